@@ -1,1 +1,27 @@
+//! What `coupond` and `coupon-admin` must agree on.
+//!
+//! A type lives here only if both programs use it *and* disagreement would make data wrong or
+//! unreadable. The modules follow a visit: its code is folded and looked up in an index (made of
+//! the levels and the catalog of a snapshot), the decision names a destination, the click record
+//! keeps what happened, blocks of records travel through framed logs and the feed.
+//!
+//! Deliberately absent: configuration, logging, HTTP, CSV, JSON, clocks, async. Nothing here reads
+//! the time or the network; only [`framed_log`] touches files.
 
+pub mod code;
+pub mod destination;
+
+//civil_day
+//snapshot
+
+//index
+
+//decision
+
+//transaction_id
+
+//click
+
+//framed_log
+
+//feed
