@@ -1,0 +1,336 @@
+//! Configuration: a TOML file, overruled key by key by the environment.
+//!
+//! Key `limits.max_connections` is `COUPON_ADMIN_LIMITS_MAX_CONNECTIONS` there. An unknown key or
+//! variable is an error, because a misspelt limit that is silently ignored is found out too late.
+//! All problems are reported at once. Nothing is opened or bound here.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+
+const ENV_PREFIX: &str = "COUPON_ADMIN_";
+/// The variable that names the file itself.
+const ENV_CONFIG: &str = "COUPON_ADMIN_CONFIG";
+
+/// The configuration as it is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where the API listens.
+    pub listen: SocketAddr,
+    /// The folder that holds everything.
+    pub data_dir: PathBuf,
+    /// The network's number in every answer and every published file.
+    pub network_id: u32,
+    /// The daemon's private socket.
+    pub daemon_socket: PathBuf,
+    /// What one client may take.
+    pub limits: Limits,
+    /// What is logged.
+    pub log: Log,
+}
+
+/// Bounds on what clients may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Open connections.
+    pub max_connections: usize,
+    /// From the first byte of a request to the end of its headers.
+    pub header_timeout: Duration,
+    /// A connection without a request.
+    pub idle_timeout: Duration,
+    /// From the end of the headers to the answer, body included.
+    pub request_timeout: Duration,
+    /// One request's body.
+    pub max_body_bytes: usize,
+    /// Requests in flight when the program is told to stop.
+    pub drain_timeout: Duration,
+}
+
+/// What is logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// A level, or directives such as `info,coupon_admin=debug`.
+    pub filter: String,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8090)),
+            data_dir: PathBuf::from("/var/lib/coupon-admin"),
+            network_id: 1,
+            daemon_socket: PathBuf::from("/run/coupond/coupond.sock"),
+            limits: Limits {
+                max_connections: 512,
+                header_timeout: Duration::from_secs(10),
+                idle_timeout: Duration::from_secs(60),
+                request_timeout: Duration::from_secs(90),
+                max_body_bytes: 8 << 20,
+                drain_timeout: Duration::from_secs(10),
+            },
+            log: Log { filter: "info".into() },
+        }
+    }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is no TOML.
+    #[error("{} is not valid TOML: {source}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+    /// Keys that cannot be used, each with its reason.
+    #[error("the configuration has {} problem(s):\n  - {}", .0.len(), .0.join("\n  - "))]
+    Problems(Vec<String>),
+}
+
+impl Config {
+    /// Reads the file, if one is named, and the variables that start with `COUPON_ADMIN_`.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or with all problems that it and the variables have.
+    pub fn load(
+        file: Option<&Path>,
+        env: impl Iterator<Item = (String, String)>,
+    ) -> Result<Config, ConfigError> {
+        let table = file.map(read_table).transpose()?.unwrap_or_default();
+        let mut keys = Keys::new(table, env);
+        let mut config = Config::default();
+        config.fill(&mut keys);
+        keys.finish()?;
+        Ok(config)
+    }
+
+    fn fill(&mut self, keys: &mut Keys) {
+        keys.set("listen", &mut self.listen);
+        keys.set("data_dir", &mut self.data_dir);
+        keys.set_checked("network_id", &mut self.network_id, |id| match id {
+            0 => Err("must be 1 or more".into()),
+            _ => Ok(()),
+        });
+        keys.set("daemon_socket", &mut self.daemon_socket);
+        let limits = &mut self.limits;
+        keys.set_checked("limits.max_connections", &mut limits.max_connections, at_least_one);
+        keys.set_millis("limits.header_timeout_ms", &mut limits.header_timeout);
+        keys.set_millis("limits.idle_timeout_ms", &mut limits.idle_timeout);
+        keys.set_millis("limits.request_timeout_ms", &mut limits.request_timeout);
+        keys.set_checked("limits.max_body_bytes", &mut limits.max_body_bytes, at_least_one);
+        keys.set_millis("limits.drain_timeout_ms", &mut limits.drain_timeout);
+        keys.set_checked("log.filter", &mut self.log.filter, |filter| {
+            EnvFilter::try_new(filter).map(drop).map_err(|error| error.to_string())
+        });
+    }
+}
+
+fn at_least_one(number: &usize) -> Result<(), String> {
+    if *number == 0 { Err("must be 1 or more".into()) } else { Ok(()) }
+}
+
+fn read_table(path: &Path) -> Result<toml::Table, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Read { path: path.into(), source })?;
+    text.parse()
+        .map_err(|source| ConfigError::Syntax { path: path.into(), source: Box::new(source) })
+}
+
+/// Every key that was written somewhere, until it is taken; what is left at the end is unknown.
+struct Keys {
+    file: BTreeMap<String, toml::Value>,
+    env: BTreeMap<String, String>,
+    problems: Vec<String>,
+}
+
+impl Keys {
+    fn new(table: toml::Table, env: impl Iterator<Item = (String, String)>) -> Keys {
+        let mut file = BTreeMap::new();
+        flatten("", table, &mut file);
+        let env =
+            env.filter(|(name, _)| name.starts_with(ENV_PREFIX) && name != ENV_CONFIG).collect();
+        Keys { file, env, problems: Vec::new() }
+    }
+
+    fn set<T>(&mut self, key: &str, target: &mut T)
+    where
+        T: FromStr<Err: fmt::Display>,
+    {
+        self.set_checked(key, target, |_| Ok(()));
+    }
+
+    fn set_millis(&mut self, key: &str, target: &mut Duration) {
+        let mut millis = 0_u64;
+        let before = self.problems.len();
+        let found = self.is_set(key);
+        self.set_checked(key, &mut millis, |ms| match ms {
+            0 => Err("must be 1 or more".into()),
+            _ => Ok(()),
+        });
+        if found && self.problems.len() == before {
+            *target = Duration::from_millis(millis);
+        }
+    }
+
+    fn set_checked<T>(
+        &mut self,
+        key: &str,
+        target: &mut T,
+        check: impl Fn(&T) -> Result<(), String>,
+    ) where
+        T: FromStr<Err: fmt::Display>,
+    {
+        let Some((name, text)) = self.take(key) else { return };
+        let parsed = text.parse::<T>().map_err(|error| error.to_string());
+        match parsed.and_then(|value| check(&value).map(|()| value)) {
+            Ok(value) => *target = value,
+            Err(reason) => self.problems.push(format!("{name} = {text:?}: {reason}")),
+        }
+    }
+
+    fn is_set(&self, key: &str) -> bool {
+        self.file.contains_key(key) || self.env.contains_key(&env_name(key))
+    }
+
+    /// The key's value and the name it was written under. The environment wins.
+    fn take(&mut self, key: &str) -> Option<(String, String)> {
+        let in_file = self.file.remove(key);
+        let variable = env_name(key);
+        if let Some(text) = self.env.remove(&variable) {
+            return Some((variable, text));
+        }
+        match in_file? {
+            toml::Value::String(text) => Some((key.into(), text)),
+            scalar @ (toml::Value::Integer(_) | toml::Value::Boolean(_)) => {
+                Some((key.into(), scalar.to_string()))
+            }
+            other => {
+                self.problems.push(format!(
+                    "{key}: must be a string or an integer, not {}",
+                    other.type_str()
+                ));
+                None
+            }
+        }
+    }
+
+    fn finish(mut self) -> Result<(), ConfigError> {
+        self.problems.extend(self.file.keys().map(|key| format!("{key}: there is no such key")));
+        self.problems
+            .extend(self.env.keys().map(|name| format!("{name}: there is no such variable")));
+        if self.problems.is_empty() { Ok(()) } else { Err(ConfigError::Problems(self.problems)) }
+    }
+}
+
+fn env_name(key: &str) -> String {
+    format!("{ENV_PREFIX}{}", key.replace('.', "_").to_ascii_uppercase())
+}
+
+fn flatten(prefix: &str, table: toml::Table, into: &mut BTreeMap<String, toml::Value>) {
+    for (key, value) in table {
+        let path = format!("{prefix}{key}");
+        match value {
+            toml::Value::Table(inner) => flatten(&format!("{path}."), inner, into),
+            scalar => drop(into.insert(path, scalar)),
+        }
+    }
+}
+
+/// As a configuration file that says the same.
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |value: String| toml::Value::String(value);
+        writeln!(f, "listen = {}", text(self.listen.to_string()))?;
+        writeln!(f, "data_dir = {}", text(self.data_dir.display().to_string()))?;
+        writeln!(f, "network_id = {}", self.network_id)?;
+        writeln!(f, "daemon_socket = {}", text(self.daemon_socket.display().to_string()))?;
+        writeln!(f, "\n[limits]\nmax_connections = {}", self.limits.max_connections)?;
+        writeln!(f, "header_timeout_ms = {}", self.limits.header_timeout.as_millis())?;
+        writeln!(f, "idle_timeout_ms = {}", self.limits.idle_timeout.as_millis())?;
+        writeln!(f, "request_timeout_ms = {}", self.limits.request_timeout.as_millis())?;
+        writeln!(f, "max_body_bytes = {}", self.limits.max_body_bytes)?;
+        writeln!(f, "drain_timeout_ms = {}", self.limits.drain_timeout.as_millis())?;
+        writeln!(f, "\n[log]\nfilter = {}", text(self.log.filter.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(toml: &str, env: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("admin.toml");
+        std::fs::write(&file, toml).unwrap();
+        Config::load(Some(&file), env.iter().map(|(name, value)| ((*name).into(), (*value).into())))
+    }
+
+    #[test]
+    fn the_environment_overrules_the_file() {
+        let config = load(
+            "listen = '127.0.0.1:1'\nnetwork_id = 3\n[limits]\nmax_connections = 7",
+            &[
+                ("COUPON_ADMIN_LISTEN", "127.0.0.1:2"),
+                ("COUPON_ADMIN_LIMITS_DRAIN_TIMEOUT_MS", "1500"),
+                ("PATH", "/bin"),
+            ],
+        )
+        .unwrap();
+        assert_eq!(config.listen.port(), 2);
+        assert_eq!(config.network_id, 3);
+        assert_eq!(config.limits.max_connections, 7);
+        assert_eq!(config.limits.drain_timeout, Duration::from_millis(1500));
+    }
+
+    #[test]
+    fn all_problems_are_reported_at_once() {
+        let toml = "listen = 'nowhere'\nnetwork_id = 0\nport = 1\n[limits]\nmax_body_bytes = -1\nidle_timeout_ms = [1]\n[log]\nfilter = 'a=b=c'";
+        let Err(ConfigError::Problems(problems)) = load(toml, &[("COUPON_ADMIN_LISTEM", "x")])
+        else {
+            panic!()
+        };
+        for key in [
+            "listen",
+            "network_id",
+            "port",
+            "limits.max_body_bytes",
+            "limits.idle_timeout_ms",
+            "log.filter",
+            "COUPON_ADMIN_LISTEM",
+        ] {
+            assert!(
+                problems.iter().any(|problem| problem.starts_with(key)),
+                "{key} is not in {problems:?}"
+            );
+        }
+        assert_eq!(problems.len(), 7);
+    }
+
+    #[test]
+    fn the_printed_configuration_reads_back_as_itself() {
+        let config = Config { network_id: 9, ..Config::default() };
+        assert_eq!(load(&config.to_string(), &[]).unwrap(), config);
+    }
+
+    #[test]
+    fn a_missing_file_and_broken_toml_are_told_apart() {
+        let missing = Config::load(Some(Path::new("/nonexistent/admin.toml")), std::iter::empty());
+        assert!(matches!(missing, Err(ConfigError::Read { .. })));
+        assert!(matches!(load("listen = ", &[]), Err(ConfigError::Syntax { .. })));
+    }
+}

@@ -1,0 +1,9 @@
+//! The admin sidecar of coupond: what is edited, published, taken in and reported.
+//!
+//! An edit goes `api` (or `import`, the command line's CSV) → `catalog`, the rules, pure → `store`,
+//! SQLite, the truth. Nothing here is needed for `coupond` to answer a redirect.
+
+pub mod cli;
+pub mod config;
+
+pub mod store;

@@ -1,0 +1,186 @@
+//! The admin's store: SQLite in `DIR/admin.db`, the truth of everything that is edited.
+//!
+//! What holds here and nowhere else:
+//! - There is **one writer**: a connection on a thread of its own. [`Store::write`] hands it a
+//!   closure; closures that wait together are committed together, each in a savepoint of its own,
+//!   and none is answered before the commit is on the disk (`synchronous = FULL`).
+//! - A closure that fails leaves nothing behind and does not disturb the others of its commit.
+//! - Readers never wait for the writer: [`Store::read`] runs on a read-only connection, in one
+//!   transaction, so that all its queries see one state.
+//! - All SQL of this package lives below this module. The rules do not: they are pure and stand in
+//!   `catalog`.
+//!
+//! Another process (the command line) may write to the same file; SQLite's lock orders the two.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+pub mod meta;
+mod migrations;
+mod readers;
+mod writer;
+
+pub use writer::WriteTx;
+
+/// The database's name in the data folder.
+pub const FILE_NAME: &str = "admin.db";
+
+/// How long a connection waits for another process's transaction, such as an import.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Why the store could not be opened, read or written.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The schema number is above the ones this program knows.
+    #[error(
+        "the store has schema {found}, and this program knows up to {known}: start the newer program again, or restore a backup made by this one"
+    )]
+    Newer {
+        /// The file's schema.
+        found: i64,
+        /// The newest one known here.
+        known: i64,
+    },
+    /// The file is a database of something else.
+    #[error(
+        "the database belongs to another program (application id {application_id:#x}): choose another data folder"
+    )]
+    Foreign {
+        /// The id in the file's header.
+        application_id: i32,
+    },
+    /// The data folder or the file in it cannot be used.
+    #[error("cannot open {}: {source}", path.display())]
+    Open {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the system said.
+        source: Arc<std::io::Error>,
+    },
+    /// Another process held the write lock for too long.
+    #[error("the store is busy with another writer, such as an import: try again in a minute")]
+    Busy,
+    /// No space is left on the disk.
+    #[error("the disk of the data folder is full: free some space and try again")]
+    Full,
+    /// The writer's thread is gone, or the work panicked.
+    #[error("the work on the store was broken off; nothing of it was saved")]
+    BrokenOff,
+    /// The system gave no random bytes.
+    #[error("the system's random source failed: {0}")]
+    Random(#[from] getrandom::Error),
+    /// Anything else that SQLite reports.
+    #[error("the store failed: {0}")]
+    Sqlite(Arc<rusqlite::Error>),
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> StoreError {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy,
+            Some(ErrorCode::DiskFull) => StoreError::Full,
+            _ => StoreError::Sqlite(Arc::new(error)),
+        }
+    }
+}
+
+/// A handle to the open store; clones share it. The last one dropped ends the writer.
+#[derive(Clone)]
+pub struct Store {
+    dir: Arc<Path>,
+    // Before `readers`: the last connection to close is then a writing one, which folds the WAL in.
+    readers: Arc<readers::Readers>,
+    writer: Arc<writer::Writer>,
+}
+
+impl Store {
+    /// Opens the store in `dir`, making folder, file and schema where they are missing.
+    ///
+    /// Blocks; call it before the runtime serves anything.
+    ///
+    /// # Errors
+    /// When the folder cannot be used, or the file is another program's or a newer one's.
+    pub fn open(dir: &Path) -> Result<Store, StoreError> {
+        let connection = connect_writer(dir)?;
+        Ok(Store {
+            dir: Arc::from(dir),
+            readers: Arc::new(readers::Readers::new(dir.join(FILE_NAME))),
+            writer: Arc::new(writer::Writer::start(connection)),
+        })
+    }
+
+    /// The data folder.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Runs `work` in a write transaction and answers once it is durable.
+    ///
+    /// When `work` fails, nothing of it is kept.
+    ///
+    /// # Errors
+    /// What `work` answers, or that the store could not commit.
+    pub async fn write<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        F: FnOnce(&WriteTx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.writer.write(work).await
+    }
+
+    /// Runs `work` on one consistent state of the store.
+    ///
+    /// # Errors
+    /// What `work` answers, or that the store could not be read.
+    pub async fn read<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        F: FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.readers.read(work).await
+    }
+}
+
+/// A connection that may write, with the schema brought up to date.
+///
+/// For programs that write without the writer's thread: the command line.
+///
+/// # Errors
+/// As [`Store::open`].
+pub fn connect_writer(dir: &Path) -> Result<Connection, StoreError> {
+    let path = dir.join(FILE_NAME);
+    create_private(dir, &path)
+        .map_err(|source| StoreError::Open { path: path.clone(), source: Arc::new(source) })?;
+    let mut connection =
+        Connection::open_with_flags(&path, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+         PRAGMA cache_size = -65536; PRAGMA journal_size_limit = 67108864;",
+    )?;
+    connection.set_prepared_statement_cache_capacity(128);
+    migrations::migrate(&mut connection)?;
+    Ok(connection)
+}
+
+fn flags(access: OpenFlags) -> OpenFlags {
+    access | OpenFlags::SQLITE_OPEN_NO_MUTEX
+}
+
+/// The file holds the key that signs clicks: nobody but its owner reads it. SQLite gives its side files the same mode.
+fn create_private(dir: &Path, path: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o750).create(dir)?;
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

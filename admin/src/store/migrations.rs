@@ -1,0 +1,83 @@
+//! Numbered migrations, run in order and each in one transaction.
+//!
+//! A migration that was released never changes; a new shape is a new number. A store that a newer
+//! program wrote, or a database that is not ours, is refused before anything in it is touched.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::StoreError;
+
+/// "Cpon": marks the file as ours, so that another program's database is not migrated by mistake.
+const APPLICATION_ID: i32 = 0x4370_6f6e;
+
+/// The SQL that takes the schema from number N to N + 1, first to last.
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_catalog.sql")];
+
+/// Brings the database to this program's schema.
+///
+/// # Errors
+/// When the file belongs to another program, was written by a newer one, or SQLite fails.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found = schema_version(&tx)?;
+    if found > known {
+        return Err(StoreError::Newer { found, known });
+    }
+    for (number, sql) in (1..).zip(MIGRATIONS) {
+        if number > found {
+            tx.execute_batch(sql)?;
+            tx.pragma_update(None, "user_version", number)?;
+        }
+    }
+    tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+    super::meta::ensure(&tx)?;
+    tx.commit()?;
+    Ok(())
+}
+
+/// The schema's number, 0 for a new file.
+fn schema_version(connection: &Connection) -> Result<i64, StoreError> {
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let owner: i32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    let objects: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let is_new = version == 0 && owner == 0 && objects == 0;
+    if owner != APPLICATION_ID && !is_new {
+        return Err(StoreError::Foreign { application_id: owner });
+    }
+    Ok(version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_run_changes_nothing() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection).unwrap();
+        let lineage = |c: &Connection| -> Vec<u8> {
+            c.query_row("SELECT lineage FROM meta", [], |row| row.get(0)).unwrap()
+        };
+        let before = lineage(&connection);
+        migrate(&mut connection).unwrap();
+        assert_eq!(before, lineage(&connection));
+    }
+
+    #[test]
+    fn a_newer_schema_is_refused_and_left_alone() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection).unwrap();
+        connection.pragma_update(None, "user_version", 900).unwrap();
+        assert!(matches!(migrate(&mut connection), Err(StoreError::Newer { found: 900, .. })));
+        assert_eq!(schema_version(&connection).unwrap(), 900);
+    }
+
+    #[test]
+    fn another_programs_database_is_refused() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE theirs (x)").unwrap();
+        assert!(matches!(migrate(&mut connection), Err(StoreError::Foreign { application_id: 0 })));
+    }
+}

@@ -1,0 +1,143 @@
+//! The one writing connection, on its own thread, committing in groups.
+
+use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::JoinHandle;
+
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::{mpsc, oneshot};
+
+use super::StoreError;
+
+/// Writes that may wait for the thread before callers wait to hand theirs over.
+const QUEUE: usize = 256;
+/// Writes that share one commit at most.
+const GROUP: usize = 64;
+
+/// An open write transaction. Whoever has one may change rows; whoever has only a
+/// [`Connection`] may not.
+pub struct WriteTx<'c>(&'c Connection);
+
+impl<'c> WriteTx<'c> {
+    /// Says that `connection` is inside a write transaction.
+    #[must_use]
+    pub fn within(transaction: &'c rusqlite::Transaction<'_>) -> WriteTx<'c> {
+        WriteTx(transaction)
+    }
+}
+
+impl Deref for WriteTx<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.0
+    }
+}
+
+pub(super) struct Writer {
+    jobs: Option<mpsc::Sender<Box<dyn Job>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(super) fn start(connection: Connection) -> Writer {
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let thread = std::thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || run(connection, queue));
+        // Without its thread the queue is closed, and every write answers so.
+        Writer { jobs: Some(jobs), thread: thread.ok() }
+    }
+
+    pub(super) async fn write<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        F: FnOnce(&WriteTx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job: Box<dyn Job> = Box::new(Pending { work: Some(work), result: None, reply });
+        let Some(jobs) = &self.jobs else { return Err(StoreError::BrokenOff.into()) };
+        jobs.send(job).await.map_err(|_closed| StoreError::BrokenOff)?;
+        answer.await.map_err(|_dropped| StoreError::BrokenOff)?
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic there was already answered to whoever waited for it.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// One write on its way: done in a savepoint, answered after the commit.
+trait Job: Send {
+    /// Does the work; `true` when it is to be kept.
+    fn run(&mut self, tx: &WriteTx<'_>) -> bool;
+    /// Tells the caller, once its fate is known.
+    fn answer(self: Box<Self>, commit: Result<(), StoreError>);
+}
+
+struct Pending<T, E, F> {
+    work: Option<F>,
+    result: Option<Result<T, E>>,
+    reply: oneshot::Sender<Result<T, E>>,
+}
+
+impl<T, E, F> Job for Pending<T, E, F>
+where
+    F: FnOnce(&WriteTx<'_>) -> Result<T, E> + Send,
+    T: Send,
+    E: From<StoreError> + Send,
+{
+    fn run(&mut self, tx: &WriteTx<'_>) -> bool {
+        let Some(work) = self.work.take() else { return false };
+        self.result = catch_unwind(AssertUnwindSafe(|| work(tx))).ok();
+        matches!(self.result, Some(Ok(_)))
+    }
+
+    fn answer(self: Box<Self>, commit: Result<(), StoreError>) {
+        let result = match (self.result, commit) {
+            (None, _) => Err(StoreError::BrokenOff.into()),
+            (Some(Ok(_)), Err(error)) => Err(error.into()),
+            (Some(result), _) => result,
+        };
+        // The caller may have gone away; what is committed stays committed.
+        let _ = self.reply.send(result);
+    }
+}
+
+fn run(mut connection: Connection, mut queue: mpsc::Receiver<Box<dyn Job>>) {
+    while let Some(first) = queue.blocking_recv() {
+        let mut group = vec![first];
+        while group.len() < GROUP
+            && let Ok(job) = queue.try_recv()
+        {
+            group.push(job);
+        }
+        let outcome = commit(&mut connection, &mut group);
+        for job in group {
+            job.answer(outcome.clone());
+        }
+    }
+}
+
+fn commit(connection: &mut Connection, group: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+    let mut tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for job in group {
+        let savepoint = tx.savepoint()?;
+        let keep = job.run(&WriteTx(&savepoint));
+        // A full disk makes SQLite roll the whole transaction back by itself; going on would then
+        // commit the rest of the group one by one, after saying that all of it failed.
+        if savepoint.is_autocommit() {
+            return Err(StoreError::BrokenOff);
+        }
+        if keep {
+            savepoint.commit()?;
+        }
+    }
+    Ok(tx.commit()?)
+}
