@@ -1,0 +1,246 @@
+//! The accept loop.
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use hyper::body::{Body, Incoming};
+use hyper::rt::Executor;
+use hyper::server::conn::http1;
+use hyper::service::Service;
+use hyper::{Request, Response};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::connection::{Connection, builder};
+use crate::open::{OpenConnections, Order, SWEEPS_PER_TIMEOUT};
+use crate::{Limits, Listener};
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+const FIRST_BACK_OFF: Duration = Duration::from_millis(10);
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(1);
+
+/// What happened to the connections of one accept loop. Totals, except `open`.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Connections accepted.
+    pub accepted: AtomicU64,
+    /// Connections open now.
+    pub open: AtomicU64,
+    /// Requests that were not HTTP, or too large; hyper answered them with a 4xx.
+    pub parse_errors: AtomicU64,
+    /// Connections closed because the client kept us waiting.
+    pub timed_out: AtomicU64,
+    /// Connections that broke off.
+    pub broken: AtomicU64,
+    /// Times the system refused to accept.
+    pub accept_errors: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn timed_out(&self) {
+        self.timed_out.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn closed(&self, result: hyper::Result<()>) {
+        match result {
+            Ok(()) => {}
+            Err(error) if error.is_parse() => {
+                self.parse_errors.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(_) => {
+                self.broken.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// How a drain ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// Connections that were still busy at the deadline and were cut.
+    pub cut: usize,
+}
+
+/// Accepts connections from one listener and serves HTTP/1 on them.
+#[derive(Debug)]
+pub struct AcceptLoop<L> {
+    listener: L,
+    limits: watch::Receiver<Limits>,
+    counters: Arc<Counters>,
+    open: Arc<OpenConnections>,
+}
+
+impl<L: Listener> AcceptLoop<L> {
+    /// A loop whose limits follow `limits`; of a change, the size of heads holds for connections
+    /// accepted after it, all else at once.
+    pub fn new(listener: L, limits: watch::Receiver<Limits>, counters: Arc<Counters>) -> Self {
+        AcceptLoop { listener, limits, counters, open: Arc::default() }
+    }
+
+    /// A loop whose limits stay, and whose counters nobody reads.
+    pub fn with_fixed_limits(listener: L, limits: Limits) -> Self {
+        Self::new(listener, watch::channel(limits).1, Arc::default())
+    }
+
+    /// Serves until `shutdown`, then drains. Each connection gets a service of its own.
+    pub async fn run<M, S, B, E>(
+        mut self,
+        mut make_service: M,
+        executor: E,
+        shutdown: CancellationToken,
+    ) -> Drained
+    where
+        M: FnMut(&L::Peer) -> S,
+        S: Service<Request<Incoming>, Response = Response<B>>,
+        S::Error: Into<Error>,
+        B: Body + 'static,
+        B::Error: Into<Error>,
+        E: Executor<Connection<L::Stream, S>>,
+    {
+        let mut limits = self.limits.borrow_and_update().clone();
+        let mut http = builder(&limits);
+        let mut sweep = sweeps(&limits);
+        let mut back_off = BackOff::default();
+        loop {
+            let has_room = self.open.count() < limits.max_connections;
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                _ = sweep.tick() => self.open.sweep(),
+                Ok(()) = self.limits.changed() => {
+                    limits = self.limits.borrow_and_update().clone();
+                    http = builder(&limits);
+                    sweep = sweeps(&limits);
+                }
+                () = self.open.one_closed(), if !has_room => {}
+                () = back_off.over(), if back_off.is_on() => {}
+                accepted = poll_fn(|cx| self.listener.poll_accept(cx)), if has_room && !back_off.is_on() => {
+                    match accepted {
+                        Ok((stream, peer)) => {
+                            back_off.accepted();
+                            executor.execute(self.connection(&http, stream, make_service(&peer)));
+                        }
+                        Err(error) => self.refused(&error, &mut back_off),
+                    }
+                }
+            }
+        }
+        self.take_waiting(&limits, &http, &mut make_service, &executor).await;
+        self.drain(&limits).await
+    }
+
+    fn connection<S, B>(
+        &self,
+        http: &http1::Builder,
+        stream: L::Stream,
+        service: S,
+    ) -> Connection<L::Stream, S>
+    where
+        S: Service<Request<Incoming>, Response = Response<B>>,
+        S::Error: Into<Error>,
+        B: Body + 'static,
+        B::Error: Into<Error>,
+    {
+        self.counters.accepted.fetch_add(1, Ordering::Relaxed);
+        let slot = self.open.add(Arc::clone(&self.counters));
+        Connection::new(http, stream, service, slot)
+    }
+
+    fn refused(&self, error: &io::Error, back_off: &mut BackOff) {
+        self.counters.accept_errors.fetch_add(1, Ordering::Relaxed);
+        if !back_off.was_on() {
+            tracing::warn!(%error, "cannot accept connections; trying again with pauses");
+        }
+        back_off.refused();
+    }
+
+    /// Closing a listener resets the connections still in its queue, so they are taken out first.
+    async fn take_waiting<M, S, B, E>(
+        &mut self,
+        limits: &Limits,
+        http: &http1::Builder,
+        make_service: &mut M,
+        executor: &E,
+    ) where
+        M: FnMut(&L::Peer) -> S,
+        S: Service<Request<Incoming>, Response = Response<B>>,
+        S::Error: Into<Error>,
+        B: Body + 'static,
+        B::Error: Into<Error>,
+        E: Executor<Connection<L::Stream, S>>,
+    {
+        while self.open.count() < limits.max_connections {
+            let next = poll_fn(|cx| match self.listener.poll_accept(cx) {
+                Poll::Ready(Ok(accepted)) => Poll::Ready(Some(accepted)),
+                Poll::Ready(Err(_)) | Poll::Pending => Poll::Ready(None),
+            });
+            let Some((stream, peer)) = next.await else { return };
+            executor.execute(self.connection(http, stream, make_service(&peer)));
+        }
+    }
+
+    async fn drain(self, limits: &Limits) -> Drained {
+        let AcceptLoop { listener, open, .. } = self;
+        drop(listener);
+        let began = Instant::now();
+        open.tell_all(Order::LastRequest);
+        let grace = began + limits.drain_grace.min(limits.drain_deadline);
+        if timeout_at(grace, open.all_closed()).await.is_ok() {
+            return Drained { cut: 0 };
+        }
+        open.tell_all(Order::Finish);
+        if timeout_at(began + limits.drain_deadline, open.all_closed()).await.is_ok() {
+            return Drained { cut: 0 };
+        }
+        let cut = open.count();
+        open.tell_all(Order::Cut);
+        open.all_closed().await;
+        Drained { cut }
+    }
+}
+
+fn sweeps(limits: &Limits) -> tokio::time::Interval {
+    let period = limits.client_timeout / SWEEPS_PER_TIMEOUT;
+    let mut sweeps = interval(period.max(Duration::from_millis(1)));
+    sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    sweeps
+}
+
+/// Pauses after a refused `accept`, longer each time. All refusals alike: when descriptors ran out
+/// an immediate retry would spin, and after an aborted connection a pause of 10 ms harms nobody.
+#[derive(Debug, Default)]
+struct BackOff {
+    pause: Duration,
+    until: Option<Instant>,
+}
+
+impl BackOff {
+    fn is_on(&self) -> bool {
+        self.until.is_some()
+    }
+
+    fn was_on(&self) -> bool {
+        !self.pause.is_zero()
+    }
+
+    async fn over(&mut self) {
+        if let Some(until) = self.until {
+            sleep_until(until).await;
+            self.until = None;
+        }
+    }
+
+    fn refused(&mut self) {
+        self.pause = (self.pause * 2).clamp(FIRST_BACK_OFF, LONGEST_BACK_OFF);
+        self.until = Some(Instant::now() + self.pause);
+    }
+
+    fn accepted(&mut self) {
+        self.pause = Duration::ZERO;
+    }
+}

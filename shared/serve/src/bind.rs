@@ -1,0 +1,153 @@
+//! Listening sockets, with errors that say how to mend them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, SockAddr, Socket, Type};
+
+/// Connections that may wait in the kernel for each listener.
+const BACKLOG: i32 = 4096;
+
+/// `sun_path` has 108 bytes, one of them for the closing NUL.
+const UNIX_PATH_MAX_BYTES: usize = 107;
+
+/// Why a listener could not be bound.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// Somebody listens there already.
+    #[error(
+        "cannot listen on {address}: the address is in use; \
+         stop the program that listens there (`ss -ltnp`) or choose another port"
+    )]
+    AddressTaken {
+        /// The address asked for.
+        address: SocketAddr,
+    },
+    /// The system refused the address.
+    #[error(
+        "cannot listen on {address}: {source}; check that the address is one of this machine's"
+    )]
+    Address {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A Unix socket's path does not fit the system's structure.
+    #[error(
+        "cannot listen on {}: the path has {length} bytes, the system takes {UNIX_PATH_MAX_BYTES}; \
+         choose a shorter folder", path.display()
+    )]
+    PathTooLong {
+        /// The path asked for.
+        path: PathBuf,
+        /// Its length in bytes.
+        length: usize,
+    },
+    /// Something that is not a socket stands at the path.
+    #[error("cannot listen on {}: there is something that is not a socket; move it away", path.display())]
+    NotASocket {
+        /// The path asked for.
+        path: PathBuf,
+    },
+    /// A running program answers at the path.
+    #[error(
+        "cannot listen on {}: another program listens there; \
+         stop it or choose another folder", path.display()
+    )]
+    SocketTaken {
+        /// The path asked for.
+        path: PathBuf,
+    },
+    /// The system refused the path.
+    #[error(
+        "cannot listen on {}: {source}; \
+         check that the folder exists and this user may write into it", path.display()
+    )]
+    Path {
+        /// The path asked for.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Binds `count` listeners that share one address; the kernel spreads connections over them.
+/// With port 0 all share the port that the first was given. They are non-blocking.
+///
+/// An address on which anybody listens is an error, although sharing would let a second instance
+/// of the same user in silently.
+pub fn bind_tcp(
+    address: SocketAddr,
+    count: usize,
+) -> Result<Vec<std::net::TcpListener>, BindError> {
+    let refused = |source: io::Error| match source.kind() {
+        io::ErrorKind::AddrInUse => BindError::AddressTaken { address },
+        _ => BindError::Address { address, source },
+    };
+    if address.port() != 0 {
+        tcp_listener(address, false).map_err(refused)?;
+    }
+    let first = tcp_listener(address, true).map_err(refused)?;
+    let bound = first.local_addr().map_err(refused)?;
+    let mut listeners = vec![first];
+    while listeners.len() < count {
+        listeners.push(tcp_listener(bound, true).map_err(refused)?);
+    }
+    Ok(listeners)
+}
+
+fn tcp_listener(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // After a restart the port is ours again at once.
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    // Accepted sockets inherit it: an answer is one write and must not wait for another.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Binds a Unix socket with this `mode`. A socket file that a dead program left behind is removed;
+/// one that answers is an error. The listener is non-blocking.
+pub fn bind_unix(path: &Path, mode: u32) -> Result<std::os::unix::net::UnixListener, BindError> {
+    let length = path.as_os_str().len();
+    if length > UNIX_PATH_MAX_BYTES {
+        return Err(BindError::PathTooLong { path: path.to_owned(), length });
+    }
+    remove_stale(path)?;
+    let refused = |source| BindError::Path { path: path.to_owned(), source };
+    unix_listener(path, mode).map_err(refused)
+}
+
+fn remove_stale(path: &Path) -> Result<(), BindError> {
+    let Ok(metadata) = std::fs::symlink_metadata(path) else {
+        return Ok(());
+    };
+    if !metadata.file_type().is_socket() {
+        return Err(BindError::NotASocket { path: path.to_owned() });
+    }
+    let refused = |source| BindError::Path { path: path.to_owned(), source };
+    match std::os::unix::net::UnixStream::connect(path) {
+        Ok(_) => Err(BindError::SocketTaken { path: path.to_owned() }),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path).map_err(refused)
+        }
+        Err(error) => Err(refused(error)),
+    }
+}
+
+fn unix_listener(path: &Path, mode: u32) -> io::Result<std::os::unix::net::UnixListener> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    // Before `listen`, so that nobody connects under another mode.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}

@@ -1,0 +1,227 @@
+//! One connection: hyper's, watched.
+//!
+//! Invariant: while no request is with its handler, the client has to make progress, which means
+//! completing a request head or taking bytes of an answer. Bytes of an incomplete head do not
+//! count, so sending them slowly does not help. Hyper's own header time-out stays off: it arms and
+//! disarms a timer on every request and does not cover a client that never reads.
+
+use std::future::Future;
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use hyper::body::{Body, Incoming};
+use hyper::header::{CONNECTION, HeaderValue};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::server::conn::http1;
+use hyper::service::{HttpService, Service};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use pin_project_lite::pin_project;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::Limits;
+use crate::open::{Order, Slot, Watch};
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a client may still send after our last byte before we stop listening to it.
+const FAREWELL_BYTES: usize = 256 * 1024;
+
+pub(crate) fn builder(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .half_close(false)
+        .pipeline_flush(false)
+        // Answers are a head and at most one small body: copying beats a gathering write.
+        .writev(false)
+        .max_buf_size(limits.max_head_bytes.max(8 * 1024))
+        .header_read_timeout(None);
+    builder
+}
+
+pin_project! {
+    /// The task of one connection.
+    #[must_use = "a connection does nothing unless it is spawned"]
+    pub struct Connection<T, S>
+    where
+        Watched<S>: HttpService<Incoming>,
+    {
+        #[pin]
+        http: http1::Connection<WatchedStream<T>, Watched<S>>,
+        slot: Slot,
+        finishing: bool,
+    }
+}
+
+impl<T, S, B> Connection<T, S>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+    S: Service<Request<Incoming>, Response = Response<B>>,
+    S::Error: Into<Error>,
+    B: Body + 'static,
+    B::Error: Into<Error>,
+{
+    pub(crate) fn new(
+        builder: &http1::Builder,
+        stream: T,
+        service: S,
+        slot: Slot,
+    ) -> Connection<T, S> {
+        let stream = WatchedStream {
+            stream: TokioIo::new(stream),
+            watch: Arc::clone(&slot.watch),
+            farewell_bytes: None,
+        };
+        let service = Watched { service, watch: Arc::clone(&slot.watch) };
+        let http = builder.serve_connection(stream, service);
+        Connection { http, slot, finishing: false }
+    }
+}
+
+impl<T, S, B> Future for Connection<T, S>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+    S: Service<Request<Incoming>, Response = Response<B>>,
+    S::Error: Into<Error>,
+    B: Body + 'static,
+    B::Error: Into<Error>,
+{
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        this.slot.watch.wake_with(cx.waker());
+        // The client's bytes first: a request that has arrived is answered, whatever the order.
+        if let Poll::Ready(result) = this.http.as_mut().poll(cx) {
+            this.slot.counters.closed(result);
+            return Poll::Ready(());
+        }
+        match this.slot.watch.order() {
+            Order::Serve | Order::LastRequest => Poll::Pending,
+            Order::Finish if *this.finishing => Poll::Pending,
+            Order::Finish => {
+                *this.finishing = true;
+                this.http.as_mut().graceful_shutdown();
+                this.http.poll(cx).map(|result| this.slot.counters.closed(result))
+            }
+            Order::TimedOut => {
+                this.slot.counters.timed_out();
+                Poll::Ready(())
+            }
+            Order::Cut => Poll::Ready(()),
+        }
+    }
+}
+
+/// A service that tells its connection's watch while it works on a request.
+#[derive(Debug)]
+pub struct Watched<S> {
+    service: S,
+    watch: Arc<Watch>,
+}
+
+impl<S, B> Service<Request<Incoming>> for Watched<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>>,
+{
+    type Response = Response<B>;
+    type Error = S::Error;
+    type Future = Answering<S::Future>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.watch.answering(true);
+        Answering { answer: self.service.call(request), watch: Arc::clone(&self.watch) }
+    }
+}
+
+pin_project! {
+    /// An answer in the making.
+    pub struct Answering<F> {
+        #[pin]
+        answer: F,
+        watch: Arc<Watch>,
+    }
+}
+
+impl<F, B, E> Future for Answering<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let mut answer = ready!(this.answer.poll(cx));
+        this.watch.answering(false);
+        if this.watch.order() != Order::Serve
+            && let Ok(answer) = &mut answer
+        {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Poll::Ready(answer)
+    }
+}
+
+/// A stream that notes when the client takes bytes, and that is closed without resetting the
+/// client: our half first, then whatever it still sends is read and thrown away. Closing with
+/// unread bytes would make the kernel send a reset that can overtake our last answer.
+#[derive(Debug)]
+pub(crate) struct WatchedStream<T> {
+    stream: TokioIo<T>,
+    watch: Arc<Watch>,
+    /// What the client may still send; `None` until our half is closed.
+    farewell_bytes: Option<usize>,
+}
+
+impl<T: AsyncRead + Unpin> Read for WatchedStream<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Write for WatchedStream<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buf))?;
+        self.watch.progress();
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let mut left = match this.farewell_bytes {
+            Some(left) => left,
+            None => {
+                ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+                this.watch.leaving();
+                FAREWELL_BYTES
+            }
+        };
+        loop {
+            this.farewell_bytes = Some(left);
+            let mut bytes = [MaybeUninit::uninit(); 4096];
+            let mut unread = ReadBuf::uninit(&mut bytes);
+            let read = Pin::new(this.stream.inner_mut()).poll_read(cx, &mut unread);
+            ready!(read)?;
+            let count = unread.filled().len();
+            if count == 0 || count >= left {
+                return Poll::Ready(Ok(()));
+            }
+            left -= count;
+        }
+    }
+}

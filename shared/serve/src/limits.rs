@@ -1,0 +1,58 @@
+//! How much a client may ask of us.
+
+use std::time::Duration;
+
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+/// Limits of one accept loop. They can change while it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections open at once; beyond it, new ones wait in the kernel's queue.
+    pub max_connections: usize,
+    /// Bytes of a request head, and of what hyper buffers for one connection in each direction.
+    /// At least 8,192.
+    pub max_head_bytes: usize,
+    /// How long a client may keep us waiting: for a whole request head, also the next one on an
+    /// open connection, or for taking any byte of an answer. Checked in quarters of itself.
+    pub client_timeout: Duration,
+    /// How long an open connection may still send one more request after the drain began.
+    pub drain_grace: Duration,
+    /// When the drain cuts what is still open.
+    pub drain_deadline: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            max_connections: 10_000,
+            max_head_bytes: 16 * 1024,
+            client_timeout: Duration::from_secs(15),
+            drain_grace: Duration::from_millis(500),
+            drain_deadline: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Limits {
+    /// Lowers the cap so that connections leave `reserved` file descriptors for everything else.
+    #[must_use]
+    pub fn below_descriptors(mut self, descriptors: u64, reserved: u64) -> Limits {
+        let room = descriptors.saturating_sub(reserved).max(1);
+        let room = usize::try_from(room).unwrap_or(usize::MAX);
+        self.max_connections = self.max_connections.min(room);
+        self
+    }
+}
+
+/// Raises the process's soft limit of file descriptors to its hard limit and returns the limit
+/// now in force.
+pub fn raise_descriptor_limit() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let mut raised = limit.clone();
+    raised.current = raised.maximum;
+    let in_force = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    in_force.unwrap_or(u64::MAX)
+}

@@ -1,0 +1,185 @@
+//! The connections open now, and what the accept loop tells them.
+//!
+//! Instead of a timer in every connection, armed and disarmed on every request, the loop sweeps
+//! over all of them a few times per time-out. A connection only marks that the client made
+//! progress; the request path pays one plain store for its deadline, and one plain load to hear
+//! what the loop wants.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Waker;
+
+use tokio::sync::Notify;
+
+use crate::Counters;
+
+/// Sweeps that a connection may go without progress.
+pub(crate) const SWEEPS_PER_TIMEOUT: u32 = 4;
+
+/// What the accept loop wants of a connection; each value goes further than the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Order {
+    /// Serve on.
+    Serve,
+    /// Answer with `Connection: close` from now on.
+    LastRequest,
+    /// Finish the request in hand; without one, close.
+    Finish,
+    /// Close now: the client kept us waiting for too long.
+    TimedOut,
+    /// Close now: nothing is left to say, or the drain is over.
+    Cut,
+}
+
+impl Order {
+    fn from_u8(value: u8) -> Order {
+        [Order::Serve, Order::LastRequest, Order::Finish, Order::TimedOut, Order::Cut]
+            [usize::from(value)]
+    }
+}
+
+/// What a connection and the loop tell each other.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    order: AtomicU8,
+    /// Set by whatever counts as the client doing its part; cleared by each sweep.
+    progressed: AtomicBool,
+    /// A request is with its handler: the client waits for us, not we for it.
+    answering: AtomicBool,
+    /// All is said and our half is closed; we only wait for the client's end.
+    leaving: AtomicBool,
+    waker: OnceLock<Waker>,
+}
+
+impl Watch {
+    pub(crate) fn order(&self) -> Order {
+        Order::from_u8(self.order.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn progress(&self) {
+        self.progressed.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn answering(&self, yes: bool) {
+        self.answering.store(yes, Ordering::Relaxed);
+        self.progress();
+    }
+
+    pub(crate) fn leaving(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// A spawned task keeps its waker for life, so the first poll's is enough.
+    pub(crate) fn wake_with(&self, waker: &Waker) {
+        self.waker.get_or_init(|| waker.clone());
+    }
+
+    fn tell(&self, order: Order) {
+        self.order.fetch_max(order as u8, Ordering::Relaxed);
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// How many sweeps without progress this connection may see, and what it hears then.
+    fn patience(&self) -> (u32, Order) {
+        if self.leaving.load(Ordering::Relaxed) {
+            (1, Order::Cut)
+        } else {
+            (SWEEPS_PER_TIMEOUT, Order::TimedOut)
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Entry {
+    watch: Arc<Watch>,
+    sweeps_without_progress: u32,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    next: u64,
+    by_number: HashMap<u64, Entry>,
+}
+
+/// All open connections of one accept loop.
+#[derive(Debug, Default)]
+pub(crate) struct OpenConnections {
+    entries: Mutex<Entries>,
+    closed: Notify,
+}
+
+impl OpenConnections {
+    pub(crate) fn add(self: &Arc<Self>, counters: Arc<Counters>) -> Slot {
+        counters.open.fetch_add(1, Ordering::Relaxed);
+        let watch = Arc::new(Watch::default());
+        let mut entries = self.entries();
+        let number = entries.next;
+        entries.next += 1;
+        let entry = Entry { watch: Arc::clone(&watch), sweeps_without_progress: 0 };
+        entries.by_number.insert(number, entry);
+        Slot { open: Arc::clone(self), number, watch, counters }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.entries().by_number.len()
+    }
+
+    pub(crate) fn tell_all(&self, order: Order) {
+        for entry in self.entries().by_number.values() {
+            entry.watch.tell(order);
+        }
+    }
+
+    /// Closes the connections whose client kept us waiting for a whole time-out.
+    pub(crate) fn sweep(&self) {
+        for entry in self.entries().by_number.values_mut() {
+            let watch = &entry.watch;
+            let progressed = watch.progressed.swap(false, Ordering::Relaxed);
+            if progressed || watch.answering.load(Ordering::Relaxed) {
+                entry.sweeps_without_progress = 0;
+                continue;
+            }
+            entry.sweeps_without_progress += 1;
+            let (patience, order) = watch.patience();
+            if entry.sweeps_without_progress > patience {
+                watch.tell(order);
+            }
+        }
+    }
+
+    /// Returns when any connection has closed since the last call.
+    pub(crate) async fn one_closed(&self) {
+        self.closed.notified().await;
+    }
+
+    pub(crate) async fn all_closed(&self) {
+        while self.count() > 0 {
+            self.one_closed().await;
+        }
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection's place among the open ones, given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    open: Arc<OpenConnections>,
+    number: u64,
+    pub(crate) watch: Arc<Watch>,
+    pub(crate) counters: Arc<Counters>,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.open.entries().by_number.remove(&self.number);
+        self.counters.open.fetch_sub(1, Ordering::Relaxed);
+        self.open.closed.notify_one();
+    }
+}
