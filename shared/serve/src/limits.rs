@@ -48,7 +48,7 @@ impl Limits {
 /// now in force.
 pub fn raise_descriptor_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
-    let mut raised = limit.clone();
+    let mut raised = limit;
     raised.current = raised.maximum;
     let in_force = match setrlimit(Resource::Nofile, raised) {
         Ok(()) => limit.maximum,
