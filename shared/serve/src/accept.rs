@@ -17,7 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at
 use tokio_util::sync::CancellationToken;
 
 use crate::connection::{Connection, builder};
-use crate::open::{OpenConnections, Order, SWEEPS_PER_TIMEOUT};
+use crate::open::{OpenConnections, Order};
 use crate::{Limits, Listener};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -111,7 +111,7 @@ impl<L: Listener> AcceptLoop<L> {
             let has_room = self.open.count() < limits.max_connections;
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                _ = sweep.tick() => self.open.sweep(),
+                _ = sweep.tick() => self.open.sweep(&limits),
                 Ok(()) = self.limits.changed() => {
                     limits = self.limits.borrow_and_update().clone();
                     http = builder(&limits);
@@ -205,8 +205,7 @@ impl<L: Listener> AcceptLoop<L> {
 }
 
 fn sweeps(limits: &Limits) -> tokio::time::Interval {
-    let period = limits.client_timeout / SWEEPS_PER_TIMEOUT;
-    let mut sweeps = interval(period.max(Duration::from_millis(1)));
+    let mut sweeps = interval(limits.time_between_sweeps());
     sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
     sweeps
 }

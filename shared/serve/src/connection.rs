@@ -165,7 +165,7 @@ where
     }
 }
 
-/// A stream that notes when the client takes bytes, and that is closed without resetting the
+/// A stream that notes when the client sends or takes bytes, and that is closed without resetting the
 /// client: our half first, then whatever it still sends is read and thrown away. Closing with
 /// unread bytes would make the kernel send a reset that can overtake our last answer.
 #[derive(Debug)]
@@ -182,7 +182,9 @@ impl<T: AsyncRead + Unpin> Read for WatchedStream<T> {
         cx: &mut Context<'_>,
         buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        self.watch.sent_bytes();
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -192,9 +194,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Write for WatchedStream<T> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buf))?;
-        self.watch.progress();
-        Poll::Ready(Ok(written))
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        match &written {
+            Poll::Ready(Ok(_)) => self.watch.took_bytes(),
+            Poll::Pending => self.watch.took_no_more(),
+            Poll::Ready(Err(_)) => {}
+        }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -12,9 +12,11 @@ pub struct Limits {
     /// Bytes of a request head, and of what hyper buffers for one connection in each direction.
     /// At least 8,192.
     pub max_head_bytes: usize,
-    /// How long a client may keep us waiting: for a whole request head, also the next one on an
-    /// open connection, or for taking any byte of an answer. Checked in quarters of itself.
+    /// How long a client may keep us waiting for a whole request head, or for taking any byte of
+    /// an answer. Checked in quarters of itself.
     pub client_timeout: Duration,
+    /// How long an answered connection may stay open without a byte of its next request.
+    pub idle_timeout: Duration,
     /// How long an open connection may still send one more request after the drain began.
     pub drain_grace: Duration,
     /// When the drain cuts what is still open.
@@ -26,7 +28,8 @@ impl Default for Limits {
         Limits {
             max_connections: 10_000,
             max_head_bytes: 16 * 1024,
-            client_timeout: Duration::from_secs(15),
+            client_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
             drain_grace: Duration::from_millis(500),
             drain_deadline: Duration::from_secs(10),
         }
@@ -34,6 +37,11 @@ impl Default for Limits {
 }
 
 impl Limits {
+    pub(crate) fn time_between_sweeps(&self) -> Duration {
+        let period = self.client_timeout.min(self.idle_timeout) / 4;
+        period.max(Duration::from_millis(1))
+    }
+
     /// Lowers the cap so that connections leave `reserved` file descriptors for everything else.
     #[must_use]
     pub fn below_descriptors(mut self, descriptors: u64, reserved: u64) -> Limits {

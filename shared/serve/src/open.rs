@@ -2,20 +2,18 @@
 //!
 //! Instead of a timer in every connection, armed and disarmed on every request, the loop sweeps
 //! over all of them a few times per time-out. A connection only marks that the client made
-//! progress; the request path pays one plain store for its deadline, and one plain load to hear
-//! what the loop wants.
+//! progress; the request path pays a few plain stores for its deadline, and one plain load to
+//! hear what the loop wants.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::Counters;
-
-/// Sweeps that a connection may go without progress.
-pub(crate) const SWEEPS_PER_TIMEOUT: u32 = 4;
+use crate::{Counters, Limits};
 
 /// What the accept loop wants of a connection; each value goes further than the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +46,8 @@ pub(crate) struct Watch {
     progressed: AtomicBool,
     /// A request is with its handler: the client waits for us, not we for it.
     answering: AtomicBool,
+    /// The client took an answer and has sent nothing since.
+    idle: AtomicBool,
     /// All is said and our half is closed; we only wait for the client's end.
     leaving: AtomicBool,
     waker: OnceLock<Waker>,
@@ -58,13 +58,26 @@ impl Watch {
         Order::from_u8(self.order.load(Ordering::Relaxed))
     }
 
-    pub(crate) fn progress(&self) {
+    pub(crate) fn took_bytes(&self) {
+        self.idle.store(true, Ordering::Relaxed);
         self.progressed.store(true, Ordering::Relaxed);
+    }
+
+    /// The answer is not over, so the client is not idle.
+    pub(crate) fn took_no_more(&self) {
+        self.idle.store(false, Ordering::Relaxed);
+    }
+
+    /// Not progress by itself: an unfinished head may come in slowly, but not for ever.
+    pub(crate) fn sent_bytes(&self) {
+        if self.idle.swap(false, Ordering::Relaxed) {
+            self.progressed.store(true, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn answering(&self, yes: bool) {
         self.answering.store(yes, Ordering::Relaxed);
-        self.progress();
+        self.progressed.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn leaving(&self) {
@@ -83,12 +96,14 @@ impl Watch {
         }
     }
 
-    /// How many sweeps without progress this connection may see, and what it hears then.
-    fn patience(&self) -> (u32, Order) {
+    /// How long this connection may go without progress, and what it hears then.
+    fn patience(&self, limits: &Limits) -> (Duration, Order) {
         if self.leaving.load(Ordering::Relaxed) {
-            (1, Order::Cut)
+            (limits.time_between_sweeps(), Order::Cut)
+        } else if self.idle.load(Ordering::Relaxed) {
+            (limits.idle_timeout, Order::TimedOut)
         } else {
-            (SWEEPS_PER_TIMEOUT, Order::TimedOut)
+            (limits.client_timeout, Order::TimedOut)
         }
     }
 }
@@ -96,7 +111,7 @@ impl Watch {
 #[derive(Debug)]
 struct Entry {
     watch: Arc<Watch>,
-    sweeps_without_progress: u32,
+    last_progress: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -119,7 +134,7 @@ impl OpenConnections {
         let mut entries = self.entries();
         let number = entries.next;
         entries.next += 1;
-        let entry = Entry { watch: Arc::clone(&watch), sweeps_without_progress: 0 };
+        let entry = Entry { watch: Arc::clone(&watch), last_progress: Instant::now() };
         entries.by_number.insert(number, entry);
         Slot { open: Arc::clone(self), number, watch, counters }
     }
@@ -134,18 +149,18 @@ impl OpenConnections {
         }
     }
 
-    /// Closes the connections whose client kept us waiting for a whole time-out.
-    pub(crate) fn sweep(&self) {
+    /// Closes the connections whose client kept us waiting for too long.
+    pub(crate) fn sweep(&self, limits: &Limits) {
+        let now = Instant::now();
         for entry in self.entries().by_number.values_mut() {
             let watch = &entry.watch;
             let progressed = watch.progressed.swap(false, Ordering::Relaxed);
             if progressed || watch.answering.load(Ordering::Relaxed) {
-                entry.sweeps_without_progress = 0;
+                entry.last_progress = now;
                 continue;
             }
-            entry.sweeps_without_progress += 1;
-            let (patience, order) = watch.patience();
-            if entry.sweeps_without_progress > patience {
+            let (patience, order) = watch.patience(limits);
+            if now - entry.last_progress >= patience {
                 watch.tell(order);
             }
         }

@@ -1,4 +1,5 @@
 //! The accept loop over real sockets.
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};
@@ -29,6 +30,7 @@ const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 fn quick() -> Limits {
     Limits {
         client_timeout: Duration::from_millis(200),
+        idle_timeout: Duration::from_millis(400),
         drain_grace: Duration::from_millis(100),
         drain_deadline: Duration::from_millis(600),
         ..Limits::default()
@@ -112,8 +114,18 @@ async fn closes_idle_kept_alive_connections() {
     stream.write_all(GET).await.unwrap();
     assert!(head(&mut stream).await.starts_with("HTTP/1.1 200"));
     let elapsed = closed_after(&mut stream).await;
-    assert!(elapsed >= Duration::from_millis(150), "closed after only {elapsed:?}");
+    assert!(elapsed >= Duration::from_millis(350), "closed after only {elapsed:?}");
     assert!(elapsed < Duration::from_millis(1500), "closed after {elapsed:?}");
+}
+
+#[tokio::test]
+async fn closes_kept_alive_connections_that_never_finish_the_next_head() {
+    let server = start(Limits { idle_timeout: Duration::from_secs(60), ..quick() });
+    let mut stream = server.connect().await;
+    stream.write_all(GET).await.unwrap();
+    assert!(head(&mut stream).await.starts_with("HTTP/1.1 200"));
+    stream.write_all(b"GET / HT").await.unwrap();
+    assert!(closed_after(&mut stream).await < Duration::from_millis(1500));
 }
 
 #[tokio::test]
@@ -133,7 +145,7 @@ async fn closes_connections_that_trickle_their_head() {
 
 #[tokio::test]
 async fn closes_connections_that_do_not_take_their_answer() {
-    let server = start(quick());
+    let server = start(Limits { idle_timeout: Duration::from_secs(60), ..quick() });
     let mut stream = server.connect().await;
     stream.write_all(b"GET /large HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
     tokio::time::sleep(Duration::from_millis(1200)).await;
@@ -182,6 +194,7 @@ async fn follows_changed_limits() {
     let server = start(Limits::default());
     let mut stream = server.connect().await;
     tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(server.counters.open.load(Ordering::Relaxed), 1);
     server.limits.send(quick()).unwrap();
     assert!(closed_after(&mut stream).await < Duration::from_millis(1500));
 }
@@ -232,7 +245,11 @@ async fn drains_connections_accepted_or_waiting_before_their_first_request() {
 
 #[tokio::test]
 async fn drains_idle_connections_after_the_grace_and_accepts_no_new_ones() {
-    let server = start(Limits { client_timeout: Duration::from_secs(60), ..quick() });
+    let server = start(Limits {
+        client_timeout: Duration::from_secs(60),
+        idle_timeout: Duration::from_secs(60),
+        ..quick()
+    });
     let mut idle = server.connect().await;
     tokio::time::sleep(Duration::from_millis(20)).await;
     server.shutdown.cancel();
