@@ -22,6 +22,6 @@ pub mod destination;
 
 //click
 
-//framed_log
+pub mod framed_log;
 
 //feed

@@ -1,0 +1,230 @@
+//! Reads frames in order, across segments, while the log is appended to and trimmed.
+//!
+//! A reader made by the log sees a frame when it is durable, never before. One that opened the
+//! folder itself (another process) has no such watermark: it ends at the first invalid frame of
+//! the last segment, and may see frames of an append that is about to fail.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::walk::{FrameWalk, Step};
+use super::{Committed, FramedLogError, Segment, recovery, segment};
+
+/// One frame of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// Its place in the log.
+    pub sequence: u64,
+    /// What was appended.
+    pub payload: &'a [u8],
+}
+
+/// A place in a log, moving forward. A clone goes on from the same place by itself.
+#[derive(Debug, Clone)]
+pub struct FrameReader {
+    source: Source,
+    next: u64,
+    open: Option<OpenSegment>,
+}
+
+#[derive(Debug, Clone)]
+enum Source {
+    Log(Arc<Committed>),
+    Folder(PathBuf),
+}
+
+#[derive(Debug, Clone)]
+struct OpenSegment {
+    extent: Extent,
+    walk: FrameWalk,
+}
+
+/// How far a segment may be read, as far as is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Extent {
+    first: u64,
+    limit: u64,
+    following: Option<u64>,
+}
+
+impl FrameReader {
+    /// A reader of a log that another process appends to.
+    pub fn open(folder: &Path, from: u64) -> Result<FrameReader, FramedLogError> {
+        let reader =
+            FrameReader { source: Source::Folder(folder.to_owned()), next: from, open: None };
+        reader.source.extent(from)?;
+        Ok(reader)
+    }
+
+    pub(super) fn of_log(committed: Arc<Committed>, from: u64) -> FrameReader {
+        FrameReader { source: Source::Log(committed), next: from, open: None }
+    }
+
+    /// The sequence of the frame that comes next.
+    pub fn next_sequence(&self) -> u64 {
+        self.next
+    }
+
+    /// The next frame, or `None` when there is none yet: then it may be asked for again later.
+    ///
+    /// After [`FramedLogError::Damaged`] the reader stays where it is; going on beyond the damage
+    /// is a decision, made by opening a reader at the error's `resume_at`.
+    pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, FramedLogError> {
+        let mut stuck = "";
+        let place = loop {
+            if let Some(open) = self.open.as_mut().filter(|open| open.extent.holds(self.next)) {
+                match open.walk.step(open.extent.limit) {
+                    Ok(Step::Frame(place)) => break place,
+                    Ok(Step::End) => stuck = "the segment ends before the next one begins",
+                    Ok(Step::Invalid(what)) => stuck = what,
+                    Err(source) => return Err(self.unreadable(source)),
+                }
+            }
+            match self.source.extent(self.next)? {
+                None => return Ok(None),
+                Some(extent) => {
+                    if !self.go_on(extent, stuck)? {
+                        return Ok(None);
+                    }
+                }
+            }
+        };
+        let sequence = self.next;
+        self.next += 1;
+        let payload = match &self.open {
+            Some(open) => open.walk.payload(place),
+            None => &[],
+        };
+        Ok(Some(Frame { sequence, payload }))
+    }
+
+    /// Takes over what is now known about the segment of the next frame; false when nothing new
+    /// is, and that is no damage.
+    fn go_on(&mut self, extent: Extent, stuck: &'static str) -> Result<bool, FramedLogError> {
+        if let Some(open) = self.open.as_mut().filter(|open| open.extent.first == extent.first) {
+            if open.extent != extent {
+                open.extent = extent;
+                open.walk.forget_buffered();
+                return Ok(true);
+            }
+            open.walk.forget_buffered();
+            let offset = open.walk.offset();
+            return match self.source {
+                Source::Folder(_) if extent.following.is_none() => Ok(false),
+                _ => Err(self.source.damaged(extent, offset, stuck)),
+            };
+        }
+        self.open = self.source.open_at(extent, self.next)?;
+        match &self.open {
+            Some(open) if open.walk.sequence() < self.next => {
+                self.open = None;
+                Ok(false)
+            }
+            _ => Ok(true),
+        }
+    }
+
+    fn unreadable(&self, source: io::Error) -> FramedLogError {
+        let first = self.open.as_ref().map_or(0, |open| open.extent.first);
+        FramedLogError::io("read", &segment::path(self.source.folder(), first))(source)
+    }
+}
+
+impl Extent {
+    fn holds(&self, sequence: u64) -> bool {
+        self.following.is_none_or(|following| sequence < following)
+    }
+}
+
+impl Source {
+    fn folder(&self) -> &Path {
+        match self {
+            Source::Log(committed) => &committed.folder,
+            Source::Folder(folder) => folder,
+        }
+    }
+
+    /// The segment that holds `sequence`, or `None` when that is not written yet.
+    fn extent(&self, sequence: u64) -> Result<Option<Extent>, FramedLogError> {
+        match self {
+            Source::Log(committed) => {
+                let layout = committed.layout();
+                let written = sequence < layout.next_sequence;
+                let extent = find(&layout.segments, sequence)?;
+                Ok(extent.filter(|_| written))
+            }
+            Source::Folder(folder) => {
+                let firsts = segment::list(folder).map_err(FramedLogError::io("list", folder))?;
+                let segments: Vec<Segment> =
+                    firsts.into_iter().map(|first| Segment { first, bytes: 0 }).collect();
+                let Some(extent) = find(&segments, sequence)? else {
+                    return Ok(None);
+                };
+                let path = segment::path(folder, extent.first);
+                let limit = match std::fs::metadata(&path) {
+                    Ok(metadata) => metadata.len(),
+                    // Removed since it was listed; asking again finds out.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                    Err(error) => return Err(FramedLogError::io("read", &path)(error)),
+                };
+                Ok(Some(Extent { limit, ..extent }))
+            }
+        }
+    }
+
+    /// Opens the segment at `sequence`; `None` when it was removed meanwhile. Another process's
+    /// log may not be as far yet: then the walk is at its end.
+    fn open_at(
+        &self,
+        extent: Extent,
+        sequence: u64,
+    ) -> Result<Option<OpenSegment>, FramedLogError> {
+        let file =
+            match recovery::open_segment(self.folder(), extent.first, extent.following, false) {
+                Err(FramedLogError::Io { source, .. })
+                    if source.kind() == io::ErrorKind::NotFound =>
+                {
+                    return Ok(None);
+                }
+                opened => opened?,
+            };
+        let mut walk = FrameWalk::new(Arc::new(file), extent.first);
+        while walk.sequence() < sequence {
+            let path = || segment::path(self.folder(), extent.first);
+            let what = match walk.step(extent.limit) {
+                Ok(Step::Frame(_)) => continue,
+                Ok(Step::End) => "the segment ends before the frame asked for",
+                Ok(Step::Invalid(what)) => what,
+                Err(source) => return Err(FramedLogError::io("read", &path())(source)),
+            };
+            if matches!(self, Source::Folder(_)) && extent.following.is_none() {
+                break;
+            }
+            return Err(self.damaged(extent, walk.offset(), what));
+        }
+        Ok(Some(OpenSegment { extent, walk }))
+    }
+
+    fn damaged(&self, extent: Extent, offset: u64, what: &'static str) -> FramedLogError {
+        FramedLogError::Damaged {
+            path: segment::path(self.folder(), extent.first),
+            offset,
+            what,
+            resume_at: extent.following,
+        }
+    }
+}
+
+fn find(segments: &[Segment], sequence: u64) -> Result<Option<Extent>, FramedLogError> {
+    let after = segments.partition_point(|segment| segment.first <= sequence);
+    match (after, segments.first()) {
+        (_, None) => Ok(None),
+        (0, Some(oldest)) => Err(FramedLogError::Removed { wanted: sequence, first: oldest.first }),
+        _ => Ok(Some(Extent {
+            first: segments[after - 1].first,
+            limit: segments[after - 1].bytes,
+            following: segments.get(after).map(|segment| segment.first),
+        })),
+    }
+}
