@@ -11,17 +11,19 @@
 pub mod code;
 pub mod destination;
 
-//civil_day
-//snapshot
+pub mod civil_day;
+pub mod snapshot;
 
-//index
+pub mod index;
 
-//decision
+pub mod decision;
 
-//transaction_id
+pub mod click_macros;
 
-//click
+pub mod transaction_id;
+
+pub mod click;
 
 pub mod framed_log;
 
-//feed
+pub mod feed;

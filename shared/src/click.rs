@@ -1,0 +1,452 @@
+//! The click record and the block of records.
+//!
+//! A **record** is what one visit of a known code leaves behind. The serving thread encodes it
+//! once; it is never rewritten. All numbers are little endian.
+//!
+//! | offset | size | field |
+//! |---|---|---|
+//! | 0 | 2 | length of the whole record |
+//! | 2 | 1 | record version, [`RECORD_VERSION`] |
+//! | 3 | 1 | [`Reason`] |
+//! | 4 | 1 | [`VisitKind`] |
+//! | 5 | 1 | length of the code |
+//! | 6 | 2 | zero |
+//! | 8 | 16 | transaction id |
+//! | 24 | 8 | Unix milliseconds by the clock |
+//! | 32 | 8 | generation of the index that decided |
+//! | 40 | 4 | coupon code id |
+//! | 44 | 4 | offer id |
+//! | 48 | 4 | partner id, 0 where the code had none |
+//! | 52 | 4 | advertiser id |
+//! | 56 | 4 | rule that decided, 0 for none |
+//! | 60 | n | the code as typed |
+//! | | | tagged fields: tag (1), length (2), bytes |
+//!
+//! A tag unknown to a reader is skipped, so a field can be added without a new version. Tags from
+//! 128 are **personal**.
+//!
+//! A **block** holds the consecutive records of one [`StreamId`]. Records are split into a main
+//! part and a personal part, each compressed (LZ4) and checksummed (CRC-32C) on its own, so that
+//! erasing personal data rewrites only that part. See [`block`] for its bytes.
+
+pub mod block;
+
+use crate::decision::Reason;
+use crate::transaction_id::TransactionId;
+
+/// Version of the record format.
+pub const RECORD_VERSION: u8 = 1;
+/// No record is longer: fixed fields, a code, and every tag at its longest.
+pub const MAX_RECORD_LEN: usize = 4096;
+/// Length of the fixed fields.
+pub const HEAD_LEN: usize = 60;
+
+const TAG_HEAD_LEN: usize = 3;
+const FIRST_PERSONAL_TAG: u8 = 128;
+
+/// One ring's sequence space: records of one thread of one run of one node's daemon, numbered
+/// from 1 without gaps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamId {
+    /// The node.
+    pub node: u16,
+    /// The run of the node's daemon; grows with each start.
+    pub incarnation: u32,
+    /// The serving thread.
+    pub thread: u8,
+}
+
+/// What a visit was, as far as its request says. The numbers are part of the record format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum VisitKind {
+    /// A person followed the link, as far as the request says.
+    Click = 1,
+    /// The request says that it only fetches ahead.
+    Prefetch = 2,
+}
+
+impl VisitKind {
+    fn from_number(number: u8) -> Option<Self> {
+        [Self::Click, Self::Prefetch].into_iter().find(|kind| *kind as u8 == number)
+    }
+
+    /// Stable name for reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Click => "click",
+            Self::Prefetch => "prefetch",
+        }
+    }
+}
+
+/// A tagged field. The numbers are part of the record format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Tag {
+    /// `sub1`
+    Sub1 = 1,
+    /// `sub2`
+    Sub2 = 2,
+    /// `sub3`
+    Sub3 = 3,
+    /// `sub4`
+    Sub4 = 4,
+    /// `sub5`
+    Sub5 = 5,
+    /// `source_id`
+    SourceId = 6,
+    /// `uid`
+    Uid = 7,
+    /// The host the visitor asked for.
+    Host = 8,
+    /// The client's address: 4 or 16 bytes, network order.
+    Address = 128,
+    /// `User-Agent`
+    UserAgent = 129,
+    /// `Referer`
+    Referer = 130,
+    /// `Accept-Language`
+    Language = 131,
+}
+
+impl Tag {
+    /// Every tag this version writes.
+    pub const ALL: [Tag; 12] = [
+        Tag::Sub1,
+        Tag::Sub2,
+        Tag::Sub3,
+        Tag::Sub4,
+        Tag::Sub5,
+        Tag::SourceId,
+        Tag::Uid,
+        Tag::Host,
+        Tag::Address,
+        Tag::UserAgent,
+        Tag::Referer,
+        Tag::Language,
+    ];
+
+    /// Longest value kept, in bytes; the rest is cut off.
+    pub const fn max_len(self) -> usize {
+        match self {
+            Tag::Address => 16,
+            Tag::Language => 128,
+            Tag::UserAgent => 512,
+            Tag::Referer => 1024,
+            _ => 256,
+        }
+    }
+}
+
+const _: () = {
+    let mut longest = HEAD_LEN + crate::code::MAX_LEN;
+    let mut at = 0;
+    while at < Tag::ALL.len() {
+        longest += TAG_HEAD_LEN + Tag::ALL[at].max_len();
+        at += 1;
+    }
+    assert!(longest <= MAX_RECORD_LEN);
+};
+
+/// The fixed fields of a click.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClickHead {
+    /// The click's id.
+    pub transaction_id: TransactionId,
+    /// When, by the node's clock.
+    pub unix_ms: u64,
+    /// Generation of the index that decided.
+    pub generation: u64,
+    /// Coupon code, 0 where the catalog had no such row.
+    pub code_id: u32,
+    /// Offer the decision named, 0 for none.
+    pub offer_id: u32,
+    /// Partner who owned the code then, 0 for none.
+    pub partner_id: u32,
+    /// Advertiser of that offer, 0 for none.
+    pub advertiser_id: u32,
+    /// Why the visit was, or was not, redirected.
+    pub reason: Reason,
+    /// What the visit was.
+    pub kind: VisitKind,
+    /// Rule that decided, 0 for none.
+    pub rule: u32,
+}
+
+/// Why bytes are not a record or a block.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClickError {
+    /// Fewer bytes than the format needs.
+    #[error("the {part} ends after {got} bytes; {expected} are needed")]
+    Truncated {
+        /// Which part.
+        part: &'static str,
+        /// Bytes needed.
+        expected: usize,
+        /// Bytes there.
+        got: usize,
+    },
+    /// Not a block.
+    #[error("this is no click block (it begins with {got:02x?})")]
+    Magic {
+        /// First bytes.
+        got: [u8; 4],
+    },
+    /// Written by a newer version, or damaged.
+    #[error("{part} version {got} is not known here (known: {known}); upgrade the reader")]
+    Version {
+        /// Record or block.
+        part: &'static str,
+        /// Version found.
+        got: u8,
+        /// Version known.
+        known: u8,
+    },
+    /// A checksum differs.
+    #[error("the checksum of the {part} is {got:#010x}, not {expected:#010x}: it is damaged")]
+    Checksum {
+        /// Which part.
+        part: &'static str,
+        /// As written.
+        expected: u32,
+        /// As computed.
+        got: u32,
+    },
+    /// A field holds what no writer writes.
+    #[error("{field} holds {got}, which no writer writes: it is damaged")]
+    Field {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        got: u64,
+    },
+    /// A part does not decompress.
+    #[error("the {part} does not decompress: it is damaged")]
+    Compression {
+        /// Which part.
+        part: &'static str,
+    },
+}
+
+/// Encodes a click into the front of `out`, which has at least [`MAX_RECORD_LEN`] bytes, and
+/// returns the record's length. Values are cut at [`Tag::max_len`], the code at its longest.
+pub fn encode(head: &ClickHead, code: &[u8], tags: &[(Tag, &[u8])], out: &mut [u8]) -> usize {
+    let code = &code[..code.len().min(crate::code::MAX_LEN)];
+    out[2] = RECORD_VERSION;
+    out[3] = head.reason as u8;
+    out[4] = head.kind as u8;
+    out[5] = code.len() as u8;
+    out[6..8].fill(0);
+    out[8..24].copy_from_slice(&head.transaction_id.0);
+    out[24..32].copy_from_slice(&head.unix_ms.to_le_bytes());
+    out[32..40].copy_from_slice(&head.generation.to_le_bytes());
+    out[40..44].copy_from_slice(&head.code_id.to_le_bytes());
+    out[44..48].copy_from_slice(&head.offer_id.to_le_bytes());
+    out[48..52].copy_from_slice(&head.partner_id.to_le_bytes());
+    out[52..56].copy_from_slice(&head.advertiser_id.to_le_bytes());
+    out[56..60].copy_from_slice(&head.rule.to_le_bytes());
+    let mut at = HEAD_LEN + code.len();
+    out[HEAD_LEN..at].copy_from_slice(code);
+    for (tag, value) in tags {
+        let value = &value[..value.len().min(tag.max_len())];
+        out[at] = *tag as u8;
+        out[at + 1..at + TAG_HEAD_LEN].copy_from_slice(&(value.len() as u16).to_le_bytes());
+        at += TAG_HEAD_LEN;
+        out[at..at + value.len()].copy_from_slice(value);
+        at += value.len();
+    }
+    out[..2].copy_from_slice(&(at as u16).to_le_bytes());
+    at
+}
+
+/// A decoded click, borrowing from its record or block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Click<'a> {
+    /// The fixed fields.
+    pub head: ClickHead,
+    /// The code as typed.
+    pub code: &'a [u8],
+    main_tags: &'a [u8],
+    personal_tags: &'a [u8],
+}
+
+impl<'a> Click<'a> {
+    /// Decodes the record at the front of `bytes`.
+    pub fn decode(bytes: &'a [u8]) -> Result<(Self, usize), ClickError> {
+        let truncated =
+            |expected| ClickError::Truncated { part: "record", expected, got: bytes.len() };
+        let len = usize::from(u16_at(bytes, 0).ok_or(truncated(HEAD_LEN))?);
+        let record = bytes.get(..len).ok_or(truncated(len))?;
+        if len < HEAD_LEN {
+            return Err(ClickError::Field { field: "record length", got: len as u64 });
+        }
+        let head = decode_head(record)?;
+        let tags_at = HEAD_LEN + usize::from(record[5]);
+        let code = record.get(HEAD_LEN..tags_at).ok_or(truncated(tags_at))?;
+        let main_tags = &record[tags_at..];
+        check_tags(main_tags)?;
+        Ok((Self { head, code, main_tags, personal_tags: &[] }, len))
+    }
+
+    /// The value of a tagged field.
+    pub fn tag(&self, tag: Tag) -> Option<&'a [u8]> {
+        tags(self.main_tags)
+            .chain(tags(self.personal_tags))
+            .find(|(number, _)| *number == tag as u8)
+            .map(|(_, field)| &field[TAG_HEAD_LEN..])
+    }
+
+    /// The value of a tagged field as text; bytes that are not UTF-8 are replaced.
+    pub fn text(&self, tag: Tag) -> std::borrow::Cow<'a, str> {
+        String::from_utf8_lossy(self.tag(tag).unwrap_or_default())
+    }
+
+    /// The client's address, where it was recorded and not erased.
+    pub fn address(&self) -> Option<std::net::IpAddr> {
+        let bytes = self.tag(Tag::Address)?;
+        let v4 = <[u8; 4]>::try_from(bytes).ok().map(std::net::IpAddr::from);
+        v4.or_else(|| <[u8; 16]>::try_from(bytes).ok().map(std::net::IpAddr::from))
+    }
+}
+
+fn decode_head(record: &[u8]) -> Result<ClickHead, ClickError> {
+    if record[2] != RECORD_VERSION {
+        return Err(ClickError::Version { part: "record", got: record[2], known: RECORD_VERSION });
+    }
+    let damaged = |field, got: u8| ClickError::Field { field, got: u64::from(got) };
+    let mut transaction_id = [0; 16];
+    transaction_id.copy_from_slice(&record[8..24]);
+    Ok(ClickHead {
+        transaction_id: TransactionId(transaction_id),
+        unix_ms: u64_at(record, 24),
+        generation: u64_at(record, 32),
+        code_id: u32_at(record, 40),
+        offer_id: u32_at(record, 44),
+        partner_id: u32_at(record, 48),
+        advertiser_id: u32_at(record, 52),
+        reason: Reason::from_number(record[3]).ok_or(damaged("reason", record[3]))?,
+        kind: VisitKind::from_number(record[4]).ok_or(damaged("kind", record[4]))?,
+        rule: u32_at(record, 56),
+    })
+}
+
+/// Splits a list of tagged fields into (tag, whole field), stopping at a damaged one.
+fn tags(bytes: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let (field, after) = split_tag(rest).ok()??;
+        rest = after;
+        Some((field[0], field))
+    })
+}
+
+type FieldAndRest<'a> = (&'a [u8], &'a [u8]);
+
+fn split_tag(bytes: &[u8]) -> Result<Option<FieldAndRest<'_>>, ClickError> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let truncated =
+        |expected| ClickError::Truncated { part: "tagged field", expected, got: bytes.len() };
+    let value_len = usize::from(u16_at(bytes, 1).ok_or(truncated(TAG_HEAD_LEN))?);
+    let len = TAG_HEAD_LEN + value_len;
+    bytes.split_at_checked(len).map(Some).ok_or(truncated(len))
+}
+
+fn check_tags(mut bytes: &[u8]) -> Result<(), ClickError> {
+    while let Some((_, rest)) = split_tag(bytes)? {
+        bytes = rest;
+    }
+    Ok(())
+}
+
+pub(crate) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}
+
+/// Reads a number from bytes known to be long enough.
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    let mut number = [0; 4];
+    number.copy_from_slice(&bytes[at..at + 4]);
+    u32::from_le_bytes(number)
+}
+
+/// Reads a number from bytes known to be long enough.
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    let mut number = [0; 8];
+    number.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(number)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    pub(crate) fn sample_head() -> ClickHead {
+        ClickHead {
+            transaction_id: TransactionId([0xAB; 16]),
+            unix_ms: 1_763_000_000_123,
+            generation: 42,
+            code_id: 7,
+            offer_id: 16,
+            partner_id: 2,
+            advertiser_id: 3,
+            reason: Reason::Redirected,
+            kind: VisitKind::Click,
+            rule: 0,
+        }
+    }
+
+    #[test]
+    fn a_record_reads_back_as_written() {
+        let mut out = [0; MAX_RECORD_LEN];
+        let tags: [(Tag, &[u8]); 3] =
+            [(Tag::Sub1, b"a"), (Tag::Address, &[192, 0, 2, 1]), (Tag::UserAgent, b"curl/8")];
+        let len = encode(&sample_head(), b"WiNtEr25", &tags, &mut out);
+        let (click, read) = Click::decode(&out).unwrap();
+        assert_eq!(read, len);
+        assert_eq!(click.head, sample_head());
+        assert_eq!(click.code, b"WiNtEr25");
+        assert_eq!(click.text(Tag::Sub1), "a");
+        assert_eq!(click.text(Tag::UserAgent), "curl/8");
+        assert_eq!(click.address(), Some("192.0.2.1".parse().unwrap()));
+        assert_eq!(click.tag(Tag::Referer), None);
+    }
+
+    #[test]
+    fn the_longest_values_fit_and_longer_ones_are_cut() {
+        let long = [b'x'; 5000];
+        let tags = Tag::ALL.map(|tag| (tag, &long[..]));
+        let mut out = [0; MAX_RECORD_LEN];
+        encode(&sample_head(), &long, &tags, &mut out);
+        let (click, _) = Click::decode(&out).unwrap();
+        for tag in Tag::ALL {
+            assert_eq!(click.tag(tag).map(<[u8]>::len), Some(tag.max_len()));
+        }
+    }
+
+    #[test]
+    fn a_field_with_a_tag_of_the_future_is_skipped() {
+        let mut out = [0; MAX_RECORD_LEN];
+        let len = encode(&sample_head(), b"abc", &[(Tag::Sub1, b"1"), (Tag::Uid, b"u")], &mut out);
+        out[HEAD_LEN + 3] = 99;
+        let (click, _) = Click::decode(&out[..len]).unwrap();
+        assert_eq!((click.tag(Tag::Sub1), click.tag(Tag::Uid)), (None, Some(&b"u"[..])));
+    }
+
+    proptest! {
+        #[test]
+        fn decoding_any_bytes_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Click::decode(&bytes);
+        }
+
+        #[test]
+        fn every_truncation_of_a_record_is_refused(cut in 0usize..70) {
+            let mut out = [0; MAX_RECORD_LEN];
+            let len = encode(&sample_head(), b"abc", &[(Tag::Sub1, b"abcdef")], &mut out);
+            prop_assert!(Click::decode(&out[..cut.min(len - 1)]).is_err());
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The values a click gives to a destination's macros.
+//!
+//! Both programs expand destinations: the daemon to answer, the admin to explain.
+
+use crate::decision::Facts;
+use crate::destination::{Macro, MacroSink, MacroValues};
+use crate::transaction_id::TransactionId;
+
+/// One click's values, borrowed from its request.
+#[derive(Debug, Clone, Copy)]
+pub struct ClickMacros<'a> {
+    /// The click's id.
+    pub transaction_id: TransactionId,
+    /// The code as the visitor typed it.
+    pub code: &'a [u8],
+    /// Network.
+    pub network_id: u32,
+    /// Offer, 0 for none.
+    pub offer_id: u32,
+    /// Partner, 0 for none.
+    pub partner_id: u32,
+    /// Advertiser, 0 for none.
+    pub advertiser_id: u32,
+    /// When, in Unix seconds.
+    pub unix_seconds: u64,
+    /// `sub1` to `sub5`.
+    pub subs: [&'a [u8]; 5],
+    /// `source_id`
+    pub source_id: &'a [u8],
+    /// `uid`
+    pub uid: &'a [u8],
+    /// `Accept-Language` as sent.
+    pub language: &'a [u8],
+    /// `Referer` as sent.
+    pub referer: &'a [u8],
+    /// What is known about the visitor.
+    pub facts: Facts<'a>,
+}
+
+impl MacroValues for ClickMacros<'_> {
+    fn push_value(&self, which: Macro, sink: &mut MacroSink<'_>) {
+        let push_id = |id: u32, sink: &mut MacroSink<'_>| {
+            if id != 0 {
+                sink.push_number(id.into());
+            }
+        };
+        match which {
+            Macro::TransactionId => sink.push(&self.transaction_id.to_hex()),
+            Macro::CouponCode => sink.push(self.code),
+            Macro::OfferId => push_id(self.offer_id, sink),
+            Macro::AffiliateId => push_id(self.partner_id, sink),
+            Macro::AdvertiserId => push_id(self.advertiser_id, sink),
+            Macro::NetworkId => push_id(self.network_id, sink),
+            Macro::SourceId => sink.push(self.source_id),
+            Macro::Sub1 => sink.push(self.subs[0]),
+            Macro::Sub2 => sink.push(self.subs[1]),
+            Macro::Sub3 => sink.push(self.subs[2]),
+            Macro::Sub4 => sink.push(self.subs[3]),
+            Macro::Sub5 => sink.push(self.subs[4]),
+            Macro::Uid => sink.push(self.uid),
+            Macro::Timestamp => sink.push_number(self.unix_seconds),
+            Macro::Random => sink.push_number(random_digits(&self.transaction_id)),
+            Macro::Country => sink.push(self.facts.country.as_bytes()),
+            Macro::Region => sink.push(self.facts.region.as_bytes()),
+            Macro::City => sink.push(self.facts.city.as_bytes()),
+            Macro::DeviceType => sink.push(self.facts.device_type.as_bytes()),
+            Macro::Language => sink.push(first_language(self.language)),
+            Macro::Referer => sink.push(self.referer),
+        }
+    }
+}
+
+/// The keyed half of the id's end: a number nobody foresees, and another for each click.
+fn random_digits(id: &TransactionId) -> u64 {
+    u128::from_be_bytes(id.0) as u64 & 0xFFFF_FFFF
+}
+
+fn first_language(accepted: &[u8]) -> &[u8] {
+    let end = accepted.iter().position(|byte| matches!(byte, b',' | b';'));
+    accepted[..end.unwrap_or(accepted.len())].trim_ascii()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::destination::{ArchivedDestination, Destination};
+
+    #[test]
+    fn every_macro_has_its_value() {
+        let macros = ClickMacros {
+            transaction_id: TransactionId([0xAB; 16]),
+            code: b"WiNtEr25",
+            network_id: 1,
+            offer_id: 16,
+            partner_id: 2,
+            advertiser_id: 3,
+            unix_seconds: 1_763_000_000,
+            subs: [b"a", b"b", b"c", b"d", b"e"],
+            source_id: b"src",
+            uid: b"u",
+            language: b" de-DE;q=0.9, en",
+            referer: b"https://r.example/",
+            facts: Facts { country: "DE", region: "BE", city: "Berlin", device_type: "phone" },
+        };
+        let url = "https://s.example/?{transaction_id}|{coupon_code}|{offer_id}|{affiliate_id}|\
+                   {advertiser_id}|{network_id}|{source_id}|{sub1}{sub2}{sub3}{sub4}{sub5}|{uid}|\
+                   {timestamp}|{random}|{country}|{region}|{city}|{device_type}|{language}|{referer}";
+        let parsed = Destination::parse(url).unwrap().destination;
+        let bytes = rkyv::to_bytes::<rkyv::rancor::Error>(&parsed).unwrap();
+        let archived = rkyv::access::<ArchivedDestination, rkyv::rancor::Error>(&bytes).unwrap();
+        let mut out = Vec::new();
+        archived.expand(&macros, &mut out);
+        let expanded = String::from_utf8(out).unwrap().replace("%7C", "|");
+        assert_eq!(
+            expanded,
+            "https://s.example/?abababababababababababababababab|WiNtEr25|16|2|3|1|src|abcde|u|\
+             1763000000|2880154539|DE|BE|Berlin|phone|de-DE|https%3A%2F%2Fr.example%2F"
+        );
+    }
+}

@@ -1,0 +1,399 @@
+//! The decision: what a visit's request and the index say must happen.
+//!
+//! [`decide`] is pure: no I/O, no clock, no failure. The daemon acts on its answer and the admin
+//! shows it, so an explanation cannot differ from what happens.
+//!
+//! A code may stand on several offers. With an offer id in the request only that row counts.
+//! Without, the row with the lowest coupon code id counts; where it cannot redirect, the next row
+//! of the same advertiser that can. Visits that are not redirected go to the fallback URL of the
+//! offer, else of the tracking domain, else of the network, else nowhere.
+
+use crate::civil_day::Day;
+use crate::code::FoldedCode;
+use crate::destination::ArchivedDestination;
+use crate::index::Index;
+use crate::snapshot::catalog::{ArchivedDomain, ArchivedOffer, CatalogFile};
+use crate::snapshot::level::CodeRecord;
+
+/// Why a visit of a known code was, or was not, redirected. The numbers are part of the click
+/// record's format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Reason {
+    /// Redirected to the offer.
+    Redirected = 1,
+    /// The coupon code is paused.
+    Paused = 2,
+    /// The coupon code has no partner.
+    Unassigned = 3,
+    /// Its start date has not come.
+    NotStarted = 4,
+    /// Its end date has passed.
+    Expired = 5,
+    /// The offer's status is not active.
+    OfferNotActive = 6,
+    /// The offer's last day has passed.
+    OfferEnded = 7,
+    /// The partner's account is not active.
+    PartnerNotActive = 8,
+    /// The partner may not run the offer.
+    NotRunnable = 9,
+    /// The code does not stand on the offer asked for.
+    NotOnOffer = 10,
+    /// The catalog lacks the offer or the partner.
+    Incomplete = 11,
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Reason; 11] = [
+        Reason::Redirected,
+        Reason::Paused,
+        Reason::Unassigned,
+        Reason::NotStarted,
+        Reason::Expired,
+        Reason::OfferNotActive,
+        Reason::OfferEnded,
+        Reason::PartnerNotActive,
+        Reason::NotRunnable,
+        Reason::NotOnOffer,
+        Reason::Incomplete,
+    ];
+
+    /// The reason with a number, as a record keeps it.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| *reason as u8 == number)
+    }
+
+    /// Stable name for reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::Redirected => "redirected",
+            Reason::Paused => "paused",
+            Reason::Unassigned => "unassigned",
+            Reason::NotStarted => "not_started",
+            Reason::Expired => "expired",
+            Reason::OfferNotActive => "offer_not_active",
+            Reason::OfferEnded => "offer_ended",
+            Reason::PartnerNotActive => "partner_not_active",
+            Reason::NotRunnable => "not_runnable",
+            Reason::NotOnOffer => "not_on_offer",
+            Reason::Incomplete => "incomplete",
+        }
+    }
+}
+
+/// What the request says.
+#[derive(Clone, Copy)]
+pub struct Visit<'a> {
+    /// The code.
+    pub code: &'a FoldedCode,
+    /// The offer asked for (`oid`).
+    pub offer_id: Option<u32>,
+    /// The tracking domain it came to, where that is a known one.
+    pub domain: Option<&'a ArchivedDomain>,
+}
+
+/// What is known about the visitor from memory. No rule of this version asks for any of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Facts<'a> {
+    /// ISO 3166 country code, empty where unknown.
+    pub country: &'a str,
+    /// Region, empty where unknown.
+    pub region: &'a str,
+    /// City, empty where unknown.
+    pub city: &'a str,
+    /// Kind of device, empty where unknown.
+    pub device_type: &'a str,
+}
+
+/// Where the visit is sent.
+#[derive(Clone, Copy)]
+pub enum Answer<'a> {
+    /// To the offer.
+    Redirect(&'a ArchivedDestination),
+    /// To a fallback URL.
+    Fallback(&'a ArchivedDestination),
+    /// Nowhere: the one page for everything that is not found.
+    NotFound,
+}
+
+/// What was decided.
+#[derive(Clone, Copy)]
+pub struct Decision<'a> {
+    /// The row that decided; `None` for a code nobody has, which leaves no click.
+    pub click: Option<DecidedClick>,
+    /// Where the visit goes.
+    pub answer: Answer<'a>,
+}
+
+/// What the click record says of a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DecidedClick {
+    /// The row.
+    pub row: CodeRecord,
+    /// The offer's advertiser, 0 where the catalog lacks the offer.
+    pub advertiser_id: u32,
+    /// Why.
+    pub reason: Reason,
+    /// The rule that decided, 0 for none.
+    pub rule: u32,
+}
+
+/// Decides a visit at a moment in Unix seconds.
+pub fn decide<'a, D: AsRef<[u8]> + Clone>(
+    index: &'a Index<D>,
+    visit: &Visit<'a>,
+    _facts: &Facts<'_>,
+    now: i64,
+) -> Decision<'a> {
+    let catalog = index.catalog();
+    let Some(rows) = index.lookup(visit.code) else {
+        return Decision { click: None, answer: fallback(catalog, visit, None) };
+    };
+    let today = Day::at(now, catalog.utc_offset_at(now));
+    let mut candidates =
+        rows.iter().filter(|row| visit.offer_id.is_none_or(|wanted| wanted == row.offer_id));
+    let Some(first) = candidates.next().map(|row| Candidate::judge(catalog, row, today)) else {
+        return not_on_offer(catalog, visit, rows.iter().next());
+    };
+    let chosen = match first.reason {
+        Reason::Redirected => first,
+        _ => candidates
+            .map(|row| Candidate::judge(catalog, row, today))
+            .find(|next| {
+                next.reason == Reason::Redirected && next.advertiser_id() == first.advertiser_id()
+            })
+            .unwrap_or(first),
+    };
+    chosen.decision(catalog, visit)
+}
+
+/// A row with what stands in its way today.
+struct Candidate<'a> {
+    row: CodeRecord,
+    offer: Option<&'a ArchivedOffer>,
+    reason: Reason,
+}
+
+impl<'a> Candidate<'a> {
+    fn judge(catalog: &'a CatalogFile, row: CodeRecord, today: Day) -> Self {
+        let offer = catalog.offer(row.offer_id);
+        let reason = of_code(&row, today)
+            .or_else(|| of_offer(catalog, &row, offer, today))
+            .unwrap_or(Reason::Redirected);
+        Self { row, offer, reason }
+    }
+
+    fn advertiser_id(&self) -> u32 {
+        self.offer.map_or(0, |offer| offer.advertiser_id.to_native())
+    }
+
+    fn decision(&self, catalog: &'a CatalogFile, visit: &Visit<'a>) -> Decision<'a> {
+        let destination = self.offer.and_then(|offer| offer.destinations.first());
+        let answer = match destination.filter(|_| self.reason == Reason::Redirected) {
+            Some(first) => Answer::Redirect(&first.destination),
+            None => fallback(catalog, visit, self.offer),
+        };
+        let click = DecidedClick {
+            row: self.row,
+            advertiser_id: self.advertiser_id(),
+            reason: self.reason,
+            rule: 0,
+        };
+        Decision { click: Some(click), answer }
+    }
+}
+
+/// What of the coupon code itself stands in the way.
+fn of_code(row: &CodeRecord, today: Day) -> Option<Reason> {
+    match row {
+        _ if !row.active => Some(Reason::Paused),
+        _ if row.partner_id == 0 => Some(Reason::Unassigned),
+        _ if today < row.first_day => Some(Reason::NotStarted),
+        _ if today > row.last_day => Some(Reason::Expired),
+        _ => None,
+    }
+}
+
+/// What of the offer, the partner or the access between them stands in the way.
+fn of_offer(
+    catalog: &CatalogFile,
+    row: &CodeRecord,
+    offer: Option<&ArchivedOffer>,
+    today: Day,
+) -> Option<Reason> {
+    let (Some(offer), Some(partner)) = (offer, catalog.partner(row.partner_id)) else {
+        return Some(Reason::Incomplete);
+    };
+    match () {
+        _ if !offer.active => Some(Reason::OfferNotActive),
+        _ if today > Day(offer.last_day.to_native()) => Some(Reason::OfferEnded),
+        _ if !partner.active => Some(Reason::PartnerNotActive),
+        _ if !catalog.can_run(partner, offer) => Some(Reason::NotRunnable),
+        _ => None,
+    }
+}
+
+fn not_on_offer<'a>(
+    catalog: &'a CatalogFile,
+    visit: &Visit<'a>,
+    first: Option<CodeRecord>,
+) -> Decision<'a> {
+    let click = first.map(|row| DecidedClick {
+        row,
+        advertiser_id: catalog.offer(row.offer_id).map_or(0, |o| o.advertiser_id.to_native()),
+        reason: Reason::NotOnOffer,
+        rule: 0,
+    });
+    Decision { click, answer: fallback(catalog, visit, None) }
+}
+
+fn fallback<'a>(
+    catalog: &'a CatalogFile,
+    visit: &Visit<'a>,
+    offer: Option<&'a ArchivedOffer>,
+) -> Answer<'a> {
+    offer
+        .and_then(|offer| offer.fallback.as_ref())
+        .or_else(|| visit.domain.and_then(|domain| domain.fallback.as_ref()))
+        .or_else(|| catalog.fallback())
+        .map_or(Answer::NotFound, Answer::Fallback)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::tests::{assemble, level, row};
+    use crate::snapshot::catalog::tests::{destination, offer, sample};
+    use crate::snapshot::catalog::{Catalog, Domain, Offer, Visibility, ZoneOffset};
+
+    /// 2026-06-15 12:00:00 UTC.
+    const NOW: i64 = 1_781_524_800;
+    const TODAY: u16 = 9662;
+
+    /// Decides a visit of `code1`, which has `rows`: (reason, coupon code id, answer).
+    fn decided(
+        catalog: &Catalog,
+        rows: &[CodeRecord],
+        offer_id: Option<u32>,
+        now: i64,
+    ) -> (Option<Reason>, u32, String) {
+        let index = assemble(catalog, vec![level((0, 5), &[("code1", rows)])]).unwrap();
+        let code = FoldedCode::fold(b"CODE1").unwrap();
+        let visit =
+            Visit { code: &code, offer_id, domain: index.catalog().domain("go.example.com") };
+        let decision = decide(&index, &visit, &Facts::default(), now);
+        let answer = match decision.answer {
+            Answer::Redirect(to) => format!("to {}", to.origin()),
+            Answer::Fallback(to) => format!("fallback {}", to.origin()),
+            Answer::NotFound => "nowhere".into(),
+        };
+        let click = decision.click;
+        (click.map(|c| c.reason), click.map_or(0, |c| c.row.code_id), answer)
+    }
+
+    fn reason(catalog: &Catalog, row: CodeRecord) -> Reason {
+        let (reason, code_id, answer) = decided(catalog, &[row], None, NOW);
+        assert_eq!(code_id, row.code_id);
+        assert_eq!(answer == "nowhere", reason != Some(Reason::Redirected));
+        reason.unwrap()
+    }
+
+    #[test]
+    fn each_thing_in_the_way_has_its_reason() {
+        let catalog = sample();
+        let good = row(1, 17, 1);
+        assert_eq!(reason(&catalog, good), Reason::Redirected);
+        assert_eq!(reason(&catalog, CodeRecord { active: false, ..good }), Reason::Paused);
+        assert_eq!(reason(&catalog, CodeRecord { partner_id: 0, ..good }), Reason::Unassigned);
+        assert_eq!(reason(&catalog, CodeRecord { partner_id: 9, ..good }), Reason::Incomplete);
+        assert_eq!(reason(&catalog, CodeRecord { offer_id: 9, ..good }), Reason::Incomplete);
+        assert_eq!(reason(&catalog, row(1, 16, 2)), Reason::NotRunnable);
+        let with = |change: fn(&mut Catalog)| {
+            let mut catalog = sample();
+            change(&mut catalog);
+            catalog
+        };
+        let paused = with(|c| c.offers[1].active = false);
+        assert_eq!(reason(&paused, good), Reason::OfferNotActive);
+        let ended = with(|c| c.offers[1].last_day = TODAY - 1);
+        assert_eq!(reason(&ended, good), Reason::OfferEnded);
+        assert_eq!(reason(&with(|c| c.offers[1].last_day = TODAY), good), Reason::Redirected);
+        let inactive = with(|c| c.partners[0].active = false);
+        assert_eq!(reason(&inactive, good), Reason::PartnerNotActive);
+        let private = with(|c| c.offers[1].visibility = Visibility::Private);
+        assert_eq!(reason(&private, good), Reason::NotRunnable);
+    }
+
+    #[test]
+    fn both_dates_are_inclusive_days_of_the_networks_zone() {
+        let mut catalog = sample();
+        catalog.zone = vec![ZoneOffset { from: i64::MIN, utc_offset: -4 * 3600 }];
+        let only_today =
+            CodeRecord { first_day: Day(TODAY), last_day: Day(TODAY), ..row(1, 17, 1) };
+        let at = |now| decided(&catalog, &[only_today], None, now).0.unwrap();
+        let local_midnight = NOW - 12 * 3600 + 4 * 3600;
+        assert_eq!(at(local_midnight - 1), Reason::NotStarted);
+        assert_eq!(at(local_midnight), Reason::Redirected);
+        assert_eq!(at(local_midnight + 86_399), Reason::Redirected);
+        assert_eq!(at(local_midnight + 86_400), Reason::Expired);
+    }
+
+    #[test]
+    fn an_offer_id_picks_the_offer_and_one_the_code_is_not_on_never_another() {
+        let rows = [row(1, 16, 1), row(2, 17, 1)];
+        assert_eq!(decided(&sample(), &rows, Some(17), NOW).1, 2);
+        let (reason, code_id, answer) = decided(&sample(), &rows, Some(24), NOW);
+        assert_eq!((reason, code_id), (Some(Reason::NotOnOffer), 1));
+        assert_eq!(answer, "nowhere");
+        let paused = [CodeRecord { active: false, ..rows[0] }, rows[1]];
+        assert_eq!(decided(&sample(), &paused, Some(16), NOW).0, Some(Reason::Paused));
+    }
+
+    #[test]
+    fn the_lowest_id_redirects_else_the_next_of_the_same_advertiser() {
+        let rows = [row(1, 16, 1), row(2, 17, 1), row(3, 18, 1)];
+        assert_eq!(decided(&sample(), &rows, None, NOW).1, 1);
+        let paused = [CodeRecord { active: false, ..rows[0] }, rows[1], rows[2]];
+        assert_eq!(decided(&sample(), &paused, None, NOW).1, 2);
+        let mut catalog = sample();
+        catalog.offers[1] = Offer { advertiser_id: 2, ..offer(17) };
+        assert_eq!(decided(&catalog, &paused, None, NOW).1, 3);
+        let (reason, code_id, _) = decided(&catalog, &paused[..2], None, NOW);
+        assert_eq!((reason, code_id), (Some(Reason::Paused), 1));
+    }
+
+    #[test]
+    fn the_fallback_is_the_offers_else_the_domains_else_the_networks() {
+        let paused = CodeRecord { active: false, ..row(1, 17, 1) };
+        let mut catalog = sample();
+        let answer = |catalog: &Catalog| decided(catalog, &[paused], None, NOW).2;
+        assert_eq!(answer(&catalog), "nowhere");
+        catalog.fallback = Some(destination("https://network.example"));
+        assert_eq!(answer(&catalog), "fallback https://network.example");
+        let fallback = Some(destination("https://domain.example"));
+        catalog.domains = vec![Domain { id: 1, host: "go.example.com".into(), fallback }];
+        assert_eq!(answer(&catalog), "fallback https://domain.example");
+        catalog.offers[1].fallback = Some(destination("https://offer.example"));
+        assert_eq!(answer(&catalog), "fallback https://offer.example");
+    }
+
+    #[test]
+    fn an_unknown_code_leaves_no_click_and_gets_the_same_fallback() {
+        let mut catalog = sample();
+        assert_eq!(decided(&catalog, &[], None, NOW), (None, 0, "nowhere".into()));
+        catalog.fallback = Some(destination("https://network.example"));
+        let (reason, _, answer) = decided(&catalog, &[], None, NOW);
+        assert_eq!((reason, answer.as_str()), (None, "fallback https://network.example"));
+    }
+
+    #[test]
+    fn every_reason_has_its_number_for_ever() {
+        for (at, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, at + 1);
+            assert_eq!(Reason::from_number(reason as u8), Some(reason));
+        }
+        assert_eq!(Reason::from_number(0), None);
+    }
+}

@@ -1,0 +1,171 @@
+//! The feed: how click blocks travel from a daemon to the admin.
+//!
+//! The admin asks with a **cursor**: for each stream, the last sequence it has made durable. That
+//! is also its acknowledgement: a daemon may forget what every cursor covers. The answer is blocks
+//! one after the other, each telling its own length, oldest first within each stream. Repeats are
+//! harmless: the admin ignores sequences it knows.
+//!
+//! # Bytes of a cursor, version 1
+//!
+//! Little endian: magic `CPNC`, version (1), zero (3), number of entries (4); then for each entry,
+//! by ascending stream: node (2), thread (1), zero (1), incarnation (4), last sequence (8).
+
+use crate::click::StreamId;
+use crate::click::block::Block;
+use crate::click::{ClickError, u16_at, u32_at, u64_at};
+use std::collections::BTreeMap;
+
+/// Most entries of a cursor. A daemon tells the oldest incarnation it still holds, so that the
+/// admin leaves older ones out.
+pub const MAX_CURSOR_ENTRIES: usize = 65_536;
+
+/// Name of the answer's header that tells the oldest incarnation the daemon still holds.
+pub const OLDEST_INCARNATION_HEADER: &str = "x-coupond-oldest-incarnation";
+
+const MAGIC: &[u8; 4] = b"CPNC";
+const VERSION: u8 = 1;
+const HEADER_LEN: usize = 12;
+const ENTRY_LEN: usize = 16;
+
+/// For each stream the last sequence that is durable at the admin.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cursor {
+    last: BTreeMap<StreamId, u64>,
+}
+
+impl Cursor {
+    /// The last durable sequence of a stream, 0 for none.
+    pub fn last(&self, stream: &StreamId) -> u64 {
+        self.last.get(stream).copied().unwrap_or(0)
+    }
+
+    /// Moves a stream forward, never back.
+    pub fn advance(&mut self, stream: StreamId, sequence: u64) {
+        let last = self.last.entry(stream).or_default();
+        *last = (*last).max(sequence);
+    }
+
+    /// Leaves out streams of incarnations before `oldest`.
+    pub fn forget_before(&mut self, oldest: u32) {
+        self.last.retain(|stream, _| stream.incarnation >= oldest);
+    }
+
+    /// The streams with their last sequences.
+    pub fn iter(&self) -> impl Iterator<Item = (StreamId, u64)> {
+        self.last.iter().map(|(stream, last)| (*stream, *last))
+    }
+
+    /// The cursor's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(HEADER_LEN + self.last.len() * ENTRY_LEN);
+        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(&[VERSION, 0, 0, 0]);
+        bytes.extend_from_slice(&(self.last.len() as u32).to_le_bytes());
+        for (stream, last) in &self.last {
+            bytes.extend_from_slice(&stream.node.to_le_bytes());
+            bytes.extend_from_slice(&[stream.thread, 0]);
+            bytes.extend_from_slice(&stream.incarnation.to_le_bytes());
+            bytes.extend_from_slice(&last.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// Reads a cursor's bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CursorError> {
+        let header = bytes.get(..HEADER_LEN).ok_or(CursorError::Length { got: bytes.len() })?;
+        if &header[..4] != MAGIC || header[4] != VERSION {
+            return Err(CursorError::Version);
+        }
+        let count = u32_at(header, 8) as usize;
+        let entries = &bytes[HEADER_LEN..];
+        if count > MAX_CURSOR_ENTRIES || entries.len() != count * ENTRY_LEN {
+            return Err(CursorError::Length { got: bytes.len() });
+        }
+        let last = entries.chunks_exact(ENTRY_LEN).map(|entry| {
+            let node = u16_at(entry, 0).unwrap_or_default();
+            let stream = StreamId { node, incarnation: u32_at(entry, 4), thread: entry[2] };
+            (stream, u64_at(entry, 8))
+        });
+        Ok(Self { last: last.collect() })
+    }
+}
+
+/// Why bytes are not a cursor.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CursorError {
+    /// Not as long as it says, or too long.
+    #[error("a cursor of {got} bytes is cut or has more than {MAX_CURSOR_ENTRIES} entries")]
+    Length {
+        /// Its length.
+        got: usize,
+    },
+    /// Not a cursor of this version.
+    #[error("this is no feed cursor of version {VERSION}")]
+    Version,
+}
+
+/// Takes the blocks off an answer one by one. Ends after the first error.
+pub fn blocks(answer: &[u8]) -> impl Iterator<Item = Result<Block<'_>, ClickError>> {
+    let mut rest = answer;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let block = Block::parse(rest);
+        rest = block.as_ref().map_or(&[][..], |block| &rest[block.len()..]);
+        Some(block)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::click::block::BlockBuilder;
+    use crate::click::tests::sample_head;
+    use crate::click::{MAX_RECORD_LEN, encode};
+    use proptest::prelude::*;
+
+    fn stream(incarnation: u32, thread: u8) -> StreamId {
+        StreamId { node: 1, incarnation, thread }
+    }
+
+    #[test]
+    fn a_cursor_only_moves_forward_and_reads_back() {
+        let mut cursor = Cursor::default();
+        cursor.advance(stream(7, 0), 5);
+        cursor.advance(stream(7, 0), 3);
+        cursor.advance(stream(8, 1), 9);
+        assert_eq!([cursor.last(&stream(7, 0)), cursor.last(&stream(9, 0))], [5, 0]);
+        assert_eq!(Cursor::decode(&cursor.encode()), Ok(cursor.clone()));
+        cursor.forget_before(8);
+        assert_eq!(cursor.iter().collect::<Vec<_>>(), [(stream(8, 1), 9)]);
+    }
+
+    #[test]
+    fn an_answer_is_taken_apart_into_its_blocks() {
+        let mut record = [0; MAX_RECORD_LEN];
+        encode(&sample_head(), b"abc", &[], &mut record);
+        let mut answer = Vec::new();
+        for first in [1, 2] {
+            let mut builder = BlockBuilder::new(stream(1, 0), first);
+            builder.push(&record).unwrap();
+            answer.extend(builder.finish().unwrap());
+        }
+        let firsts: Vec<_> = blocks(&answer).map(|b| b.unwrap().first_sequence()).collect();
+        assert_eq!(firsts, [1, 2]);
+        answer.pop();
+        assert_eq!(blocks(&answer).map(|b| b.is_ok()).collect::<Vec<_>>(), [true, false]);
+    }
+
+    proptest! {
+        #[test]
+        fn reading_any_bytes_as_a_cursor_never_panics(
+            mut bytes in proptest::collection::vec(any::<u8>(), 0..100)
+        ) {
+            if bytes.len() > 8 {
+                bytes[..5].copy_from_slice(b"CPNC\x01");
+            }
+            let _ = Cursor::decode(&bytes);
+        }
+    }
+}

@@ -1,0 +1,513 @@
+//! The catalog: everything a decision needs besides the codes, addressed by id.
+//!
+//! Offers, partners, approvals, tracking domains, fallback URLs, the network's zone and the key
+//! that signs transaction ids. Codes are not in it, so an edit of a code never rewrites it.
+//!
+//! # Bytes, format version 1
+//!
+//! Numbers are little endian. The file is the header and the payload; nothing follows.
+//!
+//! | offset | size | header field |
+//! |---|---|---|
+//! | 0 | 8 | magic `CPNCATLG` |
+//! | 8 | 2 | format version |
+//! | 10 | 2 | zero |
+//! | 12 | 4 | network id |
+//! | 16 | 16 | lineage |
+//! | 32 | 8 | sequence: the last change of the store it holds |
+//! | 40 | 8 | required features, a bit each; an unknown one refuses the file |
+//! | 48 | 8 | length of the payload |
+//! | 56 | 8 | zero |
+//! | 64 | 32 | BLAKE3 of the payload |
+//! | 96 | 32 | BLAKE3 of the bytes before; also the file's name |
+//!
+//! The payload is an rkyv 0.8 archive of [`Catalog`] (little endian, aligned, 32-bit offsets),
+//! which fixes the layout; it is validated once when opened.
+//!
+//! A rule is an opcode with operands. No opcode exists in this version, so a catalog with any rule
+//! is refused instead of being served without it.
+
+use super::{HASH_LEN, Header, Lineage, SnapshotError};
+use crate::destination::Destination;
+use crate::transaction_id::ClickIdKey;
+use rkyv::rancor;
+use rkyv::util::AlignedVec;
+use rkyv::{Archive, Serialize};
+
+/// Version of the catalog format.
+pub const FORMAT_VERSION: u16 = 1;
+
+const FILE: &str = "catalog file";
+const MAGIC: &[u8; 8] = b"CPNCATLG";
+const HEADER_LEN: usize = 128;
+const PAYLOAD_HASH_AT: usize = 64;
+const HEADER_HASH_AT: usize = HEADER_LEN - HASH_LEN;
+
+/// Which store a catalog comes from, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CatalogMeta {
+    /// The network.
+    pub network_id: u32,
+    /// The store's history.
+    pub lineage: Lineage,
+    /// The last change it holds.
+    pub sequence: u64,
+}
+
+/// The catalog's content. Lists are sorted as their fields say, without duplicates.
+#[derive(Archive, Serialize, Debug, Clone, PartialEq, Eq)]
+pub struct Catalog {
+    /// Signs transaction ids.
+    pub click_id_key: [u8; 16],
+    /// The network zone's offsets, by ascending time; the first holds from the beginning.
+    pub zone: Vec<ZoneOffset>,
+    /// Where visits go that no offer and no domain has a fallback for.
+    pub fallback: Option<Destination>,
+    /// By ascending id.
+    pub offers: Vec<Offer>,
+    /// By ascending id.
+    pub partners: Vec<Partner>,
+    /// By ascending (offer, partner).
+    pub approvals: Vec<Approval>,
+    /// By ascending host.
+    pub domains: Vec<Domain>,
+    /// By position, from 1, as offers and click records name them.
+    pub rules: Vec<Rule>,
+}
+
+/// From a moment on, local time is ahead of UTC by so much.
+#[derive(Archive, Serialize, Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ZoneOffset {
+    /// Unix seconds.
+    pub from: i64,
+    /// Seconds ahead of UTC.
+    pub utc_offset: i32,
+}
+
+/// An offer, as far as a visit is concerned.
+#[derive(Archive, Serialize, Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// Offer id.
+    pub id: u32,
+    /// Its advertiser.
+    pub advertiser_id: u32,
+    /// Whether its status is active.
+    pub active: bool,
+    /// Who may run it.
+    pub visibility: Visibility,
+    /// Last day it is live, as [`crate::civil_day::Day`]; 65,535 for ever.
+    pub last_day: u16,
+    /// Where visits go. One destination in this version.
+    pub destinations: Vec<WeightedDestination>,
+    /// Where visits go that are not redirected to it.
+    pub fallback: Option<Destination>,
+    /// Rules asked before redirecting.
+    pub rules: Vec<u32>,
+}
+
+/// Who may run an offer without being approved one by one.
+#[derive(Archive, Serialize, Debug, Clone, Copy, PartialEq, Eq)]
+#[rkyv(derive(Debug, Clone, Copy, PartialEq, Eq))]
+#[repr(u8)]
+pub enum Visibility {
+    /// Every active partner who is not hidden or rejected.
+    Public = 1,
+    /// Partners for whom it is visible.
+    RequireApproval = 2,
+    /// Partners for whom it is visible; others do not see it.
+    Private = 3,
+}
+
+/// A destination and its share of the visits.
+#[derive(Archive, Serialize, Debug, Clone, PartialEq, Eq)]
+pub struct WeightedDestination {
+    /// Share, relative to the offer's other destinations.
+    pub weight: u32,
+    /// The destination.
+    pub destination: Destination,
+}
+
+/// A partner.
+#[derive(Archive, Serialize, Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Partner {
+    /// Partner id.
+    pub id: u32,
+    /// Whether the account's status is active.
+    pub active: bool,
+}
+
+/// What was decided for one partner and one offer.
+#[derive(Archive, Serialize, Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Approval {
+    /// The offer.
+    pub offer_id: u32,
+    /// The partner.
+    pub partner_id: u32,
+    /// The decision.
+    pub access: Access,
+}
+
+/// A partner's access to an offer.
+#[derive(Archive, Serialize, Debug, Clone, Copy, PartialEq, Eq)]
+#[rkyv(derive(Debug, Clone, Copy, PartialEq, Eq))]
+#[repr(u8)]
+pub enum Access {
+    /// May run it.
+    Visible = 1,
+    /// Does not see it and may not run it.
+    Hidden = 2,
+    /// Applied and was refused.
+    Rejected = 3,
+}
+
+/// A tracking domain.
+#[derive(Archive, Serialize, Debug, Clone, PartialEq, Eq)]
+pub struct Domain {
+    /// Tracking domain id.
+    pub id: u32,
+    /// Host name in lower case, without port.
+    pub host: String,
+    /// Where its visits go that are not redirected to an offer.
+    pub fallback: Option<Destination>,
+}
+
+/// A rule: an opcode and its operands.
+#[derive(Archive, Serialize, Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// What it does.
+    pub opcode: u16,
+    /// With what.
+    pub operands: Vec<u8>,
+}
+
+impl Catalog {
+    /// The file's bytes. The result opens, or the reason why not is the error.
+    pub fn to_file(&self, meta: &CatalogMeta) -> Result<Vec<u8>, SnapshotError> {
+        let payload = rkyv::to_bytes::<rancor::Error>(self)
+            .map_err(|error| SnapshotError::Content { file: FILE, reason: error.to_string() })?;
+        let mut file = header(meta, &payload).to_vec();
+        file.extend_from_slice(&payload);
+        CatalogFile::open(&file)?;
+        Ok(file)
+    }
+}
+
+fn header(meta: &CatalogMeta, payload: &[u8]) -> [u8; HEADER_LEN] {
+    let mut bytes = [0; HEADER_LEN];
+    let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
+    put(0, MAGIC);
+    put(8, &FORMAT_VERSION.to_le_bytes());
+    put(12, &meta.network_id.to_le_bytes());
+    put(16, &meta.lineage.0);
+    put(32, &meta.sequence.to_le_bytes());
+    put(48, &(payload.len() as u64).to_le_bytes());
+    put(PAYLOAD_HASH_AT, blake3::hash(payload).as_bytes());
+    let hash = blake3::hash(&bytes[..HEADER_HASH_AT]);
+    bytes[HEADER_HASH_AT..].copy_from_slice(hash.as_bytes());
+    bytes
+}
+
+/// An opened catalog: hashes, archive and content hold.
+pub struct CatalogFile {
+    meta: CatalogMeta,
+    name: [u8; HASH_LEN],
+    /// Validated by [`archive::Validated`]; private to it, so it cannot change afterwards.
+    archive: archive::Validated,
+}
+
+/// The one place that reads the archive without validating it again.
+#[allow(unsafe_code)]
+mod archive {
+    use super::{AlignedVec, ArchivedCatalog, rancor};
+
+    /// Bytes in which `rkyv::access` has found a catalog. They are never handed out mutably.
+    pub(super) struct Validated(AlignedVec<16>);
+
+    impl Validated {
+        pub(super) fn new(payload: &[u8]) -> Result<Self, rancor::Error> {
+            let mut bytes = AlignedVec::with_capacity(payload.len());
+            bytes.extend_from_slice(payload);
+            rkyv::access::<ArchivedCatalog, rancor::Error>(&bytes)?;
+            Ok(Self(bytes))
+        }
+
+        pub(super) fn get(&self) -> &ArchivedCatalog {
+            // SAFETY: `new` validated exactly these bytes as an `ArchivedCatalog` at this root
+            // position and alignment; they are owned, immutable and not moved by a move of `self`.
+            unsafe { rkyv::access_unchecked::<ArchivedCatalog>(&self.0) }
+        }
+    }
+}
+
+impl CatalogFile {
+    /// Checks every byte and every rule of the content, and opens.
+    pub fn open(bytes: &[u8]) -> Result<Self, SnapshotError> {
+        let header = Header::open(FILE, bytes, HEADER_LEN, MAGIC, FORMAT_VERSION)?;
+        header.expect_version("required features", header.u64(40), 0)?;
+        let payload = &bytes[HEADER_LEN..];
+        let (expected, got) = (header.u64(48), payload.len() as u64);
+        if expected != got {
+            return Err(SnapshotError::Length { file: FILE, expected, got });
+        }
+        header.check_hash("payload", payload, PAYLOAD_HASH_AT)?;
+        let archive = archive::Validated::new(payload)
+            .map_err(|error| header.content_error(error.to_string()))?;
+        check_content(archive.get()).map_err(|reason| header.content_error(reason))?;
+        let meta = CatalogMeta {
+            network_id: header.u32(12),
+            lineage: Lineage(header.array(16)),
+            sequence: header.u64(32),
+        };
+        Ok(Self { meta, name: header.array(HEADER_HASH_AT), archive })
+    }
+
+    /// Where it comes from.
+    pub fn meta(&self) -> &CatalogMeta {
+        &self.meta
+    }
+
+    /// The hash that names it.
+    pub fn name(&self) -> &[u8; HASH_LEN] {
+        &self.name
+    }
+
+    /// Signs transaction ids.
+    pub fn click_id_key(&self) -> ClickIdKey {
+        ClickIdKey(self.archive.get().click_id_key)
+    }
+
+    /// How far local time is ahead of UTC at a moment, in seconds.
+    pub fn utc_offset_at(&self, unix_seconds: i64) -> i32 {
+        let zone = &self.archive.get().zone;
+        let after = zone.partition_point(|offset| offset.from.to_native() <= unix_seconds);
+        zone.get(after.saturating_sub(1)).map_or(0, |offset| offset.utc_offset.to_native())
+    }
+
+    /// The network's fallback URL.
+    pub fn fallback(&self) -> Option<&crate::destination::ArchivedDestination> {
+        self.archive.get().fallback.as_ref()
+    }
+
+    /// The offer with an id.
+    pub fn offer(&self, id: u32) -> Option<&ArchivedOffer> {
+        by_id(&self.archive.get().offers, id, |offer| offer.id.to_native())
+    }
+
+    /// The partner with an id.
+    pub fn partner(&self, id: u32) -> Option<&ArchivedPartner> {
+        by_id(&self.archive.get().partners, id, |partner| partner.id.to_native())
+    }
+
+    /// The tracking domain of a host name in lower case, without port.
+    pub fn domain(&self, host: &str) -> Option<&ArchivedDomain> {
+        let domains = &self.archive.get().domains;
+        domains
+            .binary_search_by(|domain| domain.host.as_str().cmp(host))
+            .ok()
+            .map(|at| &domains[at])
+    }
+
+    /// Whether a partner can run an offer: both active, and the offer public and not hidden or
+    /// rejected for the partner, or else visible for it.
+    pub fn can_run(&self, partner: &ArchivedPartner, offer: &ArchivedOffer) -> bool {
+        let access = self.access(offer.id.to_native(), partner.id.to_native());
+        let allowed = match offer.visibility {
+            ArchivedVisibility::Public => {
+                !matches!(access, Some(ArchivedAccess::Hidden | ArchivedAccess::Rejected))
+            }
+            _ => access == Some(ArchivedAccess::Visible),
+        };
+        partner.active && offer.active && allowed
+    }
+
+    fn access(&self, offer_id: u32, partner_id: u32) -> Option<ArchivedAccess> {
+        let approvals = &self.archive.get().approvals;
+        let at = approvals
+            .binary_search_by_key(&(offer_id, partner_id), |approval| {
+                (approval.offer_id.to_native(), approval.partner_id.to_native())
+            })
+            .ok()?;
+        Some(approvals[at].access)
+    }
+}
+
+/// Finds an id in a list sorted by id. Ids are given in order and rows are kept when deleted, so
+/// an id mostly stands at its distance from the first.
+fn by_id<T>(list: &[T], id: u32, id_of: impl Fn(&T) -> u32) -> Option<&T> {
+    let guess = id.checked_sub(id_of(list.first()?))? as usize;
+    match list.get(guess) {
+        Some(item) if id_of(item) == id => Some(item),
+        _ => list.binary_search_by_key(&id, id_of).ok().map(|at| &list[at]),
+    }
+}
+
+fn check_content(catalog: &ArchivedCatalog) -> Result<(), String> {
+    ascending("offers", &catalog.offers, |offer| offer.id.to_native())?;
+    ascending("partners", &catalog.partners, |partner| partner.id.to_native())?;
+    ascending("approvals", &catalog.approvals, |approval| {
+        (approval.offer_id.to_native(), approval.partner_id.to_native())
+    })?;
+    ascending("domains", &catalog.domains, |domain| domain.host.as_str().to_owned())?;
+    ascending("zone offsets", &catalog.zone, |offset| offset.from.to_native())?;
+    if catalog.zone.is_empty() {
+        return Err("it has no zone offset".into());
+    }
+    if let Some(rule) = catalog.rules.first() {
+        return Err(format!("rule opcode {} is not known here: upgrade coupond", rule.opcode));
+    }
+    catalog.offers.iter().try_for_each(check_offer)?;
+    let fallbacks = catalog.domains.iter().filter_map(|domain| domain.fallback.as_ref());
+    fallbacks
+        .chain(catalog.fallback.as_ref())
+        .try_for_each(|fallback| fallback.check().map_err(|error| error.to_string()))
+}
+
+fn check_offer(offer: &ArchivedOffer) -> Result<(), String> {
+    let id = offer.id.to_native();
+    let [only] = offer.destinations.as_slice() else {
+        return Err(format!("offer {id} has {} destinations, not one", offer.destinations.len()));
+    };
+    if !offer.rules.is_empty() {
+        return Err(format!("offer {id} has rules, which are not known here: upgrade coupond"));
+    }
+    std::iter::once(&only.destination)
+        .chain(offer.fallback.as_ref())
+        .try_for_each(|destination| destination.check())
+        .map_err(|error| format!("offer {id}: {error}"))
+}
+
+fn ascending<T, K: PartialOrd>(
+    what: &str,
+    list: &[T],
+    key: impl Fn(&T) -> K,
+) -> Result<(), String> {
+    if list.windows(2).all(|pair| key(&pair[0]) < key(&pair[1])) {
+        return Ok(());
+    }
+    Err(format!("its {what} are out of order"))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn destination(url: &str) -> Destination {
+        Destination::parse(url).unwrap().destination
+    }
+
+    pub(crate) fn offer(id: u32) -> Offer {
+        let url = format!("https://shop.example/{id}?t={{transaction_id}}&c={{coupon_code}}");
+        Offer {
+            id,
+            advertiser_id: 1,
+            active: true,
+            visibility: Visibility::Public,
+            last_day: u16::MAX,
+            destinations: vec![WeightedDestination { weight: 1, destination: destination(&url) }],
+            fallback: None,
+            rules: vec![],
+        }
+    }
+
+    pub(crate) fn sample() -> Catalog {
+        Catalog {
+            click_id_key: [7; 16],
+            zone: vec![ZoneOffset { from: i64::MIN, utc_offset: 0 }],
+            fallback: None,
+            offers: vec![offer(16), offer(17), offer(18), offer(24)],
+            partners: vec![Partner { id: 1, active: true }, Partner { id: 2, active: true }],
+            approvals: vec![Approval { offer_id: 16, partner_id: 2, access: Access::Hidden }],
+            domains: vec![Domain { id: 1, host: "go.example.com".into(), fallback: None }],
+            rules: vec![],
+        }
+    }
+
+    pub(crate) fn meta() -> CatalogMeta {
+        CatalogMeta { network_id: 1, lineage: Lineage([9; 16]), sequence: 5 }
+    }
+
+    #[test]
+    fn things_are_found_by_id_and_domains_by_host() {
+        let catalog = CatalogFile::open(&sample().to_file(&meta()).unwrap()).unwrap();
+        assert_eq!(*catalog.meta(), meta());
+        for id in [16, 17, 18, 24] {
+            assert_eq!(catalog.offer(id).map(|offer| offer.id.to_native()), Some(id));
+        }
+        for id in [0, 15, 19, 23, 25, u32::MAX] {
+            assert!(catalog.offer(id).is_none());
+        }
+        assert!(catalog.partner(2).is_some() && catalog.partner(3).is_none());
+        assert!(catalog.domain("go.example.com").is_some());
+        assert!(catalog.domain("go.example.org").is_none());
+    }
+
+    #[test]
+    fn visibility_and_access_decide_what_a_partner_can_run() {
+        let allowed = |visibility, access: Option<Access>, partner_active, offer_active| {
+            let mut catalog = sample();
+            catalog.offers = vec![Offer { visibility, active: offer_active, ..offer(1) }];
+            catalog.partners = vec![Partner { id: 1, active: partner_active }];
+            catalog.approvals = access
+                .map(|access| Approval { offer_id: 1, partner_id: 1, access })
+                .into_iter()
+                .collect();
+            let file = CatalogFile::open(&catalog.to_file(&meta()).unwrap()).unwrap();
+            file.can_run(file.partner(1).unwrap(), file.offer(1).unwrap())
+        };
+        use Access::*;
+        for access in [None, Some(Visible), Some(Hidden), Some(Rejected)] {
+            let refused = matches!(access, Some(Hidden | Rejected));
+            assert_eq!(allowed(Visibility::Public, access, true, true), !refused);
+            let visible = access == Some(Visible);
+            assert_eq!(allowed(Visibility::RequireApproval, access, true, true), visible);
+            assert_eq!(allowed(Visibility::Private, access, true, true), visible);
+            assert!(!allowed(Visibility::Public, access, false, true));
+            assert!(!allowed(Visibility::Public, access, true, false));
+        }
+    }
+
+    #[test]
+    fn local_time_follows_the_zones_offsets() {
+        let mut catalog = sample();
+        catalog.zone = vec![
+            ZoneOffset { from: i64::MIN, utc_offset: 3600 },
+            ZoneOffset { from: 1000, utc_offset: 7200 },
+        ];
+        let catalog = CatalogFile::open(&catalog.to_file(&meta()).unwrap()).unwrap();
+        assert_eq!(
+            [-5, 999, 1000, 5000].map(|at| catalog.utc_offset_at(at)),
+            [3600, 3600, 7200, 7200]
+        );
+    }
+
+    #[test]
+    fn no_flipped_bit_and_no_truncation_is_opened() {
+        let good = sample().to_file(&meta()).unwrap();
+        for bit in 0..good.len() * 8 {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(CatalogFile::open(&bad).is_err(), "bit {bit}");
+        }
+        for len in 0..good.len() {
+            assert!(CatalogFile::open(&good[..len]).is_err(), "cut to {len}");
+        }
+    }
+
+    #[test]
+    fn a_rule_nobody_here_knows_refuses_the_file() {
+        let mut catalog = sample();
+        catalog.rules = vec![Rule { opcode: 1, operands: vec![] }];
+        let error = catalog.to_file(&meta()).unwrap_err();
+        assert!(error.to_string().contains("rule opcode 1 is not known here"), "{error}");
+    }
+
+    #[test]
+    fn lists_out_of_order_are_refused() {
+        let mut catalog = sample();
+        catalog.offers.swap(0, 1);
+        assert!(catalog.to_file(&meta()).is_err());
+        let mut catalog = sample();
+        catalog.zone.clear();
+        assert!(catalog.to_file(&meta()).is_err());
+    }
+}

@@ -1,0 +1,513 @@
+//! A level: the codes changed in one range of the store's change sequence.
+//!
+//! A level holds, for every code changed after `sequence_from` and up to `sequence_to`, either all
+//! its rows or a tombstone, so that the newest level that knows a code says everything about it.
+//! The base is the level from sequence 0.
+//!
+//! # Bytes, format version 1
+//!
+//! Numbers are little endian. The file is the header, the fst section, zeros up to a multiple of
+//! 16, and the record section; nothing follows.
+//!
+//! | offset | size | header field |
+//! |---|---|---|
+//! | 0 | 8 | magic `CPNLEVEL` |
+//! | 8 | 2 | format version |
+//! | 10 | 1 | fold version of the keys |
+//! | 11 | 1 | zero |
+//! | 12 | 4 | network id |
+//! | 16 | 16 | lineage |
+//! | 32 | 8 | `sequence_from`, exclusive |
+//! | 40 | 8 | `sequence_to`, inclusive |
+//! | 48 | 8 | required features, a bit each; an unknown one refuses the file |
+//! | 56 | 8 | number of codes |
+//! | 64 | 8 | number of records |
+//! | 72 | 8 | length of the fst section, which begins at 256 |
+//! | 80 | 48 | zero |
+//! | 128 | 32 | BLAKE3 of the fst section |
+//! | 160 | 32 | BLAKE3 of the record section |
+//! | 192 | 32 | zero |
+//! | 224 | 32 | BLAKE3 of the bytes before; also the file's name |
+//!
+//! The fst maps each folded code to the number of its first record. A record has 16 bytes:
+//!
+//! | offset | size | record field |
+//! |---|---|---|
+//! | 0 | 4 | coupon code id |
+//! | 4 | 4 | partner id, 0 for none |
+//! | 8 | 3 | offer id |
+//! | 11 | 1 | flags: 1 last record of this code, 2 active, 4 tombstone (the rest of it is zero) |
+//! | 12 | 2 | first day, 0 for none |
+//! | 14 | 2 | last day, 65,535 for none |
+//!
+//! Records of one code ascend by coupon code id. Ids are never used again for something else.
+
+use super::{HASH_LEN, Header, Lineage, SnapshotError};
+use crate::civil_day::Day;
+use crate::code::{FOLD_VERSION, FoldedCode};
+
+/// Version of the level format.
+pub const FORMAT_VERSION: u16 = 1;
+/// Highest offer id a record can hold.
+pub const MAX_OFFER_ID: u32 = (1 << 24) - 1;
+
+const FILE: &str = "level file";
+const MAGIC: &[u8; 8] = b"CPNLEVEL";
+const HEADER_LEN: usize = 256;
+const RECORD_LEN: usize = 16;
+const FST_HASH_AT: usize = 128;
+const RECORDS_HASH_AT: usize = 160;
+const HEADER_HASH_AT: usize = HEADER_LEN - HASH_LEN;
+
+const LAST: u8 = 1;
+const ACTIVE: u8 = 2;
+const TOMBSTONE: u8 = 4;
+
+/// Which range of which store a level holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LevelMeta {
+    /// The network.
+    pub network_id: u32,
+    /// The store's history.
+    pub lineage: Lineage,
+    /// Changes up to this one are older than the level; 0 for the base.
+    pub sequence_from: u64,
+    /// The last change the level holds.
+    pub sequence_to: u64,
+}
+
+/// One row of a code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CodeRecord {
+    /// Coupon code id.
+    pub code_id: u32,
+    /// Offer id, at most [`MAX_OFFER_ID`].
+    pub offer_id: u32,
+    /// Partner id, 0 for none.
+    pub partner_id: u32,
+    /// Whether the coupon code's status is active.
+    pub active: bool,
+    /// First day it is valid; [`Day::FIRST`] for always.
+    pub first_day: Day,
+    /// Last day it is valid; [`Day::LAST`] for ever.
+    pub last_day: Day,
+}
+
+impl CodeRecord {
+    fn encode(&self, last: bool) -> [u8; RECORD_LEN] {
+        let flags = if last { LAST } else { 0 } | if self.active { ACTIVE } else { 0 };
+        let mut bytes = [0; RECORD_LEN];
+        bytes[0..4].copy_from_slice(&self.code_id.to_le_bytes());
+        bytes[4..8].copy_from_slice(&self.partner_id.to_le_bytes());
+        bytes[8..12].copy_from_slice(&(self.offer_id | u32::from(flags) << 24).to_le_bytes());
+        bytes[12..14].copy_from_slice(&self.first_day.0.to_le_bytes());
+        bytes[14..16].copy_from_slice(&self.last_day.0.to_le_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8; RECORD_LEN]) -> (Self, u8) {
+        let [a, b, c, d, e, f, g, h, o0, o1, o2, flags, f0, f1, l0, l1] = *bytes;
+        let record = Self {
+            code_id: u32::from_le_bytes([a, b, c, d]),
+            partner_id: u32::from_le_bytes([e, f, g, h]),
+            offer_id: u32::from_le_bytes([o0, o1, o2, 0]),
+            active: flags & ACTIVE != 0,
+            first_day: Day(u16::from_le_bytes([f0, f1])),
+            last_day: Day(u16::from_le_bytes([l0, l1])),
+        };
+        (record, flags)
+    }
+}
+
+const TOMBSTONE_RECORD: [u8; RECORD_LEN] = {
+    let mut bytes = [0; RECORD_LEN];
+    bytes[11] = LAST | TOMBSTONE;
+    bytes
+};
+
+/// Why a code cannot be added to a level.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// Codes must come in ascending order, each once.
+    #[error("code {code} is out of order: codes must ascend")]
+    Order {
+        /// The code.
+        code: FoldedCode,
+    },
+    /// Rows of a code must ascend by id, and its offer ids fit.
+    #[error("the rows of code {code} must ascend by id and have offer ids up to {MAX_OFFER_ID}")]
+    Rows {
+        /// The code.
+        code: FoldedCode,
+    },
+    /// The fst builder failed.
+    #[error("cannot build the index: {0}")]
+    Fst(#[from] fst::Error),
+}
+
+/// Builds a level's bytes from codes in ascending order.
+pub struct LevelBuilder {
+    meta: LevelMeta,
+    fst: fst::MapBuilder<Vec<u8>>,
+    records: Vec<u8>,
+    codes: u64,
+}
+
+impl LevelBuilder {
+    /// An empty level.
+    pub fn new(meta: LevelMeta) -> Self {
+        Self { meta, fst: fst::MapBuilder::memory(), records: Vec::new(), codes: 0 }
+    }
+
+    /// Adds a code with all its rows, or as a tombstone when it has none.
+    pub fn push(&mut self, code: &FoldedCode, rows: &[CodeRecord]) -> Result<(), BuildError> {
+        let ascending = rows.windows(2).all(|pair| pair[0].code_id < pair[1].code_id);
+        if !ascending || rows.iter().any(|row| row.offer_id > MAX_OFFER_ID) {
+            return Err(BuildError::Rows { code: *code });
+        }
+        let first = (self.records.len() / RECORD_LEN) as u64;
+        self.fst.insert(code.as_bytes(), first).map_err(|error| match error {
+            fst::Error::Fst(_) => BuildError::Order { code: *code },
+            other => other.into(),
+        })?;
+        for (at, row) in rows.iter().enumerate() {
+            self.records.extend_from_slice(&row.encode(at + 1 == rows.len()));
+        }
+        if rows.is_empty() {
+            self.records.extend_from_slice(&TOMBSTONE_RECORD);
+        }
+        self.codes += 1;
+        Ok(())
+    }
+
+    /// The file's bytes.
+    pub fn finish(self) -> Result<Vec<u8>, BuildError> {
+        let fst = self.fst.into_inner()?;
+        let mut file = header(&self.meta, self.codes, &fst, &self.records).to_vec();
+        file.extend_from_slice(&fst);
+        file.resize(records_at(fst.len()), 0);
+        file.extend_from_slice(&self.records);
+        Ok(file)
+    }
+}
+
+fn header(meta: &LevelMeta, codes: u64, fst: &[u8], records: &[u8]) -> [u8; HEADER_LEN] {
+    let mut bytes = [0; HEADER_LEN];
+    let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
+    put(0, MAGIC);
+    put(8, &FORMAT_VERSION.to_le_bytes());
+    put(10, &[FOLD_VERSION]);
+    put(12, &meta.network_id.to_le_bytes());
+    put(16, &meta.lineage.0);
+    put(32, &meta.sequence_from.to_le_bytes());
+    put(40, &meta.sequence_to.to_le_bytes());
+    put(56, &codes.to_le_bytes());
+    put(64, &((records.len() / RECORD_LEN) as u64).to_le_bytes());
+    put(72, &(fst.len() as u64).to_le_bytes());
+    put(FST_HASH_AT, blake3::hash(fst).as_bytes());
+    put(RECORDS_HASH_AT, blake3::hash(records).as_bytes());
+    let hash = blake3::hash(&bytes[..HEADER_HASH_AT]);
+    bytes[HEADER_HASH_AT..].copy_from_slice(hash.as_bytes());
+    bytes
+}
+
+fn records_at(fst_len: usize) -> usize {
+    (HEADER_LEN + fst_len).next_multiple_of(RECORD_LEN)
+}
+
+/// A part of some shared bytes.
+#[derive(Clone)]
+struct Section<D> {
+    bytes: D,
+    from: usize,
+    to: usize,
+}
+
+impl<D: AsRef<[u8]>> AsRef<[u8]> for Section<D> {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes.as_ref()[self.from..self.to]
+    }
+}
+
+/// An opened level: its hashes and its fst's checksum hold.
+#[derive(Clone)]
+pub struct Level<D> {
+    meta: LevelMeta,
+    name: [u8; HASH_LEN],
+    codes: u64,
+    fst: fst::Map<Section<D>>,
+    records: Section<D>,
+}
+
+impl<D: AsRef<[u8]> + Clone> Level<D> {
+    /// Checks every byte and opens. `bytes` must be memory that nobody else changes.
+    pub fn open(bytes: D) -> Result<Self, SnapshotError> {
+        let all = bytes.as_ref();
+        let header = Header::open(FILE, all, HEADER_LEN, MAGIC, FORMAT_VERSION)?;
+        header.expect_version("fold version", header.bytes[10].into(), FOLD_VERSION.into())?;
+        header.expect_version("required features", header.u64(48), 0)?;
+        let (fst, records) = sections(&header, &bytes)?;
+        header.check_hash("fst", fst.as_ref(), FST_HASH_AT)?;
+        header.check_hash("records", records.as_ref(), RECORDS_HASH_AT)?;
+        let gap = &all[fst.to..records.from];
+        if gap.iter().any(|byte| *byte != 0) {
+            return Err(header.content_error("bytes between the sections are not zero"));
+        }
+        let damaged = |error: fst::Error| header.content_error(error.to_string());
+        let fst = fst::Map::new(fst).map_err(damaged)?;
+        fst.as_fst().verify().map_err(damaged)?;
+        let level = Self {
+            meta: meta(&header),
+            name: header.array(HEADER_HASH_AT),
+            codes: header.u64(56),
+            fst,
+            records,
+        };
+        level.check_counts(&header)?;
+        Ok(level)
+    }
+
+    fn check_counts(&self, header: &Header<'_>) -> Result<(), SnapshotError> {
+        let ends = self.records().iter().filter(|record| record[11] & LAST != 0).count() as u64;
+        if self.codes != self.fst.len() as u64 || self.codes != ends {
+            return Err(header.content_error(format!(
+                "it says {} codes, has {} keys and {ends} runs of records",
+                self.codes,
+                self.fst.len()
+            )));
+        }
+        Ok(())
+    }
+
+    /// Walks every entry: keys are folded codes, each names the record after the one before's
+    /// last. A publisher does this before it names a level; a daemon may trust the hashes.
+    pub fn check_entries(&self) -> Result<(), SnapshotError> {
+        use fst::Streamer;
+        let damaged = |reason: String| SnapshotError::Content { file: FILE, reason };
+        let mut expected = 0;
+        let mut entries = self.fst.stream();
+        while let Some((key, first)) = entries.next() {
+            let folded = FoldedCode::fold(key).ok().filter(|code| code.as_bytes() == key);
+            let code = folded.ok_or_else(|| damaged(format!("key {key:?} is not folded")))?;
+            if first != expected {
+                return Err(damaged(format!("{code} names record {first}, not {expected}")));
+            }
+            expected += self.rows_from(first).len().max(1) as u64;
+        }
+        let records = self.records().len() as u64;
+        if expected != records {
+            return Err(damaged(format!("{records} records, of which {expected} are named")));
+        }
+        Ok(())
+    }
+
+    /// What the level says of a code: nothing, or its rows (none for a tombstone).
+    pub fn lookup(&self, code: &FoldedCode) -> Option<CodeRows<'_>> {
+        self.fst.get(code.as_bytes()).map(|first| self.rows_from(first))
+    }
+
+    fn rows_from(&self, first: u64) -> CodeRows<'_> {
+        let records = self.records();
+        let from = usize::try_from(first).unwrap_or(usize::MAX).min(records.len());
+        let run = &records[from..];
+        let len = run.iter().position(|record| record[11] & LAST != 0).map_or(0, |at| at + 1);
+        let tombstone = run.first().is_some_and(|record| record[11] & TOMBSTONE != 0);
+        CodeRows { records: if tombstone { &[] } else { &run[..len] } }
+    }
+
+    fn records(&self) -> &[[u8; RECORD_LEN]] {
+        self.records.as_ref().as_chunks().0
+    }
+
+    /// The range it holds.
+    pub fn meta(&self) -> &LevelMeta {
+        &self.meta
+    }
+
+    /// The hash that names it.
+    pub fn name(&self) -> &[u8; HASH_LEN] {
+        &self.name
+    }
+
+    /// Number of codes, tombstones included.
+    pub fn codes(&self) -> u64 {
+        self.codes
+    }
+
+    /// Size in bytes.
+    pub fn size(&self) -> usize {
+        self.records.to
+    }
+}
+
+fn meta(header: &Header<'_>) -> LevelMeta {
+    LevelMeta {
+        network_id: header.u32(12),
+        lineage: Lineage(header.array(16)),
+        sequence_from: header.u64(32),
+        sequence_to: header.u64(40),
+    }
+}
+
+fn sections<D: AsRef<[u8]> + Clone>(
+    header: &Header<'_>,
+    bytes: &D,
+) -> Result<(Section<D>, Section<D>), SnapshotError> {
+    let got = bytes.as_ref().len() as u64;
+    let lengths = || {
+        let fst_len = usize::try_from(header.u64(72)).ok()?;
+        let fst_to = HEADER_LEN.checked_add(fst_len)?;
+        let records_from = fst_to.checked_next_multiple_of(RECORD_LEN)?;
+        let records_len = usize::try_from(header.u64(64)).ok()?.checked_mul(RECORD_LEN)?;
+        Some((fst_to, records_from, records_from.checked_add(records_len)?))
+    };
+    let (fst_to, from, to) =
+        lengths().ok_or_else(|| header.content_error("its lengths are impossible"))?;
+    if to as u64 != got {
+        return Err(SnapshotError::Length { file: FILE, expected: to as u64, got });
+    }
+    let fst = Section { bytes: bytes.clone(), from: HEADER_LEN, to: fst_to };
+    Ok((fst, Section { bytes: bytes.clone(), from, to }))
+}
+
+/// All rows of a code, by ascending coupon code id. Empty for a deleted code.
+#[derive(Debug, Clone, Copy)]
+pub struct CodeRows<'a> {
+    records: &'a [[u8; RECORD_LEN]],
+}
+
+impl<'a> CodeRows<'a> {
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether the code was deleted.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// The rows.
+    pub fn iter(&self) -> impl Iterator<Item = CodeRecord> + 'a {
+        self.records.iter().map(|bytes| CodeRecord::decode(bytes).0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn meta() -> LevelMeta {
+        LevelMeta { network_id: 1, lineage: Lineage([9; 16]), sequence_from: 0, sequence_to: 5 }
+    }
+
+    fn row(code_id: u32) -> CodeRecord {
+        CodeRecord {
+            code_id,
+            offer_id: MAX_OFFER_ID,
+            partner_id: u32::MAX,
+            active: code_id.is_multiple_of(2),
+            first_day: Day(3),
+            last_day: Day::LAST,
+        }
+    }
+
+    fn fold(code: &str) -> FoldedCode {
+        FoldedCode::fold(code.as_bytes()).unwrap()
+    }
+
+    fn build(codes: &BTreeMap<String, Vec<u32>>) -> Vec<u8> {
+        let mut builder = LevelBuilder::new(meta());
+        for (code, ids) in codes {
+            let rows: Vec<_> = ids.iter().copied().map(row).collect();
+            builder.push(&fold(code), &rows).unwrap();
+        }
+        builder.finish().unwrap()
+    }
+
+    fn sample() -> Vec<u8> {
+        build(&BTreeMap::from([
+            ("insta1".into(), vec![1]),
+            ("thebestdeal2012".into(), vec![4, 5, 9]),
+            ("winter25".into(), vec![]),
+        ]))
+    }
+
+    #[test]
+    fn a_code_has_its_rows_a_deleted_one_none_and_an_unknown_one_is_not_there() {
+        let level = Level::open(sample()).unwrap();
+        level.check_entries().unwrap();
+        let ids =
+            |code: &str| level.lookup(&fold(code)).map(|rows| rows.iter().collect::<Vec<_>>());
+        assert_eq!(ids("INSTA1"), Some(vec![row(1)]));
+        assert_eq!(ids("TheBestDeal2012"), Some(vec![row(4), row(5), row(9)]));
+        assert_eq!(ids("winter25"), Some(vec![]));
+        assert_eq!(ids("winter2"), None);
+        assert_eq!(*level.meta(), meta());
+    }
+
+    #[test]
+    fn an_empty_level_opens() {
+        let level = Level::open(build(&BTreeMap::new())).unwrap();
+        level.check_entries().unwrap();
+        assert!(level.lookup(&fold("abc")).is_none());
+    }
+
+    #[test]
+    fn no_flipped_bit_and_no_truncation_is_opened() {
+        let good = sample();
+        for bit in 0..good.len() * 8 {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(Level::open(bad).is_err(), "bit {bit}");
+        }
+        for len in 0..good.len() {
+            assert!(Level::open(good[..len].to_vec()).is_err(), "cut to {len}");
+        }
+        let mut longer = good;
+        longer.push(0);
+        assert!(matches!(Level::open(longer), Err(SnapshotError::Length { .. })));
+    }
+
+    #[test]
+    fn a_file_of_another_version_is_refused_with_both_versions() {
+        let mut newer = sample();
+        newer[8] = 2;
+        assert_eq!(
+            Level::open(newer).err(),
+            Some(SnapshotError::Version { file: FILE, what: "format version", got: 2, known: 1 })
+        );
+    }
+
+    #[test]
+    fn codes_out_of_order_and_impossible_rows_are_refused() {
+        let mut builder = LevelBuilder::new(meta());
+        builder.push(&fold("bbb"), &[]).unwrap();
+        assert!(matches!(builder.push(&fold("aaa"), &[]), Err(BuildError::Order { .. })));
+        assert!(matches!(
+            builder.push(&fold("ccc"), &[row(2), row(1)]),
+            Err(BuildError::Rows { .. })
+        ));
+        let large = CodeRecord { offer_id: MAX_OFFER_ID + 1, ..row(1) };
+        assert!(matches!(builder.push(&fold("ccc"), &[large]), Err(BuildError::Rows { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn any_codes_read_back(
+            codes in proptest::collection::btree_map(
+                "[0-9a-z]{3,64}", proptest::collection::btree_set(1u32.., 0..4), 0..40)
+        ) {
+            let codes: BTreeMap<String, Vec<u32>> =
+                codes.into_iter().map(|(code, ids)| (code, ids.into_iter().collect())).collect();
+            let level = Level::open(build(&codes)).unwrap();
+            level.check_entries().unwrap();
+            for (code, ids) in &codes {
+                let rows: Vec<_> = level.lookup(&fold(code)).unwrap().iter().collect();
+                prop_assert_eq!(rows, ids.iter().copied().map(row).collect::<Vec<_>>());
+            }
+        }
+    }
+}
