@@ -1,0 +1,79 @@
+//! The rules of what is edited: pure, without SQL, HTTP or a clock.
+//!
+//! Each object is one type with the fields of the outside contract, under their names there. Its
+//! `check` says everything that is wrong with it by itself; what depends on other rows (references,
+//! uniqueness, who owns a code) is judged by `edit`, on the state the whole request leaves.
+//!
+//! The API and the command line's CSV go through the same functions, so a row cannot be right in
+//! one and wrong in the other.
+
+use std::fmt;
+
+mod words;
+
+mod advertiser;
+mod affiliate;
+mod coupon_code;
+mod day;
+mod description;
+mod domain;
+mod id;
+mod money;
+mod offer;
+mod settings;
+mod text;
+mod tracking_link;
+
+pub use advertiser::{Advertiser, AttributionMethod, AttributionPriority};
+pub use affiliate::Affiliate;
+pub use coupon_code::{CheckedCode, CouponCodeEdit, CouponStatus};
+pub use description::shown;
+pub use domain::{TrackingDomain, base_of};
+pub use money::Money;
+pub use offer::{
+    Offer, OfferStatus, PayoutRevenue, PayoutType, RevenueType, SessionDefinition, Visibility,
+    left_empty_warnings,
+};
+pub use settings::Settings;
+pub use tracking_link::{TrackingLink, tracking_link};
+pub use words::{AccountStatus, PartnerVisibility, UnknownWord};
+
+/// One thing that is wrong with one field; the message says how to mend it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct FieldError {
+    /// The field's path, such as `payout_revenue[1].payout_amount`.
+    pub field: String,
+    /// What is wrong.
+    pub error: String,
+}
+
+/// Collects what is wrong, so that all of it is reported at once.
+#[derive(Debug, Default)]
+pub struct Problems(Vec<FieldError>);
+
+impl Problems {
+    /// Notes that `field` is wrong.
+    pub fn add(&mut self, field: impl Into<String>, error: impl fmt::Display) {
+        self.0.push(FieldError { field: field.into(), error: error.to_string() });
+    }
+
+    /// Notes the error of a rule and goes on; `None` then.
+    pub fn take<T, E: fmt::Display>(&mut self, field: &str, result: Result<T, E>) -> Option<T> {
+        result.map_err(|error| self.add(field, error)).ok()
+    }
+
+    /// Notes what is wrong with a part of the object, under the part's path.
+    pub fn add_nested(&mut self, path: &str, inner: Vec<FieldError>) {
+        self.0.extend(
+            inner.into_iter().map(|e| FieldError { field: format!("{path}.{}", e.field), ..e }),
+        );
+    }
+
+    /// `Ok` when nothing is wrong.
+    ///
+    /// # Errors
+    /// Everything that was noted.
+    pub fn finish(self) -> Result<(), Vec<FieldError>> {
+        if self.0.is_empty() { Ok(()) } else { Err(self.0) }
+    }
+}

@@ -1,0 +1,31 @@
+//! Partners; the outside contract says affiliate.
+
+use serde::{Deserialize, Serialize};
+
+use super::{AccountStatus, FieldError, Problems, text};
+
+/// A partner as edited.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Affiliate {
+    /// Shown in lists and reports.
+    pub name: String,
+    /// Only an active partner's codes redirect.
+    pub account_status: AccountStatus,
+    /// Never shown to the partner.
+    #[serde(default)]
+    pub internal_notes: String,
+}
+
+impl Affiliate {
+    /// What is wrong with it by itself.
+    ///
+    /// # Errors
+    /// Every wrong field.
+    pub fn check(&self) -> Result<(), Vec<FieldError>> {
+        let mut problems = Problems::default();
+        problems.take("name", text::name(&self.name));
+        problems.take("internal_notes", text::note(&self.internal_notes));
+        problems.finish()
+    }
+}

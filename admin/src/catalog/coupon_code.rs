@@ -1,0 +1,269 @@
+//! Coupon codes: what one row must be by itself.
+//!
+//! What it must be beside other rows (unique on its offer, one partner for all rows of a code,
+//! re-issue) is judged in `edit`.
+
+use coupon_shared::code::{CodeError, CouponCode};
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+
+use super::words::words;
+use super::{FieldError, Problems, day, id, text};
+
+words! {
+    /// Whether a code redirects and attributes.
+    CouponStatus {
+        /// It does.
+        Active = "active",
+        /// It does not; "inactive" is another word for it.
+        Paused = "paused" | "inactive",
+    }
+}
+
+/// A coupon code as edited, as yet unchecked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CouponCodeEdit {
+    /// As typed.
+    pub coupon_code: String,
+    /// The offer it leads to.
+    pub network_offer_id: u32,
+    /// Whose it is; none: nobody's as yet.
+    #[serde(default, with = "id")]
+    pub network_affiliate_id: Option<u32>,
+    /// Whether it works.
+    pub coupon_status: CouponStatus,
+    /// Its first day, in the network's zone.
+    #[serde(default, with = "day")]
+    pub start_date: Option<Date>,
+    /// Its last day.
+    #[serde(default, with = "day")]
+    pub end_date: Option<Date>,
+    /// Shown to the partner; plain text or HTML.
+    #[serde(default)]
+    pub description: String,
+    /// Which of the two.
+    #[serde(default = "plain")]
+    pub is_description_plain_text: bool,
+    /// Never shown to the partner.
+    #[serde(default)]
+    pub internal_notes: String,
+    /// Of a creation: the code once belonged to another partner, and that is known.
+    #[serde(default, skip_serializing)]
+    pub allow_reissue: bool,
+    /// Of a creation: a code that cannot stand in a link.
+    #[serde(default, skip_serializing)]
+    pub conversion_only: bool,
+}
+
+fn plain() -> bool {
+    true
+}
+
+/// A coupon code that is right by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedCode {
+    /// As typed.
+    pub code: CouponCode,
+    /// The offer it leads to.
+    pub offer_id: u32,
+    /// Whose it is.
+    pub affiliate_id: Option<u32>,
+    /// Whether it works.
+    pub status: CouponStatus,
+    /// Its first day.
+    pub start_date: Option<Date>,
+    /// Its last day.
+    pub end_date: Option<Date>,
+    /// As typed.
+    pub description: String,
+    /// Plain text, not HTML.
+    pub is_description_plain_text: bool,
+    /// Never shown to the partner.
+    pub internal_notes: String,
+}
+
+impl CouponCodeEdit {
+    /// Checks it by itself.
+    ///
+    /// # Errors
+    /// Every wrong field.
+    pub fn check(self) -> Result<CheckedCode, Vec<FieldError>> {
+        let mut problems = Problems::default();
+        if self.conversion_only {
+            problems.add(
+                "conversion_only",
+                "is not available yet; only codes of letters and digits can be created",
+            );
+        }
+        let code = problems.take("coupon_code", parse_code(&self.coupon_code));
+        if self.start_date.zip(self.end_date).is_some_and(|(start, end)| start > end) {
+            problems.add("end_date", "is before start_date");
+        }
+        problems.take("description", text::note(&self.description));
+        problems.take("internal_notes", text::note(&self.internal_notes));
+        let Some(code) = code else { return Err(problems.finish().err().unwrap_or_default()) };
+        problems.finish().map(|()| CheckedCode {
+            code,
+            offer_id: self.network_offer_id,
+            affiliate_id: self.network_affiliate_id,
+            status: self.coupon_status,
+            start_date: self.start_date,
+            end_date: self.end_date,
+            description: self.description,
+            is_description_plain_text: self.is_description_plain_text,
+            internal_notes: self.internal_notes,
+        })
+    }
+
+    /// A row of a CSV file. The fields are the columns' text.
+    ///
+    /// # Errors
+    /// Every wrong column.
+    pub fn from_columns<'a>(
+        column: impl Fn(&str) -> &'a str,
+    ) -> Result<CouponCodeEdit, Vec<FieldError>> {
+        let mut problems = Problems::default();
+        let number =
+            |text: &str| text.parse::<u32>().map_err(|_| format!("`{}` is not an id", shown(text)));
+        let offer_id = problems.take("offer_id", number(column("offer_id")));
+        let affiliate_id = problems.take(
+            "affiliate_id",
+            match column("affiliate_id") {
+                "" => Ok(0),
+                text => number(text),
+            },
+        );
+        let status =
+            problems.take("status", column("status").to_ascii_lowercase().parse::<CouponStatus>());
+        let start_date = problems.take("start_date", day::parse(column("start_date")));
+        let end_date = problems.take("end_date", day::parse(column("end_date")));
+        let plain =
+            problems.take("is_description_plain_text", truth(column("is_description_plain_text")));
+        let (
+            Some(offer_id),
+            Some(affiliate_id),
+            Some(status),
+            Some(start_date),
+            Some(end_date),
+            Some(plain),
+        ) = (offer_id, affiliate_id, status, start_date, end_date, plain)
+        else {
+            return Err(problems.finish().err().unwrap_or_default());
+        };
+        Ok(CouponCodeEdit {
+            coupon_code: column("coupon_code").into(),
+            network_offer_id: offer_id,
+            network_affiliate_id: Some(affiliate_id).filter(|id| *id != 0),
+            coupon_status: status,
+            start_date,
+            end_date,
+            description: column("description").into(),
+            is_description_plain_text: plain,
+            internal_notes: column("internal_notes").into(),
+            allow_reissue: false,
+            conversion_only: false,
+        })
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{error}{hint}")]
+struct CodeRefused {
+    error: CodeError,
+    hint: &'static str,
+}
+
+fn parse_code(typed: &str) -> Result<CouponCode, CodeRefused> {
+    let hint = if typed.trim() != typed { " (remove the space before or after it)" } else { "" };
+    CouponCode::parse(typed).map_err(|error| CodeRefused { error, hint })
+}
+
+fn truth(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "" | "true" | "1" | "yes" => Ok(true),
+        "false" | "0" | "no" => Ok(false),
+        _ => Err(format!("`{}` is neither true nor false", shown(text))),
+    }
+}
+
+fn shown(text: &str) -> String {
+    text.chars().take(40).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edit(json: serde_json::Value) -> CouponCodeEdit {
+        let mut base = serde_json::json!({"coupon_code": "WINTER25", "network_offer_id": 1, "coupon_status": "active"});
+        base.as_object_mut().unwrap().extend(json.as_object().unwrap().clone());
+        serde_json::from_value(base).unwrap()
+    }
+
+    #[test]
+    fn a_code_is_right_or_its_wrong_fields_are_named() {
+        let cases = [
+            (serde_json::json!({}), vec![]),
+            (
+                serde_json::json!({"coupon_status": "inactive", "network_affiliate_id": null}),
+                vec![],
+            ),
+            (serde_json::json!({"start_date": "2026-01-01", "end_date": "2026-01-01"}), vec![]),
+            (serde_json::json!({"coupon_code": "AB"}), vec!["coupon_code"]),
+            (serde_json::json!({"coupon_code": "SAVE-20"}), vec!["coupon_code"]),
+            (serde_json::json!({"coupon_code": "Clk"}), vec!["coupon_code"]),
+            (serde_json::json!({"coupon_code": "\u{212a}elvin"}), vec!["coupon_code"]),
+            (
+                serde_json::json!({"start_date": "2026-01-02", "end_date": "2026-01-01"}),
+                vec!["end_date"],
+            ),
+            (serde_json::json!({"conversion_only": true}), vec!["conversion_only"]),
+            (
+                serde_json::json!({"coupon_code": "", "description": "x".repeat(9000)}),
+                vec!["coupon_code", "description"],
+            ),
+        ];
+        for (change, expected) in cases {
+            let wrong: Vec<String> = edit(change.clone())
+                .check()
+                .err()
+                .unwrap_or_default()
+                .into_iter()
+                .map(|e| e.field)
+                .collect();
+            assert_eq!(wrong, expected, "{change}");
+        }
+    }
+
+    #[test]
+    fn inactive_is_paused() {
+        assert_eq!(
+            edit(serde_json::json!({"coupon_status": "inactive"})).coupon_status,
+            CouponStatus::Paused
+        );
+    }
+
+    #[test]
+    fn a_csv_row_and_a_json_object_make_the_same_edit() {
+        let row = |name: &str| match name {
+            "offer_id" => "1",
+            "coupon_code" => "WINTER25",
+            "status" => "Active",
+            _ => "",
+        };
+        assert_eq!(CouponCodeEdit::from_columns(row), Ok(edit(serde_json::json!({}))));
+    }
+
+    #[test]
+    fn every_wrong_column_of_a_row_is_named() {
+        let errors =
+            CouponCodeEdit::from_columns(|name| if name == "affiliate_id" { "" } else { "?" })
+                .unwrap_err();
+        let columns: Vec<&str> = errors.iter().map(|e| e.field.as_str()).collect();
+        assert_eq!(
+            columns,
+            ["offer_id", "status", "start_date", "end_date", "is_description_plain_text"]
+        );
+    }
+}

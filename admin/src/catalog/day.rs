@@ -1,0 +1,66 @@
+//! Civil days that may be absent: `YYYY-MM-DD`, or `""`.
+
+use jiff::civil::Date;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serializer};
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a day; write it like 2026-12-31")]
+pub(super) struct DayError(String);
+
+/// Reads a day; nothing but the one form, so that 01/02/2026 is never guessed at.
+pub(super) fn parse(text: &str) -> Result<Option<Date>, DayError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let refused = || DayError(text.chars().take(40).collect());
+    let has_form = text.len() == 10
+        && text.bytes().enumerate().all(|(i, b)| match i {
+            4 | 7 => b == b'-',
+            _ => b.is_ascii_digit(),
+        });
+    if !has_form {
+        return Err(refused());
+    }
+    text.parse().map(Some).map_err(|_| refused())
+}
+
+pub(super) fn serialize<S: Serializer>(
+    day: &Option<Date>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match day {
+        Some(day) => serializer.collect_str(day),
+        None => serializer.serialize_str(""),
+    }
+}
+
+pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Date>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?.unwrap_or_default();
+    parse(&text).map_err(D::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_days_in_one_form_are_taken() {
+        assert_eq!(parse(""), Ok(None));
+        assert_eq!(parse("2028-02-29").unwrap().unwrap().to_string(), "2028-02-29");
+        for wrong in [
+            "2026-02-29",
+            "2026-13-01",
+            "26-01-01",
+            "2026-1-1",
+            "2026-01-01T00:00",
+            "01/02/2026",
+            " 2026-01-01",
+            "-026-01-01",
+        ] {
+            assert!(parse(wrong).is_err(), "{wrong} was taken");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Tracking domains: the hosts that links lead to.
+
+use serde::{Deserialize, Serialize};
+
+use super::{FieldError, Problems, text};
+
+/// A tracking domain as edited. Which one is the default stands in the settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrackingDomain {
+    /// Scheme, host and port.
+    pub base_url: String,
+    /// Makes it the default, or says that it is.
+    #[serde(default)]
+    pub is_default: bool,
+    /// Where visits go that cannot be redirected; empty: the network's.
+    #[serde(default)]
+    pub fallback_url: String,
+}
+
+impl TrackingDomain {
+    /// What is wrong with it by itself.
+    ///
+    /// # Errors
+    /// Every wrong field.
+    pub fn check(&self) -> Result<(), Vec<FieldError>> {
+        let mut problems = Problems::default();
+        problems.take("base_url", text::origin(&self.base_url));
+        problems.take("fallback_url", text::optional_http_url(&self.fallback_url));
+        problems.finish()
+    }
+}
+
+/// The base URL as stored, without a slash at its end, and the `Host` that requests for it carry.
+#[must_use]
+pub fn base_of(base_url: &str) -> Option<(String, String)> {
+    let url = text::origin(base_url).ok()?;
+    let host = url.host_str()?;
+    let host = match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    };
+    Some((format!("{}://{host}", url.scheme()), host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_url_is_kept_in_one_form() {
+        let cases = [
+            ("https://Go.Example.com", Some(("https://go.example.com", "go.example.com"))),
+            ("https://go.example.com:443/", Some(("https://go.example.com", "go.example.com"))),
+            ("http://127.0.0.1:8080", Some(("http://127.0.0.1:8080", "127.0.0.1:8080"))),
+            ("http://[::1]:8080/", Some(("http://[::1]:8080", "[::1]:8080"))),
+            ("https://go.example.com/path", None),
+            ("https://go.example.com/?x", None),
+            ("go.example.com", None),
+        ];
+        for (typed, expected) in cases {
+            let kept = base_of(typed);
+            assert_eq!(
+                kept.as_ref().map(|(url, host)| (url.as_str(), host.as_str())),
+                expected,
+                "{typed}"
+            );
+        }
+    }
+}

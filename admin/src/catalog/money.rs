@@ -1,0 +1,148 @@
+//! Amounts and percentages: decimal from the request to the store and back, never floating point.
+//!
+//! At most [`MAX_DIGITS`] digits, [`MAX_SCALE`] of them after the point. In JSON an amount may be a
+//! number or a string; a number of that size survives a reader that goes through binary floating
+//! point, which many clients' do. It is answered as a number, as Everflow does.
+
+use std::fmt;
+use std::str::FromStr;
+
+use rust_decimal::Decimal;
+use serde::de::{self, Visitor};
+use serde::ser::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+const MAX_DIGITS: usize = 15;
+const MAX_SCALE: u32 = 6;
+
+/// An amount of money, or a percentage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Money(Decimal);
+
+/// Why a text is no amount.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MoneyError {
+    /// Not a decimal number.
+    #[error("`{0}` is not an amount; write it like 12.50")]
+    NotDecimal(String),
+    /// More digits than are kept exactly everywhere.
+    #[error(
+        "`{0}` has too many digits; at most {MAX_DIGITS}, and {MAX_SCALE} after the point, are kept exactly"
+    )]
+    TooPrecise(String),
+}
+
+impl Money {
+    /// Below zero.
+    #[must_use]
+    pub fn is_negative(self) -> bool {
+        self.0.is_sign_negative() && !self.0.is_zero()
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn decimal(self) -> Decimal {
+        self.0
+    }
+}
+
+impl FromStr for Money {
+    type Err = MoneyError;
+
+    fn from_str(text: &str) -> Result<Money, MoneyError> {
+        let shown = || text.chars().take(40).collect::<String>();
+        let amount =
+            Decimal::from_str_exact(text).map_err(|_| MoneyError::NotDecimal(shown()))?.normalize();
+        let digits = amount.mantissa().unsigned_abs().to_string().len();
+        if digits > MAX_DIGITS || amount.scale() > MAX_SCALE {
+            return Err(MoneyError::TooPrecise(shown()));
+        }
+        Ok(Money(amount))
+    }
+}
+
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Serialize for Money {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        RawValue::from_string(self.to_string()).map_err(S::Error::custom)?.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Money {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Money, D::Error> {
+        deserializer.deserialize_any(AmountVisitor)
+    }
+}
+
+struct AmountVisitor;
+
+impl Visitor<'_> for AmountVisitor {
+    type Value = Money;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an amount such as 12.5 or \"12.50\"")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Money, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Money, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Money, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    // The shortest text that reads back as this number is what was sent, up to 15 digits.
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Money, E> {
+        self.visit_str(&number.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_come_back_exactly_as_numbers_or_text() {
+        for (json, answered) in [
+            ("12.50", "12.5"),
+            ("\"12.50\"", "12.5"),
+            ("0.1", "0.1"),
+            ("-3", "-3"),
+            ("0", "0"),
+            ("999999999.999999", "999999999.999999"),
+            ("\"123456789012345\"", "123456789012345"),
+        ] {
+            let money: Money = serde_json::from_str(json).unwrap();
+            assert_eq!(serde_json::to_string(&money).unwrap(), answered);
+            assert_eq!(money.to_string().parse(), Ok(money));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_kept_exactly_is_refused() {
+        for json in [
+            "0.1234567",
+            "1234567890123456",
+            "1e30",
+            "\"1e3\"",
+            "\"NaN\"",
+            "\"\"",
+            "\" 1\"",
+            "true",
+            "null",
+            "[1]",
+        ] {
+            assert!(serde_json::from_str::<Money>(json).is_err(), "{json} was taken");
+        }
+    }
+}

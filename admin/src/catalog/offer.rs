@@ -1,0 +1,336 @@
+//! Offers: where a code leads, and what a conversion there is worth.
+
+use std::collections::HashSet;
+
+use coupon_shared::destination::Destination;
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+
+use super::words::words;
+use super::{FieldError, Money, Problems, day, id, settings, text};
+
+const MAX_ENTRIES: usize = 100;
+const MAX_HOURS: u32 = 24 * 365;
+
+words! {
+    /// Whether an offer redirects.
+    OfferStatus {
+        /// It does.
+        Active = "active",
+        /// It does not for now.
+        Paused = "paused",
+        /// It does not yet.
+        Pending = "pending",
+        /// It never will again; setting it deletes the offer.
+        Deleted = "deleted",
+    }
+}
+
+words! {
+    /// Which partners may run an offer of whom nothing was said.
+    Visibility {
+        /// All.
+        Public = "public",
+        /// None before they are approved.
+        RequireApproval = "require_approval",
+        /// None.
+        Private = "private",
+    }
+}
+
+words! {
+    /// What a partner is paid for.
+    PayoutType {
+        /// A conversion.
+        Cpa = "cpa",
+        /// A click.
+        Cpc = "cpc",
+        /// A thousand impressions.
+        Cpm = "cpm",
+        /// A share of the sale.
+        Cps = "cps",
+        /// A conversion, and a share of the sale.
+        CpaCps = "cpa_cps",
+        /// A share of the revenue.
+        Prv = "prv",
+    }
+}
+
+words! {
+    /// What the advertiser pays for.
+    RevenueType {
+        /// A conversion.
+        Rpa = "rpa",
+        /// A click.
+        Rpc = "rpc",
+        /// A thousand impressions.
+        Rpm = "rpm",
+        /// A share of the sale.
+        Rps = "rps",
+        /// A conversion, and a share of the sale.
+        RpaRps = "rpa_rps",
+        /// A share of the revenue.
+        Prv = "prv",
+    }
+}
+
+words! {
+    /// What makes two clicks the same visitor's.
+    SessionDefinition {
+        /// A cookie.
+        Cookie = "cookie",
+        /// The address.
+        Ip = "ip",
+        /// Address and user agent.
+        IpUserAgent = "ip_user_agent",
+        /// The device's advertising id.
+        GoogleAdId = "google_ad_id",
+        /// The device's advertising id.
+        Idfa = "idfa",
+    }
+}
+
+/// What one kind of conversion is worth. The default entry is the base; the others are events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PayoutRevenue {
+    /// Names an existing entry in a replacement; what names none is new.
+    #[serde(default, with = "id")]
+    pub network_offer_payout_revenue_id: Option<u32>,
+    /// Shown in reports.
+    #[serde(default)]
+    pub entry_name: String,
+    /// What the partner is paid for.
+    pub payout_type: PayoutType,
+    /// Per conversion or click.
+    #[serde(default)]
+    pub payout_amount: Money,
+    /// Of the sale.
+    #[serde(default)]
+    pub payout_percentage: Money,
+    /// What the advertiser pays for.
+    pub revenue_type: RevenueType,
+    /// Per conversion or click.
+    #[serde(default)]
+    pub revenue_amount: Money,
+    /// Of the sale.
+    #[serde(default)]
+    pub revenue_percentage: Money,
+    /// Exactly one entry is the base.
+    #[serde(default)]
+    pub is_default: bool,
+}
+
+/// An offer as edited.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Offer {
+    /// Shown in lists and reports.
+    pub name: String,
+    /// Whether it redirects.
+    pub offer_status: OfferStatus,
+    /// Where to, with macros.
+    pub destination_url: String,
+    /// Whose it is.
+    pub network_advertiser_id: u32,
+    /// The domain of its links; none: the default one.
+    #[serde(default, with = "id")]
+    pub network_tracking_domain_id: Option<u32>,
+    /// Which partners may run it.
+    #[serde(default = "public")]
+    pub visibility: Visibility,
+    /// The last day on which it redirects, in the network's zone.
+    #[serde(default, with = "day")]
+    pub date_live_until: Option<Date>,
+    /// ISO 4217; empty: the network's.
+    #[serde(default)]
+    pub currency_id: String,
+    /// What conversions are worth.
+    #[serde(default)]
+    pub payout_revenue: Vec<PayoutRevenue>,
+    /// What makes a click unique.
+    #[serde(default = "ip_user_agent")]
+    pub session_definition: SessionDefinition,
+    /// For how long, in hours.
+    #[serde(default = "one_day")]
+    pub session_duration: u32,
+    /// How long after a click a conversion still counts; 0: for ever.
+    #[serde(default)]
+    pub session_tracking_lifespan_hour: u32,
+    /// Conversions wait for approval.
+    #[serde(default)]
+    pub is_must_approve_conversion: bool,
+    /// One click may convert more than once.
+    #[serde(default)]
+    pub is_allow_duplicate_conversion: bool,
+    /// Adds the transaction id to the destination.
+    #[serde(default)]
+    pub append_transaction_id: bool,
+    /// Where visits go that cannot be redirected; empty: the domain's, then the network's.
+    #[serde(default)]
+    pub fallback_url: String,
+}
+
+fn public() -> Visibility {
+    Visibility::Public
+}
+
+fn ip_user_agent() -> SessionDefinition {
+    SessionDefinition::IpUserAgent
+}
+
+fn one_day() -> u32 {
+    24
+}
+
+impl Offer {
+    /// What is wrong with it by itself.
+    ///
+    /// # Errors
+    /// Every wrong field.
+    pub fn check(&self) -> Result<(), Vec<FieldError>> {
+        let mut problems = Problems::default();
+        problems.take("name", text::name(&self.name));
+        problems.take("destination_url", Destination::parse(&self.destination_url));
+        problems.take("fallback_url", text::optional_http_url(&self.fallback_url));
+        if !self.currency_id.is_empty() {
+            problems.take("currency_id", settings::currency(&self.currency_id));
+        }
+        for (field, hours) in [
+            ("session_duration", self.session_duration),
+            ("session_tracking_lifespan_hour", self.session_tracking_lifespan_hour),
+        ] {
+            if hours > MAX_HOURS {
+                problems.add(field, format!("is more than {MAX_HOURS} hours"));
+            }
+        }
+        self.check_entries(&mut problems);
+        problems.finish()
+    }
+
+    fn check_entries(&self, problems: &mut Problems) {
+        let entries = &self.payout_revenue;
+        if entries.len() > MAX_ENTRIES {
+            problems.add(
+                "payout_revenue",
+                format!("has {} entries; at most {MAX_ENTRIES} fit", entries.len()),
+            );
+        }
+        if !entries.is_empty() && entries.iter().filter(|entry| entry.is_default).count() != 1 {
+            problems.add(
+                "payout_revenue",
+                "must have exactly one entry with is_default: true; the others are events",
+            );
+        }
+        let mut seen = HashSet::new();
+        for (index, entry) in entries.iter().enumerate() {
+            let path = format!("payout_revenue[{index}]");
+            if entry.network_offer_payout_revenue_id.is_some_and(|id| !seen.insert(id)) {
+                problems.add(
+                    format!("{path}.network_offer_payout_revenue_id"),
+                    "stands on two entries",
+                );
+            }
+            problems.add_nested(&path, entry.check().err().unwrap_or_default());
+        }
+    }
+}
+
+impl PayoutRevenue {
+    fn check(&self) -> Result<(), Vec<FieldError>> {
+        let mut problems = Problems::default();
+        if !self.is_default {
+            problems.take("entry_name", text::name(&self.entry_name));
+        }
+        for (field, amount) in [
+            ("payout_amount", self.payout_amount),
+            ("payout_percentage", self.payout_percentage),
+            ("revenue_amount", self.revenue_amount),
+            ("revenue_percentage", self.revenue_percentage),
+        ] {
+            if amount.is_negative() {
+                problems.add(field, "must not be below zero");
+            }
+        }
+        for (field, share) in [
+            ("payout_percentage", self.payout_percentage),
+            ("revenue_percentage", self.revenue_percentage),
+        ] {
+            if share.decimal() > rust_decimal::Decimal::ONE_HUNDRED {
+                problems.add(field, "must not be above 100");
+            }
+        }
+        problems.finish()
+    }
+}
+
+/// Sentences about macros in the destination that Everflow fills and this service does not.
+#[must_use]
+pub fn left_empty_warnings(destination_url: &str) -> Vec<String> {
+    let left_empty =
+        Destination::parse(destination_url).map(|parsed| parsed.left_empty).unwrap_or_default();
+    left_empty
+        .iter()
+        .map(|name| {
+            format!(
+                "destination_url: {{{name}}} has no value at the time of a click and is left empty"
+            )
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offer(json: serde_json::Value) -> Offer {
+        let mut base = serde_json::json!({
+            "name": "Winter jackets", "offer_status": "active", "network_advertiser_id": 1,
+            "destination_url": "https://shop.example.com/?tid={transaction_id}",
+        });
+        base.as_object_mut().unwrap().extend(json.as_object().unwrap().clone());
+        serde_json::from_value(base).unwrap()
+    }
+
+    fn wrong_fields(offer: &Offer) -> Vec<String> {
+        offer.check().err().unwrap_or_default().into_iter().map(|e| e.field).collect()
+    }
+
+    #[test]
+    fn a_small_offer_is_complete() {
+        assert_eq!(offer(serde_json::json!({})).check(), Ok(()));
+    }
+
+    #[test]
+    fn wrong_fields_are_named_by_their_path() {
+        let entry = |is_default: bool, amount: &str| serde_json::json!({"payout_type": "cpa", "revenue_type": "rpa", "entry_name": "sale", "is_default": is_default, "payout_amount": amount});
+        let cases = [
+            (serde_json::json!({"destination_url": "ftp://x/"}), vec!["destination_url"]),
+            (
+                serde_json::json!({"destination_url": "https://shop.example.com/{subb1}"}),
+                vec!["destination_url"],
+            ),
+            (serde_json::json!({"currency_id": "Euro"}), vec!["currency_id"]),
+            (serde_json::json!({"session_duration": 10_000_000}), vec!["session_duration"]),
+            (serde_json::json!({"payout_revenue": [entry(false, "1")]}), vec!["payout_revenue"]),
+            (
+                serde_json::json!({"payout_revenue": [entry(true, "1"), entry(true, "1")]}),
+                vec!["payout_revenue"],
+            ),
+            (
+                serde_json::json!({"payout_revenue": [entry(true, "1"), entry(false, "-1")]}),
+                vec!["payout_revenue[1].payout_amount"],
+            ),
+        ];
+        for (change, expected) in cases {
+            assert_eq!(wrong_fields(&offer(change.clone())), expected, "{change}");
+        }
+    }
+
+    #[test]
+    fn macros_left_empty_are_warned_of() {
+        let warnings = left_empty_warnings("https://shop.example.com/?o={order_id}&s={sub1}");
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].contains("{order_id}"));
+    }
+}

@@ -1,0 +1,66 @@
+//! The network's settings.
+
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+use super::{FieldError, Problems, id, text};
+
+/// The settings, one set for the network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The zone in which dates of codes and offers are whole days; an IANA name.
+    pub time_zone: String,
+    /// ISO 4217.
+    pub currency: String,
+    /// Where visits go that cannot be redirected; empty: the 404 page.
+    #[serde(default)]
+    pub fallback_url: String,
+    /// The domain of offers that name none.
+    #[serde(default, with = "id")]
+    pub default_tracking_domain_id: Option<u32>,
+}
+
+impl Settings {
+    /// What is wrong with them by themselves.
+    ///
+    /// # Errors
+    /// Every wrong field.
+    pub fn check(&self) -> Result<(), Vec<FieldError>> {
+        let mut problems = Problems::default();
+        if TimeZone::get(&self.time_zone).is_err() {
+            problems
+                .add("time_zone", "is not the name of a time zone; write it like Europe/Berlin");
+        }
+        problems.take("currency", currency(&self.currency));
+        problems.take("fallback_url", text::optional_http_url(&self.fallback_url));
+        problems.finish()
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("is not a currency; write its three letters, like EUR")]
+pub(super) struct CurrencyError;
+
+pub(super) fn currency(code: &str) -> Result<(), CurrencyError> {
+    let is_code = code.len() == 3 && code.bytes().all(|b| b.is_ascii_uppercase());
+    if is_code { Ok(()) } else { Err(CurrencyError) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zones_and_currencies_must_exist() {
+        let settings = |zone: &str, currency: &str| Settings {
+            time_zone: zone.into(),
+            currency: currency.into(),
+            fallback_url: String::new(),
+            default_tracking_domain_id: None,
+        };
+        assert_eq!(settings("America/Los_Angeles", "USD").check(), Ok(()));
+        assert_eq!(settings("UTC", "EUR").check(), Ok(()));
+        assert_eq!(settings("Mars/Olympus", "usd").check().unwrap_err().len(), 2);
+    }
+}

@@ -1,0 +1,87 @@
+//! Closed sets of words: an enum whose words in JSON, CSV and the store are one list.
+
+/// A word outside its set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{found}` is not one of {allowed}")]
+pub struct UnknownWord {
+    /// What was found.
+    pub found: String,
+    /// The words that may stand here.
+    pub allowed: &'static str,
+}
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal $(| $alias:literal)*),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+        pub enum $name {
+            $($(#[$variant_doc])* #[serde(rename = $text $(, alias = $alias)*)] $variant),+
+        }
+
+        impl $name {
+            /// The word in JSON, CSV and the store.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $($name::$variant => $text),+ }
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $crate::catalog::UnknownWord;
+
+            fn from_str(word: &str) -> Result<Self, Self::Err> {
+                match word {
+                    $($text $(| $alias)* => Ok($name::$variant),)+
+                    other => Err($crate::catalog::UnknownWord {
+                        found: other.into(),
+                        allowed: concat!($("`", $text, "` "),+).trim_ascii_end(),
+                    }),
+                }
+            }
+        }
+    };
+}
+pub(super) use words;
+
+words! {
+    /// Whether an advertiser or a partner takes part.
+    AccountStatus {
+        /// Takes part.
+        Active = "active",
+        /// Does not.
+        Inactive = "inactive",
+        /// Does not, for a reason.
+        Suspended = "suspended",
+    }
+}
+
+words! {
+    /// What was said of one partner on one offer.
+    PartnerVisibility {
+        /// May run the offer.
+        Visible = "visible",
+        /// May not, and does not see it.
+        Hidden = "hidden",
+        /// Asked and was refused.
+        Rejected = "rejected",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_the_same_in_json_and_text() {
+        for status in [AccountStatus::Active, AccountStatus::Inactive, AccountStatus::Suspended] {
+            assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
+            assert_eq!(status.as_str().parse(), Ok(status));
+        }
+    }
+
+    #[test]
+    fn an_unknown_word_is_answered_with_the_known_ones() {
+        let error = "gone".parse::<PartnerVisibility>().unwrap_err();
+        assert_eq!(error.to_string(), "`gone` is not one of `visible` `hidden` `rejected`");
+    }
+}
