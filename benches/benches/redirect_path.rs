@@ -1,0 +1,153 @@
+//! The stages of a redirect, one by one: `cargo bench -p coupon-benches`.
+//!
+//! `COUPOND_BENCH_CODES` sets the size of the index (1,000,000 without it).
+
+use coupon_benches as fixture;
+use coupon_shared::click::{ClickHead, MAX_RECORD_LEN, Tag, VisitKind, encode};
+use coupon_shared::click_macros::ClickMacros;
+use coupon_shared::code::FoldedCode;
+use coupon_shared::decision::{Answer, Facts, Reason, Visit, decide};
+use coupon_shared::index::Index;
+use coupon_shared::snapshot::catalog::CatalogFile;
+use coupon_shared::snapshot::level::Level;
+use coupon_shared::transaction_id::{ClickIdKey, TransactionId, TransactionIdSource};
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use std::hint::black_box;
+use std::sync::Arc;
+
+const NOW: i64 = 1_781_524_800;
+
+fn codes_in_index() -> u32 {
+    std::env::var("COUPOND_BENCH_CODES").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000_000)
+}
+
+/// Codes spread over the whole index, so that look-ups are as cold as real ones.
+fn spread(count: u32) -> Vec<FoldedCode> {
+    let step = (count / 65_536).max(1) as usize;
+    (0..count)
+        .step_by(step)
+        .map(|number| FoldedCode::fold(fixture::code(number).as_bytes()).expect("a code"))
+        .collect()
+}
+
+fn stages(c: &mut Criterion) {
+    c.bench_function("fold", |b| {
+        b.iter(|| FoldedCode::fold(black_box(b"TheBestDeal2012")));
+    });
+    let count = codes_in_index();
+    let index = fixture::index(count);
+    let hits = spread(count);
+    lookups(c, &index, &hits);
+    decision(c, &index, &hits);
+    transaction_id(c);
+    click_record(c);
+    opening(c, count);
+}
+
+fn lookups(c: &mut Criterion, index: &Index<Arc<[u8]>>, hits: &[FoldedCode]) {
+    let mut next = hits.iter().cycle();
+    c.bench_function("lookup_hit", |b| {
+        b.iter(|| index.lookup(next.next().expect("a cycle")).map(|rows| rows.len()));
+    });
+    let misses: Vec<_> = hits
+        .iter()
+        .filter_map(|code| FoldedCode::fold(format!("{code}q").as_bytes()).ok())
+        .collect();
+    let mut next = misses.iter().cycle();
+    c.bench_function("lookup_miss", |b| {
+        b.iter(|| index.lookup(next.next().expect("a cycle")).map(|rows| rows.len()));
+    });
+}
+
+fn decision(c: &mut Criterion, index: &Index<Arc<[u8]>>, hits: &[FoldedCode]) {
+    let mut next = hits.iter().cycle();
+    c.bench_function("decide", |b| {
+        b.iter(|| {
+            let visit = Visit { code: next.next().expect("a cycle"), offer_id: None, domain: None };
+            decide(index, &visit, &Facts::default(), black_box(NOW)).click
+        });
+    });
+    let visit = Visit { code: &hits[0], offer_id: None, domain: None };
+    let Answer::Redirect(destination) = decide(index, &visit, &Facts::default(), NOW).answer else {
+        unreachable!("the fixture's codes redirect")
+    };
+    let mut location = Vec::with_capacity(512);
+    c.bench_function("expand", |b| {
+        b.iter(|| {
+            location.clear();
+            destination.expand(&macros(), &mut location);
+            location.len()
+        });
+    });
+}
+
+fn macros() -> ClickMacros<'static> {
+    ClickMacros {
+        transaction_id: TransactionId([0xAB; 16]),
+        code: b"WiNtEr25",
+        network_id: 1,
+        offer_id: 16,
+        partner_id: 2,
+        advertiser_id: 3,
+        unix_seconds: NOW as u64,
+        subs: [b"story 1", b"", b"", b"", b""],
+        source_id: b"",
+        uid: b"",
+        language: b"en-US,en;q=0.9",
+        referer: b"",
+        facts: Facts::default(),
+    }
+}
+
+fn transaction_id(c: &mut Criterion) {
+    let mut source = TransactionIdSource::new(0, 0, 1);
+    let key = ClickIdKey([7; 16]);
+    c.bench_function("transaction_id", |b| {
+        b.iter(|| source.next(&key, black_box(1_781_524_800_000)));
+    });
+}
+
+fn click_record(c: &mut Criterion) {
+    let head = ClickHead {
+        transaction_id: TransactionId([0xAB; 16]),
+        unix_ms: 1_781_524_800_000,
+        generation: 42,
+        code_id: 7,
+        offer_id: 16,
+        partner_id: 2,
+        advertiser_id: 3,
+        reason: Reason::Redirected,
+        kind: VisitKind::Click,
+        rule: 0,
+    };
+    let agent: &[u8] =
+        b"Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15 \
+        (KHTML, like Gecko) Version/19.0 Mobile/15E148 Safari/604.1";
+    let tags =
+        [(Tag::Sub1, &b"story 1"[..]), (Tag::Address, &[192, 0, 2, 1]), (Tag::UserAgent, agent)];
+    let mut out = [0; MAX_RECORD_LEN];
+    c.bench_function("click_record", |b| {
+        b.iter(|| encode(black_box(&head), b"WiNtEr25", &tags, &mut out));
+    });
+}
+
+fn opening(c: &mut Criterion, count: u32) {
+    let mut group = c.benchmark_group("open");
+    group.sample_size(10);
+    let level: Arc<[u8]> = fixture::level_file(count).into();
+    group.bench_function("level", |b| {
+        b.iter_batched(
+            || level.clone(),
+            |bytes| Level::open(bytes).map(|level| level.codes()).ok(),
+            BatchSize::LargeInput,
+        );
+    });
+    let catalog = fixture::catalog_file();
+    group.bench_function("catalog", |b| {
+        b.iter(|| CatalogFile::open(&catalog).map(|catalog| catalog.meta().sequence).ok());
+    });
+    group.finish();
+}
+
+criterion_group!(redirect_path, stages);
+criterion_main!(redirect_path);

@@ -1,0 +1,230 @@
+//! Files written by format version 1, kept for ever: what one release wrote, every later one reads.
+//!
+//! A missing golden file is written anew by `cargo test -p coupon-shared -- --ignored`; an existing
+//! one is never overwritten.
+
+use coupon_shared::civil_day::Day;
+use coupon_shared::click::block::{Block, BlockBuilder};
+use coupon_shared::click::{Click, ClickHead, MAX_RECORD_LEN, StreamId, Tag, VisitKind, encode};
+use coupon_shared::code::FoldedCode;
+use coupon_shared::decision::{Answer, Facts, Reason, Visit, decide};
+use coupon_shared::destination::Destination;
+use coupon_shared::feed::Cursor;
+use coupon_shared::index::Index;
+use coupon_shared::snapshot::Lineage;
+use coupon_shared::snapshot::catalog::{
+    Access, Approval, Catalog, CatalogFile, CatalogMeta, Domain, Offer, Partner, Visibility,
+    WeightedDestination, ZoneOffset,
+};
+use coupon_shared::snapshot::level::{CodeRecord, Level, LevelBuilder, LevelMeta};
+use coupon_shared::snapshot::manifest::{Manifest, ObjectName};
+use coupon_shared::transaction_id::{ClickIdKey, TransactionIdSource};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+const KEY: ClickIdKey = ClickIdKey([7; 16]);
+const LINEAGE: Lineage = Lineage([9; 16]);
+const STREAM: StreamId = StreamId { node: 3, incarnation: 99, thread: 2 };
+
+fn golden_path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+fn golden(name: &str) -> Vec<u8> {
+    std::fs::read(golden_path(name)).unwrap()
+}
+
+fn row(code_id: u32, offer_id: u32, partner_id: u32) -> CodeRecord {
+    let (first_day, last_day) = (Day(9132), Day::LAST);
+    CodeRecord { code_id, offer_id, partner_id, active: true, first_day, last_day }
+}
+
+fn level() -> Vec<u8> {
+    let meta =
+        LevelMeta { network_id: 1, lineage: LINEAGE, sequence_from: 0, sequence_to: 1337 };
+    let mut builder = LevelBuilder::new(meta);
+    for (code, rows) in [
+        ("gone", &[][..]),
+        ("thebestdeal2012", &[row(2, 16, 1), row(3, 17, 1)]),
+        ("winter25", &[row(1, 16, 1)]),
+    ] {
+        builder.push(&FoldedCode::fold(code.as_bytes()).unwrap(), rows).unwrap();
+    }
+    builder.finish().unwrap()
+}
+
+fn catalog() -> Vec<u8> {
+    let destination = |url: &str| Destination::parse(url).unwrap().destination;
+    let offer = |id: u32, visibility| Offer {
+        id,
+        advertiser_id: 5,
+        active: true,
+        visibility,
+        last_day: u16::MAX,
+        destinations: vec![WeightedDestination {
+            weight: 1,
+            destination: destination("https://shop.example/w?t={transaction_id}&s={sub1}"),
+        }],
+        fallback: Some(destination("https://shop.example/sorry")),
+        rules: vec![],
+    };
+    let catalog = Catalog {
+        click_id_key: KEY.0,
+        zone: vec![
+            ZoneOffset { from: i64::MIN, utc_offset: 3600 },
+            ZoneOffset { from: 1_774_746_000, utc_offset: 7200 },
+        ],
+        fallback: Some(destination("https://network.example/")),
+        offers: vec![
+            offer(16, Visibility::Public),
+            offer(17, Visibility::RequireApproval),
+            offer(18, Visibility::Private),
+        ],
+        partners: vec![Partner { id: 1, active: true }, Partner { id: 2, active: false }],
+        approvals: vec![
+            Approval { offer_id: 16, partner_id: 2, access: Access::Hidden },
+            Approval { offer_id: 17, partner_id: 1, access: Access::Visible },
+            Approval { offer_id: 17, partner_id: 2, access: Access::Rejected },
+        ],
+        domains: vec![Domain { id: 4, host: "go.example.com".into(), fallback: None }],
+        rules: vec![],
+    };
+    let meta = CatalogMeta { network_id: 1, lineage: LINEAGE, sequence: 1200 };
+    catalog.to_file(&meta).unwrap()
+}
+
+fn manifest() -> Manifest {
+    Manifest {
+        network_id: 1,
+        lineage: LINEAGE,
+        generation: 42,
+        sequence: 1400,
+        catalog: ObjectName(*CatalogFile::open(&golden("catalog_v1.cat")).unwrap().name()),
+        levels: vec![ObjectName(*Level::open(golden("level_v1.lvl")).unwrap().name())],
+    }
+}
+
+fn click_head() -> ClickHead {
+    ClickHead {
+        transaction_id: TransactionIdSource::new(3, 2, 99).next(&KEY, 1_763_000_000_123),
+        unix_ms: 1_763_000_000_123,
+        generation: 42,
+        code_id: 1,
+        offer_id: 16,
+        partner_id: 1,
+        advertiser_id: 5,
+        reason: Reason::Redirected,
+        kind: VisitKind::Prefetch,
+        rule: 0,
+    }
+}
+
+const TAGS: [(Tag, &[u8]); 3] =
+    [(Tag::Sub1, b"a"), (Tag::Address, &[192, 0, 2, 1]), (Tag::UserAgent, b"curl/8")];
+
+fn record() -> Vec<u8> {
+    let mut out = vec![0; MAX_RECORD_LEN];
+    let len = encode(&click_head(), b"WiNtEr25", &TAGS, &mut out);
+    out.truncate(len);
+    out
+}
+
+fn block() -> Vec<u8> {
+    let mut builder = BlockBuilder::new(STREAM, 41);
+    builder.push(&record()).unwrap();
+    builder.push(&record()).unwrap();
+    builder.finish().unwrap()
+}
+
+fn cursor() -> Cursor {
+    let mut cursor = Cursor::default();
+    cursor.advance(STREAM, 42);
+    cursor.advance(StreamId { thread: 0, ..STREAM }, 7);
+    cursor
+}
+
+#[test]
+#[ignore = "writes golden files that are missing"]
+fn write_missing_golden_files() {
+    let write = |name: &str, bytes: Vec<u8>| {
+        if !golden_path(name).exists() {
+            std::fs::write(golden_path(name), bytes).unwrap();
+        }
+    };
+    write("level_v1.lvl", level());
+    write("catalog_v1.cat", catalog());
+    write("manifest_v1", manifest().to_text().into_bytes());
+    write("click_record_v1.bin", record());
+    write("click_block_v1.blk", block());
+    write("cursor_v1.bin", cursor().encode());
+}
+
+#[test]
+fn version_1_level_catalog_and_manifest_are_still_written_the_same() {
+    assert_eq!(level(), golden("level_v1.lvl"));
+    assert_eq!(catalog(), golden("catalog_v1.cat"));
+    assert_eq!(manifest().to_text().into_bytes(), golden("manifest_v1"));
+}
+
+#[test]
+fn version_1_snapshot_files_still_decide_a_visit() {
+    let levels = vec![Level::open(Arc::<[u8]>::from(golden("level_v1.lvl"))).unwrap()];
+    levels[0].check_entries().unwrap();
+    let catalog = Arc::new(CatalogFile::open(&golden("catalog_v1.cat")).unwrap());
+    let manifest = Manifest::parse(&golden("manifest_v1")).unwrap();
+    let index = Index::assemble(manifest, catalog, levels).unwrap();
+    let decided = |code: &str, offer_id| {
+        let code = FoldedCode::fold(code.as_bytes()).unwrap();
+        let domain = index.catalog().domain("go.example.com");
+        let visit = Visit { code: &code, offer_id, domain };
+        let decision = decide(&index, &visit, &Facts::default(), 1_781_524_800);
+        let origin = match decision.answer {
+            Answer::Redirect(to) | Answer::Fallback(to) => to.origin().to_owned(),
+            Answer::NotFound => String::new(),
+        };
+        (decision.click.map(|c| (c.row, c.advertiser_id, c.reason)), origin)
+    };
+    let shop = "https://shop.example".to_owned();
+    assert_eq!(
+        decided("WINTER25", None),
+        (Some((row(1, 16, 1), 5, Reason::Redirected)), shop.clone())
+    );
+    assert_eq!(
+        decided("TheBestDeal2012", Some(17)),
+        (Some((row(3, 17, 1), 5, Reason::Redirected)), shop)
+    );
+    assert_eq!(decided("gone", None), (None, "https://network.example".into()));
+}
+
+#[test]
+fn a_version_1_click_record_is_still_written_and_read_the_same() {
+    assert_eq!(record(), golden("click_record_v1.bin"));
+    let bytes = golden("click_record_v1.bin");
+    let (click, len) = Click::decode(&bytes).unwrap();
+    assert_eq!((click.head, click.code, len), (click_head(), &b"WiNtEr25"[..], bytes.len()));
+    assert!(click.head.transaction_id.verify(&KEY));
+    for (tag, value) in TAGS {
+        assert_eq!(click.tag(tag), Some(value));
+    }
+}
+
+#[test]
+fn a_version_1_click_block_still_reads() {
+    // A newer compressor may write other bytes, so only reading is held.
+    let bytes = golden("click_block_v1.blk");
+    let block = Block::parse(&bytes).unwrap();
+    assert_eq!((block.stream(), block.first_sequence(), block.count()), (STREAM, 41, 2));
+    let decoded = block.decode().unwrap();
+    for click in decoded.clicks() {
+        assert_eq!(click.head, click_head());
+        assert_eq!(click.text(Tag::UserAgent), "curl/8");
+        assert_eq!(click.text(Tag::Sub1), "a");
+    }
+    assert_eq!(decoded.clicks().count(), 2);
+}
+
+#[test]
+fn a_version_1_cursor_is_still_written_and_read_the_same() {
+    assert_eq!(cursor().encode(), golden("cursor_v1.bin"));
+    assert_eq!(Cursor::decode(&golden("cursor_v1.bin")), Ok(cursor()));
+}
