@@ -149,7 +149,7 @@ pub fn decide<'a, D: AsRef<[u8]> + Clone>(
 ) -> Decision<'a> {
     let catalog = index.catalog();
     let Some(rows) = index.lookup(visit.code) else {
-        return Decision { click: None, answer: fallback(catalog, visit, None) };
+        return Decision { click: None, answer: not_a_code(catalog, visit.domain) };
     };
     let today = Day::at(now, catalog.utc_offset_at(now));
     let mut candidates =
@@ -167,6 +167,11 @@ pub fn decide<'a, D: AsRef<[u8]> + Clone>(
             .unwrap_or(first),
     };
     chosen.decision(catalog, visit)
+}
+
+/// Where a visit goes whose path is no code: the same way as one of a code nobody has.
+pub fn not_a_code<'a>(catalog: &'a CatalogFile, domain: Option<&'a ArchivedDomain>) -> Answer<'a> {
+    fallback(catalog, domain, None)
 }
 
 /// A row with what stands in its way today.
@@ -193,7 +198,7 @@ impl<'a> Candidate<'a> {
         let destination = self.offer.and_then(|offer| offer.destinations.first());
         let answer = match destination.filter(|_| self.reason == Reason::Redirected) {
             Some(first) => Answer::Redirect(&first.destination),
-            None => fallback(catalog, visit, self.offer),
+            None => fallback(catalog, visit.domain, self.offer),
         };
         let click = DecidedClick {
             row: self.row,
@@ -246,17 +251,17 @@ fn not_on_offer<'a>(
         reason: Reason::NotOnOffer,
         rule: 0,
     });
-    Decision { click, answer: fallback(catalog, visit, None) }
+    Decision { click, answer: fallback(catalog, visit.domain, None) }
 }
 
 fn fallback<'a>(
     catalog: &'a CatalogFile,
-    visit: &Visit<'a>,
+    domain: Option<&'a ArchivedDomain>,
     offer: Option<&'a ArchivedOffer>,
 ) -> Answer<'a> {
     offer
         .and_then(|offer| offer.fallback.as_ref())
-        .or_else(|| visit.domain.and_then(|domain| domain.fallback.as_ref()))
+        .or_else(|| domain.and_then(|domain| domain.fallback.as_ref()))
         .or_else(|| catalog.fallback())
         .map_or(Answer::NotFound, Answer::Fallback)
 }
