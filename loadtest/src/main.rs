@@ -1,1 +1,57 @@
-fn main() {}
+//! `coupon-loadtest`: open-loop load against a running redirect server, and code files to load it
+//! with.
+//!
+//! The modules follow a request: a code is taken from the [`codes`] by the [`draw`], rendered by
+//! [`request`], due by the [`schedule`], handed by the [`lane`] to a [`connection`], read back by
+//! [`answer`], noted in the [`answered_log`] and the [`tally`], and judged in the
+//! [`report`]. [`generator`] runs the threads that do this.
+//!
+//! Deliberately absent: closed-loop load (a stalled server would slow the generator down and hide
+//! its own stall), pipelining, TLS, and any judgement of how fast is fast enough.
+
+mod answer;
+mod answered_log;
+mod cli;
+mod codes;
+mod connection;
+mod draw;
+mod generator;
+mod lane;
+mod plan;
+mod progress;
+mod report;
+mod request;
+mod schedule;
+mod tally;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let done = match cli::Cli::parse().command {
+        cli::Command::Run(arguments) => run(&arguments),
+        cli::Command::Codes(arguments) => make_codes(&arguments),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("coupon-loadtest: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(arguments: &cli::RunArguments) -> anyhow::Result<ExitCode> {
+    let plan = Arc::new(plan::Plan::from_arguments(arguments)?);
+    let outcome = generator::generate(&plan)?;
+    let report = report::Report::judge(&plan, &outcome);
+    report.publish(plan.json.as_ref())?;
+    Ok(report.exit_code())
+}
+
+fn make_codes(arguments: &cli::CodesArguments) -> anyhow::Result<ExitCode> {
+    let progress = progress::rows(arguments.count);
+    let written = codes::bulk::write_file(arguments, &progress)?;
+    progress.finish_and_clear();
+    eprintln!("{written} codes written to {}", arguments.out.display());
+    Ok(ExitCode::SUCCESS)
+}

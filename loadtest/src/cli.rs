@@ -1,0 +1,322 @@
+//! What can be typed. Every value is checked here on its own; [`crate::plan`] checks them together
+//! and reads the files they name.
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Measure a running coupond as its visitors would feel it, and make the codes to do it with.
+#[derive(Debug, Parser)]
+#[command(name = "coupon-loadtest", version, about, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  Make a million codes of offer 1 for a hundred partners, ready for a bulk upload:
+    coupon-loadtest codes --count 1000000 --out codes.csv --offer-id 1 --affiliate-ids 1-100
+  Load a daemon with them for half a minute, codes drawn as visitors do:
+    coupon-loadtest run --codes codes.csv --rate 20000 --duration 30s --mixed-case";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Send requests at a fixed rate and measure from the time each should have been sent
+    #[command(after_help = HOW_IT_MEASURES)]
+    Run(Box<RunArguments>),
+    /// Write distinct, realistic coupon codes as a bulk-add CSV
+    Codes(CodesArguments),
+}
+
+const HOW_IT_MEASURES: &str = "\
+How it measures:
+  Each request has a time at which it is due, whatever the server does. Latency counts from that
+  time to the last byte of the answer, so a stall also costs the requests that had to wait for it.
+  'generator lag' is the part of the waiting that is this program's own fault; when its p99 passes
+  --max-lag the run is void: give the generator a core of its own (taskset), or lower the rate.
+  'connection wait' is the part spent waiting for a connection because all were busy.
+
+Exit codes:
+  0 measured   1 could not run   2 bad arguments   3 void   4 an answer not in --expect-status";
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// Where the server listens
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080")]
+    pub(crate) target: SocketAddr,
+
+    /// Host header, normally a tracking domain [default: the target]
+    #[arg(long, value_name = "NAME", value_parser = header_value)]
+    pub(crate) host: Option<String>,
+
+    /// Requests per second, over all threads
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = rate)]
+    pub(crate) rate: f64,
+
+    /// How long to measure
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = positive_time)]
+    pub(crate) duration: Duration,
+
+    /// How long to send at the same rate before measuring
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = time)]
+    pub(crate) warmup: Duration,
+
+    /// Connections, over all threads; each carries one request at a time
+    #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    pub(crate) connections: u32,
+
+    /// Requests after which a connection is closed and made anew [default: unlimited]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) requests_per_connection: Option<u64>,
+
+    /// Codes to ask for: one a line, or a CSV with a `coupon_code` column
+    #[arg(long, value_name = "FILE")]
+    pub(crate) codes: PathBuf,
+
+    /// How codes are drawn: a few hot ones and a long tail, or all alike
+    #[arg(long, value_enum, default_value_t = Draw::Zipf)]
+    pub(crate) draw: Draw,
+
+    /// Skew of the zipf draw; 0 is uniform
+    #[arg(long, value_name = "S", default_value = "1.0", value_parser = exponent)]
+    pub(crate) zipf_exponent: f64,
+
+    /// Write each letter of a code in upper or lower case at random
+    #[arg(long)]
+    pub(crate) mixed_case: bool,
+
+    /// Share of requests for well-formed codes that are not in the file (each is longer than any
+    /// code there)
+    #[arg(long, value_name = "0..1", default_value = "0", value_parser = ratio)]
+    pub(crate) miss_ratio: f64,
+
+    /// Same seed, same codes in the same order (per thread)
+    #[arg(long, default_value = "1")]
+    pub(crate) seed: u64,
+
+    /// Headers to send: as a browser does, or only Host
+    #[arg(long, value_enum, default_value_t = HeaderSet::Browser)]
+    pub(crate) header_set: HeaderSet,
+
+    /// Query string of each request, such as `sub1=load`
+    #[arg(long, value_name = "QUERY", value_parser = query)]
+    pub(crate) query: Option<String>,
+
+    /// Threads that send; each has its share of the rate and of the connections
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) threads: u16,
+
+    /// How long to wait for an answer (or a new connection), from the sending
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = positive_time)]
+    pub(crate) timeout: Duration,
+
+    /// How long to wait, after the last request was due, for what is still under way [default: the
+    /// timeout and one second]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) drain: Option<Duration>,
+
+    /// Requests that may wait for a free connection; further ones are counted as never sent
+    #[arg(long, value_name = "N", default_value = "100000", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub(crate) queue: u32,
+
+    /// Generator lag (p99) above which the run is void
+    #[arg(long, value_name = "TIME", default_value = "2ms", value_parser = positive_time)]
+    pub(crate) max_lag: Duration,
+
+    /// Statuses that answers must have: `302`, `3xx`, or several as `302,404`
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub(crate) expect_status: Vec<StatusPattern>,
+
+    /// Write the report as JSON, too; `-` is the standard output (the table then goes to stderr)
+    #[arg(long, value_name = "FILE|-")]
+    pub(crate) json: Option<PathBuf>,
+
+    /// Append a line for each answer, warm-up included: Unix microseconds, status, code as sent,
+    /// transaction id (tab-separated)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) answered_log: Option<PathBuf>,
+
+    /// Query parameter of the Location that holds the transaction id, for --answered-log
+    #[arg(long, value_name = "NAME", default_value = "transaction_id", value_parser = query)]
+    pub(crate) transaction_param: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CodesArguments {
+    /// How many codes
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub(crate) count: u64,
+
+    /// The CSV to write; an existing file is replaced
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+
+    /// Offers the codes stand on: one id, or a range such as 1-10; each code is on one of them
+    #[arg(long, value_name = "ID|A-B", default_value = "1", value_parser = ids)]
+    pub(crate) offer_id: RangeInclusive<u32>,
+
+    /// Partners the codes belong to: one id, or a range; each code belongs to one of them
+    #[arg(long, value_name = "ID|A-B", default_value = "1-100", value_parser = ids)]
+    pub(crate) affiliate_ids: RangeInclusive<u32>,
+
+    /// Same seed, same file
+    #[arg(long, default_value = "1")]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Draw {
+    /// The n-th most wanted code is asked for in proportion to 1/n^exponent
+    Zipf,
+    /// Every code is as wanted as the next
+    Uniform,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum HeaderSet {
+    /// 10 to 14 headers, of several browsers in turn
+    Browser,
+    /// Host alone
+    Minimal,
+}
+
+/// A status (`302`) or a class of them (`3xx`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StatusPattern {
+    low: u16,
+    high: u16,
+}
+
+impl StatusPattern {
+    pub(crate) fn matches(self, status: u16) -> bool {
+        (self.low..=self.high).contains(&status)
+    }
+}
+
+impl std::str::FromStr for StatusPattern {
+    type Err = String;
+
+    fn from_str(typed: &str) -> Result<Self, String> {
+        let wrong = || format!("`{typed}` is neither a status such as 302 nor a class such as 3xx");
+        let (low, high) = match typed.strip_suffix("xx") {
+            Some(class) => {
+                let class: u16 = class.parse().map_err(|_| wrong())?;
+                (class.saturating_mul(100), class.saturating_mul(100).saturating_add(99))
+            }
+            None => {
+                let status: u16 = typed.parse().map_err(|_| wrong())?;
+                (status, status)
+            }
+        };
+        if (100..=999).contains(&low) { Ok(Self { low, high }) } else { Err(wrong()) }
+    }
+}
+
+fn time(typed: &str) -> Result<Duration, String> {
+    let signed: jiff::SignedDuration =
+        typed.parse().map_err(|_| "write it with a unit, such as 500ms, 10s or 2m".to_owned())?;
+    let time = Duration::try_from(signed).map_err(|_| "a time cannot be negative".to_owned())?;
+    if time > Duration::from_secs(7 * 24 * 3600) {
+        return Err("at most a week".to_owned());
+    }
+    Ok(time)
+}
+
+fn positive_time(typed: &str) -> Result<Duration, String> {
+    match time(typed)? {
+        Duration::ZERO => Err("must be longer than zero".to_owned()),
+        time => Ok(time),
+    }
+}
+
+fn number(typed: &str, allowed: RangeInclusive<f64>) -> Result<f64, String> {
+    match typed.parse::<f64>() {
+        Ok(number) if allowed.contains(&number) => Ok(number),
+        _ => Err(format!("a number from {} to {} is needed", allowed.start(), allowed.end())),
+    }
+}
+
+fn rate(typed: &str) -> Result<f64, String> {
+    number(typed, 0.01..=10_000_000.0)
+}
+
+fn exponent(typed: &str) -> Result<f64, String> {
+    number(typed, 0.0..=10.0)
+}
+
+fn ratio(typed: &str) -> Result<f64, String> {
+    number(typed, 0.0..=1.0)
+}
+
+fn header_value(typed: &str) -> Result<String, String> {
+    if !typed.is_empty() && typed.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(typed.to_owned())
+    } else {
+        Err("only visible ASCII characters, no spaces, and at least one".to_owned())
+    }
+}
+
+fn query(typed: &str) -> Result<String, String> {
+    let typed = typed.strip_prefix('?').unwrap_or(typed);
+    match header_value(typed)? {
+        query if query.contains('#') => Err("`#` ends a query; write it as %23".to_owned()),
+        query => Ok(query),
+    }
+}
+
+fn ids(typed: &str) -> Result<RangeInclusive<u32>, String> {
+    let wrong = || format!("`{typed}` is neither an id such as 7 nor a range such as 1-100");
+    let (first, last) = typed.split_once('-').unwrap_or((typed, typed));
+    let first: u32 = first.parse().map_err(|_| wrong())?;
+    let last: u32 = last.parse().map_err(|_| wrong())?;
+    if first == 0 || first > last { Err(wrong()) } else { Ok(first..=last) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_status_pattern_is_a_status_or_a_class() {
+        let class: StatusPattern = "3xx".parse().unwrap();
+        assert!(class.matches(302) && class.matches(399) && !class.matches(404));
+        let status: StatusPattern = "404".parse().unwrap();
+        assert!(status.matches(404) && !status.matches(403));
+        for wrong in ["", "xx", "0xx", "99", "3x", "302a", "70000"] {
+            assert!(wrong.parse::<StatusPattern>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn times_need_a_unit_and_may_not_be_negative() {
+        assert_eq!(time("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(time("1m30s"), Ok(Duration::from_secs(90)));
+        assert!(time("10").is_err() && time("-1s").is_err() && time("9999h").is_err());
+        assert!(positive_time("0s").is_err());
+    }
+
+    #[test]
+    fn ids_are_one_or_a_range_that_runs_upward() {
+        assert_eq!(ids("7"), Ok(7..=7));
+        assert_eq!(ids("1-100"), Ok(1..=100));
+        assert!(ids("0").is_err() && ids("9-1").is_err() && ids("a-b").is_err());
+    }
+
+    #[test]
+    fn a_query_cannot_break_the_request_line() {
+        assert_eq!(query("?sub1=load"), Ok("sub1=load".to_owned()));
+        assert!(query("a b").is_err() && query("a\r\nX: y").is_err() && query("a#b").is_err());
+    }
+}

@@ -1,0 +1,126 @@
+//! Runs a plan: one lane per thread, all starting at the same instant, and adds up what they leave.
+
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier, OnceLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow};
+
+use crate::answered_log::AnsweredLog;
+use crate::lane::{Lane, Totals};
+use crate::plan::Plan;
+use crate::progress::{self, LiveCounts};
+use crate::schedule::{Schedule, total_requests};
+use crate::tally::Tally;
+
+pub(crate) struct Outcome {
+    pub(crate) measured: Tally,
+    pub(crate) warmup: Tally,
+    /// From the start of measuring to its end or, if later, the last answer.
+    pub(crate) elapsed: Duration,
+    pub(crate) connections_opened: u64,
+    pub(crate) closed_while_idle: u64,
+    pub(crate) interrupted: bool,
+}
+
+/// What the threads of a run share.
+struct Run {
+    plan: Arc<Plan>,
+    live: Arc<LiveCounts>,
+    ready: Barrier,
+    start: OnceLock<Instant>,
+    stop: AtomicBool,
+}
+
+type Sender = JoinHandle<std::io::Result<Totals>>;
+
+/// Time for every thread to arrive at its schedule.
+const HEAD_START: Duration = Duration::from_millis(5);
+
+pub(crate) fn generate(plan: &Arc<Plan>) -> anyhow::Result<Outcome> {
+    TcpStream::connect_timeout(&plan.target, plan.timeout).with_context(|| {
+        format!("cannot connect to {}; is the server running there (--target)?", plan.target)
+    })?;
+    let run = Arc::new(Run {
+        plan: Arc::clone(plan),
+        live: Arc::default(),
+        ready: Barrier::new(plan.threads),
+        start: OnceLock::new(),
+        stop: AtomicBool::new(false),
+    });
+    // Made before any thread starts: one that cannot would leave the others waiting for it.
+    let lanes =
+        (0..plan.threads).map(|thread| Ok(Lane::new(plan, &run.live, thread, open_log(plan)?)?));
+    let lanes = lanes.collect::<anyhow::Result<Vec<_>>>()?;
+    let lanes = lanes.into_iter().enumerate();
+    let senders: std::io::Result<Vec<_>> =
+        lanes.map(|(thread, lane)| spawn(Arc::clone(&run), thread, lane)).collect();
+    let senders = senders.context("a sending thread could not be started")?;
+    watch(&run, &senders)?;
+    gather(&run, senders)
+}
+
+fn open_log(plan: &Plan) -> anyhow::Result<Option<AnsweredLog>> {
+    let Some(path) = &plan.answered_log else { return Ok(None) };
+    let log = AnsweredLog::open(path, &plan.transaction_param);
+    Ok(Some(log.with_context(|| format!("answered log {}", path.display()))?))
+}
+
+fn spawn(run: Arc<Run>, thread: usize, mut lane: Lane) -> std::io::Result<Sender> {
+    std::thread::Builder::new().name(format!("send-{thread}")).spawn(move || {
+        lane.open_connections();
+        run.ready.wait();
+        let start = *run.start.get_or_init(|| Instant::now() + HEAD_START);
+        lane.run(Schedule::new(&run.plan, thread, start), &run.stop)
+    })
+}
+
+/// Shows progress until the threads are done; Ctrl-C ends the run early, with a report.
+fn watch(run: &Run, senders: &[Sender]) -> anyhow::Result<()> {
+    let bar = progress::requests(total_requests(&run.plan));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        while !senders.iter().all(JoinHandle::is_finished) {
+            run.live.show(&bar);
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => run.stop.store(true, Ordering::Relaxed),
+                () = tokio::time::sleep(Duration::from_millis(20)) => {}
+            }
+        }
+    });
+    bar.finish_and_clear();
+    Ok(())
+}
+
+fn gather(run: &Run, senders: Vec<Sender>) -> anyhow::Result<Outcome> {
+    let start = run.start.get().copied().unwrap_or_else(Instant::now) + run.plan.warmup;
+    let interrupted = run.stop.load(Ordering::Relaxed);
+    let mut outcome = Outcome {
+        measured: Tally::new(),
+        warmup: Tally::new(),
+        elapsed: if interrupted { Duration::ZERO } else { run.plan.duration },
+        connections_opened: 0,
+        closed_while_idle: 0,
+        interrupted,
+    };
+    for sender in senders {
+        let totals = sender.join().map_err(|_| anyhow!("a sending thread panicked"))?;
+        outcome.add(totals.context("a sending thread could not go on")?, start);
+    }
+    Ok(outcome)
+}
+
+impl Outcome {
+    fn add(&mut self, totals: Totals, start: Instant) {
+        // Pacing ends before the last interval does; stopping ends it early.
+        let end = totals.measured.last_answer.max(Some(totals.paced_until));
+        let elapsed = end.map(|end| end.saturating_duration_since(start)).unwrap_or_default();
+        self.elapsed = self.elapsed.max(elapsed);
+        self.measured.add(&totals.measured);
+        self.warmup.add(&totals.warmup);
+        self.connections_opened += totals.connections_opened;
+        self.closed_while_idle += totals.closed_while_idle;
+    }
+}

@@ -1,0 +1,322 @@
+//! One sending thread: an event loop over its share of the schedule and of the connections.
+//!
+//! Invariants: no connection is idle while a request waits; never more than `capacity` requests
+//! wait; no request is due later because of what became of the ones before it. Idle connections are
+//! used in turn, so that none rests long enough for the server to close it.
+//!
+//! Everything ends: after the last request was due, or on Ctrl-C, what is under way is waited for no
+//! longer than the plan's drain time, and no single request longer than its timeout.
+
+use std::collections::VecDeque;
+use std::iter::Peekable;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, Event, EventData, EventFlags};
+use rustix::time::Timespec;
+
+use crate::answered_log::AnsweredLog;
+use crate::connection::{Connection, Failure, Phase};
+use crate::draw::CodeDraw;
+use crate::plan::Plan;
+use crate::progress::LiveCounts;
+use crate::request::RequestTemplate;
+use crate::schedule::{Alarm, Dispatched, Due, Schedule};
+use crate::tally::Tally;
+
+/// How often timeouts and Ctrl-C are looked for.
+const SWEEP_EVERY: Duration = Duration::from_millis(10);
+const EVENTS_AT_ONCE: usize = 256;
+/// Of the alarm; no connection has this slot.
+const ALARM: u64 = u64::MAX;
+
+pub(crate) struct Lane {
+    plan: Arc<Plan>,
+    live: Arc<LiveCounts>,
+    epoll: OwnedFd,
+    slots: Vec<Slot>,
+    idle: VecDeque<usize>,
+    waiting: VecDeque<Dispatched>,
+    capacity: usize,
+    template: RequestTemplate,
+    draw: CodeDraw,
+    log: Option<AnsweredLog>,
+    totals: Totals,
+}
+
+/// A connection and the request it carries, if any.
+struct Slot {
+    connection: Connection,
+    carried: Option<Carried>,
+    free_since: Instant,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Carried {
+    request: Dispatched,
+    until: Instant,
+}
+
+/// What a thread leaves behind.
+pub(crate) struct Totals {
+    pub(crate) measured: Tally,
+    pub(crate) warmup: Tally,
+    pub(crate) connections_opened: u64,
+    pub(crate) closed_while_idle: u64,
+    /// When the last request was due, or when the run was stopped.
+    pub(crate) paced_until: Instant,
+}
+
+impl Totals {
+    fn tally(&mut self, due: Due) -> &mut Tally {
+        if due.measured { &mut self.measured } else { &mut self.warmup }
+    }
+}
+
+impl Lane {
+    pub(crate) fn new(
+        plan: &Arc<Plan>,
+        live: &Arc<LiveCounts>,
+        thread: usize,
+        log: Option<AnsweredLog>,
+    ) -> std::io::Result<Self> {
+        let extra = usize::from(thread < plan.connections % plan.threads);
+        let connections = plan.connections / plan.threads + extra;
+        let slot = |slot| Slot {
+            connection: Connection::new(plan.target, slot as u32),
+            carried: None,
+            free_since: Instant::now(),
+        };
+        Ok(Self {
+            plan: Arc::clone(plan),
+            live: Arc::clone(live),
+            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            slots: (0..connections).map(slot).collect(),
+            idle: (0..connections).collect(),
+            waiting: VecDeque::new(),
+            capacity: plan.queue.div_ceil(plan.threads),
+            template: RequestTemplate::new(plan),
+            draw: CodeDraw::new(plan, thread),
+            log,
+            totals: Totals {
+                measured: Tally::new(),
+                warmup: Tally::new(),
+                connections_opened: 0,
+                closed_while_idle: 0,
+                paced_until: Instant::now(),
+            },
+        })
+    }
+
+    /// Connects before the run, as far as the server lets it; the other connections are opened by
+    /// their first requests, which count the errors.
+    pub(crate) fn open_connections(&mut self) {
+        for slot in &mut self.slots {
+            if slot.connection.open_early(&self.epoll, self.plan.timeout).is_err() {
+                return;
+            }
+            self.totals.connections_opened += 1;
+        }
+    }
+
+    pub(crate) fn run(mut self, schedule: Schedule, stop: &AtomicBool) -> std::io::Result<Totals> {
+        self.pace(schedule.peekable(), stop)?;
+        self.totals.paced_until = Instant::now();
+        self.drain()?;
+        if let Some(log) = &mut self.log {
+            log.finish().map_err(|error| {
+                std::io::Error::new(error.kind(), format!("answered log not complete: {error}"))
+            })?;
+        }
+        Ok(self.totals)
+    }
+
+    /// Hands out each request when it is due, never waiting for what became of the ones before.
+    fn pace(&mut self, mut schedule: Peekable<Schedule>, stop: &AtomicBool) -> std::io::Result<()> {
+        let mut alarm = Alarm::new()?;
+        let flags = EventFlags::IN | EventFlags::ET;
+        epoll::add(&self.epoll, &alarm, EventData::new_u64(ALARM), flags)?;
+        let mut sweep_at = Instant::now();
+        let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
+        while !stop.load(Ordering::Relaxed) {
+            let now = Instant::now();
+            while let Some(due) = schedule.next_if(|due| due.intended <= now) {
+                self.dispatch(due, now);
+            }
+            let Some(next) = schedule.peek() else { break };
+            alarm.set(next.intended)?;
+            self.handle_events(&mut events)?;
+            self.sweep(&mut sweep_at);
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self) -> std::io::Result<()> {
+        let until = Instant::now() + self.plan.drain;
+        let mut sweep_at = Instant::now();
+        let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
+        // All at rest means that nothing waits, too.
+        while self.idle.len() < self.slots.len() && Instant::now() < until {
+            self.handle_events(&mut events)?;
+            self.sweep(&mut sweep_at);
+        }
+        Ok(())
+    }
+
+    fn dispatch(&mut self, due: Due, now: Instant) {
+        let request = Dispatched { due, at: now };
+        self.totals.tally(due).scheduled += 1;
+        if let Some(slot) = self.idle.pop_front() {
+            self.begin(slot, request);
+            self.go_on(slot);
+        } else if self.waiting.len() < self.capacity {
+            self.waiting.push_back(request);
+        } else {
+            self.totals.tally(due).refused_by_queue(request);
+        }
+    }
+
+    /// Gives a connection that has become free what waits, or lets it rest.
+    fn go_on(&mut self, slot: usize) {
+        while self.slots[slot].carried.is_none() {
+            match self.waiting.pop_front() {
+                Some(request) => self.begin(slot, request),
+                None => return self.idle.push_back(slot),
+            }
+        }
+    }
+
+    fn begin(&mut self, slot: usize, request: Dispatched) {
+        let now = Instant::now();
+        let this = &mut self.slots[slot];
+        self.totals.tally(request.due).begun(request, this.free_since, now);
+        this.carried = Some(Carried { request, until: now + self.plan.timeout });
+        let begun = if this.connection.is_open() {
+            self.send(slot)
+        } else {
+            self.slots[slot].connection.start_connecting(&self.epoll)
+        };
+        if let Err(failure) = begun {
+            self.fail(slot, failure);
+        }
+    }
+
+    fn send(&mut self, slot: usize) -> Result<(), Failure> {
+        let Slot { connection, carried: Some(carried), .. } = &mut self.slots[slot] else {
+            return Ok(());
+        };
+        let due = carried.request.due;
+        let last = connection.sent_on_socket() + 1 >= self.plan.requests_per_connection;
+        connection.prepare(|out| self.template.render(due.number, last, &mut self.draw, out));
+        self.totals.tally(due).sent += 1;
+        connection.write()
+    }
+
+    fn handle_events(&mut self, events: &mut Vec<Event>) -> std::io::Result<()> {
+        let sweep = Timespec { tv_sec: 0, tv_nsec: SWEEP_EVERY.subsec_nanos().into() };
+        match epoll::wait(&self.epoll, spare_capacity(events), Some(&sweep)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        for event in events.drain(..) {
+            let (slot, incarnation) = Connection::addressee(event.data);
+            let slot_is_current =
+                self.slots.get(slot).is_some_and(|slot| slot.connection.is_of(incarnation));
+            if slot_is_current {
+                self.handle(slot, event.flags);
+            }
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, slot: usize, flags: EventFlags) {
+        let closed = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
+        let readable = closed || flags.contains(EventFlags::IN);
+        if self.slots[slot].carried.is_none() {
+            if readable {
+                // Its end, or a last word such as 408: nothing was asked.
+                self.slots[slot].connection.close();
+                self.totals.closed_while_idle += 1;
+            }
+            return;
+        }
+        match self.advance(slot, readable, closed) {
+            Ok(false) => return,
+            Ok(true) => self.answer(slot, closed),
+            Err(failure) => self.fail(slot, failure),
+        }
+        self.go_on(slot);
+    }
+
+    /// Takes a request as far as the socket allows; true when its answer is complete.
+    fn advance(&mut self, slot: usize, readable: bool, closed: bool) -> Result<bool, Failure> {
+        let connection = &mut self.slots[slot].connection;
+        match connection.phase() {
+            Phase::Connecting => {
+                connection.finish_connecting()?;
+                self.totals.connections_opened += 1;
+                self.send(slot)?;
+            }
+            Phase::Writing => connection.write()?,
+            Phase::Reading | Phase::Idle => {}
+        }
+        let connection = &mut self.slots[slot].connection;
+        if connection.phase() == Phase::Reading && readable {
+            connection.read(closed)
+        } else {
+            Ok(false)
+        }
+    }
+
+    fn answer(&mut self, slot: usize, server_closed: bool) {
+        let now = Instant::now();
+        let Slot { connection, carried, free_since } = &mut self.slots[slot];
+        *free_since = now;
+        let (Some(carried), Some(head)) = (carried.take(), connection.head()) else { return };
+        LiveCounts::one_more(&self.live.answered);
+        self.totals.tally(carried.request.due).answered(carried.request, head.status, now);
+        if let Some(log) = &mut self.log {
+            log.note(now, head.status, connection.code(), connection.location());
+        }
+        let used_up = connection.sent_on_socket() >= self.plan.requests_per_connection;
+        if server_closed || used_up || !head.keep_alive {
+            connection.close();
+        } else {
+            connection.rest();
+        }
+    }
+
+    fn fail(&mut self, slot: usize, failure: Failure) {
+        let Slot { connection, carried, free_since } = &mut self.slots[slot];
+        *free_since = Instant::now();
+        connection.close();
+        LiveCounts::one_more(&self.live.failed);
+        if let Some(carried) = carried.take() {
+            let tally = self.totals.tally(carried.request.due);
+            tally.failed(failure.kind(), || failure.to_string());
+        }
+    }
+
+    /// Ends what has taken too long.
+    fn sweep(&mut self, at: &mut Instant) {
+        let now = Instant::now();
+        if now < *at {
+            return;
+        }
+        *at = now + SWEEP_EVERY;
+        for slot in 0..self.slots.len() {
+            let this = &self.slots[slot];
+            if this.carried.is_some_and(|carried| carried.until <= now) {
+                let connecting = this.connection.phase() == Phase::Connecting;
+                self.fail(
+                    slot,
+                    if connecting { Failure::ConnectTimeout } else { Failure::Timeout },
+                );
+                self.go_on(slot);
+            }
+        }
+    }
+}

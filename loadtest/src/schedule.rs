@@ -1,0 +1,157 @@
+//! When each request is due, and an alarm that rings at that time to the microsecond.
+//!
+//! Request `n` of a run is due `n / rate` seconds after the start, on thread `n mod threads`,
+//! whatever happened to the requests before it. The time-outs of event loops count milliseconds,
+//! which at 20,000 requests a second would mean bursts of twenty; hence a timer descriptor.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
+
+use crate::plan::Plan;
+
+/// The times of one thread's requests, in order.
+#[derive(Debug, Clone)]
+pub(crate) struct Schedule {
+    start: Instant,
+    rate: f64,
+    warmup: Duration,
+    end: Duration,
+    next_number: u64,
+    threads: u64,
+}
+
+/// A request as scheduled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Due {
+    pub(crate) number: u64,
+    pub(crate) intended: Instant,
+    /// Not of the warm-up.
+    pub(crate) measured: bool,
+}
+
+/// A request that is due, and when the generator noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Dispatched {
+    pub(crate) due: Due,
+    pub(crate) at: Instant,
+}
+
+impl Schedule {
+    pub(crate) fn new(plan: &Plan, thread: usize, start: Instant) -> Self {
+        Self {
+            start,
+            rate: plan.rate,
+            warmup: plan.warmup,
+            end: plan.warmup + plan.duration,
+            next_number: thread as u64,
+            threads: plan.threads as u64,
+        }
+    }
+}
+
+impl Iterator for Schedule {
+    type Item = Due;
+
+    fn next(&mut self) -> Option<Due> {
+        let number = self.next_number;
+        let after = Duration::from_nanos((number as f64 * 1e9 / self.rate) as u64);
+        if after >= self.end {
+            return None;
+        }
+        self.next_number += self.threads;
+        Some(Due { number, intended: self.start + after, measured: after >= self.warmup })
+    }
+}
+
+/// How many requests all threads together will be due: for the progress bar.
+pub(crate) fn total_requests(plan: &Plan) -> u64 {
+    (plan.rate * (plan.warmup + plan.duration).as_secs_f64()).ceil() as u64
+}
+
+/// A descriptor that becomes readable when a request is due.
+pub(crate) struct Alarm {
+    timer: OwnedFd,
+    set_for: Option<Instant>,
+}
+
+impl Alarm {
+    pub(crate) fn new() -> std::io::Result<Self> {
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        Ok(Self { timer: timerfd_create(TimerfdClockId::Monotonic, flags)?, set_for: None })
+    }
+
+    /// Rings once at `when`, instead of at the time it was set for before. Setting it anew discards
+    /// that it rang, so nobody has to read the descriptor.
+    pub(crate) fn set(&mut self, when: Instant) -> std::io::Result<()> {
+        if self.set_for.replace(when) == Some(when) {
+            return Ok(());
+        }
+        // Zero would switch it off.
+        let left = when.saturating_duration_since(Instant::now()).max(Duration::from_nanos(1));
+        let it_value =
+            Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
+        let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value };
+        timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once)?;
+        Ok(())
+    }
+}
+
+impl AsFd for Alarm {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.timer.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::tests::plan_with;
+
+    fn schedules(rate: f64, warmup_ms: u64, duration_ms: u64, threads: usize) -> Vec<Due> {
+        let mut plan = plan_with(&["ANNA1"]);
+        plan.rate = rate;
+        plan.warmup = Duration::from_millis(warmup_ms);
+        plan.duration = Duration::from_millis(duration_ms);
+        (plan.threads, plan.connections) = (threads, threads);
+        let start = Instant::now();
+        let mut all: Vec<Due> =
+            (0..threads).flat_map(|thread| Schedule::new(&plan, thread, start)).collect();
+        all.sort_by_key(|due| due.number);
+        assert_eq!(all.len() as u64, total_requests(&plan));
+        all
+    }
+
+    #[test]
+    fn requests_are_due_at_even_intervals_across_threads() {
+        let all = schedules(1000.0, 0, 500, 3);
+        assert_eq!(all.len(), 500);
+        for pair in all.windows(2) {
+            assert_eq!(pair[1].number, pair[0].number + 1);
+            assert_eq!(pair[1].intended - pair[0].intended, Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn the_warm_up_comes_first_and_is_not_measured() {
+        let all = schedules(100.0, 300, 1000, 1);
+        assert_eq!(all.iter().filter(|due| due.measured).count(), 100);
+        assert!(all[..30].iter().all(|due| !due.measured) && all.len() == 130);
+    }
+
+    #[test]
+    fn the_alarm_never_rings_early_and_can_be_set_again() {
+        use rustix::event::{PollFd, PollFlags, poll};
+        let mut alarm = Alarm::new().unwrap();
+        for microseconds in [1, 50, 700, 3000, 0] {
+            let when = Instant::now() + Duration::from_micros(microseconds);
+            alarm.set(when).unwrap();
+            poll(&mut [PollFd::new(&alarm, PollFlags::IN)], None).unwrap();
+            assert!(Instant::now() >= when);
+        }
+    }
+}
