@@ -1,4 +1,4 @@
-//! The rules of what is edited: pure, without SQL, HTTP or a clock.
+//! The rules of what is edited: pure, without SQL or HTTP.
 //!
 //! Each object is one type with the fields of the outside contract, under their names there. Its
 //! `check` says everything that is wrong with it by itself; what depends on other rows (references,
@@ -34,7 +34,7 @@ pub use offer::{
     Offer, OfferStatus, PayoutRevenue, PayoutType, RevenueType, SessionDefinition, Visibility,
     left_empty_warnings,
 };
-pub use settings::Settings;
+pub use settings::{Settings, today};
 pub use tracking_link::{TrackingLink, tracking_link};
 pub use words::{AccountStatus, PartnerVisibility, UnknownWord};
 

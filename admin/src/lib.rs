@@ -7,5 +7,9 @@ pub mod cli;
 pub mod config;
 
 pub mod catalog;
+pub mod edit;
+
+pub mod api;
+pub mod keys;
 
 pub mod store;

@@ -20,10 +20,20 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-pub mod meta;
 mod migrations;
 mod readers;
 mod writer;
+
+pub mod meta;
+pub mod rows;
+
+pub mod advertisers;
+pub mod affiliates;
+pub mod api_keys;
+pub mod coupon_codes;
+pub mod domains;
+pub mod offers;
+pub mod settings;
 
 pub use writer::WriteTx;
 

@@ -1,5 +1,7 @@
 //! The network's settings.
 
+use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +38,13 @@ impl Settings {
         problems.take("fallback_url", text::optional_http_url(&self.fallback_url));
         problems.finish()
     }
+}
+
+/// The civil day that it is now in a zone. A zone that is not known any more counts as UTC.
+#[must_use]
+pub fn today(time_zone: &str) -> Date {
+    let zone = TimeZone::get(time_zone).unwrap_or(TimeZone::UTC);
+    Timestamp::now().to_zoned(zone).date()
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 fn sequence(store: &Store) -> u64 {
-    runtime().block_on(store.read(|c| meta::read(c))).unwrap().change_seq
+    runtime().block_on(store.read(meta::read)).unwrap().change_seq
 }
 
 #[test]

@@ -16,13 +16,22 @@ const GROUP: usize = 64;
 
 /// An open write transaction. Whoever has one may change rows; whoever has only a
 /// [`Connection`] may not.
-pub struct WriteTx<'c>(&'c Connection);
+pub struct WriteTx<'c> {
+    connection: &'c Connection,
+    now: i64,
+}
 
 impl<'c> WriteTx<'c> {
     /// Says that `connection` is inside a write transaction.
     #[must_use]
     pub fn within(transaction: &'c rusqlite::Transaction<'_>) -> WriteTx<'c> {
-        WriteTx(transaction)
+        WriteTx { connection: transaction, now: jiff::Timestamp::now().as_second() }
+    }
+
+    /// When it began, in Unix seconds: the one time that all its rows carry.
+    #[must_use]
+    pub fn now(&self) -> i64 {
+        self.now
     }
 }
 
@@ -30,7 +39,7 @@ impl Deref for WriteTx<'_> {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
-        self.0
+        self.connection
     }
 }
 
@@ -127,9 +136,10 @@ fn run(mut connection: Connection, mut queue: mpsc::Receiver<Box<dyn Job>>) {
 
 fn commit(connection: &mut Connection, group: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
     let mut tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let now = jiff::Timestamp::now().as_second();
     for job in group {
         let savepoint = tx.savepoint()?;
-        let keep = job.run(&WriteTx(&savepoint));
+        let keep = job.run(&WriteTx { connection: &savepoint, now });
         // A full disk makes SQLite roll the whole transaction back by itself; going on would then
         // commit the rest of the group one by one, after saying that all of it failed.
         if savepoint.is_autocommit() {

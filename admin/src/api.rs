@@ -1,0 +1,100 @@
+//! The HTTP API. This page is the table of contents; each resource has a file named like its URL.
+//!
+//! Every route below `/v1` stands behind one of the layers of [`auth`]: [`auth::edit`] lets
+//! read-only keys read, [`auth::read`] is for requests that only read whatever their method, and
+//! [`auth::partner`] for partners. A route without a key does not exist.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::FromRef;
+use axum::middleware::{from_fn_with_state, map_response};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::store::Store;
+
+mod answer;
+mod auth;
+mod error;
+mod live;
+mod request;
+
+mod advertisers;
+mod affiliates;
+mod api_keys;
+mod coupon_codes;
+mod offers;
+mod partner_coupon_codes;
+mod settings;
+mod tracking_domains;
+mod visibility;
+
+/// What the handlers share. Each takes the part it needs.
+#[derive(Clone)]
+pub struct AppState {
+    /// The truth.
+    pub store: Store,
+    /// Who we are in answers.
+    pub network: Network,
+    /// What one request may bring.
+    pub bodies: Bodies,
+}
+
+/// The network's number in answers.
+#[derive(Debug, Clone, Copy)]
+pub struct Network {
+    /// As configured.
+    pub id: u32,
+}
+
+/// Bounds on request bodies.
+#[derive(Debug, Clone, Copy)]
+pub struct Bodies {
+    /// Longest body.
+    pub max_bytes: usize,
+    /// From the end of the headers to the end of the body.
+    pub timeout: Duration,
+}
+
+impl FromRef<AppState> for Store {
+    fn from_ref(state: &AppState) -> Store {
+        state.store.clone()
+    }
+}
+
+impl FromRef<AppState> for Network {
+    fn from_ref(state: &AppState) -> Network {
+        state.network
+    }
+}
+
+impl FromRef<AppState> for Bodies {
+    fn from_ref(state: &AppState) -> Bodies {
+        state.bodies
+    }
+}
+
+/// All routes.
+pub fn router(state: AppState) -> Router {
+    let edited = Router::new()
+        .merge(settings::routes())
+        .merge(tracking_domains::routes())
+        .merge(advertisers::routes())
+        .merge(offers::routes())
+        .merge(affiliates::routes())
+        .merge(visibility::routes())
+        .merge(coupon_codes::routes())
+        .merge(api_keys::routes())
+        .route_layer(from_fn_with_state(state.clone(), auth::edit));
+    let partners = Router::new()
+        .merge(partner_coupon_codes::routes())
+        .route_layer(from_fn_with_state(state.clone(), auth::partner));
+    Router::new()
+        .nest("/v1/networks", edited)
+        .nest("/v1/affiliates", partners)
+        .fallback(error::no_such_path)
+        .method_not_allowed_fallback(error::no_such_method)
+        .layer(map_response(answer::harden))
+        .layer(CatchPanicLayer::custom(error::panicked))
+        .with_state(state)
+}

@@ -1,0 +1,112 @@
+//! `/v1/networks/advertisers`. Their secrets are answered to admin keys only.
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use super::answer::{List, Object, done};
+use super::auth::Authenticated;
+use super::error::ApiError;
+use super::request::{Fields, Id, Json, ListOffer, ListParameters, Wait};
+use super::{AppState, Network, live};
+use crate::catalog::Advertiser;
+use crate::edit::{self, Change, EditError, Editable};
+use crate::keys::{Caller, Role};
+use crate::store::rows::{self, Kept, Stored};
+
+const LIST: ListOffer = ListOffer {
+    filters: Advertiser::FILTERS,
+    relationships: &[],
+    search: None,
+    is_whole_by_default: false,
+};
+
+pub(super) fn routes() -> Router<AppState> {
+    Router::new()
+        .route("/advertisers", get(list).post(create))
+        .route("/advertisers/{id}", get(read).put(replace).patch(patch).delete(remove))
+}
+
+async fn list(
+    State(state): State<AppState>,
+    Authenticated(caller): Authenticated,
+    parameters: ListParameters,
+) -> Result<Response, ApiError> {
+    let query = parameters.of(&LIST)?.query;
+    let page = query.page;
+    let listed =
+        state.store.read(move |connection| rows::list::<Advertiser>(connection, &query)).await?;
+    let rows =
+        listed.rows.into_iter().map(|row| shown(state.network, for_eyes_of(caller, row))).collect();
+    Ok(List::new("advertisers", rows, page, listed.total_count).into_response())
+}
+
+async fn read(
+    State(state): State<AppState>,
+    Authenticated(caller): Authenticated,
+    Id(id): Id,
+) -> Result<Response, ApiError> {
+    let found =
+        state.store.read(move |connection| rows::find::<Advertiser>(connection, id)).await?;
+    let row = found.ok_or(EditError::NotFound { what: Advertiser::NAME, id })?;
+    Ok(axum::Json(shown(state.network, for_eyes_of(caller, row))).into_response())
+}
+
+async fn create(
+    State(state): State<AppState>,
+    wait: Wait,
+    Json(object): Json<Advertiser>,
+) -> Result<Response, ApiError> {
+    let saved = state.store.write(move |tx| edit::create(tx, &object)).await?;
+    Ok(live::answer(&state, wait, saved, |row| shown(state.network, row)).await)
+}
+
+async fn replace(
+    state: State<AppState>,
+    wait: Wait,
+    id: Id,
+    Json(fields): Fields,
+) -> Result<Response, ApiError> {
+    change(state, wait, id, Change::Replace(fields)).await
+}
+
+async fn patch(
+    state: State<AppState>,
+    wait: Wait,
+    id: Id,
+    Json(fields): Fields,
+) -> Result<Response, ApiError> {
+    change(state, wait, id, Change::Patch(fields)).await
+}
+
+async fn change(
+    State(state): State<AppState>,
+    wait: Wait,
+    Id(id): Id,
+    change: Change,
+) -> Result<Response, ApiError> {
+    let saved = state.store.write(move |tx| edit::change::<Advertiser>(tx, id, change)).await?;
+    Ok(live::answer(&state, wait, saved, |row| shown(state.network, row)).await)
+}
+
+async fn remove(
+    State(state): State<AppState>,
+    wait: Wait,
+    Id(id): Id,
+) -> Result<Response, ApiError> {
+    let saved = state.store.write(move |tx| edit::remove::<Advertiser>(tx, id)).await?;
+    Ok(live::answer(&state, wait, saved, done).await)
+}
+
+fn shown(network: Network, row: Stored<Advertiser>) -> Object<Advertiser> {
+    Object::new("network_advertiser_id", network, row)
+}
+
+fn for_eyes_of(caller: Caller, mut row: Stored<Advertiser>) -> Stored<Advertiser> {
+    if caller.role != Role::Admin {
+        row.object.verification_token.clear();
+        row.object.signing_key.clear();
+    }
+    row
+}

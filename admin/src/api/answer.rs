@@ -1,0 +1,126 @@
+//! The shapes of answers.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::http::HeaderValue;
+use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+use serde_json::{Map, Value, json};
+
+use super::Network;
+use crate::store::rows::{Page, Stored, Times};
+
+/// An object of the catalog as answered.
+#[derive(Serialize)]
+pub(super) struct Object<T> {
+    #[serde(flatten)]
+    id: BTreeMap<&'static str, u32>,
+    network_id: u32,
+    #[serde(flatten)]
+    object: T,
+    #[serde(flatten)]
+    times: Times,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    relationship: Map<String, Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+impl<T: Serialize> Object<T> {
+    pub(super) fn new(id_field: &'static str, network: Network, stored: Stored<T>) -> Object<T> {
+        Object {
+            id: BTreeMap::from([(id_field, stored.id)]),
+            network_id: network.id,
+            object: stored.object,
+            times: stored.times,
+            relationship: Map::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    pub(super) fn relate(&mut self, name: &str, object: Value) {
+        self.relationship.insert(name.into(), object);
+    }
+
+    pub(super) fn with_warnings(mut self, warnings: Vec<String>) -> Object<T> {
+        self.warnings = warnings;
+        self
+    }
+}
+
+/// A list as answered: the rows under their plural name, and the paging where there are pages.
+pub(super) struct List<T> {
+    key: &'static str,
+    rows: Vec<T>,
+    paging: Option<Paging>,
+}
+
+#[derive(Serialize)]
+struct Paging {
+    page: u32,
+    page_size: u32,
+    total_count: u64,
+}
+
+impl<T: Serialize> List<T> {
+    pub(super) fn new(
+        key: &'static str,
+        rows: Vec<T>,
+        page: Option<Page>,
+        total_count: u64,
+    ) -> List<T> {
+        let paging =
+            page.map(|page| Paging { page: page.number, page_size: page.size, total_count });
+        List { key, rows, paging }
+    }
+}
+
+impl<T: Serialize> Serialize for List<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry(self.key, &self.rows)?;
+        if let Some(paging) = &self.paging {
+            map.serialize_entry("paging", paging)?;
+        }
+        map.end()
+    }
+}
+
+impl<T: Serialize> IntoResponse for List<T> {
+    fn into_response(self) -> Response {
+        Json(self).into_response()
+    }
+}
+
+/// What a deletion answers.
+#[derive(Serialize)]
+pub(super) struct Done {
+    result: bool,
+}
+
+/// It is done.
+pub(super) fn done(_nothing: ()) -> Done {
+    Done { result: true }
+}
+
+/// Answers are somebody's data: not kept by anything between, and never taken for a page.
+pub(super) async fn harden(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// Another object in a `relationship`: what it is called and how it stands.
+pub(super) fn label(
+    id_field: &str,
+    status_field: &str,
+    network: Network,
+    id: u32,
+    (name, status): &(String, String),
+) -> Value {
+    json!({id_field: id, "network_id": network.id, "name": name, status_field: status})
+}

@@ -1,0 +1,135 @@
+//! `/v1/networks/apikeys`. A secret is answered once: when it is made, and when it is rotated.
+//! Changes hold from the next request on.
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde::Serialize;
+
+use super::answer::{List, done};
+use super::error::ApiError;
+use super::request::{Fields, Id, Json, ListOffer, ListParameters, Wait};
+use super::{AppState, Network, live};
+use crate::edit::api_keys::{self as edit, ApiKeyEdit};
+use crate::edit::{Change, EditError};
+use crate::keys::{Role, Secret};
+use crate::store::api_keys::{self, KeyRow};
+use crate::store::rows::Times;
+
+const LIST: ListOffer = ListOffer {
+    filters: api_keys::FILTERS,
+    relationships: &[],
+    search: None,
+    is_whole_by_default: false,
+};
+
+pub(super) fn routes() -> Router<AppState> {
+    Router::new()
+        .route("/apikeys", get(list).post(create))
+        .route("/apikeys/{id}", get(read).put(replace).patch(patch).delete(remove))
+        .route("/apikeys/{id}/rotate", post(rotate))
+}
+
+#[derive(Serialize)]
+struct Shown {
+    network_api_key_id: u32,
+    network_id: u32,
+    name: String,
+    role: Role,
+    network_affiliate_id: u32,
+    hint: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api_key: Option<String>,
+    #[serde(flatten)]
+    times: Times,
+}
+
+async fn list(
+    State(state): State<AppState>,
+    parameters: ListParameters,
+) -> Result<Response, ApiError> {
+    let query = parameters.of(&LIST)?.query;
+    let page = query.page;
+    let listed = state.store.read(move |connection| api_keys::list(connection, &query)).await?;
+    let rows = listed.rows.into_iter().map(|row| shown(state.network, row)).collect();
+    Ok(List::new("api_keys", rows, page, listed.total_count).into_response())
+}
+
+async fn read(State(state): State<AppState>, Id(id): Id) -> Result<Response, ApiError> {
+    let found = state.store.read(move |connection| api_keys::find(connection, id)).await?;
+    let row = found.ok_or(EditError::NotFound { what: "API key", id })?;
+    Ok(axum::Json(shown(state.network, row)).into_response())
+}
+
+async fn create(
+    State(state): State<AppState>,
+    wait: Wait,
+    Json(object): Json<ApiKeyEdit>,
+) -> Result<Response, ApiError> {
+    let saved = state.store.write(move |tx| edit::create(tx, &object)).await?;
+    Ok(live::answer(&state, wait, saved, |made| with_secret(state.network, made)).await)
+}
+
+async fn rotate(
+    State(state): State<AppState>,
+    wait: Wait,
+    Id(id): Id,
+) -> Result<Response, ApiError> {
+    let saved = state.store.write(move |tx| edit::rotate(tx, id)).await?;
+    Ok(live::answer(&state, wait, saved, |made| with_secret(state.network, made)).await)
+}
+
+async fn replace(
+    state: State<AppState>,
+    wait: Wait,
+    id: Id,
+    Json(fields): Fields,
+) -> Result<Response, ApiError> {
+    change(state, wait, id, Change::Replace(fields)).await
+}
+
+async fn patch(
+    state: State<AppState>,
+    wait: Wait,
+    id: Id,
+    Json(fields): Fields,
+) -> Result<Response, ApiError> {
+    change(state, wait, id, Change::Patch(fields)).await
+}
+
+async fn change(
+    State(state): State<AppState>,
+    wait: Wait,
+    Id(id): Id,
+    change: Change,
+) -> Result<Response, ApiError> {
+    let saved = state.store.write(move |tx| edit::change(tx, id, change)).await?;
+    Ok(live::answer(&state, wait, saved, |row| shown(state.network, row)).await)
+}
+
+async fn remove(
+    State(state): State<AppState>,
+    wait: Wait,
+    Id(id): Id,
+) -> Result<Response, ApiError> {
+    let saved = state.store.write(move |tx| edit::remove(tx, id)).await?;
+    Ok(live::answer(&state, wait, saved, done).await)
+}
+
+fn shown(network: Network, row: KeyRow) -> Shown {
+    Shown {
+        network_api_key_id: row.id,
+        network_id: network.id,
+        name: row.name,
+        role: row.role,
+        network_affiliate_id: row.affiliate_id.unwrap_or(0),
+        hint: row.hint,
+        api_key: None,
+        times: row.times,
+    }
+}
+
+fn with_secret(network: Network, (row, secret): (KeyRow, Secret)) -> Shown {
+    Shown { api_key: Some(secret.reveal().to_owned()), ..shown(network, row) }
+}

@@ -1,0 +1,205 @@
+//! `/v1/networks/couponcodes`.
+
+use std::collections::HashMap;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use rusqlite::Connection;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::answer::{List, Object, done, label};
+use super::error::ApiError;
+use super::request::{
+    Fields, Id, Json, ListOffer, ListParameters, ListRequest, Relationships, Wait,
+};
+use super::{AppState, Network, live};
+use crate::catalog::{self, CouponCodeEdit, TrackingLink, tracking_link};
+use crate::edit::{Change, EditError, coupon_codes as edit};
+use crate::store::coupon_codes::{self, CodeRow};
+use crate::store::rows::{Compared, Filterable, Stored};
+use crate::store::{StoreError, affiliates, offers};
+
+const LIST: ListOffer = ListOffer {
+    filters: coupon_codes::FILTERS,
+    relationships: &["offer", "affiliate"],
+    search: Some(Filterable { field: "coupon_code", column: "folded", kind: Compared::Code }),
+    is_whole_by_default: false,
+};
+
+pub(super) fn routes() -> Router<AppState> {
+    Router::new()
+        .route("/couponcodes", get(list).post(create))
+        .route("/couponcodes/bulk", post(create_bulk))
+        .route("/couponcodes/{id}", get(read).put(replace).patch(patch).delete(remove))
+}
+
+/// The object, and its link.
+#[derive(Serialize)]
+pub(super) struct Shown {
+    #[serde(flatten)]
+    code: CouponCodeEdit,
+    tracking_link: String,
+    tracking_link_unavailable_reason: &'static str,
+}
+
+async fn list(
+    State(state): State<AppState>,
+    parameters: ListParameters,
+) -> Result<Response, ApiError> {
+    let ListRequest { query, relationships } = parameters.of(&LIST)?;
+    let (page, network) = (query.page, state.network);
+    let (rows, total_count) = state
+        .store
+        .read(move |connection| {
+            let listed = coupon_codes::list(connection, &query)?;
+            Ok::<_, StoreError>((
+                related(connection, network, listed.rows, &relationships)?,
+                listed.total_count,
+            ))
+        })
+        .await?;
+    Ok(List::new("coupon_codes", rows, page, total_count).into_response())
+}
+
+async fn read(
+    State(state): State<AppState>,
+    Id(id): Id,
+    parameters: ListParameters,
+) -> Result<Response, ApiError> {
+    let relationships = parameters.relationships(LIST.relationships)?;
+    let network = state.network;
+    let mut found = state
+        .store
+        .read(move |connection| {
+            let found = coupon_codes::find(connection, id)?.into_iter().collect();
+            related(connection, network, found, &relationships)
+        })
+        .await?;
+    let code = found.pop().ok_or(EditError::NotFound { what: "coupon code", id })?;
+    Ok(axum::Json(code).into_response())
+}
+
+async fn create(
+    State(state): State<AppState>,
+    wait: Wait,
+    Json(object): Json<CouponCodeEdit>,
+) -> Result<Response, ApiError> {
+    let saved = state.store.write(move |tx| edit::create(tx, object)).await?;
+    Ok(live::answer(&state, wait, saved, |row| shown(state.network, row)).await)
+}
+
+async fn create_bulk(
+    State(state): State<AppState>,
+    wait: Wait,
+    Json(array): Json<Vec<Value>>,
+) -> Result<Response, ApiError> {
+    let saved = state.store.write(move |tx| edit::create_bulk(tx, array)).await?;
+    let render = |rows: Vec<CodeRow>| {
+        let total_count = rows.len() as u64;
+        List::new(
+            "coupon_codes",
+            rows.into_iter().map(|row| shown(state.network, row)).collect(),
+            None,
+            total_count,
+        )
+    };
+    Ok(live::answer(&state, wait, saved, render).await)
+}
+
+async fn replace(
+    state: State<AppState>,
+    wait: Wait,
+    id: Id,
+    Json(fields): Fields,
+) -> Result<Response, ApiError> {
+    change(state, wait, id, Change::Replace(fields)).await
+}
+
+async fn patch(
+    state: State<AppState>,
+    wait: Wait,
+    id: Id,
+    Json(fields): Fields,
+) -> Result<Response, ApiError> {
+    change(state, wait, id, Change::Patch(fields)).await
+}
+
+async fn change(
+    State(state): State<AppState>,
+    wait: Wait,
+    Id(id): Id,
+    change: Change,
+) -> Result<Response, ApiError> {
+    let saved = state.store.write(move |tx| edit::change(tx, id, change)).await?;
+    Ok(live::answer(&state, wait, saved, |row| shown(state.network, row)).await)
+}
+
+async fn remove(
+    State(state): State<AppState>,
+    wait: Wait,
+    Id(id): Id,
+) -> Result<Response, ApiError> {
+    let saved = state.store.write(move |tx| edit::remove(tx, id)).await?;
+    Ok(live::answer(&state, wait, saved, done).await)
+}
+
+fn shown(network: Network, row: CodeRow) -> Object<Shown> {
+    let Stored { id, object: mut code, times } = row.stored;
+    let link = tracking_link(TrackingLink {
+        base_url: row.base_url.as_deref(),
+        code: &code.coupon_code,
+        offer_id: code.network_offer_id,
+        is_assigned: code.network_affiliate_id.is_some(),
+        is_on_several_offers: row.is_on_several_offers,
+    });
+    code.description =
+        catalog::shown(&code.description, code.is_description_plain_text).into_owned();
+    let shown = Shown {
+        code,
+        tracking_link_unavailable_reason: link.as_ref().err().copied().unwrap_or_default(),
+        tracking_link: link.unwrap_or_default(),
+    };
+    Object::new("network_coupon_code_id", network, Stored { id, object: shown, times })
+}
+
+fn related(
+    connection: &Connection,
+    network: Network,
+    rows: Vec<CodeRow>,
+    wanted: &Relationships,
+) -> Result<Vec<Object<Shown>>, StoreError> {
+    let offer_ids: Vec<u32> = rows.iter().map(|row| row.stored.object.network_offer_id).collect();
+    let partner_ids: Vec<u32> =
+        rows.iter().filter_map(|row| row.stored.object.network_affiliate_id).collect();
+    let offers =
+        if wanted.has("offer") { offers::labels(connection, &offer_ids)? } else { HashMap::new() };
+    let partners = if wanted.has("affiliate") {
+        affiliates::labels(connection, &partner_ids)?
+    } else {
+        HashMap::new()
+    };
+    let objects = rows.into_iter().map(|row| {
+        let (offer_id, partner_id) =
+            (row.stored.object.network_offer_id, row.stored.object.network_affiliate_id);
+        let mut object = shown(network, row);
+        if let Some(found) = offers.get(&offer_id) {
+            object.relate(
+                "offer",
+                label("network_offer_id", "offer_status", network, offer_id, found),
+            );
+        }
+        if let Some((id, found)) =
+            partner_id.and_then(|id| partners.get(&id).map(|found| (id, found)))
+        {
+            object.relate(
+                "affiliate",
+                label("network_affiliate_id", "account_status", network, id, found),
+            );
+        }
+        object
+    });
+    Ok(objects.collect())
+}

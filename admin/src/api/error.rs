@@ -1,0 +1,116 @@
+//! Errors as they are answered: a sentence, a stable word, and the fields that are wrong.
+//!
+//! What went wrong inside is logged and never answered.
+
+use std::any::Any;
+
+use axum::Json;
+use axum::http::{Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::catalog::FieldError;
+use crate::edit::EditError;
+use crate::store::StoreError;
+
+/// An answer that is not 200.
+#[derive(Debug)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    fields: Vec<FieldError>,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    error: &'a str,
+    code: &'static str,
+    fields: &'a [FieldError],
+}
+
+impl ApiError {
+    pub(crate) fn new(
+        status: StatusCode,
+        code: &'static str,
+        message: impl Into<String>,
+    ) -> ApiError {
+        ApiError { status, code, message: message.into(), fields: Vec::new() }
+    }
+
+    /// 400 for one field, parameter or column.
+    pub(crate) fn field(field: impl Into<String>, error: impl Into<String>) -> ApiError {
+        ApiError::fields(vec![FieldError { field: field.into(), error: error.into() }])
+    }
+
+    /// 400 for several.
+    pub(crate) fn fields(fields: Vec<FieldError>) -> ApiError {
+        let message = match fields.as_slice() {
+            [one] => format!("{}: {}", one.field, one.error),
+            many => format!("{} fields are wrong", many.len()),
+        };
+        ApiError { status: StatusCode::BAD_REQUEST, code: "request.invalid", message, fields }
+    }
+
+    pub(crate) fn not_found(message: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::NOT_FOUND, "not_found", message)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let body = Body { error: &self.message, code: self.code, fields: &self.fields };
+        (self.status, Json(body)).into_response()
+    }
+}
+
+impl From<EditError> for ApiError {
+    fn from(error: EditError) -> ApiError {
+        match error {
+            EditError::NotFound { .. } => ApiError::not_found(error.to_string()),
+            EditError::Invalid(fields) => ApiError::fields(fields),
+            EditError::Conflict { code, message, fields } => {
+                ApiError { status: StatusCode::CONFLICT, code, message, fields }
+            }
+            EditError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> ApiError {
+        let (status, code) = match error {
+            StoreError::Full => (StatusCode::INSUFFICIENT_STORAGE, "store.full"),
+            StoreError::Busy => (StatusCode::INTERNAL_SERVER_ERROR, "store.busy"),
+            _ => {
+                tracing::error!(%error, "the store failed");
+                return inside();
+            }
+        };
+        tracing::warn!(%error, "a write was refused");
+        ApiError::new(status, code, error.to_string())
+    }
+}
+
+fn inside() -> ApiError {
+    let message = "something went wrong inside; nothing was saved, and the log says more";
+    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
+}
+
+pub(super) async fn no_such_path(uri: Uri) -> ApiError {
+    ApiError::not_found(format!("there is nothing at {}", uri.path()))
+}
+
+pub(super) async fn no_such_method(method: Method, uri: Uri) -> ApiError {
+    let message = format!("{} cannot be used with {method}", uri.path());
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method.not_allowed", message)
+}
+
+pub(super) fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let said = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(panic = said.unwrap_or("without a message"), "a request's handler panicked");
+    inside().into_response()
+}

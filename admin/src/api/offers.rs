@@ -1,0 +1,151 @@
+//! `/v1/networks/offers`.
+
+use std::collections::HashMap;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use rusqlite::Connection;
+
+use super::answer::{List, Object, done, label};
+use super::error::ApiError;
+use super::request::{
+    Fields, Id, Json, ListOffer, ListParameters, ListRequest, Relationships, Wait,
+};
+use super::{AppState, Network, live};
+use crate::catalog::{Offer, left_empty_warnings};
+use crate::edit::{self, Change, EditError, Editable};
+use crate::store::advertisers;
+use crate::store::rows::{self, Kept, Stored};
+
+const LIST: ListOffer = ListOffer {
+    filters: Offer::FILTERS,
+    relationships: &["advertiser"],
+    search: None,
+    is_whole_by_default: false,
+};
+
+pub(super) fn routes() -> Router<AppState> {
+    Router::new()
+        .route("/offers", get(list).post(create))
+        .route("/offers/{id}", get(read).put(replace).patch(patch).delete(remove))
+}
+
+async fn list(
+    State(state): State<AppState>,
+    parameters: ListParameters,
+) -> Result<Response, ApiError> {
+    let ListRequest { query, relationships } = parameters.of(&LIST)?;
+    let (page, network) = (query.page, state.network);
+    let (rows, total_count) = state
+        .store
+        .read(move |connection| {
+            let listed = rows::list::<Offer>(connection, &query)?;
+            Ok::<_, ApiError>((
+                related(connection, network, listed.rows, &relationships)?,
+                listed.total_count,
+            ))
+        })
+        .await?;
+    Ok(List::new("offers", rows, page, total_count).into_response())
+}
+
+async fn read(
+    State(state): State<AppState>,
+    Id(id): Id,
+    parameters: ListParameters,
+) -> Result<Response, ApiError> {
+    let relationships = parameters.relationships(LIST.relationships)?;
+    let network = state.network;
+    let mut found = state
+        .store
+        .read(move |connection| {
+            let found = rows::find::<Offer>(connection, id)?.into_iter().collect();
+            related(connection, network, found, &relationships)
+        })
+        .await?;
+    let offer = found.pop().ok_or(EditError::NotFound { what: Offer::NAME, id })?;
+    Ok(axum::Json(offer).into_response())
+}
+
+async fn create(
+    State(state): State<AppState>,
+    wait: Wait,
+    Json(object): Json<Offer>,
+) -> Result<Response, ApiError> {
+    let saved = state.store.write(move |tx| edit::create(tx, &object)).await?;
+    Ok(live::answer(&state, wait, saved, |row| with_warnings(state.network, row)).await)
+}
+
+async fn replace(
+    state: State<AppState>,
+    wait: Wait,
+    id: Id,
+    Json(fields): Fields,
+) -> Result<Response, ApiError> {
+    change(state, wait, id, Change::Replace(fields)).await
+}
+
+async fn patch(
+    state: State<AppState>,
+    wait: Wait,
+    id: Id,
+    Json(fields): Fields,
+) -> Result<Response, ApiError> {
+    change(state, wait, id, Change::Patch(fields)).await
+}
+
+async fn change(
+    State(state): State<AppState>,
+    wait: Wait,
+    Id(id): Id,
+    change: Change,
+) -> Result<Response, ApiError> {
+    let saved = state.store.write(move |tx| edit::change::<Offer>(tx, id, change)).await?;
+    Ok(live::answer(&state, wait, saved, |row| with_warnings(state.network, row)).await)
+}
+
+async fn remove(
+    State(state): State<AppState>,
+    wait: Wait,
+    Id(id): Id,
+) -> Result<Response, ApiError> {
+    let saved = state.store.write(move |tx| edit::remove::<Offer>(tx, id)).await?;
+    Ok(live::answer(&state, wait, saved, done).await)
+}
+
+fn shown(network: Network, row: Stored<Offer>) -> Object<Offer> {
+    Object::new("network_offer_id", network, row)
+}
+
+/// After a save: with what the advertiser's page will not get.
+fn with_warnings(network: Network, row: Stored<Offer>) -> Object<Offer> {
+    let warnings = left_empty_warnings(&row.object.destination_url);
+    shown(network, row).with_warnings(warnings)
+}
+
+fn related(
+    connection: &Connection,
+    network: Network,
+    offers: Vec<Stored<Offer>>,
+    wanted: &Relationships,
+) -> Result<Vec<Object<Offer>>, ApiError> {
+    let ids: Vec<u32> = offers.iter().map(|offer| offer.object.network_advertiser_id).collect();
+    let labels = if wanted.has("advertiser") {
+        advertisers::labels(connection, &ids)?
+    } else {
+        HashMap::new()
+    };
+    let rows = offers.into_iter().zip(ids).map(|(offer, id)| {
+        let mut object = shown(network, offer);
+        if let Some(found) = labels.get(&id) {
+            object.relate(
+                "advertiser",
+                label("network_advertiser_id", "account_status", network, id, found),
+            );
+        }
+        object
+    });
+    Ok(rows.collect())
+}

@@ -1,0 +1,90 @@
+//! `/v1/affiliates/couponcodes`: a partner's own codes, with exactly the fields that partners see.
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::answer::{List, label};
+use super::auth::Authenticated;
+use super::error::ApiError;
+use super::request::{ListOffer, ListParameters};
+use super::{AppState, Network};
+use crate::catalog::{self, CouponStatus, TrackingLink, tracking_link};
+use crate::store::coupon_codes::{self, PartnerRow};
+use crate::store::{StoreError, settings};
+
+const LIST: ListOffer =
+    ListOffer { filters: &[], relationships: &["offer"], search: None, is_whole_by_default: true };
+
+pub(super) fn routes() -> Router<AppState> {
+    Router::new().route("/couponcodes", get(list))
+}
+
+/// Nothing is added here that is not in the published description of this list.
+#[derive(Serialize)]
+struct Shown {
+    network_coupon_code_id: u32,
+    network_id: u32,
+    network_offer_id: u32,
+    coupon_code: String,
+    coupon_status: CouponStatus,
+    tracking_link: String,
+    start_date: String,
+    end_date: String,
+    description: String,
+    is_description_plain_text: bool,
+    time_created: i64,
+    time_saved: i64,
+    relationship: Value,
+}
+
+async fn list(
+    State(state): State<AppState>,
+    Authenticated(caller): Authenticated,
+    parameters: ListParameters,
+) -> Result<Response, ApiError> {
+    let page = parameters.of(&LIST)?.query.page;
+    let partner_id = caller.affiliate_id.unwrap_or_default();
+    let listed = state
+        .store
+        .read(move |connection| {
+            let (settings, _) = settings::read(connection)?;
+            let today = catalog::today(&settings.time_zone);
+            coupon_codes::of_partner(connection, partner_id, today, page)
+        })
+        .await
+        .map_err(|error: StoreError| error)?;
+    let rows = listed.rows.into_iter().map(|row| shown(state.network, row)).collect();
+    Ok(List::new("coupon_codes", rows, page, listed.total_count).into_response())
+}
+
+fn shown(network: Network, PartnerRow { row, offer }: PartnerRow) -> Shown {
+    let code = row.stored.object;
+    let link = tracking_link(TrackingLink {
+        base_url: row.base_url.as_deref(),
+        code: &code.coupon_code,
+        offer_id: code.network_offer_id,
+        is_assigned: true,
+        is_on_several_offers: row.is_on_several_offers,
+    });
+    let day = |day: Option<jiff::civil::Date>| day.map(|day| day.to_string()).unwrap_or_default();
+    let offer = label("network_offer_id", "offer_status", network, code.network_offer_id, &offer);
+    Shown {
+        network_coupon_code_id: row.stored.id,
+        network_id: network.id,
+        network_offer_id: code.network_offer_id,
+        tracking_link: link.unwrap_or_default(),
+        start_date: day(code.start_date),
+        end_date: day(code.end_date),
+        description: catalog::shown(&code.description, code.is_description_plain_text).into_owned(),
+        coupon_code: code.coupon_code,
+        coupon_status: code.coupon_status,
+        is_description_plain_text: code.is_description_plain_text,
+        time_created: row.stored.times.time_created,
+        time_saved: row.stored.times.time_saved,
+        relationship: json!({"offer": offer}),
+    }
+}

@@ -1,0 +1,276 @@
+//! What is taken from a request: ids, bodies, the wish to wait, pages and filters. Each extractor
+//! answers what is wrong by itself, so a handler sees only what is right.
+
+use std::fmt::Display;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRef, FromRequest, FromRequestParts, Path, Request};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use rusqlite::types::Value as Sql;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::Bodies;
+use super::error::ApiError;
+use crate::edit::parse;
+use crate::store::rows::{Compared, Filter, Filterable, Operator, Page, Query};
+
+const DEFAULT_PAGE_SIZE: u32 = 50;
+const MAX_PAGE_SIZE: u32 = 2000;
+
+/// The id at the end of a path. What is no id is nothing that is there.
+pub(super) struct Id(pub(super) u32);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Id, ApiError> {
+        let found = Path::<String>::from_request_parts(parts, state).await;
+        let text = found.map(|Path(text)| text).unwrap_or_default();
+        let id = text.parse().map_err(|_| ApiError::not_found(format!("`{text}` is not an id")))?;
+        Ok(Id(id))
+    }
+}
+
+/// A JSON body of this type; `T = Map` takes any object.
+pub(super) struct Json<T>(pub(super) T);
+
+/// A JSON object whose fields are judged later, against the object that is there.
+pub(super) type Fields = Json<Map<String, Value>>;
+
+impl<S, T> FromRequest<S> for Json<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned,
+    Bodies: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Json<T>, ApiError> {
+        check_content_type(request.headers())?;
+        let bytes = read(request.into_body(), Bodies::from_ref(state)).await?;
+        let value: Value = serde_json::from_slice(&bytes).map_err(|error| {
+            ApiError::new(
+                StatusCode::BAD_REQUEST,
+                "body.syntax",
+                format!("the body is not JSON: {error}"),
+            )
+        })?;
+        parse(value, "").map(Json).map_err(|error| ApiError::fields(vec![error]))
+    }
+}
+
+fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
+    let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = given.split(';').next().unwrap_or_default().trim();
+    if kind.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let message = format!("send Content-Type: application/json, not `{given}`");
+    Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "body.content_type", message))
+}
+
+async fn read(body: Body, bounds: Bodies) -> Result<Bytes, ApiError> {
+    let collected =
+        tokio::time::timeout(bounds.timeout, Limited::new(body, bounds.max_bytes).collect()).await;
+    match collected {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let message =
+                format!("the body has more than {} bytes; send less at once", bounds.max_bytes);
+            Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body.too_large", message))
+        }
+        Ok(Err(error)) => Err(ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "body.broken_off",
+            format!("the body broke off: {error}"),
+        )),
+        Err(_elapsed) => Err(ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "body.too_slow",
+            "the body took too long to arrive",
+        )),
+    }
+}
+
+/// Whether the answer waits until the daemon serves the change (`?wait=live`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// The change is saved.
+    Saved,
+    /// The daemon serves it.
+    Live,
+}
+
+impl<S: Sync> FromRequestParts<S> for Wait {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Wait, ApiError> {
+        let mut wait = Wait::Saved;
+        for (name, value) in parameters(parts) {
+            match (name.as_str(), value.as_str()) {
+                ("wait", "live") => wait = Wait::Live,
+                ("wait", _) => return Err(ApiError::field("wait", "can only be `live`")),
+                _ => return Err(unknown(&name, "wait")),
+            }
+        }
+        Ok(wait)
+    }
+}
+
+/// The parameters of a list, as yet not tied to a resource.
+pub(super) struct ListParameters(Vec<(String, String)>);
+
+impl<S: Sync> FromRequestParts<S> for ListParameters {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<ListParameters, ApiError> {
+        Ok(ListParameters(parameters(parts)))
+    }
+}
+
+/// What a resource's list offers.
+pub(super) struct ListOffer {
+    /// Fields to filter by.
+    pub(super) filters: &'static [Filterable],
+    /// What `relationship` may name.
+    pub(super) relationships: &'static [&'static str],
+    /// The column that `search` looks into.
+    pub(super) search: Option<Filterable>,
+    /// Without `page` and `page_size` all rows are wanted.
+    pub(super) is_whole_by_default: bool,
+}
+
+/// A list as it is wanted.
+pub(super) struct ListRequest {
+    /// Filters and page.
+    pub(super) query: Query,
+    /// Further objects to answer.
+    pub(super) relationships: Relationships,
+}
+
+/// What `relationship` named.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Relationships(Vec<String>);
+
+impl Relationships {
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|named| named == name)
+    }
+}
+
+impl ListParameters {
+    pub(super) fn of(self, offer: &ListOffer) -> Result<ListRequest, ApiError> {
+        let mut query = Query::default();
+        let (mut number, mut size) = (None, None);
+        let mut relationships = Relationships::default();
+        for (name, value) in self.0 {
+            match name.as_str() {
+                "page" => number = Some(within("page", &value, u32::MAX)?),
+                "page_size" => size = Some(within("page_size", &value, MAX_PAGE_SIZE)?),
+                "filter" => query.filters.push(filter(&value, offer.filters)?),
+                "relationship" => {
+                    relationships.0.push(one_of("relationship", value, offer.relationships)?)
+                }
+                "search" => {
+                    query.filters.extend(offer.search.map(|field| containing(field, &value)))
+                }
+                _ => return Err(unknown(&name, "page, page_size, filter, relationship, search")),
+            }
+        }
+        if !offer.is_whole_by_default || number.is_some() || size.is_some() {
+            query.page =
+                Some(Page { number: number.unwrap_or(1), size: size.unwrap_or(DEFAULT_PAGE_SIZE) });
+        }
+        Ok(ListRequest { query, relationships })
+    }
+
+    /// Of a single object: only relationships.
+    pub(super) fn relationships(
+        self,
+        known: &'static [&'static str],
+    ) -> Result<Relationships, ApiError> {
+        let mut named = Relationships::default();
+        for (name, value) in self.0 {
+            match name.as_str() {
+                "relationship" => named.0.push(one_of("relationship", value, known)?),
+                _ => return Err(unknown(&name, "relationship")),
+            }
+        }
+        Ok(named)
+    }
+}
+
+fn parameters(parts: &Parts) -> Vec<(String, String)> {
+    let query = parts.uri.query().unwrap_or_default();
+    url::form_urlencoded::parse(query.as_bytes()).into_owned().collect()
+}
+
+fn unknown(name: &str, known: impl Display) -> ApiError {
+    ApiError::field(name, format!("there is no such parameter here; known: {known}"))
+}
+
+fn within(name: &str, text: &str, most: u32) -> Result<u32, ApiError> {
+    let number = text.parse().ok().filter(|number| (1..=most).contains(number));
+    number.ok_or_else(|| ApiError::field(name, format!("must be a whole number from 1 to {most}")))
+}
+
+fn one_of(name: &str, value: String, known: &[&str]) -> Result<String, ApiError> {
+    if known.contains(&value.as_str()) {
+        return Ok(value);
+    }
+    Err(ApiError::field(
+        name,
+        format!("`{value}` cannot be asked for here; known: {}", known.join(", ")),
+    ))
+}
+
+/// `<field><op><value>`
+fn filter(text: &str, known: &[Filterable]) -> Result<Filter, ApiError> {
+    let split = text.char_indices().find(|(_, c)| matches!(c, '=' | '>' | '<'));
+    let Some((at, operator)) = split else {
+        return Err(ApiError::field(
+            "filter",
+            "must look like coupon_status=active, with =, > or <",
+        ));
+    };
+    let (field, value) = (&text[..at], &text[at + 1..]);
+    let Some(filterable) = known.iter().find(|filterable| filterable.field == field) else {
+        let names: Vec<&str> = known.iter().map(|filterable| filterable.field).collect();
+        return Err(ApiError::field(
+            "filter",
+            format!("`{field}` cannot be filtered by; known: {}", names.join(", ")),
+        ));
+    };
+    let operator = match operator {
+        '>' => Operator::Greater,
+        '<' => Operator::Less,
+        _ => Operator::Equal,
+    };
+    Ok(Filter { column: filterable.column, operator, value: compared(filterable.kind, value)? })
+}
+
+fn compared(kind: Compared, text: &str) -> Result<Sql, ApiError> {
+    let number = || {
+        text.parse::<i64>()
+            .map_err(|_| ApiError::field("filter", format!("`{text}` is not a number")))
+    };
+    Ok(match kind {
+        Compared::Number => number()?.into(),
+        Compared::OptionalId if number()? == 0 => Sql::Null,
+        Compared::OptionalId => number()?.into(),
+        Compared::Text => text.to_owned().into(),
+        Compared::Code => text.to_ascii_lowercase().into(),
+    })
+}
+
+fn containing(field: Filterable, text: &str) -> Filter {
+    Filter {
+        column: field.column,
+        operator: Operator::Contains,
+        value: text.to_ascii_lowercase().into(),
+    }
+}

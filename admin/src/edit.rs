@@ -1,0 +1,170 @@
+//! One edit inside its transaction: read what is there, change it, ask the rules, write, take the
+//! next value of the change sequence.
+//!
+//! An edit is judged on the state that the whole request leaves. Whatever is refused leaves
+//! nothing, because the transaction's savepoint goes with it.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::catalog::FieldError;
+use crate::store::meta::Sequence;
+use crate::store::rows::{self, Kept, Stored};
+use crate::store::{StoreError, WriteTx};
+
+mod change;
+
+mod advertisers;
+mod affiliates;
+pub mod api_keys;
+pub mod coupon_codes;
+mod domains;
+mod offers;
+pub mod settings;
+pub mod visibility;
+
+pub use change::{Change, parse};
+
+/// Why an edit was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum EditError {
+    /// There is no such object, or it was deleted.
+    #[error("there is no {what} {id}")]
+    NotFound {
+        /// What kind of object.
+        what: &'static str,
+        /// The id asked for.
+        id: u32,
+    },
+    /// Fields are wrong.
+    #[error("{} field(s) are wrong: {}", .0.len(), first(.0))]
+    Invalid(Vec<FieldError>),
+    /// It cannot be beside what is already there.
+    #[error("{message}")]
+    Conflict {
+        /// A stable word for it.
+        code: &'static str,
+        /// What it collides with, and what to do.
+        message: String,
+        /// Where in the request.
+        fields: Vec<FieldError>,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn first(fields: &[FieldError]) -> String {
+    fields.first().map(|e| format!("{} {}", e.field, e.error)).unwrap_or_default()
+}
+
+impl EditError {
+    /// One wrong field.
+    pub(crate) fn field(field: impl Into<String>, error: impl Into<String>) -> EditError {
+        EditError::Invalid(vec![FieldError { field: field.into(), error: error.into() }])
+    }
+
+    /// A collision that one field stands for.
+    pub(crate) fn conflict(
+        code: &'static str,
+        field: &str,
+        message: impl Into<String>,
+    ) -> EditError {
+        let message = message.into();
+        let fields = vec![FieldError { field: field.into(), error: message.clone() }];
+        EditError::Conflict { code, message, fields }
+    }
+}
+
+/// An object of the catalog that can be created, changed and removed.
+pub trait Editable: Kept + Serialize + DeserializeOwned {
+    /// What it is called in sentences.
+    const NAME: &'static str;
+    /// Fields of its answer that are not edited; in a request they are ignored.
+    const ANSWERED_ONLY: &'static [&'static str];
+
+    /// Whether it may be saved: by itself, and beside the other rows.
+    ///
+    /// # Errors
+    /// Why not.
+    fn check(&self, tx: &WriteTx<'_>, id: Option<u32>) -> Result<(), EditError>;
+
+    /// Whether it may be removed.
+    ///
+    /// # Errors
+    /// Why not.
+    fn check_removal(_tx: &WriteTx<'_>, _id: u32) -> Result<(), EditError> {
+        Ok(())
+    }
+
+    /// Saving it as it is removes it.
+    fn is_removal(&self) -> bool {
+        false
+    }
+}
+
+/// What an edit left.
+#[derive(Debug)]
+pub struct Saved<T> {
+    /// As it now stands.
+    pub now: T,
+    /// The change's place in the sequence; `None` when nothing of it is published.
+    pub sequence: Option<Sequence>,
+}
+
+/// Creates an object.
+///
+/// # Errors
+/// When it may not be saved.
+pub fn create<T: Editable>(tx: &WriteTx<'_>, object: &T) -> Result<Saved<Stored<T>>, EditError> {
+    object.check(tx, None)?;
+    let id = rows::insert(tx, object)?;
+    let sequence = Some(tx.next_catalog_sequence()?);
+    Ok(Saved { now: existing(tx, id)?, sequence })
+}
+
+/// Replaces or patches an object.
+///
+/// # Errors
+/// When it is not there, or may not be saved.
+pub fn change<T: Editable>(
+    tx: &WriteTx<'_>,
+    id: u32,
+    change: Change,
+) -> Result<Saved<Stored<T>>, EditError> {
+    let before = existing::<T>(tx, id)?;
+    let object: T = change.apply(&before.object, T::ANSWERED_ONLY)?;
+    object.check(tx, Some(id))?;
+    rows::update(tx, id, &object)?;
+    let sequence = Some(tx.next_catalog_sequence()?);
+    let mut now = existing(tx, id)?;
+    if object.is_removal() {
+        T::check_removal(tx, id)?;
+        rows::delete::<T>(tx, id)?;
+        now.times.time_deleted = tx.now();
+    }
+    Ok(Saved { now, sequence })
+}
+
+/// Removes an object.
+///
+/// # Errors
+/// When it is not there, or something needs it.
+pub fn remove<T: Editable>(tx: &WriteTx<'_>, id: u32) -> Result<Saved<()>, EditError> {
+    existing::<T>(tx, id)?;
+    T::check_removal(tx, id)?;
+    rows::delete::<T>(tx, id)?;
+    Ok(Saved { now: (), sequence: Some(tx.next_catalog_sequence()?) })
+}
+
+fn existing<T: Editable>(tx: &WriteTx<'_>, id: u32) -> Result<Stored<T>, EditError> {
+    rows::find(tx, id)?.ok_or(EditError::NotFound { what: T::NAME, id })
+}
+
+/// That a field names an object which is there.
+fn check_reference<T: Editable>(tx: &WriteTx<'_>, field: &str, id: u32) -> Result<(), EditError> {
+    if rows::exists::<T>(tx, id)? {
+        return Ok(());
+    }
+    Err(EditError::field(field, format!("there is no {} {id}", T::NAME)))
+}

@@ -1,0 +1,271 @@
+//! Coupon codes: what a row must be beside the other rows.
+//!
+//! (code, offer) is unique among the codes not deleted. The rows of one code belong to at most one
+//! partner at the end of each request; all that the request wrote carries one sequence, and the
+//! rows are judged by that. A code that once belonged to another partner is issued anew only on
+//! demand. A partner is changed only by naming him; what was clicked before stays his.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::Value;
+
+use super::{Change, EditError, Saved, parse};
+use crate::catalog::{Affiliate, CheckedCode, CouponCodeEdit, FieldError, Offer};
+use crate::store::coupon_codes::{self, Claim, CodeRow};
+use crate::store::meta::Sequence;
+use crate::store::{StoreError, WriteTx, rows};
+
+const ANSWERED_ONLY: &[&str] = &[
+    "network_coupon_code_id",
+    "network_id",
+    "tracking_link",
+    "tracking_link_unavailable_reason",
+    "time_created",
+    "time_saved",
+    "time_deleted",
+    "relationship",
+];
+
+/// What is wrong is told for at most this many rows of a request.
+const MAX_REPORTED: u32 = 1000;
+
+/// Creates one code.
+///
+/// # Errors
+/// When it may not be saved.
+pub fn create(tx: &WriteTx<'_>, edit: CouponCodeEdit) -> Result<Saved<CodeRow>, EditError> {
+    let Saved { mut now, sequence } = create_all(tx, vec![edit], "")?;
+    let row = now.pop().ok_or(StoreError::BrokenOff)?;
+    Ok(Saved { now: row, sequence })
+}
+
+/// Creates all codes of a JSON array, or none.
+///
+/// # Errors
+/// With every row that is wrong, as `[3].coupon_code`.
+pub fn create_bulk(tx: &WriteTx<'_>, array: Vec<Value>) -> Result<Saved<Vec<CodeRow>>, EditError> {
+    let (mut edits, mut wrong) = (Vec::new(), Vec::new());
+    for (index, value) in array.into_iter().enumerate() {
+        match parse(value, &format!("[{index}]")) {
+            Ok(edit) => edits.push(edit),
+            Err(error) => wrong.push(error),
+        }
+    }
+    if wrong.is_empty() { create_all(tx, edits, "[]") } else { Err(EditError::Invalid(wrong)) }
+}
+
+/// `shape` says how rows are named: `[]` by their index, else not at all.
+fn create_all(
+    tx: &WriteTx<'_>,
+    edits: Vec<CouponCodeEdit>,
+    shape: &str,
+) -> Result<Saved<Vec<CodeRow>>, EditError> {
+    let path = |index: usize| if shape.is_empty() { String::new() } else { format!("[{index}].") };
+    let reissued: HashSet<usize> = edits
+        .iter()
+        .enumerate()
+        .filter(|(_, edit)| edit.allow_reissue)
+        .map(|(index, _)| index)
+        .collect();
+    let codes = check_each(tx, edits, &path)?;
+    let sequence = tx.next_code_sequence()?;
+    let mut row_of = HashMap::new();
+    let mut taken = Vec::new();
+    for (index, code) in codes.iter().enumerate() {
+        match coupon_codes::on_offer(tx, code.code.folded(), code.offer_id)? {
+            Some(other) => {
+                taken.push(duplicate(&path(index), code, other, row_of.get(&other).copied()))
+            }
+            None => drop(row_of.insert(coupon_codes::insert(tx, code, sequence)?, index)),
+        }
+    }
+    refuse_duplicates(taken)?;
+    let name = |id: u32| row_of.get(&id).map(|index| path(*index)).unwrap_or_default();
+    judge_owners(tx, sequence, name)?;
+    judge_reissues(tx, sequence, name, |id| {
+        row_of.get(&id).is_some_and(|index| reissued.contains(index))
+    })?;
+    let mut ids: Vec<u32> = row_of.into_keys().collect();
+    ids.sort_unstable();
+    let now = ids.into_iter().map(|id| existing(tx, id)).collect::<Result<_, _>>()?;
+    Ok(Saved { now, sequence: Some(sequence) })
+}
+
+/// Replaces or patches one code.
+///
+/// # Errors
+/// When it is not there, or may not be saved.
+pub fn change(tx: &WriteTx<'_>, id: u32, change: Change) -> Result<Saved<CodeRow>, EditError> {
+    let before = existing(tx, id)?.stored.object;
+    let edit: CouponCodeEdit = change.apply(&before, ANSWERED_ONLY)?;
+    let allow_reissue = edit.allow_reissue;
+    let after = edit.check().map_err(EditError::Invalid)?;
+    let old = before.check().map_err(EditError::Invalid)?;
+    check_references(tx, &after, Some(&old), "")?;
+    let other = coupon_codes::on_offer(tx, after.code.folded(), after.offer_id)?
+        .filter(|other| *other != id);
+    refuse_duplicates(other.map(|other| duplicate("", &after, other, None)).into_iter().collect())?;
+    let sequence = tx.next_code_sequence()?;
+    coupon_codes::update(tx, id, &after, sequence)?;
+    judge_owners(tx, sequence, |_| String::new())?;
+    if old.code.folded() != after.code.folded() {
+        judge_reissues(tx, sequence, |_| String::new(), |_| allow_reissue)?;
+    }
+    remember(tx, &old, Some(&after))?;
+    Ok(Saved { now: existing(tx, id)?, sequence: Some(sequence) })
+}
+
+/// Removes one code.
+///
+/// # Errors
+/// When it is not there.
+pub fn remove(tx: &WriteTx<'_>, id: u32) -> Result<Saved<()>, EditError> {
+    let old = existing(tx, id)?.stored.object.check().map_err(EditError::Invalid)?;
+    let sequence = tx.next_code_sequence()?;
+    coupon_codes::delete(tx, id, sequence)?;
+    remember(tx, &old, None)?;
+    Ok(Saved { now: (), sequence: Some(sequence) })
+}
+
+fn existing(tx: &WriteTx<'_>, id: u32) -> Result<CodeRow, EditError> {
+    coupon_codes::find(tx, id)?.ok_or(EditError::NotFound { what: "coupon code", id })
+}
+
+/// Each row by itself, and that what it names is there.
+fn check_each(
+    tx: &WriteTx<'_>,
+    edits: Vec<CouponCodeEdit>,
+    path: &impl Fn(usize) -> String,
+) -> Result<Vec<CheckedCode>, EditError> {
+    let (mut codes, mut wrong) = (Vec::new(), Vec::new());
+    for (index, edit) in edits.into_iter().enumerate() {
+        let checked = edit.check().map_err(EditError::Invalid).and_then(|code| {
+            check_references(tx, &code, None, "")?;
+            Ok(code)
+        });
+        match checked {
+            Ok(code) => codes.push(code),
+            Err(EditError::Invalid(fields)) => {
+                wrong.extend(
+                    fields
+                        .into_iter()
+                        .map(|e| FieldError { field: format!("{}{}", path(index), e.field), ..e }),
+                );
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    if wrong.is_empty() { Ok(codes) } else { Err(EditError::Invalid(wrong)) }
+}
+
+/// What did not change may name what was deleted since, so that such a code can still be paused.
+fn check_references(
+    tx: &WriteTx<'_>,
+    code: &CheckedCode,
+    before: Option<&CheckedCode>,
+    path: &str,
+) -> Result<(), EditError> {
+    let mut wrong = Vec::new();
+    let is_new_offer = before.is_none_or(|before| before.offer_id != code.offer_id);
+    if is_new_offer && !rows::exists::<Offer>(tx, code.offer_id)? {
+        wrong.push(missing(path, "network_offer_id", "offer", code.offer_id));
+    }
+    if let Some(affiliate_id) = code.affiliate_id
+        && before.is_none_or(|before| before.affiliate_id != code.affiliate_id)
+        && !rows::exists::<Affiliate>(tx, affiliate_id)?
+    {
+        wrong.push(missing(path, "network_affiliate_id", "affiliate", affiliate_id));
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(EditError::Invalid(wrong)) }
+}
+
+fn missing(path: &str, field: &str, what: &str, id: u32) -> FieldError {
+    FieldError { field: format!("{path}{field}"), error: format!("there is no {what} {id}") }
+}
+
+fn duplicate(
+    path: &str,
+    code: &CheckedCode,
+    other: u32,
+    other_in_request: Option<usize>,
+) -> FieldError {
+    let (code, offer) = (code.code.as_str(), code.offer_id);
+    let error = match other_in_request {
+        Some(index) => format!(
+            "the code {code} stands on offer {offer} twice in this request; the other is [{index}]"
+        ),
+        None => format!(
+            "the code {code} stands on offer {offer} already, as coupon code {other}; \
+             change that one, or choose another code"
+        ),
+    };
+    FieldError { field: format!("{path}coupon_code"), error }
+}
+
+fn refuse_duplicates(fields: Vec<FieldError>) -> Result<(), EditError> {
+    conflict("coupon_code.duplicate", fields)
+}
+
+fn judge_owners(
+    tx: &WriteTx<'_>,
+    sequence: Sequence,
+    name: impl Fn(u32) -> String,
+) -> Result<(), EditError> {
+    let claims = coupon_codes::owned_by_another(tx, sequence, MAX_REPORTED)?;
+    let fields = claims.iter().map(|claim| FieldError {
+        field: format!("{}network_affiliate_id", name(claim.id)),
+        error: owned_message(claim),
+    });
+    conflict("coupon_code.owned_by_another_partner", fields.collect())
+}
+
+fn judge_reissues(
+    tx: &WriteTx<'_>,
+    sequence: Sequence,
+    name: impl Fn(u32) -> String,
+    is_allowed: impl Fn(u32) -> bool,
+) -> Result<(), EditError> {
+    let claims = coupon_codes::once_anothers(tx, sequence, u32::MAX)?;
+    let fields = claims.iter().filter(|claim| !is_allowed(claim.id)).map(|claim| FieldError {
+        field: format!("{}allow_reissue", name(claim.id)),
+        error: reissue_message(claim, "send allow_reissue: true"),
+    });
+    conflict("coupon_code.once_another_partners", fields.collect())
+}
+
+/// Says whose a code is.
+#[must_use]
+pub fn owned_message(claim: &Claim) -> String {
+    format!(
+        "the code {} belongs to partner {} ({}); all rows of a code belong to one partner",
+        claim.code, claim.owner_id, claim.owner_name
+    )
+}
+
+/// Says whose a code was, and how to issue it nevertheless.
+#[must_use]
+pub fn reissue_message(claim: &Claim, how: &str) -> String {
+    format!(
+        "the code {} once belonged to partner {} ({}), whose links may still be about; {how} to issue it anew",
+        claim.code, claim.owner_id, claim.owner_name
+    )
+}
+
+fn conflict(code: &'static str, fields: Vec<FieldError>) -> Result<(), EditError> {
+    match fields.first() {
+        None => Ok(()),
+        Some(first) => Err(EditError::Conflict { code, message: first.error.clone(), fields }),
+    }
+}
+
+fn remember(
+    tx: &WriteTx<'_>,
+    old: &CheckedCode,
+    new: Option<&CheckedCode>,
+) -> Result<(), StoreError> {
+    let Some(owner) = old.affiliate_id else { return Ok(()) };
+    let is_kept = new.is_some_and(|new| {
+        new.affiliate_id == Some(owner) && new.code.folded() == old.code.folded()
+    });
+    if is_kept { Ok(()) } else { coupon_codes::remember_owner(tx, old.code.folded(), owner) }
+}

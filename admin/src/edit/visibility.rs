@@ -1,0 +1,104 @@
+//! What is said of partners on offers.
+
+use serde::{Deserialize, Serialize};
+
+use super::{EditError, Saved, check_reference, existing};
+use crate::catalog::{Affiliate, Offer, PartnerVisibility, Visibility};
+use crate::store::{StoreError, WriteTx, affiliates};
+
+/// What is said of one partner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartnerEntry {
+    /// The partner.
+    pub network_affiliate_id: u32,
+    /// What is said.
+    pub status: PartnerVisibility,
+}
+
+/// Who may run one offer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OfferVisibility {
+    /// For partners of whom nothing is said.
+    pub visibility: Visibility,
+    /// The others.
+    #[serde(default)]
+    pub affiliates: Vec<PartnerEntry>,
+}
+
+/// One partner's access to some offers.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartnerVisibilityPatch {
+    /// The offers.
+    pub network_offer_ids: Vec<u32>,
+    /// What is said.
+    pub status: PartnerVisibility,
+}
+
+/// Reads who may run an offer.
+///
+/// # Errors
+/// When the offer is not there.
+pub fn read(
+    connection: &rusqlite::Connection,
+    offer_id: u32,
+) -> Result<OfferVisibility, EditError> {
+    let found = crate::store::rows::find::<Offer>(connection, offer_id)?;
+    let offer = found.ok_or(EditError::NotFound { what: "offer", id: offer_id })?;
+    Ok(OfferVisibility {
+        visibility: offer.object.visibility,
+        affiliates: entries(connection, offer_id)?,
+    })
+}
+
+fn entries(
+    connection: &rusqlite::Connection,
+    offer_id: u32,
+) -> Result<Vec<PartnerEntry>, StoreError> {
+    let said = affiliates::visibility_on(connection, offer_id)?;
+    Ok(said
+        .into_iter()
+        .map(|(id, status)| PartnerEntry { network_affiliate_id: id, status })
+        .collect())
+}
+
+/// Replaces who may run an offer.
+///
+/// # Errors
+/// When the offer or a partner is not there.
+pub fn replace(
+    tx: &WriteTx<'_>,
+    offer_id: u32,
+    wanted: &OfferVisibility,
+) -> Result<Saved<OfferVisibility>, EditError> {
+    let mut offer = existing::<Offer>(tx, offer_id)?.object;
+    offer.visibility = wanted.visibility;
+    crate::store::rows::update(tx, offer_id, &offer)?;
+    affiliates::clear_visibility(tx, offer_id)?;
+    for (index, entry) in wanted.affiliates.iter().enumerate() {
+        let field = format!("affiliates[{index}].network_affiliate_id");
+        check_reference::<Affiliate>(tx, &field, entry.network_affiliate_id)?;
+        affiliates::set_visibility(tx, offer_id, entry.network_affiliate_id, entry.status)?;
+    }
+    let sequence = Some(tx.next_catalog_sequence()?);
+    Ok(Saved { now: read(tx, offer_id)?, sequence })
+}
+
+/// Says the same of one partner on some offers.
+///
+/// # Errors
+/// When the partner or an offer is not there.
+pub fn patch_partner(
+    tx: &WriteTx<'_>,
+    affiliate_id: u32,
+    wanted: &PartnerVisibilityPatch,
+) -> Result<Saved<()>, EditError> {
+    existing::<Affiliate>(tx, affiliate_id)?;
+    for (index, offer_id) in wanted.network_offer_ids.iter().enumerate() {
+        check_reference::<Offer>(tx, &format!("network_offer_ids[{index}]"), *offer_id)?;
+        affiliates::set_visibility(tx, *offer_id, affiliate_id, wanted.status)?;
+    }
+    Ok(Saved { now: (), sequence: Some(tx.next_catalog_sequence()?) })
+}

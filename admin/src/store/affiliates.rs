@@ -1,0 +1,88 @@
+//! Partners, and what was said of them on offers.
+
+use std::collections::HashMap;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row};
+
+use super::rows::{Compared, FIRST, Filterable, Kept, word};
+use super::{StoreError, WriteTx};
+use crate::catalog::{Affiliate, PartnerVisibility};
+
+impl Kept for Affiliate {
+    const TABLE: &'static str = "affiliate";
+    const SELECT: &'static str = "name, account_status, internal_notes";
+    const FILTERS: &'static [Filterable] = &[
+        Filterable { field: "network_affiliate_id", column: "id", kind: Compared::Number },
+        Filterable { field: "name", column: "name", kind: Compared::Text },
+        Filterable { field: "account_status", column: "account_status", kind: Compared::Text },
+        Filterable { field: "time_created", column: "time_created", kind: Compared::Number },
+        Filterable { field: "time_saved", column: "time_saved", kind: Compared::Number },
+    ];
+
+    fn read(row: &Row<'_>) -> rusqlite::Result<Affiliate> {
+        Ok(Affiliate {
+            name: row.get(FIRST)?,
+            account_status: word(row, FIRST + 1)?,
+            internal_notes: row.get(FIRST + 2)?,
+        })
+    }
+
+    fn columns(&self) -> Vec<(&'static str, Value)> {
+        vec![
+            ("name", self.name.clone().into()),
+            ("account_status", self.account_status.as_str().to_owned().into()),
+            ("internal_notes", self.internal_notes.clone().into()),
+        ]
+    }
+}
+
+/// What was said of the partners on one offer, by partner.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn visibility_on(
+    connection: &Connection,
+    offer_id: u32,
+) -> Result<Vec<(u32, PartnerVisibility)>, StoreError> {
+    let sql = "SELECT affiliate_id, status FROM offer_visibility WHERE offer_id = ?1 ORDER BY affiliate_id";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([offer_id], |row| Ok((row.get(0)?, word(row, 1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Says something of one partner on one offer.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn set_visibility(
+    tx: &WriteTx<'_>,
+    offer_id: u32,
+    affiliate_id: u32,
+    status: PartnerVisibility,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO offer_visibility (offer_id, affiliate_id, status, time_saved) VALUES (?1, ?2, ?3, ?4) \
+               ON CONFLICT DO UPDATE SET status = excluded.status, time_saved = excluded.time_saved";
+    tx.prepare_cached(sql)?.execute((offer_id, affiliate_id, status.as_str(), tx.now()))?;
+    Ok(())
+}
+
+/// Unsays what was said of all partners on one offer.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn clear_visibility(tx: &WriteTx<'_>, offer_id: u32) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM offer_visibility WHERE offer_id = ?1", [offer_id])?;
+    Ok(())
+}
+
+/// Name and status of some affiliates, deleted ones too: what other objects' answers show of them.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn labels(
+    connection: &Connection,
+    ids: &[u32],
+) -> Result<HashMap<u32, (String, String)>, StoreError> {
+    super::rows::labels(connection, "SELECT name, account_status FROM affiliate WHERE id = ?1", ids)
+}

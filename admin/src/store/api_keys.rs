@@ -1,0 +1,150 @@
+//! API keys. A secret goes in as a hash and never comes out.
+
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use super::rows::{Compared, Filterable, Listed, Query, Times, list_rows, read_times, word};
+use super::{StoreError, WriteTx};
+use crate::keys::{Caller, Role, Secret};
+
+/// What lists of keys can be filtered by.
+pub const FILTERS: &[Filterable] = &[
+    Filterable { field: "network_api_key_id", column: "id", kind: Compared::Number },
+    Filterable { field: "role", column: "role", kind: Compared::Text },
+    Filterable {
+        field: "network_affiliate_id",
+        column: "affiliate_id",
+        kind: Compared::OptionalId,
+    },
+];
+
+/// A key's row, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRow {
+    /// Never used again.
+    pub id: u32,
+    /// What its owner calls it.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// Of a partner's key: the partner.
+    pub affiliate_id: Option<u32>,
+    /// Its first characters.
+    pub hint: String,
+    /// When it came, was saved and was revoked.
+    pub times: Times,
+}
+
+const SELECT: &str =
+    "SELECT id, time_created, time_saved, time_deleted, name, role, affiliate_id, hint";
+
+fn read(row: &Row<'_>) -> rusqlite::Result<KeyRow> {
+    Ok(KeyRow {
+        id: row.get(0)?,
+        times: read_times(row, 1)?,
+        name: row.get(4)?,
+        role: word(row, 5)?,
+        affiliate_id: row.get(6)?,
+        hint: row.get(7)?,
+    })
+}
+
+/// The key with this id, unless it was revoked.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn find(connection: &Connection, id: u32) -> Result<Option<KeyRow>, StoreError> {
+    let sql = format!("{SELECT} FROM api_key WHERE id = ?1 AND time_deleted = 0");
+    Ok(connection.prepare_cached(&sql)?.query_row([id], read).optional()?)
+}
+
+/// One page of the keys that are not revoked.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn list(connection: &Connection, query: &Query) -> Result<Listed<KeyRow>, StoreError> {
+    list_rows(connection, SELECT, "api_key", "", query, read)
+}
+
+/// The key with this hash, and the hash as kept.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn with_hash(
+    connection: &Connection,
+    hash: &[u8; 32],
+) -> Result<Option<([u8; 32], Caller)>, StoreError> {
+    let sql =
+        "SELECT hash, id, role, affiliate_id FROM api_key WHERE hash = ?1 AND time_deleted = 0";
+    let found = connection.prepare_cached(sql)?.query_row([hash], |row| {
+        Ok((
+            row.get(0)?,
+            Caller { key_id: row.get(1)?, role: word(row, 2)?, affiliate_id: row.get(3)? },
+        ))
+    });
+    Ok(found.optional()?)
+}
+
+/// How many admin keys work.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn count_admins(connection: &Connection) -> Result<u64, StoreError> {
+    let sql = "SELECT count(*) FROM api_key WHERE role = 'admin' AND time_deleted = 0";
+    Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+}
+
+/// Adds a key and answers its id.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn insert(
+    tx: &WriteTx<'_>,
+    name: &str,
+    role: Role,
+    affiliate_id: Option<u32>,
+    secret: &Secret,
+) -> Result<u32, StoreError> {
+    let sql = "INSERT INTO api_key (name, role, affiliate_id, hash, hint, time_created, time_saved) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6) RETURNING id";
+    let values = (name, role.as_str(), affiliate_id, secret.hash(), secret.hint(), tx.now());
+    Ok(tx.prepare_cached(sql)?.query_row(values, |row| row.get(0))?)
+}
+
+/// Replaces what is said of a key; its secret stays.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn update(
+    tx: &WriteTx<'_>,
+    id: u32,
+    name: &str,
+    role: Role,
+    affiliate_id: Option<u32>,
+) -> Result<(), StoreError> {
+    let sql =
+        "UPDATE api_key SET name = ?2, role = ?3, affiliate_id = ?4, time_saved = ?5 WHERE id = ?1";
+    tx.execute(sql, (id, name, role.as_str(), affiliate_id, tx.now()))?;
+    Ok(())
+}
+
+/// Replaces a key's secret; the old one stops working.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn rotate(tx: &WriteTx<'_>, id: u32, secret: &Secret) -> Result<(), StoreError> {
+    let sql = "UPDATE api_key SET hash = ?2, hint = ?3, time_saved = ?4 WHERE id = ?1";
+    tx.execute(sql, (id, secret.hash(), secret.hint(), tx.now()))?;
+    Ok(())
+}
+
+/// Revokes a key.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn delete(tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE api_key SET time_saved = ?2, time_deleted = ?2 WHERE id = ?1",
+        (id, tx.now()),
+    )?;
+    Ok(())
+}

@@ -1,0 +1,292 @@
+//! Coupon codes as rows, and the questions about codes that only all rows together can answer.
+//!
+//! All rows that one request or file changes carry that change's sequence. So "the state the whole
+//! request leaves" is asked for by that one number, whether it changed one row or a million.
+
+use coupon_shared::code::FoldedCode;
+use jiff::civil::Date;
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
+
+use super::meta::Sequence;
+use super::rows::{
+    Compared, Filterable, Listed, Page, Query, Stored, day, day_text, list_rows, read_times, word,
+};
+use super::{StoreError, WriteTx};
+use crate::catalog::{CheckedCode, CouponCodeEdit};
+
+/// What lists of codes can be filtered by.
+pub const FILTERS: &[Filterable] = &[
+    Filterable { field: "network_coupon_code_id", column: "id", kind: Compared::Number },
+    Filterable { field: "network_offer_id", column: "offer_id", kind: Compared::Number },
+    Filterable {
+        field: "network_affiliate_id",
+        column: "affiliate_id",
+        kind: Compared::OptionalId,
+    },
+    Filterable { field: "coupon_code", column: "folded", kind: Compared::Code },
+    Filterable { field: "coupon_status", column: "status", kind: Compared::Text },
+    Filterable { field: "start_date", column: "start_date", kind: Compared::Text },
+    Filterable { field: "end_date", column: "end_date", kind: Compared::Text },
+    Filterable { field: "time_created", column: "time_created", kind: Compared::Number },
+    Filterable { field: "time_saved", column: "time_saved", kind: Compared::Number },
+];
+
+/// A code's row with what its link depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CodeRow {
+    /// As edited.
+    pub stored: Stored<CouponCodeEdit>,
+    /// Of the offer's tracking domain, else of the default one.
+    pub base_url: Option<String>,
+    /// The code stands on other offers too.
+    pub is_on_several_offers: bool,
+}
+
+const SELECT: &str = "SELECT c.id, c.time_created, c.time_saved, c.time_deleted, c.code, c.offer_id, c.affiliate_id, \
+    c.status, c.start_date, c.end_date, c.description, c.is_description_plain_text, c.internal_notes, \
+    (SELECT d.base_url FROM tracking_domain d WHERE d.id = coalesce(o.tracking_domain_id, \
+        (SELECT default_tracking_domain_id FROM settings)) AND d.time_deleted = 0), \
+    EXISTS (SELECT 1 FROM coupon_code t WHERE t.folded = c.folded AND t.time_deleted = 0 AND t.id <> c.id)";
+
+fn read(row: &Row<'_>) -> rusqlite::Result<CodeRow> {
+    let object = CouponCodeEdit {
+        coupon_code: row.get(4)?,
+        network_offer_id: row.get(5)?,
+        network_affiliate_id: row.get(6)?,
+        coupon_status: word(row, 7)?,
+        start_date: day(row, 8)?,
+        end_date: day(row, 9)?,
+        description: row.get(10)?,
+        is_description_plain_text: row.get(11)?,
+        internal_notes: row.get(12)?,
+        allow_reissue: false,
+        conversion_only: false,
+    };
+    Ok(CodeRow {
+        stored: Stored { id: row.get(0)?, object, times: read_times(row, 1)? },
+        base_url: row.get(13)?,
+        is_on_several_offers: row.get(14)?,
+    })
+}
+
+/// The code with this id, unless it was deleted.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn find(connection: &Connection, id: u32) -> Result<Option<CodeRow>, StoreError> {
+    let sql = format!(
+        "{SELECT} FROM coupon_code c JOIN offer o ON o.id = c.offer_id WHERE c.id = ?1 AND c.time_deleted = 0"
+    );
+    Ok(connection.prepare_cached(&sql)?.query_row([id], read).optional()?)
+}
+
+/// One page of the codes that are not deleted.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn list(connection: &Connection, query: &Query) -> Result<Listed<CodeRow>, StoreError> {
+    list_rows(connection, SELECT, "coupon_code", "JOIN offer o ON o.id = c.offer_id", query, read)
+}
+
+/// A partner's code, and its offer's name and status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartnerRow {
+    /// The code.
+    pub row: CodeRow,
+    /// Name and status.
+    pub offer: (String, String),
+}
+
+/// The active codes of one partner on offers he can run, that have not ended before `today`.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn of_partner(
+    connection: &Connection,
+    affiliate_id: u32,
+    today: Date,
+    page: Option<Page>,
+) -> Result<Listed<PartnerRow>, StoreError> {
+    let from = "FROM coupon_code c JOIN offer o ON o.id = c.offer_id JOIN affiliate a ON a.id = c.affiliate_id \
+                LEFT JOIN offer_visibility v ON v.offer_id = o.id AND v.affiliate_id = a.id \
+                WHERE c.affiliate_id = ?1 AND c.time_deleted = 0 AND c.status = 'active' \
+                AND (c.end_date IS NULL OR c.end_date >= ?2) \
+                AND o.offer_status = 'active' AND o.time_deleted = 0 \
+                AND a.account_status = 'active' AND a.time_deleted = 0 \
+                AND coalesce(v.status, iif(o.visibility = 'public', 'visible', 'hidden')) = 'visible'";
+    let today = today.to_string();
+    let total_count = connection
+        .prepare_cached(&format!("SELECT count(*) {from}"))?
+        .query_row((affiliate_id, &today), |row| row.get(0))?;
+    let Page { number, size } = page.unwrap_or(Page { number: 1, size: u32::MAX });
+    let offset = u64::from(number.saturating_sub(1)) * u64::from(size);
+    let sql = format!(
+        "{SELECT}, o.name, o.offer_status {from} ORDER BY c.id LIMIT {size} OFFSET {offset}"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map((affiliate_id, &today), |row| {
+        Ok(PartnerRow { row: read(row)?, offer: (row.get(15)?, row.get(16)?) })
+    })?;
+    Ok(Listed { rows: rows.collect::<Result<_, _>>()?, total_count })
+}
+
+/// The row on this offer that has this code and is not deleted.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn on_offer(
+    connection: &Connection,
+    code: FoldedCode,
+    offer_id: u32,
+) -> Result<Option<u32>, StoreError> {
+    let sql = "SELECT id FROM coupon_code WHERE folded = ?1 AND offer_id = ?2 AND time_deleted = 0";
+    Ok(connection
+        .prepare_cached(sql)?
+        .query_row((code.as_str(), offer_id), |row| row.get(0))
+        .optional()?)
+}
+
+/// Adds a row and answers its id.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn insert(tx: &WriteTx<'_>, code: &CheckedCode, sequence: Sequence) -> Result<u32, StoreError> {
+    let sql = "INSERT INTO coupon_code (code, folded, offer_id, affiliate_id, status, start_date, end_date, description, \
+               is_description_plain_text, internal_notes, change_seq, time_saved, time_created) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12) RETURNING id";
+    let values = columns(tx, code, sequence);
+    Ok(tx.prepare_cached(sql)?.query_row(params_from_iter(values), |row| row.get(0))?)
+}
+
+/// Replaces what a row holds.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn update(
+    tx: &WriteTx<'_>,
+    id: u32,
+    code: &CheckedCode,
+    sequence: Sequence,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE coupon_code SET code = ?1, folded = ?2, offer_id = ?3, affiliate_id = ?4, status = ?5, \
+               start_date = ?6, end_date = ?7, description = ?8, is_description_plain_text = ?9, internal_notes = ?10, \
+               change_seq = ?11, time_saved = ?12 WHERE id = ?13";
+    let values = columns(tx, code, sequence).into_iter().chain([Value::from(id)]);
+    tx.prepare_cached(sql)?.execute(params_from_iter(values))?;
+    Ok(())
+}
+
+fn columns(tx: &WriteTx<'_>, code: &CheckedCode, sequence: Sequence) -> [Value; 12] {
+    [
+        code.code.as_str().to_owned().into(),
+        code.code.folded().as_str().to_owned().into(),
+        code.offer_id.into(),
+        code.affiliate_id.into(),
+        code.status.as_str().to_owned().into(),
+        day_text(code.start_date).into(),
+        day_text(code.end_date).into(),
+        code.description.clone().into(),
+        code.is_description_plain_text.into(),
+        code.internal_notes.clone().into(),
+        Value::Integer(sequence.cast_signed()),
+        tx.now().into(),
+    ]
+}
+
+/// Marks a row as deleted.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn delete(tx: &WriteTx<'_>, id: u32, sequence: Sequence) -> Result<(), StoreError> {
+    let sql =
+        "UPDATE coupon_code SET time_saved = ?2, time_deleted = ?2, change_seq = ?3 WHERE id = ?1";
+    tx.prepare_cached(sql)?.execute((id, tx.now(), sequence))?;
+    Ok(())
+}
+
+/// Remembers that a code belonged to a partner, when it is deleted, renamed or given to another.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn remember_owner(
+    tx: &WriteTx<'_>,
+    code: FoldedCode,
+    affiliate_id: u32,
+) -> Result<(), StoreError> {
+    let sql =
+        "INSERT OR IGNORE INTO coupon_code_former_owner (folded, affiliate_id) VALUES (?1, ?2)";
+    tx.prepare_cached(sql)?.execute((code.as_str(), affiliate_id))?;
+    Ok(())
+}
+
+/// A row that a change wrote, and the partner that its code belongs to, or once belonged to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The row.
+    pub id: u32,
+    /// As typed there.
+    pub code: String,
+    /// The other partner.
+    pub owner_id: u32,
+    /// Its name.
+    pub owner_name: String,
+}
+
+/// Rows of this change whose code has a row of another partner, and that partner. A row from
+/// before the change is named as the owner's, where there is one.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn owned_by_another(
+    connection: &Connection,
+    sequence: Sequence,
+    at_most: u32,
+) -> Result<Vec<Claim>, StoreError> {
+    let sql = "SELECT n.id, n.code, w.affiliate_id, a.name FROM coupon_code n \
+               JOIN coupon_code w ON w.id = (SELECT t.id FROM coupon_code t WHERE t.folded = n.folded \
+                    AND t.time_deleted = 0 AND t.affiliate_id <> n.affiliate_id \
+                    ORDER BY t.change_seq = ?1, t.id LIMIT 1) \
+               JOIN affiliate a ON a.id = w.affiliate_id \
+               WHERE n.change_seq = ?1 AND n.time_deleted = 0 \
+               ORDER BY n.id LIMIT ?2";
+    claims(connection, sql, sequence, at_most)
+}
+
+/// Rows of this change whose code once belonged to another partner. A code that has a row of the
+/// same partner from before the change is not issued anew, only put on a further offer.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn once_anothers(
+    connection: &Connection,
+    sequence: Sequence,
+    at_most: u32,
+) -> Result<Vec<Claim>, StoreError> {
+    let sql = "SELECT n.id, n.code, min(f.affiliate_id), a.name FROM coupon_code n \
+               JOIN coupon_code_former_owner f ON f.folded = n.folded AND f.affiliate_id IS NOT n.affiliate_id \
+               JOIN affiliate a ON a.id = f.affiliate_id \
+               WHERE n.change_seq = ?1 AND n.time_deleted = 0 \
+               AND NOT EXISTS (SELECT 1 FROM coupon_code t WHERE t.folded = n.folded AND t.time_deleted = 0 \
+                    AND t.affiliate_id IS n.affiliate_id AND t.change_seq <> ?1) \
+               GROUP BY n.id ORDER BY n.id LIMIT ?2";
+    claims(connection, sql, sequence, at_most)
+}
+
+fn claims(
+    connection: &Connection,
+    sql: &str,
+    sequence: Sequence,
+    at_most: u32,
+) -> Result<Vec<Claim>, StoreError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let claims = statement.query_map((sequence, at_most), |row| {
+        Ok(Claim {
+            id: row.get(0)?,
+            code: row.get(1)?,
+            owner_id: row.get(2)?,
+            owner_name: row.get(3)?,
+        })
+    })?;
+    Ok(claims.collect::<Result<_, _>>()?)
+}

@@ -1,0 +1,169 @@
+//! Offers and their payout entries.
+
+use std::collections::HashMap;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row};
+
+use super::rows::{Compared, FIRST, Filterable, Kept, Stored, day, day_text, word};
+use super::{StoreError, WriteTx};
+use crate::catalog::{Offer, PayoutRevenue};
+
+impl Kept for Offer {
+    const TABLE: &'static str = "offer";
+    const SELECT: &'static str = "name, offer_status, destination_url, advertiser_id, tracking_domain_id, visibility, \
+                                  date_live_until, currency_id, session_definition, session_duration, \
+                                  session_tracking_lifespan_hour, is_must_approve_conversion, \
+                                  is_allow_duplicate_conversion, append_transaction_id, fallback_url";
+    const ON_DELETE: &'static str = ", offer_status = 'deleted'";
+    const FILTERS: &'static [Filterable] = &[
+        Filterable { field: "network_offer_id", column: "id", kind: Compared::Number },
+        Filterable { field: "name", column: "name", kind: Compared::Text },
+        Filterable { field: "offer_status", column: "offer_status", kind: Compared::Text },
+        Filterable {
+            field: "network_advertiser_id",
+            column: "advertiser_id",
+            kind: Compared::Number,
+        },
+        Filterable {
+            field: "network_tracking_domain_id",
+            column: "tracking_domain_id",
+            kind: Compared::OptionalId,
+        },
+        Filterable { field: "visibility", column: "visibility", kind: Compared::Text },
+        Filterable { field: "time_created", column: "time_created", kind: Compared::Number },
+        Filterable { field: "time_saved", column: "time_saved", kind: Compared::Number },
+    ];
+
+    fn read(row: &Row<'_>) -> rusqlite::Result<Offer> {
+        Ok(Offer {
+            name: row.get(FIRST)?,
+            offer_status: word(row, FIRST + 1)?,
+            destination_url: row.get(FIRST + 2)?,
+            network_advertiser_id: row.get(FIRST + 3)?,
+            network_tracking_domain_id: row.get(FIRST + 4)?,
+            visibility: word(row, FIRST + 5)?,
+            date_live_until: day(row, FIRST + 6)?,
+            currency_id: row.get(FIRST + 7)?,
+            payout_revenue: Vec::new(),
+            session_definition: word(row, FIRST + 8)?,
+            session_duration: row.get(FIRST + 9)?,
+            session_tracking_lifespan_hour: row.get(FIRST + 10)?,
+            is_must_approve_conversion: row.get(FIRST + 11)?,
+            is_allow_duplicate_conversion: row.get(FIRST + 12)?,
+            append_transaction_id: row.get(FIRST + 13)?,
+            fallback_url: row.get(FIRST + 14)?,
+        })
+    }
+
+    fn columns(&self) -> Vec<(&'static str, Value)> {
+        vec![
+            ("name", self.name.clone().into()),
+            ("offer_status", self.offer_status.as_str().to_owned().into()),
+            ("destination_url", self.destination_url.clone().into()),
+            ("advertiser_id", self.network_advertiser_id.into()),
+            ("tracking_domain_id", self.network_tracking_domain_id.into()),
+            ("visibility", self.visibility.as_str().to_owned().into()),
+            ("date_live_until", day_text(self.date_live_until).into()),
+            ("currency_id", self.currency_id.clone().into()),
+            ("session_definition", self.session_definition.as_str().to_owned().into()),
+            ("session_duration", self.session_duration.into()),
+            ("session_tracking_lifespan_hour", self.session_tracking_lifespan_hour.into()),
+            ("is_must_approve_conversion", self.is_must_approve_conversion.into()),
+            ("is_allow_duplicate_conversion", self.is_allow_duplicate_conversion.into()),
+            ("append_transaction_id", self.append_transaction_id.into()),
+            ("fallback_url", self.fallback_url.clone().into()),
+        ]
+    }
+
+    /// Entries that are named keep their ids; entries that are left out are marked as deleted.
+    fn save_parts(&self, tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
+        tx.prepare_cached("UPDATE offer_payout_revenue SET time_deleted = ?2 WHERE offer_id = ?1 AND time_deleted = 0")?
+            .execute((id, tx.now()))?;
+        for (position, entry) in (0..).zip(&self.payout_revenue) {
+            save_entry(tx, id, position, entry)?;
+        }
+        Ok(())
+    }
+
+    fn load_parts(connection: &Connection, offers: &mut [Stored<Offer>]) -> Result<(), StoreError> {
+        for offer in offers {
+            offer.object.payout_revenue = entries_of(connection, offer.id)?;
+        }
+        Ok(())
+    }
+}
+
+fn save_entry(
+    tx: &WriteTx<'_>,
+    offer_id: u32,
+    position: u32,
+    entry: &PayoutRevenue,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO offer_payout_revenue (id, offer_id, position, entry_name, payout_type, payout_amount, \
+               payout_percentage, revenue_type, revenue_amount, revenue_percentage, is_default) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
+               ON CONFLICT (id) DO UPDATE SET position = ?3, entry_name = ?4, payout_type = ?5, payout_amount = ?6, \
+               payout_percentage = ?7, revenue_type = ?8, revenue_amount = ?9, revenue_percentage = ?10, \
+               is_default = ?11, time_deleted = 0";
+    tx.prepare_cached(sql)?.execute((
+        entry.network_offer_payout_revenue_id,
+        offer_id,
+        position,
+        &entry.entry_name,
+        entry.payout_type.as_str(),
+        entry.payout_amount.to_string(),
+        entry.payout_percentage.to_string(),
+        entry.revenue_type.as_str(),
+        entry.revenue_amount.to_string(),
+        entry.revenue_percentage.to_string(),
+        entry.is_default,
+    ))?;
+    Ok(())
+}
+
+/// The entries that are not deleted, in their order.
+fn entries_of(connection: &Connection, offer_id: u32) -> Result<Vec<PayoutRevenue>, StoreError> {
+    let sql = "SELECT id, entry_name, payout_type, payout_amount, payout_percentage, revenue_type, revenue_amount, \
+               revenue_percentage, is_default FROM offer_payout_revenue \
+               WHERE offer_id = ?1 AND time_deleted = 0 ORDER BY position";
+    let mut statement = connection.prepare_cached(sql)?;
+    let entries = statement.query_map([offer_id], |row| {
+        Ok(PayoutRevenue {
+            network_offer_payout_revenue_id: row.get(0)?,
+            entry_name: row.get(1)?,
+            payout_type: word(row, 2)?,
+            payout_amount: word(row, 3)?,
+            payout_percentage: word(row, 4)?,
+            revenue_type: word(row, 5)?,
+            revenue_amount: word(row, 6)?,
+            revenue_percentage: word(row, 7)?,
+            is_default: row.get(8)?,
+        })
+    })?;
+    Ok(entries.collect::<Result<_, _>>()?)
+}
+
+/// Whether the entry belongs to the offer, deleted or not.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn has_entry(
+    connection: &Connection,
+    offer_id: u32,
+    entry_id: u32,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM offer_payout_revenue WHERE id = ?1 AND offer_id = ?2";
+    Ok(connection.prepare_cached(sql)?.exists((entry_id, offer_id))?)
+}
+
+/// Name and status of some offers, deleted ones too: what other objects' answers show of them.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn labels(
+    connection: &Connection,
+    ids: &[u32],
+) -> Result<HashMap<u32, (String, String)>, StoreError> {
+    super::rows::labels(connection, "SELECT name, offer_status FROM offer WHERE id = ?1", ids)
+}

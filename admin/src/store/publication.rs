@@ -1,0 +1,239 @@
+//! What publication reads: the codes of a range of the change sequence, and the catalog's rows.
+//!
+//! Codes come in folded order out of an index that covers them, so no publication sorts the table
+//! or looks at rows it does not publish. Rows that were deleted stay in the catalog, inactive, so
+//! that ids stay dense there.
+
+use coupon_shared::civil_day::Day;
+use coupon_shared::code::FoldedCode;
+use coupon_shared::snapshot::level::CodeRecord;
+use jiff::civil::Date;
+use rusqlite::types::Type;
+use rusqlite::{Connection, Row, Statement, ToSql};
+
+use super::meta::Sequence;
+use super::{StoreError, WriteTx};
+
+const RECORD: &str = "c.id, c.offer_id, c.affiliate_id, c.status, c.start_date, c.end_date";
+
+/// The sequence of the last change to any coupon code.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn last_code_change(connection: &Connection) -> Result<Sequence, StoreError> {
+    let sql = "SELECT coalesce(max(change_seq), 0) FROM coupon_code";
+    Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+}
+
+/// How many rows of codes changed after a sequence, counted up to `limit`.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn count_changed(
+    connection: &Connection,
+    after: Sequence,
+    limit: u64,
+) -> Result<u64, StoreError> {
+    let sql = "SELECT count(*) FROM (SELECT 1 FROM coupon_code WHERE change_seq > ?1 LIMIT ?2)";
+    Ok(connection.prepare_cached(sql)?.query_row((after, limit), |row| row.get(0))?)
+}
+
+/// Hands over each code that changed after a sequence, in folded order, with all its rows; with
+/// none when the code is gone.
+///
+/// # Errors
+/// When SQLite fails, or what `visit` answers.
+pub fn changed_codes<E: From<StoreError>>(
+    connection: &Connection,
+    after: Sequence,
+    visit: impl FnMut(&FoldedCode, &[CodeRecord]) -> Result<(), E>,
+) -> Result<(), E> {
+    let sql = format!(
+        "SELECT changed.folded, {RECORD} FROM (
+             SELECT folded FROM coupon_code WHERE change_seq > ?1
+             UNION SELECT folded FROM coupon_code_left WHERE change_seq > ?1) AS changed
+         LEFT JOIN coupon_code c INDEXED BY coupon_code_published
+             ON c.folded = changed.folded AND c.time_deleted = 0
+         ORDER BY changed.folded, c.id"
+    );
+    let mut statement = connection.prepare_cached(&sql).map_err(StoreError::from)?;
+    by_code(&mut statement, &[&after], visit)
+}
+
+/// Hands over each code there is, in folded order, with all its rows.
+///
+/// # Errors
+/// When SQLite fails, or what `visit` answers.
+pub fn all_codes<E: From<StoreError>>(
+    connection: &Connection,
+    visit: impl FnMut(&FoldedCode, &[CodeRecord]) -> Result<(), E>,
+) -> Result<(), E> {
+    let sql = format!(
+        "SELECT c.folded, {RECORD} FROM coupon_code c INDEXED BY coupon_code_published
+         WHERE c.time_deleted = 0 ORDER BY c.folded, c.id"
+    );
+    let mut statement = connection.prepare_cached(&sql).map_err(StoreError::from)?;
+    by_code(&mut statement, &[], visit)
+}
+
+fn by_code<E: From<StoreError>>(
+    statement: &mut Statement<'_>,
+    parameters: &[&dyn ToSql],
+    mut visit: impl FnMut(&FoldedCode, &[CodeRecord]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut rows = statement.query(parameters).map_err(StoreError::from)?;
+    let mut open: Option<FoldedCode> = None;
+    let mut records = Vec::new();
+    while let Some(row) = rows.next().map_err(StoreError::from)? {
+        let code = folded(row).map_err(StoreError::from)?;
+        if let Some(finished) = open.filter(|open| *open != code) {
+            visit(&finished, &records)?;
+            records.clear();
+        }
+        open = Some(code);
+        records.extend(record(row).map_err(StoreError::from)?);
+    }
+    open.map_or(Ok(()), |last| visit(&last, &records))
+}
+
+fn folded(row: &Row<'_>) -> rusqlite::Result<FoldedCode> {
+    FoldedCode::fold(row.get_ref(0)?.as_bytes()?).map_err(|error| unreadable(0, error))
+}
+
+/// The row's record; `None` where the code has no row.
+fn record(row: &Row<'_>) -> rusqlite::Result<Option<CodeRecord>> {
+    let Some(code_id) = row.get(1)? else { return Ok(None) };
+    Ok(Some(CodeRecord {
+        code_id,
+        offer_id: row.get(2)?,
+        partner_id: row.get::<_, Option<u32>>(3)?.unwrap_or(0),
+        active: row.get_ref(4)?.as_str()? == "active",
+        first_day: day(row, 5)?.unwrap_or(Day::FIRST),
+        last_day: day(row, 6)?.unwrap_or(Day::LAST),
+    }))
+}
+
+fn day(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Day>> {
+    let Some(text) = row.get_ref(at)?.as_str_or_null()? else { return Ok(None) };
+    let date: Date = text.parse().map_err(|error: jiff::Error| unreadable(at, error))?;
+    let epoch = jiff::civil::date(1970, 1, 1);
+    let days = i64::from(date.since(epoch).map_err(|error| unreadable(at, error))?.get_days());
+    Ok(Some(Day::from_unix_days(days)))
+}
+
+fn unreadable(at: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(at, Type::Text, Box::new(error))
+}
+
+/// An offer, as far as a visit is concerned, as stored.
+#[derive(Debug, Clone)]
+pub struct OfferRow {
+    /// Offer id.
+    pub id: u32,
+    /// Its advertiser.
+    pub advertiser_id: u32,
+    /// Status active and not deleted.
+    pub active: bool,
+    /// The word for who may run it.
+    pub visibility: String,
+    /// The last day it is live.
+    pub last_day: Day,
+    /// Where it leads, as typed.
+    pub destination_url: String,
+    /// Whether the transaction id is appended there.
+    pub append_transaction_id: bool,
+    /// Where visits go that are not redirected to it; may be empty.
+    pub fallback_url: String,
+}
+
+/// All offers ever made, by id.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn offers(connection: &Connection) -> Result<Vec<OfferRow>, StoreError> {
+    let sql = "SELECT id, advertiser_id, offer_status = 'active' AND time_deleted = 0, visibility, \
+               destination_url, append_transaction_id, date_live_until, fallback_url \
+               FROM offer ORDER BY id";
+    all(connection, sql, |row| {
+        Ok(OfferRow {
+            id: row.get(0)?,
+            advertiser_id: row.get(1)?,
+            active: row.get(2)?,
+            visibility: row.get(3)?,
+            destination_url: row.get(4)?,
+            append_transaction_id: row.get(5)?,
+            last_day: day(row, 6)?.unwrap_or(Day::LAST),
+            fallback_url: row.get(7)?,
+        })
+    })
+}
+
+/// All partners ever made, by id, and whether each is active.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn partners(connection: &Connection) -> Result<Vec<(u32, bool)>, StoreError> {
+    let sql = "SELECT id, account_status = 'active' AND time_deleted = 0 FROM affiliate ORDER BY id";
+    all(connection, sql, |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+/// What was said of one partner on one offer, by (offer, partner).
+///
+/// # Errors
+/// When SQLite fails.
+pub fn approvals(connection: &Connection) -> Result<Vec<(u32, u32, String)>, StoreError> {
+    let sql = "SELECT offer_id, affiliate_id, status FROM offer_visibility \
+               ORDER BY offer_id, affiliate_id";
+    all(connection, sql, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+}
+
+/// A tracking domain as stored.
+#[derive(Debug, Clone)]
+pub struct DomainRow {
+    /// Tracking domain id.
+    pub id: u32,
+    /// As a request's Host header would say it, perhaps with a port.
+    pub host: String,
+    /// Where its visits go that are not redirected; may be empty.
+    pub fallback_url: String,
+}
+
+/// The tracking domains, by id.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn domains(connection: &Connection) -> Result<Vec<DomainRow>, StoreError> {
+    let sql = "SELECT id, host, fallback_url FROM tracking_domain WHERE time_deleted = 0 ORDER BY id";
+    all(connection, sql, |row| {
+        Ok(DomainRow { id: row.get(0)?, host: row.get(1)?, fallback_url: row.get(2)? })
+    })
+}
+
+/// The network's time zone and fallback URL.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn network(connection: &Connection) -> Result<(String, String), StoreError> {
+    let sql = "SELECT time_zone, fallback_url FROM settings";
+    Ok(connection.prepare_cached(sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?)
+}
+
+fn all<T>(
+    connection: &Connection,
+    sql: &str,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<T>, StoreError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    Ok(statement.query_map([], read)?.collect::<Result<_, _>>()?)
+}
+
+/// Takes a generation that no publication of this store had before, above `floor`.
+///
+/// It is durable before anything can carry it, so that a crash cannot make it serve twice.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn take_generation(tx: &WriteTx<'_>, floor: u64) -> Result<u64, StoreError> {
+    let sql = "UPDATE meta SET generation = max(generation, ?1) + 1 RETURNING generation";
+    Ok(tx.prepare_cached(sql)?.query_row([floor], |row| row.get(0))?)
+}

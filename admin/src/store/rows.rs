@@ -1,0 +1,334 @@
+//! What all edited objects have in common as rows: an id, three times, soft deletion, and lists
+//! with pages and filters.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt::Write as _;
+use std::str::FromStr;
+
+use jiff::civil::Date;
+use rusqlite::types::{Type, Value};
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
+
+use super::{StoreError, WriteTx};
+
+/// An object and the row around it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored<T> {
+    /// Never used again.
+    pub id: u32,
+    /// As edited.
+    pub object: T,
+    /// When it came, was last saved, and was deleted (0: it was not), in Unix seconds.
+    pub times: Times,
+}
+
+/// The three times of a row, in Unix seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Times {
+    /// Creation.
+    pub time_created: i64,
+    /// Last edit.
+    pub time_saved: i64,
+    /// Soft deletion, or 0.
+    pub time_deleted: i64,
+}
+
+/// An object that is kept as one row, and perhaps parts in other tables.
+pub trait Kept: Sized {
+    /// The table.
+    const TABLE: &'static str;
+    /// What `read` reads, from column [`FIRST`] on.
+    const SELECT: &'static str;
+    /// Further columns that a deletion sets, such as `, offer_status = 'deleted'`.
+    const ON_DELETE: &'static str = "";
+    /// What lists can be filtered by.
+    const FILTERS: &'static [Filterable];
+
+    /// Reads the object.
+    ///
+    /// # Errors
+    /// When a column does not hold what this program wrote.
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self>;
+    /// The columns and what they are to hold.
+    fn columns(&self) -> Vec<(&'static str, Value)>;
+    /// Writes what stands in other tables.
+    ///
+    /// # Errors
+    /// When SQLite fails.
+    fn save_parts(&self, _tx: &WriteTx<'_>, _id: u32) -> Result<(), StoreError> {
+        Ok(())
+    }
+    /// Reads what stands in other tables.
+    ///
+    /// # Errors
+    /// When SQLite fails.
+    fn load_parts(_connection: &Connection, _rows: &mut [Stored<Self>]) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// The first column after id and times.
+pub const FIRST: usize = 4;
+const COMMON: &str = "id, time_created, time_saved, time_deleted";
+
+/// The object with this id, unless it was deleted.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn find<T: Kept>(connection: &Connection, id: u32) -> Result<Option<Stored<T>>, StoreError> {
+    let sql = format!(
+        "SELECT {COMMON}, {} FROM {} WHERE id = ?1 AND time_deleted = 0",
+        T::SELECT,
+        T::TABLE
+    );
+    let row = connection.prepare_cached(&sql)?.query_row([id], read_stored::<T>).optional()?;
+    let mut rows: Vec<Stored<T>> = row.into_iter().collect();
+    T::load_parts(connection, &mut rows)?;
+    Ok(rows.pop())
+}
+
+/// One page of the objects that are not deleted, by id, and how many there are on all pages.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn list<T: Kept>(
+    connection: &Connection,
+    query: &Query,
+) -> Result<Listed<Stored<T>>, StoreError> {
+    let select = format!("SELECT {COMMON}, {}", T::SELECT);
+    let mut listed = list_rows(connection, &select, T::TABLE, "", query, read_stored::<T>)?;
+    T::load_parts(connection, &mut listed.rows)?;
+    Ok(listed)
+}
+
+/// Adds a row and answers its id.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn insert<T: Kept>(tx: &WriteTx<'_>, object: &T) -> Result<u32, StoreError> {
+    let columns = object.columns();
+    let (mut names, mut places) = (String::new(), String::new());
+    for (index, (name, _)) in columns.iter().enumerate() {
+        let _ = write!(names, ", {name}");
+        let _ = write!(places, ", ?{}", index + 2);
+    }
+    let sql = format!(
+        "INSERT INTO {} (time_created, time_saved{names}) VALUES (?1, ?1{places}) RETURNING id",
+        T::TABLE
+    );
+    let values = std::iter::once(Value::Integer(tx.now()))
+        .chain(columns.into_iter().map(|(_, value)| value));
+    let id = tx.prepare_cached(&sql)?.query_row(params_from_iter(values), |row| row.get(0))?;
+    object.save_parts(tx, id)?;
+    Ok(id)
+}
+
+/// Replaces what a row holds.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn update<T: Kept>(tx: &WriteTx<'_>, id: u32, object: &T) -> Result<(), StoreError> {
+    let columns = object.columns();
+    let mut set = String::new();
+    for (index, (name, _)) in columns.iter().enumerate() {
+        let _ = write!(set, ", {name} = ?{}", index + 3);
+    }
+    let sql = format!("UPDATE {} SET time_saved = ?2{set} WHERE id = ?1", T::TABLE);
+    let values = [Value::Integer(id.into()), Value::Integer(tx.now())];
+    let values = values.into_iter().chain(columns.into_iter().map(|(_, value)| value));
+    tx.prepare_cached(&sql)?.execute(params_from_iter(values))?;
+    object.save_parts(tx, id)
+}
+
+/// Marks a row as deleted.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn delete<T: Kept>(tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
+    let sql = format!(
+        "UPDATE {} SET time_saved = ?2, time_deleted = ?2{} WHERE id = ?1",
+        T::TABLE,
+        T::ON_DELETE
+    );
+    tx.prepare_cached(&sql)?.execute((id, tx.now()))?;
+    Ok(())
+}
+
+/// Whether there is such a row and it is not deleted.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn exists<T: Kept>(connection: &Connection, id: u32) -> Result<bool, StoreError> {
+    let sql = format!("SELECT 1 FROM {} WHERE id = ?1 AND time_deleted = 0", T::TABLE);
+    Ok(connection.prepare_cached(&sql)?.exists([id])?)
+}
+
+fn read_stored<T: Kept>(row: &Row<'_>) -> rusqlite::Result<Stored<T>> {
+    Ok(Stored { id: row.get(0)?, object: T::read(row)?, times: read_times(row, 1)? })
+}
+
+/// Three columns, from `at` on.
+pub(super) fn read_times(row: &Row<'_>, at: usize) -> rusqlite::Result<Times> {
+    Ok(Times {
+        time_created: row.get(at)?,
+        time_saved: row.get(at + 1)?,
+        time_deleted: row.get(at + 2)?,
+    })
+}
+
+/// A word of a closed set, or any other text with a form.
+pub(super) fn word<T>(row: &Row<'_>, at: usize) -> rusqlite::Result<T>
+where
+    T: FromStr<Err: std::error::Error + Send + Sync + 'static>,
+{
+    let text = row.get_ref(at)?.as_str()?;
+    text.parse()
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(at, Type::Text, Box::new(error)))
+}
+
+/// A civil day, or none.
+pub(super) fn day(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Date>> {
+    if row.get_ref(at)? == rusqlite::types::ValueRef::Null {
+        Ok(None)
+    } else {
+        word(row, at).map(Some)
+    }
+}
+
+/// As the column holds it.
+pub(super) fn day_text(day: Option<Date>) -> Option<String> {
+    day.map(|day| day.to_string())
+}
+
+/// A field by which a list can be filtered.
+#[derive(Debug, Clone, Copy)]
+pub struct Filterable {
+    /// The field's name outside.
+    pub field: &'static str,
+    /// The column, or an expression over columns.
+    pub column: &'static str,
+    /// What it is compared with.
+    pub kind: Compared,
+}
+
+/// What a filter's value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compared {
+    /// A number.
+    Number,
+    /// An id; 0 is for rows without one.
+    OptionalId,
+    /// Text.
+    Text,
+    /// Text of a code, whose case does not matter.
+    Code,
+}
+
+/// How a filter compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operator {
+    /// `=`
+    Equal,
+    /// `>`
+    Greater,
+    /// `<`
+    Less,
+    /// A part of the text.
+    Contains,
+}
+
+/// One condition of a list.
+#[derive(Debug, Clone)]
+pub struct Filter {
+    /// From a [`Filterable`], never from a request.
+    pub column: &'static str,
+    /// How to compare.
+    pub operator: Operator,
+    /// With what.
+    pub value: Value,
+}
+
+/// Which rows of a list are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct Query {
+    /// All must hold.
+    pub filters: Vec<Filter>,
+    /// None: all rows.
+    pub page: Option<Page>,
+}
+
+/// A page of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// From 1.
+    pub number: u32,
+    /// Rows.
+    pub size: u32,
+}
+
+/// A page and how many rows there are on all pages.
+#[derive(Debug)]
+pub struct Listed<T> {
+    /// In the order of their ids.
+    pub rows: Vec<T>,
+    /// On all pages.
+    pub total_count: u64,
+}
+
+/// Runs a list: `select` over `table`, called `c`, and the `joins` that only `select` needs.
+pub(super) fn list_rows<T>(
+    connection: &Connection,
+    select: &str,
+    table: &str,
+    joins: &str,
+    query: &Query,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Listed<T>, StoreError> {
+    let mut condition = String::from("time_deleted = 0");
+    let mut values = Vec::new();
+    for filter in &query.filters {
+        values.push(filter.value.clone());
+        let (column, place) = (filter.column, values.len());
+        let _ = match filter.operator {
+            Operator::Equal => write!(condition, " AND {column} IS ?{place}"),
+            Operator::Greater => write!(condition, " AND {column} > ?{place}"),
+            Operator::Less => write!(condition, " AND {column} < ?{place}"),
+            Operator::Contains => write!(condition, " AND instr({column}, ?{place}) > 0"),
+        };
+    }
+    let count = format!("SELECT count(*) FROM {table} WHERE {condition}");
+    let total_count = connection
+        .prepare_cached(&count)?
+        .query_row(params_from_iter(&values), |row| row.get(0))?;
+    let page = query.page.unwrap_or(Page { number: 1, size: u32::MAX });
+    let offset = u64::from(page.number.saturating_sub(1)) * u64::from(page.size);
+    // The page's ids first, so that what is left out is neither read nor joined.
+    let ids = format!(
+        "SELECT id FROM {table} WHERE {condition} ORDER BY id LIMIT {} OFFSET {offset}",
+        page.size
+    );
+    let rows = format!("{select} FROM {table} AS c {joins} WHERE c.id IN ({ids}) ORDER BY c.id");
+    let mut statement = connection.prepare_cached(&rows)?;
+    let rows = statement.query_map(params_from_iter(&values), read)?.collect::<Result<_, _>>()?;
+    Ok(Listed { rows, total_count })
+}
+
+/// Two texts for each id, by a query that takes one id: names and states for `relationship`.
+pub(super) fn labels(
+    connection: &Connection,
+    sql: &str,
+    ids: &[u32],
+) -> Result<HashMap<u32, (String, String)>, StoreError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut found = HashMap::new();
+    for id in ids {
+        if let Entry::Vacant(place) = found.entry(*id)
+            && let Some(label) =
+                statement.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?
+        {
+            place.insert(label);
+        }
+    }
+    Ok(found)
+}
