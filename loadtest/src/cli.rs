@@ -36,9 +36,10 @@ const HOW_IT_MEASURES: &str = "\
 How it measures:
   Each request has a time at which it is due, whatever the server does. Latency counts from that
   time to the last byte of the answer, so a stall also costs the requests that had to wait for it.
-  'generator lag' is the part of the waiting that is this program's own fault; when its p99 passes
-  --max-lag the run is void: give the generator a core of its own (taskset), or lower the rate.
-  'connection wait' is the part spent waiting for a connection because all were busy.
+  'connection wait' is the part spent waiting for a connection because the server kept all busy.
+  'generator lag' is what is this program's own fault, in sending and in reading; when its p99
+  passes --max-lag the run is void: give the generator a core of its own (taskset), or lower the
+  rate. Server and generator on the same core always measure each other.
 
 Exit codes:
   0 measured   1 could not run   2 bad arguments   3 void   4 an answer not in --expect-status";

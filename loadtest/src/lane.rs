@@ -4,6 +4,9 @@
 //! wait; no request is due later because of what became of the ones before it. Idle connections are
 //! used in turn, so that none rests long enough for the server to close it.
 //!
+//! A server may be blamed only for time in which this thread had nothing to do. So the thread notes
+//! when it last found no event waiting ([`Watch`]); what it was late for since is its own lag.
+//!
 //! Everything ends: after the last request was due, or on Ctrl-C, what is under way is waited for no
 //! longer than the plan's drain time, and no single request longer than its timeout.
 
@@ -29,7 +32,7 @@ use crate::tally::Tally;
 
 /// How often timeouts and Ctrl-C are looked for.
 const SWEEP_EVERY: Duration = Duration::from_millis(10);
-const EVENTS_AT_ONCE: usize = 256;
+const EVENTS_AT_ONCE: usize = 1024;
 /// Of the alarm; no connection has this slot.
 const ALARM: u64 = u64::MAX;
 
@@ -44,7 +47,36 @@ pub(crate) struct Lane {
     template: RequestTemplate,
     draw: CodeDraw,
     log: Option<AnsweredLog>,
+    watch: Watch,
     totals: Totals,
+}
+
+/// How well the thread keeps up with its sockets.
+struct Watch {
+    /// When it last had nothing to do.
+    idle_until: Instant,
+    /// No event now at hand was waiting before this.
+    none_waited_at: Instant,
+    /// The same for the events that come next.
+    none_left_at: Instant,
+}
+
+impl Watch {
+    fn begin(now: Instant) -> Self {
+        Self { idle_until: now, none_waited_at: now, none_left_at: now }
+    }
+
+    fn took_events(&mut self, count: usize, after_idling: bool) {
+        let now = Instant::now();
+        self.none_waited_at = if after_idling { now } else { self.none_left_at };
+        if after_idling {
+            self.idle_until = now;
+        }
+        // A full batch may have left some behind.
+        if count < EVENTS_AT_ONCE {
+            self.none_left_at = now;
+        }
+    }
 }
 
 /// A connection and the request it carries, if any.
@@ -101,6 +133,7 @@ impl Lane {
             template: RequestTemplate::new(plan),
             draw: CodeDraw::new(plan, thread),
             log,
+            watch: Watch::begin(Instant::now()),
             totals: Totals {
                 measured: Tally::new(),
                 warmup: Tally::new(),
@@ -123,6 +156,7 @@ impl Lane {
     }
 
     pub(crate) fn run(mut self, schedule: Schedule, stop: &AtomicBool) -> std::io::Result<Totals> {
+        self.watch = Watch::begin(Instant::now());
         self.pace(schedule.peekable(), stop)?;
         self.totals.paced_until = Instant::now();
         self.drain()?;
@@ -192,7 +226,8 @@ impl Lane {
     fn begin(&mut self, slot: usize, request: Dispatched) {
         let now = Instant::now();
         let this = &mut self.slots[slot];
-        self.totals.tally(request.due).begun(request, this.free_since, now);
+        let free_and_noticed = this.free_since.min(self.watch.idle_until);
+        self.totals.tally(request.due).begun(request, free_and_noticed, now);
         this.carried = Some(Carried { request, until: now + self.plan.timeout });
         let begun = if this.connection.is_open() {
             self.send(slot)
@@ -216,11 +251,14 @@ impl Lane {
     }
 
     fn handle_events(&mut self, events: &mut Vec<Event>) -> std::io::Result<()> {
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
         let sweep = Timespec { tv_sec: 0, tv_nsec: SWEEP_EVERY.subsec_nanos().into() };
-        match epoll::wait(&self.epoll, spare_capacity(events), Some(&sweep)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+        wait(&self.epoll, events, &at_once)?;
+        let idle = events.is_empty();
+        if idle {
+            wait(&self.epoll, events, &sweep)?;
         }
+        self.watch.took_events(events.len(), idle);
         for event in events.drain(..) {
             let (slot, incarnation) = Connection::addressee(event.data);
             let slot_is_current =
@@ -277,7 +315,9 @@ impl Lane {
         *free_since = now;
         let (Some(carried), Some(head)) = (carried.take(), connection.head()) else { return };
         LiveCounts::one_more(&self.live.answered);
-        self.totals.tally(carried.request.due).answered(carried.request, head.status, now);
+        let read_lag = now.saturating_duration_since(self.watch.none_waited_at);
+        let tally = self.totals.tally(carried.request.due);
+        tally.answered(carried.request, head.status, now, read_lag);
         if let Some(log) = &mut self.log {
             log.note(now, head.status, connection.code(), connection.location());
         }
@@ -318,5 +358,51 @@ impl Lane {
                 self.go_on(slot);
             }
         }
+    }
+}
+
+fn wait(epoll: &OwnedFd, events: &mut Vec<Event>, at_most: &Timespec) -> std::io::Result<()> {
+    match epoll::wait(epoll, spare_capacity(events), Some(at_most)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tick() -> Instant {
+        std::thread::sleep(Duration::from_millis(1));
+        Instant::now()
+    }
+
+    #[test]
+    fn a_thread_that_is_never_idle_has_itself_to_blame() {
+        let mut watch = Watch::begin(Instant::now());
+        watch.took_events(3, true);
+        let idle_until = watch.idle_until;
+        let busy_since = tick();
+        (0..3).for_each(|_| watch.took_events(3, false));
+        assert_eq!(watch.idle_until, idle_until);
+        tick();
+        watch.took_events(3, true);
+        assert!(watch.idle_until > busy_since);
+    }
+
+    #[test]
+    fn an_event_waited_at_most_since_the_batch_before_unless_that_was_full() {
+        let mut watch = Watch::begin(Instant::now());
+        let before_first = tick();
+        watch.took_events(3, false);
+        let between = tick();
+        watch.took_events(EVENTS_AT_ONCE, false);
+        assert!((before_first..between).contains(&watch.none_waited_at));
+        tick();
+        watch.took_events(3, false);
+        assert!((before_first..between).contains(&watch.none_waited_at));
+        tick();
+        watch.took_events(3, false);
+        assert!(watch.none_waited_at > between);
     }
 }

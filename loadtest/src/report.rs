@@ -35,6 +35,7 @@ pub(crate) struct Report {
     latency_us: Times,
     generator_lag_us: Times,
     connection_wait_us: Times,
+    read_lag_us: Times,
     connections_opened: u64,
     connections_closed_while_idle: u64,
     interrupted: bool,
@@ -121,6 +122,7 @@ impl Report {
             latency_us: Times::of(&outcome.measured.latency),
             generator_lag_us: Times::of(&outcome.measured.generator_lag),
             connection_wait_us: Times::of(&outcome.measured.connection_wait),
+            read_lag_us: Times::of(&outcome.measured.read_lag),
             connections_opened: outcome.connections_opened,
             connections_closed_while_idle: outcome.closed_while_idle,
             interrupted: outcome.interrupted,
@@ -172,7 +174,8 @@ impl Report {
         for (name, times) in [
             ("latency from intended time", &self.latency_us),
             ("connection wait", &self.connection_wait_us),
-            ("generator lag", &self.generator_lag_us),
+            ("generator lag: sent late by", &self.generator_lag_us),
+            ("generator lag: read late by at most", &self.read_lag_us),
         ] {
             let Times { p50, p90, p99, p99_9, max, mean, .. } = times;
             let figures = [p50, p90, p99, p99_9, max, mean].map(|time| format!("{time:.1}"));
@@ -218,7 +221,7 @@ impl Report {
 
 fn plain_table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(header);
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_header(header);
     table
 }
 
@@ -229,14 +232,19 @@ fn align_figures(table: &mut Table) {
 }
 
 fn void_reasons(plan: &Plan, measured: &Tally) -> Vec<String> {
-    let lag = Duration::from_nanos(measured.generator_lag.value_at_quantile(0.99));
     let mut reasons = Vec::new();
-    if lag > plan.max_lag {
-        reasons.push(format!(
-            "the generator lagged by {lag:?} (p99), more than the {:?} of --max-lag: the latencies \
-             are partly its own; give it a core of its own, more --threads, or a lower --rate",
-            plan.max_lag
-        ));
+    for (what, histogram) in
+        [("sent requests", &measured.generator_lag), ("read answers", &measured.read_lag)]
+    {
+        let lag = Duration::from_nanos(histogram.value_at_quantile(0.99));
+        if lag > plan.max_lag {
+            reasons.push(format!(
+                "the generator lagged: it {what} {lag:?} late (p99), more than the {:?} of \
+                 --max-lag, so the latencies are partly its own; give it a core of its own, more \
+                 --threads, or a lower --rate",
+                plan.max_lag
+            ));
+        }
     }
     reasons
 }
@@ -356,7 +364,7 @@ mod tests {
         let mut measured = Tally::new();
         (measured.scheduled, measured.sent) = (1, 1);
         measured.begun(request, intended, intended + lag);
-        measured.answered(request, status, intended + lag);
+        measured.answered(request, status, intended + lag, Duration::ZERO);
         Outcome {
             measured,
             warmup: Tally::new(),
@@ -372,7 +380,9 @@ mod tests {
         let mut plan = plan_with(&["ANNA1"]);
         plan.max_lag = Duration::from_millis(2);
         let lagged = Report::judge(&plan, &outcome(Duration::from_millis(3), 302));
-        assert!(lagged.void && lagged.text().contains("VOID: the generator lagged by 3"));
+        assert!(
+            lagged.void && lagged.text().contains("VOID: the generator lagged: it sent requests 3")
+        );
         assert_eq!(lagged.exit_code(), ExitCode::from(3));
         let timely = Report::judge(&plan, &outcome(Duration::from_millis(1), 302));
         assert!(!timely.void && !timely.text().contains("VOID"));

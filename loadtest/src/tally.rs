@@ -37,6 +37,8 @@ pub(crate) struct Tally {
     pub(crate) latency: Histogram<u64>,
     pub(crate) generator_lag: Histogram<u64>,
     pub(crate) connection_wait: Histogram<u64>,
+    /// How long answers may have lain unread, at most.
+    pub(crate) read_lag: Histogram<u64>,
     pub(crate) last_answer: Option<Instant>,
 }
 
@@ -53,6 +55,7 @@ impl Tally {
             latency: histogram(),
             generator_lag: histogram(),
             connection_wait: histogram(),
+            read_lag: histogram(),
             last_answer: None,
         }
     }
@@ -63,8 +66,9 @@ impl Tally {
         record(&mut self.generator_lag, request.at.saturating_duration_since(request.due.intended));
     }
 
-    /// A connection that was free since `free_since` begins to work on a request. From the intended
-    /// time to now, waiting for the connection is the server's share; the rest is the generator's.
+    /// A connection that was free since `free_since` begins to work on a request. Of the time since
+    /// the intended one, waiting for the connection is the server's share; the rest is the
+    /// generator's.
     pub(crate) fn begun(&mut self, request: Dispatched, free_since: Instant, now: Instant) {
         let waited = free_since.saturating_duration_since(request.at);
         let late = now.saturating_duration_since(request.due.intended);
@@ -72,10 +76,17 @@ impl Tally {
         record(&mut self.generator_lag, late.saturating_sub(waited));
     }
 
-    pub(crate) fn answered(&mut self, request: Dispatched, status: u16, now: Instant) {
+    pub(crate) fn answered(
+        &mut self,
+        request: Dispatched,
+        status: u16,
+        now: Instant,
+        read_lag: Duration,
+    ) {
         self.answered += 1;
         *self.statuses.entry(status).or_default() += 1;
         record(&mut self.latency, now.saturating_duration_since(request.due.intended));
+        record(&mut self.read_lag, read_lag);
         self.last_answer = Some(now);
     }
 
@@ -119,6 +130,7 @@ impl Tally {
         let _ = self.latency.add(&other.latency);
         let _ = self.generator_lag.add(&other.generator_lag);
         let _ = self.connection_wait.add(&other.connection_wait);
+        let _ = self.read_lag.add(&other.read_lag);
         self.last_answer = self.last_answer.max(other.last_answer);
     }
 }
@@ -172,7 +184,7 @@ mod tests {
         let intended = Instant::now();
         let answered = intended + Duration::from_millis(700);
         let mut tally = Tally::new();
-        tally.answered(dispatched(intended, intended), 302, answered);
+        tally.answered(dispatched(intended, intended), 302, answered, Duration::ZERO);
         assert!(about(&tally.latency, 700));
         assert_eq!(tally.statuses, BTreeMap::from([(302, 1)]));
     }
@@ -182,7 +194,7 @@ mod tests {
         let now = Instant::now();
         let mut tally = Tally::new();
         (tally.scheduled, tally.sent, tally.queue_full) = (10, 6, 1);
-        tally.answered(dispatched(now, now), 302, now);
+        tally.answered(dispatched(now, now), 302, now, Duration::ZERO);
         tally.failed(FailureKind::Connect, || "refused".into());
         tally.failed(FailureKind::Reset, || "reset".into());
         tally.failed(FailureKind::Timeout, String::new);

@@ -94,7 +94,7 @@ fn every_scheduled_request_is_sent_and_counted_once() {
 #[test]
 fn the_report_has_every_figure_as_json_and_as_text() {
     let run = Run::against(&always(redirect(SHOP)), "--rate 200 --duration 500ms");
-    for times in ["latency_us", "generator_lag_us", "connection_wait_us"] {
+    for times in ["latency_us", "generator_lag_us", "connection_wait_us", "read_lag_us"] {
         let at = |name: &str| run.figure(&format!("/{times}/{name}"));
         let rising = ["p50", "p90", "p99", "p99_9", "max"].map(at);
         assert!(rising.is_sorted() && at("mean") <= at("max"), "{times} {rising:?}");
