@@ -5,7 +5,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use tracing_subscriber::EnvFilter;
+
 use crate::config::{Config, ConfigError};
+use crate::serve;
 
 /// Admin sidecar of coupond: the API, bulk CSV, index publication, click intake and reports.
 #[derive(Debug, Parser)]
@@ -38,6 +41,8 @@ struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Serve the API (what happens without a subcommand)
+    Serve,
     /// Check the configuration, print it as it would be used, and stop
     CheckConfig,
 }
@@ -48,10 +53,11 @@ enum Command {
 /// With a sentence for the terminal.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let config = cli.options.load()?;
-    match cli.command {
-        Some(Command::CheckConfig) => check_config(&config),
-        None => Ok(ExitCode::SUCCESS),
+    match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => start_serving(&config)?,
+        Command::CheckConfig => print!("{config}"),
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 impl Options {
@@ -64,8 +70,9 @@ impl Options {
     }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "one shape for all subcommands")]
-fn check_config(config: &Config) -> anyhow::Result<ExitCode> {
-    print!("{config}");
-    Ok(ExitCode::SUCCESS)
+fn start_serving(config: &Config) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&config.log.filter)?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve::serve(config))
 }

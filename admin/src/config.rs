@@ -39,15 +39,15 @@ pub struct Config {
 pub struct Limits {
     /// Open connections.
     pub max_connections: usize,
-    /// From the first byte of a request to the end of its headers.
-    pub header_timeout: Duration,
-    /// A connection without a request.
+    /// How long a client may take for a request's headers, or for taking the answer.
+    pub client_timeout: Duration,
+    /// How long a connection may stay open without a request.
     pub idle_timeout: Duration,
-    /// From the end of the headers to the answer, body included.
-    pub request_timeout: Duration,
+    /// How long a request's body may take to arrive.
+    pub body_timeout: Duration,
     /// One request's body.
     pub max_body_bytes: usize,
-    /// Requests in flight when the program is told to stop.
+    /// How long requests in flight may take once the program is told to stop.
     pub drain_timeout: Duration,
 }
 
@@ -67,9 +67,9 @@ impl Default for Config {
             daemon_socket: PathBuf::from("/run/coupond/coupond.sock"),
             limits: Limits {
                 max_connections: 512,
-                header_timeout: Duration::from_secs(10),
+                client_timeout: Duration::from_secs(15),
                 idle_timeout: Duration::from_secs(60),
-                request_timeout: Duration::from_secs(90),
+                body_timeout: Duration::from_secs(60),
                 max_body_bytes: 8 << 20,
                 drain_timeout: Duration::from_secs(10),
             },
@@ -129,9 +129,9 @@ impl Config {
         keys.set("daemon_socket", &mut self.daemon_socket);
         let limits = &mut self.limits;
         keys.set_checked("limits.max_connections", &mut limits.max_connections, at_least_one);
-        keys.set_millis("limits.header_timeout_ms", &mut limits.header_timeout);
+        keys.set_millis("limits.client_timeout_ms", &mut limits.client_timeout);
         keys.set_millis("limits.idle_timeout_ms", &mut limits.idle_timeout);
-        keys.set_millis("limits.request_timeout_ms", &mut limits.request_timeout);
+        keys.set_millis("limits.body_timeout_ms", &mut limits.body_timeout);
         keys.set_checked("limits.max_body_bytes", &mut limits.max_body_bytes, at_least_one);
         keys.set_millis("limits.drain_timeout_ms", &mut limits.drain_timeout);
         keys.set_checked("log.filter", &mut self.log.filter, |filter| {
@@ -260,9 +260,9 @@ impl fmt::Display for Config {
         writeln!(f, "network_id = {}", self.network_id)?;
         writeln!(f, "daemon_socket = {}", text(self.daemon_socket.display().to_string()))?;
         writeln!(f, "\n[limits]\nmax_connections = {}", self.limits.max_connections)?;
-        writeln!(f, "header_timeout_ms = {}", self.limits.header_timeout.as_millis())?;
+        writeln!(f, "client_timeout_ms = {}", self.limits.client_timeout.as_millis())?;
         writeln!(f, "idle_timeout_ms = {}", self.limits.idle_timeout.as_millis())?;
-        writeln!(f, "request_timeout_ms = {}", self.limits.request_timeout.as_millis())?;
+        writeln!(f, "body_timeout_ms = {}", self.limits.body_timeout.as_millis())?;
         writeln!(f, "max_body_bytes = {}", self.limits.max_body_bytes)?;
         writeln!(f, "drain_timeout_ms = {}", self.limits.drain_timeout.as_millis())?;
         writeln!(f, "\n[log]\nfilter = {}", text(self.log.filter.clone()))

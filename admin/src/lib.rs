@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod serve;
 
 pub mod catalog;
 pub mod edit;
@@ -13,3 +14,6 @@ pub mod api;
 pub mod keys;
 
 pub mod store;
+
+pub mod daemon_client;
+pub mod publish;

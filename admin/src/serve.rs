@@ -1,0 +1,161 @@
+//! The running program: open everything that can fail, then serve until told to stop, then drain.
+//!
+//! One process at a time serves a data folder; a lock file sees to it. The command line's edits do
+//! not need the lock, because the store orders writers by itself.
+
+use std::fs::{File, OpenOptions};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use axum::Router;
+use coupon_serve::{AcceptLoop, bind_tcp};
+use hyper_util::rt::TokioExecutor;
+use hyper_util::service::TowerToHyperService;
+use rustix::fs::{FlockOperation, flock};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{self, AppState, Bodies, Network};
+use crate::config::{Config, Limits};
+use crate::keys::{Secret, ensure_first};
+use crate::store::Store;
+
+const LOCK_FILE_NAME: &str = "serve.lock";
+
+/// Everything that is open before the first request is taken.
+pub struct Admin {
+    /// Where it listens; the port is the real one.
+    pub address: SocketAddr,
+    /// The first admin key, when it was made just now.
+    pub first_key: Option<Secret>,
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    _lock: File,
+}
+
+impl Admin {
+    /// Takes the data folder, opens the store, makes the first key, and binds the listener.
+    ///
+    /// # Errors
+    /// When any of this fails; nothing is served then.
+    pub async fn open(config: &Config) -> anyhow::Result<Admin> {
+        let dir = config.data_dir.clone();
+        let (store, lock) = tokio::task::spawn_blocking(move || open_store(&dir)).await??;
+        let first_key = ensure_first(&store).await?;
+        let listener = listen(config.listen)?;
+        let state = AppState {
+            store,
+            network: Network { id: config.network_id },
+            bodies: Bodies {
+                max_bytes: config.limits.max_body_bytes,
+                timeout: config.limits.body_timeout,
+            },
+        };
+        Ok(Admin {
+            address: listener.local_addr()?,
+            first_key,
+            listener,
+            router: api::router(state),
+            limits: config.limits.clone(),
+            _lock: lock,
+        })
+    }
+
+    /// Serves until `stop`, then lets the requests in flight finish.
+    pub async fn run(self, stop: CancellationToken) {
+        let limits = coupon_serve::Limits {
+            max_connections: self.limits.max_connections,
+            client_timeout: self.limits.client_timeout,
+            idle_timeout: self.limits.idle_timeout,
+            drain_deadline: self.limits.drain_timeout,
+            ..coupon_serve::Limits::default()
+        };
+        let limits =
+            limits.below_descriptors(coupon_serve::raise_descriptor_limit(), RESERVED_DESCRIPTORS);
+        let router = self.router;
+        let accept = AcceptLoop::with_fixed_limits(self.listener, limits);
+        let service = |_peer: &SocketAddr| TowerToHyperService::new(router.clone());
+        let drained = accept.run(service, TokioExecutor::new(), stop).await;
+        if drained.cut > 0 {
+            tracing::warn!(
+                connections = drained.cut,
+                "cut connections that were still busy at the deadline"
+            );
+        }
+    }
+}
+
+/// For the store, its readers, the archive and the index files.
+const RESERVED_DESCRIPTORS: u64 = 128;
+
+/// Why a second process does not start.
+#[derive(Debug, thiserror::Error)]
+#[error("another coupon-admin serves {}; stop it, or choose another data folder", .0.display())]
+pub struct FolderTaken(PathBuf);
+
+fn open_store(dir: &Path) -> anyhow::Result<(Store, File)> {
+    std::fs::create_dir_all(dir)
+        .with_context(|| format!("cannot make the data folder {}", dir.display()))?;
+    let path = dir.join(LOCK_FILE_NAME);
+    let lock = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+    let lock = lock.with_context(|| format!("cannot open {}", path.display()))?;
+    flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| FolderTaken(dir.into()))?;
+    let store =
+        Store::open(dir).with_context(|| format!("cannot open the store in {}", dir.display()))?;
+    Ok((store, lock))
+}
+
+fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let mut bound = bind_tcp(address, 1)?;
+    let listener = bound.pop().context("no listener was bound")?;
+    Ok(TcpListener::from_std(listener)?)
+}
+
+/// Serves a configuration until SIGTERM or Ctrl-C.
+///
+/// # Errors
+/// When it cannot be started.
+pub async fn serve(config: &Config) -> anyhow::Result<()> {
+    let admin = Admin::open(config).await?;
+    announce(&admin, config);
+    let stop = stop_on_signal()?;
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        tracing::warn!(%error, "cannot tell the service manager that we are ready");
+    }
+    admin.run(stop).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The key is printed to a terminal only: what goes to a log is kept and read by others.
+fn announce(admin: &Admin, config: &Config) {
+    use std::io::IsTerminal;
+    tracing::info!(address = %admin.address, data_dir = %config.data_dir.display(), "serving the API");
+    let Some(key) = &admin.first_key else { return };
+    let path = crate::keys::file_in(&config.data_dir);
+    if std::io::stdout().is_terminal() {
+        println!("First admin key, kept in {}:\n  {}", path.display(), key.reveal());
+    } else {
+        tracing::info!(file = %path.display(), "made the first admin key");
+    }
+}
+
+fn stop_on_signal() -> anyhow::Result<CancellationToken> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = CancellationToken::new();
+    let told = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        told.cancel();
+    });
+    Ok(stop)
+}
