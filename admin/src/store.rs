@@ -21,6 +21,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 mod migrations;
+pub mod publication;
 mod readers;
 mod writer;
 

@@ -11,7 +11,10 @@ use super::StoreError;
 const APPLICATION_ID: i32 = 0x4370_6f6e;
 
 /// The SQL that takes the schema from number N to N + 1, first to last.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_catalog.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_catalog.sql"),
+    include_str!("migrations/0002_publication_and_clicks.sql"),
+];
 
 /// Brings the database to this program's schema.
 ///

@@ -173,7 +173,8 @@ pub fn offers(connection: &Connection) -> Result<Vec<OfferRow>, StoreError> {
 /// # Errors
 /// When SQLite fails.
 pub fn partners(connection: &Connection) -> Result<Vec<(u32, bool)>, StoreError> {
-    let sql = "SELECT id, account_status = 'active' AND time_deleted = 0 FROM affiliate ORDER BY id";
+    let sql =
+        "SELECT id, account_status = 'active' AND time_deleted = 0 FROM affiliate ORDER BY id";
     all(connection, sql, |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
@@ -203,7 +204,8 @@ pub struct DomainRow {
 /// # Errors
 /// When SQLite fails.
 pub fn domains(connection: &Connection) -> Result<Vec<DomainRow>, StoreError> {
-    let sql = "SELECT id, host, fallback_url FROM tracking_domain WHERE time_deleted = 0 ORDER BY id";
+    let sql =
+        "SELECT id, host, fallback_url FROM tracking_domain WHERE time_deleted = 0 ORDER BY id";
     all(connection, sql, |row| {
         Ok(DomainRow { id: row.get(0)?, host: row.get(1)?, fallback_url: row.get(2)? })
     })

@@ -1,0 +1,184 @@
+//! The daemon's private surface, over its Unix socket.
+//!
+//! One connection per request: a connection to a Unix socket costs microseconds, and a daemon that
+//! was restarted is never spoken to over a dead one. Every request has a deadline and every answer
+//! a bound.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use coupon_shared::feed::{Cursor, OLDEST_INCARNATION_HEADER};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::header::HOST;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+
+/// What a daemon says beyond its deadline is not waited for.
+const TIMEOUT: Duration = Duration::from_secs(5);
+const MAX_JSON_BYTES: usize = 1 << 20;
+/// A block may stand at the end of an answer that has almost reached its bound.
+const FEED_SLACK_BYTES: usize = 4 << 20;
+
+/// Why the daemon gave no answer that can be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// Nobody listens.
+    #[error("coupond does not answer at {}: {source}; is it running?", socket.display())]
+    Connect {
+        /// The socket.
+        socket: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The connection broke.
+    #[error("the connection to coupond broke: {0}")]
+    Broken(#[from] hyper::Error),
+    /// The request could not be made.
+    #[error("the request to coupond is not valid: {0}")]
+    Request(#[from] hyper::http::Error),
+    /// The answer broke off, or is longer than any answer to this request.
+    #[error("coupond's answer could not be read: {0}")]
+    Body(Box<dyn std::error::Error + Send + Sync>),
+    /// It took too long.
+    #[error("coupond did not answer within {} ms", after.as_millis())]
+    Timeout {
+        /// The deadline.
+        after: Duration,
+    },
+    /// It said no.
+    #[error("coupond refused ({status}): {reason}")]
+    Refused {
+        /// The status.
+        status: StatusCode,
+        /// Its words.
+        reason: String,
+    },
+    /// It said something else.
+    #[error("coupond's answer is not understood: {0}; are both programs of one release?")]
+    Answer(#[from] serde_json::Error),
+}
+
+/// The index a daemon serves.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+pub struct Served {
+    /// Its generation.
+    pub generation: u64,
+    /// The last change it holds.
+    pub sequence: u64,
+    /// Of which store, as 32 hex digits.
+    pub lineage: String,
+}
+
+/// Click blocks as they came.
+#[derive(Debug, Clone)]
+pub struct FeedAnswer {
+    /// Blocks one after the other; empty when there was nothing.
+    pub blocks: Bytes,
+    /// The oldest run of the daemon it still holds clicks of.
+    pub oldest_incarnation: Option<u32>,
+}
+
+/// Speaks to one daemon.
+#[derive(Debug, Clone)]
+pub struct DaemonClient {
+    socket: Arc<Path>,
+}
+
+impl DaemonClient {
+    /// Of the daemon that listens at `socket`.
+    #[must_use]
+    pub fn new(socket: &Path) -> DaemonClient {
+        DaemonClient { socket: Arc::from(socket) }
+    }
+
+    /// Asks the daemon to look at the published index now, and what it serves after that.
+    ///
+    /// # Errors
+    /// When it is away, too slow, or refuses the index.
+    pub async fn reload(&self) -> Result<Served, DaemonError> {
+        let answer = self.post("/reload", Bytes::new(), TIMEOUT, MAX_JSON_BYTES).await?;
+        Ok(serde_json::from_slice(answer.body())?)
+    }
+
+    /// Asks for the click blocks after `cursor`, which also acknowledges those before it. Waits
+    /// for `wait` where there are none yet.
+    ///
+    /// # Errors
+    /// When it is away, too slow, or its click log is not open.
+    pub async fn feed(
+        &self,
+        cursor: &Cursor,
+        wait: Duration,
+        max_bytes: usize,
+    ) -> Result<FeedAnswer, DaemonError> {
+        let path = format!("/clicks/feed?wait_ms={}&max_bytes={max_bytes}", wait.as_millis());
+        let body = Bytes::from(cursor.encode());
+        let answer = self.post(&path, body, TIMEOUT + wait, max_bytes + FEED_SLACK_BYTES).await?;
+        let oldest = answer.headers().get(OLDEST_INCARNATION_HEADER);
+        let oldest_incarnation = oldest.and_then(|value| value.to_str().ok()?.parse().ok());
+        Ok(FeedAnswer { blocks: answer.into_body(), oldest_incarnation })
+    }
+
+    async fn post(
+        &self,
+        path: &str,
+        body: Bytes,
+        deadline: Duration,
+        max_bytes: usize,
+    ) -> Result<Response<Bytes>, DaemonError> {
+        let answer = tokio::time::timeout(deadline, self.exchange(path, body, max_bytes));
+        let answer =
+            answer.await.map_err(|_elapsed| DaemonError::Timeout { after: deadline })??;
+        if answer.status() == StatusCode::OK {
+            return Ok(answer);
+        }
+        Err(DaemonError::Refused { status: answer.status(), reason: words(answer.body()) })
+    }
+
+    async fn exchange(
+        &self,
+        path: &str,
+        body: Bytes,
+        max_bytes: usize,
+    ) -> Result<Response<Bytes>, DaemonError> {
+        let stream = UnixStream::connect(&self.socket)
+            .await
+            .map_err(|source| DaemonError::Connect { socket: self.socket.to_path_buf(), source })?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let driver = AbortOnDrop(tokio::spawn(connection));
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(path)
+            .header(HOST, "coupond")
+            .body(Full::new(body))?;
+        let (parts, body) = sender.send_request(request).await?.into_parts();
+        let body = Limited::new(body, max_bytes).collect().await.map_err(DaemonError::Body)?;
+        drop(driver);
+        Ok(Response::from_parts(parts, body.to_bytes()))
+    }
+}
+
+/// Ends the connection with the request, also when that is dropped at its deadline.
+struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The `error` of a JSON answer, else its beginning.
+fn words(body: &[u8]) -> String {
+    #[derive(serde::Deserialize)]
+    struct Refusal {
+        error: String,
+    }
+    match serde_json::from_slice::<Refusal>(body) {
+        Ok(refusal) => refusal.error,
+        Err(_) => String::from_utf8_lossy(body).chars().take(200).collect(),
+    }
+}

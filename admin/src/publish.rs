@@ -1,0 +1,341 @@
+//! Publication: the store's changes become the index that the daemon serves.
+//!
+//! One task watches the store's change sequence: it is told of edits made here, and looks every
+//! [`POLL`] for those of another process. Each round takes one consistent state of the store,
+//! writes the files that differ from what is published, and announces them in one manifest.
+//!
+//! What holds:
+//! - A generation is taken durably in the store before a manifest carries it, so it never stands
+//!   for two contents, also not after a crash or a restored backup.
+//! - Whatever fails (a full disk, a busy store), the published index stays as it is, the failure
+//!   is logged and shown, and the round is tried again, less often each time.
+//! - An edit rebuilds one small level; [`stack`] says when a larger one is due. No round reads more
+//!   of the store than it publishes.
+//!
+//! A second task, [`live`], tells the daemon and knows what it serves, so that a daemon that hangs
+//! delays no publication.
+
+mod catalog_rows;
+mod content;
+mod folder;
+mod live;
+mod stack;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use coupon_shared::snapshot::Lineage;
+use coupon_shared::snapshot::manifest::{CURRENT, Manifest, ObjectName, PREVIOUS};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::daemon_client::DaemonClient;
+use crate::store::meta::{self, Sequence};
+use crate::store::{Store, StoreError, publication};
+use content::{Content, Known};
+use folder::IndexFolder;
+use stack::Placed;
+
+pub use catalog_rows::LeftOut;
+pub use content::ContentError;
+pub use folder::FolderError;
+pub use live::{PublicationStatus, PublisherHandle, WaitLiveError};
+
+/// The index folder's name in the data folder.
+pub const FOLDER_NAME: &str = "index";
+
+/// How often the store is asked for changes that nobody told of.
+const POLL: Duration = Duration::from_millis(250);
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(5);
+/// How long a file stays that no manifest names any more: longer than a daemon takes to open it.
+const KEEP_UNREFERENCED: Duration = Duration::from_secs(10);
+
+/// Why a publication did not come about.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The state could not be read or made into files.
+    #[error(transparent)]
+    Content(#[from] ContentError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The files could not be written.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The work panicked.
+    #[error("the work on the index folder was broken off")]
+    BrokenOff,
+}
+
+/// Starts publication and telling the daemon; both end with `stop`.
+#[must_use]
+pub fn start(
+    store: Store,
+    network_id: u32,
+    daemon: DaemonClient,
+    stop: CancellationToken,
+) -> PublisherHandle {
+    let (status, _) = watch::channel(PublicationStatus::default());
+    let handle = PublisherHandle::new(Arc::new(Notify::new()), status);
+    let publisher = Publisher::new(store, network_id, handle.clone());
+    tokio::spawn(stop.clone().run_until_cancelled_owned(publisher.run()));
+    tokio::spawn(stop.run_until_cancelled_owned(live::tell(daemon, handle.clone())));
+    handle
+}
+
+struct Publisher {
+    store: Store,
+    network_id: u32,
+    path: PathBuf,
+    handle: PublisherHandle,
+    folder: Option<IndexFolder>,
+    published: Published,
+    retired: Retired,
+}
+
+/// What is published, as far as it is known to be intact.
+#[derive(Debug, Clone, Default)]
+struct Published {
+    /// What `CURRENT` says; `None` until it is ours.
+    manifest: Option<Manifest>,
+    levels: Vec<Placed>,
+    catalog: Option<(ObjectName, Sequence)>,
+    /// No lower generation may be announced, whatever the store says.
+    floor: u64,
+}
+
+/// Files that no manifest names, from one look to the next.
+struct Retired {
+    names: HashSet<String>,
+    looked: Instant,
+}
+
+impl Publisher {
+    fn new(store: Store, network_id: u32, handle: PublisherHandle) -> Publisher {
+        let path = store.dir().join(FOLDER_NAME);
+        let retired = Retired { names: HashSet::new(), looked: Instant::now() };
+        let published = Published::default();
+        Publisher { store, network_id, path, handle, folder: None, published, retired }
+    }
+
+    async fn run(mut self) {
+        let mut back_off = POLL;
+        loop {
+            match self.round().await {
+                Ok(()) => {
+                    back_off = POLL;
+                    let _ = tokio::time::timeout(POLL, self.handle.notified()).await;
+                }
+                Err(error) => {
+                    tracing::error!(%error, retry_ms = back_off.as_millis(), "cannot publish");
+                    self.handle.update(|status| status.last_error = Some(error.to_string()));
+                    // What the folder holds after a failure is read, not assumed.
+                    self.folder = None;
+                    tokio::time::sleep(back_off).await;
+                    back_off = (back_off * 2).min(LONGEST_BACK_OFF);
+                }
+            }
+        }
+    }
+
+    /// Publishes what is not published yet.
+    async fn round(&mut self) -> Result<(), PublishError> {
+        let folder = match &self.folder {
+            Some(folder) => folder.clone(),
+            None => self.open().await?,
+        };
+        let begun = Instant::now();
+        let meta = self.store.read(meta::read).await?;
+        let floor = self.published.floor.max(self.handle.daemon_generation(Lineage(meta.lineage)));
+        let is_due = self.published.manifest.as_ref().is_none_or(|manifest| {
+            manifest.sequence != meta.change_seq || manifest.generation < floor
+        });
+        if is_due || self.published.catalog.is_none() {
+            self.published.floor = floor;
+            self.publish(&folder, begun).await?;
+        }
+        self.handle.update(|status| status.last_error = None);
+        self.retired.remove_old(folder).await
+    }
+
+    /// Opens the folder and takes over what in it belongs to this store and is intact.
+    async fn open(&mut self) -> Result<IndexFolder, PublishError> {
+        let meta = self.store.read(meta::read).await?;
+        let (path, network_id) = (self.path.clone(), self.network_id);
+        let (folder, adopted) = on_disk(move || {
+            let folder = IndexFolder::open(path)?;
+            let adopted = adopt(&folder, &meta, network_id);
+            Ok((folder, adopted))
+        })
+        .await?;
+        self.published = adopted;
+        self.folder = Some(folder.clone());
+        Ok(folder)
+    }
+
+    async fn publish(&mut self, folder: &IndexFolder, begun: Instant) -> Result<(), PublishError> {
+        let (known, network_id) = (self.published.known(), self.network_id);
+        let content = self.store.read(move |c| content::build(c, &known, network_id)).await?;
+        self.tell_left_out(&content);
+        let (to, before) = (folder.clone(), self.published.clone());
+        let (mut next, mut manifest) =
+            on_disk(move || before.with_files(content, &to, network_id)).await?;
+
+        let is_new = self.published.manifest.as_ref() != Some(&manifest);
+        if is_new || manifest.generation < next.floor {
+            let floor = next.floor;
+            let taken = self.store.write(move |tx| publication::take_generation(tx, floor));
+            manifest.generation = taken.await.map_err(PublishError::Store)?;
+            let (to, announced) = (folder.clone(), manifest.clone());
+            let before = self.published.manifest.clone();
+            on_disk(move || Ok(to.announce(&announced, before.as_ref())?)).await?;
+        }
+        next.manifest = Some(manifest);
+        self.published = next;
+        self.tell(begun);
+        Ok(())
+    }
+
+    fn tell_left_out(&self, content: &Content) {
+        let Some(catalog) = &content.catalog else { return };
+        for left_out in &catalog.left_out {
+            tracing::warn!(what = left_out.what, error = left_out.error, "left out of the catalog");
+        }
+        self.handle.update(|status| status.left_out.clone_from(&catalog.left_out));
+    }
+
+    fn tell(&self, begun: Instant) {
+        let Some(manifest) = &self.published.manifest else { return };
+        let took = begun.elapsed();
+        tracing::debug!(
+            generation = manifest.generation,
+            sequence = manifest.sequence,
+            levels = manifest.levels.len(),
+            took_ms = took.as_millis(),
+            "published"
+        );
+        self.handle.published(manifest, self.published.levels.iter().map(|l| l.codes).sum(), took);
+    }
+}
+
+impl Published {
+    fn known(&self) -> Known {
+        Known { levels: self.levels.clone(), catalog: self.catalog.map(|(_, sequence)| sequence) }
+    }
+
+    /// Writes what is new, and says what is published once the manifest is announced, which still
+    /// has the generation of the one before.
+    fn with_files(
+        mut self,
+        content: Content,
+        folder: &IndexFolder,
+        network_id: u32,
+    ) -> Result<(Published, Manifest), PublishError> {
+        if let Some(new) = content.level {
+            let level = folder.put_level(&new.bytes)?;
+            let name = ObjectName(*level.name());
+            let placed = Placed { name, from: new.from, to: new.to, codes: level.codes() };
+            self.levels = stack::put(&self.levels, placed);
+        }
+        let catalog = match (content.catalog, self.catalog) {
+            (None, Some((name, _))) => name,
+            (Some(new), _) => {
+                let name = folder.put_catalog(&new.bytes)?;
+                self.catalog = Some((name, new.sequence));
+                name
+            }
+            (None, None) => return Err(PublishError::BrokenOff),
+        };
+        let manifest = Manifest {
+            network_id,
+            lineage: Lineage(content.meta.lineage),
+            generation: self.manifest.as_ref().map_or(0, |current| current.generation),
+            sequence: content.meta.change_seq,
+            catalog,
+            levels: self.levels.iter().map(|level| level.name).collect(),
+        };
+        Ok((self, manifest))
+    }
+}
+
+/// What of the folder can be built on: `CURRENT`, else `CURRENT.prev`, where it is of this store's
+/// past and every byte of it is as written.
+fn adopt(folder: &IndexFolder, meta: &meta::Meta, network_id: u32) -> Published {
+    let mut published = Published::default();
+    for name in [CURRENT, PREVIOUS] {
+        let manifest = match folder.manifest(name) {
+            Ok(manifest) => manifest,
+            Err(error) => {
+                tracing::info!(%error, "no index to go on from");
+                continue;
+            }
+        };
+        if manifest.lineage.0 == meta.lineage {
+            published.floor = published.floor.max(manifest.generation);
+        }
+        // A later generation than the store knows of was made by a store that was since replaced
+        // by its backup: its sequences are not ours.
+        let is_ours = manifest.lineage.0 == meta.lineage
+            && manifest.network_id == network_id
+            && manifest.generation <= meta.generation
+            && manifest.sequence <= meta.change_seq;
+        if !is_ours {
+            tracing::warn!(file = name, "the index folder's manifest is not of this store's past");
+            continue;
+        }
+        if published.levels.is_empty() {
+            match folder.index(manifest) {
+                Ok(index) => published.take_over(&index, name == CURRENT),
+                Err(error) => {
+                    tracing::error!(%error, file = name, "the published index is damaged")
+                }
+            }
+        }
+    }
+    published
+}
+
+impl Published {
+    fn take_over(&mut self, index: &coupon_shared::index::Index<Arc<[u8]>>, is_current: bool) {
+        let placed = index.levels().iter().map(|level| Placed {
+            name: ObjectName(*level.name()),
+            from: level.meta().sequence_from,
+            to: level.meta().sequence_to,
+            codes: level.codes(),
+        });
+        self.levels = placed.collect();
+        self.manifest = is_current.then(|| index.manifest().clone());
+    }
+}
+
+impl Retired {
+    /// Removes what was unreferenced at the last look already, now and then.
+    async fn remove_old(&mut self, folder: IndexFolder) -> Result<(), PublishError> {
+        if self.looked.elapsed() < KEEP_UNREFERENCED {
+            return Ok(());
+        }
+        let old = std::mem::take(&mut self.names);
+        self.looked = Instant::now();
+        self.names = on_disk(move || {
+            let mut unreferenced = folder.unreferenced()?;
+            for name in old.iter().filter(|name| unreferenced.remove(*name)) {
+                folder.remove(name)?;
+            }
+            Ok(unreferenced)
+        })
+        .await?;
+        Ok(())
+    }
+}
+
+/// Runs work on files on a thread that may block.
+async fn on_disk<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, PublishError> + Send + 'static,
+) -> Result<T, PublishError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_panicked| PublishError::BrokenOff)?
+}

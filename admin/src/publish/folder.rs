@@ -1,0 +1,211 @@
+//! The index folder: immutable object files and the two manifests.
+//!
+//! - A file is written under another name, synced and renamed; what it holds is read back from
+//!   disk and checked entry by entry before a manifest may name it.
+//! - `CURRENT` is replaced by one rename, after all it names is durable, and the manifest it
+//!   replaces is `CURRENT.prev` by then. So a crash at any step leaves the old index or the new.
+//! - Only this process writes here, so names ending in `.new` are leftovers when it starts.
+//!
+//! Deliberately absent: what is to be published, and when.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use coupon_shared::index::Index;
+use coupon_shared::snapshot::SnapshotError;
+use coupon_shared::snapshot::catalog::CatalogFile;
+use coupon_shared::snapshot::level::Level;
+use coupon_shared::snapshot::manifest::{CURRENT, Manifest, ManifestError, ObjectName, PREVIOUS};
+
+const UNFINISHED: &str = ".new";
+
+/// Why a file could not be written, or is not what it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// The operating system refused.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file does not hold what it must.
+    #[error("{}: {source}", path.display())]
+    Object {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: SnapshotError,
+    },
+    /// A manifest cannot be read.
+    #[error("{}: {source}", path.display())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ManifestError,
+    },
+}
+
+impl FolderError {
+    fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FolderError {
+        move |source| FolderError::Io { action, path: path.into(), source }
+    }
+}
+
+/// The folder that daemons read.
+#[derive(Debug, Clone)]
+pub(super) struct IndexFolder {
+    path: PathBuf,
+}
+
+impl IndexFolder {
+    /// Makes the folder where it is missing, and removes what was never finished.
+    pub(super) fn open(path: PathBuf) -> Result<IndexFolder, FolderError> {
+        fs::create_dir_all(&path).map_err(FolderError::io("create", &path))?;
+        let folder = IndexFolder { path };
+        for name in folder.names()? {
+            if name.ends_with(UNFINISHED) {
+                folder.remove(&name)?;
+            }
+        }
+        Ok(folder)
+    }
+
+    /// Writes a level, and reads it back entry by entry.
+    pub(super) fn put_level(&self, bytes: &[u8]) -> Result<Level<Arc<[u8]>>, FolderError> {
+        let name = level_name(bytes, &self.path)?;
+        self.put(&name.level_file(), bytes)?;
+        self.level(&name)
+    }
+
+    /// Writes a catalog, and reads it back.
+    pub(super) fn put_catalog(&self, bytes: &[u8]) -> Result<ObjectName, FolderError> {
+        let opened = CatalogFile::open(bytes);
+        let name = opened.map(|catalog| ObjectName(*catalog.name()));
+        let name =
+            name.map_err(|source| FolderError::Object { path: self.path.clone(), source })?;
+        self.put(&name.catalog_file(), bytes)?;
+        self.catalog(&name)?;
+        Ok(name)
+    }
+
+    /// Makes `manifest` the one to be served, and `before` the one before.
+    pub(super) fn announce(
+        &self,
+        manifest: &Manifest,
+        before: Option<&Manifest>,
+    ) -> Result<(), FolderError> {
+        self.sync()?;
+        if let Some(before) = before {
+            self.put(PREVIOUS, before.to_text().as_bytes())?;
+        }
+        self.put(CURRENT, manifest.to_text().as_bytes())?;
+        self.sync()
+    }
+
+    /// Reads one of the two manifests.
+    pub(super) fn manifest(&self, name: &str) -> Result<Manifest, FolderError> {
+        let bytes = self.read(name)?;
+        let path = || self.path.join(name);
+        Manifest::parse(&bytes).map_err(|source| FolderError::Manifest { path: path(), source })
+    }
+
+    /// Opens everything a manifest names, as a daemon does, and walks every entry.
+    pub(super) fn index(&self, manifest: Manifest) -> Result<Index<Arc<[u8]>>, FolderError> {
+        let catalog = Arc::new(self.catalog(&manifest.catalog)?);
+        let levels =
+            manifest.levels.iter().map(|name| self.level(name)).collect::<Result<_, _>>()?;
+        let assembled = Index::assemble(manifest, catalog, levels);
+        assembled.map_err(|source| FolderError::Object { path: self.path.clone(), source })
+    }
+
+    /// The objects that neither manifest names.
+    pub(super) fn unreferenced(&self) -> Result<HashSet<String>, FolderError> {
+        let mut kept = HashSet::new();
+        for manifest in [CURRENT, PREVIOUS].into_iter().filter_map(|name| self.manifest(name).ok())
+        {
+            kept.insert(manifest.catalog.catalog_file());
+            kept.extend(manifest.levels.iter().map(ObjectName::level_file));
+        }
+        let is_object = |name: &String| name.ends_with(".lvl") || name.ends_with(".cat");
+        let names = self.names()?.into_iter();
+        Ok(names.filter(|name| is_object(name) && !kept.contains(name)).collect())
+    }
+
+    pub(super) fn remove(&self, name: &str) -> Result<(), FolderError> {
+        let path = self.path.join(name);
+        fs::remove_file(&path).map_err(FolderError::io("remove", &path))
+    }
+
+    fn level(&self, name: &ObjectName) -> Result<Level<Arc<[u8]>>, FolderError> {
+        let file = name.level_file();
+        let refused = |source| FolderError::Object { path: self.path.join(&file), source };
+        let level = Level::open(Arc::<[u8]>::from(self.read(&file)?)).map_err(refused)?;
+        level.check_entries().map_err(refused)?;
+        self.check_name(&file, *level.name() == name.0)?;
+        Ok(level)
+    }
+
+    fn catalog(&self, name: &ObjectName) -> Result<CatalogFile, FolderError> {
+        let file = name.catalog_file();
+        let refused = |source| FolderError::Object { path: self.path.join(&file), source };
+        let catalog = CatalogFile::open(&self.read(&file)?).map_err(refused)?;
+        self.check_name(&file, *catalog.name() == name.0)?;
+        Ok(catalog)
+    }
+
+    fn check_name(&self, file: &str, is_named_so: bool) -> Result<(), FolderError> {
+        if is_named_so {
+            return Ok(());
+        }
+        let source = SnapshotError::Mismatch { reason: "its hash is not its name".into() };
+        Err(FolderError::Object { path: self.path.join(file), source })
+    }
+
+    /// Puts a file in the place of one with its name, if there is one.
+    fn put(&self, name: &str, bytes: &[u8]) -> Result<(), FolderError> {
+        let (path, unfinished) =
+            (self.path.join(name), self.path.join(format!("{name}{UNFINISHED}")));
+        let mut file = File::create(&unfinished).map_err(FolderError::io("create", &unfinished))?;
+        file.write_all(bytes).map_err(FolderError::io("write", &unfinished))?;
+        file.sync_all().map_err(FolderError::io("sync", &unfinished))?;
+        fs::rename(&unfinished, &path).map_err(FolderError::io("rename", &unfinished))
+    }
+
+    /// Makes the names in the folder durable.
+    fn sync(&self) -> Result<(), FolderError> {
+        let synced = File::open(&self.path).and_then(|folder| folder.sync_all());
+        synced.map_err(FolderError::io("sync", &self.path))
+    }
+
+    fn read(&self, name: &str) -> Result<Vec<u8>, FolderError> {
+        let path = self.path.join(name);
+        fs::read(&path).map_err(FolderError::io("read", &path))
+    }
+
+    fn names(&self) -> Result<Vec<String>, FolderError> {
+        let list = || -> io::Result<Vec<String>> {
+            let mut names = Vec::new();
+            for entry in fs::read_dir(&self.path)? {
+                names.extend(entry?.file_name().into_string().ok());
+            }
+            Ok(names)
+        };
+        list().map_err(FolderError::io("list", &self.path))
+    }
+}
+
+/// A level's name stands in its bytes; opening also checks them before they are written.
+fn level_name(bytes: &[u8], path: &Path) -> Result<ObjectName, FolderError> {
+    match Level::open(bytes) {
+        Ok(level) => Ok(ObjectName(*level.name())),
+        Err(source) => Err(FolderError::Object { path: path.into(), source }),
+    }
+}

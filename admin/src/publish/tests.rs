@@ -1,0 +1,396 @@
+//! Publications walked as a daemon does: open what `CURRENT` names, assemble, decide.
+
+use std::path::Path;
+
+use coupon_shared::code::FoldedCode;
+use coupon_shared::decision::{Answer, Facts, Reason, Visit, decide};
+use coupon_shared::index::Index;
+use tempfile::TempDir;
+
+use super::*;
+use crate::store::WriteTx;
+
+/// 2026-06-15 12:00:00 UTC.
+const NOW: i64 = 1_781_524_800;
+
+struct Network {
+    dir: TempDir,
+    store: Store,
+    publisher: Publisher,
+}
+
+impl Network {
+    /// Offer 1 of advertiser 1, partners 1 and 2, a tracking domain.
+    async fn new() -> Network {
+        let dir = tempfile::tempdir().unwrap();
+        let network = Network::open(dir);
+        network
+            .edit(|tx| {
+                tx.next_catalog_sequence()?;
+                Ok(tx.execute_batch(
+                    "INSERT INTO tracking_domain (base_url, host, time_created, time_saved)
+                         VALUES ('http://go.example.com:8080', 'go.example.com:8080', 1, 1);
+                     INSERT INTO advertiser (name, account_status, attribution_priority,
+                         attribution_method, time_created, time_saved)
+                         VALUES ('Shop', 'active', 'click', 'last_touch', 1, 1);
+                     INSERT INTO offer (name, offer_status, destination_url, advertiser_id,
+                         visibility, session_definition, session_duration,
+                         session_tracking_lifespan_hour, append_transaction_id, time_created,
+                         time_saved)
+                         VALUES ('Jackets', 'active', 'https://shop.example/', 1, 'public',
+                         'ip_user_agent', 24, 0, 1, 1, 1);
+                     INSERT INTO affiliate (name, account_status, time_created, time_saved)
+                         VALUES ('Ann', 'active', 1, 1), ('Bob', 'active', 1, 1);",
+                )?)
+            })
+            .await;
+        network
+    }
+
+    fn open(dir: TempDir) -> Network {
+        let store = Store::open(dir.path()).unwrap();
+        let publisher = publisher(&store);
+        Network { dir, store, publisher }
+    }
+
+    /// As after a crash: nothing of the publisher's memory is left.
+    fn restarted(self) -> Network {
+        let Network { dir, store, publisher } = self;
+        drop((store, publisher));
+        Network::open(dir)
+    }
+
+    async fn edit(
+        &self,
+        work: impl FnOnce(&WriteTx<'_>) -> Result<(), StoreError> + Send + 'static,
+    ) {
+        self.store.write(work).await.unwrap();
+    }
+
+    async fn code(&self, code: &'static str, affiliate: Option<u32>) {
+        self.edit(move |tx| insert(tx, code, affiliate, tx.next_code_sequence()?)).await;
+    }
+
+    async fn change(&self, code: &'static str, set: &'static str) {
+        self.edit(move |tx| {
+            let sql = format!("UPDATE coupon_code SET change_seq = ?1, {set} WHERE folded = ?2");
+            tx.execute(&sql, (tx.next_code_sequence()?, code))?;
+            Ok(())
+        })
+        .await;
+    }
+
+    async fn publish(&mut self) -> Manifest {
+        self.publisher.round().await.unwrap();
+        self.manifest()
+    }
+
+    fn index_dir(&self) -> std::path::PathBuf {
+        self.dir.path().join(FOLDER_NAME)
+    }
+
+    fn manifest(&self) -> Manifest {
+        Manifest::parse(&std::fs::read(self.index_dir().join(CURRENT)).unwrap()).unwrap()
+    }
+
+    fn index(&self) -> Index<Arc<[u8]>> {
+        IndexFolder::open(self.index_dir()).unwrap().index(self.manifest()).unwrap()
+    }
+
+    /// What a visit meets: the reason, or none for a code nobody has.
+    fn visit(&self, code: &str) -> Option<Reason> {
+        let index = self.index();
+        let code = FoldedCode::fold(code.as_bytes()).unwrap();
+        let domain = index.catalog().domain("go.example.com");
+        assert!(domain.is_some());
+        let visit = Visit { code: &code, offer_id: None, domain };
+        let decision = decide(&index, &visit, &Facts::default(), NOW);
+        let reason = decision.click.map(|click| click.reason);
+        assert_eq!(
+            matches!(decision.answer, Answer::Redirect(_)),
+            reason == Some(Reason::Redirected)
+        );
+        reason
+    }
+}
+
+fn publisher(store: &Store) -> Publisher {
+    let (status, _) = watch::channel(PublicationStatus::default());
+    Publisher::new(store.clone(), 1, PublisherHandle::new(Arc::default(), status))
+}
+
+fn insert(
+    tx: &WriteTx<'_>,
+    code: &str,
+    affiliate: Option<u32>,
+    sequence: Sequence,
+) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "INSERT INTO coupon_code (code, folded, offer_id, affiliate_id, status, time_created,
+             time_saved, change_seq) VALUES (?1, ?2, 1, ?3, 'active', 1, 1, ?4)",
+    )?
+    .execute((code, code.to_ascii_lowercase(), affiliate, sequence))?;
+    Ok(())
+}
+
+fn files(dir: &Path, ending: &str) -> Vec<String> {
+    let names = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
+    names.filter_map(|name| name.into_string().ok()).filter(|name| name.ends_with(ending)).collect()
+}
+
+#[tokio::test]
+async fn an_empty_store_publishes_an_empty_index() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut network = Network::open(dir);
+    let manifest = network.publish().await;
+    assert_eq!((manifest.generation, manifest.sequence), (1, 0));
+    assert_eq!(network.index().levels().len(), 1);
+    assert_eq!(network.publish().await, manifest, "nothing changed, nothing is announced");
+}
+
+#[tokio::test]
+async fn each_edit_is_decided_by_as_saved() {
+    let mut network = Network::new().await;
+    network.code("WINTER25", Some(1)).await;
+    network.code("Free", None).await;
+    network.publish().await;
+    assert_eq!(network.visit("winter25"), Some(Reason::Redirected));
+    assert_eq!(network.visit("free"), Some(Reason::Unassigned));
+    assert_eq!(network.visit("nobodys"), None);
+
+    for (set, reason) in [
+        ("status = 'paused'", Some(Reason::Paused)),
+        ("status = 'active', end_date = '2026-06-14'", Some(Reason::Expired)),
+        ("end_date = '2026-06-15'", Some(Reason::Redirected)),
+        ("start_date = '2026-06-16', end_date = NULL", Some(Reason::NotStarted)),
+        ("start_date = '2026-06-15'", Some(Reason::Redirected)),
+        ("time_deleted = 5", None),
+    ] {
+        network.change("winter25", set).await;
+        network.publish().await;
+        assert_eq!(network.visit("winter25"), reason, "{set}");
+    }
+    assert_eq!(network.index().levels().len(), 2, "the base is not rebuilt by edits");
+}
+
+#[tokio::test]
+async fn a_renamed_code_is_forgotten_under_its_old_name() {
+    let mut network = Network::new().await;
+    network.code("summer", Some(1)).await;
+    network.publish().await;
+    network.change("summer", "code = 'Autumn', folded = 'autumn'").await;
+    network.publish().await;
+    assert_eq!(network.visit("summer"), None);
+    assert_eq!(network.visit("autumn"), Some(Reason::Redirected));
+}
+
+#[tokio::test]
+async fn an_offers_edit_writes_the_catalog_and_a_codes_edit_does_not() {
+    let mut network = Network::new().await;
+    network.code("winter25", Some(1)).await;
+    let before = network.publish().await;
+    network
+        .edit(|tx| {
+            tx.next_catalog_sequence()?;
+            tx.execute("UPDATE offer SET offer_status = 'paused'", [])?;
+            Ok(())
+        })
+        .await;
+    let paused = network.publish().await;
+    assert_eq!(paused.levels, before.levels);
+    assert_ne!(paused.catalog, before.catalog);
+    assert_eq!(network.visit("winter25"), Some(Reason::OfferNotActive));
+    network.code("more", Some(1)).await;
+    let after = network.publish().await;
+    assert_eq!(after.catalog, paused.catalog);
+    assert_eq!(after.levels.last(), before.levels.last());
+    assert_eq!(after.generation, 3);
+}
+
+#[tokio::test]
+async fn an_offer_whose_url_does_not_parse_keeps_nothing_else_from_being_published() {
+    let mut network = Network::new().await;
+    network.code("winter25", Some(1)).await;
+    network.edit(|tx| Ok(tx.execute_batch("UPDATE offer SET destination_url = 'ftp://x'")?)).await;
+    network.publish().await;
+    assert_eq!(network.visit("winter25"), Some(Reason::Incomplete));
+    assert_eq!(network.publisher.handle.status().left_out[0].what, "offer 1");
+}
+
+#[tokio::test]
+async fn many_edits_rebuild_the_base() {
+    let mut network = Network::new().await;
+    network.code("first", Some(1)).await;
+    let before = network.publish().await;
+    let import = |count: u32, letter: char| {
+        move |tx: &WriteTx<'_>| {
+            let sequence = tx.next_code_sequence()?;
+            (0..count).try_for_each(|n| insert(tx, &format!("{letter}{n:06}"), Some(2), sequence))
+        }
+    };
+    network.edit(import(2_000, 'm')).await;
+    let middle = network.publish().await;
+    assert_eq!(middle.levels.len(), 2);
+    assert_eq!(middle.levels.last(), before.levels.last());
+    network.code("after", Some(1)).await;
+    assert_eq!(network.publish().await.levels[1..], middle.levels);
+    network.edit(import(33_000, 'b')).await;
+    let rebuilt = network.publish().await;
+    assert_eq!(rebuilt.levels.len(), 1);
+    for code in ["first", "after", "m001999", "b032999"] {
+        assert_eq!(network.visit(code), Some(Reason::Redirected), "{code}");
+    }
+}
+
+#[tokio::test]
+async fn a_restart_goes_on_from_what_is_published() {
+    let mut network = Network::new().await;
+    network.code("winter25", Some(1)).await;
+    let before = network.publish().await;
+    let mut network = network.restarted();
+    assert_eq!(network.publish().await, before, "nothing changed, nothing is announced");
+    network.code("more", Some(1)).await;
+    let mut network = network.restarted();
+    let after = network.publish().await;
+    assert_eq!(after.levels.last(), before.levels.last(), "the base was not rebuilt");
+    assert_eq!(after.generation, before.generation + 1);
+    assert_eq!(network.visit("more"), Some(Reason::Redirected));
+}
+
+#[tokio::test]
+async fn leftovers_of_a_crash_are_removed_and_old_files_later() {
+    let mut network = Network::new().await;
+    network.code("winter25", Some(1)).await;
+    network.publish().await;
+    let dir = network.index_dir();
+    for name in ["CURRENT.new", "level-1.lvl.new", "level-2.lvl", "catalog-3.cat"] {
+        std::fs::write(dir.join(name), "half written").unwrap();
+    }
+    let mut network = network.restarted();
+    network.publish().await;
+    assert_eq!(files(&dir, ".new"), Vec::<String>::new());
+    for _ in 0..2 {
+        assert!(dir.join("level-2.lvl").exists());
+        network.publisher.retired.looked = Instant::now().checked_sub(KEEP_UNREFERENCED).unwrap();
+        network.publish().await;
+    }
+    assert_eq!((files(&dir, ".lvl").len(), files(&dir, ".cat").len()), (1, 1));
+    assert_eq!(network.visit("winter25"), Some(Reason::Redirected));
+}
+
+#[tokio::test]
+async fn the_files_of_the_manifest_before_stay() {
+    let mut network = Network::new().await;
+    for code in ["aaa", "bbb", "ccc", "ddd"] {
+        network.code(code, Some(1)).await;
+        network.publish().await;
+    }
+    for _ in 0..2 {
+        network.publisher.retired.looked = Instant::now().checked_sub(KEEP_UNREFERENCED).unwrap();
+        network.publish().await;
+    }
+    let folder = IndexFolder::open(network.index_dir()).unwrap();
+    let before = folder.index(folder.manifest(PREVIOUS).unwrap()).unwrap();
+    assert_eq!(before.generation() + 1, network.manifest().generation);
+    assert_eq!(files(&network.index_dir(), ".lvl").len(), 3, "base, newest, and the one before");
+}
+
+#[tokio::test]
+async fn a_damaged_current_is_replaced_by_a_higher_generation() {
+    for damage in ["", "coupond-manifest 1\nnetwork 1\n"] {
+        let mut network = Network::new().await;
+        network.code("winter25", Some(1)).await;
+        let before = network.publish().await;
+        std::fs::write(network.index_dir().join(CURRENT), damage).unwrap();
+        let mut network = network.restarted();
+        let after = network.publish().await;
+        assert!(after.generation > before.generation);
+        assert_eq!(network.visit("winter25"), Some(Reason::Redirected));
+    }
+}
+
+#[tokio::test]
+async fn a_torn_level_is_replaced_by_a_higher_generation() {
+    let mut network = Network::new().await;
+    network.code("winter25", Some(1)).await;
+    network.publish().await;
+    network.code("more", Some(1)).await;
+    let before = network.publish().await;
+    let newest = network.index_dir().join(before.levels[0].level_file());
+    let bytes = std::fs::read(&newest).unwrap();
+    std::fs::write(&newest, &bytes[..bytes.len() - 16]).unwrap();
+    let mut network = network.restarted();
+    let after = network.publish().await;
+    assert!(after.generation > before.generation);
+    assert_eq!(after.levels.last(), before.levels.last(), "the manifest before is gone on from");
+    assert_eq!(network.visit("more"), Some(Reason::Redirected));
+}
+
+#[tokio::test]
+async fn an_index_from_after_a_restored_backup_is_not_gone_on_from() {
+    let mut network = Network::new().await;
+    network.code("winter25", Some(1)).await;
+    network.publish().await;
+    network.code("lost", Some(1)).await;
+    let newer = network.publish().await;
+    // The backup: made before "lost" was, and edited since in another way.
+    network
+        .edit(|tx| {
+            Ok(tx.execute_batch(
+                "DELETE FROM coupon_code WHERE folded = 'lost'; UPDATE meta SET generation = 1",
+            )?)
+        })
+        .await;
+    let mut network = network.restarted();
+    let after = network.publish().await;
+    assert!(after.generation > newer.generation);
+    assert_eq!(network.visit("lost"), None);
+    assert_eq!(network.visit("winter25"), Some(Reason::Redirected));
+}
+
+#[tokio::test]
+async fn a_daemon_that_is_ahead_is_overtaken() {
+    let mut network = Network::new().await;
+    network.publish().await;
+    let lineage = network.manifest().lineage;
+    network.publisher.handle.update(|status| status.set_daemon_ahead(lineage, 60));
+    assert_eq!(network.publish().await.generation, 61);
+    assert_eq!(network.publish().await.generation, 61);
+}
+
+#[tokio::test]
+async fn publication_goes_on_once_the_folder_can_be_written_again() {
+    let network = Network::new().await;
+    std::fs::write(network.index_dir(), "a file where the folder should be").unwrap();
+    let stop = CancellationToken::new();
+    let daemon = DaemonClient::new(&network.dir.path().join("nobody.sock"));
+    let handle = start(network.store.clone(), 1, daemon, stop.clone());
+    let live = handle.wait_live_for(1, Duration::from_millis(300)).await;
+    let Err(WaitLiveError::NotPublished { reason }) = live else { panic!("{live:?}") };
+    assert!(reason.contains("index"), "{reason}");
+    std::fs::remove_file(network.index_dir()).unwrap();
+    let live = handle.wait_live_for(1, Duration::from_secs(3)).await;
+    let Err(WaitLiveError::NotServed { reason }) = live else { panic!("{live:?}") };
+    assert!(reason.contains("nobody.sock"), "{reason}");
+    assert_eq!(network.manifest().sequence, 1);
+    stop.cancel();
+}
+
+#[tokio::test]
+async fn an_edit_of_another_process_is_noticed() {
+    let network = Network::new().await;
+    let stop = CancellationToken::new();
+    let daemon = DaemonClient::new(&network.dir.path().join("nobody.sock"));
+    let handle = start(network.store.clone(), 1, daemon, stop.clone());
+    let mut status = handle.subscribe();
+    status.wait_for(|status| status.sequence == 1).await.unwrap();
+    let mut other = crate::store::connect_writer(network.dir.path()).unwrap();
+    let tx = other.transaction().unwrap();
+    insert(&WriteTx::within(&tx), "imported", Some(1), 2).unwrap();
+    tx.execute_batch("UPDATE meta SET change_seq = 2").unwrap();
+    tx.commit().unwrap();
+    let noticed = status.wait_for(|status| status.sequence == 2);
+    drop(tokio::time::timeout(Duration::from_secs(3), noticed).await.unwrap().unwrap());
+    assert_eq!(network.visit("imported"), Some(Reason::Redirected));
+    stop.cancel();
+}
