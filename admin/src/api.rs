@@ -11,6 +11,7 @@ use axum::extract::FromRef;
 use axum::middleware::{from_fn_with_state, map_response};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::publish::PublisherHandle;
 use crate::store::Store;
 
 mod answer;
@@ -38,6 +39,8 @@ pub struct AppState {
     pub network: Network,
     /// What one request may bring.
     pub bodies: Bodies,
+    /// Makes edits live.
+    pub publisher: PublisherHandle,
 }
 
 /// The network's number in answers.

@@ -14,11 +14,13 @@ use hyper_util::rt::TokioExecutor;
 use hyper_util::service::TowerToHyperService;
 use rustix::fs::{FlockOperation, flock};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::api::{self, AppState, Bodies, Network};
 use crate::config::{Config, Limits};
+use crate::daemon_client::DaemonClient;
 use crate::keys::{Secret, ensure_first};
+use crate::publish;
 use crate::store::Store;
 
 const LOCK_FILE_NAME: &str = "serve.lock";
@@ -32,6 +34,8 @@ pub struct Admin {
     listener: TcpListener,
     router: Router,
     limits: Limits,
+    /// Ends publication and intake with the server.
+    _background: DropGuard,
     _lock: File,
 }
 
@@ -45,8 +49,13 @@ impl Admin {
         let (store, lock) = tokio::task::spawn_blocking(move || open_store(&dir)).await??;
         let first_key = ensure_first(&store).await?;
         let listener = listen(config.listen)?;
+        let background = CancellationToken::new();
+        let daemon = DaemonClient::new(&config.daemon_socket);
+        let publisher =
+            publish::start(store.clone(), config.network_id, daemon, background.clone());
         let state = AppState {
             store,
+            publisher,
             network: Network { id: config.network_id },
             bodies: Bodies {
                 max_bytes: config.limits.max_body_bytes,
@@ -59,6 +68,7 @@ impl Admin {
             listener,
             router: api::router(state),
             limits: config.limits.clone(),
+            _background: background.drop_guard(),
             _lock: lock,
         })
     }

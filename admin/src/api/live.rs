@@ -11,7 +11,12 @@ use super::request::Wait;
 use crate::edit::Saved;
 use crate::store::meta::Sequence;
 
+/// Whether the daemon serves the change.
 const LIVE: HeaderName = HeaderName::from_static("x-coupon-live");
+/// The generation in which it does.
+const GENERATION: HeaderName = HeaderName::from_static("x-coupon-generation");
+/// Why it does not yet.
+const NOT_LIVE: HeaderName = HeaderName::from_static("x-coupon-live-error");
 
 /// Renders what was saved, once the wish to wait is met or given up.
 pub(super) async fn answer<T, R: Serialize>(
@@ -28,8 +33,19 @@ pub(super) async fn answer<T, R: Serialize>(
 }
 
 /// Tells the publisher of the change, and waits for it where that is wanted.
-async fn settle(_state: &AppState, wait: Wait, _sequence: Sequence, response: &mut Response) {
-    if wait == Wait::Live {
-        response.headers_mut().insert(LIVE, HeaderValue::from_static("false"));
+async fn settle(state: &AppState, wait: Wait, sequence: Sequence, response: &mut Response) {
+    state.publisher.changed();
+    if wait != Wait::Live {
+        return;
+    }
+    let live = state.publisher.wait_live(sequence).await;
+    let headers = response.headers_mut();
+    headers.insert(LIVE, HeaderValue::from_static(if live.is_ok() { "true" } else { "false" }));
+    match live {
+        Ok(generation) => drop(headers.insert(GENERATION, generation.into())),
+        Err(error) => {
+            tracing::warn!(%error, sequence, "a caller waited in vain");
+            headers.extend(HeaderValue::try_from(error.to_string()).map(|why| (NOT_LIVE, why)));
+        }
     }
 }
