@@ -101,17 +101,18 @@ where
         }
         match this.slot.watch.order() {
             Order::Serve | Order::LastRequest => Poll::Pending,
-            Order::Finish if *this.finishing => Poll::Pending,
-            Order::Finish => {
+            Order::Cut => Poll::Ready(()),
+            // A request that came in at the last moment is answered all the same.
+            Order::TimedOut if !this.slot.watch.is_answering() => {
+                this.slot.counters.timed_out();
+                Poll::Ready(())
+            }
+            Order::Finish | Order::TimedOut if *this.finishing => Poll::Pending,
+            Order::Finish | Order::TimedOut => {
                 *this.finishing = true;
                 this.http.as_mut().graceful_shutdown();
                 this.http.poll(cx).map(|result| this.slot.counters.closed(result))
             }
-            Order::TimedOut => {
-                this.slot.counters.timed_out();
-                Poll::Ready(())
-            }
-            Order::Cut => Poll::Ready(()),
         }
     }
 }

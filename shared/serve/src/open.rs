@@ -80,6 +80,10 @@ impl Watch {
         self.progressed.store(true, Ordering::Relaxed);
     }
 
+    pub(crate) fn is_answering(&self) -> bool {
+        self.answering.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn leaving(&self) {
         self.leaving.store(true, Ordering::Relaxed);
     }
@@ -155,7 +159,7 @@ impl OpenConnections {
         for entry in self.entries().by_number.values_mut() {
             let watch = &entry.watch;
             let progressed = watch.progressed.swap(false, Ordering::Relaxed);
-            if progressed || watch.answering.load(Ordering::Relaxed) {
+            if progressed || watch.is_answering() {
                 entry.last_progress = now;
                 continue;
             }
