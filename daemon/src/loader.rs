@@ -1,0 +1,251 @@
+//! Brings published indexes into service.
+//!
+//! Invariants: an index is served only after every byte of it was checked, and replaces the one
+//! before in a single store; whatever goes wrong, the index before serves on. Within one run the
+//! generation served never goes back and the lineage never changes. Files are read into memory of
+//! our own: nobody can change or cut what was checked.
+//!
+//! At start the manifest before the current one is good enough; later only the current one counts.
+//! Nothing here is waited for by a visitor.
+
+mod thread;
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use coupon_shared::snapshot::catalog::CatalogFile;
+use coupon_shared::snapshot::level::Level;
+use coupon_shared::snapshot::manifest::{CURRENT, Manifest, ManifestError, ObjectName, PREVIOUS};
+use coupon_shared::snapshot::{Lineage, SnapshotError};
+
+use crate::live_index::{FileBytes, LiveIndex, ServedIndex};
+
+pub use thread::{LoaderHandle, Served, Status};
+
+/// Why a published index is not served. The one before serves on.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// Nothing was published yet.
+    #[error("there is no {}: publish with coupon-admin, or check index_dir", path.display())]
+    NoManifest {
+        /// The manifest looked for.
+        path: PathBuf,
+    },
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The manifest is refused.
+    #[error("{}: {source}", path.display())]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// Why.
+        source: ManifestError,
+    },
+    /// A file that the manifest names is refused.
+    #[error("{}: {source}", path.display())]
+    Object {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: SnapshotError,
+    },
+    /// The files do not make one index.
+    #[error("generation {generation}: {source}")]
+    Index {
+        /// Of the manifest.
+        generation: u64,
+        /// Why.
+        source: SnapshotError,
+    },
+    /// Another store published this.
+    #[error(
+        "generation {generation} is of network {network_id}, lineage {lineage}, but lineage {served} \
+         is served: restart coupond if the store was replaced on purpose"
+    )]
+    Foreign {
+        /// Of the manifest.
+        generation: u64,
+        /// Of the manifest.
+        network_id: u32,
+        /// Of the manifest.
+        lineage: Lineage,
+        /// Of the index served.
+        served: Lineage,
+    },
+    /// A publication from before the one served, or another one of the same number.
+    #[error(
+        "generation {generation} does not follow generation {served}, which is served: \
+         publish again, or restart coupond if the store was set back on purpose"
+    )]
+    NotNewer {
+        /// Of the manifest.
+        generation: u64,
+        /// Of the index served.
+        served: u64,
+    },
+    /// A check went wrong in a way nobody foresaw.
+    #[error("checking generation {generation} failed unexpectedly: it is damaged")]
+    Unforeseen {
+        /// Of the manifest.
+        generation: u64,
+    },
+}
+
+impl LoadError {
+    /// Whether the files are sound and only the order of things refuses them.
+    pub fn is_conflict(&self) -> bool {
+        use LoadError::{Foreign, NoManifest, NotNewer};
+        matches!(self, NoManifest { .. } | Foreign { .. } | NotNewer { .. })
+    }
+}
+
+/// What a look at the manifest led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loaded {
+    /// A new index is served.
+    New,
+    /// It names the index that is served.
+    Unchanged,
+}
+
+/// Loads indexes and keeps the retired ones until nobody reads them.
+pub struct Loader {
+    index_dir: PathBuf,
+    live: LiveIndex,
+    retired: Vec<Arc<ServedIndex>>,
+}
+
+impl Loader {
+    /// A loader that has loaded nothing.
+    pub fn new(index_dir: PathBuf, live: LiveIndex) -> Loader {
+        Loader { index_dir, live, retired: Vec::new() }
+    }
+
+    /// The current manifest's path.
+    pub fn manifest_path(&self) -> PathBuf {
+        self.index_dir.join(CURRENT)
+    }
+
+    /// Serves what the current manifest names.
+    pub fn load_current(&mut self) -> Result<Loaded, LoadError> {
+        self.load(&self.manifest_path())
+    }
+
+    /// Serves what the manifest before names.
+    pub fn load_previous(&mut self) -> Result<Loaded, LoadError> {
+        self.load(&self.index_dir.join(PREVIOUS))
+    }
+
+    fn load(&mut self, path: &Path) -> Result<Loaded, LoadError> {
+        let manifest = read_manifest(path)?;
+        let served = self.live.current();
+        if let Some(served) = &served {
+            if *served.manifest() == manifest {
+                return Ok(Loaded::Unchanged);
+            }
+            check_follows(served.manifest(), &manifest)?;
+        }
+        let index = self.open(manifest, served.as_deref())?;
+        self.retired.extend(self.live.replace(Arc::new(index)));
+        Ok(Loaded::New)
+    }
+
+    fn open(
+        &self,
+        manifest: Manifest,
+        served: Option<&ServedIndex>,
+    ) -> Result<ServedIndex, LoadError> {
+        let generation = manifest.generation;
+        let opening = AssertUnwindSafe(|| {
+            let catalog = self.catalog(&manifest.catalog, served)?;
+            let levels = manifest.levels.iter().map(|name| self.level(name, served));
+            let levels = levels.collect::<Result<Vec<_>, _>>()?;
+            ServedIndex::assemble(manifest, catalog, levels)
+                .map_err(|source| LoadError::Index { generation, source })
+        });
+        // What passed every check cannot panic, as far as anybody knows; the loader must live on.
+        catch_unwind(opening).unwrap_or(Err(LoadError::Unforeseen { generation }))
+    }
+
+    /// A catalog that is served already needs no second look.
+    fn catalog(
+        &self,
+        name: &ObjectName,
+        served: Option<&ServedIndex>,
+    ) -> Result<Arc<CatalogFile>, LoadError> {
+        let loaded = served.map(ServedIndex::shared_catalog);
+        if let Some(loaded) = loaded.filter(|loaded| *loaded.name() == name.0) {
+            return Ok(Arc::clone(loaded));
+        }
+        let path = self.index_dir.join(name.catalog_file());
+        let bytes = read_file(&path)?;
+        let catalog =
+            CatalogFile::open(&bytes).map_err(|source| LoadError::Object { path, source })?;
+        Ok(Arc::new(catalog))
+    }
+
+    fn level(
+        &self,
+        name: &ObjectName,
+        served: Option<&ServedIndex>,
+    ) -> Result<Level<FileBytes>, LoadError> {
+        let mut loaded = served.into_iter().flat_map(ServedIndex::levels);
+        if let Some(loaded) = loaded.find(|level| *level.name() == name.0) {
+            return Ok(loaded.clone());
+        }
+        let path = self.index_dir.join(name.level_file());
+        let bytes = FileBytes::new(read_file(&path)?);
+        Level::open(bytes).map_err(|source| LoadError::Object { path, source })
+    }
+
+    /// Frees the retired indexes that no thread reads any more.
+    pub fn free_retired(&mut self) {
+        self.retired.retain(|index| Arc::strong_count(index) > 1);
+    }
+}
+
+fn check_follows(served: &Manifest, new: &Manifest) -> Result<(), LoadError> {
+    let generation = new.generation;
+    if (new.network_id, new.lineage) != (served.network_id, served.lineage) {
+        return Err(LoadError::Foreign {
+            generation,
+            network_id: new.network_id,
+            lineage: new.lineage,
+            served: served.lineage,
+        });
+    }
+    if generation <= served.generation {
+        return Err(LoadError::NotNewer { generation, served: served.generation });
+    }
+    Ok(())
+}
+
+fn read_manifest(path: &Path) -> Result<Manifest, LoadError> {
+    let text = std::fs::read(path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => LoadError::NoManifest { path: path.to_owned() },
+        _ => LoadError::Read { path: path.to_owned(), source },
+    })?;
+    Manifest::parse(&text).map_err(|source| LoadError::Manifest { path: path.to_owned(), source })
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, LoadError> {
+    let read = || {
+        let mut file = File::open(path)?;
+        let len = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+        let mut bytes = Vec::new();
+        // A file that says it is larger than memory is an error, not the end of the process.
+        bytes.try_reserve_exact(len)?;
+        file.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    read().map_err(|source: io::Error| LoadError::Read { path: path.to_owned(), source })
+}

@@ -1,0 +1,291 @@
+//! The way of a visit: request, code, index, decision, click, answer.
+//!
+//! Invariants: nothing here waits, allocates (a `Location` is cut from a buffer of the thread) or
+//! fails; every `GET` of a known code leaves exactly one click, redirected or not, and it stands
+//! in the ring before the answer is given to hyper.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use coupon_shared::click::{self, ClickHead, Tag, VisitKind};
+use coupon_shared::click_macros::ClickMacros;
+use coupon_shared::code::FoldedCode;
+use coupon_shared::decision::{Answer, DecidedClick, Facts, Visit, decide, not_a_code};
+use coupon_shared::destination::ArchivedDestination;
+use coupon_shared::transaction_id::{TransactionId, TransactionIdSource};
+use hyper::Method;
+use hyper::body::Bytes;
+use hyper::header::{ACCEPT_LANGUAGE, HeaderMap, HeaderName, HeaderValue, REFERER, USER_AGENT};
+use hyper::http::request::Parts;
+
+use crate::clicks::{Recorded, RingWriter};
+use crate::client_address::client_address;
+use crate::counters::VisitCounters;
+use crate::live_index::{IndexReader, ServedIndex};
+use crate::request::{self, Host, Parameter, Parameters, Refusal, code_in, is_prefetch};
+use crate::response::Reply;
+use crate::settings::{Settings, SettingsReader};
+use crate::unknown_codes::UnknownCodes;
+
+/// One serving thread's way of answering visits.
+pub struct Redirector {
+    index: IndexReader,
+    settings: SettingsReader,
+    desk: Desk,
+}
+
+/// What answering a visit needs besides index and settings.
+struct Desk {
+    ids: TransactionIdSource,
+    ring: RingWriter,
+    counters: Arc<VisitCounters>,
+    unknown_codes: Arc<Mutex<UnknownCodes>>,
+    parameters: Parameters,
+    locations: Locations,
+}
+
+/// One visit, as far as every step needs it.
+struct Visitor<'a> {
+    parts: &'a Parts,
+    host: &'a Host,
+    /// The code as typed, if it is one.
+    typed: &'a [u8],
+    address: IpAddr,
+    unix_ms: u64,
+}
+
+impl Redirector {
+    /// Puts a thread's parts together.
+    pub fn new(
+        index: IndexReader,
+        settings: SettingsReader,
+        ids: TransactionIdSource,
+        ring: RingWriter,
+        counters: Arc<VisitCounters>,
+        unknown_codes: Arc<Mutex<UnknownCodes>>,
+    ) -> Redirector {
+        let (parameters, locations) = Default::default();
+        let desk = Desk { ids, ring, counters, unknown_codes, parameters, locations };
+        Redirector { index, settings, desk }
+    }
+
+    /// Lets go of what is no longer current, when no visitor comes.
+    pub fn refresh(&mut self) {
+        self.index.refresh();
+        self.settings.load();
+    }
+
+    /// Answers one request.
+    pub fn reply(&mut self, parts: &Parts, peer: IpAddr) -> Reply {
+        let settings = self.settings.load();
+        let reply = match request::check(parts) {
+            Ok(host) => self.index.read(|index| match index {
+                Some(index) => self.desk.visit(index, settings, parts, &host, peer),
+                None => Reply::NoIndex,
+            }),
+            Err(Refusal::Host) => Reply::BadRequest,
+            Err(Refusal::TargetTooLong) => Reply::TargetTooLong,
+            Err(Refusal::Method) => Reply::MethodNotAllowed,
+        };
+        self.desk.counters.answered(&reply);
+        reply
+    }
+}
+
+impl Desk {
+    fn visit(
+        &mut self,
+        index: &ServedIndex,
+        settings: &Settings,
+        parts: &Parts,
+        host: &Host,
+        peer: IpAddr,
+    ) -> Reply {
+        let catalog = index.catalog();
+        let domain = catalog.domain(host.name());
+        if domain.is_none() && !settings.accept_any_host {
+            self.counters.unknown_hosts.add_one();
+            return Reply::NotFound;
+        }
+        let typed = code_in(parts.uri.path());
+        let code = FoldedCode::fold(typed);
+        self.parameters.read(parts.uri.query());
+        let address = client_address(peer, &parts.headers, &settings.trusted_proxies);
+        let visitor = Visitor { parts, host, typed, address, unix_ms: unix_ms() };
+        let id = self.ids.next(&catalog.click_id_key(), visitor.unix_ms);
+        let Ok(code) = code else {
+            self.counters.malformed_codes.add_one();
+            return self.go(not_a_code(catalog, domain), index, &visitor, id, None);
+        };
+        let visit = Visit { code: &code, offer_id: self.parameters.offer_id(), domain };
+        let decision = decide(index, &visit, &Facts::default(), (visitor.unix_ms / 1000) as i64);
+        let reply = self.go(decision.answer, index, &visitor, id, decision.click.as_ref());
+        match decision.click {
+            Some(click) if parts.method == Method::GET => self.record(index, &visitor, id, &click),
+            Some(_) => self.counters.heads.add_one(),
+            None => self.saw_unknown(&code),
+        }
+        reply
+    }
+
+    /// Where the decision leads, with the visit's values filled in.
+    fn go(
+        &mut self,
+        answer: Answer<'_>,
+        index: &ServedIndex,
+        visitor: &Visitor<'_>,
+        transaction_id: TransactionId,
+        click: Option<&DecidedClick>,
+    ) -> Reply {
+        let destination = match answer {
+            Answer::Redirect(destination) | Answer::Fallback(destination) => destination,
+            Answer::NotFound => return Reply::NotFound,
+        };
+        let parameter = |parameter| self.parameters.get(parameter);
+        let macros = ClickMacros {
+            transaction_id,
+            code: if click.is_some() { visitor.typed } else { b"" },
+            network_id: index.manifest().network_id,
+            offer_id: click.map_or(0, |click| click.row.offer_id),
+            partner_id: click.map_or(0, |click| click.row.partner_id),
+            advertiser_id: click.map_or(0, |click| click.advertiser_id),
+            unix_seconds: visitor.unix_ms / 1000,
+            subs: [
+                parameter(Parameter::Sub1),
+                parameter(Parameter::Sub2),
+                parameter(Parameter::Sub3),
+                parameter(Parameter::Sub4),
+                parameter(Parameter::Sub5),
+            ],
+            source_id: parameter(Parameter::SourceId),
+            uid: parameter(Parameter::Uid),
+            language: visitor.header(&ACCEPT_LANGUAGE),
+            referer: visitor.header(&REFERER),
+            facts: Facts::default(),
+        };
+        self.locations.expand(destination, &macros).map_or(Reply::NotFound, Reply::Redirect)
+    }
+
+    fn record(
+        &mut self,
+        index: &ServedIndex,
+        visitor: &Visitor<'_>,
+        transaction_id: TransactionId,
+        click: &DecidedClick,
+    ) {
+        let head = ClickHead {
+            transaction_id,
+            unix_ms: visitor.unix_ms,
+            generation: index.generation(),
+            code_id: click.row.code_id,
+            offer_id: click.row.offer_id,
+            partner_id: click.row.partner_id,
+            advertiser_id: click.advertiser_id,
+            reason: click.reason,
+            kind: visitor.kind(),
+            rule: click.rule,
+        };
+        let mut octets = [0; 16];
+        let address = visitor.address_octets(&mut octets);
+        let parameter = |parameter| self.parameters.get(parameter);
+        let mut tags = [
+            (Tag::Sub1, parameter(Parameter::Sub1)),
+            (Tag::Sub2, parameter(Parameter::Sub2)),
+            (Tag::Sub3, parameter(Parameter::Sub3)),
+            (Tag::Sub4, parameter(Parameter::Sub4)),
+            (Tag::Sub5, parameter(Parameter::Sub5)),
+            (Tag::SourceId, parameter(Parameter::SourceId)),
+            (Tag::Uid, parameter(Parameter::Uid)),
+            (Tag::Host, visitor.host.as_str().as_bytes()),
+            (Tag::Address, address),
+            (Tag::UserAgent, visitor.header(&USER_AGENT)),
+            (Tag::Referer, visitor.header(&REFERER)),
+            (Tag::Language, visitor.header(&ACCEPT_LANGUAGE)),
+        ];
+        let tags = filled(&mut tags);
+        self.counters.clicked(click.reason);
+        match self.ring.record(|slot| click::encode(&head, visitor.typed, tags, slot)) {
+            Recorded::Logged => self.counters.logged.add_one(),
+            Recorded::Unlogged => self.counters.unlogged.add_one(),
+        }
+    }
+
+    fn saw_unknown(&self, code: &FoldedCode) {
+        self.counters.unknown_codes.add_one();
+        // Somebody may be reading the list: then this one is left out rather than waited for.
+        if let Ok(mut unknown) = self.unknown_codes.try_lock() {
+            unknown.saw(code);
+        }
+    }
+}
+
+impl<'a> Visitor<'a> {
+    fn header(&self, name: &HeaderName) -> &'a [u8] {
+        let headers: &'a HeaderMap = &self.parts.headers;
+        headers.get(name).map_or(b"", HeaderValue::as_bytes)
+    }
+
+    fn kind(&self) -> VisitKind {
+        if is_prefetch(&self.parts.headers) { VisitKind::Prefetch } else { VisitKind::Click }
+    }
+
+    fn address_octets<'o>(&self, octets: &'o mut [u8; 16]) -> &'o [u8] {
+        match self.address {
+            IpAddr::V4(address) => {
+                octets[..4].copy_from_slice(&address.octets());
+                &octets[..4]
+            }
+            IpAddr::V6(address) => {
+                *octets = address.octets();
+                octets
+            }
+        }
+    }
+}
+
+/// Moves the tags that have a value to the front.
+fn filled<'t, 'a>(tags: &'t mut [(Tag, &'a [u8])]) -> &'t [(Tag, &'a [u8])] {
+    let mut len = 0;
+    for at in 0..tags.len() {
+        if !tags[at].1.is_empty() {
+            tags[len] = tags[at];
+            len += 1;
+        }
+    }
+    &tags[..len]
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_millis() as u64
+}
+
+/// Makes `Location` values.
+#[derive(Debug, Default)]
+struct Locations {
+    expanded: Vec<u8>,
+    /// Values are cut off here; the memory comes back when the answers are gone.
+    values: bytes::BytesMut,
+}
+
+/// Room for so many bytes of `Location` values at a time.
+const VALUES_BYTES: usize = 16 * 1024;
+
+impl Locations {
+    /// `None` cannot happen: every destination of an opened catalog expands to visible ASCII.
+    fn expand(
+        &mut self,
+        destination: &ArchivedDestination,
+        macros: &ClickMacros<'_>,
+    ) -> Option<HeaderValue> {
+        self.expanded.clear();
+        destination.expand(macros, &mut self.expanded);
+        if self.values.capacity() < self.expanded.len() {
+            self.values.reserve(self.expanded.len().max(VALUES_BYTES));
+        }
+        self.values.extend_from_slice(&self.expanded);
+        let value: Bytes = self.values.split().freeze();
+        HeaderValue::from_maybe_shared(value).ok()
+    }
+}

@@ -1,0 +1,93 @@
+//! The answers a visitor can get.
+//!
+//! Invariant: every visit that leads nowhere gets the same bytes, so nobody can tell an unknown
+//! code from a paused one. The headers of the request are cleared and become those of the answer:
+//! hyper parses the next request into the same map, and nothing is allocated.
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    LOCATION, RETRY_AFTER,
+};
+use hyper::http::request::Parts;
+use hyper::{Method, Response, StatusCode};
+
+/// A visitor's answer.
+pub type Answer = Response<Full<Bytes>>;
+
+/// What the visitor is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// Go there.
+    Redirect(HeaderValue),
+    /// The one page for everything that leads nowhere.
+    NotFound,
+    /// No valid host.
+    BadRequest,
+    /// Neither `GET` nor `HEAD`.
+    MethodNotAllowed,
+    /// The target is too long.
+    TargetTooLong,
+    /// No index could be loaded yet.
+    NoIndex,
+}
+
+const NOT_FOUND_PAGE: &str = "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+    <meta name=\"viewport\" content=\"width=device-width\">\n<title>Link not found</title>\n</head>\n\
+    <body>\n<h1>Link not found</h1>\n<p>This link does not lead anywhere. \
+    Please check how it is written.</p>\n</body>\n</html>\n";
+
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+/// Every visit counts, so no answer may be kept and given to the next visitor.
+const NOT_KEPT: HeaderValue = HeaderValue::from_static("private, no-store");
+
+/// Writes the answer to a request into its own header map.
+pub fn respond(reply: Reply, request: Parts) -> Answer {
+    let mut headers = request.headers;
+    headers.clear();
+    headers.insert(CACHE_CONTROL, NOT_KEPT);
+    match reply {
+        Reply::Redirect(location) => {
+            headers.insert(LOCATION, location);
+            if request.method == Method::HEAD {
+                // Hyper writes it by itself for `GET` only, and both have the same headers.
+                headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+            }
+            answer(StatusCode::FOUND, headers, "")
+        }
+        Reply::NotFound => {
+            headers.insert(CONTENT_TYPE, HTML);
+            answer(StatusCode::NOT_FOUND, headers, NOT_FOUND_PAGE)
+        }
+        Reply::BadRequest => text(StatusCode::BAD_REQUEST, headers, None, "Bad request\n"),
+        Reply::MethodNotAllowed => {
+            let allow = (ALLOW, HeaderValue::from_static("GET, HEAD"));
+            text(StatusCode::METHOD_NOT_ALLOWED, headers, Some(allow), "Method not allowed\n")
+        }
+        Reply::TargetTooLong => text(StatusCode::URI_TOO_LONG, headers, None, "URI too long\n"),
+        Reply::NoIndex => {
+            let retry = (RETRY_AFTER, HeaderValue::from_static("5"));
+            text(StatusCode::SERVICE_UNAVAILABLE, headers, Some(retry), "Not ready yet\n")
+        }
+    }
+}
+
+fn text(
+    status: StatusCode,
+    mut headers: HeaderMap,
+    header: Option<(HeaderName, HeaderValue)>,
+    body: &'static str,
+) -> Answer {
+    headers.insert(CONTENT_TYPE, TEXT);
+    headers.extend(header.map(|(name, value)| (Some(name), value)));
+    answer(status, headers, body)
+}
+
+fn answer(status: StatusCode, headers: HeaderMap, body: &'static str) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
+    *answer.status_mut() = status;
+    *answer.headers_mut() = headers;
+    answer
+}

@@ -1,0 +1,130 @@
+//! The serving threads: one runtime, one listener, one ring, one set of counters each.
+//!
+//! Nothing is shared between them that anybody writes while serving. A thread that ends before it
+//! was told to is a fault that the whole process must not survive: its listener would go on
+//! collecting connections that nobody accepts.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use coupon_serve::{AcceptLoop, Drained, Limits, LocalExecutor};
+use coupon_shared::transaction_id::TransactionIdSource;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::Service;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::clicks::RingWriter;
+use crate::counters::VisitCounters;
+use crate::live_index::LiveIndex;
+use crate::redirect::Redirector;
+use crate::response::{Answer, respond};
+use crate::settings::LiveSettings;
+use crate::unknown_codes::UnknownCodes;
+
+/// How often a thread without visitors lets go of an index that is no longer current.
+const TIME_BETWEEN_REFRESHES: Duration = Duration::from_secs(1);
+
+/// What a serving thread shows to the outside.
+#[derive(Debug, Clone, Default)]
+pub struct Gauges {
+    /// Its answers and clicks.
+    pub visits: Arc<VisitCounters>,
+    /// Its connections.
+    pub connections: Arc<coupon_serve::Counters>,
+    /// The commonest unknown codes it saw.
+    pub unknown_codes: Arc<Mutex<UnknownCodes>>,
+}
+
+/// What all serving threads have in common.
+#[derive(Clone)]
+pub struct Common {
+    /// The index.
+    pub index: LiveIndex,
+    /// The settings.
+    pub settings: LiveSettings,
+    /// Limits of each thread.
+    pub limits: watch::Receiver<Limits>,
+    /// Ends serving.
+    pub shutdown: CancellationToken,
+}
+
+/// What one serving thread has to itself.
+pub struct Own {
+    /// Its listener.
+    pub listener: std::net::TcpListener,
+    /// Its ring.
+    pub ring: RingWriter,
+    /// What it shows.
+    pub gauges: Gauges,
+}
+
+/// A running serving thread; resolves when it has ended, with an error where it could not serve.
+pub type Ended = oneshot::Receiver<io::Result<Drained>>;
+
+/// Starts a serving thread.
+pub fn start(own: Own, common: Common) -> io::Result<Ended> {
+    let (end, ended) = oneshot::channel();
+    let name = format!("serve-{}", own.ring.stream().thread);
+    std::thread::Builder::new().name(name).spawn(move || {
+        // Whoever started this thread may have gone.
+        let _ = end.send(serve(own, common));
+    })?;
+    Ok(ended)
+}
+
+fn serve(own: Own, common: Common) -> io::Result<Drained> {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    runtime.block_on(async {
+        let listener = TcpListener::from_std(own.listener)?;
+        let stream = own.ring.stream();
+        let redirector = Rc::new(RefCell::new(Redirector::new(
+            common.index.reader(),
+            common.settings.reader(),
+            TransactionIdSource::new(stream.node, stream.thread, stream.incarnation),
+            own.ring,
+            own.gauges.visits,
+            own.gauges.unknown_codes,
+        )));
+        tokio::task::spawn_local(refresh(Rc::clone(&redirector)));
+        let make =
+            |peer: &SocketAddr| Visits { redirector: Rc::clone(&redirector), peer: peer.ip() };
+        let accept = AcceptLoop::new(listener, common.limits, own.gauges.connections);
+        Ok(accept.run(make, LocalExecutor, common.shutdown).await)
+    })
+}
+
+async fn refresh(redirector: Rc<RefCell<Redirector>>) {
+    let mut ticks = tokio::time::interval(TIME_BETWEEN_REFRESHES);
+    loop {
+        ticks.tick().await;
+        redirector.borrow_mut().refresh();
+    }
+}
+
+/// The service of one connection. Its future is ready at once: nothing is boxed for a request.
+struct Visits {
+    redirector: Rc<RefCell<Redirector>>,
+    peer: IpAddr,
+}
+
+impl Service<Request<Incoming>> for Visits {
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = Ready<Result<Answer, Infallible>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let (parts, _) = request.into_parts();
+        let reply = self.redirector.borrow_mut().reply(&parts, self.peer);
+        ready(Ok(respond(reply, parts)))
+    }
+}

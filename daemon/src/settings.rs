@@ -1,0 +1,52 @@
+//! The settings that a running program can change, as the serving threads see them.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use arc_swap::cache::Cache;
+use ipnet::IpNet;
+
+use crate::config::Live;
+
+/// What a visit depends on, besides the index.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Networks whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether codes are looked up under any host name.
+    pub accept_any_host: bool,
+}
+
+impl Settings {
+    /// The part of a configuration that visits depend on.
+    pub fn of(live: &Live) -> Settings {
+        Settings {
+            trusted_proxies: live.trusted_proxies.clone(),
+            accept_any_host: live.accept_any_host,
+        }
+    }
+}
+
+/// Where the current settings stand.
+#[derive(Debug, Clone)]
+pub struct LiveSettings(Arc<ArcSwap<Settings>>);
+
+impl LiveSettings {
+    /// Settings to begin with.
+    pub fn new(settings: Settings) -> LiveSettings {
+        LiveSettings(Arc::new(ArcSwap::from_pointee(settings)))
+    }
+
+    /// From now on these hold.
+    pub fn replace(&self, settings: Settings) {
+        self.0.store(Arc::new(settings));
+    }
+
+    /// A handle for one serving thread.
+    pub fn reader(&self) -> SettingsReader {
+        Cache::new(Arc::clone(&self.0))
+    }
+}
+
+/// One serving thread's handle: `load` gives the current settings.
+pub type SettingsReader = Cache<Arc<ArcSwap<Settings>>, Arc<Settings>>;
