@@ -89,18 +89,25 @@ pub fn bind_tcp(
         _ => BindError::Address { address, source },
     };
     if address.port() != 0 {
-        tcp_listener(address, false).map_err(refused)?;
+        // Only bound: whoever connected to a listener that goes away at once would be reset.
+        tcp_socket(address, false).map_err(refused)?;
     }
-    let first = tcp_listener(address, true).map_err(refused)?;
+    let first = tcp_listener(address).map_err(refused)?;
     let bound = first.local_addr().map_err(refused)?;
     let mut listeners = vec![first];
     while listeners.len() < count {
-        listeners.push(tcp_listener(bound, true).map_err(refused)?);
+        listeners.push(tcp_listener(bound).map_err(refused)?);
     }
     Ok(listeners)
 }
 
-fn tcp_listener(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
+fn tcp_listener(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = tcp_socket(address, true)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn tcp_socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     // After a restart the port is ours again at once.
     socket.set_reuse_address(true)?;
@@ -109,8 +116,7 @@ fn tcp_listener(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpLi
     socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// Binds a Unix socket with this `mode`. A socket file that a dead program left behind is removed;
