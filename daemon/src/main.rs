@@ -1,1 +1,32 @@
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use coupond::arguments::{Arguments, Command};
+use coupond::config::Config;
+use coupond::{logging, run};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match coupond() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("coupond: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn coupond() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let sources = arguments.sources();
+    let config = Config::load(&sources)?;
+    if arguments.command == Some(Command::CheckConfig) {
+        print!("{config}");
+        return Ok(());
+    }
+    let log_level = logging::start(&config.live.log_level, config.log_format)?;
+    run::run(config, sources, log_level)?;
+    Ok(())
+}

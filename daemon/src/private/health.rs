@@ -1,0 +1,40 @@
+//! Health: whether all is well, and if not, what is wrong.
+
+use serde_json::{Value, json};
+
+use super::{Surface, served_json};
+
+impl Surface {
+    /// Always an answer while the process lives; `degraded` says that redirects go on with less
+    /// than all is well: an older index, or a click log that does not take clicks.
+    pub(super) fn health(&self) -> Value {
+        let mut problems = self.clicks.problems();
+        problems.extend(self.loader.status().problem);
+        let status = if problems.is_empty() { "ok" } else { "degraded" };
+        let mut health = served_json(self.loader.served());
+        health["status"] = status.into();
+        health["problems"] = problems.into();
+        health["incarnation"] = self.clicks.incarnation().into();
+        let clicks = self.clicks.status();
+        health["clicks"] = json!({
+            "answered": clicks.logged + clicks.unlogged,
+            "logged": clicks.logged,
+            "unlogged": clicks.unlogged,
+            "unlogged_in_earlier_runs": clicks.unlogged_before,
+            "durable": clicks.durable,
+            "damaged": clicks.damaged,
+        });
+        health["wal"] = json!({
+            "open": clicks.wal_is_open,
+            "bytes": clicks.wal_bytes,
+            "torn_bytes_cut": clicks.torn_bytes_cut,
+            "blocks_not_at_the_admin": clicks.feed_lag_blocks,
+        });
+        health["sled"] = json!({
+            "open": clicks.store_is_open,
+            "blocks_behind": clicks.store_lag_blocks,
+            "folders_set_aside": clicks.store_folders_set_aside,
+        });
+        health
+    }
+}

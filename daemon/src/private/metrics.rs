@@ -1,0 +1,203 @@
+//! Metrics: every thread's counters, summed when they are asked for.
+//!
+//! Deliberately absent: labels for codes, offers and partners. Visitors choose codes, so such
+//! labels would grow without bound; the clicks themselves are counted by the admin.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use coupon_shared::decision::Reason;
+use hyper::StatusCode;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use super::{Answer, Surface, answer};
+use crate::counters::{Count, VisitCounters};
+use crate::serving::Gauges;
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+impl Surface {
+    pub(super) fn metrics(&self) -> Answer {
+        let mut registry = Registry::with_prefix("coupond");
+        registry.register_collector(Box::new(self.snapshot()));
+        let mut body = String::new();
+        match text::encode(&mut body, &registry) {
+            Ok(()) => answer(StatusCode::OK, OPEN_METRICS, body),
+            Err(_) => answer(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", String::new()),
+        }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let served = self.loader.served();
+        let status = self.loader.status();
+        let (codes, bytes) = self.loader.size();
+        let mut snapshot = Snapshot::default();
+        snapshot.visits(&self.threads);
+        snapshot.connections(&self.threads);
+        snapshot.gauge(
+            "index_generation",
+            "Generation of the index served, 0 for none",
+            served.map_or(0, |served| served.generation),
+        );
+        snapshot.gauge(
+            "index_sequence",
+            "Last change of the store that the index holds",
+            served.map_or(0, |served| served.sequence),
+        );
+        snapshot.gauge("index_codes", "Codes in the index's levels", codes);
+        snapshot.gauge("index_bytes", "Bytes of the index's levels", bytes);
+        snapshot.gauge(
+            "index_current",
+            "Whether the published index is the one served",
+            u64::from(status.problem.is_none()),
+        );
+        snapshot.counter("index_loads", "Indexes brought into service", status.loads);
+        snapshot.counter("index_load_failures", "Published indexes refused", status.failures);
+        for (name, help, value) in self.clicks.gauges() {
+            snapshot.gauge(name, help, value);
+        }
+        snapshot
+    }
+}
+
+#[derive(Debug)]
+struct Metric {
+    name: &'static str,
+    help: &'static str,
+    value: Value,
+}
+
+#[derive(Debug)]
+enum Value {
+    Gauge(u64),
+    Counter(u64),
+    /// A counter for each value of a label.
+    Counters(&'static str, Vec<(String, u64)>),
+}
+
+#[derive(Debug, Default)]
+struct Snapshot {
+    metrics: Vec<Metric>,
+}
+
+impl Snapshot {
+    fn visits(&mut self, threads: &[Gauges]) {
+        let sum = |count: fn(&VisitCounters) -> &Count| {
+            threads.iter().map(|thread| count(&thread.visits).get()).sum::<u64>()
+        };
+        let answers = threads.iter().flat_map(|thread| thread.visits.answers());
+        let answers = summed(answers.map(|(status, count)| (status.to_string(), count)));
+        self.labelled("answers", "Answers to visitors", "status", answers);
+        let reasons = threads.iter().flat_map(|thread| thread.visits.reasons());
+        let reasons = summed(
+            reasons.map(|(reason, count): (Reason, u64)| (reason.as_str().to_owned(), count)),
+        );
+        self.labelled("clicks", "Visits of known codes", "reason", reasons);
+        self.counter("clicks_logged", "Clicks in the click log", sum(|visits| &visits.logged));
+        self.counter(
+            "clicks_unlogged",
+            "Clicks the full log had no room for",
+            sum(|visits| &visits.unlogged),
+        );
+        self.counter("heads", "HEAD requests of known codes", sum(|visits| &visits.heads));
+        self.counter(
+            "unknown_codes",
+            "Visits of codes that nobody has",
+            sum(|visits| &visits.unknown_codes),
+        );
+        self.counter(
+            "malformed_codes",
+            "Visits whose path is no code",
+            sum(|visits| &visits.malformed_codes),
+        );
+        self.counter(
+            "unknown_hosts",
+            "Visits under a host that is no tracking domain",
+            sum(|visits| &visits.unknown_hosts),
+        );
+    }
+
+    fn connections(&mut self, threads: &[Gauges]) {
+        let sum = |count: fn(&coupon_serve::Counters) -> &AtomicU64| {
+            let counts = threads.iter().map(|thread| count(&thread.connections));
+            counts.map(|count| count.load(Ordering::Relaxed)).sum::<u64>()
+        };
+        self.gauge("connections_open", "Connections of visitors open now", sum(|c| &c.open));
+        self.counter("connections", "Connections accepted", sum(|c| &c.accepted));
+        self.counter(
+            "parse_errors",
+            "Requests that were not HTTP or too large",
+            sum(|c| &c.parse_errors),
+        );
+        self.counter(
+            "connections_timed_out",
+            "Connections whose visitor was too slow",
+            sum(|c| &c.timed_out),
+        );
+        self.counter("connections_broken", "Connections that broke off", sum(|c| &c.broken));
+        self.counter(
+            "accept_errors",
+            "Times the system refused to accept",
+            sum(|c| &c.accept_errors),
+        );
+    }
+
+    fn counter(&mut self, name: &'static str, help: &'static str, value: u64) {
+        self.metrics.push(Metric { name, help, value: Value::Counter(value) });
+    }
+
+    fn gauge(&mut self, name: &'static str, help: &'static str, value: u64) {
+        self.metrics.push(Metric { name, help, value: Value::Gauge(value) });
+    }
+
+    fn labelled(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        label: &'static str,
+        values: Vec<(String, u64)>,
+    ) {
+        self.metrics.push(Metric { name, help, value: Value::Counters(label, values) });
+    }
+}
+
+/// Adds up what has the same label, in the order of first appearance.
+fn summed(counts: impl Iterator<Item = (String, u64)>) -> Vec<(String, u64)> {
+    let mut sums: Vec<(String, u64)> = Vec::new();
+    for (label, count) in counts {
+        match sums.iter_mut().find(|(known, _)| *known == label) {
+            Some((_, sum)) => *sum += count,
+            None => sums.push((label, count)),
+        }
+    }
+    sums
+}
+
+impl Collector for Snapshot {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        self.metrics.iter().try_for_each(|metric| metric.encode(&mut encoder))
+    }
+}
+
+impl Metric {
+    fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let kind = match self.value {
+            Value::Gauge(_) => MetricType::Gauge,
+            Value::Counter(_) | Value::Counters(..) => MetricType::Counter,
+        };
+        let mut metric = encoder.encode_descriptor(self.name, self.help, None, kind)?;
+        match &self.value {
+            Value::Gauge(number) => ConstGauge::new(*number as i64).encode(metric),
+            Value::Counter(number) => ConstCounter::new(*number).encode(metric),
+            Value::Counters(label, numbers) => numbers.iter().try_for_each(|(value, number)| {
+                let labels = [(*label, value.as_str())];
+                ConstCounter::new(*number).encode(metric.encode_family(&labels)?)
+            }),
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! The program's life: folders, sockets, click log, index, visitors, and the way out.
+//!
+//! Order at start: everything that can be refused is refused before the first visitor is let in;
+//! the sockets are bound first, so visitors who come early wait instead of being turned away; the
+//! index is loaded, or it is known why not; then redirects are served. Order at the end: no new
+//! visitors, answers finished, clicks flushed, the private surface last.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use coupon_serve::{BindError, Drained, Limits, bind_tcp, bind_unix, raise_descriptor_limit};
+use rustix::fs::Access;
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::clicks::{ClickLog, ClickLogError, NotDrained, RingWriter};
+use crate::config::{Config, Sources};
+use crate::live_index::LiveIndex;
+use crate::loader::{Loader, LoaderHandle};
+use crate::logging::LogLevel;
+use crate::private::{self, Surface};
+use crate::serving::{self, Common, Gauges, Own};
+use crate::settings::{LiveSettings, Settings};
+
+/// The private socket's name in the runtime folder.
+const SOCKET: &str = "coupond.sock";
+/// The owner and the group may ask; the admin runs in the group.
+const SOCKET_MODE: u32 = 0o660;
+/// Tells the address that is served, for whoever asked for any free port.
+const ADDRESS_FILE: &str = "coupond.addr";
+/// Held locked in the data folder: two daemons in one folder would write one log.
+const LOCK_FILE: &str = "lock";
+/// How long the last clicks may take to become durable at the end.
+const FLUSH_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Why the program cannot start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A folder cannot be used.
+    #[error("{key}: cannot use the folder {}: {source}; {mend}", path.display())]
+    Folder {
+        /// The configuration's key.
+        key: &'static str,
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+        /// What to do.
+        mend: &'static str,
+    },
+    /// An address is taken or impossible.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The click log cannot be used.
+    #[error("the click log: {0}")]
+    Clicks(#[from] ClickLogError),
+    /// Clicks could not be made durable at the end.
+    #[error("stopped, but {0}; do not empty the runtime folder before")]
+    NotDrained(#[from] NotDrained),
+    /// Another daemon uses the data folder.
+    #[error(
+        "data_dir: another coupond uses {}; stop it or choose another folder", path.display()
+    )]
+    DataTaken {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The system refused a thread, a signal handler or a file.
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+    /// A serving thread ended without being told to.
+    #[error("a serving thread ended: {0}")]
+    ThreadEnded(String),
+}
+
+/// Runs until told to stop.
+pub fn run(config: Config, sources: Sources, log_level: LogLevel) -> Result<(), RunError> {
+    prepare_folders(&config)?;
+    let _lock = lock(&config.data_dir)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        // Before anything starts, so that no signal finds the program without a handler.
+        let signals = Signals::new()?;
+        let bound = Bound::bind(&config)?;
+        let daemon = Daemon::start(config, sources, log_level, bound)?;
+        daemon.run(signals).await
+    })
+}
+
+fn prepare_folders(config: &Config) -> Result<(), RunError> {
+    let write = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+    let own = [("data_dir", &config.data_dir), ("runtime_dir", &config.runtime_dir)];
+    for (key, path) in own {
+        let mend = "create it, or let this user write into it, or choose another";
+        let usable = std::fs::create_dir_all(path).and_then(|()| check_folder(path, write));
+        usable.map_err(|source| RunError::Folder { key, path: path.clone(), source, mend })?;
+    }
+    if !is_in_memory(&config.runtime_dir) {
+        let runtime_dir = config.runtime_dir.display();
+        tracing::warn!(%runtime_dir, "this folder is on a disk, whose writes can delay visitors; \
+            a folder in memory (tmpfs), such as one in /run, is better");
+    }
+    let path = &config.index_dir;
+    match check_folder(path, Access::READ_OK | Access::EXEC_OK) {
+        // The admin may come up later: nothing is served until then, and health says why.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            tracing::warn!(index_dir = %path.display(), "the index folder is not there yet");
+            Ok(())
+        }
+        Err(source) => {
+            let mend = "let this user read it, or choose coupon-admin's `index` folder";
+            Err(RunError::Folder { key: "index_dir", path: path.clone(), source, mend })
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Locked until it is dropped, also by the end of the process.
+fn lock(data_dir: &Path) -> Result<File, RunError> {
+    let file = File::create(data_dir.join(LOCK_FILE))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(RunError::DataTaken { path: data_dir.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+fn check_folder(path: &Path, access: Access) -> io::Result<()> {
+    if !std::fs::metadata(path)?.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    Ok(rustix::fs::access(path, access)?)
+}
+
+fn is_in_memory(path: &Path) -> bool {
+    const TMPFS_MAGIC: u64 = 0x0102_1994;
+    // Where the system does not tell, there is nothing to warn of.
+    rustix::fs::statfs(path).map_or(true, |system| system.f_type as u64 == TMPFS_MAGIC)
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+/// The sockets, and the files that show them.
+struct Bound {
+    address: SocketAddr,
+    visitors: Vec<std::net::TcpListener>,
+    private: std::os::unix::net::UnixListener,
+    files: [PathBuf; 2],
+}
+
+impl Bound {
+    fn bind(config: &Config) -> Result<Bound, RunError> {
+        let visitors = bind_tcp(config.listen, config.threads)?;
+        let address = visitors[0].local_addr()?;
+        let socket = config.runtime_dir.join(SOCKET);
+        let private = bind_unix(&socket, SOCKET_MODE)?;
+        let address_file = config.runtime_dir.join(ADDRESS_FILE);
+        std::fs::write(&address_file, format!("{address}\n"))?;
+        tracing::info!(%address, socket = %socket.display(), "bound");
+        Ok(Bound { address, visitors, private, files: [socket, address_file] })
+    }
+}
+
+/// The running program.
+struct Daemon {
+    live: Reconfigurable,
+    threads: JoinSet<Result<std::io::Result<Drained>, oneshot::error::RecvError>>,
+    visitors_off: CancellationToken,
+    clicks: Arc<ClickLog>,
+    private: std::thread::JoinHandle<io::Result<()>>,
+    private_off: CancellationToken,
+    files: [PathBuf; 2],
+}
+
+impl Daemon {
+    fn start(
+        config: Config,
+        sources: Sources,
+        log_level: LogLevel,
+        bound: Bound,
+    ) -> Result<Daemon, RunError> {
+        let (clicks, rings) = ClickLog::start(&config)?;
+        let clicks = Arc::new(clicks);
+        let index = LiveIndex::default();
+        let loader = LoaderHandle::start(Loader::new(config.index_dir.clone(), index.clone()))?;
+        let live = Reconfigurable::new(config, sources, log_level);
+        let gauges: Vec<Gauges> = rings.iter().map(|_| Gauges::default()).collect();
+        let visitors_off = CancellationToken::new();
+        let common = Common {
+            index,
+            settings: live.settings.clone(),
+            limits: live.limits.subscribe(),
+            shutdown: visitors_off.clone(),
+        };
+        let threads = start_serving(bound.visitors, rings, &gauges, &common)?;
+        let private_off = CancellationToken::new();
+        let surface = Surface { loader, threads: gauges, clicks: Arc::clone(&clicks) };
+        let private = private::start(bound.private, surface, private_off.clone())?;
+        tracing::info!(address = %bound.address, threads = threads.len(), "serving");
+        tell_service_manager(NotifyState::Ready);
+        Ok(Daemon { live, threads, visitors_off, clicks, private, private_off, files: bound.files })
+    }
+
+    async fn run(mut self, mut signals: Signals) -> Result<(), RunError> {
+        let fault = loop {
+            tokio::select! {
+                _ = signals.terminate.recv() => break None,
+                _ = signals.interrupt.recv() => break None,
+                _ = signals.hang_up.recv() => self.live.reload(),
+                Some(ended) = self.threads.join_next() => break Some(format!("{ended:?}")),
+            }
+        };
+        self.stop().await?;
+        fault.map_or(Ok(()), |fault| Err(RunError::ThreadEnded(fault)))
+    }
+
+    async fn stop(mut self) -> Result<(), RunError> {
+        tell_service_manager(NotifyState::Stopping);
+        tracing::info!("stopping: no new visitors");
+        self.visitors_off.cancel();
+        let mut cut = 0;
+        while let Some(ended) = self.threads.join_next().await {
+            if let Ok(Ok(Ok(drained))) = ended {
+                cut += drained.cut;
+            }
+        }
+        tracing::info!(connections_cut = cut, "visitors are gone; flushing clicks");
+        let flushed = self.clicks.shutdown(FLUSH_DEADLINE);
+        self.private_off.cancel();
+        // What it could still say was said to whoever asked.
+        let _ = self.private.join();
+        for file in &self.files {
+            // Left behind, they harm nobody: the next start replaces them.
+            let _ = std::fs::remove_file(file);
+        }
+        flushed?;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+fn start_serving(
+    listeners: Vec<std::net::TcpListener>,
+    rings: Vec<RingWriter>,
+    gauges: &[Gauges],
+    common: &Common,
+) -> io::Result<JoinSet<Result<io::Result<Drained>, oneshot::error::RecvError>>> {
+    let mut threads = JoinSet::new();
+    for ((listener, ring), gauges) in listeners.into_iter().zip(rings).zip(gauges) {
+        let own = Own { listener, ring, gauges: gauges.clone() };
+        threads.spawn(serving::start(own, common.clone())?);
+    }
+    Ok(threads)
+}
+
+fn tell_service_manager(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::debug!(%error, "the service manager was not told");
+    }
+}
+
+/// The configuration in force, and the ends by which it can be changed.
+struct Reconfigurable {
+    config: Config,
+    sources: Sources,
+    descriptors: u64,
+    log_level: LogLevel,
+    settings: LiveSettings,
+    limits: watch::Sender<Limits>,
+}
+
+impl Reconfigurable {
+    fn new(config: Config, sources: Sources, log_level: LogLevel) -> Reconfigurable {
+        let descriptors = raise_descriptor_limit();
+        let settings = LiveSettings::new(Settings::of(&config.live));
+        let limits = watch::Sender::new(config.limits_per_thread(&config.live, descriptors));
+        Reconfigurable { config, sources, descriptors, log_level, settings, limits }
+    }
+
+    /// Reads the configuration again. What cannot be used changes nothing.
+    fn reload(&mut self) {
+        let new = match Config::load(&self.sources) {
+            Ok(new) => new,
+            Err(error) => {
+                tracing::error!(%error, "the configuration stays as it was");
+                return;
+            }
+        };
+        for key in self.config.fixed_differences(&new) {
+            tracing::warn!(key, "this change needs a restart");
+        }
+        if let Err(error) = self.log_level.set(&new.live.log_level) {
+            tracing::error!(%error, "the log level stays as it was");
+        }
+        self.settings.replace(Settings::of(&new.live));
+        self.limits.send_replace(self.config.limits_per_thread(&new.live, self.descriptors));
+        self.config.live = new.live;
+        tracing::info!("configuration reloaded");
+    }
+}

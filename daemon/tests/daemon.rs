@@ -1,0 +1,18 @@
+//! The real binary, over real sockets, with an index made by the formats' own builders.
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+#[path = "daemon/published.rs"]
+mod published;
+#[path = "daemon/running.rs"]
+mod running;
+
+#[path = "daemon/clicks.rs"]
+mod clicks;
+#[path = "daemon/index.rs"]
+mod index;
+#[path = "daemon/operation.rs"]
+mod operation;
+#[path = "daemon/private_surface.rs"]
+mod private_surface;
+#[path = "daemon/redirects.rs"]
+mod redirects;

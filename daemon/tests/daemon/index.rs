@@ -1,0 +1,195 @@
+//! Loading and refusing published indexes.
+
+use coupon_shared::snapshot::Lineage;
+
+use crate::published::{damage, sample};
+use crate::running::{Coupond, folder, until};
+
+#[test]
+fn without_an_index_visitors_are_told_to_come_back_until_one_is_published() {
+    let coupond = Coupond::start(folder(), |_| ());
+    let answer = coupond.get("/winter25");
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")));
+    assert_eq!(coupond.private("GET", "/ready").status, 503);
+    let health = coupond.health();
+    assert_eq!(health["status"], "degraded");
+    assert!(health["problems"][0].as_str().unwrap().contains("CURRENT"), "{health}");
+
+    sample().publish(&coupond.index_dir());
+    until("the index is found without being told", || {
+        (coupond.get("/winter25").status == 302).then_some(())
+    });
+    assert_eq!(coupond.private("GET", "/ready").status, 200);
+    assert_eq!(coupond.health()["status"], "ok");
+}
+
+#[test]
+fn a_publication_is_served_when_the_reload_answers() {
+    let coupond = Coupond::serving(&sample());
+    for generation in 2..12 {
+        let code: &'static str = Box::leak(format!("new{generation}").into_boxed_str());
+        assert_eq!(coupond.get(&format!("/{code}")).status, 404);
+        sample().generation(generation).with(code).publish(&coupond.index_dir());
+        let answer = coupond.reload();
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.json()["generation"], generation);
+        assert_eq!(answer.json()["lineage"], "09".repeat(16));
+        assert_eq!(coupond.get(&format!("/{code}")).status, 302);
+    }
+}
+
+#[test]
+fn a_reload_of_what_is_served_changes_nothing() {
+    let coupond = Coupond::serving(&sample());
+    assert_eq!(coupond.reload().json()["generation"], 1);
+    let metrics = coupond.private("GET", "/metrics").body;
+    assert!(metrics.contains("coupond_index_loads_total 1\n"), "{metrics}");
+    assert!(metrics.contains("coupond_index_codes 8\n"), "{metrics}");
+}
+
+/// Publishes generation 2, spoils it, and expects that generation 1 serves on.
+fn is_refused(spoil: impl FnOnce(&crate::published::Files), status: u16, part: &str) {
+    let coupond = Coupond::serving(&sample());
+    let elsewhere = folder();
+    let files = sample().generation(2).with("fresh").publish(elsewhere.path());
+    spoil(&files);
+    // Files first, the manifest last, as a publisher does.
+    for file in [&files.level, &files.catalog, &files.manifest] {
+        if file.exists() {
+            std::fs::copy(file, coupond.index_dir().join(file.file_name().unwrap())).unwrap();
+        }
+    }
+    let answer = coupond.reload();
+    assert_eq!(answer.status, status, "{answer:?}");
+    assert_eq!(answer.json()["generation"], 1);
+    assert!(answer.json()["error"].as_str().unwrap().contains(part), "{answer:?}");
+    assert_eq!(coupond.get("/winter25").status, 302);
+    assert_eq!(coupond.get("/fresh").status, 404);
+    let health = coupond.health();
+    assert_eq!(health["status"], "degraded");
+    assert!(health["problems"][0].as_str().unwrap().contains(part), "{health}");
+
+    sample().generation(3).with("fresh").publish(&coupond.index_dir());
+    assert_eq!(coupond.reload().status, 200);
+    assert_eq!(coupond.get("/fresh").status, 302);
+    assert_eq!(coupond.health()["status"], "ok");
+}
+
+#[test]
+fn a_damaged_level_is_refused() {
+    is_refused(|files| damage(&files.level), 422, "damaged");
+}
+
+#[test]
+fn a_damaged_catalog_is_refused() {
+    is_refused(|files| damage(&files.catalog), 422, "damaged");
+}
+
+#[test]
+fn a_damaged_manifest_is_refused() {
+    is_refused(|files| damage(&files.manifest), 422, "CURRENT");
+}
+
+#[test]
+fn a_cut_level_is_refused() {
+    is_refused(
+        |files| {
+            let bytes = std::fs::read(&files.level).unwrap();
+            std::fs::write(&files.level, &bytes[..bytes.len() - 1]).unwrap();
+        },
+        422,
+        "level-",
+    );
+}
+
+#[test]
+fn a_missing_level_is_refused() {
+    is_refused(|files| std::fs::remove_file(&files.level).unwrap(), 422, "cannot read");
+}
+
+#[test]
+fn another_stores_index_is_refused() {
+    is_refused(
+        |files| {
+            let mut foreign = sample().generation(2).with("fresh");
+            foreign.lineage = Lineage([8; 16]);
+            let elsewhere = folder();
+            let made = foreign.publish(elsewhere.path());
+            std::fs::copy(made.manifest, &files.manifest).unwrap();
+        },
+        409,
+        "restart coupond if the store was replaced",
+    );
+}
+
+#[test]
+fn an_older_generation_is_refused() {
+    let coupond = Coupond::serving(&sample().generation(5));
+    sample().generation(4).with("fresh").publish(&coupond.index_dir());
+    let answer = coupond.reload();
+    assert_eq!(answer.status, 409);
+    assert_eq!(answer.json()["generation"], 5);
+    assert_eq!(coupond.get("/fresh").status, 404);
+}
+
+#[test]
+fn at_start_the_manifest_before_serves_where_the_current_one_is_damaged() {
+    let folder = folder();
+    let index_dir = folder.path().join("index");
+    sample().with("before").publish(&index_dir);
+    let files = sample().generation(2).publish(&index_dir);
+    damage(&files.level);
+    let coupond = Coupond::start(folder, |_| ());
+    assert_eq!(coupond.get("/before").status, 302);
+    let health = coupond.health();
+    assert_eq!((&health["status"], &health["generation"]), (&"degraded".into(), &1.into()));
+
+    sample().generation(3).publish(&coupond.index_dir());
+    assert_eq!(coupond.reload().json()["generation"], 3);
+    assert_eq!(coupond.get("/before").status, 404);
+}
+
+#[test]
+fn answers_under_load_come_from_one_generation_or_the_next() {
+    let coupond = Coupond::serving(&sample());
+    let (address, host) = (coupond.address, crate::published::HOST);
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let visitors: Vec<_> = (0..2)
+        .map(|_| {
+            let stop = std::sync::Arc::clone(&stop);
+            std::thread::spawn(move || visit_until(&stop, address, host))
+        })
+        .collect();
+    for generation in 2..40 {
+        sample().generation(generation).publish(&coupond.index_dir());
+        assert_eq!(coupond.reload().status, 200);
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    for visitor in visitors {
+        assert!(visitor.join().unwrap() > 0);
+    }
+}
+
+fn visit_until(
+    stop: &std::sync::atomic::AtomicBool,
+    address: std::net::SocketAddr,
+    host: &str,
+) -> u64 {
+    use std::io::{BufRead, BufReader, Write};
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    let mut answers = BufReader::new(stream.try_clone().unwrap());
+    let request = format!("GET /winter25 HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    let mut visits = 0;
+    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut head = Vec::new();
+        while head.last().is_none_or(|line| line != "\r\n") {
+            let mut line = String::new();
+            answers.read_line(&mut line).unwrap();
+            head.push(line);
+        }
+        assert_eq!(head[0], "HTTP/1.1 302 Found\r\n");
+        visits += 1;
+    }
+    visits
+}

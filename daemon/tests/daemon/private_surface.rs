@@ -1,0 +1,79 @@
+//! Health, metrics and the list of unknown codes.
+
+use std::os::unix::fs::PermissionsExt;
+
+use crate::published::sample;
+use crate::running::Coupond;
+
+#[test]
+fn health_counts_every_click_of_a_known_code() {
+    let coupond = Coupond::serving(&sample());
+    for path in ["/winter25", "/paused", "/expired", "/nobody", "/-"] {
+        coupond.get(path);
+    }
+    let health = coupond.health();
+    assert_eq!(health["status"], "ok");
+    assert_eq!(health["problems"], serde_json::json!([]));
+    assert_eq!((&health["generation"], &health["sequence"]), (&1.into(), &1.into()));
+    assert!(health["incarnation"].as_u64().unwrap() > 0);
+    let clicks = &health["clicks"];
+    assert_eq!((&clicks["answered"], &clicks["logged"]), (&3.into(), &3.into()));
+    assert_eq!(clicks["unlogged"], 0);
+}
+
+#[test]
+fn metrics_tell_answers_reasons_and_connections_of_all_threads() {
+    let coupond = Coupond::serving(&sample());
+    for path in ["/winter25", "/winter25", "/paused", "/nobody", "/-"] {
+        coupond.get(path);
+    }
+    coupond.request("POST", "/winter25", "");
+    coupond.request("HEAD", "/winter25", "");
+    let answer = coupond.private("GET", "/metrics");
+    assert!(answer.header("content-type").unwrap().starts_with("application/openmetrics-text"));
+    for line in [
+        "coupond_answers_total{status=\"302\"} 3",
+        "coupond_answers_total{status=\"404\"} 3",
+        "coupond_answers_total{status=\"405\"} 1",
+        "coupond_answers_total{status=\"503\"} 0",
+        "coupond_clicks_total{reason=\"redirected\"} 2",
+        "coupond_clicks_total{reason=\"paused\"} 1",
+        "coupond_clicks_logged_total 3",
+        "coupond_clicks_unlogged_total 0",
+        "coupond_heads_total 1",
+        "coupond_unknown_codes_total 1",
+        "coupond_malformed_codes_total 1",
+        "coupond_connections_total 7",
+        "coupond_index_generation 1",
+        "coupond_index_load_failures_total 0",
+        "# EOF",
+    ] {
+        assert!(answer.body.lines().any(|found| found == line), "no `{line}` in\n{}", answer.body);
+    }
+    assert!(!answer.body.contains("winter25"));
+}
+
+#[test]
+fn the_commonest_unknown_codes_are_told() {
+    let coupond = Coupond::serving(&sample());
+    for path in ["/Misprint", "/misprint/", "/MISPRINT", "/rare", "/winter25", "/-"] {
+        coupond.get(path);
+    }
+    let told = coupond.private("GET", "/unknown-codes").json();
+    let expected = serde_json::json!({ "codes": [
+        { "code": "misprint", "visits_at_least": 3 },
+        { "code": "rare", "visits_at_least": 1 },
+    ] });
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn the_private_surface_is_for_owner_and_group_and_knows_its_methods() {
+    let coupond = Coupond::serving(&sample());
+    let mode = std::fs::metadata(coupond.path("run/coupond.sock")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o660);
+    assert_eq!(coupond.private("GET", "/reload").header("allow"), Some("POST"));
+    assert_eq!(coupond.private("POST", "/health").header("allow"), Some("GET"));
+    assert_eq!(coupond.private("GET", "/secrets").status, 404);
+    assert_eq!(coupond.get("/health"), coupond.get("/nobody"), "visitors reach it");
+}

@@ -1,0 +1,234 @@
+//! Starts the binary and talks to it.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use coupon_shared::click::block::DecodedBlock;
+use coupon_shared::feed::{self, Cursor};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::published::{HOST, Network};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running daemon and its folders; killed when dropped.
+pub(crate) struct Coupond {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    pub(crate) folder: Rc<TempDir>,
+}
+
+/// An answer as it came over the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// Header lines in lower case names, without `date`.
+    pub(crate) headers: Vec<String>,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.headers.iter().filter_map(|line| line.split_once(": "));
+        lines.find(|(found, _)| *found == name).map(|(_, value)| value)
+    }
+
+    pub(crate) fn location(&self) -> &str {
+        self.header("location").unwrap_or_else(|| panic!("no location in {self:?}"))
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error} in {self:?}"))
+    }
+
+    fn parse(bytes: &[u8]) -> Answer {
+        let text = String::from_utf8_lossy(bytes);
+        let (head, body) =
+            text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head: {text:?}"));
+        let mut lines = head.split("\r\n");
+        let status = lines.next().and_then(|line| line.split(' ').nth(1)).unwrap().parse().unwrap();
+        let headers = lines.filter(|line| !line.starts_with("date: ")).map(str::to_owned);
+        Answer { status, headers: headers.collect(), body: body.to_owned() }
+    }
+}
+
+/// A folder with `index/` (not yet published), `data/` and `run/` in it.
+pub(crate) fn folder() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// The command with which everything in `folder` is used.
+pub(crate) fn command(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coupond"));
+    command
+        .env("COUPOND_LISTEN", "127.0.0.1:0")
+        .env("COUPOND_THREADS", "2")
+        .env("COUPOND_DATA_DIR", folder.join("data"))
+        .env("COUPOND_RUNTIME_DIR", folder.join("run"))
+        .env("COUPOND_INDEX_DIR", folder.join("index"));
+    command
+}
+
+impl Coupond {
+    /// A daemon that serves a network.
+    pub(crate) fn serving(network: &Network) -> Coupond {
+        let folder = folder();
+        network.publish(&folder.path().join("index"));
+        Coupond::start(folder, |_| ())
+    }
+
+    /// A daemon over whatever stands in the folder.
+    pub(crate) fn start(folder: TempDir, configure: impl FnOnce(&mut Command)) -> Coupond {
+        Coupond::start_in(Rc::new(folder), configure)
+    }
+
+    /// Another run over the same folders, after this one has ended.
+    pub(crate) fn restarted(&self) -> Coupond {
+        // A killed run leaves its address.
+        let _ = std::fs::remove_file(self.path("run/coupond.addr"));
+        Coupond::start_in(Rc::clone(&self.folder), |_| ())
+    }
+
+    fn start_in(folder: Rc<TempDir>, configure: impl FnOnce(&mut Command)) -> Coupond {
+        let mut command = command(folder.path());
+        configure(&mut command);
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let child = command.stdin(Stdio::null()).stderr(log).spawn().unwrap();
+        let address = "127.0.0.1:1".parse().unwrap();
+        let mut coupond = Coupond { child, address, folder };
+        let file = coupond.path("run/coupond.addr");
+        coupond.address = until("the address is known", || {
+            std::fs::read_to_string(&file).ok()?.trim().parse().ok()
+        });
+        // Answered only when the threads have started: then the first look at the index is over.
+        coupond.health();
+        coupond
+    }
+
+    pub(crate) fn path(&self, inside: &str) -> PathBuf {
+        self.folder.path().join(inside)
+    }
+
+    pub(crate) fn index_dir(&self) -> PathBuf {
+        self.path("index")
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log")).unwrap()
+    }
+
+    pub(crate) fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    /// Sends bytes as they are and reads until the daemon closes.
+    pub(crate) fn raw(&self, request: &[u8]) -> Answer {
+        let mut stream = self.connect();
+        // The daemon may answer and close before it has all.
+        let _ = stream.write_all(request);
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        Answer::parse(&answer)
+    }
+
+    pub(crate) fn request(&self, method: &str, target: &str, headers: &str) -> Answer {
+        let request = format!(
+            "{method} {target} HTTP/1.1\r\nHost: {HOST}\r\n{headers}Connection: close\r\n\r\n"
+        );
+        self.raw(request.as_bytes())
+    }
+
+    pub(crate) fn get(&self, target: &str) -> Answer {
+        self.request("GET", target, "")
+    }
+
+    /// Asks the private surface.
+    pub(crate) fn private(&self, method: &str, path: &str) -> Answer {
+        Answer::parse(&self.private_bytes(method, path, b""))
+    }
+
+    /// Head and body of an answer of the private surface.
+    fn private_bytes(&self, method: &str, path: &str, body: &[u8]) -> Vec<u8> {
+        let mut stream = UnixStream::connect(self.path("run/coupond.sock")).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        answer
+    }
+
+    /// Everything the feed has, once that is so many clicks; nothing is acknowledged.
+    pub(crate) fn feed(&self, clicks: usize) -> Vec<DecodedBlock> {
+        let cursor = Cursor::default().encode();
+        until("the feed has the clicks", || {
+            let answer = self.private_bytes("POST", "/clicks/feed?wait_ms=200", &cursor);
+            if answer.starts_with(b"HTTP/1.1 503") {
+                // The click log opens after the first visitors are served.
+                return None;
+            }
+            assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+            let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
+            let blocks: Vec<_> = feed::blocks(&answer[end + 4..])
+                .map(|block| block.unwrap().decode().unwrap())
+                .collect();
+            let found: usize = blocks.iter().map(|block| block.clicks().count()).sum();
+            assert!(found <= clicks, "{found} clicks, not {clicks}");
+            (found == clicks).then_some(blocks)
+        })
+    }
+
+    pub(crate) fn health(&self) -> serde_json::Value {
+        self.private("GET", "/health").json()
+    }
+
+    pub(crate) fn reload(&self) -> Answer {
+        self.private("POST", "/reload")
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        until("the daemon has ended", || self.child.try_wait().unwrap())
+    }
+
+    /// Waits until the log says something.
+    pub(crate) fn wait_for_log(&self, part: &str) {
+        until(part, || self.log().contains(part).then_some(()));
+    }
+}
+
+impl Drop for Coupond {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- the daemon's log:\n{}", self.log());
+        }
+    }
+}
+
+/// Tries until there is a result.
+pub(crate) fn until<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(result) = attempt() {
+            return result;
+        }
+        assert!(began.elapsed() < PATIENCE, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
