@@ -1,14 +1,21 @@
 //! The command line: what can be asked of this program, and nothing of how it is done.
 
-use std::path::PathBuf;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use rusqlite::TransactionBehavior;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, ConfigError};
-use crate::serve;
+use crate::edit::api_keys::ApiKeyEdit;
+use crate::keys::Role;
+use crate::store::WriteTx;
+use crate::{edit, serve, store};
+
+mod import;
 
 /// Admin sidecar of coupond: the API, bulk CSV, index publication, click intake and reports.
 #[derive(Debug, Parser)]
@@ -26,6 +33,8 @@ COUPON_ADMIN_DATA_DIR, COUPON_ADMIN_LIMITS_MAX_CONNECTIONS …), then from the o
 
 Examples:
   coupon-admin --data ./data                      serve the API on 127.0.0.1:8090
+  coupon-admin import codes.csv --data ./data     create the coupon codes of a file
+  coupon-admin api-key create --role admin --data ./data
   coupon-admin check-config --config admin.toml   say what is wrong with a configuration file";
 
 /// Options of every subcommand.
@@ -43,8 +52,48 @@ struct Options {
 enum Command {
     /// Serve the API (what happens without a subcommand)
     Serve,
+    /// Create coupon codes from a CSV file: all of its rows, or none
+    ///
+    /// Columns: offer_id, affiliate_id (may be blank), coupon_code, status; and start_date, end_date,
+    /// description, is_description_plain_text, internal_notes where wanted. Works beside a running
+    /// coupon-admin, which publishes the codes by itself.
+    Import(ImportArgs),
+    /// Make API keys on this machine, without a key
+    #[command(subcommand)]
+    ApiKey(ApiKeyCommand),
     /// Check the configuration, print it as it would be used, and stop
     CheckConfig,
+}
+
+#[derive(Debug, Args)]
+struct ImportArgs {
+    /// The CSV file
+    file: PathBuf,
+    /// Write every error to this file, as CSV
+    #[arg(long, value_name = "FILE")]
+    errors: Option<PathBuf>,
+    /// Issue codes anew that once belonged to another partner
+    #[arg(long)]
+    allow_reissue: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum ApiKeyCommand {
+    /// Make a key and print it, this once
+    Create(CreateKeyArgs),
+}
+
+#[derive(Debug, Args)]
+struct CreateKeyArgs {
+    /// What the key may do
+    #[arg(long, value_enum)]
+    role: Role,
+    /// The partner, by network_affiliate_id, of a partner's key
+    #[arg(long, value_name = "ID")]
+    affiliate: Option<u32>,
+    /// What the key is called in lists
+    #[arg(long, default_value = "made on the command line")]
+    name: String,
 }
 
 /// Does what was asked.
@@ -55,6 +104,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let config = cli.options.load()?;
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => start_serving(&config)?,
+        Command::Import(args) => return import::run(&config.data_dir, args),
+        Command::ApiKey(ApiKeyCommand::Create(args)) => create_key(&config.data_dir, args)?,
         Command::CheckConfig => print!("{config}"),
     }
     Ok(ExitCode::SUCCESS)
@@ -72,7 +123,22 @@ impl Options {
 
 fn start_serving(config: &Config) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.log.filter)?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve::serve(config))
+}
+
+fn create_key(dir: &Path, args: CreateKeyArgs) -> anyhow::Result<()> {
+    let mut connection = store::connect_existing(dir)?;
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let wanted =
+        ApiKeyEdit { name: args.name, role: args.role, network_affiliate_id: args.affiliate };
+    let (_, secret) = edit::api_keys::create(&WriteTx::within(&tx), &wanted)?.now;
+    tx.commit()?;
+    println!("{}", secret.reveal());
+    Ok(())
 }

@@ -6,13 +6,13 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::catalog::UnknownWord;
-use crate::store::{StoreError, WriteTx, api_keys};
+use crate::store::{StoreError, api_keys};
 
 mod first;
 
@@ -130,23 +130,6 @@ pub fn caller(connection: &Connection, secret: &Secret) -> Result<Option<Caller>
     let hash = secret.hash();
     let found = api_keys::with_hash(connection, &hash)?;
     Ok(found.filter(|(kept, _)| kept.ct_eq(&hash).into()).map(|(_, caller)| caller))
-}
-
-/// Makes a key on the command line, next to a program that may be running.
-///
-/// # Errors
-/// When the store fails.
-pub fn create_directly(
-    connection: &mut Connection,
-    name: &str,
-    role: Role,
-    affiliate_id: Option<u32>,
-) -> Result<Secret, StoreError> {
-    let secret = Secret::generate()?;
-    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    api_keys::insert(&WriteTx::within(&tx), name, role, affiliate_id, &secret)?;
-    tx.commit()?;
-    Ok(secret)
 }
 
 /// The file that holds the first admin key.

@@ -11,9 +11,13 @@ pub mod catalog;
 pub mod edit;
 
 pub mod api;
+pub mod import;
 pub mod keys;
 
 pub mod store;
 
 pub mod daemon_client;
 pub mod publish;
+
+pub mod archive;
+pub mod intake;

@@ -21,7 +21,6 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 mod migrations;
-pub mod publication;
 mod readers;
 mod writer;
 
@@ -33,8 +32,14 @@ pub mod affiliates;
 pub mod api_keys;
 pub mod coupon_codes;
 pub mod domains;
+pub mod imports;
 pub mod offers;
 pub mod settings;
+
+pub mod publication;
+
+pub mod blocks;
+pub mod rollups;
 
 pub use writer::WriteTx;
 
@@ -72,6 +77,12 @@ pub enum StoreError {
         path: PathBuf,
         /// What the system said.
         source: Arc<std::io::Error>,
+    },
+    /// There is no store where one is needed.
+    #[error("there is no store in {}: name the data folder with --data, or start coupon-admin there once", dir.display())]
+    Missing {
+        /// The folder.
+        dir: PathBuf,
     },
     /// Another process held the write lock for too long.
     #[error("the store is busy with another writer, such as an import: try again in a minute")]
@@ -157,6 +168,18 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         self.readers.read(work).await
+    }
+}
+
+/// As [`connect_writer`], where there is a store already.
+///
+/// # Errors
+/// When there is none, and as [`Store::open`].
+pub fn connect_existing(dir: &Path) -> Result<Connection, StoreError> {
+    if dir.join(FILE_NAME).exists() {
+        connect_writer(dir)
+    } else {
+        Err(StoreError::Missing { dir: dir.into() })
     }
 }
 

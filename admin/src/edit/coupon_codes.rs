@@ -27,7 +27,7 @@ const ANSWERED_ONLY: &[&str] = &[
 ];
 
 /// What is wrong is told for at most this many rows of a request.
-const MAX_REPORTED: u32 = 1000;
+const MAX_REPORTED: usize = 1000;
 
 /// Creates one code.
 ///
@@ -101,7 +101,7 @@ pub fn change(tx: &WriteTx<'_>, id: u32, change: Change) -> Result<Saved<CodeRow
     let allow_reissue = edit.allow_reissue;
     let after = edit.check().map_err(EditError::Invalid)?;
     let old = before.check().map_err(EditError::Invalid)?;
-    check_references(tx, &after, Some(&old), "")?;
+    check_references(tx, &after, Some(&old))?;
     let other = coupon_codes::on_offer(tx, after.code.folded(), after.offer_id)?
         .filter(|other| *other != id);
     refuse_duplicates(other.map(|other| duplicate("", &after, other, None)).into_iter().collect())?;
@@ -140,7 +140,7 @@ fn check_each(
     let (mut codes, mut wrong) = (Vec::new(), Vec::new());
     for (index, edit) in edits.into_iter().enumerate() {
         let checked = edit.check().map_err(EditError::Invalid).and_then(|code| {
-            check_references(tx, &code, None, "")?;
+            check_references(tx, &code, None)?;
             Ok(code)
         });
         match checked {
@@ -163,24 +163,23 @@ fn check_references(
     tx: &WriteTx<'_>,
     code: &CheckedCode,
     before: Option<&CheckedCode>,
-    path: &str,
 ) -> Result<(), EditError> {
     let mut wrong = Vec::new();
     let is_new_offer = before.is_none_or(|before| before.offer_id != code.offer_id);
     if is_new_offer && !rows::exists::<Offer>(tx, code.offer_id)? {
-        wrong.push(missing(path, "network_offer_id", "offer", code.offer_id));
+        wrong.push(missing("network_offer_id", "offer", code.offer_id));
     }
     if let Some(affiliate_id) = code.affiliate_id
         && before.is_none_or(|before| before.affiliate_id != code.affiliate_id)
         && !rows::exists::<Affiliate>(tx, affiliate_id)?
     {
-        wrong.push(missing(path, "network_affiliate_id", "affiliate", affiliate_id));
+        wrong.push(missing("network_affiliate_id", "affiliate", affiliate_id));
     }
     if wrong.is_empty() { Ok(()) } else { Err(EditError::Invalid(wrong)) }
 }
 
-fn missing(path: &str, field: &str, what: &str, id: u32) -> FieldError {
-    FieldError { field: format!("{path}{field}"), error: format!("there is no {what} {id}") }
+fn missing(field: &str, what: &str, id: u32) -> FieldError {
+    FieldError { field: field.into(), error: format!("there is no {what} {id}") }
 }
 
 fn duplicate(
@@ -211,12 +210,13 @@ fn judge_owners(
     sequence: Sequence,
     name: impl Fn(u32) -> String,
 ) -> Result<(), EditError> {
-    let claims = coupon_codes::owned_by_another(tx, sequence, MAX_REPORTED)?;
-    let fields = claims.iter().map(|claim| FieldError {
-        field: format!("{}network_affiliate_id", name(claim.id)),
-        error: owned_message(claim),
-    });
-    conflict("coupon_code.owned_by_another_partner", fields.collect())
+    let mut fields = Vec::new();
+    coupon_codes::each_owned_by_another(tx, sequence, |claim| {
+        let field = format!("{}network_affiliate_id", name(claim.id));
+        fields.push(FieldError { field, error: owned_message(&claim) });
+        fields.len() < MAX_REPORTED
+    })?;
+    conflict("coupon_code.owned_by_another_partner", fields)
 }
 
 fn judge_reissues(
@@ -225,12 +225,18 @@ fn judge_reissues(
     name: impl Fn(u32) -> String,
     is_allowed: impl Fn(u32) -> bool,
 ) -> Result<(), EditError> {
-    let claims = coupon_codes::once_anothers(tx, sequence, u32::MAX)?;
-    let fields = claims.iter().filter(|claim| !is_allowed(claim.id)).map(|claim| FieldError {
-        field: format!("{}allow_reissue", name(claim.id)),
-        error: reissue_message(claim, "send allow_reissue: true"),
-    });
-    conflict("coupon_code.once_another_partners", fields.collect())
+    let mut fields = Vec::new();
+    coupon_codes::each_once_anothers(tx, sequence, |claim| {
+        if !is_allowed(claim.id) {
+            let field = format!("{}allow_reissue", name(claim.id));
+            fields.push(FieldError {
+                field,
+                error: reissue_message(&claim, "send allow_reissue: true"),
+            });
+        }
+        fields.len() < MAX_REPORTED
+    })?;
+    conflict("coupon_code.once_another_partners", fields)
 }
 
 /// Says whose a code is.

@@ -233,60 +233,65 @@ pub struct Claim {
     pub owner_name: String,
 }
 
-/// Rows of this change whose code has a row of another partner, and that partner. A row from
-/// before the change is named as the owner's, where there is one.
+/// Goes over the rows of this change whose code has a row of another partner, until `each` answers
+/// `false`. A row from before the change is named as the owner's, where there is one.
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn owned_by_another(
+pub fn each_owned_by_another(
     connection: &Connection,
     sequence: Sequence,
-    at_most: u32,
-) -> Result<Vec<Claim>, StoreError> {
+    each: impl FnMut(Claim) -> bool,
+) -> Result<(), StoreError> {
     let sql = "SELECT n.id, n.code, w.affiliate_id, a.name FROM coupon_code n \
                JOIN coupon_code w ON w.id = (SELECT t.id FROM coupon_code t WHERE t.folded = n.folded \
                     AND t.time_deleted = 0 AND t.affiliate_id <> n.affiliate_id \
                     ORDER BY t.change_seq = ?1, t.id LIMIT 1) \
                JOIN affiliate a ON a.id = w.affiliate_id \
-               WHERE n.change_seq = ?1 AND n.time_deleted = 0 \
-               ORDER BY n.id LIMIT ?2";
-    claims(connection, sql, sequence, at_most)
+               WHERE n.change_seq = ?1 AND n.time_deleted = 0";
+    each_claim(connection, sql, sequence, each)
 }
 
-/// Rows of this change whose code once belonged to another partner. A code that has a row of the
-/// same partner from before the change is not issued anew, only put on a further offer.
+/// Goes over the rows of this change whose code once belonged to another partner, until `each`
+/// answers `false`. A code that has a row of the same partner from before the change is not issued
+/// anew, only put on a further offer.
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn once_anothers(
+pub fn each_once_anothers(
     connection: &Connection,
     sequence: Sequence,
-    at_most: u32,
-) -> Result<Vec<Claim>, StoreError> {
-    let sql = "SELECT n.id, n.code, min(f.affiliate_id), a.name FROM coupon_code n \
-               JOIN coupon_code_former_owner f ON f.folded = n.folded AND f.affiliate_id IS NOT n.affiliate_id \
+    each: impl FnMut(Claim) -> bool,
+) -> Result<(), StoreError> {
+    let sql = "SELECT n.id, n.code, f.affiliate_id, a.name FROM coupon_code n \
+               JOIN coupon_code_former_owner f ON f.folded = n.folded AND f.affiliate_id = \
+                    (SELECT min(g.affiliate_id) FROM coupon_code_former_owner g \
+                     WHERE g.folded = n.folded AND g.affiliate_id IS NOT n.affiliate_id) \
                JOIN affiliate a ON a.id = f.affiliate_id \
                WHERE n.change_seq = ?1 AND n.time_deleted = 0 \
                AND NOT EXISTS (SELECT 1 FROM coupon_code t WHERE t.folded = n.folded AND t.time_deleted = 0 \
-                    AND t.affiliate_id IS n.affiliate_id AND t.change_seq <> ?1) \
-               GROUP BY n.id ORDER BY n.id LIMIT ?2";
-    claims(connection, sql, sequence, at_most)
+                    AND t.affiliate_id IS n.affiliate_id AND t.change_seq <> ?1)";
+    each_claim(connection, sql, sequence, each)
 }
 
-fn claims(
+fn each_claim(
     connection: &Connection,
     sql: &str,
     sequence: Sequence,
-    at_most: u32,
-) -> Result<Vec<Claim>, StoreError> {
+    mut each: impl FnMut(Claim) -> bool,
+) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(sql)?;
-    let claims = statement.query_map((sequence, at_most), |row| {
-        Ok(Claim {
+    let mut rows = statement.query([sequence])?;
+    while let Some(row) = rows.next()? {
+        let claim = Claim {
             id: row.get(0)?,
             code: row.get(1)?,
             owner_id: row.get(2)?,
             owner_name: row.get(3)?,
-        })
-    })?;
-    Ok(claims.collect::<Result<_, _>>()?)
+        };
+        if !each(claim) {
+            break;
+        }
+    }
+    Ok(())
 }
