@@ -182,3 +182,6 @@ fn words(body: &[u8]) -> String {
         Err(_) => String::from_utf8_lossy(body).chars().take(200).collect(),
     }
 }
+
+#[cfg(test)]
+pub(crate) mod stand_in;

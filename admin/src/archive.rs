@@ -1,0 +1,150 @@
+//! The click archive: the daemon's blocks, verbatim, in a framed log in `DIR/archive`.
+//!
+//! It is the truth about clicks at the admin. A block counts as taken in once it is durable here;
+//! positions and rollups in the store are derived from it and can be rebuilt. Only intake appends;
+//! reports read beside it, and only frames that the store knows to be here.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use coupon_shared::click::ClickError;
+use coupon_shared::click::block::{Block, DecodedBlock};
+use coupon_shared::framed_log::{FrameReader, FramedLog, FramedLogError, Options};
+
+/// The archive's name in the data folder.
+pub const FOLDER_NAME: &str = "archive";
+
+/// Small enough that finding one frame, which walks its segment, takes milliseconds.
+const SEGMENT_BYTES: u64 = 16 << 20;
+/// Above the longest block.
+const MAX_BLOCK_BYTES: u32 = 4 << 20;
+/// A frame this far ahead is looked up anew instead of being walked to.
+const WALKED_FRAMES: u64 = 2_000;
+
+/// Why the archive did not take or give blocks.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// The log failed.
+    #[error("the click archive failed: {0}")]
+    Log(#[from] FramedLogError),
+    /// What it holds is not a block that this program reads.
+    #[error("frame {sequence} of the click archive cannot be read: {source}")]
+    Block {
+        /// The frame.
+        sequence: u64,
+        /// What is wrong with it.
+        source: ClickError,
+    },
+    /// It ends before a frame that should be there.
+    #[error(
+        "the click archive has no frame {sequence}, which the store knows of: restore the archive from its backup, or run rebuild-reports"
+    )]
+    Missing {
+        /// The frame.
+        sequence: u64,
+    },
+    /// It is not the archive that the store's counts were made from.
+    #[error(
+        "the click archive and the reports do not belong together (they differ at frame {sequence}): restore both from one backup, or count what the archive holds with `coupon-admin rebuild-reports`"
+    )]
+    Differs {
+        /// The last frame that the store knows of.
+        sequence: u64,
+    },
+    /// The work panicked.
+    #[error("the work on the click archive was broken off")]
+    BrokenOff,
+}
+
+/// The archive, open for appending; clones share it.
+#[derive(Debug, Clone)]
+pub struct Archive {
+    folder: Arc<Path>,
+    log: Arc<Mutex<FramedLog>>,
+}
+
+impl Archive {
+    /// Opens the archive in a data folder, creating it where it is missing.
+    ///
+    /// # Errors
+    /// When it is damaged, or another process appends to it.
+    pub fn open(data_dir: &Path) -> Result<Archive, ArchiveError> {
+        let folder = data_dir.join(FOLDER_NAME);
+        let options = Options { segment_bytes: SEGMENT_BYTES, max_frame_bytes: MAX_BLOCK_BYTES };
+        let (log, recovery) = FramedLog::open(&folder, options)?;
+        if recovery.torn_bytes_cut > 0 {
+            tracing::warn!(
+                bytes = recovery.torn_bytes_cut,
+                "cut an unfinished append off the click archive"
+            );
+        }
+        Ok(Archive { folder: folder.into(), log: Arc::new(Mutex::new(log)) })
+    }
+
+    /// Appends blocks and makes them durable, all or none; answers their sequences.
+    pub(crate) fn append(&self, blocks: &[&[u8]]) -> Result<Range<u64>, ArchiveError> {
+        Ok(self.log().append_synced(blocks)?)
+    }
+
+    /// The sequences it holds.
+    pub(crate) fn sequences(&self) -> Range<u64> {
+        let log = self.log();
+        log.first_sequence()..log.next_sequence()
+    }
+
+    /// Its size.
+    pub(crate) fn bytes_on_disk(&self) -> u64 {
+        self.log().bytes_on_disk()
+    }
+
+    /// Reads it from a sequence on.
+    pub(crate) fn reader(&self, from: u64) -> Result<FrameReader, ArchiveError> {
+        Ok(self.log().reader(from)?)
+    }
+
+    /// A way to read single blocks without waiting for appends.
+    pub(crate) fn blocks(&self) -> ArchivedBlocks {
+        ArchivedBlocks { folder: self.folder.to_path_buf(), reader: None }
+    }
+
+    /// Runs work on its files on a thread that may block.
+    pub(crate) async fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Archive) -> Result<T, ArchiveError> + Send + 'static,
+    ) -> Result<T, ArchiveError> {
+        let archive = self.clone();
+        let done = tokio::task::spawn_blocking(move || work(&archive));
+        done.await.map_err(|_panicked| ArchiveError::BrokenOff)?
+    }
+
+    fn log(&self) -> MutexGuard<'_, FramedLog> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads single blocks. Ascending sequences that lie close are read in one pass.
+pub(crate) struct ArchivedBlocks {
+    folder: PathBuf,
+    reader: Option<FrameReader>,
+}
+
+impl ArchivedBlocks {
+    pub(crate) fn read(&mut self, sequence: u64) -> Result<DecodedBlock, ArchiveError> {
+        let near = self.reader.take().filter(|reader| {
+            (reader.next_sequence()..reader.next_sequence() + WALKED_FRAMES).contains(&sequence)
+        });
+        let mut reader = match near {
+            Some(reader) => reader,
+            None => FrameReader::open(&self.folder, sequence)?,
+        };
+        while reader.next_sequence() < sequence {
+            reader.next_frame()?.ok_or(ArchiveError::Missing { sequence })?;
+        }
+        let frame = reader.next_frame()?.ok_or(ArchiveError::Missing { sequence })?;
+        let decoded = Block::parse(frame.payload).and_then(|block| block.decode());
+        let decoded = decoded.map_err(|source| ArchiveError::Block { sequence, source })?;
+        self.reader = Some(reader);
+        Ok(decoded)
+    }
+}

@@ -1,0 +1,159 @@
+//! A daemon for tests: a real server on a real Unix socket, with blocks put into its hands.
+
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use coupon_shared::click::block::{Block, BlockBuilder};
+use coupon_shared::click::{ClickHead, MAX_RECORD_LEN, StreamId, Tag, VisitKind, encode};
+use coupon_shared::decision::Reason;
+use coupon_shared::feed::{Cursor, OLDEST_INCARNATION_HEADER};
+use coupon_shared::snapshot::manifest::{CURRENT, Manifest};
+use coupon_shared::transaction_id::{ClickIdKey, TransactionIdSource};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixListener;
+
+use super::DaemonClient;
+
+pub(crate) const STREAM: StreamId = StreamId { node: 0, incarnation: 1, thread: 0 };
+pub(crate) const KEY: ClickIdKey = ClickIdKey([7; 16]);
+
+/// What the server has to say.
+#[derive(Default)]
+pub(crate) struct Hands {
+    /// Answered after the cursor, in this order.
+    pub(crate) blocks: Vec<Vec<u8>>,
+    /// Answers all blocks, whatever the cursor says.
+    pub(crate) repeats: bool,
+    /// What it was asked with last.
+    pub(crate) cursor: Cursor,
+    /// Where it reads the index from.
+    pub(crate) index_dir: PathBuf,
+}
+
+pub(crate) struct StandIn {
+    pub(crate) hands: Arc<Mutex<Hands>>,
+    pub(crate) client: DaemonClient,
+    _socket: tempfile::TempDir,
+}
+
+impl StandIn {
+    pub(crate) fn start() -> StandIn {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("coupond.sock");
+        let hands = Arc::<Mutex<Hands>>::default();
+        let client = DaemonClient::new(&path);
+        tokio::spawn(serve(UnixListener::bind(&path).unwrap(), Arc::clone(&hands)));
+        StandIn { hands, client, _socket: folder }
+    }
+
+    pub(crate) fn put(&self, block: Vec<u8>) {
+        self.hands.lock().unwrap().blocks.push(block);
+    }
+}
+
+async fn serve(listener: UnixListener, hands: Arc<Mutex<Hands>>) {
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        let hands = Arc::clone(&hands);
+        tokio::spawn(async move {
+            let service = service_fn(|request| answer(request, Arc::clone(&hands)));
+            let server = hyper::server::conn::http1::Builder::new();
+            let _ = server.serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    hands: Arc<Mutex<Hands>>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let path = request.uri().path().to_owned();
+    let body = request.into_body().collect().await.unwrap().to_bytes();
+    let mut hands = hands.lock().unwrap();
+    let answer = match path.as_str() {
+        "/reload" => reload(&hands.index_dir),
+        _ => {
+            hands.cursor = Cursor::decode(&body).unwrap();
+            feed(&hands)
+        }
+    };
+    let oldest = STREAM.incarnation.to_string();
+    let response = Response::builder().header(OLDEST_INCARNATION_HEADER, oldest);
+    Ok(response.body(Full::new(answer.into())).unwrap())
+}
+
+fn feed(hands: &Hands) -> Vec<u8> {
+    let is_new = |bytes: &&Vec<u8>| {
+        let is_known = Block::parse(bytes)
+            .is_ok_and(|block| block.last_sequence() <= hands.cursor.last(&block.stream()));
+        hands.repeats || !is_known
+    };
+    hands.blocks.iter().filter(is_new).flatten().copied().collect()
+}
+
+fn reload(index_dir: &Path) -> Vec<u8> {
+    let manifest = Manifest::parse(&std::fs::read(index_dir.join(CURRENT)).unwrap()).unwrap();
+    let Manifest { generation, sequence, lineage, .. } = manifest;
+    let served = serde_json::json!({
+        "generation": generation, "sequence": sequence, "lineage": lineage.to_string(),
+    });
+    served.to_string().into_bytes()
+}
+
+/// One click to be put into a block.
+#[derive(Clone, Copy)]
+pub(crate) struct Sample {
+    pub(crate) unix_ms: u64,
+    pub(crate) code_id: u32,
+    pub(crate) partner_id: u32,
+    pub(crate) reason: Reason,
+    pub(crate) kind: VisitKind,
+}
+
+impl Sample {
+    pub(crate) fn at(unix_ms: u64) -> Sample {
+        Sample {
+            unix_ms,
+            code_id: 1,
+            partner_id: 1,
+            reason: Reason::Redirected,
+            kind: VisitKind::Click,
+        }
+    }
+}
+
+/// A block of a stream, whose first click has `first_sequence`.
+pub(crate) fn block(stream: StreamId, first_sequence: u64, clicks: &[Sample]) -> Vec<u8> {
+    let mut ids = TransactionIdSource::new(stream.node, stream.thread, stream.incarnation);
+    let mut builder = BlockBuilder::new(stream, first_sequence);
+    let mut record = vec![0; MAX_RECORD_LEN];
+    for click in clicks {
+        let head = ClickHead {
+            transaction_id: ids.next(&KEY, click.unix_ms),
+            unix_ms: click.unix_ms,
+            generation: 1,
+            code_id: click.code_id,
+            offer_id: 1,
+            partner_id: click.partner_id,
+            advertiser_id: 1,
+            reason: click.reason,
+            kind: click.kind,
+            rule: 0,
+        };
+        let tags: [(Tag, &[u8]); 4] = [
+            (Tag::Sub1, b"newsletter"),
+            (Tag::Address, &[192, 0, 2, 1]),
+            (Tag::Referer, b"https://blog.example/"),
+            (Tag::UserAgent, b"curl/8"),
+        ];
+        encode(&head, b"WiNtEr25", &tags, &mut record);
+        builder.push(&record).unwrap();
+    }
+    builder.finish().unwrap()
+}

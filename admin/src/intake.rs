@@ -1,0 +1,210 @@
+//! Intake: click blocks come from the daemon into the archive, and are counted, each click once.
+//!
+//! One task pulls with a cursor, for each stream the last sequence that is durable here. What comes
+//! is checked, what is known already is left out, and the rest is appended to the archive; then one
+//! transaction of the store records the frames, their rollups and the cursor. So the cursor that
+//! acknowledges clicks is never ahead of the archive, and the counts never of the cursor.
+//!
+//! Whatever fails in between is mended in one way: the task begins again by counting the frames of
+//! the archive that the store does not know of. That is also what follows a crash, a restored
+//! store, and (after forgetting all counts) a rebuild.
+//!
+//! A block that is damaged, or of a version not known here, is refused: it is neither archived nor
+//! acknowledged, the daemon keeps it, and later blocks of its stream wait behind it. Other streams
+//! go on.
+
+mod batch;
+mod ledger;
+
+#[cfg(test)]
+mod tests;
+
+use std::time::{Duration, SystemTime};
+
+use coupon_shared::click::ClickError;
+use coupon_shared::feed::Cursor;
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::archive::{Archive, ArchiveError};
+use crate::daemon_client::{DaemonClient, DaemonError, FeedAnswer};
+use crate::store::{Store, StoreError};
+use batch::Batch;
+use ledger::Ledger;
+
+/// How long the daemon waits for a click before it answers that there is none.
+const WAIT: Duration = Duration::from_secs(1);
+/// What one answer may hold; also what is counted in one transaction.
+const MAX_BYTES: usize = 4 << 20;
+const SHORTEST_BACK_OFF: Duration = Duration::from_millis(100);
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(5);
+
+/// Why a pull failed.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    /// The daemon gave no blocks.
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
+    /// The archive failed.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A block was refused; what came beside it was taken in.
+    #[error("a click block from coupond was refused and stays there: {0}")]
+    Refused(#[from] ClickError),
+}
+
+/// How intake stands.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct IntakeStatus {
+    /// When the daemon last answered, in Unix seconds.
+    pub last_pull: Option<i64>,
+    /// When the last click taken in was made, in Unix milliseconds.
+    pub last_click_unix_ms: Option<u64>,
+    /// From that click to its being counted.
+    pub lag_ms: Option<u64>,
+    /// Clicks taken in since the program started.
+    pub clicks: u64,
+    /// Sequences that the daemon passed over: clicks it no longer had.
+    pub missing: u64,
+    /// Blocks in the archive.
+    pub archived_blocks: u64,
+    /// The archive's size.
+    pub archive_bytes: u64,
+    /// Why the last pull failed; intake goes on trying.
+    pub last_error: Option<String>,
+}
+
+/// Shows how intake stands; clones share it.
+#[derive(Clone)]
+pub struct IntakeHandle {
+    status: watch::Receiver<IntakeStatus>,
+}
+
+impl IntakeHandle {
+    /// How intake stands now.
+    #[must_use]
+    pub fn status(&self) -> IntakeStatus {
+        self.status.borrow().clone()
+    }
+}
+
+/// Starts intake; it ends with `stop`.
+#[must_use]
+pub fn start(
+    store: Store,
+    archive: Archive,
+    daemon: DaemonClient,
+    stop: CancellationToken,
+) -> IntakeHandle {
+    let intake = Intake::new(store, archive, daemon);
+    let handle = IntakeHandle { status: intake.ledger.subscribe() };
+    tokio::spawn(stop.run_until_cancelled_owned(intake.run()));
+    handle
+}
+
+/// Forgets all counts and counts the archive again; answers how many clicks it holds.
+///
+/// # Errors
+/// When the store or the archive fails. The next start, or another rebuild, goes on from there.
+pub async fn rebuild(store: Store, archive: Archive) -> Result<u64, IntakeError> {
+    let ledger = Ledger::new(store, archive);
+    ledger.forget().await?;
+    ledger.catch_up().await?;
+    Ok(ledger.status().clicks)
+}
+
+struct Intake {
+    ledger: Ledger,
+    daemon: DaemonClient,
+    /// What is archived and counted; `None` after a failure, until the archive was looked at.
+    cursor: Option<Cursor>,
+    /// Whether the archive is known to be the one the counts were made from.
+    is_compared: bool,
+    oldest_incarnation: u32,
+}
+
+impl Intake {
+    fn new(store: Store, archive: Archive, daemon: DaemonClient) -> Intake {
+        let ledger = Ledger::new(store, archive);
+        Intake { ledger, daemon, cursor: None, is_compared: false, oldest_incarnation: 0 }
+    }
+
+    async fn run(mut self) {
+        let mut back_off = SHORTEST_BACK_OFF;
+        loop {
+            match self.pull().await {
+                Ok(()) => {
+                    back_off = SHORTEST_BACK_OFF;
+                    self.ledger.update(|status| status.last_error = None);
+                }
+                Err(error) => {
+                    self.tell(&error);
+                    tokio::time::sleep(back_off).await;
+                    back_off = (back_off * 2).min(LONGEST_BACK_OFF);
+                }
+            }
+        }
+    }
+
+    /// A failure is logged when it begins, not every time it is met again.
+    fn tell(&self, error: &IntakeError) {
+        let text = error.to_string();
+        if self.ledger.status().last_error.as_ref() != Some(&text) {
+            tracing::warn!(error = %text, "clicks cannot be taken in; trying again");
+        }
+        self.ledger.update(|status| status.last_error = Some(text));
+    }
+
+    /// Takes in one answer of the daemon.
+    async fn pull(&mut self) -> Result<(), IntakeError> {
+        // Only success puts it back: after a failure it is not known what the archive holds.
+        let cursor = match self.cursor.take() {
+            Some(cursor) => cursor,
+            None => self.begin().await?,
+        };
+        let mut asked = cursor.clone();
+        asked.forget_before(self.oldest_incarnation);
+        let answer = self.daemon.feed(&asked, WAIT, MAX_BYTES).await?;
+        self.oldest_incarnation = answer.oldest_incarnation.unwrap_or(0);
+        self.ledger.update(|status| status.last_pull = Some((now_ms() / 1000) as i64));
+        self.take_in(cursor, answer).await
+    }
+
+    async fn begin(&mut self) -> Result<Cursor, IntakeError> {
+        if !self.is_compared {
+            self.ledger.compare().await?;
+            self.is_compared = true;
+        }
+        self.ledger.catch_up().await
+    }
+
+    /// Archives and counts what is new.
+    async fn take_in(&mut self, cursor: Cursor, answer: FeedAnswer) -> Result<(), IntakeError> {
+        if answer.blocks.is_empty() {
+            self.cursor = Some(cursor);
+            return Ok(());
+        }
+        let append = move |archive: &Archive| {
+            let mut batch = Batch::after(cursor);
+            let (new, refused) = batch.add_new(&answer.blocks);
+            batch.place(archive.append(&new)?.start);
+            Ok((batch, refused))
+        };
+        let (batch, refused) = self.ledger.archive().on_disk(append).await?;
+        if batch.is_empty() && refused.is_none() {
+            // A daemon that repeats itself must not be asked in a tight loop.
+            tokio::time::sleep(SHORTEST_BACK_OFF).await;
+        }
+        self.cursor = Some(self.ledger.commit(batch).await?);
+        refused.map_or(Ok(()), |refused| Err(refused.into()))
+    }
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

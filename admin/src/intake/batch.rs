@@ -1,0 +1,115 @@
+//! Blocks that are counted together.
+
+use std::collections::{BTreeMap, HashSet};
+
+use coupon_shared::click::block::Block;
+use coupon_shared::click::{ClickError, StreamId};
+use coupon_shared::feed::{self, Cursor};
+
+use crate::store::blocks::{self, BlockRow};
+use crate::store::rollups::Rollups;
+use crate::store::{StoreError, WriteTx};
+
+/// What a number of consecutive frames of the archive add.
+pub(super) struct Batch {
+    cursor: Cursor,
+    rows: Vec<BlockRow>,
+    rollups: Rollups,
+    /// The streams that moved, and what each passed over.
+    moved: BTreeMap<StreamId, u64>,
+    clicks: u64,
+    last_click_ms: Option<u64>,
+}
+
+impl Batch {
+    pub(super) fn after(cursor: Cursor) -> Batch {
+        Batch {
+            cursor,
+            rows: Vec::new(),
+            rollups: Rollups::default(),
+            moved: BTreeMap::new(),
+            clicks: 0,
+            last_click_ms: None,
+        }
+    }
+
+    /// Adds the blocks of an answer that hold anything new, and answers them, with the first that
+    /// was refused. Blocks of its stream that follow it are left out: they would make a gap.
+    pub(super) fn add_new<'a>(&mut self, answer: &'a [u8]) -> (Vec<&'a [u8]>, Option<ClickError>) {
+        let (mut new, mut first_refused) = (Vec::new(), None);
+        let mut waiting = HashSet::new();
+        for block in feed::blocks(answer) {
+            let added = match &block {
+                Ok(block) if waiting.contains(&block.stream()) || self.knows(block) => continue,
+                Ok(block) => self.add(block),
+                Err(error) => Err(error.clone()),
+            };
+            match (added, block) {
+                (Ok(()), Ok(block)) => new.push(block.as_bytes()),
+                (added, block) => {
+                    waiting.extend(block.ok().map(|block| block.stream()));
+                    first_refused = first_refused.or(added.err());
+                }
+            }
+        }
+        (new, first_refused)
+    }
+
+    fn knows(&self, block: &Block<'_>) -> bool {
+        block.last_sequence() <= self.cursor.last(&block.stream())
+    }
+
+    /// Counts of a block what is not known. A block that cannot be read changes nothing.
+    pub(super) fn add(&mut self, block: &Block<'_>) -> Result<(), ClickError> {
+        let decoded = block.decode()?;
+        let stream = block.stream();
+        let next = self.cursor.last(&stream) + 1;
+        let row = BlockRow::of(block, next.max(block.first_sequence()));
+        for click in decoded.clicks().skip(row.repeated()) {
+            self.rollups.count(&click.head);
+            self.clicks += 1;
+            self.last_click_ms = self.last_click_ms.max(Some(click.head.unix_ms));
+        }
+        *self.moved.entry(stream).or_default() += row.counted_from - next;
+        self.cursor.advance(stream, block.last_sequence());
+        self.rows.push(row);
+        Ok(())
+    }
+
+    /// Says where in the archive its blocks are.
+    pub(super) fn place(&mut self, first: u64) {
+        for (row, sequence) in self.rows.iter_mut().zip(first..) {
+            row.archive_sequence = sequence;
+        }
+    }
+
+    pub(super) fn write(&self, tx: &WriteTx<'_>) -> Result<(), StoreError> {
+        blocks::record(tx, &self.rows)?;
+        self.rollups.apply(tx)?;
+        for (stream, missing) in &self.moved {
+            blocks::advance(tx, *stream, self.cursor.last(stream), *missing)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    pub(super) fn cursor(&self) -> &Cursor {
+        &self.cursor
+    }
+
+    pub(super) fn clicks(&self) -> u64 {
+        self.clicks
+    }
+
+    pub(super) fn last_click_ms(&self) -> Option<u64> {
+        self.last_click_ms
+    }
+
+    /// The streams that passed over sequences, and how many.
+    pub(super) fn missing(&self) -> impl Iterator<Item = (StreamId, u64)> {
+        self.moved.iter().map(|(stream, missing)| (*stream, *missing)).filter(|(_, n)| *n > 0)
+    }
+}

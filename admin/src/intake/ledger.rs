@@ -1,0 +1,137 @@
+//! What is counted of what is archived.
+
+use std::sync::Arc;
+
+use coupon_shared::click::block::Block;
+use coupon_shared::feed::Cursor;
+use tokio::sync::watch;
+
+use super::batch::Batch;
+use super::{IntakeError, IntakeStatus, MAX_BYTES, now_ms};
+use crate::archive::{Archive, ArchiveError};
+use crate::store::blocks::{self, BlockRow};
+use crate::store::{Store, StoreError};
+
+pub(super) struct Ledger {
+    store: Store,
+    archive: Archive,
+    status: watch::Sender<IntakeStatus>,
+}
+
+impl Ledger {
+    pub(super) fn new(store: Store, archive: Archive) -> Ledger {
+        Ledger { store, archive, status: watch::Sender::default() }
+    }
+
+    pub(super) fn archive(&self) -> &Archive {
+        &self.archive
+    }
+
+    pub(super) fn status(&self) -> IntakeStatus {
+        self.status.borrow().clone()
+    }
+
+    pub(super) fn subscribe(&self) -> watch::Receiver<IntakeStatus> {
+        self.status.subscribe()
+    }
+
+    pub(super) fn update(&self, change: impl FnOnce(&mut IntakeStatus)) {
+        self.status.send_modify(change);
+    }
+
+    /// Records and counts a batch that is in the archive, and answers the cursor after it.
+    pub(super) async fn commit(&self, batch: Batch) -> Result<Cursor, StoreError> {
+        let batch = Arc::new(batch);
+        if !batch.is_empty() {
+            let written = Arc::clone(&batch);
+            self.store.write(move |tx| written.write(tx)).await?;
+        }
+        self.show(&batch);
+        Ok(batch.cursor().clone())
+    }
+
+    fn show(&self, batch: &Batch) {
+        for (stream, missing) in batch.missing() {
+            tracing::error!(?stream, missing, "coupond no longer had these clicks; they are lost");
+        }
+        let (held, bytes) = (self.archive.sequences(), self.archive.bytes_on_disk());
+        self.update(|status| {
+            status.clicks += batch.clicks();
+            status.missing += batch.missing().map(|(_, missing)| missing).sum::<u64>();
+            status.archived_blocks = held.end - held.start;
+            status.archive_bytes = bytes;
+            if let Some(last) = batch.last_click_ms() {
+                status.last_click_unix_ms = Some(last);
+                status.lag_ms = Some(now_ms().saturating_sub(last));
+            }
+        });
+    }
+
+    /// Counts the frames that the store does not know of, and answers the cursor after them.
+    pub(super) async fn catch_up(&self) -> Result<Cursor, IntakeError> {
+        let missing = self.store.read(blocks::missing).await?;
+        self.update(|status| status.missing = missing);
+        loop {
+            let batch = self.uncounted().await?;
+            let is_end = batch.is_empty();
+            if !is_end {
+                tracing::info!(clicks = batch.clicks(), "counting clicks that were only archived");
+            }
+            let cursor = self.commit(batch).await?;
+            if is_end {
+                return Ok(cursor);
+            }
+        }
+    }
+
+    /// The next frames that the store does not know of, as many as one transaction takes.
+    async fn uncounted(&self) -> Result<Batch, IntakeError> {
+        let known = |c: &_| Ok::<_, StoreError>((blocks::cursor(c)?, blocks::last(c)?));
+        let (cursor, last) = self.store.read(known).await?;
+        let next = last.map_or(0, |block| block.archive_sequence + 1);
+        let count = move |archive: &Archive| {
+            let next = next.max(archive.sequences().start);
+            let (mut batch, mut bytes) = (Batch::after(cursor), 0);
+            let mut frames = archive.reader(next)?;
+            while bytes < MAX_BYTES
+                && let Some(frame) = frames.next_frame()?
+            {
+                bytes += frame.payload.len();
+                let sequence = frame.sequence;
+                let added = Block::parse(frame.payload).and_then(|block| batch.add(&block));
+                added.map_err(|source| ArchiveError::Block { sequence, source })?;
+            }
+            batch.place(next);
+            Ok(batch)
+        };
+        Ok(self.archive.on_disk(count).await?)
+    }
+
+    /// Refuses an archive that lacks what the store has counted, or holds something else there:
+    /// one of the two was restored from a backup. Forgetting counts is for a person to decide.
+    pub(super) async fn compare(&self) -> Result<(), IntakeError> {
+        let Some(last) = self.store.read(blocks::last).await? else { return Ok(()) };
+        let sequence = last.archive_sequence;
+        let is_same = self.archive.on_disk(move |archive| holds(archive, &last)).await?;
+        if is_same { Ok(()) } else { Err(ArchiveError::Differs { sequence }.into()) }
+    }
+
+    pub(super) async fn forget(&self) -> Result<(), StoreError> {
+        self.store.write(|tx| blocks::clear(tx)).await
+    }
+}
+
+fn holds(archive: &Archive, last: &BlockRow) -> Result<bool, ArchiveError> {
+    let held = archive.sequences();
+    if !held.contains(&last.archive_sequence) {
+        return Ok(false);
+    }
+    let mut frames = archive.reader(last.archive_sequence)?;
+    let Some(frame) = frames.next_frame()? else { return Ok(false) };
+    let Ok(block) = Block::parse(frame.payload) else { return Ok(false) };
+    let there = BlockRow {
+        archive_sequence: last.archive_sequence,
+        ..BlockRow::of(&block, last.counted_from)
+    };
+    Ok(there == *last)
+}

@@ -1,0 +1,280 @@
+//! Intake against a stand-in for the daemon, with a real archive and a real store.
+
+use coupon_shared::click::{StreamId, VisitKind};
+use coupon_shared::decision::Reason;
+use tempfile::TempDir;
+
+use super::*;
+use crate::daemon_client::stand_in::{STREAM, Sample, StandIn, block};
+use crate::store::rollups::{self, Counts, Question};
+
+/// 2026-06-15 12:00:00 UTC.
+const NOON_MS: u64 = 1_781_524_800_000;
+const OTHER: StreamId = StreamId { thread: 1, ..STREAM };
+
+struct Admin {
+    dir: TempDir,
+    intake: Intake,
+}
+
+impl Admin {
+    fn new(daemon: &StandIn) -> Admin {
+        Admin::open(tempfile::tempdir().unwrap(), daemon)
+    }
+
+    fn open(dir: TempDir, daemon: &StandIn) -> Admin {
+        let store = Store::open(dir.path()).unwrap();
+        let archive = Archive::open(dir.path()).unwrap();
+        let intake = Intake::new(store, archive, daemon.client.clone());
+        Admin { dir, intake }
+    }
+
+    /// As after a crash: nothing of memory is left.
+    fn restarted(self, daemon: &StandIn) -> Admin {
+        let Admin { dir, intake } = self;
+        drop(intake);
+        Admin::open(dir, daemon)
+    }
+
+    fn store(&self) -> Store {
+        Store::open(self.dir.path()).unwrap()
+    }
+
+    async fn sql(&self, sql: &'static str) {
+        let done: Result<(), StoreError> =
+            self.store().write(move |tx| Ok(tx.execute_batch(sql)?)).await;
+        done.unwrap();
+    }
+
+    async fn counts(&self) -> Counts {
+        let question =
+            Question { slots: 0..u64::MAX >> 1, by: vec![], by_slot: false, filters: vec![] };
+        let ask = move |connection: &_| {
+            let mut sum = Counts::default();
+            rollups::ask(connection, &question, |_, _, counts| sum.add(counts))?;
+            Ok::<_, StoreError>(sum)
+        };
+        self.store().read(ask).await.unwrap()
+    }
+
+    async fn gross(&self) -> u64 {
+        self.counts().await.gross
+    }
+
+    fn archived(&self) -> u64 {
+        let held = self.intake.ledger.archive().sequences();
+        held.end - held.start
+    }
+}
+
+fn clicks(count: usize) -> Vec<Sample> {
+    vec![Sample::at(NOON_MS); count]
+}
+
+#[tokio::test]
+async fn each_click_counts_once_over_repeats_and_restarts() {
+    let daemon = StandIn::start();
+    daemon.put(block(STREAM, 1, &clicks(3)));
+    daemon.put(block(OTHER, 1, &clicks(2)));
+    let mut admin = Admin::new(&daemon);
+    admin.intake.pull().await.unwrap();
+    assert_eq!((admin.gross().await, admin.archived()), (5, 2));
+
+    daemon.hands.lock().unwrap().repeats = true;
+    admin.intake.pull().await.unwrap();
+    let mut admin = admin.restarted(&daemon);
+    admin.intake.pull().await.unwrap();
+    daemon.put(block(STREAM, 4, &clicks(1)));
+    admin.intake.pull().await.unwrap();
+    assert_eq!((admin.gross().await, admin.archived()), (6, 3));
+    assert_eq!(admin.intake.ledger.status().missing, 0);
+}
+
+#[tokio::test]
+async fn the_cursor_acknowledges_what_is_counted() {
+    let daemon = StandIn::start();
+    daemon.put(block(STREAM, 1, &clicks(3)));
+    let mut admin = Admin::new(&daemon);
+    admin.intake.pull().await.unwrap();
+    assert_eq!(daemon.hands.lock().unwrap().cursor.last(&STREAM), 0);
+    admin.intake.pull().await.unwrap();
+    assert_eq!(daemon.hands.lock().unwrap().cursor.last(&STREAM), 3);
+}
+
+#[tokio::test]
+async fn a_crash_between_archive_and_store_counts_the_archived_clicks_once() {
+    let daemon = StandIn::start();
+    daemon.put(block(STREAM, 1, &clicks(3)));
+    let mut admin = Admin::new(&daemon);
+    admin.intake.pull().await.unwrap();
+    daemon.put(block(STREAM, 4, &clicks(2)));
+    // What the crash leaves: the second block is in the archive only.
+    admin.intake.ledger.archive().append(&[&block(STREAM, 4, &clicks(2))]).unwrap();
+    let mut admin = admin.restarted(&daemon);
+    admin.intake.pull().await.unwrap();
+    assert_eq!((admin.gross().await, admin.archived()), (5, 2));
+}
+
+#[tokio::test]
+async fn a_store_restored_from_a_backup_is_brought_up_from_the_archive() {
+    let daemon = StandIn::start();
+    let mut admin = Admin::new(&daemon);
+    for first in 1..=4 {
+        daemon.put(block(STREAM, first, &clicks(1)));
+        admin.intake.pull().await.unwrap();
+    }
+    admin
+        .sql(
+            "DELETE FROM click_block WHERE archive_sequence > 2; UPDATE click_rollup SET gross = 2;
+             UPDATE click_stream SET last_sequence = 2;",
+        )
+        .await;
+    let mut admin = admin.restarted(&daemon);
+    admin.intake.pull().await.unwrap();
+    assert_eq!((admin.gross().await, admin.archived()), (4, 4));
+}
+
+#[tokio::test]
+async fn an_archive_older_than_the_counts_is_refused_until_they_are_rebuilt() {
+    let daemon = StandIn::start();
+    daemon.put(block(STREAM, 1, &clicks(3)));
+    let mut admin = Admin::new(&daemon);
+    admin.intake.pull().await.unwrap();
+    let Admin { dir, intake } = admin;
+    drop(intake);
+    std::fs::remove_dir_all(dir.path().join(crate::archive::FOLDER_NAME)).unwrap();
+    let mut admin = Admin::open(dir, &daemon);
+    let refused = admin.intake.pull().await;
+    assert!(matches!(refused, Err(IntakeError::Archive(ArchiveError::Differs { sequence: 1 }))));
+    assert_eq!(admin.gross().await, 3, "counts are not forgotten without being told to");
+
+    let archive = admin.intake.ledger.archive().clone();
+    assert_eq!(rebuild(admin.store(), archive).await.unwrap(), 0);
+    admin.intake.pull().await.unwrap();
+    assert_eq!((admin.gross().await, admin.archived()), (3, 1));
+}
+
+#[tokio::test]
+async fn of_a_block_that_is_known_in_part_only_the_rest_counts() {
+    let daemon = StandIn::start();
+    daemon.put(block(STREAM, 1, &clicks(3)));
+    let mut admin = Admin::new(&daemon);
+    admin.intake.pull().await.unwrap();
+    daemon.put(block(STREAM, 2, &clicks(4)));
+    admin.intake.pull().await.unwrap();
+    assert_eq!((admin.gross().await, admin.archived()), (5, 2));
+    let archive = admin.intake.ledger.archive().clone();
+    assert_eq!(rebuild(admin.store(), archive).await.unwrap(), 5);
+    assert_eq!(admin.gross().await, 5);
+}
+
+#[tokio::test]
+async fn sequences_that_are_passed_over_are_counted_as_missing() {
+    let daemon = StandIn::start();
+    daemon.put(block(STREAM, 1, &clicks(1)));
+    daemon.put(block(STREAM, 5, &clicks(1)));
+    daemon.put(block(OTHER, 3, &clicks(1)));
+    let mut admin = Admin::new(&daemon);
+    admin.intake.pull().await.unwrap();
+    assert_eq!((admin.gross().await, admin.intake.ledger.status().missing), (3, 5));
+    let mut admin = admin.restarted(&daemon);
+    admin.intake.pull().await.unwrap();
+    assert_eq!(admin.intake.ledger.status().missing, 5, "also after a restart");
+}
+
+#[tokio::test]
+async fn a_damaged_block_is_refused_and_comes_again_without_losing_others() {
+    let daemon = StandIn::start();
+    let good = block(STREAM, 2, &clicks(2));
+    let mut damaged = good.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    daemon.put(block(STREAM, 1, &clicks(1)));
+    daemon.put(block(OTHER, 1, &clicks(1)));
+    daemon.put(damaged);
+    daemon.put(block(STREAM, 4, &clicks(1)));
+    let mut admin = Admin::new(&daemon);
+    for _ in 0..2 {
+        let refused = admin.intake.pull().await;
+        assert!(matches!(refused, Err(IntakeError::Refused(_))), "{refused:?}");
+        assert_eq!((admin.gross().await, admin.archived()), (2, 2));
+    }
+    daemon.hands.lock().unwrap().blocks[2] = good;
+    admin.intake.pull().await.unwrap();
+    assert_eq!((admin.gross().await, admin.archived()), (5, 4));
+    assert_eq!(admin.intake.ledger.status().missing, 0);
+}
+
+#[tokio::test]
+async fn each_click_is_of_one_class() {
+    let daemon = StandIn::start();
+    let click = Sample::at(NOON_MS);
+    let paused = Sample { reason: Reason::Paused, ..click };
+    let prefetch = Sample { kind: VisitKind::Prefetch, ..click };
+    let both = Sample { kind: VisitKind::Prefetch, ..paused };
+    daemon.put(block(STREAM, 1, &[click, click, paused, prefetch, both]));
+    let mut admin = Admin::new(&daemon);
+    admin.intake.pull().await.unwrap();
+    let counts = admin.counts().await;
+    assert_eq!(counts, Counts { gross: 5, invalid: 1, prefetch: 2 });
+    assert_eq!(counts.total(), 2);
+}
+
+#[tokio::test]
+async fn intake_goes_on_when_the_daemon_comes_and_ends_when_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let archive = Archive::open(dir.path()).unwrap();
+    let stop = CancellationToken::new();
+    let nobody = DaemonClient::new(&dir.path().join("nobody.sock"));
+    let mut handle = start(store.clone(), archive.clone(), nobody, stop.clone());
+    let failed = handle.status.wait_for(|status| status.last_error.is_some());
+    assert!(failed.await.unwrap().last_error.as_ref().unwrap().contains("is it running?"));
+    stop.cancel();
+
+    let daemon = StandIn::start();
+    daemon.put(block(STREAM, 1, &clicks(3)));
+    let stop = CancellationToken::new();
+    let mut handle = start(store, archive, daemon.client.clone(), stop.clone());
+    let counted = handle.status.wait_for(|status| status.clicks == 3).await;
+    assert!(counted.unwrap().last_error.is_none());
+    stop.cancel();
+}
+
+/// `cargo test -p coupon-admin --release --lib intake::tests::speed -- --ignored --nocapture`
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn speed() {
+    const BLOCKS: u32 = 4_000;
+    const CLICKS: u32 = 250;
+    let daemon = StandIn::start();
+    let mut admin = Admin::new(&daemon);
+    let mut random = 1_u64;
+    for at in 0..BLOCKS {
+        let sample = |_| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            // Skewed over 1,000,000 codes: half of the clicks on about a thousand of them.
+            let uniform = (random >> 40) as f64 / (1_u64 << 24) as f64;
+            let code_id = 1_000_000_f64.powf(uniform) as u32;
+            let unix_ms = NOON_MS + u64::from(at) * 10;
+            Sample { code_id, partner_id: code_id % 1_000, ..Sample::at(unix_ms) }
+        };
+        let clicks: Vec<_> = (0..CLICKS).map(sample).collect();
+        daemon.put(block(STREAM, u64::from(at * CLICKS) + 1, &clicks));
+    }
+    let answer: Vec<Vec<u8>> = std::mem::take(&mut daemon.hands.lock().unwrap().blocks);
+    let bytes: usize = answer.iter().map(Vec::len).sum();
+    let begun = std::time::Instant::now();
+    let mut pulls = 0;
+    for part in answer.chunks(answer.len() * MAX_BYTES / bytes + 1) {
+        daemon.hands.lock().unwrap().blocks = part.to_vec();
+        admin.intake.pull().await.unwrap();
+        pulls += 1;
+    }
+    let took = begun.elapsed();
+    let clicks = f64::from(BLOCKS * CLICKS);
+    assert_eq!(admin.gross().await as f64, clicks);
+    println!(
+        "{clicks} clicks, {bytes} bytes in {pulls} pulls: {took:?}, {:.0} clicks/s",
+        clicks / took.as_secs_f64()
+    );
+}

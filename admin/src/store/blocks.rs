@@ -1,0 +1,208 @@
+//! Where the archived blocks are and what they span, and how far each stream of clicks has come.
+//!
+//! Derived from the click archive: one row for each of its frames, written together with the
+//! rollups of what counts in it.
+
+use coupon_shared::click::StreamId;
+use coupon_shared::click::block::Block;
+use coupon_shared::feed::Cursor;
+use coupon_shared::transaction_id::TransactionId;
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use super::{StoreError, WriteTx};
+
+/// One frame of the archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockRow {
+    /// Its sequence in the archive.
+    pub archive_sequence: u64,
+    /// The stream of its clicks.
+    pub stream: StreamId,
+    /// The sequence of its first click in that stream.
+    pub first_sequence: u64,
+    /// The first sequence that counts here; above the last one when all came before.
+    pub counted_from: u64,
+    /// How many clicks it has.
+    pub clicks: u32,
+    /// Earliest and latest millisecond of its transaction ids.
+    pub id_ms: (u64, u64),
+    /// Earliest and latest millisecond by the clock.
+    pub unix_ms: (u64, u64),
+}
+
+impl BlockRow {
+    /// Of a block whose place in the archive is not known yet.
+    #[must_use]
+    pub fn of(block: &Block<'_>, counted_from: u64) -> BlockRow {
+        BlockRow {
+            archive_sequence: 0,
+            stream: block.stream(),
+            first_sequence: block.first_sequence(),
+            counted_from,
+            clicks: block.count(),
+            id_ms: block.id_ms(),
+            unix_ms: block.unix_ms(),
+        }
+    }
+
+    /// How many clicks at its beginning came in an earlier block already.
+    #[must_use]
+    pub fn repeated(&self) -> usize {
+        usize::try_from(self.counted_from.saturating_sub(self.first_sequence)).unwrap_or(usize::MAX)
+    }
+}
+
+const COLUMNS: &str = "archive_sequence, node, incarnation, thread, first_sequence, counted_from, \
+                       clicks, min_id_ms, max_id_ms, min_unix_ms, max_unix_ms";
+
+fn read(row: &Row<'_>) -> rusqlite::Result<BlockRow> {
+    Ok(BlockRow {
+        archive_sequence: row.get(0)?,
+        stream: StreamId { node: row.get(1)?, incarnation: row.get(2)?, thread: row.get(3)? },
+        first_sequence: row.get(4)?,
+        counted_from: row.get(5)?,
+        clicks: row.get(6)?,
+        id_ms: (row.get(7)?, row.get(8)?),
+        unix_ms: (row.get(9)?, row.get(10)?),
+    })
+}
+
+/// Adds the rows of new frames.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn record(tx: &WriteTx<'_>, blocks: &[BlockRow]) -> Result<(), StoreError> {
+    let sql = format!("INSERT INTO click_block ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?)");
+    let mut statement = tx.prepare_cached(&sql)?;
+    for block in blocks {
+        let StreamId { node, incarnation, thread } = block.stream;
+        statement.execute((
+            block.archive_sequence,
+            node,
+            incarnation,
+            thread,
+            block.first_sequence,
+            block.counted_from,
+            block.clicks,
+            block.id_ms.0,
+            block.id_ms.1,
+            block.unix_ms.0,
+            block.unix_ms.1,
+        ))?;
+    }
+    Ok(())
+}
+
+/// Moves a stream forward, and adds to what it misses.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn advance(
+    tx: &WriteTx<'_>,
+    stream: StreamId,
+    last_sequence: u64,
+    missing: u64,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO click_stream (node, incarnation, thread, last_sequence, missing)
+         VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE
+         SET last_sequence = excluded.last_sequence, missing = missing + excluded.missing";
+    let StreamId { node, incarnation, thread } = stream;
+    tx.prepare_cached(sql)?.execute((node, incarnation, thread, last_sequence, missing))?;
+    Ok(())
+}
+
+/// How far each stream has come.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn cursor(connection: &Connection) -> Result<Cursor, StoreError> {
+    let sql = "SELECT node, incarnation, thread, last_sequence FROM click_stream";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([])?;
+    let mut cursor = Cursor::default();
+    while let Some(row) = rows.next()? {
+        let stream = StreamId { node: row.get(0)?, incarnation: row.get(1)?, thread: row.get(2)? };
+        cursor.advance(stream, row.get(3)?);
+    }
+    Ok(cursor)
+}
+
+/// How many sequences of all streams were passed over.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn missing(connection: &Connection) -> Result<u64, StoreError> {
+    let sql = "SELECT coalesce(sum(missing), 0) FROM click_stream";
+    Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+}
+
+/// The last frame that is recorded.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn last(connection: &Connection) -> Result<Option<BlockRow>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM click_block ORDER BY archive_sequence DESC LIMIT 1");
+    Ok(connection.prepare_cached(&sql)?.query_row([], read).optional()?)
+}
+
+/// Forgets everything that is derived from the archive.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn clear(tx: &WriteTx<'_>) -> Result<(), StoreError> {
+    let sql = "DELETE FROM click_block; DELETE FROM click_stream; DELETE FROM click_rollup;";
+    Ok(tx.execute_batch(sql)?)
+}
+
+/// The blocks that may hold a click, by its id: of its node and thread, with ids around its own.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn around(connection: &Connection, id: &TransactionId) -> Result<Vec<BlockRow>, StoreError> {
+    let runs = "SELECT incarnation FROM click_stream WHERE node = ?1 AND thread = ?2";
+    let mut runs = connection.prepare_cached(runs)?;
+    let runs = runs.query_map((id.node(), id.thread()), |row| row.get::<_, u32>(0))?;
+    // The ids of one stream only grow, so its blocks are in the order of their ids.
+    let sql = format!(
+        "SELECT {COLUMNS} FROM click_block
+         WHERE node = ?1 AND incarnation = ?2 AND thread = ?3 AND max_id_ms >= ?4
+         ORDER BY max_id_ms, archive_sequence"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut found = Vec::new();
+    for run in runs {
+        let mut rows = statement.query((id.node(), run?, id.thread(), id.unix_ms()))?;
+        while let Some(row) = rows.next()? {
+            let block = read(row)?;
+            if block.id_ms.0 > id.unix_ms() {
+                break;
+            }
+            found.push(block);
+        }
+    }
+    Ok(found)
+}
+
+/// Blocks with clicks that count in `from_ms..to_ms`, those with the latest clicks first, going on
+/// after `after`.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn latest_between(
+    connection: &Connection,
+    (from_ms, to_ms): (u64, u64),
+    after: Option<&BlockRow>,
+    limit: usize,
+) -> Result<Vec<BlockRow>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM click_block
+         WHERE (max_unix_ms, archive_sequence) < (?1, ?2) AND max_unix_ms >= ?3
+             AND min_unix_ms < ?4 AND counted_from < first_sequence + clicks
+         ORDER BY max_unix_ms DESC, archive_sequence DESC LIMIT ?5"
+    );
+    let (ms, sequence) =
+        after.map_or((i64::MAX as u64, 0), |block| (block.unix_ms.1, block.archive_sequence));
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map((ms, sequence, from_ms, to_ms, limit as u64), read)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
