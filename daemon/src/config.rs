@@ -331,6 +331,12 @@ mod tests {
     }
 
     #[test]
+    fn the_example_file_says_the_defaults() {
+        let example = include_str!("../../systemd/coupond.toml");
+        assert_eq!(load(example, &[], &[]), Ok(Config::default()));
+    }
+
+    #[test]
     fn every_key_can_be_set_in_the_file_and_in_the_environment() {
         let keys = [
             ("listen", "'127.0.0.1:81'"),

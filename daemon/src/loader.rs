@@ -207,9 +207,10 @@ impl Loader {
         Level::open(bytes).map_err(|source| LoadError::Object { path, source })
     }
 
-    /// Frees the retired indexes that no thread reads any more.
-    pub fn free_retired(&mut self) {
+    /// Frees the retired indexes that no thread reads any more; says how many are left.
+    pub fn free_retired(&mut self) -> usize {
         self.retired.retain(|index| Arc::strong_count(index) > 1);
+        self.retired.len()
     }
 }
 

@@ -41,6 +41,8 @@ pub struct Status {
     pub loads: u64,
     /// Looks that ended in an error.
     pub failures: u64,
+    /// Indexes that are no longer current but that some thread has not let go of yet.
+    pub retired: u64,
 }
 
 type ReloadAnswer = Result<(), Arc<LoadError>>;
@@ -140,14 +142,22 @@ impl Watch {
         loop {
             match requests.recv_timeout(TIME_BETWEEN_LOOKS) {
                 Ok(answer) => {
+                    let result = self.look(loader);
+                    self.free_retired(loader);
                     // The asker may have gone away meanwhile.
-                    let _ = answer.send(self.look(loader));
+                    let _ = answer.send(result);
                 }
-                Err(RecvTimeoutError::Timeout) => self.look_if_changed(loader),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.look_if_changed(loader);
+                    self.free_retired(loader);
+                }
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            loader.free_retired();
         }
+    }
+
+    fn free_retired(&self, loader: &mut Loader) {
+        self.status().retired = loader.free_retired() as u64;
     }
 
     fn look_if_changed(&mut self, loader: &mut Loader) {

@@ -56,6 +56,7 @@ impl Surface {
             "Whether the published index is the one served",
             u64::from(status.problem.is_none()),
         );
+        snapshot.gauge("index_retired", "Indexes replaced but not yet freed", status.retired);
         snapshot.counter("index_loads", "Indexes brought into service", status.loads);
         snapshot.counter("index_load_failures", "Published indexes refused", status.failures);
         for (name, help, value) in self.clicks.gauges() {

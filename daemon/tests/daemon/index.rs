@@ -39,6 +39,20 @@ fn a_publication_is_served_when_the_reload_answers() {
 }
 
 #[test]
+fn idle_threads_let_go_of_replaced_indexes() {
+    let coupond = Coupond::serving(&sample());
+    for generation in 2..6 {
+        coupond.get("/winter25");
+        sample().generation(generation).publish(&coupond.index_dir());
+        assert_eq!(coupond.reload().status, 200);
+    }
+    until("all replaced indexes are freed", || {
+        let metrics = coupond.private("GET", "/metrics").body;
+        metrics.contains("coupond_index_retired 0\n").then_some(())
+    });
+}
+
+#[test]
 fn a_reload_of_what_is_served_changes_nothing() {
     let coupond = Coupond::serving(&sample());
     assert_eq!(coupond.reload().json()["generation"], 1);

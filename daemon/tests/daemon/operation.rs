@@ -212,7 +212,7 @@ fn visit_until_refused(address: std::net::SocketAddr) -> u64 {
 }
 
 #[test]
-fn stopping_under_load_breaks_off_nobody() {
+fn stopping_under_load_breaks_off_nobody_and_loses_no_click() {
     let mut coupond = Coupond::serving(&sample());
     let address = coupond.address;
     let visitors: Vec<_> =
@@ -223,6 +223,8 @@ fn stopping_under_load_breaks_off_nobody() {
     assert!(redirects > 0);
     assert!(coupond.wait().success());
     assert!(coupond.log().contains("connections_cut=0"));
+    let fed = coupond.restarted().feed(usize::try_from(redirects).unwrap());
+    assert_eq!(fed.iter().map(|block| block.clicks().count() as u64).sum::<u64>(), redirects);
 }
 
 #[test]
