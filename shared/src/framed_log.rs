@@ -246,6 +246,16 @@ impl FramedLog {
         Ok(FrameReader::of_log(self.committed.clone(), from))
     }
 
+    /// Begins a new segment unless the last one is empty, so that all frames there are can be
+    /// removed.
+    pub fn close_segment(&mut self) -> Result<(), FramedLogError> {
+        let next = self.next_sequence();
+        if self.last_segment().first == next && !self.must_roll {
+            return Ok(());
+        }
+        self.begin_segment(next)
+    }
+
     /// Removes the segments all of whose frames are older than `sequence`, and returns the bytes
     /// freed. The last segment always stays, so that sequence numbers never start again.
     pub fn remove_segments_before(&mut self, sequence: u64) -> Result<u64, FramedLogError> {

@@ -66,6 +66,23 @@ impl FrameReader {
         self.next
     }
 
+    /// The oldest sequence kept now.
+    pub fn first_sequence(&self) -> Result<u64, FramedLogError> {
+        match &self.source {
+            Source::Log(committed) => Ok(committed.layout().segments[0].first),
+            Source::Folder(folder) => {
+                let firsts = segment::list(folder).map_err(FramedLogError::io("list", folder))?;
+                Ok(firsts.first().copied().unwrap_or(segment::FIRST_SEQUENCE))
+            }
+        }
+    }
+
+    /// Goes on at another place; whether that is (still) there shows when the frame is asked for.
+    pub fn seek(&mut self, to: u64) {
+        self.next = to;
+        self.open = None;
+    }
+
     /// The next frame, or `None` when there is none yet: then it may be asked for again later.
     ///
     /// After [`FramedLogError::Damaged`] the reader stays where it is; going on beyond the damage

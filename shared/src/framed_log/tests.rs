@@ -7,8 +7,9 @@ use super::*;
 pub(super) const SMALL: Options = Options { segment_bytes: 200, max_frame_bytes: 4096 };
 const ONE_SEGMENT: Options = Options { segment_bytes: 1 << 20, max_frame_bytes: 4096 };
 
+/// In memory where there is such a folder: thousands of logs are synced here.
 pub(super) fn folder() -> tempfile::TempDir {
-    tempfile::tempdir().unwrap()
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 pub(super) fn open(folder: &Path) -> (FramedLog, Recovery) {
@@ -149,6 +150,33 @@ fn removing_keeps_the_wanted_frames_and_the_last_segment() {
         .map(|entry| entry.unwrap().metadata().unwrap().len())
         .sum();
     assert_eq!(log.bytes_on_disk(), on_disk);
+}
+
+#[test]
+fn after_closing_the_segment_every_frame_can_be_removed() {
+    let folder = folder();
+    let mut log = filled(folder.path(), 3);
+    log.close_segment().unwrap();
+    log.close_segment().unwrap();
+    log.remove_segments_before(4).unwrap();
+    assert_eq!((log.first_sequence(), log.next_sequence()), (4, 4));
+    assert_eq!(log.bytes_on_disk(), segment::HEADER_BYTES as u64);
+    drop(log);
+    let (mut log, recovery) = open(folder.path());
+    assert_eq!((recovery.first_sequence, recovery.next_sequence), (4, 4));
+    assert_eq!(append(&mut log, &[payload(4)]).unwrap(), 4..5);
+}
+
+#[test]
+fn a_reader_goes_on_wherever_it_is_sent() {
+    let folder = folder();
+    let log = filled(folder.path(), 30);
+    let mut reader = log.reader(1).unwrap();
+    for to in [30, 2, 17, 1] {
+        reader.seek(to);
+        assert_eq!(reader.next_frame().unwrap().unwrap().payload, payload(to));
+    }
+    assert_eq!(reader.first_sequence().unwrap(), 1);
 }
 
 #[test]
