@@ -1,0 +1,349 @@
+//! The way of a click, from the serving thread to the admin: ring, WAL, store, feed.
+//!
+//! A click is *logged* when its record is in the serving thread's ring: from then on it survives
+//! the process. It is *durable* when the click-log thread has appended and synced it to the WAL,
+//! at the latest one commit interval later. The store thread copies the WAL into sled, and the
+//! admin takes blocks over the feed; a piece of the WAL goes when both have it. A click that finds
+//! no room in its ring is *unlogged*, which is counted where it survives the process too, so that
+//! answered = logged + unlogged at any instant.
+//!
+//! A serving thread never waits here: it makes no system call, takes no lock and allocates
+//! nothing. Whatever goes wrong behind the ring (a full disk, a damaged file, an admin away for
+//! days) is reported as a problem and waited out.
+
+mod durable_file;
+mod feed;
+mod incarnation;
+mod problems;
+mod progress;
+mod ring;
+mod store;
+#[cfg(test)]
+mod tests;
+mod unlogged;
+mod wal;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use coupon_shared::click::StreamId;
+use http_body_util::Full;
+use hyper::body::{Body, Bytes};
+use hyper::{Request, Response};
+
+use crate::config::Config;
+use feed::Feed;
+use progress::{Order, Progress};
+use ring::{RingGauge, RingReader};
+use store::StoreSetup;
+use unlogged::UnloggedLedger;
+use wal::WalSetup;
+
+pub use incarnation::IdentityError;
+pub use ring::{Recorded, RingWriter};
+
+/// Why the click log does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ClickLogError {
+    /// The data folder has no usable identity.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// A file or folder cannot be made or read.
+    #[error("cannot use {}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A thread cannot be started.
+    #[error("cannot start a thread of the click log: {0}")]
+    Thread(io::Error),
+}
+
+/// Some clicks stay in the rings; the next start makes them durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{waiting} clicks wait in the rings for the next start")]
+pub struct NotDrained {
+    /// How many.
+    pub waiting: u64,
+}
+
+/// Counts and places of the click log at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClickLogStatus {
+    /// Clicks of this run that were taken.
+    pub logged: u64,
+    /// Clicks of this run that found no room.
+    pub unlogged: u64,
+    /// Clicks that found no room in earlier runs of this data folder.
+    pub unlogged_before: u64,
+    /// Clicks of this run that are durable.
+    pub durable: u64,
+    /// Clicks lost to damage since the start.
+    pub damaged: u64,
+    /// Whether the WAL takes blocks.
+    pub wal_is_open: bool,
+    /// Bytes of the WAL.
+    pub wal_bytes: u64,
+    /// Bytes cut off a torn tail when the WAL was opened.
+    pub torn_bytes_cut: u64,
+    /// Blocks in the WAL that the click store has not synced yet.
+    pub store_lag_blocks: u64,
+    /// Blocks in the WAL that the admin has not acknowledged yet.
+    pub feed_lag_blocks: u64,
+    /// Whether the click store is open and has caught up.
+    pub store_is_open: bool,
+    /// Folders of the click store set aside since the start.
+    pub store_folders_set_aside: u64,
+}
+
+/// The click log of a running daemon.
+///
+/// Dropping it stops its threads as they are: what is in the rings stays there for the next start.
+#[derive(Debug)]
+pub struct ClickLog {
+    incarnation: u32,
+    unlogged_before: u64,
+    gauges: Vec<RingGauge>,
+    progress: Arc<Progress>,
+    feed: Arc<Feed>,
+    threads: Mutex<Threads>,
+}
+
+#[derive(Debug, Default)]
+struct Threads {
+    click_log: Option<JoinHandle<bool>>,
+    store: Option<JoinHandle<()>>,
+}
+
+impl ClickLog {
+    /// Starts a new run: takes the next incarnation and makes a ring for each serving thread. The
+    /// WAL and the store are opened by threads of their own, however long that takes.
+    pub fn start(config: &Config) -> Result<(ClickLog, Vec<RingWriter>), ClickLogError> {
+        for folder in [&config.data_dir, &config.runtime_dir] {
+            std::fs::create_dir_all(folder).map_err(file_error(folder))?;
+        }
+        let store = incarnation::store_id(&config.data_dir)?;
+        let incarnation = next_incarnation(config)?;
+        let ledger = UnloggedLedger::open(&config.data_dir)
+            .map_err(file_error(&config.data_dir.join("unlogged")))?;
+        let unlogged_before = ledger.total();
+        let (writers, readers) = create_rings(config, store, incarnation)?;
+
+        let gauges = readers.iter().map(RingReader::gauge).collect();
+        let progress = Arc::new(Progress::default());
+        let (history, questions) = mpsc::channel();
+        let feed = Arc::new(Feed::new(progress.clone(), history, incarnation));
+        let wal = WalSetup {
+            folder: config.data_dir.join("wal"),
+            runtime_dir: config.runtime_dir.clone(),
+            store,
+            segment_bytes: config.clicks.wal_segment_bytes.min(config.clicks.wal_max_bytes / 4),
+            max_bytes: config.clicks.wal_max_bytes,
+            commit_interval: config.clicks.commit_interval,
+            commit_bytes: config.clicks.commit_bytes as u64,
+            rings: readers,
+            ledger,
+            progress: progress.clone(),
+        };
+        let store = StoreSetup {
+            folder: config.data_dir.join("clicks"),
+            cache_bytes: config.clicks.sled_cache_bytes,
+            retention_days: config.clicks.retention_days,
+            progress: progress.clone(),
+            questions,
+        };
+        let log = ClickLog {
+            incarnation,
+            unlogged_before,
+            gauges,
+            progress,
+            feed,
+            threads: Mutex::default(),
+        };
+        log.start_threads(wal, store).map_err(ClickLogError::Thread)?;
+        Ok((log, writers))
+    }
+
+    fn start_threads(&self, wal: WalSetup, store: StoreSetup) -> io::Result<()> {
+        let mut threads = self.threads();
+        let click_log = thread::Builder::new().name("click-log".into());
+        threads.click_log = Some(click_log.spawn(move || wal::run(wal))?);
+        let click_store = thread::Builder::new().name("click-store".into());
+        threads.store = Some(click_store.spawn(move || store::run(store))?);
+        Ok(())
+    }
+
+    /// The number of this run.
+    pub fn incarnation(&self) -> u32 {
+        self.incarnation
+    }
+
+    /// What is wrong now.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = self.progress.problems.texts();
+        let threads = self.threads();
+        let died = |is_over: Option<bool>| is_over == Some(true);
+        if self.progress.order() == Order::Run
+            && (died(threads.click_log.as_ref().map(JoinHandle::is_finished))
+                || died(threads.store.as_ref().map(JoinHandle::is_finished)))
+        {
+            let problem = "a thread of the click log has died: restart coupond; no click in its rings is lost by that";
+            problems.push(problem.to_owned());
+        }
+        problems
+    }
+
+    /// Counts and places now.
+    pub fn status(&self) -> ClickLogStatus {
+        let progress = &self.progress;
+        let sum = |count: fn(&RingGauge) -> u64| self.gauges.iter().map(count).sum::<u64>();
+        let committed = progress.committed();
+        let lag_behind =
+            |place: u64| if committed == 0 { 0 } else { committed.saturating_sub(place) };
+        ClickLogStatus {
+            logged: sum(RingGauge::logged),
+            unlogged: sum(RingGauge::unlogged),
+            unlogged_before: self.unlogged_before,
+            durable: sum(RingGauge::durable),
+            damaged: progress.damaged_records.load(Ordering::Acquire),
+            wal_is_open: committed > 0,
+            wal_bytes: progress.wal_bytes.load(Ordering::Acquire),
+            torn_bytes_cut: progress.torn_bytes_cut.load(Ordering::Acquire),
+            store_lag_blocks: lag_behind(progress.synced.load(Ordering::Acquire)),
+            feed_lag_blocks: lag_behind(progress.acknowledged.load(Ordering::Acquire)),
+            store_is_open: progress.held().is_known,
+            store_folders_set_aside: progress.folders_set_aside.load(Ordering::Acquire),
+        }
+    }
+
+    /// The status as metrics: name, help, value.
+    pub fn gauges(&self) -> Vec<(&'static str, &'static str, u64)> {
+        let status = self.status();
+        vec![
+            ("clicks_durable", "Clicks of this run that are durable", status.durable),
+            (
+                "clicks_unlogged_before",
+                "Clicks of earlier runs that were not logged",
+                status.unlogged_before,
+            ),
+            ("clicks_damaged", "Clicks lost to damage since the start", status.damaged),
+            ("click_wal_open", "Whether the click WAL takes clicks", status.wal_is_open.into()),
+            ("click_wal_bytes", "Bytes of the click WAL", status.wal_bytes),
+            (
+                "click_wal_torn_bytes",
+                "Bytes cut off a torn tail at the start",
+                status.torn_bytes_cut,
+            ),
+            ("click_store_open", "Whether the click store keeps up", status.store_is_open.into()),
+            (
+                "click_store_lag_blocks",
+                "Blocks not in the click store yet",
+                status.store_lag_blocks,
+            ),
+            (
+                "click_store_folders_set_aside",
+                "Damaged folders of the click store since the start",
+                status.store_folders_set_aside,
+            ),
+            ("click_feed_lag_blocks", "Blocks not at the admin yet", status.feed_lag_blocks),
+        ]
+    }
+
+    /// Answers `POST /clicks/feed`.
+    pub async fn feed<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        feed::route::answer(Arc::clone(&self.feed), request).await
+    }
+
+    /// Makes every click durable and puts the rings away. Call it when the serving threads have
+    /// ended and their writers are dropped; a ring that still has its writer stays.
+    pub fn shutdown(&self, deadline: Duration) -> Result<(), NotDrained> {
+        let deadline = Instant::now() + deadline;
+        self.progress.give(Order::Drain);
+        let mut threads = std::mem::take(&mut *self.threads());
+        let is_durable = threads.click_log.take_if(|thread| ends_before(thread, deadline));
+        let is_durable = is_durable.is_some_and(|thread| thread.join().unwrap_or(false));
+        drop(threads.store.take_if(|thread| ends_before(thread, deadline)));
+        self.progress.give(Order::Abandon);
+        // What does not end now hangs in a system call; the process ends without it.
+        let last_moment = Instant::now() + Duration::from_millis(500);
+        drop(threads.click_log.take_if(|thread| ends_before(thread, last_moment)));
+        drop(threads.store.take_if(|thread| ends_before(thread, last_moment)));
+        if is_durable {
+            return Ok(());
+        }
+        let status = self.status();
+        Err(NotDrained { waiting: status.logged.saturating_sub(status.durable) })
+    }
+
+    fn threads(&self) -> std::sync::MutexGuard<'_, Threads> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for ClickLog {
+    fn drop(&mut self) {
+        self.progress.give(Order::Abandon);
+        let threads = std::mem::take(&mut *self.threads());
+        if let Some(thread) = threads.click_log {
+            thread.thread().unpark();
+            // A thread that panicked has nothing more to say.
+            drop(thread.join());
+        }
+        if let Some(thread) = threads.store {
+            drop(thread.join());
+        }
+    }
+}
+
+/// A number of which the runtime folder has no ring either: another data folder may have used it.
+fn next_incarnation(config: &Config) -> Result<u32, ClickLogError> {
+    loop {
+        let incarnation = incarnation::next_incarnation(&config.data_dir, unix_seconds())?;
+        let is_used = ring::is_used(&config.runtime_dir, incarnation);
+        if !is_used.map_err(file_error(&config.runtime_dir))? {
+            return Ok(incarnation);
+        }
+    }
+}
+
+fn create_rings(
+    config: &Config,
+    store: ring::StoreId,
+    incarnation: u32,
+) -> Result<(Vec<RingWriter>, Vec<RingReader>), ClickLogError> {
+    let rings = (0..config.threads).map(|thread| {
+        let stream = StreamId { node: config.node_id, incarnation, thread: thread as u8 };
+        ring::create(&config.runtime_dir, store, stream, config.clicks.ring_bytes)
+    });
+    let rings = rings.collect::<io::Result<Vec<_>>>();
+    Ok(rings.map_err(file_error(&config.runtime_dir))?.into_iter().unzip())
+}
+
+fn ends_before<T>(thread: &JoinHandle<T>, deadline: Instant) -> bool {
+    while !thread.is_finished() && Instant::now() < deadline {
+        thread.thread().unpark();
+        thread::sleep(Duration::from_millis(2));
+    }
+    thread.is_finished()
+}
+
+fn file_error(path: &Path) -> impl FnOnce(io::Error) -> ClickLogError {
+    let path = path.to_owned();
+    move |source| ClickLogError::File { path, source }
+}
+
+fn unix_seconds() -> u64 {
+    // A clock before 1970 is as good as no clock.
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

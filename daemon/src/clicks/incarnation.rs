@@ -1,0 +1,127 @@
+//! Which run of which data folder this is.
+//!
+//! The incarnation is part of every stream's name and of every transaction id, so none may come
+//! twice: it is greater than the last one used, durable before the first click, and at least the
+//! Unix time in seconds, so that it also grows over a data folder that was lost. A clock that goes
+//! back does no harm while the folder is there.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::durable_file;
+use super::ring::StoreId;
+
+/// Why a data folder has no identity.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// The operating system refused.
+    #[error("cannot read or write {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file holds something else.
+    #[error(
+        "{} holds {found:?} instead of {expected}: restore it, or delete it when this machine's clock is right",
+        path.display()
+    )]
+    Contents {
+        /// The file.
+        path: PathBuf,
+        /// What it should hold.
+        expected: &'static str,
+        /// What it holds.
+        found: String,
+    },
+    /// Every number has been used.
+    #[error("{} holds the last number there is: start with an empty data folder", path.display())]
+    Exhausted {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+fn io_error(path: &Path) -> impl FnOnce(io::Error) -> IdentityError {
+    let path = path.to_owned();
+    move |source| IdentityError::Io { path, source }
+}
+
+/// The number of this run, durable when this returns.
+pub(super) fn next_incarnation(data_dir: &Path, unix_seconds: u64) -> Result<u32, IdentityError> {
+    let path = data_dir.join("incarnation");
+    let stored = match durable_file::read(&path).map_err(io_error(&path))? {
+        None => 0,
+        Some(text) => match text.trim().parse::<u32>() {
+            Ok(stored) => stored,
+            Err(_) => {
+                let expected = "a number below 4294967296";
+                return Err(IdentityError::Contents { path, expected, found: text });
+            }
+        },
+    };
+    let Some(next) = stored.checked_add(1) else {
+        return Err(IdentityError::Exhausted { path });
+    };
+    let incarnation = next.max(u32::try_from(unix_seconds).unwrap_or(0));
+    durable_file::replace(&path, format!("{incarnation}\n").as_bytes()).map_err(io_error(&path))?;
+    Ok(incarnation)
+}
+
+/// The data folder's id, made when it has none.
+pub(super) fn store_id(data_dir: &Path) -> Result<StoreId, IdentityError> {
+    let path = data_dir.join("store-id");
+    let Some(text) = durable_file::read(&path).map_err(io_error(&path))? else {
+        let mut id = StoreId::default();
+        getrandom::fill(&mut id)
+            .map_err(|error| io_error(&path)(io::Error::other(error.to_string())))?;
+        let text = format!("{:032x}\n", u128::from_be_bytes(id));
+        durable_file::replace(&path, text.as_bytes()).map_err(io_error(&path))?;
+        return Ok(id);
+    };
+    match u128::from_str_radix(text.trim(), 16) {
+        Ok(id) if text.trim().len() == 32 => Ok(id.to_be_bytes()),
+        _ => {
+            let expected = "32 hexadecimal digits";
+            Err(IdentityError::Contents { path, expected, found: text })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_incarnation_grows_also_when_the_clock_goes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let next = |clock| next_incarnation(folder.path(), clock).unwrap();
+        assert_eq!(next(1_763_000_000), 1_763_000_000);
+        assert_eq!(next(1_763_000_000), 1_763_000_001);
+        assert_eq!(next(5), 1_763_000_002);
+        assert_eq!(next(u64::MAX), 1_763_000_003);
+        assert_eq!(next(1_764_000_000), 1_764_000_000);
+    }
+
+    #[test]
+    fn an_unreadable_incarnation_is_refused_not_guessed() {
+        let folder = tempfile::tempdir().unwrap();
+        for contents in ["", "x", "-1", "4294967296"] {
+            std::fs::write(folder.path().join("incarnation"), contents).unwrap();
+            let refused = next_incarnation(folder.path(), 7).unwrap_err();
+            assert!(matches!(refused, IdentityError::Contents { .. }));
+        }
+        std::fs::write(folder.path().join("incarnation"), "4294967295").unwrap();
+        let refused = next_incarnation(folder.path(), 7).unwrap_err();
+        assert!(matches!(refused, IdentityError::Exhausted { .. }));
+    }
+
+    #[test]
+    fn a_data_folder_keeps_its_id_and_no_other_has_it() {
+        let [one, other] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let id = store_id(one.path()).unwrap();
+        assert_eq!(store_id(one.path()).unwrap(), id);
+        assert_ne!(store_id(other.path()).unwrap(), id);
+    }
+}

@@ -1,0 +1,128 @@
+//! How far the clicks have come: what the click-log thread, the store thread and the feed tell
+//! each other. Sequences here are those of the click WAL's frames.
+//!
+//! A WAL segment may go when everything in it is below both `synced` and `acknowledged`. Both only
+//! promise; that one goes back (a store is rebuilt, an admin restored) is normal.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use coupon_shared::click::StreamId;
+use coupon_shared::feed::Cursor;
+use coupon_shared::framed_log::FrameReader;
+use tokio::sync::watch;
+
+use super::problems::Problems;
+
+/// What the threads are to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Order {
+    Run = 0,
+    /// Make everything durable, then end.
+    Drain = 1,
+    /// End now; what is in the rings stays there.
+    Abandon = 2,
+}
+
+#[derive(Debug)]
+pub(super) struct Progress {
+    order: AtomicU8,
+    wal_reader: OnceLock<FrameReader>,
+    /// The next frame the WAL will write; 0 while it is not open.
+    pub(super) committed: watch::Sender<u64>,
+    /// Frames before are durable in the click store.
+    pub(super) synced: AtomicU64,
+    /// Frames before are durable at the admin.
+    pub(super) acknowledged: AtomicU64,
+    pub(super) wal_bytes: AtomicU64,
+    pub(super) torn_bytes_cut: AtomicU64,
+    /// Records that were lost to damage in memory or on disk.
+    pub(super) damaged_records: AtomicU64,
+    /// Click store folders set aside since the start.
+    pub(super) folders_set_aside: AtomicU64,
+    /// The click-log thread has ended.
+    pub(super) wal_ended: AtomicBool,
+    /// No ring of an earlier run is left.
+    pub(super) leftovers_drained: AtomicBool,
+    cursor: Mutex<Cursor>,
+    held: Mutex<Held>,
+    pub(super) problems: Problems,
+}
+
+/// What the click store holds.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// The store was looked through, and has caught up with the WAL.
+    pub(super) is_known: bool,
+    /// The last sequence of each stream.
+    pub(super) last: BTreeMap<StreamId, u64>,
+}
+
+impl Default for Progress {
+    fn default() -> Progress {
+        Progress {
+            order: AtomicU8::new(Order::Run as u8),
+            wal_reader: OnceLock::new(),
+            committed: watch::Sender::new(0),
+            synced: AtomicU64::new(0),
+            acknowledged: AtomicU64::new(0),
+            wal_bytes: AtomicU64::new(0),
+            torn_bytes_cut: AtomicU64::new(0),
+            damaged_records: AtomicU64::new(0),
+            folders_set_aside: AtomicU64::new(0),
+            wal_ended: AtomicBool::new(false),
+            leftovers_drained: AtomicBool::new(false),
+            cursor: Mutex::default(),
+            held: Mutex::default(),
+            problems: Problems::default(),
+        }
+    }
+}
+
+impl Progress {
+    pub(super) fn order(&self) -> Order {
+        match self.order.load(Ordering::Acquire) {
+            0 => Order::Run,
+            1 => Order::Drain,
+            _ => Order::Abandon,
+        }
+    }
+
+    /// Orders only get stricter.
+    pub(super) fn give(&self, order: Order) {
+        self.order.fetch_max(order as u8, Ordering::AcqRel);
+    }
+
+    pub(super) fn wal_is_open(&self, reader: FrameReader, next_sequence: u64) {
+        // Only the one click-log thread calls this, once.
+        let _ = self.wal_reader.set(reader);
+        self.committed.send_replace(next_sequence);
+    }
+
+    /// A reader at the WAL's beginning; `None` while the WAL is not open.
+    pub(super) fn wal_reader(&self) -> Option<FrameReader> {
+        self.wal_reader.get().cloned()
+    }
+
+    /// The next frame the WAL will write.
+    pub(super) fn committed(&self) -> u64 {
+        *self.committed.borrow()
+    }
+
+    /// Frames before may go.
+    pub(super) fn removable_before(&self) -> u64 {
+        let synced = self.synced.load(Ordering::Acquire);
+        synced.min(self.acknowledged.load(Ordering::Acquire))
+    }
+
+    pub(super) fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the admin last said it has.
+    pub(super) fn cursor(&self) -> MutexGuard<'_, Cursor> {
+        self.cursor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

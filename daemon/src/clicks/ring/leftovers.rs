@@ -1,0 +1,162 @@
+//! The rings that earlier runs left behind in the runtime folder.
+//!
+//! One of ours is to be drained and then removed. What is not ours, or not readable, is set aside
+//! under another name and reported; a ring whose process lives is left alone. Nothing is deleted
+//! here but files that were never finished, so never used.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use coupon_shared::click::StreamId;
+
+use super::mapping::{CONSTANTS_BYTES, Consumer, Mapping};
+use super::{Identity, RingReader, StoreId, decode_constants};
+
+/// What was found under the name of a ring.
+#[derive(Debug)]
+pub(in crate::clicks) enum Leftover {
+    /// A ring of this store: drain it.
+    Ours(Box<RingReader>),
+    /// Renamed, because this store cannot use it.
+    SetAside {
+        /// Its name now.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// Left alone.
+    InUse {
+        /// The ring of a living process.
+        path: PathBuf,
+    },
+}
+
+pub(super) fn file_name(stream: StreamId) -> String {
+    format!("ring-{}-{}", stream.incarnation, stream.thread)
+}
+
+/// Whether a ring of this number lies in the runtime folder, whoever's it is.
+pub(in crate::clicks) fn is_used(runtime_dir: &Path, incarnation: u32) -> io::Result<bool> {
+    let beginning = format!("ring-{incarnation}-");
+    for entry in fs::read_dir(runtime_dir)? {
+        if entry?.file_name().as_encoded_bytes().starts_with(beginning.as_bytes()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Looks through the runtime folder; rings of this store come in the order of their streams.
+pub(in crate::clicks) fn find_leftovers(
+    runtime_dir: &Path,
+    store: StoreId,
+) -> io::Result<Vec<Leftover>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(runtime_dir)? {
+        let path = entry?.path();
+        match kind_of_name(&path, store) {
+            Name::Ring => found.push(examine(path, store)?),
+            Name::Unfinished => remove_unless_in_use(&path)?,
+            Name::Other => {}
+        }
+    }
+    found.sort_by_key(|leftover| match leftover {
+        Leftover::Ours(ring) => Some(ring.stream()),
+        _ => None,
+    });
+    Ok(found)
+}
+
+enum Name {
+    Ring,
+    Unfinished,
+    Other,
+}
+
+/// A ring that another store set aside counts as ours again when it carries our id.
+fn kind_of_name(path: &Path, store: StoreId) -> Name {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let (stem, suffix) = name.split_once('.').unwrap_or((name, ""));
+    let numbers = stem.strip_prefix("ring-").and_then(|rest| rest.split_once('-'));
+    let is_ring = numbers.is_some_and(|(incarnation, thread)| {
+        incarnation.parse::<u32>().is_ok() && thread.parse::<u8>().is_ok()
+    });
+    match suffix {
+        "" if is_ring => Name::Ring,
+        "new" if is_ring => Name::Unfinished,
+        _ if is_ring && suffix == foreign_suffix(store) => Name::Ring,
+        _ => Name::Other,
+    }
+}
+
+fn foreign_suffix(store: StoreId) -> String {
+    format!("of-store-{:032x}", u128::from_be_bytes(store))
+}
+
+fn examine(path: PathBuf, store: StoreId) -> io::Result<Leftover> {
+    let mut file = File::options().read(true).write(true).open(&path)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(Leftover::InUse { path }),
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
+    let mut constants = [0; CONSTANTS_BYTES];
+    let decoded = match file.read_exact(&mut constants) {
+        Ok(()) => decode_constants(&constants),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Err("it ends within its constants".into())
+        }
+        Err(error) => return Err(error),
+    };
+    drop(file);
+    match decoded {
+        Ok((identity, _)) if identity.store != store => {
+            let why = "it belongs to another data folder".into();
+            Ok(Leftover::SetAside { path: set_aside(&path, &foreign_suffix(identity.store))?, why })
+        }
+        Ok((identity, capacity)) => adopt(path, identity, capacity),
+        Err(why) => Ok(Leftover::SetAside { path: set_aside(&path, "damaged")?, why }),
+    }
+}
+
+fn adopt(path: PathBuf, identity: Identity, capacity: u64) -> io::Result<Leftover> {
+    let mapping = match Mapping::open(&path) {
+        Ok(mapping) => mapping,
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            let path = set_aside(&path, "damaged")?;
+            return Ok(Leftover::SetAside { path, why: error.to_string() });
+        }
+        Err(error) => return Err(error),
+    };
+    if mapping.capacity() as u64 != capacity {
+        let why = format!("it holds {} bytes and says {capacity}", mapping.capacity());
+        drop(mapping);
+        return Ok(Leftover::SetAside { path: set_aside(&path, "damaged")?, why });
+    }
+    let consumer = Consumer::alone(mapping);
+    Ok(Leftover::Ours(Box::new(RingReader::new(consumer, identity.stream, path))))
+}
+
+/// Renames a ring that is not to be drained, over no other file; returns its name.
+pub(in crate::clicks) fn set_aside(path: &Path, suffix: &str) -> io::Result<PathBuf> {
+    let mut number = 0;
+    let aside = loop {
+        let extension = if number == 0 { suffix.into() } else { format!("{suffix}-{number}") };
+        let aside = path.with_extension(extension);
+        if !aside.try_exists()? {
+            break aside;
+        }
+        number += 1;
+    };
+    fs::rename(path, &aside)?;
+    Ok(aside)
+}
+
+fn remove_unless_in_use(path: &Path) -> io::Result<()> {
+    match File::options().write(true).open(path)?.try_lock() {
+        Ok(()) => fs::remove_file(path),
+        Err(TryLockError::WouldBlock) => Ok(()),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}

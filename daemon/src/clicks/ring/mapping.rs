@@ -1,0 +1,233 @@
+//! A ring of bytes in a file mapped shared, with one producer and one consumer.
+//!
+//! All `unsafe` of the program is here. What makes it sound:
+//! - The mapping is as long as the file, whose blocks are all allocated before it is mapped, and
+//!   no program of ours ever shortens it. It lives as long as the halves that point into it.
+//! - Positions only grow; a position's place in the ring is its remainder by the capacity. The
+//!   bytes from `tail` to `head` belong to the consumer, the others to the producer. The producer
+//!   gives bytes away by storing `head` (release), the consumer by storing `tail` (release); each
+//!   reads the other's word (acquire) before it touches bytes it was given. So a slice lent here
+//!   never overlaps one lent by the other half.
+//! - There is one half of each kind: `split` takes the mapping, and a consumer alone is made only
+//!   of a file that nobody else has locked.
+//! - A word that is out of bounds (the file is damaged) lends nothing.
+//!
+//! Deliberately absent: what the bytes mean.
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use memmap2::{MmapOptions, MmapRaw};
+use rustix::fs::{FallocateFlags, fallocate};
+
+/// Constants, and words on cache lines of their own; the ring's bytes follow.
+pub(super) const HEADER_BYTES: usize = 4096;
+pub(super) const CONSTANTS_BYTES: usize = 64;
+/// Every position is a multiple of this.
+pub(super) const ALIGNMENT: usize = 8;
+
+/// A 64-bit word of the header.
+#[derive(Debug, Clone, Copy)]
+#[repr(usize)]
+pub(super) enum Word {
+    Head = 128,
+    LastSequence = 136,
+    Tail = 256,
+    DurableSequence = 264,
+    Unlogged = 384,
+}
+
+/// The positions of a ring that no ring can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("its head {head} and tail {tail} cannot belong to a ring of {capacity} bytes")]
+pub(super) struct BadPositions {
+    head: u64,
+    tail: u64,
+    capacity: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Mapping {
+    map: MmapRaw,
+    /// Locked, so that another process sees that the ring is in use.
+    _file: File,
+}
+
+impl Mapping {
+    /// A new file with room for `capacity` bytes (a power of two), allocated and touched: using it neither faults
+    /// nor fails for want of memory.
+    pub(super) fn create(path: &Path, capacity: usize, constants: &[u8]) -> io::Result<Mapping> {
+        let file = File::options().read(true).write(true).create_new(true).open(path)?;
+        file.try_lock()?;
+        let bytes = HEADER_BYTES + capacity;
+        fallocate(&file, FallocateFlags::empty(), 0, bytes as u64)?;
+        let map = MmapOptions::new().len(bytes).map_raw(&file)?;
+        // SAFETY: the mapping has this length and is not shared with anybody yet.
+        let all = unsafe { std::slice::from_raw_parts_mut(map.as_mut_ptr(), bytes) };
+        all.fill(0);
+        all[..constants.len()].copy_from_slice(constants);
+        Ok(Mapping { map, _file: file })
+    }
+
+    /// An existing file; `WouldBlock` when a living process uses it.
+    pub(super) fn open(path: &Path) -> io::Result<Mapping> {
+        let file = File::options().read(true).write(true).open(path)?;
+        file.try_lock()?;
+        let capacity = file.metadata()?.len().checked_sub(HEADER_BYTES as u64);
+        if !capacity.is_some_and(|bytes| bytes >= ALIGNMENT as u64 && bytes.is_power_of_two()) {
+            let problem = "its length is not that of a ring";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
+        }
+        let map = MmapRaw::map_raw(&file)?;
+        Ok(Mapping { map, _file: file })
+    }
+
+    /// A power of two, so that a position's place is found without a division.
+    pub(super) fn capacity(&self) -> usize {
+        self.map.len() - HEADER_BYTES
+    }
+
+    pub(super) fn get(&self, word: Word) -> u64 {
+        self.word(word).load(Ordering::Acquire)
+    }
+
+    pub(super) fn set(&self, word: Word, value: u64) {
+        self.word(word).store(value, Ordering::Release);
+    }
+
+    fn word(&self, word: Word) -> &AtomicU64 {
+        // SAFETY: words lie within the header, are aligned, and are only accessed as atomics.
+        unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().add(word as usize).cast()) }
+    }
+
+    /// Where a position lies, and how many bytes follow it before the ring's end.
+    fn place(&self, position: u64) -> (usize, usize) {
+        let at = (position & (self.capacity() as u64 - 1)) as usize;
+        (HEADER_BYTES + at, self.capacity() - at)
+    }
+}
+
+/// The half that fills the ring.
+#[derive(Debug)]
+pub(super) struct Producer {
+    map: Arc<Mapping>,
+    head: u64,
+    /// As last seen; the real one is the same or further.
+    tail: u64,
+}
+
+/// The half that empties the ring: it reads ahead of the tail, then gives all of it back, or
+/// begins again.
+#[derive(Debug)]
+pub(super) struct Consumer {
+    map: Arc<Mapping>,
+    tail: u64,
+    read: u64,
+}
+
+/// Both halves of a new ring.
+pub(super) fn split(map: Mapping) -> (Producer, Consumer) {
+    let map = Arc::new(map);
+    let producer = Producer { map: map.clone(), head: 0, tail: 0 };
+    (producer, Consumer { map, tail: 0, read: 0 })
+}
+
+impl Producer {
+    pub(super) fn mapping(&self) -> &Arc<Mapping> {
+        &self.map
+    }
+
+    /// Bytes before the ring's end; a slot cannot be longer.
+    pub(super) fn contiguous(&self) -> usize {
+        self.map.place(self.head).1
+    }
+
+    /// The next `bytes` bytes, when they are free.
+    pub(super) fn slot(&mut self, bytes: usize) -> Option<&mut [u8]> {
+        if bytes > self.contiguous() || !self.is_free(bytes) {
+            return None;
+        }
+        let (at, _) = self.map.place(self.head);
+        // SAFETY: within the ring, and the producer's: it ends at most a capacity after the tail.
+        Some(unsafe { std::slice::from_raw_parts_mut(self.map.map.as_mut_ptr().add(at), bytes) })
+    }
+
+    /// Gives the first `bytes` bytes of the slot to the consumer.
+    pub(super) fn publish(&mut self, bytes: usize) {
+        self.head += bytes as u64;
+        self.map.set(Word::Head, self.head);
+    }
+
+    fn is_free(&mut self, bytes: usize) -> bool {
+        let capacity = self.map.capacity() as u64;
+        let fits = |head: u64, tail: u64| {
+            head.checked_sub(tail).is_some_and(|used| used + bytes as u64 <= capacity)
+        };
+        if fits(self.head, self.tail) {
+            return true;
+        }
+        self.tail = self.map.get(Word::Tail);
+        fits(self.head, self.tail)
+    }
+}
+
+impl Consumer {
+    /// Of a ring whose producer is gone.
+    pub(super) fn alone(map: Mapping) -> Consumer {
+        let tail = map.get(Word::Tail);
+        Consumer { map: Arc::new(map), tail, read: tail }
+    }
+
+    pub(super) fn mapping(&self) -> &Arc<Mapping> {
+        &self.map
+    }
+
+    /// Bytes not yet read.
+    pub(super) fn unread(&self) -> Result<u64, BadPositions> {
+        let head = self.map.get(Word::Head);
+        let capacity = self.map.capacity() as u64;
+        let aligned = (head | self.tail).is_multiple_of(ALIGNMENT as u64);
+        let in_bounds = head.checked_sub(self.tail).is_some_and(|used| used <= capacity);
+        match head.checked_sub(self.read) {
+            Some(unread) if aligned && in_bounds => Ok(unread),
+            _ => Err(BadPositions { head, tail: self.tail, capacity }),
+        }
+    }
+
+    /// The bytes not yet read, up to the ring's end.
+    pub(super) fn peek(&self) -> Result<&[u8], BadPositions> {
+        let unread = self.unread()?;
+        let (at, contiguous) = self.map.place(self.read);
+        let bytes = unread.min(contiguous as u64) as usize;
+        // SAFETY: within the ring, and the consumer's: it ends at the head at most.
+        Ok(unsafe { std::slice::from_raw_parts(self.map.map.as_ptr().add(at), bytes) })
+    }
+
+    /// Bytes before the ring's end.
+    pub(super) fn contiguous(&self) -> usize {
+        self.map.place(self.read).1
+    }
+
+    pub(super) fn skip_to_head(&mut self) {
+        self.read = self.map.get(Word::Head);
+    }
+
+    pub(super) fn read(&mut self, bytes: usize) {
+        self.read += bytes as u64;
+    }
+
+    /// Gives all that was read back to the producer.
+    pub(super) fn release(&mut self) {
+        self.tail = self.read;
+        self.map.set(Word::Tail, self.tail);
+    }
+
+    /// Begins again with what was read since the last release.
+    pub(super) fn rewind(&mut self) {
+        self.read = self.tail;
+    }
+}

@@ -1,0 +1,397 @@
+//! The click store: the same blocks as in the WAL, kept by day in sled.
+//!
+//! The store thread follows the WAL and lags behind it. It holds nothing that the WAL or the admin
+//! does not have, so it may always be thrown away: a day's folder that is damaged is set aside and
+//! filled again from the WAL. What it is for is an admin that was restored from a backup and asks
+//! for clicks that have left the WAL.
+//!
+//! - `synced` is published after the folders' files are on the disk, never before.
+//! - After any error the handle is closed and the folder opened again: sled answers errors for ever
+//!   after one. A folder that then does not open, or fails twice without a sync in between, is
+//!   damaged. Errors of the machine (a full disk) damage nothing and are waited out.
+//! - A day goes when it is older than the retention and everything in it is acknowledged.
+
+mod day_folder;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use coupon_shared::click::StreamId;
+use coupon_shared::click::block::Block;
+use coupon_shared::framed_log::{FrameReader, FramedLogError};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::problems::About;
+use super::progress::{Order, Progress};
+use day_folder::{Blocks, DayError, DayFolder};
+
+/// How long the thread waits for a question when there is nothing to follow.
+const POLL: Duration = Duration::from_millis(25);
+/// At most this long between two syncs while blocks come in.
+const SYNC_INTERVAL: Duration = Duration::from_millis(250);
+/// Blocks inserted before questions are looked at.
+const TURN_BLOCKS: usize = 256;
+/// Days open at once; clicks around midnight need two.
+const MAX_OPEN_DAYS: usize = 2;
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// What the store thread works with.
+#[derive(Debug)]
+pub(super) struct StoreSetup {
+    pub(super) folder: PathBuf,
+    pub(super) cache_bytes: u64,
+    pub(super) retention_days: u32,
+    pub(super) progress: Arc<Progress>,
+    pub(super) questions: Receiver<HistoryQuestion>,
+}
+
+/// Asks for blocks of a stream that the WAL no longer has.
+#[derive(Debug)]
+pub(super) struct HistoryQuestion {
+    pub(super) stream: StreamId,
+    pub(super) sequences: RangeInclusive<u64>,
+    pub(super) max_bytes: usize,
+    /// Gets the blocks one after the other; nothing where the store cannot tell.
+    pub(super) answer: Sender<Vec<u8>>,
+}
+
+/// Why the store does not go on.
+#[derive(Debug, thiserror::Error)]
+enum StoreError {
+    #[error("{source}")]
+    Day { day: Date, source: DayError },
+    #[error("cannot use {}: {source}", path.display())]
+    Folder { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Wal(#[from] FramedLogError),
+}
+
+#[derive(Debug, Default)]
+struct Day {
+    streams: BTreeMap<StreamId, u64>,
+    /// The last frame of the WAL whose block was inserted here.
+    last_frame: u64,
+    failures_since_sync: u32,
+}
+
+struct StoreThread {
+    setup: StoreSetup,
+    reader: FrameReader,
+    days: BTreeMap<Date, Day>,
+    /// The most recently used one last.
+    open: Vec<(Date, DayFolder)>,
+    is_looked_through: bool,
+    catch_up_to: Option<u64>,
+    last_sync: Instant,
+    pause: Duration,
+}
+
+/// The thread's whole life.
+pub(super) fn run(setup: StoreSetup) {
+    let reader = loop {
+        match setup.progress.wal_reader() {
+            Some(reader) => break reader,
+            None if setup.progress.order() == Order::Run => std::thread::sleep(POLL),
+            None => return,
+        }
+    };
+    let mut thread = StoreThread {
+        setup,
+        reader,
+        days: BTreeMap::new(),
+        open: Vec::new(),
+        is_looked_through: false,
+        catch_up_to: None,
+        last_sync: Instant::now(),
+        pause: BACK_OFF.0,
+    };
+    thread.work();
+}
+
+impl StoreThread {
+    fn work(&mut self) {
+        while self.setup.progress.order() != Order::Abandon {
+            let wait = match self.turn() {
+                Ok(true) => Duration::ZERO,
+                Ok(false) if self.setup.progress.order() == Order::Drain && self.is_level() => {
+                    return;
+                }
+                Ok(false) => POLL,
+                Err(error) => self.recover(error),
+            };
+            match self.setup.questions.recv_timeout(wait) {
+                Ok(question) => self.answer(question),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => std::thread::sleep(wait),
+            }
+        }
+    }
+
+    /// Nothing is left to follow, and nothing more can come.
+    fn is_level(&self) -> bool {
+        let progress = &self.setup.progress;
+        progress.wal_ended.load(Ordering::Acquire)
+            && progress.synced.load(Ordering::Acquire) >= progress.committed()
+    }
+
+    /// One round; true when there is more to follow.
+    fn turn(&mut self) -> Result<bool, StoreError> {
+        if !self.is_looked_through {
+            self.look_through()?;
+        }
+        let more = self.follow()?;
+        if !more || self.last_sync.elapsed() >= SYNC_INTERVAL {
+            self.sync()?;
+        }
+        self.remove_old_days()?;
+        Ok(more)
+    }
+
+    /// Finds out which days and streams there are.
+    fn look_through(&mut self) -> Result<(), StoreError> {
+        let folder = self.setup.folder.clone();
+        let failed = |source| StoreError::Folder { path: folder.clone(), source };
+        fs::create_dir_all(&folder).map_err(failed)?;
+        super::durable_file::sync_folder_of(&folder).map_err(failed)?;
+        for entry in fs::read_dir(&folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.ends_with(".removed") {
+                fs::remove_dir_all(entry.path()).map_err(failed)?;
+            } else if let Ok(day) = name.parse::<Date>()
+                && name == day.to_string()
+                && !self.days.contains_key(&day)
+            {
+                let streams = self.day(day)?.streams();
+                let streams = streams.map_err(|source| StoreError::Day { day, source })?;
+                self.days.insert(day, Day { streams, ..Day::default() });
+            }
+        }
+        self.is_looked_through = true;
+        self.publish_held(false);
+        Ok(())
+    }
+
+    /// Inserts the next blocks of the WAL; true when there are more.
+    fn follow(&mut self) -> Result<bool, StoreError> {
+        for _ in 0..TURN_BLOCKS {
+            let (frame, bytes) = match self.reader.next_frame() {
+                Ok(Some(frame)) => (frame.sequence, frame.payload.to_vec()),
+                Ok(None) => return Ok(false),
+                Err(FramedLogError::Damaged { resume_at: Some(next), path, offset, what }) => {
+                    let progress = &self.setup.progress;
+                    let text = format!(
+                        "{} is damaged at byte {offset} ({what}): clicks in it may be lost",
+                        path.display()
+                    );
+                    progress.problems.begin(About::WalDamage, text);
+                    self.reader.seek(next);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            match Block::parse(&bytes) {
+                Ok(block) => self.insert(frame, &block)?,
+                Err(error) => {
+                    tracing::error!(frame, %error, "a frame of the click WAL is no block")
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn insert(&mut self, frame: u64, block: &Block<'_>) -> Result<(), StoreError> {
+        let day = day_of(block);
+        let inserted = self.day(day)?.insert(block);
+        inserted.map_err(|source| StoreError::Day { day, source })?;
+        let known = self.days.entry(day).or_default();
+        known.last_frame = frame;
+        let last = known.streams.entry(block.stream()).or_default();
+        *last = block.last_sequence().max(*last);
+        let mut held = self.setup.progress.held();
+        let last = held.last.entry(block.stream()).or_default();
+        *last = block.last_sequence().max(*last);
+        Ok(())
+    }
+
+    fn day(&mut self, day: Date) -> Result<&mut DayFolder, StoreError> {
+        if let Some(at) = self.open.iter().position(|(open, _)| *open == day) {
+            self.open[at..].rotate_left(1);
+        } else {
+            while self.open.len() >= MAX_OPEN_DAYS {
+                let (day, folder) = &mut self.open[0];
+                folder.sync().map_err(|source| StoreError::Day { day: *day, source })?;
+                self.open.remove(0);
+            }
+            let path = self.setup.folder.join(day.to_string());
+            let folder = DayFolder::open(&path, self.setup.cache_bytes)
+                .map_err(|source| StoreError::Day { day, source })?;
+            self.open.push((day, folder));
+        }
+        let newest = self.open.len() - 1;
+        Ok(&mut self.open[newest].1)
+    }
+
+    /// Makes what was followed durable, then says so.
+    fn sync(&mut self) -> Result<(), StoreError> {
+        for (day, folder) in &mut self.open {
+            folder.sync().map_err(|source| StoreError::Day { day: *day, source })?;
+        }
+        self.last_sync = Instant::now();
+        self.pause = BACK_OFF.0;
+        self.days.values_mut().for_each(|day| day.failures_since_sync = 0);
+        let progress = &self.setup.progress;
+        let synced = self.reader.next_sequence();
+        progress.synced.store(synced, Ordering::Release);
+        progress.problems.end(About::Store);
+        self.catch_up(synced);
+        Ok(())
+    }
+
+    /// The store is known once it has all that the WAL had after the last ring left behind.
+    fn catch_up(&mut self, synced: u64) {
+        let progress = &self.setup.progress;
+        if self.catch_up_to.is_none() && progress.leftovers_drained.load(Ordering::Acquire) {
+            self.catch_up_to = Some(progress.committed());
+        }
+        if self.catch_up_to.is_some_and(|target| synced >= target) {
+            progress.held().is_known = true;
+        }
+    }
+
+    fn publish_held(&self, is_known: bool) {
+        let mut held = self.setup.progress.held();
+        held.is_known = is_known;
+        held.last.clear();
+        for (stream, last) in self.days.values().flat_map(|day| &day.streams) {
+            let newest = held.last.entry(*stream).or_default();
+            *newest = (*newest).max(*last);
+        }
+    }
+
+    /// Closes everything and goes back to what is surely on the disk; returns how long to wait.
+    fn recover(&mut self, error: StoreError) -> Duration {
+        self.open.clear();
+        self.setup.progress.problems.begin(About::Store, format!("click store: {error}"));
+        if let StoreError::Day { day, source: DayError::Damaged { .. } } = &error {
+            self.suspect(*day);
+        }
+        let synced = self.setup.progress.synced.load(Ordering::Acquire);
+        let oldest = self.reader.first_sequence().unwrap_or(synced);
+        self.reader.seek(synced.max(oldest));
+        let pause = self.pause;
+        self.pause = (pause * 2).min(BACK_OFF.1);
+        pause
+    }
+
+    /// Sets a damaged folder aside, unless opening it again may be enough.
+    fn suspect(&mut self, day: Date) {
+        let failures = &mut self.days.entry(day).or_default().failures_since_sync;
+        *failures += 1;
+        let path = self.setup.folder.join(day.to_string());
+        if *failures < 2 && DayFolder::open(&path, self.setup.cache_bytes).is_ok() {
+            return;
+        }
+        // Before the folder goes: from now on the WAL's segments are needed again.
+        self.setup.progress.synced.store(0, Ordering::Release);
+        match super::durable_file::set_aside(&path) {
+            Ok(aside) => {
+                tracing::error!(
+                    folder = %path.display(), aside = %aside.display(),
+                    "set a damaged click store folder aside; filling it again from the click WAL"
+                );
+                self.setup.progress.folders_set_aside.fetch_add(1, Ordering::AcqRel);
+                self.days.remove(&day);
+                self.catch_up_to = None;
+                self.publish_held(false);
+            }
+            Err(error) => tracing::error!(folder = %path.display(), %error, "cannot set aside"),
+        }
+    }
+
+    fn answer(&mut self, question: HistoryQuestion) {
+        match self.read_history(&question) {
+            // Whoever asked may have stopped waiting.
+            Ok(blocks) => drop(question.answer.send(blocks)),
+            Err(error) => {
+                let pause = self.recover(error);
+                std::thread::sleep(pause);
+            }
+        }
+    }
+
+    /// In the order of the sequences, which is not that of the days when a clock went back.
+    fn read_history(&mut self, question: &HistoryQuestion) -> Result<Vec<u8>, StoreError> {
+        let HistoryQuestion { stream, sequences, max_bytes, .. } = question;
+        let holding = self.days.iter().filter(|(_, day)| day.streams.contains_key(stream));
+        let days: Vec<Date> = holding.map(|(day, _)| *day).collect();
+        let mut all = Blocks::default();
+        for day in days {
+            let read = self.day(day)?.read(*stream, sequences.clone(), *max_bytes);
+            let blocks = read.map_err(|source| StoreError::Day { day, source })?;
+            all.found.extend(blocks.found);
+            all.rest_from = [all.rest_from, blocks.rest_from].into_iter().flatten().min();
+        }
+        all.found.sort_unstable();
+        let mut bytes = Vec::new();
+        for (first, block) in all.found {
+            if bytes.len() >= *max_bytes || all.rest_from.is_some_and(|rest| first >= rest) {
+                break;
+            }
+            bytes.extend_from_slice(&block);
+        }
+        Ok(bytes)
+    }
+
+    fn remove_old_days(&mut self) -> Result<(), StoreError> {
+        let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+        let keep_from = today.saturating_sub(jiff::Span::new().days(self.setup.retention_days));
+        let old: Vec<Date> = self.days.range(..keep_from).map(|(day, _)| *day).collect();
+        for day in old {
+            if self.may_go(day) {
+                self.remove_day(day)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything in it is at the admin, and none of it would come again out of the WAL.
+    fn may_go(&self, day: Date) -> bool {
+        let cursor = self.setup.progress.cursor();
+        let oldest_frame = self.reader.first_sequence().unwrap_or(0);
+        self.days.get(&day).is_some_and(|day| {
+            day.last_frame < oldest_frame
+                && day.streams.iter().all(|(stream, last)| cursor.last(stream) >= *last)
+        })
+    }
+
+    fn remove_day(&mut self, day: Date) -> Result<(), StoreError> {
+        self.open.retain(|(open, _)| *open != day);
+        let path = self.setup.folder.join(day.to_string());
+        let removed = self.setup.folder.join(format!("{day}.removed"));
+        let failed = |source| StoreError::Folder { path: path.clone(), source };
+        // Renamed first: half a folder must not look like a damaged one.
+        fs::rename(&path, &removed).map_err(failed)?;
+        self.days.remove(&day);
+        let is_known = self.setup.progress.held().is_known;
+        self.publish_held(is_known);
+        fs::remove_dir_all(&removed).map_err(failed)
+    }
+}
+
+/// The day, in UTC, of a block's first click by the node's clock.
+fn day_of(block: &Block<'_>) -> Date {
+    let ms = i64::try_from(block.unix_ms().0).unwrap_or(0);
+    Timestamp::from_millisecond(ms).unwrap_or_default().to_zoned(TimeZone::UTC).date()
+}

@@ -1,0 +1,232 @@
+//! One day of the click store: a sled database with one key for each block.
+//!
+//! A key is the stream and the first sequence, big-endian (node 2, incarnation 4, thread 1,
+//! sequence 8), so that a stream's blocks follow each other. A value is the block as it stands in
+//! the WAL. Writing a block again changes nothing.
+//!
+//! What sled needs from outside (known faults of 0.34.7) is done here: leftovers of an interrupted
+//! start are removed before opening; its log is synced through a descriptor of our own, because
+//! its `flush` ends before the disk has it; panics on damaged files are caught.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::ops::RangeInclusive;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use coupon_shared::click::StreamId;
+use coupon_shared::click::block::Block;
+
+const KEY_BYTES: usize = 15;
+
+/// Why a day's folder did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DayError {
+    /// The system refused; the folder may be sound.
+    #[error("cannot use {}: {source}", path.display())]
+    System { path: PathBuf, source: io::Error },
+    /// The folder's contents make no sense.
+    #[error("{} is damaged: {what}", path.display())]
+    Damaged { path: PathBuf, what: String },
+}
+
+/// Blocks of one stream with their first sequences.
+#[derive(Debug, Default)]
+pub(super) struct Blocks {
+    pub(super) found: Vec<(u64, Vec<u8>)>,
+    /// Where the ones begin that were left out.
+    pub(super) rest_from: Option<u64>,
+}
+
+#[derive(Debug)]
+pub(super) struct DayFolder {
+    path: PathBuf,
+    db: sled::Db,
+    is_dirty: bool,
+    is_folder_synced: bool,
+}
+
+impl DayFolder {
+    pub(super) fn open(path: &Path, cache_bytes: u64) -> Result<DayFolder, DayError> {
+        let system = |source| DayError::System { path: path.to_owned(), source };
+        fs::create_dir_all(path).map_err(system)?;
+        remove_interrupted_snapshots(path).map_err(system)?;
+        let config =
+            sled::Config::new().path(path).cache_capacity(cache_bytes).flush_every_ms(None);
+        let db = guarded(path, || config.open())?;
+        Ok(DayFolder { path: path.to_owned(), db, is_dirty: false, is_folder_synced: false })
+    }
+
+    /// Whether the block was new.
+    pub(super) fn insert(&mut self, block: &Block<'_>) -> Result<bool, DayError> {
+        let key = key(block.stream(), block.first_sequence());
+        let is_new = guarded(&self.path, || {
+            if self.db.get(key)?.is_some_and(|stored| stored == block.as_bytes()) {
+                return Ok(false);
+            }
+            self.db.insert(key, block.as_bytes()).map(|_| true)
+        })?;
+        self.is_dirty |= is_new;
+        Ok(is_new)
+    }
+
+    /// Everything inserted is on the disk when this returns.
+    pub(super) fn sync(&mut self) -> Result<(), DayError> {
+        if self.is_dirty {
+            guarded(&self.path, || self.db.flush())?;
+            self.sync_files()
+                .map_err(|source| DayError::System { path: self.path.clone(), source })?;
+            self.is_dirty = false;
+        }
+        Ok(())
+    }
+
+    fn sync_files(&mut self) -> io::Result<()> {
+        File::open(self.path.join("db"))?.sync_data()?;
+        if !self.is_folder_synced {
+            File::open(&self.path)?.sync_all()?;
+            crate::clicks::durable_file::sync_folder_of(&self.path)?;
+            self.is_folder_synced = true;
+        }
+        Ok(())
+    }
+
+    /// The streams held, each with its last sequence.
+    pub(super) fn streams(&self) -> Result<BTreeMap<StreamId, u64>, DayError> {
+        let mut streams = BTreeMap::new();
+        let mut from = [0; KEY_BYTES];
+        while let Some((found, _)) = self.first_in(from..=[0xff; KEY_BYTES])? {
+            let (stream, _) = self.parse_key(&found)?;
+            let range = key(stream, 0)..=key(stream, u64::MAX);
+            let last = guarded(&self.path, || self.db.range(range).next_back().transpose())?;
+            if let Some((_, value)) = last {
+                streams.insert(stream, self.parse_block(&value)?.last_sequence());
+            }
+            from = key(stream, u64::MAX);
+        }
+        Ok(streams)
+    }
+
+    /// The blocks of a stream that hold any of `sequences`, oldest first, until they have
+    /// `max_bytes`.
+    pub(super) fn read(
+        &self,
+        stream: StreamId,
+        sequences: RangeInclusive<u64>,
+        max_bytes: usize,
+    ) -> Result<Blocks, DayError> {
+        let (from, to) = sequences.into_inner();
+        // The block that holds the first sequence may begin before it.
+        let before = key(stream, 0)..=key(stream, from);
+        let holding = guarded(&self.path, || self.db.range(before).next_back().transpose())?;
+        let begin = match &holding {
+            Some((found, _)) => self.parse_key(found)?.1,
+            None => from,
+        };
+        let mut blocks = Blocks::default();
+        let mut entries = self.db.range(key(stream, begin)..=key(stream, to));
+        let mut bytes = 0;
+        while let Some((_, value)) = guarded(&self.path, || entries.next().transpose())? {
+            let block = self.parse_block(&value)?;
+            if block.last_sequence() < from {
+                continue;
+            }
+            if bytes >= max_bytes {
+                blocks.rest_from = Some(block.first_sequence());
+                break;
+            }
+            bytes += block.len();
+            blocks.found.push((block.first_sequence(), block.as_bytes().to_vec()));
+        }
+        Ok(blocks)
+    }
+
+    fn first_in(
+        &self,
+        range: RangeInclusive<[u8; KEY_BYTES]>,
+    ) -> Result<Option<(sled::IVec, sled::IVec)>, DayError> {
+        guarded(&self.path, || self.db.range(range).next().transpose())
+    }
+
+    fn parse_key(&self, bytes: &[u8]) -> Result<(StreamId, u64), DayError> {
+        let Ok(key) = <[u8; KEY_BYTES]>::try_from(bytes) else {
+            return Err(self.damaged(format!("a key has {} bytes", bytes.len())));
+        };
+        let number = |from: usize, to: usize| {
+            key[from..to].iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte))
+        };
+        let stream = StreamId {
+            node: number(0, 2) as u16,
+            incarnation: number(2, 6) as u32,
+            thread: key[6],
+        };
+        Ok((stream, number(7, KEY_BYTES)))
+    }
+
+    fn parse_block<'a>(&self, value: &'a [u8]) -> Result<Block<'a>, DayError> {
+        Block::parse(value).map_err(|error| self.damaged(error.to_string()))
+    }
+
+    fn damaged(&self, what: String) -> DayError {
+        DayError::Damaged { path: self.path.clone(), what }
+    }
+}
+
+fn key(stream: StreamId, first_sequence: u64) -> [u8; KEY_BYTES] {
+    let mut key = [0; KEY_BYTES];
+    key[..2].copy_from_slice(&stream.node.to_be_bytes());
+    key[2..6].copy_from_slice(&stream.incarnation.to_be_bytes());
+    key[6] = stream.thread;
+    key[7..].copy_from_slice(&first_sequence.to_be_bytes());
+    key
+}
+
+/// What an interrupted start left: sled would take it for its newest snapshot and not open.
+fn remove_interrupted_snapshots(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        if name.starts_with(b"snap.") && name.ends_with(b".generating") {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs a sled call; a damaged file makes some of them panic.
+fn guarded<T>(path: &Path, call: impl FnOnce() -> sled::Result<T>) -> Result<T, DayError> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(sled::Error::Io(source))) if is_of_the_system(&source) => {
+            Err(DayError::System { path: path.to_owned(), source })
+        }
+        Ok(Err(error)) => Err(DayError::Damaged { path: path.to_owned(), what: error.to_string() }),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            let what = format!("the database panicked: {}", text.unwrap_or("without a word"));
+            Err(DayError::Damaged { path: path.to_owned(), what })
+        }
+    }
+}
+
+/// Errors that say something about the machine and nothing about the folder's contents.
+fn is_of_the_system(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    let told = matches!(
+        error.kind(),
+        Kind::StorageFull
+            | Kind::QuotaExceeded
+            | Kind::FileTooLarge
+            | Kind::ReadOnlyFilesystem
+            | Kind::PermissionDenied
+            | Kind::OutOfMemory
+            | Kind::WouldBlock
+            | Kind::Interrupted
+    );
+    let descriptors = matches!(error.raw_os_error(), Some(23 | 24));
+    // sled wraps the refusal of its lock into a text.
+    told || descriptors || error.to_string().contains("could not acquire lock")
+}

@@ -1,0 +1,380 @@
+//! The click WAL: the click-log thread takes records out of the rings, and what it has appended
+//! and synced is durable.
+//!
+//! - A ring's room is given back only after its records are synced. What cannot be written stays
+//!   in the ring and is tried again, less and less often, for as long as it takes; when the ring is
+//!   full the serving thread counts. So nothing is dropped after it was taken.
+//! - Rings of earlier runs are emptied first, all of them, before a record of this run is written.
+//!   A process killed between a sync and giving the room back has left records in a ring that are
+//!   in the WAL too; they are in its last batch, because whoever comes next deals with that ring
+//!   before anything else. So the newest frames, as many as a batch may have, tell which records to
+//!   skip, and each record is in the WAL once.
+//! - The WAL has a bound of its own. A segment goes when the click store has synced it and the
+//!   admin has acknowledged it, and not before.
+//!
+//! Deliberately absent: any way for a serving thread to wait for this one.
+
+mod packer;
+mod rhythm;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use coupon_shared::click::StreamId;
+use coupon_shared::click::block::Block;
+use coupon_shared::framed_log::{FramedLog, FramedLogError, Options};
+
+use super::problems::About;
+use super::progress::{Order, Progress};
+use super::ring::{Leftover, RingReader, StoreId, find_leftovers, set_aside};
+use super::unlogged::UnloggedLedger;
+use packer::{Batch, MAX_BATCH_BLOCKS, Packer};
+use rhythm::{Beat, Rhythm};
+use source::{End, Source};
+
+/// Blocks are far shorter; this only bounds what a frame may be.
+const MAX_FRAME_BYTES: u32 = 1 << 20;
+/// A segment whose clicks are all at the admin goes after this long, however short it is.
+const SEGMENT_MAX_AGE: Duration = Duration::from_secs(3600);
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// What the click-log thread works with.
+#[derive(Debug)]
+pub(super) struct WalSetup {
+    pub(super) folder: PathBuf,
+    pub(super) runtime_dir: PathBuf,
+    pub(super) store: StoreId,
+    pub(super) segment_bytes: u64,
+    pub(super) max_bytes: u64,
+    pub(super) commit_interval: Duration,
+    pub(super) commit_bytes: u64,
+    pub(super) rings: Vec<RingReader>,
+    pub(super) ledger: UnloggedLedger,
+    pub(super) progress: Arc<Progress>,
+}
+
+/// Why a batch was not made durable.
+#[derive(Debug, thiserror::Error)]
+enum CommitError {
+    #[error(transparent)]
+    Log(#[from] FramedLogError),
+    #[error(
+        "the click log has the {max_bytes} bytes it may have: start coupon-admin, which takes clicks over, or raise clicks.wal_max_bytes"
+    )]
+    Full { max_bytes: u64 },
+}
+
+struct ClickLogThread {
+    log: FramedLog,
+    setup: WalSetup,
+    leftovers: Vec<Source>,
+    live: Vec<Source>,
+    packer: Packer,
+    segment_began: Instant,
+}
+
+/// The thread's whole life; true when at its end every click is durable.
+pub(super) fn run(setup: WalSetup) -> bool {
+    let progress = setup.progress.clone();
+    let is_durable = follow_rings(setup);
+    progress.wal_ended.store(true, Ordering::Release);
+    is_durable
+}
+
+fn follow_rings(mut setup: WalSetup) -> bool {
+    let Some(log) = open_log(&setup) else { return false };
+    let Some(leftovers) = open_leftovers(&setup, &log) else { return false };
+    let live = std::mem::take(&mut setup.rings);
+    let mut thread = ClickLogThread {
+        log,
+        leftovers,
+        live: live.into_iter().map(|ring| Source::new(ring, 0)).collect(),
+        packer: Packer::default(),
+        segment_began: Instant::now(),
+        setup,
+    };
+    thread.work()
+}
+
+/// Tries until it works or the program ends.
+fn until_it_works<T>(
+    progress: &Progress,
+    about: About,
+    mut attempt: impl FnMut() -> Result<T, String>,
+) -> Option<T> {
+    let mut pause = BACK_OFF.0;
+    loop {
+        match attempt() {
+            Ok(done) => {
+                progress.problems.end(about);
+                return Some(done);
+            }
+            Err(problem) => progress.problems.begin(about, problem),
+        }
+        if progress.order() != Order::Run {
+            return None;
+        }
+        thread::park_timeout(pause);
+        pause = (pause * 2).min(BACK_OFF.1);
+    }
+}
+
+fn open_log(setup: &WalSetup) -> Option<FramedLog> {
+    let options = Options { segment_bytes: setup.segment_bytes, max_frame_bytes: MAX_FRAME_BYTES };
+    let progress = &setup.progress;
+    let (log, recovery) =
+        until_it_works(progress, About::Wal, || match FramedLog::open(&setup.folder, options) {
+            Err(damaged @ FramedLogError::Damaged { .. }) => {
+                set_wal_aside(setup, &damaged.to_string())
+                    .map_err(|error| format!("{damaged}; setting it aside: {error}"))?;
+                FramedLog::open(&setup.folder, options).map_err(|error| error.to_string())
+            }
+            opened => opened.map_err(|error| error.to_string()),
+        })?;
+    if recovery.torn_bytes_cut > 0 {
+        tracing::warn!(bytes = recovery.torn_bytes_cut, "cut a torn tail off the click WAL");
+        progress.torn_bytes_cut.store(recovery.torn_bytes_cut, Ordering::Release);
+    }
+    progress.wal_bytes.store(log.bytes_on_disk(), Ordering::Release);
+    let reader = log.reader(log.first_sequence()).ok()?;
+    progress.wal_is_open(reader, log.next_sequence());
+    Some(log)
+}
+
+/// A WAL that is damaged where recovery must not touch it is kept for a person to look at; new
+/// clicks need one that works.
+fn set_wal_aside(setup: &WalSetup, damage: &str) -> io::Result<()> {
+    let aside = super::durable_file::set_aside(&setup.folder)?;
+    let text = format!(
+        "{damage}. All of it was set aside as {}; its clicks that coupon-admin had not taken over yet are there",
+        aside.display()
+    );
+    setup.progress.problems.begin(About::WalSetAside, text);
+    Ok(())
+}
+
+fn open_leftovers(setup: &WalSetup, log: &FramedLog) -> Option<Vec<Source>> {
+    let progress = &setup.progress;
+    let found = until_it_works(progress, About::Rings, || {
+        find_leftovers(&setup.runtime_dir, setup.store)
+            .map_err(|error| format!("cannot look for click rings left behind: {error}"))
+    })?;
+    let logged = newest_sequences(log);
+    let mut leftovers = Vec::new();
+    for leftover in found {
+        match leftover {
+            Leftover::Ours(ring) => {
+                let logged_before = logged.get(&ring.stream()).copied().unwrap_or(0);
+                leftovers.push(Source::new(*ring, logged_before));
+            }
+            Leftover::SetAside { path, why } => report_set_aside(progress, &path, &why),
+            Leftover::InUse { path } => {
+                tracing::debug!(ring = %path.display(), "left a ring alone that is in use");
+            }
+        }
+    }
+    Some(leftovers)
+}
+
+fn report_set_aside(progress: &Progress, path: &Path, why: &str) {
+    let text = format!("a click ring was set aside as {}: {why}", path.display());
+    progress.problems.begin(About::RingSetAside, text);
+}
+
+/// For each stream in the newest frames the last sequence logged; see the module's header.
+fn newest_sequences(log: &FramedLog) -> HashMap<StreamId, u64> {
+    let mut newest = HashMap::new();
+    let from = log.next_sequence().saturating_sub(MAX_BATCH_BLOCKS as u64);
+    let Ok(mut reader) = log.reader(from.max(log.first_sequence())) else {
+        return newest;
+    };
+    loop {
+        match reader.next_frame() {
+            Ok(Some(frame)) => {
+                if let Ok(block) = Block::parse(frame.payload) {
+                    let last = newest.entry(block.stream()).or_insert(0);
+                    *last = block.last_sequence().max(*last);
+                }
+            }
+            Ok(None) => return newest,
+            Err(FramedLogError::Damaged { resume_at: Some(next), .. }) => reader.seek(next),
+            Err(_) => return newest,
+        }
+    }
+}
+
+impl ClickLogThread {
+    fn work(&mut self) -> bool {
+        let interval = self.setup.commit_interval;
+        let mut rhythm = Rhythm::new(interval, self.setup.commit_bytes, Instant::now());
+        let mut pause = BACK_OFF.0;
+        self.report_leftovers();
+        loop {
+            let order = self.setup.progress.order();
+            if order == Order::Abandon {
+                return false;
+            }
+            if order == Order::Drain && self.finish() {
+                return true;
+            }
+            self.trim();
+            let beat = match order {
+                Order::Run => rhythm.beat(Instant::now(), self.waiting_bytes()),
+                _ => Beat::Commit,
+            };
+            match beat {
+                Beat::Look { after } => thread::park_timeout(after),
+                Beat::Commit => match self.commit() {
+                    Ok(()) => pause = BACK_OFF.0,
+                    Err(error) => {
+                        self.setup.progress.problems.begin(About::Wal, error.to_string());
+                        thread::park_timeout(pause);
+                        pause = (pause * 2).min(BACK_OFF.1);
+                    }
+                },
+            }
+        }
+    }
+
+    fn waiting_bytes(&self) -> u64 {
+        let live: u64 = self.live.iter().map(Source::unread_bytes).sum();
+        // A leftover ring is waiting also when it is empty: it is to be removed.
+        if self.leftovers.is_empty() { live } else { u64::MAX }
+    }
+
+    /// One batch; of the rings left behind as long as there are any.
+    fn commit(&mut self) -> Result<(), CommitError> {
+        let sources = if self.leftovers.is_empty() { &mut self.live } else { &mut self.leftovers };
+        let batch = self.packer.pack(sources.iter_mut());
+        if !batch.blocks.is_empty()
+            && let Err(error) = self.append(&batch)
+        {
+            let sources = self.leftovers.iter_mut().chain(&mut self.live);
+            sources.for_each(Source::rewind);
+            return Err(error);
+        }
+        self.setup.progress.problems.end(About::Wal);
+        if self.leftovers.is_empty() {
+            self.settle_live()
+        } else {
+            self.settle_leftovers()
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, batch: &Batch) -> Result<(), CommitError> {
+        let max_bytes = self.setup.max_bytes;
+        if self.log.bytes_on_disk() + batch.bytes > max_bytes {
+            return Err(CommitError::Full { max_bytes });
+        }
+        let blocks: Vec<&[u8]> = batch.blocks.iter().map(Vec::as_slice).collect();
+        let sequences = self.log.append_synced(&blocks)?;
+        let progress = &self.setup.progress;
+        progress.wal_bytes.store(self.log.bytes_on_disk(), Ordering::Release);
+        progress.committed.send_replace(sequences.end);
+        Ok(())
+    }
+
+    fn settle_live(&mut self) {
+        let progress = &self.setup.progress;
+        for source in &mut self.live {
+            let mut lost = source.settle();
+            if let Some(End::Damaged(damage)) = source.end.take() {
+                let stream = source.stream();
+                tracing::error!(?stream, %damage, "a click ring was damaged; going on without");
+                lost += source.give_up_unread();
+            }
+            progress.damaged_records.fetch_add(lost, Ordering::AcqRel);
+        }
+    }
+
+    /// A ring left behind that has nothing left is removed; one that cannot be read on is set
+    /// aside.
+    fn settle_leftovers(&mut self) {
+        let progress = &self.setup.progress;
+        let ledger = &mut self.setup.ledger;
+        self.leftovers.retain_mut(|source| {
+            progress.damaged_records.fetch_add(source.settle(), Ordering::AcqRel);
+            let Some(end) = source.end.take() else { return true };
+            let done = ledger.set(source.stream(), source.ring().gauge().unlogged());
+            let done = done.and_then(|()| match end {
+                End::Empty => std::fs::remove_file(source.ring().path()),
+                End::Damaged(damage) => {
+                    let aside = set_aside(source.ring().path(), "damaged")?;
+                    report_set_aside(progress, &aside, &damage.to_string());
+                    Ok(())
+                }
+            });
+            match &done {
+                Ok(()) => progress.problems.end(About::Rings),
+                Err(error) => {
+                    let text = format!("cannot put a click ring left behind away: {error}");
+                    progress.problems.begin(About::Rings, text);
+                }
+            }
+            done.is_err()
+        });
+        self.report_leftovers();
+    }
+
+    fn report_leftovers(&self) {
+        let drained = self.leftovers.is_empty();
+        self.setup.progress.leftovers_drained.store(drained, Ordering::Release);
+    }
+
+    fn trim(&mut self) {
+        match self.remove_segments(Instant::now()) {
+            Ok(()) => self.setup.progress.problems.end(About::WalRemoval),
+            Err(error) => {
+                self.setup.progress.problems.begin(About::WalRemoval, error.to_string());
+            }
+        }
+    }
+
+    fn remove_segments(&mut self, now: Instant) -> Result<(), FramedLogError> {
+        let before = self.setup.progress.removable_before();
+        let all = before == self.log.next_sequence() && before > self.log.first_sequence();
+        let is_due = now.duration_since(self.segment_began) >= SEGMENT_MAX_AGE;
+        // Frames that only wait for their segment's end must not keep a full WAL full.
+        let is_needed = self.log.bytes_on_disk() > self.setup.max_bytes / 2;
+        if all && (is_due || is_needed) {
+            self.log.close_segment()?;
+            self.segment_began = now;
+        }
+        if self.log.remove_segments_before(before)? > 0 {
+            self.setup.progress.wal_bytes.store(self.log.bytes_on_disk(), Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Whether everything is durable and put away. A ring whose writer lives is left in place.
+    fn finish(&mut self) -> bool {
+        let writers_are_gone = self.live.iter().all(|source| source.ring().writer_is_gone());
+        if !self.leftovers.is_empty() || self.waiting_bytes() > 0 {
+            return false;
+        }
+        if writers_are_gone {
+            self.put_live_rings_away();
+        }
+        true
+    }
+
+    fn put_live_rings_away(&mut self) {
+        for source in self.live.drain(..) {
+            let unlogged = source.ring().gauge().unlogged();
+            let kept = self.setup.ledger.set(source.stream(), unlogged);
+            if let Err(error) = kept.and_then(|()| std::fs::remove_file(source.ring().path())) {
+                // The next start finds it, empty, and tries again.
+                tracing::warn!(%error, ring = %source.ring().path().display(), "cannot remove");
+            }
+        }
+    }
+}

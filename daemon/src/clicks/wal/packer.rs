@@ -1,0 +1,85 @@
+//! Packs the records of rings into blocks.
+//!
+//! A block is aimed at a little less than 4 KiB compressed, because the click store keeps values
+//! of at most 4 KiB well; how much goes in is learnt from the blocks before. A batch is bounded in
+//! bytes and in blocks: the second bound is what a restart relies on when it looks for what a
+//! killed process had logged (see the parent).
+
+use coupon_shared::click::block::BlockBuilder;
+
+use super::source::Source;
+
+pub(super) const MAX_BATCH_BLOCKS: usize = 512;
+const MAX_BATCH_RAW_BYTES: usize = 2 << 20;
+const TARGET_BYTES: f64 = 3600.0;
+const RAW_BOUNDS: (f64, f64) = (3000.0, 60_000.0);
+
+#[derive(Debug)]
+pub(super) struct Packer {
+    /// Bytes before compression for each byte after.
+    ratio: f64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) blocks: Vec<Vec<u8>>,
+    pub(super) bytes: u64,
+    raw_bytes: usize,
+}
+
+impl Default for Packer {
+    fn default() -> Packer {
+        Packer { ratio: 2.0 }
+    }
+}
+
+impl Packer {
+    pub(super) fn pack<'a>(&mut self, sources: impl Iterator<Item = &'a mut Source>) -> Batch {
+        let mut batch = Batch::default();
+        for source in sources {
+            self.pack_source(source, &mut batch);
+        }
+        batch
+    }
+
+    fn pack_source(&mut self, source: &mut Source, batch: &mut Batch) {
+        let stream = source.stream();
+        let mut open: Option<BlockBuilder> = None;
+        while !batch.is_full() {
+            let Some(sequence) = source.advance() else {
+                break;
+            };
+            let builder = open.get_or_insert_with(|| BlockBuilder::new(stream, sequence));
+            if let Err(error) = builder.push(source.record()) {
+                source.count_unreadable(sequence, &error);
+                // A block's records follow each other: the next one begins a new block.
+                self.finish(open.take(), batch);
+            } else if builder.raw_len() >= self.raw_target() {
+                self.finish(open.take(), batch);
+            }
+        }
+        self.finish(open, batch);
+    }
+
+    fn raw_target(&self) -> usize {
+        (TARGET_BYTES * self.ratio).clamp(RAW_BOUNDS.0, RAW_BOUNDS.1) as usize
+    }
+
+    fn finish(&mut self, builder: Option<BlockBuilder>, batch: &mut Batch) {
+        let Some(builder) = builder else { return };
+        let raw_bytes = builder.raw_len();
+        let Some(block) = builder.finish() else { return };
+        if raw_bytes as f64 >= RAW_BOUNDS.0 {
+            self.ratio += (raw_bytes as f64 / block.len() as f64 - self.ratio) / 4.0;
+        }
+        batch.bytes += block.len() as u64;
+        batch.raw_bytes += raw_bytes;
+        batch.blocks.push(block);
+    }
+}
+
+impl Batch {
+    fn is_full(&self) -> bool {
+        self.blocks.len() >= MAX_BATCH_BLOCKS || self.raw_bytes >= MAX_BATCH_RAW_BYTES
+    }
+}
