@@ -72,6 +72,15 @@ pub struct Served {
     pub lineage: String,
 }
 
+/// What a daemon says after it looked at the published index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reloaded {
+    /// What it serves now, if anything.
+    pub served: Option<Served>,
+    /// Why it refused what is published.
+    pub refusal: Option<String>,
+}
+
 /// Click blocks as they came.
 #[derive(Debug, Clone)]
 pub struct FeedAnswer {
@@ -97,10 +106,18 @@ impl DaemonClient {
     /// Asks the daemon to look at the published index now, and what it serves after that.
     ///
     /// # Errors
-    /// When it is away, too slow, or refuses the index.
-    pub async fn reload(&self) -> Result<Served, DaemonError> {
+    /// When it is away or too slow.
+    pub async fn reload(&self) -> Result<Reloaded, DaemonError> {
         let answer = self.post("/reload", Bytes::new(), TIMEOUT, MAX_JSON_BYTES).await?;
-        Ok(serde_json::from_slice(answer.body())?)
+        let refusal = match answer.status() {
+            StatusCode::OK => None,
+            StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY => Some(words(answer.body())),
+            _ => return Err(refused(&answer)),
+        };
+        // Where it serves nothing the fields are null.
+        let served = serde_json::from_slice(answer.body());
+        let served = if refusal.is_some() { served.ok() } else { Some(served?) };
+        Ok(Reloaded { served, refusal })
     }
 
     /// Asks for the click blocks after `cursor`, which also acknowledges those before it. Waits
@@ -117,6 +134,9 @@ impl DaemonClient {
         let path = format!("/clicks/feed?wait_ms={}&max_bytes={max_bytes}", wait.as_millis());
         let body = Bytes::from(cursor.encode());
         let answer = self.post(&path, body, TIMEOUT + wait, max_bytes + FEED_SLACK_BYTES).await?;
+        if answer.status() != StatusCode::OK {
+            return Err(refused(&answer));
+        }
         let oldest = answer.headers().get(OLDEST_INCARNATION_HEADER);
         let oldest_incarnation = oldest.and_then(|value| value.to_str().ok()?.parse().ok());
         Ok(FeedAnswer { blocks: answer.into_body(), oldest_incarnation })
@@ -130,12 +150,7 @@ impl DaemonClient {
         max_bytes: usize,
     ) -> Result<Response<Bytes>, DaemonError> {
         let answer = tokio::time::timeout(deadline, self.exchange(path, body, max_bytes));
-        let answer =
-            answer.await.map_err(|_elapsed| DaemonError::Timeout { after: deadline })??;
-        if answer.status() == StatusCode::OK {
-            return Ok(answer);
-        }
-        Err(DaemonError::Refused { status: answer.status(), reason: words(answer.body()) })
+        answer.await.map_err(|_elapsed| DaemonError::Timeout { after: deadline })?
     }
 
     async fn exchange(
@@ -169,6 +184,10 @@ impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {
         self.0.abort();
     }
+}
+
+fn refused(answer: &Response<Bytes>) -> DaemonError {
+    DaemonError::Refused { status: answer.status(), reason: words(answer.body()) }
 }
 
 /// The `error` of a JSON answer, else its beginning.

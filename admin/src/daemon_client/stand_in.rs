@@ -1,7 +1,7 @@
 //! A daemon for tests: a real server on a real Unix socket, with blocks put into its hands.
 
 use std::convert::Infallible;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use coupon_shared::transaction_id::{ClickIdKey, TransactionIdSource};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixListener;
 
@@ -34,6 +34,8 @@ pub(crate) struct Hands {
     pub(crate) cursor: Cursor,
     /// Where it reads the index from.
     pub(crate) index_dir: PathBuf,
+    /// Refuses generations up to this one, which it serves already.
+    pub(crate) serves_generation: Option<u64>,
 }
 
 pub(crate) struct StandIn {
@@ -76,15 +78,15 @@ async fn answer(
     let path = request.uri().path().to_owned();
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let mut hands = hands.lock().unwrap();
-    let answer = match path.as_str() {
-        "/reload" => reload(&hands.index_dir),
+    let (status, answer) = match path.as_str() {
+        "/reload" => reload(&hands),
         _ => {
             hands.cursor = Cursor::decode(&body).unwrap();
-            feed(&hands)
+            (StatusCode::OK, feed(&hands))
         }
     };
     let oldest = STREAM.incarnation.to_string();
-    let response = Response::builder().header(OLDEST_INCARNATION_HEADER, oldest);
+    let response = Response::builder().status(status).header(OLDEST_INCARNATION_HEADER, oldest);
     Ok(response.body(Full::new(answer.into())).unwrap())
 }
 
@@ -97,13 +99,22 @@ fn feed(hands: &Hands) -> Vec<u8> {
     hands.blocks.iter().filter(is_new).flatten().copied().collect()
 }
 
-fn reload(index_dir: &Path) -> Vec<u8> {
-    let manifest = Manifest::parse(&std::fs::read(index_dir.join(CURRENT)).unwrap()).unwrap();
-    let Manifest { generation, sequence, lineage, .. } = manifest;
-    let served = serde_json::json!({
-        "generation": generation, "sequence": sequence, "lineage": lineage.to_string(),
+fn reload(hands: &Hands) -> (StatusCode, Vec<u8>) {
+    let text = std::fs::read(hands.index_dir.join(CURRENT)).unwrap();
+    let Manifest { generation, sequence, lineage, .. } = Manifest::parse(&text).unwrap();
+    let kept = hands.serves_generation.filter(|served| generation <= *served);
+    let mut served = serde_json::json!({
+        "generation": kept.unwrap_or(generation), "sequence": sequence,
+        "lineage": lineage.to_string(),
     });
-    served.to_string().into_bytes()
+    let status = match kept {
+        Some(_) => StatusCode::CONFLICT,
+        None => StatusCode::OK,
+    };
+    if kept.is_some() {
+        served["error"] = "publish again".into();
+    }
+    (status, served.to_string().into_bytes())
 }
 
 /// One click to be put into a block.

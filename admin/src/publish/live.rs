@@ -10,7 +10,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use super::LeftOut;
-use crate::daemon_client::{DaemonClient, DaemonError, Served};
+use crate::daemon_client::{DaemonClient, DaemonError, Reloaded};
 use crate::store::meta::Sequence;
 
 /// How long [`PublisherHandle::wait_live`] waits.
@@ -51,11 +51,9 @@ pub struct PublicationStatus {
 }
 
 impl PublicationStatus {
-    /// The generation served, when that holds a change. A generation above ours comes from before
-    /// the store was replaced by a backup, and its sequences are not ours.
+    /// The generation served, when that holds a change.
     fn live(&self, wanted: Sequence) -> Option<u64> {
-        let generation = self.served_generation.filter(|served| *served <= self.generation)?;
-        self.served_sequence.is_some_and(|served| served >= wanted).then_some(generation)
+        self.served_generation.filter(|_| self.served_sequence >= Some(wanted))
     }
 }
 
@@ -200,37 +198,37 @@ fn note(
     handle: &PublisherHandle,
     lineage: Lineage,
     told: u64,
-    answer: Result<Served, DaemonError>,
+    answer: Result<Reloaded, DaemonError>,
 ) -> Result<(), ()> {
-    let served = answer.map_err(|error| error.to_string()).and_then(|served| {
-        match served.lineage == lineage.to_string() {
-            true => Ok(served),
-            false => Err(format!("coupond serves another store's index ({})", served.lineage)),
-        }
-    });
-    let error = match &served {
-        Err(error) => Some(error.clone()),
-        Ok(served) if served.generation < told => {
+    let (served, refusal) = match answer {
+        Ok(Reloaded { served, refusal }) => (served, refusal),
+        Err(error) => (None, Some(error.to_string())),
+    };
+    let served = served.filter(|served| served.lineage == lineage.to_string());
+    let error = refusal.or_else(|| match &served {
+        None => Some("coupond serves another store's index".into()),
+        Some(served) if served.generation < told => {
             Some(format!("coupond still serves generation {}", served.generation))
         }
-        Ok(_) => None,
-    };
+        Some(_) => None,
+    });
     let before = handle.status.borrow().daemon_error.clone();
     if let Some(error) = error.as_ref().filter(|error| before.as_ref() != Some(error)) {
         tracing::warn!(%error, "the daemon does not serve the published index");
     }
-    let ahead = served.as_ref().ok().filter(|served| served.generation > told);
-    let ahead = ahead.map(|served| (lineage, served.generation));
-    let is_fine = error.is_none();
+    let answer = if error.is_none() { Ok(()) } else { Err(()) };
     handle.update(|status| {
-        status.served_generation = served.as_ref().ok().map(|served| served.generation);
-        status.served_sequence = served.as_ref().ok().map(|served| served.sequence);
+        // A generation above ours comes from before the store was replaced by a backup: what it
+        // holds is not known here, and it must be overtaken.
+        let ours = served.as_ref().filter(|served| served.generation <= status.generation);
+        status.served_generation = ours.map(|served| served.generation);
+        status.served_sequence = ours.map(|served| served.sequence);
+        let ahead = served.as_ref().filter(|served| served.generation > status.generation);
+        status.daemon_ahead = ahead.map(|served| (lineage, served.generation));
         status.daemon_error = error;
-        // Ours, when it was published while the daemon answered.
-        status.daemon_ahead = ahead.filter(|(_, generation)| *generation > status.generation);
     });
-    if ahead.is_some() {
+    if handle.status.borrow().daemon_ahead.is_some() {
         handle.changed();
     }
-    if is_fine { Ok(()) } else { Err(()) }
+    answer
 }

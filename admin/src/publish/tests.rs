@@ -8,6 +8,7 @@ use coupon_shared::index::Index;
 use tempfile::TempDir;
 
 use super::*;
+use crate::daemon_client::stand_in::StandIn;
 use crate::store::WriteTx;
 
 /// 2026-06-15 12:00:00 UTC.
@@ -393,4 +394,70 @@ async fn an_edit_of_another_process_is_noticed() {
     drop(tokio::time::timeout(Duration::from_secs(3), noticed).await.unwrap().unwrap());
     assert_eq!(network.visit("imported"), Some(Reason::Redirected));
     stop.cancel();
+}
+
+#[tokio::test]
+async fn an_edit_is_live_when_the_daemon_says_so() {
+    let network = Network::new().await;
+    let daemon = StandIn::start();
+    daemon.hands.lock().unwrap().index_dir = network.index_dir();
+    let stop = CancellationToken::new();
+    let handle = start(network.store.clone(), 1, daemon.client.clone(), stop.clone());
+    assert_eq!(handle.wait_live(1).await.unwrap(), 1);
+    network.code("winter25", Some(1)).await;
+    assert_eq!(handle.wait_live(2).await.unwrap(), 2);
+    assert_eq!(handle.status().daemon_error, None);
+    stop.cancel();
+}
+
+#[tokio::test]
+async fn a_daemon_with_a_later_generation_of_a_replaced_store_is_overtaken() {
+    let network = Network::new().await;
+    let daemon = StandIn::start();
+    daemon.hands.lock().unwrap().index_dir = network.index_dir();
+    daemon.hands.lock().unwrap().serves_generation = Some(60);
+    let stop = CancellationToken::new();
+    let handle = start(network.store.clone(), 1, daemon.client.clone(), stop.clone());
+    assert_eq!(handle.wait_live(1).await.unwrap(), 61);
+    stop.cancel();
+}
+
+/// `cargo test -p coupon-admin --release --lib publish::tests::speed -- --ignored --nocapture`
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn speed() {
+    let mut network = Network::new().await;
+    let rows = 1_000_000_u32;
+    network
+        .edit(move |tx| {
+            let sequence = tx.next_code_sequence()?;
+            (0..rows).try_for_each(|n| {
+                let n = n.wrapping_mul(2_654_435_761);
+                insert(tx, &format!("code{n:010}"), Some(1), sequence)
+            })
+        })
+        .await;
+    let begun = Instant::now();
+    let manifest = network.publish().await;
+    println!("base of {rows} codes: {:?}", begun.elapsed());
+    assert_eq!(
+        network.index().lookup(&FoldedCode::fold(b"code0000000000").unwrap()).unwrap().len(),
+        1
+    );
+    let mut took = Vec::new();
+    for n in 0..200_u32 {
+        network
+            .edit(move |tx| insert(tx, &format!("new{n}"), Some(1), tx.next_code_sequence()?))
+            .await;
+        let begun = Instant::now();
+        network.publish().await;
+        took.push(begun.elapsed());
+    }
+    took.sort_unstable();
+    println!("an edit published: median {:?}, p99 {:?}", took[100], took[197]);
+    assert_eq!(network.manifest().levels.last(), manifest.levels.last());
+    let begun = Instant::now();
+    network = network.restarted();
+    network.publish().await;
+    println!("the index taken over at a restart: {:?}", begun.elapsed());
 }
