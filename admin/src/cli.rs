@@ -1,6 +1,7 @@
 //! The command line: what can be asked of this program, and nothing of how it is done.
 
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -13,7 +14,7 @@ use crate::config::{Config, ConfigError};
 use crate::edit::api_keys::ApiKeyEdit;
 use crate::keys::Role;
 use crate::store::WriteTx;
-use crate::{edit, serve, store};
+use crate::{demo, edit, serve, store};
 
 mod import;
 
@@ -32,6 +33,7 @@ Configuration comes from the file, then from the environment (COUPON_ADMIN_LISTE
 COUPON_ADMIN_DATA_DIR, COUPON_ADMIN_LIMITS_MAX_CONNECTIONS …), then from the options here.
 
 Examples:
+  coupon-admin demo                               try everything out, in ./coupon-demo
   coupon-admin --data ./data                      serve the API on 127.0.0.1:8090
   coupon-admin import codes.csv --data ./data     create the coupon codes of a file
   coupon-admin api-key create --role admin --data ./data
@@ -52,6 +54,11 @@ struct Options {
 enum Command {
     /// Serve the API (what happens without a subcommand)
     Serve,
+    /// Run coupond and coupon-admin together on a sample network, for trying out
+    ///
+    /// Needs nothing but the two programs in one folder. The sample network is created when the
+    /// data folder is empty; an old one is taken up again. Ctrl-C stops both.
+    Demo(DemoArgs),
     /// Create coupon codes from a CSV file: all of its rows, or none
     ///
     /// Columns: offer_id, affiliate_id (may be blank), coupon_code, status; and start_date, end_date,
@@ -63,6 +70,16 @@ enum Command {
     ApiKey(ApiKeyCommand),
     /// Check the configuration, print it as it would be used, and stop
     CheckConfig,
+}
+
+#[derive(Debug, Args)]
+struct DemoArgs {
+    /// Where visitors come in; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    http: SocketAddr,
+    /// Where the admin API listens; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8090")]
+    admin: SocketAddr,
 }
 
 #[derive(Debug, Args)]
@@ -101,12 +118,13 @@ struct CreateKeyArgs {
 /// # Errors
 /// With a sentence for the terminal.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    let config = cli.options.load()?;
+    let config = || cli.options.load();
     match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => start_serving(&config)?,
-        Command::Import(args) => return import::run(&config.data_dir, args),
-        Command::ApiKey(ApiKeyCommand::Create(args)) => create_key(&config.data_dir, args)?,
-        Command::CheckConfig => print!("{config}"),
+        Command::Serve => start_serving(&config()?)?,
+        Command::Demo(args) => start_demo(cli.options.data, &args)?,
+        Command::Import(args) => return import::run(&config()?.data_dir, args),
+        Command::ApiKey(ApiKeyCommand::Create(args)) => create_key(&config()?.data_dir, args)?,
+        Command::CheckConfig => print!("{}", config()?),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -122,14 +140,26 @@ impl Options {
 }
 
 fn start_serving(config: &Config) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.log.filter)?;
+    start(&config.log.filter, serve::serve(config))
+}
+
+fn start_demo(data: Option<PathBuf>, args: &DemoArgs) -> anyhow::Result<()> {
+    let data = data.unwrap_or_else(|| PathBuf::from("coupon-demo"));
+    let options = demo::Options { data, http: args.http, admin: args.admin };
+    start("warn", demo::run(options))
+}
+
+/// Logs to standard error, and runs on all cores.
+fn start(
+    log_filter: &str,
+    program: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(EnvFilter::try_new(log_filter)?)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve::serve(config))
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(program)
 }
 
 fn create_key(dir: &Path, args: CreateKeyArgs) -> anyhow::Result<()> {

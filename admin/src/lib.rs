@@ -7,6 +7,8 @@ pub mod cli;
 pub mod config;
 pub mod serve;
 
+pub mod demo;
+
 pub mod catalog;
 pub mod edit;
 

@@ -20,7 +20,7 @@ use crate::api::{self, AppState, Bodies, Network};
 use crate::config::{Config, Limits};
 use crate::daemon_client::DaemonClient;
 use crate::keys::{Secret, ensure_first};
-use crate::publish;
+use crate::publish::{self, PublisherHandle};
 use crate::store::Store;
 
 const LOCK_FILE_NAME: &str = "serve.lock";
@@ -31,6 +31,8 @@ pub struct Admin {
     pub address: SocketAddr,
     /// The first admin key, when it was made just now.
     pub first_key: Option<Secret>,
+    store: Store,
+    publisher: PublisherHandle,
     listener: TcpListener,
     router: Router,
     limits: Limits,
@@ -54,8 +56,8 @@ impl Admin {
         let publisher =
             publish::start(store.clone(), config.network_id, daemon, background.clone());
         let state = AppState {
-            store,
-            publisher,
+            store: store.clone(),
+            publisher: publisher.clone(),
             network: Network { id: config.network_id },
             bodies: Bodies {
                 max_bytes: config.limits.max_body_bytes,
@@ -65,12 +67,26 @@ impl Admin {
         Ok(Admin {
             address: listener.local_addr()?,
             first_key,
+            store,
+            publisher,
             listener,
             router: api::router(state),
             limits: config.limits.clone(),
             _background: background.drop_guard(),
             _lock: lock,
         })
+    }
+
+    /// The open store.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Knows what the daemon serves.
+    #[must_use]
+    pub fn publisher(&self) -> &PublisherHandle {
+        &self.publisher
     }
 
     /// Serves until `stop`, then lets the requests in flight finish.
@@ -152,7 +168,11 @@ fn announce(admin: &Admin, config: &Config) {
     }
 }
 
-fn stop_on_signal() -> anyhow::Result<CancellationToken> {
+/// Cancelled by SIGTERM and Ctrl-C.
+///
+/// # Errors
+/// When the system refuses the handlers.
+pub fn stop_on_signal() -> anyhow::Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

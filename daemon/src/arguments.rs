@@ -29,6 +29,9 @@ pub struct Arguments {
     /// Folder into which coupon-admin publishes [default: /var/lib/coupon-admin/index].
     #[arg(long, value_name = "DIR")]
     index_dir: Option<String>,
+    /// Stop when the process that started this one ends.
+    #[arg(long)]
+    pub exit_with_parent: bool,
     /// What to do instead of serving.
     #[command(subcommand)]
     pub command: Option<Command>,

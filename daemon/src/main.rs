@@ -26,6 +26,10 @@ fn coupond() -> anyhow::Result<()> {
         print!("{config}");
         return Ok(());
     }
+    if arguments.exit_with_parent {
+        // As SIGTERM does: drained, and nothing lost.
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
+    }
     let log_level = logging::start(&config.live.log_level, config.log_format)?;
     run::run(config, sources, log_level)?;
     Ok(())

@@ -1,0 +1,168 @@
+//! Both programs at once on embedded defaults, for trying out.
+//!
+//! The admin runs in this process; `coupond` runs beside it as a child from the same folder as this
+//! program, is started again when it dies, and ends with this process. An empty folder gets a sample
+//! network. Nothing here is a way of its own: the sample is created by the same rules as any edit,
+//! and both programs run as they do in production.
+//!
+//! Rings and socket lie in memory, in a folder named after the data folder, so that several demos
+//! run side by side and a long path cannot make a socket name too long.
+
+mod daemon;
+mod sample_network;
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde_json::{Map, Value, json};
+
+use crate::catalog::{TrackingDomain, today};
+use crate::config::{Config, Log};
+use crate::edit::{self, Change, EditError};
+use crate::serve::{Admin, stop_on_signal};
+use crate::store::rows::{self, Query};
+use crate::store::{Store, WriteTx, meta};
+use crate::{keys, publish};
+use daemon::Daemon;
+
+/// What can be chosen; everything has a default.
+#[derive(Debug)]
+pub struct Options {
+    /// The folder of both programs.
+    pub data: PathBuf,
+    /// Where visitors come in.
+    pub http: SocketAddr,
+    /// Where the API listens.
+    pub admin: SocketAddr,
+}
+
+/// Runs both programs until SIGTERM or Ctrl-C.
+///
+/// # Errors
+/// When one of them does not start.
+pub async fn run(options: Options) -> anyhow::Result<()> {
+    let stop = stop_on_signal()?;
+    let data = make_folder(&options.data)?;
+    let runtime = runtime_folder(&data)?;
+    let config = Config {
+        listen: options.admin,
+        data_dir: data.join("admin"),
+        daemon_socket: runtime.join("coupond.sock"),
+        log: Log { filter: "warn".into() },
+        ..Config::default()
+    };
+    // First of all, because it takes the folder: a second demo of it must not disturb the first.
+    let admin = Admin::open(&config).await?;
+    let mut daemon = Daemon {
+        program: daemon::program_beside_this()?,
+        listen: options.http,
+        data: data.join("daemon"),
+        index: config.data_dir.join(publish::FOLDER_NAME),
+        runtime,
+    };
+    let child = daemon.start().await?;
+    let sequence = prepare(admin.store(), daemon.listen).await?;
+    admin.publisher().wait_live(sequence).await.context("the sample network is not served")?;
+    introduce(&daemon, &admin, &config);
+    // Both in this one task, which never leaves its thread: the system ends a child that asked for
+    // it with the thread that started it.
+    tokio::join!(admin.run(stop.clone()), daemon.supervise(child, stop));
+    // It is empty now; if not, what is in it is wanted at the next start.
+    let _ = std::fs::remove_dir(&daemon.runtime);
+    Ok(())
+}
+
+fn make_folder(path: &Path) -> anyhow::Result<PathBuf> {
+    std::fs::create_dir_all(path)
+        .and_then(|()| path.canonicalize())
+        .with_context(|| format!("cannot make the data folder {}", path.display()))
+}
+
+/// A folder in memory that is ours alone, else one in the data folder.
+fn runtime_folder(data: &Path) -> anyhow::Result<PathBuf> {
+    let hash = blake3::hash(data.as_os_str().as_encoded_bytes()).to_hex();
+    let in_memory = std::env::var_os("XDG_RUNTIME_DIR")
+        .map(PathBuf::from)
+        .into_iter()
+        .chain([PathBuf::from("/dev/shm")])
+        .map(|base| base.join(format!("coupon-demo-{}", &hash[..16])))
+        .find(|folder| is_private(folder));
+    let folder = in_memory.unwrap_or_else(|| data.join("run"));
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot make the runtime folder {}", folder.display()))?;
+    Ok(folder)
+}
+
+/// Makes the folder, or finds it made by us before: in a place where everybody writes, anybody
+/// could have made it.
+fn is_private(folder: &Path) -> bool {
+    match std::fs::DirBuilder::new().mode(0o700).create(folder) {
+        Ok(()) => true,
+        Err(_) => std::fs::symlink_metadata(folder).is_ok_and(|found| {
+            found.is_dir()
+                && found.uid() == rustix::process::geteuid().as_raw()
+                && found.mode() & 0o077 == 0
+        }),
+    }
+}
+
+/// Creates the sample network where nothing is, and makes links lead to this daemon. Answers the
+/// change that must be live before the demo says that it is ready.
+async fn prepare(store: &Store, visitors: SocketAddr) -> anyhow::Result<meta::Sequence> {
+    let sequence = store.write(move |tx| {
+        if meta::read(tx)?.change_seq == 0 {
+            sample_network::create(tx, today("UTC"))?;
+        }
+        point_links_at(tx, &format!("http://{visitors}"))?;
+        Ok::<_, EditError>(meta::read(tx)?.change_seq)
+    });
+    Ok(sequence.await?)
+}
+
+/// A demo's links lead to its own address, which may be another each time.
+fn point_links_at(tx: &WriteTx<'_>, base_url: &str) -> Result<(), EditError> {
+    let domains = rows::list::<TrackingDomain>(tx, &Query::default())?;
+    let Some(first) = domains.rows.first() else {
+        let domain = TrackingDomain {
+            base_url: base_url.into(),
+            is_default: true,
+            fallback_url: String::new(),
+        };
+        return edit::create(tx, &domain).map(drop);
+    };
+    if first.object.base_url == base_url {
+        return Ok(());
+    }
+    let Value::Object(named) = json!({ "base_url": base_url }) else { return Ok(()) };
+    let named: Map<String, Value> = named;
+    edit::change::<TrackingDomain>(tx, first.id, Change::Patch(named)).map(drop)
+}
+
+fn introduce(daemon: &Daemon, admin: &Admin, config: &Config) {
+    let key_file = keys::file_in(&config.data_dir);
+    let key_file = key_file.display();
+    let (visitors, api) = (daemon.listen, admin.address);
+    println!("redirects   http://{visitors}");
+    println!("admin API   http://{api}/v1/networks");
+    match &admin.first_key {
+        Some(key) if std::io::stdout().is_terminal() => {
+            println!("API key     {}  (kept in {key_file})", key.reveal());
+        }
+        _ => println!("API key     in {key_file}"),
+    }
+    println!("\nTracking links of the sample network:");
+    for (code, shows) in sample_network::SHOWN {
+        println!("  http://{visitors}/{code:<16} {shows}");
+    }
+    println!(
+        "\nTry:\n  curl -i 'http://{visitors}/WiNtEr25?sub1=story'\n  \
+         curl -H \"X-Eflow-API-Key: $(cat {key_file})\" http://{api}/v1/networks/couponcodes\n  \
+         curl -H \"X-Eflow-API-Key: $(cat {key_file})\" -H 'Content-Type: application/json' \\\n    \
+         -d '{{\"from\": \"{today}\", \"to\": \"{today}\", \"columns\": [{{\"column\": \"coupon_code\"}}]}}' \\\n    \
+         http://{api}/v1/networks/reporting/entity\n\nCtrl-C stops both.",
+        today = today("UTC")
+    );
+}

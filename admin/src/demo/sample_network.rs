@@ -1,0 +1,109 @@
+//! The network that an empty demo begins with: what the product's documentation speaks of, with
+//! dates that hold today.
+//!
+//! It is created through the same rules as any edit.
+
+use jiff::civil::Date;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::catalog::{Advertiser, Affiliate, Offer};
+use crate::edit::{self, EditError, coupon_codes};
+use crate::store::WriteTx;
+
+/// What a code of the sample is there to show.
+pub(super) const SHOWN: [(&str, &str); 7] = [
+    ("insta1", "partner Insta Style"),
+    ("snapdog", "same offer, partner Snap Dog"),
+    ("WINTER25", "with start and end date"),
+    ("PANTS35", "HTML description"),
+    ("thebestdeal2012", "three offers of one partner; ?oid= picks one"),
+    ("LATER10", "no partner yet: does not redirect"),
+    ("SUMMER24", "expired: does not redirect"),
+];
+
+/// Creates the sample network in an empty store.
+pub(super) fn create(tx: &WriteTx<'_>, today: Date) -> Result<(), EditError> {
+    let shop = advertiser(tx, "Northwind Outfitters")?;
+    let insta = affiliate(tx, "Insta Style")?;
+    let snap = affiliate(tx, "Snap Dog")?;
+    let jackets = offer(tx, shop, "Winter Jackets", "jackets")?;
+    let pants = offer(tx, shop, "Dress Pants", "pants")?;
+    let deals = [
+        offer(tx, shop, "Best Deal: Shoes", "shoes")?,
+        offer(tx, shop, "Best Deal: Hats", "hats")?,
+        offer(tx, shop, "Best Deal: Bags", "bags")?,
+    ];
+    code(tx, jackets, insta, "insta1", json!({}))?;
+    code(tx, jackets, snap, "snapdog", json!({}))?;
+    code(tx, jackets, insta, "WINTER25", winter(today))?;
+    code(tx, pants, insta, "PANTS35", pants_description())?;
+    for deal in deals {
+        code(tx, deal, insta, "thebestdeal2012", json!({}))?;
+    }
+    code(tx, jackets, 0, "LATER10", json!({}))?;
+    code(tx, jackets, snap, "SUMMER24", json!({"end_date": "2024-09-01"}))
+}
+
+fn winter(today: Date) -> Value {
+    json!({
+        "description": "25% off on all winter jackets",
+        "start_date": format!("{:04}-01-01", today.year()),
+        "end_date": format!("{:04}-06-01", today.year() + 1),
+    })
+}
+
+fn pants_description() -> Value {
+    json!({
+        "description": "35$ off on <strong>dress pants</strong> at all times",
+        "is_description_plain_text": false,
+    })
+}
+
+fn advertiser(tx: &WriteTx<'_>, name: &str) -> Result<u32, EditError> {
+    let object: Advertiser = read(json!({"name": name, "account_status": "active"}))?;
+    Ok(edit::create(tx, &object)?.now.id)
+}
+
+fn affiliate(tx: &WriteTx<'_>, name: &str) -> Result<u32, EditError> {
+    let object: Affiliate = read(json!({"name": name, "account_status": "active"}))?;
+    Ok(edit::create(tx, &object)?.now.id)
+}
+
+fn offer(tx: &WriteTx<'_>, advertiser: u32, name: &str, path: &str) -> Result<u32, EditError> {
+    let url = format!(
+        "https://www.example.com/{path}?transaction_id={{transaction_id}}\
+         &coupon_code={{coupon_code}}&sub1={{sub1}}"
+    );
+    let object: Offer = read(json!({
+        "name": name,
+        "offer_status": "active",
+        "visibility": "public",
+        "network_advertiser_id": advertiser,
+        "destination_url": url,
+    }))?;
+    Ok(edit::create(tx, &object)?.now.id)
+}
+
+fn code(
+    tx: &WriteTx<'_>,
+    offer: u32,
+    affiliate: u32,
+    code: &str,
+    more: Value,
+) -> Result<(), EditError> {
+    let mut object = json!({
+        "coupon_code": code,
+        "coupon_status": "active",
+        "network_offer_id": offer,
+        "network_affiliate_id": affiliate,
+    });
+    if let (Some(object), Value::Object(more)) = (object.as_object_mut(), more) {
+        object.extend(more);
+    }
+    coupon_codes::create(tx, read(object)?).map(drop)
+}
+
+fn read<T: DeserializeOwned>(object: Value) -> Result<T, EditError> {
+    edit::parse(object, "").map_err(|error| EditError::Invalid(vec![error]))
+}
