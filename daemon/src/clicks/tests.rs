@@ -185,7 +185,10 @@ fn every_click_reaches_the_admin_exactly_once_and_in_order() {
     assert_eq!((status.logged, status.durable, status.damaged), (2000, 2000, 0));
     eventually("the store has synced", || log.status().store_lag_blocks == 0);
     assert_eq!(log.problems(), [""; 0]);
-    assert_eq!(admin.oldest_incarnation, log.incarnation());
+    eventually("the store is known", || {
+        admin.pull(&log);
+        admin.oldest_incarnation == log.incarnation()
+    });
 }
 
 #[test]

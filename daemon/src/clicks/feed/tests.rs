@@ -1,1 +1,179 @@
+//! What the admin gets, and what the feed may never do.
 
+use coupon_shared::feed::OLDEST_INCARNATION_HEADER;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::{Request, Response, StatusCode};
+
+use super::*;
+use crate::clicks::ClickLog;
+use crate::clicks::ring::RingWriter;
+use crate::clicks::tests::{Admin, Machine, clicks, clicks_all, eventually};
+
+fn durable(log: &ClickLog, writer: &mut RingWriter, numbers: std::ops::Range<u32>) {
+    let before = log.status().durable;
+    let count = numbers.len() as u64;
+    clicks_all(writer, numbers);
+    eventually("they are durable", || log.status().durable == before + count);
+}
+
+fn stream(log: &ClickLog) -> StreamId {
+    StreamId { node: 5, incarnation: log.incarnation(), thread: 0 }
+}
+
+fn spans(answer: &FeedAnswer) -> Vec<(u64, u64)> {
+    let parsed = blocks(&answer.blocks).map(|block| block.unwrap());
+    parsed.map(|block| (block.first_sequence(), block.last_sequence())).collect()
+}
+
+#[test]
+fn an_answer_is_bounded_and_never_empty_while_there_are_blocks() {
+    let machine = Machine::new();
+    let (log, mut writer) = machine.start();
+    for first in 0..20 {
+        durable(&log, &mut writer, first * 10..first * 10 + 10);
+    }
+    let all = log.feed.collect(&Cursor::default(), 1 << 20).unwrap();
+    assert_eq!(spans(&all).len(), 20);
+    let some = log.feed.collect(&Cursor::default(), all.blocks.len() / 2).unwrap();
+    assert!(some.blocks.len() <= all.blocks.len() / 2 && spans(&some).len() >= 9);
+    let one = log.feed.collect(&Cursor::default(), 0).unwrap();
+    assert_eq!(spans(&one), [(1, 10)]);
+}
+
+#[test]
+fn the_same_cursor_gets_the_same_answer_and_a_later_one_what_follows() {
+    let machine = Machine::new();
+    let (log, mut writer) = machine.start();
+    for first in 0..10 {
+        durable(&log, &mut writer, first * 10..first * 10 + 10);
+    }
+    let mut cursor = Cursor::default();
+    cursor.advance(stream(&log), 50);
+    let after = log.feed.collect(&cursor, 1 << 20).unwrap();
+    assert_eq!(spans(&after).first(), Some(&(51, 60)));
+    assert_eq!(log.feed.collect(&cursor, 1 << 20).unwrap(), after);
+    // Back again, as an admin restored from a backup would ask.
+    let back = log.feed.collect(&Cursor::default(), 1 << 20).unwrap();
+    assert_eq!(spans(&back).first(), Some(&(1, 10)));
+    // A cursor within a block gets the block: the admin knows where to begin.
+    cursor.advance(stream(&log), 93);
+    let within = log.feed.collect(&cursor, 1 << 20).unwrap();
+    assert_eq!(spans(&within), [(91, 100)]);
+}
+
+#[test]
+fn only_what_the_cursor_covers_is_acknowledged() {
+    let machine = Machine::new();
+    let (log, mut writer) = machine.start();
+    for first in 0..10 {
+        durable(&log, &mut writer, first * 10..first * 10 + 10);
+    }
+    let lag = |sequence| {
+        let mut cursor = Cursor::default();
+        cursor.advance(stream(&log), sequence);
+        log.feed.collect(&cursor, 0).unwrap();
+        log.status().feed_lag_blocks
+    };
+    assert_eq!([lag(0), lag(1), lag(10), lag(49), lag(50), lag(100)], [10, 10, 9, 6, 5, 0]);
+    assert_eq!(lag(20), 8, "an admin may go back");
+    assert_eq!(lag(u64::MAX), 0);
+}
+
+#[test]
+fn a_cursor_that_knows_other_streams_hides_nothing() {
+    let machine = Machine::new();
+    let (log, mut writer) = machine.start();
+    durable(&log, &mut writer, 0..10);
+    let mut cursor = Cursor::default();
+    for incarnation in [1, log.incarnation() + 1, u32::MAX] {
+        cursor.advance(StreamId { incarnation, ..stream(&log) }, 1000);
+    }
+    assert_eq!(spans(&log.feed.collect(&cursor, 1 << 20).unwrap()), [(1, 10)]);
+}
+
+#[test]
+fn the_oldest_incarnation_is_told_so_that_the_admin_can_forget_older_ones() {
+    let machine = Machine::new();
+    let (log, mut writer) = machine.start();
+    let first = log.incarnation();
+    durable(&log, &mut writer, 0..10);
+    drop((log, writer));
+    let (log, mut writer) = machine.start();
+    assert!(log.incarnation() > first);
+    durable(&log, &mut writer, 10..20);
+    let mut admin = Admin::default();
+    eventually("the store is looked through", || {
+        admin.pull(&log);
+        admin.oldest_incarnation == first
+    });
+    assert!(admin.has_exactly(0..20));
+}
+
+fn ask(query: &str, cursor: Vec<u8>) -> Request<Full<Bytes>> {
+    let uri = format!("/clicks/feed{query}");
+    Request::post(uri).body(Full::new(Bytes::from(cursor))).unwrap()
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+async fn body(response: Response<Full<Bytes>>) -> Bytes {
+    response.into_body().collect().await.unwrap().to_bytes()
+}
+
+#[test]
+fn an_asker_waits_for_the_next_commit_and_not_longer_than_it_says() {
+    let machine = Machine::new();
+    let (log, mut writer) = machine.start();
+    eventually("the log is open", || log.status().wal_is_open);
+    runtime().block_on(async {
+        let cursor = Cursor::default().encode();
+        let began = std::time::Instant::now();
+        let nothing = log.feed(ask("?wait_ms=60", cursor.clone())).await;
+        assert_eq!(nothing.status(), StatusCode::OK);
+        assert!(began.elapsed() >= Duration::from_millis(60));
+        assert!(body(nothing).await.is_empty());
+
+        let asking = log.feed(ask("?wait_ms=20000&max_bytes=100000", cursor));
+        let clicking = async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            assert_eq!(clicks(&mut writer, 0..3), 3);
+        };
+        let (answer, ()) = tokio::join!(asking, clicking);
+        assert!(began.elapsed() < Duration::from_secs(10));
+        assert!(answer.headers().contains_key(OLDEST_INCARNATION_HEADER));
+        let answer = body(answer).await;
+        let block = blocks(&answer).next().unwrap().unwrap();
+        assert_eq!((block.stream(), block.count()), (stream(&log), 3));
+    });
+}
+
+#[test]
+fn a_bad_question_is_refused_with_a_reason() {
+    let machine = Machine::new();
+    let (log, _writer) = machine.start();
+    eventually("the log is open", || log.status().wal_is_open);
+    runtime().block_on(async {
+        let cursor = Cursor::default().encode();
+        for (query, cursor) in
+            [("?wait=3", cursor.clone()), ("", b"CPNC".to_vec()), ("", vec![0; 2 << 20])]
+        {
+            let refused = log.feed(ask(query, cursor)).await;
+            assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+            assert!(body(refused).await.starts_with(b"{\"error\":"));
+        }
+    });
+}
+
+#[test]
+fn before_the_log_is_open_the_feed_says_503() {
+    let machine = Machine::new();
+    std::fs::write(machine.wal(), "in the way").unwrap();
+    let (log, _writer) = machine.start();
+    runtime().block_on(async {
+        let refused = log.feed(ask("?wait_ms=1000", Cursor::default().encode())).await;
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    });
+}

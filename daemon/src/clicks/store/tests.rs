@@ -1,1 +1,291 @@
+//! The click store against damage, with a real sled.
 
+use std::fs;
+use std::path::Path;
+
+use super::*;
+use crate::clicks::ClickLog;
+use crate::clicks::ring::{Recorded, RingWriter};
+use crate::clicks::tests::{Admin, Machine, NOW_MS, click_at, clicks_all, eventually, names};
+
+const DAY_MS: u64 = 86_400_000;
+
+fn days(machine: &Machine) -> Vec<std::path::PathBuf> {
+    names(&machine.data.path().join("clicks"), "2")
+}
+
+/// Clicks in batches, so that the WAL has several segments.
+fn many_clicks(log: &ClickLog, writer: &mut RingWriter, numbers: std::ops::Range<u32>) {
+    let before = log.status().durable;
+    for (done, first) in (1..).zip(numbers.step_by(100)) {
+        clicks_all(writer, first..first + 100);
+        eventually("they are durable", || log.status().durable == before + done * 100);
+    }
+}
+
+fn in_step(log: &ClickLog) {
+    eventually("the store is in step", || {
+        let status = log.status();
+        status.store_is_open && status.store_lag_blocks == 0
+    });
+}
+
+#[test]
+fn what_the_admin_has_leaves_the_wal_and_stays_in_the_store() {
+    let machine = Machine::new();
+    let (log, mut writer) = machine.start();
+    many_clicks(&log, &mut writer, 0..2000);
+    let before = log.status().wal_bytes;
+    let mut admin = Admin::default();
+    admin.pull_until(&log, 2000);
+    // The last pull acknowledges the last blocks.
+    admin.pull(&log);
+    eventually("old segments are gone", || log.status().wal_bytes < before / 2);
+    assert!(!names(&machine.wal(), "0").iter().any(|segment| segment.ends_with("00001.log")));
+
+    // An admin restored from an empty backup gets all of it again, once.
+    let mut restored = Admin::default();
+    restored.pull_until(&log, 2000);
+    assert!(restored.has_exactly(0..2000));
+    assert_eq!(restored.missing, 0);
+}
+
+#[test]
+fn nothing_leaves_the_wal_before_the_admin_has_it() {
+    let machine = Machine::new();
+    let (log, mut writer) = machine.start();
+    many_clicks(&log, &mut writer, 0..1000);
+    in_step(&log);
+    let segments = names(&machine.wal(), "0");
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(names(&machine.wal(), "0"), segments);
+    let mut admin = Admin::default();
+    admin.pull_until(&log, 1000);
+    assert_eq!(admin.missing, 0);
+}
+
+#[test]
+fn an_admin_restored_from_a_backup_gets_what_it_lost_after_restarts_too() {
+    let machine = Machine::new();
+    let (log, mut writer) = machine.start();
+    let mut admin = Admin::default();
+    many_clicks(&log, &mut writer, 0..600);
+    admin.pull_until(&log, 600);
+    let backup = admin.clone();
+    many_clicks(&log, &mut writer, 600..1500);
+    admin.pull_until(&log, 1500);
+    admin.pull(&log);
+    eventually("old segments are gone", || log.status().wal_bytes < 20_000);
+    drop((log, writer));
+
+    let (log, mut writer) = machine.start();
+    clicks_all(&mut writer, 1500..1600);
+    let mut restored = backup;
+    restored.pull_until(&log, 1600);
+    assert!(restored.has_exactly(0..1600));
+    assert_eq!(restored.missing, 0);
+}
+
+/// Damages every file of the newest day's folder.
+fn damage_day(machine: &Machine, damage: impl Fn(&Path)) {
+    let day = days(machine).pop().unwrap();
+    for entry in fs::read_dir(day).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            damage(&path);
+        }
+    }
+}
+
+fn after_damage_the_feed_is_complete(damage: impl Fn(&Machine), is_set_aside: bool) {
+    let machine = Machine::new();
+    let (log, mut writer) = machine.start();
+    many_clicks(&log, &mut writer, 0..1500);
+    in_step(&log);
+    drop((log, writer));
+    damage(&machine);
+
+    let (log, mut writer) = machine.start();
+    clicks_all(&mut writer, 1500..1600);
+    in_step(&log);
+    let mut admin = Admin::default();
+    admin.pull_until(&log, 1600);
+    assert!(admin.has_exactly(0..1600));
+    assert_eq!(admin.missing, 0);
+    assert_eq!(log.status().store_folders_set_aside, u64::from(is_set_aside));
+    assert_eq!(days(&machine).len(), 1 + usize::from(is_set_aside));
+    eventually("health is good again", || log.problems().is_empty());
+
+    // The rebuilt store has all of it, also when the WAL has not.
+    admin.pull(&log);
+    eventually("old segments are gone", || log.status().wal_bytes < 20_000);
+    let mut restored = Admin::default();
+    restored.pull_until(&log, 1600);
+    assert!(restored.has_exactly(0..1600));
+    assert_eq!(restored.missing, 0);
+}
+
+#[test]
+fn a_folder_full_of_garbage_is_set_aside_and_filled_again() {
+    let damage = |path: &Path| {
+        let length = fs::metadata(path).unwrap().len() as usize;
+        fs::write(path, vec![0xA5; length]).unwrap();
+    };
+    after_damage_the_feed_is_complete(|machine| damage_day(machine, damage), true);
+}
+
+#[test]
+fn a_leftover_of_an_interrupted_start_is_removed_and_the_folder_opens() {
+    let damage = |machine: &Machine| {
+        let day = days(machine).pop().unwrap();
+        for name in ["snap.00000000000FFFFF.generating", "snap.0000000000000001.generating"] {
+            fs::write(day.join(name), "").unwrap();
+        }
+    };
+    after_damage_the_feed_is_complete(damage, false);
+}
+
+#[test]
+fn a_folder_that_is_gone_is_filled_again() {
+    let damage = |machine: &Machine| fs::remove_dir_all(days(machine).pop().unwrap()).unwrap();
+    after_damage_the_feed_is_complete(damage, false);
+}
+
+#[test]
+fn every_kind_of_small_damage_leaves_a_store_that_serves_everything() {
+    for place in 0..12 {
+        let machine = Machine::new();
+        let (log, mut writer) = machine.start();
+        many_clicks(&log, &mut writer, 0..600);
+        in_step(&log);
+        drop((log, writer));
+        damage_day(&machine, |path| {
+            let mut bytes = fs::read(path).unwrap();
+            let at = bytes.len() * place / 12;
+            let end = (at + 700).min(bytes.len());
+            bytes[at..end].iter_mut().for_each(|byte| *byte ^= 0x5A);
+            fs::write(path, bytes).unwrap();
+        });
+        let (log, _writer) = machine.start();
+        in_step(&log);
+        let mut admin = Admin::default();
+        admin.pull_until(&log, 600);
+        assert!(admin.has_exactly(0..600), "damage at {place}/12");
+        admin.pull(&log);
+        eventually("old segments are gone", || log.status().wal_bytes < 20_000);
+        let mut restored = Admin::default();
+        restored.pull_until(&log, 600);
+        assert!(restored.has_exactly(0..600), "damage at {place}/12");
+        assert_eq!(restored.missing, 0);
+    }
+}
+
+#[test]
+fn while_the_store_cannot_be_opened_the_feed_gives_what_the_wal_has() {
+    let machine = Machine::new();
+    fs::write(machine.data.path().join("clicks"), "in the way").unwrap();
+    let (log, mut writer) = machine.start();
+    clicks_all(&mut writer, 0..100);
+    let mut admin = Admin::default();
+    admin.pull_until(&log, 100);
+    assert_eq!(admin.oldest_incarnation, 0, "what the store holds is not known");
+    eventually("health says so", || log.problems().iter().any(|p| p.contains("click store")));
+    fs::remove_file(machine.data.path().join("clicks")).unwrap();
+    in_step(&log);
+    eventually("health is good again", || log.problems().is_empty());
+    admin.pull(&log);
+    assert_eq!(admin.oldest_incarnation, log.incarnation());
+}
+
+#[test]
+fn a_stream_whose_beginning_is_only_in_the_store_waits_until_that_is_open() {
+    let machine = Machine::new();
+    let (log, mut writer) = machine.start();
+    many_clicks(&log, &mut writer, 0..1000);
+    let mut admin = Admin::default();
+    admin.pull_until(&log, 1000);
+    admin.pull(&log);
+    eventually("old segments are gone", || log.status().wal_bytes < 20_000);
+    clicks_all(&mut writer, 1000..1100);
+    eventually("they are durable", || log.status().durable == 1100);
+    drop((log, writer));
+    let clicks = machine.data.path().join("clicks");
+    let elsewhere = machine.data.path().join("elsewhere");
+    fs::rename(&clicks, &elsewhere).unwrap();
+    fs::write(&clicks, "in the way").unwrap();
+
+    let (log, mut writer) = machine.start();
+    clicks_all(&mut writer, 1100..1110);
+    let mut restored = Admin::default();
+    restored.pull_until(&log, 10);
+    eventually("the log drained the old ring", || machine.rings().len() == 1);
+    restored.pull(&log);
+    assert!(restored.has_exactly(1100..1110), "only the stream without a gap: {restored:?}");
+    fs::remove_file(&clicks).unwrap();
+    fs::rename(&elsewhere, &clicks).unwrap();
+    restored.pull_until(&log, 1110);
+    assert!(restored.has_exactly(0..1110));
+    assert_eq!(restored.missing, 0);
+}
+
+#[test]
+fn old_days_go_when_the_admin_has_them_and_not_before() {
+    let mut machine = Machine::new();
+    // 2000-01-01, -02 and today, by a clock that jumps back and forth.
+    let (log, mut writer) = machine.start();
+    let today_ms = Timestamp::now().as_millisecond() as u64;
+    let mut number = 0;
+    for unix_ms in [946_684_800_000, 946_771_200_000, today_ms, 946_684_900_000] {
+        for _ in 0..100 {
+            assert_eq!(click_at(&mut writer, number, unix_ms), Recorded::Logged);
+            number += 1;
+        }
+        eventually("they are durable", || log.status().durable == u64::from(number));
+    }
+    in_step(&log);
+    assert_eq!(days(&machine).len(), 3);
+    assert!(days(&machine)[0].ends_with("2000-01-01"));
+    drop((log, writer));
+
+    machine.config.clicks.retention_days = 1;
+    // A WAL so small that acknowledged frames leave it at once.
+    machine.config.clicks.wal_max_bytes = 20 << 10;
+    let (log, mut writer) = machine.start();
+    in_step(&log);
+    assert_eq!(days(&machine).len(), 3);
+    let mut admin = Admin::default();
+    admin.pull_until(&log, 400);
+    assert!(admin.has_exactly(0..400));
+    eventually("the old days are gone", || {
+        click_at(&mut writer, number, today_ms) == Recorded::Logged && {
+            number += 1;
+            admin.pull(&log);
+            days(&machine).len() == 1
+        }
+    });
+    assert_eq!((admin.missing, log.problems()), (0, Vec::new()));
+    drop(log);
+    assert_eq!(names(&machine.data.path().join("clicks"), "2").len(), 1);
+}
+
+#[test]
+fn history_comes_in_the_order_of_sequences_whatever_the_clock_did() {
+    let machine = Machine::new();
+    let (log, mut writer) = machine.start();
+    let mut number = 0;
+    for day in [5, 4, 5, 3, 4, 9, 3] {
+        for _ in 0..300 {
+            while click_at(&mut writer, number, NOW_MS + day * DAY_MS) == Recorded::Unlogged {}
+            number += 1;
+        }
+        eventually("they are durable", || log.status().durable == u64::from(number));
+    }
+    let mut admin = Admin::default();
+    admin.pull_until(&log, number as usize);
+    admin.pull(&log);
+    eventually("old segments are gone", || log.status().wal_bytes < 20_000);
+    let mut restored = Admin::default();
+    restored.pull_until(&log, number as usize);
+    assert!(restored.has_exactly(0..number));
+    assert_eq!(restored.missing, 0);
+}
