@@ -11,6 +11,8 @@ use axum::extract::FromRef;
 use axum::middleware::{from_fn_with_state, map_response};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::archive::Archive;
+use crate::intake::IntakeHandle;
 use crate::publish::PublisherHandle;
 use crate::store::Store;
 
@@ -26,6 +28,7 @@ mod api_keys;
 mod coupon_codes;
 mod offers;
 mod partner_coupon_codes;
+mod reports;
 mod settings;
 mod tracking_domains;
 mod visibility;
@@ -41,6 +44,10 @@ pub struct AppState {
     pub bodies: Bodies,
     /// Makes edits live.
     pub publisher: PublisherHandle,
+    /// The clicks.
+    pub archive: Archive,
+    /// How their intake stands.
+    pub intake: IntakeHandle,
 }
 
 /// The network's number in answers.
@@ -89,11 +96,14 @@ pub fn router(state: AppState) -> Router {
         .merge(coupon_codes::routes())
         .merge(api_keys::routes())
         .route_layer(from_fn_with_state(state.clone(), auth::edit));
+    let read = Router::new()
+        .merge(reports::routes())
+        .route_layer(from_fn_with_state(state.clone(), auth::read));
     let partners = Router::new()
         .merge(partner_coupon_codes::routes())
         .route_layer(from_fn_with_state(state.clone(), auth::partner));
     Router::new()
-        .nest("/v1/networks", edited)
+        .nest("/v1/networks", edited.merge(read))
         .nest("/v1/affiliates", partners)
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::no_such_method)

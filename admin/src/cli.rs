@@ -12,6 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, ConfigError};
 use crate::edit::api_keys::ApiKeyEdit;
+use crate::intake;
 use crate::keys::Role;
 use crate::store::WriteTx;
 use crate::{demo, edit, serve, store};
@@ -68,6 +69,11 @@ enum Command {
     /// Make API keys on this machine, without a key
     #[command(subcommand)]
     ApiKey(ApiKeyCommand),
+    /// Count all clicks of the archive again, after a restored backup
+    ///
+    /// The running coupon-admin must be stopped. A rebuild that was broken off is gone on with by
+    /// the next start, or by another one.
+    RebuildReports,
     /// Check the configuration, print it as it would be used, and stop
     CheckConfig,
 }
@@ -124,6 +130,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => start_demo(cli.options.data, &args)?,
         Command::Import(args) => return import::run(&config()?.data_dir, args),
         Command::ApiKey(ApiKeyCommand::Create(args)) => create_key(&config()?.data_dir, args)?,
+        Command::RebuildReports => {
+            let config = config()?;
+            start(&config.log.filter, rebuild_reports(&config.data_dir))?;
+        }
         Command::CheckConfig => print!("{}", config()?),
     }
     Ok(ExitCode::SUCCESS)
@@ -160,6 +170,15 @@ fn start(
         .with_ansi(std::io::stderr().is_terminal())
         .init();
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(program)
+}
+
+async fn rebuild_reports(dir: &Path) -> anyhow::Result<()> {
+    // Where there is no store, none is to be made.
+    drop(store::connect_existing(dir)?);
+    let (store, archive, _lock) = serve::open_data(dir)?;
+    let clicks = intake::rebuild(store, archive).await?;
+    println!("counted {clicks} clicks");
+    Ok(())
 }
 
 fn create_key(dir: &Path, args: CreateKeyArgs) -> anyhow::Result<()> {

@@ -17,8 +17,10 @@ use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::api::{self, AppState, Bodies, Network};
+use crate::archive::Archive;
 use crate::config::{Config, Limits};
 use crate::daemon_client::DaemonClient;
+use crate::intake;
 use crate::keys::{Secret, ensure_first};
 use crate::publish::{self, PublisherHandle};
 use crate::store::Store;
@@ -48,17 +50,20 @@ impl Admin {
     /// When any of this fails; nothing is served then.
     pub async fn open(config: &Config) -> anyhow::Result<Admin> {
         let dir = config.data_dir.clone();
-        let (store, lock) = tokio::task::spawn_blocking(move || open_store(&dir)).await??;
+        let (store, archive, lock) = tokio::task::spawn_blocking(move || open_data(&dir)).await??;
         let first_key = ensure_first(&store).await?;
         let listener = listen(config.listen)?;
         let background = CancellationToken::new();
         let daemon = DaemonClient::new(&config.daemon_socket);
-        let publisher =
-            publish::start(store.clone(), config.network_id, daemon, background.clone());
+        let (network_id, stop) = (config.network_id, || background.clone());
+        let publisher = publish::start(store.clone(), network_id, daemon.clone(), stop());
+        let intake = intake::start(store.clone(), archive.clone(), daemon, stop());
         let state = AppState {
             store: store.clone(),
             publisher: publisher.clone(),
-            network: Network { id: config.network_id },
+            archive,
+            intake,
+            network: Network { id: network_id },
             bodies: Bodies {
                 max_bytes: config.limits.max_body_bytes,
                 timeout: config.limits.body_timeout,
@@ -121,7 +126,11 @@ const RESERVED_DESCRIPTORS: u64 = 128;
 #[error("another coupon-admin serves {}; stop it, or choose another data folder", .0.display())]
 pub struct FolderTaken(PathBuf);
 
-fn open_store(dir: &Path) -> anyhow::Result<(Store, File)> {
+/// Takes the data folder and opens what is in it.
+///
+/// # Errors
+/// When another process has it, or it cannot be used.
+pub(crate) fn open_data(dir: &Path) -> anyhow::Result<(Store, Archive, File)> {
     std::fs::create_dir_all(dir)
         .with_context(|| format!("cannot make the data folder {}", dir.display()))?;
     let path = dir.join(LOCK_FILE_NAME);
@@ -130,7 +139,7 @@ fn open_store(dir: &Path) -> anyhow::Result<(Store, File)> {
     flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| FolderTaken(dir.into()))?;
     let store =
         Store::open(dir).with_context(|| format!("cannot open the store in {}", dir.display()))?;
-    Ok((store, lock))
+    Ok((store, Archive::open(dir)?, lock))
 }
 
 fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -39,6 +39,7 @@ pub mod settings;
 pub mod publication;
 
 pub mod blocks;
+pub mod labels;
 pub mod rollups;
 
 pub use writer::WriteTx;

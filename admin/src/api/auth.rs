@@ -29,6 +29,19 @@ pub(super) async fn edit(
     Ok(pass(caller, request, next).await)
 }
 
+/// Below `/v1/networks`, where requests only read, whatever their method.
+pub(super) async fn read(
+    State(store): State<Store>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let caller = authenticate(&store, request.headers()).await?;
+    if caller.role == Role::Partner {
+        return Err(forbidden("a partner's key opens /v1/affiliates only"));
+    }
+    Ok(pass(caller, request, next).await)
+}
+
 /// Below `/v1/affiliates`: partners' keys.
 pub(super) async fn partner(
     State(store): State<Store>,

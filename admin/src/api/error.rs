@@ -52,6 +52,12 @@ impl ApiError {
         ApiError { status: StatusCode::BAD_REQUEST, code: "request.invalid", message, fields }
     }
 
+    /// What failed is in the log.
+    pub(crate) fn inside() -> ApiError {
+        let message = "something went wrong inside; nothing was saved, and the log says more";
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
+    }
+
     pub(crate) fn not_found(message: impl Into<String>) -> ApiError {
         ApiError::new(StatusCode::NOT_FOUND, "not_found", message)
     }
@@ -84,17 +90,12 @@ impl From<StoreError> for ApiError {
             StoreError::Busy => (StatusCode::INTERNAL_SERVER_ERROR, "store.busy"),
             _ => {
                 tracing::error!(%error, "the store failed");
-                return inside();
+                return ApiError::inside();
             }
         };
         tracing::warn!(%error, "a write was refused");
         ApiError::new(status, code, error.to_string())
     }
-}
-
-fn inside() -> ApiError {
-    let message = "something went wrong inside; nothing was saved, and the log says more";
-    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
 }
 
 pub(super) async fn no_such_path(uri: Uri) -> ApiError {
@@ -112,5 +113,5 @@ pub(super) fn panicked(panic: Box<dyn Any + Send>) -> Response {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     tracing::error!(panic = said.unwrap_or("without a message"), "a request's handler panicked");
-    inside().into_response()
+    ApiError::inside().into_response()
 }

@@ -117,7 +117,7 @@ impl Ledger {
     }
 
     pub(super) async fn forget(&self) -> Result<(), StoreError> {
-        self.store.write(|tx| blocks::clear(tx)).await
+        self.store.write(blocks::clear).await
     }
 }
 

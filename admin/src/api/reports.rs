@@ -1,0 +1,71 @@
+//! `/v1/networks/reporting` and `/v1/networks/status`: what is counted, and how things stand.
+//!
+//! Aggregates come from the rollups, single clicks from the archive. Nothing here writes.
+
+mod click_row;
+mod clicks;
+mod entity;
+mod filters;
+mod period;
+#[cfg(test)]
+mod tests;
+
+use axum::extract::{FromRef, State};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Serialize;
+
+use super::AppState;
+use super::error::ApiError;
+use crate::archive::{Archive, ArchiveError};
+use crate::intake::{IntakeHandle, IntakeStatus};
+use crate::publish::{PublicationStatus, PublisherHandle};
+
+/// No answer has more rows; one that would says that it is incomplete.
+const MAX_ROWS: usize = 10_000;
+
+pub(super) fn routes() -> Router<AppState> {
+    Router::new()
+        .route("/reporting/entity", post(entity::report))
+        .route("/reporting/clicks/stream", post(clicks::stream))
+        .route("/reporting/clicks/{transaction_id}", get(clicks::single))
+        .route("/status", get(status))
+}
+
+impl FromRef<AppState> for Archive {
+    fn from_ref(state: &AppState) -> Archive {
+        state.archive.clone()
+    }
+}
+
+impl FromRef<AppState> for PublisherHandle {
+    fn from_ref(state: &AppState) -> PublisherHandle {
+        state.publisher.clone()
+    }
+}
+
+impl FromRef<AppState> for IntakeHandle {
+    fn from_ref(state: &AppState) -> IntakeHandle {
+        state.intake.clone()
+    }
+}
+
+impl From<ArchiveError> for ApiError {
+    fn from(error: ArchiveError) -> ApiError {
+        tracing::error!(%error, "the click archive cannot be read");
+        ApiError::inside()
+    }
+}
+
+#[derive(Serialize)]
+struct Status {
+    publication: PublicationStatus,
+    intake: IntakeStatus,
+}
+
+async fn status(
+    State(publisher): State<PublisherHandle>,
+    State(intake): State<IntakeHandle>,
+) -> Json<Status> {
+    Json(Status { publication: publisher.status(), intake: intake.status() })
+}

@@ -1,0 +1,201 @@
+//! From when to when, in which time zone.
+//!
+//! A day means all of it. `from` and `to` are both part of the period, to the second.
+
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+use serde::Deserialize;
+
+use crate::catalog::{FieldError, Problems};
+use crate::store::rollups::SLOT_MS;
+
+const SECOND_MS: u64 = 1_000;
+const DAY_MS: u64 = 86_400_000;
+
+/// The part of a request that says when.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct When {
+    from: String,
+    to: String,
+    /// An IANA name; without it and a `timezone_id` the network's zone.
+    #[serde(default)]
+    timezone: Option<String>,
+    /// Everflow's number for a zone.
+    #[serde(default)]
+    timezone_id: Option<u32>,
+}
+
+/// A period in Unix milliseconds.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Period {
+    pub(super) from_ms: u64,
+    /// Exclusive.
+    pub(super) to_ms: u64,
+    pub(super) zone: TimeZone,
+}
+
+impl When {
+    /// The period, in the zone asked for or else in the network's.
+    pub(super) fn period(&self, network_zone: &str) -> Result<Period, Vec<FieldError>> {
+        let mut problems = Problems::default();
+        let zone = self.zone(network_zone);
+        let zone = zone.map_err(|(field, error)| problems.add(field, error)).ok();
+        let from = problems.take("from", Edge::parse(&self.from));
+        let to = problems.take("to", Edge::parse(&self.to));
+        if let (Some(zone), Some(from), Some(to)) = (zone, from, to) {
+            let from_ms = problems.take("from", from.first_ms(&zone));
+            let to_ms = problems.take("to", to.end_ms(&zone));
+            if let (Some(from_ms), Some(to_ms)) = (from_ms, to_ms) {
+                if from_ms < to_ms {
+                    problems.finish()?;
+                    return Ok(Period { from_ms, to_ms, zone });
+                }
+                problems.add("to", "is before from");
+            }
+        }
+        match problems.finish() {
+            Err(fields) => Err(fields),
+            Ok(()) => Err(Vec::new()),
+        }
+    }
+
+    fn zone(&self, network_zone: &str) -> Result<TimeZone, (&'static str, String)> {
+        let (field, name) = match (&self.timezone, self.timezone_id) {
+            (Some(name), _) => ("timezone", name.as_str()),
+            // The two numbers that are known for certain.
+            (None, Some(67)) => ("timezone_id", "America/Los_Angeles"),
+            (None, Some(80)) => ("timezone_id", "America/New_York"),
+            (None, Some(id)) => {
+                let error = format!(
+                    "{id} is not known here; send `timezone` with a name like Europe/Berlin"
+                );
+                return Err(("timezone_id", error));
+            }
+            (None, None) => ("timezone", network_zone),
+        };
+        let unknown = |_| (field, format!("`{name}` is no time zone; write it like Europe/Berlin"));
+        TimeZone::get(name).map_err(unknown)
+    }
+}
+
+impl Period {
+    pub(super) fn is_longer_than_days(&self, days: u64) -> bool {
+        // An hour more, where the clocks go back.
+        self.to_ms - self.from_ms > days * DAY_MS + DAY_MS / 24
+    }
+
+    /// The quarter hours it is made of. A `to` on a quarter hour ends the period there, as one a
+    /// second before does.
+    pub(super) fn slots(&self) -> Result<std::ops::Range<u64>, FieldError> {
+        let whole = |field: &str, ms: u64| match ms.is_multiple_of(SLOT_MS) {
+            true => Ok(ms / SLOT_MS),
+            false => Err(FieldError {
+                field: field.into(),
+                error: "must be a day, or a time on a quarter of an hour".into(),
+            }),
+        };
+        let end =
+            if self.to_ms % SLOT_MS == SECOND_MS { self.to_ms - SECOND_MS } else { self.to_ms };
+        Ok(whole("from", self.from_ms)?..whole("to", end)?)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is not a time; write 2026-12-31 or 2026-12-31 23:59:59")]
+struct NoTime(String);
+
+/// One end of a period, as written.
+#[derive(Debug, Clone, Copy)]
+enum Edge {
+    Day(Date),
+    Second(DateTime),
+}
+
+impl Edge {
+    fn parse(text: &str) -> Result<Edge, NoTime> {
+        let no_time = || NoTime(text.chars().take(40).collect());
+        // Nothing but the one form, so that 01/02/2026 and zone suffixes are never guessed at.
+        let form: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+        match form.as_str() {
+            "0000-00-00" => text.parse().map(Edge::Day).map_err(|_| no_time()),
+            "0000-00-00 00:00:00"
+            | "0000-00-00T00:00:00"
+            | "0000-00-00 00:00"
+            | "0000-00-00T00:00" => text.parse().map(Edge::Second).map_err(|_| no_time()),
+            _ => Err(no_time()),
+        }
+    }
+
+    fn first_ms(self, zone: &TimeZone) -> Result<u64, jiff::Error> {
+        match self {
+            Edge::Day(day) => unix_ms(day.to_zoned(zone.clone())?.timestamp()),
+            Edge::Second(second) => unix_ms(second.to_zoned(zone.clone())?.timestamp()),
+        }
+    }
+
+    /// The end of the day or second.
+    fn end_ms(self, zone: &TimeZone) -> Result<u64, jiff::Error> {
+        match self {
+            Edge::Day(day) => Edge::Day(day.checked_add(1.day())?).first_ms(zone),
+            Edge::Second(_) => Ok(self.first_ms(zone)? + SECOND_MS),
+        }
+    }
+}
+
+/// Nothing was counted before 1970.
+fn unix_ms(at: Timestamp) -> Result<u64, jiff::Error> {
+    Ok(u64::try_from(at.as_millisecond()).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn when(from: &str, to: &str, zone: &str) -> When {
+        When { from: from.into(), to: to.into(), timezone: Some(zone.into()), timezone_id: None }
+    }
+
+    fn wrong(when: &When) -> Vec<String> {
+        when.period("UTC").unwrap_err().into_iter().map(|error| error.field).collect()
+    }
+
+    #[test]
+    fn a_day_is_all_of_it_in_its_zone() {
+        let hours = |from: &str, to: &str, zone: &str| {
+            let period = when(from, to, zone).period("UTC").unwrap();
+            let slots = period.slots().unwrap();
+            (period.from_ms / 1000, (slots.end - slots.start) as f64 / 4.0)
+        };
+        assert_eq!(hours("2026-06-15", "2026-06-15", "UTC"), (1_781_481_600, 24.0));
+        assert_eq!(hours("2026-06-15", "2026-06-16", "Asia/Kathmandu"), (1_781_460_900, 48.0));
+        assert_eq!(hours("2026-03-29", "2026-03-29", "Europe/Berlin").1, 23.0);
+        assert_eq!(hours("2026-10-25", "2026-10-25", "Europe/Berlin").1, 25.0);
+        assert_eq!(hours("2026-10-04", "2026-10-04", "Australia/Lord_Howe").1, 23.5);
+    }
+
+    #[test]
+    fn a_period_of_quarter_hours_ends_on_one_or_a_second_before() {
+        let slots = |to: &str| when("2026-06-15 10:00", to, "UTC").period("UTC").unwrap().slots();
+        let hour = slots("2026-06-15 10:59:59").unwrap();
+        assert_eq!(hour.end - hour.start, 4);
+        assert_eq!(slots("2026-06-15T11:00:00").unwrap(), hour);
+        assert_eq!(slots("2026-06-15 11:05:00").unwrap_err().field, "to");
+    }
+
+    #[test]
+    fn wrong_times_and_zones_are_named() {
+        assert_eq!(wrong(&when("2026-02-30", "yesterday", "UTC")), ["from", "to"]);
+        assert_eq!(wrong(&when("2026-02-01Z", "01/02/2026", "UTC")), ["from", "to"]);
+        assert_eq!(wrong(&when("2026-02-02", "2026-02-01", "UTC")), ["to"]);
+        assert_eq!(wrong(&when("2026-02-01", "2026-02-01", "Mars/Olympus")), ["timezone"]);
+        let numbered = |id| When {
+            timezone: None,
+            timezone_id: Some(id),
+            ..when("2026-02-01", "2026-02-01", "")
+        };
+        assert_eq!(wrong(&numbered(1)), ["timezone_id"]);
+        let new_york = TimeZone::get("America/New_York").unwrap();
+        assert_eq!(numbered(80).period("UTC").unwrap().zone, new_york);
+    }
+}

@@ -1,0 +1,41 @@
+//! What things are called in reports, also after they were deleted.
+
+use std::collections::HashMap;
+
+use coupon_shared::code::FoldedCode;
+use rusqlite::Connection;
+
+use super::rollups::Dimension;
+use super::{StoreError, rows};
+
+/// The names of ids of one dimension: for coupon codes the code as typed. Ids that never were have
+/// none.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn names(
+    connection: &Connection,
+    dimension: Dimension,
+    ids: &[u32],
+) -> Result<HashMap<u32, String>, StoreError> {
+    let sql = match dimension {
+        Dimension::Code => "SELECT code, status FROM coupon_code WHERE id = ?1",
+        Dimension::Offer => "SELECT name, offer_status FROM offer WHERE id = ?1",
+        Dimension::Affiliate => "SELECT name, account_status FROM affiliate WHERE id = ?1",
+        Dimension::Advertiser => "SELECT name, account_status FROM advertiser WHERE id = ?1",
+    };
+    let labels = rows::labels(connection, sql, ids)?;
+    Ok(labels.into_iter().map(|(id, (name, _status))| (id, name)).collect())
+}
+
+/// The ids of all rows that have or had a code, deleted ones included.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn ids_of_code(connection: &Connection, code: &FoldedCode) -> Result<Vec<u32>, StoreError> {
+    // No index holds deleted rows; a report may walk the table.
+    let sql = "SELECT id FROM coupon_code WHERE folded = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let ids = statement.query_map([code.as_str()], |row| row.get(0))?;
+    Ok(ids.collect::<Result<_, _>>()?)
+}
