@@ -40,8 +40,7 @@ fn row(code_id: u32, offer_id: u32, partner_id: u32) -> CodeRecord {
 }
 
 fn level() -> Vec<u8> {
-    let meta =
-        LevelMeta { network_id: 1, lineage: LINEAGE, sequence_from: 0, sequence_to: 1337 };
+    let meta = LevelMeta { network_id: 1, lineage: LINEAGE, sequence_from: 0, sequence_to: 1337 };
     let mut builder = LevelBuilder::new(meta);
     for (code, rows) in [
         ("gone", &[][..]),

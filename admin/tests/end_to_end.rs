@@ -1,0 +1,17 @@
+//! Both real programs together: create a code, follow its link, see the click.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "end_to_end/http.rs"]
+mod http;
+#[path = "end_to_end/programs.rs"]
+mod programs;
+
+#[path = "end_to_end/crashes.rs"]
+mod crashes;
+#[path = "end_to_end/demo.rs"]
+mod demo;
+#[path = "end_to_end/main_job.rs"]
+mod main_job;
+#[path = "end_to_end/units.rs"]
+mod units;

@@ -1,0 +1,245 @@
+//! Starts, kills and stops the real programs in folders of one test.
+
+use crate::http::{self, Answer};
+use serde_json::{Value, json};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+/// Longest wait for anything that should take a moment.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until `ready` answers something.
+pub(crate) fn wait_for<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = ready() {
+            return found;
+        }
+        assert!(began.elapsed() < PATIENCE, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+pub(crate) fn admin_program() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_coupon-admin"))
+}
+
+/// The daemon's program beside the admin's, built now if it is missing or old.
+pub(crate) fn daemon_program() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--package", "coupond", "--bin", "coupond"]);
+        if !cfg!(debug_assertions) {
+            build.arg("--release");
+        }
+        assert!(build.status().unwrap().success(), "coupond does not build");
+        admin_program().with_file_name("coupond")
+    })
+}
+
+/// A process that does not outlive its test.
+pub(crate) struct Program(Child);
+
+impl Program {
+    pub(crate) fn start(command: &mut Command) -> Program {
+        Program(command.stdin(Stdio::null()).spawn().unwrap())
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    pub(crate) fn stdout(&mut self) -> ChildStdout {
+        self.0.stdout.take().unwrap()
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
+    /// SIGTERM; the program must end by itself, and well.
+    pub(crate) fn stop(&mut self) {
+        signal(self.id(), "TERM");
+        let status = wait_for("a program to stop", || self.0.try_wait().unwrap());
+        assert!(status.success(), "it ended with {status}");
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_some()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+pub(crate) fn signal(process: u32, name: &str) {
+    let status = Command::new("kill").args([&format!("-{name}"), &process.to_string()]).status();
+    assert!(status.unwrap().success());
+}
+
+/// Two programs on one folder, each with its life of its own.
+pub(crate) struct Network {
+    folder: tempfile::TempDir,
+    pub(crate) admin_address: SocketAddr,
+    pub(crate) visitors: SocketAddr,
+}
+
+impl Network {
+    /// Folders and free ports; nothing runs yet.
+    pub(crate) fn new() -> Network {
+        let folder = tempfile::tempdir().unwrap();
+        let ip = own_loopback_address();
+        Network { folder, admin_address: free_port(ip), visitors: free_port(ip) }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn start_admin(&self) -> Program {
+        let admin = Program::start(
+            Command::new(admin_program())
+                .arg("serve")
+                .env("COUPON_ADMIN_DATA_DIR", self.path("admin"))
+                .env("COUPON_ADMIN_LISTEN", self.admin_address.to_string())
+                .env("COUPON_ADMIN_DAEMON_SOCKET", self.path("run/coupond.sock"))
+                .env("COUPON_ADMIN_LOG_FILTER", "warn"),
+        );
+        wait_for("the admin to listen", || std::net::TcpStream::connect(self.admin_address).ok());
+        admin
+    }
+
+    pub(crate) fn start_daemon(&self) -> Program {
+        let daemon = Program::start(
+            Command::new(daemon_program())
+                .env("COUPOND_LISTEN", self.visitors.to_string())
+                .env("COUPOND_DATA_DIR", self.path("daemon"))
+                .env("COUPOND_RUNTIME_DIR", self.path("run"))
+                .env("COUPOND_INDEX_DIR", self.path("admin/index"))
+                .env("COUPOND_THREADS", "2")
+                .env("COUPOND_LOG_LEVEL", "warn"),
+        );
+        wait_for("the daemon to listen", || std::net::TcpStream::connect(self.visitors).ok());
+        daemon
+    }
+
+    fn key(&self) -> String {
+        std::fs::read_to_string(self.path("admin/admin.key")).unwrap().trim().to_owned()
+    }
+
+    pub(crate) fn call(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+        let path = format!("/v1/networks/{path}");
+        http::call(self.admin_address, &self.key(), method, &path, body.as_ref())
+    }
+
+    /// A call that must succeed.
+    pub(crate) fn done(&self, method: &str, path: &str, body: Value) -> Value {
+        let answer = self.call(method, path, Some(body));
+        assert_eq!(answer.status, 200, "{method} {path}: {answer:?}");
+        answer.json()
+    }
+
+    pub(crate) fn visit(&self, target: &str) -> Answer {
+        http::visit(self.visitors, "GET", target).unwrap()
+    }
+
+    /// The smallest network: one advertiser, offer, partner, domain and the code `WINTER25`.
+    pub(crate) fn create_winter25(&self) -> Codes {
+        let id = |answer: &Value, field: &str| answer[field].as_u64().unwrap();
+        let domain = json!({"base_url": format!("http://{}", self.visitors), "is_default": true});
+        self.done("POST", "trackingdomains", domain);
+        let advertiser =
+            self.done("POST", "advertisers", json!({"name": "Shop", "account_status": "active"}));
+        let offer = self.done(
+            "POST",
+            "offers",
+            json!({
+                "name": "Winter Jackets", "offer_status": "active", "visibility": "public",
+                "network_advertiser_id": advertiser["network_advertiser_id"],
+                "destination_url":
+                    "https://shop.example/w?t={transaction_id}&c={coupon_code}&s={sub1}",
+            }),
+        );
+        let partner =
+            self.done("POST", "affiliates", json!({"name": "Anna", "account_status": "active"}));
+        let (offer, partner) =
+            (id(&offer, "network_offer_id"), id(&partner, "network_affiliate_id"));
+        let code = self.done(
+            "POST",
+            "couponcodes?wait=live",
+            json!({
+                "coupon_code": "WINTER25", "coupon_status": "active",
+                "network_offer_id": offer, "network_affiliate_id": partner,
+            }),
+        );
+        Codes { offer, partner, winter25: id(&code, "network_coupon_code_id") }
+    }
+
+    /// Clicks of the last day up to now, as the click report streams them.
+    pub(crate) fn clicks(&self) -> Vec<Value> {
+        let report = self.done("POST", "reporting/clicks/stream", today());
+        report["clicks"].as_array().unwrap().clone()
+    }
+
+    /// `gross_click` of each coupon code.
+    pub(crate) fn gross_clicks(&self) -> u64 {
+        let mut query = today();
+        query["columns"] = json!([{"column": "coupon_code"}]);
+        let report = self.done("POST", "reporting/entity", query);
+        report["summary"]["gross_click"].as_u64().unwrap()
+    }
+}
+
+/// A period that holds everything a test does, also over midnight.
+fn today() -> Value {
+    let now = jiff::Timestamp::now();
+    let day = |hours: i64| {
+        (now + jiff::SignedDuration::from_hours(hours)).strftime("%Y-%m-%d").to_string()
+    };
+    json!({"from": day(-24), "to": day(24), "timezone": "UTC"})
+}
+
+pub(crate) struct Codes {
+    pub(crate) offer: u64,
+    pub(crate) partner: u64,
+    pub(crate) winter25: u64,
+}
+
+/// A loopback address that no other test uses, so that a port stays free while its program is
+/// down.
+pub(crate) fn own_loopback_address() -> Ipv4Addr {
+    static COUNT: AtomicU8 = AtomicU8::new(1);
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, high | 1, low, COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+fn free_port(ip: Ipv4Addr) -> SocketAddr {
+    std::net::TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap()
+}
+
+impl Network {
+    /// `coupon-admin import` of a file with this content: whether it took it, and what it said.
+    pub(crate) fn import(&self, csv: &str) -> (bool, String) {
+        let file = self.path("codes.csv");
+        std::fs::write(&file, csv).unwrap();
+        let output = Command::new(admin_program())
+            .arg("import")
+            .arg(file)
+            .env("COUPON_ADMIN_DATA_DIR", self.path("admin"))
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+    }
+}
