@@ -9,8 +9,9 @@
 //! Deliberately absent: what is to be published, and when.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,6 +22,9 @@ use coupon_shared::snapshot::level::Level;
 use coupon_shared::snapshot::manifest::{CURRENT, Manifest, ManifestError, ObjectName, PREVIOUS};
 
 const UNFINISHED: &str = ".new";
+/// The catalog holds the key that signs clicks: readable for the daemon's group, and nobody else.
+const FOLDER_MODE: u32 = 0o750;
+const FILE_MODE: u32 = 0o640;
 
 /// Why a file could not be written, or is not what it should be.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +72,8 @@ pub(super) struct IndexFolder {
 impl IndexFolder {
     /// Makes the folder where it is missing, and removes what was never finished.
     pub(super) fn open(path: PathBuf) -> Result<IndexFolder, FolderError> {
-        fs::create_dir_all(&path).map_err(FolderError::io("create", &path))?;
+        let created = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&path);
+        created.map_err(FolderError::io("create", &path))?;
         let folder = IndexFolder { path };
         for name in folder.names()? {
             if name.ends_with(UNFINISHED) {
@@ -173,7 +178,9 @@ impl IndexFolder {
     fn put(&self, name: &str, bytes: &[u8]) -> Result<(), FolderError> {
         let (path, unfinished) =
             (self.path.join(name), self.path.join(format!("{name}{UNFINISHED}")));
-        let mut file = File::create(&unfinished).map_err(FolderError::io("create", &unfinished))?;
+        let mut options = OpenOptions::new();
+        let options = options.write(true).create(true).truncate(true).mode(FILE_MODE);
+        let mut file = options.open(&unfinished).map_err(FolderError::io("create", &unfinished))?;
         file.write_all(bytes).map_err(FolderError::io("write", &unfinished))?;
         file.sync_all().map_err(FolderError::io("sync", &unfinished))?;
         fs::rename(&unfinished, &path).map_err(FolderError::io("rename", &unfinished))

@@ -280,6 +280,17 @@ async fn leftovers_of_a_crash_are_removed_and_old_files_later() {
 }
 
 #[tokio::test]
+async fn published_files_are_readable_by_owner_and_group_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut network = Network::new().await;
+    network.publish().await;
+    for file in std::fs::read_dir(network.index_dir()).unwrap() {
+        let mode = file.unwrap().metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o007, 0, "the catalog holds the key that signs clicks");
+    }
+}
+
+#[tokio::test]
 async fn the_files_of_the_manifest_before_stay() {
     let mut network = Network::new().await;
     for code in ["aaa", "bbb", "ccc", "ddd"] {

@@ -163,8 +163,7 @@ pub(super) async fn single(
     let places = store.read(move |connection| {
         let key = ClickIdKey(meta::read(connection)?.click_id_key);
         if !id.verify(&key) {
-            let message =
-                format!("{id} is not a transaction id of this network: nobody was given it here");
+            let message = format!("{id} was not issued by this network");
             return Err(ApiError::new(StatusCode::NOT_FOUND, "click.foreign_id", message));
         }
         Ok(blocks::around(connection, &id)?)
