@@ -1,0 +1,29 @@
+//! The API as its callers meet it: a real listener, a real folder. Files are named like the URLs.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "api/client.rs"]
+mod client;
+
+#[path = "api/affiliates/couponcodes.rs"]
+mod affiliates_couponcodes;
+#[path = "api/command_line.rs"]
+mod command_line;
+#[path = "api/keys.rs"]
+mod keys;
+#[path = "api/networks/apikeys.rs"]
+mod networks_apikeys;
+#[path = "api/networks/couponcodes.rs"]
+mod networks_couponcodes;
+#[path = "api/networks/couponcodes_bulk.rs"]
+mod networks_couponcodes_bulk;
+#[path = "api/networks/lists.rs"]
+mod networks_lists;
+#[path = "api/networks/objects.rs"]
+mod networks_objects;
+#[path = "api/networks/offers.rs"]
+mod networks_offers;
+#[path = "api/networks/visibility.rs"]
+mod networks_visibility;
+#[path = "api/requests.rs"]
+mod requests;

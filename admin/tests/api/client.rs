@@ -1,0 +1,169 @@
+//! A running admin in a folder of its own, and as much of an HTTP client as the tests need.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use coupon_admin::config::Config;
+use coupon_admin::serve::Admin;
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// An answer, with its body as JSON.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: hyper::HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The body, of a call that must have succeeded.
+    pub(crate) fn done(self) -> Value {
+        assert_eq!(self.status, 200, "{self:?}");
+        self.body
+    }
+
+    /// Status, code and the fields that are wrong, of a call that must have failed in the one shape.
+    pub(crate) fn refusal(&self) -> (u16, &str, Vec<&str>) {
+        assert!(
+            self.body["error"].as_str().is_some_and(|sentence| !sentence.is_empty()),
+            "{self:?}"
+        );
+        let fields = self.body["fields"].as_array().unwrap();
+        let fields = fields.iter().map(|field| field["field"].as_str().unwrap()).collect();
+        (self.status, self.body["code"].as_str().unwrap(), fields)
+    }
+}
+
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) key: String,
+    pub(crate) folder: tempfile::TempDir,
+    _stop: DropGuard,
+}
+
+/// An empty network.
+pub(crate) async fn start() -> Running {
+    start_with(|_| {}).await
+}
+
+pub(crate) async fn start_with(configure: impl FnOnce(&mut Config)) -> Running {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = Config {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        data_dir: folder.path().into(),
+        daemon_socket: folder.path().join("nobody.sock"),
+        ..Config::default()
+    };
+    config.limits.drain_timeout = Duration::from_secs(1);
+    configure(&mut config);
+    let admin = Admin::open(&config).await.unwrap();
+    let (address, key) = (admin.address, admin.first_key.clone().unwrap().reveal().to_owned());
+    let stop = CancellationToken::new();
+    tokio::spawn(admin.run(stop.clone()));
+    Running { address, key, folder, _stop: stop.drop_guard() }
+}
+
+/// A network with a domain, an advertiser, offers 1 and 2, and partners 1 (Anna) and 2 (Ben).
+pub(crate) async fn start_with_offers() -> Running {
+    let network = start().await;
+    network
+        .post("trackingdomains", json!({"base_url": "https://go.example.com", "is_default": true}))
+        .await
+        .done();
+    network.post("advertisers", json!({"name": "Shop", "account_status": "active"})).await.done();
+    for name in ["Winter Jackets", "Dress Pants"] {
+        network.post("offers", offer(name)).await.done();
+    }
+    for name in ["Anna", "Ben"] {
+        network.post("affiliates", json!({"name": name, "account_status": "active"})).await.done();
+    }
+    network
+}
+
+pub(crate) fn offer(name: &str) -> Value {
+    json!({
+        "name": name, "offer_status": "active", "network_advertiser_id": 1,
+        "destination_url": "https://shop.example.com/?t={transaction_id}",
+    })
+}
+
+/// A code on offer 1, of partner 1.
+pub(crate) fn code(code: &str) -> Value {
+    json!({"coupon_code": code, "coupon_status": "active", "network_offer_id": 1, "network_affiliate_id": 1})
+}
+
+/// The first object with the second one's fields over it.
+pub(crate) fn with(mut object: Value, over: Value) -> Value {
+    object.as_object_mut().unwrap().extend(over.as_object().unwrap().clone());
+    object
+}
+
+impl Running {
+    pub(crate) fn dir(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.call("GET", path, None).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        self.call("POST", path, Some(body)).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Answer {
+        self.call("PUT", path, Some(body)).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.call("PATCH", path, Some(body)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.call("DELETE", path, None).await
+    }
+
+    async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+        self.call_as(&self.key, method, &format!("/v1/networks/{path}"), body).await
+    }
+
+    pub(crate) async fn call_as(
+        &self,
+        key: &str,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> Answer {
+        let mut request =
+            Request::builder().method(method).uri(path).header("x-eflow-api-key", key);
+        if body.is_some() {
+            request = request.header("content-type", "application/json");
+        }
+        let body = body.map(|body| body.to_string()).unwrap_or_default();
+        self.send(request.body(Full::from(body)).unwrap()).await
+    }
+
+    pub(crate) async fn send(&self, mut request: Request<Full<Bytes>>) -> Answer {
+        request.headers_mut().insert("host", self.address.to_string().parse().unwrap());
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let response = sender.send_request(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        Answer { status: head.status.as_u16(), headers: head.headers, body }
+    }
+}

@@ -1,0 +1,151 @@
+//! The program's command line, next to a running admin and without one.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use crate::client::{Running, start_with_offers};
+
+fn program(dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coupon-admin"));
+    command.arg("--data").arg(dir);
+    command
+}
+
+fn said(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+async fn run(mut command: Command) -> Output {
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
+fn csv(dir: &Path, rows: usize) -> std::path::PathBuf {
+    let mut text = String::from("coupon_code,offer_id,affiliate_id,status\r\n");
+    for row in 0..rows {
+        let _ = write!(text, "BULK{row:06},1,1,active\r\n");
+    }
+    let path = dir.join("codes.csv");
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+async fn count(network: &Running) -> u64 {
+    network.get("couponcodes").await.done()["paging"]["total_count"].as_u64().unwrap()
+}
+
+#[tokio::test]
+async fn an_import_beside_a_running_admin_is_seen_by_it() {
+    let network = start_with_offers().await;
+    let mut import = program(network.dir());
+    import.arg("import").arg(csv(network.dir(), 1000));
+    let output = run(import).await;
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("1000 coupon codes created"), "{}", said(&output));
+    assert_eq!(count(&network).await, 1000);
+}
+
+#[tokio::test]
+async fn a_wrong_import_tells_its_lines_and_saves_nothing() {
+    let network = start_with_offers().await;
+    let file = network.dir().join("wrong.csv");
+    let errors = network.dir().join("errors.csv");
+    let mut rows = String::from("offer_id,affiliate_id,coupon_code,status\n1,1,GOOD,active\n");
+    rows.push_str(&"1,1,a b,active\n".repeat(30));
+    std::fs::write(&file, rows).unwrap();
+    let mut import = program(network.dir());
+    import.arg("import").arg(&file).arg("--errors").arg(&errors);
+    let output = run(import).await;
+    assert_eq!(output.status.code(), Some(1));
+    let said = said(&output);
+    assert!(said.contains("line 3, column coupon_code: ") && said.contains("line 22, "), "{said}");
+    assert!(!said.contains("line 23, ") && said.contains("and 10 more"), "{said}");
+    assert_eq!(std::fs::read_to_string(errors).unwrap().lines().count(), 31);
+    assert_eq!(count(&network).await, 0);
+}
+
+#[tokio::test]
+async fn an_import_killed_at_any_moment_leaves_all_or_nothing() {
+    const ROWS: usize = 20_000;
+    let network = start_with_offers().await;
+    let file = csv(network.dir(), ROWS);
+    let (mut nothing, mut pause) = (0, Duration::from_millis(5));
+    loop {
+        let mut import = program(network.dir());
+        let mut child =
+            import.arg("import").arg(&file).stderr(std::process::Stdio::null()).spawn().unwrap();
+        tokio::time::sleep(pause).await;
+        child.kill().unwrap();
+        child.wait().unwrap();
+        match count(&network).await {
+            0 => nothing += 1,
+            all => break assert_eq!(all, ROWS as u64),
+        }
+        pause = pause * 3 / 2;
+    }
+    assert!(nothing >= 3, "it was never killed in time");
+}
+
+#[tokio::test]
+async fn a_key_made_on_the_command_line_works() {
+    let network = start_with_offers().await;
+    let mut create = program(network.dir());
+    create.args(["api-key", "create", "--role", "partner", "--affiliate", "2", "--name", "Ben's"]);
+    let output = run(create).await;
+    let key = String::from_utf8(output.stdout).unwrap();
+    let answer = network.call_as(key.trim(), "GET", "/v1/affiliates/couponcodes", None).await;
+    assert_eq!(answer.status, 200);
+    let mut wrong = program(network.dir());
+    wrong.args(["api-key", "create", "--role", "partner", "--affiliate", "9"]);
+    let output = run(wrong).await;
+    assert!(!output.status.success() && said(&output).contains("affiliate 9"), "{}", said(&output));
+}
+
+#[tokio::test]
+async fn commands_on_a_folder_without_a_store_make_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = csv(dir.path(), 1);
+    for arguments in
+        [vec!["api-key", "create", "--role", "admin"], vec!["import", file.to_str().unwrap()]]
+    {
+        let mut command = program(&dir.path().join("typo"));
+        command.args(arguments);
+        let output = run(command).await;
+        assert!(
+            !output.status.success() && said(&output).contains("there is no store"),
+            "{}",
+            said(&output)
+        );
+    }
+    assert!(!dir.path().join("typo").exists());
+}
+
+#[tokio::test]
+async fn a_second_admin_on_one_folder_is_refused() {
+    let network = start_with_offers().await;
+    let mut second = program(network.dir());
+    second.arg("serve").env("COUPON_ADMIN_LISTEN", "127.0.0.1:0");
+    let output = run(second).await;
+    assert!(
+        !output.status.success() && said(&output).contains("another coupon-admin"),
+        "{}",
+        said(&output)
+    );
+}
+
+#[tokio::test]
+async fn check_config_reports_all_problems() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("admin.toml");
+    std::fs::write(&file, "listen = 'x'\nport = 1\n").unwrap();
+    let mut check = program(dir.path());
+    check.arg("check-config").arg("--config").arg(&file);
+    let output = run(check).await;
+    let said = said(&output);
+    assert!(!output.status.success() && said.contains("listen") && said.contains("port"), "{said}");
+}

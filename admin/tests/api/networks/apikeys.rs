@@ -1,0 +1,69 @@
+//! `/v1/networks/apikeys`.
+
+use serde_json::json;
+
+use crate::client::{start, start_with_offers};
+
+#[tokio::test]
+async fn a_secret_is_answered_once_and_never_listed() {
+    let network = start().await;
+    let made = network.post("apikeys", json!({"name": "robot", "role": "admin"})).await.done();
+    let secret = made["api_key"].as_str().unwrap().to_owned();
+    for path in ["apikeys", "apikeys/2"] {
+        let answer = network.get(path).await.done().to_string();
+        assert!(
+            !answer.contains(&secret) && answer.contains(made["hint"].as_str().unwrap()),
+            "{answer}"
+        );
+    }
+    assert_eq!(network.call_as(&secret, "GET", "/v1/networks/settings", None).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_rotated_or_revoked_key_stops_working_at_once() {
+    let network = start().await;
+    let made = network.post("apikeys", json!({"name": "robot", "role": "read_only"})).await.done();
+    let old = made["api_key"].as_str().unwrap();
+    let rotated = network.post("apikeys/2/rotate", json!({})).await.done();
+    let new = rotated["api_key"].as_str().unwrap();
+    assert_eq!(rotated["network_api_key_id"], made["network_api_key_id"]);
+    assert_eq!(network.call_as(old, "GET", "/v1/networks/settings", None).await.status, 401);
+    assert_eq!(network.call_as(new, "GET", "/v1/networks/settings", None).await.status, 200);
+    network.delete("apikeys/2").await.done();
+    assert_eq!(network.call_as(new, "GET", "/v1/networks/settings", None).await.status, 401);
+}
+
+#[tokio::test]
+async fn the_last_admin_key_stays() {
+    let network = start().await;
+    assert_eq!(network.delete("apikeys/1").await.refusal().1, "api_key.last_admin");
+    assert_eq!(
+        network.patch("apikeys/1", json!({"role": "read_only"})).await.refusal().1,
+        "api_key.last_admin"
+    );
+    network.post("apikeys", json!({"name": "second", "role": "admin"})).await.done();
+    network.delete("apikeys/1").await.done();
+}
+
+#[tokio::test]
+async fn a_partners_key_has_its_partner_and_no_other_has() {
+    let network = start_with_offers().await;
+    for wrong in [
+        json!({"name": "x", "role": "partner"}),
+        json!({"name": "x", "role": "partner", "network_affiliate_id": 9}),
+        json!({"name": "x", "role": "admin", "network_affiliate_id": 1}),
+    ] {
+        assert_eq!(
+            network.post("apikeys", wrong.clone()).await.refusal().2,
+            ["network_affiliate_id"],
+            "{wrong}"
+        );
+    }
+    let made = network
+        .post("apikeys", json!({"name": "Anna's", "role": "partner", "network_affiliate_id": 1}))
+        .await
+        .done();
+    assert_eq!(made["network_affiliate_id"], 1);
+    let renamed = network.patch("apikeys/2", json!({"name": "Anna's own"})).await.done();
+    assert_eq!((&renamed["name"], &renamed["role"]), (&json!("Anna's own"), &json!("partner")));
+}

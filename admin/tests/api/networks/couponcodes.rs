@@ -1,0 +1,197 @@
+//! `/v1/networks/couponcodes`: the rules of codes.
+
+use serde_json::json;
+
+use crate::client::{Answer, Running, code, start_with_offers, with};
+
+const OWNED: (u16, &str) = (409, "coupon_code.owned_by_another_partner");
+const DUPLICATE: (u16, &str) = (409, "coupon_code.duplicate");
+const REISSUE: (u16, &str) = (409, "coupon_code.once_another_partners");
+
+fn kind(answer: &Answer) -> (u16, &str) {
+    let (status, code, _) = answer.refusal();
+    (status, code)
+}
+
+#[tokio::test]
+async fn a_code_is_answered_with_its_link() {
+    let network = start_with_offers().await;
+    let created = network.post("couponcodes", code("Winter25")).await.done();
+    let expected = json!({
+        "network_coupon_code_id": 1, "network_id": 1, "network_offer_id": 1, "network_affiliate_id": 1,
+        "coupon_code": "Winter25", "coupon_status": "active", "tracking_link": "https://go.example.com/Winter25/",
+        "tracking_link_unavailable_reason": "", "start_date": "", "end_date": "", "description": "",
+        "is_description_plain_text": true, "internal_notes": "", "time_created": created["time_created"],
+        "time_saved": created["time_created"], "time_deleted": 0,
+    });
+    assert_eq!(created, expected);
+    assert_eq!(network.get("couponcodes/1").await.done(), expected);
+}
+
+#[tokio::test]
+async fn a_code_is_unique_on_its_offer_whatever_its_case() {
+    let network = start_with_offers().await;
+    network.post("couponcodes", code("Winter25")).await.done();
+    let again = network.post("couponcodes", code("wINTER25")).await;
+    assert_eq!(kind(&again), DUPLICATE);
+    assert!(again.body["error"].as_str().unwrap().contains("coupon code 1"));
+    network.delete("couponcodes/1").await.done();
+    assert_eq!(
+        network.post("couponcodes", code("WINTER25")).await.done()["network_coupon_code_id"],
+        2
+    );
+}
+
+#[tokio::test]
+async fn a_code_on_several_offers_has_the_offer_in_its_links() {
+    let network = start_with_offers().await;
+    network.post("couponcodes", code("BOTH")).await.done();
+    let second = network
+        .post("couponcodes", with(code("Both"), json!({"network_offer_id": 2})))
+        .await
+        .done();
+    assert_eq!(second["tracking_link"], "https://go.example.com/Both/?oid=2");
+    assert_eq!(
+        network.get("couponcodes/1").await.done()["tracking_link"],
+        "https://go.example.com/BOTH/?oid=1"
+    );
+    network.delete("couponcodes/2").await.done();
+    assert_eq!(
+        network.get("couponcodes/1").await.done()["tracking_link"],
+        "https://go.example.com/BOTH/"
+    );
+}
+
+#[tokio::test]
+async fn a_code_belongs_to_one_partner_over_all_offers() {
+    let network = start_with_offers().await;
+    network.post("couponcodes", code("MINE")).await.done();
+    let bens = with(code("mine"), json!({"network_offer_id": 2, "network_affiliate_id": 2}));
+    let refused = network.post("couponcodes", bens.clone()).await;
+    assert_eq!(kind(&refused), OWNED);
+    let sentence = refused.body["error"].as_str().unwrap();
+    assert!(sentence.contains("mine") && sentence.contains("partner 1 (Anna)"), "{sentence}");
+    assert_eq!(network.get("couponcodes").await.done()["paging"]["total_count"], 1);
+
+    network
+        .post("couponcodes", with(bens.clone(), json!({"network_affiliate_id": 0})))
+        .await
+        .done();
+    assert_eq!(
+        kind(&network.patch("couponcodes/2", json!({"network_affiliate_id": 2})).await),
+        OWNED
+    );
+    network.patch("couponcodes/2", json!({"network_affiliate_id": 1})).await.done();
+    assert_eq!(
+        kind(&network.patch("couponcodes/1", json!({"network_affiliate_id": 2})).await),
+        OWNED
+    );
+}
+
+#[tokio::test]
+async fn a_code_without_a_partner_has_no_link_until_it_is_assigned() {
+    let network = start_with_offers().await;
+    let free = network
+        .post("couponcodes", with(code("FREE"), json!({"network_affiliate_id": null})))
+        .await
+        .done();
+    assert_eq!((&free["network_affiliate_id"], &free["tracking_link"]), (&json!(0), &json!("")));
+    assert_eq!(free["tracking_link_unavailable_reason"], "unassigned");
+    let assigned = network.patch("couponcodes/1", json!({"network_affiliate_id": 2})).await.done();
+    assert_eq!(assigned["tracking_link"], "https://go.example.com/FREE/");
+}
+
+#[tokio::test]
+async fn a_partner_can_be_changed_by_naming_him() {
+    let network = start_with_offers().await;
+    network.post("couponcodes", code("MOVED")).await.done();
+    assert_eq!(
+        network.patch("couponcodes/1", json!({"network_affiliate_id": 2})).await.done()["network_affiliate_id"],
+        2
+    );
+    let more = with(code("MOVED"), json!({"network_offer_id": 2, "network_affiliate_id": 2}));
+    network.post("couponcodes", more).await.done();
+}
+
+#[tokio::test]
+async fn a_code_that_was_anothers_is_issued_anew_only_on_demand() {
+    let network = start_with_offers().await;
+    network.post("couponcodes", code("GONE")).await.done();
+    network.delete("couponcodes/1").await.done();
+    let bens = with(code("gone"), json!({"network_affiliate_id": 2}));
+    assert_eq!(kind(&network.post("couponcodes", bens.clone()).await), REISSUE);
+    assert_eq!(
+        kind(
+            &network
+                .post("couponcodes", with(bens.clone(), json!({"network_affiliate_id": 0})))
+                .await
+        ),
+        REISSUE
+    );
+    network.post("couponcodes", with(bens, json!({"allow_reissue": true}))).await.done();
+
+    network.post("couponcodes", code("BACK")).await.done();
+    network.delete("couponcodes/3").await.done();
+    network.post("couponcodes", code("BACK")).await.done();
+}
+
+#[tokio::test]
+async fn renaming_a_code_is_issuing_it() {
+    let network = start_with_offers().await;
+    network.post("couponcodes", code("OLD")).await.done();
+    network.delete("couponcodes/1").await.done();
+    network.post("couponcodes", with(code("NEW"), json!({"network_affiliate_id": 2}))).await.done();
+    assert_eq!(kind(&network.patch("couponcodes/2", json!({"coupon_code": "old"})).await), REISSUE);
+    network
+        .patch("couponcodes/2", json!({"coupon_code": "old", "allow_reissue": true}))
+        .await
+        .done();
+    assert_eq!(network.get("couponcodes/2").await.done()["coupon_code"], "old");
+}
+
+#[tokio::test]
+async fn descriptions_are_kept_as_typed_and_answered_harmless() {
+    let network = start_with_offers().await;
+    let typed = "<strong>20%</strong><script>alert(1)</script>";
+    let html =
+        with(code("HTML"), json!({"description": typed, "is_description_plain_text": false}));
+    assert_eq!(
+        network.post("couponcodes", html).await.done()["description"],
+        "<strong>20%</strong>"
+    );
+    let plain =
+        network.patch("couponcodes/1", json!({"is_description_plain_text": true})).await.done();
+    assert_eq!(plain["description"], typed);
+}
+
+#[tokio::test]
+async fn a_code_of_a_deleted_offer_can_still_be_paused() {
+    let network = start_with_offers().await;
+    network.post("couponcodes", code("LATE")).await.done();
+    network.delete("offers/1").await.done();
+    network.delete("affiliates/1").await.done();
+    let paused = network.patch("couponcodes/1", json!({"coupon_status": "inactive"})).await.done();
+    assert_eq!(paused["coupon_status"], "paused");
+    assert_eq!(network.post("couponcodes", code("MORE")).await.status, 400);
+}
+
+/// Two partners reach for one code on two offers at the same moment, again and again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_two_simultaneous_claims_on_a_code_one_wins() {
+    let network = start_with_offers().await;
+    for round in 0..20 {
+        let claim = |partner: u32| {
+            let wanted = json!({"network_offer_id": partner, "network_affiliate_id": partner});
+            network.post("couponcodes", with(code(&format!("RACE{round}")), wanted))
+        };
+        let (one, two) = tokio::join!(claim(1), claim(2));
+        let mut statuses = [one.status, two.status];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 409], "round {round}: {one:?} {two:?}");
+    }
+    assert_eq!(total(&network).await, 20);
+}
+
+async fn total(network: &Running) -> u64 {
+    network.get("couponcodes").await.done()["paging"]["total_count"].as_u64().unwrap()
+}

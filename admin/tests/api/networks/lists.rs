@@ -1,0 +1,94 @@
+//! Lists: pages, filters, relationships.
+
+use serde_json::{Value, json};
+
+use crate::client::{Running, code, start_with_offers, with};
+
+async fn codes(network: &Running, query: &str) -> Vec<String> {
+    let answer = network.get(&format!("couponcodes{query}")).await.done();
+    let rows = answer["coupon_codes"].as_array().unwrap();
+    rows.iter().map(|row| row["coupon_code"].as_str().unwrap().to_owned()).collect()
+}
+
+/// ALPHA of Anna, beta of Ben, Gamma of nobody and paused, DELTA of Anna on offer 2.
+async fn four_codes() -> Running {
+    let network = start_with_offers().await;
+    let rows = json!([
+        code("ALPHA"),
+        with(code("beta"), json!({"network_affiliate_id": 2, "start_date": "2026-06-01"})),
+        with(code("Gamma"), json!({"network_affiliate_id": 0, "coupon_status": "paused"})),
+        with(code("DELTA"), json!({"network_offer_id": 2})),
+    ]);
+    network.post("couponcodes/bulk", rows).await.done();
+    network
+}
+
+#[tokio::test]
+async fn filters_hold_together_and_ignore_the_case_of_codes() {
+    let network = four_codes().await;
+    let cases: [(&str, &[&str]); 10] = [
+        ("", &["ALPHA", "beta", "Gamma", "DELTA"]),
+        ("?filter=coupon_code=alpha", &["ALPHA"]),
+        ("?filter=coupon_code%3DBETA", &["beta"]),
+        ("?filter=network_affiliate_id=1", &["ALPHA", "DELTA"]),
+        ("?filter=network_affiliate_id=0", &["Gamma"]),
+        ("?filter=network_affiliate_id=1&filter=network_offer_id=2", &["DELTA"]),
+        ("?filter=coupon_status=paused", &["Gamma"]),
+        ("?filter=network_coupon_code_id>2", &["Gamma", "DELTA"]),
+        ("?filter=start_date<2026-07-01", &["beta"]),
+        ("?search=TA", &["beta", "DELTA"]),
+    ];
+    for (query, expected) in cases {
+        let query = query.replace('>', "%3E").replace('<', "%3C");
+        assert_eq!(codes(&network, &query).await, expected, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn pages_divide_a_list_and_count_all_of_it() {
+    let network = four_codes().await;
+    network.delete("couponcodes/2").await.done();
+    let page = network.get("couponcodes?page=2&page_size=2").await.done();
+    assert_eq!(page["paging"], json!({"page": 2, "page_size": 2, "total_count": 3}));
+    assert_eq!(codes(&network, "?page=2&page_size=2").await, ["DELTA"]);
+    assert_eq!(codes(&network, "?page=9").await, [""; 0]);
+}
+
+#[tokio::test]
+async fn relationships_come_only_when_asked_for() {
+    let network = four_codes().await;
+    let plain = network.get("couponcodes").await.done();
+    assert!(
+        plain["coupon_codes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|row| row.get("relationship").is_none())
+    );
+    let related = network.get("couponcodes?relationship=offer&relationship=affiliate").await.done();
+    let expected = json!({
+        "offer": {"network_offer_id": 1, "network_id": 1, "name": "Winter Jackets", "offer_status": "active"},
+        "affiliate": {"network_affiliate_id": 2, "network_id": 1, "name": "Ben", "account_status": "active"},
+    });
+    assert_eq!(related["coupon_codes"][1]["relationship"], expected);
+    assert_eq!(related["coupon_codes"][2]["relationship"].get("affiliate"), None);
+}
+
+#[tokio::test]
+async fn every_list_has_its_plural_name_and_its_paging() {
+    let network = four_codes().await;
+    for (path, key, count) in [
+        ("couponcodes", "coupon_codes", 4),
+        ("offers", "offers", 2),
+        ("affiliates", "affiliates", 2),
+        ("advertisers", "advertisers", 1),
+        ("trackingdomains", "tracking_domains", 1),
+        ("apikeys", "api_keys", 1),
+    ] {
+        let list = network.get(path).await.done();
+        assert_eq!(list[key].as_array().map(Vec::len), Some(count), "{path}");
+        assert_eq!(list["paging"]["total_count"], count, "{path}");
+    }
+    let named: Value = network.get("offers?filter=name=Dress%20Pants").await.done();
+    assert_eq!(named["offers"][0]["network_offer_id"], 2);
+}

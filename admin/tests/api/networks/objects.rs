@@ -1,0 +1,120 @@
+//! `/v1/networks/settings`, `trackingdomains`, `advertisers`, `affiliates`: what they have in common,
+//! and what is each one's own.
+
+use serde_json::json;
+
+use crate::client::{start, start_with_offers};
+
+#[tokio::test]
+async fn an_object_can_be_created_read_replaced_patched_and_deleted() {
+    let network = start().await;
+    let created = network
+        .post(
+            "affiliates",
+            json!({"name": "Anna", "account_status": "active", "internal_notes": "kind"}),
+        )
+        .await
+        .done();
+    let id = created["network_affiliate_id"].as_u64().unwrap();
+    let path = format!("affiliates/{id}");
+    assert_eq!(network.get(&path).await.done(), created);
+    assert_eq!((&created["network_id"], &created["time_deleted"]), (&json!(1), &json!(0)));
+
+    let patched = network.patch(&path, json!({"name": "Anna B"})).await.done();
+    assert_eq!((&patched["name"], &patched["internal_notes"]), (&json!("Anna B"), &json!("kind")));
+    let replaced =
+        network.put(&path, json!({"name": "Anna C", "account_status": "inactive"})).await.done();
+    assert_eq!(
+        (&replaced["account_status"], &replaced["internal_notes"]),
+        (&json!("inactive"), &json!(""))
+    );
+
+    assert_eq!(network.delete(&path).await.done(), json!({"result": true}));
+    assert_eq!(network.get(&path).await.status, 404);
+    assert_eq!(network.delete(&path).await.status, 404);
+    let next =
+        network.post("affiliates", json!({"name": "Ben", "account_status": "active"})).await.done();
+    assert_eq!(next["network_affiliate_id"], id + 1, "ids are never used again");
+}
+
+#[tokio::test]
+async fn an_answer_can_be_edited_and_sent_back() {
+    let network = start_with_offers().await;
+    for path in ["settings", "trackingdomains/1", "advertisers/1", "offers/1", "affiliates/1"] {
+        let answered = network.get(path).await.done();
+        let mut again = network.put(path, answered.clone()).await.done();
+        again["time_saved"] = answered["time_saved"].clone();
+        assert_eq!(again, answered, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn settings_are_replaced_as_a_whole() {
+    let network = start_with_offers().await;
+    let before = network.get("settings").await.done();
+    assert_eq!(
+        (&before["time_zone"], &before["default_tracking_domain_id"]),
+        (&json!("UTC"), &json!(1))
+    );
+    let wanted = json!({"time_zone": "Europe/Berlin", "currency": "EUR", "fallback_url": "https://example.com/", "default_tracking_domain_id": 1});
+    let after = network.put("settings", wanted.clone()).await.done();
+    for (field, value) in wanted.as_object().unwrap() {
+        assert_eq!(&after[field], value);
+    }
+    let wrong = json!({"time_zone": "Mars", "currency": "x", "fallback_url": "x"});
+    assert_eq!(
+        network.put("settings", wrong).await.refusal().2,
+        ["time_zone", "currency", "fallback_url"]
+    );
+    let nowhere = json!({"time_zone": "UTC", "currency": "EUR", "default_tracking_domain_id": 9});
+    assert_eq!(network.put("settings", nowhere).await.refusal().2, ["default_tracking_domain_id"]);
+}
+
+#[tokio::test]
+async fn one_domain_is_the_default_and_one_host_has_one_domain() {
+    let network = start_with_offers().await;
+    let second = network
+        .post(
+            "trackingdomains",
+            json!({"base_url": "HTTPS://Two.example.com:443/", "is_default": true}),
+        )
+        .await
+        .done();
+    assert_eq!(
+        (&second["base_url"], &second["is_default"]),
+        (&json!("https://two.example.com"), &json!(true))
+    );
+    assert_eq!(network.get("trackingdomains/1").await.done()["is_default"], false);
+
+    let again =
+        network.post("trackingdomains", json!({"base_url": "http://TWO.example.com:80"})).await;
+    assert_eq!(again.refusal(), (409, "tracking_domain.duplicate", vec!["base_url"]));
+}
+
+#[tokio::test]
+async fn a_domain_or_advertiser_in_use_cannot_be_deleted() {
+    let network = start_with_offers().await;
+    assert_eq!(network.delete("trackingdomains/1").await.refusal().1, "tracking_domain.in_use");
+    assert_eq!(network.delete("advertisers/1").await.refusal().1, "advertiser.in_use");
+    network.post("trackingdomains", json!({"base_url": "https://two.example.com"})).await.done();
+    network.patch("offers/1", json!({"network_tracking_domain_id": 2})).await.done();
+    assert_eq!(network.delete("trackingdomains/2").await.refusal().1, "tracking_domain.in_use");
+    network.patch("offers/1", json!({"network_tracking_domain_id": 0})).await.done();
+    network.delete("trackingdomains/2").await.done();
+}
+
+#[tokio::test]
+async fn an_advertiser_keeps_what_decides_its_conversions() {
+    let network = start().await;
+    let wanted = json!({
+        "name": "Shop", "account_status": "active", "attribution_priority": "coupon_code",
+        "attribution_method": "first_touch", "verification_token": "t0ken", "ip_allow_list": ["192.0.2.0/24", "2001:db8::1"],
+        "signing_key": "k",
+    });
+    let created = network.post("advertisers", wanted.clone()).await.done();
+    for (field, value) in wanted.as_object().unwrap() {
+        assert_eq!(&created[field], value);
+    }
+    let wrong = network.patch("advertisers/1", json!({"ip_allow_list": ["192.0.2.0/33"]})).await;
+    assert_eq!(wrong.refusal().2, ["ip_allow_list[0]"]);
+}

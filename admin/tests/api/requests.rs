@@ -1,0 +1,130 @@
+//! What is wrong with a request is answered in one shape.
+
+use hyper::Request;
+use serde_json::json;
+
+use crate::client::{Running, code, start, start_with, start_with_offers, with};
+
+fn post(
+    network: &Running,
+    content_type: &str,
+    body: impl Into<String>,
+) -> Request<http_body_util::Full<bytes::Bytes>> {
+    Request::post("/v1/networks/affiliates")
+        .header("x-eflow-api-key", &network.key)
+        .header("content-type", content_type)
+        .body(body.into().into())
+        .unwrap()
+}
+
+#[tokio::test]
+async fn bodies_that_are_not_json_are_refused() {
+    let network = start().await;
+    let good = r#"{"name": "Anna", "account_status": "active"}"#;
+    for kind in ["application/json", "Application/JSON; charset=utf-8"] {
+        assert_eq!(network.send(post(&network, kind, good)).await.status, 200, "{kind}");
+    }
+    for kind in ["", "text/plain", "application/x-www-form-urlencoded"] {
+        let answer = network.send(post(&network, kind, good)).await;
+        assert_eq!(answer.refusal(), (415, "body.content_type", vec![]), "{kind}");
+    }
+    for body in ["", "{", "{\"name\": }", "\u{feff}{}"] {
+        let answer = network.send(post(&network, "application/json", body)).await;
+        assert_eq!(answer.refusal(), (400, "body.syntax", vec![]), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_refused() {
+    let network = start_with(|config| config.limits.max_body_bytes = 1000).await;
+    let body =
+        json!({"name": "Anna", "account_status": "active", "internal_notes": "x".repeat(1000)});
+    let answer = network.post("affiliates", body).await;
+    assert_eq!(answer.refusal(), (413, "body.too_large", vec![]));
+    assert_eq!(network.get("affiliates").await.done()["paging"]["total_count"], 0);
+}
+
+#[tokio::test]
+async fn fields_that_are_unknown_missing_or_wrong_are_named() {
+    let network = start_with_offers().await;
+    let cases = [
+        (with(code("AAA"), json!({"colour": 1})), vec!["colour"]),
+        (json!({"coupon_code": "AAA", "coupon_status": "active"}), vec!["network_offer_id"]),
+        (with(code("AAA"), json!({"network_offer_id": "one"})), vec!["network_offer_id"]),
+        (with(code("AAA"), json!({"coupon_status": "gone"})), vec!["coupon_status"]),
+        (with(code("AAA"), json!({"start_date": "01/02/2026"})), vec!["start_date"]),
+        (
+            with(code("AAA"), json!({"start_date": "2026-01-02", "end_date": "2026-01-01"})),
+            vec!["end_date"],
+        ),
+        (with(code("SAVE-20"), json!({"end_date": "2026-01-01"})), vec!["coupon_code"]),
+        (with(code("SAVE20"), json!({"conversion_only": true})), vec!["conversion_only"]),
+        (
+            with(code("AAA"), json!({"network_offer_id": 99, "network_affiliate_id": 98})),
+            vec!["network_offer_id", "network_affiliate_id"],
+        ),
+    ];
+    for (body, fields) in cases {
+        let answer = network.post("couponcodes", body.clone()).await;
+        assert_eq!(answer.refusal(), (400, "request.invalid", fields), "{body}");
+    }
+    assert_eq!(network.get("couponcodes").await.done()["paging"]["total_count"], 0);
+}
+
+#[tokio::test]
+async fn parameters_that_are_unknown_are_named() {
+    let network = start().await;
+    for (path, field) in [
+        ("couponcodes?fiter=x", "fiter"),
+        ("couponcodes?filter=colour=red", "filter"),
+        ("couponcodes?filter=coupon_code", "filter"),
+        ("couponcodes?filter=network_offer_id=x", "filter"),
+        ("couponcodes?relationship=colour", "relationship"),
+        ("couponcodes?page=0", "page"),
+        ("couponcodes?page_size=2001", "page_size"),
+    ] {
+        assert_eq!(
+            network.get(path).await.refusal(),
+            (400, "request.invalid", vec![field]),
+            "{path}"
+        );
+    }
+    let partner = json!({"name": "Anna", "account_status": "active"});
+    assert_eq!(network.post("affiliates?wait=long", partner).await.refusal().2, ["wait"]);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_404_and_what_cannot_be_done_405() {
+    let network = start().await;
+    for path in
+        ["nothing", "offers/1", "offers/x", "offers/-1", "couponcodes/99999999999", "couponcodes/1"]
+    {
+        assert_eq!(network.get(path).await.refusal().0, 404, "{path}");
+    }
+    for path in [
+        "offers/1",
+        "affiliates/1",
+        "advertisers/1",
+        "trackingdomains/1",
+        "couponcodes/1",
+        "apikeys/99",
+    ] {
+        assert_eq!(network.patch(path, json!({})).await.refusal().0, 404, "{path}");
+        assert_eq!(network.delete(path).await.refusal().0, 404, "{path}");
+    }
+    let answer = network.delete("settings").await;
+    assert_eq!(answer.refusal().0, 405);
+    assert_eq!(answer.header("allow"), Some("GET,HEAD,PUT"));
+}
+
+#[tokio::test]
+async fn a_change_that_is_not_live_yet_says_so() {
+    let network = start().await;
+    let answer =
+        network.post("affiliates", json!({"name": "Anna", "account_status": "active"})).await;
+    assert_eq!(answer.header("x-coupon-live"), None);
+    let answer = network
+        .post("affiliates?wait=live", json!({"name": "Ben", "account_status": "active"}))
+        .await;
+    assert_eq!((answer.status, answer.header("x-coupon-live")), (200, Some("false")));
+}
