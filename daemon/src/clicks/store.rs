@@ -106,20 +106,23 @@ pub(super) fn run(setup: StoreSetup) {
             None => return,
         }
     };
-    let mut thread = StoreThread {
-        setup,
-        reader,
-        days: BTreeMap::new(),
-        open: Vec::new(),
-        is_looked_through: false,
-        catch_up_to: None,
-        last_sync: Instant::now(),
-        pause: BACK_OFF.0,
-    };
-    thread.work();
+    StoreThread::new(setup, reader).work();
 }
 
 impl StoreThread {
+    fn new(setup: StoreSetup, reader: FrameReader) -> StoreThread {
+        StoreThread {
+            setup,
+            reader,
+            days: BTreeMap::new(),
+            open: Vec::new(),
+            is_looked_through: false,
+            catch_up_to: None,
+            last_sync: Instant::now(),
+            pause: BACK_OFF.0,
+        }
+    }
+
     fn work(&mut self) {
         while self.setup.progress.order() != Order::Abandon {
             let wait = match self.turn() {

@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use coupon_shared::click::block::Block;
 use coupon_shared::click::{self, ClickHead, Tag, VisitKind};
 use coupon_shared::decision::Reason;
 use coupon_shared::feed::{Cursor, blocks};
+use coupon_shared::framed_log::FrameReader;
 use coupon_shared::transaction_id::TransactionId;
 use tempfile::TempDir;
 
@@ -255,6 +257,12 @@ fn records_that_were_logged_but_not_given_back_are_skipped() {
     eventually("the old ring is gone", || machine.rings().len() == 1);
     admin.pull(&log);
     assert!(admin.has_exactly(0..380));
+    let mut logged = 0;
+    let mut wal = FrameReader::open(&machine.wal(), 1).unwrap();
+    while let Some(frame) = wal.next_frame().unwrap() {
+        logged += Block::parse(frame.payload).unwrap().count();
+    }
+    assert_eq!(logged, 380);
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn follow_rings(mut setup: WalSetup) -> bool {
         log,
         leftovers,
         live: live.into_iter().map(|ring| Source::new(ring, 0)).collect(),
-        packer: Packer::default(),
+        packer: Packer::new(setup.max_bytes),
         segment_began: Instant::now(),
         setup,
     };
@@ -192,7 +192,7 @@ fn report_set_aside(progress: &Progress, path: &Path, why: &str) {
 /// For each stream in the newest frames the last sequence logged; see the module's header.
 fn newest_sequences(log: &FramedLog) -> HashMap<StreamId, u64> {
     let mut newest = HashMap::new();
-    let from = log.next_sequence().saturating_sub(MAX_BATCH_BLOCKS as u64);
+    let from = log.next_sequence().saturating_sub(2 * MAX_BATCH_BLOCKS as u64);
     let Ok(mut reader) = log.reader(from.max(log.first_sequence())) else {
         return newest;
     };

@@ -185,9 +185,13 @@ fn while_the_store_cannot_be_opened_the_feed_gives_what_the_wal_has() {
     let machine = Machine::new();
     fs::write(machine.data.path().join("clicks"), "in the way").unwrap();
     let (log, mut writer) = machine.start();
-    clicks_all(&mut writer, 0..100);
+    many_clicks(&log, &mut writer, 0..1000);
     let mut admin = Admin::default();
-    admin.pull_until(&log, 100);
+    admin.pull_until(&log, 1000);
+    admin.pull(&log);
+    assert_eq!(log.status().feed_lag_blocks, 0);
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(names(&machine.wal(), "0")[0].ends_with("00000000000000000001.log"));
     assert_eq!(admin.oldest_incarnation, 0, "what the store holds is not known");
     eventually("health says so", || log.problems().iter().any(|p| p.contains("click store")));
     fs::remove_file(machine.data.path().join("clicks")).unwrap();
@@ -266,6 +270,114 @@ fn old_days_go_when_the_admin_has_them_and_not_before() {
     assert_eq!((admin.missing, log.problems()), (0, Vec::new()));
     drop(log);
     assert_eq!(names(&machine.data.path().join("clicks"), "2").len(), 1);
+}
+
+#[test]
+fn an_old_day_stays_while_its_clicks_are_in_the_wal_so_that_its_stream_stays_known() {
+    let mut machine = Machine::new();
+    machine.config.clicks.retention_days = 1;
+    let (log, mut writer) = machine.start();
+    assert_eq!(click_at(&mut writer, 0, 946_684_800_000), Recorded::Logged);
+    let mut admin = Admin::default();
+    admin.pull_until(&log, 1);
+    admin.pull(&log);
+    let first = log.incarnation();
+    drop((log, writer));
+    let (log, _writer) = machine.start();
+    in_step(&log);
+    admin.pull(&log);
+    std::thread::sleep(Duration::from_millis(150));
+    admin.pull(&log);
+    assert_eq!((days(&machine).len(), admin.oldest_incarnation), (1, first));
+}
+
+#[test]
+fn old_days_that_left_the_wal_wait_for_an_admin_that_was_restored() {
+    let mut machine = Machine::new();
+    machine.config.clicks.retention_days = 36_500;
+    machine.config.clicks.wal_max_bytes = 20 << 10;
+    let (log, mut writer) = machine.start();
+    let mut admin = Admin::default();
+    for number in 0..200 {
+        let unix_ms = 946_684_800_000 + u64::from(number) * DAY_MS / 100;
+        assert_eq!(click_at(&mut writer, number, unix_ms), Recorded::Logged);
+    }
+    admin.pull_until(&log, 200);
+    let mut number = 200;
+    let behind = log.progress.committed();
+    eventually("the WAL has begun anew", || {
+        clicks_all(&mut writer, number..number + 20);
+        number += 20;
+        admin.pull(&log);
+        log.progress.wal_reader().unwrap().first_sequence().unwrap() >= behind
+    });
+    in_step(&log);
+    drop((log, writer));
+
+    machine.config.clicks.retention_days = 1;
+    let (log, _writer) = machine.start();
+    in_step(&log);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(days(&machine).len(), 3);
+    let mut restored = Admin::default();
+    restored.pull_until(&log, number as usize);
+    assert!(restored.has_exactly(0..number));
+    eventually("the old days are gone", || {
+        restored.pull(&log);
+        days(&machine).len() == 1
+    });
+}
+
+/// A store thread that is driven by hand, over the WAL of a machine.
+fn driven(machine: &Machine) -> (coupon_shared::framed_log::FramedLog, StoreThread) {
+    let options =
+        coupon_shared::framed_log::Options { segment_bytes: 1 << 20, max_frame_bytes: 1 << 20 };
+    let (wal, _) = coupon_shared::framed_log::FramedLog::open(&machine.wal(), options).unwrap();
+    let progress = Arc::new(Progress::default());
+    progress.leftovers_drained.store(true, Ordering::Release);
+    let reader = wal.reader(wal.first_sequence()).unwrap();
+    progress.wal_is_open(reader.clone(), wal.next_sequence());
+    let (_, questions) = std::sync::mpsc::channel();
+    let folder = machine.data.path().join("clicks");
+    let setup =
+        StoreSetup { folder, cache_bytes: 1 << 20, retention_days: 30, progress, questions };
+    (wal, StoreThread::new(setup, reader))
+}
+
+#[test]
+fn a_folder_that_fails_twice_in_use_is_set_aside_and_the_wal_is_needed_until_it_is_filled_again() {
+    let machine = Machine::new();
+    let (log, mut writer) = machine.start();
+    many_clicks(&log, &mut writer, 0..500);
+    drop((log, writer));
+    let (wal, mut store) = driven(&machine);
+    while store.turn().unwrap() {}
+    assert_eq!(store_synced(&store.setup.progress), wal.next_sequence());
+    let day = *store.days.keys().next().unwrap();
+    let failure = || {
+        let what = "as if sled had said so".to_owned();
+        StoreError::Day { day, source: DayError::Damaged { path: "day".into(), what } }
+    };
+
+    store.recover(failure());
+    assert_eq!(
+        (store_synced(&store.setup.progress), days(&machine).len()),
+        (wal.next_sequence(), 1)
+    );
+    store.recover(failure());
+    assert_eq!((store_synced(&store.setup.progress), days(&machine).len()), (0, 1));
+    assert!(days(&machine)[0].to_string_lossy().ends_with(".damaged-1"));
+    assert!(!store.setup.progress.held().is_known);
+    while store.turn().unwrap() {}
+    assert_eq!(store_synced(&store.setup.progress), wal.next_sequence());
+    assert!(store.setup.progress.held().is_known);
+    assert_eq!(days(&machine).len(), 2);
+    let streams = store.day(day).unwrap().streams().unwrap();
+    assert_eq!(streams.values().sum::<u64>(), 500);
+}
+
+fn store_synced(progress: &Progress) -> u64 {
+    progress.synced.load(Ordering::Acquire)
 }
 
 #[test]

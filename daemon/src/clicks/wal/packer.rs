@@ -9,6 +9,7 @@ use coupon_shared::click::block::BlockBuilder;
 
 use super::source::Source;
 
+/// A block for each source may come on top.
 pub(super) const MAX_BATCH_BLOCKS: usize = 512;
 const MAX_BATCH_RAW_BYTES: usize = 2 << 20;
 const TARGET_BYTES: f64 = 3600.0;
@@ -18,6 +19,7 @@ const RAW_BOUNDS: (f64, f64) = (3000.0, 60_000.0);
 pub(super) struct Packer {
     /// Bytes before compression for each byte after.
     ratio: f64,
+    max_batch_raw_bytes: usize,
 }
 
 #[derive(Debug, Default)]
@@ -27,13 +29,13 @@ pub(super) struct Batch {
     raw_bytes: usize,
 }
 
-impl Default for Packer {
-    fn default() -> Packer {
-        Packer { ratio: 2.0 }
-    }
-}
-
 impl Packer {
+    /// For a WAL of at most so many bytes: a batch always finds room in an empty one.
+    pub(super) fn new(wal_max_bytes: u64) -> Packer {
+        let share = usize::try_from(wal_max_bytes / 4).unwrap_or(MAX_BATCH_RAW_BYTES);
+        Packer { ratio: 2.0, max_batch_raw_bytes: share.min(MAX_BATCH_RAW_BYTES) }
+    }
+
     pub(super) fn pack<'a>(&mut self, sources: impl Iterator<Item = &'a mut Source>) -> Batch {
         let mut batch = Batch::default();
         for source in sources {
@@ -45,7 +47,7 @@ impl Packer {
     fn pack_source(&mut self, source: &mut Source, batch: &mut Batch) {
         let stream = source.stream();
         let mut open: Option<BlockBuilder> = None;
-        while !batch.is_full() {
+        while !self.is_full(batch) {
             let Some(sequence) = source.advance() else {
                 break;
             };
@@ -59,6 +61,10 @@ impl Packer {
             }
         }
         self.finish(open, batch);
+    }
+
+    fn is_full(&self, batch: &Batch) -> bool {
+        batch.blocks.len() >= MAX_BATCH_BLOCKS || batch.raw_bytes >= self.max_batch_raw_bytes
     }
 
     fn raw_target(&self) -> usize {
@@ -75,11 +81,5 @@ impl Packer {
         batch.bytes += block.len() as u64;
         batch.raw_bytes += raw_bytes;
         batch.blocks.push(block);
-    }
-}
-
-impl Batch {
-    fn is_full(&self) -> bool {
-        self.blocks.len() >= MAX_BATCH_BLOCKS || self.raw_bytes >= MAX_BATCH_RAW_BYTES
     }
 }
