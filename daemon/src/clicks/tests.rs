@@ -314,6 +314,64 @@ fn a_full_wal_keeps_the_old_clicks_counts_the_new_ones_and_goes_on_when_they_are
     admin.pull_until(&log, logged as usize + 10);
 }
 
+/// A small file system in memory, where the machine lets us have one.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(folder: &Path, megabytes: u32) -> Option<SmallDisk> {
+        let size = format!("size={megabytes}m");
+        let mut mount = std::process::Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder);
+        let is_mounted = mount.stderr(std::process::Stdio::null()).status();
+        is_mounted.is_ok_and(|status| status.success()).then(|| SmallDisk(folder.into()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let unmount = std::process::Command::new("umount").arg("--lazy").arg(&self.0).status();
+        assert!(unmount.is_ok());
+    }
+}
+
+#[test]
+fn a_full_disk_loses_no_logged_click_and_is_recovered_from_without_a_restart() {
+    let machine = Machine::new();
+    let Some(_disk) = SmallDisk::mount(machine.data.path(), 16) else {
+        eprintln!("not tested: mounting needs more rights than this user has");
+        return;
+    };
+    let filler = machine.data.path().join("filler");
+    fs::write(&filler, vec![1; 14 << 20]).unwrap();
+    let (log, mut writer) = machine.start();
+    let (mut asked, mut logged) = (0, 0);
+    let mut click = |log: &ClickLog, number: &mut u32| {
+        asked += 1;
+        *number += u32::from(click_at(&mut writer, *number, NOW_MS) == Recorded::Logged);
+        let status = log.status();
+        assert_eq!(status.logged + status.unlogged, asked);
+    };
+    eventually("the disk is full and the ring too", || {
+        (0..200).for_each(|_| click(&log, &mut logged));
+        log.status().unlogged > 1000
+    });
+    assert!(log.problems().iter().any(|problem| problem.contains("o space left")));
+
+    fs::remove_file(filler).unwrap();
+    let mut admin = Admin::default();
+    admin.pull_until(&log, logged as usize);
+    (0..100).for_each(|_| click(&log, &mut logged));
+    admin.pull_until(&log, logged as usize);
+    assert!(admin.has_exactly(0..logged));
+    assert_eq!(admin.missing, 0);
+    eventually("health is good again", || log.problems().is_empty());
+    eventually("the store has caught up", || {
+        let status = log.status();
+        status.store_is_open && status.store_lag_blocks == 0
+    });
+    assert_eq!(log.status().store_folders_set_aside, 0);
+}
+
 #[test]
 fn shutdown_makes_everything_durable_and_keeps_the_count_of_unlogged_clicks() {
     let machine = Machine::new();
