@@ -328,6 +328,15 @@ mod tests {
     }
 
     #[test]
+    fn the_example_file_shows_every_key_with_its_default() {
+        let example = include_str!("../../systemd/coupon-admin.toml");
+        assert_eq!(load(example, &[]).unwrap(), Config::default());
+        let shown: toml::Table = example.parse().unwrap();
+        let all: toml::Table = Config::default().to_string().parse().unwrap();
+        assert_eq!(shown, all);
+    }
+
+    #[test]
     fn a_missing_file_and_broken_toml_are_told_apart() {
         let missing = Config::load(Some(Path::new("/nonexistent/admin.toml")), std::iter::empty());
         assert!(matches!(missing, Err(ConfigError::Read { .. })));

@@ -1,5 +1,7 @@
 //! What is said of partners on offers.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::{EditError, Saved, check_reference, existing};
@@ -77,9 +79,13 @@ pub fn replace(
     offer.visibility = wanted.visibility;
     crate::store::rows::update(tx, offer_id, &offer)?;
     affiliates::clear_visibility(tx, offer_id)?;
+    let mut spoken_of = HashSet::new();
     for (index, entry) in wanted.affiliates.iter().enumerate() {
         let field = format!("affiliates[{index}].network_affiliate_id");
         check_reference::<Affiliate>(tx, &field, entry.network_affiliate_id)?;
+        if !spoken_of.insert(entry.network_affiliate_id) {
+            return Err(EditError::field(field, "stands there twice"));
+        }
         affiliates::set_visibility(tx, offer_id, entry.network_affiliate_id, entry.status)?;
     }
     let sequence = Some(tx.next_catalog_sequence()?);

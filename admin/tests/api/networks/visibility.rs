@@ -35,6 +35,10 @@ async fn who_is_not_there_cannot_be_spoken_of() {
         "public",
         "nothing is half-applied"
     );
+    let twice = json!({"network_affiliate_id": 1, "status": "visible"});
+    let wanted = json!({"visibility": "private", "affiliates": [twice, twice]});
+    let refused = network.put("offers/1/visibility", wanted).await;
+    assert_eq!(refused.refusal().2, ["affiliates[1].network_affiliate_id"]);
     let said = json!({"network_offer_ids": [1, 9], "status": "hidden"});
     assert_eq!(
         network.patch("affiliates/1/offers/visibility", said).await.refusal().2,
