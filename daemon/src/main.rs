@@ -4,11 +4,14 @@ use clap::Parser;
 use coupond::arguments::{Arguments, Command};
 use coupond::config::Config;
 use coupond::{logging, run};
+use rustix::fs::Mode;
+use rustix::process::umask;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    keep_files_private();
     match coupond() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -33,4 +36,11 @@ fn coupond() -> anyhow::Result<()> {
     let log_level = logging::start(&config.live.log_level, config.log_format)?;
     run::run(config, sources, log_level)?;
     Ok(())
+}
+
+/// Keys and visitors' addresses are not for every user of the machine. A stricter mask, as the
+/// service manager may have set, stays.
+fn keep_files_private() {
+    let inherited = umask(Mode::RWXG | Mode::RWXO);
+    umask(inherited | Mode::WGRP | Mode::RWXO);
 }
