@@ -3,6 +3,8 @@
 //! A missing golden file is written anew by `cargo test -p coupon-shared -- --ignored`; an existing
 //! one is never overwritten.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use coupon_shared::civil_day::Day;
 use coupon_shared::click::block::{Block, BlockBuilder};
 use coupon_shared::click::{Click, ClickHead, MAX_RECORD_LEN, StreamId, Tag, VisitKind, encode};
