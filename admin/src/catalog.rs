@@ -17,9 +17,11 @@ mod coupon_code;
 mod day;
 mod description;
 mod domain;
+mod generation;
 mod id;
 mod money;
 mod offer;
+mod row_code;
 mod settings;
 mod text;
 mod tracking_link;
@@ -29,11 +31,13 @@ pub use affiliate::Affiliate;
 pub use coupon_code::{CheckedCode, CouponCodeEdit, CouponStatus};
 pub use description::shown;
 pub use domain::{TrackingDomain, base_of};
+pub use generation::{CheckedGeneration, Generation, Pattern};
 pub use money::Money;
 pub use offer::{
     Offer, OfferStatus, PayoutRevenue, PayoutType, RevenueType, SessionDefinition, Visibility,
     left_empty_warnings,
 };
+pub use row_code::{FoldedKey, RowCode};
 pub use settings::{Settings, today};
 pub use tracking_link::{TrackingLink, tracking_link};
 pub use words::{AccountStatus, PartnerVisibility, UnknownWord};

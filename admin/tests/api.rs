@@ -17,6 +17,12 @@ mod networks_apikeys;
 mod networks_couponcodes;
 #[path = "api/networks/couponcodes_bulk.rs"]
 mod networks_couponcodes_bulk;
+#[path = "api/networks/couponcodes_conversion_only.rs"]
+mod networks_couponcodes_conversion_only;
+#[path = "api/networks/couponcodes_generate.rs"]
+mod networks_couponcodes_generate;
+#[path = "api/networks/couponcodes_status.rs"]
+mod networks_couponcodes_status;
 #[path = "api/networks/lists.rs"]
 mod networks_lists;
 #[path = "api/networks/objects.rs"]

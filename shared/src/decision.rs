@@ -148,25 +148,11 @@ pub fn decide<'a, D: AsRef<[u8]> + Clone>(
     now: i64,
 ) -> Decision<'a> {
     let catalog = index.catalog();
-    let Some(rows) = index.lookup(visit.code) else {
-        return Decision { click: None, answer: not_a_code(catalog, visit.domain) };
-    };
-    let today = Day::at(now, catalog.utc_offset_at(now));
-    let mut candidates =
-        rows.iter().filter(|row| visit.offer_id.is_none_or(|wanted| wanted == row.offer_id));
-    let Some(first) = candidates.next().map(|row| Candidate::judge(catalog, row, today)) else {
-        return not_on_offer(catalog, visit, rows.iter().next());
-    };
-    let chosen = match first.reason {
-        Reason::Redirected => first,
-        _ => candidates
-            .map(|row| Candidate::judge(catalog, row, today))
-            .find(|next| {
-                next.reason == Reason::Redirected && next.advertiser_id() == first.advertiser_id()
-            })
-            .unwrap_or(first),
-    };
-    chosen.decision(catalog, visit)
+    let chosen = candidates(index, visit, now).and_then(Candidate::choose);
+    match chosen {
+        Some(chosen) => chosen.decision(catalog, visit),
+        None => Decision { click: None, answer: not_a_code(catalog, visit.domain) },
+    }
 }
 
 /// Where a visit goes whose path is no code: the same way as one of a code nobody has.
@@ -174,31 +160,84 @@ pub fn not_a_code<'a>(catalog: &'a CatalogFile, domain: Option<&'a ArchivedDomai
     fallback(catalog, domain, None)
 }
 
+/// The rows of the visit's code, by ascending coupon code id, each judged when it is taken; `None`
+/// for a code nobody has. [`decide`] chooses among these; who explains a decision shows them.
+pub fn candidates<'a, D: AsRef<[u8]> + Clone>(
+    index: &'a Index<D>,
+    visit: &Visit<'a>,
+    now: i64,
+) -> Option<impl Iterator<Item = Candidate<'a>> + use<'a, D>> {
+    let catalog = index.catalog();
+    let today = today(catalog, now);
+    let wanted = visit.offer_id;
+    let rows = index.lookup(visit.code)?;
+    Some(rows.iter().map(move |row| Candidate::judge(catalog, row, wanted, today)))
+}
+
+/// The network's civil day at a moment in Unix seconds.
+pub fn today(catalog: &CatalogFile, now: i64) -> Day {
+    Day::at(now, catalog.utc_offset_at(now))
+}
+
 /// A row with what stands in its way today.
-struct Candidate<'a> {
-    row: CodeRecord,
-    offer: Option<&'a ArchivedOffer>,
-    reason: Reason,
+#[derive(Clone, Copy)]
+pub struct Candidate<'a> {
+    /// The row.
+    pub row: CodeRecord,
+    /// Its offer, if the catalog has it.
+    pub offer: Option<&'a ArchivedOffer>,
+    /// What stands in its way, or that nothing does.
+    pub reason: Reason,
 }
 
 impl<'a> Candidate<'a> {
-    fn judge(catalog: &'a CatalogFile, row: CodeRecord, today: Day) -> Self {
+    #[inline]
+    fn judge(catalog: &'a CatalogFile, row: CodeRecord, wanted: Option<u32>, today: Day) -> Self {
         let offer = catalog.offer(row.offer_id);
-        let reason = of_code(&row, today)
-            .or_else(|| of_offer(catalog, &row, offer, today))
-            .unwrap_or(Reason::Redirected);
+        let reason = match wanted {
+            Some(wanted) if wanted != row.offer_id => Reason::NotOnOffer,
+            _ => of_code(&row, today)
+                .or_else(|| of_offer(catalog, &row, offer, today))
+                .unwrap_or(Reason::Redirected),
+        };
         Self { row, offer, reason }
     }
 
-    fn advertiser_id(&self) -> u32 {
+    /// The first row that is on the offer asked for, if that can redirect; else the next one of its
+    /// advertiser that can; else it is the first all the same. Where none is on that offer, the
+    /// first of all.
+    #[inline]
+    fn choose(mut rows: impl Iterator<Item = Self>) -> Option<Self> {
+        let lowest = rows.next()?;
+        let mut asked_for = std::iter::once(lowest)
+            .chain(rows)
+            .filter(|candidate| candidate.reason != Reason::NotOnOffer);
+        let Some(first) = asked_for.next() else { return Some(lowest) };
+        if first.reason == Reason::Redirected {
+            return Some(first);
+        }
+        let advertiser_id = first.advertiser_id();
+        let stands_in = |next: &Self| {
+            next.reason == Reason::Redirected && next.advertiser_id() == advertiser_id
+        };
+        Some(asked_for.find(stands_in).unwrap_or(first))
+    }
+
+    /// The offer's advertiser, 0 where the catalog lacks the offer.
+    pub fn advertiser_id(&self) -> u32 {
         self.offer.map_or(0, |offer| offer.advertiser_id.to_native())
+    }
+
+    /// The offer whose fallback counts: none, where another was asked for.
+    pub fn fallback_offer(&self) -> Option<&'a ArchivedOffer> {
+        self.offer.filter(|_| self.reason != Reason::NotOnOffer)
     }
 
     fn decision(&self, catalog: &'a CatalogFile, visit: &Visit<'a>) -> Decision<'a> {
         let destination = self.offer.and_then(|offer| offer.destinations.first());
         let answer = match destination.filter(|_| self.reason == Reason::Redirected) {
             Some(first) => Answer::Redirect(&first.destination),
-            None => fallback(catalog, visit.domain, self.offer),
+            None => fallback(catalog, visit.domain, self.fallback_offer()),
         };
         let click = DecidedClick {
             row: self.row,
@@ -240,30 +279,26 @@ fn of_offer(
     }
 }
 
-fn not_on_offer<'a>(
-    catalog: &'a CatalogFile,
-    visit: &Visit<'a>,
-    first: Option<CodeRecord>,
-) -> Decision<'a> {
-    let click = first.map(|row| DecidedClick {
-        row,
-        advertiser_id: catalog.offer(row.offer_id).map_or(0, |o| o.advertiser_id.to_native()),
-        reason: Reason::NotOnOffer,
-        rule: 0,
-    });
-    Decision { click, answer: fallback(catalog, visit.domain, None) }
-}
-
 fn fallback<'a>(
     catalog: &'a CatalogFile,
     domain: Option<&'a ArchivedDomain>,
     offer: Option<&'a ArchivedOffer>,
 ) -> Answer<'a> {
-    offer
-        .and_then(|offer| offer.fallback.as_ref())
-        .or_else(|| domain.and_then(|domain| domain.fallback.as_ref()))
-        .or_else(|| catalog.fallback())
-        .map_or(Answer::NotFound, Answer::Fallback)
+    let chain = fallback_chain(catalog, domain, offer);
+    chain.into_iter().flatten().next().map_or(Answer::NotFound, Answer::Fallback)
+}
+
+/// The fallback URLs of the offer, the tracking domain and the network; the first there is counts.
+pub fn fallback_chain<'a>(
+    catalog: &'a CatalogFile,
+    domain: Option<&'a ArchivedDomain>,
+    offer: Option<&'a ArchivedOffer>,
+) -> [Option<&'a ArchivedDestination>; 3] {
+    [
+        offer.and_then(|offer| offer.fallback.as_ref()),
+        domain.and_then(|domain| domain.fallback.as_ref()),
+        catalog.fallback(),
+    ]
 }
 
 #[cfg(test)]

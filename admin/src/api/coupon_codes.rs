@@ -1,11 +1,14 @@
 //! `/v1/networks/couponcodes`.
 
+mod generate;
+mod status;
+
 use std::collections::HashMap;
 
 use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, patch as on_patch, post};
 use rusqlite::Connection;
 use serde::Serialize;
 use serde_json::Value;
@@ -33,6 +36,8 @@ pub(super) fn routes() -> Router<AppState> {
     Router::new()
         .route("/couponcodes", get(list).post(create))
         .route("/couponcodes/bulk", post(create_bulk))
+        .route("/couponcodes/status", on_patch(status::set_status))
+        .route("/couponcodes/generate", post(generate::generate))
         .route("/couponcodes/{id}", get(read).put(replace).patch(patch).delete(remove))
 }
 
@@ -151,6 +156,7 @@ fn shown(network: Network, row: CodeRow) -> Object<Shown> {
     let link = tracking_link(TrackingLink {
         base_url: row.base_url.as_deref(),
         code: &code.coupon_code,
+        is_conversion_only: code.conversion_only,
         offer_id: code.network_offer_id,
         is_assigned: code.network_affiliate_id.is_some(),
         is_on_several_offers: row.is_on_several_offers,

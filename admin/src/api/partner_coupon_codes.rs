@@ -66,6 +66,7 @@ fn shown(network: Network, PartnerRow { row, offer }: PartnerRow) -> Shown {
     let link = tracking_link(TrackingLink {
         base_url: row.base_url.as_deref(),
         code: &code.coupon_code,
+        is_conversion_only: code.conversion_only,
         offer_id: code.network_offer_id,
         is_assigned: true,
         is_on_several_offers: row.is_on_several_offers,

@@ -229,7 +229,7 @@ fn one_of(name: &str, value: String, known: &[&str]) -> Result<String, ApiError>
 }
 
 /// `<field><op><value>`
-fn filter(text: &str, known: &[Filterable]) -> Result<Filter, ApiError> {
+pub(super) fn filter(text: &str, known: &[Filterable]) -> Result<Filter, ApiError> {
     let split = text.char_indices().find(|(_, c)| matches!(c, '=' | '>' | '<'));
     let Some((at, operator)) = split else {
         return Err(ApiError::field(
@@ -267,7 +267,7 @@ fn compared(kind: Compared, text: &str) -> Result<Sql, ApiError> {
     })
 }
 
-fn containing(field: Filterable, text: &str) -> Filter {
+pub(super) fn containing(field: Filterable, text: &str) -> Filter {
     Filter {
         column: field.column,
         operator: Operator::Contains,

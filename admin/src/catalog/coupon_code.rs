@@ -3,12 +3,11 @@
 //! What it must be beside other rows (unique on its offer, one partner for all rows of a code,
 //! re-issue) is judged in `edit`.
 
-use coupon_shared::code::{CodeError, CouponCode};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::words::words;
-use super::{FieldError, Problems, day, id, text};
+use super::{FieldError, Problems, RowCode, day, id, text};
 
 words! {
     /// Whether a code redirects and attributes.
@@ -51,8 +50,8 @@ pub struct CouponCodeEdit {
     /// Of a creation: the code once belonged to another partner, and that is known.
     #[serde(default, skip_serializing)]
     pub allow_reissue: bool,
-    /// Of a creation: a code that cannot stand in a link.
-    #[serde(default, skip_serializing)]
+    /// It has no link and is for conversions only; so it may be of another form.
+    #[serde(default)]
     pub conversion_only: bool,
 }
 
@@ -63,8 +62,8 @@ fn plain() -> bool {
 /// A coupon code that is right by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedCode {
-    /// As typed.
-    pub code: CouponCode,
+    /// As typed, and whether it has a link.
+    pub code: RowCode,
     /// The offer it leads to.
     pub offer_id: u32,
     /// Whose it is.
@@ -90,13 +89,8 @@ impl CouponCodeEdit {
     /// Every wrong field.
     pub fn check(self) -> Result<CheckedCode, Vec<FieldError>> {
         let mut problems = Problems::default();
-        if self.conversion_only {
-            problems.add(
-                "conversion_only",
-                "is not available yet; only codes of letters and digits can be created",
-            );
-        }
-        let code = problems.take("coupon_code", parse_code(&self.coupon_code));
+        let code =
+            problems.take("coupon_code", RowCode::parse(&self.coupon_code, self.conversion_only));
         if self.start_date.zip(self.end_date).is_some_and(|(start, end)| start > end) {
             problems.add("end_date", "is before start_date");
         }
@@ -167,18 +161,6 @@ impl CouponCodeEdit {
     }
 }
 
-#[derive(Debug, thiserror::Error)]
-#[error("{error}{hint}")]
-struct CodeRefused {
-    error: CodeError,
-    hint: &'static str,
-}
-
-fn parse_code(typed: &str) -> Result<CouponCode, CodeRefused> {
-    let hint = if typed.trim() != typed { " (remove the space before or after it)" } else { "" };
-    CouponCode::parse(typed).map_err(|error| CodeRefused { error, hint })
-}
-
 fn truth(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "" | "true" | "1" | "yes" => Ok(true),
@@ -218,7 +200,7 @@ mod tests {
                 serde_json::json!({"start_date": "2026-01-02", "end_date": "2026-01-01"}),
                 vec!["end_date"],
             ),
-            (serde_json::json!({"conversion_only": true}), vec!["conversion_only"]),
+            (serde_json::json!({"coupon_code": "SAVE-20", "conversion_only": true}), vec![]),
             (
                 serde_json::json!({"coupon_code": "", "description": "x".repeat(9000)}),
                 vec!["coupon_code", "description"],

@@ -7,6 +7,8 @@ pub struct TrackingLink<'a> {
     pub base_url: Option<&'a str>,
     /// As typed.
     pub code: &'a str,
+    /// The code is for conversions only.
+    pub is_conversion_only: bool,
     /// The offer.
     pub offer_id: u32,
     /// The code belongs to a partner.
@@ -18,8 +20,11 @@ pub struct TrackingLink<'a> {
 /// The link, or a word for why there is none.
 ///
 /// # Errors
-/// `unassigned` or `no_tracking_domain`.
+/// `not_url_safe`, `unassigned` or `no_tracking_domain`; what stays in the way longest comes first.
 pub fn tracking_link(of: TrackingLink<'_>) -> Result<String, &'static str> {
+    if of.is_conversion_only {
+        return Err("not_url_safe");
+    }
     if !of.is_assigned {
         return Err("unassigned");
     }
@@ -37,6 +42,7 @@ mod tests {
         let of = TrackingLink {
             base_url: Some("https://go.example.com"),
             code: "WINTER25",
+            is_conversion_only: false,
             offer_id: 16,
             is_assigned: true,
             is_on_several_offers: false,
@@ -44,7 +50,22 @@ mod tests {
         assert_eq!(tracking_link(of), Ok("https://go.example.com/WINTER25/".into()));
         let several = TrackingLink { is_on_several_offers: true, ..of };
         assert_eq!(tracking_link(several), Ok("https://go.example.com/WINTER25/?oid=16".into()));
-        assert_eq!(tracking_link(TrackingLink { is_assigned: false, ..of }), Err("unassigned"));
-        assert_eq!(tracking_link(TrackingLink { base_url: None, ..of }), Err("no_tracking_domain"));
+    }
+
+    #[test]
+    fn without_a_link_the_reason_is_the_one_that_stays_longest() {
+        let nothing_fits = TrackingLink {
+            base_url: None,
+            code: "SAVE-20",
+            is_conversion_only: true,
+            offer_id: 16,
+            is_assigned: false,
+            is_on_several_offers: true,
+        };
+        assert_eq!(tracking_link(nothing_fits), Err("not_url_safe"));
+        let linked = TrackingLink { code: "SAVE20", is_conversion_only: false, ..nothing_fits };
+        assert_eq!(tracking_link(linked), Err("unassigned"));
+        let assigned = TrackingLink { is_assigned: true, ..linked };
+        assert_eq!(tracking_link(assigned), Err("no_tracking_domain"));
     }
 }

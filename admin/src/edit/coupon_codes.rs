@@ -9,6 +9,12 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
+mod generate;
+mod status;
+
+pub use generate::generate;
+pub use status::set_status;
+
 use super::{Change, EditError, Saved, parse};
 use crate::catalog::{Affiliate, CheckedCode, CouponCodeEdit, FieldError, Offer};
 use crate::store::coupon_codes::{self, Claim, CodeRow};
@@ -72,7 +78,7 @@ fn create_all(
     let mut row_of = HashMap::new();
     let mut taken = Vec::new();
     for (index, code) in codes.iter().enumerate() {
-        match coupon_codes::on_offer(tx, code.code.folded(), code.offer_id)? {
+        match coupon_codes::on_offer(tx, &code.code.folded(), code.offer_id)? {
             Some(other) => {
                 taken.push(duplicate(&path(index), code, other, row_of.get(&other).copied()))
             }
@@ -102,7 +108,7 @@ pub fn change(tx: &WriteTx<'_>, id: u32, change: Change) -> Result<Saved<CodeRow
     let after = edit.check().map_err(EditError::Invalid)?;
     let old = before.check().map_err(EditError::Invalid)?;
     check_references(tx, &after, Some(&old))?;
-    let other = coupon_codes::on_offer(tx, after.code.folded(), after.offer_id)?
+    let other = coupon_codes::on_offer(tx, &after.code.folded(), after.offer_id)?
         .filter(|other| *other != id);
     refuse_duplicates(other.map(|other| duplicate("", &after, other, None)).into_iter().collect())?;
     let sequence = tx.next_code_sequence()?;
@@ -273,5 +279,5 @@ fn remember(
     let is_kept = new.is_some_and(|new| {
         new.affiliate_id == Some(owner) && new.code.folded() == old.code.folded()
     });
-    if is_kept { Ok(()) } else { coupon_codes::remember_owner(tx, old.code.folded(), owner) }
+    if is_kept { Ok(()) } else { coupon_codes::remember_owner(tx, &old.code.folded(), owner) }
 }

@@ -433,6 +433,26 @@ async fn a_daemon_with_a_later_generation_of_a_replaced_store_is_overtaken() {
     stop.cancel();
 }
 
+#[tokio::test]
+async fn codes_for_conversions_only_are_never_published_whatever_their_form() {
+    let mut network = Network::new().await;
+    network.code("winter25", Some(1)).await;
+    network.code("save-20", Some(1)).await;
+    network.change("save-20", "conversion_only = 1").await;
+    network.publish().await;
+    assert_eq!(network.visit("winter25"), Some(Reason::Redirected));
+
+    // A level with what changed: one code leaves, one comes, and one was never there.
+    network.change("winter25", "conversion_only = 1").await;
+    network.change("save-20", "conversion_only = 0, code = 'SAVE20', folded = 'save20'").await;
+    network.code("not-20", Some(1)).await;
+    network.change("not-20", "conversion_only = 1").await;
+    let manifest = network.publish().await;
+    assert_eq!(manifest.levels.len(), 2);
+    assert_eq!(network.visit("winter25"), None);
+    assert_eq!(network.visit("save20"), Some(Reason::Redirected));
+}
+
 /// `cargo test -p coupon-admin --release --lib publish::tests::speed -- --ignored --nocapture`
 #[tokio::test]
 #[ignore = "a measurement"]

@@ -4,17 +4,17 @@
 //! request leaves" is asked for by that one number, whether it changed one row or a million. The
 //! index by code is named in those questions: another one would answer them, a million times slower.
 
-use coupon_shared::code::FoldedCode;
 use jiff::civil::Date;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
 use super::meta::Sequence;
 use super::rows::{
-    Compared, Filterable, Listed, Page, Query, Stored, day, day_text, list_rows, read_times, word,
+    Compared, Filter, Filterable, Listed, Page, Query, Stored, conditions, day, day_text,
+    list_rows, read_times, word,
 };
 use super::{StoreError, WriteTx};
-use crate::catalog::{CheckedCode, CouponCodeEdit};
+use crate::catalog::{CheckedCode, CouponCodeEdit, CouponStatus, FoldedKey};
 
 /// What lists of codes can be filtered by.
 pub const FILTERS: &[Filterable] = &[
@@ -45,10 +45,10 @@ pub struct CodeRow {
 }
 
 const SELECT: &str = "SELECT c.id, c.time_created, c.time_saved, c.time_deleted, c.code, c.offer_id, c.affiliate_id, \
-    c.status, c.start_date, c.end_date, c.description, c.is_description_plain_text, c.internal_notes, \
+    c.status, c.start_date, c.end_date, c.description, c.is_description_plain_text, c.internal_notes, c.conversion_only, \
     (SELECT d.base_url FROM tracking_domain d WHERE d.id = coalesce(o.tracking_domain_id, \
         (SELECT default_tracking_domain_id FROM settings)) AND d.time_deleted = 0), \
-    EXISTS (SELECT 1 FROM coupon_code t INDEXED BY coupon_code_published WHERE t.folded = c.folded AND t.time_deleted = 0 AND t.id <> c.id)";
+    EXISTS (SELECT 1 FROM coupon_code t INDEXED BY coupon_code_published WHERE t.folded = c.folded AND t.time_deleted = 0 AND t.conversion_only = 0 AND t.id <> c.id)";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<CodeRow> {
     let object = CouponCodeEdit {
@@ -62,12 +62,12 @@ fn read(row: &Row<'_>) -> rusqlite::Result<CodeRow> {
         is_description_plain_text: row.get(11)?,
         internal_notes: row.get(12)?,
         allow_reissue: false,
-        conversion_only: false,
+        conversion_only: row.get(13)?,
     };
     Ok(CodeRow {
         stored: Stored { id: row.get(0)?, object, times: read_times(row, 1)? },
-        base_url: row.get(13)?,
-        is_on_several_offers: row.get(14)?,
+        base_url: row.get(14)?,
+        is_on_several_offers: row.get(15)?,
     })
 }
 
@@ -114,6 +114,7 @@ pub fn of_partner(
                 WHERE c.affiliate_id = ?1 AND c.time_deleted = 0 AND c.status = 'active' \
                 AND (c.end_date IS NULL OR c.end_date >= ?2) \
                 AND o.offer_status = 'active' AND o.time_deleted = 0 \
+                AND (o.date_live_until IS NULL OR o.date_live_until >= ?2) \
                 AND a.account_status = 'active' AND a.time_deleted = 0 \
                 AND coalesce(v.status, iif(o.visibility = 'public', 'visible', 'hidden')) = 'visible'";
     let today = today.to_string();
@@ -127,7 +128,7 @@ pub fn of_partner(
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map((affiliate_id, &today), |row| {
-        Ok(PartnerRow { row: read(row)?, offer: (row.get(15)?, row.get(16)?) })
+        Ok(PartnerRow { row: read(row)?, offer: (row.get(16)?, row.get(17)?) })
     })?;
     Ok(Listed { rows: rows.collect::<Result<_, _>>()?, total_count })
 }
@@ -138,7 +139,7 @@ pub fn of_partner(
 /// When SQLite fails.
 pub fn on_offer(
     connection: &Connection,
-    code: FoldedCode,
+    code: &FoldedKey,
     offer_id: u32,
 ) -> Result<Option<u32>, StoreError> {
     let sql = "SELECT id FROM coupon_code WHERE folded = ?1 AND offer_id = ?2 AND time_deleted = 0";
@@ -154,8 +155,8 @@ pub fn on_offer(
 /// When SQLite fails.
 pub fn insert(tx: &WriteTx<'_>, code: &CheckedCode, sequence: Sequence) -> Result<u32, StoreError> {
     let sql = "INSERT INTO coupon_code (code, folded, offer_id, affiliate_id, status, start_date, end_date, description, \
-               is_description_plain_text, internal_notes, change_seq, time_saved, time_created) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12) RETURNING id";
+               is_description_plain_text, internal_notes, conversion_only, change_seq, time_saved, time_created) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13) RETURNING id";
     let values = columns(tx, code, sequence);
     Ok(tx.prepare_cached(sql)?.query_row(params_from_iter(values), |row| row.get(0))?)
 }
@@ -172,13 +173,13 @@ pub fn update(
 ) -> Result<(), StoreError> {
     let sql = "UPDATE coupon_code SET code = ?1, folded = ?2, offer_id = ?3, affiliate_id = ?4, status = ?5, \
                start_date = ?6, end_date = ?7, description = ?8, is_description_plain_text = ?9, internal_notes = ?10, \
-               change_seq = ?11, time_saved = ?12 WHERE id = ?13";
+               conversion_only = ?11, change_seq = ?12, time_saved = ?13 WHERE id = ?14";
     let values = columns(tx, code, sequence).into_iter().chain([Value::from(id)]);
     tx.prepare_cached(sql)?.execute(params_from_iter(values))?;
     Ok(())
 }
 
-fn columns(tx: &WriteTx<'_>, code: &CheckedCode, sequence: Sequence) -> [Value; 12] {
+fn columns(tx: &WriteTx<'_>, code: &CheckedCode, sequence: Sequence) -> [Value; 13] {
     [
         code.code.as_str().to_owned().into(),
         code.code.folded().as_str().to_owned().into(),
@@ -190,9 +191,35 @@ fn columns(tx: &WriteTx<'_>, code: &CheckedCode, sequence: Sequence) -> [Value; 
         code.description.clone().into(),
         code.is_description_plain_text.into(),
         code.internal_notes.clone().into(),
+        code.code.is_conversion_only().into(),
         Value::Integer(sequence.cast_signed()),
         tx.now().into(),
     ]
+}
+
+/// The rows that one change wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// How many.
+    pub count: u64,
+    /// The lowest id.
+    pub first_id: u32,
+    /// The highest id.
+    pub last_id: u32,
+}
+
+/// The rows that this change wrote, if it wrote any.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn written(connection: &Connection, sequence: Sequence) -> Result<Option<Written>, StoreError> {
+    let sql = "SELECT count(*), min(id), max(id) FROM coupon_code INDEXED BY coupon_code_change_seq \
+               WHERE change_seq = ?1 HAVING count(*) > 0";
+    let mut statement = connection.prepare_cached(sql)?;
+    let found = statement.query_row([sequence], |row| {
+        Ok(Written { count: row.get(0)?, first_id: row.get(1)?, last_id: row.get(2)? })
+    });
+    Ok(found.optional()?)
 }
 
 /// Marks a row as deleted.
@@ -206,13 +233,169 @@ pub fn delete(tx: &WriteTx<'_>, id: u32, sequence: Sequence) -> Result<(), Store
     Ok(())
 }
 
+/// Codes that one request is about.
+#[derive(Debug, Clone)]
+pub enum Chosen {
+    /// These.
+    Ids(Vec<u32>),
+    /// Those that a list with these filters shows.
+    Filtered(Vec<Filter>),
+}
+
+impl Chosen {
+    /// What a row must hold, and the values of its places from `?1` on.
+    fn condition(&self) -> (String, Vec<Value>) {
+        match self {
+            Chosen::Filtered(filters) => conditions("time_deleted = 0", filters),
+            Chosen::Ids(ids) => (
+                "time_deleted = 0 AND id IN (SELECT value FROM json_each(?1))".into(),
+                vec![json_array(ids).into()],
+            ),
+        }
+    }
+}
+
+fn json_array(ids: &[u32]) -> String {
+    let ids: Vec<String> = ids.iter().map(u32::to_string).collect();
+    format!("[{}]", ids.join(","))
+}
+
+/// What became of a status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatusChange {
+    /// Codes that were chosen.
+    pub matched: u64,
+    /// Those that had another status.
+    pub changed: u64,
+}
+
+/// The ids without a code, each with its place; the first thousand.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn missing_ids(connection: &Connection, ids: &[u32]) -> Result<Vec<(u32, u32)>, StoreError> {
+    let sql = "SELECT j.key, j.value FROM json_each(?1) j LEFT JOIN coupon_code c \
+               ON c.id = j.value AND c.time_deleted = 0 WHERE c.id IS NULL LIMIT 1000";
+    let mut statement = connection.prepare_cached(sql)?;
+    let found = statement.query_map([json_array(ids)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+/// How many codes were chosen.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn count_chosen(connection: &Connection, chosen: &Chosen) -> Result<u64, StoreError> {
+    let (condition, values) = chosen.condition();
+    let sql = format!("SELECT count(*) FROM coupon_code WHERE {condition}");
+    let values = params_from_iter(values);
+    Ok(connection.prepare_cached(&sql)?.query_row(values, |row| row.get(0))?)
+}
+
+/// Whether a chosen code has another status.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn has_another_status(
+    connection: &Connection,
+    chosen: &Chosen,
+    status: CouponStatus,
+) -> Result<bool, StoreError> {
+    let (condition, mut values) = chosen.condition();
+    values.push(status.as_str().to_owned().into());
+    let place = values.len();
+    let sql = format!("SELECT 1 FROM coupon_code WHERE {condition} AND status <> ?{place}");
+    Ok(connection.prepare_cached(&sql)?.exists(params_from_iter(values))?)
+}
+
+/// Sets the status of the chosen codes that have another, and answers how many those were.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn set_status(
+    tx: &WriteTx<'_>,
+    chosen: &Chosen,
+    status: CouponStatus,
+    sequence: Sequence,
+) -> Result<u64, StoreError> {
+    let (condition, mut values) = chosen.condition();
+    let at = values.len();
+    values.extend([
+        status.as_str().to_owned().into(),
+        Value::Integer(sequence.cast_signed()),
+        tx.now().into(),
+    ]);
+    let (to, change, saved) = (at + 1, at + 2, at + 3);
+    let sql = format!(
+        "UPDATE coupon_code SET status = ?{to}, change_seq = ?{change}, time_saved = ?{saved} \
+         WHERE {condition} AND status <> ?{to}"
+    );
+    Ok(tx.prepare_cached(&sql)?.execute(params_from_iter(values))? as u64)
+}
+
+/// Codes that were made, and what their links are made of.
+#[derive(Debug, Clone)]
+pub struct Generated {
+    /// The offer.
+    pub offer_id: u32,
+    /// The partner.
+    pub affiliate_id: Option<u32>,
+    /// Of the offer's tracking domain, else of the default one.
+    pub base_url: Option<String>,
+    /// Id and code of each, in the order of their ids.
+    pub rows: Vec<(u32, String)>,
+}
+
+/// What the links of an offer's codes begin with.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn base_url_of_offer(
+    connection: &Connection,
+    offer_id: u32,
+) -> Result<Option<String>, StoreError> {
+    let sql = "SELECT d.base_url FROM offer o JOIN tracking_domain d ON d.id = coalesce(o.tracking_domain_id, \
+               (SELECT default_tracking_domain_id FROM settings)) AND d.time_deleted = 0 WHERE o.id = ?1";
+    Ok(connection.prepare_cached(sql)?.query_row([offer_id], |row| row.get(0)).optional()?)
+}
+
+/// Whether a row has this code, or a partner once had it.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn is_used(connection: &Connection, code: &FoldedKey) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM coupon_code INDEXED BY coupon_code_published WHERE folded = ?1 AND time_deleted = 0 \
+               UNION ALL SELECT 1 FROM coupon_code_former_owner WHERE folded = ?1";
+    Ok(connection.prepare_cached(sql)?.exists([code.as_str()])?)
+}
+
+/// Not fewer than there are codes for which [`is_used`] holds; known without counting rows.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn most_ever_used(connection: &Connection) -> Result<u64, StoreError> {
+    let sql = "SELECT (SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = 'coupon_code') \
+               + (SELECT count(*) FROM coupon_code_former_owner)";
+    Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+}
+
+/// How many codes for which [`is_used`] holds match a pattern of `GLOB`.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn count_used_like(connection: &Connection, glob: &str) -> Result<u64, StoreError> {
+    let sql = "SELECT count(*) FROM (SELECT folded FROM coupon_code WHERE folded GLOB ?1 AND time_deleted = 0 \
+               UNION SELECT folded FROM coupon_code_former_owner WHERE folded GLOB ?1)";
+    Ok(connection.prepare_cached(sql)?.query_row([glob], |row| row.get(0))?)
+}
+
 /// Remembers that a code belonged to a partner, when it is deleted, renamed or given to another.
 ///
 /// # Errors
 /// When SQLite fails.
 pub fn remember_owner(
     tx: &WriteTx<'_>,
-    code: FoldedCode,
+    code: &FoldedKey,
     affiliate_id: u32,
 ) -> Result<(), StoreError> {
     let sql =

@@ -14,6 +14,7 @@ const APPLICATION_ID: i32 = 0x4370_6f6e;
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_catalog.sql"),
     include_str!("migrations/0002_publication_and_clicks.sql"),
+    include_str!("migrations/0003_conversion_only.sql"),
 ];
 
 /// Brings the database to this program's schema.

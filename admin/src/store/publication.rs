@@ -1,6 +1,6 @@
 //! What publication reads: the codes of a range of the change sequence, and the catalog's rows.
 //!
-//! Codes come in folded order out of an index that covers them, so no publication sorts the table
+//! Codes for conversions only are never published. The others come in folded order out of an index that covers them, so no publication sorts the table
 //! or looks at rows it does not publish. Rows that were deleted stay in the catalog, inactive, so
 //! that ids stay dense there.
 
@@ -53,7 +53,7 @@ pub fn changed_codes<E: From<StoreError>>(
              SELECT folded FROM coupon_code WHERE change_seq > ?1
              UNION SELECT folded FROM coupon_code_left WHERE change_seq > ?1) AS changed
          LEFT JOIN coupon_code c INDEXED BY coupon_code_published
-             ON c.folded = changed.folded AND c.time_deleted = 0
+             ON c.folded = changed.folded AND c.time_deleted = 0 AND c.conversion_only = 0
          ORDER BY changed.folded, c.id"
     );
     let mut statement = connection.prepare_cached(&sql).map_err(StoreError::from)?;
@@ -70,7 +70,7 @@ pub fn all_codes<E: From<StoreError>>(
 ) -> Result<(), E> {
     let sql = format!(
         "SELECT c.folded, {RECORD} FROM coupon_code c INDEXED BY coupon_code_published
-         WHERE c.time_deleted = 0 ORDER BY c.folded, c.id"
+         WHERE c.time_deleted = 0 AND c.conversion_only = 0 ORDER BY c.folded, c.id"
     );
     let mut statement = connection.prepare_cached(&sql).map_err(StoreError::from)?;
     by_code(&mut statement, &[], visit)
@@ -85,19 +85,25 @@ fn by_code<E: From<StoreError>>(
     let mut open: Option<FoldedCode> = None;
     let mut records = Vec::new();
     while let Some(row) = rows.next().map_err(StoreError::from)? {
-        let code = folded(row).map_err(StoreError::from)?;
+        let record = record(row).map_err(StoreError::from)?;
+        let Some(code) = folded(row, record.is_some()).map_err(StoreError::from)? else { continue };
         if let Some(finished) = open.filter(|open| *open != code) {
             visit(&finished, &records)?;
             records.clear();
         }
         open = Some(code);
-        records.extend(record(row).map_err(StoreError::from)?);
+        records.extend(record);
     }
     open.map_or(Ok(()), |last| visit(&last, &records))
 }
 
-fn folded(row: &Row<'_>) -> rusqlite::Result<FoldedCode> {
-    FoldedCode::fold(row.get_ref(0)?.as_bytes()?).map_err(|error| unreadable(0, error))
+/// `None` for what was never published: a code for conversions only whose form no link carries.
+fn folded(row: &Row<'_>, is_published: bool) -> rusqlite::Result<Option<FoldedCode>> {
+    match FoldedCode::fold(row.get_ref(0)?.as_bytes()?) {
+        Ok(code) => Ok(Some(code)),
+        Err(_) if !is_published => Ok(None),
+        Err(error) => Err(unreadable(0, error)),
+    }
 }
 
 /// The row's record; `None` where the code has no row.

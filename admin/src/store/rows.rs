@@ -285,18 +285,7 @@ pub(super) fn list_rows<T>(
     query: &Query,
     read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
 ) -> Result<Listed<T>, StoreError> {
-    let mut condition = String::from("time_deleted = 0");
-    let mut values = Vec::new();
-    for filter in &query.filters {
-        values.push(filter.value.clone());
-        let (column, place) = (filter.column, values.len());
-        let _ = match filter.operator {
-            Operator::Equal => write!(condition, " AND {column} IS ?{place}"),
-            Operator::Greater => write!(condition, " AND {column} > ?{place}"),
-            Operator::Less => write!(condition, " AND {column} < ?{place}"),
-            Operator::Contains => write!(condition, " AND instr({column}, ?{place}) > 0"),
-        };
-    }
+    let (condition, values) = conditions("time_deleted = 0", &query.filters);
     let count = format!("SELECT count(*) FROM {table} WHERE {condition}");
     let total_count = connection
         .prepare_cached(&count)?
@@ -312,6 +301,23 @@ pub(super) fn list_rows<T>(
     let mut statement = connection.prepare_cached(&rows)?;
     let rows = statement.query_map(params_from_iter(&values), read)?.collect::<Result<_, _>>()?;
     Ok(Listed { rows, total_count })
+}
+
+/// A WHERE clause of a first condition and the filters, and the values it takes.
+pub(super) fn conditions(first: &str, filters: &[Filter]) -> (String, Vec<Value>) {
+    let mut condition = String::from(first);
+    let mut values = Vec::new();
+    for filter in filters {
+        values.push(filter.value.clone());
+        let (column, place) = (filter.column, values.len());
+        let _ = match filter.operator {
+            Operator::Equal => write!(condition, " AND {column} IS ?{place}"),
+            Operator::Greater => write!(condition, " AND {column} > ?{place}"),
+            Operator::Less => write!(condition, " AND {column} < ?{place}"),
+            Operator::Contains => write!(condition, " AND instr({column}, ?{place}) > 0"),
+        };
+    }
+    (condition, values)
 }
 
 /// Two texts for each id, by a query that takes one id: names and states for `relationship`.

@@ -388,7 +388,7 @@ impl<'a> CodeRows<'a> {
     }
 
     /// The rows.
-    pub fn iter(&self) -> impl Iterator<Item = CodeRecord> + 'a {
+    pub fn iter(&self) -> impl Iterator<Item = CodeRecord> + use<'a> {
         self.records.iter().map(|bytes| CodeRecord::decode(bytes).0)
     }
 }

@@ -21,7 +21,7 @@ async fn a_code_is_answered_with_its_link() {
         "network_coupon_code_id": 1, "network_id": 1, "network_offer_id": 1, "network_affiliate_id": 1,
         "coupon_code": "Winter25", "coupon_status": "active", "tracking_link": "https://go.example.com/Winter25/",
         "tracking_link_unavailable_reason": "", "start_date": "", "end_date": "", "description": "",
-        "is_description_plain_text": true, "internal_notes": "", "time_created": created["time_created"],
+        "is_description_plain_text": true, "internal_notes": "", "conversion_only": false, "time_created": created["time_created"],
         "time_saved": created["time_created"], "time_deleted": 0,
     });
     assert_eq!(created, expected);

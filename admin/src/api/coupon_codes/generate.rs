@@ -1,0 +1,59 @@
+//! `POST /v1/networks/couponcodes/generate`: codes made of a pattern.
+
+use axum::extract::State;
+use axum::response::Response;
+use serde::Serialize;
+
+use super::super::error::ApiError;
+use super::super::request::{Json, Wait};
+use super::super::{AppState, live};
+use crate::catalog::{Generation, TrackingLink, tracking_link};
+use crate::edit::coupon_codes as edit;
+use crate::store::coupon_codes::Generated;
+
+/// What was made.
+#[derive(Debug, Serialize)]
+pub(in crate::api) struct GenerationAnswer {
+    coupon_codes: Vec<GeneratedCode>,
+}
+
+/// A generated code: what differs from the others.
+#[derive(Debug, Serialize)]
+pub(in crate::api) struct GeneratedCode {
+    network_coupon_code_id: u32,
+    coupon_code: String,
+    tracking_link: String,
+    tracking_link_unavailable_reason: &'static str,
+}
+
+pub(super) async fn generate(
+    State(state): State<AppState>,
+    wait: Wait,
+    Json(wanted): Json<Generation>,
+) -> Result<Response, ApiError> {
+    let saved = state.store.write(move |tx| edit::generate(tx, wanted)).await?;
+    Ok(live::answer(&state, wait, saved, GenerationAnswer::from).await)
+}
+
+impl From<Generated> for GenerationAnswer {
+    fn from(made: Generated) -> GenerationAnswer {
+        let codes = made.rows.iter().map(|(id, code)| {
+            // A new code stands on no other offer.
+            let link = tracking_link(TrackingLink {
+                base_url: made.base_url.as_deref(),
+                code,
+                is_conversion_only: false,
+                offer_id: made.offer_id,
+                is_assigned: made.affiliate_id.is_some(),
+                is_on_several_offers: false,
+            });
+            GeneratedCode {
+                network_coupon_code_id: *id,
+                coupon_code: code.clone(),
+                tracking_link_unavailable_reason: link.as_ref().err().copied().unwrap_or_default(),
+                tracking_link: link.unwrap_or_default(),
+            }
+        });
+        GenerationAnswer { coupon_codes: codes.collect() }
+    }
+}

@@ -1,0 +1,190 @@
+//! Making codes of a pattern: all that were asked for, or none.
+//!
+//! A generated code is new: no row has it on any offer, it was never another partner's, and it is no
+//! reserved word. So nobody's ownership need be judged. Each of the pattern's free codes is equally
+//! likely, and the system's random source draws them, so that nobody guesses the next one.
+
+use std::collections::{HashMap, HashSet};
+
+use super::super::{EditError, Saved};
+use super::check_references;
+use crate::catalog::{CheckedCode, Generation, Pattern, RowCode};
+use crate::store::coupon_codes::{self, Generated};
+use crate::store::{StoreError, WriteTx};
+
+/// Makes the codes.
+///
+/// # Errors
+/// When the pattern has not so many new codes, or what the codes name is not there.
+pub fn generate(tx: &WriteTx<'_>, wanted: Generation) -> Result<Saved<Generated>, EditError> {
+    let wanted = wanted.check().map_err(EditError::Invalid)?;
+    check_references(tx, &wanted.template, None)?;
+    let mut draw = Draw::of(&wanted.pattern);
+    check_possible(tx, &wanted.pattern, wanted.count)?;
+    let sequence = tx.next_code_sequence()?;
+    let mut rows = Vec::with_capacity(wanted.count as usize);
+    while rows.len() < wanted.count as usize {
+        let Some(drawn) = draw.next()? else { return Err(exhausted(rows.len() as u64)) };
+        let Some(code) = drawn.filter_free(tx)? else { continue };
+        let typed = code.as_str().to_owned();
+        let row = CheckedCode { code, ..wanted.template.clone() };
+        rows.push((coupon_codes::insert(tx, &row, sequence)?, typed));
+    }
+    let base_url = coupon_codes::base_url_of_offer(tx, wanted.template.offer_id)?;
+    let affiliate_id = wanted.template.affiliate_id;
+    let now = Generated { offer_id: wanted.template.offer_id, affiliate_id, base_url, rows };
+    Ok(Saved { now, sequence: Some(sequence) })
+}
+
+/// Counts the codes that are taken only where they might be too many, because counting is slow.
+fn check_possible(tx: &WriteTx<'_>, pattern: &Pattern, count: u32) -> Result<(), EditError> {
+    let Some(size) = pattern.size() else { return Ok(()) };
+    let at_most_taken = coupon_codes::most_ever_used(tx)?.saturating_add(RESERVED_WORDS);
+    if size >= at_most_taken.saturating_add(count.into()) {
+        return Ok(());
+    }
+    let taken = coupon_codes::count_used_like(tx, &pattern.glob())? + pattern.reserved() as u64;
+    let possible = size.saturating_sub(taken);
+    if possible >= count.into() { Ok(()) } else { Err(exhausted(possible)) }
+}
+
+const RESERVED_WORDS: u64 = coupon_shared::code::RESERVED.len() as u64;
+
+fn exhausted(possible: u64) -> EditError {
+    EditError::conflict(
+        "coupon_code.pattern_exhausted",
+        "count",
+        format!("the pattern has {possible} new code(s) left; ask for fewer, or add a `#`"),
+    )
+}
+
+/// Draws codes of a pattern, none twice.
+enum Draw<'p> {
+    /// A shuffle of which only the places that were touched are kept.
+    Shuffle { pattern: &'p Pattern, left: u64, moved: HashMap<u64, u64>, random: Random },
+    /// So many codes that two draws are never the same for long.
+    Vast { pattern: &'p Pattern, drawn: HashSet<String>, random: Random },
+}
+
+/// A drawn code, unless it is a reserved word.
+struct Drawn(Option<RowCode>);
+
+impl<'p> Draw<'p> {
+    fn of(pattern: &'p Pattern) -> Draw<'p> {
+        let random = Random::default();
+        match pattern.size() {
+            Some(left) => Draw::Shuffle { pattern, left, moved: HashMap::new(), random },
+            None => Draw::Vast { pattern, drawn: HashSet::new(), random },
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<Drawn>, StoreError> {
+        match self {
+            Draw::Shuffle { left: 0, .. } => Ok(None),
+            Draw::Shuffle { pattern, left, moved, random } => {
+                *left -= 1;
+                let at = random.below(*left + 1)?;
+                let last = moved.remove(left).unwrap_or(*left);
+                let mut number =
+                    if at == *left { last } else { moved.insert(at, last).unwrap_or(at) };
+                let code = pattern.code(|below| {
+                    let digit = number % below;
+                    number /= below;
+                    Ok::<_, StoreError>(digit)
+                })?;
+                Ok(Some(Drawn(code)))
+            }
+            Draw::Vast { pattern, drawn, random } => {
+                let code = pattern.code(|below| random.below(below))?;
+                let is_new = |code: &RowCode| drawn.insert(code.as_str().into());
+                Ok(Some(Drawn(code.filter(is_new))))
+            }
+        }
+    }
+}
+
+impl Drawn {
+    fn filter_free(self, tx: &WriteTx<'_>) -> Result<Option<RowCode>, StoreError> {
+        let Drawn(Some(code)) = self else { return Ok(None) };
+        let is_used = coupon_codes::is_used(tx, &code.folded())?;
+        Ok(Some(code).filter(|_| !is_used))
+    }
+}
+
+const POOL_BYTES: usize = 4096;
+
+/// Numbers from the system's random source, fetched many at a time.
+#[derive(Default)]
+struct Random {
+    pool: Vec<u8>,
+}
+
+impl Random {
+    /// Each number below `bound` is equally likely.
+    fn below(&mut self, bound: u64) -> Result<u64, StoreError> {
+        // Numbers of the last, incomplete round would favour the small ones.
+        let fair = u64::MAX - u64::MAX % bound;
+        loop {
+            let number = self.number()?;
+            if number < fair {
+                return Ok(number % bound);
+            }
+        }
+    }
+
+    fn number(&mut self) -> Result<u64, StoreError> {
+        if self.pool.len() < 8 {
+            self.pool.resize(POOL_BYTES, 0);
+            getrandom::fill(&mut self.pool)?;
+        }
+        let rest = self.pool.len() - 8;
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&self.pool[rest..]);
+        self.pool.truncate(rest);
+        Ok(u64::from_be_bytes(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pattern(text: &str, alphabet: &str) -> Pattern {
+        let wanted = serde_json::json!({
+            "pattern": text, "alphabet": alphabet, "count": 1, "network_offer_id": 1,
+            "coupon_status": "active",
+        });
+        serde_json::from_value::<Generation>(wanted).unwrap().check().unwrap().pattern
+    }
+
+    #[test]
+    fn a_shuffle_draws_every_code_once() {
+        let pattern = pattern("A##", "ABCDEF0123456789");
+        let mut draw = Draw::of(&pattern);
+        let mut seen = HashSet::new();
+        while let Some(Drawn(code)) = draw.next().unwrap() {
+            assert!(seen.insert(code.unwrap().as_str().to_owned()));
+        }
+        assert_eq!(seen.len(), 256);
+    }
+
+    #[test]
+    fn each_code_is_equally_likely_to_be_drawn_first() {
+        let pattern = pattern("AA#", "XYZ");
+        let mut counts = HashMap::<String, u32>::new();
+        for _ in 0..6000 {
+            let Some(Drawn(Some(code))) = Draw::of(&pattern).next().unwrap() else { panic!() };
+            *counts.entry(code.as_str().into()).or_default() += 1;
+        }
+        // 2000 expected with a standard deviation of 37; ten of them are beyond chance.
+        assert_eq!(counts.len(), 3);
+        assert!(counts.values().all(|count| count.abs_diff(2000) < 370), "{counts:?}");
+    }
+
+    #[test]
+    fn two_draws_from_a_vast_pattern_differ() {
+        let pattern = pattern(&"#".repeat(64), "");
+        let first = || Draw::of(&pattern).next().unwrap().unwrap().0.unwrap();
+        assert_ne!(first().as_str(), first().as_str());
+    }
+}

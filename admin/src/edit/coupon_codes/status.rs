@@ -1,0 +1,46 @@
+//! One status for many codes: those named, or those a list would show.
+//!
+//! What has the status already is left alone, so a repeat changes nothing. Whose a code is does not
+//! depend on its status, so nothing is judged here.
+
+use super::super::{EditError, Saved};
+use super::missing;
+use crate::catalog::CouponStatus;
+use crate::store::WriteTx;
+use crate::store::coupon_codes::{self, Chosen, StatusChange};
+
+/// More rows would keep other writers waiting for too long.
+const MAX_ROWS: u64 = 250_000;
+
+/// Sets the status.
+///
+/// # Errors
+/// When a named code is not there, or there are too many; nothing is changed then.
+pub fn set_status(
+    tx: &WriteTx<'_>,
+    chosen: &Chosen,
+    status: CouponStatus,
+) -> Result<Saved<StatusChange>, EditError> {
+    if let Chosen::Ids(ids) = chosen {
+        let gone = coupon_codes::missing_ids(tx, ids)?;
+        if !gone.is_empty() {
+            let wrong = gone.into_iter().map(|(index, id)| {
+                missing(&format!("network_coupon_code_ids[{index}]"), "coupon code", id)
+            });
+            return Err(EditError::Invalid(wrong.collect()));
+        }
+    }
+    let matched = coupon_codes::count_chosen(tx, chosen)?;
+    if matched > MAX_ROWS {
+        return Err(EditError::field(
+            "filter",
+            format!("{matched} codes match; at most {MAX_ROWS} are changed at once, so narrow it"),
+        ));
+    }
+    if !coupon_codes::has_another_status(tx, chosen, status)? {
+        return Ok(Saved { now: StatusChange { matched, changed: 0 }, sequence: None });
+    }
+    let sequence = tx.next_code_sequence()?;
+    let changed = coupon_codes::set_status(tx, chosen, status, sequence)?;
+    Ok(Saved { now: StatusChange { matched, changed }, sequence: Some(sequence) })
+}
