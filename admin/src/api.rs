@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::FromRef;
-use axum::middleware::{from_fn_with_state, map_response};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::archive::Archive;
@@ -18,13 +18,17 @@ use crate::store::Store;
 
 mod answer;
 mod auth;
+mod conditions;
 mod error;
+mod limits;
 mod live;
 mod request;
+mod request_id;
 
 mod advertisers;
 mod affiliates;
 mod api_keys;
+mod audit;
 mod coupon_codes;
 mod offers;
 mod partner_coupon_codes;
@@ -33,6 +37,8 @@ mod settings;
 mod tracking_domains;
 mod visibility;
 
+pub use auth::{Gate, Peer};
+
 /// What the handlers share. Each takes the part it needs.
 #[derive(Clone)]
 pub struct AppState {
@@ -40,6 +46,8 @@ pub struct AppState {
     pub store: Store,
     /// Who we are in answers.
     pub network: Network,
+    /// Who comes in, and how often.
+    pub gate: Gate,
     /// What one request may bring.
     pub bodies: Bodies,
     /// Makes edits live.
@@ -95,6 +103,7 @@ pub fn router(state: AppState) -> Router {
         .merge(visibility::routes())
         .merge(coupon_codes::routes())
         .merge(api_keys::routes())
+        .merge(audit::routes())
         .route_layer(from_fn_with_state(state.clone(), auth::edit));
     let read = Router::new()
         .merge(reports::routes())
@@ -109,5 +118,6 @@ pub fn router(state: AppState) -> Router {
         .method_not_allowed_fallback(error::no_such_method)
         .layer(map_response(answer::harden))
         .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(from_fn(request_id::name))
         .with_state(state)
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
 const ENV_PREFIX: &str = "COUPON_ADMIN_";
@@ -28,6 +29,8 @@ pub struct Config {
     pub network_id: u32,
     /// The daemon's private socket.
     pub daemon_socket: PathBuf,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
     /// What one client may take.
     pub limits: Limits,
     /// What is logged.
@@ -47,6 +50,12 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// One request's body.
     pub max_body_bytes: usize,
+    /// Requests with one admin or read-only key in 30 s; 0 is no limit.
+    pub network_requests_per_30s: u32,
+    /// Requests with one partner's key in 30 s; 0 is no limit.
+    pub partner_requests_per_30s: u32,
+    /// Requests without a good key from one address in 30 s; 0 is no limit.
+    pub auth_failures_per_30s: u32,
     /// How long requests in flight may take once the program is told to stop.
     pub drain_timeout: Duration,
 }
@@ -65,12 +74,16 @@ impl Default for Config {
             data_dir: PathBuf::from("/var/lib/coupon-admin"),
             network_id: 1,
             daemon_socket: PathBuf::from("/run/coupond/coupond.sock"),
+            trusted_proxies: Vec::new(),
             limits: Limits {
                 max_connections: 512,
                 client_timeout: Duration::from_secs(15),
                 idle_timeout: Duration::from_secs(60),
                 body_timeout: Duration::from_secs(60),
                 max_body_bytes: 8 << 20,
+                network_requests_per_30s: 600,
+                partner_requests_per_30s: 150,
+                auth_failures_per_30s: 30,
                 drain_timeout: Duration::from_secs(10),
             },
             log: Log { filter: "info".into() },
@@ -127,12 +140,16 @@ impl Config {
             _ => Ok(()),
         });
         keys.set("daemon_socket", &mut self.daemon_socket);
+        keys.set_list("trusted_proxies", &mut self.trusted_proxies, parse_network);
         let limits = &mut self.limits;
         keys.set_checked("limits.max_connections", &mut limits.max_connections, at_least_one);
         keys.set_millis("limits.client_timeout_ms", &mut limits.client_timeout);
         keys.set_millis("limits.idle_timeout_ms", &mut limits.idle_timeout);
         keys.set_millis("limits.body_timeout_ms", &mut limits.body_timeout);
         keys.set_checked("limits.max_body_bytes", &mut limits.max_body_bytes, at_least_one);
+        keys.set("limits.network_requests_per_30s", &mut limits.network_requests_per_30s);
+        keys.set("limits.partner_requests_per_30s", &mut limits.partner_requests_per_30s);
+        keys.set("limits.auth_failures_per_30s", &mut limits.auth_failures_per_30s);
         keys.set_millis("limits.drain_timeout_ms", &mut limits.drain_timeout);
         keys.set_checked("log.filter", &mut self.log.filter, |filter| {
             EnvFilter::try_new(filter).map(drop).map_err(|error| error.to_string())
@@ -142,6 +159,13 @@ impl Config {
 
 fn at_least_one(number: &usize) -> Result<(), String> {
     if *number == 0 { Err("must be 1 or more".into()) } else { Ok(()) }
+}
+
+fn parse_network(text: &str) -> Result<IpNet, String> {
+    let address = text.parse::<std::net::IpAddr>().map(IpNet::from);
+    address
+        .or_else(|_| text.parse())
+        .map_err(|_| format!("`{text}` is neither an address nor a network such as 10.0.0.0/8"))
 }
 
 fn read_table(path: &Path) -> Result<toml::Table, ConfigError> {
@@ -203,6 +227,28 @@ impl Keys {
         }
     }
 
+    /// An array of strings; in the environment they are separated by commas.
+    fn set_list<T>(
+        &mut self,
+        key: &str,
+        target: &mut Vec<T>,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) {
+        let listed = self.file.get(key).and_then(toml::Value::as_array);
+        let words: Option<Option<Vec<&str>>> =
+            listed.map(|items| items.iter().map(toml::Value::as_str).collect());
+        if let Some(words) = words.flatten() {
+            let joined = toml::Value::String(words.join(","));
+            self.file.insert(key.into(), joined);
+        }
+        let Some((name, text)) = self.take(key) else { return };
+        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+        match parts.map(parse).collect() {
+            Ok(values) => *target = values,
+            Err(reason) => self.problems.push(format!("{name} = {text:?}: {reason}")),
+        }
+    }
+
     fn is_set(&self, key: &str) -> bool {
         self.file.contains_key(key) || self.env.contains_key(&env_name(key))
     }
@@ -259,11 +305,16 @@ impl fmt::Display for Config {
         writeln!(f, "data_dir = {}", text(self.data_dir.display().to_string()))?;
         writeln!(f, "network_id = {}", self.network_id)?;
         writeln!(f, "daemon_socket = {}", text(self.daemon_socket.display().to_string()))?;
+        let proxies = self.trusted_proxies.iter().map(|network| text(network.to_string()));
+        writeln!(f, "trusted_proxies = {}", toml::Value::Array(proxies.collect()))?;
         writeln!(f, "\n[limits]\nmax_connections = {}", self.limits.max_connections)?;
         writeln!(f, "client_timeout_ms = {}", self.limits.client_timeout.as_millis())?;
         writeln!(f, "idle_timeout_ms = {}", self.limits.idle_timeout.as_millis())?;
         writeln!(f, "body_timeout_ms = {}", self.limits.body_timeout.as_millis())?;
         writeln!(f, "max_body_bytes = {}", self.limits.max_body_bytes)?;
+        writeln!(f, "network_requests_per_30s = {}", self.limits.network_requests_per_30s)?;
+        writeln!(f, "partner_requests_per_30s = {}", self.limits.partner_requests_per_30s)?;
+        writeln!(f, "auth_failures_per_30s = {}", self.limits.auth_failures_per_30s)?;
         writeln!(f, "drain_timeout_ms = {}", self.limits.drain_timeout.as_millis())?;
         writeln!(f, "\n[log]\nfilter = {}", text(self.log.filter.clone()))
     }

@@ -12,7 +12,9 @@ use crate::store::meta::Sequence;
 use crate::store::rows::{self, Kept, Stored};
 use crate::store::{StoreError, WriteTx};
 
+pub(crate) mod audit;
 mod change;
+pub mod repeat;
 
 mod advertisers;
 mod affiliates;
@@ -48,6 +50,29 @@ pub enum EditError {
         message: String,
         /// Where in the request.
         fields: Vec<FieldError>,
+    },
+    /// The edit was meant for another state of the object.
+    #[error(
+        "{what} {id} was changed since it was read; read it again, and send the edit with its new ETag"
+    )]
+    Stale {
+        /// What kind of object.
+        what: &'static str,
+        /// Its id.
+        id: u32,
+    },
+    /// A key that says "this is a repetition" came with another request.
+    #[error(
+        "this Idempotency-Key was used for another request less than a day ago; send each new request with a key of its own"
+    )]
+    NotARepetition,
+    /// Too many repeatable requests.
+    #[error(
+        "{kept} requests of the last day can be repeated already; send this one without Idempotency-Key, or later"
+    )]
+    TooManyRepeatable {
+        /// How many are kept.
+        kept: u64,
     },
     /// The store failed.
     #[error(transparent)]
@@ -120,7 +145,9 @@ pub fn create<T: Editable>(tx: &WriteTx<'_>, object: &T) -> Result<Saved<Stored<
     object.check(tx, None)?;
     let id = rows::insert(tx, object)?;
     let sequence = Some(tx.next_catalog_sequence()?);
-    Ok(Saved { now: existing(tx, id)?, sequence })
+    let now = existing::<T>(tx, id)?;
+    audit::created(tx, T::TABLE, id, &now.object)?;
+    Ok(Saved { now, sequence })
 }
 
 /// Replaces or patches an object.
@@ -133,14 +160,17 @@ pub fn change<T: Editable>(
     change: Change,
 ) -> Result<Saved<Stored<T>>, EditError> {
     let before = existing::<T>(tx, id)?;
+    check_meant_for(tx, T::NAME, id, before.times.revision)?;
     let object: T = change.apply(&before.object, T::ANSWERED_ONLY)?;
     object.check(tx, Some(id))?;
     rows::update(tx, id, &object)?;
     let sequence = Some(tx.next_catalog_sequence()?);
-    let mut now = existing(tx, id)?;
+    let mut now = existing::<T>(tx, id)?;
+    audit::changed(tx, T::TABLE, id, &before.object, &now.object)?;
     if object.is_removal() {
         T::check_removal(tx, id)?;
         rows::delete::<T>(tx, id)?;
+        audit::done(tx, T::TABLE, "deleted", id)?;
         now.times.time_deleted = tx.now();
     }
     Ok(Saved { now, sequence })
@@ -151,14 +181,26 @@ pub fn change<T: Editable>(
 /// # Errors
 /// When it is not there, or something needs it.
 pub fn remove<T: Editable>(tx: &WriteTx<'_>, id: u32) -> Result<Saved<()>, EditError> {
-    existing::<T>(tx, id)?;
+    let before = existing::<T>(tx, id)?;
+    check_meant_for(tx, T::NAME, id, before.times.revision)?;
     T::check_removal(tx, id)?;
     rows::delete::<T>(tx, id)?;
+    audit::deleted(tx, T::TABLE, id, &before.object)?;
     Ok(Saved { now: (), sequence: Some(tx.next_catalog_sequence()?) })
 }
 
 fn existing<T: Editable>(tx: &WriteTx<'_>, id: u32) -> Result<Stored<T>, EditError> {
     rows::find(tx, id)?.ok_or(EditError::NotFound { what: T::NAME, id })
+}
+
+/// That the request, where it says which state of an object it is meant for, means this one.
+fn check_meant_for(
+    tx: &WriteTx<'_>,
+    what: &'static str,
+    id: u32,
+    revision: u64,
+) -> Result<(), EditError> {
+    if tx.origin().is_meant_for(revision) { Ok(()) } else { Err(EditError::Stale { what, id }) }
 }
 
 /// That a field names an object which is there.

@@ -9,14 +9,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use axum::Router;
+use axum::http::Request;
 use coupon_serve::{AcceptLoop, bind_tcp};
+use hyper::body::Incoming;
 use hyper_util::rt::TokioExecutor;
 use hyper_util::service::TowerToHyperService;
 use rustix::fs::{FlockOperation, flock};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tower::ServiceExt as _;
 
-use crate::api::{self, AppState, Bodies, Network};
+use crate::api::{self, AppState, Bodies, Gate, Network, Peer};
 use crate::archive::Archive;
 use crate::config::{Config, Limits};
 use crate::daemon_client::DaemonClient;
@@ -64,6 +67,7 @@ impl Admin {
             archive,
             intake,
             network: Network { id: network_id },
+            gate: Gate::new(config),
             bodies: Bodies {
                 max_bytes: config.limits.max_body_bytes,
                 timeout: config.limits.body_timeout,
@@ -107,7 +111,14 @@ impl Admin {
             limits.below_descriptors(coupon_serve::raise_descriptor_limit(), RESERVED_DESCRIPTORS);
         let router = self.router;
         let accept = AcceptLoop::with_fixed_limits(self.listener, limits);
-        let service = |_peer: &SocketAddr| TowerToHyperService::new(router.clone());
+        let service = |peer: &SocketAddr| {
+            let peer = Peer(peer.ip());
+            let known = router.clone().map_request(move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(peer);
+                request
+            });
+            TowerToHyperService::new(known)
+        };
         let drained = accept.run(service, TokioExecutor::new(), stop).await;
         if drained.cut > 0 {
             tracing::warn!(

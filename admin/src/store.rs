@@ -24,6 +24,8 @@ mod migrations;
 mod readers;
 mod writer;
 
+pub mod origin;
+
 pub mod meta;
 pub mod rows;
 
@@ -35,6 +37,9 @@ pub mod domains;
 pub mod imports;
 pub mod offers;
 pub mod settings;
+
+pub mod audit;
+pub mod idempotency;
 
 pub mod publication;
 

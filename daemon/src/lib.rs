@@ -13,8 +13,6 @@ pub mod settings;
 
 pub mod request;
 
-pub mod client_address;
-
 pub mod live_index;
 pub mod loader;
 

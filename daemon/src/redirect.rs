@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use coupon_serve::client_address;
 use coupon_shared::click::{self, ClickHead, Tag, VisitKind};
 use coupon_shared::click_macros::ClickMacros;
 use coupon_shared::code::FoldedCode;
@@ -20,7 +21,6 @@ use hyper::header::{ACCEPT_LANGUAGE, HeaderMap, HeaderName, HeaderValue, REFERER
 use hyper::http::request::Parts;
 
 use crate::clicks::{Recorded, RingWriter};
-use crate::client_address::client_address;
 use crate::counters::VisitCounters;
 use crate::live_index::{IndexReader, ServedIndex};
 use crate::request::{self, Host, Parameter, Parameters, Refusal, code_in, is_prefetch};

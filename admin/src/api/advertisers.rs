@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::answer::{List, Object, done};
+use super::answer::{Answer, List, Object, done};
 use super::auth::Authenticated;
 use super::error::ApiError;
 use super::request::{Fields, Id, Json, ListOffer, ListParameters, Wait};
@@ -13,6 +13,7 @@ use super::{AppState, Network, live};
 use crate::catalog::Advertiser;
 use crate::edit::{self, Change, EditError, Editable};
 use crate::keys::{Caller, Role};
+use crate::store::WriteTx;
 use crate::store::rows::{self, Kept, Stored};
 
 const LIST: ListOffer = ListOffer {
@@ -50,7 +51,7 @@ async fn read(
     let found =
         state.store.read(move |connection| rows::find::<Advertiser>(connection, id)).await?;
     let row = found.ok_or(EditError::NotFound { what: Advertiser::NAME, id })?;
-    Ok(axum::Json(shown(state.network, for_eyes_of(caller, row))).into_response())
+    Ok(shown(state.network, for_eyes_of(caller, row)).answered())
 }
 
 async fn create(
@@ -58,8 +59,9 @@ async fn create(
     wait: Wait,
     Json(object): Json<Advertiser>,
 ) -> Result<Response, ApiError> {
-    let saved = state.store.write(move |tx| edit::create(tx, &object)).await?;
-    Ok(live::answer(&state, wait, saved, |row| shown(state.network, row)).await)
+    let network = state.network;
+    let create = move |tx: &WriteTx<'_>| edit::create(tx, &object);
+    live::create(&state, wait, create, move |row| shown(network, row)).await
 }
 
 async fn replace(

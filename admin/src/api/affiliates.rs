@@ -5,12 +5,13 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::answer::{List, Object, done};
+use super::answer::{Answer, List, Object, done};
 use super::error::ApiError;
 use super::request::{Fields, Id, Json, ListOffer, ListParameters, Wait};
 use super::{AppState, Network, live};
 use crate::catalog::Affiliate;
 use crate::edit::{self, Change, EditError, Editable};
+use crate::store::WriteTx;
 use crate::store::rows::{self, Kept, Stored};
 
 const LIST: ListOffer = ListOffer {
@@ -41,7 +42,7 @@ async fn list(
 async fn read(State(state): State<AppState>, Id(id): Id) -> Result<Response, ApiError> {
     let found = state.store.read(move |connection| rows::find::<Affiliate>(connection, id)).await?;
     let row = found.ok_or(EditError::NotFound { what: Affiliate::NAME, id })?;
-    Ok(axum::Json(shown(state.network, row)).into_response())
+    Ok(shown(state.network, row).answered())
 }
 
 async fn create(
@@ -49,8 +50,9 @@ async fn create(
     wait: Wait,
     Json(object): Json<Affiliate>,
 ) -> Result<Response, ApiError> {
-    let saved = state.store.write(move |tx| edit::create(tx, &object)).await?;
-    Ok(live::answer(&state, wait, saved, |row| shown(state.network, row)).await)
+    let network = state.network;
+    let create = move |tx: &WriteTx<'_>| edit::create(tx, &object);
+    live::create(&state, wait, create, move |row| shown(network, row)).await
 }
 
 async fn replace(

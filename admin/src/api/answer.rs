@@ -4,14 +4,50 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::http::HeaderValue;
-use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{CACHE_CONTROL, ETAG, X_CONTENT_TYPE_OPTIONS};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Map, Value, json};
 
-use super::Network;
+use super::error::ApiError;
+use super::{Network, conditions};
+use crate::edit::repeat::Answered;
+use crate::store::meta::Sequence;
 use crate::store::rows::{Page, Stored, Times};
+
+/// What an answer holds, and which state of an object it is.
+pub(super) trait Answer: Serialize + Sized {
+    /// Of a single object: its revision, which becomes the `ETag`.
+    fn revision(&self) -> Option<u64> {
+        None
+    }
+
+    /// What a repetition of the request is answered, where that is not the same.
+    fn without_secrets(&self) -> Option<Self> {
+        None
+    }
+
+    /// The answer.
+    fn answered(self) -> Response {
+        let etag = self.revision().map(conditions::etag).unwrap_or_default();
+        let mut response = Json(self).into_response();
+        response.headers_mut().extend(conditions::header(&etag).map(|etag| (ETAG, etag)));
+        response
+    }
+
+    /// The answer of a creation, as it can be kept.
+    fn to_keep(&self, sequence: Option<Sequence>) -> Result<Answered, ApiError> {
+        let bytes = |answer: &Self| serde_json::to_vec(answer).map_err(|_| ApiError::inside());
+        Ok(Answered {
+            body: bytes(self)?,
+            body_to_keep: self.without_secrets().as_ref().map(bytes).transpose()?,
+            etag: self.revision().map(conditions::etag).unwrap_or_default(),
+            sequence,
+            is_repetition: false,
+        })
+    }
+}
 
 /// An object of the catalog as answered.
 #[derive(Serialize)]
@@ -27,6 +63,12 @@ pub(super) struct Object<T> {
     relationship: Map<String, Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
+}
+
+impl<T: Serialize> Answer for Object<T> {
+    fn revision(&self) -> Option<u64> {
+        Some(self.times.revision)
+    }
 }
 
 impl<T: Serialize> Object<T> {
@@ -89,6 +131,8 @@ impl<T: Serialize> Serialize for List<T> {
     }
 }
 
+impl<T: Serialize> Answer for List<T> {}
+
 impl<T: Serialize> IntoResponse for List<T> {
     fn into_response(self) -> Response {
         Json(self).into_response()
@@ -100,6 +144,8 @@ impl<T: Serialize> IntoResponse for List<T> {
 pub(super) struct Done {
     result: bool,
 }
+
+impl Answer for Done {}
 
 /// It is done.
 pub(super) fn done(_nothing: ()) -> Done {

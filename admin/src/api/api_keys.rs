@@ -7,13 +7,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Serialize;
 
-use super::answer::{List, done};
+use super::answer::{Answer, List, done};
 use super::error::ApiError;
 use super::request::{Fields, Id, Json, ListOffer, ListParameters, Wait};
 use super::{AppState, Network, live};
 use crate::edit::api_keys::{self as edit, ApiKeyEdit};
 use crate::edit::{Change, EditError};
 use crate::keys::{Role, Secret};
+use crate::store::WriteTx;
 use crate::store::api_keys::{self, KeyRow};
 use crate::store::rows::Times;
 
@@ -31,7 +32,7 @@ pub(super) fn routes() -> Router<AppState> {
         .route("/apikeys/{id}/rotate", post(rotate))
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 struct Shown {
     network_api_key_id: u32,
     network_id: u32,
@@ -43,6 +44,17 @@ struct Shown {
     api_key: Option<String>,
     #[serde(flatten)]
     times: Times,
+}
+
+impl Answer for Shown {
+    fn revision(&self) -> Option<u64> {
+        Some(self.times.revision)
+    }
+
+    /// A secret is kept nowhere, so a repetition tells of the key only; rotate it for another.
+    fn without_secrets(&self) -> Option<Shown> {
+        Some(Shown { api_key: None, ..self.clone() })
+    }
 }
 
 async fn list(
@@ -59,7 +71,7 @@ async fn list(
 async fn read(State(state): State<AppState>, Id(id): Id) -> Result<Response, ApiError> {
     let found = state.store.read(move |connection| api_keys::find(connection, id)).await?;
     let row = found.ok_or(EditError::NotFound { what: "API key", id })?;
-    Ok(axum::Json(shown(state.network, row)).into_response())
+    Ok(shown(state.network, row).answered())
 }
 
 async fn create(
@@ -67,8 +79,9 @@ async fn create(
     wait: Wait,
     Json(object): Json<ApiKeyEdit>,
 ) -> Result<Response, ApiError> {
-    let saved = state.store.write(move |tx| edit::create(tx, &object)).await?;
-    Ok(live::answer(&state, wait, saved, |made| with_secret(state.network, made)).await)
+    let network = state.network;
+    let create = move |tx: &WriteTx<'_>| edit::create(tx, &object);
+    live::create(&state, wait, create, move |made| with_secret(network, made)).await
 }
 
 async fn rotate(
@@ -76,8 +89,9 @@ async fn rotate(
     wait: Wait,
     Id(id): Id,
 ) -> Result<Response, ApiError> {
-    let saved = state.store.write(move |tx| edit::rotate(tx, id)).await?;
-    Ok(live::answer(&state, wait, saved, |made| with_secret(state.network, made)).await)
+    let network = state.network;
+    let rotate = move |tx: &WriteTx<'_>| edit::rotate(tx, id);
+    live::create(&state, wait, rotate, move |made| with_secret(network, made)).await
 }
 
 async fn replace(

@@ -1,73 +1,180 @@
-//! Who may ask what: the key in `X-Eflow-API-Key` and the role it belongs to.
+//! Who may ask what: the key in `X-Eflow-API-Key`, the role it belongs to, and how often it asks.
 
-use axum::extract::{FromRequestParts, Request, State};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use axum::extract::{FromRef, FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use coupon_serve::client_address;
+use ipnet::IpNet;
 
 use super::error::ApiError;
+use super::limits::{Allowance, RateLimits};
+use super::{AppState, conditions};
+use crate::config::Config;
 use crate::keys::{Caller, Role, Secret, caller};
-use crate::store::Store;
+use crate::store::{Store, origin};
 
 const HEADER: &str = "x-eflow-api-key";
 
-/// Below `/v1/networks`: admin keys do all, read-only keys read.
-pub(super) async fn edit(
-    State(store): State<Store>,
-    request: Request,
-    next: Next,
-) -> Result<Response, ApiError> {
-    let caller = authenticate(&store, request.headers()).await?;
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    match caller.role {
-        Role::Admin => {}
-        Role::ReadOnly if reads => {}
-        Role::ReadOnly => return Err(forbidden("this key may only read; use an admin key")),
-        Role::Partner => return Err(forbidden("a partner's key opens /v1/affiliates only")),
+/// The address a connection comes from; the accept loop adds it to each request.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
+/// Who may come in, and how often.
+#[derive(Clone)]
+pub struct Gate {
+    limits: Arc<RateLimits>,
+    trusted_proxies: Arc<[IpNet]>,
+}
+
+impl Gate {
+    /// As configured.
+    #[must_use]
+    pub fn new(config: &Config) -> Gate {
+        Gate {
+            limits: Arc::new(RateLimits::new(&config.limits)),
+            trusted_proxies: config.trusted_proxies.as_slice().into(),
+        }
     }
-    Ok(pass(caller, request, next).await)
+
+    fn client_of(&self, request: &Request) -> IpAddr {
+        let peer = request.extensions().get::<Peer>();
+        let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(address)| *address);
+        client_address(peer, request.headers(), &self.trusted_proxies)
+    }
+}
+
+/// What the layers need.
+#[derive(Clone)]
+pub(super) struct Door {
+    store: Store,
+    gate: Gate,
+}
+
+impl FromRef<AppState> for Door {
+    fn from_ref(state: &AppState) -> Door {
+        Door { store: state.store.clone(), gate: state.gate.clone() }
+    }
+}
+
+/// Below `/v1/networks`: admin keys do all, read-only keys read.
+pub(super) async fn edit(State(door): State<Door>, request: Request, next: Next) -> Response {
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let may = move |role| match role {
+        Role::Admin => Ok(()),
+        Role::ReadOnly if reads => Ok(()),
+        Role::ReadOnly => Err(forbidden("this key may only read; use an admin key")),
+        Role::Partner => Err(forbidden("a partner's key opens /v1/affiliates only")),
+    };
+    door.admit(request, next, may).await
 }
 
 /// Below `/v1/networks`, where requests only read, whatever their method.
-pub(super) async fn read(
-    State(store): State<Store>,
-    request: Request,
-    next: Next,
-) -> Result<Response, ApiError> {
-    let caller = authenticate(&store, request.headers()).await?;
-    if caller.role == Role::Partner {
-        return Err(forbidden("a partner's key opens /v1/affiliates only"));
-    }
-    Ok(pass(caller, request, next).await)
+pub(super) async fn read(State(door): State<Door>, request: Request, next: Next) -> Response {
+    let may = |role| match role {
+        Role::Admin | Role::ReadOnly => Ok(()),
+        Role::Partner => Err(forbidden("a partner's key opens /v1/affiliates only")),
+    };
+    door.admit(request, next, may).await
 }
 
 /// Below `/v1/affiliates`: partners' keys.
-pub(super) async fn partner(
-    State(store): State<Store>,
-    request: Request,
-    next: Next,
-) -> Result<Response, ApiError> {
-    let caller = authenticate(&store, request.headers()).await?;
-    if caller.role != Role::Partner {
-        return Err(forbidden("only a partner's key opens /v1/affiliates"));
-    }
-    Ok(pass(caller, request, next).await)
-}
-
-async fn pass(caller: Caller, mut request: Request, next: Next) -> Response {
-    request.extensions_mut().insert(caller);
-    next.run(request).await
-}
-
-async fn authenticate(store: &Store, headers: &HeaderMap) -> Result<Caller, ApiError> {
-    let Some(value) = headers.get(HEADER) else {
-        return Err(unauthorized("auth.missing", "send an API key in the header X-Eflow-API-Key"));
+pub(super) async fn partner(State(door): State<Door>, request: Request, next: Next) -> Response {
+    let may = |role| match role {
+        Role::Partner => Ok(()),
+        Role::Admin | Role::ReadOnly => Err(forbidden("only a partner's key opens /v1/affiliates")),
     };
-    let unknown = || unauthorized("auth.unknown_key", "this API key is not known, or was revoked");
-    let secret = value.to_str().ok().and_then(Secret::parse).ok_or_else(unknown)?;
-    let found = store.read(move |connection| caller(connection, &secret)).await?;
-    found.ok_or_else(unknown)
+    door.admit(request, next, may).await
+}
+
+impl Door {
+    /// Lets a request in whose key may come in here and has something left of its budget.
+    async fn admit(
+        &self,
+        request: Request,
+        next: Next,
+        may: impl FnOnce(Role) -> Result<(), ApiError>,
+    ) -> Response {
+        let address = self.gate.client_of(&request);
+        if let Some(shut_out) = self.gate.limits.is_shut_out(address) {
+            return refused(shut_out, FAILED, || {
+                unauthorized("auth.shut_out", FAILED).into_response()
+            });
+        }
+        match self.authenticate(request.headers()).await {
+            Ok(caller) => self.serve(caller, request, next, may).await,
+            Err(Unauthenticated::Store(error)) => error.into_response(),
+            Err(Unauthenticated::Refused(error)) => match self.gate.limits.of_failure(address) {
+                Some(allowance) => refused(allowance, FAILED, || error.into_response()),
+                None => error.into_response(),
+            },
+        }
+    }
+
+    async fn serve(
+        &self,
+        caller: Caller,
+        request: Request,
+        next: Next,
+        may: impl FnOnce(Role) -> Result<(), ApiError>,
+    ) -> Response {
+        let allowance = self.gate.limits.of_key(caller);
+        let refusal = allowance.and_then(|allowance| allowance.refusal("with this key"));
+        let mut response = match (refusal, may(caller.role)) {
+            (Some(refusal), _) => refusal,
+            (None, Err(error)) => error.into_response(),
+            (None, Ok(())) => pass(caller, request, next).await,
+        };
+        if let Some(allowance) = allowance {
+            allowance.tell(&mut response);
+        }
+        response
+    }
+
+    async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Unauthenticated> {
+        let Some(value) = headers.get(HEADER) else {
+            let message = "send an API key in the header X-Eflow-API-Key";
+            return Err(Unauthenticated::Refused(unauthorized("auth.missing", message)));
+        };
+        let secret = value.to_str().ok().and_then(Secret::parse).ok_or_else(unknown)?;
+        let found = self.store.read(move |connection| caller(connection, &secret)).await;
+        found.map_err(|error| Unauthenticated::Store(error.into()))?.ok_or_else(unknown)
+    }
+}
+
+/// Why there is no caller.
+enum Unauthenticated {
+    /// What was sent is no key.
+    Refused(ApiError),
+    /// It could not be looked up.
+    Store(ApiError),
+}
+
+fn unknown() -> Unauthenticated {
+    let message = "this API key is not known, or was revoked";
+    Unauthenticated::Refused(unauthorized("auth.unknown_key", message))
+}
+
+const FAILED: &str = "without a good key from this address";
+
+/// As long as failures are left, the one that happened; else that there are too many.
+fn refused(allowance: Allowance, whose: &str, failure: impl FnOnce() -> Response) -> Response {
+    let mut response = allowance.refusal(whose).unwrap_or_else(failure);
+    allowance.tell(&mut response);
+    response
+}
+
+async fn pass(caller: Caller, request: Request, next: Next) -> Response {
+    let (origin, mut request) = match conditions::take(caller, request) {
+        Ok(taken) => taken,
+        Err(error) => return error.into_response(),
+    };
+    request.extensions_mut().insert(caller);
+    origin::scope(origin, next.run(request)).await
 }
 
 fn unauthorized(code: &'static str, message: &str) -> ApiError {

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::answer::{List, Object, done, label};
+use super::answer::{Answer, List, Object, done, label};
 use super::error::ApiError;
 use super::request::{
     Fields, Id, Json, ListOffer, ListParameters, ListRequest, Relationships, Wait,
@@ -23,7 +23,7 @@ use crate::catalog::{self, CouponCodeEdit, TrackingLink, tracking_link};
 use crate::edit::{Change, EditError, coupon_codes as edit};
 use crate::store::coupon_codes::{self, CodeRow};
 use crate::store::rows::{Compared, Filterable, Stored};
-use crate::store::{StoreError, affiliates, offers};
+use crate::store::{StoreError, WriteTx, affiliates, offers};
 
 const LIST: ListOffer = ListOffer {
     filters: coupon_codes::FILTERS,
@@ -84,7 +84,7 @@ async fn read(
         })
         .await?;
     let code = found.pop().ok_or(EditError::NotFound { what: "coupon code", id })?;
-    Ok(axum::Json(code).into_response())
+    Ok(code.answered())
 }
 
 async fn create(
@@ -92,8 +92,9 @@ async fn create(
     wait: Wait,
     Json(object): Json<CouponCodeEdit>,
 ) -> Result<Response, ApiError> {
-    let saved = state.store.write(move |tx| edit::create(tx, object)).await?;
-    Ok(live::answer(&state, wait, saved, |row| shown(state.network, row)).await)
+    let network = state.network;
+    let create = move |tx: &WriteTx<'_>| edit::create(tx, object);
+    live::create(&state, wait, create, move |row| shown(network, row)).await
 }
 
 async fn create_bulk(
@@ -101,17 +102,18 @@ async fn create_bulk(
     wait: Wait,
     Json(array): Json<Vec<Value>>,
 ) -> Result<Response, ApiError> {
-    let saved = state.store.write(move |tx| edit::create_bulk(tx, array)).await?;
-    let render = |rows: Vec<CodeRow>| {
+    let network = state.network;
+    let create = move |tx: &WriteTx<'_>| edit::create_bulk(tx, array);
+    let render = move |rows: Vec<CodeRow>| {
         let total_count = rows.len() as u64;
         List::new(
             "coupon_codes",
-            rows.into_iter().map(|row| shown(state.network, row)).collect(),
+            rows.into_iter().map(|row| shown(network, row)).collect(),
             None,
             total_count,
         )
     };
-    Ok(live::answer(&state, wait, saved, render).await)
+    live::create(&state, wait, create, render).await
 }
 
 async fn replace(

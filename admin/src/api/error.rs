@@ -78,6 +78,16 @@ impl From<EditError> for ApiError {
             EditError::Conflict { code, message, fields } => {
                 ApiError { status: StatusCode::CONFLICT, code, message, fields }
             }
+            EditError::Stale { .. } => {
+                ApiError::new(StatusCode::PRECONDITION_FAILED, "object.changed", error.to_string())
+            }
+            EditError::NotARepetition => {
+                ApiError::new(StatusCode::CONFLICT, "idempotency.mismatch", error.to_string())
+            }
+            EditError::TooManyRepeatable { .. } => {
+                let status = StatusCode::TOO_MANY_REQUESTS;
+                ApiError::new(status, "idempotency.too_many", error.to_string())
+            }
             EditError::Store(error) => error.into(),
         }
     }

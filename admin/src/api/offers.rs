@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use rusqlite::Connection;
 
-use super::answer::{List, Object, done, label};
+use super::answer::{Answer, List, Object, done, label};
 use super::error::ApiError;
 use super::request::{
     Fields, Id, Json, ListOffer, ListParameters, ListRequest, Relationships, Wait,
@@ -16,6 +16,7 @@ use super::request::{
 use super::{AppState, Network, live};
 use crate::catalog::{Offer, left_empty_warnings};
 use crate::edit::{self, Change, EditError, Editable};
+use crate::store::WriteTx;
 use crate::store::advertisers;
 use crate::store::rows::{self, Kept, Stored};
 
@@ -66,7 +67,7 @@ async fn read(
         })
         .await?;
     let offer = found.pop().ok_or(EditError::NotFound { what: Offer::NAME, id })?;
-    Ok(axum::Json(offer).into_response())
+    Ok(offer.answered())
 }
 
 async fn create(
@@ -74,8 +75,9 @@ async fn create(
     wait: Wait,
     Json(object): Json<Offer>,
 ) -> Result<Response, ApiError> {
-    let saved = state.store.write(move |tx| edit::create(tx, &object)).await?;
-    Ok(live::answer(&state, wait, saved, |row| with_warnings(state.network, row)).await)
+    let network = state.network;
+    let create = move |tx: &WriteTx<'_>| edit::create(tx, &object);
+    live::create(&state, wait, create, move |row| with_warnings(network, row)).await
 }
 
 async fn replace(

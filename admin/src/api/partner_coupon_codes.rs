@@ -51,7 +51,7 @@ async fn list(
     let listed = state
         .store
         .read(move |connection| {
-            let (settings, _) = settings::read(connection)?;
+            let settings = settings::read(connection)?.settings;
             let today = catalog::today(&settings.time_zone);
             coupon_codes::of_partner(connection, partner_id, today, page)
         })

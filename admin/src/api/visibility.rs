@@ -3,11 +3,11 @@
 
 use axum::Router;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, patch};
 use serde::Serialize;
 
-use super::answer::done;
+use super::answer::{Answer, done};
 use super::error::ApiError;
 use super::request::{Id, Json, Wait};
 use super::{AppState, live};
@@ -24,11 +24,23 @@ struct Shown {
     network_offer_id: u32,
     #[serde(flatten)]
     visibility: OfferVisibility,
+    #[serde(skip)]
+    revision: u64,
+}
+
+impl Answer for Shown {
+    fn revision(&self) -> Option<u64> {
+        Some(self.revision)
+    }
+}
+
+fn shown(network_offer_id: u32, (visibility, revision): (OfferVisibility, u64)) -> Shown {
+    Shown { network_offer_id, visibility, revision }
 }
 
 async fn read(State(state): State<AppState>, Id(id): Id) -> Result<Response, ApiError> {
     let visibility = state.store.read(move |connection| visibility::read(connection, id)).await?;
-    Ok(axum::Json(Shown { network_offer_id: id, visibility }).into_response())
+    Ok(shown(id, visibility).answered())
 }
 
 async fn replace(
@@ -38,7 +50,7 @@ async fn replace(
     Json(wanted): Json<OfferVisibility>,
 ) -> Result<Response, ApiError> {
     let saved = state.store.write(move |tx| visibility::replace(tx, id, &wanted)).await?;
-    let render = |visibility| Shown { network_offer_id: id, visibility };
+    let render = |visibility| shown(id, visibility);
     Ok(live::answer(&state, wait, saved, render).await)
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Change, EditError, Saved, check_reference};
+use super::{Change, EditError, Saved, audit, check_meant_for, check_reference};
 use crate::catalog::Affiliate;
 use crate::keys::{Role, Secret};
 use crate::store::api_keys::{self, KeyRow};
@@ -21,6 +21,9 @@ pub struct ApiKeyEdit {
     pub network_affiliate_id: Option<u32>,
 }
 
+/// In the audit.
+const OBJECT: &str = "api_key";
+
 const ANSWERED_ONLY: &[&str] =
     &["network_api_key_id", "network_id", "hint", "time_created", "time_saved", "time_deleted"];
 
@@ -32,7 +35,8 @@ pub fn create(tx: &WriteTx<'_>, edit: &ApiKeyEdit) -> Result<Saved<(KeyRow, Secr
     let partner = edit.check(tx)?;
     let secret = Secret::generate().map_err(StoreError::from)?;
     let id = api_keys::insert(tx, &edit.name, edit.role, partner, &secret)?;
-    Ok(unpublished((existing(tx, id)?, secret)))
+    audit::created(tx, OBJECT, id, edit)?;
+    Ok(unpublished((existing_any(tx, id)?, secret)))
 }
 
 /// Replaces or patches what is said of a key; its secret stays.
@@ -41,18 +45,16 @@ pub fn create(tx: &WriteTx<'_>, edit: &ApiKeyEdit) -> Result<Saved<(KeyRow, Secr
 /// When it is not there, or may not be saved.
 pub fn change(tx: &WriteTx<'_>, id: u32, change: Change) -> Result<Saved<KeyRow>, EditError> {
     let before = existing(tx, id)?;
-    let as_edited = ApiKeyEdit {
-        name: before.name.clone(),
-        role: before.role,
-        network_affiliate_id: before.affiliate_id,
-    };
+    let as_edited = ApiKeyEdit::of(&before);
     let edit: ApiKeyEdit = change.apply(&as_edited, ANSWERED_ONLY)?;
     let partner = edit.check(tx)?;
     if edit.role != Role::Admin {
         keep_an_admin(tx, &before)?;
     }
     api_keys::update(tx, id, &edit.name, edit.role, partner)?;
-    Ok(unpublished(existing(tx, id)?))
+    let now = existing_any(tx, id)?;
+    audit::changed(tx, OBJECT, id, &as_edited, &ApiKeyEdit::of(&now))?;
+    Ok(unpublished(now))
 }
 
 /// Gives a key a new secret; the old one stops working at once.
@@ -63,7 +65,8 @@ pub fn rotate(tx: &WriteTx<'_>, id: u32) -> Result<Saved<(KeyRow, Secret)>, Edit
     existing(tx, id)?;
     let secret = Secret::generate().map_err(StoreError::from)?;
     api_keys::rotate(tx, id, &secret)?;
-    Ok(unpublished((existing(tx, id)?, secret)))
+    audit::done(tx, OBJECT, "rotated", id)?;
+    Ok(unpublished((existing_any(tx, id)?, secret)))
 }
 
 /// Revokes a key.
@@ -71,12 +74,22 @@ pub fn rotate(tx: &WriteTx<'_>, id: u32) -> Result<Saved<(KeyRow, Secret)>, Edit
 /// # Errors
 /// When it is not there, or the last admin key.
 pub fn remove(tx: &WriteTx<'_>, id: u32) -> Result<Saved<()>, EditError> {
-    keep_an_admin(tx, &existing(tx, id)?)?;
+    let before = existing(tx, id)?;
+    keep_an_admin(tx, &before)?;
     api_keys::delete(tx, id)?;
+    audit::deleted(tx, OBJECT, id, &ApiKeyEdit::of(&before))?;
     Ok(unpublished(()))
 }
 
 impl ApiKeyEdit {
+    fn of(row: &KeyRow) -> ApiKeyEdit {
+        ApiKeyEdit {
+            name: row.name.clone(),
+            role: row.role,
+            network_affiliate_id: row.affiliate_id,
+        }
+    }
+
     /// Answers the partner whose key it is, if it is a partner's.
     fn check(&self, tx: &WriteTx<'_>) -> Result<Option<u32>, EditError> {
         if self.name.trim().is_empty()
@@ -101,7 +114,14 @@ impl ApiKeyEdit {
     }
 }
 
+/// In the state that the request is meant for.
 fn existing(tx: &WriteTx<'_>, id: u32) -> Result<KeyRow, EditError> {
+    let row = existing_any(tx, id)?;
+    check_meant_for(tx, "API key", id, row.times.revision)?;
+    Ok(row)
+}
+
+fn existing_any(tx: &WriteTx<'_>, id: u32) -> Result<KeyRow, EditError> {
     api_keys::find(tx, id)?.ok_or(EditError::NotFound { what: "API key", id })
 }
 

@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 mod generate;
 mod status;
@@ -15,11 +15,14 @@ mod status;
 pub use generate::generate;
 pub use status::set_status;
 
-use super::{Change, EditError, Saved, parse};
+use super::{Change, EditError, Saved, audit, check_meant_for, parse};
 use crate::catalog::{Affiliate, CheckedCode, CouponCodeEdit, FieldError, Offer};
 use crate::store::coupon_codes::{self, Claim, CodeRow};
 use crate::store::meta::Sequence;
 use crate::store::{StoreError, WriteTx, rows};
+
+/// In the audit.
+const OBJECT: &str = "coupon_code";
 
 const ANSWERED_ONLY: &[&str] = &[
     "network_coupon_code_id",
@@ -42,6 +45,7 @@ const MAX_REPORTED: usize = 1000;
 pub fn create(tx: &WriteTx<'_>, edit: CouponCodeEdit) -> Result<Saved<CodeRow>, EditError> {
     let Saved { mut now, sequence } = create_all(tx, vec![edit], "")?;
     let row = now.pop().ok_or(StoreError::BrokenOff)?;
+    audit::created(tx, OBJECT, row.stored.id, &row.stored.object)?;
     Ok(Saved { now: row, sequence })
 }
 
@@ -57,7 +61,13 @@ pub fn create_bulk(tx: &WriteTx<'_>, array: Vec<Value>) -> Result<Saved<Vec<Code
             Err(error) => wrong.push(error),
         }
     }
-    if wrong.is_empty() { create_all(tx, edits, "[]") } else { Err(EditError::Invalid(wrong)) }
+    if !wrong.is_empty() {
+        return Err(EditError::Invalid(wrong));
+    }
+    let saved = create_all(tx, edits, "[]")?;
+    let sequence = saved.sequence.unwrap_or_default();
+    audit::codes(tx, "created", sequence, &Map::new())?;
+    Ok(saved)
 }
 
 /// `shape` says how rows are named: `[]` by their index, else not at all.
@@ -102,11 +112,11 @@ fn create_all(
 /// # Errors
 /// When it is not there, or may not be saved.
 pub fn change(tx: &WriteTx<'_>, id: u32, change: Change) -> Result<Saved<CodeRow>, EditError> {
-    let before = existing(tx, id)?.stored.object;
+    let before = meant(tx, id)?;
     let edit: CouponCodeEdit = change.apply(&before, ANSWERED_ONLY)?;
     let allow_reissue = edit.allow_reissue;
     let after = edit.check().map_err(EditError::Invalid)?;
-    let old = before.check().map_err(EditError::Invalid)?;
+    let old = before.clone().check().map_err(EditError::Invalid)?;
     check_references(tx, &after, Some(&old))?;
     let other = coupon_codes::on_offer(tx, &after.code.folded(), after.offer_id)?
         .filter(|other| *other != id);
@@ -118,7 +128,9 @@ pub fn change(tx: &WriteTx<'_>, id: u32, change: Change) -> Result<Saved<CodeRow
         judge_reissues(tx, sequence, |_| String::new(), |_| allow_reissue)?;
     }
     remember(tx, &old, Some(&after))?;
-    Ok(Saved { now: existing(tx, id)?, sequence: Some(sequence) })
+    let now = existing(tx, id)?;
+    audit::changed(tx, OBJECT, id, &before, &now.stored.object)?;
+    Ok(Saved { now, sequence: Some(sequence) })
 }
 
 /// Removes one code.
@@ -126,11 +138,20 @@ pub fn change(tx: &WriteTx<'_>, id: u32, change: Change) -> Result<Saved<CodeRow
 /// # Errors
 /// When it is not there.
 pub fn remove(tx: &WriteTx<'_>, id: u32) -> Result<Saved<()>, EditError> {
-    let old = existing(tx, id)?.stored.object.check().map_err(EditError::Invalid)?;
+    let before = meant(tx, id)?;
+    let old = before.clone().check().map_err(EditError::Invalid)?;
     let sequence = tx.next_code_sequence()?;
     coupon_codes::delete(tx, id, sequence)?;
     remember(tx, &old, None)?;
+    audit::deleted(tx, OBJECT, id, &before)?;
     Ok(Saved { now: (), sequence: Some(sequence) })
+}
+
+/// In the state that the request is meant for.
+fn meant(tx: &WriteTx<'_>, id: u32) -> Result<CouponCodeEdit, EditError> {
+    let stored = existing(tx, id)?.stored;
+    check_meant_for(tx, "coupon code", id, stored.times.revision)?;
+    Ok(stored.object)
 }
 
 fn existing(tx: &WriteTx<'_>, id: u32) -> Result<CodeRow, EditError> {

@@ -26,7 +26,7 @@ impl Editable for TrackingDomain {
 
     fn check_removal(tx: &WriteTx<'_>, id: u32) -> Result<(), EditError> {
         let offers = domains::offers_on(tx, id)?;
-        let (settings, _) = settings::read(tx)?;
+        let settings = settings::read(tx)?.settings;
         let reason = match (settings.default_tracking_domain_id == Some(id), offers) {
             (true, _) => "it is the default one; make another the default first".to_owned(),
             (false, 0) => return Ok(()),

@@ -3,10 +3,14 @@
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, json};
 
-use super::{EditError, Saved, check_reference, existing};
+use super::{EditError, Editable, Saved, audit, check_meant_for, check_reference, existing};
 use crate::catalog::{Affiliate, Offer, PartnerVisibility, Visibility};
 use crate::store::{StoreError, WriteTx, affiliates};
+
+/// In the audit.
+const OBJECT: &str = "offer_visibility";
 
 /// What is said of one partner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,20 +43,21 @@ pub struct PartnerVisibilityPatch {
     pub status: PartnerVisibility,
 }
 
-/// Reads who may run an offer.
+/// Reads who may run an offer, and the offer's revision.
 ///
 /// # Errors
 /// When the offer is not there.
 pub fn read(
     connection: &rusqlite::Connection,
     offer_id: u32,
-) -> Result<OfferVisibility, EditError> {
+) -> Result<(OfferVisibility, u64), EditError> {
     let found = crate::store::rows::find::<Offer>(connection, offer_id)?;
     let offer = found.ok_or(EditError::NotFound { what: "offer", id: offer_id })?;
-    Ok(OfferVisibility {
+    let visibility = OfferVisibility {
         visibility: offer.object.visibility,
         affiliates: entries(connection, offer_id)?,
-    })
+    };
+    Ok((visibility, offer.times.revision))
 }
 
 fn entries(
@@ -74,8 +79,11 @@ pub fn replace(
     tx: &WriteTx<'_>,
     offer_id: u32,
     wanted: &OfferVisibility,
-) -> Result<Saved<OfferVisibility>, EditError> {
-    let mut offer = existing::<Offer>(tx, offer_id)?.object;
+) -> Result<Saved<(OfferVisibility, u64)>, EditError> {
+    let stored = existing::<Offer>(tx, offer_id)?;
+    check_meant_for(tx, Offer::NAME, offer_id, stored.times.revision)?;
+    let (before, _) = read(tx, offer_id)?;
+    let mut offer = stored.object;
     offer.visibility = wanted.visibility;
     crate::store::rows::update(tx, offer_id, &offer)?;
     affiliates::clear_visibility(tx, offer_id)?;
@@ -89,7 +97,9 @@ pub fn replace(
         affiliates::set_visibility(tx, offer_id, entry.network_affiliate_id, entry.status)?;
     }
     let sequence = Some(tx.next_catalog_sequence()?);
-    Ok(Saved { now: read(tx, offer_id)?, sequence })
+    let now = read(tx, offer_id)?;
+    audit::changed(tx, OBJECT, offer_id, &before, &now.0)?;
+    Ok(Saved { now, sequence })
 }
 
 /// Says the same of one partner on some offers.
@@ -101,10 +111,16 @@ pub fn patch_partner(
     affiliate_id: u32,
     wanted: &PartnerVisibilityPatch,
 ) -> Result<Saved<()>, EditError> {
-    existing::<Affiliate>(tx, affiliate_id)?;
+    let stored = existing::<Affiliate>(tx, affiliate_id)?;
+    check_meant_for(tx, Affiliate::NAME, affiliate_id, stored.times.revision)?;
     for (index, offer_id) in wanted.network_offer_ids.iter().enumerate() {
         check_reference::<Offer>(tx, &format!("network_offer_ids[{index}]"), *offer_id)?;
         affiliates::set_visibility(tx, *offer_id, affiliate_id, wanted.status)?;
     }
+    let said = Map::from_iter([
+        ("network_affiliate_id".to_owned(), json!(affiliate_id)),
+        ("status".to_owned(), json!(wanted.status)),
+    ]);
+    audit::many(tx, OBJECT, "changed", wanted.network_offer_ids.iter().copied(), &said)?;
     Ok(Saved { now: (), sequence: Some(tx.next_catalog_sequence()?) })
 }

@@ -35,7 +35,7 @@ pub struct KeyRow {
 }
 
 const SELECT: &str =
-    "SELECT id, time_created, time_saved, time_deleted, name, role, affiliate_id, hint";
+    "SELECT id, time_created, time_saved, time_deleted, name, role, affiliate_id, hint, revision";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<KeyRow> {
     Ok(KeyRow {

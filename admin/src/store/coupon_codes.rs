@@ -48,7 +48,7 @@ const SELECT: &str = "SELECT c.id, c.time_created, c.time_saved, c.time_deleted,
     c.status, c.start_date, c.end_date, c.description, c.is_description_plain_text, c.internal_notes, c.conversion_only, \
     (SELECT d.base_url FROM tracking_domain d WHERE d.id = coalesce(o.tracking_domain_id, \
         (SELECT default_tracking_domain_id FROM settings)) AND d.time_deleted = 0), \
-    EXISTS (SELECT 1 FROM coupon_code t INDEXED BY coupon_code_published WHERE t.folded = c.folded AND t.time_deleted = 0 AND t.conversion_only = 0 AND t.id <> c.id)";
+    EXISTS (SELECT 1 FROM coupon_code t INDEXED BY coupon_code_published WHERE t.folded = c.folded AND t.time_deleted = 0 AND t.conversion_only = 0 AND t.id <> c.id), c.change_seq AS revision";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<CodeRow> {
     let object = CouponCodeEdit {
@@ -128,7 +128,7 @@ pub fn of_partner(
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map((affiliate_id, &today), |row| {
-        Ok(PartnerRow { row: read(row)?, offer: (row.get(16)?, row.get(17)?) })
+        Ok(PartnerRow { row: read(row)?, offer: (row.get(17)?, row.get(18)?) })
     })?;
     Ok(Listed { rows: rows.collect::<Result<_, _>>()?, total_count })
 }

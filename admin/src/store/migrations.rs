@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_catalog.sql"),
     include_str!("migrations/0002_publication_and_clicks.sql"),
     include_str!("migrations/0003_conversion_only.sql"),
+    include_str!("migrations/0004_audit.sql"),
 ];
 
 /// Brings the database to this program's schema.

@@ -23,9 +23,12 @@ pub struct Stored<T> {
     pub times: Times,
 }
 
-/// The three times of a row, in Unix seconds.
+/// The three times of a row, in Unix seconds, and its revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Times {
+    /// Grows with every change; never the same for two states of a row.
+    #[serde(skip)]
+    pub revision: u64,
     /// Creation.
     pub time_created: i64,
     /// Last edit.
@@ -69,8 +72,8 @@ pub trait Kept: Sized {
 }
 
 /// The first column after id and times.
-pub const FIRST: usize = 4;
-const COMMON: &str = "id, time_created, time_saved, time_deleted";
+pub const FIRST: usize = 5;
+const COMMON: &str = "id, time_created, time_saved, time_deleted, revision";
 
 /// The object with this id, unless it was deleted.
 ///
@@ -168,9 +171,10 @@ fn read_stored<T: Kept>(row: &Row<'_>) -> rusqlite::Result<Stored<T>> {
     Ok(Stored { id: row.get(0)?, object: T::read(row)?, times: read_times(row, 1)? })
 }
 
-/// Three columns, from `at` on.
+/// Three columns, from `at` on, and the one that is called `revision`.
 pub(super) fn read_times(row: &Row<'_>, at: usize) -> rusqlite::Result<Times> {
     Ok(Times {
+        revision: row.get("revision")?,
         time_created: row.get(at)?,
         time_saved: row.get(at + 1)?,
         time_deleted: row.get(at + 2)?,

@@ -5,12 +5,23 @@ use rusqlite::Connection;
 use super::{StoreError, WriteTx};
 use crate::catalog::Settings;
 
-/// Reads them and when they were last saved.
+/// They and what is said of their row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingsRow {
+    /// As edited.
+    pub settings: Settings,
+    /// Last edit, in Unix seconds.
+    pub time_saved: i64,
+    /// Grows with every change.
+    pub revision: u64,
+}
+
+/// Reads them.
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn read(connection: &Connection) -> Result<(Settings, i64), StoreError> {
-    let sql = "SELECT time_zone, currency, fallback_url, default_tracking_domain_id, time_saved FROM settings";
+pub fn read(connection: &Connection) -> Result<SettingsRow, StoreError> {
+    let sql = "SELECT time_zone, currency, fallback_url, default_tracking_domain_id, time_saved, revision FROM settings";
     let read = connection.prepare_cached(sql)?.query_row([], |row| {
         let settings = Settings {
             time_zone: row.get(0)?,
@@ -18,7 +29,7 @@ pub fn read(connection: &Connection) -> Result<(Settings, i64), StoreError> {
             fallback_url: row.get(2)?,
             default_tracking_domain_id: row.get(3)?,
         };
-        Ok((settings, row.get(4)?))
+        Ok(SettingsRow { settings, time_saved: row.get(4)?, revision: row.get(5)? })
     })?;
     Ok(read)
 }

@@ -2,12 +2,14 @@
 
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use super::StoreError;
+use super::origin::{self, Actor, Origin};
 
 /// Writes that may wait for the thread before callers wait to hand theirs over.
 const QUEUE: usize = 256;
@@ -19,13 +21,24 @@ const GROUP: usize = 64;
 pub struct WriteTx<'c> {
     connection: &'c Connection,
     now: i64,
+    origin: Arc<Origin>,
 }
 
 impl<'c> WriteTx<'c> {
-    /// Says that `connection` is inside a write transaction.
+    /// Says that `connection` is inside a write transaction of the command line.
     #[must_use]
     pub fn within(transaction: &'c rusqlite::Transaction<'_>) -> WriteTx<'c> {
-        WriteTx { connection: transaction, now: jiff::Timestamp::now().as_second() }
+        WriteTx {
+            connection: transaction,
+            now: jiff::Timestamp::now().as_second(),
+            origin: Origin::of(Actor::CommandLine),
+        }
+    }
+
+    /// On whose behalf it writes.
+    #[must_use]
+    pub fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// When it began, in Unix seconds: the one time that all its rows carry.
@@ -65,7 +78,8 @@ impl Writer {
         E: From<StoreError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let job: Box<dyn Job> = Box::new(Pending { work: Some(work), result: None, reply });
+        let job: Box<dyn Job> =
+            Box::new(Pending { work: Some(work), origin: origin::current(), result: None, reply });
         let Some(jobs) = &self.jobs else { return Err(StoreError::BrokenOff.into()) };
         jobs.send(job).await.map_err(|_closed| StoreError::BrokenOff)?;
         answer.await.map_err(|_dropped| StoreError::BrokenOff)?
@@ -84,6 +98,8 @@ impl Drop for Writer {
 
 /// One write on its way: done in a savepoint, answered after the commit.
 trait Job: Send {
+    /// On whose behalf it is.
+    fn origin(&self) -> Arc<Origin>;
     /// Does the work; `true` when it is to be kept.
     fn run(&mut self, tx: &WriteTx<'_>) -> bool;
     /// Tells the caller, once its fate is known.
@@ -92,6 +108,7 @@ trait Job: Send {
 
 struct Pending<T, E, F> {
     work: Option<F>,
+    origin: Arc<Origin>,
     result: Option<Result<T, E>>,
     reply: oneshot::Sender<Result<T, E>>,
 }
@@ -102,6 +119,10 @@ where
     T: Send,
     E: From<StoreError> + Send,
 {
+    fn origin(&self) -> Arc<Origin> {
+        Arc::clone(&self.origin)
+    }
+
     fn run(&mut self, tx: &WriteTx<'_>) -> bool {
         let Some(work) = self.work.take() else { return false };
         self.result = catch_unwind(AssertUnwindSafe(|| work(tx))).ok();
@@ -139,7 +160,7 @@ fn commit(connection: &mut Connection, group: &mut [Box<dyn Job>]) -> Result<(),
     let now = jiff::Timestamp::now().as_second();
     for job in group {
         let savepoint = tx.savepoint()?;
-        let keep = job.run(&WriteTx { connection: &savepoint, now });
+        let keep = job.run(&WriteTx { connection: &savepoint, now, origin: job.origin() });
         // A full disk makes SQLite roll the whole transaction back by itself; going on would then
         // commit the rest of the group one by one, after saying that all of it failed.
         if savepoint.is_autocommit() {

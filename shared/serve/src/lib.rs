@@ -23,7 +23,11 @@ mod accept;
 mod connection;
 mod open;
 
+mod client_address;
+
 pub use accept::{AcceptLoop, Counters, Drained};
+pub use client_address::client_address;
+
 pub use bind::{BindError, bind_tcp, bind_unix};
 pub use connection::Connection;
 pub use limits::{Limits, raise_descriptor_limit};

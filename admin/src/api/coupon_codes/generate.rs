@@ -4,11 +4,13 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
 
+use super::super::answer::Answer;
 use super::super::error::ApiError;
 use super::super::request::{Json, Wait};
 use super::super::{AppState, live};
 use crate::catalog::{Generation, TrackingLink, tracking_link};
 use crate::edit::coupon_codes as edit;
+use crate::store::WriteTx;
 use crate::store::coupon_codes::Generated;
 
 /// What was made.
@@ -31,9 +33,11 @@ pub(super) async fn generate(
     wait: Wait,
     Json(wanted): Json<Generation>,
 ) -> Result<Response, ApiError> {
-    let saved = state.store.write(move |tx| edit::generate(tx, wanted)).await?;
-    Ok(live::answer(&state, wait, saved, GenerationAnswer::from).await)
+    let create = move |tx: &WriteTx<'_>| edit::generate(tx, wanted);
+    live::create(&state, wait, create, GenerationAnswer::from).await
 }
+
+impl Answer for GenerationAnswer {}
 
 impl From<Generated> for GenerationAnswer {
     fn from(made: Generated) -> GenerationAnswer {

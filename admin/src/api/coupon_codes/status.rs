@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
+use super::super::answer::Answer;
 use super::super::error::ApiError;
 use super::super::request::{Json, Wait, containing, filter};
 use super::super::{AppState, live};
@@ -65,6 +66,8 @@ impl StatusRequest {
         }
     }
 }
+
+impl Answer for StatusAnswer {}
 
 impl From<StatusChange> for StatusAnswer {
     fn from(StatusChange { matched, changed }: StatusChange) -> StatusAnswer {

@@ -42,7 +42,7 @@ pub(super) async fn stream(
     request::Json(request): request::Json<StreamRequest>,
 ) -> Result<Json<Value>, ApiError> {
     let checked = store.read(move |connection| {
-        let (settings, _) = settings::read(connection)?;
+        let settings = settings::read(connection)?.settings;
         let period = request.when.period(&settings.time_zone).map_err(ApiError::fields)?;
         if period.is_longer_than_days(MAX_DAYS) {
             let error = format!("is more than {MAX_DAYS} days after from; ask for less at once");

@@ -82,7 +82,7 @@ pub(super) async fn report(
     request::Json(request): request::Json<EntityRequest>,
 ) -> Result<Json<EntityReport>, ApiError> {
     let answer = store.read(move |connection| {
-        let (settings, _) = settings::read(connection)?;
+        let settings = settings::read(connection)?.settings;
         let mut wrong = Vec::new();
         let mut keep = |fields: Vec<FieldError>| wrong.extend(fields);
         let columns = columns(&request.columns).map_err(&mut keep).ok();

@@ -12,8 +12,9 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::super::{AppState, Bodies, Network, router};
+use super::super::{AppState, Bodies, Gate, Network, router};
 use crate::archive::Archive;
+use crate::config::Config;
 use crate::daemon_client::stand_in::{KEY, STREAM, Sample, StandIn, block};
 use crate::edit::api_keys::{self, ApiKeyEdit};
 use crate::intake;
@@ -79,6 +80,7 @@ impl Api {
             intake: intake::start(store.clone(), archive.clone(), client(), stop.clone()),
             store,
             archive,
+            gate: Gate::new(&Config::default()),
             network: Network { id: 1 },
             bodies: Bodies { max_bytes: 1 << 20, timeout: std::time::Duration::from_secs(5) },
         };

@@ -6,7 +6,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::super::{EditError, Saved};
+use serde_json::Map;
+
+use super::super::{EditError, Saved, audit};
 use super::check_references;
 use crate::catalog::{CheckedCode, Generation, Pattern, RowCode};
 use crate::store::coupon_codes::{self, Generated};
@@ -30,6 +32,7 @@ pub fn generate(tx: &WriteTx<'_>, wanted: Generation) -> Result<Saved<Generated>
         let row = CheckedCode { code, ..wanted.template.clone() };
         rows.push((coupon_codes::insert(tx, &row, sequence)?, typed));
     }
+    audit::codes(tx, "generated", sequence, &Map::new())?;
     let base_url = coupon_codes::base_url_of_offer(tx, wanted.template.offer_id)?;
     let affiliate_id = wanted.template.affiliate_id;
     let now = Generated { offer_id: wanted.template.offer_id, affiliate_id, base_url, rows };

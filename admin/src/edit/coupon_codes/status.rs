@@ -3,7 +3,9 @@
 //! What has the status already is left alone, so a repeat changes nothing. Whose a code is does not
 //! depend on its status, so nothing is judged here.
 
-use super::super::{EditError, Saved};
+use serde_json::{Map, json};
+
+use super::super::{EditError, Saved, audit};
 use super::missing;
 use crate::catalog::CouponStatus;
 use crate::store::WriteTx;
@@ -42,5 +44,7 @@ pub fn set_status(
     }
     let sequence = tx.next_code_sequence()?;
     let changed = coupon_codes::set_status(tx, chosen, status, sequence)?;
+    let to = Map::from_iter([("coupon_status".into(), json!(status))]);
+    audit::codes(tx, "changed", sequence, &to)?;
     Ok(Saved { now: StatusChange { matched, changed }, sequence: Some(sequence) })
 }

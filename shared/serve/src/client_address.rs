@@ -1,4 +1,4 @@
-//! Who the visitor is, when proxies stand between.
+//! Who the client is, when proxies stand between.
 //!
 //! Invariant: a header is believed only as far as the proxies that wrote it are trusted. The
 //! right-most hop that is not a trusted proxy is the client; whatever stands left of it the client

@@ -1,0 +1,237 @@
+//! How much one key may ask, and how often an address may come without a good one.
+//!
+//! Each key has a budget that refills evenly over [`WINDOW`]; a whole window's worth may come at
+//! once. An address has such a budget of failures: once it is used up, its requests are refused
+//! before their key is looked at, so that keys are tried slowly however they are sent. Memory is
+//! bounded: keys are as many as were made, and addresses above [`MAX_ADDRESSES`] share one budget.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU32;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use governor::clock::{Clock, DefaultClock};
+use governor::middleware::StateInformationMiddleware;
+use governor::state::keyed::HashMapStateStore;
+use governor::{Quota, RateLimiter};
+
+use super::error::ApiError;
+use crate::config;
+use crate::keys::{Caller, Role};
+
+const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+
+/// Over which a budget refills.
+pub(super) const WINDOW: Duration = Duration::from_secs(30);
+/// Budgets of single addresses at once.
+const MAX_ADDRESSES: usize = 16_384;
+/// Budgets of keys before full ones are forgotten.
+const MANY_KEYS: usize = 1_024;
+
+/// The budgets.
+pub(super) struct RateLimits {
+    network: Option<Budgets<u32>>,
+    partner: Option<Budgets<u32>>,
+    failures: Option<Budgets<IpAddr>>,
+    /// Addresses that have used up theirs, until when.
+    shut_out: Mutex<HashMap<IpAddr, Instant>>,
+}
+
+/// What is left of a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Allowance {
+    limit: u32,
+    remaining: u32,
+    /// Nothing was left for this request; there will be after this time.
+    retry_after: Option<Duration>,
+}
+
+impl RateLimits {
+    pub(super) fn new(limits: &config::Limits) -> RateLimits {
+        RateLimits {
+            network: Budgets::new(limits.network_requests_per_30s),
+            partner: Budgets::new(limits.partner_requests_per_30s),
+            failures: Budgets::new(limits.auth_failures_per_30s),
+            shut_out: Mutex::default(),
+        }
+    }
+
+    /// Takes a request off a key's budget. `None`: it has no limit.
+    pub(super) fn of_key(&self, caller: Caller) -> Option<Allowance> {
+        let budgets = match caller.role {
+            Role::Admin | Role::ReadOnly => self.network.as_ref()?,
+            Role::Partner => self.partner.as_ref()?,
+        };
+        if budgets.limiter.len() > MANY_KEYS {
+            budgets.limiter.retain_recent();
+        }
+        Some(budgets.take(&caller.key_id))
+    }
+
+    /// Takes a failure off an address's budget. `None`: it has no limit.
+    pub(super) fn of_failure(&self, address: IpAddr) -> Option<Allowance> {
+        let budgets = self.failures.as_ref()?;
+        let mut address = network_of(address);
+        if budgets.limiter.len() >= MAX_ADDRESSES {
+            budgets.limiter.retain_recent();
+            if budgets.limiter.len() >= MAX_ADDRESSES {
+                address = EVERYBODY_ELSE;
+            }
+        }
+        let allowance = budgets.take(&address);
+        if allowance.remaining == 0 {
+            let pause = allowance.retry_after.unwrap_or(WINDOW / budgets.limit);
+            self.shut_out_now().insert(address, Instant::now() + pause);
+        }
+        Some(allowance)
+    }
+
+    /// Whether an address has to wait before a key of it is looked at.
+    pub(super) fn is_shut_out(&self, address: IpAddr) -> Option<Allowance> {
+        let limit = self.failures.as_ref()?.limit;
+        let end = self.shut_out_now().get(&network_of(address)).copied()?;
+        let left = end.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(Allowance { limit, remaining: 0, retry_after: Some(left) })
+    }
+
+    /// Without those whose time is over, where they are many.
+    fn shut_out_now(&self) -> MutexGuard<'_, HashMap<IpAddr, Instant>> {
+        let mut shut_out = self.shut_out.lock().unwrap_or_else(PoisonError::into_inner);
+        if shut_out.len() >= MAX_ADDRESSES {
+            let now = Instant::now();
+            shut_out.retain(|_, end| *end > now);
+        }
+        shut_out
+    }
+}
+
+impl Allowance {
+    /// The refusal, when nothing was left.
+    pub(super) fn refusal(&self, whose: &str) -> Option<Response> {
+        let seconds = self.retry_after?.as_secs_f64().ceil().max(1.0) as u64;
+        let message = format!(
+            "too many requests {whose}: {} in {} s are allowed; try again in {seconds} s",
+            self.limit,
+            WINDOW.as_secs()
+        );
+        let refusal = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate.limited", message);
+        let mut response = refusal.into_response();
+        response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        Some(response)
+    }
+
+    /// Says in an answer how the budget stands.
+    pub(super) fn tell(&self, response: &mut Response) {
+        let headers = response.headers_mut();
+        headers.insert(LIMIT, HeaderValue::from(self.limit));
+        headers.insert(REMAINING, HeaderValue::from(self.remaining));
+    }
+}
+
+/// A budget each for as many as come.
+struct Budgets<K: Hash + Eq + Clone> {
+    limit: u32,
+    limiter: RateLimiter<K, HashMapStateStore<K>, DefaultClock, StateInformationMiddleware>,
+}
+
+impl<K: Hash + Eq + Clone> Budgets<K> {
+    /// `None` for 0: no limit.
+    fn new(limit: u32) -> Option<Budgets<K>> {
+        let burst = NonZeroU32::new(limit)?;
+        let quota = Quota::with_period(WINDOW / limit)?.allow_burst(burst);
+        let limiter = RateLimiter::hashmap(quota).with_middleware();
+        Some(Budgets { limit, limiter })
+    }
+
+    fn take(&self, key: &K) -> Allowance {
+        match self.limiter.check_key(key) {
+            Ok(left) => Allowance {
+                limit: self.limit,
+                remaining: left.remaining_burst_capacity(),
+                retry_after: None,
+            },
+            Err(not_until) => Allowance {
+                limit: self.limit,
+                remaining: 0,
+                retry_after: Some(not_until.wait_time_from(self.limiter.clock().now())),
+            },
+        }
+    }
+}
+
+/// Those who came when there were too many.
+const EVERYBODY_ELSE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+/// Who has an IPv6 address has a /64 of them.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(network: u32, failures: u32) -> RateLimits {
+        RateLimits::new(&config::Limits {
+            network_requests_per_30s: network,
+            auth_failures_per_30s: failures,
+            ..config::Config::default().limits
+        })
+    }
+
+    fn caller(key_id: u32) -> Caller {
+        Caller { key_id, role: Role::Admin, affiliate_id: None }
+    }
+
+    #[test]
+    fn a_key_has_its_window_at_once_and_then_waits() {
+        let limits = limits(3, 1);
+        let left: Vec<u32> = (0..3).map(|_| limits.of_key(caller(1)).unwrap().remaining).collect();
+        assert_eq!(left, [2, 1, 0]);
+        let refused = limits.of_key(caller(1)).unwrap();
+        let wait = refused.retry_after.unwrap();
+        assert!(wait > Duration::from_secs(9) && wait <= Duration::from_secs(10), "{wait:?}");
+        assert!(refused.refusal("").is_some());
+        assert!(limits.of_key(caller(2)).unwrap().refusal("").is_none());
+    }
+
+    #[test]
+    fn zero_is_no_limit() {
+        let limits = limits(0, 0);
+        assert_eq!(limits.of_key(caller(1)), None);
+        assert_eq!(limits.of_failure(EVERYBODY_ELSE), None);
+    }
+
+    #[test]
+    fn an_address_that_used_up_its_failures_is_shut_out_and_its_neighbour_is_not() {
+        let limits = limits(0, 2);
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert!(limits.of_failure(address("2001:db8::1")).unwrap().refusal("").is_none());
+        assert_eq!(limits.is_shut_out(address("2001:db8::1")), None);
+        limits.of_failure(address("2001:db8::2"));
+        assert!(limits.is_shut_out(address("2001:db8::3")).is_some());
+        assert_eq!(limits.is_shut_out(address("2001:db8:0:1::1")), None);
+        assert_eq!(limits.is_shut_out(address("192.0.2.1")), None);
+    }
+
+    #[test]
+    fn a_million_addresses_take_no_more_memory_than_some() {
+        let limits = limits(0, 2);
+        for number in 0..20_000_u32 {
+            limits.of_failure(Ipv4Addr::from_bits(number + 1).into());
+        }
+        let budgets = limits.failures.as_ref().unwrap();
+        assert!(budgets.limiter.len() <= MAX_ADDRESSES + 1, "{}", budgets.limiter.len());
+    }
+}

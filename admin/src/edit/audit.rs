@@ -1,0 +1,147 @@
+//! What of an edit goes into the audit: each field that differs, before and after, and of a secret
+//! only that there is one.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::store::audit::{Entry, FieldChange, record};
+use crate::store::coupon_codes::{self, Written};
+use crate::store::meta::Sequence;
+use crate::store::{StoreError, WriteTx};
+
+/// Fields whose content nobody reads here. API keys have none: their secret is not among the fields.
+const SECRET: &[&str] = &["verification_token", "signing_key"];
+
+/// An object came.
+pub(crate) fn created<T: Serialize>(
+    tx: &WriteTx<'_>,
+    object: &str,
+    id: u32,
+    after: &T,
+) -> Result<(), StoreError> {
+    one(tx, object, "created", id, changes(&Map::new(), &fields(after)))
+}
+
+/// An object was edited. Nothing is recorded where nothing differs.
+pub(crate) fn changed<T: Serialize>(
+    tx: &WriteTx<'_>,
+    object: &str,
+    id: u32,
+    before: &T,
+    after: &T,
+) -> Result<(), StoreError> {
+    one(tx, object, "changed", id, changes(&fields(before), &fields(after)))
+}
+
+/// An object was removed.
+pub(crate) fn deleted<T: Serialize>(
+    tx: &WriteTx<'_>,
+    object: &str,
+    id: u32,
+    before: &T,
+) -> Result<(), StoreError> {
+    one(tx, object, "deleted", id, changes(&fields(before), &Map::new()))
+}
+
+/// Something else was done to one object.
+pub(crate) fn done(
+    tx: &WriteTx<'_>,
+    object: &str,
+    action: &str,
+    id: u32,
+) -> Result<(), StoreError> {
+    one(tx, object, action, id, Vec::new())
+}
+
+/// The same was done to many coupon codes: those that carry this change's sequence. So an entry
+/// costs the same for one row and for a million. What holds for all stands in `after`, such as the
+/// status they were given.
+pub(crate) fn codes(
+    tx: &WriteTx<'_>,
+    action: &str,
+    sequence: Sequence,
+    after: &Map<String, Value>,
+) -> Result<(), StoreError> {
+    let Some(Written { count, first_id, last_id }) = coupon_codes::written(tx, sequence)? else {
+        return Ok(());
+    };
+    let changes = changes(&Map::new(), after);
+    record(tx, &Entry { object: "coupon_code", action, objects: count, first_id, last_id, changes })
+}
+
+/// The same was done to many objects.
+pub(crate) fn many(
+    tx: &WriteTx<'_>,
+    object: &str,
+    action: &str,
+    ids: impl IntoIterator<Item = u32>,
+    after: &Map<String, Value>,
+) -> Result<(), StoreError> {
+    let mut range: Option<(u64, u32, u32)> = None;
+    for id in ids {
+        let (objects, first, last) = range.unwrap_or((0, id, id));
+        range = Some((objects + 1, first.min(id), last.max(id)));
+    }
+    let Some((objects, first_id, last_id)) = range else { return Ok(()) };
+    let changes = changes(&Map::new(), after);
+    record(tx, &Entry { object, action, objects, first_id, last_id, changes })
+}
+
+fn one(
+    tx: &WriteTx<'_>,
+    object: &str,
+    action: &str,
+    id: u32,
+    changes: Vec<FieldChange>,
+) -> Result<(), StoreError> {
+    record(tx, &Entry { object, action, objects: 1, first_id: id, last_id: id, changes })
+}
+
+fn fields<T: Serialize>(object: &T) -> Map<String, Value> {
+    match serde_json::to_value(object) {
+        Ok(Value::Object(fields)) => fields,
+        Ok(other) => Map::from_iter([("value".to_owned(), other)]),
+        Err(_) => Map::new(),
+    }
+}
+
+fn changes(before: &Map<String, Value>, after: &Map<String, Value>) -> Vec<FieldChange> {
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let differing = names.into_iter().filter(|name| before.get(*name) != after.get(*name));
+    differing
+        .map(|name| FieldChange {
+            field: name.clone(),
+            before: shown(name, before.get(name)),
+            after: shown(name, after.get(name)),
+        })
+        .collect()
+}
+
+fn shown(field: &str, value: Option<&Value>) -> Value {
+    match value {
+        None => Value::Null,
+        Some(secret) if SECRET.contains(&field) && *secret != json!("") => json!("(secret)"),
+        Some(value) => value.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_differs_is_told_and_of_secrets_only_that_they_are_there() {
+        let before = json!({"name": "Shop", "signing_key": "old", "verification_token": ""});
+        let after = json!({"name": "Shop", "signing_key": "new", "verification_token": "token"});
+        let told = changes(&fields(&before), &fields(&after));
+        let told: Vec<_> =
+            told.iter().map(|c| (c.field.as_str(), c.before.clone(), c.after.clone())).collect();
+        let secret = || json!("(secret)");
+        assert_eq!(
+            told,
+            [("signing_key", secret(), secret()), ("verification_token", json!(""), secret())]
+        );
+    }
+}

@@ -1,0 +1,84 @@
+//! Creations that were answered, so that a repetition is answered alike and creates nothing.
+//!
+//! The answer is kept in the transaction of the creation: a crash leaves both or neither. The one
+//! writer does twins one after the other, so the second finds what the first left. Rows are kept
+//! for [`KEPT_SECONDS`] and are bounded in number for each key: what cannot be promised is refused.
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::meta::Sequence;
+use super::{StoreError, WriteTx};
+
+/// How long an answer is kept.
+pub const KEPT_SECONDS: i64 = 24 * 60 * 60;
+/// Answers kept at once for one API key.
+pub const MAX_PER_KEY: u64 = 100_000;
+
+/// An answer as kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Of the request that it answered.
+    pub fingerprint: [u8; 32],
+    /// The answer's body.
+    pub body: Vec<u8>,
+    /// The answer's entity tag, or nothing.
+    pub etag: String,
+    /// The change's place in the sequence.
+    pub sequence: Option<Sequence>,
+}
+
+/// What was answered to this key of this caller, if that is not too long ago.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn find(
+    connection: &Connection,
+    api_key_id: u32,
+    key: &str,
+    now: i64,
+) -> Result<Option<Kept>, StoreError> {
+    let sql = "SELECT fingerprint, body, etag, change_seq FROM idempotency \
+               WHERE api_key_id = ?1 AND key = ?2 AND time_created > ?3";
+    let mut statement = connection.prepare_cached(sql)?;
+    let found = statement.query_row((api_key_id, key, now - KEPT_SECONDS), |row| {
+        Ok(Kept {
+            fingerprint: row.get(0)?,
+            body: row.get(1)?,
+            etag: row.get(2)?,
+            sequence: row.get(3)?,
+        })
+    });
+    Ok(found.optional()?)
+}
+
+/// How many answers are kept for a caller.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn count(connection: &Connection, api_key_id: u32) -> Result<u64, StoreError> {
+    let sql = "SELECT count(*) FROM idempotency WHERE api_key_id = ?1";
+    Ok(connection.prepare_cached(sql)?.query_row([api_key_id], |row| row.get(0))?)
+}
+
+/// Keeps an answer.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn keep(tx: &WriteTx<'_>, api_key_id: u32, key: &str, kept: &Kept) -> Result<(), StoreError> {
+    let sql = "INSERT INTO idempotency (api_key_id, key, fingerprint, body, etag, change_seq, time_created) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let Kept { fingerprint, body, etag, sequence } = kept;
+    let values = (api_key_id, key, fingerprint, body, etag, sequence, tx.now());
+    tx.prepare_cached(sql)?.execute(values)?;
+    Ok(())
+}
+
+/// Removes what is older than the promise.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn expire(tx: &WriteTx<'_>) -> Result<(), StoreError> {
+    let sql = "DELETE FROM idempotency WHERE time_created <= ?1";
+    tx.prepare_cached(sql)?.execute([tx.now() - KEPT_SECONDS])?;
+    Ok(())
+}
