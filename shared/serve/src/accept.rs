@@ -13,11 +13,11 @@ use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper::{Request, Response};
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::connection::{Connection, builder};
-use crate::open::{OpenConnections, Order};
+use crate::open::{FAREWELL, OpenConnections, Order};
 use crate::{Limits, Listener};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -190,17 +190,29 @@ impl<L: Listener> AcceptLoop<L> {
         let began = Instant::now();
         open.tell_all(Order::LastRequest);
         let grace = began + limits.drain_grace.min(limits.drain_deadline);
-        if timeout_at(grace, open.all_closed()).await.is_ok() {
+        if all_closed_before(grace, &open, limits).await {
             return Drained { cut: 0 };
         }
         open.tell_all(Order::Finish);
-        if timeout_at(began + limits.drain_deadline, open.all_closed()).await.is_ok() {
+        if all_closed_before(began + limits.drain_deadline, &open, limits).await {
             return Drained { cut: 0 };
         }
         let cut = open.count();
         open.tell_all(Order::Cut);
         open.all_closed().await;
         Drained { cut }
+    }
+}
+
+/// Goes on sweeping, so that a client which never closes its half does not hold up the drain.
+async fn all_closed_before(deadline: Instant, open: &OpenConnections, limits: &Limits) -> bool {
+    let mut sweep = interval(limits.time_between_sweeps().min(FAREWELL / 2));
+    loop {
+        tokio::select! {
+            () = open.all_closed() => return true,
+            () = sleep_until(deadline) => return false,
+            _ = sweep.tick() => open.sweep(limits),
+        }
     }
 }
 

@@ -15,6 +15,9 @@ use tokio::sync::Notify;
 
 use crate::{Counters, Limits};
 
+/// How long a client may take to close its half after ours.
+pub(crate) const FAREWELL: Duration = Duration::from_millis(500);
+
 /// What the accept loop wants of a connection; each value goes further than the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
@@ -84,8 +87,10 @@ impl Watch {
         self.answering.load(Ordering::Relaxed)
     }
 
+    /// The farewell counts from now.
     pub(crate) fn leaving(&self) {
         self.leaving.store(true, Ordering::Relaxed);
+        self.progressed.store(true, Ordering::Relaxed);
     }
 
     /// A spawned task keeps its waker for life, so the first poll's is enough.
@@ -103,7 +108,7 @@ impl Watch {
     /// How long this connection may go without progress, and what it hears then.
     fn patience(&self, limits: &Limits) -> (Duration, Order) {
         if self.leaving.load(Ordering::Relaxed) {
-            (limits.time_between_sweeps(), Order::Cut)
+            (FAREWELL, Order::Cut)
         } else if self.idle.load(Ordering::Relaxed) {
             (limits.idle_timeout, Order::TimedOut)
         } else {

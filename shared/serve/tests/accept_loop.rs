@@ -261,6 +261,26 @@ async fn drains_idle_connections_after_the_grace_and_accepts_no_new_ones() {
 }
 
 #[tokio::test]
+async fn drain_does_not_wait_for_clients_that_never_close_their_half() {
+    let server = start(Limits {
+        client_timeout: Duration::from_secs(60),
+        idle_timeout: Duration::from_secs(60),
+        drain_deadline: Duration::from_secs(30),
+        ..quick()
+    });
+    let mut answered = server.connect().await;
+    answered.write_all(GET).await.unwrap();
+    head(&mut answered).await;
+    let silent = server.connect().await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    server.shutdown.cancel();
+    let began = Instant::now();
+    assert_eq!(server.drained.await.unwrap(), Drained { cut: 0 });
+    assert!(began.elapsed() < Duration::from_secs(10));
+    drop((answered, silent));
+}
+
+#[tokio::test]
 async fn cuts_what_is_busy_at_the_drain_deadline() {
     let server = start(quick());
     let mut stream = server.connect().await;
