@@ -25,6 +25,8 @@ mod networks_couponcodes_generate;
 mod networks_couponcodes_status;
 #[path = "api/networks/lists.rs"]
 mod networks_lists;
+#[path = "api/networks/lists_at_scale.rs"]
+mod networks_lists_at_scale;
 #[path = "api/networks/objects.rs"]
 mod networks_objects;
 #[path = "api/networks/offers.rs"]

@@ -19,7 +19,7 @@ use crate::store::rows::{self, Kept, Stored};
 const LIST: ListOffer = ListOffer {
     filters: Advertiser::FILTERS,
     relationships: &[],
-    search: None,
+    search: Some(rows::NAME),
     is_whole_by_default: false,
 };
 

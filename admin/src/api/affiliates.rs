@@ -17,7 +17,7 @@ use crate::store::rows::{self, Kept, Stored};
 const LIST: ListOffer = ListOffer {
     filters: Affiliate::FILTERS,
     relationships: &[],
-    search: None,
+    search: Some(rows::NAME),
     is_whole_by_default: false,
 };
 

@@ -23,7 +23,7 @@ use crate::store::rows::{self, Kept, Stored};
 const LIST: ListOffer = ListOffer {
     filters: Offer::FILTERS,
     relationships: &["advertiser"],
-    search: None,
+    search: Some(rows::NAME),
     is_whole_by_default: false,
 };
 

@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use super::Bodies;
 use super::error::ApiError;
 use crate::edit::parse;
-use crate::store::rows::{Compared, Filter, Filterable, Operator, Page, Query};
+use crate::store::rows::{Compared, Filter, Filterable, Operator, Page, Query, Sort};
 
 const DEFAULT_PAGE_SIZE: u32 = 50;
 const MAX_PAGE_SIZE: u32 = 2000;
@@ -162,6 +162,24 @@ impl Relationships {
     }
 }
 
+impl ListOffer {
+    fn known(&self) -> String {
+        let mut known = vec!["page, page_size"];
+        if !self.filters.is_empty() {
+            known.push("filter, sort");
+        }
+        if !self.relationships.is_empty() {
+            known.push("relationship");
+        }
+        match self.search {
+            Some(Filterable { kind: Compared::Code, .. }) => known.push("search, prefix"),
+            Some(_) => known.push("search"),
+            None => {}
+        }
+        known.join(", ")
+    }
+}
+
 impl ListParameters {
     pub(super) fn of(self, offer: &ListOffer) -> Result<ListRequest, ApiError> {
         let mut query = Query::default();
@@ -175,10 +193,9 @@ impl ListParameters {
                 "relationship" => {
                     relationships.0.push(one_of("relationship", value, offer.relationships)?)
                 }
-                "search" => {
-                    query.filters.extend(offer.search.map(|field| containing(field, &value)))
-                }
-                _ => return Err(unknown(&name, "page, page_size, filter, relationship, search")),
+                "sort" => query.sort = Some(sort(&value, offer.filters)?),
+                "search" | "prefix" => query.filters.extend(part(offer, &name, &value)?),
+                _ => return Err(unknown(&name, offer.known())),
             }
         }
         if !offer.is_whole_by_default || number.is_some() || size.is_some() {
@@ -273,4 +290,30 @@ pub(super) fn containing(field: Filterable, text: &str) -> Filter {
         operator: Operator::Contains,
         value: text.to_ascii_lowercase().into(),
     }
+}
+
+/// `<field>`, or `-<field>` for the greatest first.
+fn sort(text: &str, known: &[Filterable]) -> Result<Sort, ApiError> {
+    let (field, is_descending) =
+        text.strip_prefix('-').map_or((text, false), |field| (field, true));
+    let Some(sortable) = known.iter().find(|filterable| filterable.field == field) else {
+        let names: Vec<&str> = known.iter().map(|filterable| filterable.field).collect();
+        let message = format!(
+            "cannot sort by `{field}`; known: {}, each also with - in front",
+            names.join(", ")
+        );
+        return Err(ApiError::field("sort", message));
+    };
+    Ok(Sort { column: sortable.column, is_descending })
+}
+
+/// `search`: a part of the text; `prefix`: its beginning. Case does not matter to either.
+fn part(offer: &ListOffer, name: &str, text: &str) -> Result<Option<Filter>, ApiError> {
+    let field = offer.search.filter(|field| name == "search" || field.kind == Compared::Code);
+    let field = field.ok_or_else(|| unknown(name, offer.known()))?;
+    let mut filter = containing(field, text);
+    if name == "prefix" {
+        filter.operator = Operator::Prefix;
+    }
+    Ok((!text.is_empty()).then_some(filter))
 }

@@ -62,7 +62,7 @@ pub fn find(connection: &Connection, id: u32) -> Result<Option<KeyRow>, StoreErr
 /// # Errors
 /// When SQLite fails.
 pub fn list(connection: &Connection, query: &Query) -> Result<Listed<KeyRow>, StoreError> {
-    list_rows(connection, SELECT, "api_key", "", query, read)
+    list_rows(connection, SELECT, "api_key", query, read)
 }
 
 /// The key with this hash, and the hash as kept.

@@ -11,10 +11,14 @@ use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 use super::meta::Sequence;
 use super::rows::{
     Compared, Filter, Filterable, Listed, Page, Query, Stored, conditions, day, day_text,
-    list_rows, read_times, word,
+    read_times, word,
 };
 use super::{StoreError, WriteTx};
 use crate::catalog::{CheckedCode, CouponCodeEdit, CouponStatus, FoldedKey};
+
+mod list;
+
+use list::Selected;
 
 /// What lists of codes can be filtered by.
 pub const FILTERS: &[Filterable] = &[
@@ -87,7 +91,9 @@ pub fn find(connection: &Connection, id: u32) -> Result<Option<CodeRow>, StoreEr
 /// # Errors
 /// When SQLite fails.
 pub fn list(connection: &Connection, query: &Query) -> Result<Listed<CodeRow>, StoreError> {
-    list_rows(connection, SELECT, "coupon_code", "JOIN offer o ON o.id = c.offer_id", query, read)
+    let Selected { ids, total_count } = list::select(connection, query)?;
+    let rows = ids.into_iter().map(|id| find(connection, id)).filter_map(Result::transpose);
+    Ok(Listed { rows: rows.collect::<Result<_, _>>()?, total_count })
 }
 
 /// A partner's code, and its offer's name and status.

@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_publication_and_clicks.sql"),
     include_str!("migrations/0003_conversion_only.sql"),
     include_str!("migrations/0004_audit.sql"),
+    include_str!("migrations/0006_lists.sql"),
 ];
 
 /// Brings the database to this program's schema.

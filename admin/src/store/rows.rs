@@ -91,7 +91,7 @@ pub fn find<T: Kept>(connection: &Connection, id: u32) -> Result<Option<Stored<T
     Ok(rows.pop())
 }
 
-/// One page of the objects that are not deleted, by id, and how many there are on all pages.
+/// One page of the objects that are not deleted, and how many there are on all pages.
 ///
 /// # Errors
 /// When SQLite fails.
@@ -100,7 +100,7 @@ pub fn list<T: Kept>(
     query: &Query,
 ) -> Result<Listed<Stored<T>>, StoreError> {
     let select = format!("SELECT {COMMON}, {}", T::SELECT);
-    let mut listed = list_rows(connection, &select, T::TABLE, "", query, read_stored::<T>)?;
+    let mut listed = list_rows(connection, &select, T::TABLE, query, read_stored::<T>)?;
     T::load_parts(connection, &mut listed.rows)?;
     Ok(listed)
 }
@@ -216,6 +216,10 @@ pub struct Filterable {
     pub kind: Compared,
 }
 
+/// What `search` looks into where objects have names.
+pub const NAME: Filterable =
+    Filterable { field: "name", column: "lower(name)", kind: Compared::Text };
+
 /// What a filter's value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compared {
@@ -240,6 +244,8 @@ pub enum Operator {
     Less,
     /// A part of the text.
     Contains,
+    /// The beginning of the text.
+    Prefix,
 }
 
 /// One condition of a list.
@@ -258,8 +264,31 @@ pub struct Filter {
 pub struct Query {
     /// All must hold.
     pub filters: Vec<Filter>,
+    /// None: by id, or as the resource sees fit.
+    pub sort: Option<Sort>,
     /// None: all rows.
     pub page: Option<Page>,
+}
+
+/// The order of a list; rows that are equal in it stand in the order of their ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sort {
+    /// From a [`Filterable`], never from a request.
+    pub column: &'static str,
+    /// The greatest first.
+    pub is_descending: bool,
+}
+
+impl Sort {
+    /// What stands after `ORDER BY`, in one direction or the other.
+    pub(super) fn by(self, is_descending: bool) -> String {
+        let (column, direction) = (self.column, if is_descending { " DESC" } else { "" });
+        if column == "id" {
+            format!("id{direction}")
+        } else {
+            format!("{column}{direction}, id{direction}")
+        }
+    }
 }
 
 /// A page of a list.
@@ -274,18 +303,17 @@ pub struct Page {
 /// A page and how many rows there are on all pages.
 #[derive(Debug)]
 pub struct Listed<T> {
-    /// In the order of their ids.
+    /// In the order that was asked for.
     pub rows: Vec<T>,
     /// On all pages.
     pub total_count: u64,
 }
 
-/// Runs a list: `select` over `table`, called `c`, and the `joins` that only `select` needs.
+/// Runs the list of a table that has some ten thousand rows at most: they are counted and sorted.
 pub(super) fn list_rows<T>(
     connection: &Connection,
     select: &str,
     table: &str,
-    joins: &str,
     query: &Query,
     read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
 ) -> Result<Listed<T>, StoreError> {
@@ -296,12 +324,11 @@ pub(super) fn list_rows<T>(
         .query_row(params_from_iter(&values), |row| row.get(0))?;
     let page = query.page.unwrap_or(Page { number: 1, size: u32::MAX });
     let offset = u64::from(page.number.saturating_sub(1)) * u64::from(page.size);
-    // The page's ids first, so that what is left out is neither read nor joined.
-    let ids = format!(
-        "SELECT id FROM {table} WHERE {condition} ORDER BY id LIMIT {} OFFSET {offset}",
+    let order = query.sort.map_or_else(|| "id".into(), |sort| sort.by(sort.is_descending));
+    let rows = format!(
+        "{select} FROM {table} WHERE {condition} ORDER BY {order} LIMIT {} OFFSET {offset}",
         page.size
     );
-    let rows = format!("{select} FROM {table} AS c {joins} WHERE c.id IN ({ids}) ORDER BY c.id");
     let mut statement = connection.prepare_cached(&rows)?;
     let rows = statement.query_map(params_from_iter(&values), read)?.collect::<Result<_, _>>()?;
     Ok(Listed { rows, total_count })
@@ -319,6 +346,10 @@ pub(super) fn conditions(first: &str, filters: &[Filter]) -> (String, Vec<Value>
             Operator::Greater => write!(condition, " AND {column} > ?{place}"),
             Operator::Less => write!(condition, " AND {column} < ?{place}"),
             Operator::Contains => write!(condition, " AND instr({column}, ?{place}) > 0"),
+            // No code has a byte above it, so this is the end of what begins so.
+            Operator::Prefix => {
+                write!(condition, " AND {column} >= ?{place} AND {column} < ?{place} || char(127)")
+            }
         };
     }
     (condition, values)

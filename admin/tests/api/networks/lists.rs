@@ -45,6 +45,61 @@ async fn filters_hold_together_and_ignore_the_case_of_codes() {
 }
 
 #[tokio::test]
+async fn lists_come_in_the_order_that_is_asked_for() {
+    let network = four_codes().await;
+    let cases: [(&str, &[&str]); 7] = [
+        ("?sort=coupon_code", &["ALPHA", "beta", "DELTA", "Gamma"]),
+        ("?sort=-network_coupon_code_id", &["DELTA", "Gamma", "beta", "ALPHA"]),
+        ("?sort=-start_date&page_size=1", &["beta"]),
+        ("?sort=network_affiliate_id", &["Gamma", "ALPHA", "DELTA", "beta"]),
+        ("?prefix=Al", &["ALPHA"]),
+        ("?prefix=", &["ALPHA", "beta", "Gamma", "DELTA"]),
+        ("?search=A&sort=-coupon_code&page=2&page_size=2", &["beta", "ALPHA"]),
+    ];
+    for (query, expected) in cases {
+        assert_eq!(codes(&network, query).await, expected, "{query}");
+    }
+    let offers = network.get("offers?sort=-name&search=JACK").await.done();
+    assert_eq!(offers["offers"][0]["name"], "Winter Jackets");
+}
+
+#[tokio::test]
+async fn an_order_that_a_list_does_not_have_is_refused() {
+    let network = four_codes().await;
+    for (query, field) in [
+        ("couponcodes?sort=description", "sort"),
+        ("couponcodes?sort=", "sort"),
+        ("couponcodes?sort=--coupon_code", "sort"),
+        ("couponcodes?sort=coupon_code;DROP", "sort"),
+        ("offers?prefix=W", "prefix"),
+        ("apikeys?search=x", "search"),
+    ] {
+        let refused = network.get(query).await;
+        assert_eq!(refused.refusal(), (400, "request.invalid", vec![field]), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn counts_stay_right_through_edits_and_deletions() {
+    let network = four_codes().await;
+    let count = async |query: &str| {
+        network.get(&format!("couponcodes{query}")).await.done()["paging"]["total_count"].clone()
+    };
+    network.patch("couponcodes/1", json!({"coupon_status": "paused"})).await.done();
+    network.patch("couponcodes/3", json!({"network_affiliate_id": 1})).await.done();
+    network.delete("couponcodes/4").await.done();
+    for (query, expected) in [
+        ("", 3),
+        ("?filter=coupon_status=paused", 2),
+        ("?filter=network_affiliate_id=0", 0),
+        ("?filter=network_affiliate_id=1&filter=coupon_status=paused", 2),
+        ("?filter=network_offer_id=2", 0),
+    ] {
+        assert_eq!(count(query).await, expected, "{query}");
+    }
+}
+
+#[tokio::test]
 async fn pages_divide_a_list_and_count_all_of_it() {
     let network = four_codes().await;
     network.delete("couponcodes/2").await.done();

@@ -1,0 +1,252 @@
+//! Which codes a page of a list shows, and how many there are on all pages, without going over a
+//! million rows for fifty.
+//!
+//! Counts by offer, partner and status are kept by triggers and never counted here. Every field that
+//! lists are sorted by has an index in that order, which holds those three too. So a page is either
+//! a short walk along one index, or, where a condition leaves only [`FEW`] rows, those are taken
+//! from the condition's index and sorted. Only a search for a part of a code goes over all codes, in
+//! the narrowest index that has them.
+//!
+//! The indexes are named: SQLite does not know how many rows have a value, and would guess.
+
+use std::fmt::Write as _;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, params_from_iter};
+
+use crate::store::StoreError;
+use crate::store::rows::{self, Filter, Operator, Page, Query, Sort};
+
+/// Rows that are sorted in less time than a caller notices.
+const FEW: u64 = 20_000;
+/// Ids that share a row of `coupon_code_block`, as a power of two.
+const BLOCK_BITS: u32 = 12;
+
+/// The ids of a page, in its order.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Selected {
+    pub(super) ids: Vec<u32>,
+    pub(super) total_count: u64,
+}
+
+pub(super) fn select(connection: &Connection, query: &Query) -> Result<Selected, StoreError> {
+    let filters = query.filters.as_slice();
+    let sort = query.sort.unwrap_or_else(|| default_sort(filters));
+    let window = Window::of(query.page);
+    if filters.is_empty() && sort.column == "id" {
+        return by_blocks(connection, sort, window);
+    }
+    let narrowest = narrowest(connection, filters)?;
+    if let Some((index, rows)) = narrowest
+        && rows <= FEW
+        && !(sort.column == "id" && filters.iter().all(is_counted))
+    {
+        return collect(connection, index, filters, sort, window);
+    }
+    if filters.iter().any(|filter| filter.operator == Operator::Contains) {
+        return collect(connection, index_of("folded"), filters, sort, window);
+    }
+    if filters.iter().all(is_counted) {
+        let total = counted(connection, filters)?;
+        let index = narrowest
+            .map(|(index, _)| index)
+            .filter(|_| sort.column == "id")
+            .unwrap_or(index_of(sort.column));
+        return walk(connection, index, filters, sort, window, total);
+    }
+    ranged(connection, filters, sort, window)
+}
+
+/// A prefix is looked up in the order of codes; everything else comes in the order of its creation.
+fn default_sort(filters: &[Filter]) -> Sort {
+    let is_prefix = filters.iter().any(|filter| filter.operator == Operator::Prefix);
+    Sort { column: if is_prefix { "folded" } else { "id" }, is_descending: false }
+}
+
+/// With a range of ids, codes, days or times among the filters.
+fn ranged(
+    connection: &Connection,
+    filters: &[Filter],
+    sort: Sort,
+    window: Window,
+) -> Result<Selected, StoreError> {
+    let driving = filters.iter().find(|filter| filter.column == sort.column);
+    let driving = driving.or_else(|| filters.iter().find(|filter| !is_counted(filter)));
+    let index = index_of(driving.map_or("id", |filter| filter.column));
+    let total = count(connection, index, filters)?;
+    if total <= FEW || sort.column == "id" && index != index_of("id") {
+        return collect(connection, index, filters, sort, window);
+    }
+    walk(connection, index_of(sort.column), filters, sort, window, total)
+}
+
+/// The index in the order of a column, and then of ids.
+fn index_of(column: &str) -> &'static str {
+    match column {
+        "folded" => "INDEXED BY coupon_code_published",
+        "offer_id" => "INDEXED BY coupon_code_by_offer",
+        "affiliate_id" => "INDEXED BY coupon_code_by_affiliate",
+        "status" => "INDEXED BY coupon_code_by_status",
+        "start_date" => "INDEXED BY coupon_code_by_start_date",
+        "end_date" => "INDEXED BY coupon_code_by_end_date",
+        "time_created" => "INDEXED BY coupon_code_by_time_created",
+        "time_saved" => "INDEXED BY coupon_code_by_time_saved",
+        _ => "NOT INDEXED",
+    }
+}
+
+/// Whether the kept counts know how many rows meet a filter.
+fn is_counted(filter: &Filter) -> bool {
+    filter.operator == Operator::Equal
+        && matches!(filter.column, "offer_id" | "affiliate_id" | "status")
+}
+
+fn is_unique(filter: &Filter) -> bool {
+    filter.operator == Operator::Equal && matches!(filter.column, "id" | "folded")
+}
+
+/// The index of the filter that fewest rows meet, and how many those are.
+fn narrowest(
+    connection: &Connection,
+    filters: &[Filter],
+) -> Result<Option<(&'static str, u64)>, StoreError> {
+    if let Some(unique) = filters.iter().find(|filter| is_unique(filter)) {
+        return Ok(Some((index_of(unique.column), 1)));
+    }
+    let mut narrowest: Option<(&'static str, u64)> = None;
+    for filter in filters.iter().filter(|filter| is_counted(filter)) {
+        let rows = counted(connection, std::slice::from_ref(filter))?;
+        if narrowest.is_none_or(|(_, least)| rows < least) {
+            narrowest = Some((index_of(filter.column), rows));
+        }
+    }
+    Ok(narrowest)
+}
+
+/// Of the kept counts.
+fn counted(connection: &Connection, filters: &[Filter]) -> Result<u64, StoreError> {
+    let mut sql = String::from("SELECT ifnull(sum(codes), 0) FROM coupon_code_count WHERE 1");
+    for (place, filter) in (1..).zip(filters) {
+        let _ = write!(sql, " AND {} = ifnull(?{place}, 0)", filter.column);
+    }
+    let values = filters.iter().map(|filter| &filter.value);
+    Ok(connection.prepare_cached(&sql)?.query_row(params_from_iter(values), |row| row.get(0))?)
+}
+
+fn count(connection: &Connection, index: &str, filters: &[Filter]) -> Result<u64, StoreError> {
+    let (condition, values) = rows::conditions("time_deleted = 0", filters);
+    let sql = format!("SELECT count(*) FROM coupon_code {index} WHERE {condition}");
+    Ok(connection.prepare_cached(&sql)?.query_row(params_from_iter(values), |row| row.get(0))?)
+}
+
+/// Takes all rows that meet the filters, and cuts the page out of them.
+fn collect(
+    connection: &Connection,
+    index: &str,
+    filters: &[Filter],
+    sort: Sort,
+    window: Window,
+) -> Result<Selected, StoreError> {
+    let (condition, values) = rows::conditions("time_deleted = 0", filters);
+    let mut sql = format!("SELECT id FROM coupon_code {index} WHERE {condition}");
+    if sort.column != "id" {
+        let _ = write!(sql, " ORDER BY {}", sort.by(sort.is_descending));
+    }
+    let mut ids = ids(connection, &sql, values)?;
+    if sort.column == "id" {
+        ids.sort_unstable();
+        if sort.is_descending {
+            ids.reverse();
+        }
+    }
+    let total_count = ids.len() as u64;
+    let Window { from, to } = window.within(total_count);
+    Ok(Selected { ids: ids[from as usize..to as usize].to_vec(), total_count })
+}
+
+/// Walks along an index that has the order of the page, from the nearer end.
+fn walk(
+    connection: &Connection,
+    index: &str,
+    filters: &[Filter],
+    sort: Sort,
+    window: Window,
+    total_count: u64,
+) -> Result<Selected, StoreError> {
+    let Window { from, to } = window.within(total_count);
+    let from_end = from > total_count - to;
+    let skipped = if from_end { total_count - to } else { from };
+    let (condition, values) = rows::conditions("time_deleted = 0", filters);
+    let order = sort.by(sort.is_descending != from_end);
+    let sql = format!(
+        "SELECT id FROM coupon_code {index} WHERE {condition} ORDER BY {order} LIMIT {} OFFSET {skipped}",
+        to - from
+    );
+    let mut ids = ids(connection, &sql, values)?;
+    if from_end {
+        ids.reverse();
+    }
+    Ok(Selected { ids, total_count })
+}
+
+/// All codes in the order of their ids: the counts of the blocks say in which one a page begins.
+fn by_blocks(connection: &Connection, sort: Sort, window: Window) -> Result<Selected, StoreError> {
+    let mut statement =
+        connection.prepare_cached("SELECT block, codes FROM coupon_code_block ORDER BY block")?;
+    let blocks: Vec<(u32, u64)> =
+        statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    let total_count = blocks.iter().map(|(_, codes)| codes).sum();
+    let Window { mut from, mut to } = window.within(total_count);
+    if sort.is_descending {
+        (from, to) = (total_count - to, total_count - from);
+    }
+    let (mut block, mut before) = (0, 0);
+    for (next, codes) in blocks {
+        block = next;
+        if before + codes > from {
+            break;
+        }
+        before += codes;
+    }
+    let sql = format!(
+        "SELECT id FROM coupon_code WHERE id >= ?1 AND time_deleted = 0 ORDER BY id LIMIT {} OFFSET {}",
+        to - from,
+        from - before
+    );
+    let first_id = i64::from(block) << BLOCK_BITS;
+    let mut ids = ids(connection, &sql, vec![first_id.into()])?;
+    if sort.is_descending {
+        ids.reverse();
+    }
+    Ok(Selected { ids, total_count })
+}
+
+fn ids(connection: &Connection, sql: &str, values: Vec<Value>) -> Result<Vec<u32>, StoreError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let ids = statement.query_map(params_from_iter(values), |row| row.get(0))?;
+    Ok(ids.collect::<Result<_, _>>()?)
+}
+
+/// The rows of a page by their place in the whole list.
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    from: u64,
+    to: u64,
+}
+
+impl Window {
+    fn of(page: Option<Page>) -> Window {
+        let Some(Page { number, size }) = page else { return Window { from: 0, to: u64::MAX } };
+        let from = u64::from(number.saturating_sub(1)) * u64::from(size);
+        Window { from, to: from + u64::from(size) }
+    }
+
+    /// What of it is there.
+    fn within(self, total_count: u64) -> Window {
+        let from = self.from.min(total_count);
+        Window { from, to: self.to.clamp(from, total_count) }
+    }
+}
+
+#[cfg(test)]
+mod tests;
