@@ -15,10 +15,12 @@ use crate::archive::Archive;
 use crate::intake::IntakeHandle;
 use crate::publish::PublisherHandle;
 use crate::store::Store;
+use crate::uploads::Uploads;
 
 mod answer;
 mod auth;
 mod conditions;
+mod download;
 mod error;
 mod limits;
 mod live;
@@ -35,6 +37,7 @@ mod partner_coupon_codes;
 mod reports;
 mod settings;
 mod tracking_domains;
+mod uploads;
 mod visibility;
 
 pub use auth::{Gate, Peer};
@@ -56,6 +59,8 @@ pub struct AppState {
     pub archive: Archive,
     /// How their intake stands.
     pub intake: IntakeHandle,
+    /// Bulk files.
+    pub uploads: Uploads,
 }
 
 /// The network's number in answers.
@@ -102,6 +107,7 @@ pub fn router(state: AppState) -> Router {
         .merge(affiliates::routes())
         .merge(visibility::routes())
         .merge(coupon_codes::routes())
+        .merge(uploads::routes())
         .merge(api_keys::routes())
         .merge(audit::routes())
         .route_layer(from_fn_with_state(state.clone(), auth::edit));

@@ -13,10 +13,12 @@ mod words;
 
 mod advertiser;
 mod affiliate;
+mod bulk_row;
 mod coupon_code;
 mod day;
 mod description;
 mod domain;
+mod formula;
 mod generation;
 mod id;
 mod money;
@@ -28,9 +30,11 @@ mod tracking_link;
 
 pub use advertiser::{Advertiser, AttributionMethod, AttributionPriority};
 pub use affiliate::Affiliate;
+pub use bulk_row::{BulkMode, BulkRow, COLUMNS, Cells, Wanted, folded_of};
 pub use coupon_code::{CheckedCode, CouponCodeEdit, CouponStatus};
 pub use description::shown;
 pub use domain::{TrackingDomain, base_of};
+pub use formula::{neutralised, restored};
 pub use generation::{CheckedGeneration, Generation, Pattern};
 pub use money::Money;
 pub use offer::{

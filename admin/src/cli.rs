@@ -7,16 +7,16 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use rusqlite::TransactionBehavior;
 use tracing_subscriber::EnvFilter;
 
+use crate::catalog::BulkMode;
 use crate::config::{Config, ConfigError};
-use crate::edit::api_keys::ApiKeyEdit;
 use crate::intake;
-use crate::keys::Role;
-use crate::store::WriteTx;
-use crate::{demo, edit, serve, store};
+use crate::{demo, serve, store};
 
+mod api_keys;
+mod backup;
+mod export;
 mod import;
 
 /// Admin sidecar of coupond: the API, bulk CSV, index publication, click intake and reports.
@@ -60,20 +60,35 @@ enum Command {
     /// Needs nothing but the two programs in one folder. The sample network is created when the
     /// data folder is empty; an old one is taken up again. Ctrl-C stops both.
     Demo(DemoArgs),
-    /// Create coupon codes from a CSV file: all of its rows, or none
+    /// Create or change coupon codes by a CSV file: all of its rows, or none
     ///
-    /// Columns: offer_id, affiliate_id (may be blank), coupon_code, status; and start_date, end_date,
-    /// description, is_description_plain_text, internal_notes where wanted. Works beside a running
+    /// Columns to add: offer_id, affiliate_id (may be blank), coupon_code, status; and start_date,
+    /// end_date, description, is_description_plain_text, internal_notes, conversion_only where wanted.
+    /// With --mode update, coupon_code (and coupon_code_id, where a code stands on several offers)
+    /// selects; every other column sets: a blank cell keeps, `-` clears. Works beside a running
     /// coupon-admin, which publishes the codes by itself.
     Import(ImportArgs),
-    /// Make API keys on this machine, without a key
+    /// Write all coupon codes to a CSV file that can be imported again
+    Export(ExportArgs),
+    /// Make, list, rotate and revoke API keys on this machine, without a key
     #[command(subcommand)]
-    ApiKey(ApiKeyCommand),
+    ApiKey(api_keys::ApiKeyCommand),
     /// Count all clicks of the archive again, after a restored backup
     ///
     /// The running coupon-admin must be stopped. A rebuild that was broken off is gone on with by
     /// the next start, or by another one.
     RebuildReports,
+    /// Save the store and the click archive to one new file, while coupon-admin runs or not
+    ///
+    /// Needs room for a copy of the store beside the file while it is made. The file is as secret as
+    /// the data folder. It holds no `admin.key`: API keys stand in it as hashes, so keep yours.
+    Backup(BackupArgs),
+    /// Make a data folder of a backup
+    ///
+    /// The folder, named by --data, must be empty or new, and no coupon-admin may run there. All is
+    /// checked before anything is placed. At its next start coupon-admin publishes the restored
+    /// network and asks coupond for the clicks since.
+    Restore(RestoreArgs),
     /// Check the configuration, print it as it would be used, and stop
     CheckConfig,
 }
@@ -89,9 +104,27 @@ struct DemoArgs {
 }
 
 #[derive(Debug, Args)]
+struct BackupArgs {
+    /// The file to make
+    file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct RestoreArgs {
+    /// A file that `coupon-admin backup` made
+    file: PathBuf,
+}
+
+#[derive(Debug, Args)]
 struct ImportArgs {
     /// The CSV file
     file: PathBuf,
+    /// What the rows do: add coupon codes, or update those that are there
+    #[arg(long, value_name = "add|update", default_value = "add")]
+    mode: BulkMode,
+    /// Leave wrong rows out and save the others
+    #[arg(long)]
+    skip_invalid: bool,
     /// Write every error to this file, as CSV
     #[arg(long, value_name = "FILE")]
     errors: Option<PathBuf>,
@@ -100,23 +133,10 @@ struct ImportArgs {
     allow_reissue: bool,
 }
 
-#[derive(Debug, Subcommand)]
-enum ApiKeyCommand {
-    /// Make a key and print it, this once
-    Create(CreateKeyArgs),
-}
-
 #[derive(Debug, Args)]
-struct CreateKeyArgs {
-    /// What the key may do
-    #[arg(long, value_enum)]
-    role: Role,
-    /// The partner, by network_affiliate_id, of a partner's key
-    #[arg(long, value_name = "ID")]
-    affiliate: Option<u32>,
-    /// What the key is called in lists
-    #[arg(long, default_value = "made on the command line")]
-    name: String,
+struct ExportArgs {
+    /// The CSV file; without it, standard output
+    file: Option<PathBuf>,
 }
 
 /// Does what was asked.
@@ -129,11 +149,14 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve => start_serving(&config()?)?,
         Command::Demo(args) => start_demo(cli.options.data, &args)?,
         Command::Import(args) => return import::run(&config()?.data_dir, args),
-        Command::ApiKey(ApiKeyCommand::Create(args)) => create_key(&config()?.data_dir, args)?,
+        Command::Export(args) => export::run(&config()?.data_dir, &args)?,
+        Command::ApiKey(command) => api_keys::run(&config()?.data_dir, command)?,
         Command::RebuildReports => {
             let config = config()?;
             start(&config.log.filter, rebuild_reports(&config.data_dir))?;
         }
+        Command::Backup(args) => backup::backup(&config()?.data_dir, &args.file)?,
+        Command::Restore(args) => backup::restore(&args.file, &config()?.data_dir)?,
         Command::CheckConfig => print!("{}", config()?),
     }
     Ok(ExitCode::SUCCESS)
@@ -178,16 +201,5 @@ async fn rebuild_reports(dir: &Path) -> anyhow::Result<()> {
     let (store, archive, _lock) = serve::open_data(dir)?;
     let clicks = intake::rebuild(store, archive).await?;
     println!("counted {clicks} clicks");
-    Ok(())
-}
-
-fn create_key(dir: &Path, args: CreateKeyArgs) -> anyhow::Result<()> {
-    let mut connection = store::connect_existing(dir)?;
-    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let wanted =
-        ApiKeyEdit { name: args.name, role: args.role, network_affiliate_id: args.affiliate };
-    let (_, secret) = edit::api_keys::create(&WriteTx::within(&tx), &wanted)?.now;
-    tx.commit()?;
-    println!("{}", secret.reveal());
     Ok(())
 }

@@ -14,6 +14,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
+use crate::uploads::Bounds;
+
 const ENV_PREFIX: &str = "COUPON_ADMIN_";
 /// The variable that names the file itself.
 const ENV_CONFIG: &str = "COUPON_ADMIN_CONFIG";
@@ -33,6 +35,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// What one client may take.
     pub limits: Limits,
+    /// How bulk files are taken and kept.
+    pub uploads: Bounds,
     /// What is logged.
     pub log: Log,
 }
@@ -85,6 +89,11 @@ impl Default for Config {
                 partner_requests_per_30s: 150,
                 auth_failures_per_30s: 30,
                 drain_timeout: Duration::from_secs(10),
+            },
+            uploads: Bounds {
+                max_bytes: 2 << 30,
+                stall_timeout: Duration::from_secs(60),
+                keep: Duration::from_secs(7 * 24 * 60 * 60),
             },
             log: Log { filter: "info".into() },
         }
@@ -151,6 +160,13 @@ impl Config {
         keys.set("limits.partner_requests_per_30s", &mut limits.partner_requests_per_30s);
         keys.set("limits.auth_failures_per_30s", &mut limits.auth_failures_per_30s);
         keys.set_millis("limits.drain_timeout_ms", &mut limits.drain_timeout);
+        let uploads = &mut self.uploads;
+        keys.set_checked("uploads.max_bytes", &mut uploads.max_bytes, |bytes| match bytes {
+            0 => Err("must be 1 or more".into()),
+            _ => Ok(()),
+        });
+        keys.set_millis("uploads.stall_timeout_ms", &mut uploads.stall_timeout);
+        keys.set_millis("uploads.keep_ms", &mut uploads.keep);
         keys.set_checked("log.filter", &mut self.log.filter, |filter| {
             EnvFilter::try_new(filter).map(drop).map_err(|error| error.to_string())
         });
@@ -316,6 +332,9 @@ impl fmt::Display for Config {
         writeln!(f, "partner_requests_per_30s = {}", self.limits.partner_requests_per_30s)?;
         writeln!(f, "auth_failures_per_30s = {}", self.limits.auth_failures_per_30s)?;
         writeln!(f, "drain_timeout_ms = {}", self.limits.drain_timeout.as_millis())?;
+        writeln!(f, "\n[uploads]\nmax_bytes = {}", self.uploads.max_bytes)?;
+        writeln!(f, "stall_timeout_ms = {}", self.uploads.stall_timeout.as_millis())?;
+        writeln!(f, "keep_ms = {}", self.uploads.keep.as_millis())?;
         writeln!(f, "\n[log]\nfilter = {}", text(self.log.filter.clone()))
     }
 }

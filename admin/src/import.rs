@@ -1,56 +1,227 @@
-//! The command line's CSV import: all rows of a file become coupon codes, or none does.
+//! Bulk files: all rows of a CSV file become coupon codes, or change some, or nothing happens.
 //!
-//! Rows are read, checked by the rules of `catalog` and staged in a temporary table, which needs no
-//! lock on the store and bounds the memory. Then one transaction judges what only all rows together
-//! can show, writes them under one change sequence, and commits. So a running admin is held up for
-//! the writing only, and a process killed at any moment leaves everything or nothing.
+//! The way of a file, the same for an upload and for the command line: [`load`] reads it, checks
+//! each row by itself and stages the rows in a database beside the store; [`judge`] says what only
+//! all rows and the store together can show; [`commit`] judges again and writes, in one transaction
+//! under one change sequence. A process killed at any moment leaves everything or nothing.
 //!
-//! Ids follow the order of the file, because the lowest id of a code decides where it leads.
+//! Whom it holds up: reading and judging nobody, because they write beside the store. A commit holds
+//! the store's write lock while it writes, about 10 s for a million rows; edits wait for it as long
+//! as `store` says and are then told when to come again. What was judged before the lock was taken is
+//! judged again under it when the store has changed in between, so two imports at once are judged as
+//! if one came after the other.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rusqlite::{Connection, TransactionBehavior};
+use serde_json::{Map, Value};
 
-use crate::edit::coupon_codes::{owned_message, reissue_message};
-use crate::store::imports::{self, Staged};
-use crate::store::{StoreError, WriteTx, coupon_codes};
+use crate::catalog::{BulkMode, BulkRow, Cells, FieldError};
+use crate::edit::audit;
+use crate::store::origin::Origin;
+use crate::store::staging::judge::Scope;
+use crate::store::staging::{self, Counts, FaultKind, Intent, apply};
+use crate::store::uploads::Outcome;
+use crate::store::{StoreError, WriteTx, meta};
 
-mod faults;
+mod header;
+mod lines;
 mod rows;
 
-pub use faults::{Fault, Faults};
-pub use rows::ReadError;
+pub mod edit;
+pub mod errors;
+mod verdicts;
+
+pub use verdicts::judge;
+
 use rows::Rows;
 
-/// What is imported, and how.
-#[derive(Debug)]
-pub struct Import {
-    /// The file.
-    pub path: PathBuf,
-    /// Codes that once belonged to another partner are issued anew.
-    pub allow_reissue: bool,
+/// A row as read.
+type Row = Result<BulkRow, Box<WrongRow>>;
+
+/// A row that is wrong by itself, as typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct WrongRow {
+    /// Its code, where that can be read.
+    folded: Option<String>,
+    cells: Cells<String>,
+    /// Cells whose bytes are no text.
+    unreadable: Vec<FieldError>,
+    /// Cells that do not mean anything.
+    own: Vec<FieldError>,
 }
 
-/// Why nothing was imported.
+/// Why a file cannot be read as a table of coupon codes.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The file cannot be opened.
+    #[error("cannot open {}: {source}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The text is not UTF-8.
+    #[error("line 1: the file is not UTF-8 text; save it as \"CSV UTF-8\"")]
+    NotUtf8,
+    /// There is no comma in the header, but another separator.
+    #[error("line 1: the columns are separated by `{0}`; save the file with commas")]
+    Separator(char),
+    /// Columns that must be there are not.
+    #[error("line 1: there is no column {}; these must be there: {needed}", missing.join(", "))]
+    Missing {
+        /// Which.
+        missing: Vec<&'static str>,
+        /// All that must be there.
+        needed: String,
+    },
+    /// An update that sets nothing.
+    #[error("line 1: coupon_code only selects; at least one more column must say what to set")]
+    NothingToSet,
+    /// A column that is not known.
+    #[error("line 1: there is no column named `{0}`; known: {known}", known = crate::catalog::COLUMNS.join(", "))]
+    Unknown(String),
+    /// A column that stands twice.
+    #[error("line 1: the column {0} stands there twice")]
+    Twice(&'static str),
+    /// The file ends within quotes.
+    #[error("line {line}: a quote is opened in this row and never closed")]
+    OpenQuote {
+        /// Where the row begins.
+        line: u64,
+    },
+    /// The rows cannot be told apart any more, or no more bytes came.
+    #[error("line {line}: {source}")]
+    Broken {
+        /// Where the row begins.
+        line: u64,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// Why an import did not come about.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// The file cannot be read, or is no table of coupon codes.
+    /// The file cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The list of what is wrong cannot be written.
-    #[error("cannot write the list of errors: {0}")]
-    Errors(#[from] csv::Error),
-    /// Rows are wrong; which ones stands in the [`Faults`].
-    #[error("{rows} row(s) were read and something is wrong with them; nothing was saved")]
-    Refused {
-        /// How many were read.
-        rows: u64,
-    },
+    /// Something is wrong with rows; the staged file says what.
+    #[error("{} of {} row(s) are wrong; nothing was saved", .0.invalid, .0.rows)]
+    Refused(Counts),
+    /// There is nothing to save.
+    #[error("there is no row to save")]
+    Empty,
+}
+
+impl From<rusqlite::Error> for ImportError {
+    fn from(error: rusqlite::Error) -> ImportError {
+        ImportError::Store(error.into())
+    }
+}
+
+/// Reads a file into new staged tables. Answers how many rows it has.
+///
+/// # Errors
+/// When it cannot be read, or the rows not be staged.
+pub fn load(
+    connection: &mut Connection,
+    file: impl Read,
+    intent: Intent,
+    progress: &mut dyn FnMut(u64),
+) -> Result<u32, ImportError> {
+    staging::create(connection, intent)?;
+    let mut rows = Rows::open(intent.mode, file)?;
+    let tx = connection.transaction()?;
+    let mut number = 0;
+    while let Some((line, row)) = rows.next_row()? {
+        number += 1;
+        if number % 4096 == 0 {
+            progress(rows.bytes_read());
+        }
+        put(&tx, number, Some(line), &row)?;
+    }
+    progress(rows.bytes_read());
+    staging::numbers_taken(&tx, number)?;
+    tx.commit()?;
+    staging::finish(connection)?;
+    Ok(number)
+}
+
+/// Makes staged tables without rows.
+///
+/// # Errors
+/// When they cannot be made.
+pub fn load_nothing(connection: &Connection, intent: Intent) -> Result<(), StoreError> {
+    staging::create(connection, intent)?;
+    staging::finish(connection)
+}
+
+fn put(
+    connection: &Connection,
+    number: u32,
+    line: Option<u64>,
+    row: &Row,
+) -> Result<(), StoreError> {
+    match row {
+        Ok(row) => staging::put(connection, number, line, row),
+        Err(wrong) => {
+            let WrongRow { folded, cells, unreadable, own } = &**wrong;
+            staging::put_wrong(connection, number, line, folded.as_deref(), cells)?;
+            let kinds = [(FaultKind::Unreadable, unreadable), (FaultKind::Own, own)];
+            for (kind, FieldError { field, error }) in
+                kinds.into_iter().flat_map(|(kind, faults)| faults.iter().map(move |f| (kind, f)))
+            {
+                staging::add_fault(connection, number, kind, field, error)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Where rows come from, for the audit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A file of the command line.
+    File(String),
+    /// An upload.
+    Upload(u32),
+}
+
+/// How rows are saved.
+#[derive(Debug)]
+pub struct Commit {
+    /// What the file does.
+    pub intent: Intent,
+    /// Wrong rows are left out instead of standing in the way.
+    pub skip_invalid: bool,
+    /// On whose behalf.
+    pub origin: Arc<Origin>,
+    /// Where the rows come from.
+    pub source: Source,
+}
+
+/// Reads a whole file into a nameless staged one and saves its rows. After a refusal, the staged
+/// file of the connection says what is wrong.
+///
+/// # Errors
+/// When it cannot be read, rows are wrong, or the store fails; nothing is saved then.
+pub fn import(
+    connection: &mut Connection,
+    file: impl Read,
+    how: Commit,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Outcome, ImportError> {
+    staging::attach(connection, None)?;
+    load(connection, file, how.intent, &mut |bytes| progress(Progress::Read(bytes)))?;
+    progress(Progress::Saving);
+    commit(connection, how, |_, _| Ok(()))
 }
 
 /// How far an import has come.
@@ -58,122 +229,101 @@ pub enum ImportError {
 pub enum Progress {
     /// So many bytes of the file are read.
     Read(u64),
-    /// All rows are read; they are compared with each other and with the store.
-    Judging,
-    /// They are being written.
+    /// All rows are read; they are judged and written.
     Saving,
 }
 
-impl Import {
-    /// Imports the file and answers how many codes it created.
-    ///
-    /// # Errors
-    /// When anything is wrong; nothing is saved then.
-    pub fn run(
-        &self,
-        connection: &mut Connection,
-        faults: &mut Faults,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<u64, ImportError> {
-        let file = File::open(&self.path)
-            .map_err(|source| ReadError::Open { path: self.path.clone(), source })?;
-        let rows = stage(connection, file, faults, progress)?;
-        progress(Progress::Judging);
-        imports::index_staged(connection)?;
-        let tx = connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(StoreError::from)?;
-        judge_before(&tx, faults)?;
-        if faults.is_empty() {
-            progress(Progress::Saving);
-            save(&WriteTx::within(&tx), self.allow_reissue, faults)?;
-        }
-        faults.finish()?;
-        if !faults.is_empty() {
-            return Err(ImportError::Refused { rows });
-        }
-        tx.commit().map_err(StoreError::from)?;
-        Ok(rows)
-    }
-}
-
-/// Reads and checks every row by itself; the right ones are staged. Answers how many were read.
-fn stage(
+/// Judges the staged rows again and saves them: all, or with `skip_invalid` those that are right.
+/// `record` adds what belongs into the same transaction.
+///
+/// # Errors
+/// When rows are wrong, none is there, or the store fails; nothing is saved then.
+pub fn commit(
     connection: &mut Connection,
-    file: impl Read,
-    faults: &mut Faults,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<u64, ImportError> {
-    let mut rows = Rows::open(file)?;
-    let tx = connection.transaction().map_err(StoreError::from)?;
-    imports::create_staged(&tx)?;
-    let mut count = 0;
-    while let Some(row) = rows.next_row() {
-        count += 1;
-        if count % 4096 == 0 {
-            progress(Progress::Read(rows.bytes_read()));
-        }
-        match row {
-            Ok((line, code)) => imports::stage(&tx, line, &code)?,
-            Err(found) => faults.extend(found)?,
+    how: Commit,
+    record: impl FnOnce(&WriteTx<'_>, &Outcome) -> Result<(), StoreError>,
+) -> Result<Outcome, ImportError> {
+    let Commit { intent, skip_invalid, origin, source } = how;
+    // Without the lock first: what is refused need not hold up anybody, and what is still so under
+    // the lock need not be found out there.
+    let before = connection.transaction()?;
+    let seen = meta::read(&before)?.change_seq;
+    judge(&before, intent, Scope::All)?;
+    before.commit()?;
+    admit(connection, skip_invalid)?;
+
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if meta::read(&tx)?.change_seq != seen {
+        judge(&tx, intent, Scope::All)?;
+        if let Err(refused) = admit(&tx, skip_invalid) {
+            // The store is as it was; the verdicts stay.
+            tx.commit()?;
+            return Err(refused);
         }
     }
-    progress(Progress::Read(rows.bytes_read()));
-    tx.commit().map_err(StoreError::from)?;
-    Ok(count)
+    let counts = staging::counts(&tx)?;
+    let writer = WriteTx::on_behalf_of(&tx, origin);
+    let (outcome, ids) = save(&writer, intent.mode, counts)?;
+    tell_audit(&writer, intent.mode, ids, &outcome, source)?;
+    record(&writer, &outcome)?;
+    tx.commit()?;
+    Ok(outcome)
 }
 
-/// What would collide with other rows or names what is not there.
-fn judge_before(connection: &Connection, faults: &mut Faults) -> Result<(), ImportError> {
-    let mut noted = Ok(());
-    let mut note = |line: u64, column: &str, reason: String| {
-        if noted.is_ok() {
-            noted = faults.add(Fault { line, column: column.into(), reason });
-        }
+/// One entry for all codes of a file.
+fn tell_audit(
+    tx: &WriteTx<'_>,
+    mode: BulkMode,
+    ids: Option<(u32, u32)>,
+    outcome: &Outcome,
+    source: Source,
+) -> Result<(), StoreError> {
+    let Some(ids) = ids else { return Ok(()) };
+    let (action, objects) = match mode {
+        BulkMode::Add => ("created", outcome.created),
+        BulkMode::Update => ("changed", outcome.updated),
     };
-    imports::each_missing_offer(connection, |line, id| {
-        note(line, "offer_id", format!("there is no offer {id}"))
-    })?;
-    imports::each_missing_affiliate(connection, |line, id| {
-        note(line, "affiliate_id", format!("there is no affiliate {id}"));
-    })?;
-    imports::each_repeated(connection, |line, other, offer| {
-        note(
-            line,
-            "coupon_code",
-            format!("stands on offer {offer} twice in this file; the other is on line {other}"),
-        );
-    })?;
-    imports::each_taken(connection, |line, other, offer| {
-        note(
-            line,
-            "coupon_code",
-            format!("stands on offer {offer} already, as coupon code {other}"),
-        );
-    })?;
-    Ok(noted?)
+    let (field, value) = match source {
+        Source::File(name) => ("file", Value::from(name)),
+        Source::Upload(id) => ("upload_id", id.into()),
+    };
+    let after = Map::from_iter([(field.to_owned(), value)]);
+    audit::range(tx, "coupon code", action, objects, ids, &after)
 }
 
-/// Writes the rows and judges whose codes they are, on the state they leave.
-fn save(tx: &WriteTx<'_>, allow_reissue: bool, faults: &mut Faults) -> Result<(), ImportError> {
-    let sequence = tx.next_code_sequence()?;
-    let Staged { before_first_id } = imports::insert_staged(tx, sequence)?;
-    let mut found = Vec::new();
-    coupon_codes::each_owned_by_another(tx, sequence, |claim| {
-        found.push((claim.id, "affiliate_id", owned_message(&claim)));
-        found.len() < Faults::AT_ONCE
-    })?;
-    if !allow_reissue {
-        coupon_codes::each_once_anothers(tx, sequence, |claim| {
-            found.push((claim.id, "coupon_code", reissue_message(&claim, "use --allow-reissue")));
-            found.len() < 2 * Faults::AT_ONCE
-        })?;
+/// Whether the rows may be saved as they were judged.
+fn admit(connection: &Connection, skip_invalid: bool) -> Result<(), ImportError> {
+    let counts = staging::counts(connection)?;
+    if counts.invalid > 0 && (!skip_invalid || counts.valid == 0) {
+        return Err(ImportError::Refused(counts));
     }
-    for (id, column, reason) in found {
-        let line = imports::line_of(tx, id - before_first_id)?;
-        faults.add(Fault { line, column: column.into(), reason })?;
-    }
-    Ok(())
+    if counts.valid == 0 { Err(ImportError::Empty) } else { Ok(()) }
+}
+
+/// What came of it, and the lowest and highest id that changed.
+type Saved = (Outcome, Option<(u32, u32)>);
+
+fn save(tx: &WriteTx<'_>, mode: BulkMode, counts: Counts) -> Result<Saved, StoreError> {
+    let is_change = match mode {
+        BulkMode::Add => true,
+        BulkMode::Update => apply::plan_update(tx)? > 0,
+    };
+    // A file that asks for what is there already changes nothing, also not for visitors.
+    let sequence = if is_change { Some(tx.next_code_sequence()?) } else { None };
+    let applied = match (sequence, mode) {
+        (Some(sequence), BulkMode::Add) => apply::add(tx, sequence)?,
+        (Some(sequence), BulkMode::Update) => apply::update(tx, sequence)?,
+        (None, _) => apply::Applied::default(),
+    };
+    let outcome = Outcome {
+        time_committed: tx.now(),
+        created: applied.created,
+        updated: applied.updated,
+        unchanged: counts.valid - applied.created - applied.updated,
+        skipped: counts.invalid,
+        sequence,
+    };
+    Ok((outcome, applied.ids))
 }
 
 #[cfg(test)]

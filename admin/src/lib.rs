@@ -13,8 +13,10 @@ pub mod catalog;
 pub mod edit;
 
 pub mod api;
+pub mod export;
 pub mod import;
 pub mod keys;
+pub mod uploads;
 
 pub mod store;
 

@@ -27,6 +27,7 @@ use crate::intake;
 use crate::keys::{Secret, ensure_first};
 use crate::publish::{self, PublisherHandle};
 use crate::store::Store;
+use crate::uploads::Uploads;
 
 const LOCK_FILE_NAME: &str = "serve.lock";
 
@@ -61,8 +62,11 @@ impl Admin {
         let (network_id, stop) = (config.network_id, || background.clone());
         let publisher = publish::start(store.clone(), network_id, daemon.clone(), stop());
         let intake = intake::start(store.clone(), archive.clone(), daemon, stop());
+        let uploads = Uploads::open(store.clone(), config.uploads.clone()).await?;
+        uploads.expire(stop());
         let state = AppState {
             store: store.clone(),
+            uploads,
             publisher: publisher.clone(),
             archive,
             intake,

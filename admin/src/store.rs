@@ -10,7 +10,10 @@
 //! - All SQL of this package lives below this module. The rules do not: they are pure and stand in
 //!   `catalog`.
 //!
-//! Another process (the command line) may write to the same file; SQLite's lock orders the two.
+//! A bulk commit writes in a transaction of its own, in this process or another (the command line);
+//! SQLite's lock orders the two. A write waits for such a one for 15 s at most, whatever stands
+//! before it, and is then refused as [`StoreError::Busy`], which the API answers as 503 with
+//! `Retry-After`. Reads never wait.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -34,9 +37,12 @@ pub mod affiliates;
 pub mod api_keys;
 pub mod coupon_codes;
 pub mod domains;
-pub mod imports;
 pub mod offers;
 pub mod settings;
+
+pub mod export;
+pub mod staging;
+pub mod uploads;
 
 pub mod audit;
 pub mod idempotency;
@@ -91,7 +97,7 @@ pub enum StoreError {
         dir: PathBuf,
     },
     /// Another process held the write lock for too long.
-    #[error("the store is busy with another writer, such as an import: try again in a minute")]
+    #[error("the store is busy with another writer, such as an import: try again in some seconds")]
     Busy,
     /// No space is left on the disk.
     #[error("the disk of the data folder is full: free some space and try again")]
@@ -199,15 +205,24 @@ pub fn connect_writer(dir: &Path) -> Result<Connection, StoreError> {
     let path = dir.join(FILE_NAME);
     create_private(dir, &path)
         .map_err(|source| StoreError::Open { path: path.clone(), source: Arc::new(source) })?;
-    let mut connection =
-        Connection::open_with_flags(&path, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
+    let mut connection = connect_beside(dir)?;
+    migrations::migrate(&mut connection)?;
+    Ok(connection)
+}
+
+/// A further connection that may write to the store that this process has open.
+///
+/// # Errors
+/// When it cannot be opened.
+pub(crate) fn connect_beside(dir: &Path) -> Result<Connection, StoreError> {
+    let access = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let connection = Connection::open_with_flags(dir.join(FILE_NAME), flags(access))?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
          PRAGMA cache_size = -65536; PRAGMA journal_size_limit = 67108864;",
     )?;
     connection.set_prepared_statement_cache_capacity(128);
-    migrations::migrate(&mut connection)?;
     Ok(connection)
 }
 

@@ -101,10 +101,16 @@ pub(super) struct List<T> {
 }
 
 #[derive(Serialize)]
-struct Paging {
+pub(super) struct Paging {
     page: u32,
     page_size: u32,
     total_count: u64,
+}
+
+impl Paging {
+    pub(super) fn new(page: Page, total_count: u64) -> Paging {
+        Paging { page: page.number, page_size: page.size, total_count }
+    }
 }
 
 impl<T: Serialize> List<T> {
@@ -114,8 +120,7 @@ impl<T: Serialize> List<T> {
         page: Option<Page>,
         total_count: u64,
     ) -> List<T> {
-        let paging =
-            page.map(|page| Paging { page: page.number, page_size: page.size, total_count });
+        let paging = page.map(|page| Paging::new(page, total_count));
         List { key, rows, paging }
     }
 }

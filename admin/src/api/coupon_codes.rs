@@ -25,7 +25,7 @@ use crate::store::coupon_codes::{self, CodeRow};
 use crate::store::rows::{Compared, Filterable, Stored};
 use crate::store::{StoreError, WriteTx, affiliates, offers};
 
-const LIST: ListOffer = ListOffer {
+pub(super) const LIST: ListOffer = ListOffer {
     filters: coupon_codes::FILTERS,
     relationships: &["offer", "affiliate"],
     search: Some(Filterable { field: "coupon_code", column: "folded", kind: Compared::Code }),

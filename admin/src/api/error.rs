@@ -5,13 +5,17 @@
 use std::any::Any;
 
 use axum::Json;
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::catalog::FieldError;
 use crate::edit::EditError;
 use crate::store::StoreError;
+
+/// When to come again after a 503, in seconds.
+const RETRY_AFTER_S: &str = "5";
 
 /// An answer that is not 200.
 #[derive(Debug)]
@@ -52,6 +56,11 @@ impl ApiError {
         ApiError { status: StatusCode::BAD_REQUEST, code: "request.invalid", message, fields }
     }
 
+    /// Names what is wrong.
+    pub(crate) fn with_fields(self, fields: Vec<FieldError>) -> ApiError {
+        ApiError { fields, ..self }
+    }
+
     /// What failed is in the log.
     pub(crate) fn inside() -> ApiError {
         let message = "something went wrong inside; nothing was saved, and the log says more";
@@ -66,7 +75,11 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let body = Body { error: &self.message, code: self.code, fields: &self.fields };
-        (self.status, Json(body)).into_response()
+        let mut response = (self.status, Json(body)).into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
+        }
+        response
     }
 }
 
@@ -97,7 +110,7 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> ApiError {
         let (status, code) = match error {
             StoreError::Full => (StatusCode::INSUFFICIENT_STORAGE, "store.full"),
-            StoreError::Busy => (StatusCode::INTERNAL_SERVER_ERROR, "store.busy"),
+            StoreError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "store.busy"),
             _ => {
                 tracing::error!(%error, "the store failed");
                 return ApiError::inside();

@@ -221,12 +221,12 @@ impl ListParameters {
     }
 }
 
-fn parameters(parts: &Parts) -> Vec<(String, String)> {
+pub(super) fn parameters(parts: &Parts) -> Vec<(String, String)> {
     let query = parts.uri.query().unwrap_or_default();
     url::form_urlencoded::parse(query.as_bytes()).into_owned().collect()
 }
 
-fn unknown(name: &str, known: impl Display) -> ApiError {
+pub(super) fn unknown(name: &str, known: impl Display) -> ApiError {
     ApiError::field(name, format!("there is no such parameter here; known: {known}"))
 }
 

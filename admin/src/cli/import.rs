@@ -1,35 +1,61 @@
 //! `coupon-admin import` on the terminal: progress while it runs, then what came of it.
 
+use std::fs::File;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use rusqlite::Connection;
 
 use super::ImportArgs;
-use crate::import::{Faults, Import, ImportError, Progress};
-use crate::store;
+use crate::catalog::FieldError;
+use crate::import::{self, Commit, ImportError, Progress, ReadError, Source};
+use crate::store::origin::{Actor, Origin};
+use crate::store::staging::{self, Intent};
+use crate::store::uploads::Outcome;
+use crate::store::{self, StoreError};
+
+/// How many wrong cells are shown.
+const SHOWN: u64 = 20;
 
 pub(super) fn run(dir: &Path, args: ImportArgs) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let mut connection = store::connect_existing(dir)?;
-    let mut faults =
-        args.errors.as_deref().map_or_else(|| Ok(Faults::default()), Faults::written_to)?;
     let bar = progress_bar(std::fs::metadata(&args.file).map_or(0, |file| file.len()))?;
-    let import = Import { path: args.file, allow_reissue: args.allow_reissue };
-    let outcome = import.run(&mut connection, &mut faults, &mut |progress| show(&bar, progress));
+    let outcome = import(&mut connection, &args, &bar);
     bar.finish_and_clear();
     match outcome {
-        Ok(rows) => {
-            println!("{rows} coupon codes created in {:.1} s", began.elapsed().as_secs_f64());
+        Ok(outcome) => {
+            say(&outcome, began.elapsed());
             Ok(ExitCode::SUCCESS)
         }
-        Err(ImportError::Refused { rows }) => {
-            report(&faults, rows, args.errors.as_deref());
+        Err(error @ ImportError::Refused(_)) => {
+            report(&connection, args.errors.as_deref())?;
+            eprintln!("{error}");
             Ok(ExitCode::FAILURE)
         }
         Err(error) => Err(error.into()),
     }
+}
+
+fn import(
+    connection: &mut Connection,
+    args: &ImportArgs,
+    bar: &ProgressBar,
+) -> Result<Outcome, ImportError> {
+    let file = File::open(&args.file)
+        .map_err(|source| ReadError::Open { path: args.file.clone(), source })?;
+    let how = Commit {
+        intent: Intent { mode: args.mode, allow_reissue: args.allow_reissue },
+        skip_invalid: args.skip_invalid,
+        origin: Origin::of(Actor::CommandLine),
+        source: Source::File(args.file.file_name().unwrap_or_default().to_string_lossy().into()),
+    };
+    import::import(connection, file, how, &mut |progress| match progress {
+        Progress::Read(bytes) => bar.set_position(bytes),
+        Progress::Saving => bar.set_message("saving"),
+    })
 }
 
 fn progress_bar(bytes: u64) -> anyhow::Result<ProgressBar> {
@@ -39,26 +65,42 @@ fn progress_bar(bytes: u64) -> anyhow::Result<ProgressBar> {
     Ok(bar)
 }
 
-fn show(bar: &ProgressBar, progress: Progress) {
-    match progress {
-        Progress::Read(bytes) => bar.set_position(bytes),
-        Progress::Judging => bar.set_message("checking"),
-        Progress::Saving => bar.set_message("saving"),
+fn say(outcome: &Outcome, took: Duration) {
+    let Outcome { created, updated, unchanged, skipped, .. } = outcome;
+    let seconds = took.as_secs_f64();
+    match (created, updated + unchanged) {
+        (created, 0) => println!("{created} coupon codes created in {seconds:.1} s"),
+        _ => println!(
+            "{updated} coupon codes updated, {unchanged} were so already, in {seconds:.1} s"
+        ),
+    }
+    if *skipped > 0 {
+        println!("{skipped} wrong row(s) were left out");
     }
 }
 
-fn report(faults: &Faults, rows: u64, written_to: Option<&Path>) {
-    for fault in faults.first() {
-        match fault.column.as_str() {
-            "" => eprintln!("line {}: {}", fault.line, fault.reason),
-            column => eprintln!("line {}, column {column}: {}", fault.line, fault.reason),
-        }
+fn report(connection: &Connection, written_to: Option<&Path>) -> anyhow::Result<()> {
+    let (mut shown, mut more) = (0, 0_u64);
+    staging::each_fault(
+        connection,
+        u64::from(u32::MAX),
+        |_, line, FieldError { field, error }| {
+            shown += 1;
+            match (line.unwrap_or_default(), field.as_str()) {
+                _ if shown > SHOWN => more += 1,
+                (line, "") => eprintln!("line {line}: {error}"),
+                (line, column) => eprintln!("line {line}, column {column}: {error}"),
+            }
+            Ok::<_, StoreError>(())
+        },
+    )?;
+    if let Some(path) = written_to {
+        import::errors::write(connection, File::create(path)?)?;
     }
-    let more = faults.count().saturating_sub(faults.first().len() as u64);
     match (more, written_to) {
         (0, _) => {}
         (more, Some(path)) => eprintln!("… and {more} more, all in {}", path.display()),
         (more, None) => eprintln!("… and {more} more; --errors FILE writes all of them"),
     }
-    eprintln!("{} error(s) in {rows} row(s); nothing was saved", faults.count());
+    Ok(())
 }

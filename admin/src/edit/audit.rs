@@ -89,6 +89,19 @@ pub(crate) fn many(
     record(tx, &Entry { object, action, objects, first_id, last_id, changes })
 }
 
+/// The same was done to many objects, of which only the lowest and highest id are at hand.
+pub(crate) fn range(
+    tx: &WriteTx<'_>,
+    object: &str,
+    action: &str,
+    objects: u64,
+    (first_id, last_id): (u32, u32),
+    after: &Map<String, Value>,
+) -> Result<(), StoreError> {
+    let changes = changes(&Map::new(), after);
+    record(tx, &Entry { object, action, objects, first_id, last_id, changes })
+}
+
 fn one(
     tx: &WriteTx<'_>,
     object: &str,

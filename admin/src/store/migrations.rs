@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_publication_and_clicks.sql"),
     include_str!("migrations/0003_conversion_only.sql"),
     include_str!("migrations/0004_audit.sql"),
+    include_str!("migrations/0005_uploads.sql"),
     include_str!("migrations/0006_lists.sql"),
 ];
 
@@ -24,12 +25,8 @@ const MIGRATIONS: &[&str] = &[
 /// # Errors
 /// When the file belongs to another program, was written by a newer one, or SQLite fails.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let found = schema_version(&tx)?;
-    if found > known {
-        return Err(StoreError::Newer { found, known });
-    }
+    let found = known_schema(&tx)?;
     for (number, sql) in (1..).zip(MIGRATIONS) {
         if number > found {
             tx.execute_batch(sql)?;
@@ -40,6 +37,16 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     super::meta::ensure(&tx)?;
     tx.commit()?;
     Ok(())
+}
+
+/// The schema's number, of a store that this program can read.
+///
+/// # Errors
+/// When it is another program's, a newer one's, or SQLite fails.
+pub(super) fn known_schema(connection: &Connection) -> Result<i64, StoreError> {
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    let found = schema_version(connection)?;
+    if found > known { Err(StoreError::Newer { found, known }) } else { Ok(found) }
 }
 
 /// The schema's number, 0 for a new file.

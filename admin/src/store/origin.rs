@@ -93,6 +93,6 @@ pub async fn scope<F: Future>(origin: Arc<Origin>, handler: F) -> F::Output {
 }
 
 /// Of what is running.
-pub(super) fn current() -> Arc<Origin> {
+pub(crate) fn current() -> Arc<Origin> {
     CURRENT.try_with(Arc::clone).unwrap_or_else(|_outside| Origin::of(Actor::Program))
 }

@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
@@ -15,6 +16,9 @@ use super::origin::{self, Actor, Origin};
 const QUEUE: usize = 256;
 /// Writes that share one commit at most.
 const GROUP: usize = 64;
+/// How long a write waits behind a transaction of another connection, such as a bulk commit. Then
+/// its caller is told that the store is busy and when to come again.
+const MAX_WAIT: Duration = Duration::from_secs(15);
 
 /// An open write transaction. Whoever has one may change rows; whoever has only a
 /// [`Connection`] may not.
@@ -33,6 +37,14 @@ impl<'c> WriteTx<'c> {
             now: jiff::Timestamp::now().as_second(),
             origin: Origin::of(Actor::CommandLine),
         }
+    }
+
+    /// The same on behalf of a request that has a transaction of its own.
+    pub(crate) fn on_behalf_of(
+        transaction: &'c rusqlite::Transaction<'_>,
+        origin: Arc<Origin>,
+    ) -> WriteTx<'c> {
+        WriteTx { origin, ..WriteTx::within(transaction) }
     }
 
     /// On whose behalf it writes.
@@ -78,8 +90,13 @@ impl Writer {
         E: From<StoreError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let job: Box<dyn Job> =
-            Box::new(Pending { work: Some(work), origin: origin::current(), result: None, reply });
+        let job: Box<dyn Job> = Box::new(Pending {
+            work: Some(work),
+            origin: origin::current(),
+            since: Instant::now(),
+            result: None,
+            reply,
+        });
         let Some(jobs) = &self.jobs else { return Err(StoreError::BrokenOff.into()) };
         jobs.send(job).await.map_err(|_closed| StoreError::BrokenOff)?;
         answer.await.map_err(|_dropped| StoreError::BrokenOff)?
@@ -100,6 +117,8 @@ impl Drop for Writer {
 trait Job: Send {
     /// On whose behalf it is.
     fn origin(&self) -> Arc<Origin>;
+    /// How much longer it waits for its turn; nothing once it had it.
+    fn patience(&self) -> Duration;
     /// Does the work; `true` when it is to be kept.
     fn run(&mut self, tx: &WriteTx<'_>) -> bool;
     /// Tells the caller, once its fate is known.
@@ -109,6 +128,7 @@ trait Job: Send {
 struct Pending<T, E, F> {
     work: Option<F>,
     origin: Arc<Origin>,
+    since: Instant,
     result: Option<Result<T, E>>,
     reply: oneshot::Sender<Result<T, E>>,
 }
@@ -123,6 +143,11 @@ where
         Arc::clone(&self.origin)
     }
 
+    fn patience(&self) -> Duration {
+        let is_done = self.work.is_none();
+        if is_done { Duration::ZERO } else { MAX_WAIT.saturating_sub(self.since.elapsed()) }
+    }
+
     fn run(&mut self, tx: &WriteTx<'_>) -> bool {
         let Some(work) = self.work.take() else { return false };
         self.result = catch_unwind(AssertUnwindSafe(|| work(tx))).ok();
@@ -131,8 +156,8 @@ where
 
     fn answer(self: Box<Self>, commit: Result<(), StoreError>) {
         let result = match (self.result, commit) {
-            (None, _) => Err(StoreError::BrokenOff.into()),
-            (Some(Ok(_)), Err(error)) => Err(error.into()),
+            (None, Ok(())) => Err(StoreError::BrokenOff.into()),
+            (None | Some(Ok(_)), Err(error)) => Err(error.into()),
             (Some(result), _) => result,
         };
         // The caller may have gone away; what is committed stays committed.
@@ -141,17 +166,30 @@ where
 }
 
 fn run(mut connection: Connection, mut queue: mpsc::Receiver<Box<dyn Job>>) {
-    while let Some(first) = queue.blocking_recv() {
-        let mut group = vec![first];
+    let mut group = Vec::new();
+    loop {
+        if group.is_empty() {
+            let Some(first) = queue.blocking_recv() else { return };
+            group.push(first);
+        }
         while group.len() < GROUP
             && let Ok(job) = queue.try_recv()
         {
             group.push(job);
         }
-        let outcome = commit(&mut connection, &mut group);
-        for job in group {
+        let patience = group.iter().map(|job| job.patience()).min().unwrap_or_default();
+        let outcome = match connection.busy_timeout(patience) {
+            Ok(()) => commit(&mut connection, &mut group),
+            Err(error) => Err(error.into()),
+        };
+        // Whoever came later has not waited long enough to be turned away.
+        let is_busy = matches!(outcome, Err(StoreError::Busy));
+        let (waiting, done): (Vec<_>, Vec<_>) =
+            group.into_iter().partition(|job| is_busy && !job.patience().is_zero());
+        for job in done {
             job.answer(outcome.clone());
         }
+        group = waiting;
     }
 }
 

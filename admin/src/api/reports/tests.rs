@@ -21,6 +21,7 @@ use crate::intake;
 use crate::keys::Role;
 use crate::publish;
 use crate::store::Store;
+use crate::uploads::Uploads;
 
 /// 2026-06-15 12:00:00 UTC.
 const NOON_MS: u64 = 1_781_524_800_000;
@@ -75,7 +76,9 @@ impl Api {
         let stop = CancellationToken::new();
         let archive = Archive::open(dir.path()).unwrap();
         let client = || daemon.client.clone();
+        let uploads = Uploads::open(store.clone(), Config::default().uploads).await.unwrap();
         let state = AppState {
+            uploads,
             publisher: publish::start(store.clone(), 1, client(), stop.clone()),
             intake: intake::start(store.clone(), archive.clone(), client(), stop.clone()),
             store,

@@ -6,7 +6,10 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use coupon_admin::import::{Faults, Import};
+use coupon_admin::catalog::BulkMode;
+use coupon_admin::import::{Commit, Source, import};
+use coupon_admin::store::origin::{Actor, Origin};
+use coupon_admin::store::staging::Intent;
 use serde_json::json;
 
 use crate::client::{Running, start_with_offers};
@@ -57,8 +60,13 @@ async fn network(codes: u32) -> Running {
     std::fs::write(&path, csv).unwrap();
     let mut connection = coupon_admin::store::connect_existing(network.dir()).unwrap();
     let began = Instant::now();
-    let import = Import { path, allow_reissue: false };
-    import.run(&mut connection, &mut Faults::default(), &mut |_| {}).unwrap();
+    let how = Commit {
+        intent: Intent { mode: BulkMode::Add, allow_reissue: false },
+        skip_invalid: false,
+        origin: Origin::of(Actor::CommandLine),
+        source: Source::File("codes.csv".into()),
+    };
+    import(&mut connection, std::fs::File::open(path).unwrap(), how, &mut |_| {}).unwrap();
     println!("{codes} codes imported in {:.1} s", began.elapsed().as_secs_f64());
     network
 }

@@ -1,0 +1,341 @@
+//! One row of a bulk file, right by itself. What its cells mean stands here and nowhere else.
+//!
+//! Adding: every cell says what the new code shall hold; a blank one is the field's default.
+//! Updating: `coupon_code` (and `coupon_code_id`, where the code stands on several offers) selects;
+//! of the other cells a blank one keeps, `-` clears, and anything else sets. What a row leaves of the
+//! code it selects is judged where the code is known.
+
+use jiff::civil::Date;
+
+use super::words::words;
+use super::{CheckedCode, CouponCodeEdit, CouponStatus, FieldError, FoldedKey, Problems, RowCode};
+use super::{day, formula, text};
+
+words! {
+    /// What a file does.
+    BulkMode {
+        /// Each row becomes a code.
+        Add = "add",
+        /// Each row changes a code that is there.
+        Update = "update",
+    }
+}
+
+/// The columns of a file, as an export writes them.
+pub const COLUMNS: [&str; 11] = [
+    "coupon_code_id",
+    "coupon_code",
+    "offer_id",
+    "affiliate_id",
+    "status",
+    "start_date",
+    "end_date",
+    "description",
+    "is_description_plain_text",
+    "internal_notes",
+    "conversion_only",
+];
+
+/// A row's cells, in the order of [`COLUMNS`]; a column that the file has not is blank.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Cells<T>(pub [T; COLUMNS.len()]);
+
+impl<T: AsRef<str>> Cells<T> {
+    /// The cell of a column; blank where there is no such column.
+    pub fn of(&self, column: &str) -> &str {
+        let place = COLUMNS.iter().position(|known| *known == column);
+        place.map_or("", |place| self.0[place].as_ref())
+    }
+}
+
+/// What a cell wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted<T> {
+    /// As it is.
+    Keep,
+    /// Nothing in its place.
+    Clear,
+    /// This.
+    Set(T),
+}
+
+/// A row that is right by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BulkRow {
+    /// Folded; what rows are compared by.
+    pub folded: FoldedKey,
+    /// As typed.
+    pub code: String,
+    /// Which of the code's rows an update means.
+    pub code_id: Option<u32>,
+    /// `None` keeps.
+    pub offer_id: Option<u32>,
+    /// Whose it is to be.
+    pub affiliate_id: Wanted<u32>,
+    /// `None` keeps.
+    pub status: Option<CouponStatus>,
+    /// First day.
+    pub start_date: Wanted<Date>,
+    /// Last day.
+    pub end_date: Wanted<Date>,
+    /// Shown to the partner.
+    pub description: Wanted<String>,
+    /// `None` keeps.
+    pub is_description_plain_text: Option<bool>,
+    /// Never shown to the partner.
+    pub internal_notes: Wanted<String>,
+    /// It has no link. An update cannot change it.
+    pub conversion_only: Option<bool>,
+}
+
+impl BulkRow {
+    /// Reads a row.
+    ///
+    /// # Errors
+    /// Every wrong column.
+    pub fn read<T: AsRef<str>>(
+        mode: BulkMode,
+        cells: &Cells<T>,
+    ) -> Result<BulkRow, Vec<FieldError>> {
+        match mode {
+            BulkMode::Add => added(cells),
+            BulkMode::Update => updated(cells),
+        }
+    }
+}
+
+/// The folded code of a row that may be wrong in other cells.
+pub fn folded_of<T: AsRef<str>>(mode: BulkMode, cells: &Cells<T>) -> Option<FoldedKey> {
+    let any_form = mode == BulkMode::Update || truth(cells.of("conversion_only")) == Ok(Some(true));
+    RowCode::parse(cells.of("coupon_code"), any_form).ok().map(|code| code.folded())
+}
+
+fn added<T: AsRef<str>>(cells: &Cells<T>) -> Result<BulkRow, Vec<FieldError>> {
+    let mut problems = Problems::default();
+    let offer_id = problems.take("offer_id", number(cells.of("offer_id")));
+    let affiliate_id = problems.take("affiliate_id", optional_number(cells.of("affiliate_id")));
+    let status = problems.take("status", status(cells.of("status")));
+    let start_date = problems.take("start_date", day::parse(cells.of("start_date")));
+    let end_date = problems.take("end_date", day::parse(cells.of("end_date")));
+    let plain = take_truth(&mut problems, cells, "is_description_plain_text");
+    let conversion_only = take_truth(&mut problems, cells, "conversion_only");
+    let object = CouponCodeEdit {
+        coupon_code: cells.of("coupon_code").into(),
+        network_offer_id: offer_id.unwrap_or(1),
+        network_affiliate_id: affiliate_id.flatten().filter(|id| *id != 0),
+        coupon_status: status.unwrap_or(CouponStatus::Paused),
+        start_date: start_date.flatten(),
+        end_date: end_date.flatten(),
+        description: formula::restored(cells.of("description")).into(),
+        is_description_plain_text: plain.flatten().unwrap_or(true),
+        internal_notes: formula::restored(cells.of("internal_notes")).into(),
+        allow_reissue: false,
+        conversion_only: conversion_only.flatten().unwrap_or(false),
+    };
+    let checked = object.check();
+    match (problems.finish(), checked) {
+        (Ok(()), Ok(code)) => Ok(BulkRow::from(code)),
+        (Ok(()), Err(wrong)) => Err(wrong),
+        (Err(wrong), checked) => {
+            Err(wrong.into_iter().chain(checked.err().unwrap_or_default()).collect())
+        }
+    }
+}
+
+impl From<CheckedCode> for BulkRow {
+    fn from(code: CheckedCode) -> BulkRow {
+        fn set<T>(value: Option<T>) -> Wanted<T> {
+            value.map_or(Wanted::Clear, Wanted::Set)
+        }
+        let text = |text: String| set(Some(text).filter(|text| !text.is_empty()));
+        BulkRow {
+            folded: code.code.folded(),
+            code: code.code.as_str().to_owned(),
+            code_id: None,
+            offer_id: Some(code.offer_id),
+            affiliate_id: set(code.affiliate_id),
+            status: Some(code.status),
+            start_date: set(code.start_date),
+            end_date: set(code.end_date),
+            description: text(code.description),
+            is_description_plain_text: Some(code.is_description_plain_text),
+            internal_notes: text(code.internal_notes),
+            conversion_only: Some(code.code.is_conversion_only()),
+        }
+    }
+}
+
+fn updated<T: AsRef<str>>(cells: &Cells<T>) -> Result<BulkRow, Vec<FieldError>> {
+    let mut problems = Problems::default();
+    let code = problems.take("coupon_code", RowCode::parse(cells.of("coupon_code"), true));
+    let code_id = problems.take("coupon_code_id", optional_number(cells.of("coupon_code_id")));
+    let offer_id = problems.take("offer_id", optional_number(cells.of("offer_id")));
+    let affiliate_id = problems.take("affiliate_id", wanted(cells.of("affiliate_id"), number));
+    let status = problems.take(
+        "status",
+        match cells.of("status") {
+            "" => Ok(None),
+            word => status(word).map(Some),
+        },
+    );
+    let mut day = |column: &str| {
+        let read = |cell: &str| day::parse(cell).map_err(|error| error.to_string());
+        match problems.take(column, wanted(cells.of(column), read)) {
+            Some(Wanted::Set(Some(day))) => Wanted::Set(day),
+            Some(Wanted::Clear) => Wanted::Clear,
+            _ => Wanted::Keep,
+        }
+    };
+    let (start_date, end_date) = (day("start_date"), day("end_date"));
+    let description = problems.take("description", wanted(cells.of("description"), note));
+    let plain = take_truth(&mut problems, cells, "is_description_plain_text");
+    let notes = problems.take("internal_notes", wanted(cells.of("internal_notes"), note));
+    let conversion_only = take_truth(&mut problems, cells, "conversion_only");
+    if let (Wanted::Set(start), Wanted::Set(end)) = (&start_date, &end_date)
+        && start > end
+    {
+        problems.add("end_date", "is before start_date");
+    }
+    let wrong = problems.finish().err();
+    let (None, Some(code)) = (&wrong, code) else { return Err(wrong.unwrap_or_default()) };
+    Ok(BulkRow {
+        folded: code.folded(),
+        code: code.as_str().to_owned(),
+        code_id: code_id.flatten(),
+        offer_id: offer_id.flatten(),
+        // 0 is "nobody" everywhere else, too.
+        affiliate_id: match affiliate_id.unwrap_or(Wanted::Keep) {
+            Wanted::Set(0) => Wanted::Clear,
+            other => other,
+        },
+        status: status.flatten(),
+        start_date,
+        end_date,
+        description: description.unwrap_or(Wanted::Keep),
+        is_description_plain_text: plain.flatten(),
+        internal_notes: notes.unwrap_or(Wanted::Keep),
+        conversion_only: conversion_only.flatten(),
+    })
+}
+
+fn wanted<T>(cell: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<Wanted<T>, String> {
+    match cell {
+        "" => Ok(Wanted::Keep),
+        "-" => Ok(Wanted::Clear),
+        cell => read(cell).map(Wanted::Set),
+    }
+}
+
+fn number(cell: &str) -> Result<u32, String> {
+    cell.parse().map_err(|_| format!("`{}` is not an id", shown(cell)))
+}
+
+fn optional_number(cell: &str) -> Result<Option<u32>, String> {
+    if cell.is_empty() { Ok(None) } else { number(cell).map(Some) }
+}
+
+fn status(cell: &str) -> Result<CouponStatus, String> {
+    cell.to_ascii_lowercase().parse().map_err(|error: super::UnknownWord| error.to_string())
+}
+
+fn note(cell: &str) -> Result<String, String> {
+    let restored = formula::restored(cell);
+    text::note(restored).map(|()| restored.to_owned()).map_err(|error| error.to_string())
+}
+
+fn take_truth<T: AsRef<str>>(
+    problems: &mut Problems,
+    cells: &Cells<T>,
+    column: &str,
+) -> Option<Option<bool>> {
+    problems.take(column, truth(cells.of(column)))
+}
+
+fn truth(cell: &str) -> Result<Option<bool>, String> {
+    match cell.to_ascii_lowercase().as_str() {
+        "" => Ok(None),
+        "true" | "1" | "yes" => Ok(Some(true)),
+        "false" | "0" | "no" => Ok(Some(false)),
+        _ => Err(format!("`{}` is neither true nor false", shown(cell))),
+    }
+}
+
+fn shown(text: &str) -> String {
+    text.chars().take(40).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cells(named: &[(&str, &str)]) -> Cells<String> {
+        let mut cells = Cells::<String>::default();
+        for (name, cell) in named {
+            cells.0[COLUMNS.iter().position(|known| known == name).unwrap()] = (*cell).into();
+        }
+        cells
+    }
+
+    fn wrong(mode: BulkMode, named: &[(&str, &str)]) -> Vec<String> {
+        let errors = BulkRow::read(mode, &cells(named)).unwrap_err();
+        errors.into_iter().map(|error| error.field).collect()
+    }
+
+    #[test]
+    fn a_row_to_add_and_a_json_object_are_the_same_code() {
+        let row = [("offer_id", "1"), ("coupon_code", "WINTER25"), ("status", "Active")];
+        let json =
+            r#"{"coupon_code": "WINTER25", "network_offer_id": 1, "coupon_status": "active"}"#;
+        let object: CouponCodeEdit = serde_json::from_str(json).unwrap();
+        let expected = BulkRow::from(object.check().unwrap());
+        assert_eq!(BulkRow::read(BulkMode::Add, &cells(&row)), Ok(expected));
+    }
+
+    #[test]
+    fn every_wrong_column_is_named() {
+        let all = COLUMNS.map(|column| (column, "?"));
+        assert_eq!(
+            wrong(BulkMode::Add, &all),
+            [
+                "offer_id",
+                "affiliate_id",
+                "status",
+                "start_date",
+                "end_date",
+                "is_description_plain_text",
+                "conversion_only",
+                "coupon_code"
+            ]
+        );
+        let mut cleared = COLUMNS.map(|column| (column, "-"));
+        cleared[1].1 = "ABC";
+        assert_eq!(
+            wrong(BulkMode::Update, &cleared),
+            [
+                "coupon_code_id",
+                "offer_id",
+                "status",
+                "is_description_plain_text",
+                "conversion_only"
+            ]
+        );
+    }
+
+    #[test]
+    fn in_an_update_blank_keeps_and_a_dash_clears() {
+        let row = [
+            ("coupon_code", "ABC"),
+            ("affiliate_id", "-"),
+            ("start_date", "-"),
+            ("end_date", "2026-01-31"),
+            ("description", "'-"),
+            ("internal_notes", "-"),
+        ];
+        let row = BulkRow::read(BulkMode::Update, &cells(&row)).unwrap();
+        assert_eq!((row.offer_id, row.status), (None, None));
+        assert_eq!((row.affiliate_id, row.start_date), (Wanted::Clear, Wanted::Clear));
+        assert!(matches!(row.end_date, Wanted::Set(_)));
+        assert_eq!(row.description, Wanted::Set("-".into()));
+        assert_eq!(row.internal_notes, Wanted::Clear);
+    }
+}

@@ -1,0 +1,100 @@
+//! The verdicts on staged rows: the answers of the set-wise questions, in sentences that name the
+//! other row or the owner.
+
+use rusqlite::Connection;
+
+use crate::catalog::BulkMode;
+use crate::edit::coupon_codes::{owned_message, reissue_message};
+use crate::store::StoreError;
+use crate::store::staging::judge::{self as ask, Scope};
+use crate::store::staging::{FaultKind, Intent, add_fault};
+
+/// Judges all rows that are right by themselves, or those of some codes, beside the others and the store.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn judge(connection: &Connection, intent: Intent, scope: Scope<'_>) -> Result<(), StoreError> {
+    ask::fill(connection, intent.mode, scope)?;
+    let note = |number: u32, column: &str, reason: &str| {
+        add_fault(connection, number, FaultKind::Judged, column, reason)
+    };
+    judge_places(connection, &note)?;
+    judge_owners(connection, &note)?;
+    match intent.mode {
+        BulkMode::Add if intent.allow_reissue => Ok(()),
+        BulkMode::Add => ask::each_once_anothers(connection, |claim| {
+            let how = "upload the file with allow_reissue";
+            note(claim.id, "coupon_code", &reissue_message(&claim, how))
+        }),
+        BulkMode::Update => judge_updates(connection, scope, &note),
+    }
+}
+
+type Note<'a> = &'a dyn Fn(u32, &str, &str) -> Result<(), StoreError>;
+
+/// What a row names must be there, and its place be free.
+fn judge_places(connection: &Connection, note: Note<'_>) -> Result<(), StoreError> {
+    ask::each_missing_offer(connection, |(number, id)| {
+        note(number, "offer_id", &format!("there is no offer {id}"))
+    })?;
+    ask::each_missing_affiliate(connection, |(number, id)| {
+        note(number, "affiliate_id", &format!("there is no affiliate {id}"))
+    })?;
+    ask::each_repeated(connection, |(number, other)| {
+        let reason = format!("stands on this offer twice in this file; the other is row {other}");
+        note(number, "coupon_code", &reason)
+    })?;
+    ask::each_taken(connection, |(number, id)| {
+        note(number, "coupon_code", &format!("stands on this offer already, as coupon code {id}"))
+    })
+}
+
+/// The rows of one code belong to one partner.
+fn judge_owners(connection: &Connection, note: Note<'_>) -> Result<(), StoreError> {
+    ask::each_owned_by_another(connection, |claim| {
+        note(claim.id, "affiliate_id", &owned_message(&claim))
+    })?;
+    ask::each_rival(connection, |rival| {
+        let reason = format!(
+            "the code {} belongs to partner {} in row {}; all rows of a code belong to one partner",
+            rival.code, rival.partner_id, rival.other
+        );
+        note(rival.number, "affiliate_id", &reason)
+    })
+}
+
+fn judge_updates(
+    connection: &Connection,
+    scope: Scope<'_>,
+    note: Note<'_>,
+) -> Result<(), StoreError> {
+    ask::each_unplaced(connection, scope, |row| {
+        let code = row.code;
+        let (column, reason) = match (row.code_id, row.ids) {
+            (_, None) => ("coupon_code", format!("there is no coupon code {code}")),
+            (None, Some(ids)) => (
+                "coupon_code_id",
+                format!("the code {code} stands on several offers; say which is meant: {ids}"),
+            ),
+            (Some(id), Some(ids)) => (
+                "coupon_code_id",
+                format!("coupon code {id} is not {code}; the coupon codes of {code} are: {ids}"),
+            ),
+        };
+        note(row.number, column, &reason)
+    })?;
+    ask::each_selected_twice(connection, |(number, other)| {
+        let reason = format!("is changed twice in this file; the other is row {other}");
+        note(number, "coupon_code", &reason)
+    })?;
+    ask::each_ended_before_its_start(connection, |number| {
+        note(number, "end_date", "is before start_date, with the day that is kept")
+    })?;
+    ask::each_other_kind(connection, |number| {
+        note(number, "conversion_only", "cannot be changed by a file; edit the coupon code")
+    })?;
+    ask::each_shaken(connection, |(number, other)| {
+        let reason = format!("row {other} has the same code and is wrong; mend or remove it first");
+        note(number, "coupon_code", &reason)
+    })
+}

@@ -1,0 +1,415 @@
+//! Staged rows of a bulk file: a database of their own, attached beside the store.
+//!
+//! What holds:
+//! - Reading a file and judging it write to the staged file only, so they hold up no edit, however
+//!   large the file is. Only [`apply`] writes to the store, in one transaction.
+//! - A staged file is one file in a folder, or has no name at all (the command line's): removing it
+//!   is removing a file.
+//! - The truth about a committed upload stands in the store, in the transaction of its rows, and
+//!   never here: a crash between the two files cannot tell of a commit that did not happen.
+//!
+//! The tables have names of their own, so a query over both databases need not name the database.
+
+use std::path::Path;
+
+use rusqlite::types::{Value, ValueRef};
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
+
+use super::StoreError;
+use super::rows::{Page, day_text};
+use crate::catalog::{BulkMode, BulkRow, COLUMNS, Cells, FieldError, Wanted, neutralised};
+
+pub mod apply;
+pub mod judge;
+
+/// Room for the pages that a big file touches again and again.
+const CACHE_KIB: i64 = 131_072;
+
+const SCHEMA: &str = "
+    CREATE TABLE staging.staged_file (
+        id INTEGER PRIMARY KEY CHECK (id = 1), mode TEXT NOT NULL, allow_reissue INTEGER NOT NULL,
+        last_number INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    -- A sound row holds what its cells mean: NULL keeps, 0 clears. Another one holds them as typed.
+    CREATE TABLE staging.staged_row (
+        number INTEGER PRIMARY KEY, line INTEGER, sound INTEGER NOT NULL, folded TEXT,
+        code_id ANY, code TEXT, offer_id ANY, affiliate_id ANY, status TEXT, start_date ANY, end_date ANY,
+        description ANY, is_description_plain_text ANY, internal_notes ANY, conversion_only ANY
+    ) STRICT;
+    CREATE TABLE staging.staged_fault (
+        number INTEGER NOT NULL, kind INTEGER NOT NULL, column_name TEXT NOT NULL, reason TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX staging.staged_fault_number ON staged_fault (number);";
+
+const INSERT: &str = "INSERT OR REPLACE INTO staged_row (number, line, sound, folded, code_id, code, offer_id, affiliate_id, \
+    status, start_date, end_date, description, is_description_plain_text, internal_notes, conversion_only) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+
+const CELLS: &str = "code_id, code, offer_id, affiliate_id, status, start_date, end_date, description, \
+    is_description_plain_text, internal_notes, conversion_only";
+
+/// What a file does, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Intent {
+    /// Add or update.
+    pub mode: BulkMode,
+    /// Codes that once belonged to another partner are issued anew.
+    pub allow_reissue: bool,
+}
+
+/// Where a fault comes from, and so when it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultKind {
+    /// The bytes could not be read; gone when the cell is typed anew.
+    Unreadable = 0,
+    /// The row by itself is wrong; gone when it is edited.
+    Own = 1,
+    /// It collides with other rows or with the store; judged again and again.
+    Judged = 2,
+}
+
+/// How many rows there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Counts {
+    /// All.
+    pub rows: u64,
+    /// Nothing is wrong with them.
+    pub valid: u64,
+    /// Something is.
+    pub invalid: u64,
+}
+
+/// A row as shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShownRow {
+    /// From 1, in the order of the file; never used again in this file.
+    pub number: u32,
+    /// Where it begins in the file; rows that were added later have no line.
+    pub line: Option<u64>,
+    /// As a file would hold them.
+    pub cells: Cells<String>,
+    /// What is wrong with it.
+    pub faults: Vec<FieldError>,
+}
+
+/// Attaches the staged file at `path`; without one, a nameless one that goes with the connection.
+///
+/// # Errors
+/// When it cannot be opened.
+pub fn attach(connection: &Connection, path: Option<&Path>) -> Result<(), StoreError> {
+    let name = path.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
+    connection.execute("ATTACH ?1 AS staging", [name])?;
+    connection.execute_batch(&format!(
+        "PRAGMA main.cache_size = -{CACHE_KIB}; PRAGMA staging.cache_size = -{CACHE_KIB};"
+    ))?;
+    Ok(())
+}
+
+/// Makes the tables of a new file. Until [`finish`], a crash leaves rubbish.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn create(connection: &Connection, intent: Intent) -> Result<(), StoreError> {
+    let _: String =
+        connection.query_row("PRAGMA staging.journal_mode = OFF", [], |row| row.get(0))?;
+    connection.execute_batch("PRAGMA staging.synchronous = OFF;")?;
+    connection.execute_batch(SCHEMA)?;
+    connection.execute(
+        "INSERT INTO staged_file (id, mode, allow_reissue) VALUES (1, ?1, ?2)",
+        (intent.mode.as_str(), intent.allow_reissue),
+    )?;
+    Ok(())
+}
+
+/// Orders the rows by code, once all are there, and makes the file safe to change from now on.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn finish(connection: &Connection) -> Result<(), StoreError> {
+    connection.execute_batch(
+        "CREATE INDEX staging.staged_row_folded ON staged_row (folded, offer_id, number, affiliate_id, sound)",
+    )?;
+    let _: String =
+        connection.query_row("PRAGMA staging.journal_mode = DELETE", [], |row| row.get(0))?;
+    connection.execute_batch("PRAGMA staging.synchronous = FULL;")?;
+    Ok(())
+}
+
+/// What the file does.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn intent(connection: &Connection) -> Result<Intent, StoreError> {
+    let sql = "SELECT mode, allow_reissue FROM staged_file";
+    Ok(connection.query_row(sql, [], |row| {
+        Ok(Intent { mode: super::rows::word(row, 0)?, allow_reissue: row.get(1)? })
+    })?)
+}
+
+/// Takes the next number for a row.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn next_number(connection: &Connection) -> Result<u32, StoreError> {
+    let sql = "UPDATE staged_file SET last_number = last_number + 1 RETURNING last_number";
+    Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+}
+
+/// Says up to where numbers are taken.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn numbers_taken(connection: &Connection, last: u32) -> Result<(), StoreError> {
+    connection.execute("UPDATE staged_file SET last_number = ?1", [last])?;
+    Ok(())
+}
+
+/// Puts a row that is right by itself, in the place of the one with its number.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn put(
+    connection: &Connection,
+    number: u32,
+    line: Option<u64>,
+    row: &BulkRow,
+) -> Result<(), StoreError> {
+    let day = |day: &Wanted<_>| match day {
+        Wanted::Keep => Value::Null,
+        Wanted::Clear => Value::Integer(0),
+        Wanted::Set(day) => day_text(Some(*day)).into(),
+    };
+    fn text(text: &Wanted<String>) -> ValueRef<'_> {
+        match text {
+            Wanted::Keep => ValueRef::Null,
+            Wanted::Clear => ValueRef::Integer(0),
+            Wanted::Set(text) => ValueRef::Text(text.as_bytes()),
+        }
+    }
+    let affiliate_id = match row.affiliate_id {
+        Wanted::Keep => None,
+        Wanted::Clear => Some(0),
+        Wanted::Set(id) => Some(id),
+    };
+    connection.prepare_cached(INSERT)?.execute((
+        number,
+        line,
+        true,
+        row.folded.as_str(),
+        row.code_id,
+        &row.code,
+        row.offer_id,
+        affiliate_id,
+        row.status.map(|status| status.as_str()),
+        day(&row.start_date),
+        day(&row.end_date),
+        Bound(text(&row.description)),
+        row.is_description_plain_text,
+        Bound(text(&row.internal_notes)),
+        row.conversion_only,
+    ))?;
+    Ok(())
+}
+
+/// Binds without a copy.
+struct Bound<'a>(ValueRef<'a>);
+
+impl rusqlite::ToSql for Bound<'_> {
+    fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+        Ok(rusqlite::types::ToSqlOutput::Borrowed(self.0))
+    }
+}
+
+/// Puts a row that is wrong by itself, as typed.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn put_wrong<T: AsRef<str>>(
+    connection: &Connection,
+    number: u32,
+    line: Option<u64>,
+    folded: Option<&str>,
+    cells: &Cells<T>,
+) -> Result<(), StoreError> {
+    let text = |text: &str| Value::Text(text.to_owned());
+    let head = [
+        number.into(),
+        line.map_or(Value::Null, |line| Value::Integer(line.cast_signed())),
+        Value::Integer(0),
+        folded.map_or(Value::Null, text),
+    ];
+    let values = head.into_iter().chain(cells.0.iter().map(|cell| text(cell.as_ref())));
+    connection.prepare_cached(INSERT)?.execute(params_from_iter(values))?;
+    Ok(())
+}
+
+/// Notes what is wrong with a row.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn add_fault(
+    connection: &Connection,
+    number: u32,
+    kind: FaultKind,
+    column: &str,
+    reason: &str,
+) -> Result<(), StoreError> {
+    let sql =
+        "INSERT INTO staged_fault (number, kind, column_name, reason) VALUES (?1, ?2, ?3, ?4)";
+    connection.prepare_cached(sql)?.execute((number, kind as u8, column, reason))?;
+    Ok(())
+}
+
+/// The columns of a row whose bytes could not be read.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn unreadable(connection: &Connection, number: u32) -> Result<Vec<FieldError>, StoreError> {
+    faults_where(connection, "number = ?1 AND kind = 0", number)
+}
+
+/// Forgets all that was wrong with a row.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn forget_faults(connection: &Connection, number: u32) -> Result<(), StoreError> {
+    connection.prepare_cached("DELETE FROM staged_fault WHERE number = ?1")?.execute([number])?;
+    Ok(())
+}
+
+/// Takes a row out.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn remove(connection: &Connection, number: u32) -> Result<(), StoreError> {
+    forget_faults(connection, number)?;
+    connection.prepare_cached("DELETE FROM staged_row WHERE number = ?1")?.execute([number])?;
+    Ok(())
+}
+
+/// The folded code of a row, which says what else is to be judged again when it changes.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn folded(connection: &Connection, number: u32) -> Result<Option<String>, StoreError> {
+    let sql = "SELECT folded FROM staged_row WHERE number = ?1";
+    let found = connection.prepare_cached(sql)?.query_row([number], |row| row.get(0)).optional()?;
+    Ok(found.flatten())
+}
+
+/// How many rows there are.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn counts(connection: &Connection) -> Result<Counts, StoreError> {
+    let sql = "SELECT (SELECT count(*) FROM staged_row), (SELECT count(DISTINCT number) FROM staged_fault)";
+    Ok(connection.prepare_cached(sql)?.query_row([], |row| {
+        let (rows, invalid): (u64, u64) = (row.get(0)?, row.get(1)?);
+        Ok(Counts { rows, valid: rows.saturating_sub(invalid), invalid })
+    })?)
+}
+
+/// One row.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn find(connection: &Connection, number: u32) -> Result<Option<ShownRow>, StoreError> {
+    let mode = intent(connection)?.mode;
+    let sql = format!("SELECT number, line, sound, {CELLS} FROM staged_row WHERE number = ?1");
+    let found =
+        connection.prepare_cached(&sql)?.query_row([number], |row| shown(row, mode)).optional()?;
+    found.map(|row| with_faults(connection, row)).transpose()
+}
+
+/// One page of the rows; `valid` says which of them.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn page(
+    connection: &Connection,
+    valid: Option<bool>,
+    page: Page,
+) -> Result<Vec<ShownRow>, StoreError> {
+    let mode = intent(connection)?.mode;
+    let condition = match valid {
+        None => "",
+        Some(true) => "WHERE number NOT IN (SELECT number FROM staged_fault)",
+        Some(false) => "WHERE number IN (SELECT number FROM staged_fault)",
+    };
+    let offset = u64::from(page.number.saturating_sub(1)) * u64::from(page.size);
+    let sql = format!(
+        "SELECT number, line, sound, {CELLS} FROM staged_row {condition} ORDER BY number LIMIT {} OFFSET {offset}",
+        page.size
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map([], |row| shown(row, mode))?.collect::<Result<Vec<_>, _>>()?;
+    rows.into_iter().map(|row| with_faults(connection, row)).collect()
+}
+
+/// Goes over everything that is wrong, by row: its number, its line, the column and the reason.
+///
+/// # Errors
+/// When SQLite fails, or what `each` answers.
+pub fn each_fault<E: From<StoreError>>(
+    connection: &Connection,
+    most: u64,
+    mut each: impl FnMut(u32, Option<u64>, FieldError) -> Result<(), E>,
+) -> Result<(), E> {
+    let sql = "SELECT f.number, r.line, f.column_name, f.reason FROM staged_fault f \
+               JOIN staged_row r ON r.number = f.number ORDER BY f.number, f.rowid LIMIT ?1";
+    let mut statement = connection.prepare_cached(sql).map_err(StoreError::from)?;
+    let mut rows = statement.query([most]).map_err(StoreError::from)?;
+    while let Some(row) = rows.next().map_err(StoreError::from)? {
+        let read = || Ok((row.get(0)?, row.get(1)?, fault(row, 2)?));
+        let (number, line, fault) =
+            read().map_err(|error: rusqlite::Error| StoreError::from(error))?;
+        each(number, line, fault)?;
+    }
+    Ok(())
+}
+
+fn with_faults(connection: &Connection, mut row: ShownRow) -> Result<ShownRow, StoreError> {
+    row.faults = faults_where(connection, "number = ?1", row.number)?;
+    Ok(row)
+}
+
+fn faults_where(
+    connection: &Connection,
+    condition: &str,
+    number: u32,
+) -> Result<Vec<FieldError>, StoreError> {
+    let sql =
+        format!("SELECT column_name, reason FROM staged_fault WHERE {condition} ORDER BY rowid");
+    let mut statement = connection.prepare_cached(&sql)?;
+    Ok(statement.query_map([number], |row| fault(row, 0))?.collect::<Result<_, _>>()?)
+}
+
+fn fault(row: &Row<'_>, at: usize) -> rusqlite::Result<FieldError> {
+    Ok(FieldError { field: row.get(at)?, error: row.get(at + 1)? })
+}
+
+fn shown(row: &Row<'_>, mode: BulkMode) -> rusqlite::Result<ShownRow> {
+    let sound: bool = row.get(2)?;
+    let mut cells = Cells::<String>::default();
+    for (at, cell) in cells.0.iter_mut().enumerate() {
+        let value = row.get_ref(at + 3)?;
+        *cell = if sound {
+            as_cell(value, at, mode)?
+        } else {
+            value.as_str_or_null()?.unwrap_or_default().into()
+        };
+    }
+    Ok(ShownRow { number: row.get(0)?, line: row.get(1)?, cells, faults: Vec::new() })
+}
+
+/// A sound cell as a file would hold it.
+fn as_cell(value: ValueRef<'_>, at: usize, mode: BulkMode) -> rusqlite::Result<String> {
+    let is_truth = matches!(COLUMNS[at], "is_description_plain_text" | "conversion_only");
+    Ok(match value {
+        ValueRef::Integer(truth) if is_truth => (truth != 0).to_string(),
+        ValueRef::Integer(0) if mode == BulkMode::Update => "-".into(),
+        ValueRef::Integer(0) => String::new(),
+        ValueRef::Integer(number) => number.to_string(),
+        other => neutralised(other.as_str_or_null()?.unwrap_or_default()).into_owned(),
+    })
+}

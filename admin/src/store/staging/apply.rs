@@ -1,0 +1,117 @@
+//! Writes the staged rows with which nothing is wrong, under one change, after they were judged.
+//!
+//! Ids follow the order of the file, because the lowest id of a code decides where it leads.
+
+use rusqlite::types::Value;
+
+use super::super::meta::Sequence;
+use super::super::{StoreError, WriteTx};
+
+/// What was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Applied {
+    /// New codes.
+    pub created: u64,
+    /// Codes that changed.
+    pub updated: u64,
+    /// The lowest and highest id among them.
+    pub ids: Option<(u32, u32)>,
+}
+
+const VALID: &str = "NOT IN (SELECT number FROM staged_fault)";
+
+/// Adds the rows.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn add(tx: &WriteTx<'_>, sequence: Sequence) -> Result<Applied, StoreError> {
+    let sql = "SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = 'coupon_code'";
+    let before_first_id: u32 = tx.query_row(sql, [], |row| row.get(0))?;
+    let created = tx.execute(
+        &format!(
+            "INSERT INTO coupon_code (id, code, folded, offer_id, affiliate_id, status, start_date, end_date, description, \
+             is_description_plain_text, internal_notes, conversion_only, time_created, time_saved, change_seq) \
+             SELECT ?1 + number, code, folded, offer_id, nullif(affiliate_id, 0), status, nullif(start_date, 0), \
+             nullif(end_date, 0), iif(description = 0, '', description), is_description_plain_text, \
+             iif(internal_notes = 0, '', internal_notes), conversion_only, ?2, ?2, ?3 \
+             FROM staged_row WHERE number {VALID} ORDER BY number"
+        ),
+        (before_first_id, tx.now(), sequence),
+    )?;
+    let ids = tx.query_row(
+        &format!("SELECT ?1 + min(number), ?1 + max(number) FROM staged_row WHERE number {VALID}"),
+        [before_first_id],
+        |row| Ok(row.get::<_, Option<u32>>(0)?.zip(row.get(1)?)),
+    )?;
+    Ok(Applied { created: created as u64, updated: 0, ids })
+}
+
+/// The columns that an update sets, and their values from the staged row `s` over the code `c`.
+const SET: [(&str, &str); 8] = [
+    ("offer_id", "coalesce(s.offer_id, c.offer_id)"),
+    ("affiliate_id", "iif(s.affiliate_id IS NULL, c.affiliate_id, nullif(s.affiliate_id, 0))"),
+    ("status", "coalesce(s.status, c.status)"),
+    ("start_date", "iif(s.start_date IS NULL, c.start_date, nullif(s.start_date, 0))"),
+    ("end_date", "iif(s.end_date IS NULL, c.end_date, nullif(s.end_date, 0))"),
+    (
+        "description",
+        "iif(s.description IS NULL, c.description, iif(s.description = 0, '', s.description))",
+    ),
+    (
+        "is_description_plain_text",
+        "coalesce(s.is_description_plain_text, c.is_description_plain_text)",
+    ),
+    (
+        "internal_notes",
+        "iif(s.internal_notes IS NULL, c.internal_notes, iif(s.internal_notes = 0, '', s.internal_notes))",
+    ),
+];
+
+/// Works out which rows change anything, and into what; answers how many.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn plan_update(tx: &WriteTx<'_>) -> Result<u64, StoreError> {
+    let columns = SET.map(|(column, value)| format!("{value} AS {column}")).join(", ");
+    let differs = SET.map(|(column, value)| format!("{value} IS NOT c.{column}")).join(" OR ");
+    tx.execute_batch("DROP TABLE IF EXISTS temp.staged_change")?;
+    tx.execute_batch(&format!(
+        "CREATE TEMP TABLE staged_change AS SELECT c.id AS target, a.is_new_offer, a.is_new_owner, {columns} \
+         FROM temp.staged_after a CROSS JOIN staged_row s ON s.number = a.number \
+         CROSS JOIN coupon_code c ON c.id = a.target \
+         WHERE a.number {VALID} AND ({differs}) ORDER BY c.id"
+    ))?;
+    Ok(tx.query_row("SELECT count(*) FROM temp.staged_change", [], |row| row.get(0))?)
+}
+
+/// Changes the codes that [`plan_update`] found.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn update(tx: &WriteTx<'_>, sequence: Sequence) -> Result<Applied, StoreError> {
+    tx.execute(
+        "INSERT OR IGNORE INTO coupon_code_former_owner (folded, affiliate_id) \
+         SELECT c.folded, c.affiliate_id FROM temp.staged_change x CROSS JOIN coupon_code c ON c.id = x.target \
+         WHERE x.is_new_owner AND c.affiliate_id IS NOT NULL",
+        [],
+    )?;
+    // Codes that change places would meet on their way, so all of them leave before any arrives.
+    tx.execute(
+        "UPDATE coupon_code SET time_deleted = -1 WHERE id IN (SELECT target FROM temp.staged_change WHERE is_new_offer)",
+        [],
+    )?;
+    let set = SET.map(|(column, _)| format!("{column} = x.{column}")).join(", ");
+    let values = [Value::Integer(sequence.cast_signed()), Value::Integer(tx.now())];
+    let updated = tx.execute(
+        &format!(
+            "UPDATE coupon_code SET {set}, change_seq = ?1, time_saved = ?2, time_deleted = 0 \
+             FROM temp.staged_change x WHERE coupon_code.id = x.target"
+        ),
+        values,
+    )?;
+    let ids =
+        tx.query_row("SELECT min(target), max(target) FROM temp.staged_change", [], |row| {
+            Ok(row.get::<_, Option<u32>>(0)?.zip(row.get(1)?))
+        })?;
+    Ok(Applied { created: 0, updated: updated as u64, ids })
+}

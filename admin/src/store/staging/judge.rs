@@ -1,0 +1,369 @@
+//! What only all rows of a file together, and the store beside them, can show.
+//!
+//! [`fill`] works out what the file leaves of every code it names, in a temporary table in the order
+//! of (code, offer); the questions below are asked of that table. Rows of one code can only disturb
+//! each other, so judging all rows of some codes is judging them exactly. Nothing here writes to the
+//! store, or needs its lock.
+
+use rusqlite::{Connection, Row};
+
+use super::super::StoreError;
+use crate::catalog::BulkMode;
+
+/// Which rows are judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope<'a> {
+    /// Every row.
+    All,
+    /// Every row of these folded codes.
+    Codes(&'a [String]),
+}
+
+const TABLES: &str = "
+    CREATE TEMP TABLE IF NOT EXISTS staged_scope (folded TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+    CREATE TEMP TABLE IF NOT EXISTS staged_after (
+        folded TEXT NOT NULL, offer_id INTEGER NOT NULL, number INTEGER NOT NULL, target INTEGER, affiliate_id INTEGER,
+        is_new_offer INTEGER NOT NULL, is_new_owner INTEGER NOT NULL, PRIMARY KEY (folded, offer_id, number)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TEMP TABLE IF NOT EXISTS staged_torn (
+        folded TEXT PRIMARY KEY, low INTEGER NOT NULL, low_number INTEGER, high INTEGER NOT NULL, high_number INTEGER
+    ) STRICT, WITHOUT ROWID;
+    CREATE TEMP TABLE IF NOT EXISTS staged_shaken (number INTEGER PRIMARY KEY, other INTEGER NOT NULL) STRICT;
+    DELETE FROM temp.staged_scope; DELETE FROM temp.staged_after;
+    DELETE FROM temp.staged_torn; DELETE FROM temp.staged_shaken;";
+
+const ADDED: &str = "INSERT INTO temp.staged_after
+    SELECT folded, offer_id, number, NULL, nullif(affiliate_id, 0), 1, 1
+    FROM staged_row INDEXED BY staged_row_folded WHERE sound = 1 {scope} ORDER BY folded, offer_id, number";
+
+/// The row that an update selects: by id, else the only one of its code.
+const SELECTED: &str = "iif(s.code_id IS NOT NULL, s.code_id,
+    (SELECT max(t.id) FROM coupon_code t INDEXED BY coupon_code_published
+     WHERE t.folded = s.folded AND t.time_deleted = 0 HAVING count(*) = 1))";
+
+const UPDATED: &str = "INSERT INTO temp.staged_after
+    SELECT s.folded, coalesce(s.offer_id, c.offer_id), s.number, c.id,
+        iif(s.affiliate_id IS NULL, c.affiliate_id, nullif(s.affiliate_id, 0)),
+        coalesce(s.offer_id <> c.offer_id, 0),
+        s.affiliate_id IS NOT NULL AND nullif(s.affiliate_id, 0) IS NOT c.affiliate_id
+    FROM staged_row s INDEXED BY staged_row_folded
+    CROSS JOIN coupon_code c INDEXED BY coupon_code_published
+        ON c.folded = s.folded AND c.time_deleted = 0 AND c.id = {selected}
+    WHERE s.sound = 1 {scope}";
+
+/// Forgets the last judgement of these rows and works out what they leave.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn fill(connection: &Connection, mode: BulkMode, scope: Scope<'_>) -> Result<(), StoreError> {
+    connection.execute_batch(TABLES)?;
+    let within = match scope {
+        Scope::All => {
+            connection.execute("DELETE FROM staged_fault WHERE kind = 2", [])?;
+            ""
+        }
+        Scope::Codes(codes) => {
+            let mut statement =
+                connection.prepare("INSERT OR IGNORE INTO temp.staged_scope VALUES (?1)")?;
+            for code in codes {
+                statement.execute([code])?;
+            }
+            connection.execute(
+                "DELETE FROM staged_fault WHERE kind = 2 AND number IN (SELECT number FROM staged_row \
+                 WHERE folded IN (SELECT folded FROM temp.staged_scope))",
+                [],
+            )?;
+            "AND folded IN (SELECT folded FROM temp.staged_scope)"
+        }
+    };
+    let sql = match mode {
+        BulkMode::Add => ADDED.replace("{scope}", within),
+        BulkMode::Update => UPDATED
+            .replace("{selected}", SELECTED)
+            .replace("{scope}", &within.replace("folded IN", "s.folded IN")),
+    };
+    connection.execute(&sql, [])?;
+    Ok(())
+}
+
+/// A row that an update cannot place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unplaced {
+    /// The row.
+    pub number: u32,
+    /// As typed.
+    pub code: String,
+    /// What it asked for by id.
+    pub code_id: Option<u32>,
+    /// The ids of the code's rows, with commas; `None` when there is none.
+    pub ids: Option<String>,
+}
+
+/// Rows that select no code, or more than one.
+///
+/// # Errors
+/// When SQLite fails, or what `each` answers.
+pub fn each_unplaced(
+    connection: &Connection,
+    scope: Scope<'_>,
+    mut each: impl FnMut(Unplaced) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let within = match scope {
+        Scope::All => "",
+        Scope::Codes(_) => "AND s.folded IN (SELECT folded FROM temp.staged_scope)",
+    };
+    // As many ids as a sentence holds.
+    let sql = format!(
+        "SELECT s.number, s.code, s.code_id, (SELECT group_concat(id, ', ') FROM (SELECT t.id FROM coupon_code t \
+         INDEXED BY coupon_code_published WHERE t.folded = s.folded AND t.time_deleted = 0 LIMIT 20)) \
+         FROM staged_row s WHERE s.sound = 1 {within} AND NOT EXISTS (SELECT 1 FROM coupon_code c \
+         INDEXED BY coupon_code_published WHERE c.folded = s.folded AND c.time_deleted = 0 AND c.id = {SELECTED})"
+    );
+    ask(connection, &sql, |row| {
+        each(Unplaced {
+            number: row.get(0)?,
+            code: row.get(1)?,
+            code_id: row.get(2)?,
+            ids: row.get(3)?,
+        })
+    })
+}
+
+/// A row, and what it collides with: a row of the file, or an id.
+type Pair = (u32, u32);
+
+/// Rows that name an offer which is not there.
+///
+/// # Errors
+/// When SQLite fails, or what `each` answers.
+pub fn each_missing_offer(
+    connection: &Connection,
+    each: impl FnMut(Pair) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let sql = "SELECT number, offer_id FROM temp.staged_after WHERE is_new_offer \
+               AND offer_id NOT IN (SELECT id FROM offer WHERE time_deleted = 0)";
+    ask_pairs(connection, sql, each)
+}
+
+/// Rows that name a partner who is not there.
+///
+/// # Errors
+/// When SQLite fails, or what `each` answers.
+pub fn each_missing_affiliate(
+    connection: &Connection,
+    each: impl FnMut(Pair) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let sql = "SELECT number, affiliate_id FROM temp.staged_after WHERE is_new_owner \
+               AND affiliate_id NOT IN (SELECT id FROM affiliate WHERE time_deleted = 0)";
+    ask_pairs(connection, sql, each)
+}
+
+/// Rows that select what an earlier row selects, and that row.
+///
+/// # Errors
+/// When SQLite fails, or what `each` answers.
+pub fn each_selected_twice(
+    connection: &Connection,
+    each: impl FnMut(Pair) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let sql = "SELECT number, first FROM (SELECT number, min(number) OVER (PARTITION BY target) AS first \
+               FROM temp.staged_after) WHERE number <> first";
+    ask_pairs(connection, sql, each)
+}
+
+/// Rows that come to stand on an offer where another row of the file puts the same code, and that row.
+///
+/// # Errors
+/// When SQLite fails, or what `each` answers.
+pub fn each_repeated(
+    connection: &Connection,
+    each: impl FnMut(Pair) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let sql = "SELECT number, other FROM (SELECT a.number, (SELECT b.number FROM temp.staged_after b \
+               WHERE b.folded = a.folded AND b.offer_id = a.offer_id AND b.number <> a.number \
+               AND (b.number < a.number OR NOT b.is_new_offer) ORDER BY b.number LIMIT 1) AS other \
+               FROM temp.staged_after a WHERE a.is_new_offer) WHERE other IS NOT NULL";
+    ask_pairs(connection, sql, each)
+}
+
+/// Rows that come to stand where the store has a code that the file does not move, and its id.
+///
+/// # Errors
+/// When SQLite fails, or what `each` answers.
+pub fn each_taken(
+    connection: &Connection,
+    each: impl FnMut(Pair) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let sql = "SELECT a.number, c.id FROM temp.staged_after a CROSS JOIN coupon_code c INDEXED BY coupon_code_folded_offer \
+               ON c.folded = a.folded AND c.offer_id = a.offer_id AND c.time_deleted = 0 WHERE a.is_new_offer \
+               AND NOT EXISTS (SELECT 1 FROM temp.staged_after b WHERE b.folded = a.folded AND b.target = c.id)";
+    ask_pairs(connection, sql, each)
+}
+
+/// Rows whose dates, with those that they keep, end before they start.
+///
+/// # Errors
+/// When SQLite fails, or what `each` answers.
+pub fn each_ended_before_its_start(
+    connection: &Connection,
+    mut each: impl FnMut(u32) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let after = |column: &str| {
+        format!("iif(s.{column} IS NULL, c.{column}, iif(s.{column} = 0, NULL, s.{column}))")
+    };
+    let sql = format!(
+        "SELECT a.number FROM temp.staged_after a CROSS JOIN staged_row s ON s.number = a.number \
+         CROSS JOIN coupon_code c ON c.id = a.target \
+         WHERE (s.start_date IS NOT NULL OR s.end_date IS NOT NULL) AND {} > {}",
+        after("start_date"),
+        after("end_date")
+    );
+    ask(connection, &sql, |row| each(row.get(0)?))
+}
+
+/// Rows that would change whether a code has a link.
+///
+/// # Errors
+/// When SQLite fails, or what `each` answers.
+pub fn each_other_kind(
+    connection: &Connection,
+    mut each: impl FnMut(u32) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let sql = "SELECT s.number FROM staged_row s CROSS JOIN temp.staged_after a ON a.folded = s.folded AND a.number = s.number \
+               CROSS JOIN coupon_code c ON c.id = a.target \
+               WHERE s.sound = 1 AND s.conversion_only IS NOT NULL AND s.conversion_only <> c.conversion_only";
+    ask(connection, sql, |row| each(row.get(0)?))
+}
+
+/// A claim on a code that another row of the file claims for another partner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rival {
+    /// The row.
+    pub number: u32,
+    /// As typed.
+    pub code: String,
+    /// The other row.
+    pub other: u32,
+    /// Its partner.
+    pub partner_id: u32,
+}
+
+/// Rows that give a code to a partner while another row gives or leaves it to another.
+///
+/// # Errors
+/// When SQLite fails, or what `each` answers.
+pub fn each_rival(
+    connection: &Connection,
+    mut each: impl FnMut(Rival) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    connection.execute_batch(
+        "INSERT INTO temp.staged_torn (folded, low, high) SELECT folded, min(affiliate_id), max(affiliate_id) \
+         FROM temp.staged_after WHERE affiliate_id IS NOT NULL GROUP BY folded HAVING min(affiliate_id) <> max(affiliate_id);
+         UPDATE temp.staged_torn AS t SET \
+         low_number = (SELECT min(number) FROM temp.staged_after b WHERE b.folded = t.folded AND b.affiliate_id = t.low), \
+         high_number = (SELECT min(number) FROM temp.staged_after b WHERE b.folded = t.folded AND b.affiliate_id = t.high)",
+    )?;
+    let sql = "SELECT a.number, s.code, iif(a.affiliate_id = t.low, t.high_number, t.low_number), \
+               iif(a.affiliate_id = t.low, t.high, t.low) FROM temp.staged_torn t \
+               CROSS JOIN temp.staged_after a ON a.folded = t.folded CROSS JOIN staged_row s ON s.number = a.number \
+               WHERE a.is_new_owner AND a.affiliate_id IS NOT NULL";
+    ask(connection, sql, |row| {
+        each(Rival {
+            number: row.get(0)?,
+            code: row.get(1)?,
+            other: row.get(2)?,
+            partner_id: row.get(3)?,
+        })
+    })
+}
+
+/// Rows that give a code to a partner while the store has a row of it, which the file leaves alone,
+/// that belongs to another.
+///
+/// # Errors
+/// When SQLite fails, or what `each` answers.
+pub fn each_owned_by_another(
+    connection: &Connection,
+    each: impl FnMut(super::super::coupon_codes::Claim) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let sql = "SELECT x.number, s.code, x.owner, p.name FROM (SELECT a.number, (SELECT c.affiliate_id FROM coupon_code c \
+               INDEXED BY coupon_code_published WHERE c.folded = a.folded AND c.time_deleted = 0 \
+               AND c.affiliate_id <> a.affiliate_id AND NOT EXISTS (SELECT 1 FROM temp.staged_after b \
+               WHERE b.folded = a.folded AND b.target = c.id) ORDER BY c.id LIMIT 1) AS owner \
+               FROM temp.staged_after a WHERE a.is_new_owner AND a.affiliate_id IS NOT NULL) x \
+               CROSS JOIN staged_row s ON s.number = x.number CROSS JOIN affiliate p ON p.id = x.owner \
+               WHERE x.owner IS NOT NULL";
+    ask_claims(connection, sql, each)
+}
+
+/// New rows whose code once belonged to another partner, and is not merely put on a further offer.
+///
+/// # Errors
+/// When SQLite fails, or what `each` answers.
+pub fn each_once_anothers(
+    connection: &Connection,
+    each: impl FnMut(super::super::coupon_codes::Claim) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let sql = "SELECT x.number, s.code, x.owner, p.name FROM (SELECT a.number, a.folded, a.affiliate_id, \
+               (SELECT min(g.affiliate_id) FROM coupon_code_former_owner g \
+                WHERE g.folded = a.folded AND g.affiliate_id IS NOT a.affiliate_id) AS owner \
+               FROM temp.staged_after a) x CROSS JOIN staged_row s ON s.number = x.number \
+               CROSS JOIN affiliate p ON p.id = x.owner \
+               WHERE x.owner IS NOT NULL AND NOT EXISTS (SELECT 1 FROM coupon_code t INDEXED BY coupon_code_published \
+               WHERE t.folded = x.folded AND t.time_deleted = 0 AND t.affiliate_id IS x.affiliate_id)";
+    ask_claims(connection, sql, each)
+}
+
+/// Rows of an update that stand or fall with a wrong row of the same code, and that row: who owns a
+/// code, and on which offers it stands, was judged as if all its rows were saved.
+///
+/// # Errors
+/// When SQLite fails, or what `each` answers.
+pub fn each_shaken(
+    connection: &Connection,
+    each: impl FnMut(Pair) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    connection.execute_batch(
+        "INSERT INTO temp.staged_shaken SELECT a.number, w.wrong FROM (SELECT r.folded, min(r.number) AS wrong \
+         FROM staged_row r WHERE r.folded IS NOT NULL AND r.number IN (SELECT number FROM staged_fault) GROUP BY r.folded) w \
+         CROSS JOIN temp.staged_after a ON a.folded = w.folded \
+         WHERE (a.is_new_offer OR a.is_new_owner) AND a.number NOT IN (SELECT number FROM staged_fault)",
+    )?;
+    ask_pairs(connection, "SELECT number, other FROM temp.staged_shaken", each)
+}
+
+fn ask(
+    connection: &Connection,
+    sql: &str,
+    mut each: impl FnMut(&Row<'_>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        each(row)?;
+    }
+    Ok(())
+}
+
+fn ask_pairs(
+    connection: &Connection,
+    sql: &str,
+    mut each: impl FnMut(Pair) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    ask(connection, sql, |row| each((row.get(0)?, row.get(1)?)))
+}
+
+fn ask_claims(
+    connection: &Connection,
+    sql: &str,
+    mut each: impl FnMut(super::super::coupon_codes::Claim) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    ask(connection, sql, |row| {
+        each(super::super::coupon_codes::Claim {
+            id: row.get(0)?,
+            code: row.get(1)?,
+            owner_id: row.get(2)?,
+            owner_name: row.get(3)?,
+        })
+    })
+}

@@ -1,0 +1,152 @@
+//! The uploads there are, and what came of each. Their rows are staged in files of their own.
+
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use super::meta::Sequence;
+use super::rows::{Listed, Page, word};
+use super::staging::Intent;
+use super::{StoreError, WriteTx};
+
+/// An upload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upload {
+    /// Never used again.
+    pub id: u32,
+    /// What it does.
+    pub intent: Intent,
+    /// Of its staged rows, in the folder of uploads.
+    pub file_name: String,
+    /// In Unix seconds.
+    pub time_created: i64,
+    /// When it goes, in Unix seconds.
+    pub time_expires: i64,
+    /// What came of its commit.
+    pub outcome: Option<Outcome>,
+}
+
+/// What a commit did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// In Unix seconds.
+    pub time_committed: i64,
+    /// New codes.
+    pub created: u64,
+    /// Codes that changed.
+    pub updated: u64,
+    /// Rows that ask for what is there already.
+    pub unchanged: u64,
+    /// Wrong rows that were left out.
+    pub skipped: u64,
+    /// The change's place in the sequence; none when no code changed.
+    pub sequence: Option<Sequence>,
+}
+
+const SELECT: &str = "SELECT id, mode, allow_reissue, file_name, time_created, time_expires, time_committed, created, \
+    updated, unchanged, skipped, change_seq FROM coupon_code_upload";
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Upload> {
+    let outcome = Outcome {
+        time_committed: row.get(6)?,
+        created: row.get(7)?,
+        updated: row.get(8)?,
+        unchanged: row.get(9)?,
+        skipped: row.get(10)?,
+        sequence: row.get(11)?,
+    };
+    Ok(Upload {
+        id: row.get(0)?,
+        intent: Intent { mode: word(row, 1)?, allow_reissue: row.get(2)? },
+        file_name: row.get(3)?,
+        time_created: row.get(4)?,
+        time_expires: row.get(5)?,
+        outcome: Some(outcome).filter(|outcome| outcome.time_committed != 0),
+    })
+}
+
+/// Makes an upload known once its rows are staged and safe on the disk.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn insert(
+    tx: &WriteTx<'_>,
+    intent: Intent,
+    file_name: &str,
+    keep_seconds: i64,
+) -> Result<Upload, StoreError> {
+    let sql = "INSERT INTO coupon_code_upload (mode, allow_reissue, file_name, time_created, time_expires) \
+               VALUES (?1, ?2, ?3, ?4, ?5) RETURNING id";
+    let (created, expires) = (tx.now(), tx.now().saturating_add(keep_seconds));
+    let values = (intent.mode.as_str(), intent.allow_reissue, file_name, created, expires);
+    let id = tx.prepare_cached(sql)?.query_row(values, |row| row.get(0))?;
+    find(tx, id)?.ok_or(StoreError::BrokenOff)
+}
+
+/// The upload with this id.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn find(connection: &Connection, id: u32) -> Result<Option<Upload>, StoreError> {
+    let sql = format!("{SELECT} WHERE id = ?1");
+    Ok(connection.prepare_cached(&sql)?.query_row([id], read).optional()?)
+}
+
+/// One page of the uploads, the newest first.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn list(connection: &Connection, page: Page) -> Result<Listed<Upload>, StoreError> {
+    let offset = u64::from(page.number.saturating_sub(1)) * u64::from(page.size);
+    let sql = format!("{SELECT} ORDER BY id DESC LIMIT {} OFFSET {offset}", page.size);
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map([], read)?.collect::<Result<_, _>>()?;
+    Ok(Listed { rows, total_count: count(connection)? })
+}
+
+/// How many there are.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn count(connection: &Connection) -> Result<u64, StoreError> {
+    let sql = "SELECT count(*) FROM coupon_code_upload";
+    Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+}
+
+/// Keeps what came of a commit, in the transaction of its codes.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn committed(tx: &WriteTx<'_>, id: u32, outcome: &Outcome) -> Result<(), StoreError> {
+    let sql = "UPDATE coupon_code_upload SET time_committed = ?2, created = ?3, updated = ?4, unchanged = ?5, \
+               skipped = ?6, change_seq = ?7 WHERE id = ?1";
+    let Outcome { time_committed, created, updated, unchanged, skipped, sequence } = *outcome;
+    let values = (id, time_committed, created, updated, unchanged, skipped, sequence);
+    tx.prepare_cached(sql)?.execute(values)?;
+    Ok(())
+}
+
+/// Forgets an upload.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn delete(tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
+    tx.prepare_cached("DELETE FROM coupon_code_upload WHERE id = ?1")?.execute([id])?;
+    Ok(())
+}
+
+/// An upload whose time is over.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn expired(connection: &Connection, now: i64) -> Result<Option<Upload>, StoreError> {
+    let sql = format!("{SELECT} WHERE time_expires <= ?1 ORDER BY id LIMIT 1");
+    Ok(connection.prepare_cached(&sql)?.query_row([now], read).optional()?)
+}
+
+/// The names of all staged files.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn file_names(connection: &Connection) -> Result<Vec<String>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT file_name FROM coupon_code_upload")?;
+    Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
+}

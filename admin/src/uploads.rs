@@ -1,0 +1,571 @@
+//! Uploads: bulk files that are staged, looked at, mended, and committed or thrown away.
+//!
+//! What holds:
+//! - The rows of an upload stand in a file of their own below [`FOLDER_NAME`], made while the bytes
+//!   come in. An upload is known to the store only once its file is complete and on the disk; a file
+//!   that the store does not know is rubbish of a crash, and goes at the next start.
+//! - Memory does not grow with the file: bytes come through a short channel, rows go to SQLite.
+//! - One thing at a time happens to an upload; one commit at a time happens to the store.
+//! - What came of a commit is written with its codes. Committing again answers it and does nothing.
+//! - A commit that was begun goes on when its caller hangs up.
+//!
+//! Whom a commit holds up is told in `import`.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rusqlite::Connection;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::catalog::FieldError;
+use crate::edit::EditError;
+use crate::import::{self, Commit, ImportError, Source};
+use crate::store::rows::{Listed, Page};
+use crate::store::staging::judge::Scope;
+use crate::store::staging::{self, Counts, Intent, ShownRow};
+use crate::store::uploads::{self as rows, Upload};
+use crate::store::{self, Store, StoreError, WriteTx, origin};
+
+/// The folder's name in the data folder.
+pub const FOLDER_NAME: &str = "uploads";
+
+/// Files that come in at once: each takes a thread and the disk.
+const MAX_INCOMING: usize = 4;
+/// Uploads kept at once.
+const MAX_KEPT: u64 = 100;
+/// Pieces of a body that wait to be read.
+const PIECES: usize = 16;
+/// How many wrong cells a refusal names.
+const SHOWN_FAULTS: u64 = 20;
+
+/// How uploads are taken and kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bounds {
+    /// One file.
+    pub max_bytes: u64,
+    /// How long no byte may come. As long as bytes come, an upload may take its time.
+    pub stall_timeout: Duration,
+    /// How long an upload stays.
+    pub keep: Duration,
+}
+
+/// Why something could not be done with an upload.
+#[derive(Debug, thiserror::Error)]
+pub enum UploadError {
+    /// It is not there, or was removed.
+    #[error("there is no upload {id}; uploads are removed after some days")]
+    NotFound {
+        /// As asked for.
+        id: u32,
+    },
+    /// It has no such row.
+    #[error("there is no row {row} in upload {id}")]
+    NoRow {
+        /// The upload.
+        id: u32,
+        /// As asked for.
+        row: u32,
+    },
+    /// Its rows are codes already.
+    #[error("upload {id} was committed; its rows cannot be changed any more")]
+    Committed {
+        /// The upload.
+        id: u32,
+    },
+    /// Too many come in at once.
+    #[error("{MAX_INCOMING} files are being uploaded already; try again when one is done")]
+    Incoming,
+    /// A row names what is no column.
+    #[error("the row names unknown columns")]
+    Columns(Vec<FieldError>),
+    /// The file, its rows or the store are not right.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// Wrong rows stand in the way of a commit.
+    #[error("{} of {} rows are wrong; nothing was saved. Mend or remove them, or commit with skip_invalid=true", counts.invalid, counts.rows)]
+    Refused {
+        /// How many.
+        counts: Counts,
+        /// The first of what is wrong.
+        first: Vec<FieldError>,
+    },
+    /// The folder cannot be used.
+    #[error("the folder of uploads cannot be used: {0}")]
+    Folder(#[from] io::Error),
+}
+
+impl From<StoreError> for UploadError {
+    fn from(error: StoreError) -> UploadError {
+        UploadError::Import(error.into())
+    }
+}
+
+/// An upload, and how many rows it has.
+pub type Counted = (Upload, Counts);
+
+/// All uploads; clones share them.
+#[derive(Clone)]
+pub struct Uploads {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Store,
+    folder: PathBuf,
+    bounds: Bounds,
+    incoming: tokio::sync::Semaphore,
+    committing: tokio::sync::Mutex<()>,
+    busy: Mutex<HashMap<u32, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl Uploads {
+    /// Opens the folder and removes what a crash left in it. Only the process that holds the data
+    /// folder may do so.
+    ///
+    /// # Errors
+    /// When the folder cannot be used, or the store not be read.
+    pub async fn open(store: Store, bounds: Bounds) -> Result<Uploads, UploadError> {
+        let folder = store.dir().join(FOLDER_NAME);
+        let known = store.read(rows::file_names).await?;
+        let path = folder.clone();
+        on_disk(move || Ok(remove_unknown(&path, &known)?)).await?;
+        let shared = Shared {
+            store,
+            folder,
+            bounds,
+            incoming: tokio::sync::Semaphore::new(MAX_INCOMING),
+            committing: tokio::sync::Mutex::default(),
+            busy: Mutex::default(),
+        };
+        Ok(Uploads { shared: Arc::new(shared) })
+    }
+
+    /// How they are taken and kept.
+    #[must_use]
+    pub fn bounds(&self) -> &Bounds {
+        &self.shared.bounds
+    }
+
+    /// Removes uploads whose time is over, one after the other, until `stop`.
+    pub fn expire(&self, stop: CancellationToken) {
+        let uploads = self.clone();
+        let pause = (self.shared.bounds.keep / 10)
+            .clamp(Duration::from_millis(200), Duration::from_secs(60));
+        tokio::spawn(stop.run_until_cancelled_owned(async move {
+            loop {
+                tokio::time::sleep(pause).await;
+                if let Err(error) = uploads.remove_expired().await {
+                    tracing::warn!(%error, "cannot remove old uploads");
+                }
+            }
+        }));
+    }
+
+    async fn remove_expired(&self) -> Result<(), UploadError> {
+        let now = jiff::Timestamp::now().as_second();
+        while let Some(upload) =
+            self.shared.store.read(move |connection| rows::expired(connection, now)).await?
+        {
+            self.remove(upload.id).await?;
+            tracing::info!(upload = upload.id, "removed an upload whose time is over");
+        }
+        Ok(())
+    }
+
+    /// Stages a file that comes in pieces.
+    ///
+    /// # Errors
+    /// When it cannot be read as a table, breaks off, or there is no room for it.
+    pub async fn stage(
+        &self,
+        intent: Intent,
+        pieces: mpsc::Receiver<Piece>,
+    ) -> Result<Staged, UploadError> {
+        let _place = self.shared.incoming.try_acquire().map_err(|_full| UploadError::Incoming)?;
+        let shared = Arc::clone(&self.shared);
+        on_disk(move || shared.stage(intent, Incoming::new(pieces))).await
+    }
+
+    /// One page of the uploads.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn list(&self, page: Page) -> Result<Listed<Counted>, UploadError> {
+        let listed = self.shared.store.read(move |connection| rows::list(connection, page)).await?;
+        let shared = Arc::clone(&self.shared);
+        on_disk(move || {
+            let counted = listed.rows.into_iter().map(|upload| {
+                let counts = staging::counts(&shared.connect(&upload)?)?;
+                Ok::<_, UploadError>((upload, counts))
+            });
+            Ok(Listed { rows: counted.collect::<Result<_, _>>()?, total_count: listed.total_count })
+        })
+        .await
+    }
+
+    /// An upload and one page of its rows; `valid` says which of them.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub async fn page(
+        &self,
+        id: u32,
+        valid: Option<bool>,
+        page: Page,
+    ) -> Result<(Counted, Vec<ShownRow>), UploadError> {
+        let upload = self.find(id).await?;
+        let shared = Arc::clone(&self.shared);
+        on_disk(move || {
+            let connection = shared.connect(&upload)?;
+            let shown = staging::page(&connection, valid, page)?;
+            let counts = staging::counts(&connection)?;
+            Ok(((upload, counts), shown))
+        })
+        .await
+    }
+
+    /// Adds a row.
+    ///
+    /// # Errors
+    /// When the upload is not there or was committed, or the row names what is no column.
+    pub async fn add_row(
+        &self,
+        id: u32,
+        named: import::edit::Named,
+    ) -> Result<ShownRow, UploadError> {
+        import::edit::check_names(&named).map_err(UploadError::Columns)?;
+        self.change(id, move |tx, intent| Ok(import::edit::add(tx, intent, &named)?)).await
+    }
+
+    /// Changes cells of a row.
+    ///
+    /// # Errors
+    /// As [`Uploads::add_row`], or when there is no such row.
+    pub async fn change_row(
+        &self,
+        id: u32,
+        row: u32,
+        named: import::edit::Named,
+    ) -> Result<ShownRow, UploadError> {
+        import::edit::check_names(&named).map_err(UploadError::Columns)?;
+        self.change(id, move |tx, intent| {
+            import::edit::change(tx, intent, row, &named)?.ok_or(UploadError::NoRow { id, row })
+        })
+        .await
+    }
+
+    /// Takes a row out.
+    ///
+    /// # Errors
+    /// When the upload or the row is not there, or it was committed.
+    pub async fn remove_row(&self, id: u32, row: u32) -> Result<(), UploadError> {
+        self.change(id, move |tx, intent| match import::edit::remove(tx, intent, row)? {
+            true => Ok(()),
+            false => Err(UploadError::NoRow { id, row }),
+        })
+        .await
+    }
+
+    /// Saves the rows, or answers what came of it before.
+    ///
+    /// # Errors
+    /// When rows are wrong, or the store fails; nothing is saved then.
+    pub async fn commit(&self, id: u32, skip_invalid: bool) -> Result<Counted, UploadError> {
+        let (uploads, origin) = (self.clone(), origin::current());
+        let done = tokio::spawn(async move {
+            let _turn = uploads.shared.committing.lock().await;
+            let _mine = uploads.shared.lock(id).await;
+            let upload = uploads.find(id).await?;
+            let shared = Arc::clone(&uploads.shared);
+            on_disk(move || shared.commit(upload, skip_invalid, origin)).await
+        });
+        done.await.map_err(|_panicked| StoreError::BrokenOff)?
+    }
+
+    /// Removes an upload; codes that it made stay.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub async fn remove(&self, id: u32) -> Result<(), UploadError> {
+        let _mine = self.shared.lock(id).await;
+        let upload = self.find(id).await?;
+        self.shared.store.write(move |tx| rows::delete(tx, id)).await?;
+        let path = self.shared.folder.join(upload.file_name);
+        on_disk(move || Ok(remove_file(&path)?)).await
+    }
+
+    /// Everything that is wrong with an upload, as CSV in a nameless file.
+    ///
+    /// # Errors
+    /// When it is not there, or the file cannot be written.
+    pub async fn errors(&self, id: u32) -> Result<File, UploadError> {
+        let upload = self.find(id).await?;
+        let shared = Arc::clone(&self.shared);
+        on_disk(move || {
+            let connection = shared.connect(&upload)?;
+            let file = nameless(&shared.folder)?;
+            import::errors::write(&connection, io::BufWriter::new(&file))
+                .map_err(io::Error::other)?;
+            Ok(file)
+        })
+        .await
+    }
+
+    /// A file that nobody else sees and that goes when it is closed.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn nameless_file(&self) -> io::Result<File> {
+        nameless(&self.shared.folder)
+    }
+
+    async fn find(&self, id: u32) -> Result<Upload, UploadError> {
+        let found = self.shared.store.read(move |connection| rows::find(connection, id)).await?;
+        found.ok_or(UploadError::NotFound { id })
+    }
+
+    async fn change<T: Send + 'static>(
+        &self,
+        id: u32,
+        work: impl FnOnce(&Connection, Intent) -> Result<T, UploadError> + Send + 'static,
+    ) -> Result<T, UploadError> {
+        let _mine = self.shared.lock(id).await;
+        let upload = self.find(id).await?;
+        if upload.outcome.is_some() {
+            return Err(UploadError::Committed { id });
+        }
+        let shared = Arc::clone(&self.shared);
+        on_disk(move || {
+            let mut connection = shared.connect(&upload)?;
+            let tx = connection.transaction().map_err(StoreError::from)?;
+            let answer = work(&tx, upload.intent)?;
+            tx.commit().map_err(StoreError::from)?;
+            Ok(answer)
+        })
+        .await
+    }
+}
+
+impl Shared {
+    fn connect(&self, upload: &Upload) -> Result<Connection, StoreError> {
+        let connection = store::connect_beside(self.store.dir())?;
+        staging::attach(&connection, Some(&self.folder.join(&upload.file_name)))?;
+        Ok(connection)
+    }
+
+    fn stage(&self, intent: Intent, body: impl Read) -> Result<Staged, UploadError> {
+        let file = StagedFile::new(&self.folder)?;
+        let mut connection = store::connect_beside(self.store.dir())?;
+        staging::attach(&connection, Some(&file.path))?;
+        let mut body = io::BufReader::new(body);
+        if io::BufRead::fill_buf(&mut body)?.is_empty() {
+            import::load_nothing(&connection, intent)?;
+        } else {
+            import::load(&mut connection, body, intent, &mut |_| {})?;
+        }
+        let tx = connection.transaction().map_err(StoreError::from)?;
+        import::judge(&tx, intent, Scope::All)?;
+        let counts = staging::counts(&tx)?;
+        tx.commit().map_err(StoreError::from)?;
+        drop(connection);
+        File::open(&file.path)?.sync_all()?;
+        File::open(&self.folder)?.sync_all()?;
+        let keep_seconds = i64::try_from(self.bounds.keep.as_secs()).unwrap_or(i64::MAX);
+        Ok(Staged { intent, counts, file, keep_seconds })
+    }
+
+    fn commit(
+        &self,
+        mut upload: Upload,
+        skip_invalid: bool,
+        origin: Arc<origin::Origin>,
+    ) -> Result<Counted, UploadError> {
+        let mut connection = self.connect(&upload)?;
+        if upload.outcome.is_none() {
+            let id = upload.id;
+            let how =
+                Commit { intent: upload.intent, skip_invalid, origin, source: Source::Upload(id) };
+            let outcome = import::commit(&mut connection, how, |tx, outcome| {
+                rows::committed(tx, id, outcome)
+            });
+            upload.outcome = Some(outcome.map_err(|error| with_faults(&connection, error))?);
+        }
+        let counts = staging::counts(&connection)?;
+        Ok((upload, counts))
+    }
+
+    async fn lock(&self, id: u32) -> tokio::sync::OwnedMutexGuard<()> {
+        let lock = {
+            let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+            busy.retain(|_, lock| Arc::strong_count(lock) > 1);
+            Arc::clone(busy.entry(id).or_default())
+        };
+        lock.lock_owned().await
+    }
+}
+
+fn with_faults(connection: &Connection, error: ImportError) -> UploadError {
+    let ImportError::Refused(counts) = error else { return error.into() };
+    let mut first = Vec::new();
+    let read = staging::each_fault(connection, SHOWN_FAULTS, |number, _, fault| {
+        first.push(FieldError { field: format!("[{number}].{}", fault.field), ..fault });
+        Ok::<_, StoreError>(())
+    });
+    match read {
+        Ok(()) => UploadError::Refused { counts, first },
+        Err(error) => error.into(),
+    }
+}
+
+/// A piece of a body on its way to the thread that reads it.
+#[derive(Debug)]
+pub enum Piece {
+    /// Bytes.
+    Bytes(Bytes),
+    /// All came.
+    End,
+    /// No more will come, and why.
+    BrokenOff(io::Error),
+}
+
+/// The two ends of a body's way.
+#[must_use]
+pub fn pieces() -> (mpsc::Sender<Piece>, mpsc::Receiver<Piece>) {
+    mpsc::channel(PIECES)
+}
+
+struct Incoming {
+    pieces: mpsc::Receiver<Piece>,
+    rest: Bytes,
+    is_over: bool,
+}
+
+impl Incoming {
+    fn new(pieces: mpsc::Receiver<Piece>) -> Incoming {
+        Incoming { pieces, rest: Bytes::new(), is_over: false }
+    }
+}
+
+impl Read for Incoming {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while self.rest.is_empty() {
+            if self.is_over {
+                return Ok(0);
+            }
+            match self.pieces.blocking_recv() {
+                Some(Piece::Bytes(bytes)) => self.rest = bytes,
+                Some(Piece::End) => self.is_over = true,
+                Some(Piece::BrokenOff(error)) => return Err(error),
+                None => {
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the body broke off"));
+                }
+            }
+        }
+        let taken = self.rest.len().min(out.len());
+        out[..taken].copy_from_slice(&self.rest.split_to(taken));
+        Ok(taken)
+    }
+}
+
+/// A file whose rows are staged and on the disk; removed unless it is registered.
+pub struct Staged {
+    intent: Intent,
+    counts: Counts,
+    file: StagedFile,
+    keep_seconds: i64,
+}
+
+impl Staged {
+    /// Makes it an upload.
+    ///
+    /// # Errors
+    /// When too many are kept, or SQLite fails.
+    pub fn register(self, tx: &WriteTx<'_>) -> Result<Counted, EditError> {
+        if rows::count(tx)? >= MAX_KEPT {
+            let message =
+                format!("{MAX_KEPT} uploads are kept already; remove some that are done with");
+            return Err(EditError::Conflict {
+                code: "upload.too_many",
+                message,
+                fields: Vec::new(),
+            });
+        }
+        let upload = rows::insert(tx, self.intent, &self.file.name, self.keep_seconds)?;
+        self.file.keep();
+        Ok((upload, self.counts))
+    }
+}
+
+/// A staged file that is removed unless it is kept.
+struct StagedFile {
+    name: String,
+    path: PathBuf,
+    is_kept: bool,
+}
+
+impl StagedFile {
+    fn new(folder: &Path) -> Result<StagedFile, UploadError> {
+        let mut random = [0_u8; 16];
+        getrandom::fill(&mut random).map_err(StoreError::from)?;
+        let name: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(StagedFile { path: folder.join(&name), name, is_kept: false })
+    }
+
+    fn keep(mut self) {
+        self.is_kept = true;
+    }
+}
+
+impl Drop for StagedFile {
+    fn drop(&mut self) {
+        if !self.is_kept
+            && let Err(error) = remove_file(&self.path)
+        {
+            tracing::warn!(%error, "cannot remove a staged file; the next start will");
+        }
+    }
+}
+
+/// A file, and the journal that SQLite may have left beside it.
+fn remove_file(path: &Path) -> io::Result<()> {
+    let mut journal = path.as_os_str().to_owned();
+    journal.push("-journal");
+    for path in [path, Path::new(&journal)] {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn remove_unknown(folder: &Path, known: &[String]) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o750).create(folder)?;
+    for entry in std::fs::read_dir(folder)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let staged = name.strip_suffix("-journal").unwrap_or(&name);
+        if !known.iter().any(|known| known == staged) {
+            std::fs::remove_file(folder.join(&name))?;
+        }
+    }
+    Ok(())
+}
+
+fn nameless(folder: &Path) -> io::Result<File> {
+    use rustix::fs::{Mode, OFlags, open};
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    Ok(open(folder, flags, Mode::RUSR | Mode::WUSR)?.into())
+}
+
+async fn on_disk<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, UploadError> + Send + 'static,
+) -> Result<T, UploadError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_panicked| StoreError::BrokenOff)?
+}
