@@ -13,6 +13,7 @@ use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper::{Request, Response};
 use tokio::sync::watch;
+use tokio::task::{unconstrained, yield_now};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -174,14 +175,26 @@ impl<L: Listener> AcceptLoop<L> {
         B::Error: Into<Error>,
         E: Executor<Connection<L::Stream, S>>,
     {
+        let mut has_asked_again = false;
         while self.open.count() < limits.max_connections {
-            let next = poll_fn(|cx| match self.listener.poll_accept(cx) {
-                Poll::Ready(Ok(accepted)) => Poll::Ready(Some(accepted)),
-                Poll::Ready(Err(_)) | Poll::Pending => Poll::Ready(None),
-            });
-            let Some((stream, peer)) = next.await else { return };
-            executor.execute(self.connection(http, stream, make_service(&peer)));
+            match self.accept_at_once().await {
+                Poll::Ready(Ok((stream, peer))) => {
+                    executor.execute(self.connection(http, stream, make_service(&peer)));
+                }
+                // The runtime may not have heard of the latest yet.
+                Poll::Pending if !has_asked_again => {
+                    has_asked_again = true;
+                    yield_now().await;
+                }
+                Poll::Ready(Err(_)) | Poll::Pending => return,
+            }
         }
+    }
+
+    /// What the listener has now. Whole queues are taken this way, so the runtime, which grants a
+    /// task only so many accepts in a row, must not say that there is nothing more.
+    async fn accept_at_once(&mut self) -> Poll<io::Result<(L::Stream, L::Peer)>> {
+        unconstrained(poll_fn(|cx| Poll::Ready(self.listener.poll_accept(cx)))).await
     }
 
     async fn drain(self, limits: &Limits) -> Drained {

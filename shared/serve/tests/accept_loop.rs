@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::convert::Infallible;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::rc::Rc;
@@ -241,6 +241,26 @@ async fn drains_connections_accepted_or_waiting_before_their_first_request() {
     }
     drop(streams);
     assert_eq!(server.drained.await.unwrap(), Drained { cut: 0 });
+}
+
+#[tokio::test]
+async fn drains_a_queue_longer_than_the_runtime_grants_accepts_in_a_row() {
+    let server = start(quick());
+    // The server shares this thread, so it accepts none of these before the shutdown.
+    let clients: Vec<_> = (0..400)
+        .map(|_| {
+            let mut client = std::net::TcpStream::connect(server.address).unwrap();
+            client.write_all(GET).unwrap();
+            client
+        })
+        .collect();
+    server.shutdown.cancel();
+    assert_eq!(server.drained.await.unwrap(), Drained { cut: 0 });
+    for mut client in clients {
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
 }
 
 #[tokio::test]
