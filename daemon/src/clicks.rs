@@ -38,8 +38,9 @@ use hyper::{Request, Response};
 
 use crate::config::Config;
 use feed::Feed;
+use problems::About;
 use progress::{Order, Progress};
-use ring::{RingGauge, RingReader};
+use ring::{MIN_CAPACITY, RingGauge, RingReader};
 use store::StoreSetup;
 use unlogged::UnloggedLedger;
 use wal::WalSetup;
@@ -134,10 +135,10 @@ impl ClickLog {
         let ledger = UnloggedLedger::open(&config.data_dir)
             .map_err(file_error(&config.data_dir.join("unlogged")))?;
         let unlogged_before = ledger.total();
-        let (writers, readers) = create_rings(config, store, incarnation)?;
+        let progress = Arc::new(Progress::default());
+        let (writers, readers) = create_rings(config, store, incarnation, &progress)?;
 
         let gauges = readers.iter().map(RingReader::gauge).collect();
-        let progress = Arc::new(Progress::default());
         let (history, questions) = mpsc::channel();
         let feed = Arc::new(Feed::new(progress.clone(), history, incarnation));
         let wal = WalSetup {
@@ -317,17 +318,56 @@ fn next_incarnation(config: &Config) -> Result<u32, ClickLogError> {
     }
 }
 
+/// Rings as large as configured, or as the runtime folder has room for: after a kill the rings of
+/// the run before are still there, and only a running daemon empties them.
 fn create_rings(
     config: &Config,
     store: ring::StoreId,
     incarnation: u32,
+    progress: &Progress,
 ) -> Result<(Vec<RingWriter>, Vec<RingReader>), ClickLogError> {
-    let rings = (0..config.threads).map(|thread| {
-        let stream = StreamId { node: config.node_id, incarnation, thread: thread as u8 };
-        ring::create(&config.runtime_dir, store, stream, config.clicks.ring_bytes)
-    });
-    let rings = rings.collect::<io::Result<Vec<_>>>();
-    Ok(rings.map_err(file_error(&config.runtime_dir))?.into_iter().unzip())
+    let wanted = config.clicks.ring_bytes;
+    let mut bytes = wanted;
+    let rings = loop {
+        match create_rings_of(bytes, config, store, incarnation) {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull && bytes > MIN_CAPACITY => {
+                bytes /= 2;
+            }
+            rings => break rings.map_err(file_error(&config.runtime_dir))?,
+        }
+    };
+    if bytes < wanted {
+        let text = format!(
+            "click rings have {bytes} bytes instead of {wanted}, because {} is full: make room \
+             there, then restart coupond",
+            config.runtime_dir.display()
+        );
+        progress.problems.begin(About::SmallRings, text);
+    }
+    Ok(rings.into_iter().unzip())
+}
+
+/// All of them or none.
+fn create_rings_of(
+    bytes: usize,
+    config: &Config,
+    store: ring::StoreId,
+    incarnation: u32,
+) -> io::Result<Vec<(RingWriter, RingReader)>> {
+    let mut rings: Vec<(RingWriter, RingReader)> = Vec::with_capacity(config.threads);
+    for thread in 0..config.threads as u8 {
+        let stream = StreamId { node: config.node_id, incarnation, thread };
+        match ring::create(&config.runtime_dir, store, stream, bytes) {
+            Ok(ring) => rings.push(ring),
+            Err(error) => {
+                for (_, reader) in &rings {
+                    std::fs::remove_file(reader.path())?;
+                }
+                return Err(error);
+            }
+        }
+    }
+    Ok(rings)
 }
 
 fn ends_before<T>(thread: &JoinHandle<T>, deadline: Instant) -> bool {

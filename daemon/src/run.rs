@@ -124,12 +124,18 @@ fn prepare_folders(config: &Config) -> Result<(), RunError> {
 
 /// Locked until it is dropped, also by the end of the process.
 fn lock(data_dir: &Path) -> Result<File, RunError> {
-    let file = File::create(data_dir.join(LOCK_FILE))?;
+    let file =
+        File::create(data_dir.join(LOCK_FILE)).map_err(cannot_write("data_dir", data_dir))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(RunError::DataTaken { path: data_dir.to_owned() }),
         Err(TryLockError::Error(error)) => Err(error.into()),
     }
+}
+
+fn cannot_write(key: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RunError {
+    let mend = "make room in it, or choose another";
+    move |source| RunError::Folder { key, path: path.to_owned(), source, mend }
 }
 
 fn check_folder(path: &Path, access: Access) -> io::Result<()> {
@@ -176,7 +182,8 @@ impl Bound {
         let socket = config.runtime_dir.join(SOCKET);
         let private = bind_unix(&socket, SOCKET_MODE)?;
         let address_file = config.runtime_dir.join(ADDRESS_FILE);
-        std::fs::write(&address_file, format!("{address}\n"))?;
+        std::fs::write(&address_file, format!("{address}\n"))
+            .map_err(cannot_write("runtime_dir", &config.runtime_dir))?;
         tracing::info!(%address, socket = %socket.display(), "bound");
         Ok(Bound { address, visitors, private, files: [socket, address_file] })
     }

@@ -8,11 +8,32 @@ use std::path::{Path, PathBuf};
 /// Replaces the file's contents; after a crash it holds the old ones or the new ones.
 pub(super) fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
     let new = path.with_extension("new");
-    let mut file = File::create(&new)?;
-    file.write_all(contents)?;
-    file.sync_all()?;
+    write_synced(&mut File::create(&new)?, contents).inspect_err(|_| {
+        // On a full disk it takes room that others need; left behind, it harms nobody.
+        let _ = fs::remove_file(&new);
+    })?;
     fs::rename(&new, path)?;
     sync_folder_of(path)
+}
+
+/// As [`replace`], but on a full disk contents of the same few bytes are written over the old
+/// ones, which needs no room: within one sector, that is all or nothing too.
+pub(super) fn replace_few_bytes(path: &Path, contents: &[u8]) -> io::Result<()> {
+    const SECTOR_BYTES: usize = 512;
+    match replace(path, contents) {
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+            let mut file = File::options().write(true).open(path)?;
+            let fits =
+                contents.len() <= SECTOR_BYTES && file.metadata()?.len() == contents.len() as u64;
+            if fits { write_synced(&mut file, contents) } else { Err(error) }
+        }
+        done => done,
+    }
+}
+
+fn write_synced(file: &mut File, contents: &[u8]) -> io::Result<()> {
+    file.write_all(contents)?;
+    file.sync_all()
 }
 
 /// The file's contents, `None` when there is no file.

@@ -65,7 +65,8 @@ pub(super) fn next_incarnation(data_dir: &Path, unix_seconds: u64) -> Result<u32
         return Err(IdentityError::Exhausted { path });
     };
     let incarnation = next.max(u32::try_from(unix_seconds).unwrap_or(0));
-    durable_file::replace(&path, format!("{incarnation}\n").as_bytes()).map_err(io_error(&path))?;
+    let contents = format!("{incarnation}\n");
+    durable_file::replace_few_bytes(&path, contents.as_bytes()).map_err(io_error(&path))?;
     Ok(incarnation)
 }
 

@@ -13,6 +13,7 @@ pub(super) enum About {
     WalRemoval,
     Rings,
     RingSetAside,
+    SmallRings,
     Store,
 }
 

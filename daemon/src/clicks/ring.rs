@@ -48,7 +48,8 @@ pub(super) type StoreId = [u8; 16];
 
 const MAGIC: [u8; 8] = *b"cpnring\0";
 const FORMAT_VERSION: u32 = 1;
-const MIN_CAPACITY: usize = 64 << 10;
+/// The smallest ring.
+pub(super) const MIN_CAPACITY: usize = 64 << 10;
 const FRAME_HEADER_BYTES: usize = 16;
 const RECORD_MARK: u32 = u32::from_le_bytes(*b"REC1");
 const SKIP_MARK: u32 = u32::from_le_bytes(*b"SKIP");
@@ -139,7 +140,10 @@ pub(super) fn create(
     let path = runtime_dir.join(leftovers::file_name(stream));
     let unfinished = path.with_extension("new");
     let constants = encode_constants(Identity { store, stream }, capacity);
-    let mapping = Mapping::create(&unfinished, capacity, &constants)?;
+    let mapping = Mapping::create(&unfinished, capacity, &constants).inspect_err(|_| {
+        // It takes room that a smaller ring needs; left behind, the next start removes it.
+        let _ = std::fs::remove_file(&unfinished);
+    })?;
     renameat_with(CWD, &unfinished, CWD, &path, RenameFlags::NOREPLACE)?;
     let (producer, consumer) = mapping::split(mapping);
     let alive = Arc::new(());

@@ -373,6 +373,67 @@ fn a_full_disk_loses_no_logged_click_and_is_recovered_from_without_a_restart() {
 }
 
 #[test]
+fn a_full_disk_does_not_keep_the_next_run_from_starting() {
+    let machine = Machine::new();
+    let Some(_disk) = SmallDisk::mount(machine.data.path(), 16) else {
+        eprintln!("not tested: mounting needs more rights than this user has");
+        return;
+    };
+    let (log, mut writer) = machine.start();
+    assert_eq!(clicks(&mut writer, 0..50), 50);
+    eventually("the clicks are durable", || log.status().durable == 50);
+    let first = log.incarnation();
+    drop((log, writer));
+    fill(&machine.data.path().join("filler"));
+
+    let (log, mut writer) = machine.start();
+    assert!(log.incarnation() > first);
+    assert_eq!(clicks(&mut writer, 50..60), 10);
+    drop((log, writer));
+    fs::remove_file(machine.data.path().join("filler")).unwrap();
+    let (log, _writer) = machine.start();
+    let mut admin = Admin::default();
+    admin.pull_until(&log, 60);
+    assert!(admin.has_exactly(0..60));
+}
+
+/// Leaves no room where the file is.
+fn fill(file: &Path) {
+    use std::io::Write;
+    let mut file = fs::File::create(file).unwrap();
+    while file.write_all(&[1; 4096]).is_ok() {}
+}
+
+#[test]
+fn a_runtime_folder_without_room_for_a_second_set_of_rings_does_not_keep_a_killed_daemon_down() {
+    let mut machine = Machine::new();
+    machine.config.threads = 2;
+    machine.config.clicks.ring_bytes = 1 << 20;
+    let Some(_disk) = SmallDisk::mount(machine.runtime.path(), 3) else {
+        eprintln!("not tested: mounting needs more rights than this user has");
+        return;
+    };
+    let (log, mut writer) = machine.start();
+    assert_eq!(clicks(&mut writer, 0..50), 50);
+    assert!(log.problems().is_empty());
+    drop((log, writer));
+
+    let (log, mut writer) = machine.start();
+    assert_eq!(clicks(&mut writer, 50..60), 10);
+    assert!(log.problems().iter().any(|problem| problem.contains("click rings have")));
+    let mut admin = Admin::default();
+    admin.pull_until(&log, 60);
+    assert!(admin.has_exactly(0..60));
+    drop(writer);
+    log.shutdown(PATIENCE).unwrap();
+    assert!(machine.rings().is_empty());
+    drop(log);
+
+    let (log, _writer) = machine.start();
+    assert!(log.problems().is_empty());
+}
+
+#[test]
 fn shutdown_makes_everything_durable_and_keeps_the_count_of_unlogged_clicks() {
     let machine = Machine::new();
     fs::write(machine.wal(), "in the way").unwrap();
