@@ -25,3 +25,5 @@ pub mod publish;
 
 pub mod archive;
 pub mod intake;
+
+pub mod backup;

@@ -21,6 +21,7 @@ use tower::ServiceExt as _;
 
 use crate::api::{self, AppState, Bodies, Gate, Network, Peer};
 use crate::archive::Archive;
+use crate::backup;
 use crate::config::{Config, Limits};
 use crate::daemon_client::DaemonClient;
 use crate::intake;
@@ -29,7 +30,7 @@ use crate::publish::{self, PublisherHandle};
 use crate::store::Store;
 use crate::uploads::Uploads;
 
-const LOCK_FILE_NAME: &str = "serve.lock";
+pub(crate) const LOCK_FILE_NAME: &str = "serve.lock";
 
 /// Everything that is open before the first request is taken.
 pub struct Admin {
@@ -152,6 +153,7 @@ pub(crate) fn open_data(dir: &Path) -> anyhow::Result<(Store, Archive, File)> {
     let lock = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
     let lock = lock.with_context(|| format!("cannot open {}", path.display()))?;
     flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| FolderTaken(dir.into()))?;
+    backup::check_finished(dir)?;
     let store =
         Store::open(dir).with_context(|| format!("cannot open the store in {}", dir.display()))?;
     Ok((store, Archive::open(dir)?, lock))

@@ -47,6 +47,8 @@ pub mod uploads;
 pub mod audit;
 pub mod idempotency;
 
+pub mod copy;
+
 pub mod publication;
 
 pub mod blocks;

@@ -7,6 +7,8 @@ mod http;
 #[path = "end_to_end/programs.rs"]
 mod programs;
 
+#[path = "end_to_end/backup.rs"]
+mod backup;
 #[path = "end_to_end/crashes.rs"]
 mod crashes;
 #[path = "end_to_end/demo.rs"]

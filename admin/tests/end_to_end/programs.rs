@@ -114,6 +114,8 @@ impl Network {
                 .env("COUPON_ADMIN_DATA_DIR", self.path("admin"))
                 .env("COUPON_ADMIN_LISTEN", self.admin_address.to_string())
                 .env("COUPON_ADMIN_DAEMON_SOCKET", self.path("run/coupond.sock"))
+                // Tests ask again and again until something has happened.
+                .env("COUPON_ADMIN_LIMITS_NETWORK_REQUESTS_PER_30S", "0")
                 .env("COUPON_ADMIN_LOG_FILTER", "warn"),
         );
         wait_for("the admin to listen", || std::net::TcpStream::connect(self.admin_address).ok());
@@ -229,6 +231,30 @@ fn free_port(ip: Ipv4Addr) -> SocketAddr {
 }
 
 impl Network {
+    /// `coupon-admin backup` or `restore` with a file beside the data folder: whether it did it,
+    /// and what it said.
+    pub(crate) fn on_data(&self, command: &str, file: &str) -> (bool, String) {
+        let output = Command::new(admin_program())
+            .args([command, "--data"])
+            .arg(self.path("admin"))
+            .arg(self.path(file))
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+    }
+
+    /// The admin's disk is gone; answers the key that its owner keeps elsewhere.
+    pub(crate) fn lose_data(&self) -> String {
+        let key = self.key();
+        std::fs::rename(self.path("admin"), self.path("admin.lost")).unwrap();
+        key
+    }
+
+    pub(crate) fn put_key(&self, key: &str) {
+        std::fs::write(self.path("admin/admin.key"), key).unwrap();
+    }
+
     /// `coupon-admin import` of a file with this content: whether it took it, and what it said.
     pub(crate) fn import(&self, csv: &str) -> (bool, String) {
         let file = self.path("codes.csv");

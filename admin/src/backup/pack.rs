@@ -1,0 +1,200 @@
+//! Making the file. It gets its name when it is complete and on the disk.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use super::{BackupError, FORMAT, FileEntry, MANIFEST, Manifest, Progress};
+use crate::archive;
+use crate::store::{self, copy};
+
+const ZSTD_LEVEL: i32 = 3;
+
+/// Backs the data folder `dir` up to the new file `to`. Answers the file's length.
+///
+/// # Errors
+/// When the folder cannot be read or the file not written; the file is not there then.
+pub fn backup(
+    dir: &Path,
+    to: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<u64, BackupError> {
+    if to.exists() {
+        return Err(BackupError::Exists(to.into()));
+    }
+    let copy = Temporary::beside(to, "store.unfinished")?;
+    let made_at = jiff::Timestamp::now().as_second();
+    let copied =
+        copy::copy(dir, &copy.path, &mut |done, total| progress(Progress::Store(done, total)))?;
+    let mut manifest = Manifest {
+        format: FORMAT,
+        program: concat!("coupon-admin ", env!("CARGO_PKG_VERSION")).into(),
+        schema: copied.schema,
+        lineage: copied.meta.lineage.iter().map(|byte| format!("{byte:02x}")).collect(),
+        made_at,
+        files: Vec::new(),
+    };
+    let unfinished = Temporary::beside(to, "unfinished")?;
+    let sources = sources(dir, &copy.path)?;
+    pack(&unfinished, &sources, &mut manifest, progress)?;
+    let bytes = std::fs::metadata(&unfinished.path).map_err(BackupError::io("read", to))?.len();
+    std::fs::rename(&unfinished.path, to).map_err(BackupError::io("name", to))?;
+    sync_folder_of(to)?;
+    Ok(bytes)
+}
+
+/// A file that only its owner reads, and that goes when it was not renamed.
+struct Temporary {
+    path: PathBuf,
+    file: File,
+}
+
+impl Temporary {
+    fn beside(to: &Path, suffix: &str) -> Result<Temporary, BackupError> {
+        let mut name = to.as_os_str().to_owned();
+        name.push(".");
+        name.push(suffix);
+        let path = PathBuf::from(name);
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(true).truncate(true).mode(0o600).open(&path);
+        let file = file.map_err(BackupError::io("write", &path))?;
+        Ok(Temporary { path, file })
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // After a rename there is nothing of this name.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+struct Source {
+    name: String,
+    path: PathBuf,
+    file: File,
+    bytes: u64,
+}
+
+/// The store's copy, and the segments of the archive as long as they are now.
+fn sources(dir: &Path, store_copy: &Path) -> Result<Vec<Source>, BackupError> {
+    let mut sources = vec![source(store::FILE_NAME.into(), store_copy.into())?];
+    let folder = dir.join(archive::FOLDER_NAME);
+    for name in segments(&folder)? {
+        let path = folder.join(&name);
+        sources.push(source(format!("{}/{name}", archive::FOLDER_NAME), path)?);
+    }
+    Ok(sources)
+}
+
+fn source(name: String, path: PathBuf) -> Result<Source, BackupError> {
+    let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
+    let (bytes, file) = opened.map_err(BackupError::io("read", &path))?;
+    Ok(Source { name, path, file, bytes })
+}
+
+/// In the order of their frames.
+pub(super) fn segments(folder: &Path) -> Result<Vec<String>, BackupError> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(BackupError::io("read", folder)(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(BackupError::io("read", folder))?;
+        names.extend(
+            entry.file_name().into_string().ok().filter(|name| first_frame(name).is_some()),
+        );
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Of a segment as the framed log names them.
+pub(super) fn first_frame(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".log").filter(|digits| digits.len() == 20)?;
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
+}
+
+fn pack(
+    to: &Temporary,
+    sources: &[Source],
+    manifest: &mut Manifest,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(), BackupError> {
+    let failed = || BackupError::io("write", &to.path);
+    let mut compressed = zstd::Encoder::new(&to.file, ZSTD_LEVEL).map_err(failed())?;
+    compressed.include_checksum(true).map_err(failed())?;
+    let mut tar = tar::Builder::new(compressed);
+    let total = sources.iter().map(|source| source.bytes).sum();
+    let mut packed = 0;
+    for source in sources {
+        let mut reader = Hashed::new((&source.file).take(source.bytes), |bytes| {
+            packed += bytes;
+            progress(Progress::Files(packed, total));
+        });
+        tar.append(
+            &header(&source.name, source.bytes, manifest.made_at).map_err(failed())?,
+            &mut reader,
+        )
+        .map_err(failed())?;
+        let (bytes, blake3) = reader.finish();
+        if bytes != source.bytes {
+            return Err(BackupError::Shrank(source.path.clone()));
+        }
+        manifest.files.push(FileEntry { name: source.name.clone(), bytes, blake3 });
+    }
+    let text = serde_json::to_vec_pretty(manifest).map_err(io::Error::other).map_err(failed())?;
+    let head = header(MANIFEST, text.len() as u64, manifest.made_at).map_err(failed())?;
+    tar.append(&head, text.as_slice()).map_err(failed())?;
+    let finish = || tar.into_inner()?.finish()?.flush();
+    finish().map_err(failed())?;
+    to.file.sync_all().map_err(failed())
+}
+
+fn header(name: &str, bytes: u64, made_at: i64) -> io::Result<tar::Header> {
+    let mut header = tar::Header::new_gnu();
+    header.set_path(name)?;
+    header.set_size(bytes);
+    header.set_mode(0o600);
+    header.set_mtime(made_at.unsigned_abs());
+    header.set_cksum();
+    Ok(header)
+}
+
+/// A reader that hashes and counts what is read.
+pub(super) struct Hashed<R, F> {
+    reader: R,
+    hasher: blake3::Hasher,
+    bytes: u64,
+    tell: F,
+}
+
+impl<R: Read, F: FnMut(u64)> Hashed<R, F> {
+    pub(super) fn new(reader: R, tell: F) -> Hashed<R, F> {
+        Hashed { reader, hasher: blake3::Hasher::new(), bytes: 0, tell }
+    }
+
+    pub(super) fn finish(self) -> (u64, String) {
+        (self.bytes, self.hasher.finalize().to_hex().to_string())
+    }
+}
+
+impl<R: Read, F: FnMut(u64)> Read for Hashed<R, F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        self.hasher.update(&buffer[..read]);
+        self.bytes += read as u64;
+        (self.tell)(read as u64);
+        Ok(read)
+    }
+}
+
+pub(super) fn sync_folder_of(path: &Path) -> Result<(), BackupError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(BackupError::io("sync", folder))
+}

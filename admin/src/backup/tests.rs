@@ -1,0 +1,212 @@
+//! Backups of real folders, made beside a writing store, and folders made of them.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::archive::Archive;
+use crate::catalog::Affiliate;
+use crate::daemon_client::stand_in::{STREAM, Sample, block};
+use crate::edit::{self, EditError};
+use crate::serve::open_data;
+use crate::store::rows::{self, Query};
+use crate::store::{Store, meta};
+
+struct Original {
+    dir: TempDir,
+    store: Store,
+    archive: Archive,
+}
+
+impl Original {
+    fn new() -> Original {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, archive) =
+            (Store::open(dir.path()).unwrap(), Archive::open(dir.path()).unwrap());
+        Original { dir, store, archive }
+    }
+
+    async fn add(&self, name: &str) -> u32 {
+        add(&self.store, name).await
+    }
+
+    /// Into a file of its own folder.
+    fn backup(&self) -> (TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("backup.tar.zst");
+        backup(self.dir.path(), &file, &mut |_| ()).unwrap();
+        (folder, file)
+    }
+}
+
+async fn add(store: &Store, name: &str) -> u32 {
+    let wanted = serde_json::json!({"name": name, "account_status": "active"});
+    let partner: Affiliate = serde_json::from_value(wanted).unwrap();
+    store.write(move |tx| edit::create(tx, &partner)).await.unwrap().now.id
+}
+
+async fn names(store: &Store) -> Vec<String> {
+    let listed = store.read(|c| rows::list::<Affiliate>(c, &Query::default())).await.unwrap();
+    listed.rows.into_iter().map(|row| row.object.name).collect()
+}
+
+fn restored(file: &Path) -> (TempDir, Restored) {
+    let dir = tempfile::tempdir().unwrap();
+    let restored = restore(file, dir.path(), &mut |_| ()).unwrap();
+    (dir, restored)
+}
+
+fn entries(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != "serve.lock")
+        .collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn what_was_backed_up_is_there_again_and_what_came_later_is_not() {
+    let original = Original::new();
+    original.add("Anna").await;
+    original.archive.append(&[&block(STREAM, 1, &[Sample::at(1)])]).unwrap();
+    let (_folder, file) = original.backup();
+    original.add("Ben").await;
+
+    let (dir, restored) = restored(&file);
+    assert_eq!(restored.click_blocks, 1);
+    assert_eq!(entries(dir.path()), ["admin.db", "archive"]);
+    let (store, archive, _lock) = open_data(dir.path()).unwrap();
+    assert_eq!(names(&store).await, ["Anna"]);
+    assert_eq!(archive.sequences(), original.archive.sequences());
+    let lineage = |store: Store| async move { store.read(meta::read).await.unwrap().lineage };
+    assert_eq!(lineage(store).await, lineage(original.store.clone()).await);
+}
+
+#[tokio::test]
+async fn no_number_that_was_given_out_since_the_backup_is_given_out_again() {
+    let original = Original::new();
+    original.add("Anna").await;
+    let (_folder, file) = original.backup();
+    for _ in 0..20 {
+        original.add("Ben").await;
+    }
+    let before = original.store.read(meta::read).await.unwrap();
+    let (dir, _) = restored(&file);
+    let store = Store::open(dir.path()).unwrap();
+    assert!(add(&store, "Carl").await > 21);
+    assert!(store.read(meta::read).await.unwrap().change_seq > before.change_seq);
+    let find = |c: &_| rows::find::<Affiliate>(c, 1);
+    let seen = original.store.read(find).await.unwrap().unwrap().times.revision;
+    assert_ne!(store.read(find).await.unwrap().unwrap().times.revision, seen);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_beside_busy_writers_is_of_one_moment() {
+    let original = Original::new();
+    let stop = std::sync::Arc::new(AtomicBool::new(false));
+    let (store, stopped) = (original.store.clone(), stop.clone());
+    let writing = tokio::spawn(async move {
+        let mut pairs = 0;
+        while !stopped.load(Ordering::Relaxed) {
+            let wanted = serde_json::json!({
+                "name": format!("{pairs}"), "account_status": "active",
+                "internal_notes": "x".repeat(4000),
+            });
+            let partner: Affiliate = serde_json::from_value(wanted).unwrap();
+            // Both or none.
+            let pair = store.write(move |tx| {
+                edit::create(tx, &partner)?;
+                edit::create(tx, &partner)
+            });
+            pair.await.map_err(|error: EditError| error).unwrap();
+            pairs += 1;
+        }
+        pairs
+    });
+    while original.store.read(meta::read).await.unwrap().change_seq < 200 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    for _ in 0..3 {
+        let (_folder, file) = original.backup();
+        let (dir, _) = restored(&file);
+        let names = names(&Store::open(dir.path()).unwrap()).await;
+        assert!(names.len() >= 200 && names.len() % 2 == 0, "{}", names.len());
+    }
+    stop.store(true, Ordering::Relaxed);
+    assert!(writing.await.unwrap() > 0);
+}
+
+#[tokio::test]
+async fn a_damaged_or_cut_file_is_refused_and_nothing_is_placed() {
+    let original = Original::new();
+    original.add("Anna").await;
+    original.archive.append(&[&block(STREAM, 1, &[Sample::at(1)])]).unwrap();
+    let (folder, file) = original.backup();
+    let whole = std::fs::read(&file).unwrap();
+    let damaged = folder.path().join("damaged");
+    let step = (whole.len() / 40).max(1);
+    for at in (0..whole.len()).step_by(step).chain([whole.len() - 1]) {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 0x10;
+        for bytes in [&flipped[..], &whole[..at]] {
+            std::fs::write(&damaged, bytes).unwrap();
+            let dir = tempfile::tempdir().unwrap();
+            let refused = restore(&damaged, dir.path(), &mut |_| ());
+            assert!(refused.is_err(), "byte {at} of {}", whole.len());
+            assert_eq!(entries(dir.path()), [""; 0], "byte {at}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_folder_that_is_used_or_has_something_in_it_is_left_alone() {
+    let original = Original::new();
+    let (_folder, file) = original.backup();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("mine"), "x").unwrap();
+    let refused = restore(&file, dir.path(), &mut |_| ()).unwrap_err();
+    assert!(matches!(&refused, BackupError::NotEmpty { found, .. } if found == "mine"));
+    assert_eq!(entries(dir.path()), ["mine"]);
+
+    let served = tempfile::tempdir().unwrap();
+    let _open = open_data(served.path()).unwrap();
+    let refused = restore(&file, served.path(), &mut |_| ()).unwrap_err();
+    assert!(matches!(refused, BackupError::InUse(_)), "{refused}");
+}
+
+#[tokio::test]
+async fn a_restore_that_was_broken_off_is_done_again_and_no_admin_starts_before() {
+    let original = Original::new();
+    original.add("Anna").await;
+    let (_folder, file) = original.backup();
+    let dir = tempfile::tempdir().unwrap();
+    // As a kill between the two placings leaves it.
+    std::fs::create_dir_all(dir.path().join("restore.unfinished")).unwrap();
+    std::fs::create_dir_all(dir.path().join("archive")).unwrap();
+    let Err(refused) = open_data(dir.path()) else { panic!("it started") };
+    assert!(refused.to_string().contains("run it again"), "{refused}");
+
+    restore(&file, dir.path(), &mut |_| ()).unwrap();
+    assert_eq!(entries(dir.path()), ["admin.db", "archive"]);
+    // As a kill before the tidying up leaves it.
+    std::fs::create_dir_all(dir.path().join("restore.unfinished")).unwrap();
+    let (store, _archive, _lock) = open_data(dir.path()).unwrap();
+    assert_eq!(names(&store).await, ["Anna"]);
+    assert!(!dir.path().join("restore.unfinished").exists());
+}
+
+#[test]
+fn an_existing_file_is_never_written_over_and_a_backup_is_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let original = Original::new();
+    let (folder, file) = original.backup();
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let refused = backup(original.dir.path(), &file, &mut |_| ()).unwrap_err();
+    assert!(matches!(refused, BackupError::Exists(_)));
+    assert_eq!(entries(folder.path()), ["backup.tar.zst"], "leftovers");
+    let missing = backup(folder.path(), &folder.path().join("b"), &mut |_| ()).unwrap_err();
+    assert!(matches!(missing, BackupError::Store(StoreError::Missing { .. })), "{missing}");
+}

@@ -1,0 +1,270 @@
+//! Making a data folder of the file. Everything is unpacked into a folder of its own inside the
+//! data folder and checked there; only then is it placed, the store last. Until the store is there,
+//! no admin starts in the folder, and a restore that was broken off is done again from the start.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use coupon_shared::click::block::Block;
+use coupon_shared::framed_log::FrameReader;
+use rustix::fs::{FlockOperation, flock};
+
+use super::pack::{Hashed, first_frame, segments, sync_folder_of};
+use super::{BackupError, FORMAT, FileEntry, MANIFEST, Manifest, Progress};
+use crate::archive::{self, ArchiveError};
+use crate::serve::LOCK_FILE_NAME;
+use crate::store::{self, copy};
+
+/// Where it is unpacked.
+const STAGING: &str = "restore.unfinished";
+const MAX_MANIFEST_BYTES: u64 = 64 << 20;
+
+/// What was restored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// When the backup was made, in Unix seconds.
+    pub made_at: i64,
+    /// Blocks in the click archive.
+    pub click_blocks: u64,
+    /// The last generation that the store knows of.
+    pub generation: u64,
+}
+
+/// Restores the backup `from` into the empty or new folder `dir`.
+///
+/// # Errors
+/// When the folder is not empty or in use, or the backup is not whole; nothing is placed then.
+pub fn restore(
+    from: &Path,
+    dir: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Restored, BackupError> {
+    let file = File::open(from).map_err(BackupError::io("read", from))?;
+    private_folder(dir)?;
+    let _lock = lock(dir)?;
+    check_empty(dir)?;
+    let staging = dir.join(STAGING);
+    private_folder(&staging.join(archive::FOLDER_NAME))?;
+    let restored = stage(from, file, &staging, progress).and_then(|restored| {
+        place(&staging, dir)?;
+        Ok(restored)
+    });
+    if restored.is_err() && !dir.join(archive::FOLDER_NAME).exists() {
+        remove(&staging)?;
+    }
+    restored
+}
+
+/// That no restore into this folder was broken off.
+///
+/// # Errors
+/// When one was.
+pub fn check_finished(dir: &Path) -> Result<(), BackupError> {
+    let staging = dir.join(STAGING);
+    match (staging.exists(), dir.join(store::FILE_NAME).exists()) {
+        (true, false) => Err(BackupError::Unfinished(dir.into())),
+        // The last step, tidying up, is all that was missing.
+        (true, true) => remove(&staging),
+        (false, _) => Ok(()),
+    }
+}
+
+fn private_folder(path: &Path) -> Result<(), BackupError> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o750).create(path);
+    made.map_err(BackupError::io("make", path))
+}
+
+fn lock(dir: &Path) -> Result<File, BackupError> {
+    let path = dir.join(LOCK_FILE_NAME);
+    let lock = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+    let lock = lock.map_err(BackupError::io("open", &path))?;
+    let taken = flock(&lock, FlockOperation::NonBlockingLockExclusive);
+    taken.map_err(|_| BackupError::InUse(dir.into()))?;
+    Ok(lock)
+}
+
+/// What an earlier restore left without coming to its end is removed.
+fn check_empty(dir: &Path) -> Result<(), BackupError> {
+    let is_unfinished = check_finished(dir).is_err();
+    let ours: &[&str] = if is_unfinished {
+        &[LOCK_FILE_NAME, STAGING, archive::FOLDER_NAME]
+    } else {
+        &[LOCK_FILE_NAME]
+    };
+    for entry in std::fs::read_dir(dir).map_err(BackupError::io("read", dir))? {
+        let name = entry.map_err(BackupError::io("read", dir))?.file_name();
+        let name = name.to_string_lossy();
+        if !ours.contains(&name.as_ref()) {
+            return Err(BackupError::NotEmpty { dir: dir.into(), found: name.into_owned() });
+        }
+    }
+    if is_unfinished {
+        remove(&dir.join(archive::FOLDER_NAME))?;
+        remove(&dir.join(STAGING))?;
+    }
+    Ok(())
+}
+
+fn remove(path: &Path) -> Result<(), BackupError> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(BackupError::io("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn stage(
+    from: &Path,
+    file: File,
+    staging: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Restored, BackupError> {
+    let total = file.metadata().map_err(BackupError::io("read", from))?.len();
+    let not_whole = |reason: String| BackupError::NotABackup { path: from.into(), reason };
+    let mut read = 0;
+    let counted = Hashed::new(file, |bytes| {
+        read += bytes;
+        progress(Progress::Files(read, total));
+    });
+    let mut unpacked = Unpacked::default();
+    unpacked.take(counted, staging).map_err(|error| match error {
+        Unpack::Archive(error) => not_whole(error.to_string()),
+        Unpack::Unexpected(name) => not_whole(format!("`{name}` does not belong in one")),
+        Unpack::Write(error) => error,
+    })?;
+    let manifest =
+        unpacked.manifest.take().ok_or_else(|| not_whole("its end is missing".into()))?;
+    check(&manifest, &unpacked.files, &not_whole)?;
+    progress(Progress::Checking);
+    let taken_up = copy::take_up(staging, manifest.made_at)?;
+    let lineage: String = taken_up.meta.lineage.iter().map(|byte| format!("{byte:02x}")).collect();
+    if lineage != manifest.lineage {
+        return Err(not_whole("its store is another than its manifest says".into()));
+    }
+    let click_blocks = check_archive(staging, taken_up.last_frame)?;
+    let generation = taken_up.meta.generation;
+    Ok(Restored { made_at: manifest.made_at, click_blocks, generation })
+}
+
+#[derive(Default)]
+struct Unpacked {
+    files: Vec<FileEntry>,
+    manifest: Option<Manifest>,
+}
+
+enum Unpack {
+    Archive(io::Error),
+    Unexpected(String),
+    Write(BackupError),
+}
+
+impl Unpacked {
+    /// Unpacks what a backup may hold, and nothing else; hashes it on the way.
+    fn take(&mut self, file: impl Read, staging: &Path) -> Result<(), Unpack> {
+        let plain = zstd::Decoder::new(file).map_err(Unpack::Archive)?;
+        let mut tar = tar::Archive::new(plain);
+        for entry in tar.entries().map_err(Unpack::Archive)? {
+            let entry = entry.map_err(Unpack::Archive)?;
+            let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+            if !entry.header().entry_type().is_file() || self.manifest.is_some() {
+                return Err(Unpack::Unexpected(name));
+            }
+            if name == MANIFEST {
+                let manifest = serde_json::from_reader(entry.take(MAX_MANIFEST_BYTES));
+                self.manifest = Some(manifest.map_err(|error| Unpack::Archive(error.into()))?);
+                continue;
+            }
+            let Some(path) = place_of(&name) else { return Err(Unpack::Unexpected(name)) };
+            self.files.push(write(entry, name, &staging.join(path))?);
+        }
+        // Up to its own checksum.
+        io::copy(&mut tar.into_inner(), &mut io::sink()).map_err(Unpack::Archive)?;
+        Ok(())
+    }
+}
+
+/// Where in the folder an entry of this name goes.
+fn place_of(name: &str) -> Option<PathBuf> {
+    let segment = name.strip_prefix(archive::FOLDER_NAME).and_then(|rest| rest.strip_prefix('/'));
+    let is_known =
+        name == store::FILE_NAME || segment.is_some_and(|name| first_frame(name).is_some());
+    is_known.then(|| PathBuf::from(name))
+}
+
+fn write(entry: impl Read, name: String, path: &Path) -> Result<FileEntry, Unpack> {
+    let failed = |error| Unpack::Write(BackupError::io("write", path)(error));
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+    let mut reader = Hashed::new(entry, |_| ());
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let read = reader.read(&mut buffer).map_err(Unpack::Archive)?;
+        if read == 0 {
+            break;
+        }
+        io::Write::write_all(&mut file, &buffer[..read]).map_err(failed)?;
+    }
+    file.sync_all().map_err(failed)?;
+    let (bytes, blake3) = reader.finish();
+    Ok(FileEntry { name, bytes, blake3 })
+}
+
+fn check(
+    manifest: &Manifest,
+    files: &[FileEntry],
+    not_whole: &impl Fn(String) -> BackupError,
+) -> Result<(), BackupError> {
+    if manifest.format != FORMAT {
+        let reason = format!(
+            "it has format {}, and this program reads {FORMAT}; use {}",
+            manifest.format, manifest.program
+        );
+        return Err(not_whole(reason));
+    }
+    if files.len() != manifest.files.len() {
+        return Err(not_whole("files are missing or too many".into()));
+    }
+    for (expected, found) in manifest.files.iter().zip(files) {
+        if expected != found {
+            let reason = "it is not as it was packed".into();
+            return Err(BackupError::Damaged { name: found.name.clone(), reason });
+        }
+    }
+    if files.iter().any(|file| file.name == store::FILE_NAME) {
+        Ok(())
+    } else {
+        Err(not_whole("there is no store in it".into()))
+    }
+}
+
+/// Reads every frame; answers how many there are. The last one may be torn: it was being written.
+fn check_archive(staging: &Path, last_counted: Option<u64>) -> Result<u64, BackupError> {
+    let folder = staging.join(archive::FOLDER_NAME);
+    let (mut blocks, mut last) = (0, None);
+    if let Some(first) = segments(&folder)?.first().and_then(|name| first_frame(name)) {
+        let mut frames = FrameReader::open(&folder, first).map_err(ArchiveError::from)?;
+        while let Some(frame) = frames.next_frame().map_err(ArchiveError::from)? {
+            let sequence = frame.sequence;
+            Block::parse(frame.payload)
+                .map_err(|source| ArchiveError::Block { sequence, source })?;
+            (blocks, last) = (blocks + 1, Some(sequence));
+        }
+    }
+    match last_counted.filter(|counted| last < Some(*counted)) {
+        Some(sequence) => Err(ArchiveError::Missing { sequence }.into()),
+        None => Ok(blocks),
+    }
+}
+
+/// Nothing can be wrong with what is there any more; the store comes last.
+fn place(staging: &Path, dir: &Path) -> Result<(), BackupError> {
+    for name in [archive::FOLDER_NAME, store::FILE_NAME] {
+        let to = dir.join(name);
+        std::fs::rename(staging.join(name), &to).map_err(BackupError::io("place", &to))?;
+        sync_folder_of(&to)?;
+    }
+    remove(staging)
+}

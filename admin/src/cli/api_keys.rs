@@ -1,0 +1,92 @@
+//! `coupon-admin api-key`: keys made, listed, rotated and revoked on this machine, without a key.
+//! A running coupon-admin knows of it at the next request.
+
+use std::path::Path;
+
+use clap::{Args, Subcommand};
+use comfy_table::{Table, presets};
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::edit::api_keys::{self as edit, ApiKeyEdit};
+use crate::edit::{EditError, Saved};
+use crate::keys::Role;
+use crate::store::rows::Query;
+use crate::store::{self, StoreError, WriteTx, api_keys};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ApiKeyCommand {
+    /// Make a key and print it, this once
+    Create(CreateKeyArgs),
+    /// List the keys; their secrets are known to nobody
+    List,
+    /// Give a key a new secret and print it, this once; the old one stops working at once
+    Rotate(KeyArgs),
+    /// Revoke a key at once; the last admin key stays
+    Revoke(KeyArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CreateKeyArgs {
+    /// What the key may do
+    #[arg(long, value_enum)]
+    role: Role,
+    /// The partner, by network_affiliate_id, of a partner's key
+    #[arg(long, value_name = "ID")]
+    affiliate: Option<u32>,
+    /// What the key is called in lists
+    #[arg(long, default_value = "made on the command line")]
+    name: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct KeyArgs {
+    /// The key, by network_api_key_id
+    id: u32,
+}
+
+pub(super) fn run(dir: &Path, command: ApiKeyCommand) -> anyhow::Result<()> {
+    let mut connection = store::connect_existing(dir)?;
+    match command {
+        ApiKeyCommand::Create(args) => {
+            let wanted = ApiKeyEdit {
+                name: args.name,
+                role: args.role,
+                network_affiliate_id: args.affiliate,
+            };
+            let (_, secret) = write(&mut connection, |tx| edit::create(tx, &wanted))?;
+            println!("{}", secret.reveal());
+        }
+        ApiKeyCommand::List => println!("{}", table(&connection)?),
+        ApiKeyCommand::Rotate(KeyArgs { id }) => {
+            let (_, secret) = write(&mut connection, |tx| edit::rotate(tx, id))?;
+            println!("{}", secret.reveal());
+        }
+        ApiKeyCommand::Revoke(KeyArgs { id }) => {
+            write(&mut connection, |tx| edit::remove(tx, id))?;
+            println!("revoked key {id}");
+        }
+    }
+    Ok(())
+}
+
+fn write<T>(
+    connection: &mut Connection,
+    work: impl FnOnce(&WriteTx<'_>) -> Result<Saved<T>, EditError>,
+) -> Result<T, EditError> {
+    let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate);
+    let tx = begun.map_err(StoreError::from)?;
+    let done = work(&WriteTx::within(&tx))?.now;
+    tx.commit().map_err(StoreError::from)?;
+    Ok(done)
+}
+
+fn table(connection: &Connection) -> Result<Table, StoreError> {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(["id", "role", "partner", "begins with", "name"]);
+    for key in api_keys::list(connection, &Query::default())?.rows {
+        let partner = key.affiliate_id.map(|id| id.to_string()).unwrap_or_default();
+        let (id, role) = (key.id.to_string(), key.role.as_str().to_owned());
+        table.add_row([id, role, partner, key.hint, key.name]);
+    }
+    Ok(table)
+}

@@ -1,0 +1,165 @@
+//! The store as one file: copied while others write, and taken up again from such a copy.
+
+use std::path::Path;
+
+use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::meta::{self, Meta};
+use super::{
+    BUSY_TIMEOUT, FILE_NAME, StoreError, WriteTx, audit, blocks, connect_writer, flags, migrations,
+};
+
+/// Pages copied between two looks at the progress: 4 MiB.
+const PAGES_PER_STEP: i32 = 1024;
+
+/// What a copy is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copied {
+    /// The schema's number.
+    pub schema: i64,
+    /// The store.
+    pub meta: Meta,
+}
+
+/// Copies one consistent state of the store in `dir` to the new file `to`. Who writes meanwhile is
+/// not held up, and does not make it begin again, because the copy is of one read transaction.
+///
+/// # Errors
+/// When there is no store, this program does not know its schema, or SQLite fails.
+pub fn copy(
+    dir: &Path,
+    to: &Path,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Copied, StoreError> {
+    if !dir.join(FILE_NAME).exists() {
+        return Err(StoreError::Missing { dir: dir.into() });
+    }
+    let access = flags(OpenFlags::SQLITE_OPEN_READ_ONLY);
+    let mut from = Connection::open_with_flags(dir.join(FILE_NAME), access)?;
+    from.busy_timeout(BUSY_TIMEOUT)?;
+    let tx = from.transaction_with_behavior(TransactionBehavior::Deferred)?;
+    let copied = Copied { schema: migrations::known_schema(&tx)?, meta: meta::read(&tx)? };
+    let mut target = Connection::open(to)?;
+    let backup = Backup::new(&tx, &mut target)?;
+    loop {
+        match backup.step(PAGES_PER_STEP)? {
+            StepResult::Done => return Ok(copied),
+            StepResult::More => {
+                let pages = backup.progress();
+                let total = u64::try_from(pages.pagecount).unwrap_or_default();
+                progress(total - u64::try_from(pages.remaining).unwrap_or_default(), total);
+            }
+            // Of the target: it is nobody else's.
+            _ => return Err(StoreError::Busy),
+        }
+    }
+}
+
+/// What was found in a copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenUp {
+    /// The store.
+    pub meta: Meta,
+    /// The last frame of the archive that it has counted.
+    pub last_frame: Option<u64>,
+}
+
+/// Why a copy is not taken up.
+#[derive(Debug, thiserror::Error)]
+pub enum TakeUpError {
+    /// SQLite finds damage.
+    #[error("the copied store is damaged: {0}")]
+    Damaged(String),
+    /// The store cannot be opened or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<rusqlite::Error> for TakeUpError {
+    fn from(error: rusqlite::Error) -> TakeUpError {
+        TakeUpError::Store(error.into())
+    }
+}
+
+/// How far a table's ids go on after a restore, at least.
+const GAP: i64 = 1_000_000;
+/// Codes come by the million.
+const CODES_GAP: i64 = 10_000_000;
+/// Offers have 24 bits.
+const OFFERS_GAP: i64 = 10_000;
+const SEQUENCE_GAP: i64 = 1_000_000_000;
+
+/// Checks the store in `dir`, which is the copy of another and not in use, brings it to this
+/// program's schema, and sees to it that nothing it will give out was given out by the other one
+/// since the copy was made: ids, which stand in clicks; the change sequence, by which the daemon is
+/// asked whether it serves a change; and revisions, which editors hold.
+///
+/// # Errors
+/// When it is damaged, foreign or newer.
+pub fn take_up(dir: &Path, copied_at: i64) -> Result<TakenUp, TakeUpError> {
+    let mut connection = connect_writer(dir)?;
+    let verdict: String =
+        connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    if verdict != "ok" {
+        return Err(TakeUpError::Damaged(verdict));
+    }
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    skip_numbers(&tx)?;
+    record(&WriteTx::within(&tx), copied_at)?;
+    let taken_up = TakenUp {
+        meta: meta::read(&tx)?,
+        last_frame: blocks::last(&tx)?.map(|block| block.archive_sequence),
+    };
+    tx.commit()?;
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    connection.close().map_err(|(_, error)| error)?;
+    Ok(taken_up)
+}
+
+fn skip_numbers(tx: &Connection) -> Result<(), StoreError> {
+    let counted: Vec<String> = tx
+        .prepare(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND sql LIKE '%AUTOINCREMENT%'",
+        )?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for table in counted {
+        let gap = match table.as_str() {
+            "coupon_code" => CODES_GAP,
+            "offer" => OFFERS_GAP,
+            _ => GAP,
+        };
+        tx.execute(
+            "INSERT INTO sqlite_sequence (name, seq) SELECT ?1, 0 \
+             WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = ?1)",
+            [&table],
+        )?;
+        tx.execute("UPDATE sqlite_sequence SET seq = seq + ?2 WHERE name = ?1", (&table, gap))?;
+    }
+    tx.execute("UPDATE meta SET change_seq = change_seq + ?1", [SEQUENCE_GAP])?;
+    let revised: Vec<String> = tx
+        .prepare(
+            "SELECT t.name FROM sqlite_schema t JOIN pragma_table_info(t.name) c ON c.name = 'revision' \
+             WHERE t.type = 'table'",
+        )?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for table in revised {
+        tx.execute(&format!("UPDATE \"{table}\" SET revision = revision + ?1"), [GAP])?;
+    }
+    Ok(())
+}
+
+fn record(tx: &WriteTx<'_>, copied_at: i64) -> Result<(), StoreError> {
+    let changes = vec![audit::FieldChange {
+        field: "time_of_backup".into(),
+        before: serde_json::Value::Null,
+        after: copied_at.into(),
+    }];
+    let (object, action) = ("store", "restored");
+    audit::record(
+        tx,
+        &audit::Entry { object, action, objects: 1, first_id: 0, last_id: 0, changes },
+    )
+}
