@@ -32,6 +32,7 @@ mod affiliates;
 mod api_keys;
 mod audit;
 mod coupon_codes;
+mod explain;
 mod offers;
 mod partner_coupon_codes;
 mod reports;
@@ -113,6 +114,7 @@ pub fn router(state: AppState) -> Router {
         .route_layer(from_fn_with_state(state.clone(), auth::edit));
     let read = Router::new()
         .merge(reports::routes())
+        .merge(explain::routes())
         .route_layer(from_fn_with_state(state.clone(), auth::read));
     let partners = Router::new()
         .merge(partner_coupon_codes::routes())

@@ -11,12 +11,14 @@ use tracing_subscriber::EnvFilter;
 
 use crate::catalog::BulkMode;
 use crate::config::{Config, ConfigError};
+use crate::explain::Moment;
 use crate::intake;
 use crate::{demo, serve, store};
 
 mod api_keys;
 mod backup;
 mod export;
+mod explain;
 mod import;
 
 /// Admin sidecar of coupond: the API, bulk CSV, index publication, click intake and reports.
@@ -37,6 +39,7 @@ Examples:
   coupon-admin demo                               try everything out, in ./coupon-demo
   coupon-admin --data ./data                      serve the API on 127.0.0.1:8090
   coupon-admin import codes.csv --data ./data     create the coupon codes of a file
+  coupon-admin explain WINTER25 --data ./data     say where a code leads, and why
   coupon-admin api-key create --role admin --data ./data
   coupon-admin check-config --config admin.toml   say what is wrong with a configuration file";
 
@@ -70,6 +73,10 @@ enum Command {
     Import(ImportArgs),
     /// Write all coupon codes to a CSV file that can be imported again
     Export(ExportArgs),
+    /// Say what becomes of a visit of a code, and why; records nothing
+    ///
+    /// Decides on the published index as coupond does, also while no coupon-admin runs.
+    Explain(ExplainArgs),
     /// Make, list, rotate and revoke API keys on this machine, without a key
     #[command(subcommand)]
     ApiKey(api_keys::ApiKeyCommand),
@@ -134,6 +141,27 @@ struct ImportArgs {
 }
 
 #[derive(Debug, Args)]
+struct ExplainArgs {
+    /// The code as a visitor types it
+    code: String,
+    /// The offer asked for
+    #[arg(long, value_name = "OFFER")]
+    oid: Option<u32>,
+    /// When, as Unix seconds or like 2026-06-15T12:00:00+02:00; now, where it is left out
+    #[arg(long, value_name = "TIME")]
+    time: Option<Moment>,
+    /// The tracking domain's host
+    #[arg(long, value_name = "HOST", default_value = "")]
+    host: String,
+    /// The link's query, such as sub1=story
+    #[arg(long, value_name = "QUERY", default_value = "")]
+    query: String,
+    /// Print the API's JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
 struct ExportArgs {
     /// The CSV file; without it, standard output
     file: Option<PathBuf>,
@@ -151,6 +179,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Import(args) => return import::run(&config()?.data_dir, args),
         Command::Export(args) => export::run(&config()?.data_dir, &args)?,
         Command::ApiKey(command) => api_keys::run(&config()?.data_dir, command)?,
+        Command::Explain(args) => return explain::run(&config()?.data_dir, args),
         Command::RebuildReports => {
             let config = config()?;
             start(&config.log.filter, rebuild_reports(&config.data_dir))?;

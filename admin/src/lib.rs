@@ -20,6 +20,8 @@ pub mod uploads;
 
 pub mod store;
 
+pub mod explain;
+
 pub mod daemon_client;
 pub mod publish;
 

@@ -25,10 +25,11 @@ mod stack;
 mod tests;
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use coupon_shared::index::Index;
 use coupon_shared::snapshot::Lineage;
 use coupon_shared::snapshot::manifest::{CURRENT, Manifest, ObjectName, PREVIOUS};
 use tokio::sync::{Notify, watch};
@@ -70,6 +71,17 @@ pub enum PublishError {
     /// The work panicked.
     #[error("the work on the index folder was broken off")]
     BrokenOff,
+}
+
+/// The index as published, opened as a daemon opens it. Nothing in the folder is changed.
+///
+/// # Errors
+/// When nothing is published, or it cannot be read.
+pub fn published(data_dir: &Path) -> Result<Index<Arc<[u8]>>, FolderError> {
+    let folder = IndexFolder::at(data_dir.join(FOLDER_NAME));
+    let read = || folder.manifest(CURRENT).and_then(|manifest| folder.index(manifest));
+    // A publication may remove a file between the two steps; by then there is a newer manifest.
+    read().or_else(|_| read())
 }
 
 /// Starts publication and telling the daemon; both end with `stop`.
@@ -301,7 +313,7 @@ fn adopt(folder: &IndexFolder, meta: &meta::Meta, network_id: u32) -> Published 
 }
 
 impl Published {
-    fn take_over(&mut self, index: &coupon_shared::index::Index<Arc<[u8]>>, is_current: bool) {
+    fn take_over(&mut self, index: &Index<Arc<[u8]>>, is_current: bool) {
         let placed = index.levels().iter().map(|level| Placed {
             name: ObjectName(*level.name()),
             from: level.meta().sequence_from,

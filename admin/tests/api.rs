@@ -4,11 +4,19 @@
 
 #[path = "api/client.rs"]
 mod client;
+#[path = "api/published.rs"]
+mod published;
 
+#[path = "api/access.rs"]
+mod access;
 #[path = "api/affiliates/couponcodes.rs"]
 mod affiliates_couponcodes;
 #[path = "api/command_line.rs"]
 mod command_line;
+#[path = "api/days.rs"]
+mod days;
+#[path = "api/descriptions.rs"]
+mod descriptions;
 #[path = "api/keys.rs"]
 mod keys;
 #[path = "api/networks/apikeys.rs"]
@@ -23,6 +31,8 @@ mod networks_couponcodes_conversion_only;
 mod networks_couponcodes_generate;
 #[path = "api/networks/couponcodes_status.rs"]
 mod networks_couponcodes_status;
+#[path = "api/networks/explain.rs"]
+mod networks_explain;
 #[path = "api/networks/lists.rs"]
 mod networks_lists;
 #[path = "api/networks/lists_at_scale.rs"]

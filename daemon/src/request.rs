@@ -1,20 +1,15 @@
-//! What a visitor's request says, read without allocating and without failing on what it says too
-//! much of.
+//! What a visitor's request says as a whole: whether it is answered at all, and for which host.
 //!
-//! Invariants: the code is compared on the raw bytes of the path, never percent-decoded, so one
-//! code has one spelling per case; the query cannot fail a visit; a host is one valid name.
+//! What its path and query say is read by `coupon_shared::visit_target`, with which the admin explains
+//! visits too.
 
+use coupon_shared::visit_target::Host;
 use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Uri};
 
 /// Longest request target that is read at all.
 const MAX_TARGET_BYTES: usize = 8192;
-/// Longest host name with its port; a DNS name has at most 253 bytes.
-const MAX_HOST_BYTES: usize = 260;
-/// Longest value of a query parameter, after decoding; the rest is cut off.
-const MAX_VALUE_BYTES: usize = 256;
-
 /// Why a request is refused before its path is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
@@ -28,7 +23,7 @@ pub enum Refusal {
 
 /// Checks what holds for every request, whatever it asks for, and returns its host.
 pub fn check(parts: &Parts) -> Result<Host, Refusal> {
-    let host = Host::of(parts).ok_or(Refusal::Host)?;
+    let host = host_of(parts).ok_or(Refusal::Host)?;
     if target_bytes(&parts.uri) > MAX_TARGET_BYTES {
         return Err(Refusal::TargetTooLong);
     }
@@ -44,188 +39,18 @@ fn target_bytes(uri: &Uri) -> usize {
     scheme + authority + uri.path_and_query().map_or(0, |path| path.as_str().len())
 }
 
-/// The part of the path that may be a code: what follows the first slash, less one slash at its
-/// end. Whether it is a code is for folding to say.
-pub fn code_in(path: &str) -> &[u8] {
-    let code = path.as_bytes().strip_prefix(b"/").unwrap_or_default();
-    code.strip_suffix(b"/").unwrap_or(code)
-}
-
-/// A host name with its port, if it has one, in lower case.
-#[derive(Clone, Copy)]
-pub struct Host {
-    bytes: [u8; MAX_HOST_BYTES],
-    len: u16,
-    name_len: u16,
-}
-
-impl Host {
-    /// The target's host where it names one, else the only `Host` header's. The header must be
-    /// there and be valid in both cases.
-    fn of(parts: &Parts) -> Option<Host> {
-        let mut headers = parts.headers.get_all(HOST).iter();
-        let header = Host::parse(headers.next()?.as_bytes())?;
-        if headers.next().is_some() {
-            return None;
-        }
-        match parts.uri.authority() {
-            Some(authority) => Host::parse(authority.as_str().as_bytes()),
-            None => Some(header),
-        }
+/// The target's host where it names one, else the only `Host` header's. The header must be there
+/// and be valid in both cases.
+fn host_of(parts: &Parts) -> Option<Host> {
+    let mut headers = parts.headers.get_all(HOST).iter();
+    let header = Host::parse(headers.next()?.as_bytes())?;
+    if headers.next().is_some() {
+        return None;
     }
-
-    fn parse(text: &[u8]) -> Option<Host> {
-        let (name, port) = split_port(text);
-        if text.len() > MAX_HOST_BYTES || !is_name(name) || !port.iter().all(u8::is_ascii_digit) {
-            return None;
-        }
-        let (len, name_len) = (text.len() as u16, name.len() as u16);
-        let mut host = Host { bytes: [0; MAX_HOST_BYTES], len, name_len };
-        host.bytes[..text.len()].copy_from_slice(text);
-        host.bytes.make_ascii_lowercase();
-        Some(host)
+    match parts.uri.authority() {
+        Some(authority) => Host::parse(authority.as_str().as_bytes()),
+        None => Some(header),
     }
-
-    /// Name and port, in lower case.
-    pub fn as_str(&self) -> &str {
-        // Only ASCII passes `parse`, so this cannot fail.
-        std::str::from_utf8(&self.bytes[..usize::from(self.len)]).unwrap_or_default()
-    }
-
-    /// The name alone, in lower case.
-    pub fn name(&self) -> &str {
-        &self.as_str()[..usize::from(self.name_len)]
-    }
-}
-
-fn split_port(text: &[u8]) -> (&[u8], &[u8]) {
-    let after_bracket = text.iter().rposition(|byte| *byte == b']').unwrap_or(0);
-    match text[after_bracket..].iter().position(|byte| *byte == b':') {
-        Some(colon) => (&text[..after_bracket + colon], &text[after_bracket + colon + 1..]),
-        None => (text, &[]),
-    }
-}
-
-fn is_name(name: &[u8]) -> bool {
-    match name.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")) {
-        Some(address) => std::str::from_utf8(address)
-            .is_ok_and(|text| text.parse::<std::net::Ipv6Addr>().is_ok()),
-        None => {
-            let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
-            !name.is_empty() && name.iter().all(allowed)
-        }
-    }
-}
-
-/// A query parameter that a visit may carry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(usize)]
-pub enum Parameter {
-    /// `sub1`
-    Sub1,
-    /// `sub2`
-    Sub2,
-    /// `sub3`
-    Sub3,
-    /// `sub4`
-    Sub4,
-    /// `sub5`
-    Sub5,
-    /// `source_id`
-    SourceId,
-    /// `uid`
-    Uid,
-    /// `oid`
-    Oid,
-}
-
-impl Parameter {
-    const COUNT: usize = 8;
-
-    fn named(name: &[u8]) -> Option<Parameter> {
-        Some(match name {
-            b"sub1" => Parameter::Sub1,
-            b"sub2" => Parameter::Sub2,
-            b"sub3" => Parameter::Sub3,
-            b"sub4" => Parameter::Sub4,
-            b"sub5" => Parameter::Sub5,
-            b"source_id" => Parameter::SourceId,
-            b"uid" => Parameter::Uid,
-            b"oid" => Parameter::Oid,
-            _ => return None,
-        })
-    }
-}
-
-/// The decoded values of a query's known parameters. One is kept per thread and filled anew for
-/// each visit, so that nothing is allocated.
-#[derive(Debug)]
-pub struct Parameters {
-    values: [[u8; MAX_VALUE_BYTES]; Parameter::COUNT],
-    lens: [u16; Parameter::COUNT],
-}
-
-impl Default for Parameters {
-    fn default() -> Parameters {
-        Parameters { values: [[0; MAX_VALUE_BYTES]; Parameter::COUNT], lens: [0; Parameter::COUNT] }
-    }
-}
-
-impl Parameters {
-    /// Takes the known parameters of a query. The first of several with one name counts.
-    pub fn read(&mut self, query: Option<&str>) {
-        self.lens = [0; Parameter::COUNT];
-        let pairs = query.unwrap_or_default().as_bytes().split(|byte| *byte == b'&');
-        for pair in pairs {
-            let equals = pair.iter().position(|byte| *byte == b'=');
-            let Some((name, value)) = equals.map(|at| (&pair[..at], &pair[at + 1..])) else {
-                continue;
-            };
-            if let Some(parameter) = Parameter::named(name)
-                && self.lens[parameter as usize] == 0
-            {
-                let into = &mut self.values[parameter as usize];
-                self.lens[parameter as usize] = decode(value, into) as u16;
-            }
-        }
-    }
-
-    /// A parameter's value; empty where the query has none.
-    pub fn get(&self, parameter: Parameter) -> &[u8] {
-        &self.values[parameter as usize][..usize::from(self.lens[parameter as usize])]
-    }
-
-    /// The offer asked for. A value that is no number asks for an offer that does not exist.
-    pub fn offer_id(&self) -> Option<u32> {
-        let value = self.get(Parameter::Oid);
-        if value.is_empty() {
-            return None;
-        }
-        let number = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
-        Some(number.unwrap_or(u32::MAX))
-    }
-}
-
-/// Percent-decodes as forms do (`+` is a space); what is no escape stays as it is.
-fn decode(value: &[u8], into: &mut [u8; MAX_VALUE_BYTES]) -> usize {
-    let mut rest = value;
-    let mut len = 0;
-    while let (Some((&first, after)), true) = (rest.split_first(), len < into.len()) {
-        (into[len], rest) = match (first, after) {
-            (b'%', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
-                (Some(high), Some(low)) => (high << 4 | low, after),
-                _ => (b'%', &rest[1..]),
-            },
-            (b'+', after) => (b' ', after),
-            (byte, after) => (byte, after),
-        };
-        len += 1;
-    }
-    len
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).map(|value| value as u8)
 }
 
 /// Whether the browser says that it only fetches ahead of a click.
@@ -254,28 +79,22 @@ mod tests {
         request.body(()).unwrap().into_parts().0
     }
 
-    fn host_of(headers: &[&str]) -> Option<String> {
+    fn named(headers: &[&str]) -> Option<String> {
         let headers: Vec<(&str, &str)> = headers.iter().map(|value| ("host", *value)).collect();
         check(&parts("GET", "/x", &headers)).ok().map(|host| host.as_str().to_owned())
     }
 
-    fn read(query: &str) -> Parameters {
-        let mut parameters = Parameters::default();
-        parameters.read(Some(query));
-        parameters
-    }
-
     #[test]
     fn a_host_is_one_valid_name_in_any_case() {
-        assert_eq!(host_of(&["Go.Example.com:8080"]), Some("go.example.com:8080".into()));
-        assert_eq!(host_of(&["[::1]:80"]), Some("[::1]:80".into()));
-        assert_eq!(host_of(&["127.0.0.1"]), Some("127.0.0.1".into()));
-        assert_eq!(host_of(&[]), None);
-        assert_eq!(host_of(&["a", "a"]), None);
+        assert_eq!(named(&["Go.Example.com:8080"]), Some("go.example.com:8080".into()));
+        assert_eq!(named(&["[::1]:80"]), Some("[::1]:80".into()));
+        assert_eq!(named(&["127.0.0.1"]), Some("127.0.0.1".into()));
+        assert_eq!(named(&[]), None);
+        assert_eq!(named(&["a", "a"]), None);
         for bad in
             ["", "a b", "a,b", "a/b", "user@a", "a:8x", ":80", "[::1", "[x]", "é", &"a".repeat(300)]
         {
-            assert_eq!(host_of(&[bad]), None, "{bad}");
+            assert_eq!(named(&[bad]), None, "{bad}");
         }
     }
 
@@ -304,44 +123,6 @@ mod tests {
             let refusal = check(&parts(method, "/abc", &[("host", "a")])).err();
             assert_eq!(refusal, Some(Refusal::Method), "{method}");
         }
-    }
-
-    #[test]
-    fn a_code_has_one_slash_before_it_and_may_have_one_behind_it() {
-        assert_eq!(code_in("/ABC"), b"ABC");
-        assert_eq!(code_in("/ABC/"), b"ABC");
-        assert_eq!(code_in("/ABC//"), b"ABC/");
-        assert_eq!(code_in("//ABC"), b"/ABC");
-        assert_eq!(code_in("/%41BC"), b"%41BC");
-        assert_eq!(code_in("/"), b"");
-        assert_eq!(code_in("*"), b"");
-    }
-
-    #[test]
-    fn known_parameters_are_decoded_and_others_ignored() {
-        let read = read("utm=1&sub1=a%20b+c&sub2=%zz%4&sub3=1&sub3=2&source_id=%C3%A9&&uid&oid=17");
-        assert_eq!(read.get(Parameter::Sub1), b"a b c");
-        assert_eq!(read.get(Parameter::Sub2), b"%zz%4");
-        assert_eq!(read.get(Parameter::Sub3), b"1");
-        assert_eq!(read.get(Parameter::Sub4), b"");
-        assert_eq!(read.get(Parameter::SourceId), "é".as_bytes());
-        assert_eq!(read.get(Parameter::Uid), b"");
-        assert_eq!(read.offer_id(), Some(17));
-    }
-
-    #[test]
-    fn values_are_cut_at_256_bytes_and_do_not_outlive_their_visit() {
-        let mut parameters = read(&format!("sub1={}", "%41".repeat(300)));
-        assert_eq!(parameters.get(Parameter::Sub1), [b'A'; 256]);
-        parameters.read(None);
-        assert_eq!(parameters.get(Parameter::Sub1), b"");
-    }
-
-    #[test]
-    fn an_offer_that_is_no_number_is_not_the_absence_of_one() {
-        assert_eq!(read("oid=").offer_id(), None);
-        assert_eq!(read("oid=x").offer_id(), Some(u32::MAX));
-        assert_eq!(read("oid=99999999999").offer_id(), Some(u32::MAX));
     }
 
     #[test]

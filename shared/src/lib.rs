@@ -16,6 +16,8 @@ pub mod snapshot;
 
 pub mod index;
 
+pub mod visit_target;
+
 pub mod decision;
 
 pub mod click_macros;

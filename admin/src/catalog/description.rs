@@ -1,6 +1,18 @@
 //! Descriptions: kept as typed, made harmless whenever they are answered.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use ammonia::{Builder, UrlRelative};
+
+/// Text and its form, links that open pages or mails, pictures; nothing that runs or restyles.
+/// A relative URL would lead to wherever the description is shown.
+static ALLOWED: LazyLock<Builder<'static>> = LazyLock::new(|| {
+    let mut allowed = Builder::default();
+    allowed.url_schemes(["http", "https", "mailto"].into());
+    allowed.url_relative(UrlRelative::Deny);
+    allowed
+});
 
 /// The description as it may be shown: plain text as it is, HTML through an allow-list.
 #[must_use]
@@ -8,7 +20,7 @@ pub fn shown(description: &str, is_plain_text: bool) -> Cow<'_, str> {
     if is_plain_text || description.is_empty() {
         Cow::Borrowed(description)
     } else {
-        Cow::Owned(ammonia::clean(description))
+        Cow::Owned(ALLOWED.clean(description).to_string())
     }
 }
 

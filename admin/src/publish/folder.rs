@@ -58,6 +58,12 @@ pub enum FolderError {
 }
 
 impl FolderError {
+    /// The file is not there.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        matches!(self, FolderError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
     fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FolderError {
         move |source| FolderError::Io { action, path: path.into(), source }
     }
@@ -81,6 +87,11 @@ impl IndexFolder {
             }
         }
         Ok(folder)
+    }
+
+    /// The folder as it is, to read what is in it.
+    pub(super) fn at(path: PathBuf) -> IndexFolder {
+        IndexFolder { path }
     }
 
     /// Writes a level, and reads it back entry by entry.

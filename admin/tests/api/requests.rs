@@ -58,7 +58,7 @@ async fn fields_that_are_unknown_missing_or_wrong_are_named() {
             vec!["end_date"],
         ),
         (with(code("SAVE-20"), json!({"end_date": "2026-01-01"})), vec!["coupon_code"]),
-        (with(code("SAVE20"), json!({"conversion_only": true})), vec!["conversion_only"]),
+        (with(code("caf\u{e9}"), json!({"conversion_only": true})), vec!["coupon_code"]),
         (
             with(code("AAA"), json!({"network_offer_id": 99, "network_affiliate_id": 98})),
             vec!["network_offer_id", "network_affiliate_id"],

@@ -1,0 +1,46 @@
+//! `POST /v1/networks/explain`: what becomes of a visit, recording nothing.
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::post;
+use jiff::Timestamp;
+use tokio::sync::Semaphore;
+
+use super::AppState;
+use super::error::ApiError;
+use super::request::Json;
+use crate::explain::{Explanation, ImaginedVisit, explain};
+use crate::publish;
+
+/// An index is read into memory for each explanation, so they come one after another.
+static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
+
+pub(super) fn routes() -> Router<AppState> {
+    Router::new().route("/explain", post(explain_visit))
+}
+
+async fn explain_visit(
+    State(state): State<AppState>,
+    Json(visit): Json<ImaginedVisit>,
+) -> Result<axum::Json<Explanation>, ApiError> {
+    let _turn = ONE_AT_A_TIME.acquire().await.map_err(|_closed| ApiError::inside())?;
+    let work = tokio::task::spawn_blocking(move || {
+        let index = publish::published(state.store.dir())?;
+        Ok(explain(&index, &visit, Timestamp::now().as_second()))
+    });
+    match work.await {
+        Ok(Ok(explanation)) => Ok(axum::Json(explanation)),
+        Ok(Err(error)) => Err(not_readable(&error)),
+        Err(_panicked) => Err(ApiError::inside()),
+    }
+}
+
+fn not_readable(error: &publish::FolderError) -> ApiError {
+    if error.is_missing() {
+        let message = "nothing is published yet; try again in a second";
+        return ApiError::new(StatusCode::CONFLICT, "index.none", message);
+    }
+    tracing::error!(%error, "the published index cannot be read");
+    ApiError::inside()
+}

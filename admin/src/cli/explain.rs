@@ -1,0 +1,50 @@
+//! `coupon-admin explain`: the explanation of a visit on the terminal.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use jiff::Timestamp;
+
+use super::ExplainArgs;
+use crate::explain::{Explanation, ImaginedVisit, explain};
+use crate::publish;
+
+pub(super) fn run(dir: &Path, args: ExplainArgs) -> anyhow::Result<ExitCode> {
+    let visit = ImaginedVisit {
+        code: args.code,
+        time: args.time,
+        ip: String::new(),
+        user_agent: String::new(),
+        query: args.query,
+        oid: args.oid,
+        host: args.host,
+    };
+    let index = publish::published(dir)?;
+    let explanation = explain(&index, &visit, Timestamp::now().as_second());
+    match args.json {
+        true => println!("{}", serde_json::to_string_pretty(&explanation)?),
+        false => print(&visit.code, &explanation),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(code: &str, told: &Explanation) {
+    let time = Timestamp::from_second(told.time).map(|time| time.to_string()).unwrap_or_default();
+    println!("{code} at {time}, by generation {} of the index", told.generation);
+    for step in &told.steps {
+        println!("  {:8} {}", step.step, step.result);
+        if step.step == "look-up" {
+            for row in &told.rows {
+                println!(
+                    "           {} coupon code {} (offer {}, partner {}, advertiser {}): {}",
+                    if row.is_chosen { "*" } else { " " },
+                    row.network_coupon_code_id,
+                    row.network_offer_id,
+                    row.network_affiliate_id,
+                    row.network_advertiser_id,
+                    row.explanation,
+                );
+            }
+        }
+    }
+}

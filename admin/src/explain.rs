@@ -1,0 +1,343 @@
+//! Explaining a visit: what the published index makes of it, step by step, recording nothing.
+//!
+//! The decision is `coupon_shared::decision::decide` on the files that the daemon serves, and the
+//! reasons of the rows are the candidates it chose among. Nothing of it is judged here again, so an
+//! explanation cannot differ from what happens; here is only said in words what was decided.
+
+use std::sync::Arc;
+
+use coupon_shared::click_macros::ClickMacros;
+use coupon_shared::code::FoldedCode;
+use coupon_shared::decision::{
+    Answer, Candidate, DecidedClick, Facts, Reason, Visit, candidates, decide, fallback_chain,
+    not_a_code, today,
+};
+use coupon_shared::destination::ArchivedDestination;
+use coupon_shared::index::Index;
+use coupon_shared::snapshot::catalog::ArchivedDomain;
+use coupon_shared::transaction_id::{ClickIdKey, TransactionId, TransactionIdSource};
+use coupon_shared::visit_target::{Host, Parameter, Parameters};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+mod words;
+
+/// The index as published.
+pub type PublishedIndex = Index<Arc<[u8]>>;
+
+/// A visit that is thought of.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImaginedVisit {
+    /// As the visitor types it.
+    pub code: String,
+    /// When; now, where it is left out.
+    #[serde(default)]
+    pub time: Option<Moment>,
+    /// The visitor's address. No rule of this version asks for it.
+    #[serde(default)]
+    pub ip: String,
+    /// The visitor's browser. No rule of this version asks for it.
+    #[serde(default)]
+    pub user_agent: String,
+    /// The link's query, such as `sub1=story&oid=7`.
+    #[serde(default)]
+    pub query: String,
+    /// The offer asked for; wins over one in the query.
+    #[serde(default)]
+    pub oid: Option<u32>,
+    /// The tracking domain's host; left out, none of them is thought of.
+    #[serde(default)]
+    pub host: String,
+}
+
+/// A moment: Unix seconds, or like `2026-06-15T12:00:00+02:00`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "write Unix seconds, or like 2026-06-15T12:00:00+02:00")]
+pub enum Moment {
+    /// Unix seconds.
+    Unix(i64),
+    /// With its offset to UTC.
+    Written(Timestamp),
+}
+
+impl Moment {
+    fn unix_seconds(self) -> i64 {
+        match self {
+            Moment::Unix(seconds) => seconds,
+            Moment::Written(timestamp) => timestamp.as_second(),
+        }
+    }
+}
+
+impl std::str::FromStr for Moment {
+    type Err = jiff::Error;
+
+    fn from_str(text: &str) -> Result<Moment, jiff::Error> {
+        text.parse().map(Moment::Unix).or_else(|_| text.parse().map(Moment::Written))
+    }
+}
+
+/// What becomes of the visit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// The publication it is judged by.
+    pub generation: u64,
+    /// The last change of the store in it.
+    pub sequence: u64,
+    /// The moment, in Unix seconds.
+    pub time: i64,
+    /// The network's day at that moment.
+    pub day: String,
+    /// Sentences, in the order in which things are decided.
+    pub steps: Vec<Step>,
+    /// The rows of the code, by their ids, and what stands in the way of each.
+    pub rows: Vec<ExplainedRow>,
+    /// The row that decides.
+    pub network_coupon_code_id: u32,
+    /// The reason in a click's record; empty where no click is recorded.
+    pub reason: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// `offer`, `fallback` or `not_found`.
+    pub answer: &'static str,
+    /// Where the visitor is sent, with a sample transaction id.
+    pub location: String,
+    /// An id of the form of a click's that belongs to none.
+    pub sample_transaction_id: String,
+    /// The fallback URLs in the order in which they count.
+    pub fallbacks: Vec<FallbackUrl>,
+    /// Whether such a visit leaves a click.
+    pub is_click_recorded: bool,
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Step {
+    /// What was asked.
+    pub step: &'static str,
+    /// What came of it, as a sentence.
+    pub result: String,
+}
+
+/// A row of the code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExplainedRow {
+    /// The row.
+    pub network_coupon_code_id: u32,
+    /// Its offer.
+    pub network_offer_id: u32,
+    /// Its partner, 0 for none.
+    pub network_affiliate_id: u32,
+    /// The offer's advertiser, 0 where the index lacks the offer.
+    pub network_advertiser_id: u32,
+    /// A stable word, as in click reports.
+    pub reason: &'static str,
+    /// The same as a sentence.
+    pub explanation: String,
+    /// It decides.
+    pub is_chosen: bool,
+}
+
+/// A fallback URL.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FallbackUrl {
+    /// `offer`, `tracking_domain` or `network`.
+    pub of: &'static str,
+    /// Expanded; empty where there is none.
+    pub url: String,
+}
+
+/// Says what becomes of a visit. `now` counts where the visit names no moment.
+#[must_use]
+pub fn explain(index: &PublishedIndex, visit: &ImaginedVisit, now: i64) -> Explanation {
+    let time = visit.time.map_or(now, Moment::unix_seconds);
+    let mut told = Explanation::nothing_yet(index, time);
+    let domain = match domain(index, &visit.host) {
+        Ok((domain, result)) => {
+            told.step("host", result);
+            domain
+        }
+        Err((status, result)) => {
+            told.step("host", result);
+            told.status = status;
+            return told;
+        }
+    };
+    let mut parameters = Parameters::default();
+    let asked_for = visit.oid.map(|oid| format!("oid={oid}&")).unwrap_or_default();
+    parameters.read(Some(&format!("{asked_for}{}", visit.query)));
+    let sample = Sample { index, visit, parameters: &parameters, time };
+    match FoldedCode::fold(visit.code.as_bytes()) {
+        Err(error) => {
+            told.step("code", format!("it is not a code, and counts as one nobody has: {error}"));
+            told.goes(&sample, not_a_code(index.catalog(), domain), None, domain);
+        }
+        Ok(code) => {
+            told.step("code", format!("it is compared as {code}"));
+            let visit = Visit { code: &code, offer_id: parameters.offer_id(), domain };
+            told.decision(&sample, &visit);
+        }
+    }
+    told
+}
+
+/// What a sample of the visit's click fills in.
+struct Sample<'a> {
+    index: &'a PublishedIndex,
+    visit: &'a ImaginedVisit,
+    parameters: &'a Parameters,
+    time: i64,
+}
+
+/// The tracking domain and a sentence, or the status of a visit that is not looked at further.
+fn domain<'a>(
+    index: &'a PublishedIndex,
+    host: &str,
+) -> Result<(Option<&'a ArchivedDomain>, String), (u16, String)> {
+    if host.is_empty() {
+        let result = "none was named, so the fallback URL of no tracking domain counts";
+        return Ok((None, result.into()));
+    }
+    let Some(parsed) = Host::parse(host.as_bytes()) else {
+        return Err((400, format!("`{host}` is not a host name")));
+    };
+    match index.catalog().domain(parsed.name()) {
+        Some(domain) => {
+            Ok((Some(domain), format!("{} is tracking domain {}", parsed.name(), domain.id)))
+        }
+        None => Err((
+            404,
+            format!("{} is no tracking domain of the published index; no click", parsed.name()),
+        )),
+    }
+}
+
+impl Explanation {
+    fn nothing_yet(index: &PublishedIndex, time: i64) -> Explanation {
+        let day = words::day(today(index.catalog(), time));
+        Explanation {
+            generation: index.generation(),
+            sequence: index.manifest().sequence,
+            time,
+            day,
+            steps: Vec::new(),
+            rows: Vec::new(),
+            network_coupon_code_id: 0,
+            reason: "",
+            status: 404,
+            answer: "not_found",
+            location: String::new(),
+            sample_transaction_id: sample_id(time).to_string(),
+            fallbacks: Vec::new(),
+            is_click_recorded: false,
+        }
+    }
+
+    fn step(&mut self, step: &'static str, result: impl Into<String>) {
+        self.steps.push(Step { step, result: result.into() });
+    }
+
+    fn decision(&mut self, sample: &Sample<'_>, visit: &Visit<'_>) {
+        let decision = decide(sample.index, visit, &Facts::default(), sample.time);
+        let Some(rows) = candidates(sample.index, visit, sample.time) else {
+            self.step("look-up", "nobody has this code; it is counted, and leaves no click");
+            self.goes(sample, decision.answer, None, visit.domain);
+            return;
+        };
+        let rows: Vec<Candidate<'_>> = rows.collect();
+        let Some(click) = decision.click else { return };
+        self.step("look-up", words::rows(rows.len()));
+        self.step("time", format!("it is {} in the network's time zone", self.day));
+        self.rows = rows.iter().map(|row| explained(row, click.row.code_id)).collect();
+        self.step("choice", words::choice(&rows, &click, visit.offer_id));
+        self.step("rules", "this version has none; address and browser are not asked for");
+        self.network_coupon_code_id = click.row.code_id;
+        self.reason = click.reason.as_str();
+        self.is_click_recorded = true;
+        self.goes(sample, decision.answer, Some(&click), visit.domain);
+        self.step("click", format!("a GET leaves a click with the reason {}", self.reason));
+    }
+
+    /// Where the visitor is sent.
+    fn goes(
+        &mut self,
+        sample: &Sample<'_>,
+        answer: Answer<'_>,
+        click: Option<&DecidedClick>,
+        domain: Option<&ArchivedDomain>,
+    ) {
+        let catalog = sample.index.catalog();
+        let offer = click
+            .filter(|click| click.reason != Reason::NotOnOffer)
+            .and_then(|click| catalog.offer(click.row.offer_id));
+        let chain = fallback_chain(catalog, domain, offer);
+        self.fallbacks = ["offer", "tracking_domain", "network"]
+            .into_iter()
+            .zip(chain)
+            .map(|(of, url)| FallbackUrl {
+                of,
+                url: url.map(|url| sample.expand(url, click)).unwrap_or_default(),
+            })
+            .collect();
+        let (answer, destination) = match answer {
+            Answer::Redirect(to) => ("offer", Some(to)),
+            Answer::Fallback(to) => ("fallback", Some(to)),
+            Answer::NotFound => ("not_found", None),
+        };
+        self.answer = answer;
+        if let Some(destination) = destination {
+            self.status = 302;
+            self.location = sample.expand(destination, click);
+        }
+        self.step("answer", words::answer(self));
+    }
+}
+
+impl Sample<'_> {
+    fn expand(&self, destination: &ArchivedDestination, click: Option<&DecidedClick>) -> String {
+        let parameter = |parameter| self.parameters.get(parameter);
+        let macros = ClickMacros {
+            transaction_id: sample_id(self.time),
+            code: if click.is_some() { self.visit.code.as_bytes() } else { b"" },
+            network_id: self.index.manifest().network_id,
+            offer_id: click.map_or(0, |click| click.row.offer_id),
+            partner_id: click.map_or(0, |click| click.row.partner_id),
+            advertiser_id: click.map_or(0, |click| click.advertiser_id),
+            unix_seconds: u64::try_from(self.time).unwrap_or_default(),
+            subs: [
+                parameter(Parameter::Sub1),
+                parameter(Parameter::Sub2),
+                parameter(Parameter::Sub3),
+                parameter(Parameter::Sub4),
+                parameter(Parameter::Sub5),
+            ],
+            source_id: parameter(Parameter::SourceId),
+            uid: parameter(Parameter::Uid),
+            language: b"",
+            referer: b"",
+            facts: Facts::default(),
+        };
+        let mut expanded = Vec::new();
+        destination.expand(&macros, &mut expanded);
+        String::from_utf8_lossy(&expanded).into_owned()
+    }
+}
+
+fn explained(row: &Candidate<'_>, chosen: u32) -> ExplainedRow {
+    ExplainedRow {
+        network_coupon_code_id: row.row.code_id,
+        network_offer_id: row.row.offer_id,
+        network_affiliate_id: row.row.partner_id,
+        network_advertiser_id: row.advertiser_id(),
+        reason: row.reason.as_str(),
+        explanation: words::reason(row),
+        is_chosen: row.row.code_id == chosen,
+    }
+}
+
+/// Signed with no network's key, so it is never taken for a click's.
+fn sample_id(time: i64) -> TransactionId {
+    let unix_ms = u64::try_from(time).unwrap_or_default().saturating_mul(1000);
+    TransactionIdSource::new(0, 0, 0).next(&ClickIdKey([0; 16]), unix_ms)
+}

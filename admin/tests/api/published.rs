@@ -1,0 +1,44 @@
+//! What the running admin has published, opened and asked as the daemon does.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use coupon_admin::publish;
+use coupon_shared::code::FoldedCode;
+use coupon_shared::decision::{Answer, Facts, Reason, Visit, decide};
+use coupon_shared::index::Index;
+
+use crate::client::Running;
+
+/// The index once it holds every edit made so far.
+pub(crate) async fn published(network: &Running) -> Index<Arc<[u8]>> {
+    let store = rusqlite::Connection::open(network.dir().join("admin.db")).unwrap();
+    let last: u64 = store.query_row("SELECT change_seq FROM meta", [], |row| row.get(0)).unwrap();
+    let began = Instant::now();
+    loop {
+        let index = publish::published(network.dir());
+        if let Ok(index) = index.as_ref()
+            && index.manifest().sequence >= last
+        {
+            break;
+        }
+        assert!(
+            began.elapsed() < Duration::from_secs(10),
+            "nothing is published: {:?}",
+            index.err()
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    publish::published(network.dir()).unwrap()
+}
+
+/// What a visit of a code at a moment meets; `None` for a code nobody has.
+pub(crate) fn reason_at(index: &Index<Arc<[u8]>>, code: &str, now: i64) -> Option<Reason> {
+    let code = FoldedCode::fold(code.as_bytes()).unwrap();
+    let visit = Visit { code: &code, offer_id: None, domain: None };
+    let decision = decide(index, &visit, &Facts::default(), now);
+    let reason = decision.click.map(|click| click.reason);
+    let redirects = matches!(decision.answer, Answer::Redirect(_));
+    assert_eq!(redirects, reason == Some(Reason::Redirected));
+    reason
+}

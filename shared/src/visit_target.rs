@@ -1,0 +1,232 @@
+//! What a visit's target says: the code in its path, its host and the parameters of its query, read
+//! without allocating and without failing on what it says too much of.
+//!
+//! Both programs read targets: the daemon to answer, the admin to explain.
+//!
+//! Invariants: the code is compared on the raw bytes of the path, never percent-decoded, so one
+//! code has one spelling per case; the query cannot fail a visit; a host is one valid name.
+
+/// Longest host name with its port; a DNS name has at most 253 bytes.
+const MAX_HOST_BYTES: usize = 260;
+/// Longest value of a query parameter, after decoding; the rest is cut off.
+const MAX_VALUE_BYTES: usize = 256;
+
+/// The part of the path that may be a code: what follows the first slash, less one slash at its
+/// end. Whether it is a code is for folding to say.
+pub fn code_in(path: &str) -> &[u8] {
+    let code = path.as_bytes().strip_prefix(b"/").unwrap_or_default();
+    code.strip_suffix(b"/").unwrap_or(code)
+}
+
+/// A host name with its port, if it has one, in lower case.
+#[derive(Clone, Copy)]
+pub struct Host {
+    bytes: [u8; MAX_HOST_BYTES],
+    len: u16,
+    name_len: u16,
+}
+
+impl Host {
+    /// A name, perhaps with a port; `None` where it is neither.
+    pub fn parse(text: &[u8]) -> Option<Host> {
+        let (name, port) = split_port(text);
+        if text.len() > MAX_HOST_BYTES || !is_name(name) || !port.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        let (len, name_len) = (text.len() as u16, name.len() as u16);
+        let mut host = Host { bytes: [0; MAX_HOST_BYTES], len, name_len };
+        host.bytes[..text.len()].copy_from_slice(text);
+        host.bytes.make_ascii_lowercase();
+        Some(host)
+    }
+
+    /// Name and port, in lower case.
+    pub fn as_str(&self) -> &str {
+        // Only ASCII passes `parse`, so this cannot fail.
+        std::str::from_utf8(&self.bytes[..usize::from(self.len)]).unwrap_or_default()
+    }
+
+    /// The name alone, in lower case.
+    pub fn name(&self) -> &str {
+        &self.as_str()[..usize::from(self.name_len)]
+    }
+}
+
+fn split_port(text: &[u8]) -> (&[u8], &[u8]) {
+    let after_bracket = text.iter().rposition(|byte| *byte == b']').unwrap_or(0);
+    match text[after_bracket..].iter().position(|byte| *byte == b':') {
+        Some(colon) => (&text[..after_bracket + colon], &text[after_bracket + colon + 1..]),
+        None => (text, &[]),
+    }
+}
+
+fn is_name(name: &[u8]) -> bool {
+    match name.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")) {
+        Some(address) => std::str::from_utf8(address)
+            .is_ok_and(|text| text.parse::<std::net::Ipv6Addr>().is_ok()),
+        None => {
+            let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
+            !name.is_empty() && name.iter().all(allowed)
+        }
+    }
+}
+
+/// A query parameter that a visit may carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Parameter {
+    /// `sub1`
+    Sub1,
+    /// `sub2`
+    Sub2,
+    /// `sub3`
+    Sub3,
+    /// `sub4`
+    Sub4,
+    /// `sub5`
+    Sub5,
+    /// `source_id`
+    SourceId,
+    /// `uid`
+    Uid,
+    /// `oid`
+    Oid,
+}
+
+impl Parameter {
+    const COUNT: usize = 8;
+
+    fn named(name: &[u8]) -> Option<Parameter> {
+        Some(match name {
+            b"sub1" => Parameter::Sub1,
+            b"sub2" => Parameter::Sub2,
+            b"sub3" => Parameter::Sub3,
+            b"sub4" => Parameter::Sub4,
+            b"sub5" => Parameter::Sub5,
+            b"source_id" => Parameter::SourceId,
+            b"uid" => Parameter::Uid,
+            b"oid" => Parameter::Oid,
+            _ => return None,
+        })
+    }
+}
+
+/// The decoded values of a query's known parameters. One is kept per thread and filled anew for
+/// each visit, so that nothing is allocated.
+#[derive(Debug)]
+pub struct Parameters {
+    values: [[u8; MAX_VALUE_BYTES]; Parameter::COUNT],
+    lens: [u16; Parameter::COUNT],
+}
+
+impl Default for Parameters {
+    fn default() -> Parameters {
+        Parameters { values: [[0; MAX_VALUE_BYTES]; Parameter::COUNT], lens: [0; Parameter::COUNT] }
+    }
+}
+
+impl Parameters {
+    /// Takes the known parameters of a query. The first of several with one name counts.
+    pub fn read(&mut self, query: Option<&str>) {
+        self.lens = [0; Parameter::COUNT];
+        let pairs = query.unwrap_or_default().as_bytes().split(|byte| *byte == b'&');
+        for pair in pairs {
+            let equals = pair.iter().position(|byte| *byte == b'=');
+            let Some((name, value)) = equals.map(|at| (&pair[..at], &pair[at + 1..])) else {
+                continue;
+            };
+            if let Some(parameter) = Parameter::named(name)
+                && self.lens[parameter as usize] == 0
+            {
+                let into = &mut self.values[parameter as usize];
+                self.lens[parameter as usize] = decode(value, into) as u16;
+            }
+        }
+    }
+
+    /// A parameter's value; empty where the query has none.
+    pub fn get(&self, parameter: Parameter) -> &[u8] {
+        &self.values[parameter as usize][..usize::from(self.lens[parameter as usize])]
+    }
+
+    /// The offer asked for. A value that is no number asks for an offer that does not exist.
+    pub fn offer_id(&self) -> Option<u32> {
+        let value = self.get(Parameter::Oid);
+        if value.is_empty() {
+            return None;
+        }
+        let number = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+        Some(number.unwrap_or(u32::MAX))
+    }
+}
+
+/// Percent-decodes as forms do (`+` is a space); what is no escape stays as it is.
+fn decode(value: &[u8], into: &mut [u8; MAX_VALUE_BYTES]) -> usize {
+    let mut rest = value;
+    let mut len = 0;
+    while let (Some((&first, after)), true) = (rest.split_first(), len < into.len()) {
+        (into[len], rest) = match (first, after) {
+            (b'%', [high, low, after @ ..]) => match (hex(*high), hex(*low)) {
+                (Some(high), Some(low)) => (high << 4 | low, after),
+                _ => (b'%', &rest[1..]),
+            },
+            (b'+', after) => (b' ', after),
+            (byte, after) => (byte, after),
+        };
+        len += 1;
+    }
+    len
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).map(|value| value as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(query: &str) -> Parameters {
+        let mut parameters = Parameters::default();
+        parameters.read(Some(query));
+        parameters
+    }
+
+    #[test]
+    fn a_code_has_one_slash_before_it_and_may_have_one_behind_it() {
+        assert_eq!(code_in("/ABC"), b"ABC");
+        assert_eq!(code_in("/ABC/"), b"ABC");
+        assert_eq!(code_in("/ABC//"), b"ABC/");
+        assert_eq!(code_in("//ABC"), b"/ABC");
+        assert_eq!(code_in("/%41BC"), b"%41BC");
+        assert_eq!(code_in("/"), b"");
+        assert_eq!(code_in("*"), b"");
+    }
+
+    #[test]
+    fn known_parameters_are_decoded_and_others_ignored() {
+        let read = read("utm=1&sub1=a%20b+c&sub2=%zz%4&sub3=1&sub3=2&source_id=%C3%A9&&uid&oid=17");
+        assert_eq!(read.get(Parameter::Sub1), b"a b c");
+        assert_eq!(read.get(Parameter::Sub2), b"%zz%4");
+        assert_eq!(read.get(Parameter::Sub3), b"1");
+        assert_eq!(read.get(Parameter::Sub4), b"");
+        assert_eq!(read.get(Parameter::SourceId), "é".as_bytes());
+        assert_eq!(read.get(Parameter::Uid), b"");
+        assert_eq!(read.offer_id(), Some(17));
+    }
+
+    #[test]
+    fn values_are_cut_at_256_bytes_and_do_not_outlive_their_visit() {
+        let mut parameters = read(&format!("sub1={}", "%41".repeat(300)));
+        assert_eq!(parameters.get(Parameter::Sub1), [b'A'; 256]);
+        parameters.read(None);
+        assert_eq!(parameters.get(Parameter::Sub1), b"");
+    }
+
+    #[test]
+    fn an_offer_that_is_no_number_is_not_the_absence_of_one() {
+        assert_eq!(read("oid=").offer_id(), None);
+        assert_eq!(read("oid=x").offer_id(), Some(u32::MAX));
+        assert_eq!(read("oid=99999999999").offer_id(), Some(u32::MAX));
+    }
+}
