@@ -2,11 +2,14 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use coupon_admin::cli::Cli;
+use rustix::fs::Mode;
+use rustix::process::umask;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    keep_files_private();
     match coupon_admin::cli::run(Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
@@ -14,4 +17,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Keys and visitors' addresses are not for every user of the machine. A stricter mask, as the
+/// service manager may have set, stays.
+fn keep_files_private() {
+    let inherited = umask(Mode::RWXG | Mode::RWXO);
+    umask(inherited | Mode::WGRP | Mode::RWXO);
 }

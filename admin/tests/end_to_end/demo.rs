@@ -7,6 +7,7 @@ use crate::programs::{
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -164,4 +165,30 @@ fn a_taken_port_is_said_and_nothing_is_left_running() {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains(&address), "{said}");
+}
+
+#[test]
+fn nothing_that_is_written_can_be_read_by_other_users_of_the_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = Demo::start(folder.path());
+    demo.visit("/insta1");
+    wait_for("the click in the archive", || {
+        let archive = folder.path().join("admin/archive/00000000000000000001.log");
+        (std::fs::metadata(archive).ok()?.len() > 100).then_some(())
+    });
+    let mut folders = vec![folder.path().to_owned()];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            // What is being replaced this very moment is gone.
+            let Ok(found) = std::fs::symlink_metadata(&path) else { continue };
+            assert_eq!(found.mode() & 0o007, 0, "{}", path.display());
+            files += 1;
+            if found.is_dir() {
+                folders.push(path);
+            }
+        }
+    }
+    assert!(files > 15, "only {files} files");
 }
