@@ -17,10 +17,18 @@ mod command_line;
 mod days;
 #[path = "api/descriptions.rs"]
 mod descriptions;
+#[path = "api/etags.rs"]
+mod etags;
+#[path = "api/idempotency.rs"]
+mod idempotency;
 #[path = "api/keys.rs"]
 mod keys;
+#[path = "api/limits.rs"]
+mod limits;
 #[path = "api/networks/apikeys.rs"]
 mod networks_apikeys;
+#[path = "api/networks/audit.rs"]
+mod networks_audit;
 #[path = "api/networks/couponcodes.rs"]
 mod networks_couponcodes;
 #[path = "api/networks/couponcodes_bulk.rs"]
@@ -41,6 +49,8 @@ mod networks_lists_at_scale;
 mod networks_objects;
 #[path = "api/networks/offers.rs"]
 mod networks_offers;
+#[path = "api/networks/uploads.rs"]
+mod networks_uploads;
 #[path = "api/networks/visibility.rs"]
 mod networks_visibility;
 #[path = "api/requests.rs"]

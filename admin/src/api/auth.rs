@@ -99,17 +99,15 @@ impl Door {
         next: Next,
         may: impl FnOnce(Role) -> Result<(), ApiError>,
     ) -> Response {
-        let address = self.gate.client_of(&request);
-        if let Some(shut_out) = self.gate.limits.is_shut_out(address) {
-            return refused(shut_out, FAILED, || {
-                unauthorized("auth.shut_out", FAILED).into_response()
-            });
-        }
+        let (limits, address) = (&self.gate.limits, self.gate.client_of(&request));
         match self.authenticate(request.headers()).await {
-            Ok(caller) => self.serve(caller, request, next, may).await,
+            Ok(caller) => match limits.of_comer(address, caller) {
+                None => self.serve(caller, request, next, may).await,
+                Some(shut_out) => refused(shut_out, FAILED, unknown_key()),
+            },
             Err(Unauthenticated::Store(error)) => error.into_response(),
-            Err(Unauthenticated::Refused(error)) => match self.gate.limits.of_failure(address) {
-                Some(allowance) => refused(allowance, FAILED, || error.into_response()),
+            Err(Unauthenticated::Refused(error)) => match limits.of_failure(address) {
+                Some(allowance) => refused(allowance, FAILED, error),
                 None => error.into_response(),
             },
         }
@@ -155,15 +153,19 @@ enum Unauthenticated {
 }
 
 fn unknown() -> Unauthenticated {
-    let message = "this API key is not known, or was revoked";
-    Unauthenticated::Refused(unauthorized("auth.unknown_key", message))
+    Unauthenticated::Refused(unknown_key())
+}
+
+fn unknown_key() -> ApiError {
+    unauthorized("auth.unknown_key", "this API key is not known, or was revoked")
 }
 
 const FAILED: &str = "without a good key from this address";
 
 /// As long as failures are left, the one that happened; else that there are too many.
-fn refused(allowance: Allowance, whose: &str, failure: impl FnOnce() -> Response) -> Response {
-    let mut response = allowance.refusal(whose).unwrap_or_else(failure);
+fn refused(allowance: Allowance, whose: &str, failure: ApiError) -> Response {
+    let refusal = allowance.refusal(whose);
+    let mut response = refusal.unwrap_or_else(|| failure.into_response());
     allowance.tell(&mut response);
     response
 }

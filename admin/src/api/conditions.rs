@@ -86,7 +86,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
 fn fingerprint_of_head(request: &Request) -> blake3::Hasher {
     let mut hasher = blake3::Hasher::new();
     let query = request.uri().query().unwrap_or_default();
-    let parts = query.split('&').filter(|part| !part.starts_with("wait="));
+    let parts = query.split('&').filter(|part| !part.is_empty() && !part.starts_with("wait="));
     for part in [request.method().as_str(), request.uri().path()].into_iter().chain(parts) {
         hasher.update(part.as_bytes());
         hasher.update(b"\n");

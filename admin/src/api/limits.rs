@@ -1,11 +1,12 @@
 //! How much one key may ask, and how often an address may come without a good one.
 //!
 //! Each key has a budget that refills evenly over [`WINDOW`]; a whole window's worth may come at
-//! once. An address has such a budget of failures: once it is used up, its requests are refused
-//! before their key is looked at, so that keys are tried slowly however they are sent. Memory is
-//! bounded: keys are as many as were made, and addresses above [`MAX_ADDRESSES`] share one budget.
+//! once. An address has such a budget of failures: once it is used up, a key that was not used from
+//! there before is refused whether it is good or not, so that keys are tried slowly; who came with
+//! a good one before is not held up by a neighbour's tries. Memory is bounded: keys are as many as
+//! were made, and addresses above [`MAX_ADDRESSES`] share one budget.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
@@ -41,6 +42,8 @@ pub(super) struct RateLimits {
     failures: Option<Budgets<IpAddr>>,
     /// Addresses that have used up theirs, until when.
     shut_out: Mutex<HashMap<IpAddr, Instant>>,
+    /// Who came with which good key.
+    known: Mutex<HashSet<(IpAddr, u32)>>,
 }
 
 /// What is left of a budget.
@@ -59,6 +62,7 @@ impl RateLimits {
             partner: Budgets::new(limits.partner_requests_per_30s),
             failures: Budgets::new(limits.auth_failures_per_30s),
             shut_out: Mutex::default(),
+            known: Mutex::default(),
         }
     }
 
@@ -74,8 +78,28 @@ impl RateLimits {
         Some(budgets.take(&caller.key_id))
     }
 
+    /// Whether somebody with a good key has to wait, because others of his address tried bad ones.
+    pub(super) fn of_comer(&self, address: IpAddr, caller: Caller) -> Option<Allowance> {
+        let comer = (network_of(address), caller.key_id);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.contains(&comer) {
+            return None;
+        }
+        let shut_out = self.is_shut_out(address);
+        if shut_out.is_none() {
+            if known.len() >= MAX_ADDRESSES {
+                known.clear();
+            }
+            known.insert(comer);
+        }
+        shut_out
+    }
+
     /// Takes a failure off an address's budget. `None`: it has no limit.
     pub(super) fn of_failure(&self, address: IpAddr) -> Option<Allowance> {
+        if let Some(shut_out) = self.is_shut_out(address) {
+            return Some(shut_out);
+        }
         let budgets = self.failures.as_ref()?;
         let mut address = network_of(address);
         if budgets.limiter.len() >= MAX_ADDRESSES {
@@ -92,8 +116,7 @@ impl RateLimits {
         Some(allowance)
     }
 
-    /// Whether an address has to wait before a key of it is looked at.
-    pub(super) fn is_shut_out(&self, address: IpAddr) -> Option<Allowance> {
+    fn is_shut_out(&self, address: IpAddr) -> Option<Allowance> {
         let limit = self.failures.as_ref()?.limit;
         let end = self.shut_out_now().get(&network_of(address)).copied()?;
         let left = end.saturating_duration_since(Instant::now());

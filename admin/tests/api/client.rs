@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +21,7 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: hyper::HeaderMap,
     pub(crate) body: Value,
+    pub(crate) text: String,
 }
 
 impl Answer {
@@ -43,6 +45,24 @@ impl Answer {
         let fields = fields.iter().map(|field| field["field"].as_str().unwrap()).collect();
         (self.status, self.body["code"].as_str().unwrap(), fields)
     }
+}
+
+/// Waits for all of them at once.
+pub(crate) async fn all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+    let mut waiting: Vec<_> = futures.into_iter().map(|future| (Box::pin(future), None)).collect();
+    std::future::poll_fn(|context| {
+        for (future, output) in &mut waiting {
+            if output.is_none()
+                && let Poll::Ready(ready) = future.as_mut().poll(context)
+            {
+                *output = Some(ready);
+            }
+        }
+        let is_done = waiting.iter().all(|(_, output)| output.is_some());
+        if is_done { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    waiting.into_iter().filter_map(|(_, output)| output).collect()
 }
 
 pub(crate) struct Running {
@@ -76,7 +96,11 @@ pub(crate) async fn start_with(configure: impl FnOnce(&mut Config)) -> Running {
 
 /// A network with a domain, an advertiser, offers 1 and 2, and partners 1 (Anna) and 2 (Ben).
 pub(crate) async fn start_with_offers() -> Running {
-    let network = start().await;
+    start_with_offers_and(|_| {}).await
+}
+
+pub(crate) async fn start_with_offers_and(configure: impl FnOnce(&mut Config)) -> Running {
+    let network = start_with(configure).await;
     network
         .post("trackingdomains", json!({"base_url": "https://go.example.com", "is_default": true}))
         .await
@@ -145,8 +169,22 @@ impl Running {
         path: &str,
         body: Option<Value>,
     ) -> Answer {
+        self.call_with(key, method, path, &[], body).await
+    }
+
+    pub(crate) async fn call_with(
+        &self,
+        key: &str,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> Answer {
         let mut request =
             Request::builder().method(method).uri(path).header("x-eflow-api-key", key);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         if body.is_some() {
             request = request.header("content-type", "application/json");
         }
@@ -164,6 +202,7 @@ impl Running {
         let (head, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        Answer { status: head.status.as_u16(), headers: head.headers, body }
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Answer { status: head.status.as_u16(), headers: head.headers, body, text }
     }
 }

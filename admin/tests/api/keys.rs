@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{Running, start_with_offers};
+use crate::client::{Running, start_with_offers, start_with_offers_and};
 
 async fn key(network: &Running, role: &str, partner: Option<u32>) -> String {
     let wanted = json!({"name": role, "role": role, "network_affiliate_id": partner});
@@ -70,4 +70,81 @@ async fn a_partners_key_and_an_admins_key_do_not_open_each_others_door() {
         status(&network, &network.key, "GET", "/v1/affiliates/couponcodes", None).await,
         403
     );
+}
+
+/// Every path below `/v1/networks`, with what each method of it does.
+const NETWORK_ROUTES: [(&str, &[&str]); 32] = [
+    ("settings", &["GET", "PUT"]),
+    ("trackingdomains", &["GET", "POST"]),
+    ("trackingdomains/9", &["GET", "PUT", "PATCH", "DELETE"]),
+    ("advertisers", &["GET", "POST"]),
+    ("advertisers/9", &["GET", "PUT", "PATCH", "DELETE"]),
+    ("offers", &["GET", "POST"]),
+    ("offers/9", &["GET", "PUT", "PATCH", "DELETE"]),
+    ("offers/9/visibility", &["GET", "PUT"]),
+    ("affiliates", &["GET", "POST"]),
+    ("affiliates/9", &["GET", "PUT", "PATCH", "DELETE"]),
+    ("affiliates/9/offers/visibility", &["PATCH"]),
+    ("couponcodes", &["GET", "POST"]),
+    ("couponcodes/9", &["GET", "PUT", "PATCH", "DELETE"]),
+    ("couponcodes/bulk", &["POST"]),
+    ("couponcodes/status", &["PATCH"]),
+    ("couponcodes/generate", &["POST"]),
+    ("apikeys", &["GET", "POST"]),
+    ("apikeys/9", &["GET", "PUT", "PATCH", "DELETE"]),
+    ("apikeys/9/rotate", &["POST"]),
+    ("audit", &["GET"]),
+    ("reporting/entity", &["POST"]),
+    ("reporting/clicks/stream", &["POST"]),
+    ("reporting/clicks/0123", &["GET"]),
+    ("status", &["GET"]),
+    ("couponcodes/uploads", &["GET", "POST"]),
+    ("couponcodes/uploads/9", &["GET", "DELETE"]),
+    ("couponcodes/uploads/9/rows", &["POST"]),
+    ("couponcodes/uploads/9/rows/9", &["PATCH", "DELETE"]),
+    ("couponcodes/uploads/9/commit", &["POST"]),
+    ("couponcodes/uploads/9/errors.csv", &["GET"]),
+    ("couponcodes/template.csv", &["GET"]),
+    ("couponcodes/export.csv", &["GET"]),
+];
+
+/// What is answered for want of the right key; `None` when the key was right.
+async fn barred(network: &Running, key: &str, method: &str, path: &str) -> Option<u16> {
+    // Nothing is a right body: whoever may come in is told so, or that there is no such object.
+    let body = (method != "GET" && method != "DELETE").then(|| json!("nothing"));
+    let answer = network.call_as(key, method, path, body).await;
+    let code = answer.body["code"].as_str().unwrap_or_default();
+    code.starts_with("auth.").then_some(answer.status)
+}
+
+#[tokio::test]
+async fn each_role_calls_its_routes_and_no_other() {
+    // More wrong keys than an address may try.
+    let network = start_with_offers_and(|config| config.limits.auth_failures_per_30s = 0).await;
+    let (reader, partner) =
+        (key(&network, "read_only", None).await, key(&network, "partner", Some(1)).await);
+    let revoked = key(&network, "admin", None).await;
+    network.delete("apikeys/4").await.done();
+    for (route, methods) in NETWORK_ROUTES {
+        let path = format!("/v1/networks/{route}");
+        for method in methods {
+            let reads = *method == "GET" || route.starts_with("reporting/");
+            let expected = [
+                (&network.key, None),
+                (&reader, (!reads).then_some(403)),
+                (&partner, Some(403)),
+                (&revoked, Some(401)),
+            ];
+            for (number, (key, expected)) in expected.into_iter().enumerate() {
+                let found = barred(&network, key, method, &path).await;
+                assert_eq!(found, expected, "{method} {path}, key {number}");
+            }
+        }
+    }
+    let path = "/v1/affiliates/couponcodes";
+    for (key, expected) in
+        [(&network.key, Some(403)), (&reader, Some(403)), (&partner, None), (&revoked, Some(401))]
+    {
+        assert_eq!(barred(&network, key, "GET", path).await, expected);
+    }
 }
