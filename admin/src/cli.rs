@@ -17,8 +17,8 @@ use crate::{demo, serve, store};
 
 mod api_keys;
 mod backup;
-mod export;
 mod explain;
+mod export;
 mod import;
 
 /// Admin sidecar of coupond: the API, bulk CSV, index publication, click intake and reports.

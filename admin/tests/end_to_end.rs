@@ -9,6 +9,8 @@ mod programs;
 
 #[path = "end_to_end/backup.rs"]
 mod backup;
+#[path = "end_to_end/bulk.rs"]
+mod bulk;
 #[path = "end_to_end/crashes.rs"]
 mod crashes;
 #[path = "end_to_end/demo.rs"]

@@ -109,68 +109,6 @@ impl CouponCodeEdit {
             internal_notes: self.internal_notes,
         })
     }
-
-    /// A row of a CSV file. The fields are the columns' text.
-    ///
-    /// # Errors
-    /// Every wrong column.
-    pub fn from_columns<'a>(
-        column: impl Fn(&str) -> &'a str,
-    ) -> Result<CouponCodeEdit, Vec<FieldError>> {
-        let mut problems = Problems::default();
-        let number =
-            |text: &str| text.parse::<u32>().map_err(|_| format!("`{}` is not an id", shown(text)));
-        let offer_id = problems.take("offer_id", number(column("offer_id")));
-        let affiliate_id = problems.take(
-            "affiliate_id",
-            match column("affiliate_id") {
-                "" => Ok(0),
-                text => number(text),
-            },
-        );
-        let status =
-            problems.take("status", column("status").to_ascii_lowercase().parse::<CouponStatus>());
-        let start_date = problems.take("start_date", day::parse(column("start_date")));
-        let end_date = problems.take("end_date", day::parse(column("end_date")));
-        let plain =
-            problems.take("is_description_plain_text", truth(column("is_description_plain_text")));
-        let (
-            Some(offer_id),
-            Some(affiliate_id),
-            Some(status),
-            Some(start_date),
-            Some(end_date),
-            Some(plain),
-        ) = (offer_id, affiliate_id, status, start_date, end_date, plain)
-        else {
-            return Err(problems.finish().err().unwrap_or_default());
-        };
-        Ok(CouponCodeEdit {
-            coupon_code: column("coupon_code").into(),
-            network_offer_id: offer_id,
-            network_affiliate_id: Some(affiliate_id).filter(|id| *id != 0),
-            coupon_status: status,
-            start_date,
-            end_date,
-            description: column("description").into(),
-            is_description_plain_text: plain,
-            internal_notes: column("internal_notes").into(),
-            allow_reissue: false,
-            conversion_only: false,
-        })
-    }
-}
-
-fn truth(text: &str) -> Result<bool, String> {
-    match text.to_ascii_lowercase().as_str() {
-        "" | "true" | "1" | "yes" => Ok(true),
-        "false" | "0" | "no" => Ok(false),
-        _ => Err(format!("`{}` is neither true nor false", shown(text))),
-    }
-}
-
-fn shown(text: &str) -> String {
-    text.chars().take(40).collect()
 }
 
 #[cfg(test)]
@@ -223,29 +161,6 @@ mod tests {
         assert_eq!(
             edit(serde_json::json!({"coupon_status": "inactive"})).coupon_status,
             CouponStatus::Paused
-        );
-    }
-
-    #[test]
-    fn a_csv_row_and_a_json_object_make_the_same_edit() {
-        let row = |name: &str| match name {
-            "offer_id" => "1",
-            "coupon_code" => "WINTER25",
-            "status" => "Active",
-            _ => "",
-        };
-        assert_eq!(CouponCodeEdit::from_columns(row), Ok(edit(serde_json::json!({}))));
-    }
-
-    #[test]
-    fn every_wrong_column_of_a_row_is_named() {
-        let errors =
-            CouponCodeEdit::from_columns(|name| if name == "affiliate_id" { "" } else { "?" })
-                .unwrap_err();
-        let columns: Vec<&str> = errors.iter().map(|e| e.field.as_str()).collect();
-        assert_eq!(
-            columns,
-            ["offer_id", "status", "start_date", "end_date", "is_description_plain_text"]
         );
     }
 }

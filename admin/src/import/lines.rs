@@ -1,5 +1,5 @@
-//! A file's text with every line ended by LF alone, the last one too, so that the parser's count of
-//! lines is the editor's; and its end made visible, so that a quote that is never closed is told
+//! A file's text with every line ended by LF alone, also inside quoted cells, and the last one too, so
+//! that the parser's count of lines is the editor's; and its end made visible, so that a quote that is never closed is told
 //! from a file that ends.
 //!
 //! No file, however broken, needs more memory than [`MAX_RECORD_BYTES`].

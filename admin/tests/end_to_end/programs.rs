@@ -145,6 +145,18 @@ impl Network {
         http::call(self.admin_address, &self.key(), method, &path, body.as_ref())
     }
 
+    /// Sends a file to the API.
+    pub(crate) fn send_csv(&self, path: &str, file: &str) -> std::io::Result<Answer> {
+        let request = format!(
+            "POST /v1/networks/{path} HTTP/1.1\r\nHost: {}\r\nX-Eflow-API-Key: {}\r\n\
+             Content-Type: text/csv\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{file}",
+            self.admin_address,
+            self.key(),
+            file.len()
+        );
+        http::send(self.admin_address, &request)
+    }
+
     /// A call that must succeed.
     pub(crate) fn done(&self, method: &str, path: &str, body: Value) -> Value {
         let answer = self.call(method, path, Some(body));

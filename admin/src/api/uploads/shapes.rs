@@ -71,7 +71,7 @@ impl From<Outcome> for Committed {
 pub(super) struct ShownRows {
     #[serde(flatten)]
     upload: Shown,
-    row_list: Vec<ShownRow>,
+    rows_on_page: Vec<ShownRow>,
     paging: Paging,
 }
 
@@ -92,7 +92,7 @@ impl ShownRows {
         };
         ShownRows {
             upload: counted.into(),
-            row_list: rows.into_iter().map(ShownRow::from).collect(),
+            rows_on_page: rows.into_iter().map(ShownRow::from).collect(),
             paging: Paging::new(page, total_count),
         }
     }
