@@ -17,5 +17,7 @@ mod crashes;
 mod demo;
 #[path = "end_to_end/main_job.rs"]
 mod main_job;
+#[path = "end_to_end/offers_and_domains.rs"]
+mod offers_and_domains;
 #[path = "end_to_end/units.rs"]
 mod units;

@@ -5,9 +5,8 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Serialize;
-use serde_json::{Value, json};
 
-use super::answer::{List, label};
+use super::answer::List;
 use super::auth::Authenticated;
 use super::error::ApiError;
 use super::request::{ListOffer, ListParameters};
@@ -38,7 +37,20 @@ struct Shown {
     is_description_plain_text: bool,
     time_created: i64,
     time_saved: i64,
-    relationship: Value,
+    relationship: Related,
+}
+
+#[derive(Serialize)]
+struct Related {
+    offer: RelatedOffer,
+}
+
+#[derive(Serialize)]
+struct RelatedOffer {
+    network_offer_id: u32,
+    network_id: u32,
+    name: String,
+    offer_status: String,
 }
 
 async fn list(
@@ -61,7 +73,7 @@ async fn list(
     Ok(List::new("coupon_codes", rows, page, listed.total_count).into_response())
 }
 
-fn shown(network: Network, PartnerRow { row, offer }: PartnerRow) -> Shown {
+fn shown(network: Network, PartnerRow { row, offer: (name, offer_status) }: PartnerRow) -> Shown {
     let code = row.stored.object;
     let link = tracking_link(TrackingLink {
         base_url: row.base_url.as_deref(),
@@ -72,7 +84,8 @@ fn shown(network: Network, PartnerRow { row, offer }: PartnerRow) -> Shown {
         is_on_several_offers: row.is_on_several_offers,
     });
     let day = |day: Option<jiff::civil::Date>| day.map(|day| day.to_string()).unwrap_or_default();
-    let offer = label("network_offer_id", "offer_status", network, code.network_offer_id, &offer);
+    let network_offer_id = code.network_offer_id;
+    let offer = RelatedOffer { network_offer_id, network_id: network.id, name, offer_status };
     Shown {
         network_coupon_code_id: row.stored.id,
         network_id: network.id,
@@ -86,6 +99,6 @@ fn shown(network: Network, PartnerRow { row, offer }: PartnerRow) -> Shown {
         is_description_plain_text: code.is_description_plain_text,
         time_created: row.stored.times.time_created,
         time_saved: row.stored.times.time_saved,
-        relationship: json!({"offer": offer}),
+        relationship: Related { offer },
     }
 }

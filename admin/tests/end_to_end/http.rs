@@ -75,9 +75,20 @@ pub(crate) fn call(
     body: Option<&Value>,
 ) -> Answer {
     let body = body.map(Value::to_string).unwrap_or_default();
+    call_with(to, key, method, path, ("application/json", &body))
+}
+
+/// A call with a body of any kind.
+pub(crate) fn call_with(
+    to: SocketAddr,
+    key: &str,
+    method: &str,
+    path: &str,
+    (kind, body): (&str, &str),
+) -> Answer {
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: {to}\r\nX-Eflow-API-Key: {key}\r\n\
-         Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+         Content-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     );
     send(to, &request).unwrap_or_else(|error| panic!("{method} {path}: {error}"))

@@ -103,7 +103,7 @@ impl Network {
         Network { folder, admin_address: free_port(ip), visitors: free_port(ip) }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -136,7 +136,7 @@ impl Network {
         daemon
     }
 
-    fn key(&self) -> String {
+    pub(crate) fn key(&self) -> String {
         std::fs::read_to_string(self.path("admin/admin.key")).unwrap().trim().to_owned()
     }
 
@@ -265,6 +265,17 @@ impl Network {
 
     pub(crate) fn put_key(&self, key: &str) {
         std::fs::write(self.path("admin/admin.key"), key).unwrap();
+    }
+
+    /// `coupon-admin explain`: whether it did it, and what it said.
+    pub(crate) fn explain_on_the_command_line(&self, code: &str) -> (bool, String) {
+        let output = Command::new(admin_program())
+            .args(["explain", code, "--data"])
+            .arg(self.path("admin"))
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&said).into_owned())
     }
 
     /// `coupon-admin import` of a file with this content: whether it took it, and what it said.
