@@ -16,9 +16,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use coupon_shared::snapshot::catalog::CatalogFile;
-use coupon_shared::snapshot::level::Level;
-use coupon_shared::snapshot::manifest::{CURRENT, Manifest, ManifestError, ObjectName, PREVIOUS};
+use coupon_shared::snapshot::catalog::{self, CatalogFile};
+use coupon_shared::snapshot::level::{self, Level};
+use coupon_shared::snapshot::manifest::{
+    CURRENT, MAX_BYTES, Manifest, ManifestError, ObjectName, PREVIOUS,
+};
 use coupon_shared::snapshot::{Lineage, SnapshotError};
 
 use crate::live_index::{FileBytes, LiveIndex, ServedIndex};
@@ -187,7 +189,7 @@ impl Loader {
             return Ok(Arc::clone(loaded));
         }
         let path = self.index_dir.join(name.catalog_file());
-        let bytes = read_file(&path)?;
+        let bytes = read_object(&path, catalog::HEADER_LEN, catalog::file_len)?;
         let catalog =
             CatalogFile::open(&bytes).map_err(|source| LoadError::Object { path, source })?;
         Ok(Arc::new(catalog))
@@ -203,7 +205,7 @@ impl Loader {
             return Ok(loaded.clone());
         }
         let path = self.index_dir.join(name.level_file());
-        let bytes = FileBytes::new(read_file(&path)?);
+        let bytes = FileBytes::new(read_object(&path, level::HEADER_LEN, level::file_len)?);
         Level::open(bytes).map_err(|source| LoadError::Object { path, source })
     }
 
@@ -231,22 +233,36 @@ fn check_follows(served: &Manifest, new: &Manifest) -> Result<(), LoadError> {
 }
 
 fn read_manifest(path: &Path) -> Result<Manifest, LoadError> {
-    let text = std::fs::read(path).map_err(|source| match source.kind() {
+    let read = || {
+        let mut text = Vec::new();
+        File::open(path)?.take(MAX_BYTES as u64).read_to_end(&mut text)?;
+        Ok(text)
+    };
+    let text = read().map_err(|source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => LoadError::NoManifest { path: path.to_owned() },
         _ => LoadError::Read { path: path.to_owned(), source },
     })?;
     Manifest::parse(&text).map_err(|source| LoadError::Manifest { path: path.to_owned(), source })
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>, LoadError> {
-    let read = || {
-        let mut file = File::open(path)?;
-        let len = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
-        let mut bytes = Vec::new();
-        // A file that says it is larger than memory is an error, not the end of the process.
-        bytes.try_reserve_exact(len)?;
-        file.read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    read().map_err(|source: io::Error| LoadError::Read { path: path.to_owned(), source })
+/// A whole file, no longer than its header says: one that was damaged into a huge one must not take
+/// the memory that visitors are served from.
+fn read_object(
+    path: &Path,
+    header_len: usize,
+    file_len: fn(&[u8]) -> Result<u64, SnapshotError>,
+) -> Result<Vec<u8>, LoadError> {
+    let unread = |source: io::Error| LoadError::Read { path: path.to_owned(), source };
+    let mut file = File::open(path).map_err(unread)?;
+    let mut bytes = Vec::with_capacity(header_len);
+    file.by_ref().take(header_len as u64).read_to_end(&mut bytes).map_err(unread)?;
+    let len =
+        file_len(&bytes).map_err(|source| LoadError::Object { path: path.to_owned(), source })?;
+    let rest = len.saturating_sub(bytes.len() as u64);
+    bytes
+        .try_reserve_exact(usize::try_from(rest).unwrap_or(usize::MAX))
+        .map_err(|error| unread(error.into()))?;
+    // One byte more shows that it is too long.
+    file.take(rest.saturating_add(1)).read_to_end(&mut bytes).map_err(unread)?;
+    Ok(bytes)
 }

@@ -1,5 +1,7 @@
 //! Loading and refusing published indexes.
 
+use std::path::Path;
+
 use coupon_shared::snapshot::Lineage;
 
 use crate::published::{damage, sample};
@@ -70,7 +72,7 @@ fn is_refused(spoil: impl FnOnce(&crate::published::Files), status: u16, part: &
     // Files first, the manifest last, as a publisher does.
     for file in [&files.level, &files.catalog, &files.manifest] {
         if file.exists() {
-            std::fs::copy(file, coupond.index_dir().join(file.file_name().unwrap())).unwrap();
+            std::fs::rename(file, coupond.index_dir().join(file.file_name().unwrap())).unwrap();
         }
     }
     let answer = coupond.reload();
@@ -97,6 +99,17 @@ fn a_damaged_level_is_refused() {
 #[test]
 fn a_damaged_catalog_is_refused() {
     is_refused(|files| damage(&files.catalog), 422, "damaged");
+}
+
+#[test]
+fn no_more_is_read_of_a_file_that_grew_than_its_header_says() {
+    // Sparse; more than any machine's memory.
+    let grow = |path: &Path| {
+        std::fs::File::options().write(true).open(path).unwrap().set_len(1 << 40).unwrap();
+    };
+    is_refused(|files| grow(&files.level), 422, "it was cut or is damaged");
+    is_refused(|files| grow(&files.catalog), 422, "it was cut or is damaged");
+    is_refused(|files| grow(&files.manifest), 422, "checksum differs");
 }
 
 #[test]

@@ -39,7 +39,8 @@ pub const FORMAT_VERSION: u16 = 1;
 
 const FILE: &str = "catalog file";
 const MAGIC: &[u8; 8] = b"CPNCATLG";
-const HEADER_LEN: usize = 128;
+/// Length of the header in bytes.
+pub const HEADER_LEN: usize = 128;
 const PAYLOAD_HASH_AT: usize = 64;
 const HEADER_HASH_AT: usize = HEADER_LEN - HASH_LEN;
 
@@ -237,6 +238,13 @@ mod archive {
             unsafe { rkyv::access_unchecked::<ArchivedCatalog>(&self.0) }
         }
     }
+}
+
+/// How long the file is that begins with this header, so that nobody reads more than that of one
+/// that grew.
+pub fn file_len(header: &[u8]) -> Result<u64, SnapshotError> {
+    let header = Header::open(FILE, header, HEADER_LEN, MAGIC, FORMAT_VERSION)?;
+    Ok((HEADER_LEN as u64).saturating_add(header.u64(48)))
 }
 
 impl CatalogFile {

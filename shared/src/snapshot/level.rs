@@ -53,7 +53,8 @@ pub const MAX_OFFER_ID: u32 = (1 << 24) - 1;
 
 const FILE: &str = "level file";
 const MAGIC: &[u8; 8] = b"CPNLEVEL";
-const HEADER_LEN: usize = 256;
+/// Length of the header in bytes.
+pub const HEADER_LEN: usize = 256;
 const RECORD_LEN: usize = 16;
 const FST_HASH_AT: usize = 128;
 const RECORDS_HASH_AT: usize = 160;
@@ -349,20 +350,31 @@ fn meta(header: &Header<'_>) -> LevelMeta {
     }
 }
 
-fn sections<D: AsRef<[u8]> + Clone>(
-    header: &Header<'_>,
-    bytes: &D,
-) -> Result<(Section<D>, Section<D>), SnapshotError> {
-    let got = bytes.as_ref().len() as u64;
-    let lengths = || {
+/// How long the file is that begins with this header, so that nobody reads more than that of one
+/// that grew.
+pub fn file_len(header: &[u8]) -> Result<u64, SnapshotError> {
+    let header = Header::open(FILE, header, HEADER_LEN, MAGIC, FORMAT_VERSION)?;
+    Ok(places(&header)?.2 as u64)
+}
+
+/// Where the fst ends, where the records begin and end.
+fn places(header: &Header<'_>) -> Result<(usize, usize, usize), SnapshotError> {
+    let places = || {
         let fst_len = usize::try_from(header.u64(72)).ok()?;
         let fst_to = HEADER_LEN.checked_add(fst_len)?;
         let records_from = fst_to.checked_next_multiple_of(RECORD_LEN)?;
         let records_len = usize::try_from(header.u64(64)).ok()?.checked_mul(RECORD_LEN)?;
         Some((fst_to, records_from, records_from.checked_add(records_len)?))
     };
-    let (fst_to, from, to) =
-        lengths().ok_or_else(|| header.content_error("its lengths are impossible"))?;
+    places().ok_or_else(|| header.content_error("its lengths are impossible"))
+}
+
+fn sections<D: AsRef<[u8]> + Clone>(
+    header: &Header<'_>,
+    bytes: &D,
+) -> Result<(Section<D>, Section<D>), SnapshotError> {
+    let got = bytes.as_ref().len() as u64;
+    let (fst_to, from, to) = places(header)?;
     if to as u64 != got {
         return Err(SnapshotError::Length { file: FILE, expected: to as u64, got });
     }

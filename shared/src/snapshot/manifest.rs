@@ -26,6 +26,8 @@ pub const CURRENT: &str = "CURRENT";
 pub const PREVIOUS: &str = "CURRENT.prev";
 /// Most levels an index has.
 pub const MAX_LEVELS: usize = 4;
+/// More than the longest manifest has.
+pub const MAX_BYTES: usize = 1024;
 
 const FIRST_LINE: &str = "coupond-manifest 1";
 
@@ -206,6 +208,18 @@ mod tests {
             let manifest = Manifest { levels: vec![ObjectName([2; 32]); levels], ..sample() };
             assert_eq!(Manifest::parse(manifest.to_text().as_bytes()).is_ok(), possible);
         }
+    }
+
+    #[test]
+    fn the_longest_manifest_is_within_the_bound() {
+        let longest = Manifest {
+            network_id: u32::MAX,
+            generation: u64::MAX,
+            sequence: u64::MAX,
+            levels: vec![ObjectName([2; 32]); MAX_LEVELS],
+            ..sample()
+        };
+        assert!(longest.to_text().len() < MAX_BYTES);
     }
 
     proptest! {
