@@ -8,12 +8,14 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Bytes};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response, StatusCode};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Feed, FeedAnswer, FeedError};
 
 const MAX_CURSOR_BYTES: usize = 64 + 16 * MAX_CURSOR_ENTRIES;
 const MAX_WAIT: Duration = Duration::from_secs(30);
+/// How long an asker may take to send its cursor; the accept loop leaves that to its handlers.
+const BODY_DEADLINE: Duration = Duration::from_secs(2);
 const DEFAULT_BYTES: usize = 4 << 20;
 const MAX_BYTES: usize = 64 << 20;
 
@@ -37,9 +39,11 @@ where
         Ok(parameters) => parameters,
         Err(problem) => return refusal(StatusCode::BAD_REQUEST, &problem),
     };
-    let body = match Limited::new(request.into_body(), MAX_CURSOR_BYTES).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) => return refusal(StatusCode::BAD_REQUEST, &error.to_string()),
+    let body = Limited::new(request.into_body(), MAX_CURSOR_BYTES).collect();
+    let body = match timeout(BODY_DEADLINE, body).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) => return refusal(StatusCode::BAD_REQUEST, &error.to_string()),
+        Err(_) => return refusal(StatusCode::REQUEST_TIMEOUT, "the cursor did not come in time"),
     };
     let cursor = match Cursor::decode(&body) {
         Ok(cursor) => cursor,

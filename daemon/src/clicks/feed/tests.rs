@@ -167,6 +167,32 @@ fn a_bad_question_is_refused_with_a_reason() {
     });
 }
 
+/// Promises more than it ever sends.
+struct Stalled;
+
+impl hyper::body::Body for Stalled {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
+        std::task::Poll::Pending
+    }
+}
+
+#[test]
+fn an_asker_that_does_not_send_its_cursor_is_not_waited_for() {
+    let machine = Machine::new();
+    let (log, _writer) = machine.start();
+    runtime().block_on(async {
+        let asking = log.feed(Request::post("/clicks/feed").body(Stalled).unwrap());
+        let refused = tokio::time::timeout(Duration::from_secs(10), asking).await.unwrap();
+        assert_eq!(refused.status(), StatusCode::REQUEST_TIMEOUT);
+    });
+}
+
 #[test]
 fn before_the_log_is_open_the_feed_says_503() {
     let machine = Machine::new();
