@@ -10,6 +10,8 @@ use axum::Router;
 use axum::extract::FromRef;
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
 
 use crate::archive::Archive;
 use crate::intake::IntakeHandle;
@@ -24,6 +26,7 @@ mod download;
 mod error;
 mod limits;
 mod live;
+mod openapi;
 mod request;
 mod request_id;
 
@@ -98,9 +101,9 @@ impl FromRef<AppState> for Bodies {
     }
 }
 
-/// All routes.
-pub fn router(state: AppState) -> Router {
-    let edited = Router::new()
+/// What admin keys edit and read-only keys read.
+fn edited() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
         .merge(settings::routes())
         .merge(tracking_domains::routes())
         .merge(advertisers::routes())
@@ -111,17 +114,36 @@ pub fn router(state: AppState) -> Router {
         .merge(uploads::routes())
         .merge(api_keys::routes())
         .merge(audit::routes())
-        .route_layer(from_fn_with_state(state.clone(), auth::edit));
-    let read = Router::new()
-        .merge(reports::routes())
-        .merge(explain::routes())
-        .route_layer(from_fn_with_state(state.clone(), auth::read));
-    let partners = Router::new()
-        .merge(partner_coupon_codes::routes())
-        .route_layer(from_fn_with_state(state.clone(), auth::partner));
+}
+
+/// What both kinds of key may ask.
+fn read() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().merge(reports::routes()).merge(explain::routes())
+}
+
+/// What partners see.
+fn partners() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().merge(partner_coupon_codes::routes())
+}
+
+/// The description of all routes, as served at `/openapi.json`.
+#[must_use]
+pub fn description() -> OpenApi {
+    let routes = OpenApiRouter::new()
+        .nest("/v1/networks", edited().merge(read()))
+        .nest("/v1/affiliates", partners());
+    openapi::complete(routes.into_openapi())
+}
+
+/// All routes.
+pub fn router(state: AppState) -> Router {
+    let edited = edited().route_layer(from_fn_with_state(state.clone(), auth::edit));
+    let read = read().route_layer(from_fn_with_state(state.clone(), auth::read));
+    let partners = partners().route_layer(from_fn_with_state(state.clone(), auth::partner));
     Router::new()
-        .nest("/v1/networks", edited.merge(read))
-        .nest("/v1/affiliates", partners)
+        .nest("/v1/networks", edited.merge(read).into())
+        .nest("/v1/affiliates", partners.into())
+        .merge(openapi::routes(&description()))
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::no_such_method)
         .layer(map_response(answer::harden))

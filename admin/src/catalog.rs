@@ -47,7 +47,7 @@ pub use tracking_link::{TrackingLink, tracking_link};
 pub use words::{AccountStatus, PartnerVisibility, UnknownWord};
 
 /// One thing that is wrong with one field; the message says how to mend it.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct FieldError {
     /// The field's path, such as `payout_revenue[1].payout_amount`.
     pub field: String,

@@ -26,13 +26,15 @@ mod words;
 pub type PublishedIndex = Index<Arc<[u8]>>;
 
 /// A visit that is thought of.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImaginedVisit {
     /// As the visitor types it.
+    #[schema(example = "WINTER25")]
     pub code: String,
     /// When; now, where it is left out.
     #[serde(default)]
+    #[schema(inline)]
     pub time: Option<Moment>,
     /// The visitor's address. No rule of this version asks for it.
     #[serde(default)]
@@ -61,6 +63,24 @@ pub enum Moment {
     Written(Timestamp),
 }
 
+impl utoipa::PartialSchema for Moment {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        use utoipa::openapi::schema::{
+            KnownFormat, ObjectBuilder, OneOfBuilder, SchemaFormat, Type,
+        };
+        let written = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
+        let unix = ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(0))
+            .maximum(Some(253_402_207_200_i64));
+        OneOfBuilder::new().item(unix).item(written).into()
+    }
+}
+
+impl utoipa::ToSchema for Moment {}
+
 impl Moment {
     fn unix_seconds(self) -> i64 {
         match self {
@@ -79,7 +99,7 @@ impl std::str::FromStr for Moment {
 }
 
 /// What becomes of the visit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Explanation {
     /// The publication it is judged by.
     pub generation: u64,
@@ -112,7 +132,7 @@ pub struct Explanation {
 }
 
 /// One step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Step {
     /// What was asked.
     pub step: &'static str,
@@ -121,7 +141,7 @@ pub struct Step {
 }
 
 /// A row of the code.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct ExplainedRow {
     /// The row.
     pub network_coupon_code_id: u32,
@@ -140,7 +160,7 @@ pub struct ExplainedRow {
 }
 
 /// A fallback URL.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct FallbackUrl {
     /// `offer`, `tracking_domain` or `network`.
     pub of: &'static str,

@@ -58,7 +58,7 @@ pub enum IntakeError {
 }
 
 /// How intake stands.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, utoipa::ToSchema)]
 pub struct IntakeStatus {
     /// When the daemon last answered, in Unix seconds.
     pub last_pull: Option<i64>,

@@ -53,5 +53,7 @@ mod networks_offers;
 mod networks_uploads;
 #[path = "api/networks/visibility.rs"]
 mod networks_visibility;
+#[path = "api/openapi.rs"]
+mod openapi;
 #[path = "api/requests.rs"]
 mod requests;

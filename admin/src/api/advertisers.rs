@@ -1,13 +1,14 @@
 //! `/v1/networks/advertisers`. Their secrets are answered to admin keys only.
 
-use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::answer::{Answer, List, Object, done};
+use super::answer::{Answer, Done, List, Object, Resource, done};
 use super::auth::Authenticated;
 use super::error::ApiError;
+use super::openapi::{ListOf, Patched, listing};
 use super::request::{Fields, Id, Json, ListOffer, ListParameters, Wait};
 use super::{AppState, Network, live};
 use crate::catalog::Advertiser;
@@ -23,12 +24,23 @@ const LIST: ListOffer = ListOffer {
     is_whole_by_default: false,
 };
 
-pub(super) fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/advertisers", get(list).post(create))
-        .route("/advertisers/{id}", get(read).put(replace).patch(patch).delete(remove))
+listing!(Listing, LIST);
+type Answered = Object<Advertiser>;
+type Listed = ListOf<Answered>;
+type Patch = Patched<Advertiser>;
+
+impl Resource for Advertiser {
+    const SCHEMA: &'static str = "Advertiser";
+    const PLURAL: &'static str = "advertisers";
+    const ID_FIELD: &'static str = "network_advertiser_id";
 }
 
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, replace, patch, remove))
+}
+
+/// Lists advertisers.
+#[utoipa::path(get, path = "/advertisers", params(Listing), responses((status = 200, body = Listed)))]
 async fn list(
     State(state): State<AppState>,
     Authenticated(caller): Authenticated,
@@ -43,6 +55,8 @@ async fn list(
     Ok(List::new("advertisers", rows, page, listed.total_count).into_response())
 }
 
+/// One advertiser.
+#[utoipa::path(get, path = "/advertisers/{id}", params(Id), responses((status = 200, body = Answered)))]
 async fn read(
     State(state): State<AppState>,
     Authenticated(caller): Authenticated,
@@ -54,6 +68,8 @@ async fn read(
     Ok(shown(state.network, for_eyes_of(caller, row)).answered())
 }
 
+/// Creates an advertiser.
+#[utoipa::path(post, path = "/advertisers", params(Wait), request_body = Advertiser, responses((status = 200, body = Answered)))]
 async fn create(
     State(state): State<AppState>,
     wait: Wait,
@@ -64,6 +80,8 @@ async fn create(
     live::create(&state, wait, create, move |row| shown(network, row)).await
 }
 
+/// Replaces all of an advertiser.
+#[utoipa::path(put, path = "/advertisers/{id}", params(Id, Wait), request_body = Advertiser, responses((status = 200, body = Answered)))]
 async fn replace(
     state: State<AppState>,
     wait: Wait,
@@ -73,6 +91,8 @@ async fn replace(
     change(state, wait, id, Change::Replace(fields)).await
 }
 
+/// Changes what the body names.
+#[utoipa::path(patch, path = "/advertisers/{id}", params(Id, Wait), request_body = Patch, responses((status = 200, body = Answered)))]
 async fn patch(
     state: State<AppState>,
     wait: Wait,
@@ -92,6 +112,8 @@ async fn change(
     Ok(live::answer(&state, wait, saved, |row| shown(state.network, row)).await)
 }
 
+/// Deletes an advertiser; its id is never used again.
+#[utoipa::path(delete, path = "/advertisers/{id}", params(Id, Wait), responses((status = 200, body = Done)))]
 async fn remove(
     State(state): State<AppState>,
     wait: Wait,

@@ -1,12 +1,13 @@
 //! `/v1/networks/affiliates`: partners.
 
-use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::answer::{Answer, List, Object, done};
+use super::answer::{Answer, Done, List, Object, Resource, done};
 use super::error::ApiError;
+use super::openapi::{ListOf, Patched, listing};
 use super::request::{Fields, Id, Json, ListOffer, ListParameters, Wait};
 use super::{AppState, Network, live};
 use crate::catalog::Affiliate;
@@ -21,12 +22,23 @@ const LIST: ListOffer = ListOffer {
     is_whole_by_default: false,
 };
 
-pub(super) fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/affiliates", get(list).post(create))
-        .route("/affiliates/{id}", get(read).put(replace).patch(patch).delete(remove))
+listing!(Listing, LIST);
+type Answered = Object<Affiliate>;
+type Listed = ListOf<Answered>;
+type Patch = Patched<Affiliate>;
+
+impl Resource for Affiliate {
+    const SCHEMA: &'static str = "Affiliate";
+    const PLURAL: &'static str = "affiliates";
+    const ID_FIELD: &'static str = "network_affiliate_id";
 }
 
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, replace, patch, remove))
+}
+
+/// Lists affiliates.
+#[utoipa::path(get, path = "/affiliates", params(Listing), responses((status = 200, body = Listed)))]
 async fn list(
     State(state): State<AppState>,
     parameters: ListParameters,
@@ -39,12 +51,16 @@ async fn list(
     Ok(List::new("affiliates", rows, page, listed.total_count).into_response())
 }
 
+/// One affiliate.
+#[utoipa::path(get, path = "/affiliates/{id}", params(Id), responses((status = 200, body = Answered)))]
 async fn read(State(state): State<AppState>, Id(id): Id) -> Result<Response, ApiError> {
     let found = state.store.read(move |connection| rows::find::<Affiliate>(connection, id)).await?;
     let row = found.ok_or(EditError::NotFound { what: Affiliate::NAME, id })?;
     Ok(shown(state.network, row).answered())
 }
 
+/// Creates an affiliate.
+#[utoipa::path(post, path = "/affiliates", params(Wait), request_body = Affiliate, responses((status = 200, body = Answered)))]
 async fn create(
     State(state): State<AppState>,
     wait: Wait,
@@ -55,6 +71,8 @@ async fn create(
     live::create(&state, wait, create, move |row| shown(network, row)).await
 }
 
+/// Replaces all of an affiliate.
+#[utoipa::path(put, path = "/affiliates/{id}", params(Id, Wait), request_body = Affiliate, responses((status = 200, body = Answered)))]
 async fn replace(
     state: State<AppState>,
     wait: Wait,
@@ -64,6 +82,8 @@ async fn replace(
     change(state, wait, id, Change::Replace(fields)).await
 }
 
+/// Changes what the body names.
+#[utoipa::path(patch, path = "/affiliates/{id}", params(Id, Wait), request_body = Patch, responses((status = 200, body = Answered)))]
 async fn patch(
     state: State<AppState>,
     wait: Wait,
@@ -83,6 +103,8 @@ async fn change(
     Ok(live::answer(&state, wait, saved, |row| shown(state.network, row)).await)
 }
 
+/// Deletes an affiliate; its id is never used again.
+#[utoipa::path(delete, path = "/affiliates/{id}", params(Id, Wait), responses((status = 200, body = Done)))]
 async fn remove(
     State(state): State<AppState>,
     wait: Wait,

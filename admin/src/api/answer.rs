@@ -1,5 +1,6 @@
 //! The shapes of answers.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use axum::Json;
@@ -9,8 +10,11 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Map, Value, json};
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::error::ApiError;
+use super::openapi::{Row, answered, field, merged};
 use super::{Network, conditions};
 use crate::edit::repeat::Answered;
 use crate::store::meta::Sequence;
@@ -65,6 +69,42 @@ pub(super) struct Object<T> {
     warnings: Vec<String>,
 }
 
+/// An object as the catalog edits it, which is answered with an id, times and relationships.
+pub(super) trait Resource: ToSchema {
+    /// Its name in the description.
+    const SCHEMA: &'static str;
+    /// Its name in lists.
+    const PLURAL: &'static str;
+    /// The field of its id.
+    const ID_FIELD: &'static str;
+}
+
+impl<T: Resource> PartialSchema for Object<T> {
+    fn schema() -> RefOr<Schema> {
+        let object = merged([field::<u32>(Default::default(), T::ID_FIELD).into()]);
+        let object = field::<u32>(object, "network_id");
+        let mut object = answered(merged([object.into(), T::schema(), Times::schema()]));
+        let related = ObjectBuilder::new().description(Some("What `relationship` asked for"));
+        object.properties.insert("relationship".into(), related.into());
+        object.properties.insert("warnings".into(), Vec::<String>::schema());
+        object.into()
+    }
+}
+
+impl<T: Resource> ToSchema for Object<T> {
+    fn name() -> Cow<'static, str> {
+        T::SCHEMA.into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        T::schemas(schemas);
+    }
+}
+
+impl<T: Resource> Row for Object<T> {
+    const PLURAL: &'static str = T::PLURAL;
+}
+
 impl<T: Serialize> Answer for Object<T> {
     fn revision(&self) -> Option<u64> {
         Some(self.times.revision)
@@ -100,7 +140,7 @@ pub(super) struct List<T> {
     paging: Option<Paging>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct Paging {
     page: u32,
     page_size: u32,
@@ -145,7 +185,7 @@ impl<T: Serialize> IntoResponse for List<T> {
 }
 
 /// What a deletion answers.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct Done {
     result: bool,
 }

@@ -1,14 +1,15 @@
 //! `/v1/networks/apikeys`. A secret is answered once: when it is made, and when it is rotated.
 //! Changes hold from the next request on.
 
-use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use serde::Serialize;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::answer::{Answer, List, done};
+use super::answer::{Answer, Done, List, done};
 use super::error::ApiError;
+use super::openapi::{ListOf, Patched, Row, flattened, listing};
 use super::request::{Fields, Id, Json, ListOffer, ListParameters, Wait};
 use super::{AppState, Network, live};
 use crate::edit::api_keys::{self as edit, ApiKeyEdit};
@@ -25,11 +26,20 @@ const LIST: ListOffer = ListOffer {
     is_whole_by_default: false,
 };
 
-pub(super) fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/apikeys", get(list).post(create))
-        .route("/apikeys/{id}", get(read).put(replace).patch(patch).delete(remove))
-        .route("/apikeys/{id}/rotate", post(rotate))
+flattened!(Shown as "ApiKey" = ApiKeyEdit, Times; "network_api_key_id": u32, "network_id": u32, "hint": String);
+listing!(Listing, LIST);
+type Listed = ListOf<Shown>;
+type Patch = Patched<ApiKeyEdit>;
+
+impl Row for Shown {
+    const PLURAL: &'static str = "api_keys";
+}
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(read, replace, patch, remove))
+        .routes(routes!(rotate))
 }
 
 #[derive(Clone, Serialize)]
@@ -57,6 +67,8 @@ impl Answer for Shown {
     }
 }
 
+/// Lists API keys.
+#[utoipa::path(get, path = "/apikeys", params(Listing), responses((status = 200, body = Listed)))]
 async fn list(
     State(state): State<AppState>,
     parameters: ListParameters,
@@ -68,12 +80,16 @@ async fn list(
     Ok(List::new("api_keys", rows, page, listed.total_count).into_response())
 }
 
+/// One API key.
+#[utoipa::path(get, path = "/apikeys/{id}", params(Id), responses((status = 200, body = Shown)))]
 async fn read(State(state): State<AppState>, Id(id): Id) -> Result<Response, ApiError> {
     let found = state.store.read(move |connection| api_keys::find(connection, id)).await?;
     let row = found.ok_or(EditError::NotFound { what: "API key", id })?;
     Ok(shown(state.network, row).answered())
 }
 
+/// Creates an API key.
+#[utoipa::path(post, path = "/apikeys", params(Wait), request_body = ApiKeyEdit, responses((status = 200, body = Shown)))]
 async fn create(
     State(state): State<AppState>,
     wait: Wait,
@@ -84,6 +100,8 @@ async fn create(
     live::create(&state, wait, create, move |made| with_secret(network, made)).await
 }
 
+/// Gives a key a new secret; the old one stops working.
+#[utoipa::path(post, path = "/apikeys/{id}/rotate", params(Id, Wait), responses((status = 200, body = Shown)))]
 async fn rotate(
     State(state): State<AppState>,
     wait: Wait,
@@ -94,6 +112,8 @@ async fn rotate(
     live::create(&state, wait, rotate, move |made| with_secret(network, made)).await
 }
 
+/// Replaces all of an API key.
+#[utoipa::path(put, path = "/apikeys/{id}", params(Id, Wait), request_body = ApiKeyEdit, responses((status = 200, body = Shown)))]
 async fn replace(
     state: State<AppState>,
     wait: Wait,
@@ -103,6 +123,8 @@ async fn replace(
     change(state, wait, id, Change::Replace(fields)).await
 }
 
+/// Changes what the body names.
+#[utoipa::path(patch, path = "/apikeys/{id}", params(Id, Wait), request_body = Patch, responses((status = 200, body = Shown)))]
 async fn patch(
     state: State<AppState>,
     wait: Wait,
@@ -122,6 +144,8 @@ async fn change(
     Ok(live::answer(&state, wait, saved, |row| shown(state.network, row)).await)
 }
 
+/// Deletes an API key; its id is never used again.
+#[utoipa::path(delete, path = "/apikeys/{id}", params(Id, Wait), responses((status = 200, body = Done)))]
 async fn remove(
     State(state): State<AppState>,
     wait: Wait,

@@ -1,13 +1,14 @@
 //! `/v1/networks/audit`: who changed what and when, the newest first.
 
-use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::AppState;
 use super::answer::List;
 use super::error::ApiError;
+use super::openapi::{ListOf, Row, listing};
 use super::request::{ListOffer, ListParameters};
 use crate::store::audit;
 
@@ -18,10 +19,19 @@ const LIST: ListOffer = ListOffer {
     is_whole_by_default: false,
 };
 
-pub(super) fn routes() -> Router<AppState> {
-    Router::new().route("/audit", get(list))
+listing!(Listing, LIST);
+type Listed = ListOf<audit::Recorded>;
+
+impl Row for audit::Recorded {
+    const PLURAL: &'static str = "audit";
 }
 
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(list))
+}
+
+/// Who changed what, the newest first.
+#[utoipa::path(get, path = "/audit", params(Listing), responses((status = 200, body = Listed)))]
 async fn list(
     State(state): State<AppState>,
     parameters: ListParameters,

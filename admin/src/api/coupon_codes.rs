@@ -5,16 +5,17 @@ mod status;
 
 use std::collections::HashMap;
 
-use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, patch as on_patch, post};
 use rusqlite::Connection;
 use serde::Serialize;
 use serde_json::Value;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::answer::{Answer, List, Object, done, label};
+use super::answer::{Answer, Done, List, Object, Resource, done, label};
 use super::error::ApiError;
+use super::openapi::{ListOf, Patched, flattened, listing};
 use super::request::{
     Fields, Id, Json, ListOffer, ListParameters, ListRequest, Relationships, Wait,
 };
@@ -32,13 +33,35 @@ pub(super) const LIST: ListOffer = ListOffer {
     is_whole_by_default: false,
 };
 
-pub(super) fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/couponcodes", get(list).post(create))
-        .route("/couponcodes/bulk", post(create_bulk))
-        .route("/couponcodes/status", on_patch(status::set_status))
-        .route("/couponcodes/generate", post(generate::generate))
-        .route("/couponcodes/{id}", get(read).put(replace).patch(patch).delete(remove))
+flattened!(Shown as "CouponCodeAnswer" = CouponCodeEdit; "tracking_link": String, "tracking_link_unavailable_reason": String);
+listing!(Listing, LIST);
+type Answered = Object<Shown>;
+type Listed = ListOf<Answered>;
+type Patch = Patched<CouponCodeEdit>;
+
+struct Related;
+
+impl utoipa::IntoParams for Related {
+    fn into_params(
+        _: impl Fn() -> Option<utoipa::openapi::path::ParameterIn>,
+    ) -> Vec<utoipa::openapi::path::Parameter> {
+        LIST.relationship_parameter().into_iter().collect()
+    }
+}
+
+impl Resource for Shown {
+    const SCHEMA: &'static str = "CouponCode";
+    const PLURAL: &'static str = "coupon_codes";
+    const ID_FIELD: &'static str = "network_coupon_code_id";
+}
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(create_bulk))
+        .routes(routes!(status::set_status))
+        .routes(routes!(generate::generate))
+        .routes(routes!(read, replace, patch, remove))
 }
 
 /// The object, and its link.
@@ -50,6 +73,8 @@ pub(super) struct Shown {
     tracking_link_unavailable_reason: &'static str,
 }
 
+/// Lists coupon codes.
+#[utoipa::path(get, path = "/couponcodes", params(Listing), responses((status = 200, body = Listed)))]
 async fn list(
     State(state): State<AppState>,
     parameters: ListParameters,
@@ -69,6 +94,8 @@ async fn list(
     Ok(List::new("coupon_codes", rows, page, total_count).into_response())
 }
 
+/// One coupon code.
+#[utoipa::path(get, path = "/couponcodes/{id}", params(Id, Related), responses((status = 200, body = Answered)))]
 async fn read(
     State(state): State<AppState>,
     Id(id): Id,
@@ -87,6 +114,8 @@ async fn read(
     Ok(code.answered())
 }
 
+/// Creates a coupon code.
+#[utoipa::path(post, path = "/couponcodes", params(Wait), request_body = CouponCodeEdit, responses((status = 200, body = Answered)))]
 async fn create(
     State(state): State<AppState>,
     wait: Wait,
@@ -97,6 +126,8 @@ async fn create(
     live::create(&state, wait, create, move |row| shown(network, row)).await
 }
 
+/// Creates all codes of an array, or none.
+#[utoipa::path(post, path = "/couponcodes/bulk", params(Wait), request_body = Vec<CouponCodeEdit>, responses((status = 200, body = Listed)))]
 async fn create_bulk(
     State(state): State<AppState>,
     wait: Wait,
@@ -116,6 +147,8 @@ async fn create_bulk(
     live::create(&state, wait, create, render).await
 }
 
+/// Replaces all of a coupon code.
+#[utoipa::path(put, path = "/couponcodes/{id}", params(Id, Wait), request_body = CouponCodeEdit, responses((status = 200, body = Answered)))]
 async fn replace(
     state: State<AppState>,
     wait: Wait,
@@ -125,6 +158,8 @@ async fn replace(
     change(state, wait, id, Change::Replace(fields)).await
 }
 
+/// Changes what the body names.
+#[utoipa::path(patch, path = "/couponcodes/{id}", params(Id, Wait), request_body = Patch, responses((status = 200, body = Answered)))]
 async fn patch(
     state: State<AppState>,
     wait: Wait,
@@ -144,6 +179,8 @@ async fn change(
     Ok(live::answer(&state, wait, saved, |row| shown(state.network, row)).await)
 }
 
+/// Deletes a coupon code; its id is never used again.
+#[utoipa::path(delete, path = "/couponcodes/{id}", params(Id, Wait), responses((status = 200, body = Done)))]
 async fn remove(
     State(state): State<AppState>,
     wait: Wait,

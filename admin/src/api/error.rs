@@ -26,11 +26,18 @@ pub(crate) struct ApiError {
     fields: Vec<FieldError>,
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
-    error: &'a str,
+/// What every error answers.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = Error)]
+pub(super) struct ErrorBody {
+    /// A sentence that says how to mend it.
+    #[schema(example = "coupon_code: has 2 characters; at least 3 are needed")]
+    error: String,
+    /// A word that stays the same.
+    #[schema(example = "request.invalid")]
     code: &'static str,
-    fields: &'a [FieldError],
+    /// What is wrong, field by field.
+    fields: Vec<FieldError>,
 }
 
 impl ApiError {
@@ -74,9 +81,10 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = Body { error: &self.message, code: self.code, fields: &self.fields };
-        let mut response = (self.status, Json(body)).into_response();
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        let status = self.status;
+        let body = ErrorBody { error: self.message, code: self.code, fields: self.fields };
+        let mut response = (status, Json(body)).into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
         }
         response

@@ -1,11 +1,11 @@
 //! `POST /v1/networks/explain`: what becomes of a visit, recording nothing.
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::post;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::AppState;
 use super::error::ApiError;
@@ -16,10 +16,12 @@ use crate::publish;
 /// An index is read into memory for each explanation, so they come one after another.
 static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
 
-pub(super) fn routes() -> Router<AppState> {
-    Router::new().route("/explain", post(explain_visit))
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(explain_visit))
 }
 
+/// What becomes of a visit, step by step; nothing is recorded.
+#[utoipa::path(post, path = "/explain", request_body = ImaginedVisit, responses((status = 200, body = Explanation), (status = 409, body = super::error::ErrorBody)))]
 async fn explain_visit(
     State(state): State<AppState>,
     Json(visit): Json<ImaginedVisit>,

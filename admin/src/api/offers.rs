@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 
-use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use rusqlite::Connection;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::answer::{Answer, List, Object, done, label};
+use super::answer::{Answer, Done, List, Object, Resource, done, label};
 use super::error::ApiError;
+use super::openapi::{ListOf, Patched, listing};
 use super::request::{
     Fields, Id, Json, ListOffer, ListParameters, ListRequest, Relationships, Wait,
 };
@@ -27,12 +28,33 @@ const LIST: ListOffer = ListOffer {
     is_whole_by_default: false,
 };
 
-pub(super) fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/offers", get(list).post(create))
-        .route("/offers/{id}", get(read).put(replace).patch(patch).delete(remove))
+listing!(Listing, LIST);
+type Answered = Object<Offer>;
+type Listed = ListOf<Answered>;
+type Patch = Patched<Offer>;
+
+struct Related;
+
+impl utoipa::IntoParams for Related {
+    fn into_params(
+        _: impl Fn() -> Option<utoipa::openapi::path::ParameterIn>,
+    ) -> Vec<utoipa::openapi::path::Parameter> {
+        LIST.relationship_parameter().into_iter().collect()
+    }
 }
 
+impl Resource for Offer {
+    const SCHEMA: &'static str = "Offer";
+    const PLURAL: &'static str = "offers";
+    const ID_FIELD: &'static str = "network_offer_id";
+}
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, replace, patch, remove))
+}
+
+/// Lists offers.
+#[utoipa::path(get, path = "/offers", params(Listing), responses((status = 200, body = Listed)))]
 async fn list(
     State(state): State<AppState>,
     parameters: ListParameters,
@@ -52,6 +74,8 @@ async fn list(
     Ok(List::new("offers", rows, page, total_count).into_response())
 }
 
+/// One offer.
+#[utoipa::path(get, path = "/offers/{id}", params(Id, Related), responses((status = 200, body = Answered)))]
 async fn read(
     State(state): State<AppState>,
     Id(id): Id,
@@ -70,6 +94,8 @@ async fn read(
     Ok(offer.answered())
 }
 
+/// Creates an offer.
+#[utoipa::path(post, path = "/offers", params(Wait), request_body = Offer, responses((status = 200, body = Answered)))]
 async fn create(
     State(state): State<AppState>,
     wait: Wait,
@@ -80,6 +106,8 @@ async fn create(
     live::create(&state, wait, create, move |row| with_warnings(network, row)).await
 }
 
+/// Replaces all of an offer.
+#[utoipa::path(put, path = "/offers/{id}", params(Id, Wait), request_body = Offer, responses((status = 200, body = Answered)))]
 async fn replace(
     state: State<AppState>,
     wait: Wait,
@@ -89,6 +117,8 @@ async fn replace(
     change(state, wait, id, Change::Replace(fields)).await
 }
 
+/// Changes what the body names.
+#[utoipa::path(patch, path = "/offers/{id}", params(Id, Wait), request_body = Patch, responses((status = 200, body = Answered)))]
 async fn patch(
     state: State<AppState>,
     wait: Wait,
@@ -108,6 +138,8 @@ async fn change(
     Ok(live::answer(&state, wait, saved, |row| with_warnings(state.network, row)).await)
 }
 
+/// Deletes an offer; its id is never used again.
+#[utoipa::path(delete, path = "/offers/{id}", params(Id, Wait), responses((status = 200, body = Done)))]
 async fn remove(
     State(state): State<AppState>,
     wait: Wait,

@@ -1,14 +1,15 @@
 //! `/v1/affiliates/couponcodes`: a partner's own codes, with exactly the fields that partners see.
 
-use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use serde::Serialize;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::answer::List;
 use super::auth::Authenticated;
 use super::error::ApiError;
+use super::openapi::{ListOf, Row, listing};
 use super::request::{ListOffer, ListParameters};
 use super::{AppState, Network};
 use crate::catalog::{self, CouponStatus, TrackingLink, tracking_link};
@@ -18,12 +19,20 @@ use crate::store::{StoreError, settings};
 const LIST: ListOffer =
     ListOffer { filters: &[], relationships: &["offer"], search: None, is_whole_by_default: true };
 
-pub(super) fn routes() -> Router<AppState> {
-    Router::new().route("/couponcodes", get(list))
+listing!(Listing, LIST);
+type Listed = ListOf<Shown>;
+
+impl Row for Shown {
+    const PLURAL: &'static str = "coupon_codes";
+}
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(list))
 }
 
 /// Nothing is added here that is not in the published description of this list.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = PartnerCouponCode)]
 struct Shown {
     network_coupon_code_id: u32,
     network_id: u32,
@@ -40,12 +49,13 @@ struct Shown {
     relationship: Related,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = RelatedToPartnerCode)]
 struct Related {
     offer: RelatedOffer,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 struct RelatedOffer {
     network_offer_id: u32,
     network_id: u32,
@@ -53,6 +63,8 @@ struct RelatedOffer {
     offer_status: String,
 }
 
+/// The active codes of the key's partner; all of them, unless a page is asked for.
+#[utoipa::path(get, path = "/couponcodes", params(Listing), responses((status = 200, body = Listed)))]
 async fn list(
     State(state): State<AppState>,
     Authenticated(caller): Authenticated,

@@ -10,10 +10,11 @@ mod period;
 #[cfg(test)]
 mod tests;
 
+use axum::Json;
 use axum::extract::{FromRef, State};
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use serde::Serialize;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::AppState;
 use super::error::ApiError;
@@ -24,12 +25,12 @@ use crate::publish::{PublicationStatus, PublisherHandle};
 /// No answer has more rows; one that would says that it is incomplete.
 const MAX_ROWS: usize = 10_000;
 
-pub(super) fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/reporting/entity", post(entity::report))
-        .route("/reporting/clicks/stream", post(clicks::stream))
-        .route("/reporting/clicks/{transaction_id}", get(clicks::single))
-        .route("/status", get(status))
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(entity::report))
+        .routes(routes!(clicks::stream))
+        .routes(routes!(clicks::single))
+        .routes(routes!(status))
 }
 
 impl FromRef<AppState> for Archive {
@@ -57,12 +58,14 @@ impl From<ArchiveError> for ApiError {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 struct Status {
     publication: PublicationStatus,
     intake: IntakeStatus,
 }
 
+/// How publication and the intake of clicks stand.
+#[utoipa::path(get, path = "/status", responses((status = 200, body = Status)))]
 async fn status(
     State(publisher): State<PublisherHandle>,
     State(intake): State<IntakeHandle>,

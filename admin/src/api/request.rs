@@ -12,9 +12,14 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use rusqlite::types::Value as Sql;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::openapi::schema::{ArrayBuilder, Object, ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
 
 use super::Bodies;
 use super::error::ApiError;
+use super::openapi::parameter;
 use crate::edit::parse;
 use crate::store::rows::{Compared, Filter, Filterable, Operator, Page, Query, Sort};
 
@@ -33,6 +38,29 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
         let id = text.parse().map_err(|_| ApiError::not_found(format!("`{text}` is not an id")))?;
         Ok(Id(id))
     }
+}
+
+impl IntoParams for Id {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let schema = number(1, u32::MAX);
+        vec![parameter("id", ParameterIn::Path, "The object's id", schema)]
+    }
+}
+
+fn number(least: u32, most: u32) -> Object {
+    let schema = ObjectBuilder::new().schema_type(Type::Integer);
+    schema.minimum(Some(least)).maximum(Some(most)).build()
+}
+
+fn text(pattern: Option<String>) -> Object {
+    ObjectBuilder::new().schema_type(Type::String).pattern(pattern).build()
+}
+
+fn one_of_words(words: &[String]) -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(words.iter().map(String::as_str)))
+        .build()
 }
 
 /// A JSON body of this type; `T = Map` takes any object.
@@ -121,6 +149,13 @@ impl<S: Sync> FromRequestParts<S> for Wait {
     }
 }
 
+impl IntoParams for Wait {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let about = "Answer when the daemon serves the change; the header X-Coupon-Live says whether it does";
+        vec![parameter("wait", ParameterIn::Query, about, one_of_words(&["live".into()]))]
+    }
+}
+
 /// The parameters of a list, as yet not tied to a resource.
 pub(super) struct ListParameters(Vec<(String, String)>);
 
@@ -163,6 +198,69 @@ impl Relationships {
 }
 
 impl ListOffer {
+    /// For the API's description.
+    pub(super) fn parameters(&self) -> Vec<Parameter> {
+        let query =
+            |name, about, schema: RefOr<Schema>| parameter(name, ParameterIn::Query, about, schema);
+        let fields: Vec<&str> = self.filters.iter().map(|filterable| filterable.field).collect();
+        let mut parameters = vec![
+            query("page", "From 1", number(1, u32::MAX).into()),
+            query("page_size", "50 where it is not said", number(1, MAX_PAGE_SIZE).into()),
+        ];
+        if !fields.is_empty() {
+            let filters = ArrayBuilder::new().items(text(Some(self.filter_pattern())));
+            let sorts: Vec<String> = fields
+                .iter()
+                .flat_map(|field| [(*field).to_owned(), format!("-{field}")])
+                .collect();
+            parameters.push(query(
+                "filter",
+                "`field=value`, `field>value` or `field<value`; all must hold",
+                filters.into(),
+            ));
+            parameters.push(query(
+                "sort",
+                "With - the greatest first",
+                one_of_words(&sorts).into(),
+            ));
+        }
+        parameters.extend(self.relationship_parameter());
+        if let Some(field) = self.search {
+            parameters.push(query(
+                "search",
+                "A part of the code or name; case does not matter",
+                text(None).into(),
+            ));
+            if field.kind == Compared::Code {
+                parameters.push(query(
+                    "prefix",
+                    "The beginning of the code; case does not matter",
+                    text(None).into(),
+                ));
+            }
+        }
+        parameters
+    }
+
+    /// As above, of a single object.
+    pub(super) fn relationship_parameter(&self) -> Option<Parameter> {
+        let words: Vec<String> = self.relationships.iter().map(|word| (*word).to_owned()).collect();
+        let schema = ArrayBuilder::new().items(one_of_words(&words));
+        let about = "Further objects to answer, in `relationship`";
+        (!words.is_empty()).then(|| parameter("relationship", ParameterIn::Query, about, schema))
+    }
+
+    fn filter_pattern(&self) -> String {
+        let named = |is_number: bool| {
+            let of_kind = |filterable: &&Filterable| {
+                matches!(filterable.kind, Compared::Number | Compared::OptionalId) == is_number
+            };
+            let names: Vec<&str> = self.filters.iter().filter(of_kind).map(|f| f.field).collect();
+            names.join("|")
+        };
+        format!("^(({})[=<>]-?[0-9]{{1,18}}|({})[=<>][^\\x00]*)$", named(true), named(false))
+    }
+
     fn known(&self) -> String {
         let mut known = vec!["page, page_size"];
         if !self.filters.is_empty() {

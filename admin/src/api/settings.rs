@@ -1,21 +1,22 @@
 //! `/v1/networks/settings`.
 
-use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
-use axum::routing::get;
 use serde::Serialize;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::answer::Answer;
 use super::error::ApiError;
+use super::openapi::flattened;
 use super::request::{Fields, Json, Wait};
 use super::{AppState, Network, live};
 use crate::catalog::Settings;
 use crate::edit::{self, Change};
 use crate::store::settings::{self, SettingsRow};
 
-pub(super) fn routes() -> Router<AppState> {
-    Router::new().route("/settings", get(read).put(replace))
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(read, replace))
 }
 
 #[derive(Serialize)]
@@ -28,17 +29,23 @@ struct Shown {
     revision: u64,
 }
 
+flattened!(Shown as "Settings" = Settings; "network_id": u32, "time_saved": i64);
+
 impl Answer for Shown {
     fn revision(&self) -> Option<u64> {
         Some(self.revision)
     }
 }
 
+/// The network's settings.
+#[utoipa::path(get, path = "/settings", responses((status = 200, body = Shown)))]
 async fn read(State(state): State<AppState>) -> Result<Response, ApiError> {
     let found = state.store.read(settings::read).await?;
     Ok(shown(state.network, found).answered())
 }
 
+/// Replaces the network's settings.
+#[utoipa::path(put, path = "/settings", params(Wait), request_body = Settings, responses((status = 200, body = Shown)))]
 async fn replace(
     State(state): State<AppState>,
     wait: Wait,

@@ -1,12 +1,13 @@
 //! `/v1/networks/trackingdomains`.
 
-use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::answer::{Answer, List, Object, done};
+use super::answer::{Answer, Done, List, Object, Resource, done};
 use super::error::ApiError;
+use super::openapi::{ListOf, Patched, listing};
 use super::request::{Fields, Id, Json, ListOffer, ListParameters, Wait};
 use super::{AppState, Network, live};
 use crate::catalog::TrackingDomain;
@@ -21,12 +22,23 @@ const LIST: ListOffer = ListOffer {
     is_whole_by_default: false,
 };
 
-pub(super) fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/trackingdomains", get(list).post(create))
-        .route("/trackingdomains/{id}", get(read).put(replace).patch(patch).delete(remove))
+listing!(Listing, LIST);
+type Answered = Object<TrackingDomain>;
+type Listed = ListOf<Answered>;
+type Patch = Patched<TrackingDomain>;
+
+impl Resource for TrackingDomain {
+    const SCHEMA: &'static str = "TrackingDomain";
+    const PLURAL: &'static str = "tracking_domains";
+    const ID_FIELD: &'static str = "network_tracking_domain_id";
 }
 
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, replace, patch, remove))
+}
+
+/// Lists tracking domains.
+#[utoipa::path(get, path = "/trackingdomains", params(Listing), responses((status = 200, body = Listed)))]
 async fn list(
     State(state): State<AppState>,
     parameters: ListParameters,
@@ -41,6 +53,8 @@ async fn list(
     Ok(List::new("tracking_domains", rows, page, listed.total_count).into_response())
 }
 
+/// One tracking domain.
+#[utoipa::path(get, path = "/trackingdomains/{id}", params(Id), responses((status = 200, body = Answered)))]
 async fn read(State(state): State<AppState>, Id(id): Id) -> Result<Response, ApiError> {
     let found =
         state.store.read(move |connection| rows::find::<TrackingDomain>(connection, id)).await?;
@@ -48,6 +62,8 @@ async fn read(State(state): State<AppState>, Id(id): Id) -> Result<Response, Api
     Ok(shown(state.network, row).answered())
 }
 
+/// Creates a tracking domain.
+#[utoipa::path(post, path = "/trackingdomains", params(Wait), request_body = TrackingDomain, responses((status = 200, body = Answered)))]
 async fn create(
     State(state): State<AppState>,
     wait: Wait,
@@ -58,6 +74,8 @@ async fn create(
     live::create(&state, wait, create, move |row| shown(network, row)).await
 }
 
+/// Replaces all of a tracking domain.
+#[utoipa::path(put, path = "/trackingdomains/{id}", params(Id, Wait), request_body = TrackingDomain, responses((status = 200, body = Answered)))]
 async fn replace(
     state: State<AppState>,
     wait: Wait,
@@ -67,6 +85,8 @@ async fn replace(
     change(state, wait, id, Change::Replace(fields)).await
 }
 
+/// Changes what the body names.
+#[utoipa::path(patch, path = "/trackingdomains/{id}", params(Id, Wait), request_body = Patch, responses((status = 200, body = Answered)))]
 async fn patch(
     state: State<AppState>,
     wait: Wait,
@@ -86,6 +106,8 @@ async fn change(
     Ok(live::answer(&state, wait, saved, |row| shown(state.network, row)).await)
 }
 
+/// Deletes a tracking domain; its id is never used again.
+#[utoipa::path(delete, path = "/trackingdomains/{id}", params(Id, Wait), responses((status = 200, body = Done)))]
 async fn remove(
     State(state): State<AppState>,
     wait: Wait,

@@ -3,15 +3,14 @@
 mod incoming;
 mod shapes;
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Request, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 
-use super::answer::{Answer, List, done};
+use super::answer::{Answer, Done, List, done};
 use super::error::ApiError;
+use super::openapi::{ListOf, listing, parameter};
 use super::request::{Id, Json, ListOffer, ListParameters, Wait, parameters, unknown};
 use super::{AppState, coupon_codes, download, live};
 use crate::catalog::BulkMode;
@@ -23,6 +22,11 @@ use crate::store::rows::{Compared, Filterable, Operator, Page};
 use crate::store::staging::Intent;
 use crate::uploads::UploadError;
 use shapes::{RowCells, Shown, ShownRow, ShownRows};
+use utoipa::PartialSchema;
+use utoipa::openapi::Required;
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 /// Of uploads.
 const LIST: ListOffer =
@@ -32,25 +36,41 @@ const ROWS: ListOffer = ListOffer {
     filters: &[Filterable { field: "verdict", column: "verdict", kind: Compared::Text }],
     ..LIST
 };
+/// Of an export: the list's filters, without pages.
+const EXPORT: ListOffer =
+    ListOffer { is_whole_by_default: true, relationships: &[], ..coupon_codes::LIST };
 const FIRST_PAGE: Page = Page { number: 1, size: 50 };
 
-pub(super) fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/couponcodes/uploads", get(list).post(create))
-        .route("/couponcodes/uploads/{id}", get(read).delete(remove))
-        .route("/couponcodes/uploads/{id}/rows", post(add_row))
-        .route(
-            "/couponcodes/uploads/{id}/rows/{row}",
-            axum::routing::patch(change_row).delete(remove_row),
-        )
-        .route("/couponcodes/uploads/{id}/commit", post(commit))
-        .route("/couponcodes/uploads/{id}/errors.csv", get(errors))
-        .route("/couponcodes/template.csv", get(template))
-        .route("/couponcodes/export.csv", get(export_codes))
+listing!(Listing, LIST);
+listing!(Rows, ROWS);
+
+struct Exported;
+
+impl utoipa::IntoParams for Exported {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let mut parameters = EXPORT.parameters();
+        parameters.retain(|parameter| !parameter.name.starts_with("page"));
+        parameters
+    }
+}
+type Listed = ListOf<Shown>;
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(read, remove))
+        .routes(routes!(add_row))
+        .routes(routes!(change_row, remove_row))
+        .routes(routes!(commit))
+        .routes(routes!(errors))
+        .routes(routes!(template))
+        .routes(routes!(export_codes))
         // Files have a limit of their own.
         .layer(DefaultBodyLimit::disable())
 }
 
+/// Stages a bulk file; an empty body begins an upload without rows.
+#[utoipa::path(post, path = "/couponcodes/uploads", params(UploadParameters), request_body(content((String = "text/csv"), (String = "multipart/form-data"))), responses((status = 200, body = Shown), (status = 503, body = super::error::ErrorBody)))]
 async fn create(
     State(state): State<AppState>,
     UploadParameters(intent): UploadParameters,
@@ -66,6 +86,8 @@ async fn create(
     .await
 }
 
+/// Lists uploads.
+#[utoipa::path(get, path = "/couponcodes/uploads", params(Listing), responses((status = 200, body = Listed)))]
 async fn list(
     State(state): State<AppState>,
     parameters: ListParameters,
@@ -76,6 +98,8 @@ async fn list(
     Ok(List::new("uploads", rows, Some(page), listed.total_count).into_response())
 }
 
+/// An upload and a page of its rows.
+#[utoipa::path(get, path = "/couponcodes/uploads/{id}", params(Id, Rows), responses((status = 200, body = ShownRows)))]
 async fn read(
     State(state): State<AppState>,
     Id(id): Id,
@@ -97,6 +121,8 @@ async fn read(
     Ok(ShownRows::new(counted, rows, valid, page).answered())
 }
 
+/// Adds a row.
+#[utoipa::path(post, path = "/couponcodes/uploads/{id}/rows", params(Id), request_body = RowCells, responses((status = 200, body = ShownRow)))]
 async fn add_row(
     State(state): State<AppState>,
     Id(id): Id,
@@ -106,6 +132,8 @@ async fn add_row(
     Ok(ShownRow::from(row).answered())
 }
 
+/// Changes cells of a row.
+#[utoipa::path(patch, path = "/couponcodes/uploads/{id}/rows/{row}", params(RowPath), request_body = RowCells, responses((status = 200, body = ShownRow)))]
 async fn change_row(
     State(state): State<AppState>,
     RowPath { upload, row }: RowPath,
@@ -115,6 +143,8 @@ async fn change_row(
     Ok(ShownRow::from(row).answered())
 }
 
+/// Deletes a row.
+#[utoipa::path(delete, path = "/couponcodes/uploads/{id}/rows/{row}", params(RowPath), responses((status = 200, body = Done)))]
 async fn remove_row(
     State(state): State<AppState>,
     RowPath { upload, row }: RowPath,
@@ -122,6 +152,8 @@ async fn remove_row(
     Ok(done(state.uploads.remove_row(upload, row).await?).answered())
 }
 
+/// Makes the rows codes: all of them, or none.
+#[utoipa::path(post, path = "/couponcodes/uploads/{id}/commit", params(Id, CommitParameters), responses((status = 200, body = Shown)))]
 async fn commit(
     State(state): State<AppState>,
     Id(id): Id,
@@ -133,15 +165,21 @@ async fn commit(
     Ok(live::answer(&state, wait, saved, Shown::from).await)
 }
 
+/// Throws an upload away.
+#[utoipa::path(delete, path = "/couponcodes/uploads/{id}", params(Id), responses((status = 200, body = Done)))]
 async fn remove(State(state): State<AppState>, Id(id): Id) -> Result<Response, ApiError> {
     Ok(done(state.uploads.remove(id).await?).answered())
 }
 
+/// What is wrong with the rows, as a file.
+#[utoipa::path(get, path = "/couponcodes/uploads/{id}/errors.csv", params(Id), responses((status = 200, body = String, content_type = "text/csv; charset=utf-8")))]
 async fn errors(State(state): State<AppState>, Id(id): Id) -> Result<Response, ApiError> {
     let file = state.uploads.errors(id).await?;
     Ok(download::csv(file, "errors.csv").map_err(UploadError::Folder)?)
 }
 
+/// An example of a bulk file.
+#[utoipa::path(get, path = "/couponcodes/template.csv", params(TemplateMode), responses((status = 200, body = String, content_type = "text/csv; charset=utf-8")))]
 async fn template(TemplateMode(mode): TemplateMode) -> Response {
     let name = match mode {
         BulkMode::Add => "add-coupon-codes.csv",
@@ -150,12 +188,13 @@ async fn template(TemplateMode(mode): TemplateMode) -> Response {
     download::short_csv(export::template(mode), name)
 }
 
+/// All codes that meet the filters, as a file that can be uploaded again.
+#[utoipa::path(get, path = "/couponcodes/export.csv", params(Exported), responses((status = 200, body = String, content_type = "text/csv; charset=utf-8")))]
 async fn export_codes(
     State(state): State<AppState>,
     parameters: ListParameters,
 ) -> Result<Response, ApiError> {
-    let offer = ListOffer { is_whole_by_default: true, relationships: &[], ..coupon_codes::LIST };
-    let query = parameters.of(&offer)?.query;
+    let query = parameters.of(&EXPORT)?.query;
     if query.page.is_some() {
         return Err(ApiError::field("page", "an export has no pages; it holds all codes"));
     }
@@ -193,6 +232,16 @@ impl<S: Sync> FromRequestParts<S> for UploadParameters {
     }
 }
 
+impl utoipa::IntoParams for UploadParameters {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let about = "Codes that once belonged to another partner are issued anew";
+        let mut mode =
+            parameter("mode", ParameterIn::Query, "What the rows do", BulkMode::schema());
+        mode.required = Required::True;
+        vec![mode, parameter("allow_reissue", ParameterIn::Query, about, bool::schema())]
+    }
+}
+
 /// `mode`, which is `add` unless it is named.
 struct TemplateMode(BulkMode);
 
@@ -208,6 +257,17 @@ impl<S: Sync> FromRequestParts<S> for TemplateMode {
             }
         }
         Ok(TemplateMode(mode))
+    }
+}
+
+impl utoipa::IntoParams for TemplateMode {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![parameter(
+            "mode",
+            ParameterIn::Query,
+            "`add` where it is not said",
+            BulkMode::schema(),
+        )]
     }
 }
 
@@ -234,6 +294,14 @@ impl<S: Sync> FromRequestParts<S> for CommitParameters {
     }
 }
 
+impl utoipa::IntoParams for CommitParameters {
+    fn into_params(place: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let about = "Commit the valid rows and leave the others out";
+        let skip = parameter("skip_invalid", ParameterIn::Query, about, bool::schema());
+        [vec![skip], Wait::into_params(place)].concat()
+    }
+}
+
 /// An upload's row. What is no number is nothing that is there.
 struct RowPath {
     upload: u32,
@@ -248,6 +316,13 @@ impl<S: Send + Sync> FromRequestParts<S> for RowPath {
         let path = Path::<(u32, u32)>::from_request_parts(parts, state).await;
         let Path((upload, row)) = path.map_err(|_not_numbers| nothing())?;
         Ok(RowPath { upload, row })
+    }
+}
+
+impl utoipa::IntoParams for RowPath {
+    fn into_params(place: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let row = parameter("row", ParameterIn::Path, "The row's number", u32::schema());
+        [Id::into_params(place), vec![row]].concat()
     }
 }
 

@@ -33,10 +33,12 @@ words! {
 }
 
 /// An advertiser as edited.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = AdvertiserEdit)]
 #[serde(deny_unknown_fields)]
 pub struct Advertiser {
     /// Shown in lists and reports.
+    #[schema(min_length = 1, max_length = 255, example = "Northwind Outfitters")]
     pub name: String,
     /// Only an active advertiser's offers redirect.
     pub account_status: AccountStatus,

@@ -5,10 +5,12 @@ use serde::{Deserialize, Serialize};
 use super::{AccountStatus, FieldError, Problems, text};
 
 /// A partner as edited.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = AffiliateEdit)]
 #[serde(deny_unknown_fields)]
 pub struct Affiliate {
     /// Shown in lists and reports.
+    #[schema(min_length = 1, max_length = 255, example = "Insta Style")]
     pub name: String,
     /// Only an active partner's codes redirect.
     pub account_status: AccountStatus,

@@ -20,23 +20,28 @@ words! {
 }
 
 /// A coupon code as edited, as yet unchecked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CouponCodeEdit {
-    /// As typed.
+    /// 3 to 64 ASCII letters and digits, shown as typed; with `conversion_only` 1 to 64 printable ASCII characters.
+    #[schema(min_length = 1, max_length = 64, pattern = "^[ -~]{1,64}$", example = "WINTER25")]
     pub coupon_code: String,
     /// The offer it leads to.
+    #[schema(example = 1)]
     pub network_offer_id: u32,
     /// Whose it is; none: nobody's as yet.
     #[serde(default, with = "id")]
+    #[schema(value_type = u32)]
     pub network_affiliate_id: Option<u32>,
     /// Whether it works.
     pub coupon_status: CouponStatus,
     /// Its first day, in the network's zone.
     #[serde(default, with = "day")]
+    #[schema(value_type = String, pattern = "^([0-9]{4}-[0-9]{2}-[0-9]{2})?$", example = "2026-12-31")]
     pub start_date: Option<Date>,
     /// Its last day.
     #[serde(default, with = "day")]
+    #[schema(value_type = String, pattern = "^([0-9]{4}-[0-9]{2}-[0-9]{2})?$", example = "2026-12-31")]
     pub end_date: Option<Date>,
     /// Shown to the partner; plain text or HTML.
     #[serde(default)]

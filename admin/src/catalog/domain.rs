@@ -5,10 +5,12 @@ use serde::{Deserialize, Serialize};
 use super::{FieldError, Problems, text};
 
 /// A tracking domain as edited. Which one is the default stands in the settings.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = TrackingDomainEdit)]
 #[serde(deny_unknown_fields)]
 pub struct TrackingDomain {
     /// Scheme, host and port.
+    #[schema(example = "https://go.example.com")]
     pub base_url: String,
     /// Makes it the default, or says that it is.
     #[serde(default)]

@@ -16,12 +16,14 @@ const ALPHABET: &str = "ABCDEFGHJKMNPQRSTUVWXYZ23456789";
 const PLACE: u8 = b'#';
 
 /// Codes to be made, as yet unchecked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Generation {
     /// Letters, digits and `#`; each `#` becomes a character of the alphabet.
+    #[schema(example = "SUMMER####")]
     pub pattern: String,
     /// How many.
+    #[schema(minimum = 1, example = 10)]
     pub count: u32,
     /// What `#` can become; empty: letters and digits that are not taken for one another.
     #[serde(default)]
@@ -30,14 +32,17 @@ pub struct Generation {
     pub network_offer_id: u32,
     /// Whose they are; none: assigned later.
     #[serde(default, with = "id")]
+    #[schema(value_type = u32)]
     pub network_affiliate_id: Option<u32>,
     /// Whether they work.
     pub coupon_status: CouponStatus,
     /// Their first day.
     #[serde(default, with = "day")]
+    #[schema(value_type = String, pattern = "^([0-9]{4}-[0-9]{2}-[0-9]{2})?$", example = "2026-12-31")]
     pub start_date: Option<Date>,
     /// Their last day.
     #[serde(default, with = "day")]
+    #[schema(value_type = String, pattern = "^([0-9]{4}-[0-9]{2}-[0-9]{2})?$", example = "2026-12-31")]
     pub end_date: Option<Date>,
     /// Shown to the partner; plain text or HTML.
     #[serde(default)]

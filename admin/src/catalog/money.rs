@@ -47,6 +47,24 @@ impl Money {
     }
 }
 
+impl utoipa::PartialSchema for Money {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
+        ObjectBuilder::new()
+            .schema_type(SchemaType::from_iter([Type::Number, Type::String]))
+            .minimum(Some(0))
+            .maximum(Some(999_999_999.999_999))
+            .pattern(Some(r"^[0-9]{1,9}(\.[0-9]{1,6})?$"))
+            .description(Some(
+                "A decimal of at most 15 digits, 6 of them after the point; answered as a number",
+            ))
+            .examples([12.5])
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for Money {}
+
 impl FromStr for Money {
     type Err = MoneyError;
 

@@ -91,11 +91,12 @@ words! {
 }
 
 /// What one kind of conversion is worth. The default entry is the base; the others are events.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PayoutRevenue {
     /// Names an existing entry in a replacement; what names none is new.
     #[serde(default, with = "id")]
+    #[schema(value_type = u32)]
     pub network_offer_payout_revenue_id: Option<u32>,
     /// Shown in reports.
     #[serde(default)]
@@ -122,25 +123,31 @@ pub struct PayoutRevenue {
 }
 
 /// An offer as edited.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = OfferEdit)]
 #[serde(deny_unknown_fields)]
 pub struct Offer {
     /// Shown in lists and reports.
+    #[schema(min_length = 1, max_length = 255, example = "Winter Jackets")]
     pub name: String,
     /// Whether it redirects.
     pub offer_status: OfferStatus,
     /// Where to, with macros.
+    #[schema(example = "https://www.example.com/jackets?tid={transaction_id}&code={coupon_code}")]
     pub destination_url: String,
     /// Whose it is.
+    #[schema(example = 1)]
     pub network_advertiser_id: u32,
     /// The domain of its links; none: the default one.
     #[serde(default, with = "id")]
+    #[schema(value_type = u32)]
     pub network_tracking_domain_id: Option<u32>,
     /// Which partners may run it.
     #[serde(default = "public")]
     pub visibility: Visibility,
     /// The last day on which it redirects, in the network's zone.
     #[serde(default, with = "day")]
+    #[schema(value_type = String, pattern = "^([0-9]{4}-[0-9]{2}-[0-9]{2})?$", example = "2026-12-31")]
     pub date_live_until: Option<Date>,
     /// ISO 4217; empty: the network's.
     #[serde(default)]

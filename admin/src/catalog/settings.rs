@@ -8,18 +8,22 @@ use serde::{Deserialize, Serialize};
 use super::{FieldError, Problems, id, text};
 
 /// The settings, one set for the network.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = SettingsEdit)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// The zone in which dates of codes and offers are whole days; an IANA name.
+    #[schema(example = "Europe/Berlin")]
     pub time_zone: String,
     /// ISO 4217.
+    #[schema(pattern = "^[A-Z]{3}$", example = "EUR")]
     pub currency: String,
     /// Where visits go that cannot be redirected; empty: the 404 page.
     #[serde(default)]
     pub fallback_url: String,
     /// The domain of offers that name none.
     #[serde(default, with = "id")]
+    #[schema(value_type = u32)]
     pub default_tracking_domain_id: Option<u32>,
 }
 

@@ -9,10 +9,11 @@ use crate::store::api_keys::{self, KeyRow};
 use crate::store::{StoreError, WriteTx};
 
 /// A key as edited.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApiKeyEdit {
     /// What its owner calls it.
+    #[schema(min_length = 1, max_length = 255, example = "Reporting job")]
     pub name: String,
     /// What it may do.
     pub role: Role,

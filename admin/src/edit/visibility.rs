@@ -13,7 +13,7 @@ use crate::store::{StoreError, WriteTx, affiliates};
 const OBJECT: &str = "offer_visibility";
 
 /// What is said of one partner.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PartnerEntry {
     /// The partner.
@@ -23,7 +23,8 @@ pub struct PartnerEntry {
 }
 
 /// Who may run one offer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = OfferVisibilityEdit)]
 #[serde(deny_unknown_fields)]
 pub struct OfferVisibility {
     /// For partners of whom nothing is said.
@@ -34,7 +35,7 @@ pub struct OfferVisibility {
 }
 
 /// One partner's access to some offers.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PartnerVisibilityPatch {
     /// The offers.

@@ -20,7 +20,7 @@ use crate::store::StoreError;
 use crate::store::publication::{self, DomainRow, OfferRow};
 
 /// Something stored that is not in the published catalog, and why.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct LeftOut {
     /// What, such as `offer 16`.
     pub what: String,

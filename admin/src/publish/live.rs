@@ -21,7 +21,7 @@ const TELL_AGAIN: Duration = Duration::from_millis(500);
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// How publication stands.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, utoipa::ToSchema)]
 pub struct PublicationStatus {
     /// The published generation; 0 before the first.
     pub generation: u64,

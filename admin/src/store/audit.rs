@@ -24,7 +24,7 @@ pub const FILTERS: &[Filterable] = &[
 ];
 
 /// One field of an object, before and after.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FieldChange {
     /// Its name.
     pub field: String,
@@ -52,7 +52,8 @@ pub struct Entry<'a> {
 }
 
 /// An entry as read.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+#[schema(as = AuditEntry)]
 pub struct Recorded {
     /// In the order of what happened.
     pub network_audit_id: u64,

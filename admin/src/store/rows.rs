@@ -24,7 +24,7 @@ pub struct Stored<T> {
 }
 
 /// The three times of a row, in Unix seconds, and its revision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct Times {
     /// Grows with every change; never the same for two states of a row.
     #[serde(skip)]

@@ -69,7 +69,9 @@ pub enum FaultKind {
 }
 
 /// How many rows there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
+)]
 pub struct Counts {
     /// All.
     pub rows: u64,

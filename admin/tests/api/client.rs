@@ -21,6 +21,7 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: hyper::HeaderMap,
     pub(crate) body: Value,
+    /// As it came.
     pub(crate) text: String,
 }
 
@@ -194,6 +195,7 @@ impl Running {
 
     pub(crate) async fn send(&self, mut request: Request<Full<Bytes>>) -> Answer {
         request.headers_mut().insert("host", self.address.to_string().parse().unwrap());
+        let (method, path) = (request.method().to_string(), request.uri().to_string());
         let stream = TcpStream::connect(self.address).await.unwrap();
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
@@ -203,6 +205,8 @@ impl Running {
         let bytes = body.collect().await.unwrap().to_bytes();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        Answer { status: head.status.as_u16(), headers: head.headers, body, text }
+        let answer = Answer { status: head.status.as_u16(), headers: head.headers, body, text };
+        crate::openapi::check(&method, &path, &answer);
+        answer
     }
 }

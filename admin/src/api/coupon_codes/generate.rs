@@ -14,13 +14,13 @@ use crate::store::WriteTx;
 use crate::store::coupon_codes::Generated;
 
 /// What was made.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(in crate::api) struct GenerationAnswer {
     coupon_codes: Vec<GeneratedCode>,
 }
 
 /// A generated code: what differs from the others.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(in crate::api) struct GeneratedCode {
     network_coupon_code_id: u32,
     coupon_code: String,
@@ -28,6 +28,8 @@ pub(in crate::api) struct GeneratedCode {
     tracking_link_unavailable_reason: &'static str,
 }
 
+/// Makes codes of a pattern.
+#[utoipa::path(post, path = "/couponcodes/generate", params(Wait), request_body = Generation, responses((status = 200, body = GenerationAnswer)))]
 pub(super) async fn generate(
     State(state): State<AppState>,
     wait: Wait,

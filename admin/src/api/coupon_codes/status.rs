@@ -14,7 +14,7 @@ use crate::edit::coupon_codes as edit;
 use crate::store::coupon_codes::{Chosen, StatusChange};
 
 /// Which codes, and the status they get. Either ids, or the list's filters.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct StatusRequest {
     coupon_status: CouponStatus,
@@ -29,12 +29,14 @@ pub(in crate::api) struct StatusRequest {
 }
 
 /// How many codes were meant, and how many of them had another status.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(in crate::api) struct StatusAnswer {
     matched_count: u64,
     changed_count: u64,
 }
 
+/// Sets the status of many codes.
+#[utoipa::path(patch, path = "/couponcodes/status", params(Wait), request_body = StatusRequest, responses((status = 200, body = StatusAnswer)))]
 pub(super) async fn set_status(
     State(state): State<AppState>,
     wait: Wait,

@@ -1,13 +1,18 @@
 //! A click as reports show it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use coupon_shared::click::{Click, ClickHead, Tag, VisitKind};
 use coupon_shared::decision::Reason;
 use rusqlite::Connection;
 use serde_json::{Value, json};
+use utoipa::openapi::schema::{ArrayBuilder, Object, ObjectBuilder};
+use utoipa::openapi::{Ref, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::api::Network;
+use crate::api::openapi::field;
 use crate::store::rollups::{Dimension, OneOf};
 use crate::store::{StoreError, labels};
 
@@ -59,6 +64,59 @@ fn id_of(head: &ClickHead, dimension: Dimension) -> u32 {
         Dimension::Offer => head.offer_id,
         Dimension::Affiliate => head.partner_id,
         Dimension::Advertiser => head.advertiser_id,
+    }
+}
+
+/// A click as answered.
+pub(super) struct Answered;
+
+impl PartialSchema for Answered {
+    fn schema() -> RefOr<Schema> {
+        let mut click = Object::new();
+        for name in ["transaction_id", "coupon_code", "user_ip", "error_message"] {
+            click = field::<String>(click, name);
+        }
+        for name in ["unix_timestamp", "network_coupon_code_id", "error_code"] {
+            click = field::<u64>(click, name);
+        }
+        for (name, _) in TEXTS {
+            click = field::<String>(click, name);
+        }
+        click = field::<bool>(click, "is_prefetch");
+        let related = ObjectBuilder::new().description(Some(
+            "offer, affiliate and advertiser; null where the click belongs to none",
+        ));
+        click.properties.insert("relationship".into(), related.into());
+        click.into()
+    }
+}
+
+impl ToSchema for Answered {
+    fn name() -> Cow<'static, str> {
+        "Click".into()
+    }
+}
+
+/// The newest clicks, and whether there are more.
+pub(super) struct AnsweredStream;
+
+impl PartialSchema for AnsweredStream {
+    fn schema() -> RefOr<Schema> {
+        let clicks = ArrayBuilder::new().items(Ref::from_schema_name(Answered::name()));
+        let mut stream = field::<bool>(Object::new(), "incomplete_results");
+        stream.properties.insert("clicks".into(), clicks.into());
+        stream.required.push("clicks".into());
+        stream.into()
+    }
+}
+
+impl ToSchema for AnsweredStream {
+    fn name() -> Cow<'static, str> {
+        "ClickStream".into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((Answered::name().into(), Answered::schema()));
     }
 }
 

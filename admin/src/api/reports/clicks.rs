@@ -27,7 +27,7 @@ const MAX_DAYS: u64 = 14;
 const FIRST_BLOCKS: usize = 64;
 const MOST_BLOCKS: usize = 2_048;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct StreamRequest {
     #[serde(flatten)]
     when: When,
@@ -35,6 +35,8 @@ pub(super) struct StreamRequest {
     query: Query,
 }
 
+/// The newest clicks of at most 14 days.
+#[utoipa::path(post, path = "/reporting/clicks/stream", request_body = StreamRequest, responses((status = 200, body = click_row::AnsweredStream)))]
 pub(super) async fn stream(
     State(store): State<Store>,
     State(archive): State<Archive>,
@@ -152,6 +154,8 @@ impl Newest {
     }
 }
 
+/// One click.
+#[utoipa::path(get, path = "/reporting/clicks/{transaction_id}", params(("transaction_id" = String, Path, pattern = "^[0-9a-f]{32}$", example = "0192f0c1d2e3f405a6b7c8d9eaf00112")), responses((status = 200, body = click_row::Answered)))]
 pub(super) async fn single(
     State(store): State<Store>,
     State(archive): State<Archive>,

@@ -23,7 +23,7 @@ use crate::store::{Store, labels, settings};
 const MAX_GROUPS: usize = 500_000;
 const MAX_COLUMNS: usize = 6;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct EntityRequest {
     #[serde(flatten)]
     when: When,
@@ -32,12 +32,12 @@ pub(super) struct EntityRequest {
     query: Query,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 struct ColumnRequest {
     column: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct EntityReport {
     table: Vec<ReportRow>,
     /// Of everything, also where the table is incomplete.
@@ -45,20 +45,20 @@ pub(super) struct EntityReport {
     incomplete_results: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 struct ReportRow {
     columns: Vec<ReportColumn>,
     reporting: Measures,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 struct ReportColumn {
     column_type: &'static str,
     id: String,
     label: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 struct Measures {
     total_click: u64,
     gross_click: u64,
@@ -77,6 +77,8 @@ impl From<Counts> for Measures {
     }
 }
 
+/// Counts clicks by offer, partner, advertiser, code, date or hour.
+#[utoipa::path(post, path = "/reporting/entity", request_body = EntityRequest, responses((status = 200, body = EntityReport)))]
 pub(super) async fn report(
     State(store): State<Store>,
     request::Json(request): request::Json<EntityRequest>,

@@ -10,7 +10,8 @@ use crate::store::rollups::{Dimension, OneOf};
 use crate::store::{StoreError, labels};
 
 /// The `query` of a request.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, utoipa::ToSchema)]
+#[schema(as = ReportQuery)]
 pub(super) struct Query {
     #[serde(default)]
     filters: Vec<FilterRequest>,
@@ -21,7 +22,7 @@ pub(super) struct Query {
     metric_filters: Vec<Value>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
 struct FilterRequest {
     resource_type: String,
     filter_id_value: Value,

@@ -1,12 +1,19 @@
 //! The shapes of uploads and their rows.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::openapi::schema::{
+    AdditionalProperties, ArrayBuilder, ObjectBuilder, SchemaType, Type,
+};
+use utoipa::openapi::{Ref, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::super::answer::{Answer, Paging};
 use super::super::error::ApiError;
+use super::super::openapi::{Row, field, merged};
 use crate::catalog::{BulkMode, COLUMNS, Cells};
 use crate::import::edit::Named;
 use crate::store::rows::Page;
@@ -33,13 +40,37 @@ pub(super) struct Shown {
 }
 
 /// What a commit did.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = UploadOutcome)]
 struct Committed {
     time_committed: i64,
     created: u64,
     updated: u64,
     unchanged: u64,
     skipped: u64,
+}
+
+impl PartialSchema for Shown {
+    fn schema() -> RefOr<Schema> {
+        let mut upload = merged([Counts::schema()]);
+        for name in ["upload_id", "time_created", "time_expires"] {
+            upload = field::<u64>(upload, name);
+        }
+        let upload = field::<BulkMode>(field::<bool>(upload, "allow_reissue"), "mode");
+        let mut upload = field::<String>(upload, "status");
+        upload.properties.insert("committed".into(), Committed::schema());
+        upload.into()
+    }
+}
+
+impl ToSchema for Shown {
+    fn name() -> Cow<'static, str> {
+        "Upload".into()
+    }
+}
+
+impl Row for Shown {
+    const PLURAL: &'static str = "uploads";
 }
 
 impl Answer for Shown {}
@@ -75,6 +106,28 @@ pub(super) struct ShownRows {
     paging: Paging,
 }
 
+impl PartialSchema for ShownRows {
+    fn schema() -> RefOr<Schema> {
+        let rows = ArrayBuilder::new().items(Ref::from_schema_name(ShownRow::name()));
+        let mut list = field::<Paging>(merged([Shown::schema()]), "paging");
+        list.properties.insert("rows_on_page".into(), rows.into());
+        list.required.push("rows_on_page".into());
+        list.into()
+    }
+}
+
+impl ToSchema for ShownRows {
+    fn name() -> Cow<'static, str> {
+        "UploadRows".into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((ShownRow::name().into_owned(), ShownRow::schema()));
+        Shown::schemas(schemas);
+        ShownRow::schemas(schemas);
+    }
+}
+
 impl Answer for ShownRows {}
 
 impl ShownRows {
@@ -99,7 +152,8 @@ impl ShownRows {
 }
 
 /// A row and what is wrong with it.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = UploadRow)]
 pub(super) struct ShownRow {
     row: u32,
     /// None when it was added later.
@@ -112,7 +166,7 @@ pub(super) struct ShownRow {
 }
 
 /// What is wrong with a cell; with the whole row, where there is no column.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 struct CellError {
     column: String,
     error: String,
@@ -138,6 +192,24 @@ impl From<staging::ShownRow> for ShownRow {
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub(super) struct RowCells(Map<String, Value>);
+
+impl PartialSchema for RowCells {
+    fn schema() -> RefOr<Schema> {
+        let kinds = [Type::String, Type::Number, Type::Boolean, Type::Null];
+        let cell =
+            || ObjectBuilder::new().schema_type(SchemaType::from_iter(kinds.clone())).build();
+        let columns = COLUMNS.iter().chain([&"notes"]);
+        let cells =
+            columns.fold(ObjectBuilder::new(), |cells, column| cells.property(*column, cell()));
+        cells.additional_properties(Some(AdditionalProperties::FreeForm(false))).into()
+    }
+}
+
+impl ToSchema for RowCells {
+    fn name() -> Cow<'static, str> {
+        "UploadCells".into()
+    }
+}
 
 impl RowCells {
     pub(super) fn named(self) -> Result<Named, ApiError> {

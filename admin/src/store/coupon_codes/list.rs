@@ -74,7 +74,9 @@ fn ranged(
     let driving = driving.or_else(|| filters.iter().find(|filter| !is_counted(filter)));
     let index = index_of(driving.map_or("id", |filter| filter.column));
     let total = count(connection, index, filters)?;
-    if total <= FEW || sort.column == "id" && index != index_of("id") {
+    // Where most codes are meant, the first ones met by going along the other order are.
+    let is_rare = total <= counted(connection, &[])? / 2;
+    if total <= FEW || sort.column == "id" && is_rare && index != index_of("id") {
         return collect(connection, index, filters, sort, window);
     }
     walk(connection, index_of(sort.column), filters, sort, window, total)
