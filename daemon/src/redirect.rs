@@ -50,7 +50,7 @@ struct Desk {
 struct Visitor<'a> {
     parts: &'a Parts,
     host: &'a Host,
-    /// The code as typed, if it is one.
+    /// The code as typed; empty where the path is none.
     typed: &'a [u8],
     address: IpAddr,
     unix_ms: u64,
@@ -113,6 +113,7 @@ impl Desk {
         let code = FoldedCode::fold(typed);
         self.parameters.read(parts.uri.query());
         let address = client_address(peer, &parts.headers, &settings.trusted_proxies);
+        let typed = if code.is_ok() { typed } else { b"" };
         let visitor = Visitor { parts, host, typed, address, unix_ms: unix_ms() };
         let id = self.ids.next(&catalog.click_id_key(), visitor.unix_ms);
         let Ok(code) = code else {
@@ -130,7 +131,8 @@ impl Desk {
         reply
     }
 
-    /// Where the decision leads, with the visit's values filled in.
+    /// Where the decision leads, with the visit's values filled in. A fallback URL learns only what
+    /// the visitor said: ids would tell a paused code from one that nobody has.
     fn go(
         &mut self,
         answer: Answer<'_>,
@@ -139,14 +141,15 @@ impl Desk {
         transaction_id: TransactionId,
         click: Option<&DecidedClick>,
     ) -> Reply {
-        let destination = match answer {
-            Answer::Redirect(destination) | Answer::Fallback(destination) => destination,
+        let (destination, click) = match answer {
+            Answer::Redirect(destination) => (destination, click),
+            Answer::Fallback(destination) => (destination, None),
             Answer::NotFound => return Reply::NotFound,
         };
         let parameter = |parameter| self.parameters.get(parameter);
         let macros = ClickMacros {
             transaction_id,
-            code: if click.is_some() { visitor.typed } else { b"" },
+            code: visitor.typed,
             network_id: index.manifest().network_id,
             offer_id: click.map_or(0, |click| click.row.offer_id),
             partner_id: click.map_or(0, |click| click.row.partner_id),

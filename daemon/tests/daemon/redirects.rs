@@ -103,6 +103,20 @@ fn a_fallback_url_takes_what_leads_nowhere() {
 }
 
 #[test]
+fn a_fallback_url_does_not_tell_a_code_that_rests_from_one_that_nobody_has() {
+    let url =
+        "https://fallback.example/?c={coupon_code}&o={offer_id}&p={affiliate_id}&a={advertiser_id}";
+    let mut network = sample();
+    network.catalog.fallback = Some(destination(url));
+    let coupond = Coupond::serving(&network);
+    for code in ["Paused", "Unassigned", "Expired", "Lapsed", "Nobody"] {
+        let location = format!("https://fallback.example/?c={code}&o=&p=&a=");
+        assert_eq!(coupond.get(&format!("/{code}")).location(), location);
+    }
+    assert_eq!(coupond.get("/%20").location(), "https://fallback.example/?c=&o=&p=&a=");
+}
+
+#[test]
 fn an_offer_id_picks_the_offer_of_a_code_on_several() {
     let coupond = Coupond::serving(&sample());
     assert!(coupond.get("/both").location().starts_with("https://shop.example/"));
