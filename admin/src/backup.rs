@@ -9,7 +9,8 @@
 //!
 //! The file is as secret as the store: it holds the key that signs clicks and the advertisers'
 //! signing keys. Only its owner may read it. API keys stand in it as hashes. Absent are `admin.key`,
-//! the first key in the clear, and the published index, which is made anew.
+//! the first key in the clear; the published index, which is made anew; and uploads, which are
+//! uploaded again.
 //!
 //! # After a restore
 //!

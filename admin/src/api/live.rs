@@ -47,7 +47,7 @@ pub(super) async fn create<T, R: Answer>(
 ) -> Result<Response, ApiError> {
     let create = move |tx: &WriteTx<'_>| {
         let Saved { now, sequence } = work(tx)?;
-        Ok::<_, ApiError>(render(now).to_keep(sequence)?)
+        render(now).to_keep(sequence)
     };
     let once = state.store.write(move |tx| repeat::once(tx, || create(tx)));
     let Answered { body, etag, sequence, is_repetition, .. } = once.await?;

@@ -140,6 +140,26 @@ async fn a_backup_beside_busy_writers_is_of_one_moment() {
 }
 
 #[tokio::test]
+async fn uploads_whose_rows_are_not_in_the_backup_are_forgotten() {
+    let original = Original::new();
+    let upload = |tx: &crate::store::WriteTx<'_>| -> Result<(), StoreError> {
+        tx.execute_batch(
+            "INSERT INTO coupon_code_upload (mode, allow_reissue, file_name, time_created, time_expires) \
+             VALUES ('add', 0, 'x', 1, 2)",
+        )?;
+        Ok(())
+    };
+    original.store.write(upload).await.unwrap();
+    let (_folder, file) = original.backup();
+    let (dir, _) = restored(&file);
+    let count = |c: &rusqlite::Connection| -> Result<u64, StoreError> {
+        Ok(c.query_row("SELECT count(*) FROM coupon_code_upload", [], |row| row.get(0))?)
+    };
+    assert_eq!(original.store.read(count).await.unwrap(), 1);
+    assert_eq!(Store::open(dir.path()).unwrap().read(count).await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn a_damaged_or_cut_file_is_refused_and_nothing_is_placed() {
     let original = Original::new();
     original.add("Anna").await;

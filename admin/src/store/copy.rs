@@ -106,6 +106,8 @@ pub fn take_up(dir: &Path, copied_at: i64) -> Result<TakenUp, TakeUpError> {
     }
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     skip_numbers(&tx)?;
+    // Their rows stand in files beside the store, which are not copied: they are uploaded again.
+    tx.execute("DELETE FROM coupon_code_upload", [])?;
     record(&WriteTx::within(&tx), copied_at)?;
     let taken_up = TakenUp {
         meta: meta::read(&tx)?,
