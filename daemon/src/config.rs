@@ -194,11 +194,11 @@ impl Config {
     fn fill(&mut self, keys: &mut Keys) {
         keys.set("listen", &mut self.listen);
         // Whoever moves the data away from its usual place does not mean the usual /run either.
-        if keys.set("data_dir", &mut self.data_dir) {
+        if keys.set_checked("data_dir", &mut self.data_dir, names_a_folder) {
             self.runtime_dir = self.data_dir.join("run");
         }
-        keys.set("runtime_dir", &mut self.runtime_dir);
-        keys.set("index_dir", &mut self.index_dir);
+        keys.set_checked("runtime_dir", &mut self.runtime_dir, names_a_folder);
+        keys.set_checked("index_dir", &mut self.index_dir, names_a_folder);
         keys.set_within("node_id", &mut self.node_id, 0..=MAX_NODES - 1);
         keys.set_within("threads", &mut self.threads, 1..=MAX_THREADS);
         keys.set("log.format", &mut self.log_format);
@@ -289,6 +289,11 @@ impl fmt::Display for Config {
         writeln!(f, "\n[log]\nlevel = {}", text(log_level))?;
         writeln!(f, "format = {}", text(&self.log_format))
     }
+}
+
+/// Mostly a variable that somebody forgot to fill.
+fn names_a_folder(path: &PathBuf) -> Result<(), String> {
+    if path.as_os_str().is_empty() { Err("must name a folder".into()) } else { Ok(()) }
 }
 
 /// A network, or one address.
@@ -400,6 +405,12 @@ mod tests {
         ] {
             assert!(error.contains(part), "no `{part}` in {error}");
         }
+    }
+
+    #[test]
+    fn a_folder_without_a_name_is_refused() {
+        let error = load("index_dir = ''", &[("COUPOND_DATA_DIR", "")], &[]).unwrap_err();
+        assert!(error.contains("2 problem(s)") && error.contains("COUPOND_DATA_DIR"), "{error}");
     }
 
     #[test]
