@@ -51,6 +51,33 @@ async fn an_import_beside_a_running_admin_is_seen_by_it() {
 }
 
 #[tokio::test]
+async fn an_export_can_be_edited_and_imported_as_an_update() {
+    let network = start_with_offers().await;
+    let mut import = program(network.dir());
+    import.arg("import").arg(csv(network.dir(), 3));
+    assert!(run(import).await.status.success());
+    let file = network.dir().join("exported.csv");
+    let mut export = program(network.dir());
+    export.arg("export").arg(&file);
+    assert!(run(export).await.status.success());
+    let exported = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, exported.replacen(",active,", ",paused,", 2)).unwrap();
+    let mut update = program(network.dir());
+    update.arg("import").arg(&file).args(["--mode", "update"]);
+    let output = run(update).await;
+    assert!(
+        said(&output).contains("2 coupon codes updated, 1 were so already"),
+        "{}",
+        said(&output)
+    );
+    let mut wrong = program(network.dir());
+    std::fs::write(&file, "coupon_code,status\nBULK000001,active\nNOBODYS,active\n").unwrap();
+    wrong.arg("import").arg(&file).args(["--mode", "update", "--skip-invalid"]);
+    let output = run(wrong).await;
+    assert!(said(&output).contains("1 wrong row(s) were left out"), "{}", said(&output));
+}
+
+#[tokio::test]
 async fn a_wrong_import_tells_its_lines_and_saves_nothing() {
     let network = start_with_offers().await;
     let file = network.dir().join("wrong.csv");

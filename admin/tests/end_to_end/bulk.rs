@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::programs::Network;
 
-const ROWS: u64 = 20_000;
+const ROWS: u64 = 5_000;
 
 fn total(network: &Network) -> u64 {
     let list = network.call("GET", "couponcodes?page_size=1", None).json();
@@ -30,7 +30,7 @@ fn a_commit_killed_at_any_moment_leaves_all_or_nothing_and_the_staged_rows() {
     let path = format!("couponcodes/uploads/{}", upload["upload_id"]);
     let commit = format!("{path}/commit");
 
-    let (mut nothing, mut pause) = (0, Duration::from_millis(20));
+    let (mut nothing, mut pause) = (0, Duration::from_millis(10));
     loop {
         std::thread::scope(|scope| {
             // Whether an answer comes depends on the moment.
@@ -46,7 +46,7 @@ fn a_commit_killed_at_any_moment_leaves_all_or_nothing_and_the_staged_rows() {
             (ROWS, "committed") => break,
             torn => panic!("{torn:?}"),
         }
-        pause = pause * 3 / 2;
+        pause *= 2;
     }
     assert!(nothing >= 2, "it was never killed in time");
     let again = network.send_csv(&commit, "").unwrap().json();
