@@ -168,6 +168,24 @@ fn each_tracking_domain_serves_all_codes_under_its_own_host_with_its_own_fallbac
 }
 
 #[test]
+fn clicks_from_before_a_change_of_partner_stay_his() {
+    let running = start();
+    let account = json!({"name": "Ben", "account_status": "active"});
+    let ben = running.network.done("POST", "affiliates", account)["network_affiliate_id"].clone();
+    running.network.visit("/winter25?sub1=before");
+    let code = format!("couponcodes/{}", running.codes.winter25);
+    running.edit(&code, json!({"network_affiliate_id": ben}));
+    running.network.visit("/winter25?sub1=after");
+    let clicks = crate::programs::wait_for("both clicks", || {
+        Some(running.network.clicks()).filter(|clicks| clicks.len() == 2)
+    });
+    for (when, partner) in [("before", json!(running.codes.partner)), ("after", ben)] {
+        let click = clicks.iter().find(|click| click["sub1"] == when).unwrap();
+        assert_eq!(click["relationship"]["affiliate"]["network_affiliate_id"], partner, "{when}");
+    }
+}
+
+#[test]
 fn what_is_explained_is_what_happens() {
     let running = start();
     let ids = running.put("many", &[3, 4, 2]);

@@ -192,6 +192,85 @@ async fn of_two_simultaneous_claims_on_a_code_one_wins() {
     assert_eq!(total(&network).await, 20);
 }
 
+/// Both offers have a row of the code that belongs to nobody; two editors give them away at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_two_simultaneous_assignments_to_two_partners_one_wins() {
+    let network = start_with_offers().await;
+    for round in 0..15 {
+        let free = |offer: u32| {
+            let over = json!({"network_offer_id": offer, "network_affiliate_id": 0});
+            with(code(&format!("FREE{round}")), over)
+        };
+        let rows = json!([free(1), free(2)]);
+        let made = network.post("couponcodes/bulk", rows).await.done();
+        let give = |row: usize, partner: u32| {
+            let id = made["coupon_codes"][row]["network_coupon_code_id"].clone();
+            let network = &network;
+            async move {
+                let path = format!("couponcodes/{id}");
+                network.patch(&path, json!({"network_affiliate_id": partner})).await
+            }
+        };
+        let (one, two) = tokio::join!(give(0, 1), give(1, 2));
+        let mut statuses = [one.status, two.status];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 409], "round {round}: {one:?} {two:?}");
+    }
+}
+
+/// Whichever comes first: the code is still hers, or it was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_creation_beside_a_deletion_never_gets_anothers_code_unasked() {
+    let network = start_with_offers().await;
+    for round in 0..15 {
+        let name = format!("LEFT{round}");
+        let hers = network.post("couponcodes", code(&name)).await.done();
+        let path = format!("couponcodes/{}", hers["network_coupon_code_id"]);
+        let bens = with(code(&name), json!({"network_affiliate_id": 2, "network_offer_id": 2}));
+        let (gone, refused) =
+            tokio::join!(network.delete(&path), network.post("couponcodes", bens.clone()));
+        assert_eq!(gone.status, 200);
+        assert!([OWNED, REISSUE].contains(&kind(&refused)), "{refused:?}");
+        let asked = with(bens, json!({"allow_reissue": true}));
+        network.post("couponcodes", asked).await.done();
+    }
+}
+
+#[tokio::test]
+async fn a_code_that_changed_hands_and_was_deleted_is_nobodys_to_take_unasked() {
+    let network = start_with_offers().await;
+    network.post("couponcodes", code("HANDS")).await.done();
+    network.patch("couponcodes/1", json!({"network_affiliate_id": 2})).await.done();
+    network.delete("couponcodes/1").await.done();
+    for partner in [0, 1, 2] {
+        let again = with(code("hands"), json!({"network_affiliate_id": partner}));
+        let refused = network.post("couponcodes", again).await;
+        assert_eq!(kind(&refused), REISSUE, "partner {partner}");
+    }
+}
+
+#[tokio::test]
+async fn a_code_gives_its_reason_for_having_no_link() {
+    let network = start_with_offers().await;
+    network
+        .post("couponcodes", with(code("LINKED"), json!({"network_affiliate_id": 0})))
+        .await
+        .done();
+    let reason = async || {
+        let found = network.get("couponcodes/1").await.done();
+        assert_eq!(found["tracking_link"] == "", found["tracking_link_unavailable_reason"] != "");
+        found["tracking_link_unavailable_reason"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(reason().await, "unassigned");
+    network.patch("couponcodes/1", json!({"network_affiliate_id": 1})).await.done();
+    assert_eq!(reason().await, "");
+    let settings = json!({"time_zone": "UTC", "currency": "EUR", "default_tracking_domain_id": 0});
+    network.put("settings", settings).await.done();
+    assert_eq!(reason().await, "no_tracking_domain");
+    network.patch("couponcodes/1", json!({"conversion_only": true})).await.done();
+    assert_eq!(reason().await, "not_url_safe");
+}
+
 async fn total(network: &Running) -> u64 {
     network.get("couponcodes").await.done()["paging"]["total_count"].as_u64().unwrap()
 }
