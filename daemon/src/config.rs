@@ -194,11 +194,11 @@ impl Config {
     fn fill(&mut self, keys: &mut Keys) {
         keys.set("listen", &mut self.listen);
         // Whoever moves the data away from its usual place does not mean the usual /run either.
-        if keys.set_checked("data_dir", &mut self.data_dir, names_a_folder) {
+        if keys.set_checked("data_dir", &mut self.data_dir, |path| names_a_folder(path)) {
             self.runtime_dir = self.data_dir.join("run");
         }
-        keys.set_checked("runtime_dir", &mut self.runtime_dir, names_a_folder);
-        keys.set_checked("index_dir", &mut self.index_dir, names_a_folder);
+        keys.set_checked("runtime_dir", &mut self.runtime_dir, |path| names_a_folder(path));
+        keys.set_checked("index_dir", &mut self.index_dir, |path| names_a_folder(path));
         keys.set_within("node_id", &mut self.node_id, 0..=MAX_NODES - 1);
         keys.set_within("threads", &mut self.threads, 1..=MAX_THREADS);
         keys.set("log.format", &mut self.log_format);
@@ -292,7 +292,7 @@ impl fmt::Display for Config {
 }
 
 /// Mostly a variable that somebody forgot to fill.
-fn names_a_folder(path: &PathBuf) -> Result<(), String> {
+fn names_a_folder(path: &Path) -> Result<(), String> {
     if path.as_os_str().is_empty() { Err("must name a folder".into()) } else { Ok(()) }
 }
 
