@@ -175,7 +175,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let config = || cli.options.load();
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => start_serving(&config()?)?,
-        Command::Demo(args) => start_demo(cli.options.data, &args)?,
+        Command::Demo(args) => start_demo(&cli.options, &args)?,
         Command::Import(args) => return import::run(&config()?.data_dir, args),
         Command::Export(args) => export::run(&config()?.data_dir, &args)?,
         Command::ApiKey(command) => api_keys::run(&config()?.data_dir, command)?,
@@ -205,9 +205,10 @@ fn start_serving(config: &Config) -> anyhow::Result<()> {
     start(&config.log.filter, serve::serve(config))
 }
 
-fn start_demo(data: Option<PathBuf>, args: &DemoArgs) -> anyhow::Result<()> {
-    let data = data.unwrap_or_else(|| PathBuf::from("coupon-demo"));
-    let options = demo::Options { data, http: args.http, admin: args.admin };
+fn start_demo(options: &Options, args: &DemoArgs) -> anyhow::Result<()> {
+    let limits = options.load()?.limits;
+    let data = options.data.clone().unwrap_or_else(|| PathBuf::from("coupon-demo"));
+    let options = demo::Options { data, http: args.http, admin: args.admin, limits };
     start("warn", demo::run(options))
 }
 

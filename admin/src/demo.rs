@@ -20,7 +20,7 @@ use anyhow::Context;
 use serde_json::{Map, Value, json};
 
 use crate::catalog::{TrackingDomain, today};
-use crate::config::{Config, Log};
+use crate::config::{Config, Limits, Log};
 use crate::edit::{self, Change, EditError};
 use crate::serve::{Admin, stop_on_signal};
 use crate::store::rows::{self, Query};
@@ -37,6 +37,8 @@ pub struct Options {
     pub http: SocketAddr,
     /// Where the API listens.
     pub admin: SocketAddr,
+    /// What one client may do, as configured.
+    pub limits: Limits,
 }
 
 /// Runs both programs until SIGTERM or Ctrl-C.
@@ -52,6 +54,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         data_dir: data.join("admin"),
         daemon_socket: runtime.join("coupond.sock"),
         log: Log { filter: "warn".into() },
+        limits: options.limits,
         ..Config::default()
     };
     // First of all, because it takes the folder: a second demo of it must not disturb the first.

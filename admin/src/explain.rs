@@ -71,10 +71,7 @@ impl utoipa::PartialSchema for Moment {
         let written = ObjectBuilder::new()
             .schema_type(Type::String)
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
-        let unix = ObjectBuilder::new()
-            .schema_type(Type::Integer)
-            .minimum(Some(0))
-            .maximum(Some(253_402_207_200_i64));
+        let unix = ObjectBuilder::new().schema_type(Type::Integer);
         OneOfBuilder::new().item(unix).item(written).into()
     }
 }

@@ -121,7 +121,7 @@ const IDEMPOTENCY_KEY: (&str, &str, &str) = (
 );
 const IF_MATCH: (&str, &str, &str) = (
     "If-Match",
-    r#"^(\*|"[0-9]{1,18}")$"#,
+    r#"^(\*|((W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)?)$"#,
     "The ETag of an answer: the change is refused with 412 when the object has changed since",
 );
 

@@ -31,17 +31,17 @@ pub struct CouponCodeEdit {
     pub network_offer_id: u32,
     /// Whose it is; none: nobody's as yet.
     #[serde(default, with = "id")]
-    #[schema(value_type = u32)]
+    #[schema(value_type = Option<u32>)]
     pub network_affiliate_id: Option<u32>,
     /// Whether it works.
     pub coupon_status: CouponStatus,
     /// Its first day, in the network's zone.
     #[serde(default, with = "day")]
-    #[schema(value_type = String, pattern = "^([0-9]{4}-[0-9]{2}-[0-9]{2})?$", example = "2026-12-31")]
+    #[schema(value_type = Option<String>, pattern = "^([0-9]{4}-[0-9]{2}-[0-9]{2})?$", example = "2026-12-31")]
     pub start_date: Option<Date>,
     /// Its last day.
     #[serde(default, with = "day")]
-    #[schema(value_type = String, pattern = "^([0-9]{4}-[0-9]{2}-[0-9]{2})?$", example = "2026-12-31")]
+    #[schema(value_type = Option<String>, pattern = "^([0-9]{4}-[0-9]{2}-[0-9]{2})?$", example = "2026-12-31")]
     pub end_date: Option<Date>,
     /// Shown to the partner; plain text or HTML.
     #[serde(default)]

@@ -32,17 +32,17 @@ pub struct Generation {
     pub network_offer_id: u32,
     /// Whose they are; none: assigned later.
     #[serde(default, with = "id")]
-    #[schema(value_type = u32)]
+    #[schema(value_type = Option<u32>)]
     pub network_affiliate_id: Option<u32>,
     /// Whether they work.
     pub coupon_status: CouponStatus,
     /// Their first day.
     #[serde(default, with = "day")]
-    #[schema(value_type = String, pattern = "^([0-9]{4}-[0-9]{2}-[0-9]{2})?$", example = "2026-12-31")]
+    #[schema(value_type = Option<String>, pattern = "^([0-9]{4}-[0-9]{2}-[0-9]{2})?$", example = "2026-12-31")]
     pub start_date: Option<Date>,
     /// Their last day.
     #[serde(default, with = "day")]
-    #[schema(value_type = String, pattern = "^([0-9]{4}-[0-9]{2}-[0-9]{2})?$", example = "2026-12-31")]
+    #[schema(value_type = Option<String>, pattern = "^([0-9]{4}-[0-9]{2}-[0-9]{2})?$", example = "2026-12-31")]
     pub end_date: Option<Date>,
     /// Shown to the partner; plain text or HTML.
     #[serde(default)]

@@ -96,7 +96,7 @@ words! {
 pub struct PayoutRevenue {
     /// Names an existing entry in a replacement; what names none is new.
     #[serde(default, with = "id")]
-    #[schema(value_type = u32)]
+    #[schema(value_type = Option<u32>)]
     pub network_offer_payout_revenue_id: Option<u32>,
     /// Shown in reports.
     #[serde(default)]
@@ -140,14 +140,14 @@ pub struct Offer {
     pub network_advertiser_id: u32,
     /// The domain of its links; none: the default one.
     #[serde(default, with = "id")]
-    #[schema(value_type = u32)]
+    #[schema(value_type = Option<u32>)]
     pub network_tracking_domain_id: Option<u32>,
     /// Which partners may run it.
     #[serde(default = "public")]
     pub visibility: Visibility,
     /// The last day on which it redirects, in the network's zone.
     #[serde(default, with = "day")]
-    #[schema(value_type = String, pattern = "^([0-9]{4}-[0-9]{2}-[0-9]{2})?$", example = "2026-12-31")]
+    #[schema(value_type = Option<String>, pattern = "^([0-9]{4}-[0-9]{2}-[0-9]{2})?$", example = "2026-12-31")]
     pub date_live_until: Option<Date>,
     /// ISO 4217; empty: the network's.
     #[serde(default)]

@@ -23,7 +23,7 @@ pub struct Settings {
     pub fallback_url: String,
     /// The domain of offers that name none.
     #[serde(default, with = "id")]
-    #[schema(value_type = u32)]
+    #[schema(value_type = Option<u32>)]
     pub default_tracking_domain_id: Option<u32>,
 }
 
