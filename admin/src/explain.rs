@@ -184,8 +184,10 @@ pub fn explain(index: &PublishedIndex, visit: &ImaginedVisit, now: i64) -> Expla
     let mut parameters = Parameters::default();
     let asked_for = visit.oid.map(|oid| format!("oid={oid}&")).unwrap_or_default();
     parameters.read(Some(&format!("{asked_for}{}", visit.query)));
-    let sample = Sample { index, visit, parameters: &parameters, time };
-    match FoldedCode::fold(visit.code.as_bytes()) {
+    let folded = FoldedCode::fold(visit.code.as_bytes());
+    let typed = if folded.is_ok() { visit.code.as_bytes() } else { b"" };
+    let sample = Sample { index, typed, parameters: &parameters, time };
+    match folded {
         Err(error) => {
             told.step("code", format!("it is not a code, and counts as one nobody has: {error}"));
             told.goes(&sample, not_a_code(index.catalog(), domain), None, domain);
@@ -202,7 +204,8 @@ pub fn explain(index: &PublishedIndex, visit: &ImaginedVisit, now: i64) -> Expla
 /// What a sample of the visit's click fills in.
 struct Sample<'a> {
     index: &'a PublishedIndex,
-    visit: &'a ImaginedVisit,
+    /// The code as typed; empty where it is none.
+    typed: &'a [u8],
     parameters: &'a Parameters,
     time: i64,
 }
@@ -294,29 +297,30 @@ impl Explanation {
             .zip(chain)
             .map(|(of, url)| FallbackUrl {
                 of,
-                url: url.map(|url| sample.expand(url, click)).unwrap_or_default(),
+                url: url.map(|url| sample.expand(url, None)).unwrap_or_default(),
             })
             .collect();
-        let (answer, destination) = match answer {
-            Answer::Redirect(to) => ("offer", Some(to)),
-            Answer::Fallback(to) => ("fallback", Some(to)),
+        let (answer, location) = match answer {
+            Answer::Redirect(to) => ("offer", Some(sample.expand(to, click))),
+            Answer::Fallback(to) => ("fallback", Some(sample.expand(to, None))),
             Answer::NotFound => ("not_found", None),
         };
         self.answer = answer;
-        if let Some(destination) = destination {
+        if let Some(location) = location {
             self.status = 302;
-            self.location = sample.expand(destination, click);
+            self.location = location;
         }
         self.step("answer", words::answer(self));
     }
 }
 
 impl Sample<'_> {
+    /// As the daemon does: a fallback URL, which has no click, learns only what the visitor said.
     fn expand(&self, destination: &ArchivedDestination, click: Option<&DecidedClick>) -> String {
         let parameter = |parameter| self.parameters.get(parameter);
         let macros = ClickMacros {
             transaction_id: sample_id(self.time),
-            code: if click.is_some() { self.visit.code.as_bytes() } else { b"" },
+            code: self.typed,
             network_id: self.index.manifest().network_id,
             offer_id: click.map_or(0, |click| click.row.offer_id),
             partner_id: click.map_or(0, |click| click.row.partner_id),

@@ -104,9 +104,11 @@ const NEVER: [&str; 24] = [
     "plaintext",
 ];
 
+type Attributes = Vec<(String, String)>;
+
 /// Elements with their attributes, as a browser's tokenizer sees them.
 #[derive(Default)]
-struct Elements(RefCell<Vec<(String, Vec<(String, String)>)>>);
+struct Elements(RefCell<Vec<(String, Attributes)>>);
 
 impl TokenSink for Elements {
     type Handle = ();
