@@ -190,8 +190,8 @@ fn what_is_explained_is_what_happens() {
     let running = start();
     let ids = running.put("many", &[3, 4, 2]);
     running.edit(&format!("couponcodes/{}", ids[0]), json!({"coupon_status": "paused"}));
-    let learns = "https://fallback.example/?c={coupon_code}&o={offer_id}&s={sub1}";
-    running.edit("trackingdomains/1", json!({"fallback_url": learns}));
+    let fallback = json!({"fallback_url": "https://fallback.example/"});
+    running.edit("trackingdomains/1", fallback);
     let before = running.network.gross_clicks();
     let host = running.network.visitors.to_string();
     for (code, query) in [
