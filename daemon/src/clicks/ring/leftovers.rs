@@ -54,7 +54,12 @@ pub(in crate::clicks) fn find_leftovers(
 ) -> io::Result<Vec<Leftover>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(runtime_dir)? {
-        let path = entry?.path();
+        let entry = entry?;
+        // Opening a folder fails and reading a pipe never ends; neither is a ring.
+        if !entry.file_type()?.is_file() {
+            continue;
+        }
+        let path = entry.path();
         match kind_of_name(&path, store) {
             Name::Ring => found.push(examine(path, store)?),
             Name::Unfinished => remove_unless_in_use(&path)?,

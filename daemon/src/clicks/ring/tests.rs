@@ -147,6 +147,16 @@ fn a_ring_of_another_store_is_set_aside_and_its_owner_finds_it_again() {
 }
 
 #[test]
+fn a_folder_or_a_pipe_under_the_name_of_a_ring_holds_up_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("ring-7-0")).unwrap();
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    let pipe = folder.path().join("ring-7-1");
+    rustix::fs::mknodat(CWD, pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    assert!(find_leftovers(folder.path(), STORE).unwrap().is_empty());
+}
+
+#[test]
 fn files_that_are_no_rings_are_set_aside_or_left() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
