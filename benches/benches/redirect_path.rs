@@ -1,6 +1,6 @@
 //! The stages of a redirect, one by one: `cargo bench -p coupon-benches`.
 //!
-//! `COUPOND_BENCH_CODES` sets the size of the index (1,000,000 without it).
+//! `COUPON_BENCH_CODES` sets the size of the index (1,000,000 without it).
 
 use coupon_benches as fixture;
 use coupon_shared::click::{ClickHead, MAX_RECORD_LEN, Tag, VisitKind, encode};
@@ -18,7 +18,7 @@ use std::sync::Arc;
 const NOW: i64 = 1_781_524_800;
 
 fn codes_in_index() -> u32 {
-    std::env::var("COUPOND_BENCH_CODES").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000_000)
+    std::env::var("COUPON_BENCH_CODES").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000_000)
 }
 
 /// Codes spread over the whole index, so that look-ups are as cold as real ones.

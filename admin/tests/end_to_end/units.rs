@@ -9,7 +9,7 @@ use std::process::Command;
 fn is_installed(program: &str) -> bool {
     let is_there = Command::new(program).arg("--version").output().is_ok();
     if !is_there {
-        let must_be = std::env::var_os("COUPOND_TESTS_REQUIRE_PROGRAMS").is_some();
+        let must_be = std::env::var_os("COUPON_TESTS_REQUIRE_PROGRAMS").is_some();
         assert!(!must_be, "{program} is not installed");
         eprintln!("skipped: {program} is not installed");
     }
