@@ -40,7 +40,7 @@ pub struct Advertiser {
     /// Shown in lists and reports.
     #[schema(min_length = 1, max_length = 255, example = "Northwind Outfitters")]
     pub name: String,
-    /// Only an active advertiser's offers redirect.
+    /// For your own records: whether a link works is decided by code, offer and partner.
     pub account_status: AccountStatus,
     /// What identifies a conversion first.
     #[serde(default = "click")]

@@ -452,7 +452,7 @@ async fn of_two_commits_at_once_that_claim_the_same_codes_one_wins() {
 }
 
 #[tokio::test]
-async fn an_edit_behind_a_long_commit_waits_or_is_told_when_to_come_again() {
+async fn an_edit_behind_a_long_commit_waits_for_it() {
     let network = start_with_offers().await;
     let store = rusqlite::Connection::open(network.dir().join("admin.db")).unwrap();
     store.execute_batch("BEGIN IMMEDIATE").unwrap();
