@@ -205,11 +205,15 @@ fn start_serving(config: &Config) -> anyhow::Result<()> {
     start(&config.log.filter, serve::serve(config))
 }
 
+/// The daemon of a demo comes up after the admin, and the demo itself says when it dies: that it
+/// does not answer in between is no news.
+const DEMO_LOG_FILTER: &str = "warn,coupon_admin::publish::live=error,coupon_admin::intake=error";
+
 fn start_demo(options: &Options, args: &DemoArgs) -> anyhow::Result<()> {
     let limits = options.load()?.limits;
     let data = options.data.clone().unwrap_or_else(|| PathBuf::from("coupon-demo"));
     let options = demo::Options { data, http: args.http, admin: args.admin, limits };
-    start("warn", demo::run(options))
+    start(DEMO_LOG_FILTER, demo::run(options))
 }
 
 /// Logs to standard error, and runs on all cores.
