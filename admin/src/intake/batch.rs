@@ -66,7 +66,7 @@ impl Batch {
         let next = self.cursor.last(&stream) + 1;
         let row = BlockRow::of(block, next.max(block.first_sequence()));
         for click in decoded.clicks().skip(row.repeated()) {
-            self.rollups.count(&click.head);
+            self.rollups.count(&click);
             self.clicks += 1;
             self.last_click_ms = self.last_click_ms.max(Some(click.head.unix_ms));
         }

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::daemon_client::stand_in::{STREAM, Sample, StandIn, block};
-use crate::store::rollups::{self, Counts, Question};
+use crate::store::rollups::{self, Family, Measures, Question};
 
 /// 2026-06-15 12:00:00 UTC.
 const NOON_MS: u64 = 1_781_524_800_000;
@@ -46,18 +46,23 @@ impl Admin {
         done.unwrap();
     }
 
-    async fn counts(&self) -> Counts {
-        let question =
-            Question { slots: 0..u64::MAX >> 1, by: vec![], by_slot: false, filters: vec![] };
+    async fn counts(&self) -> Measures {
+        let question = Question {
+            slots: 0..u64::MAX >> 1,
+            by: vec![],
+            spans: vec![],
+            family: Family::Base,
+            filters: vec![],
+        };
         let ask = move |connection: &_| {
-            let mut sum = Counts::default();
-            rollups::ask(connection, &question, |_, _, counts| sum.add(counts))?;
+            let mut sum = Measures::default();
+            rollups::ask(connection, &question, |_, _, _, _, counts| sum += *counts)?;
             Ok::<_, StoreError>(sum)
         };
         self.store().read(ask).await.unwrap()
     }
 
-    async fn gross(&self) -> u64 {
+    async fn gross(&self) -> i64 {
         self.counts().await.gross
     }
 
@@ -125,7 +130,7 @@ async fn a_store_restored_from_a_backup_is_brought_up_from_the_archive() {
     }
     admin
         .sql(
-            "DELETE FROM click_block WHERE archive_sequence > 2; UPDATE click_rollup SET gross = 2;
+            "DELETE FROM click_block WHERE archive_sequence > 2; DELETE FROM rollup WHERE rowid > 2 * 2;
              UPDATE click_stream SET last_sequence = 2;",
         )
         .await;
@@ -215,7 +220,7 @@ async fn each_click_is_of_one_class() {
     let mut admin = Admin::new(&daemon);
     admin.intake.pull().await.unwrap();
     let counts = admin.counts().await;
-    assert_eq!(counts, Counts { gross: 5, invalid: 1, prefetch: 2 });
+    assert_eq!(counts, Measures { gross: 5, invalid: 1, bot: 2, ..Measures::default() });
     assert_eq!(counts.total(), 2);
 }
 

@@ -9,7 +9,7 @@ use coupon_shared::feed::Cursor;
 use coupon_shared::transaction_id::TransactionId;
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{StoreError, WriteTx};
+use super::{StoreError, WriteTx, rollups};
 
 /// One frame of the archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,8 +150,8 @@ pub fn last(connection: &Connection) -> Result<Option<BlockRow>, StoreError> {
 /// # Errors
 /// When SQLite fails.
 pub fn clear(tx: &WriteTx<'_>) -> Result<(), StoreError> {
-    let sql = "DELETE FROM click_block; DELETE FROM click_stream; DELETE FROM click_rollup;";
-    Ok(tx.execute_batch(sql)?)
+    tx.execute_batch("DELETE FROM click_block; DELETE FROM click_stream;")?;
+    rollups::forget_clicks(tx)
 }
 
 /// The blocks that may hold a click, by its id: of its node and thread, with ids around its own.

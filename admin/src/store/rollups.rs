@@ -1,113 +1,135 @@
-//! Clicks counted by quarter hour, code, offer, partner and advertiser.
+//! What reports count: clicks and conversions by time, coupon code, offer, partner and advertiser,
+//! and by one value beside them, such as `sub1`.
 //!
 //! A quarter hour is the largest unit that falls on the hours and days of every time zone, so one
-//! set of rollups serves them all. Every click is gross. One that only fetched ahead counts as
-//! prefetch; else one that was not redirected counts as invalid; the others are the total. So
-//! total = gross − invalid − prefetch, and each click is in exactly one of the three.
+//! set of rollups serves them all. Each visit is in exactly one class: an impression, or else gross
+//! and of gross at most one of bot, invalid and duplicate; the others are the total. So
+//! total = gross − bot − invalid − duplicate, and unique ⊂ total.
+//!
+//! Everything here is derived: of the click archive, and of the conversions. What was counted of
+//! clicks is kept apart from what was counted of conversions, so that each can be rebuilt alone.
 
-use std::collections::HashMap;
+mod rows;
 
-use coupon_shared::click::{ClickHead, VisitKind};
+use std::ops::{AddAssign, Range};
+
+use coupon_shared::click::{Click, ClickHead, Tag, VisitKind};
 use coupon_shared::decision::Reason;
-use rusqlite::types::Value;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::Connection;
 
 use super::{StoreError, WriteTx};
 
 /// A quarter hour in milliseconds.
 pub const SLOT_MS: u64 = 900_000;
 
-/// What is counted apart.
+/// The value that counts are kept apart by, beside ids and time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key {
-    /// Unix time in quarter hours.
-    pub slot: u64,
-    /// Coupon code.
-    pub code_id: u32,
-    /// Offer.
-    pub offer_id: u32,
-    /// Partner, 0 for none.
-    pub affiliate_id: u32,
-    /// Advertiser.
-    pub advertiser_id: u32,
+pub enum Family {
+    /// None.
+    Base,
+    /// `sub1` to `sub5`, by its number.
+    Sub(u8),
+    /// `desktop`, `mobile`, `tablet` or `other`.
+    DeviceType,
+    /// Two upper-case letters.
+    Country,
 }
 
-/// How many clicks.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// All that were recorded.
-    pub gross: u64,
-    /// Not redirected to the offer.
-    pub invalid: u64,
-    /// Only fetched ahead.
-    pub prefetch: u64,
-}
+impl Family {
+    /// Those that have values.
+    pub const VALUED: [Family; 7] = [
+        Family::Sub(1),
+        Family::Sub(2),
+        Family::Sub(3),
+        Family::Sub(4),
+        Family::Sub(5),
+        Family::DeviceType,
+        Family::Country,
+    ];
 
-impl Counts {
-    /// Those that remain.
-    #[must_use]
-    pub fn total(&self) -> u64 {
-        self.gross.saturating_sub(self.invalid + self.prefetch)
-    }
-
-    /// Adds another count to this one.
-    pub fn add(&mut self, other: Counts) {
-        self.gross += other.gross;
-        self.invalid += other.invalid;
-        self.prefetch += other.prefetch;
-    }
-}
-
-/// Counts collected in memory, so that a batch writes each key once.
-#[derive(Debug, Default)]
-pub struct Rollups(HashMap<Key, Counts>);
-
-impl Rollups {
-    /// Counts a click.
-    pub fn count(&mut self, click: &ClickHead) {
-        let key = Key {
-            slot: click.unix_ms / SLOT_MS,
-            code_id: click.code_id,
-            offer_id: click.offer_id,
-            affiliate_id: click.partner_id,
-            advertiser_id: click.advertiser_id,
-        };
-        let is_prefetch = click.kind == VisitKind::Prefetch;
-        let is_invalid = !is_prefetch && click.reason != Reason::Redirected;
-        self.0.entry(key).or_default().add(Counts {
-            gross: 1,
-            invalid: is_invalid.into(),
-            prefetch: is_prefetch.into(),
-        });
-    }
-
-    /// Adds what was collected to the table.
-    ///
-    /// # Errors
-    /// When SQLite fails.
-    pub fn apply(&self, tx: &WriteTx<'_>) -> Result<(), StoreError> {
-        let sql = "INSERT INTO click_rollup
-             (slot, code_id, offer_id, affiliate_id, advertiser_id, gross, invalid, prefetch)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO UPDATE
-             SET gross = gross + excluded.gross, invalid = invalid + excluded.invalid,
-                 prefetch = prefetch + excluded.prefetch";
-        let mut statement = tx.prepare_cached(sql)?;
-        // In the table's own order, neighbours share a page.
-        let mut counts: Vec<_> = self.0.iter().collect();
-        counts.sort_unstable_by_key(|(key, _)| **key);
-        for (key, counts) in counts {
-            statement.execute((
-                key.slot,
-                key.code_id,
-                key.offer_id,
-                key.affiliate_id,
-                key.advertiser_id,
-                counts.gross,
-                counts.invalid,
-                counts.prefetch,
-            ))?;
+    /// As stored, for ever.
+    fn number(self) -> u8 {
+        match self {
+            Family::Base => 0,
+            Family::Sub(number) => number,
+            Family::DeviceType => 16,
+            Family::Country => 17,
         }
-        Ok(())
+    }
+}
+
+macro_rules! measures {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// What is counted. Of a difference, any may be negative.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        pub struct Measures { $($(#[$doc])* pub $name: i64),* }
+
+        impl Measures {
+            /// How many there are.
+            const COUNT: usize = [$(stringify!($name)),*].len();
+
+            /// In the order in which they are stored, for ever.
+            fn to_array(self) -> [i64; Measures::COUNT] {
+                [$(self.$name),*]
+            }
+
+            fn from_array([$($name),*]: [i64; Measures::COUNT]) -> Measures {
+                Measures { $($name),* }
+            }
+        }
+    };
+}
+
+measures! {
+    /// Shown, not followed.
+    impressions,
+    /// All visits that were recorded and are no impressions.
+    gross,
+    /// Not redirected to the offer.
+    invalid,
+    /// The same visitor again within seconds.
+    duplicate,
+    /// Of programs, not of people.
+    bot,
+    /// Of the total, the first within a session.
+    unique,
+    /// Approved conversions of the base.
+    cv,
+    /// Approved conversions of events.
+    event_cv,
+    /// Conversions that wait for approval.
+    pending_cv,
+    /// Rejected conversions.
+    rejected_cv,
+    /// Postbacks that are no conversions.
+    invalid_cv,
+    /// What partners get for conversions of the base, in millionths.
+    payout,
+    /// What advertisers pay for conversions of the base, in millionths.
+    revenue,
+    /// What partners get for events, in millionths.
+    event_payout,
+    /// What advertisers pay for events, in millionths.
+    event_revenue,
+    /// What was sold, in millionths.
+    sale,
+}
+
+impl Measures {
+    /// Clicks that are neither invalid nor duplicate nor a bot's.
+    #[must_use]
+    pub fn total(&self) -> i64 {
+        self.gross - self.invalid - self.duplicate - self.bot
+    }
+}
+
+impl AddAssign for Measures {
+    fn add_assign(&mut self, other: Measures) {
+        let mut sum = self.to_array();
+        for (sum, more) in sum.iter_mut().zip(other.to_array()) {
+            *sum = sum.saturating_add(more);
+        }
+        *self = Measures::from_array(sum);
     }
 }
 
@@ -124,18 +146,27 @@ pub enum Dimension {
     Advertiser,
 }
 
-impl Dimension {
-    fn column(self) -> &'static str {
-        match self {
-            Dimension::Code => "code_id",
-            Dimension::Offer => "offer_id",
-            Dimension::Affiliate => "affiliate_id",
-            Dimension::Advertiser => "advertiser_id",
+/// The ids that a visit or conversion counts for; 0 for none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Ids {
+    code: u32,
+    offer: u32,
+    affiliate: u32,
+    advertiser: u32,
+}
+
+impl Ids {
+    fn of(self, dimension: Dimension) -> u32 {
+        match dimension {
+            Dimension::Code => self.code,
+            Dimension::Offer => self.offer,
+            Dimension::Affiliate => self.affiliate,
+            Dimension::Advertiser => self.advertiser,
         }
     }
 }
 
-/// Rows of a dimension with one of these ids.
+/// What has one of these ids in a dimension.
 #[derive(Debug, Clone)]
 pub struct OneOf {
     /// Which dimension.
@@ -148,53 +179,168 @@ pub struct OneOf {
 #[derive(Debug, Clone)]
 pub struct Question {
     /// Quarter hours, the last one exclusive.
-    pub slots: std::ops::Range<u64>,
+    pub slots: Range<u64>,
     /// What counts are kept apart by.
     pub by: Vec<Dimension>,
-    /// Whether they are kept apart by quarter hour too.
-    pub by_slot: bool,
+    /// To keep counts apart by time: where the spans begin, as quarter hours, ascending. What is
+    /// before the first is of the first.
+    pub spans: Vec<u64>,
+    /// The value that they are kept apart by, too.
+    pub family: Family,
     /// All must hold.
     pub filters: Vec<OneOf>,
 }
 
-/// Hands over the counts: the quarter hour (0 when not asked for), the ids in the order of
-/// `question.by`, and how many.
+/// Hands over what was counted: the beginning of the span (0 when none were given), the ids in the
+/// order of `question.by`, the family's value (empty for what has none), the currency of the money
+/// in it (empty where there is no money), and the measures. Clicks and conversions of one group
+/// come apart from each other, so a group may come more than once.
 ///
 /// # Errors
 /// When SQLite fails.
 pub fn ask(
     connection: &Connection,
     question: &Question,
-    mut visit: impl FnMut(u64, Vec<u32>, Counts),
+    visit: impl FnMut(u64, &[u32], &str, &str, &Measures),
 ) -> Result<(), StoreError> {
-    let slot = if question.by_slot { "slot" } else { "0" };
-    let mut groups: Vec<&str> = question.by.iter().map(|dimension| dimension.column()).collect();
-    let ids: String = groups.iter().map(|column| format!(", {column}")).collect();
-    if question.by_slot {
-        groups.push("slot");
-    }
-    let group = match groups.is_empty() {
-        true => String::new(),
-        false => format!("GROUP BY {}", groups.join(", ")),
-    };
-    let mut condition = String::from("slot >= ?1 AND slot < ?2");
-    let bounds = [question.slots.start, question.slots.end];
-    let mut values: Vec<Value> = bounds.map(|slot| Value::Integer(slot as i64)).to_vec();
-    for OneOf { dimension, ids } in &question.filters {
-        let places = vec!["?"; ids.len()].join(",");
-        condition += &format!(" AND {} IN ({places})", dimension.column());
-        values.extend(ids.iter().map(|id| Value::Integer((*id).into())));
-    }
-    let sql = format!(
-        "SELECT {slot}, coalesce(sum(gross), 0), coalesce(sum(invalid), 0), coalesce(sum(prefetch), 0){ids}
-         FROM click_rollup WHERE {condition} {group}"
-    );
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params_from_iter(values))?;
-    while let Some(row) = rows.next()? {
-        let counts = Counts { gross: row.get(1)?, invalid: row.get(2)?, prefetch: row.get(3)? };
-        let ids = (0..question.by.len()).map(|at| row.get(4 + at)).collect::<Result<_, _>>()?;
-        visit(row.get(0)?, ids, counts);
+    rows::ask(connection, question, visit)
+}
+
+/// Who counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Clicks = 1,
+    Conversions = 2,
+}
+
+/// What a conversion, or a change of one, adds. Of a change, the difference.
+#[derive(Debug, Clone)]
+pub struct ConversionCount {
+    /// When the conversion happened; of a change, the same again.
+    pub unix_ms: u64,
+    /// Coupon code, 0 for none.
+    pub code_id: u32,
+    /// Offer, 0 for none.
+    pub offer_id: u32,
+    /// Partner, 0 for none.
+    pub affiliate_id: u32,
+    /// Advertiser, 0 for none.
+    pub advertiser_id: u32,
+    /// Of the money in it.
+    pub currency: String,
+    /// What is known of its click beside the ids, such as `sub1`; families without a value are left
+    /// out.
+    pub values: Vec<(Family, String)>,
+    /// The differences.
+    pub measures: Measures,
+}
+
+/// Adds what was counted of conversions.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn count_conversions(tx: &WriteTx<'_>, counts: &[ConversionCount]) -> Result<(), StoreError> {
+    for count in counts {
+        let at = rows::At {
+            slot: count.unix_ms / SLOT_MS,
+            ids: Ids {
+                code: count.code_id,
+                offer: count.offer_id,
+                affiliate: count.affiliate_id,
+                advertiser: count.advertiser_id,
+            },
+            currency: &count.currency,
+        };
+        rows::add(tx, Source::Conversions, Family::Base, "", &at, count.measures)?;
+        for (family, value) in &count.values {
+            rows::add(tx, Source::Conversions, *family, value, &at, count.measures)?;
+        }
     }
     Ok(())
+}
+
+/// Forgets what was counted of conversions, before all of them are counted again.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn forget_conversions(tx: &WriteTx<'_>) -> Result<(), StoreError> {
+    rows::forget(tx, Source::Conversions)
+}
+
+/// Forgets what was counted of clicks, before all of them are counted again.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn forget_clicks(tx: &WriteTx<'_>) -> Result<(), StoreError> {
+    rows::forget(tx, Source::Clicks)
+}
+
+/// Makes a visit that was judged a bot's a click, because a conversion came from it; answers whether
+/// it changed anything. A repeat changes nothing. A rebuild judges the visit so again.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn turn_into_click(tx: &WriteTx<'_>, click: &Click<'_>) -> Result<bool, StoreError> {
+    if click.head.kind != VisitKind::Prefetch {
+        return Ok(false);
+    }
+    let sql = "INSERT OR IGNORE INTO turned_visit (transaction_id) VALUES (?1)";
+    let is_new = tx.prepare_cached(sql)?.execute([click.head.transaction_id.0])? > 0;
+    if is_new {
+        let turned = Measures { bot: -1, ..Measures::default() };
+        Rollups::default().with(&click.head, click, turned).apply(tx)?;
+    }
+    Ok(is_new)
+}
+
+/// Counts of clicks collected in memory, so that a batch is written at once.
+#[derive(Debug, Default)]
+pub struct Rollups(Vec<Counted>);
+
+type Counted = (ClickHead, Vec<(Family, String)>, Measures);
+
+impl Rollups {
+    /// Counts a click.
+    pub fn count(&mut self, click: &Click<'_>) {
+        let is_bot = click.head.kind == VisitKind::Prefetch;
+        let is_invalid = !is_bot && click.head.reason != Reason::Redirected;
+        let measures = Measures {
+            gross: 1,
+            invalid: is_invalid.into(),
+            bot: is_bot.into(),
+            ..Measures::default()
+        };
+        *self = std::mem::take(self).with(&click.head, click, measures);
+    }
+
+    fn with(mut self, head: &ClickHead, click: &Click<'_>, measures: Measures) -> Rollups {
+        let tags = [Tag::Sub1, Tag::Sub2, Tag::Sub3, Tag::Sub4, Tag::Sub5];
+        let values = (1..)
+            .zip(tags)
+            .map(|(number, tag)| (Family::Sub(number), click.text(tag).into_owned()))
+            .filter(|(_, value)| !value.is_empty());
+        self.0.push((*head, values.collect(), measures));
+        self
+    }
+
+    /// Adds what was collected.
+    ///
+    /// # Errors
+    /// When SQLite fails.
+    pub fn apply(&self, tx: &WriteTx<'_>) -> Result<(), StoreError> {
+        for (head, values, measures) in &self.0 {
+            let ids = Ids {
+                code: head.code_id,
+                offer: head.offer_id,
+                affiliate: head.partner_id,
+                advertiser: head.advertiser_id,
+            };
+            let at = rows::At { slot: head.unix_ms / SLOT_MS, ids, currency: "" };
+            rows::add(tx, Source::Clicks, Family::Base, "", &at, *measures)?;
+            for (family, value) in values {
+                rows::add(tx, Source::Clicks, *family, value, &at, *measures)?;
+            }
+        }
+        Ok(())
+    }
 }

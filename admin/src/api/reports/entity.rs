@@ -1,6 +1,7 @@
 //! `POST /v1/networks/reporting/entity`: clicks counted by what the columns name.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use axum::Json;
 use axum::extract::State;
@@ -16,7 +17,7 @@ use super::period::{Period, When};
 use crate::api::error::ApiError;
 use crate::api::request;
 use crate::catalog::FieldError;
-use crate::store::rollups::{self, Counts, Dimension, Question, SLOT_MS};
+use crate::store::rollups::{self, Dimension, Family, Measures as Counts, Question, SLOT_MS};
 use crate::store::{Store, labels, settings};
 
 /// More are not even counted: sorting them to answer a few would only take memory.
@@ -60,10 +61,10 @@ struct ReportColumn {
 
 #[derive(Serialize, utoipa::ToSchema)]
 struct Measures {
-    total_click: u64,
-    gross_click: u64,
-    invalid_click: u64,
-    bot_click: u64,
+    total_click: i64,
+    gross_click: i64,
+    invalid_click: i64,
+    bot_click: i64,
 }
 
 impl From<Counts> for Measures {
@@ -72,7 +73,7 @@ impl From<Counts> for Measures {
             total_click: counts.total(),
             gross_click: counts.gross,
             invalid_click: counts.invalid,
-            bot_click: counts.prefetch,
+            bot_click: counts.bot,
         }
     }
 }
@@ -172,20 +173,22 @@ fn count(
             _ => None,
         })
         .collect();
+    let mut clock = Clock { zone: &period.zone, slots: HashMap::new() };
+    let slots = period.slots().map_err(|error| ApiError::fields(vec![error]))?;
     let question = Question {
-        slots: period.slots().map_err(|error| ApiError::fields(vec![error]))?,
-        by_slot: by.len() < columns.len(),
+        spans: spans(columns, slots.clone(), &mut clock),
+        slots,
+        family: Family::Base,
         filters: filters.resolve(connection)?,
         by,
     };
     let mut groups: HashMap<Vec<Cell>, Counts> = HashMap::new();
     let mut summary = Counts::default();
-    let mut clock = Clock { zone: &period.zone, slots: HashMap::new() };
-    rollups::ask(connection, &question, |slot, ids, counts| {
-        summary.add(counts);
-        let cells = cells(columns, &ids, || clock.at(slot));
+    rollups::ask(connection, &question, |slot, ids, _, _, counts| {
+        summary += *counts;
+        let cells = cells(columns, ids, || clock.at(slot));
         if groups.len() < MAX_GROUPS || groups.contains_key(&cells) {
-            groups.entry(cells).or_default().add(counts);
+            *groups.entry(cells).or_default() += *counts;
         }
     })?;
     if groups.len() >= MAX_GROUPS {
@@ -200,6 +203,19 @@ fn count(
     rows.truncate(MAX_ROWS);
     let table = render(connection, columns, rows)?;
     Ok(EntityReport { table, summary: summary.into(), incomplete_results })
+}
+
+/// Where the days or hours begin that the columns keep apart.
+fn spans(columns: &[Column], slots: Range<u64>, clock: &mut Clock<'_>) -> Vec<u64> {
+    let finest = columns.iter().find(|column| **column == Column::Hour);
+    let finest = finest.or_else(|| columns.iter().find(|column| **column == Column::Date));
+    let Some(finest) = finest else { return Vec::new() };
+    let mut last = None;
+    let mut begins = |slot: &u64| {
+        let cell = cells(&[*finest], &[], || clock.at(*slot)).pop();
+        std::mem::replace(&mut last, cell) != cell
+    };
+    slots.filter(|slot| begins(slot)).collect()
 }
 
 fn cells(
