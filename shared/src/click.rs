@@ -31,6 +31,8 @@
 
 pub mod block;
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use crate::decision::Reason;
 use crate::transaction_id::TransactionId;
 
@@ -148,6 +150,18 @@ const _: () = {
     }
     assert!(longest <= MAX_RECORD_LEN);
 };
+
+/// The network of an address, which stands for some hundred visitors or more: the first 24 bits of an
+/// IPv4 address, also of one that is mapped into IPv6, and the first 48 of an IPv6 address.
+pub fn truncated(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from(u32::from(v4) & (!0 << 8))),
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(_) => IpAddr::V6(Ipv6Addr::from(u128::from(v6) & (!0 << 8))),
+            None => IpAddr::V6(Ipv6Addr::from(u128::from(v6) & (!0 << 80))),
+        },
+    }
+}
 
 /// The fixed fields of a click.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -303,11 +317,19 @@ impl<'a> Click<'a> {
     }
 
     /// The client's address, where it was recorded and not erased.
-    pub fn address(&self) -> Option<std::net::IpAddr> {
-        let bytes = self.tag(Tag::Address)?;
-        let v4 = <[u8; 4]>::try_from(bytes).ok().map(std::net::IpAddr::from);
-        v4.or_else(|| <[u8; 16]>::try_from(bytes).ok().map(std::net::IpAddr::from))
+    pub fn address(&self) -> Option<IpAddr> {
+        address(self.tag(Tag::Address)?)
     }
+
+    /// Whether any personal field was recorded and not erased.
+    pub fn is_personal(&self) -> bool {
+        !self.personal_tags.is_empty()
+    }
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from);
+    v4.or_else(|| <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from))
 }
 
 fn decode_head(record: &[u8]) -> Result<ClickHead, ClickError> {
@@ -413,6 +435,19 @@ pub(crate) mod tests {
         assert_eq!(click.text(Tag::UserAgent), "curl/8");
         assert_eq!(click.address(), Some("192.0.2.1".parse().unwrap()));
         assert_eq!(click.tag(Tag::Referer), None);
+    }
+
+    #[test]
+    fn a_truncated_address_is_its_network() {
+        for (whole, network) in [
+            ("203.0.113.77", "203.0.113.0"),
+            ("::ffff:203.0.113.77", "::ffff:203.0.113.0"),
+            ("2001:db8:12:3456:789a::1", "2001:db8:12::"),
+        ] {
+            let network: IpAddr = network.parse().unwrap();
+            assert_eq!(truncated(whole.parse().unwrap()), network);
+            assert_eq!(truncated(network), network);
+        }
     }
 
     #[test]

@@ -44,10 +44,20 @@
 //! It checks every header and the frames of the last two segments; older frames are checked when
 //! they are read.
 //!
+//! # Rewriting
+//!
+//! Frames are final, with one exception: a [`SegmentRewriter`] replaces a *closed* segment (one that
+//! another follows) by a file with the same sequences and other payloads, so that what must be
+//! forgotten can be. It is written under another name, read back, synced, renamed over the old one,
+//! and the folder synced: a crash leaves the one or the other, whole. A reader that has the old file
+//! open goes on in it; one that is sent there again opens the new one. The segment that takes
+//! appends is never touched; [`FramedLog::close_segment`] closes it first.
+//!
 //! Deliberately absent: compression, knowledge of what a payload means, threads, waiting.
 
 mod reader;
 mod recovery;
+mod rewrite;
 mod segment;
 mod storage;
 mod walk;
@@ -65,6 +75,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use reader::{Frame, FrameReader};
 pub use recovery::Recovery;
+pub use rewrite::SegmentRewriter;
 pub use segment::{FORMAT_VERSION, FRAME_LIMIT};
 
 /// How large a log's parts may grow.
@@ -127,6 +138,14 @@ pub enum FramedLogError {
         /// The first one there is.
         first: u64,
     },
+    /// The segment takes appends, or there is none that begins there.
+    #[error("no closed segment of {} begins at sequence {first}; close the segment before rewriting it", folder.display())]
+    NotClosed {
+        /// The log.
+        folder: PathBuf,
+        /// The sequence named.
+        first: u64,
+    },
     /// The payload is longer than the log takes.
     #[error("a payload of {bytes} bytes is longer than the {max} this log takes")]
     FrameTooLarge {
@@ -162,6 +181,8 @@ pub struct FramedLog {
 struct Committed {
     folder: PathBuf,
     layout: Mutex<Layout>,
+    /// Held by the one who rewrites a segment.
+    rewriting: Mutex<rewrite::Turn>,
 }
 
 #[derive(Debug)]
@@ -195,6 +216,7 @@ impl FramedLog {
                     segments: opened.segments,
                     next_sequence: opened.recovery.next_sequence,
                 }),
+                rewriting: Mutex::default(),
             }),
             file: opened.last,
             must_roll: false,
@@ -246,8 +268,19 @@ impl FramedLog {
         Ok(FrameReader::of_log(self.committed.clone(), from))
     }
 
+    /// The sequences of each closed segment, oldest first.
+    pub fn closed_segments(&self) -> Vec<Range<u64>> {
+        let layout = self.committed.layout();
+        layout.segments.windows(2).map(|pair| pair[0].first..pair[1].first).collect()
+    }
+
+    /// A way to rewrite closed segments while this log is appended to.
+    pub fn rewriter(&self) -> SegmentRewriter {
+        SegmentRewriter::of_log(self.committed.clone(), self.options.max_frame_bytes)
+    }
+
     /// Begins a new segment unless the last one is empty, so that all frames there are can be
-    /// removed.
+    /// removed or rewritten.
     pub fn close_segment(&mut self) -> Result<(), FramedLogError> {
         let next = self.next_sequence();
         if self.last_segment().first == next && !self.must_roll {

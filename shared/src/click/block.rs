@@ -29,12 +29,16 @@
 //! | 88 | 4 | CRC-32C of the bytes before |
 //! | 92 | 4 | zero |
 //!
+//! The personal part can be rewritten by itself ([`Block::with_personal`]): the main part stays byte
+//! for byte, and of the header only the lengths and checksums that depend on it change.
+//!
 //! The main part is the records one after the other, each with its length mended to what is left
 //! after its personal fields were taken out. The personal part has, for each record in turn, the
 //! length (2) of its personal fields and the fields.
 
 use super::{
-    Click, ClickError, FIRST_PERSONAL_TAG, StreamId, check_tags, split_tag, u16_at, u32_at, u64_at,
+    Click, ClickError, FIRST_PERSONAL_TAG, StreamId, TAG_HEAD_LEN, Tag, address, check_tags,
+    split_tag, tags, truncated, u16_at, u32_at, u64_at,
 };
 
 /// Version of the block format.
@@ -140,9 +144,50 @@ impl BlockBuilder {
         put(64, &self.id_ms.1.to_le_bytes());
         put(72, &self.unix_ms.0.to_le_bytes());
         put(80, &self.unix_ms.1.to_le_bytes());
-        let crc = crc32c::crc32c(&bytes[..HEADER_CRC_AT]);
-        bytes[HEADER_CRC_AT..HEADER_CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
+        seal(&mut bytes);
         bytes
+    }
+}
+
+fn seal(header: &mut [u8]) {
+    let crc = crc32c::crc32c(&header[..HEADER_CRC_AT]);
+    header[HEADER_CRC_AT..HEADER_CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// What becomes of a record's personal fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Personal {
+    /// They stay.
+    Keep,
+    /// All of them go, also those that this version does not know.
+    Erase,
+    /// Of the client's address only the network stays.
+    TruncateAddress,
+}
+
+impl Personal {
+    fn write(self, fields: &[u8], out: &mut Vec<u8>) {
+        let at = out.len();
+        out.extend_from_slice(&[0; 2]);
+        match self {
+            Personal::Keep => out.extend_from_slice(fields),
+            Personal::Erase => {}
+            Personal::TruncateAddress => {
+                tags(fields).for_each(|(tag, field)| write_truncated(tag, field, out));
+            }
+        }
+        put_len(out, at, 2);
+    }
+}
+
+fn write_truncated(tag: u8, field: &[u8], out: &mut Vec<u8>) {
+    let value = &field[TAG_HEAD_LEN..];
+    let network = (tag == Tag::Address as u8).then(|| address(value)).flatten().map(truncated);
+    out.extend_from_slice(&field[..TAG_HEAD_LEN]);
+    match network {
+        Some(std::net::IpAddr::V4(v4)) => out.extend_from_slice(&v4.octets()),
+        Some(std::net::IpAddr::V6(v6)) => out.extend_from_slice(&v6.octets()),
+        None => out.extend_from_slice(value),
     }
 }
 
@@ -262,6 +307,34 @@ impl<'a> Block<'a> {
 
     fn personal(&self) -> &'a [u8] {
         self.bytes.get(BLOCK_HEADER_LEN + self.main_len()..self.len()).unwrap_or_default()
+    }
+
+    /// This block with personal fields as `choose` wants them, or `None` where that changes nothing.
+    pub fn with_personal(
+        &self,
+        mut choose: impl FnMut(&Click<'_>) -> Personal,
+    ) -> Result<Option<Vec<u8>>, ClickError> {
+        let decoded = self.decode()?;
+        let mut personal = Vec::with_capacity(decoded.personal.len());
+        for click in decoded.clicks() {
+            choose(&click).write(click.personal_tags, &mut personal);
+        }
+        let is_changed = personal != decoded.personal;
+        Ok(is_changed.then(|| self.with_personal_part(&personal)))
+    }
+
+    fn with_personal_part(&self, personal: &[u8]) -> Vec<u8> {
+        let stored = lz4_flex::block::compress(personal);
+        let mut block = self.bytes[..BLOCK_HEADER_LEN + self.main_len()].to_vec();
+        let mut put = |at: usize, field: u32| {
+            block[at..at + 4].copy_from_slice(&field.to_le_bytes());
+        };
+        put(36, personal.len() as u32);
+        put(40, stored.len() as u32);
+        put(48, crc32c::crc32c(&stored));
+        seal(&mut block[..BLOCK_HEADER_LEN]);
+        block.extend_from_slice(&stored);
+        block
     }
 
     /// Decompresses and checks every record.
@@ -419,7 +492,88 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_erased_record_keeps_all_but_its_personal_fields() {
+        let mut tagged = record(2, &[(Tag::Sub1, b"a"), (Tag::Language, b"de"), (Tag::Uid, b"u")]);
+        let unknown_personal = tagged.windows(5).position(|w| w[3..] == *b"de").unwrap();
+        tagged[unknown_personal] = 250;
+        let mut builder = BlockBuilder::new(STREAM, 41);
+        builder.push(&record(1, &[(Tag::UserAgent, b"curl/8")])).unwrap();
+        builder.push(&tagged).unwrap();
+        let bytes = builder.finish().unwrap();
+        let block = Block::parse(&bytes).unwrap();
+        let erase = |click: &Click<'_>| match click.head.code_id {
+            2 => Personal::Erase,
+            _ => Personal::Keep,
+        };
+        let erased = block.with_personal(erase).unwrap().unwrap();
+        let decoded = Block::parse(&erased).unwrap().decode().unwrap();
+        let clicks: Vec<_> = decoded.clicks().collect();
+        assert_eq!(
+            (clicks[0].text(Tag::UserAgent).as_ref(), clicks[0].is_personal()),
+            ("curl/8", true)
+        );
+        assert_eq!((clicks[1].text(Tag::Sub1), clicks[1].text(Tag::Uid)), ("a".into(), "u".into()));
+        assert!(!clicks[1].is_personal());
+        assert!(!decoded.personal.windows(2).any(|w| w == b"de"));
+    }
+
+    fn any_tags() -> impl Strategy<Value = Vec<(Tag, Vec<u8>)>> {
+        let address = prop_oneof![
+            any::<[u8; 4]>().prop_map(|v4| v4.to_vec()),
+            any::<[u8; 16]>().prop_map(|v6| v6.to_vec()),
+            proptest::collection::vec(any::<u8>(), 0..16),
+        ];
+        let text = || proptest::collection::vec(any::<u8>(), 0..100);
+        (address, text(), text(), text()).prop_map(|(address, agent, sub1, referer)| {
+            let tags = [Tag::Address, Tag::UserAgent, Tag::Sub1, Tag::Referer];
+            tags.into_iter().zip([address, agent, sub1, referer]).collect()
+        })
+    }
+
     proptest! {
+        #[test]
+        fn rewriting_the_personal_part_changes_what_was_chosen_and_nothing_else(
+            records in proptest::collection::vec(
+                (any_tags(), prop_oneof![
+                    Just(Personal::Keep), Just(Personal::Erase), Just(Personal::TruncateAddress)
+                ]), 1..20),
+        ) {
+            let mut builder = BlockBuilder::new(STREAM, 41);
+            for (id, (tags, _)) in (0..).zip(&records) {
+                let tags: Vec<_> = tags.iter().map(|(tag, value)| (*tag, &value[..])).collect();
+                builder.push(&record(id, &tags)).unwrap();
+            }
+            let bytes = builder.finish().unwrap();
+            let old = Block::parse(&bytes).unwrap();
+            let choose = |click: &Click<'_>| records[click.head.code_id as usize].1;
+            let new = old.with_personal(choose).unwrap();
+            let bytes = new.as_deref().unwrap_or(&bytes);
+            let block = Block::parse(bytes).unwrap();
+            prop_assert_eq!(block.len(), bytes.len());
+            prop_assert_eq!(block.main(), old.main());
+            let untouched = |block: &Block<'_>| {
+                let header = &block.bytes[..HEADER_CRC_AT];
+                [&header[..36], &header[44..48], &header[52..]].concat()
+            };
+            prop_assert_eq!(untouched(&block), untouched(&old));
+            prop_assert_eq!(block.with_personal(choose).unwrap(), None, "a second time changes nothing");
+
+            let (before, after) = (old.decode().unwrap(), block.decode().unwrap());
+            for ((was, now), (_, chosen)) in before.clicks().zip(after.clicks()).zip(&records) {
+                prop_assert_eq!((was.head, was.code, was.main_tags), (now.head, now.code, now.main_tags));
+                match chosen {
+                    Personal::Keep => prop_assert_eq!(now, was),
+                    Personal::Erase => prop_assert!(!now.is_personal()),
+                    Personal::TruncateAddress => {
+                        prop_assert_eq!(now.address(), was.address().map(truncated));
+                        prop_assert_eq!(now.tag(Tag::UserAgent), was.tag(Tag::UserAgent));
+                        prop_assert_eq!(now.tag(Tag::Referer), was.tag(Tag::Referer));
+                    }
+                }
+            }
+        }
+
         #[test]
         fn reading_any_bytes_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let mut bytes = bytes;

@@ -5,6 +5,7 @@
 //! the last segment, and may see frames of an append that is about to fail.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -38,6 +39,8 @@ enum Source {
 struct OpenSegment {
     extent: Extent,
     walk: FrameWalk,
+    /// Tells the file from one that has replaced it.
+    inode: u64,
 }
 
 /// How far a segment may be read, as far as is known.
@@ -119,7 +122,9 @@ impl FrameReader {
     /// Takes over what is now known about the segment of the next frame; false when nothing new
     /// is, and that is no damage.
     fn go_on(&mut self, extent: Extent, stuck: &'static str) -> Result<bool, FramedLogError> {
-        if let Some(open) = self.open.as_mut().filter(|open| open.extent.first == extent.first) {
+        let is_open = self.open.as_ref().is_some_and(|open| open.extent.first == extent.first);
+        let is_current = is_open && !self.was_replaced()?;
+        if let Some(open) = self.open.as_mut().filter(|_| is_current) {
             if open.extent != extent {
                 open.extent = extent;
                 open.walk.forget_buffered();
@@ -139,6 +144,17 @@ impl FrameReader {
                 Ok(false)
             }
             _ => Ok(true),
+        }
+    }
+
+    /// Whether the open segment's name now stands for another file: it was rewritten, or begun anew.
+    fn was_replaced(&self) -> Result<bool, FramedLogError> {
+        let Some(open) = &self.open else { return Ok(false) };
+        let path = segment::path(self.source.folder(), open.extent.first);
+        match std::fs::metadata(&path) {
+            Ok(metadata) => Ok(metadata.ino() != open.inode),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(FramedLogError::io("read", &path)(error)),
         }
     }
 
@@ -206,9 +222,15 @@ impl Source {
                 }
                 opened => opened?,
             };
+        let path = || segment::path(self.folder(), extent.first);
+        let metadata =
+            file.metadata().map_err(|error| FramedLogError::io("read", &path())(error))?;
+        // A closed segment may have been rewritten since its extent was asked for; its frames, not
+        // its length, say where it ends.
+        let limit = if extent.following.is_some() { metadata.len() } else { extent.limit };
+        let (extent, inode) = (Extent { limit, ..extent }, metadata.ino());
         let mut walk = FrameWalk::new(Arc::new(file), extent.first);
         while walk.sequence() < sequence {
-            let path = || segment::path(self.folder(), extent.first);
             let what = match walk.step(extent.limit) {
                 Ok(Step::Frame(_)) => continue,
                 Ok(Step::End) => "the segment ends before the frame asked for",
@@ -220,7 +242,7 @@ impl Source {
             }
             return Err(self.damaged(extent, walk.offset(), what));
         }
-        Ok(Some(OpenSegment { extent, walk }))
+        Ok(Some(OpenSegment { extent, walk, inode }))
     }
 
     fn damaged(&self, extent: Extent, offset: u64, what: &'static str) -> FramedLogError {
