@@ -57,6 +57,8 @@ pub struct Live {
     pub trusted_proxies: Vec<IpNet>,
     /// Whether codes are looked up under any host name, and not only under the tracking domains.
     pub accept_any_host: bool,
+    /// Whether of clients' addresses only the network is recorded.
+    pub truncate_addresses: bool,
     /// What visitors may ask of us, all threads together.
     pub limits: Limits,
     /// A level, or directives such as `info,coupond=debug`.
@@ -125,6 +127,7 @@ impl Default for Config {
             live: Live {
                 trusted_proxies: Vec::new(),
                 accept_any_host: false,
+                truncate_addresses: false,
                 limits: Limits::default(),
                 log_level: "info".into(),
             },
@@ -233,6 +236,7 @@ impl Live {
     fn fill(&mut self, keys: &mut Keys) {
         keys.set_list("trusted_proxies", &mut self.trusted_proxies, parse_network);
         keys.set("accept_any_host", &mut self.accept_any_host);
+        keys.set("truncate_addresses", &mut self.truncate_addresses);
         keys.set_checked("log.level", &mut self.log_level, |filter| {
             EnvFilter::try_new(filter).map(drop).map_err(|error| error.to_string())
         });
@@ -262,7 +266,8 @@ impl Clicks {
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = |value: &dyn fmt::Display| toml::Value::String(value.to_string());
-        let Live { trusted_proxies, accept_any_host, limits, log_level } = &self.live;
+        let Live { trusted_proxies, accept_any_host, truncate_addresses, limits, log_level } =
+            &self.live;
         let proxies = toml::Value::Array(trusted_proxies.iter().map(|net| text(net)).collect());
         writeln!(f, "listen = {}", text(&self.listen))?;
         writeln!(f, "data_dir = {}", text(&self.data_dir.display()))?;
@@ -272,6 +277,7 @@ impl fmt::Display for Config {
         writeln!(f, "threads = {}", self.threads)?;
         writeln!(f, "trusted_proxies = {proxies}")?;
         writeln!(f, "accept_any_host = {accept_any_host}")?;
+        writeln!(f, "truncate_addresses = {truncate_addresses}")?;
         writeln!(f, "\n[limits]\nmax_connections = {}", limits.max_connections)?;
         writeln!(f, "max_head_bytes = {}", limits.max_head_bytes)?;
         writeln!(f, "client_timeout_ms = {}", limits.client_timeout.as_millis())?;
@@ -352,6 +358,7 @@ mod tests {
             ("threads", "3"),
             ("trusted_proxies", "['10.0.0.0/8', '::1']"),
             ("accept_any_host", "true"),
+            ("truncate_addresses", "true"),
             ("limits.max_connections", "11"),
             ("limits.max_head_bytes", "20000"),
             ("limits.client_timeout_ms", "12"),

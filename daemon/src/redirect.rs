@@ -113,6 +113,7 @@ impl Desk {
         let code = FoldedCode::fold(typed);
         self.parameters.read(parts.uri.query());
         let address = client_address(peer, &parts.headers, &settings.trusted_proxies);
+        let address = if settings.truncate_addresses { click::truncated(address) } else { address };
         let typed = if code.is_ok() { typed } else { b"" };
         let visitor = Visitor { parts, host, typed, address, unix_ms: unix_ms() };
         let id = self.ids.next(&catalog.click_id_key(), visitor.unix_ms);

@@ -15,6 +15,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// Whether codes are looked up under any host name.
     pub accept_any_host: bool,
+    /// Whether of clients' addresses only the network is recorded.
+    pub truncate_addresses: bool,
 }
 
 impl Settings {
@@ -23,6 +25,7 @@ impl Settings {
         Settings {
             trusted_proxies: live.trusted_proxies.clone(),
             accept_any_host: live.accept_any_host,
+            truncate_addresses: live.truncate_addresses,
         }
     }
 }

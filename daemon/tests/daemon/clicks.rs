@@ -111,6 +111,24 @@ fn a_proxys_word_for_the_address_counts_only_while_it_is_trusted() {
 }
 
 #[test]
+fn of_addresses_only_the_network_is_recorded_where_that_is_wanted() {
+    let folder = folder();
+    sample().publish(&folder.path().join("index"));
+    let coupond = Coupond::start(folder, |command| {
+        command.env("COUPOND_TRUNCATE_ADDRESSES", "true");
+        command.env("COUPOND_TRUSTED_PROXIES", "127.0.0.1");
+    });
+    for address in ["203.0.113.77", "2001:db8:12:3456::1"] {
+        let forwarded = format!("X-Forwarded-For: {address}\r\n");
+        coupond.request("GET", "/winter25", &forwarded);
+    }
+    let blocks = coupond.feed(2);
+    let addresses = clicks(&blocks).into_iter().filter_map(|click| click.address());
+    let addresses: BTreeSet<_> = addresses.map(|address| address.to_string()).collect();
+    assert_eq!(addresses, ["203.0.113.0", "2001:db8:12::"].map(str::to_owned).into());
+}
+
+#[test]
 fn clicks_of_a_daemon_that_was_killed_or_stopped_are_fed_by_the_next() {
     for signal in [Signal::KILL, Signal::TERM] {
         let mut coupond = Coupond::serving(&sample());
