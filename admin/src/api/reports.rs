@@ -1,12 +1,16 @@
-//! `/v1/networks/reporting` and `/v1/networks/status`: what is counted, and how things stand.
+//! `/v1/networks/reporting` and `/v1/networks/status`: what is counted, and how things stand; and
+//! `/v1/affiliates/reporting`, what partners see of it.
 //!
 //! Aggregates come from the rollups, single clicks from the archive. Nothing here writes.
 
 mod click_row;
 mod clicks;
 mod entity;
+mod facet;
 mod filters;
+mod partners;
 mod period;
+mod sheet;
 #[cfg(test)]
 mod tests;
 
@@ -18,7 +22,7 @@ use utoipa_axum::routes;
 
 use super::AppState;
 use super::error::ApiError;
-use crate::archive::{Archive, ArchiveError};
+use crate::archive::ArchiveError;
 use crate::intake::{IntakeHandle, IntakeStatus};
 use crate::publish::{PublicationStatus, PublisherHandle};
 
@@ -30,13 +34,15 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(entity::report))
         .routes(routes!(clicks::stream))
         .routes(routes!(clicks::single))
+        .routes(routes!(clicks::invalid))
         .routes(routes!(status))
 }
 
-impl FromRef<AppState> for Archive {
-    fn from_ref(state: &AppState) -> Archive {
-        state.archive.clone()
-    }
+/// What partners see.
+pub(super) fn partner_routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(partners::clicks::stream))
+        .routes(routes!(partners::clicks::single))
 }
 
 impl FromRef<AppState> for PublisherHandle {

@@ -1,6 +1,6 @@
 //! What things are called in reports, also after they were deleted.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use coupon_shared::code::FoldedCode;
 use rusqlite::Connection;
@@ -28,14 +28,22 @@ pub fn names(
     Ok(labels.into_iter().map(|(id, (name, _status))| (id, name)).collect())
 }
 
-/// The ids of all rows that have or had a code, deleted ones included.
+/// The ids of all rows that have or had one of these codes, deleted ones included.
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn ids_of_code(connection: &Connection, code: &FoldedCode) -> Result<Vec<u32>, StoreError> {
-    // No index holds deleted rows; a report may walk the table.
-    let sql = "SELECT id FROM coupon_code WHERE folded = ?1";
+pub fn ids_of_codes<'a>(
+    connection: &Connection,
+    codes: impl IntoIterator<Item = &'a FoldedCode>,
+) -> Result<BTreeSet<u32>, StoreError> {
+    let codes: BTreeSet<&str> = codes.into_iter().map(FoldedCode::as_str).collect();
+    if codes.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    // No index holds deleted rows; a report may walk the table once.
+    let sql = "SELECT id FROM coupon_code WHERE folded IN (SELECT value FROM json_each(?1))";
+    let codes = serde_json::Value::from_iter(codes).to_string();
     let mut statement = connection.prepare_cached(sql)?;
-    let ids = statement.query_map([code.as_str()], |row| row.get(0))?;
+    let ids = statement.query_map([codes], |row| row.get(0))?;
     Ok(ids.collect::<Result<_, _>>()?)
 }

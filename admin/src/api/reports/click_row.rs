@@ -1,19 +1,21 @@
-//! A click as reports show it.
+//! A click as reports show it to the network.
+//!
+//! What is not known of a single click is left out: whether it is unique or a duplicate is judged
+//! for the counts, not kept with the click.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use coupon_shared::click::{Click, ClickHead, Tag, VisitKind};
 use coupon_shared::decision::Reason;
 use rusqlite::Connection;
-use serde_json::{Value, json};
-use utoipa::openapi::schema::{ArrayBuilder, Object, ObjectBuilder};
-use utoipa::openapi::{Ref, RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
+use serde::Serialize;
 
+use super::facet::Facet;
+use super::filters::{Conditions, Had};
+use super::sheet::Column;
 use crate::api::Network;
-use crate::api::openapi::field;
-use crate::store::rollups::{Dimension, OneOf};
+use crate::store::rollups::Dimension;
 use crate::store::{StoreError, labels};
 
 /// Our reasons begin here, above Everflow's error codes.
@@ -23,42 +25,47 @@ const FIRST_ERROR_CODE: u32 = 1_000;
 #[derive(Debug, Clone)]
 pub(super) struct ClickRow {
     pub(super) head: ClickHead,
-    code: String,
+    pub(super) code: String,
     user_ip: String,
-    /// Everything else that is shown as it was recorded.
-    texts: Vec<(&'static str, String)>,
+    pub(super) subs: [String; 5],
+    pub(super) source_id: String,
+    pub(super) uid: String,
+    referer: String,
+    user_agent: String,
+    language: String,
 }
-
-const TEXTS: [(&str, Tag); 10] = [
-    ("sub1", Tag::Sub1),
-    ("sub2", Tag::Sub2),
-    ("sub3", Tag::Sub3),
-    ("sub4", Tag::Sub4),
-    ("sub5", Tag::Sub5),
-    ("source_id", Tag::SourceId),
-    ("uid", Tag::Uid),
-    ("referer", Tag::Referer),
-    ("user_agent", Tag::UserAgent),
-    ("language", Tag::Language),
-];
 
 impl ClickRow {
     pub(super) fn of(click: &Click<'_>) -> ClickRow {
+        let text = |tag| click.text(tag).into_owned();
         ClickRow {
             head: click.head,
             code: String::from_utf8_lossy(click.code).into_owned(),
             user_ip: click.address().map_or_else(String::new, |address| address.to_string()),
-            texts: TEXTS.map(|(name, tag)| (name, click.text(tag).into_owned())).to_vec(),
+            subs: [Tag::Sub1, Tag::Sub2, Tag::Sub3, Tag::Sub4, Tag::Sub5].map(text),
+            source_id: text(Tag::SourceId),
+            uid: text(Tag::Uid),
+            referer: text(Tag::Referer),
+            user_agent: text(Tag::UserAgent),
+            language: text(Tag::Language),
         }
     }
 
     /// Whether it is among those asked for.
-    pub(super) fn matches(head: &ClickHead, filters: &[OneOf]) -> bool {
-        filters.iter().all(|one_of| one_of.ids.contains(&id_of(head, one_of.dimension)))
+    pub(super) fn matches(click: &Click<'_>, conditions: &Conditions) -> bool {
+        conditions.take(|facet| had(click, facet))
     }
 }
 
-fn id_of(head: &ClickHead, dimension: Dimension) -> u32 {
+fn had<'a>(click: &Click<'a>, facet: Facet) -> Had<'a> {
+    match (facet.dimension(), facet.tag()) {
+        (Some(dimension), _) => Had::Id(id_of(&click.head, dimension)),
+        (None, Some(tag)) => Had::Text(click.text(tag)),
+        (None, None) => Had::Text(Cow::Borrowed("")),
+    }
+}
+
+pub(super) fn id_of(head: &ClickHead, dimension: Dimension) -> u32 {
     match dimension {
         Dimension::Code => head.code_id,
         Dimension::Offer => head.offer_id,
@@ -68,75 +75,135 @@ fn id_of(head: &ClickHead, dimension: Dimension) -> u32 {
 }
 
 /// A click as answered.
-pub(super) struct Answered;
-
-impl PartialSchema for Answered {
-    fn schema() -> RefOr<Schema> {
-        let mut click = Object::new();
-        for name in ["transaction_id", "coupon_code", "user_ip", "error_message"] {
-            click = field::<String>(click, name);
-        }
-        for name in ["unix_timestamp", "network_coupon_code_id", "error_code"] {
-            click = field::<u64>(click, name);
-        }
-        for (name, _) in TEXTS {
-            click = field::<String>(click, name);
-        }
-        click = field::<bool>(click, "is_prefetch");
-        let related = ObjectBuilder::new().description(Some(
-            "offer, affiliate and advertiser; null where the click belongs to none",
-        ));
-        click.properties.insert("relationship".into(), related.into());
-        click.into()
-    }
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Click)]
+pub(super) struct Shown {
+    transaction_id: String,
+    unix_timestamp: u64,
+    /// As the visitor typed it.
+    coupon_code: String,
+    network_coupon_code_id: u32,
+    source_id: String,
+    sub1: String,
+    sub2: String,
+    sub3: String,
+    sub4: String,
+    sub5: String,
+    uid: String,
+    referer: String,
+    user_agent: String,
+    language: String,
+    user_ip: String,
+    /// 0 where the visit was sent on to the offer.
+    error_code: u32,
+    /// Why it was not.
+    error_message: &'static str,
+    /// The browser said that it only fetches ahead.
+    is_prefetch: bool,
+    relationship: Related,
 }
 
-impl ToSchema for Answered {
-    fn name() -> Cow<'static, str> {
-        "Click".into()
-    }
+/// What it belongs to; null where it belongs to none.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = RelatedToClick)]
+struct Related {
+    offer: Option<RelatedOffer>,
+    affiliate: Option<RelatedAffiliate>,
+    advertiser: Option<RelatedAdvertiser>,
 }
+
+macro_rules! related {
+    ($name:ident, $id:ident as $schema:ident) => {
+        #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+        #[schema(as = $schema)]
+        pub(super) struct $name {
+            pub(super) $id: u32,
+            network_id: u32,
+            pub(super) name: String,
+        }
+
+        impl $name {
+            /// None where the id is 0.
+            pub(super) fn of(network: Network, id: u32, names: &HashMap<u32, String>) -> Option<$name> {
+                let name = || names.get(&id).cloned().unwrap_or_default();
+                (id != 0).then(|| $name { $id: id, network_id: network.id, name: name() })
+            }
+        }
+    };
+}
+related!(RelatedOffer, network_offer_id as ReportedOffer);
+related!(RelatedAffiliate, network_affiliate_id as ReportedAffiliate);
+related!(RelatedAdvertiser, network_advertiser_id as ReportedAdvertiser);
 
 /// The newest clicks, and whether there are more.
-pub(super) struct AnsweredStream;
-
-impl PartialSchema for AnsweredStream {
-    fn schema() -> RefOr<Schema> {
-        let clicks = ArrayBuilder::new().items(Ref::from_schema_name(Answered::name()));
-        let mut stream = field::<bool>(Object::new(), "incomplete_results");
-        stream.properties.insert("clicks".into(), clicks.into());
-        stream.required.push("clicks".into());
-        stream.into()
-    }
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ClickStream)]
+pub(super) struct ShownStream {
+    pub(super) clicks: Vec<Shown>,
+    pub(super) incomplete_results: bool,
 }
 
-impl ToSchema for AnsweredStream {
-    fn name() -> Cow<'static, str> {
-        "ClickStream".into()
-    }
+/// The file's columns.
+pub(super) const COLUMNS: [Column<Shown>; 24] = [
+    ("transaction_id", |click| (&click.transaction_id).into()),
+    ("unix_timestamp", |click| click.unix_timestamp.into()),
+    ("coupon_code", |click| (&click.coupon_code).into()),
+    ("network_coupon_code_id", |click| click.network_coupon_code_id.into()),
+    ("network_offer_id", |c| id(&c.relationship.offer, |it| it.network_offer_id)),
+    ("offer", |c| name(&c.relationship.offer, |it| &it.name)),
+    ("network_affiliate_id", |c| id(&c.relationship.affiliate, |it| it.network_affiliate_id)),
+    ("affiliate", |c| name(&c.relationship.affiliate, |it| &it.name)),
+    ("network_advertiser_id", |c| id(&c.relationship.advertiser, |it| it.network_advertiser_id)),
+    ("advertiser", |c| name(&c.relationship.advertiser, |it| &it.name)),
+    ("source_id", |click| (&click.source_id).into()),
+    ("sub1", |click| (&click.sub1).into()),
+    ("sub2", |click| (&click.sub2).into()),
+    ("sub3", |click| (&click.sub3).into()),
+    ("sub4", |click| (&click.sub4).into()),
+    ("sub5", |click| (&click.sub5).into()),
+    ("uid", |click| (&click.uid).into()),
+    ("referer", |click| (&click.referer).into()),
+    ("user_agent", |click| (&click.user_agent).into()),
+    ("language", |click| (&click.language).into()),
+    ("user_ip", |click| (&click.user_ip).into()),
+    ("error_code", |click| click.error_code.into()),
+    ("error_message", |click| click.error_message.into()),
+    ("is_prefetch", |click| click.is_prefetch.into()),
+];
 
-    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        schemas.push((Answered::name().into(), Answered::schema()));
-    }
+/// 0 for none.
+pub(super) fn id<T>(related: &Option<T>, id: fn(&T) -> u32) -> super::sheet::Cell {
+    related.as_ref().map_or(0, id).into()
 }
 
-/// The clicks as JSON, with the names of what they belong to.
+/// Empty for none.
+pub(super) fn name<T>(related: &Option<T>, name: fn(&T) -> &String) -> super::sheet::Cell {
+    related.as_ref().map_or("", |it| name(it)).into()
+}
+
+/// The clicks with the names of what they belong to.
 pub(super) fn render(
     connection: &Connection,
     network: Network,
-    clicks: &[ClickRow],
-) -> Result<Vec<Value>, StoreError> {
-    let names = |dimension| {
-        let ids: Vec<u32> = clicks.iter().map(|click| id_of(&click.head, dimension)).collect();
-        labels::names(connection, dimension, &ids)
-    };
+    clicks: Vec<ClickRow>,
+) -> Result<Vec<Shown>, StoreError> {
     let names = Names {
-        offers: names(Dimension::Offer)?,
-        affiliates: names(Dimension::Affiliate)?,
-        advertisers: names(Dimension::Advertiser)?,
+        offers: names(connection, Dimension::Offer, &clicks)?,
+        affiliates: names(connection, Dimension::Affiliate, &clicks)?,
+        advertisers: names(connection, Dimension::Advertiser, &clicks)?,
         network,
     };
-    Ok(clicks.iter().map(|click| names.row(click)).collect())
+    Ok(clicks.into_iter().map(|click| names.shown(click)).collect())
+}
+
+/// The names of one dimension of these clicks.
+pub(super) fn names(
+    connection: &Connection,
+    dimension: Dimension,
+    clicks: &[ClickRow],
+) -> Result<HashMap<u32, String>, StoreError> {
+    let ids: HashSet<u32> = clicks.iter().map(|click| id_of(&click.head, dimension)).collect();
+    labels::names(connection, dimension, &Vec::from_iter(ids))
 }
 
 struct Names {
@@ -147,39 +214,40 @@ struct Names {
 }
 
 impl Names {
-    fn row(&self, click: &ClickRow) -> Value {
-        let head = &click.head;
+    fn shown(&self, click: ClickRow) -> Shown {
+        let head = click.head;
         let (error_code, error_message) = error(head.reason);
-        let mut row = json!({
-            "transaction_id": head.transaction_id.to_string(),
-            "unix_timestamp": head.unix_ms / 1000,
-            "coupon_code": click.code,
-            "network_coupon_code_id": head.code_id,
-            "user_ip": click.user_ip,
-            "error_code": error_code,
-            "error_message": error_message,
-            "is_prefetch": head.kind == VisitKind::Prefetch,
-            "relationship": {
-                "offer": self.related("network_offer_id", head.offer_id, &self.offers),
-                "affiliate":
-                    self.related("network_affiliate_id", head.partner_id, &self.affiliates),
-                "advertiser":
-                    self.related("network_advertiser_id", head.advertiser_id, &self.advertisers),
-            },
-        });
-        if let Some(object) = row.as_object_mut() {
-            object.extend(click.texts.iter().map(|(name, text)| ((*name).into(), json!(text))));
+        let [sub1, sub2, sub3, sub4, sub5] = click.subs;
+        Shown {
+            transaction_id: head.transaction_id.to_string(),
+            unix_timestamp: head.unix_ms / 1000,
+            coupon_code: click.code,
+            network_coupon_code_id: head.code_id,
+            source_id: click.source_id,
+            sub1,
+            sub2,
+            sub3,
+            sub4,
+            sub5,
+            uid: click.uid,
+            referer: click.referer,
+            user_agent: click.user_agent,
+            language: click.language,
+            user_ip: click.user_ip,
+            error_code,
+            error_message,
+            is_prefetch: head.kind == VisitKind::Prefetch,
+            relationship: self.related(&head),
         }
-        row
     }
 
-    /// Null where the click belongs to none.
-    fn related(&self, id_field: &str, id: u32, names: &HashMap<u32, String>) -> Value {
-        if id == 0 {
-            return Value::Null;
+    fn related(&self, head: &ClickHead) -> Related {
+        let network = self.network;
+        Related {
+            offer: RelatedOffer::of(network, head.offer_id, &self.offers),
+            affiliate: RelatedAffiliate::of(network, head.partner_id, &self.affiliates),
+            advertiser: RelatedAdvertiser::of(network, head.advertiser_id, &self.advertisers),
         }
-        let name = names.get(&id).map_or("", String::as_str);
-        json!({ id_field: id, "network_id": self.network.id, "name": name })
     }
 }
 

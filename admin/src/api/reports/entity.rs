@@ -12,7 +12,8 @@ use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
 use super::MAX_ROWS;
-use super::filters::{self, Filters, Query};
+use super::facet::Facet;
+use super::filters::{Filters, Query};
 use super::period::{Period, When};
 use crate::api::error::ApiError;
 use crate::api::request;
@@ -23,6 +24,8 @@ use crate::store::{Store, labels, settings};
 /// More are not even counted: sorting them to answer a few would only take memory.
 const MAX_GROUPS: usize = 500_000;
 const MAX_COLUMNS: usize = 6;
+const FACETS: [Facet; 4] =
+    [Facet::Offer, Facet::Affiliate, Facet::Advertiser, Facet::CouponCode];
 
 #[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct EntityRequest {
@@ -89,7 +92,7 @@ pub(super) async fn report(
         let mut wrong = Vec::new();
         let mut keep = |fields: Vec<FieldError>| wrong.extend(fields);
         let columns = columns(&request.columns).map_err(&mut keep).ok();
-        let filters = request.query.filters().map_err(&mut keep).ok();
+        let filters = request.query.filters(&FACETS).map_err(&mut keep).ok();
         let period = request.when.period(&settings.time_zone).map_err(&mut keep).ok();
         let (Some(columns), Some(filters), Some(period)) = (columns, filters, period) else {
             return Err(ApiError::fields(wrong));
@@ -112,7 +115,7 @@ impl Column {
         match name {
             "date" => Some(Column::Date),
             "hour" => Some(Column::Hour),
-            _ => filters::dimension(name).map(Column::Of),
+            _ => FACETS.iter().find(|facet| facet.name() == name)?.dimension().map(Column::Of),
         }
     }
 
@@ -179,7 +182,7 @@ fn count(
         spans: spans(columns, slots.clone(), &mut clock),
         slots,
         family: Family::Base,
-        filters: filters.resolve(connection)?,
+        filters: filters.resolve(connection)?.ids()?,
         by,
     };
     let mut groups: HashMap<Vec<Cell>, Counts> = HashMap::new();

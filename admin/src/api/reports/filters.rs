@@ -1,90 +1,118 @@
 //! What a report is confined to.
+//!
+//! Filters of one type are alternatives; all types must hold. Exclusions are the same, turned
+//! round: a row that meets one of them is left out. A type that a report does not know is refused,
+//! because a filter that is ignored shows more than was asked for.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use coupon_shared::code::FoldedCode;
 use rusqlite::Connection;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::facet::Facet;
+use crate::api::error::ApiError;
 use crate::catalog::FieldError;
 use crate::store::rollups::{Dimension, OneOf};
 use crate::store::{StoreError, labels};
+
+/// Each is one value to compare every row with.
+const MAX_FILTERS: usize = 1_000;
 
 /// The `query` of a request.
 #[derive(Debug, Clone, Default, Deserialize, utoipa::ToSchema)]
 #[schema(as = ReportQuery)]
 pub(super) struct Query {
+    /// Values of one type are alternatives; all types must hold.
     #[serde(default)]
     filters: Vec<FilterRequest>,
+    /// Rows that meet one of these are left out.
+    #[serde(default)]
+    exclusions: Vec<FilterRequest>,
     /// Known from Everflow, not from here: refused instead of being ignored.
     #[serde(default)]
-    exclusions: Vec<Value>,
-    #[serde(default)]
     metric_filters: Vec<Value>,
+    /// As above.
+    #[serde(default)]
+    search_terms: Vec<Value>,
 }
 
 #[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
 struct FilterRequest {
     resource_type: String,
+    /// An id, a coupon code, or a text.
     filter_id_value: Value,
 }
 
-/// Checked filters. Those of one type are alternatives; all types must hold.
+/// Checked filters and exclusions.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Filters(Vec<(Dimension, Wanted)>);
+pub(super) struct Filters {
+    wanted: Vec<(Facet, Wanted)>,
+    unwanted: Vec<(Facet, Wanted)>,
+}
 
 #[derive(Debug, Clone)]
 enum Wanted {
     Id(u32),
     Code(FoldedCode),
-}
-
-/// The dimension of a name in columns and filters.
-pub(super) fn dimension(name: &str) -> Option<Dimension> {
-    Some(match name {
-        "offer" => Dimension::Offer,
-        "affiliate" => Dimension::Affiliate,
-        "advertiser" => Dimension::Advertiser,
-        "coupon_code" => Dimension::Code,
-        _ => return None,
-    })
+    Text(String),
 }
 
 impl Query {
-    pub(super) fn filters(&self) -> Result<Filters, Vec<FieldError>> {
-        let unsupported =
-            [("exclusions", &self.exclusions), ("metric_filters", &self.metric_filters)];
-        let unsupported =
-            unsupported.into_iter().filter(|(_, list)| !list.is_empty()).map(|(name, _)| {
-                FieldError {
-                    field: format!("query.{name}"),
-                    error: "cannot be used here yet".into(),
-                }
-            });
-        let mut wrong: Vec<FieldError> = unsupported.collect();
-        let mut filters = Filters::default();
-        for (at, filter) in self.filters.iter().enumerate() {
-            match filter.check() {
-                Ok(checked) => filters.0.push(checked),
-                Err((field, error)) => {
-                    wrong.push(FieldError { field: format!("query.filters[{at}].{field}"), error });
-                }
-            }
+    /// The filters, of which a report knows these.
+    pub(super) fn filters(&self, known: &[Facet]) -> Result<Filters, Vec<FieldError>> {
+        let mut wrong = Vec::new();
+        let refused =
+            [("metric_filters", &self.metric_filters), ("search_terms", &self.search_terms)];
+        for (name, _) in refused.into_iter().filter(|(_, list)| !list.is_empty()) {
+            let error = "cannot be used here; use filters, exclusions and order".into();
+            wrong.push(FieldError { field: format!("query.{name}"), error });
         }
-        if wrong.is_empty() { Ok(filters) } else { Err(wrong) }
+        if self.filters.len() + self.exclusions.len() > MAX_FILTERS {
+            let error = format!("must be at most {MAX_FILTERS} together with exclusions");
+            wrong.push(FieldError { field: "query.filters".into(), error });
+            return Err(wrong);
+        }
+        let wanted = check(&self.filters, "filters", known, &mut wrong);
+        let unwanted = check(&self.exclusions, "exclusions", known, &mut wrong);
+        if wrong.is_empty() { Ok(Filters { wanted, unwanted }) } else { Err(wrong) }
     }
 }
 
+fn check(
+    requests: &[FilterRequest],
+    list: &str,
+    known: &[Facet],
+    wrong: &mut Vec<FieldError>,
+) -> Vec<(Facet, Wanted)> {
+    let mut checked = Vec::new();
+    for (at, request) in requests.iter().enumerate() {
+        match request.check(known) {
+            Ok(filter) => checked.push(filter),
+            Err((field, error)) => {
+                wrong.push(FieldError { field: format!("query.{list}[{at}].{field}"), error });
+            }
+        }
+    }
+    checked
+}
+
 impl FilterRequest {
-    fn check(&self) -> Result<(Dimension, Wanted), (&'static str, String)> {
+    fn check(&self, known: &[Facet]) -> Result<(Facet, Wanted), (&'static str, String)> {
         let name = &self.resource_type;
-        let dimension = dimension(name).ok_or_else(|| {
-            let known = "offer, affiliate, advertiser, coupon_code";
-            ("resource_type", format!("`{name}` cannot be filtered by; known: {known}"))
+        let facet = known.iter().copied().find(|facet| facet.name() == name).ok_or_else(|| {
+            let names: Vec<&str> = known.iter().map(|facet| facet.name()).collect();
+            let known = names.join(", ");
+            ("resource_type", format!("`{name}` cannot be filtered by here; known: {known}"))
         })?;
         let text = match &self.filter_id_value {
             Value::String(text) => text.clone(),
-            other => other.to_string(),
+            Value::Number(number) => number.to_string(),
+            other => return Err(("filter_id_value", format!("{other} is no text and no number"))),
         };
+        let Some(dimension) = facet.dimension() else { return Ok((facet, Wanted::Text(text))) };
         let code = || match dimension {
             Dimension::Code => FoldedCode::fold(text.as_bytes()).ok().map(Wanted::Code),
             _ => None,
@@ -92,24 +120,98 @@ impl FilterRequest {
         // A code of digits only is found by its id.
         let wanted = text.parse().ok().map(Wanted::Id).or_else(code);
         let wanted = wanted.ok_or_else(|| ("filter_id_value", format!("`{text}` is not an id")))?;
-        Ok((dimension, wanted))
+        Ok((facet, wanted))
     }
 }
 
 impl Filters {
-    /// As ids.
-    pub(super) fn resolve(&self, connection: &Connection) -> Result<Vec<OneOf>, StoreError> {
-        let mut resolved: Vec<OneOf> = Vec::new();
-        for (dimension, wanted) in &self.0 {
-            let ids = match wanted {
-                Wanted::Id(id) => vec![*id],
-                Wanted::Code(code) => labels::ids_of_code(connection, code)?,
-            };
-            match resolved.iter_mut().find(|one_of| one_of.dimension == *dimension) {
-                Some(one_of) => one_of.ids.extend(ids),
-                None => resolved.push(OneOf { dimension: *dimension, ids }),
-            }
+    /// With ids for codes.
+    pub(super) fn resolve(&self, connection: &Connection) -> Result<Conditions, StoreError> {
+        Ok(Conditions {
+            wanted: resolve(connection, &self.wanted)?,
+            unwanted: resolve(connection, &self.unwanted)?,
+        })
+    }
+}
+
+fn resolve(
+    connection: &Connection,
+    filters: &[(Facet, Wanted)],
+) -> Result<Vec<Condition>, StoreError> {
+    let codes = filters.iter().filter_map(|(_, wanted)| match wanted {
+        Wanted::Code(code) => Some(code),
+        _ => None,
+    });
+    let mut ids_of_codes = labels::ids_of_codes(connection, codes)?;
+    let mut resolved: Vec<Condition> = Vec::new();
+    for (facet, wanted) in filters {
+        let at = resolved.iter().position(|condition| condition.facet == *facet);
+        let at = at.unwrap_or_else(|| {
+            resolved.push(Condition { facet: *facet, ids: BTreeSet::new(), texts: Vec::new() });
+            resolved.len() - 1
+        });
+        match wanted {
+            Wanted::Id(id) => drop(resolved[at].ids.insert(*id)),
+            Wanted::Code(_) => resolved[at].ids.append(&mut ids_of_codes),
+            Wanted::Text(text) => resolved[at].texts.push(text.clone()),
         }
-        Ok(resolved)
+    }
+    Ok(resolved)
+}
+
+/// What must hold and what must not, with ids for codes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Conditions {
+    pub(super) wanted: Vec<Condition>,
+    pub(super) unwanted: Vec<Condition>,
+}
+
+/// A facet and its alternatives: ids where it has ids, else texts.
+#[derive(Debug, Clone)]
+pub(super) struct Condition {
+    pub(super) facet: Facet,
+    pub(super) ids: BTreeSet<u32>,
+    pub(super) texts: Vec<String>,
+}
+
+/// What a row has under a facet.
+pub(super) enum Had<'a> {
+    Id(u32),
+    Text(Cow<'a, str>),
+}
+
+impl Condition {
+    fn holds(&self, had: &Had<'_>) -> bool {
+        match had {
+            Had::Id(id) => self.ids.contains(id),
+            Had::Text(had) => self.texts.iter().any(|text| self.facet.is_same(text, had)),
+        }
+    }
+}
+
+impl Conditions {
+    /// Only what belongs to this partner.
+    pub(super) fn of_partner(mut self, partner_id: u32) -> Conditions {
+        let ids = BTreeSet::from([partner_id]);
+        self.wanted.push(Condition { facet: Facet::Affiliate, ids, texts: Vec::new() });
+        self
+    }
+
+    /// As the rollups are asked.
+    pub(super) fn ids(&self) -> Result<Vec<OneOf>, ApiError> {
+        if !self.unwanted.is_empty() {
+            return Err(ApiError::field("query.exclusions", "cannot be used here yet"));
+        }
+        let ids = self.wanted.iter().filter_map(|condition| {
+            let ids = condition.ids.iter().copied().collect();
+            Some(OneOf { dimension: condition.facet.dimension()?, ids })
+        });
+        Ok(ids.collect())
+    }
+
+    /// Whether a row is among those asked for.
+    pub(super) fn take<'a>(&self, mut has: impl FnMut(Facet) -> Had<'a>) -> bool {
+        self.wanted.iter().all(|condition| condition.holds(&has(condition.facet)))
+            && !self.unwanted.iter().any(|condition| condition.holds(&has(condition.facet)))
     }
 }

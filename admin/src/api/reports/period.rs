@@ -21,7 +21,8 @@ pub(super) struct When {
     /// An IANA name; without it and a `timezone_id` the network's zone.
     #[serde(default)]
     timezone: Option<String>,
-    /// Everflow's number for a zone.
+    /// Everflow's number for a zone, as far as numbers are published: 1 to 16, 56 (Europe/Berlin),
+    /// 67 (UTC), 80 (America/New_York), 85 (America/Chicago), 87 (America/Denver).
     #[serde(default)]
     timezone_id: Option<u32>,
 }
@@ -63,20 +64,46 @@ impl When {
     fn zone(&self, network_zone: &str) -> Result<TimeZone, (&'static str, String)> {
         let (field, name) = match (&self.timezone, self.timezone_id) {
             (Some(name), _) => ("timezone", name.as_str()),
-            // The two numbers that are known for certain.
-            (None, Some(67)) => ("timezone_id", "America/Los_Angeles"),
-            (None, Some(80)) => ("timezone_id", "America/New_York"),
-            (None, Some(id)) => {
-                let error = format!(
-                    "{id} is not known here; send `timezone` with a name like Europe/Berlin"
-                );
-                return Err(("timezone_id", error));
-            }
+            (None, Some(id)) => ("timezone_id", numbered(id)?),
             (None, None) => ("timezone", network_zone),
         };
         let unknown = |_| (field, format!("`{name}` is no time zone; write it like Europe/Berlin"));
         TimeZone::get(name).map_err(unknown)
     }
+}
+
+/// Everflow's numbers, as its page about time zones and its list of them say; others are refused,
+/// because a guess would put sales on the wrong day.
+const NUMBERED: [(u32, &str); 21] = [
+    (1, "Pacific/Kiritimati"),
+    (2, "Pacific/Enderbury"),
+    (3, "Pacific/Tongatapu"),
+    (4, "Pacific/Chatham"),
+    (5, "Pacific/Auckland"),
+    (6, "Pacific/Fiji"),
+    (7, "Asia/Kamchatka"),
+    (8, "Pacific/Norfolk"),
+    (9, "Australia/Lord_Howe"),
+    (10, "Pacific/Guadalcanal"),
+    (11, "Australia/Adelaide"),
+    (12, "Australia/Sydney"),
+    (13, "Australia/Brisbane"),
+    (14, "Australia/Darwin"),
+    (15, "Asia/Seoul"),
+    (16, "Asia/Tokyo"),
+    (56, "Europe/Berlin"),
+    (67, "UTC"),
+    (80, "America/New_York"),
+    (85, "America/Chicago"),
+    (87, "America/Denver"),
+];
+
+fn numbered(id: u32) -> Result<&'static str, (&'static str, String)> {
+    let found = NUMBERED.iter().find(|(number, _)| *number == id);
+    found.map(|(_, name)| *name).ok_or_else(|| {
+        let error = format!("{id} is not known here; send `timezone` with a name like Europe/Berlin");
+        ("timezone_id", error)
+    })
 }
 
 impl Period {
@@ -194,8 +221,12 @@ mod tests {
             timezone_id: Some(id),
             ..when("2026-02-01", "2026-02-01", "")
         };
-        assert_eq!(wrong(&numbered(1)), ["timezone_id"]);
-        let new_york = TimeZone::get("America/New_York").unwrap();
-        assert_eq!(numbered(80).period("UTC").unwrap().zone, new_york);
+        assert_eq!(wrong(&numbered(90)), ["timezone_id"]);
+        for (id, name) in NUMBERED {
+            let zone = numbered(id).period("Asia/Kolkata").unwrap().zone;
+            assert_eq!(zone, TimeZone::get(name).unwrap(), "{id}");
+        }
+        let first_hour = numbered(67).period("Asia/Kolkata").unwrap().from_ms;
+        assert_eq!(first_hour, 1_769_904_000_000, "67 is UTC");
     }
 }

@@ -1,0 +1,248 @@
+//! The newest clicks that are asked for, and one by its id.
+//!
+//! Blocks are read from the latest to the earliest until no block left can hold a newer click, and
+//! no more clicks are kept than are answered. Whose clicks may be seen is part of the [`Scope`],
+//! not of the request.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use axum::extract::FromRef;
+use axum::http::StatusCode;
+use coupon_shared::click::{Click, VisitKind};
+use coupon_shared::decision::Reason;
+use coupon_shared::transaction_id::{ClickIdKey, TransactionId};
+
+use super::StreamRequest;
+use crate::api::AppState;
+use crate::api::error::ApiError;
+use crate::api::reports::MAX_ROWS;
+use crate::api::reports::click_row::ClickRow;
+use crate::api::reports::facet::{self, Facet};
+use crate::api::reports::filters::Conditions;
+use crate::api::reports::period::Period;
+use crate::archive::{Archive, ArchiveError};
+use crate::store::blocks::{self, BlockRow};
+use crate::store::{Store, meta, settings};
+
+const MAX_DAYS: u64 = 14;
+/// Partners get fewer at once.
+const MAX_PARTNER_ROWS: usize = 5_000;
+/// Blocks read at first, doubled until [`MOST_BLOCKS`]: the newest clicks are often enough.
+const FIRST_BLOCKS: usize = 64;
+const MOST_BLOCKS: usize = 2_048;
+
+/// Where clicks are.
+#[derive(Clone)]
+pub(in crate::api::reports) struct Source {
+    pub(in crate::api::reports) store: Store,
+    archive: Archive,
+}
+
+impl FromRef<AppState> for Source {
+    fn from_ref(state: &AppState) -> Source {
+        Source { store: state.store.clone(), archive: state.archive.clone() }
+    }
+}
+
+/// Which clicks are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    All,
+    /// Those that were not sent on to the offer, though somebody came.
+    Invalid,
+}
+
+impl Kind {
+    fn has(self, click: &Click<'_>) -> bool {
+        let head = &click.head;
+        let is_invalid = head.reason != Reason::Redirected && head.kind != VisitKind::Prefetch;
+        self == Kind::All || is_invalid
+    }
+}
+
+/// Whose clicks may be seen, by what they can be searched, and how many at once.
+pub(in crate::api::reports) struct Scope {
+    /// None: everybody's.
+    partner_id: Option<u32>,
+    facets: &'static [Facet],
+    kind: Kind,
+    limit: usize,
+}
+
+impl Scope {
+    /// Everybody's.
+    pub(super) fn network(kind: Kind) -> Scope {
+        Scope { partner_id: None, facets: &facet::OF_CLICKS, kind, limit: MAX_ROWS }
+    }
+
+    /// One partner's own.
+    pub(in crate::api::reports) fn partner(partner_id: u32) -> Scope {
+        Scope {
+            partner_id: Some(partner_id),
+            facets: &facet::OF_PARTNERS_CLICKS,
+            kind: Kind::All,
+            limit: MAX_PARTNER_ROWS,
+        }
+    }
+}
+
+impl Source {
+    /// The newest clicks that are asked for and may be seen, and whether there are more.
+    pub(in crate::api::reports) async fn search(
+        &self,
+        request: StreamRequest,
+        scope: Scope,
+    ) -> Result<(Vec<ClickRow>, bool), ApiError> {
+        let Scope { partner_id, facets, kind, limit } = scope;
+        let checked = self.store.read(move |connection| {
+            let settings = settings::read(connection)?.settings;
+            let (period, filters) = request.check(&settings.time_zone, MAX_DAYS, facets)?;
+            let conditions = filters.resolve(connection)?;
+            let conditions = match partner_id {
+                Some(partner_id) => conditions.of_partner(partner_id),
+                None => conditions,
+            };
+            Ok::<_, ApiError>((period, conditions))
+        });
+        let (period, conditions) = checked.await?;
+        let newest = Newest { period, conditions, kind, limit, clicks: BinaryHeap::new() };
+        let newest = newest.search(self).await?;
+        let is_incomplete = newest.clicks.len() > limit;
+        Ok((newest.into_rows(), is_incomplete))
+    }
+
+    /// The click with this id.
+    pub(in crate::api::reports) async fn find(&self, id: &str) -> Result<ClickRow, ApiError> {
+        let id: TransactionId =
+            id.parse().map_err(|error| ApiError::field("transaction_id", format!("{error}")))?;
+        let places = self.store.read(move |connection| {
+            let key = ClickIdKey(meta::read(connection)?.click_id_key);
+            if !id.verify(&key) {
+                let message = format!("{id} was not issued by this network");
+                return Err(ApiError::new(StatusCode::NOT_FOUND, "click.foreign_id", message));
+            }
+            Ok(blocks::around(connection, &id)?)
+        });
+        let places = places.await?;
+        let found = self.archive.on_disk(move |archive| read_one(archive, &places, id)).await?;
+        found.ok_or_else(|| not_arrived(id))
+    }
+}
+
+/// No click with this id is here, or none that may be seen.
+pub(in crate::api::reports) fn not_arrived(id: TransactionId) -> ApiError {
+    let message =
+        format!("no click with the id {id} has arrived; a new one takes up to two seconds");
+    ApiError::new(StatusCode::NOT_FOUND, "click.not_arrived", message)
+}
+
+fn read_one(
+    archive: &Archive,
+    places: &[BlockRow],
+    id: TransactionId,
+) -> Result<Option<ClickRow>, ArchiveError> {
+    let mut archived = archive.blocks();
+    for place in places {
+        let decoded = archived.read(place.archive_sequence)?;
+        let click = decoded.clicks().find(|click| click.head.transaction_id == id);
+        if let Some(click) = click {
+            return Ok(Some(ClickRow::of(&click)));
+        }
+    }
+    Ok(None)
+}
+
+/// The newest clicks seen so far: one more than are answered, to know whether there are more.
+struct Newest {
+    period: Period,
+    conditions: Conditions,
+    kind: Kind,
+    limit: usize,
+    clicks: BinaryHeap<Reverse<Timed>>,
+}
+
+/// Ordered by time, then id.
+struct Timed(ClickRow);
+
+impl Timed {
+    fn key(&self) -> (u64, TransactionId) {
+        (self.0.head.unix_ms, self.0.head.transaction_id)
+    }
+}
+
+impl PartialEq for Timed {
+    fn eq(&self, other: &Timed) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Timed {}
+
+impl PartialOrd for Timed {
+    fn partial_cmp(&self, other: &Timed) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Timed {
+    fn cmp(&self, other: &Timed) -> std::cmp::Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+impl Newest {
+    async fn search(self, from: &Source) -> Result<Newest, ApiError> {
+        let span = (self.period.from_ms, self.period.to_ms);
+        let mut newest = self;
+        let (mut after, mut blocks): (Option<BlockRow>, _) = (None, FIRST_BLOCKS);
+        loop {
+            let next = move |c: &_| blocks::latest_between(c, span, after.as_ref(), blocks);
+            let page = from.store.read(next).await?;
+            let Some(last) = page.last().copied() else { return Ok(newest) };
+            newest = from.archive.on_disk(move |archive| newest.read(archive, page)).await?;
+            if newest.is_beyond(last.unix_ms.1) {
+                return Ok(newest);
+            }
+            (after, blocks) = (Some(last), (blocks * 2).min(MOST_BLOCKS));
+        }
+    }
+
+    fn read(mut self, archive: &Archive, mut page: Vec<BlockRow>) -> Result<Newest, ArchiveError> {
+        // In the archive's order neighbours are read in one pass.
+        page.sort_unstable_by_key(|block| block.archive_sequence);
+        let mut archived = archive.blocks();
+        for block in page {
+            let decoded = archived.read(block.archive_sequence)?;
+            for click in decoded.clicks().skip(block.repeated()) {
+                if self.wants(&click) {
+                    self.clicks.push(Reverse(Timed(ClickRow::of(&click))));
+                }
+            }
+            while self.clicks.len() > self.limit + 1 {
+                self.clicks.pop();
+            }
+        }
+        Ok(self)
+    }
+
+    fn wants(&self, click: &Click<'_>) -> bool {
+        let unix_ms = click.head.unix_ms;
+        (self.period.from_ms..self.period.to_ms).contains(&unix_ms)
+            && !self.is_beyond(unix_ms)
+            && self.kind.has(click)
+            && ClickRow::matches(click, &self.conditions)
+    }
+
+    /// Whether clicks of this millisecond and before cannot be among the newest any more.
+    fn is_beyond(&self, unix_ms: u64) -> bool {
+        let oldest = self.clicks.peek().map(|Reverse(oldest)| oldest.0.head.unix_ms);
+        self.clicks.len() > self.limit && oldest.is_some_and(|oldest| oldest > unix_ms)
+    }
+
+    /// The newest first.
+    fn into_rows(self) -> Vec<ClickRow> {
+        let rows = self.clicks.into_sorted_vec().into_iter().map(|Reverse(click)| click.0);
+        rows.take(self.limit).collect()
+    }
+}
