@@ -123,9 +123,7 @@ fn read() -> OpenApiRouter<AppState> {
 
 /// What partners see.
 fn partners() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .merge(partner_coupon_codes::routes())
-        .merge(reports::partner_routes())
+    OpenApiRouter::new().merge(partner_coupon_codes::routes()).merge(reports::partner_routes())
 }
 
 /// The description of all routes, as served at `/openapi.json`.

@@ -73,7 +73,7 @@ async fn a_partners_key_and_an_admins_key_do_not_open_each_others_door() {
 }
 
 /// Every path below `/v1/networks`, with what each method of it does.
-const NETWORK_ROUTES: [(&str, &[&str]); 32] = [
+const NETWORK_ROUTES: [(&str, &[&str]); 33] = [
     ("settings", &["GET", "PUT"]),
     ("trackingdomains", &["GET", "POST"]),
     ("trackingdomains/9", &["GET", "PUT", "PATCH", "DELETE"]),
@@ -97,6 +97,7 @@ const NETWORK_ROUTES: [(&str, &[&str]); 32] = [
     ("reporting/entity", &["POST"]),
     ("reporting/clicks/stream", &["POST"]),
     ("reporting/clicks/0123", &["GET"]),
+    ("reporting/invalidclicks", &["POST"]),
     ("status", &["GET"]),
     ("couponcodes/uploads", &["GET", "POST"]),
     ("couponcodes/uploads/9", &["GET", "DELETE"]),
@@ -128,7 +129,8 @@ async fn each_role_calls_its_routes_and_no_other() {
     for (route, methods) in NETWORK_ROUTES {
         let path = format!("/v1/networks/{route}");
         for method in methods {
-            let reads = *method == "GET" || route.starts_with("reporting/");
+            let asks = *method == "POST" && route.starts_with("reporting/");
+            let reads = *method == "GET" || asks;
             let expected = [
                 (&network.key, None),
                 (&reader, (!reads).then_some(403)),

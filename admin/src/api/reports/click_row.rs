@@ -124,7 +124,11 @@ macro_rules! related {
 
         impl $name {
             /// None where the id is 0.
-            pub(super) fn of(network: Network, id: u32, names: &HashMap<u32, String>) -> Option<$name> {
+            pub(super) fn of(
+                network: Network,
+                id: u32,
+                names: &HashMap<u32, String>,
+            ) -> Option<$name> {
                 let name = || names.get(&id).cloned().unwrap_or_default();
                 (id != 0).then(|| $name { $id: id, network_id: network.id, name: name() })
             }

@@ -24,8 +24,7 @@ use crate::store::{Store, labels, settings};
 /// More are not even counted: sorting them to answer a few would only take memory.
 const MAX_GROUPS: usize = 500_000;
 const MAX_COLUMNS: usize = 6;
-const FACETS: [Facet; 4] =
-    [Facet::Offer, Facet::Affiliate, Facet::Advertiser, Facet::CouponCode];
+const FACETS: [Facet; 4] = [Facet::Offer, Facet::Affiliate, Facet::Advertiser, Facet::CouponCode];
 
 #[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct EntityRequest {

@@ -101,7 +101,8 @@ const NUMBERED: [(u32, &str); 21] = [
 fn numbered(id: u32) -> Result<&'static str, (&'static str, String)> {
     let found = NUMBERED.iter().find(|(number, _)| *number == id);
     found.map(|(_, name)| *name).ok_or_else(|| {
-        let error = format!("{id} is not known here; send `timezone` with a name like Europe/Berlin");
+        let error =
+            format!("{id} is not known here; send `timezone` with a name like Europe/Berlin");
         ("timezone_id", error)
     })
 }

@@ -239,14 +239,14 @@ async fn what_is_wrong_with_a_request_is_named() {
         "from": "June", "to": "2026-06-31", "timezone": "Mars/Olympus",
         "columns": columns(&["offer", "offer", "moon"]),
         "query": {"filters": [{"resource_type": "sub9", "filter_id_value": "x"},
-            {"resource_type": "offer", "filter_id_value": "x"}], "exclusions": [1]},
+            {"resource_type": "offer", "filter_id_value": "x"}], "metric_filters": [1]},
     });
     assert_eq!(
         api.wrong_fields("entity", wrong).await,
         [
             "columns[1].column",
             "columns[2].column",
-            "query.exclusions",
+            "query.metric_filters",
             "query.filters[0].resource_type",
             "query.filters[1].filter_id_value",
             "timezone",

@@ -85,9 +85,7 @@ impl Shown {
             sub4,
             sub5,
             uid: click.uid,
-            relationship: Related {
-                offer: RelatedOffer::of(network, click.head.offer_id, offers),
-            },
+            relationship: Related { offer: RelatedOffer::of(network, click.head.offer_id, offers) },
         }
     }
 }
