@@ -3,7 +3,8 @@
 //! A type lives here only if both programs use it *and* disagreement would make data wrong or
 //! unreadable. The modules follow a visit: its code is folded and looked up in an index (made of
 //! the levels and the catalog of a snapshot), the decision names a destination, the click record
-//! keeps what happened, blocks of records travel through framed logs and the feed.
+//! keeps what happened, blocks of records travel through framed logs and the feed. Later a postback
+//! reports the sale.
 //!
 //! Deliberately absent: configuration, logging, HTTP, CSV, JSON, clocks, async. Nothing here reads
 //! the time or the network; only [`framed_log`] touches files.
@@ -29,3 +30,5 @@ pub mod click;
 pub mod framed_log;
 
 pub mod feed;
+
+pub mod postback;

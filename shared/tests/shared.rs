@@ -13,6 +13,9 @@ use coupon_shared::decision::{Answer, Facts, Reason, Visit, decide};
 use coupon_shared::destination::Destination;
 use coupon_shared::feed::Cursor;
 use coupon_shared::index::Index;
+use coupon_shared::postback::{
+    Channel, Delivery, Postback, PostbackId, Question, SpoolId, Verdict, VerdictStatus,
+};
 use coupon_shared::snapshot::Lineage;
 use coupon_shared::snapshot::catalog::{
     Access, Approval, Catalog, CatalogFile, CatalogMeta, Domain, Offer, Partner, Visibility,
@@ -144,6 +147,46 @@ fn cursor() -> Cursor {
     cursor
 }
 
+fn postback() -> Postback<'static> {
+    Postback {
+        id: PostbackId::new(1_763_000_000_456, [0xC3; 10]),
+        unix_ms: 1_763_000_000_456,
+        node: 3,
+        channel: Channel::Server,
+        is_post: true,
+        address: [192, 0, 2, 7].into(),
+        host: b"go.example.com",
+        query: b"nid=1&coupon_code=WINTER25&oid=16",
+        body: b"amount=49.90&order_id=%C3%A9",
+        content_type: b"application/x-www-form-urlencoded",
+        user_agent: b"shop/1",
+        referer: b"https://shop.example/",
+        origin: b"https://shop.example",
+    }
+}
+
+fn question() -> Question {
+    let verdict = |conversion_id, status, error_code, error: &str| Verdict {
+        postback: postback().id,
+        status,
+        conversion_id,
+        transaction_id: "019a7afd1e7b70008050c04d6e9b9dd2".into(),
+        error_code,
+        error: error.into(),
+    };
+    Question {
+        cursors: vec![(SpoolId([4; 16]), 17)],
+        verdicts: vec![
+            verdict(Some(PostbackId([8; 16])), VerdictStatus::Approved, 0, ""),
+            verdict(None, VerdictStatus::Invalid, 1001, "Nobody has this coupon code."),
+        ],
+    }
+}
+
+fn delivery() -> Delivery<'static> {
+    Delivery { spool: SpoolId([4; 16]), oldest: 12, postbacks: vec![(18, postback())] }
+}
+
 #[test]
 #[ignore = "writes golden files that are missing"]
 fn write_missing_golden_files() {
@@ -158,6 +201,9 @@ fn write_missing_golden_files() {
     write("click_record_v1.bin", record());
     write("click_block_v1.blk", block());
     write("cursor_v1.bin", cursor().encode());
+    write("postback_v1.bin", postback().encode());
+    write("postback_question_v1.bin", question().encode());
+    write("postback_delivery_v1.bin", delivery().encode());
 }
 
 #[test]
@@ -228,4 +274,16 @@ fn a_version_1_click_block_still_reads() {
 fn a_version_1_cursor_is_still_written_and_read_the_same() {
     assert_eq!(cursor().encode(), golden("cursor_v1.bin"));
     assert_eq!(Cursor::decode(&golden("cursor_v1.bin")), Ok(cursor()));
+}
+
+#[test]
+fn version_1_postbacks_questions_and_deliveries_are_still_written_and_read_the_same() {
+    let [postback_file, question_file, delivery_file] =
+        ["postback_v1.bin", "postback_question_v1.bin", "postback_delivery_v1.bin"].map(golden);
+    assert_eq!(postback().encode(), postback_file);
+    assert_eq!(Postback::decode(&postback_file), Ok(postback()));
+    assert_eq!(question().encode(), question_file);
+    assert_eq!(Question::decode(&question_file), Ok(question()));
+    assert_eq!(delivery().encode(), delivery_file);
+    assert_eq!(Delivery::decode(&delivery_file), Ok(delivery()));
 }
