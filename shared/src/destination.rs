@@ -239,23 +239,22 @@ pub struct Parsed {
 impl Destination {
     /// Parses a URL with macros. Characters outside ASCII are percent-encoded.
     pub fn parse(url: &str) -> Result<Parsed, DestinationError> {
-        if url.len() > MAX_URL_LEN {
-            return Err(DestinationError::TooLong { len: url.len() });
+        let (mut literals, mut pieces, mut left_empty) = (String::new(), Vec::new(), Vec::new());
+        for part in parts(url, names())? {
+            let name = match part {
+                Part::Literal(text) => {
+                    literals.push_str(&text);
+                    continue;
+                }
+                Part::Macro(name) => name,
+            };
+            if let Some((_, filled_by)) = FILLED.iter().find(|(filled, _)| *filled == name) {
+                pieces.push(Piece { literal_end: literals.len() as u32, filled_by: *filled_by });
+            } else if !left_empty.contains(&name) {
+                left_empty.push(name);
+            }
         }
-        if let Some(position) = url.bytes().position(|b| b <= b' ' || b == 0x7f) {
-            return Err(DestinationError::ControlCharacter { position });
-        }
-        let (origin, rest) = split_origin(url)?;
-        let mut literals = normal_origin(origin)?;
-        if !rest.starts_with('/') {
-            literals.push('/');
-        }
-        let mut parsed = Parsed {
-            destination: Destination { literals, pieces: Vec::new() },
-            left_empty: Vec::new(),
-        };
-        parse_pieces(rest, url.len() - rest.len(), &mut parsed)?;
-        Ok(parsed)
+        Ok(Parsed { destination: Destination { literals, pieces }, left_empty })
     }
 
     /// `url` with the transaction id as one more query parameter, for an offer that appends it.
@@ -271,6 +270,53 @@ impl Destination {
         let joint = if before.contains('?') { '&' } else { '?' };
         format!("{before}{joint}{TRANSACTION_ID_PARAMETER}={{transaction_id}}{fragment}")
     }
+}
+
+/// Every macro that may stand in a destination.
+fn names() -> impl Iterator<Item = &'static str> + Clone {
+    FILLED.iter().map(|(known, _)| *known).chain(LEFT_EMPTY)
+}
+
+/// A part of a URL with macros.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// Text of visible ASCII. The first part is one: the origin, and the slash behind it.
+    Literal(String),
+    /// One of the known macros.
+    Macro(&'static str),
+}
+
+/// Takes a URL with macros apart, for any set of macros: the rules of this module hold for all of
+/// them. Which of the known ones are filled, and with what, is the caller's matter.
+pub fn parts(
+    url: &str,
+    known: impl Iterator<Item = &'static str> + Clone,
+) -> Result<Vec<Part>, DestinationError> {
+    if url.len() > MAX_URL_LEN {
+        return Err(DestinationError::TooLong { len: url.len() });
+    }
+    if let Some(position) = url.bytes().position(|b| b <= b' ' || b == 0x7f) {
+        return Err(DestinationError::ControlCharacter { position });
+    }
+    let (origin, text) = split_origin(url)?;
+    let mut begin = normal_origin(origin)?;
+    if !text.starts_with('/') {
+        begin.push('/');
+    }
+    let mut parts = vec![Part::Literal(begin)];
+    let mut rest = text;
+    while let Some(at) = rest.find(['{', '}']) {
+        let position = url.len() - rest.len() + at;
+        let unbalanced = |brace| DestinationError::Unbalanced { brace, position };
+        parts.push(literal(&rest[..at]));
+        let inside = rest[at..].strip_prefix('{').ok_or(unbalanced('}'))?;
+        let end = inside.find(['{', '}']).filter(|&end| inside[end..].starts_with('}'));
+        let name = &inside[..end.ok_or(unbalanced('{'))?];
+        parts.push(Part::Macro(known_macro(name, known.clone())?));
+        rest = &inside[name.len() + 1..];
+    }
+    parts.push(literal(rest));
+    Ok(parts)
 }
 
 /// Splits before the path, query or fragment.
@@ -302,53 +348,29 @@ fn normal_origin(origin: &str) -> Result<String, DestinationError> {
     Ok(parsed.origin().ascii_serialization())
 }
 
-fn parse_pieces(text: &str, offset: usize, parsed: &mut Parsed) -> Result<(), DestinationError> {
-    let mut rest = text;
-    while let Some(at) = rest.find(['{', '}']) {
-        let position = offset + text.len() - rest.len() + at;
-        let unbalanced = |brace| DestinationError::Unbalanced { brace, position };
-        push_literal(&rest[..at], &mut parsed.destination.literals);
-        let inside = rest[at..].strip_prefix('{').ok_or(unbalanced('}'))?;
-        let end = inside.find(['{', '}']).filter(|&end| inside[end..].starts_with('}'));
-        let name = &inside[..end.ok_or(unbalanced('{'))?];
-        push_macro(name, parsed)?;
-        rest = &inside[name.len() + 1..];
-    }
-    push_literal(rest, &mut parsed.destination.literals);
-    Ok(())
-}
-
-fn push_macro(name: &str, parsed: &mut Parsed) -> Result<(), DestinationError> {
-    let Destination { literals, pieces } = &mut parsed.destination;
-    if let Some((_, filled_by)) = FILLED.iter().find(|(known, _)| *known == name) {
-        pieces.push(Piece { literal_end: literals.len() as u32, filled_by: *filled_by });
-    } else if let Some(known) = LEFT_EMPTY.into_iter().find(|known| *known == name) {
-        if !parsed.left_empty.contains(&known) {
-            parsed.left_empty.push(known);
-        }
-    } else {
-        return Err(DestinationError::UnknownMacro {
-            name: name.to_owned(),
-            suggestion: similar_macro(name),
-        });
-    }
-    Ok(())
+fn known_macro(
+    name: &str,
+    known: impl Iterator<Item = &'static str> + Clone,
+) -> Result<&'static str, DestinationError> {
+    known.clone().find(|known| *known == name).ok_or_else(|| DestinationError::UnknownMacro {
+        name: name.to_owned(),
+        suggestion: similar_macro(name, known),
+    })
 }
 
 /// Keeps visible ASCII that may stand in a URL, percent-encodes the rest.
-fn push_literal(text: &str, literals: &mut String) {
+fn literal(text: &str) -> Part {
     use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
     const ENCODED: &AsciiSet =
         &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'|');
-    literals.extend(utf8_percent_encode(text, ENCODED));
+    Part::Literal(utf8_percent_encode(text, ENCODED).to_string())
 }
 
-fn similar_macro(name: &str) -> Option<&'static str> {
+fn similar_macro(name: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     let plain = |name: &str| -> String {
         name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
     };
-    let names = FILLED.iter().map(|(known, _)| *known).chain(LEFT_EMPTY);
-    names
+    known
         .map(|known| (edit_distance(plain(known).as_bytes(), plain(name).as_bytes()), known))
         .filter(|(distance, known)| *distance <= 2 && *distance * 3 <= known.len())
         .min_by_key(|(distance, _)| *distance)
@@ -381,7 +403,12 @@ pub struct MacroSink<'a> {
     room: usize,
 }
 
-impl MacroSink<'_> {
+impl<'a> MacroSink<'a> {
+    /// Takes a value after what `out` holds.
+    pub fn new(out: &'a mut Vec<u8>) -> MacroSink<'a> {
+        MacroSink { out, room: MAX_VALUE_LEN }
+    }
+
     /// Appends a part of the value.
     pub fn push(&mut self, value: &[u8]) {
         let mut end = value.len().min(self.room);
@@ -426,7 +453,7 @@ impl ArchivedDestination {
         for piece in self.pieces.iter() {
             let end = piece.literal_end.to_native() as usize;
             out.extend_from_slice(&literals[from..end]);
-            values.push_value(piece.filled_by.into(), &mut MacroSink { out, room: MAX_VALUE_LEN });
+            values.push_value(piece.filled_by.into(), &mut MacroSink::new(out));
             from = end;
         }
         out.extend_from_slice(&literals[from..]);
