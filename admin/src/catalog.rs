@@ -23,6 +23,8 @@ mod generation;
 mod id;
 mod money;
 mod offer;
+mod pixel;
+mod postback_url;
 mod row_code;
 mod settings;
 mod text;
@@ -41,6 +43,8 @@ pub use offer::{
     Offer, OfferStatus, PayoutRevenue, PayoutType, RevenueType, SessionDefinition, Visibility,
     left_empty_warnings,
 };
+pub use pixel::{DeliveryMethod, Pixel, PixelLevel, PixelStatus, PixelType};
+pub use postback_url::{PostbackMacro, PostbackUrl, PostbackUrlError};
 pub use row_code::{FoldedKey, RowCode};
 pub use settings::{Settings, today};
 pub use tracking_link::{TrackingLink, tracking_link};

@@ -22,6 +22,7 @@ pub mod api_keys;
 pub mod coupon_codes;
 mod domains;
 mod offers;
+mod pixels;
 pub mod settings;
 pub mod visibility;
 
@@ -107,6 +108,8 @@ pub trait Editable: Kept + Serialize + DeserializeOwned {
     const NAME: &'static str;
     /// Fields of its answer that are not edited; in a request they are ignored.
     const ANSWERED_ONLY: &'static [&'static str];
+    /// Whether visitors meet its changes.
+    const IS_PUBLISHED: bool = true;
 
     /// Whether it may be saved: by itself, and beside the other rows.
     ///
@@ -144,7 +147,7 @@ pub struct Saved<T> {
 pub fn create<T: Editable>(tx: &WriteTx<'_>, object: &T) -> Result<Saved<Stored<T>>, EditError> {
     object.check(tx, None)?;
     let id = rows::insert(tx, object)?;
-    let sequence = Some(tx.next_catalog_sequence()?);
+    let sequence = next_sequence::<T>(tx)?;
     let now = existing::<T>(tx, id)?;
     audit::created(tx, T::TABLE, id, &now.object)?;
     Ok(Saved { now, sequence })
@@ -164,7 +167,7 @@ pub fn change<T: Editable>(
     let object: T = change.apply(&before.object, T::ANSWERED_ONLY)?;
     object.check(tx, Some(id))?;
     rows::update(tx, id, &object)?;
-    let sequence = Some(tx.next_catalog_sequence()?);
+    let sequence = next_sequence::<T>(tx)?;
     let mut now = existing::<T>(tx, id)?;
     audit::changed(tx, T::TABLE, id, &before.object, &now.object)?;
     if object.is_removal() {
@@ -186,7 +189,11 @@ pub fn remove<T: Editable>(tx: &WriteTx<'_>, id: u32) -> Result<Saved<()>, EditE
     T::check_removal(tx, id)?;
     rows::delete::<T>(tx, id)?;
     audit::deleted(tx, T::TABLE, id, &before.object)?;
-    Ok(Saved { now: (), sequence: Some(tx.next_catalog_sequence()?) })
+    Ok(Saved { now: (), sequence: next_sequence::<T>(tx)? })
+}
+
+fn next_sequence<T: Editable>(tx: &WriteTx<'_>) -> Result<Option<Sequence>, StoreError> {
+    T::IS_PUBLISHED.then(|| tx.next_catalog_sequence()).transpose()
 }
 
 fn existing<T: Editable>(tx: &WriteTx<'_>, id: u32) -> Result<Stored<T>, EditError> {

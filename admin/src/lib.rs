@@ -28,4 +28,6 @@ pub mod publish;
 pub mod archive;
 pub mod intake;
 
+pub mod pixels;
+
 pub mod backup;

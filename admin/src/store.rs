@@ -38,6 +38,7 @@ pub mod api_keys;
 pub mod coupon_codes;
 pub mod domains;
 pub mod offers;
+pub mod pixels;
 pub mod settings;
 
 pub mod export;

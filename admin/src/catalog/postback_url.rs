@@ -1,0 +1,293 @@
+//! URLs of partner postbacks: checked when a postback is saved, filled once for each conversion.
+//!
+//! What holds for destinations holds here too: no macro in scheme, host or port, values
+//! percent-encoded to unreserved characters, one pass, ASCII on one line. Beyond that there is no
+//! fragment, which no server would see, and no value is a dot segment of the path.
+//!
+//! The macros are those that a partner may know. Deliberately absent are revenue, sale amount,
+//! and what tells of the visitor: address, e-mail, user agent. They are taken, because URLs are
+//! brought along from elsewhere, and stay empty; the caller is told.
+
+use coupon_shared::destination::{DestinationError, MacroSink, Part, parts};
+
+use super::words::words;
+
+words! {
+    /// A macro that a postback fills.
+    PostbackMacro {
+        /// The click's id; empty where a code alone identified the conversion.
+        TransactionId = "transaction_id",
+        /// Never the same for two conversions.
+        ConversionId = "conversion_id",
+        /// The offer's id.
+        OfferId = "offer_id",
+        /// The partner's id.
+        AffiliateId = "affiliate_id",
+        /// As it was typed.
+        CouponCode = "coupon_code",
+        /// The advertiser's.
+        OrderId = "order_id",
+        /// The offer's entry; 0 is the base conversion.
+        EventId = "event_id",
+        /// The entry's name.
+        EventName = "event_name",
+        /// What the partner is paid.
+        PayoutAmount = "payout_amount" | "payout",
+        /// Of the payout.
+        Currency = "currency",
+        /// Of the click.
+        Sub1 = "sub1",
+        /// Of the click.
+        Sub2 = "sub2",
+        /// Of the click.
+        Sub3 = "sub3",
+        /// Of the click.
+        Sub4 = "sub4",
+        /// Of the click.
+        Sub5 = "sub5",
+        /// Of the click.
+        SourceId = "source_id",
+        /// The conversion's time, in Unix seconds.
+        Timestamp = "timestamp",
+        /// The click's time, in Unix seconds.
+        ClickUnixTimestamp = "click_unix_timestamp",
+        /// The advertiser's.
+        Adv1 = "adv1",
+        /// The advertiser's.
+        Adv2 = "adv2",
+        /// The advertiser's.
+        Adv3 = "adv3",
+        /// The advertiser's.
+        Adv4 = "adv4",
+        /// The advertiser's.
+        Adv5 = "adv5",
+    }
+}
+
+const FILLED: [&str; 24] = [
+    "transaction_id",
+    "conversion_id",
+    "offer_id",
+    "affiliate_id",
+    "coupon_code",
+    "order_id",
+    "event_id",
+    "event_name",
+    "payout_amount",
+    "payout",
+    "currency",
+    "sub1",
+    "sub2",
+    "sub3",
+    "sub4",
+    "sub5",
+    "source_id",
+    "timestamp",
+    "click_unix_timestamp",
+    "adv1",
+    "adv2",
+    "adv3",
+    "adv4",
+    "adv5",
+];
+
+/// Macros Everflow's users know that partners are not told, or that have no value here.
+const LEFT_EMPTY: [&str; 36] = [
+    "revenue",
+    "sale_amount",
+    "advertiser_id",
+    "adv_event_id",
+    "network_id",
+    "uid",
+    "unique_click",
+    "impression_tracking_id",
+    "creative_id",
+    "offer_url_id",
+    "offer_name",
+    "affiliate_name",
+    "country",
+    "region",
+    "city",
+    "dma",
+    "ip",
+    "user_ip",
+    "user_agent",
+    "email",
+    "device_type",
+    "device_brand",
+    "platform",
+    "os_version",
+    "browser",
+    "language",
+    "isp",
+    "carrier",
+    "referer",
+    "random",
+    "fbclid",
+    "gclid",
+    "ttclid",
+    "idfa",
+    "google_ad_id",
+    "android_id",
+];
+
+/// Why a URL cannot be a postback's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PostbackUrlError {
+    /// As for a destination.
+    #[error(transparent)]
+    Url(#[from] DestinationError),
+    /// `#` and what follows.
+    #[error("a server never sees what follows `#`; leave it out, or write it as %23")]
+    Fragment,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Piece {
+    Literal(String),
+    Value(PostbackMacro),
+}
+
+/// A parsed postback URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostbackUrl {
+    pieces: Vec<Piece>,
+    /// Known macros that stay empty, once each.
+    pub left_empty: Vec<&'static str>,
+}
+
+impl PostbackUrl {
+    /// Parses a URL with macros.
+    ///
+    /// # Errors
+    /// What is wrong with it, and how to mend it.
+    pub fn parse(url: &str) -> Result<PostbackUrl, PostbackUrlError> {
+        let mut parsed = PostbackUrl { pieces: Vec::new(), left_empty: Vec::new() };
+        for part in parts(url, FILLED.into_iter().chain(LEFT_EMPTY))? {
+            match part {
+                Part::Literal(text) if text.contains('#') => {
+                    return Err(PostbackUrlError::Fragment);
+                }
+                Part::Literal(text) => parsed.pieces.push(Piece::Literal(text)),
+                Part::Macro(name) => parsed.take(name),
+            }
+        }
+        Ok(parsed)
+    }
+
+    fn take(&mut self, name: &'static str) {
+        match name.parse() {
+            Ok(filled) => self.pieces.push(Piece::Value(filled)),
+            Err(_) if self.left_empty.contains(&name) => {}
+            Err(_) => self.left_empty.push(name),
+        }
+    }
+
+    /// The URL for one conversion, exactly as it is to be requested.
+    pub fn filled<V: AsRef<[u8]>>(&self, value: impl Fn(PostbackMacro) -> V) -> String {
+        let mut url = Vec::new();
+        for piece in &self.pieces {
+            match piece {
+                Piece::Literal(text) => url.extend_from_slice(text.as_bytes()),
+                Piece::Value(name) => push_value(value(*name).as_ref(), &mut url),
+            }
+        }
+        let url = String::from_utf8_lossy(&url);
+        // Clients write some characters in their own way; what is kept and signed is what is sent.
+        url::Url::parse(&url).map_or_else(|_| url.into_owned(), String::from)
+    }
+
+    /// Sentences about macros that stay empty.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let sentence =
+            |name| format!("postback_url: {{{name}}} is not told to partners and is left empty");
+        self.left_empty.iter().map(sentence).collect()
+    }
+}
+
+/// A value of dots alone could stand for another folder; in a path it is left out.
+fn push_value(value: &[u8], url: &mut Vec<u8>) {
+    let is_in_path = !url.contains(&b'?');
+    if !is_in_path || value.iter().any(|byte| *byte != b'.') {
+        MacroSink::new(url).push(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(url: &str, value: &str) -> String {
+        PostbackUrl::parse(url).unwrap().filled(|_| value)
+    }
+
+    #[test]
+    fn every_macro_that_is_listed_as_filled_has_a_value_and_no_other() {
+        assert!(FILLED.iter().all(|name| name.parse::<PostbackMacro>().is_ok()));
+        assert!(LEFT_EMPTY.iter().all(|name| name.parse::<PostbackMacro>().is_err()));
+    }
+
+    #[test]
+    fn hostile_values_stay_values() {
+        assert_eq!(
+            filled("https://p.example/{sub1}/x?a={sub2}&b=1", "a/../b?c=d&e#f\r\nHost: x{sub3}é"),
+            "https://p.example/a%2F..%2Fb%3Fc%3Dd%26e%23f%0D%0AHost%3A%20x%7Bsub3%7D%C3%A9/x\
+             ?a=a%2F..%2Fb%3Fc%3Dd%26e%23f%0D%0AHost%3A%20x%7Bsub3%7D%C3%A9&b=1"
+        );
+    }
+
+    #[test]
+    fn a_value_never_leaves_its_folder() {
+        for dots in [".", "..", "..."] {
+            assert_eq!(
+                filled("https://p.example/a/{sub1}/b?c={sub1}", dots),
+                format!("https://p.example/a//b?c={dots}")
+            );
+            assert_eq!(
+                filled("https://p.example/a/{sub1}{sub2}/b", dots),
+                "https://p.example/a//b"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_what_a_client_would_send() {
+        let url =
+            filled("https://P.example:443/a b's/../{sub1}?q='".replace(' ', "%20").as_str(), "x");
+        assert_eq!(url, "https://p.example/x?q=%27");
+        assert_eq!(url::Url::parse(&url).unwrap().as_str(), url);
+    }
+
+    #[test]
+    fn what_partners_are_not_told_stays_empty_with_a_warning() {
+        let url = PostbackUrl::parse(
+            "https://p.example/?r={revenue}&s={sale_amount}&i={ip}&e={email}&r={revenue}",
+        );
+        let url = url.unwrap();
+        assert_eq!(url.left_empty, ["revenue", "sale_amount", "ip", "email"]);
+        assert_eq!(url.filled(|_| "x"), "https://p.example/?r=&s=&i=&e=&r=");
+        assert_eq!(url.warnings().len(), 4);
+    }
+
+    #[test]
+    fn urls_that_cannot_be_requested_are_refused() {
+        let refused = |url: &str| PostbackUrl::parse(url).unwrap_err().to_string();
+        assert_eq!(
+            refused("https://p.example/?t={transactionid}"),
+            "unknown macro {transactionid}; did you mean {transaction_id}?"
+        );
+        assert!(refused("https://{sub1}.example/").contains("never in scheme, host or port"));
+        assert!(refused("https://p.example:{sub1}/").contains("never in scheme, host or port"));
+        assert!(refused("https://user:pw@p.example/").contains("user names"));
+        assert!(refused("ftp://p.example/").contains("http://"));
+        assert_eq!(refused("https://p.example/#{sub1}"), PostbackUrlError::Fragment.to_string());
+    }
+
+    #[test]
+    fn other_ways_to_write_an_address_become_the_usual_one() {
+        for host in ["2130706433", "0x7f.1", "0177.0.0.1", "127.1", "127.0.0.1"] {
+            assert_eq!(filled(&format!("http://{host}/"), ""), "http://127.0.0.1/", "{host}");
+        }
+    }
+}
