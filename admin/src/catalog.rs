@@ -9,7 +9,7 @@
 
 use std::fmt;
 
-mod words;
+pub(crate) mod words;
 
 mod advertiser;
 mod affiliate;

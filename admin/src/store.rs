@@ -52,6 +52,9 @@ pub mod copy;
 
 pub mod publication;
 
+pub mod conversions;
+pub mod postbacks;
+
 pub mod blocks;
 pub mod labels;
 pub mod rollups;

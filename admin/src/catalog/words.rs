@@ -52,7 +52,7 @@ macro_rules! words {
         }
     };
 }
-pub(super) use words;
+pub(crate) use words;
 
 words! {
     /// Whether an advertiser or a partner takes part.

@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_audit.sql"),
     include_str!("migrations/0005_uploads.sql"),
     include_str!("migrations/0006_lists.sql"),
+    include_str!("migrations/0007_conversions.sql"),
     include_str!("migrations/0008_rollups.sql"),
     include_str!("migrations/0009_pixels.sql"),
 ];

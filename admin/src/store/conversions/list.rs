@@ -1,0 +1,161 @@
+//! Lists of conversions, the newest first, by an index of whatever they are filtered by.
+
+use std::fmt::Write as _;
+use std::ops::Range;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, params_from_iter};
+
+use super::{ConversionRow, Status, read_row, select};
+use crate::catalog::FoldedKey;
+use crate::store::StoreError;
+use crate::store::rows::Listed;
+
+/// Which conversions are wanted. All that is said must hold; an empty list says nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Filters {
+    /// When they came, in Unix milliseconds.
+    pub unix_ms: Option<Range<u64>>,
+    /// Offers.
+    pub offers: Vec<u32>,
+    /// Partners.
+    pub affiliates: Vec<u32>,
+    /// Advertisers.
+    pub advertisers: Vec<u32>,
+    /// Rows of codes.
+    pub codes: Vec<u32>,
+    /// The code, whatever became of its row.
+    pub coupon_code: Option<FoldedKey>,
+    /// Statuses.
+    pub statuses: Vec<Status>,
+    /// Reasons.
+    pub error_codes: Vec<u32>,
+    /// Events only, or base conversions only.
+    pub is_event: Option<bool>,
+    /// With a conflict, or without.
+    pub has_conflict: Option<bool>,
+    /// Whose code may have leaked, or not.
+    pub is_suspicious: Option<bool>,
+    /// The click.
+    pub transaction_id: Option<String>,
+    /// The advertiser's number of the sale.
+    pub order_id: Option<String>,
+}
+
+/// A page.
+#[derive(Debug, Clone, Copy)]
+pub struct Page {
+    /// From 1.
+    pub number: u32,
+    /// Rows.
+    pub size: u32,
+}
+
+/// One page, the newest first, and how many there are on all pages.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn list(
+    connection: &Connection,
+    filters: &Filters,
+    page: Page,
+) -> Result<Listed<ConversionRow>, StoreError> {
+    let (condition, values) = filters.condition();
+    let count = format!("SELECT count(*) FROM conversion WHERE {condition}");
+    let total_count = connection
+        .prepare_cached(&count)?
+        .query_row(params_from_iter(&values), |row| row.get(0))?;
+    let offset = u64::from(page.number.saturating_sub(1)) * u64::from(page.size);
+    // The places of a page are found in an index, and only its rows are read.
+    let sql = format!(
+        "{} WHERE number IN (SELECT number FROM conversion WHERE {condition} \
+         ORDER BY unix_ms DESC, number DESC LIMIT {} OFFSET {offset}) \
+         ORDER BY unix_ms DESC, number DESC",
+        select(),
+        page.size
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map(params_from_iter(&values), read_row)?;
+    Ok(Listed { rows: rows.collect::<Result<_, _>>()?, total_count })
+}
+
+/// Visits all of them, the newest first, until `visit` answers `false`.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn each(
+    connection: &Connection,
+    filters: &Filters,
+    mut visit: impl FnMut(ConversionRow) -> bool,
+) -> Result<(), StoreError> {
+    let (condition, values) = filters.condition();
+    let sql = format!("{} WHERE {condition} ORDER BY unix_ms DESC, number DESC", select());
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params_from_iter(&values))?;
+    while let Some(row) = rows.next()? {
+        if !visit(read_row(row)?) {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+impl Filters {
+    fn condition(&self) -> (String, Vec<Value>) {
+        let mut condition = Condition { sql: "true".into(), values: Vec::new() };
+        if let Some(span) = &self.unix_ms {
+            condition.compare("unix_ms >= ", i64::try_from(span.start).unwrap_or(i64::MAX));
+            condition.compare("unix_ms < ", i64::try_from(span.end).unwrap_or(i64::MAX));
+        }
+        condition.one_of("offer_id", self.offers.iter().map(|id| i64::from(*id)));
+        condition.one_of("affiliate_id", self.affiliates.iter().map(|id| i64::from(*id)));
+        condition.one_of("advertiser_id", self.advertisers.iter().map(|id| i64::from(*id)));
+        condition.one_of("code_id", self.codes.iter().map(|id| i64::from(*id)));
+        condition.one_of("status", self.statuses.iter().map(|status| status.as_str().to_owned()));
+        condition.one_of("error_code", self.error_codes.iter().map(|code| i64::from(*code)));
+        if let Some(code) = &self.coupon_code {
+            condition.compare("folded_code = ", code.as_str().to_owned());
+        }
+        if let Some(id) = &self.transaction_id {
+            condition.compare("transaction_id <> '' AND transaction_id = ", id.clone());
+        }
+        if let Some(id) = &self.order_id {
+            condition.compare("order_id <> '' AND order_id = ", id.clone());
+        }
+        condition.flag("event_id <> 0", self.is_event);
+        condition.flag("has_conflict <> 0", self.has_conflict);
+        condition.flag("suspicion <> ''", self.is_suspicious);
+        (condition.sql, condition.values)
+    }
+}
+
+struct Condition {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Condition {
+    fn compare(&mut self, with: &str, value: impl Into<Value>) {
+        self.values.push(value.into());
+        let _ = write!(self.sql, " AND {with}?{}", self.values.len());
+    }
+
+    fn one_of<V: Into<Value>>(&mut self, column: &str, values: impl ExactSizeIterator<Item = V>) {
+        if values.len() == 0 {
+            return;
+        }
+        let _ = write!(self.sql, " AND {column} IN (");
+        for (index, value) in values.enumerate() {
+            self.values.push(value.into());
+            let comma = if index == 0 { "" } else { "," };
+            let _ = write!(self.sql, "{comma}?{}", self.values.len());
+        }
+        self.sql.push(')');
+    }
+
+    fn flag(&mut self, holds: &str, wanted: Option<bool>) {
+        if let Some(wanted) = wanted {
+            let _ = write!(self.sql, " AND ({holds}) = {}", u8::from(wanted));
+        }
+    }
+}
