@@ -56,6 +56,7 @@ pub mod conversions;
 pub mod postbacks;
 
 pub mod blocks;
+pub mod click_archive;
 pub mod labels;
 pub mod rollups;
 

@@ -7,8 +7,12 @@ use coupon_shared::click::{ClickError, StreamId};
 use coupon_shared::feed::{self, Cursor};
 
 use crate::store::blocks::{self, BlockRow};
+use crate::store::click_archive::Kept;
 use crate::store::rollups::Rollups;
 use crate::store::{StoreError, WriteTx};
+
+/// Of a block that is not in the archive yet: after all that are.
+const NEW_FRAME: u64 = u64::MAX;
 
 /// What a number of consecutive frames of the archive add.
 pub(super) struct Batch {
@@ -19,18 +23,25 @@ pub(super) struct Batch {
     moved: BTreeMap<StreamId, u64>,
     clicks: u64,
     last_click_ms: Option<u64>,
+    kept: Kept,
 }
 
 impl Batch {
     pub(super) fn after(cursor: Cursor) -> Batch {
         Batch {
             cursor,
+            kept: Kept::default(),
             rows: Vec::new(),
             rollups: Rollups::default(),
             moved: BTreeMap::new(),
             clicks: 0,
             last_click_ms: None,
         }
+    }
+
+    /// Leaves clicks out that the last rebuild found counted.
+    pub(super) fn without(self, kept: Kept) -> Batch {
+        Batch { kept, ..self }
     }
 
     /// Adds the blocks of an answer that hold anything new, and answers them, with the first that
@@ -41,7 +52,7 @@ impl Batch {
         for block in feed::blocks(answer) {
             let added = match &block {
                 Ok(block) if waiting.contains(&block.stream()) || self.knows(block) => continue,
-                Ok(block) => self.add(block),
+                Ok(block) => self.add(block, NEW_FRAME),
                 Err(error) => Err(error.clone()),
             };
             match (added, block) {
@@ -59,13 +70,17 @@ impl Batch {
         block.last_sequence() <= self.cursor.last(&block.stream())
     }
 
-    /// Counts of a block what is not known. A block that cannot be read changes nothing.
-    pub(super) fn add(&mut self, block: &Block<'_>) -> Result<(), ClickError> {
+    /// Counts of a block, which is in this frame of the archive, what is not known. A block that
+    /// cannot be read changes nothing.
+    pub(super) fn add(&mut self, block: &Block<'_>, frame: u64) -> Result<(), ClickError> {
         let decoded = block.decode()?;
         let stream = block.stream();
         let next = self.cursor.last(&stream) + 1;
         let row = BlockRow::of(block, next.max(block.first_sequence()));
         for click in decoded.clicks().skip(row.repeated()) {
+            if self.kept.has(frame, click.head.unix_ms) {
+                continue;
+            }
             self.rollups.count(&click);
             self.clicks += 1;
             self.last_click_ms = self.last_click_ms.max(Some(click.head.unix_ms));

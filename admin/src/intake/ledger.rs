@@ -10,7 +10,7 @@ use super::batch::Batch;
 use super::{IntakeError, IntakeStatus, MAX_BYTES, now_ms};
 use crate::archive::{Archive, ArchiveError};
 use crate::store::blocks::{self, BlockRow};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, click_archive};
 
 pub(super) struct Ledger {
     store: Store,
@@ -86,19 +86,23 @@ impl Ledger {
 
     /// The next frames that the store does not know of, as many as one transaction takes.
     async fn uncounted(&self) -> Result<Batch, IntakeError> {
-        let known = |c: &_| Ok::<_, StoreError>((blocks::cursor(c)?, blocks::last(c)?));
-        let (cursor, last) = self.store.read(known).await?;
-        let next = last.map_or(0, |block| block.archive_sequence + 1);
+        let known = |c: &_| {
+            Ok::<_, StoreError>((blocks::cursor(c)?, blocks::last(c)?, click_archive::state(c)?))
+        };
+        let (cursor, last, state) = self.store.read(known).await?;
+        // Frames that are about to be removed are counted, though their rows are gone.
+        let next = last.map_or(0, |block| block.archive_sequence + 1).max(state.removed_before);
         let count = move |archive: &Archive| {
             let next = next.max(archive.sequences().start);
-            let (mut batch, mut bytes) = (Batch::after(cursor), 0);
+            let (mut batch, mut bytes) = (Batch::after(cursor).without(state.kept), 0);
             let mut frames = archive.reader(next)?;
             while bytes < MAX_BYTES
                 && let Some(frame) = frames.next_frame()?
             {
                 bytes += frame.payload.len();
                 let sequence = frame.sequence;
-                let added = Block::parse(frame.payload).and_then(|block| batch.add(&block));
+                let added =
+                    Block::parse(frame.payload).and_then(|block| batch.add(&block, sequence));
                 added.map_err(|source| ArchiveError::Block { sequence, source })?;
             }
             batch.place(next);
@@ -110,14 +114,24 @@ impl Ledger {
     /// Refuses an archive that lacks what the store has counted, or holds something else there:
     /// one of the two was restored from a backup. Forgetting counts is for a person to decide.
     pub(super) async fn compare(&self) -> Result<(), IntakeError> {
-        let Some(last) = self.store.read(blocks::last).await? else { return Ok(()) };
+        let known = |c: &_| Ok::<_, StoreError>((blocks::last(c)?, click_archive::state(c)?));
+        let (last, state) = self.store.read(known).await?;
+        let Some(last) = last else { return self.compare_removed(state.removed_before) };
         let sequence = last.archive_sequence;
         let is_same = self.archive.on_disk(move |archive| holds(archive, &last)).await?;
         if is_same { Ok(()) } else { Err(ArchiveError::Differs { sequence }.into()) }
     }
 
+    /// Where all that was counted was removed for its age: that the archive came as far.
+    fn compare_removed(&self, removed_before: u64) -> Result<(), IntakeError> {
+        if self.archive.sequences().end >= removed_before {
+            return Ok(());
+        }
+        Err(ArchiveError::Differs { sequence: removed_before - 1 }.into())
+    }
+
     pub(super) async fn forget(&self) -> Result<(), StoreError> {
-        self.store.write(blocks::clear).await
+        self.store.write(click_archive::begin_rebuild).await
     }
 }
 

@@ -9,7 +9,7 @@ use coupon_shared::feed::Cursor;
 use coupon_shared::transaction_id::TransactionId;
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{StoreError, WriteTx, rollups};
+use super::{StoreError, WriteTx};
 
 /// One frame of the archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,15 +143,6 @@ pub fn missing(connection: &Connection) -> Result<u64, StoreError> {
 pub fn last(connection: &Connection) -> Result<Option<BlockRow>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM click_block ORDER BY archive_sequence DESC LIMIT 1");
     Ok(connection.prepare_cached(&sql)?.query_row([], read).optional()?)
-}
-
-/// Forgets everything that is derived from the archive.
-///
-/// # Errors
-/// When SQLite fails.
-pub fn clear(tx: &WriteTx<'_>) -> Result<(), StoreError> {
-    tx.execute_batch("DELETE FROM click_block; DELETE FROM click_stream;")?;
-    rollups::forget_clicks(tx)
 }
 
 /// The blocks that may hold a click, by its id: of its node and thread, with ids around its own.

@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0007_conversions.sql"),
     include_str!("migrations/0008_rollups.sql"),
     include_str!("migrations/0009_pixels.sql"),
+    include_str!("migrations/0010_privacy.sql"),
 ];
 
 /// Brings the database to this program's schema.

@@ -264,15 +264,16 @@ pub fn count_conversions(tx: &WriteTx<'_>, counts: &[ConversionCount]) -> Result
 /// # Errors
 /// When SQLite fails.
 pub fn forget_conversions(tx: &WriteTx<'_>) -> Result<(), StoreError> {
-    rows::forget(tx, Source::Conversions)
+    rows::forget(tx, Source::Conversions, 0)
 }
 
-/// Forgets what was counted of clicks, before all of them are counted again.
+/// Forgets what was counted of clicks from a quarter hour on, before they are counted again. It is
+/// the first of a day of UTC: what was counted before may be more than the archive still has.
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn forget_clicks(tx: &WriteTx<'_>) -> Result<(), StoreError> {
-    rows::forget(tx, Source::Clicks)
+pub fn forget_clicks(tx: &WriteTx<'_>, from_slot: u64) -> Result<(), StoreError> {
+    rows::forget(tx, Source::Clicks, from_slot)
 }
 
 /// Makes a visit that was judged a bot's a click, because a conversion came from it; answers whether

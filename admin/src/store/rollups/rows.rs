@@ -40,8 +40,9 @@ pub(super) fn add(
     Ok(())
 }
 
-pub(super) fn forget(tx: &WriteTx<'_>, source: Source) -> Result<(), StoreError> {
-    tx.execute("DELETE FROM rollup WHERE source = ?1", [source as u8])?;
+pub(super) fn forget(tx: &WriteTx<'_>, source: Source, from_slot: u64) -> Result<(), StoreError> {
+    let sql = "DELETE FROM rollup WHERE source = ?1 AND slot >= ?2";
+    tx.execute(sql, (source as u8, from_slot))?;
     Ok(())
 }
 

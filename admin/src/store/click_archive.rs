@@ -1,0 +1,178 @@
+//! What the click archive no longer holds: removed frames, truncated addresses, erased fields.
+//!
+//! Aggregates outlive clicks. So a rebuild forgets and counts again only the days (of UTC) after the
+//! last click that is no longer as it was recorded; the days before stay as they were counted,
+//! whatever the archive still has of them. It writes down which clicks that leaves out, and they are
+//! left out until the next rebuild, also when it is broken off: a click of a kept day is counted
+//! already if its frame was counted before the rebuild, and not otherwise.
+
+use rusqlite::Connection;
+
+use super::rollups::{self, SLOT_MS};
+use super::{StoreError, WriteTx};
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+const SLOTS_PER_DAY: u64 = DAY_MS / SLOT_MS;
+
+/// The row as read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ArchiveState {
+    /// Frames before this one were removed.
+    pub removed_before: u64,
+    /// The latest click in them, in Unix milliseconds.
+    pub removed_through_ms: u64,
+    /// Frames before this one have truncated addresses only.
+    pub truncated_before: u64,
+    /// The latest click that is no longer as it was recorded.
+    pub changed_through_ms: u64,
+    /// What the last rebuild kept.
+    pub kept: Kept,
+}
+
+/// Clicks that the last rebuild found counted and left so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Those before this quarter hour, which begins a day …
+    pub before_slot: u64,
+    /// … in earlier frames.
+    pub before_frame: u64,
+}
+
+impl Kept {
+    /// Whether a click of this time, in this frame, is counted already.
+    #[must_use]
+    pub fn has(&self, frame: u64, unix_ms: u64) -> bool {
+        frame < self.before_frame && unix_ms / SLOT_MS < self.before_slot
+    }
+}
+
+/// Reads the row.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn state(connection: &Connection) -> Result<ArchiveState, StoreError> {
+    let sql = "SELECT removed_before, removed_through_ms, truncated_before, changed_through_ms,
+         kept_before_slot, kept_before_frame FROM click_archive";
+    let read = |row: &rusqlite::Row<'_>| {
+        Ok(ArchiveState {
+            removed_before: row.get(0)?,
+            removed_through_ms: row.get(1)?,
+            truncated_before: row.get(2)?,
+            changed_through_ms: row.get(3)?,
+            kept: Kept { before_slot: row.get(4)?, before_frame: row.get(5)? },
+        })
+    };
+    Ok(connection.prepare_cached(sql)?.query_row([], read)?)
+}
+
+/// Whether a click of this time may be one of those that were removed for their age.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn may_be_removed(connection: &Connection, unix_ms: u64) -> Result<bool, StoreError> {
+    let state = state(connection)?;
+    Ok(state.removed_before > 0 && unix_ms <= state.removed_through_ms)
+}
+
+/// The latest click, in Unix milliseconds, of some consecutive frames, all of which are counted;
+/// `None` where they are not.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn latest_click(
+    connection: &Connection,
+    frames: std::ops::Range<u64>,
+) -> Result<Option<u64>, StoreError> {
+    let sql = "SELECT count(*), max(max_unix_ms) FROM click_block
+         WHERE archive_sequence >= ?1 AND archive_sequence < ?2";
+    let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, u64>(0)?, row.get::<_, Option<u64>>(1)?));
+    let (counted, latest) =
+        connection.prepare_cached(sql)?.query_row((frames.start, frames.end), read)?;
+    Ok(latest.filter(|_| counted == frames.end - frames.start))
+}
+
+/// The earliest click, in Unix milliseconds, of a frame that is counted.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn earliest_click(connection: &Connection, frame: u64) -> Result<Option<u64>, StoreError> {
+    let sql = "SELECT min(min_unix_ms) FROM click_block WHERE archive_sequence = ?1";
+    Ok(connection.prepare_cached(sql)?.query_row([frame], |row| row.get(0))?)
+}
+
+/// Forgets where clicks are that are about to be removed: those in frames before `before`, the
+/// latest of which is of `through_ms`. What was counted of them stays.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn remove(tx: &WriteTx<'_>, before: u64, through_ms: u64) -> Result<(), StoreError> {
+    changed(tx, through_ms)?;
+    // Of a stream: what was missing is what its removed sequences span less what was in them.
+    let streams = "UPDATE click_stream AS stream
+         SET removed_through = gone.through,
+             removed_missing = removed_missing + gone.through - removed_through - gone.clicks
+         FROM (SELECT node, incarnation, thread, max(first_sequence + clicks - 1) AS through,
+                      sum(max(first_sequence + clicks - counted_from, 0)) AS clicks
+               FROM click_block WHERE archive_sequence < ?1 GROUP BY 1, 2, 3) AS gone
+         WHERE (stream.node, stream.incarnation, stream.thread)
+             = (gone.node, gone.incarnation, gone.thread) AND gone.through > removed_through";
+    tx.execute(streams, [before])?;
+    tx.execute("DELETE FROM click_block WHERE archive_sequence < ?1", [before])?;
+    tx.execute(
+        "UPDATE click_archive SET removed_before = max(removed_before, ?1),
+             removed_through_ms = max(removed_through_ms, ?2)",
+        (before, through_ms),
+    )?;
+    Ok(())
+}
+
+/// Clicks up to this time are about to be changed.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn changed(tx: &WriteTx<'_>, through_ms: u64) -> Result<(), StoreError> {
+    let sql = "UPDATE click_archive SET changed_through_ms = max(changed_through_ms, ?1)";
+    tx.execute(sql, [through_ms])?;
+    Ok(())
+}
+
+/// Frames before this one have truncated addresses only.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn truncated(tx: &WriteTx<'_>, before: u64) -> Result<(), StoreError> {
+    let sql = "UPDATE click_archive SET truncated_before = max(truncated_before, ?1)";
+    tx.execute(sql, [before])?;
+    Ok(())
+}
+
+/// Begins a rebuild: forgets what is derived from the archive and can be derived again.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn begin_rebuild(tx: &WriteTx<'_>) -> Result<(), StoreError> {
+    let state = state(tx)?;
+    let counted = "SELECT ifnull(max(archive_sequence) + 1, 0) FROM click_block";
+    let counted: u64 = tx.query_row(counted, [], |row| row.get(0))?;
+    let counted = counted.max(state.removed_before);
+    let kept = if counted < state.kept.before_frame {
+        // Of the one before, which was broken off: more than it kept is not counted now.
+        state.kept
+    } else {
+        Kept { before_slot: first_whole_day(state.changed_through_ms), before_frame: counted }
+    };
+    tx.execute(
+        "UPDATE click_archive SET kept_before_slot = ?1, kept_before_frame = ?2",
+        (kept.before_slot, kept.before_frame),
+    )?;
+    tx.execute_batch(
+        "DELETE FROM click_block; DELETE FROM click_stream WHERE removed_through = 0;
+         UPDATE click_stream SET last_sequence = removed_through, missing = removed_missing;",
+    )?;
+    rollups::forget_clicks(tx, kept.before_slot)
+}
+
+/// The quarter hour that begins the day after a change; 0 where nothing was changed.
+fn first_whole_day(changed_through_ms: u64) -> u64 {
+    if changed_through_ms == 0 { 0 } else { (changed_through_ms / DAY_MS + 1) * SLOTS_PER_DAY }
+}
