@@ -25,6 +25,11 @@
 //! A tag unknown to a reader is skipped, so a field can be added without a new version. Tags from
 //! 128 are **personal**.
 //!
+//! Links that are followed and clicks that a page or a server reports leave the same record; the
+//! kind tells them apart. One that names offer and partner itself instead of a code has coupon code
+//! 0 and no code. The kinds 3 and 4 are newer than 1 and 2: a reader that does not know them refuses
+//! their block, so the admin is upgraded before the daemons.
+//!
 //! A **block** holds the consecutive records of one [`StreamId`]. Records are split into a main
 //! part and a personal part, each compressed (LZ4) and checksummed (CRC-32C) on its own, so that
 //! erasing personal data rewrites only that part. See [`block`] for its bytes.
@@ -66,11 +71,18 @@ pub enum VisitKind {
     Click = 1,
     /// The request says that it only fetches ahead.
     Prefetch = 2,
+    /// A page or a server reports a click, and is answered an id instead of a redirect.
+    Sdk = 3,
+    /// A page reports that it was shown. Counted apart: never a click.
+    Impression = 4,
 }
 
 impl VisitKind {
+    /// Every kind.
+    pub const ALL: [VisitKind; 4] = [Self::Click, Self::Prefetch, Self::Sdk, Self::Impression];
+
     fn from_number(number: u8) -> Option<Self> {
-        [Self::Click, Self::Prefetch].into_iter().find(|kind| *kind as u8 == number)
+        Self::ALL.into_iter().find(|kind| *kind as u8 == number)
     }
 
     /// Stable name for reports.
@@ -78,6 +90,8 @@ impl VisitKind {
         match self {
             Self::Click => "click",
             Self::Prefetch => "prefetch",
+            Self::Sdk => "sdk",
+            Self::Impression => "impression",
         }
     }
 }
@@ -448,6 +462,17 @@ pub(crate) mod tests {
             assert_eq!(truncated(whole.parse().unwrap()), network);
             assert_eq!(truncated(network), network);
         }
+    }
+
+    #[test]
+    fn every_kind_reads_back_and_an_unknown_one_is_refused() {
+        let mut out = [0; MAX_RECORD_LEN];
+        for kind in VisitKind::ALL {
+            encode(&ClickHead { kind, ..sample_head() }, b"abc", &[], &mut out);
+            assert_eq!(Click::decode(&out).unwrap().0.head.kind, kind);
+        }
+        out[4] = 5;
+        assert_eq!(Click::decode(&out), Err(ClickError::Field { field: "kind", got: 5 }));
     }
 
     #[test]

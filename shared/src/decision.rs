@@ -7,6 +7,9 @@
 //! Without, the row with the lowest coupon code id counts; where it cannot redirect, the next row
 //! of the same advertiser that can. Visits that are not redirected go to the fallback URL of the
 //! offer, else of the tracking domain, else of the network, else nowhere.
+//!
+//! A click without a code names offer and partner itself; [`decide_direct`] judges it as a row of
+//! these two that has nothing of its own in the way.
 
 use crate::civil_day::Day;
 use crate::code::FoldedCode;
@@ -153,6 +156,30 @@ pub fn decide<'a, D: AsRef<[u8]> + Clone>(
         Some(chosen) => chosen.decision(catalog, visit),
         None => Decision { click: None, answer: not_a_code(catalog, visit.domain) },
     }
+}
+
+/// Decides a click that names its offer and partner instead of a code, at a moment in Unix seconds.
+/// `None` where the catalog lacks one of them: it is as if nobody had the code, and leaves no click,
+/// so that invented ids are not counted for anybody.
+pub fn decide_direct(
+    catalog: &CatalogFile,
+    offer_id: u32,
+    partner_id: u32,
+    now: i64,
+) -> Option<DecidedClick> {
+    let offer = catalog.offer(offer_id)?;
+    catalog.partner(partner_id)?;
+    let row = CodeRecord {
+        code_id: 0,
+        offer_id,
+        partner_id,
+        active: true,
+        first_day: Day::FIRST,
+        last_day: Day::LAST,
+    };
+    let reason = of_offer(catalog, &row, Some(offer), today(catalog, now));
+    let reason = reason.unwrap_or(Reason::Redirected);
+    Some(DecidedClick { row, advertiser_id: offer.advertiser_id.to_native(), reason, rule: 0 })
 }
 
 /// Where a visit goes whose path is no code: the same way as one of a code nobody has.
@@ -364,6 +391,30 @@ mod tests {
         assert_eq!(reason(&inactive, good), Reason::PartnerNotActive);
         let private = with(|c| c.offers[1].visibility = Visibility::Private);
         assert_eq!(reason(&private, good), Reason::NotRunnable);
+    }
+
+    #[test]
+    fn a_click_without_a_code_is_judged_by_its_offer_and_partner() {
+        let direct = |offer_id, partner_id, change: fn(&mut Catalog)| {
+            let mut catalog = sample();
+            change(&mut catalog);
+            let index = assemble(&catalog, vec![level((0, 5), &[])]).unwrap();
+            let click = decide_direct(index.catalog(), offer_id, partner_id, NOW)?;
+            assert_eq!((click.row.code_id, click.row.offer_id), (0, offer_id));
+            assert_eq!((click.row.partner_id, click.advertiser_id), (partner_id, 1));
+            Some(click.reason)
+        };
+        let unchanged: fn(&mut Catalog) = |_| ();
+        assert_eq!(direct(17, 1, unchanged), Some(Reason::Redirected));
+        assert_eq!(direct(16, 2, unchanged), Some(Reason::NotRunnable));
+        assert_eq!(direct(17, 1, |c| c.offers[1].active = false), Some(Reason::OfferNotActive));
+        assert_eq!(direct(17, 1, |c| c.offers[1].last_day = TODAY - 1), Some(Reason::OfferEnded));
+        assert_eq!(direct(17, 1, |c| c.offers[1].last_day = TODAY), Some(Reason::Redirected));
+        let lapsed: fn(&mut Catalog) = |c| c.partners[0].active = false;
+        assert_eq!(direct(17, 1, lapsed), Some(Reason::PartnerNotActive));
+        for invented in [(9, 1), (17, 9), (0, 1), (17, 0)] {
+            assert_eq!(direct(invented.0, invented.1, unchanged), None, "{invented:?}");
+        }
     }
 
     #[test]

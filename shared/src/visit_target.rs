@@ -6,6 +6,8 @@
 //! Invariants: the code is compared on the raw bytes of the path, never percent-decoded, so one
 //! code has one spelling per case; the query cannot fail a visit; a host is one valid name.
 
+use crate::transaction_id::TransactionId;
+
 /// Longest host name with its port; a DNS name has at most 253 bytes.
 const MAX_HOST_BYTES: usize = 260;
 /// Longest value of a query parameter, after decoding; the rest is cut off.
@@ -91,10 +93,18 @@ pub enum Parameter {
     Uid,
     /// `oid`
     Oid,
+    /// `affid`: the partner of a click without a code.
+    Affid,
+    /// `__cc`: the code, where it is not the path.
+    Cc,
+    /// `coupon_code`: the same, as people write it.
+    CouponCode,
+    /// `_ef_transaction_id`: the click that brought the visitor here.
+    EfTransactionId,
 }
 
 impl Parameter {
-    const COUNT: usize = 8;
+    const COUNT: usize = 12;
 
     fn named(name: &[u8]) -> Option<Parameter> {
         Some(match name {
@@ -106,6 +116,10 @@ impl Parameter {
             b"source_id" => Parameter::SourceId,
             b"uid" => Parameter::Uid,
             b"oid" => Parameter::Oid,
+            b"affid" => Parameter::Affid,
+            b"__cc" => Parameter::Cc,
+            b"coupon_code" => Parameter::CouponCode,
+            b"_ef_transaction_id" => Parameter::EfTransactionId,
             _ => return None,
         })
     }
@@ -151,7 +165,31 @@ impl Parameters {
 
     /// The offer asked for. A value that is no number asks for an offer that does not exist.
     pub fn offer_id(&self) -> Option<u32> {
-        let value = self.get(Parameter::Oid);
+        self.id(Parameter::Oid)
+    }
+
+    /// The partner named, likewise.
+    pub fn partner_id(&self) -> Option<u32> {
+        self.id(Parameter::Affid)
+    }
+
+    /// The code, where it is not the path; empty where there is none. People's blanks around it
+    /// are not part of it.
+    pub fn code(&self) -> &[u8] {
+        match self.get(Parameter::Cc).trim_ascii() {
+            b"" => self.get(Parameter::CouponCode).trim_ascii(),
+            code => code,
+        }
+    }
+
+    /// The click that brought the visitor, as its page was told; `None` where that is no id.
+    pub fn transaction_id(&self) -> Option<TransactionId> {
+        let text = std::str::from_utf8(self.get(Parameter::EfTransactionId)).ok()?;
+        text.trim().parse().ok()
+    }
+
+    fn id(&self, parameter: Parameter) -> Option<u32> {
+        let value = self.get(parameter);
         if value.is_empty() {
             return None;
         }
@@ -221,6 +259,25 @@ mod tests {
         assert_eq!(parameters.get(Parameter::Sub1), [b'A'; 256]);
         parameters.read(None);
         assert_eq!(parameters.get(Parameter::Sub1), b"");
+    }
+
+    #[test]
+    fn a_code_beside_the_path_is_taken_from_either_name_without_the_blanks_around_it() {
+        assert_eq!(read("__cc=%20WINTER25+&coupon_code=other").code(), b"WINTER25");
+        assert_eq!(read("__cc=&coupon_code=Winter25").code(), b"Winter25");
+        assert_eq!(read("__cc=a%20b").code(), b"a b");
+        assert_eq!(read("oid=1&affid=13").code(), b"");
+        assert_eq!(read("oid=1&affid=13").partner_id(), Some(13));
+    }
+
+    #[test]
+    fn a_page_tells_the_click_that_brought_its_visitor() {
+        let id = "019a7afd1e7b70008050c04d6e9b9dd2";
+        let told = |query: &str| read(query).transaction_id().map(|id| id.to_string());
+        assert_eq!(told(&format!("_ef_transaction_id={id}")), Some(id.into()));
+        for query in ["", "_ef_transaction_id=", "_ef_transaction_id={transaction_id}"] {
+            assert_eq!(told(query), None, "{query}");
+        }
     }
 
     #[test]
