@@ -216,11 +216,15 @@ async fn each_click_is_of_one_class() {
     let paused = Sample { reason: Reason::Paused, ..click };
     let prefetch = Sample { kind: VisitKind::Prefetch, ..click };
     let both = Sample { kind: VisitKind::Prefetch, ..paused };
-    daemon.put(block(STREAM, 1, &[click, click, paused, prefetch, both]));
+    let sdk = Sample { kind: VisitKind::Sdk, ..click };
+    let shown = Sample { kind: VisitKind::Impression, ..click };
+    let visits = [click, sdk, paused, prefetch, both, shown];
+    daemon.put(block(STREAM, 1, &visits));
     let mut admin = Admin::new(&daemon);
     admin.intake.pull().await.unwrap();
     let counts = admin.counts().await;
-    assert_eq!(counts, Measures { gross: 5, invalid: 1, bot: 2, ..Measures::default() });
+    let expected = Measures { impressions: 1, gross: 5, invalid: 1, bot: 2, ..Measures::default() };
+    assert_eq!(counts, expected);
     assert_eq!(counts.total(), 2);
 }
 

@@ -303,6 +303,11 @@ type Counted = (ClickHead, Vec<(Family, String)>, Measures);
 impl Rollups {
     /// Counts a click.
     pub fn count(&mut self, click: &Click<'_>) {
+        if click.head.kind == VisitKind::Impression {
+            let shown = Measures { impressions: 1, ..Measures::default() };
+            *self = std::mem::take(self).with(&click.head, click, shown);
+            return;
+        }
         let is_bot = click.head.kind == VisitKind::Prefetch;
         let is_invalid = !is_bot && click.head.reason != Reason::Redirected;
         let measures = Measures {

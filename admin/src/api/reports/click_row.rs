@@ -100,6 +100,8 @@ pub(super) struct Shown {
     error_message: &'static str,
     /// The browser said that it only fetches ahead.
     is_prefetch: bool,
+    /// A page or a server reported it, and no link was followed.
+    is_sdk_click: bool,
     relationship: Related,
 }
 
@@ -148,7 +150,7 @@ pub(super) struct ShownStream {
 }
 
 /// The file's columns.
-pub(super) const COLUMNS: [Column<Shown>; 24] = [
+pub(super) const COLUMNS: [Column<Shown>; 25] = [
     ("transaction_id", |click| (&click.transaction_id).into()),
     ("unix_timestamp", |click| click.unix_timestamp.into()),
     ("coupon_code", |click| (&click.coupon_code).into()),
@@ -173,6 +175,7 @@ pub(super) const COLUMNS: [Column<Shown>; 24] = [
     ("error_code", |click| click.error_code.into()),
     ("error_message", |click| click.error_message.into()),
     ("is_prefetch", |click| click.is_prefetch.into()),
+    ("is_sdk_click", |click| click.is_sdk_click.into()),
 ];
 
 /// 0 for none.
@@ -241,6 +244,7 @@ impl Names {
             error_code,
             error_message,
             is_prefetch: head.kind == VisitKind::Prefetch,
+            is_sdk_click: head.kind == VisitKind::Sdk,
             relationship: self.related(&head),
         }
     }

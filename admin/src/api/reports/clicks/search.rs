@@ -48,6 +48,7 @@ impl FromRef<AppState> for Source {
 /// Which clicks are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
+    /// Impressions are no clicks.
     All,
     /// Those that were not sent on to the offer, though somebody came.
     Invalid,
@@ -57,7 +58,7 @@ impl Kind {
     fn has(self, click: &Click<'_>) -> bool {
         let head = &click.head;
         let is_invalid = head.reason != Reason::Redirected && head.kind != VisitKind::Prefetch;
-        self == Kind::All || is_invalid
+        head.kind != VisitKind::Impression && (self == Kind::All || is_invalid)
     }
 }
 
