@@ -38,7 +38,7 @@ pub use description::shown;
 pub use domain::{TrackingDomain, base_of};
 pub use formula::{neutralised, restored};
 pub use generation::{CheckedGeneration, Generation, Pattern};
-pub use money::Money;
+pub use money::{LARGEST as LARGEST_AMOUNT, Money};
 pub use offer::{
     Offer, OfferStatus, PayoutRevenue, PayoutType, RevenueType, SessionDefinition, Visibility,
     left_empty_warnings,
@@ -46,7 +46,7 @@ pub use offer::{
 pub use pixel::{DeliveryMethod, Pixel, PixelLevel, PixelStatus, PixelType};
 pub use postback_url::{PostbackMacro, PostbackUrl, PostbackUrlError};
 pub use row_code::{FoldedKey, RowCode};
-pub use settings::{Settings, today};
+pub use settings::{CodeLeakGuard, LeakAction, Settings, today};
 pub use tracking_link::{TrackingLink, tracking_link};
 pub use words::{AccountStatus, PartnerVisibility, UnknownWord};
 

@@ -28,6 +28,7 @@ pub mod publish;
 pub mod archive;
 pub mod intake;
 
+pub mod conversions;
 pub mod pixels;
 
 pub mod backup;

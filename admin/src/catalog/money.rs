@@ -7,7 +7,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
+use rust_decimal::{Decimal, RoundingStrategy};
 use serde::de::{self, Visitor};
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -15,6 +16,8 @@ use serde_json::value::RawValue;
 
 const MAX_DIGITS: usize = 15;
 const MAX_SCALE: u32 = 6;
+/// The largest amount of a sale or a payment: 999,999,999.999999. Sums of them fit everywhere.
+pub const LARGEST: Decimal = Decimal::from_parts(2_764_472_319, 232_830, 0, false, MAX_SCALE);
 
 /// An amount of money, or a percentage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,6 +47,28 @@ impl Money {
     #[must_use]
     pub fn decimal(self) -> Decimal {
         self.0
+    }
+
+    /// The nearest amount that is kept, half a millionth away from zero; at most [`LARGEST`].
+    #[must_use]
+    pub fn rounded(exact: Decimal) -> Money {
+        let places = RoundingStrategy::MidpointAwayFromZero;
+        let near = exact.round_dp_with_strategy(MAX_SCALE, places).clamp(-LARGEST, LARGEST);
+        Money(near.normalize())
+    }
+
+    /// As sums hold it.
+    #[must_use]
+    pub fn millionths(self) -> i64 {
+        let million = Decimal::from(1_000_000);
+        let whole = self.0.checked_mul(million).and_then(|product| product.trunc().to_i64());
+        whole.unwrap_or(if self.is_negative() { i64::MIN } else { i64::MAX })
+    }
+
+    /// Of a sum of millionths.
+    #[must_use]
+    pub fn from_millionths(millionths: i64) -> Money {
+        Money(Decimal::new(millionths, MAX_SCALE).normalize())
     }
 }
 

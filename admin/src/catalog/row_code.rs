@@ -61,6 +61,12 @@ impl RowCode {
         })
     }
 
+    /// A code of either kind that somebody names without saying which; `None` for what can be none.
+    #[must_use]
+    pub fn named(typed: &str) -> Option<RowCode> {
+        RowCode::parse(typed, true).ok()
+    }
+
     /// As typed.
     #[must_use]
     pub fn as_str(&self) -> &str {

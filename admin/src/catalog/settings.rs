@@ -5,7 +5,40 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use super::words::words;
 use super::{FieldError, Problems, id, text};
+
+words! {
+    /// What is done about conversions by a code that seems to have leaked.
+    LeakAction {
+        /// Nothing.
+        Off = "off",
+        /// They are marked.
+        Flag = "flag",
+        /// They are marked and wait for somebody to decide.
+        Hold = "hold",
+    }
+}
+
+/// When conversions that come by a code alone, without a click, look as if the code had leaked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CodeLeakGuard {
+    /// What is done then.
+    pub action: LeakAction,
+    /// How many times as many in an hour as in an hour of the two weeks before are a spike.
+    #[schema(minimum = 1, maximum = 1000)]
+    pub spike_factor: u32,
+    /// Fewer in an hour are never a spike.
+    #[schema(minimum = 1, maximum = 1000000)]
+    pub spike_minimum: u32,
+}
+
+impl Default for CodeLeakGuard {
+    fn default() -> CodeLeakGuard {
+        CodeLeakGuard { action: LeakAction::Flag, spike_factor: 10, spike_minimum: 20 }
+    }
+}
 
 /// The settings, one set for the network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]

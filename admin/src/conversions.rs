@@ -1,0 +1,30 @@
+//! Conversions: what a postback makes of a sale.
+//!
+//! A postback goes `claim` (what it says) → `evidence` (what is known of the clicks, codes, offers
+//! and partners it names) → `judge`, which asks `attribution` (whose sale it is), `trust` (whether
+//! it may be believed) and `payout` (what it is worth). `key` says which postbacks report the same
+//! sale, `refund` what a negative amount takes back, `leak_guard` which codes are used by people
+//! they were not given to.
+//!
+//! All of these are pure: no store, no clock, no I/O. The same claim and the same evidence are
+//! always judged alike, so that a decision can be made again and explained at any time.
+
+pub mod claim;
+pub mod evidence;
+
+pub mod judge;
+
+pub mod attribution;
+pub mod entry;
+mod obstacle;
+pub mod payout;
+pub mod trust;
+mod whose;
+
+pub mod key;
+pub mod leak_guard;
+pub mod refund;
+
+pub mod error_code;
+pub mod status;
+pub mod step;

@@ -1,0 +1,383 @@
+//! Whose sale it is.
+//!
+//! Three things can identify it, tried in the order of the advertiser's priority: a click
+//! (`transaction_id`), the coupon code, and at last `oid` with `affid`. The first that is **usable**
+//! decides; one that is not falls through to the next, with its reason among the steps. Where none
+//! is usable, the reason of what exists (a click out of its window, an expired code) explains more
+//! than the reason of what does not (an invented id, an unknown code), and that is the answer.
+//!
+//! - Of several clicks the first or the last by their time is taken, as the advertiser says. Where
+//!   the walk meets a click that can still come, the conversion waits for it.
+//! - Partner and offer are those of the click or of the code's row, never looked up otherwise.
+//! - A code is on the offer that `oid` names, or on one offer only: no other offer stands in.
+//!
+//! Absent: what it is worth, whether the sender may be believed, and whether it came before.
+
+use std::fmt;
+
+use coupon_shared::transaction_id::TransactionId;
+
+use super::claim::Claim;
+use super::error_code::ErrorCode;
+use super::evidence::{ClickEvidence, ClickFacts, CodeFacts, Evidence};
+use super::obstacle;
+use super::step::Steps;
+use super::whose::whose;
+use crate::catalog::words::words;
+use crate::catalog::{AttributionMethod, AttributionPriority, Offer};
+
+words! {
+    /// What identified a conversion.
+    Method {
+        /// A click.
+        Click = "click",
+        /// The coupon code.
+        CouponCode = "coupon_code",
+        /// Offer and partner as the advertiser names them.
+        OfferAndPartner = "offer_and_partner",
+    }
+}
+
+/// Whose sale it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attributed {
+    /// The offer.
+    pub offer_id: u32,
+    /// The partner.
+    pub affiliate_id: u32,
+    /// The offer's advertiser.
+    pub advertiser_id: u32,
+    /// The row of the code that identified it, or of the click's code.
+    pub code_id: Option<u32>,
+    /// That code; empty for none.
+    pub coupon_code: String,
+    /// The click that counts: the one that identified it, or one of the same partner on the same
+    /// offer beside the code that did.
+    pub transaction_id: Option<TransactionId>,
+    /// What identified it.
+    pub method: Method,
+}
+
+/// As much as is known of a conversion, also of one that is nobody's.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Nearest {
+    /// The advertiser whose postback it is.
+    pub advertiser_id: Option<u32>,
+    /// The offer.
+    pub offer_id: Option<u32>,
+    /// The partner.
+    pub affiliate_id: Option<u32>,
+    /// The row of the code.
+    pub code_id: Option<u32>,
+    /// The code; empty for none.
+    pub coupon_code: String,
+    /// The click.
+    pub transaction_id: Option<TransactionId>,
+}
+
+impl From<&Attributed> for Nearest {
+    fn from(known: &Attributed) -> Nearest {
+        Nearest {
+            advertiser_id: Some(known.advertiser_id),
+            offer_id: Some(known.offer_id),
+            affiliate_id: Some(known.affiliate_id),
+            code_id: known.code_id,
+            coupon_code: known.coupon_code.clone(),
+            transaction_id: known.transaction_id,
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is known whose sale it is.
+    Attributed(Attributed),
+    /// It is nobody's.
+    Refused {
+        /// Why.
+        error: ErrorCode,
+        /// What is known all the same.
+        nearest: Nearest,
+    },
+    /// It is decided when this click has come, or cannot come any more.
+    Waits(TransactionId),
+}
+
+/// Whose sale it is, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attribution {
+    /// What came of it.
+    pub outcome: Outcome,
+    /// The advertiser whose postback it is: the one it names, else the offer's that it names, else
+    /// the first click's, else the code's.
+    pub advertiser_id: Option<u32>,
+    /// How that came.
+    pub steps: Steps,
+}
+
+/// Says whose sale it is.
+#[must_use]
+pub fn attribute(claim: &Claim, evidence: &Evidence) -> Attribution {
+    let mut steps = Steps::default();
+    let advertiser_id = whose(claim, evidence, &mut steps);
+    let (priority, method) = rules(evidence, advertiser_id);
+    let ids = in_touch_order(claim, method);
+    let mut search = Search { claim, evidence, advertiser_id, ids, steps, failures: Vec::new() };
+    let outcome = search.run(priority);
+    Attribution { outcome, advertiser_id, steps: search.steps }
+}
+
+fn rules(
+    evidence: &Evidence,
+    advertiser_id: Option<u32>,
+) -> (AttributionPriority, AttributionMethod) {
+    match advertiser_id.and_then(|id| evidence.advertisers.get(&id)) {
+        Some(advertiser) => (advertiser.attribution_priority, advertiser.attribution_method),
+        None => (AttributionPriority::Click, AttributionMethod::LastTouch),
+    }
+}
+
+/// The ids by the time of their clicks, which stands in them: the one that counts first, first.
+fn in_touch_order(claim: &Claim, method: AttributionMethod) -> Vec<TransactionId> {
+    let mut ids: Vec<TransactionId> = claim.transaction_ids.iter().filter_map(|c| c.id).collect();
+    ids.sort_by_key(TransactionId::unix_ms);
+    if method == AttributionMethod::LastTouch {
+        ids.reverse();
+    }
+    ids
+}
+
+/// An identifier that could not be used.
+struct Failure {
+    error: ErrorCode,
+    /// What is known of what it names; `None` where it names nothing that exists.
+    nearest: Option<Nearest>,
+}
+
+struct Search<'a> {
+    claim: &'a Claim,
+    evidence: &'a Evidence,
+    advertiser_id: Option<u32>,
+    ids: Vec<TransactionId>,
+    steps: Steps,
+    failures: Vec<Failure>,
+}
+
+impl<'a> Search<'a> {
+    fn run(&mut self, priority: AttributionPriority) -> Outcome {
+        let found = match priority {
+            AttributionPriority::Click => self.by_click().or_else(|| self.by_code()),
+            AttributionPriority::CouponCode => self.by_code().or_else(|| self.by_click()),
+        };
+        found.or_else(|| self.by_names()).unwrap_or_else(|| self.refused())
+    }
+
+    fn fail(&mut self, error: ErrorCode, detail: impl fmt::Display, nearest: Option<Nearest>) {
+        self.steps.note(error.as_str(), detail);
+        self.failures.push(Failure { error, nearest });
+    }
+
+    fn by_click(&mut self) -> Option<Outcome> {
+        if self.claim.transaction_ids.iter().any(|claimed| claimed.id.is_none()) {
+            let detail = "transaction_id holds what is not 32 hexadecimal digits";
+            self.fail(ErrorCode::InvalidTransactionId, detail, None);
+        }
+        let ids = self.ids.clone();
+        ids.iter().find_map(|id| self.by_id(id))
+    }
+
+    fn by_id(&mut self, id: &TransactionId) -> Option<Outcome> {
+        let evidence = self.evidence;
+        let (error, detail) = match evidence.clicks.get(id) {
+            Some(ClickEvidence::Found(click)) => return self.by_found(id, click),
+            Some(ClickEvidence::Awaited) => {
+                let detail = format_args!("the click {id} is still on its way");
+                self.steps.note("click_awaited", detail);
+                return Some(Outcome::Waits(*id));
+            }
+            Some(ClickEvidence::Gone) => (ErrorCode::InvalidClick, "its click never came"),
+            Some(ClickEvidence::Invented) | None => {
+                (ErrorCode::InvalidTransactionId, "it was never given to a click")
+            }
+        };
+        self.fail(error, format_args!("the id {id} identifies nothing: {detail}"), None);
+        None
+    }
+
+    fn by_found(&mut self, id: &TransactionId, click: &ClickFacts) -> Option<Outcome> {
+        let (offer_id, affiliate_id) = (click.offer_id, click.affiliate_id);
+        let shown = format!("the click {id} of partner {affiliate_id} on offer {offer_id}");
+        if let Some(error) = self.obstacle_of(click) {
+            let exists = error != ErrorCode::InvalidClick;
+            let nearest = exists.then(|| Nearest::from(&self.of_click(id, click)));
+            let why = error.sentence();
+            self.fail(error, format_args!("{shown} cannot be used: {why}"), nearest);
+            return None;
+        }
+        self.steps.note("click_chosen", format_args!("{shown} identifies it"));
+        Some(Outcome::Attributed(self.of_click(id, click)))
+    }
+
+    fn obstacle_of(&self, click: &ClickFacts) -> Option<ErrorCode> {
+        obstacle::of_click(self.claim, self.evidence, self.advertiser_id, click)
+    }
+
+    fn of_click(&self, id: &TransactionId, click: &ClickFacts) -> Attributed {
+        Attributed {
+            offer_id: click.offer_id,
+            affiliate_id: click.affiliate_id,
+            advertiser_id: self.evidence.advertiser_of_click(click).unwrap_or_default(),
+            code_id: Some(click.code_id).filter(|id| *id != 0),
+            coupon_code: click.coupon_code.clone(),
+            transaction_id: Some(*id),
+            method: Method::Click,
+        }
+    }
+
+    fn by_code(&mut self) -> Option<Outcome> {
+        let code = self.claim.coupon_code.as_ref()?;
+        let is_known = !self.evidence.codes.is_empty();
+        if code.folded.is_none() || (!is_known && code.looks_like_several) {
+            let detail = "coupon_code holds several codes, or what can be no code";
+            self.fail(ErrorCode::UnreadableCode, detail, None);
+            return None;
+        }
+        if !is_known {
+            self.fail(ErrorCode::UnknownCode, "nobody has the coupon code", None);
+            return None;
+        }
+        let row = self.one_row()?;
+        self.by_row(row)
+    }
+
+    /// The row on the offer asked for, or the only one on an offer of this advertiser.
+    fn one_row(&mut self) -> Option<&'a CodeFacts> {
+        let rows = self.evidence.codes.iter().filter(|row| self.can_be_meant(row));
+        let (error, detail) = match rows.collect::<Vec<_>>().as_slice() {
+            [row] => return Some(row),
+            [] if self.claim.offer_id.is_some() => {
+                (ErrorCode::CodeNotOnOffer, "the coupon code is not on the offer of oid".to_owned())
+            }
+            [] => (ErrorCode::InvalidOffer, "the coupon code is another advertiser's".to_owned()),
+            several => (ErrorCode::AmbiguousCode, ambiguity(several)),
+        };
+        let typed = self.claim.coupon_code.as_ref().map(|code| code.typed.clone());
+        let coupon_code = typed.unwrap_or_default();
+        self.fail(error, detail, Some(Nearest { coupon_code, ..Nearest::default() }));
+        None
+    }
+
+    fn can_be_meant(&self, row: &CodeFacts) -> bool {
+        let advertiser_of = |offer: &Offer| offer.network_advertiser_id;
+        match (self.claim.offer_id, self.advertiser_id) {
+            (Some(asked_for), _) => row.offer_id == asked_for,
+            (None, None) => true,
+            (None, known) => self.evidence.offers.get(&row.offer_id).map(advertiser_of) == known,
+        }
+    }
+
+    fn by_row(&mut self, row: &CodeFacts) -> Option<Outcome> {
+        let CodeFacts { coupon_code, offer_id, code_id, .. } = row;
+        let shown = format!("the coupon code {coupon_code} on offer {offer_id} (row {code_id})");
+        let obstacle = obstacle::of_row(row, self.evidence, self.advertiser_id);
+        let (None, Some(affiliate_id)) = (obstacle, row.affiliate_id) else {
+            let error = obstacle.unwrap_or(ErrorCode::UnassignedCode);
+            let why = error.sentence();
+            let nearest = Some(self.nearest_of_row(row));
+            self.fail(error, format_args!("{shown} cannot be used: {why}"), nearest);
+            return None;
+        };
+        let detail = format_args!("{shown} of partner {affiliate_id} identifies it");
+        self.steps.note("coupon_code_chosen", detail);
+        Some(Outcome::Attributed(Attributed {
+            offer_id: row.offer_id,
+            affiliate_id,
+            advertiser_id: self.evidence.advertiser_of_offer(row.offer_id).unwrap_or_default(),
+            code_id: Some(row.code_id),
+            coupon_code: row.coupon_code.clone(),
+            transaction_id: self.click_beside(row.offer_id, affiliate_id),
+            method: Method::CouponCode,
+        }))
+    }
+
+    fn nearest_of_row(&self, row: &CodeFacts) -> Nearest {
+        Nearest {
+            advertiser_id: self.evidence.advertiser_of_offer(row.offer_id),
+            offer_id: Some(row.offer_id),
+            affiliate_id: row.affiliate_id,
+            code_id: Some(row.code_id),
+            coupon_code: row.coupon_code.clone(),
+            transaction_id: None,
+        }
+    }
+
+    /// The click that led the same partner's visitor to the same offer.
+    fn click_beside(&mut self, offer_id: u32, affiliate_id: u32) -> Option<TransactionId> {
+        let is_theirs = |click: &ClickFacts| {
+            (click.offer_id, click.affiliate_id) == (offer_id, affiliate_id)
+                && self.obstacle_of(click).is_none()
+        };
+        let found = |id: &&TransactionId| self.evidence.found(id).is_some_and(is_theirs);
+        let id = *self.ids.iter().find(found)?;
+        let detail = format_args!("the click {id} is of the same partner on the same offer");
+        self.steps.note("click_beside", detail);
+        Some(id)
+    }
+
+    fn by_names(&mut self) -> Option<Outcome> {
+        let (offer_id, affiliate_id) = self.claim.offer_id.zip(self.claim.affiliate_id)?;
+        let evidence = self.evidence;
+        let shown = format!("partner {affiliate_id} on offer {offer_id}");
+        if let Some(error) = obstacle::of_pair(offer_id, affiliate_id, evidence, self.advertiser_id)
+        {
+            let exists = evidence.partners.contains_key(&affiliate_id);
+            let nearest = evidence.advertiser_of_offer(offer_id).map(|advertiser_id| Nearest {
+                advertiser_id: Some(advertiser_id),
+                offer_id: Some(offer_id),
+                affiliate_id: exists.then_some(affiliate_id),
+                ..Nearest::default()
+            });
+            let why = error.sentence();
+            self.fail(error, format_args!("{shown} cannot be used: {why}"), nearest);
+            return None;
+        }
+        self.steps.note("offer_and_partner_chosen", format_args!("{shown} are named"));
+        Some(Outcome::Attributed(Attributed {
+            offer_id,
+            affiliate_id,
+            advertiser_id: evidence.advertiser_of_offer(offer_id).unwrap_or_default(),
+            code_id: None,
+            coupon_code: String::new(),
+            transaction_id: None,
+            method: Method::OfferAndPartner,
+        }))
+    }
+
+    /// The first failure of something that exists, else the first.
+    fn refused(&mut self) -> Outcome {
+        let of_existing = self.failures.iter().find(|failure| failure.nearest.is_some());
+        let chosen = of_existing.or(self.failures.first());
+        let error = chosen.map_or(ErrorCode::NothingIdentifies, |failure| failure.error);
+        let nearest = chosen.and_then(|failure| failure.nearest.clone()).unwrap_or_default();
+        if chosen.is_none() {
+            self.steps.note(error.as_str(), error.sentence());
+        }
+        let asked_for = self.claim.offer_id.filter(|id| self.evidence.offers.contains_key(id));
+        let nearest = Nearest {
+            advertiser_id: nearest.advertiser_id.or(self.advertiser_id),
+            offer_id: nearest.offer_id.or(asked_for),
+            ..nearest
+        };
+        Outcome::Refused { error, nearest }
+    }
+}
+
+const SHOWN_OFFERS: usize = 10;
+
+fn ambiguity(rows: &[&CodeFacts]) -> String {
+    let shown = rows.iter().take(SHOWN_OFFERS).map(|row| row.offer_id.to_string());
+    let offers = shown.collect::<Vec<_>>().join(", ");
+    let more = if rows.len() > SHOWN_OFFERS { " and more" } else { "" };
+    format!("the coupon code stands on the offers {offers}{more}; oid must say which")
+}

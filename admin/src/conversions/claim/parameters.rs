@@ -1,0 +1,189 @@
+//! The name-value pairs of a postback: of its query, then of its body, a form or a JSON object.
+//!
+//! Decoded as forms are (`+` is a space). Bytes that are not UTF-8 are replaced, and that is noted
+//! in the pair. Objects and lists inside a JSON object are kept as their JSON text.
+
+use std::fmt;
+
+use percent_encoding::percent_decode;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::Message;
+
+/// Pairs that are read; more are noted and left out.
+pub(super) const MAX_PARAMETERS: usize = 200;
+const MAX_NAME_BYTES: usize = 64;
+const SECRETS: [&str; 2] = ["verification_token", "signature"];
+
+/// Where a pair stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    Query,
+    Body,
+}
+
+/// One pair, without spaces around its value.
+#[derive(Clone)]
+pub(super) struct Parameter {
+    pub(super) name: String,
+    pub(super) value: String,
+    pub(super) is_utf8: bool,
+    pub(super) source: Source,
+}
+
+impl Parameter {
+    fn new(name: &str, value: &str, is_utf8: bool, source: Source) -> Parameter {
+        let name = cut(name, MAX_NAME_BYTES).to_owned();
+        Parameter { name, value: value.trim().to_owned(), is_utf8, source }
+    }
+
+    pub(super) fn says_nothing(&self) -> bool {
+        says_nothing(&self.value)
+    }
+
+    pub(super) fn is_placeholder(&self) -> bool {
+        !self.value.is_empty() && self.says_nothing()
+    }
+
+    pub(super) fn is_secret(&self) -> bool {
+        SECRETS.contains(&self.name.as_str())
+    }
+}
+
+/// Empty, a word for nothing, or a placeholder that nobody filled.
+pub(super) fn says_nothing(value: &str) -> bool {
+    let is_word = ["", "null", "undefined"].iter().any(|word| value.eq_ignore_ascii_case(word));
+    let stands_in = |open, close| value.starts_with(open) && value.ends_with(close);
+    is_word || stands_in("{", "}") || stands_in("[", "]") || stands_in("${", "}")
+}
+
+/// The front of a text, of at most `most` bytes.
+pub(super) fn cut(text: &str, most: usize) -> &str {
+    &text[..text.floor_char_boundary(most)]
+}
+
+/// Why a body cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BodyError {
+    #[error("the body is neither a form nor JSON")]
+    OtherType,
+    #[error("the body is not a JSON object: {0}")]
+    NotJson(serde_json::Error),
+}
+
+type Read = Result<Vec<Parameter>, (Vec<Parameter>, BodyError)>;
+
+/// All pairs, one more than [`MAX_PARAMETERS`] at most; those of the query also where the body
+/// cannot be read.
+pub(super) fn read(message: &Message<'_>) -> Read {
+    let mut found: Vec<Parameter> = form(message.query, Source::Query).collect();
+    match of_body(message) {
+        Ok(more) => found.extend(more),
+        Err(error) => return Err((found, error)),
+    }
+    found.truncate(MAX_PARAMETERS + 1);
+    Ok(found)
+}
+
+fn of_body(message: &Message<'_>) -> Result<Vec<Parameter>, BodyError> {
+    let body = message.body.trim_ascii();
+    if !message.is_post || body.is_empty() {
+        return Ok(Vec::new());
+    }
+    match BodyType::of(message.content_type, body) {
+        BodyType::Form => Ok(form(body, Source::Body).collect()),
+        BodyType::Json => json(body).map_err(BodyError::NotJson),
+        BodyType::Other => Err(BodyError::OtherType),
+    }
+}
+
+enum BodyType {
+    Form,
+    Json,
+    Other,
+}
+
+impl BodyType {
+    /// By the header; without one, by the body's first byte.
+    fn of(content_type: &[u8], body: &[u8]) -> BodyType {
+        let essence = content_type.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+        match essence.to_ascii_lowercase().as_slice() {
+            b"application/x-www-form-urlencoded" => BodyType::Form,
+            b"application/json" | b"text/json" => BodyType::Json,
+            b"" if body.starts_with(b"{") => BodyType::Json,
+            b"" => BodyType::Form,
+            _ => BodyType::Other,
+        }
+    }
+}
+
+fn form(text: &[u8], source: Source) -> impl Iterator<Item = Parameter> {
+    let pairs = text.split(|b| *b == b'&').filter(|pair| !pair.is_empty());
+    pairs.take(MAX_PARAMETERS + 1).map(move |pair| {
+        let (name, value) = halves(pair);
+        let (name, value) = (decoded(name), decoded(value));
+        let is_utf8 = std::str::from_utf8(&value).is_ok();
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        Parameter::new(&text(&name), &text(&value), is_utf8, source)
+    })
+}
+
+fn halves(pair: &[u8]) -> (&[u8], &[u8]) {
+    match pair.iter().position(|b| *b == b'=') {
+        Some(at) => (&pair[..at], &pair[at + 1..]),
+        None => (pair, b""),
+    }
+}
+
+fn decoded(text: &[u8]) -> Vec<u8> {
+    let spaced: Vec<u8> = text.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
+    percent_decode(&spaced).collect()
+}
+
+fn json(body: &[u8]) -> Result<Vec<Parameter>, serde_json::Error> {
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let members = reader.deserialize_map(Members)?;
+    reader.end()?;
+    Ok(members)
+}
+
+/// The members of an object in their order, repeated ones too.
+struct Members;
+
+impl<'de> Visitor<'de> for Members {
+    type Value = Vec<Parameter>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<Parameter>, A::Error> {
+        let mut members = Vec::new();
+        while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
+            if members.len() <= MAX_PARAMETERS {
+                let text = text_of(value.get());
+                members.push(Parameter::new(&name, &text, true, Source::Body));
+            }
+        }
+        Ok(members)
+    }
+}
+
+/// A string's text; of anything else its JSON, so that a number stays as it was written.
+fn text_of(json: &str) -> String {
+    serde_json::from_str::<String>(json).unwrap_or_else(|_| json.to_owned())
+}
+
+/// What a signature signs: the query without the signature itself, and for a POST a newline and
+/// the body.
+pub(super) fn signed_text(message: &Message<'_>) -> Vec<u8> {
+    let is_signed = |pair: &&[u8]| decoded(halves(pair).0) != b"signature";
+    let pairs: Vec<&[u8]> = message.query.split(|b| *b == b'&').filter(is_signed).collect();
+    let mut text = pairs.join(&b'&');
+    if message.is_post {
+        text.push(b'\n');
+        text.extend_from_slice(message.body);
+    }
+    text
+}

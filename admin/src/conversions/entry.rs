@@ -1,0 +1,42 @@
+//! Which of an offer's entries a claim reports: the base, or one of the events.
+
+use super::claim::ClaimedEvent;
+use crate::catalog::{Offer, PayoutRevenue};
+
+/// The entry of an offer.
+pub(super) struct Entry<'a> {
+    /// The event; `None` for the base.
+    pub(super) event: Option<Event>,
+    /// What it is worth; `None` for the base of an offer without entries, which is worth nothing.
+    pub(super) terms: Option<&'a PayoutRevenue>,
+}
+
+/// An event of an offer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The entry.
+    pub id: u32,
+    /// Its name.
+    pub name: String,
+}
+
+impl<'a> Entry<'a> {
+    /// The entry that is meant; `None` where the offer has no such event. Names ignore ASCII case.
+    pub(super) fn of(offer: &'a Offer, event: &ClaimedEvent) -> Option<Entry<'a>> {
+        let mut entries = offer.payout_revenue.iter();
+        let terms = match event {
+            ClaimedEvent::Base => {
+                return Some(Entry { event: None, terms: entries.find(|entry| entry.is_default) });
+            }
+            ClaimedEvent::Id(id) => {
+                entries.find(|entry| entry.network_offer_payout_revenue_id == Some(*id))?
+            }
+            ClaimedEvent::Name(name) => {
+                entries.find(|entry| entry.entry_name.eq_ignore_ascii_case(name))?
+            }
+        };
+        let id = terms.network_offer_payout_revenue_id.filter(|_| !terms.is_default);
+        let event = id.map(|id| Event { id, name: terms.entry_name.clone() });
+        Some(Entry { event, terms: Some(terms) })
+    }
+}

@@ -1,0 +1,168 @@
+//! Why a conversion does not count, or not as yet: Everflow's numbers and meanings, and ours from
+//! 1001 on. A number never changes its meaning.
+
+use super::status::Status;
+
+macro_rules! error_codes {
+    ($($(#[$doc:meta])* $variant:ident = $number:literal, $status:ident, $word:literal, $sentence:literal;)+) => {
+        /// Why a conversion does not count, or not as yet.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[repr(u32)]
+        pub enum ErrorCode {
+            $($(#[$doc])* $variant = $number),+
+        }
+
+        impl ErrorCode {
+            /// Every code.
+            pub const ALL: &[ErrorCode] = &[$(ErrorCode::$variant),+];
+
+            /// The status it leaves a conversion in.
+            #[must_use]
+            pub fn status(self) -> Status {
+                match self { $(ErrorCode::$variant => Status::$status),+ }
+            }
+
+            /// Its stable name.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(ErrorCode::$variant => $word),+ }
+            }
+
+            /// What the advertiser is told: how to mend it, and nothing about partners or secrets.
+            #[must_use]
+            pub fn sentence(self) -> &'static str {
+                match self { $(ErrorCode::$variant => $sentence),+ }
+            }
+        }
+    };
+}
+
+error_codes! {
+    /// The advertiser's list of addresses lacks the sender's.
+    AddressNotAllowed = 3, Rejected, "address_not_allowed",
+        "the address this came from is not on the advertiser's list";
+    /// The click is older than the offer's look-back window.
+    AboveLookBack = 5, Rejected, "above_look_back",
+        "the click is older than the offer's look-back window";
+    /// Somebody rejected it.
+    ManuallyRejected = 9, Rejected, "manually_rejected",
+        "rejected by hand";
+    /// `nid` is missing or another network's.
+    InvalidNetwork = 11, Invalid, "invalid_network",
+        "nid is not this network's id";
+    /// The id was not made here.
+    InvalidTransactionId = 12, Invalid, "invalid_transaction_id",
+        "transaction_id is not one that a click was given";
+    /// There is no such click, or it was not sent to the offer.
+    InvalidClick = 13, Invalid, "invalid_click",
+        "there is no click with this transaction_id that was sent to an offer";
+    /// The click is another offer's.
+    OfferMismatch = 14, Invalid, "offer_mismatch",
+        "the click was on another offer than oid says";
+    /// There is no such offer, or it is another advertiser's.
+    InvalidOffer = 15, Invalid, "invalid_offer",
+        "there is no such offer, or it is another advertiser's";
+    /// The offer is not active.
+    InactiveOffer = 18, Rejected, "inactive_offer",
+        "the offer is not active";
+    /// The offer's last day has passed.
+    ExpiredOffer = 19, Rejected, "expired_offer",
+        "the offer's last day has passed";
+    /// The token is missing or wrong.
+    InvalidToken = 21, Rejected, "invalid_verification_token",
+        "verification_token is missing or wrong";
+    /// The event is not one of the offer's.
+    UnknownEvent = 25, Invalid, "unknown_event",
+        "event_id or adv_event_id names no event of this offer";
+
+    /// Nobody has the code.
+    UnknownCode = 1001, Invalid, "unknown_coupon_code",
+        "coupon_code is not known";
+    /// The code is paused.
+    PausedCode = 1002, Invalid, "paused_coupon_code",
+        "coupon_code is paused";
+    /// The code has no partner.
+    UnassignedCode = 1003, Invalid, "unassigned_coupon_code",
+        "coupon_code has no partner";
+    /// The code's first day has not come.
+    CodeNotStarted = 1004, Invalid, "coupon_code_not_started",
+        "coupon_code cannot be used before its first day";
+    /// The code's last day has passed.
+    ExpiredCode = 1005, Invalid, "expired_coupon_code",
+        "the last day of coupon_code has passed";
+    /// The code stands on several offers.
+    AmbiguousCode = 1006, Invalid, "ambiguous_coupon_code",
+        "coupon_code stands on several offers; say which with oid";
+    /// The code does not stand on that offer.
+    CodeNotOnOffer = 1007, Invalid, "coupon_code_not_on_offer",
+        "coupon_code does not stand on the offer that oid names";
+    /// The partner's account is not active.
+    PartnerNotActive = 1008, Invalid, "partner_not_active",
+        "the partner is not active";
+    /// The partner may not run the offer.
+    NotRunnable = 1009, Invalid, "not_runnable",
+        "the partner cannot run the offer";
+    /// It names nothing by which a partner is found.
+    NothingIdentifies = 1010, Invalid, "nothing_identifies",
+        "send transaction_id, coupon_code, or oid and affid";
+    /// The amount is not a decimal.
+    UnreadableAmount = 1011, Invalid, "unreadable_amount",
+        "amount cannot be read; write it like 1299.00";
+    /// The currency is not the offer's.
+    OtherCurrency = 1012, Pending, "other_currency",
+        "currency is not the offer's; somebody has to decide what it is worth";
+    /// The signature is missing or wrong.
+    BadSignature = 1013, Rejected, "bad_signature",
+        "signature is missing or wrong";
+    /// The signature's time is missing or too far away.
+    StaleSignature = 1014, Rejected, "stale_signature",
+        "timestamp is missing or more than 300 seconds away";
+    /// It looks like one that came a moment ago.
+    PossibleDuplicate = 1015, Pending, "possible_duplicate",
+        "the same came within ten minutes; send order_id to tell sales apart";
+    /// It repeats an order with another amount.
+    Conflict = 1016, Approved, "conflict",
+        "this order was reported before with another amount, which stands";
+    /// The code may have leaked.
+    Held = 1017, Pending, "held",
+        "held until somebody has looked at it";
+    /// There is no such order to take back from.
+    UnknownOrder = 1018, Invalid, "unknown_order",
+        "there is no such order from which this amount could be taken back";
+    /// The field holds no code, or two.
+    UnreadableCode = 1019, Invalid, "unreadable_coupon_code",
+        "coupon_code must hold one code";
+    /// A parameter that decides something cannot be read.
+    UnreadableParameter = 1020, Invalid, "unreadable_parameter",
+        "a parameter cannot be read";
+}
+
+impl ErrorCode {
+    /// The number that is stored and answered.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        self as u32
+    }
+
+    /// The code with a number.
+    #[must_use]
+    pub fn from_number(number: u32) -> Option<ErrorCode> {
+        Self::ALL.iter().copied().find(|code| code.number() == number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn numbers_and_words_name_one_code_each() {
+        let words: HashSet<&str> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(words.len(), ErrorCode::ALL.len());
+        for code in ErrorCode::ALL {
+            assert_eq!(ErrorCode::from_number(code.number()), Some(*code));
+        }
+        assert_eq!(ErrorCode::from_number(0), None);
+    }
+}
