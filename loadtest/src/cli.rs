@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::compare::Contender;
+
 /// Measure a running coupond as its visitors would feel it, and make the codes to do it with.
 #[derive(Debug, Parser)]
 #[command(name = "coupon-loadtest", version, about, after_help = EXAMPLES)]
@@ -30,6 +32,9 @@ pub(crate) enum Command {
     Run(Box<RunArguments>),
     /// Write distinct, realistic coupon codes as a bulk-add CSV
     Codes(CodesArguments),
+    /// Compare what a redirect costs coupond, nginx, HAProxy and two constant answers
+    #[command(after_help = HOW_IT_COMPARES)]
+    Compare(CompareArguments),
 }
 
 const HOW_IT_MEASURES: &str = "\
@@ -43,6 +48,100 @@ How it measures:
 
 Exit codes:
   0 measured   1 could not run   2 bad arguments   3 void   4 an answer not in --expect-status";
+
+const HOW_IT_COMPARES: &str = "\
+How it compares:
+  Each server runs on --server-core with its best settings and the same codes, and is loaded in turn
+  for a slice, round after round. A slice's figure is the CPU time of all threads of the
+  server divided by the requests answered; servers are compared by the ratio of slices of one round,
+  of which the median and the range are told. nginx and HAProxy come from the system (Debian: apt
+  install nginx haproxy) and are left out where they are not installed.
+
+Example:
+  coupon-loadtest codes --count 1000000 --out codes.csv
+  coupon-loadtest compare --codes codes.csv --out figures";
+
+#[derive(Debug, Args)]
+pub(crate) struct CompareArguments {
+    /// Codes to serve and to ask for, as `codes` writes them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) codes: PathBuf,
+
+    /// Which servers, in which order
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        default_value = "coupond,nginx,nginx-no-log,haproxy,hyper,epoll"
+    )]
+    pub(crate) contenders: Vec<Contender>,
+
+    /// Which requests
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "zipf,uniform,misses")]
+    pub(crate) mix: Vec<Mix>,
+
+    /// How often each server is loaded
+    #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) rounds: u32,
+
+    /// How long each time
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = positive_time)]
+    pub(crate) slice: Duration,
+
+    /// Requests per second, the same for all; one that cannot keep up ends the comparison
+    /// [default: as many as the connections carry]
+    #[arg(long, value_name = "N", value_parser = rate)]
+    pub(crate) rate: Option<f64>,
+
+    /// Connections
+    #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u32).range(1..=4_000))]
+    pub(crate) connections: u32,
+
+    /// The core of the servers
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub(crate) server_core: usize,
+
+    /// The core of the generator
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(crate) generator_core: usize,
+
+    /// Where coupond and the constant servers lie [default: beside this program]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) programs: Option<PathBuf>,
+
+    /// Write compare.json and compare.svg there, too
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+
+    /// Same seed, same requests
+    #[arg(long, default_value = "1")]
+    pub(crate) seed: u64,
+}
+
+/// What the requests of a comparison ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Mix {
+    /// A few hot codes and a long tail
+    Zipf,
+    /// Every code alike
+    Uniform,
+    /// Codes that do not exist
+    Misses,
+}
+
+impl Mix {
+    pub(crate) fn hits(self) -> bool {
+        self != Mix::Misses
+    }
+}
+
+impl std::fmt::Display for Mix {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let value = self.to_possible_value();
+        f.pad(value.as_ref().map_or("", |value| value.get_name()))
+    }
+}
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {

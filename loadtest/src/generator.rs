@@ -7,12 +7,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
+use indicatif::ProgressBar;
 
 use crate::answered_log::AnsweredLog;
 use crate::lane::{Lane, Totals};
 use crate::plan::Plan;
-use crate::progress::{self, LiveCounts};
-use crate::schedule::{Schedule, total_requests};
+use crate::progress::LiveCounts;
+use crate::schedule::Schedule;
 use crate::tally::Tally;
 
 pub(crate) struct Outcome {
@@ -39,7 +40,8 @@ type Sender = JoinHandle<std::io::Result<Totals>>;
 /// Time for every thread to arrive at its schedule.
 const HEAD_START: Duration = Duration::from_millis(5);
 
-pub(crate) fn generate(plan: &Arc<Plan>) -> anyhow::Result<Outcome> {
+/// Does what is planned, and shows on `bar` how far it has come.
+pub(crate) fn generate(plan: &Arc<Plan>, bar: &ProgressBar) -> anyhow::Result<Outcome> {
     TcpStream::connect_timeout(&plan.target, plan.timeout).with_context(|| {
         format!("cannot connect to {}; is the server running there (--target)?", plan.target)
     })?;
@@ -58,7 +60,7 @@ pub(crate) fn generate(plan: &Arc<Plan>) -> anyhow::Result<Outcome> {
     let senders: std::io::Result<Vec<_>> =
         lanes.map(|(thread, lane)| spawn(Arc::clone(&run), thread, lane)).collect();
     let senders = senders.context("a sending thread could not be started")?;
-    watch(&run, &senders)?;
+    watch(&run, &senders, bar)?;
     gather(&run, senders)
 }
 
@@ -78,12 +80,11 @@ fn spawn(run: Arc<Run>, thread: usize, mut lane: Lane) -> std::io::Result<Sender
 }
 
 /// Shows progress until the threads are done; Ctrl-C ends the run early, with a report.
-fn watch(run: &Run, senders: &[Sender]) -> anyhow::Result<()> {
-    let bar = progress::requests(total_requests(&run.plan));
+fn watch(run: &Run, senders: &[Sender], bar: &ProgressBar) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         while !senders.iter().all(JoinHandle::is_finished) {
-            run.live.show(&bar);
+            run.live.show(bar);
             tokio::select! {
                 _ = tokio::signal::ctrl_c() => run.stop.store(true, Ordering::Relaxed),
                 () = tokio::time::sleep(Duration::from_millis(20)) => {}

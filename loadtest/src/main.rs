@@ -4,7 +4,8 @@
 //! The modules follow a request: a code is taken from the [`codes`] by the [`draw`], rendered by
 //! [`request`], due by the [`schedule`], handed by the [`lane`] to a [`connection`], read back by
 //! [`answer`], noted in the [`answered_log`] and the [`tally`], and judged in the
-//! [`report`]. [`generator`] runs the threads that do this.
+//! [`report`]. [`generator`] runs the threads that do this; [`compare`] has it load several servers
+//! in turn.
 //!
 //! Deliberately absent: closed-loop load (a stalled server would slow the generator down and hide
 //! its own stall), pipelining, TLS, and any judgement of how fast is fast enough.
@@ -13,6 +14,7 @@ mod answer;
 mod answered_log;
 mod cli;
 mod codes;
+mod compare;
 mod connection;
 mod draw;
 mod generator;
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
     let done = match cli::Cli::parse().command {
         cli::Command::Run(arguments) => run(&arguments),
         cli::Command::Codes(arguments) => make_codes(&arguments),
+        cli::Command::Compare(arguments) => compare(&arguments),
     };
     done.unwrap_or_else(|error| {
         eprintln!("coupon-loadtest: {error:#}");
@@ -42,10 +45,16 @@ fn main() -> ExitCode {
 
 fn run(arguments: &cli::RunArguments) -> anyhow::Result<ExitCode> {
     let plan = Arc::new(plan::Plan::from_arguments(arguments)?);
-    let outcome = generator::generate(&plan)?;
+    let bar = progress::requests(schedule::total_requests(&plan));
+    let outcome = generator::generate(&plan, &bar)?;
     let report = report::Report::judge(&plan, &outcome);
     report.publish(plan.json.as_ref())?;
     Ok(report.exit_code())
+}
+
+fn compare(arguments: &cli::CompareArguments) -> anyhow::Result<ExitCode> {
+    compare::compare(arguments)?.publish(arguments.out.as_deref())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn make_codes(arguments: &cli::CodesArguments) -> anyhow::Result<ExitCode> {

@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -16,7 +17,7 @@ pub(crate) struct Plan {
     pub(crate) host: String,
     pub(crate) header_set: HeaderSet,
     pub(crate) query: Option<String>,
-    pub(crate) codes: CodeList,
+    pub(crate) codes: Arc<CodeList>,
     pub(crate) draw: Draw,
     pub(crate) zipf_exponent: f64,
     pub(crate) mixed_case: bool,
@@ -67,7 +68,7 @@ impl Plan {
             host: arguments.host.clone().unwrap_or_else(|| arguments.target.to_string()),
             header_set: arguments.header_set,
             query: arguments.query.clone(),
-            codes,
+            codes: Arc::new(codes),
             draw: arguments.draw,
             zipf_exponent: arguments.zipf_exponent,
             mixed_case: arguments.mixed_case,

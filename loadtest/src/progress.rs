@@ -33,6 +33,10 @@ pub(crate) fn rows(total: u64) -> ProgressBar {
     bar(total, "{elapsed_precise} {bar:40} {pos}/{len} codes, {eta} left")
 }
 
+pub(crate) fn slices(total: usize) -> ProgressBar {
+    bar(total as u64, "{elapsed_precise} {bar:40} {pos}/{len} slices, {eta} left: {msg}")
+}
+
 /// Draws to stderr, and by itself not at all where that is no terminal.
 fn bar(total: u64, template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template);

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "all of this crate is tests")]
 
+mod compare;
 mod server;
 
 use std::collections::{BTreeMap, HashMap, HashSet};

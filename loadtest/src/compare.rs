@@ -1,0 +1,216 @@
+//! `compare`: what a redirect costs each of several servers, with the same codes and requests.
+//!
+//! Shared machines are noisy, and throughput says as much about the neighbours as about a server.
+//! So the servers are loaded in turn, a slice each, round after round; a slice's figure is the CPU
+//! time that the server's own threads took, divided by the requests it answered; and servers are
+//! compared by the **ratio of slices of one round**, of which the median and the range are told.
+//!
+//! Every contender runs at its best settings ([`contender`]) on one core, the generator on another.
+//! All connections are kept busy, or all servers are loaded at one rate; a slice in which a server
+//! did not keep up with that, or answered otherwise than it should, makes the comparison fail
+//! rather than count.
+//!
+//! Deliberately absent: throughput, and latency (which `run` measures).
+
+mod chart;
+mod constant;
+mod contender;
+mod coupond;
+mod haproxy;
+mod nginx;
+mod process;
+mod published;
+mod ratios;
+mod table;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use indicatif::ProgressBar;
+
+use crate::cli::{CompareArguments, Draw, HeaderSet, Mix};
+use crate::codes::CodeList;
+use crate::generator;
+use crate::plan::Plan;
+use crate::progress;
+pub(crate) use contender::Contender;
+use contender::Ground;
+use process::{CpuTime, Family};
+use ratios::Slice;
+pub(crate) use table::Comparison;
+
+/// After a slice, until what the server does later for its requests (writing logs) is done, too.
+const SETTLING: Duration = Duration::from_millis(400);
+/// More than any server here answers, so that no connection rests.
+const NO_REST: f64 = 400_000.0;
+/// The share of the intended requests that must have been answered in time.
+const KEPT_UP: f64 = 0.98;
+
+/// A contender that answers.
+struct Server {
+    contender: Contender,
+    family: Family,
+    address: std::net::SocketAddr,
+    /// From the start to the first redirect.
+    started_in: Duration,
+}
+
+pub(crate) fn compare(arguments: &CompareArguments) -> anyhow::Result<Comparison> {
+    let codes = CodeList::read(&arguments.codes)
+        .with_context(|| format!("codes file {}", arguments.codes.display()))?;
+    let codes = Arc::new(codes);
+    process::pin_to(arguments.generator_core).context("--generator-core")?;
+    let folder = Scratch::new()?;
+    let ground = Ground {
+        codes: &codes,
+        folder: &folder.0,
+        programs: programs(arguments)?,
+        core: arguments.server_core,
+    };
+    let servers = start_all(arguments, &ground)?;
+    let mut comparison = Comparison::new(arguments, codes.len());
+    for server in &servers {
+        comparison.started(server.contender, server.started_in);
+    }
+    for mix in &arguments.mix {
+        let rounds = rounds(arguments, &codes, &servers, *mix)?;
+        comparison.measured(*mix, &rounds);
+    }
+    for server in &servers {
+        comparison.resident(server.contender, server.family.resident_bytes()?);
+    }
+    Ok(comparison)
+}
+
+/// coupond and the fixtures lie beside this program unless told otherwise.
+fn programs(arguments: &CompareArguments) -> anyhow::Result<PathBuf> {
+    if let Some(programs) = &arguments.programs {
+        return Ok(programs.clone());
+    }
+    let own = std::env::current_exe().context("this program's own path")?;
+    Ok(own.parent().unwrap_or(Path::new(".")).to_owned())
+}
+
+fn start_all(arguments: &CompareArguments, ground: &Ground<'_>) -> anyhow::Result<Vec<Server>> {
+    let mut servers = Vec::new();
+    for contender in &arguments.contenders {
+        match contender.start(ground).with_context(|| format!("{contender} does not start"))? {
+            Some(server) => {
+                eprintln!("{contender}: first redirect after {:.2?}", server.started_in);
+                servers.push(server);
+            }
+            None => eprintln!("{contender}: left out, because it is not installed"),
+        }
+    }
+    ensure!(servers.len() > 1, "there is nothing to compare: only {} server(s)", servers.len());
+    Ok(servers)
+}
+
+/// Every round of a mix: a slice of each server that can answer it, in turn.
+fn rounds(
+    arguments: &CompareArguments,
+    codes: &Arc<CodeList>,
+    servers: &[Server],
+    mix: Mix,
+) -> anyhow::Result<Vec<Vec<(Contender, Slice)>>> {
+    let able = || servers.iter().filter(|server| mix.hits() || server.contender.knows_misses());
+    let bar = progress::slices((arguments.rounds as usize + 1) * able().count());
+    let mut rounds = Vec::new();
+    // The first round warms caches and connections up and is not kept.
+    for number in 0..=arguments.rounds {
+        let mut round = Vec::new();
+        for server in able() {
+            bar.set_message(format!("{mix}, {}", server.contender));
+            let plan = slice_plan(arguments, codes, server, mix, number);
+            let slice = slice(&plan, server).with_context(|| format!("{}", server.contender))?;
+            round.push((server.contender, slice));
+            bar.inc(1);
+        }
+        if number > 0 {
+            rounds.push(round);
+        }
+    }
+    bar.finish_and_clear();
+    Ok(rounds)
+}
+
+/// Loads one server for one slice.
+fn slice(plan: &Arc<Plan>, server: &Server) -> anyhow::Result<Slice> {
+    let before = server.family.cpu_time()?;
+    let outcome = generator::generate(plan, &ProgressBar::hidden())?;
+    std::thread::sleep(SETTLING);
+    let cpu: CpuTime = server.family.cpu_time()?.since(&before);
+    let tally = outcome.measured;
+    if outcome.interrupted {
+        bail!("interrupted");
+    }
+    let unexpected = tally.statuses.keys().find(|status| !plan.expects(**status));
+    ensure!(unexpected.is_none(), "answered {unexpected:?} instead of {:?}", plan.expect_status);
+    // With all connections busy, what finds none free was never meant to be sent.
+    let wanted = tally.scheduled - if plan.queue == 0 { tally.queue_full } else { 0 };
+    let longest = plan.duration.div_f64(KEPT_UP);
+    ensure!(
+        tally.answered as f64 >= wanted as f64 * KEPT_UP && outcome.elapsed <= longest,
+        "answered {} of {wanted} requests within {:.2?}; lower --rate",
+        tally.answered,
+        outcome.elapsed
+    );
+    Ok(Slice { cpu, requests: tally.answered })
+}
+
+fn slice_plan(
+    arguments: &CompareArguments,
+    codes: &Arc<CodeList>,
+    server: &Server,
+    mix: Mix,
+    round: u32,
+) -> Arc<Plan> {
+    let status = if mix.hits() { "302" } else { "404" };
+    Arc::new(Plan {
+        target: server.address,
+        host: server.address.to_string(),
+        header_set: HeaderSet::Browser,
+        query: None,
+        codes: Arc::clone(codes),
+        draw: if mix == Mix::Zipf { Draw::Zipf } else { Draw::Uniform },
+        zipf_exponent: 1.0,
+        mixed_case: true,
+        miss_ratio: if mix.hits() { 0.0 } else { 1.0 },
+        // The same hot codes all the time, and within a round the same requests for all.
+        seed: arguments.seed + u64::from(round),
+        rate: arguments.rate.unwrap_or(NO_REST),
+        warmup: Duration::ZERO,
+        duration: arguments.slice,
+        threads: 1,
+        connections: arguments.connections as usize,
+        requests_per_connection: u64::MAX,
+        timeout: Duration::from_secs(5),
+        drain: Duration::from_secs(6),
+        queue: arguments.rate.map_or(0, |_| 100_000),
+        max_lag: Duration::MAX,
+        expect_status: status.parse().into_iter().collect(),
+        json: None,
+        answered_log: None,
+        transaction_param: String::new(),
+    })
+}
+
+/// A folder of this run, in memory: rings must be, and no contender shall wait for a disk.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> anyhow::Result<Scratch> {
+        let path = Path::new("/dev/shm").join(format!("coupon-compare-{}", std::process::id()));
+        std::fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Scratch(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What is left in memory until the next start harms nobody.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,38 @@
+//! HAProxy with a map file from the path in lower case to the page, one look-up a request.
+
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
+
+use super::contender::{Ground, Launch, free_address, installed};
+use super::published::page;
+
+pub(super) fn prepare(ground: &Ground<'_>, folder: &Path) -> anyhow::Result<Option<Launch>> {
+    let Some(program) = installed("haproxy") else { return Ok(None) };
+    let map = folder.join("codes.map");
+    write_map(ground, &map)?;
+    let address = free_address()?;
+    let map = map.display();
+    let config = format!(
+        "global\n  nbthread 1\n  maxconn 4096\n\
+         defaults\n  mode http\n  timeout client 60s\n  timeout http-request 10s\n\
+         \x20 timeout http-keep-alive 300s\n  timeout connect 1s\n  timeout server 1s\n\
+         frontend codes\n  bind {address}\n\
+         \x20 http-request set-var(txn.page) path,lower,map_str({map})\n\
+         \x20 http-request redirect location %[var(txn.page)] code 302 if {{ var(txn.page) -m found }}\n\
+         \x20 http-request return status 404\n"
+    );
+    let path = folder.join("haproxy.cfg");
+    std::fs::write(&path, config)?;
+    let [program, path] = [program, path].map(|part| part.to_string_lossy().into_owned());
+    Ok(Some(Launch { command: vec![program, "-db".into(), "-f".into(), path], address }))
+}
+
+fn write_map(ground: &Ground<'_>, path: &Path) -> std::io::Result<()> {
+    let mut map = BufWriter::new(File::create(path)?);
+    for at in 0..ground.codes.len() {
+        let code = String::from_utf8_lossy(ground.codes.get(at));
+        writeln!(map, "/{}/ {}?coupon={code}", code.to_ascii_lowercase(), page(at))?;
+    }
+    map.into_inner()?.sync_all()
+}

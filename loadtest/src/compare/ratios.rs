@@ -1,0 +1,116 @@
+//! From slices to figures: medians, and medians of the ratios within a round.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::contender::Contender;
+use super::process::CpuTime;
+
+/// What one slice of load cost a server.
+#[derive(Debug, Clone)]
+pub(super) struct Slice {
+    pub(super) cpu: CpuTime,
+    pub(super) requests: u64,
+}
+
+impl Slice {
+    fn micros(&self, time: Duration) -> f64 {
+        time.as_secs_f64() * 1e6 / self.requests as f64
+    }
+}
+
+/// The middle of some figures, and how far they reach.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(super) struct Spread {
+    pub(super) median: f64,
+    pub(super) lowest: f64,
+    pub(super) highest: f64,
+}
+
+impl Spread {
+    fn of(mut figures: Vec<f64>) -> Option<Spread> {
+        figures.sort_by(f64::total_cmp);
+        let (lowest, highest) = (*figures.first()?, *figures.last()?);
+        let middle = figures.len() / 2;
+        let median = match figures.len() % 2 {
+            0 => f64::midpoint(figures[middle - 1], figures[middle]),
+            _ => figures[middle],
+        };
+        Some(Spread { median, lowest, highest })
+    }
+}
+
+/// A server's figures for one mix of requests.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Cost {
+    pub(super) contender: Contender,
+    /// CPU microseconds a request.
+    pub(super) micros: Spread,
+    /// The same of the threads that serve, where others work beside them.
+    pub(super) serving_micros: Option<Spread>,
+    /// To the contender that all are compared with, within the rounds.
+    pub(super) ratio: Spread,
+}
+
+/// The figures of all contenders over the rounds, each compared with `reference`.
+pub(super) fn costs(rounds: &[Vec<(Contender, Slice)>], reference: Contender) -> Vec<Cost> {
+    let Some(first) = rounds.first() else { return Vec::new() };
+    let contenders = first.iter().map(|(contender, _)| *contender);
+    contenders.filter_map(|contender| cost(rounds, contender, reference)).collect()
+}
+
+fn cost(
+    rounds: &[Vec<(Contender, Slice)>],
+    contender: Contender,
+    reference: Contender,
+) -> Option<Cost> {
+    let slices = || rounds.iter().filter_map(|round| slice_of(round, contender));
+    let total = |slice: &Slice| slice.micros(slice.cpu.total());
+    let serving: Vec<f64> = slices().map(|slice| slice.micros(slice.cpu.of("serve-"))).collect();
+    let ratios = rounds.iter().filter_map(|round| {
+        Some(total(slice_of(round, contender)?) / total(slice_of(round, reference)?))
+    });
+    Some(Cost {
+        contender,
+        micros: Spread::of(slices().map(total).collect())?,
+        serving_micros: Spread::of(serving).filter(|spread| spread.highest > 0.0),
+        ratio: Spread::of(ratios.collect())?,
+    })
+}
+
+fn slice_of(round: &[(Contender, Slice)], wanted: Contender) -> Option<&Slice> {
+    round.iter().find(|(contender, _)| *contender == wanted).map(|(_, slice)| slice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slice(thread: &str, micros: u64) -> Slice {
+        Slice { cpu: CpuTime::of_thread(thread, Duration::from_micros(micros)), requests: 10 }
+    }
+
+    #[test]
+    fn servers_are_compared_within_a_round_so_that_a_slow_round_changes_nothing() {
+        let round = |factor: u64| {
+            vec![
+                (Contender::Coupond, slice("serve-0", 80 * factor)),
+                (Contender::Nginx, slice("nginx", 100 * factor)),
+            ]
+        };
+        let costs = costs(&[round(1), round(3), round(2)], Contender::Nginx);
+        let coupond = &costs[0];
+        assert_eq!(coupond.ratio, Spread { median: 0.8, lowest: 0.8, highest: 0.8 });
+        assert_eq!(coupond.micros, Spread { median: 16.0, lowest: 8.0, highest: 24.0 });
+        assert_eq!(coupond.serving_micros, Some(coupond.micros));
+        assert_eq!((costs[1].ratio.median, costs[1].serving_micros), (1.0, None));
+    }
+
+    #[test]
+    fn the_median_of_an_even_number_lies_between_the_two_in_the_middle() {
+        let spread = Spread::of(vec![4.0, 1.0, 3.0, 2.0]).unwrap();
+        assert_eq!(spread, Spread { median: 2.5, lowest: 1.0, highest: 4.0 });
+        assert_eq!(Spread::of(Vec::new()), None);
+    }
+}

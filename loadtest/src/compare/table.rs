@@ -1,0 +1,150 @@
+//! The comparison as a table, as JSON and as a picture.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use comfy_table::{CellAlignment, Table, presets};
+use serde::Serialize;
+
+use super::chart;
+use super::contender::Contender;
+use super::ratios::{Cost, Slice, Spread, costs};
+use crate::cli::{CompareArguments, Mix};
+
+/// All that was measured.
+#[derive(Debug, Serialize)]
+pub(crate) struct Comparison {
+    codes: usize,
+    /// Requests per second; none where all connections were kept busy.
+    rate: Option<f64>,
+    connections: u32,
+    rounds: u32,
+    slice_s: f64,
+    /// What the others are compared with.
+    reference: Contender,
+    servers: Vec<Footprint>,
+    mixes: Vec<MixCosts>,
+}
+
+/// What a server takes before and beside the requests.
+#[derive(Debug, Serialize)]
+struct Footprint {
+    contender: Contender,
+    /// From its start to its first redirect.
+    start_s: f64,
+    /// With its codes, after the load.
+    resident_bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct MixCosts {
+    pub(super) mix: Mix,
+    pub(super) costs: Vec<Cost>,
+}
+
+impl Comparison {
+    pub(super) fn new(arguments: &CompareArguments, codes: usize) -> Comparison {
+        Comparison {
+            codes,
+            rate: arguments.rate,
+            connections: arguments.connections,
+            rounds: arguments.rounds,
+            slice_s: arguments.slice.as_secs_f64(),
+            reference: Contender::Nginx,
+            servers: Vec::new(),
+            mixes: Vec::new(),
+        }
+    }
+
+    /// A server's first redirect. nginx is what all are compared with, or else who came first.
+    pub(super) fn started(&mut self, contender: Contender, start: Duration) {
+        if self.servers.is_empty() || contender == Contender::Nginx {
+            self.reference = contender;
+        }
+        let start_s = start.as_secs_f64();
+        self.servers.push(Footprint { contender, start_s, resident_bytes: 0 });
+    }
+
+    pub(super) fn resident(&mut self, contender: Contender, bytes: u64) {
+        let of = |server: &&mut Footprint| server.contender == contender;
+        if let Some(server) = self.servers.iter_mut().find(of) {
+            server.resident_bytes = bytes;
+        }
+    }
+
+    pub(super) fn measured(&mut self, mix: Mix, rounds: &[Vec<(Contender, Slice)>]) {
+        self.mixes.push(MixCosts { mix, costs: costs(rounds, self.reference) });
+    }
+
+    /// Prints the table, and writes `compare.json` and `compare.svg` into `out`.
+    pub(crate) fn publish(&self, out: Option<&Path>) -> anyhow::Result<()> {
+        println!("{}", self.text());
+        let Some(out) = out else { return Ok(()) };
+        std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+        let json = serde_json::to_string_pretty(self)? + "\n";
+        std::fs::write(out.join("compare.json"), json)?;
+        std::fs::write(out.join("compare.svg"), chart::bars(&self.mixes, self.reference)?)?;
+        Ok(())
+    }
+
+    fn text(&self) -> String {
+        let Comparison { codes, connections, rounds, slice_s, reference, .. } = self;
+        let load = match self.rate {
+            Some(rate) => format!("{rate} requests/s over {connections} connections"),
+            None => format!("{connections} connections kept busy"),
+        };
+        let mut text = format!(
+            "{codes} codes, {load}, {rounds} rounds of {slice_s} s slices in turn;\n\
+             CPU microseconds a request, and their ratio to {reference} within the rounds: median \
+             (range)\n"
+        );
+        for MixCosts { mix, costs } in &self.mixes {
+            text += &format!("\n{mix}\n{}\n", costs_table(costs));
+        }
+        text + &format!("\nmemory and start\n{}", self.footprints())
+    }
+
+    fn footprints(&self) -> Table {
+        let mut table = table(&["", "resident MB", "bytes a code", "first redirect after"]);
+        for server in &self.servers {
+            table.add_row([
+                server.contender.to_string(),
+                format!("{:.1}", server.resident_bytes as f64 / 1e6),
+                format!("{:.1}", server.resident_bytes as f64 / self.codes as f64),
+                format!("{:.2} s", server.start_s),
+            ]);
+        }
+        right_aligned(table)
+    }
+}
+
+fn costs_table(costs: &[Cost]) -> Table {
+    let mut table = table(&["", "CPU µs", "of it serving", "ratio"]);
+    for cost in costs {
+        table.add_row([
+            cost.contender.to_string(),
+            shown(cost.micros),
+            cost.serving_micros.map(shown).unwrap_or_default(),
+            shown(cost.ratio),
+        ]);
+    }
+    right_aligned(table)
+}
+
+fn shown(spread: Spread) -> String {
+    format!("{:.2} ({:.2}–{:.2})", spread.median, spread.lowest, spread.highest)
+}
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_header(header);
+    table
+}
+
+fn right_aligned(mut table: Table) -> Table {
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
