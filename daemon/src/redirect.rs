@@ -14,6 +14,7 @@ use coupon_shared::click_macros::ClickMacros;
 use coupon_shared::code::FoldedCode;
 use coupon_shared::decision::{Answer, DecidedClick, Facts, Visit, decide, not_a_code};
 use coupon_shared::destination::ArchivedDestination;
+use coupon_shared::snapshot::catalog::ArchivedDomain;
 use coupon_shared::transaction_id::{TransactionId, TransactionIdSource};
 use coupon_shared::visit_target::{Host, Parameter, Parameters, code_in};
 use hyper::Method;
@@ -24,7 +25,7 @@ use hyper::http::request::Parts;
 use crate::clicks::{Recorded, RingWriter};
 use crate::counters::VisitCounters;
 use crate::live_index::{IndexReader, ServedIndex};
-use crate::request::{self, Refusal, is_prefetch};
+use crate::request::{self, is_prefetch};
 use crate::response::Reply;
 use crate::settings::{Settings, SettingsReader};
 use crate::unknown_codes::UnknownCodes;
@@ -56,6 +57,14 @@ struct Visitor<'a> {
     unix_ms: u64,
 }
 
+/// Who asks for something that is no visit.
+pub struct Guest {
+    /// Under which host.
+    pub host: Host,
+    /// Behind trusted proxies the client's address.
+    pub address: IpAddr,
+}
+
 impl Redirector {
     /// Puts a thread's parts together.
     pub fn new(
@@ -77,17 +86,38 @@ impl Redirector {
         self.settings.load();
     }
 
-    /// Answers one request.
+    /// Checks what holds for whatever is no visit: whether it is answered at all, and who asks.
+    pub fn admit(&mut self, parts: &Parts, peer: IpAddr) -> Result<Guest, Reply> {
+        let settings = self.settings.load();
+        let host = request::check(parts).map_err(Reply::from);
+        let admitted = host.and_then(|host| {
+            self.index.read(|index| match index {
+                Some(index) if self.desk.knows(index, settings, &host).is_some() => Ok(host),
+                Some(_) => Err(Reply::NotFound),
+                None => Err(Reply::NoIndex),
+            })
+        });
+        match admitted {
+            Ok(host) => {
+                let address = client_address(peer, &parts.headers, &settings.trusted_proxies);
+                Ok(Guest { host, address })
+            }
+            Err(reply) => {
+                self.desk.counters.answered(&reply);
+                Err(reply)
+            }
+        }
+    }
+
+    /// Answers one visit.
     pub fn reply(&mut self, parts: &Parts, peer: IpAddr) -> Reply {
         let settings = self.settings.load();
-        let reply = match request::check(parts) {
+        let reply = match request::check_visit(parts) {
             Ok(host) => self.index.read(|index| match index {
                 Some(index) => self.desk.visit(index, settings, parts, &host, peer),
                 None => Reply::NoIndex,
             }),
-            Err(Refusal::Host) => Reply::BadRequest,
-            Err(Refusal::TargetTooLong) => Reply::TargetTooLong,
-            Err(Refusal::Method) => Reply::MethodNotAllowed,
+            Err(refusal) => refusal.into(),
         };
         self.desk.counters.answered(&reply);
         reply
@@ -95,6 +125,21 @@ impl Redirector {
 }
 
 impl Desk {
+    /// The host's tracking domain, if it has one, where requests under this host are answered.
+    fn knows<'i>(
+        &self,
+        index: &'i ServedIndex,
+        settings: &Settings,
+        host: &Host,
+    ) -> Option<Option<&'i ArchivedDomain>> {
+        let domain = index.catalog().domain(host.name());
+        if domain.is_none() && !settings.accept_any_host {
+            self.counters.unknown_hosts.add_one();
+            return None;
+        }
+        Some(domain)
+    }
+
     fn visit(
         &mut self,
         index: &ServedIndex,
@@ -104,11 +149,7 @@ impl Desk {
         peer: IpAddr,
     ) -> Reply {
         let catalog = index.catalog();
-        let domain = catalog.domain(host.name());
-        if domain.is_none() && !settings.accept_any_host {
-            self.counters.unknown_hosts.add_one();
-            return Reply::NotFound;
-        }
+        let Some(domain) = self.knows(index, settings, host) else { return Reply::NotFound };
         let typed = code_in(parts.uri.path());
         let code = FoldedCode::fold(typed);
         self.parameters.read(parts.uri.query());

@@ -1,15 +1,46 @@
-//! What a visitor's request says as a whole: whether it is answered at all, and for which host.
+//! What a request says as a whole: what it asks for, whether it is answered at all, and for which
+//! host.
 //!
-//! What its path and query say is read by `coupon_shared::visit_target`, with which the admin explains
-//! visits too.
+//! What a visit's path and query say is read by `coupon_shared::visit_target`, with which the admin
+//! explains visits too.
 
+use coupon_shared::postback::Channel;
 use coupon_shared::visit_target::Host;
 use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Uri};
+use percent_encoding::percent_decode_str;
 
 /// Longest request target that is read at all.
 const MAX_TARGET_BYTES: usize = 8192;
+
+/// What a request asks for. No method is looked at: each kind says itself which it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// A code's destination, or nothing we know.
+    Visit,
+    /// It reports a conversion.
+    Postback(Channel),
+}
+
+/// Tells from path and query what is asked for.
+pub fn route(uri: &Uri) -> Route {
+    match uri.path() {
+        "/" if names_nid(uri.query()) => Route::Postback(Channel::Server),
+        "/sdk/conversion" => Route::Postback(Channel::Sdk),
+        _ => Route::Visit,
+    }
+}
+
+/// Whether a query has a parameter of this name, with or without a value.
+fn names_nid(query: Option<&str>) -> bool {
+    let mut pairs = query.unwrap_or_default().split('&');
+    pairs.any(|pair| {
+        let name = pair.split('=').next().unwrap_or_default();
+        percent_decode_str(name).eq(b"nid".iter().copied())
+    })
+}
+
 /// Why a request is refused before its path is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
@@ -27,6 +58,12 @@ pub fn check(parts: &Parts) -> Result<Host, Refusal> {
     if target_bytes(&parts.uri) > MAX_TARGET_BYTES {
         return Err(Refusal::TargetTooLong);
     }
+    Ok(host)
+}
+
+/// Checks a visit, which knows two methods.
+pub fn check_visit(parts: &Parts) -> Result<Host, Refusal> {
+    let host = check(parts)?;
     match parts.method {
         Method::GET | Method::HEAD => Ok(host),
         _ => Err(Refusal::Method),
@@ -120,9 +157,22 @@ mod tests {
     #[test]
     fn only_get_and_head_are_answered() {
         for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"] {
-            let refusal = check(&parts(method, "/abc", &[("host", "a")])).err();
+            let refusal = check_visit(&parts(method, "/abc", &[("host", "a")])).err();
             assert_eq!(refusal, Some(Refusal::Method), "{method}");
         }
+    }
+
+    #[test]
+    fn the_root_is_a_postback_only_where_its_query_names_nid() {
+        let routed = |target: &str| route(&target.parse().unwrap());
+        for target in ["/?nid=1", "/?nid", "/?a=b&nid=", "/?%6Ei%64=1", "http://a/?nid=1"] {
+            assert_eq!(routed(target), Route::Postback(Channel::Server), "{target}");
+        }
+        for target in ["/", "/?", "/?NID=1", "/?nide=1", "/?a=nid", "/?%=nid", "/abc?nid=1"] {
+            assert_eq!(routed(target), Route::Visit, "{target}");
+        }
+        assert_eq!(routed("/sdk/conversion"), Route::Postback(Channel::Sdk));
+        assert_eq!(routed("/sdk/conversion/"), Route::Visit);
     }
 
     #[test]

@@ -13,6 +13,8 @@ use hyper::header::{
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 
+use crate::request::Refusal;
+
 /// A visitor's answer.
 pub type Answer = Response<Full<Bytes>>;
 
@@ -31,6 +33,16 @@ pub enum Reply {
     TargetTooLong,
     /// No index could be loaded yet.
     NoIndex,
+}
+
+impl From<Refusal> for Reply {
+    fn from(refusal: Refusal) -> Reply {
+        match refusal {
+            Refusal::Host => Reply::BadRequest,
+            Refusal::TargetTooLong => Reply::TargetTooLong,
+            Refusal::Method => Reply::MethodNotAllowed,
+        }
+    }
 }
 
 const NOT_FOUND_PAGE: &str = "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\

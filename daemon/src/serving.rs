@@ -27,7 +27,8 @@ use crate::clicks::RingWriter;
 use crate::counters::VisitCounters;
 use crate::live_index::LiveIndex;
 use crate::redirect::Redirector;
-use crate::response::{Answer, respond};
+use crate::request::{Route, route};
+use crate::response::{Answer, Reply, respond};
 use crate::settings::LiveSettings;
 use crate::unknown_codes::UnknownCodes;
 
@@ -124,7 +125,14 @@ impl Service<Request<Incoming>> for Visits {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let (parts, _) = request.into_parts();
-        let reply = self.redirector.borrow_mut().reply(&parts, self.peer);
+        let mut redirector = self.redirector.borrow_mut();
+        let reply = match route(&parts.uri) {
+            Route::Visit => redirector.reply(&parts, self.peer),
+            Route::Postback(_) => match redirector.admit(&parts, self.peer) {
+                Ok(_) => Reply::NoIndex,
+                Err(reply) => reply,
+            },
+        };
         ready(Ok(respond(reply, parts)))
     }
 }

@@ -6,7 +6,7 @@ use crate::published::{HOST, destination, sample};
 use crate::running::{Answer, Coupond, folder};
 
 /// Paths that lead nowhere, for whatever reason.
-const DEAD_ENDS: [&str; 21] = [
+const DEAD_ENDS: [&str; 20] = [
     "/nobody",
     "/nobody/",
     "/paused",
@@ -27,7 +27,6 @@ const DEAD_ENDS: [&str; 21] = [
     "/clk",
     "/sdk/click",
     "/scripts/main.js",
-    "/?nid=1&transaction_id=1",
 ];
 
 #[test]
