@@ -35,6 +35,9 @@ pub(crate) enum Command {
     /// Compare what a redirect costs coupond, nginx, HAProxy and two constant answers
     #[command(after_help = HOW_IT_COMPARES)]
     Compare(CompareArguments),
+    /// Raise the rate until latency rises steeply, for each way of connecting and share of misses
+    #[command(after_help = HOW_IT_SWEEPS)]
+    Sweep(SweepArguments),
 }
 
 const HOW_IT_MEASURES: &str = "\
@@ -116,6 +119,68 @@ pub(crate) struct CompareArguments {
     /// Same seed, same requests
     #[arg(long, default_value = "1")]
     pub(crate) seed: u64,
+}
+
+const HOW_IT_SWEEPS: &str = "\
+How it sweeps:
+  Each step is a `run` of its own, measured from the intended time of sending. A line ends at its
+  knee: the first step in which p99 passes --knee, or less than 98 of 100 requests were answered in
+  time, or the generator itself lagged (then it says so: that is not the server's knee). Give server
+  and generator a core each (taskset).";
+
+#[derive(Debug, Args)]
+pub(crate) struct SweepArguments {
+    /// Where the server listens
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080")]
+    pub(crate) target: SocketAddr,
+
+    /// Host header, normally a tracking domain [default: the target]
+    #[arg(long, value_name = "NAME", value_parser = header_value)]
+    pub(crate) host: Option<String>,
+
+    /// Codes to ask for: one a line, or a CSV with a `coupon_code` column
+    #[arg(long, value_name = "FILE")]
+    pub(crate) codes: PathBuf,
+
+    /// Requests on a connection before it is closed; 0 is unlimited
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "0,10,1")]
+    pub(crate) requests_per_connection: Vec<u64>,
+
+    /// Shares of requests for codes that do not exist
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "0,0.5,1", value_parser = ratio)]
+    pub(crate) miss_ratio: Vec<f64>,
+
+    /// The first rate, in requests per second
+    #[arg(long, value_name = "N", default_value = "5000", value_parser = rate)]
+    pub(crate) from: f64,
+
+    /// The last rate
+    #[arg(long, value_name = "N", default_value = "200000", value_parser = rate)]
+    pub(crate) to: f64,
+
+    /// Each rate is so many times the one before
+    #[arg(long, value_name = "F", default_value = "1.3", value_parser = factor)]
+    pub(crate) factor: f64,
+
+    /// How long each step is measured
+    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = positive_time)]
+    pub(crate) duration: Duration,
+
+    /// Connections
+    #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    pub(crate) connections: u32,
+
+    /// p99 at which a line ends
+    #[arg(long, value_name = "TIME", default_value = "50ms", value_parser = positive_time)]
+    pub(crate) knee: Duration,
+
+    /// Generator lag (p99) above which a line ends without a knee
+    #[arg(long, value_name = "TIME", default_value = "2ms", value_parser = positive_time)]
+    pub(crate) max_lag: Duration,
+
+    /// Write sweep.json and sweep.svg there, too
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// What the requests of a comparison ask for.
@@ -352,6 +417,10 @@ fn exponent(typed: &str) -> Result<f64, String> {
 
 fn ratio(typed: &str) -> Result<f64, String> {
     number(typed, 0.0..=1.0)
+}
+
+fn factor(typed: &str) -> Result<f64, String> {
+    number(typed, 1.01..=10.0)
 }
 
 fn header_value(typed: &str) -> Result<String, String> {

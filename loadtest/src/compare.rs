@@ -30,7 +30,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use indicatif::ProgressBar;
 
-use crate::cli::{CompareArguments, Draw, HeaderSet, Mix};
+use crate::cli::{CompareArguments, Draw, Mix};
 use crate::codes::CodeList;
 use crate::generator;
 use crate::plan::Plan;
@@ -169,31 +169,16 @@ fn slice_plan(
 ) -> Arc<Plan> {
     let status = if mix.hits() { "302" } else { "404" };
     Arc::new(Plan {
-        target: server.address,
-        host: server.address.to_string(),
-        header_set: HeaderSet::Browser,
-        query: None,
-        codes: Arc::clone(codes),
         draw: if mix == Mix::Zipf { Draw::Zipf } else { Draw::Uniform },
-        zipf_exponent: 1.0,
-        mixed_case: true,
         miss_ratio: if mix.hits() { 0.0 } else { 1.0 },
         // The same hot codes all the time, and within a round the same requests for all.
         seed: arguments.seed + u64::from(round),
         rate: arguments.rate.unwrap_or(NO_REST),
-        warmup: Duration::ZERO,
         duration: arguments.slice,
-        threads: 1,
         connections: arguments.connections as usize,
-        requests_per_connection: u64::MAX,
-        timeout: Duration::from_secs(5),
-        drain: Duration::from_secs(6),
         queue: arguments.rate.map_or(0, |_| 100_000),
-        max_lag: Duration::MAX,
         expect_status: status.parse().into_iter().collect(),
-        json: None,
-        answered_log: None,
-        transaction_param: String::new(),
+        ..Plan::plain(server.address, codes)
     })
 }
 

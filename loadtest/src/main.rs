@@ -5,7 +5,7 @@
 //! [`request`], due by the [`schedule`], handed by the [`lane`] to a [`connection`], read back by
 //! [`answer`], noted in the [`answered_log`] and the [`tally`], and judged in the
 //! [`report`]. [`generator`] runs the threads that do this; [`compare`] has it load several servers
-//! in turn.
+//! in turn, [`sweep`] one server at rising rates.
 //!
 //! Deliberately absent: closed-loop load (a stalled server would slow the generator down and hide
 //! its own stall), pipelining, TLS, and any judgement of how fast is fast enough.
@@ -24,6 +24,7 @@ mod progress;
 mod report;
 mod request;
 mod schedule;
+mod sweep;
 mod tally;
 
 use std::process::ExitCode;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         cli::Command::Run(arguments) => run(&arguments),
         cli::Command::Codes(arguments) => make_codes(&arguments),
         cli::Command::Compare(arguments) => compare(&arguments),
+        cli::Command::Sweep(arguments) => sweep(&arguments),
     };
     done.unwrap_or_else(|error| {
         eprintln!("coupon-loadtest: {error:#}");
@@ -54,6 +56,11 @@ fn run(arguments: &cli::RunArguments) -> anyhow::Result<ExitCode> {
 
 fn compare(arguments: &cli::CompareArguments) -> anyhow::Result<ExitCode> {
     compare::compare(arguments)?.publish(arguments.out.as_deref())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn sweep(arguments: &cli::SweepArguments) -> anyhow::Result<ExitCode> {
+    sweep::sweep(arguments)?.publish(arguments.out.as_deref())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -93,7 +93,39 @@ impl Plan {
         Ok(plan)
     }
 
-    fn check(&self) -> Result<(), PlanError> {
+    /// Browsers' requests for these codes over 64 lasting connections, without a warm-up: what
+    /// commands that run many plans begin from.
+    pub(crate) fn plain(target: SocketAddr, codes: &Arc<CodeList>) -> Self {
+        let timeout = Duration::from_secs(5);
+        Self {
+            target,
+            host: target.to_string(),
+            header_set: HeaderSet::Browser,
+            query: None,
+            codes: Arc::clone(codes),
+            draw: Draw::Zipf,
+            zipf_exponent: 1.0,
+            mixed_case: true,
+            miss_ratio: 0.0,
+            seed: 1,
+            rate: 1000.0,
+            warmup: Duration::ZERO,
+            duration: Duration::from_secs(1),
+            threads: 1,
+            connections: 64,
+            requests_per_connection: u64::MAX,
+            timeout,
+            drain: timeout + Duration::from_secs(1),
+            queue: 100_000,
+            max_lag: Duration::from_millis(2),
+            expect_status: Vec::new(),
+            json: None,
+            answered_log: None,
+            transaction_param: String::new(),
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), PlanError> {
         if self.connections < self.threads {
             let Self { connections, threads, .. } = *self;
             return Err(PlanError::ThreadWithoutConnection { connections, threads });

@@ -95,14 +95,14 @@ struct Errors {
 }
 
 #[derive(Debug, Serialize)]
-struct Times {
-    count: u64,
-    mean: f64,
-    p50: f64,
-    p90: f64,
-    p99: f64,
-    p99_9: f64,
-    max: f64,
+pub(crate) struct Times {
+    pub(crate) count: u64,
+    pub(crate) mean: f64,
+    pub(crate) p50: f64,
+    pub(crate) p90: f64,
+    pub(crate) p99: f64,
+    pub(crate) p99_9: f64,
+    pub(crate) max: f64,
 }
 
 impl Report {
@@ -219,19 +219,19 @@ impl Report {
     }
 }
 
-fn plain_table<const N: usize>(header: [&str; N]) -> Table {
+pub(crate) fn plain_table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED).set_header(header);
     table
 }
 
-fn align_figures(table: &mut Table) {
+pub(crate) fn align_figures(table: &mut Table) {
     table.column_iter_mut().skip(1).for_each(|column| {
         column.set_cell_alignment(CellAlignment::Right);
     });
 }
 
-fn void_reasons(plan: &Plan, measured: &Tally) -> Vec<String> {
+pub(crate) fn void_reasons(plan: &Plan, measured: &Tally) -> Vec<String> {
     let mut reasons = Vec::new();
     for (what, histogram) in
         [("sent requests", &measured.generator_lag), ("read answers", &measured.read_lag)]
@@ -336,7 +336,7 @@ fn name_of(kind: FailureKind) -> &'static str {
 }
 
 impl Times {
-    fn of(histogram: &Histogram<u64>) -> Self {
+    pub(crate) fn of(histogram: &Histogram<u64>) -> Self {
         let microseconds = |nanoseconds: u64| nanoseconds as f64 / 1000.0;
         let at = |quantile| microseconds(histogram.value_at_quantile(quantile));
         Self {

@@ -4,13 +4,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::Table;
 use serde::Serialize;
 
 use super::chart;
 use super::contender::Contender;
 use super::ratios::{Cost, Slice, Spread, costs};
 use crate::cli::{CompareArguments, Mix};
+use crate::report::{align_figures, plain_table};
 
 /// All that was measured.
 #[derive(Debug, Serialize)]
@@ -106,7 +107,7 @@ impl Comparison {
     }
 
     fn footprints(&self) -> Table {
-        let mut table = table(&["", "resident MB", "bytes a code", "first redirect after"]);
+        let mut table = plain_table(["", "resident MB", "bytes a code", "first redirect after"]);
         for server in &self.servers {
             table.add_row([
                 server.contender.to_string(),
@@ -115,12 +116,13 @@ impl Comparison {
                 format!("{:.2} s", server.start_s),
             ]);
         }
-        right_aligned(table)
+        align_figures(&mut table);
+        table
     }
 }
 
 fn costs_table(costs: &[Cost]) -> Table {
-    let mut table = table(&["", "CPU µs", "of it serving", "ratio"]);
+    let mut table = plain_table(["", "CPU µs", "of it serving", "ratio"]);
     for cost in costs {
         table.add_row([
             cost.contender.to_string(),
@@ -129,22 +131,10 @@ fn costs_table(costs: &[Cost]) -> Table {
             shown(cost.ratio),
         ]);
     }
-    right_aligned(table)
+    align_figures(&mut table);
+    table
 }
 
 fn shown(spread: Spread) -> String {
     format!("{:.2} ({:.2}–{:.2})", spread.median, spread.lowest, spread.highest)
-}
-
-fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED).set_header(header);
-    table
-}
-
-fn right_aligned(mut table: Table) -> Table {
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
 }

@@ -5,6 +5,7 @@
 
 mod compare;
 mod server;
+mod sweep;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};

@@ -1,0 +1,243 @@
+//! `sweep`: latency against rate, up to the knee, for each way of connecting and share of misses.
+//!
+//! Every step is an open-loop run of its own. A line of steps ends at the first that is beyond the
+//! knee, and that step is kept: it shows where the knee is. A step in which the generator lagged ends
+//! its line, too, but says nothing about the server, and is marked so.
+
+mod chart;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use crate::cli::SweepArguments;
+use crate::codes::CodeList;
+use crate::generator::{self, Outcome};
+use crate::plan::Plan;
+use crate::progress;
+use crate::report::{Times, align_figures, plain_table, void_reasons};
+use crate::schedule::total_requests;
+
+/// The share of requests that must be answered for a rate to count as kept up with.
+const KEPT_UP: f64 = 0.98;
+
+/// All lines of a sweep.
+#[derive(Debug, Serialize)]
+pub(crate) struct Sweep {
+    codes: usize,
+    connections: u32,
+    duration_s: f64,
+    lines: Vec<Line>,
+}
+
+/// The steps of one way of connecting and one share of misses.
+#[derive(Debug, Serialize)]
+struct Line {
+    /// 0: as many as come.
+    requests_per_connection: u64,
+    miss_ratio: f64,
+    steps: Vec<Step>,
+    end: End,
+}
+
+#[derive(Debug, Serialize)]
+struct Step {
+    rate: f64,
+    answered: u64,
+    scheduled: u64,
+    latency_us: Times,
+}
+
+/// Why a line ends where it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum End {
+    /// The last step is beyond the knee.
+    Knee,
+    /// The generator could not go faster.
+    GeneratorLagged,
+    /// The highest rate was reached.
+    LastRate,
+}
+
+pub(crate) fn sweep(arguments: &SweepArguments) -> anyhow::Result<Sweep> {
+    let codes = CodeList::read(&arguments.codes)
+        .with_context(|| format!("codes file {}", arguments.codes.display()))?;
+    let codes = Arc::new(codes);
+    let mut lines = Vec::new();
+    for requests_per_connection in &arguments.requests_per_connection {
+        for miss_ratio in &arguments.miss_ratio {
+            lines.push(line(arguments, &codes, *requests_per_connection, *miss_ratio)?);
+        }
+    }
+    Ok(Sweep {
+        codes: codes.len(),
+        connections: arguments.connections,
+        duration_s: arguments.duration.as_secs_f64(),
+        lines,
+    })
+}
+
+fn line(
+    arguments: &SweepArguments,
+    codes: &Arc<CodeList>,
+    requests_per_connection: u64,
+    miss_ratio: f64,
+) -> anyhow::Result<Line> {
+    let mut line =
+        Line { requests_per_connection, miss_ratio, steps: Vec::new(), end: End::LastRate };
+    let mut rate = arguments.from;
+    while rate <= arguments.to {
+        let plan = Arc::new(plan(arguments, codes, &line, rate));
+        plan.check()?;
+        let bar = progress::requests(total_requests(&plan));
+        bar.set_message(line.name());
+        let outcome = generator::generate(&plan, &bar)?;
+        anyhow::ensure!(!outcome.interrupted, "interrupted");
+        let step = Step::of(rate, &outcome);
+        let end = end_of(&plan, &outcome, &step, arguments.knee);
+        line.steps.push(step);
+        if let Some(end) = end {
+            line.end = end;
+            break;
+        }
+        rate *= arguments.factor;
+    }
+    Ok(line)
+}
+
+fn plan(arguments: &SweepArguments, codes: &Arc<CodeList>, line: &Line, rate: f64) -> Plan {
+    let plain = Plan::plain(arguments.target, codes);
+    Plan {
+        host: arguments.host.clone().unwrap_or_else(|| plain.host.clone()),
+        rate,
+        warmup: Duration::from_millis(500),
+        duration: arguments.duration,
+        connections: arguments.connections as usize,
+        requests_per_connection: match line.requests_per_connection {
+            0 => u64::MAX,
+            requests => requests,
+        },
+        miss_ratio: line.miss_ratio,
+        max_lag: arguments.max_lag,
+        ..plain
+    }
+}
+
+/// Why no higher rate is tried, if that is so.
+fn end_of(plan: &Plan, outcome: &Outcome, step: &Step, knee: Duration) -> Option<End> {
+    let kept_up = step.answered as f64 >= step.scheduled as f64 * KEPT_UP;
+    if !kept_up || step.latency_us.p99 > knee.as_secs_f64() * 1e6 {
+        let lagged = !void_reasons(plan, &outcome.measured).is_empty();
+        return Some(if lagged { End::GeneratorLagged } else { End::Knee });
+    }
+    (!void_reasons(plan, &outcome.measured).is_empty()).then_some(End::GeneratorLagged)
+}
+
+impl Step {
+    fn of(rate: f64, outcome: &Outcome) -> Step {
+        let tally = &outcome.measured;
+        Step {
+            rate,
+            answered: tally.answered,
+            scheduled: tally.scheduled,
+            latency_us: Times::of(&tally.latency),
+        }
+    }
+}
+
+impl Line {
+    fn name(&self) -> String {
+        let reuse = match self.requests_per_connection {
+            0 => "keep-alive".to_owned(),
+            1 => "1 request a connection".to_owned(),
+            requests => format!("{requests} requests a connection"),
+        };
+        format!("{reuse}, {:.0} % misses", self.miss_ratio * 100.0)
+    }
+}
+
+impl Sweep {
+    /// Prints the lines, and writes `sweep.json` and `sweep.svg` into `out`.
+    pub(crate) fn publish(&self, out: Option<&Path>) -> anyhow::Result<()> {
+        println!("{}", self.text());
+        let Some(out) = out else { return Ok(()) };
+        std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+        std::fs::write(out.join("sweep.json"), serde_json::to_string_pretty(self)? + "\n")?;
+        std::fs::write(out.join("sweep.svg"), chart::lines(&self.lines)?)?;
+        Ok(())
+    }
+
+    fn text(&self) -> String {
+        let Sweep { codes, connections, duration_s, .. } = self;
+        let mut text =
+            format!("{codes} codes, {connections} connections, {duration_s} s a step; µs\n");
+        for line in &self.lines {
+            let mut table =
+                plain_table(["requests/s", "answered", "p50", "p90", "p99", "p99.9", "max"]);
+            for Step { rate, answered, scheduled, latency_us: times } in &line.steps {
+                let Times { p50, p90, p99, p99_9, max, .. } = times;
+                let answered = format!("{answered} of {scheduled}");
+                let times = [p50, p90, p99, p99_9, max].map(|time| format!("{time:.0}"));
+                table.add_row([format!("{rate:.0}"), answered].into_iter().chain(times));
+            }
+            align_figures(&mut table);
+            text += &format!("\n{}: {}\n{table}\n", line.name(), line.end.words());
+        }
+        text
+    }
+}
+
+impl End {
+    fn words(self) -> &'static str {
+        match self {
+            End::Knee => "the last rate is beyond the knee",
+            End::GeneratorLagged => "the generator could not go faster; this is not the knee",
+            End::LastRate => "the last rate was kept up with",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::tests::plan_with;
+    use crate::tally::Tally;
+    use hdrhistogram::Histogram;
+
+    fn end(answered: u64, p99: Duration, lag: Duration) -> Option<End> {
+        let mut latency = Histogram::new(3).unwrap();
+        latency.record(p99.as_nanos() as u64).unwrap();
+        let mut measured = Tally::new();
+        measured.generator_lag.record(lag.as_nanos() as u64).unwrap();
+        let outcome = Outcome {
+            measured,
+            warmup: Tally::new(),
+            elapsed: Duration::from_secs(1),
+            connections_opened: 1,
+            closed_while_idle: 0,
+            interrupted: false,
+        };
+        let latency_us = Times::of(&latency);
+        let step = Step { rate: 100.0, answered, scheduled: 100, latency_us };
+        end_of(&plan_with(&["ANNA1"]), &outcome, &step, Duration::from_millis(50))
+    }
+
+    #[test]
+    fn a_line_ends_when_answers_come_late_or_not_at_all() {
+        let ms = Duration::from_millis;
+        assert_eq!(end(100, ms(49), ms(1)), None);
+        assert_eq!(end(100, ms(60), ms(1)), Some(End::Knee));
+        assert_eq!(end(90, ms(10), ms(1)), Some(End::Knee));
+    }
+
+    #[test]
+    fn a_generator_that_lags_is_not_taken_for_the_servers_knee() {
+        let ms = Duration::from_millis;
+        assert_eq!(end(100, ms(60), ms(30)), Some(End::GeneratorLagged));
+        assert_eq!(end(100, ms(10), ms(30)), Some(End::GeneratorLagged));
+    }
+}

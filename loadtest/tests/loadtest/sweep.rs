@@ -1,0 +1,47 @@
+//! `sweep` against a real server.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::server::{Reply, TestServer, redirect};
+use super::{SHOP, always, coupon_loadtest};
+
+fn sweep(server: &TestServer, arguments: &str) -> (Value, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let codes = folder.path().join("codes");
+    std::fs::write(&codes, "ANNA20\nBEN15\n").unwrap();
+    let mut command = coupon_loadtest("sweep --duration 300ms --factor 2 --max-lag 1h");
+    command.arg("--codes").arg(codes).arg("--out").arg(folder.path());
+    command.args(["--target", &server.address.to_string()]).args(arguments.split(' '));
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let json = std::fs::read(folder.path().join("sweep.json")).unwrap();
+    let svg = std::fs::read_to_string(folder.path().join("sweep.svg")).unwrap();
+    (serde_json::from_slice(&json).unwrap(), svg)
+}
+
+#[test]
+fn each_way_of_connecting_and_share_of_misses_has_its_line() {
+    let server = always(redirect(SHOP));
+    let (sweep, svg) = sweep(&server, "--from 50 --to 100 --miss-ratio 0,1");
+    let lines = sweep["lines"].as_array().unwrap();
+    assert_eq!(lines.len(), 6);
+    for line in lines {
+        let rates = line["steps"].as_array().unwrap().iter().map(|step| step["rate"].as_f64());
+        assert_eq!(rates.collect::<Vec<_>>(), [Some(50.0), Some(100.0)], "{line}");
+    }
+    assert!(svg.contains("1 request a connection, 100 % misses"), "{svg}");
+}
+
+#[test]
+fn a_line_ends_at_the_first_rate_beyond_the_knee() {
+    // Each answer takes 20 ms and there are two connections: 100 requests a second fit through.
+    let server = TestServer::start(|_, _| Reply::After(Duration::from_millis(20), redirect(SHOP)));
+    let arguments =
+        "--from 40 --to 10000 --connections 2 --miss-ratio 0 --requests-per-connection 0";
+    let (sweep, _) = sweep(&server, arguments);
+    let line = &sweep["lines"][0];
+    assert_eq!(line["end"], "knee", "{line}");
+    assert!((2..=4).contains(&line["steps"].as_array().unwrap().len()), "{line}");
+}
