@@ -8,6 +8,8 @@ mod clicks;
 mod entity;
 mod facet;
 mod filters;
+mod measures;
+mod paging;
 mod partners;
 mod period;
 mod sheet;
@@ -32,6 +34,8 @@ const MAX_ROWS: usize = 10_000;
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(entity::report))
+        .routes(routes!(entity::table))
+        .routes(routes!(entity::export))
         .routes(routes!(clicks::stream))
         .routes(routes!(clicks::single))
         .routes(routes!(clicks::invalid))
@@ -41,6 +45,9 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 /// What partners see.
 pub(super) fn partner_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
+        .routes(routes!(partners::entity::report))
+        .routes(routes!(partners::entity::table))
+        .routes(routes!(partners::entity::export))
         .routes(routes!(partners::clicks::stream))
         .routes(routes!(partners::clicks::single))
 }

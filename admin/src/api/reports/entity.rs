@@ -1,305 +1,223 @@
-//! `POST /v1/networks/reporting/entity`: clicks counted by what the columns name.
+//! `POST /v1/networks/reporting/entity`: clicks and conversions counted by what the columns name.
+//!
+//! The way of a report: the request is checked as a whole ([`EntityRequest::check`]), counted into
+//! groups ([`tally`]), put in order and cut to a page ([`table`]), and shown as the type of those
+//! who ask: only that type says what they see.
 
-use std::collections::HashMap;
-use std::ops::Range;
+pub(super) mod columns;
+mod table;
+mod tally;
 
-use axum::Json;
 use axum::extract::State;
-use jiff::Timestamp;
-use jiff::civil::{Date, DateTime};
-use jiff::tz::{Offset, TimeZone};
-use rusqlite::Connection;
-use serde::{Deserialize, Serialize};
+use axum::response::Response;
+use serde::Deserialize;
 
-use super::MAX_ROWS;
-use super::facet::Facet;
+use super::facet::{self, Facet};
 use super::filters::{Filters, Query};
+use super::measures::{NetworkReporting, Reporting};
+use super::paging::{self, Paged, PagingParameters};
 use super::period::{Period, When};
+use super::sheet::{Format, Output};
 use crate::api::error::ApiError;
 use crate::api::request;
-use crate::catalog::FieldError;
-use crate::store::rollups::{self, Dimension, Family, Measures as Counts, Question, SLOT_MS};
-use crate::store::{Store, labels, settings};
-
-/// More are not even counted: sorting them to answer a few would only take memory.
-const MAX_GROUPS: usize = 500_000;
-const MAX_COLUMNS: usize = 6;
-const FACETS: [Facet; 4] = [Facet::Offer, Facet::Affiliate, Facet::Advertiser, Facet::CouponCode];
+use crate::catalog::{FieldError, Problems};
+use crate::store::rollups::Family;
+use crate::store::rows::Page;
+use crate::store::{Store, settings};
+use columns::{Column, ColumnRequest};
+pub(super) use table::EntityReport;
 
 #[derive(Deserialize, utoipa::ToSchema)]
 pub(super) struct EntityRequest {
     #[serde(flatten)]
     when: When,
+    /// What counts are kept apart by, in this order: `offer`, `affiliate`, `advertiser`,
+    /// `coupon_code`, `date`, `hour`, `currency`, and one of `country`, `device_type` and `sub1` to
+    /// `sub5`. Partners have no `affiliate` and no `advertiser`.
     columns: Vec<ColumnRequest>,
     #[serde(default)]
     query: Query,
+    /// Money in this currency only. Without it each row has the money of its one currency; where it
+    /// has several, money is null, and the column `currency` tells them apart. Clicks and
+    /// conversions are counted whatever their currency.
+    #[serde(default)]
+    #[schema(example = "USD")]
+    currency_id: Option<String>,
+    #[serde(flatten)]
+    paged: Paged,
+    /// `Accept: text/csv` does the same.
+    #[serde(default)]
+    format: Option<Format>,
 }
 
-#[derive(Deserialize, utoipa::ToSchema)]
-struct ColumnRequest {
-    column: String,
+/// What rows are sorted by: a place among the columns, or among the measures.
+#[derive(Debug, Clone, Copy)]
+enum By {
+    Column(usize),
+    Measure(usize),
 }
 
-#[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct EntityReport {
-    table: Vec<ReportRow>,
-    /// Of everything, also where the table is incomplete.
-    summary: Measures,
-    incomplete_results: bool,
-}
+type Order = paging::Order<By>;
 
-#[derive(Serialize, utoipa::ToSchema)]
-struct ReportRow {
-    columns: Vec<ReportColumn>,
-    reporting: Measures,
-}
-
-#[derive(Serialize, utoipa::ToSchema)]
-struct ReportColumn {
-    column_type: &'static str,
-    id: String,
-    label: String,
-}
-
-#[derive(Serialize, utoipa::ToSchema)]
-struct Measures {
-    total_click: i64,
-    gross_click: i64,
-    invalid_click: i64,
-    bot_click: i64,
-}
-
-impl From<Counts> for Measures {
-    fn from(counts: Counts) -> Measures {
-        Measures {
-            total_click: counts.total(),
-            gross_click: counts.gross,
-            invalid_click: counts.invalid,
-            bot_click: counts.bot,
-        }
+impl By {
+    fn named(name: &str, columns: &[Column], measures: &[&str]) -> Result<By, String> {
+        let column = columns.iter().position(|column| column.name() == name).map(By::Column);
+        let measure = || measures.iter().position(|measure| *measure == name).map(By::Measure);
+        column.or_else(measure).ok_or_else(|| {
+            let known = measures.join(", ");
+            format!("`{name}` is no column of this report, and none of its measures: {known}")
+        })
     }
 }
 
-/// Counts clicks by offer, partner, advertiser, code, date or hour.
-#[utoipa::path(post, path = "/reporting/entity", request_body = EntityRequest, responses((status = 200, body = EntityReport)))]
+/// A request that can be counted.
+struct Checked {
+    columns: Vec<Column>,
+    family: Family,
+    filters: Filters,
+    period: Period,
+    currency: Option<String>,
+    order: Option<Order>,
+    page: Option<Page>,
+}
+
+/// Who asks: what may be named, and whose rows are seen.
+#[derive(Clone, Copy)]
+pub(super) struct Scope {
+    facets: &'static [Facet],
+    /// None: everybody's.
+    partner_id: Option<u32>,
+}
+
+impl Scope {
+    const NETWORK: Scope = Scope { facets: &facet::OF_COUNTS, partner_id: None };
+
+    /// One partner's own.
+    pub(super) fn partner(partner_id: u32) -> Scope {
+        Scope { facets: &facet::OF_PARTNERS_COUNTS, partner_id: Some(partner_id) }
+    }
+}
+
+/// Counts clicks and conversions by the columns.
+#[utoipa::path(post, path = "/reporting/entity", params(PagingParameters), request_body = EntityRequest, responses((status = 200, content((EntityReport<NetworkReporting> = "application/json"), (String = "text/csv")))))]
 pub(super) async fn report(
     State(store): State<Store>,
+    parameters: PagingParameters,
+    output: Output,
+    request: request::Json<EntityRequest>,
+) -> Result<Response, ApiError> {
+    answer::<NetworkReporting>(store, Scope::NETWORK, parameters, output, request).await
+}
+
+/// The same under another name.
+#[utoipa::path(post, path = "/reporting/entity/table", params(PagingParameters), request_body = EntityRequest, responses((status = 200, content((EntityReport<NetworkReporting> = "application/json"), (String = "text/csv")))))]
+pub(super) async fn table(
+    State(store): State<Store>,
+    parameters: PagingParameters,
+    output: Output,
+    request: request::Json<EntityRequest>,
+) -> Result<Response, ApiError> {
+    answer::<NetworkReporting>(store, Scope::NETWORK, parameters, output, request).await
+}
+
+/// The same as a file: `format` is csv where it is not said.
+#[utoipa::path(post, path = "/reporting/entity/table/export", params(PagingParameters), request_body = EntityRequest, responses((status = 200, content((EntityReport<NetworkReporting> = "application/json"), (String = "text/csv")))))]
+pub(super) async fn export(
+    State(store): State<Store>,
+    parameters: PagingParameters,
+    output: Output,
+    request: request::Json<EntityRequest>,
+) -> Result<Response, ApiError> {
+    let output = output.or(Some(Format::Csv));
+    answer::<NetworkReporting>(store, Scope::NETWORK, parameters, output, request).await
+}
+
+/// The report as those see it who ask.
+pub(super) async fn answer<R: Reporting>(
+    store: Store,
+    scope: Scope,
+    parameters: PagingParameters,
+    output: Output,
     request::Json(request): request::Json<EntityRequest>,
-) -> Result<Json<EntityReport>, ApiError> {
-    let answer = store.read(move |connection| {
+) -> Result<Response, ApiError> {
+    let file = output.or(request.format).file()?;
+    let answered = store.read(move |connection| {
         let settings = settings::read(connection)?.settings;
+        let checked = request.check(&settings.time_zone, scope.facets, R::MEASURES, parameters)?;
+        let counted = tally::count(connection, &checked, scope, settings.currency)?;
+        table::answer::<R>(connection, checked, counted, file)
+    });
+    answered.await
+}
+
+impl EntityRequest {
+    /// Everything that is wrong with it, or what is to be counted.
+    fn check(
+        &self,
+        network_zone: &str,
+        facets: &'static [Facet],
+        measures: &'static [&'static str],
+        parameters: PagingParameters,
+    ) -> Result<Checked, ApiError> {
         let mut wrong = Vec::new();
         let mut keep = |fields: Vec<FieldError>| wrong.extend(fields);
-        let columns = columns(&request.columns).map_err(&mut keep).ok();
-        let filters = request.query.filters(&FACETS).map_err(&mut keep).ok();
-        let period = request.when.period(&settings.time_zone).map_err(&mut keep).ok();
-        let (Some(columns), Some(filters), Some(period)) = (columns, filters, period) else {
+        let columns = columns::check(&self.columns, facets).map_err(&mut keep).ok();
+        let filters = self.query.filters(facets).map_err(&mut keep).ok();
+        let period = self.when.period(network_zone).map_err(&mut keep).ok();
+        let rest = self.check_rest(columns.as_deref(), filters.as_ref(), measures, parameters);
+        let rest = rest.map_err(&mut keep).ok();
+        let (Some(columns), Some(filters), Some(period), Some((family, order, page))) =
+            (columns, filters, period, rest)
+        else {
             return Err(ApiError::fields(wrong));
         };
-        count(connection, &columns, &filters, &period)
-    });
-    Ok(Json(answer.await?))
-}
-
-/// What a report is broken down by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Column {
-    Of(Dimension),
-    Date,
-    Hour,
-}
-
-impl Column {
-    fn named(name: &str) -> Option<Column> {
-        match name {
-            "date" => Some(Column::Date),
-            "hour" => Some(Column::Hour),
-            _ => FACETS.iter().find(|facet| facet.name() == name)?.dimension().map(Column::Of),
-        }
+        let currency = self.currency_id.clone();
+        Ok(Checked { columns, family, filters, period, currency, order, page })
     }
 
-    fn name(self) -> &'static str {
-        match self {
-            Column::Of(Dimension::Offer) => "offer",
-            Column::Of(Dimension::Affiliate) => "affiliate",
-            Column::Of(Dimension::Advertiser) => "advertiser",
-            Column::Of(Dimension::Code) => "coupon_code",
-            Column::Date => "date",
-            Column::Hour => "hour",
-        }
-    }
-}
-
-fn columns(requested: &[ColumnRequest]) -> Result<Vec<Column>, Vec<FieldError>> {
-    let (mut columns, mut wrong) = (Vec::new(), Vec::new());
-    for (at, ColumnRequest { column: name }) in requested.iter().enumerate() {
-        let error = match Column::named(name) {
-            Some(column) if columns.contains(&column) => format!("`{name}` stands twice"),
-            Some(column) => {
-                columns.push(column);
-                continue;
-            }
-            None => format!(
-                "`{name}` is not known; known: offer, affiliate, advertiser, coupon_code, date, hour"
-            ),
-        };
-        wrong.push(FieldError { field: format!("columns[{at}].column"), error });
-    }
-    if requested.is_empty() || requested.len() > MAX_COLUMNS {
-        let error = format!("must have 1 to {MAX_COLUMNS} columns");
-        wrong.push(FieldError { field: "columns".into(), error });
-    }
-    if wrong.is_empty() { Ok(columns) } else { Err(wrong) }
-}
-
-/// What stands in one column of one row. Times sort in their order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Cell {
-    Date(Date),
-    /// The hour's beginning, and how far the clock was ahead of UTC then: an hour that clocks show
-    /// twice is two.
-    Hour(Timestamp, Offset),
-    Id(u32),
-}
-
-fn count(
-    connection: &Connection,
-    columns: &[Column],
-    filters: &Filters,
-    period: &Period,
-) -> Result<EntityReport, ApiError> {
-    let by: Vec<Dimension> = columns
-        .iter()
-        .filter_map(|column| match column {
-            Column::Of(dimension) => Some(*dimension),
-            _ => None,
-        })
-        .collect();
-    let mut clock = Clock { zone: &period.zone, slots: HashMap::new() };
-    let slots = period.slots().map_err(|error| ApiError::fields(vec![error]))?;
-    let question = Question {
-        spans: spans(columns, slots.clone(), &mut clock),
-        slots,
-        family: Family::Base,
-        filters: filters.resolve(connection)?.ids()?,
-        by,
-    };
-    let mut groups: HashMap<Vec<Cell>, Counts> = HashMap::new();
-    let mut summary = Counts::default();
-    rollups::ask(connection, &question, |slot, ids, _, _, counts| {
-        summary += *counts;
-        let cells = cells(columns, ids, || clock.at(slot));
-        if groups.len() < MAX_GROUPS || groups.contains_key(&cells) {
-            *groups.entry(cells).or_default() += *counts;
-        }
-    })?;
-    if groups.len() >= MAX_GROUPS {
-        let error = format!(
-            "give {MAX_GROUPS} rows or more: ask for fewer columns, a shorter period, or with filters"
-        );
-        return Err(ApiError::field("columns", error));
-    }
-    let mut rows: Vec<_> = groups.into_iter().collect();
-    rows.sort_by_cached_key(sort_key);
-    let incomplete_results = rows.len() > MAX_ROWS;
-    rows.truncate(MAX_ROWS);
-    let table = render(connection, columns, rows)?;
-    Ok(EntityReport { table, summary: summary.into(), incomplete_results })
-}
-
-/// Where the days or hours begin that the columns keep apart.
-fn spans(columns: &[Column], slots: Range<u64>, clock: &mut Clock<'_>) -> Vec<u64> {
-    let finest = columns.iter().find(|column| **column == Column::Hour);
-    let finest = finest.or_else(|| columns.iter().find(|column| **column == Column::Date));
-    let Some(finest) = finest else { return Vec::new() };
-    let mut last = None;
-    let mut begins = |slot: &u64| {
-        let cell = cells(&[*finest], &[], || clock.at(*slot)).pop();
-        std::mem::replace(&mut last, cell) != cell
-    };
-    slots.filter(|slot| begins(slot)).collect()
-}
-
-fn cells(
-    columns: &[Column],
-    ids: &[u32],
-    mut time: impl FnMut() -> (DateTime, Offset),
-) -> Vec<Cell> {
-    let mut ids = ids.iter();
-    let cell = |column: &Column| match column {
-        Column::Of(_) => Cell::Id(ids.next().copied().unwrap_or(0)),
-        Column::Date => Cell::Date(time().0.date()),
-        Column::Hour => {
-            let (at, offset) = time();
-            let begins = offset.to_timestamp(at.date().at(at.hour(), 0, 0, 0));
-            Cell::Hour(begins.unwrap_or_default(), offset)
-        }
-    };
-    columns.iter().map(cell).collect()
-}
-
-/// What clocks show in each quarter hour.
-struct Clock<'a> {
-    zone: &'a TimeZone,
-    slots: HashMap<u64, (DateTime, Offset)>,
-}
-
-impl Clock<'_> {
-    fn at(&mut self, slot: u64) -> (DateTime, Offset) {
-        *self.slots.entry(slot).or_insert_with(|| {
-            let at = Timestamp::from_second((slot * SLOT_MS / 1000) as i64).unwrap_or_default();
-            let offset = self.zone.to_offset(at);
-            (offset.to_datetime(at), offset)
-        })
-    }
-}
-
-/// By time, then the most clicks first.
-fn sort_key((cells, counts): &(Vec<Cell>, Counts)) -> impl Ord + use<> {
-    let (ids, times): (Vec<Cell>, Vec<Cell>) =
-        cells.iter().partition(|cell| matches!(cell, Cell::Id(_)));
-    (times, std::cmp::Reverse(counts.gross), ids)
-}
-
-fn render(
-    connection: &Connection,
-    columns: &[Column],
-    rows: Vec<(Vec<Cell>, Counts)>,
-) -> Result<Vec<ReportRow>, ApiError> {
-    let mut names = Vec::new();
-    for (at, column) in columns.iter().enumerate() {
-        let ids = rows.iter().filter_map(|(cells, _)| match cells[at] {
-            Cell::Id(id) => Some(id),
-            _ => None,
+    /// What depends on the columns.
+    fn check_rest(
+        &self,
+        columns: Option<&[Column]>,
+        filters: Option<&Filters>,
+        measures: &'static [&'static str],
+        parameters: PagingParameters,
+    ) -> Result<(Family, Option<Order>, Option<Page>), Vec<FieldError>> {
+        let mut problems = Problems::default();
+        let Some(columns) = columns else { return Ok((Family::Base, None, None)) };
+        let paged = self.paged.check(parameters, |name| By::named(name, columns, measures));
+        let paged = paged.map_err(|fields| {
+            fields.into_iter().for_each(|field| problems.add(field.field, field.error));
         });
-        names.push(match column {
-            Column::Of(dimension) => {
-                labels::names(connection, *dimension, &ids.collect::<Vec<_>>())?
-            }
-            _ => HashMap::new(),
-        });
+        let currency = self.currency_id.as_deref();
+        if currency.is_some_and(|currency| !is_currency(currency)) {
+            problems.add("currency_id", "must be three capital letters, such as USD");
+        }
+        if currency.is_some() && columns.contains(&Column::Currency) {
+            problems.add("currency_id", "cannot stand beside the column currency");
+        }
+        let named = columns.iter().filter_map(|column| column.facet());
+        let named = named.chain(filters.into_iter().flat_map(Filters::facets));
+        let family = problems.take("columns", family(named)).unwrap_or(Family::Base);
+        problems.finish()?;
+        let (order, page) = paged.unwrap_or_default();
+        Ok((family, order, page))
     }
-    let row = |(cells, counts): (Vec<Cell>, Counts)| ReportRow {
-        columns: columns
-            .iter()
-            .zip(&cells)
-            .zip(&names)
-            .map(|((column, cell), names)| shown(*column, *cell, names))
-            .collect(),
-        reporting: counts.into(),
-    };
-    Ok(rows.into_iter().map(row).collect())
 }
 
-fn shown(column: Column, cell: Cell, names: &HashMap<u32, String>) -> ReportColumn {
-    let (id, label) = match cell {
-        Cell::Id(id) => (id.to_string(), names.get(&id).cloned().unwrap_or_default()),
-        Cell::Date(day) => (day.to_string(), day.to_string()),
-        Cell::Hour(begins, offset) => {
-            let hour = offset.to_datetime(begins);
-            let label = format!("{} {:02}:00", hour.date(), hour.hour());
-            (begins.display_with_offset(offset).to_string(), label)
-        }
-    };
-    ReportColumn { column_type: column.name(), id, label }
+/// The one that is counted apart.
+fn family(named: impl Iterator<Item = Facet>) -> Result<Family, String> {
+    let valued: Vec<Facet> = named.filter(|facet| facet.family().is_some()).collect();
+    match valued.iter().find(|facet| **facet != valued[0]) {
+        Some(other) => Err(format!(
+            "{} and {} cannot be counted together: of country, device_type and sub1 to sub5 a report can name one, in columns and filters; a click stream can be filtered by several",
+            valued[0].name(),
+            other.name()
+        )),
+        None => Ok(valued.first().and_then(|facet| facet.family()).unwrap_or(Family::Base)),
+    }
+}
+
+fn is_currency(text: &str) -> bool {
+    text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_uppercase())
 }

@@ -2,7 +2,7 @@
 
 use coupon_shared::click::Tag;
 
-use crate::store::rollups::Dimension;
+use crate::store::rollups::{Dimension, Family};
 
 /// A property of clicks and conversions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -13,6 +13,9 @@ pub(super) enum Facet {
     CouponCode,
     /// 1 to 5.
     Sub(u8),
+    DeviceType,
+    /// Two letters.
+    Country,
     SourceId,
 }
 
@@ -42,6 +45,34 @@ pub(super) const OF_PARTNERS_CLICKS: [Facet; 8] = [
     Facet::SourceId,
 ];
 
+/// Of what is counted.
+pub(super) const OF_COUNTS: [Facet; 11] = [
+    Facet::Offer,
+    Facet::Affiliate,
+    Facet::Advertiser,
+    Facet::CouponCode,
+    Facet::Sub(1),
+    Facet::Sub(2),
+    Facet::Sub(3),
+    Facet::Sub(4),
+    Facet::Sub(5),
+    Facet::DeviceType,
+    Facet::Country,
+];
+
+/// Of what is counted, for the partner it belongs to.
+pub(super) const OF_PARTNERS_COUNTS: [Facet; 9] = [
+    Facet::Offer,
+    Facet::CouponCode,
+    Facet::Sub(1),
+    Facet::Sub(2),
+    Facet::Sub(3),
+    Facet::Sub(4),
+    Facet::Sub(5),
+    Facet::DeviceType,
+    Facet::Country,
+];
+
 impl Facet {
     /// Its name in columns and filters.
     pub(super) fn name(self) -> &'static str {
@@ -55,6 +86,8 @@ impl Facet {
             Facet::Sub(3) => "sub3",
             Facet::Sub(4) => "sub4",
             Facet::Sub(_) => "sub5",
+            Facet::DeviceType => "device_type",
+            Facet::Country => "country",
             Facet::SourceId => "source_id",
         }
     }
@@ -66,31 +99,38 @@ impl Facet {
             Facet::Affiliate => Some(Dimension::Affiliate),
             Facet::Advertiser => Some(Dimension::Advertiser),
             Facet::CouponCode => Some(Dimension::Code),
-            Facet::Sub(_) | Facet::SourceId => None,
+            _ => None,
+        }
+    }
+
+    /// Where its values are counted apart, one such facet at a time.
+    pub(super) fn family(self) -> Option<Family> {
+        match self {
+            Facet::Sub(number) => Some(Family::Sub(number)),
+            Facet::DeviceType => Some(Family::DeviceType),
+            Facet::Country => Some(Family::Country),
+            _ => None,
         }
     }
 
     /// Where a click record has its text.
     pub(super) fn tag(self) -> Option<Tag> {
         match self {
-            Facet::Sub(number) => Some(sub_tag(number)),
+            Facet::Sub(1) => Some(Tag::Sub1),
+            Facet::Sub(2) => Some(Tag::Sub2),
+            Facet::Sub(3) => Some(Tag::Sub3),
+            Facet::Sub(4) => Some(Tag::Sub4),
+            Facet::Sub(_) => Some(Tag::Sub5),
             Facet::SourceId => Some(Tag::SourceId),
             _ => None,
         }
     }
 
-    /// Whether two texts mean the same here.
+    /// Whether two texts mean the same here: what partners wrote is compared to the letter.
     pub(super) fn is_same(self, one: &str, other: &str) -> bool {
-        one == other
-    }
-}
-
-fn sub_tag(number: u8) -> Tag {
-    match number {
-        1 => Tag::Sub1,
-        2 => Tag::Sub2,
-        3 => Tag::Sub3,
-        4 => Tag::Sub4,
-        _ => Tag::Sub5,
+        match self {
+            Facet::DeviceType | Facet::Country => one.eq_ignore_ascii_case(other),
+            _ => one == other,
+        }
     }
 }

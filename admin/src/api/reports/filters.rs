@@ -13,9 +13,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::facet::Facet;
-use crate::api::error::ApiError;
 use crate::catalog::FieldError;
-use crate::store::rollups::{Dimension, OneOf};
+use crate::store::rollups::Dimension;
 use crate::store::{StoreError, labels};
 
 /// Each is one value to compare every row with.
@@ -125,6 +124,11 @@ impl FilterRequest {
 }
 
 impl Filters {
+    /// The facets that are named.
+    pub(super) fn facets(&self) -> impl Iterator<Item = Facet> {
+        self.wanted.iter().chain(&self.unwanted).map(|(facet, _)| *facet)
+    }
+
     /// With ids for codes.
     pub(super) fn resolve(&self, connection: &Connection) -> Result<Conditions, StoreError> {
         Ok(Conditions {
@@ -178,12 +182,15 @@ pub(super) struct Condition {
 pub(super) enum Had<'a> {
     Id(u32),
     Text(Cow<'a, str>),
+    /// Only what is wanted was looked at.
+    Wanted,
 }
 
 impl Condition {
     fn holds(&self, had: &Had<'_>) -> bool {
         match had {
             Had::Id(id) => self.ids.contains(id),
+            Had::Wanted => true,
             Had::Text(had) => self.texts.iter().any(|text| self.facet.is_same(text, had)),
         }
     }
@@ -195,18 +202,6 @@ impl Conditions {
         let ids = BTreeSet::from([partner_id]);
         self.wanted.push(Condition { facet: Facet::Affiliate, ids, texts: Vec::new() });
         self
-    }
-
-    /// As the rollups are asked.
-    pub(super) fn ids(&self) -> Result<Vec<OneOf>, ApiError> {
-        if !self.unwanted.is_empty() {
-            return Err(ApiError::field("query.exclusions", "cannot be used here yet"));
-        }
-        let ids = self.wanted.iter().filter_map(|condition| {
-            let ids = condition.ids.iter().copied().collect();
-            Some(OneOf { dimension: condition.facet.dimension()?, ids })
-        });
-        Ok(ids.collect())
     }
 
     /// Whether a row is among those asked for.

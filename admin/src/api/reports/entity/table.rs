@@ -1,0 +1,192 @@
+//! Groups as rows: in order, cut to a page, with names.
+
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use rusqlite::Connection;
+use serde::Serialize;
+
+use super::columns::{Cell, Column};
+use super::tally::Tally;
+use super::{By, Checked, Order};
+use crate::api::answer::Paging;
+use crate::api::error::ApiError;
+use crate::api::reports::MAX_ROWS;
+use crate::api::reports::measures::{Currencies, Group, Reporting};
+use crate::api::reports::sheet;
+use crate::store::labels;
+use crate::store::rollups::Dimension;
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub(in crate::api::reports) struct EntityReport<R: utoipa::ToSchema> {
+    table: Vec<ReportRow<R>>,
+    /// Of everything, also where the table is incomplete or one page of several.
+    summary: R,
+    /// Those of which there is money.
+    currencies: Vec<String>,
+    /// Without pages at most 10,000 rows are answered.
+    incomplete_results: bool,
+    /// Where a page was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paging: Option<Paging>,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct ReportRow<R> {
+    columns: Vec<ReportColumn>,
+    reporting: R,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+struct ReportColumn {
+    column_type: &'static str,
+    id: String,
+    label: String,
+}
+
+type Rows = Vec<(Vec<Cell>, Group)>;
+
+/// The table as JSON, or all of it as a file.
+pub(super) fn answer<R: Reporting>(
+    connection: &Connection,
+    asked: Checked,
+    counted: Tally,
+    file: Option<File>,
+) -> Result<Response, ApiError> {
+    let Tally { mut rows, summary, currencies } = counted;
+    sort::<R>(&mut rows, asked.order, &currencies);
+    let total_count = rows.len();
+    let incomplete_results = asked.page.is_none() && file.is_none() && total_count > MAX_ROWS;
+    match asked.page {
+        Some(page) => {
+            let before = (page.number as usize - 1).saturating_mul(page.size as usize);
+            rows.drain(..before.min(total_count));
+            rows.truncate(page.size as usize);
+        }
+        None if file.is_none() => rows.truncate(MAX_ROWS),
+        None => {}
+    }
+    let names = Names::of(connection, &asked.columns, &rows)?;
+    if let Some(file) = file {
+        return names.file::<R>(file, &rows, &currencies);
+    }
+    let table = rows.iter().map(|(cells, group)| ReportRow {
+        columns: names.shown(cells),
+        reporting: R::of(&group.sums(&currencies)),
+    });
+    Ok(Json(EntityReport {
+        table: table.collect(),
+        summary: R::of(&summary.sums(&currencies)),
+        currencies: currencies.sorted(),
+        incomplete_results,
+        paging: asked.page.map(|page| Paging::new(page, total_count as u64)),
+    })
+    .into_response())
+}
+
+/// As asked; else, and where that is equal, by time, then the most clicks first.
+fn sort<R: Reporting>(rows: &mut Rows, order: Option<Order>, currencies: &Currencies) {
+    rows.sort_by_cached_key(|(cells, group)| usual_key(cells, group));
+    let Some(Order { by, is_descending }) = order else { return };
+    match by {
+        By::Column(at) => rows.sort_by(|(one, _), (other, _)| {
+            let order = one[at].cmp(&other[at]);
+            if is_descending { order.reverse() } else { order }
+        }),
+        By::Measure(at) => {
+            let figure = |group: &Group| R::of(&group.sums(currencies)).figure(at);
+            if is_descending {
+                rows.sort_by_cached_key(|(_, group)| Reverse(figure(group)));
+            } else {
+                rows.sort_by_cached_key(|(_, group)| figure(group));
+            }
+        }
+    }
+}
+
+fn usual_key(cells: &[Cell], group: &Group) -> impl Ord + use<> {
+    let (times, rest): (Vec<Cell>, Vec<Cell>) =
+        cells.iter().cloned().partition(|cell| cell.is_time());
+    (times, Reverse(group.gross()), rest)
+}
+
+/// What the ids in each column are called.
+struct Names<'a> {
+    columns: &'a [Column],
+    names: Vec<HashMap<u32, String>>,
+}
+
+impl Names<'_> {
+    fn of<'a>(
+        connection: &Connection,
+        columns: &'a [Column],
+        rows: &Rows,
+    ) -> Result<Names<'a>, ApiError> {
+        let mut names = Vec::new();
+        for (at, column) in columns.iter().enumerate() {
+            let ids = rows.iter().filter_map(|(cells, _)| match cells[at] {
+                Cell::Id(id) => Some(id),
+                _ => None,
+            });
+            let ids: Vec<u32> = HashSet::<u32>::from_iter(ids).into_iter().collect();
+            names.push(match dimension(*column) {
+                Some(dimension) => labels::names(connection, dimension, &ids)?,
+                None => HashMap::new(),
+            });
+        }
+        Ok(Names { columns, names })
+    }
+
+    fn shown(&self, cells: &[Cell]) -> Vec<ReportColumn> {
+        let columns = self.columns.iter().zip(cells).zip(&self.names);
+        let shown = columns.map(|((column, cell), names)| ReportColumn {
+            column_type: column.name(),
+            id: cell.id(),
+            label: cell.label(names),
+        });
+        shown.collect()
+    }
+
+    /// Ids and names have columns of their own.
+    fn file<R: Reporting>(
+        &self,
+        file: File,
+        rows: &Rows,
+        currencies: &Currencies,
+    ) -> Result<Response, ApiError> {
+        let mut header = Vec::new();
+        for column in self.columns {
+            header.extend(dimension(*column).map(id_name));
+            header.push(column.name());
+        }
+        header.extend(R::NAMES);
+        let lines = rows.iter().map(|(cells, group)| {
+            let mut line = Vec::new();
+            for (cell, names) in cells.iter().zip(&self.names) {
+                if let Cell::Id(id) = cell {
+                    line.push((*id).into());
+                }
+                line.push((&cell.label(names)).into());
+            }
+            line.extend(R::of(&group.sums(currencies)).cells());
+            line
+        });
+        sheet::lines_csv(file, "report.csv", &header, lines, false)
+    }
+}
+
+fn dimension(column: Column) -> Option<Dimension> {
+    column.facet()?.dimension()
+}
+
+fn id_name(dimension: Dimension) -> &'static str {
+    match dimension {
+        Dimension::Offer => "network_offer_id",
+        Dimension::Affiliate => "network_affiliate_id",
+        Dimension::Advertiser => "network_advertiser_id",
+        Dimension::Code => "network_coupon_code_id",
+    }
+}
