@@ -73,7 +73,7 @@ async fn a_partners_key_and_an_admins_key_do_not_open_each_others_door() {
 }
 
 /// Every path below `/v1/networks`, with what each method of it does.
-const NETWORK_ROUTES: [(&str, &[&str]); 33] = [
+const NETWORK_ROUTES: [(&str, &[&str]); 35] = [
     ("settings", &["GET", "PUT"]),
     ("trackingdomains", &["GET", "POST"]),
     ("trackingdomains/9", &["GET", "PUT", "PATCH", "DELETE"]),
@@ -95,6 +95,8 @@ const NETWORK_ROUTES: [(&str, &[&str]); 33] = [
     ("apikeys/9/rotate", &["POST"]),
     ("audit", &["GET"]),
     ("reporting/entity", &["POST"]),
+    ("reporting/entity/table", &["POST"]),
+    ("reporting/entity/table/export", &["POST"]),
     ("reporting/clicks/stream", &["POST"]),
     ("reporting/clicks/0123", &["GET"]),
     ("reporting/invalidclicks", &["POST"]),

@@ -185,8 +185,10 @@ impl EntityRequest {
     ) -> Result<(Family, Option<Order>, Option<Page>), Vec<FieldError>> {
         let mut problems = Problems::default();
         let Some(columns) = columns else { return Ok((Family::Base, None, None)) };
-        let paged = self.paged.check(parameters, |name| By::named(name, columns, measures));
-        let paged = paged.map_err(|fields| {
+        let paged = self.paged.after(parameters);
+        let order = paged.order(|name| By::named(name, columns, measures));
+        let order = problems.take("order", order).flatten();
+        let page = paged.page().map_err(|fields| {
             fields.into_iter().for_each(|field| problems.add(field.field, field.error));
         });
         let currency = self.currency_id.as_deref();
@@ -200,8 +202,7 @@ impl EntityRequest {
         let named = named.chain(filters.into_iter().flat_map(Filters::facets));
         let family = problems.take("columns", family(named)).unwrap_or(Family::Base);
         problems.finish()?;
-        let (order, page) = paged.unwrap_or_default();
-        Ok((family, order, page))
+        Ok((family, order, page.ok().flatten()))
     }
 }
 

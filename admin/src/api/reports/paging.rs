@@ -100,29 +100,38 @@ impl IntoParams for PagingParameters {
 }
 
 impl Paged {
-    /// The order, which `named` knows, and the page.
-    pub(super) fn check<O>(
+    /// What the address says, else what the body says.
+    pub(super) fn after(&self, PagingParameters(first): PagingParameters) -> Paged {
+        Paged {
+            order: first.order.or_else(|| self.order.clone()),
+            page: first.page.or(self.page),
+            page_size: first.page_size.or(self.page_size),
+        }
+    }
+
+    /// The order, by something that `named` knows.
+    pub(super) fn order<O>(
         &self,
-        PagingParameters(first): PagingParameters,
         named: impl FnOnce(&str) -> Result<O, String>,
-    ) -> Result<(Option<Order<O>>, Option<Page>), Vec<FieldError>> {
+    ) -> Result<Option<Order<O>>, String> {
+        let Some(order) = self.order.as_deref() else { return Ok(None) };
+        let name = order.strip_prefix('-');
+        let by = named(name.unwrap_or(order))?;
+        Ok(Some(Order { by, is_descending: name.is_some() }))
+    }
+
+    /// The page, where one is asked for.
+    pub(super) fn page(&self) -> Result<Option<Page>, Vec<FieldError>> {
         let mut problems = Problems::default();
-        let order = first.order.as_deref().or(self.order.as_deref()).map(|order| {
-            let name = order.strip_prefix('-');
-            let by = named(name.unwrap_or(order))?;
-            Ok::<_, String>(Order { by, is_descending: name.is_some() })
-        });
-        let order = problems.take("order", order.transpose()).flatten();
-        let (number, size) = (first.page.or(self.page), first.page_size.or(self.page_size));
-        if number == Some(0) {
+        if self.page == Some(0) {
             problems.add("page", "begins with 1");
         }
-        if size.is_some_and(|size| !(1..=MAX_PAGE_SIZE).contains(&size)) {
+        if self.page_size.is_some_and(|size| !(1..=MAX_PAGE_SIZE).contains(&size)) {
             problems.add("page_size", format!("must be from 1 to {MAX_PAGE_SIZE}"));
         }
         problems.finish()?;
-        let is_paged = number.is_some() || size.is_some();
-        let page = Page { number: number.unwrap_or(1), size: size.unwrap_or(DEFAULT_PAGE_SIZE) };
-        Ok((order, is_paged.then_some(page)))
+        let is_asked = self.page.is_some() || self.page_size.is_some();
+        let size = self.page_size.unwrap_or(DEFAULT_PAGE_SIZE);
+        Ok(is_asked.then(|| Page { number: self.page.unwrap_or(1), size }))
     }
 }

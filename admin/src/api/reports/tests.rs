@@ -21,6 +21,7 @@ use crate::intake;
 use crate::keys::Role;
 use crate::publish;
 use crate::store::Store;
+use crate::store::rollups::{self, ConversionCount, Family, Measures};
 use crate::uploads::Uploads;
 
 /// 2026-06-15 12:00:00 UTC.
@@ -32,6 +33,7 @@ struct Api {
     _dir: TempDir,
     _stop: tokio_util::sync::DropGuard,
     router: Router,
+    store: Store,
     key: String,
 }
 
@@ -81,7 +83,7 @@ impl Api {
             uploads,
             publisher: publish::start(store.clone(), 1, client(), stop.clone()),
             intake: intake::start(store.clone(), archive.clone(), client(), stop.clone()),
-            store,
+            store: store.clone(),
             archive,
             gate: Gate::new(&Config::default()),
             network: Network { id: 1 },
@@ -90,7 +92,7 @@ impl Api {
         while state.intake.status().clicks < clicks {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
-        Api { _dir: dir, _stop: stop.drop_guard(), router: router(state), key }
+        Api { _dir: dir, _stop: stop.drop_guard(), router: router(state), store, key }
     }
 
     async fn ask(&self, request: Request<Body>) -> (StatusCode, Value) {
@@ -381,4 +383,197 @@ async fn reports_need_a_key() {
         let (status, _) = api.ask(Request::get(path).body(Body::empty()).unwrap()).await;
         assert_eq!(status, StatusCode::UNAUTHORIZED);
     }
+}
+
+/// Approved conversions of partner 1 with code 1 in June, each with its `sub1`, currency, payout and
+/// revenue.
+fn sales(sales: &[(&str, &str, i64, i64)]) -> Vec<ConversionCount> {
+    let counts = sales.iter().map(|(sub1, currency, payout, revenue)| ConversionCount {
+        unix_ms: NOON_MS,
+        code_id: 1,
+        offer_id: 1,
+        affiliate_id: 1,
+        advertiser_id: 1,
+        currency: (*currency).into(),
+        values: vec![(Family::Sub(1), (*sub1).into())],
+        measures: Measures {
+            cv: 1,
+            payout: payout * 1_000_000,
+            revenue: revenue * 1_000_000,
+            sale: 10 * revenue * 1_000_000,
+            ..Measures::default()
+        },
+    });
+    counts.collect()
+}
+
+impl Api {
+    async fn count(&self, counts: Vec<ConversionCount>) {
+        self.store.write(move |tx| rollups::count_conversions(tx, &counts)).await.unwrap();
+    }
+
+    /// The first column's id and some measures of each row.
+    async fn figures(&self, body: Value, measures: &[&str]) -> Vec<(String, Vec<Value>)> {
+        let (status, answer) = self.post("entity", body).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        let row = |row: &Value| {
+            let id = row["columns"][0]["id"].as_str().unwrap().to_owned();
+            (id, measures.iter().map(|measure| row["reporting"][measure].clone()).collect())
+        };
+        answer["table"].as_array().unwrap().iter().map(row).collect()
+    }
+}
+
+fn filter(resource: &str, value: impl Into<Value>) -> Value {
+    json!({ "resource_type": resource, "filter_id_value": value.into() })
+}
+
+#[tokio::test]
+async fn money_and_ratios_are_exact_and_ratios_of_nothing_are_zero() {
+    let visit = Sample::at(NOON_MS);
+    let api = Api::with(&[block(STREAM, 1, &[visit, visit, visit])]).await;
+    let measures = [
+        "total_click",
+        "cv",
+        "total_cv",
+        "payout",
+        "revenue",
+        "profit",
+        "margin",
+        "gross_sales",
+        "avg_sale_value",
+        "cvr",
+        "cpc",
+        "epc",
+        "rpc",
+        "cpa",
+        "rpa",
+        "evr",
+        "currency_id",
+    ];
+    let before = api.figures(june(&["offer"]), &measures).await;
+    let nothing = json!([3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, "USD"]);
+    assert_eq!(before, [("1".to_owned(), nothing.as_array().unwrap().clone())]);
+    api.count(sales(&[("a", "USD", 1, 3), ("b", "USD", 1, 4)])).await;
+    let counted = api.figures(june(&["offer"]), &measures).await;
+    let expected = json!([
+        3, 2, 2, 2, 7, 5, 71.428571, 70, 35, 66.666667, 0.666667, 0.666667, 2.333333, 1, 3.5, 0,
+        "USD"
+    ]);
+    assert_eq!(counted, [("1".to_owned(), expected.as_array().unwrap().clone())]);
+}
+
+#[tokio::test]
+async fn money_of_several_currencies_is_never_added_up() {
+    let api = Api::with(&[block(STREAM, 1, &[Sample::at(NOON_MS)])]).await;
+    api.count(sales(&[("a", "USD", 1, 3), ("b", "EUR", 2, 5), ("b", "EUR", 2, 5)])).await;
+    let measures = ["total_click", "cv", "payout", "cpa", "currency_id"];
+    let found = |body: Value| api.figures(body, &measures);
+    let row = |id: &str, figures: Value| (id.to_owned(), figures.as_array().unwrap().clone());
+    let mixed = found(june(&["offer"])).await;
+    assert_eq!(mixed, [row("1", json!([1, 3, null, null, ""]))]);
+    let (_, answer) = api.post("entity", june(&["offer"])).await;
+    assert_eq!(answer["currencies"], json!(["EUR", "USD"]));
+    assert_eq!(answer["summary"]["payout"], Value::Null);
+    let mut asked = june(&["offer"]);
+    asked["currency_id"] = "EUR".into();
+    assert_eq!(found(asked.clone()).await, [row("1", json!([1, 3, 4, 2, "EUR"]))]);
+    asked["currency_id"] = "GBP".into();
+    assert_eq!(found(asked.clone()).await, [row("1", json!([1, 3, 0, 0, "GBP"]))]);
+    let mut apart = june(&["currency"]);
+    apart["order"] = "currency".into();
+    let expected = [
+        row("", json!([1, 0, 0, 0, "USD"])),
+        row("EUR", json!([0, 2, 4, 2, "EUR"])),
+        row("USD", json!([0, 1, 1, 1, "USD"])),
+    ];
+    assert_eq!(found(apart).await, expected);
+    let mut by_sub = june(&["sub1"]);
+    by_sub["order"] = "-payout".into();
+    let by_sub = found(by_sub).await;
+    assert_eq!(by_sub[0], row("b", json!([0, 2, 4, 2, "EUR"])), "a row of one currency has money");
+    asked["currency_id"] = "euro".into();
+    assert_eq!(api.wrong_fields("entity", asked).await, ["currency_id"]);
+    let mut both = june(&["currency"]);
+    both["currency_id"] = "EUR".into();
+    assert_eq!(api.wrong_fields("entity", both).await, ["currency_id"]);
+}
+
+#[tokio::test]
+async fn every_filter_and_exclusion_is_heeded() {
+    let bob = Sample { code_id: 2, partner_id: 2, ..Sample::at(NOON_MS) };
+    let ann = Sample::at(NOON_MS);
+    let api = Api::with(&[block(STREAM, 1, &[ann, ann, bob])]).await;
+    api.count(sales(&[("a", "USD", 1, 3), ("b", "USD", 2, 5)])).await;
+    let asked = |list: &str, filters: Value| {
+        let mut body = june(&["offer"]);
+        body["query"] = json!({ list: filters });
+        body
+    };
+    let measures = ["gross_click", "cv"];
+    let found = async |list: &str, filters: Value| {
+        let rows = api.figures(asked(list, filters), &measures).await;
+        rows.into_iter().map(|(_, figures)| Value::from(figures)).collect::<Vec<_>>()
+    };
+    assert_eq!(found("filters", json!([])).await, [json!([3, 2])]);
+    assert_eq!(found("filters", json!([filter("sub1", "a")])).await, [json!([0, 1])]);
+    assert_eq!(found("filters", json!([filter("sub1", "A")])).await, Vec::<Value>::new());
+    let two = json!([filter("sub1", "a"), filter("sub1", "newsletter")]);
+    assert_eq!(found("filters", two).await, [json!([3, 1])]);
+    let both = json!([filter("sub1", "newsletter"), filter("affiliate", 2)]);
+    assert_eq!(found("filters", both).await, [json!([1, 0])]);
+    assert_eq!(found("filters", json!([filter("sub2", "")])).await, [json!([3, 2])]);
+    assert_eq!(found("exclusions", json!([filter("affiliate", 2)])).await, [json!([2, 2])]);
+    assert_eq!(
+        found("exclusions", json!([filter("coupon_code", "winter25")])).await,
+        [json!([1, 0])]
+    );
+    assert_eq!(found("exclusions", json!([filter("sub1", "b")])).await, [json!([3, 1])]);
+    let two_families = json!([filter("sub1", "a"), filter("country", "DE")]);
+    assert_eq!(api.wrong_fields("entity", asked("filters", two_families)).await, ["columns"]);
+    let wrong = asked("exclusions", json!([filter("sub9", "a"), filter("offer", "x")]));
+    assert_eq!(
+        api.wrong_fields("entity", wrong).await,
+        ["query.exclusions[0].resource_type", "query.exclusions[1].filter_id_value"]
+    );
+}
+
+#[tokio::test]
+async fn rows_are_sorted_as_asked_and_pages_join_to_the_whole() {
+    let api = Api::with(&[]).await;
+    let subs: Vec<String> = (0..25).map(|number| format!("s{number:02}")).collect();
+    let sold: Vec<_> = (0_i64..25)
+        .map(|number| (subs[number as usize].as_str(), "USD", (number * 7) % 25, 50))
+        .collect();
+    api.count(sales(&sold)).await;
+    let ids = async |order: &str, page: Option<(u32, u32)>| {
+        let mut body = june(&["sub1"]);
+        body["order"] = order.into();
+        if let Some((page, size)) = page {
+            body["page"] = page.into();
+            body["page_size"] = size.into();
+        }
+        let rows = api.figures(body, &["payout"]).await;
+        rows.into_iter().map(|(id, _)| id).collect::<Vec<_>>()
+    };
+    assert_eq!(ids("sub1", None).await, subs);
+    let by_payout = ids("payout", None).await;
+    let payout = |id: &String| (id[1..].parse::<i64>().unwrap() * 7) % 25;
+    assert!(by_payout.is_sorted_by_key(payout), "{by_payout:?}");
+    let mut pages = Vec::new();
+    for page in 1..=4 {
+        pages.extend(ids("-payout", Some((page, 7))).await);
+    }
+    assert_eq!(pages, by_payout.iter().rev().cloned().collect::<Vec<_>>());
+    assert_eq!(ids("-payout", Some((5, 7))).await, [""; 0]);
+    let mut body = june(&["sub1"]);
+    body["page"] = 2.into();
+    let (_, answer) =
+        api.post("entity?order_field=payout&order_direction=desc&page_size=10", body).await;
+    assert_eq!(answer["table"][0]["columns"][0]["id"], by_payout[14].as_str());
+    assert_eq!(answer["paging"], json!({"page": 2, "page_size": 10, "total_count": 25}));
+    assert_eq!(answer["summary"]["cv"], 25);
+    let wrong = json!({"from": "2026-06-01", "to": "2026-06-01", "columns": columns(&["offer"]),
+        "order": "-beauty", "page": 0, "page_size": 5000});
+    assert_eq!(api.wrong_fields("entity", wrong).await, ["order", "page", "page_size"]);
 }
