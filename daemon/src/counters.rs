@@ -37,18 +37,18 @@ pub struct VisitCounters {
     pub logged: Count,
     /// Clicks that the ring had no room for.
     pub unlogged: Count,
-    /// `HEAD` requests of known codes.
+    /// `HEAD` requests of known codes, which leave no click.
     pub heads: Count,
     /// Visits of codes that nobody has.
     pub unknown_codes: Count,
-    /// Visits whose path is no code.
+    /// Visits whose code is none.
     pub malformed_codes: Count,
     /// Visits under a host that is no tracking domain.
     pub unknown_hosts: Count,
 }
 
-const REPLIES: usize = 6;
-const STATUSES: [u16; REPLIES] = [302, 400, 404, 405, 414, 503];
+const REPLIES: usize = 8;
+const STATUSES: [u16; REPLIES] = [302, 400, 404, 405, 414, 503, 200, 304];
 
 impl VisitCounters {
     /// Counts an answer.
@@ -60,6 +60,9 @@ impl VisitCounters {
             Reply::MethodNotAllowed => 3,
             Reply::TargetTooLong => 4,
             Reply::NoIndex => 5,
+            Reply::Json(_) => 6,
+            Reply::Script(script) if script.is_known() => 7,
+            Reply::Script(_) => 6,
         };
         self.answers[at].add_one();
     }

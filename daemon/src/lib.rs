@@ -18,6 +18,9 @@ pub mod loader;
 
 pub mod redirect;
 
+pub mod sdk;
+
+pub mod cors;
 pub mod response;
 
 pub mod clicks;

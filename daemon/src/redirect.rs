@@ -2,7 +2,10 @@
 //!
 //! Invariants: nothing here waits, allocates (a `Location` is cut from a buffer of the thread) or
 //! fails; every `GET` of a known code leaves exactly one click, redirected or not, and it stands
-//! in the ring before the answer is given to hyper.
+//! in the ring before the answer is given to hyper. What pages and servers report goes the same
+//! way, and may allocate.
+
+mod reported;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
@@ -25,8 +28,9 @@ use hyper::http::request::Parts;
 use crate::clicks::{Recorded, RingWriter};
 use crate::counters::VisitCounters;
 use crate::live_index::{IndexReader, ServedIndex};
-use crate::request::{self, is_prefetch};
+use crate::request::{self, Reported, is_prefetch};
 use crate::response::Reply;
+use crate::sdk;
 use crate::settings::{Settings, SettingsReader};
 use crate::unknown_codes::UnknownCodes;
 
@@ -40,19 +44,34 @@ pub struct Redirector {
 /// What answering a visit needs besides index and settings.
 struct Desk {
     ids: TransactionIdSource,
-    ring: RingWriter,
+    recorder: Recorder,
     counters: Arc<VisitCounters>,
     unknown_codes: Arc<Mutex<UnknownCodes>>,
     parameters: Parameters,
     locations: Locations,
 }
 
+/// What leaves clicks behind.
+struct Recorder {
+    ring: RingWriter,
+    counters: Arc<VisitCounters>,
+}
+
+/// What was made of a visit, as far as its record says it.
+struct Entry<'a> {
+    transaction_id: TransactionId,
+    click: &'a DecidedClick,
+    /// As typed.
+    code: &'a [u8],
+    kind: VisitKind,
+}
+
 /// One visit, as far as every step needs it.
 struct Visitor<'a> {
     parts: &'a Parts,
     host: &'a Host,
-    /// The code as typed; empty where the path is none.
-    typed: &'a [u8],
+    /// Its tracking domain, where it has one.
+    domain: Option<&'a ArchivedDomain>,
     address: IpAddr,
     unix_ms: u64,
 }
@@ -76,7 +95,8 @@ impl Redirector {
         unknown_codes: Arc<Mutex<UnknownCodes>>,
     ) -> Redirector {
         let (parameters, locations) = Default::default();
-        let desk = Desk { ids, ring, counters, unknown_codes, parameters, locations };
+        let recorder = Recorder { ring, counters: Arc::clone(&counters) };
+        let desk = Desk { ids, recorder, counters, unknown_codes, parameters, locations };
         Redirector { index, settings, desk }
     }
 
@@ -111,10 +131,36 @@ impl Redirector {
 
     /// Answers one visit.
     pub fn reply(&mut self, parts: &Parts, peer: IpAddr) -> Reply {
+        self.answer(parts, peer, Desk::visit)
+    }
+
+    /// Takes what a page or a server reports, and answers an id.
+    pub fn report(&mut self, parts: &Parts, peer: IpAddr, reported: Reported) -> Reply {
+        self.answer(parts, peer, |desk, index, visitor| desk.report(index, visitor, reported))
+    }
+
+    /// Hands out the script under which pages report.
+    pub fn script(&mut self, parts: &Parts, peer: IpAddr) -> Reply {
+        self.answer(parts, peer, |_, _, visitor| sdk::script(visitor.host, &parts.headers))
+    }
+
+    #[inline]
+    fn answer(
+        &mut self,
+        parts: &Parts,
+        peer: IpAddr,
+        how: impl FnOnce(&mut Desk, &ServedIndex, &Visitor<'_>) -> Reply,
+    ) -> Reply {
         let settings = self.settings.load();
+        let desk = &mut self.desk;
         let reply = match request::check_visit(parts) {
             Ok(host) => self.index.read(|index| match index {
-                Some(index) => self.desk.visit(index, settings, parts, &host, peer),
+                Some(index) => match desk.knows(index, settings, &host) {
+                    Some(domain) => {
+                        how(desk, index, &Visitor::of(parts, &host, domain, settings, peer))
+                    }
+                    None => Reply::NotFound,
+                },
                 None => Reply::NoIndex,
             }),
             Err(refusal) => refusal.into(),
@@ -140,37 +186,50 @@ impl Desk {
         Some(domain)
     }
 
-    fn visit(
-        &mut self,
-        index: &ServedIndex,
-        settings: &Settings,
-        parts: &Parts,
-        host: &Host,
-        peer: IpAddr,
-    ) -> Reply {
-        let catalog = index.catalog();
-        let Some(domain) = self.knows(index, settings, host) else { return Reply::NotFound };
-        let typed = code_in(parts.uri.path());
-        let code = FoldedCode::fold(typed);
-        self.parameters.read(parts.uri.query());
-        let address = client_address(peer, &parts.headers, &settings.trusted_proxies);
-        let address = if settings.truncate_addresses { click::truncated(address) } else { address };
-        let typed = if code.is_ok() { typed } else { b"" };
-        let visitor = Visitor { parts, host, typed, address, unix_ms: unix_ms() };
-        let id = self.ids.next(&catalog.click_id_key(), visitor.unix_ms);
-        let Ok(code) = code else {
+    fn visit(&mut self, index: &ServedIndex, visitor: &Visitor<'_>) -> Reply {
+        let typed = code_in(visitor.parts.uri.path());
+        self.parameters.read(visitor.parts.uri.query());
+        let Ok(code) = FoldedCode::fold(typed) else {
             self.counters.malformed_codes.add_one();
-            return self.go(not_a_code(catalog, domain), index, &visitor, id, None);
+            return self.lead_away(
+                not_a_code(index.catalog(), visitor.domain),
+                index,
+                visitor,
+                b"",
+            );
         };
-        let visit = Visit { code: &code, offer_id: self.parameters.offer_id(), domain };
-        let decision = decide(index, &visit, &Facts::default(), (visitor.unix_ms / 1000) as i64);
-        let reply = self.go(decision.answer, index, &visitor, id, decision.click.as_ref());
-        match decision.click {
-            Some(click) if parts.method == Method::GET => self.record(index, &visitor, id, &click),
-            Some(_) => self.counters.heads.add_one(),
-            None => self.saw_unknown(&code),
+        let offer_id = self.parameters.offer_id();
+        let visit = Visit { code: &code, offer_id, domain: visitor.domain };
+        let decision = decide(index, &visit, &Facts::default(), visitor.unix_seconds());
+        let Some(click) = decision.click else {
+            self.saw_unknown(&code);
+            return self.lead_away(decision.answer, index, visitor, typed);
+        };
+        let id = self.ids.next(&index.catalog().click_id_key(), visitor.unix_ms);
+        let reply = self.go(decision.answer, index, visitor, typed, id, Some(&click));
+        if visitor.parts.method == Method::GET {
+            let kind = visitor.kind();
+            let entry = Entry { transaction_id: id, click: &click, code: typed, kind };
+            self.recorder.record(index, visitor, &self.parameters, &entry);
+        } else {
+            self.counters.heads.add_one();
         }
         reply
+    }
+
+    /// Where a visit goes that leaves no click. An id is made only where a fallback URL may show it.
+    fn lead_away(
+        &mut self,
+        answer: Answer<'_>,
+        index: &ServedIndex,
+        visitor: &Visitor<'_>,
+        typed: &[u8],
+    ) -> Reply {
+        if let Answer::NotFound = answer {
+            return Reply::NotFound;
+        }
+        let id = self.ids.next(&index.catalog().click_id_key(), visitor.unix_ms);
+        self.go(answer, index, visitor, typed, id, None)
     }
 
     /// Where the decision leads, with the visit's values filled in. A fallback URL learns only what
@@ -180,6 +239,7 @@ impl Desk {
         answer: Answer<'_>,
         index: &ServedIndex,
         visitor: &Visitor<'_>,
+        typed: &[u8],
         transaction_id: TransactionId,
         click: Option<&DecidedClick>,
     ) -> Reply {
@@ -191,7 +251,7 @@ impl Desk {
         let parameter = |parameter| self.parameters.get(parameter);
         let macros = ClickMacros {
             transaction_id,
-            code: visitor.typed,
+            code: typed,
             network_id: index.manifest().network_id,
             offer_id: click.map_or(0, |click| click.row.offer_id),
             partner_id: click.map_or(0, |click| click.row.partner_id),
@@ -213,13 +273,25 @@ impl Desk {
         self.locations.expand(destination, &macros).map_or(Reply::NotFound, Reply::Redirect)
     }
 
+    fn saw_unknown(&self, code: &FoldedCode) {
+        self.counters.unknown_codes.add_one();
+        // Somebody may be reading the list: then this one is left out rather than waited for.
+        if let Ok(mut unknown) = self.unknown_codes.try_lock() {
+            unknown.saw(code);
+        }
+    }
+}
+
+impl Recorder {
+    #[inline]
     fn record(
         &mut self,
         index: &ServedIndex,
         visitor: &Visitor<'_>,
-        transaction_id: TransactionId,
-        click: &DecidedClick,
+        parameters: &Parameters,
+        entry: &Entry<'_>,
     ) {
+        let Entry { transaction_id, click, code, kind } = *entry;
         let head = ClickHead {
             transaction_id,
             unix_ms: visitor.unix_ms,
@@ -229,12 +301,12 @@ impl Desk {
             partner_id: click.row.partner_id,
             advertiser_id: click.advertiser_id,
             reason: click.reason,
-            kind: visitor.kind(),
+            kind,
             rule: click.rule,
         };
         let mut octets = [0; 16];
         let address = visitor.address_octets(&mut octets);
-        let parameter = |parameter| self.parameters.get(parameter);
+        let parameter = |parameter| parameters.get(parameter);
         let mut tags = [
             (Tag::Sub1, parameter(Parameter::Sub1)),
             (Tag::Sub2, parameter(Parameter::Sub2)),
@@ -251,22 +323,31 @@ impl Desk {
         ];
         let tags = filled(&mut tags);
         self.counters.clicked(click.reason);
-        match self.ring.record(|slot| click::encode(&head, visitor.typed, tags, slot)) {
+        match self.ring.record(|slot| click::encode(&head, code, tags, slot)) {
             Recorded::Logged => self.counters.logged.add_one(),
             Recorded::Unlogged => self.counters.unlogged.add_one(),
-        }
-    }
-
-    fn saw_unknown(&self, code: &FoldedCode) {
-        self.counters.unknown_codes.add_one();
-        // Somebody may be reading the list: then this one is left out rather than waited for.
-        if let Ok(mut unknown) = self.unknown_codes.try_lock() {
-            unknown.saw(code);
         }
     }
 }
 
 impl<'a> Visitor<'a> {
+    #[inline]
+    fn of(
+        parts: &'a Parts,
+        host: &'a Host,
+        domain: Option<&'a ArchivedDomain>,
+        settings: &Settings,
+        peer: IpAddr,
+    ) -> Visitor<'a> {
+        let address = client_address(peer, &parts.headers, &settings.trusted_proxies);
+        let address = if settings.truncate_addresses { click::truncated(address) } else { address };
+        Visitor { parts, host, domain, address, unix_ms: unix_ms() }
+    }
+
+    fn unix_seconds(&self) -> i64 {
+        (self.unix_ms / 1000) as i64
+    }
+
     fn header(&self, name: &HeaderName) -> &'a [u8] {
         let headers: &'a HeaderMap = &self.parts.headers;
         headers.get(name).map_or(b"", HeaderValue::as_bytes)

@@ -21,6 +21,19 @@ pub enum Route {
     Visit,
     /// It reports a conversion.
     Postback(Channel),
+    /// It reports what happened on a page or a server.
+    Report(Reported),
+    /// The script with which pages report.
+    Script,
+}
+
+/// What can be reported beside conversions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reported {
+    /// A click, by a page or a server.
+    Click,
+    /// That a page was shown.
+    Impression,
 }
 
 /// Tells from path and query what is asked for.
@@ -28,6 +41,9 @@ pub fn route(uri: &Uri) -> Route {
     match uri.path() {
         "/" if names_nid(uri.query()) => Route::Postback(Channel::Server),
         "/sdk/conversion" => Route::Postback(Channel::Sdk),
+        "/sdk/click" | "/clk" => Route::Report(Reported::Click),
+        "/sdk/impression" => Route::Report(Reported::Impression),
+        "/scripts/main.js" | "/scripts/sdk/everflow.js" => Route::Script,
         _ => Route::Visit,
     }
 }

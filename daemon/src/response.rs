@@ -13,7 +13,9 @@ use hyper::header::{
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 
+use crate::cors;
 use crate::request::Refusal;
+use crate::sdk::Script;
 
 /// A visitor's answer.
 pub type Answer = Response<Full<Bytes>>;
@@ -33,6 +35,10 @@ pub enum Reply {
     TargetTooLong,
     /// No index could be loaded yet.
     NoIndex,
+    /// What a page of another origin may read.
+    Json(Bytes),
+    /// The script.
+    Script(Box<Script>),
 }
 
 impl From<Refusal> for Reply {
@@ -51,6 +57,7 @@ const NOT_FOUND_PAGE: &str = "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta
     Please check how it is written.</p>\n</body>\n</html>\n";
 
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 /// Every visit counts, so no answer may be kept and given to the next visitor.
 const NOT_KEPT: HeaderValue = HeaderValue::from_static("private, no-store");
@@ -58,20 +65,20 @@ const NOT_KEPT: HeaderValue = HeaderValue::from_static("private, no-store");
 /// Writes the answer to a request into its own header map.
 pub fn respond(reply: Reply, request: Parts) -> Answer {
     let mut headers = request.headers;
-    headers.clear();
-    headers.insert(CACHE_CONTROL, NOT_KEPT);
     match reply {
         Reply::Redirect(location) => {
+            not_kept(&mut headers);
             headers.insert(LOCATION, location);
             if request.method == Method::HEAD {
                 // Hyper writes it by itself for `GET` only, and both have the same headers.
                 headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
             }
-            answer(StatusCode::FOUND, headers, "")
+            answer(StatusCode::FOUND, headers, Bytes::new())
         }
         Reply::NotFound => {
+            not_kept(&mut headers);
             headers.insert(CONTENT_TYPE, HTML);
-            answer(StatusCode::NOT_FOUND, headers, NOT_FOUND_PAGE)
+            answer(StatusCode::NOT_FOUND, headers, Bytes::from_static(NOT_FOUND_PAGE.as_bytes()))
         }
         Reply::BadRequest => text(StatusCode::BAD_REQUEST, headers, None, "Bad request\n"),
         Reply::MethodNotAllowed => {
@@ -83,7 +90,19 @@ pub fn respond(reply: Reply, request: Parts) -> Answer {
             let retry = (RETRY_AFTER, HeaderValue::from_static("5"));
             text(StatusCode::SERVICE_UNAVAILABLE, headers, Some(retry), "Not ready yet\n")
         }
+        Reply::Json(body) => {
+            cors::open_to_origin(&mut headers);
+            headers.insert(CACHE_CONTROL, NOT_KEPT);
+            headers.insert(CONTENT_TYPE, JSON);
+            answer(StatusCode::OK, headers, body)
+        }
+        Reply::Script(script) => script.respond(headers),
     }
+}
+
+fn not_kept(headers: &mut HeaderMap) {
+    headers.clear();
+    headers.insert(CACHE_CONTROL, NOT_KEPT);
 }
 
 fn text(
@@ -92,13 +111,15 @@ fn text(
     header: Option<(HeaderName, HeaderValue)>,
     body: &'static str,
 ) -> Answer {
+    not_kept(&mut headers);
     headers.insert(CONTENT_TYPE, TEXT);
     headers.extend(header.map(|(name, value)| (Some(name), value)));
-    answer(status, headers, body)
+    answer(status, headers, Bytes::from_static(body.as_bytes()))
 }
 
-fn answer(status: StatusCode, headers: HeaderMap, body: &'static str) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
+/// Puts an answer together.
+pub fn answer(status: StatusCode, headers: HeaderMap, body: Bytes) -> Answer {
+    let mut answer = Response::new(Full::new(body));
     *answer.status_mut() = status;
     *answer.headers_mut() = headers;
     answer

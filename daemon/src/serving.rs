@@ -128,6 +128,8 @@ impl Service<Request<Incoming>> for Visits {
         let mut redirector = self.redirector.borrow_mut();
         let reply = match route(&parts.uri) {
             Route::Visit => redirector.reply(&parts, self.peer),
+            Route::Report(reported) => redirector.report(&parts, self.peer, reported),
+            Route::Script => redirector.script(&parts, self.peer),
             Route::Postback(_) => match redirector.admit(&parts, self.peer) {
                 Ok(_) => Reply::NoIndex,
                 Err(reply) => reply,

@@ -16,3 +16,5 @@ mod operation;
 mod private_surface;
 #[path = "daemon/redirects.rs"]
 mod redirects;
+#[path = "daemon/sdk.rs"]
+mod sdk;

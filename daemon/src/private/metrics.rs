@@ -113,7 +113,7 @@ impl Snapshot {
         );
         self.counter(
             "malformed_codes",
-            "Visits whose path is no code",
+            "Visits whose code is none",
             sum(|visits| &visits.malformed_codes),
         );
         self.counter(

@@ -1,0 +1,125 @@
+//! Clicks and impressions that a page or a server reports, instead of a visitor's following a link:
+//! `/sdk/click`, `/sdk/impression`, `/clk`.
+//!
+//! They are decided and recorded as visits are, and answered an id instead of a redirect. A code
+//! decides first; where it leads nowhere or is not there, offer and partner as named do. Invariant:
+//! whatever cannot be tracked gets the same bytes, so nobody can tell a code that rests from one
+//! that nobody has.
+
+use coupon_shared::click::VisitKind;
+use coupon_shared::code::FoldedCode;
+use coupon_shared::decision::{DecidedClick, Facts, Reason, Visit, decide, decide_direct};
+use coupon_shared::transaction_id::TransactionId;
+use hyper::Method;
+use hyper::body::Bytes;
+
+use super::{Desk, Entry, Visitor};
+use crate::live_index::ServedIndex;
+use crate::request::{Reported, is_prefetch};
+use crate::response::Reply;
+
+const UNTRACKED: &[u8] = b"{\"transaction_id\":\"\",\"oid\":0,\"aid\":0,\
+    \"error\":\"This cannot be tracked: give a coupon code, or an offer and a partner who may run it, \
+    that are active.\"}";
+
+impl Desk {
+    /// Decides, records and answers.
+    pub(super) fn report(
+        &mut self,
+        index: &ServedIndex,
+        visitor: &Visitor<'_>,
+        reported: Reported,
+    ) -> Reply {
+        self.parameters.read(visitor.parts.uri.query());
+        let [by_code, direct] = self.judged(index, visitor);
+        let redirected = |click: &DecidedClick| click.reason == Reason::Redirected;
+        let tracked = by_code.filter(redirected).or(direct.filter(redirected));
+        if reported == Reported::Click
+            && let Some(id) = self.followed(index)
+        {
+            return self.already_known(index, id, tracked);
+        }
+        let Some(click) = tracked.or(by_code).or(direct) else {
+            self.saw_nothing_known();
+            return untracked();
+        };
+        let id = self.ids.next(&index.catalog().click_id_key(), visitor.unix_ms);
+        if visitor.parts.method == Method::GET {
+            let code = if click.row.code_id == 0 { b"" } else { self.parameters.code() };
+            let kind = kind(reported, visitor);
+            let entry = Entry { transaction_id: id, click: &click, code, kind };
+            self.recorder.record(index, visitor, &self.parameters, &entry);
+        } else {
+            self.counters.heads.add_one();
+        }
+        match tracked {
+            Some(click) => answer(id, click.row.offer_id, click.advertiser_id),
+            None => untracked(),
+        }
+    }
+
+    /// What the code decides, and what offer and partner do.
+    fn judged(&self, index: &ServedIndex, visitor: &Visitor<'_>) -> [Option<DecidedClick>; 2] {
+        let now = visitor.unix_seconds();
+        let (offer_id, partner_id) = (self.parameters.offer_id(), self.parameters.partner_id());
+        let by_code = FoldedCode::fold(self.parameters.code()).ok().and_then(|code| {
+            let visit = Visit { code: &code, offer_id, domain: visitor.domain };
+            decide(index, &visit, &Facts::default(), now).click
+        });
+        let direct = offer_id.zip(partner_id);
+        let direct =
+            direct.and_then(|(offer, partner)| decide_direct(index.catalog(), offer, partner, now));
+        [by_code, direct]
+    }
+
+    /// The click that brought the visitor to the page, if the page was told one of ours.
+    fn followed(&self, index: &ServedIndex) -> Option<TransactionId> {
+        let key = index.catalog().click_id_key();
+        self.parameters.transaction_id().filter(|id| id.verify(&key))
+    }
+
+    /// It was recorded when its link was followed. Its offer is in the record, which is not here, so
+    /// it is the one that the page names.
+    fn already_known(
+        &self,
+        index: &ServedIndex,
+        id: TransactionId,
+        named: Option<DecidedClick>,
+    ) -> Reply {
+        let offer = self.parameters.offer_id().and_then(|id| index.catalog().offer(id));
+        match (named, offer) {
+            (Some(click), _) => answer(id, click.row.offer_id, click.advertiser_id),
+            (None, Some(offer)) => {
+                answer(id, offer.id.to_native(), offer.advertiser_id.to_native())
+            }
+            (None, None) => answer(id, 0, 0),
+        }
+    }
+
+    fn saw_nothing_known(&self) {
+        match FoldedCode::fold(self.parameters.code()) {
+            Ok(code) => self.saw_unknown(&code),
+            Err(_) => self.counters.malformed_codes.add_one(),
+        }
+    }
+}
+
+/// A page that is only fetched ahead reports clicks, too.
+fn kind(reported: Reported, visitor: &Visitor<'_>) -> VisitKind {
+    match reported {
+        Reported::Impression => VisitKind::Impression,
+        Reported::Click if is_prefetch(&visitor.parts.headers) => VisitKind::Prefetch,
+        Reported::Click => VisitKind::Sdk,
+    }
+}
+
+fn answer(id: TransactionId, offer_id: u32, advertiser_id: u32) -> Reply {
+    let body = format!(
+        "{{\"transaction_id\":\"{id}\",\"oid\":{offer_id},\"aid\":{advertiser_id},\"error\":\"\"}}"
+    );
+    Reply::Json(body.into())
+}
+
+fn untracked() -> Reply {
+    Reply::Json(Bytes::from_static(UNTRACKED))
+}
