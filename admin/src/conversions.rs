@@ -28,3 +28,6 @@ pub mod refund;
 pub mod error_code;
 pub mod status;
 pub mod step;
+
+#[cfg(test)]
+mod sample;

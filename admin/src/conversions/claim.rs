@@ -5,12 +5,13 @@
 //! something counts. What was left out and why stands in [`Claim::steps`]; what could not be read
 //! though it decides something stands in [`Claim::problems`]. No bytes are refused outright.
 //!
-//! Secrets (token, signature and the text it signs) are [`Secret`]s, and [`Claim::parameters`] holds
-//! none of them, so a claim can be logged and stored as it is.
+//! Secrets (token, signature and the text it signs) are [`Secret`]s, so a claim can be logged;
+//! [`without_secrets`] is what is kept of the message itself.
 
 use std::fmt;
 use std::net::IpAddr;
 
+use coupon_shared::postback::{Channel, Postback};
 use coupon_shared::transaction_id::TransactionId;
 use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
@@ -20,6 +21,9 @@ use super::step::Steps;
 use crate::catalog::{FoldedKey, LARGEST_AMOUNT, Money, RowCode};
 
 mod parameters;
+mod redaction;
+
+pub use redaction::without_secrets;
 
 use parameters::{Parameter, Source, cut};
 
@@ -29,25 +33,6 @@ const MAX_IDS: usize = 64;
 const MAX_TEXT_BYTES: usize = 256;
 /// Longest order id: two orders are never told apart by what was cut off.
 const MAX_ORDER_ID_BYTES: usize = 256;
-/// Longest value of [`Claim::parameters`].
-const MAX_SHOWN_BYTES: usize = 1024;
-
-/// The parts of a postback that say something.
-#[derive(Clone, Copy)]
-pub struct Message<'a> {
-    /// Where it came from.
-    pub address: IpAddr,
-    /// It came from a page by the script, and so without `nid`.
-    pub is_sdk: bool,
-    /// It is a POST.
-    pub is_post: bool,
-    /// The query without `?`, as sent.
-    pub query: &'a [u8],
-    /// The body, as sent.
-    pub body: &'a [u8],
-    /// The header `Content-Type`.
-    pub content_type: &'a [u8],
-}
 
 /// What is never shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -146,8 +131,6 @@ pub struct Claim {
     pub timestamp: Option<i64>,
     /// `signature` of the query.
     pub signed: Option<Signed>,
-    /// Every parameter in its order, decoded and cut, secrets left out.
-    pub parameters: Vec<(String, String)>,
     /// The same for postbacks that say the same, whatever their signatures.
     pub likeness: [u8; 32],
     /// What could not be read though it decides something.
@@ -159,11 +142,11 @@ pub struct Claim {
 impl Claim {
     /// Reads a postback.
     #[must_use]
-    pub fn read(message: &Message<'_>) -> Claim {
-        let mut reader = Reader::new(message);
+    pub fn read(postback: &Postback<'_>) -> Claim {
+        let mut reader = Reader::new(postback);
         Claim {
-            address: message.address,
-            is_sdk: message.is_sdk,
+            address: postback.address,
+            is_sdk: postback.channel == Channel::Sdk,
             network_id: reader.network_id(),
             transaction_ids: reader.transaction_ids(),
             coupon_code: reader.coupon_code(),
@@ -181,8 +164,7 @@ impl Claim {
                 .value(&["verification_token"])
                 .map(|token| Secret(token.value.clone())),
             timestamp: reader.timestamp(),
-            signed: reader.signed(message),
-            parameters: reader.shown(),
+            signed: reader.signed(postback),
             likeness: reader.likeness(),
             problems: reader.problems,
             steps: reader.steps,
@@ -203,10 +185,10 @@ struct Reader {
 }
 
 impl Reader {
-    fn new(message: &Message<'_>) -> Reader {
+    fn new(postback: &Postback<'_>) -> Reader {
         let mut reader =
             Reader { parameters: Vec::new(), steps: Steps::default(), problems: Vec::new() };
-        match parameters::read(message) {
+        match parameters::read(postback) {
             Ok(read) => reader.parameters = read,
             Err((read, unreadable)) => {
                 reader.parameters = read;
@@ -374,15 +356,10 @@ impl Reader {
         self.in_query("timestamp")?.value.parse().ok()
     }
 
-    fn signed(&mut self, message: &Message<'_>) -> Option<Signed> {
+    fn signed(&mut self, postback: &Postback<'_>) -> Option<Signed> {
         let signature = self.in_query("signature")?.value.clone();
-        let text = Secret(parameters::signed_text(message));
+        let text = Secret(parameters::signed_text(postback));
         Some(Signed { signature: Secret(signature), text })
-    }
-
-    fn shown(&self) -> Vec<(String, String)> {
-        let open = self.parameters.iter().filter(|p| !p.is_secret());
-        open.map(|p| (p.name.clone(), cut(&p.value, MAX_SHOWN_BYTES).to_owned())).collect()
     }
 
     fn likeness(&self) -> [u8; 32] {
@@ -434,4 +411,255 @@ fn read_amount(text: &str) -> Option<Decimal> {
     let kept = &text[..text.len() - places.len().saturating_sub(12).min(text.len())];
     let exact = kept.parse::<Decimal>().ok()?;
     Some(exact).filter(|amount| amount.abs() <= LARGEST_AMOUNT)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::conversions::sample::{claim, get};
+
+    fn post<'a>(query: &'a str, content_type: &'a str, body: &'a [u8]) -> Claim {
+        let content_type = content_type.as_bytes();
+        Claim::read(&Postback { is_post: true, content_type, body, ..get(query) })
+    }
+
+    fn amount(text: &str) -> Result<Option<String>, ErrorCode> {
+        let claim = claim(&format!("amount={text}"));
+        match claim.problems.first() {
+            Some(problem) => Err(*problem),
+            None => Ok(claim.amount.map(|amount| amount.to_string())),
+        }
+    }
+
+    #[test]
+    fn every_field_is_read() {
+        let claim = claim(
+            "transaction_id=NOON8&coupon_code=Save10&oid=448&affid=9&aid=3&adv_event_id=Lead&amount=12.50\
+             &currency=eur&order_id=A%2F1&adv1=one&adv5=five&sub2=two&email=a%40example.com\
+             &verification_token=s3cret&timestamp=1781524800&signature=abc",
+        );
+        assert_eq!(claim.network_id, Some(1));
+        assert!(claim.transaction_ids[0].id.is_some());
+        assert_eq!(claim.coupon_code.as_ref().unwrap().folded.as_ref().unwrap().as_str(), "save10");
+        assert_eq!((claim.offer_id, claim.affiliate_id), (Some(448), Some(9)));
+        assert_eq!(claim.advertiser_id, Some(3));
+        assert_eq!(claim.event, ClaimedEvent::Name("Lead".into()));
+        assert_eq!(claim.amount.unwrap().to_string(), "12.5");
+        assert_eq!(claim.currency.as_deref(), Some("EUR"));
+        assert_eq!(claim.order_id.as_deref(), Some("A/1"));
+        assert_eq!((claim.adv[0].as_str(), claim.adv[4].as_str()), ("one", "five"));
+        assert_eq!(claim.sub[1], "two");
+        assert_eq!(claim.email, "a@example.com");
+        assert_eq!(claim.timestamp, Some(1_781_524_800));
+        assert_eq!((claim.problems.len(), claim.steps.0.len()), (0, 0));
+    }
+
+    #[test]
+    fn no_secret_is_shown() {
+        let claim = claim("verification_token=s3cret&signature=51gned&timestamp=1");
+        let shown = format!("{claim:?}");
+        assert!(!shown.contains("s3cret") && !shown.contains("51gned"), "{shown}");
+        assert_eq!(claim.verification_token.unwrap().exposed(), "s3cret");
+    }
+
+    #[test]
+    fn a_form_and_a_json_object_say_the_same_as_a_query() {
+        let query = claim("oid=10&amount=12.50&order_id=A+1&transaction_id=0");
+        let form = post(
+            "nid=1",
+            "application/x-www-form-urlencoded; charset=utf-8",
+            b"oid=10&amount=12.50&order_id=A%201&transaction_id=0",
+        );
+        let json = post(
+            "nid=1",
+            "application/json",
+            br#"{"oid": 10, "amount": 12.50, "order_id": "A 1", "transaction_id": "0"}"#,
+        );
+        assert_eq!(form, query);
+        assert_eq!(json, query);
+        assert_eq!(post("", "", br#"{"nid": "1", "oid": 10}"#).offer_id, Some(10));
+        assert_eq!(post("", "", b"nid=1&oid=10").offer_id, Some(10));
+    }
+
+    #[test]
+    fn a_body_that_cannot_be_read_is_a_problem_and_the_query_counts() {
+        for (content_type, body) in [
+            ("application/json", &b"{\"oid\": 11"[..]),
+            ("application/json", b"[1]"),
+            ("application/json", b"{} {}"),
+            ("application/xml", b"<oid>11</oid>"),
+        ] {
+            let claim = post("nid=1&oid=10", content_type, body);
+            assert_eq!(claim.problems, [ErrorCode::UnreadableParameter], "{content_type}");
+            assert_eq!(claim.offer_id, Some(10));
+        }
+    }
+
+    #[test]
+    fn the_first_value_that_says_something_counts_and_others_are_noted() {
+        let claim = claim("order_id=&order_id=null&order_id=A1&order_id=A2&coupon_code=[code]");
+        assert_eq!(claim.order_id.as_deref(), Some("A1"));
+        assert_eq!(claim.coupon_code, None);
+        assert!(claim.steps.has("repeated") && claim.steps.has("counts_as_none"));
+        let twice = post(
+            "nid=1&order_id=A1",
+            "application/json",
+            br#"{"order_id": "A2", "order_id": "A3"}"#,
+        );
+        assert_eq!(twice.order_id.as_deref(), Some("A1"));
+    }
+
+    #[test]
+    fn words_for_nothing_and_placeholders_count_as_none() {
+        for nothing in [
+            "",
+            "null",
+            "NULL",
+            "undefined",
+            "{tid}",
+            "[tid]",
+            "$%7Btid%7D",
+            "%7B%7Btid%7D%7D",
+            "+",
+        ] {
+            let claim = claim(&format!(
+                "transaction_id={nothing}&oid={nothing}&amount={nothing}&event_id={nothing}&order_id={nothing}"
+            ));
+            assert_eq!(claim.transaction_ids, [], "{nothing}");
+            assert_eq!((claim.offer_id, claim.amount, claim.order_id), (None, None, None));
+            assert_eq!((claim.event, claim.problems.len()), (ClaimedEvent::Base, 0));
+        }
+    }
+
+    #[test]
+    fn only_plain_decimals_are_amounts() {
+        for (text, read) in [
+            ("12.50", "12.5"),
+            ("0", "0"),
+            ("-7", "-7"),
+            ("+3", "3"),
+            ("1299.00", "1299"),
+            ("19.990000000000002", "19.99"),
+            ("0.0000005", "0.000001"),
+            ("999999999.999999", "999999999.999999"),
+        ] {
+            assert_eq!(amount(text), Ok(Some(read.to_owned())), "{text}");
+        }
+        for wrong in [
+            "1,299.00",
+            "12,5",
+            "$12",
+            "12EUR",
+            "1e3",
+            "1_000",
+            ".5",
+            "5.",
+            "--1",
+            "-",
+            "1.2.3",
+            "1 000",
+            "NaN",
+            "Infinity",
+            "0x10",
+            "%D9%A1%D9%A2",
+            "1000000000",
+            "99999999999999999999999999999999999",
+        ] {
+            assert_eq!(amount(wrong), Err(ErrorCode::UnreadableAmount), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_decide_something_must_be_numbers() {
+        for wrong in ["oid=ten", "affid=-1", "aid=1.5", "oid=99999999999", "event_id=lead"] {
+            assert_eq!(claim(wrong).problems, [ErrorCode::UnreadableParameter], "{wrong}");
+        }
+        let other = Claim::read(&get("nid=one"));
+        assert_eq!(other.problems, [ErrorCode::InvalidNetwork]);
+        assert_eq!(claim("event_id=0").event, ClaimedEvent::Base);
+        assert_eq!(claim("event_id=0&adv_event_id=lead").event, ClaimedEvent::Name("lead".into()));
+        assert_eq!(claim("event_id=7&adv_event_id=lead").event, ClaimedEvent::Id(7));
+    }
+
+    #[test]
+    fn an_order_id_is_whole_or_nothing_and_other_texts_are_cut() {
+        let long = "x".repeat(300);
+        assert_eq!(claim(&format!("order_id={long}")).problems, [ErrorCode::UnreadableParameter]);
+        assert_eq!(claim("order_id=%FF").problems, [ErrorCode::UnreadableParameter]);
+        let cut = claim(&format!("adv1={long}&sub1=%FF"));
+        assert_eq!(
+            (cut.adv[0].len(), cut.sub[0].as_str(), cut.problems.len()),
+            (256, "\u{FFFD}", 0)
+        );
+        assert!(cut.steps.has("cut"));
+    }
+
+    #[test]
+    fn ids_are_taken_in_upper_case_and_as_uuids() {
+        let ids = claim(
+            "transaction_id=0190A5F0-1234-7ABC-8DEF-0123456789AB|0190a5f012347abc8def0123456789ab| x",
+        );
+        let texts: Vec<_> =
+            ids.transaction_ids.iter().map(|c| c.id.map(|id| id.to_string())).collect();
+        assert_eq!(texts, [Some("0190a5f012347abc8def0123456789ab".to_owned()), None]);
+    }
+
+    #[test]
+    fn a_list_of_ids_keeps_its_first_and_its_last() {
+        let list: Vec<String> = (0..200).map(|n| format!("{n:032x}")).collect();
+        let claim = claim(&format!("transaction_id={}", list.join("|")));
+        assert_eq!(claim.transaction_ids.len(), MAX_IDS);
+        assert_eq!(claim.transaction_ids[0].text, list[0]);
+        assert_eq!(claim.transaction_ids[MAX_IDS - 1].text, list[199]);
+        assert!(claim.steps.has("ids_left_out"));
+    }
+
+    #[test]
+    fn postbacks_that_say_the_same_are_alike_whatever_their_signatures() {
+        let first =
+            claim("coupon_code=A1B&amount=10&timestamp=1&signature=aa&verification_token=x")
+                .likeness;
+        assert_eq!(claim("amount=10&coupon_code=A1B&timestamp=2&signature=bb").likeness, first);
+        for other in [
+            "coupon_code=A1B&amount=11",
+            "coupon_code=A1B&amount=10&customer=7",
+            "coupon_code=A1&amount=B10",
+        ] {
+            assert_ne!(claim(other).likeness, first, "{other}");
+        }
+    }
+
+    #[test]
+    fn more_parameters_than_are_read_are_left_out() {
+        let many: Vec<String> = (0..1000).map(|n| format!("p{n}=1")).collect();
+        let claim = claim(&format!("{}&oid=10", many.join("&")));
+        assert_eq!(claim.offer_id, None);
+        assert!(claim.steps.has("parameters_left_out"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_too_strange_to_read(
+            query in prop::collection::vec(any::<u8>(), 0..200),
+            body in prop::collection::vec(any::<u8>(), 0..200),
+            content_type in prop::sample::select(vec!["", "application/json", "application/x-www-form-urlencoded", "x"]),
+        ) {
+            let postback = Postback {
+                is_post: true, query: &query, body: &body, content_type: content_type.as_bytes(), ..get("")
+            };
+            let _ = Claim::read(&postback);
+            let _ = without_secrets(&postback);
+        }
+
+        #[test]
+        fn no_values_are_too_strange_to_read(
+            name in prop::sample::select(vec!["transaction_id", "coupon_code", "oid", "amount", "event_id", "timestamp"]),
+            value in "\\PC{0,40}|[-0-9.,eE|%{}]{0,40}",
+        ) {
+            claim(&format!("{name}={value}"));
+            post("nid=1", "application/json", serde_json::json!({ name: value }).to_string().as_bytes());
+        }
+    }
 }

@@ -90,7 +90,8 @@ pub fn judge(claim: &Claim, evidence: &Evidence) -> Judgement {
         None => subject.status(claim, &mut steps),
     };
     let worth = attributed.as_ref().map(|_| subject.worth(claim, &mut steps)).unwrap_or_default();
-    let key = attributed.as_ref().and_then(|whose| key::of(claim, evidence, whose));
+    let makes_one = attributed.as_ref().filter(|_| !claim.is_refund());
+    let key = makes_one.and_then(|whose| key::of(claim, evidence, whose));
     let is_believed = unreadable.is_none() && untrusted.is_none() && subject.is_in_its_currency;
     let earlier = if is_believed { key::earlier(claim, evidence, advertiser_id) } else { vec![] };
     Judgement::Decided(Box::new(Decided {
@@ -197,5 +198,233 @@ impl<'a> Subject<'a> {
 
     fn terms(&self) -> Option<Terms> {
         self.entry.as_ref()?.terms.map(Terms::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use coupon_shared::postback::{Channel, Postback};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::conversions::attribution::Method;
+    use crate::conversions::sample::{claim, evidence, get};
+
+    fn decided_with(query: &str, change: impl FnOnce(&mut Evidence)) -> Decided {
+        let claim = claim(query);
+        let mut evidence = evidence(&claim);
+        change(&mut evidence);
+        match judge(&claim, &evidence) {
+            Judgement::Decided(decided) => *decided,
+            Judgement::Waits(..) => panic!("{query} waits"),
+        }
+    }
+
+    fn decided(query: &str) -> Decided {
+        decided_with(query, |_| ())
+    }
+
+    /// `approved`, or status and number.
+    fn shown(decided: &Decided) -> String {
+        let error = decided.error.map(|error| format!(" {}", error.number()));
+        format!("{}{}", decided.status.as_str(), error.unwrap_or_default())
+    }
+
+    #[test]
+    fn a_sale_is_approved_with_its_worth() {
+        let sale = decided("coupon_code=EIGHT&amount=59.90&currency=eur");
+        assert_eq!(shown(&sale), "approved");
+        assert_eq!(
+            (sale.worth.payout.to_string(), sale.worth.revenue.to_string()),
+            ("5.99".into(), "8.985".into())
+        );
+        assert_eq!((sale.sale_amount.to_string(), sale.currency.as_str()), ("59.9".into(), "EUR"));
+        assert_eq!(sale.attributed.unwrap().method, Method::CouponCode);
+        assert!(sale.event.is_none() && sale.terms.is_some());
+    }
+
+    #[test]
+    fn an_event_is_worth_what_its_entry_says() {
+        for named in ["event_id=101", "adv_event_id=newsletter", "adv_event_id=NEWSLETTER"] {
+            let lead = decided(&format!("coupon_code=EIGHT&amount=59.90&{named}"));
+            assert_eq!(
+                (shown(&lead), lead.worth.payout.to_string()),
+                ("approved".into(), "2.5".into())
+            );
+            assert_eq!(lead.event.unwrap(), Event { id: 101, name: "Newsletter".into() });
+        }
+        for unknown in ["event_id=111", "event_id=9", "adv_event_id=other"] {
+            assert_eq!(shown(&decided(&format!("coupon_code=EIGHT&{unknown}"))), "invalid 25");
+        }
+        assert!(decided("coupon_code=EIGHT&event_id=100").event.is_none());
+    }
+
+    #[test]
+    fn a_share_of_an_amount_that_was_not_told_is_nothing_and_noted() {
+        let sale = decided("coupon_code=EIGHT");
+        assert_eq!((shown(&sale), sale.worth), ("approved".into(), Worth::default()));
+        assert!(sale.steps.has("amount_missing"));
+        assert!(!decided("coupon_code=EIGHT&event_id=101").steps.has("amount_missing"));
+    }
+
+    #[test]
+    fn an_offer_without_entries_pays_nothing() {
+        let sale = decided_with("coupon_code=EIGHT&amount=10", |evidence| {
+            evidence.offers.values_mut().for_each(|offer| offer.payout_revenue.clear());
+        });
+        assert_eq!(
+            (shown(&sale), sale.worth, sale.terms),
+            ("approved".into(), Worth::default(), None)
+        );
+    }
+
+    #[test]
+    fn an_offer_may_ask_for_approval() {
+        let ask = |evidence: &mut Evidence| {
+            evidence.offers.values_mut().for_each(|offer| offer.is_must_approve_conversion = true);
+        };
+        let sale = decided_with("coupon_code=EIGHT&amount=10", ask);
+        assert_eq!((shown(&sale), sale.worth.payout.to_string()), ("pending".into(), "1".into()));
+    }
+
+    #[test]
+    fn another_currency_waits_for_somebody_and_is_worth_nothing_as_yet() {
+        for other in ["USD", "euro", "%E2%82%AC"] {
+            let sale =
+                decided(&format!("coupon_code=EIGHT&amount=10&currency={other}&order_id=A1"));
+            assert_eq!(
+                (shown(&sale), sale.worth),
+                ("pending 1012".into(), Worth::default()),
+                "{other}"
+            );
+            assert_eq!(sale.currency, "EUR");
+        }
+        assert_eq!(shown(&decided("coupon_code=EIGHT&currency=USD")), "approved");
+        let of_network = |evidence: &mut Evidence| {
+            evidence.offers.values_mut().for_each(|offer| offer.currency_id.clear());
+        };
+        let sale = decided_with("coupon_code=EIGHT&amount=10&currency=USD", of_network);
+        assert_eq!((shown(&sale), sale.currency.as_str()), ("approved".into(), "USD"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_invalid_whatever_it_names() {
+        for (query, wanted) in [
+            ("coupon_code=EIGHT&amount=1,299.00", "invalid 1011"),
+            ("coupon_code=EIGHT&oid=ten", "invalid 1020"),
+            ("transaction_id=AWAITED&amount=12,5", "invalid 1011"),
+            ("coupon_code=UNKNOWN", "invalid 1001"),
+            ("coupon_code=ONPAUSED", "rejected 18"),
+            ("transaction_id=STALE7", "rejected 5"),
+            ("transaction_id=INVENTED", "invalid 12"),
+            ("", "invalid 1010"),
+        ] {
+            let judged = decided(query);
+            assert_eq!(shown(&judged), wanted, "{query}");
+            assert_eq!(judged.key, None, "{query}");
+        }
+    }
+
+    #[test]
+    fn the_message_must_be_for_this_network() {
+        let judged = |query: &str, channel| {
+            let claim = Claim::read(&Postback { channel, ..get(query) });
+            match judge(&claim, &evidence(&claim)) {
+                Judgement::Decided(decided) => shown(&decided),
+                Judgement::Waits(..) => panic!("{query} waits"),
+            }
+        };
+        assert_eq!(judged("nid=1&coupon_code=EIGHT", Channel::Server), "approved");
+        assert_eq!(judged("nid=2&coupon_code=EIGHT", Channel::Server), "invalid 11");
+        assert_eq!(judged("nid=&coupon_code=EIGHT", Channel::Server), "invalid 11");
+        assert_eq!(judged("coupon_code=EIGHT", Channel::Server), "invalid 11");
+        assert_eq!(judged("coupon_code=EIGHT", Channel::Sdk), "approved");
+        assert_eq!(judged("nid=2&coupon_code=EIGHT", Channel::Sdk), "invalid 11");
+    }
+
+    fn with_token(evidence: &mut Evidence) {
+        let advertisers = evidence.advertisers.values_mut();
+        advertisers.for_each(|advertiser| advertiser.verification_token = "s3cret".into());
+    }
+
+    #[test]
+    fn who_may_not_be_believed_changes_nothing() {
+        let sale = decided_with("coupon_code=EIGHT&amount=10&order_id=A1", with_token);
+        assert_eq!((shown(&sale), sale.earlier.len()), ("rejected 21".into(), 0));
+        assert_eq!(sale.attributed.unwrap().affiliate_id, 8);
+        let refund = decided_with("coupon_code=EIGHT&amount=-10&order_id=A1", with_token);
+        assert_eq!((shown(&refund), refund.earlier.len()), ("rejected 21".into(), 0));
+        let good =
+            decided_with("coupon_code=EIGHT&verification_token=s3cret&order_id=A1", with_token);
+        assert_eq!((shown(&good), good.earlier.len()), ("approved".into(), 1));
+        let elsewhere = decided_with("oid=10&aid=2&amount=-10&order_id=A1", |evidence| {
+            evidence.advertisers.get_mut(&1).unwrap().verification_token = "s3cret".into();
+        });
+        assert_eq!(elsewhere.earlier, []);
+    }
+
+    #[test]
+    fn nobody_speaks_for_an_advertiser_of_whom_no_rules_are_known() {
+        let sale =
+            decided_with("coupon_code=EIGHT&amount=10", |evidence| evidence.advertisers.clear());
+        assert_eq!(shown(&sale), "invalid 15");
+    }
+
+    #[test]
+    fn a_refund_finds_its_order_also_by_a_code_that_has_expired_since() {
+        let order = decided("coupon_code=EIGHT&amount=10&order_id=A1").key.unwrap();
+        for query in ["coupon_code=EIGHT", "coupon_code=EXPIRED", "oid=10", "coupon_code=NOBODYS"] {
+            let refund = decided(&format!("{query}&amount=-10&order_id=A1"));
+            assert!(refund.earlier.contains(&order), "{query}");
+            assert_eq!(
+                (refund.status, refund.worth),
+                (Status::Invalid, Worth::default()),
+                "{query}"
+            );
+            assert_eq!(refund.key, None, "{query}");
+        }
+        assert_eq!(shown(&decided("coupon_code=EIGHT&amount=-10&order_id=A1")), "invalid 1018");
+    }
+
+    #[test]
+    fn a_refund_in_another_currency_takes_nothing_back() {
+        let refund = decided("coupon_code=EIGHT&amount=-10&currency=USD&order_id=A1");
+        assert_eq!((shown(&refund), refund.earlier.len()), ("invalid 1012".into(), 0));
+    }
+
+    #[test]
+    fn a_click_on_its_way_is_waited_for_with_the_reasons_so_far() {
+        let claim = claim("transaction_id=AWAITED|GONE");
+        let Judgement::Waits(_, steps) = judge(&claim, &evidence(&claim)) else { panic!() };
+        assert!(steps.has("click_awaited"));
+    }
+
+    #[test]
+    fn only_what_counts_is_held() {
+        let mut sale = decided("coupon_code=EIGHT");
+        sale.hold(ErrorCode::Held, "a spike");
+        assert_eq!(shown(&sale), "pending 1017");
+        let mut refused = decided("coupon_code=EXPIRED");
+        refused.hold(ErrorCode::Held, "a spike");
+        assert_eq!(shown(&refused), "invalid 1005");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_approved_without_somebody_to_be_paid_and_belief(
+            ids in prop::sample::select(vec!["", "INVENTED", "GONE", "NOTSENT7", "INVENTED|0123", "NOON8"]),
+            code in prop::sample::select(vec!["", "EXPIRED", "UNKNOWN", "EIGHT"]),
+            token in prop::sample::select(vec!["", "s3cret", "guess"]),
+            amount in prop::sample::select(vec!["", "10", "-10", "12,5"]),
+        ) {
+            let query = format!("transaction_id={ids}&coupon_code={code}&verification_token={token}&amount={amount}");
+            let judged = decided_with(&query, with_token);
+            let has_owner = ids == "NOON8" || code == "EIGHT";
+            let counts = has_owner && token == "s3cret" && ["", "10"].contains(&amount);
+            prop_assert_eq!(judged.status == Status::Approved, counts);
+            if counts && ids != "NOON8" {
+                prop_assert_eq!(judged.attributed.unwrap().method, Method::CouponCode);
+            }
+        }
     }
 }

@@ -140,3 +140,133 @@ fn add(hash: &mut Sha256, part: &[u8]) {
     hash.update((part.len() as u64).to_le_bytes());
     hash.update(part);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conversions::attribution::{Outcome, attribute};
+    use crate::conversions::sample::{claim, evidence};
+
+    /// The key of a postback that is attributed.
+    fn key_with(query: &str, allow_duplicates: bool) -> Option<Key> {
+        let claim = claim(query);
+        let mut evidence = evidence(&claim);
+        for offer in evidence.offers.values_mut() {
+            offer.is_allow_duplicate_conversion = allow_duplicates;
+        }
+        match attribute(&claim, &evidence).outcome {
+            Outcome::Attributed(whose) => of(&claim, &evidence, &whose),
+            other => panic!("{query}: {other:?}"),
+        }
+    }
+
+    fn key(query: &str) -> Option<Key> {
+        key_with(query, false)
+    }
+
+    fn keys_before(query: &str) -> Vec<Key> {
+        let claim = claim(query);
+        earlier(&claim, &evidence(&claim), Some(1))
+    }
+
+    #[test]
+    fn an_order_is_known_by_its_id_on_its_offer_and_event() {
+        let first = key("coupon_code=EIGHT&order_id=A1");
+        assert!(first.is_some());
+        assert_eq!(key("transaction_id=NOON8&order_id=A1&amount=7"), first);
+        assert_eq!(key_with("coupon_code=SEVEN&order_id=A1", true), first);
+        for other in [
+            "coupon_code=EIGHT&order_id=A2",
+            "coupon_code=EIGHT&order_id=a1",
+            "coupon_code=BOTH&oid=11&order_id=A1",
+            "coupon_code=EIGHT&order_id=A1&adv_event_id=newsletter",
+        ] {
+            assert_ne!(key(other), first, "{other}");
+        }
+        let event = key("coupon_code=EIGHT&order_id=A1&adv_event_id=newsletter");
+        assert_eq!(key("coupon_code=EIGHT&order_id=A1&event_id=101"), event);
+        assert_eq!(key("coupon_code=EIGHT&order_id=A1&event_id=100"), first);
+    }
+
+    #[test]
+    fn without_an_order_id_the_click_tells_repeats_apart_unless_it_may_convert_again() {
+        let first = key("transaction_id=NOON8");
+        assert!(first.is_some());
+        assert_eq!(key("transaction_id=NOON8&amount=9"), first);
+        assert_ne!(key("transaction_id=NOON8&event_id=101"), first);
+        assert_ne!(key("transaction_id=MORNING7"), first);
+        assert_eq!(key_with("transaction_id=NOON8", true), None);
+    }
+
+    #[test]
+    fn a_genuine_id_tells_repeats_apart_also_where_the_code_decides() {
+        assert_eq!(
+            key("transaction_id=GONE&coupon_code=EIGHT"),
+            key("transaction_id=GONE&coupon_code=SEVEN")
+        );
+        assert_eq!(key("transaction_id=INVENTED&coupon_code=EIGHT"), None);
+        assert_eq!(key("transaction_id=test&coupon_code=EIGHT"), None);
+        assert_eq!(key("coupon_code=EIGHT"), None);
+    }
+
+    #[test]
+    fn an_order_is_found_again_when_it_would_not_be_attributed_any_more() {
+        let held = key("coupon_code=EIGHT&order_id=A1").unwrap();
+        for later in [
+            "coupon_code=EXPIRED&order_id=A1",
+            "coupon_code=RESTING&order_id=A1",
+            "coupon_code=BOTH&order_id=A1",
+            "oid=10&order_id=A1",
+            "transaction_id=SUSPENDED9&order_id=A1",
+            "coupon_code=EIGHT&order_id=A1",
+        ] {
+            assert!(keys_before(later).contains(&held), "{later}");
+        }
+        for other in [
+            "coupon_code=TWENTY&order_id=A1",
+            "oid=11&order_id=A1",
+            "order_id=A1",
+            "coupon_code=EXPIRED",
+        ] {
+            assert!(!keys_before(other).contains(&held), "{other}");
+        }
+        let clicked = key("transaction_id=FRESH7").unwrap();
+        assert!(keys_before("transaction_id=FRESH7&coupon_code=UNKNOWN").contains(&clicked));
+    }
+
+    #[test]
+    fn the_key_of_an_attributed_sale_is_among_those_looked_for() {
+        for query in [
+            "transaction_id=NOON8",
+            "transaction_id=NOON8&coupon_code=BOTH",
+            "transaction_id=MORNING7|NOON8&order_id=A1",
+            "transaction_id=GONE&coupon_code=EIGHT",
+            "transaction_id=GONE|NOON8&oid=10&affid=7",
+            "oid=10&affid=7&order_id=A1",
+        ] {
+            assert!(keys_before(query).contains(&key(query).unwrap()), "{query}");
+        }
+    }
+
+    #[test]
+    fn the_same_refund_of_an_order_is_one() {
+        let order = Key::of_order(10, 0, "A1");
+        let refund = |amount: &str, adv1: &str| {
+            let adv = [adv1, "", "", "", ""].map(String::from);
+            Key::of_refund(&order, amount.parse().unwrap(), &adv)
+        };
+        assert_eq!(refund("-10", "r1"), refund("-10.00", "r1"));
+        assert_ne!(refund("-10", "r1"), refund("-10", "r2"));
+        assert_ne!(refund("-10", "r1"), refund("-11", "r1"));
+        assert_ne!(refund("-10", "r1"), order);
+    }
+
+    #[test]
+    fn the_bytes_of_keys_stay_as_they_were() {
+        let hex =
+            |key: Key| key.0[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let id = TransactionId([7; 16]);
+        let keys = [Key::of_order(10, 0, "A1"), Key::of_click(10, 101, &id)];
+        assert_eq!(keys.map(hex), ["807767de4a600cc7", "2cc0938739f613c8"]);
+    }
+}

@@ -71,3 +71,44 @@ fn never_clicked(usage: &Usage) -> Option<(Sign, String)> {
     let has_none = !usage.conversion_only && usage.clicks == 0;
     has_none.then(|| (Sign::NeverClicked, "nobody ever followed the code's link".to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(action: LeakAction, usage: Usage) -> Option<(Sign, bool)> {
+        let guard = CodeLeakGuard { action, spike_factor: 10, spike_minimum: 20 };
+        inspect(&guard, &usage).map(|finding| (finding.sign, finding.hold))
+    }
+
+    #[test]
+    fn a_code_whose_link_nobody_followed_is_flagged() {
+        let usage = Usage { last_hour: 1, ..Usage::default() };
+        assert_eq!(found(LeakAction::Flag, usage), Some((Sign::NeverClicked, false)));
+        assert_eq!(found(LeakAction::Hold, usage), Some((Sign::NeverClicked, true)));
+        assert_eq!(found(LeakAction::Off, usage), None);
+        assert_eq!(found(LeakAction::Hold, Usage { clicks: 1, ..usage }), None);
+        assert_eq!(found(LeakAction::Hold, Usage { conversion_only: true, ..usage }), None);
+    }
+
+    #[test]
+    fn a_spike_is_many_and_many_times_as_many_as_usual() {
+        let usual = Usage { clicks: 1, before: 2 * HOURS_BEFORE, ..Usage::default() };
+        for (last_hour, is_spike) in [(1, false), (20, false), (21, true), (1000, true)] {
+            let sign = found(LeakAction::Hold, Usage { last_hour, ..usual });
+            assert_eq!(sign, is_spike.then_some((Sign::Spike, true)), "{last_hour}");
+        }
+        let rare = Usage { before: 0, ..usual };
+        for (last_hour, is_spike) in [(1, false), (19, false), (20, true)] {
+            let sign = found(LeakAction::Hold, Usage { last_hour, ..rare });
+            assert_eq!(sign.is_some(), is_spike, "{last_hour}");
+        }
+    }
+
+    #[test]
+    fn the_largest_numbers_are_counted_with() {
+        let most =
+            Usage { clicks: 1, last_hour: u64::MAX, before: u64::MAX, conversion_only: false };
+        assert_eq!(found(LeakAction::Hold, most), Some((Sign::Spike, true)));
+    }
+}

@@ -38,10 +38,10 @@ pub(super) fn of_click(
     of_offer(offer, evidence).or_else(|| of_partner(click.affiliate_id, evidence))
 }
 
-/// A person, or what was taken for a program until it bought something, was sent to an offer.
+/// Somebody was sent to an offer, even one who was taken for a program until he bought something.
 fn leads_to_an_offer(click: &ClickFacts) -> bool {
-    let is_visit = matches!(click.kind, VisitKind::Click | VisitKind::Prefetch);
-    is_visit && click.reason == Reason::Redirected && click.affiliate_id != 0
+    let is_click = click.kind != VisitKind::Impression;
+    is_click && click.reason == Reason::Redirected && click.affiliate_id != 0
 }
 
 fn is_too_old(click: &ClickFacts, offer: &Offer, received_ms: u64) -> bool {

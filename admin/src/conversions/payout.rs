@@ -100,3 +100,62 @@ impl Terms {
 fn of(whole: Decimal, percentage: Money) -> Decimal {
     whole * percentage.decimal() / Decimal::ONE_HUNDRED
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn terms(payout: (&str, &str, &str), revenue: (&str, &str, &str)) -> Terms {
+        Terms {
+            payout_type: payout.0.parse().unwrap(),
+            payout_amount: payout.1.parse().unwrap(),
+            payout_percentage: payout.2.parse().unwrap(),
+            revenue_type: revenue.0.parse().unwrap(),
+            revenue_amount: revenue.1.parse().unwrap(),
+            revenue_percentage: revenue.2.parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn each_kind_of_payout_and_revenue_is_reckoned() {
+        #[rustfmt::skip]
+        let cases = [
+            (("cpa", "2.5", "10"), ("rpa", "3", "20"), "100", "2.5", "3"),
+            (("cps", "2.5", "10"), ("rps", "3", "20"), "100", "10", "20"),
+            (("cpa_cps", "2.5", "10"), ("rpa_rps", "3", "20"), "100", "12.5", "23"),
+            (("cpc", "2.5", "10"), ("rpc", "3", "20"), "100", "0", "0"),
+            (("cpm", "2.5", "10"), ("rpm", "3", "20"), "100", "0", "0"),
+            (("prv", "2.5", "50"), ("rpa", "3", "20"), "100", "1.5", "3"),
+            (("prv", "2.5", "50"), ("rps", "3", "20"), "100", "10", "20"),
+            (("prv", "2.5", "50"), ("prv", "3", "20"), "100", "10", "20"),
+            (("cps", "0", "10"), ("rps", "0", "20"), "0", "0", "0"),
+            (("cps", "0", "12.5"), ("rps", "0", "33.333333"), "19.99", "2.49875", "6.663333"),
+            (("cps", "0", "50"), ("rps", "0", "50"), "0.000001", "0.000001", "0.000001"),
+            (("cps", "0", "49"), ("rps", "0", "100"), "0.000001", "0", "0.000001"),
+            (("cps", "0", "100"), ("rps", "0", "0.000001"), "999999999.999999", "999999999.999999", "10"),
+        ];
+        for (payout, revenue, sale, paid, earned) in cases {
+            let worth = terms(payout, revenue).worth(sale.parse().unwrap());
+            assert_eq!(
+                (worth.payout.to_string(), worth.revenue.to_string()),
+                (paid.into(), earned.into()),
+                "{payout:?} {revenue:?} {sale}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_shares_of_the_sale_need_its_amount() {
+        assert!(!terms(("cpa", "1", "10"), ("rpa", "1", "10")).needs_amount());
+        assert!(terms(("cps", "1", "10"), ("rpa", "1", "10")).needs_amount());
+        assert!(terms(("cpa", "1", "0"), ("rpa_rps", "1", "10")).needs_amount());
+        assert!(!terms(("cps", "1", "0"), ("rps", "1", "0")).needs_amount());
+    }
+
+    #[test]
+    fn terms_are_kept_as_json() {
+        let terms = terms(("cpa_cps", "2.5", "10"), ("rps", "0", "12.345678"));
+        let json = serde_json::to_string(&terms).unwrap();
+        assert_eq!(serde_json::from_str::<Terms>(&json).unwrap(), terms);
+    }
+}

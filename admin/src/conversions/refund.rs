@@ -62,3 +62,142 @@ fn difference(before: &State, after: &State) -> State {
     };
     State { sale: minus(after.sale, before.sale), worth }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::catalog::{PayoutType, RevenueType};
+
+    fn money(text: &str) -> Money {
+        text.parse().unwrap()
+    }
+
+    fn terms(payout_type: PayoutType, revenue_type: RevenueType) -> Terms {
+        Terms {
+            payout_type,
+            payout_amount: money("2.5"),
+            payout_percentage: money("10"),
+            revenue_type,
+            revenue_amount: money("3"),
+            revenue_percentage: money("15"),
+        }
+    }
+
+    fn order(terms: &Terms, sale: Money) -> State {
+        State { sale, worth: terms.worth(sale) }
+    }
+
+    fn shown(state: &State) -> [String; 3] {
+        [state.sale, state.worth.payout, state.worth.revenue].map(|money| money.to_string())
+    }
+
+    #[test]
+    fn shares_go_down_with_the_sale_and_fixed_amounts_stay_until_nothing_is_left() {
+        let terms = terms(PayoutType::CpaCps, RevenueType::Rpa);
+        let before = order(&terms, money("100"));
+        assert_eq!(shown(&before), ["100", "12.5", "3"]);
+        let part = take_back(&before, money("-40"), Some(&terms));
+        assert_eq!(shown(&part.after), ["60", "8.5", "3"]);
+        assert_eq!(shown(&part.change), ["-40", "-4", "0"]);
+        let rest = take_back(&part.after, money("-60"), Some(&terms));
+        assert_eq!(
+            (shown(&rest.after), rest.is_beyond),
+            (["0", "0", "0"].map(String::from), false)
+        );
+    }
+
+    #[test]
+    fn nothing_goes_below_zero() {
+        let terms = terms(PayoutType::Cps, RevenueType::Rps);
+        let refund = take_back(&order(&terms, money("10")), money("-10.01"), Some(&terms));
+        assert_eq!(
+            (shown(&refund.after), refund.is_beyond),
+            (["0", "0", "0"].map(String::from), true)
+        );
+        assert_eq!(shown(&refund.change), ["-10", "-1", "-1.5"]);
+    }
+
+    #[test]
+    fn what_somebody_fixed_by_hand_stays_until_nothing_is_left() {
+        let worth = Worth { payout: money("50"), revenue: money("60") };
+        let before = State { sale: money("100"), worth };
+        let part = take_back(&before, money("-40"), None);
+        assert_eq!(shown(&part.after), ["60", "50", "60"]);
+        assert_eq!(shown(&take_back(&part.after, money("-60"), None).after), ["0", "0", "0"]);
+    }
+
+    #[test]
+    fn a_refund_adds_nothing_to_an_order_that_was_worth_nothing_as_yet() {
+        let terms = terms(PayoutType::Cps, RevenueType::Rps);
+        let before = State { sale: money("100"), worth: Worth::default() };
+        assert_eq!(shown(&take_back(&before, money("-40"), Some(&terms)).after), ["60", "0", "0"]);
+    }
+
+    fn any_terms() -> impl Strategy<Value = Terms> {
+        let payouts = prop::sample::select(vec![
+            PayoutType::Cpa,
+            PayoutType::Cps,
+            PayoutType::CpaCps,
+            PayoutType::Prv,
+            PayoutType::Cpc,
+        ]);
+        let revenues = prop::sample::select(vec![
+            RevenueType::Rpa,
+            RevenueType::Rps,
+            RevenueType::RpaRps,
+            RevenueType::Prv,
+        ]);
+        (payouts, revenues).prop_map(|(payout_type, revenue_type)| terms(payout_type, revenue_type))
+    }
+
+    fn apply(before: State, refunds: &[i64], terms: &Terms) -> Vec<Refund> {
+        let mut state = before;
+        refunds
+            .iter()
+            .map(|amount| {
+                let refund = take_back(&state, Money::from_millionths(-amount), Some(terms));
+                state = refund.after;
+                refund
+            })
+            .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn the_history_adds_up_to_the_state_and_never_below_zero(
+            terms in any_terms(),
+            sale in 0..2_000_000_000_i64,
+            refunds in prop::collection::vec(0..1_000_000_000_i64, 1..8),
+        ) {
+            let before = order(&terms, Money::from_millionths(sale));
+            let applied = apply(before, &refunds, &terms);
+            let parts = |state: &State| [state.sale, state.worth.payout, state.worth.revenue].map(Money::millionths);
+            let mut sum = parts(&before);
+            for refund in &applied {
+                let change = parts(&refund.change);
+                (0..3).for_each(|part| sum[part] += change[part]);
+                prop_assert_eq!(sum, parts(&refund.after));
+                prop_assert!(sum.iter().all(|part| *part >= 0));
+                prop_assert!(change.iter().all(|part| *part <= 0));
+            }
+        }
+
+        #[test]
+        fn refunds_may_come_in_any_order(
+            terms in any_terms(),
+            sale in 0..2_000_000_000_i64,
+            refunds in prop::collection::vec(0..1_000_000_000_i64, 1..8),
+            turn in 0..8_usize,
+        ) {
+            let before = order(&terms, Money::from_millionths(sale));
+            let last = |refunds: &[i64]| apply(before, refunds, &terms).last().map(|refund| refund.after);
+            let mut turned = refunds.clone();
+            turned.rotate_left(turn % refunds.len());
+            let reversed: Vec<i64> = refunds.iter().rev().copied().collect();
+            prop_assert_eq!(last(&refunds), last(&turned));
+            prop_assert_eq!(last(&refunds), last(&reversed));
+        }
+    }
+}

@@ -108,3 +108,141 @@ fn token(claim: &Claim, advertiser: &Advertiser) -> Result<(), ErrorCode> {
     let is_good = wanted.is_empty() || bool::from(is_same);
     is_good.then_some(()).ok_or(ErrorCode::InvalidToken)
 }
+
+#[cfg(test)]
+mod tests {
+    use coupon_shared::postback::Postback;
+
+    use super::*;
+    use crate::conversions::claim::Claim;
+    use crate::conversions::sample::{NOW_MS, get};
+
+    const KEY: &str = "top-secret";
+
+    fn advertiser(json: serde_json::Value) -> Advertiser {
+        let mut all = serde_json::json!({"name": "Shop", "account_status": "active"});
+        all.as_object_mut().unwrap().extend(json.as_object().unwrap().clone());
+        serde_json::from_value(all).unwrap()
+    }
+
+    fn checked(postback: &Postback<'_>, rules: serde_json::Value) -> Result<(), u32> {
+        let claim = Claim::read(postback);
+        let mut steps = Steps::default();
+        let result =
+            check(&claim, &advertiser(rules), NOW_MS, &mut steps).map_err(ErrorCode::number);
+        assert_eq!(steps.0.is_empty(), result.is_ok());
+        result
+    }
+
+    fn hex_of(text: &str) -> String {
+        let mac = Hmac::<Sha256>::new_from_slice(KEY.as_bytes()).unwrap().chain_update(text);
+        mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn who_has_no_rules_believes_everybody() {
+        assert_eq!(checked(&get("nid=1"), serde_json::json!({})), Ok(()));
+    }
+
+    #[test]
+    fn the_token_must_be_the_one() {
+        let rules = || serde_json::json!({"verification_token": "s3cret"});
+        assert_eq!(checked(&get("verification_token=s3cret"), rules()), Ok(()));
+        for wrong in [
+            "",
+            "verification_token=",
+            "verification_token=S3cret",
+            "verification_token=s3cre",
+            "verification_token=s3crets",
+        ] {
+            assert_eq!(checked(&get(wrong), rules()), Err(21), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_address_must_be_on_the_list() {
+        let rule = |entry: &str| serde_json::json!({"ip_allow_list": ["203.0.113.1", entry]});
+        let from = |address: &str| Postback { address: address.parse().unwrap(), ..get("") };
+        for (entry, address) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("192.0.2.0/24", "192.0.2.7"),
+            ("192.0.2.7", "::ffff:192.0.2.7"),
+            ("192.0.2.0/24", "::ffff:192.0.2.7"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("::ffff:192.0.2.0/120", "192.0.2.7"),
+            ("2001:db8::/32", "2001:db8::7"),
+        ] {
+            assert_eq!(checked(&from(address), rule(entry)), Ok(()), "{entry} {address}");
+        }
+        for (entry, address) in [
+            ("192.0.2.8", "192.0.2.7"),
+            ("192.0.3.0/24", "192.0.2.7"),
+            ("2001:db8::/32", "192.0.2.7"),
+            ("0.0.0.0/0", "2001:db8::7"),
+        ] {
+            assert_eq!(checked(&from(address), rule(entry)), Err(3), "{entry} {address}");
+        }
+    }
+
+    // The same by hand: printf '%s' 'nid=1&amount=10&timestamp=1781524800' | openssl dgst -sha256 -hmac top-secret
+    #[test]
+    fn a_signature_that_others_made_is_understood() {
+        let rules = serde_json::json!({"signing_key": KEY});
+        let signature = "70e4308a15a5fd640aa7c7d4c8328525ba8dac3710f3393a84a75ef4da783416";
+        let query = format!("nid=1&amount=10&timestamp=1781524800&signature={signature}");
+        assert_eq!(checked(&get(&query), rules.clone()), Ok(()));
+        let body = "{\"order_id\": \"A1\"}";
+        let query = "nid=1&timestamp=1781524800&signature=332346ed7e7c333c0624b1cfba744c393c97b7de6a3fea40298a6136e1d844de";
+        let content_type = &b"application/json"[..];
+        let post = Postback { is_post: true, body: body.as_bytes(), content_type, ..get(query) };
+        assert_eq!(checked(&post, rules), Ok(()));
+    }
+
+    #[test]
+    fn a_signature_covers_all_but_itself_wherever_it_stands() {
+        let rules = || serde_json::json!({"signing_key": KEY});
+        let good = hex_of("nid=1&&a=%20b&timestamp=1781524800");
+        assert_eq!(
+            checked(&get(&format!("signature={good}&nid=1&&a=%20b&timestamp=1781524800")), rules()),
+            Ok(())
+        );
+        assert_eq!(
+            checked(&get(&format!("nid=1&&a=%20b&signature={good}&timestamp=1781524800")), rules()),
+            Ok(())
+        );
+        for wrong in [
+            format!("nid=1&&a=+b&timestamp=1781524800&signature={good}"),
+            format!("nid=1&a=%20b&timestamp=1781524800&signature={good}"),
+            format!("nid=1&&a=%20b&timestamp=1781524800&amount=1&signature={good}"),
+            format!("nid=1&&a=%20b&timestamp=1781524800&signature={}", &good[..62]),
+            "nid=1&&a=%20b&timestamp=1781524800&signature=zz".to_owned(),
+            "nid=1&&a=%20b&timestamp=1781524800".to_owned(),
+        ] {
+            assert_eq!(checked(&get(&wrong), rules()), Err(1013), "{wrong}");
+        }
+        let query = format!("nid=1&&a=%20b&timestamp=1781524800&signature={good}");
+        let with_body = Postback { is_post: true, body: b"amount=1", ..get(&query) };
+        assert_eq!(checked(&with_body, rules()), Err(1013));
+    }
+
+    #[test]
+    fn a_signature_in_the_body_is_none() {
+        let body = format!("timestamp=1781524800&signature={}", hex_of("nid=1\n"));
+        let post = Postback { is_post: true, body: body.as_bytes(), ..get("nid=1") };
+        assert_eq!(checked(&post, serde_json::json!({"signing_key": KEY})), Err(1013));
+    }
+
+    #[test]
+    fn a_signature_is_good_for_five_minutes_either_way() {
+        let now = NOW_MS as i64 / 1000;
+        let sent_at = |at: i64| {
+            let query = format!("nid=1&timestamp={at}");
+            let signed = format!("{query}&signature={}", hex_of(&query));
+            checked(&get(&signed), serde_json::json!({"signing_key": KEY}))
+        };
+        assert_eq!([sent_at(now), sent_at(now - 300), sent_at(now + 300)], [Ok(()); 3]);
+        assert_eq!([sent_at(now - 301), sent_at(now + 301), sent_at(i64::MIN)], [Err(1014); 3]);
+        let undated = format!("nid=1&signature={}", hex_of("nid=1"));
+        assert_eq!(checked(&get(&undated), serde_json::json!({"signing_key": KEY})), Err(1014));
+    }
+}

@@ -5,11 +5,10 @@
 
 use std::fmt;
 
+use coupon_shared::postback::Postback;
 use percent_encoding::percent_decode;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
-
-use super::Message;
 
 /// Pairs that are read; more are noted and left out.
 pub(super) const MAX_PARAMETERS: usize = 200;
@@ -47,8 +46,19 @@ impl Parameter {
     }
 
     pub(super) fn is_secret(&self) -> bool {
-        SECRETS.contains(&self.name.as_str())
+        is_secret(&self.name)
     }
+}
+
+/// In any case: one that is misspelt is a secret all the same.
+pub(super) fn is_secret(name: &str) -> bool {
+    SECRETS.iter().any(|secret| name.eq_ignore_ascii_case(secret))
+}
+
+/// Whether a text names a secret somewhere.
+pub(super) fn names_secret(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    SECRETS.iter().any(|secret| lower.contains(secret))
 }
 
 /// Empty, a word for nothing, or a placeholder that nobody filled.
@@ -76,9 +86,9 @@ type Read = Result<Vec<Parameter>, (Vec<Parameter>, BodyError)>;
 
 /// All pairs, one more than [`MAX_PARAMETERS`] at most; those of the query also where the body
 /// cannot be read.
-pub(super) fn read(message: &Message<'_>) -> Read {
-    let mut found: Vec<Parameter> = form(message.query, Source::Query).collect();
-    match of_body(message) {
+pub(super) fn read(postback: &Postback<'_>) -> Read {
+    let mut found: Vec<Parameter> = form(postback.query, Source::Query).collect();
+    match of_body(postback) {
         Ok(more) => found.extend(more),
         Err(error) => return Err((found, error)),
     }
@@ -86,19 +96,19 @@ pub(super) fn read(message: &Message<'_>) -> Read {
     Ok(found)
 }
 
-fn of_body(message: &Message<'_>) -> Result<Vec<Parameter>, BodyError> {
-    let body = message.body.trim_ascii();
-    if !message.is_post || body.is_empty() {
+fn of_body(postback: &Postback<'_>) -> Result<Vec<Parameter>, BodyError> {
+    let body = postback.body.trim_ascii();
+    if !postback.is_post || body.is_empty() {
         return Ok(Vec::new());
     }
-    match BodyType::of(message.content_type, body) {
+    match BodyType::of(postback.content_type, body) {
         BodyType::Form => Ok(form(body, Source::Body).collect()),
         BodyType::Json => json(body).map_err(BodyError::NotJson),
         BodyType::Other => Err(BodyError::OtherType),
     }
 }
 
-enum BodyType {
+pub(super) enum BodyType {
     Form,
     Json,
     Other,
@@ -106,7 +116,7 @@ enum BodyType {
 
 impl BodyType {
     /// By the header; without one, by the body's first byte.
-    fn of(content_type: &[u8], body: &[u8]) -> BodyType {
+    pub(super) fn of(content_type: &[u8], body: &[u8]) -> BodyType {
         let essence = content_type.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
         match essence.to_ascii_lowercase().as_slice() {
             b"application/x-www-form-urlencoded" => BodyType::Form,
@@ -129,14 +139,14 @@ fn form(text: &[u8], source: Source) -> impl Iterator<Item = Parameter> {
     })
 }
 
-fn halves(pair: &[u8]) -> (&[u8], &[u8]) {
+pub(super) fn halves(pair: &[u8]) -> (&[u8], &[u8]) {
     match pair.iter().position(|b| *b == b'=') {
         Some(at) => (&pair[..at], &pair[at + 1..]),
         None => (pair, b""),
     }
 }
 
-fn decoded(text: &[u8]) -> Vec<u8> {
+pub(super) fn decoded(text: &[u8]) -> Vec<u8> {
     let spaced: Vec<u8> = text.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
     percent_decode(&spaced).collect()
 }
@@ -177,13 +187,13 @@ fn text_of(json: &str) -> String {
 
 /// What a signature signs: the query without the signature itself, and for a POST a newline and
 /// the body.
-pub(super) fn signed_text(message: &Message<'_>) -> Vec<u8> {
+pub(super) fn signed_text(postback: &Postback<'_>) -> Vec<u8> {
     let is_signed = |pair: &&[u8]| decoded(halves(pair).0) != b"signature";
-    let pairs: Vec<&[u8]> = message.query.split(|b| *b == b'&').filter(is_signed).collect();
+    let pairs: Vec<&[u8]> = postback.query.split(|b| *b == b'&').filter(is_signed).collect();
     let mut text = pairs.join(&b'&');
-    if message.is_post {
+    if postback.is_post {
         text.push(b'\n');
-        text.extend_from_slice(message.body);
+        text.extend_from_slice(postback.body);
     }
     text
 }

@@ -1,0 +1,148 @@
+//! What is kept of a postback's text: everything but the values of its secrets.
+//!
+//! A body that cannot be taken apart is kept as it is, unless it names a secret; then it is left out
+//! altogether.
+
+use std::fmt;
+
+use coupon_shared::postback::Postback;
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::parameters::{BodyType, decoded, halves, is_secret, names_secret};
+
+const LEFT_OUT: &str = "…";
+/// Objects deeper in one another are left out.
+const MAX_DEPTH: usize = 16;
+
+/// Query and body as text, each secret's value left out.
+#[must_use]
+pub fn without_secrets(postback: &Postback<'_>) -> (String, String) {
+    let body = match BodyType::of(postback.content_type, postback.body.trim_ascii()) {
+        BodyType::Form => form(postback.body),
+        BodyType::Json => json(postback.body).unwrap_or_else(|_| unread(postback.body)),
+        BodyType::Other => unread(postback.body),
+    };
+    (form(postback.query), body)
+}
+
+fn form(text: &[u8]) -> String {
+    let pairs: Vec<String> = text.split(|byte| *byte == b'&').map(pair).collect();
+    pairs.join("&")
+}
+
+fn pair(pair: &[u8]) -> String {
+    let (name, value) = halves(pair);
+    let (read_name, read_value) = (decoded(name), decoded(value));
+    let text = |bytes| String::from_utf8_lossy(bytes);
+    if is_secret(text(&read_name).trim()) || names_secret(&text(&read_value)) {
+        return format!("{}={LEFT_OUT}", String::from_utf8_lossy(name));
+    }
+    String::from_utf8_lossy(pair).into_owned()
+}
+
+fn unread(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body).into_owned();
+    if names_secret(&text) { LEFT_OUT.to_owned() } else { text }
+}
+
+fn json(body: &[u8]) -> Result<String, serde_json::Error> {
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let text = reader.deserialize_any(Shown { depth: 0 })?;
+    reader.end()?;
+    Ok(text)
+}
+
+/// The JSON text of a value with its secrets left out.
+fn value(raw: &RawValue, depth: usize) -> Result<String, serde_json::Error> {
+    let text = raw.get();
+    match text.as_bytes().first() {
+        Some(b'{' | b'[') if depth >= MAX_DEPTH => Ok(format!("\"{LEFT_OUT}\"")),
+        Some(b'{' | b'[') => {
+            serde_json::Deserializer::from_str(text).deserialize_any(Shown { depth })
+        }
+        _ if names_secret(text) => Ok(format!("\"{LEFT_OUT}\"")),
+        _ => Ok(text.to_owned()),
+    }
+}
+
+struct Shown {
+    depth: usize,
+}
+
+impl<'de> Visitor<'de> for Shown {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object or a list")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<String, A::Error> {
+        let mut members = Vec::new();
+        while let Some((name, raw)) = map.next_entry::<String, Box<RawValue>>()? {
+            let shown = if is_secret(name.trim()) {
+                format!("\"{LEFT_OUT}\"")
+            } else {
+                value(&raw, self.depth + 1).map_err(serde::de::Error::custom)?
+            };
+            members.push(format!("{}:{shown}", serde_json::Value::String(name)));
+        }
+        Ok(format!("{{{}}}", members.join(",")))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<String, A::Error> {
+        let mut elements = Vec::new();
+        while let Some(raw) = list.next_element::<Box<RawValue>>()? {
+            elements.push(value(&raw, self.depth + 1).map_err(serde::de::Error::custom)?);
+        }
+        Ok(format!("[{}]", elements.join(",")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conversions::sample::get;
+
+    fn of_body(content_type: &str, body: &str) -> String {
+        let (content_type, body) = (content_type.as_bytes(), body.as_bytes());
+        without_secrets(&Postback { is_post: true, content_type, body, ..get("") }).1
+    }
+
+    #[test]
+    fn only_the_values_of_secrets_are_left_out_of_a_query() {
+        for (query, shown) in [
+            ("nid=1&oid=%31&amount=1,2", "nid=1&oid=%31&amount=1,2"),
+            ("a&&verification_token=s3cret&b=", "a&&verification_token=…&b="),
+            ("verification%5Ftoken=s3cret", "verification%5Ftoken=…"),
+            ("Signature=s3cret&signature=s3cret", "Signature=…&signature=…"),
+            ("data=%7B%22signature%22%3A%22s3cret%22%7D", "data=…"),
+            ("", ""),
+        ] {
+            assert_eq!(without_secrets(&get(query)).0, shown);
+        }
+    }
+
+    #[test]
+    fn no_secret_is_left_in_a_body_however_deep() {
+        let deep = format!("{}{}{}", "[".repeat(40), r#"{"signature":"s3cret"}"#, "]".repeat(40));
+        for (content_type, body) in [
+            ("application/json", r#"{"verification_token": "s3cret", "oid": 1}"#),
+            ("application/json", r#"{"a": [{"signature": {"b": "s3cret"}}], "oid": 1}"#),
+            ("application/json", r#"{"verification\u005ftoken": "s3cret", "oid": 1}"#),
+            ("application/json", r#"{"query": "verification_token=s3cret"}"#),
+            ("application/json", r#"{"verification_token": "s3cret""#),
+            ("application/json", &deep),
+            ("application/x-www-form-urlencoded", "oid=1&verification_token=s3cret"),
+            ("text/plain", "verification_token: s3cret"),
+            ("", r#"{"verification_token": "s3cret"}"#),
+        ] {
+            let shown = of_body(content_type, body);
+            assert!(!shown.contains("s3cret") && shown.contains(LEFT_OUT), "{shown}");
+        }
+        assert_eq!(
+            of_body("application/json", r#"{"amount": 12.50, "a": [1, "x"]}"#),
+            r#"{"amount":12.50,"a":[1,"x"]}"#
+        );
+    }
+}
