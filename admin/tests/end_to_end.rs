@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "end_to_end/browser.rs"]
+mod browser;
 #[path = "end_to_end/http.rs"]
 mod http;
 #[path = "end_to_end/programs.rs"]
@@ -19,5 +21,7 @@ mod demo;
 mod main_job;
 #[path = "end_to_end/offers_and_domains.rs"]
 mod offers_and_domains;
+#[path = "end_to_end/sdk.rs"]
+mod sdk;
 #[path = "end_to_end/units.rs"]
 mod units;

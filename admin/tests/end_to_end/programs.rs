@@ -42,6 +42,18 @@ pub(crate) fn daemon_program() -> &'static Path {
     })
 }
 
+/// Whether another program that a test needs is there. Where all of them must be, as on a build
+/// machine that installs them, a missing one fails the test instead of skipping it.
+pub(crate) fn is_installed(program: &str) -> bool {
+    let is_there = Command::new(program).arg("--version").output().is_ok();
+    if !is_there {
+        let must_be = std::env::var_os("COUPON_TESTS_REQUIRE_PROGRAMS").is_some();
+        assert!(!must_be, "{program} is not installed");
+        eprintln!("skipped: {program} is not installed");
+    }
+    is_there
+}
+
 /// A process that does not outlive its test.
 pub(crate) struct Program(Child);
 

@@ -1,20 +1,8 @@
 //! The units that run both programs in production.
 
-use crate::programs::{admin_program, daemon_program};
+use crate::programs::{admin_program, daemon_program, is_installed};
 use std::path::Path;
 use std::process::Command;
-
-/// Whether another program that a test needs is there. Where all of them must be, as on a build
-/// machine that installs them, a missing one fails the test instead of skipping it.
-fn is_installed(program: &str) -> bool {
-    let is_there = Command::new(program).arg("--version").output().is_ok();
-    if !is_there {
-        let must_be = std::env::var_os("COUPON_TESTS_REQUIRE_PROGRAMS").is_some();
-        assert!(!must_be, "{program} is not installed");
-        eprintln!("skipped: {program} is not installed");
-    }
-    is_there
-}
 
 #[test]
 fn the_service_manager_finds_nothing_wrong_with_the_units() {

@@ -1,0 +1,181 @@
+//! The script on a page of another site, in a real browser.
+
+use crate::browser::{Browser, Shop, chromium};
+use crate::programs::{Network, Program, wait_for};
+use serde_json::{Value, json};
+
+const PAGE: &str = include_str!("sdk/page.html");
+/// The offers of the published example: `thebestcodeever` stands on several, and means number 24.
+const EXAMPLE_OFFER: u64 = 24;
+
+/// Both programs, a browser and a shop.
+struct Stage {
+    network: Network,
+    daemon: Program,
+    browser: Browser,
+    shop: Shop,
+    partner: u64,
+    _admin: Program,
+}
+
+impl Stage {
+    /// `None` where there is no browser.
+    fn set() -> Option<Stage> {
+        let browser = chromium()?;
+        let network = Network::new();
+        let (admin, daemon) = (network.start_admin(), network.start_daemon());
+        let codes = network.create_winter25();
+        for number in codes.offer + 1..=EXAMPLE_OFFER {
+            network.done("POST", "offers", offer(number));
+        }
+        for offer in [codes.offer, EXAMPLE_OFFER] {
+            let code = json!({
+                "coupon_code": "TheBestCodeEver", "coupon_status": "active",
+                "network_offer_id": offer, "network_affiliate_id": codes.partner,
+            });
+            network.done("POST", "couponcodes?wait=live", code);
+        }
+        let shop = Shop::open();
+        Some(Stage { network, daemon, browser, shop, partner: codes.partner, _admin: admin })
+    }
+
+    /// Runs steps on a page of the shop; answers what the page saw.
+    fn run(&mut self, picture: &str, steps: &str) -> Value {
+        let script = format!("http://{}/scripts/main.js", self.network.visitors);
+        let page = PAGE.replace("{{script}}", &script).replace("{{steps}}", steps);
+        let seen = self.browser.open(&mut self.shop, &page, picture);
+        assert_eq!(seen["failures"], json!([]), "{seen}");
+        seen
+    }
+
+    fn clicks(&self, count: usize) -> Vec<Value> {
+        let clicks = wait_for("the clicks in the report", || {
+            Some(self.network.clicks()).filter(|clicks| clicks.len() >= count)
+        });
+        assert_eq!(clicks.len(), count);
+        clicks
+    }
+}
+
+fn offer(number: u64) -> Value {
+    json!({
+        "name": format!("Offer {number}"), "offer_status": "active", "visibility": "public",
+        "network_advertiser_id": 1, "destination_url": format!("https://shop.example/{number}"),
+    })
+}
+
+/// A cookie of a page.
+fn cookie<'a>(seen: &'a Value, name: &str) -> &'a str {
+    let mut cookies = seen["cookies"].as_str().unwrap().split("; ");
+    let found = cookies.find_map(|cookie| cookie.strip_prefix(name)?.strip_prefix('='));
+    found.unwrap_or_else(|| panic!("no cookie {name} in {seen}"))
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("{value} is no text"))
+}
+
+#[test]
+fn a_page_reports_a_click_of_a_code_and_keeps_its_id_in_its_own_cookies() {
+    let Some(mut stage) = Stage::set() else { return };
+    let seen = stage.run(
+        "click.png",
+        "const click = options => said(EF.click(options));
+         const first = await click({offer_id: 24, coupon_code: 'thebestcodeever', sub1: 'a b&c'});
+         const second = await click({coupon_code: 'TheBestCodeEver', offer_id: 24});
+         return {first, second, newest: EF.getTransactionId(24),
+                 ofAdvertiser: EF.getAdvertiserTransactionId(1), other: EF.getTransactionId(7)};",
+    );
+    let result = &seen["result"];
+    let [first, second] = ["first", "second"].map(|click| text(&result[click]["resolved"]));
+    assert_ne!(first, second);
+    let list = format!("{first}|{second}");
+    assert_eq!(cookie(&seen, "ef_tid_c_o_24"), list);
+    assert_eq!(cookie(&seen, "ef_tid_c_a_1"), list);
+    assert_eq!((text(&result["newest"]), text(&result["ofAdvertiser"])), (second, second));
+    assert_eq!(result["other"], "");
+    for click in stage.clicks(2) {
+        let is_first = click["transaction_id"] == first;
+        assert_eq!(click["is_sdk_click"], true);
+        assert_eq!(click["sub1"], if is_first { "a b&c" } else { "" });
+        let code = if is_first { "thebestcodeever" } else { "TheBestCodeEver" };
+        assert_eq!(click["coupon_code"], code);
+        assert_eq!(click["error_code"], 0);
+        assert!(text(&click["referer"]).starts_with("http://shop.test"), "{click}");
+        let related = &click["relationship"];
+        assert_eq!(related["offer"]["network_offer_id"], EXAMPLE_OFFER);
+        assert_eq!(related["affiliate"]["network_affiliate_id"], stage.partner);
+    }
+}
+
+#[test]
+fn a_page_reports_clicks_without_a_code_impressions_and_visitors_who_followed_a_link() {
+    let Some(mut stage) = Stage::set() else { return };
+    let visit = stage.network.visit("/winter25");
+    let followed = visit.location().split("t=").nth(1).unwrap().split('&').next().unwrap();
+    let partner = stage.partner;
+    let seen = stage.run(
+        "direct.png",
+        &format!(
+            "history.replaceState(null, '', '/?oid=7&affid={partner}&story=a+b%26%C3%A9&bad=%');
+             const direct = await said(EF.click({{
+                 offer_id: EF.urlParameter('oid'), affiliate_id: EF.urlParameter('affid'),
+                 coupon_code: EF.urlParameter('none'), sub2: EF.urlParameter('story'),
+             }}));
+             const shown = await said(EF.impression({{offer_id: 7, affiliate_id: {partner}}}));
+             const known = await said(EF.click({{offer_id: 1, transaction_id: '{followed}'}}));
+             const again = await said(EF.click({{offer_id: 1, transaction_id: '{followed}'}}));
+             return {{direct, shown, known, again, bad: EF.urlParameter('bad')}};"
+        ),
+    );
+    let result = &seen["result"];
+    assert_eq!(cookie(&seen, "ef_tid_c_o_7"), text(&result["direct"]["resolved"]));
+    assert_eq!(cookie(&seen, "ef_tid_i_o_7"), text(&result["shown"]["resolved"]));
+    assert_eq!(
+        (&result["known"], &result["again"]),
+        (&json!({"resolved": followed}), &result["known"])
+    );
+    assert_eq!(cookie(&seen, "ef_tid_c_o_1"), followed);
+    assert_eq!(result["bad"], "");
+    // The link and the direct click; neither the impression nor the link once more.
+    let clicks = stage.clicks(2);
+    let direct = clicks.iter().find(|click| click["is_sdk_click"] == true).unwrap();
+    assert_eq!(direct["sub2"], "a b&\u{e9}");
+    assert_eq!(direct["network_coupon_code_id"], 0);
+    assert_eq!(direct["relationship"]["offer"]["network_offer_id"], 7);
+    assert_eq!(direct["relationship"]["affiliate"]["network_affiliate_id"], partner);
+    assert_eq!(stage.network.gross_clicks(), 2);
+}
+
+#[test]
+fn what_cannot_be_reported_rejects_a_promise_and_the_page_lives() {
+    let Some(mut stage) = Stage::set() else { return };
+    let seen = stage.run(
+        "rejected.png",
+        "const odd = ['no such code', '\\u{1F600}&oid=24#?', '<script>', 'nosuchcode', 'a'.repeat(9000)];
+         const answers = [];
+         for (const coupon_code of odd) answers.push(await said(EF.click({coupon_code})));
+         return {answers, nothing: await said(EF.click()), declined: await said(
+             EF.click({coupon_code: 'winter25', do_not_track: true}))};",
+    );
+    let answers = seen["result"]["answers"].as_array().unwrap();
+    for answer in &answers[..4] {
+        assert!(text(&answer["rejected"]).starts_with("EF: This cannot be tracked"), "{answer}");
+    }
+    assert!(answers[4]["rejected"].is_string(), "{seen}");
+    assert_eq!(seen["result"]["nothing"], json!({"resolved": ""}));
+    assert_eq!(seen["result"]["declined"], json!({"resolved": ""}));
+    assert_eq!(seen["cookies"], "");
+
+    // The script is in the browser's cache; the domain is not there.
+    stage.daemon.stop();
+    let seen = stage.run(
+        "away.png",
+        "return {click: await said(EF.click({coupon_code: 'winter25'})),
+                 conversion: await said(EF.conversion({offer_id: 24}))};",
+    );
+    for report in ["click", "conversion"] {
+        let why = text(&seen["result"][report]["rejected"]);
+        assert!(why.contains("cannot be reached"), "{why}");
+    }
+}
