@@ -396,6 +396,19 @@ pub trait MacroValues {
     fn push_value(&self, which: Macro, sink: &mut MacroSink<'_>);
 }
 
+/// What needs no percent-encoding (RFC 3986, 2.3); host names are made of nothing else.
+pub(crate) const UNRESERVED: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    (table[b'-' as usize], table[b'.' as usize]) = (true, true);
+    (table[b'_' as usize], table[b'~' as usize]) = (true, true);
+    table
+};
+
 /// Takes one macro's value, percent-encoding it to unreserved characters and cutting it at
 /// [`MAX_VALUE_LEN`] bytes.
 pub struct MacroSink<'a> {
@@ -417,14 +430,16 @@ impl<'a> MacroSink<'a> {
             end -= 1;
         }
         self.room = if end < value.len() { 0 } else { self.room - end };
-        for &byte in &value[..end] {
-            if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-                self.out.push(byte);
-            } else {
-                const HEX: &[u8; 16] = b"0123456789ABCDEF";
-                let hex = |nibble: u8| HEX[usize::from(nibble)];
-                self.out.extend_from_slice(&[b'%', hex(byte >> 4), hex(byte & 15)]);
-            }
+        let mut rest = &value[..end];
+        loop {
+            // Most values need no escape at all, so they are copied in one piece.
+            let plain = rest.iter().take_while(|byte| UNRESERVED[usize::from(**byte)]).count();
+            self.out.extend_from_slice(&rest[..plain]);
+            let [escaped, after @ ..] = &rest[plain..] else { return };
+            const HEX: &[u8; 16] = b"0123456789ABCDEF";
+            let hex = |nibble: u8| HEX[usize::from(nibble)];
+            self.out.extend_from_slice(&[b'%', hex(escaped >> 4), hex(escaped & 15)]);
+            rest = after;
         }
     }
 

@@ -6,6 +6,7 @@
 //! Invariants: the code is compared on the raw bytes of the path, never percent-decoded, so one
 //! code has one spelling per case; the query cannot fail a visit; a host is one valid name.
 
+use crate::destination::UNRESERVED;
 use crate::transaction_id::TransactionId;
 
 /// Longest host name with its port; a DNS name has at most 253 bytes.
@@ -31,14 +32,23 @@ pub struct Host {
 impl Host {
     /// A name, perhaps with a port; `None` where it is neither.
     pub fn parse(text: &[u8]) -> Option<Host> {
-        let (name, port) = split_port(text);
-        if text.len() > MAX_HOST_BYTES || !is_name(name) || !port.iter().all(u8::is_ascii_digit) {
+        if text.len() > MAX_HOST_BYTES {
             return None;
         }
-        let (len, name_len) = (text.len() as u16, name.len() as u16);
+        let name_len = match text.first()? {
+            b'[' => address_len(text)?,
+            _ => text.iter().take_while(|byte| UNRESERVED[usize::from(**byte)]).count(),
+        };
+        match &text[name_len..] {
+            _ if name_len == 0 => return None,
+            [] => {}
+            [b':', port @ ..] if port.iter().all(u8::is_ascii_digit) => {}
+            _ => return None,
+        }
+        let (len, name_len) = (text.len() as u16, name_len as u16);
         let mut host = Host { bytes: [0; MAX_HOST_BYTES], len, name_len };
         host.bytes[..text.len()].copy_from_slice(text);
-        host.bytes.make_ascii_lowercase();
+        host.bytes[..text.len()].make_ascii_lowercase();
         Some(host)
     }
 
@@ -54,23 +64,11 @@ impl Host {
     }
 }
 
-fn split_port(text: &[u8]) -> (&[u8], &[u8]) {
-    let after_bracket = text.iter().rposition(|byte| *byte == b']').unwrap_or(0);
-    match text[after_bracket..].iter().position(|byte| *byte == b':') {
-        Some(colon) => (&text[..after_bracket + colon], &text[after_bracket + colon + 1..]),
-        None => (text, &[]),
-    }
-}
-
-fn is_name(name: &[u8]) -> bool {
-    match name.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")) {
-        Some(address) => std::str::from_utf8(address)
-            .is_ok_and(|text| text.parse::<std::net::Ipv6Addr>().is_ok()),
-        None => {
-            let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
-            !name.is_empty() && name.iter().all(allowed)
-        }
-    }
+/// The length of an IPv6 address in brackets.
+fn address_len(text: &[u8]) -> Option<usize> {
+    let end = text.iter().position(|byte| *byte == b']')?;
+    let address = std::str::from_utf8(&text[1..end]).ok()?;
+    address.parse::<std::net::Ipv6Addr>().ok().map(|_| end + 1)
 }
 
 /// A query parameter that a visit may carry.
