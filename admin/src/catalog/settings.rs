@@ -40,6 +40,19 @@ impl Default for CodeLeakGuard {
     }
 }
 
+impl CodeLeakGuard {
+    fn check(&self) -> Result<(), Vec<FieldError>> {
+        let mut problems = Problems::default();
+        if !(1..=1000).contains(&self.spike_factor) {
+            problems.add("spike_factor", "must be from 1 to 1000");
+        }
+        if !(1..=1_000_000).contains(&self.spike_minimum) {
+            problems.add("spike_minimum", "must be from 1 to 1000000");
+        }
+        problems.finish()
+    }
+}
+
 /// The settings, one set for the network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = SettingsEdit)]
@@ -58,6 +71,9 @@ pub struct Settings {
     #[serde(default, with = "id")]
     #[schema(value_type = Option<u32>)]
     pub default_tracking_domain_id: Option<u32>,
+    /// What is done about conversions by a code that seems to have leaked.
+    #[serde(default)]
+    pub code_leak_guard: CodeLeakGuard,
 }
 
 impl Settings {
@@ -73,6 +89,8 @@ impl Settings {
         }
         problems.take("currency", currency(&self.currency));
         problems.take("fallback_url", text::optional_http_url(&self.fallback_url));
+        let of_guard = self.code_leak_guard.check().err().unwrap_or_default();
+        problems.add_nested("code_leak_guard", of_guard);
         problems.finish()
     }
 }
@@ -104,9 +122,20 @@ mod tests {
             currency: currency.into(),
             fallback_url: String::new(),
             default_tracking_domain_id: None,
+            code_leak_guard: CodeLeakGuard::default(),
         };
         assert_eq!(settings("America/Los_Angeles", "USD").check(), Ok(()));
         assert_eq!(settings("UTC", "EUR").check(), Ok(()));
         assert_eq!(settings("Mars/Olympus", "usd").check().unwrap_err().len(), 2);
+    }
+    #[test]
+    fn a_code_leak_guard_is_as_told_and_flags_when_nothing_is() {
+        let guard = |json: &str| serde_json::from_str::<CodeLeakGuard>(json);
+        assert_eq!(guard("{}").unwrap(), CodeLeakGuard::default());
+        let hold = guard(r#"{"action": "hold", "spike_factor": 3}"#).unwrap();
+        assert_eq!((hold.action, hold.spike_factor, hold.spike_minimum), (LeakAction::Hold, 3, 20));
+        assert!(guard(r#"{"action": "block"}"#).is_err());
+        let wrong = guard(r#"{"spike_factor": 0, "spike_minimum": 0}"#).unwrap();
+        assert_eq!(wrong.check().unwrap_err().len(), 2);
     }
 }

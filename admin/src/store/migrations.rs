@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0008_rollups.sql"),
     include_str!("migrations/0009_pixels.sql"),
     include_str!("migrations/0010_privacy.sql"),
+    include_str!("migrations/0011_code_leak_guard.sql"),
 ];
 
 /// Brings the database to this program's schema.

@@ -2,8 +2,9 @@
 
 use rusqlite::Connection;
 
+use super::rows::word;
 use super::{StoreError, WriteTx};
-use crate::catalog::Settings;
+use crate::catalog::{CodeLeakGuard, Settings};
 
 /// They and what is said of their row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,15 +22,21 @@ pub struct SettingsRow {
 /// # Errors
 /// When SQLite fails.
 pub fn read(connection: &Connection) -> Result<SettingsRow, StoreError> {
-    let sql = "SELECT time_zone, currency, fallback_url, default_tracking_domain_id, time_saved, revision FROM settings";
+    let sql = "SELECT time_zone, currency, fallback_url, default_tracking_domain_id, leak_action, \
+               leak_spike_factor, leak_spike_minimum, time_saved, revision FROM settings";
     let read = connection.prepare_cached(sql)?.query_row([], |row| {
         let settings = Settings {
             time_zone: row.get(0)?,
             currency: row.get(1)?,
             fallback_url: row.get(2)?,
             default_tracking_domain_id: row.get(3)?,
+            code_leak_guard: CodeLeakGuard {
+                action: word(row, 4)?,
+                spike_factor: row.get(5)?,
+                spike_minimum: row.get(6)?,
+            },
         };
-        Ok(SettingsRow { settings, time_saved: row.get(4)?, revision: row.get(5)? })
+        Ok(SettingsRow { settings, time_saved: row.get(7)?, revision: row.get(8)? })
     })?;
     Ok(read)
 }
@@ -40,8 +47,21 @@ pub fn read(connection: &Connection) -> Result<SettingsRow, StoreError> {
 /// When SQLite fails.
 pub fn replace(tx: &WriteTx<'_>, settings: &Settings) -> Result<(), StoreError> {
     let sql = "UPDATE settings SET time_zone = ?1, currency = ?2, fallback_url = ?3, \
-               default_tracking_domain_id = ?4, time_saved = ?5";
-    let Settings { time_zone, currency, fallback_url, default_tracking_domain_id } = settings;
-    tx.execute(sql, (time_zone, currency, fallback_url, default_tracking_domain_id, tx.now()))?;
+               default_tracking_domain_id = ?4, leak_action = ?5, leak_spike_factor = ?6, \
+               leak_spike_minimum = ?7, time_saved = ?8";
+    let guard = &settings.code_leak_guard;
+    tx.execute(
+        sql,
+        (
+            &settings.time_zone,
+            &settings.currency,
+            &settings.fallback_url,
+            settings.default_tracking_domain_id,
+            guard.action.as_str(),
+            guard.spike_factor,
+            guard.spike_minimum,
+            tx.now(),
+        ),
+    )?;
     Ok(())
 }

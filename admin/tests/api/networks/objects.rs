@@ -61,11 +61,20 @@ async fn settings_are_replaced_as_a_whole() {
     for (field, value) in wanted.as_object().unwrap() {
         assert_eq!(&after[field], value);
     }
+    let default = json!({"action": "flag", "spike_factor": 10, "spike_minimum": 20});
+    assert_eq!(after["code_leak_guard"], default);
     let wrong = json!({"time_zone": "Mars", "currency": "x", "fallback_url": "x"});
     assert_eq!(
         network.put("settings", wrong).await.refusal().2,
         ["time_zone", "currency", "fallback_url"]
     );
+    let guard = json!({"action": "hold", "spike_factor": 3, "spike_minimum": 5});
+    let held = json!({"time_zone": "UTC", "currency": "EUR", "code_leak_guard": guard});
+    assert_eq!(network.put("settings", held).await.done()["code_leak_guard"], guard);
+    assert_eq!(network.get("settings").await.done()["code_leak_guard"], guard);
+    let never =
+        json!({"time_zone": "UTC", "currency": "EUR", "code_leak_guard": {"spike_factor": 0}});
+    assert_eq!(network.put("settings", never).await.refusal().2, ["code_leak_guard.spike_factor"]);
     let nowhere = json!({"time_zone": "UTC", "currency": "EUR", "default_tracking_domain_id": 9});
     assert_eq!(network.put("settings", nowhere).await.refusal().2, ["default_tracking_domain_id"]);
 }
