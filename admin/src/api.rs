@@ -15,6 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::archive::Archive;
 use crate::intake::IntakeHandle;
+use crate::pixels::Pixels;
 use crate::publish::PublisherHandle;
 use crate::store::Store;
 use crate::uploads::Uploads;
@@ -38,6 +39,8 @@ mod coupon_codes;
 mod explain;
 mod offers;
 mod partner_coupon_codes;
+mod partner_pixels;
+mod pixels;
 mod reports;
 mod settings;
 mod tracking_domains;
@@ -65,6 +68,8 @@ pub struct AppState {
     pub intake: IntakeHandle,
     /// Bulk files.
     pub uploads: Uploads,
+    /// Partner postbacks.
+    pub pixels: Pixels,
 }
 
 /// The network's number in answers.
@@ -112,6 +117,7 @@ fn edited() -> OpenApiRouter<AppState> {
         .merge(visibility::routes())
         .merge(coupon_codes::routes())
         .merge(uploads::routes())
+        .merge(pixels::routes())
         .merge(api_keys::routes())
         .merge(audit::routes())
 }
@@ -123,7 +129,10 @@ fn read() -> OpenApiRouter<AppState> {
 
 /// What partners see.
 fn partners() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().merge(partner_coupon_codes::routes()).merge(reports::partner_routes())
+    OpenApiRouter::new()
+        .merge(partner_coupon_codes::routes())
+        .merge(partner_pixels::routes())
+        .merge(reports::partner_routes())
 }
 
 /// The description of all routes, as served at `/openapi.json`.

@@ -43,7 +43,7 @@ pub use offer::{
     Offer, OfferStatus, PayoutRevenue, PayoutType, RevenueType, SessionDefinition, Visibility,
     left_empty_warnings,
 };
-pub use pixel::{DeliveryMethod, Pixel, PixelLevel, PixelStatus, PixelType};
+pub use pixel::{DeliveryMethod, DeliveryState, Pixel, PixelLevel, PixelStatus, PixelType};
 pub use postback_url::{PostbackMacro, PostbackUrl, PostbackUrlError};
 pub use row_code::{FoldedKey, RowCode};
 pub use settings::{CodeLeakGuard, LeakAction, Settings, today};

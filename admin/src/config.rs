@@ -14,6 +14,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
+use crate::pixels;
 use crate::uploads::Bounds;
 
 const ENV_PREFIX: &str = "COUPON_ADMIN_";
@@ -37,6 +38,8 @@ pub struct Config {
     pub limits: Limits,
     /// How bulk files are taken and kept.
     pub uploads: Bounds,
+    /// How partners' servers are spoken to.
+    pub pixels: pixels::Settings,
     /// What is logged.
     pub log: Log,
 }
@@ -95,6 +98,7 @@ impl Default for Config {
                 stall_timeout: Duration::from_secs(60),
                 keep: Duration::from_secs(7 * 24 * 60 * 60),
             },
+            pixels: pixels::Settings::default(),
             log: Log { filter: "info".into() },
         }
     }
@@ -167,6 +171,18 @@ impl Config {
         });
         keys.set_millis("uploads.stall_timeout_ms", &mut uploads.stall_timeout);
         keys.set_millis("uploads.keep_ms", &mut uploads.keep);
+        keys.set_list("pixels.allowed_networks", &mut self.pixels.allowed_networks, parse_network);
+        keys.set_millis("pixels.connect_timeout_ms", &mut self.pixels.connect_timeout);
+        keys.set_millis("pixels.timeout_ms", &mut self.pixels.timeout);
+        let width = &mut self.pixels.width;
+        keys.set_checked("pixels.max_in_flight", &mut width.in_flight, at_least_one);
+        keys.set_checked("pixels.max_in_flight_per_host", &mut width.per_host, at_least_one);
+        let patience = &mut self.pixels.patience;
+        keys.set_millis("pixels.first_retry_ms", &mut patience.first_retry);
+        keys.set_millis("pixels.longest_retry_ms", &mut patience.longest_retry);
+        keys.set_checked("pixels.max_attempts", &mut patience.max_attempts, |attempts| {
+            at_least_one(&(*attempts as usize))
+        });
         keys.set_checked("log.filter", &mut self.log.filter, |filter| {
             EnvFilter::try_new(filter).map(drop).map_err(|error| error.to_string())
         });
@@ -335,6 +351,16 @@ impl fmt::Display for Config {
         writeln!(f, "\n[uploads]\nmax_bytes = {}", self.uploads.max_bytes)?;
         writeln!(f, "stall_timeout_ms = {}", self.uploads.stall_timeout.as_millis())?;
         writeln!(f, "keep_ms = {}", self.uploads.keep.as_millis())?;
+        let pixels = &self.pixels;
+        let allowed = pixels.allowed_networks.iter().map(|network| text(network.to_string()));
+        writeln!(f, "\n[pixels]\nallowed_networks = {}", toml::Value::Array(allowed.collect()))?;
+        writeln!(f, "connect_timeout_ms = {}", pixels.connect_timeout.as_millis())?;
+        writeln!(f, "timeout_ms = {}", pixels.timeout.as_millis())?;
+        writeln!(f, "max_in_flight = {}", pixels.width.in_flight)?;
+        writeln!(f, "max_in_flight_per_host = {}", pixels.width.per_host)?;
+        writeln!(f, "first_retry_ms = {}", pixels.patience.first_retry.as_millis())?;
+        writeln!(f, "longest_retry_ms = {}", pixels.patience.longest_retry.as_millis())?;
+        writeln!(f, "max_attempts = {}", pixels.patience.max_attempts)?;
         writeln!(f, "\n[log]\nfilter = {}", text(self.log.filter.clone()))
     }
 }

@@ -22,7 +22,7 @@ pub mod api_keys;
 pub mod coupon_codes;
 mod domains;
 mod offers;
-mod pixels;
+pub mod pixels;
 pub mod settings;
 pub mod visibility;
 

@@ -2,5 +2,158 @@
 //!
 //! - A delivery is queued in the transaction that approves the conversion ([`queue`]), so that a
 //!   crash neither loses it nor queues it twice.
+//! - It is sent until the partner's server took it, for about a day ([`sender`], [`verdict`]); then
+//!   it is dead, and can be replayed.
+//! - Only the public internet is spoken to ([`address`]), however an address is written and whatever
+//!   a name leads to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::catalog::{FieldError, Pixel, PixelStatus, PostbackUrl};
+use crate::store::Store;
 
 pub mod queue;
+
+pub mod address;
+mod courier;
+mod resolve;
+mod sender;
+pub mod signature;
+mod verdict;
+
+pub use courier::{CourierError, Outcome};
+pub use sender::Width;
+pub use verdict::Patience;
+
+use address::Addresses;
+use courier::{Courier, Errand};
+use queue::Approved;
+use sender::Sender;
+
+/// Tests that are made at once.
+const TESTS: usize = 4;
+
+type Wake = Arc<Notify>;
+
+/// How partners' servers are spoken to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Beside the public internet.
+    pub allowed_networks: Vec<IpNet>,
+    /// For a connection.
+    pub connect_timeout: Duration,
+    /// For a whole exchange.
+    pub timeout: Duration,
+    /// How much at once.
+    pub width: Width,
+    /// How often and how long.
+    pub patience: Patience,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            allowed_networks: Vec::new(),
+            connect_timeout: Duration::from_secs(5),
+            timeout: Duration::from_secs(15),
+            width: Width { in_flight: 64, per_host: 4 },
+            patience: Patience {
+                first_retry: Duration::from_secs(10),
+                longest_retry: Duration::from_secs(6 * 60 * 60),
+                max_attempts: 14,
+            },
+        }
+    }
+}
+
+/// What the API needs of them; clones share it.
+#[derive(Clone)]
+pub struct Pixels {
+    courier: Courier,
+    wake: Wake,
+    tests: Arc<Semaphore>,
+}
+
+/// A postback as tried.
+#[derive(Debug)]
+pub struct Tried {
+    /// As it was requested.
+    pub url: String,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// How long that took.
+    pub took: Duration,
+}
+
+/// Too many tests at once.
+#[derive(Debug, thiserror::Error)]
+#[error("{TESTS} postbacks are being tested already; try again when one is done")]
+pub struct TooManyTests;
+
+/// Starts sending; it ends with `stop`, after what is in flight then.
+///
+/// # Errors
+/// When requests cannot be made at all.
+pub fn start(
+    store: Store,
+    settings: &Settings,
+    stop: CancellationToken,
+) -> Result<(Pixels, JoinHandle<()>), CourierError> {
+    let addresses = Addresses::new(&settings.allowed_networks);
+    let courier =
+        Courier::new(addresses, resolve::system, settings.connect_timeout, settings.timeout)?;
+    let wake = Wake::default();
+    let (patience, width) = (settings.patience.clone(), settings.width.clone());
+    let sender = Sender::new(store, courier.clone(), patience, width, Arc::clone(&wake), stop);
+    let pixels = Pixels { courier, wake, tests: Arc::new(Semaphore::new(TESTS)) };
+    Ok((pixels, tokio::spawn(sender.run())))
+}
+
+impl Pixels {
+    /// Says that there is something to be sent now.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// That the URL of an active postback does not name an address which nothing is sent to.
+    ///
+    /// # Errors
+    /// When it does.
+    pub fn check(&self, pixel: &Pixel) -> Result<(), FieldError> {
+        if pixel.pixel_status == PixelStatus::Inactive {
+            return Ok(());
+        }
+        let Some(url) = sample(pixel).and_then(|url| Url::parse(&url).ok()) else { return Ok(()) };
+        self.courier.addresses().check_literal(&url).map_err(|refused| FieldError {
+            field: "postback_url".into(),
+            error: refused.to_string(),
+        })
+    }
+
+    /// Requests a postback's URL with made-up values, once.
+    ///
+    /// # Errors
+    /// When too many are being tested.
+    pub async fn test(&self, pixel: &Pixel) -> Result<Tried, TooManyTests> {
+        let _permit = self.tests.try_acquire().map_err(|_| TooManyTests)?;
+        let url = sample(pixel).unwrap_or_default();
+        let since = std::time::Instant::now();
+        let errand = Errand { url: &url, signing_key: &pixel.signing_key, delivery_id: None };
+        let outcome = self.courier.run(errand).await;
+        Ok(Tried { url, outcome, took: since.elapsed() })
+    }
+}
+
+/// A postback's URL with made-up values.
+fn sample(pixel: &Pixel) -> Option<String> {
+    let url = PostbackUrl::parse(&pixel.postback_url).ok()?;
+    let sample = Approved::sample(pixel);
+    Some(url.filled(|name| sample.value(name).into_owned()))
+}

@@ -16,6 +16,7 @@ use hyper_util::rt::TokioExecutor;
 use hyper_util::service::TowerToHyperService;
 use rustix::fs::{FlockOperation, flock};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt as _;
 
@@ -26,6 +27,7 @@ use crate::config::{Config, Limits};
 use crate::daemon_client::DaemonClient;
 use crate::intake;
 use crate::keys::{Secret, ensure_first};
+use crate::pixels;
 use crate::publish::{self, PublisherHandle};
 use crate::store::Store;
 use crate::uploads::Uploads;
@@ -43,8 +45,10 @@ pub struct Admin {
     listener: TcpListener,
     router: Router,
     limits: Limits,
+    /// Sends partner postbacks until `background` ends, and then what is in flight.
+    sending: JoinHandle<()>,
     /// Ends publication and intake with the server.
-    _background: DropGuard,
+    background: DropGuard,
     _lock: File,
 }
 
@@ -65,12 +69,14 @@ impl Admin {
         let intake = intake::start(store.clone(), archive.clone(), daemon, stop());
         let uploads = Uploads::open(store.clone(), config.uploads.clone()).await?;
         uploads.expire(stop());
+        let (pixels, sending) = pixels::start(store.clone(), &config.pixels, stop())?;
         let state = AppState {
             store: store.clone(),
             uploads,
             publisher: publisher.clone(),
             archive,
             intake,
+            pixels,
             network: Network { id: network_id },
             gate: Gate::new(config),
             bodies: Bodies {
@@ -86,7 +92,8 @@ impl Admin {
             listener,
             router: api::router(state),
             limits: config.limits.clone(),
-            _background: background.drop_guard(),
+            sending,
+            background: background.drop_guard(),
             _lock: lock,
         })
     }
@@ -130,6 +137,10 @@ impl Admin {
                 connections = drained.cut,
                 "cut connections that were still busy at the deadline"
             );
+        }
+        drop(self.background);
+        if tokio::time::timeout(self.limits.drain_timeout, self.sending).await.is_err() {
+            tracing::warn!("partner postbacks in flight at the deadline are sent again");
         }
     }
 }

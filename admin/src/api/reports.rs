@@ -27,6 +27,8 @@ use super::error::ApiError;
 use crate::archive::ArchiveError;
 use crate::intake::{IntakeHandle, IntakeStatus};
 use crate::publish::{PublicationStatus, PublisherHandle};
+use crate::store::pixels::{self, Backlog};
+use crate::store::{Store, StoreError};
 
 /// No answer has more rows; one that would says that it is incomplete.
 const MAX_ROWS: usize = 10_000;
@@ -75,13 +77,16 @@ impl From<ArchiveError> for ApiError {
 struct Status {
     publication: PublicationStatus,
     intake: IntakeStatus,
+    pixels: Backlog,
 }
 
-/// How publication and the intake of clicks stand.
+/// How publication, the intake of clicks and partner postbacks stand.
 #[utoipa::path(get, path = "/status", responses((status = 200, body = Status)))]
 async fn status(
     State(publisher): State<PublisherHandle>,
     State(intake): State<IntakeHandle>,
-) -> Json<Status> {
-    Json(Status { publication: publisher.status(), intake: intake.status() })
+    State(store): State<Store>,
+) -> Result<Json<Status>, ApiError> {
+    let pixels: Backlog = store.read(pixels::backlog).await.map_err(|error: StoreError| error)?;
+    Ok(Json(Status { publication: publisher.status(), intake: intake.status(), pixels }))
 }

@@ -47,6 +47,18 @@ words! {
     }
 }
 
+words! {
+    /// Where a delivery of a postback stands.
+    DeliveryState {
+        /// It waits for its next attempt.
+        Pending = "pending",
+        /// The partner's server took it.
+        Delivered = "delivered",
+        /// It was given up; it can be replayed.
+        Dead = "dead",
+    }
+}
+
 /// A partner postback as edited.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = PixelEdit)]

@@ -1,8 +1,14 @@
 //! Partner postbacks. None of this is published.
 
-use super::{EditError, Editable, check_reference};
-use crate::catalog::{Affiliate, Offer, Pixel};
-use crate::store::{WriteTx, offers, pixels};
+use serde_json::Map;
+
+use super::{EditError, Editable, Saved, audit, check_reference, existing};
+use crate::catalog::{Affiliate, DeliveryState, Offer, Pixel, PixelStatus};
+use crate::store::pixels::{self, Replayed};
+use crate::store::{WriteTx, offers};
+
+/// In the audit.
+const DELIVERY: &str = "pixel_delivery";
 
 /// Each conversion of a partner is told to all of its postbacks.
 const MAX_PER_PARTNER: u64 = 200;
@@ -48,4 +54,58 @@ fn check_room(pixel: &Pixel, tx: &WriteTx<'_>, id: Option<u32>) -> Result<(), Ed
         "this partner has {MAX_PER_PARTNER} postbacks, which is the most; delete some first"
     );
     Err(EditError::conflict("pixel.too_many", "network_affiliate_id", message))
+}
+
+/// That a partner may know of the offer it names. Whether there is one it does not see, it is not
+/// told.
+///
+/// # Errors
+/// When it may not.
+pub fn check_sees_offer(tx: &WriteTx<'_>, pixel: &Pixel) -> Result<(), EditError> {
+    let (offer, partner) = (pixel.network_offer_id, pixel.network_affiliate_id);
+    if offer == 0 || offers::is_visible_for(tx, offer, partner)? {
+        return Ok(());
+    }
+    let message = format!("there is no {} {offer}", Offer::NAME);
+    Err(EditError::field("network_offer_id", message))
+}
+
+/// What is to be sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replay {
+    /// One delivery, whatever came of it.
+    Delivery(u32),
+    /// All dead deliveries of a postback.
+    DeadOf(u32),
+}
+
+/// Makes deliveries due; answers how many.
+///
+/// # Errors
+/// When there is no such delivery or postback, or the postback is not active.
+pub fn replay(tx: &WriteTx<'_>, which: Replay) -> Result<Saved<u64>, EditError> {
+    let (pixel_id, which) = match which {
+        Replay::Delivery(id) => (pixel_of(tx, id)?, Replayed::One(id)),
+        Replay::DeadOf(id) => (id, Replayed::DeadOf(id)),
+    };
+    let pixel = existing::<Pixel>(tx, pixel_id)?.object;
+    if pixel.pixel_status != PixelStatus::Active {
+        let message = format!("partner postback {pixel_id} is inactive; make it active first");
+        return Err(EditError::conflict("pixel.inactive", "pixel_status", message));
+    }
+    let (replayed, first, last) = pixels::replay(tx, which)?;
+    if replayed > 0 {
+        audit::range(tx, DELIVERY, "replayed", replayed, (first, last), &Map::new())?;
+    }
+    Ok(Saved { now: replayed, sequence: None })
+}
+
+/// The postback of a delivery that can be sent at all.
+fn pixel_of(tx: &WriteTx<'_>, id: u32) -> Result<u32, EditError> {
+    let found = pixels::delivery(tx, id)?.ok_or(EditError::NotFound { what: "delivery", id })?;
+    if found.state == DeliveryState::Dead && found.url.is_empty() {
+        let message = format!("delivery {id} has no URL: {}", found.last_error);
+        return Err(EditError::conflict("pixel_delivery.no_url", "url", message));
+    }
+    Ok(found.network_pixel_id)
 }

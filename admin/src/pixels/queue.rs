@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use crate::catalog::{PostbackMacro, PostbackUrl};
+use crate::catalog::{Pixel, PostbackMacro, PostbackUrl};
 use crate::store::pixels::{self, Listening, NewDelivery};
 use crate::store::{StoreError, WriteTx};
 
@@ -86,6 +86,29 @@ fn host_of(url: &str) -> String {
 }
 
 impl Approved<'_> {
+    /// Made-up values, for a test.
+    pub(super) fn sample(pixel: &Pixel) -> Approved<'static> {
+        let unix_s = jiff::Timestamp::now().as_second();
+        let test = || Cow::Borrowed("test");
+        Approved {
+            conversion_id: "0".repeat(32).into(),
+            transaction_id: "0".repeat(32).into(),
+            affiliate_id: pixel.network_affiliate_id,
+            offer_id: pixel.network_offer_id,
+            event_id: pixel.network_offer_payout_revenue_id,
+            event_name: test(),
+            coupon_code: "TEST".into(),
+            order_id: test(),
+            payout: "0".into(),
+            currency: "USD".into(),
+            subs: [(); 5].map(|()| test()),
+            source_id: test(),
+            adv: [(); 5].map(|()| test()),
+            unix_s,
+            click_unix_s: Some(unix_s),
+        }
+    }
+
     pub(super) fn value(&self, name: PostbackMacro) -> Cow<'_, str> {
         use PostbackMacro as M;
         match name {

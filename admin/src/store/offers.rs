@@ -157,6 +157,21 @@ pub fn has_entry(
     Ok(connection.prepare_cached(sql)?.exists((entry_id, offer_id))?)
 }
 
+/// Whether a partner may know of an offer: it is there, and visible for the partner.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn is_visible_for(
+    connection: &Connection,
+    offer_id: u32,
+    affiliate_id: u32,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM offer o LEFT JOIN offer_visibility v ON v.offer_id = o.id AND v.affiliate_id = ?2 \
+               WHERE o.id = ?1 AND o.time_deleted = 0 \
+               AND coalesce(v.status, iif(o.visibility = 'public', 'visible', 'hidden')) = 'visible'";
+    Ok(connection.prepare_cached(sql)?.exists((offer_id, affiliate_id))?)
+}
+
 /// Name and status of some offers, deleted ones too: what other objects' answers show of them.
 ///
 /// # Errors

@@ -1,11 +1,13 @@
 //! Partner postbacks, and the outbox of what they tell.
 
-use rusqlite::types::Value;
-use rusqlite::{Connection, Row};
+use std::collections::HashMap;
 
-use super::rows::{Compared, FIRST, Filterable, Kept, word};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
+
+use super::rows::{Compared, FIRST, Filterable, Kept, Listed, Page, Query, conditions, word};
 use super::{StoreError, WriteTx};
-use crate::catalog::{DeliveryMethod, Pixel};
+use crate::catalog::{DeliveryMethod, DeliveryState, Pixel};
 
 impl Kept for Pixel {
     const TABLE: &'static str = "pixel";
@@ -147,4 +149,338 @@ pub fn queue(tx: &WriteTx<'_>, new: &NewDelivery<'_>) -> Result<(), StoreError> 
         tx.now(),
     ))?;
     Ok(())
+}
+
+/// A delivery that is being sent.
+#[derive(Debug, Clone)]
+pub struct InFlight {
+    /// Which.
+    pub id: u32,
+    /// To whom.
+    pub host: String,
+}
+
+/// A delivery that is to be sent now.
+#[derive(Debug)]
+pub struct Due {
+    /// Which.
+    pub id: u32,
+    /// With its values.
+    pub url: String,
+    /// To whom.
+    pub host: String,
+    /// The postback's, as it is now.
+    pub signing_key: String,
+    /// Before this one.
+    pub attempts: u32,
+}
+
+/// What is to be sent.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// Now.
+    pub due: Vec<Due>,
+    /// When the next one is due that is not yet, in Unix milliseconds.
+    pub next_ms: Option<i64>,
+}
+
+/// Up to `room` deliveries that are due and not in flight, so that none of their hosts has more than
+/// `per_host` in flight. Hosts with the fewest come first, among them those that waited longest.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn due(
+    connection: &Connection,
+    now_ms: i64,
+    in_flight: &[InFlight],
+    room: usize,
+    per_host: usize,
+) -> Result<Outbox, StoreError> {
+    let mut flying: HashMap<&str, Vec<u32>> = HashMap::new();
+    for InFlight { id, host } in in_flight {
+        flying.entry(host).or_default().push(*id);
+    }
+    let (mut hosts, waiting): (Vec<_>, Vec<_>) =
+        pending_hosts(connection)?.into_iter().partition(|(_, due_ms)| *due_ms <= now_ms);
+    let of = |host: &str| flying.get(host).map_or(&[][..], Vec::as_slice);
+    hosts.sort_by_key(|(host, due_ms)| (of(host).len(), *due_ms));
+    let mut due = Vec::new();
+    for (host, _) in hosts {
+        let free = per_host.saturating_sub(of(&host).len()).min(room - due.len());
+        due.extend(due_at(connection, &host, now_ms, of(&host), free)?);
+    }
+    Ok(Outbox { due, next_ms: waiting.into_iter().map(|(_, due_ms)| due_ms).min() })
+}
+
+/// Every host with something pending, and when the first of that is due. As many look-ups as there
+/// are hosts, however much is pending.
+fn pending_hosts(connection: &Connection) -> Result<Vec<(String, i64)>, StoreError> {
+    let sql = "SELECT host, due_ms FROM pixel_delivery WHERE state = 'pending' AND host > ?1 \
+               ORDER BY host, due_ms LIMIT 1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut hosts: Vec<(String, i64)> = Vec::new();
+    loop {
+        let last = hosts.last().map_or("", |(host, _)| host.as_str());
+        let next = statement.query_row([last], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        match next {
+            Some(next) => hosts.push(next),
+            None => return Ok(hosts),
+        }
+    }
+}
+
+/// Up to `free` deliveries to one host, beside those in flight.
+fn due_at(
+    connection: &Connection,
+    host: &str,
+    now_ms: i64,
+    flying: &[u32],
+    free: usize,
+) -> Result<Vec<Due>, StoreError> {
+    if free == 0 {
+        return Ok(Vec::new());
+    }
+    let sql = "SELECT d.id, d.url, d.host, p.signing_key, d.attempts FROM pixel_delivery d \
+               JOIN pixel p ON p.id = d.pixel_id \
+               WHERE d.state = 'pending' AND d.host = ?1 AND d.due_ms <= ?2 ORDER BY d.due_ms, d.id LIMIT ?3";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map((host, now_ms, free + flying.len()), |row| {
+        Ok(Due {
+            id: row.get(0)?,
+            url: row.get(1)?,
+            host: row.get(2)?,
+            signing_key: row.get(3)?,
+            attempts: row.get(4)?,
+        })
+    })?;
+    let rows: Vec<Due> = rows.collect::<Result<_, _>>()?;
+    Ok(rows.into_iter().filter(|due| !flying.contains(&due.id)).take(free).collect())
+}
+
+/// Whether the clock stands before times at which deliveries began to wait, by more than what clocks
+/// are set right by all the time.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn is_clock_set_back(connection: &Connection, now_ms: i64) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM pixel_delivery WHERE state = 'pending' AND since_ms > ?1 LIMIT 1";
+    Ok(connection.prepare_cached(sql)?.exists([now_ms.saturating_add(CLOCK_SLACK_MS)])?)
+}
+
+/// A minute.
+const CLOCK_SLACK_MS: i64 = 60_000;
+
+/// Makes due what began to wait at times that have not come: the clock was set back, and nobody
+/// knows how long they would wait.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn forget_waits(tx: &WriteTx<'_>, now_ms: i64) -> Result<(), StoreError> {
+    let sql = "UPDATE pixel_delivery SET since_ms = ?1, due_ms = ?1 WHERE state = 'pending' AND since_ms > ?2";
+    tx.execute(sql, (now_ms, now_ms.saturating_add(CLOCK_SLACK_MS)))?;
+    Ok(())
+}
+
+/// What becomes of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// Nothing more.
+    Delivered,
+    /// It is tried again.
+    Pending {
+        /// When, in Unix milliseconds.
+        due_ms: i64,
+    },
+    /// Nothing, until somebody replays it.
+    Dead,
+}
+
+/// One attempt, as it is written down.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// At which delivery.
+    pub id: u32,
+    /// When it ended, in Unix milliseconds.
+    pub now_ms: i64,
+    /// What follows.
+    pub fate: Fate,
+    /// The answer's status, or 0.
+    pub status: u16,
+    /// What was wrong, or empty.
+    pub error: String,
+}
+
+/// Writes down what came of an attempt. A delivery that was given up meanwhile stays so, unless it
+/// arrived.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn record(tx: &WriteTx<'_>, attempt: &Attempt) -> Result<(), StoreError> {
+    let (state, due_ms) = match attempt.fate {
+        Fate::Delivered => (DeliveryState::Delivered, attempt.now_ms),
+        Fate::Pending { due_ms } => (DeliveryState::Pending, due_ms),
+        Fate::Dead => (DeliveryState::Dead, attempt.now_ms),
+    };
+    let sql = "UPDATE pixel_delivery SET state = ?2, attempts = attempts + 1, since_ms = ?3, due_ms = ?4, \
+               last_status = ?5, last_error = ?6, time_attempted = ?3 / 1000 \
+               WHERE id = ?1 AND (state = 'pending' OR ?2 = 'delivered')";
+    let Attempt { id, now_ms, status, ref error, .. } = *attempt;
+    tx.prepare_cached(sql)?.execute((id, state.as_str(), now_ms, due_ms, status, error))?;
+    Ok(())
+}
+
+/// A delivery as read.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = PixelDelivery)]
+pub struct Delivery {
+    /// Told to the partner as `X-Coupon-Delivery`.
+    pub network_pixel_delivery_id: u32,
+    /// The postback.
+    pub network_pixel_id: u32,
+    /// Its partner.
+    pub network_affiliate_id: u32,
+    /// The conversion's offer.
+    pub network_offer_id: u32,
+    /// What it tells of.
+    pub conversion_id: String,
+    /// Where it stands.
+    pub state: DeliveryState,
+    /// With its values.
+    pub url: String,
+    /// Since it was queued, or last replayed.
+    pub attempts: u32,
+    /// The last answer's status; 0 where there was none.
+    pub last_status: u16,
+    /// What was wrong at the last attempt, or empty.
+    pub last_error: String,
+    /// When it was queued, in Unix seconds.
+    pub time_created: i64,
+    /// The last attempt, or 0.
+    pub time_attempted: i64,
+    /// Of a pending one: the next attempt; otherwise 0.
+    pub time_due: i64,
+}
+
+/// What lists of deliveries can be filtered by.
+pub const DELIVERY_FILTERS: &[Filterable] = &[
+    Filterable { field: "network_pixel_delivery_id", column: "id", kind: Compared::Number },
+    Filterable { field: "network_pixel_id", column: "pixel_id", kind: Compared::Number },
+    Filterable { field: "network_affiliate_id", column: "affiliate_id", kind: Compared::Number },
+    Filterable { field: "network_offer_id", column: "offer_id", kind: Compared::Number },
+    Filterable { field: "conversion_id", column: "conversion_id", kind: Compared::Text },
+    Filterable { field: "state", column: "state", kind: Compared::Text },
+    Filterable { field: "attempts", column: "attempts", kind: Compared::Number },
+    Filterable { field: "last_status", column: "last_status", kind: Compared::Number },
+    Filterable { field: "time_created", column: "time_created", kind: Compared::Number },
+    Filterable { field: "time_attempted", column: "time_attempted", kind: Compared::Number },
+];
+
+const DELIVERY: &str = "SELECT id, pixel_id, affiliate_id, offer_id, conversion_id, state, url, attempts, last_status, \
+    last_error, time_created, time_attempted, iif(state = 'pending', due_ms / 1000, 0) FROM pixel_delivery";
+
+fn read_delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
+    Ok(Delivery {
+        network_pixel_delivery_id: row.get(0)?,
+        network_pixel_id: row.get(1)?,
+        network_affiliate_id: row.get(2)?,
+        network_offer_id: row.get(3)?,
+        conversion_id: row.get(4)?,
+        state: word(row, 5)?,
+        url: row.get(6)?,
+        attempts: row.get(7)?,
+        last_status: row.get(8)?,
+        last_error: row.get(9)?,
+        time_created: row.get(10)?,
+        time_attempted: row.get(11)?,
+        time_due: row.get(12)?,
+    })
+}
+
+/// One page of the deliveries, the newest first unless asked otherwise.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn deliveries(connection: &Connection, query: &Query) -> Result<Listed<Delivery>, StoreError> {
+    let (condition, values) = conditions("true", &query.filters);
+    let count = format!("SELECT count(*) FROM pixel_delivery WHERE {condition}");
+    let total_count = connection
+        .prepare_cached(&count)?
+        .query_row(params_from_iter(&values), |row| row.get(0))?;
+    let Page { number, size } = query.page.unwrap_or(Page { number: 1, size: u32::MAX });
+    let offset = u64::from(number.saturating_sub(1)) * u64::from(size);
+    let order = query.sort.map_or_else(|| "id DESC".into(), |sort| sort.by(sort.is_descending));
+    let sql = format!("{DELIVERY} WHERE {condition} ORDER BY {order} LIMIT {size} OFFSET {offset}");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map(params_from_iter(&values), read_delivery)?;
+    Ok(Listed { rows: rows.collect::<Result<_, _>>()?, total_count })
+}
+
+/// One delivery.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn delivery(connection: &Connection, id: u32) -> Result<Option<Delivery>, StoreError> {
+    let sql = format!("{DELIVERY} WHERE id = ?1");
+    Ok(connection.prepare_cached(&sql)?.query_row([id], read_delivery).optional()?)
+}
+
+/// Which deliveries are to be sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replayed {
+    /// This one, whatever its state.
+    One(u32),
+    /// All dead ones of a postback.
+    DeadOf(u32),
+}
+
+/// How many, and their lowest and highest id.
+pub type Range = (u64, u32, u32);
+
+/// Makes deliveries due, as if they had never been tried; answers which.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn replay(tx: &WriteTx<'_>, which: Replayed) -> Result<Range, StoreError> {
+    let (condition, id) = match which {
+        Replayed::One(id) => ("id = ?1", id),
+        Replayed::DeadOf(id) => ("pixel_id = ?1 AND state = 'dead'", id),
+    };
+    // One without a URL never had one, and cannot be sent.
+    let condition = format!("{condition} AND url <> ''");
+    let range = format!(
+        "SELECT count(*), ifnull(min(id), 0), ifnull(max(id), 0) FROM pixel_delivery WHERE {condition}"
+    );
+    let range = tx
+        .prepare_cached(&range)?
+        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let sql = format!(
+        "UPDATE pixel_delivery SET state = 'pending', attempts = 0, since_ms = ?2, due_ms = ?2 WHERE {condition}"
+    );
+    tx.prepare_cached(&sql)?.execute((id, jiff::Timestamp::now().as_millisecond()))?;
+    Ok(range)
+}
+
+/// How the outbox stands.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[schema(as = PixelStatusCounts)]
+pub struct Backlog {
+    /// Deliveries that wait for their next attempt.
+    pub pending: u64,
+    /// Deliveries that were given up, and not replayed.
+    pub dead: u64,
+    /// When the oldest pending one was queued, in Unix seconds.
+    pub oldest_pending: Option<i64>,
+}
+
+/// How the outbox stands.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn backlog(connection: &Connection) -> Result<Backlog, StoreError> {
+    let sql = "SELECT (SELECT count(*) FROM pixel_delivery WHERE state = 'pending'), \
+               (SELECT count(*) FROM pixel_delivery WHERE state = 'dead'), \
+               (SELECT time_created FROM pixel_delivery WHERE state = 'pending' ORDER BY id LIMIT 1)";
+    Ok(connection.prepare_cached(sql)?.query_row([], |row| {
+        Ok(Backlog { pending: row.get(0)?, dead: row.get(1)?, oldest_pending: row.get(2)? })
+    })?)
 }

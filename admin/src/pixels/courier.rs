@@ -1,0 +1,213 @@
+//! One request to a partner's server.
+//!
+//! What bounds it: the connection and the whole exchange have deadlines, redirects are not followed,
+//! no proxy is used, and of an answer's body no more is read than lets the connection be used again.
+//! It never tells a URL in an error, because partners put secrets of theirs into them.
+
+use std::error::Error as _;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::RETRY_AFTER;
+use reqwest::{Client, Response, redirect};
+use rustls::{ClientConfig, RootCertStore};
+use url::Url;
+
+use super::address::{Addresses, NotPublic};
+use super::resolve::{Lookup, Resolver};
+use super::signature::{self, signature};
+
+/// Told to partners: a delivery's number, by which they know a repetition.
+const DELIVERY_HEADER: &str = "X-Coupon-Delivery";
+const USER_AGENT: &str = concat!("coupond/", env!("CARGO_PKG_VERSION"));
+/// Read of an answer's body.
+const MAX_BODY: usize = 64 << 10;
+/// Shown of it.
+const MAX_SHOWN: usize = 1024;
+/// Connections to one server that are kept for the next request.
+const MAX_IDLE: usize = 2;
+const IDLE: Duration = Duration::from_secs(30);
+
+/// What came of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// An answer.
+    Answered {
+        /// Its status.
+        status: u16,
+        /// When to come again, if it says so.
+        retry_after: Option<Duration>,
+        /// The body's beginning.
+        body: String,
+    },
+    /// The server may not be spoken to.
+    Refused(NotPublic),
+    /// There was no answer.
+    Failed(String),
+}
+
+/// What is to be requested.
+#[derive(Debug)]
+pub(super) struct Errand<'a> {
+    /// With its values.
+    pub url: &'a str,
+    /// Or empty.
+    pub signing_key: &'a str,
+    /// None: a test.
+    pub delivery_id: Option<u32>,
+}
+
+/// Why nothing can be sent at all.
+#[derive(Debug, thiserror::Error)]
+pub enum CourierError {
+    /// The cryptography offers no version of TLS.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The client refuses its settings.
+    #[error("the HTTP client cannot be set up: {0}")]
+    Client(#[from] reqwest::Error),
+}
+
+/// Makes requests; clones share connections.
+#[derive(Clone)]
+pub(super) struct Courier {
+    client: Client,
+    addresses: Addresses,
+    timeout: Duration,
+}
+
+impl Courier {
+    pub(super) fn new(
+        addresses: Addresses,
+        lookup: Lookup,
+        connect_timeout: Duration,
+        timeout: Duration,
+    ) -> Result<Courier, CourierError> {
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls()?)
+            .dns_resolver(Arc::new(Resolver::new(addresses.clone(), lookup)))
+            .no_proxy()
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .user_agent(USER_AGENT)
+            .connect_timeout(connect_timeout)
+            .timeout(timeout)
+            .pool_max_idle_per_host(MAX_IDLE)
+            .pool_idle_timeout(IDLE)
+            .build()?;
+        Ok(Courier { client, addresses, timeout })
+    }
+
+    /// What may be spoken to.
+    pub(super) fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// Requests a URL and says what came of it.
+    pub(super) async fn run(&self, errand: Errand<'_>) -> Outcome {
+        let url = match Url::parse(errand.url) {
+            Ok(url) => url,
+            Err(error) => return Outcome::Failed(format!("the URL cannot be requested: {error}")),
+        };
+        if let Err(refused) = self.addresses.check_literal(&url) {
+            return Outcome::Refused(refused);
+        }
+        let mut request = self.client.get(url.clone());
+        if !errand.signing_key.is_empty() {
+            let now = jiff::Timestamp::now().as_second();
+            let value = signature(errand.signing_key, now, url.as_str());
+            request = request.header(signature::HEADER, value);
+        }
+        if let Some(id) = errand.delivery_id {
+            request = request.header(DELIVERY_HEADER, id);
+        }
+        match request.send().await {
+            Ok(response) => answered(response).await,
+            Err(error) => self.failed(error),
+        }
+    }
+
+    fn failed(&self, error: reqwest::Error) -> Outcome {
+        if let Some(refused) = refusal(&error) {
+            return Outcome::Refused(refused.clone());
+        }
+        if error.is_timeout() && !error.is_connect() {
+            return Outcome::Failed(format!("no answer within {} ms", self.timeout.as_millis()));
+        }
+        Outcome::Failed(sentence(error.without_url()))
+    }
+}
+
+/// A status is an answer, whether or not the body behind it breaks off.
+async fn answered(mut response: Response) -> Outcome {
+    let retry_after =
+        response.headers().get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?));
+    let mut body = Vec::new();
+    while body.len() < MAX_BODY
+        && let Ok(Some(chunk)) = response.chunk().await
+    {
+        body.extend_from_slice(&chunk);
+    }
+    body.truncate(MAX_SHOWN);
+    let body = String::from_utf8_lossy(&body).into_owned();
+    Outcome::Answered { status: response.status().as_u16(), retry_after, body }
+}
+
+/// Seconds, or a date.
+fn retry_after(text: &str) -> Option<Duration> {
+    if let Ok(seconds) = text.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = jiff::fmt::rfc2822::parse(text.trim()).ok()?.timestamp();
+    at.duration_since(jiff::Timestamp::now()).try_into().ok()
+}
+
+fn refusal(error: &reqwest::Error) -> Option<&NotPublic> {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(refused) = error.downcast_ref() {
+            return Some(refused);
+        }
+        cause = error.source();
+    }
+    None
+}
+
+fn sentence(error: reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let _ = write!(text, ": {error}");
+        cause = error.source();
+    }
+    text.chars().take(MAX_SHOWN).collect()
+}
+
+/// The roots that are part of this program, so that it works on a machine without any, and those of
+/// the machine, so that newer ones and an operator's own count too.
+fn tls() -> Result<ClientConfig, rustls::Error> {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_says_when_to_come_again_in_seconds_or_as_a_date() {
+        assert_eq!(retry_after("120"), Some(Duration::from_secs(120)));
+        let in_a_minute = jiff::Timestamp::now() + Duration::from_secs(60);
+        let date =
+            jiff::fmt::rfc2822::to_string(&in_a_minute.to_zoned(jiff::tz::TimeZone::UTC)).unwrap();
+        let wait = retry_after(&date).unwrap();
+        assert!((58..=60).contains(&wait.as_secs()), "{wait:?}");
+        assert_eq!(retry_after("Fri, 01 Jan 2021 00:00:00 GMT"), None);
+        assert_eq!(retry_after("soon"), None);
+    }
+}

@@ -1,0 +1,199 @@
+//! From the outbox to the partners' servers.
+//!
+//! - A delivery stays pending in the store until its outcome is written there; what a crash or a
+//!   stop leaves in flight is sent again. So it arrives at least once, and a receiver that counts
+//!   must know conversions by their id.
+//! - At most so many requests are in flight in all, and few to one host; hosts with none come first.
+//!   One slow server holds up its own deliveries only.
+//! - What is in flight is known here only, and is never sent twice at a time. An outcome that cannot
+//!   be written keeps its place in flight and is written later.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::{Id, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::Wake;
+use super::courier::{Courier, Errand, Outcome};
+use super::verdict::{Patience, Verdict};
+use crate::store::pixels::{self, Attempt, Due, Fate, InFlight};
+use crate::store::{Store, StoreError};
+
+/// How long a delivery that just became due may wait to be seen.
+const POLL: Duration = Duration::from_millis(500);
+/// Between two attempts at writing an outcome.
+const REWRITE: Duration = Duration::from_secs(1);
+
+/// How much at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Width {
+    /// Requests in flight.
+    pub in_flight: usize,
+    /// Of them to one host.
+    pub per_host: usize,
+}
+
+pub(super) struct Sender {
+    post: Arc<Post>,
+    width: Width,
+    wake: Wake,
+    flights: JoinSet<()>,
+    in_flight: HashMap<Id, InFlight>,
+    /// Why the store could not be read, so that it is logged once.
+    last_error: Option<String>,
+}
+
+/// What a flight needs.
+struct Post {
+    store: Store,
+    courier: Courier,
+    patience: Patience,
+    stop: CancellationToken,
+}
+
+impl Sender {
+    pub(super) fn new(
+        store: Store,
+        courier: Courier,
+        patience: Patience,
+        width: Width,
+        wake: Wake,
+        stop: CancellationToken,
+    ) -> Sender {
+        Sender {
+            post: Arc::new(Post { store, courier, patience, stop }),
+            width,
+            wake,
+            flights: JoinSet::new(),
+            in_flight: HashMap::new(),
+            last_error: None,
+        }
+    }
+
+    /// Sends until it is told to stop, then lets what is in flight arrive.
+    pub(super) async fn run(mut self) {
+        let stop = self.post.stop.clone();
+        while !stop.is_cancelled() {
+            let pause = self.launch().await;
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(landed) = self.flights.join_next_with_id() => self.landed(landed),
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+            while let Some(landed) = self.flights.try_join_next_with_id() {
+                self.landed(landed);
+            }
+        }
+        while self.flights.join_next().await.is_some() {}
+    }
+
+    fn landed(&mut self, landed: Result<(Id, ()), tokio::task::JoinError>) {
+        let id = match landed {
+            Ok((id, ())) => id,
+            Err(error) => {
+                tracing::error!(%error, "a delivery's task panicked; it is sent again");
+                error.id()
+            }
+        };
+        self.in_flight.remove(&id);
+    }
+
+    /// Sends what is due, and says how long nothing else will be.
+    async fn launch(&mut self) -> Duration {
+        let room = self.width.in_flight.saturating_sub(self.in_flight.len());
+        if room == 0 {
+            return POLL;
+        }
+        match self.due(room).await {
+            Ok((due, pause)) => {
+                due.into_iter().for_each(|due| self.send(due));
+                self.last_error = None;
+                pause
+            }
+            Err(error) => {
+                self.tell(&error);
+                POLL
+            }
+        }
+    }
+
+    fn tell(&mut self, error: &StoreError) {
+        let text = error.to_string();
+        if self.last_error.as_ref() != Some(&text) {
+            tracing::warn!(error = %text, "partner postbacks cannot be read; trying again");
+        }
+        self.last_error = Some(text);
+    }
+
+    async fn due(&self, room: usize) -> Result<(Vec<Due>, Duration), StoreError> {
+        let now_ms = now_ms();
+        if self.post.store.read(move |c| pixels::is_clock_set_back(c, now_ms)).await? {
+            self.post.store.write(move |tx| pixels::forget_waits(tx, now_ms)).await?;
+        }
+        let in_flight: Vec<InFlight> = self.in_flight.values().cloned().collect();
+        let per_host = self.width.per_host;
+        let found = self
+            .post
+            .store
+            .read(move |connection| pixels::due(connection, now_ms, &in_flight, room, per_host));
+        let pixels::Outbox { due, next_ms } = found.await?;
+        let pause = next_ms.map_or(POLL, |next_ms| {
+            Duration::from_millis(u64::try_from(next_ms - now_ms).unwrap_or_default())
+        });
+        Ok((due, pause.clamp(Duration::from_millis(1), POLL)))
+    }
+
+    fn send(&mut self, due: Due) {
+        let of = InFlight { id: due.id, host: due.host.clone() };
+        let handle = self.flights.spawn(Arc::clone(&self.post).deliver(due));
+        self.in_flight.insert(handle.id(), of);
+    }
+}
+
+impl Post {
+    async fn deliver(self: Arc<Post>, due: Due) {
+        let errand =
+            Errand { url: &due.url, signing_key: &due.signing_key, delivery_id: Some(due.id) };
+        let outcome = self.courier.run(errand).await;
+        let verdict = self.patience.after(due.attempts.saturating_add(1), &outcome);
+        let attempt = attempt(due.id, outcome, verdict);
+        while let Err(error) = self.write(&attempt).await {
+            tracing::warn!(%error, delivery = due.id, "an outcome cannot be written; trying again");
+            let stopped = self.stop.run_until_cancelled(tokio::time::sleep(REWRITE)).await;
+            if stopped.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn write(&self, attempt: &Attempt) -> Result<(), StoreError> {
+        let attempt = attempt.clone();
+        self.store.write(move |tx| pixels::record(tx, &attempt)).await
+    }
+}
+
+fn attempt(id: u32, outcome: Outcome, verdict: Verdict) -> Attempt {
+    let now_ms = now_ms();
+    let fate = match verdict {
+        Verdict::Delivered => Fate::Delivered,
+        Verdict::Dead => Fate::Dead,
+        Verdict::Again(wait) => {
+            let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+            Fate::Pending { due_ms: now_ms.saturating_add(wait_ms) }
+        }
+    };
+    let (status, error) = match outcome {
+        Outcome::Answered { status, .. } if fate == Fate::Delivered => (status, String::new()),
+        Outcome::Answered { status, .. } => (status, format!("the server answered {status}")),
+        Outcome::Refused(refused) => (0, refused.to_string()),
+        Outcome::Failed(error) => (0, error),
+    };
+    Attempt { id, now_ms, fate, status, error }
+}
+
+fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}

@@ -1,0 +1,146 @@
+//! What follows from an attempt: it is delivered, it is tried again later, or it is dead.
+//!
+//! | what came | then |
+//! |---|---|
+//! | 2xx | delivered |
+//! | 410 | dead at once: the partner says that nobody is there any more |
+//! | 3xx, 4xx but 408, 425 and 429, an address that may not be spoken to | dead after [`REFUSALS`] attempts, some 20 minutes: a slip on the other side is mended by then, or not at all |
+//! | the rest, no answer among it | dead after all attempts, about a day |
+//!
+//! Waits double, with jitter. `Retry-After` may make one longer, up to the longest. Attempts are
+//! counted rather than hours, so that a clock which jumps kills nothing.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+
+use super::courier::Outcome;
+
+/// Attempts at what the other side refuses.
+const REFUSALS: u32 = 8;
+
+/// How often and how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patience {
+    /// Before the second attempt.
+    pub first_retry: Duration,
+    /// Between two attempts at most.
+    pub longest_retry: Duration,
+    /// In all.
+    pub max_attempts: u32,
+}
+
+/// What is to be done with a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing more.
+    Delivered,
+    /// Another attempt after this wait.
+    Again(Duration),
+    /// Nothing, until somebody replays it.
+    Dead,
+}
+
+impl Patience {
+    /// After the attempt that is `attempts` in all.
+    pub(super) fn after(&self, attempts: u32, outcome: &Outcome) -> Verdict {
+        let (most, asked) = match outcome {
+            Outcome::Answered { status: 200..=299, .. } => return Verdict::Delivered,
+            Outcome::Answered { status: 410, .. } => return Verdict::Dead,
+            Outcome::Answered { status: 408 | 425 | 429 | 500.., retry_after, .. } => {
+                (self.max_attempts, *retry_after)
+            }
+            Outcome::Answered { retry_after, .. } => {
+                (self.max_attempts.min(REFUSALS), *retry_after)
+            }
+            Outcome::Refused(_) => (self.max_attempts.min(REFUSALS), None),
+            Outcome::Failed(_) => (self.max_attempts, None),
+        };
+        if attempts >= most {
+            return Verdict::Dead;
+        }
+        let wait = self.wait(attempts).max(asked.unwrap_or_default());
+        Verdict::Again(wait.min(self.longest_retry))
+    }
+
+    /// Doubled with every attempt, and up to twice as long by chance.
+    fn wait(&self, attempts: u32) -> Duration {
+        let waits = ExponentialBuilder::new()
+            .with_min_delay(self.first_retry)
+            .with_max_delay(self.longest_retry)
+            .without_max_times()
+            .with_jitter();
+        let before = usize::try_from(attempts.saturating_sub(1)).unwrap_or(usize::MAX);
+        waits.build().nth(before).unwrap_or(self.longest_retry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Patience = Patience {
+        first_retry: Duration::from_secs(10),
+        longest_retry: Duration::from_secs(6 * 3600),
+        max_attempts: 14,
+    };
+
+    fn answered(status: u16, retry_after: Option<u64>) -> Outcome {
+        let retry_after = retry_after.map(Duration::from_secs);
+        Outcome::Answered { status, retry_after, body: String::new() }
+    }
+
+    fn attempts_until_dead(outcome: &Outcome) -> u32 {
+        (1..).find(|attempts| PATIENCE.after(*attempts, outcome) == Verdict::Dead).unwrap()
+    }
+
+    #[test]
+    fn each_kind_of_answer_has_its_patience() {
+        assert_eq!(PATIENCE.after(1, &answered(204, None)), Verdict::Delivered);
+        for (status, attempts) in [
+            (410, 1),
+            (301, 8),
+            (302, 8),
+            (400, 8),
+            (404, 8),
+            (408, 14),
+            (425, 14),
+            (429, 14),
+            (500, 14),
+            (503, 14),
+        ] {
+            assert_eq!(attempts_until_dead(&answered(status, None)), attempts, "{status}");
+        }
+        assert_eq!(attempts_until_dead(&Outcome::Failed("no answer".into())), 14);
+    }
+
+    #[test]
+    fn waits_double_with_jitter_and_end_after_about_a_day() {
+        let mut total = Duration::ZERO;
+        for attempts in 1..14 {
+            let plain = Duration::from_secs(10 << (attempts - 1));
+            let Verdict::Again(wait) = PATIENCE.after(attempts, &answered(500, None)) else {
+                panic!()
+            };
+            assert!(
+                wait >= plain.min(PATIENCE.longest_retry)
+                    && wait <= (plain * 2).min(PATIENCE.longest_retry),
+                "{attempts}: {wait:?}"
+            );
+            total += wait;
+        }
+        let hours = total.as_secs() / 3600;
+        assert!((17..=26).contains(&hours), "{hours} h");
+    }
+
+    #[test]
+    fn a_server_may_ask_for_more_time_but_not_for_ever() {
+        let wait = |retry_after| match PATIENCE.after(1, &answered(503, Some(retry_after))) {
+            Verdict::Again(wait) => wait.as_secs(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(wait(3600), 3600);
+        assert_eq!(wait(u64::MAX), 6 * 3600);
+        assert!((10..=20).contains(&wait(0)));
+    }
+}
