@@ -4,6 +4,8 @@
 
 #[path = "api/client.rs"]
 mod client;
+#[path = "api/partner_server.rs"]
+mod partner_server;
 #[path = "api/published.rs"]
 mod published;
 
@@ -11,6 +13,8 @@ mod published;
 mod access;
 #[path = "api/affiliates/couponcodes.rs"]
 mod affiliates_couponcodes;
+#[path = "api/affiliates/pixels.rs"]
+mod affiliates_pixels;
 #[path = "api/command_line.rs"]
 mod command_line;
 #[path = "api/days.rs"]
@@ -49,6 +53,10 @@ mod networks_lists_at_scale;
 mod networks_objects;
 #[path = "api/networks/offers.rs"]
 mod networks_offers;
+#[path = "api/networks/pixels.rs"]
+mod networks_pixels;
+#[path = "api/networks/pixels_delivered.rs"]
+mod networks_pixels_delivered;
 #[path = "api/networks/uploads.rs"]
 mod networks_uploads;
 #[path = "api/networks/visibility.rs"]

@@ -197,7 +197,76 @@ fn tls() -> Result<ClientConfig, rustls::Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{self, Read, Write};
+    use std::net::{IpAddr, Ipv4Addr, TcpListener};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread::JoinHandle;
+
     use super::*;
+
+    static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
+
+    /// A name server that leads to an address that may be spoken to the first time, and then
+    /// elsewhere on this machine.
+    fn rebinding(name: &str) -> io::Result<Vec<IpAddr>> {
+        assert_eq!(name, "partner.example");
+        let last = if LOOKUPS.fetch_add(1, Ordering::SeqCst) == 0 { 1 } else { 2 };
+        Ok(vec![Ipv4Addr::new(127, 0, 0, last).into()])
+    }
+
+    /// Answers one request and gives what it asked for.
+    fn serve_once() -> (u16, JoinHandle<String>) {
+        let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let served = std::thread::spawn(move || {
+            let (mut connection, _) = listener.accept().unwrap();
+            let mut request = [0; 1024];
+            let len = connection.read(&mut request).unwrap();
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            connection.write_all(answer).unwrap();
+            String::from_utf8_lossy(&request[..len]).into_owned()
+        });
+        (port, served)
+    }
+
+    #[tokio::test]
+    async fn the_address_that_was_judged_is_the_one_that_is_connected_to() {
+        let addresses = Addresses::new(&["127.0.0.1/32".parse().unwrap()]);
+        let second = Duration::from_secs(1);
+        let courier = Courier::new(addresses, rebinding, second, second).unwrap();
+        let (port, served) = serve_once();
+        let url = format!("http://partner.example:{port}/pb");
+        let errand = || Errand { url: &url, signing_key: "", delivery_id: None };
+        let outcome = courier.run(errand()).await;
+        assert!(matches!(outcome, Outcome::Answered { status: 200, .. }), "{outcome:?}");
+        assert_eq!(LOOKUPS.load(Ordering::SeqCst), 1, "it looked the name up again");
+        assert!(served.join().unwrap().contains(&format!("host: partner.example:{port}\r\n")));
+        let refused = NotPublic {
+            host: "partner.example".into(),
+            refused: Ipv4Addr::new(127, 0, 0, 2).into(),
+        };
+        assert_eq!(courier.run(errand()).await, Outcome::Refused(refused));
+    }
+
+    #[tokio::test]
+    async fn an_error_never_tells_the_url() {
+        let addresses = Addresses::new(&["127.0.0.0/8".parse().unwrap()]);
+        let courier = Courier::new(
+            addresses,
+            super::super::resolve::system,
+            Duration::from_secs(1),
+            Duration::from_secs(1),
+        );
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        for scheme in ["http", "https"] {
+            let url = format!("{scheme}://127.0.0.1:{port}/?token=hush");
+            let errand = Errand { url: &url, signing_key: "", delivery_id: None };
+            let Outcome::Failed(error) = courier.as_ref().unwrap().run(errand).await else {
+                panic!()
+            };
+            assert!(!error.contains("hush") && error.contains("refused"), "{error}");
+        }
+    }
 
     #[test]
     fn a_server_says_when_to_come_again_in_seconds_or_as_a_date() {

@@ -13,6 +13,7 @@ use hyper::Request;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// An answer, with its body as JSON.
@@ -70,7 +71,9 @@ pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) key: String,
     pub(crate) folder: tempfile::TempDir,
-    _stop: DropGuard,
+    config: Config,
+    served: JoinHandle<()>,
+    stop: DropGuard,
 }
 
 /// An empty network.
@@ -89,10 +92,14 @@ pub(crate) async fn start_with(configure: impl FnOnce(&mut Config)) -> Running {
     config.limits.drain_timeout = Duration::from_secs(1);
     configure(&mut config);
     let admin = Admin::open(&config).await.unwrap();
-    let (address, key) = (admin.address, admin.first_key.clone().unwrap().reveal().to_owned());
-    let stop = CancellationToken::new();
-    tokio::spawn(admin.run(stop.clone()));
-    Running { address, key, folder, _stop: stop.drop_guard() }
+    let key = admin.first_key.clone().unwrap().reveal().to_owned();
+    run(admin, config, key, folder)
+}
+
+fn run(admin: Admin, config: Config, key: String, folder: tempfile::TempDir) -> Running {
+    let (address, stop) = (admin.address, CancellationToken::new());
+    let served = tokio::spawn(admin.run(stop.clone()));
+    Running { address, key, folder, config, served, stop: stop.drop_guard() }
 }
 
 /// A network with a domain, an advertiser, offers 1 and 2, and partners 1 (Anna) and 2 (Ben).
@@ -135,6 +142,15 @@ pub(crate) fn with(mut object: Value, over: Value) -> Value {
 }
 
 impl Running {
+    /// Stops as on SIGTERM, and starts again in the same folder.
+    pub(crate) async fn restart(self, configure: impl FnOnce(&mut Config)) -> Running {
+        let Running { key, folder, mut config, served, stop, .. } = self;
+        drop(stop);
+        served.await.unwrap();
+        configure(&mut config);
+        run(Admin::open(&config).await.unwrap(), config, key, folder)
+    }
+
     pub(crate) fn dir(&self) -> &Path {
         self.folder.path()
     }

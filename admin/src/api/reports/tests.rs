@@ -19,6 +19,7 @@ use crate::daemon_client::stand_in::{KEY, STREAM, Sample, StandIn, block};
 use crate::edit::api_keys::{self, ApiKeyEdit};
 use crate::intake;
 use crate::keys::Role;
+use crate::pixels;
 use crate::publish;
 use crate::store::Store;
 use crate::store::rollups::{self, ConversionCount, Family, Measures};
@@ -84,6 +85,9 @@ impl Api {
             publisher: publish::start(store.clone(), 1, client(), stop.clone()),
             intake: intake::start(store.clone(), archive.clone(), client(), stop.clone()),
             store: store.clone(),
+            pixels: pixels::start(store.clone(), &Config::default().pixels, stop.clone())
+                .unwrap()
+                .0,
             archive,
             gate: Gate::new(&Config::default()),
             network: Network { id: 1 },
