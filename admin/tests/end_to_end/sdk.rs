@@ -148,6 +148,70 @@ fn a_page_reports_clicks_without_a_code_impressions_and_visitors_who_followed_a_
 }
 
 #[test]
+fn long_lists_of_ids_keep_the_first_and_the_newest() {
+    let Some(mut stage) = Stage::set() else { return };
+    let seen = stage.run(
+        "long.png",
+        "const old = Array.from({length: 60}, (_, at) => String(at).padStart(32, '0'));
+         document.cookie = 'ef_tid_c_o_24=' + old.join('|') + ';path=/';
+         document.cookie = 'ef_tid_7=' + old[3] + ';path=/';
+         const click = await said(EF.click({offer_id: 24, coupon_code: 'thebestcodeever'}));
+         await said(EF.conversion({offer_id: 24}));
+         await said(EF.conversion({offer_id: 7}));
+         await said(EF.conversion({offer_id: 8, transaction_id: 'x|y', event_id: 3}));
+         await said(EF.conversion({aid: 1, adv_event_id: 'signup', order: {items: [1]},
+                                   parameters: {'a b': '&'}}));
+         return {click, legacy: EF.getTransactionId(7)};",
+    );
+    let newest = text(&seen["result"]["click"]["resolved"]);
+    let old = |at: usize| format!("{at:032}");
+    let list = |from: usize| {
+        let ids: Vec<_> = std::iter::once(0).chain(from..60).map(old).collect();
+        format!("{}|{newest}", ids.join("|"))
+    };
+    assert_eq!(cookie(&seen, "ef_tid_c_o_24"), list(12));
+    assert_eq!(list(12).split('|').count(), 50);
+    assert_eq!(seen["result"]["legacy"], old(3));
+    let sent: Vec<&str> = seen["sent"].as_array().unwrap().iter().map(text).collect();
+    let conversion = format!("http://{}/sdk/conversion?transaction_id=", stage.network.visitors);
+    let conversions = sent.iter().filter_map(|url| url.strip_prefix(&conversion));
+    assert_eq!(
+        conversions.collect::<Vec<_>>(),
+        [
+            format!("{}&event_id=0&oid=24", list(52).replace('|', "%7C")),
+            format!("{}&event_id=0&oid=7", old(3)),
+            "x%7Cy&event_id=3&oid=8".to_owned(),
+            format!(
+                "{newest}&adv_event_id=signup&aid=1&order=%7B%22items%22%3A%5B1%5D%7D&a%20b=%26"
+            ),
+        ]
+    );
+}
+
+#[test]
+fn a_page_can_name_another_tracking_domain_and_what_organic_visitors_count_for() {
+    let Some(mut stage) = Stage::set() else { return };
+    let (domain, partner) = (stage.network.visitors, stage.partner);
+    let seen = stage.run(
+        "configured.png",
+        &format!(
+            "EF.configure({{tracking_domain: 'http://127.0.0.1:9'}});
+             const astray = await said(EF.click({{coupon_code: 'winter25'}}));
+             const named = await said(
+                 EF.click({{coupon_code: 'winter25', tracking_domain: 'http://{domain}/'}}));
+             EF.configure({{tracking_domain: 'http://{domain}', tld: 'shop.test',
+                            organic: {{offer_id: 9, affiliate_id: {partner}}}}});
+             const organic = await said(EF.click({{offer_id: '', affiliate_id: ''}}));
+             return {{astray, named, organic}};"
+        ),
+    );
+    let result = &seen["result"];
+    assert!(text(&result["astray"]["rejected"]).contains("http://127.0.0.1:9 cannot be reached"));
+    assert_eq!(cookie(&seen, "ef_tid_c_o_1"), text(&result["named"]["resolved"]));
+    assert_eq!(cookie(&seen, "ef_tid_c_o_9"), text(&result["organic"]["resolved"]));
+}
+
+#[test]
 fn what_cannot_be_reported_rejects_a_promise_and_the_page_lives() {
     let Some(mut stage) = Stage::set() else { return };
     let seen = stage.run(

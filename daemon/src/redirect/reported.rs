@@ -18,7 +18,8 @@ use crate::live_index::ServedIndex;
 use crate::request::{Reported, is_prefetch};
 use crate::response::Reply;
 
-const UNTRACKED: &[u8] = b"{\"transaction_id\":\"\",\"oid\":0,\"aid\":0,\
+/// With the code of a conversion that nothing identifies.
+const UNTRACKED: &[u8] = b"{\"transaction_id\":\"\",\"oid\":0,\"aid\":0,\"error_code\":1010,\
     \"error\":\"This cannot be tracked: give a coupon code, or an offer and a partner who may run it, \
     that are active.\"}";
 
@@ -115,7 +116,8 @@ fn kind(reported: Reported, visitor: &Visitor<'_>) -> VisitKind {
 
 fn answer(id: TransactionId, offer_id: u32, advertiser_id: u32) -> Reply {
     let body = format!(
-        "{{\"transaction_id\":\"{id}\",\"oid\":{offer_id},\"aid\":{advertiser_id},\"error\":\"\"}}"
+        "{{\"transaction_id\":\"{id}\",\"oid\":{offer_id},\"aid\":{advertiser_id},\
+         \"error_code\":0,\"error\":\"\"}}"
     );
     Reply::Json(body.into())
 }

@@ -22,13 +22,18 @@ fn facts(click: &Click<'_>) -> (VisitKind, Reason, [u32; 4]) {
     (head.kind, head.reason, [head.code_id, head.offer_id, head.partner_id, head.advertiser_id])
 }
 
+/// What is answered for a click of an offer and its advertiser.
+fn known(id: TransactionId, [oid, aid]: [u32; 2]) -> Value {
+    json!({
+        "transaction_id": id.to_string(), "oid": oid, "aid": aid, "error_code": 0, "error": "",
+    })
+}
+
 /// The id of an answer that tracked a click of this offer.
 fn tracked(answer: &Answer, offer_id: u32) -> TransactionId {
     let said = answer.json();
     let id: TransactionId = said["transaction_id"].as_str().unwrap().parse().unwrap();
-    let expected =
-        json!({"transaction_id": id.to_string(), "oid": offer_id, "aid": 5, "error": ""});
-    assert_eq!((answer.status, said), (200, expected));
+    assert_eq!((answer.status, said), (200, known(id, [offer_id, 5])));
     assert!(id.verify(&KEY));
     id
 }
@@ -90,6 +95,7 @@ fn whatever_cannot_be_tracked_looks_the_same_and_is_recorded_where_its_ids_are_k
     let first = coupond.get("/sdk/click?__cc=nobody");
     let said = first.json();
     assert_eq!((first.status, &said["transaction_id"]), (200, &Value::from("")));
+    assert_eq!(said["error_code"], 1010);
     assert!(said["error"].as_str().unwrap().starts_with("This cannot be tracked"));
     let known = [
         ("__cc=paused", Reason::Paused),
@@ -133,9 +139,7 @@ fn a_click_that_brought_the_visitor_is_answered_again_and_not_counted_twice() {
         [("oid=17&affid=1", [17, 5]), ("__cc=winter25", [16, 5]), ("oid=99", [0, 0]), ("", [0, 0])]
     {
         let answer = coupond.get(&format!("/sdk/click?_ef_transaction_id={id}&{query}"));
-        let expected =
-            json!({"transaction_id": id.to_string(), "oid": ids[0], "aid": ids[1], "error": ""});
-        assert_eq!(answer.json(), expected, "{query}");
+        assert_eq!(answer.json(), known(id, ids), "{query}");
     }
     // An invented one brought nobody: then it is a click like any other.
     let invented = TransactionIdSource::new(0, 0, 1).next(&ClickIdKey([8; 16]), 1_763_000_000_000);
