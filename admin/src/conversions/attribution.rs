@@ -121,8 +121,8 @@ pub struct Attribution {
 pub fn attribute(claim: &Claim, evidence: &Evidence) -> Attribution {
     let mut steps = Steps::default();
     let advertiser_id = whose(claim, evidence, &mut steps);
-    let (priority, method) = rules(evidence, advertiser_id);
-    let ids = in_touch_order(claim, method);
+    let (priority, _) = rules(evidence, advertiser_id);
+    let ids = in_touch_order(claim, evidence, advertiser_id);
     let mut search = Search { claim, evidence, advertiser_id, ids, steps, failures: Vec::new() };
     let outcome = search.run(priority);
     Attribution { outcome, advertiser_id, steps: search.steps }
@@ -139,10 +139,14 @@ fn rules(
 }
 
 /// The ids by the time of their clicks, which stands in them: the one that counts first, first.
-fn in_touch_order(claim: &Claim, method: AttributionMethod) -> Vec<TransactionId> {
+pub(super) fn in_touch_order(
+    claim: &Claim,
+    evidence: &Evidence,
+    advertiser_id: Option<u32>,
+) -> Vec<TransactionId> {
     let mut ids: Vec<TransactionId> = claim.transaction_ids.iter().filter_map(|c| c.id).collect();
     ids.sort_by_key(TransactionId::unix_ms);
-    if method == AttributionMethod::LastTouch {
+    if rules(evidence, advertiser_id).1 == AttributionMethod::LastTouch {
         ids.reverse();
     }
     ids

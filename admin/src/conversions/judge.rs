@@ -73,7 +73,7 @@ impl Decided {
 /// Judges a claim.
 #[must_use]
 pub fn judge(claim: &Claim, evidence: &Evidence) -> Judgement {
-    let Attribution { outcome, advertiser_id, steps: found } = attribute(claim, evidence);
+    let Attribution { outcome, steps: found, .. } = attribute(claim, evidence);
     let mut steps = claim.steps.clone();
     steps.0.extend(found.0);
     let unreadable = unreadable(claim, evidence, &mut steps);
@@ -83,17 +83,17 @@ pub fn judge(claim: &Claim, evidence: &Evidence) -> Judgement {
         Outcome::Waits(id) if unreadable.is_none() => return Judgement::Waits(id, steps),
         Outcome::Waits(_) => (None, Nearest::default(), None),
     };
-    let untrusted = untrusted(claim, evidence, advertiser_id, &mut steps);
+    let untrusted = untrusted(claim, evidence, nearest.advertiser_id, &mut steps);
     let subject = Subject::find(claim, evidence, &nearest);
     let (status, error) = match unreadable.or(refused).or(untrusted) {
         Some(error) => (error.status(), Some(error)),
         None => subject.status(claim, &mut steps),
     };
     let worth = attributed.as_ref().map(|_| subject.worth(claim, &mut steps)).unwrap_or_default();
-    let makes_one = attributed.as_ref().filter(|_| !claim.is_refund());
-    let key = makes_one.and_then(|whose| key::of(claim, evidence, whose));
+    let own = attributed.as_ref().and_then(|whose| key::of(claim, evidence, whose));
     let is_believed = unreadable.is_none() && untrusted.is_none() && subject.is_in_its_currency;
-    let earlier = if is_believed { key::earlier(claim, evidence, advertiser_id) } else { vec![] };
+    let earlier =
+        if is_believed { key::earlier(claim, evidence, &nearest, own) } else { Vec::new() };
     Judgement::Decided(Box::new(Decided {
         status,
         error,
@@ -102,7 +102,7 @@ pub fn judge(claim: &Claim, evidence: &Evidence) -> Judgement {
         terms: subject.terms(),
         event: subject.entry.and_then(|entry| entry.event),
         currency: subject.currency.to_owned(),
-        key,
+        key: own.filter(|_| !claim.is_refund()),
         earlier,
         attributed,
         nearest,

@@ -12,14 +12,14 @@ use std::fmt;
 use coupon_shared::transaction_id::TransactionId;
 use sha2::{Digest, Sha256};
 
-use super::attribution::Attributed;
+use super::attribution::{Attributed, Nearest, in_touch_order};
 use super::claim::Claim;
 use super::entry::Entry;
 use super::evidence::{ClickEvidence, Evidence};
 use crate::catalog::{Money, Offer};
 
-/// Keys that are looked for; a list of clicks and a code on many offers lead to many.
-const MAX_KEYS: usize = 100;
+/// Offers on which an order is looked for; a list of clicks and a code on many offers lead to many.
+const MAX_OFFERS: usize = 100;
 
 /// How long two postbacks without a key that say the same are taken for one that was sent twice.
 pub const TWIN_WINDOW_MS: u64 = 600_000;
@@ -62,69 +62,74 @@ impl Key {
 /// The key of a conversion, where it has one.
 #[must_use]
 pub fn of(claim: &Claim, evidence: &Evidence, whose: &Attributed) -> Option<Key> {
-    let offer = evidence.offers.get(&whose.offer_id)?;
-    let genuine = || whose.transaction_id.or_else(|| genuine_ids(claim, evidence).next());
-    of_offer(claim, whose.offer_id, offer, genuine)
+    if claim.order_id.is_some() {
+        return of_order_on(claim, evidence, whose.offer_id);
+    }
+    let id = whose.transaction_id.or_else(|| genuine(claim, evidence, whose.advertiser_id))?;
+    of_click_on(claim, evidence, whose.offer_id, &id)
 }
 
 /// The keys under which a conversion may have come before, also of a claim that would not be
-/// attributed any more: the code has expired since, the click has left its window. Only offers of
-/// the advertiser whose postback it is are looked at.
+/// attributed any more: the code has expired since, the click has left its window.
+///
+/// Only offers of the advertiser whose postback it is are looked at. Of a list of clicks only the
+/// one that counts: the others may well have led to other sales.
 #[must_use]
-pub fn earlier(claim: &Claim, evidence: &Evidence, advertiser_id: Option<u32>) -> Vec<Key> {
-    let mut keys: Vec<Key> = candidates(claim, evidence)
-        .filter(|(offer_id, _)| evidence.advertiser_of_offer(*offer_id) == advertiser_id)
-        .filter_map(|(offer_id, id)| {
-            of_offer(claim, offer_id, evidence.offers.get(&offer_id)?, || id)
-        })
-        .take(MAX_KEYS)
-        .collect();
+pub fn earlier(
+    claim: &Claim,
+    evidence: &Evidence,
+    attribution: &Nearest,
+    own: Option<Key>,
+) -> Vec<Key> {
+    let advertiser_id = attribution.advertiser_id;
+    let mut keys: Vec<Key> = own.into_iter().collect();
+    if claim.order_id.is_some() {
+        let offers = offers_led_to(claim, evidence).take(MAX_OFFERS);
+        let theirs = offers.filter(|id| evidence.advertiser_of_offer(*id) == advertiser_id);
+        keys.extend(theirs.filter_map(|offer_id| of_order_on(claim, evidence, offer_id)));
+    } else if let Some((offer_id, id)) = attribution.offer_id.zip(attribution.transaction_id) {
+        keys.extend(of_click_on(claim, evidence, offer_id, &id));
+    }
     keys.sort_unstable();
     keys.dedup();
     keys
 }
 
-/// Offers that the claim leads to, each with the click that would tell repeats apart.
-fn candidates<'a>(
-    claim: &'a Claim,
-    evidence: &'a Evidence,
-) -> impl Iterator<Item = (u32, Option<TransactionId>)> + 'a {
-    let first = genuine_ids(claim, evidence).next();
-    let named = claim.offer_id.map(|offer_id| (offer_id, first));
-    let clicked = genuine_ids(claim, evidence)
-        .filter_map(|id| Some((evidence.found(&id)?.offer_id, Some(id))));
-    let of_code = evidence.codes.iter().map(move |row| (row.offer_id, first));
-    let asked_for = |offer_id: u32| claim.offer_id.is_none_or(|asked_for| asked_for == offer_id);
-    named
-        .into_iter()
-        .chain(clicked)
-        .chain(of_code)
-        .filter(move |(offer_id, _)| asked_for(*offer_id))
+/// The one that it names, else those of its clicks and of its code.
+fn offers_led_to<'a>(claim: &'a Claim, evidence: &'a Evidence) -> impl Iterator<Item = u32> + 'a {
+    let ids = claim.transaction_ids.iter().filter_map(|claimed| claimed.id);
+    let clicked = ids.filter_map(|id| Some(evidence.found(&id)?.offer_id));
+    let of_code = evidence.codes.iter().map(|row| row.offer_id);
+    let implied = clicked.chain(of_code).filter(|_| claim.offer_id.is_none());
+    claim.offer_id.into_iter().chain(implied)
 }
 
-/// Ids that a click was given, whether it has come or not.
-fn genuine_ids<'a>(
-    claim: &'a Claim,
-    evidence: &'a Evidence,
-) -> impl Iterator<Item = TransactionId> + 'a {
+/// The first id by touch that a click was given, whether it has come or not.
+fn genuine(claim: &Claim, evidence: &Evidence, advertiser_id: u32) -> Option<TransactionId> {
     let is_genuine = |id: &TransactionId| {
         evidence.clicks.get(id).is_some_and(|click| *click != ClickEvidence::Invented)
     };
-    claim.transaction_ids.iter().filter_map(|claimed| claimed.id).filter(is_genuine)
+    in_touch_order(claim, evidence, Some(advertiser_id)).into_iter().find(is_genuine)
 }
 
-fn of_offer(
+fn of_order_on(claim: &Claim, evidence: &Evidence, offer_id: u32) -> Option<Key> {
+    let event_id = event_on(claim, evidence.offers.get(&offer_id)?)?;
+    Some(Key::of_order(offer_id, event_id, claim.order_id.as_ref()?))
+}
+
+fn of_click_on(
     claim: &Claim,
+    evidence: &Evidence,
     offer_id: u32,
-    offer: &Offer,
-    click: impl FnOnce() -> Option<TransactionId>,
+    id: &TransactionId,
 ) -> Option<Key> {
-    let event_id = Entry::of(offer, &claim.event)?.event.map_or(0, |event| event.id);
-    match &claim.order_id {
-        Some(order_id) => Some(Key::of_order(offer_id, event_id, order_id)),
-        None if offer.is_allow_duplicate_conversion => None,
-        None => Some(Key::of_click(offer_id, event_id, &click()?)),
-    }
+    let offer = evidence.offers.get(&offer_id)?;
+    let event_id = event_on(claim, offer)?;
+    (!offer.is_allow_duplicate_conversion).then(|| Key::of_click(offer_id, event_id, id))
+}
+
+fn event_on(claim: &Claim, offer: &Offer) -> Option<u32> {
+    Some(Entry::of(offer, &claim.event)?.event.map_or(0, |event| event.id))
 }
 
 fn hash(label: &[u8], offer_id: u32, event_id: u32, name: &[u8]) -> Key {
@@ -145,6 +150,7 @@ fn add(hash: &mut Sha256, part: &[u8]) {
 mod tests {
     use super::*;
     use crate::conversions::attribution::{Outcome, attribute};
+    use crate::conversions::judge::{Judgement, judge};
     use crate::conversions::sample::{claim, evidence};
 
     /// The key of a postback that is attributed.
@@ -166,7 +172,10 @@ mod tests {
 
     fn keys_before(query: &str) -> Vec<Key> {
         let claim = claim(query);
-        earlier(&claim, &evidence(&claim), Some(1))
+        match judge(&claim, &evidence(&claim)) {
+            Judgement::Decided(decided) => decided.earlier,
+            Judgement::Waits(..) => panic!("{query} waits"),
+        }
     }
 
     #[test]
@@ -230,8 +239,19 @@ mod tests {
         ] {
             assert!(!keys_before(other).contains(&held), "{other}");
         }
-        let clicked = key("transaction_id=FRESH7").unwrap();
-        assert!(keys_before("transaction_id=FRESH7&coupon_code=UNKNOWN").contains(&clicked));
+        let stale =
+            Key::of_click(15, 0, &claim("transaction_id=STALE7").transaction_ids[0].id.unwrap());
+        assert_eq!(keys_before("transaction_id=STALE7&coupon_code=UNKNOWN"), [stale]);
+    }
+
+    #[test]
+    fn a_visitor_who_clicks_and_buys_again_makes_a_new_sale() {
+        let first = key("transaction_id=MORNING7").unwrap();
+        assert!(!keys_before("transaction_id=MORNING7|NOON8").contains(&first));
+        assert_eq!(
+            keys_before("transaction_id=MORNING7|NOON8"),
+            [key("transaction_id=NOON8").unwrap()]
+        );
     }
 
     #[test]
