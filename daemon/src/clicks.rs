@@ -11,7 +11,6 @@
 //! nothing. Whatever goes wrong behind the ring (a full disk, a damaged file, an admin away for
 //! days) is reported as a problem and waited out.
 
-mod durable_file;
 mod feed;
 mod incarnation;
 mod problems;

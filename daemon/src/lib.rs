@@ -25,6 +25,9 @@ pub mod response;
 
 pub mod clicks;
 
+mod durable_file;
+mod problems;
+
 pub mod counters;
 pub mod private;
 pub mod unknown_codes;

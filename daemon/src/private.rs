@@ -4,6 +4,7 @@
 //! a thread of its own, so neither a long answer nor a stuck asker delays a visitor.
 
 mod health;
+pub(crate) mod long_poll;
 mod metrics;
 
 use std::convert::Infallible;

@@ -8,8 +8,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::durable_file;
 use super::ring::StoreId;
+use crate::durable_file;
 
 /// Why a data folder has no identity.
 #[derive(Debug, thiserror::Error)]

@@ -76,7 +76,7 @@ impl Default for Progress {
             leftovers_drained: AtomicBool::new(false),
             cursor: Mutex::default(),
             held: Mutex::default(),
-            problems: Problems::default(),
+            problems: Problems::of("click log"),
         }
     }
 }

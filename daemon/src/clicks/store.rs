@@ -166,7 +166,7 @@ impl StoreThread {
         let folder = self.setup.folder.clone();
         let failed = |source| StoreError::Folder { path: folder.clone(), source };
         fs::create_dir_all(&folder).map_err(failed)?;
-        super::durable_file::sync_folder_of(&folder).map_err(failed)?;
+        crate::durable_file::sync_folder_of(&folder).map_err(failed)?;
         for entry in fs::read_dir(&folder).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name().to_string_lossy().into_owned();
@@ -308,7 +308,7 @@ impl StoreThread {
         }
         // Before the folder goes: from now on the WAL's segments are needed again.
         self.setup.progress.synced.store(0, Ordering::Release);
-        match super::durable_file::set_aside(&path) {
+        match crate::durable_file::set_aside(&path) {
             Ok(aside) => {
                 tracing::error!(
                     folder = %path.display(), aside = %aside.display(),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use coupon_shared::click::StreamId;
 
-use super::durable_file;
+use crate::durable_file;
 
 #[derive(Debug)]
 pub(super) struct UnloggedLedger {

@@ -152,7 +152,7 @@ fn open_log(setup: &WalSetup) -> Option<FramedLog> {
 /// A WAL that is damaged where recovery must not touch it is kept for a person to look at; new
 /// clicks need one that works.
 fn set_wal_aside(setup: &WalSetup, damage: &str) -> io::Result<()> {
-    let aside = super::durable_file::set_aside(&setup.folder)?;
+    let aside = crate::durable_file::set_aside(&setup.folder)?;
     let text = format!(
         "{damage}. All of it was set aside as {}; its clicks that coupon-admin had not taken over yet are there",
         aside.display()

@@ -86,7 +86,7 @@ impl DayFolder {
         File::open(self.path.join("db"))?.sync_data()?;
         if !self.is_folder_synced {
             File::open(&self.path)?.sync_all()?;
-            crate::clicks::durable_file::sync_folder_of(&self.path)?;
+            crate::durable_file::sync_folder_of(&self.path)?;
             self.is_folder_synced = true;
         }
         Ok(())

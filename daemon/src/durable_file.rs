@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Replaces the file's contents; after a crash it holds the old ones or the new ones.
-pub(super) fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
     let new = path.with_extension("new");
     write_synced(&mut File::create(&new)?, contents).inspect_err(|_| {
         // On a full disk it takes room that others need; left behind, it harms nobody.
@@ -18,7 +18,7 @@ pub(super) fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
 
 /// As [`replace`], but on a full disk contents of the same few bytes are written over the old
 /// ones, which needs no room: within one sector, that is all or nothing too.
-pub(super) fn replace_few_bytes(path: &Path, contents: &[u8]) -> io::Result<()> {
+pub(crate) fn replace_few_bytes(path: &Path, contents: &[u8]) -> io::Result<()> {
     const SECTOR_BYTES: usize = 512;
     match replace(path, contents) {
         Err(error) if error.kind() == io::ErrorKind::StorageFull => {
@@ -37,7 +37,7 @@ fn write_synced(file: &mut File, contents: &[u8]) -> io::Result<()> {
 }
 
 /// The file's contents, `None` when there is no file.
-pub(super) fn read(path: &Path) -> io::Result<Option<String>> {
+pub(crate) fn read(path: &Path) -> io::Result<Option<String>> {
     match fs::read(path) {
         Ok(contents) => Ok(Some(String::from_utf8_lossy(&contents).into_owned())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -45,7 +45,7 @@ pub(super) fn read(path: &Path) -> io::Result<Option<String>> {
     }
 }
 
-pub(super) fn sync_folder_of(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(folder) => File::open(folder)?.sync_all(),
         None => Ok(()),
@@ -53,7 +53,7 @@ pub(super) fn sync_folder_of(path: &Path) -> io::Result<()> {
 }
 
 /// Renames a folder that cannot be used to `….damaged-N`, and returns that name.
-pub(super) fn set_aside(folder: &Path) -> io::Result<PathBuf> {
+pub(crate) fn set_aside(folder: &Path) -> io::Result<PathBuf> {
     let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut number = 1;
     loop {
