@@ -46,6 +46,8 @@ pub struct Config {
     pub live: Live,
     /// The click log's.
     pub clicks: Clicks,
+    /// The postbacks'.
+    pub postbacks: Postbacks,
     /// How a log line looks.
     pub log_format: LogFormat,
 }
@@ -82,6 +84,17 @@ pub struct Clicks {
     pub sled_cache_bytes: u64,
     /// Days that the click store keeps.
     pub retention_days: u32,
+}
+
+/// Bounds of the postbacks' spool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Postbacks {
+    /// Days that postbacks stay after the admin has decided them.
+    pub keep_days: u32,
+    /// Bytes of the spool; beyond it decided postbacks go sooner, and new ones are refused.
+    pub max_bytes: u64,
+    /// Requests that wait for the admin's verdict; further ones are answered without.
+    pub max_waiting: usize,
 }
 
 /// How a log line looks.
@@ -140,6 +153,7 @@ impl Default for Config {
                 sled_cache_bytes: 32 << 20,
                 retention_days: 30,
             },
+            postbacks: Postbacks { keep_days: 7, max_bytes: 4 << 30, max_waiting: 8192 },
             log_format: LogFormat::Text,
         }
     }
@@ -207,6 +221,7 @@ impl Config {
         keys.set("log.format", &mut self.log_format);
         self.live.fill(keys);
         self.clicks.fill(keys);
+        self.postbacks.fill(keys);
     }
 
     /// The limits of one serving thread: its share of what the process may have.
@@ -226,6 +241,7 @@ impl Config {
             ("node_id", self.node_id != new.node_id),
             ("threads", self.threads != new.threads),
             ("clicks", self.clicks != new.clicks),
+            ("postbacks", self.postbacks != new.postbacks),
             ("log.format", self.log_format != new.log_format),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
@@ -262,6 +278,14 @@ impl Clicks {
     }
 }
 
+impl Postbacks {
+    fn fill(&mut self, keys: &mut Keys) {
+        keys.set_within("postbacks.keep_days", &mut self.keep_days, 0..=36_500);
+        keys.set_within("postbacks.max_bytes", &mut self.max_bytes, 1 << 20..=1 << 50);
+        keys.set_within("postbacks.max_waiting", &mut self.max_waiting, 0..=1_000_000);
+    }
+}
+
 /// As a configuration file that says the same.
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -292,6 +316,10 @@ impl fmt::Display for Config {
         writeln!(f, "wal_max_bytes = {}", clicks.wal_max_bytes)?;
         writeln!(f, "sled_cache_bytes = {}", clicks.sled_cache_bytes)?;
         writeln!(f, "retention_days = {}", clicks.retention_days)?;
+        let postbacks = &self.postbacks;
+        writeln!(f, "\n[postbacks]\nkeep_days = {}", postbacks.keep_days)?;
+        writeln!(f, "max_bytes = {}", postbacks.max_bytes)?;
+        writeln!(f, "max_waiting = {}", postbacks.max_waiting)?;
         writeln!(f, "\n[log]\nlevel = {}", text(log_level))?;
         writeln!(f, "format = {}", text(&self.log_format))
     }
@@ -372,6 +400,9 @@ mod tests {
             ("clicks.wal_max_bytes", "3000000"),
             ("clicks.sled_cache_bytes", "4000000"),
             ("clicks.retention_days", "17"),
+            ("postbacks.keep_days", "18"),
+            ("postbacks.max_bytes", "6000000"),
+            ("postbacks.max_waiting", "19"),
             ("log.level", "'debug'"),
             ("log.format", "'json'"),
         ];
@@ -389,7 +420,7 @@ mod tests {
         assert_eq!(load("", &env, &[]).unwrap(), from_file);
         assert_eq!(load(&from_file.to_string(), &[], &[]).unwrap(), from_file);
         let untouched = Config::default();
-        assert_eq!(untouched.fixed_differences(&from_file).len(), 8);
+        assert_eq!(untouched.fixed_differences(&from_file).len(), 9);
         assert_ne!(from_file.live, untouched.live);
         assert_eq!(from_file.live.trusted_proxies.len(), 2);
     }

@@ -1,7 +1,9 @@
-//! `coupond`: answers coupon-code links with redirects and logs every click.
+//! `coupond`: answers coupon-code links with redirects, logs every click, and takes what reports
+//! the sales.
 //!
-//! The modules follow the program's life and then a visit's way. Deliberately absent: anything
-//! that changes codes, offers or partners, and any need of `coupon-admin` to answer a visit.
+//! The modules follow the program's life, then a visit's way, then a postback's. Deliberately
+//! absent: anything that changes codes, offers or partners, and any need of `coupon-admin` to
+//! answer a visit.
 
 pub mod arguments;
 pub mod config;
@@ -25,6 +27,9 @@ pub mod response;
 
 pub mod clicks;
 
+pub mod postbacks;
+
+mod clock;
 mod durable_file;
 mod problems;
 

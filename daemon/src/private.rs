@@ -1,4 +1,4 @@
-//! The private surface: health, metrics, reload and the click feed, on a Unix socket.
+//! The private surface: health, metrics, reload and the feeds, on a Unix socket.
 //!
 //! Whoever may open the socket may ask everything here; the socket's mode is the only lock. It has
 //! a thread of its own, so neither a long answer nor a stuck asker delays a visitor.
@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clicks::ClickLog;
 use crate::loader::{LoaderHandle, Served};
+use crate::postbacks::Postbacks;
 use crate::serving::Gauges;
 
 /// An answer of the private surface.
@@ -43,6 +44,8 @@ pub struct Surface {
     pub threads: Vec<Gauges>,
     /// The click log.
     pub clicks: Arc<ClickLog>,
+    /// The postbacks.
+    pub postbacks: Arc<Postbacks>,
 }
 
 /// Starts the surface's thread; it ends after `shutdown`, when its requests are answered.
@@ -97,8 +100,9 @@ impl Surface {
             (&Method::GET, "/unknown-codes") => json_answer(StatusCode::OK, &self.unknown_codes()),
             (&Method::POST, "/reload") => self.reload().await,
             (&Method::POST, "/clicks/feed") => self.clicks.feed(request).await,
+            (&Method::POST, "/postbacks/feed") => self.postbacks.feed(request).await,
             (_, "/health" | "/ready" | "/metrics" | "/unknown-codes") => method_not_allowed("GET"),
-            (_, "/reload" | "/clicks/feed") => method_not_allowed("POST"),
+            (_, "/reload" | "/clicks/feed" | "/postbacks/feed") => method_not_allowed("POST"),
             _ => json_answer(StatusCode::NOT_FOUND, &json!({ "error": "there is no such path" })),
         }
     }

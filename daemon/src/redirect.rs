@@ -9,7 +9,6 @@ mod reported;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use coupon_serve::client_address;
 use coupon_shared::click::{self, ClickHead, Tag, VisitKind};
@@ -17,6 +16,7 @@ use coupon_shared::click_macros::ClickMacros;
 use coupon_shared::code::FoldedCode;
 use coupon_shared::decision::{Answer, DecidedClick, Facts, Visit, decide, not_a_code};
 use coupon_shared::destination::ArchivedDestination;
+use coupon_shared::postback::Channel;
 use coupon_shared::snapshot::catalog::ArchivedDomain;
 use coupon_shared::transaction_id::{TransactionId, TransactionIdSource};
 use coupon_shared::visit_target::{Host, Parameter, Parameters, code_in};
@@ -26,6 +26,7 @@ use hyper::header::{ACCEPT_LANGUAGE, HeaderMap, HeaderName, HeaderValue, REFERER
 use hyper::http::request::Parts;
 
 use crate::clicks::{Recorded, RingWriter};
+use crate::clock::unix_ms;
 use crate::counters::VisitCounters;
 use crate::live_index::{IndexReader, ServedIndex};
 use crate::request::{self, Reported, is_prefetch};
@@ -82,6 +83,19 @@ pub struct Guest {
     pub host: Host,
     /// Behind trusted proxies the client's address.
     pub address: IpAddr,
+    /// What may be recorded of a visitor's address.
+    pub recorded_address: IpAddr,
+}
+
+impl Guest {
+    /// What is recorded of the address: of visitors what may be, of servers all, because trust
+    /// in them goes by it.
+    pub fn address_of(&self, channel: Channel) -> IpAddr {
+        match channel {
+            Channel::Server => self.address,
+            Channel::Sdk => self.recorded_address,
+        }
+    }
 }
 
 impl Redirector {
@@ -120,7 +134,8 @@ impl Redirector {
         match admitted {
             Ok(host) => {
                 let address = client_address(peer, &parts.headers, &settings.trusted_proxies);
-                Ok(Guest { host, address })
+                let recorded_address = recorded(address, settings);
+                Ok(Guest { host, address, recorded_address })
             }
             Err(reply) => {
                 self.desk.counters.answered(&reply);
@@ -340,7 +355,7 @@ impl<'a> Visitor<'a> {
         peer: IpAddr,
     ) -> Visitor<'a> {
         let address = client_address(peer, &parts.headers, &settings.trusted_proxies);
-        let address = if settings.truncate_addresses { click::truncated(address) } else { address };
+        let address = recorded(address, settings);
         Visitor { parts, host, domain, address, unix_ms: unix_ms() }
     }
 
@@ -383,9 +398,8 @@ fn filled<'t, 'a>(tags: &'t mut [(Tag, &'a [u8])]) -> &'t [(Tag, &'a [u8])] {
     &tags[..len]
 }
 
-fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    since.as_millis() as u64
+fn recorded(address: IpAddr, settings: &Settings) -> IpAddr {
+    if settings.truncate_addresses { click::truncated(address) } else { address }
 }
 
 /// Makes `Location` values.

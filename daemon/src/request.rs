@@ -48,6 +48,11 @@ pub fn route(uri: &Uri) -> Route {
     }
 }
 
+/// Whether pages of other origins ask there.
+pub fn is_sdk(uri: &Uri) -> bool {
+    uri.path().starts_with("/sdk/")
+}
+
 /// Whether a query has a parameter of this name, with or without a value.
 fn names_nid(query: Option<&str>) -> bool {
     let mut pairs = query.unwrap_or_default().split('&');

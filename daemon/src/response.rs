@@ -60,7 +60,7 @@ const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 /// Every visit counts, so no answer may be kept and given to the next visitor.
-const NOT_KEPT: HeaderValue = HeaderValue::from_static("private, no-store");
+pub(crate) const NOT_KEPT: HeaderValue = HeaderValue::from_static("private, no-store");
 
 /// Writes the answer to a request into its own header map.
 pub fn respond(reply: Reply, request: Parts) -> Answer {

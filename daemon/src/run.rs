@@ -25,6 +25,7 @@ use crate::config::{Config, Sources};
 use crate::live_index::LiveIndex;
 use crate::loader::{Loader, LoaderHandle};
 use crate::logging::LogLevel;
+use crate::postbacks::Postbacks;
 use crate::private::{self, Surface};
 use crate::serving::{self, Common, Gauges, Own};
 use crate::settings::{LiveSettings, Settings};
@@ -195,6 +196,7 @@ struct Daemon {
     threads: JoinSet<Result<std::io::Result<Drained>, oneshot::error::RecvError>>,
     visitors_off: CancellationToken,
     clicks: Arc<ClickLog>,
+    postbacks: Arc<Postbacks>,
     private: std::thread::JoinHandle<io::Result<()>>,
     private_off: CancellationToken,
     files: [PathBuf; 2],
@@ -214,19 +216,29 @@ impl Daemon {
         let live = Reconfigurable::new(config, sources, log_level);
         let gauges: Vec<Gauges> = rings.iter().map(|_| Gauges::default()).collect();
         let visitors_off = CancellationToken::new();
+        let (postbacks, reception) =
+            Postbacks::start(&live.config, live.limits.subscribe(), visitors_off.clone())?;
+        let postbacks = Arc::new(postbacks);
         let common = Common {
             index,
             settings: live.settings.clone(),
             limits: live.limits.subscribe(),
+            reception,
             shutdown: visitors_off.clone(),
         };
         let threads = start_serving(bound.visitors, rings, &gauges, &common)?;
         let private_off = CancellationToken::new();
-        let surface = Surface { loader, threads: gauges, clicks: Arc::clone(&clicks) };
+        let surface = Surface {
+            loader,
+            threads: gauges,
+            clicks: Arc::clone(&clicks),
+            postbacks: Arc::clone(&postbacks),
+        };
         let private = private::start(bound.private, surface, private_off.clone())?;
         tracing::info!(address = %bound.address, threads = threads.len(), "serving");
         tell_service_manager(NotifyState::Ready);
-        Ok(Daemon { live, threads, visitors_off, clicks, private, private_off, files: bound.files })
+        let files = bound.files;
+        Ok(Daemon { live, threads, visitors_off, clicks, postbacks, private, private_off, files })
     }
 
     async fn run(mut self, mut signals: Signals) -> Result<(), RunError> {
@@ -253,6 +265,7 @@ impl Daemon {
             }
         }
         tracing::info!(connections_cut = cut, "visitors are gone; flushing clicks");
+        self.postbacks.shutdown(FLUSH_DEADLINE);
         let flushed = self.clicks.shutdown(FLUSH_DEADLINE);
         self.private_off.cancel();
         // What it could still say was said to whoever asked.

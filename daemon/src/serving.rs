@@ -6,29 +6,33 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
-use std::future::{Ready, ready};
+use std::future::{Future, Ready, ready};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use coupon_serve::{AcceptLoop, Drained, Limits, LocalExecutor};
 use coupon_shared::transaction_id::TransactionIdSource;
-use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::Service;
+use hyper::{Method, Request};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clicks::RingWriter;
+use crate::cors;
 use crate::counters::VisitCounters;
 use crate::live_index::LiveIndex;
+use crate::postbacks::Reception;
 use crate::redirect::Redirector;
-use crate::request::{Route, route};
-use crate::response::{Answer, Reply, respond};
+use crate::request::{Route, is_sdk, route};
+use crate::response::{Answer, respond};
 use crate::settings::LiveSettings;
 use crate::unknown_codes::UnknownCodes;
 
@@ -55,6 +59,8 @@ pub struct Common {
     pub settings: LiveSettings,
     /// Limits of each thread.
     pub limits: watch::Receiver<Limits>,
+    /// Takes postbacks.
+    pub reception: Reception,
     /// Ends serving.
     pub shutdown: CancellationToken,
 }
@@ -97,8 +103,12 @@ fn serve(own: Own, common: Common) -> io::Result<Drained> {
             own.gauges.unknown_codes,
         )));
         tokio::task::spawn_local(refresh(Rc::clone(&redirector)));
-        let make =
-            |peer: &SocketAddr| Visits { redirector: Rc::clone(&redirector), peer: peer.ip() };
+        let reception = common.reception;
+        let make = |peer: &SocketAddr| Visits {
+            redirector: Rc::clone(&redirector),
+            reception: reception.clone(),
+            peer: peer.ip(),
+        };
         let accept = AcceptLoop::new(listener, common.limits, own.gauges.connections);
         Ok(accept.run(make, LocalExecutor, common.shutdown).await)
     })
@@ -112,29 +122,66 @@ async fn refresh(redirector: Rc<RefCell<Redirector>>) {
     }
 }
 
-/// The service of one connection. Its future is ready at once: nothing is boxed for a request.
+/// The service of one connection.
 struct Visits {
     redirector: Rc<RefCell<Redirector>>,
+    reception: Reception,
     peer: IpAddr,
 }
 
 impl Service<Request<Incoming>> for Visits {
     type Response = Answer;
     type Error = Infallible;
-    type Future = Ready<Result<Answer, Infallible>>;
+    type Future = Answering;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let (parts, _) = request.into_parts();
+        let (parts, body) = request.into_parts();
         let mut redirector = self.redirector.borrow_mut();
         let reply = match route(&parts.uri) {
             Route::Visit => redirector.reply(&parts, self.peer),
+            _ if parts.method == Method::OPTIONS && is_sdk(&parts.uri) => {
+                match redirector.admit(&parts, self.peer) {
+                    Ok(_) => return Answering::at_once(cors::preflight(parts.headers)),
+                    Err(reply) => reply,
+                }
+            }
             Route::Report(reported) => redirector.report(&parts, self.peer, reported),
             Route::Script => redirector.script(&parts, self.peer),
-            Route::Postback(_) => match redirector.admit(&parts, self.peer) {
-                Ok(_) => Reply::NoIndex,
+            Route::Postback(channel) => match redirector.admit(&parts, self.peer) {
+                Ok(guest) => {
+                    let reception = self.reception.clone();
+                    return Answering::later(reception.receive(channel, parts, body, guest));
+                }
                 Err(reply) => reply,
             },
         };
-        ready(Ok(respond(reply, parts)))
+        Answering::at_once(respond(reply, parts))
+    }
+}
+
+/// An answer in the making. That of a visit is ready at once, and nothing is boxed for it.
+enum Answering {
+    Ready(Ready<Answer>),
+    Waiting(Pin<Box<dyn Future<Output = Answer>>>),
+}
+
+impl Answering {
+    fn at_once(answer: Answer) -> Answering {
+        Answering::Ready(ready(answer))
+    }
+
+    fn later(answer: impl Future<Output = Answer> + 'static) -> Answering {
+        Answering::Waiting(Box::pin(answer))
+    }
+}
+
+impl Future for Answering {
+    type Output = Result<Answer, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Answering::Ready(answer) => Pin::new(answer).poll(cx).map(Ok),
+            Answering::Waiting(answer) => answer.as_mut().poll(cx).map(Ok),
+        }
     }
 }

@@ -12,6 +12,8 @@ mod clicks;
 mod index;
 #[path = "daemon/operation.rs"]
 mod operation;
+#[path = "daemon/postbacks.rs"]
+mod postbacks;
 #[path = "daemon/private_surface.rs"]
 mod private_surface;
 #[path = "daemon/redirects.rs"]

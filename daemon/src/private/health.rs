@@ -6,9 +6,11 @@ use super::{Surface, served_json};
 
 impl Surface {
     /// Always an answer while the process lives; `degraded` says that redirects go on with less
-    /// than all is well: an older index, or a click log that does not take clicks.
+    /// than all is well: an older index, a click log that does not take clicks, or a spool that
+    /// does not take postbacks.
     pub(super) fn health(&self) -> Value {
         let mut problems = self.clicks.problems();
+        problems.extend(self.postbacks.problems());
         problems.extend(self.loader.status().problem);
         let status = if problems.is_empty() { "ok" } else { "degraded" };
         let mut health = served_json(self.loader.served());
@@ -34,6 +36,17 @@ impl Surface {
             "open": clicks.store_is_open,
             "blocks_behind": clicks.store_lag_blocks,
             "folders_set_aside": clicks.store_folders_set_aside,
+        });
+        let postbacks = self.postbacks.status();
+        health["postbacks"] = json!({
+            "open": postbacks.spool_is_open,
+            "bytes": postbacks.spool_bytes,
+            "torn_bytes_cut": postbacks.torn_bytes_cut,
+            "received": postbacks.received,
+            "refused": postbacks.refused.iter().map(|(_, count)| count).sum::<u64>(),
+            "waiting": postbacks.waiting,
+            "acknowledged": postbacks.acknowledged,
+            "not_at_the_admin": postbacks.unacknowledged,
         });
         health
     }

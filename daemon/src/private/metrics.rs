@@ -17,6 +17,7 @@ use prometheus_client::registry::Registry;
 
 use super::{Answer, Surface, answer};
 use crate::counters::{Count, VisitCounters};
+use crate::postbacks::PostbackStatus;
 use crate::serving::Gauges;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -62,6 +63,7 @@ impl Surface {
         for (name, help, value) in self.clicks.gauges() {
             snapshot.gauge(name, help, value);
         }
+        snapshot.postbacks(self.postbacks.status());
         snapshot
     }
 }
@@ -145,6 +147,34 @@ impl Snapshot {
             "accept_errors",
             "Times the system refused to accept",
             sum(|c| &c.accept_errors),
+        );
+    }
+
+    fn postbacks(&mut self, status: PostbackStatus) {
+        self.counter("postbacks_received", "Postbacks kept", status.received);
+        let answered = status.answered.into_iter().map(|(name, count)| (name.to_owned(), count));
+        let answered = answered.collect();
+        self.labelled("postbacks_answered", "Answers to postbacks kept", "verdict", answered);
+        let refused = status.refused.into_iter().map(|(code, count)| (code.to_string(), count));
+        let refused = refused.collect();
+        self.labelled("postbacks_refused", "Postbacks not kept", "status", refused);
+        self.gauge("postbacks_waiting", "Requests waiting for a verdict", status.waiting);
+        self.gauge(
+            "postbacks_acknowledged",
+            "Postbacks in the spool that the admin has decided",
+            status.acknowledged,
+        );
+        self.gauge(
+            "postbacks_unacknowledged",
+            "Postbacks in the spool that the admin has not decided",
+            status.unacknowledged,
+        );
+        self.gauge("postback_spool_bytes", "Bytes of the spool", status.spool_bytes);
+        self.gauge("postback_spool_open", "Whether the spool is open", status.spool_is_open.into());
+        self.gauge(
+            "postback_spool_torn_bytes",
+            "Bytes cut off a torn tail of the spool at the start",
+            status.torn_bytes_cut,
         );
     }
 

@@ -47,7 +47,7 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error} in {self:?}"))
     }
 
-    fn parse(bytes: &[u8]) -> Answer {
+    pub(crate) fn parse(bytes: &[u8]) -> Answer {
         let text = String::from_utf8_lossy(bytes);
         let (head, body) =
             text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head: {text:?}"));
@@ -90,9 +90,13 @@ impl Coupond {
 
     /// Another run over the same folders, after this one has ended.
     pub(crate) fn restarted(&self) -> Coupond {
+        self.restarted_with(|_| ())
+    }
+
+    pub(crate) fn restarted_with(&self, configure: impl FnOnce(&mut Command)) -> Coupond {
         // A killed run leaves its address.
         let _ = std::fs::remove_file(self.path("run/coupond.addr"));
-        Coupond::start_in(Rc::clone(&self.folder), |_| ())
+        Coupond::start_in(Rc::clone(&self.folder), configure)
     }
 
     fn start_in(folder: Rc<TempDir>, configure: impl FnOnce(&mut Command)) -> Coupond {
@@ -157,16 +161,11 @@ impl Coupond {
 
     /// Head and body of an answer of the private surface.
     fn private_bytes(&self, method: &str, path: &str, body: &[u8]) -> Vec<u8> {
-        let mut stream = UnixStream::connect(self.path("run/coupond.sock")).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let length = body.len();
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
-        );
-        stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        answer
+        ask_privately(&self.socket(), method, path, body).unwrap()
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.path("run/coupond.sock")
     }
 
     /// Everything the feed has, once that is so many clicks; nothing is acknowledged.
@@ -219,6 +218,25 @@ impl Drop for Coupond {
             eprintln!("--- the daemon's log:\n{}", self.log());
         }
     }
+}
+
+/// Head and body of an answer of a private surface.
+pub(crate) fn ask_privately(
+    socket: &Path,
+    method: &str,
+    path: &str,
+    body: &[u8],
+) -> std::io::Result<Vec<u8>> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let length = body.len();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(&[head.as_bytes(), body].concat())?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(answer)
 }
 
 /// Tries until there is a result.

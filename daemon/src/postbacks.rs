@@ -1,0 +1,222 @@
+//! The way of a postback, from the advertiser to the admin and back: reception, spool, feed,
+//! verdict, answer.
+//!
+//! A postback is *kept* when the spool thread has appended it durably. Then the admin gets it over
+//! the feed, and its verdict is the advertiser's answer; where none comes in time, or nobody can
+//! wait any more, the answer is `queued` and the same feed delivers the postback later.
+//!
+//! Invariants
+//! - What is answered with 200 is kept, and stays until the admin has acknowledged it.
+//! - Whatever goes wrong here never touches a redirect: serving threads only wait for messages.
+//! - Everything is bounded: the bytes in hand before they are durable ([`Room`]), the queue to the
+//!   spool, the requests that wait for verdicts, the spool's bytes. Beyond the first, second and
+//!   last the advertiser is told to come again; beyond the third the answer is `queued` at once.
+//!
+//! Deliberately absent: any reading of what a postback says. Query and body are kept raw.
+
+mod reception;
+mod room;
+
+mod spool;
+mod spool_id;
+
+mod feed;
+mod verdicts;
+
+mod answer;
+mod counters;
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use coupon_serve::Limits;
+use coupon_shared::framed_log::FrameReader;
+use coupon_shared::postback::SpoolId;
+use hyper::Request;
+use hyper::body::{Body, Bytes};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::private;
+use crate::problems::Problems;
+use counters::PostbackCounters;
+use feed::Feed;
+use room::Room;
+use spool::SpoolSetup;
+use verdicts::Waiting;
+
+pub use reception::Reception;
+
+/// Postbacks on their way to the spool thread; their bytes are bounded by [`Room`].
+const QUEUE: usize = 8192;
+
+/// What can be wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum About {
+    Spool,
+    SetAside,
+    Damage,
+    Removal,
+}
+
+/// What the spool thread, the feed and the receptions tell each other.
+#[derive(Debug)]
+struct Shared {
+    spool: OnceLock<OpenSpool>,
+    /// The next sequence of the spool; 0 while it is not open.
+    committed: watch::Sender<u64>,
+    /// The last sequence that the admin said it has decided.
+    acknowledged: AtomicU64,
+    spool_bytes: AtomicU64,
+    torn_bytes_cut: AtomicU64,
+    counters: PostbackCounters,
+    room: Arc<Room>,
+    waiting: Arc<Waiting>,
+    problems: Problems<About>,
+}
+
+/// A spool that takes postbacks.
+#[derive(Debug)]
+struct OpenSpool {
+    id: Mutex<SpoolId>,
+    /// At its beginning.
+    reader: FrameReader,
+}
+
+impl Shared {
+    fn new(max_waiting: usize) -> Shared {
+        Shared {
+            spool: OnceLock::new(),
+            committed: watch::Sender::new(0),
+            acknowledged: AtomicU64::new(0),
+            spool_bytes: AtomicU64::new(0),
+            torn_bytes_cut: AtomicU64::new(0),
+            counters: PostbackCounters::default(),
+            room: Arc::default(),
+            waiting: Arc::new(Waiting::at_most(max_waiting)),
+            problems: Problems::of("postbacks"),
+        }
+    }
+
+    fn committed(&self) -> u64 {
+        *self.committed.borrow()
+    }
+
+    fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::Acquire)
+    }
+}
+
+/// Counts and places of the postbacks at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostbackStatus {
+    /// Whether the spool is open.
+    pub spool_is_open: bool,
+    /// Bytes of the spool.
+    pub spool_bytes: u64,
+    /// Bytes cut off a torn tail at the start.
+    pub torn_bytes_cut: u64,
+    /// Postbacks of this run that are kept.
+    pub received: u64,
+    /// Requests of this run that were refused, by status.
+    pub refused: Vec<(u16, u64)>,
+    /// Answers of this run, by verdict.
+    pub answered: Vec<(&'static str, u64)>,
+    /// Requests that wait for a verdict.
+    pub waiting: u64,
+    /// Postbacks in the spool, of this run and earlier ones, that the admin has decided.
+    pub acknowledged: u64,
+    /// Postbacks in the spool that it has not.
+    pub unacknowledged: u64,
+}
+
+/// The postbacks of a running daemon. The spool thread ends when the last [`Reception`] is dropped.
+#[derive(Debug)]
+pub struct Postbacks {
+    shared: Arc<Shared>,
+    feed: Arc<Feed>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Postbacks {
+    /// Starts the spool's thread, which opens the spool, however long that takes.
+    pub fn start(
+        config: &Config,
+        limits: watch::Receiver<Limits>,
+        shutdown: CancellationToken,
+    ) -> io::Result<(Postbacks, Reception)> {
+        let shared = Arc::new(Shared::new(config.postbacks.max_waiting));
+        let (queue, incoming) = mpsc::sync_channel(QUEUE);
+        let folder = config.data_dir.join("postbacks");
+        let setup = SpoolSetup {
+            folder: folder.clone(),
+            keep: Duration::from_secs(u64::from(config.postbacks.keep_days) * 24 * 3600),
+            max_bytes: config.postbacks.max_bytes,
+            incoming,
+            shared: Arc::clone(&shared),
+        };
+        let thread = thread::Builder::new().name("postbacks".into());
+        let thread = thread.spawn(move || spool::run(setup))?;
+        let reception =
+            Reception::new(Arc::clone(&shared), queue, config.node_id, limits, shutdown);
+        let feed = Arc::new(Feed::new(Arc::clone(&shared), folder));
+        Ok((Postbacks { shared, feed, thread: Mutex::new(Some(thread)) }, reception))
+    }
+
+    /// What is wrong now.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = self.shared.problems.texts();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if thread.as_ref().is_some_and(JoinHandle::is_finished) {
+            problems.push("the thread that keeps postbacks has ended: restart coupond".to_owned());
+        }
+        problems
+    }
+
+    /// Counts and places now.
+    pub fn status(&self) -> PostbackStatus {
+        let shared = &self.shared;
+        let committed = shared.committed();
+        let last = committed.saturating_sub(1);
+        let oldest = self.feed.oldest().unwrap_or(1);
+        let acknowledged = shared.acknowledged().min(last);
+        PostbackStatus {
+            spool_is_open: committed > 0,
+            spool_bytes: shared.spool_bytes.load(Ordering::Acquire),
+            torn_bytes_cut: shared.torn_bytes_cut.load(Ordering::Acquire),
+            received: shared.counters.received(),
+            refused: shared.counters.refused(),
+            answered: shared.counters.answered(),
+            waiting: shared.waiting.count() as u64,
+            acknowledged: (acknowledged + 1).saturating_sub(oldest),
+            unacknowledged: last - acknowledged.max(oldest.saturating_sub(1)).min(last),
+        }
+    }
+
+    /// Answers `POST /postbacks/feed`.
+    pub async fn feed<B>(&self, request: Request<B>) -> private::Answer
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        feed::answer(Arc::clone(&self.feed), request).await
+    }
+
+    /// Waits until the spool thread has ended. Call it when the serving threads have, whose
+    /// receptions keep it going; nobody waits for an answer then.
+    pub fn shutdown(&self, deadline: Duration) {
+        let deadline = Instant::now() + deadline;
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(thread) = thread else { return };
+        while !thread.is_finished() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(2));
+        }
+        if !thread.is_finished() {
+            tracing::warn!("the spool hangs in a system call; going without it");
+        }
+    }
+}

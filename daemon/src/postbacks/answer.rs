@@ -1,0 +1,163 @@
+//! What an advertiser is told: one verdict or refusal, as text, as JSON, or as the script wants it.
+//!
+//! Every postback that is kept answers 200, whatever its verdict. Refusals say how to mend it, and
+//! 503 says that coming again later is all there is to do.
+
+use coupon_shared::postback::{Channel, MAX_BODY_BYTES, Verdict};
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use hyper::header::{
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+};
+use serde_json::{Value, json};
+
+use super::room::NoRoom;
+use crate::cors;
+use crate::response::{self, Answer, NOT_KEPT};
+
+/// In which form an answer is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Text,
+    Json,
+    /// JSON for the script, which other pages may read.
+    Sdk,
+}
+
+/// Why a postback is not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refused {
+    Method,
+    Broken,
+    TooSlow,
+    TooLarge,
+    MediaType,
+    NotJson,
+    /// Too much is on its way to the spool.
+    Busy,
+    /// The spool does not take it.
+    NotKept,
+}
+
+impl From<NoRoom> for Refused {
+    fn from(_: NoRoom) -> Refused {
+        Refused::Busy
+    }
+}
+
+impl Refused {
+    pub(super) fn status(self) -> StatusCode {
+        match self {
+            Refused::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Refused::Broken => StatusCode::BAD_REQUEST,
+            Refused::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Refused::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Refused::MediaType | Refused::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Refused::Busy | Refused::NotKept => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    fn sentence(self) -> String {
+        match self {
+            Refused::Method => "A conversion is reported by GET or POST.".into(),
+            Refused::Broken => "The body broke off or is not valid HTTP: send it again.".into(),
+            Refused::TooSlow => "The body did not come in time: send it again.".into(),
+            Refused::TooLarge => format!(
+                "The body is longer than {MAX_BODY_BYTES} bytes: send the parameters and nothing else."
+            ),
+            Refused::MediaType => {
+                "The body must be a form (application/x-www-form-urlencoded) or a JSON object (application/json).".into()
+            }
+            Refused::NotJson => {
+                "The body must be a whole JSON object, such as {\"amount\": 9.5}.".into()
+            }
+            Refused::Busy | Refused::NotKept => {
+                "The conversion cannot be kept at the moment: send it again later.".into()
+            }
+        }
+    }
+
+    fn header(self) -> Option<(Option<HeaderName>, HeaderValue)> {
+        match self.status() {
+            StatusCode::METHOD_NOT_ALLOWED => {
+                Some((Some(ALLOW), HeaderValue::from_static("GET, POST")))
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                Some((Some(RETRY_AFTER), HeaderValue::from_static("5")))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Form {
+    pub(super) fn asked(channel: Channel, request: &HeaderMap) -> Form {
+        let wants_json = |value: &HeaderValue| {
+            value.to_str().is_ok_and(|text| text.to_ascii_lowercase().contains("application/json"))
+        };
+        match channel {
+            Channel::Sdk => Form::Sdk,
+            Channel::Server if request.get_all(ACCEPT).iter().any(wants_json) => Form::Json,
+            Channel::Server => Form::Text,
+        }
+    }
+
+    /// Writes the answer to a request into its own headers.
+    pub(super) fn answer(
+        self,
+        decided: Result<Verdict, Refused>,
+        mut headers: HeaderMap,
+    ) -> Answer {
+        match self {
+            Form::Sdk => cors::open_to_origin(&mut headers),
+            Form::Text | Form::Json => headers.clear(),
+        }
+        headers.insert(CACHE_CONTROL, NOT_KEPT);
+        let (content_type, body) = match self {
+            Form::Text => ("text/plain; charset=utf-8", text(&decided)),
+            Form::Json | Form::Sdk => ("application/json", self.json(&decided).to_string()),
+        };
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        let status = match decided {
+            Ok(_) => StatusCode::OK,
+            Err(refused) => {
+                headers.extend(refused.header());
+                refused.status()
+            }
+        };
+        response::answer(status, headers, Bytes::from(body))
+    }
+
+    fn json(self, decided: &Result<Verdict, Refused>) -> Value {
+        let verdict = match decided {
+            Ok(verdict) => verdict,
+            Err(refused) => return json!({ "error": refused.sentence() }),
+        };
+        let mut body = json!({
+            "conversion_id": verdict.conversion_id.map(|id| id.to_string()).unwrap_or_default(),
+            "transaction_id": verdict.transaction_id,
+            "status": verdict.status.as_str(),
+            "error_code": verdict.error_code,
+            "error": verdict.error,
+        });
+        if self == Form::Sdk {
+            body["html_pixel"] = "".into();
+        }
+        body
+    }
+}
+
+fn text(decided: &Result<Verdict, Refused>) -> String {
+    match decided {
+        Ok(verdict) => sentence(verdict),
+        Err(refused) => refused.sentence(),
+    }
+}
+
+fn sentence(verdict: &Verdict) -> String {
+    match (verdict.error_code, verdict.error.as_str()) {
+        (0, "") => "OK".to_owned(),
+        (code, "") => format!("Error {code}"),
+        (_, sentence) => sentence.to_owned(),
+    }
+}

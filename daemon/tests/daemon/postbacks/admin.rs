@@ -1,0 +1,178 @@
+//! An admin for tests: it speaks the feed over the real socket.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use coupon_shared::postback::{
+    Channel, Delivery, Postback, PostbackId, Question, SpoolId, Verdict, VerdictStatus,
+};
+
+use crate::running::{Coupond, ask_privately};
+
+/// A postback as it was delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Delivered {
+    pub(super) sequence: u64,
+    pub(super) id: PostbackId,
+    pub(super) channel: Channel,
+    pub(super) is_post: bool,
+    pub(super) address: String,
+    pub(super) node: u16,
+    pub(super) query: Vec<u8>,
+    pub(super) body: Vec<u8>,
+    /// Host, content type, user agent, referer, origin.
+    pub(super) texts: [String; 5],
+}
+
+impl Delivered {
+    fn of((sequence, postback): &(u64, Postback<'_>)) -> Delivered {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert_eq!(postback.id.unix_ms(), postback.unix_ms);
+        Delivered {
+            sequence: *sequence,
+            id: postback.id,
+            channel: postback.channel,
+            is_post: postback.is_post,
+            address: postback.address.to_string(),
+            node: postback.node,
+            query: postback.query.to_vec(),
+            body: postback.body.to_vec(),
+            texts: [
+                postback.host,
+                postback.content_type,
+                postback.user_agent,
+                postback.referer,
+                postback.origin,
+            ]
+            .map(text),
+        }
+    }
+
+    /// A parameter of the query, as it was sent.
+    pub(super) fn parameter(&self, name: &str) -> String {
+        let query = String::from_utf8_lossy(&self.query).into_owned();
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs
+            .find(|(found, _)| *found == name)
+            .map(|(_, value)| value.to_owned())
+            .unwrap_or_default()
+    }
+
+    pub(super) fn verdict(&self, status: VerdictStatus) -> Verdict {
+        Verdict {
+            postback: self.id,
+            status,
+            conversion_id: Some(self.id),
+            transaction_id: String::new(),
+            error_code: 0,
+            error: String::new(),
+        }
+    }
+}
+
+/// What a daemon answered.
+#[derive(Debug, Clone)]
+pub(super) struct Told {
+    pub(super) spool: SpoolId,
+    pub(super) oldest: u64,
+    pub(super) postbacks: Vec<Delivered>,
+}
+
+impl Told {
+    pub(super) fn ids(&self) -> Vec<String> {
+        self.postbacks.iter().map(|postback| postback.id.to_string()).collect()
+    }
+
+    pub(super) fn sequences(&self) -> Vec<u64> {
+        self.postbacks.iter().map(|postback| postback.sequence).collect()
+    }
+}
+
+/// Asks once; an error where the daemon does not give a delivery.
+pub(super) fn ask(socket: &Path, question: &Question, query: &str) -> io::Result<Told> {
+    let path = format!("/postbacks/feed?{query}");
+    let answer = ask_privately(socket, "POST", &path, &question.encode())?;
+    if !answer.starts_with(b"HTTP/1.1 200") {
+        return Err(io::Error::other(String::from_utf8_lossy(&answer).into_owned()));
+    }
+    let head = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
+    let delivery = Delivery::decode(&answer[head + 4..]).unwrap();
+    let postbacks = delivery.postbacks.iter().map(Delivered::of).collect();
+    Ok(Told { spool: delivery.spool, oldest: delivery.oldest, postbacks })
+}
+
+/// Everything behind a cursor, which a fresh admin does not have.
+pub(super) fn all(coupond: &Coupond, cursors: &[(SpoolId, u64)]) -> Told {
+    let question = |cursors| Question { cursors, verdicts: vec![] };
+    let mut told = crate::running::until("the feed is open", || {
+        ask(&coupond.socket(), &question(cursors.to_vec()), "").ok()
+    });
+    loop {
+        let Some(last) = told.postbacks.last() else { return told };
+        // A name of its own, so that nothing is acknowledged that the test did not say.
+        let mut further = cursors.to_vec();
+        further.retain(|(spool, _)| *spool != told.spool);
+        further.push((told.spool, last.sequence));
+        let more = ask(&coupond.socket(), &question(further), "").unwrap();
+        if more.postbacks.is_empty() {
+            let _ = ask(&coupond.socket(), &question(cursors.to_vec()), "max_bytes=1").unwrap();
+            return told;
+        }
+        told.postbacks.extend(more.postbacks);
+    }
+}
+
+/// An admin that decides whatever comes, until it is dropped.
+pub(super) struct Deciding {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Vec<Delivered>>>,
+}
+
+impl Deciding {
+    pub(super) fn start(
+        coupond: &Coupond,
+        decide: impl Fn(&Delivered) -> Option<Verdict> + Send + 'static,
+    ) -> Deciding {
+        let (stop, socket) = (Arc::<AtomicBool>::default(), coupond.socket());
+        let thread = std::thread::spawn({
+            let stop = Arc::clone(&stop);
+            move || decide_until(&stop, &socket, decide)
+        });
+        Deciding { stop, thread: Some(thread) }
+    }
+
+    /// Ends it, and returns all it got.
+    pub(super) fn end(mut self) -> Vec<Delivered> {
+        self.stop.store(true, Ordering::Release);
+        self.thread.take().map(|thread| thread.join().unwrap()).unwrap_or_default()
+    }
+}
+
+impl Drop for Deciding {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+    }
+}
+
+fn decide_until(
+    stop: &AtomicBool,
+    socket: &PathBuf,
+    decide: impl Fn(&Delivered) -> Option<Verdict>,
+) -> Vec<Delivered> {
+    let (mut got, mut question) = (Vec::new(), Question::default());
+    while !stop.load(Ordering::Acquire) {
+        let Ok(told) = ask(socket, &question, "wait_ms=200") else {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            continue;
+        };
+        question.verdicts = told.postbacks.iter().filter_map(&decide).collect();
+        if let Some(last) = told.postbacks.last() {
+            question.cursors = vec![(told.spool, last.sequence)];
+        }
+        got.extend(told.postbacks);
+    }
+    got
+}

@@ -1,0 +1,126 @@
+//! Killed, stopped, damaged, restored.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::admin::all;
+use super::{answer_of, answering_at_once, send, with};
+use crate::published::{damage, sample};
+use crate::running::{Coupond, until};
+
+const AT_ONCE: [(&str, &str); 1] = [("COUPOND_POSTBACKS_MAX_WAITING", "0")];
+
+fn id(coupond: &Coupond) -> String {
+    let answer = coupond.request("GET", "/?nid=1", "Accept: application/json\r\n");
+    answer.json()["conversion_id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_kill_right_after_the_answer_loses_no_postback() {
+    let mut coupond = answering_at_once();
+    let mut answered = Vec::new();
+    for _ in 0..8 {
+        let open: Vec<_> = (0..20).map(|_| send(&coupond, "/?nid=1")).collect();
+        for (number, stream) in open.into_iter().enumerate() {
+            // Some are still on their way when it is killed.
+            if number == 15 {
+                coupond.signal(Signal::KILL);
+            } else if number < 15 {
+                let body = answer_of(stream).json();
+                answered.push(body["conversion_id"].as_str().unwrap().to_owned());
+            }
+        }
+        coupond.wait();
+        coupond = coupond.restarted_with(with(&AT_ONCE));
+    }
+    let told = all(&coupond, &[]);
+    let kept = told.ids();
+    assert_eq!(told.sequences(), (1..=kept.len() as u64).collect::<Vec<_>>());
+    assert!(answered.iter().all(|id| kept.contains(id)));
+    assert!(kept.len() >= answered.len() && kept.len() <= 8 * 20);
+}
+
+#[test]
+fn the_next_run_goes_on_with_the_same_spool() {
+    let mut coupond = answering_at_once();
+    let first = id(&coupond);
+    let told = all(&coupond, &[]);
+    coupond.signal(Signal::TERM);
+    assert!(coupond.wait().success());
+    let next = coupond.restarted_with(with(&AT_ONCE));
+    let second = id(&next);
+    let again = all(&next, &[]);
+    assert_eq!((again.spool, again.ids()), (told.spool, vec![first, second.clone()]));
+    assert_eq!(all(&next, &[(told.spool, 1)]).ids(), [second]);
+}
+
+#[test]
+fn told_to_stop_it_answers_who_waits_for_a_verdict() {
+    let mut coupond = Coupond::serving(&sample());
+    let waiting: Vec<_> = (0..20).map(|_| send(&coupond, "/?nid=1")).collect();
+    until("all wait", || (coupond.health()["postbacks"]["waiting"] == 20).then_some(()));
+    let began = Instant::now();
+    coupond.signal(Signal::TERM);
+    for stream in waiting {
+        let answer = answer_of(stream);
+        assert_eq!((answer.status, &answer.json()["status"]), (200, &"queued".into()));
+    }
+    assert!(coupond.wait().success());
+    assert!(began.elapsed() < Duration::from_millis(1900), "{:?}", began.elapsed());
+    assert!(coupond.log().contains("connections_cut=0"));
+    assert_eq!(all(&coupond.restarted(), &[]).postbacks.len(), 20);
+}
+
+#[test]
+fn a_torn_tail_is_cut_and_told() {
+    let mut coupond = answering_at_once();
+    let first = id(&coupond);
+    coupond.signal(Signal::KILL);
+    coupond.wait();
+    let segment = coupond.path("data/postbacks/00000000000000000001.log");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes.extend_from_slice(b"half a frame");
+    std::fs::write(&segment, bytes).unwrap();
+    let next = coupond.restarted_with(with(&AT_ONCE));
+    let second = id(&next);
+    assert_eq!(all(&next, &[]).ids(), [first, second]);
+    assert_eq!(next.health()["postbacks"]["torn_bytes_cut"], 12);
+}
+
+#[test]
+fn a_damaged_spool_is_set_aside_and_new_postbacks_are_taken() {
+    let mut coupond = answering_at_once();
+    id(&coupond);
+    let spool = all(&coupond, &[]).spool;
+    coupond.signal(Signal::KILL);
+    coupond.wait();
+    let next = coupond.restarted_with(with(&AT_ONCE));
+    id(&next);
+    drop(next);
+    // The older of the two segments.
+    damage(&coupond.path("data/postbacks/00000000000000000001.log"));
+    let next = coupond.restarted_with(with(&AT_ONCE));
+    let newest = id(&next);
+    let told = all(&next, &[(spool, 2)]);
+    assert_eq!(told.ids(), [newest]);
+    assert_ne!(told.spool, spool);
+    let problems = next.health()["problems"].to_string();
+    assert!(problems.contains("set aside"), "{problems}");
+    assert!(next.path("data/postbacks.damaged-1/00000000000000000002.log").exists());
+}
+
+#[test]
+fn a_spool_that_went_back_comes_anew_under_another_name() {
+    let mut coupond = answering_at_once();
+    let ids = [id(&coupond), id(&coupond)];
+    let told = all(&coupond, &[]);
+    // The admin has decided a third one, which the restored folder does not have.
+    let anew = all(&coupond, &[(told.spool, 3)]);
+    assert_ne!(anew.spool, told.spool);
+    assert_eq!(anew.ids(), ids);
+    coupond.signal(Signal::TERM);
+    coupond.wait();
+    let next = coupond.restarted_with(with(&AT_ONCE));
+    assert_eq!(all(&next, &[(told.spool, 3), (anew.spool, 1)]).ids(), ids[1..]);
+}

@@ -1,0 +1,268 @@
+//! What an advertiser or a page may send, and what it is answered.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use coupon_shared::postback::{Channel, PostbackId, Verdict, VerdictStatus};
+use serde_json::json;
+
+use super::admin::{Deciding, all};
+use super::{answering_at_once, post, post_with, serving_with};
+use crate::published::{HOST, sample};
+use crate::running::{Answer, Coupond};
+
+const FORM: &str = "application/x-www-form-urlencoded";
+const JSON: &str = "Accept: text/html, Application/JSON;q=0.9\r\n";
+
+/// Decides as the query's `v` says.
+fn decided_by_query(coupond: &Coupond) -> Deciding {
+    Deciding::start(coupond, |postback| {
+        let verdict = postback.verdict(VerdictStatus::Approved);
+        Some(match postback.parameter("v").as_str() {
+            "repeat" => Verdict {
+                conversion_id: Some(PostbackId([7; 16])),
+                transaction_id: "019a7afd1e7b70008050c04d6e9b9dd2".into(),
+                ..verdict
+            },
+            "pending" => Verdict { status: VerdictStatus::Pending, ..verdict },
+            "rejected" => Verdict {
+                status: VerdictStatus::Rejected,
+                error_code: 1013,
+                error: "The signature is wrong.".into(),
+                ..verdict
+            },
+            "invalid" => Verdict {
+                status: VerdictStatus::Invalid,
+                conversion_id: None,
+                error_code: 1001,
+                ..verdict
+            },
+            "later" => return None,
+            _ => verdict,
+        })
+    })
+}
+
+#[test]
+fn the_admins_verdict_is_the_answer() {
+    let coupond = Coupond::serving(&sample());
+    let _admin = decided_by_query(&coupond);
+    for (v, text) in [
+        ("approved", "OK"),
+        ("pending", "OK"),
+        ("repeat", "OK"),
+        ("rejected", "The signature is wrong."),
+        ("invalid", "Error 1001"),
+    ] {
+        let answer = coupond.get(&format!("/?nid=1&v={v}"));
+        assert_eq!((answer.status, answer.body.as_str()), (200, text), "{v}");
+        assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
+        assert_eq!(answer.header("cache-control"), Some("private, no-store"));
+        assert_eq!(answer.header("access-control-allow-origin"), None);
+    }
+    let repeat = coupond.request("GET", "/?nid=1&v=repeat", JSON);
+    assert_eq!(repeat.header("content-type"), Some("application/json"));
+    let expected = json!({
+        "conversion_id": "07".repeat(16),
+        "transaction_id": "019a7afd1e7b70008050c04d6e9b9dd2",
+        "status": "approved",
+        "error_code": 0,
+        "error": "",
+    });
+    assert_eq!(repeat.json(), expected);
+    let invalid = coupond.request("GET", "/?nid=1&v=invalid", JSON).json();
+    assert_eq!((&invalid["status"], &invalid["conversion_id"]), (&"invalid".into(), &"".into()));
+}
+
+#[test]
+fn without_a_verdict_in_two_seconds_the_answer_is_queued() {
+    let coupond = Coupond::serving(&sample());
+    let admin = decided_by_query(&coupond);
+    let began = Instant::now();
+    let answer = coupond.request("GET", "/?nid=1&v=later", JSON).json();
+    let took = began.elapsed();
+    assert!(took > Duration::from_millis(1900) && took < Duration::from_secs(4), "{took:?}");
+    let got = admin.end();
+    let expected = json!({
+        "conversion_id": got[0].id.to_string(),
+        "transaction_id": "",
+        "status": "queued",
+        "error_code": 0,
+        "error": "",
+    });
+    assert_eq!((got.len(), answer), (1, expected));
+}
+
+#[test]
+fn pages_always_get_json_that_their_origin_may_read() {
+    let coupond = Coupond::serving(&sample());
+    let _admin = decided_by_query(&coupond);
+    let headers = "Origin: https://shop.example\r\n";
+    let answer = coupond.request("GET", "/sdk/conversion?v=rejected", headers);
+    assert_eq!(answer.header("access-control-allow-origin"), Some("https://shop.example"));
+    assert_eq!(answer.header("access-control-allow-credentials"), Some("true"));
+    assert_eq!(answer.header("vary"), Some("Origin"));
+    let body = answer.json();
+    assert_eq!((&body["error_code"], &body["html_pixel"]), (&1013.into(), &"".into()));
+    let refused = post_with(&coupond, "/sdk/conversion", "Content-Type: a/b\r\n", "x");
+    assert_eq!((refused.status, refused.header("vary")), (415, Some("Origin")));
+    assert!(refused.json()["error"].as_str().unwrap().contains("form"));
+}
+
+#[test]
+fn browsers_may_ask_before_they_send() {
+    let coupond = answering_at_once();
+    let headers = "Origin: https://shop.example\r\nAccess-Control-Request-Method: POST\r\n\
+                   Access-Control-Request-Headers: content-type, x-own\r\n";
+    for path in ["/sdk/conversion", "/sdk/click", "/sdk/impression"] {
+        let answer = coupond.request("OPTIONS", path, headers);
+        assert_eq!((answer.status, answer.body.as_str()), (204, ""), "{path}");
+        assert_eq!(answer.header("access-control-allow-origin"), Some("https://shop.example"));
+        assert_eq!(answer.header("access-control-allow-credentials"), Some("true"));
+        assert_eq!(answer.header("access-control-allow-headers"), Some("content-type, x-own"));
+        assert!(answer.header("access-control-allow-methods").unwrap().contains("POST"));
+    }
+    assert_eq!(coupond.request("OPTIONS", "/?nid=1", headers).status, 405);
+    assert_eq!(all(&coupond, &[]).postbacks, []);
+}
+
+#[test]
+fn what_was_sent_is_delivered_as_it_was_sent() {
+    let coupond = serving_with(&[
+        ("COUPOND_POSTBACKS_MAX_WAITING", "0"),
+        ("COUPOND_NODE_ID", "7"),
+        ("COUPOND_TRUSTED_PROXIES", "127.0.0.1"),
+    ]);
+    let head = format!(
+        "POST /?%6Eid=1&coupon_code=%41b+c&x=%zz HTTP/1.1\r\nHost: {HOST}:80\r\nUser-Agent: shop/1\r\n\
+         Referer: https://r.example/\r\nOrigin: null\r\nContent-Type: {FORM}\r\n\
+         X-Forwarded-For: 6.6.6.6, 203.0.113.9\r\nContent-Length: 5\r\nConnection: close\r\n\r\n"
+    );
+    assert_eq!(coupond.raw(&[head.as_bytes(), b"a=\xFF%\0"].concat()).body, "OK");
+    assert_eq!(coupond.get("/sdk/conversion").status, 200);
+    let told = all(&coupond, &[]);
+    let [server, sdk] = &told.postbacks[..] else { panic!("{told:?}") };
+    assert_eq!((server.channel, server.is_post, server.node), (Channel::Server, true, 7));
+    assert_eq!(server.query, b"%6Eid=1&coupon_code=%41b+c&x=%zz");
+    assert_eq!(server.body, b"a=\xFF%\0");
+    assert_eq!(server.address, "203.0.113.9");
+    let host = format!("{HOST}:80");
+    assert_eq!(server.texts, [&host, FORM, "shop/1", "https://r.example/", "null"]);
+    assert_eq!((sdk.channel, sdk.is_post), (Channel::Sdk, false));
+    assert_eq!((sdk.query.as_slice(), sdk.address.as_str()), (&b""[..], "127.0.0.1"));
+}
+
+#[test]
+fn bytes_that_are_no_text_are_kept_too() {
+    let coupond = answering_at_once();
+    let head = format!(" HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n");
+    let request = [b"GET /?nid=1&coupon_code=\xE9t\xC3\xA9", head.as_bytes()].concat();
+    let status = coupond.raw(&request).status;
+    let got = all(&coupond, &[]).postbacks;
+    // What HTTP itself does not allow is refused, and what it allows is kept as it is.
+    match status {
+        200 => assert_eq!(got[0].query, b"nid=1&coupon_code=\xE9t\xC3\xA9"),
+        status => assert_eq!((status, got.len()), (400, 0)),
+    }
+}
+
+#[test]
+fn bodies_are_forms_json_objects_or_empty() {
+    let coupond = answering_at_once();
+    for (content_type, body) in
+        [(FORM, "amount=1"), ("application/json; charset=utf-8", "{\"amount\": 1}"), ("a/b", "")]
+    {
+        assert_eq!(post(&coupond, "/?nid=1", content_type, body).status, 200, "{body}");
+    }
+    for (content_type, body, mend) in [
+        ("text/plain", "amount=1", "application/json"),
+        ("application/json", "[1]", "whole JSON object"),
+        ("application/json", "{\"amount\":", "whole JSON object"),
+    ] {
+        let answer = post(&coupond, "/?nid=1", content_type, body);
+        assert_eq!(answer.status, 415, "{body}");
+        assert!(answer.body.contains(mend), "{}", answer.body);
+    }
+    let bodies: Vec<_> = all(&coupond, &[]).postbacks.into_iter().map(|p| p.body).collect();
+    assert_eq!(bodies, [&b"amount=1"[..], b"{\"amount\": 1}", b""]);
+}
+
+#[test]
+fn a_body_has_at_most_64_kib_and_comes_in_time() {
+    let coupond = serving_with(&[
+        ("COUPOND_POSTBACKS_MAX_WAITING", "0"),
+        ("COUPOND_LIMITS_CLIENT_TIMEOUT_MS", "300"),
+    ]);
+    let longest = "x".repeat(64 << 10);
+    assert_eq!(post(&coupond, "/?nid=1", FORM, &longest).status, 200);
+    assert_eq!(post(&coupond, "/?nid=1", FORM, &format!("{longest}x")).status, 413);
+    let head = |framing: &str| {
+        format!(
+            "POST /?nid=1 HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: {FORM}\r\n{framing}\r\n\
+             Connection: close\r\n\r\n"
+        )
+    };
+    // Without a length, it is found out while reading.
+    let chunk = format!("8000\r\n{}\r\n", "x".repeat(0x8000));
+    let chunked = head("Transfer-Encoding: chunked") + &chunk.repeat(3) + "0\r\n\r\n";
+    assert_eq!(coupond.raw(chunked.as_bytes()).status, 413);
+    let two = head("Transfer-Encoding: chunked") + &chunk.repeat(2) + "0\r\n\r\n";
+    assert_eq!(coupond.raw(two.as_bytes()).status, 200);
+    // A byte now and then does not help.
+    let mut slow = coupond.connect();
+    slow.write_all(head("Content-Length: 100").as_bytes()).unwrap();
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(600) {
+        let _ = slow.write_all(b"x");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(super::answer_of(slow).status, 408);
+    let kept: Vec<_> = all(&coupond, &[]).postbacks.iter().map(|p| p.body.len()).collect();
+    assert_eq!(kept, [64 << 10, 64 << 10]);
+    assert_eq!(coupond.health()["postbacks"]["refused"], 3);
+}
+
+#[test]
+fn what_is_no_postback_is_answered_as_anywhere() {
+    let coupond = answering_at_once();
+    let nobody = coupond.get("/nobody");
+    for target in ["/", "/?NID=1", "/?a=nid"] {
+        assert_eq!(coupond.get(target), nobody, "{target}");
+    }
+    let elsewhere = |target: &str| -> Answer {
+        let head = format!(
+            "GET {target} HTTP/1.1\r\nHost: elsewhere.example\r\nConnection: close\r\n\r\n"
+        );
+        coupond.raw(head.as_bytes())
+    };
+    for target in ["/?nid=1", "/sdk/conversion"] {
+        assert_eq!(elsewhere(target), nobody, "{target}");
+        for method in ["HEAD", "PUT", "DELETE"] {
+            let answer = coupond.request(method, target, "");
+            assert_eq!(
+                (answer.status, answer.header("allow")),
+                (405, Some("GET, POST")),
+                "{method}"
+            );
+        }
+        let hostless = format!("GET {target} HTTP/1.1\r\nConnection: close\r\n\r\n");
+        assert_eq!(coupond.raw(hostless.as_bytes()).status, 400);
+    }
+    let long = format!("/?nid=1&x={}", "a".repeat(8192));
+    assert_eq!(coupond.get(&long).status, 414);
+    assert_eq!(all(&coupond, &[]).postbacks, []);
+}
+
+#[test]
+fn visitors_addresses_are_shortened_where_that_is_wanted_and_servers_are_not() {
+    let coupond = serving_with(&[
+        ("COUPOND_POSTBACKS_MAX_WAITING", "0"),
+        ("COUPOND_TRUNCATE_ADDRESSES", "true"),
+        ("COUPOND_TRUSTED_PROXIES", "127.0.0.1"),
+    ]);
+    for target in ["/?nid=1", "/sdk/conversion"] {
+        coupond.request("GET", target, "X-Forwarded-For: 203.0.113.9\r\n");
+    }
+    let addresses = all(&coupond, &[]).postbacks.into_iter().map(|postback| postback.address);
+    assert_eq!(addresses.collect::<Vec<_>>(), ["203.0.113.9", "203.0.113.0"]);
+}
