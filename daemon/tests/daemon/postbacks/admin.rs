@@ -1,7 +1,7 @@
 //! An admin for tests: it speaks the feed over the real socket.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -159,7 +159,7 @@ impl Drop for Deciding {
 
 fn decide_until(
     stop: &AtomicBool,
-    socket: &PathBuf,
+    socket: &Path,
     decide: impl Fn(&Delivered) -> Option<Verdict>,
 ) -> Vec<Delivered> {
     let (mut got, mut question) = (Vec::new(), Question::default());
