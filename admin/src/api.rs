@@ -16,6 +16,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::archive::Archive;
 use crate::intake::IntakeHandle;
 use crate::pixels::Pixels;
+use crate::privacy::PrivacyHandle;
 use crate::publish::PublisherHandle;
 use crate::store::Store;
 use crate::uploads::Uploads;
@@ -41,6 +42,7 @@ mod offers;
 mod partner_coupon_codes;
 mod partner_pixels;
 mod pixels;
+mod privacy;
 mod reports;
 mod settings;
 mod tracking_domains;
@@ -66,6 +68,8 @@ pub struct AppState {
     pub archive: Archive,
     /// How their intake stands.
     pub intake: IntakeHandle,
+    /// What is forgotten.
+    pub privacy: PrivacyHandle,
     /// Bulk files.
     pub uploads: Uploads,
     /// Partner postbacks.
@@ -120,6 +124,7 @@ fn edited() -> OpenApiRouter<AppState> {
         .merge(pixels::routes())
         .merge(api_keys::routes())
         .merge(audit::routes())
+        .merge(privacy::routes())
 }
 
 /// What both kinds of key may ask.

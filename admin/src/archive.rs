@@ -2,14 +2,15 @@
 //!
 //! It is the truth about clicks at the admin. A block counts as taken in once it is durable here;
 //! positions and rollups in the store are derived from it and can be rebuilt. Only intake appends;
-//! reports read beside it, and only frames that the store knows to be here.
+//! reports read beside it, and only frames that the store knows to be here. What must be forgotten is
+//! the one thing that is taken out of it: personal fields, and whole segments for their age.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use coupon_shared::click::ClickError;
-use coupon_shared::click::block::{Block, DecodedBlock};
+use coupon_shared::click::block::{Block, DecodedBlock, Personal};
+use coupon_shared::click::{Click, ClickError};
 use coupon_shared::framed_log::{FrameReader, FramedLog, FramedLogError, Options};
 
 /// The archive's name in the data folder.
@@ -106,6 +107,44 @@ impl Archive {
     /// A way to read single blocks without waiting for appends.
     pub(crate) fn blocks(&self) -> ArchivedBlocks {
         ArchivedBlocks { folder: self.folder.to_path_buf(), reader: None }
+    }
+
+    /// The sequences of each segment that is not appended to any more, oldest first.
+    pub(crate) fn closed_segments(&self) -> Vec<Range<u64>> {
+        self.log().closed_segments()
+    }
+
+    /// The sequences of the segment that is appended to.
+    pub(crate) fn open_segment(&self) -> Range<u64> {
+        let log = self.log();
+        let closed = log.closed_segments();
+        closed.last().map_or(log.first_sequence(), |last| last.end)..log.next_sequence()
+    }
+
+    /// Ends the segment that is appended to; an empty one stays.
+    pub(crate) fn close_segment(&self) -> Result<(), ArchiveError> {
+        Ok(self.log().close_segment()?)
+    }
+
+    /// Removes closed segments all of whose frames are before a sequence.
+    pub(crate) fn remove_before(&self, sequence: u64) -> Result<(), ArchiveError> {
+        self.log().remove_segments_before(sequence)?;
+        Ok(())
+    }
+
+    /// Rewrites personal fields in the closed segment that begins at `first`; frames, and all else in
+    /// them, stay as they are. Appends go on meanwhile.
+    pub(crate) fn rewrite(
+        &self,
+        first: u64,
+        mut choose: impl FnMut(&Click<'_>) -> Personal,
+    ) -> Result<(), ArchiveError> {
+        let rewriter = self.log().rewriter();
+        rewriter.rewrite(first, |sequence, payload| {
+            let changed = Block::parse(payload).and_then(|block| block.with_personal(&mut choose));
+            changed.map_err(|source| ArchiveError::Block { sequence, source })
+        })?;
+        Ok(())
     }
 
     /// Runs work on its files on a thread that may block.

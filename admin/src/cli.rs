@@ -17,6 +17,7 @@ use crate::{demo, serve, store};
 
 mod api_keys;
 mod backup;
+mod erase;
 mod explain;
 mod export;
 mod import;
@@ -83,8 +84,15 @@ enum Command {
     /// Count all clicks of the archive again, after a restored backup
     ///
     /// The running coupon-admin must be stopped. A rebuild that was broken off is gone on with by
-    /// the next start, or by another one.
+    /// the next start, or by another one. Days from which clicks were removed or erased, or their
+    /// addresses truncated, keep their reports as they are; the days after are counted.
     RebuildReports,
+    /// Erase what is personal of a click, an address or an email address
+    ///
+    /// Blanks addresses, user agents, referers, languages, email addresses and the raw text of
+    /// postbacks in the click archive and the store; amounts, ids, codes, sub values and reports stay.
+    /// Beside a running coupon-admin, that one does it and this waits for it.
+    Erase(erase::EraseArgs),
     /// Save the store and the click archive to one new file, while coupon-admin runs or not
     ///
     /// Needs room for a copy of the store beside the file while it is made. The file is as secret as
@@ -183,6 +191,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::RebuildReports => {
             let config = config()?;
             start(&config.log.filter, rebuild_reports(&config.data_dir))?;
+        }
+        Command::Erase(args) => {
+            let config = config()?;
+            start(&config.log.filter, erase::run(&config.data_dir, args))?;
         }
         Command::Backup(args) => backup::backup(&config()?.data_dir, &args.file)?,
         Command::Restore(args) => backup::restore(&args.file, &config()?.data_dir)?,

@@ -15,6 +15,7 @@ use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
 use crate::pixels;
+use crate::privacy::Periods;
 use crate::uploads::Bounds;
 
 const ENV_PREFIX: &str = "COUPON_ADMIN_";
@@ -40,6 +41,8 @@ pub struct Config {
     pub uploads: Bounds,
     /// How partners' servers are spoken to.
     pub pixels: pixels::Settings,
+    /// How long personal data is kept.
+    pub privacy: Periods,
     /// What is logged.
     pub log: Log,
 }
@@ -99,6 +102,7 @@ impl Default for Config {
                 keep: Duration::from_secs(7 * 24 * 60 * 60),
             },
             pixels: pixels::Settings::default(),
+            privacy: Periods { click_days: 90, postback_days: 365, address_days: 0 },
             log: Log { filter: "info".into() },
         }
     }
@@ -183,6 +187,10 @@ impl Config {
         keys.set_checked("pixels.max_attempts", &mut patience.max_attempts, |attempts| {
             at_least_one(&(*attempts as usize))
         });
+        let privacy = &mut self.privacy;
+        keys.set("privacy.click_retention_days", &mut privacy.click_days);
+        keys.set("privacy.postback_retention_days", &mut privacy.postback_days);
+        keys.set("privacy.address_truncation_days", &mut privacy.address_days);
         keys.set_checked("log.filter", &mut self.log.filter, |filter| {
             EnvFilter::try_new(filter).map(drop).map_err(|error| error.to_string())
         });
@@ -361,6 +369,9 @@ impl fmt::Display for Config {
         writeln!(f, "first_retry_ms = {}", pixels.patience.first_retry.as_millis())?;
         writeln!(f, "longest_retry_ms = {}", pixels.patience.longest_retry.as_millis())?;
         writeln!(f, "max_attempts = {}", pixels.patience.max_attempts)?;
+        writeln!(f, "\n[privacy]\nclick_retention_days = {}", self.privacy.click_days)?;
+        writeln!(f, "postback_retention_days = {}", self.privacy.postback_days)?;
+        writeln!(f, "address_truncation_days = {}", self.privacy.address_days)?;
         writeln!(f, "\n[log]\nfilter = {}", text(self.log.filter.clone()))
     }
 }

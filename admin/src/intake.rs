@@ -117,6 +117,14 @@ pub async fn rebuild(store: Store, archive: Archive) -> Result<u64, IntakeError>
     Ok(ledger.status().clicks)
 }
 
+/// Counts what is in the archive and not counted yet, as intake does when it begins.
+#[cfg(test)]
+pub(crate) async fn begin(store: Store, archive: Archive) -> Result<(), IntakeError> {
+    let ledger = Ledger::new(store, archive);
+    ledger.compare().await?;
+    ledger.catch_up().await.map(drop)
+}
+
 struct Intake {
     ledger: Ledger,
     daemon: DaemonClient,

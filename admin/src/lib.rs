@@ -32,3 +32,4 @@ pub mod conversions;
 pub mod pixels;
 
 pub mod backup;
+pub mod privacy;

@@ -28,6 +28,7 @@ use crate::daemon_client::DaemonClient;
 use crate::intake;
 use crate::keys::{Secret, ensure_first};
 use crate::pixels;
+use crate::privacy;
 use crate::publish::{self, PublisherHandle};
 use crate::store::Store;
 use crate::uploads::Uploads;
@@ -47,7 +48,7 @@ pub struct Admin {
     limits: Limits,
     /// Sends partner postbacks until `background` ends, and then what is in flight.
     sending: JoinHandle<()>,
-    /// Ends publication and intake with the server.
+    /// Ends publication, intake and all else with the server.
     background: DropGuard,
     _lock: File,
 }
@@ -67,6 +68,7 @@ impl Admin {
         let (network_id, stop) = (config.network_id, || background.clone());
         let publisher = publish::start(store.clone(), network_id, daemon.clone(), stop());
         let intake = intake::start(store.clone(), archive.clone(), daemon, stop());
+        let privacy = privacy::start(store.clone(), archive.clone(), config.privacy, stop());
         let uploads = Uploads::open(store.clone(), config.uploads.clone()).await?;
         uploads.expire(stop());
         let (pixels, sending) = pixels::start(store.clone(), &config.pixels, stop())?;
@@ -77,6 +79,7 @@ impl Admin {
             archive,
             intake,
             pixels,
+            privacy,
             network: Network { id: network_id },
             gate: Gate::new(config),
             bodies: Bodies {

@@ -46,6 +46,7 @@ pub mod staging;
 pub mod uploads;
 
 pub mod audit;
+pub mod erasure;
 pub mod idempotency;
 
 pub mod copy;
@@ -215,6 +216,22 @@ pub fn connect_writer(dir: &Path) -> Result<Connection, StoreError> {
     let mut connection = connect_beside(dir)?;
     migrations::migrate(&mut connection)?;
     Ok(connection)
+}
+
+/// Writes the store's file anew, so that nothing of what was removed or blanked is left in its free
+/// space, nor in the file beside it that holds the last writes. Without `is_rewritten` only the
+/// latter. Who writes meanwhile waits, or is told that the store is busy.
+///
+/// # Errors
+/// When SQLite fails, or somebody reads an older state for long: then it may be tried again.
+pub fn overwrite_free_space(dir: &Path, is_rewritten: bool) -> Result<(), StoreError> {
+    let connection = connect_beside(dir)?;
+    if is_rewritten {
+        connection.execute_batch("VACUUM")?;
+    }
+    let is_held_up: bool =
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    if is_held_up { Err(StoreError::Busy) } else { Ok(()) }
 }
 
 /// A further connection that may write to the store that this process has open.

@@ -26,6 +26,7 @@ use super::AppState;
 use super::error::ApiError;
 use crate::archive::ArchiveError;
 use crate::intake::{IntakeHandle, IntakeStatus};
+use crate::privacy::{PrivacyHandle, PrivacyStatus};
 use crate::publish::{PublicationStatus, PublisherHandle};
 use crate::store::pixels::{self, Backlog};
 use crate::store::{Store, StoreError};
@@ -66,6 +67,12 @@ impl FromRef<AppState> for IntakeHandle {
     }
 }
 
+impl FromRef<AppState> for PrivacyHandle {
+    fn from_ref(state: &AppState) -> PrivacyHandle {
+        state.privacy.clone()
+    }
+}
+
 impl From<ArchiveError> for ApiError {
     fn from(error: ArchiveError) -> ApiError {
         tracing::error!(%error, "the click archive cannot be read");
@@ -78,15 +85,22 @@ struct Status {
     publication: PublicationStatus,
     intake: IntakeStatus,
     pixels: Backlog,
+    privacy: PrivacyStatus,
 }
 
-/// How publication, the intake of clicks and partner postbacks stand.
+/// How publication, the intake of clicks, partner postbacks and forgetting stand.
 #[utoipa::path(get, path = "/status", responses((status = 200, body = Status)))]
 async fn status(
     State(publisher): State<PublisherHandle>,
     State(intake): State<IntakeHandle>,
+    State(privacy): State<PrivacyHandle>,
     State(store): State<Store>,
 ) -> Result<Json<Status>, ApiError> {
     let pixels: Backlog = store.read(pixels::backlog).await.map_err(|error: StoreError| error)?;
-    Ok(Json(Status { publication: publisher.status(), intake: intake.status(), pixels }))
+    Ok(Json(Status {
+        publication: publisher.status(),
+        intake: intake.status(),
+        pixels,
+        privacy: privacy.status(),
+    }))
 }

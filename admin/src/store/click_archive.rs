@@ -100,6 +100,25 @@ pub fn earliest_click(connection: &Connection, frame: u64) -> Result<Option<u64>
     Ok(connection.prepare_cached(sql)?.query_row([frame], |row| row.get(0))?)
 }
 
+/// The latest click, in Unix milliseconds, of all frames before one; `None` where none is known.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn latest_before(connection: &Connection, frame: u64) -> Result<Option<u64>, StoreError> {
+    let sql = "SELECT max(max_unix_ms) FROM click_block WHERE archive_sequence < ?1";
+    Ok(connection.prepare_cached(sql)?.query_row([frame], |row| row.get(0))?)
+}
+
+/// How many clicks there are in all frames before one.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn clicks_before(connection: &Connection, frame: u64) -> Result<u64, StoreError> {
+    let sql = "SELECT ifnull(sum(max(first_sequence + clicks - counted_from, 0)), 0)
+         FROM click_block WHERE archive_sequence < ?1";
+    Ok(connection.prepare_cached(sql)?.query_row([frame], |row| row.get(0))?)
+}
+
 /// Forgets where clicks are that are about to be removed: those in frames before `before`, the
 /// latest of which is of `through_ms`. What was counted of them stays.
 ///

@@ -20,6 +20,7 @@ use crate::edit::api_keys::{self, ApiKeyEdit};
 use crate::intake;
 use crate::keys::Role;
 use crate::pixels;
+use crate::privacy::{self, Periods};
 use crate::publish;
 use crate::store::Store;
 use crate::store::rollups::{self, ConversionCount, Family, Measures};
@@ -27,6 +28,7 @@ use crate::uploads::Uploads;
 
 /// 2026-06-15 12:00:00 UTC.
 const NOON_MS: u64 = 1_781_524_800_000;
+const FOR_EVER: Periods = Periods { click_days: 0, postback_days: 0, address_days: 0 };
 const HOUR_MS: u64 = 3_600_000;
 const OTHER: StreamId = StreamId { thread: 1, ..STREAM };
 
@@ -84,6 +86,7 @@ impl Api {
             uploads,
             publisher: publish::start(store.clone(), 1, client(), stop.clone()),
             intake: intake::start(store.clone(), archive.clone(), client(), stop.clone()),
+            privacy: privacy::start(store.clone(), archive.clone(), FOR_EVER, stop.clone()),
             store: store.clone(),
             pixels: pixels::start(store.clone(), &Config::default().pixels, stop.clone())
                 .unwrap()

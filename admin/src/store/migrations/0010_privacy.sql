@@ -35,7 +35,16 @@ CREATE TABLE erasure (
     clicks       INTEGER,
     postbacks    INTEGER,
     conversions  INTEGER,
+    -- Postbacks that wait for their click, and are blanked when they are decided.
+    waiting      INTEGER NOT NULL DEFAULT 0,
     time_created INTEGER NOT NULL,
     time_done    INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX erasure_unfinished ON erasure (id) WHERE stage <> 'done';
+
+-- Up to which row the addresses of a table are truncated.
+CREATE TABLE truncated_rows (
+    name    TEXT    PRIMARY KEY,
+    through INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+INSERT INTO truncated_rows (name) VALUES ('postback'), ('conversion');

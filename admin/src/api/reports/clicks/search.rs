@@ -23,7 +23,7 @@ use crate::api::reports::filters::Conditions;
 use crate::api::reports::period::Period;
 use crate::archive::{Archive, ArchiveError};
 use crate::store::blocks::{self, BlockRow};
-use crate::store::{Store, meta, settings};
+use crate::store::{Store, click_archive, meta, settings};
 
 const MAX_DAYS: u64 = 14;
 /// Partners get fewer at once.
@@ -123,11 +123,12 @@ impl Source {
                 let message = format!("{id} was not issued by this network");
                 return Err(ApiError::new(StatusCode::NOT_FOUND, "click.foreign_id", message));
             }
-            Ok(blocks::around(connection, &id)?)
+            let is_old = click_archive::may_be_removed(connection, id.unix_ms())?;
+            Ok((blocks::around(connection, &id)?, is_old))
         });
-        let places = places.await?;
+        let (places, is_old) = places.await?;
         let found = self.archive.on_disk(move |archive| read_one(archive, &places, id)).await?;
-        found.ok_or_else(|| not_arrived(id))
+        found.ok_or_else(|| if is_old { gone(id) } else { not_arrived(id) })
     }
 }
 
@@ -136,6 +137,12 @@ pub(in crate::api::reports) fn not_arrived(id: TransactionId) -> ApiError {
     let message =
         format!("no click with the id {id} has arrived; a new one takes up to two seconds");
     ApiError::new(StatusCode::NOT_FOUND, "click.not_arrived", message)
+}
+
+/// Clicks of its time were removed.
+fn gone(id: TransactionId) -> ApiError {
+    let message = format!("the click {id} is too old: clicks of its time are only counted now");
+    ApiError::new(StatusCode::NOT_FOUND, "click.gone", message)
 }
 
 fn read_one(

@@ -1,0 +1,266 @@
+//! What is forgotten: clicks and postbacks for their age, addresses down to their network, and all
+//! that is personal of one click, address or email address when that is asked for.
+//!
+//! One task does it, one thing after the other, and it alone rewrites the archive. It works in small
+//! steps and rests after each for as long as the step took, so that intake and the API go on beside
+//! it. Each step may be the last before a crash: what is about to change is written down first, and
+//! doing a step again changes nothing.
+//!
+//! Aggregates stay: nothing here touches what was counted, nor amounts, ids and codes. What they were
+//! counted from is no longer as it was, so a rebuild keeps the days before (see `click_archive`).
+//!
+//! Not reached from here: what coupond still holds of clicks and postbacks that it has handed over,
+//! for as long as it is configured to keep them; backups made before; and what left by a redirect, a
+//! partner postback or an export.
+
+mod erasure;
+mod retention;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::archive::{Archive, ArchiveError};
+use crate::store::erasure::{self as jobs, Erasure, Selector, Stage};
+use crate::store::{Store, StoreError};
+
+/// Between two looks for erasures that another process asked for.
+const LOOK: Duration = Duration::from_secs(1);
+/// Between two looks for what has grown old, and for postbacks whose click has come.
+const PASS: Duration = Duration::from_secs(600);
+const WAITING: Duration = Duration::from_secs(30);
+/// After a failure.
+const BACK_OFF: Duration = Duration::from_secs(10);
+
+/// How long personal data is kept, in days; 0 is for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Periods {
+    /// Clicks, one by one.
+    pub click_days: u32,
+    /// The log of postbacks.
+    pub postback_days: u32,
+    /// Whole addresses.
+    pub address_days: u32,
+}
+
+/// What an erasure does not reach.
+pub const ELSEWHERE: [&str; 3] = [
+    "coupond keeps what it has handed over, in case this store is restored from a backup: clicks for clicks.retention_days (30 unless configured otherwise), postbacks as its configuration says (7 days)",
+    "backups made before keep it; after restoring one, ask for the erasure again",
+    "destination URLs, partner postbacks and exports have carried away what they were made of",
+];
+
+/// An email address as it is looked for.
+///
+/// # Errors
+/// Why it is none.
+pub fn email_of(text: &str) -> Result<String, &'static str> {
+    let is_odd = |letter: char| letter.is_whitespace() || letter.is_control();
+    match text.trim().split_once('@') {
+        _ if text.len() > 320 => Err("has more than 320 bytes"),
+        Some((name, domain))
+            if !name.is_empty() && !domain.is_empty() && !text.trim().contains(is_odd) =>
+        {
+            Ok(text.trim().to_ascii_lowercase())
+        }
+        _ => Err("must be one email address, such as visitor@example.com"),
+    }
+}
+
+/// Why something was not forgotten yet.
+#[derive(Debug, thiserror::Error)]
+pub enum PrivacyError {
+    /// The archive failed.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// How forgetting stands.
+#[derive(Debug, Clone, Default, Serialize, utoipa::ToSchema)]
+pub struct PrivacyStatus {
+    /// How many days clicks are kept; 0 is for ever.
+    pub click_retention_days: u32,
+    /// How many days the log of postbacks is kept; 0 is for ever.
+    pub postback_retention_days: u32,
+    /// After how many days addresses are truncated; 0 is never.
+    pub address_truncation_days: u32,
+    /// Clicks up to this time, in Unix milliseconds, were removed.
+    pub clicks_removed_through_ms: Option<u64>,
+    /// Clicks before the day after this time stay counted as they are when reports are rebuilt.
+    pub clicks_changed_through_ms: Option<u64>,
+    /// Segments of the click archive that were removed, truncated or erased from since the program
+    /// started.
+    pub segments_done: u64,
+    /// Erasures that were asked for and are not done.
+    pub erasures_unfinished: u64,
+    /// When the last look for what has grown old ended, in Unix seconds.
+    pub last_pass: Option<i64>,
+    /// Why the last step failed; it is tried again.
+    pub last_error: Option<String>,
+}
+
+/// Asks for erasures and shows how forgetting stands; clones share it.
+#[derive(Clone)]
+pub struct PrivacyHandle {
+    status: watch::Receiver<PrivacyStatus>,
+    asked: Arc<Notify>,
+}
+
+impl PrivacyHandle {
+    /// How forgetting stands now.
+    #[must_use]
+    pub fn status(&self) -> PrivacyStatus {
+        self.status.borrow().clone()
+    }
+
+    /// An erasure was asked for: begin at once.
+    pub fn wake(&self) {
+        self.asked.notify_one();
+    }
+}
+
+/// Starts forgetting; it ends with `stop`.
+#[must_use]
+pub fn start(
+    store: Store,
+    archive: Archive,
+    periods: Periods,
+    stop: CancellationToken,
+) -> PrivacyHandle {
+    let desk = Desk::new(store, archive, periods);
+    let handle = PrivacyHandle { status: desk.status.subscribe(), asked: Arc::default() };
+    let asked = Arc::clone(&handle.asked);
+    tokio::spawn(stop.run_until_cancelled_owned(async move { desk.run(&asked).await }));
+    handle
+}
+
+/// Erases where no coupon-admin runs.
+///
+/// # Errors
+/// When the store or the archive fails; the next start goes on.
+pub async fn erase_alone(
+    store: Store,
+    archive: Archive,
+    selector: Selector,
+    dry_run: bool,
+) -> Result<Option<Erasure>, PrivacyError> {
+    let desk =
+        Desk::new(store, archive, Periods { click_days: 0, postback_days: 0, address_days: 0 });
+    let id = desk.store.write(move |tx| jobs::ask(tx, &selector, dry_run)).await?;
+    desk.erase_all().await?;
+    Ok(desk.store.read(move |connection| jobs::find(connection, id)).await?)
+}
+
+/// What the work is done with.
+struct Desk {
+    store: Store,
+    archive: Archive,
+    periods: Periods,
+    status: watch::Sender<PrivacyStatus>,
+}
+
+impl Desk {
+    fn new(store: Store, archive: Archive, periods: Periods) -> Desk {
+        let status = watch::Sender::new(PrivacyStatus {
+            click_retention_days: periods.click_days,
+            postback_retention_days: periods.postback_days,
+            address_truncation_days: periods.address_days,
+            ..PrivacyStatus::default()
+        });
+        Desk { store, archive, periods, status }
+    }
+
+    async fn run(self, asked: &Notify) {
+        let (mut next_pass, mut next_waiting) = (Instant::now(), Instant::now());
+        loop {
+            let now = Instant::now();
+            let is_waiting_due = now >= next_waiting;
+            let mut done = self.erase(is_waiting_due).await;
+            if is_waiting_due {
+                next_waiting = now + WAITING;
+            }
+            if done.is_ok() && now >= next_pass {
+                done = self.pass().await;
+                next_pass = now + PASS;
+            }
+            match &done {
+                Ok(()) => self.update(|status| status.last_error = None),
+                Err(error) => self.tell(error),
+            }
+            let pause = if done.is_ok() { LOOK } else { BACK_OFF };
+            let _ = tokio::time::timeout(pause, asked.notified()).await;
+        }
+    }
+
+    /// A failure is logged when it begins, not every time it is met again.
+    fn tell(&self, error: &PrivacyError) {
+        let text = error.to_string();
+        if self.status.borrow().last_error.as_ref() != Some(&text) {
+            tracing::warn!(error = %text, "what is to be forgotten is still there; trying again");
+        }
+        self.update(|status| status.last_error = Some(text));
+    }
+
+    fn update(&self, change: impl FnOnce(&mut PrivacyStatus)) {
+        self.status.send_modify(change);
+    }
+
+    /// Does all that was asked for and can be done.
+    async fn erase_all(&self) -> Result<(), PrivacyError> {
+        self.erase(true).await
+    }
+
+    /// Goes on with erasures, oldest first; with those that wait for clicks only where they are due.
+    async fn erase(&self, is_waiting_due: bool) -> Result<(), PrivacyError> {
+        let unfinished = self.store.read(jobs::unfinished).await?;
+        self.update(|status| status.erasures_unfinished = unfinished.len() as u64);
+        let mut left = unfinished.len() as u64;
+        for job in unfinished {
+            if is_waiting_due || job.found.waiting == 0 {
+                let stage = erasure::go_on(self, job).await?;
+                left -= u64::from(stage == Stage::Done);
+            }
+        }
+        self.update(|status| status.erasures_unfinished = left);
+        self.show_archive().await
+    }
+
+    async fn pass(&self) -> Result<(), PrivacyError> {
+        retention::pass(self, jiff::Timestamp::now()).await?;
+        self.update(|status| status.last_pass = Some(jiff::Timestamp::now().as_second()));
+        self.show_archive().await
+    }
+
+    async fn show_archive(&self) -> Result<(), PrivacyError> {
+        let state = self.store.read(crate::store::click_archive::state).await?;
+        let some = |ms: u64| (ms > 0).then_some(ms);
+        self.update(|status| {
+            status.clicks_removed_through_ms = some(state.removed_through_ms);
+            status.clicks_changed_through_ms = some(state.changed_through_ms);
+        });
+        Ok(())
+    }
+
+    /// Works on the archive's files, then rests for as long as that took.
+    async fn gently<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Archive) -> Result<T, ArchiveError> + Send + 'static,
+    ) -> Result<T, ArchiveError> {
+        let began = Instant::now();
+        let done = self.archive.on_disk(work).await;
+        tokio::time::sleep(began.elapsed()).await;
+        done
+    }
+
+    fn segment_done(&self) {
+        self.update(|status| status.segments_done += 1);
+    }
+}

@@ -1,0 +1,257 @@
+//! One erasure, stage by stage. Its row in the store says where to go on.
+
+use std::collections::{BTreeSet, HashSet};
+use std::net::IpAddr;
+use std::ops::Range;
+
+use coupon_shared::click::block::{Block, Personal};
+use coupon_shared::click::{Click, Tag};
+use coupon_shared::transaction_id::TransactionId;
+
+use super::{Desk, PrivacyError};
+use crate::archive::{Archive, ArchiveError};
+use crate::store::erasure::rows::{self, Rows};
+use crate::store::erasure::{self as jobs, Erasure, Selector, Stage};
+use crate::store::{self, StoreError, blocks, click_archive};
+
+/// Goes on with an erasure as far as it can be, and answers how far that is.
+pub(super) async fn go_on(desk: &Desk, mut job: Erasure) -> Result<Stage, PrivacyError> {
+    if let (Stage::Clicks, Some(selector)) = (job.stage, job.selector.clone()) {
+        clicks(desk, &job, selector).await?;
+        job.stage = Stage::Rows;
+    }
+    if let (Stage::Rows, Some(selector)) = (job.stage, job.selector.clone())
+        && !postbacks_and_conversions(desk, &job, selector).await?
+    {
+        return Ok(Stage::Rows);
+    }
+    file(desk, job.id).await?;
+    Ok(Stage::Done)
+}
+
+/// Erases clicks in the archive.
+async fn clicks(desk: &Desk, job: &Erasure, selector: Selector) -> Result<(), PrivacyError> {
+    let looked_for = selector.clone();
+    let found = desk.store.read(move |connection| rows::find(connection, &looked_for)).await?;
+    let sought = Sought::of(&selector, found.clicks);
+    let id = job.id;
+    let segments = sought.find(desk).await?;
+    let clicks = segments.iter().map(|segment| segment.clicks).sum();
+    desk.store.write(move |tx| jobs::found_clicks(tx, id, clicks)).await?;
+    if !job.dry_run {
+        sought.erase(desk, segments).await?;
+    }
+    Ok(desk.store.write(move |tx| jobs::clicks_done(tx, id)).await?)
+}
+
+/// Blanks rows; whether all could be.
+async fn postbacks_and_conversions(
+    desk: &Desk,
+    job: &Erasure,
+    selector: Selector,
+) -> Result<bool, PrivacyError> {
+    let (id, looked_for) = (job.id, selector.clone());
+    let mut found = desk.store.read(move |c| rows::find(c, &looked_for)).await?;
+    if job.dry_run {
+        let (postbacks, conversions) =
+            (found.postbacks.len() as u64, found.conversions.len() as u64);
+        let count = move |tx: &store::WriteTx<'_>| {
+            jobs::waits(tx, id, found.waiting)?;
+            jobs::found_rows(tx, id, postbacks, conversions)?;
+            jobs::rows_done(tx, id)
+        };
+        desk.store.write::<_, StoreError, _>(count).await?;
+        return Ok(true);
+    }
+    clicks_of(desk, id, &selector, std::mem::take(&mut found.clicks)).await?;
+    let waiting = found.waiting;
+    blank(desk, id, selector, found).await?;
+    let told = move |tx: &store::WriteTx<'_>| {
+        jobs::waits(tx, id, waiting)?;
+        if waiting > 0 { Ok(()) } else { jobs::rows_done(tx, id) }
+    };
+    desk.store.write::<_, StoreError, _>(told).await?;
+    Ok(waiting == 0)
+}
+
+/// Conversions that came after the archive was looked through may tell of further clicks.
+async fn clicks_of(
+    desk: &Desk,
+    id: u32,
+    selector: &Selector,
+    ids: Vec<TransactionId>,
+) -> Result<(), PrivacyError> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let sought =
+        Sought { ids: ids.into_iter().collect(), ..Sought::of(selector, Vec::new()).of_ids() };
+    let segments = sought.find(desk).await?;
+    let clicks: u64 = segments.iter().map(|segment| segment.clicks).sum();
+    if clicks > 0 {
+        desk.store.write(move |tx| jobs::found_more_clicks(tx, id, clicks)).await?;
+        sought.erase(desk, segments).await?;
+    }
+    Ok(())
+}
+
+async fn blank(desk: &Desk, id: u32, selector: Selector, found: Rows) -> Result<(), PrivacyError> {
+    let mut left = found;
+    loop {
+        let (selector, began) = (selector.clone(), std::time::Instant::now());
+        let step = move |tx: &store::WriteTx<'_>| {
+            let (postbacks, conversions) = rows::blank(tx, &selector, &mut left)?;
+            jobs::found_rows(tx, id, postbacks, conversions)?;
+            Ok::<_, StoreError>((left, postbacks + conversions))
+        };
+        let (rest, blanked) = desk.store.write(step).await?;
+        if blanked == 0 {
+            return Ok(());
+        }
+        left = rest;
+        tokio::time::sleep(began.elapsed()).await;
+    }
+}
+
+/// What was looked for is blank by now, but may still stand in the free space of the store's file.
+async fn file(desk: &Desk, id: u32) -> Result<(), PrivacyError> {
+    let Some(job) = desk.store.read(move |connection| jobs::find(connection, id)).await? else {
+        return Ok(());
+    };
+    let blanked = job.found.postbacks.unwrap_or(0) + job.found.conversions.unwrap_or(0);
+    let is_rewritten = !job.dry_run && blanked > 0;
+    let dir = desk.store.dir().to_owned();
+    let work = tokio::task::spawn_blocking(move || store::overwrite_free_space(&dir, is_rewritten));
+    work.await.map_err(|_panicked| StoreError::BrokenOff)??;
+    tracing::info!(erasure = id, "erased what was asked for");
+    Ok(desk.store.write(move |tx| jobs::done(tx, &job)).await?)
+}
+
+/// Which clicks are erased.
+#[derive(Debug, Clone, Default)]
+struct Sought {
+    ids: HashSet<TransactionId>,
+    address: Option<IpAddr>,
+    /// In small letters, plain and with `%40`.
+    email: Option<[String; 2]>,
+}
+
+/// A segment of the archive with clicks that are sought.
+#[derive(Debug, Clone)]
+struct FoundSegment {
+    sequences: Range<u64>,
+    clicks: u64,
+    latest_ms: u64,
+}
+
+impl Sought {
+    fn of(selector: &Selector, mut ids: Vec<TransactionId>) -> Sought {
+        let mut sought = Sought::default();
+        match selector {
+            Selector::TransactionId(id) => ids.push(*id),
+            Selector::Ip(ip) => sought.address = Some(ip.to_canonical()),
+            Selector::Email(email) => {
+                let email = email.to_ascii_lowercase();
+                let encoded = email.replace('@', "%40");
+                sought.email = Some([email, encoded]);
+            }
+        }
+        Sought { ids: ids.into_iter().collect(), ..sought }
+    }
+
+    /// Only those with known ids.
+    fn of_ids(self) -> Sought {
+        Sought { ids: self.ids, ..Sought::default() }
+    }
+
+    fn has(&self, click: &Click<'_>) -> bool {
+        click.is_personal()
+            && (self.ids.contains(&click.head.transaction_id)
+                || self
+                    .address
+                    .is_some_and(|ip| click.address().map(|a| a.to_canonical()) == Some(ip))
+                || self.email.as_ref().is_some_and(|email| is_named(email, click)))
+    }
+
+    fn choose(&self, click: &Click<'_>) -> Personal {
+        if self.has(click) { Personal::Erase } else { Personal::Keep }
+    }
+
+    /// Looks through the segments that may hold some. Nothing is changed.
+    async fn find(&self, desk: &Desk) -> Result<Vec<FoundSegment>, PrivacyError> {
+        let mut found = Vec::new();
+        for sequences in self.segments(desk).await? {
+            let (sought, range) = (self.clone(), sequences.clone());
+            let (clicks, latest_ms) =
+                desk.gently(move |archive| sought.count(archive, range)).await?;
+            if clicks > 0 {
+                found.push(FoundSegment { sequences, clicks, latest_ms });
+            }
+        }
+        Ok(found)
+    }
+
+    async fn segments(&self, desk: &Desk) -> Result<Vec<Range<u64>>, PrivacyError> {
+        let mut segments = desk.archive.closed_segments();
+        segments.push(desk.archive.open_segment());
+        if self.address.is_some() || self.email.is_some() {
+            return Ok(segments);
+        }
+        let ids = self.ids.clone();
+        let frames = move |connection: &rusqlite::Connection| {
+            let mut frames = BTreeSet::new();
+            for id in &ids {
+                let places = blocks::around(connection, id)?;
+                frames.extend(places.iter().map(|place| place.archive_sequence));
+            }
+            Ok::<_, StoreError>(frames)
+        };
+        let frames = desk.store.read(frames).await?;
+        segments.retain(|segment| frames.range(segment.clone()).next().is_some());
+        Ok(segments)
+    }
+
+    /// How many there are, and when the latest was made.
+    fn count(&self, archive: &Archive, sequences: Range<u64>) -> Result<(u64, u64), ArchiveError> {
+        let (mut clicks, mut latest_ms) = (0, 0);
+        let mut frames = archive.reader(sequences.start)?;
+        while frames.next_sequence() < sequences.end {
+            let Some(frame) = frames.next_frame()? else { break };
+            let sequence = frame.sequence;
+            let decoded = Block::parse(frame.payload).and_then(|block| block.decode());
+            let decoded = decoded.map_err(|source| ArchiveError::Block { sequence, source })?;
+            for click in decoded.clicks().filter(|click| self.has(click)) {
+                clicks += 1;
+                latest_ms = click.head.unix_ms.max(latest_ms);
+            }
+        }
+        Ok((clicks, latest_ms))
+    }
+
+    /// Rewrites the segments, after it was written down that their clicks are no longer as recorded.
+    async fn erase(&self, desk: &Desk, segments: Vec<FoundSegment>) -> Result<(), PrivacyError> {
+        let Some(latest_ms) = segments.iter().map(|segment| segment.latest_ms).max() else {
+            return Ok(());
+        };
+        desk.store.write(move |tx| click_archive::changed(tx, latest_ms)).await?;
+        for FoundSegment { sequences, .. } in segments {
+            let sought = self.clone();
+            let rewrite = move |archive: &Archive| {
+                if archive.open_segment().start == sequences.start {
+                    archive.close_segment()?;
+                }
+                archive.rewrite(sequences.start, |click| sought.choose(click))
+            };
+            desk.gently(rewrite).await?;
+            desk.segment_done();
+        }
+        Ok(())
+    }
+}
+
+fn is_named(email: &[String; 2], click: &Click<'_>) -> bool {
+    [Tag::Referer, Tag::UserAgent].into_iter().any(|tag| {
+        let text = click.text(tag).to_ascii_lowercase();
+        email.iter().any(|email| text.contains(email))
+    })
+}

@@ -1,0 +1,173 @@
+//! What goes for its age: a look at it, from time to time.
+//!
+//! The archive's segments are closed each day, so that each holds the clicks of one day or two, and
+//! goes as a whole: it stays until the last click in it is old enough. The oldest segment goes first;
+//! one with a click from a clock that stood ahead holds up those after it.
+
+use std::ops::Range;
+
+use coupon_shared::click::block::Personal;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+use super::{Desk, PrivacyError};
+use crate::archive::Archive;
+use crate::store::erasure::rows;
+use crate::store::{self, StoreError, WriteTx, audit, click_archive};
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+pub(super) async fn pass(desk: &Desk, now: Timestamp) -> Result<(), PrivacyError> {
+    close_yesterdays_segment(desk, now).await?;
+    take_up_removed(desk).await?;
+    let (periods, mut changed_rows) = (desk.periods, 0);
+    if let Some(before_ms) = days_before(now, periods.click_days) {
+        remove_clicks(desk, before_ms).await?;
+    }
+    if let Some(before_ms) = days_before(now, periods.address_days) {
+        truncate_clicks(desk, before_ms).await?;
+        let rows = repeat(desk, move |tx| rows::truncate_addresses(tx, before_ms)).await?;
+        tell(desk, "address", "truncated", rows, before_ms).await?;
+        changed_rows += rows;
+    }
+    if let Some(before_ms) = days_before(now, periods.postback_days) {
+        let removed = repeat(desk, move |tx| rows::remove_postbacks(tx, before_ms)).await?;
+        tell(desk, "postback", "removed", removed, before_ms).await?;
+        changed_rows += removed;
+    }
+    if changed_rows > 0 { forget_last_writes(desk).await } else { Ok(()) }
+}
+
+/// What was overwritten in the store's file still stands among the last writes beside it.
+async fn forget_last_writes(desk: &Desk) -> Result<(), PrivacyError> {
+    let dir = desk.store.dir().to_owned();
+    let work = tokio::task::spawn_blocking(move || store::overwrite_free_space(&dir, false));
+    match work.await.map_err(|_panicked| StoreError::BrokenOff)? {
+        // Somebody reads an older state; the writes that follow will come to it.
+        Err(StoreError::Busy) => Ok(()),
+        done => Ok(done?),
+    }
+}
+
+/// In Unix milliseconds; `None` for 0 days, which is for ever.
+fn days_before(now: Timestamp, days: u32) -> Option<u64> {
+    let now_ms = u64::try_from(now.as_millisecond()).unwrap_or(0);
+    (days > 0).then(|| now_ms.saturating_sub(u64::from(days) * DAY_MS))
+}
+
+async fn close_yesterdays_segment(desk: &Desk, now: Timestamp) -> Result<(), PrivacyError> {
+    let first = desk.archive.open_segment().start;
+    let earliest = desk.store.read(move |c| click_archive::earliest_click(c, first)).await?;
+    let midnight = now.to_zoned(TimeZone::UTC).start_of_day();
+    let midnight = midnight.map_or(0, |midnight| midnight.timestamp().as_millisecond());
+    if earliest.is_some_and(|ms| ms < u64::try_from(midnight).unwrap_or(0)) {
+        desk.archive.on_disk(Archive::close_segment).await?;
+    }
+    Ok(())
+}
+
+/// Finishes a removal that was broken off; and where the store was restored from a backup that was
+/// made during one, takes note of it.
+async fn take_up_removed(desk: &Desk) -> Result<(), PrivacyError> {
+    let held_from = desk.archive.sequences().start;
+    let take_up = move |tx: &WriteTx<'_>| {
+        if let Some(latest_ms) = click_archive::latest_before(tx, held_from)? {
+            click_archive::remove(tx, held_from, latest_ms)?;
+        }
+        click_archive::state(tx)
+    };
+    let state = desk.store.write(take_up).await?;
+    let before = state.removed_before;
+    Ok(desk.archive.on_disk(move |archive| archive.remove_before(before)).await?)
+}
+
+/// Closed segments whose clicks are all counted and older than a time, each with its latest click:
+/// those from a frame on, up to the first that is not as old.
+async fn old_segments(
+    desk: &Desk,
+    from: u64,
+    before_ms: u64,
+) -> Result<Vec<(Range<u64>, u64)>, StoreError> {
+    let segments = desk.archive.closed_segments();
+    let find = move |connection: &Connection| {
+        let mut old = Vec::new();
+        for segment in segments.into_iter().filter(|segment| segment.end > from) {
+            match click_archive::latest_click(connection, segment.clone())? {
+                Some(latest_ms) if latest_ms < before_ms => old.push((segment, latest_ms)),
+                _ => break,
+            }
+        }
+        Ok(old)
+    };
+    desk.store.read(find).await
+}
+
+async fn remove_clicks(desk: &Desk, before_ms: u64) -> Result<(), PrivacyError> {
+    let old = old_segments(desk, 0, before_ms).await?;
+    let clicks = desk.store.read({
+        let end = old.last().map_or(0, |(segment, _)| segment.end);
+        move |connection| click_archive::clicks_before(connection, end)
+    });
+    let clicks = if old.is_empty() { 0 } else { clicks.await? };
+    tell(desk, "click", "removed", clicks, before_ms).await?;
+    for (segment, latest_ms) in old {
+        desk.store.write(move |tx| click_archive::remove(tx, segment.end, latest_ms)).await?;
+        desk.gently(move |archive| archive.remove_before(segment.end)).await?;
+        desk.segment_done();
+    }
+    Ok(())
+}
+
+async fn truncate_clicks(desk: &Desk, before_ms: u64) -> Result<(), PrivacyError> {
+    let state = desk.store.read(click_archive::state).await?;
+    let old = old_segments(desk, state.truncated_before, before_ms).await?;
+    tell(desk, "click_archive", "truncated", old.len() as u64, before_ms).await?;
+    for (segment, latest_ms) in old {
+        desk.store.write(move |tx| click_archive::changed(tx, latest_ms)).await?;
+        let first = segment.start;
+        desk.gently(move |archive| archive.rewrite(first, |_| Personal::TruncateAddress)).await?;
+        desk.store.write(move |tx| click_archive::truncated(tx, segment.end)).await?;
+        desk.segment_done();
+    }
+    Ok(())
+}
+
+/// Repeats a step, resting in between, until it has nothing left to do. Answers how much it did.
+async fn repeat(
+    desk: &Desk,
+    step: impl Fn(&WriteTx<'_>) -> Result<u64, StoreError> + Copy + Send + 'static,
+) -> Result<u64, StoreError> {
+    let mut all = 0;
+    loop {
+        let began = std::time::Instant::now();
+        let done = desk.store.write(step).await?;
+        if done == 0 {
+            return Ok(all);
+        }
+        all += done;
+        tokio::time::sleep(began.elapsed()).await;
+    }
+}
+
+async fn tell(
+    desk: &Desk,
+    object: &'static str,
+    action: &'static str,
+    objects: u64,
+    before_ms: u64,
+) -> Result<(), StoreError> {
+    if objects == 0 {
+        return Ok(());
+    }
+    let before = Timestamp::from_millisecond(i64::try_from(before_ms).unwrap_or(0));
+    let before = before.map_or(Value::Null, |before| json!(before.to_string()));
+    let changes =
+        vec![audit::FieldChange { field: "older_than".into(), before: Value::Null, after: before }];
+    let record = move |tx: &WriteTx<'_>| {
+        let entry = audit::Entry { object, action, objects, first_id: 0, last_id: 0, changes };
+        audit::record(tx, &entry)
+    };
+    desk.store.write(record).await
+}

@@ -1,0 +1,754 @@
+//! Forgetting, with a real archive and a real store; what is gone is looked for in every byte of the
+//! data folder, blocks decompressed.
+
+use std::path::Path;
+
+use coupon_shared::click::block::{Block, BlockBuilder};
+use coupon_shared::click::{Click, ClickHead, MAX_RECORD_LEN, StreamId, Tag, VisitKind, encode};
+use coupon_shared::decision::Reason;
+use coupon_shared::framed_log::FrameReader;
+use coupon_shared::transaction_id::{ClickIdKey, TransactionId, TransactionIdSource};
+use jiff::Timestamp;
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::*;
+use crate::archive;
+use crate::intake;
+use crate::store::rollups::{self, Dimension, Family, Measures, Question};
+use crate::store::{self, blocks, click_archive};
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+/// 2026-06-15 12:00:00 UTC.
+const NOON_MS: u64 = 1_781_524_800_000;
+const STREAM: StreamId = StreamId { node: 0, incarnation: 1, thread: 0 };
+const OTHER: StreamId = StreamId { thread: 1, ..STREAM };
+const FOR_EVER: Periods = Periods { click_days: 0, postback_days: 0, address_days: 0 };
+
+/// Whom a click or postback is of.
+#[derive(Debug, Clone, Copy)]
+struct Visitor {
+    address: [u8; 4],
+    agent: &'static str,
+    referer: &'static str,
+    email: &'static str,
+}
+
+const ANNA: Visitor = Visitor {
+    address: [203, 0, 113, 77],
+    agent: "AnnasBrowser/1.0",
+    referer: "https://annas-blog.example/?page=7",
+    email: "anna.smith@mail.example",
+};
+const BOB: Visitor = Visitor {
+    address: [198, 51, 100, 12],
+    agent: "BobsBrowser/2.0",
+    referer: "https://bobs-page.example/",
+    email: "bob@mail.example",
+};
+
+struct Admin {
+    dir: TempDir,
+    desk: Desk,
+    ids: TransactionIdSource,
+    /// Per stream.
+    next: std::collections::HashMap<StreamId, u64>,
+}
+
+impl Admin {
+    fn new() -> Admin {
+        Admin::with(FOR_EVER)
+    }
+
+    fn with(periods: Periods) -> Admin {
+        // In memory where there is such a folder: much is synced here.
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let desk = desk(dir.path(), periods);
+        let ids = TransactionIdSource::new(STREAM.node, STREAM.thread, STREAM.incarnation);
+        Admin { dir, desk, ids, next: std::collections::HashMap::new() }
+    }
+
+    /// As after a crash.
+    fn restarted(self) -> Admin {
+        let Admin { dir, desk: old, ids, next } = self;
+        let periods = old.periods;
+        drop(old);
+        let desk = desk(dir.path(), periods);
+        Admin { dir, desk, ids, next }
+    }
+
+    /// Archives and counts a block with a click of each visitor; answers their ids.
+    async fn clicks(&mut self, unix_ms: u64, visitors: &[Visitor]) -> Vec<TransactionId> {
+        self.clicks_of(STREAM, unix_ms, visitors).await
+    }
+
+    async fn clicks_of(
+        &mut self,
+        stream: StreamId,
+        unix_ms: u64,
+        visitors: &[Visitor],
+    ) -> Vec<TransactionId> {
+        let first = *self.next.entry(stream).or_insert(1);
+        self.next.insert(stream, first + visitors.len() as u64);
+        let mut builder = BlockBuilder::new(stream, first);
+        let mut made = Vec::new();
+        for visitor in visitors {
+            let id = self.ids.next(&ClickIdKey([7; 16]), unix_ms);
+            made.push(id);
+            let mut record = vec![0; MAX_RECORD_LEN];
+            let head = ClickHead {
+                transaction_id: id,
+                unix_ms,
+                generation: 1,
+                code_id: 1,
+                offer_id: 1,
+                partner_id: 1,
+                advertiser_id: 1,
+                reason: Reason::Redirected,
+                kind: VisitKind::Click,
+                rule: 0,
+            };
+            let tags: [(Tag, &[u8]); 5] = [
+                (Tag::Sub1, b"newsletter"),
+                (Tag::Address, &visitor.address),
+                (Tag::UserAgent, visitor.agent.as_bytes()),
+                (Tag::Referer, visitor.referer.as_bytes()),
+                (Tag::Language, b"de-AT"),
+            ];
+            encode(&head, b"WiNtEr25", &tags, &mut record);
+            builder.push(&record).unwrap();
+        }
+        self.desk.archive.append(&[&builder.finish().unwrap()]).unwrap();
+        self.count().await;
+        made
+    }
+
+    /// Counts what is archived, as a start of intake does.
+    async fn count(&self) {
+        intake::begin(self.desk.store.clone(), self.desk.archive.clone()).await.unwrap();
+    }
+
+    /// Adds a row; columns that are not named are blank.
+    async fn row(&self, table: &'static str, named: &[(&str, &str)]) {
+        let named: Vec<(String, String)> =
+            named.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let insert = move |tx: &store::WriteTx<'_>| {
+            let mut columns = tx.prepare(&format!("PRAGMA table_info({table})"))?;
+            let columns = columns.query_map([], |row| {
+                Ok((row.get::<_, String>(1)?, row.get::<_, String>(2)?, row.get::<_, bool>(5)?))
+            })?;
+            let (mut names, mut values) = (Vec::new(), Vec::new());
+            for column in columns {
+                let (name, kind, is_key) = column?;
+                let value = named.iter().find(|(named, _)| *named == name);
+                let blank = match kind.as_str() {
+                    "TEXT" => "''",
+                    "BLOB" => "randomblob(16)",
+                    _ => "0",
+                };
+                let quoted = value.map(|(_, value)| value.clone());
+                if !is_key {
+                    values.push(quoted.unwrap_or_else(|| blank.into()));
+                    names.push(name);
+                }
+            }
+            let (names, values) = (names.join(","), values.join(","));
+            tx.execute_batch(&format!("INSERT INTO {table} ({names}) VALUES ({values})"))?;
+            Ok::<_, StoreError>(())
+        };
+        self.desk.store.write(insert).await.unwrap();
+    }
+
+    /// A shop's server tells of what a visitor bought after a click.
+    async fn sale(&self, id: &str, click: TransactionId, visitor: Visitor) {
+        let (blob, click) = (format!("X'{id}'"), format!("'{click}'"));
+        let address = format!("'{}'", std::net::Ipv4Addr::from(visitor.address));
+        let text = |text: &str| format!("'{text}'");
+        let query = text(&format!("amount=12.5&email={}", visitor.email.replace('@', "%40")));
+        let steps = text(&format!(
+            "[{{\"step\":\"trust\",\"detail\":\"from {}\"}}]",
+            &address[1..address.len() - 1]
+        ));
+        let (email, agent, referer) =
+            (text(visitor.email), text(visitor.agent), text(visitor.referer));
+        let received = NOON_MS.to_string();
+        self.row(
+            "postback",
+            &[
+                ("id", &blob),
+                ("received_ms", &received),
+                ("channel", "'sdk'"),
+                ("address", &address),
+                ("user_agent", &agent),
+                ("referer", &referer),
+                ("query", &query),
+                ("email", &email),
+                ("transaction_id", &click),
+                ("amount", "'12.5'"),
+                ("verdict", "'approved'"),
+                ("outcome", "'made'"),
+                ("conversion_id", &blob),
+                ("steps", &steps),
+            ],
+        )
+        .await;
+        self.row(
+            "conversion",
+            &[
+                ("id", &blob),
+                ("unix_ms", &received),
+                ("status", "'approved'"),
+                ("channel", "'sdk'"),
+                ("address", &address),
+                ("user_agent", &agent),
+                ("referer", &referer),
+                ("email", &email),
+                ("transaction_id", &click),
+                ("click_address", &address),
+                ("click_user_agent", &agent),
+                ("click_referer", &referer),
+                ("click_language", "'de-AT'"),
+                ("sub1", "'newsletter'"),
+                ("sale_amount", "'12.5'"),
+                ("payout", "'1'"),
+                ("steps", &steps),
+            ],
+        )
+        .await;
+    }
+
+    async fn erase(&self, selector: Selector) -> Erasure {
+        self.ask(selector, false).await
+    }
+
+    async fn ask(&self, selector: Selector, dry_run: bool) -> Erasure {
+        let store = &self.desk.store;
+        let id = store.write(move |tx| jobs::ask(tx, &selector, dry_run)).await.unwrap();
+        self.desk.erase_all().await.unwrap();
+        store.read(move |c| jobs::find(c, id)).await.unwrap().unwrap()
+    }
+
+    /// What reports say, by day.
+    async fn reports(&self) -> Vec<(u64, Vec<u32>, String, Measures)> {
+        let question = Question {
+            slots: 0..u64::MAX >> 1,
+            by: vec![Dimension::Code, Dimension::Affiliate],
+            spans: (0..400).map(|day| (NOON_MS / DAY_MS - 200 + day) * 96).collect(),
+            family: Family::Sub(1),
+            filters: vec![],
+        };
+        let ask = move |connection: &Connection| {
+            let mut all = Vec::new();
+            rollups::ask(connection, &question, |span, ids, value, _, measures| {
+                all.push((span, ids.to_vec(), value.to_owned(), *measures));
+            })?;
+            Ok::<_, StoreError>(all)
+        };
+        let mut all = self.desk.store.read(ask).await.unwrap();
+        all.sort_unstable_by_key(|(span, ids, value, _)| (*span, ids.clone(), value.clone()));
+        let mut joined: Vec<(u64, Vec<u32>, String, Measures)> = Vec::new();
+        for (span, ids, value, measures) in all {
+            match joined.last_mut() {
+                Some(last) if (last.0, &last.1, &last.2) == (span, &ids, &value) => {
+                    last.3 += measures
+                }
+                _ => joined.push((span, ids, value, measures)),
+            }
+        }
+        joined
+    }
+
+    async fn gross(&self) -> i64 {
+        // Of a value and of none, what is counted stands in one of the two.
+        self.reports().await.iter().map(|(_, _, _, measures)| measures.gross).sum()
+    }
+
+    async fn rebuild(&self) -> u64 {
+        intake::rebuild(self.desk.store.clone(), self.desk.archive.clone()).await.unwrap()
+    }
+
+    async fn text(&self, sql: &'static str) -> String {
+        let read =
+            move |c: &Connection| Ok::<_, StoreError>(c.query_row(sql, [], |row| row.get(0))?);
+        self.desk.store.read(read).await.unwrap()
+    }
+
+    fn holds(&self, needle: &[u8]) -> Option<String> {
+        holds(self.dir.path(), needle)
+    }
+
+    fn knows(&self, visitor: Visitor) -> Vec<String> {
+        let address = std::net::Ipv4Addr::from(visitor.address).to_string();
+        let encoded = visitor.email.replace('@', "%40");
+        let tagged = [&[128, 4, 0][..], &visitor.address].concat();
+        let needles: [&[u8]; 6] = [
+            address.as_bytes(),
+            visitor.agent.as_bytes(),
+            visitor.referer.as_bytes(),
+            visitor.email.as_bytes(),
+            encoded.as_bytes(),
+            &tagged,
+        ];
+        needles.into_iter().filter_map(|needle| self.holds(needle)).collect()
+    }
+}
+
+fn desk(dir: &Path, periods: Periods) -> Desk {
+    let (store, archive) = (Store::open(dir).unwrap(), Archive::open(dir).unwrap());
+    Desk::new(store, archive, periods)
+}
+
+/// As they stand in a record.
+fn fields(click: &Click<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for tag in Tag::ALL {
+        let value = click.tag(tag).unwrap_or_default();
+        bytes.push(tag as u8);
+        bytes.extend_from_slice(&(value.len() as u16).to_le_bytes());
+        bytes.extend_from_slice(value);
+    }
+    bytes
+}
+
+/// Where in the data folder some bytes stand: in a file, or in a block of the archive when that is
+/// decompressed.
+fn holds(dir: &Path, needle: &[u8]) -> Option<String> {
+    let has = |bytes: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if has(&std::fs::read(&path).unwrap()) {
+                return Some(format!("{needle:?} in {}", path.display()));
+            }
+        }
+    }
+    let folder = dir.join(archive::FOLDER_NAME);
+    let first = FrameReader::open(&folder, u64::MAX).unwrap().first_sequence().unwrap();
+    let mut frames = FrameReader::open(&folder, first).unwrap();
+    while let Some(frame) = frames.next_frame().unwrap() {
+        let sequence = frame.sequence;
+        let decoded = Block::parse(frame.payload).unwrap().decode().unwrap();
+        if decoded.clicks().any(|click| has(&fields(&click))) {
+            return Some(format!("{needle:?} in frame {sequence}"));
+        }
+    }
+    None
+}
+
+fn ip(visitor: Visitor) -> Selector {
+    Selector::Ip(visitor.address.into())
+}
+
+fn email(visitor: Visitor) -> Selector {
+    Selector::Email(visitor.email.into())
+}
+
+/// Two days of clicks and a sale of each visitor: Anna's first click and Bob's.
+async fn shop() -> (Admin, TransactionId, TransactionId) {
+    let mut admin = Admin::new();
+    let first = admin.clicks(NOON_MS - DAY_MS, &[ANNA, BOB, ANNA]).await;
+    admin.desk.archive.close_segment().unwrap();
+    admin.clicks(NOON_MS, &[BOB, ANNA]).await;
+    admin.sale(&"0a".repeat(16), first[0], ANNA).await;
+    admin.sale(&"0b".repeat(16), first[1], BOB).await;
+    (admin, first[0], first[1])
+}
+
+#[tokio::test]
+async fn what_is_erased_by_address_stands_in_no_byte_and_all_else_stays() {
+    let (admin, ..) = shop().await;
+    assert_eq!(admin.knows(ANNA).len(), 6, "the test looks in the wrong places");
+    let (reports, bobs) = (admin.reports().await, admin.knows(BOB).len());
+    let done = admin.erase(ip(ANNA)).await;
+    assert_eq!(done.stage, Stage::Done);
+    let found = done.found;
+    assert_eq!((found.clicks, found.postbacks, found.conversions), (Some(3), Some(1), Some(1)));
+    assert_eq!(admin.knows(ANNA), [] as [String; 0]);
+    assert_eq!(admin.knows(BOB).len(), bobs);
+    assert_eq!(admin.reports().await, reports);
+    let kept = "SELECT sale_amount || payout || sub1 || transaction_id <> '' FROM conversion";
+    assert_eq!(
+        admin.text("SELECT group_concat(sale_amount || ' ' || sub1) FROM conversion").await,
+        "12.5 newsletter,12.5 newsletter",
+        "{kept}"
+    );
+    assert_eq!(admin.text("SELECT amount FROM postback WHERE address = ''").await, "12.5");
+
+    // The archive is as the store knows it, and counting it again keeps the changed days.
+    let admin = admin.restarted();
+    admin.count().await;
+    admin.rebuild().await;
+    assert_eq!(admin.reports().await, reports);
+}
+
+#[tokio::test]
+async fn an_email_address_leads_to_the_postbacks_the_conversion_and_its_click() {
+    let (mut admin, click, _) = shop().await;
+    let named = Visitor { referer: "https://x.example/?for=Anna.Smith%40mail.example", ..BOB };
+    admin.clicks(NOON_MS, &[named]).await;
+    let done = admin.erase(email(ANNA)).await;
+    let found = done.found;
+    assert_eq!((found.clicks, found.postbacks, found.conversions), (Some(2), Some(1), Some(1)));
+    assert_eq!(admin.holds(b"anna.smith"), None);
+    assert_eq!(admin.holds(b"Anna.Smith"), None);
+    let personal = personal_clicks(&admin);
+    assert!(!personal.contains(&click) && personal.len() == 4, "only what was bought was erased");
+}
+
+#[tokio::test]
+async fn a_transaction_id_leads_to_one_click_and_what_names_it() {
+    let (admin, _, bobs) = shop().await;
+    let done = admin.erase(Selector::TransactionId(bobs)).await;
+    let found = done.found;
+    assert_eq!((found.clicks, found.postbacks, found.conversions), (Some(1), Some(1), Some(1)));
+    assert!(!personal_clicks(&admin).contains(&bobs));
+    assert_eq!(admin.holds(BOB.email.as_bytes()), None);
+    assert!(admin.holds(BOB.agent.as_bytes()).is_some(), "another click of his stays");
+    assert!(admin.holds(bobs.to_string().as_bytes()).is_some(), "the id is no personal data");
+    let again = admin.erase(Selector::TransactionId(bobs)).await.found;
+    assert_eq!((again.clicks, again.postbacks, again.conversions), (Some(0), Some(0), Some(0)));
+}
+
+#[tokio::test]
+async fn an_address_is_found_however_it_is_written() {
+    let (admin, ..) = shop().await;
+    let mapped = std::net::Ipv4Addr::from(ANNA.address).to_ipv6_mapped();
+    let found = admin.erase(Selector::Ip(mapped.into())).await.found;
+    assert_eq!((found.clicks, found.postbacks), (Some(3), Some(1)));
+    assert_eq!(admin.knows(ANNA), [] as [String; 0]);
+}
+
+#[tokio::test]
+async fn a_dry_run_counts_and_changes_nothing() {
+    let (admin, ..) = shop().await;
+    let segments = || -> Vec<Vec<u8>> {
+        let folder = admin.dir.path().join(archive::FOLDER_NAME);
+        let mut paths: Vec<_> =
+            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        paths.sort_unstable();
+        paths.iter().map(|path| std::fs::read(path).unwrap()).collect()
+    };
+    let before = (segments(), admin.knows(ANNA).len());
+    let done = admin.ask(ip(ANNA), true).await;
+    let found = done.found;
+    assert_eq!((found.clicks, found.postbacks, found.conversions), (Some(3), Some(1), Some(1)));
+    assert_eq!((done.stage, done.selector), (Stage::Done, None));
+    assert_eq!((segments(), admin.knows(ANNA).len()), before);
+    let state = admin.desk.store.read(click_archive::state).await.unwrap();
+    assert_eq!(state, Default::default());
+}
+
+#[tokio::test]
+async fn a_postback_that_waits_for_its_click_is_erased_once_it_is_decided() {
+    let mut admin = Admin::new();
+    let click = admin.clicks(NOON_MS, &[ANNA]).await[0];
+    admin.sale(&"0a".repeat(16), click, ANNA).await;
+    let waits = |verdict: &'static str| {
+        let sql = format!("UPDATE postback SET verdict = '{verdict}'");
+        admin.desk.store.write(move |tx| Ok::<_, StoreError>(tx.execute_batch(&sql)?))
+    };
+    waits("queued").await.unwrap();
+    let id = admin.desk.store.write(|tx| jobs::ask(tx, &email(ANNA), false)).await.unwrap();
+    admin.desk.erase_all().await.unwrap();
+    let asked = |id| admin.desk.store.read(move |c| jobs::find(c, id));
+    let half = asked(id).await.unwrap().unwrap();
+    assert_eq!((half.stage, half.found.waiting, half.found.conversions), (Stage::Rows, 1, Some(1)));
+    assert!(admin.holds(ANNA.email.as_bytes()).is_some(), "it is needed to decide");
+    waits("approved").await.unwrap();
+    admin.desk.erase_all().await.unwrap();
+    let done = asked(id).await.unwrap().unwrap();
+    assert_eq!((done.stage, done.found.waiting, done.found.postbacks), (Stage::Done, 0, Some(1)));
+    assert_eq!(admin.knows(ANNA), [] as [String; 0]);
+}
+
+/// Ids of clicks that hold personal data.
+fn personal_clicks(admin: &Admin) -> Vec<TransactionId> {
+    let mut found = Vec::new();
+    let first = admin.desk.archive.sequences().start;
+    let mut frames = admin.desk.archive.reader(first).unwrap();
+    while let Some(frame) = frames.next_frame().unwrap() {
+        let decoded = Block::parse(frame.payload).unwrap().decode().unwrap();
+        let personal = decoded.clicks().filter(|click| click.is_personal());
+        found.extend(personal.map(|click| click.head.transaction_id));
+    }
+    found
+}
+
+/// Runs work until it has been polled so often, then drops it; whether it came to its end.
+async fn cut_after<T>(polls: u32, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = std::pin::pin!(work);
+    let mut left = polls;
+    std::future::poll_fn(|context| {
+        if left == 0 {
+            return std::task::Poll::Ready(None);
+        }
+        left -= 1;
+        work.as_mut().poll(context).map(Some)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_erasure_that_was_cut_anywhere_is_finished_by_the_next_start() {
+    let mut polls = 0;
+    loop {
+        let (admin, ..) = shop().await;
+        let reports = admin.reports().await;
+        admin.desk.store.write(|tx| jobs::ask(tx, &ip(ANNA), false)).await.unwrap();
+        let whole = cut_after(polls, admin.desk.erase_all()).await;
+        let Admin { dir, desk: cut, ids, next } = admin;
+        drop(cut);
+        // What was on its way to the disk when the program died.
+        let half = dir.path().join(archive::FOLDER_NAME).join("00000000000000000001.log.new");
+        // Work that was begun on a thread goes on a moment longer, with the folder locked.
+        let desk = loop {
+            let opened = Archive::open(dir.path());
+            if let Ok(archive) = opened {
+                std::fs::write(&half, b"half a segment of 203.0.113.77").unwrap();
+                drop(archive);
+                break desk(dir.path(), FOR_EVER);
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        };
+        let admin = Admin { dir, desk, ids, next };
+        admin.count().await;
+        admin.desk.erase_all().await.unwrap();
+        let done = admin.desk.store.read(|c| jobs::find(c, 1)).await.unwrap().unwrap();
+        assert_eq!((done.stage, done.found.clicks), (Stage::Done, Some(3)), "cut after {polls}");
+        assert_eq!(admin.knows(ANNA), [] as [String; 0], "cut after {polls}");
+        assert_eq!(admin.reports().await, reports, "cut after {polls}");
+        if whole.is_some() {
+            break;
+        }
+        polls += 1;
+    }
+    assert!(polls > 15, "only {polls} places to be cut at");
+}
+
+/// Clicks of a stream on each of 120 days up to now, and a sale of the oldest.
+async fn old_clicks(periods: Periods) -> (Admin, TransactionId) {
+    let mut admin = Admin::with(periods);
+    let mut oldest = None;
+    for days in [120, 100, 60, 20, 1, 0] {
+        let made = admin.clicks(NOON_MS - days * DAY_MS, &[ANNA, BOB]).await;
+        admin.clicks_of(OTHER, NOON_MS - days * DAY_MS, &[BOB]).await;
+        if days > 0 {
+            let next_day = i64::try_from(NOON_MS - (days - 1) * DAY_MS).unwrap();
+            let next_day = Timestamp::from_millisecond(next_day).unwrap();
+            retention::pass(&admin.desk, next_day).await.unwrap();
+        }
+        oldest.get_or_insert(made[0]);
+    }
+    admin.sale(&"0a".repeat(16), oldest.unwrap(), ANNA).await;
+    (admin, oldest.unwrap())
+}
+
+fn noon() -> Timestamp {
+    Timestamp::from_millisecond(i64::try_from(NOON_MS).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn clicks_go_for_their_age_and_reports_and_conversions_stay() {
+    let (admin, oldest) = old_clicks(FOR_EVER).await;
+    let reports = admin.reports().await;
+    assert_eq!(admin.gross().await, 18);
+    let desk = &admin.desk;
+    assert_eq!(desk.archive.closed_segments().len(), 5, "a segment for each day but the last");
+    let periods = Periods { click_days: 90, ..FOR_EVER };
+    let desk = Desk::new(desk.store.clone(), desk.archive.clone(), periods);
+    retention::pass(&desk, noon()).await.unwrap();
+    assert_eq!(desk.archive.sequences().start, 5, "two days of two frames are gone");
+    let around = desk.store.read(move |c| blocks::around(c, &oldest)).await.unwrap();
+    assert!(around.is_empty());
+    let is_old = |ms| desk.store.read(move |c| click_archive::may_be_removed(c, ms));
+    assert!(is_old(oldest.unix_ms()).await.unwrap());
+    assert!(!is_old(NOON_MS - 60 * DAY_MS).await.unwrap());
+    assert_eq!(admin.text("SELECT click_user_agent FROM conversion").await, ANNA.agent);
+    assert_eq!(admin.reports().await, reports);
+
+    // Nothing is found to differ or to be missing, and nothing is lost by counting again.
+    drop(desk);
+    let admin = admin.restarted();
+    admin.count().await;
+    for _ in 0..2 {
+        assert_eq!(admin.rebuild().await, 12);
+        assert_eq!(admin.reports().await, reports);
+        assert_eq!(admin.desk.store.read(blocks::missing).await.unwrap(), 0);
+    }
+    assert_eq!(
+        admin.text("SELECT group_concat(action) FROM audit WHERE object = 'click'").await,
+        "removed"
+    );
+}
+
+#[tokio::test]
+async fn what_was_missing_of_removed_clicks_stays_told_after_a_rebuild() {
+    let (mut admin, _) = old_clicks(FOR_EVER).await;
+    *admin.next.get_mut(&OTHER).unwrap() += 7;
+    admin.clicks_of(OTHER, NOON_MS - DAY_MS, &[BOB]).await;
+    admin.desk.archive.close_segment().unwrap();
+    let periods = Periods { click_days: 1, ..FOR_EVER };
+    let desk = Desk::new(admin.desk.store.clone(), admin.desk.archive.clone(), periods);
+    let later = Timestamp::from_millisecond(i64::try_from(NOON_MS + 5 * DAY_MS).unwrap()).unwrap();
+    retention::pass(&desk, later).await.unwrap();
+    let held = desk.archive.sequences();
+    assert_eq!(held.start, held.end, "all clicks are old");
+    drop(desk);
+    let mut admin = admin.restarted();
+    admin.count().await;
+    assert_eq!(admin.rebuild().await, 0);
+    assert_eq!(admin.desk.store.read(blocks::missing).await.unwrap(), 7);
+    admin.clicks(NOON_MS + 5 * DAY_MS, &[ANNA]).await;
+    assert_eq!(admin.gross().await, 20);
+    assert_eq!(admin.rebuild().await, 1);
+    assert_eq!(
+        (admin.gross().await, admin.desk.store.read(blocks::missing).await.unwrap()),
+        (20, 7)
+    );
+}
+
+#[tokio::test]
+async fn a_removal_that_was_cut_anywhere_is_finished_and_counts_nothing_twice() {
+    let mut polls = 0;
+    loop {
+        let (admin, _) = old_clicks(FOR_EVER).await;
+        let reports = admin.reports().await;
+        let periods = Periods { click_days: 90, ..FOR_EVER };
+        let cut = Desk::new(admin.desk.store.clone(), admin.desk.archive.clone(), periods);
+        let whole = cut_after(polls, retention::pass(&cut, noon())).await;
+        drop(cut);
+        let Admin { dir, desk: old, .. } = admin;
+        drop(old);
+        let desk = loop {
+            if Archive::open(dir.path()).is_ok() {
+                break desk(dir.path(), periods);
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        };
+        intake::begin(desk.store.clone(), desk.archive.clone()).await.unwrap();
+        retention::pass(&desk, noon()).await.unwrap();
+        assert_eq!(desk.archive.sequences().start, 5, "cut after {polls}");
+        let admin =
+            Admin { dir, desk, ids: TransactionIdSource::new(0, 0, 2), next: Default::default() };
+        assert_eq!(admin.reports().await, reports, "cut after {polls}");
+        admin.rebuild().await;
+        assert_eq!(admin.reports().await, reports, "cut after {polls}");
+        if whole.is_some() {
+            break;
+        }
+        polls += 1;
+    }
+    assert!(polls > 5, "only {polls} places to be cut at");
+}
+
+#[tokio::test]
+async fn addresses_are_truncated_for_their_age_in_clicks_postbacks_and_conversions() {
+    let (admin, _) = old_clicks(FOR_EVER).await;
+    let reports = admin.reports().await;
+    let periods = Periods { address_days: 30, ..FOR_EVER };
+    let desk = Desk::new(admin.desk.store.clone(), admin.desk.archive.clone(), periods);
+    let later = Timestamp::from_millisecond(i64::try_from(NOON_MS + 31 * DAY_MS).unwrap()).unwrap();
+    retention::pass(&desk, later).await.unwrap();
+    assert_eq!(admin.holds(b"203.0.113.77"), None);
+    assert_eq!(
+        admin.text("SELECT address || ' ' || click_address FROM conversion").await,
+        "203.0.113.0 203.0.113.0"
+    );
+    assert_eq!(admin.text("SELECT address FROM postback").await, "203.0.113.0");
+    let tagged = |address: [u8; 4]| [&[128, 4, 0][..], &address].concat();
+    assert_eq!(admin.holds(&tagged(ANNA.address)), None);
+    assert!(admin.holds(&tagged([203, 0, 113, 0])).is_some());
+    assert!(admin.holds(ANNA.agent.as_bytes()).is_some(), "nothing else goes");
+    assert_eq!(admin.reports().await, reports);
+    let state = desk.store.read(click_archive::state).await.unwrap();
+    assert_eq!(state.truncated_before, desk.archive.open_segment().start);
+    admin.rebuild().await;
+    assert_eq!(admin.reports().await, reports);
+}
+
+#[tokio::test]
+async fn old_postbacks_go_and_those_that_wait_stay() {
+    let (admin, _, _) = shop().await;
+    let waits = "UPDATE postback SET verdict = 'queued' WHERE number = 2";
+    let store = &admin.desk.store;
+    store.write(move |tx| Ok::<_, StoreError>(tx.execute_batch(waits)?)).await.unwrap();
+    let periods = Periods { postback_days: 7, ..FOR_EVER };
+    let desk = Desk::new(store.clone(), admin.desk.archive.clone(), periods);
+    retention::pass(&desk, noon()).await.unwrap();
+    assert_eq!(admin.text("SELECT group_concat(number) FROM postback").await, "1,2");
+    let later = Timestamp::from_millisecond(i64::try_from(NOON_MS + 8 * DAY_MS).unwrap()).unwrap();
+    retention::pass(&desk, later).await.unwrap();
+    assert_eq!(admin.text("SELECT CAST(group_concat(number) AS TEXT) FROM postback").await, "2");
+    assert_eq!(admin.text("SELECT CAST(count(*) AS TEXT) FROM conversion").await, "2");
+}
+
+#[tokio::test]
+async fn a_rebuild_after_an_erasure_keeps_the_days_before_and_counts_the_days_after() {
+    let (admin, oldest) = old_clicks(FOR_EVER).await;
+    let reports = admin.reports().await;
+    admin.erase(Selector::TransactionId(oldest)).await;
+    assert_eq!(admin.rebuild().await, 15, "all but the day of the erased click");
+    assert_eq!(admin.reports().await, reports);
+}
+
+#[tokio::test]
+async fn a_late_click_of_a_kept_day_is_counted_once_whatever_is_rebuilt() {
+    let (mut admin, _) = old_clicks(FOR_EVER).await;
+    admin.erase(ip(ANNA)).await;
+    admin.rebuild().await;
+    assert_eq!(admin.gross().await, 18);
+    admin.clicks(NOON_MS - 20 * DAY_MS, &[BOB]).await;
+    assert_eq!(admin.gross().await, 19);
+    admin.rebuild().await;
+    assert_eq!(admin.gross().await, 19);
+    // A rebuild that was broken off: counts are forgotten, and the next start goes on.
+    for _ in 0..2 {
+        admin.desk.store.write(click_archive::begin_rebuild).await.unwrap();
+    }
+    admin.count().await;
+    assert_eq!(admin.gross().await, 19);
+}
+
+#[tokio::test]
+async fn the_audit_tells_of_an_erasure_and_not_of_whom() {
+    let (admin, ..) = shop().await;
+    admin.erase(email(ANNA)).await;
+    let told = "SELECT group_concat(action || changes) FROM audit WHERE object = 'personal_data'";
+    let told = admin.text(told).await;
+    assert!(told.contains("requested") && told.contains("erased") && told.contains("conversions"));
+    assert_eq!(admin.holds(b"anna.smith"), None);
+}
+
+#[tokio::test]
+async fn the_task_does_what_another_process_asked_for_and_shows_how_it_stands() {
+    let (admin, ..) = shop().await;
+    let stop = CancellationToken::new();
+    let (store, archive) = (admin.desk.store.clone(), admin.desk.archive.clone());
+    let handle = start(store, archive, Periods { click_days: 36_500, ..FOR_EVER }, stop.clone());
+    let asked = {
+        let mut connection = store::connect_existing(admin.dir.path()).unwrap();
+        let tx = connection.transaction().unwrap();
+        let id = jobs::ask(&store::WriteTx::within(&tx), &ip(ANNA), false).unwrap();
+        tx.commit().unwrap();
+        id
+    };
+    let begun = Instant::now();
+    let done = loop {
+        let found = admin.desk.store.read(move |c| jobs::find(c, asked)).await.unwrap().unwrap();
+        if found.stage == Stage::Done {
+            break found;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", handle.status());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert_eq!(done.found.clicks, Some(3));
+    while handle.status().clicks_changed_through_ms != Some(NOON_MS) {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", handle.status());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(handle.status().last_error, None);
+    stop.cancel();
+}

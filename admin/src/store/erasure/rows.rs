@@ -1,0 +1,315 @@
+//! The personal columns of postbacks and conversions: found, blanked, truncated, and removed with the
+//! rows of old postbacks.
+//!
+//! Blanked are addresses, programs, pages, languages, email addresses, and what a postback said word
+//! for word; where an address or an email address stands in the steps of a decision, it goes there
+//! too. Ids, codes, amounts, statuses, order ids and sub values stay: they are what was sold, and the
+//! partner's own.
+//!
+//! A postback that still waits for its click needs what it said. It is blanked once it is decided.
+//!
+//! Every call is bounded: it takes some rows and tells whether there are more.
+
+use coupon_shared::click;
+use coupon_shared::transaction_id::TransactionId;
+use rusqlite::{Connection, params_from_iter};
+
+use super::Selector;
+use crate::store::{StoreError, WriteTx};
+
+/// Rows that are changed in one transaction.
+const AT_ONCE: usize = 500;
+
+/// Which rows are about somebody.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rows {
+    /// Clicks that conversions came from.
+    pub clicks: Vec<TransactionId>,
+    /// Postbacks, by number.
+    pub postbacks: Vec<i64>,
+    /// Conversions, by number.
+    pub conversions: Vec<i64>,
+    /// Postbacks that cannot be blanked yet.
+    pub waiting: u64,
+}
+
+const POSTBACK_IS_PERSONAL: &str = "(address <> '' OR user_agent <> '' OR referer <> '' OR query <> '' OR body <> '' OR email <> '')";
+const CONVERSION_IS_PERSONAL: &str =
+    "(address <> '' OR user_agent <> '' OR referer <> '' OR email <> '' OR click_address <> ''
+      OR click_user_agent <> '' OR click_referer <> '' OR click_language <> '')";
+/// `?2` is the value with `@` percent-encoded.
+const SAYS: &str = "(instr(lower({}), ?1) OR instr(lower({}), ?2))";
+
+/// Finds the rows that are about somebody and still say so.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn find(connection: &Connection, selector: &Selector) -> Result<Rows, StoreError> {
+    let values = values(selector);
+    // Conversions of that person, whose postbacks and click belong to them …
+    let person = match selector {
+        Selector::TransactionId(_) => "transaction_id = ?1 AND ?2 <> ''".to_owned(),
+        Selector::Ip(_) => {
+            "click_address IN (?1, ?2) OR (address IN (?1, ?2) AND channel = 'sdk')".to_owned()
+        }
+        Selector::Email(_) => {
+            let says = ["email", "adv1", "adv2", "adv3", "adv4", "adv5"].map(says);
+            says.join(" OR ")
+        }
+    };
+    // … and rows that only name them: a shop's server sends for many people.
+    let (conversion, postback) = match selector {
+        Selector::Ip(_) => (
+            format!("({person} OR address IN (?1, ?2)) AND {CONVERSION_IS_PERSONAL}"),
+            "address IN (?1, ?2)".to_owned(),
+        ),
+        Selector::Email(_) => (person.clone(), ["email", "query", "body"].map(says).join(" OR ")),
+        Selector::TransactionId(_) => (
+            format!("{person} AND {CONVERSION_IS_PERSONAL}"),
+            "transaction_id <> '' AND instr(transaction_id, ?1) AND ?2 <> ''".to_owned(),
+        ),
+    };
+    let clicks =
+        format!("SELECT transaction_id FROM conversion WHERE ({person}) AND transaction_id <> ''");
+    let clicks: Vec<String> = column(connection, &clicks, &values)?;
+    let postback = format!(
+        "FROM postback WHERE {POSTBACK_IS_PERSONAL}
+         AND (({postback}) OR conversion_id IN (SELECT id FROM conversion WHERE {person}))"
+    );
+    let count = format!("SELECT count(*) {postback} AND verdict = 'queued'");
+    let waiting = column(connection, &count, &values)?;
+    Ok(Rows {
+        clicks: clicks.iter().filter_map(|id| id.parse().ok()).collect(),
+        postbacks: column(
+            connection,
+            &format!("SELECT number {postback} AND verdict <> 'queued' ORDER BY number"),
+            &values,
+        )?,
+        conversions: column(
+            connection,
+            &format!("SELECT number FROM conversion WHERE {conversion} ORDER BY number"),
+            &values,
+        )?,
+        waiting: waiting.first().copied().unwrap_or(0),
+    })
+}
+
+/// As the columns have it, in two spellings.
+fn values(selector: &Selector) -> [String; 2] {
+    match selector {
+        Selector::TransactionId(id) => [id.to_string(), id.to_string()],
+        Selector::Ip(ip) => {
+            let plain = ip.to_canonical();
+            let mapped = match plain {
+                std::net::IpAddr::V4(v4) => v4.to_ipv6_mapped().to_string(),
+                std::net::IpAddr::V6(v6) => v6.to_string(),
+            };
+            [plain.to_string(), mapped]
+        }
+        Selector::Email(email) => {
+            let email = email.to_ascii_lowercase();
+            let encoded = email.replace('@', "%40");
+            [email, encoded]
+        }
+    }
+}
+
+fn says(column: &str) -> String {
+    SAYS.replace("{}", column)
+}
+
+fn column<T: rusqlite::types::FromSql>(
+    connection: &Connection,
+    sql: &str,
+    values: &[String],
+) -> Result<Vec<T>, StoreError> {
+    let mut statement = connection.prepare(sql)?;
+    let rows = statement.query_map(params_from_iter(values), |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Takes the next of `rows` and blanks them; postbacks first, because conversions tell which
+/// postbacks belong to them. Answers how many of each; none when nothing is left.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn blank(
+    tx: &WriteTx<'_>,
+    selector: &Selector,
+    rows: &mut Rows,
+) -> Result<(u64, u64), StoreError> {
+    let next = |numbers: &mut Vec<i64>| numbers.split_off(numbers.len().saturating_sub(AT_ONCE));
+    overwriting(tx, |tx| {
+        let postbacks = next(&mut rows.postbacks);
+        if !postbacks.is_empty() {
+            return Ok((blank_postbacks(tx, &postbacks)?, 0));
+        }
+        Ok((0, blank_conversions(tx, selector, &next(&mut rows.conversions))?))
+    })
+}
+
+/// What is freed is overwritten with zeros.
+fn overwriting<T>(
+    tx: &WriteTx<'_>,
+    work: impl FnOnce(&WriteTx<'_>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    tx.execute_batch("PRAGMA secure_delete = ON")?;
+    let done = work(tx);
+    tx.execute_batch("PRAGMA secure_delete = OFF")?;
+    done
+}
+
+fn blank_postbacks(tx: &WriteTx<'_>, numbers: &[i64]) -> Result<u64, StoreError> {
+    let sql = format!(
+        "UPDATE postback SET steps = {}, error = {}, address = '', user_agent = '', referer = '',
+             query = '', body = '', email = '' WHERE number = ?1",
+        without("steps", &["address", "email"]),
+        without("error", &["address", "email"]),
+    );
+    each(tx, &sql, numbers)
+}
+
+fn blank_conversions(
+    tx: &WriteTx<'_>,
+    selector: &Selector,
+    numbers: &[i64],
+) -> Result<u64, StoreError> {
+    let said = ["address", "click_address", "email"];
+    let sql = format!(
+        "UPDATE conversion SET steps = {}, notes = {}, address = '', user_agent = '', referer = '',
+             email = '', click_address = '', click_user_agent = '', click_referer = '',
+             click_language = '' WHERE number = ?1",
+        without("steps", &said),
+        without("notes", &said),
+    );
+    let blanked = each(tx, &sql, numbers)?;
+    if let Selector::Email(_) = selector {
+        let [plain, encoded] = values(selector);
+        for column in ["adv1", "adv2", "adv3", "adv4", "adv5"] {
+            let sql = format!(
+                "UPDATE conversion SET {column} = '' WHERE number = ?3 AND {}",
+                says(column)
+            );
+            let mut statement = tx.prepare_cached(&sql)?;
+            for number in numbers {
+                statement.execute((&plain, &encoded, number))?;
+            }
+        }
+    }
+    Ok(blanked)
+}
+
+/// A column's text without what stands in others.
+fn without(column: &str, said: &[&str]) -> String {
+    said.iter().fold(column.to_owned(), |text, said| {
+        format!("iif({said} = '', {text}, replace({text}, {said}, '(erased)'))")
+    })
+}
+
+fn each(tx: &WriteTx<'_>, sql: &str, numbers: &[i64]) -> Result<u64, StoreError> {
+    let mut statement = tx.prepare_cached(sql)?;
+    for number in numbers {
+        statement.execute([number])?;
+    }
+    Ok(numbers.len() as u64)
+}
+
+/// A table with addresses.
+struct Addressed {
+    table: &'static str,
+    /// When its rows came, in Unix milliseconds.
+    time: &'static str,
+    columns: &'static [&'static str],
+    /// Texts that may repeat an address.
+    texts: [&'static str; 2],
+}
+
+const ADDRESSED: [Addressed; 2] = [
+    Addressed {
+        table: "postback",
+        time: "received_ms",
+        columns: &["address"],
+        texts: ["steps", "error"],
+    },
+    Addressed {
+        table: "conversion",
+        time: "unix_ms",
+        columns: &["address", "click_address"],
+        texts: ["steps", "notes"],
+    },
+];
+
+/// Truncates addresses of the next rows that are older than a time, in Unix milliseconds. Answers
+/// how many rows were looked at; none when nothing is left.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn truncate_addresses(tx: &WriteTx<'_>, before_ms: u64) -> Result<u64, StoreError> {
+    overwriting(tx, |tx| {
+        for addressed in &ADDRESSED {
+            let done = truncate_in(tx, addressed, before_ms)?;
+            if done > 0 {
+                return Ok(done);
+            }
+        }
+        Ok(0)
+    })
+}
+
+/// Rows come in the order of their numbers. The first that is not as old ends what is done now.
+fn truncate_in(tx: &WriteTx<'_>, of: &Addressed, before_ms: u64) -> Result<u64, StoreError> {
+    let Addressed { table, time, columns, .. } = of;
+    let sql = "SELECT through FROM truncated_rows WHERE name = ?1";
+    let through: i64 = tx.query_row(sql, [table], |row| row.get(0))?;
+    let next = format!(
+        "SELECT number, {time}, {} FROM {table} WHERE number > ?1 ORDER BY number LIMIT {AT_ONCE}",
+        columns.join(", ")
+    );
+    let mut statement = tx.prepare_cached(&next)?;
+    let mut rows = statement.query([through])?;
+    let (mut done, mut last) = (0, through);
+    while let Some(row) = rows.next()? {
+        if row.get::<_, u64>(1)? >= before_ms {
+            break;
+        }
+        last = row.get(0)?;
+        for (at, column) in columns.iter().enumerate() {
+            truncate_one(tx, of, column, last, &row.get::<_, String>(2 + at)?)?;
+        }
+        done += 1;
+    }
+    tx.execute("UPDATE truncated_rows SET through = ?2 WHERE name = ?1", (table, last))?;
+    Ok(done)
+}
+
+/// What is no address stays.
+fn truncate_one(
+    tx: &WriteTx<'_>,
+    of: &Addressed,
+    column: &str,
+    number: i64,
+    address: &str,
+) -> Result<(), StoreError> {
+    let Ok(ip) = address.parse() else { return Ok(()) };
+    let network = click::truncated(ip).to_string();
+    let Addressed { table, texts: [one, other], .. } = of;
+    let sql = format!(
+        "UPDATE {table} SET {column} = ?2, {one} = replace({one}, ?3, ?2),
+             {other} = replace({other}, ?3, ?2) WHERE number = ?1"
+    );
+    tx.prepare_cached(&sql)?.execute((number, network, address))?;
+    Ok(())
+}
+
+/// Removes the next postbacks that are older than a time, in Unix milliseconds, and decided. Answers
+/// how many; none when nothing is left.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn remove_postbacks(tx: &WriteTx<'_>, before_ms: u64) -> Result<u64, StoreError> {
+    let sql = format!(
+        "DELETE FROM postback WHERE number IN (SELECT number FROM postback
+             WHERE received_ms < ?1 AND verdict <> 'queued' ORDER BY received_ms LIMIT {AT_ONCE})"
+    );
+    overwriting(tx, |tx| Ok(tx.prepare_cached(&sql)?.execute([before_ms])? as u64))
+}
