@@ -4,11 +4,12 @@
 //!   stop leaves in flight is sent again. So it arrives at least once, and a receiver that counts
 //!   must know conversions by their id.
 //! - At most so many requests are in flight in all, and few to one host; hosts with none come first.
-//!   One slow server holds up its own deliveries only.
+//!   One slow server holds up its own deliveries only; and all servers that did not answer the last
+//!   time share a quarter of what may be in flight, so that many of them hold up nobody else either.
 //! - What is in flight is known here only, and is never sent twice at a time. An outcome that cannot
 //!   be written keeps its place in flight and is written later.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,11 +19,13 @@ use tokio_util::sync::CancellationToken;
 use super::Wake;
 use super::courier::{Courier, Errand, Outcome};
 use super::verdict::{Patience, Verdict};
-use crate::store::pixels::{self, Attempt, Due, Fate, InFlight};
+use crate::store::pixels::{self, Attempt, Due, Fate, InFlight, Traffic};
 use crate::store::{Store, StoreError};
 
 /// How long a delivery that just became due may wait to be seen.
 const POLL: Duration = Duration::from_millis(500);
+/// Of what may be in flight, this part may be to hosts that did not answer the last time.
+const SILENT_SHARE: usize = 4;
 /// Between two attempts at writing an outcome.
 const REWRITE: Duration = Duration::from_secs(1);
 
@@ -39,11 +42,16 @@ pub(super) struct Sender {
     post: Arc<Post>,
     width: Width,
     wake: Wake,
-    flights: JoinSet<()>,
+    flights: JoinSet<IsAnswered>,
     in_flight: HashMap<Id, InFlight>,
+    /// Hosts that did not answer the last time.
+    silent: HashSet<String>,
     /// Why the store could not be read, so that it is logged once.
     last_error: Option<String>,
 }
+
+/// Whether a server answered at all, whatever it said.
+type IsAnswered = bool;
 
 /// What a flight needs.
 struct Post {
@@ -68,6 +76,7 @@ impl Sender {
             wake,
             flights: JoinSet::new(),
             in_flight: HashMap::new(),
+            silent: HashSet::new(),
             last_error: None,
         }
     }
@@ -90,24 +99,27 @@ impl Sender {
         while self.flights.join_next().await.is_some() {}
     }
 
-    fn landed(&mut self, landed: Result<(Id, ()), tokio::task::JoinError>) {
-        let id = match landed {
-            Ok((id, ())) => id,
+    fn landed(&mut self, landed: Result<(Id, IsAnswered), tokio::task::JoinError>) {
+        let (id, is_answered) = match landed {
+            Ok(landed) => landed,
             Err(error) => {
                 tracing::error!(%error, "a delivery's task panicked; it is sent again");
-                error.id()
+                (error.id(), false)
             }
         };
-        self.in_flight.remove(&id);
+        match self.in_flight.remove(&id) {
+            Some(flown) if is_answered => drop(self.silent.remove(&flown.host)),
+            Some(flown) => drop(self.silent.insert(flown.host)),
+            None => {}
+        }
     }
 
     /// Sends what is due, and says how long nothing else will be.
     async fn launch(&mut self) -> Duration {
-        let room = self.width.in_flight.saturating_sub(self.in_flight.len());
-        if room == 0 {
+        if self.in_flight.len() >= self.width.in_flight {
             return POLL;
         }
-        match self.due(room).await {
+        match self.due().await {
             Ok((due, pause)) => {
                 due.into_iter().for_each(|due| self.send(due));
                 self.last_error = None;
@@ -128,17 +140,19 @@ impl Sender {
         self.last_error = Some(text);
     }
 
-    async fn due(&self, room: usize) -> Result<(Vec<Due>, Duration), StoreError> {
+    async fn due(&self) -> Result<(Vec<Due>, Duration), StoreError> {
         let now_ms = now_ms();
         if self.post.store.read(move |c| pixels::is_clock_set_back(c, now_ms)).await? {
             self.post.store.write(move |tx| pixels::forget_waits(tx, now_ms)).await?;
         }
-        let in_flight: Vec<InFlight> = self.in_flight.values().cloned().collect();
-        let per_host = self.width.per_host;
-        let found = self
-            .post
-            .store
-            .read(move |connection| pixels::due(connection, now_ms, &in_flight, room, per_host));
+        let traffic = Traffic {
+            in_flight: self.in_flight.values().cloned().collect(),
+            silent: self.silent.clone(),
+            most: self.width.in_flight,
+            most_per_host: self.width.per_host,
+            most_silent: (self.width.in_flight / SILENT_SHARE).max(1),
+        };
+        let found = self.post.store.read(move |c| pixels::due(c, now_ms, &traffic));
         let pixels::Outbox { due, next_ms } = found.await?;
         let pause = next_ms.map_or(POLL, |next_ms| {
             Duration::from_millis(u64::try_from(next_ms - now_ms).unwrap_or_default())
@@ -154,19 +168,21 @@ impl Sender {
 }
 
 impl Post {
-    async fn deliver(self: Arc<Post>, due: Due) {
+    async fn deliver(self: Arc<Post>, due: Due) -> IsAnswered {
         let errand =
             Errand { url: &due.url, signing_key: &due.signing_key, delivery_id: Some(due.id) };
         let outcome = self.courier.run(errand).await;
         let verdict = self.patience.after(due.attempts.saturating_add(1), &outcome);
+        let is_answered = matches!(outcome, Outcome::Answered { .. });
         let attempt = attempt(due.id, outcome, verdict);
         while let Err(error) = self.write(&attempt).await {
             tracing::warn!(%error, delivery = due.id, "an outcome cannot be written; trying again");
             let stopped = self.stop.run_until_cancelled(tokio::time::sleep(REWRITE)).await;
             if stopped.is_none() {
-                return;
+                break;
             }
         }
+        is_answered
     }
 
     async fn write(&self, attempt: &Attempt) -> Result<(), StoreError> {

@@ -1,6 +1,6 @@
 //! Partner postbacks, and the outbox of what they tell.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
@@ -184,30 +184,48 @@ pub struct Outbox {
     pub next_ms: Option<i64>,
 }
 
-/// Up to `room` deliveries that are due and not in flight, so that none of their hosts has more than
-/// `per_host` in flight. Hosts with the fewest come first, among them those that waited longest.
+/// What is in flight, and how much may be.
+#[derive(Debug)]
+pub struct Traffic {
+    /// Now.
+    pub in_flight: Vec<InFlight>,
+    /// Hosts that did not answer the last time.
+    pub silent: HashSet<String>,
+    /// In flight in all.
+    pub most: usize,
+    /// To one host.
+    pub most_per_host: usize,
+    /// To all silent hosts together.
+    pub most_silent: usize,
+}
+
+/// Deliveries that are due and not in flight, as many as may be sent beside those that are. Hosts
+/// that answer come before silent ones, then those with the fewest in flight, then those that waited
+/// longest.
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn due(
-    connection: &Connection,
-    now_ms: i64,
-    in_flight: &[InFlight],
-    room: usize,
-    per_host: usize,
-) -> Result<Outbox, StoreError> {
+pub fn due(connection: &Connection, now_ms: i64, traffic: &Traffic) -> Result<Outbox, StoreError> {
     let mut flying: HashMap<&str, Vec<u32>> = HashMap::new();
-    for InFlight { id, host } in in_flight {
+    for InFlight { id, host } in &traffic.in_flight {
         flying.entry(host).or_default().push(*id);
     }
+    let to = |host: &str| flying.get(host).map_or(&[][..], Vec::as_slice);
+    let is_silent = |host: &str| traffic.silent.contains(host);
     let (mut hosts, waiting): (Vec<_>, Vec<_>) =
         pending_hosts(connection)?.into_iter().partition(|(_, due_ms)| *due_ms <= now_ms);
-    let of = |host: &str| flying.get(host).map_or(&[][..], Vec::as_slice);
-    hosts.sort_by_key(|(host, due_ms)| (of(host).len(), *due_ms));
+    hosts.sort_by_key(|(host, due_ms)| (is_silent(host), to(host).len(), *due_ms));
+    let mut room = traffic.most.saturating_sub(traffic.in_flight.len());
+    let silent_now = traffic.in_flight.iter().filter(|flight| is_silent(&flight.host)).count();
+    let mut silent_room = traffic.most_silent.saturating_sub(silent_now);
     let mut due = Vec::new();
     for (host, _) in hosts {
-        let free = per_host.saturating_sub(of(&host).len()).min(room - due.len());
-        due.extend(due_at(connection, &host, now_ms, of(&host), free)?);
+        let bound = if is_silent(&host) { room.min(silent_room) } else { room };
+        let free = traffic.most_per_host.saturating_sub(to(&host).len()).min(bound);
+        let found = due_at(connection, &host, now_ms, to(&host), free)?;
+        room -= found.len();
+        silent_room -= if is_silent(&host) { found.len() } else { 0 };
+        due.extend(found);
     }
     Ok(Outbox { due, next_ms: waiting.into_iter().map(|(_, due_ms)| due_ms).min() })
 }

@@ -10,7 +10,7 @@ use rusqlite::TransactionBehavior;
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::client::{Running, start_with_offers_and, with};
+use crate::client::{Running, all, start_with_offers_and, with};
 use crate::partner_server::{Partner, Reply};
 
 /// Everything on this machine may be spoken to, and waits are short.
@@ -228,6 +228,36 @@ async fn a_server_that_hangs_holds_up_nobody_else() {
     while !deliveries(&network, "?filter=network_pixel_id=1").await.iter().any(hung) {
         assert!(Instant::now() < deadline);
         tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn many_servers_that_hang_hold_up_nobody_else() {
+    let network = start_with_offers_and(|config| {
+        quick(config);
+        config.pixels.timeout = Duration::from_millis(400);
+        config.pixels.patience.max_attempts = 1000;
+        config.pixels.width.in_flight = 8;
+    });
+    let network = network.await;
+    let hanging = all((0..12).map(|_| Partner::start(|_| Reply::Never))).await;
+    for partner in &hanging {
+        network.post("pixels", pixel(partner.url("/"))).await.done();
+    }
+    let conversions: Vec<_> = (1..=30).map(conversion).collect();
+    approve(&network, &conversions);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while hanging.iter().any(|partner| partner.seen().len() < 3) {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let willing = Partner::willing().await;
+    network.post("pixels", pixel(willing.url("/"))).await.done();
+    approve(&network, &conversions);
+    let since = Instant::now();
+    while willing.seen().len() < 30 {
+        assert!(since.elapsed() < Duration::from_secs(2), "{} arrived", willing.seen().len());
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
