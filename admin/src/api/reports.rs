@@ -5,6 +5,8 @@
 
 mod click_row;
 mod clicks;
+mod conversion_row;
+mod conversions;
 mod entity;
 mod facet;
 mod filters;
@@ -42,6 +44,11 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(clicks::stream))
         .routes(routes!(clicks::single))
         .routes(routes!(clicks::invalid))
+        .routes(routes!(conversions::report))
+        .routes(routes!(conversions::stream))
+        .routes(routes!(conversions::export))
+        .routes(routes!(conversions::single))
+        .routes(routes!(conversions::events))
         .routes(routes!(status))
 }
 
@@ -53,6 +60,7 @@ pub(super) fn partner_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(partners::entity::export))
         .routes(routes!(partners::clicks::stream))
         .routes(routes!(partners::clicks::single))
+        .routes(routes!(partners::conversions::report))
 }
 
 impl FromRef<AppState> for PublisherHandle {

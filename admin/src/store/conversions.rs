@@ -18,7 +18,7 @@ use crate::catalog::words::words;
 
 mod list;
 
-pub use list::{Filters, Page, each, list};
+pub use list::{Filters, Page, each, is_converted, list};
 
 words! {
     /// What became of a conversion.

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use coupon_shared::code::FoldedCode;
 use rusqlite::Connection;
 
 use super::rollups::Dimension;
 use super::{StoreError, rows};
+use crate::catalog::FoldedKey;
 
 /// The names of ids of one dimension: for coupon codes the code as typed. Ids that never were have
 /// none.
@@ -34,9 +34,9 @@ pub fn names(
 /// When SQLite fails.
 pub fn ids_of_codes<'a>(
     connection: &Connection,
-    codes: impl IntoIterator<Item = &'a FoldedCode>,
+    codes: impl IntoIterator<Item = &'a FoldedKey>,
 ) -> Result<BTreeSet<u32>, StoreError> {
-    let codes: BTreeSet<&str> = codes.into_iter().map(FoldedCode::as_str).collect();
+    let codes: BTreeSet<&str> = codes.into_iter().map(FoldedKey::as_str).collect();
     if codes.is_empty() {
         return Ok(BTreeSet::new());
     }

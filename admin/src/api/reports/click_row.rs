@@ -8,15 +8,16 @@ use std::collections::{HashMap, HashSet};
 
 use coupon_shared::click::{Click, ClickHead, Tag, VisitKind};
 use coupon_shared::decision::Reason;
+use coupon_shared::transaction_id::TransactionId;
 use rusqlite::Connection;
 use serde::Serialize;
 
 use super::facet::Facet;
 use super::filters::{Conditions, Had};
-use super::sheet::Column;
+use super::sheet::{Cell, Column, row};
 use crate::api::Network;
 use crate::store::rollups::Dimension;
-use crate::store::{StoreError, labels};
+use crate::store::{StoreError, conversions, labels};
 
 /// Our reasons begin here, above Everflow's error codes.
 const FIRST_ERROR_CODE: u32 = 1_000;
@@ -74,35 +75,40 @@ pub(super) fn id_of(head: &ClickHead, dimension: Dimension) -> u32 {
     }
 }
 
-/// A click as answered.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-#[schema(as = Click)]
-pub(super) struct Shown {
-    transaction_id: String,
-    unix_timestamp: u64,
-    /// As the visitor typed it.
-    coupon_code: String,
-    network_coupon_code_id: u32,
-    source_id: String,
-    sub1: String,
-    sub2: String,
-    sub3: String,
-    sub4: String,
-    sub5: String,
-    uid: String,
-    referer: String,
-    user_agent: String,
-    language: String,
-    user_ip: String,
-    /// 0 where the visit was sent on to the offer.
-    error_code: u32,
-    /// Why it was not.
-    error_message: &'static str,
-    /// The browser said that it only fetches ahead.
-    is_prefetch: bool,
-    /// A page or a server reported it, and no link was followed.
-    is_sdk_click: bool,
-    relationship: Related,
+row! {
+    /// A click as answered.
+    Shown as Click {
+        transaction_id: String,
+        unix_timestamp: u64,
+        /// As the visitor typed it; empty where the click names offer and partner instead.
+        coupon_code: String,
+        network_coupon_code_id: u32,
+        source_id: String,
+        sub1: String,
+        sub2: String,
+        sub3: String,
+        sub4: String,
+        sub5: String,
+        uid: String,
+        referer: String,
+        user_agent: String,
+        language: String,
+        user_ip: String,
+        /// 0 where the visit was sent on to the offer.
+        error_code: u32,
+        /// Why it was not.
+        error_message: &'static str,
+        /// The browser said that it only fetches ahead.
+        is_prefetch: bool,
+        /// Reported by a page or a server, which was answered an id instead of a redirect.
+        is_sdk_click: bool,
+        /// Only shown: in no stream, and found by its id.
+        is_impression: bool,
+        /// One that counts, or waits for approval.
+        has_conversion: bool,
+        ..
+        relationship: Related,
+    }
 }
 
 /// What it belongs to; null where it belongs to none.
@@ -150,41 +156,27 @@ pub(super) struct ShownStream {
 }
 
 /// The file's columns.
-pub(super) const COLUMNS: [Column<Shown>; 25] = [
-    ("transaction_id", |click| (&click.transaction_id).into()),
-    ("unix_timestamp", |click| click.unix_timestamp.into()),
-    ("coupon_code", |click| (&click.coupon_code).into()),
-    ("network_coupon_code_id", |click| click.network_coupon_code_id.into()),
-    ("network_offer_id", |c| id(&c.relationship.offer, |it| it.network_offer_id)),
-    ("offer", |c| name(&c.relationship.offer, |it| &it.name)),
-    ("network_affiliate_id", |c| id(&c.relationship.affiliate, |it| it.network_affiliate_id)),
-    ("affiliate", |c| name(&c.relationship.affiliate, |it| &it.name)),
-    ("network_advertiser_id", |c| id(&c.relationship.advertiser, |it| it.network_advertiser_id)),
-    ("advertiser", |c| name(&c.relationship.advertiser, |it| &it.name)),
-    ("source_id", |click| (&click.source_id).into()),
-    ("sub1", |click| (&click.sub1).into()),
-    ("sub2", |click| (&click.sub2).into()),
-    ("sub3", |click| (&click.sub3).into()),
-    ("sub4", |click| (&click.sub4).into()),
-    ("sub5", |click| (&click.sub5).into()),
-    ("uid", |click| (&click.uid).into()),
-    ("referer", |click| (&click.referer).into()),
-    ("user_agent", |click| (&click.user_agent).into()),
-    ("language", |click| (&click.language).into()),
-    ("user_ip", |click| (&click.user_ip).into()),
-    ("error_code", |click| click.error_code.into()),
-    ("error_message", |click| click.error_message.into()),
-    ("is_prefetch", |click| click.is_prefetch.into()),
-    ("is_sdk_click", |click| click.is_sdk_click.into()),
-];
+pub(super) fn columns() -> Vec<Column<Shown>> {
+    let related: [Column<Shown>; 6] = [
+        ("network_offer_id", |c| id(&c.relationship.offer, |it| it.network_offer_id)),
+        ("offer", |c| name(&c.relationship.offer, |it| &it.name)),
+        ("network_affiliate_id", |c| id(&c.relationship.affiliate, |it| it.network_affiliate_id)),
+        ("affiliate", |c| name(&c.relationship.affiliate, |it| &it.name)),
+        ("network_advertiser_id", |c| {
+            id(&c.relationship.advertiser, |it| it.network_advertiser_id)
+        }),
+        ("advertiser", |c| name(&c.relationship.advertiser, |it| &it.name)),
+    ];
+    [Shown::CELLS, &related].concat()
+}
 
 /// 0 for none.
-pub(super) fn id<T>(related: &Option<T>, id: fn(&T) -> u32) -> super::sheet::Cell {
-    related.as_ref().map_or(0, id).into()
+pub(super) fn id<T>(related: &Option<T>, id: fn(&T) -> u32) -> Cell {
+    (&related.as_ref().map_or(0, id)).into()
 }
 
 /// Empty for none.
-pub(super) fn name<T>(related: &Option<T>, name: fn(&T) -> &String) -> super::sheet::Cell {
+pub(super) fn name<T>(related: &Option<T>, name: fn(&T) -> &String) -> Cell {
     related.as_ref().map_or("", |it| name(it)).into()
 }
 
@@ -198,6 +190,7 @@ pub(super) fn render(
         offers: names(connection, Dimension::Offer, &clicks)?,
         affiliates: names(connection, Dimension::Affiliate, &clicks)?,
         advertisers: names(connection, Dimension::Advertiser, &clicks)?,
+        converted: converted(connection, &clicks)?,
         network,
     };
     Ok(clicks.into_iter().map(|click| names.shown(click)).collect())
@@ -217,7 +210,22 @@ struct Names {
     offers: HashMap<u32, String>,
     affiliates: HashMap<u32, String>,
     advertisers: HashMap<u32, String>,
+    converted: HashSet<TransactionId>,
     network: Network,
+}
+
+/// Those from which a conversion came that counts or may count.
+pub(super) fn converted(
+    connection: &Connection,
+    clicks: &[ClickRow],
+) -> Result<HashSet<TransactionId>, StoreError> {
+    let mut converted = HashSet::new();
+    for ClickRow { head, .. } in clicks {
+        if conversions::is_converted(connection, &head.transaction_id.to_string())? {
+            converted.insert(head.transaction_id);
+        }
+    }
+    Ok(converted)
 }
 
 impl Names {
@@ -244,6 +252,8 @@ impl Names {
             error_code,
             error_message,
             is_prefetch: head.kind == VisitKind::Prefetch,
+            is_impression: head.kind == VisitKind::Impression,
+            has_conversion: self.converted.contains(&head.transaction_id),
             is_sdk_click: head.kind == VisitKind::Sdk,
             relationship: self.related(&head),
         }

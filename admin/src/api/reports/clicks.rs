@@ -6,7 +6,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use super::click_row::{self, COLUMNS, Shown, ShownStream};
+use super::click_row::{self, Shown, ShownStream};
 use super::facet::Facet;
 use super::filters::{Filters, Query};
 use super::period::{Period, When};
@@ -81,7 +81,9 @@ async fn answer(
         let clicks = click_row::render(connection, network, clicks)?;
         match file {
             None => Ok(Json(ShownStream { clicks, incomplete_results }).into_response()),
-            Some(file) => sheet::csv(file, "clicks.csv", &COLUMNS, &clicks, incomplete_results),
+            Some(file) => {
+                sheet::csv(file, "clicks.csv", &click_row::columns(), &clicks, incomplete_results)
+            }
         }
     });
     rendered.await

@@ -17,6 +17,10 @@ pub(super) enum Facet {
     /// Two letters.
     Country,
     SourceId,
+    Status,
+    TransactionId,
+    OrderId,
+    Event,
 }
 
 /// Of single clicks.
@@ -73,6 +77,22 @@ pub(super) const OF_PARTNERS_COUNTS: [Facet; 9] = [
     Facet::Country,
 ];
 
+/// Of single conversions.
+pub(super) const OF_CONVERSIONS: [Facet; 8] = [
+    Facet::Offer,
+    Facet::Affiliate,
+    Facet::Advertiser,
+    Facet::CouponCode,
+    Facet::Status,
+    Facet::TransactionId,
+    Facet::OrderId,
+    Facet::Event,
+];
+
+/// Of single conversions, for the partner they belong to.
+pub(super) const OF_PARTNERS_CONVERSIONS: [Facet; 5] =
+    [Facet::Offer, Facet::CouponCode, Facet::Status, Facet::TransactionId, Facet::Event];
+
 impl Facet {
     /// Its name in columns and filters.
     pub(super) fn name(self) -> &'static str {
@@ -89,6 +109,10 @@ impl Facet {
             Facet::DeviceType => "device_type",
             Facet::Country => "country",
             Facet::SourceId => "source_id",
+            Facet::Status => "status",
+            Facet::TransactionId => "transaction_id",
+            Facet::OrderId => "order_id",
+            Facet::Event => "event",
         }
     }
 

@@ -7,13 +7,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use coupon_shared::code::FoldedCode;
 use rusqlite::Connection;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::facet::Facet;
-use crate::catalog::FieldError;
+use crate::catalog::{FieldError, FoldedKey, RowCode};
 use crate::store::rollups::Dimension;
 use crate::store::{StoreError, labels};
 
@@ -48,14 +47,15 @@ struct FilterRequest {
 /// Checked filters and exclusions.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Filters {
-    wanted: Vec<(Facet, Wanted)>,
-    unwanted: Vec<(Facet, Wanted)>,
+    pub(super) wanted: Vec<(Facet, Wanted)>,
+    pub(super) unwanted: Vec<(Facet, Wanted)>,
 }
 
+/// One value of a facet.
 #[derive(Debug, Clone)]
-enum Wanted {
+pub(super) enum Wanted {
     Id(u32),
-    Code(FoldedCode),
+    Code(FoldedKey),
     Text(String),
 }
 
@@ -113,7 +113,7 @@ impl FilterRequest {
         };
         let Some(dimension) = facet.dimension() else { return Ok((facet, Wanted::Text(text))) };
         let code = || match dimension {
-            Dimension::Code => FoldedCode::fold(text.as_bytes()).ok().map(Wanted::Code),
+            Dimension::Code => RowCode::named(&text).map(|code| Wanted::Code(code.folded())),
             _ => None,
         };
         // A code of digits only is found by its id.

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 
 use super::sheet::Cell;
+use crate::catalog::Money;
 use crate::store::rollups::Measures;
 
 /// Digits after the point, of money and of ratios.
@@ -53,9 +54,21 @@ impl Serialize for Amount {
     }
 }
 
-impl From<Amount> for Cell {
-    fn from(amount: Amount) -> Cell {
+impl From<&Amount> for Cell {
+    fn from(amount: &Amount) -> Cell {
         Cell::Number(amount.0.map(|number| number.to_string()).unwrap_or_default())
+    }
+}
+
+impl From<Option<Money>> for Amount {
+    fn from(money: Option<Money>) -> Amount {
+        Amount(money.map(Money::decimal))
+    }
+}
+
+impl From<Money> for Amount {
+    fn from(money: Money) -> Amount {
+        Amount(Some(money.decimal()))
     }
 }
 
@@ -240,7 +253,7 @@ macro_rules! reporting {
             }
 
             fn cells(&self) -> Vec<Cell> {
-                vec![$(self.$field.into(),)+ (&self.currency_id).into()]
+                vec![$((&self.$field).into(),)+ (&self.currency_id).into()]
             }
         }
     };

@@ -7,6 +7,7 @@
 //! sorted by is confined to what is shown, so that an order cannot tell what a field does not.
 
 pub(super) mod clicks;
+pub(super) mod conversions;
 pub(super) mod entity;
 
 use crate::api::auth::Authenticated;

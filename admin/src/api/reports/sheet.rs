@@ -17,6 +17,7 @@ use crate::api::AppState;
 use crate::api::download;
 use crate::api::error::ApiError;
 use crate::catalog::neutralised;
+use crate::store::conversions::Status;
 use crate::uploads::Uploads;
 
 /// Says `true` where there are more rows than the file has.
@@ -101,16 +102,28 @@ impl From<&str> for Cell {
     }
 }
 
+impl From<&&'static str> for Cell {
+    fn from(text: &&'static str) -> Cell {
+        Cell::Text((*text).into())
+    }
+}
+
 impl From<&String> for Cell {
     fn from(text: &String) -> Cell {
         Cell::Text(text.clone())
     }
 }
 
+impl From<&Status> for Cell {
+    fn from(status: &Status) -> Cell {
+        Cell::Text(status.as_str().into())
+    }
+}
+
 macro_rules! numbers {
     ($($type:ty),+) => {
-        $(impl From<$type> for Cell {
-            fn from(number: $type) -> Cell {
+        $(impl From<&$type> for Cell {
+            fn from(number: &$type) -> Cell {
                 Cell::Number(number.to_string())
             }
         })+
@@ -121,6 +134,74 @@ numbers!(u32, u64, i64, bool);
 /// A column: its name, and what a row has there.
 pub(super) type Column<T> = (&'static str, fn(&T) -> Cell);
 
+/// A type of rows: a struct whose first fields are the first columns of a file, in one order, and
+/// after `..` what has no column of its own.
+macro_rules! row {
+    ($(#[$about:meta])* $name:ident as $schema:ident {
+        $($(#[$doc:meta])* $field:ident: $kind:ty,)+
+        ..
+        $($(#[$rest_doc:meta])* $rest:ident: $rest_kind:ty,)+
+    }) => {
+        $(#[$about])*
+        #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+        #[schema(as = $schema)]
+        pub(in crate::api::reports) struct $name {
+            $($(#[$doc])* $field: $kind,)+
+            $($(#[$rest_doc])* $rest: $rest_kind,)+
+        }
+
+        impl $name {
+            const CELLS: &'static [$crate::api::reports::sheet::Column<$name>] =
+                &[$((stringify!($field), |row| (&row.$field).into())),+];
+        }
+    };
+}
+pub(super) use row;
+
+/// A file that grows line by line.
+pub(super) struct Sheet {
+    out: csv::Writer<File>,
+    name: &'static str,
+}
+
+impl Sheet {
+    /// With its first line.
+    pub(super) fn begin(
+        file: File,
+        name: &'static str,
+        header: &[&str],
+    ) -> Result<Sheet, ApiError> {
+        let mut out = csv::WriterBuilder::new().buffer_capacity(1 << 16).from_writer(file);
+        out.write_record(header).map_err(broken)?;
+        Ok(Sheet { out, name })
+    }
+
+    pub(super) fn line(&mut self, cells: impl IntoIterator<Item = Cell>) -> Result<(), ApiError> {
+        for cell in cells {
+            let written = match cell {
+                Cell::Text(text) => self.out.write_field(neutralised(&text).as_bytes()),
+                Cell::Number(number) => self.out.write_field(number),
+            };
+            written.map_err(broken)?;
+        }
+        self.out.write_record(None::<&[u8]>).map_err(broken)
+    }
+
+    /// To be downloaded.
+    pub(super) fn finish(self, is_incomplete: bool) -> Result<Response, ApiError> {
+        let file = self.out.into_inner().map_err(|error| not_written(error.into_error()))?;
+        let mut response = download::csv(file, self.name).map_err(not_written)?;
+        if is_incomplete {
+            response.headers_mut().insert(INCOMPLETE, HeaderValue::from_static("true"));
+        }
+        Ok(response)
+    }
+}
+
+fn broken(error: csv::Error) -> ApiError {
+    not_written(error.into())
+}
+
 /// The rows as a file to download.
 pub(super) fn csv<T>(
     file: File,
@@ -130,36 +211,9 @@ pub(super) fn csv<T>(
     is_incomplete: bool,
 ) -> Result<Response, ApiError> {
     let header: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
-    let lines = rows.iter().map(|row| columns.iter().map(|(_, cell)| cell(row)));
-    lines_csv(file, name, &header, lines, is_incomplete)
-}
-
-/// Lines whose columns depend on the request.
-pub(super) fn lines_csv<L: IntoIterator<Item = Cell>>(
-    file: File,
-    name: &'static str,
-    header: &[&str],
-    lines: impl IntoIterator<Item = L>,
-    is_incomplete: bool,
-) -> Result<Response, ApiError> {
-    let broken = |error: csv::Error| not_written(error.into());
-    let mut out = csv::WriterBuilder::new().buffer_capacity(1 << 16).from_writer(&file);
-    out.write_record(header).map_err(broken)?;
-    for line in lines {
-        for cell in line {
-            match cell {
-                Cell::Text(text) => out.write_field(neutralised(&text).as_bytes()),
-                Cell::Number(number) => out.write_field(number),
-            }
-            .map_err(broken)?;
-        }
-        out.write_record(None::<&[u8]>).map_err(broken)?;
+    let mut sheet = Sheet::begin(file, name, &header)?;
+    for row in rows {
+        sheet.line(columns.iter().map(|(_, cell)| cell(row)))?;
     }
-    out.flush().map_err(not_written)?;
-    drop(out);
-    let mut response = download::csv(file, name).map_err(not_written)?;
-    if is_incomplete {
-        response.headers_mut().insert(INCOMPLETE, HeaderValue::from_static("true"));
-    }
-    Ok(response)
+    sheet.finish(is_incomplete)
 }

@@ -32,6 +32,8 @@ pub struct Filters {
     pub error_codes: Vec<u32>,
     /// Events only, or base conversions only.
     pub is_event: Option<bool>,
+    /// Events, by their entries.
+    pub events: Vec<u32>,
     /// With a conflict, or without.
     pub has_conflict: Option<bool>,
     /// Whose code may have leaked, or not.
@@ -100,6 +102,16 @@ pub fn each(
     Ok(())
 }
 
+/// Whether a conversion came from this click that counts or waits for approval.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn is_converted(connection: &Connection, transaction_id: &str) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM conversion WHERE transaction_id <> '' AND transaction_id = ?1 \
+               AND status IN ('approved', 'pending')";
+    Ok(connection.prepare_cached(sql)?.exists([transaction_id])?)
+}
+
 impl Filters {
     fn condition(&self) -> (String, Vec<Value>) {
         let mut condition = Condition { sql: "true".into(), values: Vec::new() };
@@ -113,6 +125,7 @@ impl Filters {
         condition.one_of("code_id", self.codes.iter().map(|id| i64::from(*id)));
         condition.one_of("status", self.statuses.iter().map(|status| status.as_str().to_owned()));
         condition.one_of("error_code", self.error_codes.iter().map(|code| i64::from(*code)));
+        condition.one_of("event_id", self.events.iter().map(|id| i64::from(*id)));
         if let Some(code) = &self.coupon_code {
             condition.compare("folded_code = ", code.as_str().to_owned());
         }

@@ -16,7 +16,7 @@ use crate::api::answer::Paging;
 use crate::api::error::ApiError;
 use crate::api::reports::MAX_ROWS;
 use crate::api::reports::measures::{Currencies, Group, Reporting};
-use crate::api::reports::sheet;
+use crate::api::reports::sheet::Sheet;
 use crate::store::labels;
 use crate::store::rollups::Dimension;
 
@@ -163,18 +163,19 @@ impl Names<'_> {
             header.push(column.name());
         }
         header.extend(R::NAMES);
-        let lines = rows.iter().map(|(cells, group)| {
+        let mut sheet = Sheet::begin(file, "report.csv", &header)?;
+        for (cells, group) in rows {
             let mut line = Vec::new();
             for (cell, names) in cells.iter().zip(&self.names) {
                 if let Cell::Id(id) = cell {
-                    line.push((*id).into());
+                    line.push(id.into());
                 }
                 line.push((&cell.label(names)).into());
             }
             line.extend(R::of(&group.sums(currencies)).cells());
-            line
-        });
-        sheet::lines_csv(file, "report.csv", &header, lines, false)
+            sheet.line(line)?;
+        }
+        sheet.finish(false)
     }
 }
 

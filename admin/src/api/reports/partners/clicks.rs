@@ -1,11 +1,12 @@
 //! A partner's own clicks: `POST /v1/affiliates/reporting/clicks/stream` and
 //! `GET …/clicks/{transaction_id}`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
+use coupon_shared::transaction_id::TransactionId;
 use serde::Serialize;
 
 use super::partner_of;
@@ -14,27 +15,30 @@ use crate::api::error::ApiError;
 use crate::api::reports::click_row::{self, ClickRow, RelatedOffer};
 use crate::api::reports::clicks::StreamRequest;
 use crate::api::reports::clicks::search::{Scope, Source, not_arrived};
-use crate::api::reports::sheet::{self, Column, Output};
+use crate::api::reports::sheet::{self, Column, Output, row};
 use crate::api::{Network, request};
 use crate::store::rollups::Dimension;
 
-/// All that a partner sees of a click.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-#[schema(as = PartnerClick)]
-pub(in crate::api::reports) struct Shown {
-    transaction_id: String,
-    unix_timestamp: u64,
-    /// As the visitor typed it.
-    coupon_code: String,
-    network_coupon_code_id: u32,
-    source_id: String,
-    sub1: String,
-    sub2: String,
-    sub3: String,
-    sub4: String,
-    sub5: String,
-    uid: String,
-    relationship: Related,
+row! {
+    /// All that a partner sees of a click.
+    Shown as PartnerClick {
+        transaction_id: String,
+        unix_timestamp: u64,
+        /// As the visitor typed it; empty where the click names the offer instead.
+        coupon_code: String,
+        network_coupon_code_id: u32,
+        source_id: String,
+        sub1: String,
+        sub2: String,
+        sub3: String,
+        sub4: String,
+        sub5: String,
+        uid: String,
+        /// One that counts, or waits for approval.
+        has_conversion: bool,
+        ..
+        relationship: Related,
+    }
 }
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -52,26 +56,22 @@ pub(in crate::api::reports) struct ShownStream {
     incomplete_results: bool,
 }
 
-const COLUMNS: [Column<Shown>; 13] = [
-    ("transaction_id", |click| (&click.transaction_id).into()),
-    ("unix_timestamp", |click| click.unix_timestamp.into()),
-    ("coupon_code", |click| (&click.coupon_code).into()),
-    ("network_coupon_code_id", |click| click.network_coupon_code_id.into()),
-    ("network_offer_id", |click| {
-        click_row::id(&click.relationship.offer, |offer| offer.network_offer_id)
-    }),
-    ("offer", |click| click_row::name(&click.relationship.offer, |offer| &offer.name)),
-    ("source_id", |click| (&click.source_id).into()),
-    ("sub1", |click| (&click.sub1).into()),
-    ("sub2", |click| (&click.sub2).into()),
-    ("sub3", |click| (&click.sub3).into()),
-    ("sub4", |click| (&click.sub4).into()),
-    ("sub5", |click| (&click.sub5).into()),
-    ("uid", |click| (&click.uid).into()),
-];
+fn columns() -> Vec<Column<Shown>> {
+    let related: [Column<Shown>; 2] = [
+        ("network_offer_id", |c| click_row::id(&c.relationship.offer, |it| it.network_offer_id)),
+        ("offer", |c| click_row::name(&c.relationship.offer, |it| &it.name)),
+    ];
+    [Shown::CELLS, &related].concat()
+}
+
+/// What is known beside the clicks.
+struct Known {
+    offers: HashMap<u32, String>,
+    converted: HashSet<TransactionId>,
+}
 
 impl Shown {
-    fn of(network: Network, click: ClickRow, offers: &HashMap<u32, String>) -> Shown {
+    fn of(network: Network, click: ClickRow, known: &Known) -> Shown {
         let [sub1, sub2, sub3, sub4, sub5] = click.subs;
         Shown {
             transaction_id: click.head.transaction_id.to_string(),
@@ -85,7 +85,10 @@ impl Shown {
             sub4,
             sub5,
             uid: click.uid,
-            relationship: Related { offer: RelatedOffer::of(network, click.head.offer_id, offers) },
+            has_conversion: known.converted.contains(&click.head.transaction_id),
+            relationship: Related {
+                offer: RelatedOffer::of(network, click.head.offer_id, &known.offers),
+            },
         }
     }
 }
@@ -105,7 +108,7 @@ pub(in crate::api::reports) async fn stream(
     let clicks = shown(&from, network, clicks).await?;
     match file {
         None => Ok(Json(ShownStream { clicks, incomplete_results }).into_response()),
-        Some(file) => sheet::csv(file, "clicks.csv", &COLUMNS, &clicks, incomplete_results),
+        Some(file) => sheet::csv(file, "clicks.csv", &columns(), &clicks, incomplete_results),
     }
 }
 
@@ -133,8 +136,11 @@ async fn shown(
     clicks: Vec<ClickRow>,
 ) -> Result<Vec<Shown>, ApiError> {
     let shown = from.store.read(move |connection| {
-        let offers = click_row::names(connection, Dimension::Offer, &clicks)?;
-        let shown = clicks.into_iter().map(|click| Shown::of(network, click, &offers));
+        let known = Known {
+            offers: click_row::names(connection, Dimension::Offer, &clicks)?,
+            converted: click_row::converted(connection, &clicks)?,
+        };
+        let shown = clicks.into_iter().map(|click| Shown::of(network, click, &known));
         Ok::<_, ApiError>(shown.collect())
     });
     shown.await
