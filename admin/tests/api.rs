@@ -8,6 +8,8 @@ mod client;
 mod partner_server;
 #[path = "api/published.rs"]
 mod published;
+#[path = "api/recorded.rs"]
+mod recorded;
 
 #[path = "api/access.rs"]
 mod access;
@@ -15,6 +17,8 @@ mod access;
 mod affiliates_couponcodes;
 #[path = "api/affiliates/pixels.rs"]
 mod affiliates_pixels;
+#[path = "api/affiliates/reporting.rs"]
+mod affiliates_reporting;
 #[path = "api/command_line.rs"]
 mod command_line;
 #[path = "api/days.rs"]

@@ -89,6 +89,7 @@ impl From<ArchiveError> for ApiError {
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = HowThingsStand)]
 struct Status {
     publication: PublicationStatus,
     intake: IntakeStatus,

@@ -73,7 +73,7 @@ async fn a_partners_key_and_an_admins_key_do_not_open_each_others_door() {
 }
 
 /// Every path below `/v1/networks`, with what each method of it does.
-const NETWORK_ROUTES: [(&str, &[&str]); 35] = [
+const NETWORK_ROUTES: [(&str, &[&str]); 40] = [
     ("settings", &["GET", "PUT"]),
     ("trackingdomains", &["GET", "POST"]),
     ("trackingdomains/9", &["GET", "PUT", "PATCH", "DELETE"]),
@@ -100,6 +100,11 @@ const NETWORK_ROUTES: [(&str, &[&str]); 35] = [
     ("reporting/clicks/stream", &["POST"]),
     ("reporting/clicks/0123", &["GET"]),
     ("reporting/invalidclicks", &["POST"]),
+    ("reporting/conversions", &["POST"]),
+    ("reporting/conversions/stream", &["POST"]),
+    ("reporting/conversions/export", &["POST"]),
+    ("reporting/conversions/0123", &["GET"]),
+    ("reporting/events/0123", &["GET"]),
     ("status", &["GET"]),
     ("couponcodes/uploads", &["GET", "POST"]),
     ("couponcodes/uploads/9", &["GET", "DELETE"]),

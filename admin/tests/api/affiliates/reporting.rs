@@ -1,0 +1,333 @@
+//! `/v1/affiliates`: whatever a partner asks, no answer holds what is not his.
+//!
+//! The store is full of markers: everything that partners must not learn is a text or an amount
+//! that stands nowhere else. Every described route of partners is asked in every way that is known
+//! to be tempting, as JSON and as a file. A route without questions here fails the test.
+
+use coupon_admin::store::conversions::{Conversion, Status};
+use coupon_shared::click::Tag;
+use serde_json::{Value, json};
+
+use crate::client::{Answer, Running, code, offer, start_with, with};
+use crate::recorded::{Visit, money, sale};
+
+/// Beside texts that begin with `MARK`: amounts, sums and ratios of them, addresses, and Ben's id.
+const MARKERS: [&str; 12] = [
+    "mark",
+    "7654.321",
+    "8765.432",
+    "7649.071",
+    "4321.987",
+    "5432.198",
+    "6543.219",
+    "198.51.100.77",
+    "203.0.113.99",
+    "benscode",
+    "ten minutes",
+    "99.93",
+];
+
+async fn network() -> (Running, String, Vec<String>) {
+    let network = start_with(|config| config.limits.partner_requests_per_30s = 0).await;
+    let shop = json!({"name": "MARK Advertiser", "account_status": "active", "verification_token": "MARKTOKEN"});
+    network.post("advertisers", shop).await.done();
+    let over = json!({"destination_url": "https://mark.example/?t={transaction_id}"});
+    network.post("offers", with(offer("Winter Jackets"), over)).await.done();
+    let domain = json!({"base_url": "https://go.example.com", "is_default": true});
+    network.post("trackingdomains", domain).await.done();
+    for (name, notes) in [("Anna", "MARK about Anna"), ("MARK Ben", "MARK about Ben")] {
+        let partner = json!({"name": name, "account_status": "active", "internal_notes": notes});
+        network.post("affiliates", partner).await.done();
+    }
+    let notes = json!({"internal_notes": "MARK notes"});
+    network.post("couponcodes", with(code("ANNA10"), notes)).await.done();
+    let bens = json!({"network_affiliate_id": 2});
+    network.post("couponcodes", with(code("BENSCODE"), bens)).await.done();
+    let wanted = json!({"name": "Anna's", "role": "partner", "network_affiliate_id": 1});
+    let key = network.post("apikeys", wanted).await.done()["api_key"].as_str().unwrap().to_owned();
+    for (partner, url) in [(1, "https://anna.example/ANNA10"), (2, "https://mark.example/")] {
+        let pixel = json!({"network_affiliate_id": partner, "pixel_status": "active", "postback_url": url,
+            "description": "MARK description", "signing_key": "MARKKEY"});
+        network.post("pixels", pixel).await.done();
+    }
+    let personal: Vec<(Tag, &[u8])> = vec![
+        (Tag::Sub1, b"story"),
+        (Tag::Address, &[198, 51, 100, 77]),
+        (Tag::UserAgent, b"MARK browser"),
+        (Tag::Referer, b"https://mark-referer.example/"),
+        (Tag::Language, b"mark-language"),
+    ];
+    let annas = Visit { tags: personal, ..Visit::of("Anna10", 1, 1) };
+    let bens = Visit { tags: vec![(Tag::Sub1, b"MARK sub")], ..Visit::of("BENSCODE", 2, 2) };
+    let ids = network.visit(&[annas, bens]).await;
+    network.convert(sales(&ids)).await;
+    (network, key, ids)
+}
+
+/// One approved and one pending conversion of Anna's, an invalid one with her code, and Ben's.
+fn sales(ids: &[String]) -> Vec<Conversion> {
+    let annas = Conversion {
+        transaction_id: ids[0].clone(),
+        sub1: "story".into(),
+        revenue: money("7654.321"),
+        amount: Some(money("8765.432")),
+        sale_amount: money("8765.432"),
+        click_address: "198.51.100.77".into(),
+        click_user_agent: "MARK browser".into(),
+        click_referer: "https://mark-referer.example/".into(),
+        click_language: "mark-language".into(),
+        address: "203.0.113.99".into(),
+        user_agent: "MARK sender".into(),
+        referer: "MARK page".into(),
+        order_id: "MARK order".into(),
+        email: "mark@buyer.example".into(),
+        adv1: "MARK adv1".into(),
+        adv5: "MARK adv5".into(),
+        revenue_type: "MARK revenue type".into(),
+        terms: "MARK terms".into(),
+        suspicion: "MARK suspicion".into(),
+        notes: "MARK notes".into(),
+        has_conflict: true,
+        steps: json!([{"step": "MARK", "detail": "MARK detail"}]).to_string(),
+        ..sale(1)
+    };
+    let waiting = Conversion { status: Status::Pending, error_code: 1015, ..sale(2) };
+    let invalid = Conversion {
+        status: Status::Invalid,
+        error_code: 1011,
+        coupon_code: "MARK10".into(),
+        ..sale(3)
+    };
+    let bens = Conversion {
+        affiliate_id: 2,
+        code_id: 2,
+        coupon_code: "BENSCODE".into(),
+        folded_code: "benscode".into(),
+        transaction_id: ids[1].clone(),
+        sub1: "MARK sub".into(),
+        payout: money("4321.987"),
+        revenue: money("5432.198"),
+        sale_amount: money("6543.219"),
+        ..sale(4)
+    };
+    vec![annas, waiting, invalid, bens]
+}
+
+/// A question to a route: its path, and its body.
+type Asked = (String, Option<Value>);
+
+fn asked(path: &str, bodies: impl IntoIterator<Item = Value>) -> Vec<Asked> {
+    bodies.into_iter().map(|body| (path.to_owned(), Some(body))).collect()
+}
+
+fn got(paths: impl IntoIterator<Item = String>) -> Vec<Asked> {
+    paths.into_iter().map(|path| (path, None)).collect()
+}
+
+fn june(over: Value) -> Value {
+    with(json!({"from": "2026-06-10", "to": "2026-06-20"}), over)
+}
+
+/// Everything of the others: by filter, by exclusion, by column and by order.
+fn tempting() -> Vec<Value> {
+    let filter = |resource: &str, value: Value| json!([{"resource_type": resource, "filter_id_value": value}]);
+    let mut tempting = vec![json!({})];
+    for (resource, value) in [
+        ("affiliate", json!(2)),
+        ("affiliate", json!("2")),
+        ("advertiser", json!(1)),
+        ("coupon_code", json!("BENSCODE")),
+        ("coupon_code", json!(2)),
+        ("offer", json!(1)),
+        ("status", json!("invalid")),
+        ("status", json!("pending")),
+        ("order_id", json!("MARK order")),
+        ("sub1", json!("MARK sub")),
+        ("email", json!("mark@buyer.example")),
+    ] {
+        tempting.push(json!({"query": {"filters": filter(resource, value.clone())}}));
+        tempting.push(json!({"query": {"exclusions": filter(resource, value)}}));
+    }
+    tempting.extend([
+        json!({"show_only_conflicts": true}),
+        json!({"show_only_suspicious": true}),
+        json!({"affiliate_id": 2, "network_affiliate_id": 2}),
+        json!({"page": 1, "page_size": 2000}),
+        json!({"query": {"search_terms": [{"search_type": "email", "value": "mark"}]}}),
+        json!({"query": {"metric_filters": [{"metric_type": "revenue"}]}}),
+    ]);
+    tempting
+}
+
+fn entity_bodies() -> Vec<Value> {
+    let mut bodies = Vec::new();
+    let every = [
+        "offer",
+        "coupon_code",
+        "date",
+        "hour",
+        "currency",
+        "country",
+        "device_type",
+        "sub1",
+        "sub2",
+        "sub3",
+        "sub4",
+        "sub5",
+        "affiliate",
+        "advertiser",
+    ];
+    for column in every {
+        bodies.push(june(json!({"columns": [{"column": column}]})));
+        bodies.push(june(json!({"columns": [{"column": "coupon_code"}, {"column": column}]})));
+    }
+    for order in ["-revenue", "profit", "gross_sales", "rpc", "advertiser", "-payout"] {
+        bodies.push(june(json!({"columns": [{"column": "offer"}], "order": order})));
+    }
+    let temptations = tempting().into_iter();
+    bodies.extend(
+        temptations.map(|over| with(june(json!({"columns": [{"column": "coupon_code"}]})), over)),
+    );
+    bodies
+}
+
+/// What is asked of a route; `None` for a route that nobody thought of.
+fn questions(method: &str, template: &str, ids: &[String]) -> Option<Vec<Asked>> {
+    let reporting = "/v1/affiliates/reporting";
+    Some(match (method, template.strip_prefix("/v1/affiliates")?) {
+        ("get", "/couponcodes") => got(["", "?relationship=offer", "?page=1&page_size=2000"]
+            .map(|query| format!("{template}{query}"))),
+        (
+            "post",
+            "/reporting/entity" | "/reporting/entity/table" | "/reporting/entity/table/export",
+        ) => {
+            let mut questions = asked(template, entity_bodies());
+            questions.extend(asked(
+                &format!("{template}?order_field=revenue&order_direction=desc"),
+                [june(json!({"columns": [{"column": "offer"}]}))],
+            ));
+            questions
+        }
+        ("get", "/pixels") => got(["", "?filter=network_pixel_id=2", "?page=1&page_size=2000"]
+            .map(|query| format!("{template}{query}"))),
+        ("post", "/pixels") => {
+            let wanted =
+                json!({"pixel_status": "active", "postback_url": "https://anna.example/ANNA10"});
+            let over =
+                [json!({}), json!({"network_affiliate_id": 2}), json!({"signing_key": "MARKKEY"})];
+            asked(template, over.map(|over| with(wanted.clone(), over)))
+        }
+        ("post", "/reporting/clicks/stream" | "/reporting/conversions") => {
+            asked(template, tempting().into_iter().map(june))
+        }
+        ("get", "/reporting/clicks/{transaction_id}") => {
+            got(ids.iter().map(|id| format!("{reporting}/clicks/{id}")))
+        }
+        _ => return None,
+    })
+}
+
+fn leaks(answer: &Answer, question: &Asked) -> Vec<String> {
+    // An error may repeat what was asked.
+    if answer.status != 200 {
+        assert!([400, 404].contains(&answer.status), "{question:?} {answer:?}");
+        return Vec::new();
+    }
+    let text = answer.text.to_ascii_lowercase();
+    let found = MARKERS.iter().filter(|marker| text.contains(**marker));
+    found.map(|marker| format!("{question:?} tells {marker}: {}", answer.text)).collect()
+}
+
+#[tokio::test]
+async fn no_route_of_partners_tells_what_is_not_theirs() {
+    let (network, key, ids) = network().await;
+    let description = serde_json::to_value(coupon_admin::api::description()).unwrap();
+    let mut routes = 0;
+    for (template, item) in description["paths"].as_object().unwrap() {
+        if !template.starts_with("/v1/affiliates/") {
+            continue;
+        }
+        for method in item.as_object().unwrap().keys() {
+            let questions = questions(method, template, &ids);
+            let questions = questions
+                .unwrap_or_else(|| panic!("nobody asks {method} {template}: add questions here"));
+            let mut own = 0;
+            for question in &questions {
+                for accept in ["application/json", "text/csv"] {
+                    let (path, body) = question;
+                    let method = method.to_ascii_uppercase();
+                    let headers = [("accept", accept)];
+                    let answer =
+                        network.call_with(&key, &method, path, &headers, body.clone()).await;
+                    assert_eq!(leaks(&answer, question), Vec::<String>::new());
+                    let is_own = answer.text.to_ascii_lowercase().contains("anna10");
+                    own += u32::from(answer.status == 200 && is_own);
+                }
+            }
+            assert!(own > 1, "{method} {template} never answers what is the partner's own");
+            routes += 1;
+        }
+    }
+    assert!(routes >= 7, "{routes}");
+}
+
+#[tokio::test]
+async fn the_markers_are_there_for_those_who_may_see_them() {
+    let (network, _, ids) = network().await;
+    let mut seen = String::new();
+    for (path, body) in [
+        ("reporting/conversions", june(json!({}))),
+        ("reporting/clicks/stream", june(json!({}))),
+        (
+            "reporting/entity",
+            june(json!({"columns": [{"column": "advertiser"}, {"column": "affiliate"}]})),
+        ),
+    ] {
+        seen += &network.post(path, body).await.text.to_ascii_lowercase();
+    }
+    seen += &network.get(&format!("reporting/clicks/{}", ids[1])).await.text.to_ascii_lowercase();
+    for marker in MARKERS {
+        assert!(seen.contains(marker), "{marker} is nowhere");
+    }
+}
+
+#[tokio::test]
+async fn a_partner_sees_his_clicks_his_sales_and_what_he_gets() {
+    let (network, key, ids) = network().await;
+    let ask = async |path: &str, body: Value| {
+        let path = format!("/v1/affiliates/reporting/{path}");
+        network.call_as(&key, "POST", &path, Some(body)).await.done()
+    };
+    let report = ask("entity", june(json!({"columns": [{"column": "coupon_code"}]}))).await;
+    let rows = report["table"].as_array().unwrap();
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0]["columns"][0]["label"], "ANNA10");
+    let reporting = &rows[0]["reporting"];
+    for (measure, expected) in [
+        ("total_click", json!(1)),
+        ("cv", json!(1)),
+        ("pending_cv", json!(1)),
+        ("payout", json!(5.25)),
+        ("epc", json!(5.25)),
+        ("currency_id", json!("USD")),
+    ] {
+        assert_eq!(reporting[measure], expected, "{measure}");
+    }
+    let sold = ask("conversions", june(json!({}))).await;
+    assert_eq!(sold["paging"]["total_count"], 2);
+    let statuses: Vec<&str> = sold["conversions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| c["status"].as_str().unwrap())
+        .collect();
+    assert_eq!(statuses, ["pending", "approved"]);
+    assert_eq!(sold["conversions"][1]["transaction_id"], ids[0].as_str());
+    let clicks = ask("clicks/stream", june(json!({}))).await;
+    assert_eq!(clicks["clicks"].as_array().unwrap().len(), 1);
+    assert_eq!(clicks["clicks"][0]["sub1"], "story");
+    assert_eq!(clicks["clicks"][0]["has_conversion"], true);
+    let bens = format!("/v1/affiliates/reporting/clicks/{}", ids[1]);
+    let refused = network.call_as(&key, "GET", &bens, None).await;
+    assert_eq!(refused.refusal(), (404, "click.not_arrived", vec![]));
+}
