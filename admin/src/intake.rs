@@ -15,6 +15,7 @@
 
 mod batch;
 mod ledger;
+mod replay;
 
 #[cfg(test)]
 mod tests;
@@ -196,8 +197,9 @@ impl Intake {
             self.cursor = Some(cursor);
             return Ok(());
         }
+        let judge = self.ledger.judge().await?;
         let append = move |archive: &Archive| {
-            let mut batch = Batch::after(cursor);
+            let mut batch = Batch::after(cursor, judge);
             let (new, refused) = batch.add_new(&answer.blocks);
             batch.place(archive.append(&new)?.start);
             Ok((batch, refused))

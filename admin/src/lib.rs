@@ -27,6 +27,7 @@ pub mod publish;
 
 pub mod archive;
 pub mod intake;
+pub mod judgement;
 
 pub mod conversions;
 pub mod pixels;

@@ -58,6 +58,7 @@ pub mod postbacks;
 
 pub mod blocks;
 pub mod click_archive;
+pub mod judging;
 pub mod labels;
 pub mod rollups;
 
@@ -116,6 +117,9 @@ pub enum StoreError {
     /// The system gave no random bytes.
     #[error("the system's random source failed: {0}")]
     Random(#[from] getrandom::Error),
+    /// What was counted cannot be read.
+    #[error(transparent)]
+    Rollups(#[from] rollups::PackError),
     /// Anything else that SQLite reports.
     #[error("the store failed: {0}")]
     Sqlite(Arc<rusqlite::Error>),

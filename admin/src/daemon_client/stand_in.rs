@@ -125,6 +125,10 @@ pub(crate) struct Sample {
     pub(crate) partner_id: u32,
     pub(crate) reason: Reason,
     pub(crate) kind: VisitKind,
+    /// Who comes; nobody twice, where it is not said.
+    pub(crate) visitor: Option<u8>,
+    pub(crate) user_agent: &'static str,
+    pub(crate) sub1: &'static str,
 }
 
 impl Sample {
@@ -135,7 +139,15 @@ impl Sample {
             partner_id: 1,
             reason: Reason::Redirected,
             kind: VisitKind::Click,
+            visitor: None,
+            user_agent: "Mozilla/5.0 (X11; Linux x86_64) Firefox/128.0",
+            sub1: "newsletter",
         }
+    }
+
+    fn address(&self, stream: StreamId, sequence: u64) -> [u8; 4] {
+        let [.., high, middle, low] = sequence.to_be_bytes();
+        self.visitor.map_or([10 + stream.thread, high, middle, low], |who| [192, 0, 2, who])
     }
 }
 
@@ -144,7 +156,7 @@ pub(crate) fn block(stream: StreamId, first_sequence: u64, clicks: &[Sample]) ->
     let mut ids = TransactionIdSource::new(stream.node, stream.thread, stream.incarnation);
     let mut builder = BlockBuilder::new(stream, first_sequence);
     let mut record = vec![0; MAX_RECORD_LEN];
-    for click in clicks {
+    for (click, sequence) in clicks.iter().zip(first_sequence..) {
         let head = ClickHead {
             transaction_id: ids.next(&KEY, click.unix_ms),
             unix_ms: click.unix_ms,
@@ -158,10 +170,10 @@ pub(crate) fn block(stream: StreamId, first_sequence: u64, clicks: &[Sample]) ->
             rule: 0,
         };
         let tags: [(Tag, &[u8]); 4] = [
-            (Tag::Sub1, b"newsletter"),
-            (Tag::Address, &[192, 0, 2, 1]),
+            (Tag::Sub1, click.sub1.as_bytes()),
+            (Tag::Address, &click.address(stream, sequence)),
             (Tag::Referer, b"https://blog.example/"),
-            (Tag::UserAgent, b"curl/8"),
+            (Tag::UserAgent, click.user_agent.as_bytes()),
         ];
         encode(&head, b"WiNtEr25", &tags, &mut record);
         builder.push(&record).unwrap();

@@ -6,6 +6,7 @@ use coupon_shared::click::block::Block;
 use coupon_shared::click::{ClickError, StreamId};
 use coupon_shared::feed::{self, Cursor};
 
+use crate::judgement::Judge;
 use crate::store::blocks::{self, BlockRow};
 use crate::store::click_archive::Kept;
 use crate::store::rollups::Rollups;
@@ -17,6 +18,7 @@ const NEW_FRAME: u64 = u64::MAX;
 /// What a number of consecutive frames of the archive add.
 pub(super) struct Batch {
     cursor: Cursor,
+    judge: Judge,
     rows: Vec<BlockRow>,
     rollups: Rollups,
     /// The streams that moved, and what each passed over.
@@ -27,10 +29,11 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn after(cursor: Cursor) -> Batch {
+    pub(super) fn after(cursor: Cursor, judge: Judge) -> Batch {
         Batch {
             cursor,
             kept: Kept::default(),
+            judge,
             rows: Vec::new(),
             rollups: Rollups::default(),
             moved: BTreeMap::new(),
@@ -78,10 +81,11 @@ impl Batch {
         let next = self.cursor.last(&stream) + 1;
         let row = BlockRow::of(block, next.max(block.first_sequence()));
         for click in decoded.clicks().skip(row.repeated()) {
+            let judged = self.judge.judge(&click);
             if self.kept.has(frame, click.head.unix_ms) {
                 continue;
             }
-            self.rollups.count(&click);
+            self.rollups.count(&click, &judged);
             self.clicks += 1;
             self.last_click_ms = self.last_click_ms.max(Some(click.head.unix_ms));
         }
@@ -98,6 +102,32 @@ impl Batch {
         }
     }
 
+    /// The judge, who has seen all of it, and what is to be written.
+    pub(super) fn split(self) -> (Judge, Counted) {
+        let Batch { cursor, judge, rows, rollups, moved, clicks, last_click_ms, kept: _ } = self;
+        (judge, Counted { cursor, rows, rollups, moved, clicks, last_click_ms })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    pub(super) fn clicks(&self) -> u64 {
+        self.clicks
+    }
+}
+
+/// What a batch adds to the store.
+pub(super) struct Counted {
+    cursor: Cursor,
+    rows: Vec<BlockRow>,
+    rollups: Rollups,
+    moved: BTreeMap<StreamId, u64>,
+    clicks: u64,
+    last_click_ms: Option<u64>,
+}
+
+impl Counted {
     pub(super) fn write(&self, tx: &WriteTx<'_>) -> Result<(), StoreError> {
         blocks::record(tx, &self.rows)?;
         self.rollups.apply(tx)?;

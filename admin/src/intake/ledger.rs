@@ -1,26 +1,30 @@
 //! What is counted of what is archived.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use coupon_shared::click::block::Block;
 use coupon_shared::feed::Cursor;
 use tokio::sync::watch;
 
-use super::batch::Batch;
-use super::{IntakeError, IntakeStatus, MAX_BYTES, now_ms};
+use super::batch::{Batch, Counted};
+use super::{IntakeError, IntakeStatus, MAX_BYTES, now_ms, replay};
 use crate::archive::{Archive, ArchiveError};
+use crate::judgement::Judge;
 use crate::store::blocks::{self, BlockRow};
-use crate::store::{Store, StoreError, click_archive};
+use crate::store::{Store, StoreError, click_archive, judging};
 
 pub(super) struct Ledger {
     store: Store,
     archive: Archive,
     status: watch::Sender<IntakeStatus>,
+    /// Who has judged exactly the frames that the store knows of; none before the first batch, and
+    /// after one that failed.
+    judge: Mutex<Option<Judge>>,
 }
 
 impl Ledger {
     pub(super) fn new(store: Store, archive: Archive) -> Ledger {
-        Ledger { store, archive, status: watch::Sender::default() }
+        Ledger { store, archive, status: watch::Sender::default(), judge: Mutex::default() }
     }
 
     pub(super) fn archive(&self) -> &Archive {
@@ -41,16 +45,34 @@ impl Ledger {
 
     /// Records and counts a batch that is in the archive, and answers the cursor after it.
     pub(super) async fn commit(&self, batch: Batch) -> Result<Cursor, StoreError> {
-        let batch = Arc::new(batch);
-        if !batch.is_empty() {
-            let written = Arc::clone(&batch);
+        let (judge, counted) = batch.split();
+        let counted = Arc::new(counted);
+        if !counted.is_empty() {
+            let written = Arc::clone(&counted);
             self.store.write(move |tx| written.write(tx)).await?;
         }
-        self.show(&batch);
-        Ok(batch.cursor().clone())
+        *self.judge_slot() = Some(judge);
+        self.show(&counted);
+        Ok(counted.cursor().clone())
     }
 
-    fn show(&self, batch: &Batch) {
+    /// Who judges the next batch, by the offers' settings as they are now. Whoever takes him brings
+    /// him back with the batch that is committed, and with no other.
+    pub(super) async fn judge(&self) -> Result<Judge, IntakeError> {
+        let held = self.judge_slot().take();
+        let mut judge = match held {
+            Some(judge) => judge,
+            None => replay::judge(&self.store, &self.archive).await?,
+        };
+        judge.set_sessions(self.store.read(judging::sessions).await?);
+        Ok(judge)
+    }
+
+    fn judge_slot(&self) -> MutexGuard<'_, Option<Judge>> {
+        self.judge.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn show(&self, batch: &Counted) {
         for (stream, missing) in batch.missing() {
             tracing::error!(?stream, missing, "coupond no longer had these clicks; they are lost");
         }
@@ -92,9 +114,10 @@ impl Ledger {
         let (cursor, last, state) = self.store.read(known).await?;
         // Frames that are about to be removed are counted, though their rows are gone.
         let next = last.map_or(0, |block| block.archive_sequence + 1).max(state.removed_before);
+        let judge = self.judge().await?;
         let count = move |archive: &Archive| {
             let next = next.max(archive.sequences().start);
-            let (mut batch, mut bytes) = (Batch::after(cursor).without(state.kept), 0);
+            let (mut batch, mut bytes) = (Batch::after(cursor, judge).without(state.kept), 0);
             let mut frames = archive.reader(next)?;
             while bytes < MAX_BYTES
                 && let Some(frame) = frames.next_frame()?
@@ -131,6 +154,7 @@ impl Ledger {
     }
 
     pub(super) async fn forget(&self) -> Result<(), StoreError> {
+        self.judge_slot().take();
         self.store.write(click_archive::begin_rebuild).await
     }
 }

@@ -1,12 +1,15 @@
 //! Intake against a stand-in for the daemon, with a real archive and a real store.
 
+use std::collections::BTreeMap;
+
+use coupon_shared::click::block::Block;
 use coupon_shared::click::{StreamId, VisitKind};
 use coupon_shared::decision::Reason;
 use tempfile::TempDir;
 
 use super::*;
 use crate::daemon_client::stand_in::{STREAM, Sample, StandIn, block};
-use crate::store::rollups::{self, Family, Measures, Question};
+use crate::store::rollups::{self, Dimension, Family, Measures, Question, SLOT_MS};
 
 /// 2026-06-15 12:00:00 UTC.
 const NOON_MS: u64 = 1_781_524_800_000;
@@ -127,10 +130,15 @@ async fn a_store_restored_from_a_backup_is_brought_up_from_the_archive() {
     for first in 1..=4 {
         daemon.put(block(STREAM, first, &clicks(1)));
         admin.intake.pull().await.unwrap();
+        if first == 2 {
+            let keep = "CREATE TABLE kept_pack AS SELECT * FROM rollup_pack";
+            admin.sql(keep).await;
+        }
     }
     admin
         .sql(
-            "DELETE FROM click_block WHERE archive_sequence > 2; DELETE FROM rollup WHERE rowid > 2 * 2;
+            "DELETE FROM click_block WHERE archive_sequence > 2; DELETE FROM rollup_pack;
+             INSERT INTO rollup_pack SELECT * FROM kept_pack;
              UPDATE click_stream SET last_sequence = 2;",
         )
         .await;
@@ -223,9 +231,129 @@ async fn each_click_is_of_one_class() {
     let mut admin = Admin::new(&daemon);
     admin.intake.pull().await.unwrap();
     let counts = admin.counts().await;
-    let expected = Measures { impressions: 1, gross: 5, invalid: 1, bot: 2, ..Measures::default() };
+    let expected =
+        Measures { impressions: 1, gross: 5, invalid: 1, bot: 2, unique: 2, ..Measures::default() };
     assert_eq!(counts, expected);
     assert_eq!(counts.total(), 2);
+}
+
+/// All that is counted: by quarter hour, all ids and every family.
+async fn everything(store: &Store) -> BTreeMap<(u64, Vec<u32>, String), Measures> {
+    let ask = move |connection: &_| {
+        let mut all = BTreeMap::new();
+        for (at, family) in (1..).zip(std::iter::once(Family::Base).chain(Family::VALUED)) {
+            let question = Question {
+                slots: 0..u64::MAX >> 1,
+                by: vec![Dimension::Code, Dimension::Affiliate],
+                spans: (NOON_MS / SLOT_MS..NOON_MS / SLOT_MS + 400).collect(),
+                family,
+                filters: vec![],
+            };
+            rollups::ask(connection, &question, |slot, ids, value, _, measures| {
+                let key = (slot, ids.to_vec(), format!("{at} {value}"));
+                *all.entry(key).or_default() += *measures;
+            })?;
+        }
+        all.retain(|_, measures| *measures != Measures::default());
+        Ok::<_, StoreError>(all)
+    };
+    store.read(ask).await.unwrap()
+}
+
+/// The next of some numbers that look random.
+fn draw(state: &mut u64, below: u64) -> u64 {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*state >> 33) % below
+}
+
+fn any_visit(random: &mut u64, now_ms: u64) -> Sample {
+    const AGENTS: [&str; 4] = [
+        "Mozilla/5.0 (X11; Linux x86_64) Firefox/128.0",
+        "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) Mobile/15E148",
+        "curl/8.5.0",
+        "",
+    ];
+    let code_id = 1 + draw(random, 2) as u32;
+    Sample {
+        code_id,
+        partner_id: 1 + code_id % 2,
+        reason: [Reason::Redirected, Reason::Redirected, Reason::Paused][draw(random, 3) as usize],
+        kind: VisitKind::ALL[draw(random, 9).saturating_sub(5) as usize],
+        visitor: Some(draw(random, 3) as u8),
+        user_agent: AGENTS[draw(random, 4) as usize],
+        sub1: ["", "a"][draw(random, 2) as usize],
+        ..Sample::at(now_ms - draw(random, 20_000))
+    }
+}
+
+#[tokio::test]
+async fn whatever_is_cut_repeated_or_killed_is_counted_as_a_rebuild_counts_it() {
+    for seed in 1..=6 {
+        let mut random = seed;
+        let daemon = StandIn::start();
+        let mut admin = Admin::new(&daemon);
+        let (mut next, mut now_ms) = ([1_u64; 2], NOON_MS);
+        for _ in 0..40 {
+            let mut blocks = Vec::new();
+            for _ in 0..1 + draw(&mut random, 3) {
+                let thread = draw(&mut random, 2) as usize;
+                let count = 1 + draw(&mut random, 8);
+                now_ms += [2_000, 30_000, 9_000_000][draw(&mut random, 3) as usize];
+                let visits: Vec<_> = (0..count).map(|_| any_visit(&mut random, now_ms)).collect();
+                blocks.push(block([STREAM, OTHER][thread], next[thread], &visits));
+                next[thread] += count;
+            }
+            daemon.hands.lock().unwrap().blocks = blocks.clone();
+            match draw(&mut random, 5) {
+                // Killed after the archive had them and before they were counted.
+                0 => {
+                    let blocks: Vec<_> = blocks.iter().map(Vec::as_slice).collect();
+                    admin.intake.ledger.archive().append(&blocks).unwrap();
+                    admin = admin.restarted(&daemon);
+                    admin.intake.pull().await.unwrap();
+                }
+                1 => {
+                    admin = admin.restarted(&daemon);
+                    admin.intake.pull().await.unwrap();
+                }
+                _ => admin.intake.pull().await.unwrap(),
+            }
+        }
+        let live = everything(&admin.store()).await;
+        let archive = admin.intake.ledger.archive().clone();
+        rebuild(admin.store(), archive).await.unwrap();
+        assert_eq!(everything(&admin.store()).await, live, "seed {seed}");
+        let sum = |measure: fn(&Measures) -> i64| live.values().map(measure).sum::<i64>();
+        assert!(sum(|m| m.unique) > 0 && sum(|m| m.duplicate) > 0 && sum(|m| m.bot) > 0);
+        assert!(sum(|m| m.total()) > sum(|m| m.unique) && sum(|m| m.impressions) > 0);
+    }
+}
+
+#[tokio::test]
+async fn a_bots_visit_that_brought_a_sale_is_a_click_also_after_a_rebuild() {
+    let daemon = StandIn::start();
+    let bot = Sample { user_agent: "curl/8", ..Sample::at(NOON_MS) };
+    let bytes = block(STREAM, 1, &[bot, bot, Sample::at(NOON_MS)]);
+    daemon.put(bytes.clone());
+    let mut admin = Admin::new(&daemon);
+    admin.intake.pull().await.unwrap();
+    let counts = admin.counts().await;
+    assert_eq!((counts.gross, counts.bot, counts.total()), (3, 2, 1));
+    let turn = move |at: usize| {
+        let decoded = Block::parse(&bytes).unwrap().decode().unwrap();
+        move |tx: &crate::store::WriteTx<'_>| {
+            rollups::turn_into_click(tx, &decoded.clicks().nth(at).unwrap())
+        }
+    };
+    let store = admin.store();
+    assert!(store.write(turn(1)).await.unwrap());
+    assert!(!store.write(turn(1)).await.unwrap(), "a repeat changes nothing");
+    assert!(!store.write(turn(2)).await.unwrap(), "a click is one already");
+    let counts = admin.counts().await;
+    assert_eq!((counts.gross, counts.bot, counts.total()), (3, 1, 2));
+    let live = everything(&store).await;
+    rebuild(admin.store(), admin.intake.ledger.archive().clone()).await.unwrap();
+    assert_eq!(everything(&store).await, live);
 }
 
 #[tokio::test]

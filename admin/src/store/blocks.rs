@@ -145,6 +145,26 @@ pub fn last(connection: &Connection) -> Result<Option<BlockRow>, StoreError> {
     Ok(connection.prepare_cached(&sql)?.query_row([], read).optional()?)
 }
 
+/// The last frames that hold at least so many clicks that count, in the order of the archive.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn last_with(connection: &Connection, clicks: u64) -> Result<Vec<BlockRow>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM click_block ORDER BY archive_sequence DESC");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query([])?;
+    let (mut found, mut counted) = (Vec::new(), 0);
+    while counted < clicks
+        && let Some(row) = rows.next()?
+    {
+        let block = read(row)?;
+        counted += u64::from(block.clicks).saturating_sub(block.repeated() as u64);
+        found.push(block);
+    }
+    found.reverse();
+    Ok(found)
+}
+
 /// The blocks that may hold a click, by its id: of its node and thread, with ids around its own.
 ///
 /// # Errors

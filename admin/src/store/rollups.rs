@@ -9,18 +9,29 @@
 //! Everything here is derived: of the click archive, and of the conversions. What was counted of
 //! clicks is kept apart from what was counted of conversions, so that each can be rebuilt alone.
 
-mod rows;
+mod ask;
+mod collect;
+mod pack;
+mod shelf;
+#[cfg(test)]
+mod tests;
 
 use std::ops::{AddAssign, Range};
 
-use coupon_shared::click::{Click, ClickHead, Tag, VisitKind};
-use coupon_shared::decision::Reason;
+use coupon_shared::click::Click;
 use rusqlite::Connection;
 
 use super::{StoreError, WriteTx};
+use crate::judgement::{self, Class, Judged};
+use collect::Collection;
+
+pub use collect::OTHER;
+pub use pack::PackError;
 
 /// A quarter hour in milliseconds.
 pub const SLOT_MS: u64 = 900_000;
+const SLOTS_PER_HOUR: u64 = 4;
+const SLOTS_PER_DAY: u64 = 24 * SLOTS_PER_HOUR;
 
 /// The value that counts are kept apart by, beside ids and time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,7 +72,7 @@ impl Family {
 macro_rules! measures {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
         /// What is counted. Of a difference, any may be negative.
-        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
         pub struct Measures { $($(#[$doc])* pub $name: i64),* }
 
         impl Measures {
@@ -193,8 +204,8 @@ pub struct Question {
 
 /// Hands over what was counted: the beginning of the span (0 when none were given), the ids in the
 /// order of `question.by`, the family's value (empty for what has none), the currency of the money
-/// in it (empty where there is no money), and the measures. Clicks and conversions of one group
-/// come apart from each other, so a group may come more than once.
+/// in it (empty where there is no money), and the measures. A group may come more than once, with
+/// parts of its sum; a part may be negative.
 ///
 /// # Errors
 /// When SQLite fails.
@@ -203,11 +214,11 @@ pub fn ask(
     question: &Question,
     visit: impl FnMut(u64, &[u32], &str, &str, &Measures),
 ) -> Result<(), StoreError> {
-    rows::ask(connection, question, visit)
+    ask::ask(connection, question, visit)
 }
 
 /// Who counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Source {
     Clicks = 1,
     Conversions = 2,
@@ -240,23 +251,11 @@ pub struct ConversionCount {
 /// # Errors
 /// When SQLite fails.
 pub fn count_conversions(tx: &WriteTx<'_>, counts: &[ConversionCount]) -> Result<(), StoreError> {
+    let mut collection = Collection::new(Source::Conversions);
     for count in counts {
-        let at = rows::At {
-            slot: count.unix_ms / SLOT_MS,
-            ids: Ids {
-                code: count.code_id,
-                offer: count.offer_id,
-                affiliate: count.affiliate_id,
-                advertiser: count.advertiser_id,
-            },
-            currency: &count.currency,
-        };
-        rows::add(tx, Source::Conversions, Family::Base, "", &at, count.measures)?;
-        for (family, value) in &count.values {
-            rows::add(tx, Source::Conversions, *family, value, &at, count.measures)?;
-        }
+        collection.conversion(count);
     }
-    Ok(())
+    collection.write(tx)
 }
 
 /// Forgets what was counted of conversions, before all of them are counted again.
@@ -264,7 +263,7 @@ pub fn count_conversions(tx: &WriteTx<'_>, counts: &[ConversionCount]) -> Result
 /// # Errors
 /// When SQLite fails.
 pub fn forget_conversions(tx: &WriteTx<'_>) -> Result<(), StoreError> {
-    rows::forget(tx, Source::Conversions, 0)
+    shelf::forget(tx, Source::Conversions, 0)
 }
 
 /// Forgets what was counted of clicks from a quarter hour on, before they are counted again. It is
@@ -273,60 +272,44 @@ pub fn forget_conversions(tx: &WriteTx<'_>) -> Result<(), StoreError> {
 /// # Errors
 /// When SQLite fails.
 pub fn forget_clicks(tx: &WriteTx<'_>, from_slot: u64) -> Result<(), StoreError> {
-    rows::forget(tx, Source::Clicks, from_slot)
+    shelf::forget(tx, Source::Clicks, from_slot)
 }
 
 /// Makes a visit that was judged a bot's a click, because a conversion came from it; answers whether
 /// it changed anything. A repeat changes nothing. A rebuild judges the visit so again.
 ///
+/// The visit must be counted already: it must have been found through the store's positions.
+///
 /// # Errors
 /// When SQLite fails.
 pub fn turn_into_click(tx: &WriteTx<'_>, click: &Click<'_>) -> Result<bool, StoreError> {
-    if click.head.kind != VisitKind::Prefetch {
+    let judged = judgement::of_itself(click);
+    if judged.class != Class::Bot {
         return Ok(false);
     }
     let sql = "INSERT OR IGNORE INTO turned_visit (transaction_id) VALUES (?1)";
     let is_new = tx.prepare_cached(sql)?.execute([click.head.transaction_id.0])? > 0;
     if is_new {
-        let turned = Measures { bot: -1, ..Measures::default() };
-        Rollups::default().with(&click.head, click, turned).apply(tx)?;
+        let mut turned = Collection::new(Source::Clicks);
+        turned.click(click, &judged, Measures { bot: -1, ..Measures::default() });
+        turned.write(tx)?;
     }
     Ok(is_new)
 }
 
 /// Counts of clicks collected in memory, so that a batch is written at once.
-#[derive(Debug, Default)]
-pub struct Rollups(Vec<Counted>);
+pub struct Rollups(Collection);
 
-type Counted = (ClickHead, Vec<(Family, String)>, Measures);
+impl Default for Rollups {
+    fn default() -> Rollups {
+        Rollups(Collection::new(Source::Clicks))
+    }
+}
 
 impl Rollups {
-    /// Counts a click.
-    pub fn count(&mut self, click: &Click<'_>) {
-        if click.head.kind == VisitKind::Impression {
-            let shown = Measures { impressions: 1, ..Measures::default() };
-            *self = std::mem::take(self).with(&click.head, click, shown);
-            return;
-        }
-        let is_bot = click.head.kind == VisitKind::Prefetch;
-        let is_invalid = !is_bot && click.head.reason != Reason::Redirected;
-        let measures = Measures {
-            gross: 1,
-            invalid: is_invalid.into(),
-            bot: is_bot.into(),
-            ..Measures::default()
-        };
-        *self = std::mem::take(self).with(&click.head, click, measures);
-    }
-
-    fn with(mut self, head: &ClickHead, click: &Click<'_>, measures: Measures) -> Rollups {
-        let tags = [Tag::Sub1, Tag::Sub2, Tag::Sub3, Tag::Sub4, Tag::Sub5];
-        let values = (1..)
-            .zip(tags)
-            .map(|(number, tag)| (Family::Sub(number), click.text(tag).into_owned()))
-            .filter(|(_, value)| !value.is_empty());
-        self.0.push((*head, values.collect(), measures));
-        self
+    /// Counts a click as what it was judged to be.
+    pub fn count(&mut self, click: &Click<'_>, judged: &Judged) {
+        self.0.click(click, judged, measures(judged.class));
     }
 
     /// Adds what was collected.
@@ -334,19 +317,18 @@ impl Rollups {
     /// # Errors
     /// When SQLite fails.
     pub fn apply(&self, tx: &WriteTx<'_>) -> Result<(), StoreError> {
-        for (head, values, measures) in &self.0 {
-            let ids = Ids {
-                code: head.code_id,
-                offer: head.offer_id,
-                affiliate: head.partner_id,
-                advertiser: head.advertiser_id,
-            };
-            let at = rows::At { slot: head.unix_ms / SLOT_MS, ids, currency: "" };
-            rows::add(tx, Source::Clicks, Family::Base, "", &at, *measures)?;
-            for (family, value) in values {
-                rows::add(tx, Source::Clicks, *family, value, &at, *measures)?;
-            }
-        }
-        Ok(())
+        self.0.write(tx)
+    }
+}
+
+fn measures(class: Class) -> Measures {
+    let gross = Measures { gross: 1, ..Measures::default() };
+    match class {
+        Class::Impression => Measures { impressions: 1, ..Measures::default() },
+        Class::Bot => Measures { bot: 1, ..gross },
+        Class::Invalid => Measures { invalid: 1, ..gross },
+        Class::Duplicate => Measures { duplicate: 1, ..gross },
+        Class::Again | Class::Turned => gross,
+        Class::Unique => Measures { unique: 1, ..gross },
     }
 }

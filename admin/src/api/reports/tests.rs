@@ -292,7 +292,7 @@ async fn the_stream_has_the_newest_clicks_first_each_once() {
     assert_eq!(clicks[1]["error_code"], 0);
     assert_eq!(clicks[1]["coupon_code"], "WiNtEr25");
     assert_eq!(clicks[1]["sub1"], "newsletter");
-    assert_eq!(clicks[1]["user_ip"], "192.0.2.1");
+    assert_eq!(clicks[1]["user_ip"], "10.0.0.2");
     assert_eq!(clicks[1]["referer"], "https://blog.example/");
     let affiliate = json!({"network_affiliate_id": 1, "network_id": 1, "name": "Ann"});
     assert_eq!(clicks[1]["relationship"]["affiliate"], affiliate);

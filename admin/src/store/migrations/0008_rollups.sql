@@ -2,21 +2,30 @@
 -- conversions; a rebuild makes it anew.
 DROP TABLE click_rollup;
 
-CREATE TABLE rollup (
+-- What was counted in one UTC hour or day, many rows in one blob; the program says its bytes.
+CREATE TABLE rollup_pack (
+    id         INTEGER PRIMARY KEY,
+    -- 1 hours, 2 days.
+    resolution INTEGER NOT NULL,
     -- 1 of clicks, 2 of conversions.
-    source        INTEGER NOT NULL,
-    family        INTEGER NOT NULL,
-    -- Unix time in quarter hours.
-    slot          INTEGER NOT NULL,
-    code_id       INTEGER NOT NULL,
-    offer_id      INTEGER NOT NULL,
-    affiliate_id  INTEGER NOT NULL,
-    advertiser_id INTEGER NOT NULL,
-    value         TEXT    NOT NULL,
-    currency      TEXT    NOT NULL,
-    measures      TEXT    NOT NULL
+    source     INTEGER NOT NULL,
+    -- The value that counts are kept apart by beside the ids.
+    family     INTEGER NOT NULL,
+    -- Unix time in hours or days.
+    period     INTEGER NOT NULL,
+    -- How often it was joined.
+    tier       INTEGER NOT NULL,
+    bytes      BLOB    NOT NULL
 ) STRICT;
-CREATE INDEX rollup_time ON rollup (family, slot);
+CREATE INDEX rollup_pack_place ON rollup_pack (resolution, source, family, period, tier);
+
+-- The sub values of clicks that a UTC day has room for.
+CREATE TABLE rollup_value (
+    day    INTEGER NOT NULL,
+    family INTEGER NOT NULL,
+    value  TEXT    NOT NULL,
+    PRIMARY KEY (day, family, value)
+) STRICT, WITHOUT ROWID;
 
 -- Visits that were judged bots and became clicks because a conversion came from them. A rebuild
 -- judges them so again.

@@ -1,0 +1,36 @@
+//! What a judge remembers, made again out of the archive after a start or a failure.
+
+use crate::archive::{Archive, ArchiveError};
+use crate::judgement::{Judge, MEMORY};
+use crate::store::blocks::{self, BlockRow};
+use crate::store::{Store, judging};
+
+use super::IntakeError;
+
+/// A judge who has seen the last visits of the frames that the store knows of: as many as a verdict
+/// depends on.
+pub(super) async fn judge(store: &Store, archive: &Archive) -> Result<Judge, IntakeError> {
+    let known = store.read(|connection| {
+        let blocks = blocks::last_with(connection, MEMORY.into())?;
+        Ok::<_, IntakeError>((blocks, judging::turned(connection)?, judging::sessions(connection)?))
+    });
+    let (blocks, turned, sessions) = known.await?;
+    let mut judge = Judge::new(turned);
+    judge.set_sessions(sessions);
+    let replay = move |archive: &Archive| {
+        show(&mut judge, archive, &blocks)?;
+        Ok(judge)
+    };
+    Ok(archive.on_disk(replay).await?)
+}
+
+fn show(judge: &mut Judge, archive: &Archive, blocks: &[BlockRow]) -> Result<(), ArchiveError> {
+    let mut archived = archive.blocks();
+    for block in blocks {
+        let decoded = archived.read(block.archive_sequence)?;
+        for click in decoded.clicks().skip(block.repeated()) {
+            judge.judge(&click);
+        }
+    }
+    Ok(())
+}

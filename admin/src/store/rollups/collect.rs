@@ -1,0 +1,267 @@
+//! What a batch adds, collected in memory and written as one pack for each hour and day it touches.
+//!
+//! A sub value that is new is taken up while its day has fewer than [`MAX_VALUES`] of that family;
+//! from then on new ones of that day count as [`OTHER`]. So values made up at random fill neither
+//! the disk nor a report. Which values are taken up follows from the order of the archive alone, not
+//! from how it was cut into batches.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use coupon_shared::click::{Click, Tag};
+use foldhash::fast::RandomState;
+
+use super::super::{StoreError, WriteTx};
+use super::pack::{Key, Kind, Numbers, PackBuilder};
+use super::shelf::{self, Resolution, Shelf};
+use super::{
+    ConversionCount, Family, Ids, Measures, SLOT_MS, SLOTS_PER_DAY, SLOTS_PER_HOUR, Source,
+};
+use crate::judgement::Judged;
+
+/// Distinct values of a sub family that a day has at most.
+pub(super) const MAX_VALUES: u64 = 10_000;
+/// Stands for all further ones.
+pub const OTHER: &str = "(other)";
+
+const HOURS_PER_DAY: u64 = SLOTS_PER_DAY / SLOTS_PER_HOUR;
+
+const SUBS: [Tag; 5] = [Tag::Sub1, Tag::Sub2, Tag::Sub3, Tag::Sub4, Tag::Sub5];
+
+/// One count, before equal ones are added up. Kinds have the collection's numbers.
+#[derive(Clone, Copy)]
+struct Count {
+    key: Key,
+    /// The number of what is counted.
+    what: u32,
+}
+
+impl Count {
+    fn of_day(&self) -> Count {
+        Count { key: Key { quarter: 0, ..self.key }, ..*self }
+    }
+}
+
+/// What was counted, not yet written.
+pub(super) struct Collection {
+    source: Source,
+    hours: HashMap<(Family, u64), Vec<Count>, RandomState>,
+    /// What there is to count: clicks are of few sorts, so that a count is small.
+    whats: Vec<Measures>,
+    what_numbers: HashMap<Measures, u32, RandomState>,
+    kinds: Vec<Kind>,
+    kind_numbers: HashMap<Kind, u32, RandomState>,
+    /// From number 1.
+    texts: Vec<Box<str>>,
+    text_numbers: HashMap<Box<str>, u32, RandomState>,
+    /// The values of each family and day, in the order in which they came.
+    values: HashMap<(Family, u64), Values, RandomState>,
+}
+
+#[derive(Default)]
+struct Values {
+    in_order: Vec<u32>,
+    seen: HashSet<u32, RandomState>,
+}
+
+impl Collection {
+    pub(super) fn new(source: Source) -> Collection {
+        Collection {
+            source,
+            hours: HashMap::default(),
+            whats: Vec::new(),
+            what_numbers: HashMap::default(),
+            kinds: Vec::new(),
+            kind_numbers: HashMap::default(),
+            texts: Vec::new(),
+            text_numbers: HashMap::default(),
+            values: HashMap::default(),
+        }
+    }
+
+    pub(super) fn click(&mut self, click: &Click<'_>, judged: &Judged, measures: Measures) {
+        let head = &click.head;
+        let ids = Ids {
+            code: head.code_id,
+            offer: head.offer_id,
+            affiliate: head.partner_id,
+            advertiser: head.advertiser_id,
+        };
+        let slot = head.unix_ms / SLOT_MS;
+        let what = self.what(measures);
+        self.count(Family::Base, slot, ids, (0, 0), what);
+        let device = self.text(judged.device.as_str());
+        self.count(Family::DeviceType, slot, ids, (device, 0), what);
+        for (number, tag) in (1..).zip(SUBS) {
+            if click.tag(tag).is_some_and(|value| !value.is_empty()) {
+                let value = self.text(&click.text(tag));
+                self.came(Family::Sub(number), slot, value);
+                self.count(Family::Sub(number), slot, ids, (value, 0), what);
+            }
+        }
+    }
+
+    pub(super) fn conversion(&mut self, count: &ConversionCount) {
+        let ids = Ids {
+            code: count.code_id,
+            offer: count.offer_id,
+            affiliate: count.affiliate_id,
+            advertiser: count.advertiser_id,
+        };
+        let slot = count.unix_ms / SLOT_MS;
+        let what = self.what(count.measures);
+        let currency = self.text(&count.currency);
+        self.count(Family::Base, slot, ids, (0, currency), what);
+        for (family, value) in &count.values {
+            if *family != Family::Base && !value.is_empty() {
+                let value = self.text(value);
+                self.count(*family, slot, ids, (value, currency), what);
+            }
+        }
+    }
+
+    fn count(&mut self, family: Family, slot: u64, ids: Ids, texts: (u32, u32), what: u32) {
+        let kind = Kind::of(ids, texts.0, texts.1);
+        let kinds = &mut self.kinds;
+        let kind = *self.kind_numbers.entry(kind).or_insert_with(|| {
+            kinds.push(kind);
+            kinds.len() as u32 - 1
+        });
+        let quarter = (slot % SLOTS_PER_HOUR) as u8;
+        let key = Key { code: ids.code, kind, quarter };
+        let hour = (family, slot / SLOTS_PER_HOUR);
+        self.hours.entry(hour).or_default().push(Count { key, what });
+    }
+
+    fn what(&mut self, measures: Measures) -> u32 {
+        let whats = &mut self.whats;
+        *self.what_numbers.entry(measures).or_insert_with(|| {
+            whats.push(measures);
+            whats.len() as u32 - 1
+        })
+    }
+
+    fn text(&mut self, text: &str) -> u32 {
+        if text.is_empty() {
+            return 0;
+        }
+        if let Some(number) = self.text_numbers.get(text) {
+            return *number;
+        }
+        self.texts.push(text.into());
+        let number = self.texts.len() as u32;
+        self.text_numbers.insert(text.into(), number);
+        number
+    }
+
+    fn came(&mut self, family: Family, slot: u64, value: u32) {
+        let day = slot / SLOTS_PER_HOUR / HOURS_PER_DAY;
+        let values = self.values.entry((family, day)).or_default();
+        if values.seen.insert(value) {
+            values.in_order.push(value);
+        }
+    }
+
+    /// Writes it. What is collected stays, so that a write that failed can be done again.
+    pub(super) fn write(&self, tx: &WriteTx<'_>) -> Result<(), StoreError> {
+        let mut days: BTreeMap<(Family, u64), Vec<u64>> = BTreeMap::new();
+        for (family, hour) in self.hours.keys() {
+            days.entry((*family, hour / HOURS_PER_DAY)).or_default().push(*hour);
+        }
+        for ((family, day), mut hours) in days {
+            hours.sort_unstable();
+            let others = self.not_taken_up(tx, family, day)?;
+            let mut of_day = Vec::new();
+            for hour in hours {
+                let Some(counts) = self.hours.get(&(family, hour)) else { continue };
+                of_day.extend(counts.iter().map(Count::of_day));
+                self.add(tx, Resolution::Hour, (family, hour), counts.clone(), &others)?;
+            }
+            self.add(tx, Resolution::Day, (family, day), of_day, &others)?;
+        }
+        Ok(())
+    }
+
+    fn add(
+        &self,
+        tx: &WriteTx<'_>,
+        resolution: Resolution,
+        (family, period): (Family, u64),
+        mut counts: Vec<Count>,
+        others: &HashSet<u32>,
+    ) -> Result<(), StoreError> {
+        let mut builder = PackBuilder::new(resolution == Resolution::Hour);
+        let mut numbers: HashMap<u32, u32, RandomState> = HashMap::default();
+        for count in &mut counts {
+            count.key.kind = *numbers
+                .entry(count.key.kind)
+                .or_insert_with(|| self.renumber(&mut builder, count.key.kind, others));
+        }
+        counts.sort_unstable_by_key(|count| count.key);
+        for counts in counts.chunk_by(|one, other| one.key == other.key) {
+            builder.row(counts[0].key, &self.sum(counts));
+        }
+        let shelf = Shelf { resolution, source: self.source, family };
+        builder.finish().map_or(Ok(()), |bytes| shelf::add(tx, shelf, period, &bytes))
+    }
+
+    fn renumber(&self, builder: &mut PackBuilder, kind: u32, others: &HashSet<u32>) -> u32 {
+        let kind = self.kinds[kind as usize];
+        let value = if others.contains(&kind.value) { OTHER } else { self.text_of(kind.value) };
+        let value = builder.text(value);
+        let currency = builder.text(self.text_of(kind.currency));
+        builder.kind(Kind { value, currency, ..kind })
+    }
+
+    fn sum(&self, counts: &[Count]) -> Numbers {
+        let mut sum = Measures::default();
+        for count in counts {
+            sum += self.whats[count.what as usize];
+        }
+        sum.to_array()
+    }
+
+    fn text_of(&self, number: u32) -> &str {
+        let at = (number as usize).checked_sub(1);
+        at.and_then(|at| self.texts.get(at)).map_or("", |text| text)
+    }
+
+    /// Takes up the values of a family and day while there is room, and answers those that are left.
+    fn not_taken_up(
+        &self,
+        tx: &WriteTx<'_>,
+        family: Family,
+        day: u64,
+    ) -> Result<HashSet<u32>, StoreError> {
+        let mut left = HashSet::new();
+        let Some(values) = self.values.get(&(family, day)) else { return Ok(left) };
+        let mut known = tx.prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM rollup_value
+             WHERE day = ?1 AND family = ?2 AND value = ?3)",
+        )?;
+        let mut insert = tx.prepare_cached("INSERT INTO rollup_value VALUES (?1, ?2, ?3)")?;
+        let mut held: Option<u64> = None;
+        for number in &values.in_order {
+            let row = (day, family.number(), self.text_of(*number));
+            if known.query_row(row, |row| row.get(0))? {
+                continue;
+            }
+            let count = match held {
+                Some(count) => count,
+                None => count_values(tx, family, day)?,
+            };
+            if count < MAX_VALUES {
+                insert.execute(row)?;
+                held = Some(count + 1);
+            } else {
+                left.insert(*number);
+                held = Some(count);
+            }
+        }
+        Ok(left)
+    }
+}
+
+fn count_values(tx: &WriteTx<'_>, family: Family, day: u64) -> Result<u64, StoreError> {
+    let sql = "SELECT count(*) FROM rollup_value WHERE day = ?1 AND family = ?2";
+    Ok(tx.prepare_cached(sql)?.query_row((day, family.number()), |row| row.get(0))?)
+}

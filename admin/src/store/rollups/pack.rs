@@ -1,0 +1,420 @@
+//! The pack: what was counted in one hour or one day, sorted by coupon code.
+//!
+//! # Bytes, format version 1
+//!
+//! | offset | size | field |
+//! |---|---|---|
+//! | 0 | 4 | magic `CPAK` |
+//! | 4 | 1 | version |
+//! | 5 | 1 | 1 where rows have a quarter of the hour, else 0 |
+//! | 6 | 2 | zero |
+//! | 8 | 4 | number of texts |
+//! | 12 | 4 | number of kinds |
+//! | 16 | 4 | number of rows |
+//! | 20 | … | texts, kinds, rows |
+//! | end − 4 | 4 | CRC-32C of all before |
+//!
+//! Fixed numbers are little endian; all others are varints of base 128, least significant group
+//! first. A **text** is its length and its UTF-8. A **kind** is what rows share: offer, partner,
+//! advertiser, the family's value, the currency; the last two are 0 for none, else the number of a
+//! text, from 1. A **row** is
+//!
+//! - its coupon code id, less the one of the row before;
+//! - the number of its kind from 0, in packs with quarters times 4 plus the quarter;
+//! - a set of measures as bits, the first measure lowest;
+//! - for each measure in the set its number, zigzag (0, −1, 1, −2 … as 0, 1, 2, 3 …).
+//!
+//! Codes ascend; the rows of one code are in no order, and no two of them have the same kind and
+//! quarter. Measures that are zero are left out, and so are rows without any.
+//!
+//! Nothing here knows where packs are kept.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
+use super::{Ids, Measures};
+
+const MAGIC: [u8; 4] = *b"CPAK";
+const VERSION: u8 = 1;
+const HEADER_LEN: usize = 20;
+const CRC_LEN: usize = 4;
+
+/// Numbers of all measures, in their order.
+pub(super) type Numbers = [i64; Measures::COUNT];
+
+/// Why bytes are not a pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PackError {
+    /// A newer program wrote it.
+    #[error("the rollups have version {got}; {VERSION} is known here: start the newer program")]
+    Version {
+        /// The version found.
+        got: u8,
+    },
+    /// Anything else.
+    #[error(
+        "the rollups are damaged ({what}): stop coupon-admin and run `coupon-admin rebuild-reports`"
+    )]
+    Damaged {
+        /// What is wrong.
+        what: &'static str,
+    },
+}
+
+fn damaged(what: &'static str) -> PackError {
+    PackError::Damaged { what }
+}
+
+/// What rows share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Kind {
+    pub(super) offer: u32,
+    pub(super) affiliate: u32,
+    pub(super) advertiser: u32,
+    /// The family's value: 0 for none, else the number of a text.
+    pub(super) value: u32,
+    pub(super) currency: u32,
+}
+
+impl Kind {
+    pub(super) fn of(ids: Ids, value: u32, currency: u32) -> Kind {
+        let Ids { offer, affiliate, advertiser, .. } = ids;
+        Kind { offer, affiliate, advertiser, value, currency }
+    }
+}
+
+/// Which row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    pub(super) code: u32,
+    pub(super) kind: u32,
+    pub(super) quarter: u8,
+}
+
+/// A pack as read.
+pub(super) struct Pack<'a> {
+    /// From number 1.
+    pub(super) texts: Vec<&'a str>,
+    pub(super) kinds: Vec<Kind>,
+    pub(super) has_quarters: bool,
+    count: u32,
+    rows: &'a [u8],
+}
+
+impl<'a> Pack<'a> {
+    pub(super) fn parse(bytes: &'a [u8]) -> Result<Pack<'a>, PackError> {
+        let (content, crc) =
+            bytes.split_last_chunk::<CRC_LEN>().ok_or(damaged("a pack is too short"))?;
+        if content.len() < HEADER_LEN || content[..4] != MAGIC {
+            return Err(damaged("a pack has no header"));
+        }
+        if crc32c::crc32c(content) != u32::from_le_bytes(*crc) {
+            return Err(damaged("the checksum of a pack differs"));
+        }
+        if content[4] != VERSION {
+            return Err(PackError::Version { got: content[4] });
+        }
+        let mut reader = Reader(&content[HEADER_LEN..]);
+        let texts = (0..u32_at(content, 8)).map(|_| reader.text());
+        let texts = texts.collect::<Option<Vec<_>>>().ok_or(damaged("a text of a pack"))?;
+        let is_text = |number: u32| number as usize <= texts.len();
+        let kinds = (0..u32_at(content, 12)).map(|_| reader.kind());
+        let kinds = kinds.collect::<Option<Vec<_>>>().ok_or(damaged("a kind of a pack"))?;
+        if !kinds.iter().all(|kind| is_text(kind.value) && is_text(kind.currency)) {
+            return Err(damaged("a kind of a pack names no text"));
+        }
+        let (has_quarters, count) = (content[5] == 1, u32_at(content, 16));
+        Ok(Pack { texts, kinds, has_quarters, count, rows: reader.0 })
+    }
+
+    /// The text with a number; none for 0.
+    pub(super) fn text(&self, number: u32) -> &'a str {
+        let at = (number as usize).checked_sub(1);
+        at.and_then(|at| self.texts.get(at)).copied().unwrap_or_default()
+    }
+
+    pub(super) fn rows(&self) -> Rows<'a> {
+        Rows {
+            reader: Reader(self.rows),
+            left: self.count,
+            code: 0,
+            kinds: self.kinds.len() as u32,
+            quarter_bits: if self.has_quarters { 2 } else { 0 },
+        }
+    }
+}
+
+/// Goes through the rows of a pack. After each key its measures must be read or skipped.
+pub(super) struct Rows<'a> {
+    reader: Reader<'a>,
+    left: u32,
+    code: u32,
+    kinds: u32,
+    quarter_bits: u32,
+}
+
+impl Rows<'_> {
+    /// The next row's key; its kind is one of the pack's.
+    #[inline]
+    pub(super) fn next_key(&mut self) -> Result<Option<Key>, PackError> {
+        let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
+        self.left = left;
+        let delta = self.reader.number().ok_or(damaged("a pack ends early"))?;
+        let kind = self.reader.number().ok_or(damaged("a pack ends early"))?;
+        self.code = self.code.wrapping_add(delta as u32);
+        let quarter = (kind & ((1 << self.quarter_bits) - 1)) as u8;
+        let kind = (kind >> self.quarter_bits) as u32;
+        if kind >= self.kinds {
+            return Err(damaged("a row is of no kind"));
+        }
+        Ok(Some(Key { code: self.code, kind, quarter }))
+    }
+
+    /// Adds its measures, times `sign`.
+    #[inline]
+    pub(super) fn add_to(&mut self, sums: &mut Numbers, sign: i64) -> Result<(), PackError> {
+        self.measures(|measure, number| {
+            sums[measure] = sums[measure].saturating_add(number.saturating_mul(sign));
+        })
+    }
+
+    #[inline]
+    pub(super) fn skip(&mut self) -> Result<(), PackError> {
+        self.measures(|_, _| ())
+    }
+
+    #[inline]
+    fn measures(&mut self, mut each: impl FnMut(usize, i64)) -> Result<(), PackError> {
+        let mut set = self.reader.number().ok_or(damaged("a pack ends early"))?;
+        while set != 0 {
+            let measure = set.trailing_zeros() as usize;
+            let number = self.reader.number().ok_or(damaged("a pack ends early"))?;
+            if measure >= Measures::COUNT {
+                return Err(damaged("a row has a measure that is not known"));
+            }
+            each(measure, unzigzag(number));
+            set &= set - 1;
+        }
+        Ok(())
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    #[inline]
+    fn number(&mut self) -> Option<u64> {
+        let (&first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        if first < 0x80 { Some(first.into()) } else { self.long_number(first) }
+    }
+
+    fn long_number(&mut self, first: u8) -> Option<u64> {
+        let mut number = u64::from(first & 0x7f);
+        for shift in (7..64).step_by(7) {
+            let (&byte, rest) = self.0.split_first()?;
+            self.0 = rest;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    fn text(&mut self) -> Option<&'a str> {
+        let len = usize::try_from(self.number()?).ok()?;
+        let (text, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        std::str::from_utf8(text).ok()
+    }
+
+    fn kind(&mut self) -> Option<Kind> {
+        let mut number = || u32::try_from(self.number()?).ok();
+        Some(Kind {
+            offer: number()?,
+            affiliate: number()?,
+            advertiser: number()?,
+            value: number()?,
+            currency: number()?,
+        })
+    }
+}
+
+fn put(bytes: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+fn zigzag(number: i64) -> u64 {
+    ((number << 1) ^ (number >> 63)) as u64
+}
+
+fn unzigzag(number: u64) -> i64 {
+    (number >> 1) as i64 ^ -((number & 1) as i64)
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    let mut number = [0; 4];
+    number.copy_from_slice(&bytes[at..at + 4]);
+    u32::from_le_bytes(number)
+}
+
+/// Writes a pack. Kinds and texts are numbered as they come.
+pub(super) struct PackBuilder {
+    has_quarters: bool,
+    texts: HashMap<Box<str>, u32, RandomState>,
+    text_bytes: Vec<u8>,
+    kinds: HashMap<Kind, u32, RandomState>,
+    kind_bytes: Vec<u8>,
+    rows: Vec<u8>,
+    count: u32,
+    last_code: u32,
+}
+
+impl PackBuilder {
+    pub(super) fn new(has_quarters: bool) -> PackBuilder {
+        PackBuilder {
+            has_quarters,
+            texts: HashMap::default(),
+            text_bytes: Vec::new(),
+            kinds: HashMap::default(),
+            kind_bytes: Vec::new(),
+            rows: Vec::new(),
+            count: 0,
+            last_code: 0,
+        }
+    }
+
+    /// The number of a text.
+    pub(super) fn text(&mut self, text: &str) -> u32 {
+        if text.is_empty() {
+            return 0;
+        }
+        if let Some(number) = self.texts.get(text) {
+            return *number;
+        }
+        let number = self.texts.len() as u32 + 1;
+        self.texts.insert(text.into(), number);
+        put(&mut self.text_bytes, text.len() as u64);
+        self.text_bytes.extend_from_slice(text.as_bytes());
+        number
+    }
+
+    /// The number of a kind, whose texts have numbers here.
+    pub(super) fn kind(&mut self, kind: Kind) -> u32 {
+        let next = self.kinds.len() as u32;
+        *self.kinds.entry(kind).or_insert_with(|| {
+            let Kind { offer, affiliate, advertiser, value, currency } = kind;
+            for number in [offer, affiliate, advertiser, value, currency] {
+                put(&mut self.kind_bytes, number.into());
+            }
+            next
+        })
+    }
+
+    /// Adds a row. Codes must come in ascending order.
+    pub(super) fn row(&mut self, key: Key, numbers: &Numbers) {
+        let mut set = 0_u64;
+        for (measure, number) in numbers.iter().enumerate() {
+            set |= u64::from(*number != 0) << measure;
+        }
+        if set == 0 {
+            return;
+        }
+        put(&mut self.rows, key.code.wrapping_sub(self.last_code).into());
+        let quarters = |kind: u64| if self.has_quarters { kind << 2 } else { kind };
+        let quarter = if self.has_quarters { key.quarter } else { 0 };
+        put(&mut self.rows, quarters(key.kind.into()) | u64::from(quarter));
+        put(&mut self.rows, set);
+        for number in numbers.iter().filter(|number| **number != 0) {
+            put(&mut self.rows, zigzag(*number));
+        }
+        (self.last_code, self.count) = (key.code, self.count + 1);
+    }
+
+    /// The pack's bytes; none where nothing was counted.
+    pub(super) fn finish(self) -> Option<Vec<u8>> {
+        if self.count == 0 {
+            return None;
+        }
+        let len = self.text_bytes.len() + self.kind_bytes.len() + self.rows.len();
+        let mut bytes = Vec::with_capacity(HEADER_LEN + len + CRC_LEN);
+        bytes.extend_from_slice(&MAGIC);
+        bytes.extend_from_slice(&[VERSION, self.has_quarters.into(), 0, 0]);
+        for count in [self.texts.len() as u32, self.kinds.len() as u32, self.count] {
+            bytes.extend_from_slice(&count.to_le_bytes());
+        }
+        for part in [self.text_bytes, self.kind_bytes, self.rows] {
+            bytes.extend_from_slice(&part);
+        }
+        let crc = crc32c::crc32c(&bytes);
+        bytes.extend_from_slice(&crc.to_le_bytes());
+        Some(bytes)
+    }
+}
+
+/// Joins packs of one hour, or of one day.
+pub(super) fn merge(packs: &[Pack<'_>]) -> Result<Option<Vec<u8>>, PackError> {
+    let mut builder = PackBuilder::new(packs.iter().any(|pack| pack.has_quarters));
+    let mut inputs = Vec::new();
+    for pack in packs {
+        let kinds: Vec<u32> =
+            pack.kinds.iter().map(|kind| renumber(&mut builder, pack, *kind)).collect();
+        let mut rows = pack.rows();
+        let next = rows.next_key()?;
+        inputs.push(Input { kinds, rows, next });
+    }
+    let mut of_code: Vec<(Key, Numbers)> = Vec::new();
+    while let Some(code) = inputs.iter().filter_map(|input| Some(input.next?.code)).min() {
+        for input in &mut inputs {
+            input.take_code(code, &mut of_code)?;
+        }
+        of_code.sort_unstable_by_key(|(key, _)| *key);
+        for rows in of_code.chunk_by(|one, other| one.0 == other.0) {
+            builder.row(rows[0].0, &sum(rows));
+        }
+        of_code.clear();
+    }
+    Ok(builder.finish())
+}
+
+fn sum(rows: &[(Key, Numbers)]) -> Numbers {
+    let mut sum = [0; Measures::COUNT];
+    for (_, numbers) in rows {
+        for (sum, number) in sum.iter_mut().zip(numbers) {
+            *sum = i64::saturating_add(*sum, *number);
+        }
+    }
+    sum
+}
+
+fn renumber(builder: &mut PackBuilder, pack: &Pack<'_>, kind: Kind) -> u32 {
+    let value = builder.text(pack.text(kind.value));
+    let currency = builder.text(pack.text(kind.currency));
+    builder.kind(Kind { value, currency, ..kind })
+}
+
+struct Input<'a> {
+    /// From the pack's numbers to those of what it is joined into.
+    kinds: Vec<u32>,
+    rows: Rows<'a>,
+    next: Option<Key>,
+}
+
+impl Input<'_> {
+    fn take_code(&mut self, code: u32, into: &mut Vec<(Key, Numbers)>) -> Result<(), PackError> {
+        while let Some(key) = self.next.filter(|key| key.code == code) {
+            let mut numbers = [0; Measures::COUNT];
+            self.rows.add_to(&mut numbers, 1)?;
+            let kind = self.kinds.get(key.kind as usize).copied().unwrap_or_default();
+            into.push((Key { kind, ..key }, numbers));
+            self.next = self.rows.next_key()?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,187 @@
+//! Where packs are kept: for each hour and each day of a source and family a few, in tiers.
+//!
+//! Every batch adds a pack of tier 0 to each place that it touches. [`FAN_IN`] packs of a tier are
+//! joined into one of the next, so that a place never has more than a few for each tier, and what
+//! was counted is written again only as often as there are tiers. When a new hour or day begins,
+//! the packs of those before it are joined into one. All of it happens in the transaction that
+//! counts.
+
+use std::ops::Range;
+
+use rusqlite::Connection;
+
+use super::super::{StoreError, WriteTx};
+use super::pack::{self, Pack, PackError};
+use super::{Family, SLOTS_PER_DAY, SLOTS_PER_HOUR, Source};
+
+/// Packs of one tier that are joined.
+const FAN_IN: usize = 8;
+/// The tier of a place that was joined as a whole; what comes late is joined beside it.
+const WHOLE: u32 = 100;
+/// Hours or days before a new one that are looked at to be joined.
+const LOOKED_BACK: u64 = 48;
+
+/// How long the time of a pack is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Resolution {
+    Hour = 1,
+    Day = 2,
+}
+
+/// What the packs of a place have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Shelf {
+    pub(super) resolution: Resolution,
+    pub(super) source: Source,
+    pub(super) family: Family,
+}
+
+impl Shelf {
+    fn columns(self) -> (u8, u8, u8) {
+        (self.resolution as u8, self.source as u8, self.family.number())
+    }
+}
+
+/// Adds a pack of an hour or a day.
+pub(super) fn add(
+    tx: &WriteTx<'_>,
+    shelf: Shelf,
+    period: u64,
+    bytes: &[u8],
+) -> Result<(), StoreError> {
+    let is_new = !has(tx, shelf, period)?;
+    insert(tx, shelf, period, 0, bytes)?;
+    if is_new {
+        return join_before(tx, shelf, period);
+    }
+    let mut tier = 0;
+    while count(tx, shelf, period, tier)? >= FAN_IN {
+        join(tx, shelf, period, tier..tier + 1, tier + 1)?;
+        tier += 1;
+    }
+    Ok(())
+}
+
+fn has(connection: &Connection, shelf: Shelf, period: u64) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM rollup_pack
+         WHERE resolution = ?1 AND source = ?2 AND family = ?3 AND period = ?4)";
+    let (resolution, source, family) = shelf.columns();
+    let mut statement = connection.prepare_cached(sql)?;
+    Ok(statement.query_row((resolution, source, family, period), |row| row.get(0))?)
+}
+
+fn insert(
+    tx: &WriteTx<'_>,
+    shelf: Shelf,
+    period: u64,
+    tier: u32,
+    bytes: &[u8],
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO rollup_pack (resolution, source, family, period, tier, bytes)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let (resolution, source, family) = shelf.columns();
+    tx.prepare_cached(sql)?.execute((resolution, source, family, period, tier, bytes))?;
+    Ok(())
+}
+
+fn count(
+    connection: &Connection,
+    shelf: Shelf,
+    period: u64,
+    tier: u32,
+) -> Result<usize, StoreError> {
+    let sql = "SELECT count(*) FROM rollup_pack
+         WHERE resolution = ?1 AND source = ?2 AND family = ?3 AND period = ?4 AND tier = ?5";
+    let (resolution, source, family) = shelf.columns();
+    let mut statement = connection.prepare_cached(sql)?;
+    Ok(statement.query_row((resolution, source, family, period, tier), |row| row.get(0))?)
+}
+
+/// Joins what is still apart in the hours or days just before a new one.
+fn join_before(tx: &WriteTx<'_>, shelf: Shelf, period: u64) -> Result<(), StoreError> {
+    let sql = "SELECT period FROM rollup_pack
+         WHERE resolution = ?1 AND source = ?2 AND family = ?3 AND period >= ?4 AND period < ?5
+         GROUP BY period HAVING count(*) > 1";
+    let (resolution, source, family) = shelf.columns();
+    let mut statement = tx.prepare_cached(sql)?;
+    let from = period.saturating_sub(LOOKED_BACK);
+    let periods = statement.query_map((resolution, source, family, from, period), |r| r.get(0))?;
+    for before in periods.collect::<Result<Vec<u64>, _>>()? {
+        join(tx, shelf, before, 0..WHOLE + 1, WHOLE)?;
+    }
+    Ok(())
+}
+
+fn join(
+    tx: &WriteTx<'_>,
+    shelf: Shelf,
+    period: u64,
+    tiers: Range<u32>,
+    into: u32,
+) -> Result<(), StoreError> {
+    let sql = "SELECT id, bytes FROM rollup_pack WHERE resolution = ?1 AND source = ?2
+         AND family = ?3 AND period = ?4 AND tier >= ?5 AND tier < ?6 ORDER BY id";
+    let (resolution, source, family) = shelf.columns();
+    let mut statement = tx.prepare_cached(sql)?;
+    let place = (resolution, source, family, period, tiers.start, tiers.end);
+    let packs = statement.query_map(place, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let packs: Vec<(i64, Vec<u8>)> = packs.collect::<Result<_, _>>()?;
+    let parsed: Result<Vec<_>, _> = packs.iter().map(|(_, bytes)| Pack::parse(bytes)).collect();
+    let joined = pack::merge(&parsed?)?;
+    let mut delete = tx.prepare_cached("DELETE FROM rollup_pack WHERE id = ?1")?;
+    for (id, _) in &packs {
+        delete.execute([id])?;
+    }
+    // Of what cancelled itself out nothing is left.
+    joined.map_or(Ok(()), |bytes| insert(tx, shelf, period, into, &bytes))
+}
+
+/// Hands over the packs of an hour or a day.
+pub(super) fn read(
+    connection: &Connection,
+    shelf: Shelf,
+    period: u64,
+    mut each: impl FnMut(&Pack<'_>) -> Result<(), PackError>,
+) -> Result<(), StoreError> {
+    let sql = "SELECT bytes FROM rollup_pack
+         WHERE resolution = ?1 AND source = ?2 AND family = ?3 AND period = ?4";
+    let (resolution, source, family) = shelf.columns();
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query((resolution, source, family, period))?;
+    while let Some(row) = rows.next()? {
+        let bytes = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
+        each(&Pack::parse(bytes)?)?;
+    }
+    Ok(())
+}
+
+/// The periods that there are packs of, from the first to the last.
+pub(super) fn periods(connection: &Connection, shelf: Shelf) -> Result<Range<u64>, StoreError> {
+    let end = |of: &str| -> Result<Option<u64>, StoreError> {
+        let sql = format!(
+            "SELECT {of}(period) FROM rollup_pack
+             WHERE resolution = ?1 AND source = ?2 AND family = ?3"
+        );
+        Ok(connection.prepare_cached(&sql)?.query_row(shelf.columns(), |row| row.get(0))?)
+    };
+    Ok(match (end("min")?, end("max")?) {
+        (Some(first), Some(last)) => first..last + 1,
+        _ => 0..0,
+    })
+}
+
+/// Forgets all from a quarter hour on, which begins a day.
+pub(super) fn forget(tx: &WriteTx<'_>, source: Source, from_slot: u64) -> Result<(), StoreError> {
+    let mut packs = tx.prepare(
+        "DELETE FROM rollup_pack WHERE resolution = ?1 AND source = ?2 AND period >= ?3",
+    )?;
+    for (resolution, slots) in
+        [(Resolution::Hour, SLOTS_PER_HOUR), (Resolution::Day, SLOTS_PER_DAY)]
+    {
+        packs.execute((resolution as u8, source as u8, from_slot / slots))?;
+    }
+    if source == Source::Clicks {
+        tx.execute("DELETE FROM rollup_value WHERE day >= ?1", [from_slot / SLOTS_PER_DAY])?;
+    }
+    Ok(())
+}
