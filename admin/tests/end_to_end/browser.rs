@@ -27,14 +27,22 @@ pub(crate) struct Browser {
 
 impl Browser {
     /// Opens a page, answers what it told its shop, and takes a picture of it.
-    pub(crate) fn open(&self, shop: &mut Shop, html: &str, picture: &str) -> Value {
-        self.picture(shop, html, picture);
-        shop.told.recv_timeout(Duration::from_secs(5)).expect("the page told nothing")
+    pub(crate) fn open(&self, shop: &Shop, html: &str, picture: &str) -> Value {
+        shop.pages.send(html.replace("{{told}}", "/told")).unwrap();
+        self.picture(&shop.url(), picture);
+        shop.hear()
     }
 
-    /// Opens a page that tells nothing, and takes a picture of it.
-    pub(crate) fn picture(&self, shop: &mut Shop, html: &str, picture: &str) {
-        shop.pages.send(html.to_owned()).unwrap();
+    /// The same with a page that is a file.
+    pub(crate) fn open_file(&self, shop: &Shop, html: &str, picture: &str) -> Value {
+        let file = self.profile.path().join("page.html");
+        let told = format!("http://{}/told", shop.address);
+        std::fs::write(&file, html.replace("{{told}}", &told)).unwrap();
+        self.picture(&format!("file://{}", file.display()), picture);
+        shop.hear()
+    }
+
+    fn picture(&self, url: &str, picture: &str) {
         let file = pictures(self.profile.path()).join(picture);
         let mut chromium = Program::start(
             Command::new("chromium")
@@ -43,9 +51,9 @@ impl Browser {
                 .args(["--disable-dev-shm-usage", "--hide-scrollbars", "--window-size=1000,640"])
                 .arg(format!("--host-resolver-rules=MAP {HOST} 127.0.0.1"))
                 .arg(format!("--user-data-dir={}", self.profile.path().display()))
-                .arg("--virtual-time-budget=15000")
+                .arg("--virtual-time-budget=40000")
                 .arg(format!("--screenshot={}", file.display()))
-                .arg(shop.url())
+                .arg(url)
                 .stdout(Stdio::null())
                 .stderr(Stdio::null()),
         );
@@ -78,6 +86,10 @@ impl Shop {
         // It ends with the process of the tests.
         std::thread::spawn(move || serve(&listener, &next, &tell));
         Shop { address, pages, told }
+    }
+
+    fn hear(&self) -> Value {
+        self.told.recv_timeout(Duration::from_secs(5)).expect("the page told nothing")
     }
 
     fn url(&self) -> String {

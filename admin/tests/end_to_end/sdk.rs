@@ -40,12 +40,15 @@ impl Stage {
     }
 
     /// Runs steps on a page of the shop; answers what the page saw.
-    fn run(&mut self, picture: &str, steps: &str) -> Value {
-        let script = format!("http://{}/scripts/main.js", self.network.visitors);
-        let page = PAGE.replace("{{script}}", &script).replace("{{steps}}", steps);
-        let seen = self.browser.open(&mut self.shop, &page, picture);
+    fn run(&self, picture: &str, steps: &str) -> Value {
+        let seen = self.browser.open(&self.shop, &self.page(steps), picture);
         assert_eq!(seen["failures"], json!([]), "{seen}");
         seen
+    }
+
+    fn page(&self, steps: &str) -> String {
+        let script = format!("http://{}/scripts/main.js", self.network.visitors);
+        PAGE.replace("{{script}}", &script).replace("{{steps}}", steps)
     }
 
     fn clicks(&self, count: usize) -> Vec<Value> {
@@ -77,7 +80,7 @@ fn text(value: &Value) -> &str {
 
 #[test]
 fn a_page_reports_a_click_of_a_code_and_keeps_its_id_in_its_own_cookies() {
-    let Some(mut stage) = Stage::set() else { return };
+    let Some(stage) = Stage::set() else { return };
     let seen = stage.run(
         "click.png",
         "const click = options => said(EF.click(options));
@@ -110,7 +113,7 @@ fn a_page_reports_a_click_of_a_code_and_keeps_its_id_in_its_own_cookies() {
 
 #[test]
 fn a_page_reports_clicks_without_a_code_impressions_and_visitors_who_followed_a_link() {
-    let Some(mut stage) = Stage::set() else { return };
+    let Some(stage) = Stage::set() else { return };
     let visit = stage.network.visit("/winter25");
     let followed = visit.location().split("t=").nth(1).unwrap().split('&').next().unwrap();
     let partner = stage.partner;
@@ -149,7 +152,7 @@ fn a_page_reports_clicks_without_a_code_impressions_and_visitors_who_followed_a_
 
 #[test]
 fn long_lists_of_ids_keep_the_first_and_the_newest() {
-    let Some(mut stage) = Stage::set() else { return };
+    let Some(stage) = Stage::set() else { return };
     let seen = stage.run(
         "long.png",
         "const old = Array.from({length: 60}, (_, at) => String(at).padStart(32, '0'));
@@ -190,7 +193,7 @@ fn long_lists_of_ids_keep_the_first_and_the_newest() {
 
 #[test]
 fn a_page_can_name_another_tracking_domain_and_what_organic_visitors_count_for() {
-    let Some(mut stage) = Stage::set() else { return };
+    let Some(stage) = Stage::set() else { return };
     let (domain, partner) = (stage.network.visitors, stage.partner);
     let seen = stage.run(
         "configured.png",
@@ -209,6 +212,16 @@ fn a_page_can_name_another_tracking_domain_and_what_organic_visitors_count_for()
     assert!(text(&result["astray"]["rejected"]).contains("http://127.0.0.1:9 cannot be reached"));
     assert_eq!(cookie(&seen, "ef_tid_c_o_1"), text(&result["named"]["resolved"]));
     assert_eq!(cookie(&seen, "ef_tid_c_o_9"), text(&result["organic"]["resolved"]));
+}
+
+#[test]
+fn a_page_that_is_a_file_has_no_cookies_and_reports_all_the_same() {
+    let Some(stage) = Stage::set() else { return };
+    let page = stage.page("return said(EF.click({coupon_code: 'winter25'}));");
+    let seen = stage.browser.open_file(&stage.shop, &page, "file.png");
+    assert_eq!((&seen["failures"], &seen["cookies"]), (&json!([]), &json!("")));
+    let id = text(&seen["result"]["resolved"]);
+    assert_eq!(stage.clicks(1)[0]["transaction_id"], id);
 }
 
 #[test]
@@ -242,4 +255,6 @@ fn what_cannot_be_reported_rejects_a_promise_and_the_page_lives() {
         let why = text(&seen["result"][report]["rejected"]);
         assert!(why.contains("cannot be reached"), "{why}");
     }
+    // A sale is reported again, and given up in the end.
+    assert_eq!(seen["sent"].as_array().unwrap().len(), 1 + 3);
 }

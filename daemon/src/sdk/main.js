@@ -118,13 +118,34 @@
       headers: { Accept: 'application/json' },
       keepalive: true
     }).then(read, function (error) {
-      throw new Error('EF: ' + base + ' cannot be reached (' + error.message + ')');
+      throw failure(base + ' cannot be reached (' + error.message + ')', true);
     });
   }
 
   function read(response) {
-    if (!response.ok) throw new Error('EF: the tracking domain answered ' + response.status);
-    return response.json();
+    if (response.ok) return response.json();
+    return response.json().catch(function () { return {}; }).then(function (answer) {
+      var why = answer.error || 'the tracking domain answered ' + response.status;
+      throw failure(why, response.status === 503);
+    });
+  }
+
+  function failure(why, mayPass) {
+    var error = new Error('EF: ' + why);
+    error.mayPass = mayPass;
+    return error;
+  }
+
+  // A sale is worth some more tries; the server knows a repeat.
+  function insist(report, waits) {
+    return report().catch(function (error) {
+      if (!error.mayPass || !waits.length) throw error;
+      return new Promise(function (resolve) {
+        setTimeout(resolve, waits[0]);
+      }).then(function () {
+        return insist(report, waits.slice(1));
+      });
+    });
   }
 
   function nothing(why) {
@@ -138,7 +159,7 @@
     addFree(query, options);
     query.async = 'json';
     return send(path, query, options).then(function (answer) {
-      if (!answer.transaction_id) throw new Error('EF: ' + answer.error);
+      if (!answer.transaction_id) throw failure(answer.error, false);
       rememberAll(kind, answer);
       return answer.transaction_id;
     });
@@ -194,7 +215,9 @@
     take(query, options, NUMBERED);
     if (isGiven(options.order)) query.order = JSON.stringify(options.order);
     addFree(query, options);
-    return send('/sdk/conversion', query, options);
+    return insist(function () {
+      return send('/sdk/conversion', query, options);
+    }, [1000, 3000]);
   }
 
   // No mistake of ours or of a caller may stop the page.
