@@ -93,7 +93,8 @@ pub struct Postbacks {
     pub keep_days: u32,
     /// Bytes of the spool; beyond it decided postbacks go sooner, and new ones are refused.
     pub max_bytes: u64,
-    /// Requests that wait for the admin's verdict; further ones are answered without.
+    /// Requests that wait for the admin's verdict; further ones are answered without. Each holds
+    /// a connection that visitors do not have meanwhile.
     pub max_waiting: usize,
 }
 
@@ -153,7 +154,7 @@ impl Default for Config {
                 sled_cache_bytes: 32 << 20,
                 retention_days: 30,
             },
-            postbacks: Postbacks { keep_days: 7, max_bytes: 4 << 30, max_waiting: 8192 },
+            postbacks: Postbacks { keep_days: 7, max_bytes: 4 << 30, max_waiting: 2048 },
             log_format: LogFormat::Text,
         }
     }

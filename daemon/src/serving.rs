@@ -103,10 +103,10 @@ fn serve(own: Own, common: Common) -> io::Result<Drained> {
             own.gauges.unknown_codes,
         )));
         tokio::task::spawn_local(refresh(Rc::clone(&redirector)));
-        let reception = common.reception;
+        let reception = Rc::new(common.reception);
         let make = |peer: &SocketAddr| Visits {
             redirector: Rc::clone(&redirector),
-            reception: reception.clone(),
+            reception: Rc::clone(&reception),
             peer: peer.ip(),
         };
         let accept = AcceptLoop::new(listener, common.limits, own.gauges.connections);
@@ -125,7 +125,7 @@ async fn refresh(redirector: Rc<RefCell<Redirector>>) {
 /// The service of one connection.
 struct Visits {
     redirector: Rc<RefCell<Redirector>>,
-    reception: Reception,
+    reception: Rc<Reception>,
     peer: IpAddr,
 }
 
@@ -149,7 +149,7 @@ impl Service<Request<Incoming>> for Visits {
             Route::Script => redirector.script(&parts, self.peer),
             Route::Postback(channel) => match redirector.admit(&parts, self.peer) {
                 Ok(guest) => {
-                    let reception = self.reception.clone();
+                    let reception = Rc::clone(&self.reception);
                     return Answering::later(reception.receive(channel, parts, body, guest));
                 }
                 Err(reply) => reply,

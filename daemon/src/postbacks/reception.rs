@@ -3,6 +3,7 @@
 //! It runs on the serving threads and never blocks them. When the daemon stops, whoever waits for
 //! a verdict is answered `queued` at once.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
@@ -32,6 +33,9 @@ use crate::response::Answer;
 
 /// How long an advertiser is kept waiting for the admin's verdict.
 const VERDICT_DEADLINE: Duration = Duration::from_secs(2);
+/// How long a disk may take before the advertiser is told to come again. It may have the postback
+/// by then; whoever comes again reports the same conversion.
+const KEEP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Takes the postbacks that come to one serving thread.
 #[derive(Clone)]
@@ -61,7 +65,13 @@ impl Reception {
     }
 
     /// Answers one postback.
-    pub async fn receive<B>(self, channel: Channel, parts: Parts, body: B, guest: Guest) -> Answer
+    pub async fn receive<B>(
+        self: Rc<Self>,
+        channel: Channel,
+        parts: Parts,
+        body: B,
+        guest: Guest,
+    ) -> Answer
     where
         B: Body<Data = Bytes> + Unpin,
     {
@@ -143,9 +153,9 @@ impl Reception {
         let (is_kept, kept) = oneshot::channel();
         let incoming = Incoming { record, is_kept, _room: room };
         self.queue.try_send(incoming).map_err(|_| Refused::Busy)?;
-        match kept.await {
-            Ok(true) => Ok(()),
-            Ok(false) | Err(_) => Err(Refused::NotKept),
+        match timeout(KEEP_DEADLINE, kept).await {
+            Ok(Ok(true)) => Ok(()),
+            _ => Err(Refused::NotKept),
         }
     }
 

@@ -87,7 +87,7 @@ fn bytes_that_are_no_question_are_refused() {
 #[test]
 fn each_of_thousands_at_once_gets_its_own_verdict() {
     const REQUESTS: usize = 3000;
-    let coupond = serving_with(&[("COUPOND_LIMITS_MAX_CONNECTIONS", "6000")]);
+    let coupond = serving_with(&[("COUPOND_POSTBACKS_MAX_WAITING", "3000")]);
     let admin = Deciding::start(&coupond, |postback| {
         let mut verdict = postback.verdict(VerdictStatus::Rejected);
         verdict.error_code = 1000;

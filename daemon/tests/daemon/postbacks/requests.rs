@@ -9,7 +9,7 @@ use serde_json::json;
 use super::admin::{Deciding, all};
 use super::{answering_at_once, post, post_with, serving_with};
 use crate::published::{HOST, sample};
-use crate::running::{Answer, Coupond};
+use crate::running::{Answer, Coupond, until};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "Accept: text/html, Application/JSON;q=0.9\r\n";
@@ -220,6 +220,19 @@ fn a_body_has_at_most_64_kib_and_comes_in_time() {
     let kept: Vec<_> = all(&coupond, &[]).postbacks.iter().map(|p| p.body.len()).collect();
     assert_eq!(kept, [64 << 10, 64 << 10]);
     assert_eq!(coupond.health()["postbacks"]["refused"], 3);
+}
+
+#[test]
+fn who_does_not_wait_for_the_answer_is_kept_all_the_same() {
+    let coupond = Coupond::serving(&sample());
+    for number in 0..20 {
+        drop(super::send(&coupond, &format!("/?nid=1&n={number}")));
+    }
+    until("all are kept", || (coupond.health()["postbacks"]["received"] == 20).then_some(()));
+    let mut got: Vec<_> = all(&coupond, &[]).postbacks.iter().map(|p| p.parameter("n")).collect();
+    got.sort_by_key(|number| number.parse::<u32>().unwrap());
+    assert_eq!(got, (0..20).map(|number| number.to_string()).collect::<Vec<_>>());
+    until("nobody waits", || (coupond.health()["postbacks"]["waiting"] == 0).then_some(()));
 }
 
 #[test]
