@@ -1,0 +1,349 @@
+//! `/v1/networks/reporting`: single clicks and conversions, and reports as files.
+
+use coupon_admin::store::conversions::{Channel, Conversion, Status};
+use coupon_shared::click::{Tag, VisitKind};
+use coupon_shared::decision::Reason;
+use serde_json::{Value, json};
+
+use crate::client::{Answer, Running, code, start_with_offers, with};
+use crate::recorded::{NOON_MS, Visit, money, sale};
+
+fn june(over: Value) -> Value {
+    with(json!({"from": "2026-06-10", "to": "2026-06-20"}), over)
+}
+
+fn filters(filters: &[(&str, Value)]) -> Value {
+    let filter = |(resource, value): &(&str, Value)| json!({"resource_type": resource, "filter_id_value": value});
+    june(json!({"query": {"filters": filters.iter().map(filter).collect::<Vec<_>>()}}))
+}
+
+impl Running {
+    async fn ask(&self, path: &str, body: Value) -> Answer {
+        self.post(&format!("reporting/{path}"), body).await
+    }
+
+    /// A file's lines, as maps of column and cell.
+    async fn file(&self, path: &str, body: Value) -> Vec<Value> {
+        let path = format!("/v1/networks/reporting/{path}");
+        let headers = [("accept", "text/csv")];
+        let answer = self.call_with(&self.key, "POST", &path, &headers, Some(body)).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        lines(&answer)
+    }
+}
+
+fn lines(answer: &Answer) -> Vec<Value> {
+    assert_eq!(answer.header("content-type"), Some("text/csv; charset=utf-8"), "{answer:?}");
+    assert!(answer.header("content-disposition").unwrap().starts_with("attachment"));
+    let mut file = csv::Reader::from_reader(answer.text.as_bytes());
+    let header = file.headers().unwrap().clone();
+    let line = |line: csv::StringRecord| {
+        let cells = header.iter().zip(line.iter());
+        cells.map(|(column, cell)| (column.to_owned(), json!(cell))).collect()
+    };
+    file.records().map(Result::unwrap).map(line).map(Value::Object).collect()
+}
+
+fn ids(answer: &Value) -> Vec<String> {
+    let rows = answer["conversions"].as_array().unwrap().iter();
+    rows.map(|row| row["conversion_id"].as_str().unwrap()[..2].to_owned()).collect()
+}
+
+/// Six conversions: 1 approved base, 2 pending, 3 rejected, 4 invalid and without anybody, 5 an
+/// event, 6 of another partner and offer, with a conflict and a suspicion.
+async fn sold() -> Running {
+    let network = start_with_offers().await;
+    network.post("couponcodes", code("ANNA10")).await.done();
+    let of_click = "0192f0c1d2e37405a6b7c8d9eaf00112".to_owned();
+    let bought = Conversion {
+        transaction_id: of_click.clone(),
+        click_ms: NOON_MS,
+        click_address: "192.0.2.7".into(),
+        address: "198.51.100.2".into(),
+        email: "=cmd@example.com".into(),
+        order_id: "+1".into(),
+        sub1: "-story".into(),
+        notes: "@SUM(A1)".into(),
+        adv1: "plain".into(),
+        steps: json!([{"step": "code_found", "detail": "ANNA10 is Anna's"}]).to_string(),
+        ..sale(1)
+    };
+    let status = |status, error_code, id| Conversion { status, error_code, ..sale(id) };
+    let nobodys = Conversion {
+        offer_id: 0,
+        affiliate_id: 0,
+        advertiser_id: 0,
+        code_id: 0,
+        coupon_code: "SAVE-20".into(),
+        folded_code: "save-20".into(),
+        ..status(Status::Invalid, 1001, 4)
+    };
+    let event = Conversion {
+        event_id: 7,
+        event_name: "Upsell".into(),
+        transaction_id: of_click,
+        channel: Channel::Sdk,
+        ..sale(5)
+    };
+    let bens = Conversion {
+        offer_id: 2,
+        affiliate_id: 2,
+        has_conflict: true,
+        suspicion: "without clicks".into(),
+        currency: "EUR".into(),
+        amount: None,
+        sale_amount: money("-20"),
+        ..sale(6)
+    };
+    let waiting = status(Status::Pending, 1015, 2);
+    let rejected = status(Status::Rejected, 9, 3);
+    network.convert(vec![bought, waiting, rejected, nobodys, event, bens]).await;
+    network
+}
+
+#[tokio::test]
+async fn a_conversion_is_shown_with_all_that_is_known_of_it() {
+    let network = sold().await;
+    let answer = network.ask("conversions", june(json!({}))).await.done();
+    assert_eq!(answer["paging"], json!({"page": 1, "page_size": 50, "total_count": 6}));
+    assert_eq!(ids(&answer), ["06", "05", "04", "03", "02", "01"]);
+    let bought = &answer["conversions"][5];
+    for (field, expected) in [
+        ("conversion_unix_timestamp", json!(NOON_MS / 1_000 + 1)),
+        ("click_unix_timestamp", json!(NOON_MS / 1_000)),
+        ("status", json!("approved")),
+        ("coupon_code", json!("ANNA10")),
+        ("payout", json!(5.25)),
+        ("payout_type", json!("cps")),
+        ("revenue", json!(8)),
+        ("sale_amount", json!(100)),
+        ("currency_id", json!("USD")),
+        ("email", json!("=cmd@example.com")),
+        ("session_user_ip", json!("192.0.2.7")),
+        ("conversion_user_ip", json!("198.51.100.2")),
+        ("is_event", json!(false)),
+        ("is_sdk", json!(false)),
+        (
+            "attribution",
+            json!({"method": "coupon_code", "steps": [{"step": "code_found", "detail": "ANNA10 is Anna's"}]}),
+        ),
+        (
+            "relationship",
+            json!({
+                "offer": {"network_offer_id": 1, "network_id": 1, "name": "Winter Jackets"},
+                "affiliate": {"network_affiliate_id": 1, "network_id": 1, "name": "Anna"},
+                "advertiser": {"network_advertiser_id": 1, "network_id": 1, "name": "Shop"},
+            }),
+        ),
+    ] {
+        assert_eq!(bought[field], expected, "{field}");
+    }
+    let event = &answer["conversions"][1];
+    assert_eq!((&event["event"], &event["is_event"]), (&json!("Upsell"), &json!(true)));
+    let nobodys = &answer["conversions"][2];
+    assert_eq!(nobodys["error_message"], "coupon_code is not known");
+    assert_eq!(nobodys["relationship"]["offer"], Value::Null);
+    let bens = &answer["conversions"][0];
+    assert_eq!((&bens["amount"], &bens["sale_amount"]), (&Value::Null, &json!(-20)));
+}
+
+#[tokio::test]
+async fn conversions_are_found_by_each_filter_and_in_pages() {
+    let network = sold().await;
+    for (wanted, found) in [
+        (filters(&[("offer", json!(2))]), vec!["06"]),
+        (filters(&[("affiliate", json!(1)), ("status", json!("approved"))]), vec!["05", "01"]),
+        (filters(&[("advertiser", json!(1)), ("offer", json!("2"))]), vec!["06"]),
+        (filters(&[("coupon_code", json!("save-20"))]), vec!["04"]),
+        (filters(&[("coupon_code", json!(1)), ("offer", json!(2))]), vec!["06"]),
+        (filters(&[("status", json!("pending")), ("status", json!("rejected"))]), vec!["03", "02"]),
+        (
+            filters(&[("transaction_id", json!("0192f0c1d2e37405a6b7c8d9eaf00112"))]),
+            vec!["05", "01"],
+        ),
+        (filters(&[("order_id", json!("+1"))]), vec!["01"]),
+        (filters(&[("event", json!(7))]), vec!["05"]),
+        (june(json!({"show_conversions": false})), vec!["05"]),
+        (june(json!({"show_events": false, "page_size": 2})), vec!["06", "04"]),
+        (june(json!({"show_events": false, "page": 2, "page_size": 2})), vec!["03", "02"]),
+        (june(json!({"show_only_conflicts": true})), vec!["06"]),
+        (june(json!({"show_only_suspicious": true})), vec!["06"]),
+        (json!({"from": "2026-06-15 12:00:02", "to": "2026-06-15 12:00:03"}), vec!["03", "02"]),
+        (json!({"from": "2026-06-16", "to": "2026-06-17"}), vec![]),
+    ] {
+        let answer = network.ask("conversions", wanted.clone()).await.done();
+        assert_eq!(ids(&answer), found, "{wanted}");
+    }
+    let path =
+        "conversions?page=2&page_size=4&order_field=conversion_unix_timestamp&order_direction=desc";
+    let answer = network.ask(path, june(json!({"show_events": true}))).await.done();
+    assert_eq!(ids(&answer), ["02", "01"]);
+    let stream = network.ask("conversions/stream", june(json!({}))).await.done();
+    assert_eq!((ids(&stream).len(), &stream["incomplete_results"]), (6, &json!(false)));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_question_about_conversions_is_named() {
+    let network = sold().await;
+    for (wrong, field) in [
+        (june(json!({"show_events": false, "show_conversions": false})), "show_conversions"),
+        (filters(&[("status", json!("paid"))]), "query.filters[0].filter_id_value"),
+        (filters(&[("country", json!("DE"))]), "query.filters[0].resource_type"),
+        (filters(&[("event", json!("x"))]), "query.filters[0].filter_id_value"),
+        (
+            filters(&[("order_id", json!("1")), ("order_id", json!("2"))]),
+            "query.filters[1].filter_id_value",
+        ),
+        (
+            june(
+                json!({"query": {"exclusions": [{"resource_type": "offer", "filter_id_value": 1}]}}),
+            ),
+            "query.exclusions",
+        ),
+        (june(json!({"order": "payout"})), "order"),
+        (june(json!({"page_size": 3000})), "page_size"),
+        (june(json!({"timezone_id": 99})), "timezone_id"),
+        (json!({"from": "2026-06-10", "to": "2026-06-01"}), "to"),
+    ] {
+        let answer = network.ask("conversions", wrong.clone()).await;
+        assert_eq!(answer.refusal(), (400, "request.invalid", vec![field]), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_conversion_is_found_by_its_id_and_by_its_click() {
+    let network = sold().await;
+    let one = network.get(&format!("reporting/conversions/{}", "01".repeat(16))).await.done();
+    assert_eq!((&one["status"], &one["history"]), (&json!("approved"), &json!([])));
+    let path = "reporting/events/0192f0c1d2e37405a6b7c8d9eaf00112";
+    let events = network.get(path).await.done();
+    let names: Vec<&str> =
+        events["events"].as_array().unwrap().iter().map(|e| e["event"].as_str().unwrap()).collect();
+    assert_eq!(names, ["Upsell", ""]);
+    let none = network.get(&format!("reporting/events/{}", "0".repeat(32))).await.done();
+    assert_eq!(none, json!({"events": []}));
+    let absent = network.get(&format!("reporting/conversions/{}", "09".repeat(16))).await;
+    assert_eq!(absent.refusal(), (404, "conversion.not_found", vec![]));
+    let wrong = network.get("reporting/conversions/7").await;
+    assert_eq!(wrong.refusal(), (400, "request.invalid", vec!["conversion_id"]));
+}
+
+#[tokio::test]
+async fn a_file_of_conversions_holds_all_of_them_and_no_formula() {
+    let network = sold().await;
+    let file = network.file("conversions", june(json!({}))).await;
+    assert_eq!(file.len(), 6);
+    let bought = &file[5];
+    for (column, cell) in [
+        ("email", "'=cmd@example.com"),
+        ("order_id", "'+1"),
+        ("sub1", "'-story"),
+        ("notes", "'@SUM(A1)"),
+        ("adv1", "plain"),
+        ("payout", "5.25"),
+        ("status", "approved"),
+        ("network_offer_id", "1"),
+        ("offer", "Winter Jackets"),
+        ("affiliate", "Anna"),
+        ("advertiser", "Shop"),
+    ] {
+        assert_eq!(bought[column], cell, "{column}");
+    }
+    assert_eq!(file[0]["sale_amount"], "-20", "a number below zero is no formula");
+    assert_eq!(file[0]["amount"], "");
+    let page = network.file("conversions", june(json!({"page": 2, "page_size": 4}))).await;
+    assert_eq!(page, file[4..]);
+    let exported = network.ask("conversions/export", june(json!({"format": "csv"}))).await;
+    assert_eq!(lines(&exported), file);
+    let exported = network.ask("conversions/export", june(json!({}))).await;
+    assert_eq!(lines(&exported), file);
+    let json = network.ask("conversions/export", june(json!({"format": "json"}))).await.done();
+    assert_eq!(ids(&json).len(), 6);
+    let wrong = network.ask("conversions/export", june(json!({"format": "xlsx"}))).await;
+    assert_eq!(wrong.refusal(), (400, "request.invalid", vec!["format"]));
+}
+
+#[tokio::test]
+async fn a_file_of_counts_holds_what_the_table_holds() {
+    let network = sold().await;
+    let body = june(
+        json!({"columns": [{"column": "affiliate"}, {"column": "date"}], "order": "affiliate"}),
+    );
+    let table = network.ask("entity/table", body.clone()).await.done();
+    let file = network.file("entity", body.clone()).await;
+    let rows = table["table"].as_array().unwrap();
+    assert_eq!((rows.len(), file.len()), (3, 3));
+    for (row, line) in rows.iter().zip(&file) {
+        assert_eq!(line["network_affiliate_id"], row["columns"][0]["id"]);
+        assert_eq!(line["affiliate"], row["columns"][0]["label"]);
+        assert_eq!(line["date"], row["columns"][1]["label"]);
+        for (measure, value) in row["reporting"].as_object().unwrap() {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            assert_eq!(line[measure], text, "{measure}");
+        }
+    }
+    assert_eq!(lines(&network.ask("entity/table/export", body.clone()).await), file);
+    let answer = network.ask("entity/table/export", with(body, json!({"format": "json"}))).await;
+    assert_eq!(answer.done(), table);
+}
+
+#[tokio::test]
+async fn clicks_are_shown_with_what_became_of_them() {
+    let network = start_with_offers().await;
+    network.post("couponcodes", code("ANNA10")).await.done();
+    let at = |second: u64, visit: Visit| Visit { unix_ms: NOON_MS + second * 1_000, ..visit };
+    let plain = Visit { tags: vec![(Tag::Sub1, b"=1")], ..Visit::of("Anna10", 1, 1) };
+    let kind = |kind| Visit { kind, ..Visit::of("Anna10", 1, 1) };
+    let paused = Visit { reason: Reason::Paused, ..Visit::of("Anna10", 1, 2) };
+    let visits = [
+        at(0, plain),
+        at(1, kind(VisitKind::Sdk)),
+        at(2, kind(VisitKind::Prefetch)),
+        at(3, kind(VisitKind::Impression)),
+        at(4, paused),
+    ];
+    let transactions = network.visit(&visits).await;
+    let bought = Conversion { transaction_id: transactions[0].clone(), ..sale(1) };
+    let refused =
+        Conversion { transaction_id: transactions[1].clone(), status: Status::Rejected, ..sale(2) };
+    network.convert(vec![bought, refused]).await;
+    let stream = network.ask("clicks/stream", june(json!({}))).await.done();
+    let clicks = stream["clicks"].as_array().unwrap();
+    let flags =
+        |field: &str| clicks.iter().map(|c| c[field].as_bool().unwrap()).collect::<Vec<_>>();
+    assert_eq!(flags("has_conversion"), [false, false, false, true]);
+    assert_eq!(flags("is_sdk_click"), [false, false, true, false]);
+    assert_eq!(flags("is_prefetch"), [false, true, false, false]);
+    let invalid = network.ask("invalidclicks", june(json!({}))).await.done();
+    let invalid = invalid["clicks"].as_array().unwrap();
+    assert_eq!(invalid.len(), 1);
+    assert_eq!(
+        (&invalid[0]["error_message"], &invalid[0]["error_code"]),
+        (&json!("paused"), &json!(1002))
+    );
+    let single = network.get(&format!("reporting/clicks/{}", transactions[3])).await.done();
+    assert_eq!(single["is_impression"], true);
+    let file = network.file("clicks/stream", june(json!({}))).await;
+    assert_eq!(file.len(), 4);
+    assert_eq!(file[3]["sub1"], "'=1");
+    assert_eq!(
+        (&file[3]["offer"], &file[3]["affiliate"]),
+        (&json!("Winter Jackets"), &json!("Anna"))
+    );
+    let one = |resource: &str, value: Value| filters(&[(resource, value)]);
+    for (body, count) in [
+        (one("sub1", json!("=1")), 1),
+        (one("sub1", json!("")), 3),
+        (one("affiliate", json!(2)), 1),
+        (one("coupon_code", json!("ANNA10")), 4),
+        (
+            june(
+                json!({"query": {"exclusions": [{"resource_type": "affiliate", "filter_id_value": 1}]}}),
+            ),
+            1,
+        ),
+    ] {
+        let found = network.ask("clicks/stream", body.clone()).await.done();
+        assert_eq!(found["clicks"].as_array().unwrap().len(), count, "{body}");
+    }
+}
