@@ -89,6 +89,48 @@ fn undecided_postbacks_are_never_given_up_and_decided_ones_make_room() {
     assert_eq!(told.postbacks.len() as u64, kept as u64 - half + 1);
 }
 
+/// Runs the daemon under `strace`, which fails every third of its syncs.
+fn with_failing_syncs(command: &mut Command) {
+    command.env("COUPOND_POSTBACKS_MAX_WAITING", "0");
+    let mut traced = Command::new("strace");
+    // The tracer stands aside, so that the child is the daemon itself.
+    traced.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync"]);
+    traced.args(["-e", "inject=fdatasync:error=EIO:when=8+3"]).arg(command.get_program());
+    for (key, value) in command.get_envs() {
+        traced.env(key, value.unwrap_or_default());
+    }
+    *command = traced;
+}
+
+#[test]
+fn a_sync_that_fails_refuses_its_postbacks_and_no_others() {
+    let strace = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).status();
+    if !strace.is_ok_and(|status| status.success()) {
+        let must_be = std::env::var_os("COUPON_TESTS_REQUIRE_PROGRAMS").is_some();
+        assert!(!must_be, "strace cannot be used");
+        eprintln!("not tested: strace cannot be used");
+        return;
+    }
+    let folder = folder();
+    sample().publish(&folder.path().join("index"));
+    let coupond = Coupond::start(folder, with_failing_syncs);
+    let (mut answered, mut refused) = (Vec::new(), 0);
+    for _ in 0..30 {
+        let answer = coupond.request("GET", "/?nid=1", "Accept: application/json\r\n");
+        match answer.status {
+            200 => answered.push(answer.json()["conversion_id"].as_str().unwrap().to_owned()),
+            _ => {
+                expect_refused(&answer);
+                refused += 1;
+                assert!(problems(&coupond).contains("nput/output error"));
+            }
+        }
+        assert_eq!(coupond.get("/winter25").status, 302);
+    }
+    assert!(answered.len() > 5 && refused > 5, "{} and {refused}", answered.len());
+    assert_eq!(all(&coupond, &[]).ids(), answered);
+}
+
 #[test]
 fn a_spool_that_does_not_open_refuses_postbacks_and_nothing_else() {
     let folder = folder();

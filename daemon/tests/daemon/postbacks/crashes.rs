@@ -1,12 +1,17 @@
 //! Killed, stopped, damaged, restored.
 
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use coupon_shared::postback::{Question, VerdictStatus};
 use rustix::process::Signal;
 
-use super::admin::all;
+use super::admin::{Delivered, all, ask};
 use super::{answer_of, answering_at_once, send, with};
-use crate::published::{damage, sample};
+use crate::published::{HOST, damage, sample};
 use crate::running::{Coupond, until};
 
 const AT_ONCE: [(&str, &str); 1] = [("COUPOND_POSTBACKS_MAX_WAITING", "0")];
@@ -39,6 +44,82 @@ fn a_kill_right_after_the_answer_loses_no_postback() {
     assert_eq!(told.sequences(), (1..=kept.len() as u64).collect::<Vec<_>>());
     assert!(answered.iter().all(|id| kept.contains(id)));
     assert!(kept.len() >= answered.len() && kept.len() <= 8 * 20);
+}
+
+/// Sends postbacks one after the other until the daemon is gone; returns the ids answered.
+fn report_until_killed(address: SocketAddr) -> Vec<String> {
+    let request = format!(
+        "GET /?nid=1 HTTP/1.1\r\nHost: {HOST}\r\nAccept: application/json\r\nConnection: close\r\n\r\n"
+    );
+    let mut answered = Vec::new();
+    while let Ok(mut stream) = TcpStream::connect(address) {
+        let mut answer = String::new();
+        let whole = stream
+            .write_all(request.as_bytes())
+            .and_then(|()| stream.read_to_string(&mut answer))
+            .is_ok();
+        let body = answer.split("\r\n\r\n").nth(1).unwrap_or_default();
+        match serde_json::from_str::<serde_json::Value>(body) {
+            Ok(body) => answered.push(body["conversion_id"].as_str().unwrap().to_owned()),
+            Err(_) => assert!(!whole || answer.is_empty(), "{answer}"),
+        }
+    }
+    answered
+}
+
+/// Takes over what comes until the daemon is gone, deciding each at once.
+fn take_over_until_killed(socket: &Path, cursor: &mut Question, got: &mut Vec<Delivered>) {
+    while let Ok(told) = ask(socket, cursor, "wait_ms=1000") {
+        let Some(last) = told.postbacks.last() else { continue };
+        cursor.cursors = vec![(told.spool, last.sequence)];
+        let approved = |postback: &Delivered| postback.verdict(VerdictStatus::Approved);
+        cursor.verdicts = told.postbacks.iter().map(approved).collect();
+        got.extend(told.postbacks);
+    }
+}
+
+/// Kills the daemon again and again amid postbacks, deciding and acknowledging.
+fn each_answered_postback_comes_once(kills: u64) -> (usize, usize) {
+    let mut coupond = Coupond::serving(&sample());
+    let (mut answered, mut got) = (BTreeSet::new(), Vec::new());
+    let mut cursor = Question::default();
+    for kill in 0..kills {
+        until("the feed is open", || ask(&coupond.socket(), &cursor, "").ok());
+        let (address, socket) = (coupond.address, coupond.socket());
+        std::thread::scope(|threads| {
+            let reporting: Vec<_> =
+                (0..4).map(|_| threads.spawn(move || report_until_killed(address))).collect();
+            threads.spawn(|| take_over_until_killed(&socket, &mut cursor, &mut got));
+            std::thread::sleep(Duration::from_millis(40 + kill * 37 % 160));
+            coupond.signal(Signal::KILL);
+            for reporter in reporting {
+                answered.extend(reporter.join().unwrap());
+            }
+        });
+        coupond.wait();
+        coupond = coupond.restarted();
+    }
+    let rest = all(&coupond, &cursor.cursors);
+    got.extend(rest.postbacks);
+    let sequences: Vec<_> = got.iter().map(|postback| postback.sequence).collect();
+    assert_eq!(sequences, (1..=got.len() as u64).collect::<Vec<_>>());
+    let kept: BTreeSet<_> = got.iter().map(|postback| postback.id.to_string()).collect();
+    assert_eq!(kept.len(), got.len());
+    assert!(answered.is_subset(&kept), "lost: {:?}", answered.difference(&kept));
+    (answered.len(), kept.len())
+}
+
+#[test]
+fn kills_amid_deciding_lose_no_answered_postback_and_deliver_each_once() {
+    let (answered, _) = each_answered_postback_comes_once(4);
+    assert!(answered > 20, "{answered}");
+}
+
+#[test]
+#[ignore = "takes a minute: the long form of the one before"]
+fn many_kills_amid_deciding_lose_no_answered_postback_and_deliver_each_once() {
+    let (answered, kept) = each_answered_postback_comes_once(200);
+    println!("200 kills: {answered} postbacks answered, {kept} kept, each delivered once");
 }
 
 #[test]
