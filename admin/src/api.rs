@@ -14,6 +14,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::archive::Archive;
+use crate::conversions::intake::PostbackHandle;
 use crate::intake::IntakeHandle;
 use crate::pixels::Pixels;
 use crate::privacy::PrivacyHandle;
@@ -70,6 +71,8 @@ pub struct AppState {
     pub intake: IntakeHandle,
     /// What is forgotten.
     pub privacy: PrivacyHandle,
+    /// How the intake of postbacks stands.
+    pub postbacks: PostbackHandle,
     /// Bulk files.
     pub uploads: Uploads,
     /// Partner postbacks.

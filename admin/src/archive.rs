@@ -12,6 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use coupon_shared::click::block::{Block, DecodedBlock, Personal};
 use coupon_shared::click::{Click, ClickError};
 use coupon_shared::framed_log::{FrameReader, FramedLog, FramedLogError, Options};
+use coupon_shared::transaction_id::TransactionId;
+
+use crate::store::blocks::BlockRow;
 
 /// The archive's name in the data folder.
 pub const FOLDER_NAME: &str = "archive";
@@ -185,5 +188,24 @@ impl ArchivedBlocks {
         let decoded = decoded.map_err(|source| ArchiveError::Block { sequence, source })?;
         self.reader = Some(reader);
         Ok(decoded)
+    }
+}
+
+impl ArchivedBlocks {
+    /// What `of` makes of the click with this id, in whichever of these blocks it is.
+    pub(crate) fn find<T>(
+        &mut self,
+        places: &[BlockRow],
+        id: TransactionId,
+        of: impl Fn(&Click<'_>) -> T,
+    ) -> Result<Option<T>, ArchiveError> {
+        for place in places {
+            let decoded = self.read(place.archive_sequence)?;
+            let click = decoded.clicks().find(|click| click.head.transaction_id == id);
+            if let Some(click) = click {
+                return Ok(Some(of(&click)));
+            }
+        }
+        Ok(None)
     }
 }

@@ -8,6 +8,10 @@
 //!
 //! All of these are pure: no store, no clock, no I/O. The same claim and the same evidence are
 //! always judged alike, so that a decision can be made again and explained at any time.
+//!
+//! Around them: `intake` takes postbacks from the daemon and answers with verdicts; `clicks` and
+//! `gather` find the evidence; `ledger` decides each once and writes all that follows from it;
+//! `waiting` decides those whose click comes late; `change` is what people do by hand.
 
 pub mod claim;
 pub mod evidence;
@@ -29,5 +33,25 @@ pub mod error_code;
 pub mod status;
 pub mod step;
 
+pub mod intake;
+mod received;
+
+mod clicks;
+mod gather;
+mod ledger;
+mod waiting;
+
+pub mod change;
+
+mod count;
+mod tell_partner;
+
+/// Unix milliseconds now.
+fn now_ms() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod sample;
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coupon_shared::feed::{Cursor, OLDEST_INCARNATION_HEADER};
+use coupon_shared::postback::Question;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::HOST;
 use hyper::{Method, Request, Response, StatusCode};
@@ -140,6 +141,26 @@ impl DaemonClient {
         let oldest = answer.headers().get(OLDEST_INCARNATION_HEADER);
         let oldest_incarnation = oldest.and_then(|value| value.to_str().ok()?.parse().ok());
         Ok(FeedAnswer { blocks: answer.into_body(), oldest_incarnation })
+    }
+
+    /// Asks for the postbacks after the question's cursors, and tells what became of those before.
+    /// Waits for `wait` where there are none yet.
+    ///
+    /// # Errors
+    /// When it is away, too slow, or its spool is not open.
+    pub async fn postbacks(
+        &self,
+        question: &Question,
+        wait: Duration,
+        max_bytes: usize,
+    ) -> Result<Bytes, DaemonError> {
+        let path = format!("/postbacks/feed?wait_ms={}&max_bytes={max_bytes}", wait.as_millis());
+        let body = Bytes::from(question.encode());
+        let answer = self.post(&path, body, TIMEOUT + wait, max_bytes + FEED_SLACK_BYTES).await?;
+        if answer.status() != StatusCode::OK {
+            return Err(refused(&answer));
+        }
+        Ok(answer.into_body())
     }
 
     async fn post(

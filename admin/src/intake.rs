@@ -36,6 +36,8 @@ use ledger::Ledger;
 
 /// How long the daemon waits for a click before it answers that there is none.
 const WAIT: Duration = Duration::from_secs(1);
+/// A click is at the daemon's feed this long after it was made, at the latest.
+const SETTLED_AFTER_MS: u64 = 2_000;
 /// What one answer may hold; also what is counted in one transaction.
 const MAX_BYTES: usize = 4 << 20;
 const SHORTEST_BACK_OFF: Duration = Duration::from_millis(100);
@@ -71,6 +73,8 @@ pub struct IntakeStatus {
     pub clicks: u64,
     /// Sequences that the daemon passed over: clicks it no longer had.
     pub missing: u64,
+    /// All clicks that were made until then, in Unix milliseconds, have come or never will.
+    pub passed_unix_ms: u64,
     /// Blocks in the archive.
     pub archived_blocks: u64,
     /// The archive's size.
@@ -90,6 +94,13 @@ impl IntakeHandle {
     #[must_use]
     pub fn status(&self) -> IntakeStatus {
         self.status.borrow().clone()
+    }
+
+    /// Waits until something has changed; for ever when intake has ended.
+    pub async fn changed(&mut self) {
+        if self.status.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }
 
@@ -134,12 +145,21 @@ struct Intake {
     /// Whether the archive is known to be the one the counts were made from.
     is_compared: bool,
     oldest_incarnation: u32,
+    /// Since when the daemon has answered every pull, in Unix milliseconds.
+    steady_since_ms: Option<u64>,
 }
 
 impl Intake {
     fn new(store: Store, archive: Archive, daemon: DaemonClient) -> Intake {
         let ledger = Ledger::new(store, archive);
-        Intake { ledger, daemon, cursor: None, is_compared: false, oldest_incarnation: 0 }
+        Intake {
+            ledger,
+            daemon,
+            cursor: None,
+            is_compared: false,
+            oldest_incarnation: 0,
+            steady_since_ms: None,
+        }
     }
 
     async fn run(mut self) {
@@ -151,6 +171,7 @@ impl Intake {
                     self.ledger.update(|status| status.last_error = None);
                 }
                 Err(error) => {
+                    self.steady_since_ms = None;
                     self.tell(&error);
                     tokio::time::sleep(back_off).await;
                     back_off = (back_off * 2).min(LONGEST_BACK_OFF);
@@ -177,10 +198,26 @@ impl Intake {
         };
         let mut asked = cursor.clone();
         asked.forget_before(self.oldest_incarnation);
+        let began_ms = now_ms();
         let answer = self.daemon.feed(&asked, WAIT, MAX_BYTES).await?;
+        let was_all = self.oldest_incarnation > 0 && answer.blocks.len() < MAX_BYTES / 2;
         self.oldest_incarnation = answer.oldest_incarnation.unwrap_or(0);
         self.ledger.update(|status| status.last_pull = Some((now_ms() / 1000) as i64));
-        self.take_in(cursor, answer).await
+        self.take_in(cursor, answer).await?;
+        if was_all {
+            self.pass(began_ms);
+        }
+        Ok(())
+    }
+
+    /// The daemon gave all that it had: what was made long enough before has come. A daemon that has
+    /// just begun may still be busy with what an earlier run left.
+    fn pass(&mut self, began_ms: u64) {
+        let steady_since_ms = *self.steady_since_ms.get_or_insert(began_ms);
+        let passed = began_ms.saturating_sub(SETTLED_AFTER_MS);
+        if passed >= steady_since_ms {
+            self.ledger.update(|status| status.passed_unix_ms = status.passed_unix_ms.max(passed));
+        }
     }
 
     async fn begin(&mut self) -> Result<Cursor, IntakeError> {

@@ -24,6 +24,7 @@ use crate::api::{self, AppState, Bodies, Gate, Network, Peer};
 use crate::archive::Archive;
 use crate::backup;
 use crate::config::{Config, Limits};
+use crate::conversions;
 use crate::daemon_client::DaemonClient;
 use crate::intake;
 use crate::keys::{Secret, ensure_first};
@@ -67,7 +68,15 @@ impl Admin {
         let daemon = DaemonClient::new(&config.daemon_socket);
         let (network_id, stop) = (config.network_id, || background.clone());
         let publisher = publish::start(store.clone(), network_id, daemon.clone(), stop());
-        let intake = intake::start(store.clone(), archive.clone(), daemon, stop());
+        let intake = intake::start(store.clone(), archive.clone(), daemon.clone(), stop());
+        let postbacks = conversions::intake::start(
+            store.clone(),
+            archive.clone(),
+            intake.clone(),
+            daemon,
+            network_id,
+            stop(),
+        );
         let privacy = privacy::start(store.clone(), archive.clone(), config.privacy, stop());
         let uploads = Uploads::open(store.clone(), config.uploads.clone()).await?;
         uploads.expire(stop());
@@ -80,6 +89,7 @@ impl Admin {
             intake,
             pixels,
             privacy,
+            postbacks,
             network: Network { id: network_id },
             gate: Gate::new(config),
             bodies: Bodies {

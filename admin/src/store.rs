@@ -54,6 +54,7 @@ pub mod copy;
 pub mod publication;
 
 pub mod conversions;
+pub mod facts;
 pub mod postbacks;
 
 pub mod blocks;

@@ -552,6 +552,39 @@ impl<'a> Delivery<'a> {
     }
 }
 
+/// A delivery taken apart without a look into its postbacks: one that cannot be read does not hide
+/// the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadDelivery<'a> {
+    /// Whose sequences these are.
+    pub spool: SpoolId,
+    /// The oldest sequence still kept; one more than the last where none is.
+    pub oldest: u64,
+    /// The bytes of each postback, with its place in the spool.
+    pub postbacks: Vec<(u64, &'a [u8])>,
+}
+
+impl<'a> UnreadDelivery<'a> {
+    /// Takes a delivery's bytes apart.
+    pub fn split(bytes: &'a [u8]) -> Result<Self, PostbackError> {
+        let head = bytes.get(..DELIVERY_HEAD).ok_or(cut("delivery", bytes))?;
+        check_version(head, DELIVERY_MAGIC, "delivery")?;
+        let count = bounded(u32_at(head, 32), "postbacks", MAX_DELIVERED)?;
+        let (mut postbacks, mut rest) = (Vec::new(), &bytes[DELIVERY_HEAD..]);
+        for _ in 0..count {
+            let (sequence, record) = rest.split_at_checked(8).ok_or(cut("delivery", bytes))?;
+            let len = record.get(..4).map(|len| u32_at(len, 0) as usize);
+            let len = len.filter(|len| *len >= POSTBACK_HEAD).ok_or(cut("postback", record))?;
+            let (postback, after) = record.split_at_checked(len).ok_or(cut("postback", record))?;
+            postbacks.push((u64_at(sequence, 0), postback));
+            rest = after;
+        }
+        let delivery =
+            Self { spool: SpoolId(sixteen(head, 8)), oldest: u64_at(head, 24), postbacks };
+        if rest.is_empty() { Ok(delivery) } else { Err(cut("delivery", bytes)) }
+    }
+}
+
 /// Puts a delivery together from postbacks that are encoded already.
 #[derive(Debug)]
 pub struct DeliveryBuilder {
@@ -755,6 +788,22 @@ mod tests {
         for postbacks in [vec![], vec![(7, sample()), (8, sample())]] {
             let delivery = Delivery { spool: SPOOL, oldest: 3, postbacks };
             assert_eq!(Delivery::decode(&delivery.encode()), Ok(delivery));
+        }
+    }
+
+    #[test]
+    fn a_postback_that_cannot_be_read_does_not_hide_the_others() {
+        let mut newer = sample().encode();
+        newer[4] = 2;
+        let mut builder = DeliveryBuilder::new(SPOOL, 3);
+        builder.push(7, &newer);
+        builder.push(8, &sample().encode());
+        let bytes = builder.finish();
+        let split = UnreadDelivery::split(&bytes).unwrap();
+        assert_eq!((split.spool, split.oldest), (SPOOL, 3));
+        assert_eq!(split.postbacks, [(7, &newer[..]), (8, &sample().encode()[..])]);
+        for cut in 0..bytes.len() {
+            UnreadDelivery::split(&bytes[..cut]).unwrap_err();
         }
     }
 

@@ -61,6 +61,11 @@ impl TransactionId {
         (self.low() >> 46) as u8 & (MAX_THREADS - 1)
     }
 
+    /// Whether a run of the daemon can have made it: its low bits stand in the id.
+    pub fn is_of_incarnation(&self, incarnation: u32) -> bool {
+        (self.low() >> 32) as u32 & INCARNATION_MASK == incarnation & INCARNATION_MASK
+    }
+
     /// Whether this id was made under `key`. An invented one passes once in 2^32 tries.
     pub fn verify(&self, key: &ClickIdKey) -> bool {
         let well_formed = self.0[6] >> 4 == 7 && self.0[8] >> 6 == 0b10;

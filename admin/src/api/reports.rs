@@ -27,6 +27,7 @@ use utoipa_axum::routes;
 use super::AppState;
 use super::error::ApiError;
 use crate::archive::ArchiveError;
+use crate::conversions::intake::{PostbackHandle, PostbackStatus};
 use crate::intake::{IntakeHandle, IntakeStatus};
 use crate::privacy::{PrivacyHandle, PrivacyStatus};
 use crate::publish::{PublicationStatus, PublisherHandle};
@@ -81,6 +82,12 @@ impl FromRef<AppState> for PrivacyHandle {
     }
 }
 
+impl FromRef<AppState> for PostbackHandle {
+    fn from_ref(state: &AppState) -> PostbackHandle {
+        state.postbacks.clone()
+    }
+}
+
 impl From<ArchiveError> for ApiError {
     fn from(error: ArchiveError) -> ApiError {
         tracing::error!(%error, "the click archive cannot be read");
@@ -93,15 +100,17 @@ impl From<ArchiveError> for ApiError {
 struct Status {
     publication: PublicationStatus,
     intake: IntakeStatus,
+    postbacks: PostbackStatus,
     pixels: Backlog,
     privacy: PrivacyStatus,
 }
 
-/// How publication, the intake of clicks, partner postbacks and forgetting stand.
+/// How publication, the intake of clicks and postbacks, partner postbacks and forgetting stand.
 #[utoipa::path(get, path = "/status", responses((status = 200, body = Status)))]
 async fn status(
     State(publisher): State<PublisherHandle>,
     State(intake): State<IntakeHandle>,
+    State(postbacks): State<PostbackHandle>,
     State(privacy): State<PrivacyHandle>,
     State(store): State<Store>,
 ) -> Result<Json<Status>, ApiError> {
@@ -109,6 +118,7 @@ async fn status(
     Ok(Json(Status {
         publication: publisher.status(),
         intake: intake.status(),
+        postbacks: postbacks.status(),
         pixels,
         privacy: privacy.status(),
     }))

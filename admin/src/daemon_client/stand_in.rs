@@ -3,12 +3,14 @@
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use coupon_shared::click::block::{Block, BlockBuilder};
 use coupon_shared::click::{ClickHead, MAX_RECORD_LEN, StreamId, Tag, VisitKind, encode};
 use coupon_shared::decision::Reason;
 use coupon_shared::feed::{Cursor, OLDEST_INCARNATION_HEADER};
+use coupon_shared::postback::{DeliveryBuilder, Question, SpoolId, Verdict};
 use coupon_shared::snapshot::manifest::{CURRENT, Manifest};
 use coupon_shared::transaction_id::{ClickIdKey, TransactionIdSource};
 use http_body_util::{BodyExt, Full};
@@ -34,6 +36,16 @@ pub(crate) struct Hands {
     pub(crate) cursor: Cursor,
     /// Where it reads the index from.
     pub(crate) index_dir: PathBuf,
+    /// Its spool: the bytes of each postback, the first with the sequence 1.
+    pub(crate) postbacks: Vec<Vec<u8>>,
+    /// Its spool's name; another one after it was lost.
+    pub(crate) spool: u8,
+    /// Answers all postbacks, whatever the cursor says.
+    pub(crate) repeats_postbacks: bool,
+    /// What the admin said of postbacks, all of it.
+    pub(crate) verdicts: Vec<Verdict>,
+    /// How far the admin said it has come in the spool.
+    pub(crate) acknowledged: u64,
     /// Refuses generations up to this one, which it serves already.
     pub(crate) serves_generation: Option<u64>,
 }
@@ -77,9 +89,13 @@ async fn answer(
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path().to_owned();
     let body = request.into_body().collect().await.unwrap().to_bytes();
+    if path == "/postbacks/feed" && hands.lock().unwrap().is_without_postbacks(&body) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let mut hands = hands.lock().unwrap();
     let (status, answer) = match path.as_str() {
         "/reload" => reload(&hands),
+        "/postbacks/feed" => (StatusCode::OK, hands.postbacks_after(&body)),
         _ => {
             hands.cursor = Cursor::decode(&body).unwrap();
             (StatusCode::OK, feed(&hands))
@@ -88,6 +104,33 @@ async fn answer(
     let oldest = STREAM.incarnation.to_string();
     let response = Response::builder().status(status).header(OLDEST_INCARNATION_HEADER, oldest);
     Ok(response.body(Full::new(answer.into())).unwrap())
+}
+
+impl Hands {
+    /// Takes the verdicts, and says whether there is nothing to give.
+    fn is_without_postbacks(&mut self, question: &[u8]) -> bool {
+        let question = Question::decode(question).unwrap();
+        let spool = SpoolId([self.spool; 16]);
+        let known = question.cursors.iter().find(|(id, _)| *id == spool);
+        self.acknowledged = known.map_or(0, |(_, last)| *last);
+        let all = self.postbacks.len() as u64;
+        all == 0 || !self.repeats_postbacks && self.acknowledged >= all
+    }
+
+    fn postbacks_after(&mut self, question: &[u8]) -> Vec<u8> {
+        let question = Question::decode(question).unwrap();
+        let spool = SpoolId([self.spool; 16]);
+        let known = question.cursors.iter().find(|(id, _)| *id == spool);
+        let after = known.map_or(0, |(_, last)| *last);
+        self.verdicts.extend(question.verdicts);
+        let mut builder = DeliveryBuilder::new(spool, 1);
+        for (sequence, postback) in (1..).zip(&self.postbacks) {
+            if sequence > after || self.repeats_postbacks {
+                builder.push(sequence, postback);
+            }
+        }
+        builder.finish()
+    }
 }
 
 fn feed(hands: &Hands) -> Vec<u8> {
@@ -153,12 +196,22 @@ impl Sample {
 
 /// A block of a stream, whose first click has `first_sequence`.
 pub(crate) fn block(stream: StreamId, first_sequence: u64, clicks: &[Sample]) -> Vec<u8> {
+    block_by(&KEY, stream, first_sequence, clicks)
+}
+
+/// As [`block`], with ids that are signed by a network's own key.
+pub(crate) fn block_by(
+    key: &ClickIdKey,
+    stream: StreamId,
+    first_sequence: u64,
+    clicks: &[Sample],
+) -> Vec<u8> {
     let mut ids = TransactionIdSource::new(stream.node, stream.thread, stream.incarnation);
     let mut builder = BlockBuilder::new(stream, first_sequence);
     let mut record = vec![0; MAX_RECORD_LEN];
     for (click, sequence) in clicks.iter().zip(first_sequence..) {
         let head = ClickHead {
-            transaction_id: ids.next(&KEY, click.unix_ms),
+            transaction_id: ids.next(key, click.unix_ms),
             unix_ms: click.unix_ms,
             generation: 1,
             code_id: click.code_id,

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, HashSet};
 
 use coupon_shared::click::block::Block;
-use coupon_shared::click::{ClickError, StreamId};
+use coupon_shared::click::{ClickError, ClickHead, StreamId, VisitKind};
+use coupon_shared::decision::Reason;
 use coupon_shared::feed::{self, Cursor};
 
 use crate::judgement::Judge;
 use crate::store::blocks::{self, BlockRow};
 use crate::store::click_archive::Kept;
 use crate::store::rollups::Rollups;
-use crate::store::{StoreError, WriteTx};
+use crate::store::{StoreError, WriteTx, facts};
 
 /// Of a block that is not in the archive yet: after all that are.
 const NEW_FRAME: u64 = u64::MAX;
@@ -25,6 +26,8 @@ pub(super) struct Batch {
     moved: BTreeMap<StreamId, u64>,
     clicks: u64,
     last_click_ms: Option<u64>,
+    /// The codes that led to an offer.
+    clicked: HashSet<u32>,
     kept: Kept,
 }
 
@@ -39,6 +42,7 @@ impl Batch {
             moved: BTreeMap::new(),
             clicks: 0,
             last_click_ms: None,
+            clicked: HashSet::new(),
         }
     }
 
@@ -86,6 +90,7 @@ impl Batch {
                 continue;
             }
             self.rollups.count(&click, &judged);
+            self.remember(&click.head);
             self.clicks += 1;
             self.last_click_ms = self.last_click_ms.max(Some(click.head.unix_ms));
         }
@@ -102,10 +107,18 @@ impl Batch {
         }
     }
 
+    fn remember(&mut self, click: &ClickHead) {
+        let leads_on = click.reason == Reason::Redirected && click.code_id != 0;
+        if leads_on && !matches!(click.kind, VisitKind::Prefetch | VisitKind::Impression) {
+            self.clicked.insert(click.code_id);
+        }
+    }
+
     /// The judge, who has seen all of it, and what is to be written.
     pub(super) fn split(self) -> (Judge, Counted) {
-        let Batch { cursor, judge, rows, rollups, moved, clicks, last_click_ms, kept: _ } = self;
-        (judge, Counted { cursor, rows, rollups, moved, clicks, last_click_ms })
+        let Batch { cursor, judge, rows, rollups, moved, clicks, last_click_ms, clicked, kept: _ } =
+            self;
+        (judge, Counted { cursor, rows, rollups, moved, clicks, last_click_ms, clicked })
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -125,12 +138,14 @@ pub(super) struct Counted {
     moved: BTreeMap<StreamId, u64>,
     clicks: u64,
     last_click_ms: Option<u64>,
+    clicked: HashSet<u32>,
 }
 
 impl Counted {
     pub(super) fn write(&self, tx: &WriteTx<'_>) -> Result<(), StoreError> {
         blocks::record(tx, &self.rows)?;
         self.rollups.apply(tx)?;
+        facts::remember_clicked(tx, self.clicked.iter().copied())?;
         for (stream, missing) in &self.moved {
             blocks::advance(tx, *stream, self.cursor.last(stream), *missing)?;
         }

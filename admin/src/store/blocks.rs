@@ -217,3 +217,24 @@ pub fn latest_between(
     let rows = statement.query_map((ms, sequence, from_ms, to_ms, limit as u64), read)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
+
+/// Whether blocks of the click's own stream have come that are later than its id: then it is in
+/// those that came, or nowhere.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn is_beyond(connection: &Connection, id: &TransactionId) -> Result<bool, StoreError> {
+    let runs = "SELECT incarnation FROM click_stream WHERE node = ?1 AND thread = ?2";
+    let mut runs = connection.prepare_cached(runs)?;
+    let runs = runs.query_map((id.node(), id.thread()), |row| row.get::<_, u32>(0))?;
+    let later = "SELECT 1 FROM click_block \
+                 WHERE node = ?1 AND incarnation = ?2 AND thread = ?3 AND max_id_ms > ?4";
+    let mut later = connection.prepare_cached(later)?;
+    for run in runs {
+        let run = run?;
+        if id.is_of_incarnation(run) && later.exists((id.node(), run, id.thread(), id.unix_ms()))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

@@ -18,21 +18,8 @@ use crate::catalog::words::words;
 
 mod list;
 
+pub use crate::conversions::status::Status;
 pub use list::{Filters, Page, each, is_converted, list};
-
-words! {
-    /// What became of a conversion.
-    Status {
-        /// It counts, and the partner is paid.
-        Approved = "approved",
-        /// Somebody has to decide.
-        Pending = "pending",
-        /// It was understood, and does not count.
-        Rejected = "rejected",
-        /// It cannot be read, or nobody can be named.
-        Invalid = "invalid",
-    }
-}
 
 words! {
     /// By which way a postback came.
@@ -239,6 +226,10 @@ columns! {
         source_id: String,
         /// Of the click.
         uid: String,
+        /// Of the click: two upper-case letters, where it is known.
+        country: String,
+        /// Of the click: `desktop`, `mobile`, `tablet` or `other`.
+        device_type: String,
         /// Personal: where the postback came from.
         address: String,
         /// Personal: its sender's program.
@@ -281,6 +272,8 @@ columns! {
         suspicion: String,
         /// The network's own.
         notes: String,
+        /// By which repeats of it are known, whether it holds that key or not.
+        key: Option<[u8; 32]>,
         /// Alike for messages that say the same.
         likeness: [u8; 32],
         /// How it was decided: a JSON array of `{step, detail}`.
@@ -375,8 +368,8 @@ pub fn insert(tx: &WriteTx<'_>, conversion: &Conversion) -> Result<ConversionRow
 /// When SQLite fails.
 pub fn update(tx: &WriteTx<'_>, row: &ConversionRow) -> Result<(), StoreError> {
     let sql = "UPDATE conversion SET time_saved = ?2, status = ?3, error_code = ?4, \
-               sale_amount = ?5, payout = ?6, revenue = ?7, has_conflict = ?8, notes = ?9 \
-               WHERE number = ?1";
+               sale_amount = ?5, payout = ?6, revenue = ?7, terms = ?8, has_conflict = ?9, \
+               notes = ?10 WHERE number = ?1";
     let now = &row.conversion;
     tx.prepare_cached(sql)?.execute((
         row.number,
@@ -386,6 +379,7 @@ pub fn update(tx: &WriteTx<'_>, row: &ConversionRow) -> Result<(), StoreError> {
         now.sale_amount,
         now.payout,
         now.revenue,
+        &now.terms,
         now.has_conflict,
         &now.notes,
     ))?;

@@ -3,12 +3,14 @@
 //! A postback is known by its id: the unique index on it is what makes a second delivery harmless.
 //! The message itself, with its secrets, is kept only while it waits.
 
-use rusqlite::{Connection, OptionalExtension};
+use coupon_shared::postback::SpoolId;
+use coupon_shared::transaction_id::TransactionId;
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::conversions::{Channel, ConversionId, columns, word_columns};
 use super::{StoreError, WriteTx};
 use crate::catalog::words::words;
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
 words! {
     /// What a postback is answered.
@@ -113,6 +115,8 @@ columns! {
         decided_ms: u64,
         /// How: a JSON array of `{step, detail}`.
         steps: String,
+        /// Of a message that this program cannot read: its bytes.
+        raw: Option<Vec<u8>>,
     }
 }
 
@@ -131,10 +135,11 @@ pub struct PostbackRow {
 /// When SQLite fails.
 pub fn get(connection: &Connection, id: ConversionId) -> Result<Option<PostbackRow>, StoreError> {
     let sql = format!("SELECT number, {} FROM postback WHERE id = ?1", Postback::COLUMNS.join(","));
-    let row = connection.prepare_cached(&sql)?.query_row([id], |row| {
-        Ok(PostbackRow { number: row.get(0)?, postback: Postback::read(row, 1)? })
-    });
-    Ok(row.optional()?)
+    Ok(connection.prepare_cached(&sql)?.query_row([id], read_row).optional()?)
+}
+
+fn read_row(row: &Row<'_>) -> rusqlite::Result<PostbackRow> {
+    Ok(PostbackRow { number: row.get(0)?, postback: Postback::read(row, 1)? })
 }
 
 /// Adds a postback and answers its number.
@@ -166,4 +171,140 @@ pub fn decide(tx: &WriteTx<'_>, row: &PostbackRow) -> Result<(), StoreError> {
         &now.steps,
     ))?;
     Ok(())
+}
+
+/// Whether a postback said this amount of a conversion before, and was kept as a conflict.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn has_conflict(
+    connection: &Connection,
+    conversion: ConversionId,
+    amount: &str,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM postback \
+               WHERE conversion_id = ?1 AND outcome = 'conflicts' AND amount = ?2";
+    Ok(connection.prepare_cached(sql)?.exists((conversion, amount))?)
+}
+
+/// How far each spool has come.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn cursors(connection: &Connection) -> Result<Vec<(SpoolId, u64)>, StoreError> {
+    let sql = "SELECT id, last_sequence FROM postback_spool ORDER BY time_saved DESC, id";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([], |row| Ok((SpoolId(row.get(0)?), row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// How many sequences of all spools were passed over.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn missing(connection: &Connection) -> Result<u64, StoreError> {
+    let sql = "SELECT coalesce(sum(missing), 0) FROM postback_spool";
+    Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+}
+
+/// Moves a spool forward, never back, and adds to what it misses.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn advance(
+    tx: &WriteTx<'_>,
+    spool: SpoolId,
+    last_sequence: u64,
+    missing: u64,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO postback_spool (id, last_sequence, missing, time_saved)
+         VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE
+         SET last_sequence = max(last_sequence, excluded.last_sequence),
+             missing = missing + excluded.missing, time_saved = excluded.time_saved";
+    tx.prepare_cached(sql)?.execute((spool.0, last_sequence, missing, tx.now()))?;
+    Ok(())
+}
+
+/// A postback that waits for its click.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Of the postback.
+    pub number: u64,
+    /// The click.
+    pub transaction_id: TransactionId,
+    /// The postback as it came.
+    pub message: Vec<u8>,
+}
+
+/// Lets a postback wait for a click, or for another one than before.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn wait(
+    tx: &WriteTx<'_>,
+    number: u64,
+    id: TransactionId,
+    message: &[u8],
+) -> Result<(), StoreError> {
+    let sql = "INSERT OR REPLACE INTO postback_waiting \
+               (number, transaction_id, node, thread, id_ms, message) VALUES (?, ?, ?, ?, ?, ?)";
+    let place = (number, id.0, id.node(), id.thread(), id.unix_ms(), message);
+    tx.prepare_cached(sql)?.execute(place)?;
+    Ok(())
+}
+
+/// Ends a postback's waiting.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn stop_waiting(tx: &WriteTx<'_>, number: u64) -> Result<(), StoreError> {
+    tx.prepare_cached("DELETE FROM postback_waiting WHERE number = ?1")?.execute([number])?;
+    Ok(())
+}
+
+/// How many wait.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn count_waiting(connection: &Connection) -> Result<u64, StoreError> {
+    let sql = "SELECT count(*) FROM postback_waiting";
+    Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+}
+
+/// Some of those whose click may be here by now, or cannot come any more: clicks of the same node
+/// and thread have come that were made then or later, or all made until `passed_ms` have.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn ripe(
+    connection: &Connection,
+    passed_ms: u64,
+    after: u64,
+    limit: usize,
+) -> Result<Vec<Waiting>, StoreError> {
+    let sql = "SELECT number, transaction_id, message FROM postback_waiting AS waiting
+         WHERE number > ?2 AND (id_ms <= ?1 OR EXISTS (
+             SELECT 1 FROM click_stream AS stream JOIN click_block AS block
+                 USING (node, incarnation, thread)
+             WHERE stream.node = waiting.node AND stream.thread = waiting.thread
+                 AND block.max_id_ms >= waiting.id_ms))
+         ORDER BY number LIMIT ?3";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map((passed_ms, after, limit as u64), |row| {
+        let (number, id, message) = (row.get(0)?, TransactionId(row.get(1)?), row.get(2)?);
+        Ok(Waiting { number, transaction_id: id, message })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The postback with this number, while it waits.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn waiting(connection: &Connection, number: u64) -> Result<Option<PostbackRow>, StoreError> {
+    let sql = format!(
+        "SELECT number, {} FROM postback WHERE number = ?1 AND outcome = 'waits'",
+        Postback::COLUMNS.join(",")
+    );
+    Ok(connection.prepare_cached(&sql)?.query_row([number], read_row).optional()?)
 }

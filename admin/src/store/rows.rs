@@ -91,6 +91,21 @@ pub fn find<T: Kept>(connection: &Connection, id: u32) -> Result<Option<Stored<T
     Ok(rows.pop())
 }
 
+/// The object with this id, deleted or not.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn find_ever<T: Kept>(
+    connection: &Connection,
+    id: u32,
+) -> Result<Option<Stored<T>>, StoreError> {
+    let sql = format!("SELECT {COMMON}, {} FROM {} WHERE id = ?1", T::SELECT, T::TABLE);
+    let row = connection.prepare_cached(&sql)?.query_row([id], read_stored::<T>).optional()?;
+    let mut rows: Vec<Stored<T>> = row.into_iter().collect();
+    T::load_parts(connection, &mut rows)?;
+    Ok(rows.pop())
+}
+
 /// One page of the objects that are not deleted, and how many there are on all pages.
 ///
 /// # Errors

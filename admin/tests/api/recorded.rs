@@ -172,6 +172,8 @@ pub(crate) fn sale(id: u8) -> Conversion {
         sub5: String::new(),
         source_id: String::new(),
         uid: String::new(),
+        country: String::new(),
+        device_type: String::new(),
         address: String::new(),
         user_agent: String::new(),
         referer: String::new(),
@@ -193,6 +195,7 @@ pub(crate) fn sale(id: u8) -> Conversion {
         has_conflict: false,
         suspicion: String::new(),
         notes: String::new(),
+        key: None,
         likeness: [id; 32],
         steps: "[]".into(),
     }

@@ -82,11 +82,21 @@ impl Api {
         let archive = Archive::open(dir.path()).unwrap();
         let client = || daemon.client.clone();
         let uploads = Uploads::open(store.clone(), Config::default().uploads).await.unwrap();
+        let intake = intake::start(store.clone(), archive.clone(), client(), stop.clone());
+        let (clicked, court) = (intake.clone(), (store.clone(), archive.clone()));
         let state = AppState {
+            postbacks: crate::conversions::intake::start(
+                court.0,
+                court.1,
+                clicked,
+                client(),
+                1,
+                stop.clone(),
+            ),
             uploads,
             publisher: publish::start(store.clone(), 1, client(), stop.clone()),
-            intake: intake::start(store.clone(), archive.clone(), client(), stop.clone()),
             privacy: privacy::start(store.clone(), archive.clone(), FOR_EVER, stop.clone()),
+            intake,
             store: store.clone(),
             pixels: pixels::start(store.clone(), &Config::default().pixels, stop.clone())
                 .unwrap()

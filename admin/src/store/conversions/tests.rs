@@ -33,6 +33,8 @@ pub(crate) fn sample(id: u8, unix_ms: u64) -> Conversion {
         sub5: String::new(),
         source_id: String::new(),
         uid: String::new(),
+        country: String::new(),
+        device_type: String::new(),
         address: "192.0.2.1".into(),
         user_agent: String::new(),
         referer: String::new(),
@@ -54,6 +56,7 @@ pub(crate) fn sample(id: u8, unix_ms: u64) -> Conversion {
         has_conflict: false,
         suspicion: String::new(),
         notes: String::new(),
+        key: None,
         likeness: [id; 32],
         steps: "[]".into(),
     }

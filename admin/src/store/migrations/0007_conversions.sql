@@ -49,7 +49,9 @@ CREATE TABLE postback (
     conversion_id  BLOB,
     decided_ms     INTEGER NOT NULL,
     -- A JSON array of {step, detail}.
-    steps          TEXT    NOT NULL
+    steps          TEXT    NOT NULL,
+    -- Of a message that this program cannot read: its bytes.
+    raw            BLOB
 ) STRICT;
 -- Whatever is delivered twice is refused here.
 CREATE UNIQUE INDEX postback_id ON postback (id);
@@ -112,6 +114,8 @@ CREATE TABLE conversion (
     sub5             TEXT    NOT NULL,
     source_id        TEXT    NOT NULL,
     uid              TEXT    NOT NULL,
+    country          TEXT    NOT NULL,
+    device_type      TEXT    NOT NULL,
     -- The postback.
     address          TEXT    NOT NULL,
     user_agent       TEXT    NOT NULL,
@@ -137,6 +141,8 @@ CREATE TABLE conversion (
     -- Why the code may have leaked; '' for no suspicion.
     suspicion        TEXT    NOT NULL DEFAULT '',
     notes            TEXT    NOT NULL DEFAULT '',
+    -- By which repeats are known, whether it holds that key or not; none where nothing tells repeats.
+    key              BLOB,
     -- Alike for messages that say the same, however they are sent.
     likeness         BLOB    NOT NULL,
     steps            TEXT    NOT NULL
@@ -180,3 +186,18 @@ CREATE TRIGGER conversion_history_stays BEFORE DELETE ON conversion_history
 BEGIN SELECT raise(ABORT, 'the history of conversions is kept'); END;
 CREATE TRIGGER conversion_history_is_final BEFORE UPDATE ON conversion_history
 BEGIN SELECT raise(ABORT, 'the history of conversions is never changed'); END;
+
+-- Codes that were ever clicked and led to an offer. Kept for ever, unlike the clicks.
+CREATE TABLE clicked_code (
+    code_id INTEGER PRIMARY KEY
+) STRICT;
+INSERT INTO clicked_code
+    SELECT DISTINCT code_id FROM click_rollup WHERE code_id <> 0 AND gross > invalid + prefetch;
+
+-- Conversions by a code alone, without a click, in each ten minutes of the last two weeks.
+CREATE TABLE code_alone (
+    folded_code TEXT    NOT NULL,
+    slot        INTEGER NOT NULL,
+    conversions INTEGER NOT NULL,
+    PRIMARY KEY (folded_code, slot)
+) STRICT, WITHOUT ROWID;

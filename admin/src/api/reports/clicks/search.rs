@@ -127,7 +127,9 @@ impl Source {
             Ok((blocks::around(connection, &id)?, is_old))
         });
         let (places, is_old) = places.await?;
-        let found = self.archive.on_disk(move |archive| read_one(archive, &places, id)).await?;
+        let found =
+            self.archive.on_disk(move |archive| archive.blocks().find(&places, id, ClickRow::of));
+        let found = found.await?;
         found.ok_or_else(|| if is_old { gone(id) } else { not_arrived(id) })
     }
 }
@@ -143,22 +145,6 @@ pub(in crate::api::reports) fn not_arrived(id: TransactionId) -> ApiError {
 fn gone(id: TransactionId) -> ApiError {
     let message = format!("the click {id} is too old: clicks of its time are only counted now");
     ApiError::new(StatusCode::NOT_FOUND, "click.gone", message)
-}
-
-fn read_one(
-    archive: &Archive,
-    places: &[BlockRow],
-    id: TransactionId,
-) -> Result<Option<ClickRow>, ArchiveError> {
-    let mut archived = archive.blocks();
-    for place in places {
-        let decoded = archived.read(place.archive_sequence)?;
-        let click = decoded.clicks().find(|click| click.head.transaction_id == id);
-        if let Some(click) = click {
-            return Ok(Some(ClickRow::of(&click)));
-        }
-    }
-    Ok(None)
 }
 
 /// The newest clicks seen so far: one more than are answered, to know whether there are more.

@@ -1,0 +1,174 @@
+//! The clicks that postbacks name: found in the archive before the transaction that decides, so that
+//! the writer never waits for files.
+//!
+//! A click that is not here is *gone* only when it cannot come any more, and that is asked first:
+//! what arrives between the two looks is then found. So a click is never missed, at worst it is
+//! awaited once too often.
+
+use std::collections::HashMap;
+
+use coupon_shared::click::{Click, ClickHead, Tag};
+use coupon_shared::transaction_id::{ClickIdKey, TransactionId};
+
+use super::evidence::{ClickEvidence, ClickFacts};
+use crate::archive::{Archive, ArchiveError};
+use crate::judgement;
+use crate::store::blocks::{self, BlockRow};
+use crate::store::{Store, StoreError, meta};
+
+/// A click as it was recorded, with all that a conversion keeps of it.
+#[derive(Debug, Clone)]
+pub(super) struct FoundClick {
+    pub(super) head: ClickHead,
+    pub(super) code: Vec<u8>,
+    /// The values of its tags, in the order of [`Tag::ALL`].
+    tags: Vec<Vec<u8>>,
+    pub(super) address: String,
+}
+
+impl FoundClick {
+    fn of(click: &Click<'_>) -> FoundClick {
+        FoundClick {
+            head: click.head,
+            code: click.code.to_vec(),
+            tags: Tag::ALL.map(|tag| click.tag(tag).unwrap_or_default().to_vec()).into(),
+            address: click.address().map_or_else(String::new, |address| address.to_string()),
+        }
+    }
+
+    pub(super) fn text(&self, wanted: Tag) -> String {
+        let at = Tag::ALL.iter().position(|tag| *tag == wanted);
+        let value = at.and_then(|at| self.tags.get(at)).map(Vec::as_slice);
+        String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
+    }
+
+    /// What kind of device it came from.
+    pub(super) fn device_type(&self) -> Option<&'static str> {
+        self.as_click(|click| judgement::of_itself(click).device.as_str())
+    }
+
+    /// The record again, for who reads records.
+    pub(super) fn as_click<T>(&self, work: impl FnOnce(&Click<'_>) -> T) -> Option<T> {
+        let tags: Vec<(Tag, &[u8])> = Tag::ALL
+            .into_iter()
+            .zip(self.tags.iter().map(Vec::as_slice))
+            .filter(|(_, value)| !value.is_empty())
+            .collect();
+        let mut record = vec![0; coupon_shared::click::MAX_RECORD_LEN];
+        let len = coupon_shared::click::encode(&self.head, &self.code, &tags, &mut record);
+        record.truncate(len);
+        Click::decode(&record).ok().map(|(click, _)| work(&click))
+    }
+
+    fn facts(&self) -> ClickFacts {
+        ClickFacts {
+            unix_ms: self.head.unix_ms,
+            kind: self.head.kind,
+            reason: self.head.reason,
+            code_id: self.head.code_id,
+            offer_id: self.head.offer_id,
+            affiliate_id: self.head.partner_id,
+            advertiser_id: self.head.advertiser_id,
+            coupon_code: String::from_utf8_lossy(&self.code).into_owned(),
+        }
+    }
+}
+
+/// Up to when all clicks have come: those made until `0`, in Unix milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct PassedMs(pub(crate) u64);
+
+/// What became of a number of ids.
+#[derive(Debug, Default)]
+pub(super) struct Clicks {
+    known: HashMap<TransactionId, Looked>,
+}
+
+#[derive(Debug)]
+enum Looked {
+    Found(Box<FoundClick>),
+    Invented,
+    Awaited,
+    Gone,
+}
+
+impl Clicks {
+    pub(super) fn found(&self, id: &TransactionId) -> Option<&FoundClick> {
+        match self.known.get(id) {
+            Some(Looked::Found(click)) => Some(click),
+            _ => None,
+        }
+    }
+
+    pub(super) fn evidence(&self, id: &TransactionId) -> ClickEvidence {
+        match self.known.get(id) {
+            Some(Looked::Found(click)) => ClickEvidence::Found(click.facts()),
+            Some(Looked::Awaited) => ClickEvidence::Awaited,
+            Some(Looked::Gone) => ClickEvidence::Gone,
+            Some(Looked::Invented) | None => ClickEvidence::Invented,
+        }
+    }
+
+    /// Looks for clicks. `passed` was asked for before.
+    pub(super) async fn look_up(
+        store: &Store,
+        archive: &Archive,
+        ids: Vec<TransactionId>,
+        passed: PassedMs,
+    ) -> Result<Clicks, LookUpError> {
+        if ids.is_empty() {
+            return Ok(Clicks::default());
+        }
+        let places = store.read(move |connection| places(connection, ids, passed)).await?;
+        Ok(archive.on_disk(move |archive| read(archive, places)).await?)
+    }
+}
+
+/// Why clicks could not be looked for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LookUpError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The archive failed.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+}
+
+/// Where an id may be, and what it means if it is nowhere.
+struct Place {
+    id: TransactionId,
+    blocks: Vec<BlockRow>,
+    otherwise: Looked,
+}
+
+fn places(
+    connection: &rusqlite::Connection,
+    ids: Vec<TransactionId>,
+    passed: PassedMs,
+) -> Result<Vec<Place>, StoreError> {
+    let key = ClickIdKey(meta::read(connection)?.click_id_key);
+    let mut places = Vec::with_capacity(ids.len());
+    for id in ids {
+        if !id.verify(&key) {
+            places.push(Place { id, blocks: Vec::new(), otherwise: Looked::Invented });
+            continue;
+        }
+        let has_passed = id.unix_ms() <= passed.0 || blocks::is_beyond(connection, &id)?;
+        let otherwise = if has_passed { Looked::Gone } else { Looked::Awaited };
+        places.push(Place { id, blocks: blocks::around(connection, &id)?, otherwise });
+    }
+    Ok(places)
+}
+
+/// In the archive's order, so that neighbours are read in one pass.
+fn read(archive: &Archive, mut places: Vec<Place>) -> Result<Clicks, ArchiveError> {
+    places.sort_by_key(|place| place.blocks.first().map(|block| block.archive_sequence));
+    let mut archived = archive.blocks();
+    let mut clicks = Clicks::default();
+    for Place { id, blocks, otherwise } in places {
+        let found = archived.find(&blocks, id, |click| Box::new(FoundClick::of(click)))?;
+        clicks.known.insert(id, found.map_or(otherwise, Looked::Found));
+    }
+    Ok(clicks)
+}

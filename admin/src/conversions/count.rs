@@ -1,0 +1,88 @@
+//! What reports count of a conversion, and what a change of it adds.
+
+use crate::catalog::Money;
+use crate::store::conversions::{Conversion, Status};
+use crate::store::rollups::{self, ConversionCount, Family, Measures};
+use crate::store::{StoreError, WriteTx};
+
+/// Counts a new conversion, or the difference that a change makes.
+pub(crate) fn count(
+    tx: &WriteTx<'_>,
+    before: Option<&Conversion>,
+    after: &Conversion,
+) -> Result<(), StoreError> {
+    let mut measures = measures(after);
+    if let Some(before) = before {
+        measures += negative(self::measures(before));
+    }
+    if measures == Measures::default() {
+        return Ok(());
+    }
+    rollups::count_conversions(tx, &[of(after, measures)])
+}
+
+fn of(conversion: &Conversion, measures: Measures) -> ConversionCount {
+    ConversionCount {
+        unix_ms: conversion.unix_ms,
+        code_id: conversion.code_id,
+        offer_id: conversion.offer_id,
+        affiliate_id: conversion.affiliate_id,
+        advertiser_id: conversion.advertiser_id,
+        currency: conversion.currency.clone(),
+        values: values(conversion),
+        measures,
+    }
+}
+
+fn values(conversion: &Conversion) -> Vec<(Family, String)> {
+    let values = [
+        (Family::Sub(1), &conversion.sub1),
+        (Family::Sub(2), &conversion.sub2),
+        (Family::Sub(3), &conversion.sub3),
+        (Family::Sub(4), &conversion.sub4),
+        (Family::Sub(5), &conversion.sub5),
+        (Family::DeviceType, &conversion.device_type),
+        (Family::Country, &conversion.country),
+    ];
+    let said = values.into_iter().filter(|(_, value)| !value.is_empty());
+    said.map(|(family, value)| (family, value.clone())).collect()
+}
+
+fn measures(conversion: &Conversion) -> Measures {
+    let mut measures = Measures::default();
+    match conversion.status {
+        Status::Pending => measures.pending_cv = 1,
+        Status::Rejected => measures.rejected_cv = 1,
+        Status::Invalid => measures.invalid_cv = 1,
+        Status::Approved => {
+            let (payout, revenue) =
+                (conversion.payout.millionths(), conversion.revenue.millionths());
+            measures.sale = Money::millionths(conversion.sale_amount);
+            if conversion.event_id == 0 {
+                measures.cv = 1;
+                (measures.payout, measures.revenue) = (payout, revenue);
+            } else {
+                measures.event_cv = 1;
+                (measures.event_payout, measures.event_revenue) = (payout, revenue);
+            }
+        }
+    }
+    measures
+}
+
+/// A conversion's measures only.
+fn negative(counted: Measures) -> Measures {
+    Measures {
+        cv: -counted.cv,
+        event_cv: -counted.event_cv,
+        pending_cv: -counted.pending_cv,
+        rejected_cv: -counted.rejected_cv,
+        invalid_cv: -counted.invalid_cv,
+        payout: -counted.payout,
+        revenue: -counted.revenue,
+        event_payout: -counted.event_payout,
+        event_revenue: -counted.event_revenue,
+        sale: -counted.sale,
+        ..Measures::default()
+    }
+}

@@ -1,0 +1,160 @@
+//! Gathers the evidence of a claim inside the transaction that decides it, so that no edit comes
+//! between. What was read once is not read again for the other claims of the batch.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::Hash;
+
+use coupon_shared::transaction_id::TransactionId;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::claim::Claim;
+use super::clicks::Clicks;
+use super::evidence::{ClickEvidence, CodeFacts, Evidence};
+use crate::catalog::{AccountStatus, Advertiser, FoldedKey, Offer, PartnerVisibility, Settings};
+use crate::store::{StoreError, WriteTx, facts, settings};
+
+/// What a batch knows of the catalog.
+pub(super) struct Facts<'t, 'c> {
+    tx: &'t WriteTx<'c>,
+    network_id: u32,
+    pub(super) settings: Settings,
+    zone: TimeZone,
+    codes: HashMap<FoldedKey, Vec<CodeFacts>>,
+    offers: HashMap<u32, Option<Offer>>,
+    advertisers: HashMap<u32, Option<Advertiser>>,
+    partners: HashMap<u32, Option<AccountStatus>>,
+    access: HashMap<(u32, u32), Option<PartnerVisibility>>,
+}
+
+impl<'t, 'c> Facts<'t, 'c> {
+    pub(super) fn new(tx: &'t WriteTx<'c>, network_id: u32) -> Result<Facts<'t, 'c>, StoreError> {
+        let settings = settings::read(tx)?.settings;
+        Ok(Facts {
+            tx,
+            network_id,
+            zone: TimeZone::get(&settings.time_zone).unwrap_or(TimeZone::UTC),
+            settings,
+            codes: HashMap::new(),
+            offers: HashMap::new(),
+            advertisers: HashMap::new(),
+            partners: HashMap::new(),
+            access: HashMap::new(),
+        })
+    }
+
+    pub(super) fn evidence(
+        &mut self,
+        claim: &Claim,
+        received_ms: u64,
+        clicks: &Clicks,
+    ) -> Result<Evidence, StoreError> {
+        let mut evidence = Evidence {
+            received_ms,
+            today: self.today(received_ms),
+            network_id: self.network_id,
+            network_currency: self.settings.currency.clone(),
+            clicks: of_claim(claim, clicks),
+            codes: self.codes(claim)?,
+            offers: HashMap::new(),
+            partners: HashMap::new(),
+            access: HashMap::new(),
+            advertisers: HashMap::new(),
+        };
+        self.add_offers(claim, &mut evidence)?;
+        self.add_partners(claim, &mut evidence)?;
+        self.add_advertisers(claim, &mut evidence)?;
+        Ok(evidence)
+    }
+
+    /// The network's day when the postback came.
+    fn today(&self, received_ms: u64) -> Date {
+        let ms = i64::try_from(received_ms).unwrap_or(i64::MAX);
+        let at = Timestamp::from_millisecond(ms).unwrap_or_else(|_| Timestamp::now());
+        at.to_zoned(self.zone.clone()).date()
+    }
+
+    /// The rows of the code that is claimed.
+    pub(super) fn codes(&mut self, claim: &Claim) -> Result<Vec<CodeFacts>, StoreError> {
+        let Some(code) = claim.coupon_code.as_ref().and_then(|code| code.folded.as_ref()) else {
+            return Ok(Vec::new());
+        };
+        let tx = self.tx;
+        known(&mut self.codes, code.clone(), || facts::codes(tx, code)).cloned()
+    }
+
+    fn add_offers(&mut self, claim: &Claim, evidence: &mut Evidence) -> Result<(), StoreError> {
+        let tx = self.tx;
+        let clicked = found(evidence).map(|click| click.offer_id);
+        let of_codes = evidence.codes.iter().map(|row| row.offer_id);
+        let named: Vec<u32> = claim.offer_id.into_iter().chain(clicked).chain(of_codes).collect();
+        for id in named {
+            let offer = known(&mut self.offers, id, || facts::offer(tx, id))?;
+            if let Some(offer) = offer.as_ref().filter(|_| !evidence.offers.contains_key(&id)) {
+                evidence.offers.insert(id, offer.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn add_partners(&mut self, claim: &Claim, evidence: &mut Evidence) -> Result<(), StoreError> {
+        let tx = self.tx;
+        let clicked = found(evidence).map(|click| (click.offer_id, click.affiliate_id));
+        let of_codes =
+            evidence.codes.iter().filter_map(|row| Some((row.offer_id, row.affiliate_id?)));
+        let named = claim.offer_id.zip(claim.affiliate_id);
+        let pairs: Vec<(u32, u32)> = named.into_iter().chain(clicked).chain(of_codes).collect();
+        for (offer_id, id) in pairs {
+            let account = known(&mut self.partners, id, || facts::partner(tx, id))?;
+            evidence.partners.extend(account.map(|account| (id, account)));
+            let pair = (offer_id, id);
+            let said = known(&mut self.access, pair, || facts::access(tx, offer_id, id))?;
+            evidence.access.extend(said.map(|said| (pair, said)));
+        }
+        Ok(())
+    }
+
+    fn add_advertisers(
+        &mut self,
+        claim: &Claim,
+        evidence: &mut Evidence,
+    ) -> Result<(), StoreError> {
+        let tx = self.tx;
+        let clicked = found(evidence).map(|click| click.advertiser_id);
+        let of_offers = evidence.offers.values().map(|offer| offer.network_advertiser_id);
+        let named: Vec<u32> =
+            claim.advertiser_id.into_iter().chain(clicked).chain(of_offers).collect();
+        for id in named {
+            let advertiser = known(&mut self.advertisers, id, || facts::advertiser(tx, id))?;
+            if let Some(advertiser) = advertiser {
+                evidence.advertisers.entry(id).or_insert_with(|| advertiser.clone());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn of_claim(claim: &Claim, clicks: &Clicks) -> HashMap<TransactionId, ClickEvidence> {
+    let ids = claim.transaction_ids.iter().filter_map(|claimed| claimed.id);
+    ids.map(|id| (id, clicks.evidence(&id))).collect()
+}
+
+fn found(evidence: &Evidence) -> impl Iterator<Item = &super::evidence::ClickFacts> {
+    evidence.clicks.values().filter_map(|click| match click {
+        ClickEvidence::Found(click) => Some(click),
+        _ => None,
+    })
+}
+
+fn known<K: Hash + Eq, V>(
+    memory: &mut HashMap<K, V>,
+    key: K,
+    read: impl FnOnce() -> Result<V, StoreError>,
+) -> Result<&V, StoreError> {
+    match memory.entry(key) {
+        Entry::Occupied(known) => Ok(known.into_mut()),
+        Entry::Vacant(unknown) => Ok(unknown.insert(read()?)),
+    }
+}

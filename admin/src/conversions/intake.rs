@@ -1,0 +1,303 @@
+//! Intake of postbacks: from the daemon's spool into the store, each once, with a verdict back.
+//!
+//! One task asks with a cursor, for each spool the last sequence that is durably decided or waits
+//! here, and with the verdicts on what it got before; the cursor is the acknowledgement. What comes
+//! is decided and kept in one transaction together with the cursor. So nothing is acknowledged that
+//! is not kept; and what is delivered again, after a crash of either program or to a store that was
+//! restored, is known by its id.
+//!
+//! A postback that this program cannot read, or whose decision fails, is kept as it came: it never
+//! holds up those behind it. The clicks that a batch names are looked for before the transaction, so
+//! the writer does not wait for files.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use coupon_shared::postback::{PostbackError, Question, SpoolId, UnreadDelivery, Verdict};
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::clicks::{Clicks, LookUpError, PassedMs};
+use super::ledger::Ledger;
+use super::now_ms;
+use super::received::Received;
+use super::waiting;
+use crate::archive::Archive;
+use crate::daemon_client::{DaemonClient, DaemonError};
+use crate::intake::IntakeHandle;
+use crate::store::{Store, StoreError, WriteTx, postbacks};
+
+/// How long the daemon waits for a postback before it answers that there is none.
+const WAIT: Duration = Duration::from_secs(1);
+/// What one answer may hold; also what is decided in one transaction.
+const MAX_BYTES: usize = 1 << 20;
+const SHORTEST_BACK_OFF: Duration = Duration::from_millis(50);
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(5);
+
+/// Why postbacks were not taken in.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum IntakeError {
+    /// The daemon gave none.
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
+    /// What it gave is not understood.
+    #[error("coupond's postbacks are not understood: {0}")]
+    Delivery(#[from] PostbackError),
+    /// The clicks they name could not be looked for.
+    #[error(transparent)]
+    Clicks(#[from] LookUpError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// How the intake of postbacks stands.
+#[derive(Debug, Clone, Default, Serialize, utoipa::ToSchema)]
+pub struct PostbackStatus {
+    /// When the daemon last answered, in Unix seconds.
+    pub last_pull: Option<i64>,
+    /// When the last postback taken in came, in Unix milliseconds.
+    pub last_postback_unix_ms: Option<u64>,
+    /// From its coming to its being decided.
+    pub lag_ms: Option<u64>,
+    /// Postbacks taken in since the program started, repeats among them.
+    pub postbacks: u64,
+    /// Postbacks that wait for their click.
+    pub waiting: u64,
+    /// Sequences that the daemon passed over: postbacks it no longer had.
+    pub missing: u64,
+    /// Why the last pull failed; intake goes on trying.
+    pub last_error: Option<String>,
+}
+
+/// Shows how the intake of postbacks stands; clones share it.
+#[derive(Clone)]
+pub struct PostbackHandle {
+    status: watch::Receiver<PostbackStatus>,
+}
+
+impl PostbackHandle {
+    /// How it stands now.
+    #[must_use]
+    pub fn status(&self) -> PostbackStatus {
+        self.status.borrow().clone()
+    }
+}
+
+/// What decisions are made with.
+#[derive(Clone)]
+pub(super) struct Court {
+    pub(super) store: Store,
+    pub(super) archive: Archive,
+    pub(super) clicks: IntakeHandle,
+    pub(super) network_id: u32,
+    pub(super) status: watch::Sender<PostbackStatus>,
+}
+
+/// Starts the intake of postbacks; it ends with `stop`. `clicks` is the intake of clicks.
+#[must_use]
+pub fn start(
+    store: Store,
+    archive: Archive,
+    clicks: IntakeHandle,
+    daemon: DaemonClient,
+    network_id: u32,
+    stop: CancellationToken,
+) -> PostbackHandle {
+    let status = watch::Sender::default();
+    let handle = PostbackHandle { status: status.subscribe() };
+    let court = Court { store, archive, clicks, network_id, status };
+    tokio::spawn(stop.clone().run_until_cancelled_owned(waiting::run(court.clone())));
+    let intake = Intake { court, daemon, cursors: None, verdicts: Vec::new() };
+    tokio::spawn(stop.run_until_cancelled_owned(intake.run()));
+    handle
+}
+
+/// The postbacks of one answer.
+pub(super) struct Batch {
+    spool: SpoolId,
+    oldest: u64,
+    received: Vec<Received>,
+}
+
+struct Intake {
+    court: Court,
+    daemon: DaemonClient,
+    /// What is decided or waits here; `None` after a failure, until the store was asked.
+    cursors: Option<Vec<(SpoolId, u64)>>,
+    /// On what was delivered before. Lost with a failure: who waits for one is answered `queued`.
+    verdicts: Vec<Verdict>,
+}
+
+impl Intake {
+    async fn run(mut self) {
+        let mut back_off = SHORTEST_BACK_OFF;
+        loop {
+            match self.pull().await {
+                Ok(()) => {
+                    back_off = SHORTEST_BACK_OFF;
+                    self.court.update(|status| status.last_error = None);
+                }
+                Err(error) => {
+                    self.tell(&error);
+                    tokio::time::sleep(back_off).await;
+                    back_off = (back_off * 2).min(LONGEST_BACK_OFF);
+                }
+            }
+        }
+    }
+
+    /// A failure is logged when it begins, not every time it is met again.
+    fn tell(&self, error: &IntakeError) {
+        let text = error.to_string();
+        if self.court.status.borrow().last_error.as_ref() != Some(&text) {
+            tracing::warn!(error = %text, "postbacks cannot be taken in; trying again");
+        }
+        self.court.update(|status| status.last_error = Some(text));
+    }
+
+    /// Takes in one answer of the daemon.
+    async fn pull(&mut self) -> Result<(), IntakeError> {
+        let cursors = match self.cursors.take() {
+            Some(cursors) => cursors,
+            None => self.court.begin().await?,
+        };
+        let question = Question { cursors, verdicts: std::mem::take(&mut self.verdicts) };
+        let answer = self.daemon.postbacks(&question, WAIT, MAX_BYTES).await?;
+        self.court.update(|status| status.last_pull = Some((now_ms() / 1000) as i64));
+        let batch = read(&answer)?;
+        if !batch.received.is_empty() {
+            self.verdicts = self.court.decide(batch).await?;
+        }
+        self.cursors = Some(self.court.cursors().await?);
+        Ok(())
+    }
+}
+
+fn read(answer: &Bytes) -> Result<Batch, PostbackError> {
+    let UnreadDelivery { spool, oldest, postbacks } = UnreadDelivery::split(answer)?;
+    let read = |(sequence, bytes)| Received::read(spool, sequence, bytes);
+    Ok(Batch { spool, oldest, received: postbacks.into_iter().map(read).collect() })
+}
+
+impl Court {
+    pub(super) fn update(&self, change: impl FnOnce(&mut PostbackStatus)) {
+        self.status.send_modify(change);
+    }
+
+    async fn begin(&self) -> Result<Vec<(SpoolId, u64)>, StoreError> {
+        let counts =
+            |c: &_| Ok::<_, StoreError>((postbacks::count_waiting(c)?, postbacks::missing(c)?));
+        let (waiting, missing) = self.store.read(counts).await?;
+        self.update(|status| (status.waiting, status.missing) = (waiting, missing));
+        self.cursors().await
+    }
+
+    async fn cursors(&self) -> Result<Vec<(SpoolId, u64)>, StoreError> {
+        self.store.read(postbacks::cursors).await
+    }
+
+    /// Looks for the clicks that postbacks name.
+    pub(super) async fn look_up(&self, received: &[Received]) -> Result<Clicks, LookUpError> {
+        let passed = PassedMs(self.clicks.status().passed_unix_ms);
+        let ids = received.iter().flat_map(Received::transaction_ids);
+        let ids: std::collections::BTreeSet<_> = ids.collect();
+        Clicks::look_up(&self.store, &self.archive, ids.into_iter().collect(), passed).await
+    }
+
+    /// Decides and keeps a batch, and answers the verdicts once that is durable.
+    async fn decide(&self, batch: Batch) -> Result<Vec<Verdict>, IntakeError> {
+        let clicks = Arc::new(self.look_up(&batch.received).await?);
+        let batch = Arc::new(batch);
+        let verdicts = match self.commit(&batch, 0..batch.received.len(), &clicks).await {
+            Err(StoreError::BrokenOff) => self.commit_one_by_one(&batch, &clicks).await?,
+            done => done?,
+        };
+        self.show(&batch, &verdicts);
+        Ok(verdicts)
+    }
+
+    async fn commit(
+        &self,
+        batch: &Arc<Batch>,
+        range: std::ops::Range<usize>,
+        clicks: &Arc<Clicks>,
+    ) -> Result<Vec<Verdict>, StoreError> {
+        let (batch, clicks, network_id) = (Arc::clone(batch), Arc::clone(clicks), self.network_id);
+        self.store.write(move |tx| batch.write(tx, range, &clicks, network_id)).await
+    }
+
+    /// After a batch was broken off: what breaks off alone too is kept undecided.
+    async fn commit_one_by_one(
+        &self,
+        batch: &Arc<Batch>,
+        clicks: &Arc<Clicks>,
+    ) -> Result<Vec<Verdict>, StoreError> {
+        let mut verdicts = Vec::new();
+        for at in 0..batch.received.len() {
+            match self.commit(batch, at..at + 1, clicks).await {
+                Err(StoreError::BrokenOff) => {
+                    let batch = Arc::clone(batch);
+                    self.store.write(move |tx| batch.keep_undecided(tx, at)).await?;
+                }
+                done => verdicts.extend(done?),
+            }
+        }
+        Ok(verdicts)
+    }
+
+    fn show(&self, batch: &Batch, verdicts: &[Verdict]) {
+        use coupon_shared::postback::VerdictStatus::Queued;
+        let queued = verdicts.iter().filter(|verdict| verdict.status == Queued).count() as u64;
+        let last = batch.received.iter().map(|received| received.row.received_ms).max();
+        self.update(|status| {
+            status.postbacks += batch.received.len() as u64;
+            status.waiting += queued;
+            status.last_postback_unix_ms = last;
+            status.lag_ms = last.map(|last| now_ms().saturating_sub(last));
+        });
+    }
+}
+
+impl Batch {
+    fn write(
+        &self,
+        tx: &WriteTx<'_>,
+        range: std::ops::Range<usize>,
+        clicks: &Clicks,
+        network_id: u32,
+    ) -> Result<Vec<Verdict>, StoreError> {
+        let received = self.received.get(range).unwrap_or_default();
+        let mut ledger = Ledger::new(tx, network_id)?;
+        let verdicts = received
+            .iter()
+            .map(|received| ledger.take_in(received, clicks))
+            .collect::<Result<_, _>>()?;
+        self.advance(tx, received)?;
+        Ok(verdicts)
+    }
+
+    fn keep_undecided(&self, tx: &WriteTx<'_>, at: usize) -> Result<(), StoreError> {
+        let Some(received) = self.received.get(at) else { return Ok(()) };
+        if postbacks::get(tx, received.row.id)?.is_none() {
+            postbacks::insert(tx, &received.undecided())?;
+        }
+        self.advance(tx, std::slice::from_ref(received))
+    }
+
+    /// Moves the cursor over them, and counts what the spool no longer had.
+    fn advance(&self, tx: &WriteTx<'_>, received: &[Received]) -> Result<(), StoreError> {
+        let sequences = || received.iter().map(|received| received.row.sequence);
+        let (Some(first), Some(last)) = (sequences().min(), sequences().max()) else {
+            return Ok(());
+        };
+        let known = postbacks::cursors(tx)?.into_iter().find(|(spool, _)| *spool == self.spool);
+        let missing = known.map_or(0, |(_, last)| self.oldest.min(first).saturating_sub(last + 1));
+        if missing > 0 {
+            tracing::error!(missing, "coupond no longer had these postbacks; they are lost");
+        }
+        postbacks::advance(tx, self.spool, last, missing)
+    }
+}

@@ -1,0 +1,517 @@
+//! Deciding postbacks: each once, on one state of the store, and in one transaction with all that
+//! follows from it: the conversion, its key, its history, what reports count, what partners are told.
+//!
+//! - A postback whose id is here already is answered what it was answered before, and does nothing.
+//! - One that reports what an earlier conversion reported makes none: it repeats it, contradicts it
+//!   (another amount, which is kept and shown) or takes back from it.
+//! - Only a conversion that counts or may count takes a key.
+//!
+//! There is one writer, and a postback is looked for, judged and kept without leaving its
+//! transaction. So no two decisions can make one sale into two, in one batch or in two.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use coupon_shared::click::Tag;
+use coupon_shared::postback::{PostbackId, Verdict, VerdictStatus};
+use coupon_shared::transaction_id::TransactionId;
+use serde_json::json;
+
+use super::attribution::{Attributed, Method};
+use super::claim::Claim;
+use super::clicks::{Clicks, FoundClick};
+use super::count;
+use super::error_code::ErrorCode;
+use super::gather::Facts;
+use super::judge::{Decided, Judgement, judge};
+use super::key::{Key, TWIN_WINDOW_MS};
+use super::leak_guard::{self, HOURS_BEFORE, Usage};
+use super::payout::{Terms, Worth};
+use super::received::Received;
+use super::refund::{State, take_back};
+use super::status::Status;
+use super::step::Steps;
+use super::tell_partner;
+use crate::catalog::Money;
+use crate::store::audit::FieldChange;
+use crate::store::conversions::{self, Action, Conversion, ConversionId, ConversionRow};
+use crate::store::postbacks::{self, Outcome, Postback, PostbackRow, VerdictWord};
+use crate::store::rollups::turn_into_click;
+use crate::store::{StoreError, WriteTx, facts};
+
+/// Decides the postbacks of one transaction.
+pub(super) struct Ledger<'t, 'c> {
+    tx: &'t WriteTx<'c>,
+    facts: Facts<'t, 'c>,
+}
+
+/// What became of a postback.
+struct Settled {
+    outcome: Outcome,
+    verdict: VerdictWord,
+    error: Option<ErrorCode>,
+    /// The conversion that it made, repeats, contradicts or takes back from.
+    conversion: Option<Conversion>,
+    waits_for: Option<TransactionId>,
+    steps: Steps,
+}
+
+impl<'t, 'c> Ledger<'t, 'c> {
+    pub(super) fn new(tx: &'t WriteTx<'c>, network_id: u32) -> Result<Ledger<'t, 'c>, StoreError> {
+        Ok(Ledger { tx, facts: Facts::new(tx, network_id)? })
+    }
+
+    /// Takes in a postback that was delivered, and says what became of it.
+    pub(super) fn take_in(
+        &mut self,
+        received: &Received,
+        clicks: &Clicks,
+    ) -> Result<Verdict, StoreError> {
+        if let Some(known) = postbacks::get(self.tx, received.row.id)? {
+            return self.verdict_again(&known.postback);
+        }
+        let mut row = received.row.clone();
+        let Some(claim) = &received.claim else {
+            postbacks::insert(self.tx, &row)?;
+            return Ok(verdict(&row, ""));
+        };
+        let settled = self.settle(claim, &row, clicks)?;
+        settled.write_into(&mut row);
+        let number = postbacks::insert(self.tx, &row)?;
+        if let Some(id) = settled.waits_for {
+            postbacks::wait(self.tx, number, id, &received.message)?;
+        }
+        Ok(settled.verdict_of(&row))
+    }
+
+    /// Decides a postback that waited; one that has to wait for another click goes on waiting.
+    pub(super) fn decide_waiting(
+        &mut self,
+        number: u64,
+        received: &Received,
+        clicks: &Clicks,
+    ) -> Result<Option<Verdict>, StoreError> {
+        let (Some(PostbackRow { mut postback, .. }), Some(claim)) =
+            (postbacks::waiting(self.tx, number)?, &received.claim)
+        else {
+            postbacks::stop_waiting(self.tx, number)?;
+            return Ok(None);
+        };
+        let settled = self.settle(claim, &postback, clicks)?;
+        settled.write_into(&mut postback);
+        match settled.waits_for {
+            Some(id) => postbacks::wait(self.tx, number, id, &received.message)?,
+            None => postbacks::stop_waiting(self.tx, number)?,
+        }
+        let verdict = settled.verdict_of(&postback);
+        postbacks::decide(self.tx, &PostbackRow { number, postback })?;
+        Ok(Some(verdict))
+    }
+
+    fn settle(
+        &mut self,
+        claim: &Claim,
+        row: &Postback,
+        clicks: &Clicks,
+    ) -> Result<Settled, StoreError> {
+        let evidence = self.facts.evidence(claim, row.received_ms, clicks)?;
+        match catch_unwind(AssertUnwindSafe(|| judge(claim, &evidence))) {
+            Ok(Judgement::Waits(id, steps)) => Ok(Settled::waits(id, steps)),
+            Ok(Judgement::Decided(decided)) => self.place(claim, row, *decided, clicks),
+            // A fault of this program must not hold up the postbacks behind.
+            Err(_panic) => Ok(Settled::unjudged()),
+        }
+    }
+
+    /// Finds out whether it came before, and makes a conversion of it if it did not.
+    fn place(
+        &mut self,
+        claim: &Claim,
+        row: &Postback,
+        mut decided: Decided,
+        clicks: &Clicks,
+    ) -> Result<Settled, StoreError> {
+        let own = decided.key.filter(|_| may_hold_key(decided.status, decided.error));
+        for key in decided.earlier.iter().chain(&own) {
+            if let Some(first) = conversions::holder(self.tx, &key.0)? {
+                return self.again(claim, row, decided.steps, key, first);
+            }
+        }
+        if decided.key.is_none() {
+            self.look_for_twin(claim, row, &mut decided)?;
+        }
+        let suspicion = self.inspect(claim, row, &mut decided)?;
+        self.make(claim, row, decided, clicks, suspicion)
+    }
+
+    /// What has no key and was said in the same words a moment ago may have been sent twice.
+    fn look_for_twin(
+        &self,
+        claim: &Claim,
+        row: &Postback,
+        decided: &mut Decided,
+    ) -> Result<(), StoreError> {
+        if !matches!(decided.status, Status::Approved | Status::Pending) {
+            return Ok(());
+        }
+        let since = row.received_ms.saturating_sub(TWIN_WINDOW_MS);
+        if let Some(twin) = conversions::twin(self.tx, &claim.likeness, since)? {
+            let detail = format_args!("{} said the same", twin.conversion.id);
+            decided.hold(ErrorCode::PossibleDuplicate, detail);
+        }
+        Ok(())
+    }
+
+    /// Why its code may have leaked; empty for no suspicion.
+    fn inspect(
+        &mut self,
+        claim: &Claim,
+        row: &Postback,
+        decided: &mut Decided,
+    ) -> Result<String, StoreError> {
+        let is_by_code_alone = |whose: &Attributed| {
+            whose.method == Method::CouponCode && whose.transaction_id.is_none()
+        };
+        let counts = matches!(decided.status, Status::Approved | Status::Pending);
+        if !counts || !decided.attributed.as_ref().is_some_and(is_by_code_alone) {
+            return Ok(String::new());
+        }
+        let usage = self.usage(claim, row)?;
+        let guard = &self.facts.settings.code_leak_guard;
+        let Some(finding) = leak_guard::inspect(guard, &usage) else { return Ok(String::new()) };
+        if finding.hold {
+            decided.hold(ErrorCode::Held, &finding.detail);
+        } else {
+            decided.steps.note(finding.sign.as_str(), &finding.detail);
+        }
+        Ok(finding.sign.as_str().into())
+    }
+
+    fn usage(&mut self, claim: &Claim, row: &Postback) -> Result<Usage, StoreError> {
+        let codes = self.facts.codes(claim)?;
+        let mut clicks = 0;
+        for code in &codes {
+            clicks += u64::from(facts::was_clicked(self.tx, code.code_id)?);
+        }
+        let (last_hour, before) =
+            facts::count_alone(self.tx, &row.folded_code, row.received_ms, HOURS_BEFORE)?;
+        let conversion_only = codes.iter().all(|code| code.conversion_only);
+        Ok(Usage { conversion_only, clicks, last_hour, before })
+    }
+
+    fn make(
+        &mut self,
+        claim: &Claim,
+        row: &Postback,
+        decided: Decided,
+        clicks: &Clicks,
+        suspicion: String,
+    ) -> Result<Settled, StoreError> {
+        let (status, error) = (decided.status, decided.error);
+        let conversion = made(claim, row, &decided, clicks, suspicion, self.tx.now());
+        let made = conversions::insert(self.tx, &conversion)?;
+        if let Some(key) = conversion.key.filter(|_| may_hold_key(status, error)) {
+            conversions::take_key(self.tx, &key, made.number)?;
+        }
+        let changes = [change("status", json!(null), json!(status))];
+        conversions::tell(self.tx, made.number, Action::Created, Some(row.id), &changes)?;
+        count::count(self.tx, None, &conversion)?;
+        if matches!(status, Status::Approved | Status::Pending) {
+            self.came_from_a_person(&decided, clicks)?;
+        }
+        if status == Status::Approved {
+            tell_partner::of(self.tx, &conversion)?;
+        }
+        Ok(Settled {
+            outcome: Outcome::Made,
+            verdict: status.into(),
+            error,
+            conversion: Some(conversion),
+            waits_for: None,
+            steps: decided.steps,
+        })
+    }
+
+    /// A visit that led to a sale was no bot's.
+    fn came_from_a_person(&self, decided: &Decided, clicks: &Clicks) -> Result<(), StoreError> {
+        let id = decided.attributed.as_ref().and_then(|whose| whose.transaction_id);
+        let Some(found) = id.and_then(|id| clicks.found(&id)) else { return Ok(()) };
+        let turned = found.as_click(|click| turn_into_click(self.tx, click));
+        turned.unwrap_or(Ok(false)).map(drop)
+    }
+
+    /// It says again what `first` said, or something about it.
+    fn again(
+        &self,
+        claim: &Claim,
+        row: &Postback,
+        mut steps: Steps,
+        key: &Key,
+        first: ConversionRow,
+    ) -> Result<Settled, StoreError> {
+        let id = first.conversion.id;
+        let is_same = |amount: Money| first.conversion.amount == Some(amount);
+        let (outcome, after) = match claim.amount {
+            Some(amount) if amount.is_negative() => {
+                self.refund(claim, row, amount, key, first, &mut steps)?
+            }
+            Some(amount) if !is_same(amount) => {
+                steps.note("conflict", format_args!("{id} was reported with another amount"));
+                self.conflict(row, amount, first)?
+            }
+            _ => {
+                steps.note("repeat", format_args!("{id} was reported before"));
+                (Outcome::Repeats, first.conversion)
+            }
+        };
+        let conflict = Some(ErrorCode::Conflict).filter(|_| outcome == Outcome::Conflicts);
+        Ok(Settled {
+            outcome,
+            verdict: after.status.into(),
+            error: conflict.or_else(|| ErrorCode::from_number(after.error_code)),
+            conversion: Some(after),
+            waits_for: None,
+            steps,
+        })
+    }
+
+    /// The amount that came first stands; the other one is kept and shown.
+    fn conflict(
+        &self,
+        row: &Postback,
+        amount: Money,
+        mut first: ConversionRow,
+    ) -> Result<(Outcome, Conversion), StoreError> {
+        if !postbacks::has_conflict(self.tx, first.conversion.id, &row.amount)? {
+            let changes = [change("amount", json!(first.conversion.amount), json!(amount))];
+            conversions::tell(self.tx, first.number, Action::Conflict, Some(row.id), &changes)?;
+            first.conversion.has_conflict = true;
+            conversions::update(self.tx, &first)?;
+        }
+        Ok((Outcome::Conflicts, first.conversion))
+    }
+
+    fn refund(
+        &self,
+        claim: &Claim,
+        row: &Postback,
+        amount: Money,
+        key: &Key,
+        mut first: ConversionRow,
+        steps: &mut Steps,
+    ) -> Result<(Outcome, Conversion), StoreError> {
+        let id = first.conversion.id;
+        let refund_key = Key::of_refund(key, amount, &claim.adv);
+        if !conversions::take_key(self.tx, &refund_key.0, first.number)? {
+            steps.note("repeat", format_args!("{amount} was taken back from {id} before"));
+            return Ok((Outcome::Repeats, first.conversion));
+        }
+        let before = first.conversion.clone();
+        let state = State {
+            sale: before.sale_amount,
+            worth: Worth { payout: before.payout, revenue: before.revenue },
+        };
+        let terms: Option<Terms> = serde_json::from_str(&before.terms).ok();
+        let refund = take_back(&state, amount, terms.as_ref());
+        if refund.is_beyond {
+            steps.note("refund_beyond", format_args!("{amount} is more than was left of {id}"));
+        }
+        steps.note("refund", format_args!("{amount} is taken back from {id}"));
+        first.conversion.sale_amount = refund.after.sale;
+        first.conversion.payout = refund.after.worth.payout;
+        first.conversion.revenue = refund.after.worth.revenue;
+        conversions::update(self.tx, &first)?;
+        let changes = super::change::amounts(&before, &first.conversion);
+        conversions::tell(self.tx, first.number, Action::Refund, Some(row.id), &changes)?;
+        count::count(self.tx, Some(&before), &first.conversion)?;
+        Ok((Outcome::Refunds, first.conversion))
+    }
+
+    /// What was answered when it came first.
+    fn verdict_again(&self, known: &Postback) -> Result<Verdict, StoreError> {
+        let conversion = match known.conversion_id {
+            Some(id) => conversions::get(self.tx, id)?,
+            None => None,
+        };
+        let id = conversion.map(|row| row.conversion.transaction_id).unwrap_or_default();
+        Ok(verdict(known, &id))
+    }
+}
+
+/// Whether a conversion stands in the way of its repeats.
+pub(super) fn may_hold_key(status: Status, error: Option<ErrorCode>) -> bool {
+    match status {
+        Status::Approved | Status::Pending => true,
+        Status::Rejected => error == Some(ErrorCode::ManuallyRejected),
+        Status::Invalid => false,
+    }
+}
+
+pub(super) fn change(
+    field: &str,
+    before: serde_json::Value,
+    after: serde_json::Value,
+) -> FieldChange {
+    FieldChange { field: field.into(), before, after }
+}
+
+fn made(
+    claim: &Claim,
+    row: &Postback,
+    decided: &Decided,
+    clicks: &Clicks,
+    suspicion: String,
+    now: i64,
+) -> Conversion {
+    let nearest = &decided.nearest;
+    let click = nearest.transaction_id.and_then(|id| clicks.found(&id));
+    let of_click = |tag| click.map(|click| click.text(tag)).unwrap_or_default();
+    let sub = |number: usize, tag| {
+        let clicked = of_click(tag);
+        if clicked.is_empty() { claim.sub[number].clone() } else { clicked }
+    };
+    let [adv1, adv2, adv3, adv4, adv5] = claim.adv.clone();
+    let (coupon_code, folded_code) = code(row, nearest.coupon_code.as_str());
+    let terms = decided.terms.as_ref();
+    Conversion {
+        id: row.id,
+        unix_ms: row.received_ms,
+        time_saved: now,
+        status: decided.status,
+        error_code: decided.error.map_or(0, ErrorCode::number),
+        offer_id: nearest.offer_id.unwrap_or_default(),
+        affiliate_id: nearest.affiliate_id.unwrap_or_default(),
+        advertiser_id: nearest.advertiser_id.unwrap_or_default(),
+        code_id: nearest.code_id.unwrap_or_default(),
+        coupon_code,
+        folded_code,
+        method: decided
+            .attributed
+            .as_ref()
+            .map(|whose| whose.method.as_str().to_owned())
+            .unwrap_or_default(),
+        channel: row.channel,
+        event_id: decided.event.as_ref().map_or(0, |event| event.id),
+        event_name: decided.event.as_ref().map(|event| event.name.clone()).unwrap_or_default(),
+        transaction_id: nearest.transaction_id.map(|id| id.to_string()).unwrap_or_default(),
+        click_ms: click.map_or(0, |click| click.head.unix_ms),
+        click_address: click.map(|click| click.address.clone()).unwrap_or_default(),
+        click_user_agent: of_click(Tag::UserAgent),
+        click_referer: of_click(Tag::Referer),
+        click_language: of_click(Tag::Language),
+        sub1: sub(0, Tag::Sub1),
+        sub2: sub(1, Tag::Sub2),
+        sub3: sub(2, Tag::Sub3),
+        sub4: sub(3, Tag::Sub4),
+        sub5: sub(4, Tag::Sub5),
+        source_id: of_click(Tag::SourceId),
+        uid: of_click(Tag::Uid),
+        country: String::new(),
+        device_type: click.and_then(FoundClick::device_type).unwrap_or_default().into(),
+        address: row.address.clone(),
+        user_agent: row.user_agent.clone(),
+        referer: row.referer.clone(),
+        order_id: row.order_id.clone(),
+        email: row.email.clone(),
+        adv1,
+        adv2,
+        adv3,
+        adv4,
+        adv5,
+        amount: claim.amount,
+        sale_amount: decided.sale_amount,
+        currency: decided.currency.clone(),
+        payout: decided.worth.payout,
+        payout_type: terms.map(|t| t.payout_type.as_str().to_owned()).unwrap_or_default(),
+        revenue: decided.worth.revenue,
+        revenue_type: terms.map(|t| t.revenue_type.as_str().to_owned()).unwrap_or_default(),
+        terms: terms.and_then(|terms| serde_json::to_string(terms).ok()).unwrap_or_default(),
+        has_conflict: false,
+        suspicion,
+        notes: String::new(),
+        key: decided.key.map(|key| key.0),
+        likeness: claim.likeness,
+        steps: json(&decided.steps),
+    }
+}
+
+/// The code that is known, else the one that was sent.
+fn code(row: &Postback, known: &str) -> (String, String) {
+    if known.is_empty() {
+        (row.coupon_code.clone(), row.folded_code.clone())
+    } else {
+        (known.to_owned(), known.to_ascii_lowercase())
+    }
+}
+
+fn json(steps: &Steps) -> String {
+    serde_json::to_string(steps).unwrap_or_else(|_| "[]".into())
+}
+
+impl Settled {
+    fn waits(id: TransactionId, steps: Steps) -> Settled {
+        Settled {
+            outcome: Outcome::Waits,
+            verdict: VerdictWord::Queued,
+            error: None,
+            conversion: None,
+            waits_for: Some(id),
+            steps,
+        }
+    }
+
+    fn unjudged() -> Settled {
+        let mut steps = Steps::default();
+        steps.note("not_judged", "judging it failed; it is kept, and counts for nobody");
+        Settled {
+            outcome: Outcome::Unreadable,
+            verdict: VerdictWord::Invalid,
+            error: None,
+            conversion: None,
+            waits_for: None,
+            steps,
+        }
+    }
+
+    fn write_into(&self, row: &mut Postback) {
+        row.outcome = self.outcome;
+        row.verdict = self.verdict;
+        row.error_code = self.error.map_or(0, ErrorCode::number);
+        row.error = self.error.map_or("", ErrorCode::sentence).into();
+        row.conversion_id = self.conversion.as_ref().map(|conversion| conversion.id);
+        row.decided_ms = if self.waits_for.is_some() { 0 } else { super::now_ms() };
+        row.steps = json(&self.steps);
+    }
+
+    fn verdict_of(&self, row: &Postback) -> Verdict {
+        let id = self.conversion.as_ref().map_or("", |made| made.transaction_id.as_str());
+        verdict(row, id)
+    }
+}
+
+fn verdict(row: &Postback, transaction_id: &str) -> Verdict {
+    Verdict {
+        postback: PostbackId(row.id.0),
+        status: match row.verdict {
+            VerdictWord::Queued => VerdictStatus::Queued,
+            VerdictWord::Approved => VerdictStatus::Approved,
+            VerdictWord::Pending => VerdictStatus::Pending,
+            VerdictWord::Rejected => VerdictStatus::Rejected,
+            VerdictWord::Invalid => VerdictStatus::Invalid,
+        },
+        conversion_id: row.conversion_id.map(|ConversionId(id)| PostbackId(id)),
+        transaction_id: transaction_id.to_owned(),
+        error_code: row.error_code,
+        error: row.error.clone(),
+    }
+}
+
+impl From<Status> for VerdictWord {
+    fn from(status: Status) -> VerdictWord {
+        match status {
+            Status::Approved => VerdictWord::Approved,
+            Status::Pending => VerdictWord::Pending,
+            Status::Rejected => VerdictWord::Rejected,
+            Status::Invalid => VerdictWord::Invalid,
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! A postback as it was delivered, read, and with all that is kept of it, before it is decided.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use coupon_shared::postback::{self, Postback as Message, SpoolId};
+use coupon_shared::transaction_id::TransactionId;
+use sha2::{Digest, Sha256};
+
+use super::claim::{Claim, ClaimedEvent, without_secrets};
+use crate::store::conversions::{Channel, ConversionId};
+use crate::store::postbacks::{Outcome, Postback, VerdictWord};
+
+/// One postback of a delivery.
+pub(super) struct Received {
+    /// As it will be kept; what became of it is still open.
+    pub(super) row: Postback,
+    /// What it says; `None` where this program cannot read it.
+    pub(super) claim: Option<Claim>,
+    /// Its bytes.
+    pub(super) message: Vec<u8>,
+}
+
+impl Received {
+    /// Reads the postback with this place in a spool. One that cannot be read is kept as it is.
+    pub(super) fn read(spool: SpoolId, sequence: u64, bytes: &[u8]) -> Received {
+        let read = Message::decode(bytes).map_err(|error| error.to_string()).and_then(|message| {
+            let claim = catch_unwind(AssertUnwindSafe(|| Claim::read(&message)));
+            claim.map(|claim| (message, claim)).map_err(|_| "reading it failed".to_owned())
+        });
+        match read {
+            Ok((message, claim)) => Received {
+                row: row(spool, sequence, &message, &claim),
+                claim: Some(claim),
+                message: bytes.to_vec(),
+            },
+            Err(error) => Received {
+                row: unreadable(spool, sequence, bytes, error),
+                claim: None,
+                message: Vec::new(),
+            },
+        }
+    }
+
+    /// The clicks that it names.
+    pub(super) fn transaction_ids(&self) -> impl Iterator<Item = TransactionId> + '_ {
+        let claimed = self.claim.iter().flat_map(|claim| &claim.transaction_ids);
+        claimed.filter_map(|claimed| claimed.id)
+    }
+}
+
+impl From<postback::PostbackId> for ConversionId {
+    fn from(id: postback::PostbackId) -> ConversionId {
+        ConversionId(id.0)
+    }
+}
+
+fn row(spool: SpoolId, sequence: u64, message: &Message<'_>, claim: &Claim) -> Postback {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (query, body) = without_secrets(message);
+    let code = claim.coupon_code.as_ref();
+    let ids: Vec<&str> = claim.transaction_ids.iter().map(|id| id.text.as_str()).collect();
+    Postback {
+        id: message.id.into(),
+        spool: spool.0,
+        sequence,
+        received_ms: message.unix_ms,
+        node: message.node,
+        channel: match message.channel {
+            postback::Channel::Server => Channel::Server,
+            postback::Channel::Sdk => Channel::Sdk,
+        },
+        is_post: message.is_post,
+        address: message.address.to_string(),
+        host: text(message.host),
+        user_agent: text(message.user_agent),
+        referer: text(message.referer),
+        content_type: text(message.content_type),
+        query,
+        body,
+        network_id: claim.network_id.unwrap_or_default(),
+        transaction_id: ids.join("|"),
+        coupon_code: code.map(|code| code.typed.clone()).unwrap_or_default(),
+        folded_code: code
+            .and_then(|code| code.folded.as_ref())
+            .map(|folded| folded.as_str().to_owned())
+            .unwrap_or_default(),
+        offer_id: claim.offer_id.unwrap_or_default(),
+        affiliate_id: claim.affiliate_id.unwrap_or_default(),
+        event: match &claim.event {
+            ClaimedEvent::Base => String::new(),
+            ClaimedEvent::Id(id) => id.to_string(),
+            ClaimedEvent::Name(name) => name.clone(),
+        },
+        order_id: claim.order_id.clone().unwrap_or_default(),
+        amount: claim.amount.map(|amount| amount.to_string()).unwrap_or_default(),
+        currency: claim.currency.clone().unwrap_or_default(),
+        email: claim.email.clone(),
+        verdict: VerdictWord::Queued,
+        outcome: Outcome::Waits,
+        error_code: 0,
+        error: String::new(),
+        conversion_id: None,
+        decided_ms: 0,
+        steps: "[]".into(),
+        raw: None,
+    }
+}
+
+/// Its id is made of its place: what stands where the id should is not known.
+fn unreadable(spool: SpoolId, sequence: u64, bytes: &[u8], error: String) -> Postback {
+    let place = Sha256::new().chain_update(spool.0).chain_update(sequence.to_le_bytes()).finalize();
+    let mut id = [0; 16];
+    id.copy_from_slice(&place[..16]);
+    Postback {
+        id: ConversionId(id),
+        spool: spool.0,
+        sequence,
+        received_ms: super::now_ms(),
+        node: 0,
+        channel: Channel::Server,
+        is_post: false,
+        address: String::new(),
+        host: String::new(),
+        user_agent: String::new(),
+        referer: String::new(),
+        content_type: String::new(),
+        query: String::new(),
+        body: String::new(),
+        network_id: 0,
+        transaction_id: String::new(),
+        coupon_code: String::new(),
+        folded_code: String::new(),
+        offer_id: 0,
+        affiliate_id: 0,
+        event: String::new(),
+        order_id: String::new(),
+        amount: String::new(),
+        currency: String::new(),
+        email: String::new(),
+        verdict: VerdictWord::Invalid,
+        outcome: Outcome::Unreadable,
+        error_code: 0,
+        error,
+        conversion_id: None,
+        decided_ms: super::now_ms(),
+        steps: "[]".into(),
+        raw: Some(bytes.to_vec()),
+    }
+}
+
+impl Received {
+    /// As it is kept where deciding it fails.
+    pub(super) fn undecided(&self) -> Postback {
+        Postback {
+            verdict: VerdictWord::Invalid,
+            outcome: Outcome::Unreadable,
+            error: "deciding it failed; it is kept, and counts for nobody".into(),
+            decided_ms: super::now_ms(),
+            ..self.row.clone()
+        }
+    }
+}

@@ -1,0 +1,667 @@
+//! Postbacks against a stand-in for the daemon, with a real store and a real archive: what becomes
+//! of each, and that it becomes so once.
+
+use std::time::Duration;
+
+use coupon_shared::click::{StreamId, VisitKind};
+use coupon_shared::postback::{Channel, Postback, PostbackId, Verdict, VerdictStatus};
+use coupon_shared::transaction_id::{ClickIdKey, TransactionId, TransactionIdSource};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::change::{self, Adjustment, Decision};
+use super::intake::{self, PostbackHandle};
+use super::now_ms;
+use crate::archive::Archive;
+use crate::catalog::{Advertiser, Affiliate, Money, Offer};
+use crate::daemon_client::stand_in::{STREAM, Sample, StandIn, block_by};
+use crate::edit::{self, EditError};
+use crate::intake::IntakeHandle;
+use crate::store::conversions::{
+    self, Action, Conversion, ConversionId, ConversionRow, Filters, HistoryEntry, Page, Status,
+};
+use crate::store::postbacks::{self, Outcome};
+use crate::store::rollups::{self, Family, Measures, Question};
+use crate::store::{Store, StoreError, WriteTx, meta};
+
+/// 2026-06-15 12:00:00 UTC.
+const NOON_MS: u64 = 1_781_524_800_000;
+
+/// A network whose admin runs against a daemon.
+struct Network {
+    dir: TempDir,
+    store: Store,
+    daemon: StandIn,
+    key: ClickIdKey,
+    running: Option<Running>,
+    sent: usize,
+}
+
+struct Running {
+    _stop: DropGuard,
+    clicks: IntakeHandle,
+    postbacks: PostbackHandle,
+}
+
+fn offer(name: &str, advertiser: u32) -> serde_json::Value {
+    json!({
+        "name": name, "offer_status": "active", "destination_url": "https://shop.example/",
+        "network_advertiser_id": advertiser, "session_definition": "ip_user_agent",
+        "payout_revenue": [
+            {"payout_type": "cps", "payout_percentage": 5, "revenue_type": "rps",
+             "revenue_percentage": 8, "is_default": true},
+            {"entry_name": "Signup", "payout_type": "cpa", "payout_amount": 2,
+             "revenue_type": "rpa", "revenue_amount": 3},
+        ],
+    })
+}
+
+impl Network {
+    /// Advertiser 1 with offers 1 and 2, advertiser 2 with a token and offer 3, which asks for
+    /// approval. Partner 1 has WINTER25 on offer 1 and BOTH on 1 and 2; partner 2 SAVE-20 on 3.
+    async fn new() -> Network {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let key = store.write(set_up).await.unwrap();
+        let daemon = StandIn::start();
+        let mut network = Network { dir, store, daemon, key, running: None, sent: 0 };
+        network.start();
+        network
+    }
+
+    fn start(&mut self) {
+        let stop = CancellationToken::new();
+        let archive = Archive::open(self.dir.path()).unwrap();
+        let client = || self.daemon.client.clone();
+        let clicks =
+            crate::intake::start(self.store.clone(), archive.clone(), client(), stop.clone());
+        let store = self.store.clone();
+        let taken = clicks.clone();
+        let postbacks = intake::start(store, archive, taken, client(), 1, stop.clone());
+        self.running = Some(Running { _stop: stop.drop_guard(), clicks, postbacks });
+    }
+
+    /// As after a crash: nothing of memory is left.
+    async fn restart(&mut self) {
+        self.running = None;
+        loop {
+            // The tasks that were told to stop hold the archive until they have.
+            if Archive::open(self.dir.path()).is_ok() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.start();
+    }
+
+    /// Hands postbacks over in one batch and waits for the verdicts on them.
+    async fn send(&mut self, queries: &[&str]) -> Vec<Verdict> {
+        let messages: Vec<Vec<u8>> = queries.iter().map(|query| self.message(query, b"")).collect();
+        self.send_messages(messages).await
+    }
+
+    fn message(&mut self, query: &str, body: &[u8]) -> Vec<u8> {
+        self.sent += 1;
+        let at = self.sent as u64;
+        let mut random = [0; 10];
+        random[2..].copy_from_slice(&at.to_be_bytes());
+        postback(PostbackId::new(NOON_MS + at, random), query, body).encode()
+    }
+
+    async fn send_messages(&mut self, messages: Vec<Vec<u8>>) -> Vec<Verdict> {
+        let (before, wanted) = {
+            let mut hands = self.daemon.hands.lock().unwrap();
+            let (before, sent) = (hands.verdicts.len(), messages.len());
+            hands.postbacks.extend(messages);
+            (before, before + sent)
+        };
+        self.until(|network| network.daemon.hands.lock().unwrap().verdicts.len() >= wanted).await;
+        let hands = self.daemon.hands.lock().unwrap();
+        hands.verdicts[before..].to_vec()
+    }
+
+    async fn one(&mut self, query: &str) -> Verdict {
+        self.send(&[query]).await.remove(0)
+    }
+
+    async fn until(&self, is_so: impl Fn(&Network) -> bool) {
+        for _ in 0..2_000 {
+            if is_so(self) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("waited in vain");
+    }
+
+    /// A click of the daemon's first thread, which reaches the admin with [`arrive`](Self::arrive).
+    fn click(&self, unix_ms: u64) -> TransactionId {
+        TransactionIdSource::new(STREAM.node, STREAM.thread, STREAM.incarnation)
+            .next(&self.key, unix_ms)
+    }
+
+    fn arrive(&self, stream: StreamId, first: u64, clicks: &[Sample]) {
+        self.daemon.put(block_by(&self.key, stream, first, clicks));
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&rusqlite::Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> T {
+        self.store.read(work).await.unwrap()
+    }
+
+    async fn conversion(&self, id: &str) -> ConversionRow {
+        let id: ConversionId = id.parse().unwrap();
+        self.read(move |c| conversions::get(c, id)).await.unwrap()
+    }
+
+    async fn all(&self) -> Vec<Conversion> {
+        let page = Page { number: 1, size: 1_000 };
+        let listed = self.read(move |c| conversions::list(c, &Filters::default(), page)).await;
+        listed.rows.into_iter().map(|row| row.conversion).collect()
+    }
+
+    async fn until_clicks(&self, clicks: u64) {
+        self.until(|network| network.running.as_ref().unwrap().clicks.status().clicks >= clicks)
+            .await;
+    }
+
+    async fn until_all(&self, conversions: usize) {
+        for _ in 0..2_000 {
+            if self.all().await.len() >= conversions {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("waited in vain");
+    }
+
+    async fn waiting(&self) -> u64 {
+        self.read(postbacks::count_waiting).await
+    }
+
+    /// Puts a copy of the store in the place of the store.
+    async fn restore(&mut self, copy: TempDir) {
+        self.running = None;
+        self.dir = copy;
+        self.store = Store::open(self.dir.path()).unwrap();
+        self.start();
+    }
+
+    async fn counts(&self) -> Measures {
+        self.read(|connection| {
+            let question = Question {
+                slots: 0..u64::MAX >> 1,
+                by: vec![],
+                spans: vec![],
+                family: Family::Base,
+                filters: vec![],
+            };
+            let mut sum = Measures::default();
+            rollups::ask(connection, &question, |_, _, _, _, counts| sum += *counts)?;
+            Ok(sum)
+        })
+        .await
+    }
+
+    async fn history(&self, id: &str) -> Vec<HistoryEntry> {
+        let number = self.conversion(id).await.number;
+        self.read(move |c| conversions::history(c, number)).await
+    }
+}
+
+fn set_up(tx: &WriteTx<'_>) -> Result<ClickIdKey, EditError> {
+    let advertiser = |value| serde_json::from_value::<Advertiser>(value).unwrap();
+    let shop = json!({"name": "Shop", "account_status": "active"});
+    edit::create(tx, &advertiser(shop))?;
+    let secured =
+        json!({"name": "Bank", "account_status": "active", "verification_token": "t0psecret"});
+    edit::create(tx, &advertiser(secured))?;
+    let mut approving = offer("Loans", 2);
+    approving["is_must_approve_conversion"] = true.into();
+    for value in [offer("Shoes", 1), offer("Hats", 1), approving] {
+        edit::create(tx, &serde_json::from_value::<Offer>(value).unwrap())?;
+    }
+    for name in ["Blog", "Magazine"] {
+        let partner = json!({"name": name, "account_status": "active"});
+        edit::create(tx, &serde_json::from_value::<Affiliate>(partner).unwrap())?;
+    }
+    for (code, offer, partner, only) in [
+        ("WINTER25", 1, 1, false),
+        ("Both", 1, 1, false),
+        ("Both", 2, 1, false),
+        ("SAVE-20", 3, 2, true),
+    ] {
+        let row = json!({
+            "coupon_code": code, "network_offer_id": offer, "network_affiliate_id": partner,
+            "coupon_status": "active", "conversion_only": only,
+        });
+        edit::coupon_codes::create(tx, serde_json::from_value(row).unwrap())?;
+    }
+    Ok(ClickIdKey(meta::read(tx)?.click_id_key))
+}
+
+fn postback<'a>(id: PostbackId, query: &'a str, body: &'a [u8]) -> Postback<'a> {
+    Postback {
+        id,
+        unix_ms: id.unix_ms(),
+        node: 0,
+        channel: Channel::Server,
+        is_post: !body.is_empty(),
+        address: [192, 0, 2, 9].into(),
+        host: b"go.example.com",
+        query: query.as_bytes(),
+        body,
+        content_type: b"",
+        user_agent: b"shop/1",
+        referer: b"",
+        origin: b"",
+    }
+}
+
+fn money(text: &str) -> Money {
+    text.parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_sale_by_the_code_alone_is_the_partners() {
+    let mut network = Network::new().await;
+    let verdict = network.one("nid=1&coupon_code=winter25&amount=100&order_id=A1").await;
+    assert_eq!((verdict.status, verdict.error_code), (VerdictStatus::Approved, 0));
+    let made = network.conversion(&verdict.conversion_id.unwrap().to_string()).await.conversion;
+    assert_eq!((made.offer_id, made.affiliate_id, made.advertiser_id), (1, 1, 1));
+    assert_eq!((made.payout, made.revenue), (money("5"), money("8")));
+    assert_eq!((made.method.as_str(), made.coupon_code.as_str()), ("coupon_code", "WINTER25"));
+    let counts = network.counts().await;
+    assert_eq!((counts.cv, counts.payout, counts.sale), (1, 5_000_000, 100_000_000));
+}
+
+#[tokio::test]
+async fn repeats_in_one_batch_and_in_later_ones_make_one_conversion() {
+    let mut network = Network::new().await;
+    let query = "nid=1&coupon_code=winter25&amount=100&order_id=A1";
+    let first = network.send(&[query; 5]).await;
+    network.restart().await;
+    let later = network.send(&[query; 3]).await;
+    let id = first[0].conversion_id;
+    for verdict in first.iter().chain(&later) {
+        assert_eq!((verdict.status, verdict.error_code), (VerdictStatus::Approved, 0));
+        assert_eq!(verdict.conversion_id, id);
+    }
+    assert_eq!(network.all().await.len(), 1);
+    assert_eq!(network.counts().await.cv, 1);
+    let outcomes =
+        "SELECT group_concat(outcome) FROM (SELECT outcome FROM postback ORDER BY number)";
+    let outcomes: String =
+        network.read(move |c| Ok(c.query_row(outcomes, [], |row| row.get(0))?)).await;
+    assert_eq!(outcomes, format!("made{}", ",repeats".repeat(7)));
+}
+
+#[tokio::test]
+async fn what_is_delivered_again_counts_once_and_is_answered_the_same() {
+    let mut network = Network::new().await;
+    let first =
+        network.send(&["nid=1&coupon_code=winter25&amount=7", "nid=1&coupon_code=nope"]).await;
+    network.daemon.hands.lock().unwrap().repeats_postbacks = true;
+    network.until(|network| network.daemon.hands.lock().unwrap().verdicts.len() >= 6).await;
+    network.restart().await;
+    network.until(|network| network.daemon.hands.lock().unwrap().verdicts.len() >= 10).await;
+    let verdicts = network.daemon.hands.lock().unwrap().verdicts.clone();
+    for pair in verdicts.chunks_exact(2) {
+        assert_eq!(pair, first);
+    }
+    assert_eq!(network.all().await.len(), 2);
+    assert_eq!(network.counts().await.sale, 7_000_000);
+}
+
+#[tokio::test]
+async fn the_acknowledgement_follows_what_is_kept() {
+    let mut network = Network::new().await;
+    network
+        .send(&["nid=1&coupon_code=winter25&order_id=1", "nid=1&coupon_code=winter25&order_id=2"])
+        .await;
+    network.until(|network| network.daemon.hands.lock().unwrap().acknowledged == 2).await;
+    network.restart().await;
+    network.send(&["nid=1&coupon_code=winter25&order_id=3"]).await;
+    let kept: u64 = network
+        .read(|c| Ok(c.query_row("SELECT count(*) FROM postback", [], |row| row.get(0))?))
+        .await;
+    assert_eq!(kept, 3);
+}
+
+#[tokio::test]
+async fn a_store_that_was_restored_gets_kept_postbacks_again_and_counts_once() {
+    let mut network = Network::new().await;
+    let before = "nid=1&coupon_code=winter25&amount=10&order_id=before";
+    let after = "nid=1&coupon_code=winter25&amount=20&order_id=after";
+    network.send(&[before]).await;
+    let (copy, dir) = (tempfile::tempdir().unwrap(), network.dir.path().to_owned());
+    crate::store::copy::copy(&dir, &copy.path().join(crate::store::FILE_NAME), &mut |_, _| ())
+        .unwrap();
+    let second = network.one(after).await;
+    network.restore(copy).await;
+    network.until(|network| network.daemon.hands.lock().unwrap().acknowledged == 2).await;
+    let repeat = network.one(after).await;
+    assert_eq!(repeat.conversion_id, second.conversion_id);
+    assert_eq!(network.all().await.len(), 2);
+    assert_eq!(network.counts().await.sale, 30_000_000);
+}
+
+#[tokio::test]
+async fn a_sale_by_its_click_keeps_the_clicks_facts() {
+    let mut network = Network::new().await;
+    let (first, id) = (network.click(NOON_MS - 60_000), network.click(NOON_MS - 30_000));
+    network.arrive(STREAM, 1, &[Sample::at(NOON_MS - 60_000), Sample::at(NOON_MS - 30_000)]);
+    network.until_clicks(2).await;
+    let verdict = network.one(&format!("nid=1&transaction_id={id}&amount=50&adv1=x")).await;
+    assert_eq!(verdict.status, VerdictStatus::Approved, "{}", verdict.error);
+    assert_eq!(verdict.transaction_id, id.to_string());
+    let made = network.conversion(&verdict.conversion_id.unwrap().to_string()).await.conversion;
+    assert_eq!((made.method.as_str(), made.click_ms), ("click", NOON_MS - 30_000));
+    assert_eq!((made.sub1.as_str(), made.click_address.as_str()), ("newsletter", "192.0.2.1"));
+    assert_eq!((made.click_user_agent.as_str(), made.address.as_str()), ("curl/8", "192.0.2.9"));
+    // Without an order id the click tells repeats; the next list leads to the same last touch.
+    let list = network.one(&format!("nid=1&transaction_id={first}|{id}&amount=50")).await;
+    assert_eq!(list.conversion_id, verdict.conversion_id);
+    assert_eq!(network.all().await.len(), 1);
+}
+
+#[tokio::test]
+async fn the_visit_that_led_to_a_sale_was_no_bots() {
+    let mut network = Network::new().await;
+    let id = network.click(NOON_MS - 60_000);
+    let fetched = Sample { kind: VisitKind::Prefetch, ..Sample::at(NOON_MS - 60_000) };
+    network.arrive(STREAM, 1, &[fetched]);
+    network.until_clicks(1).await;
+    assert_eq!(network.counts().await.bot, 1);
+    network.send(&[&format!("nid=1&transaction_id={id}")]).await;
+    let counts = network.counts().await;
+    assert_eq!((counts.bot, counts.gross, counts.cv), (0, 1, 1));
+}
+
+#[tokio::test]
+async fn a_postback_waits_for_its_click_also_over_a_restart() {
+    let mut network = Network::new().await;
+    let made_ms = now_ms();
+    let id = network.click(made_ms);
+    let verdict = network.one(&format!("nid=1&transaction_id={id}&amount=50&order_id=W1")).await;
+    assert_eq!((verdict.status, verdict.conversion_id), (VerdictStatus::Queued, None));
+    network.restart().await;
+    network.arrive(STREAM, 1, &[Sample::at(made_ms)]);
+    network.until_all(1).await;
+    let made = network.all().await.remove(0);
+    assert_eq!((made.status, made.transaction_id), (Status::Approved, id.to_string()));
+    assert_eq!(network.waiting().await, 0);
+    let again = network.one(&format!("nid=1&transaction_id={id}&amount=50&order_id=W1")).await;
+    assert_eq!(again.conversion_id.unwrap().0, made.id.0);
+}
+
+#[tokio::test]
+async fn a_click_that_its_stream_has_passed_never_comes() {
+    let mut network = Network::new().await;
+    let made_ms = now_ms();
+    let id = network.click(made_ms);
+    network.send(&[&format!("nid=1&transaction_id={id}")]).await;
+    assert_eq!(network.waiting().await, 1);
+    network.arrive(STREAM, 1, &[Sample::at(made_ms + 1), Sample::at(made_ms + 2)]);
+    network.until_all(1).await;
+    let made = network.all().await.remove(0);
+    assert_eq!((made.status, made.error_code), (Status::Invalid, 13));
+}
+
+#[tokio::test]
+async fn a_click_that_the_daemon_does_not_have_is_waited_for_only_so_long() {
+    let mut network = Network::new().await;
+    let id = network.click(now_ms());
+    network.send(&[&format!("nid=1&transaction_id={id}&coupon_code=winter25")]).await;
+    assert_eq!(network.waiting().await, 1);
+    network.until_all(1).await;
+    let made = network.all().await.remove(0);
+    assert_eq!((made.status, made.method.as_str()), (Status::Approved, "coupon_code"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_attributed_says_why_and_does_not_block_the_right_one() {
+    let mut network = Network::new().await;
+    let foreign = TransactionIdSource::new(0, 0, 1).next(&ClickIdKey([9; 16]), NOON_MS);
+    let (foreign, past) = (foreign.to_string(), network.click(NOON_MS - 1_000).to_string());
+    network.arrive(STREAM, 1, &[Sample::at(NOON_MS), Sample::at(NOON_MS + 5)]);
+    network.until_clicks(2).await;
+    let cases = [
+        ("nid=2&coupon_code=winter25&order_id=1".to_owned(), 11),
+        (format!("nid=1&transaction_id={foreign}&order_id=1"), 12),
+        (format!("nid=1&transaction_id={past}&order_id=1"), 13),
+        ("nid=1&oid=99&affid=1&order_id=1".to_owned(), 15),
+        ("nid=1&coupon_code=winter25&oid=1&event_id=99&order_id=1".to_owned(), 25),
+        ("nid=1&coupon_code=both&order_id=1".to_owned(), 1006),
+        ("nid=1&coupon_code=winter25&oid=2&order_id=1".to_owned(), 1007),
+        ("nid=1&coupon_code=unknown&order_id=1".to_owned(), 1001),
+        ("nid=1&order_id=1".to_owned(), 1010),
+        ("nid=1&coupon_code=winter25&order_id=1&amount=1,5".to_owned(), 1011),
+    ];
+    for (query, code) in &cases {
+        let verdict = network.one(query).await;
+        assert_eq!(
+            (verdict.error_code, verdict.status),
+            (*code, VerdictStatus::Invalid),
+            "{query}"
+        );
+        assert!(!verdict.error.is_empty(), "{query}");
+    }
+    let right = network.one("nid=1&coupon_code=winter25&order_id=1").await;
+    assert_eq!((right.status, right.error_code), (VerdictStatus::Approved, 0));
+    let counts = network.counts().await;
+    assert_eq!((counts.cv, counts.invalid_cv), (1, cases.len() as i64));
+}
+
+#[tokio::test]
+async fn another_currency_is_for_somebody_to_decide() {
+    let mut network = Network::new().await;
+    let verdict = network.one("nid=1&coupon_code=winter25&amount=5&currency=eur").await;
+    assert_eq!((verdict.status, verdict.error_code), (VerdictStatus::Pending, 1012));
+}
+
+#[tokio::test]
+async fn an_event_and_an_offer_that_asks_for_approval() {
+    let mut network = Network::new().await;
+    let event = network.one("nid=1&coupon_code=winter25&adv_event_id=signup&order_id=1").await;
+    let made = network.conversion(&event.conversion_id.unwrap().to_string()).await.conversion;
+    assert_eq!((made.event_name.as_str(), made.payout), ("Signup", money("2")));
+    let asked = "nid=1&coupon_code=save-20&amount=100&verification_token=t0psecret&order_id=2";
+    let pending = network.one(asked).await;
+    assert_eq!((pending.status, pending.error_code), (VerdictStatus::Pending, 0));
+    let counts = network.counts().await;
+    assert_eq!((counts.cv, counts.event_cv, counts.pending_cv), (0, 1, 1));
+    assert_eq!((counts.event_payout, counts.payout), (2_000_000, 0));
+}
+
+#[tokio::test]
+async fn a_wrong_token_counts_for_nobody_and_is_written_down_nowhere() {
+    let mut network = Network::new().await;
+    let wrong =
+        network.one("nid=1&coupon_code=SAVE-20&verification_token=wr0ngsecret&order_id=1").await;
+    assert_eq!((wrong.status, wrong.error_code), (VerdictStatus::Rejected, 21));
+    let right =
+        network.one("nid=1&coupon_code=SAVE-20&verification_token=t0psecret&order_id=1").await;
+    assert_eq!(right.status, VerdictStatus::Pending);
+    network.restart().await;
+    let everything: String = network
+        .read(|c| {
+            let sql = "SELECT (SELECT group_concat(query || body || steps || error) FROM postback)
+                || (SELECT group_concat(steps) FROM conversion)
+                || (SELECT group_concat(changes) FROM conversion_history)";
+            Ok(c.query_row(sql, [], |row| row.get(0))?)
+        })
+        .await;
+    assert!(everything.contains("verification_token="), "{everything}");
+    assert!(!everything.contains("secret"), "{everything}");
+}
+
+#[tokio::test]
+async fn another_amount_of_the_same_order_is_kept_as_a_conflict() {
+    let mut network = Network::new().await;
+    let first = network.one("nid=1&coupon_code=winter25&amount=100&order_id=C1").await;
+    let other = "nid=1&coupon_code=winter25&amount=120&order_id=C1";
+    for verdict in network.send(&[other; 3]).await {
+        assert_eq!((verdict.status, verdict.error_code), (VerdictStatus::Approved, 1016));
+        assert_eq!(verdict.conversion_id, first.conversion_id);
+    }
+    let id = first.conversion_id.unwrap().to_string();
+    let made = network.conversion(&id).await.conversion;
+    assert!(made.has_conflict);
+    assert_eq!(made.sale_amount, money("100"));
+    let actions: Vec<Action> =
+        network.history(&id).await.iter().map(|entry| entry.action).collect();
+    assert_eq!(actions, [Action::Created, Action::Conflict]);
+    assert_eq!(network.counts().await.sale, 100_000_000);
+}
+
+#[tokio::test]
+async fn a_refund_takes_back_once_and_reckons_shares_anew() {
+    let mut network = Network::new().await;
+    let order = network.one("nid=1&coupon_code=winter25&amount=100&order_id=R1").await;
+    let id = order.conversion_id.unwrap().to_string();
+    let part = "nid=1&coupon_code=winter25&amount=-40&order_id=R1&adv1=rma-1";
+    for verdict in network.send(&[part, part]).await {
+        assert_eq!((verdict.status, verdict.error_code), (VerdictStatus::Approved, 0));
+        assert_eq!(verdict.conversion_id, order.conversion_id);
+    }
+    let left = network.conversion(&id).await.conversion;
+    assert_eq!(
+        (left.sale_amount, left.payout, left.revenue),
+        (money("60"), money("3"), money("4.8"))
+    );
+    assert_eq!(left.amount, Some(money("100")));
+    network.send(&["nid=1&coupon_code=winter25&amount=-60&order_id=R1&adv1=rma-2"]).await;
+    let counts = network.counts().await;
+    assert_eq!((counts.cv, counts.sale, counts.payout, counts.revenue), (1, 0, 0, 0));
+    let unknown = network.one("nid=1&coupon_code=winter25&amount=-5&order_id=R9").await;
+    assert_eq!((unknown.status, unknown.error_code), (VerdictStatus::Invalid, 1018));
+    assert_eq!(network.history(&id).await.len(), 3);
+}
+
+#[tokio::test]
+async fn what_has_no_key_and_is_said_twice_is_a_possible_duplicate_that_can_be_approved() {
+    let mut network = Network::new().await;
+    let query = "nid=1&coupon_code=winter25&amount=100";
+    let verdicts = network.send(&[query, query, "nid=1&coupon_code=winter25&amount=101"]).await;
+    let said: Vec<_> = verdicts.iter().map(|v| (v.status, v.error_code)).collect();
+    let approved = (VerdictStatus::Approved, 0);
+    assert_eq!(said, [approved, (VerdictStatus::Pending, 1015), approved]);
+    let id = ConversionId(verdicts[1].conversion_id.unwrap().0);
+    let changed = network
+        .store
+        .write(move |tx| change::set_status(tx, &[id], Decision::Approved))
+        .await
+        .unwrap();
+    assert_eq!(changed, 1);
+    let counts = network.counts().await;
+    assert_eq!((counts.cv, counts.pending_cv, counts.sale), (3, 0, 301_000_000));
+}
+
+#[tokio::test]
+async fn conversions_are_approved_and_rejected_by_hand_with_history_and_counts() {
+    let mut network = Network::new().await;
+    let sold = network.one("nid=1&coupon_code=winter25&amount=100&order_id=H1").await;
+    let invalid = network.one("nid=1&coupon_code=unknown").await;
+    let id = ConversionId(sold.conversion_id.unwrap().0);
+    let bad = ConversionId(invalid.conversion_id.unwrap().0);
+    let store = network.store.clone();
+    let set = |ids: Vec<ConversionId>, decision| {
+        let store = store.clone();
+        async move { store.write(move |tx| change::set_status(tx, &ids, decision)).await }
+    };
+    assert_eq!(set(vec![id], Decision::Rejected).await.unwrap(), 1);
+    assert_eq!(set(vec![id], Decision::Rejected).await.unwrap(), 0);
+    let counts = network.counts().await;
+    assert_eq!((counts.cv, counts.rejected_cv, counts.payout, counts.sale), (0, 1, 0, 0));
+    // The key stays with it: a repeat cannot bring it back.
+    let repeat = network.one("nid=1&coupon_code=winter25&amount=100&order_id=H1").await;
+    assert_eq!((repeat.status, repeat.error_code), (VerdictStatus::Rejected, 9));
+    let refused = set(vec![id, bad], Decision::Approved).await.unwrap_err();
+    assert!(refused.to_string().contains("cannot be approved"), "{refused}");
+    assert_eq!(network.counts().await.rejected_cv, 1);
+    assert_eq!(set(vec![id], Decision::Approved).await.unwrap(), 1);
+    let counts = network.counts().await;
+    assert_eq!((counts.cv, counts.rejected_cv, counts.payout), (1, 0, 5_000_000));
+    let actions: Vec<Action> =
+        network.history(&id.to_string()).await.iter().map(|entry| entry.action).collect();
+    assert_eq!(actions, [Action::Created, Action::Status, Action::Status]);
+    let missing = set(vec![ConversionId([1; 16])], Decision::Approved).await.unwrap_err();
+    assert!(missing.to_string().contains("there is no conversion"), "{missing}");
+}
+
+#[tokio::test]
+async fn a_rejected_sale_cannot_be_approved_beside_the_one_that_took_its_place() {
+    let mut network = Network::new().await;
+    let wrong = network.one("nid=1&coupon_code=SAVE-20&verification_token=x&order_id=1").await;
+    network.send(&["nid=1&coupon_code=SAVE-20&verification_token=t0psecret&order_id=1"]).await;
+    let id = ConversionId(wrong.conversion_id.unwrap().0);
+    let refused =
+        network.store.write(move |tx| change::set_status(tx, &[id], Decision::Approved)).await;
+    assert!(refused.unwrap_err().to_string().contains("the same sale"));
+}
+
+#[tokio::test]
+async fn amounts_and_notes_are_edited_with_history_and_counts() {
+    let mut network = Network::new().await;
+    let sold = network.one("nid=1&coupon_code=winter25&amount=100&order_id=E1").await;
+    let id = ConversionId(sold.conversion_id.unwrap().0);
+    let adjustment = Adjustment {
+        payout: Some(money("7.25")),
+        notes: Some("agreed by phone".into()),
+        ..Adjustment::default()
+    };
+    let edited = network.store.write(move |tx| change::adjust(tx, id, &adjustment)).await.unwrap();
+    assert_eq!(edited.conversion.payout, money("7.25"));
+    assert_eq!(network.counts().await.payout, 7_250_000);
+    let last = network.history(&id.to_string()).await.pop().unwrap();
+    let fields: Vec<&str> = last.changes.iter().map(|change| change.field.as_str()).collect();
+    assert_eq!((last.action, fields), (Action::Adjusted, vec!["payout", "notes"]));
+    // What was agreed stays when a part is taken back.
+    network.send(&["nid=1&coupon_code=winter25&amount=-50&order_id=E1"]).await;
+    let left = network.conversion(&id.to_string()).await.conversion;
+    assert_eq!((left.sale_amount, left.payout), (money("50"), money("7.25")));
+    let negative = Adjustment { revenue: Some(money("-1")), ..Adjustment::default() };
+    network.store.write(move |tx| change::adjust(tx, id, &negative)).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_kept_and_holds_up_nobody() {
+    let mut network = Network::new().await;
+    let mut newer = network.message("nid=1&coupon_code=winter25&order_id=1", b"");
+    newer[4] = 2;
+    let readable = network.message("nid=1", br#"{"coupon_code": "winter25", "order_id": 2}"#);
+    let verdicts = network.send_messages(vec![newer.clone(), readable]).await;
+    assert_eq!(verdicts[0].status, VerdictStatus::Invalid);
+    assert_eq!(verdicts[1].status, VerdictStatus::Approved, "{}", verdicts[1].error);
+    let id = ConversionId(verdicts[0].postback.0);
+    let kept = network.read(move |c| postbacks::get(c, id)).await.unwrap().postback;
+    assert_eq!((kept.outcome, kept.raw), (Outcome::Unreadable, Some(newer)));
+    network.until(|network| network.daemon.hands.lock().unwrap().acknowledged == 2).await;
+    let status = network.running.as_ref().unwrap().postbacks.status();
+    assert_eq!((status.postbacks, status.missing, status.last_error), (2, 0, None));
+}
+
+#[tokio::test]
+async fn a_code_that_nobody_clicked_is_flagged_and_held_where_that_is_wanted() {
+    let mut network = Network::new().await;
+    let flagged = network.one("nid=1&coupon_code=winter25&order_id=1").await;
+    assert_eq!(flagged.status, VerdictStatus::Approved);
+    let made = network.conversion(&flagged.conversion_id.unwrap().to_string()).await;
+    assert_eq!(made.conversion.suspicion, "never_clicked");
+    let hold = |tx: &WriteTx<'_>| -> Result<(), StoreError> {
+        let mut settings = crate::store::settings::read(tx)?.settings;
+        settings.code_leak_guard.action = crate::catalog::LeakAction::Hold;
+        crate::store::settings::replace(tx, &settings)
+    };
+    network.store.write(hold).await.unwrap();
+    let held = network.one("nid=1&coupon_code=winter25&order_id=2").await;
+    assert_eq!((held.status, held.error_code), (VerdictStatus::Pending, 1017));
+    network.arrive(STREAM, 1, &[Sample::at(NOON_MS)]);
+    network.until_clicks(1).await;
+    let clicked = network.one("nid=1&coupon_code=winter25&order_id=3").await;
+    assert_eq!(clicked.status, VerdictStatus::Approved);
+}

@@ -1,0 +1,134 @@
+//! What a conversion's judgement asks of the catalog. Offers and advertisers are found deleted too:
+//! clicks of the past name them.
+
+use jiff::civil::Date;
+use rusqlite::{Connection, OptionalExtension};
+
+use super::rows::{self, day, word};
+use super::{StoreError, WriteTx};
+use crate::catalog::{AccountStatus, Advertiser, FoldedKey, Offer, PartnerVisibility};
+use crate::conversions::evidence::CodeFacts;
+
+/// Ten minutes, in milliseconds.
+const SLOT_MS: u64 = 600_000;
+const SLOTS_PER_HOUR: u64 = 6;
+
+/// All rows of a code that are not deleted.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn codes(connection: &Connection, code: &FoldedKey) -> Result<Vec<CodeFacts>, StoreError> {
+    let sql = "SELECT id, code, offer_id, affiliate_id, status, start_date, end_date, \
+               conversion_only FROM coupon_code WHERE folded = ?1 AND time_deleted = 0 ORDER BY id";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([code.as_str()], |row| {
+        let (start_date, end_date): (Option<Date>, Option<Date>) = (day(row, 5)?, day(row, 6)?);
+        Ok(CodeFacts {
+            code_id: row.get(0)?,
+            coupon_code: row.get(1)?,
+            offer_id: row.get(2)?,
+            affiliate_id: row.get(3)?,
+            status: word(row, 4)?,
+            start_date,
+            end_date,
+            conversion_only: row.get(7)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// An offer, deleted or not.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn offer(connection: &Connection, id: u32) -> Result<Option<Offer>, StoreError> {
+    Ok(rows::find_ever::<Offer>(connection, id)?.map(|stored| stored.object))
+}
+
+/// An advertiser, deleted or not.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn advertiser(connection: &Connection, id: u32) -> Result<Option<Advertiser>, StoreError> {
+    Ok(rows::find_ever::<Advertiser>(connection, id)?.map(|stored| stored.object))
+}
+
+/// A partner's account; none of one that was deleted.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn partner(connection: &Connection, id: u32) -> Result<Option<AccountStatus>, StoreError> {
+    let sql = "SELECT account_status FROM affiliate WHERE id = ?1 AND time_deleted = 0";
+    let mut statement = connection.prepare_cached(sql)?;
+    Ok(statement.query_row([id], |row| word(row, 0)).optional()?)
+}
+
+/// What was said of a partner on an offer.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn access(
+    connection: &Connection,
+    offer_id: u32,
+    affiliate_id: u32,
+) -> Result<Option<PartnerVisibility>, StoreError> {
+    let sql = "SELECT status FROM offer_visibility WHERE offer_id = ?1 AND affiliate_id = ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    Ok(statement.query_row((offer_id, affiliate_id), |row| word(row, 0)).optional()?)
+}
+
+/// Remembers that codes were clicked and led to an offer.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn remember_clicked(
+    tx: &WriteTx<'_>,
+    code_ids: impl IntoIterator<Item = u32>,
+) -> Result<(), StoreError> {
+    let sql = "INSERT OR IGNORE INTO clicked_code (code_id) VALUES (?1)";
+    let mut statement = tx.prepare_cached(sql)?;
+    for code_id in code_ids {
+        statement.execute([code_id])?;
+    }
+    Ok(())
+}
+
+/// Whether a row of a code was ever clicked and led to an offer.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn was_clicked(connection: &Connection, code_id: u32) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM clicked_code WHERE code_id = ?1";
+    Ok(connection.prepare_cached(sql)?.exists([code_id])?)
+}
+
+/// Counts one more conversion by a code alone, and answers how many there were in the last hour,
+/// this one too, and in the `hours_before` it. What is older is forgotten.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn count_alone(
+    tx: &WriteTx<'_>,
+    folded_code: &str,
+    unix_ms: u64,
+    hours_before: u64,
+) -> Result<(u64, u64), StoreError> {
+    let slot = unix_ms / SLOT_MS;
+    let hour_began = (slot + 1).saturating_sub(SLOTS_PER_HOUR);
+    let began = hour_began.saturating_sub(hours_before * SLOTS_PER_HOUR);
+    let add = "INSERT INTO code_alone VALUES (?1, ?2, 1) \
+               ON CONFLICT DO UPDATE SET conversions = conversions + 1 RETURNING conversions";
+    let mut add = tx.prepare_cached(add)?;
+    let in_slot: u64 = add.query_row((folded_code, slot), |row| row.get(0))?;
+    if in_slot == 1 {
+        let forget = "DELETE FROM code_alone WHERE folded_code = ?1 AND slot < ?2";
+        tx.prepare_cached(forget)?.execute((folded_code, began))?;
+    }
+    let sql = "SELECT coalesce(sum(conversions) FILTER (WHERE slot >= ?2), 0), \
+               coalesce(sum(conversions) FILTER (WHERE slot < ?2), 0) FROM code_alone \
+               WHERE folded_code = ?1 AND slot >= ?3 AND slot <= ?4";
+    let mut statement = tx.prepare_cached(sql)?;
+    let counts = statement
+        .query_row((folded_code, hour_began, began, slot), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(counts)
+}
