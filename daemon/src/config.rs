@@ -93,8 +93,8 @@ pub struct Postbacks {
     pub keep_days: u32,
     /// Bytes of the spool; beyond it decided postbacks go sooner, and new ones are refused.
     pub max_bytes: u64,
-    /// Requests that wait for the admin's verdict; further ones are answered without. Each holds
-    /// a connection that visitors do not have meanwhile.
+    /// Requests that wait for the admin's verdict; further ones are answered without. Never more
+    /// than half of the connections, so that visitors have the others.
     pub max_waiting: usize,
 }
 

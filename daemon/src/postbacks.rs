@@ -149,7 +149,9 @@ impl Postbacks {
         limits: watch::Receiver<Limits>,
         shutdown: CancellationToken,
     ) -> io::Result<(Postbacks, Reception)> {
-        let shared = Arc::new(Shared::new(config.postbacks.max_waiting));
+        // Whoever waits holds a connection, and visitors need some too.
+        let half = limits.borrow().max_connections * config.threads / 2;
+        let shared = Arc::new(Shared::new(config.postbacks.max_waiting.min(half)));
         let (queue, incoming) = mpsc::sync_channel(QUEUE);
         let folder = config.data_dir.join("postbacks");
         let setup = SpoolSetup {

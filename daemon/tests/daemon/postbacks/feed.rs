@@ -135,6 +135,20 @@ fn beyond_the_number_that_may_wait_the_answer_comes_at_once() {
 }
 
 #[test]
+fn while_nobody_decides_visitors_still_get_connections() {
+    let coupond = serving_with(&[("COUPOND_LIMITS_MAX_CONNECTIONS", "20")]);
+    let waiting: Vec<_> = (0..10).map(|_| send(&coupond, "/?nid=1")).collect();
+    until("half of the connections wait", || {
+        (coupond.health()["postbacks"]["waiting"] == 10).then_some(())
+    });
+    let began = std::time::Instant::now();
+    assert_eq!(answer_of(send(&coupond, "/?nid=1")).json()["status"], "queued");
+    assert_eq!(coupond.get("/winter25").status, 302);
+    assert!(began.elapsed() < std::time::Duration::from_secs(1));
+    drop(waiting);
+}
+
+#[test]
 fn a_kept_alive_connection_takes_postbacks_and_visits_in_turn() {
     let coupond = answering_at_once();
     let mut stream = coupond.connect();
