@@ -63,7 +63,7 @@ impl Default for Settings {
             allowed_networks: Vec::new(),
             connect_timeout: Duration::from_secs(5),
             timeout: Duration::from_secs(15),
-            width: Width { in_flight: 64, per_host: 4 },
+            width: Width { in_flight: 64, per_host: 8 },
             patience: Patience {
                 first_retry: Duration::from_secs(10),
                 longest_retry: Duration::from_secs(6 * 60 * 60),

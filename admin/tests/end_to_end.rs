@@ -21,6 +21,8 @@ mod demo;
 mod main_job;
 #[path = "end_to_end/offers_and_domains.rs"]
 mod offers_and_domains;
+#[path = "end_to_end/partner_postbacks.rs"]
+mod partner_postbacks;
 #[path = "end_to_end/sdk.rs"]
 mod sdk;
 #[path = "end_to_end/units.rs"]

@@ -233,8 +233,8 @@ pub fn due(connection: &Connection, now_ms: i64, traffic: &Traffic) -> Result<Ou
 /// Every host with something pending, and when the first of that is due. As many look-ups as there
 /// are hosts, however much is pending.
 fn pending_hosts(connection: &Connection) -> Result<Vec<(String, i64)>, StoreError> {
-    let sql = "SELECT host, due_ms FROM pixel_delivery WHERE state = 'pending' AND host > ?1 \
-               ORDER BY host, due_ms LIMIT 1";
+    let sql = "SELECT host, due_ms FROM pixel_delivery INDEXED BY pixel_delivery_due \
+               WHERE state = 'pending' AND host > ?1 ORDER BY host, due_ms LIMIT 1";
     let mut statement = connection.prepare_cached(sql)?;
     let mut hosts: Vec<(String, i64)> = Vec::new();
     loop {
@@ -259,7 +259,7 @@ fn due_at(
         return Ok(Vec::new());
     }
     let sql = "SELECT d.id, d.url, d.host, p.signing_key, d.attempts FROM pixel_delivery d \
-               JOIN pixel p ON p.id = d.pixel_id \
+               INDEXED BY pixel_delivery_due JOIN pixel p ON p.id = d.pixel_id \
                WHERE d.state = 'pending' AND d.host = ?1 AND d.due_ms <= ?2 ORDER BY d.due_ms, d.id LIMIT ?3";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map((host, now_ms, free + flying.len()), |row| {
@@ -281,7 +281,8 @@ fn due_at(
 /// # Errors
 /// When SQLite fails.
 pub fn is_clock_set_back(connection: &Connection, now_ms: i64) -> Result<bool, StoreError> {
-    let sql = "SELECT 1 FROM pixel_delivery WHERE state = 'pending' AND since_ms > ?1 LIMIT 1";
+    let sql = "SELECT 1 FROM pixel_delivery INDEXED BY pixel_delivery_since \
+               WHERE state = 'pending' AND since_ms > ?1 LIMIT 1";
     Ok(connection.prepare_cached(sql)?.exists([now_ms.saturating_add(CLOCK_SLACK_MS)])?)
 }
 
@@ -501,4 +502,74 @@ pub fn backlog(connection: &Connection) -> Result<Backlog, StoreError> {
     Ok(connection.prepare_cached(sql)?.query_row([], |row| {
         Ok(Backlog { pending: row.get(0)?, dead: row.get(1)?, oldest_pending: row.get(2)? })
     })?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An outbox with so many deliveries to each host, due one after the other from 1 on.
+    fn outbox(hosts: &[(&str, u32)]) -> (tempfile::TempDir, Connection) {
+        let dir = tempfile::tempdir().unwrap();
+        let connection = crate::store::connect_writer(dir.path()).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO affiliate (name, account_status, time_created, time_saved) VALUES ('A', 'active', 1, 1);
+                 INSERT INTO pixel (affiliate_id, pixel_status, pixel_type, postback_url, signing_key, time_created, time_saved)
+                 VALUES (1, 'active', 'conversion', 'https://p.example/', 'key', 1, 1);",
+            )
+            .unwrap();
+        let sql = "INSERT INTO pixel_delivery (pixel_id, conversion_id, affiliate_id, offer_id, url, host, state, \
+                   since_ms, due_ms, time_created) VALUES (1, ?1, 1, 1, 'https://p.example/', ?2, 'pending', 0, ?3, 1)";
+        let mut due_ms = 0;
+        for (host, count) in hosts {
+            for _ in 0..*count {
+                due_ms += 1;
+                connection.execute(sql, (format!("{due_ms:032x}"), host, due_ms)).unwrap();
+            }
+        }
+        (dir, connection)
+    }
+
+    fn traffic(in_flight: &[(u32, &str)], silent: &[&str]) -> Traffic {
+        let flight = |(id, host): &(u32, &str)| InFlight { id: *id, host: (*host).to_owned() };
+        Traffic {
+            in_flight: in_flight.iter().map(flight).collect(),
+            silent: silent.iter().map(|host| (*host).to_owned()).collect(),
+            most: 6,
+            most_per_host: 3,
+            most_silent: 2,
+        }
+    }
+
+    fn ids(connection: &Connection, now_ms: i64, traffic: &Traffic) -> Vec<u32> {
+        due(connection, now_ms, traffic).unwrap().due.iter().map(|due| due.id).collect()
+    }
+
+    #[test]
+    fn each_host_gets_its_share_and_the_one_with_the_fewest_comes_first() {
+        let (_dir, connection) = outbox(&[("a", 5), ("b", 5), ("c", 5)]);
+        assert_eq!(ids(&connection, 100, &traffic(&[], &[])), [1, 2, 3, 6, 7, 8]);
+        let busy = traffic(&[(1, "a"), (2, "a"), (6, "b")], &[]);
+        assert_eq!(ids(&connection, 100, &busy), [11, 12, 13]);
+        let full = traffic(&[(1, "a"), (2, "a"), (3, "a"), (6, "b"), (7, "b"), (8, "b")], &[]);
+        assert_eq!(ids(&connection, 100, &full), [0_u32; 0]);
+    }
+
+    #[test]
+    fn silent_hosts_come_last_and_share_a_part() {
+        let (_dir, connection) = outbox(&[("a", 5), ("b", 5), ("c", 5)]);
+        assert_eq!(ids(&connection, 100, &traffic(&[], &["a", "b"])), [11, 12, 13, 1, 2]);
+        let one_flies = traffic(&[(1, "a")], &["a", "b"]);
+        assert_eq!(ids(&connection, 100, &one_flies), [11, 12, 13, 6]);
+    }
+
+    #[test]
+    fn what_is_not_due_waits_and_says_until_when() {
+        let (_dir, connection) = outbox(&[("a", 2), ("b", 2)]);
+        let outbox = due(&connection, 2, &traffic(&[], &[])).unwrap();
+        assert_eq!(outbox.due.iter().map(|due| due.id).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(outbox.next_ms, Some(3));
+        assert_eq!(outbox.due[0].signing_key, "key");
+    }
 }

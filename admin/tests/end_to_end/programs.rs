@@ -120,6 +120,11 @@ impl Network {
     }
 
     pub(crate) fn start_admin(&self) -> Program {
+        self.start_admin_with(&[])
+    }
+
+    /// With further variables.
+    pub(crate) fn start_admin_with(&self, variables: &[(&str, &str)]) -> Program {
         let admin = Program::start(
             Command::new(admin_program())
                 .arg("serve")
@@ -128,7 +133,8 @@ impl Network {
                 .env("COUPON_ADMIN_DAEMON_SOCKET", self.path("run/coupond.sock"))
                 // Tests ask again and again until something has happened.
                 .env("COUPON_ADMIN_LIMITS_NETWORK_REQUESTS_PER_30S", "0")
-                .env("COUPON_ADMIN_LOG_FILTER", "warn"),
+                .env("COUPON_ADMIN_LOG_FILTER", "warn")
+                .envs(variables.iter().copied()),
         );
         wait_for("the admin to listen", || std::net::TcpStream::connect(self.admin_address).ok());
         admin
