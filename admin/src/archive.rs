@@ -97,6 +97,12 @@ impl Archive {
         log.first_sequence()..log.next_sequence()
     }
 
+    /// How many blocks it holds.
+    pub(crate) fn block_count(&self) -> u64 {
+        let held = self.sequences();
+        held.end - held.start
+    }
+
     /// Its size.
     pub(crate) fn bytes_on_disk(&self) -> u64 {
         self.log().bytes_on_disk()

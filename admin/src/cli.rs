@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use tracing_subscriber::EnvFilter;
 
@@ -241,11 +242,20 @@ fn start(
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(program)
 }
 
+/// Nothing where no terminal is.
+fn rebuild_progress(blocks: u64) -> ProgressBar {
+    let style = "{elapsed_precise} {bar:40} {pos}/{len} click blocks, {eta} left";
+    let style = ProgressStyle::with_template(style);
+    ProgressBar::new(blocks).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
 async fn rebuild_reports(dir: &Path) -> anyhow::Result<()> {
     // Where there is no store, none is to be made.
     drop(store::connect_existing(dir)?);
     let (store, archive, _lock) = serve::open_data(dir)?;
-    let clicks = intake::rebuild(store, archive).await?;
+    let progress = rebuild_progress(archive.block_count());
+    let clicks = intake::rebuild_telling(store, archive, |blocks| progress.inc(blocks)).await?;
+    progress.finish_and_clear();
     println!("counted {clicks} clicks");
     Ok(())
 }

@@ -123,9 +123,21 @@ pub fn start(
 /// # Errors
 /// When the store or the archive fails. The next start, or another rebuild, goes on from there.
 pub async fn rebuild(store: Store, archive: Archive) -> Result<u64, IntakeError> {
+    rebuild_telling(store, archive, |_| ()).await
+}
+
+/// The same, telling again and again how many more of the archive's blocks are counted.
+///
+/// # Errors
+/// As [`rebuild`].
+pub async fn rebuild_telling(
+    store: Store,
+    archive: Archive,
+    tell: impl Fn(u64),
+) -> Result<u64, IntakeError> {
     let ledger = Ledger::new(store, archive);
     ledger.forget().await?;
-    ledger.catch_up().await?;
+    ledger.catch_up_telling(tell).await?;
     Ok(ledger.status().clicks)
 }
 

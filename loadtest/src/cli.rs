@@ -32,6 +32,12 @@ pub(crate) enum Command {
     Run(Box<RunArguments>),
     /// Write distinct, realistic coupon codes as a bulk-add CSV
     Codes(CodesArguments),
+    /// Write a click archive as coupon-admin keeps it, to measure counting and reports with
+    ///
+    /// DIR gets `archive`, and `codes.csv` with the codes that were clicked. Import that into a new
+    /// store in DIR that has the offers and partners (ids from 1), so that reports can name them;
+    /// then `coupon-admin rebuild-reports --data DIR` counts the clicks.
+    Clicks(ClicksArguments),
     /// Compare what a redirect costs coupond, nginx, HAProxy and two constant answers
     #[command(after_help = HOW_IT_COMPARES)]
     Compare(CompareArguments),
@@ -329,6 +335,49 @@ pub(crate) struct CodesArguments {
     pub(crate) affiliate_ids: RangeInclusive<u32>,
 
     /// Same seed, same file
+    #[arg(long, default_value = "1")]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClicksArguments {
+    /// How many clicks
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000_000))]
+    pub(crate) count: u64,
+
+    /// How many codes they are of
+    #[arg(long, value_name = "N", default_value = "100000", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub(crate) codes: u32,
+
+    /// Days that the clicks are spread over
+    #[arg(long, value_name = "N", default_value = "31", value_parser = clap::value_parser!(u32).range(1..=3_660))]
+    pub(crate) days: u32,
+
+    /// The first day, of UTC
+    #[arg(long, value_name = "DAY", default_value = "2026-10-01")]
+    pub(crate) from: jiff::civil::Date,
+
+    /// The data folder to write to; it must not have an archive yet
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+
+    /// Offers that the codes stand on
+    #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) offers: u32,
+
+    /// Partners that the codes belong to
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) affiliates: u32,
+
+    /// Advertisers of the offers
+    #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) advertisers: u32,
+
+    /// Skew of the draw of codes; 0 is uniform
+    #[arg(long, value_name = "S", default_value = "1.0", value_parser = exponent)]
+    pub(crate) zipf_exponent: f64,
+
+    /// Same seed, same bytes
     #[arg(long, default_value = "1")]
     pub(crate) seed: u64,
 }

@@ -1,5 +1,5 @@
-//! `coupon-loadtest`: open-loop load against a running redirect server, and code files to load it
-//! with.
+//! `coupon-loadtest`: open-loop load against a running redirect server, code files to load it with,
+//! and click archives to load reports with.
 //!
 //! The modules follow a request: a code is taken from the [`codes`] by the [`draw`], rendered by
 //! [`request`], due by the [`schedule`], handed by the [`lane`] to a [`connection`], read back by
@@ -13,6 +13,7 @@
 mod answer;
 mod answered_log;
 mod cli;
+mod clicks;
 mod codes;
 mod compare;
 mod connection;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
     let done = match cli::Cli::parse().command {
         cli::Command::Run(arguments) => run(&arguments),
         cli::Command::Codes(arguments) => make_codes(&arguments),
+        cli::Command::Clicks(arguments) => make_clicks(&arguments),
         cli::Command::Compare(arguments) => compare(&arguments),
         cli::Command::Sweep(arguments) => sweep(&arguments),
     };
@@ -69,5 +71,13 @@ fn make_codes(arguments: &cli::CodesArguments) -> anyhow::Result<ExitCode> {
     let written = codes::bulk::write_file(arguments, &progress)?;
     progress.finish_and_clear();
     eprintln!("{written} codes written to {}", arguments.out.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn make_clicks(arguments: &cli::ClicksArguments) -> anyhow::Result<ExitCode> {
+    let progress = progress::clicks(arguments.count);
+    let clicks::Written { clicks, bytes } = clicks::write(arguments, &progress)?;
+    progress.finish_and_clear();
+    eprintln!("{clicks} clicks in {bytes} bytes written to {}", arguments.out.display());
     Ok(ExitCode::SUCCESS)
 }

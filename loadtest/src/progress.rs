@@ -33,6 +33,10 @@ pub(crate) fn rows(total: u64) -> ProgressBar {
     bar(total, "{elapsed_precise} {bar:40} {pos}/{len} codes, {eta} left")
 }
 
+pub(crate) fn clicks(total: u64) -> ProgressBar {
+    bar(total, "{elapsed_precise} {bar:40} {pos}/{len} clicks, {eta} left")
+}
+
 pub(crate) fn slices(total: usize) -> ProgressBar {
     bar(total as u64, "{elapsed_precise} {bar:40} {pos}/{len} slices, {eta} left: {msg}")
 }

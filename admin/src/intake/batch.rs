@@ -125,6 +125,11 @@ impl Batch {
         self.rows.is_empty()
     }
 
+    /// How many frames it holds.
+    pub(super) fn frames(&self) -> u64 {
+        self.rows.len() as u64
+    }
+
     pub(super) fn clicks(&self) -> u64 {
         self.clicks
     }

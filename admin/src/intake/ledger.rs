@@ -91,6 +91,11 @@ impl Ledger {
 
     /// Counts the frames that the store does not know of, and answers the cursor after them.
     pub(super) async fn catch_up(&self) -> Result<Cursor, IntakeError> {
+        self.catch_up_telling(|_| ()).await
+    }
+
+    /// The same, telling after each transaction how many frames it counted.
+    pub(super) async fn catch_up_telling(&self, tell: impl Fn(u64)) -> Result<Cursor, IntakeError> {
         let missing = self.store.read(blocks::missing).await?;
         self.update(|status| status.missing = missing);
         loop {
@@ -99,10 +104,12 @@ impl Ledger {
             if !is_end {
                 tracing::info!(clicks = batch.clicks(), "counting clicks that were only archived");
             }
+            let frames = batch.frames();
             let cursor = self.commit(batch).await?;
             if is_end {
                 return Ok(cursor);
             }
+            tell(frames);
         }
     }
 
