@@ -76,7 +76,10 @@ impl Reception {
         B: Body<Data = Bytes> + Unpin,
     {
         let form = Form::asked(channel, &parts.headers);
-        let decided = self.decided(channel, &parts, body, &guest).await;
+        let decided = match self.take(channel, &parts, body, &guest).await {
+            Ok((id, ticket)) => Ok(self.verdict(id, ticket).await),
+            Err(refused) => Err(refused),
+        };
         let counters = &self.shared.counters;
         match &decided {
             Ok(verdict) => counters.answer(verdict.status),
@@ -85,14 +88,14 @@ impl Reception {
         form.answer(decided, parts.headers)
     }
 
-    /// The verdict on it, which is `queued` where nobody has said more.
-    async fn decided<B>(
+    /// Keeps it. Its body is let go of then: a request that waits for its verdict holds little.
+    async fn take<B>(
         &self,
         channel: Channel,
         parts: &Parts,
         body: B,
         guest: &Guest,
-    ) -> Result<Verdict, Refused>
+    ) -> Result<(PostbackId, Option<Ticket>), Refused>
     where
         B: Body<Data = Bytes> + Unpin,
     {
@@ -120,7 +123,7 @@ impl Reception {
         };
         let ticket = self.shared.waiting.place(id);
         self.keep(postback.encode(), room).await?;
-        Ok(self.verdict(id, ticket).await)
+        Ok((id, ticket))
     }
 
     /// Reads a body as long as it may be, as slowly as it may come.
@@ -159,6 +162,7 @@ impl Reception {
         }
     }
 
+    /// The verdict on it, which is `queued` where nobody says more in time.
     async fn verdict(&self, id: PostbackId, ticket: Option<Ticket>) -> Verdict {
         let queued = Verdict {
             postback: id,
