@@ -13,6 +13,8 @@ mod programs;
 mod backup;
 #[path = "end_to_end/bulk.rs"]
 mod bulk;
+#[path = "end_to_end/conversions.rs"]
+mod conversions;
 #[path = "end_to_end/crashes.rs"]
 mod crashes;
 #[path = "end_to_end/demo.rs"]

@@ -33,6 +33,12 @@ impl Browser {
         shop.hear()
     }
 
+    /// Opens a page that tells nothing.
+    pub(crate) fn show(&self, shop: &Shop, html: &str, picture: &str) {
+        shop.pages.send(html.to_owned()).unwrap();
+        self.picture(&shop.url(), picture);
+    }
+
     /// The same with a page that is a file.
     pub(crate) fn open_file(&self, shop: &Shop, html: &str, picture: &str) -> Value {
         let file = self.profile.path().join("page.html");

@@ -218,6 +218,40 @@ impl Network {
         Codes { offer, partner, winter25: id(&code, "network_coupon_code_id") }
     }
 
+    /// Conversions of the last day up to now, the newest first, whatever became of them.
+    pub(crate) fn conversions(&self) -> Vec<Value> {
+        let report = self.done("POST", "reporting/conversions", today());
+        report["conversions"].as_array().unwrap().clone()
+    }
+
+    /// The only conversion, once it is there.
+    pub(crate) fn conversion(&self) -> Value {
+        let mut conversions = wait_for("the conversion in the report", || {
+            Some(self.conversions()).filter(|conversions| !conversions.is_empty())
+        });
+        assert_eq!(conversions.len(), 1, "{conversions:?}");
+        conversions.remove(0)
+    }
+
+    /// The code of the published examples, on two offers of one partner.
+    pub(crate) fn create_thebestcodeever(&self, codes: &Codes, offers: [u64; 2]) {
+        for number in codes.offer + 1..=offers[1] {
+            let offer = json!({
+                "name": format!("Offer {number}"), "offer_status": "active",
+                "visibility": "public", "network_advertiser_id": 1,
+                "destination_url": format!("https://shop.example/{number}?t={{transaction_id}}"),
+            });
+            self.done("POST", "offers", offer);
+        }
+        for offer in offers {
+            let code = json!({
+                "coupon_code": "TheBestCodeEver", "coupon_status": "active",
+                "network_offer_id": offer, "network_affiliate_id": codes.partner,
+            });
+            self.done("POST", "couponcodes?wait=live", code);
+        }
+    }
+
     /// Clicks of the last day up to now, as the click report streams them.
     pub(crate) fn clicks(&self) -> Vec<Value> {
         let report = self.done("POST", "reporting/clicks/stream", today());

@@ -25,16 +25,7 @@ impl Stage {
         let network = Network::new();
         let (admin, daemon) = (network.start_admin(), network.start_daemon());
         let codes = network.create_winter25();
-        for number in codes.offer + 1..=EXAMPLE_OFFER {
-            network.done("POST", "offers", offer(number));
-        }
-        for offer in [codes.offer, EXAMPLE_OFFER] {
-            let code = json!({
-                "coupon_code": "TheBestCodeEver", "coupon_status": "active",
-                "network_offer_id": offer, "network_affiliate_id": codes.partner,
-            });
-            network.done("POST", "couponcodes?wait=live", code);
-        }
+        network.create_thebestcodeever(&codes, [codes.offer, EXAMPLE_OFFER]);
         let shop = Shop::open();
         Some(Stage { network, daemon, browser, shop, partner: codes.partner, _admin: admin })
     }
@@ -51,6 +42,38 @@ impl Stage {
         PAGE.replace("{{script}}", &script).replace("{{steps}}", steps)
     }
 
+    /// Takes a picture of a row of a report.
+    fn show(&self, picture: &str, row: &Value) {
+        let field = |name: &str| {
+            let value = &row[name];
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            format!("<tr><th>{name}<td>{value}")
+        };
+        let related = |of: &str, id: &str| {
+            let it = &row["relationship"][of];
+            format!("<tr><th>{of}<td>{} {}", it[id], text(&it["name"]))
+        };
+        let fields = [
+            "conversion_id",
+            "status",
+            "coupon_code",
+            "order_id",
+            "sale_amount",
+            "payout",
+            "transaction_id",
+            "error_code",
+        ];
+        let html = format!(
+            "<!doctype html><meta charset=utf-8><style>body{{font:16px system-ui;margin:2rem}}\
+             th{{text-align:left;padding:.3rem 2rem .3rem 0}}</style>\
+             <h1>Conversion report</h1><table>{}{}{}</table>",
+            fields.map(field).concat(),
+            related("offer", "network_offer_id"),
+            related("affiliate", "network_affiliate_id"),
+        );
+        self.browser.show(&self.shop, &html, picture);
+    }
+
     fn clicks(&self, count: usize) -> Vec<Value> {
         let clicks = wait_for("the clicks in the report", || {
             Some(self.network.clicks()).filter(|clicks| clicks.len() >= count)
@@ -58,13 +81,6 @@ impl Stage {
         assert_eq!(clicks.len(), count);
         clicks
     }
-}
-
-fn offer(number: u64) -> Value {
-    json!({
-        "name": format!("Offer {number}"), "offer_status": "active", "visibility": "public",
-        "network_advertiser_id": 1, "destination_url": format!("https://shop.example/{number}"),
-    })
 }
 
 /// A cookie of a page.
@@ -151,6 +167,54 @@ fn a_page_reports_clicks_without_a_code_impressions_and_visitors_who_followed_a_
 }
 
 #[test]
+fn a_sale_on_a_page_is_attributed_by_the_example_to_offer_24() {
+    let Some(stage) = Stage::set() else { return };
+    let seen = stage.run(
+        "conversion.png",
+        "return said(EF.conversion({
+             offer_id: 24,
+             coupon_code: \"thebestcodeever\",
+             amount: 129.90, order_id: 'A-1',
+         }));",
+    );
+    let resolved = &seen["result"]["resolved"];
+    let row = stage.network.conversion();
+    assert_eq!(
+        (&resolved["conversion_id"], &resolved["status"]),
+        (&row["conversion_id"], &json!("approved"))
+    );
+    assert_eq!((&resolved["error_code"], &resolved["transaction_id"]), (&json!(0), &json!("")));
+    assert_eq!(row["relationship"]["offer"]["network_offer_id"], EXAMPLE_OFFER);
+    assert_eq!(row["relationship"]["affiliate"]["network_affiliate_id"], stage.partner);
+    assert_eq!((&row["coupon_code"], &row["order_id"]), (&json!("TheBestCodeEver"), &json!("A-1")));
+    assert_eq!((&row["status"], &row["is_sdk"]), (&json!("approved"), &json!(true)));
+    stage.show("conversion_report.png", &row);
+}
+
+#[test]
+fn a_sale_after_clicks_on_the_page_belongs_to_them() {
+    let Some(stage) = Stage::set() else { return };
+    let seen = stage.run(
+        "click_and_conversion.png",
+        "const first = await EF.click({offer_id: 24, coupon_code: 'thebestcodeever'});
+         const second = await EF.click({offer_id: 24, coupon_code: 'thebestcodeever', sub1: 'b'});
+         const sale = await EF.conversion({offer_id: 24, amount: 10});
+         return {first, second, sale};",
+    );
+    let result = &seen["result"];
+    let list = format!("{}%7C{}", text(&result["first"]), text(&result["second"]));
+    let sent = seen["sent"].as_array().unwrap();
+    assert!(text(&sent[2]).contains(&format!("/sdk/conversion?transaction_id={list}&")), "{seen}");
+    let row = stage.network.conversion();
+    // The advertiser counts the last touch, as a new one does.
+    assert_eq!(row["transaction_id"], result["second"]);
+    assert_eq!((&row["sub1"], &row["status"]), (&json!("b"), &json!("approved")));
+    assert_eq!(row["relationship"]["affiliate"]["network_affiliate_id"], stage.partner);
+    // It may have come before its clicks, and then waited for them.
+    assert!(["approved", "queued"].contains(&text(&result["sale"]["status"])), "{seen}");
+}
+
+#[test]
 fn long_lists_of_ids_keep_the_first_and_the_newest() {
     let Some(stage) = Stage::set() else { return };
     let seen = stage.run(
@@ -212,6 +276,26 @@ fn a_page_can_name_another_tracking_domain_and_what_organic_visitors_count_for()
     assert!(text(&result["astray"]["rejected"]).contains("http://127.0.0.1:9 cannot be reached"));
     assert_eq!(cookie(&seen, "ef_tid_c_o_1"), text(&result["named"]["resolved"]));
     assert_eq!(cookie(&seen, "ef_tid_c_o_9"), text(&result["organic"]["resolved"]));
+}
+
+#[test]
+fn a_page_that_is_rendered_ahead_reports_when_it_is_shown() {
+    let Some(stage) = Stage::set() else { return };
+    let seen = stage.run(
+        "ahead.png",
+        "const ahead = value =>
+             Object.defineProperty(document, 'prerendering', {value, configurable: true});
+         ahead(true);
+         const click = said(EF.click({coupon_code: 'winter25'}));
+         await new Promise(resolve => setTimeout(resolve, 500));
+         const before = sent.length;
+         ahead(false);
+         document.dispatchEvent(new Event('prerenderingchange'));
+         return {before, click: await click};",
+    );
+    assert_eq!(seen["result"]["before"], 0);
+    let id = text(&seen["result"]["click"]["resolved"]);
+    assert_eq!(stage.clicks(1)[0]["transaction_id"], id);
 }
 
 #[test]

@@ -112,14 +112,25 @@
     var pairs = Object.keys(query).map(function (name) {
       return encodeURIComponent(name) + '=' + encodeURIComponent(query[name]);
     });
-    // A visitor who leaves the page does not take the report back.
-    return window.fetch(base + path + '?' + pairs.join('&'), {
-      credentials: 'include',
-      headers: { Accept: 'application/json' },
-      keepalive: true
+    if (!window.fetch) throw failure('this browser cannot report: it has no fetch', false);
+    return whenShown(function () {
+      // A visitor who leaves the page does not take the report back.
+      return window.fetch(base + path + '?' + pairs.join('&'), {
+        credentials: 'include',
+        headers: { Accept: 'application/json' },
+        keepalive: true
+      });
     }).then(read, function (error) {
       throw failure(base + ' cannot be reached (' + error.message + ')', true);
     });
+  }
+
+  // A page that is rendered ahead reports when somebody looks at it, if ever.
+  function whenShown(report) {
+    if (!document.prerendering) return report();
+    return new Promise(function (resolve) {
+      document.addEventListener('prerenderingchange', resolve, { once: true });
+    }).then(report);
   }
 
   function read(response) {

@@ -1,0 +1,118 @@
+//! A sale comes back from the advertiser's server and is somebody's.
+
+use crate::http::{self, Answer};
+use crate::programs::{Network, wait_for};
+use serde_json::{Value, json};
+
+/// The offers of the published examples: the code stands on both, and the order says which.
+const EXAMPLE_OFFERS: [u64; 2] = [24, 448];
+
+/// What an advertiser's server sends, and asks for JSON.
+fn postback(network: &Network, query: &str) -> Answer {
+    let request = format!(
+        "GET /?nid=1&{query} HTTP/1.1\r\nHost: {}\r\nAccept: application/json\r\n\
+         Connection: close\r\n\r\n",
+        network.visitors
+    );
+    http::send(network.visitors, &request).unwrap()
+}
+
+/// What became of it at once.
+fn decided(network: &Network, query: &str) -> Value {
+    let answer = postback(network, query);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()
+}
+
+fn related(row: &Value) -> (Value, Value) {
+    let related = &row["relationship"];
+    let id = |of: &str, id: &str| related[of][id].clone();
+    (id("offer", "network_offer_id"), id("affiliate", "network_affiliate_id"))
+}
+
+#[test]
+fn a_clickless_sale_is_attributed_by_the_example_to_offer_448() {
+    let network = Network::new();
+    let _programs = [network.start_admin(), network.start_daemon()];
+    let codes = network.create_winter25();
+    network.create_thebestcodeever(&codes, EXAMPLE_OFFERS);
+
+    let plain =
+        network.visit("/?nid=1&amount=59.90&coupon_code=thebestcodeever&oid=448&order_id=7");
+    assert_eq!((plain.status, plain.body.as_str()), (200, "OK"));
+    let row = network.conversion();
+    assert_eq!(related(&row), (json!(448), json!(codes.partner)));
+    assert_eq!((&row["status"], &row["error_code"]), (&json!("approved"), &json!(0)));
+    assert_eq!(
+        (&row["coupon_code"], &row["transaction_id"]),
+        (&json!("TheBestCodeEver"), &json!(""))
+    );
+    assert_eq!(row["is_sdk"], false);
+
+    // Once more, and it is the same; for the code alone it cannot be said whose it is.
+    let again = decided(&network, "coupon_code=THEBESTCODEEVER&oid=448&order_id=7&amount=59.90");
+    assert_eq!(again["conversion_id"], row["conversion_id"]);
+    let ambiguous = decided(&network, "coupon_code=thebestcodeever");
+    assert_eq!((&ambiguous["status"], &ambiguous["error_code"]), (&json!("invalid"), &json!(1006)));
+    let elsewhere = decided(&network, "coupon_code=thebestcodeever&oid=25");
+    assert_eq!((&elsewhere["status"], &elsewhere["error_code"]), (&json!("invalid"), &json!(1007)));
+    let on_24 = decided(&network, "coupon_code=thebestcodeever&oid=24");
+    assert_eq!(on_24["status"], "approved");
+    assert_ne!(on_24["conversion_id"], row["conversion_id"]);
+}
+
+#[test]
+fn a_sale_after_a_click_belongs_to_the_clicks_partner_and_counts_in_reports() {
+    let network = Network::new();
+    let _programs = [network.start_admin(), network.start_daemon()];
+    let codes = network.create_winter25();
+    let visit = network.visit("/winter25?sub1=story");
+    let id = visit.location().split("t=").nth(1).unwrap().split('&').next().unwrap();
+    wait_for("the click in the report", || (network.gross_clicks() == 1).then_some(()));
+    let sale = decided(&network, &format!("transaction_id={id}&amount=20"));
+    assert_eq!((&sale["status"], &sale["transaction_id"]), (&json!("approved"), &json!(id)));
+    let row = network.conversion();
+    assert_eq!(related(&row), (json!(codes.offer), json!(codes.partner)));
+    assert_eq!((&row["conversion_id"], &row["sub1"]), (&sale["conversion_id"], &json!("story")));
+    assert_eq!((&row["coupon_code"], &row["sale_amount"]), (&json!("winter25"), &json!(20)));
+}
+
+#[test]
+fn a_sale_that_outruns_its_click_is_decided_when_that_comes() {
+    let network = Network::new();
+    let mut daemon = network.start_daemon();
+    let admin = network.start_admin();
+    let codes = network.create_winter25();
+    drop(admin);
+    let visit = network.visit("/winter25?sub1=early");
+    let id = visit.location().split("t=").nth(1).unwrap().split('&').next().unwrap();
+    let queued = decided(&network, &format!("transaction_id={id}"));
+    assert_eq!(queued["status"], "queued");
+    // Both are on the daemon's disk only.
+    daemon.kill();
+    let _programs = [network.start_admin(), network.start_daemon()];
+    let row = network.conversion();
+    assert_eq!(row["conversion_id"], queued["conversion_id"]);
+    assert_eq!((&row["transaction_id"], &row["sub1"]), (&json!(id), &json!("early")));
+    assert_eq!(related(&row), (json!(codes.offer), json!(codes.partner)));
+}
+
+#[test]
+fn a_sale_that_comes_while_the_admin_is_away_is_decided_when_it_is_back() {
+    let network = Network::new();
+    let mut admin = network.start_admin();
+    let _daemon = network.start_daemon();
+    network.create_winter25();
+    admin.kill();
+    let queued = decided(&network, "coupon_code=winter25&order_id=9");
+    assert_eq!(queued["status"], "queued");
+    let _admin = network.start_admin();
+    let row = network.conversion();
+    assert_eq!(row["conversion_id"], queued["conversion_id"]);
+    assert_eq!((&row["order_id"], &row["status"]), (&json!("9"), &json!("approved")));
+    wait_for("the repeat to be known", || {
+        let again = decided(&network, "coupon_code=winter25&order_id=9");
+        (again["conversion_id"] == row["conversion_id"]).then_some(())
+    });
+    assert_eq!(network.conversions().len(), 1);
+}
