@@ -127,6 +127,7 @@ fn edited() -> OpenApiRouter<AppState> {
         .merge(pixels::routes())
         .merge(api_keys::routes())
         .merge(audit::routes())
+        .merge(reports::edit_routes())
         .merge(privacy::routes())
 }
 

@@ -141,7 +141,7 @@ fn errors(path: &str, method: &str, has_body: bool) -> Vec<StatusCode> {
         errors.extend([StatusCode::PAYLOAD_TOO_LARGE, StatusCode::UNSUPPORTED_MEDIA_TYPE]);
     }
     let is_question = path.contains("/reporting/") || path.ends_with("/explain");
-    if method != "get" && !is_question {
+    if method != "get" && !(method == "post" && is_question) {
         errors.extend([StatusCode::CONFLICT, StatusCode::INSUFFICIENT_STORAGE]);
     }
     if matches!(method, "put" | "patch" | "delete") {

@@ -1,10 +1,12 @@
 //! `/v1/networks/reporting` and `/v1/networks/status`: what is counted, and how things stand; and
 //! `/v1/affiliates/reporting`, what partners see of it.
 //!
-//! Aggregates come from the rollups, single clicks from the archive. Nothing here writes.
+//! Aggregates come from the rollups, single clicks from the archive, conversions from the store.
+//! Only what people decide of conversions writes.
 
 mod click_row;
 mod clicks;
+mod conversion_edit;
 mod conversion_row;
 mod conversions;
 mod entity;
@@ -51,6 +53,13 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(conversions::single))
         .routes(routes!(conversions::events))
         .routes(routes!(status))
+}
+
+/// What people decide of conversions.
+pub(super) fn edit_routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(conversion_edit::decide))
+        .routes(routes!(conversion_edit::edit))
 }
 
 /// What partners see.

@@ -16,6 +16,7 @@ use super::facet::Facet;
 use super::filters::{Conditions, Had};
 use super::sheet::{Cell, Column, row};
 use crate::api::Network;
+use crate::judgement::{self, Class, Judged};
 use crate::store::rollups::Dimension;
 use crate::store::{StoreError, conversions, labels};
 
@@ -34,9 +35,15 @@ pub(super) struct ClickRow {
     referer: String,
     user_agent: String,
     language: String,
+    /// By itself, without the visits before it.
+    judged: Judged,
 }
 
 impl ClickRow {
+    pub(super) fn device_type(&self) -> &'static str {
+        self.judged.device.as_str()
+    }
+
     pub(super) fn of(click: &Click<'_>) -> ClickRow {
         let text = |tag| click.text(tag).into_owned();
         ClickRow {
@@ -49,6 +56,7 @@ impl ClickRow {
             referer: text(Tag::Referer),
             user_agent: text(Tag::UserAgent),
             language: text(Tag::Language),
+            judged: judgement::of_itself(click),
         }
     }
 
@@ -94,12 +102,16 @@ row! {
         user_agent: String,
         language: String,
         user_ip: String,
+        /// `desktop`, `mobile`, `tablet` or `other`.
+        device_type: &'static str,
         /// 0 where the visit was sent on to the offer.
         error_code: u32,
         /// Why it was not.
         error_message: &'static str,
         /// The browser said that it only fetches ahead.
         is_prefetch: bool,
+        /// A program's, by its user agent, or one that only fetches ahead.
+        is_bot: bool,
         /// Reported by a page or a server, which was answered an id instead of a redirect.
         is_sdk_click: bool,
         /// Only shown: in no stream, and found by its id.
@@ -232,6 +244,7 @@ impl Names {
     fn shown(&self, click: ClickRow) -> Shown {
         let head = click.head;
         let (error_code, error_message) = error(head.reason);
+        let device_type = click.device_type();
         let [sub1, sub2, sub3, sub4, sub5] = click.subs;
         Shown {
             transaction_id: head.transaction_id.to_string(),
@@ -248,6 +261,8 @@ impl Names {
             referer: click.referer,
             user_agent: click.user_agent,
             language: click.language,
+            device_type,
+            is_bot: click.judged.class == Class::Bot,
             user_ip: click.user_ip,
             error_code,
             error_message,

@@ -53,6 +53,8 @@ row! {
         sub5: String,
         source_id: String,
         uid: String,
+        /// Of the click; empty where there was none.
+        device_type: String,
         adv1: String,
         adv2: String,
         adv3: String,
@@ -245,6 +247,7 @@ impl Names {
             sub5: row.sub5,
             source_id: row.source_id,
             uid: row.uid,
+            device_type: row.device_type,
             adv1: row.adv1,
             adv2: row.adv2,
             adv3: row.adv3,

@@ -347,3 +347,91 @@ async fn clicks_are_shown_with_what_became_of_them() {
         assert_eq!(found["clicks"].as_array().unwrap().len(), count, "{body}");
     }
 }
+
+fn ids_of(numbers: &[u8]) -> Vec<String> {
+    numbers.iter().map(|number| format!("{number:02x}").repeat(16)).collect()
+}
+
+async fn figure(network: &Running, measure: &str) -> Value {
+    let body = june(json!({"columns": [{"column": "offer"}], "currency_id": "USD"}));
+    network.ask("entity", body).await.done()["summary"][measure].clone()
+}
+
+#[tokio::test]
+async fn conversions_are_approved_and_rejected_all_or_none_and_counts_follow() {
+    let network = sold().await;
+    let decide = async |numbers: &[u8], status: &str| {
+        let body = json!({"conversion_ids": ids_of(numbers), "conversion_status": status});
+        network.patch("reporting/conversions", body).await
+    };
+    assert_eq!(
+        (figure(&network, "cv").await, figure(&network, "pending_cv").await),
+        (json!(3), json!(1))
+    );
+    let approved = decide(&[2], "approved").await.done();
+    assert_eq!(approved, json!({"result": true, "changed": 1}));
+    assert_eq!(
+        (figure(&network, "cv").await, figure(&network, "pending_cv").await),
+        (json!(4), json!(0))
+    );
+    assert_eq!(decide(&[2], "approved").await.done()["changed"], 0);
+    let before = figure(&network, "payout").await;
+    assert_eq!(decide(&[1, 4], "approved").await.refusal().0, 409, "4 is invalid");
+    assert_eq!(decide(&[1, 9], "rejected").await.refusal().0, 400, "9 is nowhere");
+    assert_eq!(figure(&network, "payout").await, before);
+    decide(&[1], "rejected").await.done();
+    let path = format!("reporting/conversions/{}", ids_of(&[1])[0]);
+    let one = network.get(&path).await.done();
+    assert_eq!((&one["status"], &one["error_code"]), (&json!("rejected"), &json!(9)));
+    let entry = &one["history"][0];
+    assert_eq!((&entry["action"], &entry["actor"]), (&json!("status"), &json!("api_key")));
+    assert_eq!(
+        entry["changes"][0],
+        json!({"field": "status", "before": "approved", "after": "rejected"})
+    );
+    for wrong in [
+        json!({"conversion_ids": [], "conversion_status": "approved"}),
+        json!({"conversion_ids": ["x"], "conversion_status": "approved"}),
+        json!({"conversion_ids": ids_of(&[1]), "conversion_status": "pending"}),
+        json!({"conversion_ids": ids_of(&[1])}),
+    ] {
+        let answer = network.patch("reporting/conversions", wrong.clone()).await;
+        assert_eq!(answer.refusal().0, 400, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn amounts_and_notes_of_a_conversion_are_edited_and_counts_follow() {
+    let network = sold().await;
+    let path = format!("reporting/conversions/{}", ids_of(&[1])[0]);
+    let before = figure(&network, "payout").await.as_f64().unwrap();
+    let edit =
+        json!({"payout": "7.75", "revenue": 9, "sale_amount": 120.5, "notes": "by telephone"});
+    let edited = network.patch(&path, edit).await.done();
+    for (field, expected) in [
+        ("payout", json!(7.75)),
+        ("revenue", json!(9)),
+        ("sale_amount", json!(120.5)),
+        ("notes", json!("by telephone")),
+        ("status", json!("approved")),
+    ] {
+        assert_eq!(edited[field], expected, "{field}");
+    }
+    assert_eq!(edited["history"].as_array().unwrap().len(), 1);
+    assert_eq!(figure(&network, "payout").await.as_f64(), Some(before + 2.5));
+    let noted = network.patch(&path, json!({"notes": ""})).await.done();
+    assert_eq!((&noted["notes"], &noted["payout"]), (&json!(""), &json!(7.75)));
+    for (wrong, field) in
+        [(json!({"payout": -1}), "payout"), (json!({"status": "approved"}), "status")]
+    {
+        assert_eq!(
+            network.patch(&path, wrong).await.refusal(),
+            (400, "request.invalid", vec![field])
+        );
+    }
+    let absent = format!("reporting/conversions/{}", ids_of(&[9])[0]);
+    let absent = network.patch(&absent, json!({"notes": "x"})).await;
+    assert_eq!(absent.refusal(), (404, "conversion.not_found", vec![]));
+    let audit = network.get("audit?filter=object=conversion").await.done();
+    assert_eq!(audit["paging"]["total_count"], 2, "{audit}");
+}

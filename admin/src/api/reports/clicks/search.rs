@@ -22,6 +22,7 @@ use crate::api::reports::facet::{self, Facet};
 use crate::api::reports::filters::Conditions;
 use crate::api::reports::period::Period;
 use crate::archive::{Archive, ArchiveError};
+use crate::judgement::{self, Class};
 use crate::store::blocks::{self, BlockRow};
 use crate::store::{Store, click_archive, meta, settings};
 
@@ -50,15 +51,19 @@ impl FromRef<AppState> for Source {
 pub(super) enum Kind {
     /// Impressions are no clicks.
     All,
-    /// Those that were not sent on to the offer, though somebody came.
+    /// Those that count as invalid: not sent on to the offer, though somebody came.
     Invalid,
 }
 
 impl Kind {
     fn has(self, click: &Click<'_>) -> bool {
-        let head = &click.head;
-        let is_invalid = head.reason != Reason::Redirected && head.kind != VisitKind::Prefetch;
-        head.kind != VisitKind::Impression && (self == Kind::All || is_invalid)
+        match self {
+            Kind::All => click.head.kind != VisitKind::Impression,
+            Kind::Invalid => {
+                click.head.reason != Reason::Redirected
+                    && judgement::of_itself(click).class == Class::Invalid
+            }
+        }
     }
 }
 

@@ -34,6 +34,8 @@ row! {
         sub4: String,
         sub5: String,
         uid: String,
+        /// `desktop`, `mobile`, `tablet` or `other`.
+        device_type: &'static str,
         /// One that counts, or waits for approval.
         has_conversion: bool,
         ..
@@ -72,6 +74,7 @@ struct Known {
 
 impl Shown {
     fn of(network: Network, click: ClickRow, known: &Known) -> Shown {
+        let device_type = click.device_type();
         let [sub1, sub2, sub3, sub4, sub5] = click.subs;
         Shown {
             transaction_id: click.head.transaction_id.to_string(),
@@ -85,6 +88,7 @@ impl Shown {
             sub4,
             sub5,
             uid: click.uid,
+            device_type,
             has_conversion: known.converted.contains(&click.head.transaction_id),
             relationship: Related {
                 offer: RelatedOffer::of(network, click.head.offer_id, &known.offers),

@@ -51,6 +51,8 @@ row! {
         sub5: String,
         source_id: String,
         uid: String,
+        /// Of the click; empty where there was none.
+        device_type: String,
         ..
         relationship: Related,
     }
@@ -144,6 +146,7 @@ impl Shown {
             sub5: row.sub5,
             source_id: row.source_id,
             uid: row.uid,
+            device_type: row.device_type,
             relationship: Related { offer: RelatedOffer::of(network, row.offer_id, offers) },
         }
     }

@@ -1,0 +1,113 @@
+//! What people decide of conversions: `PATCH /v1/networks/reporting/conversions` approves and
+//! rejects, `PATCH …/conversions/{conversion_id}` edits amounts and notes. Both are told in the
+//! conversion's history and in the audit; one that cannot be changed refuses the whole request.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use serde::{Deserialize, Serialize};
+
+use super::conversion_row::{self, Whole};
+use super::conversions::not_found;
+use crate::api::error::ApiError;
+use crate::api::{Network, request};
+use crate::catalog::{FieldError, Money};
+use crate::conversions::change::{self, Adjustment, Decision};
+use crate::store::Store;
+use crate::store::conversions::{self, ConversionId};
+
+/// In one transaction.
+const MAX_IDS: usize = 2_000;
+
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ConversionDecision)]
+pub(super) struct Decided {
+    #[schema(min_items = 1, max_items = 2000)]
+    conversion_ids: Vec<String>,
+    conversion_status: DecidedStatus,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = DecidedStatus)]
+enum DecidedStatus {
+    Approved,
+    Rejected,
+}
+
+/// What a decision answers.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = DecidedConversions)]
+pub(super) struct Done {
+    result: bool,
+    /// How many had another status.
+    changed: usize,
+}
+
+/// What is edited; what is left out stays.
+#[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ConversionPatch)]
+pub(super) struct Edited {
+    #[serde(default)]
+    payout: Option<Money>,
+    #[serde(default)]
+    revenue: Option<Money>,
+    #[serde(default)]
+    sale_amount: Option<Money>,
+    #[serde(default)]
+    notes: Option<String>,
+}
+
+/// Approves or rejects conversions, all or none. Invalid ones cannot be approved.
+#[utoipa::path(patch, path = "/reporting/conversions", request_body = Decided, responses((status = 200, body = Done)))]
+pub(super) async fn decide(
+    State(store): State<Store>,
+    request::Json(decided): request::Json<Decided>,
+) -> Result<Json<Done>, ApiError> {
+    let ids = ids(&decided.conversion_ids).map_err(ApiError::fields)?;
+    let decision = match decided.conversion_status {
+        DecidedStatus::Approved => Decision::Approved,
+        DecidedStatus::Rejected => Decision::Rejected,
+    };
+    let changed = store.write(move |tx| change::set_status(tx, &ids, decision)).await?;
+    Ok(Json(Done { result: true, changed }))
+}
+
+fn ids(named: &[String]) -> Result<Vec<ConversionId>, Vec<FieldError>> {
+    if named.is_empty() || named.len() > MAX_IDS {
+        let error = format!("must have 1 to {MAX_IDS} ids");
+        return Err(vec![FieldError { field: "conversion_ids".into(), error }]);
+    }
+    let (mut ids, mut wrong) = (Vec::new(), Vec::new());
+    for (at, text) in named.iter().enumerate() {
+        let field = format!("conversion_ids[{at}]");
+        match text.parse() {
+            Ok(id) => ids.push(id),
+            Err(error) => wrong.push(FieldError { field, error: format!("{error}") }),
+        }
+    }
+    if wrong.is_empty() { Ok(ids) } else { Err(wrong) }
+}
+
+/// Edits a conversion's amounts and notes.
+#[utoipa::path(patch, path = "/reporting/conversions/{conversion_id}", params(("conversion_id" = String, Path, pattern = "^[0-9a-f]{32}$", example = "0192f0c1d2e3f405a6b7c8d9eaf00112")), request_body = Edited, responses((status = 200, body = Whole)))]
+pub(super) async fn edit(
+    State(store): State<Store>,
+    State(network): State<Network>,
+    Path(id): Path<String>,
+    request::Json(edited): request::Json<Edited>,
+) -> Result<Json<Whole>, ApiError> {
+    let id: ConversionId =
+        id.parse().map_err(|error| ApiError::field("conversion_id", format!("{error}")))?;
+    let Edited { payout, revenue, sale_amount, notes } = edited;
+    let adjustment = Adjustment { payout, revenue, sale_amount, notes };
+    let saved = store.write(move |tx| {
+        conversions::get(tx, id)?.ok_or_else(|| not_found(id))?;
+        let row = change::adjust(tx, id, &adjustment)?;
+        let history = conversions::history(tx, row.number)?;
+        let shown = conversion_row::render(tx, network, vec![row])?.pop();
+        Ok::<_, ApiError>(Whole::new(shown.ok_or_else(ApiError::inside)?, history))
+    });
+    saved.await.map(Json)
+}
