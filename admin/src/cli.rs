@@ -12,6 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::catalog::BulkMode;
 use crate::config::{Config, ConfigError};
+use crate::conversions;
 use crate::explain::Moment;
 use crate::intake;
 use crate::{demo, serve, store};
@@ -253,9 +254,11 @@ async fn rebuild_reports(dir: &Path) -> anyhow::Result<()> {
     // Where there is no store, none is to be made.
     drop(store::connect_existing(dir)?);
     let (store, archive, _lock) = serve::open_data(dir)?;
+    let rebuilt = store.clone();
     let progress = rebuild_progress(archive.block_count());
     let clicks = intake::rebuild_telling(store, archive, |blocks| progress.inc(blocks)).await?;
     progress.finish_and_clear();
-    println!("counted {clicks} clicks");
+    let conversions = conversions::recount(&rebuilt).await?;
+    println!("counted {clicks} clicks and {conversions} conversions");
     Ok(())
 }

@@ -44,6 +44,7 @@ mod waiting;
 pub mod change;
 
 mod count;
+pub use count::recount;
 mod tell_partner;
 
 /// Unix milliseconds now.

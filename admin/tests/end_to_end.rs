@@ -15,6 +15,8 @@ mod backup;
 mod bulk;
 #[path = "end_to_end/conversions.rs"]
 mod conversions;
+#[path = "end_to_end/conversions_under_fire.rs"]
+mod conversions_under_fire;
 #[path = "end_to_end/crashes.rs"]
 mod crashes;
 #[path = "end_to_end/demo.rs"]

@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::count;
+use super::count::Counts;
 use super::error_code::ErrorCode;
 use super::ledger::change;
 use super::status::Status;
@@ -46,16 +46,18 @@ pub fn set_status(
     ids: &[ConversionId],
     decision: Decision,
 ) -> Result<usize, EditError> {
-    let mut changed: Vec<ConversionRow> = Vec::new();
+    let (mut changed, mut counts) = (Vec::new(), Counts::default());
     for id in ids {
         let before = existing(tx, *id)?;
         if before.conversion.status == decision.status() {
             continue;
         }
-        if let Some(after) = decide(tx, before, decision)? {
+        if let Some(after) = decide(tx, &before, decision)? {
+            counts.add(Some(&before.conversion), &after.conversion);
             changed.push(after);
         }
     }
+    counts.write(tx)?;
     audit_status(tx, &changed, decision)?;
     Ok(changed.len())
 }
@@ -67,13 +69,13 @@ fn existing(tx: &WriteTx<'_>, id: ConversionId) -> Result<ConversionRow, EditErr
 
 fn decide(
     tx: &WriteTx<'_>,
-    before: ConversionRow,
+    before: &ConversionRow,
     decision: Decision,
 ) -> Result<Option<ConversionRow>, EditError> {
     let mut after = before.clone();
     match decision {
         Decision::Approved => {
-            check_approvable(tx, &before)?;
+            check_approvable(tx, before)?;
             after.conversion.error_code = 0;
         }
         // It counts for nobody anyway, and would lose the reason why.
@@ -91,7 +93,6 @@ fn decide(
         ),
     ];
     conversions::tell(tx, after.number, Action::Status, None, &changes)?;
-    count::count(tx, Some(&before.conversion), &after.conversion)?;
     if decision == Decision::Approved {
         tell_partner::of(tx, &after.conversion)?;
     }
@@ -166,7 +167,9 @@ pub fn adjust(
     }
     conversions::update(tx, &after)?;
     conversions::tell(tx, after.number, Action::Adjusted, None, &changes)?;
-    count::count(tx, Some(&before.conversion), &after.conversion)?;
+    let mut counts = Counts::default();
+    counts.add(Some(&before.conversion), &after.conversion);
+    counts.write(tx)?;
     audit_one(tx, &after, changes)?;
     Ok(after)
 }

@@ -1,24 +1,57 @@
 //! What reports count of a conversion, and what a change of it adds.
 
 use crate::catalog::Money;
-use crate::store::conversions::{Conversion, Status};
+use crate::store::conversions::{self, Conversion, Filters, Status};
 use crate::store::rollups::{self, ConversionCount, Family, Measures};
-use crate::store::{StoreError, WriteTx};
+use crate::store::{Store, StoreError, WriteTx};
 
-/// Counts a new conversion, or the difference that a change makes.
-pub(crate) fn count(
-    tx: &WriteTx<'_>,
-    before: Option<&Conversion>,
-    after: &Conversion,
-) -> Result<(), StoreError> {
-    let mut measures = measures(after);
-    if let Some(before) = before {
-        measures += negative(self::measures(before));
+/// What the conversions of one transaction add, written at its end: many cost little more than one.
+#[derive(Default)]
+pub(super) struct Counts(Vec<ConversionCount>);
+
+impl Counts {
+    /// A new conversion, or the difference that a change makes.
+    pub(super) fn add(&mut self, before: Option<&Conversion>, after: &Conversion) {
+        let mut measures = measures(after);
+        if let Some(before) = before {
+            measures += negative(self::measures(before));
+        }
+        if measures != Measures::default() {
+            self.0.push(of(after, measures));
+        }
     }
-    if measures == Measures::default() {
-        return Ok(());
+
+    pub(super) fn write(self, tx: &WriteTx<'_>) -> Result<(), StoreError> {
+        if self.0.is_empty() { Ok(()) } else { rollups::count_conversions(tx, &self.0) }
     }
-    rollups::count_conversions(tx, &[of(after, measures)])
+}
+
+/// Conversions that are counted at once.
+const CHUNK: usize = 1_000;
+
+/// Forgets what was counted of conversions and counts all of them again; answers how many there are.
+///
+/// # Errors
+/// When the store fails; then everything stays as it was.
+pub async fn recount(store: &Store) -> Result<u64, StoreError> {
+    store.write(count_all).await
+}
+
+fn count_all(tx: &WriteTx<'_>) -> Result<u64, StoreError> {
+    rollups::forget_conversions(tx)?;
+    let (mut counted, mut outcome, mut chunk) = (0, Ok(()), Vec::with_capacity(CHUNK));
+    conversions::each(tx, &Filters::default(), |row| {
+        counted += 1;
+        chunk.push(of(&row.conversion, measures(&row.conversion)));
+        if chunk.len() == CHUNK {
+            outcome = rollups::count_conversions(tx, &chunk);
+            chunk.clear();
+        }
+        outcome.is_ok()
+    })?;
+    outcome?;
+    rollups::count_conversions(tx, &chunk)?;
+    Ok(counted)
 }
 
 fn of(conversion: &Conversion, measures: Measures) -> ConversionCount {

@@ -275,6 +275,7 @@ impl Batch {
             .iter()
             .map(|received| ledger.take_in(received, clicks))
             .collect::<Result<_, _>>()?;
+        ledger.finish()?;
         self.advance(tx, received)?;
         Ok(verdicts)
     }

@@ -19,7 +19,7 @@ use serde_json::json;
 use super::attribution::{Attributed, Method};
 use super::claim::Claim;
 use super::clicks::{Clicks, FoundClick};
-use super::count;
+use super::count::Counts;
 use super::error_code::ErrorCode;
 use super::gather::Facts;
 use super::judge::{Decided, Judgement, judge};
@@ -42,6 +42,7 @@ use crate::store::{StoreError, WriteTx, facts};
 pub(super) struct Ledger<'t, 'c> {
     tx: &'t WriteTx<'c>,
     facts: Facts<'t, 'c>,
+    counts: Counts,
 }
 
 /// What became of a postback.
@@ -57,7 +58,12 @@ struct Settled {
 
 impl<'t, 'c> Ledger<'t, 'c> {
     pub(super) fn new(tx: &'t WriteTx<'c>, network_id: u32) -> Result<Ledger<'t, 'c>, StoreError> {
-        Ok(Ledger { tx, facts: Facts::new(tx, network_id)? })
+        Ok(Ledger { tx, facts: Facts::new(tx, network_id)?, counts: Counts::default() })
+    }
+
+    /// Writes what they add to the reports.
+    pub(super) fn finish(self) -> Result<(), StoreError> {
+        self.counts.write(self.tx)
     }
 
     /// Takes in a postback that was delivered, and says what became of it.
@@ -214,7 +220,7 @@ impl<'t, 'c> Ledger<'t, 'c> {
         }
         let changes = [change("status", json!(null), json!(status))];
         conversions::tell(self.tx, made.number, Action::Created, Some(row.id), &changes)?;
-        count::count(self.tx, None, &conversion)?;
+        self.counts.add(None, &conversion);
         if matches!(status, Status::Approved | Status::Pending) {
             self.came_from_a_person(&decided, clicks)?;
         }
@@ -241,7 +247,7 @@ impl<'t, 'c> Ledger<'t, 'c> {
 
     /// It says again what `first` said, or something about it.
     fn again(
-        &self,
+        &mut self,
         claim: &Claim,
         row: &Postback,
         mut steps: Steps,
@@ -291,7 +297,7 @@ impl<'t, 'c> Ledger<'t, 'c> {
     }
 
     fn refund(
-        &self,
+        &mut self,
         claim: &Claim,
         row: &Postback,
         amount: Money,
@@ -322,7 +328,7 @@ impl<'t, 'c> Ledger<'t, 'c> {
         conversions::update(self.tx, &first)?;
         let changes = super::change::amounts(&before, &first.conversion);
         conversions::tell(self.tx, first.number, Action::Refund, Some(row.id), &changes)?;
-        count::count(self.tx, Some(&before), &first.conversion)?;
+        self.counts.add(Some(&before), &first.conversion);
         Ok((Outcome::Refunds, first.conversion))
     }
 

@@ -360,7 +360,7 @@ async fn a_sale_by_its_click_keeps_the_clicks_facts() {
     assert_eq!(verdict.transaction_id, id.to_string());
     let made = network.conversion(&verdict.conversion_id.unwrap().to_string()).await.conversion;
     assert_eq!((made.method.as_str(), made.click_ms), ("click", NOON_MS - 30_000));
-    assert_eq!((made.sub1.as_str(), made.click_address.as_str()), ("newsletter", "192.0.2.1"));
+    assert_eq!((made.sub1.as_str(), made.click_address.as_str()), ("newsletter", "10.0.0.2"));
     assert_eq!((made.click_user_agent.as_str(), made.address.as_str()), ("curl/8", "192.0.2.9"));
     // Without an order id the click tells repeats; the next list leads to the same last touch.
     let list = network.one(&format!("nid=1&transaction_id={first}|{id}&amount=50")).await;
@@ -664,4 +664,21 @@ async fn a_code_that_nobody_clicked_is_flagged_and_held_where_that_is_wanted() {
     network.until_clicks(1).await;
     let clicked = network.one("nid=1&coupon_code=winter25&order_id=3").await;
     assert_eq!(clicked.status, VerdictStatus::Approved);
+}
+
+#[tokio::test]
+async fn counting_all_again_counts_the_same() {
+    let mut network = Network::new().await;
+    let queries = [
+        "nid=1&coupon_code=winter25&amount=100&order_id=1",
+        "nid=1&coupon_code=winter25&amount=-30&order_id=1",
+        "nid=1&coupon_code=winter25&adv_event_id=signup&order_id=1",
+        "nid=1&coupon_code=unknown",
+        "nid=1&coupon_code=save-20&verification_token=t0psecret",
+    ];
+    network.send(&queries).await;
+    let before = network.counts().await;
+    assert_eq!((before.cv, before.event_cv, before.pending_cv, before.invalid_cv), (1, 1, 1, 1));
+    assert_eq!(super::recount(&network.store).await.unwrap(), 4);
+    assert_eq!(network.counts().await, before);
 }

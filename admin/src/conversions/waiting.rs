@@ -14,8 +14,8 @@ use super::intake::Court;
 use super::ledger::Ledger;
 use super::received::Received;
 use crate::intake::IntakeStatus;
+use crate::store::WriteTx;
 use crate::store::postbacks::{self, Waiting};
-use crate::store::{StoreError, WriteTx};
 
 /// Decided in one transaction.
 const PAGE: usize = 500;
@@ -79,7 +79,7 @@ async fn decide(court: &Court, page: Vec<Waiting>) -> Result<(), LookUpError> {
         for (number, received) in numbers.iter().zip(received) {
             ledger.decide_waiting(*number, received, clicks)?;
         }
-        Ok::<_, StoreError>(())
+        ledger.finish()
     };
     Ok(court.store.write(write).await?)
 }

@@ -268,7 +268,7 @@ impl Network {
 }
 
 /// A period that holds everything a test does, also over midnight.
-fn today() -> Value {
+pub(crate) fn today() -> Value {
     let now = jiff::Timestamp::now();
     let day = |hours: i64| {
         (now + jiff::SignedDuration::from_hours(hours)).strftime("%Y-%m-%d").to_string()
