@@ -3,7 +3,7 @@
 //! Every postback that is kept answers 200, whatever its verdict. Refusals say how to mend it, and
 //! 503 says that coming again later is all there is to do.
 
-use coupon_shared::postback::{Channel, MAX_BODY_BYTES, Verdict};
+use coupon_shared::postback::{Channel, MAX_BODY_BYTES, Verdict, VerdictStatus};
 use hyper::StatusCode;
 use hyper::body::Bytes;
 use hyper::header::{
@@ -133,8 +133,11 @@ impl Form {
             Ok(verdict) => verdict,
             Err(refused) => return json!({ "error": refused.sentence() }),
         };
+        // What is decided later makes a conversion of the postback's id, if it makes one.
+        let later = (verdict.status == VerdictStatus::Queued).then_some(verdict.postback);
+        let conversion_id = verdict.conversion_id.or(later);
         let mut body = json!({
-            "conversion_id": verdict.conversion_id.map(|id| id.to_string()).unwrap_or_default(),
+            "conversion_id": conversion_id.map(|id| id.to_string()).unwrap_or_default(),
             "transaction_id": verdict.transaction_id,
             "status": verdict.status.as_str(),
             "error_code": verdict.error_code,

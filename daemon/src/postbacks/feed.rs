@@ -78,13 +78,16 @@ async fn wait_for_postbacks(
         let (feed, cursors) = (Arc::clone(&feed), Arc::clone(&cursors));
         let collecting = tokio::task::spawn_blocking(move || feed.collect(&cursors, max_bytes));
         // It neither panics nor is cancelled; were it so, the asker asks again.
-        let delivery = collecting.await.unwrap_or(Err(FeedError::NotOpen))?;
-        if !delivery.is_empty() {
-            return Ok(delivery);
+        let collected = collecting.await.unwrap_or(Err(FeedError::NotOpen));
+        match &collected {
+            Ok(delivery) if delivery.is_empty() => {}
+            // It may open within the time that the asker is ready to wait.
+            Err(FeedError::NotOpen) => {}
+            _ => return collected,
         }
         match timeout_at(deadline, committed.changed()).await {
             Ok(Ok(())) => {}
-            _ => return Ok(delivery),
+            _ => return collected,
         }
     }
 }

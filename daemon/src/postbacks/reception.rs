@@ -167,7 +167,7 @@ impl Reception {
         let queued = Verdict {
             postback: id,
             status: VerdictStatus::Queued,
-            conversion_id: Some(id),
+            conversion_id: None,
             transaction_id: String::new(),
             error_code: 0,
             error: String::new(),

@@ -38,6 +38,7 @@ fn decided_by_query(coupond: &Coupond) -> Deciding {
                 ..verdict
             },
             "later" => return None,
+            "queued" => Verdict { status: VerdictStatus::Queued, conversion_id: None, ..verdict },
             _ => verdict,
         })
     })
@@ -70,6 +71,9 @@ fn the_admins_verdict_is_the_answer() {
         "error": "",
     });
     assert_eq!(repeat.json(), expected);
+    let queued = coupond.request("GET", "/?nid=1&v=queued", JSON).json();
+    let id: Option<PostbackId> = queued["conversion_id"].as_str().unwrap().parse().ok();
+    assert_eq!((queued["status"].as_str(), id.is_some()), (Some("queued"), true));
     let invalid = coupond.request("GET", "/?nid=1&v=invalid", JSON).json();
     assert_eq!((&invalid["status"], &invalid["conversion_id"]), (&"invalid".into(), &"".into()));
 }
