@@ -61,6 +61,8 @@ mod networks_offers;
 mod networks_pixels;
 #[path = "api/networks/pixels_delivered.rs"]
 mod networks_pixels_delivered;
+#[path = "api/networks/privacy.rs"]
+mod networks_privacy;
 #[path = "api/networks/reporting.rs"]
 mod networks_reporting;
 #[path = "api/networks/uploads.rs"]

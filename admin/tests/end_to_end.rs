@@ -27,6 +27,8 @@ mod main_job;
 mod offers_and_domains;
 #[path = "end_to_end/partner_postbacks.rs"]
 mod partner_postbacks;
+#[path = "end_to_end/privacy.rs"]
+mod privacy;
 #[path = "end_to_end/sdk.rs"]
 mod sdk;
 #[path = "end_to_end/units.rs"]

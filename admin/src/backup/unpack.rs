@@ -246,6 +246,8 @@ fn check_archive(staging: &Path, last_counted: Option<u64>) -> Result<u64, Backu
     let (mut blocks, mut last) = (0, None);
     if let Some(first) = segments(&folder)?.first().and_then(|name| first_frame(name)) {
         let mut frames = FrameReader::open(&folder, first).map_err(ArchiveError::from)?;
+        // Those before it were removed for their age.
+        last = first.checked_sub(1);
         while let Some(frame) = frames.next_frame().map_err(ArchiveError::from)? {
             let sequence = frame.sequence;
             Block::parse(frame.payload)

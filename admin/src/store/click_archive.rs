@@ -1,8 +1,8 @@
 //! What the click archive no longer holds: removed frames, truncated addresses, erased fields.
 //!
 //! Aggregates outlive clicks. So a rebuild forgets and counts again only the days (of UTC) after the
-//! last click that is no longer as it was recorded; the days before stay as they were counted,
-//! whatever the archive still has of them. It writes down which clicks that leaves out, and they are
+//! last click that is no longer as it was recorded, and after the longest session such a click may
+//! have begun; the days before stay as they were counted, whatever the archive still has of them. It writes down which clicks that leaves out, and they are
 //! left out until the next rebuild, also when it is broken off: a click of a kept day is counted
 //! already if its frame was counted before the rebuild, and not otherwise.
 
@@ -11,7 +11,8 @@ use rusqlite::Connection;
 use super::rollups::{self, SLOT_MS};
 use super::{StoreError, WriteTx};
 
-const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+const HOUR_MS: u64 = 60 * 60 * 1000;
+const DAY_MS: u64 = 24 * HOUR_MS;
 const SLOTS_PER_DAY: u64 = DAY_MS / SLOT_MS;
 
 /// The row as read.
@@ -178,7 +179,11 @@ pub fn begin_rebuild(tx: &WriteTx<'_>) -> Result<(), StoreError> {
         // Of the one before, which was broken off: more than it kept is not counted now.
         state.kept
     } else {
-        Kept { before_slot: first_whole_day(state.changed_through_ms), before_frame: counted }
+        let before_slot = match state.changed_through_ms {
+            0 => 0,
+            through_ms => first_whole_day(through_ms + longest_session_ms(tx)?),
+        };
+        Kept { before_slot, before_frame: counted }
     };
     tx.execute(
         "UPDATE click_archive SET kept_before_slot = ?1, kept_before_frame = ?2",
@@ -191,7 +196,14 @@ pub fn begin_rebuild(tx: &WriteTx<'_>) -> Result<(), StoreError> {
     rollups::forget_clicks(tx, kept.before_slot)
 }
 
-/// The quarter hour that begins the day after a change; 0 where nothing was changed.
-fn first_whole_day(changed_through_ms: u64) -> u64 {
-    if changed_through_ms == 0 { 0 } else { (changed_through_ms / DAY_MS + 1) * SLOTS_PER_DAY }
+/// How far back a visit's verdict looks at its visitor's other visits.
+fn longest_session_ms(connection: &Connection) -> Result<u64, StoreError> {
+    let sql = "SELECT ifnull(max(session_duration), 24) FROM offer";
+    let hours: u64 = connection.query_row(sql, [], |row| row.get(0))?;
+    Ok(hours.saturating_mul(HOUR_MS))
+}
+
+/// The quarter hour that begins the day after a time.
+fn first_whole_day(unix_ms: u64) -> u64 {
+    (unix_ms / DAY_MS + 1) * SLOTS_PER_DAY
 }

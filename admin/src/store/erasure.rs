@@ -231,8 +231,19 @@ pub fn found_rows(
 /// When SQLite fails.
 pub fn rows_done(tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
     let sql = "UPDATE erasure SET stage = 'file', value = '' WHERE id = ?1 AND stage = 'rows'";
-    tx.execute(sql, [id])?;
+    overwriting(tx, |tx| Ok(tx.execute(sql, [id])?))?;
     Ok(())
+}
+
+/// What the work frees in the file is overwritten with zeros.
+fn overwriting<T>(
+    tx: &WriteTx<'_>,
+    work: impl FnOnce(&WriteTx<'_>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    tx.execute_batch("PRAGMA secure_delete = ON")?;
+    let done = work(tx);
+    tx.execute_batch("PRAGMA secure_delete = OFF")?;
+    done
 }
 
 /// Nothing is left to do.

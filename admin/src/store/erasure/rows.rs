@@ -15,6 +15,7 @@ use coupon_shared::transaction_id::TransactionId;
 use rusqlite::{Connection, params_from_iter};
 
 use super::Selector;
+use super::overwriting;
 use crate::store::{StoreError, WriteTx};
 
 /// Rows that are changed in one transaction.
@@ -146,17 +147,6 @@ pub fn blank(
         }
         Ok((0, blank_conversions(tx, selector, &next(&mut rows.conversions))?))
     })
-}
-
-/// What is freed is overwritten with zeros.
-fn overwriting<T>(
-    tx: &WriteTx<'_>,
-    work: impl FnOnce(&WriteTx<'_>) -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
-    tx.execute_batch("PRAGMA secure_delete = ON")?;
-    let done = work(tx);
-    tx.execute_batch("PRAGMA secure_delete = OFF")?;
-    done
 }
 
 fn blank_postbacks(tx: &WriteTx<'_>, numbers: &[i64]) -> Result<u64, StoreError> {
