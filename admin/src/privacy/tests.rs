@@ -143,6 +143,7 @@ impl Admin {
                 let value = named.iter().find(|(named, _)| *named == name);
                 let blank = match kind.as_str() {
                     "TEXT" => "''",
+                    "BLOB" if name == "raw" => "NULL",
                     "BLOB" => "randomblob(16)",
                     _ => "0",
                 };
@@ -410,6 +411,25 @@ async fn a_transaction_id_leads_to_one_click_and_what_names_it() {
     assert!(admin.holds(bobs.to_string().as_bytes()).is_some(), "the id is no personal data");
     let again = admin.erase(Selector::TransactionId(bobs)).await.found;
     assert_eq!((again.clicks, again.postbacks, again.conversions), (Some(0), Some(0), Some(0)));
+}
+
+#[tokio::test]
+async fn a_message_that_could_not_be_read_is_erased_where_it_names_somebody() {
+    let (admin, ..) = shop().await;
+    let raw = |text: &str| format!("CAST('\u{1}{text}\u{2}' AS BLOB)");
+    for name in [ANNA.email, BOB.email] {
+        let raw = raw(name);
+        let unreadable = [
+            ("raw", raw.as_str()),
+            ("channel", "'server'"),
+            ("verdict", "'invalid'"),
+            ("outcome", "'unreadable'"),
+        ];
+        admin.row("postback", &unreadable).await;
+    }
+    assert_eq!(admin.erase(email(ANNA)).await.found.postbacks, Some(2));
+    assert_eq!(admin.holds(ANNA.email.as_bytes()), None);
+    assert!(admin.holds(format!("\u{1}{}\u{2}", BOB.email).as_bytes()).is_some());
 }
 
 #[tokio::test]

@@ -34,12 +34,16 @@ pub struct Rows {
     pub waiting: u64,
 }
 
-const POSTBACK_IS_PERSONAL: &str = "(address <> '' OR user_agent <> '' OR referer <> '' OR query <> '' OR body <> '' OR email <> '')";
+const POSTBACK_IS_PERSONAL: &str = "(address <> '' OR user_agent <> '' OR referer <> '' OR query <> '' OR body <> '' OR email <> '' OR raw IS NOT NULL)";
 const CONVERSION_IS_PERSONAL: &str =
     "(address <> '' OR user_agent <> '' OR referer <> '' OR email <> '' OR click_address <> ''
       OR click_user_agent <> '' OR click_referer <> '' OR click_language <> '')";
 /// `?2` is the value with `@` percent-encoded.
 const SAYS: &str = "(instr(lower({}), ?1) OR instr(lower({}), ?2))";
+
+/// A message that could not be read may name them all the same.
+const IN_RAW: &str =
+    "(raw IS NOT NULL AND (instr(raw, CAST(?1 AS BLOB)) OR instr(raw, CAST(?2 AS BLOB))))";
 
 /// Finds the rows that are about somebody and still say so.
 ///
@@ -64,10 +68,13 @@ pub fn find(connection: &Connection, selector: &Selector) -> Result<Rows, StoreE
             format!("({person} OR address IN (?1, ?2)) AND {CONVERSION_IS_PERSONAL}"),
             "address IN (?1, ?2)".to_owned(),
         ),
-        Selector::Email(_) => (person.clone(), ["email", "query", "body"].map(says).join(" OR ")),
+        Selector::Email(_) => {
+            let says = ["email", "query", "body"].map(says).join(" OR ");
+            (person.clone(), format!("{says} OR {IN_RAW}"))
+        }
         Selector::TransactionId(_) => (
             format!("{person} AND {CONVERSION_IS_PERSONAL}"),
-            "transaction_id <> '' AND instr(transaction_id, ?1) AND ?2 <> ''".to_owned(),
+            format!("(transaction_id <> '' AND instr(transaction_id, ?1)) OR {IN_RAW}"),
         ),
     };
     let clicks =
@@ -152,7 +159,7 @@ pub fn blank(
 fn blank_postbacks(tx: &WriteTx<'_>, numbers: &[i64]) -> Result<u64, StoreError> {
     let sql = format!(
         "UPDATE postback SET steps = {}, error = {}, address = '', user_agent = '', referer = '',
-             query = '', body = '', email = '' WHERE number = ?1",
+             query = '', body = '', email = '', raw = NULL WHERE number = ?1",
         without("steps", &["address", "email"]),
         without("error", &["address", "email"]),
     );
@@ -263,6 +270,13 @@ fn truncate_in(tx: &WriteTx<'_>, of: &Addressed, before_ms: u64) -> Result<u64, 
             break;
         }
         last = row.get(0)?;
+        if *table == "postback" {
+            // A message that could not be read holds its address whole.
+            tx.prepare_cached(
+                "UPDATE postback SET raw = NULL WHERE number = ?1 AND raw IS NOT NULL",
+            )?
+            .execute([last])?;
+        }
         for (at, column) in columns.iter().enumerate() {
             truncate_one(tx, of, column, last, &row.get::<_, String>(2 + at)?)?;
         }
