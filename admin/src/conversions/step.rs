@@ -8,6 +8,7 @@ use std::fmt;
 
 /// One step of a decision.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[schema(as = ConversionStep)]
 pub struct Step {
     /// A stable word.
     #[schema(value_type = String, example = "click_found")]
