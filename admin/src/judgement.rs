@@ -12,7 +12,8 @@
 //!
 //! **Visitor**: what the offer's session definition names. Cookies and advertising ids are not
 //! recorded, so those definitions fall back to address and user agent. A visit without both, such as
-//! one whose personal data were erased, is nobody's: always unique.
+//! one whose personal data were erased, is nobody's: always unique. So is one that a server reports:
+//! address and user agent are the server's, and no bot's for that.
 //!
 //! **Time** slides: each redirected visit that is no bot's, a duplicate too, begins its visitor's
 //! session anew.
@@ -93,7 +94,7 @@ fn judge_alone(click: &Click<'_>, Agent { is_bot, device }: Agent) -> Judged {
     let class = match (click.head.kind, click.head.reason) {
         (VisitKind::Impression, _) => Class::Impression,
         (VisitKind::Prefetch, _) => Class::Bot,
-        _ if is_bot => Class::Bot,
+        (VisitKind::Click | VisitKind::Sdk, _) if is_bot => Class::Bot,
         (_, Reason::Redirected) => Class::Unique,
         _ => Class::Invalid,
     };
@@ -151,7 +152,8 @@ impl Judge {
     fn compare(&mut self, click: &Click<'_>, user_agent: &[u8]) -> Class {
         let head = &click.head;
         let session = self.sessions.get(&head.offer_id).unwrap_or(&NO_SESSION);
-        let Some(visitor) = visitor(session.definition, click, user_agent) else {
+        let visitor = visitor(session.definition, click, user_agent);
+        let Some(visitor) = visitor.filter(|_| head.kind != VisitKind::Server) else {
             return Class::Unique;
         };
         let window_ms = u64::from(session.hours) * HOUR_MS;

@@ -30,8 +30,10 @@ pub enum Route {
 /// What can be reported beside conversions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reported {
-    /// A click, by a page or a server.
+    /// A click, by its page.
     Click,
+    /// A click, by a server.
+    ServersClick,
     /// That a page was shown.
     Impression,
 }
@@ -41,7 +43,8 @@ pub fn route(uri: &Uri) -> Route {
     match uri.path() {
         "/" if names_nid(uri.query()) => Route::Postback(Channel::Server),
         "/sdk/conversion" => Route::Postback(Channel::Sdk),
-        "/sdk/click" | "/clk" => Route::Report(Reported::Click),
+        "/sdk/click" => Route::Report(Reported::Click),
+        "/clk" => Route::Report(Reported::ServersClick),
         "/sdk/impression" => Route::Report(Reported::Impression),
         "/scripts/main.js" | "/scripts/sdk/everflow.js" => Route::Script,
         _ => Route::Visit,

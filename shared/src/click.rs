@@ -27,7 +27,7 @@
 //!
 //! Links that are followed and clicks that a page or a server reports leave the same record; the
 //! kind tells them apart. One that names offer and partner itself instead of a code has coupon code
-//! 0 and no code. The kinds 3 and 4 are newer than 1 and 2: a reader that does not know them refuses
+//! 0 and no code. The kinds from 3 on are newer than 1 and 2: a reader that does not know them refuses
 //! their block, so the admin is upgraded before the daemons.
 //!
 //! A **block** holds the consecutive records of one [`StreamId`]. Records are split into a main
@@ -71,15 +71,19 @@ pub enum VisitKind {
     Click = 1,
     /// The request says that it only fetches ahead.
     Prefetch = 2,
-    /// A page or a server reports a click, and is answered an id instead of a redirect.
+    /// A page reports a click, and is answered an id instead of a redirect.
     Sdk = 3,
     /// A page reports that it was shown. Counted apart: never a click.
     Impression = 4,
+    /// A server reports a click. Address and user agent are the server's, so they tell nothing of
+    /// the visitor.
+    Server = 5,
 }
 
 impl VisitKind {
     /// Every kind.
-    pub const ALL: [VisitKind; 4] = [Self::Click, Self::Prefetch, Self::Sdk, Self::Impression];
+    pub const ALL: [VisitKind; 5] =
+        [Self::Click, Self::Prefetch, Self::Sdk, Self::Impression, Self::Server];
 
     fn from_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| *kind as u8 == number)
@@ -92,6 +96,7 @@ impl VisitKind {
             Self::Prefetch => "prefetch",
             Self::Sdk => "sdk",
             Self::Impression => "impression",
+            Self::Server => "server",
         }
     }
 }
@@ -471,8 +476,8 @@ pub(crate) mod tests {
             encode(&ClickHead { kind, ..sample_head() }, b"abc", &[], &mut out);
             assert_eq!(Click::decode(&out).unwrap().0.head.kind, kind);
         }
-        out[4] = 5;
-        assert_eq!(Click::decode(&out), Err(ClickError::Field { field: "kind", got: 5 }));
+        out[4] = 6;
+        assert_eq!(Click::decode(&out), Err(ClickError::Field { field: "kind", got: 6 }));
     }
 
     #[test]

@@ -11,6 +11,7 @@ const BROWSER: &[u8] = b"Mozilla/5.0 (X11; Linux x86_64) Firefox/128.0";
 #[derive(Clone, Copy)]
 struct Visit {
     after_ms: u64,
+    kind: VisitKind,
     offer_id: u32,
     code_id: u32,
     reason: Reason,
@@ -21,6 +22,7 @@ struct Visit {
 
 const VISIT: Visit = Visit {
     after_ms: 0,
+    kind: VisitKind::Click,
     offer_id: 1,
     code_id: 1,
     reason: Reason::Redirected,
@@ -43,7 +45,7 @@ fn verdict(judge: &mut Judge, visit: Visit) -> Class {
         partner_id: 1,
         advertiser_id: 1,
         reason: visit.reason,
-        kind: VisitKind::Click,
+        kind: visit.kind,
         rule: 0,
     };
     let tags = [
@@ -111,6 +113,18 @@ fn bots_and_invalid_visits_are_no_part_of_a_session_and_a_visit_without_traces_i
     let visits = [bot, paused, at(0), nobody, nobody];
     let expected = [Class::Bot, Class::Invalid, Class::Unique, Class::Unique, Class::Unique];
     assert_eq!(verdicts(&mut judge, &visits), expected);
+}
+
+#[test]
+fn a_click_that_a_server_reports_is_nobodys_and_no_bots() {
+    let mut judge = judge_of(SessionDefinition::IpUserAgent, 24);
+    let reported = |kind| Visit { kind, user_agent: b"curl/8.5.0", ..at(0) };
+    let by_a_server = reported(VisitKind::Server);
+    assert_eq!(verdicts(&mut judge, &[by_a_server, by_a_server]), [Class::Unique; 2]);
+    let paused = Visit { reason: Reason::Paused, ..by_a_server };
+    assert_eq!(verdict(&mut judge, paused), Class::Invalid);
+    assert_eq!(verdict(&mut judge, reported(VisitKind::Sdk)), Class::Bot);
+    assert_eq!(verdict(&mut judge, reported(VisitKind::Impression)), Class::Impression);
 }
 
 #[test]

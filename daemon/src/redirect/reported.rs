@@ -35,7 +35,7 @@ impl Desk {
         let [by_code, direct] = self.judged(index, visitor);
         let redirected = |click: &DecidedClick| click.reason == Reason::Redirected;
         let tracked = by_code.filter(redirected).or(direct.filter(redirected));
-        if reported == Reported::Click
+        if reported != Reported::Impression
             && let Some(id) = self.followed(index)
         {
             return self.already_known(index, id, tracked);
@@ -109,6 +109,7 @@ impl Desk {
 fn kind(reported: Reported, visitor: &Visitor<'_>) -> VisitKind {
     match reported {
         Reported::Impression => VisitKind::Impression,
+        Reported::ServersClick => VisitKind::Server,
         Reported::Click if is_prefetch(&visitor.parts.headers) => VisitKind::Prefetch,
         Reported::Click => VisitKind::Sdk,
     }

@@ -269,7 +269,7 @@ impl Names {
             is_prefetch: head.kind == VisitKind::Prefetch,
             is_impression: head.kind == VisitKind::Impression,
             has_conversion: self.converted.contains(&head.transaction_id),
-            is_sdk_click: head.kind == VisitKind::Sdk,
+            is_sdk_click: matches!(head.kind, VisitKind::Sdk | VisitKind::Server),
             relationship: self.related(&head),
         }
     }
