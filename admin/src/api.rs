@@ -43,6 +43,7 @@ mod offers;
 mod partner_coupon_codes;
 mod partner_pixels;
 mod pixels;
+mod postbacks;
 mod privacy;
 mod reports;
 mod settings;
@@ -125,6 +126,7 @@ fn edited() -> OpenApiRouter<AppState> {
         .merge(coupon_codes::routes())
         .merge(uploads::routes())
         .merge(pixels::routes())
+        .merge(postbacks::routes())
         .merge(api_keys::routes())
         .merge(audit::routes())
         .merge(reports::edit_routes())

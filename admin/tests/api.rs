@@ -61,6 +61,8 @@ mod networks_offers;
 mod networks_pixels;
 #[path = "api/networks/pixels_delivered.rs"]
 mod networks_pixels_delivered;
+#[path = "api/networks/postbacks.rs"]
+mod networks_postbacks;
 #[path = "api/networks/privacy.rs"]
 mod networks_privacy;
 #[path = "api/networks/reporting.rs"]

@@ -6,6 +6,7 @@
 
 mod click_row;
 mod clicks;
+mod code_leaks;
 mod conversion_edit;
 mod conversion_row;
 mod conversions;
@@ -52,6 +53,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(conversions::export))
         .routes(routes!(conversions::single))
         .routes(routes!(conversions::events))
+        .routes(routes!(code_leaks::report))
         .routes(routes!(status))
 }
 

@@ -16,9 +16,11 @@ use super::{StoreError, WriteTx};
 use crate::catalog::Money;
 use crate::catalog::words::words;
 
+mod leaks;
 mod list;
 
 pub use crate::conversions::status::Status;
+pub use leaks::{Leak, leaks};
 pub use list::{Filters, Page, each, is_converted, list};
 
 words! {

@@ -12,6 +12,8 @@ use super::conversions::{Channel, ConversionId, columns, word_columns};
 use super::{StoreError, WriteTx};
 use crate::catalog::words::words;
 
+pub mod log;
+
 words! {
     /// What a postback is answered.
     VerdictWord {

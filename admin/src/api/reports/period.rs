@@ -14,13 +14,13 @@ const SECOND_MS: u64 = 1_000;
 const DAY_MS: u64 = 86_400_000;
 
 /// The part of a request that says when.
-#[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Default, Deserialize, utoipa::ToSchema)]
 pub(super) struct When {
-    from: String,
-    to: String,
+    pub(super) from: String,
+    pub(super) to: String,
     /// An IANA name; without it and a `timezone_id` the network's zone.
     #[serde(default)]
-    timezone: Option<String>,
+    pub(super) timezone: Option<String>,
     /// Everflow's number for a zone, as far as numbers are published: 1 to 16, 56 (Europe/Berlin),
     /// 67 (UTC), 80 (America/New_York), 85 (America/Chicago), 87 (America/Denver).
     #[serde(default)]

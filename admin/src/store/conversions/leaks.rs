@@ -1,0 +1,115 @@
+//! Codes whose conversions came by the code alone, without a click: the ones that look as if the
+//! code had leaked first.
+
+use rusqlite::Connection;
+
+use crate::catalog::Money;
+use crate::store::StoreError;
+
+/// What came by one code alone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Leak {
+    /// As its author typed it.
+    pub coupon_code: String,
+    /// Whose it is.
+    pub affiliate_id: u32,
+    /// Conversions by the code alone, without those that were rejected automatically.
+    pub conversions: u64,
+    /// Of them, those made while nobody had ever followed the code's link.
+    pub never_clicked: u64,
+    /// Of them, those in hours with many more than usual.
+    pub spike: u64,
+    /// Of them, those that wait for somebody's decision because of that.
+    pub held: u64,
+    /// What partners are or would be paid for the suspicious ones.
+    pub suspicious_payout: Money,
+    /// When the last one came, in Unix milliseconds.
+    pub last_ms: u64,
+}
+
+/// The codes with conversions by the code alone in a period of Unix milliseconds, those with the most
+/// suspicious ones first.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn leaks(
+    connection: &Connection,
+    from_ms: u64,
+    to_ms: u64,
+    most: u32,
+) -> Result<Vec<Leak>, StoreError> {
+    let sql = "SELECT min(coupon_code), affiliate_id, count(*), \
+               sum(suspicion = 'never_clicked'), sum(suspicion = 'spike'), \
+               sum(status = 'pending' AND error_code = ?4), \
+               sum(iif(suspicion = '', 0, CAST(round(payout * 1000000) AS INTEGER))), max(unix_ms) \
+               FROM conversion WHERE unix_ms >= ?1 AND unix_ms < ?2 AND method = 'coupon_code' \
+               AND transaction_id = '' \
+               AND (status IN ('approved', 'pending') OR (status = 'rejected' AND error_code = ?5)) \
+               GROUP BY folded_code, affiliate_id \
+               ORDER BY sum(suspicion <> '') DESC, count(*) DESC, folded_code LIMIT ?3";
+    use crate::conversions::error_code::ErrorCode::{Held, ManuallyRejected};
+    let mut statement = connection.prepare_cached(sql)?;
+    let parameters = (from_ms, to_ms, most, Held.number(), ManuallyRejected.number());
+    let rows = statement.query_map(parameters, |row| {
+        Ok(Leak {
+            coupon_code: row.get(0)?,
+            affiliate_id: row.get(1)?,
+            conversions: row.get(2)?,
+            never_clicked: row.get(3)?,
+            spike: row.get(4)?,
+            held: row.get(5)?,
+            suspicious_payout: Money::from_millionths(row.get(6)?),
+            last_ms: row.get(7)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+    use crate::store::conversions::{Conversion, insert, tests::sample};
+
+    #[tokio::test]
+    async fn codes_that_seem_to_leak_come_first_and_only_sales_without_a_click_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let sale = |id: u8, code: &str, change: fn(&mut Conversion)| {
+            let mut sale = sample(id, 1_000 + u64::from(id));
+            (sale.coupon_code, sale.folded_code) = (code.into(), code.to_ascii_lowercase());
+            sale.method = "coupon_code".into();
+            sale.transaction_id = String::new();
+            sale.payout = "2.5".parse().unwrap();
+            change(&mut sale);
+            sale
+        };
+        let sales = [
+            sale(1, "CALM", |_| ()),
+            sale(2, "CALM", |_| ()),
+            sale(3, "calm", |_| ()),
+            sale(4, "LEAKED", |s| s.suspicion = "never_clicked".into()),
+            sale(5, "LEAKED", |s| {
+                s.suspicion = "spike".into();
+                (s.status, s.error_code) = ("pending".parse().unwrap(), 1017);
+            }),
+            sale(6, "LEAKED", |s| s.transaction_id = "0192".into()),
+            sale(7, "LEAKED", |s| s.method = "click".into()),
+            sale(8, "LEAKED", |s| (s.status, s.error_code) = ("rejected".parse().unwrap(), 21)),
+            sale(9, "LEAKED", |s| s.unix_ms = 9_000),
+        ];
+        let write = move |tx: &crate::store::WriteTx<'_>| {
+            sales.iter().try_for_each(|sale| insert(tx, sale).map(|_| ()))?;
+            Ok::<_, StoreError>(())
+        };
+        store.write(write).await.unwrap();
+        let found = store.read(|connection| leaks(connection, 0, 2_000, 10)).await.unwrap();
+        let codes: Vec<(&str, u64)> =
+            found.iter().map(|leak| (leak.coupon_code.as_str(), leak.conversions)).collect();
+        assert_eq!(codes, [("LEAKED", 2), ("CALM", 3)]);
+        let leaked = &found[0];
+        assert_eq!((leaked.never_clicked, leaked.spike, leaked.held), (1, 1, 1));
+        assert_eq!((leaked.suspicious_payout.to_string(), leaked.last_ms), ("5".into(), 1_005));
+        assert_eq!(found[1].suspicious_payout, Money::default());
+    }
+}
