@@ -3,7 +3,7 @@
 use serde_json::Map;
 
 use super::{EditError, Editable, Saved, audit, check_reference, existing};
-use crate::catalog::{Affiliate, DeliveryState, Offer, Pixel, PixelStatus};
+use crate::catalog::{Affiliate, Offer, Pixel, PixelStatus};
 use crate::store::pixels::{self, Replayed};
 use crate::store::{WriteTx, offers};
 
@@ -103,8 +103,8 @@ pub fn replay(tx: &WriteTx<'_>, which: Replay) -> Result<Saved<u64>, EditError> 
 /// The postback of a delivery that can be sent at all.
 fn pixel_of(tx: &WriteTx<'_>, id: u32) -> Result<u32, EditError> {
     let found = pixels::delivery(tx, id)?.ok_or(EditError::NotFound { what: "delivery", id })?;
-    if found.state == DeliveryState::Dead && found.url.is_empty() {
-        let message = format!("delivery {id} has no URL: {}", found.last_error);
+    if found.url.is_empty() {
+        let message = format!("delivery {id} has no URL any more, and cannot be sent");
         return Err(EditError::conflict("pixel_delivery.no_url", "url", message));
     }
     Ok(found.network_pixel_id)

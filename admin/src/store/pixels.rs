@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use coupon_shared::destination::MacroSink;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
@@ -443,6 +444,23 @@ pub fn delivery(connection: &Connection, id: u32) -> Result<Option<Delivery>, St
     Ok(connection.prepare_cached(&sql)?.query_row([id], read_delivery).optional()?)
 }
 
+/// Takes away the URLs of a conversion's deliveries that tell an e-mail address; macros of the
+/// advertiser's may have brought it in. What was not sent by then is not sent any more.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn erase_email(tx: &WriteTx<'_>, conversion: i64, email: &str) -> Result<(), StoreError> {
+    let mut told = Vec::new();
+    MacroSink::new(&mut told).push(email.as_bytes());
+    let told = String::from_utf8_lossy(&told).to_ascii_lowercase();
+    let sql = "UPDATE pixel_delivery SET url = '', state = iif(state = 'pending', 'dead', state), \
+               last_error = iif(state = 'pending', 'erased before it was sent', last_error) \
+               WHERE conversion_id = (SELECT lower(hex(id)) FROM conversion WHERE number = ?1) \
+               AND instr(lower(url), ?2)";
+    tx.prepare_cached(sql)?.execute((conversion, told))?;
+    Ok(())
+}
+
 /// Which deliveries are to be sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replayed {
@@ -571,5 +589,41 @@ mod tests {
         assert_eq!(outbox.due.iter().map(|due| due.id).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(outbox.next_ms, Some(3));
         assert_eq!(outbox.due[0].signing_key, "key");
+    }
+
+    /// A conversion of which nothing but the id is known.
+    fn insert_conversion(connection: &Connection, id: &str) {
+        let sql = "SELECT group_concat(name), group_concat(CASE WHEN name = 'id' THEN 'x''' || ?1 || '''' \
+                   WHEN name = 'status' THEN '''approved''' WHEN name = 'channel' THEN '''server''' \
+                   WHEN type = 'TEXT' THEN '''''' WHEN type = 'BLOB' THEN 'x''00''' ELSE 0 END) \
+                   FROM pragma_table_info('conversion') WHERE \"notnull\" AND dflt_value IS NULL AND name <> 'number'";
+        let (names, values): (String, String) =
+            connection.query_row(sql, [id], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        let insert = format!("INSERT INTO conversion ({names}) VALUES ({values})");
+        connection.execute(&insert, []).unwrap();
+    }
+
+    #[test]
+    fn an_erased_address_stands_in_no_url_and_is_not_sent() {
+        let (_dir, mut connection) = outbox(&[("a", 3)]);
+        let told = "https://p.example/?a=Anna%2Bx%40mail.example";
+        let sql = "UPDATE pixel_delivery SET url = ?1, state = ?2 WHERE id = ?3";
+        connection.execute(sql, (told, "delivered", 1)).unwrap();
+        connection.execute(sql, (told, "pending", 2)).unwrap();
+        for id in 1..=3 {
+            insert_conversion(&connection, &format!("{id:032x}"));
+        }
+        let tx = connection.transaction().unwrap();
+        for number in 1..=3 {
+            erase_email(&WriteTx::within(&tx), number, "anna+X@mail.example").unwrap();
+        }
+        tx.commit().unwrap();
+        let left = |id| {
+            let found = delivery(&connection, id).unwrap().unwrap();
+            (found.url, found.state)
+        };
+        assert_eq!(left(1), (String::new(), DeliveryState::Delivered));
+        assert_eq!(left(2), (String::new(), DeliveryState::Dead));
+        assert_eq!(left(3), ("https://p.example/".to_owned(), DeliveryState::Pending));
     }
 }

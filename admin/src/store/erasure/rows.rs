@@ -16,7 +16,7 @@ use rusqlite::{Connection, params_from_iter};
 
 use super::Selector;
 use super::overwriting;
-use crate::store::{StoreError, WriteTx};
+use crate::store::{StoreError, WriteTx, pixels};
 
 /// Rows that are changed in one transaction.
 const AT_ONCE: usize = 500;
@@ -180,7 +180,10 @@ fn blank_conversions(
         without("notes", &said),
     );
     let blanked = each(tx, &sql, numbers)?;
-    if let Selector::Email(_) = selector {
+    if let Selector::Email(email) = selector {
+        for number in numbers {
+            pixels::erase_email(tx, *number, email)?;
+        }
         let [plain, encoded] = values(selector);
         for column in ["adv1", "adv2", "adv3", "adv4", "adv5"] {
             let sql = format!(
