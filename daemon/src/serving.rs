@@ -17,12 +17,14 @@ use std::time::Duration;
 
 use coupon_serve::{AcceptLoop, Drained, Limits, LocalExecutor};
 use coupon_shared::transaction_id::TransactionIdSource;
-use hyper::body::Incoming;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::HeaderMap;
 use hyper::service::Service;
-use hyper::{Method, Request};
+use hyper::{Method, Request, StatusCode};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinHandle, spawn_local};
 use tokio_util::sync::CancellationToken;
 
 use crate::clicks::RingWriter;
@@ -32,7 +34,7 @@ use crate::live_index::LiveIndex;
 use crate::postbacks::Reception;
 use crate::redirect::Redirector;
 use crate::request::{Route, is_sdk, route};
-use crate::response::{Answer, respond};
+use crate::response::{self, Answer, respond};
 use crate::settings::LiveSettings;
 use crate::unknown_codes::UnknownCodes;
 
@@ -102,7 +104,7 @@ fn serve(own: Own, common: Common) -> io::Result<Drained> {
             own.gauges.visits,
             own.gauges.unknown_codes,
         )));
-        tokio::task::spawn_local(refresh(Rc::clone(&redirector)));
+        spawn_local(refresh(Rc::clone(&redirector)));
         let reception = Rc::new(common.reception);
         let make = |peer: &SocketAddr| Visits {
             redirector: Rc::clone(&redirector),
@@ -159,10 +161,11 @@ impl Service<Request<Incoming>> for Visits {
     }
 }
 
-/// An answer in the making. That of a visit is ready at once, and nothing is boxed for it.
+/// An answer in the making. That of a visit is ready at once, and nothing is boxed for it. One that
+/// takes longer is made by a task of its own, so that it is made also for who leaves meanwhile.
 enum Answering {
     Ready(Ready<Answer>),
-    Waiting(Pin<Box<dyn Future<Output = Answer>>>),
+    Waiting(JoinHandle<Answer>),
 }
 
 impl Answering {
@@ -171,7 +174,7 @@ impl Answering {
     }
 
     fn later(answer: impl Future<Output = Answer> + 'static) -> Answering {
-        Answering::Waiting(Box::pin(answer))
+        Answering::Waiting(spawn_local(answer))
     }
 }
 
@@ -181,7 +184,16 @@ impl Future for Answering {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
             Answering::Ready(answer) => Pin::new(answer).poll(cx).map(Ok),
-            Answering::Waiting(answer) => answer.as_mut().poll(cx).map(Ok),
+            Answering::Waiting(task) => Pin::new(task).poll(cx).map(|answer| {
+                // Only a panic keeps a task from its answer.
+                Ok(answer.unwrap_or_else(|_| {
+                    response::answer(
+                        StatusCode::INTERNAL_SERVER_ERROR,
+                        HeaderMap::new(),
+                        Bytes::new(),
+                    )
+                }))
+            }),
         }
     }
 }

@@ -249,10 +249,17 @@ fn who_does_not_wait_for_the_answer_is_kept_all_the_same() {
     for number in 0..20 {
         drop(super::send(&coupond, &format!("/?nid=1&n={number}")));
     }
-    until("all are kept", || (coupond.health()["postbacks"]["received"] == 20).then_some(()));
+    for number in 20..40 {
+        let request = format!(
+            "POST /?nid=1&n={number} HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: {FORM}\r\n\
+             Content-Length: 3\r\n\r\na=1"
+        );
+        coupond.connect().write_all(request.as_bytes()).unwrap();
+    }
+    until("all are kept", || (coupond.health()["postbacks"]["received"] == 40).then_some(()));
     let mut got: Vec<_> = all(&coupond, &[]).postbacks.iter().map(|p| p.parameter("n")).collect();
     got.sort_by_key(|number| number.parse::<u32>().unwrap());
-    assert_eq!(got, (0..20).map(|number| number.to_string()).collect::<Vec<_>>());
+    assert_eq!(got, (0..40).map(|number| number.to_string()).collect::<Vec<_>>());
     until("nobody waits", || (coupond.health()["postbacks"]["waiting"] == 0).then_some(()));
 }
 
