@@ -131,5 +131,5 @@ fn an_erasure_that_is_killed_at_any_write_is_finished_by_the_next_one() {
         }
         at += 1;
     }
-    assert!(killed > 10, "killed {killed} times");
+    assert!(killed >= 8, "killed {killed} times");
 }
