@@ -23,7 +23,7 @@ words! {
         OfferId = "offer_id",
         /// The partner's id.
         AffiliateId = "affiliate_id",
-        /// As it was typed.
+        /// As the network writes it; empty where a click alone identified the conversion.
         CouponCode = "coupon_code",
         /// The advertiser's.
         OrderId = "order_id",

@@ -25,7 +25,7 @@ pub struct Approved<'a> {
     pub event_id: u32,
     /// The entry's name.
     pub event_name: Cow<'a, str>,
-    /// As it was typed, or empty.
+    /// As the network writes it, or empty.
     pub coupon_code: Cow<'a, str>,
     /// The advertiser's, or empty.
     pub order_id: Cow<'a, str>,

@@ -68,6 +68,50 @@ fn count(mut connection: TcpStream, counts: &Mutex<HashMap<String, u32>>) -> Opt
 }
 
 #[test]
+fn a_sale_that_an_advertiser_reports_reaches_the_partner_once_it_is_approved() {
+    let network = Network::new();
+    let (port, counts) = counting_server();
+    let _programs = (network.start_daemon(), network.start_admin_with(&[ALLOW_THIS_MACHINE]));
+    let codes = network.create_winter25();
+    let terms = json!({
+        "is_must_approve_conversion": true,
+        "payout_revenue": [{
+            "is_default": true, "payout_type": "cps", "payout_percentage": 10,
+            "revenue_type": "rps", "revenue_percentage": 20,
+        }],
+    });
+    network.done("PATCH", &format!("offers/{}?wait=live", codes.offer), terms);
+    let macros = "o={order_id}&p={payout_amount}&c={coupon_code}&r={revenue}";
+    network.done(
+        "POST",
+        "pixels",
+        json!({
+            "network_affiliate_id": codes.partner, "pixel_status": "active",
+            "postback_url": format!("http://127.0.0.1:{port}/pb?{macros}"),
+        }),
+    );
+    let report = || network.visit("/?nid=1&coupon_code=winter25&amount=80.50&order_id=A-1");
+    assert_eq!(report().status, 200);
+    let conversion = network.conversion();
+    assert_eq!(conversion["status"], "pending", "{conversion}");
+    assert!(counts.lock().unwrap().is_empty(), "what is not approved is told");
+    let decide = |status| {
+        let ids = [&conversion["conversion_id"]];
+        let body = json!({"conversion_ids": ids, "conversion_status": status});
+        network.done("PATCH", "reporting/conversions", body);
+    };
+    decide("approved");
+    wait_for("the partner to be told", || counts.lock().unwrap().values().next().copied());
+    // What is reported again, and approved again, is not told again.
+    assert_eq!(report().status, 200);
+    decide("rejected");
+    decide("approved");
+    std::thread::sleep(Duration::from_millis(1200));
+    let expected = HashMap::from([("/pb?o=A-1&p=8.05&c=WINTER25&r=".to_owned(), 1)]);
+    assert_eq!(*counts.lock().unwrap(), expected);
+}
+
+#[test]
 fn kills_lose_no_delivery_and_repeat_only_what_was_in_flight() {
     const CONVERSIONS: u32 = 300;
     const KILLS: u32 = 4;
