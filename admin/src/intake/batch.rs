@@ -129,10 +129,6 @@ impl Batch {
     pub(super) fn frames(&self) -> u64 {
         self.rows.len() as u64
     }
-
-    pub(super) fn clicks(&self) -> u64 {
-        self.clicks
-    }
 }
 
 /// What a batch adds to the store.

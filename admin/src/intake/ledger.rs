@@ -91,7 +91,8 @@ impl Ledger {
 
     /// Counts the frames that the store does not know of, and answers the cursor after them.
     pub(super) async fn catch_up(&self) -> Result<Cursor, IntakeError> {
-        self.catch_up_telling(|_| ()).await
+        let tell = |blocks| tracing::info!(blocks, "counted clicks that were only archived");
+        self.catch_up_telling(tell).await
     }
 
     /// The same, telling after each transaction how many frames it counted.
@@ -101,9 +102,6 @@ impl Ledger {
         loop {
             let batch = self.uncounted().await?;
             let is_end = batch.is_empty();
-            if !is_end {
-                tracing::info!(clicks = batch.clicks(), "counting clicks that were only archived");
-            }
             let frames = batch.frames();
             let cursor = self.commit(batch).await?;
             if is_end {
