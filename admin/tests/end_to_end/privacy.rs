@@ -3,6 +3,9 @@
 
 use crate::http;
 use crate::programs::{Network, admin_program, is_installed, wait_for};
+use coupon_shared::click::Tag;
+use coupon_shared::click::block::Block;
+use coupon_shared::framed_log::FrameReader;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::{Command, Output};
@@ -47,18 +50,38 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&said).into_owned()
 }
 
-/// Bytes of any file below the folder; short texts stand in a compressed block as they are.
-fn holds(folder: &Path, text: &str) -> bool {
+/// Whether the text stands in a file of the data folder, or in a block of its archive.
+fn holds(data: &Path, text: &str) -> bool {
+    let needle = text.as_bytes();
+    a_file_holds(data, needle) || archived(&data.join("archive")).iter().any(|b| within(b, needle))
+}
+
+fn a_file_holds(folder: &Path, needle: &[u8]) -> bool {
     std::fs::read_dir(folder).unwrap().any(|entry| {
         let path = entry.unwrap().path();
         match path.is_dir() {
-            true => holds(&path, text),
-            false => std::fs::read(&path)
-                .unwrap()
-                .windows(text.len())
-                .any(|window| window == text.as_bytes()),
+            true => a_file_holds(&path, needle),
+            false => within(&std::fs::read(&path).unwrap(), needle),
         }
     })
+}
+
+fn within(bytes: &[u8], needle: &[u8]) -> bool {
+    bytes.windows(needle.len()).any(|window| window == needle)
+}
+
+/// What the archive's blocks hold of their clicks: a text that a block has twice, or in part, does
+/// not stand in its compressed bytes.
+fn archived(folder: &Path) -> Vec<Vec<u8>> {
+    let mut values = Vec::new();
+    let mut frames = FrameReader::open(folder, 1).unwrap();
+    while let Some(frame) = frames.next_frame().unwrap() {
+        let block = Block::parse(frame.payload).unwrap().decode().unwrap();
+        for click in block.clicks() {
+            values.extend(Tag::ALL.iter().filter_map(|tag| click.tag(*tag)).map(<[u8]>::to_vec));
+        }
+    }
+    values
 }
 
 #[test]
