@@ -183,7 +183,7 @@ impl<'q> Answer<'q> {
         has_rest: bool,
         is_full: &mut dyn FnMut(&mut Answer<'q>),
     ) -> Result<(), PackError> {
-        let mut groups: Vec<_> = pack.kinds.iter().map(|kind| self.group(pack, *kind)).collect();
+        let mut groups = self.groups(pack);
         let mut rests = self.rests(pack, has_rest);
         let is_whole = part.quarters == (0..SLOTS_PER_HOUR as u8);
         let mut rows = pack.rows();
@@ -207,22 +207,36 @@ impl<'q> Answer<'q> {
             }
             if self.sums.len() >= MAX_SUMS {
                 is_full(self);
-                groups = pack.kinds.iter().map(|kind| self.group(pack, *kind)).collect();
+                groups = self.groups(pack);
                 rests = self.rests(pack, has_rest);
             }
         }
         Ok(())
     }
 
+    /// The numbers of each kind's group; none where a filter leaves it out.
+    fn groups(&mut self, pack: &Pack<'_>) -> Vec<Option<u32>> {
+        let texts = self.texts_of(pack);
+        pack.kinds.iter().map(|kind| self.group(&texts, *kind)).collect()
+    }
+
     /// The numbers of the groups that have the rest of each kind.
     fn rests(&mut self, pack: &Pack<'_>, has_rest: bool) -> Vec<u32> {
-        let kinds = if has_rest { pack.kinds.as_slice() } else { &[] };
-        let rest = |kind: &Kind| self.group(pack, Kind { value: 0, ..*kind }).unwrap_or_default();
-        kinds.iter().map(rest).collect()
+        if !has_rest {
+            return Vec::new();
+        }
+        let texts = self.texts_of(pack);
+        let rest = |kind: &Kind| self.group(&texts, Kind { value: 0, ..*kind }).unwrap_or_default();
+        pack.kinds.iter().map(rest).collect()
+    }
+
+    /// From the pack's numbers of texts to those of the answer. Kinds are many, texts are few.
+    fn texts_of(&mut self, pack: &Pack<'_>) -> Vec<u32> {
+        std::iter::once("").chain(pack.texts.iter().copied()).map(|text| self.text(text)).collect()
     }
 
     /// The number of a kind's group; none where a filter leaves it out.
-    fn group(&mut self, pack: &Pack<'_>, kind: Kind) -> Option<u32> {
+    fn group(&mut self, texts: &[u32], kind: Kind) -> Option<u32> {
         let Kind { offer, affiliate, advertiser, .. } = kind;
         let ids = Ids { code: 0, offer, affiliate, advertiser };
         let is_in = |one_of: &super::OneOf| {
@@ -236,8 +250,8 @@ impl<'q> Answer<'q> {
             offer: asked(Dimension::Offer, offer),
             affiliate: asked(Dimension::Affiliate, affiliate),
             advertiser: asked(Dimension::Advertiser, advertiser),
-            value: self.text(pack.text(kind.value)),
-            currency: self.text(pack.text(kind.currency)),
+            value: texts[kind.value as usize],
+            currency: texts[kind.currency as usize],
         };
         let groups = &mut self.groups;
         let number = self.group_numbers.entry(group).or_insert_with(|| {
