@@ -129,6 +129,7 @@ struct Answer<'q> {
     codes: Option<&'q [u32]>,
     groups: Vec<Group>,
     group_numbers: HashMap<Group, u32, RandomState>,
+    last_group: Option<(Group, u32)>,
     texts: Vec<Box<str>>,
     text_numbers: HashMap<Box<str>, u32, RandomState>,
     sums: Sums,
@@ -143,6 +144,7 @@ impl<'q> Answer<'q> {
             codes: question.filters.iter().find(of_codes).map(|one_of| one_of.ids.as_slice()),
             groups: Vec::new(),
             group_numbers: HashMap::default(),
+            last_group: None,
             texts: vec!["".into()],
             text_numbers: HashMap::from_iter([("".into(), 0)]),
             sums: Sums::default(),
@@ -253,12 +255,22 @@ impl<'q> Answer<'q> {
             value: texts[kind.value as usize],
             currency: texts[kind.currency as usize],
         };
+        Some(self.number(group))
+    }
+
+    fn number(&mut self, group: Group) -> u32 {
+        // Where only codes are kept apart, all kinds are of one group.
+        match self.last_group {
+            Some((last, number)) if last == group => return number,
+            _ => {}
+        }
         let groups = &mut self.groups;
-        let number = self.group_numbers.entry(group).or_insert_with(|| {
+        let number = *self.group_numbers.entry(group).or_insert_with(|| {
             groups.push(group);
             groups.len() as u32 - 1
         });
-        Some(*number)
+        self.last_group = Some((group, number));
+        number
     }
 
     fn text(&mut self, text: &str) -> u32 {
@@ -288,6 +300,7 @@ impl<'q> Answer<'q> {
         }
         self.groups.clear();
         self.group_numbers.clear();
+        self.last_group = None;
         self.texts.truncate(1);
         self.text_numbers.retain(|_, number| *number == 0);
     }

@@ -1,6 +1,6 @@
 //! Groups as rows: in order, cut to a page, with names.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 
@@ -57,18 +57,19 @@ pub(super) fn answer<R: Reporting>(
     file: Option<File>,
 ) -> Result<Response, ApiError> {
     let Tally { mut rows, summary, currencies } = counted;
-    sort::<R>(&mut rows, asked.order, &currencies);
     let total_count = rows.len();
     let incomplete_results = asked.page.is_none() && file.is_none() && total_count > MAX_ROWS;
-    match asked.page {
+    let shown = match asked.page {
         Some(page) => {
             let before = (page.number as usize - 1).saturating_mul(page.size as usize);
-            rows.drain(..before.min(total_count));
-            rows.truncate(page.size as usize);
+            before.min(total_count)..before.saturating_add(page.size as usize).min(total_count)
         }
-        None if file.is_none() => rows.truncate(MAX_ROWS),
-        None => {}
-    }
+        None if file.is_none() => 0..MAX_ROWS.min(total_count),
+        None => 0..total_count,
+    };
+    sort::<R>(&mut rows, asked.order, &currencies, shown.end);
+    rows.truncate(shown.end);
+    rows.drain(..shown.start);
     let names = Names::of(connection, &asked.columns, &rows)?;
     if let Some(file) = file {
         return names.file::<R>(file, &rows, &currencies);
@@ -87,10 +88,22 @@ pub(super) fn answer<R: Reporting>(
     .into_response())
 }
 
-/// As asked; else, and where that is equal, by time, then the most clicks first.
-fn sort<R: Reporting>(rows: &mut Rows, order: Option<Order>, currencies: &Currencies) {
-    rows.sort_by_cached_key(|(cells, group)| usual_key(cells, group));
-    let Some(Order { by, is_descending }) = order else { return };
+/// Puts the first `wanted` rows in order: as asked; else, and where that is equal, by time, then the
+/// most clicks first.
+fn sort<R: Reporting>(
+    rows: &mut Rows,
+    order: Option<Order>,
+    currencies: &Currencies,
+    wanted: usize,
+) {
+    let Some(Order { by, is_descending }) = order else {
+        // Of a hundred thousand rows a few are shown; the others need no order.
+        if wanted < rows.len() {
+            rows.select_nth_unstable_by(wanted, usual);
+        }
+        return rows[..wanted].sort_unstable_by(usual);
+    };
+    rows.sort_unstable_by(usual);
     match by {
         By::Column(at) => rows.sort_by(|(one, _), (other, _)| {
             let order = one[at].cmp(&other[at]);
@@ -107,10 +120,12 @@ fn sort<R: Reporting>(rows: &mut Rows, order: Option<Order>, currencies: &Curren
     }
 }
 
-fn usual_key(cells: &[Cell], group: &Group) -> impl Ord + use<> {
-    let (times, rest): (Vec<Cell>, Vec<Cell>) =
-        cells.iter().cloned().partition(|cell| cell.is_time());
-    (times, Reverse(group.gross()), rest)
+fn usual((one, counted): &(Vec<Cell>, Group), (other, beside): &(Vec<Cell>, Group)) -> Ordering {
+    fn times(cells: &[Cell]) -> impl Iterator<Item = &Cell> {
+        cells.iter().filter(|cell| cell.is_time())
+    }
+    let by_clicks = || beside.gross().cmp(&counted.gross());
+    times(one).cmp(times(other)).then_with(by_clicks).then_with(|| one.cmp(other))
 }
 
 /// What the ids in each column are called.

@@ -1,8 +1,10 @@
 //! Counts into groups, one for each combination of what stands in the columns.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
+use foldhash::fast::RandomState;
 use rusqlite::Connection;
 
 use super::columns::{Cell, Clock, Column, Counted, cells, spans};
@@ -54,8 +56,8 @@ pub(super) fn count(
     let mut counting = Counting {
         columns: &asked.columns,
         clock,
-        texts: HashSet::new(),
-        groups: HashMap::new(),
+        texts: HashSet::default(),
+        groups: HashMap::default(),
         summary: Group::default(),
         currencies: Currencies::new(asked.currency.clone(), usual_currency),
     };
@@ -80,8 +82,8 @@ struct Counting<'a> {
     columns: &'a [Column],
     clock: Clock<'a>,
     /// Each text once.
-    texts: HashSet<Rc<str>>,
-    groups: HashMap<Vec<Cell>, Group>,
+    texts: HashSet<Rc<str>, RandomState>,
+    groups: HashMap<Vec<Cell>, Group, RandomState>,
     summary: Group,
     currencies: Currencies,
 }
@@ -100,8 +102,11 @@ impl Counting<'_> {
         let (value, currency) = (&self.text(value), &self.text(currency));
         let counted = Counted { ids, slot, value, currency };
         let cells = cells(self.columns, &counted, &mut self.clock);
-        if self.groups.len() < MAX_GROUPS || self.groups.contains_key(&cells) {
-            self.groups.entry(cells).or_default().add(number, *measures);
+        let is_full = self.groups.len() >= MAX_GROUPS;
+        match self.groups.entry(cells) {
+            Entry::Occupied(known) => known.into_mut().add(number, *measures),
+            Entry::Vacant(new) if !is_full => new.insert(Group::default()).add(number, *measures),
+            Entry::Vacant(_) => {}
         }
     }
 
