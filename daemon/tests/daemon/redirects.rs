@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 
 use crate::published::{HOST, destination, sample};
-use crate::running::{Answer, Coupond, folder};
+use crate::running::{Answer, Coupond, folder, until};
 
 /// Paths that lead nowhere, for whatever reason.
 const DEAD_ENDS: [&str; 17] = [
@@ -173,8 +173,11 @@ fn what_is_not_http_is_bad() {
     {
         assert_eq!(coupond.raw(request.as_bytes()).status, 400, "{request:?}");
     }
-    let metrics = coupond.private("GET", "/metrics").body;
-    assert!(metrics.contains("coupond_parse_errors_total 4"), "{metrics}");
+    // A connection is counted when it has ended, a moment after its answer.
+    until("all four are counted", || {
+        let metrics = coupond.private("GET", "/metrics").body;
+        metrics.contains("coupond_parse_errors_total 4").then_some(())
+    });
 }
 
 #[test]
