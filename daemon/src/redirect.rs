@@ -22,14 +22,14 @@ use coupon_shared::transaction_id::{TransactionId, TransactionIdSource};
 use coupon_shared::visit_target::{Host, Parameter, Parameters, code_in};
 use hyper::Method;
 use hyper::body::Bytes;
-use hyper::header::{ACCEPT_LANGUAGE, HeaderMap, HeaderName, HeaderValue, REFERER, USER_AGENT};
+use hyper::header::HeaderValue;
 use hyper::http::request::Parts;
 
 use crate::clicks::{Recorded, RingWriter};
 use crate::clock::unix_ms;
 use crate::counters::VisitCounters;
 use crate::live_index::{IndexReader, ServedIndex};
-use crate::request::{self, Reported, is_prefetch};
+use crate::request::{self, Reported, Said};
 use crate::response::Reply;
 use crate::sdk;
 use crate::settings::{Settings, SettingsReader};
@@ -73,6 +73,7 @@ struct Visitor<'a> {
     host: &'a Host,
     /// Its tracking domain, where it has one.
     domain: Option<&'a ArchivedDomain>,
+    said: Said<'a>,
     address: IpAddr,
     unix_ms: u64,
 }
@@ -281,8 +282,8 @@ impl Desk {
             ],
             source_id: parameter(Parameter::SourceId),
             uid: parameter(Parameter::Uid),
-            language: visitor.header(&ACCEPT_LANGUAGE),
-            referer: visitor.header(&REFERER),
+            language: visitor.said.language,
+            referer: visitor.said.referer,
             facts: Facts::default(),
         };
         self.locations.expand(destination, &macros).map_or(Reply::NotFound, Reply::Redirect)
@@ -332,9 +333,9 @@ impl Recorder {
             (Tag::Uid, parameter(Parameter::Uid)),
             (Tag::Host, visitor.host.as_str().as_bytes()),
             (Tag::Address, address),
-            (Tag::UserAgent, visitor.header(&USER_AGENT)),
-            (Tag::Referer, visitor.header(&REFERER)),
-            (Tag::Language, visitor.header(&ACCEPT_LANGUAGE)),
+            (Tag::UserAgent, visitor.said.user_agent),
+            (Tag::Referer, visitor.said.referer),
+            (Tag::Language, visitor.said.language),
         ];
         let tags = filled(&mut tags);
         self.counters.clicked(click.reason);
@@ -356,20 +357,16 @@ impl<'a> Visitor<'a> {
     ) -> Visitor<'a> {
         let address = client_address(peer, &parts.headers, &settings.trusted_proxies);
         let address = recorded(address, settings);
-        Visitor { parts, host, domain, address, unix_ms: unix_ms() }
+        let said = Said::in_headers(&parts.headers);
+        Visitor { parts, host, domain, said, address, unix_ms: unix_ms() }
     }
 
     fn unix_seconds(&self) -> i64 {
         (self.unix_ms / 1000) as i64
     }
 
-    fn header(&self, name: &HeaderName) -> &'a [u8] {
-        let headers: &'a HeaderMap = &self.parts.headers;
-        headers.get(name).map_or(b"", HeaderValue::as_bytes)
-    }
-
     fn kind(&self) -> VisitKind {
-        if is_prefetch(&self.parts.headers) { VisitKind::Prefetch } else { VisitKind::Click }
+        if self.said.is_prefetch { VisitKind::Prefetch } else { VisitKind::Click }
     }
 
     fn address_octets<'o>(&self, octets: &'o mut [u8; 16]) -> &'o [u8] {

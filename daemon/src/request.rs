@@ -4,12 +4,16 @@
 //! What a visit's path and query say is read by `coupon_shared::visit_target`, with which the admin
 //! explains visits too.
 
+mod said;
+
 use coupon_shared::postback::Channel;
 use coupon_shared::visit_target::Host;
-use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::HOST;
 use hyper::http::request::Parts;
 use hyper::{Method, Uri};
 use percent_encoding::percent_decode_str;
+
+pub use said::Said;
 
 /// Longest request target that is read at all.
 const MAX_TARGET_BYTES: usize = 8192;
@@ -114,19 +118,6 @@ fn host_of(parts: &Parts) -> Option<Host> {
     }
 }
 
-/// Whether the browser says that it only fetches ahead of a click.
-pub fn is_prefetch(headers: &HeaderMap) -> bool {
-    const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
-    const PURPOSE: HeaderName = HeaderName::from_static("purpose");
-    const X_MOZ: HeaderName = HeaderName::from_static("x-moz");
-    let says_prefetch = |value: &HeaderValue| {
-        // `Sec-Purpose: prefetch;prerender` has parameters behind it.
-        let token = value.as_bytes().split(|byte| b";, ".contains(byte)).next();
-        token.is_some_and(|token| token.eq_ignore_ascii_case(b"prefetch"))
-    };
-    [SEC_PURPOSE, PURPOSE, X_MOZ].iter().any(|name| headers.get(name).is_some_and(says_prefetch))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,15 +188,5 @@ mod tests {
         }
         assert_eq!(routed("/sdk/conversion"), Route::Postback(Channel::Sdk));
         assert_eq!(routed("/sdk/conversion/"), Route::Visit);
-    }
-
-    #[test]
-    fn prefetching_browsers_are_recognised() {
-        for (name, value) in
-            [("sec-purpose", "prefetch;prerender"), ("purpose", "Prefetch"), ("x-moz", "prefetch")]
-        {
-            assert!(is_prefetch(&parts("GET", "/", &[(name, value)]).headers), "{name}");
-        }
-        assert!(!is_prefetch(&parts("GET", "/", &[("purpose", "preview")]).headers));
     }
 }

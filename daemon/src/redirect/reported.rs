@@ -15,7 +15,7 @@ use hyper::body::Bytes;
 
 use super::{Desk, Entry, Visitor};
 use crate::live_index::ServedIndex;
-use crate::request::{Reported, is_prefetch};
+use crate::request::Reported;
 use crate::response::Reply;
 
 /// With the code of a conversion that nothing identifies.
@@ -110,7 +110,7 @@ fn kind(reported: Reported, visitor: &Visitor<'_>) -> VisitKind {
     match reported {
         Reported::Impression => VisitKind::Impression,
         Reported::ServersClick => VisitKind::Server,
-        Reported::Click if is_prefetch(&visitor.parts.headers) => VisitKind::Prefetch,
+        Reported::Click if visitor.said.is_prefetch => VisitKind::Prefetch,
         Reported::Click => VisitKind::Sdk,
     }
 }
