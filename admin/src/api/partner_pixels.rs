@@ -54,9 +54,8 @@ struct Wanted {
     network_offer_payout_revenue_id: u32,
     #[serde(default = "postback")]
     delivery_method: DeliveryMethod,
-    /// Follows from the offer; where it is sent, it must fit.
+    /// Follows from the offer; where it is sent and not null, it must fit.
     #[serde(default)]
-    #[schema(nullable = false)]
     pixel_level: Option<PixelLevel>,
     pixel_status: PixelStatus,
     #[serde(default = "conversion")]

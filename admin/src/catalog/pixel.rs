@@ -76,9 +76,8 @@ pub struct Pixel {
     /// Only `postback`: a partner's own HTML is never run, and no other service is spoken to.
     #[serde(default = "postback")]
     pub delivery_method: DeliveryMethod,
-    /// Follows from the offer; where it is sent, it must fit.
+    /// Follows from the offer; where it is sent and not null, it must fit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     pub pixel_level: Option<PixelLevel>,
     /// Whether it tells of conversions. What waits when it is made inactive is not sent.
     pub pixel_status: PixelStatus,

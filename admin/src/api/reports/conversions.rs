@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use coupon_shared::transaction_id::TransactionId;
 use serde::Serialize;
 
 use super::conversion_row::{self, Shown, Whole};
@@ -142,7 +143,10 @@ pub(super) async fn events(
     State(network): State<Network>,
     Path(transaction_id): Path<String>,
 ) -> Result<Json<Events>, ApiError> {
-    let filters = Filters { transaction_id: Some(transaction_id), ..Filters::default() };
+    let id: TransactionId = transaction_id
+        .parse()
+        .map_err(|error| ApiError::field("transaction_id", format!("{error}")))?;
+    let filters = Filters { transaction_id: Some(id.to_string()), ..Filters::default() };
     let found = store.read(move |connection| {
         let rows = search::newest(connection, &filters)?.0;
         Ok::<_, ApiError>(conversion_row::render(connection, network, rows)?)

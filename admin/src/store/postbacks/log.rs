@@ -181,8 +181,8 @@ fn in_columns(filter: &Filter) -> Vec<Filter> {
         (seconds.saturating_mul(1000), seconds.saturating_add(1).saturating_mul(1000));
     match operator {
         Operator::Less => vec![with(Operator::Less, first)],
-        Operator::Greater => vec![with(Operator::Greater, next - 1)],
-        _ => vec![with(Operator::Greater, first - 1), with(Operator::Less, next)],
+        Operator::Greater => vec![with(Operator::Greater, next.saturating_sub(1))],
+        _ => vec![with(Operator::Greater, first.saturating_sub(1)), with(Operator::Less, next)],
     }
 }
 
@@ -303,7 +303,11 @@ mod tests {
         assert_eq!(found(vec![filter(RECEIVED, Equal, 1001)]).await, [4, 3]);
         assert_eq!(found(vec![filter(RECEIVED, Greater, 1001)]).await, [6, 5]);
         assert_eq!(found(vec![filter(RECEIVED, Less, 1001)]).await, [2, 1]);
+        for beyond in [i64::MIN, i64::MAX] {
+            assert!(found(vec![filter(RECEIVED, Equal, beyond)]).await.is_empty());
+        }
         assert!(found(vec![filter(RECEIVED, Greater, i64::MAX)]).await.is_empty());
+        assert!(!found(vec![filter(RECEIVED, Greater, i64::MIN)]).await.is_empty());
     }
 
     #[tokio::test]

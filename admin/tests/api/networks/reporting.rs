@@ -221,6 +221,8 @@ async fn a_conversion_is_found_by_its_id_and_by_its_click() {
         events["events"].as_array().unwrap().iter().map(|e| e["event"].as_str().unwrap()).collect();
     assert_eq!(names, ["Upsell", ""]);
     let none = network.get(&format!("reporting/events/{}", "0".repeat(32))).await.done();
+    let wrong = network.get("reporting/events/no-id").await;
+    assert_eq!(wrong.refusal(), (400, "request.invalid", vec!["transaction_id"]));
     assert_eq!(none, json!({"events": []}));
     let absent = network.get(&format!("reporting/conversions/{}", "09".repeat(16))).await;
     assert_eq!(absent.refusal(), (404, "conversion.not_found", vec![]));
