@@ -4,8 +4,8 @@
 //! The modules follow a request: a code is taken from the [`codes`] by the [`draw`], rendered by
 //! [`request`], due by the [`schedule`], handed by the [`lane`] to a [`connection`], read back by
 //! [`answer`], noted in the [`answered_log`] and the [`tally`], and judged in the
-//! [`report`]. [`generator`] runs the threads that do this; [`compare`] has it load several servers
-//! in turn, [`sweep`] one server at rising rates.
+//! [`report`]. [`generator`] runs the threads that do this; [`mod@compare`] has it load several servers
+//! in turn, [`mod@sweep`] one server at rising rates.
 //!
 //! Deliberately absent: closed-loop load (a stalled server would slow the generator down and hide
 //! its own stall), pipelining, TLS, and any judgement of how fast is fast enough.

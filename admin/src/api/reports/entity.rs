@@ -1,7 +1,7 @@
 //! `POST /v1/networks/reporting/entity`: clicks and conversions counted by what the columns name.
 //!
 //! The way of a report: the request is checked as a whole ([`EntityRequest::check`]), counted into
-//! groups ([`tally`]), put in order and cut to a page ([`table`]), and shown as the type of those
+//! groups ([`tally`]), put in order and cut to a page ([`mod@table`]), and shown as the type of those
 //! who ask: only that type says what they see.
 
 pub(super) mod columns;
