@@ -8,9 +8,11 @@
 //! answered = logged + unlogged at any instant.
 //!
 //! A serving thread never waits here: it makes no system call, takes no lock and allocates
-//! nothing. Whatever goes wrong behind the ring (a full disk, a damaged file, an admin away for
+//! nothing. Where answers are to wait until their clicks are durable (`clicks.durable`), it is told
+//! of commits and holds the answers back; it serves others meanwhile. Whatever goes wrong behind the ring (a full disk, a damaged file, an admin away for
 //! days) is reported as a problem and waited out.
 
+mod durability;
 mod feed;
 mod incarnation;
 mod problems;
@@ -44,6 +46,7 @@ use store::StoreSetup;
 use unlogged::UnloggedLedger;
 use wal::WalSetup;
 
+pub use durability::Durability;
 pub use incarnation::IdentityError;
 pub use ring::{Recorded, RingWriter};
 
@@ -134,7 +137,8 @@ impl ClickLog {
         let ledger = UnloggedLedger::open(&config.data_dir)
             .map_err(file_error(&config.data_dir.join("unlogged")))?;
         let unlogged_before = ledger.total();
-        let progress = Arc::new(Progress::default());
+        let awaiting = if config.clicks.durable { config.threads } else { 0 };
+        let progress = Arc::new(Progress::telling(awaiting));
         let (writers, readers) = create_rings(config, store, incarnation, &progress)?;
 
         let gauges = readers.iter().map(RingReader::gauge).collect();
@@ -178,6 +182,14 @@ impl ClickLog {
         let click_store = thread::Builder::new().name("click-store".into());
         threads.store = Some(click_store.spawn(move || store::run(store))?);
         Ok(())
+    }
+
+    /// What a serving thread needs to hold answers back until their clicks are durable; `None`
+    /// where they do not wait for that.
+    pub fn durability(&self, thread: usize) -> Option<Durability> {
+        let commits = &self.progress.commits;
+        let gauge = self.gauges.get(thread).filter(|_| commits.are_awaited())?;
+        Some(Durability::of(gauge.clone(), Arc::clone(commits), thread))
     }
 
     /// The number of this run.

@@ -70,6 +70,8 @@ pub struct Live {
 /// Bounds and rhythm of the click log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clicks {
+    /// Whether a visitor is answered only when the click is on disk.
+    pub durable: bool,
     /// Memory of one serving thread's ring.
     pub ring_bytes: usize,
     /// At the latest this long after a click it is on disk.
@@ -146,6 +148,7 @@ impl Default for Config {
                 log_level: "info".into(),
             },
             clicks: Clicks {
+                durable: false,
                 ring_bytes: 4 << 20,
                 commit_interval: Duration::from_millis(100),
                 commit_bytes: 256 << 10,
@@ -269,6 +272,7 @@ impl Live {
 
 impl Clicks {
     fn fill(&mut self, keys: &mut Keys) {
+        keys.set("clicks.durable", &mut self.durable);
         keys.set_within("clicks.ring_bytes", &mut self.ring_bytes, 64 << 10..=1 << 30);
         keys.set_millis("clicks.commit_interval_ms", &mut self.commit_interval);
         keys.set_within("clicks.commit_bytes", &mut self.commit_bytes, 4 << 10..=64 << 20);
@@ -310,7 +314,8 @@ impl fmt::Display for Config {
         writeln!(f, "drain_grace_ms = {}", limits.drain_grace.as_millis())?;
         writeln!(f, "drain_deadline_ms = {}", limits.drain_deadline.as_millis())?;
         let clicks = &self.clicks;
-        writeln!(f, "\n[clicks]\nring_bytes = {}", clicks.ring_bytes)?;
+        writeln!(f, "\n[clicks]\ndurable = {}", clicks.durable)?;
+        writeln!(f, "ring_bytes = {}", clicks.ring_bytes)?;
         writeln!(f, "commit_interval_ms = {}", clicks.commit_interval.as_millis())?;
         writeln!(f, "commit_bytes = {}", clicks.commit_bytes)?;
         writeln!(f, "wal_segment_bytes = {}", clicks.wal_segment_bytes)?;
@@ -394,6 +399,7 @@ mod tests {
             ("limits.idle_timeout_ms", "13"),
             ("limits.drain_grace_ms", "14"),
             ("limits.drain_deadline_ms", "15"),
+            ("clicks.durable", "true"),
             ("clicks.ring_bytes", "131072"),
             ("clicks.commit_interval_ms", "16"),
             ("clicks.commit_bytes", "5000"),

@@ -37,6 +37,8 @@ pub struct VisitCounters {
     pub logged: Count,
     /// Clicks that the ring had no room for.
     pub unlogged: Count,
+    /// Answers that were to wait until their click was durable, and could not.
+    pub answered_before_durable: Count,
     /// `HEAD` requests of known codes, which leave no click.
     pub heads: Count,
     /// Visits of codes that nobody has.

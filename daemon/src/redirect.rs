@@ -121,6 +121,11 @@ impl Redirector {
         self.settings.load();
     }
 
+    /// The sequence of the last click that a visit left, 0 before the first.
+    pub fn last_click(&self) -> u64 {
+        self.desk.recorder.ring.last_sequence()
+    }
+
     /// Checks what holds for whatever is no visit: whether it is answered at all, and who asks.
     pub fn admit(&mut self, parts: &Parts, peer: IpAddr) -> Result<Guest, Reply> {
         let settings = self.settings.load();

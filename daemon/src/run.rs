@@ -226,7 +226,7 @@ impl Daemon {
             reception,
             shutdown: visitors_off.clone(),
         };
-        let threads = start_serving(bound.visitors, rings, &gauges, &common)?;
+        let threads = start_serving(bound.visitors, rings, &clicks, &gauges, &common)?;
         let private_off = CancellationToken::new();
         let surface = Surface {
             loader,
@@ -283,12 +283,14 @@ impl Daemon {
 fn start_serving(
     listeners: Vec<std::net::TcpListener>,
     rings: Vec<RingWriter>,
+    clicks: &ClickLog,
     gauges: &[Gauges],
     common: &Common,
 ) -> io::Result<JoinSet<Result<io::Result<Drained>, oneshot::error::RecvError>>> {
     let mut threads = JoinSet::new();
     for ((listener, ring), gauges) in listeners.into_iter().zip(rings).zip(gauges) {
-        let own = Own { listener, ring, gauges: gauges.clone() };
+        let durability = clicks.durability(usize::from(ring.stream().thread));
+        let own = Own { listener, ring, durability, gauges: gauges.clone() };
         threads.spawn(serving::start(own, common.clone())?);
     }
     Ok(threads)

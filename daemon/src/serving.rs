@@ -4,6 +4,8 @@
 //! was told to is a fault that the whole process must not survive: its listener would go on
 //! collecting connections that nobody accepts.
 
+mod held;
+
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::{Future, Ready, ready};
@@ -27,7 +29,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio_util::sync::CancellationToken;
 
-use crate::clicks::RingWriter;
+use crate::clicks::{Durability, RingWriter};
 use crate::cors;
 use crate::counters::VisitCounters;
 use crate::live_index::LiveIndex;
@@ -37,6 +39,7 @@ use crate::request::{Route, is_sdk, route};
 use crate::response::{self, Answer, respond};
 use crate::settings::LiveSettings;
 use crate::unknown_codes::UnknownCodes;
+use held::{Held, HeldAnswer};
 
 /// How often a thread without visitors lets go of an index that is no longer current.
 const TIME_BETWEEN_REFRESHES: Duration = Duration::from_secs(1);
@@ -73,6 +76,8 @@ pub struct Own {
     pub listener: std::net::TcpListener,
     /// Its ring.
     pub ring: RingWriter,
+    /// Tells when clicks are durable, where answers wait for that.
+    pub durability: Option<Durability>,
     /// What it shows.
     pub gauges: Gauges,
 }
@@ -96,6 +101,11 @@ fn serve(own: Own, common: Common) -> io::Result<Drained> {
     runtime.block_on(async {
         let listener = TcpListener::from_std(own.listener)?;
         let stream = own.ring.stream();
+        let held = own.durability.map(|durability| {
+            let held = Rc::new(Held::new(durability, Arc::clone(&own.gauges.visits)));
+            spawn_local(held::let_go(Rc::clone(&held)));
+            held
+        });
         let redirector = Rc::new(RefCell::new(Redirector::new(
             common.index.reader(),
             common.settings.reader(),
@@ -109,6 +119,7 @@ fn serve(own: Own, common: Common) -> io::Result<Drained> {
         let make = |peer: &SocketAddr| Visits {
             redirector: Rc::clone(&redirector),
             reception: Rc::clone(&reception),
+            held: held.clone(),
             peer: peer.ip(),
         };
         let accept = AcceptLoop::new(listener, common.limits, own.gauges.connections);
@@ -128,6 +139,7 @@ async fn refresh(redirector: Rc<RefCell<Redirector>>) {
 struct Visits {
     redirector: Rc<RefCell<Redirector>>,
     reception: Rc<Reception>,
+    held: Option<Rc<Held>>,
     peer: IpAddr,
 }
 
@@ -157,14 +169,20 @@ impl Service<Request<Incoming>> for Visits {
                 Err(reply) => reply,
             },
         };
-        Answering::at_once(respond(reply, parts))
+        let answer = respond(reply, parts);
+        match &self.held {
+            None => Answering::at_once(answer),
+            Some(held) => held.until_durable(redirector.last_click(), answer),
+        }
     }
 }
 
-/// An answer in the making. That of a visit is ready at once, and nothing is boxed for it. One that
-/// takes longer is made by a task of its own, so that it is made also for who leaves meanwhile.
+/// An answer in the making. That of a visit is ready at once, and at most held back until its click
+/// is durable; nothing is boxed for it. One that takes longer is made by a task of its own, so that
+/// it is made also for who leaves meanwhile.
 enum Answering {
     Ready(Ready<Answer>),
+    Held(HeldAnswer),
     Waiting(JoinHandle<Answer>),
 }
 
@@ -184,6 +202,7 @@ impl Future for Answering {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
             Answering::Ready(answer) => Pin::new(answer).poll(cx).map(Ok),
+            Answering::Held(held) => Pin::new(held).poll(cx).map(Ok),
             Answering::Waiting(task) => Pin::new(task).poll(cx).map(|answer| {
                 // Only a panic keeps a task from its answer.
                 Ok(answer.unwrap_or_else(|_| {

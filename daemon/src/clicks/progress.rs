@@ -6,13 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use coupon_shared::click::StreamId;
 use coupon_shared::feed::Cursor;
 use coupon_shared::framed_log::FrameReader;
 use tokio::sync::watch;
 
+use super::durability::Commits;
 use super::problems::Problems;
 
 /// What the threads are to do.
@@ -32,6 +33,8 @@ pub(super) struct Progress {
     wal_reader: OnceLock<FrameReader>,
     /// The next frame the WAL will write; 0 while it is not open.
     pub(super) committed: watch::Sender<u64>,
+    /// Who waits until clicks are durable.
+    pub(super) commits: Arc<Commits>,
     /// Frames before are durable in the click store.
     pub(super) synced: AtomicU64,
     /// Frames before are durable at the admin.
@@ -66,6 +69,7 @@ impl Default for Progress {
             order: AtomicU8::new(Order::Run as u8),
             wal_reader: OnceLock::new(),
             committed: watch::Sender::new(0),
+            commits: Arc::default(),
             synced: AtomicU64::new(0),
             acknowledged: AtomicU64::new(0),
             wal_bytes: AtomicU64::new(0),
@@ -82,6 +86,12 @@ impl Default for Progress {
 }
 
 impl Progress {
+    /// Of a click log that tells so many serving threads of its commits.
+    pub(super) fn telling(serving_threads: usize) -> Progress {
+        let commits = Arc::new(Commits::told_to(serving_threads));
+        Progress { commits, ..Progress::default() }
+    }
+
     pub(super) fn order(&self) -> Order {
         match self.order.load(Ordering::Acquire) {
             0 => Order::Run,

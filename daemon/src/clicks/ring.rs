@@ -178,6 +178,11 @@ impl RingWriter {
         Recorded::Logged
     }
 
+    /// The sequence of the last click that was logged, 0 before the first.
+    pub fn last_sequence(&self) -> u64 {
+        self.sequence
+    }
+
     /// Whose clicks these are.
     pub fn stream(&self) -> StreamId {
         self.stream

@@ -12,7 +12,9 @@
 //! - The WAL has a bound of its own. A segment goes when the click store has synced it and the
 //!   admin has acknowledged it, and not before.
 //!
-//! Deliberately absent: any way for a serving thread to wait for this one.
+//! Deliberately absent: any way for a serving thread to block on this one. Where answers wait for
+//! commits, this thread tells of each, and commits as soon as there is something, but not more often
+//! than makes blocks of it.
 
 mod packer;
 mod rhythm;
@@ -84,6 +86,7 @@ struct ClickLogThread {
 /// The thread's whole life; true when at its end every click is durable.
 pub(super) fn run(setup: WalSetup) -> bool {
     let progress = setup.progress.clone();
+    progress.commits.come_from_here();
     let is_durable = follow_rings(setup);
     progress.wal_ended.store(true, Ordering::Release);
     is_durable
@@ -213,8 +216,7 @@ fn newest_sequences(log: &FramedLog) -> HashMap<StreamId, u64> {
 
 impl ClickLogThread {
     fn work(&mut self) -> bool {
-        let interval = self.setup.commit_interval;
-        let mut rhythm = Rhythm::new(interval, self.setup.commit_bytes, Instant::now());
+        let mut rhythm = self.rhythm();
         let mut pause = BACK_OFF.0;
         self.report_leftovers();
         loop {
@@ -232,15 +234,37 @@ impl ClickLogThread {
             };
             match beat {
                 Beat::Look { after } => thread::park_timeout(after),
+                Beat::Gather { rest } => thread::sleep(rest),
                 Beat::Commit => match self.commit() {
                     Ok(()) => pause = BACK_OFF.0,
                     Err(error) => {
                         self.setup.progress.problems.begin(About::Wal, error.to_string());
-                        thread::park_timeout(pause);
+                        self.pause(pause);
                         pause = (pause * 2).min(BACK_OFF.1);
                     }
                 },
             }
+        }
+    }
+
+    fn rhythm(&self) -> Rhythm {
+        let WalSetup { commit_interval, commit_bytes, progress, .. } = &self.setup;
+        let now = Instant::now();
+        if progress.commits.are_awaited() {
+            return Rhythm::awaited(*commit_interval, *commit_bytes, now);
+        }
+        Rhythm::new(*commit_interval, *commit_bytes, now)
+    }
+
+    /// Until the time is over or the orders change; visitors who wait do not make a disk work.
+    fn pause(&self, length: Duration) {
+        let (end, order) = (Instant::now() + length, self.setup.progress.order());
+        while self.setup.progress.order() == order {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            thread::park_timeout(left);
         }
     }
 
@@ -263,7 +287,8 @@ impl ClickLogThread {
         }
         self.setup.progress.problems.end(About::Wal);
         if self.leftovers.is_empty() {
-            self.settle_live()
+            self.settle_live();
+            self.setup.progress.commits.tell();
         } else {
             self.settle_leftovers()
         }

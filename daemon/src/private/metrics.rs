@@ -107,6 +107,11 @@ impl Snapshot {
             "Clicks the full log had no room for",
             sum(|visits| &visits.unlogged),
         );
+        self.counter(
+            "clicks_answered_before_durable",
+            "Answers that could not wait until their click was durable",
+            sum(|visits| &visits.answered_before_durable),
+        );
         self.counter("heads", "HEAD requests of known codes", sum(|visits| &visits.heads));
         self.counter(
             "unknown_codes",

@@ -3,27 +3,50 @@
 //! Nobody tells the click-log thread that a click has come; it looks. A click is committed at the
 //! latest one interval after it came, counted from the last look that found nothing, so that an
 //! idle program may look seldom.
+//!
+//! Where visitors wait for commits, they wake the thread, and it commits at once what there is; but
+//! what comes shortly after a commit waits for others, so that a block has more than one click when
+//! there are many.
 
 use std::time::{Duration, Instant};
+
+/// Between two commits that visitors wait for.
+const GATHER: Duration = Duration::from_millis(2);
 
 #[derive(Debug)]
 pub(super) struct Rhythm {
     interval: Duration,
+    is_awaited: bool,
     enough_bytes: u64,
     /// The oldest waiting click came after this.
     waiting_since: Option<Instant>,
     last_look: Instant,
+    last_commit: Option<Instant>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Beat {
     Commit,
-    Look { after: Duration },
+    /// Look again then, or when woken.
+    Look {
+        after: Duration,
+    },
+    /// Look again after that, and not before.
+    Gather {
+        rest: Duration,
+    },
 }
 
 impl Rhythm {
     pub(super) fn new(interval: Duration, enough_bytes: u64, now: Instant) -> Rhythm {
-        Rhythm { interval, enough_bytes, waiting_since: None, last_look: now }
+        let (waiting_since, last_commit) = (None, None);
+        let is_awaited = false;
+        Rhythm { interval, is_awaited, enough_bytes, waiting_since, last_look: now, last_commit }
+    }
+
+    /// Of commits that visitors wait for.
+    pub(super) fn awaited(interval: Duration, enough_bytes: u64, now: Instant) -> Rhythm {
+        Rhythm { is_awaited: true, ..Rhythm::new(interval, enough_bytes, now) }
     }
 
     pub(super) fn beat(&mut self, now: Instant, waiting_bytes: u64) -> Beat {
@@ -32,14 +55,29 @@ impl Rhythm {
             self.waiting_since = None;
             return Beat::Look { after: self.interval / 4 };
         }
+        if self.is_awaited && waiting_bytes < self.enough_bytes {
+            return self.awaited_beat(now);
+        }
         let since = *self.waiting_since.get_or_insert(last_look);
         let left = self.interval.saturating_sub(now.saturating_duration_since(since));
         let step = self.interval / 20;
         if waiting_bytes >= self.enough_bytes || left <= step {
             self.waiting_since = None;
+            self.last_commit = Some(now);
             return Beat::Commit;
         }
         Beat::Look { after: step }
+    }
+
+    fn awaited_beat(&mut self, now: Instant) -> Beat {
+        let may_come = self.last_commit.map(|last| last + GATHER);
+        match may_come.map(|at| at.saturating_duration_since(now)) {
+            Some(rest) if !rest.is_zero() => Beat::Gather { rest },
+            _ => {
+                self.last_commit = Some(now);
+                Beat::Commit
+            }
+        }
     }
 }
 
@@ -62,6 +100,18 @@ mod tests {
             }
             assert!(now >= comes && now - comes <= INTERVAL, "{:?}", now - comes);
         }
+    }
+
+    #[test]
+    fn an_awaited_click_is_committed_at_once_and_those_right_after_it_together() {
+        let start = Instant::now();
+        let mut rhythm = Rhythm::awaited(INTERVAL, 1000, start);
+        assert_eq!(rhythm.beat(start, 0), Beat::Look { after: INTERVAL / 4 });
+        assert_eq!(rhythm.beat(start, 10), Beat::Commit);
+        let soon = start + GATHER / 4;
+        assert_eq!(rhythm.beat(soon, 10), Beat::Gather { rest: GATHER - GATHER / 4 });
+        assert_eq!(rhythm.beat(soon, 1000), Beat::Commit);
+        assert_eq!(rhythm.beat(soon + GATHER, 20), Beat::Commit);
     }
 
     #[test]

@@ -1,0 +1,82 @@
+//! How serving threads learn that their clicks are durable, where answers wait for that
+//! (`clicks.durable`).
+//!
+//! The click-log thread tells each serving thread of a commit once, however many visitors wait. A
+//! serving thread tells the click-log thread that somebody waits, which is a system call only while
+//! that one sleeps because there was nothing to do.
+
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, Thread};
+
+use tokio::sync::Notify;
+
+use super::ring::RingGauge;
+
+/// Who is told of commits, and by whom.
+#[derive(Debug, Default)]
+pub(super) struct Commits {
+    click_log: OnceLock<Thread>,
+    /// One for each serving thread; none where no answer waits.
+    told: Vec<Notify>,
+}
+
+impl Commits {
+    pub(super) fn told_to(serving_threads: usize) -> Commits {
+        let told = (0..serving_threads).map(|_| Notify::new()).collect();
+        Commits { click_log: OnceLock::new(), told }
+    }
+
+    /// Whether visitors wait for commits.
+    pub(super) fn are_awaited(&self) -> bool {
+        !self.told.is_empty()
+    }
+
+    /// This is the click-log thread.
+    pub(super) fn come_from_here(&self) {
+        self.click_log.get_or_init(thread::current);
+    }
+
+    /// There was one, and the rings' counts tell how far it reaches.
+    pub(super) fn tell(&self) {
+        self.told.iter().for_each(Notify::notify_one);
+    }
+
+    fn hurry(&self) {
+        // Not there yet: its first look is still to come.
+        if let Some(thread) = self.click_log.get() {
+            thread.unpark();
+        }
+    }
+}
+
+/// One serving thread's view of what is durable.
+#[derive(Debug)]
+pub struct Durability {
+    gauge: RingGauge,
+    commits: Arc<Commits>,
+    thread: usize,
+}
+
+impl Durability {
+    pub(super) fn of(gauge: RingGauge, commits: Arc<Commits>, thread: usize) -> Durability {
+        Durability { gauge, commits, thread }
+    }
+
+    /// The sequence of the last click of this thread's ring that is durable.
+    pub fn reaches(&self) -> u64 {
+        self.gauge.durable()
+    }
+
+    /// Somebody waits: commit soon.
+    pub fn hurry(&self) {
+        self.commits.hurry();
+    }
+
+    /// Resolves when there was a commit since it resolved last.
+    pub async fn commit(&self) {
+        match self.commits.told.get(self.thread) {
+            Some(told) => told.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+}
