@@ -8,6 +8,8 @@ mod running;
 
 #[path = "daemon/clicks.rs"]
 mod clicks;
+#[path = "daemon/faults.rs"]
+mod faults;
 #[path = "daemon/index.rs"]
 mod index;
 #[path = "daemon/operation.rs"]

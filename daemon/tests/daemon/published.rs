@@ -22,7 +22,7 @@ pub(crate) const HOST: &str = "go.example.com";
 pub(crate) struct Network {
     pub(crate) generation: u64,
     pub(crate) lineage: Lineage,
-    pub(crate) codes: Vec<(&'static str, Vec<CodeRecord>)>,
+    pub(crate) codes: Vec<(String, Vec<CodeRecord>)>,
     pub(crate) catalog: Catalog,
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn sample() -> Network {
         domains: vec![Domain { id: 1, host: HOST.into(), fallback: None }],
         rules: vec![],
     };
-    let codes = vec![
+    let codes = [
         ("both", vec![row(8, 16), row(9, 17)]),
         ("ended", vec![row(7, 18)]),
         ("expired", vec![CodeRecord { last_day: Day(1), ..row(5, 16) }]),
@@ -85,6 +85,7 @@ pub(crate) fn sample() -> Network {
         ("upcoming", vec![CodeRecord { first_day: Day(65_000), ..row(4, 16) }]),
         ("winter25", vec![row(1, 16)]),
     ];
+    let codes = codes.into_iter().map(|(code, rows)| (code.to_owned(), rows)).collect();
     Network { generation: 1, lineage: LINEAGE, codes, catalog }
 }
 
@@ -97,8 +98,16 @@ impl Network {
 
     /// With one more code.
     pub(crate) fn with(mut self, code: &'static str) -> Network {
-        self.codes.push((code, vec![row(100, 16)]));
-        self.codes.sort_by_key(|(code, _)| *code);
+        self.codes.push((code.to_owned(), vec![row(100, 16)]));
+        self.codes.sort_by(|(one, _), (other, _)| one.cmp(other));
+        self
+    }
+
+    /// With so many codes more.
+    pub(crate) fn and_many_codes(mut self, count: u64) -> Network {
+        let more = (0..count).map(|n| (format!("many{n:08}"), vec![row(1000 + n as u32, 16)]));
+        self.codes.extend(more);
+        self.codes.sort_by(|(one, _), (other, _)| one.cmp(other));
         self
     }
 

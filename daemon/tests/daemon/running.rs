@@ -94,9 +94,17 @@ impl Coupond {
     }
 
     pub(crate) fn restarted_with(&self, configure: impl FnOnce(&mut Command)) -> Coupond {
+        Coupond::start_again_in(Rc::clone(&self.folder), configure)
+    }
+
+    /// Where a run before this one may have been killed.
+    pub(crate) fn start_again_in(
+        folder: Rc<TempDir>,
+        configure: impl FnOnce(&mut Command),
+    ) -> Coupond {
         // A killed run leaves its address.
-        let _ = std::fs::remove_file(self.path("run/coupond.addr"));
-        Coupond::start_in(Rc::clone(&self.folder), configure)
+        let _ = std::fs::remove_file(folder.path().join("run/coupond.addr"));
+        Coupond::start_in(folder, configure)
     }
 
     fn start_in(folder: Rc<TempDir>, configure: impl FnOnce(&mut Command)) -> Coupond {
@@ -192,6 +200,16 @@ impl Coupond {
         self.private("GET", "/health").json()
     }
 
+    /// The value of a metric that has no labels.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let metrics = self.private("GET", "/metrics").body;
+        let value = metrics.lines().find_map(|line| {
+            let (found, value) = line.split_once(' ')?;
+            (found.strip_prefix("coupond_") == Some(name)).then_some(value)
+        });
+        value.unwrap_or_else(|| panic!("no metric {name} in {metrics}")).parse().unwrap()
+    }
+
     pub(crate) fn reload(&self) -> Answer {
         self.private("POST", "/reload")
     }
@@ -202,6 +220,32 @@ impl Coupond {
 
     pub(crate) fn wait(&mut self) -> ExitStatus {
         until("the daemon has ended", || self.child.try_wait().unwrap())
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// A thread's number.
+    pub(crate) fn thread(&self, name: &str) -> Option<u32> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).ok()?;
+        let mut tasks = tasks.filter_map(|task| Some(task.ok()?.path()));
+        let is_it = |task: &PathBuf| {
+            std::fs::read_to_string(task.join("comm")).is_ok_and(|found| found.trim() == name)
+        };
+        tasks.find(is_it)?.file_name()?.to_str()?.parse().ok()
+    }
+
+    /// A line of the system's account of the process, such as `State` or `VmRSS`.
+    pub(crate) fn process(&self, line: &str) -> String {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let mut lines = status.lines().filter_map(|line| line.split_once(':'));
+        lines.find(|(name, _)| *name == line).unwrap().1.trim().to_owned()
+    }
+
+    /// How many descriptors it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
     /// Waits until the log says something.

@@ -1,0 +1,92 @@
+//! kill -9 at random, under load and while starting. `CLICK_KILLS` says how often and
+//! `CLICK_KILLS_CODES` how many codes the index has; see the parent for the command.
+
+use std::time::{Duration, Instant};
+
+use super::takeover::{Expected, Takeover};
+use super::visitors::{Visitors, first_redirect};
+use super::{Place, Random, size};
+use crate::published::sample;
+use crate::running::command;
+use rustix::process::Signal;
+
+const VISITORS: usize = 4;
+
+#[test]
+fn a_few_kills_at_random_lose_no_answered_click() {
+    let figures = killed(5, 1_000);
+    assert!(figures.answered > 50, "{figures:?}");
+}
+
+#[test]
+#[ignore = "takes many minutes; see the parent's header"]
+fn a_thousand_kills_at_random_lose_no_answered_click() {
+    let figures = killed(size("CLICK_KILLS", 1000), size("CLICK_KILLS_CODES", 1_000_000));
+    println!("{figures:#?}");
+}
+
+/// What a campaign did.
+#[derive(Debug)]
+#[allow(dead_code, reason = "printed")]
+struct Figures {
+    kills: u64,
+    of_these_while_starting: u64,
+    codes: u64,
+    answered: u64,
+    /// Clicks of visits in flight at a kill, which nobody was answered.
+    unanswered: u64,
+    /// From the start of the program to the first redirect, the longest last.
+    recoveries: Vec<Duration>,
+}
+
+fn killed(kills: u64, codes: u64) -> Figures {
+    let place = Place::of(&sample().and_many_codes(codes));
+    let (mut random, mut expected, mut takeover) =
+        (Random(kills), Expected::default(), Takeover::default());
+    let (mut recoveries, mut while_starting) = (Vec::new(), 0);
+    for number in 0..kills {
+        if number % 4 == 3 {
+            kill_while_starting(&place, Duration::from_micros(random.below(60_000)));
+            while_starting += 1;
+            continue;
+        }
+        let first = first_redirect(place.address);
+        let began = Instant::now();
+        let mut coupond = place.start();
+        let first = first.join().unwrap();
+        recoveries.push(first.answered - began);
+        expected.add_one(first.id);
+        let visitors = Visitors::start(VISITORS, place.address, "/winter25");
+        let until = Instant::now() + Duration::from_millis(20 + random.below(300));
+        while Instant::now() < until {
+            takeover.pull(&coupond.socket());
+            std::thread::sleep(Duration::from_millis(1 + random.below(50)));
+        }
+        coupond.signal(Signal::KILL);
+        coupond.wait();
+        let in_flight = visitors.count();
+        let seen = visitors.stop();
+        assert!(seen.failed.is_empty(), "{:?}", seen.failed);
+        expected.add(&seen, in_flight);
+    }
+    let coupond = place.start();
+    takeover.settle(&coupond, &expected);
+    recoveries.sort();
+    Figures {
+        kills,
+        of_these_while_starting: while_starting,
+        codes,
+        answered: expected.answered(),
+        unanswered: takeover.taken() - expected.answered(),
+        recoveries,
+    }
+}
+
+fn kill_while_starting(place: &Place, after: Duration) {
+    let mut command = command(place.folder.path());
+    command.env("COUPOND_LISTEN", place.address.to_string());
+    let mut child = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+    std::thread::sleep(after);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

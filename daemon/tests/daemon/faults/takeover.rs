@@ -1,0 +1,141 @@
+//! Takes clicks over the feed as coupon-admin does, and keeps account of them.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use coupon_shared::feed::{Cursor, OLDEST_INCARNATION_HEADER, blocks};
+use coupon_shared::transaction_id::TransactionId;
+
+use super::visitors::Seen;
+use crate::running::{Answer, Coupond, ask_privately};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What was taken over up to now.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Takeover {
+    cursor: Cursor,
+    oldest_incarnation: u32,
+    taken: HashSet<TransactionId>,
+    forgotten: u64,
+    /// Records whose sequences were left out.
+    pub(super) missing: u64,
+}
+
+/// Clicks of visits that were answered, or could have been.
+#[derive(Debug, Default)]
+pub(super) struct Expected {
+    answered: HashSet<TransactionId>,
+    /// Visits in flight when something broke: their clicks may be there.
+    in_flight: u64,
+}
+
+impl Expected {
+    /// Adds what visitors saw of a run that was cut off with so many visits in flight.
+    pub(super) fn add(&mut self, seen: &Seen, in_flight: u64) {
+        self.answered.extend(seen.visits.iter().map(|visit| visit.id));
+        self.in_flight += in_flight;
+    }
+
+    pub(super) fn add_one(&mut self, id: TransactionId) {
+        self.answered.insert(id);
+    }
+
+    pub(super) fn answered(&self) -> u64 {
+        self.answered.len() as u64
+    }
+}
+
+impl Takeover {
+    /// Takes what one answer gives; `None` while the feed gives nothing because the click log is
+    /// not open, or nobody is there.
+    pub(super) fn pull(&mut self, socket: &Path) -> Option<usize> {
+        let mut asked = self.cursor.clone();
+        asked.forget_before(self.oldest_incarnation);
+        let answer =
+            ask_privately(socket, "POST", "/clicks/feed?wait_ms=0", &asked.encode()).ok()?;
+        if !answer.starts_with(b"HTTP/1.1 200") {
+            return None;
+        }
+        let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
+        let head = Answer::parse(&answer[..end + 4]);
+        let oldest = head.header(OLDEST_INCARNATION_HEADER).unwrap().parse().unwrap();
+        self.oldest_incarnation = self.oldest_incarnation.max(oldest);
+        Some(self.take(&answer[end + 4..]))
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> usize {
+        let mut clicks = 0;
+        for block in blocks(bytes).map(|block| block.unwrap()) {
+            let known = self.cursor.last(&block.stream());
+            self.missing += block.first_sequence().saturating_sub(known + 1);
+            let decoded = block.decode().unwrap();
+            for (sequence, click) in (block.first_sequence()..).zip(decoded.clicks()) {
+                let id = click.head.transaction_id;
+                if sequence > known {
+                    assert!(self.taken.insert(id), "click {id} came again");
+                    clicks += 1;
+                }
+            }
+            self.cursor.advance(block.stream(), block.last_sequence());
+        }
+        clicks
+    }
+
+    pub(super) fn has(&self, id: &TransactionId) -> bool {
+        self.taken.contains(id)
+    }
+
+    pub(super) fn taken(&self) -> u64 {
+        self.forgotten + self.taken.len() as u64
+    }
+
+    /// Keeps only the number of what was taken: what comes is compared with what is expected of
+    /// now.
+    pub(super) fn forget(&mut self) {
+        self.forgotten += self.taken.len() as u64;
+        self.taken.clear();
+    }
+
+    /// Takes all there is and compares: what was answered is there, once, and not more besides
+    /// than was in flight.
+    pub(super) fn settle(&mut self, coupond: &Coupond, expected: &Expected) {
+        self.pull_all(coupond);
+        let lost = expected.answered.difference(&self.taken).count();
+        assert_eq!(lost, 0, "clicks lost of {} answered", expected.answered());
+        let surplus = self.taken.len() as u64 - expected.answered();
+        assert!(surplus <= expected.in_flight, "{surplus} clicks were never answered");
+        assert_eq!(self.missing, 0, "clicks are missing from their streams");
+    }
+
+    /// Until every ring of an earlier run is put away and nothing waits any more.
+    pub(super) fn pull_all(&mut self, coupond: &Coupond) {
+        let began = Instant::now();
+        loop {
+            // Before asking: what comes later is for the next round.
+            let is_last = has_no_more(coupond);
+            let taken = self.pull(&coupond.socket());
+            if is_last && taken == Some(0) {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "the feed does not come to an end");
+            if taken.is_none_or(|taken| taken == 0) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    }
+}
+
+/// Whether all that was logged is durable, of this run and of those before, and nothing waits for
+/// the click store to be known.
+fn has_no_more(coupond: &Coupond) -> bool {
+    let health = coupond.health();
+    let incarnation = format!("ring-{}-", health["incarnation"]);
+    let rings = std::fs::read_dir(coupond.path("run")).unwrap();
+    let mut rings = rings.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let is_left = rings.any(|name| name.starts_with("ring-") && !name.starts_with(&incarnation));
+    !is_left
+        && coupond.metric("clicks_durable") == coupond.metric("clicks_logged_total")
+        && coupond.metric("click_store_open") == 1
+}
