@@ -18,6 +18,8 @@ mod operation;
 mod postbacks;
 #[path = "daemon/private_surface.rs"]
 mod private_surface;
+#[path = "daemon/redirect_safety.rs"]
+mod redirect_safety;
 #[path = "daemon/redirects.rs"]
 mod redirects;
 #[path = "daemon/sdk.rs"]

@@ -1,0 +1,423 @@
+//! Whatever bytes a visitor sends, and wherever: one answer, and a redirect goes nowhere but to the
+//! scheme, host and port that stand in the catalog.
+
+#[path = "redirect_safety/wire.rs"]
+mod wire;
+
+use coupon_shared::decision::Reason;
+use coupon_shared::snapshot::catalog::{Offer, Visibility};
+use percent_encoding::percent_decode;
+use url::Url;
+
+use crate::published::{HOST, Network, destination, offer, row, sample};
+use crate::running::{Coupond, folder};
+use wire::{Raw, Wire};
+
+/// Every value that a visitor gives, and what parts them in a `Location`.
+const VALUES: &str = "{sub1};{sub2};{sub3};{sub4};{sub5};{source_id};{uid};{coupon_code};\
+                      {language};{referer}";
+const NAMES: [&str; 7] = ["sub1", "sub2", "sub3", "sub4", "sub5", "source_id", "uid"];
+const REFERER: usize = 9;
+
+/// A code, where its destination's values begin and end, and the origin that it must keep.
+const TEMPLATES: [(&str, &str, &str, &str); 4] = [
+    ("inpath25", "https://path.example:8443/", "/end?x#y", "https://path.example:8443"),
+    ("inquery25", "http://query.example/?v=", "&z=1", "http://query.example"),
+    ("infragment25", "https://xn--bcher-kva.example/#", "", "https://xn--bcher-kva.example"),
+    ("bareaddress25", "https://[2001:db8::1]:444/", "", "https://[2001:db8::1]:444"),
+];
+
+/// What others were broken with: line ends, origins, other ways to write them, macros, length.
+const HOSTILE: [&str; 24] = [
+    "\r\nLocation: https://evil.example/",
+    "%0d%0aLocation:%20https://evil.example/",
+    "%250d%250aLocation:%2520https://evil.example/",
+    "%E5%98%8A%E5%98%8DSet-Cookie:a=1",
+    "%c0%8d%c0%8a",
+    "%u000d%u000a",
+    "\u{2028}\u{85}",
+    "//evil.example/",
+    "/\\evil.example/",
+    "@evil.example/",
+    ":80@evil.example/",
+    "https:evil.example",
+    "javascript:alert(1)",
+    ".evil.example",
+    "%2f%2fevil.example%2f..",
+    "/../../../..//evil.example",
+    "[::1]",
+    "{sub2}{transaction_id}",
+    "%7Bsub2%7D",
+    "{{{{",
+    "%",
+    "%f0%9f",
+    "\u{202e}\u{0}",
+    "\t \u{b}\u{c}",
+];
+
+fn network() -> Network {
+    let mut network = sample();
+    network.codes.clear();
+    network.catalog.offers.clear();
+    for (id, (code, begin, end, _)) in (16..).zip(TEMPLATES) {
+        network.catalog.offers.push(offer(id, &format!("{begin}{VALUES}{end}")));
+        network.codes.push((code.into(), vec![row(id, id)]));
+    }
+    network.codes.sort_by(|one, other| one.0.cmp(&other.0));
+    network
+}
+
+/// A daemon that is asked, and how often it redirected.
+struct Asked<'a> {
+    wire: Wire<'a>,
+    coupond: &'a Coupond,
+    not_found: Raw,
+    redirects: usize,
+}
+
+impl<'a> Asked<'a> {
+    fn new(coupond: &'a Coupond) -> Asked<'a> {
+        let mut wire = Wire::to(coupond);
+        let not_found = wire.ask(&request(b"/nobody", HOST.as_bytes(), b""), true);
+        assert_eq!(not_found.status, 404);
+        Asked { wire, coupond, not_found, redirects: 0 }
+    }
+
+    /// Asks with one more header line, and returns the values in the redirect, where it is one.
+    fn values(
+        &mut self,
+        template: usize,
+        target: &[u8],
+        host: &[u8],
+        header: &[u8],
+    ) -> Option<Vec<Vec<u8>>> {
+        let request = request(target, host, header);
+        let answer = self.wire.ask(&request, true);
+        let shown = || format!("{:?} to {:?}", answer, String::from_utf8_lossy(&request));
+        match answer.status {
+            302 => {
+                self.redirects += 1;
+                let values = values_of(&answer, template);
+                Some(values.unwrap_or_else(|wrong| panic!("{wrong}: {}", shown())))
+            }
+            404 => {
+                assert_eq!(answer, self.not_found, "{}", shown());
+                None
+            }
+            400 => {
+                assert_eq!(answer.values("location").len(), 0, "{}", shown());
+                None
+            }
+            _ => panic!("{}", shown()),
+        }
+    }
+
+    /// Asks for a target only.
+    fn target(&mut self, template: usize, target: &[u8]) -> Option<Vec<Vec<u8>>> {
+        self.values(template, target, HOST.as_bytes(), b"")
+    }
+
+    /// Nothing was answered twice, broke, or was counted as something else.
+    fn end(self) {
+        self.wire.end();
+        assert_eq!(self.coupond.health()["clicks"]["logged"], self.redirects);
+        assert!(!self.coupond.log().contains("panicked"));
+    }
+}
+
+fn request(target: &[u8], host: &[u8], header: &[u8]) -> Vec<u8> {
+    [b"GET ", target, b" HTTP/1.1\r\nHost: ", host, b"\r\n", header, b"\r\n"].concat()
+}
+
+/// Takes a redirect apart, and says what is wrong with it.
+fn values_of(answer: &Raw, template: usize) -> Result<Vec<Vec<u8>>, String> {
+    let (_, begin, end, origin) = TEMPLATES[template];
+    let mut names: Vec<_> = answer.headers.iter().map(|line| name_of(line)).collect();
+    names.sort_unstable();
+    if names != ["cache-control", "content-length", "location"] || !answer.body.is_empty() {
+        return Err("it is more than a redirect".into());
+    }
+    let text = std::str::from_utf8(answer.values("location")[0]).map_err(|e| e.to_string())?;
+    let url = Url::parse(text).map_err(|error| error.to_string())?;
+    if url.origin().ascii_serialization() != origin || !text.starts_with(begin) {
+        return Err(format!("it leaves {origin}"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("it names a user".into());
+    }
+    let values = text[begin.len()..].strip_suffix(end).ok_or("its end is missing")?;
+    Ok(values.split(';').map(|value| percent_decode(value.as_bytes()).collect()).collect())
+}
+
+fn name_of(line: &[u8]) -> &str {
+    let end = line.iter().position(|byte| *byte == b':').unwrap();
+    std::str::from_utf8(&line[..end]).unwrap()
+}
+
+/// A byte as it is, percent-encoded once and twice.
+fn spellings(byte: u8) -> [Vec<u8>; 4] {
+    let [once, lower, twice] =
+        [format!("%{byte:02X}"), format!("%{byte:02x}"), format!("%25{byte:02X}")];
+    [vec![byte], once.into(), lower.into(), twice.into()]
+}
+
+/// `text` with something in the place of the bytes of a range.
+fn with(text: &str, range: std::ops::Range<usize>, instead: &[u8]) -> Vec<u8> {
+    [&text.as_bytes()[..range.start], instead, &text.as_bytes()[range.end..]].concat()
+}
+
+/// The bytes that redirect as they are; spelt otherwise, none may.
+fn redirecting(mut redirects: impl FnMut(&[u8]) -> bool) -> Vec<u8> {
+    let mut found = Vec::new();
+    for byte in 0..=255 {
+        for (at, spelling) in spellings(byte).iter().enumerate() {
+            if redirects(spelling) {
+                assert_eq!(at, 0, "{}", String::from_utf8_lossy(spelling));
+                found.push(byte);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_code_is_its_own_letters_in_either_case_and_no_other_spelling_of_them() {
+    let coupond = Coupond::serving(&network());
+    let mut asked = Asked::new(&coupond);
+    for (template, (code, ..)) in TEMPLATES.into_iter().enumerate() {
+        let path = format!("/{code}");
+        for place in [1, 4, code.len()] {
+            let letter = path.as_bytes()[place];
+            let mut expected = vec![letter.to_ascii_uppercase(), letter.to_ascii_lowercase()];
+            expected.dedup();
+            let found = redirecting(|spelling| {
+                asked.target(template, &with(&path, place..place + 1, spelling)).is_some()
+            });
+            assert_eq!(found, expected, "in place of byte {place} of {path}");
+        }
+        for (place, expected) in [(1, ""), (4, ""), (path.len(), "#/?")] {
+            let found = redirecting(|spelling| {
+                asked.target(template, &with(&path, place..place, spelling)).is_some()
+            });
+            assert_eq!(found, expected.as_bytes(), "before byte {place} of {path}");
+        }
+    }
+    asked.end();
+}
+
+#[test]
+fn a_parameters_name_has_one_spelling() {
+    let coupond = Coupond::serving(&network());
+    let mut asked = Asked::new(&coupond);
+    for (place, replaced, expected) in
+        [(0, 1, "s"), (1, 1, "u"), (3, 1, "1"), (0, 0, "&"), (2, 0, ""), (4, 0, "=")]
+    {
+        let found = redirecting(|spelling| {
+            let name = with("sub1", place..place + replaced, spelling);
+            let target = [b"/inquery25?", &name[..], b"=told"].concat();
+            asked.target(1, &target).is_some_and(|values| values[0].ends_with(b"told"))
+        });
+        assert_eq!(found, expected.as_bytes(), "at byte {place} of the name");
+    }
+    asked.end();
+}
+
+#[test]
+fn a_parameters_value_reaches_the_destination_decoded_once_and_encoded_once() {
+    let coupond = Coupond::serving(&network());
+    let mut asked = Asked::new(&coupond);
+    for (at, byte) in (0..=255).enumerate() {
+        let template = at % TEMPLATES.len();
+        for (place, name) in NAMES.into_iter().enumerate() {
+            for spelling in spellings(byte) {
+                let value = [b"~", &spelling[..], b"~"].concat();
+                let code = TEMPLATES[template].0.as_bytes();
+                let target = [b"/", code, b"?", name.as_bytes(), b"=", &value].concat();
+                if let Some(values) = asked.target(template, &target) {
+                    let decoded = decoded_once(&value);
+                    assert_eq!(values[place], decoded, "{}", String::from_utf8_lossy(&target));
+                    assert_eq!(values.iter().filter(|value| !value.is_empty()).count(), 2);
+                } else {
+                    // What a URL may hold must be taken as it is; the rest may be refused so.
+                    let may_stand =
+                        byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?%#".contains(&byte);
+                    assert!(spelling.len() == 1 && !may_stand, "byte {byte}");
+                }
+            }
+        }
+    }
+    asked.end();
+}
+
+/// What a form's value says; it ends where the next one or the fragment begins.
+fn decoded_once(value: &[u8]) -> Vec<u8> {
+    let end = value.iter().position(|byte| b"&#".contains(byte)).unwrap_or(value.len());
+    let spaced: Vec<u8> =
+        value[..end].iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    percent_decode(&spaced).collect()
+}
+
+#[test]
+fn no_byte_of_a_header_leaves_its_value() {
+    let coupond = behind_a_proxy();
+    let mut asked = Asked::new(&coupond);
+    let names = ["Referer", "User-Agent", "Accept-Language", "X-Forwarded-For", "Cookie", "X-Moz"];
+    for (at, byte) in (0..=255).enumerate() {
+        let template = at % TEMPLATES.len();
+        let target = [b"/", TEMPLATES[template].0.as_bytes()].concat();
+        for name in names {
+            for spelling in spellings(byte) {
+                for value in [[&spelling, &b"ab"[..]], [b"ab", &spelling]].map(|v| v.concat()) {
+                    let line = [name.as_bytes(), b": ", &value, b"\r\n"].concat();
+                    let values = asked.values(template, &target, HOST.as_bytes(), &line);
+                    if let (Some(values), "Referer") = (values, name) {
+                        assert_eq!(values[REFERER], value.trim_ascii(), "{byte}");
+                    }
+                }
+            }
+        }
+        let mut name_with = |name: &[u8]| {
+            asked.values(template, &target, HOST.as_bytes(), &[name, b": v\r\n"].concat());
+        };
+        name_with(&[b'X', byte, b'Y']);
+        // An empty line, even without its carriage return, ends the head: that would be two requests.
+        if byte != b'\n' {
+            name_with(&[byte, b'X']);
+        }
+        name_with(&[b'X', byte]);
+    }
+    asked.end();
+}
+
+/// One that believes what we say of the client's address.
+fn behind_a_proxy() -> Coupond {
+    let folder = folder();
+    network().publish(&folder.path().join("index"));
+    Coupond::start(folder, |command| {
+        command.env("COUPOND_TRUSTED_PROXIES", "127.0.0.0/8");
+    })
+}
+
+#[test]
+fn a_host_is_the_tracking_domain_in_any_case_and_no_other_spelling_of_it() {
+    let coupond = Coupond::serving(&network());
+    let mut asked = Asked::new(&coupond);
+    for (place, replaced, expected) in [
+        (0, 1, &b"Gg"[..]),
+        (2, 1, b"."),
+        (13, 1, b"Mm"),
+        (0, 0, b"\t "),
+        (5, 0, b""),
+        // A line may end without its carriage return.
+        (14, 0, b"\t\n :"),
+    ] {
+        let found = redirecting(|spelling| {
+            let host = with(HOST, place..place + replaced, spelling);
+            asked.values(0, b"/inpath25", &host, b"").is_some()
+        });
+        assert_eq!(found, expected, "at byte {place} of the host");
+    }
+    asked.end();
+}
+
+#[test]
+fn what_others_were_broken_with_breaks_nothing_here() {
+    let coupond = behind_a_proxy();
+    let mut asked = Asked::new(&coupond);
+    let long = "\u{e9}%C3%A9".repeat(300);
+    for (template, (code, ..)) in TEMPLATES.into_iter().enumerate() {
+        for hostile in HOSTILE.into_iter().chain([long.as_str()]) {
+            let path = format!("/{code}");
+            for target in
+                [format!("/{hostile}"), format!("{path}{hostile}"), format!("{hostile}{path}")]
+            {
+                asked.target(template, target.as_bytes());
+            }
+            for name in NAMES.into_iter().chain(["affid", "__cc", "_ef_transaction_id"]) {
+                asked.target(template, format!("{path}?{name}={hostile}").as_bytes());
+            }
+            for name in ["Referer", "User-Agent", "Accept-Language", "X-Forwarded-For", "Host"] {
+                let line = format!("{name}: {hostile}\r\n");
+                asked.values(template, path.as_bytes(), HOST.as_bytes(), line.as_bytes());
+            }
+            asked.values(template, path.as_bytes(), hostile.as_bytes(), b"");
+            asked.target(template, format!("http://evil.example{path}?uid={hostile}").as_bytes());
+        }
+    }
+    asked.end();
+}
+
+/// Visits that lead nowhere: one for each reason that a click's record can give, and what leaves none.
+const LED_NOWHERE: [&str; 18] = [
+    "/paused",
+    "/unassigned",
+    "/upcoming",
+    "/expired",
+    "/ended",
+    "/overdue",
+    "/lapsed",
+    "/private",
+    "/winter25?oid=17",
+    "/incomplete",
+    "/nobody",
+    "/winter%325",
+    "/winter25%2F",
+    "/winter25.",
+    "/w\u{131}nter25",
+    "/ab",
+    "/",
+    "/_/winter25",
+];
+
+fn network_of_dead_ends() -> Network {
+    let mut network = sample();
+    let overdue = Offer { last_day: 1, ..offer(19, "https://overdue.example/") };
+    let private =
+        Offer { visibility: Visibility::Private, ..offer(20, "https://private.example/") };
+    network.catalog.offers.extend([overdue, private]);
+    for (code, offer_id) in [("overdue", 19), ("private", 20), ("incomplete", 99)] {
+        network.codes.push((code.into(), vec![row(offer_id, offer_id)]));
+    }
+    network.codes.sort_by(|one, other| one.0.cmp(&other.0));
+    network
+}
+
+/// Asks for all that leads nowhere, and returns the one answer to all of it.
+fn the_one_answer(coupond: &Coupond, method: &str) -> Raw {
+    let mut wire = Wire::to(coupond);
+    let mut answers = LED_NOWHERE.iter().map(|target| {
+        let request = format!("{method} {target} HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
+        (target, wire.ask(request.as_bytes(), method == "GET"))
+    });
+    let (_, first) = answers.next().unwrap();
+    for (target, answer) in answers {
+        assert_eq!(answer, first, "{method} {target}");
+    }
+    wire.end();
+    first
+}
+
+#[test]
+fn whatever_the_reason_a_visit_that_leads_nowhere_gets_the_same_bytes() {
+    let coupond = Coupond::serving(&network_of_dead_ends());
+    let answer = the_one_answer(&coupond, "GET");
+    assert_eq!(answer.status, 404);
+    assert_eq!(the_one_answer(&coupond, "HEAD").headers, answer.headers);
+    let blocks = coupond.feed(Reason::ALL.len() - 1);
+    let mut reasons: Vec<_> =
+        blocks.iter().flat_map(|block| block.clicks()).map(|click| click.head.reason).collect();
+    reasons.sort_unstable();
+    assert_eq!(reasons, Reason::ALL[1..], "a reason was left out");
+}
+
+#[test]
+fn whatever_the_reason_a_fallback_url_is_reached_with_the_same_bytes() {
+    let mut network = network_of_dead_ends();
+    network.catalog.fallback = Some(destination("https://fallback.example/?o={offer_id}"));
+    let coupond = Coupond::serving(&network);
+    let answer = the_one_answer(&coupond, "GET");
+    assert_eq!((answer.status, answer.values("location").len()), (302, 1));
+    assert_eq!(answer.values("location")[0], b"https://fallback.example/?o=");
+    let head = the_one_answer(&coupond, "HEAD");
+    assert_eq!((head.status, head.values("location")), (302, answer.values("location")));
+}
