@@ -508,6 +508,46 @@ pub(crate) mod tests {
         }
 
         #[test]
+        fn any_record_reads_back_cut_at_its_bounds(
+            code in proptest::collection::vec(any::<u8>(), 0..80),
+            values in proptest::collection::vec(
+                (proptest::sample::select(&Tag::ALL[..]), proptest::collection::vec(any::<u8>(), 0..600)),
+                0..14,
+            ),
+            ids in any::<[u32; 5]>(),
+            times in any::<[u64; 2]>(),
+            reason in proptest::sample::select(&Reason::ALL[..]),
+            kind in proptest::sample::select(&VisitKind::ALL[..]),
+        ) {
+            let head = ClickHead {
+                transaction_id: TransactionId([ids[0] as u8; 16]),
+                unix_ms: times[0],
+                generation: times[1],
+                code_id: ids[0],
+                offer_id: ids[1],
+                partner_id: ids[2],
+                advertiser_id: ids[3],
+                reason,
+                kind,
+                rule: ids[4],
+            };
+            let mut distinct = Vec::<(Tag, &[u8])>::new();
+            for (tag, value) in &values {
+                if distinct.iter().all(|(known, _)| known != tag) {
+                    distinct.push((*tag, value));
+                }
+            }
+            let mut out = [0; MAX_RECORD_LEN];
+            let len = encode(&head, &code, &distinct, &mut out);
+            let (click, read) = Click::decode(&out[..len]).unwrap();
+            prop_assert_eq!((click.head, read), (head, len));
+            prop_assert_eq!(click.code, &code[..code.len().min(crate::code::MAX_LEN)]);
+            for (tag, value) in distinct {
+                prop_assert_eq!(click.tag(tag), Some(&value[..value.len().min(tag.max_len())]));
+            }
+        }
+
+        #[test]
         fn every_truncation_of_a_record_is_refused(cut in 0usize..70) {
             let mut out = [0; MAX_RECORD_LEN];
             let len = encode(&sample_head(), b"abc", &[(Tag::Sub1, b"abcdef")], &mut out);

@@ -83,38 +83,65 @@ fn first_language(accepted: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::destination::{ArchivedDestination, Destination};
+    use crate::destination::{ArchivedDestination, Destination, MAX_VALUE_LEN};
+    use proptest::prelude::*;
 
-    #[test]
-    fn every_macro_has_its_value() {
-        let macros = ClickMacros {
-            transaction_id: TransactionId([0xAB; 16]),
-            code: b"WiNtEr25",
-            network_id: 1,
-            offer_id: 16,
-            partner_id: 2,
-            advertiser_id: 3,
-            unix_seconds: 1_763_000_000,
-            subs: [b"a", b"b", b"c", b"d", b"e"],
-            source_id: b"src",
-            uid: b"u",
-            language: b" de-DE;q=0.9, en",
-            referer: b"https://r.example/",
-            facts: Facts { country: "DE", region: "BE", city: "Berlin", device_type: "phone" },
-        };
-        let url = "https://s.example/?{transaction_id}|{coupon_code}|{offer_id}|{affiliate_id}|\
-                   {advertiser_id}|{network_id}|{source_id}|{sub1}{sub2}{sub3}{sub4}{sub5}|{uid}|\
-                   {timestamp}|{random}|{country}|{region}|{city}|{device_type}|{language}|{referer}";
+    const SAMPLE: ClickMacros<'_> = ClickMacros {
+        transaction_id: TransactionId([0xAB; 16]),
+        code: b"WiNtEr25",
+        network_id: 1,
+        offer_id: 16,
+        partner_id: 2,
+        advertiser_id: 3,
+        unix_seconds: 1_763_000_000,
+        subs: [b"a", b"b", b"c", b"d", b"e"],
+        source_id: b"src",
+        uid: b"u",
+        language: b" de-DE;q=0.9, en",
+        referer: b"https://r.example/",
+        facts: Facts { country: "DE", region: "BE", city: "Berlin", device_type: "phone" },
+    };
+
+    fn expand(url: &str, macros: &ClickMacros<'_>) -> String {
         let parsed = Destination::parse(url).unwrap().destination;
         let bytes = rkyv::to_bytes::<rkyv::rancor::Error>(&parsed).unwrap();
         let archived = rkyv::access::<ArchivedDestination, rkyv::rancor::Error>(&bytes).unwrap();
         let mut out = Vec::new();
-        archived.expand(&macros, &mut out);
-        let expanded = String::from_utf8(out).unwrap().replace("%7C", "|");
+        archived.expand(macros, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn every_macro_has_its_value() {
+        let url = "https://s.example/?{transaction_id}|{coupon_code}|{offer_id}|{affiliate_id}|\
+                   {advertiser_id}|{network_id}|{source_id}|{sub1}{sub2}{sub3}{sub4}{sub5}|{uid}|\
+                   {timestamp}|{random}|{country}|{region}|{city}|{device_type}|{language}|{referer}";
+        let expanded = expand(url, &SAMPLE).replace("%7C", "|");
         assert_eq!(
             expanded,
             "https://s.example/?abababababababababababababababab|WiNtEr25|16|2|3|1|src|abcde|u|\
              1763000000|2880154539|DE|BE|Berlin|phone|de-DE|https%3A%2F%2Fr.example%2F"
         );
+    }
+
+    proptest! {
+        #[test]
+        fn any_headers_and_parameters_stay_values_and_are_cut_at_their_bound(
+            values in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..400), 5),
+        ) {
+            let [sub, source_id, uid, language, referer] = [0, 1, 2, 3, 4].map(|at| &values[at][..]);
+            let macros = ClickMacros {
+                code: sub, subs: [sub; 5], source_id, uid, language, referer, ..SAMPLE
+            };
+            let url = "https://s.example/{sub1}/{source_id}?u={uid}&l={language}#{referer}{coupon_code}";
+            let expanded = expand(url, &macros);
+            let url = url::Url::parse(&expanded).unwrap();
+            prop_assert_eq!(url.origin().ascii_serialization(), "https://s.example");
+            prop_assert!(expanded.len() <= 24 + 6 * 3 * MAX_VALUE_LEN);
+            let decoded = |text: &str| percent_encoding::percent_decode_str(text).collect::<Vec<u8>>();
+            let query: Vec<_> = url.query().unwrap().split('&').map(|pair| decoded(&pair[2..])).collect();
+            prop_assert!(uid.starts_with(&query[0]) && query[0].len() + 4 > uid.len().min(MAX_VALUE_LEN));
+            prop_assert!(!query[1].iter().any(|byte| b",;".contains(byte)));
+        }
     }
 }

@@ -660,5 +660,38 @@ mod tests {
         fn parsing_any_text_never_panics(url in "(https?://)?\\PC{0,40}") {
             let _ = Destination::parse(&url);
         }
+
+        #[test]
+        fn whatever_stands_in_a_destination_and_its_values_its_origin_stays(
+            (origin, normal) in proptest::sample::select(&[
+                ("https://shop.example", "https://shop.example"),
+                ("HTTP://Shop.Example:80", "http://shop.example"),
+                ("https://b\u{fc}cher.example:8443", "https://xn--bcher-kva.example:8443"),
+                ("http://[2001:DB8::1]:81", "http://[2001:db8::1]:81"),
+                ("http://0x7f.1", "http://127.0.0.1"),
+            ][..]),
+            rest in proptest::collection::vec(
+                prop_oneof![
+                    "[/?#]{0,3}\\PC{0,12}",
+                    "[/.@:;\\\\?#%&=]{0,8}",
+                    proptest::sample::select(&FILLED[..]).prop_map(|(name, _)| format!("{{{name}}}")),
+                    proptest::sample::select(&LEFT_EMPTY[..]).prop_map(|name| format!("{{{name}}}")),
+                ],
+                0..8,
+            ),
+            value in proptest::collection::vec(any::<u8>(), 0..300),
+        ) {
+            let url = format!("{origin}/{}", rest.concat());
+            let is_known = Destination::parse(&url).is_ok();
+            prop_assume!(is_known);
+            let expanded = expand(&url, &value);
+            prop_assert!(expanded.bytes().all(|byte| byte.is_ascii_graphic()), "{}", expanded);
+            let parsed = url::Url::parse(&expanded).unwrap();
+            prop_assert_eq!(parsed.origin().ascii_serialization(), normal);
+            prop_assert!(parsed.username().is_empty() && parsed.password().is_none());
+            // What was read is written the same way again.
+            let again = Destination::append_transaction_id(&url);
+            prop_assert!(again.len() > MAX_URL_LEN || Destination::parse(&again).is_ok());
+        }
     }
 }

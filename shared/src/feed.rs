@@ -70,7 +70,7 @@ impl Cursor {
         bytes
     }
 
-    /// Reads a cursor's bytes.
+    /// Reads a cursor's bytes. Accepts exactly what [`Cursor::encode`] writes.
     pub fn decode(bytes: &[u8]) -> Result<Self, CursorError> {
         let header = bytes.get(..HEADER_LEN).ok_or(CursorError::Length { got: bytes.len() })?;
         if &header[..4] != MAGIC || header[4] != VERSION {
@@ -86,7 +86,8 @@ impl Cursor {
             let stream = StreamId { node, incarnation: u32_at(entry, 4), thread: entry[2] };
             (stream, u64_at(entry, 8))
         });
-        Ok(Self { last: last.collect() })
+        let cursor = Self { last: last.collect() };
+        if cursor.encode() == bytes { Ok(cursor) } else { Err(CursorError::Order) }
     }
 }
 
@@ -99,6 +100,9 @@ pub enum CursorError {
         /// Its length.
         got: usize,
     },
+    /// Streams out of order or twice, or bytes that must be zero are not.
+    #[error("a cursor's streams must ascend, each once, with nothing between them")]
+    Order,
     /// Not a cursor of this version.
     #[error("this is no feed cursor of version {VERSION}")]
     Version,
@@ -120,7 +124,7 @@ pub fn blocks(answer: &[u8]) -> impl Iterator<Item = Result<Block<'_>, ClickErro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::click::block::BlockBuilder;
+    use crate::click::block::{BLOCK_HEADER_LEN, BlockBuilder};
     use crate::click::tests::sample_head;
     use crate::click::{MAX_RECORD_LEN, encode};
     use proptest::prelude::*;
@@ -165,7 +169,34 @@ mod tests {
             if bytes.len() > 8 {
                 bytes[..5].copy_from_slice(b"CPNC\x01");
             }
-            let _ = Cursor::decode(&bytes);
+            if let Ok(cursor) = Cursor::decode(&bytes) {
+                prop_assert_eq!(cursor.encode(), bytes);
+            }
+        }
+
+        #[test]
+        fn any_cursor_reads_back_and_no_changed_order_does(
+            streams in proptest::collection::btree_map(any::<(u16, u32, u8)>(), any::<u64>(), 2..20),
+        ) {
+            let mut cursor = Cursor::default();
+            for ((node, incarnation, thread), last) in streams {
+                cursor.advance(StreamId { node, incarnation, thread }, last);
+            }
+            let mut bytes = cursor.encode();
+            prop_assert_eq!(Cursor::decode(&bytes), Ok(cursor));
+            let (first, second) = bytes[HEADER_LEN..].split_at_mut(ENTRY_LEN);
+            first.swap_with_slice(&mut second[..ENTRY_LEN]);
+            prop_assert_eq!(Cursor::decode(&bytes), Err(CursorError::Order));
+        }
+
+        #[test]
+        fn an_answer_of_any_bytes_comes_to_its_end(
+            mut bytes in proptest::collection::vec(any::<u8>(), 0..300)
+        ) {
+            if bytes.len() > 8 {
+                bytes[..4].copy_from_slice(b"CLKB");
+            }
+            prop_assert!(blocks(&bytes).count() <= 1 + bytes.len() / BLOCK_HEADER_LEN);
         }
     }
 }

@@ -216,5 +216,22 @@ mod tests {
             prop_assert!(!mangled.verify(&KEY));
             prop_assert!(!id.verify(&ClickIdKey([8; 16])));
         }
+
+        #[test]
+        fn any_id_reads_back_in_either_case(bytes in any::<[u8; 16]>()) {
+            let id = TransactionId(bytes);
+            prop_assert_eq!(id.to_string().parse(), Ok(id));
+            prop_assert_eq!(id.to_string().to_ascii_uppercase().parse(), Ok(id));
+        }
+
+        #[test]
+        fn any_text_is_refused_or_the_id_it_spells(text in "[0-9a-fA-F]{30,34}|\\PC{0,40}") {
+            match text.parse::<TransactionId>() {
+                Ok(id) => prop_assert_eq!(id.to_string(), text.to_ascii_lowercase()),
+                Err(ParseTransactionIdError) => {
+                    prop_assert!(text.len() != 32 || !text.bytes().all(|b| b.is_ascii_hexdigit()));
+                }
+            }
+        }
     }
 }

@@ -221,6 +221,7 @@ fn hex(digit: u8) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn read(query: &str) -> Parameters {
         let mut parameters = Parameters::default();
@@ -283,5 +284,78 @@ mod tests {
         assert_eq!(read("oid=").offer_id(), None);
         assert_eq!(read("oid=x").offer_id(), Some(u32::MAX));
         assert_eq!(read("oid=99999999999").offer_id(), Some(u32::MAX));
+    }
+
+    const NAMES: [&str; Parameter::COUNT] = [
+        "sub1",
+        "sub2",
+        "sub3",
+        "sub4",
+        "sub5",
+        "source_id",
+        "uid",
+        "oid",
+        "affid",
+        "__cc",
+        "coupon_code",
+        "_ef_transaction_id",
+    ];
+
+    /// The first value under a name that says anything, by another decoder.
+    fn decoded(query: &str, name: &str) -> Vec<u8> {
+        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        let values = pairs.filter(|(found, _)| *found == name).map(|(_, value)| {
+            let spaced = value.replace('+', " ");
+            percent_encoding::percent_decode_str(&spaced).take(MAX_VALUE_BYTES).collect()
+        });
+        values.into_iter().find(|value: &Vec<u8>| !value.is_empty()).unwrap_or_default()
+    }
+
+    fn any_query() -> impl Strategy<Value = String> {
+        let name =
+            prop_oneof![proptest::sample::select(&NAMES[..]).prop_map(str::to_owned), "\\PC{0,9}"];
+        let value = prop_oneof!["\\PC{0,30}", "[a-f0-9%+]{0,30}", "(%[0-9a-fA-F]{2}|x){250,260}"];
+        let pair = (name, "=?", value).prop_map(|(name, equals, value)| name + &equals + &value);
+        proptest::collection::vec(pair, 0..8).prop_map(|pairs| pairs.join("&"))
+    }
+
+    proptest! {
+        #[test]
+        fn any_query_is_read_as_another_decoder_reads_it(queries in proptest::collection::vec(any_query(), 1..4)) {
+            let mut parameters = Parameters::default();
+            for query in queries {
+                parameters.read(Some(&query));
+                for name in NAMES {
+                    let parameter = Parameter::named(name.as_bytes()).unwrap();
+                    prop_assert_eq!(parameters.get(parameter), decoded(&query, name), "{}", name);
+                }
+                let _ = (parameters.offer_id(), parameters.partner_id(), parameters.transaction_id());
+                prop_assert_eq!(parameters.code(), parameters.code().trim_ascii());
+            }
+        }
+
+        #[test]
+        fn a_host_of_any_bytes_is_refused_or_one_name_that_reads_back(
+            bytes in prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..300).boxed(),
+                "[A-Za-z0-9.~_-]{0,20}(:[0-9]{0,6})?|\\[[0-9a-f:.]{0,40}\\](:[0-9]{0,6})?"
+                    .prop_map(String::into_bytes).boxed(),
+            ],
+        ) {
+            if let Some(host) = Host::parse(&bytes) {
+                prop_assert_eq!(host.as_str().as_bytes(), bytes.to_ascii_lowercase());
+                prop_assert!(!host.name().is_empty() && host.as_str().starts_with(host.name()));
+                prop_assert!(host.as_str().bytes().all(|byte| byte.is_ascii_graphic() && !b"/\\@?#%".contains(&byte)));
+                let again = Host::parse(host.as_str().as_bytes()).unwrap();
+                prop_assert_eq!((again.as_str(), again.name()), (host.as_str(), host.name()));
+            }
+        }
+
+        #[test]
+        fn what_is_taken_for_a_code_is_cut_out_of_the_path_as_it_stands(path in "/?\\PC{0,80}") {
+            let code = code_in(&path);
+            let allowed = [format!("/{0}", String::from_utf8_lossy(code)), format!("/{0}/", String::from_utf8_lossy(code))];
+            prop_assert!(code.is_empty() || allowed.contains(&path), "{}", path);
+        }
     }
 }

@@ -38,6 +38,8 @@ fn parse_hop(hop: &[u8]) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hyper::header::HeaderValue;
+    use proptest::prelude::*;
 
     fn client(peer: &str, forwarded: &[&str], trusted: &[&str]) -> String {
         let mut headers = HeaderMap::new();
@@ -74,5 +76,53 @@ mod tests {
         assert_eq!(client("::ffff:10.0.0.1", &["203.0.113.9:4711"], trusted), "203.0.113.9");
         assert_eq!(client("::1", &["[2001:db8::1]:443"], trusted), "2001:db8::1");
         assert_eq!(client("::1", &["[2001:db8::1]"], trusted), "2001:db8::1");
+    }
+
+    fn any_hop() -> impl Strategy<Value = String> {
+        prop_oneof![
+            any::<[u8; 2]>().prop_map(|[a, b]| format!("10.{a}.{b}.1")),
+            Just("::ffff:10.0.0.9".to_owned()),
+            any::<[u8; 4]>().prop_map(|octets| IpAddr::from(octets).to_string()),
+            any::<([u8; 16], u16)>()
+                .prop_map(|(octets, port)| format!("[{}]:{port}", IpAddr::from(octets))),
+            "[ -~]{0,12}",
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_client_is_the_right_most_hop_that_is_not_trusted_whatever_stands_left_of_it(
+            lines in proptest::collection::vec(proptest::collection::vec(any_hop(), 0..4), 0..4),
+        ) {
+            let lines: Vec<String> = lines.iter().map(|hops| hops.join(", ")).collect();
+            let mut headers = HeaderMap::new();
+            for line in &lines {
+                headers.append(FORWARDED_FOR, line.parse().unwrap());
+            }
+            let trusted: IpNet = "10.0.0.0/8".parse().unwrap();
+            let proxy: IpAddr = "10.0.0.1".parse().unwrap();
+            let joined = lines.join(",");
+            let hops = joined.rsplit(',').map(|hop| parse_hop(hop.as_bytes()));
+            let mut expected = proxy;
+            for hop in hops.take_while(|_| !lines.is_empty()) {
+                let Some(hop) = hop else { break };
+                expected = hop;
+                if !trusted.contains(&hop) {
+                    break;
+                }
+            }
+            prop_assert_eq!(client_address(proxy, &headers, &[trusted]), expected);
+            let stranger: IpAddr = "192.0.2.1".parse().unwrap();
+            prop_assert_eq!(client_address(stranger, &headers, &[trusted]), stranger);
+        }
+
+        #[test]
+        fn a_header_of_any_bytes_never_panics(value in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let mut headers = HeaderMap::new();
+            if let Ok(value) = HeaderValue::from_bytes(&value) {
+                headers.append(FORWARDED_FOR, value);
+            }
+            client_address([127, 0, 0, 1].into(), &headers, &["0.0.0.0/0".parse().unwrap()]);
+        }
     }
 }

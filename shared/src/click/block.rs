@@ -584,5 +584,28 @@ mod tests {
                 let _ = block.decode();
             }
         }
+
+        #[test]
+        fn no_change_under_right_checksums_panics_or_yields_more_than_it_says(
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        ) {
+            let mut bytes = sample();
+            for (at, to) in &changes {
+                *at.get_mut(&mut bytes) = *to;
+            }
+            let main_to = BLOCK_HEADER_LEN.saturating_add(u32_at(&bytes, 32) as usize).min(bytes.len());
+            for (at, part) in [(44, BLOCK_HEADER_LEN..main_to), (48, main_to..bytes.len())] {
+                let crc = crc32c::crc32c(&bytes[part]);
+                bytes[at..at + 4].copy_from_slice(&crc.to_le_bytes());
+            }
+            seal(&mut bytes[..BLOCK_HEADER_LEN]);
+            if let Ok(block) = Block::parse(&bytes)
+                && let Ok(decoded) = block.decode()
+            {
+                prop_assert_eq!(decoded.clicks().count(), block.count() as usize);
+                prop_assert!(decoded.main.len() <= MAX_PART_LEN + MAX_PART_LEN / 64);
+                block.with_personal(|_| Personal::TruncateAddress).unwrap();
+            }
+        }
     }
 }

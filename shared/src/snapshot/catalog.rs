@@ -398,6 +398,8 @@ fn ascending<T, K: PartialOrd>(
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::destination::{ArchivedDestination, Macro, MacroSink, MacroValues};
+    use proptest::prelude::*;
 
     pub(crate) fn destination(url: &str) -> Destination {
         Destination::parse(url).unwrap().destination
@@ -517,5 +519,79 @@ pub(crate) mod tests {
         let mut catalog = sample();
         catalog.zone.clear();
         assert!(catalog.to_file(&meta()).is_err());
+    }
+
+    struct Line;
+
+    impl MacroValues for Line {
+        fn push_value(&self, _: Macro, sink: &mut MacroSink<'_>) {
+            sink.push(b"\r\n//evil.example");
+        }
+    }
+
+    fn check_destination(destination: &ArchivedDestination) {
+        let mut url = Vec::new();
+        destination.expand(&Line, &mut url);
+        assert!(url.iter().all(u8::is_ascii_graphic));
+        let url = String::from_utf8(url).unwrap();
+        assert!(url.starts_with(&format!("{}/", destination.origin())), "{url}");
+    }
+
+    /// Everything that a visit may ask of a catalog.
+    fn use_all(catalog: &CatalogFile) {
+        let archived = catalog.archive.get();
+        for offer in archived.offers.iter() {
+            check_destination(&offer.destinations[0].destination);
+            offer.fallback.iter().for_each(check_destination);
+            assert!(catalog.offer(offer.id.to_native()).is_some());
+            for partner in archived.partners.iter() {
+                catalog.can_run(partner, offer);
+            }
+        }
+        for domain in archived.domains.iter() {
+            domain.fallback.iter().for_each(check_destination);
+            assert!(catalog.domain(&domain.host).is_some());
+        }
+        catalog.fallback().into_iter().for_each(check_destination);
+        catalog.utc_offset_at(0);
+    }
+
+    fn full() -> Catalog {
+        let mut catalog = sample();
+        catalog.fallback = Some(destination("https://network.example/{uid}"));
+        catalog.offers[0].fallback = Some(destination("https://offer.example/?{sub1}#{sub2}"));
+        catalog.domains[0].fallback = Some(destination("https://domain.example/"));
+        catalog
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn no_change_under_right_hashes_panics_or_leaves_an_origin(
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        ) {
+            let file = full().to_file(&meta()).unwrap();
+            use_all(&CatalogFile::open(&file).unwrap());
+            let mut payload = file[HEADER_LEN..].to_vec();
+            for (at, to) in &changes {
+                *at.get_mut(&mut payload) = *to;
+            }
+            let resealed = [&header(&meta(), &payload)[..], &payload].concat();
+            if let Ok(catalog) = CatalogFile::open(&resealed) {
+                use_all(&catalog);
+            }
+        }
+
+        #[test]
+        fn opening_any_bytes_never_panics(
+            payload in proptest::collection::vec(any::<u8>(), 0..400), cut in any::<prop::sample::Index>(),
+        ) {
+            let file = [&header(&meta(), &payload)[..], &payload].concat();
+            let _ = CatalogFile::open(&file);
+            let cut = &file[..cut.index(file.len())];
+            prop_assert!(CatalogFile::open(cut).is_err());
+            let _ = file_len(cut);
+        }
     }
 }

@@ -521,5 +521,47 @@ mod tests {
                 prop_assert_eq!(rows, ids.iter().copied().map(row).collect::<Vec<_>>());
             }
         }
+
+        #[test]
+        fn records_changed_under_right_hashes_never_panic_and_are_found_by_the_walk(
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+            cut in 0..3_usize,
+        ) {
+            let good = sample();
+            let level = Level::open(good.clone()).unwrap();
+            let fst = good[HEADER_LEN..level.fst.as_fst().as_bytes().len() + HEADER_LEN].to_vec();
+            let mut records = good[level.records.from..].to_vec();
+            records.truncate(records.len() - cut * RECORD_LEN);
+            for (at, to) in &changes {
+                *at.get_mut(&mut records) = *to;
+            }
+            let mut file = header(&meta(), level.codes, &fst, &records).to_vec();
+            file.extend_from_slice(&fst);
+            file.resize(records_at(fst.len()), 0);
+            file.extend_from_slice(&records);
+            if let Ok(changed) = Level::open(file) {
+                let walked = changed.check_entries();
+                for code in ["insta1", "thebestdeal2012", "winter25", "nobody"] {
+                    let rows = changed.lookup(&fold(code)).map(|rows| rows.iter().count());
+                    prop_assert!(walked.is_err() || rows.is_some() == (code != "nobody"));
+                }
+            }
+        }
+
+        #[test]
+        fn opening_any_bytes_never_panics(
+            fst in proptest::collection::vec(any::<u8>(), 0..80),
+            records in proptest::collection::vec(any::<u8>(), 0..80),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let mut file = header(&meta(), 1, &fst, &records).to_vec();
+            file.extend_from_slice(&fst);
+            file.resize(records_at(fst.len()), 0);
+            file.extend_from_slice(&records);
+            let _ = Level::open(file.clone());
+            let cut = &file[..cut.index(file.len())];
+            prop_assert!(Level::open(cut).is_err());
+            let _ = file_len(cut);
+        }
     }
 }

@@ -227,5 +227,36 @@ mod tests {
         fn reading_any_text_never_panics(text in "(coupond-manifest 1\n)?\\PC{0,200}") {
             let _ = Manifest::parse(text.as_bytes());
         }
+
+        #[test]
+        fn any_manifest_reads_back_and_no_other_way_to_write_it_does(
+            network_id in any::<u32>(),
+            lineage in any::<[u8; 16]>(),
+            numbers in any::<[u64; 2]>(),
+            names in proptest::collection::vec(any::<[u8; 32]>(), 2..=1 + MAX_LEVELS),
+            at in any::<prop::sample::Index>(),
+            with in "[0-9A-F +\n]",
+        ) {
+            let manifest = Manifest {
+                network_id,
+                lineage: Lineage(lineage),
+                generation: numbers[0],
+                sequence: numbers[1],
+                catalog: ObjectName(names[0]),
+                levels: names[1..].iter().copied().map(ObjectName).collect(),
+            };
+            let text = manifest.to_text();
+            prop_assert!(text.len() < MAX_BYTES);
+            prop_assert_eq!(Manifest::parse(text.as_bytes()), Ok(manifest));
+            let fields = &text[..text.find("checksum").unwrap()];
+            let mut other = fields.to_owned();
+            let at = at.index(other.len());
+            other.replace_range(at..at + 1, &with);
+            let checksum = blake3::hash(other.as_bytes()).to_hex();
+            let resealed = format!("{other}checksum {checksum}\n");
+            if let Ok(read) = Manifest::parse(resealed.as_bytes()) {
+                prop_assert_eq!(read.to_text(), resealed);
+            }
+        }
     }
 }
