@@ -1,0 +1,45 @@
+//! What the two programs tell each other: refused, or written the same way again. The first byte
+//! says which message it is.
+#![no_main]
+
+use coupon_shared::feed::{self, Cursor};
+use coupon_shared::postback::{Delivery, Postback, Question, UnreadDelivery};
+use coupon_shared::transaction_id::TransactionId;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let Some((which, data)) = data.split_first() else { return };
+    match which % 6 {
+        0 => {
+            if let Ok(cursor) = Cursor::decode(data) {
+                assert_eq!(cursor.encode(), data);
+            }
+        }
+        1 => assert!(feed::blocks(data).count() <= 1 + data.len() / 96),
+        2 => {
+            if let Ok(postback) = Postback::decode(data) {
+                let bytes = postback.encode();
+                assert_eq!(Postback::decode(&bytes), Ok(postback));
+            }
+        }
+        3 => {
+            if let Ok(question) = Question::decode(data) {
+                let bytes = question.encode();
+                assert_eq!(Question::decode(&bytes), Ok(question));
+            }
+        }
+        4 => {
+            let _ = UnreadDelivery::split(data);
+            if let Ok(delivery) = Delivery::decode(data) {
+                let bytes = delivery.encode();
+                assert_eq!(Delivery::decode(&bytes), Ok(delivery));
+            }
+        }
+        _ => {
+            let text = String::from_utf8_lossy(data);
+            if let Ok(id) = text.parse::<TransactionId>() {
+                assert_eq!(id.to_string(), text.to_ascii_lowercase());
+            }
+        }
+    }
+});
