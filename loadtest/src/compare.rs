@@ -15,15 +15,11 @@
 mod chart;
 mod constant;
 mod contender;
-mod coupond;
 mod haproxy;
 mod nginx;
-mod process;
-mod published;
 mod ratios;
 mod table;
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,9 +31,9 @@ use crate::codes::CodeList;
 use crate::generator;
 use crate::plan::Plan;
 use crate::progress;
+use crate::server::process::{self, CpuTime};
+use crate::server::{self, Ground, Scratch, Server};
 pub(crate) use contender::Contender;
-use contender::Ground;
-use process::{CpuTime, Family};
 use ratios::Slice;
 pub(crate) use table::Comparison;
 
@@ -50,58 +46,44 @@ const KEPT_UP: f64 = 0.98;
 /// How long after the end of a slice its last answer may come.
 const LATEST: Duration = Duration::from_millis(250);
 
-/// A contender that answers.
-struct Server {
-    contender: Contender,
-    family: Family,
-    address: std::net::SocketAddr,
-    /// From the start to the first redirect.
-    started_in: Duration,
-}
-
 pub(crate) fn compare(arguments: &CompareArguments) -> anyhow::Result<Comparison> {
     let codes = CodeList::read(&arguments.codes)
         .with_context(|| format!("codes file {}", arguments.codes.display()))?;
     let codes = Arc::new(codes);
     process::pin_to(arguments.generator_core).context("--generator-core")?;
-    let folder = Scratch::new()?;
+    // In memory: no contender shall wait for a disk.
+    let folder = Scratch::in_memory()?;
     let ground = Ground {
         codes: &codes,
-        folder: &folder.0,
-        programs: programs(arguments)?,
+        folder: folder.path(),
+        programs: server::programs(arguments.programs.as_deref())?,
         core: arguments.server_core,
     };
     let servers = start_all(arguments, &ground)?;
     let mut comparison = Comparison::new(arguments, codes.len());
-    for server in &servers {
-        comparison.started(server.contender, server.started_in);
+    for (contender, server) in &servers {
+        comparison.started(*contender, server.started_in);
     }
     for mix in &arguments.mix {
         let rounds = rounds(arguments, &codes, &servers, *mix)?;
         comparison.measured(*mix, &rounds);
     }
-    for server in &servers {
-        comparison.resident(server.contender, server.family.resident_bytes()?);
+    for (contender, server) in &servers {
+        comparison.resident(*contender, server.family.resident_bytes()?);
     }
     Ok(comparison)
 }
 
-/// coupond and the fixtures lie beside this program unless told otherwise.
-fn programs(arguments: &CompareArguments) -> anyhow::Result<PathBuf> {
-    if let Some(programs) = &arguments.programs {
-        return Ok(programs.clone());
-    }
-    let own = std::env::current_exe().context("this program's own path")?;
-    Ok(own.parent().unwrap_or(Path::new(".")).to_owned())
-}
-
-fn start_all(arguments: &CompareArguments, ground: &Ground<'_>) -> anyhow::Result<Vec<Server>> {
+fn start_all(
+    arguments: &CompareArguments,
+    ground: &Ground<'_>,
+) -> anyhow::Result<Vec<(Contender, Server)>> {
     let mut servers = Vec::new();
     for contender in &arguments.contenders {
         match contender.start(ground).with_context(|| format!("{contender} does not start"))? {
             Some(server) => {
                 eprintln!("{contender}: first redirect after {:.2?}", server.started_in);
-                servers.push(server);
+                servers.push((*contender, server));
             }
             None => eprintln!("{contender}: left out, because it is not installed"),
         }
@@ -114,20 +96,20 @@ fn start_all(arguments: &CompareArguments, ground: &Ground<'_>) -> anyhow::Resul
 fn rounds(
     arguments: &CompareArguments,
     codes: &Arc<CodeList>,
-    servers: &[Server],
+    servers: &[(Contender, Server)],
     mix: Mix,
 ) -> anyhow::Result<Vec<Vec<(Contender, Slice)>>> {
-    let able = || servers.iter().filter(|server| mix.hits() || server.contender.knows_misses());
+    let able = || servers.iter().filter(|(contender, _)| mix.hits() || contender.knows_misses());
     let bar = progress::slices((arguments.rounds as usize + 1) * able().count());
     let mut rounds = Vec::new();
     // The first round warms caches and connections up and is not kept.
     for number in 0..=arguments.rounds {
         let mut round = Vec::new();
-        for server in able() {
-            bar.set_message(format!("{mix}, {}", server.contender));
+        for (contender, server) in able() {
+            bar.set_message(format!("{mix}, {contender}"));
             let plan = slice_plan(arguments, codes, server, mix, number);
-            let slice = slice(&plan, server).with_context(|| format!("{}", server.contender))?;
-            round.push((server.contender, slice));
+            let slice = slice(&plan, server).with_context(|| format!("{contender}"))?;
+            round.push((*contender, slice));
             bar.inc(1);
         }
         if number > 0 {
@@ -182,22 +164,4 @@ fn slice_plan(
         expect_status: status.parse().into_iter().collect(),
         ..Plan::plain(server.address, codes)
     })
-}
-
-/// A folder of this run, in memory: rings must be, and no contender shall wait for a disk.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> anyhow::Result<Scratch> {
-        let path = Path::new("/dev/shm").join(format!("coupon-compare-{}", std::process::id()));
-        std::fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
-        Ok(Scratch(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What is left in memory until the next start harms nobody.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }

@@ -25,6 +25,7 @@ mod progress;
 mod report;
 mod request;
 mod schedule;
+mod server;
 mod sweep;
 mod tally;
 

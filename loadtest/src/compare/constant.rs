@@ -2,7 +2,7 @@
 
 use anyhow::ensure;
 
-use super::contender::{Ground, Launch, free_address};
+use crate::server::{Ground, Launch, free_address};
 
 pub(super) fn prepare(ground: &Ground<'_>, name: &str) -> anyhow::Result<Launch> {
     let program = ground.programs.join(name);

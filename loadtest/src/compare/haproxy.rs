@@ -4,8 +4,9 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
-use super::contender::{Ground, Launch, free_address, installed};
-use super::published::page;
+use super::contender::installed;
+use crate::server::published::page;
+use crate::server::{Ground, Launch, free_address};
 
 pub(super) fn prepare(ground: &Ground<'_>, folder: &Path) -> anyhow::Result<Option<Launch>> {
     let Some(program) = installed("haproxy") else { return Ok(None) };

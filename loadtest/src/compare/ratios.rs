@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::contender::Contender;
-use super::process::CpuTime;
+use crate::server::process::CpuTime;
 
 /// What one slice of load cost a server.
 #[derive(Debug, Clone)]

@@ -4,10 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 
-use super::contender::{Ground, Launch, free_address};
-use super::published;
+use super::{Ground, Launch, free_address, published};
 
-pub(super) fn prepare(ground: &Ground<'_>, folder: &Path) -> anyhow::Result<Launch> {
+pub(crate) fn prepare(ground: &Ground<'_>, folder: &Path) -> anyhow::Result<Launch> {
     let program = ground.programs.join("coupond");
     ensure!(
         program.is_file(),

@@ -1,4 +1,4 @@
-//! A server's processes: started on one core, watched, and ended with the comparison.
+//! A server's processes: started on one core, watched, and ended with the measurement.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,36 +14,36 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 const START_DEADLINE: Duration = Duration::from_secs(900);
 
 /// Keeps this thread, and those it starts, on one core.
-pub(super) fn pin_to(core: usize) -> io::Result<()> {
+pub(crate) fn pin_to(core: usize) -> io::Result<()> {
     let mut cores = CpuSet::new();
     cores.set(core);
     Ok(sched_setaffinity(None, &cores)?)
 }
 
 /// A process and its children.
-pub(super) struct Family(Child);
+pub(crate) struct Family(Child);
 
 /// CPU time by the name of the threads that took it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct CpuTime(BTreeMap<String, Duration>);
+pub(crate) struct CpuTime(BTreeMap<String, Duration>);
 
 impl CpuTime {
     /// All threads together.
-    pub(super) fn total(&self) -> Duration {
+    pub(crate) fn total(&self) -> Duration {
         self.0.values().sum()
     }
 
     /// Of the threads whose names begin so.
-    pub(super) fn of(&self, prefix: &str) -> Duration {
+    pub(crate) fn of(&self, prefix: &str) -> Duration {
         self.0.iter().filter(|(name, _)| name.starts_with(prefix)).map(|(_, time)| *time).sum()
     }
 
     #[cfg(test)]
-    pub(super) fn of_thread(name: &str, time: Duration) -> CpuTime {
+    pub(crate) fn of_thread(name: &str, time: Duration) -> CpuTime {
         CpuTime(BTreeMap::from([(name.to_owned(), time)]))
     }
 
-    pub(super) fn since(&self, before: &CpuTime) -> CpuTime {
+    pub(crate) fn since(&self, before: &CpuTime) -> CpuTime {
         let taken = |(name, time): (&String, &Duration)| {
             let until_then = before.0.get(name).copied().unwrap_or_default();
             (name.clone(), time.saturating_sub(until_then))
@@ -54,7 +54,7 @@ impl CpuTime {
 
 impl Family {
     /// Starts a program on one core; what it says goes to a file that an error can quote.
-    pub(super) fn start(command: &[&str], core: usize, log: &Path) -> anyhow::Result<Family> {
+    pub(crate) fn start(command: &[&str], core: usize, log: &Path) -> anyhow::Result<Family> {
         let said = std::fs::File::create(log)?;
         let child = Command::new("taskset")
             .args(["-c", &core.to_string()])
@@ -67,7 +67,7 @@ impl Family {
     }
 
     /// Waits until the server takes connections.
-    pub(super) fn wait_for(&mut self, address: SocketAddr, log: &Path) -> anyhow::Result<()> {
+    pub(crate) fn wait_for(&mut self, address: SocketAddr, log: &Path) -> anyhow::Result<()> {
         let deadline = Instant::now() + START_DEADLINE;
         while TcpStream::connect(address).is_err() {
             if let Some(status) = self.0.try_wait()? {
@@ -82,7 +82,7 @@ impl Family {
         Ok(())
     }
 
-    pub(super) fn cpu_time(&self) -> io::Result<CpuTime> {
+    pub(crate) fn cpu_time(&self) -> io::Result<CpuTime> {
         let mut times = CpuTime::default();
         for process in self.processes() {
             for task in std::fs::read_dir(process.join("task"))? {
@@ -97,7 +97,7 @@ impl Family {
         Ok(times)
     }
 
-    pub(super) fn resident_bytes(&self) -> io::Result<u64> {
+    pub(crate) fn resident_bytes(&self) -> io::Result<u64> {
         let mut bytes = 0;
         for process in self.processes() {
             // Pages that processes share (a parent's map in its worker) count once.

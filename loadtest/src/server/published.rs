@@ -19,7 +19,7 @@ const OFFERS: u32 = 1000;
 const LINEAGE: Lineage = Lineage([0xC0; 16]);
 
 /// The page that the code at this place in the list leads to.
-pub(super) fn page(at: usize) -> String {
+pub(crate) fn page(at: usize) -> String {
     format!("https://shop{}.example/landing", offer_of(at))
 }
 
@@ -27,7 +27,7 @@ fn offer_of(at: usize) -> u32 {
     at as u32 % OFFERS + 1
 }
 
-pub(super) fn publish(codes: &CodeList, folder: &Path) -> anyhow::Result<()> {
+pub(crate) fn publish(codes: &CodeList, folder: &Path) -> anyhow::Result<()> {
     std::fs::create_dir(folder)?;
     let level = level_of(codes)?;
     let catalog = catalog()?;
