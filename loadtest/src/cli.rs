@@ -44,6 +44,12 @@ pub(crate) enum Command {
     /// Raise the rate until latency rises steeply, for each way of connecting and share of misses
     #[command(after_help = HOW_IT_SWEEPS)]
     Sweep(SweepArguments),
+    /// Replace coupond's index again and again under load, and see whether visitors notice
+    #[command(after_help = HOW_IT_SWAPS)]
+    Swaps(SwapsArguments),
+    /// Keep coupond as busy as it gets, and see that no click is lost and that misses cost no more
+    #[command(after_help = HOW_IT_SATURATES)]
+    Saturate(SaturateArguments),
 }
 
 const HOW_IT_MEASURES: &str = "\
@@ -187,6 +193,161 @@ pub(crate) struct SweepArguments {
     /// Write sweep.json and sweep.svg there, too
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+}
+
+const HOW_IT_SWAPS: &str = "\
+How it swaps:
+  coupond runs on --server-core, with click log and limits on, over all codes of the file. All
+  indexes are written beforehand: small levels as edits make them, and whole bases. First it is
+  measured how many requests a second are carried with all connections busy; then a share of that
+  is sent open-loop from --generator-core while one index after the other is published. Latencies
+  count from the intended time of sending, in buckets of 100 ms:
+    steady   before the first swap and after the last one
+    during   from a publication until its index is live; with a new base, until the old is freed
+    between  the rest
+  The hottest codes lead to a page that names the generation. An answer is stale when it comes from
+  an index that was known to be replaced before the request was sent, or that was not published yet.
+
+Exit codes:
+  0 measured   1 could not run   2 bad arguments   3 void: the generator lagged (p99.9 > --max-lag)
+  4 a request was not answered, not redirected, or answered from a stale index
+
+Example:
+  coupon-loadtest codes --count 10000000 --out codes.csv
+  coupon-loadtest swaps --codes codes.csv --out figures";
+
+#[derive(Debug, Args)]
+pub(crate) struct SwapsArguments {
+    /// Codes to serve and to ask for, as `codes` writes them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) codes: PathBuf,
+
+    /// Requests per second [default: --load of what is carried]
+    #[arg(long, value_name = "N", value_parser = rate)]
+    pub(crate) rate: Option<f64>,
+
+    /// Share of what is carried with all connections busy
+    #[arg(long, value_name = "0..1", default_value = "0.7", value_parser = load)]
+    pub(crate) load: f64,
+
+    /// How often the small level is replaced
+    #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u32).range(0..=1_000))]
+    pub(crate) level_swaps: u32,
+
+    /// How often the base is replaced, too
+    #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub(crate) base_swaps: u32,
+
+    /// Time from a swap to the next
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = positive_time)]
+    pub(crate) every: Duration,
+
+    /// Steady time before the first swap and after the last one
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = positive_time)]
+    pub(crate) steady: Duration,
+
+    /// Codes in the small level
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub(crate) level_codes: u32,
+
+    /// How codes are drawn: a few hot ones and a long tail, or all alike
+    #[arg(long, value_enum, default_value_t = Draw::Zipf)]
+    pub(crate) draw: Draw,
+
+    /// Connections
+    #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u32).range(1..=4_000))]
+    pub(crate) connections: u32,
+
+    /// The core of coupond
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub(crate) server_core: usize,
+
+    /// The core of the generator
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(crate) generator_core: usize,
+
+    /// Generator lag (p99.9) above which the run is void
+    #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = positive_time)]
+    pub(crate) max_lag: Duration,
+
+    /// Where coupond lies [default: beside this program]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) programs: Option<PathBuf>,
+
+    /// Where indexes and click log are kept while it runs [default: the folder for temporary files]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+
+    /// Write swaps.json and swaps.svg there, too
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+
+    /// Same seed, same requests
+    #[arg(long, default_value = "1")]
+    pub(crate) seed: u64,
+}
+
+const HOW_IT_SATURATES: &str = "\
+How it saturates:
+  coupond runs on --server-core with all its threads, click log included, and its files on a disk.
+  Every connection is kept busy from --generator-core: a slice of visits of known codes, then a
+  slice of visits of codes that do not exist, round after round. Then coupond is stopped and the
+  clicks in its log are counted: as many as redirects were answered, each once, or counted as
+  unlogged. 'core busy' far below 1 means that the generator, not coupond, was the bottleneck.
+
+Exit codes:
+  0 measured, and every click accounted for   1 could not run   2 bad arguments
+  4 clicks were lost or kept twice, or an answer had an unexpected status
+
+Example:
+  coupon-loadtest codes --count 10000000 --out codes.csv
+  coupon-loadtest saturate --codes codes.csv --out figures";
+
+#[derive(Debug, Args)]
+pub(crate) struct SaturateArguments {
+    /// Codes to serve and to ask for, as `codes` writes them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) codes: PathBuf,
+
+    /// How often hits and misses are measured
+    #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) rounds: u32,
+
+    /// How long each time
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = positive_time)]
+    pub(crate) slice: Duration,
+
+    /// How codes are drawn: a few hot ones and a long tail, or all alike
+    #[arg(long, value_enum, default_value_t = Draw::Zipf)]
+    pub(crate) draw: Draw,
+
+    /// Connections
+    #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u32).range(1..=4_000))]
+    pub(crate) connections: u32,
+
+    /// The core of coupond and its click log
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub(crate) server_core: usize,
+
+    /// The core of the generator
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(crate) generator_core: usize,
+
+    /// Where coupond lies [default: beside this program]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) programs: Option<PathBuf>,
+
+    /// Where index and click log are kept while it runs [default: the folder for temporary files]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+
+    /// Write saturate.json there, too
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+
+    /// Same seed, same requests
+    #[arg(long, default_value = "1")]
+    pub(crate) seed: u64,
 }
 
 /// What the requests of a comparison ask for.
@@ -466,6 +627,10 @@ fn exponent(typed: &str) -> Result<f64, String> {
 
 fn ratio(typed: &str) -> Result<f64, String> {
     number(typed, 0.0..=1.0)
+}
+
+fn load(typed: &str) -> Result<f64, String> {
+    number(typed, 0.01..=1.0)
 }
 
 fn factor(typed: &str) -> Result<f64, String> {

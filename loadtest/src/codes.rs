@@ -8,7 +8,9 @@ pub(crate) mod scatter;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
+use std::sync::Arc;
 
+use anyhow::Context as _;
 use coupon_shared::code::{CodeError, FoldedCode};
 
 pub(crate) struct CodeList {
@@ -39,7 +41,13 @@ pub(crate) enum CodeListError {
 }
 
 impl CodeList {
-    pub(crate) fn read(path: &Path) -> Result<Self, CodeListError> {
+    /// For all threads of a run; an error names the file.
+    pub(crate) fn of_file(path: &Path) -> anyhow::Result<Arc<Self>> {
+        let list = Self::read(path).with_context(|| format!("codes file {}", path.display()));
+        list.map(Arc::new)
+    }
+
+    fn read(path: &Path) -> Result<Self, CodeListError> {
         let mut reader = BufReader::with_capacity(1 << 20, File::open(path)?);
         let mut list = Self { text: Vec::new(), ends: Vec::new(), longest: 0 };
         if begins_with_a_csv_header(reader.fill_buf()?) {

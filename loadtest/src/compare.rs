@@ -29,7 +29,7 @@ use indicatif::ProgressBar;
 use crate::cli::{CompareArguments, Draw, Mix};
 use crate::codes::CodeList;
 use crate::generator;
-use crate::plan::Plan;
+use crate::plan::{NO_REST, Plan};
 use crate::progress;
 use crate::server::process::{self, CpuTime};
 use crate::server::{self, Ground, Scratch, Server};
@@ -39,17 +39,13 @@ pub(crate) use table::Comparison;
 
 /// After a slice, until what the server does later for its requests (writing logs) is done, too.
 const SETTLING: Duration = Duration::from_millis(400);
-/// More than any server here answers, so that no connection rests.
-const NO_REST: f64 = 400_000.0;
 /// The share of the intended requests that must have been answered.
 const KEPT_UP: f64 = 0.98;
 /// How long after the end of a slice its last answer may come.
 const LATEST: Duration = Duration::from_millis(250);
 
 pub(crate) fn compare(arguments: &CompareArguments) -> anyhow::Result<Comparison> {
-    let codes = CodeList::read(&arguments.codes)
-        .with_context(|| format!("codes file {}", arguments.codes.display()))?;
-    let codes = Arc::new(codes);
+    let codes = CodeList::of_file(&arguments.codes)?;
     process::pin_to(arguments.generator_core).context("--generator-core")?;
     // In memory: no contender shall wait for a disk.
     let folder = Scratch::in_memory()?;

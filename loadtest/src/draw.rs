@@ -25,16 +25,20 @@ const LETTERS_AND_DIGITS: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz023456789";
 impl CodeDraw {
     pub(crate) fn new(plan: &Arc<Plan>, thread: usize) -> Self {
         let count = plan.codes.len();
-        // The same hot codes for every thread; another stream of draws for each.
-        let mut shared = Xoshiro256PlusPlus::seed_from_u64(plan.seed);
-        let scatter = Scatter::new(count as u64, &mut shared);
         let zipf = match plan.draw {
             // Its parameters were checked: at least one code, and an exponent of zero or more.
             Draw::Zipf => Zipf::new(count as f64, plan.zipf_exponent).ok(),
             Draw::Uniform => None,
         };
+        // Another stream of draws for each thread.
         let rng = Xoshiro256PlusPlus::seed_from_u64(plan.seed ^ ((thread as u64 + 1) << 32));
-        Self { plan: Arc::clone(plan), zipf, scatter, rng }
+        Self { plan: Arc::clone(plan), zipf, scatter: scatter(count, plan.seed), rng }
+    }
+
+    /// The most wanted codes of the zipf draw, as places in a list of so many.
+    pub(crate) fn hottest(codes: usize, seed: u64) -> impl Iterator<Item = usize> {
+        let scatter = scatter(codes, seed);
+        (0..codes as u64).map(move |rank| scatter.at(rank) as usize)
     }
 
     /// Appends the next code to a request.
@@ -60,6 +64,11 @@ impl CodeDraw {
         let rank = zipf.sample(&mut self.rng) as u64;
         self.scatter.at(rank.clamp(1, count as u64) - 1) as usize
     }
+}
+
+/// The same hot codes for every thread.
+fn scatter(codes: usize, seed: u64) -> Scatter {
+    Scatter::new(codes as u64, &mut Xoshiro256PlusPlus::seed_from_u64(seed))
 }
 
 /// A code that begins like a real one, as a mistyped one does, and is longer than any.
@@ -151,6 +160,19 @@ mod tests {
         assert_eq!(hottest(&first), hottest(&second));
         assert_ne!(first, second);
         assert_eq!(first, draw_on(&plan, 0, 2000), "a seed repeats");
+    }
+
+    #[test]
+    fn the_hottest_codes_are_known_beforehand() {
+        let mut plan = plan_with(&thousand_codes());
+        (plan.draw, plan.seed) = (Draw::Zipf, 5);
+        let mut counts: HashMap<String, usize> = HashMap::new();
+        for code in draw(plan, 5000) {
+            *counts.entry(code).or_default() += 1;
+        }
+        let drawn = counts.iter().max_by_key(|(_, count)| **count).unwrap().0;
+        let hottest = CodeDraw::hottest(1000, 5).next().unwrap();
+        assert_eq!(*drawn, thousand_codes()[hottest]);
     }
 
     #[test]

@@ -15,10 +15,13 @@ use crate::plan::Plan;
 use crate::progress::LiveCounts;
 use crate::schedule::Schedule;
 use crate::tally::Tally;
+use crate::timeline::Timeline;
 
 pub(crate) struct Outcome {
     pub(crate) measured: Tally,
     pub(crate) warmup: Tally,
+    /// Of what was measured, where the plan asks for it.
+    pub(crate) timeline: Option<Timeline>,
     /// From the start of measuring to its end or, if later, the last answer.
     pub(crate) elapsed: Duration,
     pub(crate) connections_opened: u64,
@@ -101,6 +104,7 @@ fn gather(run: &Run, senders: Vec<Sender>) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome {
         measured: Tally::new(),
         warmup: Tally::new(),
+        timeline: None,
         elapsed: if interrupted { Duration::ZERO } else { run.plan.duration },
         connections_opened: 0,
         closed_while_idle: 0,
@@ -121,6 +125,10 @@ impl Outcome {
         self.elapsed = self.elapsed.max(elapsed);
         self.measured.add(&totals.measured);
         self.warmup.add(&totals.warmup);
+        match (&mut self.timeline, totals.timeline) {
+            (Some(sum), Some(timeline)) => sum.add(&timeline),
+            (sum, timeline) => *sum = timeline,
+        }
         self.connections_opened += totals.connections_opened;
         self.closed_while_idle += totals.closed_while_idle;
     }

@@ -29,6 +29,7 @@ use crate::progress::LiveCounts;
 use crate::request::RequestTemplate;
 use crate::schedule::{Alarm, Dispatched, Due, Schedule};
 use crate::tally::Tally;
+use crate::timeline::{Bucket, Timeline};
 
 /// How often timeouts and Ctrl-C are looked for.
 const SWEEP_EVERY: Duration = Duration::from_millis(10);
@@ -90,12 +91,15 @@ struct Slot {
 struct Carried {
     request: Dispatched,
     until: Instant,
+    /// The oldest generation that may answer it.
+    oldest_generation: u64,
 }
 
 /// What a thread leaves behind.
 pub(crate) struct Totals {
     pub(crate) measured: Tally,
     pub(crate) warmup: Tally,
+    pub(crate) timeline: Option<Timeline>,
     pub(crate) connections_opened: u64,
     pub(crate) closed_while_idle: u64,
     /// When the last request was due, or when the run was stopped.
@@ -105,6 +109,10 @@ pub(crate) struct Totals {
 impl Totals {
     fn tally(&mut self, due: Due) -> &mut Tally {
         if due.measured { &mut self.measured } else { &mut self.warmup }
+    }
+
+    fn bucket(&mut self, due: Due) -> Option<&mut Bucket> {
+        self.timeline.as_mut()?.bucket(due.intended)
     }
 }
 
@@ -137,6 +145,7 @@ impl Lane {
             totals: Totals {
                 measured: Tally::new(),
                 warmup: Tally::new(),
+                timeline: plan.bucket.map(|width| Timeline::new(plan.duration, width)),
                 connections_opened: 0,
                 closed_while_idle: 0,
                 paced_until: Instant::now(),
@@ -157,6 +166,9 @@ impl Lane {
 
     pub(crate) fn run(mut self, schedule: Schedule, stop: &AtomicBool) -> std::io::Result<Totals> {
         self.watch = Watch::begin(Instant::now());
+        if let Some(timeline) = &mut self.totals.timeline {
+            timeline.begin(schedule.measured_from());
+        }
         self.pace(schedule.peekable(), stop)?;
         self.totals.paced_until = Instant::now();
         self.drain()?;
@@ -210,6 +222,9 @@ impl Lane {
             self.waiting.push_back(request);
         } else {
             self.totals.tally(due).refused_by_queue(request);
+            if let Some(bucket) = self.totals.bucket(due) {
+                bucket.failures.unanswered += 1;
+            }
         }
     }
 
@@ -227,8 +242,12 @@ impl Lane {
         let now = Instant::now();
         let this = &mut self.slots[slot];
         let free_and_noticed = this.free_since.min(self.watch.idle_until);
-        self.totals.tally(request.due).begun(request, free_and_noticed, now);
-        this.carried = Some(Carried { request, until: now + self.plan.timeout });
+        let lag = self.totals.tally(request.due).begun(request, free_and_noticed, now);
+        if let Some(bucket) = self.totals.bucket(request.due) {
+            bucket.lagged(lag);
+        }
+        let until = now + self.plan.timeout;
+        this.carried = Some(Carried { request, until, oldest_generation: 0 });
         let begun = if this.connection.is_open() {
             self.send(slot)
         } else {
@@ -244,6 +263,9 @@ impl Lane {
             return Ok(());
         };
         let due = carried.request.due;
+        if let Some(generations) = &self.plan.generations {
+            carried.oldest_generation = generations.oldest();
+        }
         let last = connection.sent_on_socket() + 1 >= self.plan.requests_per_connection;
         connection.prepare(|out| self.template.render(due.number, last, &mut self.draw, out));
         self.totals.tally(due).sent += 1;
@@ -316,8 +338,18 @@ impl Lane {
         let (Some(carried), Some(head)) = (carried.take(), connection.head()) else { return };
         LiveCounts::one_more(&self.live.answered);
         let read_lag = now.saturating_duration_since(self.watch.none_waited_at);
-        let tally = self.totals.tally(carried.request.due);
-        tally.answered(carried.request, head.status, now, read_lag);
+        let Carried { request, oldest_generation, .. } = carried;
+        self.totals.tally(request.due).answered(request, head.status, now, read_lag);
+        if let Some(bucket) = self.totals.bucket(request.due) {
+            bucket.answered(now.saturating_duration_since(request.due.intended));
+            bucket.lagged(read_lag);
+            bucket.failures.unexpected += u64::from(!self.plan.expects(head.status));
+            let location = connection.location().unwrap_or_default();
+            let generations = self.plan.generations.as_ref();
+            let is_current =
+                generations.is_none_or(|known| known.allow(oldest_generation, location));
+            bucket.failures.stale += u64::from(!is_current);
+        }
         if let Some(log) = &mut self.log {
             log.note(now, head.status, connection.code(), connection.location());
         }
@@ -335,8 +367,11 @@ impl Lane {
         connection.close();
         LiveCounts::one_more(&self.live.failed);
         if let Some(carried) = carried.take() {
-            let tally = self.totals.tally(carried.request.due);
-            tally.failed(failure.kind(), || failure.to_string());
+            let due = carried.request.due;
+            self.totals.tally(due).failed(failure.kind(), || failure.to_string());
+            if let Some(bucket) = self.totals.bucket(due) {
+                bucket.failures.unanswered += 1;
+            }
         }
     }
 

@@ -5,7 +5,8 @@
 //! [`request`], due by the [`schedule`], handed by the [`lane`] to a [`connection`], read back by
 //! [`answer`], noted in the [`answered_log`] and the [`tally`], and judged in the
 //! [`report`]. [`generator`] runs the threads that do this; [`mod@compare`] has it load several servers
-//! in turn, [`mod@sweep`] one server at rising rates.
+//! in turn, [`mod@sweep`] one server at rising rates, [`mod@swaps`] one while its index is
+//! replaced, [`mod@saturate`] one that has nothing left to give.
 //!
 //! Deliberately absent: closed-loop load (a stalled server would slow the generator down and hide
 //! its own stall), pipelining, TLS, and any judgement of how fast is fast enough.
@@ -18,16 +19,21 @@ mod codes;
 mod compare;
 mod connection;
 mod draw;
+mod generations;
 mod generator;
 mod lane;
 mod plan;
 mod progress;
 mod report;
 mod request;
+mod saturate;
 mod schedule;
 mod server;
+mod spread;
+mod swaps;
 mod sweep;
 mod tally;
+mod timeline;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -41,6 +47,8 @@ fn main() -> ExitCode {
         cli::Command::Clicks(arguments) => make_clicks(&arguments),
         cli::Command::Compare(arguments) => compare(&arguments),
         cli::Command::Sweep(arguments) => sweep(&arguments),
+        cli::Command::Swaps(arguments) => swaps(&arguments),
+        cli::Command::Saturate(arguments) => saturate(&arguments),
     };
     done.unwrap_or_else(|error| {
         eprintln!("coupon-loadtest: {error:#}");
@@ -65,6 +73,18 @@ fn compare(arguments: &cli::CompareArguments) -> anyhow::Result<ExitCode> {
 fn sweep(arguments: &cli::SweepArguments) -> anyhow::Result<ExitCode> {
     sweep::sweep(arguments)?.publish(arguments.out.as_deref())?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn swaps(arguments: &cli::SwapsArguments) -> anyhow::Result<ExitCode> {
+    let swaps = swaps::swaps(arguments)?;
+    swaps.publish(arguments.out.as_deref())?;
+    Ok(swaps.exit_code())
+}
+
+fn saturate(arguments: &cli::SaturateArguments) -> anyhow::Result<ExitCode> {
+    let saturation = saturate::saturate(arguments)?;
+    saturation.publish(arguments.out.as_deref())?;
+    Ok(saturation.exit_code())
 }
 
 fn make_codes(arguments: &cli::CodesArguments) -> anyhow::Result<ExitCode> {

@@ -7,10 +7,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
-
 use crate::cli::{Draw, HeaderSet, RunArguments, StatusPattern};
 use crate::codes::CodeList;
+use crate::generations::Generations;
+
+/// More requests per second than any server here answers, so that no connection rests.
+pub(crate) const NO_REST: f64 = 400_000.0;
 
 pub(crate) struct Plan {
     pub(crate) target: SocketAddr,
@@ -37,6 +39,10 @@ pub(crate) struct Plan {
     pub(crate) json: Option<PathBuf>,
     pub(crate) answered_log: Option<PathBuf>,
     pub(crate) transaction_param: String,
+    /// Width of the buckets of a [`crate::timeline::Timeline`], where one is wanted.
+    pub(crate) bucket: Option<Duration>,
+    /// Which generations may answer, where that is to be checked.
+    pub(crate) generations: Option<Arc<Generations>>,
 }
 
 /// Why arguments that are right one by one make no run together.
@@ -61,14 +67,12 @@ pub(crate) enum PlanError {
 
 impl Plan {
     pub(crate) fn from_arguments(arguments: &RunArguments) -> anyhow::Result<Self> {
-        let codes = CodeList::read(&arguments.codes)
-            .with_context(|| format!("codes file {}", arguments.codes.display()))?;
         let plan = Self {
             target: arguments.target,
             host: arguments.host.clone().unwrap_or_else(|| arguments.target.to_string()),
             header_set: arguments.header_set,
             query: arguments.query.clone(),
-            codes: Arc::new(codes),
+            codes: CodeList::of_file(&arguments.codes)?,
             draw: arguments.draw,
             zipf_exponent: arguments.zipf_exponent,
             mixed_case: arguments.mixed_case,
@@ -88,6 +92,8 @@ impl Plan {
             json: arguments.json.clone(),
             answered_log: arguments.answered_log.clone(),
             transaction_param: arguments.transaction_param.clone(),
+            bucket: None,
+            generations: None,
         };
         plan.check()?;
         Ok(plan)
@@ -122,6 +128,8 @@ impl Plan {
             json: None,
             answered_log: None,
             transaction_param: String::new(),
+            bucket: None,
+            generations: None,
         }
     }
 

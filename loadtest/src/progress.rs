@@ -33,6 +33,10 @@ pub(crate) fn rows(total: u64) -> ProgressBar {
     bar(total, "{elapsed_precise} {bar:40} {pos}/{len} codes, {eta} left")
 }
 
+pub(crate) fn files(total: u32) -> ProgressBar {
+    bar(total.into(), "{elapsed_precise} {bar:40} {pos}/{len} indexes written, {eta} left")
+}
+
 pub(crate) fn clicks(total: u64) -> ProgressBar {
     bar(total, "{elapsed_precise} {bar:40} {pos}/{len} clicks, {eta} left")
 }

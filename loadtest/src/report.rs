@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use comfy_table::{CellAlignment, Table, presets};
-use hdrhistogram::Histogram;
+use hdrhistogram::{Counter, Histogram};
 use serde::Serialize;
 
 use crate::cli::{Draw, HeaderSet};
@@ -18,8 +18,8 @@ use crate::generator::Outcome;
 use crate::plan::Plan;
 use crate::tally::{FailureKind, Tally};
 
-const EXIT_VOID: u8 = 3;
-const EXIT_UNEXPECTED_STATUS: u8 = 4;
+pub(crate) const EXIT_VOID: u8 = 3;
+pub(crate) const EXIT_WRONG_ANSWERS: u8 = 4;
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
@@ -94,7 +94,7 @@ struct Errors {
     parse: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct Times {
     pub(crate) count: u64,
     pub(crate) mean: f64,
@@ -149,7 +149,7 @@ impl Report {
         if self.void {
             ExitCode::from(EXIT_VOID)
         } else if self.measured.unexpected_status + self.warmup.unexpected_status > 0 {
-            ExitCode::from(EXIT_UNEXPECTED_STATUS)
+            ExitCode::from(EXIT_WRONG_ANSWERS)
         } else {
             ExitCode::SUCCESS
         }
@@ -336,7 +336,7 @@ fn name_of(kind: FailureKind) -> &'static str {
 }
 
 impl Times {
-    pub(crate) fn of(histogram: &Histogram<u64>) -> Self {
+    pub(crate) fn of(histogram: &Histogram<impl Counter>) -> Self {
         let microseconds = |nanoseconds: u64| nanoseconds as f64 / 1000.0;
         let at = |quantile| microseconds(histogram.value_at_quantile(quantile));
         Self {
@@ -368,6 +368,7 @@ mod tests {
         Outcome {
             measured,
             warmup: Tally::new(),
+            timeline: None,
             elapsed: Duration::from_secs(1),
             connections_opened: 1,
             closed_while_idle: 0,

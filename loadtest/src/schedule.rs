@@ -52,6 +52,11 @@ impl Schedule {
             threads: plan.threads as u64,
         }
     }
+
+    /// When the warm-up is over.
+    pub(crate) fn measured_from(&self) -> Instant {
+        self.start + self.warmup
+    }
 }
 
 impl Iterator for Schedule {

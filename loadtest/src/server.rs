@@ -2,6 +2,7 @@
 //! and ended with the measurement.
 
 pub(crate) mod coupond;
+pub(crate) mod private_surface;
 pub(crate) mod process;
 pub(crate) mod published;
 
@@ -96,11 +97,16 @@ pub(crate) struct Scratch(PathBuf);
 impl Scratch {
     /// In memory, as rings must be.
     pub(crate) fn in_memory() -> anyhow::Result<Scratch> {
-        Scratch::within(Path::new("/dev/shm"))
+        Scratch::create(Path::new("/dev/shm"), "run")
     }
 
-    pub(crate) fn within(parent: &Path) -> anyhow::Result<Scratch> {
-        let path = parent.join(format!("coupon-loadtest-{}", std::process::id()));
+    /// On a disk, normally: what must outlive a crash there is written there.
+    pub(crate) fn within(parent: Option<&Path>) -> anyhow::Result<Scratch> {
+        Scratch::create(parent.unwrap_or(&std::env::temp_dir()), "data")
+    }
+
+    fn create(parent: &Path, purpose: &str) -> anyhow::Result<Scratch> {
+        let path = parent.join(format!("coupon-loadtest-{}-{purpose}", std::process::id()));
         std::fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Scratch(path))
     }

@@ -64,9 +64,7 @@ enum End {
 }
 
 pub(crate) fn sweep(arguments: &SweepArguments) -> anyhow::Result<Sweep> {
-    let codes = CodeList::read(&arguments.codes)
-        .with_context(|| format!("codes file {}", arguments.codes.display()))?;
-    let codes = Arc::new(codes);
+    let codes = CodeList::of_file(&arguments.codes)?;
     let mut lines = Vec::new();
     for requests_per_connection in &arguments.requests_per_connection {
         for miss_ratio in &arguments.miss_ratio {
@@ -209,13 +207,14 @@ mod tests {
     use hdrhistogram::Histogram;
 
     fn end(answered: u64, p99: Duration, lag: Duration) -> Option<End> {
-        let mut latency = Histogram::new(3).unwrap();
+        let mut latency = Histogram::<u64>::new(3).unwrap();
         latency.record(p99.as_nanos() as u64).unwrap();
         let mut measured = Tally::new();
         measured.generator_lag.record(lag.as_nanos() as u64).unwrap();
         let outcome = Outcome {
             measured,
             warmup: Tally::new(),
+            timeline: None,
             elapsed: Duration::from_secs(1),
             connections_opened: 1,
             closed_while_idle: 0,

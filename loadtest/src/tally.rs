@@ -68,12 +68,19 @@ impl Tally {
 
     /// A connection that was free since `free_since` begins to work on a request. Of the time since
     /// the intended one, waiting for the connection is the server's share; the rest is the
-    /// generator's.
-    pub(crate) fn begun(&mut self, request: Dispatched, free_since: Instant, now: Instant) {
+    /// generator's, which is returned.
+    pub(crate) fn begun(
+        &mut self,
+        request: Dispatched,
+        free_since: Instant,
+        now: Instant,
+    ) -> Duration {
         let waited = free_since.saturating_duration_since(request.at);
         let late = now.saturating_duration_since(request.due.intended);
+        let lag = late.saturating_sub(waited);
         record(&mut self.connection_wait, waited);
-        record(&mut self.generator_lag, late.saturating_sub(waited));
+        record(&mut self.generator_lag, lag);
+        lag
     }
 
     pub(crate) fn answered(

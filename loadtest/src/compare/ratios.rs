@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::contender::Contender;
 use crate::server::process::CpuTime;
+use crate::spread::Spread;
 
 /// What one slice of load cost a server.
 #[derive(Debug, Clone)]
@@ -17,27 +18,6 @@ pub(super) struct Slice {
 impl Slice {
     fn micros(&self, time: Duration) -> f64 {
         time.as_secs_f64() * 1e6 / self.requests as f64
-    }
-}
-
-/// The middle of some figures, and how far they reach.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub(super) struct Spread {
-    pub(super) median: f64,
-    pub(super) lowest: f64,
-    pub(super) highest: f64,
-}
-
-impl Spread {
-    fn of(mut figures: Vec<f64>) -> Option<Spread> {
-        figures.sort_by(f64::total_cmp);
-        let (lowest, highest) = (*figures.first()?, *figures.last()?);
-        let middle = figures.len() / 2;
-        let median = match figures.len() % 2 {
-            0 => f64::midpoint(figures[middle - 1], figures[middle]),
-            _ => figures[middle],
-        };
-        Some(Spread { median, lowest, highest })
     }
 }
 
@@ -105,12 +85,5 @@ mod tests {
         assert_eq!(coupond.micros, Spread { median: 16.0, lowest: 8.0, highest: 24.0 });
         assert_eq!(coupond.serving_micros, Some(coupond.micros));
         assert_eq!((costs[1].ratio.median, costs[1].serving_micros), (1.0, None));
-    }
-
-    #[test]
-    fn the_median_of_an_even_number_lies_between_the_two_in_the_middle() {
-        let spread = Spread::of(vec![4.0, 1.0, 3.0, 2.0]).unwrap();
-        assert_eq!(spread, Spread { median: 2.5, lowest: 1.0, highest: 4.0 });
-        assert_eq!(Spread::of(Vec::new()), None);
     }
 }

@@ -9,9 +9,10 @@ use serde::Serialize;
 
 use super::chart;
 use super::contender::Contender;
-use super::ratios::{Cost, Slice, Spread, costs};
+use super::ratios::{Cost, Slice, costs};
 use crate::cli::{CompareArguments, Mix};
 use crate::report::{align_figures, plain_table};
+use crate::spread::Spread;
 
 /// All that was measured.
 #[derive(Debug, Serialize)]
@@ -122,6 +123,7 @@ impl Comparison {
 }
 
 fn costs_table(costs: &[Cost]) -> Table {
+    let shown = |spread: Spread| spread.shown(2);
     let mut table = plain_table(["", "CPU µs", "of it serving", "ratio"]);
     for cost in costs {
         table.add_row([
@@ -133,8 +135,4 @@ fn costs_table(costs: &[Cost]) -> Table {
     }
     align_figures(&mut table);
     table
-}
-
-fn shown(spread: Spread) -> String {
-    format!("{:.2} ({:.2}–{:.2})", spread.median, spread.lowest, spread.highest)
 }

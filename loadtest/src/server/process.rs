@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
+use rustix::process::{Pid, Signal};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// A map of ten million codes takes nginx minutes.
 const START_DEADLINE: Duration = Duration::from_secs(900);
+const END_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Keeps this thread, and those it starts, on one core.
 pub(crate) fn pin_to(core: usize) -> io::Result<()> {
@@ -82,16 +84,26 @@ impl Family {
         Ok(())
     }
 
+    /// What the threads have taken of a core.
     pub(crate) fn cpu_time(&self) -> io::Result<CpuTime> {
+        self.scheduled(0)
+    }
+
+    /// How long the threads were ready but did not get a core.
+    pub(crate) fn core_wait(&self) -> io::Result<CpuTime> {
+        self.scheduled(1)
+    }
+
+    /// A figure of `schedstat`: nanoseconds on a core, nanoseconds waiting for one, turns.
+    fn scheduled(&self, figure: usize) -> io::Result<CpuTime> {
         let mut times = CpuTime::default();
         for process in self.processes() {
             for task in std::fs::read_dir(process.join("task"))? {
                 let task = task?.path();
                 let name = std::fs::read_to_string(task.join("comm"))?.trim_end().to_owned();
-                // Nanoseconds on a core, nanoseconds waiting for one, turns.
                 let schedule = std::fs::read_to_string(task.join("schedstat"))?;
-                let on_core = schedule.split(' ').next().and_then(|first| first.parse().ok());
-                *times.0.entry(name).or_default() += Duration::from_nanos(on_core.unwrap_or(0));
+                let time = schedule.split(' ').nth(figure).and_then(|figure| figure.parse().ok());
+                *times.0.entry(name).or_default() += Duration::from_nanos(time.unwrap_or(0));
             }
         }
         Ok(times)
@@ -117,18 +129,36 @@ impl Family {
         let children = children.split_whitespace().map(|id| PathBuf::from(format!("/proc/{id}")));
         std::iter::once(own).chain(children).collect()
     }
+
+    /// Asks it to end and waits until it has; an end in error is one here.
+    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
+        match self.end()? {
+            Some(status) => ensure!(status.success(), "it ended with {status}"),
+            None => bail!("it does not end within {END_DEADLINE:?}"),
+        }
+        Ok(())
+    }
+
+    /// Asked to end, servers take their workers with them.
+    fn end(&mut self) -> io::Result<Option<ExitStatus>> {
+        if let (None, Some(id)) = (self.0.try_wait()?, Pid::from_raw(self.0.id().cast_signed())) {
+            rustix::process::kill_process(id, Signal::TERM)?;
+        }
+        let deadline = Instant::now() + END_DEADLINE;
+        loop {
+            match self.0.try_wait()? {
+                None if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                ended => return Ok(ended),
+            }
+        }
+    }
 }
 
 impl Drop for Family {
     fn drop(&mut self) {
-        // Asked to end, servers take their workers with them.
-        if let Some(id) = rustix::process::Pid::from_raw(self.0.id().cast_signed()) {
-            let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
-        }
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while matches!(self.0.try_wait(), Ok(None)) && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let _ = self.end();
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -1,7 +1,14 @@
-//! The codes as an index that coupond serves: one base level, one catalog, and `CURRENT`.
+//! Codes as indexes that coupond serves: levels, one catalog, and `CURRENT`.
+//!
+//! The sequence that an index holds is its generation. Files are durable before a manifest names
+//! them, so that nothing is left to be written while a server is measured.
 
-use std::path::Path;
+use std::fs::File;
+use std::io::Write as _;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use coupon_shared::civil_day::Day;
 use coupon_shared::code::FoldedCode;
 use coupon_shared::destination::Destination;
@@ -13,9 +20,11 @@ use coupon_shared::snapshot::level::{CodeRecord, Level, LevelBuilder, LevelMeta}
 use coupon_shared::snapshot::manifest::{CURRENT, Manifest, ObjectName};
 
 use crate::codes::CodeList;
+use crate::generations;
 
 /// Codes are spread over so many offers, of as many partners.
 const OFFERS: u32 = 1000;
+const NETWORK: u32 = 1;
 const LINEAGE: Lineage = Lineage([0xC0; 16]);
 
 /// The page that the code at this place in the list leads to.
@@ -27,71 +36,143 @@ fn offer_of(at: usize) -> u32 {
     at as u32 % OFFERS + 1
 }
 
-pub(crate) fn publish(codes: &CodeList, folder: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir(folder)?;
-    let level = level_of(codes)?;
-    let catalog = catalog()?;
-    let manifest = Manifest {
-        network_id: 1,
-        lineage: LINEAGE,
-        generation: 1,
-        sequence: 1,
-        catalog: ObjectName(*CatalogFile::open(&catalog)?.name()),
-        levels: vec![ObjectName(*Level::open(level.as_slice())?.name())],
+/// The offer whose page names a generation.
+pub(crate) fn offer_naming(generation: u64) -> u32 {
+    OFFERS + generation as u32
+}
+
+/// A code of the list and the offer it stands on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Placed {
+    pub(crate) code: FoldedCode,
+    /// Its place in the list.
+    pub(crate) at: usize,
+    pub(crate) offer: u32,
+}
+
+/// Every code on the offer of its page, in the order in which levels have them.
+pub(crate) fn placed(codes: &CodeList) -> anyhow::Result<Vec<Placed>> {
+    let placed = |at| {
+        let code = FoldedCode::fold(codes.get(at))?;
+        anyhow::Ok(Placed { code, at, offer: offer_of(at) })
     };
-    std::fs::write(folder.join(manifest.levels[0].level_file()), &level)?;
-    std::fs::write(folder.join(manifest.catalog.catalog_file()), &catalog)?;
-    std::fs::write(folder.join(CURRENT), manifest.to_text())?;
-    Ok(())
+    let mut placed = (0..codes.len()).map(placed).collect::<anyhow::Result<Vec<_>>>()?;
+    placed.sort_unstable_by(|one, other| one.code.as_bytes().cmp(other.code.as_bytes()));
+    Ok(placed)
 }
 
-fn level_of(codes: &CodeList) -> anyhow::Result<Vec<u8>> {
-    let mut folded = Vec::with_capacity(codes.len());
-    for at in 0..codes.len() {
-        folded.push((FoldedCode::fold(codes.get(at))?, at));
-    }
-    folded.sort_unstable_by(|(one, _), (other, _)| one.as_bytes().cmp(other.as_bytes()));
-    let meta = LevelMeta { network_id: 1, lineage: LINEAGE, sequence_from: 0, sequence_to: 1 };
-    let mut level = LevelBuilder::new(meta);
-    for (code, at) in folded {
-        let row = CodeRecord {
-            code_id: at as u32 + 1,
-            offer_id: offer_of(at),
-            partner_id: offer_of(at),
-            active: true,
-            first_day: Day::FIRST,
-            last_day: Day::LAST,
-        };
-        level.push(&code, &[row])?;
-    }
-    Ok(level.finish()?)
+/// An index folder that a server looks into.
+pub(crate) struct IndexFolder {
+    path: PathBuf,
+    catalog: ObjectName,
 }
 
-fn catalog() -> anyhow::Result<Vec<u8>> {
-    let mut offers = Vec::new();
-    for id in 1..=OFFERS {
-        let url = page(id as usize - 1) + "?transaction_id={transaction_id}&coupon={coupon_code}";
-        let destination = Destination::parse(&url)?.destination;
-        offers.push(Offer {
-            id,
-            advertiser_id: id,
-            active: true,
-            visibility: Visibility::Public,
-            last_day: u16::MAX,
-            destinations: vec![WeightedDestination { weight: 1, destination }],
-            fallback: None,
-            rules: vec![],
+impl IndexFolder {
+    /// A new folder with a catalog, in which offers name generations up to one.
+    pub(crate) fn create(path: &Path, last_generation: u64) -> anyhow::Result<IndexFolder> {
+        std::fs::create_dir(path).with_context(|| format!("cannot make {}", path.display()))?;
+        let bytes = catalog(last_generation)?;
+        let catalog = ObjectName(*CatalogFile::open(&bytes)?.name());
+        let folder = IndexFolder { path: path.to_owned(), catalog };
+        folder.write(&catalog.catalog_file(), &bytes)?;
+        Ok(folder)
+    }
+
+    /// A level file of the changes after `sequences.start` up to `sequences.end`; the codes ascend.
+    pub(crate) fn level(
+        &self,
+        sequences: Range<u64>,
+        codes: impl Iterator<Item = Placed>,
+    ) -> anyhow::Result<ObjectName> {
+        let mut level = LevelBuilder::new(LevelMeta {
+            network_id: NETWORK,
+            lineage: LINEAGE,
+            sequence_from: sequences.start,
+            sequence_to: sequences.end,
         });
+        for Placed { code, at, offer } in codes {
+            level.push(&code, &[row(at, offer)])?;
+        }
+        let bytes = level.finish()?;
+        let name = ObjectName(*Level::open(bytes.as_slice())?.name());
+        self.write(&name.level_file(), &bytes)?;
+        Ok(name)
     }
+
+    /// What publishes these levels, newest first.
+    pub(crate) fn manifest(&self, generation: u64, levels: Vec<ObjectName>) -> Manifest {
+        Manifest {
+            network_id: NETWORK,
+            lineage: LINEAGE,
+            generation,
+            sequence: generation,
+            catalog: self.catalog,
+            levels,
+        }
+    }
+
+    /// From now on the server finds it.
+    pub(crate) fn publish(&self, manifest: &Manifest) -> std::io::Result<()> {
+        let new = self.path.join("CURRENT.new");
+        std::fs::write(&new, manifest.to_text())?;
+        std::fs::rename(new, self.path.join(CURRENT))
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        let path = self.path.join(name);
+        let written = File::create(&path).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()
+        });
+        written.with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+/// All codes in one base level.
+pub(crate) fn publish(codes: &CodeList, path: &Path) -> anyhow::Result<()> {
+    let folder = IndexFolder::create(path, 0)?;
+    let base = folder.level(0..1, placed(codes)?.into_iter())?;
+    Ok(folder.publish(&folder.manifest(1, vec![base]))?)
+}
+
+fn row(at: usize, offer: u32) -> CodeRecord {
+    CodeRecord {
+        code_id: at as u32 + 1,
+        offer_id: offer,
+        partner_id: offer_of(at),
+        active: true,
+        first_day: Day::FIRST,
+        last_day: Day::LAST,
+    }
+}
+
+fn catalog(last_generation: u64) -> anyhow::Result<Vec<u8>> {
+    let pages = (0..OFFERS).map(|at| page(at as usize));
+    let pages = pages.chain((1..=last_generation).map(generations::page));
     let catalog = Catalog {
         click_id_key: [7; 16],
         zone: vec![ZoneOffset { from: i64::MIN, utc_offset: 0 }],
         fallback: None,
-        offers,
+        offers: pages.zip(1..).map(|(page, id)| offer(id, &page)).collect::<anyhow::Result<_>>()?,
         partners: (1..=OFFERS).map(|id| Partner { id, active: true }).collect(),
         approvals: vec![],
         domains: vec![],
         rules: vec![],
     };
-    Ok(catalog.to_file(&CatalogMeta { network_id: 1, lineage: LINEAGE, sequence: 1 })?)
+    Ok(catalog.to_file(&CatalogMeta { network_id: NETWORK, lineage: LINEAGE, sequence: 1 })?)
+}
+
+fn offer(id: u32, page: &str) -> anyhow::Result<Offer> {
+    let url = format!("{page}?transaction_id={{transaction_id}}&coupon={{coupon_code}}");
+    let destination = Destination::parse(&url)?.destination;
+    Ok(Offer {
+        id,
+        advertiser_id: id,
+        active: true,
+        visibility: Visibility::Public,
+        last_day: u16::MAX,
+        destinations: vec![WeightedDestination { weight: 1, destination }],
+        fallback: None,
+        rules: vec![],
+    })
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::coupon_loadtest;
 
 /// coupond and the fixtures beside the tested program, built now if they are missing or old.
-fn build_contenders() {
+pub(crate) fn build_contenders() {
     let mut build = Command::new(env!("CARGO"));
     build.args(["build", "--quiet", "-p", "coupond", "-p", "coupon-benches", "--bins"]);
     if !cfg!(debug_assertions) {

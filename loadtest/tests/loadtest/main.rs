@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "all of this crate is tests")]
 
 mod compare;
+mod saturate;
 mod server;
+mod swaps;
 mod sweep;
 
 use std::collections::{BTreeMap, HashMap, HashSet};

@@ -1,0 +1,101 @@
+//! Publishes one index after the other while the load runs, and notes when each became live.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+
+use super::publications::{Kind, Publication};
+use crate::generations::Generations;
+use crate::server::Server;
+use crate::server::private_surface::PrivateSurface;
+use crate::server::published::IndexFolder;
+
+/// How often coupond is asked whether a retired base is freed.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// It looks for what can be freed every second.
+const FREED_WITHIN: Duration = Duration::from_secs(10);
+const STEP: Duration = Duration::from_millis(20);
+
+/// What publishing needs besides the publications.
+pub(super) struct Swapper<'a> {
+    pub(super) index: &'a IndexFolder,
+    pub(super) surface: PrivateSurface,
+    pub(super) server: &'a Server,
+    pub(super) generations: &'a Generations,
+    /// Set when the load is over.
+    pub(super) over: AtomicBool,
+}
+
+/// A swap as it went.
+#[derive(Debug, Clone)]
+pub(super) struct Swap {
+    pub(super) kind: Kind,
+    pub(super) published: Instant,
+    pub(super) live: Instant,
+    /// When the index before had been freed; of a level swap, when it was live: its level is small.
+    pub(super) freed: Instant,
+    /// CPU time of the loader's thread.
+    pub(super) loader: Duration,
+    /// How long the serving thread was ready to run meanwhile but had no core.
+    pub(super) waited: Duration,
+}
+
+impl Swapper<'_> {
+    /// The first swap after `first_in`, then one after `every`.
+    pub(super) fn run(
+        &self,
+        publications: &[Publication],
+        first_in: Duration,
+        every: Duration,
+    ) -> anyhow::Result<Vec<Swap>> {
+        let begin = Instant::now() + first_in;
+        let mut swaps = Vec::new();
+        for (publication, number) in publications.iter().zip(0..) {
+            if !self.sleep_until(begin + every * number) {
+                break;
+            }
+            swaps.push(self.swap(publication)?);
+        }
+        Ok(swaps)
+    }
+
+    fn swap(&self, publication: &Publication) -> anyhow::Result<Swap> {
+        let Publication { kind, manifest } = publication;
+        let family = &self.server.family;
+        let (cpu, wait) = (family.cpu_time()?, family.core_wait()?);
+        self.generations.announce(manifest.generation);
+        let published = Instant::now();
+        self.index.publish(manifest)?;
+        self.surface.reload()?;
+        let live = Instant::now();
+        self.generations.confirm(manifest.generation);
+        let freed = if *kind == Kind::Base { self.wait_until_freed()? } else { live };
+        let loader = family.cpu_time()?.since(&cpu).of("loader");
+        let waited = family.core_wait()?.since(&wait).of("serve-");
+        Ok(Swap { kind: *kind, published, live, freed, loader, waited })
+    }
+
+    fn wait_until_freed(&self) -> anyhow::Result<Instant> {
+        let deadline = Instant::now() + FREED_WITHIN;
+        while self.surface.metric("coupond_index_retired")? > 0 {
+            ensure!(
+                Instant::now() < deadline,
+                "coupond holds on to a retired index for more than {FREED_WITHIN:?}"
+            );
+            std::thread::sleep(LOOK_EVERY);
+        }
+        Ok(Instant::now())
+    }
+
+    /// False when the load is over before.
+    fn sleep_until(&self, when: Instant) -> bool {
+        while !self.over.load(Ordering::Relaxed) {
+            match when.saturating_duration_since(Instant::now()) {
+                Duration::ZERO => return true,
+                left => std::thread::sleep(left.min(STEP)),
+            }
+        }
+        false
+    }
+}
