@@ -50,7 +50,12 @@ pub(super) struct DayFolder {
 impl DayFolder {
     pub(super) fn open(path: &Path, cache_bytes: u64) -> Result<DayFolder, DayError> {
         let system = |source| DayError::System { path: path.to_owned(), source };
-        fs::create_dir_all(path).map_err(system)?;
+        fs::create_dir_all(path).map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => {
+                DayError::Damaged { path: path.to_owned(), what: "it is no folder".into() }
+            }
+            _ => system(source),
+        })?;
         remove_interrupted_snapshots(path).map_err(system)?;
         let config =
             sled::Config::new().path(path).cache_capacity(cache_bytes).flush_every_ms(None);

@@ -146,6 +146,16 @@ fn a_leftover_of_an_interrupted_start_is_removed_and_the_folder_opens() {
 }
 
 #[test]
+fn a_file_in_the_place_of_a_folder_is_set_aside_and_the_folder_filled_again() {
+    let damage = |machine: &Machine| {
+        let day = days(machine).pop().unwrap();
+        fs::remove_dir_all(&day).unwrap();
+        fs::write(day, "in the way").unwrap();
+    };
+    after_damage_the_feed_is_complete(damage, true);
+}
+
+#[test]
 fn a_folder_that_is_gone_is_filled_again() {
     let damage = |machine: &Machine| fs::remove_dir_all(days(machine).pop().unwrap()).unwrap();
     after_damage_the_feed_is_complete(damage, false);
