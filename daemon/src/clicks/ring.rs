@@ -30,6 +30,8 @@
 mod leftovers;
 mod mapping;
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
 
 use std::io;
@@ -145,12 +147,17 @@ pub(super) fn create(
         let _ = std::fs::remove_file(&unfinished);
     })?;
     renameat_with(CWD, &unfinished, CWD, &path, RenameFlags::NOREPLACE)?;
+    Ok(ends(mapping, stream, path))
+}
+
+/// Both ends of a new ring.
+fn ends(mapping: Mapping, stream: StreamId, path: PathBuf) -> (RingWriter, RingReader) {
     let (producer, consumer) = mapping::split(mapping);
     let alive = Arc::new(());
     let mut reader = RingReader::new(consumer, stream, path);
     reader.writer = Arc::downgrade(&alive);
     let writer = RingWriter { producer, sequence: 0, unlogged: 0, stream, _alive: alive };
-    Ok((writer, reader))
+    (writer, reader)
 }
 
 impl RingWriter {

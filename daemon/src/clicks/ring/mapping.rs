@@ -15,6 +15,9 @@
 //! Deliberately absent: what the bytes mean.
 #![allow(unsafe_code)]
 
+#[cfg(test)]
+mod model;
+
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -50,11 +53,25 @@ pub(super) struct BadPositions {
     capacity: u64,
 }
 
+/// Stores before it are seen by whoever loads what it stored with [`GET`].
+const SET: Ordering = Ordering::Release;
+const GET: Ordering = Ordering::Acquire;
+
 #[derive(Debug)]
 pub(super) struct Mapping {
-    map: MmapRaw,
-    /// Locked, so that another process sees that the ring is in use.
-    _file: File,
+    memory: Memory,
+}
+
+#[derive(Debug)]
+enum Memory {
+    Shared {
+        map: MmapRaw,
+        /// Locked, so that another process sees that the ring is in use.
+        _file: File,
+    },
+    /// One that notices who may not touch what.
+    #[cfg(test)]
+    Modelled(model::Memory),
 }
 
 impl Mapping {
@@ -70,7 +87,7 @@ impl Mapping {
         let all = unsafe { std::slice::from_raw_parts_mut(map.as_mut_ptr(), bytes) };
         all.fill(0);
         all[..constants.len()].copy_from_slice(constants);
-        Ok(Mapping { map, _file: file })
+        Ok(Mapping { memory: Memory::Shared { map, _file: file } })
     }
 
     /// An existing file; `WouldBlock` when a living process uses it.
@@ -83,31 +100,67 @@ impl Mapping {
             return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
         }
         let map = MmapRaw::map_raw(&file)?;
-        Ok(Mapping { map, _file: file })
+        Ok(Mapping { memory: Memory::Shared { map, _file: file } })
     }
 
     /// A power of two, so that a position's place is found without a division.
     pub(super) fn capacity(&self) -> usize {
-        self.map.len() - HEADER_BYTES
+        self.memory.len() - HEADER_BYTES
     }
 
     pub(super) fn get(&self, word: Word) -> u64 {
-        self.word(word).load(Ordering::Acquire)
+        match &self.memory {
+            Memory::Shared { map, .. } => atomic(map, word).load(GET),
+            #[cfg(test)]
+            Memory::Modelled(memory) => memory.word(word).load(GET),
+        }
     }
 
     pub(super) fn set(&self, word: Word, value: u64) {
-        self.word(word).store(value, Ordering::Release);
-    }
-
-    fn word(&self, word: Word) -> &AtomicU64 {
-        // SAFETY: words lie within the header, are aligned, and are only accessed as atomics.
-        unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().add(word as usize).cast()) }
+        match &self.memory {
+            Memory::Shared { map, .. } => atomic(map, word).store(value, SET),
+            #[cfg(test)]
+            Memory::Modelled(memory) => memory.word(word).store(value, SET),
+        }
     }
 
     /// Where a position lies, and how many bytes follow it before the ring's end.
     fn place(&self, position: u64) -> (usize, usize) {
         let at = (position & (self.capacity() as u64 - 1)) as usize;
         (HEADER_BYTES + at, self.capacity() - at)
+    }
+}
+
+fn atomic(map: &MmapRaw, word: Word) -> &AtomicU64 {
+    // SAFETY: words lie within the header, are aligned, and are only accessed as atomics.
+    unsafe { AtomicU64::from_ptr(map.as_mut_ptr().add(word as usize).cast()) }
+}
+
+impl Memory {
+    fn len(&self) -> usize {
+        match self {
+            Memory::Shared { map, .. } => map.len(),
+            #[cfg(test)]
+            Memory::Modelled(memory) => memory.len(),
+        }
+    }
+
+    /// To read so many bytes from there on.
+    fn to_read(&self, at: usize, bytes: usize) -> *const u8 {
+        match self {
+            Memory::Shared { map, .. } => map.as_ptr().wrapping_add(at),
+            #[cfg(test)]
+            Memory::Modelled(memory) => memory.to_read(at, bytes),
+        }
+    }
+
+    /// To write so many bytes from there on.
+    fn to_write(&self, at: usize, bytes: usize) -> *mut u8 {
+        match self {
+            Memory::Shared { map, .. } => map.as_mut_ptr().wrapping_add(at),
+            #[cfg(test)]
+            Memory::Modelled(memory) => memory.to_write(at, bytes),
+        }
     }
 }
 
@@ -153,7 +206,7 @@ impl Producer {
         }
         let (at, _) = self.map.place(self.head);
         // SAFETY: within the ring, and the producer's: it ends at most a capacity after the tail.
-        Some(unsafe { std::slice::from_raw_parts_mut(self.map.map.as_mut_ptr().add(at), bytes) })
+        Some(unsafe { std::slice::from_raw_parts_mut(self.map.memory.to_write(at, bytes), bytes) })
     }
 
     /// Gives the first `bytes` bytes of the slot to the consumer.
@@ -204,7 +257,7 @@ impl Consumer {
         let (at, contiguous) = self.map.place(self.read);
         let bytes = unread.min(contiguous as u64) as usize;
         // SAFETY: within the ring, and the consumer's: it ends at the head at most.
-        Ok(unsafe { std::slice::from_raw_parts(self.map.map.as_ptr().add(at), bytes) })
+        Ok(unsafe { std::slice::from_raw_parts(self.map.memory.to_read(at, bytes), bytes) })
     }
 
     /// Bytes before the ring's end.

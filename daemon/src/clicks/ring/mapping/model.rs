@@ -1,0 +1,71 @@
+//! Memory of a ring under the model checker: its words are the checker's, and each lending of bytes
+//! is told to it, so that it finds bytes lent to one half while nothing has yet told that half that
+//! the other is done with them.
+
+use loom::cell::UnsafeCell;
+use loom::sync::atomic::AtomicU64;
+
+use super::{HEADER_BYTES, Mapping, Word};
+
+/// Frames of the models are multiples of this, so that no half owns a part of a unit.
+const UNIT_BYTES: usize = 64;
+
+#[derive(Debug)]
+pub(super) struct Memory {
+    words: [(Word, AtomicU64); 5],
+    bytes: std::cell::UnsafeCell<Box<[u64]>>,
+    /// One for each unit of the ring.
+    lent: Vec<UnsafeCell<()>>,
+}
+
+// SAFETY: what the halves do with the bytes is what is checked.
+unsafe impl Send for Memory {}
+// SAFETY: as above.
+unsafe impl Sync for Memory {}
+
+impl Mapping {
+    /// Of a ring that a model checks.
+    pub(in crate::clicks::ring) fn modelled(capacity: usize) -> Mapping {
+        let words =
+            [Word::Head, Word::LastSequence, Word::Tail, Word::DurableSequence, Word::Unlogged];
+        let bytes = vec![0; (HEADER_BYTES + capacity) / size_of::<u64>()];
+        let memory = Memory {
+            words: words.map(|word| (word, AtomicU64::new(0))),
+            bytes: std::cell::UnsafeCell::new(bytes.into()),
+            lent: (0..capacity / UNIT_BYTES).map(|_| UnsafeCell::new(())).collect(),
+        };
+        Mapping { memory: super::Memory::Modelled(memory) }
+    }
+}
+
+impl Memory {
+    pub(super) fn len(&self) -> usize {
+        HEADER_BYTES + self.lent.len() * UNIT_BYTES
+    }
+
+    pub(super) fn word(&self, word: Word) -> &AtomicU64 {
+        let found = self.words.iter().find(|(known, _)| *known as usize == word as usize);
+        &found.unwrap().1
+    }
+
+    pub(super) fn to_read(&self, at: usize, bytes: usize) -> *const u8 {
+        self.units(at, bytes).iter().for_each(|unit| unit.with(|_| ()));
+        self.place(at)
+    }
+
+    pub(super) fn to_write(&self, at: usize, bytes: usize) -> *mut u8 {
+        self.units(at, bytes).iter().for_each(|unit| unit.with_mut(|_| ()));
+        self.place(at)
+    }
+
+    fn units(&self, at: usize, bytes: usize) -> &[UnsafeCell<()>] {
+        let from = at - HEADER_BYTES;
+        &self.lent[from / UNIT_BYTES..(from + bytes).div_ceil(UNIT_BYTES)]
+    }
+
+    fn place(&self, at: usize) -> *mut u8 {
+        // SAFETY: only the box is read, which nobody ever changes.
+        let first = unsafe { (*self.bytes.get()).as_ptr() };
+        first.cast_mut().cast::<u8>().wrapping_add(at)
+    }
+}
