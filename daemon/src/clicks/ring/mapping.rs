@@ -145,22 +145,24 @@ impl Memory {
         }
     }
 
-    /// To read so many bytes from there on.
-    fn to_read(&self, at: usize, bytes: usize) -> *const u8 {
-        match self {
+    /// So many bytes from there on, to be read.
+    fn to_read(&self, at: usize, bytes: usize) -> *const [u8] {
+        let first = match self {
             Memory::Shared { map, .. } => map.as_ptr().wrapping_add(at),
             #[cfg(test)]
             Memory::Modelled(memory) => memory.to_read(at, bytes),
-        }
+        };
+        std::ptr::slice_from_raw_parts(first, bytes)
     }
 
-    /// To write so many bytes from there on.
-    fn to_write(&self, at: usize, bytes: usize) -> *mut u8 {
-        match self {
+    /// So many bytes from there on, to be written.
+    fn to_write(&self, at: usize, bytes: usize) -> *mut [u8] {
+        let first = match self {
             Memory::Shared { map, .. } => map.as_mut_ptr().wrapping_add(at),
             #[cfg(test)]
             Memory::Modelled(memory) => memory.to_write(at, bytes),
-        }
+        };
+        std::ptr::slice_from_raw_parts_mut(first, bytes)
     }
 }
 
@@ -206,7 +208,7 @@ impl Producer {
         }
         let (at, _) = self.map.place(self.head);
         // SAFETY: within the ring, and the producer's: it ends at most a capacity after the tail.
-        Some(unsafe { std::slice::from_raw_parts_mut(self.map.memory.to_write(at, bytes), bytes) })
+        Some(unsafe { &mut *self.map.memory.to_write(at, bytes) })
     }
 
     /// Gives the first `bytes` bytes of the slot to the consumer.
@@ -257,7 +259,7 @@ impl Consumer {
         let (at, contiguous) = self.map.place(self.read);
         let bytes = unread.min(contiguous as u64) as usize;
         // SAFETY: within the ring, and the consumer's: it ends at the head at most.
-        Ok(unsafe { std::slice::from_raw_parts(self.map.memory.to_read(at, bytes), bytes) })
+        Ok(unsafe { &*self.map.memory.to_read(at, bytes) })
     }
 
     /// Bytes before the ring's end.
