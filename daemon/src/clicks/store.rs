@@ -38,8 +38,8 @@ use day_folder::{Blocks, DayError, DayFolder};
 
 /// How long the thread waits for a question when there is nothing to follow.
 const POLL: Duration = Duration::from_millis(25);
-/// At most this long between two syncs while blocks come in.
-const SYNC_INTERVAL: Duration = Duration::from_millis(250);
+/// So long between two syncs while blocks come in: each writes what sled has begun, however little.
+const SYNC_INTERVAL: Duration = Duration::from_millis(100);
 /// Blocks inserted before questions are looked at.
 const TURN_BLOCKS: usize = 256;
 /// Days open at once; clicks around midnight need two.
@@ -154,7 +154,8 @@ impl StoreThread {
             self.look_through()?;
         }
         let more = self.follow()?;
-        if !more || self.last_sync.elapsed() >= SYNC_INTERVAL {
+        let is_ending = !more && self.setup.progress.order() != Order::Run;
+        if is_ending || self.last_sync.elapsed() >= SYNC_INTERVAL {
             self.sync()?;
         }
         self.remove_old_days()?;
@@ -216,7 +217,11 @@ impl StoreThread {
 
     fn insert(&mut self, frame: u64, block: &Block<'_>) -> Result<(), StoreError> {
         let day = day_of(block);
-        let inserted = self.day(day)?.insert(block);
+        let last = self.days.get(&day).and_then(|known| known.streams.get(&block.stream()));
+        let is_known_new = last.is_none_or(|last| block.first_sequence() > *last);
+        let folder = self.day(day)?;
+        let inserted =
+            if is_known_new { folder.insert(block) } else { folder.insert_missing(block) };
         inserted.map_err(|source| StoreError::Day { day, source })?;
         let known = self.days.entry(day).or_default();
         known.last_frame = frame;

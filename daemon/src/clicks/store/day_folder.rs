@@ -63,17 +63,22 @@ impl DayFolder {
         Ok(DayFolder { path: path.to_owned(), db, is_dirty: false, is_folder_synced: false })
     }
 
-    /// Whether the block was new.
-    pub(super) fn insert(&mut self, block: &Block<'_>) -> Result<bool, DayError> {
+    /// Writes a block.
+    pub(super) fn insert(&mut self, block: &Block<'_>) -> Result<(), DayError> {
         let key = key(block.stream(), block.first_sequence());
-        let is_new = guarded(&self.path, || {
-            if self.db.get(key)?.is_some_and(|stored| stored == block.as_bytes()) {
-                return Ok(false);
-            }
-            self.db.insert(key, block.as_bytes()).map(|_| true)
-        })?;
-        self.is_dirty |= is_new;
-        Ok(is_new)
+        guarded(&self.path, || self.db.insert(key, block.as_bytes()).map(drop))?;
+        self.is_dirty = true;
+        Ok(())
+    }
+
+    /// Writes a block unless it is there: when a long WAL is followed anew, most are.
+    pub(super) fn insert_missing(&mut self, block: &Block<'_>) -> Result<(), DayError> {
+        let key = key(block.stream(), block.first_sequence());
+        let stored = guarded(&self.path, || self.db.get(key))?;
+        if stored.is_some_and(|stored| stored == block.as_bytes()) {
+            return Ok(());
+        }
+        self.insert(block)
     }
 
     /// Everything inserted is on the disk when this returns.

@@ -354,6 +354,11 @@ fn driven(machine: &Machine) -> (coupon_shared::framed_log::FramedLog, StoreThre
     (wal, StoreThread::new(setup, reader))
 }
 
+fn follow_and_sync(store: &mut StoreThread) {
+    while store.turn().unwrap() {}
+    store.sync().unwrap();
+}
+
 #[test]
 fn a_folder_that_fails_twice_in_use_is_set_aside_and_the_wal_is_needed_until_it_is_filled_again() {
     let machine = Machine::new();
@@ -361,7 +366,7 @@ fn a_folder_that_fails_twice_in_use_is_set_aside_and_the_wal_is_needed_until_it_
     many_clicks(&log, &mut writer, 0..500);
     drop((log, writer));
     let (wal, mut store) = driven(&machine);
-    while store.turn().unwrap() {}
+    follow_and_sync(&mut store);
     assert_eq!(store_synced(&store.setup.progress), wal.next_sequence());
     let day = *store.days.keys().next().unwrap();
     let failure = || {
@@ -378,7 +383,7 @@ fn a_folder_that_fails_twice_in_use_is_set_aside_and_the_wal_is_needed_until_it_
     assert_eq!((store_synced(&store.setup.progress), days(&machine).len()), (0, 1));
     assert!(days(&machine)[0].to_string_lossy().ends_with(".damaged-1"));
     assert!(!store.setup.progress.held().is_known);
-    while store.turn().unwrap() {}
+    follow_and_sync(&mut store);
     assert_eq!(store_synced(&store.setup.progress), wal.next_sequence());
     assert!(store.setup.progress.held().is_known);
     assert_eq!(days(&machine).len(), 2);
