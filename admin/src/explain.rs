@@ -194,7 +194,8 @@ pub fn explain(index: &PublishedIndex, visit: &ImaginedVisit, now: i64) -> Expla
         }
         Ok(code) => {
             told.step("code", format!("it is compared as {code}"));
-            let visit = Visit { code: &code, offer_id: parameters.offer_id(), domain };
+            let visit =
+                Visit { rows: index.lookup(&code), offer_id: parameters.offer_id(), domain };
             told.decision(&sample, &visit);
         }
     }
@@ -222,14 +223,12 @@ fn domain<'a>(
     let Some(parsed) = Host::parse(host.as_bytes()) else {
         return Err((400, format!("`{host}` is not a host name")));
     };
+    let name = String::from_utf8_lossy(parsed.name());
     match index.catalog().domain(parsed.name()) {
-        Some(domain) => {
-            Ok((Some(domain), format!("{} is tracking domain {}", parsed.name(), domain.id)))
+        Some(domain) => Ok((Some(domain), format!("{name} is tracking domain {}", domain.id))),
+        None => {
+            Err((404, format!("{name} is no tracking domain of the published index; no click")))
         }
-        None => Err((
-            404,
-            format!("{} is no tracking domain of the published index; no click", parsed.name()),
-        )),
     }
 }
 
@@ -259,8 +258,8 @@ impl Explanation {
     }
 
     fn decision(&mut self, sample: &Sample<'_>, visit: &Visit<'_>) {
-        let decision = decide(sample.index, visit, &Facts::default(), sample.time);
-        let Some(rows) = candidates(sample.index, visit, sample.time) else {
+        let decision = decide(sample.index.catalog(), visit, &Facts::default(), sample.time);
+        let Some(rows) = candidates(sample.index.catalog(), visit, sample.time) else {
             self.step("look-up", "nobody has this code; it is counted, and leaves no click");
             self.goes(sample, decision.answer, None, visit.domain);
             return;

@@ -63,12 +63,14 @@ fn decision(c: &mut Criterion, index: &Index<Arc<[u8]>>, hits: &[FoldedCode]) {
     let mut next = hits.iter().cycle();
     c.bench_function("decide", |b| {
         b.iter(|| {
-            let visit = Visit { code: next.next().expect("a cycle"), offer_id: None, domain: None };
-            decide(index, &visit, &Facts::default(), black_box(NOW)).click
+            let rows = index.lookup(next.next().expect("a cycle"));
+            let visit = Visit { rows, offer_id: None, domain: None };
+            decide(index.catalog(), &visit, &Facts::default(), black_box(NOW)).click
         });
     });
-    let visit = Visit { code: &hits[0], offer_id: None, domain: None };
-    let Answer::Redirect(destination) = decide(index, &visit, &Facts::default(), NOW).answer else {
+    let visit = Visit { rows: index.lookup(&hits[0]), offer_id: None, domain: None };
+    let decision = decide(index.catalog(), &visit, &Facts::default(), NOW);
+    let Answer::Redirect(destination) = decision.answer else {
         unreachable!("the fixture's codes redirect")
     };
     let mut location = Vec::with_capacity(512);

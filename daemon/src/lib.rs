@@ -15,6 +15,7 @@ pub mod settings;
 
 pub mod request;
 
+pub mod hot_codes;
 pub mod live_index;
 pub mod loader;
 

@@ -28,8 +28,9 @@ use hyper::http::request::Parts;
 use crate::clicks::{Recorded, RingWriter};
 use crate::clock::unix_ms;
 use crate::counters::VisitCounters;
+use crate::hot_codes::HotCodes;
 use crate::live_index::{IndexReader, ServedIndex};
-use crate::request::{self, Reported, Said};
+use crate::request::{Checker, Reported, Said};
 use crate::response::Reply;
 use crate::sdk;
 use crate::settings::{Settings, SettingsReader};
@@ -39,6 +40,7 @@ use crate::unknown_codes::UnknownCodes;
 pub struct Redirector {
     index: IndexReader,
     settings: SettingsReader,
+    checker: Checker,
     desk: Desk,
 }
 
@@ -48,6 +50,7 @@ struct Desk {
     recorder: Recorder,
     counters: Arc<VisitCounters>,
     unknown_codes: Arc<Mutex<UnknownCodes>>,
+    hot_codes: HotCodes,
     parameters: Parameters,
     locations: Locations,
 }
@@ -109,10 +112,11 @@ impl Redirector {
         counters: Arc<VisitCounters>,
         unknown_codes: Arc<Mutex<UnknownCodes>>,
     ) -> Redirector {
-        let (parameters, locations) = Default::default();
+        let (checker, hot_codes, parameters, locations) = Default::default();
         let recorder = Recorder { ring, counters: Arc::clone(&counters) };
-        let desk = Desk { ids, recorder, counters, unknown_codes, parameters, locations };
-        Redirector { index, settings, desk }
+        let desk =
+            Desk { ids, recorder, counters, unknown_codes, hot_codes, parameters, locations };
+        Redirector { index, settings, checker, desk }
     }
 
     /// Lets go of what is no longer current, when no visitor comes.
@@ -129,10 +133,10 @@ impl Redirector {
     /// Checks what holds for whatever is no visit: whether it is answered at all, and who asks.
     pub fn admit(&mut self, parts: &Parts, peer: IpAddr) -> Result<Guest, Reply> {
         let settings = self.settings.load();
-        let host = request::check(parts).map_err(Reply::from);
-        let admitted = host.and_then(|host| {
+        let host = self.checker.check(parts, &Said::in_headers(&parts.headers));
+        let admitted = host.map_err(Reply::from).and_then(|host| {
             self.index.read(|index| match index {
-                Some(index) if self.desk.knows(index, settings, &host).is_some() => Ok(host),
+                Some(index) if self.desk.knows(index, settings, host).is_some() => Ok(*host),
                 Some(_) => Err(Reply::NotFound),
                 None => Err(Reply::NoIndex),
             })
@@ -174,11 +178,12 @@ impl Redirector {
     ) -> Reply {
         let settings = self.settings.load();
         let desk = &mut self.desk;
-        let reply = match request::check_visit(parts) {
+        let said = Said::in_headers(&parts.headers);
+        let reply = match self.checker.check_visit(parts, &said) {
             Ok(host) => self.index.read(|index| match index {
-                Some(index) => match desk.knows(index, settings, &host) {
+                Some(index) => match desk.knows(index, settings, host) {
                     Some(domain) => {
-                        how(desk, index, &Visitor::of(parts, &host, domain, settings, peer))
+                        how(desk, index, &Visitor::of(parts, host, domain, said, settings, peer))
                     }
                     None => Reply::NotFound,
                 },
@@ -220,8 +225,10 @@ impl Desk {
             );
         };
         let offer_id = self.parameters.offer_id();
-        let visit = Visit { code: &code, offer_id, domain: visitor.domain };
-        let decision = decide(index, &visit, &Facts::default(), visitor.unix_seconds());
+        let rows = self.hot_codes.lookup(index, &code);
+        let visit = Visit { rows, offer_id, domain: visitor.domain };
+        let now = visitor.unix_seconds();
+        let decision = decide(index.catalog(), &visit, &Facts::default(), now);
         let Some(click) = decision.click else {
             self.saw_unknown(&code);
             return self.lead_away(decision.answer, index, visitor, typed);
@@ -336,7 +343,7 @@ impl Recorder {
             (Tag::Sub5, parameter(Parameter::Sub5)),
             (Tag::SourceId, parameter(Parameter::SourceId)),
             (Tag::Uid, parameter(Parameter::Uid)),
-            (Tag::Host, visitor.host.as_str().as_bytes()),
+            (Tag::Host, visitor.host.as_bytes()),
             (Tag::Address, address),
             (Tag::UserAgent, visitor.said.user_agent),
             (Tag::Referer, visitor.said.referer),
@@ -357,12 +364,12 @@ impl<'a> Visitor<'a> {
         parts: &'a Parts,
         host: &'a Host,
         domain: Option<&'a ArchivedDomain>,
+        said: Said<'a>,
         settings: &Settings,
         peer: IpAddr,
     ) -> Visitor<'a> {
         let address = client_address(peer, &parts.headers, &settings.trusted_proxies);
         let address = recorded(address, settings);
-        let said = Said::in_headers(&parts.headers);
         Visitor { parts, host, domain, said, address, unix_ms: unix_ms() }
     }
 

@@ -8,12 +8,11 @@ mod said;
 
 use coupon_shared::postback::Channel;
 use coupon_shared::visit_target::Host;
-use hyper::header::HOST;
 use hyper::http::request::Parts;
 use hyper::{Method, Uri};
 use percent_encoding::percent_decode_str;
 
-pub use said::Said;
+pub use said::{Hosts, Said};
 
 /// Longest request target that is read at all.
 const MAX_TARGET_BYTES: usize = 8192;
@@ -80,21 +79,53 @@ pub enum Refusal {
     Method,
 }
 
-/// Checks what holds for every request, whatever it asks for, and returns its host.
-pub fn check(parts: &Parts) -> Result<Host, Refusal> {
-    let host = host_of(parts).ok_or(Refusal::Host)?;
-    if target_bytes(&parts.uri) > MAX_TARGET_BYTES {
-        return Err(Refusal::TargetTooLong);
-    }
-    Ok(host)
+/// Checks requests as wholes. Most name the same host as the one before, which is then not read
+/// anew.
+#[derive(Default)]
+pub struct Checker {
+    last_written: Vec<u8>,
+    last: Option<Host>,
 }
 
-/// Checks a visit, which knows two methods.
-pub fn check_visit(parts: &Parts) -> Result<Host, Refusal> {
-    let host = check(parts)?;
-    match parts.method {
-        Method::GET | Method::HEAD => Ok(host),
-        _ => Err(Refusal::Method),
+impl Checker {
+    /// Checks what holds for every request, whatever it asks for, and returns its host.
+    pub fn check(&mut self, parts: &Parts, said: &Said<'_>) -> Result<&Host, Refusal> {
+        let is_too_long = target_bytes(&parts.uri) > MAX_TARGET_BYTES;
+        let host = self.host_of(&parts.uri, said).ok_or(Refusal::Host)?;
+        if is_too_long { Err(Refusal::TargetTooLong) } else { Ok(host) }
+    }
+
+    /// Checks a visit, which knows two methods.
+    pub fn check_visit(&mut self, parts: &Parts, said: &Said<'_>) -> Result<&Host, Refusal> {
+        let host = self.check(parts, said)?;
+        match parts.method {
+            Method::GET | Method::HEAD => Ok(host),
+            _ => Err(Refusal::Method),
+        }
+    }
+
+    /// The target's host where it names one, else the only `Host` header's. The header must be
+    /// there and be valid in both cases.
+    fn host_of(&mut self, uri: &Uri, said: &Said<'_>) -> Option<&Host> {
+        let Hosts::One(header) = said.hosts else { return None };
+        match uri.authority() {
+            Some(authority) => {
+                self.parse(header)?;
+                self.parse(authority.as_str().as_bytes())
+            }
+            None => self.parse(header),
+        }
+    }
+
+    #[inline]
+    fn parse(&mut self, written: &[u8]) -> Option<&Host> {
+        if self.last.is_none() || self.last_written != written {
+            self.last = Host::parse(written);
+            self.last_written.clear();
+            // What is no host has no bound, and is not remembered.
+            self.last_written.extend(self.last.map_or(&[][..], |_| written));
+        }
+        self.last.as_ref()
     }
 }
 
@@ -102,20 +133,6 @@ fn target_bytes(uri: &Uri) -> usize {
     let scheme = uri.scheme_str().map_or(0, |scheme| scheme.len() + "://".len());
     let authority = uri.authority().map_or(0, |authority| authority.as_str().len());
     scheme + authority + uri.path_and_query().map_or(0, |path| path.as_str().len())
-}
-
-/// The target's host where it names one, else the only `Host` header's. The header must be there
-/// and be valid in both cases.
-fn host_of(parts: &Parts) -> Option<Host> {
-    let mut headers = parts.headers.get_all(HOST).iter();
-    let header = Host::parse(headers.next()?.as_bytes())?;
-    if headers.next().is_some() {
-        return None;
-    }
-    match parts.uri.authority() {
-        Some(authority) => Host::parse(authority.as_str().as_bytes()),
-        None => Some(header),
-    }
 }
 
 #[cfg(test)]
@@ -131,9 +148,15 @@ mod tests {
         request.body(()).unwrap().into_parts().0
     }
 
+    fn check(parts: &Parts) -> Result<String, Refusal> {
+        let mut checker = Checker::default();
+        let said = Said::in_headers(&parts.headers);
+        checker.check(parts, &said).map(|host| host.as_str().to_owned())
+    }
+
     fn named(headers: &[&str]) -> Option<String> {
         let headers: Vec<(&str, &str)> = headers.iter().map(|value| ("host", *value)).collect();
-        check(&parts("GET", "/x", &headers)).ok().map(|host| host.as_str().to_owned())
+        check(&parts("GET", "/x", &headers)).ok()
     }
 
     #[test]
@@ -153,11 +176,26 @@ mod tests {
     #[test]
     fn the_targets_host_wins_over_the_header() {
         let request = parts("GET", "http://Other.example/abc", &[("host", "a")]);
-        assert_eq!(
-            check(&request).ok().map(|host| host.as_str().to_owned()),
-            Some("other.example".into())
-        );
+        assert_eq!(check(&request), Ok("other.example".into()));
         assert_eq!(check(&parts("GET", "http://a/abc", &[])).err(), Some(Refusal::Host));
+    }
+
+    #[test]
+    fn each_request_has_its_own_host_whatever_those_before_had() {
+        let mut checker = Checker::default();
+        let mut host = |target: &str, header: &str| {
+            let parts = parts("GET", target, &[("host", header)]);
+            let said = Said::in_headers(&parts.headers);
+            checker.check(&parts, &said).map(|host| host.as_str().to_owned())
+        };
+        for _ in 0..2 {
+            assert_eq!(host("/x", "A.example"), Ok("a.example".into()));
+            assert_eq!(host("/x", "A.example"), Ok("a.example".into()));
+            assert_eq!(host("/x", "a b"), Err(Refusal::Host));
+            assert_eq!(host("/x", ""), Err(Refusal::Host));
+            assert_eq!(host("http://b.example/", "A.example"), Ok("b.example".into()));
+            assert_eq!(host("http://b.example/", "a b"), Err(Refusal::Host));
+        }
     }
 
     #[test]
@@ -172,7 +210,9 @@ mod tests {
     #[test]
     fn only_get_and_head_are_answered() {
         for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"] {
-            let refusal = check_visit(&parts(method, "/abc", &[("host", "a")])).err();
+            let parts = parts(method, "/abc", &[("host", "a")]);
+            let said = Said::in_headers(&parts.headers);
+            let refusal = Checker::default().check_visit(&parts, &said).err();
             assert_eq!(refusal, Some(Refusal::Method), "{method}");
         }
     }

@@ -103,6 +103,13 @@ impl FoldedCode {
         &self.bytes[..usize::from(self.len)]
     }
 
+    /// Its first bytes, and zeros where it is shorter.
+    #[inline]
+    pub fn beginning<const N: usize>(&self) -> [u8; N] {
+        const { assert!(N <= MAX_LEN) };
+        std::array::from_fn(|at| self.bytes[at])
+    }
+
     /// The folded code as text.
     pub fn as_str(&self) -> &str {
         // Only ASCII is ever stored, so this cannot fail.

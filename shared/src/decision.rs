@@ -1,4 +1,4 @@
-//! The decision: what a visit's request and the index say must happen.
+//! The decision: what a visit's request, the rows of its code and the catalog say must happen.
 //!
 //! [`decide`] is pure: no I/O, no clock, no failure. The daemon acts on its answer and the admin
 //! shows it, so an explanation cannot differ from what happens.
@@ -12,11 +12,9 @@
 //! these two that has nothing of its own in the way.
 
 use crate::civil_day::Day;
-use crate::code::FoldedCode;
 use crate::destination::ArchivedDestination;
-use crate::index::Index;
 use crate::snapshot::catalog::{ArchivedDomain, ArchivedOffer, CatalogFile};
-use crate::snapshot::level::CodeRecord;
+use crate::snapshot::level::{CodeRecord, CodeRows};
 
 /// Why a visit of a known code was, or was not, redirected. The numbers are part of the click
 /// record's format.
@@ -89,8 +87,8 @@ impl Reason {
 /// What the request says.
 #[derive(Clone, Copy)]
 pub struct Visit<'a> {
-    /// The code.
-    pub code: &'a FoldedCode,
+    /// What the index says of its code; `None` for a code nobody has.
+    pub rows: Option<CodeRows<'a>>,
     /// The offer asked for (`oid`).
     pub offer_id: Option<u32>,
     /// The tracking domain it came to, where that is a known one.
@@ -144,14 +142,13 @@ pub struct DecidedClick {
 }
 
 /// Decides a visit at a moment in Unix seconds.
-pub fn decide<'a, D: AsRef<[u8]> + Clone>(
-    index: &'a Index<D>,
+pub fn decide<'a>(
+    catalog: &'a CatalogFile,
     visit: &Visit<'a>,
     _facts: &Facts<'_>,
     now: i64,
 ) -> Decision<'a> {
-    let catalog = index.catalog();
-    let chosen = candidates(index, visit, now).and_then(Candidate::choose);
+    let chosen = candidates(catalog, visit, now).and_then(Candidate::choose);
     match chosen {
         Some(chosen) => chosen.decision(catalog, visit),
         None => Decision { click: None, answer: not_a_code(catalog, visit.domain) },
@@ -189,15 +186,14 @@ pub fn not_a_code<'a>(catalog: &'a CatalogFile, domain: Option<&'a ArchivedDomai
 
 /// The rows of the visit's code, by ascending coupon code id, each judged when it is taken; `None`
 /// for a code nobody has. [`decide`] chooses among these; who explains a decision shows them.
-pub fn candidates<'a, D: AsRef<[u8]> + Clone>(
-    index: &'a Index<D>,
+pub fn candidates<'a>(
+    catalog: &'a CatalogFile,
     visit: &Visit<'a>,
     now: i64,
-) -> Option<impl Iterator<Item = Candidate<'a>> + use<'a, D>> {
-    let catalog = index.catalog();
+) -> Option<impl Iterator<Item = Candidate<'a>> + use<'a>> {
     let today = today(catalog, now);
     let wanted = visit.offer_id;
-    let rows = index.lookup(visit.code)?;
+    let rows = visit.rows?;
     Some(rows.iter().map(move |row| Candidate::judge(catalog, row, wanted, today)))
 }
 
@@ -331,6 +327,7 @@ pub fn fallback_chain<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::code::FoldedCode;
     use crate::index::tests::{assemble, level, row};
     use crate::snapshot::catalog::tests::{destination, offer, sample};
     use crate::snapshot::catalog::{Catalog, Domain, Offer, Visibility, ZoneOffset};
@@ -348,9 +345,9 @@ mod tests {
     ) -> (Option<Reason>, u32, String) {
         let index = assemble(catalog, vec![level((0, 5), &[("code1", rows)])]).unwrap();
         let code = FoldedCode::fold(b"CODE1").unwrap();
-        let visit =
-            Visit { code: &code, offer_id, domain: index.catalog().domain("go.example.com") };
-        let decision = decide(&index, &visit, &Facts::default(), now);
+        let domain = index.catalog().domain("go.example.com");
+        let visit = Visit { rows: index.lookup(&code), offer_id, domain };
+        let decision = decide(index.catalog(), &visit, &Facts::default(), now);
         let answer = match decision.answer {
             Answer::Redirect(to) => format!("to {}", to.origin()),
             Answer::Fallback(to) => format!("fallback {}", to.origin()),

@@ -67,8 +67,16 @@ impl<D: AsRef<[u8]> + Clone> Index<D> {
 
     /// All rows of a code, by ascending coupon code id; `None` for a code nobody has.
     pub fn lookup(&self, code: &FoldedCode) -> Option<CodeRows<'_>> {
-        let rows = self.levels.iter().find_map(|level| level.lookup(code));
-        rows.filter(|rows| !rows.is_empty())
+        self.lookup_by(|level| level.lookup(code))
+    }
+
+    /// The same, for who looks a code up in a level in a way of their own.
+    #[inline]
+    pub fn lookup_by<'i>(
+        &'i self,
+        in_level: impl FnMut(&'i Level<D>) -> Option<CodeRows<'i>>,
+    ) -> Option<CodeRows<'i>> {
+        self.levels.iter().find_map(in_level).filter(|rows| !rows.is_empty())
     }
 
     /// The catalog.

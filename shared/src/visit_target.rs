@@ -55,12 +55,17 @@ impl Host {
     /// Name and port, in lower case.
     pub fn as_str(&self) -> &str {
         // Only ASCII passes `parse`, so this cannot fail.
-        std::str::from_utf8(&self.bytes[..usize::from(self.len)]).unwrap_or_default()
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    /// The same as bytes, which need no check.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
     }
 
     /// The name alone, in lower case.
-    pub fn name(&self) -> &str {
-        &self.as_str()[..usize::from(self.name_len)]
+    pub fn name(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.name_len)]
     }
 }
 

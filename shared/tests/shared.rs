@@ -223,8 +223,8 @@ fn version_1_snapshot_files_still_decide_a_visit() {
     let decided = |code: &str, offer_id| {
         let code = FoldedCode::fold(code.as_bytes()).unwrap();
         let domain = index.catalog().domain("go.example.com");
-        let visit = Visit { code: &code, offer_id, domain };
-        let decision = decide(&index, &visit, &Facts::default(), 1_781_524_800);
+        let visit = Visit { rows: index.lookup(&code), offer_id, domain };
+        let decision = decide(index.catalog(), &visit, &Facts::default(), 1_781_524_800);
         let origin = match decision.answer {
             Answer::Redirect(to) | Answer::Fallback(to) => to.origin().to_owned(),
             Answer::NotFound => String::new(),

@@ -104,8 +104,8 @@ impl Network {
         let code = FoldedCode::fold(code.as_bytes()).unwrap();
         let domain = index.catalog().domain("go.example.com");
         assert!(domain.is_some());
-        let visit = Visit { code: &code, offer_id: None, domain };
-        let decision = decide(&index, &visit, &Facts::default(), NOW);
+        let visit = Visit { rows: index.lookup(&code), offer_id: None, domain };
+        let decision = decide(index.catalog(), &visit, &Facts::default(), NOW);
         let reason = decision.click.map(|click| click.reason);
         assert_eq!(
             matches!(decision.answer, Answer::Redirect(_)),

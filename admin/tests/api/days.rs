@@ -88,9 +88,11 @@ async fn a_code_that_expires_hands_over_to_the_next_of_its_advertiser_without_an
     let midnight = moment("2026-03-29T22:00:00Z");
     let offer_at = |now: i64| {
         let folded = coupon_shared::code::FoldedCode::fold(b"both").unwrap();
-        let visit = coupon_shared::decision::Visit { code: &folded, offer_id: None, domain: None };
+        let rows = index.lookup(&folded);
+        let visit = coupon_shared::decision::Visit { rows, offer_id: None, domain: None };
         let facts = coupon_shared::decision::Facts::default();
-        let click = coupon_shared::decision::decide(&index, &visit, &facts, now).click.unwrap();
+        let click =
+            coupon_shared::decision::decide(index.catalog(), &visit, &facts, now).click.unwrap();
         (click.row.offer_id, click.reason)
     };
     assert_eq!(offer_at(midnight - 1), (1, Reason::Redirected));

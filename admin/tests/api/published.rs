@@ -35,8 +35,8 @@ pub(crate) async fn published(network: &Running) -> Index<Arc<[u8]>> {
 /// What a visit of a code at a moment meets; `None` for a code nobody has.
 pub(crate) fn reason_at(index: &Index<Arc<[u8]>>, code: &str, now: i64) -> Option<Reason> {
     let code = FoldedCode::fold(code.as_bytes()).unwrap();
-    let visit = Visit { code: &code, offer_id: None, domain: None };
-    let decision = decide(index, &visit, &Facts::default(), now);
+    let visit = Visit { rows: index.lookup(&code), offer_id: None, domain: None };
+    let decision = decide(index.catalog(), &visit, &Facts::default(), now);
     let reason = decision.click.map(|click| click.reason);
     let redirects = matches!(decision.answer, Answer::Redirect(_));
     assert_eq!(redirects, reason == Some(Reason::Redirected));

@@ -60,12 +60,13 @@ impl Desk {
     }
 
     /// What the code decides, and what offer and partner do.
-    fn judged(&self, index: &ServedIndex, visitor: &Visitor<'_>) -> [Option<DecidedClick>; 2] {
+    fn judged(&mut self, index: &ServedIndex, visitor: &Visitor<'_>) -> [Option<DecidedClick>; 2] {
         let now = visitor.unix_seconds();
         let (offer_id, partner_id) = (self.parameters.offer_id(), self.parameters.partner_id());
         let by_code = FoldedCode::fold(self.parameters.code()).ok().and_then(|code| {
-            let visit = Visit { code: &code, offer_id, domain: visitor.domain };
-            decide(index, &visit, &Facts::default(), now).click
+            let rows = self.hot_codes.lookup(index, &code);
+            let visit = Visit { rows, offer_id, domain: visitor.domain };
+            decide(index.catalog(), &visit, &Facts::default(), now).click
         });
         let direct = offer_id.zip(partner_id);
         let direct =

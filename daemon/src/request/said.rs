@@ -1,12 +1,12 @@
-//! What the headers of a visit say of the visitor.
+//! What the headers of a request say of the visitor, and for which host.
 //!
 //! They are gone through once, because looking for each would hash its name and probe the map: a
-//! browser sends a dozen, and seven names matter here. Of a header that comes several times the
+//! browser sends a dozen, and eight names matter here. Of a header that comes several times the
 //! first value counts.
 
 use hyper::header::{HeaderMap, HeaderValue};
 
-/// What counts of a visitor's headers; empty where it is not said.
+/// What counts of a request's headers; empty where it is not said.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Said<'a> {
     /// `User-Agent`
@@ -17,6 +17,20 @@ pub struct Said<'a> {
     pub language: &'a [u8],
     /// The browser says that it only fetches ahead of a click.
     pub is_prefetch: bool,
+    /// Each `Host`.
+    pub hosts: Hosts<'a>,
+}
+
+/// How often `Host` came. Servers that disagree on which of several counts are deceived by it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Hosts<'a> {
+    /// Not at all.
+    #[default]
+    None,
+    /// Once.
+    One(&'a [u8]),
+    /// More than once.
+    Several,
 }
 
 impl<'a> Said<'a> {
@@ -25,6 +39,10 @@ impl<'a> Said<'a> {
         let mut said = Said::default();
         for (name, value) in headers {
             let place = match name.as_str() {
+                "host" => {
+                    said.hosts = said.hosts.and(value);
+                    continue;
+                }
                 "user-agent" => &mut said.user_agent,
                 "referer" => &mut said.referer,
                 "accept-language" => &mut said.language,
@@ -39,6 +57,15 @@ impl<'a> Said<'a> {
             }
         }
         said
+    }
+}
+
+impl<'a> Hosts<'a> {
+    fn and(self, value: &'a HeaderValue) -> Hosts<'a> {
+        match self {
+            Hosts::None => Hosts::One(value.as_bytes()),
+            Hosts::One(_) | Hosts::Several => Hosts::Several,
+        }
     }
 }
 
@@ -77,7 +104,16 @@ mod tests {
         assert_eq!(said.user_agent, b"Browser/1");
         assert_eq!(said.referer, b"https://a.example/");
         assert_eq!((said.language, said.is_prefetch), (&b"de"[..], false));
+        assert_eq!(said.hosts, Hosts::None);
         assert_eq!(Said::in_headers(&HeaderMap::new()), Said::default());
+    }
+
+    #[test]
+    fn a_host_is_told_from_several_even_if_they_are_the_same() {
+        let mut headers = vec![("accept", "*/*"), ("host", "a.example")];
+        assert_eq!(Said::in_headers(&map(&headers)).hosts, Hosts::One(b"a.example"));
+        headers.extend([("user-agent", "Browser/1"), ("host", "a.example")]);
+        assert_eq!(Said::in_headers(&map(&headers)).hosts, Hosts::Several);
     }
 
     #[test]

@@ -307,10 +307,10 @@ impl CatalogFile {
     }
 
     /// The tracking domain of a host name in lower case, without port.
-    pub fn domain(&self, host: &str) -> Option<&ArchivedDomain> {
+    pub fn domain(&self, host: impl AsRef<[u8]>) -> Option<&ArchivedDomain> {
         let domains = &self.archive.get().domains;
         domains
-            .binary_search_by(|domain| domain.host.as_str().cmp(host))
+            .binary_search_by(|domain| domain.host.as_bytes().cmp(host.as_ref()))
             .ok()
             .map(|at| &domains[at])
     }

@@ -42,9 +42,12 @@
 //!
 //! Records of one code ascend by coupon code id. Ids are never used again for something else.
 
+mod walk;
+
 use super::{HASH_LEN, Header, Lineage, SnapshotError};
 use crate::civil_day::Day;
 use crate::code::{FOLD_VERSION, FoldedCode};
+use walk::Jumps;
 
 /// Version of the level format.
 pub const FORMAT_VERSION: u16 = 1;
@@ -56,6 +59,8 @@ const MAGIC: &[u8; 8] = b"CPNLEVEL";
 /// Length of the header in bytes.
 pub const HEADER_LEN: usize = 256;
 const RECORD_LEN: usize = 16;
+/// Version of the fst's own format, as read by [`walk`].
+const FST_VERSION: u64 = 3;
 const FST_HASH_AT: usize = 128;
 const RECORDS_HASH_AT: usize = 160;
 const HEADER_HASH_AT: usize = HEADER_LEN - HASH_LEN;
@@ -216,6 +221,10 @@ fn records_at(fst_len: usize) -> usize {
     (HEADER_LEN + fst_len).next_multiple_of(RECORD_LEN)
 }
 
+/// Where a level has a code: its first record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Place(u32);
+
 /// A part of some shared bytes.
 #[derive(Clone)]
 struct Section<D> {
@@ -237,6 +246,7 @@ pub struct Level<D> {
     name: [u8; HASH_LEN],
     codes: u64,
     fst: fst::Map<Section<D>>,
+    jumps: Jumps,
     records: Section<D>,
 }
 
@@ -257,10 +267,12 @@ impl<D: AsRef<[u8]> + Clone> Level<D> {
         let damaged = |error: fst::Error| header.content_error(error.to_string());
         let fst = fst::Map::new(fst).map_err(damaged)?;
         fst.as_fst().verify().map_err(damaged)?;
+        header.expect_version("fst version", fst_version(fst.as_fst()), FST_VERSION)?;
         let level = Self {
             meta: meta(&header),
             name: header.array(HEADER_HASH_AT),
             codes: header.u64(56),
+            jumps: Jumps::of(fst.as_fst(), records.as_ref().len() / RECORD_LEN),
             fst,
             records,
         };
@@ -304,7 +316,21 @@ impl<D: AsRef<[u8]> + Clone> Level<D> {
 
     /// What the level says of a code: nothing, or its rows (none for a tombstone).
     pub fn lookup(&self, code: &FoldedCode) -> Option<CodeRows<'_>> {
-        self.fst.get(code.as_bytes()).map(|first| self.rows_from(first))
+        self.place(code).map(|place| self.rows(place))
+    }
+
+    /// Where the level has a code; for this level only.
+    #[inline]
+    pub fn place(&self, code: &FoldedCode) -> Option<Place> {
+        let first = self.jumps.find(self.fst.as_fst().as_bytes(), code)?;
+        // Of a code there is a row, or a tombstone, for each id at most, and ids have 32 bits.
+        u32::try_from(first).ok().map(Place)
+    }
+
+    /// The rows of the code at a place.
+    #[inline]
+    pub fn rows(&self, place: Place) -> CodeRows<'_> {
+        self.rows_from(place.0.into())
     }
 
     fn rows_from(&self, first: u64) -> CodeRows<'_> {
@@ -339,6 +365,11 @@ impl<D: AsRef<[u8]> + Clone> Level<D> {
     pub fn size(&self) -> usize {
         self.records.to
     }
+}
+
+/// The first number of an fst.
+fn fst_version<D: AsRef<[u8]>>(fst: &fst::raw::Fst<D>) -> u64 {
+    fst.as_bytes().first_chunk().map_or(0, |number| u64::from_le_bytes(*number))
 }
 
 fn meta(header: &Header<'_>) -> LevelMeta {
