@@ -550,7 +550,7 @@ pub(crate) mod tests {
         }
         for domain in archived.domains.iter() {
             domain.fallback.iter().for_each(check_destination);
-            assert!(catalog.domain(&domain.host).is_some());
+            assert!(catalog.domain(domain.host.as_bytes()).is_some());
         }
         catalog.fallback().into_iter().for_each(check_destination);
         catalog.utc_offset_at(0);
