@@ -22,6 +22,7 @@ use coupon_shared::snapshot::manifest::{
     CURRENT, MAX_BYTES, Manifest, ManifestError, ObjectName, PREVIOUS,
 };
 use coupon_shared::snapshot::{Lineage, SnapshotError};
+use rustix::fs::{Mode, OFlags};
 
 use crate::live_index::{FileBytes, LiveIndex, ServedIndex};
 
@@ -235,7 +236,7 @@ fn check_follows(served: &Manifest, new: &Manifest) -> Result<(), LoadError> {
 fn read_manifest(path: &Path) -> Result<Manifest, LoadError> {
     let read = || {
         let mut text = Vec::new();
-        File::open(path)?.take(MAX_BYTES as u64).read_to_end(&mut text)?;
+        open_file(path)?.take(MAX_BYTES as u64).read_to_end(&mut text)?;
         Ok(text)
     };
     let text = read().map_err(|source: io::Error| match source.kind() {
@@ -245,24 +246,37 @@ fn read_manifest(path: &Path) -> Result<Manifest, LoadError> {
     Manifest::parse(&text).map_err(|source| LoadError::Manifest { path: path.to_owned(), source })
 }
 
-/// A whole file, no longer than its header says: one that was damaged into a huge one must not take
-/// the memory that visitors are served from.
+/// A whole file, no longer than its header says, and its header not believed further than the file
+/// reaches: one that was damaged into a huge one must not take the memory that visitors are served
+/// from.
 fn read_object(
     path: &Path,
     header_len: usize,
     file_len: fn(&[u8]) -> Result<u64, SnapshotError>,
 ) -> Result<Vec<u8>, LoadError> {
     let unread = |source: io::Error| LoadError::Read { path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(unread)?;
+    let mut file = open_file(path).map_err(unread)?;
+    let on_disk = file.metadata().map_err(unread)?.len();
     let mut bytes = Vec::with_capacity(header_len);
     file.by_ref().take(header_len as u64).read_to_end(&mut bytes).map_err(unread)?;
     let len =
         file_len(&bytes).map_err(|source| LoadError::Object { path: path.to_owned(), source })?;
-    let rest = len.saturating_sub(bytes.len() as u64);
+    let rest = len.min(on_disk).saturating_sub(bytes.len() as u64);
     bytes
         .try_reserve_exact(usize::try_from(rest).unwrap_or(usize::MAX))
         .map_err(|error| unread(error.into()))?;
     // One byte more shows that it is too long.
     file.take(rest.saturating_add(1)).read_to_end(&mut bytes).map_err(unread)?;
     Ok(bytes)
+}
+
+/// Opens what must be a file: a pipe in its place would be waited for, and a device never end.
+fn open_file(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"))
+    }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use coupon_shared::snapshot::Lineage;
+use rustix::fs::FileType;
 
 use crate::published::{damage, sample};
 use crate::running::{Coupond, folder, until};
@@ -130,6 +131,27 @@ fn a_cut_level_is_refused() {
 }
 
 #[test]
+fn an_index_of_a_newer_version_is_refused() {
+    let rewrite = |path: &Path, from: &str, to: &str| {
+        let text = std::fs::read_to_string(path).unwrap();
+        std::fs::write(path, text.replace(from, to)).unwrap();
+    };
+    is_refused(
+        |files| rewrite(&files.manifest, "coupond-manifest 1", "coupond-manifest 2"),
+        422,
+        "of a newer version",
+    );
+    // Its second and third byte of a version come after eight of a name.
+    let newer = |path: &Path| {
+        let mut bytes = std::fs::read(path).unwrap();
+        bytes[8] = 2;
+        std::fs::write(path, bytes).unwrap();
+    };
+    is_refused(|files| newer(&files.level), 422, "version 2");
+    is_refused(|files| newer(&files.catalog), 422, "version 2");
+}
+
+#[test]
 fn a_missing_level_is_refused() {
     is_refused(|files| std::fs::remove_file(&files.level).unwrap(), 422, "cannot read");
 }
@@ -174,6 +196,133 @@ fn at_start_the_manifest_before_serves_where_the_current_one_is_damaged() {
     sample().generation(3).publish(&coupond.index_dir());
     assert_eq!(coupond.reload().json()["generation"], 3);
     assert_eq!(coupond.get("/before").status, 404);
+}
+
+/// What may stand where a file should be.
+const STRANGERS: [&str; 5] = ["pipe", "socket", "folder", "link to a device", "link to nothing"];
+
+fn put(stranger: &str, path: &Path) {
+    std::fs::remove_file(path).unwrap();
+    match stranger {
+        "pipe" => make_node(path, FileType::Fifo),
+        "socket" => make_node(path, FileType::Socket),
+        "folder" => std::fs::create_dir(path).unwrap(),
+        "link to a device" => std::os::unix::fs::symlink("/dev/zero", path).unwrap(),
+        _ => std::os::unix::fs::symlink("nothing", path).unwrap(),
+    }
+}
+
+fn make_node(path: &Path, kind: FileType) {
+    rustix::fs::mknodat(rustix::fs::CWD, path, kind, 0o644.into(), 0).unwrap();
+}
+
+fn remove(path: &Path) {
+    if std::fs::remove_file(path).is_err() {
+        std::fs::remove_dir(path).unwrap();
+    }
+}
+
+/// Spoils each file of a publication in turn, and mends it again.
+fn each_spoiled(spoil: impl Fn(&Path), mend: impl Fn(&Path), part: &str) {
+    let coupond = Coupond::serving(&sample());
+    for (generation, at) in (2..).zip(0..3) {
+        let files = sample().generation(generation).with("fresh").publish(&coupond.index_dir());
+        let path = [&files.level, &files.catalog, &files.manifest][at];
+        let kept = coupond.path("kept");
+        std::fs::copy(path, &kept).unwrap();
+        spoil(path);
+        let answer = coupond.reload();
+        assert!(matches!(answer.status, 409 | 422), "{answer:?}");
+        let health = coupond.health();
+        assert_eq!(health["status"], "degraded");
+        let problem = health["problems"][0].as_str().unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        assert!(problem.contains(part) && problem.contains(name), "{problem}");
+        assert_eq!(health["generation"], generation - 1);
+        assert_eq!(coupond.get("/winter25").status, 302);
+
+        mend(path);
+        std::fs::rename(&kept, path).unwrap();
+        let answer = coupond.reload();
+        assert_eq!((answer.status, &answer.json()["generation"]), (200, &generation.into()));
+        assert_eq!(coupond.health()["status"], "ok");
+    }
+}
+
+#[test]
+fn what_is_no_file_is_refused_in_a_files_place_and_never_waited_for() {
+    for stranger in STRANGERS {
+        let part = if stranger == "socket" { "No such device" } else { "" };
+        each_spoiled(|path| put(stranger, path), remove, part);
+    }
+}
+
+#[test]
+fn a_start_is_not_held_up_by_what_is_no_file() {
+    for stranger in STRANGERS {
+        let folder = folder();
+        let index_dir = folder.path().join("index");
+        sample().publish(&index_dir);
+        let files = sample().generation(2).publish(&index_dir);
+        put(stranger, &files.manifest);
+        let coupond = Coupond::start(folder, |_| ());
+        let health = coupond.health();
+        assert_eq!((&health["status"], &health["generation"]), (&"degraded".into(), &1.into()));
+        assert_eq!(coupond.get("/winter25").status, 302);
+        remove(&files.manifest);
+    }
+}
+
+#[test]
+fn a_manifest_before_that_is_damaged_too_is_not_served_either() {
+    let folder = folder();
+    let index_dir = folder.path().join("index");
+    sample().publish(&index_dir);
+    let files = sample().generation(2).publish(&index_dir);
+    damage(&files.manifest);
+    damage(&index_dir.join("CURRENT.prev"));
+    let coupond = Coupond::start(folder, |_| ());
+    assert_eq!(coupond.get("/winter25").status, 503);
+    let health = coupond.health();
+    assert!(health["problems"][0].as_str().unwrap().contains("CURRENT: "), "{health}");
+    sample().generation(3).publish(&coupond.index_dir());
+    assert_eq!(coupond.reload().json()["generation"], 3);
+    assert_eq!(coupond.get("/winter25").status, 302);
+}
+
+#[test]
+fn files_that_may_not_be_read_are_refused_until_they_may() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = folder();
+    let index_dir = folder.path().join("index");
+    sample().publish(&index_dir);
+    let coupond = Coupond::start(folder, without_the_right_to_read_all);
+    let files = sample().generation(2).with("fresh").publish(&coupond.index_dir());
+    let allow = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    for path in [&files.level, &files.catalog, &files.manifest] {
+        allow(path, 0);
+        let answer = coupond.reload();
+        assert_eq!(answer.status, 422, "{answer:?}");
+        let problem = coupond.health()["problems"][0].to_string();
+        assert!(problem.contains("Permission denied"), "{problem}");
+        assert_eq!(coupond.get("/winter25").status, 302);
+        allow(path, 0o640);
+    }
+    assert_eq!(coupond.reload().status, 200);
+    assert_eq!(coupond.get("/fresh").status, 302);
+}
+
+/// Where the tests run as root, whom no file's mode stops.
+fn without_the_right_to_read_all(command: &mut std::process::Command) {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let mut less = std::process::Command::new("setpriv");
+    less.args(["--bounding-set", "-dac_override,-dac_read_search"]).arg(command.get_program());
+    less.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    *command = less;
 }
 
 #[test]
