@@ -133,6 +133,16 @@ impl IndexFolder {
         Manifest::parse(&bytes).map_err(|source| FolderError::Manifest { path: path(), source })
     }
 
+    /// The manifest before, where there is one that says something.
+    fn previous(&self) -> Result<Option<Manifest>, FolderError> {
+        match self.manifest(PREVIOUS) {
+            Ok(manifest) => Ok(Some(manifest)),
+            Err(error) if error.is_missing() => Ok(None),
+            Err(FolderError::Manifest { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Opens everything a manifest names, as a daemon does, and walks every entry.
     pub(super) fn index(&self, manifest: Manifest) -> Result<Index<Arc<[u8]>>, FolderError> {
         let catalog = Arc::new(self.catalog(&manifest.catalog)?);
@@ -143,10 +153,13 @@ impl IndexFolder {
     }
 
     /// The objects that neither manifest names.
+    ///
+    /// # Errors
+    /// Also when a manifest cannot be read: what it names is not known then, and must stay.
     pub(super) fn unreferenced(&self) -> Result<HashSet<String>, FolderError> {
         let mut kept = HashSet::new();
-        for manifest in [CURRENT, PREVIOUS].into_iter().filter_map(|name| self.manifest(name).ok())
-        {
+        let manifests = [Some(self.manifest(CURRENT)?), self.previous()?];
+        for manifest in manifests.into_iter().flatten() {
             kept.insert(manifest.catalog.catalog_file());
             kept.extend(manifest.levels.iter().map(ObjectName::level_file));
         }

@@ -280,6 +280,30 @@ async fn leftovers_of_a_crash_are_removed_and_old_files_later() {
 }
 
 #[tokio::test]
+async fn what_a_manifest_names_is_not_removed_while_it_cannot_be_read_and_it_is_written_anew() {
+    for damage in ["", "coupond-manifest 1\nnetwork 1\n"] {
+        let mut network = Network::new().await;
+        network.code("winter25", Some(1)).await;
+        network.publish().await;
+        network.code("more", Some(1)).await;
+        let before = network.publish().await;
+        std::fs::write(network.index_dir().join(CURRENT), damage).unwrap();
+        for _ in 0..3 {
+            network.publisher.retired.looked =
+                Instant::now().checked_sub(KEEP_UNREFERENCED).unwrap();
+            assert!(network.publisher.round().await.is_err());
+        }
+        for name in &before.levels {
+            assert!(network.index_dir().join(name.level_file()).exists());
+        }
+        // As the publisher does after a failure.
+        network.publisher.folder = None;
+        assert!(network.publish().await.generation > before.generation);
+        assert_eq!(network.visit("more"), Some(Reason::Redirected));
+    }
+}
+
+#[tokio::test]
 async fn published_files_are_readable_by_owner_and_group_only() {
     use std::os::unix::fs::PermissionsExt;
     let mut network = Network::new().await;
