@@ -4,6 +4,10 @@
 
 #[path = "end_to_end/browser.rs"]
 mod browser;
+#[path = "end_to_end/chance.rs"]
+mod chance;
+#[path = "end_to_end/faults.rs"]
+mod faults;
 #[path = "end_to_end/http.rs"]
 mod http;
 #[path = "end_to_end/programs.rs"]
@@ -21,6 +25,8 @@ mod conversions_under_fire;
 mod crashes;
 #[path = "end_to_end/demo.rs"]
 mod demo;
+#[path = "end_to_end/edits_under_fire.rs"]
+mod edits_under_fire;
 #[path = "end_to_end/main_job.rs"]
 mod main_job;
 #[path = "end_to_end/offers_and_domains.rs"]
@@ -29,6 +35,8 @@ mod offers_and_domains;
 mod partner_postbacks;
 #[path = "end_to_end/privacy.rs"]
 mod privacy;
+#[path = "end_to_end/publication_faults.rs"]
+mod publication_faults;
 #[path = "end_to_end/sdk.rs"]
 mod sdk;
 #[path = "end_to_end/units.rs"]

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::chance::Random;
 use crate::programs::{Codes, Network, Program, today};
 
 /// The most that one order is sent.
@@ -321,15 +322,4 @@ fn read(stream: &mut BufReader<TcpStream>) -> std::io::Result<(u16, Value)> {
     stream.read_exact(&mut body)?;
     let status = status.ok_or_else(broken)?;
     Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
-}
-
-/// Enough chance for a campaign, and the same each time.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % limit
-    }
 }

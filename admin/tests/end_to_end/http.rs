@@ -84,12 +84,24 @@ pub(crate) fn call_with(
     key: &str,
     method: &str,
     path: &str,
-    (kind, body): (&str, &str),
+    body: (&str, &str),
 ) -> Answer {
+    let answer = try_call_with(to, key, method, path, body);
+    answer.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+}
+
+/// A call of a program that may die meanwhile.
+pub(crate) fn try_call_with(
+    to: SocketAddr,
+    key: &str,
+    method: &str,
+    path: &str,
+    (kind, body): (&str, &str),
+) -> std::io::Result<Answer> {
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: {to}\r\nX-Eflow-API-Key: {key}\r\n\
          Content-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     );
-    send(to, &request).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    send(to, &request)
 }

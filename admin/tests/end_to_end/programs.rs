@@ -125,19 +125,22 @@ impl Network {
 
     /// With further variables.
     pub(crate) fn start_admin_with(&self, variables: &[(&str, &str)]) -> Program {
-        let admin = Program::start(
-            Command::new(admin_program())
-                .arg("serve")
-                .env("COUPON_ADMIN_DATA_DIR", self.path("admin"))
-                .env("COUPON_ADMIN_LISTEN", self.admin_address.to_string())
-                .env("COUPON_ADMIN_DAEMON_SOCKET", self.path("run/coupond.sock"))
-                // Tests ask again and again until something has happened.
-                .env("COUPON_ADMIN_LIMITS_NETWORK_REQUESTS_PER_30S", "0")
-                .env("COUPON_ADMIN_LOG_FILTER", "warn")
-                .envs(variables.iter().copied()),
-        );
+        let mut command = Command::new(admin_program());
+        let admin = Program::start(self.serve(&mut command).envs(variables.iter().copied()));
         wait_for("the admin to listen", || std::net::TcpStream::connect(self.admin_address).ok());
         admin
+    }
+
+    /// Makes a command serve the API in this network's folders.
+    pub(crate) fn serve<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        command
+            .arg("serve")
+            .env("COUPON_ADMIN_DATA_DIR", self.path("admin"))
+            .env("COUPON_ADMIN_LISTEN", self.admin_address.to_string())
+            .env("COUPON_ADMIN_DAEMON_SOCKET", self.path("run/coupond.sock"))
+            // Tests ask again and again until something has happened.
+            .env("COUPON_ADMIN_LIMITS_NETWORK_REQUESTS_PER_30S", "0")
+            .env("COUPON_ADMIN_LOG_FILTER", "warn")
     }
 
     pub(crate) fn start_daemon(&self) -> Program {
@@ -161,6 +164,19 @@ impl Network {
     pub(crate) fn call(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
         let path = format!("/v1/networks/{path}");
         http::call(self.admin_address, &self.key(), method, &path, body.as_ref())
+    }
+
+    /// A call of a program that may die meanwhile.
+    pub(crate) fn try_call(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> std::io::Result<Answer> {
+        let body = body.as_ref().map(Value::to_string).unwrap_or_default();
+        let path = format!("/v1/networks/{path}");
+        let body = ("application/json", body.as_str());
+        http::try_call_with(self.admin_address, &self.key(), method, &path, body)
     }
 
     /// Sends a file to the API.

@@ -1,0 +1,122 @@
+//! Programs whose system calls on chosen files fail, or are the last they make: `strace` tampers
+//! with them.
+//!
+//! strace counts calls of each thread and each kind by themselves. So a fault is aimed at the nth
+//! call of one kind on one file: these come from one thread, whatever the other threads do.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::programs::{admin_program, wait_for};
+
+/// Whatever a program does to files; a kind that this machine does not know is left out.
+const KINDS: &str = "?open,?openat,?read,?pread64,?write,?pwrite64,?writev,?pwritev,\
+    ?copy_file_range,?fsync,?fdatasync,?sync_file_range,?rename,?renameat,?renameat2,?link,?linkat,\
+    ?unlink,?unlinkat,?mkdir,?mkdirat,?ftruncate,?fallocate,?getdents64,?statx";
+
+/// What happens at a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The program dies before it is done.
+    Kill,
+    /// The system refuses it, for this reason.
+    Error(&'static str),
+}
+
+impl Fault {
+    pub(crate) const ALL: [Fault; 3] = [Fault::Kill, Fault::Error("EIO"), Fault::Error("ENOSPC")];
+}
+
+/// One system call of a program.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Call {
+    pub(crate) kind: String,
+    pub(crate) path: PathBuf,
+    /// Among those of its kind on this file, from 1.
+    pub(crate) nth: usize,
+}
+
+impl Call {
+    /// Its kind and its file.
+    pub(crate) fn whatever_its_number(&self) -> (&str, &Path) {
+        (&self.kind, &self.path)
+    }
+}
+
+/// coupon-admin, with its calls noted in `log`.
+pub(crate) fn noted(log: &Path) -> Command {
+    strace(log, &[format!("trace={KINDS}")])
+}
+
+/// coupon-admin, with a fault at a call. What becomes of it stands in `log`.
+pub(crate) fn faulty(log: &Path, call: &Call, fault: Fault) -> Command {
+    let Call { kind, path, nth } = call;
+    let what = match fault {
+        Fault::Kill => "signal=SIGKILL".to_owned(),
+        Fault::Error(reason) => format!("error={reason}"),
+    };
+    let only = [format!("trace={kind}"), format!("inject={kind}:{what}:when={nth}")];
+    let mut command = Command::new("strace");
+    command.arg("-P").arg(path);
+    traced(command, log, &only)
+}
+
+fn strace(log: &Path, expressions: &[String]) -> Command {
+    traced(Command::new("strace"), log, expressions)
+}
+
+/// The tracer is the program's grandchild, so that the program itself can be killed and waited for.
+fn traced(mut strace: Command, log: &Path, expressions: &[String]) -> Command {
+    // What an earlier run left must not be taken for this one's.
+    let _ = std::fs::remove_file(log);
+    strace.args(["-D", "-f", "-qq", "-y", "-o"]).arg(log);
+    for expression in expressions {
+        strace.args(["-e", expression]);
+    }
+    strace.arg(admin_program());
+    strace
+}
+
+/// Every call on a file in this folder or below, in the order in which they were begun.
+pub(crate) fn calls(log: &Path, folder: &Path) -> Vec<Call> {
+    let text = std::fs::read_to_string(log).unwrap();
+    let folder = folder.to_str().unwrap();
+    let mut counts = HashMap::<(String, PathBuf), usize>::new();
+    let begun = text.lines().filter_map(|line| call_on(line, folder));
+    begun
+        .map(|(kind, path)| {
+            let count = counts.entry((kind.clone(), path.clone())).or_default();
+            *count += 1;
+            Call { kind, path, nth: *count }
+        })
+        .collect()
+}
+
+/// Of a line such as `71 write(5</data/index/CURRENT.new>, "coup"..., 312) = 312`.
+fn call_on(line: &str, folder: &str) -> Option<(String, PathBuf)> {
+    let (kind, arguments) = line.split_once(' ')?.1.trim_start().split_once('(')?;
+    let is_name = kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let path = &arguments[arguments.find(folder)?..];
+    let path = path.split(['"', '>']).next()?;
+    is_name.then(|| (kind.to_owned(), PathBuf::from(path)))
+}
+
+/// Whether the fault came about.
+pub(crate) fn has_struck(log: &Path) -> bool {
+    std::fs::read_to_string(log).is_ok_and(|text| text.contains("(INJECTED)"))
+}
+
+/// Lets the program go on untampered with: a fault would strike once in each of its threads.
+pub(crate) fn end(program: u32) {
+    let tracer = || {
+        let status = std::fs::read_to_string(format!("/proc/{program}/status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("TracerPid:"))?;
+        line.trim().parse().ok().filter(|tracer: &u32| *tracer != 0)
+    };
+    if let Some(tracer) = tracer() {
+        // The system lets go of what a killed tracer traced. It may have ended by itself meanwhile.
+        let _ = Command::new("kill").args(["-KILL", &tracer.to_string()]).status();
+    }
+    wait_for("the program to run by itself", || tracer().is_none().then_some(()));
+}
