@@ -15,6 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::archive::Archive;
 use crate::conversions::intake::PostbackHandle;
+use crate::disk::Disk;
 use crate::intake::IntakeHandle;
 use crate::pixels::Pixels;
 use crate::privacy::PrivacyHandle;
@@ -58,6 +59,8 @@ pub use auth::{Gate, Peer};
 pub struct AppState {
     /// The truth.
     pub store: Store,
+    /// What bulk work may take of the disk.
+    pub disk: Disk,
     /// Who we are in answers.
     pub network: Network,
     /// Who comes in, and how often.
@@ -99,6 +102,12 @@ pub struct Bodies {
 impl FromRef<AppState> for Store {
     fn from_ref(state: &AppState) -> Store {
         state.store.clone()
+    }
+}
+
+impl FromRef<AppState> for Disk {
+    fn from_ref(state: &AppState) -> Disk {
+        state.disk.clone()
     }
 }
 

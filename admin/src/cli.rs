@@ -186,7 +186,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => start_serving(&config()?)?,
         Command::Demo(args) => start_demo(&cli.options, &args)?,
-        Command::Import(args) => return import::run(&config()?.data_dir, args),
+        Command::Import(args) => return import::run(&config()?, args),
         Command::Export(args) => export::run(&config()?.data_dir, &args)?,
         Command::ApiKey(command) => api_keys::run(&config()?.data_dir, command)?,
         Command::Explain(args) => return explain::run(&config()?.data_dir, args),

@@ -29,6 +29,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The folder that holds everything.
     pub data_dir: PathBuf,
+    /// What bulk work leaves free on its disk.
+    pub disk_reserve_bytes: u64,
     /// The network's number in every answer and every published file.
     pub network_id: u32,
     /// The daemon's private socket.
@@ -82,6 +84,7 @@ impl Default for Config {
         Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8090)),
             data_dir: PathBuf::from("/var/lib/coupon-admin"),
+            disk_reserve_bytes: 256 << 20,
             network_id: 1,
             daemon_socket: PathBuf::from("/run/coupond/coupond.sock"),
             trusted_proxies: Vec::new(),
@@ -152,6 +155,7 @@ impl Config {
     fn fill(&mut self, keys: &mut Keys) {
         keys.set("listen", &mut self.listen);
         keys.set("data_dir", &mut self.data_dir);
+        keys.set("disk_reserve_bytes", &mut self.disk_reserve_bytes);
         keys.set_checked("network_id", &mut self.network_id, |id| match id {
             0 => Err("must be 1 or more".into()),
             _ => Ok(()),
@@ -343,6 +347,7 @@ impl fmt::Display for Config {
         let text = |value: String| toml::Value::String(value);
         writeln!(f, "listen = {}", text(self.listen.to_string()))?;
         writeln!(f, "data_dir = {}", text(self.data_dir.display().to_string()))?;
+        writeln!(f, "disk_reserve_bytes = {}", self.disk_reserve_bytes)?;
         writeln!(f, "network_id = {}", self.network_id)?;
         writeln!(f, "daemon_socket = {}", text(self.daemon_socket.display().to_string()))?;
         let proxies = self.trusted_proxies.iter().map(|network| text(network.to_string()));

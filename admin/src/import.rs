@@ -19,6 +19,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use serde_json::{Map, Value};
 
 use crate::catalog::{BulkMode, BulkRow, Cells, FieldError};
+use crate::disk::{Disk, NoRoom};
 use crate::edit::audit;
 use crate::store::origin::Origin;
 use crate::store::staging::judge::Scope;
@@ -37,6 +38,10 @@ mod verdicts;
 pub use verdicts::judge;
 
 use rows::Rows;
+
+/// What a saved row takes of the disk: the row and its places in the store's indexes, and the same in
+/// the write-ahead log before; 630 bytes were measured. Its texts come on top.
+const WRITTEN_PER_ROW: u64 = 700;
 
 /// A row as read.
 type Row = Result<BulkRow, Box<WrongRow>>;
@@ -118,6 +123,9 @@ pub enum ImportError {
     /// There is nothing to save.
     #[error("there is no row to save")]
     Empty,
+    /// The rows would take of the disk's reserve.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
 }
 
 impl From<rusqlite::Error> for ImportError {
@@ -205,6 +213,8 @@ pub struct Commit {
     pub origin: Arc<Origin>,
     /// Where the rows come from.
     pub source: Source,
+    /// Where the store is.
+    pub disk: Disk,
 }
 
 /// Reads a whole file into a nameless staged one and saves its rows. After a refusal, the staged
@@ -243,7 +253,7 @@ pub fn commit(
     how: Commit,
     record: impl FnOnce(&WriteTx<'_>, &Outcome) -> Result<(), StoreError>,
 ) -> Result<Outcome, ImportError> {
-    let Commit { intent, skip_invalid, origin, source } = how;
+    let Commit { intent, skip_invalid, origin, source, disk } = how;
     // Without the lock first: what is refused need not hold up anybody, and what is still so under
     // the lock need not be found out there.
     let before = connection.transaction()?;
@@ -251,6 +261,7 @@ pub fn commit(
     judge(&before, intent, Scope::All)?;
     before.commit()?;
     admit(connection, skip_invalid)?;
+    disk.expect_room(written(connection)?)?;
 
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if meta::read(&tx)?.change_seq != seen {
@@ -268,6 +279,14 @@ pub fn commit(
     record(&writer, &outcome)?;
     tx.commit()?;
     Ok(outcome)
+}
+
+/// How many bytes the staged rows become, about.
+fn written(connection: &Connection) -> Result<u64, StoreError> {
+    let staged = |pragma| connection.pragma_query_value(Some("staging"), pragma, |row| row.get(0));
+    let (pages, page_size): (u64, u64) = (staged("page_count")?, staged("page_size")?);
+    let rows = staging::counts(connection)?.rows;
+    Ok(rows.saturating_mul(WRITTEN_PER_ROW).saturating_add(pages.saturating_mul(page_size)))
 }
 
 /// One entry for all codes of a file.

@@ -26,6 +26,7 @@ use crate::backup;
 use crate::config::{Config, Limits};
 use crate::conversions;
 use crate::daemon_client::DaemonClient;
+use crate::disk::Disk;
 use crate::intake;
 use crate::keys::{Secret, ensure_first};
 use crate::pixels;
@@ -78,11 +79,13 @@ impl Admin {
             stop(),
         );
         let privacy = privacy::start(store.clone(), archive.clone(), config.privacy, stop());
-        let uploads = Uploads::open(store.clone(), config.uploads.clone()).await?;
+        let disk = Disk::new(&config.data_dir, config.disk_reserve_bytes);
+        let uploads = Uploads::open(store.clone(), disk.clone(), config.uploads.clone()).await?;
         uploads.expire(stop());
         let (pixels, sending) = pixels::start(store.clone(), &config.pixels, stop())?;
         let state = AppState {
             store: store.clone(),
+            disk,
             uploads,
             publisher: publisher.clone(),
             archive,

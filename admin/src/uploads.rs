@@ -8,6 +8,7 @@
 //! - One thing at a time happens to an upload; one commit at a time happens to the store.
 //! - What came of a commit is written with its codes. Committing again answers it and does nothing.
 //! - A commit that was begun goes on when its caller hangs up.
+//! - No file takes of the disk's reserve: neither while it comes in nor when it is committed.
 //!
 //! Whom a commit holds up is told in `import`.
 
@@ -24,6 +25,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::FieldError;
+use crate::disk::Disk;
 use crate::edit::EditError;
 use crate::import::{self, Commit, ImportError, Source};
 use crate::store::rows::{Listed, Page};
@@ -117,6 +119,7 @@ pub struct Uploads {
 
 struct Shared {
     store: Store,
+    disk: Disk,
     folder: PathBuf,
     bounds: Bounds,
     incoming: tokio::sync::Semaphore,
@@ -130,13 +133,14 @@ impl Uploads {
     ///
     /// # Errors
     /// When the folder cannot be used, or the store not be read.
-    pub async fn open(store: Store, bounds: Bounds) -> Result<Uploads, UploadError> {
+    pub async fn open(store: Store, disk: Disk, bounds: Bounds) -> Result<Uploads, UploadError> {
         let folder = store.dir().join(FOLDER_NAME);
         let known = store.read(rows::file_names).await?;
         let path = folder.clone();
         on_disk(move || Ok(remove_unknown(&path, &known)?)).await?;
         let shared = Shared {
             store,
+            disk,
             folder,
             bounds,
             incoming: tokio::sync::Semaphore::new(MAX_INCOMING),
@@ -360,10 +364,11 @@ impl Shared {
     }
 
     fn stage(&self, intent: Intent, body: impl Read) -> Result<Staged, UploadError> {
+        self.disk.expect_room(0).map_err(ImportError::from)?;
         let file = StagedFile::new(&self.folder)?;
         let mut connection = store::connect_beside(self.store.dir())?;
         staging::attach(&connection, Some(&file.path))?;
-        let mut body = io::BufReader::new(body);
+        let mut body = io::BufReader::new(self.disk.watched(body));
         if io::BufRead::fill_buf(&mut body)?.is_empty() {
             import::load_nothing(&connection, intent)?;
         } else {
@@ -389,8 +394,13 @@ impl Shared {
         let mut connection = self.connect(&upload)?;
         if upload.outcome.is_none() {
             let id = upload.id;
-            let how =
-                Commit { intent: upload.intent, skip_invalid, origin, source: Source::Upload(id) };
+            let how = Commit {
+                intent: upload.intent,
+                skip_invalid,
+                origin,
+                source: Source::Upload(id),
+                disk: self.disk.clone(),
+            };
             let outcome = import::commit(&mut connection, how, |tx, outcome| {
                 rows::committed(tx, id, outcome)
             });

@@ -25,6 +25,8 @@ mod conversions_under_fire;
 mod crashes;
 #[path = "end_to_end/demo.rs"]
 mod demo;
+#[path = "end_to_end/disk_space.rs"]
+mod disk_space;
 #[path = "end_to_end/edits_under_fire.rs"]
 mod edits_under_fire;
 #[path = "end_to_end/main_job.rs"]

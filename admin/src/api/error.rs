@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::catalog::FieldError;
+use crate::disk::NoRoom;
 use crate::edit::EditError;
 use crate::store::StoreError;
 
@@ -126,6 +127,13 @@ impl From<StoreError> for ApiError {
         };
         tracing::warn!(%error, "a write was refused");
         ApiError::new(status, code, error.to_string())
+    }
+}
+
+impl From<NoRoom> for ApiError {
+    fn from(error: NoRoom) -> ApiError {
+        tracing::warn!(%error, "bulk work was refused");
+        ApiError::new(StatusCode::INSUFFICIENT_STORAGE, "disk.low", error.to_string())
     }
 }
 

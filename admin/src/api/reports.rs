@@ -31,6 +31,7 @@ use super::AppState;
 use super::error::ApiError;
 use crate::archive::ArchiveError;
 use crate::conversions::intake::{PostbackHandle, PostbackStatus};
+use crate::disk::{Disk, Room};
 use crate::intake::{IntakeHandle, IntakeStatus};
 use crate::privacy::{PrivacyHandle, PrivacyStatus};
 use crate::publish::{PublicationStatus, PublisherHandle};
@@ -109,6 +110,7 @@ impl From<ArchiveError> for ApiError {
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = HowThingsStand)]
 struct Status {
+    disk: Room,
     publication: PublicationStatus,
     intake: IntakeStatus,
     postbacks: PostbackStatus,
@@ -116,9 +118,10 @@ struct Status {
     privacy: PrivacyStatus,
 }
 
-/// How publication, the intake of clicks and postbacks, partner postbacks and forgetting stand.
+/// How the disk, publication, the intake of clicks and postbacks, partner postbacks and forgetting stand.
 #[utoipa::path(get, path = "/status", responses((status = 200, body = Status)))]
 async fn status(
+    State(disk): State<Disk>,
     State(publisher): State<PublisherHandle>,
     State(intake): State<IntakeHandle>,
     State(postbacks): State<PostbackHandle>,
@@ -127,6 +130,7 @@ async fn status(
 ) -> Result<Json<Status>, ApiError> {
     let pixels: Backlog = store.read(pixels::backlog).await.map_err(|error: StoreError| error)?;
     Ok(Json(Status {
+        disk: disk.room(),
         publication: publisher.status(),
         intake: intake.status(),
         postbacks: postbacks.status(),

@@ -3,6 +3,8 @@
 mod incoming;
 mod shapes;
 
+use std::io::ErrorKind;
+
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Request, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -16,7 +18,7 @@ use super::{AppState, coupon_codes, download, live};
 use crate::catalog::BulkMode;
 use crate::edit::Saved;
 use crate::export;
-use crate::import::ImportError;
+use crate::import::{ImportError, ReadError};
 use crate::store::StoreError;
 use crate::store::rows::{Compared, Filterable, Operator, Page};
 use crate::store::staging::Intent;
@@ -353,12 +355,19 @@ impl From<UploadError> for ApiError {
                 conflict("upload.invalid_rows").with_fields(first)
             }
             UploadError::Import(ImportError::Store(error)) => error.into(),
+            UploadError::Import(ImportError::Read(ReadError::Broken { source, .. }))
+                if source.kind() == ErrorKind::StorageFull =>
+            {
+                tracing::warn!(error = %source, "bulk work was broken off");
+                ApiError::new(StatusCode::INSUFFICIENT_STORAGE, "disk.low", source.to_string())
+            }
             UploadError::Import(ImportError::Read(_)) => {
                 ApiError::new(StatusCode::BAD_REQUEST, "upload.unreadable", message)
             }
+            UploadError::Import(ImportError::NoRoom(error)) => error.into(),
             UploadError::Import(ImportError::Refused(_)) => conflict("upload.invalid_rows"),
             UploadError::Import(ImportError::Empty) => conflict("upload.empty"),
-            UploadError::Folder(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+            UploadError::Folder(error) if error.kind() == ErrorKind::StorageFull => {
                 StoreError::Full.into()
             }
             UploadError::Folder(error) => {

@@ -10,6 +10,8 @@ use rusqlite::Connection;
 
 use super::ImportArgs;
 use crate::catalog::FieldError;
+use crate::config::Config;
+use crate::disk::Disk;
 use crate::import::{self, Commit, ImportError, Progress, ReadError, Source};
 use crate::store::origin::{Actor, Origin};
 use crate::store::staging::{self, Intent};
@@ -19,11 +21,13 @@ use crate::store::{self, StoreError};
 /// How many wrong cells are shown.
 const SHOWN: u64 = 20;
 
-pub(super) fn run(dir: &Path, args: ImportArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn run(config: &Config, args: ImportArgs) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
-    let mut connection = store::connect_existing(dir)?;
-    let bar = progress_bar(std::fs::metadata(&args.file).map_or(0, |file| file.len()))?;
-    let outcome = import(&mut connection, &args, &bar);
+    let mut connection = store::connect_existing(&config.data_dir)?;
+    let bytes = std::fs::metadata(&args.file).map_or(0, |file| file.len());
+    let bar = progress_bar(bytes)?;
+    let disk = Disk::new(&config.data_dir, config.disk_reserve_bytes);
+    let outcome = import(&mut connection, &args, disk, &bar);
     bar.finish_and_clear();
     match outcome {
         Ok(outcome) => {
@@ -42,6 +46,7 @@ pub(super) fn run(dir: &Path, args: ImportArgs) -> anyhow::Result<ExitCode> {
 fn import(
     connection: &mut Connection,
     args: &ImportArgs,
+    disk: Disk,
     bar: &ProgressBar,
 ) -> Result<Outcome, ImportError> {
     let file = File::open(&args.file)
@@ -51,6 +56,7 @@ fn import(
         skip_invalid: args.skip_invalid,
         origin: Origin::of(Actor::CommandLine),
         source: Source::File(args.file.file_name().unwrap_or_default().to_string_lossy().into()),
+        disk,
     };
     import::import(connection, file, how, &mut |progress| match progress {
         Progress::Read(bytes) => bar.set_position(bytes),

@@ -39,7 +39,9 @@ fn run(
     let _ = connection.execute_batch("DETACH staging");
     let source = Source::File("codes.csv".into());
     let origin = Origin::of(Actor::CommandLine);
-    let how = Commit { intent, skip_invalid, origin, source };
+    // Without a reserve.
+    let disk = Disk::new(Path::new("/"), 0);
+    let how = Commit { intent, skip_invalid, origin, source, disk };
     let outcome = super::import(connection, file.as_bytes(), how, &mut |_| {});
     let mut found = Vec::new();
     staging::each_fault(connection, 1000, |_, line, fault| {

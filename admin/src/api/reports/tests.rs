@@ -16,6 +16,7 @@ use super::super::{AppState, Bodies, Gate, Network, router};
 use crate::archive::Archive;
 use crate::config::Config;
 use crate::daemon_client::stand_in::{KEY, STREAM, Sample, StandIn, block};
+use crate::disk::Disk;
 use crate::edit::api_keys::{self, ApiKeyEdit};
 use crate::intake;
 use crate::keys::Role;
@@ -81,10 +82,13 @@ impl Api {
         let stop = CancellationToken::new();
         let archive = Archive::open(dir.path()).unwrap();
         let client = || daemon.client.clone();
-        let uploads = Uploads::open(store.clone(), Config::default().uploads).await.unwrap();
+        let disk = Disk::new(dir.path(), 0);
+        let bounds = Config::default().uploads;
+        let uploads = Uploads::open(store.clone(), disk.clone(), bounds).await.unwrap();
         let intake = intake::start(store.clone(), archive.clone(), client(), stop.clone());
         let (clicked, court) = (intake.clone(), (store.clone(), archive.clone()));
         let state = AppState {
+            disk,
             postbacks: crate::conversions::intake::start(
                 court.0,
                 court.1,

@@ -119,16 +119,15 @@ async fn send(
     bounds: &Bounds,
     to: &mpsc::Sender<Piece>,
 ) -> Result<(), ApiError> {
-    let mut left = bounds.max_bytes;
+    let (mut left, mut is_refused) = (bounds.max_bytes, false);
     while let Some(bytes) = in_time(bounds, source.next()).await?? {
         left = left.checked_sub(bytes.len() as u64).ok_or_else(|| {
             let message = format!("the file has more than {} bytes; split it", bounds.max_bytes);
             ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body.too_large", message)
         })?;
-        if to.send(Piece::Bytes(bytes)).await.is_err() {
-            // The file was refused already; the rest of it changes nothing.
-            return Ok(());
-        }
+        // A file that was refused is read to its end all the same: most clients look for an answer
+        // only then, and find the connection broken when it was closed before.
+        is_refused = is_refused || to.send(Piece::Bytes(bytes)).await.is_err();
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use coupon_admin::catalog::BulkMode;
+use coupon_admin::disk::Disk;
 use coupon_admin::import::{Commit, Source, import};
 use coupon_admin::store::origin::{Actor, Origin};
 use coupon_admin::store::staging::Intent;
@@ -65,6 +66,7 @@ async fn network(codes: u32) -> Running {
         skip_invalid: false,
         origin: Origin::of(Actor::CommandLine),
         source: Source::File("codes.csv".into()),
+        disk: Disk::new(network.dir(), 0),
     };
     import(&mut connection, std::fs::File::open(path).unwrap(), how, &mut |_| {}).unwrap();
     println!("{codes} codes imported in {:.1} s", began.elapsed().as_secs_f64());
