@@ -1,5 +1,7 @@
 //! Snapshots of any size for the benchmarks, built in memory as a publication would.
 
+pub mod inputs;
+
 use coupon_shared::civil_day::Day;
 use coupon_shared::code::FoldedCode;
 use coupon_shared::destination::Destination;
@@ -80,7 +82,12 @@ pub fn catalog_file() -> Vec<u8> {
 
 /// An index of one base level of `count` codes.
 pub fn index(count: u32) -> Index<Arc<[u8]>> {
-    let level = Level::open(Arc::<[u8]>::from(level_file(count))).expect("a valid level");
+    index_of(level_file(count).into())
+}
+
+/// An index of this base level.
+pub fn index_of(level: Arc<[u8]>) -> Index<Arc<[u8]>> {
+    let level = Level::open(level).expect("a valid level");
     let catalog = Arc::new(CatalogFile::open(&catalog_file()).expect("a valid catalog"));
     let manifest = Manifest {
         network_id: 1,

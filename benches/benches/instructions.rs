@@ -1,0 +1,294 @@
+//! Instructions of the stages of a redirect: `cargo bench -p coupon-benches --bench instructions`.
+//!
+//! Times of a shared machine swing by half; instructions are the same on every run, so a change of a
+//! hundredth shows. Each stage runs alone in a process under valgrind (Debian: apt install
+//! valgrind), once with some calls and once with twice as many; the difference is what the calls
+//! took, without what went before. Instructions are no times: a cache miss is not seen here, but in
+//! the bench `redirect_path`.
+//!
+//! `-- --save` keeps the counts, and later runs show the change to them. Other arguments are parts of
+//! the names of stages, which alone are then counted. `COUPON_BENCH_CODES` sets the size of the
+//! index (100,000 without it).
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
+
+use coupon_benches::inputs::{HEAD, NOW, TAGS, macros};
+use coupon_benches::{catalog_file, code, index_of, level_file};
+use coupon_shared::click::block::BlockBuilder;
+use coupon_shared::click::{MAX_RECORD_LEN, StreamId, encode};
+use coupon_shared::code::FoldedCode;
+use coupon_shared::decision::{Answer, Facts, Visit, decide};
+use coupon_shared::snapshot::catalog::CatalogFile;
+use coupon_shared::snapshot::level::Level;
+use coupon_shared::transaction_id::{ClickIdKey, TransactionIdSource};
+
+/// Clicks of a block, about as many as a block of 4 KiB has.
+const CLICKS_PER_BLOCK: usize = 150;
+/// Codes that are asked for in turn.
+const ASKED: u32 = 512;
+/// How the process that is counted is told so.
+const COUNTED: &str = "--counted";
+
+/// One call of a stage, by its number.
+type Call<'a> = Box<dyn FnMut(usize) + 'a>;
+
+/// What is counted: its name, how many calls, and how a call is prepared.
+struct Stage {
+    name: &'static str,
+    calls: usize,
+    prepare: for<'a> fn(&'a Fixture) -> Call<'a>,
+}
+
+const STAGES: [Stage; 11] = [
+    Stage { name: "fold", calls: 5_000, prepare: |_| fold() },
+    Stage { name: "lookup_hit", calls: 2_000, prepare: |fixture| lookup(fixture, "") },
+    Stage { name: "lookup_miss", calls: 2_000, prepare: |fixture| lookup(fixture, "q") },
+    Stage { name: "decide", calls: 2_000, prepare: decision },
+    Stage { name: "expand", calls: 2_000, prepare: expansion },
+    Stage { name: "transaction_id", calls: 5_000, prepare: |_| transaction_id() },
+    Stage { name: "click_record", calls: 5_000, prepare: |_| click_record() },
+    Stage { name: "block_push", calls: 6_000, prepare: |_| block_push() },
+    Stage { name: "block_of_150", calls: 20, prepare: |_| block_of_clicks() },
+    Stage { name: "level_open", calls: 2, prepare: level_open },
+    Stage { name: "catalog_open", calls: 20, prepare: |_| catalog_open() },
+];
+
+/// What stages work on, made when one asks for it.
+struct Fixture {
+    codes: u32,
+    level: PathBuf,
+}
+
+impl Fixture {
+    /// Written once, so that not every process that is counted has to build it.
+    fn level(&self) -> Arc<[u8]> {
+        std::fs::read(&self.level).expect("the level that was written before").into()
+    }
+
+    /// Codes from all over the index, with something behind each.
+    fn asked(&self, behind: &str) -> Vec<FoldedCode> {
+        let step = (self.codes / ASKED).max(1) as usize;
+        let typed = (0..self.codes).step_by(step).map(|number| code(number) + behind);
+        typed.map(|typed| FoldedCode::fold(typed.as_bytes()).expect("a code")).collect()
+    }
+}
+
+fn fold<'a>() -> Call<'a> {
+    Box::new(|_| {
+        let _ = black_box(FoldedCode::fold(black_box(b"TheBestDeal2012")));
+    })
+}
+
+fn lookup<'a>(fixture: &Fixture, behind: &str) -> Call<'a> {
+    let (index, asked) = (index_of(fixture.level()), fixture.asked(behind));
+    let is_known = behind.is_empty();
+    Box::new(move |call| {
+        let found = index.lookup(black_box(&asked[call % asked.len()]));
+        assert_eq!(found.is_some(), is_known);
+    })
+}
+
+fn decision(fixture: &Fixture) -> Call<'_> {
+    let (index, asked) = (index_of(fixture.level()), fixture.asked(""));
+    Box::new(move |call| {
+        let visit = Visit { code: &asked[call % asked.len()], offer_id: None, domain: None };
+        let decision = decide(&index, black_box(&visit), &Facts::default(), NOW);
+        assert!(decision.click.is_some());
+    })
+}
+
+fn expansion(fixture: &Fixture) -> Call<'_> {
+    let (index, asked) = (index_of(fixture.level()), fixture.asked(""));
+    let (macros, mut location) = (macros(), Vec::with_capacity(512));
+    Box::new(move |_| {
+        let visit = Visit { code: &asked[0], offer_id: None, domain: None };
+        let decision = decide(&index, &visit, &Facts::default(), NOW);
+        let Answer::Redirect(destination) = decision.answer else {
+            unreachable!("the fixture's codes redirect")
+        };
+        location.clear();
+        destination.expand(black_box(&macros), &mut location);
+        black_box(&location);
+    })
+}
+
+fn transaction_id<'a>() -> Call<'a> {
+    let (mut source, key) = (TransactionIdSource::new(0, 0, 1), ClickIdKey([7; 16]));
+    Box::new(move |_| {
+        black_box(source.next(&key, black_box(HEAD.unix_ms)));
+    })
+}
+
+fn click_record<'a>() -> Call<'a> {
+    let mut out = [0; MAX_RECORD_LEN];
+    Box::new(move |_| {
+        black_box(encode(black_box(&HEAD), b"WiNtEr25", &TAGS, &mut out));
+    })
+}
+
+/// A record as it stands in the ring.
+fn record() -> Vec<u8> {
+    let mut out = [0; MAX_RECORD_LEN];
+    let len = encode(&HEAD, b"WiNtEr25", &TAGS, &mut out);
+    out[..len].to_vec()
+}
+
+fn new_block() -> BlockBuilder {
+    BlockBuilder::new(StreamId { node: 0, incarnation: 1, thread: 0 }, 1)
+}
+
+fn block_push<'a>() -> Call<'a> {
+    let (record, mut block) = (record(), new_block());
+    Box::new(move |call| {
+        if call % CLICKS_PER_BLOCK == 0 {
+            block = new_block();
+        }
+        block.push(black_box(&record)).expect("a whole record");
+    })
+}
+
+fn block_of_clicks<'a>() -> Call<'a> {
+    let record = record();
+    Box::new(move |_| {
+        let mut block = new_block();
+        for _ in 0..CLICKS_PER_BLOCK {
+            block.push(black_box(&record)).expect("a whole record");
+        }
+        black_box(block.finish());
+    })
+}
+
+fn level_open(fixture: &Fixture) -> Call<'_> {
+    let bytes = fixture.level();
+    Box::new(move |_| {
+        let level = Level::open(black_box(Arc::clone(&bytes))).expect("a whole level");
+        assert_eq!(level.codes(), u64::from(fixture.codes));
+    })
+}
+
+fn catalog_open<'a>() -> Call<'a> {
+    let bytes = catalog_file();
+    Box::new(move |_| {
+        black_box(CatalogFile::open(black_box(&bytes)).expect("a whole catalog"));
+    })
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [counted, name, calls, codes, level] = arguments.as_slice()
+        && counted == COUNTED
+    {
+        return be_counted(name, calls, codes, level);
+    }
+    if !is_installed("valgrind") {
+        eprintln!("instructions are not counted: valgrind is not installed (apt install valgrind)");
+        return ExitCode::SUCCESS;
+    }
+    let wanted: Vec<&str> =
+        arguments.iter().map(String::as_str).filter(|a| !a.starts_with('-')).collect();
+    let codes = std::env::var("COUPON_BENCH_CODES").ok().and_then(|n| n.parse().ok());
+    let counts = count_all(&wanted, codes.unwrap_or(100_000));
+    let saved = saved();
+    print(&counts, &saved);
+    if arguments.iter().any(|argument| argument == "--save") {
+        save(saved, counts);
+    }
+    ExitCode::SUCCESS
+}
+
+/// In the process under valgrind.
+fn be_counted(name: &str, calls: &str, codes: &str, level: &str) -> ExitCode {
+    let number = |text: &str| text.parse().expect("a number of our own");
+    let (calls, codes) = (number(calls), number(codes) as u32);
+    let stage = STAGES.iter().find(|stage| stage.name == name).expect("a stage of our own");
+    let fixture = Fixture { codes, level: level.into() };
+    let mut call = (stage.prepare)(&fixture);
+    (0..calls).for_each(&mut call);
+    ExitCode::SUCCESS
+}
+
+/// Instructions of one call of each stage that is wanted.
+fn count_all(wanted: &[&str], codes: u32) -> BTreeMap<&'static str, f64> {
+    let is_wanted =
+        |stage: &&Stage| wanted.is_empty() || wanted.iter().any(|part| stage.name.contains(part));
+    let fixture = Fixture { codes, level: scratch("level") };
+    std::fs::write(&fixture.level, level_file(codes)).expect("room for a level");
+    let mut counts = BTreeMap::new();
+    for stage in STAGES.iter().filter(is_wanted) {
+        eprintln!("counting {}", stage.name);
+        let once = count(stage, stage.calls, &fixture);
+        let twice = count(stage, 2 * stage.calls, &fixture);
+        counts.insert(stage.name, (twice as f64 - once as f64) / stage.calls as f64);
+    }
+    std::fs::remove_file(&fixture.level).expect("the level is there");
+    counts
+}
+
+/// Instructions of a whole process that makes so many calls.
+fn count(stage: &Stage, calls: usize, fixture: &Fixture) -> u64 {
+    let report = scratch("callgrind");
+    let status = Command::new("valgrind")
+        .args([
+            "--tool=callgrind",
+            "--quiet",
+            &format!("--callgrind-out-file={}", report.display()),
+        ])
+        .arg(std::env::current_exe().expect("this program's own path"))
+        // As wide for once as for twice: arguments lie on the stack, and move what follows.
+        .args([COUNTED, stage.name, &format!("{calls:08}"), &fixture.codes.to_string()])
+        .arg(&fixture.level)
+        .stdout(Stdio::null())
+        .status()
+        .expect("valgrind starts");
+    assert!(status.success(), "{} under valgrind ended with {status}", stage.name);
+    let text = std::fs::read_to_string(&report).expect("valgrind's report");
+    std::fs::remove_file(&report).expect("valgrind's report is there");
+    let totals = text.lines().find_map(|line| line.strip_prefix("totals: "));
+    totals.and_then(|totals| totals.trim().parse().ok()).expect("the totals of valgrind's report")
+}
+
+fn print(counts: &BTreeMap<&'static str, f64>, saved: &BTreeMap<String, f64>) {
+    println!("{:16} {:>14} {:>14} {:>9}", "", "instructions", "saved", "change");
+    for Stage { name, .. } in &STAGES {
+        let Some(count) = counts.get(name) else { continue };
+        let (before, change) = match saved.get(*name) {
+            Some(before) => {
+                (format!("{before:.1}"), format!("{:+.2} %", (count / before - 1.0) * 100.0))
+            }
+            None => Default::default(),
+        };
+        println!("{name:16} {count:>14.1} {before:>14} {change:>9}");
+    }
+}
+
+/// What was kept before: a line for each stage, its name and its count.
+fn saved() -> BTreeMap<String, f64> {
+    let text = std::fs::read_to_string(scratch("saved")).unwrap_or_default();
+    let line = |line: &str| {
+        let (name, count) = line.split_once(' ')?;
+        Some((name.to_owned(), count.parse().ok()?))
+    };
+    text.lines().filter_map(line).collect()
+}
+
+/// Keeps the counts; stages that were not counted now stay as they were.
+fn save(mut saved: BTreeMap<String, f64>, counts: BTreeMap<&'static str, f64>) {
+    saved.extend(counts.into_iter().map(|(name, count)| (name.to_owned(), count)));
+    let lines: String = saved.iter().map(|(name, count)| format!("{name} {count}\n")).collect();
+    std::fs::write(scratch("saved"), lines).expect("room for the counts");
+    println!("\nkept for later runs");
+}
+
+/// A file of this bench in the build folder.
+fn scratch(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("instructions-{name}"))
+}
+
+fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
