@@ -28,6 +28,7 @@ pub fn restored(cell: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn no_cell_that_goes_out_is_a_formula_and_each_comes_back_as_it_was() {
@@ -51,6 +52,15 @@ mod tests {
             let cell = neutralised(text);
             assert!(!cell.starts_with(COMPUTED), "{cell:?}");
             assert_eq!(restored(&cell), text, "by way of {cell:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_goes_out_as_no_formula_and_comes_back(text in "['=+@\t\r-]{0,5}\\PC{0,10}") {
+            let cell = neutralised(&text);
+            prop_assert!(!cell.starts_with(COMPUTED));
+            prop_assert_eq!(restored(&cell), text.as_str());
         }
     }
 }

@@ -153,6 +153,7 @@ impl Visitor<'_> for AmountVisitor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn amounts_come_back_exactly_as_numbers_or_text() {
@@ -186,6 +187,30 @@ mod tests {
             "[1]",
         ] {
             assert!(serde_json::from_str::<Money>(json).is_err(), "{json} was taken");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_amount_that_is_kept_reads_back_from_text_and_from_a_number(
+            millionths in -999_999_999_999_999_i64..=999_999_999_999_999
+        ) {
+            let money = Money::from_millionths(millionths);
+            prop_assert_eq!(money.millionths(), millionths);
+            prop_assert_eq!(money.to_string().parse(), Ok(money));
+            let json = serde_json::to_string(&money).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Money>(&json).unwrap(), money);
+            let through_floating_point: f64 = json.parse().unwrap();
+            let json = serde_json::to_string(&through_floating_point).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Money>(&json).unwrap(), money);
+        }
+
+        #[test]
+        fn any_text_is_refused_or_kept_exactly(text in "[-+0-9.eE_, ]{0,40}|\\PC{0,40}") {
+            if let Ok(money) = text.parse::<Money>() {
+                prop_assert_eq!(money.to_string().parse(), Ok(money));
+                prop_assert_eq!(Decimal::from_str_exact(&text).unwrap(), money.decimal());
+            }
         }
     }
 }

@@ -217,6 +217,7 @@ fn push_value(value: &[u8], url: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn filled(url: &str, value: &str) -> String {
         PostbackUrl::parse(url).unwrap().filled(|_| value)
@@ -288,6 +289,34 @@ mod tests {
     fn other_ways_to_write_an_address_become_the_usual_one() {
         for host in ["2130706433", "0x7f.1", "0177.0.0.1", "127.1", "127.0.0.1"] {
             assert_eq!(filled(&format!("http://{host}/"), ""), "http://127.0.0.1/", "{host}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_url_is_refused_or_stays_at_its_origin_whatever_the_values(
+            rest in proptest::collection::vec(
+                prop_oneof![
+                    "[/?&=.@:;%\\\\-]{0,6}\\PC{0,10}",
+                    proptest::sample::select(&FILLED[..]).prop_map(|name| format!("{{{name}}}")),
+                    proptest::sample::select(&LEFT_EMPTY[..]).prop_map(|name| format!("{{{name}}}")),
+                ],
+                0..8,
+            ),
+            value in "\\PC{0,40}|[./\\\\\r\n@:#?&=%]{0,10}",
+        ) {
+            if let Ok(parsed) = PostbackUrl::parse(&format!("https://p.example:8443/{}", rest.concat())) {
+                let url = parsed.filled(|_| &value);
+                prop_assert!(url.starts_with("https://p.example:8443/"), "{}", url);
+                prop_assert!(url.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#'), "{}", url);
+                let again = url::Url::parse(&url).unwrap();
+                prop_assert_eq!(again.as_str(), &url);
+            }
+        }
+
+        #[test]
+        fn parsing_any_text_never_panics(url in "(https?://)?\\PC{0,40}") {
+            let _ = PostbackUrl::parse(&url);
         }
     }
 }

@@ -115,6 +115,7 @@ impl FoldedKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn a_code_without_a_link_is_1_to_64_printable_ascii_characters() {
@@ -146,5 +147,20 @@ mod tests {
     fn both_kinds_fold_only_ascii() {
         assert_eq!(RowCode::parse("WiNtEr25", false).unwrap().folded().as_str(), "winter25");
         assert_eq!(RowCode::parse("SaVe-[20]", true).unwrap().folded().as_str(), "save-[20]");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_refused_or_a_code_that_is_kept_as_typed(
+            typed in "[0-9A-Za-z]{0,70}|[ -~]{0,70}|\\PC{0,20}", conversion_only in any::<bool>(),
+        ) {
+            if let Ok(code) = RowCode::parse(&typed, conversion_only) {
+                prop_assert_eq!(code.as_str(), &typed);
+                prop_assert_eq!(code.is_conversion_only(), conversion_only);
+                prop_assert!(typed.is_ascii() && (1..=MAX_BYTES).contains(&typed.len()));
+                let folded = code.folded();
+                prop_assert_eq!(RowCode::parse(folded.as_str(), conversion_only).unwrap().folded(), folded);
+            }
+        }
     }
 }

@@ -134,6 +134,9 @@ fn broken(line: u64, error: csv::Error) -> ReadError {
 
 #[cfg(test)]
 mod tests {
+    use csv::{QuoteStyle, WriterBuilder};
+    use proptest::prelude::*;
+
     use super::*;
     use crate::catalog::Wanted;
 
@@ -284,6 +287,84 @@ mod tests {
         for (file, expected) in cases {
             let error = read(file).unwrap_err();
             assert!(format!("{error:?}").starts_with(expected), "{error:?} instead of {expected}");
+        }
+    }
+
+    /// How programs differ in writing the same table.
+    #[derive(Debug, Clone)]
+    struct Dialect {
+        has_mark: bool,
+        is_crlf: bool,
+        is_all_quoted: bool,
+        order: Vec<usize>,
+    }
+
+    const COLUMNS_WRITTEN: [&str; 5] =
+        ["Offer_ID", "affiliate_id", "COUPON_CODE", "status", "notes"];
+
+    fn any_dialect() -> impl Strategy<Value = Dialect> {
+        let order = Just((0..COLUMNS_WRITTEN.len()).collect::<Vec<_>>()).prop_shuffle();
+        (any::<[bool; 3]>(), order).prop_map(|([has_mark, is_crlf, is_all_quoted], order)| {
+            Dialect { has_mark, is_crlf, is_all_quoted, order }
+        })
+    }
+
+    fn written(dialect: &Dialect, rows: &[[String; 5]]) -> Vec<u8> {
+        let terminator = if dialect.is_crlf { Terminator::CRLF } else { Terminator::Any(b'\n') };
+        let quotes = if dialect.is_all_quoted { QuoteStyle::Always } else { QuoteStyle::Necessary };
+        let start = if dialect.has_mark { b"\xef\xbb\xbf".to_vec() } else { Vec::new() };
+        let mut writer =
+            WriterBuilder::new().terminator(terminator).quote_style(quotes).from_writer(start);
+        writer.write_record(dialect.order.iter().map(|at| COLUMNS_WRITTEN[*at])).unwrap();
+        for row in rows {
+            writer.write_record(dialect.order.iter().map(|at| &row[*at])).unwrap();
+        }
+        writer.into_inner().unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn any_table_reads_the_same_in_every_dialect(
+            cells in proptest::collection::vec(
+                ("[0-9A-Za-z]{3,64}", "[\"',;\r\n=+@\t -]{0,6}[^\0]{0,20}[\"',;\r\n]{0,4}"), 0..8),
+            dialect in any_dialect(),
+        ) {
+            let rows: Vec<[String; 5]> = cells.iter().map(|(code, notes)| {
+                ["7".into(), String::new(), code.clone(), "active".into(), notes.clone()]
+            }).collect();
+            let file = written(&dialect, &rows);
+            let mut read = Rows::open(BulkMode::Add, &file[..]).unwrap();
+            let place = |column: &str| {
+                let at = COLUMNS_WRITTEN.iter().position(|written| written.eq_ignore_ascii_case(column));
+                dialect.order.iter().position(|written| Some(*written) == at).unwrap()
+            };
+            for (code, notes) in &cells {
+                prop_assert!(read.next_row().unwrap().is_some());
+                prop_assert_eq!(read.record.len(), COLUMNS_WRITTEN.len());
+                prop_assert_eq!(&read.record[place("coupon_code")], code.as_bytes());
+                let lines_ended_by_lf = notes.replace("\r\n", "\n");
+                let found = &read.record[place("notes")];
+                prop_assert_eq!(String::from_utf8_lossy(found), lines_ended_by_lf);
+            }
+            prop_assert!(read.next_row().unwrap().is_none());
+        }
+
+        #[test]
+        fn a_file_of_any_bytes_is_read_to_its_end_or_refused(
+            header in proptest::sample::select(vec!["", HEADER, "\u{feff}coupon_code,status\r\n"]),
+            bytes in proptest::collection::vec(
+                prop_oneof![any::<u8>(), proptest::sample::select(&b",\"\r\n1aA"[..])], 0..400),
+            mode in proptest::sample::select(vec![BulkMode::Add, BulkMode::Update]),
+        ) {
+            let file = [header.as_bytes(), &bytes].concat();
+            let Ok(mut rows) = Rows::open(mode, &file[..]) else { return Ok(()) };
+            let mut last_line = 0;
+            while let Ok(Some((line, _))) = rows.next_row() {
+                prop_assert!(line > last_line, "line {} after {}", line, last_line);
+                last_line = line;
+            }
+            prop_assert!(last_line <= 1 + file.iter().filter(|byte| **byte == b'\n').count() as u64);
+            prop_assert!(rows.bytes_read() <= file.len() as u64);
         }
     }
 }
