@@ -22,6 +22,7 @@ use coupon_shared::click::block::BlockBuilder;
 use coupon_shared::click::{MAX_RECORD_LEN, StreamId, encode};
 use coupon_shared::code::FoldedCode;
 use coupon_shared::decision::{Answer, Facts, Visit, decide};
+use coupon_shared::index::Index;
 use coupon_shared::snapshot::catalog::CatalogFile;
 use coupon_shared::snapshot::level::Level;
 use coupon_shared::transaction_id::{ClickIdKey, TransactionIdSource};
@@ -92,24 +93,30 @@ fn lookup<'a>(fixture: &Fixture, behind: &str) -> Call<'a> {
     })
 }
 
+/// An index for as long as the process lives, so that calls may keep what they found in it.
+fn lasting_index(fixture: &Fixture) -> &'static Index<Arc<[u8]>> {
+    Box::leak(Box::new(index_of(fixture.level())))
+}
+
 fn decision(fixture: &Fixture) -> Call<'_> {
-    let (index, asked) = (index_of(fixture.level()), fixture.asked(""));
+    let index = lasting_index(fixture);
+    let found: Vec<_> = fixture.asked("").iter().map(|code| index.lookup(code)).collect();
     Box::new(move |call| {
-        let visit = Visit { code: &asked[call % asked.len()], offer_id: None, domain: None };
-        let decision = decide(&index, black_box(&visit), &Facts::default(), NOW);
+        let visit = Visit { rows: found[call % found.len()], offer_id: None, domain: None };
+        let decision = decide(index.catalog(), black_box(&visit), &Facts::default(), NOW);
         assert!(decision.click.is_some());
     })
 }
 
 fn expansion(fixture: &Fixture) -> Call<'_> {
-    let (index, asked) = (index_of(fixture.level()), fixture.asked(""));
+    let index = lasting_index(fixture);
+    let visit = Visit { rows: index.lookup(&fixture.asked("")[0]), offer_id: None, domain: None };
+    let decision = decide(index.catalog(), &visit, &Facts::default(), NOW);
+    let Answer::Redirect(destination) = decision.answer else {
+        unreachable!("the fixture's codes redirect")
+    };
     let (macros, mut location) = (macros(), Vec::with_capacity(512));
     Box::new(move |_| {
-        let visit = Visit { code: &asked[0], offer_id: None, domain: None };
-        let decision = decide(&index, &visit, &Facts::default(), NOW);
-        let Answer::Redirect(destination) = decision.answer else {
-            unreachable!("the fixture's codes redirect")
-        };
         location.clear();
         destination.expand(black_box(&macros), &mut location);
         black_box(&location);

@@ -3,19 +3,17 @@
 //! `COUPON_BENCH_CODES` sets the size of the index (1,000,000 without it).
 
 use coupon_benches as fixture;
-use coupon_shared::click::{ClickHead, MAX_RECORD_LEN, Tag, VisitKind, encode};
-use coupon_shared::click_macros::ClickMacros;
+use coupon_benches::inputs::{HEAD, NOW, TAGS, macros};
+use coupon_shared::click::{MAX_RECORD_LEN, encode};
 use coupon_shared::code::FoldedCode;
-use coupon_shared::decision::{Answer, Facts, Reason, Visit, decide};
+use coupon_shared::decision::{Answer, Facts, Visit, decide};
 use coupon_shared::index::Index;
 use coupon_shared::snapshot::catalog::CatalogFile;
 use coupon_shared::snapshot::level::Level;
-use coupon_shared::transaction_id::{ClickIdKey, TransactionId, TransactionIdSource};
+use coupon_shared::transaction_id::{ClickIdKey, TransactionIdSource};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::sync::Arc;
-
-const NOW: i64 = 1_781_524_800;
 
 fn codes_in_index() -> u32 {
     std::env::var("COUPON_BENCH_CODES").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000_000)
@@ -83,24 +81,6 @@ fn decision(c: &mut Criterion, index: &Index<Arc<[u8]>>, hits: &[FoldedCode]) {
     });
 }
 
-fn macros() -> ClickMacros<'static> {
-    ClickMacros {
-        transaction_id: TransactionId([0xAB; 16]),
-        code: b"WiNtEr25",
-        network_id: 1,
-        offer_id: 16,
-        partner_id: 2,
-        advertiser_id: 3,
-        unix_seconds: NOW as u64,
-        subs: [b"story 1", b"", b"", b"", b""],
-        source_id: b"",
-        uid: b"",
-        language: b"en-US,en;q=0.9",
-        referer: b"",
-        facts: Facts::default(),
-    }
-}
-
 fn transaction_id(c: &mut Criterion) {
     let mut source = TransactionIdSource::new(0, 0, 1);
     let key = ClickIdKey([7; 16]);
@@ -110,26 +90,9 @@ fn transaction_id(c: &mut Criterion) {
 }
 
 fn click_record(c: &mut Criterion) {
-    let head = ClickHead {
-        transaction_id: TransactionId([0xAB; 16]),
-        unix_ms: 1_781_524_800_000,
-        generation: 42,
-        code_id: 7,
-        offer_id: 16,
-        partner_id: 2,
-        advertiser_id: 3,
-        reason: Reason::Redirected,
-        kind: VisitKind::Click,
-        rule: 0,
-    };
-    let agent: &[u8] =
-        b"Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15 \
-        (KHTML, like Gecko) Version/19.0 Mobile/15E148 Safari/604.1";
-    let tags =
-        [(Tag::Sub1, &b"story 1"[..]), (Tag::Address, &[192, 0, 2, 1]), (Tag::UserAgent, agent)];
     let mut out = [0; MAX_RECORD_LEN];
     c.bench_function("click_record", |b| {
-        b.iter(|| encode(black_box(&head), b"WiNtEr25", &tags, &mut out));
+        b.iter(|| encode(black_box(&HEAD), b"WiNtEr25", &TAGS, &mut out));
     });
 }
 
