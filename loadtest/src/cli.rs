@@ -137,7 +137,8 @@ const HOW_IT_SWEEPS: &str = "\
 How it sweeps:
   Each step is a `run` of its own, measured from the intended time of sending. A line ends at its
   knee: the first step in which p99 passes --knee, or less than 98 of 100 requests were answered in
-  time, or the generator itself lagged (then it says so: that is not the server's knee). Give server
+  time, or the generator itself lagged (then it says so: that is not the server's knee). Such a step
+  is done a second time before it ends a line, in case a neighbour was the cause. Give server
   and generator a core each (taskset).";
 
 #[derive(Debug, Args)]

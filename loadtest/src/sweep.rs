@@ -2,10 +2,12 @@
 //!
 //! Every step is an open-loop run of its own. A line of steps ends at the first that is beyond the
 //! knee, and that step is kept: it shows where the knee is. A step in which the generator lagged ends
-//! its line, too, but says nothing about the server, and is marked so.
+//! its line, too, but says nothing about the server, and is marked so. Before either ends a line the
+//! step is done again, because a neighbour on the machine may have been the cause.
 
 mod chart;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +51,9 @@ struct Step {
     answered: u64,
     scheduled: u64,
     latency_us: Times,
+    generator_lag_us: Times,
+    /// Answers by status: a server that refuses is fast, too.
+    status: BTreeMap<u16, u64>,
 }
 
 /// Why a line ends where it does.
@@ -91,13 +96,11 @@ fn line(
     while rate <= arguments.to {
         let plan = Arc::new(plan(arguments, codes, &line, rate));
         plan.check()?;
-        let bar = progress::requests(total_requests(&plan));
-        bar.set_message(line.name());
-        let outcome = generator::generate(&plan, &bar)?;
-        anyhow::ensure!(!outcome.interrupted, "interrupted");
-        let step = Step::of(rate, &outcome);
-        let end = end_of(&plan, &outcome, &step, arguments.knee);
-        line.steps.push(step);
+        let (mut done, mut end) = step(&plan, &line.name(), arguments.knee)?;
+        if end.is_some() {
+            (done, end) = step(&plan, &line.name(), arguments.knee)?;
+        }
+        line.steps.push(done);
         if let Some(end) = end {
             line.end = end;
             break;
@@ -105,6 +108,17 @@ fn line(
         rate *= arguments.factor;
     }
     Ok(line)
+}
+
+/// One step, and why no higher rate is tried, if that is so.
+fn step(plan: &Arc<Plan>, line: &str, knee: Duration) -> anyhow::Result<(Step, Option<End>)> {
+    let bar = progress::requests(total_requests(plan));
+    bar.set_message(line.to_owned());
+    let outcome = generator::generate(plan, &bar)?;
+    anyhow::ensure!(!outcome.interrupted, "interrupted");
+    let step = Step::of(plan.rate, &outcome);
+    let end = end_of(plan, &outcome, &step, knee);
+    Ok((step, end))
 }
 
 fn plan(arguments: &SweepArguments, codes: &Arc<CodeList>, line: &Line, rate: f64) -> Plan {
@@ -143,7 +157,14 @@ impl Step {
             answered: tally.answered,
             scheduled: tally.scheduled,
             latency_us: Times::of(&tally.latency),
+            generator_lag_us: Times::of(&tally.generator_lag),
+            status: tally.statuses.clone(),
         }
+    }
+
+    fn statuses(&self) -> String {
+        let shown = self.status.iter().map(|(status, count)| format!("{status}: {count}"));
+        shown.collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -174,13 +195,24 @@ impl Sweep {
         let mut text =
             format!("{codes} codes, {connections} connections, {duration_s} s a step; µs\n");
         for line in &self.lines {
-            let mut table =
-                plain_table(["requests/s", "answered", "p50", "p90", "p99", "p99.9", "max"]);
-            for Step { rate, answered, scheduled, latency_us: times } in &line.steps {
-                let Times { p50, p90, p99, p99_9, max, .. } = times;
-                let answered = format!("{answered} of {scheduled}");
-                let times = [p50, p90, p99, p99_9, max].map(|time| format!("{time:.0}"));
-                table.add_row([format!("{rate:.0}"), answered].into_iter().chain(times));
+            let mut table = plain_table([
+                "requests/s",
+                "answered",
+                "p50",
+                "p90",
+                "p99",
+                "p99.9",
+                "max",
+                "lag p99",
+                "status",
+            ]);
+            for step in &line.steps {
+                let Times { p50, p90, p99, p99_9, max, .. } = &step.latency_us;
+                let answered = format!("{} of {}", step.answered, step.scheduled);
+                let lag = &step.generator_lag_us.p99;
+                let times = [p50, p90, p99, p99_9, max, lag].map(|time| format!("{time:.0}"));
+                let begin = [format!("{:.0}", step.rate), answered];
+                table.add_row(begin.into_iter().chain(times).chain([step.statuses()]));
             }
             align_figures(&mut table);
             text += &format!("\n{}: {}\n{table}\n", line.name(), line.end.words());
@@ -220,8 +252,14 @@ mod tests {
             closed_while_idle: 0,
             interrupted: false,
         };
-        let latency_us = Times::of(&latency);
-        let step = Step { rate: 100.0, answered, scheduled: 100, latency_us };
+        let step = Step {
+            rate: 100.0,
+            answered,
+            scheduled: 100,
+            latency_us: Times::of(&latency),
+            generator_lag_us: Times::of(&outcome.measured.generator_lag),
+            status: BTreeMap::new(),
+        };
         end_of(&plan_with(&["ANNA1"]), &outcome, &step, Duration::from_millis(50))
     }
 

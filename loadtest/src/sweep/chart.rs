@@ -1,11 +1,16 @@
-//! A sweep as a chart: p50 and p99 against the rate, both on logarithmic axes.
+//! A sweep as a chart: p99 and p50 against the rate, both on logarithmic axes.
+//!
+//! Lines of one way of connecting have one colour, from dark to light with the share of misses. The
+//! names stand beside the lines, where no line runs.
 
 use anyhow::anyhow;
 use plotters::prelude::*;
 
 use super::Line;
 
-const SIZE: (u32, u32) = (960, 540);
+const SIZE: (u32, u32) = (1200, 560);
+/// Of the names, on the right.
+const NAMES_WIDTH: u32 = 250;
 
 /// An SVG.
 pub(super) fn lines(lines: &[Line]) -> anyhow::Result<String> {
@@ -25,31 +30,49 @@ fn draw<'a>(
     let slowest = steps().map(|step| step.latency_us.p99).fold(10.0, f64::max);
     let area = backend.into_drawing_area();
     area.fill(&WHITE)?;
-    let mut chart = ChartBuilder::on(&area)
-        .caption("Latency from the intended time: p99, and p50 thin", ("sans-serif", 18))
+    let (plot, names) = area.split_horizontally(SIZE.0 - NAMES_WIDTH);
+    let mut chart = ChartBuilder::on(&plot)
+        .caption(
+            "Latency from the intended time: p99 thick with points, p50 thin",
+            ("sans-serif", 18),
+        )
         .margin(12)
         .x_label_area_size(36)
-        .y_label_area_size(60)
+        .y_label_area_size(64)
         .build_cartesian_2d(
             (lowest.min(highest / 2.0)..highest * 1.1).log_scale(),
             (10.0..slowest * 1.5).log_scale(),
         )?;
-    chart.configure_mesh().x_desc("requests per second").y_desc("microseconds").draw()?;
+    let whole = |figure: &f64| format!("{figure:.0}");
+    chart
+        .configure_mesh()
+        .x_desc("requests per second")
+        .y_desc("microseconds")
+        .x_label_formatter(&whole)
+        .y_label_formatter(&whole)
+        .draw()?;
     for (at, line) in lines.iter().enumerate() {
-        let color = Palette99::pick(at);
+        let color = color(lines, line);
         let thick = ShapeStyle::from(&color).stroke_width(2);
         let p50 = line.steps.iter().map(|step| (step.rate, step.latency_us.p50));
-        let p99 = line.steps.iter().map(|step| (step.rate, step.latency_us.p99));
+        let p99: Vec<_> = line.steps.iter().map(|step| (step.rate, step.latency_us.p99)).collect();
         chart.draw_series(LineSeries::new(p50, ShapeStyle::from(&color).stroke_width(1)))?;
-        chart
-            .draw_series(LineSeries::new(p99, thick))?
-            .label(line.name())
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], thick));
+        chart.draw_series(p99.iter().map(|point| Circle::new(*point, 3, color.filled())))?;
+        chart.draw_series(LineSeries::new(p99, thick))?;
+        let y = 60 + 20 * at as i32;
+        names.draw(&PathElement::new([(0, y), (20, y)], thick))?;
+        names.draw(&Text::new(line.name(), (28, y - 6), ("sans-serif", 13)))?;
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
-        .background_style(WHITE.mix(0.8))
-        .draw()?;
     area.present()
+}
+
+fn color(lines: &[Line], of: &Line) -> RGBColor {
+    const DARK: [(u8, u8, u8); 4] = [(13, 71, 161), (183, 28, 28), (27, 94, 32), (74, 20, 140)];
+    let mut ways: Vec<u64> = lines.iter().map(|line| line.requests_per_connection).collect();
+    ways.dedup();
+    let way = ways.iter().position(|way| *way == of.requests_per_connection).unwrap_or(0);
+    let (red, green, blue) = DARK[way % DARK.len()];
+    // Two thirds of the way to white for misses alone.
+    let lighter = |part: u8| part + (f64::from(255 - part) * of.miss_ratio * 0.66) as u8;
+    RGBColor(lighter(red), lighter(green), lighter(blue))
 }

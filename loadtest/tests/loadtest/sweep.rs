@@ -30,6 +30,9 @@ fn each_way_of_connecting_and_share_of_misses_has_its_line() {
     for line in lines {
         let rates = line["steps"].as_array().unwrap().iter().map(|step| step["rate"].as_f64());
         assert_eq!(rates.collect::<Vec<_>>(), [Some(50.0), Some(100.0)], "{line}");
+        for step in line["steps"].as_array().unwrap() {
+            assert_eq!(step["status"]["302"], step["answered"], "{step}");
+        }
     }
     assert!(svg.contains("1 request a connection, 100 % misses"), "{svg}");
 }
@@ -44,4 +47,21 @@ fn a_line_ends_at_the_first_rate_beyond_the_knee() {
     let line = &sweep["lines"][0];
     assert_eq!(line["end"], "knee", "{line}");
     assert!((2..=4).contains(&line["steps"].as_array().unwrap().len()), "{line}");
+}
+
+#[test]
+fn a_single_stall_ends_no_line() {
+    let stall = Duration::from_secs(1);
+    let server = TestServer::start(move |number, _| match number {
+        // Of the first step, after its warm-up of 25.
+        30 => Reply::After(stall, redirect(SHOP)),
+        _ => Reply::Answer(redirect(SHOP)),
+    });
+    let arguments = "--from 50 --to 100 --miss-ratio 0 --requests-per-connection 0 --knee 500ms";
+    let (sweep, _) = sweep(&server, arguments);
+    let line = &sweep["lines"][0];
+    assert_eq!(
+        (line["end"].as_str(), &line["steps"][1]["rate"]),
+        (Some("last_rate"), &100.0.into())
+    );
 }
