@@ -38,6 +38,7 @@ mod advertisers;
 mod affiliates;
 mod api_keys;
 mod audit;
+mod bot_list;
 mod coupon_codes;
 mod explain;
 mod offers;
@@ -140,6 +141,7 @@ fn edited() -> OpenApiRouter<AppState> {
         .merge(audit::routes())
         .merge(reports::edit_routes())
         .merge(privacy::routes())
+        .merge(bot_list::routes())
 }
 
 /// What both kinds of key may ask.

@@ -87,7 +87,8 @@ enum Command {
     ///
     /// The running coupon-admin must be stopped. A rebuild that was broken off is gone on with by
     /// the next start, or by another one. Days from which clicks were removed or erased, or their
-    /// addresses truncated, keep their reports as they are; the days after are counted.
+    /// addresses truncated, keep their reports as they are; the days after are counted. Who is a bot
+    /// goes by the network's list as it is now.
     RebuildReports,
     /// Erase what is personal of a click, an address or an email address
     ///

@@ -37,6 +37,7 @@ pub mod intake;
 mod received;
 
 mod clicks;
+pub(crate) use clicks::LookUpError;
 mod gather;
 mod ledger;
 mod waiting;
@@ -46,6 +47,8 @@ pub mod change;
 mod count;
 pub use count::recount;
 mod tell_partner;
+mod turn;
+pub(crate) use turn::turn_visits;
 
 /// Unix milliseconds now.
 fn now_ms() -> u64 {

@@ -19,6 +19,7 @@ pub mod repeat;
 mod advertisers;
 mod affiliates;
 pub mod api_keys;
+pub mod bot_list;
 pub mod coupon_codes;
 mod domains;
 mod offers;

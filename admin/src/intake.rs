@@ -15,12 +15,13 @@
 
 mod batch;
 mod ledger;
+mod rejudge;
 mod replay;
 
 #[cfg(test)]
 mod tests;
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use coupon_shared::click::ClickError;
 use coupon_shared::feed::Cursor;
@@ -29,10 +30,13 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::archive::{Archive, ArchiveError};
+use crate::conversions::{self, LookUpError};
 use crate::daemon_client::{DaemonClient, DaemonError, FeedAnswer};
+use crate::store::bot_list::{self, Work};
 use crate::store::{Store, StoreError};
 use batch::Batch;
 use ledger::Ledger;
+use rejudge::Rejudgement;
 
 /// How long the daemon waits for a click before it answers that there is none.
 const WAIT: Duration = Duration::from_secs(1);
@@ -40,6 +44,8 @@ const WAIT: Duration = Duration::from_secs(1);
 const SETTLED_AFTER_MS: u64 = 2_000;
 /// What one answer may hold; also what is counted in one transaction.
 const MAX_BYTES: usize = 4 << 20;
+/// For so long at a time the archive is judged again; then clicks are taken in.
+const JUDGED_AT_A_TIME: Duration = Duration::from_millis(300);
 const SHORTEST_BACK_OFF: Duration = Duration::from_millis(100);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(5);
 
@@ -58,6 +64,15 @@ pub enum IntakeError {
     /// A block was refused; what came beside it was taken in.
     #[error("a click block from coupond was refused and stays there: {0}")]
     Refused(#[from] ClickError),
+}
+
+impl From<LookUpError> for IntakeError {
+    fn from(error: LookUpError) -> IntakeError {
+        match error {
+            LookUpError::Store(error) => error.into(),
+            LookUpError::Archive(error) => error.into(),
+        }
+    }
 }
 
 /// How intake stands.
@@ -138,6 +153,9 @@ pub async fn rebuild_telling(
     let ledger = Ledger::new(store, archive);
     ledger.forget().await?;
     ledger.catch_up_telling(tell).await?;
+    while let Work::Turn(after) = ledger.store().read(bot_list::work).await? {
+        conversions::turn_visits(ledger.store(), ledger.archive(), after).await?;
+    }
     Ok(ledger.status().clicks)
 }
 
@@ -151,6 +169,7 @@ pub(crate) async fn begin(store: Store, archive: Archive) -> Result<(), IntakeEr
 
 struct Intake {
     ledger: Ledger,
+    rejudgement: Rejudgement,
     daemon: DaemonClient,
     /// What is archived and counted; `None` after a failure, until the archive was looked at.
     cursor: Option<Cursor>,
@@ -166,6 +185,7 @@ impl Intake {
         let ledger = Ledger::new(store, archive);
         Intake {
             ledger,
+            rejudgement: Rejudgement::default(),
             daemon,
             cursor: None,
             is_compared: false,
@@ -208,10 +228,11 @@ impl Intake {
             Some(cursor) => cursor,
             None => self.begin().await?,
         };
+        let wait = if self.judge_again().await? { Duration::ZERO } else { WAIT };
         let mut asked = cursor.clone();
         asked.forget_before(self.oldest_incarnation);
         let began_ms = now_ms();
-        let answer = self.daemon.feed(&asked, WAIT, MAX_BYTES).await?;
+        let answer = self.daemon.feed(&asked, wait, MAX_BYTES).await?;
         let was_all = self.oldest_incarnation > 0 && answer.blocks.len() < MAX_BYTES / 2;
         self.oldest_incarnation = answer.oldest_incarnation.unwrap_or(0);
         self.ledger.update(|status| status.last_pull = Some((now_ms() / 1000) as i64));
@@ -230,6 +251,17 @@ impl Intake {
         if passed >= steady_since_ms {
             self.ledger.update(|status| status.passed_unix_ms = status.passed_unix_ms.max(passed));
         }
+    }
+
+    /// Goes on judging the archive by the list of bots that is wanted; answers whether there is more.
+    async fn judge_again(&mut self) -> Result<bool, IntakeError> {
+        let began = Instant::now();
+        while self.rejudgement.step(&self.ledger).await? {
+            if began.elapsed() >= JUDGED_AT_A_TIME {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     async fn begin(&mut self) -> Result<Cursor, IntakeError> {

@@ -4,7 +4,7 @@
 //! | class | when |
 //! |---|---|
 //! | impression | the record says so |
-//! | bot | the browser only fetched ahead, or the user agent is on the list |
+//! | bot | the browser only fetched ahead, or the user agent is on the list in force |
 //! | invalid | else, it was not redirected to the offer |
 //! | duplicate | else, the same visitor came with the same code and subs within [`REPEAT_MS`] |
 //! | again | else, the same visitor came to the same offer within the offer's session |
@@ -28,10 +28,12 @@
 //! Deliberately absent: any look at the clock, and anything that a visit after it could change.
 
 pub(crate) mod agent;
+pub mod bot_list;
 mod memory;
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hasher;
+use std::sync::Arc;
 
 use coupon_shared::click::{Click, Tag, VisitKind};
 use coupon_shared::decision::Reason;
@@ -41,6 +43,7 @@ use siphasher::sip::SipHasher13;
 use crate::catalog::SessionDefinition;
 use crate::store::judging::Session;
 use agent::{Agent, Agents};
+use bot_list::BotList;
 use memory::Memory;
 
 pub use agent::Device;
@@ -86,8 +89,14 @@ pub struct Judged {
 
 /// What can be said of a visit without knowing those before it: as if all were first.
 #[must_use]
-pub fn of_itself(click: &Click<'_>) -> Judged {
-    judge_alone(click, agent::of(click.tag(Tag::UserAgent).unwrap_or_default()))
+pub fn of_itself(click: &Click<'_>, bots: &BotList) -> Judged {
+    judge_alone(click, agent::of(click.tag(Tag::UserAgent).unwrap_or_default(), bots))
+}
+
+/// What it came from.
+#[must_use]
+pub fn device(click: &Click<'_>) -> Device {
+    agent::device(click.tag(Tag::UserAgent).unwrap_or_default())
 }
 
 fn judge_alone(click: &Click<'_>, Agent { is_bot, device }: Agent) -> Judged {
@@ -114,15 +123,20 @@ pub struct Judge {
 impl Judge {
     /// One that remembers nothing; `turned` are the visits that became clicks.
     #[must_use]
-    pub fn new(turned: HashSet<TransactionId>) -> Judge {
-        Judge::remembering(turned, MEMORY, REPEAT_MEMORY)
+    pub fn new(bots: Arc<BotList>, turned: HashSet<TransactionId>) -> Judge {
+        Judge::remembering(bots, turned, MEMORY, REPEAT_MEMORY)
     }
 
-    fn remembering(turned: HashSet<TransactionId>, visits: u32, repeats: u32) -> Judge {
+    fn remembering(
+        bots: Arc<BotList>,
+        turned: HashSet<TransactionId>,
+        visits: u32,
+        repeats: u32,
+    ) -> Judge {
         Judge {
             sessions: HashMap::new(),
             turned,
-            agents: Agents::default(),
+            agents: Agents::new(bots),
             visitors: Memory::of_last(visits),
             repeats: Memory::of_last(repeats),
         }

@@ -58,6 +58,7 @@ pub mod facts;
 pub mod postbacks;
 
 pub mod blocks;
+pub mod bot_list;
 pub mod click_archive;
 pub mod judging;
 pub mod labels;

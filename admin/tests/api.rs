@@ -37,6 +37,8 @@ mod limits;
 mod networks_apikeys;
 #[path = "api/networks/audit.rs"]
 mod networks_audit;
+#[path = "api/networks/botlist.rs"]
+mod networks_botlist;
 #[path = "api/networks/couponcodes.rs"]
 mod networks_couponcodes;
 #[path = "api/networks/couponcodes_bulk.rs"]

@@ -15,6 +15,8 @@ mod programs;
 
 #[path = "end_to_end/backup.rs"]
 mod backup;
+#[path = "end_to_end/bots.rs"]
+mod bots;
 #[path = "end_to_end/bulk.rs"]
 mod bulk;
 #[path = "end_to_end/conversions.rs"]

@@ -44,7 +44,7 @@ impl FoundClick {
 
     /// What kind of device it came from.
     pub(super) fn device_type(&self) -> Option<&'static str> {
-        self.as_click(|click| judgement::of_itself(click).device.as_str())
+        self.as_click(|click| judgement::device(click).as_str())
     }
 
     /// The record again, for who reads records.

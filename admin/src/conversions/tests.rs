@@ -18,6 +18,7 @@ use crate::catalog::{Advertiser, Affiliate, Money, Offer};
 use crate::daemon_client::stand_in::{STREAM, Sample, StandIn, block_by};
 use crate::edit::{self, EditError};
 use crate::intake::IntakeHandle;
+use crate::store::bot_list;
 use crate::store::conversions::{
     self, Action, Conversion, ConversionId, ConversionRow, Filters, HistoryEntry, Page, Status,
 };
@@ -380,6 +381,62 @@ async fn the_visit_that_led_to_a_sale_was_no_bots() {
     network.send(&[&format!("nid=1&transaction_id={id}")]).await;
     let counts = network.counts().await;
     assert_eq!((counts.bot, counts.gross, counts.cv), (0, 1, 1));
+}
+
+async fn replace_bots(network: &Network, patterns: Option<&'static str>) {
+    let patterns = patterns.map(|pattern| vec![pattern.to_owned()]);
+    let replace = move |tx: &WriteTx<'_>| bot_list::replace(tx, patterns.as_deref());
+    network.store.write(replace).await.unwrap();
+    for _ in 0..2_000 {
+        if network.read(bot_list::progress).await.is_in_force {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("waited in vain");
+}
+
+#[tokio::test]
+async fn a_visit_that_led_to_a_sale_stays_a_click_whatever_list_of_bots_comes() {
+    let mut network = Network::new().await;
+    let at = |minutes: u64| NOON_MS - minutes * 60_000;
+    let by = |minutes, user_agent| Sample { user_agent, ..Sample::at(at(minutes)) };
+    let browser = Sample::at(0).user_agent;
+    for (first, visit) in (1..).zip([
+        by(60, browser),
+        by(50, "curl/8"),
+        by(40, browser),
+        by(30, "curl/8"),
+        by(20, browser),
+    ]) {
+        network.arrive(STREAM, first, &[visit]);
+    }
+    network.until_clicks(5).await;
+    let sale =
+        |network: &Network, minutes| format!("nid=1&transaction_id={}", network.click(at(minutes)));
+    let sales = [sale(&network, 60), sale(&network, 50)];
+    network.send(&[&sales[0], &sales[1]]).await;
+    assert_eq!(network.counts().await.bot, 1, "one that fetched and bought nothing");
+
+    replace_bots(&network, Some("Firefox")).await;
+    assert_eq!(network.counts().await.bot, 2, "two that read and bought nothing");
+    let late = sale(&network, 40);
+    network.send(&[&late]).await;
+    assert_eq!(network.counts().await.bot, 1);
+
+    replace_bots(&network, None).await;
+    let counts = network.counts().await;
+    assert_eq!((counts.bot, counts.total(), counts.cv), (1, 4, 3));
+    network.restart().await;
+    network.running = None;
+    let archive = loop {
+        match Archive::open(network.dir.path()) {
+            Ok(archive) => break archive,
+            Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    };
+    crate::intake::rebuild(network.store.clone(), archive).await.unwrap();
+    assert_eq!(network.counts().await, counts, "as a rebuild judges it");
 }
 
 #[tokio::test]

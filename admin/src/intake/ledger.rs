@@ -11,7 +11,7 @@ use super::{IntakeError, IntakeStatus, MAX_BYTES, now_ms, replay};
 use crate::archive::{Archive, ArchiveError};
 use crate::judgement::Judge;
 use crate::store::blocks::{self, BlockRow};
-use crate::store::{Store, StoreError, click_archive, judging};
+use crate::store::{Store, StoreError, bot_list, click_archive, judging};
 
 pub(super) struct Ledger {
     store: Store,
@@ -25,6 +25,10 @@ pub(super) struct Ledger {
 impl Ledger {
     pub(super) fn new(store: Store, archive: Archive) -> Ledger {
         Ledger { store, archive, status: watch::Sender::default(), judge: Mutex::default() }
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
     }
 
     pub(super) fn archive(&self) -> &Archive {
@@ -62,7 +66,13 @@ impl Ledger {
         let held = self.judge_slot().take();
         let mut judge = match held {
             Some(judge) => judge,
-            None => replay::judge(&self.store, &self.archive).await?,
+            None => {
+                let known =
+                    |c: &_| Ok::<_, StoreError>((bot_list::in_force(c)?, judging::turned(c)?));
+                let (bots, turned) = self.store.read(known).await?;
+                let judge = Judge::new(bots, turned);
+                replay::shown(judge, &self.store, &self.archive, u64::MAX).await?
+            }
         };
         judge.set_sessions(self.store.read(judging::sessions).await?);
         Ok(judge)
@@ -158,8 +168,13 @@ impl Ledger {
         Err(ArchiveError::Differs { sequence: removed_before - 1 }.into())
     }
 
-    pub(super) async fn forget(&self) -> Result<(), StoreError> {
+    /// Lets the next batch be judged by the list of bots that is in force then.
+    pub(super) fn forget_judge(&self) {
         self.judge_slot().take();
+    }
+
+    pub(super) async fn forget(&self) -> Result<(), StoreError> {
+        self.forget_judge();
         self.store.write(click_archive::begin_rebuild).await
     }
 }

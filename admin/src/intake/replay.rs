@@ -7,15 +7,19 @@ use crate::store::{Store, judging};
 
 use super::IntakeError;
 
-/// A judge who has seen the last visits of the frames that the store knows of: as many as a verdict
+/// Shows a new judge the last visits before a frame that the store knows of: as many as a verdict
 /// depends on.
-pub(super) async fn judge(store: &Store, archive: &Archive) -> Result<Judge, IntakeError> {
-    let known = store.read(|connection| {
-        let blocks = blocks::last_with(connection, MEMORY.into())?;
-        Ok::<_, IntakeError>((blocks, judging::turned(connection)?, judging::sessions(connection)?))
+pub(super) async fn shown(
+    mut judge: Judge,
+    store: &Store,
+    archive: &Archive,
+    before: u64,
+) -> Result<Judge, IntakeError> {
+    let known = store.read(move |connection| {
+        let blocks = blocks::last_with(connection, before, MEMORY.into())?;
+        Ok::<_, IntakeError>((blocks, judging::sessions(connection)?))
     });
-    let (blocks, turned, sessions) = known.await?;
-    let mut judge = Judge::new(turned);
+    let (blocks, sessions) = known.await?;
     judge.set_sessions(sessions);
     let replay = move |archive: &Archive| {
         show(&mut judge, archive, &blocks)?;

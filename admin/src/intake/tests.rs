@@ -356,6 +356,97 @@ async fn a_bots_visit_that_brought_a_sale_is_a_click_also_after_a_rebuild() {
     assert_eq!(everything(&store).await, live);
 }
 
+async fn want(store: &Store, patterns: Option<&'static [&'static str]>) {
+    let owned = |patterns: &[&str]| patterns.iter().map(|text| (*text).to_owned()).collect();
+    let patterns: Option<Vec<String>> = patterns.map(owned);
+    let replaced: Result<(), StoreError> =
+        store.write(move |tx| bot_list::replace(tx, patterns.as_deref())).await;
+    replaced.unwrap();
+}
+
+async fn is_judged_again(store: &Store) -> bool {
+    matches!(store.read(bot_list::work).await.unwrap(), Work::Begin | Work::Judge(..))
+}
+
+#[tokio::test]
+async fn another_list_of_bots_judges_all_visits_again_and_reports_change_at_once() {
+    let daemon = StandIn::start();
+    let mut admin = Admin::new(&daemon);
+    let (mut random, mut now_ms, mut next) = (11, NOON_MS, 1);
+    let mut some_visits = || {
+        now_ms += 30_000;
+        let visits: Vec<_> = (0..5).map(|_| any_visit(&mut random, now_ms)).collect();
+        next += 5;
+        block(STREAM, next - 5, &visits)
+    };
+    for _ in 0..30 {
+        daemon.put(some_visits());
+    }
+    admin.intake.pull().await.unwrap();
+    let store = admin.store();
+    want(&store, Some(&["Firefox", "!iPhone"])).await;
+    let (mut before, mut steps) = (everything(&store).await, 0);
+    while is_judged_again(&store).await {
+        assert_eq!(everything(&store).await, before, "after {steps} steps");
+        admin.intake.rejudgement.step(&admin.intake.ledger).await.unwrap();
+        steps += 1;
+        match steps {
+            // Killed; what was judged is not judged once more.
+            4 => admin = admin.restarted(&daemon),
+            // Clicks go on coming in.
+            7 => {
+                admin.intake.ledger.archive().append(&[&some_visits()]).unwrap();
+                admin.intake.ledger.catch_up().await.unwrap();
+                before = everything(&store).await;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(steps, 1 + 31_usize.div_ceil(3) + 1, "begun, judged, put in force");
+    assert_ne!(everything(&store).await, before);
+    while admin.intake.rejudgement.step(&admin.intake.ledger).await.unwrap() {}
+    admin.intake.ledger.archive().append(&[&some_visits()]).unwrap();
+    admin.intake.ledger.catch_up().await.unwrap();
+    let live = everything(&store).await;
+    rebuild(admin.store(), admin.intake.ledger.archive().clone()).await.unwrap();
+    assert_eq!(everything(&store).await, live, "what came since is judged by it, too");
+
+    want(&store, None).await;
+    admin.intake.pull().await.unwrap();
+    let back = everything(&store).await;
+    assert_ne!(back, live);
+    rebuild(admin.store(), admin.intake.ledger.archive().clone()).await.unwrap();
+    assert_eq!(everything(&store).await, back);
+}
+
+#[tokio::test]
+async fn a_list_that_is_replaced_while_it_judges_gives_way_and_days_without_their_clicks_stay() {
+    const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+    let daemon = StandIn::start();
+    let mut admin = Admin::new(&daemon);
+    let visit = |day: u64| Sample::at(NOON_MS + day * DAY_MS);
+    for (first, day) in [(1, 0), (3, 1), (5, 2), (7, 3)] {
+        daemon.put(block(STREAM, first, &[visit(day), Sample { user_agent: "x/1", ..visit(day) }]));
+    }
+    admin.intake.pull().await.unwrap();
+    assert_eq!(admin.counts().await.bot, 0);
+    // As after an erasure of a click of the first day: a session reaches into the second.
+    admin.sql("UPDATE click_archive SET changed_through_ms = 1781524800000").await;
+    let store = admin.store();
+    want(&store, Some(&["Firefox", "x/1"])).await;
+    for _ in 0..2 {
+        admin.intake.rejudgement.step(&admin.intake.ledger).await.unwrap();
+    }
+    assert!(is_judged_again(&store).await);
+    want(&store, Some(&["Firefox"])).await;
+    admin.intake.pull().await.unwrap();
+    assert!(!is_judged_again(&store).await);
+    let counts = admin.counts().await;
+    assert_eq!((counts.gross, counts.bot), (8, 2), "of the third and the fourth day");
+    rebuild(admin.store(), admin.intake.ledger.archive().clone()).await.unwrap();
+    assert_eq!(admin.counts().await, counts);
+}
+
 #[tokio::test]
 async fn intake_goes_on_when_the_daemon_comes_and_ends_when_told() {
     let dir = tempfile::tempdir().unwrap();

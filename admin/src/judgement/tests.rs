@@ -62,8 +62,12 @@ fn verdicts(judge: &mut Judge, visits: &[Visit]) -> Vec<Class> {
     visits.iter().map(|visit| verdict(judge, *visit)).collect()
 }
 
+fn bots() -> Arc<BotList> {
+    BotList::of("curl/")
+}
+
 fn judge_of(definition: SessionDefinition, hours: u32) -> Judge {
-    let mut judge = Judge::new(HashSet::new());
+    let mut judge = Judge::new(bots(), HashSet::new());
     judge.set_sessions(HashMap::from([(1, Session { definition, hours })]));
     judge
 }
@@ -129,7 +133,7 @@ fn a_click_that_a_server_reports_is_nobodys_and_no_bots() {
 
 #[test]
 fn a_bots_visit_that_brought_a_sale_is_a_click_of_nobodys() {
-    let mut judge = Judge::new(HashSet::from([TransactionId([7; 16])]));
+    let mut judge = Judge::new(bots(), HashSet::from([TransactionId([7; 16])]));
     let bot = Visit { user_agent: b"curl/8", ..at(0) };
     assert_eq!(verdicts(&mut judge, &[bot, bot]), [Class::Turned, Class::Turned]);
 }
@@ -156,7 +160,7 @@ fn a_verdict_depends_on_the_last_visits_only() {
             visit(at, random >> 40)
         })
         .collect();
-    let new = || Judge::remembering(HashSet::new(), REACH, REACH);
+    let new = || Judge::remembering(bots(), HashSet::new(), REACH, REACH);
     let expected = verdicts(&mut new(), &visits);
     for restart in REACH as usize..visits.len() {
         let mut judge = new();

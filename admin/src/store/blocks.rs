@@ -145,14 +145,39 @@ pub fn last(connection: &Connection) -> Result<Option<BlockRow>, StoreError> {
     Ok(connection.prepare_cached(&sql)?.query_row([], read).optional()?)
 }
 
-/// The last frames that hold at least so many clicks that count, in the order of the archive.
+/// The next frames from one on, in the order of the archive.
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn last_with(connection: &Connection, clicks: u64) -> Result<Vec<BlockRow>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM click_block ORDER BY archive_sequence DESC");
+pub fn from(
+    connection: &Connection,
+    frame: u64,
+    limit: usize,
+) -> Result<Vec<BlockRow>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM click_block WHERE archive_sequence >= ?1
+         ORDER BY archive_sequence LIMIT ?2"
+    );
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query([])?;
+    let rows = statement.query_map((frame, limit as u64), read)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The last frames before one that hold at least so many clicks that count, in the order of the
+/// archive.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn last_with(
+    connection: &Connection,
+    before: u64,
+    clicks: u64,
+) -> Result<Vec<BlockRow>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM click_block WHERE archive_sequence < ?1 ORDER BY archive_sequence DESC"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query([before.min(i64::MAX as u64)])?;
     let (mut found, mut counted) = (Vec::new(), 0);
     while counted < clicks
         && let Some(row) = rows.next()?

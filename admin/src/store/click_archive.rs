@@ -9,7 +9,7 @@
 use rusqlite::Connection;
 
 use super::rollups::{self, SLOT_MS};
-use super::{StoreError, WriteTx};
+use super::{StoreError, WriteTx, bot_list};
 
 const HOUR_MS: u64 = 60 * 60 * 1000;
 const DAY_MS: u64 = 24 * HOUR_MS;
@@ -179,11 +179,7 @@ pub fn begin_rebuild(tx: &WriteTx<'_>) -> Result<(), StoreError> {
         // Of the one before, which was broken off: more than it kept is not counted now.
         state.kept
     } else {
-        let before_slot = match state.changed_through_ms {
-            0 => 0,
-            through_ms => first_whole_day(through_ms + longest_session_ms(tx)?),
-        };
-        Kept { before_slot, before_frame: counted }
+        Kept { before_slot: first_as_recorded(tx)?, before_frame: counted }
     };
     tx.execute(
         "UPDATE click_archive SET kept_before_slot = ?1, kept_before_frame = ?2",
@@ -193,7 +189,20 @@ pub fn begin_rebuild(tx: &WriteTx<'_>) -> Result<(), StoreError> {
         "DELETE FROM click_block; DELETE FROM click_stream WHERE removed_through = 0;
          UPDATE click_stream SET last_sequence = removed_through, missing = removed_missing;",
     )?;
-    rollups::forget_clicks(tx, kept.before_slot)
+    rollups::forget_clicks(tx, kept.before_slot)?;
+    bot_list::put_in_force_anew(tx, kept.before_slot)
+}
+
+/// The quarter hour, which begins a day, from which on the archive holds all that was counted, as it
+/// was recorded.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn first_as_recorded(connection: &Connection) -> Result<u64, StoreError> {
+    match state(connection)?.changed_through_ms {
+        0 => Ok(0),
+        through_ms => Ok(first_whole_day(through_ms + longest_session_ms(connection)?)),
+    }
 }
 
 /// How far back a visit's verdict looks at its visitor's other visits.

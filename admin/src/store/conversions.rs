@@ -21,7 +21,7 @@ mod list;
 
 pub use crate::conversions::status::Status;
 pub use leaks::{Leak, leaks};
-pub use list::{Filters, Page, each, is_converted, list};
+pub use list::{Filters, Page, each, is_converted, list, with_clicks};
 
 words! {
     /// By which way a postback came.

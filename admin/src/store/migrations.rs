@@ -23,6 +23,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0009_pixels.sql"),
     include_str!("migrations/0010_privacy.sql"),
     include_str!("migrations/0011_code_leak_guard.sql"),
+    include_str!("migrations/0012_bot_list.sql"),
 ];
 
 /// Brings the database to this program's schema.
@@ -40,6 +41,7 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     }
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
     super::meta::ensure(&tx)?;
+    super::bot_list::ensure(&tx)?;
     tx.commit()?;
     Ok(())
 }

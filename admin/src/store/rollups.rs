@@ -19,9 +19,10 @@ mod tests;
 use std::ops::{AddAssign, Range};
 
 use coupon_shared::click::Click;
+use coupon_shared::transaction_id::TransactionId;
 use rusqlite::Connection;
 
-use super::{StoreError, WriteTx};
+use super::{StoreError, WriteTx, bot_list};
 use crate::judgement::{self, Class, Judged};
 use collect::Collection;
 
@@ -222,6 +223,8 @@ pub fn ask(
 enum Source {
     Clicks = 1,
     Conversions = 2,
+    /// Clicks once more, by another list of bots; not in any report until it takes their place.
+    JudgedAgain = 3,
 }
 
 /// What a conversion, or a change of one, adds. Of a change, the difference.
@@ -275,16 +278,39 @@ pub fn forget_clicks(tx: &WriteTx<'_>, from_slot: u64) -> Result<(), StoreError>
     shelf::forget(tx, Source::Clicks, from_slot)
 }
 
+/// Forgets what was counted of clicks that were judged again.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn forget_judged_again(tx: &WriteTx<'_>) -> Result<(), StoreError> {
+    shelf::forget(tx, Source::JudgedAgain, 0)
+}
+
+/// Puts what was counted of clicks that were judged again in the place of what was counted of them
+/// before, from a quarter hour on, which begins a day; none of these visits is turned into a click
+/// yet.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn take_judged_again(tx: &WriteTx<'_>, from_slot: u64) -> Result<(), StoreError> {
+    shelf::replace(tx, Source::Clicks, Source::JudgedAgain, from_slot)?;
+    let mut first = TransactionId([0; 16]);
+    first.0[..6].copy_from_slice(&(from_slot * SLOT_MS).to_be_bytes()[2..]);
+    tx.execute("DELETE FROM turned_visit WHERE transaction_id >= ?1", [first.0])?;
+    Ok(())
+}
+
 /// Makes a visit that was judged a bot's a click, because a conversion came from it; answers whether
 /// it changed anything. A repeat changes nothing. A rebuild judges the visit so again.
 ///
-/// The visit must be counted already: it must have been found through the store's positions.
+/// The visit must be counted already: it must have been found through the store's positions. One of a
+/// day that the list in force does not reach stays what it was counted as.
 ///
 /// # Errors
 /// When SQLite fails.
 pub fn turn_into_click(tx: &WriteTx<'_>, click: &Click<'_>) -> Result<bool, StoreError> {
-    let judged = judgement::of_itself(click);
-    if judged.class != Class::Bot {
+    let judged = judgement::of_itself(click, &*bot_list::in_force(tx)?);
+    if judged.class != Class::Bot || !bot_list::reaches(tx, click.head.unix_ms / SLOT_MS)? {
         return Ok(false);
     }
     let sql = "INSERT OR IGNORE INTO turned_visit (transaction_id) VALUES (?1)";
@@ -307,6 +333,12 @@ impl Default for Rollups {
 }
 
 impl Rollups {
+    /// Of clicks that are judged again, beside what is counted of them.
+    #[must_use]
+    pub fn judged_again() -> Rollups {
+        Rollups(Collection::new(Source::JudgedAgain))
+    }
+
     /// Counts a click as what it was judged to be.
     pub fn count(&mut self, click: &Click<'_>, judged: &Judged) {
         self.0.click(click, judged, measures(judged.class));

@@ -14,6 +14,7 @@ fn a_restored_network_is_served_by_the_live_daemon_and_counts_each_click_once() 
         assert_eq!(network.visit("/winter25").status, 302);
     }
     wait_for("5 clicks", || (network.gross_clicks() == 5).then_some(()));
+    let list = network.done("PUT", "botlist", json!({"patterns": ["linkchecker"]}));
     let (done, said) = network.on_data("backup", "backup.tar.zst");
     assert!(done, "{said}");
 
@@ -48,6 +49,7 @@ fn a_restored_network_is_served_by_the_live_daemon_and_counts_each_click_once() 
     let ids: HashSet<&str> =
         clicks.iter().filter_map(|click| click["transaction_id"].as_str()).collect();
     assert_eq!((clicks.len(), ids.len(), network.gross_clicks()), (9, 9, 9));
+    assert_eq!(network.call("GET", "botlist", None).json()["patterns"], list["patterns"]);
     let told = network.call("GET", "audit?filter=action=restored", None).json();
     assert_eq!(told["audit"][0]["actor"], "command_line");
 }

@@ -16,6 +16,7 @@ use super::facet::Facet;
 use super::filters::{Conditions, Had};
 use super::sheet::{Cell, Column, row};
 use crate::api::Network;
+use crate::judgement::bot_list::BotList;
 use crate::judgement::{self, Class, Judged};
 use crate::store::rollups::Dimension;
 use crate::store::{StoreError, conversions, labels};
@@ -44,7 +45,7 @@ impl ClickRow {
         self.judged.device.as_str()
     }
 
-    pub(super) fn of(click: &Click<'_>) -> ClickRow {
+    pub(super) fn of(click: &Click<'_>, bots: &BotList) -> ClickRow {
         let text = |tag| click.text(tag).into_owned();
         ClickRow {
             head: click.head,
@@ -56,7 +57,7 @@ impl ClickRow {
             referer: text(Tag::Referer),
             user_agent: text(Tag::UserAgent),
             language: text(Tag::Language),
-            judged: judgement::of_itself(click),
+            judged: judgement::of_itself(click, bots),
         }
     }
 

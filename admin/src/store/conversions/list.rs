@@ -102,6 +102,24 @@ pub fn each(
     Ok(())
 }
 
+/// The next conversions after a number that count or wait for approval and came from a click, with the
+/// click's id.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn with_clicks(
+    connection: &Connection,
+    after: u32,
+    limit: usize,
+) -> Result<Vec<(u32, String)>, StoreError> {
+    let sql = "SELECT number, transaction_id FROM conversion WHERE number > ?1 \
+               AND transaction_id <> '' AND status IN ('approved', 'pending') \
+               ORDER BY number LIMIT ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map((after, limit as u64), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// Whether a conversion came from this click that counts or waits for approval.
 ///
 /// # Errors

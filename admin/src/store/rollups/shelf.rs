@@ -170,14 +170,34 @@ pub(super) fn periods(connection: &Connection, shelf: Shelf) -> Result<Range<u64
     })
 }
 
+const RESOLUTIONS: [(Resolution, u64); 2] =
+    [(Resolution::Hour, SLOTS_PER_HOUR), (Resolution::Day, SLOTS_PER_DAY)];
+
+/// Puts the packs of one source in the place of another's, from a quarter hour on, which begins a day.
+/// Those from before it go.
+pub(super) fn replace(
+    tx: &WriteTx<'_>,
+    source: Source,
+    by: Source,
+    from_slot: u64,
+) -> Result<(), StoreError> {
+    let forget = "DELETE FROM rollup_pack WHERE resolution = ?1
+         AND ((source = ?2 AND period >= ?4) OR (source = ?3 AND period < ?4))";
+    let take = "UPDATE rollup_pack SET source = ?2 WHERE resolution = ?1 AND source = ?3";
+    for (resolution, slots) in RESOLUTIONS {
+        let (resolution, source, by) = (resolution as u8, source as u8, by as u8);
+        tx.execute(forget, (resolution, source, by, from_slot / slots))?;
+        tx.execute(take, (resolution, source, by))?;
+    }
+    Ok(())
+}
+
 /// Forgets all from a quarter hour on, which begins a day.
 pub(super) fn forget(tx: &WriteTx<'_>, source: Source, from_slot: u64) -> Result<(), StoreError> {
     let mut packs = tx.prepare(
         "DELETE FROM rollup_pack WHERE resolution = ?1 AND source = ?2 AND period >= ?3",
     )?;
-    for (resolution, slots) in
-        [(Resolution::Hour, SLOTS_PER_HOUR), (Resolution::Day, SLOTS_PER_DAY)]
-    {
+    for (resolution, slots) in RESOLUTIONS {
         packs.execute((resolution as u8, source as u8, from_slot / slots))?;
     }
     if source == Source::Clicks {

@@ -6,6 +6,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::sync::Arc;
 
 use axum::extract::FromRef;
 use axum::http::StatusCode;
@@ -22,9 +23,10 @@ use crate::api::reports::facet::{self, Facet};
 use crate::api::reports::filters::Conditions;
 use crate::api::reports::period::Period;
 use crate::archive::{Archive, ArchiveError};
+use crate::judgement::bot_list::BotList;
 use crate::judgement::{self, Class};
 use crate::store::blocks::{self, BlockRow};
-use crate::store::{Store, click_archive, meta, settings};
+use crate::store::{Store, bot_list, click_archive, meta, settings};
 
 const MAX_DAYS: u64 = 14;
 /// Partners get fewer at once.
@@ -56,12 +58,12 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    fn has(self, click: &Click<'_>) -> bool {
+    fn has(self, click: &Click<'_>, bots: &BotList) -> bool {
         match self {
             Kind::All => click.head.kind != VisitKind::Impression,
             Kind::Invalid => {
                 click.head.reason != Reason::Redirected
-                    && judgement::of_itself(click).class == Class::Invalid
+                    && judgement::of_itself(click, bots).class == Class::Invalid
             }
         }
     }
@@ -109,10 +111,10 @@ impl Source {
                 Some(partner_id) => conditions.of_partner(partner_id),
                 None => conditions,
             };
-            Ok::<_, ApiError>((period, conditions))
+            Ok::<_, ApiError>((period, conditions, bot_list::in_force(connection)?))
         });
-        let (period, conditions) = checked.await?;
-        let newest = Newest { period, conditions, kind, limit, clicks: BinaryHeap::new() };
+        let (period, conditions, bots) = checked.await?;
+        let newest = Newest { period, conditions, bots, kind, limit, clicks: BinaryHeap::new() };
         let newest = newest.search(self).await?;
         let is_incomplete = newest.clicks.len() > limit;
         Ok((newest.into_rows(), is_incomplete))
@@ -129,11 +131,11 @@ impl Source {
                 return Err(ApiError::new(StatusCode::NOT_FOUND, "click.foreign_id", message));
             }
             let is_old = click_archive::may_be_removed(connection, id.unix_ms())?;
-            Ok((blocks::around(connection, &id)?, is_old))
+            Ok((blocks::around(connection, &id)?, is_old, bot_list::in_force(connection)?))
         });
-        let (places, is_old) = places.await?;
-        let found =
-            self.archive.on_disk(move |archive| archive.blocks().find(&places, id, ClickRow::of));
+        let (places, is_old, bots) = places.await?;
+        let of = move |click: &Click<'_>| ClickRow::of(click, &bots);
+        let found = self.archive.on_disk(move |archive| archive.blocks().find(&places, id, of));
         let found = found.await?;
         found.ok_or_else(|| if is_old { gone(id) } else { not_arrived(id) })
     }
@@ -156,6 +158,7 @@ fn gone(id: TransactionId) -> ApiError {
 struct Newest {
     period: Period,
     conditions: Conditions,
+    bots: Arc<BotList>,
     kind: Kind,
     limit: usize,
     clicks: BinaryHeap<Reverse<Timed>>,
@@ -215,7 +218,7 @@ impl Newest {
             let decoded = archived.read(block.archive_sequence)?;
             for click in decoded.clicks().skip(block.repeated()) {
                 if self.wants(&click) {
-                    self.clicks.push(Reverse(Timed(ClickRow::of(&click))));
+                    self.clicks.push(Reverse(Timed(ClickRow::of(&click, &self.bots))));
                 }
             }
             while self.clicks.len() > self.limit + 1 {
@@ -229,7 +232,7 @@ impl Newest {
         let unix_ms = click.head.unix_ms;
         (self.period.from_ms..self.period.to_ms).contains(&unix_ms)
             && !self.is_beyond(unix_ms)
-            && self.kind.has(click)
+            && self.kind.has(click, &self.bots)
             && ClickRow::matches(click, &self.conditions)
     }
 

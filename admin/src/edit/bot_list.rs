@@ -1,0 +1,54 @@
+//! The network's list of bots.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Change, EditError, audit, check_meant_for};
+use crate::judgement::bot_list;
+use crate::store::WriteTx;
+use crate::store::bot_list::{self as stored, Wanted};
+
+/// What of its answer is not edited.
+const ANSWERED_ONLY: [&str; 6] =
+    ["network_id", "is_built_in", "is_in_force", "blocks_judged", "blocks", "time_saved"];
+
+/// The patterns, as edited.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = BotListEdit)]
+#[serde(deny_unknown_fields)]
+pub struct Patterns {
+    /// Each a text that is looked for anywhere in a user agent, in any case; one that begins with !
+    /// names what is never a bot. All together have at most 32,768 bytes.
+    #[schema(max_items = 2000, example = json!(["bot/", "linkchecker", "!cubot"]))]
+    pub patterns: Vec<String>,
+}
+
+/// Wants these patterns instead of those before.
+///
+/// # Errors
+/// When they are wrong.
+pub fn replace(tx: &WriteTx<'_>, change: Change) -> Result<Wanted, EditError> {
+    let before = meant(tx)?;
+    let after: Patterns = change.apply(&before, &ANSWERED_ONLY)?;
+    bot_list::check(&after.patterns).map_err(EditError::Invalid)?;
+    stored::replace(tx, Some(&after.patterns))?;
+    audit::changed(tx, "bot_list", 0, &before, &after)?;
+    Ok(stored::wanted(tx)?)
+}
+
+/// Wants the patterns that come with the program.
+///
+/// # Errors
+/// When the edit was meant for another state.
+pub fn reset(tx: &WriteTx<'_>) -> Result<Wanted, EditError> {
+    let before = meant(tx)?;
+    stored::replace(tx, None)?;
+    let now = stored::wanted(tx)?;
+    audit::changed(tx, "bot_list", 0, &before, &Patterns { patterns: now.patterns.clone() })?;
+    Ok(now)
+}
+
+fn meant(tx: &WriteTx<'_>) -> Result<Patterns, EditError> {
+    let Wanted { patterns, revision, .. } = stored::wanted(tx)?;
+    check_meant_for(tx, "bot list", 0, revision)?;
+    Ok(Patterns { patterns })
+}

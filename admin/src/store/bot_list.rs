@@ -1,0 +1,207 @@
+//! The list of bots: the one that is wanted, the one by which visits are judged and counted, and how
+//! far the archive was judged again by another.
+//!
+//! One list is in force at a time, for all that is counted and for all that comes. When another is
+//! wanted, the archive is judged by it beside what is counted, and when that has caught up, both
+//! change places in one transaction. So reports never mix two lists, and never lack anything
+//! meanwhile. Days whose clicks were removed or changed keep what they were counted as.
+//!
+//! Afterwards the visits that conversions came from are turned into clicks again, one by one: which
+//! of them were bots follows from the list.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::{StoreError, WriteTx, click_archive, rollups};
+use crate::judgement::bot_list::{BotList, built_in};
+
+/// The list that is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its patterns; those that come with the program where the network has none of its own.
+    pub patterns: Vec<String>,
+    /// Whether they come with the program.
+    pub is_built_in: bool,
+    /// Last edit, in Unix seconds; 0 for none.
+    pub time_saved: i64,
+    /// Grows with every edit.
+    pub revision: u64,
+}
+
+/// How far the archive was judged by the list that is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Visits are judged and counted by it, all of them.
+    pub is_in_force: bool,
+    /// Blocks of the archive that were judged by it.
+    pub blocks_judged: u64,
+    /// Blocks there are.
+    pub blocks: u64,
+}
+
+/// What is to be done next.
+#[derive(Debug, Clone)]
+pub enum Work {
+    /// Nothing: the list in force is the one that is wanted.
+    Done,
+    /// To begin judging the archive again.
+    Begin,
+    /// To judge it by this list, from this frame on.
+    Judge(Arc<BotList>, u64),
+    /// To turn the visits of conversions after this one into clicks.
+    Turn(u32),
+}
+
+fn built_in_text() -> String {
+    built_in().join("\n")
+}
+
+/// Makes the row of a new store, and of one from before there was a list: what it counted was
+/// counted by the one that came with the program.
+pub(super) fn ensure(connection: &Connection) -> Result<(), StoreError> {
+    let sql = "INSERT OR IGNORE INTO bot_list (id, in_force) VALUES (1, ?1)";
+    connection.execute(sql, [built_in_text()])?;
+    Ok(())
+}
+
+/// The list that is wanted.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn wanted(connection: &Connection) -> Result<Wanted, StoreError> {
+    let sql = "SELECT wanted, time_saved, revision FROM bot_list";
+    let (own, time_saved, revision) = connection
+        .prepare_cached(sql)?
+        .query_row([], |row| Ok((row.get::<_, Option<String>>(0)?, row.get(1)?, row.get(2)?)))?;
+    let patterns = |text: &str| text.lines().map(str::to_owned).collect();
+    let is_built_in = own.is_none();
+    let patterns = patterns(&own.unwrap_or_else(built_in_text));
+    Ok(Wanted { patterns, is_built_in, time_saved, revision })
+}
+
+/// Wants other patterns; none: those that come with the program.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn replace(tx: &WriteTx<'_>, patterns: Option<&[String]>) -> Result<(), StoreError> {
+    let sql = "UPDATE bot_list SET wanted = ?1, time_saved = ?2";
+    tx.execute(sql, (patterns.map(|patterns| patterns.join("\n")), tx.now()))?;
+    Ok(())
+}
+
+/// The list by which visits are judged and counted.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn in_force(connection: &Connection) -> Result<Arc<BotList>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT in_force FROM bot_list")?;
+    Ok(statement.query_row([], |row| Ok(BotList::of(row.get_ref(0)?.as_str()?)))?)
+}
+
+/// Whether all that is counted of this quarter hour was judged by the list in force.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn reaches(connection: &Connection, slot: u64) -> Result<bool, StoreError> {
+    let sql = "SELECT ?1 >= in_force_from_slot FROM bot_list";
+    Ok(connection.prepare_cached(sql)?.query_row([slot], |row| row.get(0))?)
+}
+
+/// What is to be done next.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn work(connection: &Connection) -> Result<Work, StoreError> {
+    let sql =
+        "SELECT ifnull(wanted, ?1), in_force, judging, next_frame, turned_through FROM bot_list";
+    let mut statement = connection.prepare_cached(sql)?;
+    Ok(statement.query_row([built_in_text()], |row| {
+        let (wanted, in_force) = (row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?);
+        let judging = row.get_ref(2)?.as_str_or_null()?;
+        Ok(match (judging, row.get(4)?) {
+            (Some(judging), _) if judging == wanted => {
+                Work::Judge(BotList::of(wanted), row.get(3)?)
+            }
+            (Some(_), _) => Work::Begin,
+            _ if wanted != in_force => Work::Begin,
+            (None, Some(through)) => Work::Turn(through),
+            (None, None) => Work::Done,
+        })
+    })?)
+}
+
+/// How far that is.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn progress(connection: &Connection) -> Result<Progress, StoreError> {
+    let work = work(connection)?;
+    let count = |before: u64| -> Result<u64, StoreError> {
+        let sql = "SELECT count(*) FROM click_block WHERE archive_sequence < ?1";
+        Ok(connection.prepare_cached(sql)?.query_row([before], |row| row.get(0))?)
+    };
+    let blocks = count(i64::MAX as u64)?;
+    let blocks_judged = match work {
+        Work::Begin => 0,
+        Work::Judge(_, next_frame) => count(next_frame)?,
+        Work::Turn(_) | Work::Done => blocks,
+    };
+    Ok(Progress { is_in_force: matches!(work, Work::Done), blocks_judged, blocks })
+}
+
+/// Begins to judge the archive by the list that is wanted, from its first frame; or leaves off, where
+/// that one is in force.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn begin(tx: &WriteTx<'_>) -> Result<(), StoreError> {
+    rollups::forget_judged_again(tx)?;
+    let sql = "UPDATE bot_list SET judging = nullif(ifnull(wanted, ?1), in_force), next_frame = 0";
+    tx.execute(sql, [built_in_text()])?;
+    Ok(())
+}
+
+/// Frames before this one were judged.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn judged_before(tx: &WriteTx<'_>, next_frame: u64) -> Result<(), StoreError> {
+    tx.execute("UPDATE bot_list SET next_frame = ?1", [next_frame])?;
+    Ok(())
+}
+
+/// Puts the list in force by which all was judged that is counted.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn put_in_force(tx: &WriteTx<'_>) -> Result<(), StoreError> {
+    let from_slot = click_archive::first_as_recorded(tx)?;
+    rollups::take_judged_again(tx, from_slot)?;
+    let sql = "UPDATE bot_list SET in_force = judging, in_force_from_slot = ?1, judging = NULL, \
+               next_frame = 0, turned_through = 0";
+    tx.execute(sql, [from_slot])?;
+    Ok(())
+}
+
+/// Puts the wanted list in force, before everything from a quarter hour on is counted anew.
+///
+/// # Errors
+/// When SQLite fails.
+pub(super) fn put_in_force_anew(tx: &WriteTx<'_>, from_slot: u64) -> Result<(), StoreError> {
+    rollups::forget_judged_again(tx)?;
+    let sql = "UPDATE bot_list SET judging = NULL, next_frame = 0, turned_through = 0, \
+               in_force_from_slot = iif(in_force = ifnull(wanted, ?1), in_force_from_slot, ?2), \
+               in_force = ifnull(wanted, ?1)";
+    tx.execute(sql, (built_in_text(), from_slot))?;
+    Ok(())
+}
+
+/// The visits of conversions up to this one are turned; none: all are.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn turned_through(tx: &WriteTx<'_>, through: Option<u32>) -> Result<(), StoreError> {
+    tx.execute("UPDATE bot_list SET turned_through = ?1", [through])?;
+    Ok(())
+}
