@@ -63,8 +63,19 @@ pub struct Live {
     pub truncate_addresses: bool,
     /// What visitors may ask of us, all threads together.
     pub limits: Limits,
+    /// What an address may ask that leads nowhere, all threads together.
+    pub misses: Misses,
     /// A level, or directives such as `info,coupond=debug`.
     pub log_level: String,
+}
+
+/// How often an address may ask for what leads nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Misses {
+    /// Misses in the long run; 0 is no limit.
+    pub per_minute: u32,
+    /// Misses that may come at once.
+    pub burst: u32,
 }
 
 /// Bounds and rhythm of the click log.
@@ -145,6 +156,7 @@ impl Default for Config {
                 accept_any_host: false,
                 truncate_addresses: false,
                 limits: Limits::default(),
+                misses: Misses { per_minute: 300, burst: 300 },
                 log_level: "info".into(),
             },
             clicks: Clicks {
@@ -267,6 +279,9 @@ impl Live {
         keys.set_millis("limits.idle_timeout_ms", &mut limits.idle_timeout);
         keys.set_millis("limits.drain_grace_ms", &mut limits.drain_grace);
         keys.set_millis("limits.drain_deadline_ms", &mut limits.drain_deadline);
+        let misses = &mut self.misses;
+        keys.set_within("limits.misses_per_minute", &mut misses.per_minute, 0..=1_000_000);
+        keys.set_within("limits.misses_burst", &mut misses.burst, 1..=1_000_000);
     }
 }
 
@@ -295,8 +310,14 @@ impl Postbacks {
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = |value: &dyn fmt::Display| toml::Value::String(value.to_string());
-        let Live { trusted_proxies, accept_any_host, truncate_addresses, limits, log_level } =
-            &self.live;
+        let Live {
+            trusted_proxies,
+            accept_any_host,
+            truncate_addresses,
+            limits,
+            misses,
+            log_level,
+        } = &self.live;
         let proxies = toml::Value::Array(trusted_proxies.iter().map(|net| text(net)).collect());
         writeln!(f, "listen = {}", text(&self.listen))?;
         writeln!(f, "data_dir = {}", text(&self.data_dir.display()))?;
@@ -313,6 +334,8 @@ impl fmt::Display for Config {
         writeln!(f, "idle_timeout_ms = {}", limits.idle_timeout.as_millis())?;
         writeln!(f, "drain_grace_ms = {}", limits.drain_grace.as_millis())?;
         writeln!(f, "drain_deadline_ms = {}", limits.drain_deadline.as_millis())?;
+        writeln!(f, "misses_per_minute = {}", misses.per_minute)?;
+        writeln!(f, "misses_burst = {}", misses.burst)?;
         let clicks = &self.clicks;
         writeln!(f, "\n[clicks]\ndurable = {}", clicks.durable)?;
         writeln!(f, "ring_bytes = {}", clicks.ring_bytes)?;
@@ -399,6 +422,8 @@ mod tests {
             ("limits.idle_timeout_ms", "13"),
             ("limits.drain_grace_ms", "14"),
             ("limits.drain_deadline_ms", "15"),
+            ("limits.misses_per_minute", "20"),
+            ("limits.misses_burst", "21"),
             ("clicks.durable", "true"),
             ("clicks.ring_bytes", "131072"),
             ("clicks.commit_interval_ms", "16"),

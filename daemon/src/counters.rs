@@ -49,22 +49,24 @@ pub struct VisitCounters {
     pub unknown_hosts: Count,
 }
 
-const REPLIES: usize = 8;
-const STATUSES: [u16; REPLIES] = [302, 400, 404, 405, 414, 503, 200, 304];
+const REPLIES: usize = 9;
+const STATUSES: [u16; REPLIES] = [302, 400, 404, 405, 414, 503, 200, 304, 429];
+const LIMITED: usize = 8;
 
 impl VisitCounters {
     /// Counts an answer.
     pub fn answered(&self, reply: &Reply) {
         let at = match reply {
-            Reply::Redirect(_) => 0,
+            Reply::Redirect(_) | Reply::Fallback(_) => 0,
             Reply::BadRequest => 1,
             Reply::NotFound => 2,
             Reply::MethodNotAllowed => 3,
             Reply::TargetTooLong => 4,
             Reply::NoIndex => 5,
-            Reply::Json(_) => 6,
+            Reply::Json(_) | Reply::Untracked => 6,
             Reply::Script(script) if script.is_known() => 7,
             Reply::Script(_) => 6,
+            Reply::TooManyMisses { .. } => LIMITED,
         };
         self.answers[at].add_one();
     }
@@ -80,6 +82,11 @@ impl VisitCounters {
     /// Answers by status.
     pub fn answers(&self) -> impl Iterator<Item = (u16, u64)> {
         STATUSES.into_iter().zip(self.answers.iter().map(Count::get))
+    }
+
+    /// Answers to addresses that had asked too often for what leads nowhere.
+    pub fn limited(&self) -> u64 {
+        self.answers[LIMITED].get()
     }
 
     /// Clicks by reason.

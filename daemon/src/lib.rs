@@ -10,6 +10,7 @@ pub mod config;
 pub mod logging;
 pub mod run;
 
+pub mod miss_limit;
 pub mod serving;
 pub mod settings;
 
@@ -32,6 +33,7 @@ pub mod postbacks;
 
 mod clock;
 mod durable_file;
+mod news;
 mod problems;
 
 pub mod counters;

@@ -29,6 +29,7 @@ use crate::clicks::ClickLog;
 use crate::loader::{LoaderHandle, Served};
 use crate::postbacks::Postbacks;
 use crate::serving::Gauges;
+use crate::settings::LiveSettings;
 
 /// An answer of the private surface.
 pub type Answer = Response<Full<Bytes>>;
@@ -42,6 +43,8 @@ pub struct Surface {
     pub loader: LoaderHandle,
     /// The serving threads.
     pub threads: Vec<Gauges>,
+    /// The settings in force.
+    pub settings: LiveSettings,
     /// The click log.
     pub clicks: Arc<ClickLog>,
     /// The postbacks.

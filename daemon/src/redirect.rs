@@ -191,9 +191,23 @@ impl Redirector {
             }),
             Err(refusal) => refusal.into(),
         };
+        let reply = if reply.is_miss() { limited(reply, settings, parts, peer) } else { reply };
         self.desk.counters.answered(&reply);
         reply
     }
+}
+
+/// The answer to a visit that led nowhere. Its click is in the ring by now, whatever it is told.
+#[cold]
+fn limited(miss: Reply, settings: &Settings, parts: &Parts, peer: IpAddr) -> Reply {
+    let address = client_address(peer, &parts.headers, &settings.trusted_proxies);
+    let Err(wait) = settings.miss_limit.take(address) else { return miss };
+    if settings.miss_limit.news().is_due() {
+        let address = recorded(address, settings);
+        tracing::warn!(%address, "this address asks for many links that lead nowhere, as who \
+            guesses codes does; above limits.misses_per_minute such visits are answered 429");
+    }
+    Reply::TooManyMisses { retry_after_seconds: wait.as_secs() + 1 }
 }
 
 impl Desk {
@@ -271,9 +285,9 @@ impl Desk {
         transaction_id: TransactionId,
         click: Option<&DecidedClick>,
     ) -> Reply {
-        let (destination, click) = match answer {
-            Answer::Redirect(destination) => (destination, click),
-            Answer::Fallback(destination) => (destination, None),
+        let (destination, click, is_offer) = match answer {
+            Answer::Redirect(destination) => (destination, click, true),
+            Answer::Fallback(destination) => (destination, None, false),
             Answer::NotFound => return Reply::NotFound,
         };
         let parameter = |parameter| self.parameters.get(parameter);
@@ -298,7 +312,11 @@ impl Desk {
             referer: visitor.said.referer,
             facts: Facts::default(),
         };
-        self.locations.expand(destination, &macros).map_or(Reply::NotFound, Reply::Redirect)
+        match self.locations.expand(destination, &macros) {
+            Some(location) if is_offer => Reply::Redirect(location),
+            Some(location) => Reply::Fallback(location),
+            None => Reply::NotFound,
+        }
     }
 
     fn saw_unknown(&self, code: &FoldedCode) {

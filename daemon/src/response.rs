@@ -1,14 +1,15 @@
 //! The answers a visitor can get.
 //!
 //! Invariant: every visit that leads nowhere gets the same bytes, so nobody can tell an unknown
-//! code from a paused one. The headers of the request are cleared and become those of the answer:
+//! code from a paused one; and every one above an address's limit gets the same other bytes. The
+//! headers of the request are cleared and become those of the answer:
 //! hyper parses the next request into the same map, and nothing is allocated.
 
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
-    LOCATION, RETRY_AFTER,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName,
+    HeaderValue, LOCATION, RETRY_AFTER,
 };
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
@@ -23,8 +24,10 @@ pub type Answer = Response<Full<Bytes>>;
 /// What the visitor is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// Go there.
+    /// Go to the offer.
     Redirect(HeaderValue),
+    /// Go to where what leads nowhere is sent.
+    Fallback(HeaderValue),
     /// The one page for everything that leads nowhere.
     NotFound,
     /// No valid host.
@@ -37,8 +40,22 @@ pub enum Reply {
     NoIndex,
     /// What a page of another origin may read.
     Json(Bytes),
+    /// What is reported can be counted for nobody.
+    Untracked,
     /// The script.
     Script(Box<Script>),
+    /// The address has asked too often for what leads nowhere.
+    TooManyMisses {
+        /// When it may ask again.
+        retry_after_seconds: u64,
+    },
+}
+
+impl Reply {
+    /// Whether it tells that there is no such thing as was asked for.
+    pub fn is_miss(&self) -> bool {
+        matches!(self, Reply::NotFound | Reply::Fallback(_) | Reply::Untracked)
+    }
 }
 
 impl From<Refusal> for Reply {
@@ -56,6 +73,11 @@ const NOT_FOUND_PAGE: &str = "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta
     <body>\n<h1>Link not found</h1>\n<p>This link does not lead anywhere. \
     Please check how it is written.</p>\n</body>\n</html>\n";
 
+/// With the code of a conversion that nothing identifies.
+const UNTRACKED: &[u8] = b"{\"transaction_id\":\"\",\"oid\":0,\"aid\":0,\"error_code\":1010,\
+    \"error\":\"This cannot be tracked: give a coupon code, or an offer and a partner who may run it, \
+    that are active.\"}";
+
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -66,7 +88,7 @@ pub(crate) const NOT_KEPT: HeaderValue = HeaderValue::from_static("private, no-s
 pub fn respond(reply: Reply, request: Parts) -> Answer {
     let mut headers = request.headers;
     match reply {
-        Reply::Redirect(location) => {
+        Reply::Redirect(location) | Reply::Fallback(location) => {
             not_kept(&mut headers);
             headers.insert(LOCATION, location);
             if request.method == Method::HEAD {
@@ -90,14 +112,25 @@ pub fn respond(reply: Reply, request: Parts) -> Answer {
             let retry = (RETRY_AFTER, HeaderValue::from_static("5"));
             text(StatusCode::SERVICE_UNAVAILABLE, headers, Some(retry), "Not ready yet\n")
         }
-        Reply::Json(body) => {
-            cors::open_to_origin(&mut headers);
-            headers.insert(CACHE_CONTROL, NOT_KEPT);
-            headers.insert(CONTENT_TYPE, JSON);
-            answer(StatusCode::OK, headers, body)
-        }
+        Reply::Json(body) => json(headers, body),
+        Reply::Untracked => json(headers, Bytes::from_static(UNTRACKED)),
         Reply::Script(script) => script.respond(headers),
+        Reply::TooManyMisses { retry_after_seconds } => {
+            let retry = (RETRY_AFTER, HeaderValue::from(retry_after_seconds));
+            let mut answer =
+                text(StatusCode::TOO_MANY_REQUESTS, headers, Some(retry), "Too many requests\n");
+            // A new connection costs a guesser more than it costs us.
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            answer
+        }
     }
+}
+
+fn json(mut headers: HeaderMap, body: Bytes) -> Answer {
+    cors::open_to_origin(&mut headers);
+    headers.insert(CACHE_CONTROL, NOT_KEPT);
+    headers.insert(CONTENT_TYPE, JSON);
+    answer(StatusCode::OK, headers, body)
 }
 
 fn not_kept(headers: &mut HeaderMap) {

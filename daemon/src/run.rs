@@ -231,6 +231,7 @@ impl Daemon {
         let surface = Surface {
             loader,
             threads: gauges,
+            settings: live.settings.clone(),
             clicks: Arc::clone(&clicks),
             postbacks: Arc::clone(&postbacks),
         };
@@ -335,7 +336,7 @@ impl Reconfigurable {
         if let Err(error) = self.log_level.set(&new.live.log_level) {
             tracing::error!(%error, "the log level stays as it was");
         }
-        self.settings.replace(Settings::of(&new.live));
+        self.settings.replace(self.settings.current().changed_to(&new.live));
         self.limits.send_replace(self.config.limits_per_thread(&new.live, self.descriptors));
         self.config.live = new.live;
         tracing::info!("configuration reloaded");

@@ -7,9 +7,10 @@ use arc_swap::cache::Cache;
 use ipnet::IpNet;
 
 use crate::config::Live;
+use crate::miss_limit::MissLimit;
 
 /// What a visit depends on, besides the index.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Settings {
     /// Networks whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
@@ -17,15 +18,33 @@ pub struct Settings {
     pub accept_any_host: bool,
     /// Whether of clients' addresses only the network is recorded.
     pub truncate_addresses: bool,
+    /// How often an address may ask for what leads nowhere.
+    pub miss_limit: Arc<MissLimit>,
 }
 
 impl Settings {
     /// The part of a configuration that visits depend on.
     pub fn of(live: &Live) -> Settings {
+        Settings::with_miss_limit(live, Arc::new(MissLimit::new(live.misses)))
+    }
+
+    /// The same part of a changed configuration. While its limit is the same, what was used up of
+    /// it stays used up.
+    #[must_use]
+    pub fn changed_to(&self, live: &Live) -> Settings {
+        if self.miss_limit.misses() == live.misses {
+            Settings::with_miss_limit(live, Arc::clone(&self.miss_limit))
+        } else {
+            Settings::of(live)
+        }
+    }
+
+    fn with_miss_limit(live: &Live, miss_limit: Arc<MissLimit>) -> Settings {
         Settings {
             trusted_proxies: live.trusted_proxies.clone(),
             accept_any_host: live.accept_any_host,
             truncate_addresses: live.truncate_addresses,
+            miss_limit,
         }
     }
 }
@@ -43,6 +62,11 @@ impl LiveSettings {
     /// From now on these hold.
     pub fn replace(&self, settings: Settings) {
         self.0.store(Arc::new(settings));
+    }
+
+    /// The current settings, for those who are in no hurry.
+    pub fn current(&self) -> Arc<Settings> {
+        self.0.load_full()
     }
 
     /// A handle for one serving thread.

@@ -12,6 +12,8 @@ mod clicks;
 mod faults;
 #[path = "daemon/index.rs"]
 mod index;
+#[path = "daemon/miss_limit.rs"]
+mod miss_limit;
 #[path = "daemon/operation.rs"]
 mod operation;
 #[path = "daemon/postbacks.rs"]

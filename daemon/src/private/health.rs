@@ -26,6 +26,9 @@ impl Surface {
             "durable": clicks.durable,
             "damaged": clicks.damaged,
         });
+        let limited = self.threads.iter().map(|thread| thread.visits.limited()).sum::<u64>();
+        let is_reached = self.settings.current().miss_limit.news().is_recent();
+        health["misses"] = json!({ "limited": limited, "limit_is_reached": is_reached });
         health["wal"] = json!({
             "open": clicks.wal_is_open,
             "bytes": clicks.wal_bytes,

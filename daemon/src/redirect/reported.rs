@@ -11,17 +11,11 @@ use coupon_shared::code::FoldedCode;
 use coupon_shared::decision::{DecidedClick, Facts, Reason, Visit, decide, decide_direct};
 use coupon_shared::transaction_id::TransactionId;
 use hyper::Method;
-use hyper::body::Bytes;
 
 use super::{Desk, Entry, Visitor};
 use crate::live_index::ServedIndex;
 use crate::request::Reported;
 use crate::response::Reply;
-
-/// With the code of a conversion that nothing identifies.
-const UNTRACKED: &[u8] = b"{\"transaction_id\":\"\",\"oid\":0,\"aid\":0,\"error_code\":1010,\
-    \"error\":\"This cannot be tracked: give a coupon code, or an offer and a partner who may run it, \
-    that are active.\"}";
 
 impl Desk {
     /// Decides, records and answers.
@@ -42,7 +36,7 @@ impl Desk {
         }
         let Some(click) = tracked.or(by_code).or(direct) else {
             self.saw_nothing_known();
-            return untracked();
+            return Reply::Untracked;
         };
         let id = self.ids.next(&index.catalog().click_id_key(), visitor.unix_ms);
         if visitor.parts.method == Method::GET {
@@ -55,7 +49,7 @@ impl Desk {
         }
         match tracked {
             Some(click) => answer(id, click.row.offer_id, click.advertiser_id),
-            None => untracked(),
+            None => Reply::Untracked,
         }
     }
 
@@ -122,8 +116,4 @@ fn answer(id: TransactionId, offer_id: u32, advertiser_id: u32) -> Reply {
          \"error_code\":0,\"error\":\"\"}}"
     );
     Reply::Json(body.into())
-}
-
-fn untracked() -> Reply {
-    Reply::Json(Bytes::from_static(UNTRACKED))
 }

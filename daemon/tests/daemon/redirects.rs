@@ -6,7 +6,7 @@ use crate::published::{HOST, destination, sample};
 use crate::running::{Answer, Coupond, folder, until};
 
 /// Paths that lead nowhere, for whatever reason.
-const DEAD_ENDS: [&str; 17] = [
+pub(crate) const DEAD_ENDS: [&str; 17] = [
     "/nobody",
     "/nobody/",
     "/paused",

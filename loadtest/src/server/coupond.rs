@@ -1,4 +1,5 @@
-//! coupond as it is shipped: click log on, all limits on, one serving thread for the one core.
+//! coupond as it is shipped: click log on, one serving thread for the one core, and all limits on but
+//! that of misses, which all come from one address here.
 
 use std::path::{Path, PathBuf};
 
@@ -77,7 +78,7 @@ fn launch(ground: &Ground<'_>, folders: &Folders) -> anyhow::Result<Launch> {
     let (index, data, run) = (folders.index(), folders.data(), &folders.run);
     let text = format!(
         "listen = \"{address}\"\nindex_dir = {index:?}\ndata_dir = {data:?}\nruntime_dir = {run:?}\n\
-         threads = 1\naccept_any_host = true\n[log]\nlevel = \"warn\"\n"
+         threads = 1\naccept_any_host = true\n[limits]\nmisses_per_minute = 0\n[log]\nlevel = \"warn\"\n"
     );
     std::fs::write(&config, text)?;
     let command = [program, "--config".into(), config];

@@ -1,0 +1,163 @@
+//! How often one address may ask for what leads nowhere.
+//!
+//! Who guesses codes is wrong nearly always, who follows links is right nearly always. So a visit
+//! that leads to its offer is never counted and never held up; all others count alike, whatever
+//! the reason, and above the limit they look alike, too. Invariant: memory is fixed, and so is the
+//! work for each visit. All addresses share one table of budgets. A keyed hash says which is whose,
+//! so nobody can aim at somebody else's; two addresses that come upon one share it, which costs the
+//! innocent one at most the page for links that lead nowhere.
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use governor::clock::{Clock, DefaultClock};
+use governor::nanos::Nanos;
+use governor::state::{InMemoryState, NotKeyed, StateStore};
+use governor::{Quota, RateLimiter};
+
+use crate::config::Misses;
+use crate::news::News;
+
+/// Budgets, of eight bytes each. With a hundred guessers at work, one visitor in a thousand shares
+/// one of theirs.
+const BUDGETS: usize = 1 << 17;
+
+/// The limit in force, and what each address has left.
+pub struct MissLimit {
+    misses: Misses,
+    /// `None`: there is no limit.
+    limiter: Option<RateLimiter<u64, Budgets, DefaultClock>>,
+    news: News,
+}
+
+impl MissLimit {
+    /// A limit nobody has used any of.
+    pub fn new(misses: Misses) -> MissLimit {
+        let limiter = quota(misses)
+            .map(|quota| RateLimiter::new(quota, Budgets::default(), DefaultClock::default()));
+        MissLimit { misses, limiter, news: News::default() }
+    }
+
+    /// What it is made of.
+    pub fn misses(&self) -> Misses {
+        self.misses
+    }
+
+    /// Takes one miss off an address's budget, or tells when there will be one again.
+    ///
+    /// # Errors
+    /// When nothing is left; then nothing is taken either.
+    pub fn take(&self, address: IpAddr) -> Result<(), Duration> {
+        let Some(limiter) = &self.limiter else { return Ok(()) };
+        let taken = limiter.check_key(&network_of(address));
+        taken.map_err(|not_yet| not_yet.wait_time_from(limiter.clock().now()))
+    }
+
+    /// When it was told that somebody is over the limit.
+    pub(crate) fn news(&self) -> &News {
+        &self.news
+    }
+}
+
+impl fmt::Debug for MissLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MissLimit").field("misses", &self.misses).finish_non_exhaustive()
+    }
+}
+
+fn quota(misses: Misses) -> Option<Quota> {
+    let (per_minute, burst) = (NonZeroU32::new(misses.per_minute)?, NonZeroU32::new(misses.burst)?);
+    Some(Quota::per_minute(per_minute).allow_burst(burst))
+}
+
+/// Who has one IPv6 address has the whole /64 it is in.
+fn network_of(address: IpAddr) -> u64 {
+    match address.to_canonical() {
+        IpAddr::V4(address) => u64::from(address.to_bits()),
+        IpAddr::V6(address) => (address.to_bits() >> 64) as u64,
+    }
+}
+
+struct Budgets {
+    budgets: Box<[InMemoryState]>,
+    hasher: RandomState,
+}
+
+impl Default for Budgets {
+    fn default() -> Budgets {
+        let budgets = std::iter::repeat_with(InMemoryState::default).take(BUDGETS).collect();
+        Budgets { budgets, hasher: RandomState::new() }
+    }
+}
+
+impl StateStore for Budgets {
+    type Key = u64;
+
+    fn measure_and_replace<T, F, E>(&self, network: &u64, measure: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        let place = self.hasher.hash_one(network) as usize % BUDGETS;
+        self.budgets[place].measure_and_replace(&NotKeyed::NonKey, measure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limit(per_minute: u32, burst: u32) -> MissLimit {
+        MissLimit::new(Misses { per_minute, burst })
+    }
+
+    fn taken(limit: &MissLimit, address: &str) -> bool {
+        limit.take(address.parse().unwrap()).is_ok()
+    }
+
+    #[test]
+    fn an_address_has_a_burst_and_then_one_miss_at_a_time() {
+        let limit = limit(1200, 3);
+        assert_eq!([(); 4].map(|()| taken(&limit, "192.0.2.1")), [true, true, true, false]);
+        let wait = limit.take("192.0.2.1".parse().unwrap()).unwrap_err();
+        assert!(wait <= Duration::from_millis(50), "{wait:?}");
+        std::thread::sleep(wait);
+        assert!(taken(&limit, "192.0.2.1"));
+    }
+
+    #[test]
+    fn other_addresses_have_budgets_of_their_own() {
+        let limit = limit(1, 1);
+        let taken = (0..100).filter(|last| taken(&limit, &format!("192.0.2.{last}"))).count();
+        // By chance two of a hundred may share one.
+        assert!(taken >= 98, "{taken}");
+    }
+
+    #[test]
+    fn an_ipv6_network_shares_a_budget_and_a_mapped_address_is_the_ipv4_one() {
+        let limit = limit(1, 1);
+        assert!(taken(&limit, "2001:db8:1:2::1"));
+        assert!(!taken(&limit, "2001:db8:1:2:ffff::9"));
+        assert!(taken(&limit, "192.0.2.1"));
+        assert!(!taken(&limit, "::ffff:192.0.2.1"));
+    }
+
+    #[test]
+    fn zero_misses_a_minute_is_no_limit() {
+        let limit = limit(0, 1);
+        assert!((0..1000).all(|_| taken(&limit, "192.0.2.1")));
+    }
+
+    #[test]
+    fn threads_that_take_at_once_take_no_more_than_there_is() {
+        let limit = limit(1, 500);
+        let taken: usize = std::thread::scope(|scope| {
+            let takes = || (0..1000).filter(|_| taken(&limit, "192.0.2.1")).count();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(takes)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(taken, 500);
+    }
+}
