@@ -12,7 +12,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use coupon_serve::{BindError, Drained, Limits, bind_tcp, bind_unix, raise_descriptor_limit};
+use coupon_serve::{
+    BindError, Drained, InheritError, Limits, bind_tcp, bind_unix, inherited_tcp,
+    raise_descriptor_limit,
+};
 use rustix::fs::Access;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -59,6 +62,9 @@ pub enum RunError {
     /// An address is taken or impossible.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The sockets that were passed on cannot be used.
+    #[error(transparent)]
+    Inherit(#[from] InheritError),
     /// The click log cannot be used.
     #[error("the click log: {0}")]
     Clicks(#[from] ClickLogError),
@@ -178,14 +184,18 @@ struct Bound {
 
 impl Bound {
     fn bind(config: &Config) -> Result<Bound, RunError> {
-        let visitors = bind_tcp(config.listen, config.threads)?;
+        let mut visitors = inherited_tcp(config.threads)?;
+        let inherited = !visitors.is_empty();
+        if !inherited {
+            visitors = bind_tcp(config.listen, config.threads)?;
+        }
         let address = visitors[0].local_addr()?;
         let socket = config.runtime_dir.join(SOCKET);
         let private = bind_unix(&socket, SOCKET_MODE)?;
         let address_file = config.runtime_dir.join(ADDRESS_FILE);
         std::fs::write(&address_file, format!("{address}\n"))
             .map_err(cannot_write("runtime_dir", &config.runtime_dir))?;
-        tracing::info!(%address, socket = %socket.display(), "bound");
+        tracing::info!(%address, inherited, socket = %socket.display(), "bound");
         Ok(Bound { address, visitors, private, files: [socket, address_file] })
     }
 }

@@ -24,5 +24,7 @@ mod private_surface;
 mod redirect_safety;
 #[path = "daemon/redirects.rs"]
 mod redirects;
+#[path = "daemon/restart.rs"]
+mod restart;
 #[path = "daemon/sdk.rs"]
 mod sdk;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::published::{HOST, sample};
-use crate::running::{Coupond, command, folder, until};
+use crate::running::{Coupond, after_shell, command, folder, read_head, until};
 
 fn output(command: &mut Command) -> (Output, String) {
     let output = command.output().unwrap();
@@ -117,7 +117,7 @@ fn told_to_stop_it_answers_who_is_there_and_ends_well() {
     let mut visitors: Vec<_> = (0..20).map(|_| coupond.connect()).collect();
     for visitor in &mut visitors[..10] {
         visitor.write_all(request.as_bytes()).unwrap();
-        read_head(visitor);
+        read_head(visitor).unwrap();
     }
     coupond.signal(Signal::TERM);
     coupond.wait_for_log("no new visitors");
@@ -126,7 +126,7 @@ fn told_to_stop_it_answers_who_is_there_and_ends_well() {
         let mut is_last = false;
         while !is_last {
             visitor.write_all(request.as_bytes()).unwrap();
-            let head = read_head(visitor);
+            let head = read_head(visitor).unwrap();
             assert!(head.starts_with("HTTP/1.1 302"), "{head}");
             is_last = head.contains("connection: close");
         }
@@ -135,16 +135,6 @@ fn told_to_stop_it_answers_who_is_there_and_ends_well() {
     assert!(coupond.wait().success());
     assert!(!coupond.path("run/coupond.sock").exists());
     assert!(!coupond.path("run/coupond.addr").exists());
-}
-
-fn read_head(stream: &mut std::net::TcpStream) -> String {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).unwrap();
-        head.push(byte[0]);
-    }
-    String::from_utf8(head).unwrap()
 }
 
 #[test]
@@ -197,57 +187,13 @@ fn a_hang_up_changes_what_can_change_and_names_what_cannot() {
     assert_eq!(elsewhere(), 302);
 }
 
-/// Visits as fast as it can, over kept-alive connections, until nobody accepts any more; returns
-/// the redirects it got. Anything but whole answers fails.
-fn visit_until_refused(address: std::net::SocketAddr) -> u64 {
-    let request = format!("GET /winter25 HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
-    let mut redirects = 0;
-    while let Ok(mut stream) = std::net::TcpStream::connect(address) {
-        loop {
-            stream.write_all(request.as_bytes()).unwrap();
-            let head = read_head(&mut stream);
-            assert!(head.starts_with("HTTP/1.1 302"), "{head}");
-            redirects += 1;
-            if head.contains("connection: close") || redirects % 50 == 0 {
-                break;
-            }
-        }
-    }
-    redirects
-}
-
-#[test]
-fn stopping_under_load_breaks_off_nobody_and_loses_no_click() {
-    let mut coupond = Coupond::serving(&sample());
-    let address = coupond.address;
-    let visitors: Vec<_> =
-        (0..8).map(|_| std::thread::spawn(move || visit_until_refused(address))).collect();
-    std::thread::sleep(Duration::from_millis(200));
-    coupond.signal(Signal::TERM);
-    let redirects: u64 = visitors.into_iter().map(|visitor| visitor.join().unwrap()).sum();
-    assert!(redirects > 0);
-    assert!(coupond.wait().success());
-    assert!(coupond.log().contains("connections_cut=0"));
-    let fed = coupond.restarted().feed(usize::try_from(redirects).unwrap());
-    assert_eq!(fed.iter().map(|block| block.clicks().count() as u64).sum::<u64>(), redirects);
-}
-
 #[test]
 fn with_few_file_descriptors_it_serves_fewer_at_a_time_and_lives_on() {
     let folder = folder();
     sample().publish(&folder.path().join("index"));
     let coupond = Coupond::start(folder, |command| {
-        use std::os::unix::process::CommandExt;
         command.env("COUPOND_LIMITS_CLIENT_TIMEOUT_MS", "400");
-        let program = command.get_program().to_owned();
-        // A shell sets both limits before it becomes the daemon.
-        let variables: Vec<_> =
-            command.get_envs().map(|(k, v)| (k.to_owned(), v.map(ToOwned::to_owned))).collect();
-        *command = Command::new("sh");
-        command.arg("-c").arg("ulimit -n 150; exec \"$0\"").arg(program).arg0("sh");
-        for (key, value) in variables {
-            command.env(key, value.unwrap_or_default());
-        }
+        after_shell(command, "ulimit -n 150");
     });
     let silent: Vec<_> = (0..60).map(|_| coupond.connect()).collect();
     assert_eq!(coupond.get("/winter25").status, 302);

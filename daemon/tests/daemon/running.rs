@@ -109,9 +109,10 @@ impl Coupond {
 
     fn start_in(folder: Rc<TempDir>, configure: impl FnOnce(&mut Command)) -> Coupond {
         let mut command = command(folder.path());
-        configure(&mut command);
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let child = command.stdin(Stdio::null()).stderr(log).spawn().unwrap();
+        command.stdin(Stdio::null());
+        configure(&mut command);
+        let child = command.stderr(log).spawn().unwrap();
         let address = "127.0.0.1:1".parse().unwrap();
         let mut coupond = Coupond { child, address, folder };
         let file = coupond.path("run/coupond.addr");
@@ -178,22 +179,26 @@ impl Coupond {
 
     /// Everything the feed has, once that is so many clicks; nothing is acknowledged.
     pub(crate) fn feed(&self, clicks: usize) -> Vec<DecodedBlock> {
-        let cursor = Cursor::default().encode();
         until("the feed has the clicks", || {
-            let answer = self.private_bytes("POST", "/clicks/feed?wait_ms=200", &cursor);
-            if answer.starts_with(b"HTTP/1.1 503") {
-                // The click log opens after the first visitors are served.
-                return None;
-            }
-            assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
-            let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
-            let blocks: Vec<_> = feed::blocks(&answer[end + 4..])
-                .map(|block| block.unwrap().decode().unwrap())
-                .collect();
+            let answer = self.feed_after(&Cursor::default())?;
+            let blocks: Vec<_> =
+                feed::blocks(&answer).map(|block| block.unwrap().decode().unwrap()).collect();
             let found: usize = blocks.iter().map(|block| block.clicks().count()).sum();
             assert!(found <= clicks, "{found} clicks, not {clicks}");
             (found == clicks).then_some(blocks)
         })
+    }
+
+    /// The next blocks of the feed, if the click log is open; it opens after the first visitors are
+    /// served.
+    pub(crate) fn feed_after(&self, cursor: &Cursor) -> Option<Vec<u8>> {
+        let mut answer = self.private_bytes("POST", "/clicks/feed?wait_ms=200", &cursor.encode());
+        if answer.starts_with(b"HTTP/1.1 503") {
+            return None;
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+        let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
+        Some(answer.split_off(end + 4))
     }
 
     pub(crate) fn health(&self) -> serde_json::Value {
@@ -262,6 +267,32 @@ impl Drop for Coupond {
             eprintln!("--- the daemon's log:\n{}", self.log());
         }
     }
+}
+
+/// Runs the daemon through a shell that first does what `script` says, in the same process.
+pub(crate) fn after_shell(command: &mut Command, script: &str) {
+    let program = command.get_program().to_owned();
+    let variables: Vec<_> = command
+        .get_envs()
+        .map(|(name, value)| (name.to_owned(), value.map(ToOwned::to_owned)))
+        .collect();
+    *command = Command::new("sh");
+    command.arg("-c").arg(format!("{script}; exec \"$0\"")).arg(program);
+    command.stdin(Stdio::null());
+    for (name, value) in variables {
+        command.env(name, value.unwrap_or_default());
+    }
+}
+
+/// One head, up to its empty line.
+pub(crate) fn read_head(stream: &mut impl Read) -> std::io::Result<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
 /// Head and body of an answer of a private surface.

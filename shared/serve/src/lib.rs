@@ -16,6 +16,7 @@
 //! long is too long.
 
 mod bind;
+mod inherit;
 mod limits;
 mod listener;
 
@@ -30,5 +31,6 @@ pub use client_address::client_address;
 
 pub use bind::{BindError, bind_tcp, bind_unix};
 pub use connection::Connection;
+pub use inherit::{InheritError, inherited_tcp};
 pub use limits::{Limits, raise_descriptor_limit};
 pub use listener::{Listener, LocalExecutor};

@@ -1,0 +1,261 @@
+//! Stopping and restarting while visitors come: whoever was let in is answered, each answer has
+//! exactly one click, and with inherited sockets nobody is refused either.
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use coupon_serve::bind_tcp;
+use coupon_shared::feed::{self, Cursor};
+use coupon_shared::transaction_id::TransactionId;
+use rustix::process::Signal;
+
+use crate::published::{HOST, sample};
+use crate::running::{Coupond, after_shell, command, folder, read_head, until};
+
+/// Visitors at a time.
+const VISITORS: usize = 6;
+/// Visits over one connection; then a visitor opens another.
+const VISITS_PER_CONNECTION: usize = 20;
+
+/// What the visitors got, all together.
+#[derive(Default)]
+struct Visited {
+    /// Of their redirects.
+    ids: Vec<TransactionId>,
+    connections: u64,
+    /// Connections that nobody accepted.
+    refused: u64,
+}
+
+/// Visits as fast as it can until it is over or nobody accepts any more. Anything but whole answers
+/// fails.
+fn visit(address: SocketAddr, over: &AtomicBool) -> Visited {
+    let mut visited = Visited::default();
+    while !over.load(Ordering::Relaxed) {
+        let Ok(mut stream) = TcpStream::connect(address) else {
+            visited.refused += 1;
+            break;
+        };
+        visited.connections += 1;
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        for _ in 0..VISITS_PER_CONNECTION {
+            let head = redirected(&mut stream).unwrap();
+            visited.ids.push(id_in(&head));
+            if head.contains("connection: close") {
+                break;
+            }
+        }
+    }
+    visited
+}
+
+fn redirected(stream: &mut TcpStream) -> std::io::Result<String> {
+    let request = format!("GET /winter25 HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let head = read_head(stream)?;
+    assert!(head.starts_with("HTTP/1.1 302"), "{head}");
+    Ok(head)
+}
+
+fn id_in(head: &str) -> TransactionId {
+    let after = head.split("&t=").nth(1).unwrap();
+    after.split('&').next().unwrap().parse().unwrap()
+}
+
+/// Visitors come while `meanwhile` runs.
+fn under_load(address: SocketAddr, over: &AtomicBool, meanwhile: impl FnOnce()) -> Visited {
+    std::thread::scope(|scope| {
+        let visitors: Vec<_> =
+            (0..VISITORS).map(|_| scope.spawn(|| visit(address, over))).collect();
+        meanwhile();
+        let mut all = Visited::default();
+        for visitor in visitors {
+            let one = visitor.join().unwrap();
+            all.ids.extend(one.ids);
+            all.connections += one.connections;
+            all.refused += one.refused;
+        }
+        all
+    })
+}
+
+/// Asserts that the feed has exactly the clicks that were answered since the cursor.
+fn assert_fed(coupond: &Coupond, cursor: &mut Cursor, mut answered: Vec<TransactionId>) {
+    let mut fed: Vec<TransactionId> = Vec::new();
+    until("the feed has the clicks", || {
+        let answer = coupond.feed_after(cursor)?;
+        for block in feed::blocks(&answer) {
+            let block = block.unwrap();
+            cursor.advance(block.stream(), block.last_sequence());
+            fed.extend(block.decode().unwrap().clicks().map(|click| click.head.transaction_id));
+        }
+        (fed.len() >= answered.len()).then_some(())
+    });
+    fed.sort_unstable();
+    answered.sort_unstable();
+    assert!(fed == answered, "{} clicks for {} answers", fed.len(), answered.len());
+}
+
+/// Stops the daemon under load so many times, and tells how many answers were given.
+fn stops_under_load(stops: u32) -> u64 {
+    let mut coupond = Coupond::serving(&sample());
+    let mut cursor = Cursor::default();
+    let mut answers = 0;
+    for stop in 0..stops {
+        let (address, over) = (coupond.address, AtomicBool::new(false));
+        let visited = under_load(address, &over, || {
+            // At any moment of a visitor's connection.
+            std::thread::sleep(Duration::from_micros(30_000 + u64::from(stop) * 7_919 % 40_000));
+            coupond.signal(Signal::TERM);
+        });
+        assert!(coupond.wait().success());
+        assert!(coupond.log().contains("connections_cut=0"));
+        assert!(visited.ids.len() > VISITORS, "hardly anybody came");
+        answers += visited.ids.len() as u64;
+        coupond = coupond.restarted();
+        assert_fed(&coupond, &mut cursor, visited.ids);
+    }
+    answers
+}
+
+#[test]
+fn stopping_under_load_breaks_off_nobody_and_loses_no_click() {
+    stops_under_load(5);
+}
+
+#[test]
+#[ignore = "minutes; STOPS_UNDER_LOAD says how many"]
+fn two_hundred_stops_under_load() {
+    let stops = std::env::var("STOPS_UNDER_LOAD").map_or(200, |text| text.parse().unwrap());
+    let answers = stops_under_load(stops);
+    println!(
+        "{stops} of {stops} stops under load: {answers} answers, each with its click, and no \
+         connection broken off"
+    );
+}
+
+/// Gives the sockets to the daemon as a service manager does.
+fn pass(command: &mut Command, sockets: &[TcpListener]) {
+    let passed = ["exec 3<&0 0</dev/null", "exec 3<&0 4<&1 0</dev/null 1>/dev/null"];
+    let count = sockets.len();
+    after_shell(
+        command,
+        &format!("{}; export LISTEN_PID=$$ LISTEN_FDS={count}", passed[count - 1]),
+    );
+    let mut duplicates = sockets.iter().map(|socket| OwnedFd::from(socket.try_clone().unwrap()));
+    command.stdin(duplicates.next().unwrap());
+    command.stdout(duplicates.next().map_or_else(Stdio::null, Stdio::from));
+}
+
+/// Restarts a daemon with so many inherited sockets again and again while visitors come; returns
+/// the answers and connections there were.
+fn restarts_under_load(sockets: usize, restarts: u32) -> (usize, u64) {
+    let sockets = bind_tcp("127.0.0.1:0".parse().unwrap(), sockets).unwrap();
+    let folder = folder();
+    sample().publish(&folder.path().join("index"));
+    let mut coupond = Coupond::start(folder, |command| pass(command, &sockets));
+    let (address, over) = (coupond.address, AtomicBool::new(false));
+    assert_eq!(address, sockets[0].local_addr().unwrap());
+    let visited = under_load(address, &over, || {
+        for _ in 0..restarts {
+            std::thread::sleep(Duration::from_millis(50));
+            coupond.signal(Signal::TERM);
+            assert!(coupond.wait().success());
+            assert!(coupond.log().contains("connections_cut=0"));
+            coupond = coupond.restarted_with(|command| pass(command, &sockets));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+        over.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(visited.refused, 0);
+    let figures = (visited.ids.len(), visited.connections);
+    assert_fed(&coupond, &mut Cursor::default(), visited.ids);
+    figures
+}
+
+#[test]
+fn a_restart_with_an_inherited_socket_for_each_thread_turns_nobody_away() {
+    restarts_under_load(2, 3);
+}
+
+#[test]
+fn a_restart_with_one_inherited_socket_for_all_threads_turns_nobody_away() {
+    restarts_under_load(1, 3);
+}
+
+#[test]
+#[ignore = "minutes; RESTARTS_UNDER_LOAD says how many"]
+fn a_hundred_restarts_with_inherited_sockets_under_load() {
+    let restarts = std::env::var("RESTARTS_UNDER_LOAD").map_or(100, |text| text.parse().unwrap());
+    for sockets in [1, 2] {
+        let (answers, connections) = restarts_under_load(sockets, restarts);
+        println!(
+            "{restarts} restarts with {sockets} inherited socket(s): {connections} connections, none \
+             refused or reset; {answers} answers, each with its click"
+        );
+    }
+}
+
+#[test]
+fn one_inherited_socket_serves_from_all_threads() {
+    let sockets = bind_tcp("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+    let folder = folder();
+    sample().publish(&folder.path().join("index"));
+    let coupond = Coupond::start(folder, |command| pass(command, &sockets));
+    let threads = until("both threads had a visitor", || {
+        let visitors: Vec<_> = (0..8).map(|_| coupond.connect()).collect();
+        for mut visitor in visitors {
+            redirected(&mut visitor).unwrap();
+        }
+        let answer = coupond.feed_after(&Cursor::default())?;
+        let mut threads: Vec<_> =
+            feed::blocks(&answer).map(|block| block.unwrap().stream().thread).collect();
+        threads.sort_unstable();
+        threads.dedup();
+        (threads.len() == 2).then_some(threads)
+    });
+    assert_eq!(threads, [0, 1]);
+}
+
+#[test]
+fn what_cannot_be_inherited_is_named_in_the_error() {
+    let folder = folder();
+    let socket = |bind: &str| TcpListener::bind(bind).unwrap();
+    let refusal = |prepare: &dyn Fn(&mut Command)| {
+        let mut command = command(folder.path());
+        prepare(&mut command);
+        let output = command.output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let two = [socket("127.0.0.1:0"), socket("127.0.0.1:0")];
+    let error = refusal(&|command| {
+        command.env("COUPOND_THREADS", "1");
+        pass(command, &two);
+    });
+    assert!(error.contains("2 sockets were passed on, but only 1 threads serve"), "{error}");
+    let error = refusal(&|command| {
+        after_shell(command, "exec 3</dev/null; export LISTEN_PID=$$ LISTEN_FDS=1");
+    });
+    assert!(error.contains("socket 1") && error.contains("ListenStream="), "{error}");
+    let error = refusal(&|command| {
+        let peer = TcpStream::connect(two[0].local_addr().unwrap()).unwrap();
+        after_shell(command, "exec 3<&0 0</dev/null; export LISTEN_PID=$$ LISTEN_FDS=1");
+        command.stdin(OwnedFd::from(peer));
+    });
+    assert!(error.contains("it does not listen"), "{error}");
+}
+
+#[test]
+fn sockets_announced_to_another_process_are_left_alone() {
+    let folder = folder();
+    sample().publish(&folder.path().join("index"));
+    let coupond = Coupond::start(folder, |command| {
+        command.env("LISTEN_PID", "1").env("LISTEN_FDS", "1");
+    });
+    assert_eq!(coupond.get("/winter25").status, 302);
+}
