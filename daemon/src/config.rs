@@ -42,6 +42,8 @@ pub struct Config {
     pub node_id: u16,
     /// Serving threads.
     pub threads: usize,
+    /// Whether visitors' connections come from proxies that say first whose they are.
+    pub proxy_protocol: bool,
     /// What can change while the program runs.
     pub live: Live,
     /// The click log's.
@@ -151,6 +153,7 @@ impl Default for Config {
             index_dir: PathBuf::from("/var/lib/coupon-admin/index"),
             node_id: 0,
             threads: cores.min(MAX_THREADS),
+            proxy_protocol: false,
             live: Live {
                 trusted_proxies: Vec::new(),
                 accept_any_host: false,
@@ -236,6 +239,12 @@ impl Config {
         keys.set_within("threads", &mut self.threads, 1..=MAX_THREADS);
         keys.set("log.format", &mut self.log_format);
         self.live.fill(keys);
+        keys.set("proxy_protocol", &mut self.proxy_protocol);
+        if self.proxy_protocol && self.live.trusted_proxies.is_empty() {
+            keys.refuse(
+                "proxy_protocol: nobody could connect; name the proxies in trusted_proxies",
+            );
+        }
         self.clicks.fill(keys);
         self.postbacks.fill(keys);
     }
@@ -256,6 +265,7 @@ impl Config {
             ("index_dir", self.index_dir != new.index_dir),
             ("node_id", self.node_id != new.node_id),
             ("threads", self.threads != new.threads),
+            ("proxy_protocol", self.proxy_protocol != new.proxy_protocol),
             ("clicks", self.clicks != new.clicks),
             ("postbacks", self.postbacks != new.postbacks),
             ("log.format", self.log_format != new.log_format),
@@ -326,6 +336,7 @@ impl fmt::Display for Config {
         writeln!(f, "node_id = {}", self.node_id)?;
         writeln!(f, "threads = {}", self.threads)?;
         writeln!(f, "trusted_proxies = {proxies}")?;
+        writeln!(f, "proxy_protocol = {}", self.proxy_protocol)?;
         writeln!(f, "accept_any_host = {accept_any_host}")?;
         writeln!(f, "truncate_addresses = {truncate_addresses}")?;
         writeln!(f, "\n[limits]\nmax_connections = {}", limits.max_connections)?;
@@ -414,6 +425,7 @@ mod tests {
             ("node_id", "7"),
             ("threads", "3"),
             ("trusted_proxies", "['10.0.0.0/8', '::1']"),
+            ("proxy_protocol", "true"),
             ("accept_any_host", "true"),
             ("truncate_addresses", "true"),
             ("limits.max_connections", "11"),
@@ -452,7 +464,7 @@ mod tests {
         assert_eq!(load("", &env, &[]).unwrap(), from_file);
         assert_eq!(load(&from_file.to_string(), &[], &[]).unwrap(), from_file);
         let untouched = Config::default();
-        assert_eq!(untouched.fixed_differences(&from_file).len(), 9);
+        assert_eq!(untouched.fixed_differences(&from_file).len(), 10);
         assert_ne!(from_file.live, untouched.live);
         assert_eq!(from_file.live.trusted_proxies.len(), 2);
     }
@@ -475,6 +487,14 @@ mod tests {
         ] {
             assert!(error.contains(part), "no `{part}` in {error}");
         }
+    }
+
+    #[test]
+    fn the_proxy_protocol_needs_a_trusted_proxy() {
+        let error = load("proxy_protocol = true", &[], &[]).unwrap_err();
+        assert!(error.contains("trusted_proxies"), "{error}");
+        let config = load("proxy_protocol = true\ntrusted_proxies = ['::1']", &[], &[]).unwrap();
+        assert!(config.proxy_protocol);
     }
 
     #[test]

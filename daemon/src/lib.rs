@@ -11,6 +11,7 @@ pub mod logging;
 pub mod run;
 
 pub mod miss_limit;
+pub mod proxy_protocol;
 pub mod serving;
 pub mod settings;
 

@@ -232,6 +232,7 @@ impl Daemon {
         let common = Common {
             index,
             settings: live.settings.clone(),
+            proxy_protocol: live.config.proxy_protocol,
             limits: live.limits.subscribe(),
             reception,
             shutdown: visitors_off.clone(),

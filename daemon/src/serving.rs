@@ -34,6 +34,7 @@ use crate::cors;
 use crate::counters::VisitCounters;
 use crate::live_index::LiveIndex;
 use crate::postbacks::Reception;
+use crate::proxy_protocol::{Client, ProxiedListener, ProxyCounters};
 use crate::redirect::Redirector;
 use crate::request::{Route, is_sdk, route};
 use crate::response::{self, Answer, respond};
@@ -51,6 +52,8 @@ pub struct Gauges {
     pub visits: Arc<VisitCounters>,
     /// Its connections.
     pub connections: Arc<coupon_serve::Counters>,
+    /// Connections that never became a visitor's.
+    pub proxies: Arc<ProxyCounters>,
     /// The commonest unknown codes it saw.
     pub unknown_codes: Arc<Mutex<UnknownCodes>>,
 }
@@ -62,6 +65,8 @@ pub struct Common {
     pub index: LiveIndex,
     /// The settings.
     pub settings: LiveSettings,
+    /// Whether connections begin with a proxy's header.
+    pub proxy_protocol: bool,
     /// Limits of each thread.
     pub limits: watch::Receiver<Limits>,
     /// Takes postbacks.
@@ -115,15 +120,25 @@ fn serve(own: Own, common: Common) -> io::Result<Drained> {
             own.gauges.unknown_codes,
         )));
         spawn_local(refresh(Rc::clone(&redirector)));
-        let reception = Rc::new(common.reception);
-        let make = |peer: &SocketAddr| Visits {
-            redirector: Rc::clone(&redirector),
-            reception: Rc::clone(&reception),
-            held: held.clone(),
-            peer: peer.ip(),
-        };
-        let accept = AcceptLoop::new(listener, common.limits, own.gauges.connections);
-        Ok(accept.run(make, LocalExecutor, common.shutdown).await)
+        let desk = Desk { redirector, reception: Rc::new(common.reception), held };
+        let (limits, connections) = (common.limits, own.gauges.connections);
+        if common.proxy_protocol {
+            let settings = common.settings.reader();
+            let listener = ProxiedListener::new(listener, settings, own.gauges.proxies);
+            let make = |client: &Client| {
+                let client = client.clone();
+                desk.visits(move || client.address())
+            };
+            let accept = AcceptLoop::new(listener, limits, connections);
+            Ok(accept.run(make, LocalExecutor, common.shutdown).await)
+        } else {
+            let make = |peer: &SocketAddr| {
+                let peer = peer.ip();
+                desk.visits(move || peer)
+            };
+            let accept = AcceptLoop::new(listener, limits, connections);
+            Ok(accept.run(make, LocalExecutor, common.shutdown).await)
+        }
     })
 }
 
@@ -135,42 +150,56 @@ async fn refresh(redirector: Rc<RefCell<Redirector>>) {
     }
 }
 
-/// The service of one connection.
-struct Visits {
+/// What all connections of one thread share.
+#[derive(Clone)]
+struct Desk {
     redirector: Rc<RefCell<Redirector>>,
     reception: Rc<Reception>,
     held: Option<Rc<Held>>,
-    peer: IpAddr,
 }
 
-impl Service<Request<Incoming>> for Visits {
+impl Desk {
+    fn visits<P: Fn() -> IpAddr>(&self, peer: P) -> Visits<P> {
+        Visits { desk: self.clone(), peer }
+    }
+}
+
+/// The service of one connection. Its peer is asked for only when there is a request: behind a proxy
+/// it is not known before.
+struct Visits<P> {
+    desk: Desk,
+    peer: P,
+}
+
+impl<P: Fn() -> IpAddr> Service<Request<Incoming>> for Visits<P> {
     type Response = Answer;
     type Error = Infallible;
     type Future = Answering;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let (parts, body) = request.into_parts();
-        let mut redirector = self.redirector.borrow_mut();
+        let peer = (self.peer)();
+        let mut redirector = self.desk.redirector.borrow_mut();
         let reply = match route(&parts.uri) {
-            Route::Visit => redirector.reply(&parts, self.peer),
+            Route::Visit => redirector.reply(&parts, peer),
             _ if parts.method == Method::OPTIONS && is_sdk(&parts.uri) => {
-                match redirector.admit(&parts, self.peer) {
+                match redirector.admit(&parts, peer) {
                     Ok(_) => return Answering::at_once(cors::preflight(parts.headers)),
                     Err(reply) => reply,
                 }
             }
-            Route::Report(reported) => redirector.report(&parts, self.peer, reported),
-            Route::Script => redirector.script(&parts, self.peer),
-            Route::Postback(channel) => match redirector.admit(&parts, self.peer) {
+            Route::Report(reported) => redirector.report(&parts, peer, reported),
+            Route::Script => redirector.script(&parts, peer),
+            Route::Postback(channel) => match redirector.admit(&parts, peer) {
                 Ok(guest) => {
-                    let reception = Rc::clone(&self.reception);
+                    let reception = Rc::clone(&self.desk.reception);
                     return Answering::later(reception.receive(channel, parts, body, guest));
                 }
                 Err(reply) => reply,
             },
         };
         let answer = respond(reply, parts);
-        match &self.held {
+        match &self.desk.held {
             None => Answering::at_once(answer),
             Some(held) => held.until_durable(redirector.last_click(), answer),
         }

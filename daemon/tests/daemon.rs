@@ -20,6 +20,8 @@ mod operation;
 mod postbacks;
 #[path = "daemon/private_surface.rs"]
 mod private_surface;
+#[path = "daemon/proxy_protocol.rs"]
+mod proxy_protocol;
 #[path = "daemon/redirect_safety.rs"]
 mod redirect_safety;
 #[path = "daemon/redirects.rs"]

@@ -120,6 +120,11 @@ impl Keys {
         }
     }
 
+    /// For what no key alone can be blamed for.
+    pub(super) fn refuse(&mut self, problem: &str) {
+        self.problems.push(problem.into());
+    }
+
     /// The command line wins over the environment, that over the file.
     fn take(&mut self, key: &str) -> Option<Written> {
         let in_file = self.file.remove(key);

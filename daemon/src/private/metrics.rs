@@ -18,6 +18,7 @@ use prometheus_client::registry::Registry;
 use super::{Answer, Surface, answer};
 use crate::counters::{Count, VisitCounters};
 use crate::postbacks::PostbackStatus;
+use crate::proxy_protocol::ProxyCounters;
 use crate::serving::Gauges;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -148,6 +149,19 @@ impl Snapshot {
             sum(|c| &c.timed_out),
         );
         self.counter("connections_broken", "Connections that broke off", sum(|c| &c.broken));
+        let refused = |count: fn(&ProxyCounters) -> &Count| {
+            threads.iter().map(|thread| count(&thread.proxies).get()).sum::<u64>()
+        };
+        let refused = vec![
+            ("untrusted".to_owned(), refused(|proxies| &proxies.untrusted)),
+            ("malformed".to_owned(), refused(|proxies| &proxies.malformed)),
+        ];
+        self.labelled(
+            "proxy_connections_refused",
+            "Connections closed because no trusted proxy said whose they are",
+            "reason",
+            refused,
+        );
         self.counter(
             "accept_errors",
             "Times the system refused to accept",

@@ -1,0 +1,270 @@
+//! Connections that a proxy passes on, saying first whose they are (the PROXY protocol).
+//!
+//! Invariants: only proxies of trusted networks are let in; each must say it, once, before
+//! anything else; none of it reaches HTTP, and nothing behind it is lost. Until it is said the
+//! connection counts as one whose client has sent nothing, so `client_timeout` runs from the start,
+//! over this and the first request together.
+
+mod header;
+
+use std::cell::Cell;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use coupon_serve::Listener;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::counters::Count;
+use crate::news::News;
+use crate::settings::SettingsReader;
+
+use header::{MAX_HEADER_BYTES, NoHeader, ProxyHeader};
+
+/// Connections of one thread that were closed before a visitor was known.
+#[derive(Debug, Default)]
+pub struct ProxyCounters {
+    /// They came from an address that is no trusted proxy's.
+    pub untrusted: Count,
+    /// They did not begin as the protocol says.
+    pub malformed: Count,
+}
+
+/// Whose connection it is: the proxy's own, until it has said whose.
+#[derive(Debug, Clone)]
+pub struct Client(Rc<Cell<IpAddr>>);
+
+impl Client {
+    /// The address, for whoever has read from the connection.
+    pub fn address(&self) -> IpAddr {
+        self.0.get()
+    }
+}
+
+/// Accepts connections of trusted proxies.
+pub struct ProxiedListener {
+    listener: TcpListener,
+    settings: SettingsReader,
+    counters: Arc<ProxyCounters>,
+    news: News,
+}
+
+impl ProxiedListener {
+    /// Proxies are those that the settings trust at the moment.
+    pub fn new(
+        listener: TcpListener,
+        settings: SettingsReader,
+        counters: Arc<ProxyCounters>,
+    ) -> ProxiedListener {
+        ProxiedListener { listener, settings, counters, news: News::default() }
+    }
+
+    fn is_trusted(&mut self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.settings.load().trusted_proxies.iter().any(|network| network.contains(&peer))
+    }
+
+    fn refuse(&self, peer: SocketAddr) {
+        self.counters.untrusted.add_one();
+        if self.news.is_due() {
+            let peer = peer.ip();
+            tracing::warn!(%peer, "proxy_protocol is on, and this address is not among \
+                trusted_proxies: its connections are closed");
+        }
+    }
+}
+
+impl Listener for ProxiedListener {
+    type Stream = ProxiedStream<TcpStream>;
+    type Peer = Client;
+
+    fn poll_accept(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(Self::Stream, Self::Peer)>> {
+        loop {
+            let (stream, peer) = ready!(self.listener.poll_accept(cx))?;
+            if self.is_trusted(peer.ip()) {
+                let client = Client(Rc::new(Cell::new(peer.ip())));
+                let counters = Arc::clone(&self.counters);
+                return Poll::Ready(Ok((
+                    ProxiedStream::new(stream, client.clone(), counters),
+                    client,
+                )));
+            }
+            self.refuse(peer);
+        }
+    }
+}
+
+/// A connection behind its header.
+#[derive(Debug)]
+pub struct ProxiedStream<T> {
+    stream: T,
+    client: Client,
+    counters: Arc<ProxyCounters>,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The header, as far as it has come.
+    Header(Vec<u8>),
+    /// What came behind the header in the same piece, from this place on.
+    Rest(Vec<u8>, usize),
+    /// Nothing is held back.
+    Through,
+    /// It did not begin with a header; nothing of it is given to anybody.
+    Refused,
+}
+
+impl<T: AsyncRead + Unpin> ProxiedStream<T> {
+    fn new(stream: T, client: Client, counters: Arc<ProxyCounters>) -> ProxiedStream<T> {
+        let stage = Stage::Header(Vec::new());
+        ProxiedStream { stream, client, counters, stage }
+    }
+
+    /// Reads until the header is whole. The client may also leave without a word, as who only looks
+    /// whether somebody listens does.
+    fn poll_header(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Stage::Header(bytes) = &mut self.stage {
+            let held = bytes.len();
+            let came = ready!(poll_more(&mut self.stream, cx, bytes))?;
+            match header::read(bytes) {
+                Ok(Some(ProxyHeader { len, client })) => {
+                    if let Some(client) = client {
+                        self.client.0.set(client.to_canonical());
+                    }
+                    self.stage = Stage::Rest(std::mem::take(bytes), len);
+                }
+                Ok(None) if came > 0 => {}
+                Ok(None) if held == 0 => self.stage = Stage::Through,
+                Ok(None) | Err(NoHeader) => {
+                    self.counters.malformed.add_one();
+                    self.stage = Stage::Refused;
+                }
+            }
+        }
+        Poll::Ready(match self.stage {
+            Stage::Refused => Err(io::Error::new(io::ErrorKind::InvalidData, NoHeader)),
+            _ => Ok(()),
+        })
+    }
+}
+
+/// Reads what has come, but no more than the longest header; tells how much.
+fn poll_more<T: AsyncRead + Unpin>(
+    stream: &mut T,
+    cx: &mut Context<'_>,
+    bytes: &mut Vec<u8>,
+) -> Poll<io::Result<usize>> {
+    let mut piece = [0; MAX_HEADER_BYTES];
+    let mut piece = ReadBuf::new(&mut piece[bytes.len()..]);
+    ready!(Pin::new(stream).poll_read(cx, &mut piece))?;
+    bytes.extend_from_slice(piece.filled());
+    Poll::Ready(Ok(piece.filled().len()))
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for ProxiedStream<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        ready!(this.poll_header(cx))?;
+        if let Stage::Rest(bytes, from) = &mut this.stage {
+            let rest = &bytes[*from..];
+            let piece = &rest[..rest.len().min(buf.remaining())];
+            buf.put_slice(piece);
+            *from += piece.len();
+            let has_given = !piece.is_empty();
+            if *from == bytes.len() {
+                this.stage = Stage::Through;
+            }
+            if has_given {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        Pin::new(&mut this.stream).poll_read(cx, buf)
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for ProxiedStream<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::header::tests::{binary_header, text_header};
+    use super::*;
+    use proptest::prelude::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    /// What comes through, and whose connection it is.
+    fn passed_on(pieces: Vec<Vec<u8>>, piece_bytes: usize) -> (io::Result<Vec<u8>>, IpAddr, u64) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let (mut proxy, stream) = duplex(piece_bytes);
+            let client = Client(Rc::new(Cell::new([10, 0, 0, 1].into())));
+            let counters = Arc::new(ProxyCounters::default());
+            let mut stream = ProxiedStream::new(stream, client.clone(), Arc::clone(&counters));
+            let send = async move {
+                for piece in pieces {
+                    if proxy.write_all(&piece).await.is_err() {
+                        return;
+                    }
+                }
+            };
+            let receive = async move {
+                let mut bytes = Vec::new();
+                stream.read_to_end(&mut bytes).await.map(|_| bytes)
+            };
+            let ((), received) = tokio::join!(send, receive);
+            (received, client.address(), counters.malformed.get())
+        })
+    }
+
+    #[test]
+    fn who_says_nothing_or_stops_amid_the_header_is_told_apart() {
+        let (nothing, client, malformed) = passed_on(vec![], 64);
+        assert_eq!((nothing.unwrap(), client, malformed), (vec![], [10, 0, 0, 1].into(), 0));
+        let (half, _, malformed) = passed_on(vec![b"PROXY TCP4 1.2".to_vec()], 64);
+        assert_eq!((half.unwrap_err().kind(), malformed), (io::ErrorKind::InvalidData, 1));
+    }
+
+    proptest! {
+        #[test]
+        fn the_request_behind_the_header_comes_through_whole_in_whatever_pieces(
+            is_text: bool, cut in 0_usize..400, pipe in 1_usize..300,
+            request in proptest::collection::vec(any::<u8>(), 0..5000)
+        ) {
+            let pair = ("203.0.113.7:1".parse().unwrap(), "192.0.2.1:80".parse().unwrap());
+            let header =
+                if is_text { text_header(pair.0, pair.1) } else { binary_header(1, pair, b"") };
+            let whole = [header, request.clone()].concat();
+            let (first, second) = whole.split_at(cut.min(whole.len()));
+            let (came, client, malformed) = passed_on(vec![first.into(), second.into()], pipe);
+            prop_assert_eq!(came.unwrap(), request);
+            prop_assert_eq!((client, malformed), (pair.0.ip(), 0));
+        }
+    }
+}
