@@ -33,6 +33,8 @@ mod idempotency;
 mod keys;
 #[path = "api/limits.rs"]
 mod limits;
+#[path = "api/listener.rs"]
+mod listener;
 #[path = "api/networks/apikeys.rs"]
 mod networks_apikeys;
 #[path = "api/networks/audit.rs"]

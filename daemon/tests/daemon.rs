@@ -10,6 +10,8 @@ mod running;
 mod clicks;
 #[path = "daemon/faults.rs"]
 mod faults;
+#[path = "daemon/hostile.rs"]
+mod hostile;
 #[path = "daemon/index.rs"]
 mod index;
 #[path = "daemon/miss_limit.rs"]

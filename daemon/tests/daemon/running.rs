@@ -219,6 +219,10 @@ impl Coupond {
         self.private("POST", "/reload")
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
@@ -312,6 +316,18 @@ pub(crate) fn ask_privately(
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     Ok(answer)
+}
+
+/// Whether another program that a test needs is there. Where all of them must be, as on a build
+/// machine that installs them, a missing one fails the test instead of skipping it.
+pub(crate) fn is_installed(program: &str, flag: &str) -> bool {
+    let is_there = Command::new(program).arg(flag).output().is_ok();
+    if !is_there {
+        let must_be = std::env::var_os("COUPON_TESTS_REQUIRE_PROGRAMS").is_some();
+        assert!(!must_be, "{program} is not installed");
+        eprintln!("skipped: {program} is not installed");
+    }
+    is_there
 }
 
 /// Tries until there is a result.
