@@ -159,7 +159,8 @@ pub(crate) struct SweepArguments {
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "0,10,1")]
     pub(crate) requests_per_connection: Vec<u64>,
 
-    /// Shares of requests for codes that do not exist
+    /// Shares of requests for codes that do not exist; above 0, coupond needs
+    /// `limits.misses_per_minute = 0`
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "0,0.5,1", value_parser = ratio)]
     pub(crate) miss_ratio: Vec<f64>,
 
@@ -423,7 +424,8 @@ pub(crate) struct RunArguments {
     pub(crate) mixed_case: bool,
 
     /// Share of requests for well-formed codes that are not in the file (each is longer than any
-    /// code there)
+    /// code there). A coupond to be measured with them needs `limits.misses_per_minute = 0`: all
+    /// come from one address
     #[arg(long, value_name = "0..1", default_value = "0", value_parser = ratio)]
     pub(crate) miss_ratio: f64,
 
