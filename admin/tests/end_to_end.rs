@@ -19,6 +19,8 @@ mod backup;
 mod bots;
 #[path = "end_to_end/bulk.rs"]
 mod bulk;
+#[path = "end_to_end/clicks_under_fire.rs"]
+mod clicks_under_fire;
 #[path = "end_to_end/conversions.rs"]
 mod conversions;
 #[path = "end_to_end/conversions_under_fire.rs"]

@@ -144,6 +144,11 @@ impl Network {
     }
 
     pub(crate) fn start_daemon(&self) -> Program {
+        self.start_daemon_with(&[])
+    }
+
+    /// With further variables.
+    pub(crate) fn start_daemon_with(&self, variables: &[(&str, &str)]) -> Program {
         let daemon = Program::start(
             Command::new(daemon_program())
                 .env("COUPOND_LISTEN", self.visitors.to_string())
@@ -151,7 +156,8 @@ impl Network {
                 .env("COUPOND_RUNTIME_DIR", self.path("run"))
                 .env("COUPOND_INDEX_DIR", self.path("admin/index"))
                 .env("COUPOND_THREADS", "2")
-                .env("COUPOND_LOG_LEVEL", "warn"),
+                .env("COUPOND_LOG_LEVEL", "warn")
+                .envs(variables.iter().copied()),
         );
         wait_for("the daemon to listen", || std::net::TcpStream::connect(self.visitors).ok());
         daemon
