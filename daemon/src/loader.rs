@@ -24,7 +24,7 @@ use coupon_shared::snapshot::manifest::{
 use coupon_shared::snapshot::{Lineage, SnapshotError};
 use rustix::fs::{Mode, OFlags};
 
-use crate::live_index::{FileBytes, LiveIndex, ServedIndex};
+use crate::live_index::{FileBytes, LiveIndex, Retired, ServedIndex};
 
 pub use thread::{LoaderHandle, Served, Status};
 
@@ -124,13 +124,13 @@ pub enum Loaded {
 pub struct Loader {
     index_dir: PathBuf,
     live: LiveIndex,
-    retired: Vec<Arc<ServedIndex>>,
+    retired: Retired,
 }
 
 impl Loader {
     /// A loader that has loaded nothing.
     pub fn new(index_dir: PathBuf, live: LiveIndex) -> Loader {
-        Loader { index_dir, live, retired: Vec::new() }
+        Loader { index_dir, live, retired: Retired::default() }
     }
 
     /// The current manifest's path.
@@ -158,7 +158,7 @@ impl Loader {
             check_follows(served.manifest(), &manifest)?;
         }
         let index = self.open(manifest, served.as_deref())?;
-        self.retired.extend(self.live.replace(Arc::new(index)));
+        self.live.replace(Arc::new(index), &mut self.retired);
         Ok(Loaded::New)
     }
 
@@ -212,8 +212,7 @@ impl Loader {
 
     /// Frees the retired indexes that no thread reads any more; says how many are left.
     pub fn free_retired(&mut self) -> usize {
-        self.retired.retain(|index| Arc::strong_count(index) > 1);
-        self.retired.len()
+        self.retired.free()
     }
 }
 

@@ -35,8 +35,10 @@ struct Figures {
     answered: u64,
     /// Clicks of visits in flight at a kill, which nobody was answered.
     unanswered: u64,
-    /// From the start of the program to the first redirect, the longest last.
-    recoveries: Vec<Duration>,
+    /// From the start of the program to the first redirect.
+    median_recovery: Duration,
+    p99_recovery: Duration,
+    longest_recovery: Duration,
 }
 
 fn killed(kills: u64, codes: u64) -> Figures {
@@ -55,6 +57,7 @@ fn killed(kills: u64, codes: u64) -> Figures {
         let mut coupond = place.start();
         let first = first.join().unwrap();
         recoveries.push(first.answered - began);
+        println!("kill {number}: the first redirect came after {:?}", first.answered - began);
         expected.add_one(first.id);
         let visitors = Visitors::start(VISITORS, place.address, "/winter25");
         let until = Instant::now() + Duration::from_millis(20 + random.below(300));
@@ -72,13 +75,16 @@ fn killed(kills: u64, codes: u64) -> Figures {
     let coupond = place.start();
     takeover.settle(&coupond, &expected);
     recoveries.sort();
+    let share = |percent: usize| recoveries[(recoveries.len() - 1) * percent / 100];
     Figures {
         kills,
         of_these_while_starting: while_starting,
         codes,
         answered: expected.answered(),
         unanswered: takeover.taken() - expected.answered(),
-        recoveries,
+        median_recovery: share(50),
+        p99_recovery: share(99),
+        longest_recovery: share(100),
     }
 }
 
