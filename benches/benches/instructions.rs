@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 
-use coupon_benches::inputs::{HEAD, NOW, TAGS, macros};
+use coupon_benches::inputs::{HEAD, HEADERS, NOW, TAGS, macros};
 use coupon_benches::{catalog_file, code, index_of, level_file};
 use coupon_shared::click::block::BlockBuilder;
 use coupon_shared::click::{MAX_RECORD_LEN, StreamId, encode};
@@ -26,6 +26,13 @@ use coupon_shared::index::Index;
 use coupon_shared::snapshot::catalog::CatalogFile;
 use coupon_shared::snapshot::level::Level;
 use coupon_shared::transaction_id::{ClickIdKey, TransactionIdSource};
+use coupond::hot_codes::HotCodes;
+use coupond::live_index::FileBytes;
+use coupond::request::Said;
+use coupond::response::{Reply, respond};
+use hyper::Request;
+use hyper::header::HeaderValue;
+use hyper::http::request::Parts;
 
 /// Clicks of a block, about as many as a block of 4 KiB has.
 const CLICKS_PER_BLOCK: usize = 150;
@@ -44,12 +51,16 @@ struct Stage {
     prepare: for<'a> fn(&'a Fixture) -> Call<'a>,
 }
 
-const STAGES: [Stage; 11] = [
+const STAGES: [Stage; 15] = [
     Stage { name: "fold", calls: 5_000, prepare: |_| fold() },
+    Stage { name: "headers", calls: 2_000, prepare: |_| headers() },
+    Stage { name: "lookup_hot", calls: 2_000, prepare: hot_lookup },
     Stage { name: "lookup_hit", calls: 2_000, prepare: |fixture| lookup(fixture, "") },
     Stage { name: "lookup_miss", calls: 2_000, prepare: |fixture| lookup(fixture, "q") },
     Stage { name: "decide", calls: 2_000, prepare: decision },
     Stage { name: "expand", calls: 2_000, prepare: expansion },
+    Stage { name: "answer_found", calls: 2_000, prepare: |_| answering(&found()) },
+    Stage { name: "answer_not_found", calls: 2_000, prepare: |_| answering(&Reply::NotFound) },
     Stage { name: "transaction_id", calls: 5_000, prepare: |_| transaction_id() },
     Stage { name: "click_record", calls: 5_000, prepare: |_| click_record() },
     Stage { name: "block_push", calls: 6_000, prepare: |_| block_push() },
@@ -84,6 +95,37 @@ fn fold<'a>() -> Call<'a> {
     })
 }
 
+fn browsers_request() -> Parts {
+    let mut request = Request::get("/WiNtEr25/").header("host", "go.example.com");
+    for (name, value) in HEADERS {
+        request = request.header(name, value);
+    }
+    request.body(()).expect("a request").into_parts().0
+}
+
+fn headers<'a>() -> Call<'a> {
+    let request = browsers_request();
+    Box::new(move |_| {
+        black_box(Said::in_headers(black_box(&request.headers)));
+    })
+}
+
+fn found() -> Reply {
+    Reply::Redirect(HeaderValue::from_static("https://shop16.example/landing?t=0af1&c=WiNtEr25"))
+}
+
+/// An answer in the header map of the request before, as hyper hands it on.
+fn answering<'a>(reply: &Reply) -> Call<'a> {
+    let (reply, mut parts) = (reply.clone(), browsers_request());
+    let method = parts.method.clone();
+    Box::new(move |_| {
+        let mut request = Request::new(()).into_parts().0;
+        request.method = method.clone();
+        request.headers = std::mem::take(&mut parts.headers);
+        parts.headers = std::mem::take(black_box(respond(reply.clone(), request)).headers_mut());
+    })
+}
+
 fn lookup<'a>(fixture: &Fixture, behind: &str) -> Call<'a> {
     let (index, asked) = (index_of(fixture.level()), fixture.asked(behind));
     let is_known = behind.is_empty();
@@ -96,6 +138,19 @@ fn lookup<'a>(fixture: &Fixture, behind: &str) -> Call<'a> {
 /// An index for as long as the process lives, so that calls may keep what they found in it.
 fn lasting_index(fixture: &Fixture) -> &'static Index<Arc<[u8]>> {
     Box::leak(Box::new(index_of(fixture.level())))
+}
+
+/// A code that the serving thread has found before.
+fn hot_lookup(fixture: &Fixture) -> Call<'_> {
+    let index = index_of(FileBytes::new(fixture.level().to_vec()));
+    let (asked, mut hot_codes) = (fixture.asked(""), HotCodes::default());
+    for code in &asked {
+        hot_codes.lookup(&index, code);
+    }
+    Box::new(move |call| {
+        let found = hot_codes.lookup(&index, black_box(&asked[call % asked.len()]));
+        assert!(found.is_some());
+    })
 }
 
 fn decision(fixture: &Fixture) -> Call<'_> {

@@ -27,6 +27,22 @@ pub fn macros() -> ClickMacros<'static> {
     }
 }
 
+/// What a phone's browser sends, besides `Host`.
+pub const HEADERS: [(&str, &str); 8] = [
+    ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+    ("sec-fetch-site", "cross-site"),
+    ("sec-fetch-mode", "navigate"),
+    ("sec-fetch-dest", "document"),
+    (
+        "user-agent",
+        "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15 \
+         (KHTML, like Gecko) Version/19.0 Mobile/15E148 Safari/604.1",
+    ),
+    ("accept-language", "de-DE,de;q=0.9"),
+    ("priority", "u=0, i"),
+    ("accept-encoding", "gzip, deflate"),
+];
+
 /// What every click record begins with.
 pub const HEAD: ClickHead = ClickHead {
     transaction_id: TransactionId([0xAB; 16]),

@@ -82,11 +82,11 @@ pub fn catalog_file() -> Vec<u8> {
 
 /// An index of one base level of `count` codes.
 pub fn index(count: u32) -> Index<Arc<[u8]>> {
-    index_of(level_file(count).into())
+    index_of(Arc::from(level_file(count)))
 }
 
 /// An index of this base level.
-pub fn index_of(level: Arc<[u8]>) -> Index<Arc<[u8]>> {
+pub fn index_of<D: AsRef<[u8]> + Clone>(level: D) -> Index<D> {
     let level = Level::open(level).expect("a valid level");
     let catalog = Arc::new(CatalogFile::open(&catalog_file()).expect("a valid catalog"));
     let manifest = Manifest {
