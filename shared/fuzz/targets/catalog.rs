@@ -22,7 +22,7 @@ fuzz_target!(|payload: &[u8]| {
             catalog.partner(id).map(|partner| catalog.can_run(partner, offer));
         }
     }
-    if let Some(domain) = catalog.domain("go.example.com") {
+    if let Some(domain) = catalog.domain(b"go.example.com") {
         domain.fallback.iter().for_each(check);
     }
     catalog.fallback().into_iter().for_each(check);
