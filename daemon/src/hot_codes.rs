@@ -15,7 +15,8 @@ use coupon_shared::code::FoldedCode;
 use coupon_shared::snapshot::level::{CodeRows, Level, Place};
 use foldhash::fast::RandomState;
 
-use crate::live_index::{FileBytes, ServedIndex};
+use crate::file_bytes::FileBytes;
+use crate::live_index::ServedIndex;
 
 /// Pairs of codes, each of 64 bytes: 2 MiB, of which rarely used parts stay untouched.
 const PAIRS: usize = 1 << 15;

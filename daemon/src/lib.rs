@@ -17,6 +17,7 @@ pub mod settings;
 
 pub mod request;
 
+pub mod file_bytes;
 pub mod hot_codes;
 pub mod live_index;
 pub mod loader;

@@ -15,22 +15,7 @@ use arc_swap::ArcSwapOption;
 use arc_swap::cache::Cache;
 use coupon_shared::index::Index;
 
-/// The bytes of a published file, read into memory of our own and never changed again.
-#[derive(Clone)]
-pub struct FileBytes(Arc<Vec<u8>>);
-
-impl FileBytes {
-    /// Takes a whole file's bytes.
-    pub fn new(bytes: Vec<u8>) -> FileBytes {
-        FileBytes(Arc::new(bytes))
-    }
-}
-
-impl AsRef<[u8]> for FileBytes {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
-    }
-}
+use crate::file_bytes::FileBytes;
 
 /// An index as it is served.
 pub type ServedIndex = Index<FileBytes>;

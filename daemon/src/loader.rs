@@ -24,7 +24,8 @@ use coupon_shared::snapshot::manifest::{
 use coupon_shared::snapshot::{Lineage, SnapshotError};
 use rustix::fs::{Mode, OFlags};
 
-use crate::live_index::{FileBytes, LiveIndex, Retired, ServedIndex};
+use crate::file_bytes::FileBytes;
+use crate::live_index::{LiveIndex, Retired, ServedIndex};
 
 pub use thread::{LoaderHandle, Served, Status};
 
@@ -191,8 +192,8 @@ impl Loader {
         }
         let path = self.index_dir.join(name.catalog_file());
         let bytes = read_object(&path, catalog::HEADER_LEN, catalog::file_len)?;
-        let catalog =
-            CatalogFile::open(&bytes).map_err(|source| LoadError::Object { path, source })?;
+        let catalog = CatalogFile::open(bytes.as_ref())
+            .map_err(|source| LoadError::Object { path, source })?;
         Ok(Arc::new(catalog))
     }
 
@@ -206,7 +207,7 @@ impl Loader {
             return Ok(loaded.clone());
         }
         let path = self.index_dir.join(name.level_file());
-        let bytes = FileBytes::new(read_object(&path, level::HEADER_LEN, level::file_len)?);
+        let bytes = read_object(&path, level::HEADER_LEN, level::file_len)?;
         Level::open(bytes).map_err(|source| LoadError::Object { path, source })
     }
 
@@ -252,7 +253,7 @@ fn read_object(
     path: &Path,
     header_len: usize,
     file_len: fn(&[u8]) -> Result<u64, SnapshotError>,
-) -> Result<Vec<u8>, LoadError> {
+) -> Result<FileBytes, LoadError> {
     let unread = |source: io::Error| LoadError::Read { path: path.to_owned(), source };
     let mut file = open_file(path).map_err(unread)?;
     let on_disk = file.metadata().map_err(unread)?.len();
@@ -260,13 +261,8 @@ fn read_object(
     file.by_ref().take(header_len as u64).read_to_end(&mut bytes).map_err(unread)?;
     let len =
         file_len(&bytes).map_err(|source| LoadError::Object { path: path.to_owned(), source })?;
-    let rest = len.min(on_disk).saturating_sub(bytes.len() as u64);
-    bytes
-        .try_reserve_exact(usize::try_from(rest).unwrap_or(usize::MAX))
-        .map_err(|error| unread(error.into()))?;
-    // One byte more shows that it is too long.
-    file.take(rest.saturating_add(1)).read_to_end(&mut bytes).map_err(unread)?;
-    Ok(bytes)
+    let len = usize::try_from(len.min(on_disk)).unwrap_or(usize::MAX);
+    FileBytes::read(bytes, file, len).map_err(unread)
 }
 
 /// Opens what must be a file: a pipe in its place would be waited for, and a device never end.
