@@ -1,7 +1,10 @@
 //! Stopping and restarting while visitors come: whoever was let in is answered, each answer has
 //! exactly one click, and with inherited sockets nobody is refused either.
+//!
+//! A socket that the daemon bound itself is closed at a stop. The kernel resets who connected in the
+//! instant between the last look into its queue and that; only inherited sockets have no such instant.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
@@ -29,11 +32,13 @@ struct Visited {
     connections: u64,
     /// Connections that nobody accepted.
     refused: u64,
+    /// Connections that were reset before their first answer, when the daemon was told to stop.
+    reset_unaccepted: u64,
 }
 
 /// Visits as fast as it can until it is over or nobody accepts any more. Anything but whole answers
 /// fails.
-fn visit(address: SocketAddr, over: &AtomicBool) -> Visited {
+fn visit(address: SocketAddr, [over, stopping]: [&AtomicBool; 2]) -> Visited {
     let mut visited = Visited::default();
     while !over.load(Ordering::Relaxed) {
         let Ok(mut stream) = TcpStream::connect(address) else {
@@ -42,8 +47,15 @@ fn visit(address: SocketAddr, over: &AtomicBool) -> Visited {
         };
         visited.connections += 1;
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        for _ in 0..VISITS_PER_CONNECTION {
-            let head = redirected(&mut stream).unwrap();
+        for visit in 0..VISITS_PER_CONNECTION {
+            let head = match redirected(&mut stream) {
+                Err(error) if visit == 0 && stopping.load(Ordering::Relaxed) => {
+                    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+                    visited.reset_unaccepted += 1;
+                    break;
+                }
+                head => head.unwrap(),
+            };
             visited.ids.push(id_in(&head));
             if head.contains("connection: close") {
                 break;
@@ -66,18 +78,21 @@ fn id_in(head: &str) -> TransactionId {
     after.split('&').next().unwrap().parse().unwrap()
 }
 
-/// Visitors come while `meanwhile` runs.
-fn under_load(address: SocketAddr, over: &AtomicBool, meanwhile: impl FnOnce()) -> Visited {
+/// Visitors come while `meanwhile` runs, which says when it is over and when the daemon stops.
+fn under_load(address: SocketAddr, meanwhile: impl FnOnce([&AtomicBool; 2])) -> Visited {
+    let (over, stopping) = Default::default();
+    let flags: [&AtomicBool; 2] = [&over, &stopping];
     std::thread::scope(|scope| {
         let visitors: Vec<_> =
-            (0..VISITORS).map(|_| scope.spawn(|| visit(address, over))).collect();
-        meanwhile();
+            (0..VISITORS).map(|_| scope.spawn(|| visit(address, flags))).collect();
+        meanwhile(flags);
         let mut all = Visited::default();
         for visitor in visitors {
             let one = visitor.join().unwrap();
             all.ids.extend(one.ids);
             all.connections += one.connections;
             all.refused += one.refused;
+            all.reset_unaccepted += one.reset_unaccepted;
         }
         all
     })
@@ -100,41 +115,44 @@ fn assert_fed(coupond: &Coupond, cursor: &mut Cursor, mut answered: Vec<Transact
     assert!(fed == answered, "{} clicks for {} answers", fed.len(), answered.len());
 }
 
-/// Stops the daemon under load so many times, and tells how many answers were given.
-fn stops_under_load(stops: u32) -> u64 {
+/// Stops the daemon under load so many times, and tells how many answers were given, and how many
+/// connections reset that it had not accepted.
+fn stops_under_load(stops: u32) -> (u64, u64) {
     let mut coupond = Coupond::serving(&sample());
     let mut cursor = Cursor::default();
-    let mut answers = 0;
+    let (mut answers, mut reset) = (0, 0);
     for stop in 0..stops {
-        let (address, over) = (coupond.address, AtomicBool::new(false));
-        let visited = under_load(address, &over, || {
+        let visited = under_load(coupond.address, |[_, stopping]| {
             // At any moment of a visitor's connection.
             std::thread::sleep(Duration::from_micros(30_000 + u64::from(stop) * 7_919 % 40_000));
+            stopping.store(true, Ordering::Relaxed);
             coupond.signal(Signal::TERM);
         });
         assert!(coupond.wait().success());
         assert!(coupond.log().contains("connections_cut=0"));
         assert!(visited.ids.len() > VISITORS, "hardly anybody came");
         answers += visited.ids.len() as u64;
+        reset += visited.reset_unaccepted;
         coupond = coupond.restarted();
         assert_fed(&coupond, &mut cursor, visited.ids);
     }
-    answers
+    (answers, reset)
 }
 
 #[test]
 fn stopping_under_load_breaks_off_nobody_and_loses_no_click() {
-    stops_under_load(5);
+    let (_, reset) = stops_under_load(5);
+    assert!(reset < 5, "{reset} connections were reset");
 }
 
 #[test]
 #[ignore = "minutes; STOPS_UNDER_LOAD says how many"]
 fn two_hundred_stops_under_load() {
     let stops = std::env::var("STOPS_UNDER_LOAD").map_or(200, |text| text.parse().unwrap());
-    let answers = stops_under_load(stops);
+    let (answers, reset) = stops_under_load(stops);
     println!(
-        "{stops} of {stops} stops under load: {answers} answers, each with its click, and no \
-         connection broken off"
+        "{stops} of {stops} stops under load: {answers} answers, each with its click, no accepted \
+         connection broken off, {reset} reset before they were accepted"
     );
 }
 
@@ -158,9 +176,9 @@ fn restarts_under_load(sockets: usize, restarts: u32) -> (usize, u64) {
     let folder = folder();
     sample().publish(&folder.path().join("index"));
     let mut coupond = Coupond::start(folder, |command| pass(command, &sockets));
-    let (address, over) = (coupond.address, AtomicBool::new(false));
+    let address = coupond.address;
     assert_eq!(address, sockets[0].local_addr().unwrap());
-    let visited = under_load(address, &over, || {
+    let visited = under_load(address, |[over, _]| {
         for _ in 0..restarts {
             std::thread::sleep(Duration::from_millis(50));
             coupond.signal(Signal::TERM);

@@ -69,6 +69,8 @@ pub(crate) fn command(folder: &Path) -> Command {
     command
         .env("COUPOND_LISTEN", "127.0.0.1:0")
         .env("COUPOND_THREADS", "2")
+        // Tests come from one address again and again.
+        .env("COUPOND_LIMITS_MISSES_PER_MINUTE", "0")
         .env("COUPOND_DATA_DIR", folder.join("data"))
         .env("COUPOND_RUNTIME_DIR", folder.join("run"))
         .env("COUPOND_INDEX_DIR", folder.join("index"));
