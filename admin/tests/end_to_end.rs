@@ -43,7 +43,11 @@ mod partner_postbacks;
 mod privacy;
 #[path = "end_to_end/publication_faults.rs"]
 mod publication_faults;
+#[path = "end_to_end/restore_faults.rs"]
+mod restore_faults;
 #[path = "end_to_end/sdk.rs"]
 mod sdk;
+#[path = "end_to_end/secrets.rs"]
+mod secrets;
 #[path = "end_to_end/units.rs"]
 mod units;

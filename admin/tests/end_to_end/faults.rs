@@ -4,7 +4,7 @@
 //! strace counts calls of each thread and each kind by themselves. So a fault is aimed at the nth
 //! call of one kind on one file: these come from one thread, whatever the other threads do.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -119,4 +119,41 @@ pub(crate) fn end(program: u32) {
         let _ = Command::new("kill").args(["-KILL", &tracer.to_string()]).status();
     }
     wait_for("the program to run by itself", || tracer().is_none().then_some(()));
+}
+
+/// What was tried.
+#[derive(Debug, Default)]
+#[allow(dead_code, reason = "printed")]
+pub(crate) struct Figures {
+    pub(crate) calls: usize,
+    pub(crate) runs: usize,
+    /// Runs in which the fault came about: of the calls of one kind on one file, each thread has its
+    /// own, and which thread makes them is chance.
+    pub(crate) struck: usize,
+}
+
+/// Every call with every fault; or so many of them, spread evenly, each with another fault.
+pub(crate) fn each(
+    calls: &[Call],
+    sample: Option<usize>,
+    mut run: impl FnMut(&Call, Fault) -> bool,
+) -> Figures {
+    let mut figures = Figures { calls: calls.len(), ..Figures::default() };
+    let mut never: HashSet<_> = calls.iter().map(Call::whatever_its_number).collect();
+    let all = calls.iter().flat_map(|call| Fault::ALL.map(|fault| (call, fault)));
+    let step = match sample {
+        // No multiple of three, so that each fault has its turn.
+        Some(runs) => (calls.len() * Fault::ALL.len() / runs).next_multiple_of(3) + 1,
+        None => 1,
+    };
+    for (call, fault) in all.step_by(step) {
+        figures.runs += 1;
+        if run(call, fault) {
+            figures.struck += 1;
+            never.remove(&call.whatever_its_number());
+        }
+    }
+    assert!(figures.struck > 0, "{figures:?}");
+    assert!(sample.is_some() || never.is_empty(), "no fault at {never:?}");
+    figures
 }

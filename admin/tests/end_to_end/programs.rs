@@ -149,20 +149,24 @@ impl Network {
 
     /// With further variables.
     pub(crate) fn start_daemon_with(&self, variables: &[(&str, &str)]) -> Program {
-        let daemon = Program::start(
-            Command::new(daemon_program())
-                .env("COUPOND_LISTEN", self.visitors.to_string())
-                .env("COUPOND_DATA_DIR", self.path("daemon"))
-                .env("COUPOND_RUNTIME_DIR", self.path("run"))
-                .env("COUPOND_INDEX_DIR", self.path("admin/index"))
-                .env("COUPOND_THREADS", "2")
-                // Tests come from one address again and again.
-                .env("COUPOND_LIMITS_MISSES_PER_MINUTE", "0")
-                .env("COUPOND_LOG_LEVEL", "warn")
-                .envs(variables.iter().copied()),
-        );
+        let daemon = Program::start(self.daemon().envs(variables.iter().copied()));
         wait_for("the daemon to listen", || std::net::TcpStream::connect(self.visitors).ok());
         daemon
+    }
+
+    /// coupond in this network's folders.
+    pub(crate) fn daemon(&self) -> Command {
+        let mut command = Command::new(daemon_program());
+        command
+            .env("COUPOND_LISTEN", self.visitors.to_string())
+            .env("COUPOND_DATA_DIR", self.path("daemon"))
+            .env("COUPOND_RUNTIME_DIR", self.path("run"))
+            .env("COUPOND_INDEX_DIR", self.path("admin/index"))
+            .env("COUPOND_THREADS", "2")
+            // Tests come from one address again and again.
+            .env("COUPOND_LIMITS_MISSES_PER_MINUTE", "0")
+            .env("COUPOND_LOG_LEVEL", "warn");
+        command
     }
 
     pub(crate) fn key(&self) -> String {
