@@ -88,6 +88,16 @@ impl Prepared {
         calls
     }
 
+    /// Whether the program outlived its fault. A kill may be on its way: who answers has escaped it.
+    fn is_alive(&self, admin: &mut Program) -> bool {
+        wait_for("an answer, or the program's end", || {
+            if admin.has_ended() {
+                return Some(false);
+            }
+            self.network.try_call("GET", "status", None).ok().map(|_| true)
+        })
+    }
+
     /// coupon-admin within a tracer; it may end before it listens.
     fn start(&self, mut tracer: Command) -> Program {
         Program::start(self.network.serve(&mut tracer))
@@ -162,7 +172,7 @@ impl Publication {
         daemon.kill();
         daemon = network.start_daemon();
         self.expect_served(&mut least, &context);
-        if admin.has_ended() {
+        if !self.prepared.is_alive(&mut admin) {
             admin = network.start_admin();
         }
         wait_for(&format!("the new index after {context}"), || {
@@ -237,7 +247,7 @@ impl Edit {
         });
         let has_struck = admin.has_ended() || faults::has_struck(&log);
         faults::end(admin.id());
-        if admin.has_ended() {
+        if !self.prepared.is_alive(&mut admin) {
             admin = network.start_admin();
         }
         let is_there = self.is_there("EDIT10", &context);
