@@ -4,8 +4,7 @@
 //! reasons of the rows are the candidates it chose among. Nothing of it is judged here again, so an
 //! explanation cannot differ from what happens; here is only said in words what was decided.
 
-use std::sync::Arc;
-
+use bytes::Bytes;
 use coupon_shared::click_macros::ClickMacros;
 use coupon_shared::code::FoldedCode;
 use coupon_shared::decision::{
@@ -23,7 +22,7 @@ use serde::{Deserialize, Serialize};
 mod words;
 
 /// The index as published.
-pub type PublishedIndex = Index<Arc<[u8]>>;
+pub type PublishedIndex = Index<Bytes>;
 
 /// A visit that is thought of.
 #[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]

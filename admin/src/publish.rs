@@ -9,8 +9,13 @@
 //!   for two contents, also not after a crash or a restored backup.
 //! - Whatever fails (a full disk, a busy store), the published index stays as it is, the failure
 //!   is logged and shown, and the round is tried again, less often each time.
-//! - An edit rebuilds one small level; [`stack`] says when a larger one is due. No round reads more
-//!   of the store than it publishes.
+//! - An edit rebuilds one small level, and an import one of its own; [`stack`] says which. No round
+//!   reads more of the store than it publishes.
+//! - Larger levels, and the base of all codes, are made one with what lies on them by a [`merge`]
+//!   in the background, while edits go on being published on top. When it is done, a round puts it
+//!   into the stack: that round publishes the store as it is then, so whatever changed while the
+//!   merge read is in the levels above. A merge that fails, or whose place is gone, costs nothing
+//!   but its work.
 //!
 //! A second task, [`live`], tells the daemon and knows what it serves, so that a daemon that hangs
 //! delays no publication.
@@ -19,16 +24,19 @@ mod catalog_rows;
 mod content;
 mod folder;
 mod live;
+mod merge;
 mod stack;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashSet;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use coupon_shared::index::Index;
 use coupon_shared::snapshot::Lineage;
 use coupon_shared::snapshot::manifest::{CURRENT, Manifest, ObjectName, PREVIOUS};
@@ -38,8 +46,10 @@ use tokio_util::sync::CancellationToken;
 use crate::daemon_client::DaemonClient;
 use crate::store::meta::{self, Sequence};
 use crate::store::{Store, StoreError, publication};
-use content::{Content, Known};
+use catalog_rows::ParsedUrls;
+use content::{Content, Known, Place};
 use folder::IndexFolder;
+use merge::Merge;
 use stack::Placed;
 
 pub use catalog_rows::LeftOut;
@@ -53,6 +63,8 @@ pub const FOLDER_NAME: &str = "index";
 /// How often the store is asked for changes that nobody told of.
 const POLL: Duration = Duration::from_millis(250);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(5);
+/// How long no merge is begun after one that failed.
+const MERGE_PAUSE: Duration = Duration::from_secs(30);
 /// How long a file stays that no manifest names any more: longer than a daemon takes to open it.
 const KEEP_UNREFERENCED: Duration = Duration::from_secs(10);
 
@@ -68,6 +80,9 @@ pub enum PublishError {
     /// The files could not be written.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// No thread could be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
     /// The work panicked.
     #[error("the work on the index folder was broken off")]
     BrokenOff,
@@ -77,7 +92,7 @@ pub enum PublishError {
 ///
 /// # Errors
 /// When nothing is published, or it cannot be read.
-pub fn published(data_dir: &Path) -> Result<Index<Arc<[u8]>>, FolderError> {
+pub fn published(data_dir: &Path) -> Result<Index<Bytes>, FolderError> {
     let folder = IndexFolder::at(data_dir.join(FOLDER_NAME));
     let read = || folder.manifest(CURRENT).and_then(|manifest| folder.index(manifest));
     // A publication may remove a file between the two steps; by then there is a newer manifest.
@@ -107,6 +122,8 @@ struct Publisher {
     handle: PublisherHandle,
     folder: Option<IndexFolder>,
     published: Published,
+    urls: Arc<Mutex<ParsedUrls>>,
+    merging: Merging,
     retired: Retired,
 }
 
@@ -131,8 +148,9 @@ impl Publisher {
     fn new(store: Store, network_id: u32, handle: PublisherHandle) -> Publisher {
         let path = store.dir().join(FOLDER_NAME);
         let retired = Retired { names: HashSet::new(), looked: Instant::now() };
-        let published = Published::default();
-        Publisher { store, network_id, path, handle, folder: None, published, retired }
+        let (published, merging) = (Published::default(), Merging::new());
+        let (folder, urls) = (None, Arc::default());
+        Publisher { store, network_id, path, handle, folder, published, urls, merging, retired }
     }
 
     async fn run(mut self) {
@@ -146,8 +164,10 @@ impl Publisher {
                 Err(error) => {
                     tracing::error!(%error, retry_ms = back_off.as_millis(), "cannot publish");
                     self.handle.update(|status| status.last_error = Some(error.to_string()));
-                    // What the folder holds after a failure is read, not assumed.
-                    self.folder = None;
+                    // What the folder holds after a failure of its own is read, not assumed.
+                    if !matches!(error, PublishError::Store(_)) {
+                        self.folder = None;
+                    }
                     tokio::time::sleep(back_off).await;
                     back_off = (back_off * 2).min(LONGEST_BACK_OFF);
                 }
@@ -162,15 +182,17 @@ impl Publisher {
             None => self.open().await?,
         };
         let begun = Instant::now();
+        self.merging.look();
         let meta = self.store.read(meta::read).await?;
         let floor = self.published.floor.max(self.handle.daemon_generation(Lineage(meta.lineage)));
         let is_due = self.published.manifest.as_ref().is_none_or(|manifest| {
             manifest.sequence != meta.change_seq || manifest.generation < floor
         });
-        if is_due || self.published.catalog.is_none() {
+        if is_due || self.published.catalog.is_none() || self.merging.merged.is_some() {
             self.published.floor = floor;
             self.publish(&folder, begun).await?;
         }
+        self.merge_what_is_due(&folder);
         self.handle.update(|status| status.last_error = None);
         self.retired.remove_old(folder).await
     }
@@ -186,15 +208,28 @@ impl Publisher {
         })
         .await?;
         self.published = adopted;
+        // A merge was of levels that may not be these, and its file may be gone.
+        self.merging = Merging::new();
         self.folder = Some(folder.clone());
         Ok(folder)
     }
 
     async fn publish(&mut self, folder: &IndexFolder, begun: Instant) -> Result<(), PublishError> {
-        let (known, network_id) = (self.published.known(), self.network_id);
-        let content = self.store.read(move |c| content::build(c, &known, network_id)).await?;
+        let before = self.with_merged();
+        let known = Known {
+            levels: before.levels.clone(),
+            cut: self.merging.cut(),
+            catalog: before.catalog.map(|(_, sequence)| sequence),
+            urls: Arc::clone(&self.urls),
+        };
+        let place = self.place(folder);
+        let network_id = self.network_id;
+        let content = self.store.read(move |c| content::build(c, &known, &place)).await?;
+        if content.level.as_ref().is_some_and(|level| level.range.from < self.merging.cut()) {
+            self.merging.give_up();
+        }
         self.tell_left_out(&content);
-        let (to, before) = (folder.clone(), self.published.clone());
+        let to = folder.clone();
         let (mut next, mut manifest) =
             on_disk(move || before.with_files(content, &to, network_id)).await?;
 
@@ -209,8 +244,35 @@ impl Publisher {
         }
         next.manifest = Some(manifest);
         self.published = next;
+        self.merging.merged = None;
         self.tell(begun);
         Ok(())
+    }
+
+    fn place(&self, folder: &IndexFolder) -> Place {
+        Place { network_id: self.network_id, folder: folder.clone() }
+    }
+
+    /// What is published, with what a merge has made in the place of what it was made of.
+    fn with_merged(&self) -> Published {
+        let mut published = self.published.clone();
+        if let Some(merged) = self.merging.merged {
+            match stack::swap(&published.levels, merged) {
+                Some(levels) => published.levels = levels,
+                None => tracing::debug!("the place of a merged level is gone"),
+            }
+        }
+        published
+    }
+
+    fn merge_what_is_due(&mut self, folder: &IndexFolder) {
+        if self.merging.may_begin()
+            && let Some(range) = stack::due(&self.published.levels)
+        {
+            let place = self.place(folder);
+            let merge = Merge::start(self.store.clone(), place, range, self.handle.clone());
+            self.merging.begin(merge);
+        }
     }
 
     fn tell_left_out(&self, content: &Content) {
@@ -236,10 +298,6 @@ impl Publisher {
 }
 
 impl Published {
-    fn known(&self) -> Known {
-        Known { levels: self.levels.clone(), catalog: self.catalog.map(|(_, sequence)| sequence) }
-    }
-
     /// Writes what is new, and says what is published once the manifest is announced, which still
     /// has the generation of the one before.
     fn with_files(
@@ -249,9 +307,8 @@ impl Published {
         network_id: u32,
     ) -> Result<(Published, Manifest), PublishError> {
         if let Some(new) = content.level {
-            let level = folder.put_level(&new.bytes)?;
-            let name = ObjectName(*level.name());
-            let placed = Placed { name, from: new.from, to: new.to, codes: level.codes() };
+            let (name, codes) = folder.put_level(new.file)?;
+            let placed = Placed { name, from: new.range.from, to: new.range.to, codes };
             self.levels = stack::put(&self.levels, placed);
         }
         let catalog = match (content.catalog, self.catalog) {
@@ -313,7 +370,7 @@ fn adopt(folder: &IndexFolder, meta: &meta::Meta, network_id: u32) -> Published 
 }
 
 impl Published {
-    fn take_over(&mut self, index: &Index<Arc<[u8]>>, is_current: bool) {
+    fn take_over(&mut self, index: &Index<Bytes>, is_current: bool) {
         let placed = index.levels().iter().map(|level| Placed {
             name: ObjectName(*level.name()),
             from: level.meta().sequence_from,
@@ -322,6 +379,56 @@ impl Published {
         });
         self.levels = placed.collect();
         self.manifest = is_current.then(|| index.manifest().clone());
+    }
+}
+
+/// The one merge that is under way or done.
+struct Merging {
+    under_way: Option<Merge>,
+    /// Done, and not published yet.
+    merged: Option<Placed>,
+    /// After a failure, how long no other is begun.
+    pause_until: Option<Instant>,
+}
+
+impl Merging {
+    fn new() -> Merging {
+        Merging { under_way: None, merged: None, pause_until: None }
+    }
+
+    /// The end of what is made one, which no level that is published meanwhile must cross; else 0.
+    fn cut(&self) -> Sequence {
+        self.under_way.as_ref().map_or(0, Merge::cut)
+    }
+
+    fn look(&mut self) {
+        match self.under_way.as_mut().and_then(Merge::result) {
+            None => return,
+            Some(Ok(merged)) => self.merged = Some(merged),
+            Some(Err(error)) => self.failed(&error),
+        }
+        self.under_way = None;
+    }
+
+    fn failed(&mut self, error: &PublishError) {
+        tracing::error!(%error, retry_ms = MERGE_PAUSE.as_millis(), "cannot merge levels");
+        self.pause_until = Some(Instant::now() + MERGE_PAUSE);
+    }
+
+    fn give_up(&mut self) {
+        tracing::debug!("a merge is given up: a large change needs its place");
+        self.under_way = None;
+    }
+
+    fn may_begin(&self) -> bool {
+        self.under_way.is_none() && self.pause_until.is_none_or(|until| until <= Instant::now())
+    }
+
+    fn begin(&mut self, merge: io::Result<Merge>) {
+        match merge {
+            Ok(merge) => self.under_way = Some(merge),
+            Err(error) => self.failed(&PublishError::Thread(error)),
+        }
     }
 }
 

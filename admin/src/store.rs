@@ -195,6 +195,18 @@ impl Store {
     {
         self.readers.read(work).await
     }
+
+    /// As [`Store::read`], on the calling thread and a connection of its own: for work that takes
+    /// long and must not take the place of what somebody waits for.
+    ///
+    /// # Errors
+    /// What `work` answers, or that the store could not be read.
+    pub(crate) fn read_beside<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.readers.read_beside(work)
+    }
 }
 
 /// As [`connect_writer`], where there is a store already.

@@ -3,10 +3,12 @@
 //! A URL that does not parse (by rules that became stricter since it was saved) must not keep
 //! everything else from being published: its offer is left out, which does not redirect, a
 //! fallback counts as none, and both are told.
+//!
+//! What was parsed for the publication before is not parsed again: an edit changes one URL of many.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use coupon_shared::destination::Destination;
+use coupon_shared::destination::{Destination, DestinationError};
 use coupon_shared::snapshot::catalog::{
     Access, Approval, Catalog, Domain, Offer, Partner, Visibility, WeightedDestination, ZoneOffset,
 };
@@ -52,33 +54,60 @@ impl CatalogRows {
     }
 }
 
+/// URLs and what they were parsed into.
+#[derive(Debug, Default)]
+pub(super) struct ParsedUrls(HashMap<String, Destination>);
+
+impl ParsedUrls {
+    /// More are not remembered.
+    const MOST: usize = 50_000;
+
+    fn parse(&mut self, url: &str) -> Result<Destination, DestinationError> {
+        if let Some(parsed) = self.0.get(url) {
+            return Ok(parsed.clone());
+        }
+        let destination = Destination::parse(url)?.destination;
+        if self.0.len() >= Self::MOST {
+            self.0.clear();
+        }
+        self.0.insert(url.to_owned(), destination.clone());
+        Ok(destination)
+    }
+}
+
+/// What the rows become on their way: URLs parsed, or told of.
+struct Urls<'a> {
+    parsed: &'a mut ParsedUrls,
+    left_out: Vec<LeftOut>,
+}
+
 /// The catalog, and what is not in it.
 pub(super) fn to_catalog(
     rows: &CatalogRows,
     click_id_key: [u8; 16],
+    parsed: &mut ParsedUrls,
 ) -> Result<(Catalog, Vec<LeftOut>), ContentError> {
-    let mut left_out = Vec::new();
+    let mut urls = Urls { parsed, left_out: Vec::new() };
     let partners = rows.partners.iter().map(|&(id, active)| Partner { id, active });
     let catalog = Catalog {
         click_id_key,
         zone: zone_offsets(&rows.time_zone)?,
-        fallback: fallback(&rows.fallback_url, "the network's fallback", &mut left_out),
-        offers: rows.offers.iter().filter_map(|row| offer(row, &mut left_out)).collect(),
+        fallback: urls.fallback(&rows.fallback_url, || "the network's fallback".into()),
+        offers: rows.offers.iter().filter_map(|row| offer(row, &mut urls)).collect(),
         partners: partners.collect(),
         approvals: rows.approvals.iter().filter_map(approval).collect(),
-        domains: domains(&rows.domains, &mut left_out),
+        domains: domains(&rows.domains, &mut urls),
         rules: Vec::new(),
     };
-    Ok((catalog, left_out))
+    Ok((catalog, urls.left_out))
 }
 
-fn offer(row: &OfferRow, left_out: &mut Vec<LeftOut>) -> Option<Offer> {
-    let what = format!("offer {}", row.id);
+fn offer(row: &OfferRow, urls: &mut Urls<'_>) -> Option<Offer> {
     let url = match row.append_transaction_id {
         true => &Destination::append_transaction_id(&row.destination_url),
         false => &row.destination_url,
     };
-    let destination = parse(url, &what, left_out)?;
+    let destination = urls.parse(url, || format!("offer {}", row.id))?;
     Some(Offer {
         id: row.id,
         advertiser_id: row.advertiser_id,
@@ -90,7 +119,7 @@ fn offer(row: &OfferRow, left_out: &mut Vec<LeftOut>) -> Option<Offer> {
         },
         last_day: row.last_day.0,
         destinations: vec![WeightedDestination { weight: 1, destination }],
-        fallback: fallback(&row.fallback_url, &format!("{what}'s fallback"), left_out),
+        fallback: urls.fallback(&row.fallback_url, || format!("offer {}'s fallback", row.id)),
         rules: Vec::new(),
     })
 }
@@ -106,17 +135,17 @@ fn approval((offer_id, partner_id, status): &(u32, u32, String)) -> Option<Appro
 }
 
 /// By host name. Domains that differ only in their port are one to the daemon: the oldest counts.
-fn domains(rows: &[DomainRow], left_out: &mut Vec<LeftOut>) -> Vec<Domain> {
+fn domains(rows: &[DomainRow], urls: &mut Urls<'_>) -> Vec<Domain> {
     let mut by_host = BTreeMap::new();
     for row in rows {
         let host = without_port(&row.host).to_ascii_lowercase();
         let what = format!("tracking domain {}", row.id);
         if by_host.contains_key(&host) {
             let error = format!("an older tracking domain has the host {host} on another port");
-            left_out.push(LeftOut { what, error });
+            urls.left_out.push(LeftOut { what, error });
             continue;
         }
-        let fallback = fallback(&row.fallback_url, &format!("{what}'s fallback"), left_out);
+        let fallback = urls.fallback(&row.fallback_url, || format!("{what}'s fallback"));
         by_host.insert(host.clone(), Domain { id: row.id, host, fallback });
     }
     by_host.into_values().collect()
@@ -129,17 +158,18 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-fn fallback(url: &str, what: &str, left_out: &mut Vec<LeftOut>) -> Option<Destination> {
-    if url.is_empty() { None } else { parse(url, what, left_out) }
-}
+impl Urls<'_> {
+    fn fallback(&mut self, url: &str, what: impl FnOnce() -> String) -> Option<Destination> {
+        if url.is_empty() { None } else { self.parse(url, what) }
+    }
 
-fn parse(url: &str, what: &str, left_out: &mut Vec<LeftOut>) -> Option<Destination> {
-    match Destination::parse(url) {
-        Ok(parsed) => Some(parsed.destination),
-        Err(error) => {
-            left_out.push(LeftOut { what: what.into(), error: error.to_string() });
-            None
-        }
+    fn parse(&mut self, url: &str, what: impl FnOnce() -> String) -> Option<Destination> {
+        let parsed = self.parsed.parse(url);
+        parsed
+            .map_err(|error| {
+                self.left_out.push(LeftOut { what: what(), error: error.to_string() });
+            })
+            .ok()
     }
 }
 
@@ -195,11 +225,25 @@ mod tests {
             row(3, "[::1]:80"),
             row(4, "[::2]"),
         ];
-        let mut left_out = Vec::new();
-        let domains = domains(&rows, &mut left_out);
+        let mut parsed = ParsedUrls::default();
+        let mut urls = Urls { parsed: &mut parsed, left_out: Vec::new() };
+        let domains = domains(&rows, &mut urls);
         let hosts: Vec<_> =
             domains.iter().map(|domain| (domain.host.as_str(), domain.id)).collect();
         assert_eq!(hosts, [("[::1]", 3), ("[::2]", 4), ("go.example.com", 1)]);
-        assert_eq!(left_out[0].what, "tracking domain 2");
+        assert_eq!(urls.left_out[0].what, "tracking domain 2");
+    }
+
+    #[test]
+    fn what_was_parsed_before_is_the_same_again_and_what_does_not_parse_is_told_each_time() {
+        let mut parsed = ParsedUrls::default();
+        for _ in 0..2 {
+            let mut urls = Urls { parsed: &mut parsed, left_out: Vec::new() };
+            let url = "https://shop.example/?c={coupon_code}";
+            let expected = Destination::parse(url).unwrap().destination;
+            assert_eq!(urls.parse(url, || "offer 1".into()), Some(expected));
+            assert_eq!(urls.parse("ftp://x", || "offer 2".into()), None);
+            assert_eq!(urls.left_out[0].what, "offer 2");
+        }
     }
 }

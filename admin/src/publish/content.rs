@@ -1,11 +1,14 @@
-//! The bytes of one publication, out of one read transaction.
+//! The files of one publication, out of one read transaction.
 
-use coupon_shared::snapshot::level::{BuildError, LevelBuilder, LevelMeta};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use coupon_shared::snapshot::level::{BuildError, LevelMeta};
 use coupon_shared::snapshot::{Lineage, SnapshotError};
 use rusqlite::Connection;
 
-use super::catalog_rows::{self, CatalogRows, LeftOut};
-use super::stack::{self, Placed};
+use super::catalog_rows::{self, CatalogRows, LeftOut, ParsedUrls};
+use super::folder::{IndexFolder, WholeLevel};
+use super::stack::{self, Placed, Range};
 use crate::store::meta::{self, Meta, Sequence};
 use crate::store::{StoreError, publication};
 
@@ -13,11 +16,14 @@ use crate::store::{StoreError, publication};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Known {
     pub(super) levels: Vec<Placed>,
+    /// The end of the merge under way, else 0.
+    pub(super) cut: Sequence,
     /// The last catalog change the published catalog holds; `None` when it is to be built anew.
     pub(super) catalog: Option<Sequence>,
+    pub(super) urls: Arc<Mutex<ParsedUrls>>,
 }
 
-/// What has to be written.
+/// What differs from what is published.
 pub(super) struct Content {
     pub(super) meta: Meta,
     pub(super) level: Option<NewLevel>,
@@ -25,9 +31,8 @@ pub(super) struct Content {
 }
 
 pub(super) struct NewLevel {
-    pub(super) from: Sequence,
-    pub(super) to: Sequence,
-    pub(super) bytes: Vec<u8>,
+    pub(super) range: Range,
+    pub(super) file: WholeLevel,
 }
 
 pub(super) struct NewCatalog {
@@ -46,6 +51,9 @@ pub enum ContentError {
     /// A level could not be built.
     #[error("cannot build a level: {0}")]
     Level(#[from] BuildError),
+    /// Nobody wants the level any more.
+    #[error("the level was given up")]
+    GivenUp,
     /// The catalog could not be built.
     #[error("cannot build the catalog: {0}")]
     Catalog(#[from] SnapshotError),
@@ -61,58 +69,83 @@ pub enum ContentError {
     },
 }
 
+/// Where levels come from and go to.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) network_id: u32,
+    pub(super) folder: IndexFolder,
+}
+
 /// Builds what changed since `known`.
 pub(super) fn build(
     connection: &Connection,
     known: &Known,
-    network_id: u32,
+    place: &Place,
 ) -> Result<Content, ContentError> {
     let meta = meta::read(connection)?;
     Ok(Content {
-        level: new_level(connection, &known.levels, &meta, network_id)?,
-        catalog: new_catalog(connection, known.catalog, &meta, network_id)?,
+        level: new_level(connection, known, &meta, place)?,
+        catalog: new_catalog(connection, known, &meta, place.network_id)?,
         meta,
     })
 }
 
 fn new_level(
     connection: &Connection,
-    levels: &[Placed],
+    known: &Known,
     meta: &Meta,
-    network_id: u32,
+    place: &Place,
 ) -> Result<Option<NewLevel>, ContentError> {
     let last = publication::last_code_change(connection)?;
-    if levels.first().is_some_and(|top| last <= top.to) {
+    if known.levels.first().is_some_and(|top| last <= top.to) {
         return Ok(None);
     }
-    let from =
-        stack::plan(levels, |after, limit| publication::count_changed(connection, after, limit))?;
-    let to = meta.change_seq;
-    let mut builder = LevelBuilder::new(LevelMeta {
-        network_id,
-        lineage: Lineage(meta.lineage),
+    let from = stack::plan(&known.levels, known.cut, |after, limit| {
+        publication::count_changed(connection, after, limit)
+    })?;
+    let range = Range { from, to: meta.change_seq };
+    let file = write_level(connection, range, meta.lineage, place, || true)?;
+    Ok(Some(NewLevel { range, file }))
+}
+
+/// Writes what changed after the range's beginning, piece by piece, as long as `is_wanted`.
+pub(super) fn write_level(
+    connection: &Connection,
+    Range { from, to }: Range,
+    lineage: [u8; 16],
+    place: &Place,
+    is_wanted: impl Fn() -> bool,
+) -> Result<WholeLevel, ContentError> {
+    let mut level = place.folder.begin_level(LevelMeta {
+        network_id: place.network_id,
+        lineage: Lineage(lineage),
         sequence_from: from,
         sequence_to: to,
-    });
-    let push = |code: &_, rows: &[_]| builder.push(code, rows).map_err(ContentError::from);
+    })?;
+    let push = |code: &_, rows: &[_]| match is_wanted() {
+        true => level.push(code, rows).map_err(ContentError::from),
+        false => Err(ContentError::GivenUp),
+    };
     match from {
         0 => publication::all_codes(connection, push)?,
         after => publication::changed_codes(connection, after, push)?,
     }
-    Ok(Some(NewLevel { from, to, bytes: builder.finish()? }))
+    Ok(level.finish()?)
 }
 
 fn new_catalog(
     connection: &Connection,
-    known: Option<Sequence>,
+    known: &Known,
     meta: &Meta,
     network_id: u32,
 ) -> Result<Option<NewCatalog>, ContentError> {
-    if known == Some(meta.catalog_seq) {
+    if known.catalog == Some(meta.catalog_seq) {
         return Ok(None);
     }
     let rows = CatalogRows::read(connection)?;
-    let (catalog, left_out) = catalog_rows::to_catalog(&rows, meta.click_id_key)?;
+    let mut urls = known.urls.lock().unwrap_or_else(PoisonError::into_inner);
+    let (catalog, left_out) = catalog_rows::to_catalog(&rows, meta.click_id_key, &mut urls)?;
+    drop(urls);
     let sequence = meta.catalog_seq;
     let bytes = catalog.to_file(&coupon_shared::snapshot::catalog::CatalogMeta {
         network_id,

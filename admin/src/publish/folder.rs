@@ -5,6 +5,8 @@
 //! - `CURRENT` is replaced by one rename, after all it names is durable, and the manifest it
 //!   replaces is `CURRENT.prev` by then. So a crash at any step leaves the old index or the new.
 //! - Only this process writes here, so names ending in `.new` are leftovers when it starts.
+//! - Levels are written piece by piece, several at once, each under a name of its own; one that
+//!   does not come about leaves nothing. Of a level that is read back one copy is in memory.
 //!
 //! Deliberately absent: what is to be published, and when.
 
@@ -14,14 +16,21 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
+use coupon_shared::code::FoldedCode;
 use coupon_shared::index::Index;
 use coupon_shared::snapshot::SnapshotError;
-use coupon_shared::snapshot::catalog::CatalogFile;
-use coupon_shared::snapshot::level::Level;
+use coupon_shared::snapshot::catalog::{self, CatalogFile};
+use coupon_shared::snapshot::level::{
+    BuildError, CodeRecord, Level, LevelBuilder, LevelMeta, Written,
+};
 use coupon_shared::snapshot::manifest::{CURRENT, Manifest, ManifestError, ObjectName, PREVIOUS};
 
 const UNFINISHED: &str = ".new";
+/// Gives each level under way a name of its own.
+static LEVELS_BEGUN: AtomicU64 = AtomicU64::new(0);
 /// The catalog holds the key that signs clicks: readable for the daemon's group, and nobody else.
 const FOLDER_MODE: u32 = 0o750;
 const FILE_MODE: u32 = 0o640;
@@ -94,17 +103,28 @@ impl IndexFolder {
         IndexFolder { path }
     }
 
-    /// Writes a level, and reads it back entry by entry.
-    pub(super) fn put_level(&self, bytes: &[u8]) -> Result<Level<Arc<[u8]>>, FolderError> {
-        let name = level_name(bytes, &self.path)?;
-        self.put(&name.level_file(), bytes)?;
-        self.level(&name)
+    /// Begins a level.
+    pub(super) fn begin_level(&self, meta: LevelMeta) -> Result<LevelFile, BuildError> {
+        let number = LEVELS_BEGUN.fetch_add(1, Ordering::Relaxed);
+        let path = self.path.join(format!("level-{number}{UNFINISHED}"));
+        let file = Unfinished(path);
+        let (level, records) = (create(&file.0)?, create_nameless(&file.0)?);
+        Ok(LevelFile { builder: LevelBuilder::streaming(meta, level, records)?, file })
+    }
+
+    /// Gives a level its name, and reads it back entry by entry.
+    pub(super) fn put_level(&self, level: WholeLevel) -> Result<(ObjectName, u64), FolderError> {
+        let WholeLevel { file: Unfinished(path), written } = &level;
+        let name = ObjectName(written.name);
+        written.file.sync_all().map_err(FolderError::io("sync", path))?;
+        let named = self.path.join(name.level_file());
+        fs::rename(path, named).map_err(FolderError::io("rename", path))?;
+        Ok((name, self.level(&name)?.codes()))
     }
 
     /// Writes a catalog, and reads it back.
     pub(super) fn put_catalog(&self, bytes: &[u8]) -> Result<ObjectName, FolderError> {
-        let opened = CatalogFile::open(bytes);
-        let name = opened.map(|catalog| ObjectName(*catalog.name()));
+        let name = catalog::name(bytes).map(ObjectName);
         let name =
             name.map_err(|source| FolderError::Object { path: self.path.clone(), source })?;
         self.put(&name.catalog_file(), bytes)?;
@@ -144,7 +164,7 @@ impl IndexFolder {
     }
 
     /// Opens everything a manifest names, as a daemon does, and walks every entry.
-    pub(super) fn index(&self, manifest: Manifest) -> Result<Index<Arc<[u8]>>, FolderError> {
+    pub(super) fn index(&self, manifest: Manifest) -> Result<Index<Bytes>, FolderError> {
         let catalog = Arc::new(self.catalog(&manifest.catalog)?);
         let levels =
             manifest.levels.iter().map(|name| self.level(name)).collect::<Result<_, _>>()?;
@@ -173,10 +193,10 @@ impl IndexFolder {
         fs::remove_file(&path).map_err(FolderError::io("remove", &path))
     }
 
-    fn level(&self, name: &ObjectName) -> Result<Level<Arc<[u8]>>, FolderError> {
+    fn level(&self, name: &ObjectName) -> Result<Level<Bytes>, FolderError> {
         let file = name.level_file();
         let refused = |source| FolderError::Object { path: self.path.join(&file), source };
-        let level = Level::open(Arc::<[u8]>::from(self.read(&file)?)).map_err(refused)?;
+        let level = Level::open(Bytes::from(self.read(&file)?)).map_err(refused)?;
         level.check_entries().map_err(refused)?;
         self.check_name(&file, *level.name() == name.0)?;
         Ok(level)
@@ -202,9 +222,7 @@ impl IndexFolder {
     fn put(&self, name: &str, bytes: &[u8]) -> Result<(), FolderError> {
         let (path, unfinished) =
             (self.path.join(name), self.path.join(format!("{name}{UNFINISHED}")));
-        let mut options = OpenOptions::new();
-        let options = options.write(true).create(true).truncate(true).mode(FILE_MODE);
-        let mut file = options.open(&unfinished).map_err(FolderError::io("create", &unfinished))?;
+        let mut file = create(&unfinished).map_err(FolderError::io("create", &unfinished))?;
         file.write_all(bytes).map_err(FolderError::io("write", &unfinished))?;
         file.sync_all().map_err(FolderError::io("sync", &unfinished))?;
         fs::rename(&unfinished, &path).map_err(FolderError::io("rename", &unfinished))
@@ -233,10 +251,52 @@ impl IndexFolder {
     }
 }
 
-/// A level's name stands in its bytes; opening also checks them before they are written.
-fn level_name(bytes: &[u8], path: &Path) -> Result<ObjectName, FolderError> {
-    match Level::open(bytes) {
-        Ok(level) => Ok(ObjectName(*level.name())),
-        Err(source) => Err(FolderError::Object { path: path.into(), source }),
+/// A level that is being written.
+pub(super) struct LevelFile {
+    builder: LevelBuilder<File, File>,
+    file: Unfinished,
+}
+
+impl LevelFile {
+    /// Adds the next code, with all its rows.
+    pub(super) fn push(
+        &mut self,
+        code: &FoldedCode,
+        rows: &[CodeRecord],
+    ) -> Result<(), BuildError> {
+        self.builder.push(code, rows)
     }
+
+    pub(super) fn finish(self) -> Result<WholeLevel, BuildError> {
+        Ok(WholeLevel { written: self.builder.finish_stream()?, file: self.file })
+    }
+}
+
+/// A level of which all is written, and nothing synced.
+pub(super) struct WholeLevel {
+    written: Written<File>,
+    file: Unfinished,
+}
+
+/// A file that goes again, unless it was given another name by then.
+struct Unfinished(PathBuf);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // What cannot be removed now is removed at the next start.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(true).mode(FILE_MODE).open(path)
+}
+
+/// A file beside `path` that goes when it is closed.
+fn create_nameless(path: &Path) -> io::Result<File> {
+    let path = path.with_extension("records.new");
+    let file = create(&path)?;
+    fs::remove_file(&path)?;
+    Ok(file)
 }

@@ -1,21 +1,28 @@
-//! Which level a publication builds: the newest, cheap one, or a larger one when that has grown.
+//! Which level a publication builds, and which levels are made one beside it.
 //!
-//! The stack has the base at the bottom, at most one middle level on it, and a small level on top
-//! that is rebuilt by each edit. What has outgrown its place is rebuilt from the store over the
-//! joined range, so an edit's cost depends on neither how many codes there are nor on what
-//! happened before.
+//! The stack has the base at the bottom and a small level on top that is rebuilt by each edit. An
+//! edit never waits for more than [`SMALL`] rows, or now and then for [`LARGE`]:
+//!
+//! - A small level that is full stays where it is, and a new one is begun on top of it.
+//! - A change of many rows, such as an import, becomes a level of its own, together with the small
+//!   one that it would bury; it leaves a place for a new small one.
+//! - Levels are merged in the background ([`due`]), the base with them when what lies on it has
+//!   become an eighth of it. Each row is so merged few times, however long the history.
+//!
+//! A merge is of levels that lie next to each other below a **cut**, and its result takes their
+//! place. What is published meanwhile lies above the cut and stays as it is. Only a change too
+//! large to find a place there crosses the cut; the merge is then given up and begun anew.
 
-use coupon_shared::snapshot::manifest::ObjectName;
+use coupon_shared::snapshot::manifest::{MAX_LEVELS, ObjectName};
 
 use crate::store::meta::Sequence;
 
 /// A level with more rows than this is no longer rebuilt by every edit.
-pub(super) const SMALL: u64 = 1_000;
-/// A middle level may have at least so many rows, however small the base is.
-const MIDDLE: u64 = 32_000;
-/// A middle level may have one row for so many codes of the base.
-const BASE_PER_MIDDLE: u64 = 8;
-const MAX_LEVELS: usize = 3;
+const SMALL: u64 = 1_000;
+/// The most rows that are made one with an edit, rather than in the background.
+const LARGE: u64 = 8_000;
+/// A level is merged into the next one when that has less than so many times its codes.
+const RATIO: u64 = 8;
 
 /// A published level, as far as the publisher needs to remember it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,25 +35,30 @@ pub(super) struct Placed {
 }
 
 /// Changes after which sequence the new level holds; 0 for a new base. `changed` counts the rows
-/// changed after a sequence, up to a limit.
+/// changed after a sequence, up to a limit. `cut` is the end of the merge under way, else 0.
 pub(super) fn plan<E>(
     newest_first: &[Placed],
+    cut: Sequence,
     mut changed: impl FnMut(Sequence, u64) -> Result<u64, E>,
 ) -> Result<Sequence, E> {
-    let (Some(top), Some(base)) = (newest_first.first(), newest_first.last()) else {
-        return Ok(0);
-    };
-    let is_on_base = newest_first.len() == 1;
-    let is_replaceable = !is_on_base && top.codes <= SMALL;
-    let from = match is_replaceable || newest_first.len() >= MAX_LEVELS {
-        true => top.from,
-        false => top.to,
-    };
-    if changed(from, SMALL + 1)? <= SMALL {
-        return Ok(from);
+    let Some(top) = newest_first.first() else { return Ok(0) };
+    let levels = newest_first.len();
+    let is_small = levels > 1 && top.codes <= SMALL && top.from >= cut;
+    if is_small && changed(top.from, SMALL + 1)? <= SMALL {
+        return Ok(top.from);
     }
-    let most = MIDDLE.max(base.codes / BASE_PER_MIDDLE);
-    if changed(base.to, most + 1)? <= most { Ok(base.to) } else { Ok(0) }
+    let new = changed(top.to, LARGE + 1)?;
+    let is_crowded = levels == MAX_LEVELS;
+    let joined = if new > LARGE || (is_crowded && top.codes > LARGE) {
+        // Leaves a place for a small level on top.
+        levels.saturating_sub(MAX_LEVELS - 2).max(usize::from(is_small))
+    } else if is_crowded {
+        let is_joinable = |below: &Placed| below.codes <= LARGE && below.from >= cut;
+        if is_joinable(&newest_first[1]) { 2 } else { 1 }
+    } else {
+        usize::from(is_small && new > SMALL)
+    };
+    Ok(if joined == 0 { top.to } else { newest_first[joined - 1].from })
 }
 
 /// The stack with a new level on what it leaves of the old one.
@@ -55,9 +67,50 @@ pub(super) fn put(newest_first: &[Placed], new: Placed) -> Vec<Placed> {
     std::iter::once(new).chain(kept.copied()).collect()
 }
 
+/// Levels to be made one: the changes after `from`, up to `to`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Range {
+    pub(super) from: Sequence,
+    pub(super) to: Sequence,
+}
+
+/// The merge that should be made next, if any.
+pub(super) fn due(newest_first: &[Placed]) -> Option<Range> {
+    // The small level stays above the cut; so does the top one where no other has a place there.
+    let is_above = |top: &Placed| top.codes <= SMALL || newest_first.len() == MAX_LEVELS;
+    let below_cut = match newest_first {
+        [top, rest @ ..] if !rest.is_empty() && is_above(top) => rest,
+        all => all,
+    };
+    let (newest, older) = below_cut.split_first()?;
+    let mut merged = newest.codes;
+    let mut from = None;
+    let is_full = older.len() + 1 == MAX_LEVELS - 1 && newest.codes > LARGE;
+    for (at, next) in older.iter().enumerate() {
+        let is_pressing = at == 0 && is_full;
+        if merged * RATIO < next.codes && !is_pressing {
+            break;
+        }
+        merged += next.codes;
+        from = Some(next.from);
+    }
+    from.map(|from| Range { from, to: newest.to })
+}
+
+/// The stack with a merged level in the place of those it was made of; `None` when they are no
+/// longer there.
+pub(super) fn swap(newest_first: &[Placed], merged: Placed) -> Option<Vec<Placed>> {
+    let above = newest_first.iter().filter(|level| level.from >= merged.to);
+    let below = newest_first.iter().filter(|level| level.to <= merged.from && merged.from > 0);
+    let has_end = |sequence| newest_first.iter().any(|level| level.to == sequence);
+    let fits = has_end(merged.to) && (merged.from == 0 || has_end(merged.from));
+    fits.then(|| above.copied().chain([merged]).chain(below.copied()).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::convert::Infallible;
 
     fn level(from: Sequence, to: Sequence, codes: u64) -> Placed {
@@ -65,48 +118,140 @@ mod tests {
     }
 
     /// One row is changed by each sequence up to `now`.
-    fn planned(stack: &[Placed], now: Sequence) -> Sequence {
-        let Ok(from) = plan(stack, |after, limit| Ok::<_, Infallible>((now - after).min(limit)));
+    fn planned(stack: &[Placed], cut: Sequence, now: Sequence) -> Sequence {
+        let changed = |after: Sequence, limit| Ok::<_, Infallible>((now - after).min(limit));
+        let Ok(from) = plan(stack, cut, changed);
         from
     }
 
+    const BASE: Placed = Placed { name: ObjectName([0; 32]), from: 0, to: 100, codes: 10_000_000 };
+
     #[test]
     fn the_first_level_is_the_base() {
-        assert_eq!(planned(&[], 5), 0);
+        assert_eq!(planned(&[], 0, 5), 0);
     }
 
     #[test]
     fn an_edit_rebuilds_only_the_small_level_on_top() {
-        let base = level(0, 100, 100);
-        assert_eq!(planned(&[base], 101), 100);
-        assert_eq!(planned(&[level(100, 101, 1), base], 102), 100);
-        let middle = level(100, 5_100, 5_000);
-        assert_eq!(planned(&[middle, base], 5_101), 5_100);
-        assert_eq!(planned(&[level(5_100, 5_101, 1), middle, base], 5_200), 5_100);
+        assert_eq!(planned(&[BASE], 0, 101), 100);
+        assert_eq!(planned(&[level(100, 101, 1), BASE], 0, 102), 100);
+        let import = level(100, 5_100, 5_000);
+        assert_eq!(planned(&[import, BASE], 0, 5_101), 5_100);
+        assert_eq!(planned(&[level(5_100, 5_101, 1), import, BASE], 0, 5_200), 5_100);
     }
 
     #[test]
-    fn a_level_that_outgrew_its_place_is_joined_with_the_one_below() {
-        let base = level(0, 100, 100);
-        let middle = level(100, 5_100, 5_000);
-        let small = level(5_100, 6_100, 1_000);
-        assert_eq!(planned(&[small, middle, base], 6_101), 100);
-        assert_eq!(planned(&[small, middle, base], 40_000), 0);
-        let large = level(0, 100, 1_000_000);
-        assert_eq!(planned(&[small, middle, large], 40_000), 100);
+    fn a_small_level_that_is_full_stays_under_a_new_one() {
+        assert_eq!(planned(&[level(100, 1_100, 1_000), BASE], 0, 1_101), 1_100);
+        let import = level(100, 30_100, 30_000);
+        assert_eq!(planned(&[level(30_100, 31_100, 1_000), import, BASE], 0, 31_101), 31_100);
     }
 
     #[test]
-    fn any_history_of_edits_keeps_a_gapless_stack_of_at_most_three() {
-        let mut stack = Vec::new();
-        let mut now = 0;
-        for step in [1, 1, 900, 99, 1, 1, 5_000, 1, 2_000, 1, 40_000, 1, 30_000, 1, 500, 600, 1] {
-            now += step;
-            let from = planned(&stack, now);
-            stack = put(&stack, level(from, now, now - from));
-            assert!(stack.len() <= MAX_LEVELS);
-            assert_eq!(stack.last().map(|base| base.from), Some(0));
-            assert!(stack.windows(2).all(|pair| pair[0].from == pair[1].to), "{stack:?}");
+    fn where_no_level_has_a_place_any_more_the_small_ones_are_joined() {
+        let import = level(100, 30_100, 30_000);
+        let full = [level(31_100, 32_100, 1_000), level(30_100, 31_100, 1_000), import, BASE];
+        assert_eq!(planned(&full, 0, 32_101), 30_100);
+        assert_eq!(planned(&full, 31_100, 32_101), 31_100, "not over the cut of a merge");
+    }
+
+    #[test]
+    fn a_large_change_is_a_level_of_its_own_with_the_small_one_and_leaves_a_place() {
+        assert_eq!(planned(&[BASE], 0, 1_000_000), 100);
+        assert_eq!(planned(&[level(100, 200, 100), BASE], 0, 1_000_000), 100);
+        let import = level(100, 30_100, 30_000);
+        let small = level(30_100, 30_200, 100);
+        assert_eq!(planned(&[small, import, BASE], 0, 1_000_000), 30_100);
+        let middle = level(30_100, 33_100, 3_000);
+        let full = [level(33_100, 33_200, 100), middle, import, BASE];
+        assert_eq!(planned(&full, 0, 1_000_000), 30_100);
+    }
+
+    #[test]
+    fn a_merge_is_due_when_levels_are_of_like_size() {
+        let import = level(100, 1_000_100, 1_000_000);
+        assert_eq!(due(&[BASE]), None);
+        assert_eq!(due(&[import, BASE]), None, "an import is a level of its own");
+        assert_eq!(due(&[level(1_000_100, 1_000_200, 100), import, BASE]), None);
+        let second = level(1_000_100, 2_000_100, 1_000_000);
+        assert_eq!(due(&[second, import, BASE]), Some(Range { from: 0, to: 2_000_100 }));
+        let third = level(1_000_100, 1_200_100, 200_000);
+        assert_eq!(due(&[third, import, BASE]), Some(Range { from: 100, to: 1_200_100 }));
+    }
+
+    #[test]
+    fn the_small_level_stays_above_the_cut() {
+        let (older, newer) = (level(100, 2_100, 2_000), level(2_100, 3_200, 1_100));
+        let small = level(3_200, 3_300, 100);
+        assert_eq!(due(&[small, newer, older, BASE]), Some(Range { from: 100, to: 3_200 }));
+        let grown = Placed { codes: 1_100, ..small };
+        assert_eq!(due(&[grown, newer, older, BASE]), Some(Range { from: 100, to: 3_200 }));
+    }
+
+    #[test]
+    fn a_merged_level_takes_the_place_of_those_it_is_made_of() {
+        let (older, newer) = (level(100, 2_100, 2_000), level(2_100, 3_200, 1_100));
+        let small = level(3_200, 3_300, 100);
+        let merged = level(100, 3_200, 3_000);
+        assert_eq!(swap(&[small, newer, older, BASE], merged), Some(vec![small, merged, BASE]));
+        let base = level(0, 3_200, 10_000_000);
+        assert_eq!(swap(&[small, newer, older, BASE], base), Some(vec![small, base]));
+        let crossing = level(2_100, 3_300, 1_200);
+        assert_eq!(swap(&[crossing, older, BASE], merged), None);
+    }
+
+    /// What the publisher does over a long time, with merges that take a while.
+    #[derive(Debug, Clone)]
+    enum Step {
+        Change(u64),
+        MergeEnds,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let change = prop_oneof![
+            6 => Just(1_u64), 3 => 1..2_000_u64, 1 => 1_000..20_000_u64, 1 => 20_000..1_500_000_u64
+        ];
+        let step = prop_oneof![3 => change.prop_map(Step::Change), 1 => Just(Step::MergeEnds)];
+        proptest::collection::vec(step, 1..400)
+    }
+
+    proptest! {
+        #[test]
+        fn any_history_keeps_a_gapless_stack_that_an_edit_changes_cheaply(steps in steps()) {
+            let mut stack = Vec::new();
+            let mut now = 0;
+            let mut merge: Option<Range> = None;
+            for step in steps {
+                match step {
+                    Step::Change(rows) => {
+                        let rows_before = now;
+                        now += rows;
+                        let from = planned(&stack, merge.map_or(0, |merge| merge.to), now);
+                        let is_edit = rows <= SMALL && !stack.is_empty();
+                        // What an edit builds: small levels and itself.
+                        prop_assert!(!is_edit || rows_before - from.min(rows_before) <= 3 * LARGE
+                            || stack.len() == MAX_LEVELS, "{stack:?} {from}");
+                        stack = put(&stack, level(from, now, now - from));
+                        merge = merge.filter(|merge| from >= merge.to);
+                    }
+                    Step::MergeEnds => if let Some(Range { from, to }) = merge.take() {
+                        let swapped = swap(&stack, level(from, to, to - from));
+                        prop_assert!(swapped.is_some(), "{stack:?} {from} {to}");
+                        stack = swapped.unwrap();
+                    }
+                }
+                merge = merge.or_else(|| due(&stack));
+                prop_assert!(stack.len() <= MAX_LEVELS);
+                prop_assert_eq!(stack.last().map_or(0, |base| base.from), 0);
+                prop_assert!(stack.windows(2).all(|pair| pair[0].from == pair[1].to), "{:?}", stack);
+            }
+            // Left alone, the stack comes to rest.
+            for _ in 0..2 * MAX_LEVELS {
+                if let Some(Range { from, to }) = due(&stack) {
+                    stack = swap(&stack, level(from, to, to - from)).unwrap();
+                }
+            }
+            prop_assert_eq!(due(&stack), None);
         }
     }
 }

@@ -7,6 +7,8 @@ use coupon_shared::decision::{Answer, Facts, Reason, Visit, decide};
 use coupon_shared::index::Index;
 use tempfile::TempDir;
 
+mod merges;
+
 use super::*;
 use crate::daemon_client::stand_in::StandIn;
 use crate::store::WriteTx;
@@ -94,7 +96,7 @@ impl Network {
         Manifest::parse(&std::fs::read(self.index_dir().join(CURRENT)).unwrap()).unwrap()
     }
 
-    fn index(&self) -> Index<Arc<[u8]>> {
+    fn index(&self) -> Index<Bytes> {
         IndexFolder::open(self.index_dir()).unwrap().index(self.manifest()).unwrap()
     }
 
@@ -216,31 +218,6 @@ async fn an_offer_whose_url_does_not_parse_keeps_nothing_else_from_being_publish
     network.publish().await;
     assert_eq!(network.visit("winter25"), Some(Reason::Incomplete));
     assert_eq!(network.publisher.handle.status().left_out[0].what, "offer 1");
-}
-
-#[tokio::test]
-async fn many_edits_rebuild_the_base() {
-    let mut network = Network::new().await;
-    network.code("first", Some(1)).await;
-    let before = network.publish().await;
-    let import = |count: u32, letter: char| {
-        move |tx: &WriteTx<'_>| {
-            let sequence = tx.next_code_sequence()?;
-            (0..count).try_for_each(|n| insert(tx, &format!("{letter}{n:06}"), Some(2), sequence))
-        }
-    };
-    network.edit(import(2_000, 'm')).await;
-    let middle = network.publish().await;
-    assert_eq!(middle.levels.len(), 2);
-    assert_eq!(middle.levels.last(), before.levels.last());
-    network.code("after", Some(1)).await;
-    assert_eq!(network.publish().await.levels[1..], middle.levels);
-    network.edit(import(33_000, 'b')).await;
-    let rebuilt = network.publish().await;
-    assert_eq!(rebuilt.levels.len(), 1);
-    for code in ["first", "after", "m001999", "b032999"] {
-        assert_eq!(network.visit(code), Some(Reason::Redirected), "{code}");
-    }
 }
 
 #[tokio::test]

@@ -68,12 +68,15 @@ pub fn all_codes<E: From<StoreError>>(
     connection: &Connection,
     visit: impl FnMut(&FoldedCode, &[CodeRecord]) -> Result<(), E>,
 ) -> Result<(), E> {
-    let sql = format!(
+    let mut statement = connection.prepare_cached(&every_code()).map_err(StoreError::from)?;
+    by_code(&mut statement, &[], visit)
+}
+
+fn every_code() -> String {
+    format!(
         "SELECT c.folded, {RECORD} FROM coupon_code c INDEXED BY coupon_code_published
          WHERE c.time_deleted = 0 AND c.conversion_only = 0 ORDER BY c.folded, c.id"
-    );
-    let mut statement = connection.prepare_cached(&sql).map_err(StoreError::from)?;
-    by_code(&mut statement, &[], visit)
+    )
 }
 
 fn by_code<E: From<StoreError>>(
@@ -244,4 +247,20 @@ fn all<T>(
 pub fn take_generation(tx: &WriteTx<'_>, floor: u64) -> Result<u64, StoreError> {
     let sql = "UPDATE meta SET generation = max(generation, ?1) + 1 RETURNING generation";
     Ok(tx.prepare_cached(sql)?.query_row([floor], |row| row.get(0))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_codes_are_read_out_of_the_index_alone_in_its_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let connection = crate::store::connect_writer(dir.path()).unwrap();
+        let sql = format!("EXPLAIN QUERY PLAN {}", every_code());
+        let mut statement = connection.prepare(&sql).unwrap();
+        let steps = statement.query_map([], |row| row.get::<_, String>(3)).unwrap();
+        let steps: Vec<String> = steps.map(Result::unwrap).collect();
+        assert_eq!(steps, ["SCAN c USING COVERING INDEX coupon_code_published"]);
+    }
 }

@@ -48,6 +48,18 @@ impl Readers {
         });
         task.await.map_err(|_panicked| StoreError::BrokenOff)?
     }
+
+    /// Runs `work` here and now, on a connection that nobody waits for.
+    pub(super) fn read_beside<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut connection = connect(&self.path)?;
+        let tx = connection
+            .transaction_with_behavior(TransactionBehavior::Deferred)
+            .map_err(StoreError::from)?;
+        work(&tx)
+    }
 }
 
 fn connect(path: &std::path::Path) -> Result<Connection, StoreError> {

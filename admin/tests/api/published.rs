@@ -1,17 +1,16 @@
 //! What the running admin has published, opened and asked as the daemon does.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use coupon_admin::explain::PublishedIndex;
 use coupon_admin::publish;
 use coupon_shared::code::FoldedCode;
 use coupon_shared::decision::{Answer, Facts, Reason, Visit, decide};
-use coupon_shared::index::Index;
 
 use crate::client::Running;
 
 /// The index once it holds every edit made so far.
-pub(crate) async fn published(network: &Running) -> Index<Arc<[u8]>> {
+pub(crate) async fn published(network: &Running) -> PublishedIndex {
     let store = rusqlite::Connection::open(network.dir().join("admin.db")).unwrap();
     let last: u64 = store.query_row("SELECT change_seq FROM meta", [], |row| row.get(0)).unwrap();
     let began = Instant::now();
@@ -33,7 +32,7 @@ pub(crate) async fn published(network: &Running) -> Index<Arc<[u8]>> {
 }
 
 /// What a visit of a code at a moment meets; `None` for a code nobody has.
-pub(crate) fn reason_at(index: &Index<Arc<[u8]>>, code: &str, now: i64) -> Option<Reason> {
+pub(crate) fn reason_at(index: &PublishedIndex, code: &str, now: i64) -> Option<Reason> {
     let code = FoldedCode::fold(code.as_bytes()).unwrap();
     let visit = Visit { rows: index.lookup(&code), offer_id: None, domain: None };
     let decision = decide(index.catalog(), &visit, &Facts::default(), now);

@@ -247,6 +247,12 @@ pub fn file_len(header: &[u8]) -> Result<u64, SnapshotError> {
     Ok((HEADER_LEN as u64).saturating_add(header.u64(48)))
 }
 
+/// The hash that names the file that begins with this header.
+pub fn name(header: &[u8]) -> Result<[u8; HASH_LEN], SnapshotError> {
+    let header = Header::open(FILE, header, HEADER_LEN, MAGIC, FORMAT_VERSION)?;
+    Ok(header.array(HEADER_HASH_AT))
+}
+
 impl CatalogFile {
     /// Checks every byte and every rule of the content, and opens.
     pub fn open(bytes: &[u8]) -> Result<Self, SnapshotError> {

@@ -2,7 +2,9 @@
 //!
 //! A level holds, for every code changed after `sequence_from` and up to `sequence_to`, either all
 //! its rows or a tombstone, so that the newest level that knows a code says everything about it.
-//! The base is the level from sequence 0.
+//! The base is the level from sequence 0. What a level says of codes that changed after
+//! `sequence_to` may be as of a later moment, and only an index that holds those changes in newer
+//! levels may name it: there they say what counts.
 //!
 //! # Bytes, format version 1
 //!
@@ -47,6 +49,7 @@ mod walk;
 use super::{HASH_LEN, Header, Lineage, SnapshotError};
 use crate::civil_day::Day;
 use crate::code::{FOLD_VERSION, FoldedCode};
+use std::io::{self, Cursor, Read, Seek, Write};
 use walk::Jumps;
 
 /// Version of the level format.
@@ -149,20 +152,52 @@ pub enum BuildError {
     /// The fst builder failed.
     #[error("cannot build the index: {0}")]
     Fst(#[from] fst::Error),
+    /// What is built could not be written.
+    #[error("cannot write the level: {0}")]
+    Write(#[from] io::Error),
 }
 
-/// Builds a level's bytes from codes in ascending order.
-pub struct LevelBuilder {
+/// Builds a level from codes in ascending order, in bounded memory however many they are.
+///
+/// The fst goes to the level's file as it grows, behind a place for the header; the records wait in
+/// a second place, because nobody knows yet where the fst will end.
+pub struct LevelBuilder<F: Write, R: Write> {
     meta: LevelMeta,
-    fst: fst::MapBuilder<Vec<u8>>,
-    records: Vec<u8>,
+    fst: fst::MapBuilder<SectionWriter<F>>,
+    records: SectionWriter<R>,
     codes: u64,
 }
 
-impl LevelBuilder {
-    /// An empty level.
+/// A level as written.
+pub struct Written<F> {
+    /// The hash that names it.
+    pub name: [u8; HASH_LEN],
+    /// Number of codes, tombstones included.
+    pub codes: u64,
+    /// Where its bytes are.
+    pub file: F,
+}
+
+impl LevelBuilder<Cursor<Vec<u8>>, Cursor<Vec<u8>>> {
+    /// An empty level in memory.
+    #[expect(clippy::unwrap_used, reason = "memory takes every byte")]
     pub fn new(meta: LevelMeta) -> Self {
-        Self { meta, fst: fst::MapBuilder::memory(), records: Vec::new(), codes: 0 }
+        Self::streaming(meta, Cursor::default(), Cursor::default()).unwrap()
+    }
+
+    /// The file's bytes.
+    pub fn finish(self) -> Result<Vec<u8>, BuildError> {
+        Ok(self.finish_stream()?.file.into_inner())
+    }
+}
+
+impl<F: Write + Seek, R: Read + Write + Seek> LevelBuilder<F, R> {
+    /// An empty level that goes to `file`, with `records` as the place for records meanwhile. Both
+    /// are empty and stand at their beginning.
+    pub fn streaming(meta: LevelMeta, mut file: F, records: R) -> Result<Self, BuildError> {
+        file.write_all(&[0; HEADER_LEN])?;
+        let fst = fst::MapBuilder::new(SectionWriter::new(file))?;
+        Ok(Self { meta, fst, records: SectionWriter::new(records), codes: 0 })
     }
 
     /// Adds a code with all its rows, or as a tombstone when it has none.
@@ -171,33 +206,96 @@ impl LevelBuilder {
         if !ascending || rows.iter().any(|row| row.offer_id > MAX_OFFER_ID) {
             return Err(BuildError::Rows { code: *code });
         }
-        let first = (self.records.len() / RECORD_LEN) as u64;
+        let first = self.records.len / RECORD_LEN as u64;
         self.fst.insert(code.as_bytes(), first).map_err(|error| match error {
             fst::Error::Fst(_) => BuildError::Order { code: *code },
             other => other.into(),
         })?;
         for (at, row) in rows.iter().enumerate() {
-            self.records.extend_from_slice(&row.encode(at + 1 == rows.len()));
+            self.records.write_all(&row.encode(at + 1 == rows.len()))?;
         }
         if rows.is_empty() {
-            self.records.extend_from_slice(&TOMBSTONE_RECORD);
+            self.records.write_all(&TOMBSTONE_RECORD)?;
         }
         self.codes += 1;
         Ok(())
     }
 
-    /// The file's bytes.
-    pub fn finish(self) -> Result<Vec<u8>, BuildError> {
-        let fst = self.fst.into_inner()?;
-        let mut file = header(&self.meta, self.codes, &fst, &self.records).to_vec();
-        file.extend_from_slice(&fst);
-        file.resize(records_at(fst.len()), 0);
-        file.extend_from_slice(&self.records);
-        Ok(file)
+    /// Puts the records behind the fst, and the header in front.
+    pub fn finish_stream(self) -> Result<Written<F>, BuildError> {
+        let (mut file, fst) = self.fst.into_inner()?.finish()?;
+        let (mut spooled, records) = self.records.finish()?;
+        let gap = records_at(fst.len) - (HEADER_LEN as u64 + fst.len);
+        file.write_all(&[0; RECORD_LEN][..gap as usize])?;
+        spooled.rewind()?;
+        io::copy(&mut spooled, &mut file)?;
+        let header = header(&self.meta, self.codes, &fst, &records);
+        file.rewind()?;
+        file.write_all(&header)?;
+        let mut name = [0; HASH_LEN];
+        name.copy_from_slice(&header[HEADER_HASH_AT..]);
+        Ok(Written { name, codes: self.codes, file })
     }
 }
 
-fn header(meta: &LevelMeta, codes: u64, fst: &[u8], records: &[u8]) -> [u8; HEADER_LEN] {
+/// How much of a section is written and hashed at once.
+const CHUNK_LEN: usize = 64 * 1024;
+
+/// Writes one section and hashes it on the way. Takes all of what it is given: the fst builder's
+/// own checksum would count the rest of a partial write twice.
+struct SectionWriter<W> {
+    to: W,
+    chunk: Vec<u8>,
+    hasher: blake3::Hasher,
+    len: u64,
+}
+
+/// What the header says of a section.
+struct SectionSum {
+    hash: blake3::Hash,
+    len: u64,
+}
+
+impl<W: Write> SectionWriter<W> {
+    fn new(to: W) -> Self {
+        Self { to, chunk: Vec::with_capacity(CHUNK_LEN), hasher: blake3::Hasher::new(), len: 0 }
+    }
+
+    fn write_chunk(&mut self) -> io::Result<()> {
+        self.hasher.update(&self.chunk);
+        self.to.write_all(&self.chunk)?;
+        self.chunk.clear();
+        Ok(())
+    }
+
+    fn finish(mut self) -> io::Result<(W, SectionSum)> {
+        self.write_chunk()?;
+        Ok((self.to, SectionSum { hash: self.hasher.finalize(), len: self.len }))
+    }
+}
+
+impl<W: Write> Write for SectionWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.chunk.extend_from_slice(bytes);
+        self.len += bytes.len() as u64;
+        if self.chunk.len() >= CHUNK_LEN {
+            self.write_chunk()?;
+        }
+        Ok(bytes.len())
+    }
+
+    /// Only [`SectionWriter::finish`] writes what is less than a chunk.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn header(
+    meta: &LevelMeta,
+    codes: u64,
+    fst: &SectionSum,
+    records: &SectionSum,
+) -> [u8; HEADER_LEN] {
     let mut bytes = [0; HEADER_LEN];
     let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
     put(0, MAGIC);
@@ -208,17 +306,17 @@ fn header(meta: &LevelMeta, codes: u64, fst: &[u8], records: &[u8]) -> [u8; HEAD
     put(32, &meta.sequence_from.to_le_bytes());
     put(40, &meta.sequence_to.to_le_bytes());
     put(56, &codes.to_le_bytes());
-    put(64, &((records.len() / RECORD_LEN) as u64).to_le_bytes());
-    put(72, &(fst.len() as u64).to_le_bytes());
-    put(FST_HASH_AT, blake3::hash(fst).as_bytes());
-    put(RECORDS_HASH_AT, blake3::hash(records).as_bytes());
+    put(64, &(records.len / RECORD_LEN as u64).to_le_bytes());
+    put(72, &fst.len.to_le_bytes());
+    put(FST_HASH_AT, fst.hash.as_bytes());
+    put(RECORDS_HASH_AT, records.hash.as_bytes());
     let hash = blake3::hash(&bytes[..HEADER_HASH_AT]);
     bytes[HEADER_HASH_AT..].copy_from_slice(hash.as_bytes());
     bytes
 }
 
-fn records_at(fst_len: usize) -> usize {
-    (HEADER_LEN + fst_len).next_multiple_of(RECORD_LEN)
+fn records_at(fst_len: u64) -> u64 {
+    (HEADER_LEN as u64 + fst_len).next_multiple_of(RECORD_LEN as u64)
 }
 
 /// Where a level has a code: its first record.
@@ -537,6 +635,16 @@ mod tests {
         assert!(matches!(builder.push(&fold("ccc"), &[large]), Err(BuildError::Rows { .. })));
     }
 
+    /// A file with right hashes, whatever its sections hold.
+    fn file_of(codes: u64, fst: &[u8], records: &[u8]) -> Vec<u8> {
+        let sum = |bytes: &[u8]| SectionSum { hash: blake3::hash(bytes), len: bytes.len() as u64 };
+        let mut file = header(&meta(), codes, &sum(fst), &sum(records)).to_vec();
+        file.extend_from_slice(fst);
+        file.resize(records_at(fst.len() as u64) as usize, 0);
+        file.extend_from_slice(records);
+        file
+    }
+
     proptest! {
         #[test]
         fn any_codes_read_back(
@@ -566,11 +674,7 @@ mod tests {
             for (at, to) in &changes {
                 *at.get_mut(&mut records) = *to;
             }
-            let mut file = header(&meta(), level.codes, &fst, &records).to_vec();
-            file.extend_from_slice(&fst);
-            file.resize(records_at(fst.len()), 0);
-            file.extend_from_slice(&records);
-            if let Ok(changed) = Level::open(file) {
+            if let Ok(changed) = Level::open(file_of(level.codes, &fst, &records)) {
                 let walked = changed.check_entries();
                 for code in ["insta1", "thebestdeal2012", "winter25", "nobody"] {
                     let rows = changed.lookup(&fold(code)).map(|rows| rows.iter().count());
@@ -585,10 +689,7 @@ mod tests {
             records in proptest::collection::vec(any::<u8>(), 0..80),
             cut in any::<prop::sample::Index>(),
         ) {
-            let mut file = header(&meta(), 1, &fst, &records).to_vec();
-            file.extend_from_slice(&fst);
-            file.resize(records_at(fst.len()), 0);
-            file.extend_from_slice(&records);
+            let file = file_of(1, &fst, &records);
             let _ = Level::open(file.clone());
             let cut = &file[..cut.index(file.len())];
             prop_assert!(Level::open(cut).is_err());

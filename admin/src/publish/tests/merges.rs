@@ -1,0 +1,282 @@
+//! Larger levels made one in the background, amid edits.
+
+use std::collections::BTreeMap;
+
+use coupon_shared::snapshot::level::CodeRecord;
+
+use super::super::merge::Merge;
+use super::super::stack::Range;
+use super::*;
+
+impl Network {
+    /// Rounds until no merge is under way or due.
+    async fn settle(&mut self) -> Manifest {
+        loop {
+            self.publish().await;
+            if self.publisher.merging.under_way.is_none() {
+                return self.manifest();
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// A merge of all levels up to `to` begins.
+    fn begin_base(&mut self, to: Sequence) {
+        let place = self.publisher.place(self.publisher.folder.as_ref().unwrap());
+        self.begin(Range { from: 0, to }, place);
+    }
+
+    fn begin(&mut self, range: Range, place: Place) {
+        let handle = self.publisher.handle.clone();
+        let merge = Merge::start(self.store.clone(), place, range, handle);
+        self.publisher.merging.begin(merge);
+    }
+
+    /// The merge under way has read all it will read, and is not published.
+    async fn merge_done(&mut self) {
+        while self.publisher.merging.under_way.is_some() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            self.publisher.merging.look();
+        }
+    }
+
+    async fn import(&self, codes: std::ops::Range<u32>, partner: u32) {
+        self.edit(move |tx| {
+            let sequence = tx.next_code_sequence()?;
+            codes.into_iter().try_for_each(|n| insert(tx, &name(n), Some(partner), sequence))
+        })
+        .await;
+    }
+
+    /// What the store has of each code.
+    async fn stored(&self) -> BTreeMap<FoldedCode, Vec<CodeRecord>> {
+        let read = self.store.read(|connection| {
+            let mut codes = BTreeMap::new();
+            publication::all_codes(connection, |code, rows| {
+                codes.insert(*code, rows.to_vec());
+                Ok::<_, StoreError>(())
+            })?;
+            Ok::<_, StoreError>(codes)
+        });
+        read.await.unwrap()
+    }
+
+    /// The published index says of each of these codes what the store does.
+    async fn assert_published(&self, codes: impl Iterator<Item = String>) {
+        let (index, stored) = (self.index(), self.stored().await);
+        for code in codes {
+            let code = FoldedCode::fold(code.as_bytes()).unwrap();
+            let published = index.lookup(&code).map(|rows| rows.iter().collect::<Vec<_>>());
+            assert_eq!(published.as_ref(), stored.get(&code), "{code}");
+        }
+    }
+
+    fn codes_by_level(&self) -> Vec<u64> {
+        self.publisher.published.levels.iter().map(|level| level.codes).collect()
+    }
+}
+
+fn name(number: u32) -> String {
+    format!("n{number:06}")
+}
+
+#[tokio::test]
+async fn an_import_is_a_level_of_its_own_that_edits_leave_alone() {
+    let mut network = Network::new().await;
+    network.import(0..9_000, 1).await;
+    let base = network.settle().await;
+    network.code("before", Some(1)).await;
+    network.publish().await;
+    network.import(100_000..101_100, 2).await;
+    let imported = network.settle().await;
+    assert_eq!(network.codes_by_level(), [1_101, 9_000], "with the small level it would bury");
+    for code in ["aaa", "bbb", "ccc"] {
+        network.code(code, Some(1)).await;
+        let edited = network.publish().await;
+        assert_eq!(edited.levels[1..], [imported.levels[0], base.levels[0]]);
+        assert_eq!(network.visit(code), Some(Reason::Redirected));
+    }
+}
+
+#[tokio::test]
+async fn what_has_become_an_eighth_of_the_base_is_merged_with_it() {
+    let mut network = Network::new().await;
+    network.import(0..8_000, 1).await;
+    let before = network.settle().await;
+    network.import(8_000..9_100, 2).await;
+    let after = network.settle().await;
+    assert_eq!(network.codes_by_level(), [9_100]);
+    assert_ne!(after.levels, before.levels);
+    assert_eq!(after.sequence, before.sequence + 1);
+    network.assert_published((0..9_200).map(name)).await;
+}
+
+#[tokio::test]
+async fn edits_while_a_merge_reads_are_in_the_levels_above_it() {
+    for (edits_before, edits_after) in [(true, false), (false, true), (true, true)] {
+        let mut network = Network::new().await;
+        network.import(0..3_000, 1).await;
+        let cut = network.settle().await.sequence;
+        if edits_before {
+            // Seen by the merge, though its range ends before.
+            network.change("n000001", "status = 'paused'").await;
+            network.change("n000002", "code = 'Renamed', folded = 'renamed'").await;
+            network.code("early", Some(1)).await;
+        }
+        network.begin_base(cut);
+        network.merge_done().await;
+        if edits_after {
+            network.change("n000003", "time_deleted = 7").await;
+            network.change("n000004", "code = 'Moved', folded = 'moved'").await;
+            network.code("late", Some(2)).await;
+        }
+        network.publish().await;
+        assert_eq!(network.codes_by_level().len(), 2, "a base, and what changed since its cut");
+        let codes = ["renamed", "early", "moved", "late"].into_iter().map(str::to_owned);
+        network.assert_published((0..3_000).map(name).chain(codes)).await;
+    }
+}
+
+#[tokio::test]
+async fn levels_published_while_a_merge_reads_stay_as_they_are() {
+    let mut network = Network::new().await;
+    network.import(0..3_000, 1).await;
+    let to = network.settle().await.sequence;
+    let (merge, done) = Merge::of_a_test(Range { from: 0, to });
+    network.publisher.merging.begin(Ok(merge));
+    network.code("first", Some(1)).await;
+    let meanwhile = network.publish().await;
+    assert_eq!(network.codes_by_level(), [1, 3_000]);
+    // What it makes: the same codes once more, which is another file because of its range.
+    let merged = Placed { to, ..network.publisher.published.levels[1] };
+    done.send(Ok(merged)).ok().unwrap();
+    let after = network.publish().await;
+    assert_eq!(after.levels, meanwhile.levels);
+    assert_eq!(after.generation, meanwhile.generation, "nothing differs, nothing is announced");
+}
+
+#[tokio::test]
+async fn a_change_too_large_to_find_a_place_gives_the_merge_up() {
+    let mut network = Network::new().await;
+    network.import(0..1_500, 1).await;
+    // The levels below count as large ones, so that no merge is due.
+    for (level, codes) in [(0, 70_000), (0, 8_100)] {
+        network.publish().await;
+        network.publisher.published.levels[level].codes = codes;
+        let first = 100_000 + codes as u32;
+        network.import(first..first + 1_001, 1).await;
+    }
+    network.publish().await;
+    assert_eq!(network.codes_by_level(), [1_001, 8_100, 70_000]);
+    let to = network.manifest().sequence;
+    let (merge, _done) = Merge::of_a_test(Range { from: 0, to });
+    network.publisher.merging.begin(Ok(merge));
+    network.code("small", Some(1)).await;
+    network.publish().await;
+    assert_eq!(network.publisher.merging.cut(), to, "an edit finds its place on top");
+    network.import(300_000..308_100, 2).await;
+    network.publish().await;
+    assert_ne!(network.publisher.merging.cut(), to);
+    network.settle().await;
+    network.assert_published((0..1_600).chain(300_000..308_200).map(name)).await;
+}
+
+#[tokio::test]
+async fn a_merge_that_fails_stops_no_edit_and_leaves_nothing() {
+    let mut network = Network::new().await;
+    network.code("winter25", Some(1)).await;
+    let cut = network.publish().await.sequence;
+    let elsewhere = IndexFolder::at(network.dir.path().join("no such folder"));
+    let place = Place { folder: elsewhere, ..network.publisher.place(&IndexFolder::at("".into())) };
+    network.begin(Range { from: 0, to: cut }, place);
+    network.merge_done().await;
+    assert!(network.publisher.merging.merged.is_none());
+    assert!(!network.publisher.merging.may_begin(), "it is not tried again at once");
+    network.code("more", Some(1)).await;
+    network.publish().await;
+    assert_eq!(network.visit("more"), Some(Reason::Redirected));
+    assert_eq!(files(&network.index_dir(), ".new"), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_merge_that_is_given_up_leaves_nothing() {
+    let mut network = Network::new().await;
+    network.import(0..10_000, 1).await;
+    let before = network.settle().await;
+    network.begin_base(before.sequence);
+    network.publisher.merging.give_up();
+    let is_over = || files(&network.index_dir(), ".new").is_empty();
+    tokio::time::timeout(Duration::from_secs(5), async {
+        // The thread may not have begun its file yet.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        while !is_over() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .unwrap();
+    assert_eq!(network.publish().await, before);
+}
+
+#[tokio::test]
+async fn a_crash_amid_a_merge_leaves_the_old_index() {
+    let mut network = Network::new().await;
+    network.import(0..3_000, 1).await;
+    network.settle().await;
+    network.import(3_000..4_100, 2).await;
+    network.publish().await;
+    assert!(network.publisher.merging.under_way.is_some());
+    let before = network.manifest();
+    let mut network = network.restarted();
+    assert_eq!(network.manifest(), before);
+    network.settle().await;
+    assert_eq!(network.codes_by_level(), [4_100]);
+    network.assert_published((0..4_200).map(name)).await;
+}
+
+#[tokio::test]
+async fn any_history_of_edits_imports_merges_and_restarts_publishes_what_the_store_holds() {
+    let mut network = Network::new().await;
+    let mut random = 7_u32;
+    let mut next = move |below: u32| {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (random >> 8) % below
+    };
+    let mut imported = 0;
+    for step in 0..120 {
+        let old = name(next(imported + 1));
+        match next(12) {
+            0 => {
+                let rows = [900, 1_100, 3_000, 9_000][next(4) as usize];
+                network.import(imported..imported + rows, 1 + next(2)).await;
+                imported += rows;
+            }
+            1..4 => change(&network, old, "time_deleted = 7".into()).await,
+            4..6 => {
+                let new = format!("renamed{step}");
+                change(&network, old, format!("code = '{new}', folded = '{new}'")).await;
+            }
+            6..10 => change(&network, old, "affiliate_id = 2".into()).await,
+            10 => network = network.restarted(),
+            _ => tokio::time::sleep(Duration::from_millis(u64::from(next(30)))).await,
+        }
+        if next(3) > 0 {
+            network.publish().await;
+        }
+    }
+    network.settle().await;
+    let renamed = (0..120).map(|step| format!("renamed{step}"));
+    network.assert_published((0..=imported).map(name).chain(renamed)).await;
+}
+
+async fn change(network: &Network, code: String, set: String) {
+    network
+        .edit(move |tx| {
+            let sql = format!(
+                "UPDATE coupon_code SET change_seq = ?1, {set} WHERE folded = ?2 AND time_deleted = 0"
+            );
+            tx.execute(&sql, (tx.next_code_sequence()?, code))?;
+            Ok(())
+        })
+        .await;
+}
