@@ -254,6 +254,7 @@ pub fn commit(
     record: impl FnOnce(&WriteTx<'_>, &Outcome) -> Result<(), StoreError>,
 ) -> Result<Outcome, ImportError> {
     let Commit { intent, skip_invalid, origin, source, disk } = how;
+    staging::make_room(connection)?;
     // Without the lock first: what is refused need not hold up anybody, and what is still so under
     // the lock need not be found out there.
     let before = connection.transaction()?;

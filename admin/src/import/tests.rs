@@ -329,3 +329,30 @@ fn whatever_a_file_asks_for_no_code_belongs_to_two_partners() {
     }
     assert!(saved > 25, "only {saved} rows were saved");
 }
+
+/// The kept counts of codes, and of blocks of ids.
+fn kept_counts(connection: &Connection) -> (Vec<(u32, u32, String, u64)>, u64) {
+    let sql =
+        "SELECT offer_id, affiliate_id, status, codes FROM coupon_code_count ORDER BY 1, 2, 3";
+    let mut statement = connection.prepare(sql).unwrap();
+    let each = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+    let counts = statement.query_map([], each).unwrap().map(Result::unwrap).collect();
+    let sql = "SELECT sum(codes) FROM coupon_code_block";
+    (counts, connection.query_row(sql, [], |row| row.get(0)).unwrap())
+}
+
+#[test]
+fn codes_of_a_file_are_counted_and_those_made_after_it_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut connection = network(dir.path());
+    for rows in ["1,1,aaa,active\n1,1,bbb,active\n2,,ccc,paused\n", "1,1,ddd,active\n"] {
+        import(&mut connection, rows, false).0.unwrap();
+    }
+    let expected =
+        |first: u64| vec![(1, 1, "active".to_owned(), first), (2, 0, "paused".to_owned(), 1)];
+    assert_eq!(kept_counts(&connection), (expected(3), 4));
+    let sql = "INSERT INTO coupon_code (code, folded, offer_id, affiliate_id, status, time_created, \
+               time_saved, change_seq) VALUES ('eee', 'eee', 1, 1, 'active', 1, 1, 9)";
+    connection.execute(sql, []).unwrap();
+    assert_eq!(kept_counts(&connection), (expected(4), 5));
+}

@@ -24,6 +24,9 @@ pub mod judge;
 
 /// Room for the pages that a big file touches again and again.
 const CACHE_KIB: i64 = 131_072;
+/// The same of the store, while one commit writes: what a million rows change at the ends of a large
+/// store's indexes.
+const COMMIT_CACHE_KIB: i64 = 393_216;
 
 const SCHEMA: &str = "
     CREATE TABLE staging.staged_file (
@@ -105,6 +108,14 @@ pub fn attach(connection: &Connection, path: Option<&Path>) -> Result<(), StoreE
         "PRAGMA main.cache_size = -{CACHE_KIB}; PRAGMA staging.cache_size = -{CACHE_KIB};"
     ))?;
     Ok(())
+}
+
+/// Gives a connection the room that a large commit needs.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn make_room(connection: &Connection) -> Result<(), StoreError> {
+    Ok(connection.execute_batch(&format!("PRAGMA main.cache_size = -{COMMIT_CACHE_KIB}"))?)
 }
 
 /// Makes the tables of a new file. Until [`finish`], a crash leaves rubbish.

@@ -1,6 +1,8 @@
 //! Writes the staged rows with which nothing is wrong, under one change, after they were judged.
 //!
-//! Ids follow the order of the file, because the lowest id of a code decides where it leads.
+//! Ids follow the order of the file, because the lowest id of a code decides where it leads. Rows are
+//! written in the order of their codes: of the indexes by code, which are much larger than any
+//! cache, each page is then changed once, and the pages at the end of the others stay in the cache.
 
 use rusqlite::types::Value;
 
@@ -27,6 +29,7 @@ const VALID: &str = "NOT IN (SELECT number FROM staged_fault)";
 pub fn add(tx: &WriteTx<'_>, sequence: Sequence) -> Result<Applied, StoreError> {
     let sql = "SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = 'coupon_code'";
     let before_first_id: u32 = tx.query_row(sql, [], |row| row.get(0))?;
+    let count_each = stop_counting(tx)?;
     let created = tx.execute(
         &format!(
             "INSERT INTO coupon_code (id, code, folded, offer_id, affiliate_id, status, start_date, end_date, description, \
@@ -34,16 +37,44 @@ pub fn add(tx: &WriteTx<'_>, sequence: Sequence) -> Result<Applied, StoreError> 
              SELECT ?1 + number, code, folded, offer_id, nullif(affiliate_id, 0), status, nullif(start_date, 0), \
              nullif(end_date, 0), iif(description = 0, '', description), is_description_plain_text, \
              iif(internal_notes = 0, '', internal_notes), conversion_only, ?2, ?2, ?3 \
-             FROM staged_row WHERE number {VALID} ORDER BY number"
+             FROM staged_row INDEXED BY staged_row_folded WHERE number {VALID} ORDER BY folded, offer_id"
         ),
         (before_first_id, tx.now(), sequence),
     )?;
+    tx.execute_batch(&count_each)?;
+    count(tx, before_first_id)?;
     let ids = tx.query_row(
         &format!("SELECT ?1 + min(number), ?1 + max(number) FROM staged_row WHERE number {VALID}"),
         [before_first_id],
         |row| Ok(row.get::<_, Option<u32>>(0)?.zip(row.get(1)?)),
     )?;
     Ok(Applied { created: created as u64, updated: 0, ids })
+}
+
+/// Takes away, within this transaction, the trigger that counts each new code by itself; answers
+/// how it is made again.
+fn stop_counting(tx: &WriteTx<'_>) -> Result<String, StoreError> {
+    let sql = "SELECT sql FROM main.sqlite_schema WHERE type = 'trigger' AND name = 'coupon_code_counted'";
+    let count_each = tx.query_row(sql, [], |row| row.get(0))?;
+    tx.execute_batch("DROP TRIGGER main.coupon_code_counted")?;
+    Ok(count_each)
+}
+
+/// Counts the codes with higher ids, all at once.
+fn count(tx: &WriteTx<'_>, before_first_id: u32) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO coupon_code_count SELECT offer_id, ifnull(affiliate_id, 0), status, count(*) \
+         FROM coupon_code NOT INDEXED WHERE id > ?1 AND time_deleted = 0 GROUP BY 1, 2, 3 \
+         ON CONFLICT DO UPDATE SET codes = codes + excluded.codes",
+        [before_first_id],
+    )?;
+    tx.execute(
+        "INSERT INTO coupon_code_block SELECT id >> 12, count(*) \
+         FROM coupon_code NOT INDEXED WHERE id > ?1 AND time_deleted = 0 GROUP BY 1 \
+         ON CONFLICT DO UPDATE SET codes = codes + excluded.codes",
+        [before_first_id],
+    )?;
+    Ok(())
 }
 
 /// The columns that an update sets, and their values from the staged row `s` over the code `c`.
