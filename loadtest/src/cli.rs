@@ -205,7 +205,7 @@ How it swaps:
   is sent open-loop from --generator-core while one index after the other is published. Latencies
   count from the intended time of sending, in buckets of 100 ms:
     steady   before the first swap and after the last one
-    during   from a publication until its index is live; with a new base, until the old is freed
+    during   from a publication until its index is live; with a new base, when the old is freed, too
     between  the rest
   The hottest codes lead to a page that names the generation. An answer is stale when it comes from
   an index that was known to be replaced before the request was sent, or that was not published yet.

@@ -3,7 +3,7 @@
 //! coupond runs on one core and is loaded open-loop at a share of what it carries; meanwhile new
 //! small levels and new bases are published at even intervals, all of which were written before.
 //! Latencies are kept in buckets of 100 ms by the time at which requests were due. A bucket is
-//! *during* a swap from the publication until the index is live, and with a new base until the old
+//! *during* a swap from the publication until the index is live, and, with a new base, when the old
 //! one is freed; *steady* are the buckets before the first swap and after the last one.
 //!
 //! Every answer must be a redirect, and from an index that was current ([`crate::generations`]).
@@ -189,7 +189,8 @@ impl Swaps {
     ) -> anyhow::Result<Swaps> {
         ensure!(!outcome.interrupted, "interrupted");
         let timeline = outcome.timeline.as_ref().context("no time was measured")?;
-        let windows: Vec<_> = swaps.iter().map(|swap| Window::of(swap, timeline.start())).collect();
+        let windows: Vec<_> =
+            swaps.iter().flat_map(|swap| Window::of(swap, timeline.start())).collect();
         let buckets = phases::buckets(timeline, &windows);
         let phases = phases::figures(timeline, &windows);
         let p99_9 = |phase: Phase| {

@@ -33,7 +33,9 @@ pub(super) struct Swap {
     pub(super) kind: Kind,
     pub(super) published: Instant,
     pub(super) live: Instant,
-    /// When the index before had been freed; of a level swap, when it was live: its level is small.
+    /// Between these the index before was freed; of a level swap, when it was live: its level is
+    /// small.
+    pub(super) freeing: Instant,
     pub(super) freed: Instant,
     /// CPU time of the loader's thread.
     pub(super) loader: Duration,
@@ -70,22 +72,28 @@ impl Swapper<'_> {
         self.surface.reload()?;
         let live = Instant::now();
         self.generations.confirm(manifest.generation);
-        let freed = if *kind == Kind::Base { self.wait_until_freed()? } else { live };
+        let (freeing, freed) = match kind {
+            Kind::Base => self.wait_until_freed()?,
+            Kind::Level => (live, live),
+        };
         let loader = family.cpu_time()?.since(&cpu).of("loader");
         let waited = family.core_wait()?.since(&wait).of("serve-");
-        Ok(Swap { kind: *kind, published, live, freed, loader, waited })
+        Ok(Swap { kind: *kind, published, live, freeing, freed, loader, waited })
     }
 
-    fn wait_until_freed(&self) -> anyhow::Result<Instant> {
+    /// When the retired index was last seen, and when it no longer was.
+    fn wait_until_freed(&self) -> anyhow::Result<(Instant, Instant)> {
         let deadline = Instant::now() + FREED_WITHIN;
+        let mut seen = Instant::now();
         while self.surface.metric("coupond_index_retired")? > 0 {
             ensure!(
-                Instant::now() < deadline,
+                seen < deadline,
                 "coupond holds on to a retired index for more than {FREED_WITHIN:?}"
             );
+            seen = Instant::now();
             std::thread::sleep(LOOK_EVERY);
         }
-        Ok(Instant::now())
+        Ok((seen, Instant::now()))
     }
 
     /// False when the load is over before.
