@@ -50,7 +50,46 @@ pub(crate) enum Command {
     /// Keep coupond as busy as it gets, and see that no click is lost and that misses cost no more
     #[command(after_help = HOW_IT_SATURATES)]
     Saturate(SaturateArguments),
+    /// Edit codes and offers, and measure from each one's acceptance until a visitor sees it
+    #[command(after_help = HOW_IT_EDITS)]
+    Edits(EditsArguments),
+    /// Fill a running coupon-admin with offers, partners and codes to measure on
+    #[command(after_help = HOW_IT_FILLS)]
+    Fill(FillArguments),
 }
+
+const HOW_IT_EDITS: &str = "\
+How it measures:
+  Edits are due at --rate and are made by --editors, each of which owns some offers and codes, so
+  that no two edits meet. 'sent → accepted' ends with the admin's answer: the edit is saved durably.
+  'accepted → live' ends with the first visit at the redirect server that shows it; nothing of what
+  the admin says of publication is believed. An editor that waits for its edit makes no other:
+  'sent late by' says how much the rate was missed for lack of editors.
+  The visits count as clicks, and what is made stays: use a network made for measuring.
+  The admin limits the requests of a network: start it with
+  COUPON_ADMIN_LIMITS_NETWORK_REQUESTS_PER_30S=0.
+
+Example, with 10,000,000 codes and 10,000 offers from nothing:
+  COUPON_ADMIN_LIMITS_NETWORK_REQUESTS_PER_30S=0 coupon-admin demo --data ./ten-million &
+  coupon-loadtest fill --key-file ./ten-million/admin/admin.key --codes 10000000
+  coupon-loadtest edits --key-file ./ten-million/admin/admin.key --rate 50 --duration 1m
+To measure while a large import runs, start that in another terminal meanwhile:
+  coupon-loadtest fill --key-file ./ten-million/admin/admin.key --codes 1000000 --skip 10000000
+
+Exit codes:
+  0 all edits were seen   1 could not run   2 bad arguments   4 an edit was refused or never seen";
+
+const HOW_IT_FILLS: &str = "\
+How it fills:
+  Advertiser, offers and partners are created by the API where there are fewer than asked for; a
+  hundredth of the pairs of the first hundred offers and partners get an approval. Codes go up as
+  CSV files of a million rows, which are staged and committed one after the other; for each is told
+  how long that took, and how long until a visitor was led by its last code. So it also measures
+  large imports: --skip goes on behind the codes of an earlier run with the same --seed.
+
+Example:
+  COUPON_ADMIN_LIMITS_NETWORK_REQUESTS_PER_30S=0 coupon-admin demo --data ./ten-million &
+  coupon-loadtest fill --key-file ./ten-million/admin/admin.key --codes 10000000";
 
 const HOW_IT_MEASURES: &str = "\
 How it measures:
@@ -348,6 +387,143 @@ pub(crate) struct SaturateArguments {
     pub(crate) out: Option<PathBuf>,
 
     /// Same seed, same requests
+    #[arg(long, default_value = "1")]
+    pub(crate) seed: u64,
+}
+
+/// The admin, and the redirect server that publishes what it says.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Network {
+    /// Where the admin's API listens
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8090")]
+    pub(crate) admin: SocketAddr,
+
+    /// File with an admin key, such as admin.key in the admin's data folder
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: PathBuf,
+
+    /// Where the redirect server listens
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080")]
+    pub(crate) target: SocketAddr,
+
+    /// Host header of visits, normally a tracking domain [default: the target]
+    #[arg(long, value_name = "NAME", value_parser = header_value)]
+    pub(crate) host: Option<String>,
+
+    /// How long to wait for an answer, and for a visitor to see a change
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = positive_time)]
+    pub(crate) timeout: Duration,
+}
+
+impl Network {
+    pub(crate) fn host(&self) -> String {
+        self.host.clone().unwrap_or_else(|| self.target.to_string())
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct EditsArguments {
+    #[command(flatten)]
+    pub(crate) network: Network,
+
+    /// Edits per second
+    #[arg(long, value_name = "N", default_value = "20", value_parser = rate)]
+    pub(crate) rate: f64,
+
+    /// How long
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = positive_time)]
+    pub(crate) duration: Duration,
+
+    /// Kinds of edits and their parts: a code moves to another offer, a code is created, an offer's
+    /// destination changes
+    #[arg(
+        long,
+        value_name = "KIND=N,…",
+        value_delimiter = ',',
+        default_value = "code=8,creation=1,offer=1"
+    )]
+    pub(crate) mix: Vec<Share>,
+
+    /// Editors at once
+    #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) editors: u16,
+
+    /// Visits per second meanwhile, of the codes in --codes
+    #[arg(long, value_name = "N", value_parser = rate, requires = "codes")]
+    pub(crate) load_rate: Option<f64>,
+
+    /// Codes for --load-rate: one a line, or a CSV with a `coupon_code` column
+    #[arg(long, value_name = "FILE")]
+    pub(crate) codes: Option<PathBuf>,
+
+    /// Write the report as JSON, too; `-` is the standard output (the table then goes to stderr)
+    #[arg(long, value_name = "FILE|-")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+/// What an edit does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum EditKind {
+    /// A code moves to another offer
+    Code,
+    /// A code is created
+    Creation,
+    /// An offer's destination changes
+    Offer,
+}
+
+impl std::fmt::Display for EditKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let value = self.to_possible_value();
+        f.pad(value.as_ref().map_or("", |value| value.get_name()))
+    }
+}
+
+/// How many parts of the edits are of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Share {
+    pub(crate) kind: EditKind,
+    pub(crate) parts: u32,
+}
+
+impl std::str::FromStr for Share {
+    type Err = String;
+
+    fn from_str(typed: &str) -> Result<Self, String> {
+        let wrong = || format!("`{typed}` is not KIND=N with one of code, creation, offer");
+        let (kind, parts) = typed.split_once('=').ok_or_else(wrong)?;
+        let kind = EditKind::from_str(kind, false).map_err(|_| wrong())?;
+        Ok(Share { kind, parts: parts.parse().map_err(|_| wrong())? })
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FillArguments {
+    #[command(flatten)]
+    pub(crate) network: Network,
+
+    /// How many codes to import
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=100_000_000))]
+    pub(crate) codes: u64,
+
+    /// Leave out so many codes first, those of an earlier run
+    #[arg(long, value_name = "N", default_value = "0", value_parser = clap::value_parser!(u64).range(0..=100_000_000))]
+    pub(crate) skip: u64,
+
+    /// Rows of one file
+    #[arg(long, value_name = "N", default_value = "1000000", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub(crate) rows_per_file: u64,
+
+    /// Offers that there are then, at the least; codes are spread over them
+    #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) offers: u32,
+
+    /// Partners that there are then, at the least; each code belongs to one
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) affiliates: u32,
+
+    /// Same seed, same codes
     #[arg(long, default_value = "1")]
     pub(crate) seed: u64,
 }
@@ -698,6 +874,14 @@ mod tests {
         assert_eq!(ids("7"), Ok(7..=7));
         assert_eq!(ids("1-100"), Ok(1..=100));
         assert!(ids("0").is_err() && ids("9-1").is_err() && ids("a-b").is_err());
+    }
+
+    #[test]
+    fn a_share_is_a_kind_and_its_parts() {
+        assert_eq!("offer=3".parse(), Ok(Share { kind: EditKind::Offer, parts: 3 }));
+        for wrong in ["offer", "offer=", "offers=1", "=1", "code=-1"] {
+            assert!(wrong.parse::<Share>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

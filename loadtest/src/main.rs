@@ -6,7 +6,9 @@
 //! [`answer`], noted in the [`answered_log`] and the [`tally`], and judged in the
 //! [`report`]. [`generator`] runs the threads that do this; [`mod@compare`] has it load several servers
 //! in turn, [`mod@sweep`] one server at rising rates, [`mod@swaps`] one while its index is
-//! replaced, [`mod@saturate`] one that has nothing left to give.
+//! replaced, [`mod@saturate`] one that has nothing left to give. [`mod@fill`] makes a network to
+//! measure on, and [`mod@edits`] changes it and waits for visitors to see that, both by a [`client`]
+//! of the admin's API.
 //!
 //! Deliberately absent: closed-loop load (a stalled server would slow the generator down and hide
 //! its own stall), pipelining, TLS, and any judgement of how fast is fast enough.
@@ -15,10 +17,13 @@ mod answer;
 mod answered_log;
 mod cli;
 mod clicks;
+mod client;
 mod codes;
 mod compare;
 mod connection;
 mod draw;
+mod edits;
+mod fill;
 mod generations;
 mod generator;
 mod lane;
@@ -49,6 +54,8 @@ fn main() -> ExitCode {
         cli::Command::Sweep(arguments) => sweep(&arguments),
         cli::Command::Swaps(arguments) => swaps(&arguments),
         cli::Command::Saturate(arguments) => saturate(&arguments),
+        cli::Command::Edits(arguments) => edits(&arguments),
+        cli::Command::Fill(arguments) => fill(&arguments),
     };
     done.unwrap_or_else(|error| {
         eprintln!("coupon-loadtest: {error:#}");
@@ -85,6 +92,17 @@ fn saturate(arguments: &cli::SaturateArguments) -> anyhow::Result<ExitCode> {
     let saturation = saturate::saturate(arguments)?;
     saturation.publish(arguments.out.as_deref())?;
     Ok(saturation.exit_code())
+}
+
+fn edits(arguments: &cli::EditsArguments) -> anyhow::Result<ExitCode> {
+    let report = edits::edits(arguments)?;
+    report.publish(arguments.json.as_ref())?;
+    Ok(report.exit_code())
+}
+
+fn fill(arguments: &cli::FillArguments) -> anyhow::Result<ExitCode> {
+    fill::fill(arguments)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn make_codes(arguments: &cli::CodesArguments) -> anyhow::Result<ExitCode> {

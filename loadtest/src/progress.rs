@@ -37,6 +37,10 @@ pub(crate) fn files(total: u32) -> ProgressBar {
     bar(total.into(), "{elapsed_precise} {bar:40} {pos}/{len} indexes written, {eta} left")
 }
 
+pub(crate) fn offers(total: u64) -> ProgressBar {
+    bar(total, "{elapsed_precise} {bar:40} {pos}/{len} offers, {eta} left")
+}
+
 pub(crate) fn clicks(total: u64) -> ProgressBar {
     bar(total, "{elapsed_precise} {bar:40} {pos}/{len} clicks, {eta} left")
 }

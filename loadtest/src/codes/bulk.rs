@@ -41,23 +41,81 @@ fn write_rows(
     progress: &ProgressBar,
 ) -> std::io::Result<u64> {
     let mut out = BufWriter::with_capacity(1 << 20, File::create(path)?);
-    let mut rng = Xoshiro256PlusPlus::seed_from_u64(arguments.seed);
-    let mut makers = Makers::new(&mut rng);
-    let mut code = Vec::with_capacity(16);
-    out.write_all(b"offer_id,affiliate_id,coupon_code,status\n")?;
+    let mut rows =
+        BulkRows::new(arguments.seed, arguments.offer_id.clone(), arguments.affiliate_ids.clone());
+    out.write_all(HEADER)?;
     for row in 0..arguments.count {
-        makers.write_next(&mut rng, &mut code);
-        let offer = pick(&arguments.offer_id, &mut rng);
-        let affiliate = pick(&arguments.affiliate_ids, &mut rng);
-        write!(out, "{offer},{affiliate},")?;
-        out.write_all(&code)?;
-        out.write_all(b",active\n")?;
+        rows.write_next(&mut out)?;
         if row % 16_384 == 0 {
             progress.set_position(row);
         }
     }
     out.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
     Ok(arguments.count)
+}
+
+/// The columns of the rows.
+pub(crate) const HEADER: &[u8] = b"offer_id,affiliate_id,coupon_code,status\n";
+
+/// What a row says beside its code.
+pub(crate) struct Row {
+    pub(crate) offer: u32,
+    pub(crate) affiliate: u32,
+}
+
+/// Rows without end, none with the code of another.
+pub(crate) struct BulkRows {
+    rng: Xoshiro256PlusPlus,
+    makers: Makers,
+    code: Vec<u8>,
+    offers: RangeInclusive<u32>,
+    affiliates: RangeInclusive<u32>,
+    /// Each partner's codes stand on so many offers; on all of them where this says nothing.
+    offers_each: Option<u32>,
+}
+
+impl BulkRows {
+    pub(crate) fn new(
+        seed: u64,
+        offers: RangeInclusive<u32>,
+        affiliates: RangeInclusive<u32>,
+    ) -> BulkRows {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let makers = Makers::new(&mut rng);
+        let code = Vec::with_capacity(16);
+        BulkRows { rng, makers, code, offers, affiliates, offers_each: None }
+    }
+
+    /// With the codes of each partner on a few offers of his own, as in a network that has grown.
+    pub(crate) fn with_offers_each(self, offers: u32) -> BulkRows {
+        BulkRows { offers_each: Some(offers), ..self }
+    }
+
+    /// One of a partner's few offers, by a draw among all.
+    fn offer_of(&self, affiliate: u32, drawn: u32) -> u32 {
+        let Some(each) = self.offers_each else { return drawn };
+        let offers = u64::from(self.offers.end() - self.offers.start()) + 1;
+        let number = u64::from(affiliate) * u64::from(each) + u64::from(drawn % each);
+        // Scattered, so that neighbours share none, mostly.
+        self.offers.start() + (number * 7919 % offers) as u32
+    }
+
+    /// Answers whose code it is.
+    pub(crate) fn write_next(&mut self, out: &mut impl std::io::Write) -> std::io::Result<Row> {
+        self.makers.write_next(&mut self.rng, &mut self.code);
+        let drawn = pick(&self.offers, &mut self.rng);
+        let affiliate = pick(&self.affiliates, &mut self.rng);
+        let offer = self.offer_of(affiliate, drawn);
+        write!(out, "{offer},{affiliate},")?;
+        out.write_all(&self.code)?;
+        out.write_all(b",active\n")?;
+        Ok(Row { offer, affiliate })
+    }
+
+    /// The code of the row written last.
+    pub(crate) fn last_code(&self) -> &[u8] {
+        &self.code
+    }
 }
 
 fn pick(ids: &RangeInclusive<u32>, rng: &mut Xoshiro256PlusPlus) -> u32 {
@@ -283,6 +341,18 @@ mod tests {
             partners.insert(fields[1].parse::<u32>().unwrap());
         }
         assert_eq!(partners, HashSet::from([1, 2, 3, 4, 5]));
+    }
+
+    #[test]
+    fn a_partners_codes_stand_on_a_few_offers_where_that_is_asked_for() {
+        let mut rows = BulkRows::new(1, 1..=1000, 1..=5).with_offers_each(3);
+        let mut offers = HashSet::new();
+        for _ in 0..2000 {
+            let Row { offer, affiliate } = rows.write_next(&mut std::io::sink()).unwrap();
+            assert!((1..=1000).contains(&offer));
+            offers.insert((affiliate, offer));
+        }
+        assert_eq!(offers.len(), 15);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "all of this crate is tests")]
 
 mod compare;
+mod edits;
 mod saturate;
 mod server;
 mod swaps;

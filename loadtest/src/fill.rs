@@ -1,0 +1,159 @@
+//! `fill`: a network to measure on, made by the admin's API as people make one.
+//!
+//! What is there is counted first, so that a second run adds only what is missing; codes are those
+//! of [`BulkRows`], of which an earlier run has made the first. One file is in memory at a time.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use crate::cli::FillArguments;
+use crate::client::Client;
+use crate::codes::bulk::{BulkRows, HEADER};
+use crate::progress;
+
+/// How many offers and partners have approvals of each other.
+const APPROVED: u32 = 100;
+/// How many offers the codes of one partner stand on.
+const OFFERS_EACH: u32 = 20;
+const BETWEEN_VISITS: Duration = Duration::from_millis(1);
+
+/// Makes offers and partners, then codes, and tells what each file took.
+pub(crate) fn fill(arguments: &FillArguments) -> anyhow::Result<()> {
+    let mut admin = Client::of_admin(&arguments.network)?;
+    make_domain(&mut admin, &arguments.network.host())?;
+    make_partners(&mut admin, arguments.affiliates)?;
+    make_offers(&mut admin, arguments.offers)?;
+    make_approvals(&mut admin, arguments)?;
+    import(&mut admin, arguments)
+}
+
+/// Visits of the host lead nowhere without a tracking domain.
+fn make_domain(admin: &mut Client, host: &str) -> anyhow::Result<()> {
+    if count(admin, "trackingdomains")? == 0 {
+        let domain = json!({"base_url": format!("http://{host}"), "is_default": true});
+        admin.create("trackingdomains", &domain, "network_tracking_domain_id")?;
+    }
+    Ok(())
+}
+
+fn make_partners(admin: &mut Client, wanted: u32) -> anyhow::Result<()> {
+    let there = count(admin, "affiliates")?;
+    for number in there + 1..=u64::from(wanted) {
+        let partner = json!({"name": format!("Partner {number}"), "account_status": "active"});
+        admin.create("affiliates", &partner, "network_affiliate_id")?;
+    }
+    Ok(())
+}
+
+fn make_offers(admin: &mut Client, wanted: u32) -> anyhow::Result<()> {
+    if count(admin, "advertisers")? == 0 {
+        let shop = json!({"name": "Shop", "account_status": "active"});
+        admin.create("advertisers", &shop, "network_advertiser_id")?;
+    }
+    let there = count(admin, "offers")?;
+    let progress = progress::offers(u64::from(wanted));
+    for number in there + 1..=u64::from(wanted) {
+        let offer = json!({
+            "name": format!("Offer {number}"), "offer_status": "active", "visibility": "public",
+            "network_advertiser_id": 1,
+            "destination_url": format!(
+                "https://shop.example/landing/{number}?tid={{transaction_id}}\
+                 &code={{coupon_code}}&partner={{affiliate_id}}&sub1={{sub1}}"
+            ),
+        });
+        admin.create("offers", &offer, "network_offer_id")?;
+        progress.set_position(number);
+    }
+    progress.finish_and_clear();
+    Ok(())
+}
+
+fn make_approvals(admin: &mut Client, arguments: &FillArguments) -> anyhow::Result<()> {
+    let offers: Vec<u32> = (1..=arguments.offers.min(APPROVED)).collect();
+    for partner in (1..=arguments.affiliates.min(APPROVED)).step_by(10) {
+        let path = format!("/v1/networks/affiliates/{partner}/offers/visibility");
+        let body = json!({"network_offer_ids": offers, "status": "visible"});
+        admin.send_json("PATCH", &path, &body)?.accepted().context("approvals")?;
+    }
+    Ok(())
+}
+
+/// How many of these there are, deleted ones left out.
+fn count(admin: &mut Client, what: &str) -> anyhow::Result<u64> {
+    let answer = admin.get(&format!("/v1/networks/{what}?page_size=1"))?.accepted()?;
+    let total = &answer.json()["paging"]["total_count"];
+    total.as_u64().with_context(|| format!("the admin's list of {what} has no total_count"))
+}
+
+fn import(admin: &mut Client, arguments: &FillArguments) -> anyhow::Result<()> {
+    let mut rows = BulkRows::new(arguments.seed, 1..=arguments.offers, 1..=arguments.affiliates)
+        .with_offers_each(OFFERS_EACH);
+    for _ in 0..arguments.skip {
+        rows.write_next(&mut std::io::sink())?;
+    }
+    let mut visitor = Client::of_visitor(&arguments.network);
+    let mut left = arguments.codes;
+    while left > 0 {
+        let count = left.min(arguments.rows_per_file);
+        let mut file = HEADER.to_vec();
+        let mut seen_by = None;
+        for _ in 0..count {
+            let row = rows.write_next(&mut file)?;
+            // Lower ones may have been there before, and be paused.
+            if row.offer > arguments.offers / 2 && row.affiliate > arguments.affiliates / 2 {
+                seen_by = Some(String::from_utf8_lossy(rows.last_code()).into_owned());
+            }
+        }
+        let (staged, committed) = upload(admin, &file)?;
+        let live = match &seen_by {
+            Some(code) => wait_until_seen(&mut visitor, code, arguments.network.timeout)?,
+            None => Duration::ZERO,
+        };
+        println!(
+            "{count} codes: uploaded and staged in {:.1} s, committed in {:.1} s, live {:.1} s later",
+            staged.as_secs_f64(),
+            committed.as_secs_f64(),
+            live.as_secs_f64()
+        );
+        left -= count;
+    }
+    Ok(())
+}
+
+/// How long it took to stage a file, and to commit it.
+fn upload(admin: &mut Client, file: &[u8]) -> anyhow::Result<(Duration, Duration)> {
+    let begun = Instant::now();
+    let path = "/v1/networks/couponcodes/uploads";
+    let answer = admin.send("POST", &format!("{path}?mode=add"), "text/csv", file)?;
+    let upload = answer.accepted().context("the file is not taken")?.json();
+    let id = upload["upload_id"].as_u64().context("the admin's answer has no upload_id")?;
+    let staged = begun.elapsed();
+    let committing = Instant::now();
+    admin
+        .send("POST", &format!("{path}/{id}/commit"), "", &[])?
+        .accepted()
+        .context("the file is not saved; are its codes there already? Then --skip them")?;
+    let committed = committing.elapsed();
+    let removed = admin.send("DELETE", &format!("{path}/{id}"), "", &[])?;
+    removed.accepted().context("the upload is not removed")?;
+    Ok((staged, committed))
+}
+
+fn wait_until_seen(
+    visitor: &mut Client,
+    code: &str,
+    timeout: Duration,
+) -> anyhow::Result<Duration> {
+    let begun = Instant::now();
+    while begun.elapsed() < timeout {
+        if visitor.get(&format!("/{code}/"))?.location.is_some() {
+            return Ok(begun.elapsed());
+        }
+        std::thread::sleep(BETWEEN_VISITS);
+    }
+    anyhow::bail!(
+        "{code} is saved, but no visitor is led by it after {timeout:?} (--target, --host)"
+    )
+}
