@@ -115,11 +115,42 @@ Example:
   coupon-loadtest codes --count 1000000 --out codes.csv
   coupon-loadtest compare --codes codes.csv --out figures";
 
+/// Where a measurement takes place that starts its servers itself.
 #[derive(Debug, Args)]
-pub(crate) struct CompareArguments {
+pub(crate) struct GroundArguments {
     /// Codes to serve and to ask for, as `codes` writes them
     #[arg(long, value_name = "FILE")]
     pub(crate) codes: PathBuf,
+
+    /// Connections
+    #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u32).range(1..=4_000))]
+    pub(crate) connections: u32,
+
+    /// The core of what is measured
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub(crate) server_core: usize,
+
+    /// The core of the generator
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(crate) generator_core: usize,
+
+    /// Where coupond and the constant servers lie [default: beside this program]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) programs: Option<PathBuf>,
+
+    /// Write the figures there, too, as JSON, and as SVG where there is a chart
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+
+    /// Same seed, same requests
+    #[arg(long, default_value = "1")]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompareArguments {
+    #[command(flatten)]
+    pub(crate) ground: GroundArguments,
 
     /// Which servers, in which order
     #[arg(
@@ -146,30 +177,6 @@ pub(crate) struct CompareArguments {
     /// [default: as many as the connections carry]
     #[arg(long, value_name = "N", value_parser = rate)]
     pub(crate) rate: Option<f64>,
-
-    /// Connections
-    #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u32).range(1..=4_000))]
-    pub(crate) connections: u32,
-
-    /// The core of the servers
-    #[arg(long, value_name = "N", default_value = "0")]
-    pub(crate) server_core: usize,
-
-    /// The core of the generator
-    #[arg(long, value_name = "N", default_value = "1")]
-    pub(crate) generator_core: usize,
-
-    /// Where coupond and the constant servers lie [default: beside this program]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) programs: Option<PathBuf>,
-
-    /// Write compare.json and compare.svg there, too
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: Option<PathBuf>,
-
-    /// Same seed, same requests
-    #[arg(long, default_value = "1")]
-    pub(crate) seed: u64,
 }
 
 const HOW_IT_SWEEPS: &str = "\
@@ -259,9 +266,8 @@ Example:
 
 #[derive(Debug, Args)]
 pub(crate) struct SwapsArguments {
-    /// Codes to serve and to ask for, as `codes` writes them
-    #[arg(long, value_name = "FILE")]
-    pub(crate) codes: PathBuf,
+    #[command(flatten)]
+    pub(crate) ground: GroundArguments,
 
     /// Requests per second [default: --load of what is carried]
     #[arg(long, value_name = "N", value_parser = rate)]
@@ -295,37 +301,13 @@ pub(crate) struct SwapsArguments {
     #[arg(long, value_enum, default_value_t = Draw::Zipf)]
     pub(crate) draw: Draw,
 
-    /// Connections
-    #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u32).range(1..=4_000))]
-    pub(crate) connections: u32,
-
-    /// The core of coupond
-    #[arg(long, value_name = "N", default_value = "0")]
-    pub(crate) server_core: usize,
-
-    /// The core of the generator
-    #[arg(long, value_name = "N", default_value = "1")]
-    pub(crate) generator_core: usize,
-
     /// Generator lag (p99.9) above which the run is void
     #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = positive_time)]
     pub(crate) max_lag: Duration,
 
-    /// Where coupond lies [default: beside this program]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) programs: Option<PathBuf>,
-
     /// Where indexes and click log are kept while it runs [default: the folder for temporary files]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-
-    /// Write swaps.json and swaps.svg there, too
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: Option<PathBuf>,
-
-    /// Same seed, same requests
-    #[arg(long, default_value = "1")]
-    pub(crate) seed: u64,
 }
 
 const HOW_IT_SATURATES: &str = "\
@@ -346,9 +328,8 @@ Example:
 
 #[derive(Debug, Args)]
 pub(crate) struct SaturateArguments {
-    /// Codes to serve and to ask for, as `codes` writes them
-    #[arg(long, value_name = "FILE")]
-    pub(crate) codes: PathBuf,
+    #[command(flatten)]
+    pub(crate) ground: GroundArguments,
 
     /// How often hits and misses are measured
     #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=1_000))]
@@ -362,33 +343,9 @@ pub(crate) struct SaturateArguments {
     #[arg(long, value_enum, default_value_t = Draw::Zipf)]
     pub(crate) draw: Draw,
 
-    /// Connections
-    #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u32).range(1..=4_000))]
-    pub(crate) connections: u32,
-
-    /// The core of coupond and its click log
-    #[arg(long, value_name = "N", default_value = "0")]
-    pub(crate) server_core: usize,
-
-    /// The core of the generator
-    #[arg(long, value_name = "N", default_value = "1")]
-    pub(crate) generator_core: usize,
-
-    /// Where coupond lies [default: beside this program]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) programs: Option<PathBuf>,
-
     /// Where index and click log are kept while it runs [default: the folder for temporary files]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-
-    /// Write saturate.json there, too
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: Option<PathBuf>,
-
-    /// Same seed, same requests
-    #[arg(long, default_value = "1")]
-    pub(crate) seed: u64,
 }
 
 /// The admin, and the redirect server that publishes what it says.

@@ -45,15 +45,15 @@ const KEPT_UP: f64 = 0.98;
 const LATEST: Duration = Duration::from_millis(250);
 
 pub(crate) fn compare(arguments: &CompareArguments) -> anyhow::Result<Comparison> {
-    let codes = CodeList::of_file(&arguments.codes)?;
-    process::pin_to(arguments.generator_core).context("--generator-core")?;
+    let codes = CodeList::of_file(&arguments.ground.codes)?;
+    process::pin_to(arguments.ground.generator_core).context("--generator-core")?;
     // In memory: no contender shall wait for a disk.
     let folder = Scratch::in_memory()?;
     let ground = Ground {
         codes: &codes,
         folder: folder.path(),
-        programs: server::programs(arguments.programs.as_deref())?,
-        core: arguments.server_core,
+        programs: server::programs(arguments.ground.programs.as_deref())?,
+        core: arguments.ground.server_core,
     };
     let servers = start_all(arguments, &ground)?;
     let mut comparison = Comparison::new(arguments, codes.len());
@@ -152,10 +152,10 @@ fn slice_plan(
         draw: if mix == Mix::Zipf { Draw::Zipf } else { Draw::Uniform },
         miss_ratio: if mix.hits() { 0.0 } else { 1.0 },
         // The same hot codes all the time, and within a round the same requests for all.
-        seed: arguments.seed + u64::from(round),
+        seed: arguments.ground.seed + u64::from(round),
         rate: arguments.rate.unwrap_or(NO_REST),
         duration: arguments.slice,
-        connections: arguments.connections as usize,
+        connections: arguments.ground.connections as usize,
         queue: arguments.rate.map_or(0, |_| 100_000),
         expect_status: status.parse().into_iter().collect(),
         ..Plan::plain(server.address, codes)

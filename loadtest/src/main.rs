@@ -73,7 +73,7 @@ fn run(arguments: &cli::RunArguments) -> anyhow::Result<ExitCode> {
 }
 
 fn compare(arguments: &cli::CompareArguments) -> anyhow::Result<ExitCode> {
-    compare::compare(arguments)?.publish(arguments.out.as_deref())?;
+    compare::compare(arguments)?.publish(arguments.ground.out.as_deref())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -84,13 +84,13 @@ fn sweep(arguments: &cli::SweepArguments) -> anyhow::Result<ExitCode> {
 
 fn swaps(arguments: &cli::SwapsArguments) -> anyhow::Result<ExitCode> {
     let swaps = swaps::swaps(arguments)?;
-    swaps.publish(arguments.out.as_deref())?;
+    swaps.publish(arguments.ground.out.as_deref())?;
     Ok(swaps.exit_code())
 }
 
 fn saturate(arguments: &cli::SaturateArguments) -> anyhow::Result<ExitCode> {
     let saturation = saturate::saturate(arguments)?;
-    saturation.publish(arguments.out.as_deref())?;
+    saturation.publish(arguments.ground.out.as_deref())?;
     Ok(saturation.exit_code())
 }
 

@@ -93,11 +93,12 @@ struct Slice {
 }
 
 pub(crate) fn saturate(arguments: &SaturateArguments) -> anyhow::Result<Saturation> {
-    let codes = CodeList::of_file(&arguments.codes)?;
-    process::pin_to(arguments.generator_core).context("--generator-core")?;
+    let codes = CodeList::of_file(&arguments.ground.codes)?;
+    process::pin_to(arguments.ground.generator_core).context("--generator-core")?;
     let site = Site::new(arguments.data.as_deref())?;
     published::publish(&codes, &site.folders.index()).context("the index")?;
-    let server = site.start(&codes, arguments.programs.as_deref(), arguments.server_core)?;
+    let server =
+        site.start(&codes, arguments.ground.programs.as_deref(), arguments.ground.server_core)?;
     let mut ledger = Ledger::default();
     let rounds = rounds(arguments, &server, &codes, &mut ledger)?;
     let surface = site.folders.private_surface();
@@ -144,11 +145,11 @@ fn plan(
     Arc::new(Plan {
         draw: arguments.draw,
         miss_ratio,
-        seed: arguments.seed + u64::from(round),
+        seed: arguments.ground.seed + u64::from(round),
         rate: NO_REST,
         queue: 0,
         duration: arguments.slice,
-        connections: arguments.connections as usize,
+        connections: arguments.ground.connections as usize,
         expect_status: status.parse().into_iter().collect(),
         ..Plan::plain(server.address, codes)
     })
@@ -239,11 +240,11 @@ impl Saturation {
         let none = "no slice was measured";
         Ok(Saturation {
             codes,
-            connections: arguments.connections,
+            connections: arguments.ground.connections,
             rounds: arguments.rounds,
             slice_s: arguments.slice.as_secs_f64(),
-            server_core: arguments.server_core,
-            generator_core: arguments.generator_core,
+            server_core: arguments.ground.server_core,
+            generator_core: arguments.ground.generator_core,
             hits: Mix::of(&hits).context(none)?,
             misses: Mix::of(&misses).context(none)?,
             misses_per_hit: within(&|hits, misses| misses.per_second() / hits.per_second())

@@ -85,17 +85,18 @@ pub(crate) fn swaps(arguments: &SwapsArguments) -> anyhow::Result<Swaps> {
         "this would take {duration:?}, more than {LONGEST:?}; lower --every, --steady, \
          --level-swaps or --base-swaps"
     );
-    let codes = CodeList::of_file(&arguments.codes)?;
-    process::pin_to(arguments.generator_core).context("--generator-core")?;
+    let codes = CodeList::of_file(&arguments.ground.codes)?;
+    process::pin_to(arguments.ground.generator_core).context("--generator-core")?;
     let site = Site::new(arguments.data.as_deref())?;
     let bar = progress::files(arguments.level_swaps + arguments.base_swaps);
     let counts = Counts { level_swaps: arguments.level_swaps, base_swaps: arguments.base_swaps };
     let level_codes = arguments.level_codes as usize;
     let folder = site.folders.index();
     let (index, publications) =
-        publications::prepare(&codes, arguments.seed, level_codes, counts, &folder, &bar)
+        publications::prepare(&codes, arguments.ground.seed, level_codes, counts, &folder, &bar)
             .context("writing the indexes")?;
-    let server = site.start(&codes, arguments.programs.as_deref(), arguments.server_core)?;
+    let server =
+        site.start(&codes, arguments.ground.programs.as_deref(), arguments.ground.server_core)?;
     let (rate, carried) = match arguments.rate {
         Some(rate) => (rate, None),
         None => {
@@ -151,8 +152,8 @@ fn duration(arguments: &SwapsArguments) -> Duration {
 fn base_plan(arguments: &SwapsArguments, server: &Server, codes: &Arc<CodeList>) -> Plan {
     Plan {
         draw: arguments.draw,
-        seed: arguments.seed,
-        connections: arguments.connections as usize,
+        seed: arguments.ground.seed,
+        connections: arguments.ground.connections as usize,
         ..Plan::plain(server.address, codes)
     }
 }
@@ -212,9 +213,9 @@ impl Swaps {
             level_codes: (arguments.level_codes as usize).min(plan.codes.len()),
             rate: plan.rate,
             carried,
-            connections: arguments.connections,
-            server_core: arguments.server_core,
-            generator_core: arguments.generator_core,
+            connections: arguments.ground.connections,
+            server_core: arguments.ground.server_core,
+            generator_core: arguments.ground.generator_core,
             void_reasons: void_reasons(arguments.max_lag, &phases),
             ratio: during / steady,
             ratio_to_between: p99_9(Phase::Between).map_or(f64::NAN, |between| during / between),

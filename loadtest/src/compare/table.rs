@@ -50,7 +50,7 @@ impl Comparison {
         Comparison {
             codes,
             rate: arguments.rate,
-            connections: arguments.connections,
+            connections: arguments.ground.connections,
             rounds: arguments.rounds,
             slice_s: arguments.slice.as_secs_f64(),
             reference: Contender::Nginx,
