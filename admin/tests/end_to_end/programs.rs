@@ -78,9 +78,17 @@ impl Program {
 
     /// SIGTERM; the program must end by itself, and well.
     pub(crate) fn stop(&mut self) {
+        // One that has only just begun does not listen yet, and is ended by the system.
+        wait_for("a program to listen to signals", || self.catches_term().then_some(()));
         signal(self.id(), "TERM");
         let status = wait_for("a program to stop", || self.0.try_wait().unwrap());
         assert!(status.success(), "it ended with {status}");
+    }
+
+    fn catches_term(&self) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        u64::from_str_radix(caught.trim(), 16).unwrap() & (1 << (15 - 1)) != 0
     }
 
     pub(crate) fn has_ended(&mut self) -> bool {
