@@ -38,7 +38,7 @@ fn phase<'a>(swaps: &'a Value, name: &str) -> &'a Value {
 
 #[test]
 fn every_answer_is_a_redirect_from_a_current_index_while_levels_and_bases_are_swapped() {
-    let arguments = "--rate 500 --level-swaps 4 --base-swaps 2 --every 300ms --level-codes 100";
+    let arguments = "--rate 200 --level-swaps 4 --base-swaps 2 --every 1s --level-codes 100";
     let (code, swaps, svg, said) = swaps(arguments);
     assert_eq!(code, Some(0), "{said}");
     let kinds = swaps["swaps"].as_array().unwrap().iter().map(|swap| swap["kind"].as_str());
@@ -62,7 +62,7 @@ fn every_answer_is_a_redirect_from_a_current_index_while_levels_and_bases_are_sw
 
 #[test]
 fn the_rate_is_a_share_of_what_is_carried() {
-    let arguments = "--load 0.05 --level-swaps 1 --base-swaps 0 --every 300ms";
+    let arguments = "--load 0.05 --level-swaps 1 --base-swaps 0 --every 1s";
     let (code, swaps, _, said) = swaps(arguments);
     assert_eq!(code, Some(0), "{said}");
     let figure = |name: &str| swaps[name].as_f64().unwrap();
