@@ -96,6 +96,24 @@ fn rows_become_codes_in_the_order_of_the_file_under_one_sequence() {
 }
 
 #[test]
+fn rows_of_a_large_file_become_codes_in_the_order_of_their_codes_and_for_each_code_of_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut connection = network(dir.path());
+    let mut file: String = (0..50_000).rev().map(|n| format!("1,1,code{n:05},active\n")).collect();
+    file += "2,1,Code00007,active\n";
+    let (outcome, _) = import(&mut connection, &file, false);
+    assert_eq!(outcome.unwrap(), 50_001);
+    let codes = live_codes(&connection);
+    assert_eq!(codes[..4], ["code00000", "code00001", "code00002", "code00003"]);
+    assert_eq!(codes[6..10], ["code00006", "code00007", "Code00007", "code00008"]);
+    let sql = "SELECT min(id), max(id), (SELECT seq FROM sqlite_sequence WHERE name = 'coupon_code') \
+               FROM coupon_code";
+    let ids: (u32, u32, u32) =
+        connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    assert_eq!(ids, (1, 50_001, 50_001));
+}
+
+#[test]
 fn one_wrong_row_saves_nothing_and_every_wrong_row_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let mut connection = network(dir.path());
