@@ -34,6 +34,7 @@ use crate::progress;
 use crate::server::process::{self, CpuTime};
 use crate::server::{self, Ground, Scratch, Server};
 pub(crate) use contender::Contender;
+use contender::Started;
 use ratios::Slice;
 pub(crate) use table::Comparison;
 
@@ -55,11 +56,8 @@ pub(crate) fn compare(arguments: &CompareArguments) -> anyhow::Result<Comparison
         programs: server::programs(arguments.ground.programs.as_deref())?,
         core: arguments.ground.server_core,
     };
-    let servers = start_all(arguments, &ground)?;
     let mut comparison = Comparison::new(arguments, codes.len());
-    for (contender, server) in &servers {
-        comparison.started(*contender, server.started_in);
-    }
+    let servers = start_all(arguments, &ground, &mut comparison)?;
     for mix in &arguments.mix {
         let rounds = rounds(arguments, &codes, &servers, *mix)?;
         comparison.measured(*mix, &rounds);
@@ -73,12 +71,14 @@ pub(crate) fn compare(arguments: &CompareArguments) -> anyhow::Result<Comparison
 fn start_all(
     arguments: &CompareArguments,
     ground: &Ground<'_>,
+    comparison: &mut Comparison,
 ) -> anyhow::Result<Vec<(Contender, Server)>> {
     let mut servers = Vec::new();
     for contender in &arguments.contenders {
         match contender.start(ground).with_context(|| format!("{contender} does not start"))? {
-            Some(server) => {
-                eprintln!("{contender}: first redirect after {:.2?}", server.started_in);
+            Some(Started { server, starts }) => {
+                eprintln!("{contender}: first redirect after {:.2?}", starts[0]);
+                comparison.started(*contender, &starts);
                 servers.push((*contender, server));
             }
             None => eprintln!("{contender}: left out, because it is not installed"),

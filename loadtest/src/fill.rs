@@ -17,6 +17,8 @@ use crate::progress;
 const APPROVED: u32 = 100;
 /// How many offers the codes of one partner stand on.
 const OFFERS_EACH: u32 = 20;
+/// How many rows of a file may be left out: codes like those of the sample network are made, too.
+const MAX_LEFT_OUT: u64 = 100;
 const BETWEEN_VISITS: Duration = Duration::from_millis(1);
 
 /// Makes offers and partners, then codes, and tells what each file took.
@@ -106,7 +108,7 @@ fn import(admin: &mut Client, arguments: &FillArguments) -> anyhow::Result<()> {
                 seen_by = Some(String::from_utf8_lossy(rows.last_code()).into_owned());
             }
         }
-        let (staged, committed) = upload(admin, &file)?;
+        let Uploaded { staged, committed, left_out } = upload(admin, &file)?;
         let live = match &seen_by {
             Some(code) => wait_until_seen(&mut visitor, code, arguments.network.timeout)?,
             None => Duration::ZERO,
@@ -117,13 +119,23 @@ fn import(admin: &mut Client, arguments: &FillArguments) -> anyhow::Result<()> {
             committed.as_secs_f64(),
             live.as_secs_f64()
         );
+        if left_out > 0 {
+            println!("  {left_out} of them left out: such codes were there already");
+        }
         left -= count;
     }
     Ok(())
 }
 
 /// How long it took to stage a file, and to commit it.
-fn upload(admin: &mut Client, file: &[u8]) -> anyhow::Result<(Duration, Duration)> {
+struct Uploaded {
+    staged: Duration,
+    committed: Duration,
+    /// Rows that were wrong.
+    left_out: u64,
+}
+
+fn upload(admin: &mut Client, file: &[u8]) -> anyhow::Result<Uploaded> {
     let begun = Instant::now();
     let path = "/v1/networks/couponcodes/uploads";
     let answer = admin.send("POST", &format!("{path}?mode=add"), "text/csv", file)?;
@@ -131,14 +143,16 @@ fn upload(admin: &mut Client, file: &[u8]) -> anyhow::Result<(Duration, Duration
     let id = upload["upload_id"].as_u64().context("the admin's answer has no upload_id")?;
     let staged = begun.elapsed();
     let committing = Instant::now();
+    let left_out = upload["invalid"].as_u64().context("the admin's answer has no counts")?;
+    let few_are_wrong = left_out <= MAX_LEFT_OUT;
     admin
-        .send("POST", &format!("{path}/{id}/commit"), "", &[])?
+        .send("POST", &format!("{path}/{id}/commit?skip_invalid={few_are_wrong}"), "", &[])?
         .accepted()
         .context("the file is not saved; are its codes there already? Then --skip them")?;
     let committed = committing.elapsed();
     let removed = admin.send("DELETE", &format!("{path}/{id}"), "", &[])?;
     removed.accepted().context("the upload is not removed")?;
-    Ok((staged, committed))
+    Ok(Uploaded { staged, committed, left_out })
 }
 
 fn wait_until_seen(

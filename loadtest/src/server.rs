@@ -42,9 +42,9 @@ pub(crate) struct Server {
 
 impl Launch {
     /// Starts the server and follows one code; what it says goes to a file in `folder`.
-    pub(crate) fn start(self, ground: &Ground<'_>, folder: &Path) -> anyhow::Result<Server> {
-        let Launch { command, address } = self;
-        let command: Vec<&str> = command.iter().map(String::as_str).collect();
+    pub(crate) fn start(&self, ground: &Ground<'_>, folder: &Path) -> anyhow::Result<Server> {
+        let address = self.address;
+        let command: Vec<&str> = self.command.iter().map(String::as_str).collect();
         let log = folder.join("said");
         let began = Instant::now();
         let mut family = Family::start(&command, ground.core, &log)?;

@@ -33,8 +33,9 @@ pub(crate) struct Comparison {
 #[derive(Debug, Serialize)]
 struct Footprint {
     contender: Contender,
-    /// From its start to its first redirect.
-    start_s: f64,
+    /// From its start to its first redirect: at its first start, and of all its starts.
+    first_start_s: f64,
+    start_s: Option<Spread>,
     /// With its codes, after the load.
     resident_bytes: u64,
 }
@@ -59,13 +60,15 @@ impl Comparison {
         }
     }
 
-    /// A server's first redirect. nginx is what all are compared with, or else who came first.
-    pub(super) fn started(&mut self, contender: Contender, start: Duration) {
+    /// A server's starts. nginx is what all are compared with, or else who came first.
+    pub(super) fn started(&mut self, contender: Contender, starts: &[Duration]) {
         if self.servers.is_empty() || contender == Contender::Nginx {
             self.reference = contender;
         }
-        let start_s = start.as_secs_f64();
-        self.servers.push(Footprint { contender, start_s, resident_bytes: 0 });
+        let starts: Vec<f64> = starts.iter().map(Duration::as_secs_f64).collect();
+        let first_start_s = starts.first().copied().unwrap_or_default();
+        let start_s = Spread::of(starts);
+        self.servers.push(Footprint { contender, first_start_s, start_s, resident_bytes: 0 });
     }
 
     pub(super) fn resident(&mut self, contender: Contender, bytes: u64) {
@@ -108,13 +111,15 @@ impl Comparison {
     }
 
     fn footprints(&self) -> Table {
-        let mut table = plain_table(["", "resident MB", "bytes a code", "first redirect after"]);
+        let head = ["", "resident MB", "bytes a code", "first start, s", "all starts, s"];
+        let mut table = plain_table(head);
         for server in &self.servers {
             table.add_row([
                 server.contender.to_string(),
                 format!("{:.1}", server.resident_bytes as f64 / 1e6),
                 format!("{:.1}", server.resident_bytes as f64 / self.codes as f64),
-                format!("{:.2} s", server.start_s),
+                format!("{:.2}", server.first_start_s),
+                server.start_s.map_or_else(String::new, |starts| starts.shown(2)),
             ]);
         }
         align_figures(&mut table);
