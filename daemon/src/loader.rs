@@ -6,8 +6,10 @@
 //! our own: nobody can change or cut what was checked.
 //!
 //! At start the manifest before the current one is good enough; later only the current one counts.
-//! Nothing here is waited for by a visitor.
+//! Nothing here is waited for by a visitor: while an index is served, a large file is read and
+//! checked in time that nobody else wants ([`idle`]).
 
+mod idle;
 mod thread;
 
 use std::fs::File;
@@ -15,6 +17,7 @@ use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use coupon_shared::snapshot::catalog::{self, CatalogFile};
 use coupon_shared::snapshot::level::{self, Level};
@@ -26,6 +29,8 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::file_bytes::FileBytes;
 use crate::live_index::{LiveIndex, Retired, ServedIndex};
+
+use idle::{Begun, IdleThread, Unhurried};
 
 pub use thread::{LoaderHandle, Served, Status};
 
@@ -112,6 +117,12 @@ impl LoadError {
     }
 }
 
+/// A file of so many bytes takes the processor for longer than a visitor should wait.
+const LARGE: u64 = 1 << 20;
+
+/// How long a level stays in memory that no manifest came to name.
+const KEEP_PRELOADED: Duration = Duration::from_secs(300);
+
 /// What a look at the manifest led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loaded {
@@ -126,12 +137,22 @@ pub struct Loader {
     index_dir: PathBuf,
     live: LiveIndex,
     retired: Retired,
+    idle: IdleThread,
+    preloaded: Option<Preloaded>,
+}
+
+/// A level that no manifest names yet.
+struct Preloaded {
+    name: ObjectName,
+    level: Begun<Result<Level<FileBytes>, LoadError>>,
+    begun: Instant,
 }
 
 impl Loader {
     /// A loader that has loaded nothing.
     pub fn new(index_dir: PathBuf, live: LiveIndex) -> Loader {
-        Loader { index_dir, live, retired: Retired::default() }
+        let (retired, idle) = (Retired::default(), IdleThread::start());
+        Loader { index_dir, live, retired, idle, preloaded: None }
     }
 
     /// The current manifest's path.
@@ -164,7 +185,7 @@ impl Loader {
     }
 
     fn open(
-        &self,
+        &mut self,
         manifest: Manifest,
         served: Option<&ServedIndex>,
     ) -> Result<ServedIndex, LoadError> {
@@ -191,14 +212,14 @@ impl Loader {
             return Ok(Arc::clone(loaded));
         }
         let path = self.index_dir.join(name.catalog_file());
-        let bytes = read_object(&path, catalog::HEADER_LEN, catalog::file_len)?;
+        let bytes = read_object(&path, catalog::HEADER_LEN, catalog::file_len, |file| file)?;
         let catalog = CatalogFile::open(bytes.as_ref())
             .map_err(|source| LoadError::Object { path, source })?;
         Ok(Arc::new(catalog))
     }
 
     fn level(
-        &self,
+        &mut self,
         name: &ObjectName,
         served: Option<&ServedIndex>,
     ) -> Result<Level<FileBytes>, LoadError> {
@@ -206,15 +227,50 @@ impl Loader {
         if let Some(loaded) = loaded.find(|level| *level.name() == name.0) {
             return Ok(loaded.clone());
         }
+        if let Some(preloaded) = self.preloaded.take_if(|preloaded| preloaded.name == *name)
+            && let Ok(level) = preloaded.level.result()
+        {
+            return Ok(level);
+        }
         let path = self.index_dir.join(name.level_file());
-        let bytes = read_object(&path, level::HEADER_LEN, level::file_len)?;
-        Level::open(bytes).map_err(|source| LoadError::Object { path, source })
+        let is_large = std::fs::metadata(&path).is_ok_and(|file| file.len() >= LARGE);
+        if is_large && served.is_some() {
+            self.idle.run(move || open_level(path, Unhurried::new))
+        } else {
+            open_level(path, |file| file)
+        }
     }
 
-    /// Frees the retired indexes that no thread reads any more; says how many are left.
+    /// Begins to load a level that the next manifest will name, so that this one is then served at
+    /// once, and nothing that is published meanwhile waits. `tell` is told how that went.
+    pub fn preload(
+        &mut self,
+        name: ObjectName,
+        tell: impl FnOnce(Result<(), &LoadError>) + Send + 'static,
+    ) {
+        let path = self.index_dir.join(name.level_file());
+        let level = self.idle.begin(move || {
+            let level = open_level(path, Unhurried::new);
+            tell(level.as_ref().map(|_| ()));
+            level
+        });
+        self.preloaded = Some(Preloaded { name, level, begun: Instant::now() });
+    }
+
+    /// Frees the retired indexes that no thread reads any more, and what was preloaded for nothing;
+    /// says how many of the first are left.
     pub fn free_retired(&mut self) -> usize {
+        self.preloaded.take_if(|preloaded| preloaded.begun.elapsed() > KEEP_PRELOADED);
         self.retired.free()
     }
+}
+
+fn open_level<R: Read>(
+    path: PathBuf,
+    reader: impl FnOnce(File) -> R,
+) -> Result<Level<FileBytes>, LoadError> {
+    let bytes = read_object(&path, level::HEADER_LEN, level::file_len, reader)?;
+    Level::open(bytes).map_err(|source| LoadError::Object { path, source })
 }
 
 fn check_follows(served: &Manifest, new: &Manifest) -> Result<(), LoadError> {
@@ -249,10 +305,11 @@ fn read_manifest(path: &Path) -> Result<Manifest, LoadError> {
 /// A whole file, no longer than its header says, and its header not believed further than the file
 /// reaches: one that was damaged into a huge one must not take the memory that visitors are served
 /// from.
-fn read_object(
+fn read_object<R: Read>(
     path: &Path,
     header_len: usize,
     file_len: fn(&[u8]) -> Result<u64, SnapshotError>,
+    reader: impl FnOnce(File) -> R,
 ) -> Result<FileBytes, LoadError> {
     let unread = |source: io::Error| LoadError::Read { path: path.to_owned(), source };
     let mut file = open_file(path).map_err(unread)?;
@@ -262,7 +319,7 @@ fn read_object(
     let len =
         file_len(&bytes).map_err(|source| LoadError::Object { path: path.to_owned(), source })?;
     let len = usize::try_from(len.min(on_disk)).unwrap_or(usize::MAX);
-    FileBytes::read(bytes, file, len).map_err(unread)
+    FileBytes::read(bytes, reader(file), len).map_err(unread)
 }
 
 /// Opens what must be a file: a pipe in its place would be waited for, and a device never end.

@@ -1,4 +1,4 @@
-//! The private surface: health, metrics, reload and the feeds, on a Unix socket.
+//! The private surface: health, metrics, reload, preload and the feeds, on a Unix socket.
 //!
 //! Whoever may open the socket may ask everything here; the socket's mode is the only lock. It has
 //! a thread of its own, so neither a long answer nor a stuck asker delays a visitor.
@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use coupon_serve::{AcceptLoop, Limits, LocalExecutor};
 use coupon_shared::code::FoldedCode;
+use coupon_shared::snapshot::manifest::ObjectName;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
@@ -36,6 +37,9 @@ pub type Answer = Response<Full<Bytes>>;
 
 /// How many unknown codes are told, of all threads together.
 const UNKNOWN_CODES_TOLD: usize = 256;
+
+/// What a level's name follows in the path that asks to load it ahead.
+const PRELOAD: &str = "/preload/";
 
 /// What the private surface knows and can do.
 pub struct Surface {
@@ -102,10 +106,12 @@ impl Surface {
             (&Method::GET, "/metrics") => self.metrics(),
             (&Method::GET, "/unknown-codes") => json_answer(StatusCode::OK, &self.unknown_codes()),
             (&Method::POST, "/reload") => self.reload().await,
+            (&Method::POST, path) if path.starts_with(PRELOAD) => self.preload(path).await,
             (&Method::POST, "/clicks/feed") => self.clicks.feed(request).await,
             (&Method::POST, "/postbacks/feed") => self.postbacks.feed(request).await,
             (_, "/health" | "/ready" | "/metrics" | "/unknown-codes") => method_not_allowed("GET"),
             (_, "/reload" | "/clicks/feed" | "/postbacks/feed") => method_not_allowed("POST"),
+            (_, path) if path.starts_with(PRELOAD) => method_not_allowed("POST"),
             _ => json_answer(StatusCode::NOT_FOUND, &json!({ "error": "there is no such path" })),
         }
     }
@@ -136,6 +142,18 @@ impl Surface {
             }
         };
         json_answer(status, &body)
+    }
+
+    /// Loads a level ahead of the manifest that will name it.
+    async fn preload(&self, path: &str) -> Answer {
+        let Some(name) = path.strip_prefix(PRELOAD).and_then(ObjectName::from_hex) else {
+            let error = "a level is named by 64 hex digits";
+            return json_answer(StatusCode::BAD_REQUEST, &json!({ "error": error }));
+        };
+        match self.loader.preload(name).await {
+            Ok(()) => json_answer(StatusCode::OK, &json!({})),
+            Err(error) => json_answer(StatusCode::UNPROCESSABLE_ENTITY, &json!({ "error": error })),
+        }
     }
 
     /// The commonest unknown codes of all threads, most visits first.

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use coupon_shared::snapshot::Lineage;
+use coupon_shared::snapshot::manifest::ObjectName;
 use tokio::sync::oneshot;
 
 use super::{LoadError, Loaded, Loader};
@@ -47,10 +48,18 @@ pub struct Status {
 
 type ReloadAnswer = Result<(), Arc<LoadError>>;
 
+/// What the thread is asked for.
+enum Request {
+    /// A look at the current manifest.
+    Reload(oneshot::Sender<ReloadAnswer>),
+    /// To load a level ahead; the answer is why that did not go.
+    Preload(ObjectName, oneshot::Sender<Result<(), String>>),
+}
+
 /// A way to the loader's thread.
 #[derive(Clone)]
 pub struct LoaderHandle {
-    requests: Sender<oneshot::Sender<ReloadAnswer>>,
+    requests: Sender<Request>,
     status: Arc<Mutex<Status>>,
     live: LiveIndex,
 }
@@ -80,8 +89,16 @@ impl LoaderHandle {
     pub async fn reload(&self) -> ReloadAnswer {
         let (answer, answered) = oneshot::channel();
         let unforeseen = || Arc::new(LoadError::Unforeseen { generation: 0 });
-        self.requests.send(answer).map_err(|_| unforeseen())?;
+        self.requests.send(Request::Reload(answer)).map_err(|_| unforeseen())?;
         answered.await.map_err(|_| unforeseen())?
+    }
+
+    /// Loads a level that the next manifest will name, and answers when that is over.
+    pub async fn preload(&self, name: ObjectName) -> Result<(), String> {
+        let (answer, answered) = oneshot::channel();
+        let broken_off = || "loading broke off".to_owned();
+        self.requests.send(Request::Preload(name, answer)).map_err(|_| broken_off())?;
+        answered.await.map_err(|_| broken_off())?
     }
 
     /// What is served now, if anything.
@@ -138,13 +155,16 @@ impl Watch {
         }
     }
 
-    fn run(&mut self, loader: &mut Loader, requests: &Receiver<oneshot::Sender<ReloadAnswer>>) {
+    fn run(&mut self, loader: &mut Loader, requests: &Receiver<Request>) {
         loop {
             match requests.recv_timeout(TIME_BETWEEN_LOOKS) {
-                Ok(answer) => {
+                Ok(Request::Preload(name, answer)) => loader.preload(name, |result| {
+                    // The asker may have gone away meanwhile.
+                    let _ = answer.send(result.map_err(ToString::to_string));
+                }),
+                Ok(Request::Reload(answer)) => {
                     let result = self.look(loader);
                     self.free_retired(loader);
-                    // The asker may have gone away meanwhile.
                     let _ = answer.send(result);
                 }
                 Err(RecvTimeoutError::Timeout) => {

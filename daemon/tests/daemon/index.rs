@@ -42,6 +42,50 @@ fn a_publication_is_served_when_the_reload_answers() {
 }
 
 #[test]
+fn a_level_that_was_preloaded_is_served_out_of_memory_when_a_manifest_names_it() {
+    let coupond = Coupond::serving(&sample());
+    let elsewhere = tempfile::tempdir().unwrap();
+    let files = sample().generation(2).and_many_codes(50_000).publish(elsewhere.path());
+    let in_index = |file: &Path| coupond.index_dir().join(file.file_name().unwrap());
+    let level = in_index(&files.level);
+    let name = level.file_stem().unwrap().to_str().unwrap().strip_prefix("level-").unwrap();
+    let preload = || coupond.private("POST", &format!("/preload/{name}"));
+
+    let missing = preload();
+    assert_eq!(missing.status, 422);
+    assert!(missing.json()["error"].as_str().unwrap().contains("cannot read"));
+    assert_eq!(coupond.private("POST", "/preload/CURRENT").status, 400);
+    assert_eq!(coupond.private("GET", &format!("/preload/{name}")).status, 405);
+
+    std::fs::copy(&files.level, &level).unwrap();
+    assert_eq!(preload().status, 200);
+    assert_eq!(coupond.get("/many00000001").status, 404, "no manifest names it yet");
+    // That it is not read again shows only when it cannot be.
+    std::fs::remove_file(&level).unwrap();
+    std::fs::copy(&files.catalog, in_index(&files.catalog)).unwrap();
+    std::fs::copy(&files.manifest, in_index(&files.manifest)).unwrap();
+    assert_eq!(coupond.reload().json()["generation"], 2);
+    assert_eq!(coupond.get("/many00000001").status, 302);
+}
+
+#[test]
+fn a_level_that_is_damaged_when_it_is_preloaded_is_read_when_a_manifest_names_it() {
+    let coupond = Coupond::serving(&sample());
+    let elsewhere = tempfile::tempdir().unwrap();
+    let files = sample().generation(2).with("brandnew").publish(elsewhere.path());
+    let in_index = |file: &Path| coupond.index_dir().join(file.file_name().unwrap());
+    let level = in_index(&files.level);
+    let name = level.file_stem().unwrap().to_str().unwrap().strip_prefix("level-").unwrap();
+    std::fs::write(&level, "half written").unwrap();
+    assert_eq!(coupond.private("POST", &format!("/preload/{name}")).status, 422);
+    for file in [&files.level, &files.catalog, &files.manifest] {
+        std::fs::copy(file, in_index(file)).unwrap();
+    }
+    assert_eq!(coupond.reload().json()["generation"], 2);
+    assert_eq!(coupond.get("/brandnew").status, 302);
+}
+
+#[test]
 fn idle_threads_let_go_of_replaced_indexes() {
     let coupond = Coupond::serving(&sample());
     for generation in 2..6 {

@@ -48,6 +48,11 @@ impl std::fmt::Debug for ObjectName {
 }
 
 impl ObjectName {
+    /// The name that 64 hex digits are.
+    pub fn from_hex(text: &str) -> Option<ObjectName> {
+        blake3::Hash::from_hex(text).ok().map(|hash| ObjectName(*hash.as_bytes()))
+    }
+
     /// Name of a level file with this hash.
     pub fn level_file(&self) -> String {
         format!("level-{self}.lvl")
@@ -164,8 +169,7 @@ fn lineage(text: &str) -> Result<Lineage, ManifestError> {
 }
 
 fn object_name(text: &str, field: &'static str) -> Result<ObjectName, ManifestError> {
-    let hash = blake3::Hash::from_hex(text).map_err(|_| ManifestError::Field { field })?;
-    Ok(ObjectName(*hash.as_bytes()))
+    ObjectName::from_hex(text).ok_or(ManifestError::Field { field })
 }
 
 #[cfg(test)]
