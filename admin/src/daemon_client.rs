@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use coupon_shared::feed::{Cursor, OLDEST_INCARNATION_HEADER};
 use coupon_shared::postback::Question;
+use coupon_shared::snapshot::manifest::ObjectName;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::HOST;
 use hyper::{Method, Request, Response, StatusCode};
@@ -19,6 +20,8 @@ use tokio::net::UnixStream;
 
 /// What a daemon says beyond its deadline is not waited for.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// A core that is busy with visitors leaves little time for a large level.
+const LEVEL_TIMEOUT: Duration = Duration::from_secs(120);
 const MAX_JSON_BYTES: usize = 1 << 20;
 /// A block may stand at the end of an answer that has almost reached its bound.
 const FEED_SLACK_BYTES: usize = 4 << 20;
@@ -119,6 +122,17 @@ impl DaemonClient {
         let served = serde_json::from_slice(answer.body());
         let served = if refusal.is_some() { served.ok() } else { Some(served?) };
         Ok(Reloaded { served, refusal })
+    }
+
+    /// Asks the daemon to load a level that the next publication will name. It does so in time that
+    /// its visitors leave it.
+    ///
+    /// # Errors
+    /// When it is away, refuses the level, or is not done within [`LEVEL_TIMEOUT`].
+    pub async fn preload(&self, level: &ObjectName) -> Result<(), DaemonError> {
+        let path = format!("/preload/{level}");
+        let answer = self.post(&path, Bytes::new(), LEVEL_TIMEOUT, MAX_JSON_BYTES).await?;
+        if answer.status() == StatusCode::OK { Ok(()) } else { Err(refused(&answer)) }
     }
 
     /// Asks for the click blocks after `cursor`, which also acknowledges those before it. Waits

@@ -15,6 +15,7 @@ use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::{Map, Value, json};
@@ -40,6 +41,10 @@ pub struct Options {
     /// What one client may do, as configured.
     pub limits: Limits,
 }
+
+/// How long the first publication may take: a folder may hold many codes by now, all of which are
+/// looked through.
+const FIRST_PUBLICATION: Duration = Duration::from_secs(60);
 
 /// Runs both programs until SIGTERM or Ctrl-C.
 ///
@@ -68,7 +73,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     };
     let child = daemon.start().await?;
     let sequence = prepare(admin.store(), daemon.listen).await?;
-    admin.publisher().wait_live(sequence).await.context("the sample network is not served")?;
+    let live = admin.publisher().wait_live_for(sequence, FIRST_PUBLICATION).await;
+    live.context("the sample network is not served")?;
     introduce(&daemon, &admin, &config);
     // Both in this one task, which never leaves its thread: the system ends a child that asked for
     // it with the thread that started it.

@@ -46,7 +46,7 @@ use tokio_util::sync::CancellationToken;
 use crate::daemon_client::DaemonClient;
 use crate::store::meta::{self, Sequence};
 use crate::store::{Store, StoreError, publication};
-use catalog_rows::ParsedUrls;
+use catalog_rows::KnownOffers;
 use content::{Content, Known, Place};
 use folder::IndexFolder;
 use merge::Merge;
@@ -67,6 +67,9 @@ const LONGEST_BACK_OFF: Duration = Duration::from_secs(5);
 const MERGE_PAUSE: Duration = Duration::from_secs(30);
 /// How long a file stays that no manifest names any more: longer than a daemon takes to open it.
 const KEEP_UNREFERENCED: Duration = Duration::from_secs(10);
+/// How many of them go at once: more than a publication makes, and few, because both the daemon and the
+/// next publication want the folder meanwhile.
+const REMOVED_AT_ONCE: usize = 4;
 
 /// Why a publication did not come about.
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +112,7 @@ pub fn start(
 ) -> PublisherHandle {
     let (status, _) = watch::channel(PublicationStatus::default());
     let handle = PublisherHandle::new(Arc::new(Notify::new()), status);
-    let publisher = Publisher::new(store, network_id, handle.clone());
+    let publisher = Publisher::new(store, network_id, daemon.clone(), handle.clone());
     tokio::spawn(stop.clone().run_until_cancelled_owned(publisher.run()));
     tokio::spawn(stop.run_until_cancelled_owned(live::tell(daemon, handle.clone())));
     handle
@@ -118,11 +121,12 @@ pub fn start(
 struct Publisher {
     store: Store,
     network_id: u32,
+    daemon: DaemonClient,
     path: PathBuf,
     handle: PublisherHandle,
     folder: Option<IndexFolder>,
     published: Published,
-    urls: Arc<Mutex<ParsedUrls>>,
+    offers: Arc<Mutex<KnownOffers>>,
     merging: Merging,
     retired: Retired,
 }
@@ -142,15 +146,33 @@ struct Published {
 struct Retired {
     names: HashSet<String>,
     looked: Instant,
+    /// Those that were unreferenced at two looks.
+    due: Vec<String>,
 }
 
 impl Publisher {
-    fn new(store: Store, network_id: u32, handle: PublisherHandle) -> Publisher {
+    fn new(
+        store: Store,
+        network_id: u32,
+        daemon: DaemonClient,
+        handle: PublisherHandle,
+    ) -> Publisher {
         let path = store.dir().join(FOLDER_NAME);
-        let retired = Retired { names: HashSet::new(), looked: Instant::now() };
+        let retired = Retired { names: HashSet::new(), looked: Instant::now(), due: Vec::new() };
         let (published, merging) = (Published::default(), Merging::new());
-        let (folder, urls) = (None, Arc::default());
-        Publisher { store, network_id, path, handle, folder, published, urls, merging, retired }
+        let (folder, offers) = (None, Arc::default());
+        Publisher {
+            store,
+            network_id,
+            daemon,
+            path,
+            handle,
+            folder,
+            published,
+            offers,
+            merging,
+            retired,
+        }
     }
 
     async fn run(mut self) {
@@ -220,7 +242,7 @@ impl Publisher {
             levels: before.levels.clone(),
             cut: self.merging.cut(),
             catalog: before.catalog.map(|(_, sequence)| sequence),
-            urls: Arc::clone(&self.urls),
+            offers: Arc::clone(&self.offers),
         };
         let place = self.place(folder);
         let network_id = self.network_id;
@@ -239,8 +261,8 @@ impl Publisher {
             let taken = self.store.write(move |tx| publication::take_generation(tx, floor));
             manifest.generation = taken.await.map_err(PublishError::Store)?;
             let (to, announced) = (folder.clone(), manifest.clone());
-            let before = self.published.manifest.clone();
-            on_disk(move || Ok(to.announce(&announced, before.as_ref())?)).await?;
+            let follows = self.published.manifest.is_some();
+            on_disk(move || Ok(to.announce(&announced, follows)?)).await?;
         }
         next.manifest = Some(manifest);
         self.published = next;
@@ -270,7 +292,8 @@ impl Publisher {
             && let Some(range) = stack::due(&self.published.levels)
         {
             let place = self.place(folder);
-            let merge = Merge::start(self.store.clone(), place, range, self.handle.clone());
+            let (store, daemon) = (self.store.clone(), self.daemon.clone());
+            let merge = Merge::start(store, place, range, daemon, self.handle.clone());
             self.merging.begin(merge);
         }
     }
@@ -433,22 +456,23 @@ impl Merging {
 }
 
 impl Retired {
-    /// Removes what was unreferenced at the last look already, now and then.
+    /// Removes what was unreferenced at two looks, a few files each time.
     async fn remove_old(&mut self, folder: IndexFolder) -> Result<(), PublishError> {
-        if self.looked.elapsed() < KEEP_UNREFERENCED {
+        let is_time = self.looked.elapsed() >= KEEP_UNREFERENCED;
+        if self.due.is_empty() && !is_time {
             return Ok(());
         }
-        let old = std::mem::take(&mut self.names);
-        self.looked = Instant::now();
-        self.names = on_disk(move || {
-            let mut unreferenced = folder.unreferenced()?;
-            for name in old.iter().filter(|name| unreferenced.remove(*name)) {
-                folder.remove(name)?;
-            }
-            Ok(unreferenced)
-        })
-        .await?;
-        Ok(())
+        let to = folder.clone();
+        let mut unreferenced = on_disk(move || Ok(to.unreferenced()?)).await?;
+        if self.due.is_empty() {
+            self.looked = Instant::now();
+            self.due.extend(self.names.drain().filter(|name| unreferenced.remove(name)));
+            self.names = unreferenced;
+        } else {
+            self.due.retain(|name| unreferenced.contains(name));
+        }
+        let go = self.due.split_off(self.due.len().saturating_sub(REMOVED_AT_ONCE));
+        on_disk(move || Ok(go.iter().try_for_each(|name| folder.remove(name))?)).await
     }
 }
 

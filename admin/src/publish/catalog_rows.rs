@@ -4,13 +4,15 @@
 //! everything else from being published: its offer is left out, which does not redirect, a
 //! fallback counts as none, and both are told.
 //!
-//! What was parsed for the publication before is not parsed again: an edit changes one URL of many.
+//! Offers are many, and an edit changes one of them: those made for the publication before are kept,
+//! and only what has another revision now is read and parsed again ([`KnownOffers`]).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use coupon_shared::destination::{Destination, DestinationError};
+use coupon_shared::destination::Destination;
 use coupon_shared::snapshot::catalog::{
-    Access, Approval, Catalog, Domain, Offer, Partner, Visibility, WeightedDestination, ZoneOffset,
+    Access, Approval, Catalog, CatalogMeta, Domain, Offer, Partner, Visibility,
+    WeightedDestination, ZoneOffset,
 };
 use jiff::Timestamp;
 use jiff::civil::date;
@@ -30,11 +32,10 @@ pub struct LeftOut {
     pub error: String,
 }
 
-/// Everything the catalog is made of.
+/// Everything the catalog is made of beside the offers.
 pub(super) struct CatalogRows {
     time_zone: String,
     fallback_url: String,
-    offers: Vec<OfferRow>,
     partners: Vec<(u32, bool)>,
     approvals: Vec<(u32, u32, String)>,
     domains: Vec<DomainRow>,
@@ -46,7 +47,6 @@ impl CatalogRows {
         Ok(CatalogRows {
             time_zone,
             fallback_url,
-            offers: publication::offers(connection)?,
             partners: publication::partners(connection)?,
             approvals: publication::approvals(connection)?,
             domains: publication::domains(connection)?,
@@ -54,55 +54,73 @@ impl CatalogRows {
     }
 }
 
-/// URLs and what they were parsed into.
+/// Offers as they are published, of a store at one moment.
 #[derive(Debug, Default)]
-pub(super) struct ParsedUrls(HashMap<String, Destination>);
+pub(super) struct KnownOffers {
+    revisions: BTreeMap<u32, u64>,
+    /// By ascending id.
+    offers: Vec<Offer>,
+    /// By offer.
+    left_out: BTreeMap<u32, Vec<LeftOut>>,
+}
 
-impl ParsedUrls {
-    /// More are not remembered.
-    const MOST: usize = 50_000;
+impl KnownOffers {
+    /// As the store has them now. After an error they are those of no moment, and of no use.
+    pub(super) fn follow(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        for (id, revision) in publication::offer_revisions(connection)? {
+            if self.revisions.get(&id) != Some(&revision) {
+                self.put(&publication::offer(connection, id)?);
+                self.revisions.insert(id, revision);
+            }
+        }
+        Ok(())
+    }
 
-    fn parse(&mut self, url: &str) -> Result<Destination, DestinationError> {
-        if let Some(parsed) = self.0.get(url) {
-            return Ok(parsed.clone());
+    fn put(&mut self, row: &OfferRow) {
+        let mut urls = Urls::default();
+        let offer = offer(row, &mut urls);
+        match (offer, self.offers.binary_search_by_key(&row.id, |offer| offer.id)) {
+            (Some(offer), Ok(at)) => self.offers[at] = offer,
+            (Some(offer), Err(at)) => self.offers.insert(at, offer),
+            (None, Ok(at)) => drop(self.offers.remove(at)),
+            (None, Err(_)) => {}
         }
-        let destination = Destination::parse(url)?.destination;
-        if self.0.len() >= Self::MOST {
-            self.0.clear();
-        }
-        self.0.insert(url.to_owned(), destination.clone());
-        Ok(destination)
+        self.left_out.insert(row.id, urls.left_out);
+        self.left_out.retain(|_, left_out| !left_out.is_empty());
     }
 }
 
-/// What the rows become on their way: URLs parsed, or told of.
-struct Urls<'a> {
-    parsed: &'a mut ParsedUrls,
+/// What URLs become on their way: parsed, or told of.
+#[derive(Default)]
+struct Urls {
     left_out: Vec<LeftOut>,
 }
 
-/// The catalog, and what is not in it.
-pub(super) fn to_catalog(
+/// The catalog's file and what is not in it.
+pub(super) fn to_file(
     rows: &CatalogRows,
+    offers: &mut KnownOffers,
     click_id_key: [u8; 16],
-    parsed: &mut ParsedUrls,
-) -> Result<(Catalog, Vec<LeftOut>), ContentError> {
-    let mut urls = Urls { parsed, left_out: Vec::new() };
+    meta: &CatalogMeta,
+) -> Result<(Vec<u8>, Vec<LeftOut>), ContentError> {
+    let mut urls = Urls { left_out: offers.left_out.values().flatten().cloned().collect() };
     let partners = rows.partners.iter().map(|&(id, active)| Partner { id, active });
     let catalog = Catalog {
         click_id_key,
         zone: zone_offsets(&rows.time_zone)?,
         fallback: urls.fallback(&rows.fallback_url, || "the network's fallback".into()),
-        offers: rows.offers.iter().filter_map(|row| offer(row, &mut urls)).collect(),
+        offers: std::mem::take(&mut offers.offers),
         partners: partners.collect(),
         approvals: rows.approvals.iter().filter_map(approval).collect(),
         domains: domains(&rows.domains, &mut urls),
         rules: Vec::new(),
     };
-    Ok((catalog, urls.left_out))
+    let file = catalog.to_file(meta);
+    offers.offers = catalog.offers;
+    Ok((file?, urls.left_out))
 }
 
-fn offer(row: &OfferRow, urls: &mut Urls<'_>) -> Option<Offer> {
+fn offer(row: &OfferRow, urls: &mut Urls) -> Option<Offer> {
     let url = match row.append_transaction_id {
         true => &Destination::append_transaction_id(&row.destination_url),
         false => &row.destination_url,
@@ -135,7 +153,7 @@ fn approval((offer_id, partner_id, status): &(u32, u32, String)) -> Option<Appro
 }
 
 /// By host name. Domains that differ only in their port are one to the daemon: the oldest counts.
-fn domains(rows: &[DomainRow], urls: &mut Urls<'_>) -> Vec<Domain> {
+fn domains(rows: &[DomainRow], urls: &mut Urls) -> Vec<Domain> {
     let mut by_host = BTreeMap::new();
     for row in rows {
         let host = without_port(&row.host).to_ascii_lowercase();
@@ -158,18 +176,16 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-impl Urls<'_> {
+impl Urls {
     fn fallback(&mut self, url: &str, what: impl FnOnce() -> String) -> Option<Destination> {
         if url.is_empty() { None } else { self.parse(url, what) }
     }
 
     fn parse(&mut self, url: &str, what: impl FnOnce() -> String) -> Option<Destination> {
-        let parsed = self.parsed.parse(url);
-        parsed
-            .map_err(|error| {
-                self.left_out.push(LeftOut { what: what(), error: error.to_string() });
-            })
-            .ok()
+        let parsed = Destination::parse(url).map_err(|error| {
+            self.left_out.push(LeftOut { what: what(), error: error.to_string() });
+        });
+        parsed.ok().map(|parsed| parsed.destination)
     }
 }
 
@@ -225,8 +241,7 @@ mod tests {
             row(3, "[::1]:80"),
             row(4, "[::2]"),
         ];
-        let mut parsed = ParsedUrls::default();
-        let mut urls = Urls { parsed: &mut parsed, left_out: Vec::new() };
+        let mut urls = Urls::default();
         let domains = domains(&rows, &mut urls);
         let hosts: Vec<_> =
             domains.iter().map(|domain| (domain.host.as_str(), domain.id)).collect();
@@ -234,16 +249,32 @@ mod tests {
         assert_eq!(urls.left_out[0].what, "tracking domain 2");
     }
 
-    #[test]
-    fn what_was_parsed_before_is_the_same_again_and_what_does_not_parse_is_told_each_time() {
-        let mut parsed = ParsedUrls::default();
-        for _ in 0..2 {
-            let mut urls = Urls { parsed: &mut parsed, left_out: Vec::new() };
-            let url = "https://shop.example/?c={coupon_code}";
-            let expected = Destination::parse(url).unwrap().destination;
-            assert_eq!(urls.parse(url, || "offer 1".into()), Some(expected));
-            assert_eq!(urls.parse("ftp://x", || "offer 2".into()), None);
-            assert_eq!(urls.left_out[0].what, "offer 2");
+    fn row(id: u32, destination_url: &str) -> OfferRow {
+        OfferRow {
+            id,
+            advertiser_id: 1,
+            active: true,
+            visibility: "public".into(),
+            last_day: coupon_shared::civil_day::Day::LAST,
+            destination_url: destination_url.into(),
+            append_transaction_id: false,
+            fallback_url: String::new(),
         }
+    }
+
+    #[test]
+    fn an_offer_is_left_out_as_long_as_its_url_does_not_parse() {
+        let mut known = KnownOffers::default();
+        let ids = |known: &KnownOffers| known.offers.iter().map(|o| o.id).collect::<Vec<_>>();
+        for id in [3, 1, 2] {
+            known.put(&row(id, "https://shop.example/?c={coupon_code}"));
+        }
+        known.put(&row(2, "ftp://x"));
+        assert_eq!(ids(&known), [1, 3]);
+        assert_eq!(known.left_out[&2][0].what, "offer 2");
+        known.put(&row(2, "https://elsewhere.example/"));
+        assert_eq!((ids(&known), known.left_out.len()), (vec![1, 2, 3], 0));
+        let expected = Destination::parse("https://elsewhere.example/").unwrap().destination;
+        assert_eq!(known.offers[1].destinations[0].destination, expected);
     }
 }

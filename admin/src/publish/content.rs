@@ -2,11 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use coupon_shared::snapshot::catalog::CatalogMeta;
 use coupon_shared::snapshot::level::{BuildError, LevelMeta};
 use coupon_shared::snapshot::{Lineage, SnapshotError};
 use rusqlite::Connection;
 
-use super::catalog_rows::{self, CatalogRows, LeftOut, ParsedUrls};
+use super::catalog_rows::{self, CatalogRows, KnownOffers, LeftOut};
 use super::folder::{IndexFolder, WholeLevel};
 use super::stack::{self, Placed, Range};
 use crate::store::meta::{self, Meta, Sequence};
@@ -20,7 +21,8 @@ pub(super) struct Known {
     pub(super) cut: Sequence,
     /// The last catalog change the published catalog holds; `None` when it is to be built anew.
     pub(super) catalog: Option<Sequence>,
-    pub(super) urls: Arc<Mutex<ParsedUrls>>,
+    /// The offers of the catalog that was made last.
+    pub(super) offers: Arc<Mutex<KnownOffers>>,
 }
 
 /// What differs from what is published.
@@ -142,15 +144,15 @@ fn new_catalog(
     if known.catalog == Some(meta.catalog_seq) {
         return Ok(None);
     }
-    let rows = CatalogRows::read(connection)?;
-    let mut urls = known.urls.lock().unwrap_or_else(PoisonError::into_inner);
-    let (catalog, left_out) = catalog_rows::to_catalog(&rows, meta.click_id_key, &mut urls)?;
-    drop(urls);
     let sequence = meta.catalog_seq;
-    let bytes = catalog.to_file(&coupon_shared::snapshot::catalog::CatalogMeta {
-        network_id,
-        lineage: Lineage(meta.lineage),
-        sequence,
-    })?;
+    let catalog_meta = CatalogMeta { network_id, lineage: Lineage(meta.lineage), sequence };
+    let rows = CatalogRows::read(connection)?;
+    let mut known_offers = known.offers.lock().unwrap_or_else(PoisonError::into_inner);
+    // Whatever breaks this off, what is half done is forgotten, and all offers are read next time.
+    let mut offers = std::mem::take(&mut *known_offers);
+    offers.follow(connection)?;
+    let (bytes, left_out) =
+        catalog_rows::to_file(&rows, &mut offers, meta.click_id_key, &catalog_meta)?;
+    *known_offers = offers;
     Ok(Some(NewCatalog { sequence, bytes, left_out }))
 }

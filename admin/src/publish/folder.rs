@@ -2,8 +2,9 @@
 //!
 //! - A file is written under another name, synced and renamed; what it holds is read back from
 //!   disk and checked entry by entry before a manifest may name it.
-//! - `CURRENT` is replaced by one rename, after all it names is durable, and the manifest it
-//!   replaces is `CURRENT.prev` by then. So a crash at any step leaves the old index or the new.
+//! - `CURRENT` is replaced by one rename, after the bytes of all it names are durable, and the
+//!   manifest it replaces is `CURRENT.prev` by then. So a crash at any step leaves the old index or
+//!   the new.
 //! - Only this process writes here, so names ending in `.new` are leftovers when it starts.
 //! - Levels are written piece by piece, several at once, each under a name of its own; one that
 //!   does not come about leaves nothing. Of a level that is read back one copy is in memory.
@@ -122,28 +123,47 @@ impl IndexFolder {
         Ok((name, self.level(&name)?.codes()))
     }
 
-    /// Writes a catalog, and reads it back.
+    /// Writes a catalog that was checked when it was made, and reads it back.
     pub(super) fn put_catalog(&self, bytes: &[u8]) -> Result<ObjectName, FolderError> {
         let name = catalog::name(bytes).map(ObjectName);
         let name =
             name.map_err(|source| FolderError::Object { path: self.path.clone(), source })?;
-        self.put(&name.catalog_file(), bytes)?;
-        self.catalog(&name)?;
+        let file = name.catalog_file();
+        self.put(&file, bytes)?;
+        if self.read(&file)? != bytes {
+            let source = SnapshotError::Mismatch { reason: "it is not what was written".into() };
+            return Err(FolderError::Object { path: self.path.join(file), source });
+        }
         Ok(name)
     }
 
-    /// Makes `manifest` the one to be served, and `before` the one before.
-    pub(super) fn announce(
-        &self,
-        manifest: &Manifest,
-        before: Option<&Manifest>,
-    ) -> Result<(), FolderError> {
-        self.sync()?;
-        if let Some(before) = before {
-            self.put(PREVIOUS, before.to_text().as_bytes())?;
+    /// Makes `manifest` the one to be served; what `CURRENT` holds, the one before, where
+    /// `follows` says that it is of use.
+    ///
+    /// That the names of the new files are durable before `CURRENT` is, is not waited for: where a
+    /// power cut leaves it without them, the manifest before serves, of which all is durable.
+    pub(super) fn announce(&self, manifest: &Manifest, follows: bool) -> Result<(), FolderError> {
+        if follows {
+            self.keep_current_as_previous()?;
         }
         self.put(CURRENT, manifest.to_text().as_bytes())?;
         self.sync()
+    }
+
+    /// By a second name, so that nothing is to be written and synced.
+    fn keep_current_as_previous(&self) -> Result<(), FolderError> {
+        let unfinished = self.path.join(format!("{PREVIOUS}{UNFINISHED}"));
+        let linked = fs::hard_link(self.path.join(CURRENT), &unfinished);
+        linked.map_err(FolderError::io("create", &unfinished))?;
+        let renamed = fs::rename(&unfinished, self.path.join(PREVIOUS));
+        renamed.map_err(FolderError::io("rename", &unfinished))?;
+        // Where both are the same file already, a rename leaves both names.
+        match fs::remove_file(&unfinished) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(FolderError::io("remove", &unfinished)(error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Reads one of the two manifests.

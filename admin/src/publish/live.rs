@@ -109,7 +109,8 @@ impl PublisherHandle {
         self.wait_live_for(sequence, WAIT_LIVE).await
     }
 
-    pub(super) async fn wait_live_for(
+    /// The same, for as long as the caller has time.
+    pub(crate) async fn wait_live_for(
         &self,
         sequence: Sequence,
         longest: Duration,

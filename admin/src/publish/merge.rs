@@ -4,8 +4,9 @@
 //! - A merge reads one state of the store, in one read transaction, on a thread and a connection of
 //!   its own at the lowest priority. It streams, so memory does not grow with the codes until the
 //!   finished file is read back. Nothing that is edited or published waits for it.
-//! - Its result is a file that is whole, durable and checked, and that no manifest names. Only the
-//!   publisher puts it into the stack, in a round that publishes all that the merge has read.
+//! - Its result is a file that is whole, durable and checked, and that no manifest names. The daemon
+//!   loads it ahead, so that edits that follow it do not wait for that, either. Only the publisher
+//!   puts it into the stack, in a round that publishes all that the merge has read.
 //! - One that is no longer wanted stops at the next code and leaves nothing.
 
 use std::io;
@@ -18,6 +19,7 @@ use tokio::sync::oneshot::{self, Receiver, error::TryRecvError};
 use super::content::{self, ContentError, Place};
 use super::stack::{Placed, Range};
 use super::{PublishError, PublisherHandle};
+use crate::daemon_client::DaemonClient;
 use crate::store::{Store, meta};
 
 /// The lowest there is: edits and visitors come first.
@@ -31,23 +33,35 @@ pub(super) struct Merge {
 }
 
 impl Merge {
-    /// Begins to make the levels of `range` one; `publisher` is told when that is done.
+    /// Begins to make the levels of `range` one; `publisher` is told when that is done, and the
+    /// daemon has what was made in its memory or does not answer.
     pub(super) fn start(
         store: Store,
         place: Place,
         range: Range,
+        daemon: DaemonClient,
         publisher: PublisherHandle,
     ) -> io::Result<Merge> {
-        let (tell, done) = oneshot::channel();
+        let (tell, merged) = oneshot::channel();
+        let (finish, done) = oneshot::channel();
         let is_wanted = Arc::new(AtomicBool::new(true));
         let wanted = Arc::clone(&is_wanted);
         let run = move || {
             step_back();
             // Nobody listens any more to one that was given up.
             let _ = tell.send(merge(&store, &place, range, &wanted));
-            publisher.changed();
         };
         std::thread::Builder::new().name("merge".into()).spawn(run)?;
+        tokio::spawn(async move {
+            let merged = merged.await.unwrap_or(Err(PublishError::BrokenOff));
+            if let Ok(Placed { name, .. }) = &merged
+                && let Err(error) = daemon.preload(name).await
+            {
+                tracing::debug!(%error, "a merged level is not loaded ahead");
+            }
+            let _ = finish.send(merged);
+            publisher.changed();
+        });
         Ok(Merge { range, done, is_wanted })
     }
 

@@ -119,7 +119,8 @@ impl Network {
 
 fn publisher(store: &Store) -> Publisher {
     let (status, _) = watch::channel(PublicationStatus::default());
-    Publisher::new(store.clone(), 1, PublisherHandle::new(Arc::default(), status))
+    let nobody = DaemonClient::new(&store.dir().join("no.sock"));
+    Publisher::new(store.clone(), 1, nobody, PublisherHandle::new(Arc::default(), status))
 }
 
 fn insert(
@@ -254,6 +255,26 @@ async fn leftovers_of_a_crash_are_removed_and_old_files_later() {
     }
     assert_eq!((files(&dir, ".lvl").len(), files(&dir, ".cat").len()), (1, 1));
     assert_eq!(network.visit("winter25"), Some(Reason::Redirected));
+}
+
+#[tokio::test]
+async fn many_old_files_go_a_few_at_a_time_so_that_no_publication_waits_for_all_of_them() {
+    let mut network = Network::new().await;
+    network.publish().await;
+    let dir = network.index_dir();
+    let old = 2 * REMOVED_AT_ONCE + 1;
+    for number in 0..old {
+        std::fs::write(dir.join(format!("level-{number}.lvl")), "old").unwrap();
+    }
+    let mut left = Vec::new();
+    for _ in 0..5 {
+        // Only the first two are looks for what is old.
+        network.publisher.retired.looked = Instant::now().checked_sub(KEEP_UNREFERENCED).unwrap();
+        network.publish().await;
+        left.push(files(&dir, ".lvl").len() - 1);
+    }
+    let once = old - REMOVED_AT_ONCE;
+    assert_eq!(left, [old, once, once - REMOVED_AT_ONCE, 0, 0]);
 }
 
 #[tokio::test]

@@ -155,26 +155,37 @@ pub struct OfferRow {
     pub fallback_url: String,
 }
 
-/// All offers ever made, by id.
+/// All offers ever made, by id, and how often each was changed.
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn offers(connection: &Connection) -> Result<Vec<OfferRow>, StoreError> {
-    let sql = "SELECT id, advertiser_id, offer_status = 'active' AND time_deleted = 0, visibility, \
+pub fn offer_revisions(connection: &Connection) -> Result<Vec<(u32, u64)>, StoreError> {
+    let sql = "SELECT id, revision FROM offer INDEXED BY offer_by_revision";
+    let mut revisions = all(connection, sql, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    revisions.sort_unstable();
+    Ok(revisions)
+}
+
+/// The offer with an id.
+///
+/// # Errors
+/// When it is not there, or SQLite fails.
+pub fn offer(connection: &Connection, id: u32) -> Result<OfferRow, StoreError> {
+    let sql = "SELECT advertiser_id, offer_status = 'active' AND time_deleted = 0, visibility, \
                destination_url, append_transaction_id, date_live_until, fallback_url \
-               FROM offer ORDER BY id";
-    all(connection, sql, |row| {
+               FROM offer WHERE id = ?1";
+    Ok(connection.prepare_cached(sql)?.query_row([id], |row| {
         Ok(OfferRow {
-            id: row.get(0)?,
-            advertiser_id: row.get(1)?,
-            active: row.get(2)?,
-            visibility: row.get(3)?,
-            destination_url: row.get(4)?,
-            append_transaction_id: row.get(5)?,
-            last_day: day(row, 6)?.unwrap_or(Day::LAST),
-            fallback_url: row.get(7)?,
+            id,
+            advertiser_id: row.get(0)?,
+            active: row.get(1)?,
+            visibility: row.get(2)?,
+            destination_url: row.get(3)?,
+            append_transaction_id: row.get(4)?,
+            last_day: day(row, 5)?.unwrap_or(Day::LAST),
+            fallback_url: row.get(6)?,
         })
-    })
+    })?)
 }
 
 /// All partners ever made, by id, and whether each is active.

@@ -28,7 +28,8 @@ impl Network {
 
     fn begin(&mut self, range: Range, place: Place) {
         let handle = self.publisher.handle.clone();
-        let merge = Merge::start(self.store.clone(), place, range, handle);
+        let daemon = self.publisher.daemon.clone();
+        let merge = Merge::start(self.store.clone(), place, range, daemon, handle);
         self.publisher.merging.begin(merge);
     }
 
