@@ -216,7 +216,7 @@ impl Publisher {
         }
         self.merge_what_is_due(&folder);
         self.handle.update(|status| status.last_error = None);
-        self.retired.remove_old(folder).await
+        self.retired.remove_old(folder, self.merging.files()).await
     }
 
     /// Opens the folder and takes over what in it belongs to this store and is intact.
@@ -424,6 +424,12 @@ impl Merging {
         self.under_way.as_ref().map_or(0, Merge::cut)
     }
 
+    /// What it makes or has made, and no manifest names yet.
+    fn files(&self) -> Vec<String> {
+        let made = self.under_way.as_ref().and_then(Merge::file).cloned();
+        made.into_iter().chain(self.merged.map(|level| level.name.level_file())).collect()
+    }
+
     fn look(&mut self) {
         match self.under_way.as_mut().and_then(Merge::result) {
             None => return,
@@ -456,14 +462,19 @@ impl Merging {
 }
 
 impl Retired {
-    /// Removes what was unreferenced at two looks, a few files each time.
-    async fn remove_old(&mut self, folder: IndexFolder) -> Result<(), PublishError> {
+    /// Removes what was unreferenced at two looks, a few files each time, but not what is `kept`.
+    async fn remove_old(
+        &mut self,
+        folder: IndexFolder,
+        kept: Vec<String>,
+    ) -> Result<(), PublishError> {
         let is_time = self.looked.elapsed() >= KEEP_UNREFERENCED;
         if self.due.is_empty() && !is_time {
             return Ok(());
         }
         let to = folder.clone();
         let mut unreferenced = on_disk(move || Ok(to.unreferenced()?)).await?;
+        unreferenced.retain(|name| !kept.contains(name));
         if self.due.is_empty() {
             self.looked = Instant::now();
             self.due.extend(self.names.drain().filter(|name| unreferenced.remove(name)));

@@ -116,7 +116,7 @@ impl IndexFolder {
     /// Gives a level its name, and reads it back entry by entry.
     pub(super) fn put_level(&self, level: WholeLevel) -> Result<(ObjectName, u64), FolderError> {
         let WholeLevel { file: Unfinished(path), written } = &level;
-        let name = ObjectName(written.name);
+        let name = level.name();
         written.file.sync_all().map_err(FolderError::io("sync", path))?;
         let named = self.path.join(name.level_file());
         fs::rename(path, named).map_err(FolderError::io("rename", path))?;
@@ -296,6 +296,13 @@ impl LevelFile {
 pub(super) struct WholeLevel {
     written: Written<File>,
     file: Unfinished,
+}
+
+impl WholeLevel {
+    /// The name it will have.
+    pub(super) fn name(&self) -> ObjectName {
+        ObjectName(self.written.name)
+    }
 }
 
 /// A file that goes again, unless it was given another name by then.

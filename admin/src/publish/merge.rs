@@ -10,8 +10,8 @@
 //! - One that is no longer wanted stops at the next code and leaves nothing.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use tokio::sync::oneshot::{self, Receiver, error::TryRecvError};
@@ -30,6 +30,7 @@ pub(super) struct Merge {
     range: Range,
     done: Receiver<Result<Placed, PublishError>>,
     is_wanted: Arc<AtomicBool>,
+    file: Arc<OnceLock<String>>,
 }
 
 impl Merge {
@@ -46,10 +47,12 @@ impl Merge {
         let (finish, done) = oneshot::channel();
         let is_wanted = Arc::new(AtomicBool::new(true));
         let wanted = Arc::clone(&is_wanted);
+        let file = Arc::<OnceLock<String>>::default();
+        let named = Arc::clone(&file);
         let run = move || {
             step_back();
             // Nobody listens any more to one that was given up.
-            let _ = tell.send(merge(&store, &place, range, &wanted));
+            let _ = tell.send(merge(&store, &place, range, &wanted, &named));
         };
         std::thread::Builder::new().name("merge".into()).spawn(run)?;
         tokio::spawn(async move {
@@ -62,12 +65,17 @@ impl Merge {
             let _ = finish.send(merged);
             publisher.changed();
         });
-        Ok(Merge { range, done, is_wanted })
+        Ok(Merge { range, done, is_wanted, file })
     }
 
     /// The end of what it makes one.
     pub(super) fn cut(&self) -> u64 {
         self.range.to
+    }
+
+    /// The file it makes, from before it has that name.
+    pub(super) fn file(&self) -> Option<&String> {
+        self.file.get()
     }
 
     /// What came of it; `None` as long as it is under way.
@@ -87,7 +95,7 @@ impl Merge {
         range: Range,
     ) -> (Merge, oneshot::Sender<Result<Placed, PublishError>>) {
         let (tell, done) = oneshot::channel();
-        (Merge { range, done, is_wanted: Arc::default() }, tell)
+        (Merge { range, done, is_wanted: Arc::default(), file: Arc::default() }, tell)
     }
 }
 
@@ -102,6 +110,7 @@ fn merge(
     place: &Place,
     range: Range,
     is_wanted: &AtomicBool,
+    named: &OnceLock<String>,
 ) -> Result<Placed, PublishError> {
     let begun = Instant::now();
     let is_wanted = || is_wanted.load(Ordering::Relaxed);
@@ -112,6 +121,7 @@ fn merge(
     if !is_wanted() {
         return Err(ContentError::GivenUp.into());
     }
+    named.get_or_init(|| file.name().level_file());
     let (name, codes) = place.folder.put_level(file)?;
     let took_ms = begun.elapsed().as_millis();
     tracing::info!(codes, from = range.from, to = range.to, took_ms, "merged levels");

@@ -68,7 +68,6 @@ pub(super) struct Begun<T>(Receiver<std::thread::Result<T>>);
 
 impl<T> Begun<T> {
     /// Waits for what comes of it. Its panic becomes the caller's.
-    #[expect(clippy::expect_used, reason = "a thread that broke off without a panic is unforeseen")]
     pub(super) fn result(self) -> T {
         let result = self.0.recv().expect("work that was begun is done");
         result.unwrap_or_else(|panic| resume_unwind(panic))

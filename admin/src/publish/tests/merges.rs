@@ -139,6 +139,32 @@ async fn edits_while_a_merge_reads_are_in_the_levels_above_it() {
 }
 
 #[tokio::test]
+async fn what_a_merge_made_is_no_old_file_while_the_daemon_loads_it() {
+    let mut network = Network::new().await;
+    network.import(0..3_000, 1).await;
+    network.settle().await;
+    network.change("n000001", "status = 'paused'").await;
+    let to = network.publish().await.sequence;
+    let socket = network.store.dir().join("silent.sock");
+    let _says_nothing = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    network.publisher.daemon = DaemonClient::new(&socket);
+    network.begin_base(to);
+    let made = loop {
+        let merge = network.publisher.merging.under_way.as_ref().unwrap();
+        let made = merge.file().map(|file| network.index_dir().join(file));
+        if let Some(made) = made.filter(|made| made.exists()) {
+            break made;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    };
+    for _ in 0..3 {
+        network.publisher.retired.looked = Instant::now().checked_sub(KEEP_UNREFERENCED).unwrap();
+        network.publisher.round().await.unwrap();
+    }
+    assert!(made.exists(), "it is about to be published");
+}
+
+#[tokio::test]
 async fn levels_published_while_a_merge_reads_stay_as_they_are() {
     let mut network = Network::new().await;
     network.import(0..3_000, 1).await;
