@@ -109,7 +109,9 @@ How it compares:
   for a slice, round after round. A slice's figure is the CPU time of all threads of the
   server divided by the requests answered; servers are compared by the ratio of slices of one round,
   of which the median and the range are told. nginx and HAProxy come from the system (Debian: apt
-  install nginx haproxy) and are left out where they are not installed.
+  install nginx haproxy) and are left out where they are not installed. A server that answers within
+  three seconds is started five times before, because the first start may pay for memory that the
+  system has not given to anybody yet.
 
 Example:
   coupon-loadtest codes --count 1000000 --out codes.csv
