@@ -192,9 +192,8 @@ impl Lane {
             while let Some(due) = schedule.next_if(|due| due.intended <= now) {
                 self.dispatch(due, now);
             }
-            let Some(next) = schedule.peek() else { break };
-            alarm.set(next.intended)?;
-            self.handle_events(&mut events)?;
+            let Some(next) = schedule.peek().map(|due| due.intended) else { break };
+            self.handle_events(&mut events, || alarm.set_unless_near(next))?;
             self.sweep(&mut sweep_at);
         }
         Ok(())
@@ -206,7 +205,7 @@ impl Lane {
         let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
         // All at rest means that nothing waits, too.
         while self.idle.len() < self.slots.len() && Instant::now() < until {
-            self.handle_events(&mut events)?;
+            self.handle_events(&mut events, || Ok(true))?;
             self.sweep(&mut sweep_at);
         }
         Ok(())
@@ -272,12 +271,17 @@ impl Lane {
         connection.write()
     }
 
-    fn handle_events(&mut self, events: &mut Vec<Event>) -> std::io::Result<()> {
+    /// Takes what has come; where nothing has, rests until something does, if it may.
+    fn handle_events(
+        &mut self,
+        events: &mut Vec<Event>,
+        may_rest: impl FnOnce() -> std::io::Result<bool>,
+    ) -> std::io::Result<()> {
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
         let sweep = Timespec { tv_sec: 0, tv_nsec: SWEEP_EVERY.subsec_nanos().into() };
         wait(&self.epoll, events, &at_once)?;
         let idle = events.is_empty();
-        if idle {
+        if idle && may_rest()? {
             wait(&self.epoll, events, &sweep)?;
         }
         self.watch.took_events(events.len(), idle);

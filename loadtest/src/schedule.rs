@@ -2,7 +2,8 @@
 //!
 //! Request `n` of a run is due `n / rate` seconds after the start, on thread `n mod threads`,
 //! whatever happened to the requests before it. The time-outs of event loops count milliseconds,
-//! which at 20,000 requests a second would mean bursts of twenty; hence a timer descriptor.
+//! which at 20,000 requests a second would mean bursts of twenty; hence a timer descriptor. To set
+//! it and to be woken costs about as much as a request, so for a time that is near nobody rests.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -78,6 +79,9 @@ pub(crate) fn total_requests(plan: &Plan) -> u64 {
     (plan.rate * (plan.warmup + plan.duration).as_secs_f64()).ceil() as u64
 }
 
+/// What comes sooner than this is not worth resting for.
+const NEAR: Duration = Duration::from_micros(50);
+
 /// A descriptor that becomes readable when a request is due.
 pub(crate) struct Alarm {
     timer: OwnedFd,
@@ -90,19 +94,22 @@ impl Alarm {
         Ok(Self { timer: timerfd_create(TimerfdClockId::Monotonic, flags)?, set_for: None })
     }
 
-    /// Rings once at `when`, instead of at the time it was set for before. Setting it anew discards
-    /// that it rang, so nobody has to read the descriptor.
-    pub(crate) fn set(&mut self, when: Instant) -> std::io::Result<()> {
-        if self.set_for.replace(when) == Some(when) {
-            return Ok(());
+    /// Rings once at `when`, instead of at the time it was set for before; false, and nothing is
+    /// changed, where that is so near that it is not worth resting. Setting it anew discards that it
+    /// rang, so nobody has to read the descriptor.
+    pub(crate) fn set_unless_near(&mut self, when: Instant) -> std::io::Result<bool> {
+        let left = when.saturating_duration_since(Instant::now());
+        if left < NEAR {
+            return Ok(false);
         }
-        // Zero would switch it off.
-        let left = when.saturating_duration_since(Instant::now()).max(Duration::from_nanos(1));
+        if self.set_for.replace(when) == Some(when) {
+            return Ok(true);
+        }
         let it_value =
             Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
         let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value };
         timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once)?;
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -152,9 +159,11 @@ mod tests {
     fn the_alarm_never_rings_early_and_can_be_set_again() {
         use rustix::event::{PollFd, PollFlags, poll};
         let mut alarm = Alarm::new().unwrap();
-        for microseconds in [1, 50, 700, 3000, 0] {
+        for microseconds in [20_000, 10_000, 30_000, 10_000] {
             let when = Instant::now() + Duration::from_micros(microseconds);
-            alarm.set(when).unwrap();
+            assert!(alarm.set_unless_near(when).unwrap());
+            let soon = Instant::now() + NEAR / 2;
+            assert!(!alarm.set_unless_near(soon).unwrap(), "nobody rests for that");
             poll(&mut [PollFd::new(&alarm, PollFlags::IN)], None).unwrap();
             assert!(Instant::now() >= when);
         }
