@@ -6,10 +6,10 @@
 //! under one change sequence. A process killed at any moment leaves everything or nothing.
 //!
 //! Whom it holds up: reading and judging nobody, because they write beside the store. A commit holds
-//! the store's write lock while it writes, some 27 s for a million rows into ten million; edits wait
-//! for it as long as `store` says and are then told when to come again. What was judged before the lock was taken is
-//! judged again under it when the store has changed in between, so two imports at once are judged as
-//! if one came after the other.
+//! the store's write lock while it writes, some 25 s for a million rows into ten million; edits wait
+//! for it as long as `store` says and are then told when to come again. What was judged before the
+//! lock was taken is judged again under it when the store has changed in between, so two imports at
+//! once are judged as if one came after the other.
 
 use std::io::Read;
 use std::path::PathBuf;

@@ -11,7 +11,7 @@
 //!   `catalog`.
 //!
 //! A bulk commit writes in a transaction of its own, in this process or another (the command line);
-//! SQLite's lock orders the two. A write waits for such a one for 15 s at most, whatever stands
+//! SQLite's lock orders the two. A write waits for such a one for 45 s at most, whatever stands
 //! before it, and is then refused as [`StoreError::Busy`], which the API answers as 503 with
 //! `Retry-After`. Reads never wait.
 

@@ -350,8 +350,7 @@ fn whatever_a_file_asks_for_no_code_belongs_to_two_partners() {
 
 /// The kept counts of codes, and of blocks of ids.
 fn kept_counts(connection: &Connection) -> (Vec<(u32, u32, String, u64)>, u64) {
-    let sql =
-        "SELECT offer_id, affiliate_id, status, codes FROM coupon_code_count ORDER BY 1, 2, 3";
+    let sql = "SELECT offer_id, affiliate_id, status, codes FROM coupon_code_count WHERE codes <> 0 ORDER BY 1, 2, 3";
     let mut statement = connection.prepare(sql).unwrap();
     let each = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
     let counts = statement.query_map([], each).unwrap().map(Result::unwrap).collect();
@@ -373,4 +372,39 @@ fn codes_of_a_file_are_counted_and_those_made_after_it_too() {
                time_saved, change_seq) VALUES ('eee', 'eee', 1, 1, 'active', 1, 1, 9)";
     connection.execute(sql, []).unwrap();
     assert_eq!(kept_counts(&connection), (expected(4), 5));
+}
+
+#[test]
+fn codes_that_a_file_changes_are_counted_as_what_they_become_and_those_edited_after_it_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut connection = network(dir.path());
+    let rows = "1,1,both,active\n2,1,both,active\n1,1,ccc,active\n1,2,ddd,active\n2,,eee,paused\n";
+    import(&mut connection, rows, false).0.unwrap();
+    let files = [
+        "coupon_code,coupon_code_id,offer_id\nboth,1,2\nboth,2,1\n",
+        "coupon_code,status,affiliate_id,internal_notes\nccc,paused,2,x\nddd,,-,\neee,active,1,y\n",
+        "coupon_code,internal_notes\nccc,z\nddd,z\n",
+        "coupon_code,offer_id,status\nccc,2,\nddd,2,paused\n",
+    ];
+    let edit = "UPDATE coupon_code SET status = 'paused', affiliate_id = 2 WHERE folded = 'both'";
+    let edits = [edit, "UPDATE coupon_code SET time_deleted = 5 WHERE folded = 'eee'"];
+    let mut seen = Vec::new();
+    for at in 0..files.len() + edits.len() {
+        match files.get(at) {
+            Some(file) => drop(update(&mut connection, file).0.unwrap()),
+            None => drop(connection.execute(edits[at - files.len()], []).unwrap()),
+        }
+        let (kept, blocks) = kept_counts(&connection);
+        let mut counted = std::collections::BTreeMap::new();
+        for (_, offer, partner, status) in codes_as_they_are(&connection) {
+            *counted.entry((offer, partner, status)).or_default() += 1;
+        }
+        let counted = counted
+            .into_iter()
+            .map(|((offer, partner, status), codes)| (offer, partner, status, codes));
+        assert_eq!(kept, counted.collect::<Vec<_>>(), "after change {at}");
+        assert_eq!(blocks, kept.iter().map(|kind| kind.3).sum::<u64>());
+        seen.push(kept);
+    }
+    assert_eq!(seen.windows(2).filter(|pair| pair[0] != pair[1]).count(), 4, "{seen:?}");
 }

@@ -16,9 +16,10 @@ use super::origin::{self, Actor, Origin};
 const QUEUE: usize = 256;
 /// Writes that share one commit at most.
 const GROUP: usize = 64;
-/// How long a write waits behind a transaction of another connection, such as a bulk commit. Then
-/// its caller is told that the store is busy and when to come again.
-const MAX_WAIT: Duration = Duration::from_secs(15);
+/// How long a write waits behind a transaction of another connection. Then its caller is told that
+/// the store is busy and when to come again. The commit of a million rows takes less, so no edit is
+/// refused for one; proxies commonly give up after 60 s.
+const MAX_WAIT: Duration = Duration::from_secs(45);
 
 /// An open write transaction. Whoever has one may change rows; whoever has only a
 /// [`Connection`] may not.

@@ -5,8 +5,9 @@
 //! id of a code decides where it leads. In a file of more than [`IN_FILE_ORDER`] rows they follow it
 //! only among the rows of one code, and else the order of the codes: the other indexes then grow at
 //! ends that stay in the processor's cache, and a million rows take half the time.
-
-use rusqlite::types::Value;
+//!
+//! An update writes only the columns that some row sets: SQLite writes each index of a column that is
+//! set, changed or not. What triggers keep row by row, the counts of codes, is kept here at once.
 
 use super::super::meta::Sequence;
 use super::super::{StoreError, WriteTx};
@@ -40,7 +41,7 @@ pub fn add(tx: &WriteTx<'_>, sequence: Sequence, rows: u64) -> Result<Applied, S
         // The next one, whatever was given before.
         ("nullif(?1, ?1)", "folded, number")
     };
-    let count_each = stop_counting(tx)?;
+    let count_each = take_trigger(tx, "coupon_code_counted")?;
     let created = tx.execute(
         &format!(
             "INSERT INTO coupon_code (id, code, folded, offer_id, affiliate_id, status, start_date, end_date, description, \
@@ -62,13 +63,13 @@ pub fn add(tx: &WriteTx<'_>, sequence: Sequence, rows: u64) -> Result<Applied, S
     Ok(Applied { created: created as u64, updated: 0, ids })
 }
 
-/// Takes away, within this transaction, the trigger that counts each new code by itself; answers
-/// how it is made again.
-fn stop_counting(tx: &WriteTx<'_>) -> Result<String, StoreError> {
-    let sql = "SELECT sql FROM main.sqlite_schema WHERE type = 'trigger' AND name = 'coupon_code_counted'";
-    let count_each = tx.query_row(sql, [], |row| row.get(0))?;
-    tx.execute_batch("DROP TRIGGER main.coupon_code_counted")?;
-    Ok(count_each)
+/// Takes away, within this transaction, a trigger that counts row by row; answers how it is made
+/// again.
+fn take_trigger(tx: &WriteTx<'_>, name: &str) -> Result<String, StoreError> {
+    let sql = "SELECT sql FROM main.sqlite_schema WHERE type = 'trigger' AND name = ?1";
+    let made_by = tx.query_row(sql, [name], |row| row.get(0))?;
+    tx.execute_batch(&format!("DROP TRIGGER main.{name}"))?;
+    Ok(made_by)
 }
 
 /// Counts the codes with higher ids, all at once.
@@ -88,7 +89,10 @@ fn count(tx: &WriteTx<'_>, before_first_id: u32) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The columns that an update sets, and their values from the staged row `s` over the code `c`.
+/// The columns by which codes are counted.
+const COUNTED_BY: [&str; 3] = ["offer_id", "affiliate_id", "status"];
+
+/// The columns that an update can set, and their values from the staged row `s` over the code `c`.
 const SET: [(&str, &str); 8] = [
     ("offer_id", "coalesce(s.offer_id, c.offer_id)"),
     ("affiliate_id", "iif(s.affiliate_id IS NULL, c.affiliate_id, nullif(s.affiliate_id, 0))"),
@@ -137,23 +141,57 @@ pub fn update(tx: &WriteTx<'_>, sequence: Sequence) -> Result<Applied, StoreErro
          WHERE x.is_new_owner AND c.affiliate_id IS NOT NULL",
         [],
     )?;
-    // Codes that change places would meet on their way, so all of them leave before any arrives.
-    tx.execute(
-        "UPDATE coupon_code SET time_deleted = -1 WHERE id IN (SELECT target FROM temp.staged_change WHERE is_new_offer)",
-        [],
-    )?;
-    let set = SET.map(|(column, _)| format!("{column} = x.{column}")).join(", ");
-    let values = [Value::Integer(sequence.cast_signed()), Value::Integer(tx.now())];
+    let columns = set_columns(tx)?;
+    let is_counted_anew = columns.iter().any(|column| COUNTED_BY.contains(column));
+    let count_each = if is_counted_anew { Some(recount(tx)?) } else { None };
+    let mut set: String = columns.iter().map(|column| format!("{column} = x.{column}, ")).collect();
+    if columns.contains(&"offer_id") {
+        // Codes that change places would meet on their way, so all of them leave before any arrives.
+        tx.execute(
+            "UPDATE coupon_code SET time_deleted = -1 WHERE id IN (SELECT target FROM temp.staged_change WHERE is_new_offer)",
+            [],
+        )?;
+        set += "time_deleted = 0, ";
+    }
     let updated = tx.execute(
         &format!(
-            "UPDATE coupon_code SET {set}, change_seq = ?1, time_saved = ?2, time_deleted = 0 \
+            "UPDATE coupon_code SET {set}change_seq = ?1, time_saved = ?2 \
              FROM temp.staged_change x WHERE coupon_code.id = x.target"
         ),
-        values,
+        (sequence, tx.now()),
     )?;
+    if let Some(count_each) = count_each {
+        tx.execute_batch(&count_each)?;
+    }
     let ids =
         tx.query_row("SELECT min(target), max(target) FROM temp.staged_change", [], |row| {
             Ok(row.get::<_, Option<u32>>(0)?.zip(row.get(1)?))
         })?;
     Ok(Applied { created: 0, updated: updated as u64, ids })
+}
+
+/// The columns that some row sets.
+fn set_columns(tx: &WriteTx<'_>) -> Result<Vec<&'static str>, StoreError> {
+    let columns = SET.map(|(column, _)| column);
+    let is_set = columns.map(|column| format!("max({column} IS NOT NULL)")).join(", ");
+    Ok(tx.query_row(&format!("SELECT {is_set} FROM staged_row"), [], |row| {
+        let is_set = |(at, column)| Ok(row.get::<_, bool>(at)?.then_some(column));
+        columns.into_iter().enumerate().filter_map(|column| is_set(column).transpose()).collect()
+    })?)
+}
+
+/// Counts the codes that change as what they become, all at once in place of the trigger that counts
+/// each by itself; answers how that is made again.
+fn recount(tx: &WriteTx<'_>) -> Result<String, StoreError> {
+    let count_each = take_trigger(tx, "coupon_code_recounted")?;
+    tx.execute(
+        "INSERT INTO coupon_code_count SELECT offer_id, affiliate_id, status, sum(codes) FROM ( \
+         SELECT c.offer_id, ifnull(c.affiliate_id, 0) AS affiliate_id, c.status, -1 AS codes \
+         FROM temp.staged_change x CROSS JOIN coupon_code c ON c.id = x.target \
+         UNION ALL SELECT offer_id, ifnull(affiliate_id, 0), status, 1 FROM temp.staged_change) \
+         GROUP BY 1, 2, 3 HAVING sum(codes) <> 0 \
+         ON CONFLICT DO UPDATE SET codes = codes + excluded.codes",
+        [],
+    )?;
+    Ok(count_each)
 }
