@@ -17,8 +17,8 @@ const QUEUE: usize = 256;
 /// Writes that share one commit at most.
 const GROUP: usize = 64;
 /// How long a write waits behind a transaction of another connection. Then its caller is told that
-/// the store is busy and when to come again. The commit of a million rows takes less, so no edit is
-/// refused for one; proxies commonly give up after 60 s.
+/// the store is busy and when to come again. The commit of a million new codes takes less, so no edit
+/// is refused for one; proxies commonly give up after 60 s.
 const MAX_WAIT: Duration = Duration::from_secs(45);
 
 /// An open write transaction. Whoever has one may change rows; whoever has only a
