@@ -8,8 +8,8 @@
 //! Whom it holds up: reading and judging nobody, because they write beside the store. A commit holds
 //! the store's write lock while it writes, some 25 s for a million rows into ten million; edits wait
 //! for it as long as `store` says and are then told when to come again. What was judged before the
-//! lock was taken is judged again under it when the store has changed in between, so two imports at
-//! once are judged as if one came after the other.
+//! lock was taken is judged again under it as far as the store has changed in between, so two imports
+//! at once are judged as if one came after the other.
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ use crate::store::origin::Origin;
 use crate::store::staging::judge::Scope;
 use crate::store::staging::{self, Counts, FaultKind, Intent, apply};
 use crate::store::uploads::Outcome;
-use crate::store::{StoreError, WriteTx, meta};
+use crate::store::{StoreError, WriteTx};
 
 mod header;
 mod lines;
@@ -258,20 +258,19 @@ pub fn commit(
     // Without the lock first: what is refused need not hold up anybody, and what is still so under
     // the lock need not be found out there.
     let before = connection.transaction()?;
-    let seen = meta::read(&before)?.change_seq;
+    let seen = staging::judge::seen(&before)?;
     judge(&before, intent, Scope::All)?;
     before.commit()?;
     admit(connection, skip_invalid)?;
     disk.expect_room(written(connection)?)?;
 
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if meta::read(&tx)?.change_seq != seen {
-        judge(&tx, intent, Scope::All)?;
-        if let Err(refused) = admit(&tx, skip_invalid) {
-            // The store is as it was; the verdicts stay.
-            tx.commit()?;
-            return Err(refused);
-        }
+    if judge_again(&tx, intent, &seen)?
+        && let Err(refused) = admit(&tx, skip_invalid)
+    {
+        // The store is as it was; the verdicts stay.
+        tx.commit()?;
+        return Err(refused);
     }
     let counts = staging::counts(&tx)?;
     let writer = WriteTx::on_behalf_of(&tx, origin);
@@ -280,6 +279,22 @@ pub fn commit(
     record(&writer, &outcome)?;
     tx.commit()?;
     Ok(outcome)
+}
+
+/// Judges again what may have changed since it was judged; answers whether there is any.
+fn judge_again(
+    connection: &Connection,
+    intent: Intent,
+    seen: &staging::judge::Seen,
+) -> Result<bool, StoreError> {
+    if staging::judge::seen(connection)? == *seen {
+        return Ok(false);
+    }
+    match staging::judge::changed_since(connection, intent.mode, seen)? {
+        Some(codes) => judge(connection, intent, Scope::Codes(&codes))?,
+        None => judge(connection, intent, Scope::All)?,
+    }
+    Ok(true)
 }
 
 /// How many bytes the staged rows become, about.

@@ -303,6 +303,98 @@ fn dates_are_judged_with_those_that_are_kept() {
     assert_eq!((start, end.as_str(), description.as_str()), (None, "2026-04-30", "-"));
 }
 
+#[test]
+fn what_changed_since_a_file_was_judged_is_judged_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = network(dir.path());
+    import(&mut store, "1,1,taken,active\n1,2,given,active\n", false).0.unwrap();
+    let mut connection = connect_writer(dir.path()).unwrap();
+    staging::attach(&connection, None).unwrap();
+    let intent = Intent { mode: BulkMode::Add, allow_reissue: false };
+    let file = "offer_id,affiliate_id,coupon_code,status\n1,1,free,active\n1,1,given,active\n\
+                1,1,taken,active\n3,1,early,active\n2,2,late,active\n1,1,quiet,active\n";
+    load(&mut connection, file.as_bytes(), intent, &mut |_| {}).unwrap();
+    let faults = |connection: &Connection| {
+        let mut found = Vec::new();
+        let each = staging::each_fault(connection, 1000, |number, _, fault| {
+            found.push((number, fault.field, fault.error));
+            Ok::<_, StoreError>(())
+        });
+        each.unwrap();
+        found.sort();
+        found
+    };
+    let wrong = |faults: &[(u32, String, String)]| {
+        let mut rows = Vec::from_iter(faults.iter().map(|(number, _, _)| *number));
+        rows.dedup();
+        rows
+    };
+    type Edit = fn(&WriteTx<'_>) -> rusqlite::Result<()>;
+    let edits: [(Edit, &[u32]); 6] = [
+        (
+            |tx| {
+                edit_code(
+                    tx,
+                    "UPDATE coupon_code SET change_seq = ?1, code = 'Free', folded = 'free' WHERE id = 1",
+                )
+            },
+            &[1, 2, 4],
+        ),
+        (
+            |tx| {
+                edit_code(
+                    tx,
+                    "UPDATE coupon_code SET change_seq = ?1, time_deleted = 5 WHERE id = 2",
+                )
+            },
+            &[1, 4],
+        ),
+        (
+            |tx| {
+                tx.execute("INSERT INTO coupon_code_former_owner VALUES ('given', 2)", [])?;
+                edit_code(tx, "UPDATE coupon_code SET change_seq = ?1 WHERE id = 2")
+            },
+            &[1, 2, 4],
+        ),
+        (
+            |tx| tx.execute("UPDATE offer SET time_deleted = 9 WHERE id = 2", []).map(drop),
+            &[1, 2, 4, 5],
+        ),
+        (
+            |tx| {
+                tx.execute_batch(
+                    "CREATE TEMP TABLE copied AS SELECT * FROM offer WHERE id = 1; UPDATE copied SET id = 3; \
+                     INSERT INTO offer SELECT * FROM copied; DROP TABLE copied",
+                )
+            },
+            &[1, 2, 5],
+        ),
+        (
+            |tx| tx.execute("UPDATE affiliate SET time_deleted = 9 WHERE id = 2", []).map(drop),
+            &[1, 2, 5],
+        ),
+    ];
+    judge(&connection, intent, Scope::All).unwrap();
+    assert_eq!(wrong(&faults(&connection)), [2, 3, 4]);
+    for (edit, expected) in edits {
+        let seen = staging::judge::seen(&connection).unwrap();
+        assert!(!judge_again(&connection, intent, &seen).unwrap(), "nothing changed");
+        let tx = store.transaction().unwrap();
+        edit(&WriteTx::within(&tx)).unwrap();
+        tx.commit().unwrap();
+        assert!(judge_again(&connection, intent, &seen).unwrap());
+        let again = faults(&connection);
+        assert_eq!(wrong(&again), expected);
+        judge(&connection, intent, Scope::All).unwrap();
+        assert_eq!(faults(&connection), again);
+    }
+}
+
+fn edit_code(tx: &WriteTx<'_>, sql: &str) -> rusqlite::Result<()> {
+    let sequence = tx.next_code_sequence().unwrap();
+    tx.execute(sql, [sequence]).map(drop)
+}
+
 /// Files of every kind of nonsense leave a store in which each code belongs to one partner.
 #[test]
 fn whatever_a_file_asks_for_no_code_belongs_to_two_partners() {

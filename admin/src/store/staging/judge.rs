@@ -8,6 +8,7 @@
 use rusqlite::{Connection, Row};
 
 use super::super::StoreError;
+use super::super::meta::{self, Sequence};
 use crate::catalog::BulkMode;
 
 /// Which rows are judged.
@@ -84,6 +85,57 @@ pub fn fill(connection: &Connection, mode: BulkMode, scope: Scope<'_>) -> Result
     };
     connection.execute(&sql, [])?;
     Ok(())
+}
+
+/// What a judgement saw of the store: how far its changes had come, and which offers and partners
+/// there were.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    sequence: Sequence,
+    references: References,
+}
+
+/// How many there ever were of each kind, and when they were deleted, summed up.
+type References = [(u64, i64); 2];
+
+/// What a judgement now sees.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn seen(connection: &Connection) -> Result<Seen, StoreError> {
+    let read = |sql| connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)));
+    Ok(Seen {
+        sequence: meta::read(connection)?.change_seq,
+        references: [
+            read("SELECT count(*), ifnull(sum(time_deleted), 0) FROM offer")?,
+            read("SELECT count(*), ifnull(sum(time_deleted), 0) FROM affiliate")?,
+        ],
+    })
+}
+
+/// More changed codes than this are not told one by one.
+const MOST_CHANGED: usize = 10_000;
+
+/// The codes of which alone rows have to be judged again, because nothing else changed since `seen`
+/// that a verdict depends on; `None` where that cannot be said.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn changed_since(
+    connection: &Connection,
+    mode: BulkMode,
+    seen: &Seen,
+) -> Result<Option<Vec<String>>, StoreError> {
+    // An update is saved by what the judgement of all its rows left behind.
+    if mode == BulkMode::Update || self::seen(connection)?.references != seen.references {
+        return Ok(None);
+    }
+    let sql = "SELECT folded FROM coupon_code WHERE change_seq > ?1 \
+               UNION SELECT folded FROM coupon_code_left WHERE change_seq > ?1 LIMIT ?2";
+    let mut statement = connection.prepare(sql)?;
+    let codes = statement.query_map((seen.sequence, MOST_CHANGED + 1), |row| row.get(0))?;
+    let codes = codes.collect::<Result<Vec<String>, _>>()?;
+    Ok(Some(codes).filter(|codes| codes.len() <= MOST_CHANGED))
 }
 
 /// A row that an update cannot place.
