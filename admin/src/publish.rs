@@ -5,8 +5,8 @@
 //! writes the files that differ from what is published, and announces them in one manifest.
 //!
 //! What holds:
-//! - A generation is taken durably in the store before a manifest carries it, so it never stands
-//!   for two contents, also not after a crash or a restored backup.
+//! - A generation is reserved durably in the store before a manifest carries it, so it never stands
+//!   for two contents, also not after a crash or a restored backup ([`generations`]).
 //! - Whatever fails (a full disk, a busy store), the published index stays as it is, the failure
 //!   is logged and shown, and the round is tried again, less often each time.
 //! - An edit rebuilds one small level, and an import one of its own; [`stack`] says which. No round
@@ -16,13 +16,17 @@
 //!   into the stack: that round publishes the store as it is then, so whatever changed while the
 //!   merge read is in the levels above. A merge that fails, or whose place is gone, costs nothing
 //!   but its work.
+//! - Neither does publication wait for who keeps the store from being written, nor an edit for the
+//!   level of a large change before it, which is built [`ahead`] of its commit.
 //!
 //! A second task, [`live`], tells the daemon and knows what it serves, so that a daemon that hangs
 //! delays no publication.
 
+mod ahead;
 mod catalog_rows;
 mod content;
 mod folder;
+mod generations;
 mod live;
 mod merge;
 mod stack;
@@ -40,18 +44,21 @@ use bytes::Bytes;
 use coupon_shared::index::Index;
 use coupon_shared::snapshot::Lineage;
 use coupon_shared::snapshot::manifest::{CURRENT, Manifest, ObjectName, PREVIOUS};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::daemon_client::DaemonClient;
 use crate::store::meta::{self, Sequence};
-use crate::store::{Store, StoreError, publication};
+use crate::store::{Store, StoreError};
+use ahead::{Basis, Request};
 use catalog_rows::KnownOffers;
 use content::{Content, Known, Place};
 use folder::IndexFolder;
+use generations::Generations;
 use merge::Merge;
 use stack::Placed;
 
+pub use ahead::Ahead;
 pub use catalog_rows::LeftOut;
 pub use content::ContentError;
 pub use folder::FolderError;
@@ -111,8 +118,9 @@ pub fn start(
     stop: CancellationToken,
 ) -> PublisherHandle {
     let (status, _) = watch::channel(PublicationStatus::default());
-    let handle = PublisherHandle::new(Arc::new(Notify::new()), status);
-    let publisher = Publisher::new(store, network_id, daemon.clone(), handle.clone());
+    let (to_publisher, requests) = ahead::requests();
+    let handle = PublisherHandle::new(Arc::new(Notify::new()), status, to_publisher);
+    let publisher = Publisher::new(store, network_id, daemon.clone(), handle.clone(), requests);
     tokio::spawn(stop.clone().run_until_cancelled_owned(publisher.run()));
     tokio::spawn(stop.run_until_cancelled_owned(live::tell(daemon, handle.clone())));
     handle
@@ -124,9 +132,13 @@ struct Publisher {
     daemon: DaemonClient,
     path: PathBuf,
     handle: PublisherHandle,
+    requests: mpsc::Receiver<Request>,
     folder: Option<IndexFolder>,
+    generations: Generations,
     published: Published,
     offers: Arc<Mutex<KnownOffers>>,
+    /// Built before its change was committed, and not published yet.
+    ahead: Option<Placed>,
     merging: Merging,
     retired: Retired,
 }
@@ -156,32 +168,40 @@ impl Publisher {
         network_id: u32,
         daemon: DaemonClient,
         handle: PublisherHandle,
+        requests: mpsc::Receiver<Request>,
     ) -> Publisher {
-        let path = store.dir().join(FOLDER_NAME);
-        let retired = Retired { names: HashSet::new(), looked: Instant::now(), due: Vec::new() };
-        let (published, merging) = (Published::default(), Merging::new());
-        let (folder, offers) = (None, Arc::default());
         Publisher {
+            path: store.dir().join(FOLDER_NAME),
+            generations: Generations::new(store.clone()),
             store,
             network_id,
             daemon,
-            path,
             handle,
-            folder,
-            published,
-            offers,
-            merging,
-            retired,
+            requests,
+            folder: None,
+            published: Published::default(),
+            offers: Arc::default(),
+            ahead: None,
+            merging: Merging::new(),
+            retired: Retired { names: HashSet::new(), looked: Instant::now(), due: Vec::new() },
         }
     }
 
     async fn run(mut self) {
         let mut back_off = POLL;
+        let mut request = None;
         loop {
-            match self.round().await {
+            let done = match request.take() {
+                Some(request) => self.stand_by(request).await,
+                None => self.round().await,
+            };
+            match done {
                 Ok(()) => {
                     back_off = POLL;
-                    let _ = tokio::time::timeout(POLL, self.handle.notified()).await;
+                    tokio::select! {
+                        _ = tokio::time::timeout(POLL, self.handle.notified()) => {}
+                        asked = self.requests.recv() => request = asked,
+                    }
                 }
                 Err(error) => {
                     tracing::error!(%error, retry_ms = back_off.as_millis(), "cannot publish");
@@ -195,6 +215,23 @@ impl Publisher {
                 }
             }
         }
+    }
+
+    /// Lets a change be published ahead of its commit: says what is published, and waits for what
+    /// becomes of the change. Who asked hears nothing when publication fails.
+    async fn stand_by(&mut self, request: Request) -> Result<(), PublishError> {
+        self.round().await?;
+        let Some(folder) = &self.folder else { return Err(PublishError::BrokenOff) };
+        let basis = Basis {
+            levels: self.with_merged().levels,
+            cut: self.merging.cut(),
+            place: self.place(folder),
+            daemon: self.daemon.clone(),
+        };
+        if request.basis.send(basis).is_ok() {
+            self.ahead = request.committed.await.ok();
+        }
+        Ok(())
     }
 
     /// Publishes what is not published yet.
@@ -214,6 +251,7 @@ impl Publisher {
             self.published.floor = floor;
             self.publish(&folder, begun).await?;
         }
+        self.generations.prepare().await;
         self.merge_what_is_due(&folder);
         self.handle.update(|status| status.last_error = None);
         self.retired.remove_old(folder, self.merging.files()).await
@@ -230,24 +268,26 @@ impl Publisher {
         })
         .await?;
         self.published = adopted;
-        // A merge was of levels that may not be these, and its file may be gone.
-        self.merging = Merging::new();
+        // What was merged or built ahead was for levels that may not be these, and may be gone.
+        (self.merging, self.ahead) = (Merging::new(), None);
         self.folder = Some(folder.clone());
         Ok(folder)
     }
 
     async fn publish(&mut self, folder: &IndexFolder, begun: Instant) -> Result<(), PublishError> {
-        let before = self.with_merged();
+        let (ahead, cut) = (self.ahead, self.merging.cut());
+        let before = self.with_merged().with_ahead(ahead);
         let known = Known {
             levels: before.levels.clone(),
-            cut: self.merging.cut(),
+            cut,
             catalog: before.catalog.map(|(_, sequence)| sequence),
             offers: Arc::clone(&self.offers),
         };
         let place = self.place(folder);
         let network_id = self.network_id;
         let content = self.store.read(move |c| content::build(c, &known, &place)).await?;
-        if content.level.as_ref().is_some_and(|level| level.range.from < self.merging.cut()) {
+        let built = content.level.as_ref().map(|level| level.range.from);
+        if built.into_iter().chain(ahead.map(|level| level.from)).any(|from| from < cut) {
             self.merging.give_up();
         }
         self.tell_left_out(&content);
@@ -257,16 +297,15 @@ impl Publisher {
 
         let is_new = self.published.manifest.as_ref() != Some(&manifest);
         if is_new || manifest.generation < next.floor {
-            let floor = next.floor;
-            let taken = self.store.write(move |tx| publication::take_generation(tx, floor));
-            manifest.generation = taken.await.map_err(PublishError::Store)?;
+            manifest.generation = self.generations.next(next.floor).await?;
             let (to, announced) = (folder.clone(), manifest.clone());
             let follows = self.published.manifest.is_some();
             on_disk(move || Ok(to.announce(&announced, follows)?)).await?;
+            self.generations.published().await;
         }
         next.manifest = Some(manifest);
         self.published = next;
-        self.merging.merged = None;
+        (self.merging.merged, self.ahead) = (None, None);
         self.tell(begun);
         Ok(())
     }
@@ -321,6 +360,16 @@ impl Publisher {
 }
 
 impl Published {
+    /// With a level that was built ahead of its change, which is committed now.
+    fn with_ahead(mut self, ahead: Option<Placed>) -> Published {
+        let Some(ahead) = ahead else { return self };
+        match stack::put_ahead(&self.levels, ahead) {
+            Some(levels) => self.levels = levels,
+            None => tracing::debug!("the place of a level that was built ahead is gone"),
+        }
+        self
+    }
+
     /// Writes what is new, and says what is published once the manifest is announced, which still
     /// has the generation of the one before.
     fn with_files(
@@ -330,9 +379,7 @@ impl Published {
         network_id: u32,
     ) -> Result<(Published, Manifest), PublishError> {
         if let Some(new) = content.level {
-            let (name, codes) = folder.put_level(new.file)?;
-            let placed = Placed { name, from: new.range.from, to: new.range.to, codes };
-            self.levels = stack::put(&self.levels, placed);
+            self.levels = stack::put(&self.levels, new.put(folder)?);
         }
         let catalog = match (content.catalog, self.catalog) {
             (None, Some((name, _))) => name,
@@ -370,14 +417,17 @@ fn adopt(folder: &IndexFolder, meta: &meta::Meta, network_id: u32) -> Published 
         if manifest.lineage.0 == meta.lineage {
             published.floor = published.floor.max(manifest.generation);
         }
-        // A later generation than the store knows of was made by a store that was since replaced
-        // by its backup: its sequences are not ours.
+        // A later generation than the store knows to be published may be of a store that was since
+        // replaced by its backup: its sequences would not be ours.
         let is_ours = manifest.lineage.0 == meta.lineage
             && manifest.network_id == network_id
             && manifest.generation <= meta.generation
             && manifest.sequence <= meta.change_seq;
         if !is_ours {
-            tracing::warn!(file = name, "the index folder's manifest is not of this store's past");
+            tracing::warn!(
+                file = name,
+                "the index folder's manifest is not known to be of this store's past"
+            );
             continue;
         }
         if published.levels.is_empty() {

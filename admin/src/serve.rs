@@ -80,7 +80,8 @@ impl Admin {
         );
         let privacy = privacy::start(store.clone(), archive.clone(), config.privacy, stop());
         let disk = Disk::new(&config.data_dir, config.disk_reserve_bytes);
-        let uploads = Uploads::open(store.clone(), disk.clone(), config.uploads.clone()).await?;
+        let bounds = config.uploads.clone();
+        let uploads = Uploads::open(store.clone(), publisher.clone(), disk.clone(), bounds).await?;
         uploads.expire(stop());
         let (pixels, sending) = pixels::start(store.clone(), &config.pixels, stop())?;
         let state = AppState {

@@ -7,6 +7,8 @@
 //! - A closure that fails leaves nothing behind and does not disturb the others of its commit.
 //! - Readers never wait for the writer: [`Store::read`] runs on a read-only connection, in one
 //!   transaction, so that all its queries see one state.
+//! - What is committed is taken over from the write-ahead log into the database beside the way of
+//!   commits ([`checkpoints`]).
 //! - All SQL of this package lives below this module. The rules do not: they are pure and stand in
 //!   `catalog`.
 //!
@@ -23,6 +25,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+mod checkpoints;
 mod migrations;
 mod readers;
 mod writer;
@@ -144,6 +147,7 @@ pub struct Store {
     // Before `readers`: the last connection to close is then a writing one, which folds the WAL in.
     readers: Arc<readers::Readers>,
     writer: Arc<writer::Writer>,
+    checkpoints: Arc<checkpoints::Checkpoints>,
 }
 
 impl Store {
@@ -154,11 +158,14 @@ impl Store {
     /// # Errors
     /// When the folder cannot be used, or the file is another program's or a newer one's.
     pub fn open(dir: &Path) -> Result<Store, StoreError> {
-        let connection = connect_writer(dir)?;
+        let mut connection = connect_writer(dir)?;
+        let checkpoints = checkpoints::Checkpoints::start(dir)?;
+        checkpoints.watch(&mut connection)?;
         Ok(Store {
             dir: Arc::from(dir),
             readers: Arc::new(readers::Readers::new(dir.join(FILE_NAME))),
             writer: Arc::new(writer::Writer::start(connection)),
+            checkpoints: Arc::new(checkpoints),
         })
     }
 
@@ -194,6 +201,16 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         self.readers.read(work).await
+    }
+
+    /// A further connection, for a transaction that writes much and long.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub(crate) fn connect_beside(&self) -> Result<Connection, StoreError> {
+        let mut connection = connect_beside(&self.dir)?;
+        self.checkpoints.watch(&mut connection)?;
+        Ok(connection)
     }
 
     /// As [`Store::read`], on the calling thread and a connection of its own: for work that takes
@@ -252,11 +269,7 @@ pub fn overwrite_free_space(dir: &Path, is_rewritten: bool) -> Result<(), StoreE
     if is_held_up { Err(StoreError::Busy) } else { Ok(()) }
 }
 
-/// A further connection that may write to the store that this process has open.
-///
-/// # Errors
-/// When it cannot be opened.
-pub(crate) fn connect_beside(dir: &Path) -> Result<Connection, StoreError> {
+fn connect_beside(dir: &Path) -> Result<Connection, StoreError> {
     let access = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     let connection = Connection::open_with_flags(dir.join(FILE_NAME), flags(access))?;
     connection.busy_timeout(BUSY_TIMEOUT)?;

@@ -28,11 +28,12 @@ use crate::catalog::FieldError;
 use crate::disk::Disk;
 use crate::edit::EditError;
 use crate::import::{self, Commit, ImportError, Source};
+use crate::publish::PublisherHandle;
 use crate::store::rows::{Listed, Page};
 use crate::store::staging::judge::Scope;
 use crate::store::staging::{self, Counts, Intent, ShownRow};
 use crate::store::uploads::{self as rows, Upload};
-use crate::store::{self, Store, StoreError, WriteTx, origin};
+use crate::store::{Store, StoreError, WriteTx, origin};
 
 /// The folder's name in the data folder.
 pub const FOLDER_NAME: &str = "uploads";
@@ -119,6 +120,7 @@ pub struct Uploads {
 
 struct Shared {
     store: Store,
+    publisher: PublisherHandle,
     disk: Disk,
     folder: PathBuf,
     bounds: Bounds,
@@ -133,13 +135,19 @@ impl Uploads {
     ///
     /// # Errors
     /// When the folder cannot be used, or the store not be read.
-    pub async fn open(store: Store, disk: Disk, bounds: Bounds) -> Result<Uploads, UploadError> {
+    pub async fn open(
+        store: Store,
+        publisher: PublisherHandle,
+        disk: Disk,
+        bounds: Bounds,
+    ) -> Result<Uploads, UploadError> {
         let folder = store.dir().join(FOLDER_NAME);
         let known = store.read(rows::file_names).await?;
         let path = folder.clone();
         on_disk(move || Ok(remove_unknown(&path, &known)?)).await?;
         let shared = Shared {
             store,
+            publisher,
             disk,
             folder,
             bounds,
@@ -358,7 +366,7 @@ impl Uploads {
 
 impl Shared {
     fn connect(&self, upload: &Upload) -> Result<Connection, StoreError> {
-        let connection = store::connect_beside(self.store.dir())?;
+        let connection = self.store.connect_beside()?;
         staging::attach(&connection, Some(&self.folder.join(&upload.file_name)))?;
         Ok(connection)
     }
@@ -366,7 +374,7 @@ impl Shared {
     fn stage(&self, intent: Intent, body: impl Read) -> Result<Staged, UploadError> {
         self.disk.expect_room(0).map_err(ImportError::from)?;
         let file = StagedFile::new(&self.folder)?;
-        let mut connection = store::connect_beside(self.store.dir())?;
+        let mut connection = self.store.connect_beside()?;
         staging::attach(&connection, Some(&file.path))?;
         let mut body = io::BufReader::new(self.disk.watched(body));
         if io::BufRead::fill_buf(&mut body)?.is_empty() {
@@ -401,10 +409,16 @@ impl Shared {
                 source: Source::Upload(id),
                 disk: self.disk.clone(),
             };
+            let mut ahead = None;
             let outcome = import::commit(&mut connection, how, |tx, outcome| {
-                rows::committed(tx, id, outcome)
+                rows::committed(tx, id, outcome)?;
+                ahead = self.publisher.build_ahead(tx, outcome.created + outcome.updated);
+                Ok(())
             });
             upload.outcome = Some(outcome.map_err(|error| with_faults(&connection, error))?);
+            if let Some(ahead) = ahead {
+                ahead.committed();
+            }
         }
         let counts = staging::counts(&connection)?;
         Ok((upload, counts))

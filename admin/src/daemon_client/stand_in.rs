@@ -48,6 +48,8 @@ pub(crate) struct Hands {
     pub(crate) acknowledged: u64,
     /// Refuses generations up to this one, which it serves already.
     pub(crate) serves_generation: Option<u64>,
+    /// The levels it was to load ahead.
+    pub(crate) preloaded: Vec<String>,
 }
 
 pub(crate) struct StandIn {
@@ -96,7 +98,10 @@ async fn answer(
     let (status, answer) = match path.as_str() {
         "/reload" => reload(&hands),
         "/postbacks/feed" => (StatusCode::OK, hands.postbacks_after(&body)),
-        path if path.starts_with("/preload/") => (StatusCode::OK, Vec::new()),
+        path if path.starts_with("/preload/") => {
+            hands.preloaded.push(path["/preload/".len()..].to_owned());
+            (StatusCode::OK, Vec::new())
+        }
         _ => {
             hands.cursor = Cursor::decode(&body).unwrap();
             (StatusCode::OK, feed(&hands))

@@ -8,7 +8,7 @@ use coupon_shared::snapshot::{Lineage, SnapshotError};
 use rusqlite::Connection;
 
 use super::catalog_rows::{self, CatalogRows, KnownOffers, LeftOut};
-use super::folder::{IndexFolder, WholeLevel};
+use super::folder::{FolderError, IndexFolder, WholeLevel};
 use super::stack::{self, Placed, Range};
 use crate::store::meta::{self, Meta, Sequence};
 use crate::store::{StoreError, publication};
@@ -35,6 +35,15 @@ pub(super) struct Content {
 pub(super) struct NewLevel {
     pub(super) range: Range,
     pub(super) file: WholeLevel,
+}
+
+impl NewLevel {
+    /// Gives it its name in the folder.
+    pub(super) fn put(self, folder: &IndexFolder) -> Result<Placed, FolderError> {
+        let NewLevel { range: Range { from, to }, file } = self;
+        let (name, codes) = folder.put_level(file)?;
+        Ok(Placed { name, from, to, codes })
+    }
 }
 
 pub(super) struct NewCatalog {
@@ -86,23 +95,25 @@ pub(super) fn build(
 ) -> Result<Content, ContentError> {
     let meta = meta::read(connection)?;
     Ok(Content {
-        level: new_level(connection, known, &meta, place)?,
+        level: new_level(connection, &known.levels, known.cut, &meta, place)?,
         catalog: new_catalog(connection, known, &meta, place.network_id)?,
         meta,
     })
 }
 
-fn new_level(
+/// The level that is to lie on those that are `published`, if any code changed since.
+pub(super) fn new_level(
     connection: &Connection,
-    known: &Known,
+    published: &[Placed],
+    cut: Sequence,
     meta: &Meta,
     place: &Place,
 ) -> Result<Option<NewLevel>, ContentError> {
     let last = publication::last_code_change(connection)?;
-    if known.levels.first().is_some_and(|top| last <= top.to) {
+    if published.first().is_some_and(|top| last <= top.to) {
         return Ok(None);
     }
-    let from = stack::plan(&known.levels, known.cut, |after, limit| {
+    let from = stack::plan(published, cut, |after, limit| {
         publication::count_changed(connection, after, limit)
     })?;
     let range = Range { from, to: meta.change_seq };

@@ -6,10 +6,11 @@ use std::time::Duration;
 use coupon_shared::snapshot::Lineage;
 use coupon_shared::snapshot::manifest::Manifest;
 use serde::Serialize;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::timeout;
 
 use super::LeftOut;
+use super::ahead::Request;
 use crate::daemon_client::{DaemonClient, DaemonError, Reloaded};
 use crate::store::meta::Sequence;
 
@@ -86,14 +87,16 @@ pub enum WaitLiveError {
 pub struct PublisherHandle {
     changed: Arc<Notify>,
     status: watch::Sender<PublicationStatus>,
+    pub(super) requests: mpsc::Sender<Request>,
 }
 
 impl PublisherHandle {
     pub(super) fn new(
         changed: Arc<Notify>,
         status: watch::Sender<PublicationStatus>,
+        requests: mpsc::Sender<Request>,
     ) -> PublisherHandle {
-        PublisherHandle { changed, status }
+        PublisherHandle { changed, status, requests }
     }
 
     /// Says that a change was committed, so that it is published now and not at the next look.

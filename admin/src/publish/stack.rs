@@ -20,7 +20,7 @@ use crate::store::meta::Sequence;
 /// A level with more rows than this is no longer rebuilt by every edit.
 const SMALL: u64 = 1_000;
 /// The most rows that are made one with an edit, rather than in the background.
-const LARGE: u64 = 8_000;
+pub(super) const LARGE: u64 = 8_000;
 /// A level is merged into the next one when that has less than so many times its codes.
 const RATIO: u64 = 8;
 
@@ -65,6 +65,13 @@ pub(super) fn plan<E>(
 pub(super) fn put(newest_first: &[Placed], new: Placed) -> Vec<Placed> {
     let kept = newest_first.iter().filter(|level| level.to <= new.from && new.from > 0);
     std::iter::once(new).chain(kept.copied()).collect()
+}
+
+/// The stack with a level that was built ahead on what it leaves of the old one; `None` when what it
+/// lies on is no longer there.
+pub(super) fn put_ahead(newest_first: &[Placed], ahead: Placed) -> Option<Vec<Placed>> {
+    let fits = ahead.from == 0 || newest_first.iter().any(|level| level.to == ahead.from);
+    fits.then(|| put(newest_first, ahead))
 }
 
 /// Levels to be made one: the changes after `from`, up to `to`.

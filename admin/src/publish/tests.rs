@@ -7,6 +7,7 @@ use coupon_shared::decision::{Answer, Facts, Reason, Visit, decide};
 use coupon_shared::index::Index;
 use tempfile::TempDir;
 
+mod ahead;
 mod merges;
 
 use super::*;
@@ -57,7 +58,8 @@ impl Network {
     }
 
     /// As after a crash: nothing of the publisher's memory is left.
-    fn restarted(self) -> Network {
+    async fn restarted(mut self) -> Network {
+        self.publisher.generations.settle().await;
         let Network { dir, store, publisher } = self;
         drop((store, publisher));
         Network::open(dir)
@@ -86,6 +88,17 @@ impl Network {
     async fn publish(&mut self) -> Manifest {
         self.publisher.round().await.unwrap();
         self.manifest()
+    }
+
+    /// The last generation noted as published, and the last reserved.
+    async fn meta(&self) -> (u64, u64) {
+        let read = self.store.read(|connection| {
+            let sql = "SELECT generation, generation_reserved FROM meta";
+            Ok::<_, StoreError>(
+                connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?,
+            )
+        });
+        read.await.unwrap()
     }
 
     fn index_dir(&self) -> std::path::PathBuf {
@@ -120,7 +133,9 @@ impl Network {
 fn publisher(store: &Store) -> Publisher {
     let (status, _) = watch::channel(PublicationStatus::default());
     let nobody = DaemonClient::new(&store.dir().join("no.sock"));
-    Publisher::new(store.clone(), 1, nobody, PublisherHandle::new(Arc::default(), status))
+    let (to_publisher, requests) = super::ahead::requests();
+    let handle = PublisherHandle::new(Arc::default(), status, to_publisher);
+    Publisher::new(store.clone(), 1, nobody, handle, requests)
 }
 
 fn insert(
@@ -226,14 +241,37 @@ async fn a_restart_goes_on_from_what_is_published() {
     let mut network = Network::new().await;
     network.code("winter25", Some(1)).await;
     let before = network.publish().await;
-    let mut network = network.restarted();
+    let mut network = network.restarted().await;
     assert_eq!(network.publish().await, before, "nothing changed, nothing is announced");
     network.code("more", Some(1)).await;
-    let mut network = network.restarted();
+    let mut network = network.restarted().await;
     let after = network.publish().await;
     assert_eq!(after.levels.last(), before.levels.last(), "the base was not rebuilt");
-    assert_eq!(after.generation, before.generation + 1);
+    assert!(after.generation > before.generation);
     assert_eq!(network.visit("more"), Some(Reason::Redirected));
+}
+
+#[tokio::test]
+async fn no_generation_is_given_again_whatever_a_crash_left_of_the_one_before() {
+    let mut network = Network::new().await;
+    network.code("winter25", Some(1)).await;
+    let base = network.publish().await;
+    network.publisher.generations.settle().await;
+    network.code("more", Some(1)).await;
+    let crashed = network.publish().await;
+    // Published, and not noted.
+    network
+        .edit(move |tx| {
+            tx.execute("UPDATE meta SET generation = ?1", [base.generation])?;
+            Ok(())
+        })
+        .await;
+    for name in [CURRENT, PREVIOUS] {
+        std::fs::remove_file(network.index_dir().join(name)).unwrap();
+    }
+    let Network { dir, .. } = network;
+    let mut network = Network::open(dir);
+    assert!(network.publish().await.generation > crashed.generation);
 }
 
 #[tokio::test]
@@ -245,7 +283,7 @@ async fn leftovers_of_a_crash_are_removed_and_old_files_later() {
     for name in ["CURRENT.new", "level-1.lvl.new", "level-2.lvl", "catalog-3.cat"] {
         std::fs::write(dir.join(name), "half written").unwrap();
     }
-    let mut network = network.restarted();
+    let mut network = network.restarted().await;
     network.publish().await;
     assert_eq!(files(&dir, ".new"), Vec::<String>::new());
     for _ in 0..2 {
@@ -336,7 +374,7 @@ async fn a_damaged_current_is_replaced_by_a_higher_generation() {
         network.code("winter25", Some(1)).await;
         let before = network.publish().await;
         std::fs::write(network.index_dir().join(CURRENT), damage).unwrap();
-        let mut network = network.restarted();
+        let mut network = network.restarted().await;
         let after = network.publish().await;
         assert!(after.generation > before.generation);
         assert_eq!(network.visit("winter25"), Some(Reason::Redirected));
@@ -353,7 +391,7 @@ async fn a_torn_level_is_replaced_by_a_higher_generation() {
     let newest = network.index_dir().join(before.levels[0].level_file());
     let bytes = std::fs::read(&newest).unwrap();
     std::fs::write(&newest, &bytes[..bytes.len() - 16]).unwrap();
-    let mut network = network.restarted();
+    let mut network = network.restarted().await;
     let after = network.publish().await;
     assert!(after.generation > before.generation);
     assert_eq!(after.levels.last(), before.levels.last(), "the manifest before is gone on from");
@@ -365,17 +403,21 @@ async fn an_index_from_after_a_restored_backup_is_not_gone_on_from() {
     let mut network = Network::new().await;
     network.code("winter25", Some(1)).await;
     network.publish().await;
+    network.publisher.generations.settle().await;
+    let backup = network.meta().await;
     network.code("lost", Some(1)).await;
     let newer = network.publish().await;
+    network.publisher.generations.settle().await;
+    assert!(newer.generation <= backup.1, "it was reserved when the backup was made");
     // The backup: made before "lost" was, and edited since in another way.
     network
-        .edit(|tx| {
-            Ok(tx.execute_batch(
-                "DELETE FROM coupon_code WHERE folded = 'lost'; UPDATE meta SET generation = 1",
-            )?)
+        .edit(move |tx| {
+            tx.execute("DELETE FROM coupon_code WHERE folded = 'lost'", [])?;
+            tx.execute("UPDATE meta SET generation = ?1, generation_reserved = ?2", backup)?;
+            Ok(())
         })
         .await;
-    let mut network = network.restarted();
+    let mut network = network.restarted().await;
     let after = network.publish().await;
     assert!(after.generation > newer.generation);
     assert_eq!(network.visit("lost"), None);
@@ -510,7 +552,7 @@ async fn speed() {
     println!("an edit published: median {:?}, p99 {:?}", took[100], took[197]);
     assert_eq!(network.manifest().levels.last(), manifest.levels.last());
     let begun = Instant::now();
-    network = network.restarted();
+    network = network.restarted().await;
     network.publish().await;
     println!("the index taken over at a restart: {:?}", begun.elapsed());
 }

@@ -18,7 +18,7 @@ pub struct Meta {
     pub change_seq: Sequence,
     /// The last change to anything the catalog holds.
     pub catalog_seq: Sequence,
-    /// The last published generation.
+    /// The last generation that is known to be published.
     pub generation: u64,
 }
 

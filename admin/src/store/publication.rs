@@ -4,6 +4,8 @@
 //! or looks at rows it does not publish. Rows that were deleted stay in the catalog, inactive, so
 //! that ids stay dense there.
 
+use std::ops::RangeInclusive;
+
 use coupon_shared::civil_day::Day;
 use coupon_shared::code::FoldedCode;
 use coupon_shared::snapshot::level::CodeRecord;
@@ -249,15 +251,41 @@ fn all<T>(
     Ok(statement.query_map([], read)?.collect::<Result<_, _>>()?)
 }
 
-/// Takes a generation that no publication of this store had before, above `floor`.
+/// How many generations are reserved at a time: more than are published while one transaction of
+/// another connection keeps the store from being written.
+const GENERATIONS_AHEAD: u64 = 16;
+
+/// Reserves generations above `floor` that no publication of this store ever had.
 ///
-/// It is durable before anything can carry it, so that a crash cannot make it serve twice.
+/// They are durable before anything can carry one, so that a crash cannot make it serve twice.
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn take_generation(tx: &WriteTx<'_>, floor: u64) -> Result<u64, StoreError> {
-    let sql = "UPDATE meta SET generation = max(generation, ?1) + 1 RETURNING generation";
-    Ok(tx.prepare_cached(sql)?.query_row([floor], |row| row.get(0))?)
+pub fn reserve_generations(
+    tx: &WriteTx<'_>,
+    floor: u64,
+) -> Result<RangeInclusive<u64>, StoreError> {
+    let sql = "UPDATE meta SET generation_reserved = max(generation_reserved, ?1) + ?2 \
+               RETURNING generation_reserved";
+    let last: u64 =
+        tx.prepare_cached(sql)?.query_row((floor, GENERATIONS_AHEAD), |row| row.get(0))?;
+    Ok(last - GENERATIONS_AHEAD + 1..=last)
+}
+
+/// Notes that a generation is published, and reserves those that follow it, as far as they are not
+/// yet. Answers them.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn note_generation(
+    tx: &WriteTx<'_>,
+    published: u64,
+) -> Result<RangeInclusive<u64>, StoreError> {
+    let sql = "UPDATE meta SET generation = max(generation, ?1), \
+               generation_reserved = max(generation_reserved, ?1 + ?2) RETURNING generation_reserved";
+    let last =
+        tx.prepare_cached(sql)?.query_row((published, GENERATIONS_AHEAD), |row| row.get(0))?;
+    Ok(published + 1..=last)
 }
 
 #[cfg(test)]

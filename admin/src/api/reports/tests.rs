@@ -84,7 +84,9 @@ impl Api {
         let client = || daemon.client.clone();
         let disk = Disk::new(dir.path(), 0);
         let bounds = Config::default().uploads;
-        let uploads = Uploads::open(store.clone(), disk.clone(), bounds).await.unwrap();
+        let publisher = publish::start(store.clone(), 1, client(), stop.clone());
+        let uploads =
+            Uploads::open(store.clone(), publisher.clone(), disk.clone(), bounds).await.unwrap();
         let intake = intake::start(store.clone(), archive.clone(), client(), stop.clone());
         let (clicked, court) = (intake.clone(), (store.clone(), archive.clone()));
         let state = AppState {
@@ -98,7 +100,7 @@ impl Api {
                 stop.clone(),
             ),
             uploads,
-            publisher: publish::start(store.clone(), 1, client(), stop.clone()),
+            publisher,
             privacy: privacy::start(store.clone(), archive.clone(), FOR_EVER, stop.clone()),
             intake,
             store: store.clone(),

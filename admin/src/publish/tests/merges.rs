@@ -6,7 +6,9 @@ use coupon_shared::snapshot::level::CodeRecord;
 
 use super::super::merge::Merge;
 use super::super::stack::Range;
+use super::ahead::immediate;
 use super::*;
+use crate::store::publication;
 
 impl Network {
     /// Rounds until no merge is under way or due.
@@ -47,6 +49,22 @@ impl Network {
             codes.into_iter().try_for_each(|n| insert(tx, &name(n), Some(partner), sequence))
         })
         .await;
+    }
+
+    /// The same with its level built before the commit; what is published next has it.
+    async fn import_ahead(&mut self, codes: std::ops::Range<u32>, partner: u32) {
+        self.publish().await;
+        let levels = self.publisher.with_merged().levels;
+        let place = self.publisher.place(self.publisher.folder.as_ref().unwrap());
+        let mut connection = crate::store::connect_writer(self.dir.path()).unwrap();
+        let tx = immediate(&mut connection);
+        let writer = WriteTx::within(&tx);
+        let sequence = writer.next_code_sequence().unwrap();
+        codes.into_iter().for_each(|n| insert(&writer, &name(n), Some(partner), sequence).unwrap());
+        let (meta, cut) = (meta::read(&tx).unwrap(), self.publisher.merging.cut());
+        let built = content::new_level(&tx, &levels, cut, &meta, &place).unwrap().unwrap();
+        self.publisher.ahead = Some(built.put(&place.folder).unwrap());
+        tx.commit().unwrap();
     }
 
     /// What the store has of each code.
@@ -254,7 +272,7 @@ async fn a_crash_amid_a_merge_leaves_the_old_index() {
     network.publish().await;
     assert!(network.publisher.merging.under_way.is_some());
     let before = network.manifest();
-    let mut network = network.restarted();
+    let mut network = network.restarted().await;
     assert_eq!(network.manifest(), before);
     network.settle().await;
     assert_eq!(network.codes_by_level(), [4_100]);
@@ -275,7 +293,11 @@ async fn any_history_of_edits_imports_merges_and_restarts_publishes_what_the_sto
         match next(12) {
             0 => {
                 let rows = [900, 1_100, 3_000, 9_000][next(4) as usize];
-                network.import(imported..imported + rows, 1 + next(2)).await;
+                let codes = imported..imported + rows;
+                match next(2) {
+                    0 => network.import(codes, 1 + next(2)).await,
+                    _ => network.import_ahead(codes, 1 + next(2)).await,
+                }
                 imported += rows;
             }
             1..4 => change(&network, old, "time_deleted = 7".into()).await,
@@ -284,7 +306,7 @@ async fn any_history_of_edits_imports_merges_and_restarts_publishes_what_the_sto
                 change(&network, old, format!("code = '{new}', folded = '{new}'")).await;
             }
             6..10 => change(&network, old, "affiliate_id = 2".into()).await,
-            10 => network = network.restarted(),
+            10 => network = network.restarted().await,
             _ => tokio::time::sleep(Duration::from_millis(u64::from(next(30)))).await,
         }
         if next(3) > 0 {
