@@ -6,7 +6,7 @@
 //! under one change sequence. A process killed at any moment leaves everything or nothing.
 //!
 //! Whom it holds up: reading and judging nobody, because they write beside the store. A commit holds
-//! the store's write lock while it writes, some 25 s for a million rows into ten million; edits wait
+//! the store's write lock while it writes, some 24 s for a million rows into ten million; edits wait
 //! for it as long as `store` says and are then told when to come again. What was judged before the
 //! lock was taken is judged again under it as far as the store has changed in between, so two imports
 //! at once are judged as if one came after the other.

@@ -20,8 +20,10 @@ use crate::chance::Random;
 use crate::http::{self, Answer};
 use crate::programs::{Network, Program, admin_program, wait_for};
 
-/// Codes of one import.
+/// Codes of one import, and of every eighth, which is large enough for a level that is built before
+/// its commit.
 const ROWS: usize = 200;
+const MANY_ROWS: usize = 8_200;
 /// Codes whose status is set together.
 const GROUP: usize = 40;
 /// The offer that stands alone with them.
@@ -274,22 +276,23 @@ impl<'n> Campaign<'n> {
                 break;
             }
             let (prefix, partner) = (format!("FILE{number}R"), 1 + random.below(PARTNERS));
+            let rows = if number % 8 == 0 { MANY_ROWS } else { ROWS };
             let mut file = String::from("offer_id,affiliate_id,coupon_code,status\n");
-            for row in 0..ROWS {
+            for row in 0..rows {
                 let _ = writeln!(file, "1,{partner},{prefix}{row},active");
             }
             match number % 2 {
-                0 => self.upload(&file),
+                0 => self.upload(&file, rows),
                 _ => self.import(&prefix, &file, &mut random),
             }
             self.imports.fetch_add(1, Ordering::AcqRel);
-            let rows = (0..ROWS).map(|row| (format!("{prefix}{row}"), Some((partner, true))));
+            let rows = (0..rows).map(|row| (format!("{prefix}{row}"), Some((partner, true))));
             expected.extend(rows);
         }
         expected
     }
 
-    fn upload(&self, file: &str) {
+    fn upload(&self, file: &str, rows: usize) {
         let kept = self.json("GET", "couponcodes/uploads", None, &Value::Null).json();
         for upload in kept["uploads"].as_array().unwrap() {
             let path = format!("couponcodes/uploads/{}", upload["upload_id"]);
@@ -297,12 +300,12 @@ impl<'n> Campaign<'n> {
         }
         let upload = self.ask("POST", "couponcodes/uploads?mode=add", None, ("text/csv", file));
         let upload = upload.json();
-        assert_eq!((&upload["rows"], &upload["invalid"]), (&json!(ROWS), &json!(0)), "{upload}");
+        assert_eq!((&upload["rows"], &upload["invalid"]), (&json!(rows), &json!(0)), "{upload}");
         let commit = format!("couponcodes/uploads/{}/commit", upload["upload_id"]);
         // The second one changes nothing.
         for _ in 0..2 {
             let done = self.json("POST", &commit, None, &Value::Null).json();
-            assert_eq!(done["committed"]["created"], ROWS, "{done}");
+            assert_eq!(done["committed"]["created"], rows, "{done}");
         }
     }
 

@@ -97,8 +97,12 @@ pub(crate) fn calls(log: &Path, folder: &Path) -> Vec<Call> {
 fn call_on(line: &str, folder: &str) -> Option<(String, PathBuf)> {
     let (kind, arguments) = line.split_once(' ')?.1.trim_start().split_once('(')?;
     let is_name = kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    let path = &arguments[arguments.find(folder)?..];
-    let path = path.split(['"', '>']).next()?;
+    // What is written may speak of the folder, too.
+    let at = match kind.contains("write") {
+        true => arguments.find(&format!("<{folder}"))? + 1,
+        false => arguments.find(folder)?,
+    };
+    let path = arguments[at..].split(['"', '>']).next()?;
     is_name.then(|| (kind.to_owned(), PathBuf::from(path)))
 }
 
