@@ -49,7 +49,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::daemon_client::DaemonClient;
 use crate::store::meta::{self, Sequence};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, publication};
 use ahead::{Basis, Request};
 use catalog_rows::KnownOffers;
 use content::{Content, Known, Place};
@@ -259,11 +259,14 @@ impl Publisher {
 
     /// Opens the folder and takes over what in it belongs to this store and is intact.
     async fn open(&mut self) -> Result<IndexFolder, PublishError> {
-        let meta = self.store.read(meta::read).await?;
+        let read = |connection: &_| {
+            Ok::<_, StoreError>((meta::read(connection)?, publication::last_reserved(connection)?))
+        };
+        let (meta, reserved) = self.store.read(read).await?;
         let (path, network_id) = (self.path.clone(), self.network_id);
         let (folder, adopted) = on_disk(move || {
             let folder = IndexFolder::open(path)?;
-            let adopted = adopt(&folder, &meta, network_id);
+            let adopted = adopt(&folder, &meta, reserved, network_id);
             Ok((folder, adopted))
         })
         .await?;
@@ -404,7 +407,7 @@ impl Published {
 
 /// What of the folder can be built on: `CURRENT`, else `CURRENT.prev`, where it is of this store's
 /// past and every byte of it is as written.
-fn adopt(folder: &IndexFolder, meta: &meta::Meta, network_id: u32) -> Published {
+fn adopt(folder: &IndexFolder, meta: &meta::Meta, reserved: u64, network_id: u32) -> Published {
     let mut published = Published::default();
     for name in [CURRENT, PREVIOUS] {
         let manifest = match folder.manifest(name) {
@@ -424,10 +427,16 @@ fn adopt(folder: &IndexFolder, meta: &meta::Meta, network_id: u32) -> Published 
             && manifest.generation <= meta.generation
             && manifest.sequence <= meta.change_seq;
         if !is_ours {
-            tracing::warn!(
-                file = name,
-                "the index folder's manifest is not known to be of this store's past"
-            );
+            // A crash can come between publishing and noting it: that is no news.
+            let is_unnoted = (meta.generation + 1..=reserved).contains(&manifest.generation);
+            if manifest.lineage.0 == meta.lineage && is_unnoted {
+                tracing::info!(file = name, "published last and not noted: it is published anew");
+            } else {
+                tracing::warn!(
+                    file = name,
+                    "the index folder's manifest is not of this store's past"
+                );
+            }
             continue;
         }
         if published.levels.is_empty() {

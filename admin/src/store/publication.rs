@@ -255,6 +255,14 @@ fn all<T>(
 /// another connection keeps the store from being written.
 const GENERATIONS_AHEAD: u64 = 16;
 
+/// The last generation that may be published, though it is not noted yet.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn last_reserved(connection: &Connection) -> Result<u64, StoreError> {
+    Ok(connection.query_row("SELECT generation_reserved FROM meta", [], |row| row.get(0))?)
+}
+
 /// Reserves generations above `floor` that no publication of this store ever had.
 ///
 /// They are durable before anything can carry one, so that a crash cannot make it serve twice.
