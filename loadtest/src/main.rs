@@ -73,6 +73,7 @@ fn run(arguments: &cli::RunArguments) -> anyhow::Result<ExitCode> {
 }
 
 fn compare(arguments: &cli::CompareArguments) -> anyhow::Result<ExitCode> {
+    server::interruption::prepare()?;
     compare::compare(arguments)?.publish(arguments.ground.out.as_deref())?;
     Ok(ExitCode::SUCCESS)
 }
@@ -83,12 +84,14 @@ fn sweep(arguments: &cli::SweepArguments) -> anyhow::Result<ExitCode> {
 }
 
 fn swaps(arguments: &cli::SwapsArguments) -> anyhow::Result<ExitCode> {
+    server::interruption::prepare()?;
     let swaps = swaps::swaps(arguments)?;
     swaps.publish(arguments.ground.out.as_deref())?;
     Ok(swaps.exit_code())
 }
 
 fn saturate(arguments: &cli::SaturateArguments) -> anyhow::Result<ExitCode> {
+    server::interruption::prepare()?;
     let saturation = saturate::saturate(arguments)?;
     saturation.publish(arguments.ground.out.as_deref())?;
     Ok(saturation.exit_code())

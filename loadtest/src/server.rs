@@ -1,7 +1,8 @@
 //! Servers that are started to be measured: on one core, with the codes they are asked for, watched,
-//! and ended with the measurement.
+//! and ended with the measurement, also when that is interrupted.
 
 pub(crate) mod coupond;
+pub(crate) mod interruption;
 pub(crate) mod private_surface;
 pub(crate) mod process;
 pub(crate) mod published;
@@ -107,7 +108,7 @@ impl Scratch {
 
     fn create(parent: &Path, purpose: &str) -> anyhow::Result<Scratch> {
         let path = parent.join(format!("coupon-loadtest-{}-{purpose}", std::process::id()));
-        std::fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        interruption::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Scratch(path))
     }
 
@@ -119,6 +120,6 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         // What is left until somebody looks harms nobody.
-        let _ = std::fs::remove_dir_all(&self.0);
+        let _ = interruption::remove(&self.0);
     }
 }

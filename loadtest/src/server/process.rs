@@ -11,9 +11,11 @@ use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Pid, Signal};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
+use super::interruption;
+
 /// A map of ten million codes takes nginx minutes.
 const START_DEADLINE: Duration = Duration::from_secs(900);
-const END_DEADLINE: Duration = Duration::from_secs(20);
+pub(super) const END_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Keeps this thread, and those it starts, on one core.
 pub(crate) fn pin_to(core: usize) -> io::Result<()> {
@@ -58,13 +60,14 @@ impl Family {
     /// Starts a program on one core; what it says goes to a file that an error can quote.
     pub(crate) fn start(command: &[&str], core: usize, log: &Path) -> anyhow::Result<Family> {
         let said = std::fs::File::create(log)?;
-        let child = Command::new("taskset")
+        let mut program = Command::new("taskset");
+        program
             .args(["-c", &core.to_string()])
             .args(command)
             .stdin(Stdio::null())
             .stdout(said.try_clone()?)
-            .stderr(said)
-            .spawn();
+            .stderr(said);
+        let child = interruption::start(&mut program);
         Ok(Family(child.context("cannot start `taskset` (Debian package util-linux)")?))
     }
 
@@ -161,6 +164,7 @@ impl Drop for Family {
         let _ = self.end();
         let _ = self.0.kill();
         let _ = self.0.wait();
+        interruption::has_ended(self.0.id());
     }
 }
 

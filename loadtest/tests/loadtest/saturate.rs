@@ -1,5 +1,9 @@
 //! `saturate` with the real daemon.
 
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
 use super::compare::build_contenders;
@@ -38,4 +42,51 @@ fn at_saturation_every_redirect_is_in_the_click_log_once() {
     }
     assert!(figure("/misses_per_hit/median") > 0.0, "{said}");
     assert!(said.contains("every redirect is in the click log, once"), "{said}");
+}
+
+/// The processes that a process has started and that still run.
+fn children(process: u32) -> Vec<u32> {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let of_each = tasks.map(|task| {
+        std::fs::read_to_string(task.unwrap().path().join("children")).unwrap_or_default()
+    });
+    let all: String = of_each.collect();
+    all.split_whitespace().map(|id| id.parse().unwrap()).collect()
+}
+
+fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        match look() {
+            Some(found) => return found,
+            None => assert!(Instant::now() < deadline, "{what} did not come about"),
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_measurement_that_is_ended_by_a_signal_leaves_no_server_and_no_folder() {
+    build_contenders();
+    for (signal, code) in [("TERM", 143), ("INT", 130)] {
+        let folder = tempfile::tempdir().unwrap();
+        let codes = folder.path().join("codes");
+        std::fs::write(&codes, "ANNA20\n").unwrap();
+        let mut command = coupon_loadtest("saturate --rounds 1 --slice 60s --connections 2");
+        command.arg("--codes").arg(&codes).arg("--data").arg(folder.path());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut measuring = command.spawn().unwrap();
+        let server = wait_for("the server", || children(measuring.id()).first().copied());
+        let in_memory = format!("/dev/shm/coupon-loadtest-{}-run", measuring.id());
+        wait_for("its folder", || {
+            Path::new(&in_memory).join("coupond.sock").exists().then_some(())
+        });
+        let id = measuring.id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
+        assert_eq!(measuring.wait().unwrap().code(), Some(code));
+        assert!(!Path::new(&in_memory).exists());
+        assert!(!Path::new(&format!("/proc/{server}")).exists(), "it runs on");
+        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().flatten().collect();
+        assert_eq!(left.len(), 1, "{left:?}");
+    }
 }
