@@ -119,8 +119,8 @@ impl Network {
     /// Folders and free ports; nothing runs yet.
     pub(crate) fn new() -> Network {
         let folder = tempfile::tempdir().unwrap();
-        let ip = own_loopback_address();
-        Network { folder, admin_address: free_port(ip), visitors: free_port(ip) }
+        let [admin_address, visitors] = free_addresses(own_loopback_address());
+        Network { folder, admin_address, visitors }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -326,8 +326,10 @@ pub(crate) fn own_loopback_address() -> Ipv4Addr {
     Ipv4Addr::new(127, high | 1, low, COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-fn free_port(ip: Ipv4Addr) -> SocketAddr {
-    std::net::TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap()
+/// Taken together, or both could be the same.
+fn free_addresses(ip: Ipv4Addr) -> [SocketAddr; 2] {
+    let taken = [(); 2].map(|()| std::net::TcpListener::bind((ip, 0)).unwrap());
+    taken.map(|listener| listener.local_addr().unwrap())
 }
 
 impl Network {
