@@ -7,10 +7,16 @@
 //! ends that stay in the processor's cache, and a million rows take half the time.
 //!
 //! An update writes only the columns that some row sets: SQLite writes each index of a column that is
-//! set, changed or not. What triggers keep row by row, the counts of codes, is kept here at once.
+//! set, changed or not. It goes in the order of the codes, too, where ids follow it in not too many
+//! strands, as they do after imports: the indexes by code are then swept once, the others in so many
+//! places at a time. Where ids are strewn it goes in their order: of the indexes, most are by id. What
+//! triggers keep row by row, the counts of codes, is kept here at once.
+
+use std::collections::HashSet;
 
 use super::super::meta::Sequence;
 use super::super::{StoreError, WriteTx};
+use super::Bound;
 
 /// What was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -120,14 +126,38 @@ const SET: [(&str, &str); 8] = [
 pub fn plan_update(tx: &WriteTx<'_>) -> Result<u64, StoreError> {
     let columns = SET.map(|(column, value)| format!("{value} AS {column}")).join(", ");
     let differs = SET.map(|(column, value)| format!("{value} IS NOT c.{column}")).join(" OR ");
+    let order = if ids_follow_codes(tx)? { "a.folded, a.offer_id, a.number" } else { "c.id" };
     tx.execute_batch("DROP TABLE IF EXISTS temp.staged_change")?;
     tx.execute_batch(&format!(
         "CREATE TEMP TABLE staged_change AS SELECT c.id AS target, a.is_new_offer, a.is_new_owner, {columns} \
          FROM temp.staged_after a CROSS JOIN staged_row s ON s.number = a.number \
          CROSS JOIN coupon_code c ON c.id = a.target \
-         WHERE a.number {VALID} AND ({differs}) ORDER BY c.id"
+         WHERE a.number {VALID} AND ({differs}) ORDER BY {order}"
     ))?;
     Ok(tx.query_row("SELECT count(*) FROM temp.staged_change", [], |row| row.get(0))?)
+}
+
+/// Whether the ids that the rows select follow the order of their codes, in not too many strands.
+fn ids_follow_codes(tx: &WriteTx<'_>) -> Result<bool, StoreError> {
+    let sql = "SELECT target FROM temp.staged_after ORDER BY folded, offer_id, number";
+    let mut statement = tx.prepare(sql)?;
+    let ids = statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<u32>, _>>()?;
+    Ok(are_strands(&ids))
+}
+
+/// Of so many ids in a row …
+const WINDOW: usize = 4096;
+/// … this many blocks of 4,096 are met, where the ids are strands: SQLite's cache holds what is
+/// changed in so many places of each index.
+const STRANDS: usize = 64;
+
+/// Whether ids are not strewn, but a few ascending strands that interlace. Less than a window of them
+/// is written soon in any order.
+fn are_strands(ids: &[u32]) -> bool {
+    let windows = ids.chunks_exact(WINDOW);
+    let blocks = |ids: &[u32]| ids.iter().map(|id| id >> 12).collect::<HashSet<_>>().len();
+    let met: usize = windows.clone().map(blocks).sum();
+    windows.len() > 0 && met <= windows.len() * STRANDS
 }
 
 /// Changes the codes that [`plan_update`] found.
@@ -144,7 +174,11 @@ pub fn update(tx: &WriteTx<'_>, sequence: Sequence) -> Result<Applied, StoreErro
     let columns = set_columns(tx)?;
     let is_counted_anew = columns.iter().any(|column| COUNTED_BY.contains(column));
     let count_each = if is_counted_anew { Some(recount(tx)?) } else { None };
-    let mut set: String = columns.iter().map(|column| format!("{column} = x.{column}, ")).collect();
+    let mut set: String = columns
+        .iter()
+        .enumerate()
+        .map(|(at, column)| format!("{column} = ?{}, ", 4 + at))
+        .collect();
     if columns.contains(&"offer_id") {
         // Codes that change places would meet on their way, so all of them leave before any arrives.
         tx.execute(
@@ -153,13 +187,7 @@ pub fn update(tx: &WriteTx<'_>, sequence: Sequence) -> Result<Applied, StoreErro
         )?;
         set += "time_deleted = 0, ";
     }
-    let updated = tx.execute(
-        &format!(
-            "UPDATE coupon_code SET {set}change_seq = ?1, time_saved = ?2 \
-             FROM temp.staged_change x WHERE coupon_code.id = x.target"
-        ),
-        (sequence, tx.now()),
-    )?;
+    let updated = update_each(tx, sequence, &columns, &set)?;
     if let Some(count_each) = count_each {
         tx.execute_batch(&count_each)?;
     }
@@ -167,7 +195,34 @@ pub fn update(tx: &WriteTx<'_>, sequence: Sequence) -> Result<Applied, StoreErro
         tx.query_row("SELECT min(target), max(target) FROM temp.staged_change", [], |row| {
             Ok(row.get::<_, Option<u32>>(0)?.zip(row.get(1)?))
         })?;
-    Ok(Applied { created: 0, updated: updated as u64, ids })
+    Ok(Applied { created: 0, updated, ids })
+}
+
+/// Writes the changes one after the other; answers how many. An `UPDATE … FROM` would do them in the
+/// order of ids, whatever the order they stand in.
+fn update_each(
+    tx: &WriteTx<'_>,
+    sequence: Sequence,
+    columns: &[&str],
+    set: &str,
+) -> Result<u64, StoreError> {
+    let values: String = columns.iter().map(|column| format!(", {column}")).collect();
+    let mut changes =
+        tx.prepare(&format!("SELECT target{values} FROM temp.staged_change ORDER BY rowid"))?;
+    let mut update = tx.prepare(&format!(
+        "UPDATE coupon_code SET {set}change_seq = ?1, time_saved = ?2 WHERE id = ?3"
+    ))?;
+    update.raw_bind_parameter(1, sequence)?;
+    update.raw_bind_parameter(2, tx.now())?;
+    let mut rows = changes.query([])?;
+    let mut updated = 0;
+    while let Some(row) = rows.next()? {
+        for at in 0..=columns.len() {
+            update.raw_bind_parameter(3 + at, Bound(row.get_ref(at)?))?;
+        }
+        updated += update.raw_execute()? as u64;
+    }
+    Ok(updated)
 }
 
 /// The columns that some row sets.
@@ -194,4 +249,23 @@ fn recount(tx: &WriteTx<'_>) -> Result<String, StoreError> {
         [],
     )?;
     Ok(count_each)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn imports_leave_strands_and_single_creations_do_not() {
+        // Every tenth code of ten imports of a million, each in the order of its codes.
+        let imports: Vec<u32> = (0..100_000).map(|at| at % 10 * 1_000_000 + at).collect();
+        assert!(are_strands(&imports));
+        let strewn: Vec<u32> = (0..100_000_u32)
+            .map(|at| ((u64::from(at.wrapping_mul(2_654_435_761)) * 10_000_000) >> 32) as u32)
+            .collect();
+        assert!(!are_strands(&strewn));
+        let small: Vec<u32> = strewn.iter().map(|id| id / 100).collect();
+        assert!(are_strands(&small), "a small store is in the cache as a whole");
+        assert!(!are_strands(&imports[..4000]));
+    }
 }
