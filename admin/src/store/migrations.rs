@@ -26,6 +26,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0012_bot_list.sql"),
     include_str!("migrations/0013_offer_revisions.sql"),
     include_str!("migrations/0014_generations_ahead.sql"),
+    include_str!("migrations/0015_bare_dates.sql"),
 ];
 
 /// Brings the database to this program's schema.

@@ -2,10 +2,11 @@
 //! million rows for fifty.
 //!
 //! Counts by offer, partner and status are kept by triggers and never counted here. Every field that
-//! lists are sorted by has an index in that order, which holds those three too. So a page is either
-//! a short walk along one index, or, where a condition leaves only [`FEW`] rows, those are taken
-//! from the condition's index and sorted. Only a search for a part of a code goes over all codes, in
-//! the narrowest index that has them.
+//! lists are sorted by has an index in that order, which holds those three too, except where it is
+//! bare ([`is_bare`]). So a page is either a short walk along one index, or, where a condition leaves
+//! only [`FEW`] rows, those are taken from the condition's index and sorted. A walk along a bare index
+//! looks at the row of each code it comes by, so more rows are sorted rather than walked past. Only a
+//! search for a part of a code goes over all codes, in the narrowest index that has them.
 //!
 //! The indexes are named: SQLite does not know how many rows have a value, and would guess.
 
@@ -19,6 +20,8 @@ use crate::store::rows::{self, Filter, Operator, Page, Query, Sort};
 
 /// Rows that are sorted in less time than a caller notices.
 const FEW: u64 = 20_000;
+/// Rows that are sorted rather than walked past along a bare index.
+const MANY: u64 = 500_000;
 /// Ids that share a row of `coupon_code_block`, as a power of two.
 const BLOCK_BITS: u32 = 12;
 
@@ -48,13 +51,19 @@ pub(super) fn select(connection: &Connection, query: &Query) -> Result<Selected,
     }
     if filters.iter().all(is_counted) {
         let total = counted(connection, filters)?;
+        if let Some((index, rows)) = narrowest
+            && is_bare(sort.column)
+            && rows <= MANY.min(window.passed(total, counted(connection, &[])?))
+        {
+            return collect(connection, index, filters, sort, window);
+        }
         let index = narrowest
             .map(|(index, _)| index)
             .filter(|_| sort.column == "id")
             .unwrap_or(index_of(sort.column));
         return walk(connection, index, filters, sort, window, total);
     }
-    ranged(connection, filters, sort, window)
+    ranged(connection, filters, sort, window, narrowest)
 }
 
 /// A prefix is looked up in the order of codes; everything else comes in the order of its creation.
@@ -69,10 +78,17 @@ fn ranged(
     filters: &[Filter],
     sort: Sort,
     window: Window,
+    narrowest: Option<Narrowest>,
 ) -> Result<Selected, StoreError> {
     let driving = filters.iter().find(|filter| filter.column == sort.column);
     let driving = driving.or_else(|| filters.iter().find(|filter| !is_counted(filter)));
-    let index = index_of(driving.map_or("id", |filter| filter.column));
+    let mut index = index_of(driving.map_or("id", |filter| filter.column));
+    if let (Some(driving), Some((narrower, rows))) = (driving, narrowest)
+        && is_bare(driving.column)
+        && rows < count(connection, index, std::slice::from_ref(driving))?
+    {
+        index = narrower;
+    }
     let total = count(connection, index, filters)?;
     // Where most codes are meant, the first ones met by going along the other order are.
     let is_rare = total <= counted(connection, &[])? / 2;
@@ -97,6 +113,11 @@ fn index_of(column: &str) -> &'static str {
     }
 }
 
+/// Whether the index in the order of a column holds nothing else.
+fn is_bare(column: &str) -> bool {
+    matches!(column, "start_date" | "end_date" | "time_created")
+}
+
 /// Whether the kept counts know how many rows meet a filter.
 fn is_counted(filter: &Filter) -> bool {
     filter.operator == Operator::Equal
@@ -107,15 +128,15 @@ fn is_unique(filter: &Filter) -> bool {
     filter.operator == Operator::Equal && matches!(filter.column, "id" | "folded")
 }
 
-/// The index of the filter that fewest rows meet, and how many those are.
-fn narrowest(
-    connection: &Connection,
-    filters: &[Filter],
-) -> Result<Option<(&'static str, u64)>, StoreError> {
+/// An index, and how many rows meet the filter on its column.
+type Narrowest = (&'static str, u64);
+
+/// The index of the filter that fewest rows meet.
+fn narrowest(connection: &Connection, filters: &[Filter]) -> Result<Option<Narrowest>, StoreError> {
     if let Some(unique) = filters.iter().find(|filter| is_unique(filter)) {
         return Ok(Some((index_of(unique.column), 1)));
     }
-    let mut narrowest: Option<(&'static str, u64)> = None;
+    let mut narrowest: Option<Narrowest> = None;
     for filter in filters.iter().filter(|filter| is_counted(filter)) {
         let rows = counted(connection, std::slice::from_ref(filter))?;
         if narrowest.is_none_or(|(_, least)| rows < least) {
@@ -247,6 +268,12 @@ impl Window {
     fn within(self, total_count: u64) -> Window {
         let from = self.from.min(total_count);
         Window { from, to: self.to.clamp(from, total_count) }
+    }
+
+    /// How many of all codes a walk to it goes past, if those that meet the filters are spread evenly.
+    fn passed(self, total_count: u64, codes: u64) -> u64 {
+        let Window { from, to } = self.within(total_count);
+        to.min(total_count - from) * (codes / total_count.max(1)).max(1)
     }
 }
 
