@@ -2,8 +2,8 @@
 //!
 //! The way of a file, the same for an upload and for the command line: [`load`] reads it, checks
 //! each row by itself and stages the rows in a database beside the store; [`judge`] says what only
-//! all rows and the store together can show; [`commit`] judges again and writes, in one transaction
-//! under one change sequence. A process killed at any moment leaves everything or nothing.
+//! all rows and the store together can show; [`commit`] judges again, if the store has changed, and
+//! writes, in one transaction under one change sequence. A process killed at any moment leaves everything or nothing.
 //!
 //! Whom it holds up: reading and judging nobody, because they write beside the store. A commit holds
 //! the store's write lock while it writes, some 24 s for a million rows into ten million; edits wait
@@ -22,7 +22,7 @@ use crate::catalog::{BulkMode, BulkRow, Cells, FieldError};
 use crate::disk::{Disk, NoRoom};
 use crate::edit::audit;
 use crate::store::origin::Origin;
-use crate::store::staging::judge::Scope;
+use crate::store::staging::judge::{Scope, Seen};
 use crate::store::staging::{self, Counts, FaultKind, Intent, apply};
 use crate::store::uploads::Outcome;
 use crate::store::{StoreError, WriteTx};
@@ -215,6 +215,8 @@ pub struct Commit {
     pub source: Source,
     /// Where the store is.
     pub disk: Disk,
+    /// What the judgement saw that the rows still bear, if that is known.
+    pub judged: Option<Seen>,
 }
 
 /// Reads a whole file into a nameless staged one and saves its rows. After a refusal, the staged
@@ -243,7 +245,7 @@ pub enum Progress {
     Saving,
 }
 
-/// Judges the staged rows again and saves them: all, or with `skip_invalid` those that are right.
+/// Judges the staged rows, unless they bear the judgement that this store would pass, and saves them: all, or with `skip_invalid` those that are right.
 /// `record` adds what belongs into the same transaction.
 ///
 /// # Errors
@@ -253,13 +255,18 @@ pub fn commit(
     how: Commit,
     record: impl FnOnce(&WriteTx<'_>, &Outcome) -> Result<(), StoreError>,
 ) -> Result<Outcome, ImportError> {
-    let Commit { intent, skip_invalid, origin, source, disk } = how;
+    let Commit { intent, skip_invalid, origin, source, disk, judged } = how;
     staging::make_room(connection)?;
     // Without the lock first: what is refused need not hold up anybody, and what is still so under
     // the lock need not be found out there.
     let before = connection.transaction()?;
     let seen = staging::judge::seen(&before)?;
-    judge(&before, intent, Scope::All)?;
+    match intent.mode {
+        _ if judged.as_ref() != Some(&seen) => judge(&before, intent, Scope::All)?,
+        BulkMode::Add => {}
+        // It is saved by what judging works out on its way.
+        BulkMode::Update => staging::judge::fill(&before, intent.mode, Scope::All)?,
+    }
     before.commit()?;
     admit(connection, skip_invalid)?;
     disk.expect_room(written(connection)?)?;
@@ -282,11 +289,7 @@ pub fn commit(
 }
 
 /// Judges again what may have changed since it was judged; answers whether there is any.
-fn judge_again(
-    connection: &Connection,
-    intent: Intent,
-    seen: &staging::judge::Seen,
-) -> Result<bool, StoreError> {
+fn judge_again(connection: &Connection, intent: Intent, seen: &Seen) -> Result<bool, StoreError> {
     if staging::judge::seen(connection)? == *seen {
         return Ok(false);
     }

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -30,7 +30,7 @@ use crate::edit::EditError;
 use crate::import::{self, Commit, ImportError, Source};
 use crate::publish::PublisherHandle;
 use crate::store::rows::{Listed, Page};
-use crate::store::staging::judge::Scope;
+use crate::store::staging::judge::{Scope, Seen};
 use crate::store::staging::{self, Counts, Intent, ShownRow};
 use crate::store::uploads::{self as rows, Upload};
 use crate::store::{Store, StoreError, WriteTx, origin};
@@ -127,6 +127,9 @@ struct Shared {
     incoming: tokio::sync::Semaphore,
     committing: tokio::sync::Mutex<()>,
     busy: Mutex<HashMap<u32, Arc<tokio::sync::Mutex<()>>>>,
+    /// The file that was judged last as it came in, and what of the store that saw; none when its
+    /// rows were changed since. Most are committed next.
+    judged_last: Mutex<Option<(String, Seen)>>,
 }
 
 impl Uploads {
@@ -154,6 +157,7 @@ impl Uploads {
             incoming: tokio::sync::Semaphore::new(MAX_INCOMING),
             committing: tokio::sync::Mutex::default(),
             busy: Mutex::default(),
+            judged_last: Mutex::default(),
         };
         Ok(Uploads { shared: Arc::new(shared) })
     }
@@ -355,6 +359,8 @@ impl Uploads {
         let shared = Arc::clone(&self.shared);
         on_disk(move || {
             let mut connection = shared.connect(&upload)?;
+            // Taken whatever comes of the change: then all rows are judged again, which is only slower.
+            shared.take_judged(&upload.file_name);
             let tx = connection.transaction().map_err(StoreError::from)?;
             let answer = work(&tx, upload.intent)?;
             tx.commit().map_err(StoreError::from)?;
@@ -383,10 +389,12 @@ impl Shared {
             import::load(&mut connection, body, intent, &mut |_| {})?;
         }
         let tx = connection.transaction().map_err(StoreError::from)?;
+        let seen = staging::judge::seen(&tx)?;
         import::judge(&tx, intent, Scope::All)?;
         let counts = staging::counts(&tx)?;
         tx.commit().map_err(StoreError::from)?;
         drop(connection);
+        *self.judged_last() = Some((file.name.clone(), seen));
         File::open(&file.path)?.sync_all()?;
         File::open(&self.folder)?.sync_all()?;
         let keep_seconds = i64::try_from(self.bounds.keep.as_secs()).unwrap_or(i64::MAX);
@@ -408,6 +416,7 @@ impl Shared {
                 origin,
                 source: Source::Upload(id),
                 disk: self.disk.clone(),
+                judged: self.take_judged(&upload.file_name),
             };
             let mut ahead = None;
             let outcome = import::commit(&mut connection, how, |tx, outcome| {
@@ -422,6 +431,16 @@ impl Shared {
         }
         let counts = staging::counts(&connection)?;
         Ok((upload, counts))
+    }
+
+    /// What the judgement saw that the rows of this file bear, if it is the last one; it is then known
+    /// no longer.
+    fn take_judged(&self, file_name: &str) -> Option<Seen> {
+        self.judged_last().take_if(|(name, _)| name == file_name).map(|(_, seen)| seen)
+    }
+
+    fn judged_last(&self) -> MutexGuard<'_, Option<(String, Seen)>> {
+        self.judged_last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn lock(&self, id: u32) -> tokio::sync::OwnedMutexGuard<()> {

@@ -57,6 +57,7 @@ fn import(
         origin: Origin::of(Actor::CommandLine),
         source: Source::File(args.file.file_name().unwrap_or_default().to_string_lossy().into()),
         disk,
+        judged: None,
     };
     import::import(connection, file, how, &mut |progress| match progress {
         Progress::Read(bytes) => bar.set_position(bytes),

@@ -30,6 +30,18 @@ fn network(dir: &Path) -> Connection {
 /// Line and column of each wrong cell, and the reason.
 type Found = Vec<(u64, String, String)>;
 
+fn how(intent: Intent) -> Commit {
+    Commit {
+        intent,
+        skip_invalid: false,
+        origin: Origin::of(Actor::CommandLine),
+        source: Source::File("codes.csv".into()),
+        // Without a reserve.
+        disk: Disk::new(Path::new("/"), 0),
+        judged: None,
+    }
+}
+
 fn run(
     connection: &mut Connection,
     intent: Intent,
@@ -37,11 +49,7 @@ fn run(
     skip_invalid: bool,
 ) -> (Result<Outcome, ImportError>, Found) {
     let _ = connection.execute_batch("DETACH staging");
-    let source = Source::File("codes.csv".into());
-    let origin = Origin::of(Actor::CommandLine);
-    // Without a reserve.
-    let disk = Disk::new(Path::new("/"), 0);
-    let how = Commit { intent, skip_invalid, origin, source, disk };
+    let how = Commit { skip_invalid, ..how(intent) };
     let outcome = super::import(connection, file.as_bytes(), how, &mut |_| {});
     let mut found = Vec::new();
     staging::each_fault(connection, 1000, |_, line, fault| {
@@ -387,6 +395,48 @@ fn what_changed_since_a_file_was_judged_is_judged_again() {
         assert_eq!(wrong(&again), expected);
         judge(&connection, intent, Scope::All).unwrap();
         assert_eq!(faults(&connection), again);
+    }
+}
+
+/// A verdict that no judgement passes shows whether there was another one.
+#[test]
+fn rows_that_bear_the_judgement_of_this_store_are_not_judged_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = network(dir.path());
+    import(&mut store, "1,2,OLD,active\n", false).0.unwrap();
+    for (mode, file) in [
+        (BulkMode::Add, "offer_id,affiliate_id,coupon_code,status\n1,2,NEW,active\n"),
+        (BulkMode::Update, "coupon_code,status\nOLD,paused\n"),
+    ] {
+        let intent = Intent { mode, allow_reissue: false };
+        let mut connection = connect_writer(dir.path()).unwrap();
+        staging::attach(&connection, None).unwrap();
+        load(&mut connection, file.as_bytes(), intent, &mut |_| {}).unwrap();
+        let seen = staging::judge::seen(&connection).unwrap();
+        judge(&connection, intent, Scope::All).unwrap();
+
+        let marked = |connection: &Connection| {
+            staging::add_fault(connection, 1, FaultKind::Judged, "status", "a mark").unwrap();
+        };
+        marked(&connection);
+        let judged = || Some(seen.clone());
+        let refused =
+            commit(&mut connection, Commit { judged: judged(), ..how(intent) }, |_, _| Ok(()));
+        assert!(matches!(refused, Err(ImportError::Refused(_))), "{refused:?}");
+
+        staging::forget_faults(&connection, 1).unwrap();
+        let stopped = Commit { judged: judged(), ..how(intent) };
+        let stopped = commit(&mut connection, stopped, |_, outcome| {
+            assert_eq!(outcome.created + outcome.updated, 1);
+            Err(StoreError::BrokenOff)
+        });
+        assert!(matches!(stopped, Err(ImportError::Store(StoreError::BrokenOff))), "{stopped:?}");
+
+        marked(&connection);
+        store
+            .execute("UPDATE affiliate SET time_deleted = time_deleted + 1 WHERE id = 1", [])
+            .unwrap();
+        commit(&mut connection, Commit { judged: judged(), ..how(intent) }, |_, _| Ok(())).unwrap();
     }
 }
 

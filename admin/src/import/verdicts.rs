@@ -15,6 +15,7 @@ use crate::store::staging::{FaultKind, Intent, add_fault};
 /// When SQLite fails.
 pub fn judge(connection: &Connection, intent: Intent, scope: Scope<'_>) -> Result<(), StoreError> {
     ask::fill(connection, intent.mode, scope)?;
+    ask::forget(connection, scope)?;
     let note = |number: u32, column: &str, reason: &str| {
         add_fault(connection, number, FaultKind::Judged, column, reason)
     };

@@ -52,28 +52,20 @@ const UPDATED: &str = "INSERT INTO temp.staged_after
         ON c.folded = s.folded AND c.time_deleted = 0 AND c.id = {selected}
     WHERE s.sound = 1 {scope}";
 
-/// Forgets the last judgement of these rows and works out what they leave.
+/// Works out what these rows leave.
 ///
 /// # Errors
 /// When SQLite fails.
 pub fn fill(connection: &Connection, mode: BulkMode, scope: Scope<'_>) -> Result<(), StoreError> {
     connection.execute_batch(TABLES)?;
     let within = match scope {
-        Scope::All => {
-            connection.execute("DELETE FROM staged_fault WHERE kind = 2", [])?;
-            ""
-        }
+        Scope::All => "",
         Scope::Codes(codes) => {
             let mut statement =
                 connection.prepare("INSERT OR IGNORE INTO temp.staged_scope VALUES (?1)")?;
             for code in codes {
                 statement.execute([code])?;
             }
-            connection.execute(
-                "DELETE FROM staged_fault WHERE kind = 2 AND number IN (SELECT number FROM staged_row \
-                 WHERE folded IN (SELECT folded FROM temp.staged_scope))",
-                [],
-            )?;
             "AND folded IN (SELECT folded FROM temp.staged_scope)"
         }
     };
@@ -84,6 +76,21 @@ pub fn fill(connection: &Connection, mode: BulkMode, scope: Scope<'_>) -> Result
             .replace("{scope}", &within.replace("folded IN", "s.folded IN")),
     };
     connection.execute(&sql, [])?;
+    Ok(())
+}
+
+/// Forgets the last judgement of the rows that [`fill`] went over.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn forget(connection: &Connection, scope: Scope<'_>) -> Result<(), StoreError> {
+    let within = match scope {
+        Scope::All => "",
+        Scope::Codes(_) => {
+            "AND number IN (SELECT number FROM staged_row WHERE folded IN (SELECT folded FROM temp.staged_scope))"
+        }
+    };
+    connection.execute(&format!("DELETE FROM staged_fault WHERE kind = 2 {within}"), [])?;
     Ok(())
 }
 
@@ -168,8 +175,7 @@ pub fn each_unplaced(
     let sql = format!(
         "SELECT s.number, s.code, s.code_id, (SELECT group_concat(id, ', ') FROM (SELECT t.id FROM coupon_code t \
          INDEXED BY coupon_code_published WHERE t.folded = s.folded AND t.time_deleted = 0 LIMIT 20)) \
-         FROM staged_row s WHERE s.sound = 1 {within} AND NOT EXISTS (SELECT 1 FROM coupon_code c \
-         INDEXED BY coupon_code_published WHERE c.folded = s.folded AND c.time_deleted = 0 AND c.id = {SELECTED})"
+         FROM staged_row s WHERE s.sound = 1 {within} AND s.number NOT IN (SELECT number FROM temp.staged_after)"
     );
     ask(connection, &sql, |row| {
         each(Unplaced {

@@ -67,6 +67,7 @@ async fn network(codes: u32) -> Running {
         origin: Origin::of(Actor::CommandLine),
         source: Source::File("codes.csv".into()),
         disk: Disk::new(network.dir(), 0),
+        judged: None,
     };
     import(&mut connection, std::fs::File::open(path).unwrap(), how, &mut |_| {}).unwrap();
     println!("{codes} codes imported in {:.1} s", began.elapsed().as_secs_f64());
