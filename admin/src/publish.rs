@@ -16,6 +16,7 @@
 //!   into the stack: that round publishes the store as it is then, so whatever changed while the
 //!   merge read is in the levels above. A merge that fails, or whose place is gone, costs nothing
 //!   but its work.
+//! - What is published need not be durable yet: the store is. [`syncing`] makes it so beside the way.
 //! - Neither does publication wait for who keeps the store from being written, nor an edit for the
 //!   level of a large change before it, which is built [`ahead`] of its commit.
 //!
@@ -30,6 +31,7 @@ mod generations;
 mod live;
 mod merge;
 mod stack;
+mod syncing;
 
 #[cfg(test)]
 mod tests;
@@ -53,10 +55,11 @@ use crate::store::{Store, StoreError, publication};
 use ahead::{Basis, Request};
 use catalog_rows::KnownOffers;
 use content::{Content, Known, Place};
-use folder::IndexFolder;
+use folder::{IndexFolder, Unsynced};
 use generations::Generations;
 use merge::Merge;
 use stack::Placed;
+use syncing::{MAX_UNSYNCED, Syncing};
 
 pub use ahead::Ahead;
 pub use catalog_rows::LeftOut;
@@ -140,6 +143,7 @@ struct Publisher {
     /// Built before its change was committed, and not published yet.
     ahead: Option<Placed>,
     merging: Merging,
+    syncing: Syncing,
     retired: Retired,
 }
 
@@ -183,6 +187,7 @@ impl Publisher {
             offers: Arc::default(),
             ahead: None,
             merging: Merging::new(),
+            syncing: Syncing::default(),
             retired: Retired { names: HashSet::new(), looked: Instant::now(), due: Vec::new() },
         }
     }
@@ -242,6 +247,7 @@ impl Publisher {
         };
         let begun = Instant::now();
         self.merging.look();
+        self.syncing.look(&folder).await?;
         let meta = self.store.read(meta::read).await?;
         let floor = self.published.floor.max(self.handle.daemon_generation(Lineage(meta.lineage)));
         let is_due = self.published.manifest.as_ref().is_none_or(|manifest| {
@@ -264,8 +270,12 @@ impl Publisher {
         };
         let (meta, reserved) = self.store.read(read).await?;
         let (path, network_id) = (self.path.clone(), self.network_id);
+        // What it makes durable, and what waits for it, is looked at as all else in the folder.
+        std::mem::take(&mut self.syncing).end().await;
         let (folder, adopted) = on_disk(move || {
             let folder = IndexFolder::open(path)?;
+            folder.sync_named(CURRENT)?;
+            folder.sync_named(PREVIOUS)?;
             let adopted = adopt(&folder, &meta, reserved, network_id);
             Ok((folder, adopted))
         })
@@ -278,6 +288,7 @@ impl Publisher {
     }
 
     async fn publish(&mut self, folder: &IndexFolder, begun: Instant) -> Result<(), PublishError> {
+        self.syncing.settle(folder, MAX_UNSYNCED).await?;
         let (ahead, cut) = (self.ahead, self.merging.cut());
         let before = self.with_merged().with_ahead(ahead);
         let known = Known {
@@ -295,15 +306,30 @@ impl Publisher {
         }
         self.tell_left_out(&content);
         let to = folder.clone();
-        let (mut next, mut manifest) =
-            on_disk(move || before.with_files(content, &to, network_id)).await?;
+        let (mut next, mut manifest, mut unsynced) = on_disk(move || {
+            let mut unsynced = Unsynced::default();
+            let (next, manifest) = before.with_files(content, &to, network_id, &mut unsynced)?;
+            Ok((next, manifest, unsynced))
+        })
+        .await?;
 
         let is_new = self.published.manifest.as_ref() != Some(&manifest);
         if is_new || manifest.generation < next.floor {
             manifest.generation = self.generations.next(next.floor).await?;
             let (to, announced) = (folder.clone(), manifest.clone());
-            let follows = self.published.manifest.is_some();
-            on_disk(move || Ok(to.announce(&announced, follows)?)).await?;
+            self.syncing.look(folder).await?;
+            let is_first = self.published.manifest.is_none();
+            let follows = !is_first && self.syncing.is_durable();
+            unsynced = on_disk(move || {
+                to.announce(&announced, follows, &mut unsynced)?;
+                Ok(unsynced)
+            })
+            .await?;
+            self.syncing.begin(folder, unsynced);
+            if is_first {
+                // No manifest before would serve.
+                self.syncing.settle(folder, 0).await?;
+            }
             self.generations.published().await;
         }
         next.manifest = Some(manifest);
@@ -380,14 +406,15 @@ impl Published {
         content: Content,
         folder: &IndexFolder,
         network_id: u32,
+        unsynced: &mut Unsynced,
     ) -> Result<(Published, Manifest), PublishError> {
         if let Some(new) = content.level {
-            self.levels = stack::put(&self.levels, new.put(folder)?);
+            self.levels = stack::put(&self.levels, new.put(folder, unsynced)?);
         }
         let catalog = match (content.catalog, self.catalog) {
             (None, Some((name, _))) => name,
             (Some(new), _) => {
-                let name = folder.put_catalog(&new.bytes)?;
+                let name = folder.put_catalog(&new.bytes, unsynced)?;
                 self.catalog = Some((name, new.sequence));
                 name
             }

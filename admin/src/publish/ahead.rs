@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::content::{self, Place};
+use super::folder::Unsynced;
 use super::stack::{LARGE, Placed};
 use super::{PublishError, PublisherHandle};
 use crate::daemon_client::DaemonClient;
@@ -100,7 +101,9 @@ impl PublisherHandle {
         let Some(level) = content::new_level(tx, &levels, cut, &meta, &place)? else {
             return Ok(None);
         };
-        let level = level.put(&place.folder)?;
+        let mut unsynced = Unsynced::default();
+        let level = level.put(&place.folder, &mut unsynced)?;
+        unsynced.sync(&place.folder)?;
         let loaded = async { timeout(LONGEST_PRELOAD, daemon.preload(&level.name)).await };
         if !matches!(runtime.block_on(loaded), Ok(Ok(()))) {
             tracing::debug!("a level that is built ahead is not loaded ahead");

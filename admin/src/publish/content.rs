@@ -8,7 +8,7 @@ use coupon_shared::snapshot::{Lineage, SnapshotError};
 use rusqlite::Connection;
 
 use super::catalog_rows::{self, CatalogRows, KnownOffers, LeftOut};
-use super::folder::{FolderError, IndexFolder, WholeLevel};
+use super::folder::{FolderError, IndexFolder, Unsynced, WholeLevel};
 use super::stack::{self, Placed, Range};
 use crate::store::meta::{self, Meta, Sequence};
 use crate::store::{StoreError, publication};
@@ -39,9 +39,13 @@ pub(super) struct NewLevel {
 
 impl NewLevel {
     /// Gives it its name in the folder.
-    pub(super) fn put(self, folder: &IndexFolder) -> Result<Placed, FolderError> {
+    pub(super) fn put(
+        self,
+        folder: &IndexFolder,
+        unsynced: &mut Unsynced,
+    ) -> Result<Placed, FolderError> {
         let NewLevel { range: Range { from, to }, file } = self;
-        let (name, codes) = folder.put_level(file)?;
+        let (name, codes) = folder.put_level(file, unsynced)?;
         Ok(Placed { name, from, to, codes })
     }
 }

@@ -1,10 +1,11 @@
 //! The index folder: immutable object files and the two manifests.
 //!
-//! - A file is written under another name, synced and renamed; what it holds is read back from
-//!   disk and checked entry by entry before a manifest may name it.
-//! - `CURRENT` is replaced by one rename, after the bytes of all it names are durable, and the
-//!   manifest it replaces is `CURRENT.prev` by then. So a crash at any step leaves the old index or
-//!   the new.
+//! - A file is written under another name and renamed; what it holds is read back and checked entry
+//!   by entry before a manifest may name it.
+//! - `CURRENT` is replaced by one rename, so a killed process leaves the old index or the new. That
+//!   what it names is durable is not waited for ([`Unsynced`]); `CURRENT.prev` names durable files
+//!   only. Where a power cut leaves a file torn, it is not what its name says, and that index serves.
+//! - What cannot be made durable is removed: nothing goes on from it.
 //! - Only this process writes here, so names ending in `.new` are leftovers when it starts.
 //! - Levels are written piece by piece, several at once, each under a name of its own; one that
 //!   does not come about leaves nothing. Of a level that is read back one copy is in memory.
@@ -117,22 +118,49 @@ impl IndexFolder {
     }
 
     /// Gives a level its name, and reads it back entry by entry.
-    pub(super) fn put_level(&self, level: WholeLevel) -> Result<(ObjectName, u64), FolderError> {
-        let WholeLevel { file: Unfinished(path), written } = &level;
+    pub(super) fn put_level(
+        &self,
+        level: WholeLevel,
+        unsynced: &mut Unsynced,
+    ) -> Result<(ObjectName, u64), FolderError> {
         let name = level.name();
-        written.file.sync_all().map_err(FolderError::io("sync", path))?;
-        let named = self.path.join(name.level_file());
-        fs::rename(path, named).map_err(FolderError::io("rename", path))?;
+        let WholeLevel { file: Unfinished(path), written } = &level;
+        let file = written.file.try_clone().map_err(FolderError::io("open", path))?;
+        self.put_object(&name.level_file(), path, file, unsynced)?;
         Ok((name, self.level(&name)?.codes()))
     }
 
+    /// Gives a file that is written its name. The one that has it already may be durable, and named
+    /// by `CURRENT.prev`: only one that is durable, too, takes its place.
+    fn put_object(
+        &self,
+        name: &str,
+        unfinished: &Path,
+        file: File,
+        unsynced: &mut Unsynced,
+    ) -> Result<(), FolderError> {
+        let path = self.path.join(name);
+        if path.exists() {
+            file.sync_all().map_err(FolderError::io("sync", unfinished))?;
+            return fs::rename(unfinished, path).map_err(FolderError::io("rename", unfinished));
+        }
+        fs::rename(unfinished, &path).map_err(FolderError::io("rename", unfinished))?;
+        unsynced.push(path, file);
+        Ok(())
+    }
+
     /// Writes a catalog that was checked when it was made, and reads it back.
-    pub(super) fn put_catalog(&self, bytes: &[u8]) -> Result<ObjectName, FolderError> {
+    pub(super) fn put_catalog(
+        &self,
+        bytes: &[u8],
+        unsynced: &mut Unsynced,
+    ) -> Result<ObjectName, FolderError> {
         let name = catalog::name(bytes).map(ObjectName);
         let name =
             name.map_err(|source| FolderError::Object { path: self.path.clone(), source })?;
         let file = name.catalog_file();
-        self.put(&file, bytes)?;
+        let (unfinished, written) = self.write(&file, bytes)?;
+        self.put_object(&file, &unfinished, written, unsynced)?;
         if self.read(&file)? != bytes {
             let source = SnapshotError::Mismatch { reason: "it is not what was written".into() };
             return Err(FolderError::Object { path: self.path.join(file), source });
@@ -141,15 +169,38 @@ impl IndexFolder {
     }
 
     /// Makes `manifest` the one to be served; what `CURRENT` holds, the one before, where
-    /// `follows` says that it is of use.
-    ///
-    /// That the names of the new files are durable before `CURRENT` is, is not waited for: where a
-    /// power cut leaves it without them, the manifest before serves, of which all is durable.
-    pub(super) fn announce(&self, manifest: &Manifest, follows: bool) -> Result<(), FolderError> {
+    /// `follows` says that it is of use, and all of it durable.
+    pub(super) fn announce(
+        &self,
+        manifest: &Manifest,
+        follows: bool,
+        unsynced: &mut Unsynced,
+    ) -> Result<(), FolderError> {
         if follows {
             self.keep_current_as_previous()?;
         }
-        self.put(CURRENT, manifest.to_text().as_bytes())?;
+        let (unfinished, file) = self.write(CURRENT, manifest.to_text().as_bytes())?;
+        let path = self.path.join(CURRENT);
+        fs::rename(&unfinished, &path).map_err(FolderError::io("rename", &unfinished))?;
+        unsynced.push(path, file);
+        Ok(())
+    }
+
+    /// Makes durable what a manifest names, itself, and the names: whoever wrote them may have been
+    /// killed before.
+    pub(super) fn sync_named(&self, name: &str) -> Result<(), FolderError> {
+        let Ok(manifest) = self.manifest(name) else { return Ok(()) };
+        let levels = manifest.levels.iter().map(ObjectName::level_file);
+        for file in levels.chain([manifest.catalog.catalog_file(), name.to_owned()]) {
+            let path = self.path.join(file);
+            match File::open(&path).and_then(|file| file.sync_all()) {
+                // Whether the index is whole is for others to find out.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(FolderError::io("sync", &path)(error));
+                }
+                _ => {}
+            }
+        }
         self.sync()
     }
 
@@ -241,14 +292,12 @@ impl IndexFolder {
         Err(FolderError::Object { path: self.path.join(file), source })
     }
 
-    /// Puts a file in the place of one with its name, if there is one.
-    fn put(&self, name: &str, bytes: &[u8]) -> Result<(), FolderError> {
-        let (path, unfinished) =
-            (self.path.join(name), self.path.join(format!("{name}{UNFINISHED}")));
+    /// Writes a file that will have this name; answers its present one.
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<(PathBuf, File), FolderError> {
+        let unfinished = self.path.join(format!("{name}{UNFINISHED}"));
         let mut file = create(&unfinished).map_err(FolderError::io("create", &unfinished))?;
         file.write_all(bytes).map_err(FolderError::io("write", &unfinished))?;
-        file.sync_all().map_err(FolderError::io("sync", &unfinished))?;
-        fs::rename(&unfinished, &path).map_err(FolderError::io("rename", &unfinished))
+        Ok((unfinished, file))
     }
 
     /// Makes the names in the folder durable.
@@ -271,6 +320,44 @@ impl IndexFolder {
             Ok(names)
         };
         list().map_err(FolderError::io("list", &self.path))
+    }
+}
+
+/// Files of the folder that are not known to be durable yet.
+#[derive(Debug, Default)]
+pub(super) struct Unsynced {
+    files: Vec<(PathBuf, File)>,
+}
+
+impl Unsynced {
+    pub(super) fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Adds a file in the place of an older one, which need not become durable any more.
+    pub(super) fn push(&mut self, path: PathBuf, file: File) {
+        self.files.retain(|(older, _)| *older != path);
+        self.files.push((path, file));
+    }
+
+    pub(super) fn add(&mut self, other: Unsynced) {
+        other.files.into_iter().for_each(|(path, file)| self.push(path, file));
+    }
+
+    /// Makes them durable, and their names. What cannot be is removed.
+    pub(super) fn sync(self, folder: &IndexFolder) -> Result<(), FolderError> {
+        let sync = || {
+            for (path, file) in &self.files {
+                file.sync_all().map_err(FolderError::io("sync", path))?;
+            }
+            folder.sync()
+        };
+        sync().inspect_err(|_| {
+            for (path, _) in &self.files {
+                // A newer file of that name is as bad: the manifest before serves meanwhile.
+                let _ = fs::remove_file(path);
+            }
+        })
     }
 }
 

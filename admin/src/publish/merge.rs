@@ -17,6 +17,7 @@ use std::time::Instant;
 use tokio::sync::oneshot::{self, Receiver, error::TryRecvError};
 
 use super::content::{self, ContentError, Place};
+use super::folder::Unsynced;
 use super::stack::{Placed, Range};
 use super::{PublishError, PublisherHandle};
 use crate::daemon_client::DaemonClient;
@@ -122,7 +123,9 @@ fn merge(
         return Err(ContentError::GivenUp.into());
     }
     named.get_or_init(|| file.name().level_file());
-    let (name, codes) = place.folder.put_level(file)?;
+    let mut unsynced = Unsynced::default();
+    let (name, codes) = place.folder.put_level(file, &mut unsynced)?;
+    unsynced.sync(&place.folder)?;
     let took_ms = begun.elapsed().as_millis();
     tracing::info!(codes, from = range.from, to = range.to, took_ms, "merged levels");
     Ok(Placed { name, from: range.from, to: range.to, codes })

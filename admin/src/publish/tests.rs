@@ -8,7 +8,9 @@ use coupon_shared::index::Index;
 use tempfile::TempDir;
 
 mod ahead;
+
 mod merges;
+mod syncing;
 
 use super::*;
 use crate::daemon_client::stand_in::StandIn;
@@ -87,6 +89,8 @@ impl Network {
 
     async fn publish(&mut self) -> Manifest {
         self.publisher.round().await.unwrap();
+        let folder = self.publisher.folder.clone().unwrap();
+        self.publisher.syncing.settle(&folder, 0).await.unwrap();
         self.manifest()
     }
 

@@ -63,7 +63,7 @@ impl Network {
         codes.into_iter().for_each(|n| insert(&writer, &name(n), Some(partner), sequence).unwrap());
         let (meta, cut) = (meta::read(&tx).unwrap(), self.publisher.merging.cut());
         let built = content::new_level(&tx, &levels, cut, &meta, &place).unwrap().unwrap();
-        self.publisher.ahead = Some(built.put(&place.folder).unwrap());
+        self.publisher.ahead = Some(built.put(&place.folder, &mut Unsynced::default()).unwrap());
         tx.commit().unwrap();
     }
 
