@@ -3,7 +3,8 @@
 //! The way of a file, the same for an upload and for the command line: [`load`] reads it, checks
 //! each row by itself and stages the rows in a database beside the store; [`judge`] says what only
 //! all rows and the store together can show; [`commit`] judges again, if the store has changed, and
-//! writes, in one transaction under one change sequence. A process killed at any moment leaves everything or nothing.
+//! writes, in one transaction under one change sequence. A process killed at any moment leaves
+//! everything or nothing.
 //!
 //! Whom it holds up: reading and judging nobody, because they write beside the store. A commit holds
 //! the store's write lock while it writes, some 24 s for a million rows into ten million; edits wait
@@ -245,8 +246,9 @@ pub enum Progress {
     Saving,
 }
 
-/// Judges the staged rows, unless they bear the judgement that this store would pass, and saves them: all, or with `skip_invalid` those that are right.
-/// `record` adds what belongs into the same transaction.
+/// Judges the staged rows, unless they bear the judgement that this store would pass, and saves them:
+/// all, or with `skip_invalid` those that are right. `record` adds what belongs into the same
+/// transaction.
 ///
 /// # Errors
 /// When rows are wrong, none is there, or the store fails; nothing is saved then.
@@ -261,11 +263,11 @@ pub fn commit(
     // the lock need not be found out there.
     let before = connection.transaction()?;
     let seen = staging::judge::seen(&before)?;
-    match intent.mode {
-        _ if judged.as_ref() != Some(&seen) => judge(&before, intent, Scope::All)?,
-        BulkMode::Add => {}
+    if judged.as_ref() != Some(&seen) {
+        judge(&before, intent, Scope::All)?;
+    } else if intent.mode == BulkMode::Update {
         // It is saved by what judging works out on its way.
-        BulkMode::Update => staging::judge::fill(&before, intent.mode, Scope::All)?,
+        staging::judge::fill(&before, intent.mode, Scope::All)?;
     }
     before.commit()?;
     admit(connection, skip_invalid)?;
