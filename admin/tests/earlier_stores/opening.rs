@@ -1,0 +1,210 @@
+//! What of such a folder still holds: compared with the answers of the version that made it.
+//!
+//! A field that is new is no difference. What differs by a decision since stands in [`DECIDED`],
+//! each with its reason, and must differ somewhere.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::answers::{self, Asked};
+use crate::http;
+use crate::making::start_daemon;
+use crate::programs::{Network, Program, admin_program, wait_for};
+
+/// Nothing goes because the store was made long ago.
+const KEEP: [(&str, &str); 3] = [
+    ("COUPON_ADMIN_PRIVACY_CLICK_RETENTION_DAYS", "0"),
+    ("COUPON_ADMIN_PRIVACY_POSTBACK_RETENTION_DAYS", "0"),
+    ("COUPON_ADMIN_UPLOADS_KEEP_MS", "3153600000000"),
+];
+
+/// A difference that was decided.
+struct Decided {
+    /// Whether a difference is of this kind, by its answer and its path.
+    is_it: fn(&Difference) -> bool,
+    why: &'static str,
+}
+
+const DECIDED: [Decided; 0] = [];
+
+/// Where two answers differ.
+#[derive(Debug)]
+struct Difference {
+    /// The question.
+    answer: String,
+    /// The way to the value, such as `/table/0/reporting/payout`.
+    path: String,
+    before: Value,
+    now: Value,
+}
+
+struct Earlier {
+    folder: PathBuf,
+    asked: Asked,
+    answers: Vec<(String, Value)>,
+}
+
+fn all_earlier() -> Vec<Earlier> {
+    let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/earlier_stores");
+    let entries = std::fs::read_dir(all).unwrap().map(|entry| entry.unwrap().path());
+    let mut folders: Vec<PathBuf> = entries.filter(|path| path.is_dir()).collect();
+    folders.sort();
+    folders.into_iter().map(Earlier::read).collect()
+}
+
+impl Earlier {
+    fn read(folder: PathBuf) -> Earlier {
+        let packed = std::fs::read(folder.join("answers.json.zst")).unwrap();
+        let text = zstd::decode_all(packed.as_slice()).unwrap();
+        let mut kept: Value = serde_json::from_slice(&text).unwrap();
+        let asked = serde_json::from_value(kept["asked"].take()).unwrap();
+        let answers = serde_json::from_value(kept["answers"].take()).unwrap();
+        Earlier { folder, asked, answers }
+    }
+
+    /// A network of its own made of the backup; nothing runs yet.
+    fn restore(&self) -> Network {
+        let network = Network::new();
+        std::fs::copy(self.folder.join("backup.tar.zst"), network.path("backup.tar.zst")).unwrap();
+        let (done, said) = network.on_data("restore", "backup.tar.zst");
+        assert!(done, "{said}");
+        network.put_key(&self.asked.admin_key);
+        network
+    }
+
+    fn differences(&self, now: &[(String, Value)], decided: &mut Seen) -> Vec<Difference> {
+        let mut differences = Vec::new();
+        for (name, now) in now {
+            let before = self.answers.iter().find(|(known, _)| known == name);
+            let Some((_, before)) = before else { panic!("{name} was not asked then") };
+            compare(name, "", before, now, &mut differences);
+        }
+        differences.retain(|difference| !decided.has(difference));
+        differences
+    }
+}
+
+/// Which decisions have shown.
+#[derive(Default)]
+struct Seen(BTreeSet<&'static str>);
+
+impl Seen {
+    fn has(&mut self, difference: &Difference) -> bool {
+        let found = DECIDED.iter().find(|decided| (decided.is_it)(difference));
+        found.is_some_and(|decided| {
+            self.0.insert(decided.why);
+            true
+        })
+    }
+}
+
+fn start(network: &Network) -> Program {
+    network.start_admin_with(&KEEP)
+}
+
+fn compare(answer: &str, path: &str, before: &Value, now: &Value, into: &mut Vec<Difference>) {
+    match (before, now) {
+        (Value::Object(before), Value::Object(now)) => {
+            for (name, before) in before {
+                let now = now.get(name).unwrap_or(&Value::Null);
+                compare(answer, &format!("{path}/{name}"), before, now, into);
+            }
+        }
+        (Value::Array(before), Value::Array(now)) if before.len() == now.len() => {
+            for (at, (before, now)) in before.iter().zip(now).enumerate() {
+                compare(answer, &format!("{path}/{at}"), before, now, into);
+            }
+        }
+        _ if before == now => {}
+        _ => into.push(Difference {
+            answer: answer.into(),
+            path: path.into(),
+            before: before.clone(),
+            now: now.clone(),
+        }),
+    }
+}
+
+fn postback(network: &Network, query: &str) -> Value {
+    let request = format!(
+        "GET /?nid=1&{query} HTTP/1.1\r\nHost: {}\r\nAccept: application/json\r\n\
+         Connection: close\r\n\r\n",
+        network.visitors
+    );
+    let answer = http::send(network.visitors, &request).unwrap();
+    assert_eq!(answer.status, 200, "{query}: {answer:?}");
+    answer.json()
+}
+
+fn rebuild_reports(network: &Network) {
+    let mut rebuild = Command::new(admin_program());
+    let rebuild = rebuild.args(["rebuild-reports", "--data"]).arg(network.path("admin"));
+    let output = rebuild.envs(KEEP).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn a_store_of_an_earlier_version_answers_what_it_answered_before_and_after_its_reports_are_rebuilt() {
+    for earlier in all_earlier() {
+        let mut seen = Seen::default();
+        let network = earlier.restore();
+        let mut admin = start(&network);
+        let now = answers::all(&network, &earlier.asked);
+        let differences = earlier.differences(&now, &mut seen);
+        assert!(differences.is_empty(), "{}: {differences:#?}", earlier.folder.display());
+        admin.stop();
+        rebuild_reports(&network);
+        let mut admin = start(&network);
+        let now = answers::reports(&network, &earlier.asked);
+        let differences = earlier.differences(&now, &mut seen);
+        assert!(differences.is_empty(), "{}: {differences:#?}", earlier.folder.display());
+        let now = answers::conversions(&network, &earlier.asked);
+        let differences = earlier.differences(&now, &mut seen);
+        assert!(differences.is_empty(), "{}: {differences:#?}", earlier.folder.display());
+        admin.stop();
+        let unseen: Vec<_> =
+            DECIDED.iter().map(|it| it.why).filter(|why| !seen.0.contains(why)).collect();
+        assert!(unseen.is_empty(), "decided, and not to be seen: {unseen:?}");
+    }
+}
+
+#[test]
+fn an_order_of_an_earlier_version_is_found_by_its_repeat_and_by_its_refund() {
+    for earlier in all_earlier() {
+        let network = earlier.restore();
+        let (_admin, _daemon) = (start(&network), start_daemon(&network));
+        let Asked { click, order, .. } = &earlier.asked;
+        let path = "reporting/conversions?page_size=2000";
+        let body = json!({"from": earlier.asked.from, "to": earlier.asked.to, "timezone": "UTC"});
+        let rows = || network.done("POST", path, body.clone())["conversions"].clone();
+        let before = rows();
+        let sale = |rows: &Value| {
+            let mut rows = rows.as_array().unwrap().iter();
+            rows.find(|row| row["order_id"] == order.as_str()).unwrap().clone()
+        };
+        let sold = sale(&before);
+        wait_for("the daemon to serve the restored network", || {
+            (network.visit("/winter25").status == 302).then_some(())
+        });
+        for said in [
+            format!("transaction_id={click}&order_id={order}&amount=59.90"),
+            format!("coupon_code=winter25&order_id={order}"),
+        ] {
+            let again = postback(&network, &said);
+            assert_eq!(again["conversion_id"], sold["conversion_id"], "{said}: {again}");
+            assert_eq!(again["status"], "approved", "{said}: {again}");
+        }
+        let refund = format!("transaction_id={click}&order_id={order}&amount=-20");
+        let refund = postback(&network, &refund);
+        assert_eq!(refund["conversion_id"], sold["conversion_id"], "{refund}");
+        let after = rows();
+        assert_eq!(after.as_array().unwrap().len(), before.as_array().unwrap().len());
+        let left = sale(&after);
+        // 59.90 less 9.90 then, and 20 now; 10 % and 15 % of it.
+        let amounts = [&left["sale_amount"], &left["payout"], &left["revenue"]];
+        assert_eq!(amounts, [&json!(30), &json!(3), &json!(4.5)], "{left}");
+    }
+}
