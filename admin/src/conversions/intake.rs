@@ -1,10 +1,14 @@
 //! Intake of postbacks: from the daemon's spool into the store, each once, with a verdict back.
 //!
 //! One task asks with a cursor, for each spool the last sequence that is durably decided or waits
-//! here, and with the verdicts on what it got before; the cursor is the acknowledgement. What comes
+//! here, and with the verdicts on what it got before and on what was decided since; the cursor is the
+//! acknowledgement. What comes
 //! is decided and kept in one transaction together with the cursor. So nothing is acknowledged that
 //! is not kept; and what is delivered again, after a crash of either program or to a store that was
 //! restored, is known by its id.
+//!
+//! There is no verdict on a postback that waits here: its sender waits at the daemon, as long as the
+//! daemon lets him, and gets the verdict if it comes in that time.
 //!
 //! A postback that this program cannot read, or whose decision fails, is kept as it came: it never
 //! holds up those behind it. The clicks that a batch names are looked for before the transaction, so
@@ -14,25 +18,32 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use coupon_shared::postback::{PostbackError, Question, SpoolId, UnreadDelivery, Verdict};
+use coupon_shared::postback::{
+    MAX_DELIVERED, MAX_VERDICTS, PostbackError, Question, SpoolId, UnreadDelivery, Verdict,
+    VerdictStatus,
+};
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::clicks::{Clicks, LookUpError, PassedMs};
-use super::ledger::Ledger;
+use super::ledger::{Decisions, Ledger};
 use super::now_ms;
 use super::received::Received;
 use super::waiting;
 use crate::archive::Archive;
 use crate::daemon_client::{DaemonClient, DaemonError};
 use crate::intake::IntakeHandle;
+use crate::store::postbacks::waiting as waiting_rows;
 use crate::store::{Store, StoreError, WriteTx, postbacks};
 
 /// How long the daemon waits for a postback before it answers that there is none.
 const WAIT: Duration = Duration::from_secs(1);
 /// What one answer may hold; also what is decided in one transaction.
 const MAX_BYTES: usize = 1 << 20;
+/// Verdicts on postbacks that waited, until they are told: they fit into one question beside those on
+/// a delivery. What is beyond goes untold, and its sender is answered `queued`.
+const MAX_LATE_VERDICTS: usize = MAX_VERDICTS - MAX_DELIVERED;
 const SHORTEST_BACK_OFF: Duration = Duration::from_millis(50);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(5);
 
@@ -64,8 +75,13 @@ pub struct PostbackStatus {
     pub lag_ms: Option<u64>,
     /// Postbacks taken in since the program started, repeats among them.
     pub postbacks: u64,
-    /// Postbacks that wait for their click.
+    /// Postbacks that wait: for their click, or behind an earlier one that does.
     pub waiting: u64,
+    /// Of these, those that wait behind an earlier postback that may be about the same sale.
+    pub waiting_behind: u64,
+    /// Postbacks that were decided before an earlier one that may be about the same sale, since the
+    /// program started: too many waited behind that.
+    pub decided_out_of_order: u64,
     /// Sequences that the daemon passed over: postbacks it no longer had.
     pub missing: u64,
     /// Why the last pull failed; intake goes on trying.
@@ -94,6 +110,9 @@ pub(super) struct Court {
     pub(super) clicks: IntakeHandle,
     pub(super) network_id: u32,
     pub(super) status: watch::Sender<PostbackStatus>,
+    /// Told when a postback begins to wait.
+    pub(super) waits_begun: Arc<Notify>,
+    late_verdicts: mpsc::Sender<Verdict>,
 }
 
 /// Starts the intake of postbacks; it ends with `stop`. `clicks` is the intake of clicks.
@@ -108,9 +127,11 @@ pub fn start(
 ) -> PostbackHandle {
     let status = watch::Sender::default();
     let handle = PostbackHandle { status: status.subscribe() };
-    let court = Court { store, archive, clicks, network_id, status };
+    let (late_verdicts, decided_late) = mpsc::channel(MAX_LATE_VERDICTS);
+    let waits_begun = Arc::default();
+    let court = Court { store, archive, clicks, network_id, status, waits_begun, late_verdicts };
     tokio::spawn(stop.clone().run_until_cancelled_owned(waiting::run(court.clone())));
-    let intake = Intake { court, daemon, cursors: None, verdicts: Vec::new() };
+    let intake = Intake { court, daemon, cursors: None, verdicts: Vec::new(), decided_late };
     tokio::spawn(stop.run_until_cancelled_owned(intake.run()));
     handle
 }
@@ -129,6 +150,8 @@ struct Intake {
     cursors: Option<Vec<(SpoolId, u64)>>,
     /// On what was delivered before. Lost with a failure: who waits for one is answered `queued`.
     verdicts: Vec<Verdict>,
+    /// On postbacks that waited.
+    decided_late: mpsc::Receiver<Verdict>,
 }
 
 impl Intake {
@@ -165,7 +188,7 @@ impl Intake {
             None => self.court.begin().await?,
         };
         let question = Question { cursors, verdicts: std::mem::take(&mut self.verdicts) };
-        let answer = self.daemon.postbacks(&question, WAIT, MAX_BYTES).await?;
+        let answer = self.ask(question).await?;
         self.court.update(|status| status.last_pull = Some((now_ms() / 1000) as i64));
         let batch = read(&answer)?;
         if !batch.received.is_empty() {
@@ -173,6 +196,30 @@ impl Intake {
         }
         self.cursors = Some(self.court.cursors().await?);
         Ok(())
+    }
+
+    /// Asks the daemon. A verdict that comes while it waits for postbacks is told at once, since its
+    /// sender waits: the question is broken off and asked again. The cursor has not moved, so what the
+    /// first answer may have held comes again. It is broken off once only, so that verdicts in quick
+    /// succession do not keep postbacks away.
+    async fn ask(&mut self, mut question: Question) -> Result<Bytes, DaemonError> {
+        self.add_late_verdicts(&mut question);
+        let late = tokio::select! {
+            biased;
+            answer = self.daemon.postbacks(&question, WAIT, MAX_BYTES) => return answer,
+            Some(late) = self.decided_late.recv() => late,
+        };
+        question.verdicts.push(late);
+        self.add_late_verdicts(&mut question);
+        self.daemon.postbacks(&question, Duration::ZERO, MAX_BYTES).await
+    }
+
+    fn add_late_verdicts(&mut self, question: &mut Question) {
+        while question.verdicts.len() < MAX_VERDICTS
+            && let Ok(late) = self.decided_late.try_recv()
+        {
+            question.verdicts.push(late);
+        }
     }
 }
 
@@ -188,10 +235,12 @@ impl Court {
     }
 
     async fn begin(&self) -> Result<Vec<(SpoolId, u64)>, StoreError> {
-        let counts =
-            |c: &_| Ok::<_, StoreError>((postbacks::count_waiting(c)?, postbacks::missing(c)?));
+        let counts = |c: &_| Ok::<_, StoreError>((waiting_rows::count(c)?, postbacks::missing(c)?));
         let (waiting, missing) = self.store.read(counts).await?;
-        self.update(|status| (status.waiting, status.missing) = (waiting, missing));
+        self.update(|status| {
+            (status.waiting, status.waiting_behind) = (waiting.all, waiting.behind);
+            status.missing = missing;
+        });
         self.cursors().await
     }
 
@@ -211,12 +260,39 @@ impl Court {
     async fn decide(&self, batch: Batch) -> Result<Vec<Verdict>, IntakeError> {
         let clicks = Arc::new(self.look_up(&batch.received).await?);
         let batch = Arc::new(batch);
-        let verdicts = match self.commit(&batch, 0..batch.received.len(), &clicks).await {
+        let decisions = match self.commit(&batch, 0..batch.received.len(), &clicks).await {
             Err(StoreError::BrokenOff) => self.commit_one_by_one(&batch, &clicks).await?,
             done => done?,
         };
-        self.show(&batch, &verdicts);
+        self.show(&batch);
+        let taken = decisions.verdicts.len();
+        let verdicts = self.decided(decisions);
+        if verdicts.len() < taken {
+            self.waits_begun.notify_one();
+        }
         Ok(verdicts)
+    }
+
+    /// The verdicts that can be told: those on postbacks that do not go on waiting.
+    fn decided(&self, decisions: Decisions) -> Vec<Verdict> {
+        let Decisions { mut verdicts, out_of_order } = decisions;
+        if out_of_order > 0 {
+            tracing::warn!(postbacks = out_of_order, "postbacks were decided out of their order");
+            self.update(|status| status.decided_out_of_order += out_of_order);
+        }
+        verdicts.retain(|verdict| verdict.status != VerdictStatus::Queued);
+        verdicts
+    }
+
+    /// Has the verdicts on postbacks that waited told to their senders, and answers how many.
+    pub(super) fn tell_later(&self, decisions: Decisions) -> usize {
+        let verdicts = self.decided(decisions);
+        let decided = verdicts.len();
+        for verdict in verdicts {
+            // Where there is no room left, the sender is answered `queued` in time.
+            let _ = self.late_verdicts.try_send(verdict);
+        }
+        decided
     }
 
     async fn commit(
@@ -224,7 +300,7 @@ impl Court {
         batch: &Arc<Batch>,
         range: std::ops::Range<usize>,
         clicks: &Arc<Clicks>,
-    ) -> Result<Vec<Verdict>, StoreError> {
+    ) -> Result<Decisions, StoreError> {
         let (batch, clicks, network_id) = (Arc::clone(batch), Arc::clone(clicks), self.network_id);
         self.store.write(move |tx| batch.write(tx, range, &clicks, network_id)).await
     }
@@ -234,27 +310,28 @@ impl Court {
         &self,
         batch: &Arc<Batch>,
         clicks: &Arc<Clicks>,
-    ) -> Result<Vec<Verdict>, StoreError> {
-        let mut verdicts = Vec::new();
+    ) -> Result<Decisions, StoreError> {
+        let mut all = Decisions::default();
         for at in 0..batch.received.len() {
             match self.commit(batch, at..at + 1, clicks).await {
                 Err(StoreError::BrokenOff) => {
                     let batch = Arc::clone(batch);
                     self.store.write(move |tx| batch.keep_undecided(tx, at)).await?;
                 }
-                done => verdicts.extend(done?),
+                done => {
+                    let Decisions { verdicts, out_of_order } = done?;
+                    all.verdicts.extend(verdicts);
+                    all.out_of_order += out_of_order;
+                }
             }
         }
-        Ok(verdicts)
+        Ok(all)
     }
 
-    fn show(&self, batch: &Batch, verdicts: &[Verdict]) {
-        use coupon_shared::postback::VerdictStatus::Queued;
-        let queued = verdicts.iter().filter(|verdict| verdict.status == Queued).count() as u64;
+    fn show(&self, batch: &Batch) {
         let last = batch.received.iter().map(|received| received.row.received_ms).max();
         self.update(|status| {
             status.postbacks += batch.received.len() as u64;
-            status.waiting += queued;
             status.last_postback_unix_ms = last;
             status.lag_ms = last.map(|last| now_ms().saturating_sub(last));
         });
@@ -268,16 +345,13 @@ impl Batch {
         range: std::ops::Range<usize>,
         clicks: &Clicks,
         network_id: u32,
-    ) -> Result<Vec<Verdict>, StoreError> {
+    ) -> Result<Decisions, StoreError> {
         let received = self.received.get(range).unwrap_or_default();
         let mut ledger = Ledger::new(tx, network_id)?;
-        let verdicts = received
-            .iter()
-            .map(|received| ledger.take_in(received, clicks))
-            .collect::<Result<_, _>>()?;
-        ledger.finish()?;
+        received.iter().try_for_each(|received| ledger.take_in(received, clicks))?;
+        let decisions = ledger.finish()?;
         self.advance(tx, received)?;
-        Ok(verdicts)
+        Ok(decisions)
     }
 
     fn keep_undecided(&self, tx: &WriteTx<'_>, at: usize) -> Result<(), StoreError> {

@@ -5,6 +5,7 @@
 //! - One that reports what an earlier conversion reported makes none: it repeats it, contradicts it
 //!   (another amount, which is kept and shown) or takes back from it.
 //! - Only a conversion that counts or may count takes a key.
+//! - A postback that may be about the same sale as an earlier one that waits is not decided before it.
 //!
 //! There is one writer, and a postback is looked for, judged and kept without leaving its
 //! transaction. So no two decisions can make one sale into two, in one batch or in two.
@@ -13,7 +14,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use coupon_shared::click::Tag;
 use coupon_shared::postback::{PostbackId, Verdict, VerdictStatus};
-use coupon_shared::transaction_id::TransactionId;
 use serde_json::json;
 
 use super::attribution::{Attributed, Method};
@@ -34,6 +34,7 @@ use super::tell_partner;
 use crate::catalog::Money;
 use crate::store::audit::FieldChange;
 use crate::store::conversions::{self, Action, Conversion, ConversionId, ConversionRow};
+use crate::store::postbacks::waiting::{self, SequenceKey, WaitsFor};
 use crate::store::postbacks::{self, Outcome, Postback, PostbackRow, VerdictWord};
 use crate::store::rollups::turn_into_click;
 use crate::store::{StoreError, WriteTx, facts};
@@ -43,6 +44,16 @@ pub(super) struct Ledger<'t, 'c> {
     tx: &'t WriteTx<'c>,
     facts: Facts<'t, 'c>,
     counts: Counts,
+    decisions: Decisions,
+}
+
+/// What one transaction decided.
+#[derive(Debug, Default)]
+pub(super) struct Decisions {
+    /// On each postback, `queued` for one that goes on waiting.
+    pub(super) verdicts: Vec<Verdict>,
+    /// Postbacks that were decided before an earlier one, because too many wait behind that.
+    pub(super) out_of_order: u64,
 }
 
 /// What became of a postback.
@@ -52,65 +63,93 @@ struct Settled {
     error: Option<ErrorCode>,
     /// The conversion that it made, repeats, contradicts or takes back from.
     conversion: Option<Conversion>,
-    waits_for: Option<TransactionId>,
+    waits_for: Option<WaitsFor>,
     steps: Steps,
 }
 
 impl<'t, 'c> Ledger<'t, 'c> {
     pub(super) fn new(tx: &'t WriteTx<'c>, network_id: u32) -> Result<Ledger<'t, 'c>, StoreError> {
-        Ok(Ledger { tx, facts: Facts::new(tx, network_id)?, counts: Counts::default() })
+        let (facts, counts) = (Facts::new(tx, network_id)?, Counts::default());
+        Ok(Ledger { tx, facts, counts, decisions: Decisions::default() })
     }
 
     /// Writes what they add to the reports.
-    pub(super) fn finish(self) -> Result<(), StoreError> {
-        self.counts.write(self.tx)
+    pub(super) fn finish(self) -> Result<Decisions, StoreError> {
+        self.counts.write(self.tx)?;
+        Ok(self.decisions)
     }
 
-    /// Takes in a postback that was delivered, and says what became of it.
+    /// Takes in a postback that was delivered.
     pub(super) fn take_in(
         &mut self,
         received: &Received,
         clicks: &Clicks,
-    ) -> Result<Verdict, StoreError> {
+    ) -> Result<(), StoreError> {
         if let Some(known) = postbacks::get(self.tx, received.row.id)? {
-            return self.verdict_again(&known.postback);
+            let verdict = self.verdict_again(&known.postback)?;
+            self.decisions.verdicts.push(verdict);
+            return Ok(());
         }
         let mut row = received.row.clone();
         let Some(claim) = &received.claim else {
             postbacks::insert(self.tx, &row)?;
-            return Ok(verdict(&row, ""));
+            self.decisions.verdicts.push(verdict(&row, ""));
+            return Ok(());
         };
-        let settled = self.settle(claim, &row, clicks)?;
+        let keys = sequence_keys(claim);
+        let settled = self.settle_in_order(claim, &row, None, &keys, clicks)?;
         settled.write_into(&mut row);
         let number = postbacks::insert(self.tx, &row)?;
-        if let Some(id) = settled.waits_for {
-            postbacks::wait(self.tx, number, id, &received.message)?;
+        if let Some(waits_for) = settled.waits_for {
+            waiting::insert(self.tx, number, waits_for, &keys, &received.message)?;
         }
-        Ok(settled.verdict_of(&row))
+        self.decisions.verdicts.push(settled.verdict_of(&row));
+        Ok(())
     }
 
-    /// Decides a postback that waited; one that has to wait for another click goes on waiting.
+    /// Decides a postback that waited; one that has to wait for something else goes on waiting.
     pub(super) fn decide_waiting(
         &mut self,
         number: u64,
         received: &Received,
         clicks: &Clicks,
-    ) -> Result<Option<Verdict>, StoreError> {
+    ) -> Result<(), StoreError> {
         let (Some(PostbackRow { mut postback, .. }), Some(claim)) =
-            (postbacks::waiting(self.tx, number)?, &received.claim)
+            (waiting::get(self.tx, number)?, &received.claim)
         else {
-            postbacks::stop_waiting(self.tx, number)?;
-            return Ok(None);
+            return waiting::remove(self.tx, number);
         };
-        let settled = self.settle(claim, &postback, clicks)?;
+        let keys = sequence_keys(claim);
+        let settled = self.settle_in_order(claim, &postback, Some(number), &keys, clicks)?;
         settled.write_into(&mut postback);
         match settled.waits_for {
-            Some(id) => postbacks::wait(self.tx, number, id, &received.message)?,
-            None => postbacks::stop_waiting(self.tx, number)?,
+            Some(other) => waiting::insert(self.tx, number, other, &keys, &received.message)?,
+            None => waiting::remove(self.tx, number)?,
         }
-        let verdict = settled.verdict_of(&postback);
-        postbacks::decide(self.tx, &PostbackRow { number, postback })?;
-        Ok(Some(verdict))
+        self.decisions.verdicts.push(settled.verdict_of(&postback));
+        postbacks::decide(self.tx, &PostbackRow { number, postback })
+    }
+
+    /// Settles a postback, unless it has to wait behind an earlier one. `number` is that of a
+    /// postback that has waited before.
+    fn settle_in_order(
+        &mut self,
+        claim: &Claim,
+        row: &Postback,
+        number: Option<u64>,
+        keys: &[SequenceKey<'_>],
+        clicks: &Clicks,
+    ) -> Result<Settled, StoreError> {
+        let Some(earlier) = waiting::blocker(self.tx, keys, number)? else {
+            return self.settle(claim, row, clicks);
+        };
+        if waiting::has_room_behind(self.tx, earlier)? {
+            return Ok(Settled::waits_behind(earlier));
+        }
+        let mut settled = self.settle(claim, row, clicks)?;
+        settled.steps.note("out_of_order", "too many postbacks wait behind an earlier one");
+        self.decisions.out_of_order += 1;
+        Ok(settled)
     }
 
     fn settle(
@@ -121,7 +160,7 @@ impl<'t, 'c> Ledger<'t, 'c> {
     ) -> Result<Settled, StoreError> {
         let evidence = self.facts.evidence(claim, row.received_ms, clicks)?;
         match catch_unwind(AssertUnwindSafe(|| judge(claim, &evidence))) {
-            Ok(Judgement::Waits(id, steps)) => Ok(Settled::waits(id, steps)),
+            Ok(Judgement::Waits(id, steps)) => Ok(Settled::waits(WaitsFor::Click(id), steps)),
             Ok(Judgement::Decided(decided)) => self.place(claim, row, *decided, clicks),
             // A fault of this program must not hold up the postbacks behind.
             Err(_panic) => Ok(Settled::unjudged()),
@@ -343,6 +382,14 @@ impl<'t, 'c> Ledger<'t, 'c> {
     }
 }
 
+/// By what postbacks may be about the same sale as this one: every key of repeats and refunds is made
+/// of an order id or a transaction id.
+fn sequence_keys(claim: &Claim) -> Vec<SequenceKey<'_>> {
+    let order = claim.order_id.as_deref().map(SequenceKey::Order);
+    let ids = claim.transaction_ids.iter().filter_map(|claimed| claimed.id);
+    order.into_iter().chain(ids.map(SequenceKey::Click)).collect()
+}
+
 /// Whether a conversion stands in the way of its repeats.
 pub(super) fn may_hold_key(status: Status, error: Option<ErrorCode>) -> bool {
     match status {
@@ -454,15 +501,21 @@ fn json(steps: &Steps) -> String {
 }
 
 impl Settled {
-    fn waits(id: TransactionId, steps: Steps) -> Settled {
+    fn waits(waits_for: WaitsFor, steps: Steps) -> Settled {
         Settled {
             outcome: Outcome::Waits,
             verdict: VerdictWord::Queued,
             error: None,
             conversion: None,
-            waits_for: Some(id),
+            waits_for: Some(waits_for),
             steps,
         }
+    }
+
+    fn waits_behind(earlier: u64) -> Settled {
+        let mut steps = Steps::default();
+        steps.note("waits_its_turn", "an earlier postback that may be about the same sale waits");
+        Settled::waits(WaitsFor::Postback(earlier), steps)
     }
 
     fn unjudged() -> Settled {

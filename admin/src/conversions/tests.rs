@@ -1,6 +1,8 @@
 //! Postbacks against a stand-in for the daemon, with a real store and a real archive: what becomes
 //! of each, and that it becomes so once.
 
+mod sequence;
+
 use std::time::Duration;
 
 use coupon_shared::click::{StreamId, VisitKind};
@@ -22,7 +24,7 @@ use crate::store::bot_list;
 use crate::store::conversions::{
     self, Action, Conversion, ConversionId, ConversionRow, Filters, HistoryEntry, Page, Status,
 };
-use crate::store::postbacks::{self, Outcome};
+use crate::store::postbacks::{self, Outcome, waiting};
 use crate::store::rollups::{self, Family, Measures, Question};
 use crate::store::{Store, StoreError, WriteTx, meta};
 
@@ -122,6 +124,23 @@ impl Network {
         hands.verdicts[before..].to_vec()
     }
 
+    /// Hands postbacks over and waits until they are kept, decided or not.
+    async fn deliver(&mut self, queries: &[&str]) {
+        let messages: Vec<Vec<u8>> = queries.iter().map(|query| self.message(query, b"")).collect();
+        let sent = {
+            let mut hands = self.daemon.hands.lock().unwrap();
+            hands.postbacks.extend(messages);
+            hands.postbacks.len() as u64
+        };
+        self.until(|network| network.daemon.hands.lock().unwrap().acknowledged == sent).await;
+    }
+
+    /// Waits for as many verdicts as were told since the start.
+    async fn verdicts(&self, wanted: usize) -> Vec<Verdict> {
+        self.until(|network| network.daemon.hands.lock().unwrap().verdicts.len() >= wanted).await;
+        self.daemon.hands.lock().unwrap().verdicts.clone()
+    }
+
     async fn one(&mut self, query: &str) -> Verdict {
         self.send(&[query]).await.remove(0)
     }
@@ -180,7 +199,7 @@ impl Network {
     }
 
     async fn waiting(&self) -> u64 {
-        self.read(postbacks::count_waiting).await
+        self.read(waiting::count).await.all
     }
 
     /// Puts a copy of the store in the place of the store.
@@ -444,14 +463,17 @@ async fn a_postback_waits_for_its_click_also_over_a_restart() {
     let mut network = Network::new().await;
     let made_ms = now_ms();
     let id = network.click(made_ms);
-    let verdict = network.one(&format!("nid=1&transaction_id={id}&amount=50&order_id=W1")).await;
-    assert_eq!((verdict.status, verdict.conversion_id), (VerdictStatus::Queued, None));
+    network.deliver(&[&format!("nid=1&transaction_id={id}&amount=50&order_id=W1")]).await;
+    assert_eq!(network.waiting().await, 1);
     network.restart().await;
     network.arrive(STREAM, 1, &[Sample::at(made_ms)]);
     network.until_all(1).await;
     let made = network.all().await.remove(0);
     assert_eq!((made.status, made.transaction_id), (Status::Approved, id.to_string()));
     assert_eq!(network.waiting().await, 0);
+    // The daemon may be the same as before, and the sender still wait.
+    let told = network.verdicts(1).await.remove(0);
+    assert_eq!((told.status, told.conversion_id.unwrap().0), (VerdictStatus::Approved, made.id.0));
     let again = network.one(&format!("nid=1&transaction_id={id}&amount=50&order_id=W1")).await;
     assert_eq!(again.conversion_id.unwrap().0, made.id.0);
 }
@@ -461,7 +483,7 @@ async fn a_click_that_its_stream_has_passed_never_comes() {
     let mut network = Network::new().await;
     let made_ms = now_ms();
     let id = network.click(made_ms);
-    network.send(&[&format!("nid=1&transaction_id={id}")]).await;
+    network.deliver(&[&format!("nid=1&transaction_id={id}")]).await;
     assert_eq!(network.waiting().await, 1);
     network.arrive(STREAM, 1, &[Sample::at(made_ms + 1), Sample::at(made_ms + 2)]);
     network.until_all(1).await;
@@ -473,7 +495,7 @@ async fn a_click_that_its_stream_has_passed_never_comes() {
 async fn a_click_that_the_daemon_does_not_have_is_waited_for_only_so_long() {
     let mut network = Network::new().await;
     let id = network.click(now_ms());
-    network.send(&[&format!("nid=1&transaction_id={id}&coupon_code=winter25")]).await;
+    network.deliver(&[&format!("nid=1&transaction_id={id}&coupon_code=winter25")]).await;
     assert_eq!(network.waiting().await, 1);
     network.until_all(1).await;
     let made = network.all().await.remove(0);

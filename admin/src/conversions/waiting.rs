@@ -1,26 +1,30 @@
 //! Postbacks whose click has not come yet: decided when the intake of clicks brings it, or brings
-//! word that it cannot come any more. They wait in the store, so a restart changes nothing.
+//! word that it cannot come any more; and after them those that wait behind them. They wait in the
+//! store, so a restart changes nothing.
 //!
-//! They are looked through when clicks have come or the daemon said that there are no more, page by
-//! page; those whose click may still be on its way are not even read.
+//! They are looked through when clicks have come, when the daemon said that there are no more, and
+//! when a postback has begun to wait, page by page; those whose click may still be on its way are not
+//! even read. A verdict goes to the sender, who may still wait for it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use coupon_shared::postback::SpoolId;
 
 use super::clicks::LookUpError;
 use super::intake::Court;
-use super::ledger::Ledger;
+use super::ledger::{Decisions, Ledger};
 use super::received::Received;
 use crate::intake::IntakeStatus;
 use crate::store::WriteTx;
-use crate::store::postbacks::{self, Waiting};
+use crate::store::postbacks::waiting::{self, Waiting};
 
 /// Decided in one transaction.
 const PAGE: usize = 500;
-/// Between two looks: clicks come many times a second.
-const PAUSE: Duration = Duration::from_millis(200);
+/// Between two looks, at the least: clicks come many times a second, and a sender waits.
+const PAUSE: Duration = Duration::from_millis(20);
+/// A look that took long is followed by a pause so many times as long.
+const PAUSES_PER_LOOK: u32 = 4;
 const BACK_OFF: Duration = Duration::from_secs(5);
 
 /// Decides what can be decided, for ever.
@@ -30,13 +34,18 @@ pub(super) async fn run(court: Court) {
     loop {
         let now = progress(&clicks.status());
         if seen == Some(now) {
-            clicks.changed().await;
+            tokio::select! {
+                () = clicks.changed() => {}
+                // Its click may have come after it was looked for and before it was kept.
+                () = court.waits_begun.notified() => seen = None,
+            }
             continue;
         }
+        let began = Instant::now();
         match look_through(&court).await {
             Ok(()) => {
                 seen = Some(now);
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(PAUSE.max(began.elapsed() * PAUSES_PER_LOOK)).await;
             }
             Err(error) => {
                 tracing::warn!(%error, "waiting postbacks cannot be decided; trying again");
@@ -51,22 +60,30 @@ fn progress(clicks: &IntakeStatus) -> (u64, u64) {
     (clicks.archived_blocks, clicks.passed_unix_ms)
 }
 
+/// Until nothing more can be decided: a decision may release postbacks that wait behind.
 async fn look_through(court: &Court) -> Result<(), LookUpError> {
-    let passed_ms = court.clicks.status().passed_unix_ms;
-    let mut after = 0;
-    loop {
-        let page = move |c: &_| postbacks::ripe(c, passed_ms, after, PAGE);
-        let page = court.store.read(page).await?;
-        let Some(last) = page.last() else { break };
-        after = last.number;
-        decide(court, page).await?;
-    }
-    let waiting = court.store.read(postbacks::count_waiting).await?;
-    court.update(|status| status.waiting = waiting);
+    while look_through_once(court).await? > 0 {}
+    let waiting = court.store.read(waiting::count).await?;
+    court.update(|status| {
+        (status.waiting, status.waiting_behind) = (waiting.all, waiting.behind);
+    });
     Ok(())
 }
 
-async fn decide(court: &Court, page: Vec<Waiting>) -> Result<(), LookUpError> {
+/// Answers how many were decided.
+async fn look_through_once(court: &Court) -> Result<usize, LookUpError> {
+    let passed_ms = court.clicks.status().passed_unix_ms;
+    let (mut after, mut decided) = (0, 0);
+    loop {
+        let page = move |c: &_| waiting::ripe(c, passed_ms, after, PAGE);
+        let page = court.store.read(page).await?;
+        let Some(last) = page.last() else { return Ok(decided) };
+        after = last.number;
+        decided += court.tell_later(decide(court, page).await?);
+    }
+}
+
+async fn decide(court: &Court, page: Vec<Waiting>) -> Result<Decisions, LookUpError> {
     let (numbers, received): (Vec<u64>, Vec<Received>) = page
         .into_iter()
         .map(|waiting| (waiting.number, Received::read(SpoolId([0; 16]), 0, &waiting.message)))

@@ -27,6 +27,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0013_offer_revisions.sql"),
     include_str!("migrations/0014_generations_ahead.sql"),
     include_str!("migrations/0015_bare_dates.sql"),
+    include_str!("migrations/0016_waiting_order.sql"),
 ];
 
 /// Brings the database to this program's schema.
@@ -95,6 +96,30 @@ mod tests {
         connection.pragma_update(None, "user_version", 900).unwrap();
         assert!(matches!(migrate(&mut connection), Err(StoreError::Newer { found: 900, .. })));
         assert_eq!(schema_version(&connection).unwrap(), 900);
+    }
+
+    #[test]
+    fn postbacks_that_waited_before_hold_up_those_about_the_same_sale() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        let changed = MIGRATIONS.iter().position(|sql| sql.contains("postback_waiting_in_order"));
+        let before = changed.unwrap();
+        for sql in &MIGRATIONS[..before] {
+            connection.execute_batch(sql).unwrap();
+        }
+        connection.pragma_update(None, "user_version", before as i64).unwrap();
+        connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        let rows =
+            "INSERT INTO postback VALUES (7, zeroblob(16), zeroblob(16), 1, 1, 0, 'server', 0,
+                '', '', '', '', '', '', '', 1, '', '', '', 0, 0, '', 'A1', '', '', '', 'queued',
+                'waits', 0, '', NULL, 0, '[]', NULL);
+            INSERT INTO postback_waiting VALUES (7, zeroblob(16), 0, 0, 5, x'01');";
+        connection.execute_batch(rows).unwrap();
+        migrate(&mut connection).unwrap();
+        use crate::store::postbacks::waiting::{SequenceKey, blocker, ripe};
+        let order = |id| blocker(&connection, &[SequenceKey::Order(id)], None).unwrap();
+        assert_eq!((order("A1"), order("A2")), (Some(7), None));
+        assert_eq!(ripe(&connection, 5, 0, 10).unwrap()[0].message, [1]);
+        assert_eq!(ripe(&connection, 4, 0, 10).unwrap(), []);
     }
 
     #[test]

@@ -1,10 +1,9 @@
-//! Postbacks as they came, what became of each, and those that still wait for their click.
+//! Postbacks as they came, what became of each, and those that are still [`waiting`].
 //!
 //! A postback is known by its id: the unique index on it is what makes a second delivery harmless.
 //! The message itself, with its secrets, is kept only while it waits.
 
 use coupon_shared::postback::SpoolId;
-use coupon_shared::transaction_id::TransactionId;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row};
 
@@ -13,6 +12,7 @@ use super::{StoreError, WriteTx};
 use crate::catalog::words::words;
 
 pub mod log;
+pub mod waiting;
 
 words! {
     /// What a postback is answered.
@@ -33,7 +33,8 @@ words! {
 words! {
     /// What a postback did.
     Outcome {
-        /// Nothing yet: its click has not come.
+        /// Nothing yet: its click has not come, or an earlier postback that may be about the same
+        /// sale waits for its own.
         Waits = "waits",
         /// It made a conversion.
         Made = "made",
@@ -225,88 +226,4 @@ pub fn advance(
              missing = missing + excluded.missing, time_saved = excluded.time_saved";
     tx.prepare_cached(sql)?.execute((spool.0, last_sequence, missing, tx.now()))?;
     Ok(())
-}
-
-/// A postback that waits for its click.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Waiting {
-    /// Of the postback.
-    pub number: u64,
-    /// The click.
-    pub transaction_id: TransactionId,
-    /// The postback as it came.
-    pub message: Vec<u8>,
-}
-
-/// Lets a postback wait for a click, or for another one than before.
-///
-/// # Errors
-/// When SQLite fails.
-pub fn wait(
-    tx: &WriteTx<'_>,
-    number: u64,
-    id: TransactionId,
-    message: &[u8],
-) -> Result<(), StoreError> {
-    let sql = "INSERT OR REPLACE INTO postback_waiting \
-               (number, transaction_id, node, thread, id_ms, message) VALUES (?, ?, ?, ?, ?, ?)";
-    let place = (number, id.0, id.node(), id.thread(), id.unix_ms(), message);
-    tx.prepare_cached(sql)?.execute(place)?;
-    Ok(())
-}
-
-/// Ends a postback's waiting.
-///
-/// # Errors
-/// When SQLite fails.
-pub fn stop_waiting(tx: &WriteTx<'_>, number: u64) -> Result<(), StoreError> {
-    tx.prepare_cached("DELETE FROM postback_waiting WHERE number = ?1")?.execute([number])?;
-    Ok(())
-}
-
-/// How many wait.
-///
-/// # Errors
-/// When SQLite fails.
-pub fn count_waiting(connection: &Connection) -> Result<u64, StoreError> {
-    let sql = "SELECT count(*) FROM postback_waiting";
-    Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
-}
-
-/// Some of those whose click may be here by now, or cannot come any more: clicks of the same node
-/// and thread have come that were made then or later, or all made until `passed_ms` have.
-///
-/// # Errors
-/// When SQLite fails.
-pub fn ripe(
-    connection: &Connection,
-    passed_ms: u64,
-    after: u64,
-    limit: usize,
-) -> Result<Vec<Waiting>, StoreError> {
-    let sql = "SELECT number, transaction_id, message FROM postback_waiting AS waiting
-         WHERE number > ?2 AND (id_ms <= ?1 OR EXISTS (
-             SELECT 1 FROM click_stream AS stream JOIN click_block AS block
-                 USING (node, incarnation, thread)
-             WHERE stream.node = waiting.node AND stream.thread = waiting.thread
-                 AND block.max_id_ms >= waiting.id_ms))
-         ORDER BY number LIMIT ?3";
-    let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map((passed_ms, after, limit as u64), |row| {
-        let (number, id, message) = (row.get(0)?, TransactionId(row.get(1)?), row.get(2)?);
-        Ok(Waiting { number, transaction_id: id, message })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
-}
-
-/// The postback with this number, while it waits.
-///
-/// # Errors
-/// When SQLite fails.
-pub fn waiting(connection: &Connection, number: u64) -> Result<Option<PostbackRow>, StoreError> {
-    let sql = format!(
-        "SELECT number, {} FROM postback WHERE number = ?1 AND outcome = 'waits'",
-        Postback::COLUMNS.join(",")
-    );
-    Ok(connection.prepare_cached(&sql)?.query_row([number], read_row).optional()?)
 }

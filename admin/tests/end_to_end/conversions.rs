@@ -116,3 +116,33 @@ fn a_sale_that_comes_while_the_admin_is_away_is_decided_when_it_is_back() {
     });
     assert_eq!(network.conversions().len(), 1);
 }
+
+/// The click feed is some 100 ms behind, so the sender is answered when the click has come.
+#[test]
+fn a_sale_right_after_its_click_is_answered_with_its_verdict() {
+    let network = Network::new();
+    let mut daemon = network.start_daemon();
+    let admin = network.start_admin();
+    let codes = network.create_winter25();
+    let click = || {
+        let visit = network.visit("/winter25?sub1=quick");
+        visit.location().split("t=").nth(1).unwrap().split('&').next().unwrap().to_owned()
+    };
+    for order in 0..10 {
+        let id = click();
+        let sale = decided(&network, &format!("transaction_id={id}&order_id=Q{order}&amount=20"));
+        assert_eq!((&sale["status"], &sale["transaction_id"]), (&json!("approved"), &json!(id)));
+    }
+    let rows = network.conversions();
+    assert_eq!(rows.len(), 10);
+    assert!(rows.iter().all(|row| row["sub1"] == "quick"), "{rows:?}");
+    assert_eq!(related(&rows[0]), (json!(codes.offer), json!(codes.partner)));
+    // With the admin away nobody can say more within the two seconds there are.
+    let id = click();
+    drop(admin);
+    let asked = std::time::Instant::now();
+    let queued = decided(&network, &format!("transaction_id={id}"));
+    assert_eq!(queued["status"], "queued");
+    assert!(asked.elapsed() < std::time::Duration::from_secs(4), "{:?}", asked.elapsed());
+    daemon.kill();
+}

@@ -1,0 +1,193 @@
+//! Postbacks that are not decided yet: each waits for its click, or behind an earlier one that waits
+//! for its own and may be about the same sale.
+//!
+//! Two postbacks may be about the same sale where they have a [`SequenceKey`] in common. The keys of
+//! every waiting postback are kept, so a later one finds those it has to wait behind, also after a
+//! restart. A postback that waits behind another is looked at again when that one is decided.
+
+use coupon_shared::transaction_id::TransactionId;
+use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OptionalExtension};
+
+use super::{Postback, PostbackRow, read_row};
+use crate::store::{StoreError, WriteTx};
+
+/// Most postbacks that wait behind one. Those that come later are decided at once.
+pub const MAX_BEHIND: u64 = 1_000;
+
+/// By what two postbacks may be about the same sale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SequenceKey<'a> {
+    /// The order id as sent.
+    Order(&'a str),
+    /// One of the transaction ids.
+    Click(TransactionId),
+}
+
+impl SequenceKey<'_> {
+    /// Number and bytes in the store.
+    fn columns(&self) -> (u8, Bytes<'_>) {
+        match self {
+            SequenceKey::Order(id) => (1, Bytes(id.as_bytes())),
+            SequenceKey::Click(id) => (2, Bytes(&id.0)),
+        }
+    }
+}
+
+struct Bytes<'a>(&'a [u8]);
+
+impl ToSql for Bytes<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(ValueRef::Blob(self.0)))
+    }
+}
+
+/// What a postback waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaitsFor {
+    /// Its click.
+    Click(TransactionId),
+    /// The decision of the earlier postback with this number.
+    Postback(u64),
+}
+
+/// A postback that waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Of the postback.
+    pub number: u64,
+    /// The postback as it came.
+    pub message: Vec<u8>,
+}
+
+/// How many wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WaitingCounts {
+    /// For a click or behind another postback.
+    pub all: u64,
+    /// Behind another postback.
+    pub behind: u64,
+}
+
+/// Lets a postback wait, or wait for something else than before.
+pub fn insert(
+    tx: &WriteTx<'_>,
+    number: u64,
+    waits_for: WaitsFor,
+    keys: &[SequenceKey<'_>],
+    message: &[u8],
+) -> Result<(), StoreError> {
+    let (click, behind) = match waits_for {
+        WaitsFor::Click(id) => (Some(id), None),
+        WaitsFor::Postback(number) => (None, Some(number)),
+    };
+    let sql = "INSERT OR REPLACE INTO postback_waiting \
+               (number, transaction_id, node, thread, id_ms, behind, message) \
+               VALUES (?, ?, ?, ?, ?, ?, ?)";
+    tx.prepare_cached(sql)?.execute((
+        number,
+        click.map(|id| id.0),
+        click.map(|id| id.node()),
+        click.map(|id| id.thread()),
+        click.map(|id| id.unix_ms()),
+        behind,
+        message,
+    ))?;
+    let sql = "INSERT OR IGNORE INTO postback_waiting_key (kind, value, number) VALUES (?, ?, ?)";
+    let mut statement = tx.prepare_cached(sql)?;
+    for key in keys {
+        let (kind, value) = key.columns();
+        statement.execute((kind, value, number))?;
+    }
+    Ok(())
+}
+
+/// Ends a postback's waiting.
+pub fn remove(tx: &WriteTx<'_>, number: u64) -> Result<(), StoreError> {
+    for table in ["postback_waiting", "postback_waiting_key"] {
+        let sql = format!("DELETE FROM {table} WHERE number = ?1");
+        tx.prepare_cached(&sql)?.execute([number])?;
+    }
+    Ok(())
+}
+
+/// The postback that one with these keys has to wait behind: of those that wait, have a key in common
+/// with it and came before it. `number` is its own; `None` for one that comes just now.
+///
+/// Where the one found waits behind another, that other one is the answer. So all that wait behind
+/// one sale's click are looked at together when it is decided.
+pub fn blocker(
+    connection: &Connection,
+    keys: &[SequenceKey<'_>],
+    number: Option<u64>,
+) -> Result<Option<u64>, StoreError> {
+    // Mostly nothing waits, and a list may have many ids.
+    if !connection.prepare_cached("SELECT 1 FROM postback_waiting LIMIT 1")?.exists([])? {
+        return Ok(None);
+    }
+    let sql = "SELECT coalesce(waiting.behind, waiting.number) \
+               FROM postback_waiting_key AS key JOIN postback_waiting AS waiting USING (number) \
+               WHERE key.kind = ?1 AND key.value = ?2 AND key.number < ?3 \
+               ORDER BY key.number LIMIT 1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let before = number.unwrap_or(i64::MAX as u64);
+    let mut first: Option<u64> = None;
+    for key in keys {
+        let (kind, value) = key.columns();
+        let found: Option<u64> =
+            statement.query_row((kind, value, before), |row| row.get(0)).optional()?;
+        first = found.into_iter().chain(first).min();
+    }
+    Ok(first)
+}
+
+/// Whether one more postback may wait behind this one.
+pub fn has_room_behind(connection: &Connection, number: u64) -> Result<bool, StoreError> {
+    let sql = "SELECT count(*) FROM postback_waiting WHERE behind = ?1";
+    let behind: u64 = connection.prepare_cached(sql)?.query_row([number], |row| row.get(0))?;
+    Ok(behind < MAX_BEHIND)
+}
+
+/// How many wait.
+pub fn count(connection: &Connection) -> Result<WaitingCounts, StoreError> {
+    let sql = "SELECT count(*), count(behind) FROM postback_waiting";
+    let read =
+        |row: &rusqlite::Row<'_>| Ok(WaitingCounts { all: row.get(0)?, behind: row.get(1)? });
+    Ok(connection.prepare_cached(sql)?.query_row([], read)?)
+}
+
+/// Some of those that can be decided by now, by ascending number: their click may be here, because
+/// clicks of the same node and thread have come that were made then or later; or it cannot come any
+/// more, because all made until `passed_ms` have; or the postback before them is decided.
+pub fn ripe(
+    connection: &Connection,
+    passed_ms: u64,
+    after: u64,
+    limit: usize,
+) -> Result<Vec<Waiting>, StoreError> {
+    let sql = "SELECT number, message FROM postback_waiting AS waiting
+         WHERE number > ?2 AND CASE WHEN behind IS NULL THEN
+             id_ms <= ?1 OR EXISTS (
+                 SELECT 1 FROM click_stream AS stream JOIN click_block AS block
+                     USING (node, incarnation, thread)
+                 WHERE stream.node = waiting.node AND stream.thread = waiting.thread
+                     AND block.max_id_ms >= waiting.id_ms)
+             ELSE NOT EXISTS (
+                 SELECT 1 FROM postback_waiting AS head WHERE head.number = waiting.behind)
+             END
+         ORDER BY number LIMIT ?3";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map((passed_ms, after, limit as u64), |row| {
+        Ok(Waiting { number: row.get(0)?, message: row.get(1)? })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The postback with this number, while it waits.
+pub fn get(connection: &Connection, number: u64) -> Result<Option<PostbackRow>, StoreError> {
+    let sql = format!(
+        "SELECT number, {} FROM postback WHERE number = ?1 AND outcome = 'waits'",
+        Postback::COLUMNS.join(",")
+    );
+    Ok(connection.prepare_cached(&sql)?.query_row([number], read_row).optional()?)
+}
