@@ -442,9 +442,10 @@ pub fn each_owned_by_another(
     each_claim(connection, sql, sequence, each)
 }
 
-/// Goes over the rows of this change whose code once belonged to another partner, until `each`
-/// answers `false`. A code that has a row of the same partner from before the change is not issued
-/// anew, only put on a further offer.
+/// Goes over the rows of this change whose code once belonged to another partner than it belongs to
+/// now, by whichever of its rows, until `each` answers `false`. A code is not issued anew but only put
+/// on a further offer where a row from before the change belongs to the same partner, or where the new
+/// row belongs to nobody and stands beside any.
 ///
 /// # Errors
 /// When SQLite fails.
@@ -456,11 +457,13 @@ pub fn each_once_anothers(
     let sql = "SELECT n.id, n.code, f.affiliate_id, a.name FROM coupon_code n \
                JOIN coupon_code_former_owner f ON f.folded = n.folded AND f.affiliate_id = \
                     (SELECT min(g.affiliate_id) FROM coupon_code_former_owner g \
-                     WHERE g.folded = n.folded AND g.affiliate_id IS NOT n.affiliate_id) \
+                     WHERE g.folded = n.folded AND g.affiliate_id IS NOT coalesce(n.affiliate_id, \
+                          (SELECT max(t.affiliate_id) FROM coupon_code t INDEXED BY coupon_code_published \
+                           WHERE t.folded = n.folded AND t.time_deleted = 0))) \
                JOIN affiliate a ON a.id = f.affiliate_id \
                WHERE n.change_seq = ?1 AND n.time_deleted = 0 \
                AND NOT EXISTS (SELECT 1 FROM coupon_code t INDEXED BY coupon_code_published WHERE t.folded = n.folded AND t.time_deleted = 0 \
-                    AND t.affiliate_id IS n.affiliate_id AND t.change_seq <> ?1)";
+                    AND (t.affiliate_id IS n.affiliate_id OR n.affiliate_id IS NULL) AND t.change_seq <> ?1)";
     each_claim(connection, sql, sequence, each)
 }
 

@@ -354,7 +354,9 @@ pub fn each_owned_by_another(
     ask_claims(connection, sql, each)
 }
 
-/// New rows whose code once belonged to another partner, and is not merely put on a further offer.
+/// New rows whose code once belonged to another partner than it belongs to with this file, and is not
+/// merely put on a further offer: beside a row of the same partner, or, where the new row belongs to
+/// nobody, beside any.
 ///
 /// # Errors
 /// When SQLite fails, or what `each` answers.
@@ -364,11 +366,14 @@ pub fn each_once_anothers(
 ) -> Result<(), StoreError> {
     let sql = "SELECT x.number, s.code, x.owner, p.name FROM (SELECT a.number, a.folded, a.affiliate_id, \
                (SELECT min(g.affiliate_id) FROM coupon_code_former_owner g \
-                WHERE g.folded = a.folded AND g.affiliate_id IS NOT a.affiliate_id) AS owner \
+                WHERE g.folded = a.folded AND g.affiliate_id IS NOT coalesce(a.affiliate_id, \
+                     (SELECT max(b.affiliate_id) FROM temp.staged_after b WHERE b.folded = a.folded \
+                      AND b.number NOT IN (SELECT number FROM staged_fault)))) AS owner \
                FROM temp.staged_after a) x CROSS JOIN staged_row s ON s.number = x.number \
                CROSS JOIN affiliate p ON p.id = x.owner \
                WHERE x.owner IS NOT NULL AND NOT EXISTS (SELECT 1 FROM coupon_code t INDEXED BY coupon_code_published \
-               WHERE t.folded = x.folded AND t.time_deleted = 0 AND t.affiliate_id IS x.affiliate_id)";
+               WHERE t.folded = x.folded AND t.time_deleted = 0 \
+               AND (t.affiliate_id IS x.affiliate_id OR x.affiliate_id IS NULL))";
     ask_claims(connection, sql, each)
 }
 
