@@ -54,7 +54,11 @@ pub struct Advertiser {
     /// Where postbacks may come from, when it is not empty: addresses and CIDRs.
     #[serde(default)]
     pub ip_allow_list: Vec<String>,
-    /// Postbacks must be signed with it when it is set. A secret.
+    /// Postbacks must be signed with it when it is set: `timestamp` (Unix seconds, at most 300 off) and
+    /// `signature` in the query. The signature is the HMAC-SHA256 in hex of the query without the
+    /// `signature=…` pair. Of a POST it is that of three parts with a newline between: the media type
+    /// of `Content-Type` in lower case without its parameters (empty where there is none), that query,
+    /// and the body. A secret.
     #[serde(default)]
     pub signing_key: String,
 }

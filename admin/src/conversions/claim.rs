@@ -83,13 +83,13 @@ pub enum ClaimedEvent {
     Name(String),
 }
 
-/// The signature and what it signs.
+/// The signature and what it may sign.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signed {
     /// `signature`, as sent.
     pub signature: Secret<String>,
-    /// The query without the signature, and for a POST a newline and the body.
-    pub text: Secret<Vec<u8>>,
+    /// Whoever signed one of these has signed the postback.
+    pub texts: Secret<Vec<Vec<u8>>>,
 }
 
 /// Everything a postback says.
@@ -358,8 +358,8 @@ impl Reader {
 
     fn signed(&mut self, postback: &Postback<'_>) -> Option<Signed> {
         let signature = self.in_query("signature")?.value.clone();
-        let text = Secret(parameters::signed_text(postback));
-        Some(Signed { signature: Secret(signature), text })
+        let texts = Secret(parameters::signed_texts(postback));
+        Some(Signed { signature: Secret(signature), texts })
     }
 
     fn likeness(&self) -> [u8; 32] {

@@ -6,9 +6,10 @@
 //! conversions from its own servers only.
 //!
 //! **Signature.** `timestamp` (Unix seconds, at most 300 from the receipt) and `signature` stand in
-//! the query. The signature is the lower-case hex HMAC-SHA256, under the advertiser's `signing_key`,
-//! of the query as sent without the `signature=…` pair (the others in their order, joined by `&`),
-//! for a POST followed by a newline and the body as sent.
+//! the query. The signature is the HMAC-SHA256 in hex, under the advertiser's `signing_key`, of the
+//! query as sent without the `signature=…` pair (the others in their order, joined by `&`). For a POST
+//! it is that of three parts with a newline between them: the media type of `Content-Type` in lower
+//! case without its parameters (empty where there is none), that query, and the body as sent.
 
 use std::net::IpAddr;
 
@@ -79,13 +80,15 @@ fn verifies(key: &[u8], signed: &Signed) -> bool {
     else {
         return false;
     };
-    mac.chain_update(signed.text.exposed()).verify_slice(&tag).is_ok()
+    let signs = |text: &Vec<u8>| mac.clone().chain_update(text).verify_slice(&tag).is_ok();
+    signed.texts.exposed().iter().any(signs)
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {
     let digit = |b: &u8| match b {
         b'0'..=b'9' => Some(b - b'0'),
         b'a'..=b'f' => Some(b - b'a' + 10),
+        b'A'..=b'F' => Some(b - b'A' + 10),
         _ => None,
     };
     let digits: Vec<u8> = text.bytes().map(|b| digit(&b)).collect::<Option<_>>()?;
@@ -191,11 +194,49 @@ mod tests {
         let signature = "70e4308a15a5fd640aa7c7d4c8328525ba8dac3710f3393a84a75ef4da783416";
         let query = format!("nid=1&amount=10&timestamp=1781524800&signature={signature}");
         assert_eq!(checked(&get(&query), rules.clone()), Ok(()));
+        // printf '%s\n%s\n%s' application/json 'nid=1&timestamp=1781524800' '{"order_id": "A1"}' | …
         let body = "{\"order_id\": \"A1\"}";
-        let query = "nid=1&timestamp=1781524800&signature=332346ed7e7c333c0624b1cfba744c393c97b7de6a3fea40298a6136e1d844de";
-        let content_type = &b"application/json"[..];
+        let query = "nid=1&timestamp=1781524800&signature=a4bf22de32132ec7703b8d076ca4693f19b83d0f99ff37d95d8c55a5d6d5e4f4";
+        let content_type = &b"Application/JSON; charset=utf-8"[..];
         let post = Postback { is_post: true, body: body.as_bytes(), content_type, ..get(query) };
         assert_eq!(checked(&post, rules), Ok(()));
+    }
+
+    #[test]
+    fn a_signature_in_hex_of_either_case_is_the_same() {
+        let signature = hex_of("nid=1&timestamp=1781524800").to_uppercase();
+        let query = format!("nid=1&timestamp=1781524800&signature={signature}");
+        assert_eq!(checked(&get(&query), serde_json::json!({"signing_key": KEY})), Ok(()));
+    }
+
+    #[test]
+    fn a_signed_body_is_not_believed_as_another_media_type() {
+        let rules = || serde_json::json!({"signing_key": KEY});
+        let sent = |signed: &str, content_type: &str, body: &str| {
+            let query = format!("nid=1&timestamp=1781524800&signature={}", hex_of(signed));
+            let content_type = content_type.as_bytes();
+            let post =
+                Postback { is_post: true, body: body.as_bytes(), content_type, ..get(&query) };
+            checked(&post, rules())
+        };
+        let (query, body) = ("nid=1&timestamp=1781524800", "{\"order_id\": \"A&amount=1\"}");
+        let json = format!("application/json\n{query}\n{body}");
+        assert_eq!(sent(&json, "application/json", body), Ok(()));
+        for other in ["application/x-www-form-urlencoded", "text/json", ""] {
+            assert_eq!(sent(&json, other, body), Err(1013), "{other}");
+        }
+        // Signed without the media type: only where there is none.
+        let former = format!("{query}\n{body}");
+        assert_eq!(sent(&former, "", body), Ok(()));
+        assert_eq!(sent(&format!("\n{former}"), "", body), Ok(()));
+        for typed in ["application/json", "application/x-www-form-urlencoded"] {
+            assert_eq!(sent(&former, typed, body), Err(1013), "{typed}");
+        }
+        // Nothing of one text can be moved into another part of the other.
+        assert_eq!(sent(&json, "", &format!("application/json\n{former}")), Err(1013));
+        let moved = format!("application/json&signature={}", hex_of(&json));
+        let post = Postback { is_post: true, body: former.as_bytes(), ..get(&moved) };
+        assert_eq!(checked(&post, rules()), Err(1014), "it has no time then");
     }
 
     #[test]

@@ -108,6 +108,12 @@ fn of_body(postback: &Postback<'_>) -> Result<Vec<Parameter>, BodyError> {
     }
 }
 
+/// The media type of a `Content-Type` in lower case, without its parameters; empty for none.
+fn media_type(content_type: &[u8]) -> Vec<u8> {
+    let essence = content_type.split(|b| *b == b';').next().unwrap_or_default();
+    essence.trim_ascii().to_ascii_lowercase()
+}
+
 pub(super) enum BodyType {
     Form,
     Json,
@@ -117,8 +123,7 @@ pub(super) enum BodyType {
 impl BodyType {
     /// By the header; without one, by the body's first byte.
     pub(super) fn of(content_type: &[u8], body: &[u8]) -> BodyType {
-        let essence = content_type.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
-        match essence.to_ascii_lowercase().as_slice() {
+        match media_type(content_type).as_slice() {
             b"application/x-www-form-urlencoded" => BodyType::Form,
             b"application/json" | b"text/json" => BodyType::Json,
             b"" if body.starts_with(b"{") => BodyType::Json,
@@ -185,15 +190,24 @@ fn text_of(json: &str) -> String {
     serde_json::from_str::<String>(json).unwrap_or_else(|_| json.to_owned())
 }
 
-/// What a signature signs: the query without the signature itself, and for a POST a newline and
-/// the body.
-pub(super) fn signed_text(postback: &Postback<'_>) -> Vec<u8> {
+/// The texts that a signature may sign. Of a GET it is the query without the signature itself. Of a
+/// POST it is the media type, the query and the body, with a newline between, so that a body is never
+/// read as another type than its sender meant.
+///
+/// Of a POST without a media type it may also be the query and the body alone, as in release 0.1; the
+/// release after this one refuses that. Such a text has the `timestamp` on its first line, where the
+/// other has the media type, so none can be passed off as the other.
+pub(super) fn signed_texts(postback: &Postback<'_>) -> Vec<Vec<u8>> {
     let is_signed = |pair: &&[u8]| decoded(halves(pair).0) != b"signature";
     let pairs: Vec<&[u8]> = postback.query.split(|b| *b == b'&').filter(is_signed).collect();
-    let mut text = pairs.join(&b'&');
-    if postback.is_post {
-        text.push(b'\n');
-        text.extend_from_slice(postback.body);
+    let query = pairs.join(&b'&');
+    if !postback.is_post {
+        return vec![query];
     }
-    text
+    let media_type = media_type(postback.content_type);
+    let mut texts = vec![[media_type.as_slice(), &query, postback.body].join(&b'\n')];
+    if media_type.is_empty() {
+        texts.push([query.as_slice(), postback.body].join(&b'\n'));
+    }
+    texts
 }
