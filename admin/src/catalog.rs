@@ -27,7 +27,7 @@ mod pixel;
 mod postback_url;
 mod row_code;
 mod settings;
-mod text;
+pub(crate) mod text;
 mod tracking_link;
 
 pub use advertiser::{Advertiser, AttributionMethod, AttributionPriority};

@@ -73,6 +73,16 @@ pub enum ReadError {
     /// The text is not UTF-8.
     #[error("line 1: the file is not UTF-8 text; save it as \"CSV UTF-8\"")]
     NotUtf8,
+    /// A workbook of a spreadsheet program, or another archive.
+    #[error(
+        "line 1: the file is {0}, not text; open it in the program that made it and save it as \"CSV UTF-8\""
+    )]
+    Workbook(&'static str),
+    /// Lines that end as on an old Macintosh.
+    #[error(
+        "line 1: the lines end with CR alone; save the file with lines that end with LF or CRLF"
+    )]
+    OnlyCr,
     /// There is no comma in the header, but another separator.
     #[error("line 1: the columns are separated by `{0}`; save the file with commas")]
     Separator(char),

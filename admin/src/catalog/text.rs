@@ -41,6 +41,21 @@ pub(super) fn note(text: &str) -> Result<(), TextError> {
     if text.contains('\0') { Err(TextError::Nul) } else { Ok(()) }
 }
 
+/// A character that takes no place on a screen, and that nobody typed on purpose: marks of byte order
+/// and of direction, joiners, spaces of no width, variants, tags.
+pub(crate) fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// The text without spaces, control characters and invisible ones around it.
+pub(crate) fn trim_invisible(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || c.is_control() || is_invisible(c))
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum UrlError {
     #[error("is not a URL: {0}; write it like `https://www.example.com/`")]
@@ -111,6 +126,15 @@ mod tests {
     fn a_url_becomes_one_line_of_ascii() {
         let url = http_url("https://b\u{fc}cher.example/\u{e4}\n?q=\u{2028}").unwrap();
         assert!(url.as_str().bytes().all(|b| b.is_ascii_graphic()), "{url}");
+    }
+
+    #[test]
+    fn what_nobody_sees_around_a_text_is_cut() {
+        for around in [" ", "\u{feff}", "\u{200b}", "\u{a0}\u{2060}\t", "\u{200e}\0", "\u{ad}"] {
+            assert_eq!(trim_invisible(&format!("{around}A B{around}")), "A B", "{around:?}");
+        }
+        assert_eq!(trim_invisible("\u{feff}"), "");
+        assert_eq!(trim_invisible("a\u{200b}b"), "a\u{200b}b");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use csv::ByteRecord;
 
 use super::ReadError;
+use crate::catalog::text::trim_invisible;
 use crate::catalog::{BulkMode, COLUMNS};
 
 /// The cell of each known column.
@@ -49,7 +50,7 @@ pub(super) fn needed(mode: BulkMode) -> &'static [&'static str] {
 fn known(cell: &[u8], cells: usize) -> Result<usize, ReadError> {
     let name = std::str::from_utf8(cell).ok().filter(|name| !name.contains('\0'));
     let name = name.ok_or(ReadError::NotUtf8)?;
-    let folded = name.trim().to_ascii_lowercase();
+    let folded = trim_invisible(name).to_ascii_lowercase();
     let folded = if folded == "notes" { "internal_notes" } else { folded.as_str() };
     COLUMNS.iter().position(|known| *known == folded).ok_or_else(|| {
         let mut separators = [';', '\t', '|'].into_iter();

@@ -5,7 +5,7 @@
 //! column, and the rows after it are read. A file whose rows cannot be told apart any more is refused
 //! whole: what stands behind that place would be lost without a word.
 
-use std::io::Read;
+use std::io::{Chain, Cursor, Read};
 use std::rc::Rc;
 
 use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
@@ -17,11 +17,18 @@ use crate::catalog::{BulkMode, BulkRow, COLUMNS, Cells, FieldError, folded_of, r
 
 const BUFFER_BYTES: usize = 64 * 1024;
 const MAX_CELL_BYTES: usize = 8 * 1024;
+/// How much of a file is looked at for what kind it is; longer than any header.
+const LOOKED_AT: u64 = 8 * 1024;
+/// How files begin that are taken for CSV by mistake, and what they are.
+const OTHER_FILES: [(&[u8], &str); 2] = [
+    (b"PK\x03\x04", "an Excel workbook (XLSX) or another ZIP archive"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook (XLS)"),
+];
 
 /// The rows of one file.
 pub(super) struct Rows<R> {
     mode: BulkMode,
-    reader: Reader<Lines<R>>,
+    reader: Reader<Lines<Chain<Cursor<Vec<u8>>, R>>>,
     header: Header,
     record: ByteRecord,
     counts: Rc<Counts>,
@@ -29,7 +36,12 @@ pub(super) struct Rows<R> {
 
 impl<R: Read> Rows<R> {
     /// Reads the header.
-    pub(super) fn open(mode: BulkMode, file: R) -> Result<Rows<R>, ReadError> {
+    pub(super) fn open(mode: BulkMode, mut file: R) -> Result<Rows<R>, ReadError> {
+        let mut start = Vec::new();
+        let looked = file.by_ref().take(LOOKED_AT).read_to_end(&mut start);
+        looked.map_err(|source| ReadError::Broken { line: 1, source })?;
+        check_kind(&start)?;
+        let file = Cursor::new(start).chain(file);
         let counts = Rc::<Counts>::default();
         let mut reader = ReaderBuilder::new()
             .flexible(true)
@@ -97,6 +109,19 @@ impl<R: Read> Rows<R> {
         BulkRow::read(self.mode, &cells)
             .or_else(|own| wrong(folded(self.mode, &cells), cells, unreadable, own))
     }
+}
+
+/// Tells a file that is something else than CSV text by its beginning, because what is wrong with its
+/// header would say nothing.
+fn check_kind(start: &[u8]) -> Result<(), ReadError> {
+    if let Some((_, kind)) = OTHER_FILES.iter().find(|(magic, _)| start.starts_with(magic)) {
+        return Err(ReadError::Workbook(kind));
+    }
+    let mut end = start.iter().skip_while(|byte| !matches!(byte, b'\r' | b'\n'));
+    let is_cr_alone = end.next() == Some(&b'\r') && end.next().is_some_and(|next| *next != b'\n');
+    // In UTF-16 another byte stands between.
+    let is_only_cr = is_cr_alone && !start.contains(&0);
+    if is_only_cr { Err(ReadError::OnlyCr) } else { Ok(()) }
 }
 
 fn folded(mode: BulkMode, cells: &Cells<&str>) -> Option<String> {
@@ -178,6 +203,28 @@ mod tests {
             (Some(7), &Wanted::Clear, &Wanted::Set("hello".into()))
         );
         assert_eq!(rows[1].1.affiliate_id, Wanted::Set(3));
+    }
+
+    #[test]
+    fn a_file_of_another_kind_is_named() {
+        let long = format!("{}{}", HEADER.replace('\n', "\r"), "1,,AAA,active\r".repeat(30_000));
+        let cases: [(&[u8], &str); 5] = [
+            (b"PK\x03\x04\x14\0\x06\0\x08\0,\n", "XLSX"),
+            (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0", "XLS"),
+            (b"offer_id,affiliate_id,coupon_code,status\r1,,AAA,active\r", "CR alone"),
+            (long.as_bytes(), "CR alone"),
+            (b"\xff\xfeo\0f\0\r\0\n\0", "UTF-8"),
+        ];
+        for (file, expected) in cases {
+            let error = read(file).unwrap_err().to_string();
+            assert!(error.contains(expected), "{expected}: {error}");
+        }
+    }
+
+    #[test]
+    fn invisible_characters_around_a_columns_name_are_nothing() {
+        let file = HEADER.replace("coupon_code", "\u{200b}coupon_code\u{feff}") + "1,,AAA,active\n";
+        assert_eq!(codes(file.as_bytes()), [(2, "AAA".into())]);
     }
 
     #[test]
