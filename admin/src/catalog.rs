@@ -24,6 +24,7 @@ mod id;
 mod money;
 mod offer;
 mod pixel;
+pub(crate) mod placeholder;
 mod postback_url;
 mod row_code;
 mod settings;

@@ -71,7 +71,7 @@ struct Shown {
     amount: String,
     /// As sent.
     currency: String,
-    /// Unix seconds; 0 while it waits for its click.
+    /// Unix seconds; 0 while it waits.
     time_decided: u64,
 }
 

@@ -132,7 +132,7 @@ fn added<T: AsRef<str>>(cells: &Cells<T>) -> Result<BulkRow, Vec<FieldError>> {
         allow_reissue: false,
         conversion_only: conversion_only.flatten().unwrap_or(false),
     };
-    let checked = object.check();
+    let checked = object.check_new();
     match (problems.finish(), checked) {
         (Ok(()), Ok(code)) => Ok(BulkRow::from(code)),
         (Ok(()), Err(wrong)) => Err(wrong),
@@ -319,6 +319,16 @@ mod tests {
                 "conversion_only"
             ]
         );
+    }
+
+    #[test]
+    fn a_placeholder_is_not_added_but_one_that_is_there_can_be_selected() {
+        let row = [("offer_id", "1"), ("coupon_code", "null"), ("status", "active")];
+        assert_eq!(wrong(BulkMode::Add, &row), ["coupon_code"]);
+        let only = [row[0], ("coupon_code", "{VIP}"), row[2], ("conversion_only", "yes")];
+        assert_eq!(wrong(BulkMode::Add, &only), ["coupon_code"]);
+        let row = [("coupon_code", "{VIP}"), ("status", "paused")];
+        assert!(BulkRow::read(BulkMode::Update, &cells(&row)).is_ok());
     }
 
     #[test]

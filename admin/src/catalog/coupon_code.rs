@@ -24,6 +24,7 @@ words! {
 #[serde(deny_unknown_fields)]
 pub struct CouponCodeEdit {
     /// 3 to 64 ASCII letters and digits, shown as typed; with `conversion_only` 1 to 64 printable ASCII characters.
+    /// No new code is what a postback reads as none: `null`, `undefined`, `[…]`, `{…}`, `${…}`.
     #[schema(min_length = 1, max_length = 64, pattern = "^[ -~]{1,64}$", example = "WINTER25")]
     pub coupon_code: String,
     /// The offer it leads to.
@@ -88,6 +89,18 @@ pub struct CheckedCode {
 }
 
 impl CouponCodeEdit {
+    /// Checks one that is created, or gets another code. Codes that were there before this rule stay,
+    /// and can be edited and deleted.
+    ///
+    /// # Errors
+    /// Every wrong field.
+    pub fn check_new(self) -> Result<CheckedCode, Vec<FieldError>> {
+        let checked = self.check()?;
+        let mut problems = Problems::default();
+        problems.take("coupon_code", checked.code.check_new());
+        problems.finish().map(|()| checked)
+    }
+
     /// Checks it by itself.
     ///
     /// # Errors
@@ -159,6 +172,17 @@ mod tests {
                 .collect();
             assert_eq!(wrong, expected, "{change}");
         }
+    }
+
+    #[test]
+    fn a_placeholder_is_no_new_code_but_one_that_is_there_can_be_edited() {
+        for code in ["null", "UNDEFINED", "[VIP]"] {
+            let json = serde_json::json!({"coupon_code": code, "conversion_only": true});
+            let wrong = edit(json.clone()).check_new().unwrap_err();
+            assert_eq!(wrong[0].field, "coupon_code");
+            edit(json).check().unwrap();
+        }
+        edit(serde_json::json!({})).check_new().unwrap();
     }
 
     #[test]

@@ -7,6 +7,7 @@ use coupon_shared::code::{MAX_LEN, MIN_LEN, RESERVED};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use super::placeholder;
 use super::{CheckedCode, CouponCodeEdit, CouponStatus, FieldError, Problems, RowCode, day, id};
 
 /// As many as one request makes.
@@ -170,7 +171,7 @@ impl Pattern {
 
     /// A code: `digit` is asked, once for each place, for a number below the one it is given.
     ///
-    /// `None` for a reserved word.
+    /// `None` for a reserved word, or a word that a postback reads as no code.
     ///
     /// # Errors
     /// What `digit` answers.
@@ -186,13 +187,18 @@ impl Pattern {
             };
             code.push(char::from(chosen));
         }
-        Ok(RowCode::parse(&code, false).ok())
+        Ok(RowCode::parse(&code, false).ok().filter(|code| code.check_new().is_ok()))
     }
 
-    /// The reserved words among its codes.
+    /// The words among its codes that are no codes.
     #[must_use]
     pub fn reserved(&self) -> usize {
-        RESERVED.into_iter().filter(|word| self.gives(word.as_bytes())).count()
+        Pattern::reserved_words().filter(|word| self.gives(word.as_bytes())).count()
+    }
+
+    /// Words that no pattern makes.
+    pub fn reserved_words() -> impl Iterator<Item = &'static str> {
+        RESERVED.into_iter().chain(placeholder::WORDS)
     }
 
     fn gives(&self, word: &[u8]) -> bool {
@@ -264,6 +270,10 @@ mod tests {
         assert_eq!(code(2).unwrap().as_str(), "CYK");
         assert_eq!((pattern.size(), pattern.reserved()), (Some(3), 1));
         assert_eq!(pattern.glob(), "c[lxy]k");
+        let wanted = serde_json::json!({"pattern": "NU#L", "alphabet": "LX"});
+        let pattern = generation(wanted).check().unwrap().pattern;
+        assert_eq!(pattern.code(|_| Ok::<_, ()>(0)).unwrap(), None, "null is a word for nothing");
+        assert_eq!((pattern.size(), pattern.reserved()), (Some(2), 1));
         let vast = generation(serde_json::json!({"pattern": "#".repeat(64)})).check().unwrap();
         assert_eq!(vast.pattern.size(), None);
     }

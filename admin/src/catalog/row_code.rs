@@ -5,6 +5,8 @@
 
 use coupon_shared::code::{CodeError, CouponCode};
 
+use super::{placeholder, text};
+
 /// Longest code of either kind, in bytes.
 const MAX_BYTES: usize = 64;
 
@@ -40,6 +42,19 @@ pub(in crate::catalog) enum RowCodeError {
     /// A space that nobody sees.
     #[error("remove the space before or after it")]
     Space,
+    /// A character that nobody sees.
+    #[error("remove the invisible character U+{:04X} at position {at}", u32::from(*.character))]
+    Invisible {
+        /// Its place, from 1.
+        at: usize,
+        /// Which.
+        character: char,
+    },
+    /// In a postback it would count as none.
+    #[error(
+        "shops send `{0}` where they have no coupon code, so its conversions could not be attributed; choose another code"
+    )]
+    Placeholder(String),
 }
 
 impl RowCode {
@@ -50,6 +65,11 @@ impl RowCode {
         if typed.trim() != typed {
             return Err(RowCodeError::Space);
         }
+        if let Some((at, character)) =
+            (1..).zip(typed.chars()).find(|(_, c)| text::is_invisible(*c))
+        {
+            return Err(RowCodeError::Invisible { at, character });
+        }
         if conversion_only {
             return check_printable(typed).map(|()| RowCode::ConversionOnly(typed.into()));
         }
@@ -59,6 +79,19 @@ impl RowCode {
                 Err(_) => RowCodeError::NoLink(error),
             }
         })
+    }
+
+    /// That it can be created: a postback that names it is not read as one without a code.
+    pub(in crate::catalog) fn check_new(&self) -> Result<(), RowCodeError> {
+        let code = self.as_str();
+        let is_placeholder = placeholder::says_nothing(code);
+        if is_placeholder { Err(RowCodeError::Placeholder(code.into())) } else { Ok(()) }
+    }
+
+    /// Why a text can be no code of either kind.
+    #[must_use]
+    pub fn why_none(typed: &str) -> Option<String> {
+        RowCode::parse(typed, true).err().map(|error| error.to_string())
     }
 
     /// A code of either kind that somebody names without saying which; `None` for what can be none.
@@ -128,6 +161,8 @@ mod tests {
             (" x", RowCodeError::Space),
             ("a\tb", RowCodeError::NotPrintable(2)),
             ("na\u{ef}ve", RowCodeError::NotPrintable(3)),
+            ("\u{feff}VIP", RowCodeError::Invisible { at: 1, character: '\u{feff}' }),
+            ("VI\u{200b}P", RowCodeError::Invisible { at: 3, character: '\u{200b}' }),
             (&"-".repeat(65), RowCodeError::TooLong(65)),
         ];
         for (typed, expected) in wrong {
@@ -141,6 +176,16 @@ mod tests {
         assert!(refused.contains("position 5") && refused.contains("conversion_only"), "{refused}");
         let never = RowCode::parse("\u{212a}elvin", false).unwrap_err().to_string();
         assert!(!never.contains("conversion_only"), "{never}");
+    }
+
+    #[test]
+    fn what_a_postback_reads_as_no_code_is_not_created() {
+        for typed in ["null", "Undefined", "[VIP]", "{VIP}", "${VIP}"] {
+            let code = RowCode::parse(typed, true).unwrap();
+            let refused = code.check_new().unwrap_err().to_string();
+            assert!(refused.contains(typed), "{refused}");
+        }
+        RowCode::parse("NULL1", false).unwrap().check_new().unwrap();
     }
 
     #[test]

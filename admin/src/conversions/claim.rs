@@ -1,9 +1,10 @@
 //! What a postback says, before anything of it is believed.
 //!
 //! Absent means absent: a value that is empty, `null`, `undefined` or a placeholder that nobody
-//! filled (`{…}`, `[…]`, `${…}`) counts as none. Of a repeated name the first value that says
-//! something counts. What was left out and why stands in [`Claim::steps`]; what could not be read
-//! though it decides something stands in [`Claim::problems`]. No bytes are refused outright.
+//! filled (`{…}`, `[…]`, `${…}`) counts as none, and so do order ids like `0`, `N/A` and `ORDER_ID`.
+//! Of a repeated name the first value that says something counts. What was left out and why stands in
+//! [`Claim::steps`]; what could not be read though it decides something stands in
+//! [`Claim::problems`]. No bytes are refused outright.
 //!
 //! Secrets (token, signature and the text it signs) are [`Secret`]s, so a claim can be logged;
 //! [`without_secrets`] is what is kept of the message itself.
@@ -18,6 +19,8 @@ use sha2::{Digest, Sha256};
 
 use super::error_code::ErrorCode;
 use super::step::Steps;
+use crate::catalog::placeholder::{is_no_order_id, says_nothing};
+use crate::catalog::text::trim_invisible;
 use crate::catalog::{FoldedKey, LARGEST_AMOUNT, Money, RowCode};
 
 mod parameters;
@@ -215,16 +218,26 @@ impl Reader {
 
     /// The first value under the names, in their order, that says something.
     fn value(&mut self, names: &[&'static str]) -> Option<Parameter> {
+        self.value_unless(says_nothing, names)
+    }
+
+    /// The same with another rule of what says nothing.
+    fn value_unless(
+        &mut self,
+        counts_as_none: fn(&str) -> bool,
+        names: &[&'static str],
+    ) -> Option<Parameter> {
         let of_name = |name: &'static str| self.parameters.iter().filter(move |p| p.name == name);
         let mut chosen: Option<&Parameter> = None;
         for found in names.iter().flat_map(|name| of_name(name)) {
             match chosen {
-                None if found.is_placeholder() => self.steps.note(
+                None if found.value.is_empty() => {}
+                None if counts_as_none(&found.value) => self.steps.note(
                     "counts_as_none",
                     format_args!("{} holds a placeholder and counts as none", found.name),
                 ),
-                None if !found.value.is_empty() => chosen = Some(found),
-                Some(first) if !found.says_nothing() && first.value != found.value => {
+                None => chosen = Some(found),
+                Some(first) if !counts_as_none(&found.value) && first.value != found.value => {
                     self.steps.note(
                         "repeated",
                         format_args!("{} is given again, and the first one counts", found.name),
@@ -263,9 +276,9 @@ impl Reader {
             return Vec::new();
         };
         let mut ids: Vec<ClaimedId> = Vec::new();
-        for text in given.value.split('|').map(str::trim) {
+        for text in given.value.split('|').map(trim_invisible) {
             let claimed = ClaimedId::read(text);
-            if !parameters::says_nothing(text) && !ids.iter().any(|known| known.same_as(&claimed)) {
+            if !says_nothing(text) && !ids.iter().any(|known| known.same_as(&claimed)) {
                 ids.push(claimed);
             }
         }
@@ -282,6 +295,9 @@ impl Reader {
     fn coupon_code(&mut self) -> Option<ClaimedCode> {
         let given = self.value(&["coupon_code"])?;
         let folded = Some(given.value.as_str()).filter(|_| given.is_utf8).and_then(RowCode::named);
+        if let Some(why) = RowCode::why_none(&given.value) {
+            self.steps.note("coupon_code_unreadable", format_args!("coupon_code: {why}"));
+        }
         Some(ClaimedCode {
             looks_like_several: looks_like_several(&given.value),
             folded: folded.map(|code| code.folded()),
@@ -301,7 +317,8 @@ impl Reader {
 
     fn amount(&mut self) -> Option<Money> {
         let given = self.value(&["amount"])?;
-        let Some(exact) = read_amount(&given.value) else {
+        let is_number = given.source == Source::Json { is_number: true };
+        let Some(exact) = read_amount(&given.value, is_number) else {
             self.refuse(
                 ErrorCode::UnreadableAmount,
                 "amount_unreadable",
@@ -320,7 +337,7 @@ impl Reader {
     }
 
     fn order_id(&mut self) -> Option<String> {
-        let given = self.value(&["order_id"])?;
+        let given = self.value_unless(is_no_order_id, &["order_id"])?;
         if given.value.len() <= MAX_ORDER_ID_BYTES && given.is_utf8 {
             return Some(given.value);
         }
@@ -399,8 +416,12 @@ fn looks_like_several(typed: &str) -> bool {
 }
 
 /// Digits, perhaps with a minus before and a point between: no other way of writing an amount is
-/// guessed at.
-fn read_amount(text: &str) -> Option<Decimal> {
+/// guessed at. A JSON number may have an exponent, since programs write `1e2` for 100.
+fn read_amount(text: &str, is_json_number: bool) -> Option<Decimal> {
+    if is_json_number && text.contains(['e', 'E']) {
+        let exact = Decimal::from_scientific(text).ok()?;
+        return Some(exact).filter(|amount| amount.abs() <= LARGEST_AMOUNT);
+    }
     let unsigned = text.strip_prefix('-').unwrap_or(text);
     let (whole, places) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
     let are_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
@@ -531,6 +552,58 @@ mod tests {
             assert_eq!((claim.offer_id, claim.amount, claim.order_id), (None, None, None));
             assert_eq!((claim.event, claim.problems.len()), (ClaimedEvent::Base, 0));
         }
+    }
+
+    #[test]
+    fn an_order_id_that_stands_for_none_counts_as_none_and_that_is_noted() {
+        for none in ["0", "N/A", "ORDER_ID", "%3Corder%3E", "SHOP-{order_id}", "%25%25ORDER%25%25"]
+        {
+            let claim = claim(&format!("order_id={none}&coupon_code=A1B"));
+            assert_eq!((claim.order_id, claim.problems.len()), (None, 0), "{none}");
+            let noted = claim.steps.0.iter().find(|step| step.step == "counts_as_none").unwrap();
+            assert!(noted.detail.contains("order_id"), "{}", noted.detail);
+        }
+        assert_eq!(claim("order_id=0&order_id=10").order_id.as_deref(), Some("10"));
+        assert_eq!(claim("adv1=0&coupon_code=none").adv[0], "0");
+        let json = post("nid=1", "application/json", br#"{"order_id": 0, "amount": 0}"#);
+        assert_eq!((json.order_id, json.amount), (None, Some(Money::default())));
+    }
+
+    #[test]
+    fn invisible_characters_around_a_value_are_cut_and_within_a_code_are_told() {
+        for around in ["%EF%BB%BF", "%E2%80%8B", "%C2%A0", "%E2%81%A0%20"] {
+            let claim = claim(&format!("coupon_code={around}Save10{around}&amount={around}5"));
+            let code = claim.coupon_code.unwrap();
+            assert_eq!((code.typed.as_str(), code.folded.unwrap().as_str()), ("Save10", "save10"));
+            assert_eq!(claim.amount.unwrap().to_string(), "5");
+        }
+        let within = claim("coupon_code=Sa%E2%80%8Bve10");
+        assert!(within.coupon_code.unwrap().folded.is_none());
+        let told = &within.steps.0[0].detail;
+        assert!(told.contains("U+200B at position 3"), "{told}");
+    }
+
+    #[test]
+    fn a_json_number_may_have_an_exponent() {
+        let read = |number: &str| {
+            let body = format!("{{\"amount\": {number}}}");
+            let claim = post("nid=1", "application/json", body.as_bytes());
+            assert_eq!(claim.problems.is_empty(), claim.amount.is_some(), "{number}");
+            claim.amount.map(|amount| amount.to_string())
+        };
+        for (number, expected) in [
+            ("1e2", "100"),
+            ("1.299E+3", "1299"),
+            ("-4.5e1", "-45"),
+            ("1e-05", "0.00001"),
+            ("999999999e0", "999999999"),
+        ] {
+            assert_eq!(read(number).as_deref(), Some(expected), "{number}");
+        }
+        for wrong in ["1e9", "1e400", "1e99999999999", "\"1e2\""] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+        assert_eq!(claim("amount=1e2").problems, [ErrorCode::UnreadableAmount]);
     }
 
     #[test]

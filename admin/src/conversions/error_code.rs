@@ -131,7 +131,7 @@ error_codes! {
         "there is no such order from which this amount could be taken back";
     /// The field holds no code, or two.
     UnreadableCode = 1019, Invalid, "unreadable_coupon_code",
-        "coupon_code must hold one code";
+        "coupon_code must hold one code, of at most 64 printable ASCII characters";
     /// A parameter that decides something cannot be read.
     UnreadableParameter = 1020, Invalid, "unreadable_parameter",
         "a parameter cannot be read";

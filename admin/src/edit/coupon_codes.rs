@@ -115,7 +115,9 @@ pub fn change(tx: &WriteTx<'_>, id: u32, change: Change) -> Result<Saved<CodeRow
     let before = meant(tx, id)?;
     let edit: CouponCodeEdit = change.apply(&before, ANSWERED_ONLY)?;
     let allow_reissue = edit.allow_reissue;
-    let after = edit.check().map_err(EditError::Invalid)?;
+    let is_renamed = !edit.coupon_code.eq_ignore_ascii_case(&before.coupon_code);
+    let after = if is_renamed { edit.check_new() } else { edit.check() };
+    let after = after.map_err(EditError::Invalid)?;
     let old = before.clone().check().map_err(EditError::Invalid)?;
     check_references(tx, &after, Some(&old))?;
     let other = coupon_codes::on_offer(tx, &after.code.folded(), after.offer_id)?
@@ -124,7 +126,7 @@ pub fn change(tx: &WriteTx<'_>, id: u32, change: Change) -> Result<Saved<CodeRow
     let sequence = tx.next_code_sequence()?;
     coupon_codes::update(tx, id, &after, sequence)?;
     judge_owners(tx, sequence, |_| String::new())?;
-    if old.code.folded() != after.code.folded() {
+    if is_renamed {
         judge_reissues(tx, sequence, |_| String::new(), |_| allow_reissue)?;
     }
     remember(tx, &old, Some(&after))?;
@@ -166,7 +168,7 @@ fn check_each(
 ) -> Result<Vec<CheckedCode>, EditError> {
     let (mut codes, mut wrong) = (Vec::new(), Vec::new());
     for (index, edit) in edits.into_iter().enumerate() {
-        let checked = edit.check().map_err(EditError::Invalid).and_then(|code| {
+        let checked = edit.check_new().map_err(EditError::Invalid).and_then(|code| {
             check_references(tx, &code, None)?;
             Ok(code)
         });

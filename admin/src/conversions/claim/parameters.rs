@@ -10,6 +10,9 @@ use percent_encoding::percent_decode;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::catalog::placeholder::says_nothing;
+use crate::catalog::text::trim_invisible;
+
 /// Pairs that are read; more are noted and left out.
 pub(super) const MAX_PARAMETERS: usize = 200;
 const MAX_NAME_BYTES: usize = 64;
@@ -19,10 +22,14 @@ const SECRETS: [&str; 2] = ["verification_token", "signature"];
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
     Query,
-    Body,
+    Form,
+    Json {
+        /// It is a number, not a text.
+        is_number: bool,
+    },
 }
 
-/// One pair, without spaces around its value.
+/// One pair, without spaces and invisible characters around its value.
 #[derive(Clone)]
 pub(super) struct Parameter {
     pub(super) name: String,
@@ -34,15 +41,11 @@ pub(super) struct Parameter {
 impl Parameter {
     fn new(name: &str, value: &str, is_utf8: bool, source: Source) -> Parameter {
         let name = cut(name, MAX_NAME_BYTES).to_owned();
-        Parameter { name, value: value.trim().to_owned(), is_utf8, source }
+        Parameter { name, value: trim_invisible(value).to_owned(), is_utf8, source }
     }
 
     pub(super) fn says_nothing(&self) -> bool {
         says_nothing(&self.value)
-    }
-
-    pub(super) fn is_placeholder(&self) -> bool {
-        !self.value.is_empty() && self.says_nothing()
     }
 
     pub(super) fn is_secret(&self) -> bool {
@@ -59,13 +62,6 @@ pub(super) fn is_secret(name: &str) -> bool {
 pub(super) fn names_secret(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
     SECRETS.iter().any(|secret| lower.contains(secret))
-}
-
-/// Empty, a word for nothing, or a placeholder that nobody filled.
-pub(super) fn says_nothing(value: &str) -> bool {
-    let is_word = ["", "null", "undefined"].iter().any(|word| value.eq_ignore_ascii_case(word));
-    let stands_in = |open, close| value.starts_with(open) && value.ends_with(close);
-    is_word || stands_in("{", "}") || stands_in("[", "]") || stands_in("${", "}")
 }
 
 /// The front of a text, of at most `most` bytes.
@@ -102,7 +98,7 @@ fn of_body(postback: &Postback<'_>) -> Result<Vec<Parameter>, BodyError> {
         return Ok(Vec::new());
     }
     match BodyType::of(postback.content_type, body) {
-        BodyType::Form => Ok(form(body, Source::Body).collect()),
+        BodyType::Form => Ok(form(body, Source::Form).collect()),
         BodyType::Json => json(body).map_err(BodyError::NotJson),
         BodyType::Other => Err(BodyError::OtherType),
     }
@@ -177,8 +173,10 @@ impl<'de> Visitor<'de> for Members {
         let mut members = Vec::new();
         while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
             if members.len() <= MAX_PARAMETERS {
-                let text = text_of(value.get());
-                members.push(Parameter::new(&name, &text, true, Source::Body));
+                let json = value.get();
+                let is_number = json.starts_with(|c: char| c == '-' || c.is_ascii_digit());
+                let source = Source::Json { is_number };
+                members.push(Parameter::new(&name, &text_of(json), true, source));
             }
         }
         Ok(members)

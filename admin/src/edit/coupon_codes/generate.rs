@@ -42,7 +42,8 @@ pub fn generate(tx: &WriteTx<'_>, wanted: Generation) -> Result<Saved<Generated>
 /// Counts the codes that are taken only where they might be too many, because counting is slow.
 fn check_possible(tx: &WriteTx<'_>, pattern: &Pattern, count: u32) -> Result<(), EditError> {
     let Some(size) = pattern.size() else { return Ok(()) };
-    let at_most_taken = coupon_codes::most_ever_used(tx)?.saturating_add(RESERVED_WORDS);
+    let reserved = Pattern::reserved_words().count() as u64;
+    let at_most_taken = coupon_codes::most_ever_used(tx)?.saturating_add(reserved);
     if size >= at_most_taken.saturating_add(count.into()) {
         return Ok(());
     }
@@ -50,8 +51,6 @@ fn check_possible(tx: &WriteTx<'_>, pattern: &Pattern, count: u32) -> Result<(),
     let possible = size.saturating_sub(taken);
     if possible >= count.into() { Ok(()) } else { Err(exhausted(possible)) }
 }
-
-const RESERVED_WORDS: u64 = coupon_shared::code::RESERVED.len() as u64;
 
 fn exhausted(possible: u64) -> EditError {
     EditError::conflict(

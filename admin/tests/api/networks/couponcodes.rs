@@ -135,6 +135,45 @@ async fn a_code_that_was_anothers_is_issued_anew_only_on_demand() {
     network.post("couponcodes", code("BACK")).await.done();
 }
 
+/// On every way to a new row: alone, in an array, by another name.
+#[tokio::test]
+async fn a_row_of_a_code_that_its_former_partner_has_is_no_reissue() {
+    let network = start_with_offers().await;
+    let on = |offer: u32, partner: u32| {
+        let over = json!({"network_offer_id": offer, "network_affiliate_id": partner});
+        with(code("HERS"), over)
+    };
+    network.post("couponcodes", on(1, 1)).await.done();
+    network.post("couponcodes", on(2, 1)).await.done();
+    network.delete("couponcodes/2").await.done();
+    let free = network.post("couponcodes", on(2, 0)).await.done();
+    let path = format!("couponcodes/{}", free["network_coupon_code_id"]);
+    network.patch(&path, json!({"coupon_code": "OTHER"})).await.done();
+    network.patch(&path, json!({"coupon_code": "HERS"})).await.done();
+    network.delete(&path).await.done();
+    network.delete("couponcodes/1").await.done();
+    // Nobody has it now: free, it may come to anybody; hers beside it says whose it is.
+    assert_eq!(kind(&network.post("couponcodes", on(2, 0)).await), REISSUE);
+    network.post("couponcodes/bulk", json!([on(2, 0), on(1, 1)])).await.done();
+    let all = network.get("couponcodes?filter=coupon_code=hers").await.done();
+    assert_eq!(all["paging"]["total_count"], 2);
+}
+
+#[tokio::test]
+async fn what_a_postback_reads_as_no_code_is_refused_but_for_codes_that_are_there() {
+    let network = start_with_offers().await;
+    for name in ["null", "UNDEFINED", "[VIP]", "{VIP}", "${VIP}"] {
+        let only = with(code(name), json!({"conversion_only": true}));
+        for (path, body) in [("couponcodes", only.clone()), ("couponcodes/bulk", json!([only]))] {
+            let refused = network.post(path, body).await;
+            assert_eq!(refused.status, 400, "{name}: {refused:?}");
+            assert!(refused.body["fields"].to_string().contains("shops send"), "{refused:?}");
+        }
+    }
+    network.post("couponcodes", code("FINE")).await.done();
+    assert_eq!(network.patch("couponcodes/1", json!({"coupon_code": "null"})).await.status, 400);
+}
+
 #[tokio::test]
 async fn renaming_a_code_is_issuing_it() {
     let network = start_with_offers().await;

@@ -429,6 +429,20 @@ async fn codes_once_anothers_are_issued_anew_only_on_demand() {
     assert_eq!(network.codes().await, ["gone"]);
 }
 
+#[tokio::test]
+async fn a_row_of_a_code_that_its_former_partner_has_is_no_reissue() {
+    let network = start_with_offers().await;
+    network.post("couponcodes", code("HERS")).await.done();
+    let second = with(code("HERS"), json!({"network_offer_id": 2}));
+    network.post("couponcodes", second).await.done();
+    network.delete("couponcodes/2").await.done();
+    assert_eq!(network.staged("2,,hers,active\n").await["invalid"], 0);
+    network.delete("couponcodes/1").await.done();
+    assert_eq!(network.staged("2,,hers,active\n").await["invalid"], 1);
+    assert_eq!(network.staged("2,,hers,active\n1,1,hers,active\n").await["invalid"], 0);
+    assert_eq!(network.staged("2,,hers,active\n1,2,hers,active\n").await["invalid"], 2);
+}
+
 /// Two files claim the same codes for two partners at the same moment.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_two_commits_at_once_that_claim_the_same_codes_one_wins() {
