@@ -11,7 +11,8 @@
 //!
 //! Around them: `intake` takes postbacks from the daemon and answers with verdicts; `clicks` and
 //! `gather` find the evidence; `ledger` decides each once and writes all that follows from it;
-//! `waiting` decides those whose click comes late; `change` is what people do by hand.
+//! `waiting` decides those whose click comes late, and those that wait behind them; `change` is what
+//! people do by hand.
 
 pub mod claim;
 pub mod evidence;

@@ -2,7 +2,7 @@
 //! that reads like one could never convert, so none is created.
 
 /// Words for nothing, in any case.
-pub const WORDS: [&str; 2] = ["null", "undefined"];
+pub(crate) const WORDS: [&str; 2] = ["null", "undefined"];
 
 /// What opens and closes a macro that nobody filled in.
 const BRACKETS: [(&str, &str); 3] = [("{", "}"), ("[", "]"), ("${", "}")];
@@ -19,7 +19,7 @@ const ORDER_NAMES: [&str; 5] = ["orderid", "ordernumber", "orderno", "ordernr", 
 
 /// Whether a value counts as none: it is empty, a word for nothing, or a macro that nobody filled in.
 #[must_use]
-pub fn says_nothing(value: &str) -> bool {
+pub(crate) fn says_nothing(value: &str) -> bool {
     value.is_empty()
         || WORDS.iter().any(|word| value.eq_ignore_ascii_case(word))
         || is_within(&BRACKETS, value)
@@ -27,9 +27,9 @@ pub fn says_nothing(value: &str) -> bool {
 
 /// Whether an order id counts as none. Many orders would have it, and be taken for one.
 #[must_use]
-pub fn is_no_order_id(value: &str) -> bool {
+pub(crate) fn is_no_order_id(value: &str) -> bool {
     let plain: String =
-        value.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+        value.chars().filter(|c| c.is_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect();
     let is_punctuation = value.bytes().all(|b| b.is_ascii_punctuation() || b == b' ');
     let has_macro = value.find('{').is_some_and(|at| value[at..].contains('}'));
     let is_name = || {

@@ -147,8 +147,10 @@ impl<'t, 'c> Ledger<'t, 'c> {
             return Ok(Settled::waits_behind(earlier));
         }
         let mut settled = self.settle(claim, row, clicks)?;
-        settled.steps.note("out_of_order", "too many postbacks wait behind an earlier one");
-        self.decisions.out_of_order += 1;
+        if settled.waits_for.is_none() {
+            settled.steps.note("out_of_order", "too many postbacks wait behind an earlier one");
+            self.decisions.out_of_order += 1;
+        }
         Ok(settled)
     }
 

@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_signature_in_hex_of_either_case_is_the_same() {
-        let signature = hex_of("nid=1&timestamp=1781524800").to_uppercase();
+        let signature = hex_of("nid=1&timestamp=1781524800").to_ascii_uppercase();
         let query = format!("nid=1&timestamp=1781524800&signature={signature}");
         assert_eq!(checked(&get(&query), serde_json::json!({"signing_key": KEY})), Ok(()));
     }

@@ -146,3 +146,27 @@ fn a_sale_right_after_its_click_is_answered_with_its_verdict() {
     assert!(asked.elapsed() < std::time::Duration::from_secs(4), "{:?}", asked.elapsed());
     daemon.kill();
 }
+
+#[test]
+fn a_backlog_is_decided_in_the_order_in_which_it_came() {
+    let network = Network::new();
+    let _daemon = network.start_daemon();
+    let mut admin = network.start_admin();
+    network.create_winter25();
+    admin.kill();
+    let visit = network.visit("/winter25?sub1=first");
+    let id = visit.location().split("t=").nth(1).unwrap().split('&').next().unwrap();
+    let sale = decided(&network, &format!("transaction_id={id}&order_id=B1&amount=20"));
+    let repeat = decided(&network, "coupon_code=winter25&order_id=B1&amount=20");
+    assert_eq!((&sale["status"], &repeat["status"]), (&json!("queued"), &json!("queued")));
+    let _admin = network.start_admin();
+    let row = network.conversion();
+    assert_eq!(row["conversion_id"], sale["conversion_id"]);
+    assert_eq!((&row["transaction_id"], &row["sub1"]), (&json!(id), &json!("first")));
+    wait_for("the repeat to be decided", || {
+        let path = format!("postbacks/{}", repeat["conversion_id"].as_str().unwrap());
+        let postback = network.call("GET", &path, None);
+        (postback.status == 200 && postback.json()["outcome"] == "repeats").then_some(())
+    });
+    assert_eq!(network.conversions().len(), 1);
+}

@@ -127,6 +127,41 @@ async fn an_invented_id_holds_nobody_up() {
 }
 
 #[tokio::test]
+async fn an_id_whose_click_never_comes_holds_others_up_only_so_long() {
+    let mut network = Network::new().await;
+    let stranger = format!("nid=1&transaction_id={}&order_id=S1", network.click(now_ms()));
+    network.deliver(&[&stranger, "nid=1&coupon_code=winter25&order_id=S1&amount=5"]).await;
+    assert_eq!(network.waiting().await, 2);
+    network.until_none_waits().await;
+    let said: Vec<_> =
+        network.verdicts(2).await.iter().map(|told| (told.status, told.error_code)).collect();
+    assert_eq!(said, [(VerdictStatus::Invalid, 13), (VerdictStatus::Approved, 0)]);
+}
+
+#[tokio::test]
+async fn a_backlog_of_clicks_and_postbacks_is_decided_in_its_order() {
+    let mut network = Network::new().await;
+    with_token(&network).await;
+    network.running = None;
+    let made_ms = now_ms();
+    let id = network.click(made_ms);
+    let messages = [
+        format!("{SENDER}&transaction_id={id}&order_id=S1&amount=100"),
+        format!("{SENDER}&coupon_code=winter25&order_id=S1&amount=-40"),
+        format!("{SENDER}&coupon_code=winter25&order_id=S1&amount=100"),
+    ]
+    .map(|query| network.message(&query, b""));
+    network.daemon.hands.lock().unwrap().postbacks.extend(messages);
+    network.restart().await;
+    network.until(|network| network.daemon.hands.lock().unwrap().acknowledged == 3).await;
+    network.arrive(STREAM, 1, &[Sample::at(made_ms)]);
+    network.until_none_waits().await;
+    let all = network.all().await;
+    assert_eq!((all.len(), all[0].sale_amount), (1, money("60")));
+    assert_eq!((all[0].method.as_str(), all[0].transaction_id.clone()), ("click", id.to_string()));
+}
+
+#[tokio::test]
 async fn only_so_many_postbacks_wait_behind_one_and_those_beyond_are_counted() {
     let mut network = Network::new().await;
     let made_ms = now_ms() + 3_600_000;
