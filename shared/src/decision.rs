@@ -131,9 +131,9 @@ pub struct Decision<'a> {
 /// What the click record says of a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecidedClick {
-    /// The row.
+    /// The row; with the offer 0 where the code is not on the one asked for.
     pub row: CodeRecord,
-    /// The offer's advertiser, 0 where the catalog lacks the offer.
+    /// The offer's advertiser, 0 where the catalog lacks the offer or the visit belongs to none.
     pub advertiser_id: u32,
     /// Why.
     pub reason: Reason,
@@ -262,13 +262,18 @@ impl<'a> Candidate<'a> {
             Some(first) => Answer::Redirect(&first.destination),
             None => fallback(catalog, visit.domain, self.fallback_offer()),
         };
-        let click = DecidedClick {
-            row: self.row,
-            advertiser_id: self.advertiser_id(),
-            reason: self.reason,
-            rule: 0,
-        };
-        Decision { click: Some(click), answer }
+        Decision { click: Some(self.click()), answer }
+    }
+
+    /// What is recorded: of a visit that asked for an offer on which the code is not, the code and its
+    /// partner. It belongs to no offer, least of all to one that it did not ask for.
+    fn click(&self) -> DecidedClick {
+        let (row, reason) = (self.row, self.reason);
+        if reason == Reason::NotOnOffer {
+            let row = CodeRecord { offer_id: 0, ..row };
+            return DecidedClick { row, advertiser_id: 0, reason, rule: 0 };
+        }
+        DecidedClick { row, advertiser_id: self.advertiser_id(), reason, rule: 0 }
     }
 }
 
@@ -437,6 +442,21 @@ mod tests {
         assert_eq!(answer, "nowhere");
         let paused = [CodeRecord { active: false, ..rows[0] }, rows[1]];
         assert_eq!(decided(&sample(), &paused, Some(16), NOW).0, Some(Reason::Paused));
+    }
+
+    #[test]
+    fn a_visit_that_asks_for_an_offer_without_the_code_is_of_its_partner_and_of_no_offer() {
+        let rows = [row(1, 16, 1), row(2, 17, 1)];
+        let index = assemble(&sample(), vec![level((0, 5), &[("code1", &rows)])]).unwrap();
+        let recorded = |offer_id| {
+            let code = FoldedCode::fold(b"CODE1").unwrap();
+            let visit = Visit { rows: index.lookup(&code), offer_id, domain: None };
+            let click = decide(index.catalog(), &visit, &Facts::default(), NOW).click.unwrap();
+            let CodeRecord { code_id, offer_id, partner_id, .. } = click.row;
+            (click.reason, code_id, offer_id, partner_id, click.advertiser_id)
+        };
+        assert_eq!(recorded(Some(99)), (Reason::NotOnOffer, 1, 0, 1, 0));
+        assert_eq!(recorded(Some(17)), (Reason::Redirected, 2, 17, 1, 1));
     }
 
     #[test]
