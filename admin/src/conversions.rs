@@ -49,7 +49,7 @@ mod count;
 pub use count::recount;
 mod tell_partner;
 mod turn;
-pub(crate) use turn::turn_visits;
+pub(crate) use turn::{turn_visits, turn_visits_of};
 
 /// Unix milliseconds now.
 fn now_ms() -> u64 {

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use coupon_shared::click_macros::ClickMacros;
 use coupon_shared::code::FoldedCode;
 use coupon_shared::decision::{
-    Answer, Candidate, DecidedClick, Facts, Reason, Visit, candidates, decide, fallback_chain,
-    not_a_code, today,
+    Answer, Candidate, DecidedClick, Facts, Visit, candidates, decide, fallback_chain, not_a_code,
+    today,
 };
 use coupon_shared::destination::ArchivedDestination;
 use coupon_shared::index::Index;
@@ -286,9 +286,7 @@ impl Explanation {
         domain: Option<&ArchivedDomain>,
     ) {
         let catalog = sample.index.catalog();
-        let offer = click
-            .filter(|click| click.reason != Reason::NotOnOffer)
-            .and_then(|click| catalog.offer(click.row.offer_id));
+        let offer = click.and_then(|click| catalog.offer(click.row.offer_id));
         let chain = fallback_chain(catalog, domain, offer);
         self.fallbacks = ["offer", "tracking_domain", "network"]
             .into_iter()

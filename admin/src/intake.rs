@@ -61,6 +61,9 @@ pub enum IntakeError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// An offer was edited, in the moment when they were counted, before some of the clicks were made.
+    #[error("an offer was edited while clicks were counted that it holds for")]
+    Edited,
     /// A block was refused; what came beside it was taken in.
     #[error("a click block from coupond was refused and stays there: {0}")]
     Refused(#[from] ClickError),

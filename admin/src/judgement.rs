@@ -4,9 +4,10 @@
 //! | class | when |
 //! |---|---|
 //! | impression | the record says so |
-//! | bot | the browser only fetched ahead, or the user agent is on the list in force |
+//! | bot | the browser only fetched ahead, or the user agent is on the list in force; unless a conversion that was approved came from it |
 //! | invalid | else, it was not redirected to the offer |
-//! | duplicate | else, the same visitor came with the same code and subs within [`REPEAT_MS`] |
+//! | turned | else, it would be a bot's, but for its conversion |
+//! | duplicate | else, the same visitor came to the same offer by the same partner, code and subs within [`REPEAT_MS`] |
 //! | again | else, the same visitor came to the same offer within the offer's session |
 //! | unique | else |
 //!
@@ -18,35 +19,41 @@
 //! **Time** slides: each redirected visit that is no bot's, a duplicate too, begins its visitor's
 //! session anew.
 //!
-//! **Order** is that of the archive. A verdict depends on the visit itself, on the settings at the
-//! time of judging, and on at most the last [`MEMORY`] visits before it (for duplicates
+//! **Pay**: a click that is neither a bot's nor invalid nor a duplicate is paid by the offer's terms.
+//!
+//! **Order** is that of the archive. A verdict depends on the visit itself, on what held for its offer
+//! when it was made, and on at most the last [`MEMORY`] visits before it (for duplicates
 //! [`REPEAT_MEMORY`]); nothing older is remembered, whatever the settings say, so memory is bounded:
 //! where more visits than that come within a session, a visitor who returns late in it counts as
 //! unique again. Because of this a restart that replays the last visits of the archive, and a
 //! rebuild that judges all of them, come to the same verdicts as a program that never stopped.
+//!
+//! A conversion can come, and be approved, long after its visit. So the judge of the archive knows
+//! nothing of conversions; visits are turned into clicks afterwards, one by one (`conversions::turn`),
+//! also after a rebuild and after another list of bots.
 //!
 //! Deliberately absent: any look at the clock, and anything that a visit after it could change.
 
 pub(crate) mod agent;
 pub mod bot_list;
 mod memory;
+pub mod pay;
 
-use std::collections::{HashMap, HashSet};
 use std::hash::Hasher;
 use std::sync::Arc;
 
-use coupon_shared::click::{Click, Tag, VisitKind};
+use coupon_shared::click::{Click, ClickHead, Tag, VisitKind};
 use coupon_shared::decision::Reason;
-use coupon_shared::transaction_id::TransactionId;
 use siphasher::sip::SipHasher13;
 
 use crate::catalog::SessionDefinition;
-use crate::store::judging::Session;
-use agent::{Agent, Agents};
+use crate::store::judging::{OfferTerms, Revision};
+use agent::Agents;
 use bot_list::BotList;
 use memory::Memory;
+use pay::ClickPay;
 
-pub use agent::Device;
+pub use agent::{Agent, Device};
 
 /// Visits of all visitors after which one is forgotten.
 pub const MEMORY: u32 = 4_000_000;
@@ -56,8 +63,9 @@ pub const REPEAT_MEMORY: u32 = 400_000;
 pub const REPEAT_MS: u64 = 10_000;
 
 const HOUR_MS: u64 = 3_600_000;
-/// Of an offer that is not known any more.
-const NO_SESSION: Session = Session { definition: SessionDefinition::IpUserAgent, hours: 24 };
+/// Grows with every change of the rules by which visits are judged. Archives that were judged by older
+/// ones are judged again.
+pub const RULES: u32 = 1;
 
 /// What a visit was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,19 +86,41 @@ pub enum Class {
     Turned,
 }
 
+impl Class {
+    /// Whether it is among the total of clicks.
+    #[must_use]
+    pub fn is_valid_click(self) -> bool {
+        matches!(self, Class::Again | Class::Unique | Class::Turned)
+    }
+}
+
 /// A verdict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judged {
     /// What it was.
     pub class: Class,
     /// What it came from.
     pub device: Device,
+    /// What it is worth; none where it is no valid click, or clicks of its offer are not paid.
+    pub pay: Option<ClickPay>,
 }
 
 /// What can be said of a visit without knowing those before it: as if all were first.
 #[must_use]
-pub fn of_itself(click: &Click<'_>, bots: &BotList) -> Judged {
-    judge_alone(click, agent::of(click.tag(Tag::UserAgent).unwrap_or_default(), bots))
+pub fn of_itself(
+    click: &Click<'_>,
+    bots: &BotList,
+    terms: &OfferTerms,
+    is_converted: bool,
+) -> Judged {
+    let agent = agent_of(click, bots);
+    Judged::new(&click.head, classify(&click.head, agent, is_converted), agent.device, terms)
+}
+
+/// What the visitor's program is.
+#[must_use]
+pub fn agent_of(click: &Click<'_>, bots: &BotList) -> Agent {
+    agent::of(click.tag(Tag::UserAgent).unwrap_or_default(), bots)
 }
 
 /// What it came from.
@@ -99,52 +129,69 @@ pub fn device(click: &Click<'_>) -> Device {
     agent::device(click.tag(Tag::UserAgent).unwrap_or_default())
 }
 
-fn judge_alone(click: &Click<'_>, Agent { is_bot, device }: Agent) -> Judged {
-    let class = match (click.head.kind, click.head.reason) {
-        (VisitKind::Impression, _) => Class::Impression,
-        (VisitKind::Prefetch, _) => Class::Bot,
-        (VisitKind::Click | VisitKind::Sdk, _) if is_bot => Class::Bot,
-        (_, Reason::Redirected) => Class::Unique,
-        _ => Class::Invalid,
+/// What a visit is by itself: unique, where it is a click that can be compared with others.
+#[must_use]
+pub fn classify(visit: &ClickHead, agent: Agent, is_converted: bool) -> Class {
+    let is_bot = match visit.kind {
+        VisitKind::Impression => return Class::Impression,
+        VisitKind::Prefetch => true,
+        VisitKind::Click | VisitKind::Sdk => agent.is_bot,
+        VisitKind::Server => false,
     };
-    Judged { class, device }
+    match (is_bot, visit.reason) {
+        (true, _) if !is_converted => Class::Bot,
+        (true, Reason::Redirected) => Class::Turned,
+        (false, Reason::Redirected) => Class::Unique,
+        _ => Class::Invalid,
+    }
+}
+
+impl Judged {
+    fn new(visit: &ClickHead, class: Class, device: Device, terms: &OfferTerms) -> Judged {
+        let pay = class.is_valid_click().then(|| terms.of(visit).pay.clone()).flatten();
+        Judged { class, device, pay }
+    }
 }
 
 /// Judges the visits of the archive in their order.
 pub struct Judge {
-    /// The offers' sessions as they are now.
-    sessions: HashMap<u32, Session>,
-    turned: HashSet<TransactionId>,
+    terms: OfferTerms,
     agents: Agents,
     visitors: Memory,
     repeats: Memory,
 }
 
 impl Judge {
-    /// One that remembers nothing; `turned` are the visits that became clicks.
+    /// One that remembers nothing.
     #[must_use]
-    pub fn new(bots: Arc<BotList>, turned: HashSet<TransactionId>) -> Judge {
-        Judge::remembering(bots, turned, MEMORY, REPEAT_MEMORY)
+    pub fn new(bots: Arc<BotList>) -> Judge {
+        Judge::remembering(bots, MEMORY, REPEAT_MEMORY)
     }
 
-    fn remembering(
-        bots: Arc<BotList>,
-        turned: HashSet<TransactionId>,
-        visits: u32,
-        repeats: u32,
-    ) -> Judge {
+    fn remembering(bots: Arc<BotList>, visits: u32, repeats: u32) -> Judge {
         Judge {
-            sessions: HashMap::new(),
-            turned,
+            terms: OfferTerms::default(),
             agents: Agents::new(bots),
             visitors: Memory::of_last(visits),
             repeats: Memory::of_last(repeats),
         }
     }
 
-    /// Takes the offers' settings as they are now.
-    pub fn set_sessions(&mut self, sessions: HashMap<u32, Session>) {
-        self.sessions = sessions;
+    /// One that knows what holds for some offers, and judges visits of no others.
+    #[must_use]
+    pub fn of_offers(bots: Arc<BotList>, terms: OfferTerms) -> Judge {
+        Judge { terms, ..Judge::new(bots) }
+    }
+
+    /// The last row of the offers' terms that it knows.
+    #[must_use]
+    pub fn knows_terms_through(&self) -> u64 {
+        self.terms.through()
+    }
+
+    /// Takes the rows of the offers' terms that follow.
+    pub fn learn(&mut self, revisions: Vec<Revision>) {
+        self.terms.learn(revisions);
     }
 
     /// The verdict on the next visit of the archive.
@@ -152,20 +199,18 @@ impl Judge {
         self.visitors.next();
         self.repeats.next();
         let user_agent = click.tag(Tag::UserAgent).unwrap_or_default();
-        let mut judged = judge_alone(click, self.agents.of(user_agent));
-        if judged.class == Class::Bot && self.turned.contains(&click.head.transaction_id) {
-            judged.class = Class::Turned;
-        }
-        if judged.class == Class::Unique {
-            judged.class = self.compare(click, user_agent);
-        }
-        judged
+        let agent = self.agents.of(user_agent);
+        let class = match classify(&click.head, agent, false) {
+            Class::Unique => self.compare(click, user_agent),
+            other => other,
+        };
+        Judged::new(&click.head, class, agent.device, &self.terms)
     }
 
     /// Compares a click with those before it.
     fn compare(&mut self, click: &Click<'_>, user_agent: &[u8]) -> Class {
         let head = &click.head;
-        let session = self.sessions.get(&head.offer_id).unwrap_or(&NO_SESSION);
+        let session = self.terms.of(head).session;
         let visitor = visitor(session.definition, click, user_agent);
         let Some(visitor) = visitor.filter(|_| head.kind != VisitKind::Server) else {
             return Class::Unique;
@@ -209,10 +254,13 @@ fn hash(visitor: u64, of: u32) -> u64 {
     hasher.finish()
 }
 
-/// A number for the visitor, the code and the subs.
+/// A number for the visitor and all that makes the visit the same: offer, partner, code and subs. A
+/// visit without a code, which names offer and partner itself, has the code 0.
 fn visit(visitor: u64, click: &Click<'_>) -> u64 {
     let mut hasher = SipHasher13::new();
     hasher.write_u64(visitor);
+    hasher.write_u32(click.head.offer_id);
+    hasher.write_u32(click.head.partner_id);
     hasher.write_u32(click.head.code_id);
     for tag in [Tag::Sub1, Tag::Sub2, Tag::Sub3, Tag::Sub4, Tag::Sub5] {
         let value = click.tag(tag).unwrap_or_default();

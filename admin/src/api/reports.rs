@@ -4,6 +4,7 @@
 //! Aggregates come from the rollups, single clicks from the archive, conversions from the store.
 //! Only what people decide of conversions writes.
 
+mod body;
 mod click_row;
 mod clicks;
 mod code_leaks;

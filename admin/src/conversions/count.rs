@@ -12,13 +12,14 @@ pub(super) struct Counts(Vec<ConversionCount>);
 impl Counts {
     /// A new conversion, or the difference that a change makes.
     pub(super) fn add(&mut self, before: Option<&Conversion>, after: &Conversion) {
-        let mut measures = measures(after);
-        if let Some(before) = before {
-            measures += negative(self::measures(before));
+        let is_same = |before: &Conversion| parts(before) == parts(after);
+        if before.is_some_and(is_same) {
+            return;
         }
-        if measures != Measures::default() {
-            self.0.push(of(after, measures));
-        }
+        let taken_back = before.into_iter().flat_map(counts);
+        self.0
+            .extend(taken_back.map(|count| ConversionCount { measures: -count.measures, ..count }));
+        self.0.extend(counts(after));
     }
 
     pub(super) fn write(self, tx: &WriteTx<'_>) -> Result<(), StoreError> {
@@ -42,8 +43,8 @@ fn count_all(tx: &WriteTx<'_>) -> Result<u64, StoreError> {
     let (mut counted, mut outcome, mut chunk) = (0, Ok(()), Vec::with_capacity(CHUNK));
     conversions::each(tx, &Filters::default(), |row| {
         counted += 1;
-        chunk.push(of(&row.conversion, measures(&row.conversion)));
-        if chunk.len() == CHUNK {
+        chunk.extend(counts(&row.conversion));
+        if chunk.len() >= CHUNK {
             outcome = rollups::count_conversions(tx, &chunk);
             chunk.clear();
         }
@@ -54,17 +55,29 @@ fn count_all(tx: &WriteTx<'_>) -> Result<u64, StoreError> {
     Ok(counted)
 }
 
-fn of(conversion: &Conversion, measures: Measures) -> ConversionCount {
-    ConversionCount {
+/// What a conversion adds, by currency.
+fn counts(conversion: &Conversion) -> impl Iterator<Item = ConversionCount> {
+    let count = |(currency, measures): (String, Measures)| ConversionCount {
         unix_ms: conversion.unix_ms,
         code_id: conversion.code_id,
         offer_id: conversion.offer_id,
         affiliate_id: conversion.affiliate_id,
         advertiser_id: conversion.advertiser_id,
-        currency: conversion.currency.clone(),
+        currency,
         values: values(conversion),
         measures,
+    };
+    let counted = |(_, measures): &(String, Measures)| *measures != Measures::default();
+    parts(conversion).into_iter().filter(counted).map(count)
+}
+
+/// What is counted in the currency of payout and revenue, and what in that of the sale.
+fn parts(conversion: &Conversion) -> [(String, Measures); 2] {
+    let mut sale = Measures::default();
+    if conversion.status == Status::Approved {
+        sale.sale = Money::millionths(conversion.sale_amount).into();
     }
+    [(conversion.currency.clone(), measures(conversion)), (conversion.currency.clone(), sale)]
 }
 
 fn values(conversion: &Conversion) -> Vec<(Family, String)> {
@@ -81,6 +94,7 @@ fn values(conversion: &Conversion) -> Vec<(Family, String)> {
     said.map(|(family, value)| (family, value.clone())).collect()
 }
 
+/// All but the sale.
 fn measures(conversion: &Conversion) -> Measures {
     let mut measures = Measures::default();
     match conversion.status {
@@ -89,8 +103,7 @@ fn measures(conversion: &Conversion) -> Measures {
         Status::Invalid => measures.invalid_cv = 1,
         Status::Approved => {
             let (payout, revenue) =
-                (conversion.payout.millionths(), conversion.revenue.millionths());
-            measures.sale = Money::millionths(conversion.sale_amount);
+                (conversion.payout.millionths().into(), conversion.revenue.millionths().into());
             if conversion.event_id == 0 {
                 measures.cv = 1;
                 (measures.payout, measures.revenue) = (payout, revenue);
@@ -101,21 +114,4 @@ fn measures(conversion: &Conversion) -> Measures {
         }
     }
     measures
-}
-
-/// A conversion's measures only.
-fn negative(counted: Measures) -> Measures {
-    Measures {
-        cv: -counted.cv,
-        event_cv: -counted.event_cv,
-        pending_cv: -counted.pending_cv,
-        rejected_cv: -counted.rejected_cv,
-        invalid_cv: -counted.invalid_cv,
-        payout: -counted.payout,
-        revenue: -counted.revenue,
-        event_payout: -counted.event_payout,
-        event_revenue: -counted.event_revenue,
-        sale: -counted.sale,
-        ..Measures::default()
-    }
 }

@@ -262,10 +262,8 @@ impl<'t, 'c> Ledger<'t, 'c> {
         let changes = [change("status", json!(null), json!(status))];
         conversions::tell(self.tx, made.number, Action::Created, Some(row.id), &changes)?;
         self.counts.add(None, &conversion);
-        if matches!(status, Status::Approved | Status::Pending) {
-            self.came_from_a_person(&decided, clicks)?;
-        }
         if status == Status::Approved {
+            self.came_from_a_person(&decided, clicks)?;
             tell_partner::of(self.tx, &conversion)?;
         }
         Ok(Settled {
@@ -278,7 +276,7 @@ impl<'t, 'c> Ledger<'t, 'c> {
         })
     }
 
-    /// A visit that led to a sale was no bot's.
+    /// A visit that led to a sale that counts was no bot's.
     fn came_from_a_person(&self, decided: &Decided, clicks: &Clicks) -> Result<(), StoreError> {
         let id = decided.attributed.as_ref().and_then(|whose| whose.transaction_id);
         let Some(found) = id.and_then(|id| clicks.found(&id)) else { return Ok(()) };

@@ -11,7 +11,9 @@ use crate::judgement::Judge;
 use crate::store::blocks::{self, BlockRow};
 use crate::store::click_archive::Kept;
 use crate::store::rollups::Rollups;
-use crate::store::{StoreError, WriteTx, facts};
+use crate::store::{WriteTx, facts, judging};
+
+use super::IntakeError;
 
 /// Of a block that is not in the archive yet: after all that are.
 const NEW_FRAME: u64 = u64::MAX;
@@ -118,7 +120,10 @@ impl Batch {
     pub(super) fn split(self) -> (Judge, Counted) {
         let Batch { cursor, judge, rows, rollups, moved, clicks, last_click_ms, clicked, kept: _ } =
             self;
-        (judge, Counted { cursor, rows, rollups, moved, clicks, last_click_ms, clicked })
+        let terms_through = judge.knows_terms_through();
+        let counted =
+            Counted { cursor, rows, rollups, moved, clicks, last_click_ms, clicked, terms_through };
+        (judge, counted)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -140,10 +145,13 @@ pub(super) struct Counted {
     clicks: u64,
     last_click_ms: Option<u64>,
     clicked: HashSet<u32>,
+    /// The last row of the offers' terms by which they were judged.
+    terms_through: u64,
 }
 
 impl Counted {
-    pub(super) fn write(&self, tx: &WriteTx<'_>) -> Result<(), StoreError> {
+    pub(super) fn write(&self, tx: &WriteTx<'_>) -> Result<(), IntakeError> {
+        check_terms(tx, self.terms_through, self.last_click_ms)?;
         blocks::record(tx, &self.rows)?;
         self.rollups.apply(tx)?;
         facts::remember_clicked(tx, self.clicked.iter().copied())?;
@@ -172,5 +180,17 @@ impl Counted {
     /// The streams that passed over sequences, and how many.
     pub(super) fn missing(&self) -> impl Iterator<Item = (StreamId, u64)> {
         self.moved.iter().map(|(stream, missing)| (*stream, *missing)).filter(|(_, n)| *n > 0)
+    }
+}
+
+/// That no edit of an offer came in between which holds for clicks that were judged without it.
+pub(super) fn check_terms(
+    tx: &WriteTx<'_>,
+    through: u64,
+    last_click_ms: Option<u64>,
+) -> Result<(), IntakeError> {
+    match last_click_ms {
+        Some(last_ms) if judging::has_later(tx, through, last_ms)? => Err(IntakeError::Edited),
+        _ => Ok(()),
     }
 }

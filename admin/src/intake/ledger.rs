@@ -11,7 +11,7 @@ use super::{IntakeError, IntakeStatus, MAX_BYTES, now_ms, replay};
 use crate::archive::{Archive, ArchiveError};
 use crate::judgement::Judge;
 use crate::store::blocks::{self, BlockRow};
-use crate::store::{Store, StoreError, bot_list, click_archive, judging};
+use crate::store::{Store, StoreError, bot_list, click_archive};
 
 pub(super) struct Ledger {
     store: Store,
@@ -48,7 +48,7 @@ impl Ledger {
     }
 
     /// Records and counts a batch that is in the archive, and answers the cursor after it.
-    pub(super) async fn commit(&self, batch: Batch) -> Result<Cursor, StoreError> {
+    pub(super) async fn commit(&self, batch: Batch) -> Result<Cursor, IntakeError> {
         let (judge, counted) = batch.split();
         let counted = Arc::new(counted);
         if !counted.is_empty() {
@@ -60,21 +60,18 @@ impl Ledger {
         Ok(counted.cursor().clone())
     }
 
-    /// Who judges the next batch, by the offers' settings as they are now. Whoever takes him brings
+    /// Who judges the next batch, and knows all that holds for the offers. Whoever takes him brings
     /// him back with the batch that is committed, and with no other.
     pub(super) async fn judge(&self) -> Result<Judge, IntakeError> {
         let held = self.judge_slot().take();
         let mut judge = match held {
             Some(judge) => judge,
             None => {
-                let known =
-                    |c: &_| Ok::<_, StoreError>((bot_list::in_force(c)?, judging::turned(c)?));
-                let (bots, turned) = self.store.read(known).await?;
-                let judge = Judge::new(bots, turned);
+                let judge = Judge::new(self.store.read(bot_list::in_force).await?);
                 replay::shown(judge, &self.store, &self.archive, u64::MAX).await?
             }
         };
-        judge.set_sessions(self.store.read(judging::sessions).await?);
+        replay::learn(&mut judge, &self.store).await?;
         Ok(judge)
     }
 

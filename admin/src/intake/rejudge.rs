@@ -1,13 +1,13 @@
-//! Judging the archive again by another list of bots, while clicks come in and reports are read.
+//! Judging the archive again, by another list of bots or by newer rules of the program, while clicks come in and reports are read.
 //!
 //! It goes through the frames that are counted, in their order and a bounded number at a time, and
 //! counts them beside what is counted; `store::bot_list` says what happens at the end. Each step is
 //! one transaction with its place, so a crash costs at most a step. It is done by the task that
 //! takes clicks in, between two batches: nothing is counted while a step is made.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::batch::check_terms;
 use super::ledger::Ledger;
 use super::{IntakeError, replay};
 use crate::archive::{Archive, ArchiveError};
@@ -16,7 +16,6 @@ use crate::judgement::Judge;
 use crate::judgement::bot_list::BotList;
 use crate::store::blocks::{self, BlockRow};
 use crate::store::bot_list::{self, Work};
-use crate::store::judging;
 use crate::store::rollups::Rollups;
 
 /// Blocks that are judged in one step.
@@ -60,19 +59,18 @@ impl Rejudgement {
         };
         let mut judge = match self.judge.take() {
             Some(judge) => judge,
-            // Who is turned into a click is found out at the end, by the conversions.
-            None => {
-                let judge = Judge::new(bots, HashSet::new());
-                replay::shown(judge, store, archive, from).await?
-            }
+            None => replay::shown(Judge::new(bots), store, archive, from).await?,
         };
-        judge.set_sessions(store.read(judging::sessions).await?);
+        replay::learn(&mut judge, store).await?;
+        let last_click_ms = rows.iter().map(|row| row.unix_ms.1).max();
         let count = move |archive: &Archive| count(archive, judge, &rows);
         let (judge, rollups) = archive.on_disk(count).await?;
+        let terms_through = judge.knows_terms_through();
         store
             .write(move |tx| {
+                check_terms(tx, terms_through, last_click_ms)?;
                 rollups.apply(tx)?;
-                bot_list::judged_before(tx, next)
+                Ok::<_, IntakeError>(bot_list::judged_before(tx, next)?)
             })
             .await?;
         self.judge = Some(judge);

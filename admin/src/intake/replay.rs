@@ -15,17 +15,20 @@ pub(super) async fn shown(
     archive: &Archive,
     before: u64,
 ) -> Result<Judge, IntakeError> {
-    let known = store.read(move |connection| {
-        let blocks = blocks::last_with(connection, before, MEMORY.into())?;
-        Ok::<_, IntakeError>((blocks, judging::sessions(connection)?))
-    });
-    let (blocks, sessions) = known.await?;
-    judge.set_sessions(sessions);
+    let blocks = store.read(move |c| blocks::last_with(c, before, MEMORY.into())).await?;
+    learn(&mut judge, store).await?;
     let replay = move |archive: &Archive| {
         show(&mut judge, archive, &blocks)?;
         Ok(judge)
     };
     Ok(archive.on_disk(replay).await?)
+}
+
+/// Tells a judge what holds for the offers now.
+pub(super) async fn learn(judge: &mut Judge, store: &Store) -> Result<(), IntakeError> {
+    let through = judge.knows_terms_through();
+    judge.learn(store.read(move |c| judging::revisions_after(c, through)).await?);
+    Ok(())
 }
 
 fn show(judge: &mut Judge, archive: &Archive, blocks: &[BlockRow]) -> Result<(), ArchiveError> {

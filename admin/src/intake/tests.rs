@@ -8,7 +8,10 @@ use coupon_shared::decision::Reason;
 use tempfile::TempDir;
 
 use super::*;
-use crate::daemon_client::stand_in::{STREAM, Sample, StandIn, block};
+use crate::conversions::change::{self, Decision};
+use crate::daemon_client::stand_in::{KEY, STREAM, Sample, StandIn, block};
+use crate::store::conversions::tests::sample;
+use crate::store::conversions::{self as conversions_of, Conversion, ConversionId, Status};
 use crate::store::rollups::{self, Dimension, Family, Measures, Question, SLOT_MS};
 
 /// 2026-06-15 12:00:00 UTC.
@@ -330,7 +333,7 @@ async fn whatever_is_cut_repeated_or_killed_is_counted_as_a_rebuild_counts_it() 
 }
 
 #[tokio::test]
-async fn a_bots_visit_that_brought_a_sale_is_a_click_also_after_a_rebuild() {
+async fn a_bots_visit_that_brought_a_sale_is_turned_into_a_click_once() {
     let daemon = StandIn::start();
     let bot = Sample { user_agent: "curl/8", ..Sample::at(NOON_MS) };
     let bytes = block(STREAM, 1, &[bot, bot, Sample::at(NOON_MS)]);
@@ -351,9 +354,127 @@ async fn a_bots_visit_that_brought_a_sale_is_a_click_also_after_a_rebuild() {
     assert!(!store.write(turn(2)).await.unwrap(), "a click is one already");
     let counts = admin.counts().await;
     assert_eq!((counts.gross, counts.bot, counts.total()), (3, 1, 2));
+}
+
+/// Keeps a conversion from a visit.
+async fn convert(store: &Store, id: u8, visit: &str, status: Status) {
+    let conversion = Conversion { transaction_id: visit.into(), status, ..sample(id, NOON_MS) };
+    let kept: Result<(), StoreError> =
+        store.write(move |tx| conversions_of::insert(tx, &conversion).map(drop)).await;
+    kept.unwrap();
+}
+
+#[tokio::test]
+async fn a_visit_of_a_conversion_that_was_ever_approved_is_a_click_for_ever() {
+    let daemon = StandIn::start();
+    let visit = Sample { user_agent: "curl/8", ..Sample::at(NOON_MS) };
+    let bytes = block(STREAM, 1, &[visit, visit, visit, Sample::at(NOON_MS)]);
+    let decoded = Block::parse(&bytes).unwrap().decode().unwrap();
+    let ids: Vec<_> = decoded.clicks().map(|c| c.head.transaction_id.to_string()).collect();
+    daemon.put(bytes.clone());
+    let mut admin = Admin::new(&daemon);
+    admin.intake.pull().await.unwrap();
+    let store = admin.store();
+    let key = "UPDATE meta SET click_id_key = ?1";
+    let keyed: Result<(), StoreError> =
+        store.write(move |tx| Ok(tx.execute(key, [KEY.0]).map(drop)?)).await;
+    keyed.unwrap();
+    let bots = async || admin_counts(&store).await.bot;
+    for (id, visit) in (1..).zip(&ids) {
+        convert(&store, id, visit, Status::Pending).await;
+    }
+    admin.intake.pull().await.unwrap();
+    assert_eq!(bots().await, 3, "what waits for approval says nothing yet");
+    let decide = async |id: u8, decision: Decision| {
+        let ids = [ConversionId([id; 16])];
+        store.write(move |tx| change::set_status(tx, &ids, decision)).await.unwrap();
+    };
+    decide(1, Decision::Approved).await;
+    decide(2, Decision::Approved).await;
+    decide(2, Decision::Rejected).await;
+    decide(4, Decision::Approved).await;
+    admin.intake.pull().await.unwrap();
+    assert_eq!(bots().await, 1, "approved by hand, also where it was rejected since");
     let live = everything(&store).await;
     rebuild(admin.store(), admin.intake.ledger.archive().clone()).await.unwrap();
-    assert_eq!(everything(&store).await, live);
+    assert_eq!(everything(&store).await, live, "after a rebuild");
+    let mut admin = admin.restarted(&daemon);
+    admin.intake.pull().await.unwrap();
+    assert_eq!(everything(&store).await, live, "after a restart");
+    want(&store, Some(&["curl/", "Firefox"])).await;
+    admin.intake.pull().await.unwrap();
+    assert_eq!(bots().await, 1, "by another list");
+    want(&store, None).await;
+    admin.intake.pull().await.unwrap();
+    assert_eq!(everything(&store).await, live, "by the first list again");
+}
+
+async fn admin_counts(store: &Store) -> Measures {
+    let mut sum = Measures::default();
+    let all = everything(store).await;
+    let base = all.into_iter().filter(|((_, _, family), _)| family.starts_with("1 "));
+    base.for_each(|(_, measures)| sum += measures);
+    sum
+}
+
+#[tokio::test]
+async fn terms_of_an_offer_hold_for_the_clicks_made_under_them_live_and_after_a_rebuild() {
+    let daemon = StandIn::start();
+    let mut admin = Admin::new(&daemon);
+    admin
+        .sql(
+            "INSERT INTO advertiser (name, account_status, attribution_priority, attribution_method,
+                 time_created, time_saved) VALUES ('Shop', 'active', 'click', 'last_touch', 1, 1);
+             INSERT INTO offer (name, offer_status, destination_url, advertiser_id, visibility,
+                 session_definition, session_duration, session_tracking_lifespan_hour, time_created,
+                 time_saved) VALUES ('Jackets', 'active', 'https://shop.example/', 1, 'public',
+                 'ip', 1, 1, 1, 1);
+             INSERT INTO offer_terms (offer_id, since_ms, session_definition, session_duration,
+                 payout_type, revenue_type, click_payout, click_revenue, currency)
+                 VALUES (1, 0, 'ip', 1, 'cpm', 'rpm', 1, 3, 'EUR')",
+        )
+        .await;
+    let visitor = |number| Sample { visitor: Some(number), ..Sample::at(NOON_MS) };
+    let minute =
+        |sample: Sample, minute: u64| Sample { unix_ms: NOON_MS + minute * 60_000, ..sample };
+    daemon.put(block(STREAM, 1, &[visitor(1), visitor(1), visitor(2), minute(visitor(1), 90)]));
+    admin.intake.pull().await.unwrap();
+    let store = admin.store();
+    let paid = async || {
+        let Measures { unique, duplicate, click_payout, click_revenue, .. } =
+            admin_counts(&store).await;
+        (unique, duplicate, click_payout, click_revenue)
+    };
+    assert_eq!(paid().await, (3, 1, 3, 9));
+    let edit = "INSERT INTO offer_terms (offer_id, since_ms, session_definition, session_duration,
+         payout_type, revenue_type, click_payout, click_revenue, currency)
+         SELECT 1, max_unix_ms + 1, 'ip', 24, 'cpc', 'rpc', 1000000000, 0, 'USD' FROM click_block";
+    admin.sql(edit).await;
+    daemon.put(block(STREAM, 5, &[minute(visitor(1), 200), minute(visitor(3), 200)]));
+    admin.intake.pull().await.unwrap();
+    assert_eq!(paid().await, (4, 1, 2_000_000_003, 9), "the session is a day long now");
+    let live = everything(&store).await;
+    rebuild(admin.store(), admin.intake.ledger.archive().clone()).await.unwrap();
+    assert_eq!(everything(&store).await, live, "after a rebuild");
+    want(&store, Some(&["nobody"])).await;
+    let mut admin = admin.restarted(&daemon);
+    admin.intake.pull().await.unwrap();
+    assert_eq!(everything(&store).await, live, "judged again");
+}
+
+#[tokio::test]
+async fn an_archive_that_was_judged_by_older_rules_is_judged_again() {
+    let daemon = StandIn::start();
+    daemon.put(block(STREAM, 1, &clicks(3)));
+    let mut admin = Admin::new(&daemon);
+    admin.intake.pull().await.unwrap();
+    let counts = admin.counts().await;
+    admin.sql("UPDATE bot_list SET rules = 0; DELETE FROM rollup_pack").await;
+    let store = admin.store();
+    assert!(is_judged_again(&store).await);
+    admin.intake.pull().await.unwrap();
+    assert!(!is_judged_again(&store).await);
+    assert_eq!(admin.counts().await, counts);
 }
 
 async fn want(store: &Store, patterns: Option<&'static [&'static str]>) {

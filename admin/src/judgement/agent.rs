@@ -38,9 +38,11 @@ impl Device {
 
 /// What a user agent says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Agent {
-    pub(super) is_bot: bool,
-    pub(super) device: Device,
+pub struct Agent {
+    /// It is on the list of bots.
+    pub is_bot: bool,
+    /// What it runs on.
+    pub device: Device,
 }
 
 /// What a user agent is, by this list.

@@ -1,8 +1,10 @@
 //! Verdicts on visits in the archive's order.
 
 use coupon_shared::click::{ClickHead, MAX_RECORD_LEN, encode};
+use coupon_shared::transaction_id::TransactionId;
 
 use super::*;
+use crate::store::judging::{ClickTerms, Session};
 
 const NOW_MS: u64 = 1_781_524_800_000;
 const HOUR: u64 = HOUR_MS;
@@ -13,6 +15,7 @@ struct Visit {
     after_ms: u64,
     kind: VisitKind,
     offer_id: u32,
+    partner_id: u32,
     code_id: u32,
     reason: Reason,
     address: &'static [u8],
@@ -24,6 +27,7 @@ const VISIT: Visit = Visit {
     after_ms: 0,
     kind: VisitKind::Click,
     offer_id: 1,
+    partner_id: 1,
     code_id: 1,
     reason: Reason::Redirected,
     address: &[192, 0, 2, 1],
@@ -36,13 +40,17 @@ fn at(after_ms: u64) -> Visit {
 }
 
 fn verdict(judge: &mut Judge, visit: Visit) -> Class {
+    with_click(visit, |click| judge.judge(click).class)
+}
+
+fn with_click<T>(visit: Visit, work: impl FnOnce(&Click<'_>) -> T) -> T {
     let head = ClickHead {
         transaction_id: TransactionId([7; 16]),
         unix_ms: NOW_MS + visit.after_ms,
         generation: 1,
         code_id: visit.code_id,
         offer_id: visit.offer_id,
-        partner_id: 1,
+        partner_id: visit.partner_id,
         advertiser_id: 1,
         reason: visit.reason,
         kind: visit.kind,
@@ -55,7 +63,7 @@ fn verdict(judge: &mut Judge, visit: Visit) -> Class {
     ];
     let mut record = [0; MAX_RECORD_LEN];
     encode(&head, b"WINTER25", &tags, &mut record);
-    judge.judge(&Click::decode(&record).unwrap().0).class
+    work(&Click::decode(&record).unwrap().0)
 }
 
 fn verdicts(judge: &mut Judge, visits: &[Visit]) -> Vec<Class> {
@@ -67,9 +75,27 @@ fn bots() -> Arc<BotList> {
 }
 
 fn judge_of(definition: SessionDefinition, hours: u32) -> Judge {
-    let mut judge = Judge::new(bots(), HashSet::new());
-    judge.set_sessions(HashMap::from([(1, Session { definition, hours })]));
+    let mut judge = Judge::new(bots());
+    judge.learn(vec![held_since(1, 0, definition, hours, None)]);
     judge
+}
+
+/// A row of the terms of offer 1.
+fn held_since(
+    id: u64,
+    since_ms: u64,
+    definition: SessionDefinition,
+    hours: u32,
+    pay: Option<ClickPay>,
+) -> Revision {
+    let terms = ClickTerms {
+        session: Session { definition, hours },
+        pay,
+        payout_type: String::new(),
+        revenue_type: String::new(),
+        currency: "EUR".into(),
+    };
+    Revision { id, offer_id: 1, since_ms, terms }
 }
 
 #[test]
@@ -132,10 +158,98 @@ fn a_click_that_a_server_reports_is_nobodys_and_no_bots() {
 }
 
 #[test]
-fn a_bots_visit_that_brought_a_sale_is_a_click_of_nobodys() {
-    let mut judge = Judge::new(bots(), HashSet::from([TransactionId([7; 16])]));
-    let bot = Visit { user_agent: b"curl/8", ..at(0) };
-    assert_eq!(verdicts(&mut judge, &[bot, bot]), [Class::Turned, Class::Turned]);
+fn each_visit_has_its_class_with_and_without_a_conversion() {
+    let (person, program): (&[u8], &[u8]) = (BROWSER, b"curl/8");
+    use Class::{Bot, Impression, Invalid, Turned, Unique};
+    #[rustfmt::skip]
+    let cases = [
+        (VisitKind::Click,      person,  Reason::Redirected, Unique,     Unique),
+        (VisitKind::Click,      person,  Reason::Paused,     Invalid,    Invalid),
+        (VisitKind::Click,      program, Reason::Redirected, Bot,        Turned),
+        (VisitKind::Click,      program, Reason::Paused,     Bot,        Invalid),
+        (VisitKind::Prefetch,   person,  Reason::Redirected, Bot,        Turned),
+        (VisitKind::Prefetch,   program, Reason::Redirected, Bot,        Turned),
+        (VisitKind::Prefetch,   person,  Reason::Paused,     Bot,        Invalid),
+        (VisitKind::Sdk,        person,  Reason::Redirected, Unique,     Unique),
+        (VisitKind::Sdk,        program, Reason::Redirected, Bot,        Turned),
+        (VisitKind::Server,     program, Reason::Redirected, Unique,     Unique),
+        (VisitKind::Server,     program, Reason::Paused,     Invalid,    Invalid),
+        (VisitKind::Impression, person,  Reason::Redirected, Impression, Impression),
+        (VisitKind::Impression, program, Reason::Redirected, Impression, Impression),
+    ];
+    let pay = ClickPay { payout: 5, revenue: 7, currency: "EUR".into() };
+    let definition = SessionDefinition::Ip;
+    let mut terms = OfferTerms::default();
+    terms.learn(vec![held_since(1, 0, definition, 1, Some(pay.clone()))]);
+    for (kind, user_agent, reason, before, after) in cases {
+        let visit = Visit { kind, user_agent, reason, ..at(0) };
+        let mut judge = Judge::of_offers(bots(), terms.clone());
+        assert_eq!(verdict(&mut judge, visit), before, "{kind:?} {reason:?}");
+        for (is_converted, class) in [(false, before), (true, after)] {
+            let judged = with_click(visit, |c| of_itself(c, &bots(), &terms, is_converted));
+            assert_eq!(judged.class, class, "{kind:?} {reason:?} {is_converted}");
+            let is_paid = matches!(class, Unique | Turned);
+            assert_eq!(judged.pay, is_paid.then(|| pay.clone()), "{kind:?} {reason:?}");
+        }
+    }
+}
+
+#[test]
+fn only_the_same_offer_partner_code_and_subs_make_a_duplicate() {
+    let without_code = Visit { code_id: 0, ..at(0) };
+    #[rustfmt::skip]
+    let cases = [
+        (VISIT,        VISIT,                                          Class::Duplicate),
+        (VISIT,        Visit { code_id: 2, ..VISIT },                  Class::Again),
+        (VISIT,        Visit { sub1: b"story", ..VISIT },              Class::Again),
+        (VISIT,        Visit { partner_id: 2, ..VISIT },               Class::Again),
+        (VISIT,        Visit { offer_id: 2, ..VISIT },                 Class::Unique),
+        (without_code, without_code,                                   Class::Duplicate),
+        (without_code, Visit { partner_id: 2, ..without_code },        Class::Again),
+        (without_code, Visit { offer_id: 2, ..without_code },          Class::Unique),
+        (without_code, Visit { address: &[192, 0, 2, 2], ..without_code }, Class::Unique),
+    ];
+    for (at_case, (first, second, expected)) in cases.into_iter().enumerate() {
+        let mut judge = judge_of(SessionDefinition::IpUserAgent, 24);
+        let second = Visit { after_ms: 5_000, ..second };
+        assert_eq!(verdicts(&mut judge, &[first, second]), [Class::Unique, expected], "{at_case}");
+    }
+}
+
+#[test]
+fn a_visit_is_judged_and_paid_by_what_held_when_it_was_made() {
+    let pay = |payout| Some(ClickPay { payout, revenue: 0, currency: "EUR".into() });
+    let ip = SessionDefinition::Ip;
+    let revisions = [
+        held_since(1, NOW_MS, ip, 1, pay(1)),
+        held_since(2, NOW_MS + 10 * HOUR, ip, 100, None),
+        held_since(3, NOW_MS + 20 * HOUR, ip, 100, pay(3)),
+        // Made after the clock was set back.
+        held_since(4, NOW_MS + 15 * HOUR, ip, 1, pay(4)),
+    ];
+    let mut judge = Judge::new(bots());
+    judge.learn(revisions.to_vec());
+    assert_eq!(judge.knows_terms_through(), 4);
+    let mut judged = |after_ms| {
+        with_click(at(after_ms), |click| {
+            let Judged { class, pay, .. } = judge.judge(click);
+            (class, pay.map(|pay| pay.payout))
+        })
+    };
+    assert_eq!(judged(0), (Class::Unique, Some(1)));
+    assert_eq!(judged(2 * HOUR), (Class::Unique, Some(1)));
+    assert_eq!(judged(10 * HOUR), (Class::Again, None));
+    assert_eq!(judged(10 * HOUR + 1), (Class::Duplicate, None));
+    assert_eq!(judged(15 * HOUR), (Class::Unique, Some(4)));
+    assert_eq!(judged(21 * HOUR), (Class::Unique, Some(4)));
+    let before_all = with_click(at(0), |click| {
+        let mut early = click.head;
+        early.unix_ms = NOW_MS - HOUR;
+        let mut terms = OfferTerms::default();
+        terms.learn(revisions.to_vec());
+        terms.of(&early).pay.clone()
+    });
+    assert_eq!(before_all, pay(1), "by the first that is known");
 }
 
 #[test]
@@ -160,7 +274,7 @@ fn a_verdict_depends_on_the_last_visits_only() {
             visit(at, random >> 40)
         })
         .collect();
-    let new = || Judge::remembering(bots(), HashSet::new(), REACH, REACH);
+    let new = || Judge::remembering(bots(), REACH, REACH);
     let expected = verdicts(&mut new(), &visits);
     for restart in REACH as usize..visits.len() {
         let mut judge = new();

@@ -1,5 +1,5 @@
 //! The list of bots: the one that is wanted, the one by which visits are judged and counted, and how
-//! far the archive was judged again by another.
+//! far the archive was judged again by another, or by newer rules of the program.
 //!
 //! One list is in force at a time, for all that is counted and for all that comes. When another is
 //! wanted, the archive is judged by it beside what is counted, and when that has caught up, both
@@ -14,6 +14,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::{StoreError, WriteTx, click_archive, rollups};
+use crate::judgement::RULES;
 use crate::judgement::bot_list::{BotList, built_in};
 
 /// The list that is wanted.
@@ -49,19 +50,18 @@ pub enum Work {
     Begin,
     /// To judge it by this list, from this frame on.
     Judge(Arc<BotList>, u64),
-    /// To turn the visits of conversions after this one into clicks.
-    Turn(u32),
+    /// To turn the visits that conversions came from into clicks, those after this place.
+    Turn(u64),
 }
 
 fn built_in_text() -> String {
     built_in().join("\n")
 }
 
-/// Makes the row of a new store, and of one from before there was a list: what it counted was
-/// counted by the one that came with the program.
+/// Makes the row of a new store.
 pub(super) fn ensure(connection: &Connection) -> Result<(), StoreError> {
-    let sql = "INSERT OR IGNORE INTO bot_list (id, in_force) VALUES (1, ?1)";
-    connection.execute(sql, [built_in_text()])?;
+    let sql = "INSERT OR IGNORE INTO bot_list (id, in_force, rules) VALUES (1, ?1, ?2)";
+    connection.execute(sql, (built_in_text(), RULES))?;
     Ok(())
 }
 
@@ -113,8 +113,8 @@ pub fn reaches(connection: &Connection, slot: u64) -> Result<bool, StoreError> {
 /// # Errors
 /// When SQLite fails.
 pub fn work(connection: &Connection) -> Result<Work, StoreError> {
-    let sql =
-        "SELECT ifnull(wanted, ?1), in_force, judging, next_frame, turned_through FROM bot_list";
+    let sql = "SELECT ifnull(wanted, ?1), in_force, judging, next_frame, turned_through, rules \
+               FROM bot_list";
     let mut statement = connection.prepare_cached(sql)?;
     Ok(statement.query_row([built_in_text()], |row| {
         let (wanted, in_force) = (row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?);
@@ -124,7 +124,7 @@ pub fn work(connection: &Connection) -> Result<Work, StoreError> {
                 Work::Judge(BotList::of(wanted), row.get(3)?)
             }
             (Some(_), _) => Work::Begin,
-            _ if wanted != in_force => Work::Begin,
+            _ if wanted != in_force || row.get::<_, u32>(5)? != RULES => Work::Begin,
             (None, Some(through)) => Work::Turn(through),
             (None, None) => Work::Done,
         })
@@ -151,14 +151,15 @@ pub fn progress(connection: &Connection) -> Result<Progress, StoreError> {
 }
 
 /// Begins to judge the archive by the list that is wanted, from its first frame; or leaves off, where
-/// that one is in force.
+/// that one is in force, by the program's rules.
 ///
 /// # Errors
 /// When SQLite fails.
 pub fn begin(tx: &WriteTx<'_>) -> Result<(), StoreError> {
     rollups::forget_judged_again(tx)?;
-    let sql = "UPDATE bot_list SET judging = nullif(ifnull(wanted, ?1), in_force), next_frame = 0";
-    tx.execute(sql, [built_in_text()])?;
+    let sql = "UPDATE bot_list SET next_frame = 0, judging = iif(rules = ?2, \
+               nullif(ifnull(wanted, ?1), in_force), ifnull(wanted, ?1))";
+    tx.execute(sql, (built_in_text(), RULES))?;
     Ok(())
 }
 
@@ -179,8 +180,8 @@ pub fn put_in_force(tx: &WriteTx<'_>) -> Result<(), StoreError> {
     let from_slot = click_archive::first_as_recorded(tx)?;
     rollups::take_judged_again(tx, from_slot)?;
     let sql = "UPDATE bot_list SET in_force = judging, in_force_from_slot = ?1, judging = NULL, \
-               next_frame = 0, turned_through = 0";
-    tx.execute(sql, [from_slot])?;
+               next_frame = 0, turned_through = 0, rules = ?2";
+    tx.execute(sql, (from_slot, RULES))?;
     Ok(())
 }
 
@@ -191,17 +192,27 @@ pub fn put_in_force(tx: &WriteTx<'_>) -> Result<(), StoreError> {
 pub(super) fn put_in_force_anew(tx: &WriteTx<'_>, from_slot: u64) -> Result<(), StoreError> {
     rollups::forget_judged_again(tx)?;
     let sql = "UPDATE bot_list SET judging = NULL, next_frame = 0, turned_through = 0, \
-               in_force_from_slot = iif(in_force = ifnull(wanted, ?1), in_force_from_slot, ?2), \
-               in_force = ifnull(wanted, ?1)";
-    tx.execute(sql, (built_in_text(), from_slot))?;
+               in_force_from_slot = iif(in_force = ifnull(wanted, ?1) AND rules = ?3, \
+               in_force_from_slot, ?2), in_force = ifnull(wanted, ?1), rules = ?3";
+    tx.execute(sql, (built_in_text(), from_slot, RULES))?;
     Ok(())
 }
 
-/// The visits of conversions up to this one are turned; none: all are.
+/// The visit at this place has to be turned, and those after it.
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn turned_through(tx: &WriteTx<'_>, through: Option<u32>) -> Result<(), StoreError> {
+pub(super) fn turn_from(tx: &WriteTx<'_>, place: u64) -> Result<(), StoreError> {
+    let sql = "UPDATE bot_list SET turned_through = min(ifnull(turned_through, ?1), ?1)";
+    tx.prepare_cached(sql)?.execute([place - 1])?;
+    Ok(())
+}
+
+/// The visits up to this place are turned; none: all are.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn turned_through(tx: &WriteTx<'_>, through: Option<u64>) -> Result<(), StoreError> {
     tx.execute("UPDATE bot_list SET turned_through = ?1", [through])?;
     Ok(())
 }

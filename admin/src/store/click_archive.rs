@@ -9,7 +9,7 @@
 use rusqlite::Connection;
 
 use super::rollups::{self, SLOT_MS};
-use super::{StoreError, WriteTx, bot_list};
+use super::{StoreError, WriteTx, bot_list, judging};
 
 const HOUR_MS: u64 = 60 * 60 * 1000;
 const DAY_MS: u64 = 24 * HOUR_MS;
@@ -207,9 +207,7 @@ pub fn first_as_recorded(connection: &Connection) -> Result<u64, StoreError> {
 
 /// How far back a visit's verdict looks at its visitor's other visits.
 fn longest_session_ms(connection: &Connection) -> Result<u64, StoreError> {
-    let sql = "SELECT ifnull(max(session_duration), 24) FROM offer";
-    let hours: u64 = connection.query_row(sql, [], |row| row.get(0))?;
-    Ok(hours.saturating_mul(HOUR_MS))
+    Ok(judging::longest_session_hours(connection)?.saturating_mul(HOUR_MS))
 }
 
 /// The quarter hour that begins the day after a time.

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::audit::FieldChange;
 use super::origin::Actor;
-use super::{StoreError, WriteTx};
+use super::{StoreError, WriteTx, bot_list};
 use crate::catalog::Money;
 use crate::catalog::words::words;
 
@@ -21,7 +21,7 @@ mod list;
 
 pub use crate::conversions::status::Status;
 pub use leaks::{Leak, leaks};
-pub use list::{Filters, Page, each, is_converted, list, with_clicks};
+pub use list::{Filters, Page, converted_visits, each, is_converted, list, was_converted};
 
 words! {
     /// By which way a postback came.
@@ -353,7 +353,8 @@ pub fn history(connection: &Connection, number: u32) -> Result<Vec<HistoryEntry>
     Ok(entries.collect::<Result<_, _>>()?)
 }
 
-/// Adds a conversion.
+/// Adds a conversion. The visit of one that counts at once is turned into a click by who decided it,
+/// and has it at hand.
 ///
 /// # Errors
 /// When SQLite fails.
@@ -361,10 +362,14 @@ pub fn insert(tx: &WriteTx<'_>, conversion: &Conversion) -> Result<ConversionRow
     let sql = Conversion::insert_sql("conversion");
     let number = tx.prepare_cached(&sql)?.insert(conversion.values().as_slice())?;
     let number = u32::try_from(number).map_err(|_| StoreError::Full)?;
+    if conversion.status == Status::Approved {
+        list::remember_converted(tx, &conversion.transaction_id)?;
+    }
     Ok(ConversionRow { number, conversion: conversion.clone() })
 }
 
-/// Writes all that can change of a conversion: status, amounts, notes and flags.
+/// Writes all that can change of a conversion: status, amounts, notes and flags. The visit of one that
+/// counts from now on is turned into a click as soon as clicks are taken in, at the latest.
 ///
 /// # Errors
 /// When SQLite fails.
@@ -385,6 +390,11 @@ pub fn update(tx: &WriteTx<'_>, row: &ConversionRow) -> Result<(), StoreError> {
         now.has_conflict,
         &now.notes,
     ))?;
+    if now.status == Status::Approved
+        && let Some(place) = list::remember_converted(tx, &now.transaction_id)?
+    {
+        bot_list::turn_from(tx, place)?;
+    }
     Ok(())
 }
 

@@ -1,12 +1,19 @@
-//! What judging visits needs of the store: the offers' sessions, and visits that became clicks.
+//! What visits of an offer are judged and paid by: as it stands now, and as it stood.
+//!
+//! Each edit of an offer's session, of its payout for clicks or of its currency adds a row; a visit is
+//! judged by what held when it was made. So an edit changes no counts of the past, and a rebuild
+//! comes to the same counts as the program that never stopped.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::sync::Arc;
 
-use coupon_shared::transaction_id::TransactionId;
-use rusqlite::Connection;
+use coupon_shared::click::ClickHead;
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::StoreError;
-use crate::catalog::SessionDefinition;
+use super::{StoreError, WriteTx, rows, settings};
+use crate::catalog::{Offer, SessionDefinition};
+use crate::judgement::pay::{ClickPay, per_click};
 
 /// What makes a visitor of an offer, and how long a visit lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,28 +24,417 @@ pub struct Session {
     pub hours: u32,
 }
 
-/// The sessions of all offers, deleted ones included.
+/// What held for the clicks of an offer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClickTerms {
+    /// Who is the same visitor.
+    pub session: Session,
+    /// What a valid click is worth; none where clicks are not paid.
+    pub pay: Option<ClickPay>,
+    /// What the partner is paid for; empty where there is no entry.
+    pub payout_type: String,
+    /// What the advertiser pays for; empty where there is no entry.
+    pub revenue_type: String,
+    /// Of payout and revenue.
+    pub currency: Arc<str>,
+}
+
+/// Of an offer that is not known.
+const NO_SESSION: Session = Session { definition: SessionDefinition::IpUserAgent, hours: 24 };
+
+/// One row of the terms.
+#[derive(Debug, Clone)]
+pub struct Revision {
+    /// Its place; rows are only added.
+    pub id: u64,
+    /// Whose terms they are.
+    pub offer_id: u32,
+    /// Since when they hold, in Unix milliseconds.
+    pub since_ms: u64,
+    /// What holds.
+    pub terms: ClickTerms,
+}
+
+/// The terms of offers, from the first ones on.
+#[derive(Debug, Clone)]
+pub struct OfferTerms {
+    /// The last row that is known.
+    through: u64,
+    of_offers: HashMap<u32, Vec<Revision>>,
+    of_nobody: ClickTerms,
+}
+
+impl Default for OfferTerms {
+    fn default() -> OfferTerms {
+        let of_nobody = ClickTerms {
+            session: NO_SESSION,
+            pay: None,
+            payout_type: String::new(),
+            revenue_type: String::new(),
+            currency: "".into(),
+        };
+        OfferTerms { through: 0, of_offers: HashMap::new(), of_nobody }
+    }
+}
+
+impl OfferTerms {
+    /// The last row that is known.
+    #[must_use]
+    pub fn through(&self) -> u64 {
+        self.through
+    }
+
+    /// Takes rows that follow those that are known, in their order.
+    pub fn learn(&mut self, revisions: Vec<Revision>) {
+        for revision in revisions {
+            self.through = self.through.max(revision.id);
+            self.of_offers.entry(revision.offer_id).or_default().push(revision);
+        }
+    }
+
+    /// What held for a click when it was made: of the rows that hold for its time the last one, so
+    /// that an edit counts also after clocks were set back.
+    #[must_use]
+    pub fn of(&self, click: &ClickHead) -> &ClickTerms {
+        let Some(revisions) = self.of_offers.get(&click.offer_id) else { return &self.of_nobody };
+        let held = revisions.iter().rev().find(|revision| revision.since_ms <= click.unix_ms);
+        held.or(revisions.first()).map_or(&self.of_nobody, |revision| &revision.terms)
+    }
+}
+
+const COLUMNS: &str = "id, offer_id, since_ms, session_definition, session_duration, payout_type, \
+                       revenue_type, click_payout, click_revenue, currency";
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Revision> {
+    // Whatever stands in one offer's row, clicks of all are counted.
+    let definition = row.get_ref(3)?.as_str()?.parse();
+    let definition = definition.unwrap_or(SessionDefinition::IpUserAgent);
+    let currency: Arc<str> = row.get_ref(9)?.as_str()?.into();
+    let pay =
+        ClickPay { payout: row.get(7)?, revenue: row.get(8)?, currency: Arc::clone(&currency) };
+    let terms = ClickTerms {
+        session: Session { definition, hours: row.get(4)? },
+        pay: Some(pay).filter(|pay| (pay.payout, pay.revenue) != (0, 0)),
+        payout_type: row.get(5)?,
+        revenue_type: row.get(6)?,
+        currency,
+    };
+    Ok(Revision { id: row.get(0)?, offer_id: row.get(1)?, since_ms: row.get(2)?, terms })
+}
+
+/// The rows after one, of all offers, deleted ones included.
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn sessions(connection: &Connection) -> Result<HashMap<u32, Session>, StoreError> {
-    let sql = "SELECT id, session_definition, session_duration FROM offer";
-    let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map([], |row| {
-        // Whatever stands in one offer's row, clicks of all are counted.
-        let definition = row.get_ref(1)?.as_str()?.parse();
-        let definition = definition.unwrap_or(SessionDefinition::IpUserAgent);
-        Ok((row.get(0)?, Session { definition, hours: row.get(2)? }))
-    })?;
+pub fn revisions_after(connection: &Connection, id: u64) -> Result<Vec<Revision>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM offer_terms WHERE id > ?1 ORDER BY id");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map([id], read)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// The visits that became clicks because a conversion came from them.
+/// The terms of some offers.
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn turned(connection: &Connection) -> Result<HashSet<TransactionId>, StoreError> {
-    let mut statement = connection.prepare_cached("SELECT transaction_id FROM turned_visit")?;
-    let rows = statement.query_map([], |row| Ok(TransactionId(row.get(0)?)))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+pub fn of_offers(
+    connection: &Connection,
+    ids: impl IntoIterator<Item = u32>,
+) -> Result<OfferTerms, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM offer_terms WHERE offer_id = ?1 ORDER BY id");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut terms = OfferTerms::default();
+    for id in ids {
+        let rows = statement.query_map([id], read)?;
+        terms.learn(rows.collect::<Result<_, _>>()?);
+    }
+    Ok(terms)
+}
+
+/// Whether a row after one holds for clicks up to a time.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn has_later(connection: &Connection, through: u64, unix_ms: u64) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM offer_terms WHERE id > ?1 AND since_ms <= ?2";
+    Ok(connection.prepare_cached(sql)?.exists((through, unix_ms))?)
+}
+
+/// The longest session that any offer has or had, in hours.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn longest_session_hours(connection: &Connection) -> Result<u64, StoreError> {
+    let sql = "SELECT ifnull(max(session_duration), 24) FROM offer_terms";
+    Ok(connection.query_row(sql, [], |row| row.get(0))?)
+}
+
+/// What a row says beside the offer and the time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Kept {
+    session_definition: String,
+    session_duration: u32,
+    payout_type: String,
+    revenue_type: String,
+    click_payout: i64,
+    click_revenue: i64,
+    currency: String,
+}
+
+const KEPT: &str = "session_definition, session_duration, payout_type, revenue_type, click_payout, \
+                    click_revenue, currency";
+
+impl Kept {
+    fn of(offer: &Offer, network_currency: &str) -> Kept {
+        let entry = offer.payout_revenue.iter().find(|entry| entry.is_default);
+        let (click_payout, click_revenue) = entry.map_or((0, 0), per_click);
+        let currency = Some(offer.currency_id.as_str()).filter(|currency| !currency.is_empty());
+        Kept {
+            session_definition: offer.session_definition.as_str().into(),
+            session_duration: offer.session_duration,
+            payout_type: entry.map_or_else(String::new, |it| it.payout_type.as_str().into()),
+            revenue_type: entry.map_or_else(String::new, |it| it.revenue_type.as_str().into()),
+            click_payout,
+            click_revenue,
+            currency: currency.unwrap_or(network_currency).into(),
+        }
+    }
+
+    /// The session and the currency, with clicks that are not paid.
+    fn unpaid(&self) -> Kept {
+        Kept {
+            payout_type: String::new(),
+            revenue_type: String::new(),
+            click_payout: 0,
+            click_revenue: 0,
+            ..self.clone()
+        }
+    }
+
+    fn read(row: &Row<'_>) -> rusqlite::Result<Kept> {
+        Ok(Kept {
+            session_definition: row.get(0)?,
+            session_duration: row.get(1)?,
+            payout_type: row.get(2)?,
+            revenue_type: row.get(3)?,
+            click_payout: row.get(4)?,
+            click_revenue: row.get(5)?,
+            currency: row.get(6)?,
+        })
+    }
+
+    fn insert(
+        &self,
+        connection: &Connection,
+        offer_id: u32,
+        since_ms: u64,
+    ) -> Result<(), StoreError> {
+        let sql = format!(
+            "INSERT INTO offer_terms (offer_id, since_ms, {KEPT}) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
+        );
+        connection.prepare_cached(&sql)?.execute((
+            offer_id,
+            since_ms,
+            &self.session_definition,
+            self.session_duration,
+            &self.payout_type,
+            &self.revenue_type,
+            self.click_payout,
+            self.click_revenue,
+            &self.currency,
+        ))?;
+        Ok(())
+    }
+}
+
+/// Keeps what holds for an offer's clicks from now on, where it differs from what held.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn keep(tx: &WriteTx<'_>, id: u32, offer: &Offer) -> Result<(), StoreError> {
+    let kept = Kept::of(offer, &settings::read(tx)?.settings.currency);
+    let last =
+        format!("SELECT {KEPT} FROM offer_terms WHERE offer_id = ?1 ORDER BY id DESC LIMIT 1");
+    let last = tx.prepare_cached(&last)?.query_row([id], Kept::read).optional()?;
+    if last.as_ref() == Some(&kept) { Ok(()) } else { kept.insert(tx, id, now_ms()) }
+}
+
+/// Keeps that offers without a currency of their own have another one from now on: the network's.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn keep_currency(tx: &WriteTx<'_>, currency: &str) -> Result<(), StoreError> {
+    let sql = "INSERT INTO offer_terms (offer_id, since_ms, session_definition, session_duration, \
+               payout_type, revenue_type, click_payout, click_revenue, currency) \
+               SELECT offer_id, ?1, last.session_definition, last.session_duration, payout_type, \
+               revenue_type, click_payout, click_revenue, ?2 FROM offer JOIN offer_terms AS last \
+               ON last.id = (SELECT max(id) FROM offer_terms WHERE offer_id = offer.id) \
+               WHERE offer.currency_id = '' AND last.currency <> ?2";
+    tx.execute(sql, (now_ms(), currency))?;
+    Ok(())
+}
+
+fn now_ms() -> u64 {
+    u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0)
+}
+
+/// Makes the first rows of offers that have none, which are from before there were any. What they
+/// say now held since the last edit of it that the audit tells of; before that, clicks were not paid.
+pub(super) fn ensure(connection: &Connection) -> Result<(), StoreError> {
+    let sql = "SELECT id FROM offer \
+               WHERE NOT EXISTS (SELECT 1 FROM offer_terms WHERE offer_id = offer.id)";
+    let mut missing = connection.prepare(sql)?;
+    let missing = missing.query_map([], |row| row.get(0))?.collect::<Result<Vec<u32>, _>>()?;
+    for id in missing {
+        let Some(offer) = rows::find_ever::<Offer>(connection, id)? else { continue };
+        let kept = Kept::of(&offer.object, &settings::read(connection)?.settings.currency);
+        let since_ms = last_edit_of_pay(connection, id, &offer.object)?;
+        if since_ms > 0 {
+            kept.unpaid().insert(connection, id, 0)?;
+        }
+        kept.insert(connection, id, since_ms)?;
+    }
+    Ok(())
+}
+
+/// When payout or currency of an offer were changed last, in Unix milliseconds; 0 for never.
+fn last_edit_of_pay(connection: &Connection, id: u32, offer: &Offer) -> Result<u64, StoreError> {
+    let sql = "SELECT ifnull(max(time_created), 0) * 1000 FROM audit WHERE action = 'changed' AND (\
+               (object = 'offer' AND first_id <= ?1 AND last_id >= ?1 \
+               AND (changes LIKE '%\"payout_revenue\"%' OR changes LIKE '%\"currency_id\"%')) \
+               OR (?2 AND object = 'settings' AND changes LIKE '%\"currency\"%'))";
+    let is_networks = offer.currency_id.is_empty();
+    Ok(connection.query_row(sql, (id, is_networks), |row| row.get(0))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use coupon_shared::click::VisitKind;
+    use coupon_shared::decision::Reason;
+    use coupon_shared::transaction_id::TransactionId;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::catalog::Settings;
+    use crate::store::Store;
+
+    fn offer(fields: Value) -> Offer {
+        let mut base = json!({"name": "Jackets", "offer_status": "active",
+            "network_advertiser_id": 1, "destination_url": "https://shop.example/"});
+        base.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        serde_json::from_value(base).unwrap()
+    }
+
+    fn paid(amount: &str) -> Value {
+        json!([{"payout_type": "cpc", "payout_amount": amount, "revenue_type": "rpm",
+            "revenue_amount": "1", "is_default": true}])
+    }
+
+    fn visit(unix_ms: u64) -> ClickHead {
+        ClickHead {
+            transaction_id: TransactionId([0; 16]),
+            unix_ms,
+            generation: 1,
+            code_id: 1,
+            offer_id: 1,
+            partner_id: 1,
+            advertiser_id: 1,
+            reason: Reason::Redirected,
+            kind: VisitKind::Click,
+            rule: 0,
+        }
+    }
+
+    async fn with_an_advertiser() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let shop = "INSERT INTO advertiser (name, account_status, attribution_priority, \
+                    attribution_method, time_created, time_saved) \
+                    VALUES ('Shop', 'active', 'click', 'last_touch', 1, 1)";
+        let made: Result<(), StoreError> = store.write(|tx| Ok(tx.execute_batch(shop)?)).await;
+        made.unwrap();
+        (dir, store)
+    }
+
+    /// (payout, revenue, currency, hours) of each row.
+    async fn rows_of(store: &Store) -> Vec<(i64, i64, String, u32)> {
+        let rows = store.read(|connection| revisions_after(connection, 0)).await.unwrap();
+        let row = |Revision { terms, .. }: Revision| {
+            let (payout, revenue) = terms.pay.map_or((0, 0), |pay| (pay.payout, pay.revenue));
+            (payout, revenue, terms.currency.to_string(), terms.session.hours)
+        };
+        rows.into_iter().map(row).collect()
+    }
+
+    #[tokio::test]
+    async fn each_edit_that_changes_what_holds_for_clicks_is_kept_and_no_other() {
+        let (_dir, store) = with_an_advertiser().await;
+        let edits = [
+            json!({"payout_revenue": paid("0.5"), "session_duration": 2}),
+            json!({"payout_revenue": paid("0.5"), "session_duration": 2, "name": "Coats"}),
+            json!({"payout_revenue": paid("0.25"), "session_duration": 2}),
+            json!({"payout_revenue": paid("0.25"), "session_duration": 3}),
+        ];
+        let edit = move |tx: &WriteTx<'_>| {
+            let id = rows::insert(tx, &offer(edits[0].clone()))?;
+            edits[1..].iter().try_for_each(|edit| rows::update(tx, id, &offer(edit.clone())))
+        };
+        store.write(edit).await.unwrap();
+        let currencies: Result<(), StoreError> = store
+            .write(|tx| {
+                let settings = settings::read(tx)?.settings;
+                settings::replace(tx, &settings)?;
+                settings::replace(tx, &Settings { currency: "EUR".into(), ..settings })
+            })
+            .await;
+        currencies.unwrap();
+        let row = |payout, currency: &str, hours| (payout, 1_000_000, currency.to_owned(), hours);
+        let expected = [
+            row(500_000_000, "USD", 2),
+            row(250_000_000, "USD", 2),
+            row(250_000_000, "USD", 3),
+            row(250_000_000, "EUR", 3),
+        ];
+        assert_eq!(rows_of(&store).await, expected);
+    }
+
+    #[tokio::test]
+    async fn an_offer_from_before_is_paid_for_clicks_since_its_pay_was_last_edited() {
+        let (dir, store) = with_an_advertiser().await;
+        let make = |tx: &WriteTx<'_>| {
+            rows::insert(tx, &offer(json!({"payout_revenue": paid("0.5")})))?;
+            tx.execute_batch(
+                "DELETE FROM offer_terms;
+                 INSERT INTO audit (time_created, actor, object, action, first_id, last_id, changes)
+                 VALUES (100, 'program', 'offer', 'created', 1, 1, '[{\"field\": \"payout_revenue\"}]'),
+                        (200, 'program', 'offer', 'changed', 1, 1, '[{\"field\": \"name\"}]')",
+            )?;
+            Ok::<_, StoreError>(())
+        };
+        store.write(make).await.unwrap();
+        drop(store);
+        let held = async |store: &Store, unix_ms| {
+            let terms = store.read(|c| of_offers(c, [1])).await.unwrap();
+            terms.of(&visit(unix_ms)).pay.as_ref().map(|pay| pay.payout)
+        };
+        let store = Store::open(dir.path()).unwrap();
+        assert_eq!(held(&store, 1).await, Some(500_000_000), "it never said anything else");
+        let edited = |tx: &WriteTx<'_>| {
+            tx.execute_batch(
+                "DELETE FROM offer_terms;
+                 INSERT INTO audit (time_created, actor, object, action, first_id, last_id, changes)
+                 VALUES (300, 'program', 'offer', 'changed', 1, 1, '[{\"field\": \"payout_revenue\"}]')",
+            )?;
+            Ok::<_, StoreError>(())
+        };
+        store.write(edited).await.unwrap();
+        drop(store);
+        let store = Store::open(dir.path()).unwrap();
+        assert_eq!(held(&store, 299_999).await, None);
+        assert_eq!(held(&store, 300_000).await, Some(500_000_000));
+        drop(store);
+        let store = Store::open(dir.path()).unwrap();
+        assert_eq!(rows_of(&store).await.len(), 2, "once");
+    }
 }

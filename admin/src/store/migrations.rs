@@ -28,6 +28,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0014_generations_ahead.sql"),
     include_str!("migrations/0015_bare_dates.sql"),
     include_str!("migrations/0016_waiting_order.sql"),
+    include_str!("migrations/0017_visits.sql"),
 ];
 
 /// Brings the database to this program's schema.
@@ -46,6 +47,7 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
     super::meta::ensure(&tx)?;
     super::bot_list::ensure(&tx)?;
+    super::judging::ensure(&tx)?;
     tx.commit()?;
     Ok(())
 }

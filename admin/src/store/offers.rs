@@ -6,7 +6,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Row};
 
 use super::rows::{Compared, FIRST, Filterable, Kept, Stored, day, day_text, word};
-use super::{StoreError, WriteTx};
+use super::{StoreError, WriteTx, judging};
 use crate::catalog::{Offer, PayoutRevenue};
 
 impl Kept for Offer {
@@ -83,7 +83,7 @@ impl Kept for Offer {
         for (position, entry) in (0..).zip(&self.payout_revenue) {
             save_entry(tx, id, position, entry)?;
         }
-        Ok(())
+        judging::keep(tx, id, self)
     }
 
     fn load_parts(connection: &Connection, offers: &mut [Stored<Offer>]) -> Result<(), StoreError> {

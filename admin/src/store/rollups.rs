@@ -16,15 +16,16 @@ mod shelf;
 #[cfg(test)]
 mod tests;
 
-use std::ops::{AddAssign, Range};
+use std::ops::{AddAssign, Neg, Range};
 
 use coupon_shared::click::Click;
 use coupon_shared::transaction_id::TransactionId;
 use rusqlite::Connection;
 
-use super::{StoreError, WriteTx, bot_list};
+use super::{StoreError, WriteTx, bot_list, judging};
 use crate::judgement::{self, Class, Judged};
 use collect::Collection;
+use pack::Numbers;
 
 pub use collect::OTHER;
 pub use pack::PackError;
@@ -71,28 +72,37 @@ impl Family {
 }
 
 macro_rules! measures {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+    (counts { $($(#[$count_doc:meta])* $count:ident,)* }
+     amounts { $($(#[$amount_doc:meta])* $amount:ident,)* }) => {
         /// What is counted. Of a difference, any may be negative.
+        ///
+        /// An amount is of 128 bits: that of one conversion is below 10^15, there are at most 2^32
+        /// conversions, and a click's is below 10^19; so no sum of them leaves its range.
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-        pub struct Measures { $($(#[$doc])* pub $name: i64),* }
+        pub struct Measures {
+            $($(#[$count_doc])* pub $count: i64,)*
+            $($(#[$amount_doc])* pub $amount: i128,)*
+        }
 
         impl Measures {
-            /// How many there are.
-            const COUNT: usize = [$(stringify!($name)),*].len();
+            const COUNTS: usize = [$(stringify!($count)),*].len();
+            const AMOUNTS: usize = [$(stringify!($amount)),*].len();
 
-            /// In the order in which they are stored, for ever.
-            fn to_array(self) -> [i64; Measures::COUNT] {
-                [$(self.$name),*]
+            /// In the order in which they are stored, for ever: counts, then amounts.
+            fn to_numbers(self) -> Numbers {
+                Numbers { counts: [$(self.$count),*], amounts: [$(self.$amount),*] }
             }
 
-            fn from_array([$($name),*]: [i64; Measures::COUNT]) -> Measures {
-                Measures { $($name),* }
+            fn from_numbers(numbers: Numbers) -> Measures {
+                let Numbers { counts: [$($count),*], amounts: [$($amount),*] } = numbers;
+                Measures { $($count,)* $($amount,)* }
             }
         }
     };
 }
 
 measures! {
+    counts {
     /// Shown, not followed.
     impressions,
     /// All visits that were recorded and are no impressions.
@@ -115,6 +125,8 @@ measures! {
     rejected_cv,
     /// Postbacks that are no conversions.
     invalid_cv,
+    }
+    amounts {
     /// What partners get for conversions of the base, in millionths.
     payout,
     /// What advertisers pay for conversions of the base, in millionths.
@@ -125,6 +137,11 @@ measures! {
     event_revenue,
     /// What was sold, in millionths.
     sale,
+    /// What partners get for clicks, in billionths.
+    click_payout,
+    /// What advertisers pay for clicks, in billionths.
+    click_revenue,
+    }
 }
 
 impl Measures {
@@ -137,11 +154,19 @@ impl Measures {
 
 impl AddAssign for Measures {
     fn add_assign(&mut self, other: Measures) {
-        let mut sum = self.to_array();
-        for (sum, more) in sum.iter_mut().zip(other.to_array()) {
-            *sum = sum.saturating_add(more);
-        }
-        *self = Measures::from_array(sum);
+        let mut sum = self.to_numbers();
+        sum.add(&other.to_numbers(), 1);
+        *self = Measures::from_numbers(sum);
+    }
+}
+
+impl Neg for Measures {
+    type Output = Measures;
+
+    fn neg(self) -> Measures {
+        let mut negative = Numbers::default();
+        negative.add(&self.to_numbers(), -1);
+        Measures::from_numbers(negative)
     }
 }
 
@@ -275,6 +300,7 @@ pub fn forget_conversions(tx: &WriteTx<'_>) -> Result<(), StoreError> {
 /// # Errors
 /// When SQLite fails.
 pub fn forget_clicks(tx: &WriteTx<'_>, from_slot: u64) -> Result<(), StoreError> {
+    forget_turned(tx, from_slot)?;
     shelf::forget(tx, Source::Clicks, from_slot)
 }
 
@@ -294,14 +320,20 @@ pub fn forget_judged_again(tx: &WriteTx<'_>) -> Result<(), StoreError> {
 /// When SQLite fails.
 pub fn take_judged_again(tx: &WriteTx<'_>, from_slot: u64) -> Result<(), StoreError> {
     shelf::replace(tx, Source::Clicks, Source::JudgedAgain, from_slot)?;
+    forget_turned(tx, from_slot)
+}
+
+/// Forgets which visits were turned into clicks, from a quarter hour on: they are counted as bots'.
+fn forget_turned(tx: &WriteTx<'_>, from_slot: u64) -> Result<(), StoreError> {
     let mut first = TransactionId([0; 16]);
     first.0[..6].copy_from_slice(&(from_slot * SLOT_MS).to_be_bytes()[2..]);
     tx.execute("DELETE FROM turned_visit WHERE transaction_id >= ?1", [first.0])?;
     Ok(())
 }
 
-/// Makes a visit that was judged a bot's a click, because a conversion came from it; answers whether
-/// it changed anything. A repeat changes nothing. A rebuild judges the visit so again.
+/// Counts a visit that was counted as a bot's as what it is where a conversion that was approved came
+/// from it; answers whether it changed anything. A repeat changes nothing. It has to be done again
+/// whenever the visit was counted anew.
 ///
 /// The visit must be counted already: it must have been found through the store's positions. One of a
 /// day that the list in force does not reach stays what it was counted as.
@@ -309,15 +341,19 @@ pub fn take_judged_again(tx: &WriteTx<'_>, from_slot: u64) -> Result<(), StoreEr
 /// # Errors
 /// When SQLite fails.
 pub fn turn_into_click(tx: &WriteTx<'_>, click: &Click<'_>) -> Result<bool, StoreError> {
-    let judged = judgement::of_itself(click, &*bot_list::in_force(tx)?);
-    if judged.class != Class::Bot || !bot_list::reaches(tx, click.head.unix_ms / SLOT_MS)? {
+    let bots = bot_list::in_force(tx)?;
+    let terms = judging::of_offers(tx, [click.head.offer_id])?;
+    let before = judgement::of_itself(click, &bots, &terms, false);
+    if before.class != Class::Bot || !bot_list::reaches(tx, click.head.unix_ms / SLOT_MS)? {
         return Ok(false);
     }
     let sql = "INSERT OR IGNORE INTO turned_visit (transaction_id) VALUES (?1)";
     let is_new = tx.prepare_cached(sql)?.execute([click.head.transaction_id.0])? > 0;
     if is_new {
+        let after = judgement::of_itself(click, &bots, &terms, true);
         let mut turned = Collection::new(Source::Clicks);
-        turned.click(click, &judged, Measures { bot: -1, ..Measures::default() });
+        turned.click(click, &before, -measures(&before));
+        turned.click(click, &after, measures(&after));
         turned.write(tx)?;
     }
     Ok(is_new)
@@ -341,7 +377,7 @@ impl Rollups {
 
     /// Counts a click as what it was judged to be.
     pub fn count(&mut self, click: &Click<'_>, judged: &Judged) {
-        self.0.click(click, judged, measures(judged.class));
+        self.0.click(click, judged, measures(judged));
     }
 
     /// Adds what was collected.
@@ -353,9 +389,15 @@ impl Rollups {
     }
 }
 
-fn measures(class: Class) -> Measures {
-    let gross = Measures { gross: 1, ..Measures::default() };
-    match class {
+fn measures(judged: &Judged) -> Measures {
+    let pay = judged.pay.as_ref().map_or((0, 0), |pay| (pay.payout, pay.revenue));
+    let gross = Measures {
+        gross: 1,
+        click_payout: pay.0.into(),
+        click_revenue: pay.1.into(),
+        ..Measures::default()
+    };
+    match judged.class {
         Class::Impression => Measures { impressions: 1, ..Measures::default() },
         Class::Bot => Measures { bot: 1, ..gross },
         Class::Invalid => Measures { invalid: 1, ..gross },

@@ -221,9 +221,9 @@ fn count(row: &Conversion) -> ConversionCount {
             pending_cv: is(Status::Pending),
             rejected_cv: is(Status::Rejected),
             invalid_cv: is(Status::Invalid),
-            payout: paid * millionths(row.payout),
-            revenue: paid * millionths(row.revenue),
-            sale: paid * millionths(row.sale_amount),
+            payout: i128::from(paid * millionths(row.payout)),
+            revenue: i128::from(paid * millionths(row.revenue)),
+            sale: i128::from(paid * millionths(row.sale_amount)),
             ..Measures::default()
         },
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use coupon_shared::click::block::DecodedBlock;
-use coupon_shared::click::{Click, Tag, VisitKind};
+use coupon_shared::click::{Click, ClickHead, Tag, VisitKind};
 use coupon_shared::decision::Reason;
 use rustix::process::Signal;
 
@@ -78,6 +78,11 @@ fn every_get_of_a_known_code_leaves_one_click_with_its_reason() {
     found.sort();
     expected.sort();
     assert_eq!(found, expected);
+    let clicks = clicks(&blocks);
+    let elsewhere = clicks.iter().find(|click| click.head.reason == Reason::NotOnOffer).unwrap();
+    let ClickHead { code_id, offer_id, partner_id, advertiser_id, .. } = elsewhere.head;
+    assert_eq!((offer_id, advertiser_id), (0, 0), "it belongs to no offer");
+    assert!(code_id != 0 && partner_id != 0, "and to its code and partner");
 }
 
 #[test]

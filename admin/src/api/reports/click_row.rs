@@ -1,7 +1,7 @@
 //! A click as reports show it to the network.
 //!
-//! What is not known of a single click is left out: whether it is unique or a duplicate is judged
-//! for the counts, not kept with the click.
+//! What is not known of a single click is left out: whether it is unique is judged for the counts, not
+//! kept with the click.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -14,10 +14,14 @@ use serde::Serialize;
 
 use super::facet::Facet;
 use super::filters::{Conditions, Had};
+use super::measures::Amount;
 use super::sheet::{Cell, Column, row};
 use crate::api::Network;
+use crate::api::answer::Paging;
 use crate::judgement::bot_list::BotList;
-use crate::judgement::{self, Class, Judged};
+use crate::judgement::pay::ClickPay;
+use crate::judgement::{self, Agent, Class};
+use crate::store::judging::ClickTerms;
 use crate::store::rollups::Dimension;
 use crate::store::{StoreError, conversions, labels};
 
@@ -36,17 +40,37 @@ pub(super) struct ClickRow {
     referer: String,
     user_agent: String,
     language: String,
-    /// By itself, without the visits before it.
-    judged: Judged,
+    pub(super) agent: Agent,
+    /// What it counts as; of a click that is not paid, as far as is known without those before it.
+    pub(super) class: Class,
+    /// What held for its offer; none before it was looked for.
+    pub(super) terms: Option<ClickTerms>,
 }
 
 impl ClickRow {
     pub(super) fn device_type(&self) -> &'static str {
-        self.judged.device.as_str()
+        self.agent.device.as_str()
+    }
+
+    /// What it is worth, and in which currency.
+    pub(super) fn pay(&self) -> Pay {
+        let Some(terms) = &self.terms else { return Pay::default() };
+        let paid = terms.pay.as_ref().filter(|_| self.class.is_valid_click());
+        let amount = |of: fn(&ClickPay) -> i64| {
+            Amount::billionths(Some(paid.map_or(0, |pay| of(pay).into())))
+        };
+        Pay {
+            payout: amount(|pay| pay.payout),
+            payout_type: terms.payout_type.clone(),
+            revenue: amount(|pay| pay.revenue),
+            revenue_type: terms.revenue_type.clone(),
+            currency_id: terms.currency.to_string(),
+        }
     }
 
     pub(super) fn of(click: &Click<'_>, bots: &BotList) -> ClickRow {
         let text = |tag| click.text(tag).into_owned();
+        let agent = judgement::agent_of(click, bots);
         ClickRow {
             head: click.head,
             code: String::from_utf8_lossy(click.code).into_owned(),
@@ -57,13 +81,37 @@ impl ClickRow {
             referer: text(Tag::Referer),
             user_agent: text(Tag::UserAgent),
             language: text(Tag::Language),
-            judged: judgement::of_itself(click, bots),
+            agent,
+            class: judgement::classify(&click.head, agent, false),
+            terms: None,
         }
     }
 
     /// Whether it is among those asked for.
     pub(super) fn matches(click: &Click<'_>, conditions: &Conditions) -> bool {
         conditions.take(|facet| had(click, facet))
+    }
+}
+
+/// What a click is worth by itself, and what is paid for on its offer.
+pub(super) struct Pay {
+    pub(super) payout: Amount,
+    pub(super) payout_type: String,
+    pub(super) revenue: Amount,
+    pub(super) revenue_type: String,
+    pub(super) currency_id: String,
+}
+
+impl Default for Pay {
+    fn default() -> Pay {
+        let nothing = Amount::billionths(Some(0));
+        Pay {
+            payout: nothing,
+            payout_type: String::new(),
+            revenue: nothing,
+            revenue_type: String::new(),
+            currency_id: String::new(),
+        }
     }
 }
 
@@ -119,6 +167,15 @@ row! {
         is_impression: bool,
         /// One that counts, or waits for approval.
         has_conversion: bool,
+        /// What the partner is paid for, by the offer's default entry when the click was made.
+        payout_type: String,
+        /// For the click itself, where clicks are paid and it is a valid one; else 0.
+        payout: Amount,
+        /// What the advertiser pays for.
+        revenue_type: String,
+        /// As `payout`.
+        revenue: Amount,
+        currency_id: String,
         ..
         relationship: Related,
     }
@@ -161,11 +218,14 @@ related!(RelatedAffiliate, network_affiliate_id as ReportedAffiliate);
 related!(RelatedAdvertiser, network_advertiser_id as ReportedAdvertiser);
 
 /// The newest clicks, and whether there are more.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = ClickStream)]
 pub(super) struct ShownStream {
     pub(super) clicks: Vec<Shown>,
     pub(super) incomplete_results: bool,
+    /// Where a page was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) paging: Option<Paging>,
 }
 
 /// The file's columns.
@@ -246,6 +306,7 @@ impl Names {
         let head = click.head;
         let (error_code, error_message) = error(head.reason);
         let device_type = click.device_type();
+        let Pay { payout, payout_type, revenue, revenue_type, currency_id } = click.pay();
         let [sub1, sub2, sub3, sub4, sub5] = click.subs;
         Shown {
             transaction_id: head.transaction_id.to_string(),
@@ -263,7 +324,12 @@ impl Names {
             user_agent: click.user_agent,
             language: click.language,
             device_type,
-            is_bot: click.judged.class == Class::Bot,
+            is_bot: click.class == Class::Bot,
+            payout_type,
+            payout,
+            revenue_type,
+            revenue,
+            currency_id,
             user_ip: click.user_ip,
             error_code,
             error_message,

@@ -8,11 +8,11 @@ use serde::Serialize;
 use utoipa::PartialSchema;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 
+use super::measures::Amount;
 use super::period::When;
 use crate::api::error::ApiError;
 use crate::api::openapi::parameter;
 use crate::api::request::{parameters, unknown};
-use crate::catalog::Money;
 use crate::store::conversions::{Leak, leaks};
 use crate::store::rollups::Dimension;
 use crate::store::{Store, labels, settings};
@@ -72,8 +72,11 @@ struct Row {
     spike: u64,
     /// Of them, those that wait for somebody's decision because of it.
     held: u64,
-    /// What partners are or would be paid for the suspicious ones.
-    suspicious_payout: Money,
+    /// What partners are or would be paid for the suspicious ones; null where that is of several
+    /// currencies.
+    suspicious_payout: Amount,
+    /// Of that; empty where there is none, or where there are several.
+    currency_id: String,
     /// Unix seconds.
     last_conversion: u64,
 }
@@ -109,6 +112,7 @@ pub(super) async fn report(
 }
 
 fn row(affiliate_name: String, leak: Leak) -> Row {
+    let is_one = leak.currencies <= 1;
     Row {
         coupon_code: leak.coupon_code,
         network_affiliate_id: leak.affiliate_id,
@@ -117,7 +121,8 @@ fn row(affiliate_name: String, leak: Leak) -> Row {
         never_clicked: leak.never_clicked,
         spike: leak.spike,
         held: leak.held,
-        suspicious_payout: leak.suspicious_payout,
+        suspicious_payout: Amount::billionths(is_one.then_some(leak.suspicious_payout * 1_000)),
+        currency_id: if is_one { leak.currency } else { String::new() },
         last_conversion: leak.last_ms / 1000,
     }
 }

@@ -6,12 +6,14 @@ use axum::Json;
 use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
 
+use super::clicks::search::Source;
 use super::conversion_row::{self, Whole};
 use super::conversions::not_found;
 use crate::api::error::ApiError;
 use crate::api::{Network, request};
 use crate::catalog::{FieldError, Money};
 use crate::conversions::change::{self, Adjustment, Decision};
+use crate::conversions::turn_visits_of;
 use crate::store::Store;
 use crate::store::conversions::{self, ConversionId};
 
@@ -62,7 +64,7 @@ pub(super) struct Edited {
 /// Approves or rejects conversions, all or none. Invalid ones cannot be approved.
 #[utoipa::path(patch, path = "/reporting/conversions", request_body = Decided, responses((status = 200, body = Done)))]
 pub(super) async fn decide(
-    State(store): State<Store>,
+    State(from): State<Source>,
     request::Json(decided): request::Json<Decided>,
 ) -> Result<Json<Done>, ApiError> {
     let ids = ids(&decided.conversion_ids).map_err(ApiError::fields)?;
@@ -70,7 +72,14 @@ pub(super) async fn decide(
         DecidedStatus::Approved => Decision::Approved,
         DecidedStatus::Rejected => Decision::Rejected,
     };
-    let changed = store.write(move |tx| change::set_status(tx, &ids, decision)).await?;
+    let decided = ids.clone();
+    let changed = from.store.write(move |tx| change::set_status(tx, &decided, decision)).await?;
+    if decision == Decision::Approved
+        && let Err(error) = turn_visits_of(&from.store, &from.archive, ids).await
+    {
+        // What was decided stands, and the visits are turned when clicks are taken in.
+        tracing::warn!(%error, "visits of approved conversions are not counted as clicks yet");
+    }
     Ok(Json(Done { result: true, changed }))
 }
 

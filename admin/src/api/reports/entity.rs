@@ -10,13 +10,13 @@ mod tally;
 
 use axum::extract::State;
 use axum::response::Response;
-use serde::Deserialize;
 
+use super::body::report_body;
 use super::facet::{self, Facet};
-use super::filters::{Filters, Query};
+use super::filters::Filters;
 use super::measures::{NetworkReporting, Reporting};
-use super::paging::{self, Paged, PagingParameters};
-use super::period::{Period, When};
+use super::paging::{self, PagingParameters};
+use super::period::Period;
 use super::sheet::{Format, Output};
 use crate::api::error::ApiError;
 use crate::api::request;
@@ -27,27 +27,23 @@ use crate::store::{Store, settings};
 use columns::{Column, ColumnRequest};
 pub(super) use table::EntityReport;
 
-#[derive(Deserialize, utoipa::ToSchema)]
-pub(super) struct EntityRequest {
-    #[serde(flatten)]
-    when: When,
+report_body! {
+    /// What is counted, and how.
+    EntityRequest as EntityRequest {
     /// What counts are kept apart by, in this order: `offer`, `affiliate`, `advertiser`,
     /// `coupon_code`, `date`, `hour`, `currency`, and one of `country`, `device_type` and `sub1` to
     /// `sub5`. Partners have no `affiliate` and no `advertiser`.
     columns: Vec<ColumnRequest>,
-    #[serde(default)]
-    query: Query,
     /// Money in this currency only. Without it each row has the money of its one currency; where it
     /// has several, money is null, and the column `currency` tells them apart. Clicks and
     /// conversions are counted whatever their currency.
     #[serde(default)]
     #[schema(example = "USD")]
     currency_id: Option<String>,
-    #[serde(flatten)]
-    paged: Paged,
-    /// `Accept: text/csv` does the same.
+    /// Known from Everflow, not from here: refused instead of being ignored, unless it is empty.
     #[serde(default)]
-    format: Option<Format>,
+    usm_columns: Vec<serde_json::Value>,
+    }
 }
 
 /// What rows are sorted by: a place among the columns, or among the measures.
@@ -163,7 +159,7 @@ impl EntityRequest {
         let mut keep = |fields: Vec<FieldError>| wrong.extend(fields);
         let columns = columns::check(&self.columns, facets).map_err(&mut keep).ok();
         let filters = self.query.filters(facets).map_err(&mut keep).ok();
-        let period = self.when.period(network_zone).map_err(&mut keep).ok();
+        let period = self.when().period(network_zone).map_err(&mut keep).ok();
         let rest = self.check_rest(columns.as_deref(), filters.as_ref(), measures, parameters);
         let rest = rest.map_err(&mut keep).ok();
         let (Some(columns), Some(filters), Some(period), Some((family, order, page))) =
@@ -185,12 +181,15 @@ impl EntityRequest {
     ) -> Result<(Family, Option<Order>, Option<Page>), Vec<FieldError>> {
         let mut problems = Problems::default();
         let Some(columns) = columns else { return Ok((Family::Base, None, None)) };
-        let paged = self.paged.after(parameters);
+        let paged = self.paged().after(parameters);
         let order = paged.order(|name| By::named(name, columns, measures));
         let order = problems.take("order", order).flatten();
         let page = paged.page().map_err(|fields| {
             fields.into_iter().for_each(|field| problems.add(field.field, field.error));
         });
+        if !self.usm_columns.is_empty() {
+            problems.add("usm_columns", "cannot be used here; leave it out");
+        }
         let currency = self.currency_id.as_deref();
         if currency.is_some_and(|currency| !is_currency(currency)) {
             problems.add("currency_id", "must be three capital letters, such as USD");

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::Connection;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::facet::Facet;
 use crate::catalog::{FieldError, FoldedKey, RowCode};
@@ -21,6 +21,7 @@ const MAX_FILTERS: usize = 1_000;
 
 /// The `query` of a request.
 #[derive(Debug, Clone, Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = ReportQuery)]
 pub(super) struct Query {
     /// Values of one type are alternatives; all types must hold.
@@ -35,9 +36,16 @@ pub(super) struct Query {
     /// As above.
     #[serde(default)]
     search_terms: Vec<Value>,
+    /// As above.
+    #[serde(default)]
+    user_metrics: Vec<Value>,
+    /// As above.
+    #[serde(default)]
+    settings: Map<String, Value>,
 }
 
 #[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 struct FilterRequest {
     resource_type: String,
     /// An id, a coupon code, or a text.
@@ -63,9 +71,13 @@ impl Query {
     /// The filters, of which a report knows these.
     pub(super) fn filters(&self, known: &[Facet]) -> Result<Filters, Vec<FieldError>> {
         let mut wrong = Vec::new();
-        let refused =
-            [("metric_filters", &self.metric_filters), ("search_terms", &self.search_terms)];
-        for (name, _) in refused.into_iter().filter(|(_, list)| !list.is_empty()) {
+        let refused = [
+            ("metric_filters", self.metric_filters.is_empty()),
+            ("search_terms", self.search_terms.is_empty()),
+            ("user_metrics", self.user_metrics.is_empty()),
+            ("settings", self.settings.is_empty()),
+        ];
+        for (name, _) in refused.into_iter().filter(|(_, is_empty)| !is_empty) {
             let error = "cannot be used here; use filters, exclusions and order".into();
             wrong.push(FieldError { field: format!("query.{name}"), error });
         }
@@ -202,6 +214,17 @@ impl Conditions {
         let ids = BTreeSet::from([partner_id]);
         self.wanted.push(Condition { facet: Facet::Affiliate, ids, texts: Vec::new() });
         self
+    }
+
+    /// Whether a row whose texts are not known may be among those asked for.
+    pub(super) fn take_with_any_text<'a>(&self, mut has: impl FnMut(Facet) -> Had<'a>) -> bool {
+        self.wanted.iter().all(|condition| match has(condition.facet) {
+            Had::Text(_) => true,
+            had => condition.holds(&had),
+        }) && !self.unwanted.iter().any(|condition| match has(condition.facet) {
+            Had::Text(_) => false,
+            had => condition.holds(&had),
+        })
     }
 
     /// Whether a row is among those asked for.

@@ -1,10 +1,17 @@
 //! What is told of a group: counts, money of one currency, and ratios of them.
 //!
-//! Money of several currencies is never added up. A group's money is in the currency that was asked
-//! for, else in its only one; where it has several and none was asked for, money and what is
-//! computed from it is null. Counts are of everything, whatever its currency.
+//! Money of several currencies is never added up. A group has one currency: the one that was asked
+//! for, else the only one in which its payout and revenue are, or, where there is neither, its
+//! sales. An amount that is also, or only, in another currency is null, and so is what is computed
+//! from it; an amount of nothing is 0. Only money makes a currency: a conversion that is counted
+//! without an amount, such as an invalid one, changes the currency of nothing. Counts are of
+//! everything, whatever its currency.
+//!
+//! Sums are exact, in billionths, because a thousandth of an amount is counted for a click that is
+//! paid by the thousand. They are rounded to [`SCALE`] places, half away from zero, where they are
+//! shown.
 
-use std::ops::AddAssign;
+use std::collections::BTreeSet;
 
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde::ser::Error as _;
@@ -24,18 +31,26 @@ const SCALE: u32 = 6;
 pub(super) struct Amount(Option<Decimal>);
 
 impl Amount {
-    fn millionths(number: Option<i64>) -> Amount {
-        Amount(number.map(|number| Decimal::new(number, SCALE).normalize()))
+    /// Of an exact sum.
+    pub(super) fn billionths(sum: Option<i128>) -> Amount {
+        Amount(sum.map(|sum| rounded(decimal(sum))))
     }
 
     /// Zero where there is nothing to divide by.
-    fn ratio(part: Option<Decimal>, whole: i64) -> Amount {
-        let ratio = |part: Decimal| part.checked_div(whole.into()).unwrap_or_default();
-        Amount(part.map(|part| {
-            let rounding = RoundingStrategy::MidpointAwayFromZero;
-            ratio(part).round_dp_with_strategy(SCALE, rounding).normalize()
-        }))
+    fn ratio(part: Option<Decimal>, whole: Decimal) -> Amount {
+        Amount(part.map(|part| rounded(part.checked_div(whole).unwrap_or_default())))
     }
+}
+
+fn rounded(exact: Decimal) -> Decimal {
+    exact.round_dp_with_strategy(SCALE, RoundingStrategy::MidpointAwayFromZero).normalize()
+}
+
+/// Exact up to 79 quintillion; beyond that without the last three places, which are not shown.
+fn decimal(billionths: i128) -> Decimal {
+    Decimal::try_from_i128_with_scale(billionths, 9)
+        .or_else(|_| Decimal::try_from_i128_with_scale(billionths / 1_000, 6))
+        .unwrap_or(if billionths < 0 { Decimal::MIN } else { Decimal::MAX })
 }
 
 impl utoipa::PartialSchema for Amount {
@@ -72,7 +87,10 @@ impl From<Money> for Amount {
     }
 }
 
-/// What was counted of a group, money by currency.
+/// Money of a group, in billionths.
+pub(super) type MoneyOf = fn(&Measures) -> i128;
+
+/// What was counted of a group, by currency.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Group {
     counts: Measures,
@@ -83,34 +101,68 @@ impl Group {
     /// Adds counts, with money of this currency or none.
     pub(super) fn add(&mut self, currency: Option<u16>, measures: Measures) {
         self.counts += measures;
-        let Some(currency) = currency else { return };
+        if let Some(currency) = currency {
+            *self.of_currency(currency) += measures;
+        }
+    }
+
+    /// Adds what was counted of another group.
+    pub(super) fn join(&mut self, other: &Group) {
+        self.counts += other.counts;
+        for (currency, measures) in &other.money {
+            *self.of_currency(*currency) += *measures;
+        }
+    }
+
+    fn of_currency(&mut self, currency: u16) -> &mut Measures {
         let at = self.money.iter().position(|(known, _)| *known == currency);
         let at = at.unwrap_or_else(|| {
             self.money.push((currency, Measures::default()));
             self.money.len() - 1
         });
-        self.money[at].1.add_assign(measures);
+        &mut self.money[at].1
     }
 
     pub(super) fn gross(&self) -> i64 {
         self.counts.gross
     }
 
-    /// In one currency.
-    pub(super) fn sums(&self, currencies: &Currencies) -> Sums {
-        let money = |wanted: u16| self.money.iter().find(|(known, _)| *known == wanted);
-        let of = |number: u16| currencies.known.get(usize::from(number)).cloned();
-        let (currency, money) = match (&currencies.asked, self.money.as_slice()) {
-            (Some(asked), _) => {
-                let money = currencies.number(asked).and_then(money);
-                (asked.clone(), Some(money.map(|(_, money)| *money).unwrap_or_default()))
-            }
-            (None, []) => (currencies.usual.clone(), Some(Measures::default())),
-            (None, [(only, money)]) => (of(*only).unwrap_or_default(), Some(*money)),
-            (None, _) => (String::new(), None),
-        };
-        Sums { counts: self.counts, currency, money }
+    /// The currencies in which there is money that `R` shows.
+    pub(super) fn currencies<R: Reporting>(&self) -> impl Iterator<Item = u16> {
+        let has = |money: &Measures| R::MONEY.iter().any(|of| has_any(of, money));
+        self.money.iter().filter(move |(_, money)| has(money)).map(|(currency, _)| *currency)
     }
+
+    /// In one currency.
+    pub(super) fn sums<R: Reporting>(&self, currencies: &Currencies) -> Sums {
+        let sums = |currency: String, of: Option<u16>| {
+            let own = self.money.iter().find(|(known, _)| Some(*known) == of);
+            let own = own.map(|(_, money)| *money).unwrap_or_default();
+            Sums { counts: self.counts, currency, own, others: Vec::new() }
+        };
+        if let Some(asked) = &currencies.asked {
+            return sums(asked.clone(), currencies.number(asked));
+        }
+        // What there is most to know of comes first: of sales, where nothing is paid for them.
+        let in_order = R::MONEY.iter().map(|of| {
+            let with = self.money.iter().filter(|(_, money)| has_any(of, money));
+            with.map(|(currency, _)| *currency).collect::<Vec<_>>()
+        });
+        let found = in_order.into_iter().find(|found| !found.is_empty()).unwrap_or_default();
+        let mut sums = match found.as_slice() {
+            [] => return sums(currencies.usual.clone(), None),
+            [only] => sums(currencies.name(*only), Some(*only)),
+            _ => sums(String::new(), None),
+        };
+        let only = found.first().filter(|_| found.len() == 1);
+        let others = self.money.iter().filter(|(currency, _)| Some(currency) != only);
+        sums.others = others.map(|(_, money)| *money).collect();
+        sums
+    }
+}
+
+fn has_any(of: &[MoneyOf], money: &Measures) -> bool {
+    of.iter().any(|of| of(money) != 0)
 }
 
 /// The currencies that occur.
@@ -144,11 +196,13 @@ impl Currencies {
         u16::try_from(at).ok()
     }
 
-    /// In the order of the alphabet.
-    pub(super) fn sorted(&self) -> Vec<String> {
-        let mut sorted = self.known.clone();
-        sorted.sort_unstable();
-        sorted
+    fn name(&self, number: u16) -> String {
+        self.known.get(usize::from(number)).cloned().unwrap_or_default()
+    }
+
+    /// The names of these, in the order of the alphabet.
+    pub(super) fn sorted(&self, numbers: impl Iterator<Item = u16>) -> Vec<String> {
+        numbers.map(|number| self.name(number)).collect::<BTreeSet<_>>().into_iter().collect()
     }
 }
 
@@ -156,51 +210,70 @@ impl Currencies {
 #[derive(Debug, Clone)]
 pub(super) struct Sums {
     counts: Measures,
+    /// Empty where it has several.
     currency: String,
-    /// None where it has several.
-    money: Option<Measures>,
+    /// In that currency.
+    own: Measures,
+    /// In each of the others; none where one was asked for.
+    others: Vec<Measures>,
 }
 
 impl Sums {
-    fn money(&self, of: fn(&Measures) -> i64) -> Amount {
-        Amount::millionths(self.money.as_ref().map(of))
+    /// None where there is any of it in another currency.
+    fn sum(&self, of: MoneyOf) -> Option<i128> {
+        self.others.iter().all(|money| of(money) == 0).then(|| of(&self.own))
     }
 
-    fn money_per(&self, of: fn(&Measures) -> i64, whole: i64) -> Amount {
-        let money = self.money.as_ref().map(|money| Decimal::new(of(money), SCALE));
-        Amount::ratio(money, whole)
+    fn profit(&self) -> Option<i128> {
+        Some(self.sum(revenue)? - self.sum(payout)?)
+    }
+
+    fn money(&self, of: MoneyOf) -> Amount {
+        Amount::billionths(self.sum(of))
+    }
+
+    fn money_per(&self, of: MoneyOf, whole: i64) -> Amount {
+        Amount::ratio(self.sum(of).map(decimal), whole.into())
     }
 
     /// Of money in one currency belong only the conversions in it.
-    fn money_per_cv(&self, of: fn(&Measures) -> i64) -> Amount {
-        self.money_per(of, self.money.map_or(0, |money| money.cv))
+    fn money_per_cv(&self, of: MoneyOf) -> Amount {
+        self.money_per(of, self.own.cv)
     }
 
-    fn money_per_click(&self, of: fn(&Measures) -> i64) -> Amount {
+    fn money_per_click(&self, of: MoneyOf) -> Amount {
         self.money_per(of, self.counts.total())
     }
 
     fn percent(&self, part: i64, whole: i64) -> Amount {
-        Amount::ratio(Some(Decimal::from(part) * Decimal::ONE_HUNDRED), whole)
+        Amount::ratio(Some(Decimal::from(part) * Decimal::ONE_HUNDRED), whole.into())
     }
 
     fn margin(&self) -> Amount {
-        let Some(money) = &self.money else { return Amount(None) };
-        let part = Decimal::from(profit(money)) * Decimal::ONE_HUNDRED;
-        Amount::ratio(Some(part), revenue(money))
+        let percent = self.profit().map(|profit| decimal(profit * 100));
+        Amount::ratio(percent, decimal(self.sum(revenue).unwrap_or_default()))
     }
 }
 
-fn payout(money: &Measures) -> i64 {
-    money.payout.saturating_add(money.event_payout)
+/// A measure that is kept in millionths.
+fn of_millionths(sum: i128) -> i128 {
+    sum * 1_000
 }
 
-fn revenue(money: &Measures) -> i64 {
-    money.revenue.saturating_add(money.event_revenue)
+fn payout(money: &Measures) -> i128 {
+    of_millionths(money.payout + money.event_payout) + money.click_payout
 }
 
-fn profit(money: &Measures) -> i64 {
-    revenue(money).saturating_sub(payout(money))
+fn revenue(money: &Measures) -> i128 {
+    of_millionths(money.revenue + money.event_revenue) + money.click_revenue
+}
+
+fn event_revenue(money: &Measures) -> i128 {
+    of_millionths(money.event_revenue)
+}
+
+fn sale(money: &Measures) -> i128 {
+    of_millionths(money.sale)
 }
 
 /// What a report tells of each group.
@@ -209,6 +282,8 @@ pub(super) trait Reporting: Serialize + utoipa::ToSchema {
     const MEASURES: &'static [&'static str];
     /// The columns of a file.
     const NAMES: &'static [&'static str];
+    /// The money that is shown. The currency of the first list in which there is any is the group's.
+    const MONEY: &'static [&'static [MoneyOf]];
 
     fn of(sums: &Sums) -> Self;
 
@@ -226,7 +301,7 @@ impl From<i64> for Amount {
 }
 
 macro_rules! reporting {
-    ($(#[$about:meta])* $name:ident as $schema:ident {
+    ($(#[$about:meta])* $name:ident as $schema:ident with $money:expr => {
         $($(#[$doc:meta])* $field:ident: $kind:ty = $of:expr),+ $(,)?
     }) => {
         $(#[$about])*
@@ -234,13 +309,14 @@ macro_rules! reporting {
         #[schema(as = $schema)]
         pub(super) struct $name {
             $($(#[$doc])* $field: $kind,)+
-            /// Of the money here; empty where there is money of several currencies, which is null then.
+            /// Of the money here; empty where there are several. Money that is not in it is null.
             currency_id: String,
         }
 
         impl Reporting for $name {
             const MEASURES: &'static [&'static str] = &[$(stringify!($field)),+];
             const NAMES: &'static [&'static str] = &[$(stringify!($field),)+ "currency_id"];
+            const MONEY: &'static [&'static [MoneyOf]] = $money;
 
             fn of(sums: &Sums) -> $name {
                 $(let $field: fn(&Sums) -> $kind = $of;)+
@@ -261,7 +337,7 @@ macro_rules! reporting {
 
 reporting! {
     /// What the network sees. Ratios of nothing are 0; percentages are of 100.
-    NetworkReporting as Reporting {
+    NetworkReporting as Reporting with &[&[payout, revenue], &[sale]] => {
         /// Impressions of the JavaScript SDK.
         imp: i64 = |sums| sums.counts.impressions,
         /// Visits that were sent on to an offer and are neither a bot's nor duplicates:
@@ -303,27 +379,27 @@ reporting! {
         rpc: Amount = |sums| sums.money_per_click(revenue),
         /// Revenue of a conversion: `revenue` by the `cv` in this currency.
         rpa: Amount = |sums| sums.money_per_cv(revenue),
-        /// What partners get for approved conversions and events.
+        /// What partners get for approved conversions and events, and for clicks that are paid.
         payout: Amount = |sums| sums.money(payout),
-        /// What advertisers pay for approved conversions and events.
+        /// What advertisers pay for approved conversions and events, and for clicks that are paid.
         revenue: Amount = |sums| sums.money(revenue),
         /// Of `revenue`, the part for events.
-        event_revenue: Amount = |sums| sums.money(|money| money.event_revenue),
+        event_revenue: Amount = |sums| sums.money(event_revenue),
         /// `revenue` − `payout`
-        profit: Amount = |sums| sums.money(profit),
+        profit: Amount = |sums| Amount::billionths(sums.profit()),
         /// `profit` in percent of `revenue`.
         margin: Amount = |sums| sums.margin(),
         /// What was sold, by the advertisers' amounts, in approved conversions and events.
-        gross_sales: Amount = |sums| sums.money(|money| money.sale),
+        gross_sales: Amount = |sums| sums.money(sale),
         /// `gross_sales` by the `cv` in this currency.
-        avg_sale_value: Amount = |sums| sums.money_per_cv(|money| money.sale),
+        avg_sale_value: Amount = |sums| sums.money_per_cv(sale),
     }
 }
 
 reporting! {
     /// All that a partner sees of his clicks and sales. Ratios of nothing are 0; percentages are of
     /// 100.
-    PartnerReporting as PartnerReporting {
+    PartnerReporting as PartnerReporting with &[&[payout]] => {
         /// Impressions of the JavaScript SDK.
         imp: i64 = |sums| sums.counts.impressions,
         /// Visits that were sent on to an offer and are neither a bot's nor duplicates.
@@ -352,7 +428,7 @@ reporting! {
         evr: Amount = |sums| sums.percent(sums.counts.event_cv, sums.counts.cv),
         /// What you earn with a click: `payout` by `total_click`.
         epc: Amount = |sums| sums.money_per_click(payout),
-        /// What you get for approved conversions and events.
+        /// What you get for approved conversions and events, and for clicks that are paid.
         payout: Amount = |sums| sums.money(payout),
     }
 }

@@ -3,7 +3,6 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
@@ -18,20 +17,14 @@ const DEFAULT_PAGE_SIZE: u32 = 50;
 const MAX_PAGE_SIZE: u32 = 2_000;
 
 /// The part of a request that says in which order, and which page.
-#[derive(Debug, Clone, Default, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Paged {
     /// A column or a measure; with - in front the greatest first.
-    #[serde(default)]
-    #[schema(example = "-payout")]
-    order: Option<String>,
+    pub(super) order: Option<String>,
     /// From 1.
-    #[serde(default)]
-    #[schema(minimum = 1)]
-    page: Option<u32>,
-    /// At most 2,000; 50 where only `page` is said.
-    #[serde(default)]
-    #[schema(minimum = 1, maximum = 2000)]
-    page_size: Option<u32>,
+    pub(super) page: Option<u32>,
+    /// 1 to 2,000.
+    pub(super) page_size: Option<u32>,
 }
 
 /// What rows are sorted by.
@@ -101,9 +94,9 @@ impl IntoParams for PagingParameters {
 
 impl Paged {
     /// What the address says, else what the body says.
-    pub(super) fn after(&self, PagingParameters(first): PagingParameters) -> Paged {
+    pub(super) fn after(self, PagingParameters(first): PagingParameters) -> Paged {
         Paged {
-            order: first.order.or_else(|| self.order.clone()),
+            order: first.order.or(self.order),
             page: first.page.or(self.page),
             page_size: first.page_size.or(self.page_size),
         }
@@ -120,6 +113,15 @@ impl Paged {
         Ok(Some(Order { by, is_descending: name.is_some() }))
     }
 
+    /// Checks the order of single rows, which can only be the newest first, by the field `time`.
+    pub(super) fn newest_first(&self, time: &str) -> Result<(), String> {
+        let known = |name: &str| if name == time { Ok(()) } else { Err(only_newest_first(time)) };
+        match self.order(known)? {
+            Some(order) if !order.is_descending => Err(only_newest_first(time)),
+            _ => Ok(()),
+        }
+    }
+
     /// The page, where one is asked for.
     pub(super) fn page(&self) -> Result<Option<Page>, Vec<FieldError>> {
         let mut problems = Problems::default();
@@ -134,4 +136,14 @@ impl Paged {
         let size = self.page_size.unwrap_or(DEFAULT_PAGE_SIZE);
         Ok(is_asked.then(|| Page { number: self.page.unwrap_or(1), size }))
     }
+}
+
+fn only_newest_first(time: &str) -> String {
+    format!("can only be -{time}: the newest first")
+}
+
+/// The places of a page among `count` rows; none beyond the last.
+pub(super) fn places(page: Page, count: usize) -> std::ops::Range<usize> {
+    let before = (page.number as usize - 1).saturating_mul(page.size as usize);
+    before.min(count)..before.saturating_add(page.size as usize).min(count)
 }

@@ -5,7 +5,6 @@
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
-use serde::Deserialize;
 
 use crate::catalog::{FieldError, Problems};
 use crate::store::rollups::SLOT_MS;
@@ -14,17 +13,14 @@ const SECOND_MS: u64 = 1_000;
 const DAY_MS: u64 = 86_400_000;
 
 /// The part of a request that says when.
-#[derive(Debug, Clone, Default, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct When {
     pub(super) from: String,
     pub(super) to: String,
     /// An IANA name; without it and a `timezone_id` the network's zone.
-    #[serde(default)]
     pub(super) timezone: Option<String>,
-    /// Everflow's number for a zone, as far as numbers are published: 1 to 16, 56 (Europe/Berlin),
-    /// 67 (UTC), 80 (America/New_York), 85 (America/Chicago), 87 (America/Denver).
-    #[serde(default)]
-    timezone_id: Option<u32>,
+    /// Everflow's number for a zone, as far as numbers are published.
+    pub(super) timezone_id: Option<u32>,
 }
 
 /// A period in Unix milliseconds.

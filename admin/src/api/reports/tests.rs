@@ -23,8 +23,10 @@ use crate::keys::Role;
 use crate::pixels;
 use crate::privacy::{self, Periods};
 use crate::publish;
-use crate::store::Store;
+use crate::store::conversions::tests::sample;
+use crate::store::conversions::{self, Conversion, Status};
 use crate::store::rollups::{self, ConversionCount, Family, Measures};
+use crate::store::{Store, StoreError};
 use crate::uploads::Uploads;
 
 /// 2026-06-15 12:00:00 UTC.
@@ -38,6 +40,7 @@ struct Api {
     _stop: tokio_util::sync::DropGuard,
     router: Router,
     store: Store,
+    archive: Archive,
     key: String,
 }
 
@@ -107,7 +110,7 @@ impl Api {
             pixels: pixels::start(store.clone(), &Config::default().pixels, stop.clone())
                 .unwrap()
                 .0,
-            archive,
+            archive: archive.clone(),
             gate: Gate::new(&Config::default()),
             network: Network { id: 1 },
             bodies: Bodies { max_bytes: 1 << 20, timeout: std::time::Duration::from_secs(5) },
@@ -115,7 +118,7 @@ impl Api {
         while state.intake.status().clicks < clicks {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
-        Api { _dir: dir, _stop: stop.drop_guard(), router: router(state), store, key }
+        Api { _dir: dir, _stop: stop.drop_guard(), router: router(state), store, archive, key }
     }
 
     async fn ask(&self, request: Request<Body>) -> (StatusCode, Value) {
@@ -421,9 +424,9 @@ fn sales(sales: &[(&str, &str, i64, i64)]) -> Vec<ConversionCount> {
         values: vec![(Family::Sub(1), (*sub1).into())],
         measures: Measures {
             cv: 1,
-            payout: payout * 1_000_000,
-            revenue: revenue * 1_000_000,
-            sale: 10 * revenue * 1_000_000,
+            payout: i128::from(*payout) * 1_000_000,
+            revenue: i128::from(*revenue) * 1_000_000,
+            sale: i128::from(*revenue) * 10_000_000,
             ..Measures::default()
         },
     });
@@ -599,4 +602,334 @@ async fn rows_are_sorted_as_asked_and_pages_join_to_the_whole() {
     let wrong = json!({"from": "2026-06-01", "to": "2026-06-01", "columns": columns(&["offer"]),
         "order": "-beauty", "page": 0, "page_size": 5000});
     assert_eq!(api.wrong_fields("entity", wrong).await, ["order", "page", "page_size"]);
+}
+
+/// A conversion of code 1 at noon, in its currency.
+fn counted(currency: &str, measures: Measures) -> ConversionCount {
+    ConversionCount {
+        unix_ms: NOON_MS,
+        code_id: 1,
+        offer_id: 1,
+        affiliate_id: 1,
+        advertiser_id: 1,
+        currency: currency.into(),
+        values: Vec::new(),
+        measures,
+    }
+}
+
+#[tokio::test]
+async fn only_money_makes_a_currency() {
+    const MILLION: i128 = 1_000_000;
+    let paid = |payout: i128| Measures {
+        cv: 1,
+        payout: payout * MILLION,
+        revenue: 2 * payout * MILLION,
+        ..Measures::default()
+    };
+    let sold = |sale: i128| Measures { sale: sale * MILLION, ..Measures::default() };
+    let invalid = Measures { invalid_cv: 1, ..Measures::default() };
+    let taken_back = Measures { rejected_cv: 1, ..Measures::default() };
+    let measures = ["payout", "revenue", "profit", "cpa", "gross_sales", "currency_id"];
+    type Case = (&'static str, Vec<(&'static str, Measures)>, Value, Value);
+    #[rustfmt::skip]
+    let cases: [Case; 9] = [
+        ("nothing", vec![], json!([0, 0, 0, 0, 0, "USD"]), json!([])),
+        ("an invalid one in another currency", vec![("USD", paid(3)), ("USD", sold(100)), ("EUR", invalid)],
+            json!([3, 6, 3, 3, 100, "USD"]), json!(["USD"])),
+        ("one that was rejected", vec![("USD", paid(3)), ("USD", -paid(3)), ("USD", taken_back), ("EUR", paid(1))],
+            json!([1, 2, 1, 1, 0, "EUR"]), json!(["EUR"])),
+        ("nothing but an invalid one", vec![("EUR", invalid)], json!([0, 0, 0, 0, 0, "USD"]), json!([])),
+        ("a sale in another currency than its payout", vec![("USD", paid(3)), ("EUR", sold(100))],
+            json!([3, 6, 3, 3, null, "USD"]), json!(["EUR", "USD"])),
+        ("a sale that nothing is paid for", vec![("USD", paid(0)), ("EUR", sold(100))],
+            json!([0, 0, 0, 0, 100, "EUR"]), json!(["EUR"])),
+        ("payouts of two currencies", vec![("USD", paid(3)), ("EUR", paid(1))],
+            json!([null, null, null, null, 0, ""]), json!(["EUR", "USD"])),
+        ("sales of two currencies", vec![("USD", sold(3)), ("EUR", sold(1))],
+            json!([0, 0, 0, 0, null, ""]), json!(["EUR", "USD"])),
+        ("sales of two, paid in one", vec![("USD", paid(3)), ("USD", sold(3)), ("EUR", sold(1))],
+            json!([3, 6, 3, 3, null, "USD"]), json!(["EUR", "USD"])),
+    ];
+    for (name, counts, expected, currencies) in cases {
+        let api = Api::with(&[block(STREAM, 1, &[Sample::at(NOON_MS)])]).await;
+        api.count(counts.into_iter().map(|(currency, it)| counted(currency, it)).collect()).await;
+        let found = api.figures(june(&["offer"]), &measures).await;
+        assert_eq!(found, [("1".to_owned(), expected.as_array().unwrap().clone())], "{name}");
+        let (_, answer) = api.post("entity", june(&["offer"])).await;
+        assert_eq!(answer["currencies"], currencies, "{name}");
+        for (measure, value) in measures.iter().zip(expected.as_array().unwrap()) {
+            assert_eq!(answer["summary"][measure], *value, "{name}: {measure}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_counted_without_money_has_no_row_of_a_currency() {
+    let api = Api::with(&[block(STREAM, 1, &[Sample::at(NOON_MS)])]).await;
+    let paid = Measures { cv: 1, payout: 1, ..Measures::default() };
+    let invalid = Measures { invalid_cv: 1, ..Measures::default() };
+    api.count(vec![counted("USD", paid), counted("EUR", invalid)]).await;
+    let mut apart = june(&["currency"]);
+    apart["order"] = "currency".into();
+    let found = api.figures(apart, &["total_click", "cv", "invalid_cv"]).await;
+    let row = |id: &str, figures: [i64; 3]| (id.to_owned(), figures.map(Value::from).to_vec());
+    assert_eq!(found, [row("", [1, 0, 1]), row("USD", [0, 1, 0])]);
+}
+
+#[tokio::test]
+async fn a_name_that_a_report_does_not_know_is_refused_and_named() {
+    let api = Api::with(&[]).await;
+    let with = |path: &str, field: &str, value: Value| {
+        let mut body = json!({ "from": "2026-06-01", "to": "2026-06-02" });
+        if path.starts_with("entity") {
+            body["columns"] = columns(&["offer"]);
+        }
+        body[field] = value;
+        body
+    };
+    for path in [
+        "entity",
+        "entity/table",
+        "entity/table/export",
+        "clicks/stream",
+        "invalidclicks",
+        "conversions",
+        "conversions/stream",
+        "conversions/export",
+    ] {
+        assert_eq!(
+            api.wrong_fields(path, with(path, "querry", json!({}))).await,
+            ["querry"],
+            "{path}"
+        );
+        let nested = with(path, "query", json!({ "filter": [] }));
+        assert_eq!(api.wrong_fields(path, nested).await, ["query.filter"], "{path}");
+        let filter = json!({ "filters": [{ "resource": "offer", "filter_id_value": 1 }] });
+        let wrong = api.wrong_fields(path, with(path, "query", filter)).await;
+        assert_eq!(wrong, ["query.filters[0].resource"], "{path}");
+        let ignored = with(path, "query", json!({ "user_metrics": [{}], "settings": { "a": 1 } }));
+        let refused = ["query.user_metrics", "query.settings"];
+        assert_eq!(api.wrong_fields(path, ignored).await, refused, "{path}");
+    }
+    let column = with("entity", "columns", json!([{ "column": "offer", "colour": 1 }]));
+    assert_eq!(api.wrong_fields("entity", column).await, ["columns[0].colour"]);
+    // As Everflow's own examples are.
+    let mut sample = june(&["offer"]);
+    sample["usm_columns"] = json!([]);
+    sample["query"] = json!({ "filters": [], "exclusions": [], "metric_filters": [],
+        "user_metrics": [], "settings": {} });
+    assert_eq!(api.post("entity", sample).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn pages_of_a_stream_join_to_the_whole_and_end() {
+    let visits: Vec<_> = (0..25).map(|second| Sample::at(NOON_MS + second * 1_000)).collect();
+    let api = Api::with(&[block(STREAM, 1, &visits)]).await;
+    let day = || json!({ "from": "2026-06-15", "to": "2026-06-15" });
+    let ids = |answer: &Value| -> Vec<String> {
+        let clicks = answer["clicks"].as_array().unwrap().iter();
+        clicks.map(|click| click["transaction_id"].as_str().unwrap().to_owned()).collect()
+    };
+    let (_, whole) = api.post("clicks/stream", day()).await;
+    assert_eq!((ids(&whole).len(), &whole["paging"]), (25, &Value::Null));
+    let (mut joined, mut pages) = (Vec::new(), 0);
+    loop {
+        pages += 1;
+        let mut body = day();
+        (body["page"], body["page_size"]) = (pages.into(), 10.into());
+        let (_, page) = api.post("clicks/stream", body).await;
+        assert_eq!(page["paging"], json!({"page": pages, "page_size": 10, "total_count": 25}));
+        assert_eq!(page["incomplete_results"], false);
+        if ids(&page).is_empty() {
+            break;
+        }
+        joined.extend(ids(&page));
+    }
+    assert_eq!((pages, &joined), (4, &ids(&whole)));
+    let (_, second) = api.post("clicks/stream?page=2&page_size=10", day()).await;
+    assert_eq!(ids(&second), joined[10..20]);
+    let mut wrong = day();
+    (wrong["page"], wrong["order"]) = (0.into(), "unix_timestamp".into());
+    assert_eq!(api.wrong_fields("clicks/stream", wrong.clone()).await, ["order"]);
+    wrong["order"] = "-unix_timestamp".into();
+    assert_eq!(api.wrong_fields("clicks/stream", wrong).await, ["page"]);
+}
+
+#[tokio::test]
+async fn a_file_by_hour_tells_the_hours_apart_that_clocks_show_twice() {
+    // 2026-10-25: 02:30 in Berlin, an hour later again.
+    let first = 1_792_888_200_000;
+    let api =
+        Api::with(&[block(STREAM, 1, &[Sample::at(first), Sample::at(first + HOUR_MS)])]).await;
+    let body = json!({ "from": "2026-10-25", "to": "2026-10-25", "timezone": "Europe/Berlin",
+        "columns": columns(&["hour"]), "format": "csv" });
+    let request =
+        Request::post("/v1/networks/reporting/entity").header("X-Eflow-API-Key", &api.key);
+    let request = request.header("Content-Type", "application/json");
+    let answer = api.router.clone().oneshot(request.body(Body::from(body.to_string())).unwrap());
+    let file = answer.await.unwrap().into_body().collect().await.unwrap().to_bytes();
+    let file = String::from_utf8(file.to_vec()).unwrap();
+    let hours: Vec<&str> = file.lines().map(|line| line.split(',').next().unwrap()).collect();
+    assert_eq!(hours, ["hour", "2026-10-25T02:00:00+02:00", "2026-10-25T02:00:00+01:00"]);
+}
+
+impl Api {
+    /// What offer 1 pays for clicks from a time on.
+    async fn pay(
+        &self,
+        since_ms: u64,
+        types: (&str, &str),
+        billionths: (i64, i64),
+        currency: &str,
+    ) {
+        let sql =
+            "INSERT INTO offer_terms (offer_id, since_ms, session_definition, session_duration,
+             payout_type, revenue_type, click_payout, click_revenue, currency)
+             VALUES (1, ?1, 'ip', 1, ?2, ?3, ?4, ?5, ?6)";
+        let (payout, revenue) = (types.0.to_owned(), types.1.to_owned());
+        let currency = currency.to_owned();
+        let paid: Result<(), StoreError> = self
+            .store
+            .write(move |tx| {
+                let amounts = (billionths.0, billionths.1);
+                tx.execute(sql, (since_ms, payout, revenue, amounts.0, amounts.1, currency))?;
+                Ok(())
+            })
+            .await;
+        paid.unwrap();
+    }
+
+    /// Counts the archive again.
+    async fn rebuild(&self) {
+        intake::rebuild(self.store.clone(), self.archive.clone()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn clicks_that_are_paid_show_it_in_rows_reports_and_by_code_exactly() {
+    let visitor = |number, ms| Sample { visitor: Some(number), ..Sample::at(NOON_MS + ms) };
+    let bot = Sample { user_agent: "curl/8", ..visitor(9, 0) };
+    let paused = Sample { reason: Reason::Paused, ..visitor(8, 0) };
+    let bobs = Sample { code_id: 2, partner_id: 2, ..visitor(1, 20_000) };
+    let late = visitor(5, HOUR_MS);
+    let visits = [visitor(1, 0), visitor(1, 5_000), visitor(2, 0), bot, paused, bobs, late];
+    let api = Api::with(&[block(STREAM, 1, &visits)]).await;
+    // A millionth per thousand, then a quarter for each.
+    api.pay(0, ("cpm", "rpm"), (1, 2), "EUR").await;
+    api.pay(NOON_MS + HOUR_MS, ("cpc", "rps"), (250_000_000, 0), "EUR").await;
+    api.rebuild().await;
+    let measures = ["total_click", "payout", "revenue", "profit", "cpc", "currency_id"];
+    let row = |id: &str, figures: Value| (id.to_owned(), figures.as_array().unwrap().clone());
+    // Exact: 3 × 10^-9 + 0.25, rounded where it is shown.
+    assert_eq!(
+        api.figures(june(&["offer"]), &measures).await,
+        [row("1", json!([4, 0.25, 0, 0.25, 0.0625, "EUR"]))]
+    );
+    let by_code = api.figures(june(&["coupon_code"]), &measures).await;
+    assert_eq!(
+        by_code,
+        [
+            row("1", json!([3, 0.25, 0, 0.25, 0.083333, "EUR"])),
+            row("2", json!([1, 0, 0, 0, 0, "EUR"]))
+        ]
+    );
+    let by_sub = api.figures(june(&["sub1"]), &measures).await;
+    assert_eq!(by_sub, [row("newsletter", json!([4, 0.25, 0, 0.25, 0.0625, "EUR"]))]);
+    let by_device = api.figures(june(&["device_type"]), &["total_click", "payout"]).await;
+    assert_eq!(by_device[0], row("desktop", json!([4, 0.25])));
+    let day = json!({ "from": "2026-06-15", "to": "2026-06-15" });
+    let (_, answer) = api.post("clicks/stream", day).await;
+    let shown = |click: &Value| {
+        let ids = [&click["payout"], &click["payout_type"], &click["revenue_type"]];
+        (click["unix_timestamp"].as_u64().unwrap() - NOON_MS / 1_000, json!(ids))
+    };
+    let clicks: Vec<_> = answer["clicks"].as_array().unwrap().iter().map(shown).collect();
+    assert_eq!(clicks[0], (3_600, json!([0.25, "cpc", "rps"])));
+    assert_eq!(clicks[2], (5, json!([0, "cpm", "rpm"])));
+    assert!(answer["clicks"].as_array().unwrap().iter().all(|click| click["currency_id"] == "EUR"));
+}
+
+#[tokio::test]
+async fn of_single_clicks_only_the_valid_ones_are_paid() {
+    let visitor = |number, ms| Sample { visitor: Some(number), ..Sample::at(NOON_MS + ms) };
+    let bot = Sample { user_agent: "curl/8", ..visitor(9, 1_000) };
+    let paused = Sample { reason: Reason::Paused, ..visitor(8, 2_000) };
+    // The duplicate is in another block, and so is another one of another code.
+    let first = block(STREAM, 1, &[visitor(1, 3_000), bot, paused]);
+    let other_code = Sample { code_id: 2, ..visitor(1, 5_000) };
+    let second = block(OTHER, 1, &[visitor(1, 4_000), other_code, visitor(1, 60_000)]);
+    let api = Api::with(&[first, second]).await;
+    api.pay(0, ("cpc", "rpc"), (500_000_000, 2_000_000_000), "USD").await;
+    api.rebuild().await;
+    let day = json!({ "from": "2026-06-15", "to": "2026-06-15" });
+    let (_, answer) = api.post("clicks/stream", day).await;
+    let clicks = answer["clicks"].as_array().unwrap();
+    let paid = |click: &Value| {
+        let seconds = click["unix_timestamp"].as_u64().unwrap() - NOON_MS / 1_000;
+        (seconds, click["payout"].clone(), click["revenue"].clone())
+    };
+    let valid = |seconds: u64| (seconds, json!(0.5), json!(2));
+    let unpaid = |seconds: u64| (seconds, json!(0), json!(0));
+    let expected = [valid(60), valid(5), unpaid(4), valid(3), unpaid(2), unpaid(1)];
+    assert_eq!(clicks.iter().map(paid).collect::<Vec<_>>(), expected);
+    for click in clicks {
+        let id = click["transaction_id"].as_str().unwrap();
+        let (_, alone) = api.get(&format!("reporting/clicks/{id}")).await;
+        assert_eq!(&alone, click, "the same by its id");
+    }
+    let sum = api.figures(june(&["offer"]), &["total_click", "payout", "revenue"]).await;
+    assert_eq!(sum[0].1, [json!(3), json!(1.5), json!(6)], "as many as the rows have");
+}
+
+#[tokio::test]
+async fn a_row_of_a_bots_visit_says_click_once_its_conversion_was_approved() {
+    let bot = Sample { user_agent: "curl/8", ..Sample::at(NOON_MS) };
+    let bytes = block(STREAM, 1, &[bot]);
+    let decoded = Block::parse(&bytes).unwrap().decode().unwrap();
+    let id = decoded.clicks().next().unwrap().head.transaction_id.to_string();
+    let api = Api::with(&[bytes.clone()]).await;
+    let path = format!("reporting/clicks/{id}");
+    assert_eq!(api.get(&path).await.1["is_bot"], true);
+    let waiting =
+        Conversion { transaction_id: id.clone(), status: Status::Pending, ..sample(7, NOON_MS) };
+    let kept: Result<(), StoreError> =
+        api.store.write(move |tx| conversions::insert(tx, &waiting).map(drop)).await;
+    kept.unwrap();
+    assert_eq!(api.get(&path).await.1["is_bot"], true);
+    let wanted = ApiKeyEdit { name: "a".into(), role: Role::Admin, network_affiliate_id: None };
+    let admin = api.store.write(move |tx| api_keys::create(tx, &wanted)).await.unwrap();
+    let body = json!({ "conversion_ids": ["07".repeat(16)], "conversion_status": "approved" });
+    let request = Request::patch("/v1/networks/reporting/conversions");
+    let request = request.header("X-Eflow-API-Key", admin.now.1.reveal());
+    let request = request.header("Content-Type", "application/json");
+    let (status, answer) = api.ask(request.body(Body::from(body.to_string())).unwrap()).await;
+    assert_eq!((status, &answer["changed"]), (StatusCode::OK, &json!(1)), "{answer}");
+    assert_eq!(api.get(&path).await.1["is_bot"], false);
+    let figures = api.figures(june(&["offer"]), &["total_click", "bot_click", "cv"]).await;
+    assert_eq!(figures[0].1, [json!(1), json!(0), json!(1)], "at once");
+}
+
+#[tokio::test]
+async fn a_report_in_which_values_are_missing_says_so() {
+    let api = Api::with(&[block(STREAM, 1, &[Sample::at(NOON_MS)])]).await;
+    let incomplete = async |query: Value, column: &str| {
+        let mut body = june(&[column]);
+        body["query"] = query;
+        let (status, answer) = api.post("entity", body).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        answer["incomplete_results"].as_bool().unwrap()
+    };
+    assert!(!incomplete(json!({}), "sub1").await);
+    let one = Measures { cv: 1, ..Measures::default() };
+    let others = ConversionCount {
+        values: vec![(Family::Sub(1), rollups::OTHER.into())],
+        ..counted("USD", one)
+    };
+    api.count(vec![others]).await;
+    assert!(incomplete(json!({}), "sub1").await);
+    assert!(incomplete(json!({ "filters": [filter("sub1", "newsletter")] }), "sub1").await);
+    assert!(incomplete(json!({ "filters": [filter("sub1", "newsletter")] }), "offer").await);
+    assert!(!incomplete(json!({ "filters": [filter("affiliate", 2)] }), "sub1").await);
+    assert!(!incomplete(json!({}), "offer").await);
 }

@@ -3,7 +3,6 @@
 
 use rusqlite::Connection;
 
-use crate::catalog::Money;
 use crate::store::StoreError;
 
 /// What came by one code alone.
@@ -21,8 +20,13 @@ pub struct Leak {
     pub spike: u64,
     /// Of them, those that wait for somebody's decision because of that.
     pub held: u64,
-    /// What partners are or would be paid for the suspicious ones.
-    pub suspicious_payout: Money,
+    /// What partners are or would be paid for the suspicious ones, in millionths; of no meaning where
+    /// it is of several currencies.
+    pub suspicious_payout: i128,
+    /// In how many currencies that is.
+    pub currencies: u64,
+    /// One of them; empty for none.
+    pub currency: String,
     /// When the last one came, in Unix milliseconds.
     pub last_ms: u64,
 }
@@ -41,8 +45,11 @@ pub fn leaks(
     let sql = "SELECT min(coupon_code), affiliate_id, count(*), \
                sum(suspicion = 'never_clicked'), sum(suspicion = 'spike'), \
                sum(status = 'pending' AND error_code = ?4), \
-               sum(iif(suspicion = '', 0, CAST(round(payout * 1000000) AS INTEGER))), max(unix_ms) \
-               FROM conversion WHERE unix_ms >= ?1 AND unix_ms < ?2 AND method = 'coupon_code' \
+               sum(suspicious / 1000000), sum(suspicious % 1000000), max(unix_ms), \
+               count(DISTINCT iif(suspicious = 0, NULL, currency)), \
+               ifnull(min(iif(suspicious = 0, NULL, currency)), '') \
+               FROM (SELECT *, iif(suspicion = '', 0, CAST(round(payout * 1000000) AS INTEGER)) \
+               AS suspicious FROM conversion) WHERE unix_ms >= ?1 AND unix_ms < ?2 AND method = 'coupon_code' \
                AND transaction_id = '' \
                AND (status IN ('approved', 'pending') OR (status = 'rejected' AND error_code = ?5)) \
                GROUP BY folded_code, affiliate_id \
@@ -58,8 +65,12 @@ pub fn leaks(
             never_clicked: row.get(3)?,
             spike: row.get(4)?,
             held: row.get(5)?,
-            suspicious_payout: Money::from_millionths(row.get(6)?),
-            last_ms: row.get(7)?,
+            // Whole units and their millionths are summed apart: together they could be too many.
+            suspicious_payout: i128::from(row.get::<_, i64>(6)?) * 1_000_000
+                + i128::from(row.get::<_, i64>(7)?),
+            last_ms: row.get(8)?,
+            currencies: row.get(9)?,
+            currency: row.get(10)?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -109,7 +120,8 @@ mod tests {
         assert_eq!(codes, [("LEAKED", 2), ("CALM", 3)]);
         let leaked = &found[0];
         assert_eq!((leaked.never_clicked, leaked.spike, leaked.held), (1, 1, 1));
-        assert_eq!((leaked.suspicious_payout.to_string(), leaked.last_ms), ("5".into(), 1_005));
-        assert_eq!(found[1].suspicious_payout, Money::default());
+        assert_eq!((leaked.suspicious_payout, leaked.last_ms), (5_000_000, 1_005));
+        assert_eq!((leaked.currencies, leaked.currency.as_str()), (1, "USD"));
+        assert_eq!((found[1].suspicious_payout, found[1].currencies), (0, 0));
     }
 }

@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 
+use coupon_shared::transaction_id::TransactionId;
 use rusqlite::types::Value;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
 use super::{ConversionRow, Status, read_row, select};
 use crate::catalog::FoldedKey;
-use crate::store::StoreError;
 use crate::store::rows::Listed;
+use crate::store::{StoreError, WriteTx};
 
 /// Which conversions are wanted. All that is said must hold; an empty list says nothing.
 #[derive(Debug, Clone, Default)]
@@ -102,22 +103,43 @@ pub fn each(
     Ok(())
 }
 
-/// The next conversions after a number that count or wait for approval and came from a click, with the
-/// click's id.
+/// The next visits after a place from which a conversion came that was approved, whatever became of it
+/// since, each with its place.
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn with_clicks(
+pub fn converted_visits(
     connection: &Connection,
-    after: u32,
+    after: u64,
     limit: usize,
-) -> Result<Vec<(u32, String)>, StoreError> {
-    let sql = "SELECT number, transaction_id FROM conversion WHERE number > ?1 \
-               AND transaction_id <> '' AND status IN ('approved', 'pending') \
-               ORDER BY number LIMIT ?2";
+) -> Result<Vec<(u64, TransactionId)>, StoreError> {
+    let sql = "SELECT id, transaction_id FROM converted_visit WHERE id > ?1 ORDER BY id LIMIT ?2";
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map((after, limit as u64), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let visit = |row: &Row<'_>| Ok((row.get(0)?, TransactionId(row.get(1)?)));
+    let rows = statement.query_map((after, limit as u64), visit)?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Whether a conversion came from this visit that was approved, whatever became of it since.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn was_converted(connection: &Connection, id: &TransactionId) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM converted_visit WHERE transaction_id = ?1";
+    Ok(connection.prepare_cached(sql)?.exists([id.0])?)
+}
+
+/// Remembers that a conversion from this visit was approved; answers its place, where that is new.
+///
+/// # Errors
+/// When SQLite fails.
+pub(super) fn remember_converted(
+    tx: &WriteTx<'_>,
+    transaction_id: &str,
+) -> Result<Option<u64>, StoreError> {
+    let Ok(id) = transaction_id.parse::<TransactionId>() else { return Ok(None) };
+    let sql = "INSERT OR IGNORE INTO converted_visit (transaction_id) VALUES (?1) RETURNING id";
+    Ok(tx.prepare_cached(sql)?.query_row([id.0], |row| row.get(0)).optional()?)
 }
 
 /// Whether a conversion came from this click that counts or waits for approval.

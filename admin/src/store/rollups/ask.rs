@@ -19,7 +19,7 @@ use super::pack::{Kind, Numbers, Pack, PackError};
 use super::shelf::{self, Resolution, Shelf};
 use super::{Dimension, Family, Ids, Measures, Question, SLOTS_PER_DAY, SLOTS_PER_HOUR, Source};
 
-const MAX_SUMS: usize = 400_000;
+const MAX_SUMS: usize = 250_000;
 /// Sums of one code that are looked through; those of its further groups are found by a hash.
 const LOOKED_THROUGH: usize = 8;
 const CODES_PER_PAGE: usize = 1 << 12;
@@ -200,10 +200,10 @@ impl<'q> Answer<'q> {
             let code = if self.is_by_code { key.code } else { 0 };
             match rests.get(key.kind as usize) {
                 Some(rest) => {
-                    let mut numbers = [0; Measures::COUNT];
+                    let mut numbers = Numbers::default();
                     rows.add_to(&mut numbers, part.sign)?;
-                    add(self.sums.at(code, group, self.is_by_code), &numbers, 1);
-                    add(self.sums.at(code, *rest, self.is_by_code), &numbers, -1);
+                    self.sums.at(code, group, self.is_by_code).add(&numbers, 1);
+                    self.sums.at(code, *rest, self.is_by_code).add(&numbers, -1);
                 }
                 None => rows.add_to(self.sums.at(code, group, self.is_by_code), part.sign)?,
             }
@@ -286,7 +286,7 @@ impl<'q> Answer<'q> {
     fn hand_over(&mut self, span: u64, visit: &mut impl FnMut(u64, &[u32], &str, &str, &Measures)) {
         let mut ids = vec![0; self.question.by.len()];
         for Sum { code, group, numbers, .. } in self.sums.take() {
-            if numbers == [0; Measures::COUNT] {
+            if numbers == Numbers::default() {
                 continue;
             }
             let Group { offer, affiliate, advertiser, value, currency } =
@@ -296,19 +296,13 @@ impl<'q> Answer<'q> {
                 *id = all.of(*dimension);
             }
             let (value, currency) = (&self.texts[value as usize], &self.texts[currency as usize]);
-            visit(span, &ids, value, currency, &Measures::from_array(numbers));
+            visit(span, &ids, value, currency, &Measures::from_numbers(numbers));
         }
         self.groups.clear();
         self.group_numbers.clear();
         self.last_group = None;
         self.texts.truncate(1);
         self.text_numbers.retain(|_, number| *number == 0);
-    }
-}
-
-fn add(sums: &mut Numbers, numbers: &Numbers, sign: i64) {
-    for (sum, number) in sums.iter_mut().zip(numbers) {
-        *sum = sum.saturating_add(number.saturating_mul(sign));
     }
 }
 
@@ -390,7 +384,7 @@ impl Sums {
     }
 
     fn push(&mut self, code: u32, group: u32, next: u32) -> u32 {
-        self.sums.push(Sum { code, group, next, numbers: [0; Measures::COUNT] });
+        self.sums.push(Sum { code, group, next, numbers: Numbers::default() });
         self.sums.len() as u32
     }
 

@@ -1,8 +1,8 @@
 //! What a batch adds, collected in memory and written as one pack for each hour and day it touches.
 //!
-//! A sub value that is new is taken up while its day has fewer than [`MAX_VALUES`] of that family;
-//! from then on new ones of that day count as [`OTHER`]. So values made up at random fill neither
-//! the disk nor a report. Which values are taken up follows from the order of the archive alone, not
+//! A sub value that is new is taken up while its day has fewer than [`MAX_VALUES`] of that family and
+//! partner; from then on new ones of that partner and day count as [`OTHER`]. So values made up at random fill neither
+//! the disk nor a report, and those of one partner's visits take no other's room. Which values are taken up follows from the order of the archive alone, not
 //! from how it was cut into batches.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::judgement::Judged;
 
-/// Distinct values of a sub family that a day has at most.
+/// Distinct values of a sub family that a day of a partner has at most.
 pub(super) const MAX_VALUES: u64 = 10_000;
 /// Stands for all further ones.
 pub const OTHER: &str = "(other)";
@@ -57,10 +57,13 @@ pub(super) struct Collection {
     values: HashMap<(Family, u64), Values, RandomState>,
 }
 
+/// The number of a value, and the partner whose visits it came with.
+type PartnersValue = (u32, u32);
+
 #[derive(Default)]
 struct Values {
-    in_order: Vec<u32>,
-    seen: HashSet<u32, RandomState>,
+    in_order: Vec<PartnersValue>,
+    seen: HashSet<PartnersValue, RandomState>,
 }
 
 impl Collection {
@@ -88,14 +91,15 @@ impl Collection {
         };
         let slot = head.unix_ms / SLOT_MS;
         let what = self.what(measures);
-        self.count(Family::Base, slot, ids, (0, 0), what);
+        let currency = judged.pay.as_ref().map_or(0, |pay| self.text(&pay.currency));
+        self.count(Family::Base, slot, ids, (0, currency), what);
         let device = self.text(judged.device.as_str());
-        self.count(Family::DeviceType, slot, ids, (device, 0), what);
+        self.count(Family::DeviceType, slot, ids, (device, currency), what);
         for (number, tag) in (1..).zip(SUBS) {
             if click.tag(tag).is_some_and(|value| !value.is_empty()) {
                 let value = self.text(&click.text(tag));
-                self.came(Family::Sub(number), slot, value);
-                self.count(Family::Sub(number), slot, ids, (value, 0), what);
+                self.came(Family::Sub(number), slot, (value, ids.affiliate));
+                self.count(Family::Sub(number), slot, ids, (value, currency), what);
             }
         }
     }
@@ -153,7 +157,7 @@ impl Collection {
         number
     }
 
-    fn came(&mut self, family: Family, slot: u64, value: u32) {
+    fn came(&mut self, family: Family, slot: u64, value: PartnersValue) {
         let day = slot / SLOTS_PER_HOUR / HOURS_PER_DAY;
         let values = self.values.entry((family, day)).or_default();
         if values.seen.insert(value) {
@@ -187,7 +191,7 @@ impl Collection {
         resolution: Resolution,
         (family, period): (Family, u64),
         mut counts: Vec<Count>,
-        others: &HashSet<u32>,
+        others: &HashSet<PartnersValue>,
     ) -> Result<(), StoreError> {
         let mut builder = PackBuilder::new(resolution == Resolution::Hour);
         let mut numbers: HashMap<u32, u32, RandomState> = HashMap::default();
@@ -204,9 +208,15 @@ impl Collection {
         builder.finish().map_or(Ok(()), |bytes| shelf::add(tx, shelf, period, &bytes))
     }
 
-    fn renumber(&self, builder: &mut PackBuilder, kind: u32, others: &HashSet<u32>) -> u32 {
+    fn renumber(
+        &self,
+        builder: &mut PackBuilder,
+        kind: u32,
+        others: &HashSet<PartnersValue>,
+    ) -> u32 {
         let kind = self.kinds[kind as usize];
-        let value = if others.contains(&kind.value) { OTHER } else { self.text_of(kind.value) };
+        let is_other = others.contains(&(kind.value, kind.affiliate));
+        let value = if is_other { OTHER } else { self.text_of(kind.value) };
         let value = builder.text(value);
         let currency = builder.text(self.text_of(kind.currency));
         builder.kind(Kind { value, currency, ..kind })
@@ -217,7 +227,7 @@ impl Collection {
         for count in counts {
             sum += self.whats[count.what as usize];
         }
-        sum.to_array()
+        sum.to_numbers()
     }
 
     fn text_of(&self, number: u32) -> &str {
@@ -231,37 +241,41 @@ impl Collection {
         tx: &WriteTx<'_>,
         family: Family,
         day: u64,
-    ) -> Result<HashSet<u32>, StoreError> {
+    ) -> Result<HashSet<PartnersValue>, StoreError> {
         let mut left = HashSet::new();
         let Some(values) = self.values.get(&(family, day)) else { return Ok(left) };
         let mut known = tx.prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM rollup_value
-             WHERE day = ?1 AND family = ?2 AND value = ?3)",
+            "SELECT EXISTS (SELECT 1 FROM rollup_value WHERE source = ?1 AND day = ?2
+             AND family = ?3 AND affiliate_id = ?4 AND value = ?5)",
         )?;
-        let mut insert = tx.prepare_cached("INSERT INTO rollup_value VALUES (?1, ?2, ?3)")?;
-        let mut held: Option<u64> = None;
-        for number in &values.in_order {
-            let row = (day, family.number(), self.text_of(*number));
+        let mut insert =
+            tx.prepare_cached("INSERT INTO rollup_value VALUES (?1, ?2, ?3, ?4, ?5)")?;
+        let mut held: HashMap<u32, u64, RandomState> = HashMap::default();
+        for (number, affiliate) in &values.in_order {
+            let place = (self.source as u8, day, family.number(), *affiliate);
+            let row = (place.0, place.1, place.2, place.3, self.text_of(*number));
             if known.query_row(row, |row| row.get(0))? {
                 continue;
             }
-            let count = match held {
-                Some(count) => count,
-                None => count_values(tx, family, day)?,
+            let count = match held.get(affiliate) {
+                Some(count) => *count,
+                None => count_values(tx, place)?,
             };
-            if count < MAX_VALUES {
+            let has_room = count < MAX_VALUES;
+            if has_room {
                 insert.execute(row)?;
-                held = Some(count + 1);
             } else {
-                left.insert(*number);
-                held = Some(count);
+                left.insert((*number, *affiliate));
             }
+            held.insert(*affiliate, count + u64::from(has_room));
         }
         Ok(left)
     }
 }
 
-fn count_values(tx: &WriteTx<'_>, family: Family, day: u64) -> Result<u64, StoreError> {
-    let sql = "SELECT count(*) FROM rollup_value WHERE day = ?1 AND family = ?2";
-    Ok(tx.prepare_cached(sql)?.query_row((day, family.number()), |row| row.get(0))?)
+/// How many values are taken up of a source, day, family and partner.
+fn count_values(tx: &WriteTx<'_>, place: (u8, u64, u8, u32)) -> Result<u64, StoreError> {
+    let sql = "SELECT count(*) FROM rollup_value
+         WHERE source = ?1 AND day = ?2 AND family = ?3 AND affiliate_id = ?4";
+    Ok(tx.prepare_cached(sql)?.query_row(place, |row| row.get(0))?)
 }

@@ -1,6 +1,6 @@
 //! The pack: what was counted in one hour or one day, sorted by coupon code.
 //!
-//! # Bytes, format version 1
+//! # Bytes, format version 2
 //!
 //! | offset | size | field |
 //! |---|---|---|
@@ -22,7 +22,11 @@
 //! - its coupon code id, less the one of the row before;
 //! - the number of its kind from 0, in packs with quarters times 4 plus the quarter;
 //! - a set of measures as bits, the first measure lowest;
-//! - for each measure in the set its number, zigzag (0, −1, 1, −2 … as 0, 1, 2, 3 …).
+//! - for each measure in the set its number, zigzag (0, −1, 1, −2 … as 0, 1, 2, 3 …): a count of 64
+//!   bits, an amount of 128.
+//!
+//! Version 1, which is read too, has the same bytes; its amounts had 64 bits, and it had no money of
+//! clicks.
 //!
 //! Codes ascend; the rows of one code are in no order, and no two of them have the same kind and
 //! quarter. Measures that are zero are left out, and so are rows without any.
@@ -36,12 +40,30 @@ use foldhash::fast::RandomState;
 use super::{Ids, Measures};
 
 const MAGIC: [u8; 4] = *b"CPAK";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+const OLDEST_VERSION: u8 = 1;
 const HEADER_LEN: usize = 20;
 const CRC_LEN: usize = 4;
 
 /// Numbers of all measures, in their order.
-pub(super) type Numbers = [i64; Measures::COUNT];
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Numbers {
+    pub(super) counts: [i64; Measures::COUNTS],
+    pub(super) amounts: [i128; Measures::AMOUNTS],
+}
+
+impl Numbers {
+    /// Adds others, times `sign`, which is 1 or −1. Sums stay within their range; modulo it, parts
+    /// that cancel out would do so in any order.
+    pub(super) fn add(&mut self, others: &Numbers, sign: i64) {
+        for (sum, number) in self.counts.iter_mut().zip(&others.counts) {
+            *sum = sum.wrapping_add(number.wrapping_mul(sign));
+        }
+        for (sum, number) in self.amounts.iter_mut().zip(&others.amounts) {
+            *sum = sum.wrapping_add(number.wrapping_mul(sign.into()));
+        }
+    }
+}
 
 /// Why bytes are not a pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -112,7 +134,7 @@ impl<'a> Pack<'a> {
         if crc32c::crc32c(content) != u32::from_le_bytes(*crc) {
             return Err(damaged("the checksum of a pack differs"));
         }
-        if content[4] != VERSION {
+        if !(OLDEST_VERSION..=VERSION).contains(&content[4]) {
             return Err(PackError::Version { got: content[4] });
         }
         let mut reader = Reader(&content[HEADER_LEN..]);
@@ -174,29 +196,34 @@ impl Rows<'_> {
     /// Adds its measures, times `sign`.
     #[inline]
     pub(super) fn add_to(&mut self, sums: &mut Numbers, sign: i64) -> Result<(), PackError> {
-        self.measures(|measure, number| {
-            sums[measure] = sums[measure].saturating_add(number.saturating_mul(sign));
-        })
+        let mut set = self.set()?;
+        while set != 0 {
+            let measure = set.trailing_zeros() as usize;
+            if let Some(sum) = sums.counts.get_mut(measure) {
+                let number = self.reader.number().ok_or(damaged("a pack ends early"))?;
+                *sum = sum.wrapping_add(unzigzag(number).wrapping_mul(sign));
+            } else {
+                let number = self.reader.amount().ok_or(damaged("a pack ends early"))?;
+                let sum = sums.amounts.get_mut(measure - Measures::COUNTS);
+                let sum = sum.ok_or(damaged("a row has a measure that is not known"))?;
+                *sum = sum.wrapping_add(number.wrapping_mul(sign.into()));
+            }
+            set &= set - 1;
+        }
+        Ok(())
     }
 
     #[inline]
     pub(super) fn skip(&mut self) -> Result<(), PackError> {
-        self.measures(|_, _| ())
+        for _ in 0..self.set()?.count_ones() {
+            self.reader.amount().ok_or(damaged("a pack ends early"))?;
+        }
+        Ok(())
     }
 
     #[inline]
-    fn measures(&mut self, mut each: impl FnMut(usize, i64)) -> Result<(), PackError> {
-        let mut set = self.reader.number().ok_or(damaged("a pack ends early"))?;
-        while set != 0 {
-            let measure = set.trailing_zeros() as usize;
-            let number = self.reader.number().ok_or(damaged("a pack ends early"))?;
-            if measure >= Measures::COUNT {
-                return Err(damaged("a row has a measure that is not known"));
-            }
-            each(measure, unzigzag(number));
-            set &= set - 1;
-        }
-        Ok(())
+    fn set(&mut self) -> Result<u64, PackError> {
+        self.reader.number().ok_or(damaged("a pack ends early"))
     }
 }
 
@@ -218,6 +245,19 @@ impl<'a> Reader<'a> {
             number |= u64::from(byte & 0x7f) << shift;
             if byte < 0x80 {
                 return Some(number);
+            }
+        }
+        None
+    }
+
+    fn amount(&mut self) -> Option<i128> {
+        let mut number = 0_u128;
+        for shift in (0..128).step_by(7) {
+            let (&byte, rest) = self.0.split_first()?;
+            self.0 = rest;
+            number |= u128::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Some((number >> 1) as i128 ^ -((number & 1) as i128));
             }
         }
         None
@@ -250,8 +290,14 @@ fn put(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(number as u8);
 }
 
-fn zigzag(number: i64) -> u64 {
-    ((number << 1) ^ (number >> 63)) as u64
+/// An amount, or a count: they have the same bytes.
+fn put_zigzag(bytes: &mut Vec<u8>, number: i128) {
+    let mut number = ((number << 1) ^ (number >> 127)) as u128;
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
 }
 
 fn unzigzag(number: u64) -> i64 {
@@ -319,9 +365,11 @@ impl PackBuilder {
 
     /// Adds a row. Codes must come in ascending order.
     pub(super) fn row(&mut self, key: Key, numbers: &Numbers) {
+        let amounts = numbers.amounts.iter().copied();
+        let numbers = numbers.counts.iter().map(|count| i128::from(*count)).chain(amounts);
         let mut set = 0_u64;
-        for (measure, number) in numbers.iter().enumerate() {
-            set |= u64::from(*number != 0) << measure;
+        for (measure, number) in numbers.clone().enumerate() {
+            set |= u64::from(number != 0) << measure;
         }
         if set == 0 {
             return;
@@ -331,8 +379,8 @@ impl PackBuilder {
         let quarter = if self.has_quarters { key.quarter } else { 0 };
         put(&mut self.rows, quarters(key.kind.into()) | u64::from(quarter));
         put(&mut self.rows, set);
-        for number in numbers.iter().filter(|number| **number != 0) {
-            put(&mut self.rows, zigzag(*number));
+        for number in numbers.filter(|number| *number != 0) {
+            put_zigzag(&mut self.rows, number);
         }
         (self.last_code, self.count) = (key.code, self.count + 1);
     }
@@ -384,12 +432,8 @@ pub(super) fn merge(packs: &[Pack<'_>]) -> Result<Option<Vec<u8>>, PackError> {
 }
 
 fn sum(rows: &[(Key, Numbers)]) -> Numbers {
-    let mut sum = [0; Measures::COUNT];
-    for (_, numbers) in rows {
-        for (sum, number) in sum.iter_mut().zip(numbers) {
-            *sum = i64::saturating_add(*sum, *number);
-        }
-    }
+    let mut sum = Numbers::default();
+    rows.iter().for_each(|(_, numbers)| sum.add(numbers, 1));
     sum
 }
 
@@ -409,7 +453,7 @@ struct Input<'a> {
 impl Input<'_> {
     fn take_code(&mut self, code: u32, into: &mut Vec<(Key, Numbers)>) -> Result<(), PackError> {
         while let Some(key) = self.next.filter(|key| key.code == code) {
-            let mut numbers = [0; Measures::COUNT];
+            let mut numbers = Numbers::default();
             self.rows.add_to(&mut numbers, 1)?;
             let kind = self.kinds.get(key.kind as usize).copied().unwrap_or_default();
             into.push((Key { kind, ..key }, numbers));

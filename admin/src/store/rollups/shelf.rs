@@ -189,6 +189,12 @@ pub(super) fn replace(
         tx.execute(forget, (resolution, source, by, from_slot / slots))?;
         tx.execute(take, (resolution, source, by))?;
     }
+    let first_day = from_slot / SLOTS_PER_DAY;
+    let forget = "DELETE FROM rollup_value
+         WHERE (source = ?1 AND day >= ?3) OR (source = ?2 AND day < ?3)";
+    tx.execute(forget, (source as u8, by as u8, first_day))?;
+    let take = "UPDATE rollup_value SET source = ?1 WHERE source = ?2";
+    tx.execute(take, (source as u8, by as u8))?;
     Ok(())
 }
 
@@ -200,8 +206,7 @@ pub(super) fn forget(tx: &WriteTx<'_>, source: Source, from_slot: u64) -> Result
     for (resolution, slots) in RESOLUTIONS {
         packs.execute((resolution as u8, source as u8, from_slot / slots))?;
     }
-    if source == Source::Clicks {
-        tx.execute("DELETE FROM rollup_value WHERE day >= ?1", [from_slot / SLOTS_PER_DAY])?;
-    }
+    let values = "DELETE FROM rollup_value WHERE source = ?1 AND day >= ?2";
+    tx.execute(values, (source as u8, from_slot / SLOTS_PER_DAY))?;
     Ok(())
 }

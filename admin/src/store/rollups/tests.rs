@@ -31,7 +31,7 @@ fn read_back(bytes: &[u8]) -> BTreeMap<(u32, u32, String, u8), Numbers> {
     let mut rows = pack.rows();
     let mut read = BTreeMap::new();
     while let Some(key) = rows.next_key().unwrap() {
-        let mut numbers = [0; Measures::COUNT];
+        let mut numbers = Numbers::default();
         rows.add_to(&mut numbers, 1).unwrap();
         let kind = pack.kinds[key.kind as usize];
         let place = (key.code, kind.offer, pack.text(kind.value).to_owned(), key.quarter);
@@ -40,8 +40,8 @@ fn read_back(bytes: &[u8]) -> BTreeMap<(u32, u32, String, u8), Numbers> {
     read
 }
 
-fn numbers(gross: i64, sale: i64) -> Numbers {
-    Measures { gross, sale, ..Measures::default() }.to_array()
+fn numbers(gross: i64, sale: i128) -> Numbers {
+    Measures { gross, sale, ..Measures::default() }.to_numbers()
 }
 
 fn kind(offer: u32, value: u32) -> Kind {
@@ -51,8 +51,8 @@ fn kind(offer: u32, value: u32) -> Kind {
 #[test]
 fn a_pack_reads_back_as_written() {
     let rows = [
-        (0, kind(1, 0), 3, numbers(1, i64::MIN)),
-        (5, kind(2, 1), 0, numbers(-1, i64::MAX)),
+        (0, kind(1, 0), 3, numbers(i64::MIN, i128::MIN)),
+        (5, kind(2, 1), 0, numbers(i64::MAX, i128::MAX)),
         (5, kind(1, 0), 0, numbers(300, 0)),
         (u32::MAX, kind(1, 0), 1, numbers(0, 1)),
     ];
@@ -66,16 +66,73 @@ fn a_pack_reads_back_as_written() {
     assert_eq!(read, BTreeMap::from(expected));
 }
 
+/// A pack's bytes, of their hex digits, with its checksum.
+fn bytes_of(hex: &str) -> Vec<u8> {
+    let digits: Vec<char> = hex.chars().filter(|digit| *digit != ' ').collect();
+    let byte = |pair: &[char]| u8::from_str_radix(&String::from_iter(pair), 16).unwrap();
+    let mut bytes: Vec<u8> = digits.chunks(2).map(byte).collect();
+    let crc = crc32c::crc32c(&bytes);
+    bytes.extend_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
 #[test]
-fn the_bytes_of_version_1_never_change() {
-    let bytes = pack_of(&[(5, kind(2, 1), 3, numbers(1, -2))], &["", "ab"]);
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(
-        hex,
-        "4350414b0101000001000000010000000100000002616202 07e0a712010005038280020203"
-            .replace(' ', "")
-            + &hex[hex.len() - 8..]
-    );
+fn packs_of_version_1_are_read_for_ever() {
+    let rows = "4350414b0101000001000000010000000100000002616202 07e0a712010005038280020203";
+    let expected = [((5, 2, "ab".to_owned(), 3), numbers(1, -2))];
+    assert_eq!(read_back(&bytes_of(rows)), BTreeMap::from(expected));
+    let largest =
+        "4350414b010100000000000001000000010000000207e0a71200000500808002feffffffffffffffff01";
+    let expected = [((5, 2, String::new(), 0), numbers(0, i64::MAX.into()))];
+    assert_eq!(read_back(&bytes_of(largest)), BTreeMap::from(expected));
+}
+
+#[test]
+fn the_bytes_of_version_2_never_change() {
+    let clicks = Measures { gross: 1, click_payout: 500, click_revenue: -1, ..Measures::default() };
+    let rows = [
+        (5, kind(2, 1), 3, numbers(1, -2)),
+        (6, kind(2, 1), 0, numbers(0, 10_i128.pow(21))),
+        (6, kind(2, 1), 1, clicks.to_numbers()),
+    ];
+    let expected = [
+        "4350414b02010000010000000100000003000000026162",
+        "0207e0a7120100",
+        "05038280020203",
+        "0100808002808080eabbf1d6c9ebd801",
+        "000182800c02e80701",
+    ];
+    let written = pack_of(&rows, &["", "ab"]);
+    let hex: String = written.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(written, bytes_of(&expected.concat()), "{hex}");
+}
+
+#[tokio::test]
+async fn sums_of_more_than_64_bits_are_exact_and_take_back_all_of_it() {
+    const LARGEST: i128 = 999_999_999_999_999;
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let sold = |sign: i128| {
+        let measures = Measures { cv: sign as i64, sale: sign * LARGEST, ..Measures::default() };
+        let one = ConversionCount { measures, ..count(MONDAY, 1, 1, "", 0) };
+        vec![one; 5_000]
+    };
+    let question = Question {
+        slots: MONDAY..MONDAY + 96,
+        by: vec![],
+        spans: vec![],
+        family: Family::Base,
+        filters: vec![],
+    };
+    for batches in 1..=3 {
+        store.write(move |tx| count_conversions(tx, &sold(1))).await.unwrap();
+        let sum = asked(&store, &question).await.into_values().next().unwrap();
+        assert_eq!((sum.cv, sum.sale), (5_000 * batches, 5_000 * LARGEST * i128::from(batches)));
+    }
+    for _ in 0..3 {
+        store.write(move |tx| count_conversions(tx, &sold(-1))).await.unwrap();
+    }
+    assert_eq!(asked(&store, &question).await, Answered::new());
 }
 
 #[test]
@@ -117,7 +174,7 @@ fn count(slot: u64, code_id: u32, offer_id: u32, sub1: &str, cv: i64) -> Convers
         advertiser_id: 1,
         currency: ["EUR", "USD"][offer_id as usize % 2].into(),
         values: if sub1.is_empty() { Vec::new() } else { values },
-        measures: Measures { cv, sale: cv * 1_000_000, ..Measures::default() },
+        measures: Measures { cv, sale: i128::from(cv) * 1_000_000, ..Measures::default() },
     }
 }
 
@@ -222,4 +279,45 @@ async fn packs_of_a_place_stay_few() {
     store.write(move |tx| count_conversions(tx, &next_day)).await.unwrap();
     let most = store.read(move |c| Ok::<u64, StoreError>(c.query_row(packs, [], |r| r.get(0))?));
     assert_eq!(most.await.unwrap(), 1, "what is past is joined into one");
+}
+
+#[tokio::test]
+async fn one_partners_values_take_no_room_of_anothers() {
+    use coupon_shared::click::block::Block;
+
+    use crate::daemon_client::stand_in::{STREAM, Sample, block};
+    use crate::judgement::{Device, Judged};
+
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    // Partner 1 has all values that a day has room for; partner 2 comes then.
+    let full =
+        "WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 10000)
+         INSERT INTO rollup_value SELECT 1, ?1, 1, 1, 'v' || n FROM number";
+    let day = MONDAY / SLOTS_PER_DAY;
+    let filled: Result<(), StoreError> =
+        store.write(move |tx| Ok(tx.execute(full, [day]).map(drop)?)).await;
+    filled.unwrap();
+    let visit = |partner_id, sub1| Sample { partner_id, sub1, ..Sample::at(MONDAY * SLOT_MS) };
+    let visits = [visit(1, "new"), visit(1, "v7"), visit(2, "new"), visit(2, "newer")];
+    let bytes = block(STREAM, 1, &visits);
+    let write = move |tx: &WriteTx<'_>| {
+        let mut rollups = Rollups::default();
+        for click in Block::parse(&bytes).unwrap().decode().unwrap().clicks() {
+            let judged = Judged { class: Class::Unique, device: Device::Desktop, pay: None };
+            rollups.count(&click, &judged);
+        }
+        rollups.apply(tx)
+    };
+    store.write(write).await.unwrap();
+    let question = Question {
+        slots: MONDAY..MONDAY + 96,
+        by: vec![Dimension::Affiliate],
+        spans: vec![],
+        family: Family::Sub(1),
+        filters: vec![],
+    };
+    let found = asked(&store, &question).await;
+    let values: Vec<_> = found.keys().map(|(_, ids, value, _)| (ids[0], value.as_str())).collect();
+    assert_eq!(values, [(1, OTHER), (1, "v7"), (2, "new"), (2, "newer")]);
 }

@@ -14,13 +14,15 @@ use coupon_shared::click::{Click, VisitKind};
 use coupon_shared::decision::Reason;
 use coupon_shared::transaction_id::{ClickIdKey, TransactionId};
 
-use super::StreamRequest;
+use super::{Checked, StreamRequest, verdict};
 use crate::api::AppState;
+use crate::api::answer::Paging;
 use crate::api::error::ApiError;
 use crate::api::reports::MAX_ROWS;
 use crate::api::reports::click_row::ClickRow;
 use crate::api::reports::facet::{self, Facet};
 use crate::api::reports::filters::Conditions;
+use crate::api::reports::paging::{PagingParameters, places};
 use crate::api::reports::period::Period;
 use crate::archive::{Archive, ArchiveError};
 use crate::judgement::bot_list::BotList;
@@ -39,7 +41,7 @@ const MOST_BLOCKS: usize = 2_048;
 #[derive(Clone)]
 pub(in crate::api::reports) struct Source {
     pub(in crate::api::reports) store: Store,
-    archive: Archive,
+    pub(in crate::api::reports) archive: Archive,
 }
 
 impl FromRef<AppState> for Source {
@@ -63,7 +65,8 @@ impl Kind {
             Kind::All => click.head.kind != VisitKind::Impression,
             Kind::Invalid => {
                 click.head.reason != Reason::Redirected
-                    && judgement::of_itself(click, bots).class == Class::Invalid
+                    && judgement::classify(&click.head, judgement::agent_of(click, bots), false)
+                        == Class::Invalid
             }
         }
     }
@@ -95,29 +98,46 @@ impl Scope {
     }
 }
 
+/// The newest clicks, or a page of them.
+pub(in crate::api::reports) struct Found {
+    pub(in crate::api::reports) clicks: Vec<ClickRow>,
+    /// The period has more than are answered on all pages.
+    pub(in crate::api::reports) incomplete_results: bool,
+    /// Where it is a page.
+    pub(in crate::api::reports) paging: Option<Paging>,
+}
+
 impl Source {
-    /// The newest clicks that are asked for and may be seen, and whether there are more.
+    /// The newest clicks that are asked for and may be seen.
     pub(in crate::api::reports) async fn search(
         &self,
         request: StreamRequest,
+        parameters: PagingParameters,
         scope: Scope,
-    ) -> Result<(Vec<ClickRow>, bool), ApiError> {
+    ) -> Result<Found, ApiError> {
         let Scope { partner_id, facets, kind, limit } = scope;
         let checked = self.store.read(move |connection| {
             let settings = settings::read(connection)?.settings;
-            let (period, filters) = request.check(&settings.time_zone, MAX_DAYS, facets)?;
-            let conditions = filters.resolve(connection)?;
+            let asked = request.check(&settings.time_zone, MAX_DAYS, facets, parameters)?;
+            let conditions = asked.filters.resolve(connection)?;
             let conditions = match partner_id {
                 Some(partner_id) => conditions.of_partner(partner_id),
                 None => conditions,
             };
-            Ok::<_, ApiError>((period, conditions, bot_list::in_force(connection)?))
+            Ok::<_, ApiError>((asked, conditions, bot_list::in_force(connection)?))
         });
-        let (period, conditions, bots) = checked.await?;
+        let (Checked { period, page, .. }, conditions, bots) = checked.await?;
+        let in_force = Arc::clone(&bots);
         let newest = Newest { period, conditions, bots, kind, limit, clicks: BinaryHeap::new() };
         let newest = newest.search(self).await?;
-        let is_incomplete = newest.clicks.len() > limit;
-        Ok((newest.into_rows(), is_incomplete))
+        let incomplete_results = newest.clicks.len() > limit;
+        let clicks = newest.into_rows();
+        let count = clicks.len();
+        let places = page.map_or(0..count, |page| places(page, count));
+        let clicks = clicks.into_iter().skip(places.start).take(places.len()).collect();
+        let clicks = verdict::judge(self, in_force, clicks).await?;
+        let paging = page.map(|page| Paging::new(page, count as u64));
+        Ok(Found { clicks, incomplete_results, paging })
     }
 
     /// The click with this id.
@@ -134,10 +154,13 @@ impl Source {
             Ok((blocks::around(connection, &id)?, is_old, bot_list::in_force(connection)?))
         });
         let (places, is_old, bots) = places.await?;
+        let in_force = Arc::clone(&bots);
         let of = move |click: &Click<'_>| ClickRow::of(click, &bots);
         let found = self.archive.on_disk(move |archive| archive.blocks().find(&places, id, of));
         let found = found.await?;
-        found.ok_or_else(|| if is_old { gone(id) } else { not_arrived(id) })
+        let found = found.ok_or_else(|| if is_old { gone(id) } else { not_arrived(id) })?;
+        let judged = verdict::judge(self, in_force, vec![found]).await?;
+        judged.into_iter().next().ok_or_else(ApiError::inside)
     }
 }
 

@@ -2,16 +2,14 @@
 //! request.
 
 use rusqlite::Connection;
-use serde::Deserialize;
 
 use crate::api::answer::Paging;
 use crate::api::error::ApiError;
 use crate::api::reports::MAX_ROWS;
+use crate::api::reports::body::report_body;
 use crate::api::reports::facet::{self, Facet};
-use crate::api::reports::filters::{self, Query, Wanted};
-use crate::api::reports::paging::{Paged, PagingParameters};
-use crate::api::reports::period::When;
-use crate::api::reports::sheet::Format;
+use crate::api::reports::filters::{self, Wanted};
+use crate::api::reports::paging::PagingParameters;
 use crate::catalog::{FieldError, Problems};
 use crate::store::conversions::{self, ConversionRow, Filters, Page as Places, Status};
 use crate::store::rows::Page;
@@ -23,14 +21,11 @@ const BATCH_ROWS: usize = 1_000;
 const MAX_FILE_ROWS: u64 = 1_000_000;
 const FIRST_PAGE: Page = Page { number: 1, size: 50 };
 
-#[derive(Deserialize, utoipa::ToSchema)]
-pub(in crate::api::reports) struct ConversionRequest {
-    #[serde(flatten)]
-    when: When,
-    /// By `offer`, `coupon_code`, `status`, `transaction_id`, `event`; and where it is not a partner
-    /// who asks, by `affiliate`, `advertiser`, `order_id`.
-    #[serde(default)]
-    query: Query,
+report_body! {
+    /// Which conversions. The query's filters are by `offer`, `coupon_code`, `status`,
+    /// `transaction_id`, `event`; and where it is not a partner who asks, by `affiliate`,
+    /// `advertiser`, `order_id`.
+    ConversionRequest as ConversionRequest {
     /// Base conversions.
     #[serde(default = "yes")]
     #[schema(default = true)]
@@ -45,11 +40,7 @@ pub(in crate::api::reports) struct ConversionRequest {
     /// Only those whose code may have leaked. Not for partners.
     #[serde(default)]
     show_only_suspicious: bool,
-    #[serde(flatten)]
-    paged: Paged,
-    /// `Accept: text/csv` does the same.
-    #[serde(default)]
-    pub(in crate::api::reports) format: Option<Format>,
+    }
 }
 
 fn yes() -> bool {
@@ -116,10 +107,10 @@ impl ConversionRequest {
     ) -> Result<Asked, ApiError> {
         let mut problems = Problems::default();
         let time_zone = settings::read(connection)?.settings.time_zone;
-        let period = keep(&mut problems, self.when.period(&time_zone));
+        let period = keep(&mut problems, self.when().period(&time_zone));
         let filters = keep(&mut problems, self.filters(scope));
-        let paged = self.paged.after(parameters);
-        problems.take("order", paged.order(by_time).and_then(newest_first));
+        let paged = self.paged().after(parameters);
+        problems.take("order", paged.newest_first("conversion_unix_timestamp"));
         let page = keep(&mut problems, paged.page()).flatten();
         let (Some(period), Some(filters)) = (period, filters) else {
             return Err(ApiError::fields(problems.finish().err().unwrap_or_default()));
@@ -180,19 +171,6 @@ fn keep<T>(problems: &mut Problems, checked: Result<T, Vec<FieldError>>) -> Opti
         fields.into_iter().for_each(|field| problems.add(field.field, field.error));
     });
     fields.ok()
-}
-
-const BY: &str = "conversion_unix_timestamp";
-
-fn by_time(name: &str) -> Result<(), String> {
-    if name == BY { Ok(()) } else { Err(format!("can only be -{BY}: the newest first")) }
-}
-
-fn newest_first(order: Option<crate::api::reports::paging::Order<()>>) -> Result<(), String> {
-    match order {
-        Some(order) if !order.is_descending => Err(format!("can only be -{BY}: the newest first")),
-        _ => Ok(()),
-    }
 }
 
 /// One value more among the alternatives of its facet.

@@ -16,6 +16,7 @@ use crate::store::rollups::SLOT_MS;
 const MAX_COLUMNS: usize = 10;
 
 #[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(in crate::api::reports) struct ColumnRequest {
     #[schema(example = "coupon_code")]
     column: String,
@@ -123,6 +124,15 @@ impl Cell {
                 format!("{} {:02}:00", hour.date(), hour.hour())
             }
             Cell::Date(_) | Cell::Text(_) => self.id(),
+        }
+    }
+
+    /// As a file has it, where no id stands beside it: an hour with its offset from UTC, because the
+    /// clocks show one hour twice on the day when they go back.
+    pub(super) fn in_file(&self, names: &HashMap<u32, String>) -> String {
+        match self {
+            Cell::Hour(..) => self.id(),
+            _ => self.label(names),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::fs::File;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use foldhash::fast::RandomState;
 use rusqlite::Connection;
 use serde::Serialize;
 
@@ -16,6 +17,7 @@ use crate::api::answer::Paging;
 use crate::api::error::ApiError;
 use crate::api::reports::MAX_ROWS;
 use crate::api::reports::measures::{Currencies, Group, Reporting};
+use crate::api::reports::paging::places;
 use crate::api::reports::sheet::Sheet;
 use crate::store::labels;
 use crate::store::rollups::Dimension;
@@ -27,7 +29,8 @@ pub(in crate::api::reports) struct EntityReport<R: utoipa::ToSchema> {
     summary: R,
     /// Those of which there is money.
     currencies: Vec<String>,
-    /// Without pages at most 10,000 rows are answered.
+    /// There are more rows than the 10,000 that are answered without pages, or a day of a partner had
+    /// more values of a sub than the 10,000 that are counted apart; further ones are `(other)`.
     incomplete_results: bool,
     /// Where a page was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,14 +59,17 @@ pub(super) fn answer<R: Reporting>(
     counted: Tally,
     file: Option<File>,
 ) -> Result<Response, ApiError> {
-    let Tally { mut rows, summary, currencies } = counted;
+    let Tally { mut rows, summary, currencies, is_incomplete } = counted;
+    if let Some(at) = asked.columns.iter().position(|column| *column == Column::Currency) {
+        rows = without_currencies_of_nothing::<R>(rows, at);
+    }
+    let with_money = rows.iter().flat_map(|(_, group)| group.currencies::<R>());
+    let with_money = currencies.sorted(with_money);
     let total_count = rows.len();
-    let incomplete_results = asked.page.is_none() && file.is_none() && total_count > MAX_ROWS;
+    let is_cut = asked.page.is_none() && file.is_none() && total_count > MAX_ROWS;
+    let incomplete_results = is_incomplete || is_cut;
     let shown = match asked.page {
-        Some(page) => {
-            let before = (page.number as usize - 1).saturating_mul(page.size as usize);
-            before.min(total_count)..before.saturating_add(page.size as usize).min(total_count)
-        }
+        Some(page) => places(page, total_count),
         None if file.is_none() => 0..MAX_ROWS.min(total_count),
         None => 0..total_count,
     };
@@ -72,20 +78,32 @@ pub(super) fn answer<R: Reporting>(
     rows.drain(..shown.start);
     let names = Names::of(connection, &asked.columns, &rows)?;
     if let Some(file) = file {
-        return names.file::<R>(file, &rows, &currencies);
+        return names.file::<R>(file, &rows, &currencies, is_incomplete);
     }
     let table = rows.iter().map(|(cells, group)| ReportRow {
         columns: names.shown(cells),
-        reporting: R::of(&group.sums(&currencies)),
+        reporting: R::of(&group.sums::<R>(&currencies)),
     });
     Ok(Json(EntityReport {
         table: table.collect(),
-        summary: R::of(&summary.sums(&currencies)),
-        currencies: currencies.sorted(),
+        summary: R::of(&summary.sums::<R>(&currencies)),
+        currencies: with_money,
         incomplete_results,
         paging: asked.page.map(|page| Paging::new(page, total_count as u64)),
     })
     .into_response())
+}
+
+/// Rows by currency, where what has no money is of none, though it was counted of an offer with one.
+fn without_currencies_of_nothing<R: Reporting>(rows: Rows, at: usize) -> Rows {
+    let mut joined: HashMap<Vec<Cell>, Group, RandomState> = HashMap::default();
+    for (mut cells, group) in rows {
+        if group.currencies::<R>().next().is_none() {
+            cells[at] = Cell::Text("".into());
+        }
+        joined.entry(cells).or_default().join(&group);
+    }
+    joined.into_iter().collect()
 }
 
 /// Puts the first `wanted` rows in order: as asked; else, and where that is equal, by time, then the
@@ -110,7 +128,7 @@ fn sort<R: Reporting>(
             if is_descending { order.reverse() } else { order }
         }),
         By::Measure(at) => {
-            let figure = |group: &Group| R::of(&group.sums(currencies)).figure(at);
+            let figure = |group: &Group| R::of(&group.sums::<R>(currencies)).figure(at);
             if is_descending {
                 rows.sort_by_cached_key(|(_, group)| Reverse(figure(group)));
             } else {
@@ -171,6 +189,7 @@ impl Names<'_> {
         file: File,
         rows: &Rows,
         currencies: &Currencies,
+        is_incomplete: bool,
     ) -> Result<Response, ApiError> {
         let mut header = Vec::new();
         for column in self.columns {
@@ -185,12 +204,12 @@ impl Names<'_> {
                 if let Cell::Id(id) = cell {
                     line.push(id.into());
                 }
-                line.push((&cell.label(names)).into());
+                line.push((&cell.in_file(names)).into());
             }
-            line.extend(R::of(&group.sums(currencies)).cells());
+            line.extend(R::of(&group.sums::<R>(currencies)).cells());
             sheet.line(line)?;
         }
-        sheet.finish(false)
+        sheet.finish(is_incomplete)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::api::error::ApiError;
 use crate::api::reports::facet::Facet;
 use crate::api::reports::filters::{Conditions, Had};
 use crate::api::reports::measures::{Currencies, Group};
-use crate::store::rollups::{self, Dimension, OneOf, Question};
+use crate::store::rollups::{self, Dimension, Family, OTHER, OneOf, Question};
 
 /// More are not even counted: sorting them to answer a few would only take memory.
 const MAX_GROUPS: usize = 200_000;
@@ -24,6 +24,8 @@ pub(super) struct Tally {
     /// Of everything.
     pub(super) summary: Group,
     pub(super) currencies: Currencies,
+    /// Days had more values than are counted apart: some of what was asked for is among the others.
+    pub(super) is_incomplete: bool,
 }
 
 /// Counts what was asked for.
@@ -60,7 +62,9 @@ pub(super) fn count(
         groups: HashMap::default(),
         summary: Group::default(),
         currencies: Currencies::new(asked.currency.clone(), usual_currency),
+        is_incomplete: false,
     };
+    let is_sub = matches!(asked.family, Family::Sub(_));
     rollups::ask(connection, &question, |slot, ids, value, currency, measures| {
         // The rollups know the ids that are wanted, not the texts, and not what is unwanted.
         let had = |facet: Facet| match facet.dimension() {
@@ -70,6 +74,10 @@ pub(super) fn count(
             }
             None => Had::Text(value.into()),
         };
+        // Those that are asked for may be among them, whatever the text they are counted under.
+        if is_sub && value == OTHER && conditions.take_with_any_text(had) {
+            counting.is_incomplete = true;
+        }
         if conditions.take(had) {
             counting.add(slot, &ids[..shown.len()], value, currency, measures);
         }
@@ -86,6 +94,7 @@ struct Counting<'a> {
     groups: HashMap<Vec<Cell>, Group, RandomState>,
     summary: Group,
     currencies: Currencies,
+    is_incomplete: bool,
 }
 
 impl Counting<'_> {
@@ -127,7 +136,12 @@ impl Counting<'_> {
             return Err(ApiError::field("columns", error));
         }
         let rows = self.groups.into_iter().collect();
-        Ok(Tally { rows, summary: self.summary, currencies: self.currencies })
+        Ok(Tally {
+            rows,
+            summary: self.summary,
+            currencies: self.currencies,
+            is_incomplete: self.is_incomplete,
+        })
     }
 }
 

@@ -10,11 +10,14 @@ use coupon_shared::transaction_id::TransactionId;
 use serde::Serialize;
 
 use super::partner_of;
+use crate::api::answer::Paging;
 use crate::api::auth::Authenticated;
 use crate::api::error::ApiError;
-use crate::api::reports::click_row::{self, ClickRow, RelatedOffer};
+use crate::api::reports::click_row::{self, ClickRow, Pay, RelatedOffer};
 use crate::api::reports::clicks::StreamRequest;
-use crate::api::reports::clicks::search::{Scope, Source, not_arrived};
+use crate::api::reports::clicks::search::{Found, Scope, Source, not_arrived};
+use crate::api::reports::measures::Amount;
+use crate::api::reports::paging::PagingParameters;
 use crate::api::reports::sheet::{self, Column, Output, row};
 use crate::api::{Network, request};
 use crate::store::rollups::Dimension;
@@ -38,6 +41,11 @@ row! {
         device_type: &'static str,
         /// One that counts, or waits for approval.
         has_conversion: bool,
+        /// What you are paid for, by the offer's terms when the click was made.
+        payout_type: String,
+        /// What you get for the click itself, where clicks are paid and it is a valid one; else 0.
+        payout: Amount,
+        currency_id: String,
         ..
         relationship: Related,
     }
@@ -51,11 +59,14 @@ struct Related {
 }
 
 /// The newest clicks, and whether there are more.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = PartnerClickStream)]
 pub(in crate::api::reports) struct ShownStream {
     clicks: Vec<Shown>,
     incomplete_results: bool,
+    /// Where a page was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paging: Option<Paging>,
 }
 
 fn columns() -> Vec<Column<Shown>> {
@@ -75,6 +86,7 @@ struct Known {
 impl Shown {
     fn of(network: Network, click: ClickRow, known: &Known) -> Shown {
         let device_type = click.device_type();
+        let Pay { payout, payout_type, currency_id, .. } = click.pay();
         let [sub1, sub2, sub3, sub4, sub5] = click.subs;
         Shown {
             transaction_id: click.head.transaction_id.to_string(),
@@ -89,6 +101,9 @@ impl Shown {
             sub5,
             uid: click.uid,
             device_type,
+            payout_type,
+            payout,
+            currency_id,
             has_conversion: known.converted.contains(&click.head.transaction_id),
             relationship: Related {
                 offer: RelatedOffer::of(network, click.head.offer_id, &known.offers),
@@ -97,21 +112,23 @@ impl Shown {
     }
 }
 
-/// The newest of your clicks within at most 14 days, 5,000 at most.
-#[utoipa::path(post, path = "/reporting/clicks/stream", request_body = StreamRequest, responses((status = 200, content((ShownStream = "application/json"), (String = "text/csv")))))]
+/// The newest of your clicks within at most 14 days, 5,000 at most, or a page of them.
+#[utoipa::path(post, path = "/reporting/clicks/stream", params(PagingParameters), request_body = StreamRequest, responses((status = 200, content((ShownStream = "application/json"), (String = "text/csv")))))]
 pub(in crate::api::reports) async fn stream(
     State(from): State<Source>,
     State(network): State<Network>,
     caller: Authenticated,
+    parameters: PagingParameters,
     output: Output,
     request::Json(request): request::Json<StreamRequest>,
 ) -> Result<Response, ApiError> {
     let scope = Scope::partner(partner_of(caller)?);
     let file = output.or(request.format).file()?;
-    let (clicks, incomplete_results) = from.search(request, scope).await?;
+    let found = from.search(request, parameters, scope).await?;
+    let Found { clicks, incomplete_results, paging } = found;
     let clicks = shown(&from, network, clicks).await?;
     match file {
-        None => Ok(Json(ShownStream { clicks, incomplete_results }).into_response()),
+        None => Ok(Json(ShownStream { clicks, incomplete_results, paging }).into_response()),
         Some(file) => sheet::csv(file, "clicks.csv", &columns(), &clicks, incomplete_results),
     }
 }
