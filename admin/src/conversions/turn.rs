@@ -19,9 +19,14 @@ pub(crate) async fn turn_visits(
     after: u64,
 ) -> Result<(), LookUpError> {
     let next = store.read(move |c| conversions::converted_visits(c, after, AT_ONCE)).await?;
-    let through = next.last().map(|(place, _)| *place);
+    let through = next.last().map_or(after, |(place, _)| *place);
     let ids: Vec<TransactionId> = next.into_iter().map(|(_, id)| id).collect();
-    turn(store, archive, ids, move |tx| bot_list::turned_through(tx, through)).await
+    let tell = move |tx: &WriteTx<'_>| {
+        // Asked here once more: one may have come since they were read.
+        let is_last = conversions::converted_visits(tx, through, 1)?.is_empty();
+        bot_list::turned_through(tx, Some(through).filter(|_| !is_last))
+    };
+    turn(store, archive, ids, tell).await
 }
 
 /// Turns the visits of conversions that were approved, so that reports say so at once. Where that

@@ -1,4 +1,5 @@
-//! Judging the archive again, by another list of bots or by newer rules of the program, while clicks come in and reports are read.
+//! Judging the archive again, by another list of bots or by newer rules of the program, while clicks
+//! come in and reports are read.
 //!
 //! It goes through the frames that are counted, in their order and a bounded number at a time, and
 //! counts them beside what is counted; `store::bot_list` says what happens at the end. Each step is

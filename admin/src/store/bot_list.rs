@@ -58,9 +58,11 @@ fn built_in_text() -> String {
     built_in().join("\n")
 }
 
-/// Makes the row of a new store.
+/// Makes the row of a new store, and of one from before there was a list: what it counted was
+/// counted by the one that came with the program, and by older rules.
 pub(super) fn ensure(connection: &Connection) -> Result<(), StoreError> {
-    let sql = "INSERT OR IGNORE INTO bot_list (id, in_force, rules) VALUES (1, ?1, ?2)";
+    let sql = "INSERT OR IGNORE INTO bot_list (id, in_force, rules) \
+               SELECT 1, ?1, iif(EXISTS (SELECT 1 FROM click_block), 0, ?2)";
     connection.execute(sql, (built_in_text(), RULES))?;
     Ok(())
 }

@@ -824,18 +824,18 @@ async fn clicks_that_are_paid_show_it_in_rows_reports_and_by_code_exactly() {
     // Exact: 3 × 10^-9 + 0.25, rounded where it is shown.
     assert_eq!(
         api.figures(june(&["offer"]), &measures).await,
-        [row("1", json!([4, 0.25, 0, 0.25, 0.0625, "EUR"]))]
+        [row("1", json!([4, 0.25, 0, -0.25, 0.0625, "EUR"]))]
     );
     let by_code = api.figures(june(&["coupon_code"]), &measures).await;
     assert_eq!(
         by_code,
         [
-            row("1", json!([3, 0.25, 0, 0.25, 0.083333, "EUR"])),
+            row("1", json!([3, 0.25, 0, -0.25, 0.083333, "EUR"])),
             row("2", json!([1, 0, 0, 0, 0, "EUR"]))
         ]
     );
     let by_sub = api.figures(june(&["sub1"]), &measures).await;
-    assert_eq!(by_sub, [row("newsletter", json!([4, 0.25, 0, 0.25, 0.0625, "EUR"]))]);
+    assert_eq!(by_sub, [row("newsletter", json!([4, 0.25, 0, -0.25, 0.0625, "EUR"]))]);
     let by_device = api.figures(june(&["device_type"]), &["total_click", "payout"]).await;
     assert_eq!(by_device[0], row("desktop", json!([4, 0.25])));
     let day = json!({ "from": "2026-06-15", "to": "2026-06-15" });
@@ -888,7 +888,7 @@ async fn a_row_of_a_bots_visit_says_click_once_its_conversion_was_approved() {
     let bytes = block(STREAM, 1, &[bot]);
     let decoded = Block::parse(&bytes).unwrap().decode().unwrap();
     let id = decoded.clicks().next().unwrap().head.transaction_id.to_string();
-    let api = Api::with(&[bytes.clone()]).await;
+    let api = Api::with(std::slice::from_ref(&bytes)).await;
     let path = format!("reporting/clicks/{id}");
     assert_eq!(api.get(&path).await.1["is_bot"], true);
     let waiting =

@@ -136,12 +136,19 @@ async fn codes_that_seem_to_leak_come_first() {
         json!({"incomplete_results": false, "codes": [
             {"coupon_code": "LEAKED", "network_affiliate_id": 1, "affiliate_name": "Anna",
              "conversions": 1, "never_clicked": 0, "spike": 1, "held": 1,
-             "suspicious_payout": 2.5, "last_conversion": NOON_MS / 1000 + 2},
+             "suspicious_payout": 2.5, "currency_id": "USD", "last_conversion": NOON_MS / 1000 + 2},
             {"coupon_code": "ANNA10", "network_affiliate_id": 1, "affiliate_name": "Anna",
              "conversions": 2, "never_clicked": 0, "spike": 0, "held": 0,
-             "suspicious_payout": 0, "last_conversion": NOON_MS / 1000 + 3},
+             "suspicious_payout": 0, "currency_id": "", "last_conversion": NOON_MS / 1000 + 3},
         ]})
     );
+    let mut in_euro = sale(4);
+    (in_euro.coupon_code, in_euro.folded_code) = ("LEAKED".into(), "leaked".into());
+    (in_euro.suspicion, in_euro.currency) = ("spike".into(), "EUR".into());
+    network.convert(vec![in_euro]).await;
+    let report = network.get("reporting/codeleaks?from=2026-06-15&to=2026-06-15").await.done();
+    let leaked = &report["codes"][0];
+    assert_eq!((&leaked["suspicious_payout"], &leaked["currency_id"]), (&json!(null), &json!("")));
     let before = network.get("reporting/codeleaks?from=2026-06-01&to=2026-06-02").await.done();
     assert_eq!(before["codes"], json!([]));
     assert_eq!(network.get("reporting/codeleaks?from=2026-06-01").await.refusal().2, ["to"]);
