@@ -86,8 +86,7 @@ impl Filling<'_> {
         self.report(&clicks);
         self.decide();
         self.edit_afterwards();
-        let partner =
-            json!({"name": "Insta's own", "role": "partner", "network_affiliate_id": 1});
+        let partner = json!({"name": "Insta's own", "role": "partner", "network_affiliate_id": 1});
         let partner = self.post("apikeys", partner);
         self.post("apikeys", json!({"name": "Look", "role": "read_only"}));
         let day = |hours| {
@@ -194,18 +193,18 @@ impl Filling<'_> {
     /// Ids of the clicks, in the order of this list.
     fn visit(&self) -> Vec<String> {
         let visits = [
-            ("/winter25?sub1=story", DESKTOP, "192.0.2.1"),     // 0
-            ("/insta1?sub1=story&sub2=b", PHONE, "192.0.2.2"),  // 1
-            ("/snapdog", DESKTOP, "192.0.2.1"),                 // 2
-            ("/care", PHONE, "192.0.2.3"),                      // 3
-            ("/look7?sub1=mail", DESKTOP, "192.0.2.4"),         // 4
-            ("/deci8", DESKTOP, "192.0.2.5"),                   // 5
-            ("/click9", DESKTOP, "192.0.2.6"),                  // 6
-            ("/pause10", PHONE, "192.0.2.7"),                   // 7
-            ("/thebestdeal2012?oid=4", DESKTOP, "192.0.2.8"),   // 8
-            ("/winter25", BOT, "192.0.2.9"),                    // 9
-            ("/snapdog?sub1=story", DESKTOP, "192.0.2.1"),      // 10
-            ("/snapdog?sub1=story", DESKTOP, "192.0.2.1"),      // a duplicate
+            ("/winter25?sub1=story", DESKTOP, "192.0.2.1"),    // 0
+            ("/insta1?sub1=story&sub2=b", PHONE, "192.0.2.2"), // 1
+            ("/snapdog", DESKTOP, "192.0.2.1"),                // 2
+            ("/care", PHONE, "192.0.2.3"),                     // 3
+            ("/look7?sub1=mail", DESKTOP, "192.0.2.4"),        // 4
+            ("/deci8", DESKTOP, "192.0.2.5"),                  // 5
+            ("/click9", DESKTOP, "192.0.2.6"),                 // 6
+            ("/pause10", PHONE, "192.0.2.7"),                  // 7
+            ("/thebestdeal2012?oid=4", DESKTOP, "192.0.2.8"),  // 8
+            ("/winter25", BOT, "192.0.2.9"),                   // 9
+            ("/snapdog?sub1=story", DESKTOP, "192.0.2.1"),     // 10
+            ("/snapdog?sub1=story", DESKTOP, "192.0.2.1"),     // a duplicate
             ("/click9", PHONE, "192.0.2.6"),
             ("/click9", BOT, "192.0.2.6"),
         ];
