@@ -159,7 +159,8 @@ row! {
         error_message: &'static str,
         /// The browser said that it only fetches ahead.
         is_prefetch: bool,
-        /// A program's, by its user agent, or one that only fetches ahead.
+        /// A program's, by its user agent, or one that only fetches ahead; unless a conversion that was
+        /// approved came from it.
         is_bot: bool,
         /// Reported by a page or a server, which was answered an id instead of a redirect.
         is_sdk_click: bool,

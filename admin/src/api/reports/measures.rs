@@ -347,7 +347,7 @@ reporting! {
         unique_click: i64 = |sums| sums.counts.unique,
         /// Visits that were not sent on to the offer.
         invalid_click: i64 = |sums| sums.counts.invalid,
-        /// The same visitor on the same code again within seconds.
+        /// The same visitor on the same offer, by the same partner, code and subs, again within seconds.
         duplicate_click: i64 = |sums| sums.counts.duplicate,
         /// Visits of programs, and those that only fetched ahead.
         bot_click: i64 = |sums| sums.counts.bot,
@@ -408,7 +408,7 @@ reporting! {
         unique_click: i64 = |sums| sums.counts.unique,
         /// Visits that were not sent on to the offer.
         invalid_click: i64 = |sums| sums.counts.invalid,
-        /// The same visitor on the same code again within seconds.
+        /// The same visitor on the same offer, by the same partner, code and subs, again within seconds.
         duplicate_click: i64 = |sums| sums.counts.duplicate,
         /// All recorded visits; impressions are none.
         gross_click: i64 = |sums| sums.counts.gross,
