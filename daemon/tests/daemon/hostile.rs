@@ -192,6 +192,26 @@ fn a_visits_body_is_never_taken_for_a_request() {
 }
 
 #[test]
+fn raw_bytes_in_a_query_cost_no_visit_and_hide_nothing() {
+    let coupond = impatient();
+    let raw = |query: &[u8]| {
+        let head = format!(" HTTP/1.1\r\nHost: {HOST}\r\nReferer: \"<>\"\r\n\r\n");
+        [b"GET /winter25?utm=", query, head.as_bytes()].concat()
+    };
+    let visits = [raw(b"\"<\xe9>\x7f`"), raw(b"plain"), raw("\u{2019}".as_bytes())].concat();
+    let body = [HIDDEN.as_bytes(), &raw(b"\"")].concat();
+    let post = post(&format!("Content-Length: {}\r\n", body.len()), "");
+    let answers = answers(&coupond, &[&visits, post.as_bytes(), &body].concat());
+    assert_eq!(statuses(&answers), [302, 302, 302, 405]);
+    // A blank ends a target, and for some servers control characters do, too.
+    for query in [&b"a b"[..], b"a\tb", b"a\x0bb", b"a\x0cb", b"a\0b", b"a\rb"] {
+        let request = [&raw(query)[..], HIDDEN.as_bytes()].concat();
+        assert_eq!(statuses(&self::answers(&coupond, &request)), [400], "{query:?}");
+    }
+    assert_eq!(coupond.health()["clicks"]["answered"], 3);
+}
+
+#[test]
 fn a_visits_body_that_does_not_come_or_is_no_body_ends_the_connection() {
     let coupond = impatient();
     for body in [

@@ -24,6 +24,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::Limits;
 use crate::open::{Order, Slot, Watch};
+use crate::request_line::RequestLines;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -71,7 +72,7 @@ where
         slot: Slot,
     ) -> Connection<T, S> {
         let stream = WatchedStream {
-            stream: TokioIo::new(stream),
+            stream: TokioIo::new(RequestLines::new(stream, Arc::clone(&slot.watch))),
             watch: Arc::clone(&slot.watch),
             farewell_bytes: None,
         };
@@ -134,7 +135,8 @@ where
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.watch.answering(true);
-        Answering { answer: self.service.call(request), watch: Arc::clone(&self.watch) }
+        let is_last = !self.watch.heads.read(request.body().size_hint().exact());
+        Answering { answer: self.service.call(request), watch: Arc::clone(&self.watch), is_last }
     }
 }
 
@@ -144,6 +146,7 @@ pin_project! {
         #[pin]
         answer: F,
         watch: Arc<Watch>,
+        is_last: bool,
     }
 }
 
@@ -157,7 +160,7 @@ where
         let this = self.project();
         let mut answer = ready!(this.answer.poll(cx));
         this.watch.answering(false);
-        if this.watch.order() != Order::Serve
+        if (*this.is_last || this.watch.order() != Order::Serve)
             && let Ok(answer) = &mut answer
         {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -171,7 +174,7 @@ where
 /// unread bytes would make the kernel send a reset that can overtake our last answer.
 #[derive(Debug)]
 pub(crate) struct WatchedStream<T> {
-    stream: TokioIo<T>,
+    stream: TokioIo<RequestLines<T>>,
     watch: Arc<Watch>,
     /// What the client may still send; `None` until our half is closed.
     farewell_bytes: Option<usize>,
@@ -222,7 +225,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Write for WatchedStream<T> {
             this.farewell_bytes = Some(left);
             let mut bytes = [MaybeUninit::uninit(); 4096];
             let mut unread = ReadBuf::uninit(&mut bytes);
-            let read = Pin::new(this.stream.inner_mut()).poll_read(cx, &mut unread);
+            let read = Pin::new(this.stream.inner_mut().stream_mut()).poll_read(cx, &mut unread);
             ready!(read)?;
             let count = unread.filled().len();
             if count == 0 || count >= left {

@@ -9,6 +9,7 @@
 //! - a deadline for everything a client can delay: the first byte, the rest of the head, the next
 //!   request on a kept-alive connection, taking the answer off our hands;
 //! - back-off when the system refuses to accept;
+//! - request lines that hyper takes, whatever bytes a link has in its query;
 //! - a drain: stop accepting, let open connections finish, cut what is left at a deadline.
 //!
 //! Deliberately absent: routes, TLS, and a deadline for the work between request and answer. A
@@ -23,6 +24,7 @@ mod listener;
 mod accept;
 mod connection;
 mod open;
+mod request_line;
 
 mod client_address;
 

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use crate::request_line::Heads;
 use crate::{Counters, Limits};
 
 /// How long a client may take to close its half after ours.
@@ -53,6 +54,8 @@ pub(crate) struct Watch {
     idle: AtomicBool,
     /// All is said and our half is closed; we only wait for the client's end.
     leaving: AtomicBool,
+    /// What the client's bytes are, as far as hyper has read them.
+    pub(crate) heads: Heads,
     waker: OnceLock<Waker>,
 }
 
