@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use coupon_shared::click_macros::ClickMacros;
-use coupon_shared::code::FoldedCode;
+use coupon_shared::code::{CodeError, FoldedCode};
 use coupon_shared::decision::{
     Answer, Candidate, DecidedClick, Facts, Visit, candidates, decide, fallback_chain, not_a_code,
     today,
@@ -15,7 +15,7 @@ use coupon_shared::destination::ArchivedDestination;
 use coupon_shared::index::Index;
 use coupon_shared::snapshot::catalog::ArchivedDomain;
 use coupon_shared::transaction_id::{ClickIdKey, TransactionId, TransactionIdSource};
-use coupon_shared::visit_target::{Host, Parameter, Parameters};
+use coupon_shared::visit_target::{Host, Parameter, Parameters, lenient_code};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -183,15 +183,17 @@ pub fn explain(index: &PublishedIndex, visit: &ImaginedVisit, now: i64) -> Expla
     let mut parameters = Parameters::default();
     let asked_for = visit.oid.map(|oid| format!("oid={oid}&")).unwrap_or_default();
     parameters.read(Some(&format!("{asked_for}{}", visit.query)));
-    let folded = FoldedCode::fold(visit.code.as_bytes());
-    let typed = if folded.is_ok() { visit.code.as_bytes() } else { b"" };
-    let sample = Sample { index, typed, parameters: &parameters, time };
+    let (typed, folded) = read_code(&visit.code);
+    let sample = Sample { index, typed: typed.as_bytes(), parameters: &parameters, time };
     match folded {
         Err(error) => {
             told.step("code", format!("it is not a code, and counts as one nobody has: {error}"));
             told.goes(&sample, not_a_code(index.catalog(), domain), None, domain);
         }
         Ok(code) => {
+            if typed != visit.code {
+                told.step("code", format!("`{}` is read as {typed}", visit.code));
+            }
             told.step("code", format!("it is compared as {code}"));
             let visit =
                 Visit { rows: index.lookup(&code), offer_id: parameters.offer_id(), domain };
@@ -199,6 +201,21 @@ pub fn explain(index: &PublishedIndex, visit: &ImaginedVisit, now: i64) -> Expla
         }
     }
     told
+}
+
+/// The code as a link's path says it, as it stands or else leniently, and its key. Empty where it is
+/// none, with the reason why it does not stand.
+fn read_code(typed: &str) -> (String, Result<FoldedCode, CodeError>) {
+    let error = match FoldedCode::fold(typed.as_bytes()) {
+        Ok(code) => return (typed.to_owned(), Ok(code)),
+        Err(error) => error,
+    };
+    let lenient = lenient_code(&format!("/{typed}"));
+    let text = lenient.map(|code| String::from_utf8_lossy(code.as_bytes()).into_owned());
+    match text.map(|text| (FoldedCode::fold(text.as_bytes()), text)) {
+        Some((Ok(code), text)) => (text, Ok(code)),
+        _ => (String::new(), Err(error)),
+    }
 }
 
 /// What a sample of the visit's click fills in.

@@ -59,11 +59,11 @@ impl VisitCounters {
         let at = match reply {
             Reply::Redirect(_) | Reply::Fallback(_) => 0,
             Reply::BadRequest => 1,
-            Reply::NotFound => 2,
+            Reply::NotFound | Reply::NoSuchFile => 2,
             Reply::MethodNotAllowed => 3,
             Reply::TargetTooLong => 4,
             Reply::NoIndex => 5,
-            Reply::Json(_) | Reply::Untracked => 6,
+            Reply::Json(_) | Reply::Untracked | Reply::RobotsTxt => 6,
             Reply::Script(script) if script.is_known() => 7,
             Reply::Script(_) => 6,
             Reply::TooManyMisses { .. } => LIMITED,

@@ -19,7 +19,7 @@ use coupon_shared::destination::ArchivedDestination;
 use coupon_shared::postback::Channel;
 use coupon_shared::snapshot::catalog::ArchivedDomain;
 use coupon_shared::transaction_id::{TransactionId, TransactionIdSource};
-use coupon_shared::visit_target::{Host, Parameter, Parameters, code_in};
+use coupon_shared::visit_target::{Host, Parameter, Parameters, code_in, lenient_code};
 use hyper::Method;
 use hyper::body::Bytes;
 use hyper::header::HeaderValue;
@@ -30,7 +30,7 @@ use crate::clock::unix_ms;
 use crate::counters::VisitCounters;
 use crate::hot_codes::HotCodes;
 use crate::live_index::{IndexReader, ServedIndex};
-use crate::request::{Checker, Reported, Said};
+use crate::request::{Checker, Reported, Said, SiteFile, site_file};
 use crate::response::Reply;
 use crate::sdk;
 use crate::settings::{Settings, SettingsReader};
@@ -166,7 +166,11 @@ impl Redirector {
 
     /// Hands out the script under which pages report.
     pub fn script(&mut self, parts: &Parts, peer: IpAddr) -> Reply {
-        self.answer(parts, peer, |_, _, visitor| sdk::script(visitor.host, &parts.headers))
+        self.answer(parts, peer, |_, _, visitor| {
+            // The port of the request's host is the visitor's word, and the script is cached.
+            let own = visitor.domain.map(|domain| domain.host.as_str());
+            sdk::script(own.unwrap_or(visitor.host.name_str()), &parts.headers)
+        })
     }
 
     #[inline]
@@ -227,24 +231,47 @@ impl Desk {
     }
 
     fn visit(&mut self, index: &ServedIndex, visitor: &Visitor<'_>) -> Reply {
-        let typed = code_in(visitor.parts.uri.path());
         self.parameters.read(visitor.parts.uri.query());
-        let Ok(code) = FoldedCode::fold(typed) else {
-            self.counters.malformed_codes.add_one();
-            return self.lead_away(
-                not_a_code(index.catalog(), visitor.domain),
-                index,
-                visitor,
-                b"",
-            );
-        };
+        let typed = code_in(visitor.parts.uri.path());
+        match FoldedCode::fold(typed) {
+            Ok(code) => self.visit_code(index, visitor, typed, &code),
+            Err(_) => self.visit_otherwise(index, visitor),
+        }
+    }
+
+    /// A visit whose path, as it stands, is no code.
+    #[cold]
+    fn visit_otherwise(&mut self, index: &ServedIndex, visitor: &Visitor<'_>) -> Reply {
+        let path = visitor.parts.uri.path();
+        match site_file(path) {
+            Some(SiteFile::Robots) => return Reply::RobotsTxt,
+            Some(SiteFile::Absent) => return Reply::NoSuchFile,
+            None => {}
+        }
+        if let Some(typed) = lenient_code(path)
+            && let Ok(code) = FoldedCode::fold(typed.as_bytes())
+        {
+            return self.visit_code(index, visitor, typed.as_bytes(), &code);
+        }
+        self.counters.malformed_codes.add_one();
+        self.lead_away(not_a_code(index.catalog(), visitor.domain), index, visitor, b"")
+    }
+
+    #[inline]
+    fn visit_code(
+        &mut self,
+        index: &ServedIndex,
+        visitor: &Visitor<'_>,
+        typed: &[u8],
+        code: &FoldedCode,
+    ) -> Reply {
         let offer_id = self.parameters.offer_id();
-        let rows = self.hot_codes.lookup(index, &code);
+        let rows = self.hot_codes.lookup(index, code);
         let visit = Visit { rows, offer_id, domain: visitor.domain };
         let now = visitor.unix_seconds();
         let decision = decide(index.catalog(), &visit, &Facts::default(), now);
         let Some(click) = decision.click else {
-            self.saw_unknown(&code);
+            self.saw_unknown(code);
             return self.lead_away(decision.answer, index, visitor, typed);
         };
         let id = self.ids.next(&index.catalog().click_id_key(), visitor.unix_ms);

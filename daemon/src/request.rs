@@ -54,6 +54,25 @@ pub fn route(uri: &Uri) -> Route {
     }
 }
 
+/// What browsers and crawlers ask every host for by themselves. No code is spelt so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SiteFile {
+    /// What crawlers may fetch.
+    Robots,
+    /// The icon, and what is agreed upon with a host.
+    Absent,
+}
+
+/// Tells a site's own files from codes and misspelt codes. Looked at only where a path is no code.
+pub fn site_file(path: &str) -> Option<SiteFile> {
+    match path {
+        "/robots.txt" => Some(SiteFile::Robots),
+        "/favicon.ico" | "/.well-known" => Some(SiteFile::Absent),
+        _ if path.starts_with("/.well-known/") => Some(SiteFile::Absent),
+        _ => None,
+    }
+}
+
 /// Whether pages of other origins ask there.
 pub fn is_sdk(uri: &Uri) -> bool {
     uri.path().starts_with("/sdk/")

@@ -30,6 +30,10 @@ pub enum Reply {
     Fallback(HeaderValue),
     /// The one page for everything that leads nowhere.
     NotFound,
+    /// The same page for a file that browsers ask every host for; no guess at a code, so no miss.
+    NoSuchFile,
+    /// Nothing here is for crawlers.
+    RobotsTxt,
     /// No valid host.
     BadRequest,
     /// Neither `GET` nor `HEAD`.
@@ -55,6 +59,11 @@ impl Reply {
     /// Whether it tells that there is no such thing as was asked for.
     pub fn is_miss(&self) -> bool {
         matches!(self, Reply::NotFound | Reply::Fallback(_) | Reply::Untracked)
+    }
+
+    /// The same, or that it is not told any more.
+    pub fn leads_nowhere(&self) -> bool {
+        self.is_miss() || matches!(self, Reply::TooManyMisses { .. })
     }
 }
 
@@ -97,11 +106,12 @@ pub fn respond(reply: Reply, request: Parts) -> Answer {
             }
             answer(StatusCode::FOUND, headers, Bytes::new())
         }
-        Reply::NotFound => {
+        Reply::NotFound | Reply::NoSuchFile => {
             not_kept(&mut headers);
             headers.insert(CONTENT_TYPE, HTML);
             answer(StatusCode::NOT_FOUND, headers, Bytes::from_static(NOT_FOUND_PAGE.as_bytes()))
         }
+        Reply::RobotsTxt => text(StatusCode::OK, headers, None, "User-agent: *\nDisallow: /\n"),
         Reply::BadRequest => text(StatusCode::BAD_REQUEST, headers, None, "Bad request\n"),
         Reply::MethodNotAllowed => {
             let allow = (ALLOW, HeaderValue::from_static("GET, HEAD"));

@@ -1,11 +1,11 @@
 //! The script with which a page reports clicks, impressions and conversions.
 //!
 //! It is one file, read by people as well: `sdk/main.js`. Invariants: it names the tracking domain
-//! under which it was asked for, so a page needs no configuration; it stands in caches for an hour
-//! at most, and changes its tag with its content. It keeps what it knows in cookies of the page's
+//! under which it was asked for, so a page needs no configuration, and nothing else that a request
+//! says, because a cache may give it to others; port and scheme are those of the address from which
+//! a page loads it. It stands in caches for an hour at most, and changes its tag with its content. It keeps what it knows in cookies of the page's
 //! own site; this server sets none.
 
-use coupon_shared::visit_target::Host;
 use hyper::StatusCode;
 use hyper::body::Bytes;
 use hyper::header::{
@@ -16,7 +16,7 @@ use hyper::header::{
 use crate::response::{Answer, Reply, answer};
 
 const MAIN_JS: &str = include_str!("sdk/main.js");
-/// Stands in the file for the tracking domain's host and port.
+/// Stands in the file for the name of the tracking domain's host.
 const HOST_PLACE: &str = "{{host}}";
 
 const JAVASCRIPT: HeaderValue = HeaderValue::from_static("application/javascript; charset=utf-8");
@@ -33,10 +33,10 @@ pub struct Script {
     body: Option<Bytes>,
 }
 
-/// The script for the host under which it is asked for.
-pub fn script(host: &Host, headers: &HeaderMap) -> Reply {
+/// The script for a tracking domain's host name.
+pub fn script(host: &str, headers: &HeaderMap) -> Reply {
     // The characters of a host mean nothing within a string of JavaScript.
-    let body = MAIN_JS.replacen(HOST_PLACE, host.as_str(), 1);
+    let body = MAIN_JS.replacen(HOST_PLACE, host, 1);
     let tag = format!("\"{:08x}-{:x}\"", crc32c::crc32c(body.as_bytes()), body.len());
     let known = headers.get_all(IF_NONE_MATCH).iter().any(|tags| names(tags.as_bytes(), &tag));
     let Ok(etag) = HeaderValue::try_from(tag) else { return Reply::NotFound };

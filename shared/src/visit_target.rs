@@ -3,9 +3,14 @@
 //!
 //! Both programs read targets: the daemon to answer, the admin to explain.
 //!
-//! Invariants: the code is compared on the raw bytes of the path, never percent-decoded, so one
-//! code has one spelling per case; the query cannot fail a visit; a host is one valid name.
+//! - A path is read as it stands first ([`code_in`]). Only where that is no code, it is read
+//!   leniently ([`lenient_code`]): letters and digits may be percent-escaped, once, and punctuation
+//!   that chat programs append to links is cut from its end. Whatever the spelling, a code is still
+//!   3 to 64 ASCII letters and digits, and nothing else in a path is forgiven.
+//! - The query cannot fail a visit.
+//! - A host is one valid name, without the dot that may end it.
 
+use crate::code::MAX_LEN;
 use crate::destination::UNRESERVED;
 use crate::transaction_id::TransactionId;
 
@@ -21,6 +26,84 @@ pub fn code_in(path: &str) -> &[u8] {
     code.strip_suffix(b"/").unwrap_or(code)
 }
 
+/// A code that was read out of a lenient spelling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LenientCode {
+    bytes: [u8; MAX_LEN],
+    len: u8,
+}
+
+impl LenientCode {
+    /// Its letters and digits, in the visitor's case.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+/// The letters and digits with which a path begins, plain or percent-escaped once, where nothing
+/// follows but [punctuation](is_appended) and at most one slash. `None` for any other path.
+#[cold]
+pub fn lenient_code(path: &str) -> Option<LenientCode> {
+    let mut rest = path.as_bytes().strip_prefix(b"/")?;
+    let mut code = LenientCode { bytes: [0; MAX_LEN], len: 0 };
+    while let Some((byte, after)) = unescaped(rest)
+        && byte.is_ascii_alphanumeric()
+    {
+        *code.bytes.get_mut(usize::from(code.len))? = byte;
+        code.len += 1;
+        rest = after;
+    }
+    let rest = without_appended(rest);
+    let rest = without_appended(rest.strip_prefix(b"/").unwrap_or(rest));
+    rest.is_empty().then_some(code)
+}
+
+/// Whether chat programs and people append this character to a link, because a sentence, a bracket
+/// or a quotation ends there. It stands behind a code or an offer id, and in none.
+fn is_appended(c: char) -> bool {
+    matches!(
+        c,
+        '.' | ',' | ';' | ':' | '!' | '?' | ')' | ']' | '}' | '>' | '\'' | '"'
+            // Quotation marks that close, in any language, and the ellipsis.
+            | '»' | '«' | '›' | '‹' | '’' | '‘' | '”' | '“' | '…'
+            // The same for Chinese and Japanese.
+            | '。' | '、' | '，' | '．' | '；' | '：' | '！' | '？'
+            | '）' | '］' | '｝' | '」' | '』' | '】' | '》' | '〉'
+    )
+}
+
+/// What is left behind the punctuation, plain or percent-escaped, with which `rest` begins.
+fn without_appended(mut rest: &[u8]) -> &[u8] {
+    while let Some((c, after)) = character(rest)
+        && is_appended(c)
+    {
+        rest = after;
+    }
+    rest
+}
+
+/// The next character, each of its bytes plain or percent-escaped, and what follows it.
+fn character(rest: &[u8]) -> Option<(char, &[u8])> {
+    let mut bytes = [0; 4];
+    let mut after = rest;
+    for at in 0..bytes.len() {
+        (bytes[at], after) = unescaped(after)?;
+        if let Ok(text) = std::str::from_utf8(&bytes[..=at]) {
+            return text.chars().next().map(|c| (c, after));
+        }
+    }
+    None
+}
+
+/// The next byte, plain or percent-escaped, and what follows it.
+fn unescaped(rest: &[u8]) -> Option<(u8, &[u8])> {
+    match rest {
+        [b'%', high, low, after @ ..] => Some((hex(*high)? << 4 | hex(*low)?, after)),
+        [byte, after @ ..] => Some((*byte, after)),
+        [] => None,
+    }
+}
+
 /// A host name with its port, if it has one, in lower case.
 #[derive(Clone, Copy)]
 pub struct Host {
@@ -30,26 +113,32 @@ pub struct Host {
 }
 
 impl Host {
-    /// A name, perhaps with a port; `None` where it is neither.
+    /// A name, perhaps with a port; `None` where it is neither. One dot at the name's end, which
+    /// says that it is a whole name, is cut.
     pub fn parse(text: &[u8]) -> Option<Host> {
         if text.len() > MAX_HOST_BYTES {
             return None;
         }
-        let name_len = match text.first()? {
+        let written = match text.first()? {
             b'[' => address_len(text)?,
             _ => text.iter().take_while(|byte| UNRESERVED[usize::from(**byte)]).count(),
         };
-        match &text[name_len..] {
-            _ if name_len == 0 => return None,
+        let (name, port) = text.split_at(written);
+        let name = name.strip_suffix(b".").unwrap_or(name);
+        if name.is_empty() || name.ends_with(b".") {
+            return None;
+        }
+        match port {
             [] => {}
             [b':', port @ ..] if port.iter().all(u8::is_ascii_digit) => {}
             _ => return None,
         }
-        let (len, name_len) = (text.len() as u16, name_len as u16);
-        let mut host = Host { bytes: [0; MAX_HOST_BYTES], len, name_len };
-        host.bytes[..text.len()].copy_from_slice(text);
-        host.bytes[..text.len()].make_ascii_lowercase();
-        Some(host)
+        let len = name.len() + port.len();
+        let (name_len, mut bytes) = (name.len() as u16, [0; MAX_HOST_BYTES]);
+        bytes[..name.len()].copy_from_slice(name);
+        bytes[name.len()..len].copy_from_slice(port);
+        bytes[..len].make_ascii_lowercase();
+        Some(Host { bytes, len: len as u16, name_len })
     }
 
     /// Name and port, in lower case.
@@ -66,6 +155,11 @@ impl Host {
     /// The name alone, in lower case.
     pub fn name(&self) -> &[u8] {
         &self.bytes[..usize::from(self.name_len)]
+    }
+
+    /// The same as text.
+    pub fn name_str(&self) -> &str {
+        &self.as_str()[..usize::from(self.name_len)]
     }
 }
 
@@ -166,7 +260,8 @@ impl Parameters {
         &self.values[parameter as usize][..usize::from(self.lens[parameter as usize])]
     }
 
-    /// The offer asked for. A value that is no number asks for an offer that does not exist.
+    /// The offer asked for. A value that is no number asks for none: it is a macro that nobody
+    /// filled, or a name. A number too large asks for an offer that does not exist.
     pub fn offer_id(&self) -> Option<u32> {
         self.id(Parameter::Oid)
     }
@@ -193,12 +288,25 @@ impl Parameters {
 
     fn id(&self, parameter: Parameter) -> Option<u32> {
         let value = self.get(parameter);
-        if value.is_empty() {
-            return None;
-        }
-        let number = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
-        Some(number.unwrap_or(u32::MAX))
+        if value.is_empty() { None } else { number(value) }
     }
+}
+
+/// A number, less blanks around it and [punctuation](is_appended) at its end, which chat programs
+/// append to the whole link. `None` where it is none; the largest for any that is larger.
+fn number(value: &[u8]) -> Option<u32> {
+    let value = value.trim_ascii();
+    let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let is_number = digits > 0 && is_appended_only(&value[digits..]);
+    is_number.then(|| {
+        let text = std::str::from_utf8(&value[..digits]).unwrap_or_default();
+        text.parse().unwrap_or(u32::MAX)
+    })
+}
+
+fn is_appended_only(decoded: &[u8]) -> bool {
+    decoded.is_empty()
+        || std::str::from_utf8(decoded).is_ok_and(|text| text.chars().all(is_appended))
 }
 
 /// Percent-decodes as forms do (`+` is a space); what is no escape stays as it is.
@@ -245,6 +353,94 @@ mod tests {
         assert_eq!(code_in("*"), b"");
     }
 
+    fn lenient(path: &str) -> Option<String> {
+        lenient_code(path).map(|code| String::from_utf8(code.as_bytes().to_vec()).unwrap())
+    }
+
+    #[test]
+    fn escaped_letters_and_digits_are_read_once() {
+        assert_eq!(lenient("/%61bC").as_deref(), Some("abC"));
+        assert_eq!(lenient("/%57%49nter2%35/").as_deref(), Some("WInter25"));
+        for path in ["/%2561bc", "/a%2Dbc", "/a%20bc", "/%zzbc", "/ab%6", "/ab%", "/%C3%A9bc"] {
+            assert_eq!(lenient(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn punctuation_behind_a_link_is_cut_and_none_within_it() {
+        for end in [
+            ".",
+            ",",
+            ");",
+            "!?",
+            "'",
+            "\"",
+            "}",
+            "]",
+            ":",
+            ">",
+            "\u{bb}",
+            "%C2%BB",
+            "\u{201d}.",
+            "%E2%80%9D",
+            "%2E",
+            "%2c%22",
+            "/.",
+            "./",
+            ")/.",
+            "/%29",
+            "\u{3002}",
+            "\u{2026}",
+            "",
+        ] {
+            assert_eq!(lenient(&format!("/abc{end}")).as_deref(), Some("abc"), "{end}");
+        }
+        for path in [
+            "/.abc",
+            "/a.bc",
+            "/abc.d",
+            "/abc//",
+            "/abc.//",
+            "/abc/./.",
+            "/abc/d",
+            "//abc",
+            "/abc%2F",
+            "/abc-",
+            "/abc(",
+            "/abc%00",
+            "/abc%C2",
+            "/abc%BB",
+            "/abc\u{212a}",
+            "abc.",
+            "*",
+        ] {
+            assert_eq!(lenient(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn among_all_unicode_scalars_only_letters_and_digits_are_part_of_a_code_in_any_spelling() {
+        for place in 0..4 {
+            let (mut letters, mut appended) = (0, 0);
+            for scalar in (0..=0x10_FFFF).filter_map(char::from_u32).filter(|c| *c != '%') {
+                let plain = scalar.to_string();
+                let escaped: String = plain.bytes().map(|byte| format!("%{byte:02X}")).collect();
+                for spelling in [plain, escaped] {
+                    let mut path = String::from("/xyz");
+                    path.insert_str(place + 1, &spelling);
+                    match lenient_code(&path) {
+                        Some(code) if code.as_bytes().len() == 4 => letters += 1,
+                        // A lone slash is the link's own.
+                        Some(_) if spelling != "/" => appended += 1,
+                        Some(_) | None => {}
+                    }
+                }
+            }
+            assert_eq!(letters, 2 * 62, "at position {place}");
+            assert_eq!(appended, if place == 3 { 2 * 37 } else { 0 }, "at position {place}");
+        }
+    }
+
     #[test]
     fn known_parameters_are_decoded_and_others_ignored() {
         let read = read("utm=1&sub1=a%20b+c&sub2=%zz%4&sub3=1&sub3=2&source_id=%C3%A9&&uid&oid=17");
@@ -285,10 +481,32 @@ mod tests {
     }
 
     #[test]
-    fn an_offer_that_is_no_number_is_not_the_absence_of_one() {
-        assert_eq!(read("oid=").offer_id(), None);
-        assert_eq!(read("oid=x").offer_id(), Some(u32::MAX));
+    fn an_offer_that_is_no_number_counts_as_none() {
+        for none in
+            ["", "x", "{oid}", "%7Boid%7D", "[oid]", "-1", "+1", "1x", "1%001", "1.5", "null"]
+        {
+            assert_eq!(read(&format!("oid={none}")).offer_id(), None, "{none}");
+            assert_eq!(read(&format!("affid={none}")).partner_id(), None, "{none}");
+        }
         assert_eq!(read("oid=99999999999").offer_id(), Some(u32::MAX));
+    }
+
+    #[test]
+    fn punctuation_behind_an_offer_id_is_not_part_of_it() {
+        for seventeen in ["17.", "17%29", "17,%20", "%2017", "17%C2%BB", "17!?", "0017"] {
+            assert_eq!(read(&format!("oid={seventeen}")).offer_id(), Some(17), "{seventeen}");
+        }
+    }
+
+    #[test]
+    fn one_dot_at_the_end_of_a_hosts_name_is_cut() {
+        let host = |text: &str| Host::parse(text.as_bytes()).map(|host| host.as_str().to_owned());
+        assert_eq!(host("Go.Example.com.").as_deref(), Some("go.example.com"));
+        assert_eq!(host("go.example.com.:8080").as_deref(), Some("go.example.com:8080"));
+        assert_eq!(Host::parse(b"a.:1").unwrap().name(), b"a");
+        for none in [".", "..", "a..", "a..:80", ".:80", "[::1]."] {
+            assert_eq!(host(none), None, "{none}");
+        }
     }
 
     const NAMES: [&str; Parameter::COUNT] = [
@@ -348,11 +566,34 @@ mod tests {
             ],
         ) {
             if let Some(host) = Host::parse(&bytes) {
-                prop_assert_eq!(host.as_str().as_bytes(), bytes.to_ascii_lowercase());
+                let text = String::from_utf8(bytes.to_ascii_lowercase()).unwrap();
+                let dotless = text.replacen(".:", ":", 1);
+                let dotless = dotless.strip_suffix('.').unwrap_or(&dotless);
+                prop_assert_eq!(host.as_str(), dotless);
                 prop_assert!(!host.name().is_empty() && host.as_bytes().starts_with(host.name()));
                 prop_assert!(host.as_str().bytes().all(|byte| byte.is_ascii_graphic() && !b"/\\@?#%".contains(&byte)));
                 let again = Host::parse(host.as_str().as_bytes()).unwrap();
                 prop_assert_eq!((again.as_str(), again.name()), (host.as_str(), host.name()));
+            }
+        }
+
+        #[test]
+        fn a_code_that_reads_plainly_reads_leniently_as_the_same(path in "/[0-9A-Za-z]{3,64}/?") {
+            let lenient = lenient_code(&path).unwrap();
+            prop_assert_eq!(lenient.as_bytes(), code_in(&path));
+        }
+
+        #[test]
+        fn any_path_is_read_leniently_as_another_decoder_reads_it(
+            path in "/([a-c0-2]|%6[1-9]|%3[0-9]|%[0-9a-fA-F]{2}|[.,!)/%]|\\PC){0,12}"
+        ) {
+            let decoded = percent_encoding::percent_decode_str(&path).collect::<Vec<u8>>();
+            if let Some(code) = lenient_code(&path) {
+                let begins = decoded[1..].starts_with(code.as_bytes());
+                prop_assert!(begins && code.as_bytes().iter().all(u8::is_ascii_alphanumeric));
+                let end = String::from_utf8(decoded[1 + code.as_bytes().len()..].to_vec()).unwrap();
+                prop_assert!(end.chars().all(|c| is_appended(c) || c == '/'));
+                prop_assert!(end.matches('/').count() <= 1);
             }
         }
 

@@ -33,11 +33,16 @@ impl TrackingDomain {
     }
 }
 
-/// The base URL as stored, without a slash at its end, and the `Host` that requests for it carry.
+/// The base URL as stored, without a slash at its end or a dot at its host's, and the `Host` that
+/// requests for it carry.
 #[must_use]
 pub fn base_of(base_url: &str) -> Option<(String, String)> {
     let url = text::origin(base_url).ok()?;
     let host = url.host_str()?;
+    let host = host.strip_suffix('.').unwrap_or(host);
+    if host.is_empty() || host.ends_with('.') {
+        return None;
+    }
     let host = match url.port() {
         Some(port) => format!("{host}:{port}"),
         None => host.to_owned(),
@@ -54,11 +59,18 @@ mod tests {
         let cases = [
             ("https://Go.Example.com", Some(("https://go.example.com", "go.example.com"))),
             ("https://go.example.com:443/", Some(("https://go.example.com", "go.example.com"))),
+            ("https://go.example.com.", Some(("https://go.example.com", "go.example.com"))),
+            (
+                "https://go.example.com.:8443",
+                Some(("https://go.example.com:8443", "go.example.com:8443")),
+            ),
             ("http://127.0.0.1:8080", Some(("http://127.0.0.1:8080", "127.0.0.1:8080"))),
             ("http://[::1]:8080/", Some(("http://[::1]:8080", "[::1]:8080"))),
             ("https://go.example.com/path", None),
             ("https://go.example.com/?x", None),
             ("go.example.com", None),
+            ("https://go.example.com../", None),
+            ("https://./", None),
         ];
         for (typed, expected) in cases {
             let kept = base_of(typed);

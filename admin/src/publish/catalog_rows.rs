@@ -156,7 +156,7 @@ fn approval((offer_id, partner_id, status): &(u32, u32, String)) -> Option<Appro
 fn domains(rows: &[DomainRow], urls: &mut Urls) -> Vec<Domain> {
     let mut by_host = BTreeMap::new();
     for row in rows {
-        let host = without_port(&row.host).to_ascii_lowercase();
+        let host = name_alone(&row.host).to_ascii_lowercase();
         let what = format!("tracking domain {}", row.id);
         if by_host.contains_key(&host) {
             let error = format!("an older tracking domain has the host {host} on another port");
@@ -169,11 +169,13 @@ fn domains(rows: &[DomainRow], urls: &mut Urls) -> Vec<Domain> {
     by_host.into_values().collect()
 }
 
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
+/// Without its port, and without the dot at its end that older stores kept.
+fn name_alone(host: &str) -> &str {
+    let name = match host.rsplit_once(':') {
         Some((name, port)) if !port.ends_with(']') => name,
         _ => host,
-    }
+    };
+    name.strip_suffix('.').unwrap_or(name)
 }
 
 impl Urls {
@@ -240,12 +242,14 @@ mod tests {
             row(2, "GO.example.com"),
             row(3, "[::1]:80"),
             row(4, "[::2]"),
+            row(5, "dot.example.com.:8443"),
         ];
         let mut urls = Urls::default();
         let domains = domains(&rows, &mut urls);
         let hosts: Vec<_> =
             domains.iter().map(|domain| (domain.host.as_str(), domain.id)).collect();
-        assert_eq!(hosts, [("[::1]", 3), ("[::2]", 4), ("go.example.com", 1)]);
+        let expected = [("[::1]", 3), ("[::2]", 4), ("dot.example.com", 5), ("go.example.com", 1)];
+        assert_eq!(hosts, expected);
         assert_eq!(urls.left_out[0].what, "tracking domain 2");
     }
 

@@ -29,6 +29,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0015_bare_dates.sql"),
     include_str!("migrations/0016_waiting_order.sql"),
     include_str!("migrations/0017_visits.sql"),
+    include_str!("migrations/0018_whole_host_names.sql"),
 ];
 
 /// Brings the database to this program's schema.
@@ -89,6 +90,37 @@ mod tests {
         let before = lineage(&connection);
         migrate(&mut connection).unwrap();
         assert_eq!(before, lineage(&connection));
+    }
+
+    /// A store as the program that knew this many migrations left it.
+    fn earlier(migrations: usize) -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        for sql in &MIGRATIONS[..migrations] {
+            connection.execute_batch(sql).unwrap();
+        }
+        connection.pragma_update(None, "user_version", migrations as i64).unwrap();
+        connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        connection
+    }
+
+    #[test]
+    fn hosts_lose_the_dot_at_their_end_unless_another_domain_has_the_name() {
+        let number = MIGRATIONS.iter().position(|sql| sql.contains("whole name")).unwrap();
+        let mut connection = earlier(number);
+        for host in ["a.example.", "b.example.:8443", "c.example", "c.example.", "d.e.example:80"] {
+            let sql = "INSERT INTO tracking_domain (base_url, host, time_created, time_saved)
+                       VALUES ('https://' || ?1, ?1, 0, 0)";
+            connection.execute(sql, [host]).unwrap();
+        }
+        migrate(&mut connection).unwrap();
+        let sql = "SELECT group_concat(base_url || ' ' || host, ', ') FROM tracking_domain";
+        let hosts: String = connection.query_row(sql, [], |row| row.get(0)).unwrap();
+        assert_eq!(
+            hosts,
+            "https://a.example a.example, https://b.example:8443 b.example:8443, \
+             https://c.example c.example, https://c.example. c.example., \
+             https://d.e.example:80 d.e.example:80"
+        );
     }
 
     #[test]

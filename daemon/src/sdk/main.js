@@ -23,10 +23,10 @@
   var cookieDomain = '';
   var organic = null;
 
-  // The script's own address has the scheme that works here, also where a proxy ends TLS.
+  // The script's own address has the scheme and the port that work here, also where a proxy ends TLS.
   function ownOrigin() {
-    var own = /^(https?:)\/\/([^\/]+)/.exec(SCRIPT);
-    if (own && own[2].toLowerCase() === HOST) return own[0];
+    var own = /^https?:\/\/([^\/:[]+|\[[^\]]+\])(:\d+)?(?=\/)/.exec(SCRIPT);
+    if (own && own[1].toLowerCase().replace(/\.$/, '') === HOST) return own[0];
     return (window.location.protocol === 'http:' ? 'http://' : 'https://') + HOST;
   }
 

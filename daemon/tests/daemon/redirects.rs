@@ -16,12 +16,12 @@ pub(crate) const DEAD_ENDS: [&str; 17] = [
     "/ended",
     "/lapsed",
     "/winter25?oid=17",
-    "/winter25?oid=x",
+    "/winter25?oid=99999999999",
     "/",
     "/ab",
     "/winter25//",
     "//winter25",
-    "/winter%325",
+    "/winter%25325",
     "/winter-25",
     "/_health",
 ];
@@ -38,6 +38,67 @@ fn redirects_a_known_code_in_any_case_with_and_without_a_slash() {
         assert_eq!(answer.header("cache-control"), Some("private, no-store"));
         assert_eq!(answer.body, "");
     }
+}
+
+#[test]
+fn a_link_with_escaped_letters_or_with_punctuation_behind_it_redirects() {
+    let coupond = Coupond::serving(&sample());
+    for (path, typed) in [
+        ("/%57inter%325", "Winter25"),
+        ("/winter25.", "winter25"),
+        ("/winter25/).", "winter25"),
+        ("/winter25%E2%80%9D/", "winter25"),
+        ("/winter25\"", "winter25"),
+        ("/winter25\u{bb}", "winter25"),
+        ("/winter25>", "winter25"),
+        ("/winter25?oid=x", "winter25"),
+        ("/winter25?oid={oid}", "winter25"),
+        ("/winter25?oid=16).", "winter25"),
+    ] {
+        let answer = coupond.get(path);
+        let expected = format!("https://shop.example/buy?c={typed}&t=");
+        assert!(answer.location().starts_with(&expected), "{path}: {answer:?}");
+    }
+    let blocks = coupond.feed(10);
+    let clicks: Vec<_> = blocks.iter().flat_map(|block| block.clicks()).collect();
+    assert!(clicks.iter().all(|click| click.code.eq_ignore_ascii_case(b"winter25")));
+    assert_eq!(clicks.len(), 10);
+}
+
+#[test]
+fn a_host_may_end_with_the_dot_of_a_whole_name() {
+    let coupond = Coupond::serving(&sample());
+    for host in ["go.example.com.", "GO.example.com.:8080"] {
+        let request =
+            format!("GET /winter25 HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        assert_eq!(coupond.raw(request.as_bytes()).status, 302, "{host}");
+    }
+    let two = "GET /winter25 HTTP/1.1\r\nHost: go.example.com..\r\nConnection: close\r\n\r\n";
+    assert_eq!(coupond.raw(two.as_bytes()).status, 400);
+}
+
+#[test]
+fn files_that_every_host_is_asked_for_are_no_codes_and_never_a_fallback() {
+    let mut network = sample();
+    network.catalog.fallback = Some(destination("https://fallback.example/"));
+    let folder = folder();
+    network.publish(&folder.path().join("index"));
+    let coupond = Coupond::start(folder, |command| {
+        command
+            .env("COUPOND_LIMITS_MISSES_PER_MINUTE", "1")
+            .env("COUPOND_LIMITS_MISSES_BURST", "1");
+    });
+    let robots = coupond.get("/robots.txt");
+    assert_eq!((robots.status, robots.body.as_str()), (200, "User-agent: *\nDisallow: /\n"));
+    assert_eq!(robots.header("content-type"), Some("text/plain; charset=utf-8"));
+    for path in ["/favicon.ico", "/.well-known/security.txt", "/.well-known/", "/favicon.ico?v=2"] {
+        let answer = coupond.get(path);
+        assert_eq!((answer.status, answer.header("location")), (404, None), "{path}");
+    }
+    // None of them was a guess at a code.
+    assert_eq!(coupond.get("/nobody").status, 302);
+    assert_eq!(coupond.get("/nobody").status, 429);
+    assert_eq!(coupond.request("POST", "/robots.txt", "").status, 405);
 }
 
 #[test]

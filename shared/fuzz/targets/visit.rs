@@ -2,7 +2,7 @@
 #![no_main]
 
 use coupon_shared::code::{CouponCode, FoldedCode};
-use coupon_shared::visit_target::{Host, Parameter, Parameters, code_in};
+use coupon_shared::visit_target::{Host, Parameter, Parameters, code_in, lenient_code};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -15,6 +15,9 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(code) = FoldedCode::fold(code_in(text)) {
         assert!(code.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric()));
         assert_eq!(FoldedCode::fold(code.as_bytes()), Ok(code));
+    }
+    if let Some(code) = lenient_code(text) {
+        assert!(code.as_bytes().iter().all(u8::is_ascii_alphanumeric));
     }
     if let Ok(code) = CouponCode::parse(text) {
         assert_eq!(code.folded(), FoldedCode::fold(text.as_bytes()).expect("it is a code"));
