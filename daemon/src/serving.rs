@@ -198,10 +198,11 @@ impl<P: Fn() -> IpAddr> Service<Request<Incoming>> for Visits<P> {
                 Err(reply) => reply,
             },
         };
+        let leads_nowhere = reply.leads_nowhere();
         let answer = respond(reply, parts);
         match &self.desk.held {
             None => Answering::at_once(answer),
-            Some(held) => held.until_durable(redirector.last_click(), answer),
+            Some(held) => held.until_durable(redirector.last_click(), leads_nowhere, answer),
         }
     }
 }

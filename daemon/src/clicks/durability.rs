@@ -1,10 +1,11 @@
 //! How serving threads learn that their clicks are durable, where answers wait for that
-//! (`clicks.durable`).
+//! (`clicks.durable`). Misses, which leave no click, wait for a commit as well.
 //!
 //! The click-log thread tells each serving thread of a commit once, however many visitors wait. A
 //! serving thread tells the click-log thread that somebody waits, which is a system call only while
 //! that one sleeps because there was nothing to do.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, Thread};
 
@@ -18,12 +19,41 @@ pub(super) struct Commits {
     click_log: OnceLock<Thread>,
     /// One for each serving thread; none where no answer waits.
     told: Vec<Notify>,
+    /// Of each serving thread, as [`Commits::told`].
+    misses: Vec<Misses>,
+}
+
+/// A serving thread's misses, counted.
+#[derive(Debug, Default)]
+struct Misses {
+    /// All so far.
+    waiting: AtomicU64,
+    /// Those that a commit came after.
+    committed: AtomicU64,
 }
 
 impl Commits {
     pub(super) fn told_to(serving_threads: usize) -> Commits {
         let told = (0..serving_threads).map(|_| Notify::new()).collect();
-        Commits { click_log: OnceLock::new(), told }
+        let misses = (0..serving_threads).map(|_| Misses::default()).collect();
+        Commits { click_log: OnceLock::new(), told, misses }
+    }
+
+    /// Of each serving thread the misses so far, if a commit is due for any.
+    pub(super) fn misses_waiting(&self) -> Option<Vec<u64>> {
+        let counts = self.misses.iter().map(|misses| {
+            let waiting = misses.waiting.load(Ordering::Acquire);
+            (waiting, waiting > misses.committed.load(Ordering::Relaxed))
+        });
+        let (waiting, is_due): (Vec<u64>, Vec<bool>) = counts.unzip();
+        is_due.contains(&true).then_some(waiting)
+    }
+
+    /// A commit came after these.
+    pub(super) fn misses_committed(&self, counts: &[u64]) {
+        for (misses, count) in self.misses.iter().zip(counts) {
+            misses.committed.store(*count, Ordering::Release);
+        }
     }
 
     /// Whether visitors wait for commits.
@@ -65,6 +95,18 @@ impl Durability {
     /// The sequence of the last click of this thread's ring that is durable.
     pub fn reaches(&self) -> u64 {
         self.gauge.durable()
+    }
+
+    /// One more miss waits; returns its number, from 1.
+    pub fn miss(&self) -> u64 {
+        let misses = self.commits.misses.get(self.thread);
+        misses.map_or(0, |misses| misses.waiting.fetch_add(1, Ordering::AcqRel) + 1)
+    }
+
+    /// The number of the last miss that a commit came after.
+    pub fn reaches_miss(&self) -> u64 {
+        let misses = self.commits.misses.get(self.thread);
+        misses.map_or(u64::MAX, |misses| misses.committed.load(Ordering::Acquire))
     }
 
     /// Somebody waits: commit soon.

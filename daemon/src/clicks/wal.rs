@@ -12,10 +12,14 @@
 //! - The WAL has a bound of its own. A segment goes when the click store has synced it and the
 //!   admin has acknowledged it, and not before.
 //!
+//! - Where answers wait for commits, those of visits without a click do, too: a commit for them alone
+//!   takes as long as one with a click.
+//!
 //! Deliberately absent: any way for a serving thread to block on this one. Where answers wait for
 //! commits, this thread tells of each, and commits as soon as there is something, but not more often
 //! than makes blocks of it.
 
+mod miss_writes;
 mod packer;
 mod rhythm;
 mod source;
@@ -38,6 +42,7 @@ use super::problems::About;
 use super::progress::{Order, Progress};
 use super::ring::{Leftover, RingReader, StoreId, find_leftovers, set_aside};
 use super::unlogged::UnloggedLedger;
+use miss_writes::MissWrites;
 use packer::{Batch, MAX_BATCH_BLOCKS, Packer};
 use rhythm::{Beat, Rhythm};
 use source::{End, Source};
@@ -72,10 +77,13 @@ enum CommitError {
         "the click log has the {max_bytes} bytes it may have: start coupon-admin, which takes clicks over, or raise clicks.wal_max_bytes"
     )]
     Full { max_bytes: u64 },
+    #[error("cannot write what makes misses take as long as clicks: {0}")]
+    Misses(io::Error),
 }
 
 struct ClickLogThread {
     log: FramedLog,
+    misses: MissWrites,
     setup: WalSetup,
     leftovers: Vec<Source>,
     live: Vec<Source>,
@@ -98,6 +106,7 @@ fn follow_rings(mut setup: WalSetup) -> bool {
     let live = std::mem::take(&mut setup.rings);
     let mut thread = ClickLogThread {
         log,
+        misses: MissWrites::to(setup.folder.with_file_name("misses")),
         leftovers,
         live: live.into_iter().map(|ring| Source::new(ring, 0)).collect(),
         packer: Packer::new(setup.max_bytes),
@@ -229,7 +238,7 @@ impl ClickLogThread {
             }
             self.trim();
             let beat = match order {
-                Order::Run => rhythm.beat(Instant::now(), self.waiting_bytes()),
+                Order::Run => rhythm.beat(Instant::now(), self.bytes_to_commit()),
                 _ => Beat::Commit,
             };
             match beat {
@@ -274,8 +283,15 @@ impl ClickLogThread {
         if self.leftovers.is_empty() { live } else { u64::MAX }
     }
 
+    /// The same, and something for misses that wait for a commit.
+    fn bytes_to_commit(&self) -> u64 {
+        let misses = self.setup.progress.commits.misses_waiting();
+        self.waiting_bytes().saturating_add(misses.is_some().into())
+    }
+
     /// One batch; of the rings left behind as long as there are any.
     fn commit(&mut self) -> Result<(), CommitError> {
+        let misses = self.setup.progress.commits.misses_waiting();
         let sources = if self.leftovers.is_empty() { &mut self.live } else { &mut self.leftovers };
         let batch = self.packer.pack(sources.iter_mut());
         if !batch.blocks.is_empty()
@@ -285,10 +301,15 @@ impl ClickLogThread {
             sources.for_each(Source::rewind);
             return Err(error);
         }
+        if batch.blocks.is_empty() && misses.is_some() {
+            self.misses.append_synced().map_err(CommitError::Misses)?;
+        }
         self.setup.progress.problems.end(About::Wal);
         if self.leftovers.is_empty() {
             self.settle_live();
-            self.setup.progress.commits.tell();
+            let commits = &self.setup.progress.commits;
+            commits.misses_committed(misses.as_deref().unwrap_or_default());
+            commits.tell();
         } else {
             self.settle_leftovers()
         }

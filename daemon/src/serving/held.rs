@@ -2,15 +2,17 @@
 //!
 //! - An answer waits for the commit that holds its click, and for nothing else. Sequences of a ring
 //!   only grow, so a commit lets go of the front of a queue.
+//! - A miss that left no click, such as an unknown code, waits for a commit as well: at once, it
+//!   would tell an unknown code from one that only rests. Misses are numbered, and queue beside clicks.
 //! - One task of the thread is told of commits and wakes whom they concern; no visit has a timer or
 //!   a task of its own.
 //! - The wait is bounded: a redirect never hangs on a disk that takes nothing. Once a visitor has
 //!   waited [`LONGEST_WAIT`] in vain, all who wait are answered, and those who come after them at
-//!   once, until a commit comes through again. Each of these answers is counted; their clicks are
-//!   in the ring and become durable when the disk allows it.
+//!   once, until a commit comes through again. Each of these answers is counted; their clicks
+//!   are in the ring and become durable when the disk allows it.
 //!
-//! A visit that left no click, or one that the full ring had no room for, waits for nothing. The
-//! queue holds at most an entry for each click in the ring.
+//! Whatever else left no click, and what the full ring had no room for, waits for nothing. A queue holds
+//! at most an entry for each click in the ring, or each open connection.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -37,78 +39,132 @@ const TIME_BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 pub(super) struct Held {
     durability: Durability,
     counters: Arc<VisitCounters>,
-    /// By ascending sequence.
-    waiting: RefCell<VecDeque<Waiting>>,
+    clicks: Queue,
+    misses: Queue,
     /// The last click that was asked about.
     last_click: Cell<u64>,
+}
+
+/// What an answer waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Awaited {
+    /// The click with this sequence.
+    Click(u64),
+    /// The miss with this number.
+    Miss(u64),
+}
+
+impl Awaited {
+    fn number(self) -> u64 {
+        match self {
+            Awaited::Click(number) | Awaited::Miss(number) => number,
+        }
+    }
+}
+
+/// Who waits, by ascending number.
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: RefCell<VecDeque<Waiting>>,
     /// How far commits reached when somebody had waited in vain.
     given_up_at: Cell<Option<u64>>,
 }
 
+#[derive(Debug)]
 struct Waiting {
-    sequence: u64,
+    number: u64,
     since: Instant,
     waker: Waker,
 }
 
-impl Held {
-    pub(super) fn new(durability: Durability, counters: Arc<VisitCounters>) -> Held {
-        Held {
-            durability,
-            counters,
-            waiting: RefCell::default(),
-            last_click: Cell::new(0),
-            given_up_at: Cell::new(None),
+impl Queue {
+    fn has_given_up(&self, reaches: u64) -> bool {
+        self.given_up_at.get() == Some(reaches)
+    }
+
+    fn wait(&self, number: u64, waker: &Waker) {
+        let mut waiting = self.waiting.borrow_mut();
+        match waiting.binary_search_by_key(&number, |waiting| waiting.number) {
+            Ok(at) => waiting[at].waker.clone_from(waker),
+            Err(at) => {
+                let (since, waker) = (Instant::now(), waker.clone());
+                waiting.insert(at, Waiting { number, since, waker });
+            }
         }
     }
 
-    /// The answer to a visit, after which `last_click` was the last one logged.
-    pub(super) fn until_durable(self: &Rc<Self>, last_click: u64, answer: Answer) -> Answering {
-        if self.last_click.replace(last_click) == last_click {
-            return Answering::at_once(answer);
-        }
-        if !self.has_given_up() {
+    /// Lets go of those whom a commit came for; returns whether somebody else has waited in vain.
+    fn settle(&self, reaches: u64, now: Instant) -> bool {
+        let mut waiting = self.waiting.borrow_mut();
+        let durable = waiting.partition_point(|waiting| waiting.number <= reaches);
+        waiting.drain(..durable).for_each(|waiting| waiting.waker.wake());
+        let is_late = |waiting: &Waiting| now.duration_since(waiting.since) >= LONGEST_WAIT;
+        waiting.front().is_some_and(is_late)
+    }
+
+    fn give_up(&self, reaches: u64) {
+        self.given_up_at.set(Some(reaches));
+        self.waiting.borrow_mut().drain(..).for_each(|waiting| waiting.waker.wake());
+    }
+}
+
+impl Held {
+    pub(super) fn new(durability: Durability, counters: Arc<VisitCounters>) -> Held {
+        let (clicks, misses, last_click) = Default::default();
+        Held { durability, counters, clicks, misses, last_click }
+    }
+
+    /// The answer to a visit, after which `last_click` was the last one logged. `is_miss` says that it
+    /// tells that a code leads nowhere.
+    pub(super) fn until_durable(
+        self: &Rc<Self>,
+        last_click: u64,
+        is_miss: bool,
+        answer: Answer,
+    ) -> Answering {
+        let awaited = match self.last_click.replace(last_click) == last_click {
+            false => Awaited::Click(last_click),
+            true if is_miss => Awaited::Miss(self.durability.miss()),
+            true => return Answering::at_once(answer),
+        };
+        if !self.has_given_up(awaited) {
             self.durability.hurry();
         }
         let held = Rc::clone(self);
-        Answering::Held(HeldAnswer { held, sequence: last_click, answer: ready(answer) })
+        Answering::Held(HeldAnswer { held, awaited, answer: ready(answer) })
     }
 
-    fn has_given_up(&self) -> bool {
-        self.given_up_at.get() == Some(self.durability.reaches())
+    fn queue(&self, awaited: Awaited) -> (&Queue, u64) {
+        match awaited {
+            Awaited::Click(_) => (&self.clicks, self.durability.reaches()),
+            Awaited::Miss(_) => (&self.misses, self.durability.reaches_miss()),
+        }
     }
 
-    fn may_go(&self, sequence: u64) -> bool {
-        if self.durability.reaches() >= sequence {
+    fn has_given_up(&self, awaited: Awaited) -> bool {
+        let (queue, reaches) = self.queue(awaited);
+        queue.has_given_up(reaches)
+    }
+
+    fn may_go(&self, awaited: Awaited) -> bool {
+        let (queue, reaches) = self.queue(awaited);
+        if reaches >= awaited.number() {
             return true;
         }
-        let has_given_up = self.has_given_up();
+        let has_given_up = queue.has_given_up(reaches);
         if has_given_up {
             self.counters.answered_before_durable.add_one();
         }
         has_given_up
     }
 
-    fn wait(&self, sequence: u64, waker: &Waker) {
-        let mut waiting = self.waiting.borrow_mut();
-        match waiting.binary_search_by_key(&sequence, |waiting| waiting.sequence) {
-            Ok(at) => waiting[at].waker.clone_from(waker),
-            Err(at) => {
-                let (since, waker) = (Instant::now(), waker.clone());
-                waiting.insert(at, Waiting { sequence, since, waker });
-            }
-        }
-    }
-
     fn settle(&self, now: Instant) {
-        let mut waiting = self.waiting.borrow_mut();
-        let reaches = self.durability.reaches();
-        let durable = waiting.partition_point(|waiting| waiting.sequence <= reaches);
-        waiting.drain(..durable).for_each(|waiting| waiting.waker.wake());
-        let is_late = |waiting: &Waiting| now.duration_since(waiting.since) >= LONGEST_WAIT;
-        if waiting.front().is_some_and(is_late) {
-            self.given_up_at.set(Some(reaches));
-            waiting.drain(..).for_each(|waiting| waiting.waker.wake());
+        let (click, miss) = (self.durability.reaches(), self.durability.reaches_miss());
+        let is_late = [self.clicks.settle(click, now), self.misses.settle(miss, now)];
+        // Both at once: who waits must not tell a click from a miss.
+        if is_late.contains(&true) {
+            self.clicks.give_up(click);
+            self.misses.give_up(miss);
         }
     }
 }
@@ -125,7 +181,7 @@ pub(super) async fn let_go(held: Rc<Held>) {
 /// An answer that waits.
 pub(super) struct HeldAnswer {
     held: Rc<Held>,
-    sequence: u64,
+    awaited: Awaited,
     answer: Ready<Answer>,
 }
 
@@ -133,8 +189,9 @@ impl Future for HeldAnswer {
     type Output = Answer;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
-        if !self.held.may_go(self.sequence) {
-            self.held.wait(self.sequence, cx.waker());
+        if !self.held.may_go(self.awaited) {
+            let (queue, _) = self.held.queue(self.awaited);
+            queue.wait(self.awaited.number(), cx.waker());
             return Poll::Pending;
         }
         Pin::new(&mut self.answer).poll(cx)
