@@ -18,22 +18,25 @@ mod retention;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use coupon_shared::removal_clock::{Kept, Reading, RemovalClock};
 use serde::Serialize;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::archive::{Archive, ArchiveError};
 use crate::store::erasure::{self as jobs, Erasure, Selector, Stage};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, removal_clock};
 
 /// Between two looks for erasures that another process asked for.
 const LOOK: Duration = Duration::from_secs(1);
 /// Between two looks for what has grown old, and for postbacks whose click has come.
 const PASS: Duration = Duration::from_secs(600);
 const WAITING: Duration = Duration::from_secs(30);
+/// Between two looks at the clock.
+const CLOCK: Duration = Duration::from_secs(60);
 /// After a failure.
 const BACK_OFF: Duration = Duration::from_secs(10);
 
@@ -103,6 +106,10 @@ pub struct PrivacyStatus {
     pub erasures_unfinished: u64,
     /// When the last look for what has grown old ended, in Unix seconds.
     pub last_pass: Option<i64>,
+    /// Why nothing is removed for its age now: the clock jumped, or has not been looked at for a day.
+    pub removal_waits: Option<String>,
+    /// Whether that is a problem: the clock jumped.
+    pub clock_has_jumped: bool,
     /// Why the last step failed; it is tried again.
     pub last_error: Option<String>,
 }
@@ -165,6 +172,9 @@ struct Desk {
     archive: Archive,
     periods: Periods,
     status: watch::Sender<PrivacyStatus>,
+    /// None before the first look.
+    clock: Mutex<Option<RemovalClock>>,
+    began: Instant,
 }
 
 impl Desk {
@@ -175,15 +185,20 @@ impl Desk {
             address_truncation_days: periods.address_days,
             ..PrivacyStatus::default()
         });
-        Desk { store, archive, periods, status }
+        Desk { store, archive, periods, status, clock: Mutex::default(), began: Instant::now() }
     }
 
     async fn run(self, asked: &Notify) {
         let (mut next_pass, mut next_waiting) = (Instant::now(), Instant::now());
+        let mut next_clock = Instant::now();
         loop {
             let now = Instant::now();
             let is_waiting_due = now >= next_waiting;
             let mut done = self.erase(is_waiting_due).await;
+            if done.is_ok() && now >= next_clock {
+                done = self.look_at_clock(self.reading()).await.map(drop);
+                next_clock = now + CLOCK;
+            }
             if is_waiting_due {
                 next_waiting = now + WAITING;
             }
@@ -233,8 +248,41 @@ impl Desk {
         self.show_archive().await
     }
 
+    fn reading(&self) -> Reading {
+        let unix_ms = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
+        let running_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Reading { unix_ms, running_ms }
+    }
+
+    /// Compares the clock with its last reading, and keeps what came of it.
+    async fn look_at_clock(&self, reading: Reading) -> Result<Kept, PrivacyError> {
+        let before = self.store.read(removal_clock::kept).await?;
+        let kept = {
+            let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+            clock.get_or_insert_with(|| RemovalClock::new(before)).read(reading)
+        };
+        self.store.write(move |tx| removal_clock::keep(tx, kept)).await?;
+        let refused = kept.removal_time().err();
+        let had_jumped = self.status.borrow().clock_has_jumped;
+        match refused {
+            Some(refused) if refused.is_problem() && !had_jumped => {
+                tracing::warn!(problem = %refused, "removal for age has stopped");
+            }
+            None if had_jumped => {
+                tracing::info!("removal for age goes on: the clock agrees with itself")
+            }
+            _ => {}
+        }
+        self.update(|status| {
+            status.clock_has_jumped = refused.is_some_and(|refused| refused.is_problem());
+            status.removal_waits = refused.map(|refused| refused.to_string());
+        });
+        Ok(kept)
+    }
+
     async fn pass(&self) -> Result<(), PrivacyError> {
-        retention::pass(self, jiff::Timestamp::now()).await?;
+        let kept = self.look_at_clock(self.reading()).await?;
+        retention::pass(self, jiff::Timestamp::now(), kept.removal_time().ok()).await?;
         self.update(|status| status.last_pass = Some(jiff::Timestamp::now().as_second()));
         self.show_archive().await
     }

@@ -55,6 +55,7 @@ pub mod idempotency;
 pub mod copy;
 
 pub mod publication;
+pub mod removal_clock;
 
 pub mod conversions;
 pub mod facts;

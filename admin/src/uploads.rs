@@ -184,12 +184,13 @@ impl Uploads {
     }
 
     async fn remove_expired(&self) -> Result<(), UploadError> {
-        let now = jiff::Timestamp::now().as_second();
-        while let Some(upload) =
-            self.shared.store.read(move |connection| rows::expired(connection, now)).await?
-        {
+        let mut removed = 0_u64;
+        while let Some(upload) = self.shared.store.read(rows::expired).await? {
             self.remove(upload.id).await?;
-            tracing::info!(upload = upload.id, "removed an upload whose time is over");
+            removed += 1;
+        }
+        if removed > 0 {
+            tracing::info!(uploads = removed, "removed uploads whose time is over");
         }
         Ok(())
     }

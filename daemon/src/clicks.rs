@@ -38,6 +38,7 @@ use hyper::body::{Body, Bytes};
 use hyper::{Request, Response};
 
 use crate::config::Config;
+use crate::removal_clock::RemovalClock;
 use feed::Feed;
 use problems::About;
 use progress::{Order, Progress};
@@ -116,6 +117,7 @@ pub struct ClickLog {
     gauges: Vec<RingGauge>,
     progress: Arc<Progress>,
     feed: Arc<Feed>,
+    removal_clock: Arc<RemovalClock>,
     threads: Mutex<Threads>,
 }
 
@@ -137,6 +139,9 @@ impl ClickLog {
         let ledger = UnloggedLedger::open(&config.data_dir)
             .map_err(file_error(&config.data_dir.join("unlogged")))?;
         let unlogged_before = ledger.total();
+        let removal_clock =
+            RemovalClock::open(&config.data_dir).map_err(file_error(&config.data_dir))?;
+        let removal_clock = Arc::new(removal_clock);
         let awaiting = if config.clicks.durable { config.threads } else { 0 };
         let progress = Arc::new(Progress::telling(awaiting));
         let (writers, readers) = create_rings(config, store, incarnation, &progress)?;
@@ -160,6 +165,7 @@ impl ClickLog {
             folder: config.data_dir.join("clicks"),
             cache_bytes: config.clicks.sled_cache_bytes,
             retention_days: config.clicks.retention_days,
+            removal_clock: Arc::clone(&removal_clock),
             progress: progress.clone(),
             questions,
         };
@@ -169,6 +175,7 @@ impl ClickLog {
             gauges,
             progress,
             feed,
+            removal_clock,
             threads: Mutex::default(),
         };
         log.start_threads(wal, store).map_err(ClickLogError::Thread)?;
@@ -197,9 +204,15 @@ impl ClickLog {
         self.incarnation
     }
 
+    /// Tells by which time things may be removed for their age, clicks and postbacks.
+    pub fn removal_clock(&self) -> Arc<RemovalClock> {
+        Arc::clone(&self.removal_clock)
+    }
+
     /// What is wrong now.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = self.progress.problems.texts();
+        problems.extend(self.removal_clock.problem());
         let threads = self.threads();
         let died = |is_over: Option<bool>| is_over == Some(true);
         if self.progress.order() == Order::Run

@@ -37,6 +37,7 @@ mod clock;
 mod durable_file;
 mod news;
 mod problems;
+pub mod removal_clock;
 
 pub mod counters;
 pub mod private;

@@ -43,6 +43,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::private;
 use crate::problems::Problems;
+use crate::removal_clock::RemovalClock;
 use counters::PostbackCounters;
 use feed::Feed;
 use room::Room;
@@ -146,6 +147,7 @@ impl Postbacks {
     /// Starts the spool's thread, which opens the spool, however long that takes.
     pub fn start(
         config: &Config,
+        removal_clock: Arc<RemovalClock>,
         limits: watch::Receiver<Limits>,
         shutdown: CancellationToken,
     ) -> io::Result<(Postbacks, Reception)> {
@@ -157,6 +159,7 @@ impl Postbacks {
         let setup = SpoolSetup {
             folder: folder.clone(),
             keep: Duration::from_secs(u64::from(config.postbacks.keep_days) * 24 * 3600),
+            removal_clock,
             max_bytes: config.postbacks.max_bytes,
             incoming,
             shared: Arc::clone(&shared),

@@ -226,8 +226,12 @@ impl Daemon {
         let live = Reconfigurable::new(config, sources, log_level);
         let gauges: Vec<Gauges> = rings.iter().map(|_| Gauges::default()).collect();
         let visitors_off = CancellationToken::new();
-        let (postbacks, reception) =
-            Postbacks::start(&live.config, live.limits.subscribe(), visitors_off.clone())?;
+        let (postbacks, reception) = Postbacks::start(
+            &live.config,
+            clicks.removal_clock(),
+            live.limits.subscribe(),
+            visitors_off.clone(),
+        )?;
         let postbacks = Arc::new(postbacks);
         let common = Common {
             index,

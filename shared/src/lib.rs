@@ -32,3 +32,5 @@ pub mod framed_log;
 pub mod feed;
 
 pub mod postback;
+
+pub mod removal_clock;

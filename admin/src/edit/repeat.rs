@@ -53,7 +53,7 @@ pub fn once<E: From<EditError>>(
 
 fn find(tx: &WriteTx<'_>, caller: u32, key: &str) -> Result<Option<Kept>, EditError> {
     idempotency::expire(tx)?;
-    let found = idempotency::find(tx, caller, key, tx.now())?;
+    let found = idempotency::find(tx, caller, key)?;
     if found.is_none() {
         let kept = idempotency::count(tx, caller)?;
         if kept >= MAX_PER_KEY {

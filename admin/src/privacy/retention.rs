@@ -3,10 +3,13 @@
 //! The archive's segments are closed each day, so that each holds the clicks of one day or two, and
 //! goes as a whole: it stays until the last click in it is old enough. The oldest segment goes first;
 //! one with a click from a clock that stood ahead holds up those after it.
+//!
+//! What is old is judged by a [`RemovalTime`], which there is only while the clock can be trusted.
 
 use std::ops::Range;
 
 use coupon_shared::click::block::Personal;
+use coupon_shared::removal_clock::RemovalTime;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rusqlite::Connection;
@@ -17,11 +20,15 @@ use crate::archive::Archive;
 use crate::store::erasure::rows;
 use crate::store::{self, StoreError, WriteTx, audit, click_archive};
 
-const DAY_MS: u64 = 24 * 60 * 60 * 1000;
-
-pub(super) async fn pass(desk: &Desk, now: Timestamp) -> Result<(), PrivacyError> {
+pub(super) async fn pass(
+    desk: &Desk,
+    now: Timestamp,
+    removal: Option<RemovalTime>,
+) -> Result<(), PrivacyError> {
     close_yesterdays_segment(desk, now).await?;
+    // What was decided by a time that was trusted then.
     take_up_removed(desk).await?;
+    let Some(now) = removal else { return Ok(()) };
     let (periods, mut changed_rows) = (desk.periods, 0);
     if let Some(before_ms) = days_before(now, periods.click_days) {
         remove_clicks(desk, before_ms).await?;
@@ -52,9 +59,8 @@ async fn forget_last_writes(desk: &Desk) -> Result<(), PrivacyError> {
 }
 
 /// In Unix milliseconds; `None` for 0 days, which is for ever.
-fn days_before(now: Timestamp, days: u32) -> Option<u64> {
-    let now_ms = u64::try_from(now.as_millisecond()).unwrap_or(0);
-    (days > 0).then(|| now_ms.saturating_sub(u64::from(days) * DAY_MS))
+fn days_before(now: RemovalTime, days: u32) -> Option<u64> {
+    (days > 0).then(|| now.days_before(days))
 }
 
 async fn close_yesterdays_segment(desk: &Desk, now: Timestamp) -> Result<(), PrivacyError> {
@@ -161,6 +167,13 @@ async fn tell(
     if objects == 0 {
         return Ok(());
     }
+    tracing::info!(
+        object,
+        action,
+        count = objects,
+        older_than_ms = before_ms,
+        "what was too old is gone"
+    );
     let before = Timestamp::from_millisecond(i64::try_from(before_ms).unwrap_or(0));
     let before = before.map_or(Value::Null, |before| json!(before.to_string()));
     let changes =

@@ -7,6 +7,7 @@ use coupon_shared::click::block::{Block, BlockBuilder};
 use coupon_shared::click::{Click, ClickHead, MAX_RECORD_LEN, StreamId, Tag, VisitKind, encode};
 use coupon_shared::decision::Reason;
 use coupon_shared::framed_log::FrameReader;
+use coupon_shared::removal_clock::{AGREED_MS, RemovalTime};
 use coupon_shared::transaction_id::{ClickIdKey, TransactionId, TransactionIdSource};
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -558,12 +559,57 @@ async fn old_clicks(periods: Periods) -> (Admin, TransactionId) {
         if days > 0 {
             let next_day = i64::try_from(NOON_MS - (days - 1) * DAY_MS).unwrap();
             let next_day = Timestamp::from_millisecond(next_day).unwrap();
-            retention::pass(&admin.desk, next_day).await.unwrap();
+            retention::pass(&admin.desk, next_day, trusted(next_day)).await.unwrap();
         }
         oldest.get_or_insert(made[0]);
     }
     admin.sale(&"0a".repeat(16), oldest.unwrap(), ANNA).await;
     (admin, oldest.unwrap())
+}
+
+fn trusted(now: Timestamp) -> Option<RemovalTime> {
+    let unix_ms = u64::try_from(now.as_millisecond()).unwrap();
+    let kept = Kept { unix_ms, agreed_ms: AGREED_MS, parted_ms: 0, jump_ms: 0 };
+    kept.removal_time().ok()
+}
+
+#[tokio::test]
+async fn nothing_goes_for_its_age_by_a_clock_that_jumped_until_it_has_agreed_with_itself_for_a_day()
+{
+    let (admin, _) = old_clicks(FOR_EVER).await;
+    let (store, archive) = (admin.desk.store.clone(), admin.desk.archive.clone());
+    let periods = Periods { click_days: 90, address_days: 30, postback_days: 30 };
+    let all = archive.sequences();
+    let reading = |days: u64, running_hours: u64| Reading {
+        unix_ms: NOON_MS - 60 * DAY_MS + days * DAY_MS + running_hours * DAY_MS / 24,
+        running_ms: running_hours * DAY_MS / 24,
+    };
+    // A day of agreement, two months before the newest click.
+    let desk = Desk::new(store.clone(), archive.clone(), periods);
+    let mut kept = desk.look_at_clock(reading(0, 0)).await.unwrap();
+    assert!(desk.status.borrow().removal_waits.is_some());
+    for hour in 1..=24 {
+        kept = desk.look_at_clock(reading(0, hour)).await.unwrap();
+    }
+    assert_eq!(kept.removal_time().map(RemovalTime::unix_ms), Ok(reading(0, 24).unix_ms));
+    assert_eq!(desk.status.borrow().removal_waits, None);
+    // The next start finds another year.
+    let desk = Desk::new(store.clone(), archive.clone(), periods);
+    for hour in 0..24 {
+        let kept = desk.look_at_clock(reading(200, hour)).await.unwrap();
+        let now = kept.removal_time().ok();
+        assert_eq!(now, None);
+        retention::pass(&desk, Timestamp::now(), now).await.unwrap();
+    }
+    assert_eq!(archive.sequences(), all);
+    let status = desk.status.borrow().clone();
+    assert!(status.clock_has_jumped, "{status:?}");
+    assert!(status.removal_waits.unwrap().contains("199 day(s) ahead"));
+    assert_eq!(store.read(crate::store::removal_clock::removal_time).await.unwrap(), None);
+    let kept = desk.look_at_clock(reading(200, 24)).await.unwrap();
+    retention::pass(&desk, Timestamp::now(), kept.removal_time().ok()).await.unwrap();
+    assert!(archive.sequences().start > all.start);
+    assert!(!desk.status.borrow().clock_has_jumped);
 }
 
 fn noon() -> Timestamp {
@@ -579,7 +625,7 @@ async fn clicks_go_for_their_age_and_reports_and_conversions_stay() {
     assert_eq!(desk.archive.closed_segments().len(), 5, "a segment for each day but the last");
     let periods = Periods { click_days: 90, ..FOR_EVER };
     let desk = Desk::new(desk.store.clone(), desk.archive.clone(), periods);
-    retention::pass(&desk, noon()).await.unwrap();
+    retention::pass(&desk, noon(), trusted(noon())).await.unwrap();
     assert_eq!(desk.archive.sequences().start, 5, "two days of two frames are gone");
     let around = desk.store.read(move |c| blocks::around(c, &oldest)).await.unwrap();
     assert!(around.is_empty());
@@ -613,7 +659,7 @@ async fn what_was_missing_of_removed_clicks_stays_told_after_a_rebuild() {
     let periods = Periods { click_days: 1, ..FOR_EVER };
     let desk = Desk::new(admin.desk.store.clone(), admin.desk.archive.clone(), periods);
     let later = Timestamp::from_millisecond(i64::try_from(NOON_MS + 5 * DAY_MS).unwrap()).unwrap();
-    retention::pass(&desk, later).await.unwrap();
+    retention::pass(&desk, later, trusted(later)).await.unwrap();
     let held = desk.archive.sequences();
     assert_eq!(held.start, held.end, "all clicks are old");
     drop(desk);
@@ -638,7 +684,7 @@ async fn a_removal_that_was_cut_anywhere_is_finished_and_counts_nothing_twice() 
         let reports = admin.reports().await;
         let periods = Periods { click_days: 90, ..FOR_EVER };
         let cut = Desk::new(admin.desk.store.clone(), admin.desk.archive.clone(), periods);
-        let whole = cut_after(polls, retention::pass(&cut, noon())).await;
+        let whole = cut_after(polls, retention::pass(&cut, noon(), trusted(noon()))).await;
         drop(cut);
         let Admin { dir, desk: old, .. } = admin;
         drop(old);
@@ -649,7 +695,7 @@ async fn a_removal_that_was_cut_anywhere_is_finished_and_counts_nothing_twice() 
             tokio::time::sleep(Duration::from_millis(1)).await;
         };
         intake::begin(desk.store.clone(), desk.archive.clone()).await.unwrap();
-        retention::pass(&desk, noon()).await.unwrap();
+        retention::pass(&desk, noon(), trusted(noon())).await.unwrap();
         assert_eq!(desk.archive.sequences().start, 5, "cut after {polls}");
         let admin =
             Admin { dir, desk, ids: TransactionIdSource::new(0, 0, 2), next: Default::default() };
@@ -671,7 +717,7 @@ async fn addresses_are_truncated_for_their_age_in_clicks_postbacks_and_conversio
     let periods = Periods { address_days: 30, ..FOR_EVER };
     let desk = Desk::new(admin.desk.store.clone(), admin.desk.archive.clone(), periods);
     let later = Timestamp::from_millisecond(i64::try_from(NOON_MS + 31 * DAY_MS).unwrap()).unwrap();
-    retention::pass(&desk, later).await.unwrap();
+    retention::pass(&desk, later, trusted(later)).await.unwrap();
     assert_eq!(admin.holds(b"203.0.113.77"), None);
     assert_eq!(
         admin.text("SELECT address || ' ' || click_address FROM conversion").await,
@@ -697,10 +743,10 @@ async fn old_postbacks_go_and_those_that_wait_stay() {
     store.write(move |tx| Ok::<_, StoreError>(tx.execute_batch(waits)?)).await.unwrap();
     let periods = Periods { postback_days: 7, ..FOR_EVER };
     let desk = Desk::new(store.clone(), admin.desk.archive.clone(), periods);
-    retention::pass(&desk, noon()).await.unwrap();
+    retention::pass(&desk, noon(), trusted(noon())).await.unwrap();
     assert_eq!(admin.text("SELECT group_concat(number) FROM postback").await, "1,2");
     let later = Timestamp::from_millisecond(i64::try_from(NOON_MS + 8 * DAY_MS).unwrap()).unwrap();
-    retention::pass(&desk, later).await.unwrap();
+    retention::pass(&desk, later, trusted(later)).await.unwrap();
     assert_eq!(admin.text("SELECT CAST(group_concat(number) AS TEXT) FROM postback").await, "2");
     assert_eq!(admin.text("SELECT CAST(count(*) AS TEXT) FROM conversion").await, "2");
 }

@@ -108,6 +108,8 @@ pub fn take_up(dir: &Path, copied_at: i64) -> Result<TakenUp, TakeUpError> {
     skip_numbers(&tx)?;
     // Their rows stand in files beside the store, which are not copied: they are uploaded again.
     tx.execute("DELETE FROM coupon_code_upload", [])?;
+    // How old the copy is says nothing of this machine's clock.
+    tx.execute("DELETE FROM removal_clock", [])?;
     record(&WriteTx::within(&tx), copied_at)?;
     let taken_up = TakenUp {
         meta: meta::read(&tx)?,

@@ -5,7 +5,7 @@ use jiff::civil::Date;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::rows::{self, day, word};
-use super::{StoreError, WriteTx};
+use super::{StoreError, WriteTx, removal_clock};
 use crate::catalog::{AccountStatus, Advertiser, FoldedKey, Offer, PartnerVisibility};
 use crate::conversions::evidence::CodeFacts;
 
@@ -120,7 +120,12 @@ pub fn count_alone(
                ON CONFLICT DO UPDATE SET conversions = conversions + 1 RETURNING conversions";
     let mut add = tx.prepare_cached(add)?;
     let in_slot: u64 = add.query_row((folded_code, slot), |row| row.get(0))?;
-    if in_slot == 1 {
+    // By a trusted time, because the postback's own may be a wrong clock's.
+    if in_slot == 1
+        && let Some(now) = removal_clock::removal_time(tx)?
+    {
+        let began =
+            began.min((now.unix_ms() / SLOT_MS).saturating_sub(hours_before * SLOTS_PER_HOUR));
         let forget = "DELETE FROM code_alone WHERE folded_code = ?1 AND slot < ?2";
         tx.prepare_cached(forget)?.execute((folded_code, began))?;
     }

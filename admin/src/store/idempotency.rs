@@ -2,14 +2,15 @@
 //!
 //! The answer is kept in the transaction of the creation: a crash leaves both or neither. The one
 //! writer does twins one after the other, so the second finds what the first left. Rows are kept
-//! for [`KEPT_SECONDS`] and are bounded in number for each key: what cannot be promised is refused.
+//! for [`KEPT_SECONDS`], longer while the clock cannot be trusted, and are bounded in number for each
+//! key: what cannot be promised is refused.
 
 use rusqlite::{Connection, OptionalExtension};
 
 use super::meta::Sequence;
-use super::{StoreError, WriteTx};
+use super::{StoreError, WriteTx, removal_clock};
 
-/// How long an answer is kept.
+/// How long an answer is kept at least.
 pub const KEPT_SECONDS: i64 = 24 * 60 * 60;
 /// Answers kept at once for one API key.
 pub const MAX_PER_KEY: u64 = 100_000;
@@ -27,7 +28,7 @@ pub struct Kept {
     pub sequence: Option<Sequence>,
 }
 
-/// What was answered to this key of this caller, if that is not too long ago.
+/// What was answered to this key of this caller, if it is still kept.
 ///
 /// # Errors
 /// When SQLite fails.
@@ -35,12 +36,11 @@ pub fn find(
     connection: &Connection,
     api_key_id: u32,
     key: &str,
-    now: i64,
 ) -> Result<Option<Kept>, StoreError> {
     let sql = "SELECT fingerprint, body, etag, change_seq FROM idempotency \
-               WHERE api_key_id = ?1 AND key = ?2 AND time_created > ?3";
+               WHERE api_key_id = ?1 AND key = ?2";
     let mut statement = connection.prepare_cached(sql)?;
-    let found = statement.query_row((api_key_id, key, now - KEPT_SECONDS), |row| {
+    let found = statement.query_row((api_key_id, key), |row| {
         Ok(Kept {
             fingerprint: row.get(0)?,
             body: row.get(1)?,
@@ -73,12 +73,14 @@ pub fn keep(tx: &WriteTx<'_>, api_key_id: u32, key: &str, kept: &Kept) -> Result
     Ok(())
 }
 
-/// Removes what is older than the promise.
+/// Removes what is older than the promise, where the clock can be trusted.
 ///
 /// # Errors
 /// When SQLite fails.
 pub fn expire(tx: &WriteTx<'_>) -> Result<(), StoreError> {
+    let Some(now) = removal_clock::removal_time(tx)? else { return Ok(()) };
+    let now = i64::try_from(now.unix_ms() / 1000).unwrap_or(i64::MAX);
     let sql = "DELETE FROM idempotency WHERE time_created <= ?1";
-    tx.prepare_cached(sql)?.execute([tx.now() - KEPT_SECONDS])?;
+    tx.prepare_cached(sql)?.execute([now - KEPT_SECONDS])?;
     Ok(())
 }

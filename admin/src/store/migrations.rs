@@ -30,6 +30,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0016_waiting_order.sql"),
     include_str!("migrations/0017_visits.sql"),
     include_str!("migrations/0018_whole_host_names.sql"),
+    include_str!("migrations/0019_removal_clock.sql"),
 ];
 
 /// Brings the database to this program's schema.

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::meta::Sequence;
 use super::rows::{Listed, Page, word};
 use super::staging::Intent;
-use super::{StoreError, WriteTx};
+use super::{StoreError, WriteTx, removal_clock};
 
 /// An upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,11 +133,13 @@ pub fn delete(tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// An upload whose time is over.
+/// An upload whose time is over, as far as the clock can be trusted.
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn expired(connection: &Connection, now: i64) -> Result<Option<Upload>, StoreError> {
+pub fn expired(connection: &Connection) -> Result<Option<Upload>, StoreError> {
+    let Some(now) = removal_clock::removal_time(connection)? else { return Ok(None) };
+    let now = i64::try_from(now.unix_ms() / 1000).unwrap_or(i64::MAX);
     let sql = format!("{SELECT} WHERE time_expires <= ?1 ORDER BY id LIMIT 1");
     Ok(connection.prepare_cached(&sql)?.query_row([now], read).optional()?)
 }

@@ -9,7 +9,8 @@
 //! - After any error the handle is closed and the folder opened again: sled answers errors for ever
 //!   after one. A folder that then does not open, or fails twice without a sync in between, is
 //!   damaged. Errors of the machine (a full disk) damage nothing and are waited out.
-//! - A day goes when it is older than the retention and everything in it is acknowledged.
+//! - A day goes when it is older than the retention, by a clock that can be trusted, and everything
+//!   in it is acknowledged.
 
 mod day_folder;
 #[cfg(test)]
@@ -34,6 +35,7 @@ use jiff::tz::TimeZone;
 
 use super::problems::About;
 use super::progress::{Order, Progress};
+use crate::removal_clock::RemovalClock;
 use day_folder::{Blocks, DayError, DayFolder};
 
 /// How long the thread waits for a question when there is nothing to follow.
@@ -52,6 +54,7 @@ pub(super) struct StoreSetup {
     pub(super) folder: PathBuf,
     pub(super) cache_bytes: u64,
     pub(super) retention_days: u32,
+    pub(super) removal_clock: Arc<RemovalClock>,
     pub(super) progress: Arc<Progress>,
     pub(super) questions: Receiver<HistoryQuestion>,
 }
@@ -363,13 +366,18 @@ impl StoreThread {
     }
 
     fn remove_old_days(&mut self) -> Result<(), StoreError> {
-        let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
-        let keep_from = today.saturating_sub(jiff::Span::new().days(self.setup.retention_days));
+        let Ok(now) = self.setup.removal_clock.removal_time() else { return Ok(()) };
+        let keep_from = date_of(now.days_before(self.setup.retention_days));
         let old: Vec<Date> = self.days.range(..keep_from).map(|(day, _)| *day).collect();
+        let mut removed = 0;
         for day in old {
             if self.may_go(day) {
                 self.remove_day(day)?;
+                removed += 1;
             }
+        }
+        if removed > 0 {
+            tracing::info!(days = removed, before = %keep_from, "removed old days of the click store");
         }
         Ok(())
     }
@@ -400,6 +408,10 @@ impl StoreThread {
 
 /// The day, in UTC, of a block's first click by the node's clock.
 fn day_of(block: &Block<'_>) -> Date {
-    let ms = i64::try_from(block.unix_ms().0).unwrap_or(0);
+    date_of(block.unix_ms().0)
+}
+
+fn date_of(unix_ms: u64) -> Date {
+    let ms = i64::try_from(unix_ms).unwrap_or(0);
     Timestamp::from_millisecond(ms).unwrap_or_default().to_zoned(TimeZone::UTC).date()
 }

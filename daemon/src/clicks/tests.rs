@@ -26,6 +26,7 @@ pub(super) struct Machine {
 impl Machine {
     pub(super) fn new() -> Machine {
         let (data, runtime) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        crate::removal_clock::trust(data.path());
         let mut config = Config {
             data_dir: data.path().into(),
             runtime_dir: runtime.path().into(),

@@ -4,7 +4,8 @@
 //!   that fails they are all told so, and the next postback tries again.
 //! - Nothing goes before the admin has acknowledged it. What it has acknowledged stays for a while
 //!   all the same, because an admin restored from a backup wants it again; it goes segment by
-//!   segment when it is too old, or sooner when room is needed for new ones.
+//!   segment when it is too old, by a clock that can be trusted, or sooner when room is needed for
+//!   new ones.
 //! - A segment holds the postbacks of one UTC day and one run at most, so that old ones can go
 //!   however few there are.
 
@@ -19,12 +20,14 @@ use std::time::{Duration, Instant};
 
 use coupon_shared::framed_log::{FrameReader, FramedLog, FramedLogError, Options};
 use coupon_shared::postback::{MAX_POSTBACK_BYTES, Postback};
+use coupon_shared::removal_clock::RemovalTime;
 use tokio::sync::oneshot;
 
 use super::room::Taken;
 use super::{About, OpenSpool, Shared, spool_id};
 use crate::clock::unix_ms;
 use crate::durable_file;
+use crate::removal_clock::RemovalClock;
 
 const MAX_SEGMENT_BYTES: u64 = 16 << 20;
 /// Appended with one sync; far more than gathers while the one before is written.
@@ -40,6 +43,7 @@ const DAY_MS: u64 = 24 * 3600 * 1000;
 pub(super) struct SpoolSetup {
     pub(super) folder: PathBuf,
     pub(super) keep: Duration,
+    pub(super) removal_clock: Arc<RemovalClock>,
     pub(super) max_bytes: u64,
     pub(super) incoming: Receiver<Incoming>,
     pub(super) shared: Arc<Shared>,
@@ -200,7 +204,10 @@ impl SpoolThread {
                 self.report(opened);
             }
             Some(spool) => {
-                match spool.remove_old(shared.acknowledged(), unix_ms()) {
+                let now = self.setup.removal_clock.removal_time();
+                let removed =
+                    now.map_or(Ok(()), |now| spool.remove_old(shared.acknowledged(), now));
+                match removed {
                     Ok(()) => shared.problems.end(About::Removal),
                     Err(error) => shared.problems.begin(About::Removal, error.to_string()),
                 }
@@ -278,13 +285,18 @@ impl Spool {
     }
 
     /// Removes the segments whose postbacks are all acknowledged and too old.
-    fn remove_old(&mut self, acknowledged: u64, now_ms: u64) -> Result<(), FramedLogError> {
+    fn remove_old(&mut self, acknowledged: u64, now: RemovalTime) -> Result<(), FramedLogError> {
         // An admin restored from a backup takes acknowledgements back.
-        let before = self.too_old_before(acknowledged, now_ms)?.min(acknowledged + 1);
+        let before = self.too_old_before(acknowledged, now.unix_ms())?.min(acknowledged + 1);
         if before == self.log.next_sequence() {
             self.log.close_segment()?;
         }
+        let first = self.log.first_sequence();
         self.log.remove_segments_before(before)?;
+        let removed = self.log.first_sequence() - first;
+        if removed > 0 {
+            tracing::info!(postbacks = removed, "removed old postbacks from the spool");
+        }
         Ok(())
     }
 

@@ -405,6 +405,13 @@ async fn an_upload_goes_when_it_is_removed_or_its_time_is_over() {
     let removed = network.staged("1,1,AAA,active\n").await;
     network.delete(&format!("couponcodes/uploads/{}", removed["upload_id"])).await.done();
     let old = network.staged("1,1,AAA,active\n").await;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let found = network.get(&format!("couponcodes/uploads/{}", old["upload_id"])).await;
+    assert_eq!(found.status, 200, "by a clock just set, nothing goes");
+    let store = rusqlite::Connection::open(network.dir().join("admin.db")).unwrap();
+    let trust =
+        "INSERT OR REPLACE INTO removal_clock VALUES (1, (unixepoch() + 9) * 1000, 86400000, 0, 0)";
+    store.execute(trust, []).unwrap();
     for _ in 0..100 {
         if std::fs::read_dir(network.dir().join("uploads")).unwrap().count() == 0 {
             let gone = network.get(&format!("couponcodes/uploads/{}", old["upload_id"])).await;

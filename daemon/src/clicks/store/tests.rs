@@ -302,6 +302,35 @@ fn an_old_day_stays_while_its_clicks_are_in_the_wal_so_that_its_stream_stays_kno
 }
 
 #[test]
+fn no_day_goes_for_its_age_by_a_clock_that_jumped() {
+    let mut machine = Machine::new();
+    machine.config.clicks.retention_days = 1;
+    machine.config.clicks.wal_max_bytes = 20 << 10;
+    // The run before saw another year.
+    let clock = machine.data.path().join("removal_clock");
+    std::fs::write(clock, "930000000000 86400000 0 0\n").unwrap();
+    let (log, mut writer) = machine.start();
+    let today_ms = Timestamp::now().as_millisecond() as u64;
+    let mut admin = Admin::default();
+    for number in 0..200 {
+        assert_eq!(click_at(&mut writer, number, 946_684_800_000), Recorded::Logged);
+    }
+    admin.pull_until(&log, 200);
+    let behind = log.progress.committed();
+    let mut number = 200;
+    eventually("the WAL has begun anew", || {
+        assert_eq!(click_at(&mut writer, number, today_ms), Recorded::Logged);
+        number += 1;
+        admin.pull(&log);
+        log.progress.wal_reader().unwrap().first_sequence().unwrap() >= behind
+    });
+    in_step(&log);
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(days(&machine).len(), 2);
+    assert!(log.problems()[0].contains("the clock jumped by"), "{:?}", log.problems());
+}
+
+#[test]
 fn old_days_that_left_the_wal_wait_for_an_admin_that_was_restored() {
     let mut machine = Machine::new();
     machine.config.clicks.retention_days = 36_500;
@@ -349,8 +378,15 @@ fn driven(machine: &Machine) -> (coupon_shared::framed_log::FramedLog, StoreThre
     progress.wal_is_open(reader.clone(), wal.next_sequence());
     let (_, questions) = std::sync::mpsc::channel();
     let folder = machine.data.path().join("clicks");
-    let setup =
-        StoreSetup { folder, cache_bytes: 1 << 20, retention_days: 30, progress, questions };
+    let removal_clock = Arc::new(RemovalClock::open(machine.data.path()).unwrap());
+    let setup = StoreSetup {
+        folder,
+        cache_bytes: 1 << 20,
+        retention_days: 30,
+        removal_clock,
+        progress,
+        questions,
+    };
     (wal, StoreThread::new(setup, reader))
 }
 

@@ -37,6 +37,12 @@ fn append(spool: &mut Spool, unix_ms: u64) {
     spool.append(&[&record(unix_ms, b"")], 0, unix_ms).unwrap();
 }
 
+fn at_ms(unix_ms: u64) -> RemovalTime {
+    let agreed_ms = coupon_shared::removal_clock::AGREED_MS;
+    let kept = coupon_shared::removal_clock::Kept { unix_ms, agreed_ms, parted_ms: 0, jump_ms: 0 };
+    kept.removal_time().unwrap()
+}
+
 #[test]
 fn acknowledged_postbacks_stay_as_long_as_they_are_to_and_then_go_by_days() {
     let folder = tempfile::tempdir().unwrap();
@@ -46,7 +52,7 @@ fn acknowledged_postbacks_stay_as_long_as_they_are_to_and_then_go_by_days() {
     }
     let keep = KEEP.as_millis() as u64;
     let mut first_at = |acknowledged, at| {
-        spool.remove_old(acknowledged, at).unwrap();
+        spool.remove_old(acknowledged, at_ms(at)).unwrap();
         spool.log.first_sequence()
     };
     assert_eq!(first_at(4, NOON + keep - 1), 1);
@@ -64,11 +70,11 @@ fn unacknowledged_postbacks_never_get_too_old() {
     for day in 0..4 {
         append(&mut spool, NOON + day * DAY_MS);
     }
-    spool.remove_old(2, u64::MAX).unwrap();
+    spool.remove_old(2, at_ms(u64::MAX)).unwrap();
     assert_eq!(spool.log.first_sequence(), 3);
-    spool.remove_old(0, u64::MAX).unwrap();
+    spool.remove_old(0, at_ms(u64::MAX)).unwrap();
     assert_eq!(spool.log.first_sequence(), 3);
-    spool.remove_old(4, u64::MAX).unwrap();
+    spool.remove_old(4, at_ms(u64::MAX)).unwrap();
     assert_eq!(spool.log.first_sequence(), 5);
 }
 
@@ -82,7 +88,7 @@ fn an_acknowledgement_taken_back_holds_also_for_what_was_looked_at_already() {
     spool.log.close_segment().unwrap();
     // Looked at: the first three are too old, but nothing was removed by that.
     assert_eq!(spool.too_old_before(4, NOON + KEEP.as_millis() as u64).unwrap(), 4);
-    spool.remove_old(1, NOON + KEEP.as_millis() as u64).unwrap();
+    spool.remove_old(1, at_ms(NOON + KEEP.as_millis() as u64)).unwrap();
     assert_eq!(spool.log.first_sequence(), 1);
 }
 

@@ -1,0 +1,50 @@
+//! How far the clock can be trusted to remove anything for its age; the one row is written by whoever
+//! removes what has grown old, and asked by all who remove.
+
+use coupon_shared::removal_clock::{Kept, RemovalTime};
+use rusqlite::{Connection, OptionalExtension};
+
+use super::{StoreError, WriteTx};
+
+/// What the last look at the clock left.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn kept(connection: &Connection) -> Result<Option<Kept>, StoreError> {
+    let sql = "SELECT unix_ms, agreed_ms, parted_ms, jump_ms FROM removal_clock";
+    let mut statement = connection.prepare_cached(sql)?;
+    let kept = statement.query_row([], |row| {
+        Ok(Kept {
+            unix_ms: row.get(0)?,
+            agreed_ms: row.get(1)?,
+            parted_ms: row.get(2)?,
+            jump_ms: row.get(3)?,
+        })
+    });
+    Ok(kept.optional()?)
+}
+
+/// Keeps what a look at the clock leaves.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn keep(tx: &WriteTx<'_>, kept: Kept) -> Result<(), StoreError> {
+    let sql = "INSERT INTO removal_clock (id, unix_ms, agreed_ms, parted_ms, jump_ms) \
+               VALUES (1, ?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET unix_ms = excluded.unix_ms, \
+               agreed_ms = excluded.agreed_ms, parted_ms = excluded.parted_ms, \
+               jump_ms = excluded.jump_ms";
+    let Kept { unix_ms, agreed_ms, parted_ms, jump_ms } = kept;
+    // The clock's years end before SQLite's numbers do.
+    let unix_ms = i64::try_from(unix_ms).unwrap_or(i64::MAX);
+    tx.prepare_cached(sql)?.execute((unix_ms, agreed_ms, parted_ms, jump_ms))?;
+    Ok(())
+}
+
+/// The time by which things may be removed for their age: that of the last look, a minute ago at
+/// most while the program runs. None where nothing may be.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn removal_time(connection: &Connection) -> Result<Option<RemovalTime>, StoreError> {
+    Ok(kept(connection)?.and_then(|kept| kept.removal_time().ok()))
+}
