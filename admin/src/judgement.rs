@@ -4,7 +4,7 @@
 //! | class | when |
 //! |---|---|
 //! | impression | the record says so |
-//! | bot | the browser only fetched ahead, or the user agent is on the list in force; unless a conversion that was approved came from it |
+//! | bot | the browser only fetched ahead, or the user agent is on the list in force or was not sent; unless a conversion that was approved came from it |
 //! | invalid | else, it was not redirected to the offer |
 //! | turned | else, it would be a bot's, but for its conversion |
 //! | duplicate | else, the same visitor came to the same offer by the same partner, code and subs within [`REPEAT_MS`] |
@@ -12,8 +12,8 @@
 //! | unique | else |
 //!
 //! **Visitor**: what the offer's session definition names. Cookies and advertising ids are not
-//! recorded, so those definitions fall back to address and user agent. A visit without both, such as
-//! one whose personal data were erased, is nobody's: always unique. So is one that a server reports:
+//! recorded, so those definitions fall back to address and user agent. A visit without both is one
+//! whose personal data were erased: it is nobody's, always unique, and no bot for having no user agent. So is one that a server reports:
 //! address and user agent are the server's, and no bot's for that.
 //!
 //! **Time** slides: each redirected visit that is no bot's, a duplicate too, begins its visitor's
@@ -120,7 +120,14 @@ pub fn of_itself(
 /// What the visitor's program is.
 #[must_use]
 pub fn agent_of(click: &Click<'_>, bots: &BotList) -> Agent {
-    agent::of(click.tag(Tag::UserAgent).unwrap_or_default(), bots)
+    or_unnamed(click, agent::of(click.tag(Tag::UserAgent).unwrap_or_default(), bots))
+}
+
+/// Browsers send a user agent; an address without one is a program's. An erasure takes both.
+fn or_unnamed(click: &Click<'_>, agent: Agent) -> Agent {
+    let is_empty = |tag| click.tag(tag).unwrap_or_default().trim_ascii().is_empty();
+    let is_unnamed = is_empty(Tag::UserAgent) && !is_empty(Tag::Address);
+    Agent { is_bot: agent.is_bot || is_unnamed, ..agent }
 }
 
 /// What it came from.
@@ -199,7 +206,7 @@ impl Judge {
         self.visitors.next();
         self.repeats.next();
         let user_agent = click.tag(Tag::UserAgent).unwrap_or_default();
-        let agent = self.agents.of(user_agent);
+        let agent = or_unnamed(click, self.agents.of(user_agent));
         let class = match classify(&click.head, agent, false) {
             Class::Unique => self.compare(click, user_agent),
             other => other,

@@ -159,6 +159,8 @@ mod tests {
             "Mozilla/5.0 (compatible; Discordbot/2.0; +https://discordapp.com)",
             "LinkedInBot/1.0 (compatible; Mozilla/5.0; Apache-HttpClient +http://www.linkedin.com)",
             "Mozilla/5.0 (Windows NT 6.1; WOW64) SkypeUriPreview Preview/0.5",
+            "Viber/20.3.0.3",
+            "Mozilla/5.0 (Linux; Android 9) AppleWebKit/537.36 Chrome/88.0 Mobile Safari/537.36 Google-PageRenderer Google (+https://developers.google.com/+/web/snippet/)",
             "UptimeRobot/2.0",
             "curl/8.5.0",
             "Wget/1.21.3",

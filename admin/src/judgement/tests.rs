@@ -146,6 +146,18 @@ fn bots_and_invalid_visits_are_no_part_of_a_session_and_a_visit_without_traces_i
 }
 
 #[test]
+fn who_sends_no_user_agent_is_a_bot_and_whose_was_erased_is_not() {
+    let mut judge = judge_of(SessionDefinition::IpUserAgent, 24);
+    for user_agent in [&b""[..], b" \t"] {
+        assert_eq!(verdict(&mut judge, Visit { user_agent, ..at(0) }), Class::Bot);
+    }
+    let erased = Visit { address: &[], user_agent: b"", ..at(0) };
+    assert_eq!(verdict(&mut judge, erased), Class::Unique);
+    let by_a_server = Visit { kind: VisitKind::Server, user_agent: b"", ..at(0) };
+    assert_eq!(verdict(&mut judge, by_a_server), Class::Unique);
+}
+
+#[test]
 fn a_click_that_a_server_reports_is_nobodys_and_no_bots() {
     let mut judge = judge_of(SessionDefinition::IpUserAgent, 24);
     let reported = |kind| Visit { kind, user_agent: b"curl/8.5.0", ..at(0) };

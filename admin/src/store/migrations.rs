@@ -125,6 +125,23 @@ mod tests {
     }
 
     #[test]
+    fn an_earlier_stores_archive_is_judged_again_by_the_same_list() {
+        let number = MIGRATIONS.iter().position(|sql| sql.contains("ADD COLUMN rules")).unwrap();
+        let mut connection = earlier(number);
+        let sql = "INSERT INTO bot_list (id, wanted, in_force) VALUES (1, 'own bot', 'own bot')";
+        connection.execute(sql, []).unwrap();
+        migrate(&mut connection).unwrap();
+        let work = crate::store::bot_list::work(&connection).unwrap();
+        assert!(matches!(work, crate::store::bot_list::Work::Begin), "{work:?}");
+        let list = crate::store::bot_list::in_force(&connection).unwrap();
+        assert!(list.has(b"an own bot/1") && !list.has(b"curl/8"));
+        let mut new = Connection::open_in_memory().unwrap();
+        migrate(&mut new).unwrap();
+        let work = crate::store::bot_list::work(&new).unwrap();
+        assert!(matches!(work, crate::store::bot_list::Work::Done), "{work:?}");
+    }
+
+    #[test]
     fn a_newer_schema_is_refused_and_left_alone() {
         let mut connection = Connection::open_in_memory().unwrap();
         migrate(&mut connection).unwrap();

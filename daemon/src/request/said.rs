@@ -15,7 +15,7 @@ pub struct Said<'a> {
     pub referer: &'a [u8],
     /// `Accept-Language`
     pub language: &'a [u8],
-    /// The browser says that it only fetches ahead of a click.
+    /// The browser says that it only fetches ahead of a click, or to show a preview.
     pub is_prefetch: bool,
     /// Each `Host`.
     pub hosts: Hosts<'a>,
@@ -46,8 +46,8 @@ impl<'a> Said<'a> {
                 "user-agent" => &mut said.user_agent,
                 "referer" => &mut said.referer,
                 "accept-language" => &mut said.language,
-                "sec-purpose" | "purpose" | "x-moz" => {
-                    said.is_prefetch |= says_prefetch(value);
+                "sec-purpose" | "purpose" | "x-purpose" | "x-moz" => {
+                    said.is_prefetch |= says_nobody_looks(value);
                     continue;
                 }
                 _ => continue,
@@ -69,10 +69,10 @@ impl<'a> Hosts<'a> {
     }
 }
 
-fn says_prefetch(value: &HeaderValue) -> bool {
+fn says_nobody_looks(value: &HeaderValue) -> bool {
     // `Sec-Purpose: prefetch;prerender` has parameters behind it.
-    let token = value.as_bytes().split(|byte| b";, ".contains(byte)).next();
-    token.is_some_and(|token| token.eq_ignore_ascii_case(b"prefetch"))
+    let token = value.as_bytes().split(|byte| b";, ".contains(byte)).next().unwrap_or_default();
+    token.eq_ignore_ascii_case(b"prefetch") || token.eq_ignore_ascii_case(b"preview")
 }
 
 #[cfg(test)]
@@ -117,12 +117,16 @@ mod tests {
     }
 
     #[test]
-    fn prefetching_browsers_are_recognised() {
-        for (name, value) in
-            [("sec-purpose", "prefetch;prerender"), ("purpose", "Prefetch"), ("x-moz", "prefetch")]
-        {
+    fn browsers_that_fetch_ahead_or_for_a_preview_are_recognised() {
+        for (name, value) in [
+            ("sec-purpose", "prefetch;prerender"),
+            ("purpose", "Prefetch"),
+            ("x-moz", "prefetch"),
+            ("purpose", "preview"),
+            ("x-purpose", "Preview"),
+        ] {
             assert!(Said::in_headers(&map(&[(name, value)])).is_prefetch, "{name}");
         }
-        assert!(!Said::in_headers(&map(&[("purpose", "preview")])).is_prefetch);
+        assert!(!Said::in_headers(&map(&[("purpose", "previewing")])).is_prefetch);
     }
 }
