@@ -178,9 +178,8 @@ fn redirecting_plain_and_escaped(mut redirects: impl FnMut(&[u8]) -> bool) -> (V
     let (mut plain, mut escaped) = (Vec::new(), Vec::new());
     for byte in 0..=255 {
         let redirected = spellings(byte).map(|spelling| redirects(&spelling));
-        match redirected {
-            [true, ..] => plain.push(byte),
-            [false, ..] => {}
+        if redirected[0] {
+            plain.push(byte);
         }
         match redirected {
             [_, true, true, false] => escaped.push(byte),

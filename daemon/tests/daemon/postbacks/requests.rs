@@ -176,7 +176,7 @@ fn whatever_byte_stands_in_a_query_it_is_kept_as_it_is_or_escaped_or_refused() {
     }
     let signed = "/?nid=1&coupon_code=a\u{e9}`{b}|";
     assert_eq!(coupond.get(signed).status, 200);
-    kept.push(signed[2..].as_bytes().to_vec());
+    kept.push(signed.as_bytes()[2..].to_vec());
     let got: Vec<_> = all(&coupond, &[]).postbacks.into_iter().map(|p| p.query).collect();
     assert_eq!(got, kept);
 }
