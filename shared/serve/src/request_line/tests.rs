@@ -141,7 +141,7 @@ fn a_path_is_escaped_alike_and_a_hosts_name_is_not() {
 #[test]
 fn characters_stay_as_they_are_wherever_they_are_cut_and_parts_of_them_are_escaped() {
     let sent = get("/a\u{bb}?\u{e9}\u{20ac}\u{1f600}=".as_bytes());
-    let parts = get(b"/?\xe2\x82\xe2\x82\xac\xc3<\xf0\x9f\x98 ");
+    let parts = get(b"/?\xe2\x82\xe2\x82\xac\xc3<\xf0\x9f\x98");
     for (bytes, expected) in
         [(sent, "/a\u{bb}?\u{e9}\u{20ac}\u{1f600}="), (parts, "/?%E2%82\u{20ac}%C3%3C%F0%9F%98")]
     {
