@@ -92,7 +92,8 @@ pub(super) async fn partner(State(door): State<Door>, request: Request, next: Ne
 }
 
 impl Door {
-    /// Lets a request in whose key may come in here and has something left of its budget.
+    /// Lets a request in whose key may come in here and has something left of its budget. Failures of
+    /// its address do not matter to it.
     async fn admit(
         &self,
         request: Request,
@@ -101,10 +102,7 @@ impl Door {
     ) -> Response {
         let (limits, address) = (&self.gate.limits, self.gate.client_of(&request));
         match self.authenticate(request.headers()).await {
-            Ok(caller) => match limits.of_comer(address, caller) {
-                None => self.serve(caller, request, next, may).await,
-                Some(shut_out) => refused(shut_out, FAILED, unknown_key()),
-            },
+            Ok(caller) => self.serve(caller, request, next, may).await,
             Err(Unauthenticated::Store(error)) => error.into_response(),
             Err(Unauthenticated::Refused(error)) => match limits.of_failure(address) {
                 Some(allowance) => refused(allowance, FAILED, error),
@@ -153,11 +151,8 @@ enum Unauthenticated {
 }
 
 fn unknown() -> Unauthenticated {
-    Unauthenticated::Refused(unknown_key())
-}
-
-fn unknown_key() -> ApiError {
-    unauthorized("auth.unknown_key", "this API key is not known, or was revoked")
+    let message = "this API key is not known, or was revoked";
+    Unauthenticated::Refused(unauthorized("auth.unknown_key", message))
 }
 
 const FAILED: &str = "without a good key from this address";

@@ -1,17 +1,15 @@
 //! How much one key may ask, and how often an address may come without a good one.
 //!
 //! Each key has a budget that refills evenly over [`WINDOW`]; a whole window's worth may come at
-//! once. An address has such a budget of failures: once it is used up, a key that was not used from
-//! there before is refused whether it is good or not, so that keys are tried slowly; who came with
-//! a good one before is not held up by a neighbour's tries. Memory is bounded: keys are as many as
-//! were made, and addresses above [`MAX_ADDRESSES`] share one budget.
+//! once. An address has such a budget of failures: once it is used up, further failures are told to
+//! wait. A good key always passes, whoever else tries bad ones from its address: a key has 192 random
+//! bits, so nothing is gained by trying, and a guesser must not be able to lock anybody out. Memory is
+//! bounded: keys are as many as were made, and addresses above [`MAX_ADDRESSES`] share one budget.
 
-use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -40,10 +38,6 @@ pub(super) struct RateLimits {
     network: Option<Budgets<u32>>,
     partner: Option<Budgets<u32>>,
     failures: Option<Budgets<IpAddr>>,
-    /// Addresses that have used up theirs, until when.
-    shut_out: Mutex<HashMap<IpAddr, Instant>>,
-    /// Who came with which good key.
-    known: Mutex<HashSet<(IpAddr, u32)>>,
 }
 
 /// What is left of a budget.
@@ -61,8 +55,6 @@ impl RateLimits {
             network: Budgets::new(limits.network_requests_per_30s),
             partner: Budgets::new(limits.partner_requests_per_30s),
             failures: Budgets::new(limits.auth_failures_per_30s),
-            shut_out: Mutex::default(),
-            known: Mutex::default(),
         }
     }
 
@@ -78,28 +70,8 @@ impl RateLimits {
         Some(budgets.take(&caller.key_id))
     }
 
-    /// Whether somebody with a good key has to wait, because others of his address tried bad ones.
-    pub(super) fn of_comer(&self, address: IpAddr, caller: Caller) -> Option<Allowance> {
-        let comer = (network_of(address), caller.key_id);
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.contains(&comer) {
-            return None;
-        }
-        let shut_out = self.is_shut_out(address);
-        if shut_out.is_none() {
-            if known.len() >= MAX_ADDRESSES {
-                known.clear();
-            }
-            known.insert(comer);
-        }
-        shut_out
-    }
-
     /// Takes a failure off an address's budget. `None`: it has no limit.
     pub(super) fn of_failure(&self, address: IpAddr) -> Option<Allowance> {
-        if let Some(shut_out) = self.is_shut_out(address) {
-            return Some(shut_out);
-        }
         let budgets = self.failures.as_ref()?;
         let mut address = network_of(address);
         if budgets.limiter.len() >= MAX_ADDRESSES {
@@ -108,29 +80,7 @@ impl RateLimits {
                 address = EVERYBODY_ELSE;
             }
         }
-        let allowance = budgets.take(&address);
-        if allowance.remaining == 0 {
-            let pause = allowance.retry_after.unwrap_or(WINDOW / budgets.limit);
-            self.shut_out_now().insert(address, Instant::now() + pause);
-        }
-        Some(allowance)
-    }
-
-    fn is_shut_out(&self, address: IpAddr) -> Option<Allowance> {
-        let limit = self.failures.as_ref()?.limit;
-        let end = self.shut_out_now().get(&network_of(address)).copied()?;
-        let left = end.saturating_duration_since(Instant::now());
-        (!left.is_zero()).then_some(Allowance { limit, remaining: 0, retry_after: Some(left) })
-    }
-
-    /// Without those whose time is over, where they are many.
-    fn shut_out_now(&self) -> MutexGuard<'_, HashMap<IpAddr, Instant>> {
-        let mut shut_out = self.shut_out.lock().unwrap_or_else(PoisonError::into_inner);
-        if shut_out.len() >= MAX_ADDRESSES {
-            let now = Instant::now();
-            shut_out.retain(|_, end| *end > now);
-        }
-        shut_out
+        Some(budgets.take(&address))
     }
 }
 
@@ -237,15 +187,15 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_used_up_its_failures_is_shut_out_and_its_neighbour_is_not() {
+    fn an_address_that_used_up_its_failures_waits_and_its_neighbour_does_not() {
         let limits = limits(0, 2);
-        let address = |text: &str| text.parse::<IpAddr>().unwrap();
-        assert!(limits.of_failure(address("2001:db8::1")).unwrap().refusal("").is_none());
-        assert_eq!(limits.is_shut_out(address("2001:db8::1")), None);
-        limits.of_failure(address("2001:db8::2"));
-        assert!(limits.is_shut_out(address("2001:db8::3")).is_some());
-        assert_eq!(limits.is_shut_out(address("2001:db8:0:1::1")), None);
-        assert_eq!(limits.is_shut_out(address("192.0.2.1")), None);
+        let is_refused = |address: &str| {
+            limits.of_failure(address.parse().unwrap()).unwrap().refusal("").is_some()
+        };
+        // One IPv6 network is one address.
+        let tries = ["2001:db8::1", "2001:db8::2", "2001:db8::3"].map(is_refused);
+        assert_eq!(tries, [false, false, true]);
+        assert_eq!(["2001:db8:0:1::1", "192.0.2.1"].map(is_refused), [false; 2]);
     }
 
     #[test]
