@@ -43,6 +43,8 @@ pub struct Config {
     pub uploads: Bounds,
     /// How partners' servers are spoken to.
     pub pixels: pixels::Settings,
+    /// What is kept of postbacks.
+    pub postbacks: Postbacks,
     /// How long personal data is kept.
     pub privacy: Periods,
     /// What is logged.
@@ -70,6 +72,13 @@ pub struct Limits {
     pub auth_failures_per_30s: u32,
     /// How long requests in flight may take once the program is told to stop.
     pub drain_timeout: Duration,
+}
+
+/// Bounds of the log of postbacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Postbacks {
+    /// What those that identify nothing may take; beyond it the oldest go first.
+    pub unidentified_max_bytes: u64,
 }
 
 /// What is logged.
@@ -105,6 +114,7 @@ impl Default for Config {
                 keep: Duration::from_secs(7 * 24 * 60 * 60),
             },
             pixels: pixels::Settings::default(),
+            postbacks: Postbacks { unidentified_max_bytes: 256 << 20 },
             privacy: Periods { click_days: 90, postback_days: 365, address_days: 0 },
             log: Log { filter: "info".into() },
         }
@@ -191,6 +201,8 @@ impl Config {
         keys.set_checked("pixels.max_attempts", &mut patience.max_attempts, |attempts| {
             at_least_one(&(*attempts as usize))
         });
+        let unidentified = &mut self.postbacks.unidentified_max_bytes;
+        keys.set("postbacks.unidentified_max_bytes", unidentified);
         let privacy = &mut self.privacy;
         keys.set("privacy.click_retention_days", &mut privacy.click_days);
         keys.set("privacy.postback_retention_days", &mut privacy.postback_days);
@@ -374,6 +386,8 @@ impl fmt::Display for Config {
         writeln!(f, "first_retry_ms = {}", pixels.patience.first_retry.as_millis())?;
         writeln!(f, "longest_retry_ms = {}", pixels.patience.longest_retry.as_millis())?;
         writeln!(f, "max_attempts = {}", pixels.patience.max_attempts)?;
+        let unidentified = self.postbacks.unidentified_max_bytes;
+        writeln!(f, "\n[postbacks]\nunidentified_max_bytes = {unidentified}")?;
         writeln!(f, "\n[privacy]\nclick_retention_days = {}", self.privacy.click_days)?;
         writeln!(f, "postback_retention_days = {}", self.privacy.postback_days)?;
         writeln!(f, "address_truncation_days = {}", self.privacy.address_days)?;

@@ -3,7 +3,7 @@
 //! A postback goes `claim` (what it says) → `evidence` (what is known of the clicks, codes, offers
 //! and partners it names) → `judge`, which asks `attribution` (whose sale it is), `trust` (whether
 //! it may be believed) and `payout` (what it is worth). `key` says which postbacks report the same
-//! sale, `refund` what a negative amount takes back, `leak_guard` which codes are used by people
+//! sale, `refund` what a negative amount takes back, `disclosure` what of it the sender may hear, `leak_guard` which codes are used by people
 //! they were not given to.
 //!
 //! All of these are pure: no store, no clock, no I/O. The same claim and the same evidence are
@@ -20,6 +20,7 @@ pub mod evidence;
 pub mod judge;
 
 pub mod attribution;
+mod disclosure;
 pub mod entry;
 mod obstacle;
 pub mod payout;

@@ -1,7 +1,7 @@
 //! Room on the disk of the data folder.
 //!
 //! A part of it is a reserve: bulk work, whose rows come by the million, is refused before it takes
-//! of it. So on a disk that fills up, publication, the intake of clicks and conversions and single
+//! of it, and of what strangers send nothing is kept that identifies nobody. So on a disk that fills up, publication, the intake of clicks and conversions and single
 //! edits go on, and the status says that space is low while there is time to act.
 //!
 //! Deliberately absent: a promise. Others write to the same disk; whoever finds it full is told so

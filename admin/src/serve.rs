@@ -70,16 +70,21 @@ impl Admin {
         let (network_id, stop) = (config.network_id, || background.clone());
         let publisher = publish::start(store.clone(), network_id, daemon.clone(), stop());
         let intake = intake::start(store.clone(), archive.clone(), daemon.clone(), stop());
+        let disk = Disk::new(&config.data_dir, config.disk_reserve_bytes);
+        let bounds = conversions::intake::Bounds {
+            disk: disk.clone(),
+            unidentified_max_bytes: config.postbacks.unidentified_max_bytes,
+        };
         let postbacks = conversions::intake::start(
             store.clone(),
             archive.clone(),
             intake.clone(),
             daemon,
             network_id,
+            bounds,
             stop(),
         );
         let privacy = privacy::start(store.clone(), archive.clone(), config.privacy, stop());
-        let disk = Disk::new(&config.data_dir, config.disk_reserve_bytes);
         let bounds = config.uploads.clone();
         let uploads = Uploads::open(store.clone(), publisher.clone(), disk.clone(), bounds).await?;
         uploads.expire(stop());

@@ -12,6 +12,8 @@ mod faults;
 mod http;
 #[path = "end_to_end/programs.rs"]
 mod programs;
+#[path = "end_to_end/small_disk.rs"]
+mod small_disk;
 
 #[path = "end_to_end/backup.rs"]
 mod backup;
@@ -49,5 +51,7 @@ mod restore_faults;
 mod sdk;
 #[path = "end_to_end/secrets.rs"]
 mod secrets;
+#[path = "end_to_end/strangers.rs"]
+mod strangers;
 #[path = "end_to_end/units.rs"]
 mod units;

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use coupon_serve::Limits;
+use coupon_shared::postback::MAX_POSTBACK_BYTES;
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
@@ -26,6 +27,9 @@ pub const MAX_NODES: u16 = 1024;
 
 /// File descriptors for everything that is not a visitor: indexes, logs, the private socket.
 const RESERVED_DESCRIPTORS: u64 = 128;
+
+/// So that the longest postback can be kept at all.
+const LEAST_BYTES_PER_MINUTE: u64 = MAX_POSTBACK_BYTES as u64;
 
 /// The configuration as it is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,6 +112,12 @@ pub struct Postbacks {
     pub keep_days: u32,
     /// Bytes of the spool; beyond it decided postbacks go sooner, and new ones are refused.
     pub max_bytes: u64,
+    /// What stays free on its disk: decided postbacks go sooner, and new ones that name nothing that
+    /// can be used are refused.
+    pub disk_reserve_bytes: u64,
+    /// Bytes a minute that one address may make us keep of postbacks that name nothing that can be
+    /// used, and of others above what a sale needs; 0 is no limit.
+    pub unidentified_bytes_per_minute: u64,
     /// Requests that wait for the admin's verdict; further ones are answered without. Never more
     /// than half of the connections, so that visitors have the others.
     pub max_waiting: usize,
@@ -172,7 +182,13 @@ impl Default for Config {
                 sled_cache_bytes: 32 << 20,
                 retention_days: 30,
             },
-            postbacks: Postbacks { keep_days: 7, max_bytes: 4 << 30, max_waiting: 2048 },
+            postbacks: Postbacks {
+                keep_days: 7,
+                max_bytes: 4 << 30,
+                disk_reserve_bytes: 256 << 20,
+                unidentified_bytes_per_minute: 4 << 20,
+                max_waiting: 2048,
+            },
             log_format: LogFormat::Text,
         }
     }
@@ -312,6 +328,16 @@ impl Postbacks {
     fn fill(&mut self, keys: &mut Keys) {
         keys.set_within("postbacks.keep_days", &mut self.keep_days, 0..=36_500);
         keys.set_within("postbacks.max_bytes", &mut self.max_bytes, 1 << 20..=1 << 50);
+        keys.set("postbacks.disk_reserve_bytes", &mut self.disk_reserve_bytes);
+        keys.set_checked(
+            "postbacks.unidentified_bytes_per_minute",
+            &mut self.unidentified_bytes_per_minute,
+            |bytes| match bytes {
+                0 => Ok(()),
+                _ if *bytes >= LEAST_BYTES_PER_MINUTE => Ok(()),
+                _ => Err(format!("must be 0 (no limit) or at least {LEAST_BYTES_PER_MINUTE}")),
+            },
+        );
         keys.set_within("postbacks.max_waiting", &mut self.max_waiting, 0..=1_000_000);
     }
 }
@@ -359,6 +385,9 @@ impl fmt::Display for Config {
         let postbacks = &self.postbacks;
         writeln!(f, "\n[postbacks]\nkeep_days = {}", postbacks.keep_days)?;
         writeln!(f, "max_bytes = {}", postbacks.max_bytes)?;
+        writeln!(f, "disk_reserve_bytes = {}", postbacks.disk_reserve_bytes)?;
+        let per_minute = postbacks.unidentified_bytes_per_minute;
+        writeln!(f, "unidentified_bytes_per_minute = {per_minute}")?;
         writeln!(f, "max_waiting = {}", postbacks.max_waiting)?;
         writeln!(f, "\n[log]\nlevel = {}", text(log_level))?;
         writeln!(f, "format = {}", text(&self.log_format))

@@ -63,7 +63,7 @@ impl VisitCounters {
             Reply::MethodNotAllowed => 3,
             Reply::TargetTooLong => 4,
             Reply::NoIndex => 5,
-            Reply::Json(_) | Reply::Untracked | Reply::RobotsTxt => 6,
+            Reply::Json(_) | Reply::JsonMiss(_) | Reply::Untracked | Reply::RobotsTxt => 6,
             Reply::Script(script) if script.is_known() => 7,
             Reply::Script(_) => 6,
             Reply::TooManyMisses { .. } => LIMITED,

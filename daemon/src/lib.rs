@@ -36,6 +36,7 @@ pub mod postbacks;
 mod clock;
 mod durable_file;
 mod news;
+mod per_address;
 mod problems;
 pub mod removal_clock;
 

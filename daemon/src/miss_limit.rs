@@ -2,13 +2,12 @@
 //!
 //! Who guesses codes is wrong nearly always, who follows links is right nearly always. So a visit
 //! that leads to its offer is never counted and never held up; all others count alike, whatever
-//! the reason, and above the limit they look alike, too. Invariant: memory is fixed, and so is the
-//! work for each visit. All addresses share one table of budgets. A keyed hash says which is whose,
-//! so nobody can aim at somebody else's; two addresses that come upon one share it, which costs the
-//! innocent one at most the page for links that lead nowhere.
+//! the reason, and above the limit they look alike, too. Visits, clicks that pages and servers
+//! report, and conversions draw from one budget. Invariant: memory is fixed, and so is the work for
+//! each request. All addresses share one table of budgets; two addresses that come upon one place
+//! share its budget, which costs the innocent one at most the page for links that lead nowhere.
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -20,6 +19,7 @@ use governor::{Quota, RateLimiter};
 
 use crate::config::Misses;
 use crate::news::News;
+use crate::per_address::PerAddress;
 
 /// Budgets, of eight bytes each. With a hundred guessers at work, one visitor in a thousand shares
 /// one of theirs.
@@ -29,7 +29,7 @@ const BUDGETS: usize = 1 << 17;
 pub struct MissLimit {
     misses: Misses,
     /// `None`: there is no limit.
-    limiter: Option<RateLimiter<u64, Budgets, DefaultClock>>,
+    limiter: Option<RateLimiter<IpAddr, Budgets, DefaultClock>>,
     news: News,
 }
 
@@ -52,8 +52,22 @@ impl MissLimit {
     /// When nothing is left; then nothing is taken either.
     pub fn take(&self, address: IpAddr) -> Result<(), Duration> {
         let Some(limiter) = &self.limiter else { return Ok(()) };
-        let taken = limiter.check_key(&network_of(address));
+        let taken = limiter.check_key(&address);
         taken.map_err(|not_yet| not_yet.wait_time_from(limiter.clock().now()))
+    }
+
+    /// Counts a miss of an address, which the log shows as `shown`.
+    ///
+    /// # Errors
+    /// When nothing is left of the address's budget: after how long there will be.
+    pub(crate) fn count_miss(&self, address: IpAddr, shown: IpAddr) -> Result<(), Duration> {
+        let taken = self.take(address);
+        if taken.is_err() && self.news.is_due() {
+            tracing::warn!(address = %shown, "this address asks for many links and codes that lead \
+                nowhere, as who guesses codes does; above limits.misses_per_minute such requests are \
+                answered 429");
+        }
+        taken
     }
 
     /// When it was told that somebody is over the limit.
@@ -73,35 +87,22 @@ fn quota(misses: Misses) -> Option<Quota> {
     Some(Quota::per_minute(per_minute).allow_burst(burst))
 }
 
-/// Who has one IPv6 address has the whole /64 it is in.
-fn network_of(address: IpAddr) -> u64 {
-    match address.to_canonical() {
-        IpAddr::V4(address) => u64::from(address.to_bits()),
-        IpAddr::V6(address) => (address.to_bits() >> 64) as u64,
-    }
-}
-
-struct Budgets {
-    budgets: Box<[InMemoryState]>,
-    hasher: RandomState,
-}
+struct Budgets(PerAddress<InMemoryState>);
 
 impl Default for Budgets {
     fn default() -> Budgets {
-        let budgets = std::iter::repeat_with(InMemoryState::default).take(BUDGETS).collect();
-        Budgets { budgets, hasher: RandomState::new() }
+        Budgets(PerAddress::new(BUDGETS))
     }
 }
 
 impl StateStore for Budgets {
-    type Key = u64;
+    type Key = IpAddr;
 
-    fn measure_and_replace<T, F, E>(&self, network: &u64, measure: F) -> Result<T, E>
+    fn measure_and_replace<T, F, E>(&self, address: &IpAddr, measure: F) -> Result<T, E>
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
-        let place = self.hasher.hash_one(network) as usize % BUDGETS;
-        self.budgets[place].measure_and_replace(&NotKeyed::NonKey, measure)
+        self.0.of(*address).measure_and_replace(&NotKeyed::NonKey, measure)
     }
 }
 

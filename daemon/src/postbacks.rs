@@ -11,9 +11,14 @@
 //! - Everything is bounded: the bytes in hand before they are durable ([`Room`]), the queue to the
 //!   spool, the requests that wait for verdicts, the spool's bytes. Beyond the first, second and
 //!   last the advertiser is told to come again; beyond the third the answer is `queued` at once.
+//! - What a stranger can make us keep is bounded for each address, and nothing of it is kept when the
+//!   disk is nearly full.
 //!
-//! Deliberately absent: any reading of what a postback says. Query and body are kept raw.
+//! Deliberately absent: any change of what a postback says. Query and body are kept raw, because a
+//! signature may cover them; `identification` only looks whether they name something.
 
+mod byte_budget;
+mod identification;
 mod reception;
 mod room;
 
@@ -27,7 +32,7 @@ mod answer;
 mod counters;
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -41,9 +46,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::live_index::LiveIndex;
 use crate::private;
 use crate::problems::Problems;
 use crate::removal_clock::RemovalClock;
+use byte_budget::ByteBudgets;
 use counters::PostbackCounters;
 use feed::Feed;
 use room::Room;
@@ -54,6 +61,8 @@ pub use reception::Reception;
 
 /// Postbacks on their way to the spool thread; their bytes are bounded by [`Room`].
 const QUEUE: usize = 8192;
+/// What the admin keeps of a postback that identifies nothing, and more than a sale needs.
+const UNIDENTIFIED_BYTES: usize = 2 << 10;
 
 /// What can be wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,6 +71,7 @@ enum About {
     SetAside,
     Damage,
     Removal,
+    Disk,
 }
 
 /// What the spool thread, the feed and the receptions tell each other.
@@ -76,6 +86,9 @@ struct Shared {
     torn_bytes_cut: AtomicU64,
     counters: PostbackCounters,
     room: Arc<Room>,
+    byte_budgets: ByteBudgets,
+    /// Less is free on the spool's disk than its reserve.
+    is_disk_low: AtomicBool,
     waiting: Arc<Waiting>,
     problems: Problems<About>,
 }
@@ -89,7 +102,7 @@ struct OpenSpool {
 }
 
 impl Shared {
-    fn new(max_waiting: usize) -> Shared {
+    fn new(max_waiting: usize, unidentified_bytes_per_minute: u64) -> Shared {
         Shared {
             spool: OnceLock::new(),
             committed: watch::Sender::new(0),
@@ -98,6 +111,8 @@ impl Shared {
             torn_bytes_cut: AtomicU64::new(0),
             counters: PostbackCounters::default(),
             room: Arc::default(),
+            byte_budgets: ByteBudgets::new(unidentified_bytes_per_minute),
+            is_disk_low: AtomicBool::new(false),
             waiting: Arc::new(Waiting::at_most(max_waiting)),
             problems: Problems::of("postbacks"),
         }
@@ -133,6 +148,8 @@ pub struct PostbackStatus {
     pub acknowledged: u64,
     /// Postbacks in the spool that it has not.
     pub unacknowledged: u64,
+    /// Less is free on the disk than the reserve.
+    pub is_disk_low: bool,
 }
 
 /// The postbacks of a running daemon. The spool thread ends when the last [`Reception`] is dropped.
@@ -148,12 +165,16 @@ impl Postbacks {
     pub fn start(
         config: &Config,
         removal_clock: Arc<RemovalClock>,
+        index: LiveIndex,
         limits: watch::Receiver<Limits>,
         shutdown: CancellationToken,
     ) -> io::Result<(Postbacks, Reception)> {
         // Whoever waits holds a connection, and visitors need some too.
         let half = limits.borrow().max_connections * config.threads / 2;
-        let shared = Arc::new(Shared::new(config.postbacks.max_waiting.min(half)));
+        let shared = Arc::new(Shared::new(
+            config.postbacks.max_waiting.min(half),
+            config.postbacks.unidentified_bytes_per_minute,
+        ));
         let (queue, incoming) = mpsc::sync_channel(QUEUE);
         let folder = config.data_dir.join("postbacks");
         let setup = SpoolSetup {
@@ -161,13 +182,14 @@ impl Postbacks {
             keep: Duration::from_secs(u64::from(config.postbacks.keep_days) * 24 * 3600),
             removal_clock,
             max_bytes: config.postbacks.max_bytes,
+            disk_reserve_bytes: config.postbacks.disk_reserve_bytes,
             incoming,
             shared: Arc::clone(&shared),
         };
         let thread = thread::Builder::new().name("postbacks".into());
         let thread = thread.spawn(move || spool::run(setup))?;
         let reception =
-            Reception::new(Arc::clone(&shared), queue, config.node_id, limits, shutdown);
+            Reception::new(Arc::clone(&shared), queue, config.node_id, index, limits, shutdown);
         let feed = Arc::new(Feed::new(Arc::clone(&shared), folder));
         Ok((Postbacks { shared, feed, thread: Mutex::new(Some(thread)) }, reception))
     }
@@ -199,6 +221,7 @@ impl Postbacks {
             waiting: shared.waiting.count() as u64,
             acknowledged: (acknowledged + 1).saturating_sub(oldest),
             unacknowledged: last - acknowledged.max(oldest.saturating_sub(1)).min(last),
+            is_disk_low: shared.is_disk_low.load(Ordering::Acquire),
         }
     }
 

@@ -30,6 +30,7 @@ use crate::clock::unix_ms;
 use crate::counters::VisitCounters;
 use crate::hot_codes::HotCodes;
 use crate::live_index::{IndexReader, ServedIndex};
+use crate::miss_limit::MissLimit;
 use crate::request::{Checker, Reported, Said, SiteFile, site_file};
 use crate::response::Reply;
 use crate::sdk;
@@ -89,6 +90,8 @@ pub struct Guest {
     pub address: IpAddr,
     /// What may be recorded of a visitor's address.
     pub recorded_address: IpAddr,
+    /// How often the address may ask for what leads nowhere.
+    pub miss_limit: Arc<MissLimit>,
 }
 
 impl Guest {
@@ -145,7 +148,8 @@ impl Redirector {
             Ok(host) => {
                 let address = client_address(peer, &parts.headers, &settings.trusted_proxies);
                 let recorded_address = recorded(address, settings);
-                Ok(Guest { host, address, recorded_address })
+                let miss_limit = Arc::clone(&settings.miss_limit);
+                Ok(Guest { host, address, recorded_address, miss_limit })
             }
             Err(reply) => {
                 self.desk.counters.answered(&reply);
@@ -205,13 +209,8 @@ impl Redirector {
 #[cold]
 fn limited(miss: Reply, settings: &Settings, parts: &Parts, peer: IpAddr) -> Reply {
     let address = client_address(peer, &parts.headers, &settings.trusted_proxies);
-    let Err(wait) = settings.miss_limit.take(address) else { return miss };
-    if settings.miss_limit.news().is_due() {
-        let address = recorded(address, settings);
-        tracing::warn!(%address, "this address asks for many links that lead nowhere, as who \
-            guesses codes does; above limits.misses_per_minute such visits are answered 429");
-    }
-    Reply::TooManyMisses { retry_after_seconds: wait.as_secs() + 1 }
+    let counted = settings.miss_limit.count_miss(address, recorded(address, settings));
+    counted.map_or_else(Reply::too_many, |()| miss)
 }
 
 impl Desk {

@@ -5,6 +5,8 @@
 //! headers of the request are cleared and become those of the answer:
 //! hyper parses the next request into the same map, and nothing is allocated.
 
+use std::time::Duration;
+
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{
@@ -44,6 +46,8 @@ pub enum Reply {
     NoIndex,
     /// What a page of another origin may read.
     Json(Bytes),
+    /// The same, where what the page named cannot be used.
+    JsonMiss(Bytes),
     /// What is reported can be counted for nobody.
     Untracked,
     /// The script.
@@ -58,7 +62,12 @@ pub enum Reply {
 impl Reply {
     /// Whether it tells that there is no such thing as was asked for.
     pub fn is_miss(&self) -> bool {
-        matches!(self, Reply::NotFound | Reply::Fallback(_) | Reply::Untracked)
+        matches!(self, Reply::NotFound | Reply::Fallback(_) | Reply::Untracked | Reply::JsonMiss(_))
+    }
+
+    /// What is answered above a limit, when there is something left of it again after `wait`.
+    pub(crate) fn too_many(wait: Duration) -> Reply {
+        Reply::TooManyMisses { retry_after_seconds: wait.as_secs() + 1 }
     }
 
     /// The same, or that it is not told any more.
@@ -122,7 +131,7 @@ pub fn respond(reply: Reply, request: Parts) -> Answer {
             let retry = (RETRY_AFTER, HeaderValue::from_static("5"));
             text(StatusCode::SERVICE_UNAVAILABLE, headers, Some(retry), "Not ready yet\n")
         }
-        Reply::Json(body) => json(headers, body),
+        Reply::Json(body) | Reply::JsonMiss(body) => json(headers, body),
         Reply::Untracked => json(headers, Bytes::from_static(UNTRACKED)),
         Reply::Script(script) => script.respond(headers),
         Reply::TooManyMisses { retry_after_seconds } => {

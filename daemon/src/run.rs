@@ -229,6 +229,7 @@ impl Daemon {
         let (postbacks, reception) = Postbacks::start(
             &live.config,
             clicks.removal_clock(),
+            index.clone(),
             live.limits.subscribe(),
             visitors_off.clone(),
         )?;

@@ -27,7 +27,8 @@
 //!         out, an unknown tag skipped   17   1  1 with a conversion id, else 0
 //!                                       18   2  length of the transaction id
 //! delivery                              20   2  length of the error
-//!  0   4  magic "CPND"                  22   2  zero
+//!  0   4  magic "CPND"                  22   1  1: a miss, 2: a trusted sender
+//!                                       23   1  zero
 //!  4   1  version, 1                    24   4  error code
 //!  5   3  zero                          28   …  conversion id (16, where there is one),
 //!  8  16  spool                                 transaction id, error
@@ -413,7 +414,17 @@ pub struct Verdict {
     pub error_code: u32,
     /// A sentence for the advertiser; empty where nothing is wrong.
     pub error: String,
+    /// The answer tells a sender who passed no trust rule that a code, click, offer or partner that
+    /// it named cannot be used.
+    pub is_miss: bool,
+    /// The sender passed the trust rules of an advertiser that has some.
+    pub is_trusted: bool,
 }
+
+/// Bits of a verdict's byte 22. Readers before they existed took no notice of that byte, and
+/// writers left it zero.
+const MISS: u8 = 1;
+const TRUSTED: u8 = 2;
 
 impl Verdict {
     fn push_to(&self, bytes: &mut Vec<u8>) {
@@ -423,7 +434,8 @@ impl Verdict {
         bytes.extend_from_slice(&[self.status as u8, u8::from(self.conversion_id.is_some())]);
         bytes.extend_from_slice(&(transaction_id.len() as u16).to_le_bytes());
         bytes.extend_from_slice(&(error.len() as u16).to_le_bytes());
-        bytes.extend_from_slice(&[0; 2]);
+        let flags = (u8::from(self.is_miss) * MISS) | (u8::from(self.is_trusted) * TRUSTED);
+        bytes.extend_from_slice(&[flags, 0]);
         bytes.extend_from_slice(&self.error_code.to_le_bytes());
         bytes.extend_from_slice(self.conversion_id.as_ref().map_or(&[][..], |id| &id.0));
         bytes.extend_from_slice(transaction_id.as_bytes());
@@ -448,6 +460,8 @@ impl Verdict {
             transaction_id,
             error_code: u32_at(head, 24),
             error,
+            is_miss: head[22] & MISS != 0,
+            is_trusted: head[22] & TRUSTED != 0,
         };
         Ok((verdict, rest))
     }
@@ -691,6 +705,8 @@ mod tests {
             transaction_id: "ab".into(),
             error_code: 1013,
             error: "Schlüssel".into(),
+            is_miss: false,
+            is_trusted: false,
         }
     }
 
@@ -768,6 +784,18 @@ mod tests {
         let asked = Question { cursors: vec![], verdicts: vec![long] };
         let read = Question::decode(&asked.encode()).unwrap();
         assert_eq!(read.verdicts[0].error, "é".repeat(MAX_ERROR_BYTES / 2));
+    }
+
+    #[test]
+    fn a_verdict_says_whether_it_is_a_miss_and_its_sender_trusted_where_zeros_stood_before() {
+        for (is_miss, is_trusted, byte) in
+            [(false, false, 0), (true, false, 1), (false, true, 2), (true, true, 3)]
+        {
+            let told = Verdict { is_miss, is_trusted, ..verdict() };
+            let bytes = Question { cursors: vec![], verdicts: vec![told.clone()] }.encode();
+            assert_eq!(bytes[QUESTION_HEAD + 22..QUESTION_HEAD + 24], [byte, 0]);
+            assert_eq!(Question::decode(&bytes).unwrap().verdicts, [told]);
+        }
     }
 
     #[test]

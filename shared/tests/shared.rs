@@ -173,6 +173,8 @@ fn question() -> Question {
         transaction_id: "019a7afd1e7b70008050c04d6e9b9dd2".into(),
         error_code,
         error: error.into(),
+        is_miss: false,
+        is_trusted: false,
     };
     Question {
         cursors: vec![(SpoolId([4; 16]), 17)],

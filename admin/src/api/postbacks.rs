@@ -45,7 +45,7 @@ struct Shown {
     /// Unix seconds.
     time_received: u64,
     channel: Channel,
-    /// What it was answered.
+    /// What became of it.
     status: VerdictWord,
     /// What it did.
     outcome: Outcome,
@@ -100,7 +100,8 @@ flattened!(Whole as "WholePostback" = Shown;
 
 impl Answer for Whole {}
 
-/// Postbacks, the newest first. `status` is `queued`, `approved`, `pending`, `rejected` or `invalid`;
+/// Postbacks, the newest first, with what was found out of each; a sender who passed no trust rule was
+/// perhaps told less. One that names no known code, click or partner is kept cut, for 30 days. `status` is `queued`, `approved`, `pending`, `rejected` or `invalid`;
 /// `outcome` is `waits`, `made`, `repeats`, `conflicts`, `refunds` or `unreadable`. A
 /// `transaction_id` also finds what was counted for that click out of a list of ids.
 #[utoipa::path(get, path = "/postbacks", params(Listing), responses((status = 200, body = Listed)))]

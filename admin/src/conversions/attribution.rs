@@ -75,6 +75,15 @@ pub struct Nearest {
     pub transaction_id: Option<TransactionId>,
 }
 
+impl Nearest {
+    /// It names no code, click or partner that is known: nobody could ever be paid for it.
+    #[must_use]
+    pub fn names_nobody(&self) -> bool {
+        let Nearest { affiliate_id, code_id, coupon_code, transaction_id, .. } = self;
+        (affiliate_id, code_id, transaction_id) == (&None, &None, &None) && coupon_code.is_empty()
+    }
+}
+
 impl From<&Attributed> for Nearest {
     fn from(known: &Attributed) -> Nearest {
         Nearest {

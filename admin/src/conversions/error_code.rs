@@ -144,6 +144,38 @@ impl ErrorCode {
         self as u32
     }
 
+    /// Whether it tells that a click, code, offer or partner that was named cannot be used, or that
+    /// the sender is not trusted: what somebody learns who guesses. Others tell of the message, or of
+    /// an order.
+    #[must_use]
+    pub fn tells_what_is_unusable(self) -> bool {
+        matches!(
+            self,
+            ErrorCode::AddressNotAllowed
+                | ErrorCode::AboveLookBack
+                | ErrorCode::InvalidTransactionId
+                | ErrorCode::InvalidClick
+                | ErrorCode::OfferMismatch
+                | ErrorCode::InvalidOffer
+                | ErrorCode::InactiveOffer
+                | ErrorCode::ExpiredOffer
+                | ErrorCode::InvalidToken
+                | ErrorCode::UnknownCode
+                | ErrorCode::PausedCode
+                | ErrorCode::UnassignedCode
+                | ErrorCode::CodeNotStarted
+                | ErrorCode::ExpiredCode
+                | ErrorCode::AmbiguousCode
+                | ErrorCode::CodeNotOnOffer
+                | ErrorCode::PartnerNotActive
+                | ErrorCode::NotRunnable
+                | ErrorCode::NothingIdentifies
+                | ErrorCode::BadSignature
+                | ErrorCode::StaleSignature
+                | ErrorCode::UnreadableCode
+        )
+    }
+
     /// The code with a number.
     #[must_use]
     pub fn from_number(number: u32) -> Option<ErrorCode> {

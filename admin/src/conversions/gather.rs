@@ -25,6 +25,7 @@ pub(super) struct Facts<'t, 'c> {
     codes: HashMap<FoldedKey, Vec<CodeFacts>>,
     offers: HashMap<u32, Option<Offer>>,
     advertisers: HashMap<u32, Option<Advertiser>>,
+    guarded: Option<Vec<(u32, Advertiser)>>,
     partners: HashMap<u32, Option<AccountStatus>>,
     access: HashMap<(u32, u32), Option<PartnerVisibility>>,
 }
@@ -40,9 +41,18 @@ impl<'t, 'c> Facts<'t, 'c> {
             codes: HashMap::new(),
             offers: HashMap::new(),
             advertisers: HashMap::new(),
+            guarded: None,
             partners: HashMap::new(),
             access: HashMap::new(),
         })
+    }
+
+    /// All advertisers with trust rules.
+    pub(super) fn guarded(&mut self) -> Result<&[(u32, Advertiser)], StoreError> {
+        match &mut self.guarded {
+            Some(known) => Ok(known),
+            unknown => Ok(unknown.insert(facts::guarded_advertisers(self.tx)?)),
+        }
     }
 
     pub(super) fn evidence(

@@ -33,9 +33,10 @@ use super::received::Received;
 use super::waiting;
 use crate::archive::Archive;
 use crate::daemon_client::{DaemonClient, DaemonError};
+use crate::disk::Disk;
 use crate::intake::IntakeHandle;
-use crate::store::postbacks::waiting as waiting_rows;
-use crate::store::{Store, StoreError, WriteTx, postbacks};
+use crate::store::postbacks::{self, unidentified, waiting as waiting_rows};
+use crate::store::{Store, StoreError, WriteTx};
 
 /// How long the daemon waits for a postback before it answers that there is none.
 const WAIT: Duration = Duration::from_secs(1);
@@ -84,6 +85,14 @@ pub struct PostbackStatus {
     pub decided_out_of_order: u64,
     /// Sequences that the daemon passed over: postbacks it no longer had.
     pub missing: u64,
+    /// What postbacks that identify nothing take in the log, in bytes.
+    pub unidentified_bytes: u64,
+    /// What they may take; beyond it the oldest go first.
+    pub unidentified_max_bytes: u64,
+    /// How many of them were removed before their time, to stay within that.
+    pub unidentified_removed: u64,
+    /// How many of them were not kept at all, because the disk was low.
+    pub unidentified_dropped: u64,
     /// Why the last pull failed; intake goes on trying.
     pub last_error: Option<String>,
 }
@@ -109,10 +118,20 @@ pub(super) struct Court {
     pub(super) archive: Archive,
     pub(super) clicks: IntakeHandle,
     pub(super) network_id: u32,
+    pub(super) bounds: Bounds,
     pub(super) status: watch::Sender<PostbackStatus>,
     /// Told when a postback begins to wait.
     pub(super) waits_begun: Arc<Notify>,
     late_verdicts: mpsc::Sender<Verdict>,
+}
+
+/// Bounds on what strangers can make us keep.
+#[derive(Debug, Clone)]
+pub struct Bounds {
+    /// Its reserve is not for what strangers send.
+    pub disk: Disk,
+    /// What postbacks that identify nothing may take in the log.
+    pub unidentified_max_bytes: u64,
 }
 
 /// Starts the intake of postbacks; it ends with `stop`. `clicks` is the intake of clicks.
@@ -123,13 +142,18 @@ pub fn start(
     clicks: IntakeHandle,
     daemon: DaemonClient,
     network_id: u32,
+    bounds: Bounds,
     stop: CancellationToken,
 ) -> PostbackHandle {
-    let status = watch::Sender::default();
+    let status = watch::Sender::new(PostbackStatus {
+        unidentified_max_bytes: bounds.unidentified_max_bytes,
+        ..PostbackStatus::default()
+    });
     let handle = PostbackHandle { status: status.subscribe() };
     let (late_verdicts, decided_late) = mpsc::channel(MAX_LATE_VERDICTS);
     let waits_begun = Arc::default();
-    let court = Court { store, archive, clicks, network_id, status, waits_begun, late_verdicts };
+    let court =
+        Court { store, archive, clicks, network_id, bounds, status, waits_begun, late_verdicts };
     tokio::spawn(stop.clone().run_until_cancelled_owned(waiting::run(court.clone())));
     let intake = Intake { court, daemon, cursors: None, verdicts: Vec::new(), decided_late };
     tokio::spawn(stop.run_until_cancelled_owned(intake.run()));
@@ -193,6 +217,7 @@ impl Intake {
         let batch = read(&answer)?;
         if !batch.received.is_empty() {
             self.verdicts = self.court.decide(batch).await?;
+            self.court.show_unidentified().await?;
         }
         self.cursors = Some(self.court.cursors().await?);
         Ok(())
@@ -241,11 +266,26 @@ impl Court {
             (status.waiting, status.waiting_behind) = (waiting.all, waiting.behind);
             status.missing = missing;
         });
+        self.show_unidentified().await?;
         self.cursors().await
+    }
+
+    async fn show_unidentified(&self) -> Result<(), StoreError> {
+        let totals = self.store.read(unidentified::totals).await?;
+        self.update(|status| {
+            status.unidentified_bytes = totals.bytes;
+            status.unidentified_removed = totals.removed;
+            status.unidentified_dropped = totals.dropped;
+        });
+        Ok(())
     }
 
     async fn cursors(&self) -> Result<Vec<(SpoolId, u64)>, StoreError> {
         self.store.read(postbacks::cursors).await
+    }
+
+    pub(super) fn ledger<'t, 'c>(&self, tx: &'t WriteTx<'c>) -> Result<Ledger<'t, 'c>, StoreError> {
+        Ledger::new(tx, self.network_id, self.bounds.disk.room().is_low)
     }
 
     /// Looks for the clicks that postbacks name.
@@ -265,29 +305,32 @@ impl Court {
             done => done?,
         };
         self.show(&batch);
-        let taken = decisions.verdicts.len();
-        let verdicts = self.decided(decisions);
-        if verdicts.len() < taken {
+        if decisions.waiting > 0 {
             self.waits_begun.notify_one();
         }
+        let mut verdicts = self.ordered(decisions);
+        // That something cannot be used is told at once, also beside a click that is waited for: the
+        // daemon has to count it.
+        verdicts.retain(|verdict| verdict.status != VerdictStatus::Queued || verdict.is_miss);
         Ok(verdicts)
     }
 
-    /// The verdicts that can be told: those on postbacks that do not go on waiting.
-    fn decided(&self, decisions: Decisions) -> Vec<Verdict> {
-        let Decisions { mut verdicts, out_of_order } = decisions;
+    /// The verdicts; that some were not made in their order is noted.
+    fn ordered(&self, decisions: Decisions) -> Vec<Verdict> {
+        let Decisions { verdicts, out_of_order, .. } = decisions;
         if out_of_order > 0 {
             tracing::warn!(postbacks = out_of_order, "postbacks were decided out of their order");
             self.update(|status| status.decided_out_of_order += out_of_order);
         }
-        verdicts.retain(|verdict| verdict.status != VerdictStatus::Queued);
         verdicts
     }
 
-    /// Has the verdicts on postbacks that waited told to their senders, and answers how many.
+    /// Has the verdicts on postbacks that waited told to their senders, and answers how many were
+    /// decided.
     pub(super) fn tell_later(&self, decisions: Decisions) -> usize {
-        let verdicts = self.decided(decisions);
-        let decided = verdicts.len();
+        let decided = decisions.verdicts.len() - decisions.waiting;
+        let mut verdicts = self.ordered(decisions);
+        verdicts.retain(|verdict| verdict.status != VerdictStatus::Queued);
         for verdict in verdicts {
             // Where there is no room left, the sender is answered `queued` in time.
             let _ = self.late_verdicts.try_send(verdict);
@@ -301,8 +344,8 @@ impl Court {
         range: std::ops::Range<usize>,
         clicks: &Arc<Clicks>,
     ) -> Result<Decisions, StoreError> {
-        let (batch, clicks, network_id) = (Arc::clone(batch), Arc::clone(clicks), self.network_id);
-        self.store.write(move |tx| batch.write(tx, range, &clicks, network_id)).await
+        let (batch, clicks, court) = (Arc::clone(batch), Arc::clone(clicks), self.clone());
+        self.store.write(move |tx| batch.write(tx, range, &clicks, &court)).await
     }
 
     /// After a batch was broken off: what breaks off alone too is kept undecided.
@@ -319,8 +362,9 @@ impl Court {
                     self.store.write(move |tx| batch.keep_undecided(tx, at)).await?;
                 }
                 done => {
-                    let Decisions { verdicts, out_of_order } = done?;
+                    let Decisions { verdicts, waiting, out_of_order } = done?;
                     all.verdicts.extend(verdicts);
+                    all.waiting += waiting;
                     all.out_of_order += out_of_order;
                 }
             }
@@ -344,12 +388,13 @@ impl Batch {
         tx: &WriteTx<'_>,
         range: std::ops::Range<usize>,
         clicks: &Clicks,
-        network_id: u32,
+        court: &Court,
     ) -> Result<Decisions, StoreError> {
         let received = self.received.get(range).unwrap_or_default();
-        let mut ledger = Ledger::new(tx, network_id)?;
+        let mut ledger = court.ledger(tx)?;
         received.iter().try_for_each(|received| ledger.take_in(received, clicks))?;
         let decisions = ledger.finish()?;
+        unidentified::keep_within(tx, court.bounds.unidentified_max_bytes)?;
         self.advance(tx, received)?;
         Ok(decisions)
     }

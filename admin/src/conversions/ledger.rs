@@ -6,6 +6,8 @@
 //!   (another amount, which is kept and shown) or takes back from it.
 //! - Only a conversion that counts or may count takes a key.
 //! - A postback that may be about the same sale as an earlier one that waits is not decided before it.
+//! - What names nobody makes no conversion; little of it is kept, within a total, and nothing while
+//!   the disk is low.
 //!
 //! There is one writer, and a postback is looked for, judged and kept without leaving its
 //! transaction. So no two decisions can make one sale into two, in one batch or in two.
@@ -20,13 +22,14 @@ use super::attribution::{Attributed, Method};
 use super::claim::Claim;
 use super::clicks::{Clicks, FoundClick};
 use super::count::Counts;
+use super::disclosure;
 use super::error_code::ErrorCode;
 use super::gather::Facts;
 use super::judge::{Decided, Judgement, judge};
 use super::key::{Key, TWIN_WINDOW_MS};
 use super::leak_guard::{self, HOURS_BEFORE, Usage};
 use super::payout::{Terms, Worth};
-use super::received::Received;
+use super::received::{self, Received};
 use super::refund::{State, take_back};
 use super::status::Status;
 use super::step::Steps;
@@ -35,7 +38,7 @@ use crate::catalog::Money;
 use crate::store::audit::FieldChange;
 use crate::store::conversions::{self, Action, Conversion, ConversionId, ConversionRow};
 use crate::store::postbacks::waiting::{self, SequenceKey, WaitsFor};
-use crate::store::postbacks::{self, Outcome, Postback, PostbackRow, VerdictWord};
+use crate::store::postbacks::{self, Outcome, Postback, PostbackRow, VerdictWord, unidentified};
 use crate::store::rollups::turn_into_click;
 use crate::store::{StoreError, WriteTx, facts};
 
@@ -45,13 +48,18 @@ pub(super) struct Ledger<'t, 'c> {
     facts: Facts<'t, 'c>,
     counts: Counts,
     decisions: Decisions,
+    is_disk_low: bool,
+    /// Postbacks that identify nothing and were not kept, because the disk was low.
+    dropped: u64,
 }
 
 /// What one transaction decided.
 #[derive(Debug, Default)]
 pub(super) struct Decisions {
-    /// On each postback, `queued` for one that goes on waiting.
+    /// On each postback, as its sender may hear it; `queued` for one that goes on waiting.
     pub(super) verdicts: Vec<Verdict>,
+    /// How many of these go on waiting.
+    pub(super) waiting: usize,
     /// Postbacks that were decided before an earlier one, because too many wait behind that.
     pub(super) out_of_order: u64,
 }
@@ -68,13 +76,22 @@ struct Settled {
 }
 
 impl<'t, 'c> Ledger<'t, 'c> {
-    pub(super) fn new(tx: &'t WriteTx<'c>, network_id: u32) -> Result<Ledger<'t, 'c>, StoreError> {
+    /// With `is_disk_low`, what identifies nothing is not kept, and of the rest little of its text.
+    pub(super) fn new(
+        tx: &'t WriteTx<'c>,
+        network_id: u32,
+        is_disk_low: bool,
+    ) -> Result<Ledger<'t, 'c>, StoreError> {
         let (facts, counts) = (Facts::new(tx, network_id)?, Counts::default());
-        Ok(Ledger { tx, facts, counts, decisions: Decisions::default() })
+        let decisions = Decisions::default();
+        Ok(Ledger { tx, facts, counts, decisions, is_disk_low, dropped: 0 })
     }
 
     /// Writes what they add to the reports.
     pub(super) fn finish(self) -> Result<Decisions, StoreError> {
+        if self.dropped > 0 {
+            unidentified::count_dropped(self.tx, self.dropped)?;
+        }
         self.counts.write(self.tx)?;
         Ok(self.decisions)
     }
@@ -87,8 +104,7 @@ impl<'t, 'c> Ledger<'t, 'c> {
     ) -> Result<(), StoreError> {
         if let Some(known) = postbacks::get(self.tx, received.row.id)? {
             let verdict = self.verdict_again(&known.postback)?;
-            self.decisions.verdicts.push(verdict);
-            return Ok(());
+            return self.tell(verdict, received, clicks);
         }
         let mut row = received.row.clone();
         let Some(claim) = &received.claim else {
@@ -99,11 +115,52 @@ impl<'t, 'c> Ledger<'t, 'c> {
         let keys = sequence_keys(claim);
         let settled = self.settle_in_order(claim, &row, None, &keys, clicks)?;
         settled.write_into(&mut row);
-        let number = postbacks::insert(self.tx, &row)?;
-        if let Some(waits_for) = settled.waits_for {
-            waiting::insert(self.tx, number, waits_for, &keys, &received.message)?;
+        let verdict = settled.verdict_of(&row);
+        self.keep(row, &settled, &keys, &received.message)?;
+        self.tell(verdict, received, clicks)
+    }
+
+    fn keep(
+        &mut self,
+        mut row: Postback,
+        settled: &Settled,
+        keys: &[SequenceKey<'_>],
+        message: &[u8],
+    ) -> Result<(), StoreError> {
+        if settled.is_unidentified() && self.is_disk_low {
+            self.dropped += 1;
+            return Ok(());
         }
-        self.decisions.verdicts.push(settled.verdict_of(&row));
+        if settled.is_unidentified() {
+            received::cut_unidentified(&mut row);
+        } else if self.is_disk_low {
+            received::cut_text(&mut row);
+        }
+        let number = postbacks::insert(self.tx, &row)?;
+        match settled.waits_for {
+            Some(waits_for) => waiting::insert(self.tx, number, waits_for, keys, message),
+            None => Ok(()),
+        }
+    }
+
+    /// Adds the verdict as the sender may hear it.
+    fn tell(
+        &mut self,
+        verdict: Verdict,
+        received: &Received,
+        clicks: &Clicks,
+    ) -> Result<(), StoreError> {
+        self.decisions.waiting += usize::from(verdict.status == VerdictStatus::Queued);
+        let Some(claim) = &received.claim else {
+            self.decisions.verdicts.push(verdict);
+            return Ok(());
+        };
+        let evidence = self.facts.evidence(claim, received.row.received_ms, clicks)?;
+        let guarded = self.facts.guarded()?;
+        let disclosed = || disclosure::disclosed(verdict, claim, &evidence, guarded);
+        // A fault of this program must not hold up the postbacks behind; nothing is told then.
+        let disclosed = catch_unwind(AssertUnwindSafe(disclosed));
+        self.decisions.verdicts.push(disclosed.map_err(|_panic| StoreError::BrokenOff)?);
         Ok(())
     }
 
@@ -126,8 +183,13 @@ impl<'t, 'c> Ledger<'t, 'c> {
             Some(other) => waiting::insert(self.tx, number, other, &keys, &received.message)?,
             None => waiting::remove(self.tx, number)?,
         }
-        self.decisions.verdicts.push(settled.verdict_of(&postback));
-        postbacks::decide(self.tx, &PostbackRow { number, postback })
+        let verdict = settled.verdict_of(&postback);
+        if settled.is_unidentified() {
+            received::cut_unidentified(&mut postback);
+            unidentified::cut(self.tx, number, &postback)?;
+        }
+        postbacks::decide(self.tx, &PostbackRow { number, postback })?;
+        self.tell(verdict, received, clicks)
     }
 
     /// Settles a postback, unless it has to wait behind an earlier one. `number` is that of a
@@ -185,6 +247,9 @@ impl<'t, 'c> Ledger<'t, 'c> {
         }
         if decided.key.is_none() {
             self.look_for_twin(claim, row, &mut decided)?;
+        }
+        if decided.attributed.is_none() && decided.nearest.names_nobody() {
+            return Ok(Settled::unidentified(decided));
         }
         let suspicion = self.inspect(claim, row, &mut decided)?;
         self.make(claim, row, decided, clicks, suspicion)
@@ -518,6 +583,23 @@ impl Settled {
         Settled::waits(WaitsFor::Postback(earlier), steps)
     }
 
+    /// It makes no conversion: there is nobody whose it could ever become.
+    fn unidentified(decided: Decided) -> Settled {
+        Settled {
+            outcome: Outcome::Unreadable,
+            verdict: decided.status.into(),
+            error: decided.error,
+            conversion: None,
+            waits_for: None,
+            steps: decided.steps,
+        }
+    }
+
+    /// It names nothing that is known, and makes, repeats or takes back nothing.
+    fn is_unidentified(&self) -> bool {
+        self.outcome == Outcome::Unreadable && self.error.is_some()
+    }
+
     fn unjudged() -> Settled {
         let mut steps = Steps::default();
         steps.note("not_judged", "judging it failed; it is kept, and counts for nobody");
@@ -561,6 +643,8 @@ fn verdict(row: &Postback, transaction_id: &str) -> Verdict {
         transaction_id: transaction_id.to_owned(),
         error_code: row.error_code,
         error: row.error.clone(),
+        is_miss: false,
+        is_trusted: false,
     }
 }
 

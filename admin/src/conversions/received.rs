@@ -7,6 +7,7 @@ use coupon_shared::transaction_id::TransactionId;
 use sha2::{Digest, Sha256};
 
 use super::claim::{Claim, ClaimedEvent, without_secrets};
+use super::step::Steps;
 use crate::store::conversions::{Channel, ConversionId};
 use crate::store::postbacks::{Outcome, Postback, VerdictWord};
 
@@ -103,7 +104,66 @@ fn row(spool: SpoolId, sequence: u64, message: &Message<'_>, claim: &Claim) -> P
         decided_ms: 0,
         steps: "[]".into(),
         raw: None,
+        unidentified_bytes: 0,
     }
+}
+
+/// What is kept of the text of a postback that identifies nothing.
+const MAX_UNIDENTIFIED_BYTES: usize = 2 << 10;
+/// And of the steps of its decision.
+const MAX_STEPS_BYTES: usize = 1 << 10;
+/// What a row takes beside its texts, with its places in indexes.
+const ROW_BYTES: usize = 512;
+
+/// Cuts a postback that identifies nothing, and writes down how much it still takes.
+pub(super) fn cut_unidentified(row: &mut Postback) {
+    let texts = cut_text(row);
+    row.steps = first_steps(&row.steps);
+    row.unidentified_bytes = (texts + row.steps.len() + row.error.len() + ROW_BYTES) as u64;
+}
+
+/// Cuts what a postback says to [`MAX_UNIDENTIFIED_BYTES`] in all, what was read in it first and its
+/// raw text last; answers how much is left.
+pub(super) fn cut_text(row: &mut Postback) -> usize {
+    let texts = [
+        &mut row.coupon_code,
+        &mut row.folded_code,
+        &mut row.transaction_id,
+        &mut row.order_id,
+        &mut row.event,
+        &mut row.amount,
+        &mut row.currency,
+        &mut row.email,
+        &mut row.host,
+        &mut row.content_type,
+        &mut row.query,
+        &mut row.body,
+        &mut row.user_agent,
+        &mut row.referer,
+    ];
+    let mut left = MAX_UNIDENTIFIED_BYTES;
+    for text in texts {
+        text.truncate(text.floor_char_boundary(left));
+        text.shrink_to_fit();
+        left -= text.len();
+    }
+    MAX_UNIDENTIFIED_BYTES - left
+}
+
+/// The first steps of a JSON array of them, as many as there is room for.
+fn first_steps(json: &str) -> String {
+    if json.len() <= MAX_STEPS_BYTES {
+        return json.to_owned();
+    }
+    let mut steps: Steps = serde_json::from_str(json).unwrap_or_default();
+    let mut bytes = "[]".len();
+    let fit = steps.0.iter().take_while(|step| {
+        bytes += serde_json::to_string(step).map_or(MAX_STEPS_BYTES, |text| text.len() + 1);
+        bytes <= MAX_STEPS_BYTES
+    });
+    let fit = fit.count();
+    steps.0.truncate(fit);
+    serde_json::to_string(&steps).unwrap_or_else(|_| "[]".into())
 }
 
 /// Its id is made of its place: what stands where the id should is not known.
@@ -145,6 +205,7 @@ fn unreadable(spool: SpoolId, sequence: u64, bytes: &[u8], error: String) -> Pos
         decided_ms: super::now_ms(),
         steps: "[]".into(),
         raw: Some(bytes.to_vec()),
+        unidentified_bytes: 0,
     }
 }
 

@@ -18,13 +18,14 @@ use super::now_ms;
 use crate::archive::Archive;
 use crate::catalog::{Advertiser, Affiliate, Money, Offer};
 use crate::daemon_client::stand_in::{STREAM, Sample, StandIn, block_by};
+use crate::disk::Disk;
 use crate::edit::{self, EditError};
 use crate::intake::IntakeHandle;
 use crate::store::bot_list;
 use crate::store::conversions::{
     self, Action, Conversion, ConversionId, ConversionRow, Filters, HistoryEntry, Page, Status,
 };
-use crate::store::postbacks::{self, Outcome, waiting};
+use crate::store::postbacks::{self, Outcome, VerdictWord, waiting};
 use crate::store::rollups::{self, Family, Measures, Question};
 use crate::store::{Store, StoreError, WriteTx, meta};
 
@@ -37,6 +38,7 @@ struct Network {
     store: Store,
     daemon: StandIn,
     key: ClickIdKey,
+    bounds: intake::Bounds,
     running: Option<Running>,
     sent: usize,
 }
@@ -64,11 +66,18 @@ impl Network {
     /// Advertiser 1 with offers 1 and 2, advertiser 2 with a token and offer 3, which asks for
     /// approval. Partner 1 has WINTER25 on offer 1 and BOTH on 1 and 2; partner 2 SAVE-20 on 3.
     async fn new() -> Network {
+        Network::with(0, 1 << 20).await
+    }
+
+    /// The same, with a reserve of the disk and a bound on what identifies nothing.
+    async fn with(disk_reserve_bytes: u64, unidentified_max_bytes: u64) -> Network {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let key = store.write(set_up).await.unwrap();
         let daemon = StandIn::start();
-        let mut network = Network { dir, store, daemon, key, running: None, sent: 0 };
+        let disk = Disk::new(dir.path(), disk_reserve_bytes);
+        let bounds = intake::Bounds { disk, unidentified_max_bytes };
+        let mut network = Network { dir, store, daemon, key, bounds, running: None, sent: 0 };
         network.start();
         network
     }
@@ -81,7 +90,8 @@ impl Network {
             crate::intake::start(self.store.clone(), archive.clone(), client(), stop.clone());
         let store = self.store.clone();
         let taken = clicks.clone();
-        let postbacks = intake::start(store, archive, taken, client(), 1, stop.clone());
+        let bounds = self.bounds.clone();
+        let postbacks = intake::start(store, archive, taken, client(), 1, bounds, stop.clone());
         self.running = Some(Running { _stop: stop.drop_guard(), clicks, postbacks });
     }
 
@@ -127,6 +137,10 @@ impl Network {
     /// Hands postbacks over and waits until they are kept, decided or not.
     async fn deliver(&mut self, queries: &[&str]) {
         let messages: Vec<Vec<u8>> = queries.iter().map(|query| self.message(query, b"")).collect();
+        self.deliver_messages(messages).await;
+    }
+
+    async fn deliver_messages(&mut self, messages: Vec<Vec<u8>>) {
         let sent = {
             let mut hands = self.daemon.hands.lock().unwrap();
             hands.postbacks.extend(messages);
@@ -332,7 +346,7 @@ async fn what_is_delivered_again_counts_once_and_is_answered_the_same() {
     for pair in verdicts.chunks_exact(2) {
         assert_eq!(pair, first);
     }
-    assert_eq!(network.all().await.len(), 2);
+    assert_eq!((network.all().await.len(), logged(&network).await.len()), (1, 2));
     assert_eq!(network.counts().await.sale, 7_000_000);
 }
 
@@ -486,9 +500,21 @@ async fn a_click_that_its_stream_has_passed_never_comes() {
     network.deliver(&[&format!("nid=1&transaction_id={id}")]).await;
     assert_eq!(network.waiting().await, 1);
     network.arrive(STREAM, 1, &[Sample::at(made_ms + 1), Sample::at(made_ms + 2)]);
-    network.until_all(1).await;
-    let made = network.all().await.remove(0);
-    assert_eq!((made.status, made.error_code), (Status::Invalid, 13));
+    let decided = until_decided(&network).await;
+    assert_eq!((decided.verdict, decided.error_code), (VerdictWord::Invalid, 13));
+    assert!(network.all().await.is_empty());
+}
+
+/// The only postback, once it waits no longer.
+async fn until_decided(network: &Network) -> postbacks::Postback {
+    for _ in 0..2_000 {
+        let row = logged(network).await.remove(0);
+        if row.decided_ms != 0 {
+            return row;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("waited in vain");
 }
 
 #[tokio::test]
@@ -513,11 +539,12 @@ async fn what_cannot_be_attributed_says_why_and_does_not_block_the_right_one() {
         ("nid=2&coupon_code=winter25&order_id=1".to_owned(), 11),
         (format!("nid=1&transaction_id={foreign}&order_id=1"), 12),
         (format!("nid=1&transaction_id={past}&order_id=1"), 13),
-        ("nid=1&oid=99&affid=1&order_id=1".to_owned(), 15),
+        // Who is trusted by an advertiser is told more than a stranger.
+        ("nid=1&oid=99&affid=1&order_id=1&verification_token=t0psecret".to_owned(), 15),
         ("nid=1&coupon_code=winter25&oid=1&event_id=99&order_id=1".to_owned(), 25),
         ("nid=1&coupon_code=both&order_id=1".to_owned(), 1006),
         ("nid=1&coupon_code=winter25&oid=2&order_id=1".to_owned(), 1007),
-        ("nid=1&coupon_code=unknown&order_id=1".to_owned(), 1001),
+        ("nid=1&coupon_code=unknown&aid=1&order_id=1".to_owned(), 1001),
         ("nid=1&order_id=1".to_owned(), 1010),
         ("nid=1&coupon_code=winter25&order_id=1&amount=1,5".to_owned(), 1011),
     ];
@@ -533,7 +560,129 @@ async fn what_cannot_be_attributed_says_why_and_does_not_block_the_right_one() {
     let right = network.one("nid=1&coupon_code=winter25&order_id=1").await;
     assert_eq!((right.status, right.error_code), (VerdictStatus::Approved, 0));
     let counts = network.counts().await;
-    assert_eq!((counts.cv, counts.invalid_cv), (1, cases.len() as i64));
+    // Five name a code or partner that is known; the others make no conversion.
+    assert_eq!((counts.cv, counts.invalid_cv), (1, 5));
+}
+
+/// The log's rows, the oldest first.
+async fn logged(network: &Network) -> Vec<postbacks::Postback> {
+    let sql = "SELECT id FROM postback ORDER BY number";
+    let ids: Vec<ConversionId> = network
+        .read(move |c| {
+            let mut statement = c.prepare(sql)?;
+            let ids = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            Ok(ids)
+        })
+        .await;
+    let mut rows = Vec::new();
+    for id in ids {
+        rows.extend(network.read(move |c| postbacks::get(c, id)).await);
+    }
+    rows.into_iter().map(|row| row.postback).collect()
+}
+
+#[tokio::test]
+async fn what_identifies_nothing_makes_no_conversion_and_little_of_it_is_kept() {
+    let mut network = Network::new().await;
+    let junk = format!("amount=5&x={}", "j".repeat(60_000));
+    let queries = [
+        "nid=1&coupon_code=unknown&order_id=A1&sub1=stranger",
+        "nid=1&oid=1",
+        "nid=1&aid=1",
+        "nid=1&transaction_id=0123|4567",
+        "nid=1",
+    ];
+    let messages: Vec<_> =
+        queries.iter().map(|query| network.message(query, junk.as_bytes())).collect();
+    for verdict in network.send_messages(messages).await {
+        assert!(verdict.is_miss, "{verdict:?}");
+        // By this id the log is asked for it.
+        assert_eq!(verdict.conversion_id, Some(verdict.postback));
+    }
+    assert!(network.all().await.is_empty());
+    assert_eq!(network.counts().await, Measures::default());
+    let rows = logged(&network).await;
+    assert_eq!(rows.len(), queries.len());
+    for row in &rows {
+        assert!(row.query.len() + row.body.len() <= 2048, "{} bytes", row.body.len());
+        assert!(row.unidentified_bytes >= 2048 && row.unidentified_bytes < 4096);
+    }
+    assert_eq!((rows[0].error_code, rows[0].order_id.as_str()), (1001, "A1"));
+    let whole = network.message("nid=1&coupon_code=winter25&order_id=B1", junk.as_bytes());
+    network.send_messages(vec![whole]).await;
+    let sale = logged(&network).await.pop().unwrap();
+    assert_eq!((sale.body.len(), sale.unidentified_bytes), (junk.len(), 0));
+}
+
+#[tokio::test]
+async fn the_oldest_that_identify_nothing_go_when_they_take_too_much() {
+    let mut network = Network::with(0, 300_000).await;
+    let sale = network.one("nid=1&coupon_code=winter25&order_id=A1").await;
+    let body = [b'j'; 8_000];
+    for _ in 0..4 {
+        let messages = (0..100).map(|_| network.message("nid=1&coupon_code=nobody", &body));
+        let messages: Vec<_> = messages.collect();
+        network.send_messages(messages).await;
+    }
+    let rows = logged(&network).await;
+    let bytes: u64 = rows.iter().map(|row| row.unidentified_bytes).sum();
+    assert!(bytes <= 300_000 && rows.len() < 130, "{} take {bytes} bytes", rows.len());
+    assert_eq!(Some(rows[0].id), sale.conversion_id.map(ConversionId::from));
+    // What is left came last.
+    let last = NOON_MS + network.sent as u64;
+    assert_eq!(rows.last().map(|row| row.received_ms), Some(last));
+    network.until(|network| shown(network).unidentified_removed > 0).await;
+    let status = shown(&network);
+    assert_eq!((status.unidentified_bytes, status.unidentified_max_bytes), (bytes, 300_000));
+    assert_eq!(status.unidentified_removed as usize, 401 - rows.len());
+}
+
+fn shown(network: &Network) -> intake::PostbackStatus {
+    network.running.as_ref().unwrap().postbacks.status()
+}
+
+#[tokio::test]
+async fn while_the_disk_is_low_what_identifies_nothing_is_dropped_and_sales_are_kept() {
+    let mut network = Network::with(u64::MAX, 1 << 20).await;
+    let body = [b'j'; 8_000];
+    let stranger = network.message("nid=1&coupon_code=nobody&aid=1", &body);
+    let sale = network.message("nid=1&coupon_code=winter25&order_id=A1", &body);
+    let verdicts = network.send_messages(vec![stranger, sale]).await;
+    // Nobody can tell from outside.
+    assert_eq!(verdicts[0].error_code, 1001);
+    assert_eq!(verdicts[1].status, VerdictStatus::Approved);
+    let rows = logged(&network).await;
+    assert_eq!(rows.iter().map(|row| row.order_id.as_str()).collect::<Vec<_>>(), ["A1"]);
+    assert!(rows[0].body.len() <= 2048);
+    network.until(|network| shown(network).unidentified_dropped == 1).await;
+    assert_eq!((network.all().await.len(), network.counts().await.cv), (1, 1));
+}
+
+#[tokio::test]
+async fn one_whose_click_never_comes_is_cut_when_it_is_decided() {
+    let mut network = Network::new().await;
+    let id = network.click(NOON_MS + 10_000).to_string();
+    let body = [b'j'; 8_000];
+    let message = network.message(&format!("nid=1&transaction_id={id}"), &body);
+    network.deliver_messages(vec![message]).await;
+    assert_eq!(logged(&network).await[0].body.len(), body.len());
+    network.arrive(STREAM, 1, &[Sample::at(NOON_MS + 20_000)]);
+    // Its sender hears of it as of one that is decided at once.
+    let told = network.verdicts(1).await.remove(0);
+    assert_eq!((told.error_code, told.is_miss), (13, true));
+    let row = until_decided(&network).await;
+    assert_eq!(row.error_code, 13);
+    assert!(row.body.len() <= 2048 && row.unidentified_bytes > 0);
+}
+
+#[tokio::test]
+async fn what_is_delivered_again_is_told_no_more_than_the_first_time() {
+    let mut network = Network::new().await;
+    let message = network.message("nid=1&coupon_code=save-20&order_id=1", b"");
+    let first = network.send_messages(vec![message.clone()]).await;
+    assert_eq!((first[0].status, first[0].error_code), (VerdictStatus::Rejected, 21));
+    let again = network.send_messages(vec![message]).await;
+    assert_eq!(again, first);
 }
 
 #[tokio::test]
@@ -645,7 +794,7 @@ async fn what_has_no_key_and_is_said_twice_is_a_possible_duplicate_that_can_be_a
 async fn conversions_are_approved_and_rejected_by_hand_with_history_and_counts() {
     let mut network = Network::new().await;
     let sold = network.one("nid=1&coupon_code=winter25&amount=100&order_id=H1").await;
-    let invalid = network.one("nid=1&coupon_code=unknown").await;
+    let invalid = network.one("nid=1&coupon_code=both").await;
     let id = ConversionId(sold.conversion_id.unwrap().0);
     let bad = ConversionId(invalid.conversion_id.unwrap().0);
     let store = network.store.clone();
@@ -753,7 +902,7 @@ async fn counting_all_again_counts_the_same() {
         "nid=1&coupon_code=winter25&amount=100&order_id=1",
         "nid=1&coupon_code=winter25&amount=-30&order_id=1",
         "nid=1&coupon_code=winter25&adv_event_id=signup&order_id=1",
-        "nid=1&coupon_code=unknown",
+        "nid=1&coupon_code=both",
         "nid=1&coupon_code=save-20&verification_token=t0psecret",
     ];
     network.send(&queries).await;

@@ -26,6 +26,12 @@ use crate::catalog::Advertiser;
 /// How far the time of a signature may be from the receipt.
 const MAX_SKEW_SECONDS: u64 = 300;
 
+/// Whether the advertiser has a rule that a sender can fail.
+pub(super) fn has_rules(advertiser: &Advertiser) -> bool {
+    let Advertiser { verification_token, ip_allow_list, signing_key, .. } = advertiser;
+    !(verification_token.is_empty() && ip_allow_list.is_empty() && signing_key.is_empty())
+}
+
 /// Says whether the sender may be believed to speak for the advertiser.
 ///
 /// # Errors
@@ -106,10 +112,12 @@ fn timestamp(claim: &Claim, advertiser: &Advertiser, received_ms: u64) -> Result
 /// Compared as hashes: the time it takes says nothing of the token, not even its length.
 fn token(claim: &Claim, advertiser: &Advertiser) -> Result<(), ErrorCode> {
     let wanted = &advertiser.verification_token;
-    let given = claim.verification_token.as_ref().map_or("", |token| token.exposed());
-    let is_same = Sha256::digest(wanted).ct_eq(&Sha256::digest(given));
-    let is_good = wanted.is_empty() || bool::from(is_same);
-    is_good.then_some(()).ok_or(ErrorCode::InvalidToken)
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let given = claim.verification_token.as_ref().ok_or(ErrorCode::InvalidToken)?;
+    let is_same = Sha256::digest(wanted).ct_eq(&Sha256::digest(given.exposed()));
+    bool::from(is_same).then_some(()).ok_or(ErrorCode::InvalidToken)
 }
 
 #[cfg(test)]

@@ -13,11 +13,12 @@ use coupon_shared::postback::SpoolId;
 
 use super::clicks::LookUpError;
 use super::intake::Court;
-use super::ledger::{Decisions, Ledger};
+use super::ledger::Decisions;
 use super::received::Received;
 use crate::intake::IntakeStatus;
-use crate::store::WriteTx;
+use crate::store::postbacks::unidentified;
 use crate::store::postbacks::waiting::{self, Waiting};
+use crate::store::{StoreError, WriteTx};
 
 /// Decided in one transaction.
 const PAGE: usize = 500;
@@ -89,14 +90,17 @@ async fn decide(court: &Court, page: Vec<Waiting>) -> Result<Decisions, LookUpEr
         .map(|waiting| (waiting.number, Received::read(SpoolId([0; 16]), 0, &waiting.message)))
         .unzip();
     let clicks = court.look_up(&received).await?;
-    let (network_id, parts) = (court.network_id, Arc::new((numbers, received, clicks)));
+    let (parts, court) = (Arc::new((numbers, received, clicks)), court.clone());
+    let store = court.store.clone();
     let write = move |tx: &WriteTx<'_>| {
         let (numbers, received, clicks) = &*parts;
-        let mut ledger = Ledger::new(tx, network_id)?;
+        let mut ledger = court.ledger(tx)?;
         for (number, received) in numbers.iter().zip(received) {
             ledger.decide_waiting(*number, received, clicks)?;
         }
-        ledger.finish()
+        let decisions = ledger.finish()?;
+        unidentified::keep_within(tx, court.bounds.unidentified_max_bytes)?;
+        Ok::<_, StoreError>(decisions)
     };
-    Ok(court.store.write(write).await?)
+    Ok(store.write(write).await?)
 }

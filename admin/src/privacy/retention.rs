@@ -20,6 +20,9 @@ use crate::archive::Archive;
 use crate::store::erasure::rows;
 use crate::store::{self, StoreError, WriteTx, audit, click_archive};
 
+/// How long postbacks are kept that identify nothing, where others are kept longer.
+const UNIDENTIFIED_POSTBACK_DAYS: u32 = 30;
+
 pub(super) async fn pass(
     desk: &Desk,
     now: Timestamp,
@@ -38,6 +41,12 @@ pub(super) async fn pass(
         let rows = repeat(desk, move |tx| rows::truncate_addresses(tx, before_ms)).await?;
         tell(desk, "address", "truncated", rows, before_ms).await?;
         changed_rows += rows;
+    }
+    if let Some(before_ms) = days_before(now, UNIDENTIFIED_POSTBACK_DAYS) {
+        let removed =
+            repeat(desk, move |tx| rows::remove_unidentified_postbacks(tx, before_ms)).await?;
+        tell(desk, "unidentified_postback", "removed", removed, before_ms).await?;
+        changed_rows += removed;
     }
     if let Some(before_ms) = days_before(now, periods.postback_days) {
         let removed = repeat(desk, move |tx| rows::remove_postbacks(tx, before_ms)).await?;

@@ -736,6 +736,23 @@ async fn addresses_are_truncated_for_their_age_in_clicks_postbacks_and_conversio
 }
 
 #[tokio::test]
+async fn postbacks_that_identify_nothing_go_after_thirty_days() {
+    let (admin, _, _) = shop().await;
+    let store = &admin.desk.store;
+    let nobodys = "UPDATE postback SET unidentified_bytes = 700 WHERE number = 2";
+    store.write(move |tx| Ok::<_, StoreError>(tx.execute_batch(nobodys)?)).await.unwrap();
+    let bytes = "SELECT CAST(bytes AS TEXT) FROM unidentified_postbacks";
+    assert_eq!(admin.text(bytes).await, "700");
+    let desk = Desk::new(store.clone(), admin.desk.archive.clone(), FOR_EVER);
+    for (days, left) in [(29, "1,2"), (31, "1")] {
+        let later = i64::try_from(NOON_MS + days * DAY_MS).unwrap();
+        retention::pass(&desk, Timestamp::from_millisecond(later).unwrap()).await.unwrap();
+        assert_eq!(admin.text("SELECT group_concat(number) FROM postback").await, left);
+    }
+    assert_eq!(admin.text(bytes).await, "0");
+}
+
+#[tokio::test]
 async fn old_postbacks_go_and_those_that_wait_stay() {
     let (admin, _, _) = shop().await;
     let waits = "UPDATE postback SET verdict = 'queued' WHERE number = 2";

@@ -236,7 +236,7 @@ pub fn rows_done(tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
 }
 
 /// What the work frees in the file is overwritten with zeros.
-fn overwriting<T>(
+pub(super) fn overwriting<T>(
     tx: &WriteTx<'_>,
     work: impl FnOnce(&WriteTx<'_>) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {

@@ -53,6 +53,22 @@ pub fn advertiser(connection: &Connection, id: u32) -> Result<Option<Advertiser>
     Ok(rows::find_ever::<Advertiser>(connection, id)?.map(|stored| stored.object))
 }
 
+/// All advertisers that are not deleted and have a trust rule.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn guarded_advertisers(connection: &Connection) -> Result<Vec<(u32, Advertiser)>, StoreError> {
+    let sql = "SELECT id FROM advertiser WHERE time_deleted = 0 AND \
+               (verification_token <> '' OR signing_key <> '' OR ip_allow_list <> '[]')";
+    let mut statement = connection.prepare_cached(sql)?;
+    let ids: Vec<u32> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let mut guarded = Vec::new();
+    for id in ids {
+        guarded.extend(advertiser(connection, id)?.map(|advertiser| (id, advertiser)));
+    }
+    Ok(guarded)
+}
+
 /// A partner's account; none of one that was deleted.
 ///
 /// # Errors

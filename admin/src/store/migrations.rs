@@ -31,6 +31,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0017_visits.sql"),
     include_str!("migrations/0018_whole_host_names.sql"),
     include_str!("migrations/0019_removal_clock.sql"),
+    include_str!("migrations/0020_unidentified_postbacks.sql"),
 ];
 
 /// Brings the database to this program's schema.

@@ -12,6 +12,7 @@ use super::{StoreError, WriteTx};
 use crate::catalog::words::words;
 
 pub mod log;
+pub mod unidentified;
 pub mod waiting;
 
 words! {
@@ -44,7 +45,7 @@ words! {
         Conflicts = "conflicts",
         /// It took back from a conversion.
         Refunds = "refunds",
-        /// Nothing: it is not of a form that this program reads.
+        /// Nothing: it names nothing that is known, or is not of a form that this program reads.
         Unreadable = "unreadable",
     }
 }
@@ -120,6 +121,8 @@ columns! {
         steps: String,
         /// Of a message that this program cannot read: its bytes.
         raw: Option<Vec<u8>>,
+        /// What the row takes where it identifies nothing, else 0.
+        unidentified_bytes: u64,
     }
 }
 

@@ -3,59 +3,19 @@
 //! room, without a restart.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
 use crate::programs::{Codes, Network, wait_for};
+use crate::small_disk::SmallDisk;
 
 const DISK_BYTES: u64 = 32 << 20;
 const RESERVE_BYTES: u64 = 12 << 20;
 
-/// A mounted tmpfs of its own; unmounted when dropped.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    /// `None` where this user may not mount.
-    fn mount(folder: &Path) -> Option<SmallDisk> {
-        std::fs::create_dir_all(folder).unwrap();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &format!("size={DISK_BYTES}"), "tmpfs"]).arg(folder);
-        let mounted = mount.stderr(Stdio::null()).status();
-        mounted.is_ok_and(|status| status.success()).then(|| SmallDisk(folder.into()))
-    }
-
-    fn free(&self) -> u64 {
-        let disk = rustix::fs::statvfs(&self.0).unwrap();
-        disk.f_bavail * disk.f_frsize
-    }
-
-    /// Leaves so many bytes free, give or take a page.
-    fn fill_up_to(&self, left: u64) {
-        let file = std::fs::File::options().append(true).create(true).open(self.filler()).unwrap();
-        let wanted = self.free().saturating_sub(left) + file.metadata().unwrap().len();
-        rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, wanted).unwrap();
-    }
-
-    fn filler(&self) -> PathBuf {
-        self.0.join("filler")
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
-}
-
 fn network() -> Option<(Network, SmallDisk)> {
     let network = Network::new();
-    let disk = SmallDisk::mount(&network.path("admin"));
-    if disk.is_none() {
-        eprintln!("not tested: mounting needs more rights than this user has");
-    }
-    Some((network, disk?))
+    let disk = SmallDisk::mount(&network.path("admin"), DISK_BYTES)?;
+    Some((network, disk))
 }
 
 fn code(codes: &Codes, name: &str) -> Value {

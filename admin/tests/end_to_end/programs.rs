@@ -260,6 +260,15 @@ impl Network {
         report["conversions"].as_array().unwrap().clone()
     }
 
+    /// How many conversions of the last day have this status.
+    pub(crate) fn conversions_of_today(&self, status: &str) -> u64 {
+        let mut query = today();
+        query["query"] =
+            json!({"filters": [{"resource_type": "status", "filter_id_value": status}]});
+        let report = self.done("POST", "reporting/conversions?page_size=1", query);
+        report["paging"]["total_count"].as_u64().unwrap()
+    }
+
     /// The only conversion, once it is there.
     pub(crate) fn conversion(&self) -> Value {
         let mut conversions = wait_for("the conversion in the report", || {

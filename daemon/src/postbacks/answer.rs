@@ -3,6 +3,8 @@
 //! Every postback that is kept answers 200, whatever its verdict. Refusals say how to mend it, and
 //! 503 says that coming again later is all there is to do.
 
+use std::time::Duration;
+
 use coupon_shared::postback::{Channel, MAX_BODY_BYTES, Verdict, VerdictStatus};
 use hyper::StatusCode;
 use hyper::body::Bytes;
@@ -37,6 +39,10 @@ pub(super) enum Refused {
     Busy,
     /// The spool does not take it.
     NotKept,
+    /// Too little is free on the disk for what names nothing that can be used.
+    DiskLow,
+    /// Its address has used up a budget, which has something left again after this time.
+    TooMany(Duration),
 }
 
 impl From<NoRoom> for Refused {
@@ -53,7 +59,8 @@ impl Refused {
             Refused::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Refused::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Refused::MediaType | Refused::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Refused::Busy | Refused::NotKept => StatusCode::SERVICE_UNAVAILABLE,
+            Refused::Busy | Refused::NotKept | Refused::DiskLow => StatusCode::SERVICE_UNAVAILABLE,
+            Refused::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 
@@ -71,9 +78,10 @@ impl Refused {
             Refused::NotJson => {
                 "The body must be a whole JSON object, such as {\"amount\": 9.5}.".into()
             }
-            Refused::Busy | Refused::NotKept => {
+            Refused::Busy | Refused::NotKept | Refused::DiskLow => {
                 "The conversion cannot be kept at the moment: send it again later.".into()
             }
+            Refused::TooMany(_) => "Too many requests".into(),
         }
     }
 

@@ -12,12 +12,13 @@ const VERDICTS: [VerdictStatus; 5] = [
     VerdictStatus::Rejected,
     VerdictStatus::Invalid,
 ];
-const REFUSALS: [StatusCode; 6] = [
+const REFUSALS: [StatusCode; 7] = [
     StatusCode::BAD_REQUEST,
     StatusCode::METHOD_NOT_ALLOWED,
     StatusCode::REQUEST_TIMEOUT,
     StatusCode::PAYLOAD_TOO_LARGE,
     StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    StatusCode::TOO_MANY_REQUESTS,
     StatusCode::SERVICE_UNAVAILABLE,
 ];
 

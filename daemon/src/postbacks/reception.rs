@@ -2,9 +2,17 @@
 //!
 //! It runs on the serving threads and never blocks them. When the daemon stops, whoever waits for
 //! a verdict is answered `queued` at once.
+//!
+//! Limits of what an address can do, each of its own:
+//! - A body must come at a least rate, and bodies that come in take a share of room.
+//! - What may be nobody's draws from a budget of bytes before it is kept: all of a postback that names
+//!   nothing usable, and of any other what is longer than a sale needs. The verdict may give it back.
+//! - A verdict that tells that something cannot be used draws from the same budget of misses as
+//!   visits that lead nowhere.
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
@@ -19,23 +27,28 @@ use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN, REFERER, USER
 use hyper::http::request::Parts;
 use serde::de::IgnoredAny;
 use tokio::sync::{oneshot, watch};
-use tokio::time::{timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::Shared;
 use super::answer::{Form, Refused};
-use super::room::Taken;
+use super::identification::names_something_usable;
+use super::room::{Purpose, SMALL_BODY_BYTES, Taken};
 use super::spool::Incoming;
 use super::verdicts::Ticket;
+use super::{Shared, UNIDENTIFIED_BYTES};
 use crate::clock::unix_ms;
+use crate::live_index::LiveIndex;
 use crate::redirect::Guest;
-use crate::response::Answer;
+use crate::response::{Answer, Reply, respond};
 
 /// How long an advertiser is kept waiting for the admin's verdict.
 const VERDICT_DEADLINE: Duration = Duration::from_secs(2);
 /// How long a disk may take before the advertiser is told to come again. It may have the postback
 /// by then; whoever comes again reports the same conversion.
 const KEEP_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a body may come more slowly than at the least rate: a lost packet is sent again.
+const BODY_GRACE: Duration = Duration::from_secs(3);
+const LEAST_BODY_BYTES_PER_SECOND: usize = 16 << 10;
 
 /// Takes the postbacks that come to one serving thread.
 #[derive(Clone)]
@@ -43,6 +56,7 @@ pub struct Reception {
     shared: Arc<Shared>,
     queue: SyncSender<Incoming>,
     node: u16,
+    index: LiveIndex,
     limits: watch::Receiver<Limits>,
     shutdown: CancellationToken,
 }
@@ -50,7 +64,23 @@ pub struct Reception {
 /// A body, and the room that it takes.
 struct Received {
     body: Vec<u8>,
-    room: Taken,
+    _room: Option<Taken>,
+}
+
+/// A postback that is durable.
+struct Kept {
+    id: PostbackId,
+    ticket: Option<Ticket>,
+    charge: Charge,
+}
+
+/// What was taken off an address's budget of bytes.
+#[derive(Debug, Clone, Copy)]
+struct Charge {
+    /// Because it names nothing that can be used.
+    unidentified_bytes: usize,
+    /// Because it is longer than a sale needs.
+    surplus_bytes: usize,
 }
 
 impl Reception {
@@ -58,10 +88,11 @@ impl Reception {
         shared: Arc<Shared>,
         queue: SyncSender<Incoming>,
         node: u16,
+        index: LiveIndex,
         limits: watch::Receiver<Limits>,
         shutdown: CancellationToken,
     ) -> Reception {
-        Reception { shared, queue, node, limits, shutdown }
+        Reception { shared, queue, node, index, limits, shutdown }
     }
 
     /// Answers one postback.
@@ -77,7 +108,7 @@ impl Reception {
     {
         let form = Form::asked(channel, &parts.headers);
         let decided = match self.take(channel, &parts, body, &guest).await {
-            Ok((id, ticket)) => Ok(self.verdict(id, ticket).await),
+            Ok(kept) => self.decided(kept, &guest).await,
             Err(refused) => Err(refused),
         };
         let counters = &self.shared.counters;
@@ -85,7 +116,31 @@ impl Reception {
             Ok(verdict) => counters.answer(verdict.status),
             Err(refused) => counters.refuse(refused.status()),
         }
-        form.answer(decided, parts.headers)
+        match decided {
+            // The same bytes that a visit gets above the limit.
+            Err(Refused::TooMany(wait)) => respond(Reply::too_many(wait), parts),
+            decided => form.answer(decided, parts.headers),
+        }
+    }
+
+    /// The verdict on what is kept, unless its address may not hear it.
+    async fn decided(&self, kept: Kept, guest: &Guest) -> Result<Verdict, Refused> {
+        let Kept { id, ticket, charge } = kept;
+        let verdict = self.verdict(id, ticket).await;
+        self.settle(charge, &verdict, guest);
+        if verdict.is_miss {
+            let counted = guest.miss_limit.count_miss(guest.address, guest.recorded_address);
+            counted.map_err(Refused::TooMany)?;
+        }
+        Ok(verdict)
+    }
+
+    /// Gives back what the verdict shows to be somebody's.
+    fn settle(&self, charge: Charge, verdict: &Verdict, guest: &Guest) {
+        let is_known = verdict.status != VerdictStatus::Queued;
+        let unidentified = if is_known && !verdict.is_miss { charge.unidentified_bytes } else { 0 };
+        let surplus = if verdict.is_trusted { charge.surplus_bytes } else { 0 };
+        self.shared.byte_budgets.give_back(guest.address, unidentified + surplus);
     }
 
     /// Keeps it. Its body is let go of then: a request that waits for its verdict holds little.
@@ -95,17 +150,18 @@ impl Reception {
         parts: &Parts,
         body: B,
         guest: &Guest,
-    ) -> Result<(PostbackId, Option<Ticket>), Refused>
+    ) -> Result<Kept, Refused>
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let Received { body, room } = match parts.method {
-            Method::GET => Received { body: Vec::new(), room: Taken::none(&self.shared.room) },
-            Method::POST => self.read(parts, body).await?,
+        let received = match parts.method {
+            Method::GET => Received { body: Vec::new(), _room: None },
+            Method::POST => self.read(parts, body, guest).await?,
             _ => return Err(Refused::Method),
         };
         let unix_ms = unix_ms();
         let id = new_id(unix_ms)?;
+        let query = parts.uri.query().unwrap_or_default().as_bytes();
         let postback = Postback {
             id,
             unix_ms,
@@ -114,44 +170,76 @@ impl Reception {
             is_post: parts.method == Method::POST,
             address: guest.address_of(channel),
             host: guest.host.as_str().as_bytes(),
-            query: parts.uri.query().unwrap_or_default().as_bytes(),
-            body: &body,
+            query,
+            body: &received.body,
             content_type: header(parts, &CONTENT_TYPE),
             user_agent: header(parts, &USER_AGENT),
             referer: header(parts, &REFERER),
             origin: header(parts, &ORIGIN),
         };
+        let record = postback.encode();
+        let is_identified = self.identifies(query, &received.body, unix_ms);
+        drop(received);
+        let charge = self.charge(record.len(), is_identified, guest)?;
         let ticket = self.shared.waiting.place(id);
-        self.keep(postback.encode(), room).await?;
-        Ok((id, ticket))
+        self.keep(record, guest).await?;
+        Ok(Kept { id, ticket, charge })
+    }
+
+    fn identifies(&self, query: &[u8], body: &[u8], unix_ms: u64) -> bool {
+        let seconds = (unix_ms / 1000) as i64;
+        let index = self.index.current();
+        index.is_some_and(|index| names_something_usable(&index, query, body, seconds))
+    }
+
+    /// Takes off the address's budget what it makes us keep of what may be nobody's.
+    fn charge(&self, bytes: usize, is_identified: bool, guest: &Guest) -> Result<Charge, Refused> {
+        if !is_identified && self.shared.is_disk_low.load(Ordering::Acquire) {
+            return Err(Refused::DiskLow);
+        }
+        let needed = bytes.min(UNIDENTIFIED_BYTES);
+        let charge = Charge {
+            unidentified_bytes: if is_identified { 0 } else { needed },
+            surplus_bytes: bytes - needed,
+        };
+        let all = charge.unidentified_bytes + charge.surplus_bytes;
+        self.shared.byte_budgets.take(guest.address, all).map_err(Refused::TooMany)?;
+        Ok(charge)
     }
 
     /// Reads a body as long as it may be, as slowly as it may come.
-    async fn read<B>(&self, parts: &Parts, mut body: B) -> Result<Received, Refused>
+    async fn read<B>(&self, parts: &Parts, mut body: B, guest: &Guest) -> Result<Received, Refused>
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        if body.size_hint().lower() > MAX_BODY_BYTES as u64 {
+        let size = body.size_hint();
+        if size.lower() > MAX_BODY_BYTES as u64 {
             return Err(Refused::TooLarge);
         }
-        let deadline = tokio::time::Instant::now() + self.limits.borrow().client_timeout;
-        let mut received = Received { body: Vec::new(), room: Taken::none(&self.shared.room) };
-        while let Some(frame) =
-            timeout_at(deadline, body.frame()).await.map_err(|_| Refused::TooSlow)?
+        let is_small = size.exact().is_some_and(|bytes| bytes <= SMALL_BODY_BYTES);
+        let purpose = if is_small { Purpose::SmallBody } else { Purpose::LargeBody };
+        let mut room = Taken::none(&self.shared.room, purpose, guest.address);
+        let began = Instant::now();
+        let deadline = began + self.limits.borrow().client_timeout;
+        let mut received = Vec::new();
+        while let Some(frame) = timeout_at(deadline.min(due(began, received.len())), body.frame())
+            .await
+            .map_err(|_| Refused::TooSlow)?
         {
             let Ok(data) = frame.map_err(|_| Refused::Broken)?.into_data() else { continue };
-            if received.body.len() + data.len() > MAX_BODY_BYTES {
+            if received.len() + data.len() > MAX_BODY_BYTES {
                 return Err(Refused::TooLarge);
             }
-            received.room.grow(data.len())?;
-            received.body.extend_from_slice(&data);
+            room.grow(data.len())?;
+            received.extend_from_slice(&data);
         }
-        check_type(header(parts, &CONTENT_TYPE), &received.body)?;
-        Ok(received)
+        check_type(header(parts, &CONTENT_TYPE), &received)?;
+        Ok(Received { body: received, _room: Some(room) })
     }
 
     /// Returns when it is durable.
-    async fn keep(&self, record: Vec<u8>, mut room: Taken) -> Result<(), Refused> {
+    async fn keep(&self, record: Vec<u8>, guest: &Guest) -> Result<(), Refused> {
+        let mut room = Taken::none(&self.shared.room, Purpose::Postback, guest.address);
         room.grow(record.len())?;
         let (is_kept, kept) = oneshot::channel();
         let incoming = Incoming { record, is_kept, _room: room };
@@ -171,6 +259,8 @@ impl Reception {
             transaction_id: String::new(),
             error_code: 0,
             error: String::new(),
+            is_miss: false,
+            is_trusted: false,
         };
         let Some(mut ticket) = ticket else { return queued };
         tokio::select! {
@@ -182,6 +272,13 @@ impl Reception {
             () = self.shutdown.cancelled() => queued,
         }
     }
+}
+
+/// When more of a body must have come than this.
+fn due(began: Instant, received: usize) -> Instant {
+    let at_least_rate =
+        Duration::from_secs_f64(received as f64 / LEAST_BODY_BYTES_PER_SECOND as f64);
+    began + BODY_GRACE + at_least_rate
 }
 
 fn new_id(unix_ms: u64) -> Result<PostbackId, Refused> {

@@ -5,7 +5,7 @@
 //! - Nothing goes before the admin has acknowledged it. What it has acknowledged stays for a while
 //!   all the same, because an admin restored from a backup wants it again; it goes segment by
 //!   segment when it is too old, by a clock that can be trusted, or sooner when room is needed for
-//!   new ones.
+//!   new ones or the disk is low.
 //! - A segment holds the postbacks of one UTC day and one run at most, so that old ones can go
 //!   however few there are.
 
@@ -45,6 +45,7 @@ pub(super) struct SpoolSetup {
     pub(super) keep: Duration,
     pub(super) removal_clock: Arc<RemovalClock>,
     pub(super) max_bytes: u64,
+    pub(super) disk_reserve_bytes: u64,
     pub(super) incoming: Receiver<Incoming>,
     pub(super) shared: Arc<Shared>,
 }
@@ -133,6 +134,7 @@ impl SpoolThread {
         let records: Vec<&[u8]> = batch.iter().map(|incoming| &incoming.record[..]).collect();
         let shared = &self.setup.shared;
         let appended = spool.append(&records, shared.acknowledged(), unix_ms());
+        report_disk(shared, &spool.disk);
         shared.spool_bytes.store(spool.log.bytes_on_disk(), Ordering::Release);
         let next = appended?;
         shared.committed.send_replace(next);
@@ -161,8 +163,9 @@ impl SpoolThread {
     /// A spool that is damaged where recovery must not touch it is kept for a person to look at;
     /// new postbacks need one that works.
     fn open_or_set_aside(&self) -> Result<Spool, SpoolError> {
-        let SpoolSetup { folder, keep, max_bytes, shared, .. } = &self.setup;
-        let damaged = match Spool::open(folder, *keep, *max_bytes) {
+        let SpoolSetup { folder, keep, max_bytes, disk_reserve_bytes, shared, .. } = &self.setup;
+        let open = || Spool::open(folder, *keep, *max_bytes, *disk_reserve_bytes);
+        let damaged = match open() {
             Ok((spool, torn_bytes_cut)) => {
                 if torn_bytes_cut > 0 {
                     tracing::warn!(bytes = torn_bytes_cut, "cut a torn tail off the spool");
@@ -180,7 +183,7 @@ impl SpoolThread {
             aside.display()
         );
         shared.problems.begin(About::SetAside, text);
-        Ok(Spool::open(folder, *keep, *max_bytes)?.0)
+        Ok(open()?.0)
     }
 
     fn report(&self, done: Result<(), SpoolError>) {
@@ -205,15 +208,48 @@ impl SpoolThread {
             }
             Some(spool) => {
                 let now = self.setup.removal_clock.removal_time();
-                let removed =
-                    now.map_or(Ok(()), |now| spool.remove_old(shared.acknowledged(), now));
-                match removed {
+                let acknowledged = shared.acknowledged();
+                let removed = now.map_or(Ok(()), |now| spool.remove_old(acknowledged, now));
+                match removed.and_then(|()| spool.relieve_disk(acknowledged)) {
                     Ok(()) => shared.problems.end(About::Removal),
                     Err(error) => shared.problems.begin(About::Removal, error.to_string()),
                 }
                 shared.spool_bytes.store(spool.log.bytes_on_disk(), Ordering::Release);
+                report_disk(&shared, &spool.disk);
             }
         }
+    }
+}
+
+fn report_disk(shared: &Shared, disk: &SpoolDisk) {
+    let is_low = disk.is_low();
+    shared.is_disk_low.store(is_low, Ordering::Release);
+    if is_low {
+        let text = format!(
+            "less than postbacks.disk_reserve_bytes ({}) is free on the disk of {}: postbacks that \
+             name nothing known are refused, and decided ones are not kept for a restored \
+             coupon-admin; free some space",
+            disk.reserve_bytes,
+            disk.folder.display()
+        );
+        shared.problems.begin(About::Disk, text);
+    } else {
+        shared.problems.end(About::Disk);
+    }
+}
+
+/// The disk that the spool is on, of which a part is a reserve.
+struct SpoolDisk {
+    folder: PathBuf,
+    reserve_bytes: u64,
+}
+
+impl SpoolDisk {
+    /// Whether less is free than the reserve. Where the system does not say, the write itself will.
+    fn is_low(&self) -> bool {
+        let disk = rustix::fs::statvfs(&self.folder);
+        let free = disk.map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+        free.is_ok_and(|free| free < self.reserve_bytes)
     }
 }
 
@@ -222,6 +258,7 @@ struct Spool {
     log: FramedLog,
     keep_ms: u64,
     max_bytes: u64,
+    disk: SpoolDisk,
     /// The day of the last segment, unless that is of an earlier run.
     segment_day: Option<u64>,
     oldest: Oldest,
@@ -240,13 +277,15 @@ impl Spool {
         folder: &std::path::Path,
         keep: Duration,
         max_bytes: u64,
+        reserve_bytes: u64,
     ) -> Result<(Spool, u64), FramedLogError> {
         let segment_bytes = MAX_SEGMENT_BYTES.min(max_bytes / 8);
         let options = Options { segment_bytes, max_frame_bytes: MAX_POSTBACK_BYTES as u32 };
         let (log, recovery) = FramedLog::open(folder, options)?;
         let oldest = Oldest { reader: log.reader(log.first_sequence())?, next_ms: None };
         let keep_ms = keep.as_millis() as u64;
-        let spool = Spool { log, keep_ms, max_bytes, segment_day: None, oldest };
+        let disk = SpoolDisk { folder: folder.to_owned(), reserve_bytes };
+        let spool = Spool { log, keep_ms, max_bytes, disk, segment_day: None, oldest };
         Ok((spool, recovery.torn_bytes_cut))
     }
 
@@ -267,21 +306,37 @@ impl Spool {
         Ok(self.log.append_synced(records)?.end)
     }
 
-    /// Gives up acknowledged segments, the oldest first, until there is room for so many bytes.
+    /// Gives up acknowledged segments, the oldest first, until there is room for so many bytes and
+    /// the disk is not low.
     fn make_room(&mut self, bytes: u64, acknowledged: u64) -> Result<(), SpoolError> {
         while self.log.bytes_on_disk() + bytes > self.max_bytes {
-            let all = self.log.first_sequence()..self.log.next_sequence();
-            match self.log.closed_segments().first().map(|oldest| oldest.end) {
-                Some(next) if next <= acknowledged + 1 => {
-                    self.log.remove_segments_before(next)?;
-                }
-                None if !all.is_empty() && all.end <= acknowledged + 1 => {
-                    self.log.close_segment()?;
-                }
-                _ => return Err(SpoolError::Full { max_bytes: self.max_bytes }),
+            if !self.give_up_oldest(acknowledged)? {
+                return Err(SpoolError::Full { max_bytes: self.max_bytes });
             }
         }
+        Ok(self.relieve_disk(acknowledged)?)
+    }
+
+    fn relieve_disk(&mut self, acknowledged: u64) -> Result<(), FramedLogError> {
+        while self.disk.is_low() && self.give_up_oldest(acknowledged)? {}
         Ok(())
+    }
+
+    /// Gives up the oldest segment, or closes the last one so that it can be; false where the oldest
+    /// is not acknowledged, or nothing is left.
+    fn give_up_oldest(&mut self, acknowledged: u64) -> Result<bool, FramedLogError> {
+        let all = self.log.first_sequence()..self.log.next_sequence();
+        match self.log.closed_segments().first().map(|oldest| oldest.end) {
+            Some(next) if next <= acknowledged + 1 => {
+                self.log.remove_segments_before(next)?;
+                Ok(true)
+            }
+            None if !all.is_empty() && all.end <= acknowledged + 1 => {
+                self.log.close_segment()?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
     }
 
     /// Removes the segments whose postbacks are all acknowledged and too old.

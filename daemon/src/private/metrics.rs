@@ -191,6 +191,11 @@ impl Snapshot {
         self.gauge("postback_spool_bytes", "Bytes of the spool", status.spool_bytes);
         self.gauge("postback_spool_open", "Whether the spool is open", status.spool_is_open.into());
         self.gauge(
+            "postback_disk_low",
+            "Whether less is free on the spool's disk than its reserve",
+            status.is_disk_low.into(),
+        );
+        self.gauge(
             "postback_spool_torn_bytes",
             "Bytes cut off a torn tail of the spool at the start",
             status.torn_bytes_cut,

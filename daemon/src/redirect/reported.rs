@@ -10,7 +10,9 @@ use coupon_shared::click::VisitKind;
 use coupon_shared::code::FoldedCode;
 use coupon_shared::decision::{DecidedClick, Facts, Reason, Visit, decide, decide_direct};
 use coupon_shared::transaction_id::TransactionId;
+use coupon_shared::visit_target::Parameter;
 use hyper::Method;
+use hyper::body::Bytes;
 
 use super::{Desk, Entry, Visitor};
 use crate::live_index::ServedIndex;
@@ -48,7 +50,7 @@ impl Desk {
             self.counters.heads.add_one();
         }
         match tracked {
-            Some(click) => answer(id, click.row.offer_id, click.advertiser_id),
+            Some(click) => Reply::Json(body(id, click.row.offer_id, click.advertiser_id)),
             None => Reply::Untracked,
         }
     }
@@ -75,7 +77,8 @@ impl Desk {
     }
 
     /// It was recorded when its link was followed. Its offer is in the record, which is not here, so
-    /// it is the one that the page names.
+    /// it is the one that the page names. A page that names nothing is told nothing; one that names
+    /// what cannot be used learns that, which counts as a miss, or codes could be guessed with it.
     fn already_known(
         &self,
         index: &ServedIndex,
@@ -84,12 +87,18 @@ impl Desk {
     ) -> Reply {
         let offer = self.parameters.offer_id().and_then(|id| index.catalog().offer(id));
         match (named, offer) {
-            (Some(click), _) => answer(id, click.row.offer_id, click.advertiser_id),
+            (Some(click), _) => Reply::Json(body(id, click.row.offer_id, click.advertiser_id)),
             (None, Some(offer)) => {
-                answer(id, offer.id.to_native(), offer.advertiser_id.to_native())
+                Reply::Json(body(id, offer.id.to_native(), offer.advertiser_id.to_native()))
             }
-            (None, None) => answer(id, 0, 0),
+            (None, None) if self.names_something() => Reply::JsonMiss(body(id, 0, 0)),
+            (None, None) => Reply::Json(body(id, 0, 0)),
         }
+    }
+
+    fn names_something(&self) -> bool {
+        let said = [Parameter::Cc, Parameter::CouponCode, Parameter::Oid, Parameter::Affid];
+        said.into_iter().any(|name| !self.parameters.get(name).is_empty())
     }
 
     fn saw_nothing_known(&self) {
@@ -110,10 +119,10 @@ fn kind(reported: Reported, visitor: &Visitor<'_>) -> VisitKind {
     }
 }
 
-fn answer(id: TransactionId, offer_id: u32, advertiser_id: u32) -> Reply {
+fn body(id: TransactionId, offer_id: u32, advertiser_id: u32) -> Bytes {
     let body = format!(
         "{{\"transaction_id\":\"{id}\",\"oid\":{offer_id},\"aid\":{advertiser_id},\
          \"error_code\":0,\"error\":\"\"}}"
     );
-    Reply::Json(body.into())
+    body.into()
 }

@@ -5,8 +5,11 @@ use std::net::{SocketAddr, TcpStream};
 
 use coupon_shared::click::block::DecodedBlock;
 use coupon_shared::decision::Reason;
+use coupon_shared::postback::{Verdict, VerdictStatus};
+use coupon_shared::transaction_id::{ClickIdKey, TransactionIdSource};
 use rustix::process::Signal;
 
+use crate::postbacks::admin::Deciding;
 use crate::published::{HOST, Network, destination, sample};
 use crate::redirects::DEAD_ENDS;
 use crate::running::{Answer, Coupond, folder};
@@ -57,6 +60,67 @@ fn above_the_limit_whatever_leads_nowhere_looks_the_same() {
     assert_eq!(timeless(coupond.raw(elsewhere)), limited);
     let head = timeless(coupond.request("HEAD", "/paused", ""));
     assert_eq!(head, Answer { body: String::new(), ..limited });
+}
+
+/// A genuine id of a click of the sample network.
+fn genuine_id() -> String {
+    TransactionIdSource::new(0, 0, 1).next(&ClickIdKey([7; 16]), 1_763_000_000_000).to_string()
+}
+
+#[test]
+fn a_click_id_of_ones_own_is_no_way_around_the_limit() {
+    let id = genuine_id();
+    for path in ["/clk", "/sdk/click"] {
+        let coupond = limited(&sample(), 2);
+        let ask = |named: &str| coupond.get(&format!("{path}?_ef_transaction_id={id}{named}"));
+        let unusable = ask("&__cc=nobody");
+        assert_eq!((unusable.status, unusable.json()["oid"].as_u64()), (200, Some(0)));
+        assert_eq!(ask("&coupon_code=paused"), unusable);
+        let limited = timeless(ask("&__cc=nobody"));
+        assert_eq!(limited.status, 429);
+        for named in ["&coupon_code=paused", "&oid=99", "&affid=99", "&oid=99&affid=1"] {
+            assert_eq!(timeless(ask(named)), limited, "{path} {named}");
+        }
+        assert_eq!(timeless(coupond.get("/nobody")), limited);
+        // What can be used, and a page that names nothing, never count.
+        for (named, oid) in [("&__cc=winter25", 16), ("&oid=17", 17), ("", 0)] {
+            assert_eq!(ask(named).json()["oid"].as_u64(), Some(oid), "{path} {named}");
+        }
+    }
+}
+
+/// An admin that says of each postback what its query does.
+fn judged_by_query(coupond: &Coupond) -> Deciding {
+    Deciding::start(coupond, |postback| {
+        let is_miss = postback.parameter("miss") == "yes";
+        let is_trusted = postback.parameter("trusted") == "yes";
+        let status = if is_miss { VerdictStatus::Invalid } else { VerdictStatus::Approved };
+        let error_code = if is_miss { 1001 } else { 0 };
+        let verdict = postback.verdict(status);
+        Some(Verdict { is_miss: is_miss && !is_trusted, is_trusted, error_code, ..verdict })
+    })
+}
+
+#[test]
+fn postbacks_that_tell_of_something_unusable_draw_from_the_budget_of_visits() {
+    let coupond = limited(&sample(), 3);
+    let _admin = judged_by_query(&coupond);
+    assert_eq!(coupond.get("/nobody").status, 404);
+    assert_eq!(coupond.get("/?nid=1&coupon_code=guess&miss=yes").body, "Error 1001");
+    assert_eq!(coupond.get("/sdk/conversion?coupon_code=guess&miss=yes").status, 200);
+    let limited = timeless(coupond.get("/?nid=1&coupon_code=guess&miss=yes"));
+    assert_eq!(limited.status, 429);
+    let json = "Accept: application/json\r\nOrigin: https://shop.example\r\n";
+    for target in ["/?nid=1&coupon_code=other&miss=yes", "/sdk/conversion?coupon_code=x&miss=yes"] {
+        assert_eq!(timeless(coupond.get(target)), limited, "{target}");
+        assert_eq!(timeless(coupond.request("GET", target, json)), limited, "{target}");
+    }
+    assert_eq!(timeless(coupond.get("/paused")), limited);
+    // Sales and trusted senders are answered as ever.
+    assert_eq!(coupond.get("/?nid=1&coupon_code=winter25").body, "OK");
+    assert_eq!(coupond.get("/?nid=1&coupon_code=x&miss=yes&trusted=yes").body, "Error 1001");
+    let metrics = coupond.private("GET", "/metrics").body;
+    assert!(metrics.contains("postbacks_refused_total{status=\"429\"} 5"), "{metrics}");
 }
 
 #[test]

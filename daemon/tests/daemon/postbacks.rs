@@ -1,7 +1,7 @@
 //! The way of a postback: kept, handed to the admin, answered with its verdict.
 
 #[path = "postbacks/admin.rs"]
-mod admin;
+pub(crate) mod admin;
 
 #[path = "postbacks/bounds.rs"]
 mod bounds;

@@ -100,6 +100,10 @@ impl Api {
                 clicked,
                 client(),
                 1,
+                crate::conversions::intake::Bounds {
+                    disk: Disk::new(dir.path(), 0),
+                    unidentified_max_bytes: 1 << 20,
+                },
                 stop.clone(),
             ),
             uploads,

@@ -308,6 +308,19 @@ fn truncate_one(
     Ok(())
 }
 
+/// Removes the next postbacks that identify nothing and are older than a time, in Unix milliseconds.
+/// Answers how many; none when nothing is left.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn remove_unidentified_postbacks(tx: &WriteTx<'_>, before_ms: u64) -> Result<u64, StoreError> {
+    let sql = format!(
+        "DELETE FROM postback WHERE number IN (SELECT number FROM postback
+             WHERE unidentified_bytes > 0 AND received_ms < ?1 ORDER BY received_ms LIMIT {AT_ONCE})"
+    );
+    overwriting(tx, |tx| Ok(tx.prepare_cached(&sql)?.execute([before_ms])? as u64))
+}
+
 /// Removes the next postbacks that are older than a time, in Unix milliseconds, and decided. Answers
 /// how many; none when nothing is left.
 ///

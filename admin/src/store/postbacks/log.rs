@@ -223,6 +223,7 @@ mod tests {
             query: "nid=1".into(),
             body: String::new(),
             raw: None,
+            unidentified_bytes: 0,
             network_id: 1,
             transaction_id: String::new(),
             coupon_code: String::new(),

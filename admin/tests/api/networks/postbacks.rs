@@ -26,6 +26,7 @@ fn postback(number: u8) -> Postback {
         query: "nid=1&coupon_code=anna10&verification_token=…".into(),
         body: String::new(),
         raw: None,
+        unidentified_bytes: 0,
         network_id: 1,
         transaction_id: String::new(),
         coupon_code: "anna10".into(),

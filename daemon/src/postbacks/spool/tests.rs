@@ -10,7 +10,7 @@ fn open(folder: &TempDir) -> Spool {
 }
 
 fn open_with(folder: &TempDir, max_bytes: u64) -> Spool {
-    Spool::open(folder.path(), KEEP, max_bytes).unwrap().0
+    Spool::open(folder.path(), KEEP, max_bytes, 0).unwrap().0
 }
 
 fn record(unix_ms: u64, body: &[u8]) -> Vec<u8> {

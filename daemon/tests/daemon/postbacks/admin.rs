@@ -14,17 +14,17 @@ use crate::running::{Coupond, ask_privately};
 
 /// A postback as it was delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Delivered {
-    pub(super) sequence: u64,
-    pub(super) id: PostbackId,
-    pub(super) channel: Channel,
-    pub(super) is_post: bool,
-    pub(super) address: String,
-    pub(super) node: u16,
-    pub(super) query: Vec<u8>,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Delivered {
+    pub(crate) sequence: u64,
+    pub(crate) id: PostbackId,
+    pub(crate) channel: Channel,
+    pub(crate) is_post: bool,
+    pub(crate) address: String,
+    pub(crate) node: u16,
+    pub(crate) query: Vec<u8>,
+    pub(crate) body: Vec<u8>,
     /// Host, content type, user agent, referer, origin.
-    pub(super) texts: [String; 5],
+    pub(crate) texts: [String; 5],
 }
 
 impl Delivered {
@@ -52,7 +52,7 @@ impl Delivered {
     }
 
     /// A parameter of the query, as it was sent.
-    pub(super) fn parameter(&self, name: &str) -> String {
+    pub(crate) fn parameter(&self, name: &str) -> String {
         let query = String::from_utf8_lossy(&self.query).into_owned();
         let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
         pairs
@@ -61,7 +61,7 @@ impl Delivered {
             .unwrap_or_default()
     }
 
-    pub(super) fn verdict(&self, status: VerdictStatus) -> Verdict {
+    pub(crate) fn verdict(&self, status: VerdictStatus) -> Verdict {
         Verdict {
             postback: self.id,
             status,
@@ -69,30 +69,32 @@ impl Delivered {
             transaction_id: String::new(),
             error_code: 0,
             error: String::new(),
+            is_miss: false,
+            is_trusted: false,
         }
     }
 }
 
 /// What a daemon answered.
 #[derive(Debug, Clone)]
-pub(super) struct Told {
-    pub(super) spool: SpoolId,
-    pub(super) oldest: u64,
-    pub(super) postbacks: Vec<Delivered>,
+pub(crate) struct Told {
+    pub(crate) spool: SpoolId,
+    pub(crate) oldest: u64,
+    pub(crate) postbacks: Vec<Delivered>,
 }
 
 impl Told {
-    pub(super) fn ids(&self) -> Vec<String> {
+    pub(crate) fn ids(&self) -> Vec<String> {
         self.postbacks.iter().map(|postback| postback.id.to_string()).collect()
     }
 
-    pub(super) fn sequences(&self) -> Vec<u64> {
+    pub(crate) fn sequences(&self) -> Vec<u64> {
         self.postbacks.iter().map(|postback| postback.sequence).collect()
     }
 }
 
 /// Asks once; an error where the daemon does not give a delivery.
-pub(super) fn ask(socket: &Path, question: &Question, query: &str) -> io::Result<Told> {
+pub(crate) fn ask(socket: &Path, question: &Question, query: &str) -> io::Result<Told> {
     let path = format!("/postbacks/feed?{query}");
     let answer = ask_privately(socket, "POST", &path, &question.encode())?;
     if !answer.starts_with(b"HTTP/1.1 200") {
@@ -105,7 +107,7 @@ pub(super) fn ask(socket: &Path, question: &Question, query: &str) -> io::Result
 }
 
 /// Everything behind a cursor, which a fresh admin does not have.
-pub(super) fn all(coupond: &Coupond, cursors: &[(SpoolId, u64)]) -> Told {
+pub(crate) fn all(coupond: &Coupond, cursors: &[(SpoolId, u64)]) -> Told {
     let question = |cursors| Question { cursors, verdicts: vec![] };
     let mut told = crate::running::until("the feed is open", || {
         ask(&coupond.socket(), &question(cursors.to_vec()), "").ok()
@@ -126,13 +128,13 @@ pub(super) fn all(coupond: &Coupond, cursors: &[(SpoolId, u64)]) -> Told {
 }
 
 /// An admin that decides whatever comes, until it is dropped.
-pub(super) struct Deciding {
+pub(crate) struct Deciding {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<Vec<Delivered>>>,
 }
 
 impl Deciding {
-    pub(super) fn start(
+    pub(crate) fn start(
         coupond: &Coupond,
         decide: impl Fn(&Delivered) -> Option<Verdict> + Send + 'static,
     ) -> Deciding {
@@ -145,7 +147,7 @@ impl Deciding {
     }
 
     /// Ends it, and returns all it got.
-    pub(super) fn end(mut self) -> Vec<Delivered> {
+    pub(crate) fn end(mut self) -> Vec<Delivered> {
         self.stop.store(true, Ordering::Release);
         self.thread.take().map(|thread| thread.join().unwrap()).unwrap_or_default()
     }

@@ -1,11 +1,15 @@
 //! No room: full disks, the spool's own bound, a folder that cannot be used.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use super::admin::all;
-use super::{answering_at_once, post, serving_with, with};
-use crate::published::sample;
+use coupon_shared::postback::{Verdict, VerdictStatus};
+
+use super::admin::{Deciding, all};
+use super::{answering_at_once, post, post_with, serving_with, with};
+use crate::published::{HOST, sample};
 use crate::running::{Answer, Coupond, folder, until};
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -47,7 +51,9 @@ fn a_full_disk_refuses_postbacks_until_there_is_room_again() {
         eprintln!("not tested: mounting needs more rights than this user has");
         return;
     };
-    let coupond = Coupond::start(folder, with(&[("COUPOND_POSTBACKS_MAX_WAITING", "0")]));
+    let variables =
+        [("COUPOND_POSTBACKS_MAX_WAITING", "0"), ("COUPOND_POSTBACKS_DISK_RESERVE_BYTES", "0")];
+    let coupond = Coupond::start(folder, with(&variables));
     let body = "x".repeat(30_000);
     let kept_before = std::iter::repeat_with(|| post(&coupond, "/?nid=1", FORM, &body))
         .take_while(|answer| answer.status == 200)
@@ -62,6 +68,135 @@ fn a_full_disk_refuses_postbacks_until_there_is_room_again() {
     assert_eq!(post(&coupond, "/?nid=1", FORM, &body).status, 200);
     assert_eq!(problems(&coupond), "[]");
     assert_eq!(all(&coupond, &[]).postbacks.len(), kept_before + 1);
+}
+
+#[test]
+fn with_a_disk_nearly_full_what_names_nothing_is_refused_and_sales_are_kept() {
+    let folder = folder();
+    sample().publish(&folder.path().join("index"));
+    let spool = folder.path().join("data/postbacks");
+    std::fs::create_dir_all(&spool).unwrap();
+    let Some(_disk) = SmallDisk::mount(&spool) else {
+        eprintln!("not tested: mounting needs more rights than this user has");
+        return;
+    };
+    let reserve = [
+        ("COUPOND_POSTBACKS_MAX_WAITING", "0"),
+        ("COUPOND_POSTBACKS_DISK_RESERVE_BYTES", "524288"),
+        ("COUPOND_POSTBACKS_UNIDENTIFIED_BYTES_PER_MINUTE", "0"),
+    ];
+    let coupond = Coupond::start(folder, with(&reserve));
+    let body = "x".repeat(30_000);
+    let send = |target: &str| post(&coupond, target, FORM, &body);
+    let kept = (0..100).take_while(|_| send("/?nid=1&coupon_code=nobody").status == 200).count();
+    assert!(kept > 5 && kept < 20, "{kept}");
+    // What cannot be used is refused like what nobody has.
+    for stranger in ["coupon_code=paused", "oid=18&affid=1", "oid=16", "transaction_id=x", ""] {
+        expect_refused(&send(&format!("/?nid=1&{stranger}")));
+    }
+    assert!(problems(&coupond).contains("postbacks.disk_reserve_bytes"), "{}", problems(&coupond));
+    assert_eq!(coupond.metric("postback_disk_low"), 1);
+    for sale in ["coupon_code=WinTer25", "oid=16&affid=1", "coupon_code=both"] {
+        assert_eq!(send(&format!("/?nid=1&{sale}")).status, 200, "{sale}");
+    }
+    assert_eq!(coupond.get("/winter25").status, 302);
+
+    // Decided ones are given up, though their days are not over.
+    let told = all(&coupond, &[]);
+    let last = told.postbacks.last().unwrap().sequence;
+    let told = all(&coupond, &[(told.spool, last)]);
+    assert!(told.postbacks.is_empty());
+    until("there is room", || (coupond.metric("postback_disk_low") == 0).then_some(()));
+    assert_eq!(send("/?nid=1&coupon_code=nobody").status, 200);
+    until("all is well", || (problems(&coupond) == "[]").then_some(()));
+}
+
+#[test]
+fn what_names_nothing_draws_from_a_budget_of_its_address() {
+    let coupond = serving_with(&[
+        ("COUPOND_POSTBACKS_MAX_WAITING", "0"),
+        ("COUPOND_POSTBACKS_UNIDENTIFIED_BYTES_PER_MINUTE", "131072"),
+        ("COUPOND_TRUSTED_PROXIES", "127.0.0.1"),
+    ]);
+    let send = |address: &str, query: &str, bytes: usize| {
+        let headers = format!("Content-Type: {FORM}\r\nX-Forwarded-For: {address}\r\n");
+        post_with(&coupond, &format!("/?nid=1&{query}"), &headers, &"x".repeat(bytes))
+    };
+    let kept = (0..20)
+        .take_while(|_| send("203.0.113.1", "coupon_code=nobody", 60_000).status == 200)
+        .count();
+    assert_eq!(kept, 2);
+    let refused = send("203.0.113.1", "coupon_code=paused", 60_000);
+    assert_eq!((refused.status, refused.body.as_str()), (429, "Too many requests\n"));
+    assert!(refused.header("retry-after").is_some());
+    // A sale is not held up, unless it is longer than any needs to be.
+    assert_eq!(send("203.0.113.1", "coupon_code=winter25", 1_000).status, 200);
+    assert_eq!(send("203.0.113.1", "coupon_code=winter25", 60_000).status, 429);
+    assert_eq!(send("203.0.113.2", "coupon_code=nobody", 60_000).status, 200);
+}
+
+#[test]
+fn what_turns_out_to_be_a_sale_or_a_trusted_senders_is_given_back() {
+    let coupond = serving_with(&[("COUPOND_POSTBACKS_UNIDENTIFIED_BYTES_PER_MINUTE", "131072")]);
+    let _admin = Deciding::start(&coupond, |postback| {
+        let is_trusted = postback.parameter("trusted") == "yes";
+        let verdict = postback.verdict(VerdictStatus::Approved);
+        Some(Verdict { is_trusted, ..verdict })
+    });
+    let send = |query: &str, bytes: usize| {
+        post(&coupond, &format!("/?nid=1&{query}"), FORM, &"x".repeat(bytes)).status
+    };
+    // A code without a link is known to the admin only.
+    assert!((0..100).all(|_| send("coupon_code=till-20", 1_800) == 200));
+    assert!((0..5).all(|_| send("coupon_code=till-20&trusted=yes", 60_000) == 200));
+    let kept = (0..20).take_while(|_| send("coupon_code=till-20", 60_000) == 200).count();
+    assert_eq!(kept, 2);
+}
+
+#[test]
+fn slow_large_bodies_hold_up_neither_small_ones_nor_those_without_a_body() {
+    let coupond = serving_with(&[
+        ("COUPOND_POSTBACKS_MAX_WAITING", "0"),
+        ("COUPOND_POSTBACKS_UNIDENTIFIED_BYTES_PER_MINUTE", "0"),
+    ]);
+    let head = format!(
+        "POST /?nid=1 HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: {FORM}\r\nContent-Length: 65536\r\n\r\n"
+    );
+    let begun = [head.as_bytes(), &[b'x'; 65_000]].concat();
+    // More than the room for bodies, however it is shared.
+    let slow: Vec<_> = (0..1_040)
+        .filter_map(|_| {
+            let mut stream = coupond.connect();
+            // Those above the share are answered before they have sent all.
+            stream.write_all(&begun).ok().map(|()| stream)
+        })
+        .collect();
+    assert!(slow.len() > 100, "{}", slow.len());
+    for _ in 0..20 {
+        assert_eq!(coupond.get("/?nid=1&coupon_code=winter25").status, 200);
+        assert_eq!(post(&coupond, "/?nid=1", FORM, "coupon_code=winter25").status, 200);
+    }
+    drop(slow);
+}
+
+#[test]
+fn a_body_that_comes_too_slowly_is_given_up() {
+    let coupond = answering_at_once();
+    let mut stream = coupond.connect();
+    let head = format!(
+        "POST /?nid=1 HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: {FORM}\r\nContent-Length: 60000\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let began = Instant::now();
+    // 5 KB a second: it never pauses, and would take all of the ten seconds that a body may.
+    until("it is given up", || {
+        let _ = stream.write_all(&[b'x'; 500]);
+        std::thread::sleep(Duration::from_millis(90));
+        let metrics = coupond.private("GET", "/metrics").body;
+        metrics.contains("postbacks_refused_total{status=\"408\"} 1").then_some(())
+    });
+    let took = began.elapsed();
+    assert!(took > Duration::from_secs(3) && took < Duration::from_secs(8), "{took:?}");
 }
 
 #[test]

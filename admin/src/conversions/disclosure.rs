@@ -1,0 +1,386 @@
+//! What the sender of a postback is told, beside what is kept of it.
+//!
+//! What is kept says whatever was found out. The answer tells a stranger less: of the codes, offers
+//! and partners of an advertiser who has trust rules it tells nothing to a sender who fails them.
+//!
+//! - Where the postback is for an advertiser whose rules the sender fails, the answer is 21.
+//! - Where it is for nobody who can be named, as with a code that nobody has, the answer is 21 too, as
+//!   soon as some advertiser's rules are failed: the code could have been that advertiser's.
+//! - Where it is for another advertiser, the answer is the one that it would get if the codes of
+//!   those whose rules the sender fails did not exist.
+//!
+//! A sale that counts is answered the click it was counted by, else the one that would have counted
+//! without the code: which of the two it was would tell whether the code can be used.
+//!
+//! An answer that tells a sender who passed no rule that something cannot be used is a **miss**. The
+//! daemon counts misses by address, so that codes cannot be guessed.
+
+use std::collections::HashSet;
+
+use coupon_shared::postback::{Verdict, VerdictStatus};
+
+use super::attribution::{Attribution, Outcome, attribute};
+use super::claim::Claim;
+use super::error_code::ErrorCode;
+use super::evidence::Evidence;
+use super::status::Status;
+use super::step::Steps;
+use super::trust;
+use crate::catalog::Advertiser;
+
+/// The whole answer to a sender who may not know more.
+const UNTRUSTED: &str = "this sender is told nothing: send the verification_token or signature, or \
+                         send from an address, that the advertiser asks for";
+
+/// Whose trust rules a sender passes, and whose it fails; advertisers without rules are in neither.
+struct Sender {
+    passed: HashSet<u32>,
+    failed: HashSet<u32>,
+}
+
+/// What is told instead of what is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// The same.
+    Same,
+    /// Nothing but that the sender is not trusted.
+    Untrusted,
+    /// Another reason.
+    Error(ErrorCode),
+    /// That it is decided later.
+    Queued,
+}
+
+/// The verdict as its sender may hear it. `guarded` are all advertisers with trust rules.
+pub(super) fn disclosed(
+    verdict: Verdict,
+    claim: &Claim,
+    evidence: &Evidence,
+    guarded: &[(u32, Advertiser)],
+) -> Verdict {
+    if verdict.status != VerdictStatus::Queued && !is_telling_refusal(&verdict) {
+        let Attribution { advertiser_id, .. } = attribute(claim, evidence);
+        let is_trusted = advertiser_id.is_some_and(|id| passes_rules_of(id, claim, evidence));
+        return Verdict { is_trusted, ..with_click_named(verdict, claim, evidence) };
+    }
+    let sender = Sender::of(claim, evidence, guarded);
+    if named_advertiser(claim, evidence).is_some_and(|named| sender.failed.contains(&named)) {
+        return Told::Untrusted.in_place_of(verdict, false);
+    }
+    let visible = sender.visible(evidence);
+    let Attribution { outcome, advertiser_id, steps } = attribute(claim, &visible);
+    let is_trusted = sender.is_trusted_for(advertiser_id);
+    let told = if sender.is_kept_in_the_dark(claim, evidence, advertiser_id) {
+        match outcome {
+            // What waits for its click is not decided, whoever sent it.
+            Outcome::Waits(_) => Told::Queued,
+            _ => Told::Untrusted,
+        }
+    } else if visible.codes.len() == evidence.codes.len() {
+        Told::Same
+    } else {
+        match outcome {
+            Outcome::Refused { error, .. } => Told::Error(error),
+            Outcome::Waits(_) => Told::Queued,
+            Outcome::Attributed(_) => Told::Untrusted,
+        }
+    };
+    let mut verdict = told.in_place_of(verdict, is_trusted);
+    if verdict.status == VerdictStatus::Queued {
+        verdict.is_miss = !is_trusted && tells_of_failure(&steps);
+    }
+    verdict
+}
+
+fn with_click_named(verdict: Verdict, claim: &Claim, evidence: &Evidence) -> Verdict {
+    let counts = matches!(verdict.status, VerdictStatus::Approved | VerdictStatus::Pending);
+    if !counts || !verdict.transaction_id.is_empty() || claim.transaction_ids.is_empty() {
+        return verdict;
+    }
+    let without_code = Claim { coupon_code: None, ..claim.clone() };
+    let click = match attribute(&without_code, evidence).outcome {
+        Outcome::Attributed(whose) => whose.transaction_id,
+        Outcome::Refused { .. } | Outcome::Waits(_) => None,
+    };
+    let transaction_id = click.map(|id| id.to_string()).unwrap_or_default();
+    Verdict { transaction_id, ..verdict }
+}
+
+/// Whether it tells that something that was named cannot be used.
+fn is_telling_refusal(verdict: &Verdict) -> bool {
+    let is_refused = matches!(verdict.status, VerdictStatus::Rejected | VerdictStatus::Invalid);
+    let error = ErrorCode::from_number(verdict.error_code);
+    is_refused && error.is_some_and(ErrorCode::tells_what_is_unusable)
+}
+
+/// Whether the advertiser has trust rules and the sender passes them.
+fn passes_rules_of(advertiser_id: u32, claim: &Claim, evidence: &Evidence) -> bool {
+    let advertiser = evidence.advertisers.get(&advertiser_id);
+    advertiser.is_some_and(|advertiser| {
+        trust::has_rules(advertiser) && passes(claim, evidence, advertiser)
+    })
+}
+
+fn passes(claim: &Claim, evidence: &Evidence, advertiser: &Advertiser) -> bool {
+    trust::check(claim, advertiser, evidence.received_ms, &mut Steps::default()).is_ok()
+}
+
+/// The advertiser that the postback names, itself or by its offer.
+fn named_advertiser(claim: &Claim, evidence: &Evidence) -> Option<u32> {
+    let named = claim.advertiser_id.filter(|id| evidence.advertisers.contains_key(id));
+    named.or_else(|| evidence.advertiser_of_offer(claim.offer_id?))
+}
+
+/// Whether one of the steps tells that something that was named cannot be used.
+fn tells_of_failure(steps: &Steps) -> bool {
+    let mut errors = ErrorCode::ALL.iter().filter(|error| error.tells_what_is_unusable());
+    errors.any(|error| steps.has(error.as_str()))
+}
+
+/// Whether it names something of the catalog, beside clicks.
+fn names_catalog(claim: &Claim) -> bool {
+    claim.coupon_code.is_some()
+        || claim.offer_id.is_some()
+        || claim.affiliate_id.is_some()
+        || claim.advertiser_id.is_some()
+}
+
+impl Sender {
+    fn of(claim: &Claim, evidence: &Evidence, guarded: &[(u32, Advertiser)]) -> Sender {
+        let mut sender = Sender { passed: HashSet::new(), failed: HashSet::new() };
+        // A deleted advertiser's clicks and offers are still asked for by their ids.
+        let involved = evidence.advertisers.iter().map(|(id, advertiser)| (*id, advertiser));
+        let guarded = guarded.iter().map(|(id, advertiser)| (*id, advertiser));
+        for (id, advertiser) in involved.chain(guarded).filter(|(_, one)| trust::has_rules(one)) {
+            let is_passed = passes(claim, evidence, advertiser);
+            let side = if is_passed { &mut sender.passed } else { &mut sender.failed };
+            side.insert(id);
+        }
+        sender
+    }
+
+    /// Where nobody can be named, whoever is trusted by one advertiser is no stranger.
+    fn is_trusted_for(&self, advertiser_id: Option<u32>) -> bool {
+        match advertiser_id {
+            Some(id) => self.passed.contains(&id),
+            None => !self.passed.is_empty(),
+        }
+    }
+
+    /// Whether the answer must not tell more than that the sender is not trusted.
+    fn is_kept_in_the_dark(
+        &self,
+        claim: &Claim,
+        evidence: &Evidence,
+        advertiser_id: Option<u32>,
+    ) -> bool {
+        match advertiser_id {
+            Some(id) if self.failed.contains(&id) => true,
+            Some(id) if evidence.advertisers.contains_key(&id) => false,
+            _ => names_catalog(claim) && self.passed.is_empty() && !self.failed.is_empty(),
+        }
+    }
+
+    /// The evidence without the codes of advertisers whose rules the sender fails.
+    fn visible(&self, evidence: &Evidence) -> Evidence {
+        let mut visible = evidence.clone();
+        visible.codes.retain(|row| {
+            let advertiser = evidence.advertiser_of_offer(row.offer_id);
+            advertiser.is_none_or(|id| !self.failed.contains(&id))
+        });
+        visible
+    }
+}
+
+impl Told {
+    /// Invariant: two postbacks that are told the same error get the same bytes but for their ids.
+    fn in_place_of(self, verdict: Verdict, is_trusted: bool) -> Verdict {
+        let own_id = Some(verdict.postback);
+        let is_miss = !is_trusted;
+        let (status, error) = match self {
+            Told::Same => {
+                let conversion_id = match verdict.status {
+                    VerdictStatus::Queued => verdict.conversion_id,
+                    _ => verdict.conversion_id.or(own_id),
+                };
+                return Verdict { conversion_id, is_miss, is_trusted, ..verdict };
+            }
+            Told::Untrusted => (VerdictStatus::Rejected, Some(ErrorCode::InvalidToken)),
+            Told::Error(error) => (status_of(error), Some(error)),
+            Told::Queued => (VerdictStatus::Queued, None),
+        };
+        let sentence = match self {
+            Told::Untrusted => UNTRUSTED,
+            _ => error.map_or("", ErrorCode::sentence),
+        };
+        Verdict {
+            postback: verdict.postback,
+            status,
+            conversion_id: own_id.filter(|_| self != Told::Queued),
+            transaction_id: String::new(),
+            error_code: error.map_or(0, ErrorCode::number),
+            error: sentence.to_owned(),
+            is_miss,
+            is_trusted,
+        }
+    }
+}
+
+fn status_of(error: ErrorCode) -> VerdictStatus {
+    match error.status() {
+        Status::Approved => VerdictStatus::Approved,
+        Status::Pending => VerdictStatus::Pending,
+        Status::Rejected => VerdictStatus::Rejected,
+        Status::Invalid => VerdictStatus::Invalid,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use coupon_shared::postback::PostbackId;
+
+    use super::*;
+    use crate::conversions::judge::{Judgement, judge};
+    use crate::conversions::sample::{claim, evidence};
+
+    /// What the sender of a query is told where advertiser 1 of the sample network, or advertiser 2,
+    /// asks for the token `s3cret`: status, error, whether it counts as a miss.
+    fn told(guarded: &[u32], query: &str) -> (VerdictStatus, u32, bool) {
+        let verdict = verdict(guarded, query);
+        (verdict.status, verdict.error_code, verdict.is_miss)
+    }
+
+    fn verdict(guarded: &[u32], query: &str) -> Verdict {
+        let claim = claim(query);
+        let mut evidence = evidence(&claim);
+        let mut all = Vec::new();
+        for id in guarded {
+            let advertiser: Advertiser = serde_json::from_value(serde_json::json!({
+                "name": "Shop", "account_status": "active", "verification_token": "s3cret",
+            }))
+            .unwrap();
+            if let Some(known) = evidence.advertisers.get_mut(id) {
+                known.verification_token = "s3cret".into();
+            }
+            all.push((*id, advertiser));
+        }
+        disclosed(kept(&claim, &evidence), &claim, &evidence, &all)
+    }
+
+    /// The verdict as it is kept.
+    fn kept(claim: &Claim, evidence: &Evidence) -> Verdict {
+        let (status, error, click) = match judge(claim, evidence) {
+            Judgement::Waits(..) => (VerdictStatus::Queued, None, None),
+            Judgement::Decided(decided) => {
+                let status = match decided.status {
+                    Status::Approved => VerdictStatus::Approved,
+                    Status::Pending => VerdictStatus::Pending,
+                    Status::Rejected => VerdictStatus::Rejected,
+                    Status::Invalid => VerdictStatus::Invalid,
+                };
+                (status, decided.error, decided.nearest.transaction_id)
+            }
+        };
+        Verdict {
+            postback: PostbackId([1; 16]),
+            status,
+            conversion_id: None,
+            transaction_id: click.map(|id| id.to_string()).unwrap_or_default(),
+            error_code: error.map_or(0, ErrorCode::number),
+            error: error.map_or("", ErrorCode::sentence).into(),
+            is_miss: false,
+            is_trusted: false,
+        }
+    }
+
+    #[test]
+    fn beside_a_click_of_ones_own_a_sale_does_not_tell_whether_the_code_counted() {
+        let told = |query: &str| {
+            let claim = claim(query);
+            let mut evidence = evidence(&claim);
+            for advertiser in evidence.advertisers.values_mut() {
+                advertiser.attribution_priority = "coupon_code".parse().unwrap();
+            }
+            disclosed(kept(&claim, &evidence), &claim, &evidence, &[])
+        };
+        let [by_code, by_click] = ["EIGHT", "UNKNOWN"]
+            .map(|code| told(&format!("transaction_id=MORNING7&coupon_code={code}")));
+        assert_eq!((by_code.status, by_code.transaction_id.len()), (Approved, 32));
+        assert_eq!(by_code, by_click);
+        // Beside one that is awaited it does: a code that can be used is not waited for.
+        let awaited = told("transaction_id=AWAITED&coupon_code=UNKNOWN&aid=1");
+        assert_eq!((awaited.status, awaited.is_miss), (Queued, true));
+    }
+
+    use VerdictStatus::{Approved, Invalid, Queued, Rejected};
+
+    #[test]
+    fn without_trust_rules_the_reason_is_told_and_counts_as_a_miss() {
+        for (query, wanted) in [
+            ("coupon_code=UNKNOWN", (Invalid, 1001, true)),
+            ("coupon_code=EXPIRED", (Invalid, 1005, true)),
+            ("coupon_code=BOTH", (Invalid, 1006, true)),
+            ("oid=99&affid=7", (Invalid, 15, true)),
+            ("transaction_id=INVENTED", (Invalid, 12, true)),
+            ("coupon_code=EIGHT", (Approved, 0, false)),
+            ("coupon_code=EIGHT&amount=1,5", (Invalid, 1011, false)),
+            ("coupon_code=UNKNOWN&amount=1,5", (Invalid, 1011, false)),
+            ("transaction_id=AWAITED", (Queued, 0, false)),
+        ] {
+            assert_eq!(told(&[], query), wanted, "{query}");
+        }
+    }
+
+    #[test]
+    fn an_untrusted_sender_cannot_tell_a_guarded_advertisers_codes_from_unknown_ones() {
+        // Advertiser 1 has the codes of offers 10 to 15, usable or not.
+        let codes = ["EIGHT", "EXPIRED", "RESTING", "NOBODYS", "BOTH", "ONPAUSED", "UNKNOWN"];
+        for more in ["", "&aid=1", "&oid=10", "&oid=99", "&aid=77", "&transaction_id=INVENTED"] {
+            let answers = codes.map(|code| verdict(&[1], &format!("coupon_code={code}{more}")));
+            let [first, others @ ..] = &answers;
+            assert_eq!((first.status, first.error_code), (Rejected, 21), "{more}");
+            assert!(first.is_miss && !first.is_trusted);
+            assert!(others.iter().all(|answer| answer == first), "{more}: {answers:?}");
+        }
+        // Nor by speaking for advertiser 2, which has no rules, …
+        let theirs = codes.map(|code| verdict(&[1], &format!("coupon_code={code}&aid=2")));
+        assert_eq!((theirs[0].status, theirs[0].error_code), (Invalid, 1001));
+        assert!(theirs.iter().all(|answer| *answer == theirs[0]), "{theirs:?}");
+        // … nor beside a click that is awaited.
+        let awaited =
+            codes.map(|code| verdict(&[1], &format!("coupon_code={code}&transaction_id=AWAITED")));
+        assert!(awaited.iter().all(|answer| answer.status == Queued), "{awaited:?}");
+    }
+
+    #[test]
+    fn a_sender_who_passes_a_rule_is_told_the_reason_and_misses_nothing() {
+        for (query, wanted) in [
+            ("coupon_code=EXPIRED", 1005),
+            ("coupon_code=UNKNOWN", 1001),
+            ("coupon_code=UNKNOWN&aid=1", 1001),
+            ("coupon_code=BOTH", 1006),
+        ] {
+            let verdict = verdict(&[1], &format!("{query}&verification_token=s3cret"));
+            assert_eq!((verdict.error_code, verdict.is_miss), (wanted, false), "{query}");
+            assert!(verdict.is_trusted, "{query}");
+        }
+        let sale = verdict(&[1], "coupon_code=EIGHT&verification_token=s3cret");
+        assert_eq!((sale.status, sale.is_trusted, sale.is_miss), (Approved, true, false));
+    }
+
+    #[test]
+    fn an_advertiser_without_rules_is_answered_as_ever_beside_one_that_has_some() {
+        for (query, wanted) in [
+            ("coupon_code=EXPIRED", (Invalid, 1005, true)),
+            ("coupon_code=UNKNOWN&aid=1", (Invalid, 1001, true)),
+            ("coupon_code=UNKNOWN&oid=10", (Invalid, 1001, true)),
+            ("coupon_code=EIGHT", (Approved, 0, false)),
+            ("transaction_id=INVENTED", (Invalid, 12, true)),
+            ("", (Invalid, 1010, true)),
+            // Whose it is cannot be told, so it could be the other one's.
+            ("coupon_code=UNKNOWN", (Rejected, 21, true)),
+        ] {
+            assert_eq!(told(&[2], query), wanted, "{query}");
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! A value for each client address, in fixed memory.
+//!
+//! All addresses share one table. A keyed hash says which place is whose, so nobody can aim at
+//! somebody else's; two addresses that come upon one place share it.
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+
+/// A fixed number of values, one of them for each address.
+pub(crate) struct PerAddress<T> {
+    values: Box<[T]>,
+    hasher: RandomState,
+}
+
+impl<T: Default> PerAddress<T> {
+    /// So many places, at least one.
+    pub(crate) fn new(places: usize) -> PerAddress<T> {
+        let values = std::iter::repeat_with(T::default).take(places.max(1)).collect();
+        PerAddress { values, hasher: RandomState::new() }
+    }
+}
+
+impl<T> PerAddress<T> {
+    /// The value of an address's network.
+    pub(crate) fn of(&self, address: IpAddr) -> &T {
+        let place = self.hasher.hash_one(network_of(address)) as usize % self.values.len();
+        &self.values[place]
+    }
+}
+
+impl<T> fmt::Debug for PerAddress<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PerAddress").field("places", &self.values.len()).finish_non_exhaustive()
+    }
+}
+
+/// Who has one IPv6 address has the whole /64 it is in.
+fn network_of(address: IpAddr) -> u64 {
+    match address.to_canonical() {
+        IpAddr::V4(address) => u64::from(address.to_bits()),
+        IpAddr::V6(address) => (address.to_bits() >> 64) as u64,
+    }
+}

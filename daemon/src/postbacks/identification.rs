@@ -1,0 +1,142 @@
+//! Whether a postback names something that a sale can be counted for, as far as the index knows:
+//! a code that leads to an offer, a click id of ours, or a partner who can run the offer.
+//!
+//! It decides only how much may be kept of it, never what becomes of it: the admin also knows codes
+//! that have no link, orders of codes that expired, and whom an advertiser trusts. Codes that cannot
+//! be used are judged like those that nobody has, so that neither answer nor time tells them apart.
+
+use coupon_shared::code::FoldedCode;
+use coupon_shared::decision::{Facts, Reason, Visit, decide, decide_direct};
+use coupon_shared::transaction_id::TransactionId;
+use percent_encoding::percent_decode;
+use serde_json::{Map, Value};
+
+use crate::live_index::ServedIndex;
+
+/// Most pairs that are looked at.
+const MAX_PAIRS: usize = 200;
+
+/// What of a postback can name something.
+#[derive(Debug, Default)]
+struct Named {
+    codes: Vec<String>,
+    transaction_ids: Vec<TransactionId>,
+    offers: Vec<u32>,
+    partners: Vec<u32>,
+}
+
+/// Whether query or body name something that can be used now.
+pub(super) fn names_something_usable(
+    index: &ServedIndex,
+    query: &[u8],
+    body: &[u8],
+    unix_seconds: i64,
+) -> bool {
+    let named = Named::in_message(query, body);
+    named.has_genuine_id(index)
+        || named.has_usable_code(index, unix_seconds)
+        || named.has_usable_pair(index, unix_seconds)
+}
+
+impl Named {
+    fn in_message(query: &[u8], body: &[u8]) -> Named {
+        let mut named = Named::default();
+        named.read_form(query);
+        let body = body.trim_ascii();
+        if body.starts_with(b"{") {
+            named.read_json(body);
+        } else {
+            named.read_form(body);
+        }
+        named
+    }
+
+    fn read_form(&mut self, form: &[u8]) {
+        for pair in form.split(|byte| *byte == b'&').take(MAX_PAIRS) {
+            let mut halves = pair.splitn(2, |byte| *byte == b'=');
+            let (name, value) = (halves.next(), halves.next());
+            if let Some((name, value)) = name.zip(value) {
+                self.read_pair(&decoded(name), &decoded(value));
+            }
+        }
+    }
+
+    fn read_json(&mut self, body: &[u8]) {
+        let members = serde_json::from_slice::<Map<String, Value>>(body).unwrap_or_default();
+        for (name, value) in members.iter().take(MAX_PAIRS) {
+            match value {
+                Value::String(text) => self.read_pair(name, text),
+                Value::Number(number) => self.read_pair(name, &number.to_string()),
+                _ => {}
+            }
+        }
+    }
+
+    fn read_pair(&mut self, name: &str, value: &str) {
+        let value = value.trim();
+        match name {
+            "coupon_code" => self.codes.push(value.to_owned()),
+            "transaction_id" | "_ef_transaction_id" => {
+                let ids = value.split('|').filter_map(|id| id.trim().parse::<TransactionId>().ok());
+                self.transaction_ids.extend(ids.take(MAX_PAIRS));
+            }
+            "oid" | "offer_id" => self.offers.extend(value.parse::<u32>()),
+            "affid" | "affiliate_id" => self.partners.extend(value.parse::<u32>()),
+            _ => {}
+        }
+    }
+
+    fn has_genuine_id(&self, index: &ServedIndex) -> bool {
+        let key = index.catalog().click_id_key();
+        self.transaction_ids.iter().any(|id| id.verify(&key))
+    }
+
+    fn has_usable_code(&self, index: &ServedIndex, unix_seconds: i64) -> bool {
+        let codes = self.codes.iter().filter_map(|code| FoldedCode::fold(code.as_bytes()).ok());
+        let mut rows = codes.map(|code| index.lookup(&code));
+        rows.any(|rows| {
+            let visit = Visit { rows, offer_id: None, domain: None };
+            let click = decide(index.catalog(), &visit, &Facts::default(), unix_seconds).click;
+            click.is_some_and(|click| click.reason == Reason::Redirected)
+        })
+    }
+
+    fn has_usable_pair(&self, index: &ServedIndex, unix_seconds: i64) -> bool {
+        let (Some(offer), Some(partner)) = (self.offers.first(), self.partners.first()) else {
+            return false;
+        };
+        let click = decide_direct(index.catalog(), *offer, *partner, unix_seconds);
+        click.is_some_and(|click| click.reason == Reason::Redirected)
+    }
+}
+
+/// As forms are decoded: `+` is a space.
+fn decoded(text: &[u8]) -> String {
+    let spaced: Vec<u8> = text.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
+    percent_decode(&spaced).decode_utf8_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(query: &str, body: &str) -> (Vec<String>, usize, Vec<u32>, Vec<u32>) {
+        let named = Named::in_message(query.as_bytes(), body.as_bytes());
+        (named.codes, named.transaction_ids.len(), named.offers, named.partners)
+    }
+
+    #[test]
+    fn query_form_and_json_are_looked_at() {
+        let id = "019a7afd1e7b70008050c04d6e9b9dd2";
+        let code = |code: &str| vec![code.to_owned()];
+        assert_eq!(
+            named(&format!("nid=1&coupon_code=+a%41&transaction_id=x|{id}&oid=4"), "affid=7"),
+            (code("aA"), 1, vec![4], vec![7])
+        );
+        assert_eq!(
+            named("nid=1", r#" {"coupon_code": "B", "oid": 4, "affid": "7", "x": {"oid": 5}}"#),
+            (code("B"), 0, vec![4], vec![7])
+        );
+        assert_eq!(named("oid=x&affid", "{\"oid\":"), (vec![], 0, vec![], vec![]));
+    }
+}
