@@ -4,8 +4,6 @@
 //! read-only keys read, [`auth::read`] is for requests that only read whatever their method, and
 //! [`auth::partner`] for partners. A route without a key does not exist.
 
-use std::time::Duration;
-
 use axum::Router;
 use axum::extract::FromRef;
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
@@ -25,6 +23,7 @@ use crate::uploads::Uploads;
 
 mod answer;
 mod auth;
+mod bodies;
 mod conditions;
 mod download;
 mod error;
@@ -54,6 +53,7 @@ mod uploads;
 mod visibility;
 
 pub use auth::{Gate, Peer};
+pub use bodies::Bodies;
 
 /// What the handlers share. Each takes the part it needs.
 #[derive(Clone)]
@@ -91,15 +91,6 @@ pub struct Network {
     pub id: u32,
 }
 
-/// Bounds on request bodies.
-#[derive(Debug, Clone, Copy)]
-pub struct Bodies {
-    /// Longest body.
-    pub max_bytes: usize,
-    /// From the end of the headers to the end of the body.
-    pub timeout: Duration,
-}
-
 impl FromRef<AppState> for Store {
     fn from_ref(state: &AppState) -> Store {
         state.store.clone()
@@ -115,12 +106,6 @@ impl FromRef<AppState> for Disk {
 impl FromRef<AppState> for Network {
     fn from_ref(state: &AppState) -> Network {
         state.network
-    }
-}
-
-impl FromRef<AppState> for Bodies {
-    fn from_ref(state: &AppState) -> Bodies {
-        state.bodies
     }
 }
 

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use crate::catalog::{TrackingDomain, today};
 use crate::config::{Config, Limits, Log};
@@ -145,8 +145,8 @@ fn point_links_at(tx: &WriteTx<'_>, base_url: &str) -> Result<(), EditError> {
     if first.object.base_url == base_url {
         return Ok(());
     }
-    let Value::Object(named) = json!({ "base_url": base_url }) else { return Ok(()) };
-    let named: Map<String, Value> = named;
+    let named = edit::parse(&json!({ "base_url": base_url }).to_string(), "")
+        .map_err(|error| EditError::Invalid(vec![error]))?;
     edit::change::<TrackingDomain>(tx, first.id, Change::Patch(named)).map(drop)
 }
 

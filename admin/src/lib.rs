@@ -13,6 +13,8 @@ pub mod demo;
 pub mod catalog;
 pub mod edit;
 
+pub mod json;
+
 pub mod api;
 pub mod export;
 pub mod import;

@@ -101,10 +101,7 @@ impl Admin {
             postbacks,
             network: Network { id: network_id },
             gate: Gate::new(config),
-            bodies: Bodies {
-                max_bytes: config.limits.max_body_bytes,
-                timeout: config.limits.body_timeout,
-            },
+            bodies: Bodies::new(config.limits.max_body_bytes, config.limits.body_timeout),
         };
         Ok(Admin {
             address: listener.local_addr()?,

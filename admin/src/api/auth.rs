@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use coupon_serve::client_address;
 use ipnet::IpNet;
 
+use super::bodies::{Bodies, BodyKind};
 use super::error::ApiError;
 use super::limits::{Allowance, RateLimits};
 use super::{AppState, conditions};
@@ -53,11 +54,12 @@ impl Gate {
 pub(super) struct Door {
     store: Store,
     gate: Gate,
+    bodies: Bodies,
 }
 
 impl FromRef<AppState> for Door {
     fn from_ref(state: &AppState) -> Door {
-        Door { store: state.store.clone(), gate: state.gate.clone() }
+        Door { store: state.store.clone(), gate: state.gate.clone(), bodies: state.bodies.clone() }
     }
 }
 
@@ -70,7 +72,7 @@ pub(super) async fn edit(State(door): State<Door>, request: Request, next: Next)
         Role::ReadOnly => Err(forbidden("this key may only read; use an admin key")),
         Role::Partner => Err(forbidden("a partner's key opens /v1/affiliates only")),
     };
-    door.admit(request, next, may).await
+    door.admit(BodyKind::Edit, request, next, may).await
 }
 
 /// Below `/v1/networks`, where requests only read, whatever their method.
@@ -79,7 +81,7 @@ pub(super) async fn read(State(door): State<Door>, request: Request, next: Next)
         Role::Admin | Role::ReadOnly => Ok(()),
         Role::Partner => Err(forbidden("a partner's key opens /v1/affiliates only")),
     };
-    door.admit(request, next, may).await
+    door.admit(BodyKind::Question, request, next, may).await
 }
 
 /// Below `/v1/affiliates`: partners' keys.
@@ -88,7 +90,7 @@ pub(super) async fn partner(State(door): State<Door>, request: Request, next: Ne
         Role::Partner => Ok(()),
         Role::Admin | Role::ReadOnly => Err(forbidden("only a partner's key opens /v1/affiliates")),
     };
-    door.admit(request, next, may).await
+    door.admit(BodyKind::Partner, request, next, may).await
 }
 
 impl Door {
@@ -96,10 +98,14 @@ impl Door {
     /// its address do not matter to it.
     async fn admit(
         &self,
-        request: Request,
+        body: BodyKind,
+        mut request: Request,
         next: Next,
         may: impl FnOnce(Role) -> Result<(), ApiError>,
     ) -> Response {
+        // Held until the request is answered, whatever becomes of the request.
+        let bounds = self.bodies.admit(body);
+        request.extensions_mut().insert(Arc::clone(&bounds));
         let (limits, address) = (&self.gate.limits, self.gate.client_of(&request));
         match self.authenticate(request.headers()).await {
             Ok(caller) => self.serve(caller, request, next, may).await,

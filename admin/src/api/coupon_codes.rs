@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use rusqlite::Connection;
 use serde::Serialize;
-use serde_json::Value;
+
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -22,6 +22,7 @@ use super::request::{
 use super::{AppState, Network, live};
 use crate::catalog::{self, CouponCodeEdit, TrackingLink, tracking_link};
 use crate::edit::{Change, EditError, coupon_codes as edit};
+use crate::json::Each;
 use crate::store::coupon_codes::{self, CodeRow};
 use crate::store::rows::{Compared, Filterable, Stored};
 use crate::store::{StoreError, WriteTx, affiliates, offers};
@@ -131,7 +132,7 @@ async fn create(
 async fn create_bulk(
     State(state): State<AppState>,
     wait: Wait,
-    Json(array): Json<Vec<Value>>,
+    Json(array): Json<Each<CouponCodeEdit>>,
 ) -> Result<Response, ApiError> {
     let network = state.network;
     let create = move |tx: &WriteTx<'_>| edit::create_bulk(tx, array);

@@ -138,7 +138,11 @@ fn errors(path: &str, method: &str, has_body: bool) -> Vec<StatusCode> {
         errors.push(StatusCode::NOT_FOUND);
     }
     if has_body {
-        errors.extend([StatusCode::PAYLOAD_TOO_LARGE, StatusCode::UNSUPPORTED_MEDIA_TYPE]);
+        errors.extend([
+            StatusCode::PAYLOAD_TOO_LARGE,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            StatusCode::SERVICE_UNAVAILABLE,
+        ]);
     }
     let is_question = path.contains("/reporting/") || path.ends_with("/explain");
     if method != "get" && !(method == "post" && is_question) {

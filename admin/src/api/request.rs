@@ -2,29 +2,30 @@
 //! answers what is wrong by itself, so a handler sees only what is right.
 
 use std::fmt::Display;
+use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
-use axum::extract::{FromRef, FromRequest, FromRequestParts, Path, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use rusqlite::types::Value as Sql;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{ArrayBuilder, Object, ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 
-use super::Bodies;
+use super::bodies::BodyBounds;
 use super::error::ApiError;
 use super::openapi::parameter;
 use crate::edit::parse;
+use crate::json::{self, JsonError};
 use crate::store::rows::{Compared, Filter, Filterable, Operator, Page, Query, Sort};
 
 const DEFAULT_PAGE_SIZE: u32 = 50;
 const MAX_PAGE_SIZE: u32 = 2000;
+/// Filters of one request. Each is a condition of the query, and SQLite nests no more than 1,000.
+pub(super) const MAX_FILTERS: usize = 100;
 
 /// The id at the end of a path. What is no id is nothing that is there.
 pub(super) struct Id(pub(super) u32);
@@ -63,32 +64,37 @@ fn one_of_words(words: &[String]) -> Object {
         .build()
 }
 
-/// A JSON body of this type; `T = Map` takes any object.
+/// A JSON body of this type.
 pub(super) struct Json<T>(pub(super) T);
 
 /// A JSON object whose fields are judged later, against the object that is there.
-pub(super) type Fields = Json<Map<String, Value>>;
+pub(super) type Fields = Json<json::Fields>;
 
-impl<S, T> FromRequest<S> for Json<T>
-where
-    S: Send + Sync,
-    T: DeserializeOwned,
-    Bodies: FromRef<S>,
-{
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Json<T>, ApiError> {
+    async fn from_request(request: Request, _state: &S) -> Result<Json<T>, ApiError> {
         check_content_type(request.headers())?;
-        let bytes = read(request.into_body(), Bodies::from_ref(state)).await?;
-        let value: Value = serde_json::from_slice(&bytes).map_err(|error| {
-            ApiError::new(
-                StatusCode::BAD_REQUEST,
-                "body.syntax",
-                format!("the body is not JSON: {error}"),
-            )
-        })?;
-        parse(value, "").map(Json).map_err(|error| ApiError::fields(vec![error]))
+        let bounds = request.extensions().get::<Arc<BodyBounds>>().cloned();
+        let bytes = bounds.ok_or_else(ApiError::inside)?.read(request.into_body()).await?;
+        json::check(&bytes)?;
+        let text = std::str::from_utf8(&bytes).map_err(|error| not_json(&error))?;
+        parse(text, "").map(Json).map_err(|error| ApiError::fields(vec![error]))
     }
+}
+
+impl From<JsonError> for ApiError {
+    fn from(error: JsonError) -> ApiError {
+        match error {
+            JsonError::Syntax(error) => not_json(&error),
+            JsonError::Field(fault) => ApiError::fields(vec![fault]),
+        }
+    }
+}
+
+fn not_json(error: &dyn std::error::Error) -> ApiError {
+    let message = format!("the body is not JSON: {error}");
+    ApiError::new(StatusCode::BAD_REQUEST, "body.syntax", message)
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
@@ -99,29 +105,6 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
     }
     let message = format!("send Content-Type: application/json, not `{given}`");
     Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "body.content_type", message))
-}
-
-async fn read(body: Body, bounds: Bodies) -> Result<Bytes, ApiError> {
-    let collected =
-        tokio::time::timeout(bounds.timeout, Limited::new(body, bounds.max_bytes).collect()).await;
-    match collected {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            let message =
-                format!("the body has more than {} bytes; send less at once", bounds.max_bytes);
-            Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body.too_large", message))
-        }
-        Ok(Err(error)) => Err(ApiError::new(
-            StatusCode::BAD_REQUEST,
-            "body.broken_off",
-            format!("the body broke off: {error}"),
-        )),
-        Err(_elapsed) => Err(ApiError::new(
-            StatusCode::BAD_REQUEST,
-            "body.too_slow",
-            "the body took too long to arrive",
-        )),
-    }
 }
 
 /// Whether the answer waits until the daemon serves the change (`?wait=live`).
@@ -287,6 +270,7 @@ impl ListParameters {
             match name.as_str() {
                 "page" => number = Some(within("page", &value, u32::MAX)?),
                 "page_size" => size = Some(within("page_size", &value, MAX_PAGE_SIZE)?),
+                "filter" if query.filters.len() >= MAX_FILTERS => return Err(too_many_filters()),
                 "filter" => query.filters.push(filter(&value, offer.filters)?),
                 "relationship" => {
                     relationships.0.push(one_of("relationship", value, offer.relationships)?)
@@ -317,6 +301,11 @@ impl ListParameters {
         }
         Ok(named)
     }
+}
+
+/// 400 for more conditions than are asked of the store at once.
+pub(super) fn too_many_filters() -> ApiError {
+    ApiError::field("filter", format!("at most {MAX_FILTERS} filters can be sent at once"))
 }
 
 pub(super) fn parameters(parts: &Parts) -> Vec<(String, String)> {

@@ -105,5 +105,5 @@ fn code(
 }
 
 fn read<T: DeserializeOwned>(object: Value) -> Result<T, EditError> {
-    edit::parse(object, "").map_err(|error| EditError::Invalid(vec![error]))
+    edit::parse(&object.to_string(), "").map_err(|error| EditError::Invalid(vec![error]))
 }

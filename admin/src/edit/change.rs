@@ -2,18 +2,18 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
 
 use super::EditError;
 use crate::catalog::FieldError;
+use crate::json::{self, Fields, Strict};
 
 /// What a request wants of an object that is there.
 #[derive(Debug, Clone)]
 pub enum Change {
     /// The whole object anew: what is left out takes its default.
-    Replace(Map<String, Value>),
+    Replace(Fields),
     /// Only what it names.
-    Patch(Map<String, Value>),
+    Patch(Fields),
 }
 
 impl Change {
@@ -23,69 +23,56 @@ impl Change {
     where
         T: Serialize + DeserializeOwned,
     {
-        let (mut named, base) = match self {
-            Change::Replace(named) => (named, Map::new()),
-            Change::Patch(named) => (named, as_map(before)?),
+        let (named, base) = match self {
+            Change::Replace(named) => (named, Fields::default()),
+            Change::Patch(named) => (named, Fields::of(before).map_err(not_an_object)?),
         };
-        named.retain(|field, _| !answered_only.contains(&field.as_str()));
-        let mut after = base;
-        after.extend(named);
-        parse(Value::Object(after), "").map_err(|error| EditError::Invalid(vec![error]))
+        let after = base.overlaid(named.without(answered_only)).to_json().map_err(not_an_object)?;
+        parse(&after, "").map_err(|error| EditError::Invalid(vec![error]))
     }
 }
 
-fn as_map<T: Serialize>(object: &T) -> Result<Map<String, Value>, EditError> {
-    match serde_json::to_value(object) {
-        Ok(Value::Object(map)) => Ok(map),
-        _ => Err(EditError::field("", "the stored object cannot be patched; replace it")),
-    }
+fn not_an_object(_: serde_json::Error) -> EditError {
+    EditError::field("", "the stored object cannot be patched; replace it")
 }
 
 /// Reads an object from JSON; what is wrong is named by its path below `prefix`.
 ///
 /// # Errors
 /// The first field that is wrong, unknown or missing.
-pub fn parse<T: DeserializeOwned>(value: Value, prefix: &str) -> Result<T, FieldError> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = error.path().to_string();
-        let message = error.into_inner().to_string();
-        // A missing field is reported at the object that lacks it.
-        let missing =
-            message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
-        let path = match (path.as_str(), missing) {
-            (".", missing) => missing.unwrap_or_default().to_owned(),
-            (path, Some(field)) => format!("{path}.{field}"),
-            (path, None) => path.to_owned(),
-        };
-        let dot = if prefix.is_empty() || path.is_empty() { "" } else { "." };
-        FieldError { field: format!("{prefix}{dot}{path}"), error: message }
+pub fn parse<T: DeserializeOwned>(json: &str, prefix: &str) -> Result<T, FieldError> {
+    let mut reader = serde_json::Deserializer::from_str(json);
+    serde_path_to_error::deserialize(Strict(&mut reader)).map_err(|error| {
+        let FieldError { field, error } = json::fault(&error.path().clone(), error.inner());
+        let dot = if prefix.is_empty() || field.is_empty() { "" } else { "." };
+        FieldError { field: format!("{prefix}{dot}{field}"), error }
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::catalog::{Affiliate, Offer};
 
-    fn fields(value: Value) -> Map<String, Value> {
-        value.as_object().unwrap().clone()
+    fn read<T: DeserializeOwned>(value: &Value, prefix: &str) -> Result<T, FieldError> {
+        parse(&value.to_string(), prefix)
     }
 
     fn anna() -> Affiliate {
-        parse(json!({"name": "Anna", "account_status": "active", "internal_notes": "kind"}), "")
+        read(&json!({"name": "Anna", "account_status": "active", "internal_notes": "kind"}), "")
             .unwrap()
     }
 
     #[test]
     fn a_patch_changes_what_it_names_and_a_replacement_everything() {
         let named = json!({"name": "Anna B", "account_status": "active", "time_saved": 5});
-        let patched: Affiliate =
-            Change::Patch(fields(named.clone())).apply(&anna(), &["time_saved"]).unwrap();
+        let fields = || Fields::of(&named).unwrap();
+        let patched: Affiliate = Change::Patch(fields()).apply(&anna(), &["time_saved"]).unwrap();
         assert_eq!((patched.name.as_str(), patched.internal_notes.as_str()), ("Anna B", "kind"));
         let replaced: Affiliate =
-            Change::Replace(fields(named)).apply(&anna(), &["time_saved"]).unwrap();
+            Change::Replace(fields()).apply(&anna(), &["time_saved"]).unwrap();
         assert_eq!(replaced.internal_notes, "");
     }
 
@@ -99,7 +86,7 @@ mod tests {
             (json!([]), "row[2]"),
         ];
         for (value, expected) in cases {
-            let error = parse::<Affiliate>(value.clone(), "row[2]").unwrap_err();
+            let error = read::<Affiliate>(&value, "row[2]").unwrap_err();
             assert_eq!(error.field, expected, "{value}: {}", error.error);
         }
     }
@@ -110,6 +97,6 @@ mod tests {
             "name": "x", "offer_status": "active", "network_advertiser_id": 1, "destination_url": "https://x.example/",
             "payout_revenue": [{"payout_type": "cpa", "revenue_type": "rpa"}, {"payout_type": "cpa"}],
         });
-        assert_eq!(parse::<Offer>(offer, "").unwrap_err().field, "payout_revenue[1].revenue_type");
+        assert_eq!(read::<Offer>(&offer, "").unwrap_err().field, "payout_revenue[1].revenue_type");
     }
 }

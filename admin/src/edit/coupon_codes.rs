@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde_json::{Map, Value};
+use serde_json::Map;
 
 mod generate;
 mod status;
@@ -15,8 +15,9 @@ mod status;
 pub use generate::generate;
 pub use status::set_status;
 
-use super::{Change, EditError, Saved, audit, check_meant_for, parse};
+use super::{Change, EditError, Saved, audit, check_meant_for};
 use crate::catalog::{Affiliate, CheckedCode, CouponCodeEdit, FieldError, Offer};
+use crate::json::Each;
 use crate::store::coupon_codes::{self, Claim, CodeRow};
 use crate::store::meta::Sequence;
 use crate::store::{StoreError, WriteTx, rows};
@@ -53,18 +54,14 @@ pub fn create(tx: &WriteTx<'_>, edit: CouponCodeEdit) -> Result<Saved<CodeRow>, 
 ///
 /// # Errors
 /// With every row that is wrong, as `[3].coupon_code`.
-pub fn create_bulk(tx: &WriteTx<'_>, array: Vec<Value>) -> Result<Saved<Vec<CodeRow>>, EditError> {
-    let (mut edits, mut wrong) = (Vec::new(), Vec::new());
-    for (index, value) in array.into_iter().enumerate() {
-        match parse(value, &format!("[{index}]")) {
-            Ok(edit) => edits.push(edit),
-            Err(error) => wrong.push(error),
-        }
+pub fn create_bulk(
+    tx: &WriteTx<'_>,
+    array: Each<CouponCodeEdit>,
+) -> Result<Saved<Vec<CodeRow>>, EditError> {
+    if !array.wrong.is_empty() {
+        return Err(EditError::Invalid(array.wrong));
     }
-    if !wrong.is_empty() {
-        return Err(EditError::Invalid(wrong));
-    }
-    let saved = create_all(tx, edits, "[]")?;
+    let saved = create_all(tx, array.read, "[]")?;
     let sequence = saved.sequence.unwrap_or_default();
     audit::codes(tx, "created", sequence, &Map::new())?;
     Ok(saved)

@@ -11,17 +11,15 @@ fn network(dir: &Path) -> Connection {
     let mut connection = connect_writer(dir).unwrap();
     let tx = connection.transaction().unwrap();
     let write = WriteTx::within(&tx);
-    let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
-    let shop: Advertiser =
-        parse(json(r#"{"name": "Shop", "account_status": "active"}"#), "").unwrap();
+    let shop: Advertiser = parse(r#"{"name": "Shop", "account_status": "active"}"#, "").unwrap();
     store_rows::insert(&write, &shop).unwrap();
     for name in ["Anna", "Ben"] {
         let partner = format!(r#"{{"name": "{name}", "account_status": "active"}}"#);
-        store_rows::insert::<Affiliate>(&write, &parse(json(&partner), "").unwrap()).unwrap();
+        store_rows::insert::<Affiliate>(&write, &parse(&partner, "").unwrap()).unwrap();
     }
     let offer = r#"{"name": "Jackets", "offer_status": "active", "network_advertiser_id": 1, "destination_url": "https://shop.example/"}"#;
     for _ in 0..2 {
-        store_rows::insert::<Offer>(&write, &parse(json(offer), "").unwrap()).unwrap();
+        store_rows::insert::<Offer>(&write, &parse(offer, "").unwrap()).unwrap();
     }
     tx.commit().unwrap();
     connection

@@ -3,7 +3,7 @@
 use hyper::Request;
 use serde_json::json;
 
-use crate::client::{Running, code, start, start_with, start_with_offers, with};
+use crate::client::{Answer, Running, code, start, start_with, start_with_offers, with};
 
 fn post(
     network: &Running,
@@ -127,4 +127,137 @@ async fn a_change_that_is_not_live_yet_says_so() {
         .post("affiliates?wait=live", json!({"name": "Ben", "account_status": "active"}))
         .await;
     assert_eq!((answer.status, answer.header("x-coupon-live")), (200, Some("false")));
+}
+
+/// Sends a body as it is.
+async fn send(
+    network: &Running,
+    key: &str,
+    method: &str,
+    path: &str,
+    body: impl Into<String>,
+) -> Answer {
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("/v1/{path}"))
+        .header("x-eflow-api-key", key)
+        .header("content-type", "application/json")
+        .body(body.into().into())
+        .unwrap();
+    network.send(request).await
+}
+
+#[tokio::test]
+async fn a_field_that_is_named_twice_is_refused_in_every_body() {
+    let network = start_with_offers().await;
+    let upload = network.post("couponcodes", code("AAA")).await.done();
+    assert_eq!(upload["network_coupon_code_id"], 1);
+    for (method, path, body, field) in [
+        ("POST", "affiliates", r#"{"name": "A", "account_status": "active", "name": "B"}"#, "name"),
+        (
+            "PUT",
+            "affiliates/1",
+            r#"{"name": "A", "account_status": "active", "name": "B"}"#,
+            "name",
+        ),
+        ("PATCH", "affiliates/1", r#"{"name": "A", "name": "B"}"#, "name"),
+        (
+            "PATCH",
+            "offers/1",
+            r#"{"payout_revenue": [{"payout_type": "cpa", "payout_type": "cps"}]}"#,
+            "payout_revenue[0].payout_type",
+        ),
+        (
+            "POST",
+            "couponcodes/bulk",
+            r#"[{"coupon_code": "BBB", "coupon_code": "CCC"}]"#,
+            "[0].coupon_code",
+        ),
+        (
+            "PATCH",
+            "couponcodes/status",
+            r#"{"coupon_status": "paused", "network_coupon_code_ids": [1],
+            "coupon_status": "active"}"#,
+            "coupon_status",
+        ),
+        ("POST", "reporting/entity", r#"{"from": "2026-01-01", "from": "2026-01-02"}"#, "from"),
+        ("POST", "explain", r#"{"code": "AAA", "code": "BBB"}"#, "code"),
+    ] {
+        let answer = send(&network, &network.key, method, &format!("networks/{path}"), body).await;
+        assert_eq!(answer.refusal(), (400, "request.invalid", vec![field]), "{method} {path}");
+    }
+    assert_eq!(network.get("affiliates/1").await.done()["name"], "Anna");
+    assert_eq!(network.get("couponcodes/1").await.done()["coupon_status"], "active");
+}
+
+#[tokio::test]
+async fn an_array_is_never_taken_for_an_object() {
+    let network = start_with_offers().await;
+    for (method, path, body) in [
+        ("POST", "affiliates", r#"["Carl", "active", ""]"#),
+        ("PUT", "affiliates/1", r#"["Carl", "active", ""]"#),
+        ("PATCH", "affiliates/1", "[]"),
+        ("POST", "couponcodes/bulk", r#"[["AAA", 1, 1, "active"]]"#),
+        ("PATCH", "offers/1", r#"{"payout_revenue": [["", "cpa", 1, 0, "rpa", 2, 0, true]]}"#),
+        ("POST", "couponcodes/generate", r#"["AB####", 1, 1, 1]"#),
+    ] {
+        let answer = send(&network, &network.key, method, &format!("networks/{path}"), body).await;
+        assert_eq!(
+            (answer.status, answer.refusal().1),
+            (400, "request.invalid"),
+            "{method} {path}"
+        );
+    }
+    assert_eq!(network.get("affiliates").await.done()["paging"]["total_count"], 2);
+}
+
+#[tokio::test]
+async fn partners_and_questions_have_short_bodies() {
+    let network = start_with_offers().await;
+    let wanted = json!({"name": "key", "role": "partner", "network_affiliate_id": 1});
+    let made = network.post("apikeys", wanted).await.done();
+    let anna = made["api_key"].as_str().unwrap();
+    let long = |bytes: usize| format!("{{\"x\": [{}0]}}", "[0],".repeat(bytes / 4));
+    for (key, path, bytes) in [
+        (anna, "affiliates/pixels", 64 << 10),
+        (anna, "affiliates/reporting/entity", 64 << 10),
+        (&network.key, "networks/reporting/entity", 256 << 10),
+    ] {
+        let refused = send(&network, key, "POST", path, long(bytes)).await;
+        assert_eq!(refused.refusal().1, "body.too_large", "{path}");
+        let read = send(&network, key, "POST", path, long(bytes - 100)).await;
+        assert_eq!((read.status, read.refusal().1), (400, "request.invalid"), "{path}");
+    }
+    // Nothing but brackets: refused before anything is made of it.
+    let nothing =
+        send(&network, &network.key, "POST", "networks/affiliates", long(8_000_000)).await;
+    assert_eq!((nothing.status, nothing.refusal().1), (400, "request.invalid"));
+}
+
+#[tokio::test]
+async fn more_filters_than_can_be_asked_at_once_are_refused() {
+    let network = start_with_offers().await;
+    let filters = |count: usize| "&filter=network_offer_id=1".repeat(count);
+    assert_eq!(network.get(&format!("couponcodes?page=1{}", filters(100))).await.status, 200);
+    for count in [101, 1500] {
+        let refused = network.get(&format!("couponcodes?page=1{}", filters(count))).await;
+        assert_eq!(refused.refusal(), (400, "request.invalid", vec!["filter"]), "{count}");
+    }
+    let many: Vec<&str> = vec!["network_offer_id=1"; 1500];
+    let body = json!({"coupon_status": "paused", "filter": many});
+    assert_eq!(network.patch("couponcodes/status", body).await.refusal().2, ["filter"]);
+}
+
+#[tokio::test]
+async fn no_page_can_be_shown_inside_anothers() {
+    let network = start().await;
+    for path in ["/docs/", "/openapi.json", "/v1/networks/settings"] {
+        let request = Request::get(path).body(http_body_util::Full::default()).unwrap();
+        let answer = network.send(request).await;
+        assert_eq!(answer.header("x-frame-options"), Some("DENY"), "{path}");
+        if path == "/docs/" {
+            let policy = answer.header("content-security-policy").unwrap();
+            assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
+        }
+    }
 }

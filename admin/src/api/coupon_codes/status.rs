@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::answer::Answer;
 use super::super::error::ApiError;
-use super::super::request::{Json, Wait, containing, filter};
+use super::super::request::{Json, MAX_FILTERS, Wait, containing, filter, too_many_filters};
 use super::super::{AppState, live};
 use super::LIST;
 use crate::catalog::CouponStatus;
@@ -54,6 +54,7 @@ impl StatusRequest {
         let has_filters = !(self.filter.is_empty() && self.search.is_empty());
         match (self.network_coupon_code_ids, has_filters) {
             (Some(ids), false) => Ok(Chosen::Ids(ids)),
+            (None, true) if self.filter.len() > MAX_FILTERS => Err(too_many_filters()),
             (None, true) => {
                 let named = self.filter.iter().map(|text| filter(text, LIST.filters));
                 let mut filters = named.collect::<Result<Vec<_>, _>>()?;

@@ -117,7 +117,7 @@ impl Api {
             archive: archive.clone(),
             gate: Gate::new(&Config::default()),
             network: Network { id: 1 },
-            bodies: Bodies { max_bytes: 1 << 20, timeout: std::time::Duration::from_secs(5) },
+            bodies: Bodies::new(1 << 20, std::time::Duration::from_secs(5)),
         };
         while state.intake.status().clicks < clicks {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;

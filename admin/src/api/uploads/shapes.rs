@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::openapi::schema::{
     AdditionalProperties, ArrayBuilder, ObjectBuilder, SchemaType, Type,
 };
@@ -191,7 +192,52 @@ impl From<staging::ShownRow> for ShownRow {
 /// Cells by column, as a file would hold them; numbers and truth values need no quotes.
 #[derive(Deserialize)]
 #[serde(transparent)]
-pub(super) struct RowCells(Map<String, Value>);
+pub(super) struct RowCells(BTreeMap<String, CellText>);
+
+/// One cell, as a file would hold it.
+struct CellText(String);
+
+impl<'de> Deserialize<'de> for CellText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<CellText, D::Error> {
+        deserializer.deserialize_any(AnyScalar).map(CellText)
+    }
+}
+
+struct AnyScalar;
+
+impl Visitor<'_> for AnyScalar {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("text, a number, or a truth value")
+    }
+
+    fn visit_unit<E>(self) -> Result<String, E> {
+        Ok(String::new())
+    }
+
+    fn visit_bool<E>(self, truth: bool) -> Result<String, E> {
+        Ok(truth.to_string())
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<String, E> {
+        Ok(number.to_string())
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<String, E> {
+        Ok(number.to_string())
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<String, E> {
+        Ok(serde_json::Number::from_f64(number)
+            .map(|number| number.to_string())
+            .unwrap_or_default())
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<String, E> {
+        Ok(text.to_owned())
+    }
+}
 
 impl PartialSchema for RowCells {
     fn schema() -> RefOr<Schema> {
@@ -214,22 +260,10 @@ impl ToSchema for RowCells {
 impl RowCells {
     pub(super) fn named(self) -> Result<Named, ApiError> {
         let mut named = Named::new();
-        for (column, value) in self.0 {
-            let cell = match value {
-                Value::Null => String::new(),
-                Value::String(text) if text.contains('\0') => {
-                    return Err(ApiError::field(column, "contains a NUL character; remove it"));
-                }
-                Value::String(text) => text,
-                Value::Number(number) => number.to_string(),
-                Value::Bool(truth) => truth.to_string(),
-                _ => {
-                    return Err(ApiError::field(
-                        column,
-                        "must be text, a number, or a truth value",
-                    ));
-                }
-            };
+        for (column, CellText(cell)) in self.0 {
+            if cell.contains('\0') {
+                return Err(ApiError::field(column, "contains a NUL character; remove it"));
+            }
             let column = if column == "notes" { "internal_notes".into() } else { column };
             named.insert(column, cell);
         }

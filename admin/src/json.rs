@@ -1,0 +1,492 @@
+//! JSON from outside, read straight into its type: no tree of values is built, so what a body takes
+//! of memory follows from the type and not from what somebody sends.
+//!
+//! Stricter than serde by itself:
+//! - An object names each field once, and a document has at most [`MAX_CONTAINERS`] objects and
+//!   arrays. [`check`] walks a document for this and keeps nothing of it.
+//! - An array never stands for an object. Serde takes one for the fields in their order; a
+//!   [`Strict`] deserializer does not.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error as _, IgnoredAny, MapAccess,
+    SeqAccess, VariantAccess, Visitor,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_path_to_error::Track;
+
+use crate::catalog::FieldError;
+use crate::edit::parse;
+
+/// Objects and arrays of one document. The longest body has room for some 125,000 coupon codes.
+const MAX_CONTAINERS: usize = 200_000;
+/// Fields of one object.
+const MAX_FIELDS: usize = 1_000;
+/// Wrong elements of an array that are named.
+const MAX_WRONG: usize = 1_000;
+
+/// Why a text is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum JsonError {
+    /// It is no JSON.
+    #[error("the body is not JSON: {0}")]
+    Syntax(serde_json::Error),
+    /// It is JSON, but not such as is taken here.
+    #[error("{}: {}", .0.field, .0.error)]
+    Field(FieldError),
+}
+
+/// Walks a document: one value in JSON's grammar, whose objects name each field once.
+///
+/// # Errors
+/// The first place where that is not so.
+pub fn check(text: &[u8]) -> Result<(), JsonError> {
+    let (containers, mut track) = (Cell::new(0), Track::new());
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    let walk = Walk { containers: &containers };
+    let walked = walk.deserialize(serde_path_to_error::Deserializer::new(&mut reader, &mut track));
+    walked.and_then(|()| reader.end()).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => JsonError::Field(fault(&track.path(), &error)),
+        _ => JsonError::Syntax(error),
+    })
+}
+
+/// What is wrong with a field: its path, and the words without their place in the text.
+#[must_use]
+pub fn fault(path: &serde_path_to_error::Path, error: &serde_json::Error) -> FieldError {
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let message = error.to_string();
+    let message = message.strip_suffix(&place).unwrap_or(&message).to_owned();
+    // A field that is missing or there twice is reported at its object.
+    let words = ["missing field `", "duplicate field `"];
+    let of_object = words.iter().find_map(|words| message.strip_prefix(words));
+    let field = of_object.and_then(|rest| rest.split('`').next());
+    let field = match (path.to_string().as_str(), field) {
+        (".", field) => field.unwrap_or_default().to_owned(),
+        (path, Some(field)) => format!("{path}.{field}"),
+        (path, None) => path.to_owned(),
+    };
+    FieldError { field, error: message }
+}
+
+/// Goes over a value and keeps nothing of it but the names of the objects around the place where it
+/// stands.
+#[derive(Clone, Copy)]
+struct Walk<'c> {
+    containers: &'c Cell<usize>,
+}
+
+impl Walk<'_> {
+    fn enter<E: serde::de::Error>(self) -> Result<(), E> {
+        self.containers.set(self.containers.get() + 1);
+        if self.containers.get() <= MAX_CONTAINERS {
+            return Ok(());
+        }
+        Err(E::custom(format!("the body has more than {MAX_CONTAINERS} objects and arrays")))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Walk<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Walk<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<(), A::Error> {
+        self.enter()?;
+        while array.next_element_seed(self)?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
+        self.enter()?;
+        let mut names = HashSet::new();
+        while let Some(name) = object.next_key::<String>()? {
+            if names.len() >= MAX_FIELDS {
+                let message = format!("an object has at most {MAX_FIELDS} fields");
+                return Err(A::Error::custom(message));
+            }
+            if names.contains(&name) {
+                let message = format!("duplicate field `{name}`; name each field once");
+                return Err(A::Error::custom(message));
+            }
+            names.insert(name);
+            object.next_value_seed(self)?;
+        }
+        Ok(())
+    }
+}
+
+/// A JSON object whose fields are judged later, against the object that is there. They are kept as
+/// text.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Fields(BTreeMap<String, Box<RawValue>>);
+
+impl Fields {
+    /// Of an object of ours.
+    ///
+    /// # Errors
+    /// When it becomes no JSON object.
+    pub fn of<T: Serialize>(object: &T) -> Result<Fields, serde_json::Error> {
+        serde_json::from_str(&serde_json::to_string(object)?)
+    }
+
+    /// Without some of them.
+    #[must_use]
+    pub fn without(mut self, names: &[&str]) -> Fields {
+        self.0.retain(|name, _| !names.contains(&name.as_str()));
+        self
+    }
+
+    /// With these over them.
+    #[must_use]
+    pub fn overlaid(mut self, over: Fields) -> Fields {
+        self.0.extend(over.0);
+        self
+    }
+
+    /// The object they make.
+    ///
+    /// # Errors
+    /// Never, in truth: they are JSON already.
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(self)
+    }
+}
+
+/// The elements of an array, each read by itself, so that the first [`MAX_WRONG`] that are wrong are
+/// named and not only the first.
+#[derive(Debug)]
+pub struct Each<T> {
+    /// Those that can be read; all of them where nothing is wrong.
+    pub read: Vec<T>,
+    /// What is wrong with the others.
+    pub wrong: Vec<FieldError>,
+}
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Each<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Each<T>, D::Error> {
+        deserializer.deserialize_seq(Elements(PhantomData))
+    }
+}
+
+struct Elements<T>(PhantomData<T>);
+
+impl<'de, T: DeserializeOwned> Visitor<'de> for Elements<T> {
+    type Value = Each<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Each<T>, A::Error> {
+        let mut each = Each { read: Vec::new(), wrong: Vec::new() };
+        let mut index = 0;
+        while let Some(element) = array.next_element::<Box<RawValue>>()? {
+            match parse(element.get(), &format!("[{index}]")) {
+                Ok(element) if each.wrong.is_empty() => each.read.push(element),
+                Ok(_) => {}
+                Err(error) => each.wrong.push(error),
+            }
+            index += 1;
+            if each.wrong.len() >= MAX_WRONG {
+                while array.next_element::<IgnoredAny>()?.is_some() {}
+                break;
+            }
+        }
+        Ok(each)
+    }
+}
+
+/// Around a deserializer, and all that it hands out: an object is never read from an array.
+pub struct Strict<D>(pub D);
+
+macro_rules! forwarded {
+    ($($method:ident($($argument:ident: $kind:ty),*)),+ $(,)?) => {
+        $(fn $method<V: Visitor<'de>>(
+            self,
+            $($argument: $kind,)*
+            visitor: V,
+        ) -> Result<V::Value, D::Error> {
+            self.0.$method($($argument,)* Strict(visitor))
+        })+
+    };
+}
+
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<D> {
+    type Error = D::Error;
+
+    forwarded! {
+        deserialize_any(), deserialize_bool(), deserialize_i8(), deserialize_i16(),
+        deserialize_i32(), deserialize_i64(), deserialize_i128(), deserialize_u8(),
+        deserialize_u16(), deserialize_u32(), deserialize_u64(), deserialize_u128(),
+        deserialize_f32(), deserialize_f64(), deserialize_char(), deserialize_str(),
+        deserialize_string(), deserialize_bytes(), deserialize_byte_buf(), deserialize_option(),
+        deserialize_unit(), deserialize_unit_struct(name: &'static str),
+        deserialize_newtype_struct(name: &'static str), deserialize_seq(),
+        deserialize_tuple(len: usize), deserialize_tuple_struct(name: &'static str, len: usize),
+        deserialize_map(), deserialize_identifier(), deserialize_ignored_any(),
+        deserialize_enum(name: &'static str, variants: &'static [&'static str]),
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        self.0.deserialize_map(Strict(visitor))
+    }
+
+    fn is_human_readable(&self) -> bool {
+        self.0.is_human_readable()
+    }
+}
+
+macro_rules! visited {
+    ($($method:ident: $kind:ty),+ $(,)?) => {
+        $(fn $method<E: serde::de::Error>(self, value: $kind) -> Result<V::Value, E> {
+            self.0.$method(value)
+        })+
+    };
+}
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for Strict<V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.expecting(f)
+    }
+
+    visited! {
+        visit_bool: bool, visit_i64: i64, visit_i128: i128, visit_u64: u64, visit_u128: u128,
+        visit_f64: f64, visit_char: char, visit_str: &str, visit_borrowed_str: &'de str,
+        visit_string: String, visit_bytes: &[u8], visit_borrowed_bytes: &'de [u8],
+        visit_byte_buf: Vec<u8>,
+    }
+
+    fn visit_none<E: serde::de::Error>(self) -> Result<V::Value, E> {
+        self.0.visit_none()
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<V::Value, E> {
+        self.0.visit_unit()
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<V::Value, D::Error> {
+        self.0.visit_some(Strict(deserializer))
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> Result<V::Value, D::Error> {
+        self.0.visit_newtype_struct(Strict(deserializer))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, array: A) -> Result<V::Value, A::Error> {
+        self.0.visit_seq(Strict(array))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<V::Value, A::Error> {
+        self.0.visit_map(Strict(object))
+    }
+
+    fn visit_enum<A: EnumAccess<'de>>(self, variant: A) -> Result<V::Value, A::Error> {
+        self.0.visit_enum(Strict(variant))
+    }
+}
+
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Strict<S> {
+    type Value = S::Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<S::Value, D::Error> {
+        self.0.deserialize(Strict(deserializer))
+    }
+}
+
+impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Strict<A> {
+    type Error = A::Error;
+
+    fn next_element_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, A::Error> {
+        self.0.next_element_seed(Strict(seed))
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        self.0.size_hint()
+    }
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Strict<A> {
+    type Error = A::Error;
+
+    fn next_key_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, A::Error> {
+        self.0.next_key_seed(Strict(seed))
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
+        self.0.next_value_seed(Strict(seed))
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        self.0.size_hint()
+    }
+}
+
+impl<'de, A: EnumAccess<'de>> EnumAccess<'de> for Strict<A> {
+    type Error = A::Error;
+    type Variant = Strict<A::Variant>;
+
+    fn variant_seed<S: DeserializeSeed<'de>>(
+        self,
+        seed: S,
+    ) -> Result<(S::Value, Strict<A::Variant>), A::Error> {
+        let (value, variant) = self.0.variant_seed(Strict(seed))?;
+        Ok((value, Strict(variant)))
+    }
+}
+
+impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Strict<A> {
+    type Error = A::Error;
+
+    fn unit_variant(self) -> Result<(), A::Error> {
+        self.0.unit_variant()
+    }
+
+    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, A::Error> {
+        self.0.newtype_variant_seed(Strict(seed))
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, A::Error> {
+        self.0.tuple_variant(len, Strict(visitor))
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, A::Error> {
+        self.0.struct_variant(fields, Strict(visitor))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{Affiliate, Offer};
+
+    fn refused(text: &str) -> (String, String) {
+        match check(text.as_bytes()).unwrap_err() {
+            JsonError::Field(FieldError { field, error }) => (field, error),
+            JsonError::Syntax(error) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn a_field_that_is_named_twice_is_refused_wherever_it_stands() {
+        for (text, field) in [
+            (r#"{"a": 1, "b": 2, "a": 3}"#, "a"),
+            (r#"{"a": {"b": null, "\u0062": []}}"#, "a.b"),
+            (r#"[{"a": 1}, {"a": 1, "a": 1}]"#, "[1].a"),
+            (r#"{"x": [1, {"y": {"z": "", "z": ""}}]}"#, "x[1].y.z"),
+        ] {
+            let (found, error) = refused(text);
+            assert_eq!(found, field, "{text}");
+            assert!(error.contains("once") && !error.contains("column"), "{error}");
+        }
+        check(br#"[{"a": {"a": 1}}, {"a": [{"a": 1.5}, true, "x", -3, null]}]"#).unwrap();
+    }
+
+    #[test]
+    fn text_that_is_no_json_is_told_from_json_that_is_not_taken() {
+        for text in ["", "{", "{\"a\": }", "[1,]", "1 2", "{\"a\": \"\u{1}\"}", "nul"] {
+            let error = check(text.as_bytes()).unwrap_err();
+            assert!(matches!(error, JsonError::Syntax(_)), "{text}: {error}");
+        }
+        assert!(matches!(check(b"\"\xff\""), Err(JsonError::Syntax(_))));
+        assert!(matches!(check("[".repeat(1000).as_bytes()), Err(JsonError::Syntax(_))));
+    }
+
+    #[test]
+    fn a_document_of_nothing_but_brackets_ends_early() {
+        let (_, error) = refused(&format!("[{}[0]]", "[0],".repeat(MAX_CONTAINERS)));
+        assert!(error.contains("200000 objects and arrays"), "{error}");
+        let fields: Vec<String> = (0..=MAX_FIELDS).map(|name| format!("\"{name}\":0")).collect();
+        let (_, error) = refused(&format!("{{{}}}", fields.join(",")));
+        assert!(error.contains("1000 fields"), "{error}");
+    }
+
+    #[test]
+    fn an_array_is_never_taken_for_an_object() {
+        let error = parse::<Affiliate>(r#"["Anna", "active", ""]"#, "").unwrap_err();
+        assert!(error.error.contains("sequence"), "{error:?}");
+        let offer = r#"{"name": "x", "offer_status": "active", "network_advertiser_id": 1,
+            "destination_url": "https://x.example/", "payout_revenue": [["", "cpa", 1, 0, "rpa"]]}"#;
+        assert_eq!(parse::<Offer>(offer, "").unwrap_err().field, "payout_revenue[0]");
+        assert!(parse::<Fields>("[]", "").is_err());
+    }
+
+    #[test]
+    fn each_wrong_element_is_named_and_no_more_than_can_be_read() {
+        let text = r#"[{"name": "a", "account_status": "active"}, 7, {"name": "b"}, []]"#;
+        let each = parse::<Each<Affiliate>>(text, "").unwrap();
+        let fields: Vec<&str> = each.wrong.iter().map(|fault| fault.field.as_str()).collect();
+        assert_eq!(fields, ["[1]", "[2].account_status", "[3]"]);
+        let many = format!("[{}0]", "0,".repeat(5000));
+        assert_eq!(parse::<Each<Affiliate>>(&many, "").unwrap().wrong.len(), MAX_WRONG);
+        assert_eq!(parse::<Each<u32>>("[1, 2]", "").unwrap().read, [1, 2]);
+    }
+
+    #[test]
+    fn fields_are_laid_over_an_object_as_they_were_typed() {
+        let over: Fields = parse(r#"{"b": [1, {"c": 1.50}], "d": null}"#, "").unwrap();
+        let base = Fields::of(&serde_json::json!({"a": 1, "b": 2})).unwrap();
+        let whole = base.overlaid(over).without(&["d"]);
+        assert_eq!(whole.to_json().unwrap(), r#"{"a":1,"b":[1, {"c": 1.50}]}"#);
+    }
+}
