@@ -1,14 +1,15 @@
 //! Coupon codes as CSV, and empty files to fill in.
 //!
 //! What is written can be uploaded again: into an empty network to add the codes, and over the same
-//! codes to update them. No cell is a formula to a spreadsheet; see `catalog::neutralised`.
+//! codes to update them: each row becomes the object it was made of, whatever its texts.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
-use crate::catalog::{BulkMode, COLUMNS, neutralised};
+use crate::catalog::{BulkMode, COLUMNS};
+use crate::csv_file::CsvWriter;
 use crate::store::rows::Filter;
 use crate::store::{StoreError, export};
 
@@ -20,7 +21,7 @@ pub enum ExportError {
     Store(#[from] StoreError),
     /// The file could not be written.
     #[error("cannot write the file: {0}")]
-    Write(#[from] csv::Error),
+    Write(#[from] io::Error),
 }
 
 /// Writes the codes that meet all filters; answers how many.
@@ -32,25 +33,23 @@ pub fn write(
     filters: &[Filter],
     out: impl Write,
 ) -> Result<u64, ExportError> {
-    let mut out = csv::WriterBuilder::new().buffer_capacity(1 << 16).from_writer(out);
-    out.write_record(COLUMNS)?;
+    let mut out = CsvWriter::begin(out, &COLUMNS)?;
     let mut count = 0;
     export::each_code(connection, filters, |row| {
         for at in 0..COLUMNS.len() {
             match row.get_ref(at).map_err(StoreError::from)? {
-                ValueRef::Integer(number) => out.write_field(number.to_string())?,
+                ValueRef::Integer(number) => out.number(number)?,
                 other => {
                     let text = other.as_str().map_err(rusqlite::Error::from);
-                    let text = text.map_err(StoreError::from)?;
-                    out.write_field(neutralised(text).as_bytes())?;
+                    out.text(text.map_err(StoreError::from)?)?;
                 }
             }
         }
-        out.write_record(None::<&[u8]>)?;
+        out.end_row()?;
         count += 1;
         Ok::<_, ExportError>(())
     })?;
-    out.flush().map_err(csv::Error::from)?;
+    out.finish()?;
     Ok(count)
 }
 

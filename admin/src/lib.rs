@@ -16,6 +16,7 @@ pub mod edit;
 pub mod json;
 
 pub mod api;
+pub mod csv_file;
 pub mod export;
 pub mod import;
 pub mod keys;

@@ -327,8 +327,7 @@ impl Uploads {
         on_disk(move || {
             let connection = shared.connect(&upload)?;
             let file = nameless(&shared.folder)?;
-            import::errors::write(&connection, io::BufWriter::new(&file))
-                .map_err(io::Error::other)?;
+            import::errors::write(&connection, &file).map_err(io::Error::other)?;
             Ok(file)
         })
         .await

@@ -206,7 +206,7 @@ async fn export_codes(
         .read(move |connection| match export::write(connection, &query.filters, &file) {
             Ok(_count) => Ok(Ok(file)),
             Err(export::ExportError::Store(error)) => Err(error),
-            Err(export::ExportError::Write(error)) => Ok(Err(std::io::Error::other(error))),
+            Err(export::ExportError::Write(error)) => Ok(Err(error)),
         })
         .await
         .map_err(|error: StoreError| error)?;

@@ -4,6 +4,9 @@
 //! Updating: `coupon_code` (and `coupon_code_id`, where the code stands on several offers) selects;
 //! of the other cells a blank one keeps, `-` clears, and anything else sets. What a row leaves of the
 //! code it selects is judged where the code is known.
+//!
+//! Text stands in a file as `formula` writes it, the code's text included: `'-5` is the code `-5`, and
+//! `'-` the text `-`.
 
 use jiff::civil::Date;
 
@@ -107,7 +110,8 @@ impl BulkRow {
 /// The folded code of a row that may be wrong in other cells.
 pub fn folded_of<T: AsRef<str>>(mode: BulkMode, cells: &Cells<T>) -> Option<FoldedKey> {
     let any_form = mode == BulkMode::Update || truth(cells.of("conversion_only")) == Ok(Some(true));
-    RowCode::parse(cells.of("coupon_code"), any_form).ok().map(|code| code.folded())
+    let code = formula::restored(cells.of("coupon_code"));
+    RowCode::parse(code, any_form).ok().map(|code| code.folded())
 }
 
 fn added<T: AsRef<str>>(cells: &Cells<T>) -> Result<BulkRow, Vec<FieldError>> {
@@ -120,7 +124,7 @@ fn added<T: AsRef<str>>(cells: &Cells<T>) -> Result<BulkRow, Vec<FieldError>> {
     let plain = take_truth(&mut problems, cells, "is_description_plain_text");
     let conversion_only = take_truth(&mut problems, cells, "conversion_only");
     let object = CouponCodeEdit {
-        coupon_code: cells.of("coupon_code").into(),
+        coupon_code: formula::restored(cells.of("coupon_code")).into(),
         network_offer_id: offer_id.unwrap_or(1),
         network_affiliate_id: affiliate_id.flatten().filter(|id| *id != 0),
         coupon_status: status.unwrap_or(CouponStatus::Paused),
@@ -167,7 +171,8 @@ impl From<CheckedCode> for BulkRow {
 
 fn updated<T: AsRef<str>>(cells: &Cells<T>) -> Result<BulkRow, Vec<FieldError>> {
     let mut problems = Problems::default();
-    let code = problems.take("coupon_code", RowCode::parse(cells.of("coupon_code"), true));
+    let code = formula::restored(cells.of("coupon_code"));
+    let code = problems.take("coupon_code", RowCode::parse(code, true));
     let code_id = problems.take("coupon_code_id", optional_number(cells.of("coupon_code_id")));
     let offer_id = problems.take("offer_id", optional_number(cells.of("offer_id")));
     let affiliate_id = problems.take("affiliate_id", wanted(cells.of("affiliate_id"), number));

@@ -1,10 +1,10 @@
 //! Everything that is wrong with a staged file, as CSV: one line for each wrong cell.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use rusqlite::Connection;
 
-use crate::catalog::neutralised;
+use crate::csv_file::CsvWriter;
 use crate::store::{StoreError, staging};
 
 /// Why the list could not be written.
@@ -15,7 +15,7 @@ pub enum ErrorsError {
     Store(#[from] StoreError),
     /// The list could not be written.
     #[error("cannot write the list of errors: {0}")]
-    Write(#[from] csv::Error),
+    Write(#[from] io::Error),
 }
 
 /// Writes the list.
@@ -23,13 +23,15 @@ pub enum ErrorsError {
 /// # Errors
 /// When the rows cannot be read, or the list not be written.
 pub fn write(connection: &Connection, out: impl Write) -> Result<(), ErrorsError> {
-    let mut out = csv::Writer::from_writer(out);
-    out.write_record(["row", "line", "column", "error"])?;
+    let mut out = CsvWriter::begin(out, &["row", "line", "column", "error"])?;
     staging::each_fault(connection, u64::from(u32::MAX), |number, line, fault| {
-        let line = line.map(|line| line.to_string()).unwrap_or_default();
-        out.write_record([&number.to_string(), &line, &fault.field, &*neutralised(&fault.error)])?;
+        out.number(number)?;
+        out.number(line.map(|line| line.to_string()).unwrap_or_default())?;
+        out.text(&fault.field)?;
+        out.text(&fault.error)?;
+        out.end_row()?;
         Ok::<_, ErrorsError>(())
     })?;
-    out.flush().map_err(csv::Error::from)?;
+    out.finish()?;
     Ok(())
 }

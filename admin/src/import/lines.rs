@@ -1,6 +1,6 @@
-//! A file's text with every line ended by LF alone, also inside quoted cells, and the last one too, so
-//! that the parser's count of lines is the editor's; and its end made visible, so that a quote that is never closed is told
-//! from a file that ends.
+//! A file's text with every row ended by LF alone, and the last one too, so that the parser's count of
+//! lines is the editor's; and its end made visible, so that a quote that is never closed is told from a
+//! file that ends. What stands inside quotes stays as it is, line ends included: it is somebody's text.
 //!
 //! No file, however broken, needs more memory than [`MAX_RECORD_BYTES`].
 
@@ -18,10 +18,36 @@ pub(super) const END_MARK: &[u8] = b"end";
 pub(super) struct Lines<R> {
     file: BufReader<R>,
     holds_cr: bool,
+    place: Place,
     last: u8,
     /// What is still to be sent of the mark.
     mark: &'static [u8],
     counts: Rc<Counts>,
+}
+
+/// Where the next byte stands, as the parser sees it: a quote opens a cell only at its beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// At the beginning of a cell.
+    Begin,
+    /// In a cell without quotes.
+    Plain,
+    /// Between a cell's quotes.
+    Quoted,
+    /// Behind a quote that closes the cell, unless another one follows.
+    Closing,
+}
+
+impl Place {
+    fn after(self, byte: u8) -> Place {
+        match (self, byte) {
+            (Place::Begin, b'"') | (Place::Closing, b'"') => Place::Quoted,
+            (Place::Quoted, b'"') => Place::Closing,
+            (Place::Quoted, _) => Place::Quoted,
+            (_, b',' | b'\n') => Place::Begin,
+            _ => Place::Plain,
+        }
+    }
 }
 
 /// What the reader of rows is told while the parser reads.
@@ -40,7 +66,7 @@ pub(super) struct Counts {
 impl<R: Read> Lines<R> {
     pub(super) fn new(file: R, counts: Rc<Counts>) -> Lines<R> {
         let file = BufReader::with_capacity(BUFFER_BYTES, file);
-        Lines { file, holds_cr: false, last: b'\n', mark: b"end\n", counts }
+        Lines { file, holds_cr: false, place: Place::Begin, last: b'\n', mark: b"end\n", counts }
     }
 
     fn end(&mut self, out: &mut [u8]) -> usize {
@@ -77,12 +103,14 @@ impl<R: Read> Read for Lines<R> {
                 if self.holds_cr && byte != b'\n' {
                     out[written] = b'\r';
                     written += 1;
+                    self.place = self.place.after(b'\r');
                 }
-                self.holds_cr = byte == b'\r';
+                self.holds_cr = byte == b'\r' && self.place != Place::Quoted;
                 if !self.holds_cr {
                     out[written] = byte;
                     written += 1;
                     self.last = byte;
+                    self.place = self.place.after(byte);
                 }
             }
             self.file.consume(taken);

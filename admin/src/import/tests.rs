@@ -1,8 +1,13 @@
+use std::collections::HashSet;
 use std::path::Path;
 
+use proptest::prelude::*;
+
 use super::*;
-use crate::catalog::{Advertiser, Affiliate, Offer};
-use crate::edit::parse;
+use crate::catalog::{Advertiser, Affiliate, CouponCodeEdit, CouponStatus, Offer};
+use crate::edit::{coupon_codes, parse};
+use crate::export;
+use crate::json::Each;
 use crate::store::origin::Actor;
 use crate::store::{connect_writer, rows as store_rows};
 
@@ -547,4 +552,122 @@ fn codes_that_a_file_changes_are_counted_as_what_they_become_and_those_edited_af
         seen.push(kept);
     }
     assert_eq!(seen.windows(2).filter(|pair| pair[0] != pair[1]).count(), 4, "{seen:?}");
+}
+
+/// A code for conversions only, on offer 1.
+fn merchants(code: &str) -> CouponCodeEdit {
+    CouponCodeEdit {
+        coupon_code: code.into(),
+        network_offer_id: 1,
+        network_affiliate_id: None,
+        coupon_status: CouponStatus::Active,
+        start_date: None,
+        end_date: None,
+        description: String::new(),
+        is_description_plain_text: true,
+        internal_notes: String::new(),
+        allow_reissue: false,
+        conversion_only: true,
+    }
+}
+
+fn create(connection: &mut Connection, codes: Vec<CouponCodeEdit>) {
+    let tx = connection.transaction().unwrap();
+    let array = Each { read: codes, wrong: Vec::new() };
+    coupon_codes::create_bulk(&WriteTx::within(&tx), array).unwrap();
+    tx.commit().unwrap();
+}
+
+fn exported(connection: &Connection) -> String {
+    let mut file = Vec::new();
+    export::write(connection, &[], &mut file).unwrap();
+    String::from_utf8(file).unwrap()
+}
+
+/// Uploads a network's export to itself and to an empty one.
+fn check_round_trip(codes: Vec<CouponCodeEdit>) {
+    let count = codes.len() as u64;
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let [mut own, mut other] = dirs.each_ref().map(|dir| network(dir.path()));
+    create(&mut own, codes);
+    let file = exported(&own);
+    let (outcome, found) = update(&mut own, &file);
+    let outcome = outcome.unwrap_or_else(|error| panic!("{error}: {found:?}\n{file}"));
+    assert_eq!((outcome.unchanged, outcome.updated), (count, 0), "{file}");
+    let intent = Intent { mode: BulkMode::Add, allow_reissue: false };
+    let (outcome, found) = run(&mut other, intent, &file, false);
+    let outcome = outcome.unwrap_or_else(|error| panic!("{error}: {found:?}\n{file}"));
+    assert_eq!(outcome.created, count);
+    assert_eq!(exported(&other), file);
+}
+
+#[test]
+fn every_printable_code_comes_back_from_an_export() {
+    let printable = || (0x21..0x7f_u8).map(char::from);
+    let mut codes: Vec<String> =
+        printable().filter(|sign| !sign.is_ascii_lowercase()).map(String::from).collect();
+    codes.extend(printable().map(|sign| format!("{sign}{:03}", u32::from(sign))));
+    codes.extend(printable().map(|sign| format!("'{sign}{:03}", u32::from(sign))));
+    codes.extend(
+        ["-5", "'-5", "''-5", "a,b", "a;b", "x;=cmd", "=1+1", "a \"b\" c"].map(String::from),
+    );
+    let codes: Vec<_> = codes.iter().map(|code| merchants(code)).collect();
+    // Some look as if nothing had been said, and are not taken.
+    check_round_trip(codes.into_iter().filter(|code| code.clone().check().is_ok()).collect());
+}
+
+#[test]
+fn an_edited_export_changes_the_code_that_it_names_and_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut connection = network(dir.path());
+    create(&mut connection, ["-5", "'-5", "''-5"].map(merchants).into());
+    for (id, cell) in [(1, "'-5"), (2, "''-5"), (3, "'''-5")] {
+        let file = format!("coupon_code,internal_notes\n{cell},found {id}\n");
+        assert_eq!(update(&mut connection, &file).0.unwrap().updated, 1, "{file}");
+        let sql = "SELECT id FROM coupon_code WHERE internal_notes = ?1";
+        let found: u32 =
+            connection.query_row(sql, [format!("found {id}")], |row| row.get(0)).unwrap();
+        assert_eq!(found, id);
+    }
+    let (outcome, _) = update(&mut connection, "coupon_code,status\n-5,paused\n");
+    assert_eq!(outcome.unwrap().updated, 1);
+    let sql = "SELECT id FROM coupon_code WHERE status = 'paused'";
+    let paused: u32 = connection.query_row(sql, [], |row| row.get(0)).unwrap();
+    assert_eq!(paused, 1);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn what_an_export_writes_an_upload_reads_back_as_the_same_objects(
+        rows in proptest::collection::vec(
+            (
+                "[!-~]{1,3}|[-=+@'][ -~]{0,62}[!-~]",
+                "['=+@\t\r\n \u{ff1d}\u{feff}-]{0,4}[^\0]{0,12}[\"',;\r\n]{0,4}",
+                "-|'?-|[^\0]{0,20}",
+                any::<[bool; 3]>(),
+            ),
+            1..6,
+        ),
+    ) {
+        let mut taken = HashSet::new();
+        let codes = rows.into_iter().map(|(code, description, notes, [plain, assigned, paused])| {
+            CouponCodeEdit {
+                network_affiliate_id: assigned.then_some(1),
+                coupon_status: if paused { CouponStatus::Paused } else { CouponStatus::Active },
+                start_date: Some(jiff::civil::date(2026, 1, 2)),
+                description,
+                is_description_plain_text: plain,
+                internal_notes: notes,
+                ..merchants(&code)
+            }
+        });
+        let codes: Vec<_> = codes
+            .filter(|code| code.clone().check().is_ok())
+            .filter(|code| taken.insert(code.coupon_code.to_ascii_lowercase()))
+            .collect();
+        prop_assume!(!codes.is_empty());
+        check_round_trip(codes);
+    }
 }

@@ -1,8 +1,8 @@
 //! Reports as CSV files, for `Accept: text/csv` and for exports.
 //!
 //! A sheet's columns are named one by one beside the row's type, so that a column cannot hold what
-//! the type does not have. Text is neutralised against spreadsheets; numbers are written as they
-//! are. What had to be cut off is said in a header, because a file has no other place for it.
+//! the type does not have. Text is quoted and neutralised against spreadsheets; numbers are written as
+//! they are. What had to be cut off is said in a header, because a file has no other place for it.
 
 use std::fs::File;
 
@@ -16,7 +16,7 @@ use serde::Deserialize;
 use crate::api::AppState;
 use crate::api::download;
 use crate::api::error::ApiError;
-use crate::catalog::neutralised;
+use crate::csv_file::CsvWriter;
 use crate::store::conversions::Status;
 use crate::uploads::Uploads;
 
@@ -160,7 +160,7 @@ pub(super) use row;
 
 /// A file that grows line by line.
 pub(super) struct Sheet {
-    out: csv::Writer<File>,
+    out: CsvWriter<File>,
     name: &'static str,
 }
 
@@ -171,35 +171,30 @@ impl Sheet {
         name: &'static str,
         header: &[&str],
     ) -> Result<Sheet, ApiError> {
-        let mut out = csv::WriterBuilder::new().buffer_capacity(1 << 16).from_writer(file);
-        out.write_record(header).map_err(broken)?;
+        let out = CsvWriter::begin(file, header).map_err(not_written)?;
         Ok(Sheet { out, name })
     }
 
     pub(super) fn line(&mut self, cells: impl IntoIterator<Item = Cell>) -> Result<(), ApiError> {
         for cell in cells {
             let written = match cell {
-                Cell::Text(text) => self.out.write_field(neutralised(&text).as_bytes()),
-                Cell::Number(number) => self.out.write_field(number),
+                Cell::Text(text) => self.out.text(&text),
+                Cell::Number(number) => self.out.number(number),
             };
-            written.map_err(broken)?;
+            written.map_err(not_written)?;
         }
-        self.out.write_record(None::<&[u8]>).map_err(broken)
+        self.out.end_row().map_err(not_written)
     }
 
     /// To be downloaded.
     pub(super) fn finish(self, is_incomplete: bool) -> Result<Response, ApiError> {
-        let file = self.out.into_inner().map_err(|error| not_written(error.into_error()))?;
+        let file = self.out.finish().map_err(not_written)?;
         let mut response = download::csv(file, self.name).map_err(not_written)?;
         if is_incomplete {
             response.headers_mut().insert(INCOMPLETE, HeaderValue::from_static("true"));
         }
         Ok(response)
     }
-}
-
-fn broken(error: csv::Error) -> ApiError {
-    not_written(error.into())
 }
 
 /// The rows as a file to download.
