@@ -23,6 +23,7 @@ mod generation;
 mod id;
 mod money;
 mod offer;
+mod own_hosts;
 mod pixel;
 pub(crate) mod placeholder;
 mod postback_url;
@@ -44,6 +45,7 @@ pub use offer::{
     Offer, OfferStatus, PayoutRevenue, PayoutType, RevenueType, SessionDefinition, Visibility,
     left_empty_warnings,
 };
+pub use own_hosts::{OwnHosts, OwnTrackingDomain};
 pub use pixel::{DeliveryMethod, DeliveryState, Pixel, PixelLevel, PixelStatus, PixelType};
 pub use postback_url::{PostbackMacro, PostbackUrl, PostbackUrlError};
 pub use row_code::{FoldedKey, RowCode};

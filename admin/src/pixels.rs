@@ -5,7 +5,9 @@
 //! - It is sent until the partner's server took it, for about a day ([`sender`], [`verdict`]); then
 //!   it is dead, and can be replayed.
 //! - Only the public internet is spoken to ([`address`]), however an address is written and whatever
-//!   a name leads to.
+//!   a name leads to; and neither this machine nor a tracking domain, from where a postback would come
+//!   back as a conversion. That is judged when a postback is saved and again whenever one is sent,
+//!   because domains and addresses come later, too.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +16,8 @@ use ipnet::IpNet;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
-use crate::catalog::{FieldError, Pixel, PixelStatus, PostbackUrl};
+use crate::catalog::{FieldError, OwnHosts, Pixel, PostbackUrl};
 use crate::store::Store;
 
 pub mod queue;
@@ -28,7 +29,7 @@ mod sender;
 pub mod signature;
 mod verdict;
 
-pub use courier::{CourierError, Outcome};
+pub use courier::{CourierError, Outcome, Refused};
 pub use sender::Width;
 pub use verdict::Patience;
 
@@ -122,15 +123,12 @@ impl Pixels {
         self.wake.notify_one();
     }
 
-    /// That the URL of an active postback does not name an address which nothing is sent to.
+    /// That the URL of a postback does not name an address which nothing is sent to.
     ///
     /// # Errors
     /// When it does.
     pub fn check(&self, pixel: &Pixel) -> Result<(), FieldError> {
-        if pixel.pixel_status == PixelStatus::Inactive {
-            return Ok(());
-        }
-        let Some(url) = sample(pixel).and_then(|url| Url::parse(&url).ok()) else { return Ok(()) };
+        let Some(url) = pixel.target() else { return Ok(()) };
         self.courier.addresses().check_literal(&url).map_err(|refused| FieldError {
             field: "postback_url".into(),
             error: refused.to_string(),
@@ -141,12 +139,12 @@ impl Pixels {
     ///
     /// # Errors
     /// When too many are being tested.
-    pub async fn test(&self, pixel: &Pixel) -> Result<Tried, TooManyTests> {
+    pub async fn test(&self, pixel: &Pixel, own: &OwnHosts) -> Result<Tried, TooManyTests> {
         let _permit = self.tests.try_acquire().map_err(|_| TooManyTests)?;
         let url = sample(pixel).unwrap_or_default();
         let since = std::time::Instant::now();
         let errand = Errand { url: &url, signing_key: &pixel.signing_key, delivery_id: None };
-        let outcome = self.courier.run(errand).await;
+        let outcome = self.courier.run(errand, own).await;
         Ok(Tried { url, outcome, took: since.elapsed() })
     }
 }

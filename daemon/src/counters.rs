@@ -49,8 +49,8 @@ pub struct VisitCounters {
     pub unknown_hosts: Count,
 }
 
-const REPLIES: usize = 9;
-const STATUSES: [u16; REPLIES] = [302, 400, 404, 405, 414, 503, 200, 304, 429];
+const REPLIES: usize = 10;
+const STATUSES: [u16; REPLIES] = [302, 400, 404, 405, 414, 503, 200, 304, 429, 403];
 const LIMITED: usize = 8;
 
 impl VisitCounters {
@@ -67,6 +67,7 @@ impl VisitCounters {
             Reply::Script(script) if script.is_known() => 7,
             Reply::Script(_) => 6,
             Reply::TooManyMisses { .. } => LIMITED,
+            Reply::OwnRequest => 9,
         };
         self.answers[at].add_one();
     }

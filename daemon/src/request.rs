@@ -96,6 +96,8 @@ pub enum Refusal {
     TargetTooLong,
     /// Neither `GET` nor `HEAD`.
     Method,
+    /// It is one of our own, which tells of a conversion: none may be made of it.
+    OwnRequest,
 }
 
 /// Checks requests as wholes. Most name the same host as the one before, which is then not read
@@ -109,6 +111,9 @@ pub struct Checker {
 impl Checker {
     /// Checks what holds for every request, whatever it asks for, and returns its host.
     pub fn check(&mut self, parts: &Parts, said: &Said<'_>) -> Result<&Host, Refusal> {
+        if said.is_own {
+            return Err(Refusal::OwnRequest);
+        }
         let is_too_long = target_bytes(&parts.uri) > MAX_TARGET_BYTES;
         let host = self.host_of(&parts.uri, said).ok_or(Refusal::Host)?;
         if is_too_long { Err(Refusal::TargetTooLong) } else { Ok(host) }

@@ -42,6 +42,8 @@ pub enum Reply {
     MethodNotAllowed,
     /// The target is too long.
     TargetTooLong,
+    /// It is one of our own requests.
+    OwnRequest,
     /// No index could be loaded yet.
     NoIndex,
     /// What a page of another origin may read.
@@ -82,6 +84,7 @@ impl From<Refusal> for Reply {
             Refusal::Host => Reply::BadRequest,
             Refusal::TargetTooLong => Reply::TargetTooLong,
             Refusal::Method => Reply::MethodNotAllowed,
+            Refusal::OwnRequest => Reply::OwnRequest,
         }
     }
 }
@@ -95,6 +98,9 @@ const NOT_FOUND_PAGE: &str = "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta
 const UNTRACKED: &[u8] = b"{\"transaction_id\":\"\",\"oid\":0,\"aid\":0,\"error_code\":1010,\
     \"error\":\"This cannot be tracked: give a coupon code, or an offer and a partner who may run it, \
     that are active.\"}";
+
+const OWN_REQUEST: &str = "A partner postback of coupond cannot be sent to a tracking domain of coupond: \
+    name the partner's own server\n";
 
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -127,6 +133,7 @@ pub fn respond(reply: Reply, request: Parts) -> Answer {
             text(StatusCode::METHOD_NOT_ALLOWED, headers, Some(allow), "Method not allowed\n")
         }
         Reply::TargetTooLong => text(StatusCode::URI_TOO_LONG, headers, None, "URI too long\n"),
+        Reply::OwnRequest => text(StatusCode::FORBIDDEN, headers, None, OWN_REQUEST),
         Reply::NoIndex => {
             let retry = (RETRY_AFTER, HeaderValue::from_static("5"));
             text(StatusCode::SERVICE_UNAVAILABLE, headers, Some(retry), "Not ready yet\n")

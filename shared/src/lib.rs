@@ -31,6 +31,7 @@ pub mod framed_log;
 
 pub mod feed;
 
+pub mod own_request;
 pub mod postback;
 
 pub mod removal_clock;

@@ -18,11 +18,11 @@ use crate::catalog::{Pixel, PostbackUrl};
 use crate::edit::{self, Change, EditError, Editable, Saved, pixels::Replay};
 use crate::keys::{Caller, Role};
 use crate::pixels::{Outcome, Pixels, TooManyTests, Tried};
-use crate::store::WriteTx;
 use crate::store::pixels::{self, DELIVERY_FILTERS, Delivery};
 use crate::store::rows::{
     self, Compared, Filter, Filterable, Kept, Listed as Page, Operator, Query, Stored,
 };
+use crate::store::{WriteTx, domains};
 
 const LIST: ListOffer = ListOffer {
     filters: Pixel::FILTERS,
@@ -149,7 +149,15 @@ async fn change(
     change: Change,
 ) -> Result<Response, ApiError> {
     let rules = state.pixels.clone();
-    let change = move |tx: &WriteTx<'_>| sendable(&rules, edit::change::<Pixel>(tx, id, change)?);
+    let change = move |tx: &WriteTx<'_>| {
+        let before = rows::find::<Pixel>(tx, id)?;
+        let saved = edit::change::<Pixel>(tx, id, change)?;
+        let now = &saved.now.object;
+        match before.is_some_and(|before| now.only_switches_off(&before.object)) {
+            true => Ok(saved),
+            false => sendable(&rules, saved),
+        }
+    };
     let saved = state.store.write(change).await?;
     Ok(live::answer(&state, wait, saved, |row| with_warnings(state.network, row)).await)
 }
@@ -187,7 +195,8 @@ struct Tested {
 #[utoipa::path(post, path = "/pixels/{id}/test", params(Id), responses((status = 200, body = Tested)))]
 async fn test(State(state): State<AppState>, Id(id): Id) -> Result<Response, ApiError> {
     let row = find(&state, id).await?;
-    let tried = state.pixels.test(&row.object).await?;
+    let own = state.store.read(domains::own_hosts).await?;
+    let tried = state.pixels.test(&row.object, &own).await?;
     Ok(JsonAnswer(Tested::of(tried)).into_response())
 }
 

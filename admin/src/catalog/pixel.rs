@@ -1,6 +1,7 @@
 //! Partner postbacks: where a partner is told of its conversions. The outside contract says pixel.
 
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use super::words::words;
 use super::{FieldError, PostbackUrl, Problems, text};
@@ -139,6 +140,19 @@ impl Pixel {
             problems.add("signing_key", message);
         }
         problems.finish()
+    }
+
+    /// Where it is requested, whatever its values; `None` where that cannot be read.
+    #[must_use]
+    pub fn target(&self) -> Option<Url> {
+        let url = PostbackUrl::parse(&self.postback_url).ok()?;
+        Url::parse(&url.filled(|_| "")).ok()
+    }
+
+    /// Whether it only switches off the one before it, which must be possible wherever that leads.
+    #[must_use]
+    pub fn only_switches_off(&self, before: &Pixel) -> bool {
+        self.pixel_status == PixelStatus::Inactive && self.postback_url == before.postback_url
     }
 
     fn check_scope(&self, problems: &mut Problems) {

@@ -5,7 +5,7 @@ use serde_json::Map;
 use super::{EditError, Editable, Saved, audit, check_reference, existing};
 use crate::catalog::{Affiliate, Offer, Pixel, PixelStatus};
 use crate::store::pixels::{self, Replayed};
-use crate::store::{WriteTx, offers};
+use crate::store::{WriteTx, domains, offers, rows};
 
 /// In the audit.
 const DELIVERY: &str = "pixel_delivery";
@@ -33,8 +33,21 @@ impl Editable for Pixel {
             check_reference::<Offer>(tx, "network_offer_id", self.network_offer_id)?;
         }
         check_event(self, tx)?;
+        check_target(self, tx, id)?;
         check_room(self, tx, id)
     }
+}
+
+/// That it does not lead back to a tracking domain. A domain may have come later than a postback that
+/// leads there; nothing is sent then, and the postback can still be switched off.
+fn check_target(pixel: &Pixel, tx: &WriteTx<'_>, id: Option<u32>) -> Result<(), EditError> {
+    let before = id.map(|id| rows::find::<Pixel>(tx, id)).transpose()?.flatten();
+    if before.is_some_and(|before| pixel.only_switches_off(&before.object)) {
+        return Ok(());
+    }
+    let Some(url) = pixel.target() else { return Ok(()) };
+    let elsewhere = domains::own_hosts(tx)?.check(&url);
+    elsewhere.map_err(|own| EditError::field("postback_url", own.to_string()))
 }
 
 fn check_event(pixel: &Pixel, tx: &WriteTx<'_>) -> Result<(), EditError> {

@@ -3,9 +3,10 @@
 //!
 //! An IPv6 form that carries an IPv4 address (mapped, NAT64, 6to4) is judged by what it carries.
 //! Every address is judged right before the connection is made to that very address, so a name that
-//! leads elsewhere the next time gains nothing.
+//! leads elsewhere the next time gains nothing. A public address may be this machine's own: nothing is
+//! sent there either, because our own listeners are behind it.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -44,7 +45,9 @@ const SIX_TO_FOUR: (Ipv6Addr, u8) = (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0),
 
 /// An address that nothing is sent to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{host} has no address in the public internet ({refused}); nothing is sent there")]
+#[error(
+    "{host} has no address of another machine in the public internet ({refused}); nothing is sent there"
+)]
 pub struct NotPublic {
     /// As written in the URL.
     pub host: String,
@@ -70,7 +73,7 @@ impl Addresses {
     pub fn permit(&self, address: IpAddr) -> bool {
         let carried = carried(address);
         let is_allowed = |network: &IpNet| network.contains(&address) || network.contains(&carried);
-        is_public(carried) || self.allowed.iter().any(is_allowed)
+        self.allowed.iter().any(is_allowed) || (is_public(carried) && !is_this_machines(carried))
     }
 
     /// That the host of a URL is a name, or an address that may be spoken to. Names are judged when
@@ -109,6 +112,17 @@ fn is_public(address: IpAddr) -> bool {
             within_v6(v6, GLOBAL_V6) && !NOT_PUBLIC_V6.into_iter().any(|block| within_v6(v6, block))
         }
     }
+}
+
+/// Only an address of this machine can be bound to, unless the system lets every address be bound to,
+/// and then it is not known.
+fn is_this_machines(address: IpAddr) -> bool {
+    let can_bind = |address: IpAddr| UdpSocket::bind((address, 0)).is_ok();
+    let never_ours: IpAddr = match address {
+        IpAddr::V4(_) => Ipv4Addr::new(192, 0, 2, 1).into(),
+        IpAddr::V6(_) => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+    };
+    can_bind(address) && !can_bind(never_ours)
 }
 
 fn within_v4(address: Ipv4Addr, (block, length): (Ipv4Addr, u8)) -> bool {
@@ -203,6 +217,13 @@ mod tests {
         ] {
             assert!(!permit(address), "{address}");
         }
+    }
+
+    #[test]
+    fn an_address_of_this_machine_is_known() {
+        assert!(is_this_machines(Ipv4Addr::LOCALHOST.into()));
+        assert!(!is_this_machines(Ipv4Addr::new(1, 1, 1, 1).into()));
+        assert!(!is_this_machines(Ipv6Addr::new(0x2606, 0x4700, 0, 0, 0, 0, 0, 0x1111).into()));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use coupon_shared::own_request::{DELIVERY_HEADER, SIGNATURE_HEADER, USER_AGENT_PREFIX};
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, Response, redirect};
 use rustls::{ClientConfig, RootCertStore};
@@ -16,11 +17,9 @@ use url::Url;
 
 use super::address::{Addresses, NotPublic};
 use super::resolve::{Lookup, Resolver};
-use super::signature::{self, signature};
+use super::signature::signature;
+use crate::catalog::{OwnHosts, OwnTrackingDomain};
 
-/// Told to partners: a delivery's number, by which they know a repetition.
-const DELIVERY_HEADER: &str = "X-Coupon-Delivery";
-const USER_AGENT: &str = concat!("coupond/", env!("CARGO_PKG_VERSION"));
 /// Read of an answer's body.
 const MAX_BODY: usize = 64 << 10;
 /// Shown of it.
@@ -42,9 +41,20 @@ pub enum Outcome {
         body: String,
     },
     /// The server may not be spoken to.
-    Refused(NotPublic),
+    Refused(Refused),
     /// There was no answer.
     Failed(String),
+}
+
+/// Why a server may not be spoken to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// It has no address that may be.
+    #[error(transparent)]
+    NotPublic(#[from] NotPublic),
+    /// It is our own.
+    #[error(transparent)]
+    OwnTrackingDomain(#[from] OwnTrackingDomain),
 }
 
 /// What is to be requested.
@@ -90,7 +100,7 @@ impl Courier {
             .no_proxy()
             .redirect(redirect::Policy::none())
             .referer(false)
-            .user_agent(USER_AGENT)
+            .user_agent(format!("{USER_AGENT_PREFIX}{}", env!("CARGO_PKG_VERSION")))
             .connect_timeout(connect_timeout)
             .timeout(timeout)
             .pool_max_idle_per_host(MAX_IDLE)
@@ -104,20 +114,20 @@ impl Courier {
         &self.addresses
     }
 
-    /// Requests a URL and says what came of it.
-    pub(super) async fn run(&self, errand: Errand<'_>) -> Outcome {
+    /// Requests a URL, unless it leads to one of our own hosts, and says what came of it.
+    pub(super) async fn run(&self, errand: Errand<'_>, own: &OwnHosts) -> Outcome {
         let url = match Url::parse(errand.url) {
             Ok(url) => url,
             Err(error) => return Outcome::Failed(format!("the URL cannot be requested: {error}")),
         };
-        if let Err(refused) = self.addresses.check_literal(&url) {
+        if let Err(refused) = self.check(&url, own) {
             return Outcome::Refused(refused);
         }
         let mut request = self.client.get(url.clone());
         if !errand.signing_key.is_empty() {
             let now = jiff::Timestamp::now().as_second();
             let value = signature(errand.signing_key, now, url.as_str());
-            request = request.header(signature::HEADER, value);
+            request = request.header(SIGNATURE_HEADER, value);
         }
         if let Some(id) = errand.delivery_id {
             request = request.header(DELIVERY_HEADER, id);
@@ -128,9 +138,14 @@ impl Courier {
         }
     }
 
+    fn check(&self, url: &Url, own: &OwnHosts) -> Result<(), Refused> {
+        own.check(url)?;
+        Ok(self.addresses.check_literal(url)?)
+    }
+
     fn failed(&self, error: reqwest::Error) -> Outcome {
         if let Some(refused) = refusal(&error) {
-            return Outcome::Refused(refused.clone());
+            return Outcome::Refused(refused.clone().into());
         }
         if error.is_timeout() && !error.is_connect() {
             return Outcome::Failed(format!("no answer within {} ms", self.timeout.as_millis()));
@@ -237,7 +252,7 @@ mod tests {
         let (port, served) = serve_once();
         let url = format!("http://partner.example:{port}/pb");
         let errand = || Errand { url: &url, signing_key: "", delivery_id: None };
-        let outcome = courier.run(errand()).await;
+        let outcome = courier.run(errand(), &OwnHosts::default()).await;
         assert!(matches!(outcome, Outcome::Answered { status: 200, .. }), "{outcome:?}");
         assert_eq!(LOOKUPS.load(Ordering::SeqCst), 1, "it looked the name up again");
         assert!(served.join().unwrap().contains(&format!("host: partner.example:{port}\r\n")));
@@ -245,7 +260,24 @@ mod tests {
             host: "partner.example".into(),
             refused: Ipv4Addr::new(127, 0, 0, 2).into(),
         };
-        assert_eq!(courier.run(errand()).await, Outcome::Refused(refused));
+        let again = courier.run(errand(), &OwnHosts::default()).await;
+        assert_eq!(again, Outcome::Refused(refused.into()));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_sent_to_a_tracking_domain_even_where_its_address_is_allowed() {
+        let addresses = Addresses::new(&["127.0.0.0/8".parse().unwrap()]);
+        let second = Duration::from_secs(1);
+        let lookup = super::super::resolve::system;
+        let courier = Courier::new(addresses, lookup, second, second).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://localhost.:{}/pb", listener.local_addr().unwrap().port());
+        let errand = Errand { url: &url, signing_key: "", delivery_id: None };
+        let outcome = courier.run(errand, &OwnHosts::of(["https://localhost"])).await;
+        let refused = OwnTrackingDomain { host: "localhost.".into() };
+        assert_eq!(outcome, Outcome::Refused(refused.into()));
+        listener.set_nonblocking(true).unwrap();
+        assert!(listener.accept().is_err(), "it was connected to");
     }
 
     #[tokio::test]
@@ -261,7 +293,8 @@ mod tests {
         for scheme in ["http", "https"] {
             let url = format!("{scheme}://127.0.0.1:{port}/?token=hush");
             let errand = Errand { url: &url, signing_key: "", delivery_id: None };
-            let Outcome::Failed(error) = courier.as_ref().unwrap().run(errand).await else {
+            let own = OwnHosts::default();
+            let Outcome::Failed(error) = courier.as_ref().unwrap().run(errand, &own).await else {
                 panic!()
             };
             assert!(!error.contains("hush") && error.contains("refused"), "{error}");

@@ -19,8 +19,9 @@ use tokio_util::sync::CancellationToken;
 use super::Wake;
 use super::courier::{Courier, Errand, Outcome};
 use super::verdict::{Patience, Verdict};
+use crate::catalog::OwnHosts;
 use crate::store::pixels::{self, Attempt, Due, Fate, InFlight, Traffic};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, domains};
 
 /// How long a delivery that just became due may wait to be seen.
 const POLL: Duration = Duration::from_millis(500);
@@ -120,8 +121,8 @@ impl Sender {
             return POLL;
         }
         match self.due().await {
-            Ok((due, pause)) => {
-                due.into_iter().for_each(|due| self.send(due));
+            Ok((due, own, pause)) => {
+                due.into_iter().for_each(|due| self.send(due, &own));
                 self.last_error = None;
                 pause
             }
@@ -140,7 +141,8 @@ impl Sender {
         self.last_error = Some(text);
     }
 
-    async fn due(&self) -> Result<(Vec<Due>, Duration), StoreError> {
+    /// What is due, the hosts it must not be sent to, and how long nothing else will be.
+    async fn due(&self) -> Result<(Vec<Due>, Arc<OwnHosts>, Duration), StoreError> {
         let now_ms = now_ms();
         if self.post.store.read(move |c| pixels::is_clock_set_back(c, now_ms)).await? {
             self.post.store.write(move |tx| pixels::forget_waits(tx, now_ms)).await?;
@@ -152,26 +154,28 @@ impl Sender {
             most_per_host: self.width.per_host,
             most_silent: (self.width.in_flight / SILENT_SHARE).max(1),
         };
-        let found = self.post.store.read(move |c| pixels::due(c, now_ms, &traffic));
-        let pixels::Outbox { due, next_ms } = found.await?;
+        let found = self.post.store.read(move |c| {
+            Ok::<_, StoreError>((pixels::due(c, now_ms, &traffic)?, domains::own_hosts(c)?))
+        });
+        let (pixels::Outbox { due, next_ms }, own) = found.await?;
         let pause = next_ms.map_or(POLL, |next_ms| {
             Duration::from_millis(u64::try_from(next_ms - now_ms).unwrap_or_default())
         });
-        Ok((due, pause.clamp(Duration::from_millis(1), POLL)))
+        Ok((due, Arc::new(own), pause.clamp(Duration::from_millis(1), POLL)))
     }
 
-    fn send(&mut self, due: Due) {
+    fn send(&mut self, due: Due, own: &Arc<OwnHosts>) {
         let of = InFlight { id: due.id, host: due.host.clone() };
-        let handle = self.flights.spawn(Arc::clone(&self.post).deliver(due));
+        let handle = self.flights.spawn(Arc::clone(&self.post).deliver(due, Arc::clone(own)));
         self.in_flight.insert(handle.id(), of);
     }
 }
 
 impl Post {
-    async fn deliver(self: Arc<Post>, due: Due) -> IsAnswered {
+    async fn deliver(self: Arc<Post>, due: Due, own: Arc<OwnHosts>) -> IsAnswered {
         let errand =
             Errand { url: &due.url, signing_key: &due.signing_key, delivery_id: Some(due.id) };
-        let outcome = self.courier.run(errand).await;
+        let outcome = self.courier.run(errand, &own).await;
         let verdict = self.patience.after(due.attempts.saturating_add(1), &outcome);
         let is_answered = matches!(outcome, Outcome::Answered { .. });
         let attempt = attempt(due.id, outcome, verdict);

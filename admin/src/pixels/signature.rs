@@ -8,9 +8,6 @@ use std::fmt::Write as _;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// The header's name.
-pub const HEADER: &str = "X-Coupon-Signature";
-
 /// The header's value.
 #[must_use]
 pub fn signature(key: &str, unix_s: i64, url: &str) -> String {

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::rows::{Compared, FIRST, Filterable, Kept};
 use super::{StoreError, WriteTx};
-use crate::catalog::{TrackingDomain, base_of};
+use crate::catalog::{OwnHosts, TrackingDomain, base_of};
 
 impl Kept for TrackingDomain {
     const TABLE: &'static str = "tracking_domain";
@@ -53,6 +53,17 @@ impl Kept for TrackingDomain {
 pub fn with_host(connection: &Connection, host: &str) -> Result<Option<u32>, StoreError> {
     let sql = "SELECT id FROM tracking_domain WHERE host = ?1 AND time_deleted = 0";
     Ok(connection.prepare_cached(sql)?.query_row([host], |row| row.get(0)).optional()?)
+}
+
+/// The hosts of all domains that are not deleted.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn own_hosts(connection: &Connection) -> Result<OwnHosts, StoreError> {
+    let sql = "SELECT base_url FROM tracking_domain WHERE time_deleted = 0";
+    let mut statement = connection.prepare_cached(sql)?;
+    let base_urls = statement.query_map([], |row| row.get::<_, String>(0))?;
+    Ok(OwnHosts::of(base_urls.collect::<Result<Vec<_>, _>>()?))
 }
 
 /// How many offers that are not deleted name this domain.

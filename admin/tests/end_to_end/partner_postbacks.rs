@@ -40,7 +40,8 @@ type Counts = Arc<Mutex<HashMap<String, u32>>>;
 
 /// Answers slowly enough to be killed in between.
 fn counting_server() -> (u16, Counts) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // The tracking domain is 127.0.0.1, where nothing is told.
+    let listener = TcpListener::bind("127.0.0.2:0").unwrap();
     let (port, counts) = (listener.local_addr().unwrap().port(), Counts::default());
     let counted = Arc::clone(&counts);
     std::thread::spawn(move || {
@@ -87,7 +88,7 @@ fn a_sale_that_an_advertiser_reports_reaches_the_partner_once_it_is_approved() {
         "pixels",
         json!({
             "network_affiliate_id": codes.partner, "pixel_status": "active",
-            "postback_url": format!("http://127.0.0.1:{port}/pb?{macros}"),
+            "postback_url": format!("http://127.0.0.2:{port}/pb?{macros}"),
         }),
     );
     let report = || network.visit("/?nid=1&coupon_code=winter25&amount=80.50&order_id=A-1");
@@ -119,7 +120,7 @@ fn kills_lose_no_delivery_and_repeat_only_what_was_in_flight() {
     let network = Network::new();
     let (port, counts) = counting_server();
     let mut admin = network.start_admin_with(&[ALLOW_THIS_MACHINE]);
-    create_pixel(&network, &format!("http://127.0.0.1:{port}/{{conversion_id}}"));
+    create_pixel(&network, &format!("http://127.0.0.2:{port}/{{conversion_id}}"));
     approve(&network, 0..CONVERSIONS);
     for kill in 1..=KILLS {
         let some = usize::try_from(kill * CONVERSIONS / (KILLS + 2)).unwrap();

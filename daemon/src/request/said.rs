@@ -4,6 +4,7 @@
 //! browser sends a dozen, and eight names matter here. Of a header that comes several times the
 //! first value counts.
 
+use coupon_shared::own_request::{DELIVERY_HEADER, SIGNATURE_HEADER, USER_AGENT_PREFIX};
 use hyper::header::{HeaderMap, HeaderValue};
 
 /// What counts of a request's headers; empty where it is not said.
@@ -17,6 +18,8 @@ pub struct Said<'a> {
     pub language: &'a [u8],
     /// The browser says that it only fetches ahead of a click, or to show a preview.
     pub is_prefetch: bool,
+    /// It is one of our own requests, which tell partners of conversions.
+    pub is_own: bool,
     /// Each `Host`.
     pub hosts: Hosts<'a>,
 }
@@ -43,11 +46,18 @@ impl<'a> Said<'a> {
                     said.hosts = said.hosts.and(value);
                     continue;
                 }
-                "user-agent" => &mut said.user_agent,
+                "user-agent" => {
+                    said.is_own |= value.as_bytes().starts_with(USER_AGENT_PREFIX.as_bytes());
+                    &mut said.user_agent
+                }
                 "referer" => &mut said.referer,
                 "accept-language" => &mut said.language,
                 "sec-purpose" | "purpose" | "x-purpose" | "x-moz" => {
                     said.is_prefetch |= says_nobody_looks(value);
+                    continue;
+                }
+                DELIVERY_HEADER | SIGNATURE_HEADER => {
+                    said.is_own = true;
                     continue;
                 }
                 _ => continue,
@@ -114,6 +124,19 @@ mod tests {
         assert_eq!(Said::in_headers(&map(&headers)).hosts, Hosts::One(b"a.example"));
         headers.extend([("user-agent", "Browser/1"), ("host", "a.example")]);
         assert_eq!(Said::in_headers(&map(&headers)).hosts, Hosts::Several);
+    }
+
+    #[test]
+    fn our_own_requests_are_known_by_any_of_their_marks() {
+        for (name, value) in [
+            ("x-coupon-delivery", "17"),
+            ("x-coupon-signature", "t=1,v1=00"),
+            ("user-agent", "coupond/0.1.0"),
+        ] {
+            assert!(Said::in_headers(&map(&[("accept", "*/*"), (name, value)])).is_own, "{name}");
+        }
+        let others = [("user-agent", "Mozilla/5.0 coupond/1"), ("x-coupon-other", "1")];
+        assert!(!Said::in_headers(&map(&others)).is_own);
     }
 
     #[test]

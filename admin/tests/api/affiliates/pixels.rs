@@ -64,6 +64,7 @@ async fn a_partner_cannot_speak_for_others_nor_find_offers_it_does_not_see() {
         (json!({"network_affiliate_id": 2}), "network_affiliate_id"),
         (json!({"description": "x"}), "description"),
         (json!({"postback_url": "http://169.254.169.254/"}), "postback_url"),
+        (json!({"postback_url": "https://Go.Example.com./?nid=1"}), "postback_url"),
     ] {
         assert_eq!(
             refusal(over.clone()).await.refusal(),

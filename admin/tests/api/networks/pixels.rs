@@ -188,3 +188,59 @@ async fn replaying_needs_an_active_postback() {
     assert_eq!(network.get("pixels/7/deliveries").await.status, 404);
     assert_eq!(network.get("pixels/1/deliveries").await.done()["pixel_deliveries"], json!([]));
 }
+
+#[tokio::test]
+async fn a_postback_to_a_tracking_domain_is_refused_however_its_host_is_written() {
+    let network = start_with_offers().await;
+    let address = json!({"base_url": "https://198.41.0.4"});
+    network.post("trackingdomains", address).await.done();
+    for host in [
+        "go.example.com",
+        "GO.example.com.",
+        "go.example.com:8443",
+        "g%6F.example.com",
+        "go\u{3002}example.com",
+        "198.41.0.4:8080",
+        "[::ffff:198.41.0.4]",
+        "3324575748",
+    ] {
+        for status in ["active", "inactive"] {
+            let there = json!({"postback_url": format!("http://{host}/?nid=1&oid=1"), "pixel_status": status});
+            let refused = network.post("pixels", with(pixel(), there)).await;
+            assert_eq!(refused.refusal(), (400, "request.invalid", vec!["postback_url"]), "{host}");
+        }
+    }
+    network.post("pixels", pixel()).await.done();
+    let there = json!({"postback_url": "https://go.example.com/?nid=1"});
+    assert_eq!(network.patch("pixels/1", there.clone()).await.refusal().2, ["postback_url"]);
+    assert_eq!(network.put("pixels/1", with(pixel(), there)).await.status, 400);
+    assert_eq!(network.get("pixels/1").await.done()["postback_url"], pixel()["postback_url"]);
+}
+
+#[tokio::test]
+async fn a_postback_that_leads_to_a_domain_which_came_later_can_only_be_switched_off_or_mended() {
+    let network = start_with_offers().await;
+    network.post("pixels", pixel()).await.done();
+    let domain = json!({"base_url": "https://partner.example.com"});
+    network.post("trackingdomains", domain).await.done();
+    assert_eq!(
+        network.patch("pixels/1", json!({"delay_ms": 5})).await.refusal().2,
+        ["postback_url"]
+    );
+    network.patch("pixels/1", json!({"pixel_status": "inactive"})).await.done();
+    let active = json!({"pixel_status": "active"});
+    assert_eq!(network.patch("pixels/1", active).await.refusal().2, ["postback_url"]);
+    let mended =
+        json!({"pixel_status": "active", "postback_url": "https://elsewhere.example.com/"});
+    network.patch("pixels/1", mended).await.done();
+}
+
+#[tokio::test]
+async fn an_address_inside_is_refused_also_while_the_postback_is_inactive() {
+    let network = start_with_offers().await;
+    let inside = json!({"pixel_status": "inactive", "postback_url": "http://127.0.0.1/pb"});
+    let refused = network.post("pixels", with(pixel(), inside.clone())).await;
+    assert_eq!(refused.refusal(), (400, "request.invalid", vec!["postback_url"]));
+    network.post("pixels", pixel()).await.done();
+    assert_eq!(network.patch("pixels/1", inside).await.refusal().2, ["postback_url"]);
+}

@@ -432,3 +432,36 @@ async fn a_test_answers_what_came_back() {
     assert!(deliveries(&network, "").await.is_empty());
     assert_eq!(network.post("pixels/9/test", json!({})).await.status, 404);
 }
+
+#[tokio::test]
+async fn nothing_is_sent_to_a_tracking_domain_that_came_after_the_postback() {
+    let network = start_with_offers_and(quick).await;
+    let partner = Partner::willing().await;
+    network.post("pixels", pixel(partner.url("/?nid=1"))).await.done();
+    // Some port of the host is enough: what a proxy hands on may come in at any.
+    network.post("trackingdomains", json!({"base_url": "http://127.0.0.1"})).await.done();
+    approve(&network, &[conversion(1)]);
+    let dead = until(&network, is("dead")).await.remove(0);
+    let error = dead["last_error"].as_str().unwrap();
+    assert!(error.contains("tracking domain"), "{error}");
+    assert_eq!(dead["last_status"], 0);
+    let tested = network.post("pixels/1/test", json!({})).await.done();
+    assert!(tested["error"].as_str().unwrap().contains("tracking domain"), "{tested}");
+    assert_eq!(tested["is_delivered"], false);
+    assert!(partner.seen().is_empty());
+}
+
+#[tokio::test]
+async fn every_request_carries_a_mark_by_which_coupond_refuses_it() {
+    let network = start_with_offers_and(quick).await;
+    let partner = Partner::willing().await;
+    network.post("pixels", pixel(partner.url("/"))).await.done();
+    approve(&network, &[conversion(1)]);
+    until(&network, is("delivered")).await;
+    network.post("pixels/1/test", json!({})).await.done();
+    let seen = partner.seen();
+    assert_eq!(seen.len(), 2);
+    for seen in seen {
+        assert!(seen.header("user-agent").unwrap().starts_with("coupond/"), "{seen:?}");
+    }
+}

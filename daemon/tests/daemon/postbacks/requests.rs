@@ -313,3 +313,23 @@ fn visitors_addresses_are_shortened_where_that_is_wanted_and_servers_are_not() {
     let addresses = all(&coupond, &[]).postbacks.into_iter().map(|postback| postback.address);
     assert_eq!(addresses.collect::<Vec<_>>(), ["203.0.113.9", "203.0.113.0"]);
 }
+
+#[test]
+fn our_own_partner_postbacks_are_refused_and_nothing_of_them_is_kept() {
+    let coupond = answering_at_once();
+    for mark in [
+        "X-Coupon-Delivery: 17\r\n",
+        "X-Coupon-Signature: t=1,v1=00\r\n",
+        "User-Agent: coupond/0.1.0\r\n",
+    ] {
+        for target in
+            ["/?nid=1&coupon_code=winter25", "/sdk/conversion?oid=1", "/winter25", "/clk?oid=1"]
+        {
+            let answer = coupond.request("GET", target, mark);
+            assert_eq!(answer.status, 403, "{mark} {target}");
+        }
+        assert_eq!(post_with(&coupond, "/?nid=1", mark, "").status, 403, "{mark}");
+    }
+    assert_eq!(coupond.get("/?nid=1&coupon_code=winter25").status, 200);
+    assert_eq!(coupond.metric("coupond_postbacks_received_total"), 1);
+}

@@ -1,0 +1,111 @@
+//! The hosts under which this network itself is asked: those of its tracking domains, whatever the
+//! port. A postback that is sent to one would come back as a conversion, which is told again, and so
+//! on without end.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use url::{Host, Url};
+
+/// Hosts of tracking domains.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OwnHosts(HashSet<OwnHost>);
+
+/// One host, however it is written.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum OwnHost {
+    /// In lower case and ASCII, without the dot of the root.
+    Name(String),
+    /// An IPv4 address inside an IPv6 one is the IPv4 address.
+    Address(IpAddr),
+}
+
+/// A URL leads to a tracking domain.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{host} is a tracking domain of this network: a postback to it would come back as a conversion \
+     of its own; name the partner's server"
+)]
+pub struct OwnTrackingDomain {
+    /// As written in the URL.
+    pub host: String,
+}
+
+impl OwnHosts {
+    /// Of tracking domains with these base URLs.
+    pub fn of<T: AsRef<str>>(base_urls: impl IntoIterator<Item = T>) -> OwnHosts {
+        let hosts = base_urls.into_iter().filter_map(|base_url| {
+            let url = Url::parse(base_url.as_ref()).ok()?;
+            OwnHost::of(&url)
+        });
+        OwnHosts(hosts.collect())
+    }
+
+    /// That a URL leads elsewhere.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn check(&self, url: &Url) -> Result<(), OwnTrackingDomain> {
+        match OwnHost::of(url) {
+            Some(host) if self.0.contains(&host) => {
+                Err(OwnTrackingDomain { host: url.host_str().unwrap_or_default().to_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl OwnHost {
+    fn of(url: &Url) -> Option<OwnHost> {
+        Some(match url.host()? {
+            Host::Domain(name) => {
+                OwnHost::Name(name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase())
+            }
+            Host::Ipv4(address) => OwnHost::Address(address.into()),
+            Host::Ipv6(address) => OwnHost::Address(IpAddr::from(address).to_canonical()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tracking_domain_is_known_however_its_host_is_written_and_on_every_port() {
+        let own = OwnHosts::of([
+            "https://go.example.com",
+            "https://b\u{fc}cher.example",
+            "http://192.0.2.7:8080",
+            "http://[2001:db8::7]",
+        ]);
+        let check = |url: &str| own.check(&Url::parse(url).unwrap());
+        for url in [
+            "https://go.example.com/?nid=1",
+            "http://GO.Example.COM:8080/",
+            "https://go.example.com./x",
+            "https://g\u{ff4f}.example\u{3002}com/",
+            "https://%67o.example.com/",
+            "https://xn--bcher-kva.example/",
+            "https://B\u{dc}CHER.example/",
+            "http://192.0.2.7/",
+            "http://3221225991/",
+            "http://0xc0.0.2.7:81/",
+            "http://192.0.2.7./",
+            "http://[::ffff:192.0.2.7]/",
+            "http://[2001:DB8:0::7]:99/",
+        ] {
+            assert!(check(url).is_err(), "{url}");
+        }
+        for url in [
+            "https://example.com/",
+            "https://www.go.example.com/",
+            "https://go.example.com.evil.example/",
+            "https://p.example/go.example.com",
+            "https://192.0.2.8/",
+        ] {
+            assert_eq!(check(url), Ok(()), "{url}");
+        }
+        assert_eq!(OwnHosts::default().check(&Url::parse("https://a.example/").unwrap()), Ok(()));
+    }
+}
