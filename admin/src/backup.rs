@@ -30,10 +30,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::archive::ArchiveError;
+use crate::disk::NoRoom;
 use crate::store::StoreError;
 use crate::store::copy::TakeUpError;
 
-pub use pack::backup;
+pub use pack::{backup, backup_into};
 pub use unpack::{Restored, check_finished, restore};
 
 /// The number of the file's form.
@@ -95,6 +96,9 @@ pub enum BackupError {
     /// An admin serves the folder.
     #[error("a coupon-admin serves {}; stop it first", .0.display())]
     InUse(PathBuf),
+    /// What the backup holds would take of the disk's reserve.
+    #[error("nothing was restored: {0}")]
+    NoRoom(#[from] NoRoom),
     /// A restore did not come to its end.
     #[error("a restore into {} was broken off; run it again", .0.display())]
     Unfinished(PathBuf),

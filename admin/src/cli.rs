@@ -23,6 +23,7 @@ mod erase;
 mod explain;
 mod export;
 mod import;
+mod output;
 
 /// Admin sidecar of coupond: the API, bulk CSV, index publication, click intake and reports.
 #[derive(Debug, Parser)]
@@ -98,13 +99,15 @@ enum Command {
     Erase(erase::EraseArgs),
     /// Save the store and the click archive to one new file, while coupon-admin runs or not
     ///
-    /// Needs room for a copy of the store beside the file while it is made. The file is as secret as
-    /// the data folder. It holds no `admin.key`: API keys stand in it as hashes, so keep yours.
+    /// Needs room for a copy of the store while it is made: beside the file, or for the standard output
+    /// in the folder that TMPDIR names. The file is as secret as the data folder. It holds no
+    /// `admin.key`: API keys stand in it as hashes, so keep yours.
     Backup(BackupArgs),
     /// Make a data folder of a backup
     ///
     /// The folder, named by --data, must be empty or new, and no coupon-admin may run there. All is
-    /// checked before anything is placed. At its next start coupon-admin publishes the restored
+    /// checked before anything is placed, and the disk's reserve stays free. What root restores belongs to
+    /// the folder's owner. At its next start coupon-admin publishes the restored
     /// network and asks coupond for the clicks since.
     Restore(RestoreArgs),
     /// Check the configuration, print it as it would be used, and stop
@@ -123,7 +126,7 @@ struct DemoArgs {
 
 #[derive(Debug, Args)]
 struct BackupArgs {
-    /// The file to make
+    /// The file to make; `-` is the standard output
     file: PathBuf,
 }
 
@@ -143,9 +146,12 @@ struct ImportArgs {
     /// Leave wrong rows out and save the others
     #[arg(long)]
     skip_invalid: bool,
-    /// Write every error to this file, as CSV
+    /// Write every error to this file, as CSV; `-` is the standard output
     #[arg(long, value_name = "FILE")]
     errors: Option<PathBuf>,
+    /// Replace the file of errors if it exists
+    #[arg(long)]
+    force: bool,
     /// Issue codes anew that once belonged to another partner
     #[arg(long)]
     allow_reissue: bool,
@@ -174,8 +180,11 @@ struct ExplainArgs {
 
 #[derive(Debug, Args)]
 struct ExportArgs {
-    /// The CSV file; without it, standard output
+    /// The CSV file; `-`, or none, is the standard output
     file: Option<PathBuf>,
+    /// Replace the file if it exists
+    #[arg(long)]
+    force: bool,
 }
 
 /// Does what was asked.
@@ -200,7 +209,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             start(&config.log.filter, erase::run(&config.data_dir, args))?;
         }
         Command::Backup(args) => backup::backup(&config()?.data_dir, &args.file)?,
-        Command::Restore(args) => backup::restore(&args.file, &config()?.data_dir)?,
+        Command::Restore(args) => backup::restore(&args.file, &config()?)?,
         Command::CheckConfig => print!("{}", config()?),
     }
     Ok(ExitCode::SUCCESS)

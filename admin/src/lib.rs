@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod config;
 pub mod disk;
+pub mod private_file;
 pub mod serve;
 
 pub mod demo;

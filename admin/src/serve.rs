@@ -3,7 +3,7 @@
 //! One process at a time serves a data folder; a lock file sees to it. The command line's edits do
 //! not need the lock, because the store orders writers by itself.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -31,6 +31,7 @@ use crate::intake;
 use crate::keys::{Secret, ensure_first};
 use crate::pixels;
 use crate::privacy;
+use crate::private_file::open_or_create;
 use crate::publish::{self, PublisherHandle};
 use crate::store::Store;
 use crate::uploads::Uploads;
@@ -180,7 +181,7 @@ pub(crate) fn open_data(dir: &Path) -> anyhow::Result<(Store, Archive, File)> {
     std::fs::create_dir_all(dir)
         .with_context(|| format!("cannot make the data folder {}", dir.display()))?;
     let path = dir.join(LOCK_FILE_NAME);
-    let lock = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+    let lock = open_or_create(&path);
     let lock = lock.with_context(|| format!("cannot open {}", path.display()))?;
     flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| FolderTaken(dir.into()))?;
     backup::check_finished(dir)?;

@@ -28,6 +28,7 @@ use crate::catalog::FieldError;
 use crate::disk::Disk;
 use crate::edit::EditError;
 use crate::import::{self, Commit, ImportError, Source};
+use crate::private_file::{create_new, random_name};
 use crate::publish::PublisherHandle;
 use crate::store::rows::{Listed, Page};
 use crate::store::staging::judge::{Scope, Seen};
@@ -554,10 +555,11 @@ struct StagedFile {
 
 impl StagedFile {
     fn new(folder: &Path) -> Result<StagedFile, UploadError> {
-        let mut random = [0_u8; 16];
-        getrandom::fill(&mut random).map_err(StoreError::from)?;
-        let name: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(StagedFile { path: folder.join(&name), name, is_kept: false })
+        let name = random_name()?;
+        let path = folder.join(&name);
+        // SQLite fills it; made here, it is open to nobody else from the start.
+        create_new(&path)?;
+        Ok(StagedFile { path, name, is_kept: false })
     }
 
     fn keep(mut self) {

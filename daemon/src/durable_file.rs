@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Replaces the file's contents; after a crash it holds the old ones or the new ones.
 pub(crate) fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
     let new = path.with_extension("new");
-    write_synced(&mut File::create(&new)?, contents).inspect_err(|_| {
+    write_synced(&mut create(&new)?, contents).inspect_err(|_| {
         // On a full disk it takes room that others need; left behind, it harms nobody.
         let _ = fs::remove_file(&new);
     })?;
@@ -29,6 +29,15 @@ pub(crate) fn replace_few_bytes(path: &Path, contents: &[u8]) -> io::Result<()> 
         }
         done => done,
     }
+}
+
+/// Made new, so that nothing that lies there is written into or through.
+fn create(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    File::create_new(path)
 }
 
 fn write_synced(file: &mut File, contents: &[u8]) -> io::Result<()> {

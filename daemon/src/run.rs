@@ -8,6 +8,7 @@
 use std::fs::{File, TryLockError};
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use coupon_serve::{
     BindError, Drained, InheritError, Limits, bind_tcp, bind_unix, inherited_tcp,
     raise_descriptor_limit,
 };
-use rustix::fs::Access;
+use rustix::fs::{Access, OFlags};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clicks::{ClickLog, ClickLogError, NotDrained, RingWriter};
 use crate::config::{Config, Sources};
+use crate::durable_file;
 use crate::live_index::LiveIndex;
 use crate::loader::{Loader, LoaderHandle};
 use crate::logging::LogLevel;
@@ -41,6 +43,8 @@ const SOCKET_MODE: u32 = 0o660;
 const ADDRESS_FILE: &str = "coupond.addr";
 /// Held locked in the data folder: two daemons in one folder would write one log.
 const LOCK_FILE: &str = "lock";
+/// What lies in a file's place and leads elsewhere is an error.
+const NO_LINK: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 /// How long the last clicks may take to become durable at the end.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -131,8 +135,10 @@ fn prepare_folders(config: &Config) -> Result<(), RunError> {
 
 /// Locked until it is dropped, also by the end of the process.
 fn lock(data_dir: &Path) -> Result<File, RunError> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false).custom_flags(NO_LINK);
     let file =
-        File::create(data_dir.join(LOCK_FILE)).map_err(cannot_write("data_dir", data_dir))?;
+        options.open(data_dir.join(LOCK_FILE)).map_err(cannot_write("data_dir", data_dir))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(RunError::DataTaken { path: data_dir.to_owned() }),
@@ -193,7 +199,7 @@ impl Bound {
         let socket = config.runtime_dir.join(SOCKET);
         let private = bind_unix(&socket, SOCKET_MODE)?;
         let address_file = config.runtime_dir.join(ADDRESS_FILE);
-        std::fs::write(&address_file, format!("{address}\n"))
+        durable_file::replace(&address_file, format!("{address}\n").as_bytes())
             .map_err(cannot_write("runtime_dir", &config.runtime_dir))?;
         tracing::info!(%address, inherited, socket = %socket.display(), "bound");
         Ok(Bound { address, visitors, private, files: [socket, address_file] })

@@ -1,12 +1,12 @@
 //! Making the file. It gets its name when it is complete and on the disk.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{BackupError, FORMAT, FileEntry, MANIFEST, Manifest, Progress};
 use crate::archive;
+use crate::private_file::{NewFile, TemporaryFolder, create_new, folder_of};
 use crate::store::{self, copy};
 
 const ZSTD_LEVEL: i32 = 3;
@@ -20,14 +20,67 @@ pub fn backup(
     to: &Path,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<u64, BackupError> {
-    if to.exists() {
+    if to.symlink_metadata().is_ok() {
         return Err(BackupError::Exists(to.into()));
     }
-    let copy = Temporary::beside(to, "store.unfinished")?;
+    let new = NewFile::beside(to).map_err(BackupError::io("write", to))?;
+    pack(dir, folder_of(to), new.file(), to, progress)?;
+    let bytes = new.file().metadata().map_err(BackupError::io("read", to))?.len();
+    new.place().map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => BackupError::Exists(to.into()),
+        _ => BackupError::io("name", to)(error),
+    })?;
+    Ok(bytes)
+}
+
+/// Backs the data folder `dir` up into `out`. The copy of the store that is needed meanwhile is made
+/// in the system's folder for temporary files, which `TMPDIR` names.
+///
+/// # Errors
+/// When the folder cannot be read or the backup not written; what was written is no backup then.
+pub fn backup_into(
+    dir: &Path,
+    out: impl Write,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<u64, BackupError> {
+    let mut counted = Counted { out, bytes: 0 };
+    pack(dir, &std::env::temp_dir(), &mut counted, Path::new("-"), progress)?;
+    Ok(counted.bytes)
+}
+
+/// Counts what is written.
+struct Counted<W> {
+    out: W,
+    bytes: u64,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Writes the backup of `dir`; `name` is what `out` is called in errors.
+fn pack(
+    dir: &Path,
+    scratch: &Path,
+    out: impl Write,
+    name: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(), BackupError> {
+    let scratch = TemporaryFolder::within(scratch).map_err(BackupError::io("write in", scratch))?;
+    let copied_to = scratch.path().join(store::FILE_NAME);
+    create_new(&copied_to).map_err(BackupError::io("write", &copied_to))?;
     let made_at = jiff::Timestamp::now().as_second();
     let copied =
-        copy::copy(dir, &copy.path, &mut |done, total| progress(Progress::Store(done, total)))?;
-    let mut manifest = Manifest {
+        copy::copy(dir, &copied_to, &mut |done, total| progress(Progress::Store(done, total)))?;
+    let manifest = Manifest {
         format: FORMAT,
         program: concat!("coupon-admin ", env!("CARGO_PKG_VERSION")).into(),
         schema: copied.schema,
@@ -35,39 +88,7 @@ pub fn backup(
         made_at,
         files: Vec::new(),
     };
-    let unfinished = Temporary::beside(to, "unfinished")?;
-    let sources = sources(dir, &copy.path)?;
-    pack(&unfinished, &sources, &mut manifest, progress)?;
-    let bytes = std::fs::metadata(&unfinished.path).map_err(BackupError::io("read", to))?.len();
-    std::fs::rename(&unfinished.path, to).map_err(BackupError::io("name", to))?;
-    sync_folder_of(to)?;
-    Ok(bytes)
-}
-
-/// A file that only its owner reads, and that goes when it was not renamed.
-struct Temporary {
-    path: PathBuf,
-    file: File,
-}
-
-impl Temporary {
-    fn beside(to: &Path, suffix: &str) -> Result<Temporary, BackupError> {
-        let mut name = to.as_os_str().to_owned();
-        name.push(".");
-        name.push(suffix);
-        let path = PathBuf::from(name);
-        let mut options = OpenOptions::new();
-        let file = options.write(true).create(true).truncate(true).mode(0o600).open(&path);
-        let file = file.map_err(BackupError::io("write", &path))?;
-        Ok(Temporary { path, file })
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // After a rename there is nothing of this name.
-        let _ = std::fs::remove_file(&self.path);
-    }
+    write(out, name, &sources(dir, &copied_to)?, manifest, progress)
 }
 
 struct Source {
@@ -118,14 +139,15 @@ pub(super) fn first_frame(name: &str) -> Option<u64> {
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
-fn pack(
-    to: &Temporary,
+fn write(
+    out: impl Write,
+    name: &Path,
     sources: &[Source],
-    manifest: &mut Manifest,
+    mut manifest: Manifest,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(), BackupError> {
-    let failed = || BackupError::io("write", &to.path);
-    let mut compressed = zstd::Encoder::new(&to.file, ZSTD_LEVEL).map_err(failed())?;
+    let failed = || BackupError::io("write", name);
+    let mut compressed = zstd::Encoder::new(out, ZSTD_LEVEL).map_err(failed())?;
     compressed.include_checksum(true).map_err(failed())?;
     let mut tar = tar::Builder::new(compressed);
     let total = sources.iter().map(|source| source.bytes).sum();
@@ -146,12 +168,11 @@ fn pack(
         }
         manifest.files.push(FileEntry { name: source.name.clone(), bytes, blake3 });
     }
-    let text = serde_json::to_vec_pretty(manifest).map_err(io::Error::other).map_err(failed())?;
+    let text = serde_json::to_vec_pretty(&manifest).map_err(io::Error::other).map_err(failed())?;
     let head = header(MANIFEST, text.len() as u64, manifest.made_at).map_err(failed())?;
     tar.append(&head, text.as_slice()).map_err(failed())?;
     let finish = || tar.into_inner()?.finish()?.flush();
-    finish().map_err(failed())?;
-    to.file.sync_all().map_err(failed())
+    finish().map_err(failed())
 }
 
 fn header(name: &str, bytes: u64, made_at: i64) -> io::Result<tar::Header> {
@@ -190,11 +211,4 @@ impl<R: Read, F: FnMut(u64)> Read for Hashed<R, F> {
         (self.tell)(read as u64);
         Ok(read)
     }
-}
-
-pub(super) fn sync_folder_of(path: &Path) -> Result<(), BackupError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    let synced = File::open(folder).and_then(|folder| folder.sync_all());
-    synced.map_err(BackupError::io("sync", folder))
 }

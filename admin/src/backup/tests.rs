@@ -54,7 +54,7 @@ async fn names(store: &Store) -> Vec<String> {
 
 fn restored(file: &Path) -> (TempDir, Restored) {
     let dir = tempfile::tempdir().unwrap();
-    let restored = restore(file, dir.path(), &mut |_| ()).unwrap();
+    let restored = restore(file, dir.path(), 0, &mut |_| ()).unwrap();
     (dir, restored)
 }
 
@@ -190,7 +190,7 @@ async fn a_damaged_or_cut_file_never_becomes_another_folder() {
     let whole = std::fs::read(&file).unwrap();
     let damaged = folder.path().join("damaged");
     let undamaged = tempfile::tempdir().unwrap();
-    restore(&file, undamaged.path(), &mut |_| ()).unwrap();
+    restore(&file, undamaged.path(), 0, &mut |_| ()).unwrap();
     let expected = contents(undamaged.path());
     let step = (whole.len() / 40).max(1);
     for at in (0..whole.len()).step_by(step).chain([whole.len() - 1]) {
@@ -199,7 +199,7 @@ async fn a_damaged_or_cut_file_never_becomes_another_folder() {
         for bytes in [&flipped[..], &whole[..at]] {
             std::fs::write(&damaged, bytes).unwrap();
             let dir = tempfile::tempdir().unwrap();
-            match restore(&damaged, dir.path(), &mut |_| ()) {
+            match restore(&damaged, dir.path(), 0, &mut |_| ()) {
                 Err(_) => assert_eq!(entries(dir.path()), [""; 0], "byte {at}"),
                 // A few bits of a compressed stream mean nothing.
                 Ok(_) => {
@@ -217,13 +217,13 @@ async fn a_folder_that_is_used_or_has_something_in_it_is_left_alone() {
     let (_folder, file) = original.backup();
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("mine"), "x").unwrap();
-    let refused = restore(&file, dir.path(), &mut |_| ()).unwrap_err();
+    let refused = restore(&file, dir.path(), 0, &mut |_| ()).unwrap_err();
     assert!(matches!(&refused, BackupError::NotEmpty { found, .. } if found == "mine"));
     assert_eq!(entries(dir.path()), ["mine"]);
 
     let served = tempfile::tempdir().unwrap();
     let _open = open_data(served.path()).unwrap();
-    let refused = restore(&file, served.path(), &mut |_| ()).unwrap_err();
+    let refused = restore(&file, served.path(), 0, &mut |_| ()).unwrap_err();
     assert!(matches!(refused, BackupError::InUse(_)), "{refused}");
 }
 
@@ -239,7 +239,7 @@ async fn a_restore_that_was_broken_off_is_done_again_and_no_admin_starts_before(
     let Err(refused) = open_data(dir.path()) else { panic!("it started") };
     assert!(refused.to_string().contains("run it again"), "{refused}");
 
-    restore(&file, dir.path(), &mut |_| ()).unwrap();
+    restore(&file, dir.path(), 0, &mut |_| ()).unwrap();
     assert_eq!(entries(dir.path()), ["admin.db", "archive"]);
     // As a kill before the tidying up leaves it.
     std::fs::create_dir_all(dir.path().join("restore.unfinished")).unwrap();
@@ -259,4 +259,117 @@ fn an_existing_file_is_never_written_over_and_a_backup_is_for_its_owner_only() {
     assert_eq!(entries(folder.path()), ["backup.tar.zst"], "leftovers");
     let missing = backup(folder.path(), &folder.path().join("b"), &mut |_| ()).unwrap_err();
     assert!(matches!(missing, BackupError::Store(StoreError::Missing { .. })), "{missing}");
+}
+
+#[test]
+fn what_lies_beside_the_file_is_neither_followed_nor_written_over() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let original = Original::new();
+    let folder = tempfile::tempdir().unwrap();
+    let (file, victim) = (folder.path().join("b"), folder.path().join("victim"));
+    std::fs::write(&victim, "mine").unwrap();
+    for planted in ["b.unfinished", "b.store.unfinished"] {
+        symlink(&victim, folder.path().join(planted)).unwrap();
+    }
+    backup(original.dir.path(), &file, &mut |_| ()).unwrap();
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "mine");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let (_dir, _) = restored(&file);
+
+    let link = folder.path().join("link");
+    symlink(folder.path().join("nowhere"), &link).unwrap();
+    let refused = backup(original.dir.path(), &link, &mut |_| ()).unwrap_err();
+    assert!(matches!(refused, BackupError::Exists(_)), "{refused}");
+    assert!(!folder.path().join("nowhere").exists());
+}
+
+#[test]
+fn a_backup_that_is_written_to_a_pipe_is_the_same_kind_of_file() {
+    let original = Original::new();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("piped");
+    let mut bytes = Vec::new();
+    let told = backup_into(original.dir.path(), &mut bytes, &mut |_| ()).unwrap();
+    assert_eq!(told, bytes.len() as u64);
+    std::fs::write(&file, bytes).unwrap();
+    let (dir, _) = restored(&file);
+    assert_eq!(entries(dir.path()), ["admin.db", "archive"]);
+}
+
+/// A name, a kind, and so many zeros.
+type Forged<'a> = (&'a str, tar::EntryType, u64);
+
+/// A file of these entries.
+fn forged(entries: &[Forged<'_>]) -> (TempDir, PathBuf) {
+    use std::io::Read;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("forged");
+    let packed = zstd::Encoder::new(std::fs::File::create(&file).unwrap(), 1).unwrap();
+    let mut tar = tar::Builder::new(packed);
+    for (name, kind, bytes) in entries {
+        let mut header = tar::Header::new_gnu();
+        header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_size(*bytes);
+        header.set_mode(0o600);
+        header.set_entry_type(*kind);
+        header.set_cksum();
+        tar.append(&header, std::io::repeat(0).take(*bytes)).unwrap();
+    }
+    tar.into_inner().unwrap().finish().unwrap();
+    (folder, file)
+}
+
+#[test]
+fn a_file_that_only_calls_itself_a_backup_is_unpacked_within_bounds() {
+    let regular = tar::EntryType::Regular;
+    let segment = "archive/00000000000000000001.log";
+    let cases: [(&[Forged<'_>], &str); 7] = [
+        (&[("../admin.db", regular, 1)], "does not belong"),
+        (&[("archive/../../x.log", regular, 1)], "does not belong"),
+        (&[("admin.db", tar::EntryType::Symlink, 0)], "does not belong"),
+        (&[("././@LongLink", tar::EntryType::GNULongName, 64 << 20)], "does not belong"),
+        (&[(segment, regular, 1), (segment, regular, 1)], "is in it twice"),
+        (&[(segment, regular, 300 << 20)], "longer than a segment"),
+        (&[(segment, regular, 1), (MANIFEST, regular, 64 << 20)], "is not a whole backup"),
+    ];
+    for (entries_of_it, reason) in cases {
+        let (_folder, file) = forged(entries_of_it);
+        let dir = tempfile::tempdir().unwrap();
+        let refused = restore(&file, dir.path(), 0, &mut |_| ()).unwrap_err();
+        assert!(refused.to_string().contains(reason), "{entries_of_it:?}: {refused}");
+        assert_eq!(entries(dir.path()), [""; 0]);
+    }
+}
+
+#[test]
+fn a_restore_takes_nothing_of_the_disks_reserve() {
+    let (_folder, file) = forged(&[("admin.db", tar::EntryType::Regular, 256 << 20)]);
+    let dir = tempfile::tempdir().unwrap();
+    let free = crate::disk::Disk::new(dir.path(), 0).room().free_bytes.unwrap();
+    let refused = restore(&file, dir.path(), free - (64 << 20), &mut |_| ()).unwrap_err();
+    assert!(matches!(refused, BackupError::NoRoom(_)), "{refused}");
+    assert_eq!(entries(dir.path()), [""; 0]);
+}
+
+#[test]
+fn what_root_restores_belongs_to_whom_the_folder_belongs_to() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let original = Original::new();
+    let (_folder, file) = original.backup();
+    let around = tempfile::tempdir().unwrap();
+    chown(around.path(), Some(12_345), Some(23_456)).unwrap();
+    // A new folder belongs to whom the one around it belongs to.
+    let (new, empty) = (around.path().join("new"), around.path().join("empty"));
+    std::fs::create_dir(&empty).unwrap();
+    chown(&empty, Some(34_567), Some(45_678)).unwrap();
+    for (dir, owner) in [(new, (12_345, 23_456)), (empty, (34_567, 45_678))] {
+        restore(&file, &dir, 0, &mut |_| ()).unwrap();
+        for name in [".", "admin.db", "archive", "serve.lock"] {
+            let found = std::fs::metadata(dir.join(name)).unwrap();
+            assert_eq!((found.uid(), found.gid()), owner, "{name}");
+        }
+    }
 }

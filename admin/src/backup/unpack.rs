@@ -1,25 +1,44 @@
 //! Making a data folder of the file. Everything is unpacked into a folder of its own inside the
 //! data folder and checked there; only then is it placed, the store last. Until the store is there,
 //! no admin starts in the folder, and a restore that was broken off is done again from the start.
+//!
+//! A file that calls itself a backup may be anybody's. So nothing but the files of a backup is
+//! unpacked, each once and no longer than it can be, never into the disk's reserve, and what tells
+//! of them is read only as far as they go.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use coupon_shared::click::block::Block;
 use coupon_shared::framed_log::FrameReader;
 use rustix::fs::{FlockOperation, flock};
 
-use super::pack::{Hashed, first_frame, segments, sync_folder_of};
+use super::pack::{Hashed, first_frame, segments};
 use super::{BackupError, FORMAT, FileEntry, MANIFEST, Manifest, Progress};
 use crate::archive::{self, ArchiveError};
+use crate::disk::Disk;
+use crate::private_file::{
+    create_new, folder_of, give_to_owner_of, open_or_create, sync_folder_of,
+};
 use crate::serve::LOCK_FILE_NAME;
 use crate::store::{self, copy};
 
 /// Where it is unpacked.
 const STAGING: &str = "restore.unfinished";
-const MAX_MANIFEST_BYTES: u64 = 64 << 20;
+/// Files in a backup: an archive of a million segments holds 16 TB.
+const MAX_FILES: usize = 1_000_000;
+/// One segment of the archive; it is closed at some 16 MiB.
+const MAX_SEGMENT_BYTES: u64 = 256 << 20;
+/// What the manifest says for itself, and of each file.
+const MANIFEST_BYTES: u64 = 4 << 10;
+const MANIFEST_BYTES_PER_FILE: u64 = 512;
+/// Behind the manifest stand some empty blocks.
+const MAX_TAIL_BYTES: u64 = 1 << 20;
+/// How much is written between two looks at the disk.
+const LOOK_EVERY: u64 = 4 << 20;
+const FOLDER_MODE: u32 = 0o750;
 
 /// What was restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,22 +51,28 @@ pub struct Restored {
     pub generation: u64,
 }
 
-/// Restores the backup `from` into the empty or new folder `dir`.
+/// Restores the backup `from` into the empty or new folder `dir`, on whose disk a reserve stays
+/// free.
 ///
 /// # Errors
-/// When the folder is not empty or in use, or the backup is not whole; nothing is placed then.
+/// When the folder is not empty or in use, or the backup is not whole or too large; nothing is placed
+/// then.
 pub fn restore(
     from: &Path,
     dir: &Path,
+    reserve_bytes: u64,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Restored, BackupError> {
     let file = File::open(from).map_err(BackupError::io("read", from))?;
-    private_folder(dir)?;
+    make_data_folder(dir)?;
     let _lock = lock(dir)?;
     check_empty(dir)?;
     let staging = dir.join(STAGING);
-    private_folder(&staging.join(archive::FOLDER_NAME))?;
-    let restored = stage(from, file, &staging, progress).and_then(|restored| {
+    new_folder(&staging)?;
+    new_folder(&staging.join(archive::FOLDER_NAME))?;
+    let disk = Disk::new(dir, reserve_bytes);
+    let restored = stage(from, file, &staging, &disk, progress).and_then(|restored| {
+        give_to_owner(&staging, dir)?;
         place(&staging, dir)?;
         Ok(restored)
     });
@@ -71,15 +96,34 @@ pub fn check_finished(dir: &Path) -> Result<(), BackupError> {
     }
 }
 
-fn private_folder(path: &Path) -> Result<(), BackupError> {
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o750).create(path);
+fn make_data_folder(dir: &Path) -> Result<(), BackupError> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let made = std::fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(dir);
+    made.map_err(BackupError::io("make", dir))?;
+    give_to_owner_of(folder_of(dir), dir).map_err(BackupError::io("give away", dir))
+}
+
+fn new_folder(path: &Path) -> Result<(), BackupError> {
+    let made = std::fs::DirBuilder::new().mode(FOLDER_MODE).create(path);
     made.map_err(BackupError::io("make", path))
+}
+
+/// Everything that root unpacked belongs to whom the data folder belongs to.
+fn give_to_owner(staging: &Path, dir: &Path) -> Result<(), BackupError> {
+    let archive = staging.join(archive::FOLDER_NAME);
+    let segments = segments(&archive)?;
+    let segments = segments.iter().map(|name| archive.join(name));
+    for path in [staging.join(store::FILE_NAME), archive.clone()].into_iter().chain(segments) {
+        give_to_owner_of(dir, &path).map_err(BackupError::io("give away", &path))?;
+    }
+    Ok(())
 }
 
 fn lock(dir: &Path) -> Result<File, BackupError> {
     let path = dir.join(LOCK_FILE_NAME);
-    let lock = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
-    let lock = lock.map_err(BackupError::io("open", &path))?;
+    let lock = open_or_create(&path).map_err(BackupError::io("open", &path))?;
     let taken = flock(&lock, FlockOperation::NonBlockingLockExclusive);
     taken.map_err(|_| BackupError::InUse(dir.into()))?;
     Ok(lock)
@@ -120,6 +164,7 @@ fn stage(
     from: &Path,
     file: File,
     staging: &Path,
+    disk: &Disk,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Restored, BackupError> {
     let total = file.metadata().map_err(BackupError::io("read", from))?.len();
@@ -130,9 +175,10 @@ fn stage(
         progress(Progress::Files(read, total));
     });
     let mut unpacked = Unpacked::default();
-    unpacked.take(counted, staging).map_err(|error| match error {
+    unpacked.take(counted, staging, disk).map_err(|error| match error {
         Unpack::Archive(error) => not_whole(error.to_string()),
         Unpack::Unexpected(name) => not_whole(format!("`{name}` does not belong in one")),
+        Unpack::TooMuch(what) => not_whole(what),
         Unpack::Write(error) => error,
     })?;
     let manifest =
@@ -158,31 +204,49 @@ struct Unpacked {
 enum Unpack {
     Archive(io::Error),
     Unexpected(String),
+    TooMuch(String),
     Write(BackupError),
 }
 
 impl Unpacked {
     /// Unpacks what a backup may hold, and nothing else; hashes it on the way.
-    fn take(&mut self, file: impl Read, staging: &Path) -> Result<(), Unpack> {
+    fn take(&mut self, file: impl Read, staging: &Path, disk: &Disk) -> Result<(), Unpack> {
         let plain = zstd::Decoder::new(file).map_err(Unpack::Archive)?;
         let mut tar = tar::Archive::new(plain);
-        for entry in tar.entries().map_err(Unpack::Archive)? {
+        // Raw: names that do not fit a header would be read into memory, however long they are.
+        for entry in tar.entries().map_err(Unpack::Archive)?.raw(true) {
             let entry = entry.map_err(Unpack::Archive)?;
             let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
             if !entry.header().entry_type().is_file() || self.manifest.is_some() {
                 return Err(Unpack::Unexpected(name));
             }
             if name == MANIFEST {
-                let manifest = serde_json::from_reader(entry.take(MAX_MANIFEST_BYTES));
-                self.manifest = Some(manifest.map_err(|error| Unpack::Archive(error.into()))?);
+                self.manifest = Some(self.read_manifest(entry)?);
                 continue;
             }
             let Some(path) = place_of(&name) else { return Err(Unpack::Unexpected(name)) };
-            self.files.push(write(entry, name, &staging.join(path))?);
+            if self.files.len() >= MAX_FILES {
+                return Err(Unpack::TooMuch(format!("it has more than {MAX_FILES} files")));
+            }
+            if name != store::FILE_NAME && entry.size() > MAX_SEGMENT_BYTES {
+                let too_long = format!("`{name}` is longer than a segment of the archive can be");
+                return Err(Unpack::TooMuch(too_long));
+            }
+            self.files.push(write(entry, name, &staging.join(path), disk)?);
         }
         // Up to its own checksum.
-        io::copy(&mut tar.into_inner(), &mut io::sink()).map_err(Unpack::Archive)?;
-        Ok(())
+        let mut tail = tar.into_inner().take(MAX_TAIL_BYTES);
+        let tail_bytes = io::copy(&mut tail, &mut io::sink()).map_err(Unpack::Archive)?;
+        match tail_bytes {
+            MAX_TAIL_BYTES => Err(Unpack::TooMuch("there is more behind its end".into())),
+            _ => Ok(()),
+        }
+    }
+
+    fn read_manifest(&self, entry: impl Read) -> Result<Manifest, Unpack> {
+        let most = MANIFEST_BYTES + MANIFEST_BYTES_PER_FILE * self.files.len() as u64;
+        let manifest = serde_json::from_reader(entry.take(most));
+        manifest.map_err(|error| Unpack::Archive(error.into()))
     }
 }
 
@@ -194,17 +258,27 @@ fn place_of(name: &str) -> Option<PathBuf> {
     is_known.then(|| PathBuf::from(name))
 }
 
-fn write(entry: impl Read, name: String, path: &Path) -> Result<FileEntry, Unpack> {
+fn write(entry: impl Read, name: String, path: &Path, disk: &Disk) -> Result<FileEntry, Unpack> {
     let failed = |error| Unpack::Write(BackupError::io("write", path)(error));
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+    let mut file = match create_new(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            return Err(Unpack::TooMuch(format!("`{name}` is in it twice")));
+        }
+        made => made.map_err(failed)?,
+    };
     let mut reader = Hashed::new(entry, |_| ());
     let mut buffer = vec![0; 1 << 16];
+    let mut until_look = 0;
     loop {
         let read = reader.read(&mut buffer).map_err(Unpack::Archive)?;
         if read == 0 {
             break;
         }
+        if until_look == 0 {
+            disk.expect_room(LOOK_EVERY).map_err(|error| Unpack::Write(error.into()))?;
+            until_look = LOOK_EVERY;
+        }
+        until_look = until_look.saturating_sub(read as u64);
         io::Write::write_all(&mut file, &buffer[..read]).map_err(failed)?;
     }
     file.sync_all().map_err(failed)?;
@@ -266,7 +340,7 @@ fn place(staging: &Path, dir: &Path) -> Result<(), BackupError> {
     for name in [archive::FOLDER_NAME, store::FILE_NAME] {
         let to = dir.join(name);
         std::fs::rename(staging.join(name), &to).map_err(BackupError::io("place", &to))?;
-        sync_folder_of(&to)?;
+        sync_folder_of(&to).map_err(BackupError::io("sync", dir))?;
     }
     remove(staging)
 }

@@ -1,34 +1,50 @@
 //! `coupon-admin backup` and `restore` on the terminal: progress while they run, then what came of it.
 
+use std::io::IsTerminal;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use anyhow::bail;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
+use super::output::is_standard;
 use crate::backup::{self, Progress};
+use crate::config::Config;
 use crate::keys;
 
 pub(super) fn backup(dir: &Path, to: &Path) -> anyhow::Result<()> {
     let began = Instant::now();
     let bar = progress_bar()?;
-    let made = backup::backup(dir, to, &mut |progress| show(&bar, progress));
+    let mut progress = |progress| show(&bar, progress);
+    let made = if is_standard(to) {
+        to_standard_output(dir, &mut progress)
+    } else {
+        Ok(backup::backup(dir, to, &mut progress)?)
+    };
     bar.finish_and_clear();
-    println!(
-        "{} in {} after {:.1} s",
-        HumanBytes(made?),
-        to.display(),
-        began.elapsed().as_secs_f64()
-    );
-    println!(
+    let (size, seconds) = (HumanBytes(made?), began.elapsed().as_secs_f64());
+    // The standard output may be the backup.
+    eprintln!("{size} in {} after {seconds:.1} s", to.display());
+    eprintln!(
         "Keep it as secret as the data folder. It has no {}: keep your API keys.",
         keys::FILE_NAME
     );
     Ok(())
 }
 
-pub(super) fn restore(from: &Path, dir: &Path) -> anyhow::Result<()> {
+fn to_standard_output(dir: &Path, progress: &mut dyn FnMut(Progress)) -> anyhow::Result<u64> {
+    let out = std::io::stdout().lock();
+    if out.is_terminal() {
+        bail!("a backup is no text for a terminal; name a file, or send it to a program with `|`");
+    }
+    Ok(backup::backup_into(dir, out, progress)?)
+}
+
+pub(super) fn restore(from: &Path, config: &Config) -> anyhow::Result<()> {
+    let dir = &config.data_dir;
     let bar = progress_bar()?;
-    let restored = backup::restore(from, dir, &mut |progress| show(&bar, progress));
+    let mut progress = |progress| show(&bar, progress);
+    let restored = backup::restore(from, dir, config.disk_reserve_bytes, &mut progress);
     bar.finish_and_clear();
     let restored = restored?;
     let made_at = jiff::Timestamp::from_second(restored.made_at)?;

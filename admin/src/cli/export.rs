@@ -1,26 +1,25 @@
 //! `coupon-admin export`: the coupon codes as a file that can be imported again.
 
-use std::fs::File;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::Path;
 
 use rusqlite::TransactionBehavior;
 
 use super::ExportArgs;
+use super::output::Output;
 use crate::{export, store};
 
 pub(super) fn run(dir: &Path, args: &ExportArgs) -> anyhow::Result<()> {
     let mut connection = store::connect_existing(dir)?;
     let tx = connection.transaction_with_behavior(TransactionBehavior::Deferred)?;
-    let Some(path) = &args.file else {
-        export::write(&tx, &[], std::io::stdout().lock())?;
-        return Ok(());
+    let output = match &args.file {
+        Some(path) => Output::open(path, args.force)?,
+        None => Output::Standard,
     };
-    let mut file = File::create(path)?;
-    let codes = export::write(&tx, &[], &file)?;
-    file.flush()?;
-    file.sync_all()?;
-    if std::io::stderr().is_terminal() {
+    let codes = export::write(&tx, &[], output.writer())?;
+    let is_standard = output.is_standard();
+    output.finish()?;
+    if let (Some(path), false, true) = (&args.file, is_standard, std::io::stderr().is_terminal()) {
         eprintln!("{codes} coupon codes written to {}", path.display());
     }
     Ok(())

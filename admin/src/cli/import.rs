@@ -1,7 +1,6 @@
 //! `coupon-admin import` on the terminal: progress while it runs, then what came of it.
 
 use std::fs::File;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -9,6 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rusqlite::Connection;
 
 use super::ImportArgs;
+use super::output::Output;
 use crate::catalog::FieldError;
 use crate::config::Config;
 use crate::disk::Disk;
@@ -24,6 +24,7 @@ const SHOWN: u64 = 20;
 pub(super) fn run(config: &Config, args: ImportArgs) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let mut connection = store::connect_existing(&config.data_dir)?;
+    let errors = args.errors.as_deref().map(|path| Output::open(path, args.force)).transpose()?;
     let bytes = std::fs::metadata(&args.file).map_or(0, |file| file.len());
     let bar = progress_bar(bytes)?;
     let disk = Disk::new(&config.data_dir, config.disk_reserve_bytes);
@@ -35,7 +36,7 @@ pub(super) fn run(config: &Config, args: ImportArgs) -> anyhow::Result<ExitCode>
             Ok(ExitCode::SUCCESS)
         }
         Err(error @ ImportError::Refused(_)) => {
-            report(&connection, args.errors.as_deref())?;
+            report(&connection, errors)?;
             eprintln!("{error}");
             Ok(ExitCode::FAILURE)
         }
@@ -86,7 +87,7 @@ fn say(outcome: &Outcome, took: Duration) {
     }
 }
 
-fn report(connection: &Connection, written_to: Option<&Path>) -> anyhow::Result<()> {
+fn report(connection: &Connection, errors: Option<Output>) -> anyhow::Result<()> {
     let (mut shown, mut more) = (0, 0_u64);
     staging::each_fault(
         connection,
@@ -101,13 +102,15 @@ fn report(connection: &Connection, written_to: Option<&Path>) -> anyhow::Result<
             Ok::<_, StoreError>(())
         },
     )?;
-    if let Some(path) = written_to {
-        import::errors::write(connection, File::create(path)?)?;
+    let is_written = errors.is_some();
+    if let Some(output) = errors {
+        import::errors::write(connection, output.writer())?;
+        output.finish()?;
     }
-    match (more, written_to) {
+    match (more, is_written) {
         (0, _) => {}
-        (more, Some(path)) => eprintln!("… and {more} more, all in {}", path.display()),
-        (more, None) => eprintln!("… and {more} more; --errors FILE writes all of them"),
+        (more, true) => eprintln!("… and {more} more; --errors has all of them"),
+        (more, false) => eprintln!("… and {more} more; --errors FILE writes all of them"),
     }
     Ok(())
 }

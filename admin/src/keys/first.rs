@@ -3,15 +3,18 @@
 //! The file is complete before the store knows the key. A crash in between leaves a file whose key
 //! the next start takes up, so nobody is locked out.
 
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::{Role, Secret, file_in};
+use crate::private_file::NewFile;
 use crate::store::{Store, StoreError, api_keys};
 
 /// The file's name in the data folder.
 pub const FILE_NAME: &str = "admin.key";
+/// Much longer than a key.
+const MAX_FILE_BYTES: u64 = 4096;
 
 /// Why there is no first key.
 #[derive(Debug, thiserror::Error)]
@@ -47,26 +50,31 @@ pub async fn ensure_first(store: &Store) -> Result<Option<Secret>, FirstKeyError
 }
 
 fn read_or_create(path: &Path) -> std::io::Result<Secret> {
-    if let Ok(text) = std::fs::read_to_string(path)
-        && let Some(secret) = Secret::parse(text.trim())
-    {
+    if let Some(secret) = read_own(path) {
         return Ok(secret);
     }
     let secret = Secret::generate().map_err(std::io::Error::other)?;
-    let unfinished = path.with_extension("key.new");
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&unfinished)?;
-    writeln!(file, "{}", secret.reveal())?;
-    file.sync_all()?;
-    std::fs::rename(&unfinished, path)?;
-    if let Some(dir) = path.parent() {
-        std::fs::File::open(dir)?.sync_all()?;
-    }
+    let new = NewFile::beside(path)?;
+    writeln!(new.file(), "{}", secret.reveal())?;
+    new.replace()?;
     Ok(secret)
+}
+
+/// The key that an interrupted start left. What others could have written there, or could read, is
+/// not taken for it.
+fn read_own(path: &Path) -> Option<Secret> {
+    use rustix::fs::{Mode, OFlags, open};
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut file = std::fs::File::from(open(path, flags, Mode::empty()).ok()?);
+    let found = file.metadata().ok()?;
+    let is_own = found.uid() == rustix::process::geteuid().as_raw() && found.mode() & 0o077 == 0;
+    if !found.is_file() || !is_own {
+        tracing::warn!(file = %path.display(), "this file is not only ours; it is replaced");
+        return None;
+    }
+    let mut text = String::new();
+    Read::by_ref(&mut file).take(MAX_FILE_BYTES).read_to_string(&mut text).ok()?;
+    Secret::parse(text.trim())
 }
 
 #[cfg(test)]
@@ -96,5 +104,32 @@ mod tests {
         let written = read_or_create(&file_in(dir.path())).unwrap();
         let store = Store::open(dir.path()).unwrap();
         assert_eq!(ensure_first(&store).await.unwrap().unwrap().reveal(), written.reveal());
+    }
+
+    #[tokio::test]
+    async fn a_key_that_others_could_have_planted_is_not_taken_up() {
+        let planted = Secret::generate().unwrap();
+        let prepare: [fn(&Path, &Path); 2] = [
+            |path, _| std::fs::set_permissions(path, PermissionsExt::from_mode(0o644)).unwrap(),
+            |path, elsewhere| {
+                std::fs::rename(path, elsewhere).unwrap();
+                std::os::unix::fs::symlink(elsewhere, path).unwrap();
+            },
+        ];
+        for prepare in prepare {
+            let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            let (path, elsewhere) = (file_in(dir.path()), elsewhere.path().join("key"));
+            std::fs::write(&path, planted.reveal()).unwrap();
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+            prepare(&path, &elsewhere);
+            let made = read_or_create(&path).unwrap();
+            assert_ne!(made.reveal(), planted.reveal());
+            assert_eq!(std::fs::read_to_string(&path).unwrap().trim(), made.reveal());
+            let found = std::fs::symlink_metadata(&path).unwrap();
+            assert!(found.is_file() && found.mode() & 0o777 == 0o600, "{found:?}");
+            if elsewhere.exists() {
+                assert_eq!(std::fs::read_to_string(&elsewhere).unwrap(), planted.reveal());
+            }
+        }
     }
 }

@@ -405,9 +405,13 @@ impl Drop for Unfinished {
     }
 }
 
+/// Made new, so that nothing that lies there is written into or through.
 fn create(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(true).mode(FILE_MODE).open(path)
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    OpenOptions::new().read(true).write(true).create_new(true).mode(FILE_MODE).open(path)
 }
 
 /// A file beside `path` that goes when it is closed.

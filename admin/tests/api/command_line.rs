@@ -61,7 +61,7 @@ async fn an_export_can_be_edited_and_imported_as_an_update() {
     export.arg("export").arg(&file);
     assert!(run(export).await.status.success());
     let exported = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, exported.replacen(",active,", ",paused,", 2)).unwrap();
+    std::fs::write(&file, exported.replacen(",\"active\",", ",paused,", 2)).unwrap();
     let mut update = program(network.dir());
     update.arg("import").arg(&file).args(["--mode", "update"]);
     let output = run(update).await;
@@ -175,4 +175,69 @@ async fn check_config_reports_all_problems() {
     let output = run(check).await;
     let said = said(&output);
     assert!(!output.status.success() && said.contains("listen") && said.contains("port"), "{said}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_there_is_replaced_only_by_force() {
+    use std::os::unix::fs::PermissionsExt;
+    let network = start_with_offers().await;
+    let mut import = program(network.dir());
+    import.arg("import").arg(csv(network.dir(), 2));
+    assert!(run(import).await.status.success());
+    let folder = tempfile::tempdir().unwrap();
+    let (file, victim) = (folder.path().join("codes.csv"), folder.path().join("victim"));
+    std::fs::write(&victim, "mine").unwrap();
+    std::os::unix::fs::symlink(&victim, &file).unwrap();
+    let export = |arguments: &[&str]| {
+        let mut export = program(network.dir());
+        export.arg("export").arg(&file).args(arguments).current_dir(folder.path());
+        export
+    };
+    let refused = run(export(&[])).await;
+    assert!(!refused.status.success() && said(&refused).contains("--force"), "{}", said(&refused));
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "mine");
+    let forced = run(export(&["--force"])).await;
+    assert!(forced.status.success(), "{}", said(&forced));
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "mine");
+    let found = std::fs::symlink_metadata(&file).unwrap();
+    assert!(found.is_file() && found.permissions().mode() & 0o777 == 0o600, "{found:?}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 3);
+
+    let mut import = program(network.dir());
+    import.arg("import").arg(csv(network.dir(), 2)).arg("--errors").arg(&file);
+    let refused = run(import).await;
+    assert!(said(&refused).contains("exists already"), "{}", said(&refused));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "leftovers");
+}
+
+#[tokio::test]
+async fn a_dash_is_the_standard_output() {
+    let network = start_with_offers().await;
+    let folder = tempfile::tempdir().unwrap();
+    let to_dash = |command: &str| {
+        let mut program = program(network.dir());
+        program.args([command, "-"]).current_dir(folder.path());
+        program
+    };
+    let exported = run(to_dash("export")).await;
+    assert!(exported.stdout.starts_with(b"coupon_code_id,"), "{}", said(&exported));
+    let made = run(to_dash("backup")).await;
+    assert!(made.status.success(), "{}", said(&made));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+
+    let (file, restored) = (folder.path().join("backup"), folder.path().join("restored"));
+    std::fs::write(&file, made.stdout).unwrap();
+    let mut restore = program(&restored);
+    restore.arg("restore").arg(&file);
+    let output = run(restore).await;
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(restored.join("admin.db").exists());
+
+    let wrong = folder.path().join("wrong.csv");
+    std::fs::write(&wrong, "offer_id,affiliate_id,coupon_code,status\n1,1,a b,active\n").unwrap();
+    let mut import = program(network.dir());
+    import.arg("import").arg(&wrong).args(["--errors", "-"]).current_dir(folder.path());
+    let output = run(import).await;
+    assert!(output.stdout.starts_with(b"row,line,column,error\n1,2,\"coupon_code\","));
+    assert!(!folder.path().join("-").exists());
 }

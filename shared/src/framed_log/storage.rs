@@ -5,10 +5,15 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+/// Made new, so that nothing that lies there is written into or through.
 pub(super) fn create(path: &Path) -> io::Result<File> {
     #[cfg(test)]
     faults::trip()?;
-    File::options().read(true).write(true).create(true).truncate(true).open(path)
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    File::options().read(true).write(true).create_new(true).open(path)
 }
 
 pub(super) fn write_all_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {

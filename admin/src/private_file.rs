@@ -1,0 +1,232 @@
+//! Files and folders that only their owner can open, and that nobody else can have prepared: they are
+//! made new, under a random name where the name is free to choose, and never through a link. A file
+//! gets its real name when it is complete and on the disk.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
+const FILE_MODE: u32 = 0o600;
+const FOLDER_MODE: u32 = 0o700;
+const NO_LINK: i32 = OFlags::NOFOLLOW.bits().cast_signed();
+
+/// Makes a file that is not there yet; what has its name already, a link too, is an error.
+///
+/// # Errors
+/// When there is something, or the file cannot be made.
+pub fn create_new(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create_new(true).mode(FILE_MODE).open(path)
+}
+
+/// Opens a file of a data folder that stays, such as a lock, and makes it where it is missing. A link
+/// is an error.
+///
+/// # Errors
+/// When it is a link, or cannot be opened.
+pub fn open_or_create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(FILE_MODE).custom_flags(NO_LINK);
+    let file = options.open(path)?;
+    give_to_owner_of(folder_of(path), path)?;
+    Ok(file)
+}
+
+/// A name that nobody guesses: 32 hex digits.
+///
+/// # Errors
+/// When the system has no random bytes.
+pub fn random_name() -> io::Result<String> {
+    let mut random = [0_u8; 16];
+    getrandom::fill(&mut random)?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The folder that a file is in, or is to be in.
+#[must_use]
+pub fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
+/// Makes the names in a file's folder durable.
+///
+/// # Errors
+/// When the folder cannot be synced.
+pub fn sync_folder_of(path: &Path) -> io::Result<()> {
+    File::open(folder_of(path))?.sync_all()
+}
+
+/// What root makes in the folder of another user belongs to that user, who could not use it otherwise.
+///
+/// # Errors
+/// When the owner cannot be set.
+pub fn give_to_owner_of(folder: &Path, path: &Path) -> io::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let owner = std::fs::metadata(folder)?;
+    std::os::unix::fs::lchown(path, Some(owner.uid()), Some(owner.gid()))
+}
+
+/// A file that has no name of its own yet, beside the place where it is to go. It is removed unless
+/// it is placed there.
+#[derive(Debug)]
+pub struct NewFile {
+    path: PathBuf,
+    to: PathBuf,
+    file: File,
+}
+
+impl NewFile {
+    /// For the name `to`.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn beside(to: &Path) -> io::Result<NewFile> {
+        let path = folder_of(to).join(format!(".{}.new", random_name()?));
+        Ok(NewFile { file: create_new(&path)?, path, to: to.into() })
+    }
+
+    /// To write into.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Gives it its name, which must be free.
+    ///
+    /// # Errors
+    /// When something has that name by now, or it cannot be synced or placed.
+    pub fn place(self) -> io::Result<()> {
+        self.file.sync_all()?;
+        rename_new(&self.path, &self.to)?;
+        sync_folder_of(&self.to)
+    }
+
+    /// Gives it its name, and takes it from whatever has it.
+    ///
+    /// # Errors
+    /// When it cannot be synced or placed.
+    pub fn replace(self) -> io::Result<()> {
+        self.file.sync_all()?;
+        std::fs::rename(&self.path, &self.to)?;
+        sync_folder_of(&self.to)
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        // After a rename there is nothing of this name.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// A rename that never takes a name from another file.
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Not every file system knows how; a second name does the same there.
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            std::fs::hard_link(from, to)?;
+            std::fs::remove_file(from)
+        }
+        done => Ok(done?),
+    }
+}
+
+/// A folder for what is needed only for a while; it goes with all that is in it.
+#[derive(Debug)]
+pub struct TemporaryFolder {
+    path: PathBuf,
+}
+
+impl TemporaryFolder {
+    /// A new one in `folder`.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn within(folder: &Path) -> io::Result<TemporaryFolder> {
+        let path = folder.join(format!(".{}.tmp", random_name()?));
+        DirBuilder::new().mode(FOLDER_MODE).create(&path)?;
+        Ok(TemporaryFolder { path })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.path) {
+            tracing::warn!(%error, folder = %self.path.display(), "cannot remove a temporary folder");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_new_file_is_its_owners_and_takes_no_name_from_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let to = dir.path().join("file");
+        let write = |text: &str| {
+            let new = NewFile::beside(&to).unwrap();
+            new.file().write_all(text.as_bytes()).unwrap();
+            new
+        };
+        write("one").place().unwrap();
+        assert_eq!((std::fs::read_to_string(&to).unwrap(), mode(&to)), ("one".into(), 0o600));
+        let taken = write("two").place().unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read_to_string(&to).unwrap(), "one");
+        write("three").replace().unwrap();
+        drop(write("four"));
+        assert_eq!(std::fs::read_to_string(&to).unwrap(), "three");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "leftovers");
+    }
+
+    #[test]
+    fn a_link_that_lies_in_the_way_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (victim, link) = (dir.path().join("victim"), dir.path().join("link"));
+        std::fs::write(&victim, "mine").unwrap();
+        symlink(&victim, &link).unwrap();
+        assert!(create_new(&link).is_err());
+        assert!(open_or_create(&link).is_err());
+        assert!(NewFile::beside(&link).unwrap().place().is_err());
+        let new = NewFile::beside(&link).unwrap();
+        new.file().write_all(b"new").unwrap();
+        new.replace().unwrap();
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "mine");
+        assert!(!std::fs::symlink_metadata(&link).unwrap().is_symlink());
+        let dangling = dir.path().join("dangling");
+        symlink(dir.path().join("nowhere"), &dangling).unwrap();
+        assert!(open_or_create(&dangling).is_err());
+        assert!(!dir.path().join("nowhere").exists());
+    }
+
+    #[test]
+    fn a_temporary_folder_is_closed_to_others_and_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = TemporaryFolder::within(dir.path()).unwrap();
+        assert_eq!(mode(folder.path()), 0o700);
+        std::fs::write(folder.path().join("x"), "y").unwrap();
+        drop(folder);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}
