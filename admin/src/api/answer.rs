@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::http::HeaderValue;
-use axum::http::header::{CACHE_CONTROL, ETAG, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{CACHE_CONTROL, ETAG, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
@@ -197,11 +197,13 @@ pub(super) fn done(_nothing: ()) -> Done {
     Done { result: true }
 }
 
-/// Answers are somebody's data: not kept by anything between, and never taken for a page.
+/// Answers are somebody's data: not kept by anything between, never taken for a page, and never shown
+/// inside somebody else's page.
 pub(super) async fn harden(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     response
 }
 

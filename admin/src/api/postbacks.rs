@@ -12,6 +12,7 @@ use super::answer::{Answer, List};
 use super::error::ApiError;
 use super::openapi::{ListOf, Row, flattened, listing};
 use super::request::{ListOffer, ListParameters};
+use crate::conversions::claim::url_without_secrets;
 use crate::conversions::step::Step;
 use crate::store::conversions::{Channel, ConversionId};
 use crate::store::postbacks::log::{self, Entry};
@@ -161,7 +162,8 @@ impl From<Postback> for Whole {
             address: all.address.clone(),
             host: all.host.clone(),
             user_agent: all.user_agent.clone(),
-            referer: all.referer.clone(),
+            // Also of what was taken in before secrets were left out of it.
+            referer: url_without_secrets(all.referer.as_bytes()),
             content_type: all.content_type.clone(),
             query: all.query.clone(),
             body: all.body.clone(),

@@ -1,11 +1,12 @@
 //! `/v1/networks/couponcodes/uploads`, and the files that go with it.
 
+mod form;
 mod incoming;
 mod shapes;
 
 use std::io::ErrorKind;
 
-use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Request, State};
+use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
@@ -67,8 +68,6 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(errors))
         .routes(routes!(template))
         .routes(routes!(export_codes))
-        // Files have a limit of their own.
-        .layer(DefaultBodyLimit::disable())
 }
 
 /// Stages a bulk file; an empty body begins an upload without rows.

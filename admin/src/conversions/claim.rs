@@ -26,7 +26,7 @@ use crate::catalog::{FoldedKey, LARGEST_AMOUNT, Money, RowCode};
 mod parameters;
 mod redaction;
 
-pub use redaction::without_secrets;
+pub use redaction::{url_without_secrets, without_secrets};
 
 use parameters::{Parameter, Source, cut};
 

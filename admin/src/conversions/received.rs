@@ -6,7 +6,7 @@ use coupon_shared::postback::{self, Postback as Message, SpoolId};
 use coupon_shared::transaction_id::TransactionId;
 use sha2::{Digest, Sha256};
 
-use super::claim::{Claim, ClaimedEvent, without_secrets};
+use super::claim::{Claim, ClaimedEvent, url_without_secrets, without_secrets};
 use super::step::Steps;
 use crate::store::conversions::{Channel, ConversionId};
 use crate::store::postbacks::{Outcome, Postback, VerdictWord};
@@ -74,7 +74,7 @@ fn row(spool: SpoolId, sequence: u64, message: &Message<'_>, claim: &Claim) -> P
         address: message.address.to_string(),
         host: text(message.host),
         user_agent: text(message.user_agent),
-        referer: text(message.referer),
+        referer: url_without_secrets(message.referer),
         content_type: text(message.content_type),
         query,
         body,

@@ -18,6 +18,7 @@ use super::measures::Amount;
 use super::sheet::{Cell, Column, row};
 use crate::api::Network;
 use crate::api::answer::Paging;
+use crate::conversions::claim::url_without_secrets;
 use crate::judgement::bot_list::BotList;
 use crate::judgement::pay::ClickPay;
 use crate::judgement::{self, Agent, Class};
@@ -78,7 +79,7 @@ impl ClickRow {
             subs: [Tag::Sub1, Tag::Sub2, Tag::Sub3, Tag::Sub4, Tag::Sub5].map(text),
             source_id: text(Tag::SourceId),
             uid: text(Tag::Uid),
-            referer: text(Tag::Referer),
+            referer: url_without_secrets(click.text(Tag::Referer).as_bytes()),
             user_agent: text(Tag::UserAgent),
             language: text(Tag::Language),
             agent,

@@ -9,6 +9,7 @@ use super::click_row::{RelatedAdvertiser, RelatedAffiliate, RelatedOffer, id, na
 use super::measures::Amount;
 use super::sheet::{Column, row};
 use crate::api::Network;
+use crate::conversions::claim::url_without_secrets;
 use crate::conversions::error_code::ErrorCode;
 use crate::conversions::step::Step;
 use crate::store::audit::FieldChange;
@@ -255,11 +256,11 @@ impl Names {
             adv5: row.adv5,
             session_user_ip: row.click_address,
             session_user_agent: row.click_user_agent,
-            referer: row.click_referer,
+            referer: url_without_secrets(row.click_referer.as_bytes()),
             language: row.click_language,
             conversion_user_ip: row.address,
             conversion_user_agent: row.user_agent,
-            conversion_referer: row.referer,
+            conversion_referer: url_without_secrets(row.referer.as_bytes()),
             email: row.email,
             notes: row.notes,
             is_sdk: row.channel == Channel::Sdk,

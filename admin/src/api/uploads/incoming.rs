@@ -8,14 +8,14 @@ use std::future::Future;
 use std::io;
 
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::multipart::{Field, Multipart};
-use axum::extract::{FromRequest, Request};
+use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use http_body_util::BodyExt;
 use tokio::sync::mpsc;
 
 use super::super::error::ApiError;
+use super::form::FormFile;
 use crate::store::staging::Intent;
 use crate::uploads::{Bounds, Piece, Staged, Uploads, pieces};
 
@@ -54,9 +54,8 @@ async fn bring(
         _ if is_empty => Ok(()),
         "text/csv" => send(Plain(request.into_body()), bounds, to).await,
         "multipart/form-data" => {
-            let form = Multipart::from_request(request, &()).await;
-            let form = form.map_err(|error| broken_off(&error))?;
-            send_file_of(form, bounds, to).await
+            let form = FormFile::new(&given, Plain(request.into_body()))?;
+            send(form, bounds, to).await
         }
         _ => {
             let message = format!(
@@ -67,27 +66,14 @@ async fn bring(
     }
 }
 
-async fn send_file_of(
-    mut form: Multipart,
-    bounds: &Bounds,
-    to: &mpsc::Sender<Piece>,
-) -> Result<(), ApiError> {
-    let one = || ApiError::field("file", "the form must have one part, the file, and nothing else");
-    let first = in_time(bounds, form.next_field()).await?.map_err(|error| broken_off(&error))?;
-    send(InForm(first.ok_or_else(one)?), bounds, to).await?;
-    match in_time(bounds, form.next_field()).await?.map_err(|error| broken_off(&error))? {
-        None => Ok(()),
-        Some(_) => Err(one()),
-    }
-}
-
 /// Where pieces come from.
-trait Source {
+pub(super) trait Source {
     /// The next one; `None` at the end.
     async fn next(&mut self) -> Result<Option<Bytes>, ApiError>;
 }
 
-struct Plain(Body);
+/// The file is the whole body.
+pub(super) struct Plain(pub(super) Body);
 
 impl Source for Plain {
     async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
@@ -103,14 +89,6 @@ impl Source for Plain {
                 }
             }
         }
-    }
-}
-
-struct InForm<'a>(Field<'a>);
-
-impl Source for InForm<'_> {
-    async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
-        self.0.chunk().await.map_err(|error| broken_off(&error))
     }
 }
 

@@ -26,6 +26,19 @@ pub fn without_secrets(postback: &Postback<'_>) -> (String, String) {
     (form(postback.query), body)
 }
 
+/// A page's URL as text, with its secrets left out: a shop's page may carry what it reports with.
+#[must_use]
+pub fn url_without_secrets(url: &[u8]) -> String {
+    let (page, query) = match url.iter().position(|byte| matches!(byte, b'?' | b'#')) {
+        Some(at) => url.split_at(at),
+        None => (url, &[][..]),
+    };
+    let page = String::from_utf8_lossy(page);
+    let Some((sign, query)) = query.split_first() else { return page.into_owned() };
+    let shown: Vec<String> = query.split(|byte| *byte == b'#').map(form).collect();
+    format!("{page}{}{}", char::from(*sign), shown.join("#"))
+}
+
 fn form(text: &[u8]) -> String {
     let pairs: Vec<String> = text.split(|byte| *byte == b'&').map(pair).collect();
     pairs.join("&")
@@ -107,6 +120,26 @@ mod tests {
     fn of_body(content_type: &str, body: &str) -> String {
         let (content_type, body) = (content_type.as_bytes(), body.as_bytes());
         without_secrets(&Postback { is_post: true, content_type, body, ..get("") }).1
+    }
+
+    #[test]
+    fn a_page_that_is_told_as_referer_keeps_its_secrets() {
+        for (url, shown) in [
+            ("https://shop.example/thanks", "https://shop.example/thanks"),
+            ("https://shop.example/?a=1&b", "https://shop.example/?a=1&b"),
+            (
+                "https://shop.example/ok?verification_token=s3cret&o=1#signature=s3cret",
+                "https://shop.example/ok?verification_token=…&o=1#signature=…",
+            ),
+            (
+                "https://shop.example/#Verification_Token=s3",
+                "https://shop.example/#Verification_Token=…",
+            ),
+            ("https://shop.example/?u=%3Fverification_token%3Ds3cret", "https://shop.example/?u=…"),
+            ("", ""),
+        ] {
+            assert_eq!(url_without_secrets(url.as_bytes()), shown, "{url}");
+        }
     }
 
     #[test]

@@ -193,7 +193,7 @@ async fn rows_come_in_pages_and_by_verdict() {
     let list = network.get("couponcodes/uploads").await.done();
     assert_eq!((&list["uploads"][0]["upload_id"], &list["paging"]["total_count"]), (id, &json!(1)));
     let errors = network.text(&format!("couponcodes/uploads/{id}/errors.csv")).await;
-    assert!(errors.starts_with("row,line,column,error\n1,2,coupon_code,"), "{errors}");
+    assert!(errors.starts_with("row,line,column,error\n1,2,\"coupon_code\","), "{errors}");
     assert_eq!(errors.lines().count(), 21);
 }
 
@@ -320,7 +320,7 @@ async fn an_export_updates_its_own_network_and_fills_an_empty_one() {
     network.post("couponcodes", with(code("x"), merchants)).await.done();
     network.post("couponcodes", with(code("odd"), json!({"network_offer_id": 2}))).await.done();
     let file = network.text("couponcodes/export.csv").await;
-    assert!(file.contains("'=SUM") && file.contains(",'-,"), "{file}");
+    assert!(file.contains("\"'=SUM") && file.contains(",\"'-\","), "{file}");
     let upload = network.upload("update", file.clone()).await.done();
     assert_eq!((&upload["rows"], &upload["invalid"]), (&json!(4), &json!(0)));
     let same = network.commit(&upload["upload_id"], "").await.done();
@@ -484,4 +484,51 @@ async fn an_edit_behind_a_long_commit_waits_for_it() {
     let (waited, ()) = tokio::join!(network.post("couponcodes", code("WAITED")), release);
     waited.done();
     assert_eq!(network.codes().await, ["WAITED"]);
+}
+
+#[tokio::test]
+async fn a_form_whose_headers_never_end_is_refused_early() {
+    let network = start_with_offers().await;
+    let endless = format!("--XX\r\nContent-Disposition: {}", "x".repeat(4 << 20));
+    let path = "couponcodes/uploads?mode=add";
+    let refused = network.send_as(path, "multipart/form-data; boundary=XX", endless).await;
+    assert_eq!(refused.refusal(), (400, "body.syntax", vec![]));
+    let nameless = network.send_as(path, "multipart/form-data", "--XX--").await;
+    assert_eq!(nameless.refusal(), (400, "body.syntax", vec![]));
+    assert_eq!(network.get("couponcodes/uploads").await.done()["paging"]["total_count"], 0);
+}
+
+#[tokio::test]
+async fn a_row_with_a_merchants_sign_is_edited_as_the_file_shows_it() {
+    let network = start_with_offers().await;
+    let file = format!("{HEADER},conversion_only\n1,1,'-5,active,true\n1,1,''-5,active,true\n");
+    let upload = network.upload("add", file).await.done();
+    let id = &upload["upload_id"];
+    let rows = network.rows(id, "").await;
+    let cell = |row: usize| rows["rows_on_page"][row]["values"]["coupon_code"].clone();
+    assert_eq!((cell(0), cell(1)), (json!("'-5"), json!("''-5")));
+    network
+        .patch(&format!("couponcodes/uploads/{id}/rows/1"), json!({"status": "paused"}))
+        .await
+        .done();
+    network.commit(id, "").await.done();
+    assert_eq!(network.codes().await, ["-5", "'-5"]);
+    assert_eq!(network.get("couponcodes/1").await.done()["coupon_status"], "paused");
+}
+
+#[tokio::test]
+async fn a_cell_that_is_an_array_or_an_object_is_refused_with_its_column() {
+    let network = start_with_offers().await;
+    let upload = network.upload("add", format!("{HEADER}\n1,1,AAA,active\n")).await.done();
+    let path = format!("couponcodes/uploads/{}/rows/1", upload["upload_id"]);
+    for cell in [json!(["x"]), json!({"x": 1})] {
+        assert_eq!(
+            network.patch(&path, json!({"description": cell})).await.refusal().2,
+            ["description"]
+        );
+    }
+    let numbers = json!({"coupon_code": 1234, "affiliate_id": null, "description": 1.5});
+    let row = network.patch(&path, numbers).await.done();
+    assert_eq!(row["values"]["coupon_code"], "1234");
+    assert_eq!(row["values"]["description"], "1.5");
 }

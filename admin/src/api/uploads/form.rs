@@ -1,0 +1,300 @@
+//! The one file of a form (`multipart/form-data`), piece by piece as it comes.
+//!
+//! What stands around the file, the first boundary and the part's headers, is bounded by
+//! [`MAX_HEAD_BYTES`] and looked at once: no byte of it is searched twice. Of the file no more is held
+//! than may be the beginning of a boundary.
+
+use axum::body::Bytes;
+use axum::http::StatusCode;
+
+use super::super::error::ApiError;
+use super::incoming::{Plain, Source};
+
+/// What may come before the file: the first boundary and the headers of its part.
+const MAX_HEAD_BYTES: usize = 16 << 10;
+/// As RFC 2046 has it.
+const MAX_BOUNDARY_BYTES: usize = 70;
+
+/// The file inside a form.
+pub(super) struct FormFile {
+    body: Plain,
+    /// What ends the file: a line end and the boundary.
+    delimiter: Vec<u8>,
+    /// What came and is not given away.
+    held: Vec<u8>,
+    place: Place,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Before the file.
+    Head,
+    /// In it.
+    File,
+    /// Behind it.
+    End,
+}
+
+impl FormFile {
+    /// In a body of this media type.
+    pub(super) fn new(media_type: &str, body: Plain) -> Result<FormFile, ApiError> {
+        let boundary = boundary_of(media_type).ok_or_else(|| {
+            unreadable("its Content-Type must name a boundary of 1 to 70 characters")
+        })?;
+        let delimiter = format!("\r\n--{boundary}").into_bytes();
+        // The first boundary may stand at the very beginning, without a line end before it.
+        Ok(FormFile { body, delimiter, held: b"\r\n".to_vec(), place: Place::Head })
+    }
+
+    /// Reads up to the first byte of the file. False: the form has no part.
+    async fn read_head(&mut self) -> Result<bool, ApiError> {
+        let begin = self.find_in_head(0, &self.delimiter.clone()).await?;
+        let behind = begin + self.delimiter.len();
+        let line_end = self.find_in_head(behind, b"\r\n").await?;
+        if self.held[behind..line_end].starts_with(b"--") {
+            return Ok(false);
+        }
+        // A part without headers has the empty line at once.
+        let head_end = self.find_in_head(line_end, b"\r\n\r\n").await? + 4;
+        self.held.drain(..head_end);
+        Ok(true)
+    }
+
+    /// Where a sequence stands, from a place on.
+    async fn find_in_head(&mut self, mut from: usize, sought: &[u8]) -> Result<usize, ApiError> {
+        loop {
+            if let Some(at) = find(&self.held[from..], sought) {
+                return Ok(from + at);
+            }
+            // What was looked at once need not be looked at again.
+            from = from.max((self.held.len() + 1).saturating_sub(sought.len()));
+            if self.held.len() > MAX_HEAD_BYTES {
+                let message = format!(
+                    "there are more than {MAX_HEAD_BYTES} bytes before the file; \
+                     send one part with the file and nothing else"
+                );
+                return Err(unreadable(&message));
+            }
+            self.read_more().await?;
+        }
+    }
+
+    async fn read_more(&mut self) -> Result<(), ApiError> {
+        match self.body.next().await? {
+            Some(bytes) => {
+                self.held.extend_from_slice(&bytes);
+                Ok(())
+            }
+            None => {
+                let message = "the body broke off: the form's last boundary is missing";
+                Err(ApiError::new(StatusCode::BAD_REQUEST, "body.broken_off", message))
+            }
+        }
+    }
+
+    /// What is of the file for certain.
+    fn take_of_file(&mut self) -> Bytes {
+        let sure = boundary_at(&self.held, &self.delimiter);
+        let rest = self.held.split_off(sure);
+        Bytes::from(std::mem::replace(&mut self.held, rest))
+    }
+
+    /// Behind the file: that nothing of weight follows.
+    async fn read_end(&mut self) -> Result<(), ApiError> {
+        self.held.drain(..self.delimiter.len());
+        while self.held.len() < 2 {
+            self.read_more().await?;
+        }
+        if !self.held.starts_with(b"--") {
+            return Err(one_part());
+        }
+        self.place = Place::End;
+        let mut left = MAX_HEAD_BYTES;
+        while let Some(bytes) = self.body.next().await? {
+            left = left
+                .checked_sub(bytes.len())
+                .ok_or_else(|| unreadable("there is more behind its last boundary"))?;
+        }
+        Ok(())
+    }
+}
+
+impl Source for FormFile {
+    async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
+        if self.place == Place::End {
+            return Ok(None);
+        }
+        if self.place == Place::Head {
+            if !self.read_head().await? {
+                return Err(one_part());
+            }
+            self.place = Place::File;
+            // The empty line before the file may be the line end of a boundary that follows at once.
+            while self.held.len() + 2 < self.delimiter.len()
+                && self.delimiter[2..].starts_with(&self.held)
+            {
+                self.read_more().await?;
+            }
+            if self.held.starts_with(&self.delimiter[2..]) {
+                self.held.splice(..0, *b"\r\n");
+            }
+        }
+        loop {
+            let bytes = self.take_of_file();
+            if !bytes.is_empty() {
+                return Ok(Some(bytes));
+            }
+            if self.held.starts_with(&self.delimiter) {
+                self.read_end().await?;
+                return Ok(None);
+            }
+            self.read_more().await?;
+        }
+    }
+}
+
+/// Where a delimiter, or what may become one, begins; the end where there is none.
+fn boundary_at(held: &[u8], delimiter: &[u8]) -> usize {
+    let mut from = 0;
+    while let Some(at) = held[from..].iter().position(|byte| *byte == b'\r') {
+        let rest = &held[from + at..];
+        if rest.starts_with(delimiter) || delimiter.starts_with(rest) {
+            return from + at;
+        }
+        from += at + 1;
+    }
+    held.len()
+}
+
+fn find(text: &[u8], sought: &[u8]) -> Option<usize> {
+    text.windows(sought.len()).position(|window| window == sought)
+}
+
+/// The parameter of a media type.
+fn boundary_of(media_type: &str) -> Option<&str> {
+    let mut parameters = media_type.split(';').skip(1).filter_map(|part| part.split_once('='));
+    let (_, value) = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("boundary"))?;
+    let value = value.trim();
+    let value = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value);
+    (1..=MAX_BOUNDARY_BYTES).contains(&value.len()).then_some(value)
+}
+
+fn one_part() -> ApiError {
+    ApiError::field("file", "the form must have one part, the file, and nothing else")
+}
+
+fn unreadable(reason: &str) -> ApiError {
+    let message = format!("the form cannot be read: {reason}");
+    ApiError::new(StatusCode::BAD_REQUEST, "body.syntax", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use axum::body::{Body, HttpBody};
+    use hyper::body::Frame;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A body that comes in pieces.
+    struct Pieces(std::vec::IntoIter<Bytes>);
+
+    impl HttpBody for Pieces {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Ready(self.0.next().map(|bytes| Ok(Frame::data(bytes))))
+        }
+    }
+
+    /// The file of a form whose body comes in pieces of so many bytes.
+    fn read(body: &[u8], piece_bytes: usize) -> Result<Vec<u8>, String> {
+        let pieces: Vec<Bytes> = body.chunks(piece_bytes).map(Bytes::copy_from_slice).collect();
+        let body = Plain(Body::new(Pieces(pieces.into_iter())));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let mut form = FormFile::new("multipart/form-data; boundary=XX", body)
+                .map_err(|error| format!("{error:?}"))?;
+            let mut file = Vec::new();
+            while let Some(bytes) = form.next().await.map_err(|error| format!("{error:?}"))? {
+                assert!(!bytes.is_empty());
+                file.extend_from_slice(&bytes);
+            }
+            Ok(file)
+        })
+    }
+
+    fn part(file: &[u8]) -> Vec<u8> {
+        let head = b"--XX\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n";
+        [head, file, b"\r\n--XX--\r\n"].concat()
+    }
+
+    #[test]
+    fn a_form_has_one_part() {
+        assert!(read(b"--XX--\r\n", 99).unwrap_err().contains("one part"));
+        let two = [b"--XX\r\n\r\na\r\n".as_slice(), &part(b"b")].concat();
+        assert!(read(&two, 7).unwrap_err().contains("one part"));
+        assert_eq!(read(b"--XX\r\n\r\nplain\r\n--XX--", 3), Ok(b"plain".to_vec()));
+        assert_eq!(
+            read(b"before\r\n--XX  \r\nA: b\r\n\r\nx\r\n--XX--\r\nbehind", 1),
+            Ok(b"x".to_vec())
+        );
+        assert_eq!(read(&part(b""), 2), Ok(Vec::new()));
+        assert_eq!(read(b"--XX\r\n\r\n--XX--\r\n", 4), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_form_that_ends_anywhere_is_broken_off() {
+        let whole = part(b"1,2\r\n3,4\r\n");
+        for end in 0..whole.len() - 4 {
+            let broken = read(&whole[..end], 16).unwrap_err();
+            assert!(broken.contains("broken_off"), "{end}: {broken}");
+        }
+    }
+
+    #[test]
+    fn headers_without_end_are_refused_early() {
+        let endless = [b"--XX\r\nA: ".as_slice(), &b"x".repeat(100 << 20)].concat();
+        let began = std::time::Instant::now();
+        let refused = read(&endless, 1000).unwrap_err();
+        assert!(
+            refused.contains("before the file") && refused.contains("body.syntax"),
+            "{refused}"
+        );
+        assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+        assert!(read(&b"x".repeat(1 << 20), 10).is_err());
+    }
+
+    #[test]
+    fn a_boundary_is_read_from_the_media_type() {
+        for (media_type, boundary) in [
+            ("multipart/form-data; boundary=abc", Some("abc")),
+            ("multipart/form-data; charset=utf-8; Boundary=\"a b\"", Some("a b")),
+            ("multipart/form-data; boundary=", None),
+            ("multipart/form-data", None),
+        ] {
+            assert_eq!(boundary_of(media_type), boundary, "{media_type}");
+        }
+        assert_eq!(boundary_of(&format!("x; boundary={}", "a".repeat(71))), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_file_comes_through_in_pieces_of_any_length(
+            file in proptest::collection::vec(
+                prop_oneof![any::<u8>(), proptest::sample::select(&b"\r\n-X"[..])], 0..200),
+            piece_bytes in 1_usize..40,
+        ) {
+            prop_assume!(find(&[b"\r\n", file.as_slice()].concat(), b"\r\n--XX").is_none());
+            prop_assert_eq!(read(&part(&file), piece_bytes), Ok(file));
+        }
+    }
+}
