@@ -177,6 +177,12 @@ impl Fields {
         self
     }
 
+    /// Whether a field is named.
+    #[must_use]
+    pub fn contains_key(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     /// With these over them.
     #[must_use]
     pub fn overlaid(mut self, over: Fields) -> Fields {

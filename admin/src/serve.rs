@@ -3,6 +3,8 @@
 //! One process at a time serves a data folder; a lock file sees to it. The command line's edits do
 //! not need the lock, because the store orders writers by itself.
 
+mod refusals;
+
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -35,6 +37,7 @@ use crate::private_file::open_or_create;
 use crate::publish::{self, PublisherHandle};
 use crate::store::Store;
 use crate::uploads::Uploads;
+use refusals::RefusingInJson;
 
 pub(crate) const LOCK_FILE_NAME: &str = "serve.lock";
 
@@ -142,7 +145,7 @@ impl Admin {
         let limits =
             limits.below_descriptors(coupon_serve::raise_descriptor_limit(), RESERVED_DESCRIPTORS);
         let router = self.router;
-        let accept = AcceptLoop::with_fixed_limits(self.listener, limits);
+        let accept = AcceptLoop::with_fixed_limits(RefusingInJson(self.listener), limits);
         let service = |peer: &SocketAddr| {
             let peer = Peer(peer.ip());
             let known = router.clone().map_request(move |mut request: Request<Incoming>| {

@@ -27,8 +27,8 @@ use crate::store::{self, copy};
 
 /// Where it is unpacked.
 const STAGING: &str = "restore.unfinished";
-/// Files in a backup: an archive of a million segments holds 16 TB.
-const MAX_FILES: usize = 1_000_000;
+/// Files in a backup: an archive of so many segments holds 3 TB.
+const MAX_FILES: usize = 200_000;
 /// One segment of the archive; it is closed at some 16 MiB.
 const MAX_SEGMENT_BYTES: u64 = 256 << 20;
 /// What the manifest says for itself, and of each file.
@@ -102,7 +102,7 @@ fn make_data_folder(dir: &Path) -> Result<(), BackupError> {
     }
     let made = std::fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(dir);
     made.map_err(BackupError::io("make", dir))?;
-    give_to_owner_of(folder_of(dir), dir).map_err(BackupError::io("give away", dir))
+    give_to_owner_of(folder_of(dir), dir).map_err(BackupError::io("set the owner of", dir))
 }
 
 fn new_folder(path: &Path) -> Result<(), BackupError> {
@@ -116,7 +116,7 @@ fn give_to_owner(staging: &Path, dir: &Path) -> Result<(), BackupError> {
     let segments = segments(&archive)?;
     let segments = segments.iter().map(|name| archive.join(name));
     for path in [staging.join(store::FILE_NAME), archive.clone()].into_iter().chain(segments) {
-        give_to_owner_of(dir, &path).map_err(BackupError::io("give away", &path))?;
+        give_to_owner_of(dir, &path).map_err(BackupError::io("set the owner of", &path))?;
     }
     Ok(())
 }

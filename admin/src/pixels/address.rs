@@ -46,7 +46,7 @@ const SIX_TO_FOUR: (Ipv6Addr, u8) = (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0),
 /// An address that nothing is sent to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{host} has no address of another machine in the public internet ({refused}); nothing is sent there"
+    "{host} has no address in the public internet that is another machine's ({refused}); nothing is sent there"
 )]
 pub struct NotPublic {
     /// As written in the URL.

@@ -81,7 +81,7 @@ mod tests {
         let error = permitted("inside.example", vec![ip("10.0.0.1")], &addresses).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "inside.example has no address of another machine in the public internet (10.0.0.1); nothing is sent there"
+            "inside.example has no address in the public internet that is another machine's (10.0.0.1); nothing is sent there"
         );
     }
 

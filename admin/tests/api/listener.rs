@@ -110,3 +110,30 @@ async fn what_is_ambiguous_or_too_large_is_the_connections_last() {
     }
     assert_eq!(network.get("affiliates").await.done()["paging"]["total_count"], 0);
 }
+
+#[tokio::test]
+async fn what_is_no_http_is_refused_in_json_too() {
+    let network = start_impatient(512).await;
+    let head = format!("Host: a\r\nX-Eflow-API-Key: {}\r\nConnection: close\r\n\r\n", network.key);
+    let long = format!("X-Long: {}\r\n", "x".repeat(200_000));
+    for (request, may_be_read) in [
+        // Typed plainly.
+        (format!("GET /v1/networks/couponcodes?filter=coupon_code>a HTTP/1.1\r\n{head}"), true),
+        (format!("GET /v1/networks/couponcodes?filter=a>\"1\" HTTP/1.1\r\n{head}"), true),
+        (format!("GET /v1/networks/couponcodes?search=a b HTTP/1.1\r\n{head}"), false),
+        (format!("GET /v1/networks/couponcodes?search=\u{1} HTTP/1.1\r\n{head}"), false),
+        (format!("GET /v1/networks/settings HTTP/1.1\r\nno header\r\n{head}"), false),
+        (format!("GET /v1/networks/settings HTTP/1.1\r\n{long}{head}"), false),
+    ] {
+        let line = request.lines().next().unwrap().to_owned();
+        let answer = answer(&network, request.as_bytes()).await;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let body: serde_json::Value = serde_json::from_str(body).expect(&answer);
+        let is_refused = head.starts_with("HTTP/1.1 4");
+        assert!(is_refused || may_be_read, "{line}: {answer}");
+        if is_refused {
+            assert!(body["code"].is_string() && body["fields"].is_array(), "{line}: {answer}");
+            assert!(head.to_ascii_lowercase().contains("content-type: application/json"), "{head}");
+        }
+    }
+}

@@ -239,7 +239,7 @@ async fn more_filters_than_can_be_asked_at_once_are_refused() {
     let network = start_with_offers().await;
     let filters = |count: usize| "&filter=network_offer_id=1".repeat(count);
     assert_eq!(network.get(&format!("couponcodes?page=1{}", filters(100))).await.status, 200);
-    for count in [101, 1500] {
+    for count in [101, 500] {
         let refused = network.get(&format!("couponcodes?page=1{}", filters(count))).await;
         assert_eq!(refused.refusal(), (400, "request.invalid", vec!["filter"]), "{count}");
     }

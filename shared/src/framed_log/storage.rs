@@ -2,8 +2,11 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+
+/// Clicks and postbacks are personal.
+const FILE_MODE: u32 = 0o600;
 
 /// Made new, so that nothing that lies there is written into or through.
 pub(super) fn create(path: &Path) -> io::Result<File> {
@@ -13,7 +16,7 @@ pub(super) fn create(path: &Path) -> io::Result<File> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    File::options().read(true).write(true).create_new(true).open(path)
+    File::options().read(true).write(true).create_new(true).mode(FILE_MODE).open(path)
 }
 
 pub(super) fn write_all_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
