@@ -96,6 +96,9 @@ const FILLED: [(&str, Macro); 21] = [
     ("referer", Macro::Referer),
 ];
 
+/// Filled macros whose values are not known as yet ([`crate::decision::Facts`]).
+const NOT_KNOWN_YET: [Macro; 4] = [Macro::Country, Macro::Region, Macro::City, Macro::DeviceType];
+
 /// Macros Everflow's users know that have no value here at the time of a click.
 const LEFT_EMPTY: [&str; 36] = [
     "event_id",
@@ -248,9 +251,12 @@ impl Destination {
                 }
                 Part::Macro(name) => name,
             };
-            if let Some((_, filled_by)) = FILLED.iter().find(|(filled, _)| *filled == name) {
-                pieces.push(Piece { literal_end: literals.len() as u32, filled_by: *filled_by });
-            } else if !left_empty.contains(&name) {
+            let filled_by = FILLED.iter().find(|(filled, _)| *filled == name).map(|(_, by)| *by);
+            if let Some(filled_by) = filled_by {
+                pieces.push(Piece { literal_end: literals.len() as u32, filled_by });
+            }
+            let is_empty = filled_by.is_none_or(|by| NOT_KNOWN_YET.contains(&by));
+            if is_empty && !left_empty.contains(&name) {
                 left_empty.push(name);
             }
         }

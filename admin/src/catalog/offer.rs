@@ -339,5 +339,11 @@ mod tests {
         let warnings = left_empty_warnings("https://shop.example.com/?o={order_id}&s={sub1}");
         assert_eq!(warnings.len(), 1);
         assert!(warnings[0].contains("{order_id}"));
+        for unknown in ["country", "region", "city", "device_type"] {
+            let url = format!("https://shop.example.com/?a={{{unknown}}}&b={{{unknown}}}");
+            let warnings = left_empty_warnings(&url);
+            assert_eq!(warnings.len(), 1, "{unknown}");
+            assert!(warnings[0].contains(&format!("{{{unknown}}}")), "{warnings:?}");
+        }
     }
 }
