@@ -31,13 +31,15 @@ mod row_code;
 mod settings;
 pub(crate) mod text;
 mod tracking_link;
+mod web_address;
 
 pub use advertiser::{Advertiser, AttributionMethod, AttributionPriority};
 pub use affiliate::Affiliate;
 pub use bulk_row::{BulkMode, BulkRow, COLUMNS, Cells, Wanted, folded_of};
 pub use coupon_code::{CheckedCode, CouponCodeEdit, CouponStatus};
+pub use day::{DayError, as_published, parse as parse_day};
 pub use description::shown;
-pub use domain::{TrackingDomain, base_of};
+pub use domain::{TrackingDomain, base_of, without_port};
 pub use formula::{neutralised, restored};
 pub use generation::{CheckedGeneration, Generation, Pattern};
 pub use money::{LARGEST as LARGEST_AMOUNT, Money};
@@ -50,8 +52,9 @@ pub use pixel::{DeliveryMethod, DeliveryState, Pixel, PixelLevel, PixelStatus, P
 pub use postback_url::{PostbackMacro, PostbackUrl, PostbackUrlError};
 pub use row_code::{FoldedKey, RowCode};
 pub use settings::{CodeLeakGuard, LeakAction, Settings, today};
-pub use tracking_link::{TrackingLink, tracking_link};
-pub use words::{AccountStatus, PartnerVisibility, UnknownWord};
+pub use tracking_link::{LinkFacts, LinkState, TrackingLink, tracking_link};
+pub use web_address::{WebAddress, may_be_a_codes};
+pub use words::{AccountStatus, PartnerVisibility, UnknownWord, WordSet};
 
 /// One thing that is wrong with one field; the message says how to mend it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::catalog::FieldError;
 use crate::store::meta::Sequence;
-use crate::store::rows::{self, Kept, Stored};
+use crate::store::rows::{self, Kept, Stored, Times};
 use crate::store::{StoreError, WriteTx};
 
 pub(crate) mod audit;
@@ -23,6 +23,7 @@ pub mod bot_list;
 pub mod coupon_codes;
 mod domains;
 mod offers;
+mod own_address;
 pub mod pixels;
 pub mod settings;
 pub mod visibility;
@@ -41,7 +42,7 @@ pub enum EditError {
         id: u32,
     },
     /// Fields are wrong.
-    #[error("{} field(s) are wrong: {}", .0.len(), first(.0))]
+    #[error("{}", told(.0))]
     Invalid(Vec<FieldError>),
     /// It cannot be beside what is already there.
     #[error("{message}")]
@@ -55,7 +56,7 @@ pub enum EditError {
     },
     /// The edit was meant for another state of the object.
     #[error(
-        "{what} {id} was changed since it was read; read it again, and send the edit with its new ETag"
+        "{what}{} changed since this edit was begun; read again, and send the edit with the new ETag", numbered(*id)
     )]
     Stale {
         /// What kind of object.
@@ -81,8 +82,20 @@ pub enum EditError {
     Store(#[from] StoreError),
 }
 
+/// The settings are one, and have no number.
+fn numbered(id: u32) -> String {
+    if id == 0 { String::new() } else { format!(" {id}") }
+}
+
+fn told(fields: &[FieldError]) -> String {
+    match fields {
+        [_] | [] => first(fields),
+        many => format!("{} fields are wrong; {}", many.len(), first(many)),
+    }
+}
+
 fn first(fields: &[FieldError]) -> String {
-    fields.first().map(|e| format!("{} {}", e.field, e.error)).unwrap_or_default()
+    fields.first().map(|e| format!("{}: {}", e.field, e.error)).unwrap_or_default()
 }
 
 impl EditError {
@@ -122,14 +135,24 @@ pub trait Editable: Kept + Serialize + DeserializeOwned {
     ///
     /// # Errors
     /// Why not.
-    fn check_removal(_tx: &WriteTx<'_>, _id: u32) -> Result<(), EditError> {
+    fn check_removal(_tx: &WriteTx<'_>, _id: u32, _removal: Removal) -> Result<(), EditError> {
         Ok(())
     }
 
-    /// Saving it as it is removes it.
-    fn is_removal(&self) -> bool {
+    /// Whether saving it as it is means removing it. If so, it gets back what it had instead of the
+    /// mark of its removal, so that a restored object is as it was.
+    fn take_removal(&mut self, _before: &Self) -> bool {
         false
     }
+}
+
+/// Whether a removal may end links that lead somewhere now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// It may not.
+    Checked,
+    /// Its caller knows of them.
+    Forced,
 }
 
 /// What an edit left.
@@ -163,34 +186,107 @@ pub fn change<T: Editable>(
     id: u32,
     change: Change,
 ) -> Result<Saved<Stored<T>>, EditError> {
+    change_or_remove(tx, id, change, Removal::Checked)
+}
+
+/// Replaces or patches an object; what is saved may also mean its removal.
+///
+/// # Errors
+/// When it is not there, may not be saved, or not be removed.
+pub fn change_or_remove<T: Editable>(
+    tx: &WriteTx<'_>,
+    id: u32,
+    change: Change,
+    removal: Removal,
+) -> Result<Saved<Stored<T>>, EditError> {
     let before = existing::<T>(tx, id)?;
     check_meant_for(tx, T::NAME, id, before.times.revision)?;
-    let object: T = change.apply(&before.object, T::ANSWERED_ONLY)?;
+    let mut object: T = change.apply(&before.object, T::ANSWERED_ONLY)?;
+    let is_removal = object.take_removal(&before.object);
     object.check(tx, Some(id))?;
     rows::update(tx, id, &object)?;
     let sequence = next_sequence::<T>(tx)?;
-    let mut now = existing::<T>(tx, id)?;
+    let now = existing::<T>(tx, id)?;
     audit::changed(tx, T::TABLE, id, &before.object, &now.object)?;
-    if object.is_removal() {
-        T::check_removal(tx, id)?;
-        rows::delete::<T>(tx, id)?;
-        audit::done(tx, T::TABLE, "deleted", id)?;
-        now.times.time_deleted = tx.now();
+    if !is_removal {
+        return Ok(Saved { now, sequence });
     }
-    Ok(Saved { now, sequence })
+    T::check_removal(tx, id, removal)?;
+    rows::delete::<T>(tx, id)?;
+    audit::done(tx, T::TABLE, "deleted", id)?;
+    Ok(Saved { now: rows::find_ever(tx, id)?.unwrap_or(now), sequence })
 }
 
-/// Removes an object.
+/// Removes an object. It is kept, and can be restored.
 ///
 /// # Errors
 /// When it is not there, or something needs it.
-pub fn remove<T: Editable>(tx: &WriteTx<'_>, id: u32) -> Result<Saved<()>, EditError> {
+pub fn remove<T: Editable>(
+    tx: &WriteTx<'_>,
+    id: u32,
+    removal: Removal,
+) -> Result<Saved<()>, EditError> {
     let before = existing::<T>(tx, id)?;
     check_meant_for(tx, T::NAME, id, before.times.revision)?;
-    T::check_removal(tx, id)?;
+    T::check_removal(tx, id, removal)?;
     rows::delete::<T>(tx, id)?;
     audit::deleted(tx, T::TABLE, id, &before.object)?;
     Ok(Saved { now: (), sequence: next_sequence::<T>(tx)? })
+}
+
+/// Brings a removed object back as it was. What has come since may stand in its way.
+///
+/// # Errors
+/// When it was never there, was not removed, or may not be saved beside what is there now.
+pub fn restore<T: Editable>(tx: &WriteTx<'_>, id: u32) -> Result<Saved<Stored<T>>, EditError> {
+    let found = rows::find_ever::<T>(tx, id)?;
+    let found = found.ok_or(EditError::NotFound { what: T::NAME, id })?;
+    check_restorable(tx, T::NAME, id, found.times)?;
+    found.object.check(tx, Some(id)).map_err(|error| not_restorable(T::NAME, id, error))?;
+    rows::restore::<T>(tx, id)?;
+    audit::done(tx, T::TABLE, "restored", id)?;
+    let sequence = next_sequence::<T>(tx)?;
+    Ok(Saved { now: existing(tx, id)?, sequence })
+}
+
+/// That an object was removed, and is in the state that the request is meant for.
+fn check_restorable(
+    tx: &WriteTx<'_>,
+    what: &'static str,
+    id: u32,
+    times: Times,
+) -> Result<(), EditError> {
+    check_meant_for(tx, what, id, times.revision)?;
+    if times.time_deleted != 0 {
+        return Ok(());
+    }
+    let message = format!("{what} {id} is not deleted, so there is nothing to restore");
+    Err(EditError::conflict("object.not_deleted", "deleted", message))
+}
+
+/// What is wrong with a removed object is the fault of what has changed since, not of the request.
+fn not_restorable(what: &'static str, id: u32, error: EditError) -> EditError {
+    match error {
+        EditError::Invalid(fields) => EditError::Conflict {
+            code: "object.not_restorable",
+            message: format!("{what} {id} cannot be restored: {}", first(&fields)),
+            fields,
+        },
+        other => other,
+    }
+}
+
+/// That no code is live which would end with an object, or that this is known.
+fn check_live_codes(
+    codes: u64,
+    removal: Removal,
+    (code, field): (&'static str, &str),
+    told: impl FnOnce(u64) -> String,
+) -> Result<(), EditError> {
+    match (codes, removal) {
+        (0, _) | (_, Removal::Forced) => Ok(()),
+        (codes, Removal::Checked) => Err(EditError::conflict(code, field, told(codes))),
+    }
 }
 
 fn next_sequence<T: Editable>(tx: &WriteTx<'_>) -> Result<Option<Sequence>, StoreError> {

@@ -17,7 +17,11 @@ use coupon_shared::snapshot::catalog::ArchivedDomain;
 use coupon_shared::transaction_id::{ClickIdKey, TransactionId, TransactionIdSource};
 use coupon_shared::visit_target::{Host, Parameter, Parameters, lenient_code};
 use jiff::Timestamp;
+use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
+
+use crate::catalog::{RowCode, base_of};
+use crate::store::{StoreError, coupon_codes};
 
 mod words;
 
@@ -47,9 +51,20 @@ pub struct ImaginedVisit {
     /// The offer asked for; wins over one in the query.
     #[serde(default)]
     pub oid: Option<u32>,
-    /// The tracking domain's host; left out, none of them is thought of.
+    /// The tracking domain's host; left out, that of the code's own link.
     #[serde(default)]
     pub host: String,
+}
+
+impl ImaginedVisit {
+    /// What the link begins with over which the visit comes, where it names no host.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn base_url(&self, connection: &Connection) -> Result<Option<String>, StoreError> {
+        let Some(code) = RowCode::named(&self.code) else { return Ok(None) };
+        coupon_codes::base_url_of(connection, &code.folded(), self.oid)
+    }
 }
 
 /// A moment: Unix seconds, or like `2026-06-15T12:00:00+02:00`.
@@ -86,11 +101,17 @@ impl Moment {
     }
 }
 
-impl std::str::FromStr for Moment {
-    type Err = jiff::Error;
+/// Why a text is no moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("write Unix seconds, or like 2026-06-15T12:00:00+02:00")]
+pub struct NotAMoment;
 
-    fn from_str(text: &str) -> Result<Moment, jiff::Error> {
-        text.parse().map(Moment::Unix).or_else(|_| text.parse().map(Moment::Written))
+impl std::str::FromStr for Moment {
+    type Err = NotAMoment;
+
+    fn from_str(text: &str) -> Result<Moment, NotAMoment> {
+        let unix = text.parse().map(Moment::Unix).ok();
+        unix.or_else(|| text.parse().map(Moment::Written).ok()).ok_or(NotAMoment)
     }
 }
 
@@ -164,12 +185,18 @@ pub struct FallbackUrl {
     pub url: String,
 }
 
-/// Says what becomes of a visit. `now` counts where the visit names no moment.
+/// Says what becomes of a visit. `base_url` is that of the code's link, and counts where the visit names
+/// no host; `now` counts where it names no moment.
 #[must_use]
-pub fn explain(index: &PublishedIndex, visit: &ImaginedVisit, now: i64) -> Explanation {
+pub fn explain(
+    index: &PublishedIndex,
+    visit: &ImaginedVisit,
+    base_url: Option<&str>,
+    now: i64,
+) -> Explanation {
     let time = visit.time.map_or(now, Moment::unix_seconds);
     let mut told = Explanation::nothing_yet(index, time);
-    let domain = match domain(index, &visit.host) {
+    let domain = match domain(index, &visit.host, base_url) {
         Ok((domain, result)) => {
             told.step("host", result);
             domain
@@ -231,11 +258,27 @@ struct Sample<'a> {
 fn domain<'a>(
     index: &'a PublishedIndex,
     host: &str,
+    base_url: Option<&str>,
 ) -> Result<(Option<&'a ArchivedDomain>, String), (u16, String)> {
-    if host.is_empty() {
-        let result = "none was named, so the fallback URL of no tracking domain counts";
-        return Ok((None, result.into()));
+    if !host.is_empty() {
+        return domain_of(index, host);
     }
+    let Some((base_url, host)) = base_url.and_then(base_of) else {
+        let result = "none was named, and there is no tracking domain for the code's link: every host gets the 404 page";
+        return Err((404, result.into()));
+    };
+    let told =
+        |result| format!("none was named; the code's link begins with {base_url}, and {result}");
+    domain_of(index, &host)
+        .map(|(domain, result)| (domain, told(result)))
+        .map_err(|(status, result)| (status, told(result)))
+}
+
+/// As above, of a host that was named.
+fn domain_of<'a>(
+    index: &'a PublishedIndex,
+    host: &str,
+) -> Result<(Option<&'a ArchivedDomain>, String), (u16, String)> {
     let Some(parsed) = Host::parse(host.as_bytes()) else {
         return Err((400, format!("`{host}` is not a host name")));
     };

@@ -23,6 +23,9 @@ use serde_path_to_error::Track;
 use crate::catalog::FieldError;
 use crate::edit::parse;
 
+mod plain_words;
+use plain_words::plain;
+
 /// Objects and arrays of one document. The longest body has room for some 125,000 coupon codes.
 const MAX_CONTAINERS: usize = 200_000;
 /// Fields of one object.
@@ -51,27 +54,32 @@ pub fn check(text: &[u8]) -> Result<(), JsonError> {
     let walk = Walk { containers: &containers };
     let walked = walk.deserialize(serde_path_to_error::Deserializer::new(&mut reader, &mut track));
     walked.and_then(|()| reader.end()).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => JsonError::Field(fault(&track.path(), &error)),
+        serde_json::error::Category::Data => JsonError::Field(fault("", &track.path(), &error)),
         _ => JsonError::Syntax(error),
     })
 }
 
-/// What is wrong with a field: its path, and the words without their place in the text.
+/// What is wrong with a field: its path below `prefix`, and why, in the words of who sent it.
 #[must_use]
-pub fn fault(path: &serde_path_to_error::Path, error: &serde_json::Error) -> FieldError {
+pub fn fault(
+    prefix: &str,
+    path: &serde_path_to_error::Path,
+    error: &serde_json::Error,
+) -> FieldError {
     let place = format!(" at line {} column {}", error.line(), error.column());
     let message = error.to_string();
-    let message = message.strip_suffix(&place).unwrap_or(&message).to_owned();
+    let message = message.strip_suffix(&place).unwrap_or(&message);
     // A field that is missing or there twice is reported at its object.
     let words = ["missing field `", "duplicate field `"];
     let of_object = words.iter().find_map(|words| message.strip_prefix(words));
-    let field = of_object.and_then(|rest| rest.split('`').next());
-    let field = match (path.to_string().as_str(), field) {
-        (".", field) => field.unwrap_or_default().to_owned(),
-        (path, Some(field)) => format!("{path}.{field}"),
-        (path, None) => path.to_owned(),
-    };
-    FieldError { field, error: message }
+    let missing = of_object.and_then(|rest| rest.split('`').next());
+    let path = path.to_string();
+    let parts = [prefix, path.as_str(), missing.unwrap_or_default()];
+    let named: Vec<&str> =
+        parts.into_iter().filter(|part| !part.is_empty() && *part != ".").collect();
+    // Where nothing is named, the whole body is of another form.
+    let field = if named.is_empty() { "body".to_owned() } else { named.join(".") };
+    FieldError { field, error: plain(message) }
 }
 
 /// Goes over a value and keeps nothing of it but the names of the objects around the place where it

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::catalog::UnknownWord;
+use crate::catalog::{UnknownWord, WordSet};
 use crate::store::{StoreError, api_keys};
 
 mod first;
@@ -27,11 +27,11 @@ const HINT_CHARS: usize = 8;
     Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum, utoipa::ToSchema,
 )]
 #[serde(rename_all = "snake_case")]
-#[value(rename_all = "snake_case")]
 pub enum Role {
     /// Everything below `/v1/networks`.
     Admin,
     /// Reading everything below `/v1/networks`.
+    #[value(alias = "read_only")]
     ReadOnly,
     /// One partner's own things, below `/v1/affiliates`.
     Partner,
@@ -60,6 +60,14 @@ impl std::str::FromStr for Role {
                 found: word.into(),
                 allowed: "`admin` `read_only` `partner`",
             })
+    }
+}
+
+impl WordSet for Role {
+    const WORDS: &'static [&'static str] = &["admin", "read_only", "partner"];
+
+    fn canonical(word: &str) -> Result<&'static str, UnknownWord> {
+        word.parse().map(Role::as_str)
     }
 }
 

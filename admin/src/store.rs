@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+mod casefold;
 mod checkpoints;
 mod migrations;
 mod readers;
@@ -68,6 +69,7 @@ pub mod judging;
 pub mod labels;
 pub mod rollups;
 
+pub use casefold::casefolded;
 pub use writer::WriteTx;
 
 /// The database's name in the data folder.
@@ -279,6 +281,7 @@ fn connect_beside(dir: &Path) -> Result<Connection, StoreError> {
          PRAGMA cache_size = -65536; PRAGMA journal_size_limit = 67108864;",
     )?;
     connection.set_prepared_statement_cache_capacity(128);
+    casefold::register(&connection)?;
     Ok(connection)
 }
 

@@ -25,6 +25,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::FieldError;
+use crate::catalog::words::words;
 use crate::disk::Disk;
 use crate::edit::EditError;
 use crate::import::{self, Commit, ImportError, Source};
@@ -57,6 +58,16 @@ pub struct Bounds {
     pub stall_timeout: Duration,
     /// How long an upload stays.
     pub keep: Duration,
+}
+
+words! {
+    /// Whether an upload's row can be committed.
+    RowVerdict {
+        /// It can.
+        Valid = "valid",
+        /// It cannot.
+        Invalid = "invalid",
+    }
 }
 
 /// Why something could not be done with an upload.

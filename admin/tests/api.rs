@@ -51,6 +51,8 @@ mod networks_couponcodes_conversion_only;
 mod networks_couponcodes_generate;
 #[path = "api/networks/couponcodes_status.rs"]
 mod networks_couponcodes_status;
+#[path = "api/networks/deletions.rs"]
+mod networks_deletions;
 #[path = "api/networks/explain.rs"]
 mod networks_explain;
 #[path = "api/networks/lists.rs"]
@@ -61,6 +63,8 @@ mod networks_lists_at_scale;
 mod networks_objects;
 #[path = "api/networks/offers.rs"]
 mod networks_offers;
+#[path = "api/networks/own_addresses.rs"]
+mod networks_own_addresses;
 #[path = "api/networks/pixels.rs"]
 mod networks_pixels;
 #[path = "api/networks/pixels_delivered.rs"]

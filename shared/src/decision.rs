@@ -219,7 +219,7 @@ impl<'a> Candidate<'a> {
         let offer = catalog.offer(row.offer_id);
         let reason = match wanted {
             Some(wanted) if wanted != row.offer_id => Reason::NotOnOffer,
-            _ => of_code(&row, today)
+            _ => code_obstacle(&row, today)
                 .or_else(|| of_offer(catalog, &row, offer, today))
                 .unwrap_or(Reason::Redirected),
         };
@@ -278,7 +278,7 @@ impl<'a> Candidate<'a> {
 }
 
 /// What of the coupon code itself stands in the way.
-fn of_code(row: &CodeRecord, today: Day) -> Option<Reason> {
+pub fn code_obstacle(row: &CodeRecord, today: Day) -> Option<Reason> {
     match row {
         _ if !row.active => Some(Reason::Paused),
         _ if row.partner_id == 0 => Some(Reason::Unassigned),
@@ -298,11 +298,35 @@ fn of_offer(
     let (Some(offer), Some(partner)) = (offer, catalog.partner(row.partner_id)) else {
         return Some(Reason::Incomplete);
     };
+    let terms = RunTerms {
+        offer_active: offer.active,
+        offer_last_day: Day(offer.last_day.to_native()),
+        partner_active: partner.active,
+        can_run: || catalog.can_run(partner, offer),
+    };
+    run_obstacle(terms, today)
+}
+
+/// What decides whether a partner runs an offer, whichever code leads there.
+pub struct RunTerms<F> {
+    /// The offer's status is active.
+    pub offer_active: bool,
+    /// The last day on which the offer redirects.
+    pub offer_last_day: Day,
+    /// The partner's account is active.
+    pub partner_active: bool,
+    /// Whether the offer is open to the partner; asked only where nothing else stands in the way.
+    pub can_run: F,
+}
+
+/// What of the offer, the partner or the access between them stands in the way.
+#[inline]
+pub fn run_obstacle(terms: RunTerms<impl FnOnce() -> bool>, today: Day) -> Option<Reason> {
     match () {
-        _ if !offer.active => Some(Reason::OfferNotActive),
-        _ if today > Day(offer.last_day.to_native()) => Some(Reason::OfferEnded),
-        _ if !partner.active => Some(Reason::PartnerNotActive),
-        _ if !catalog.can_run(partner, offer) => Some(Reason::NotRunnable),
+        _ if !terms.offer_active => Some(Reason::OfferNotActive),
+        _ if today > terms.offer_last_day => Some(Reason::OfferEnded),
+        _ if !terms.partner_active => Some(Reason::PartnerNotActive),
+        _ if !(terms.can_run)() => Some(Reason::NotRunnable),
         _ => None,
     }
 }

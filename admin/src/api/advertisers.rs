@@ -12,7 +12,7 @@ use super::openapi::{ListOf, Patched, listing};
 use super::request::{Fields, Id, Json, ListOffer, ListParameters, Wait};
 use super::{AppState, Network, live};
 use crate::catalog::Advertiser;
-use crate::edit::{self, Change, EditError, Editable};
+use crate::edit::{self, Change, EditError, Editable, Removal};
 use crate::keys::{Caller, Role};
 use crate::store::WriteTx;
 use crate::store::rows::{self, Kept, Stored};
@@ -36,7 +36,10 @@ impl Resource for Advertiser {
 }
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, replace, patch, remove))
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(read, replace, patch, remove))
+        .routes(routes!(restore))
 }
 
 /// Lists advertisers.
@@ -112,15 +115,28 @@ async fn change(
     Ok(live::answer(&state, wait, saved, |row| shown(state.network, row)).await)
 }
 
-/// Deletes an advertiser; its id is never used again.
+/// Deletes an advertiser; it is kept, and its id is never used again.
 #[utoipa::path(delete, path = "/advertisers/{id}", params(Id, Wait), responses((status = 200, body = Done)))]
 async fn remove(
     State(state): State<AppState>,
     wait: Wait,
     Id(id): Id,
 ) -> Result<Response, ApiError> {
-    let saved = state.store.write(move |tx| edit::remove::<Advertiser>(tx, id)).await?;
+    let saved =
+        state.store.write(move |tx| edit::remove::<Advertiser>(tx, id, Removal::Checked)).await?;
     Ok(live::answer(&state, wait, saved, done).await)
+}
+
+/// Restores a deleted advertiser as it was.
+#[utoipa::path(post, path = "/advertisers/{id}/restore", params(Id, Wait), responses((status = 200, body = Answered)))]
+async fn restore(
+    State(state): State<AppState>,
+    wait: Wait,
+    Id(id): Id,
+) -> Result<Response, ApiError> {
+    let network = state.network;
+    let restore = move |tx: &WriteTx<'_>| edit::restore::<Advertiser>(tx, id);
+    live::create(&state, wait, restore, move |row| shown(network, row)).await
 }
 
 fn shown(network: Network, row: Stored<Advertiser>) -> Object<Advertiser> {

@@ -17,10 +17,10 @@ use super::answer::{Answer, Done, List, Object, Resource, done, label};
 use super::error::ApiError;
 use super::openapi::{ListOf, Patched, flattened, listing};
 use super::request::{
-    Fields, Id, Json, ListOffer, ListParameters, ListRequest, Relationships, Wait,
+    Fields, Id, Json, ListOffer, ListParameters, ListRequest, Reissuing, Relationships, Wait,
 };
 use super::{AppState, Network, live};
-use crate::catalog::{self, CouponCodeEdit, TrackingLink, tracking_link};
+use crate::catalog::{self, CouponCodeEdit, LinkState, TrackingLink, tracking_link};
 use crate::edit::{Change, EditError, coupon_codes as edit};
 use crate::json::Each;
 use crate::store::coupon_codes::{self, CodeRow};
@@ -28,13 +28,13 @@ use crate::store::rows::{Compared, Filterable, Stored};
 use crate::store::{StoreError, WriteTx, affiliates, offers};
 
 pub(super) const LIST: ListOffer = ListOffer {
-    filters: coupon_codes::FILTERS,
+    filters: coupon_codes::LIST_FILTERS,
     relationships: &["offer", "affiliate"],
     search: Some(Filterable { field: "coupon_code", column: "folded", kind: Compared::Code }),
     is_whole_by_default: false,
 };
 
-flattened!(Shown as "CouponCodeAnswer" = CouponCodeEdit; "tracking_link": String, "tracking_link_unavailable_reason": String);
+flattened!(Shown as "CouponCodeAnswer" = CouponCodeEdit; "tracking_link": String, "tracking_link_unavailable_reason": LinkState);
 listing!(Listing, LIST);
 type Answered = Object<Shown>;
 type Listed = ListOf<Answered>;
@@ -63,6 +63,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(status::set_status))
         .routes(routes!(generate::generate))
         .routes(routes!(read, replace, patch, remove))
+        .routes(routes!(restore))
 }
 
 /// The object, and its link.
@@ -71,7 +72,7 @@ pub(super) struct Shown {
     #[serde(flatten)]
     code: CouponCodeEdit,
     tracking_link: String,
-    tracking_link_unavailable_reason: &'static str,
+    tracking_link_unavailable_reason: LinkState,
 }
 
 /// Lists coupon codes.
@@ -180,7 +181,7 @@ async fn change(
     Ok(live::answer(&state, wait, saved, |row| shown(state.network, row)).await)
 }
 
-/// Deletes a coupon code; its id is never used again.
+/// Deletes a coupon code; it is kept, and its id is never used again.
 #[utoipa::path(delete, path = "/couponcodes/{id}", params(Id, Wait), responses((status = 200, body = Done)))]
 async fn remove(
     State(state): State<AppState>,
@@ -191,23 +192,31 @@ async fn remove(
     Ok(live::answer(&state, wait, saved, done).await)
 }
 
+/// Restores a deleted coupon code as it was, if it can stand beside the codes there are now.
+#[utoipa::path(post, path = "/couponcodes/{id}/restore", params(Id, Reissuing), responses((status = 200, body = Answered)))]
+async fn restore(
+    State(state): State<AppState>,
+    Reissuing { wait, allow_reissue }: Reissuing,
+    Id(id): Id,
+) -> Result<Response, ApiError> {
+    let network = state.network;
+    let restore = move |tx: &WriteTx<'_>| edit::restore(tx, id, allow_reissue);
+    live::create(&state, wait, restore, move |row| shown(network, row)).await
+}
+
 fn shown(network: Network, row: CodeRow) -> Object<Shown> {
     let Stored { id, object: mut code, times } = row.stored;
     let link = tracking_link(TrackingLink {
         base_url: row.base_url.as_deref(),
         code: &code.coupon_code,
-        is_conversion_only: code.conversion_only,
         offer_id: code.network_offer_id,
-        is_assigned: code.network_affiliate_id.is_some(),
         is_on_several_offers: row.is_on_several_offers,
+        state: row.link_state,
     });
     code.description =
         catalog::shown(&code.description, code.is_description_plain_text).into_owned();
-    let shown = Shown {
-        code,
-        tracking_link_unavailable_reason: link.as_ref().err().copied().unwrap_or_default(),
-        tracking_link: link.unwrap_or_default(),
-    };
+    let shown =
+        Shown { code, tracking_link: link, tracking_link_unavailable_reason: row.link_state };
     Object::new("network_coupon_code_id", network, Stored { id, object: shown, times })
 }
 

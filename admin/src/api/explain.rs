@@ -27,9 +27,11 @@ async fn explain_visit(
     Json(visit): Json<ImaginedVisit>,
 ) -> Result<axum::Json<Explanation>, ApiError> {
     let _turn = ONE_AT_A_TIME.acquire().await.map_err(|_closed| ApiError::inside())?;
+    let link = visit.clone();
+    let base_url = state.store.read(move |connection| link.base_url(connection)).await?;
     let work = tokio::task::spawn_blocking(move || {
         let index = publish::published(state.store.dir())?;
-        Ok(explain(&index, &visit, Timestamp::now().as_second()))
+        Ok(explain(&index, &visit, base_url.as_deref(), Timestamp::now().as_second()))
     });
     match work.await {
         Ok(Ok(explanation)) => Ok(axum::Json(explanation)),

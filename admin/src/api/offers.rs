@@ -12,7 +12,7 @@ use super::answer::{Answer, Done, List, Object, Resource, done, label};
 use super::error::ApiError;
 use super::openapi::{ListOf, Patched, listing};
 use super::request::{
-    Fields, Id, Json, ListOffer, ListParameters, ListRequest, Relationships, Wait,
+    Fields, Id, Json, ListOffer, ListParameters, ListRequest, Relationships, Removing, Wait,
 };
 use super::{AppState, Network, live};
 use crate::catalog::{Offer, left_empty_warnings};
@@ -50,7 +50,10 @@ impl Resource for Offer {
 }
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, replace, patch, remove))
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(read, replace, patch, remove))
+        .routes(routes!(restore))
 }
 
 /// Lists offers.
@@ -106,47 +109,61 @@ async fn create(
     live::create(&state, wait, create, move |row| with_warnings(network, row)).await
 }
 
-/// Replaces all of an offer.
-#[utoipa::path(put, path = "/offers/{id}", params(Id, Wait), request_body = Offer, responses((status = 200, body = Answered)))]
+/// Replaces all of an offer; the status `deleted` deletes it.
+#[utoipa::path(put, path = "/offers/{id}", params(Id, Removing), request_body = Offer, responses((status = 200, body = Answered)))]
 async fn replace(
     state: State<AppState>,
-    wait: Wait,
+    removing: Removing,
     id: Id,
     Json(fields): Fields,
 ) -> Result<Response, ApiError> {
-    change(state, wait, id, Change::Replace(fields)).await
+    change(state, removing, id, Change::Replace(fields)).await
 }
 
-/// Changes what the body names.
-#[utoipa::path(patch, path = "/offers/{id}", params(Id, Wait), request_body = Patch, responses((status = 200, body = Answered)))]
+/// Changes what the body names; the status `deleted` deletes the offer.
+#[utoipa::path(patch, path = "/offers/{id}", params(Id, Removing), request_body = Patch, responses((status = 200, body = Answered)))]
 async fn patch(
     state: State<AppState>,
-    wait: Wait,
+    removing: Removing,
     id: Id,
     Json(fields): Fields,
 ) -> Result<Response, ApiError> {
-    change(state, wait, id, Change::Patch(fields)).await
+    change(state, removing, id, Change::Patch(fields)).await
 }
 
 async fn change(
     State(state): State<AppState>,
-    wait: Wait,
+    Removing { wait, removal }: Removing,
     Id(id): Id,
     change: Change,
 ) -> Result<Response, ApiError> {
-    let saved = state.store.write(move |tx| edit::change::<Offer>(tx, id, change)).await?;
+    let change = move |tx: &WriteTx<'_>| edit::change_or_remove::<Offer>(tx, id, change, removal);
+    let saved = state.store.write(change).await?;
     Ok(live::answer(&state, wait, saved, |row| with_warnings(state.network, row)).await)
 }
 
-/// Deletes an offer; its id is never used again.
-#[utoipa::path(delete, path = "/offers/{id}", params(Id, Wait), responses((status = 200, body = Done)))]
+/// Deletes an offer; it is kept, and its id is never used again. Where live coupon codes would
+/// stop working with it, 409 says how many, unless `force` is set.
+#[utoipa::path(delete, path = "/offers/{id}", params(Id, Removing), responses((status = 200, body = Done)))]
 async fn remove(
+    State(state): State<AppState>,
+    Removing { wait, removal }: Removing,
+    Id(id): Id,
+) -> Result<Response, ApiError> {
+    let saved = state.store.write(move |tx| edit::remove::<Offer>(tx, id, removal)).await?;
+    Ok(live::answer(&state, wait, saved, done).await)
+}
+
+/// Restores a deleted offer as it was.
+#[utoipa::path(post, path = "/offers/{id}/restore", params(Id, Wait), responses((status = 200, body = Answered)))]
+async fn restore(
     State(state): State<AppState>,
     wait: Wait,
     Id(id): Id,
 ) -> Result<Response, ApiError> {
-    let saved = state.store.write(move |tx| edit::remove::<Offer>(tx, id)).await?;
-    Ok(live::answer(&state, wait, saved, done).await)
+    let network = state.network;
+    let restore = move |tx: &WriteTx<'_>| edit::restore::<Offer>(tx, id);
+    live::create(&state, wait, restore, move |row| with_warnings(network, row)).await
 }
 
 fn shown(network: Network, row: Stored<Offer>) -> Object<Offer> {

@@ -90,10 +90,9 @@ fn shown(network: Network, PartnerRow { row, offer: (name, offer_status) }: Part
     let link = tracking_link(TrackingLink {
         base_url: row.base_url.as_deref(),
         code: &code.coupon_code,
-        is_conversion_only: code.conversion_only,
         offer_id: code.network_offer_id,
-        is_assigned: true,
         is_on_several_offers: row.is_on_several_offers,
+        state: row.link_state,
     });
     let day = |day: Option<jiff::civil::Date>| day.map(|day| day.to_string()).unwrap_or_default();
     let network_offer_id = code.network_offer_id;
@@ -102,7 +101,7 @@ fn shown(network: Network, PartnerRow { row, offer: (name, offer_status) }: Part
         network_coupon_code_id: row.stored.id,
         network_id: network.id,
         network_offer_id: code.network_offer_id,
-        tracking_link: link.unwrap_or_default(),
+        tracking_link: link,
         start_date: day(code.start_date),
         end_date: day(code.end_date),
         description: catalog::shown(&code.description, code.is_description_plain_text).into_owned(),

@@ -16,14 +16,22 @@ use super::{AppState, Network, live, pixels::sendable};
 use crate::catalog::{DeliveryMethod, Pixel, PixelLevel, PixelStatus, PixelType, PostbackUrl};
 use crate::edit;
 use crate::store::WriteTx;
-use crate::store::rows::{self, Compared, Filter, Filterable, Operator, Stored};
+use crate::store::rows::{self, Compared, Filter, Filterable, Operator, Stored, Vocabulary};
 
 const LIST: ListOffer = ListOffer {
     filters: &[
         Filterable { field: "network_pixel_id", column: "id", kind: Compared::Number },
         Filterable { field: "network_offer_id", column: "offer_id", kind: Compared::OptionalId },
-        Filterable { field: "pixel_status", column: "pixel_status", kind: Compared::Text },
-        Filterable { field: "pixel_type", column: "pixel_type", kind: Compared::Text },
+        Filterable {
+            field: "pixel_status",
+            column: "pixel_status",
+            kind: Compared::Word(Vocabulary::of::<PixelStatus>()),
+        },
+        Filterable {
+            field: "pixel_type",
+            column: "pixel_type",
+            kind: Compared::Word(Vocabulary::of::<PixelType>()),
+        },
     ],
     relationships: &[],
     search: None,

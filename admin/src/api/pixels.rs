@@ -15,7 +15,7 @@ use super::openapi::{ListOf, Patched, Row, listing};
 use super::request::{Fields, Id, Json, ListOffer, ListParameters, Wait};
 use super::{AppState, Network, live};
 use crate::catalog::{Pixel, PostbackUrl};
-use crate::edit::{self, Change, EditError, Editable, Saved, pixels::Replay};
+use crate::edit::{self, Change, EditError, Editable, Removal, Saved, pixels::Replay};
 use crate::keys::{Caller, Role};
 use crate::pixels::{Outcome, Pixels, TooManyTests, Tried};
 use crate::store::pixels::{self, DELIVERY_FILTERS, Delivery};
@@ -29,7 +29,7 @@ const LIST: ListOffer = ListOffer {
     relationships: &[],
     search: Some(Filterable {
         field: "postback_url",
-        column: "lower(postback_url)",
+        column: "casefold(postback_url)",
         kind: Compared::Text,
     }),
     is_whole_by_default: false,
@@ -38,7 +38,7 @@ const LIST: ListOffer = ListOffer {
 const DELIVERIES: ListOffer = ListOffer {
     filters: DELIVERY_FILTERS,
     relationships: &[],
-    search: Some(Filterable { field: "url", column: "lower(url)", kind: Compared::Text }),
+    search: Some(Filterable { field: "url", column: "casefold(url)", kind: Compared::Text }),
     is_whole_by_default: false,
 };
 
@@ -63,6 +63,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(read, replace, patch, remove))
+        .routes(routes!(restore))
         .routes(routes!(deliveries_of))
         .routes(routes!(replay_dead))
         .routes(routes!(test))
@@ -162,15 +163,28 @@ async fn change(
     Ok(live::answer(&state, wait, saved, |row| with_warnings(state.network, row)).await)
 }
 
-/// Deletes a partner postback; its id is never used again, and what it queued is not sent.
+/// Deletes a partner postback; what it queued is not sent. Its id is never used again.
 #[utoipa::path(delete, path = "/pixels/{id}", params(Id, Wait), responses((status = 200, body = Done)))]
 async fn remove(
     State(state): State<AppState>,
     wait: Wait,
     Id(id): Id,
 ) -> Result<Response, ApiError> {
-    let saved = state.store.write(move |tx| edit::remove::<Pixel>(tx, id)).await?;
+    let saved =
+        state.store.write(move |tx| edit::remove::<Pixel>(tx, id, Removal::Checked)).await?;
     Ok(live::answer(&state, wait, saved, done).await)
+}
+
+/// Restores a deleted partner postback as it was.
+#[utoipa::path(post, path = "/pixels/{id}/restore", params(Id, Wait), responses((status = 200, body = Answered)))]
+async fn restore(
+    State(state): State<AppState>,
+    wait: Wait,
+    Id(id): Id,
+) -> Result<Response, ApiError> {
+    let (network, rules) = (state.network, state.pixels.clone());
+    let restore = move |tx: &WriteTx<'_>| sendable(&rules, edit::restore::<Pixel>(tx, id)?);
+    live::create(&state, wait, restore, move |row| with_warnings(network, row)).await
 }
 
 /// What came of a test.

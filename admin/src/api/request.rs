@@ -8,18 +8,18 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
-use rusqlite::types::Value as Sql;
 use serde::de::DeserializeOwned;
-use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{ArrayBuilder, Object, ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
+use utoipa::{IntoParams, PartialSchema};
 
 use super::bodies::BodyBounds;
 use super::error::ApiError;
 use super::openapi::parameter;
-use crate::edit::parse;
+use crate::edit::{Removal, parse};
 use crate::json::{self, JsonError};
+use crate::store::casefolded;
 use crate::store::rows::{Compared, Filter, Filterable, Operator, Page, Query, Sort};
 
 const DEFAULT_PAGE_SIZE: u32 = 50;
@@ -122,14 +122,93 @@ impl<S: Sync> FromRequestParts<S> for Wait {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Wait, ApiError> {
         let mut wait = Wait::Saved;
         for (name, value) in parameters(parts) {
-            match (name.as_str(), value.as_str()) {
-                ("wait", "live") => wait = Wait::Live,
-                ("wait", _) => return Err(ApiError::field("wait", "can only be `live`")),
+            match name.as_str() {
+                "wait" => wait = Wait::read(&value)?,
                 _ => return Err(unknown(&name, "wait")),
             }
         }
         Ok(wait)
     }
+}
+
+impl Wait {
+    fn read(value: &str) -> Result<Wait, ApiError> {
+        match value {
+            "live" => Ok(Wait::Live),
+            _ => Err(ApiError::field("wait", "can only be `live`")),
+        }
+    }
+}
+
+/// [`Wait`], and one thing more that a request may say: `name=true`.
+struct WaitAnd(Wait, bool);
+
+impl WaitAnd {
+    fn read(parts: &Parts, flag: &str) -> Result<WaitAnd, ApiError> {
+        let mut found = WaitAnd(Wait::Saved, false);
+        for (name, value) in parameters(parts) {
+            match name.as_str() {
+                "wait" => found.0 = Wait::read(&value)?,
+                _ if name == flag => found.1 = truth(&name, &value)?,
+                _ => return Err(unknown(&name, format!("wait, {flag}"))),
+            }
+        }
+        Ok(found)
+    }
+
+    fn described(name: &str, about: &str) -> Vec<Parameter> {
+        let flag = parameter(name, ParameterIn::Query, about, bool::schema());
+        [Wait::into_params(|| None), vec![flag]].concat()
+    }
+}
+
+/// Of an edit that may delete: `wait`, and `force` where live coupon codes may end with the object.
+pub(super) struct Removing {
+    pub(super) wait: Wait,
+    pub(super) removal: Removal,
+}
+
+impl<S: Sync> FromRequestParts<S> for Removing {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Removing, ApiError> {
+        let WaitAnd(wait, force) = WaitAnd::read(parts, "force")?;
+        let removal = if force { Removal::Forced } else { Removal::Checked };
+        Ok(Removing { wait, removal })
+    }
+}
+
+impl IntoParams for Removing {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        WaitAnd::described("force", "Delete also where live coupon codes stop working with it")
+    }
+}
+
+/// Of the restoration of a coupon code: `wait` and `allow_reissue`.
+pub(super) struct Reissuing {
+    pub(super) wait: Wait,
+    pub(super) allow_reissue: bool,
+}
+
+impl<S: Sync> FromRequestParts<S> for Reissuing {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Reissuing, ApiError> {
+        let WaitAnd(wait, allow_reissue) = WaitAnd::read(parts, "allow_reissue")?;
+        Ok(Reissuing { wait, allow_reissue })
+    }
+}
+
+impl IntoParams for Reissuing {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let about = "Restore also where the code belonged to another partner since";
+        WaitAnd::described("allow_reissue", about)
+    }
+}
+
+/// A parameter that is `true` or `false`.
+pub(super) fn truth(name: &str, value: &str) -> Result<bool, ApiError> {
+    value.parse().map_err(|_| ApiError::field(name, "must be `true` or `false`"))
 }
 
 impl IntoParams for Wait {
@@ -185,20 +264,19 @@ impl ListOffer {
     pub(super) fn parameters(&self) -> Vec<Parameter> {
         let query =
             |name, about, schema: RefOr<Schema>| parameter(name, ParameterIn::Query, about, schema);
-        let fields: Vec<&str> = self.filters.iter().map(|filterable| filterable.field).collect();
         let mut parameters = vec![
             query("page", "From 1", number(1, u32::MAX).into()),
             query("page_size", "50 where it is not said", number(1, MAX_PAGE_SIZE).into()),
         ];
-        if !fields.is_empty() {
+        if !self.filters.is_empty() {
             let filters = ArrayBuilder::new().items(text(Some(self.filter_pattern())));
-            let sorts: Vec<String> = fields
-                .iter()
-                .flat_map(|field| [(*field).to_owned(), format!("-{field}")])
+            let sorts: Vec<String> = sortable(self.filters)
+                .flat_map(|field| [field.field.to_owned(), format!("-{}", field.field)])
                 .collect();
             parameters.push(query(
                 "filter",
-                "`field=value`, `field>value` or `field<value`; all must hold",
+                "`field=value`, `field>value` or `field<value`; all must hold. Times are Unix seconds, \
+                 days `YYYY-MM-DD`, and a day that is not set is empty",
                 filters.into(),
             ));
             parameters.push(query(
@@ -214,7 +292,7 @@ impl ListOffer {
                 "A part of the code or name; case does not matter",
                 text(None).into(),
             ));
-            if field.kind == Compared::Code {
+            if matches!(field.kind, Compared::Code) {
                 parameters.push(query(
                     "prefix",
                     "The beginning of the code; case does not matter",
@@ -234,14 +312,8 @@ impl ListOffer {
     }
 
     fn filter_pattern(&self) -> String {
-        let named = |is_number: bool| {
-            let of_kind = |filterable: &&Filterable| {
-                matches!(filterable.kind, Compared::Number | Compared::OptionalId) == is_number
-            };
-            let names: Vec<&str> = self.filters.iter().filter(of_kind).map(|f| f.field).collect();
-            names.join("|")
-        };
-        format!("^(({})[=<>]-?[0-9]{{1,18}}|({})[=<>][^\\x00]*)$", named(true), named(false))
+        let patterns: Vec<String> = self.filters.iter().map(pattern_of).collect();
+        format!("^({})$", patterns.join("|"))
     }
 
     fn known(&self) -> String {
@@ -259,6 +331,26 @@ impl ListOffer {
         }
         known.join(", ")
     }
+}
+
+/// What a filter by one field looks like.
+fn pattern_of(filterable: &Filterable) -> String {
+    const DAY: &str = "[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])";
+    let value = match filterable.kind {
+        Compared::Number | Compared::Time => "[=<>]-?[0-9]{1,18}".to_owned(),
+        Compared::OptionalId => "[=>][0-9]{1,18}".to_owned(),
+        Compared::HexId => "=[0-9a-f]{32}".to_owned(),
+        Compared::Day => format!("(=|[=<>]{DAY})"),
+        Compared::Word(vocabulary) => format!("=({})", vocabulary.words.join("|")),
+        Compared::Text | Compared::Code => "[=<>][^\\x00]*".to_owned(),
+        Compared::Deletion => "=(true|false)".to_owned(),
+    };
+    format!("{}{value}", filterable.field)
+}
+
+/// The fields that have an order.
+fn sortable(fields: &[Filterable]) -> impl Iterator<Item = &Filterable> {
+    fields.iter().filter(|filterable| !matches!(filterable.kind, Compared::Deletion))
 }
 
 impl ListParameters {
@@ -354,37 +446,26 @@ pub(super) fn filter(text: &str, known: &[Filterable]) -> Result<Filter, ApiErro
         '<' => Operator::Less,
         _ => Operator::Equal,
     };
-    Ok(Filter { column: filterable.column, operator, value: compared(filterable.kind, value)? })
+    filterable
+        .filter(operator, value)
+        .map_err(|error| ApiError::field("filter", format!("{field}: {error}")))
 }
 
-fn compared(kind: Compared, text: &str) -> Result<Sql, ApiError> {
-    let number = || {
-        text.parse::<i64>()
-            .map_err(|_| ApiError::field("filter", format!("`{text}` is not a number")))
-    };
-    Ok(match kind {
-        Compared::Number => number()?.into(),
-        Compared::OptionalId if number()? == 0 => Sql::Null,
-        Compared::OptionalId => number()?.into(),
-        Compared::Text => text.to_owned().into(),
-        Compared::Code => text.to_ascii_lowercase().into(),
-    })
-}
-
+/// `search`: a part of the field's text, whose case does not matter.
 pub(super) fn containing(field: Filterable, text: &str) -> Filter {
-    Filter {
-        column: field.column,
-        operator: Operator::Contains,
-        value: text.to_ascii_lowercase().into(),
-    }
+    let value = match field.kind {
+        Compared::Code => text.to_ascii_lowercase(),
+        _ => casefolded(text),
+    };
+    Filter { column: field.column, operator: Operator::Contains, value: value.into() }
 }
 
 /// `<field>`, or `-<field>` for the greatest first.
 fn sort(text: &str, known: &[Filterable]) -> Result<Sort, ApiError> {
     let (field, is_descending) =
         text.strip_prefix('-').map_or((text, false), |field| (field, true));
-    let Some(sortable) = known.iter().find(|filterable| filterable.field == field) else {
-        let names: Vec<&str> = known.iter().map(|filterable| filterable.field).collect();
+    let Some(sortable) = sortable(known).find(|filterable| filterable.field == field) else {
+        let names: Vec<&str> = sortable(known).map(|filterable| filterable.field).collect();
         let message = format!(
             "cannot sort by `{field}`; known: {}, each also with - in front",
             names.join(", ")
@@ -396,7 +477,8 @@ fn sort(text: &str, known: &[Filterable]) -> Result<Sort, ApiError> {
 
 /// `search`: a part of the text; `prefix`: its beginning. Case does not matter to either.
 fn part(offer: &ListOffer, name: &str, text: &str) -> Result<Option<Filter>, ApiError> {
-    let field = offer.search.filter(|field| name == "search" || field.kind == Compared::Code);
+    let field =
+        offer.search.filter(|field| name == "search" || matches!(field.kind, Compared::Code));
     let field = field.ok_or_else(|| unknown(name, offer.known()))?;
     let mut filter = containing(field, text);
     if name == "prefix" {

@@ -8,7 +8,7 @@ use utoipa_axum::routes;
 
 use super::answer::Answer;
 use super::error::ApiError;
-use super::openapi::flattened;
+use super::openapi::{Patched, flattened};
 use super::request::{Fields, Json, Wait};
 use super::{AppState, Network, live};
 use crate::catalog::Settings;
@@ -16,8 +16,10 @@ use crate::edit::{self, Change};
 use crate::store::settings::{self, SettingsRow};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(read, replace))
+    OpenApiRouter::new().routes(routes!(read, replace, patch))
 }
+
+type Patch = Patched<Settings>;
 
 #[derive(Serialize)]
 struct Shown {
@@ -44,16 +46,29 @@ async fn read(State(state): State<AppState>) -> Result<Response, ApiError> {
     Ok(shown(state.network, found).answered())
 }
 
-/// Replaces the network's settings.
+/// Replaces the network's settings; every field must be named.
 #[utoipa::path(put, path = "/settings", params(Wait), request_body = Settings, responses((status = 200, body = Shown)))]
 async fn replace(
     State(state): State<AppState>,
     wait: Wait,
     Json(fields): Fields,
 ) -> Result<Response, ApiError> {
-    let saved =
-        state.store.write(move |tx| edit::settings::replace(tx, Change::Replace(fields))).await?;
-    Ok(live::answer(&state, wait, saved, |now| shown(state.network, now)).await)
+    change(&state, wait, Change::Replace(fields)).await
+}
+
+/// Changes what the body names.
+#[utoipa::path(patch, path = "/settings", params(Wait), request_body = Patch, responses((status = 200, body = Shown)))]
+async fn patch(
+    State(state): State<AppState>,
+    wait: Wait,
+    Json(fields): Fields,
+) -> Result<Response, ApiError> {
+    change(&state, wait, Change::Patch(fields)).await
+}
+
+async fn change(state: &AppState, wait: Wait, change: Change) -> Result<Response, ApiError> {
+    let saved = state.store.write(move |tx| edit::settings::change(tx, change)).await?;
+    Ok(live::answer(state, wait, saved, |now| shown(state.network, now)).await)
 }
 
 fn shown(network: Network, row: SettingsRow) -> Shown {

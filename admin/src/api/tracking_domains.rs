@@ -8,7 +8,7 @@ use utoipa_axum::routes;
 use super::answer::{Answer, Done, List, Object, Resource, done};
 use super::error::ApiError;
 use super::openapi::{ListOf, Patched, listing};
-use super::request::{Fields, Id, Json, ListOffer, ListParameters, Wait};
+use super::request::{Fields, Id, Json, ListOffer, ListParameters, Removing, Wait};
 use super::{AppState, Network, live};
 use crate::catalog::TrackingDomain;
 use crate::edit::{self, Change, EditError, Editable};
@@ -34,7 +34,10 @@ impl Resource for TrackingDomain {
 }
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(read, replace, patch, remove))
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(read, replace, patch, remove))
+        .routes(routes!(restore))
 }
 
 /// Lists tracking domains.
@@ -106,15 +109,29 @@ async fn change(
     Ok(live::answer(&state, wait, saved, |row| shown(state.network, row)).await)
 }
 
-/// Deletes a tracking domain; its id is never used again.
-#[utoipa::path(delete, path = "/trackingdomains/{id}", params(Id, Wait), responses((status = 200, body = Done)))]
+/// Deletes a tracking domain; it is kept, and its id is never used again. Where live coupon codes would
+/// stop working with it, 409 says how many, unless `force` is set.
+#[utoipa::path(delete, path = "/trackingdomains/{id}", params(Id, Removing), responses((status = 200, body = Done)))]
 async fn remove(
+    State(state): State<AppState>,
+    Removing { wait, removal }: Removing,
+    Id(id): Id,
+) -> Result<Response, ApiError> {
+    let saved =
+        state.store.write(move |tx| edit::remove::<TrackingDomain>(tx, id, removal)).await?;
+    Ok(live::answer(&state, wait, saved, done).await)
+}
+
+/// Restores a deleted tracking domain as it was.
+#[utoipa::path(post, path = "/trackingdomains/{id}/restore", params(Id, Wait), responses((status = 200, body = Answered)))]
+async fn restore(
     State(state): State<AppState>,
     wait: Wait,
     Id(id): Id,
 ) -> Result<Response, ApiError> {
-    let saved = state.store.write(move |tx| edit::remove::<TrackingDomain>(tx, id)).await?;
-    Ok(live::answer(&state, wait, saved, done).await)
+    let network = state.network;
+    let restore = move |tx: &WriteTx<'_>| edit::restore::<TrackingDomain>(tx, id);
+    live::create(&state, wait, restore, move |row| shown(network, row)).await
 }
 
 fn shown(network: Network, row: Stored<TrackingDomain>) -> Object<TrackingDomain> {

@@ -14,16 +14,17 @@ use axum::response::{IntoResponse, Response};
 use super::answer::{Answer, Done, List, done};
 use super::error::ApiError;
 use super::openapi::{ListOf, listing, parameter};
-use super::request::{Id, Json, ListOffer, ListParameters, Wait, parameters, unknown};
+use super::request::{Id, Json, ListOffer, ListParameters, Wait, parameters, truth, unknown};
 use super::{AppState, coupon_codes, download, live};
 use crate::catalog::BulkMode;
 use crate::edit::Saved;
 use crate::export;
 use crate::import::{ImportError, ReadError};
 use crate::store::StoreError;
-use crate::store::rows::{Compared, Filterable, Operator, Page};
+use crate::store::coupon_codes::FILTERS;
+use crate::store::rows::{Compared, Filterable, Page, Vocabulary};
 use crate::store::staging::Intent;
-use crate::uploads::UploadError;
+use crate::uploads::{RowVerdict, UploadError};
 use shapes::{RowCells, Shown, ShownRow, ShownRows};
 use utoipa::PartialSchema;
 use utoipa::openapi::Required;
@@ -36,12 +37,20 @@ const LIST: ListOffer =
     ListOffer { filters: &[], relationships: &[], search: None, is_whole_by_default: false };
 /// Of an upload's rows.
 const ROWS: ListOffer = ListOffer {
-    filters: &[Filterable { field: "verdict", column: "verdict", kind: Compared::Text }],
+    filters: &[Filterable {
+        field: "verdict",
+        column: "verdict",
+        kind: Compared::Word(Vocabulary::of::<RowVerdict>()),
+    }],
     ..LIST
 };
 /// Of an export: the list's filters, without pages.
-const EXPORT: ListOffer =
-    ListOffer { is_whole_by_default: true, relationships: &[], ..coupon_codes::LIST };
+const EXPORT: ListOffer = ListOffer {
+    filters: FILTERS,
+    is_whole_by_default: true,
+    relationships: &[],
+    ..coupon_codes::LIST
+};
 const FIRST_PAGE: Page = Page { number: 1, size: 50 };
 
 listing!(Listing, LIST);
@@ -108,16 +117,11 @@ async fn read(
 ) -> Result<Response, ApiError> {
     let query = parameters.of(&ROWS)?.query;
     let page = query.page.unwrap_or(FIRST_PAGE);
-    let mut valid = None;
-    for filter in query.filters {
-        valid = match (filter.operator, &filter.value) {
-            (Operator::Equal, rusqlite::types::Value::Text(word)) if word == "valid" => Some(true),
-            (Operator::Equal, rusqlite::types::Value::Text(word)) if word == "invalid" => {
-                Some(false)
-            }
-            _ => return Err(ApiError::field("filter", "can be verdict=valid or verdict=invalid")),
-        };
-    }
+    let valid = match query.filters.as_slice() {
+        [] => None,
+        [verdict] => Some(verdict.value == RowVerdict::Valid.as_str().to_owned().into()),
+        _ => return Err(ApiError::field("filter", "can be named once here")),
+    };
     let (counted, rows) = state.uploads.page(id, valid, page).await?;
     Ok(ShownRows::new(counted, rows, valid, page).answered())
 }
@@ -331,10 +335,6 @@ fn mode_of(value: &str) -> Result<BulkMode, ApiError> {
     value
         .parse()
         .map_err(|error: crate::catalog::UnknownWord| ApiError::field("mode", error.to_string()))
-}
-
-fn truth(name: &str, value: &str) -> Result<bool, ApiError> {
-    value.parse().map_err(|_| ApiError::field(name, "must be `true` or `false`"))
 }
 
 impl From<UploadError> for ApiError {

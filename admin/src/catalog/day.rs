@@ -1,15 +1,21 @@
 //! Civil days that may be absent: `YYYY-MM-DD`, or `""`.
 
-use jiff::civil::Date;
+use coupon_shared::civil_day::Day;
+use jiff::civil::{Date, date};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serializer};
 
+/// A text that is no civil day.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a day; write it like 2026-12-31")]
-pub(super) struct DayError(String);
+pub struct DayError(String);
 
-/// Reads a day; nothing but the one form, so that 01/02/2026 is never guessed at.
-pub(super) fn parse(text: &str) -> Result<Option<Date>, DayError> {
+/// Reads a day, or none of empty text; nothing but the one form, so that 01/02/2026 is never guessed
+/// at.
+///
+/// # Errors
+/// When the text has another form, or names a day that is in no calendar.
+pub fn parse(text: &str) -> Result<Option<Date>, DayError> {
     if text.is_empty() {
         return Ok(None);
     }
@@ -23,6 +29,14 @@ pub(super) fn parse(text: &str) -> Result<Option<Date>, DayError> {
         return Err(refused());
     }
     text.parse().map(Some).map_err(|_| refused())
+}
+
+/// As the published index keeps it.
+#[must_use]
+pub fn as_published(day: Date) -> Day {
+    // Both days lie in jiff's range, so their difference does.
+    let days = day.since(date(1970, 1, 1)).map_or(i64::MAX, |span| i64::from(span.get_days()));
+    Day::from_unix_days(days)
 }
 
 pub(super) fn serialize<S: Serializer>(

@@ -50,6 +50,16 @@ pub fn base_of(base_url: &str) -> Option<(String, String)> {
     Some((format!("{}://{host}", url.scheme()), host))
 }
 
+/// The name of a host that may have a port.
+#[must_use]
+pub fn without_port(host: &str) -> &str {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => name,
+        _ => host,
+    };
+    name.strip_suffix('.').unwrap_or(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -77,6 +77,10 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The names of all fields.
+    pub const FIELDS: [&'static str; 5] =
+        ["time_zone", "currency", "fallback_url", "default_tracking_domain_id", "code_leak_guard"];
+
     /// What is wrong with them by themselves.
     ///
     /// # Errors
@@ -128,6 +132,22 @@ mod tests {
         assert_eq!(settings("UTC", "EUR").check(), Ok(()));
         assert_eq!(settings("Mars/Olympus", "usd").check().unwrap_err().len(), 2);
     }
+
+    #[test]
+    fn all_fields_are_named() {
+        let settings: Settings =
+            serde_json::from_value(serde_json::json!({"time_zone": "UTC", "currency": "EUR"}))
+                .unwrap();
+        let serde_json::Value::Object(fields) = serde_json::to_value(settings).unwrap() else {
+            unreachable!("settings are an object");
+        };
+        let mut names: Vec<&str> = fields.keys().map(String::as_str).collect();
+        let mut known = Settings::FIELDS;
+        names.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(names, known);
+    }
+
     #[test]
     fn a_code_leak_guard_is_as_told_and_flags_when_nothing_is() {
         let guard = |json: &str| serde_json::from_str::<CodeLeakGuard>(json);

@@ -10,6 +10,18 @@ pub struct UnknownWord {
     pub allowed: &'static str,
 }
 
+/// A closed set of words, as filters and other readers of free text ask for it.
+pub trait WordSet {
+    /// Every word, other words for the same included.
+    const WORDS: &'static [&'static str];
+
+    /// The word that the store holds for one that was typed.
+    ///
+    /// # Errors
+    /// When it is none of the set.
+    fn canonical(word: &str) -> Result<&'static str, UnknownWord>;
+}
+
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal $(| $alias:literal)*),+ $(,)? }) => {
         $(#[$doc])*
@@ -36,6 +48,14 @@ macro_rules! words {
         }
 
         impl utoipa::ToSchema for $name {}
+
+        impl $crate::catalog::WordSet for $name {
+            const WORDS: &'static [&'static str] = &[$($text $(, $alias)*),+];
+
+            fn canonical(word: &str) -> Result<&'static str, $crate::catalog::UnknownWord> {
+                word.parse().map($name::as_str)
+            }
+        }
 
         impl std::str::FromStr for $name {
             type Err = $crate::catalog::UnknownWord;

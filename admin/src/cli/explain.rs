@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::ExplainArgs;
 use crate::explain::{Explanation, ImaginedVisit, explain};
-use crate::publish;
+use crate::{publish, store};
 
 pub(super) fn run(dir: &Path, args: ExplainArgs) -> anyhow::Result<ExitCode> {
     let visit = ImaginedVisit {
@@ -19,8 +19,16 @@ pub(super) fn run(dir: &Path, args: ExplainArgs) -> anyhow::Result<ExitCode> {
         oid: args.oid,
         host: args.host,
     };
-    let index = publish::published(dir)?;
-    let explanation = explain(&index, &visit, Timestamp::now().as_second());
+    let base_url = visit.base_url(&store::connect_existing(dir)?)?;
+    let index = publish::published(dir).map_err(|error| match error.is_missing() {
+        true => anyhow::anyhow!(
+            "nothing is published in {} yet: start coupon-admin there once",
+            dir.display()
+        ),
+        false => error.into(),
+    })?;
+    let now = Timestamp::now().as_second();
+    let explanation = explain(&index, &visit, base_url.as_deref(), now);
     match args.json {
         true => println!("{}", serde_json::to_string_pretty(&explanation)?),
         false => print(&visit.code, &explanation),

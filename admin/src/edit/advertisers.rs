@@ -1,6 +1,6 @@
 //! Advertisers.
 
-use super::{EditError, Editable};
+use super::{EditError, Editable, Removal};
 use crate::catalog::Advertiser;
 use crate::store::{WriteTx, advertisers};
 
@@ -19,7 +19,7 @@ impl Editable for Advertiser {
         Advertiser::check(self).map_err(EditError::Invalid)
     }
 
-    fn check_removal(tx: &WriteTx<'_>, id: u32) -> Result<(), EditError> {
+    fn check_removal(tx: &WriteTx<'_>, id: u32, _removal: Removal) -> Result<(), EditError> {
         match advertisers::offers_of(tx, id)? {
             0 => Ok(()),
             offers => Err(EditError::conflict(

@@ -33,7 +33,7 @@ impl Change {
 }
 
 fn not_an_object(_: serde_json::Error) -> EditError {
-    EditError::field("", "the stored object cannot be patched; replace it")
+    EditError::field("body", "the stored object cannot be patched; replace it")
 }
 
 /// Reads an object from JSON; what is wrong is named by its path below `prefix`.
@@ -42,11 +42,8 @@ fn not_an_object(_: serde_json::Error) -> EditError {
 /// The first field that is wrong, unknown or missing.
 pub fn parse<T: DeserializeOwned>(json: &str, prefix: &str) -> Result<T, FieldError> {
     let mut reader = serde_json::Deserializer::from_str(json);
-    serde_path_to_error::deserialize(Strict(&mut reader)).map_err(|error| {
-        let FieldError { field, error } = json::fault(&error.path().clone(), error.inner());
-        let dot = if prefix.is_empty() || field.is_empty() { "" } else { "." };
-        FieldError { field: format!("{prefix}{dot}{field}"), error }
-    })
+    serde_path_to_error::deserialize(Strict(&mut reader))
+        .map_err(|error| json::fault(prefix, &error.path().clone(), error.inner()))
 }
 
 #[cfg(test)]
@@ -89,6 +86,15 @@ mod tests {
             let error = read::<Affiliate>(&value, "row[2]").unwrap_err();
             assert_eq!(error.field, expected, "{value}: {}", error.error);
         }
+    }
+
+    #[test]
+    fn a_body_of_another_form_is_named_too() {
+        let error = parse::<Affiliate>(json!([]), "").unwrap_err();
+        assert_eq!(
+            (error.field.as_str(), error.error.as_str()),
+            ("body", "must be an object, not a list")
+        );
     }
 
     #[test]

@@ -15,7 +15,7 @@ mod status;
 pub use generate::generate;
 pub use status::set_status;
 
-use super::{Change, EditError, Saved, audit, check_meant_for};
+use super::{Change, EditError, Saved, audit, check_meant_for, check_restorable, not_restorable};
 use crate::catalog::{Affiliate, CheckedCode, CouponCodeEdit, FieldError, Offer};
 use crate::json::Each;
 use crate::store::coupon_codes::{self, Claim, CodeRow};
@@ -24,6 +24,8 @@ use crate::store::{StoreError, WriteTx, rows};
 
 /// In the audit.
 const OBJECT: &str = "coupon_code";
+/// In sentences.
+const NAME: &str = "coupon code";
 
 const ANSWERED_ONLY: &[&str] = &[
     "network_coupon_code_id",
@@ -146,15 +148,40 @@ pub fn remove(tx: &WriteTx<'_>, id: u32) -> Result<Saved<()>, EditError> {
     Ok(Saved { now: (), sequence: Some(sequence) })
 }
 
+/// Brings a removed code back as it was, judged beside the codes there are now as a new one would be.
+///
+/// # Errors
+/// When it was never there, was not removed, or may not be saved.
+pub fn restore(
+    tx: &WriteTx<'_>,
+    id: u32,
+    allow_reissue: bool,
+) -> Result<Saved<CodeRow>, EditError> {
+    let found = coupon_codes::find_ever(tx, id)?;
+    let stored = found.ok_or(EditError::NotFound { what: NAME, id })?.stored;
+    check_restorable(tx, NAME, id, stored.times)?;
+    let refused = |error| not_restorable(NAME, id, error);
+    let code = stored.object.check().map_err(EditError::Invalid).map_err(refused)?;
+    check_references(tx, &code, None).map_err(refused)?;
+    let other = coupon_codes::on_offer(tx, &code.code.folded(), code.offer_id)?;
+    refuse_duplicates(other.map(|other| duplicate("", &code, other, None)).into_iter().collect())?;
+    let sequence = tx.next_code_sequence()?;
+    coupon_codes::restore(tx, id, sequence)?;
+    judge_owners(tx, sequence, |_| String::new())?;
+    judge_reissues(tx, sequence, |_| String::new(), |_| allow_reissue)?;
+    audit::done(tx, OBJECT, "restored", id)?;
+    Ok(Saved { now: existing(tx, id)?, sequence: Some(sequence) })
+}
+
 /// In the state that the request is meant for.
 fn meant(tx: &WriteTx<'_>, id: u32) -> Result<CouponCodeEdit, EditError> {
     let stored = existing(tx, id)?.stored;
-    check_meant_for(tx, "coupon code", id, stored.times.revision)?;
+    check_meant_for(tx, NAME, id, stored.times.revision)?;
     Ok(stored.object)
 }
 
 fn existing(tx: &WriteTx<'_>, id: u32) -> Result<CodeRow, EditError> {
-    coupon_codes::find(tx, id)?.ok_or(EditError::NotFound { what: "coupon code", id })
+    coupon_codes::find(tx, id)?.ok_or(EditError::NotFound { what: NAME, id })
 }
 
 /// Each row by itself, and that what it names is there.

@@ -1,8 +1,10 @@
-//! Tracking domains: one per host, and none goes away under a link.
+//! Tracking domains: one per host, whatever its port, and none goes away under a link.
 
-use super::{EditError, Editable};
+use super::own_address::{OwnAddresses, check_nothing_leads_to};
+use super::{EditError, Editable, Removal, check_live_codes};
 use crate::catalog::{TrackingDomain, base_of};
-use crate::store::{WriteTx, domains, settings};
+use crate::store::coupon_codes::{self, CodesOf};
+use crate::store::{WriteTx, domains, rows, settings};
 
 impl Editable for TrackingDomain {
     const NAME: &'static str = "tracking domain";
@@ -11,28 +13,63 @@ impl Editable for TrackingDomain {
 
     fn check(&self, tx: &WriteTx<'_>, id: Option<u32>) -> Result<(), EditError> {
         TrackingDomain::check(self).map_err(EditError::Invalid)?;
-        let Some((_, host)) = base_of(&self.base_url) else {
-            return Err(EditError::field("base_url", "has no host"));
-        };
-        match domains::with_host(tx, &host)? {
-            Some(other) if Some(other) != id => Err(EditError::conflict(
-                "tracking_domain.duplicate",
-                "base_url",
-                format!("tracking domain {other} has the host {host} already"),
-            )),
-            _ => Ok(()),
+        let before = id.map(|id| rows::find::<TrackingDomain>(tx, id)).transpose()?.flatten();
+        let before = before.map(|stored| stored.object);
+        let moved = before
+            .as_ref()
+            .is_none_or(|before| base_of(&before.base_url) != base_of(&self.base_url));
+        if moved {
+            check_host(self, tx, id)?;
+            check_nothing_leads_to(tx, self, id)?;
         }
+        if moved || before.is_some_and(|before| before.fallback_url != self.fallback_url) {
+            let own = OwnAddresses::read(tx)?.with(&self.base_url);
+            own.check_fallback("fallback_url", &self.fallback_url)?;
+        }
+        Ok(())
     }
 
-    fn check_removal(tx: &WriteTx<'_>, id: u32) -> Result<(), EditError> {
+    fn check_removal(tx: &WriteTx<'_>, id: u32, removal: Removal) -> Result<(), EditError> {
         let offers = domains::offers_on(tx, id)?;
         let settings = settings::read(tx)?.settings;
         let reason = match (settings.default_tracking_domain_id == Some(id), offers) {
             (true, _) => "it is the default one; make another the default first".to_owned(),
-            (false, 0) => return Ok(()),
+            (false, 0) => return check_links(tx, id, removal),
             (false, offers) => format!("{offers} offer(s) use it; give them another domain first"),
         };
         let message = format!("tracking domain {id} cannot be deleted: {reason}");
         Err(EditError::conflict("tracking_domain.in_use", "network_tracking_domain_id", message))
     }
+}
+
+/// That no other domain has the host. Visitors' requests are told apart by the host alone, so a
+/// second domain with it on another port would never be used.
+fn check_host(domain: &TrackingDomain, tx: &WriteTx<'_>, id: Option<u32>) -> Result<(), EditError> {
+    let Some((_, host)) = base_of(&domain.base_url) else {
+        return Err(EditError::field("base_url", "has no host"));
+    };
+    match domains::with_host(tx, &host, id)? {
+        None => Ok(()),
+        Some((other, base_url)) => Err(EditError::conflict(
+            "tracking_domain.duplicate",
+            "base_url",
+            format!(
+                "tracking domain {other} ({base_url}) has this host already; a port does not tell \
+                 two domains apart, so change that one, or choose another host"
+            ),
+        )),
+    }
+}
+
+/// Every code is reached over every tracking domain, so links that were handed out with this one may
+/// be any code's.
+fn check_links(tx: &WriteTx<'_>, id: u32, removal: Removal) -> Result<(), EditError> {
+    let codes = coupon_codes::count_live(tx, CodesOf::Network)?;
+    let place = ("tracking_domain.has_live_codes", "network_tracking_domain_id");
+    check_live_codes(codes, removal, place, |codes| {
+        format!(
+            "the network has {codes} active coupon code(s), whose links may be known with tracking \
+             domain {id}; such links would end with it. Delete it nevertheless with ?force=true"
+        )
+    })
 }

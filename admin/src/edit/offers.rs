@@ -1,8 +1,10 @@
 //! Offers. A deleted offer's codes stay and do not redirect.
 
-use super::{EditError, Editable, check_reference};
+use super::own_address::OwnAddresses;
+use super::{EditError, Editable, Removal, check_live_codes, check_reference};
 use crate::catalog::{Advertiser, FieldError, Offer, OfferStatus, TrackingDomain};
-use crate::store::{WriteTx, offers};
+use crate::store::coupon_codes::{self, CodesOf};
+use crate::store::{WriteTx, offers, rows};
 
 impl Editable for Offer {
     const NAME: &'static str = "offer";
@@ -18,19 +20,49 @@ impl Editable for Offer {
 
     fn check(&self, tx: &WriteTx<'_>, id: Option<u32>) -> Result<(), EditError> {
         Offer::check(self).map_err(EditError::Invalid)?;
-        if id.is_none() && self.is_removal() {
+        if id.is_none() && self.offer_status == OfferStatus::Deleted {
             return Err(EditError::field("offer_status", "a new offer cannot be deleted"));
         }
         check_reference::<Advertiser>(tx, "network_advertiser_id", self.network_advertiser_id)?;
         if let Some(domain) = self.network_tracking_domain_id {
             check_reference::<TrackingDomain>(tx, "network_tracking_domain_id", domain)?;
         }
-        check_entries(self, tx, id)
+        check_entries(self, tx, id)?;
+        check_urls(self, tx, id)
     }
 
-    fn is_removal(&self) -> bool {
-        self.offer_status == OfferStatus::Deleted
+    fn check_removal(tx: &WriteTx<'_>, id: u32, removal: Removal) -> Result<(), EditError> {
+        let codes = coupon_codes::count_live(tx, CodesOf::Offer(id))?;
+        check_live_codes(codes, removal, ("offer.has_live_codes", "network_offer_id"), |codes| {
+            format!(
+                "offer {id} has {codes} live coupon code(s), whose links and sales would end with \
+                 it; set offer_status to paused, or delete it nevertheless with ?force=true"
+            )
+        })
     }
+
+    fn take_removal(&mut self, before: &Offer) -> bool {
+        let is_removal = self.offer_status == OfferStatus::Deleted;
+        if is_removal {
+            self.offer_status = before.offer_status;
+        }
+        is_removal
+    }
+}
+
+/// That no URL leads back to a tracking domain. One that led there before a domain came stays, so
+/// that such an offer can still be paused.
+fn check_urls(offer: &Offer, tx: &WriteTx<'_>, id: Option<u32>) -> Result<(), EditError> {
+    let before = id.map(|id| rows::find::<Offer>(tx, id)).transpose()?.flatten();
+    let before = before.map(|stored| stored.object);
+    let own = OwnAddresses::read(tx)?;
+    if before.as_ref().is_none_or(|before| before.destination_url != offer.destination_url) {
+        own.check_destination("destination_url", &offer.destination_url)?;
+    }
+    if before.is_none_or(|before| before.fallback_url != offer.fallback_url) {
+        own.check_fallback("fallback_url", &offer.fallback_url)?;
+    }
+    Ok(())
 }
 
 /// An entry's id names an entry of this offer, never another's.

@@ -1,24 +1,46 @@
 //! The network's settings.
 
+use serde_json::{Map, Value};
+
+use super::own_address::OwnAddresses;
 use super::{Change, EditError, Saved, audit, check_meant_for, check_reference};
-use crate::catalog::{Settings, TrackingDomain};
+use crate::catalog::{FieldError, Settings, TrackingDomain};
 use crate::store::WriteTx;
 use crate::store::settings::{self, SettingsRow};
 
-/// Replaces them; answers them, and their row's times.
+/// Changes them; answers them, and their row's times. A replacement must name every field: one that
+/// is left out by mistake, such as the default tracking domain, would take all links with it.
 ///
 /// # Errors
-/// When they are wrong.
-pub fn replace(tx: &WriteTx<'_>, change: Change) -> Result<Saved<SettingsRow>, EditError> {
+/// When they are wrong, or incomplete.
+pub fn change(tx: &WriteTx<'_>, change: Change) -> Result<Saved<SettingsRow>, EditError> {
     let SettingsRow { settings: before, revision, .. } = settings::read(tx)?;
     check_meant_for(tx, "settings", 0, revision)?;
+    if let Change::Replace(named) = &change {
+        check_complete(named)?;
+    }
     let after: Settings = change.apply(&before, &["network_id", "time_saved"])?;
     after.check().map_err(EditError::Invalid)?;
     if let Some(domain) = after.default_tracking_domain_id {
         check_reference::<TrackingDomain>(tx, "default_tracking_domain_id", domain)?;
     }
+    if after.fallback_url != before.fallback_url {
+        OwnAddresses::read(tx)?.check_fallback("fallback_url", &after.fallback_url)?;
+    }
     settings::replace(tx, &after)?;
     audit::changed(tx, "settings", 0, &before, &after)?;
     let sequence = Some(tx.next_catalog_sequence()?);
     Ok(Saved { now: settings::read(tx)?, sequence })
+}
+
+fn check_complete(named: &Map<String, Value>) -> Result<(), EditError> {
+    let missing = Settings::FIELDS.iter().filter(|field| !named.contains_key(**field));
+    let missing: Vec<FieldError> = missing
+        .map(|field| FieldError {
+            field: (*field).into(),
+            error: "is missing; PUT replaces all settings, and PATCH only those that are named"
+                .into(),
+        })
+        .collect();
+    if missing.is_empty() { Ok(()) } else { Err(EditError::Invalid(missing)) }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use super::bot_list::BotList;
+use crate::catalog::{UnknownWord, WordSet};
 
 /// User agents that are remembered; then all are forgotten, and looked at again.
 const REMEMBERED: usize = 50_000;
@@ -33,6 +34,18 @@ impl Device {
             Device::Tablet => "tablet",
             Device::Other => "other",
         }
+    }
+}
+
+impl WordSet for Device {
+    const WORDS: &'static [&'static str] = &["desktop", "mobile", "tablet", "other"];
+
+    fn canonical(word: &str) -> Result<&'static str, UnknownWord> {
+        let known = Self::WORDS.iter().copied().find(|known| known.eq_ignore_ascii_case(word));
+        known.ok_or_else(|| UnknownWord {
+            found: word.into(),
+            allowed: "`desktop` `mobile` `tablet` `other`",
+        })
     }
 }
 

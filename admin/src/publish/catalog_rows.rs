@@ -20,6 +20,7 @@ use jiff::tz::TimeZone;
 use rusqlite::Connection;
 
 use super::content::ContentError;
+use crate::catalog::without_port;
 use crate::store::StoreError;
 use crate::store::publication::{self, DomainRow, OfferRow};
 
@@ -156,7 +157,7 @@ fn approval((offer_id, partner_id, status): &(u32, u32, String)) -> Option<Appro
 fn domains(rows: &[DomainRow], urls: &mut Urls) -> Vec<Domain> {
     let mut by_host = BTreeMap::new();
     for row in rows {
-        let host = name_alone(&row.host).to_ascii_lowercase();
+        let host = without_port(&row.host).to_ascii_lowercase();
         let what = format!("tracking domain {}", row.id);
         if by_host.contains_key(&host) {
             let error = format!("an older tracking domain has the host {host} on another port");
@@ -167,15 +168,6 @@ fn domains(rows: &[DomainRow], urls: &mut Urls) -> Vec<Domain> {
         by_host.insert(host.clone(), Domain { id: row.id, host, fallback });
     }
     by_host.into_values().collect()
-}
-
-/// Without its port, and without the dot at its end that older stores kept.
-fn name_alone(host: &str) -> &str {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if !port.ends_with(']') => name,
-        _ => host,
-    };
-    name.strip_suffix('.').unwrap_or(name)
 }
 
 impl Urls {

@@ -6,19 +6,24 @@ use rusqlite::types::{Type, Value};
 use rusqlite::{Connection, Row};
 
 use super::StoreError;
-use super::rows::{Compared, FIRST, Filterable, Kept, word};
-use crate::catalog::Advertiser;
+use super::rows::{Compared, DELETED, FIRST, Filterable, Kept, Vocabulary, word};
+use crate::catalog::{AccountStatus, Advertiser};
 
 impl Kept for Advertiser {
     const TABLE: &'static str = "advertiser";
     const SELECT: &'static str = "name, account_status, attribution_priority, attribution_method, \
                                   verification_token, ip_allow_list, signing_key";
     const FILTERS: &'static [Filterable] = &[
+        DELETED,
         Filterable { field: "network_advertiser_id", column: "id", kind: Compared::Number },
         Filterable { field: "name", column: "name", kind: Compared::Text },
-        Filterable { field: "account_status", column: "account_status", kind: Compared::Text },
-        Filterable { field: "time_created", column: "time_created", kind: Compared::Number },
-        Filterable { field: "time_saved", column: "time_saved", kind: Compared::Number },
+        Filterable {
+            field: "account_status",
+            column: "account_status",
+            kind: Compared::Word(Vocabulary::of::<AccountStatus>()),
+        },
+        Filterable { field: "time_created", column: "time_created", kind: Compared::Time },
+        Filterable { field: "time_saved", column: "time_saved", kind: Compared::Time },
     ];
 
     fn read(row: &Row<'_>) -> rusqlite::Result<Advertiser> {

@@ -5,19 +5,24 @@ use std::collections::HashMap;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row};
 
-use super::rows::{Compared, FIRST, Filterable, Kept, word};
+use super::rows::{Compared, DELETED, FIRST, Filterable, Kept, Vocabulary, word};
 use super::{StoreError, WriteTx};
-use crate::catalog::{Affiliate, PartnerVisibility};
+use crate::catalog::{AccountStatus, Affiliate, PartnerVisibility};
 
 impl Kept for Affiliate {
     const TABLE: &'static str = "affiliate";
     const SELECT: &'static str = "name, account_status, internal_notes";
     const FILTERS: &'static [Filterable] = &[
+        DELETED,
         Filterable { field: "network_affiliate_id", column: "id", kind: Compared::Number },
         Filterable { field: "name", column: "name", kind: Compared::Text },
-        Filterable { field: "account_status", column: "account_status", kind: Compared::Text },
-        Filterable { field: "time_created", column: "time_created", kind: Compared::Number },
-        Filterable { field: "time_saved", column: "time_saved", kind: Compared::Number },
+        Filterable {
+            field: "account_status",
+            column: "account_status",
+            kind: Compared::Word(Vocabulary::of::<AccountStatus>()),
+        },
+        Filterable { field: "time_created", column: "time_created", kind: Compared::Time },
+        Filterable { field: "time_saved", column: "time_saved", kind: Compared::Time },
     ];
 
     fn read(row: &Row<'_>) -> rusqlite::Result<Affiliate> {

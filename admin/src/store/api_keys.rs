@@ -2,14 +2,16 @@
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::rows::{Compared, Filterable, Listed, Query, Times, list_rows, read_times, word};
+use super::rows::{
+    Compared, Filterable, Listed, Query, Times, Vocabulary, list_rows, read_times, word,
+};
 use super::{StoreError, WriteTx};
 use crate::keys::{Caller, Role, Secret};
 
 /// What lists of keys can be filtered by.
 pub const FILTERS: &[Filterable] = &[
     Filterable { field: "network_api_key_id", column: "id", kind: Compared::Number },
-    Filterable { field: "role", column: "role", kind: Compared::Text },
+    Filterable { field: "role", column: "role", kind: Compared::Word(Vocabulary::of::<Role>()) },
     Filterable {
         field: "network_affiliate_id",
         column: "affiliate_id",
@@ -65,7 +67,7 @@ pub fn list(connection: &Connection, query: &Query) -> Result<Listed<KeyRow>, St
     list_rows(connection, SELECT, "api_key", query, read)
 }
 
-/// The key with this hash, and the hash as kept.
+/// The key with this hash, and the hash as kept. A key of a deleted partner is none.
 ///
 /// # Errors
 /// When SQLite fails.
@@ -73,8 +75,8 @@ pub fn with_hash(
     connection: &Connection,
     hash: &[u8; 32],
 ) -> Result<Option<([u8; 32], Caller)>, StoreError> {
-    let sql =
-        "SELECT hash, id, role, affiliate_id FROM api_key WHERE hash = ?1 AND time_deleted = 0";
+    let sql = "SELECT hash, id, role, affiliate_id FROM api_key WHERE hash = ?1 AND time_deleted = 0 \
+               AND NOT EXISTS (SELECT 1 FROM affiliate a WHERE a.id = affiliate_id AND a.time_deleted <> 0)";
     let found = connection.prepare_cached(sql)?.query_row([hash], |row| {
         Ok((
             row.get(0)?,

@@ -7,21 +7,76 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::origin::Actor;
-use super::rows::{Compared, Filterable, Listed, Page, Query, conditions};
+use super::rows::{Compared, Filterable, Listed, Page, Query, Vocabulary, conditions};
 use super::{StoreError, WriteTx};
+use crate::catalog::{UnknownWord, WordSet};
 
 /// What the audit can be filtered by.
 pub const FILTERS: &[Filterable] = &[
     Filterable { field: "network_audit_id", column: "id", kind: Compared::Number },
-    Filterable { field: "time_created", column: "time_created", kind: Compared::Number },
-    Filterable { field: "actor", column: "actor", kind: Compared::Text },
+    Filterable { field: "time_created", column: "time_created", kind: Compared::Time },
+    Filterable {
+        field: "actor",
+        column: "actor",
+        kind: Compared::Word(Vocabulary::of::<AuditActors>()),
+    },
     Filterable { field: "network_api_key_id", column: "api_key_id", kind: Compared::OptionalId },
     Filterable { field: "request_id", column: "request_id", kind: Compared::Text },
-    Filterable { field: "object", column: "object", kind: Compared::Text },
-    Filterable { field: "action", column: "action", kind: Compared::Text },
+    Filterable {
+        field: "object",
+        column: "object",
+        kind: Compared::Word(Vocabulary::of::<AuditObjects>()),
+    },
+    Filterable {
+        field: "action",
+        column: "action",
+        kind: Compared::Word(Vocabulary::of::<AuditActions>()),
+    },
     Filterable { field: "first_id", column: "first_id", kind: Compared::Number },
     Filterable { field: "last_id", column: "last_id", kind: Compared::Number },
 ];
+
+/// Defines what a column of the audit can say.
+macro_rules! audit_words {
+    ($(#[$doc:meta])* $name:ident: $($word:literal)+) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $name;
+
+        impl WordSet for $name {
+            const WORDS: &'static [&'static str] = &[$($word),+];
+
+            fn canonical(word: &str) -> Result<&'static str, UnknownWord> {
+                let known = Self::WORDS.iter().copied().find(|known| *known == word);
+                known.ok_or_else(|| UnknownWord {
+                    found: word.into(),
+                    allowed: concat!($("`", $word, "` "),+).trim_ascii_end(),
+                })
+            }
+        }
+    };
+}
+
+audit_words! {
+    /// Who can have done something.
+    AuditActors: "api_key" "command_line" "program"
+}
+
+audit_words! {
+    /// What something can have been done to.
+    AuditObjects:
+        "address" "advertiser" "affiliate" "api_key" "bot_list" "click" "click_archive" "conversion"
+        "coupon_code" "offer" "offer_visibility" "personal_data" "pixel" "pixel_delivery"
+        "postback" "settings" "store" "tracking_domain"
+}
+
+audit_words! {
+    /// What can have been done.
+    AuditActions:
+        "adjusted" "approved" "changed" "counted" "created" "deleted" "erased" "generated" "invalid"
+        "pending" "rejected" "removed" "replayed" "requested" "restored" "rotated" "searched"
+        "truncated"
+}
 
 /// One field of an object, before and after.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -86,6 +141,16 @@ pub struct Recorded {
 /// # Errors
 /// When SQLite fails.
 pub fn record(tx: &WriteTx<'_>, entry: &Entry<'_>) -> Result<(), StoreError> {
+    debug_assert!(
+        AuditObjects::canonical(entry.object).is_ok(),
+        "{} is not in its set",
+        entry.object
+    );
+    debug_assert!(
+        AuditActions::canonical(entry.action).is_ok(),
+        "{} is not in its set",
+        entry.action
+    );
     let origin = tx.origin();
     let (actor, key) = match origin.actor {
         Actor::ApiKey(id) => ("api_key", Some(id)),

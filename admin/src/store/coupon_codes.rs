@@ -4,24 +4,32 @@
 //! request leaves" is asked for by that one number, whether it changed one row or a million. The
 //! index by code is named in those questions: another one would answer them, a million times slower.
 
+use coupon_shared::civil_day::Day;
+use coupon_shared::snapshot::level::CodeRecord;
 use jiff::civil::Date;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
 use super::meta::Sequence;
 use super::rows::{
-    Compared, Filter, Filterable, Listed, Page, Query, Stored, conditions, day, day_text,
-    read_times, word,
+    Compared, DELETED, Filter, Filterable, Listed, Page, Query, Stored, Vocabulary, conditions,
+    day, day_text, read_times, word,
 };
 use super::{StoreError, WriteTx};
-use crate::catalog::{CheckedCode, CouponCodeEdit, CouponStatus, FoldedKey};
+use crate::catalog::{
+    CheckedCode, CouponCodeEdit, CouponStatus, FoldedKey, LinkFacts, LinkState, as_published, today,
+};
 
 mod list;
 
 use list::Selected;
 
+/// What codes can be filtered by: those of a bulk change or an export, which are never deleted ones.
+pub const FILTERS: &[Filterable] = LIST_FILTERS.split_at(1).1;
+
 /// What lists of codes can be filtered by.
-pub const FILTERS: &[Filterable] = &[
+pub const LIST_FILTERS: &[Filterable] = &[
+    DELETED,
     Filterable { field: "network_coupon_code_id", column: "id", kind: Compared::Number },
     Filterable { field: "network_offer_id", column: "offer_id", kind: Compared::Number },
     Filterable {
@@ -30,11 +38,15 @@ pub const FILTERS: &[Filterable] = &[
         kind: Compared::OptionalId,
     },
     Filterable { field: "coupon_code", column: "folded", kind: Compared::Code },
-    Filterable { field: "coupon_status", column: "status", kind: Compared::Text },
-    Filterable { field: "start_date", column: "start_date", kind: Compared::Text },
-    Filterable { field: "end_date", column: "end_date", kind: Compared::Text },
-    Filterable { field: "time_created", column: "time_created", kind: Compared::Number },
-    Filterable { field: "time_saved", column: "time_saved", kind: Compared::Number },
+    Filterable {
+        field: "coupon_status",
+        column: "status",
+        kind: Compared::Word(Vocabulary::of::<CouponStatus>()),
+    },
+    Filterable { field: "start_date", column: "start_date", kind: Compared::Day },
+    Filterable { field: "end_date", column: "end_date", kind: Compared::Day },
+    Filterable { field: "time_created", column: "time_created", kind: Compared::Time },
+    Filterable { field: "time_saved", column: "time_saved", kind: Compared::Time },
 ];
 
 /// A code's row with what its link depends on.
@@ -46,13 +58,24 @@ pub struct CodeRow {
     pub base_url: Option<String>,
     /// The code stands on other offers too.
     pub is_on_several_offers: bool,
+    /// Whether its link leads to its offer today.
+    pub link_state: LinkState,
 }
 
 const SELECT: &str = "SELECT c.id, c.time_created, c.time_saved, c.time_deleted, c.code, c.offer_id, c.affiliate_id, \
     c.status, c.start_date, c.end_date, c.description, c.is_description_plain_text, c.internal_notes, c.conversion_only, \
     (SELECT d.base_url FROM tracking_domain d WHERE d.id = coalesce(o.tracking_domain_id, \
         (SELECT default_tracking_domain_id FROM settings)) AND d.time_deleted = 0), \
-    EXISTS (SELECT 1 FROM coupon_code t INDEXED BY coupon_code_published WHERE t.folded = c.folded AND t.time_deleted = 0 AND t.conversion_only = 0 AND t.id <> c.id), c.change_seq AS revision";
+    EXISTS (SELECT 1 FROM coupon_code t INDEXED BY coupon_code_published WHERE t.folded = c.folded AND t.time_deleted = 0 AND t.conversion_only = 0 AND t.id <> c.id), \
+    o.time_deleted <> 0, o.offer_status = 'active', o.date_live_until, ifnull(a.time_deleted, 0) <> 0, \
+    ifnull(a.account_status, '') = 'active', \
+    coalesce(v.status, iif(o.visibility = 'public', 'visible', 'hidden')) = 'visible', \
+    (SELECT time_zone FROM settings), c.change_seq AS revision";
+
+/// What `SELECT` reads of.
+const FROM: &str = "FROM coupon_code c JOIN offer o ON o.id = c.offer_id \
+    LEFT JOIN affiliate a ON a.id = c.affiliate_id \
+    LEFT JOIN offer_visibility v ON v.offer_id = c.offer_id AND v.affiliate_id = c.affiliate_id";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<CodeRow> {
     let object = CouponCodeEdit {
@@ -68,10 +91,32 @@ fn read(row: &Row<'_>) -> rusqlite::Result<CodeRow> {
         allow_reissue: false,
         conversion_only: row.get(13)?,
     };
+    let (id, base_url): (u32, Option<String>) = (row.get(0)?, row.get(14)?);
+    let record = CodeRecord {
+        code_id: id,
+        offer_id: object.network_offer_id,
+        partner_id: object.network_affiliate_id.unwrap_or(0),
+        active: object.coupon_status == CouponStatus::Active,
+        first_day: object.start_date.map_or(Day::FIRST, as_published),
+        last_day: object.end_date.map_or(Day::LAST, as_published),
+    };
+    let facts = LinkFacts {
+        is_conversion_only: object.conversion_only,
+        has_tracking_domain: base_url.is_some(),
+        record,
+        is_offer_deleted: row.get(16)?,
+        is_offer_active: row.get(17)?,
+        offer_last_day: day(row, 18)?.map_or(Day::LAST, as_published),
+        is_partner_deleted: row.get(19)?,
+        is_partner_active: row.get(20)?,
+        can_run: row.get(21)?,
+    };
+    let today = as_published(today(row.get_ref(22)?.as_str()?));
     Ok(CodeRow {
-        stored: Stored { id: row.get(0)?, object, times: read_times(row, 1)? },
-        base_url: row.get(14)?,
+        stored: Stored { id, object, times: read_times(row, 1)? },
+        base_url,
         is_on_several_offers: row.get(15)?,
+        link_state: facts.state(today),
     })
 }
 
@@ -80,19 +125,25 @@ fn read(row: &Row<'_>) -> rusqlite::Result<CodeRow> {
 /// # Errors
 /// When SQLite fails.
 pub fn find(connection: &Connection, id: u32) -> Result<Option<CodeRow>, StoreError> {
-    let sql = format!(
-        "{SELECT} FROM coupon_code c JOIN offer o ON o.id = c.offer_id WHERE c.id = ?1 AND c.time_deleted = 0"
-    );
+    Ok(find_ever(connection, id)?.filter(|row| row.stored.times.time_deleted == 0))
+}
+
+/// The code with this id, deleted or not.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn find_ever(connection: &Connection, id: u32) -> Result<Option<CodeRow>, StoreError> {
+    let sql = format!("{SELECT} {FROM} WHERE c.id = ?1");
     Ok(connection.prepare_cached(&sql)?.query_row([id], read).optional()?)
 }
 
-/// One page of the codes that are not deleted.
+/// One page of the codes that are not deleted, or, where a filter asks for them, of the deleted ones.
 ///
 /// # Errors
 /// When SQLite fails.
 pub fn list(connection: &Connection, query: &Query) -> Result<Listed<CodeRow>, StoreError> {
     let Selected { ids, total_count } = list::select(connection, query)?;
-    let rows = ids.into_iter().map(|id| find(connection, id)).filter_map(Result::transpose);
+    let rows = ids.into_iter().map(|id| find_ever(connection, id)).filter_map(Result::transpose);
     Ok(Listed { rows: rows.collect::<Result<_, _>>()?, total_count })
 }
 
@@ -115,9 +166,7 @@ pub fn of_partner(
     today: Date,
     page: Option<Page>,
 ) -> Result<Listed<PartnerRow>, StoreError> {
-    let from = "FROM coupon_code c JOIN offer o ON o.id = c.offer_id JOIN affiliate a ON a.id = c.affiliate_id \
-                LEFT JOIN offer_visibility v ON v.offer_id = o.id AND v.affiliate_id = a.id \
-                WHERE c.affiliate_id = ?1 AND c.time_deleted = 0 AND c.status = 'active' \
+    let wanted = "WHERE c.affiliate_id = ?1 AND c.time_deleted = 0 AND c.status = 'active' \
                 AND (c.end_date IS NULL OR c.end_date >= ?2) \
                 AND o.offer_status = 'active' AND o.time_deleted = 0 \
                 AND (o.date_live_until IS NULL OR o.date_live_until >= ?2) \
@@ -125,16 +174,16 @@ pub fn of_partner(
                 AND coalesce(v.status, iif(o.visibility = 'public', 'visible', 'hidden')) = 'visible'";
     let today = today.to_string();
     let total_count = connection
-        .prepare_cached(&format!("SELECT count(*) {from}"))?
+        .prepare_cached(&format!("SELECT count(*) {FROM} {wanted}"))?
         .query_row((affiliate_id, &today), |row| row.get(0))?;
     let Page { number, size } = page.unwrap_or(Page { number: 1, size: u32::MAX });
     let offset = u64::from(number.saturating_sub(1)) * u64::from(size);
     let sql = format!(
-        "{SELECT}, o.name, o.offer_status {from} ORDER BY c.id LIMIT {size} OFFSET {offset}"
+        "{SELECT}, o.name, o.offer_status {FROM} {wanted} ORDER BY c.id LIMIT {size} OFFSET {offset}"
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map((affiliate_id, &today), |row| {
-        Ok(PartnerRow { row: read(row)?, offer: (row.get(17)?, row.get(18)?) })
+        Ok(PartnerRow { row: read(row)?, offer: (row.get(24)?, row.get(25)?) })
     })?;
     Ok(Listed { rows: rows.collect::<Result<_, _>>()?, total_count })
 }
@@ -237,6 +286,49 @@ pub fn delete(tx: &WriteTx<'_>, id: u32, sequence: Sequence) -> Result<(), Store
         "UPDATE coupon_code SET time_saved = ?2, time_deleted = ?2, change_seq = ?3 WHERE id = ?1";
     tx.prepare_cached(sql)?.execute((id, tx.now(), sequence))?;
     Ok(())
+}
+
+/// Takes back that a row was marked as deleted.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn restore(tx: &WriteTx<'_>, id: u32, sequence: Sequence) -> Result<(), StoreError> {
+    let sql =
+        "UPDATE coupon_code SET time_saved = ?2, time_deleted = 0, change_seq = ?3 WHERE id = ?1";
+    tx.prepare_cached(sql)?.execute((id, tx.now(), sequence))?;
+    Ok(())
+}
+
+/// Whose codes are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CodesOf {
+    /// An offer's.
+    Offer(u32),
+    /// A partner's.
+    Partner(u32),
+    /// All. Those that have ended are counted too, because all rows would have to be looked at.
+    Network,
+}
+
+/// How many codes are active and have not ended: they would stop working.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn count_live(connection: &Connection, of: CodesOf) -> Result<u64, StoreError> {
+    let (index, column, id) = match of {
+        CodesOf::Offer(id) => ("coupon_code_by_offer", "offer_id", id),
+        CodesOf::Partner(id) => ("coupon_code_by_affiliate", "affiliate_id", id),
+        CodesOf::Network => {
+            let sql = "SELECT ifnull(sum(codes), 0) FROM coupon_code_count WHERE status = 'active'";
+            return Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?);
+        }
+    };
+    let today = today(&super::settings::read(connection)?.settings.time_zone).to_string();
+    let sql = format!(
+        "SELECT count(*) FROM coupon_code INDEXED BY {index} WHERE {column} = ?1 \
+         AND time_deleted = 0 AND status = 'active' AND (end_date IS NULL OR end_date >= ?2)"
+    );
+    Ok(connection.prepare_cached(&sql)?.query_row((id, today), |row| row.get(0))?)
 }
 
 /// Codes that one request is about.
@@ -344,25 +436,32 @@ pub fn set_status(
 pub struct Generated {
     /// The offer.
     pub offer_id: u32,
-    /// The partner.
-    pub affiliate_id: Option<u32>,
     /// Of the offer's tracking domain, else of the default one.
     pub base_url: Option<String>,
+    /// Of each code's link: they differ in nothing else.
+    pub link_state: LinkState,
     /// Id and code of each, in the order of their ids.
     pub rows: Vec<(u32, String)>,
 }
 
-/// What the links of an offer's codes begin with.
+/// What the link of a code begins with: of its row with the lowest id, or of the one on this offer.
+/// Without such a row, what links of the default tracking domain begin with.
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn base_url_of_offer(
+pub fn base_url_of(
     connection: &Connection,
-    offer_id: u32,
+    code: &FoldedKey,
+    offer_id: Option<u32>,
 ) -> Result<Option<String>, StoreError> {
-    let sql = "SELECT d.base_url FROM offer o JOIN tracking_domain d ON d.id = coalesce(o.tracking_domain_id, \
-               (SELECT default_tracking_domain_id FROM settings)) AND d.time_deleted = 0 WHERE o.id = ?1";
-    Ok(connection.prepare_cached(sql)?.query_row([offer_id], |row| row.get(0)).optional()?)
+    let sql = "SELECT d.base_url FROM tracking_domain d WHERE d.time_deleted = 0 AND d.id = coalesce( \
+               (SELECT coalesce(o.tracking_domain_id, (SELECT default_tracking_domain_id FROM settings)) \
+                FROM coupon_code c INDEXED BY coupon_code_published JOIN offer o ON o.id = c.offer_id \
+                WHERE c.folded = ?1 AND c.time_deleted = 0 AND (?2 IS NULL OR c.offer_id = ?2) \
+                ORDER BY c.id LIMIT 1), \
+               (SELECT default_tracking_domain_id FROM settings))";
+    let mut statement = connection.prepare_cached(sql)?;
+    Ok(statement.query_row((code.as_str(), offer_id), |row| row.get(0)).optional()?)
 }
 
 /// Whether a row has this code, or a partner once had it.

@@ -1,21 +1,22 @@
 //! Tracking domains. Which one is the default stands in the settings, and nowhere else.
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, Row};
 
-use super::rows::{Compared, FIRST, Filterable, Kept};
+use super::rows::{Compared, DELETED, FIRST, Filterable, Kept};
 use super::{StoreError, WriteTx};
-use crate::catalog::{OwnHosts, TrackingDomain, base_of};
+use crate::catalog::{OwnHosts, TrackingDomain, base_of, without_port};
 
 impl Kept for TrackingDomain {
     const TABLE: &'static str = "tracking_domain";
     const SELECT: &'static str = "base_url, fallback_url, \
                                   id IS (SELECT default_tracking_domain_id FROM settings)";
     const FILTERS: &'static [Filterable] = &[
+        DELETED,
         Filterable { field: "network_tracking_domain_id", column: "id", kind: Compared::Number },
         Filterable { field: "base_url", column: "base_url", kind: Compared::Text },
-        Filterable { field: "time_created", column: "time_created", kind: Compared::Number },
-        Filterable { field: "time_saved", column: "time_saved", kind: Compared::Number },
+        Filterable { field: "time_created", column: "time_created", kind: Compared::Time },
+        Filterable { field: "time_saved", column: "time_saved", kind: Compared::Time },
     ];
 
     fn read(row: &Row<'_>) -> rusqlite::Result<TrackingDomain> {
@@ -35,24 +36,60 @@ impl Kept for TrackingDomain {
         ]
     }
 
+    /// The network's only domain is the default one, unless another was named.
     fn save_parts(&self, tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
-        if self.is_default {
-            tx.execute(
-                "UPDATE settings SET default_tracking_domain_id = ?1, time_saved = ?2",
-                (id, tx.now()),
-            )?;
-        }
+        let sql = "UPDATE settings SET default_tracking_domain_id = ?1, time_saved = ?2 \
+                   WHERE default_tracking_domain_id IS NOT ?1 AND (?3 OR default_tracking_domain_id IS NULL \
+                   AND NOT EXISTS (SELECT 1 FROM tracking_domain WHERE id <> ?1 AND time_deleted = 0))";
+        tx.execute(sql, (id, tx.now(), self.is_default))?;
         Ok(())
     }
 }
 
-/// The domain with this host that is not deleted.
+/// Another domain with this host, on whatever port, and its base URL.
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn with_host(connection: &Connection, host: &str) -> Result<Option<u32>, StoreError> {
-    let sql = "SELECT id FROM tracking_domain WHERE host = ?1 AND time_deleted = 0";
-    Ok(connection.prepare_cached(sql)?.query_row([host], |row| row.get(0)).optional()?)
+pub fn with_host(
+    connection: &Connection,
+    host: &str,
+    own_id: Option<u32>,
+) -> Result<Option<(u32, String)>, StoreError> {
+    let name = without_port(host);
+    let others = all(connection)?.into_iter().filter(|other| Some(other.id) != own_id);
+    let mut named = others.filter(|other| without_port(&other.host) == name);
+    Ok(named.next().map(|other| (other.id, other.base_url)))
+}
+
+/// A domain's place on the web.
+#[derive(Debug)]
+pub struct DomainAddress {
+    /// The domain.
+    pub id: u32,
+    /// As stored.
+    pub base_url: String,
+    /// As stored, perhaps with a port.
+    pub host: String,
+    /// May be empty.
+    pub fallback_url: String,
+}
+
+/// The domains that are not deleted, by id. They are few.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn all(connection: &Connection) -> Result<Vec<DomainAddress>, StoreError> {
+    let sql = "SELECT id, base_url, host, fallback_url FROM tracking_domain WHERE time_deleted = 0 ORDER BY id";
+    let mut statement = connection.prepare_cached(sql)?;
+    let domains = statement.query_map([], |row| {
+        Ok(DomainAddress {
+            id: row.get(0)?,
+            base_url: row.get(1)?,
+            host: row.get(2)?,
+            fallback_url: row.get(3)?,
+        })
+    })?;
+    Ok(domains.collect::<Result<_, _>>()?)
 }
 
 /// The hosts of all domains that are not deleted.

@@ -32,6 +32,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0018_whole_host_names.sql"),
     include_str!("migrations/0019_removal_clock.sql"),
     include_str!("migrations/0020_unidentified_postbacks.sql"),
+    include_str!("migrations/0021_deleted_codes.sql"),
 ];
 
 /// Brings the database to this program's schema.

@@ -5,21 +5,46 @@ use std::collections::HashMap;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row};
 
-use super::rows::{Compared, FIRST, Filterable, Kept, Stored, day, day_text, word};
+use super::rows::{
+    Compared, DELETED, FIRST, Filterable, Kept, Stored, Vocabulary, day, day_text, word,
+};
 use super::{StoreError, WriteTx, judging};
-use crate::catalog::{Offer, PayoutRevenue};
+use crate::catalog::{Offer, PayoutRevenue, UnknownWord, Visibility, WordSet};
+
+/// The statuses by which offers are filtered: those that an offer has while it is not deleted.
+struct ListedStatus;
+
+impl WordSet for ListedStatus {
+    const WORDS: &'static [&'static str] = &["active", "paused", "pending"];
+
+    fn canonical(word: &str) -> Result<&'static str, UnknownWord> {
+        let known = Self::WORDS.iter().copied().find(|known| *known == word);
+        known.ok_or_else(|| UnknownWord {
+            found: word.into(),
+            allowed: "`active` `paused` `pending` (`deleted=true` lists deleted offers)",
+        })
+    }
+}
 
 impl Kept for Offer {
     const TABLE: &'static str = "offer";
-    const SELECT: &'static str = "name, offer_status, destination_url, advertiser_id, tracking_domain_id, visibility, \
+    // The column keeps the status from before a deletion, for a restoration.
+    const SELECT: &'static str = "name, iif(time_deleted = 0, offer_status, 'deleted'), destination_url, advertiser_id, tracking_domain_id, visibility, \
                                   date_live_until, currency_id, session_definition, session_duration, \
                                   session_tracking_lifespan_hour, is_must_approve_conversion, \
                                   is_allow_duplicate_conversion, append_transaction_id, fallback_url";
-    const ON_DELETE: &'static str = ", offer_status = 'deleted'";
+    // Rows that were deleted by older versions have lost it.
+    const ON_RESTORE: &'static str =
+        ", offer_status = iif(offer_status = 'deleted', 'paused', offer_status)";
     const FILTERS: &'static [Filterable] = &[
+        DELETED,
         Filterable { field: "network_offer_id", column: "id", kind: Compared::Number },
         Filterable { field: "name", column: "name", kind: Compared::Text },
-        Filterable { field: "offer_status", column: "offer_status", kind: Compared::Text },
+        Filterable {
+            field: "offer_status",
+            column: "offer_status",
+            kind: Compared::Word(Vocabulary::of::<ListedStatus>()),
+        },
         Filterable {
             field: "network_advertiser_id",
             column: "advertiser_id",
@@ -30,9 +55,13 @@ impl Kept for Offer {
             column: "tracking_domain_id",
             kind: Compared::OptionalId,
         },
-        Filterable { field: "visibility", column: "visibility", kind: Compared::Text },
-        Filterable { field: "time_created", column: "time_created", kind: Compared::Number },
-        Filterable { field: "time_saved", column: "time_saved", kind: Compared::Number },
+        Filterable {
+            field: "visibility",
+            column: "visibility",
+            kind: Compared::Word(Vocabulary::of::<Visibility>()),
+        },
+        Filterable { field: "time_created", column: "time_created", kind: Compared::Time },
+        Filterable { field: "time_saved", column: "time_saved", kind: Compared::Time },
     ];
 
     fn read(row: &Row<'_>) -> rusqlite::Result<Offer> {
@@ -144,6 +173,31 @@ fn entries_of(connection: &Connection, offer_id: u32) -> Result<Vec<PayoutRevenu
     Ok(entries.collect::<Result<_, _>>()?)
 }
 
+/// Where an offer sends visitors.
+#[derive(Debug)]
+pub struct OfferUrls {
+    /// The offer.
+    pub id: u32,
+    /// With macros.
+    pub destination_url: String,
+    /// May be empty.
+    pub fallback_url: String,
+}
+
+/// Where the offers that are not deleted send visitors.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn urls(connection: &Connection) -> Result<Vec<OfferUrls>, StoreError> {
+    let sql =
+        "SELECT id, destination_url, fallback_url FROM offer WHERE time_deleted = 0 ORDER BY id";
+    let mut statement = connection.prepare_cached(sql)?;
+    let urls = statement.query_map([], |row| {
+        Ok(OfferUrls { id: row.get(0)?, destination_url: row.get(1)?, fallback_url: row.get(2)? })
+    })?;
+    Ok(urls.collect::<Result<_, _>>()?)
+}
+
 /// Whether the entry belongs to the offer, deleted or not.
 ///
 /// # Errors
@@ -180,5 +234,9 @@ pub fn labels(
     connection: &Connection,
     ids: &[u32],
 ) -> Result<HashMap<u32, (String, String)>, StoreError> {
-    super::rows::labels(connection, "SELECT name, offer_status FROM offer WHERE id = ?1", ids)
+    super::rows::labels(
+        connection,
+        "SELECT name, iif(time_deleted = 0, offer_status, 'deleted') FROM offer WHERE id = ?1",
+        ids,
+    )
 }

@@ -6,15 +6,18 @@ use coupon_shared::destination::MacroSink;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
-use super::rows::{Compared, FIRST, Filterable, Kept, Listed, Page, Query, conditions, word};
+use super::rows::{
+    Compared, DELETED, FIRST, Filterable, Kept, Listed, Page, Query, Vocabulary, conditions, word,
+};
 use super::{StoreError, WriteTx};
-use crate::catalog::{DeliveryMethod, DeliveryState, Pixel};
+use crate::catalog::{DeliveryMethod, DeliveryState, Pixel, PixelStatus, PixelType};
 
 impl Kept for Pixel {
     const TABLE: &'static str = "pixel";
     const SELECT: &'static str = "affiliate_id, ifnull(offer_id, 0), ifnull(entry_id, 0), pixel_status, pixel_type, \
                                   postback_url, delay_ms, description, signing_key";
     const FILTERS: &'static [Filterable] = &[
+        DELETED,
         Filterable { field: "network_pixel_id", column: "id", kind: Compared::Number },
         Filterable {
             field: "network_affiliate_id",
@@ -22,10 +25,18 @@ impl Kept for Pixel {
             kind: Compared::Number,
         },
         Filterable { field: "network_offer_id", column: "offer_id", kind: Compared::OptionalId },
-        Filterable { field: "pixel_status", column: "pixel_status", kind: Compared::Text },
-        Filterable { field: "pixel_type", column: "pixel_type", kind: Compared::Text },
-        Filterable { field: "time_created", column: "time_created", kind: Compared::Number },
-        Filterable { field: "time_saved", column: "time_saved", kind: Compared::Number },
+        Filterable {
+            field: "pixel_status",
+            column: "pixel_status",
+            kind: Compared::Word(Vocabulary::of::<PixelStatus>()),
+        },
+        Filterable {
+            field: "pixel_type",
+            column: "pixel_type",
+            kind: Compared::Word(Vocabulary::of::<PixelType>()),
+        },
+        Filterable { field: "time_created", column: "time_created", kind: Compared::Time },
+        Filterable { field: "time_saved", column: "time_saved", kind: Compared::Time },
     ];
 
     fn read(row: &Row<'_>) -> rusqlite::Result<Pixel> {
@@ -387,12 +398,16 @@ pub const DELIVERY_FILTERS: &[Filterable] = &[
     Filterable { field: "network_pixel_id", column: "pixel_id", kind: Compared::Number },
     Filterable { field: "network_affiliate_id", column: "affiliate_id", kind: Compared::Number },
     Filterable { field: "network_offer_id", column: "offer_id", kind: Compared::Number },
-    Filterable { field: "conversion_id", column: "conversion_id", kind: Compared::Text },
-    Filterable { field: "state", column: "state", kind: Compared::Text },
+    Filterable { field: "conversion_id", column: "conversion_id", kind: Compared::HexId },
+    Filterable {
+        field: "state",
+        column: "state",
+        kind: Compared::Word(Vocabulary::of::<DeliveryState>()),
+    },
     Filterable { field: "attempts", column: "attempts", kind: Compared::Number },
     Filterable { field: "last_status", column: "last_status", kind: Compared::Number },
-    Filterable { field: "time_created", column: "time_created", kind: Compared::Number },
-    Filterable { field: "time_attempted", column: "time_attempted", kind: Compared::Number },
+    Filterable { field: "time_created", column: "time_created", kind: Compared::Time },
+    Filterable { field: "time_attempted", column: "time_attempted", kind: Compared::Time },
 ];
 
 const DELIVERY: &str = "SELECT id, pixel_id, affiliate_id, offer_id, conversion_id, state, url, attempts, last_status, \

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tokio::sync::Semaphore;
 
-use super::{BUSY_TIMEOUT, StoreError, flags};
+use super::{BUSY_TIMEOUT, StoreError, casefold, flags};
 
 /// More than this many queries at once only fight for the same two or four cores.
 const MAX_CONNECTIONS: usize = 8;
@@ -67,5 +67,6 @@ fn connect(path: &std::path::Path) -> Result<Connection, StoreError> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -16384;")?;
     connection.set_prepared_statement_cache_capacity(128);
+    casefold::register(&connection)?;
     Ok(connection)
 }

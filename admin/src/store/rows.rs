@@ -12,6 +12,11 @@ use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
 use super::{StoreError, WriteTx};
 
+mod filters;
+
+pub use filters::{Compared, DELETED, Filter, FilterError, Filterable, NAME, Operator, Vocabulary};
+pub(super) use filters::{conditions, only_deletion};
+
 /// An object and the row around it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored<T> {
@@ -43,8 +48,8 @@ pub trait Kept: Sized {
     const TABLE: &'static str;
     /// What `read` reads, from column [`FIRST`] on.
     const SELECT: &'static str;
-    /// Further columns that a deletion sets, such as `, offer_status = 'deleted'`.
-    const ON_DELETE: &'static str = "";
+    /// Further columns that a restoration sets, such as `, offer_status = 'paused'`.
+    const ON_RESTORE: &'static str = "";
     /// What lists can be filtered by.
     const FILTERS: &'static [Filterable];
 
@@ -106,7 +111,8 @@ pub fn find_ever<T: Kept>(
     Ok(rows.pop())
 }
 
-/// One page of the objects that are not deleted, and how many there are on all pages.
+/// One page of the objects, and how many there are on all pages: of those that are not deleted,
+/// unless a filter asks for the deleted ones.
 ///
 /// # Errors
 /// When SQLite fails.
@@ -164,10 +170,20 @@ pub fn update<T: Kept>(tx: &WriteTx<'_>, id: u32, object: &T) -> Result<(), Stor
 /// # Errors
 /// When SQLite fails.
 pub fn delete<T: Kept>(tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
+    let sql = format!("UPDATE {} SET time_saved = ?2, time_deleted = ?2 WHERE id = ?1", T::TABLE);
+    tx.prepare_cached(&sql)?.execute((id, tx.now()))?;
+    Ok(())
+}
+
+/// Takes back that a row was marked as deleted.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn restore<T: Kept>(tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
     let sql = format!(
-        "UPDATE {} SET time_saved = ?2, time_deleted = ?2{} WHERE id = ?1",
+        "UPDATE {} SET time_saved = ?2, time_deleted = 0{} WHERE id = ?1",
         T::TABLE,
-        T::ON_DELETE
+        T::ON_RESTORE
     );
     tx.prepare_cached(&sql)?.execute((id, tx.now()))?;
     Ok(())
@@ -218,60 +234,6 @@ pub(super) fn day(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Date>> {
 /// As the column holds it.
 pub(super) fn day_text(day: Option<Date>) -> Option<String> {
     day.map(|day| day.to_string())
-}
-
-/// A field by which a list can be filtered.
-#[derive(Debug, Clone, Copy)]
-pub struct Filterable {
-    /// The field's name outside.
-    pub field: &'static str,
-    /// The column, or an expression over columns.
-    pub column: &'static str,
-    /// What it is compared with.
-    pub kind: Compared,
-}
-
-/// What `search` looks into where objects have names.
-pub const NAME: Filterable =
-    Filterable { field: "name", column: "lower(name)", kind: Compared::Text };
-
-/// What a filter's value is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compared {
-    /// A number.
-    Number,
-    /// An id; 0 is for rows without one.
-    OptionalId,
-    /// Text.
-    Text,
-    /// Text of a code, whose case does not matter.
-    Code,
-}
-
-/// How a filter compares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operator {
-    /// `=`
-    Equal,
-    /// `>`
-    Greater,
-    /// `<`
-    Less,
-    /// A part of the text.
-    Contains,
-    /// The beginning of the text.
-    Prefix,
-}
-
-/// One condition of a list.
-#[derive(Debug, Clone)]
-pub struct Filter {
-    /// From a [`Filterable`], never from a request.
-    pub column: &'static str,
-    /// How to compare.
-    pub operator: Operator,
-    /// With what.
-    pub value: Value,
 }
 
 /// Which rows of a list are wanted.
@@ -332,7 +294,7 @@ pub(super) fn list_rows<T>(
     query: &Query,
     read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
 ) -> Result<Listed<T>, StoreError> {
-    let (condition, values) = conditions("time_deleted = 0", &query.filters);
+    let (condition, values) = conditions(only_deletion(&query.filters), &query.filters);
     let count = format!("SELECT count(*) FROM {table} WHERE {condition}");
     let total_count = connection
         .prepare_cached(&count)?
@@ -347,27 +309,6 @@ pub(super) fn list_rows<T>(
     let mut statement = connection.prepare_cached(&rows)?;
     let rows = statement.query_map(params_from_iter(&values), read)?.collect::<Result<_, _>>()?;
     Ok(Listed { rows, total_count })
-}
-
-/// A WHERE clause of a first condition and the filters, and the values it takes.
-pub(super) fn conditions(first: &str, filters: &[Filter]) -> (String, Vec<Value>) {
-    let mut condition = String::from(first);
-    let mut values = Vec::new();
-    for filter in filters {
-        values.push(filter.value.clone());
-        let (column, place) = (filter.column, values.len());
-        let _ = match filter.operator {
-            Operator::Equal => write!(condition, " AND {column} IS ?{place}"),
-            Operator::Greater => write!(condition, " AND {column} > ?{place}"),
-            Operator::Less => write!(condition, " AND {column} < ?{place}"),
-            Operator::Contains => write!(condition, " AND instr({column}, ?{place}) > 0"),
-            // No code has a byte above it, so this is the end of what begins so.
-            Operator::Prefix => {
-                write!(condition, " AND {column} >= ?{place} AND {column} < ?{place} || char(127)")
-            }
-        };
-    }
-    (condition, values)
 }
 
 /// Two texts for each id, by a query that takes one id: names and states for `relationship`.

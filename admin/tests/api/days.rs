@@ -27,7 +27,7 @@ fn moment(text: &str) -> i64 {
 }
 
 async fn set_zone(network: &Running, zone: &str) {
-    network.put("settings", json!({"time_zone": zone, "currency": "EUR"})).await.done();
+    network.patch("settings", json!({"time_zone": zone, "currency": "EUR"})).await.done();
 }
 
 #[tokio::test]

@@ -73,23 +73,29 @@ async fn a_partners_key_and_an_admins_key_do_not_open_each_others_door() {
 }
 
 /// Every path below `/v1/networks`, with what each method of it does.
-const NETWORK_ROUTES: [(&str, &[&str]); 40] = [
-    ("settings", &["GET", "PUT"]),
+const NETWORK_ROUTES: [(&str, &[&str]); 46] = [
+    ("settings", &["GET", "PUT", "PATCH"]),
     ("trackingdomains", &["GET", "POST"]),
     ("trackingdomains/9", &["GET", "PUT", "PATCH", "DELETE"]),
+    ("trackingdomains/9/restore", &["POST"]),
     ("advertisers", &["GET", "POST"]),
     ("advertisers/9", &["GET", "PUT", "PATCH", "DELETE"]),
+    ("advertisers/9/restore", &["POST"]),
     ("offers", &["GET", "POST"]),
     ("offers/9", &["GET", "PUT", "PATCH", "DELETE"]),
+    ("offers/9/restore", &["POST"]),
     ("offers/9/visibility", &["GET", "PUT"]),
     ("affiliates", &["GET", "POST"]),
     ("affiliates/9", &["GET", "PUT", "PATCH", "DELETE"]),
+    ("affiliates/9/restore", &["POST"]),
     ("affiliates/9/offers/visibility", &["PATCH"]),
     ("couponcodes", &["GET", "POST"]),
     ("couponcodes/9", &["GET", "PUT", "PATCH", "DELETE"]),
+    ("couponcodes/9/restore", &["POST"]),
     ("couponcodes/bulk", &["POST"]),
     ("couponcodes/status", &["PATCH"]),
     ("couponcodes/generate", &["POST"]),
+    ("pixels/9/restore", &["POST"]),
     ("apikeys", &["GET", "POST"]),
     ("apikeys/9", &["GET", "PUT", "PATCH", "DELETE"]),
     ("apikeys/9/rotate", &["POST"]),

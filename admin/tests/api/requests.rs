@@ -114,7 +114,7 @@ async fn what_is_not_there_is_404_and_what_cannot_be_done_405() {
     }
     let answer = network.delete("settings").await;
     assert_eq!(answer.refusal().0, 405);
-    assert_eq!(answer.header("allow"), Some("GET,HEAD,PUT"));
+    assert_eq!(answer.header("allow"), Some("GET,HEAD,PUT,PATCH"));
 }
 
 #[tokio::test]

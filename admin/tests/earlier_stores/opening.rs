@@ -28,7 +28,7 @@ struct Decided {
     why: &'static str,
 }
 
-const DECIDED: [Decided; 4] = [
+const DECIDED: [Decided; 5] = [
     Decided {
         is_it: |it| it.is_of_report() && MONEY.iter().any(|measure| it.is_of(measure)),
         why: "offers that pay for clicks show payout and revenue of them",
@@ -44,6 +44,10 @@ const DECIDED: [Decided; 4] = [
     Decided {
         is_it: |it| it.is_of("is_bot") && it.before == json!(true),
         why: "a visit from which an approved conversion came is no bot's",
+    },
+    Decided {
+        is_it: |it| it.is_of("tracking_link_unavailable_reason") && it.before == json!(""),
+        why: "a link that does not lead to its offer now says why",
     },
 ];
 

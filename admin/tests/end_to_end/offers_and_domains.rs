@@ -123,12 +123,8 @@ fn visits_that_are_not_redirected_go_to_the_fallback_of_offer_domain_or_network(
         &format!("couponcodes/{}", running.codes.winter25),
         json!({"coupon_status": "paused"}),
     );
-    let settings = json!({
-        "time_zone": "UTC", "currency": "EUR", "default_tracking_domain_id": 1,
-        "fallback_url": "https://network.example/",
-    });
     assert_eq!(running.network.visit("/winter25").status, 404);
-    running.network.done("PUT", "settings?wait=live", settings);
+    running.edit("settings", json!({"fallback_url": "https://network.example/"}));
     assert_eq!(running.led_to("/winter25"), "https://network.example/");
     assert_eq!(running.led_to("/nobody"), "https://network.example/");
     running.edit("trackingdomains/1", json!({"fallback_url": "https://domain.example/"}));

@@ -8,7 +8,7 @@ use super::super::answer::Answer;
 use super::super::error::ApiError;
 use super::super::request::{Json, Wait};
 use super::super::{AppState, live};
-use crate::catalog::{Generation, TrackingLink, tracking_link};
+use crate::catalog::{Generation, LinkState, TrackingLink, tracking_link};
 use crate::edit::coupon_codes as edit;
 use crate::store::WriteTx;
 use crate::store::coupon_codes::Generated;
@@ -25,7 +25,7 @@ pub(in crate::api) struct GeneratedCode {
     network_coupon_code_id: u32,
     coupon_code: String,
     tracking_link: String,
-    tracking_link_unavailable_reason: &'static str,
+    tracking_link_unavailable_reason: LinkState,
 }
 
 /// Makes codes of a pattern.
@@ -49,16 +49,15 @@ impl From<Generated> for GenerationAnswer {
             let link = tracking_link(TrackingLink {
                 base_url: made.base_url.as_deref(),
                 code,
-                is_conversion_only: false,
                 offer_id: made.offer_id,
-                is_assigned: made.affiliate_id.is_some(),
                 is_on_several_offers: false,
+                state: made.link_state,
             });
             GeneratedCode {
                 network_coupon_code_id: *id,
                 coupon_code: code.clone(),
-                tracking_link_unavailable_reason: link.as_ref().err().copied().unwrap_or_default(),
-                tracking_link: link.unwrap_or_default(),
+                tracking_link: link,
+                tracking_link_unavailable_reason: made.link_state,
             }
         });
         GenerationAnswer { coupon_codes: codes.collect() }

@@ -11,7 +11,7 @@ use super::super::{AppState, live};
 use super::LIST;
 use crate::catalog::CouponStatus;
 use crate::edit::coupon_codes as edit;
-use crate::store::coupon_codes::{Chosen, StatusChange};
+use crate::store::coupon_codes::{Chosen, FILTERS, StatusChange};
 
 /// Which codes, and the status they get. Either ids, or the list's filters.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -56,7 +56,7 @@ impl StatusRequest {
             (Some(ids), false) => Ok(Chosen::Ids(ids)),
             (None, true) if self.filter.len() > MAX_FILTERS => Err(too_many_filters()),
             (None, true) => {
-                let named = self.filter.iter().map(|text| filter(text, LIST.filters));
+                let named = self.filter.iter().map(|text| filter(text, FILTERS));
                 let mut filters = named.collect::<Result<Vec<_>, _>>()?;
                 let search = LIST.search.filter(|_| !self.search.is_empty());
                 filters.extend(search.map(|field| containing(field, &self.search)));

@@ -2,7 +2,9 @@
 
 use coupon_shared::click::Tag;
 
+use crate::judgement::Device;
 use crate::store::rollups::{Dimension, Family};
+use crate::store::rows::Vocabulary;
 
 /// A property of clicks and conversions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -125,6 +127,11 @@ impl Facet {
             Facet::CouponCode => Some(Dimension::Code),
             _ => None,
         }
+    }
+
+    /// Where its values are words of a closed set that no report reads by itself.
+    pub(super) fn vocabulary(self) -> Option<Vocabulary> {
+        (self == Facet::DeviceType).then(Vocabulary::of::<Device>)
     }
 
     /// Where its values are counted apart, one such facet at a time.

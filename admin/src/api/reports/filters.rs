@@ -123,7 +123,11 @@ impl FilterRequest {
             Value::Number(number) => number.to_string(),
             other => return Err(("filter_id_value", format!("{other} is no text and no number"))),
         };
-        let Some(dimension) = facet.dimension() else { return Ok((facet, Wanted::Text(text))) };
+        let Some(dimension) = facet.dimension() else {
+            let word = facet.vocabulary().map(|vocabulary| vocabulary.canonical(&text));
+            let word = word.transpose().map_err(|error| ("filter_id_value", error.to_string()))?;
+            return Ok((facet, Wanted::Text(word.map_or(text, str::to_owned))));
+        };
         let code = || match dimension {
             Dimension::Code => RowCode::named(&text).map(|code| Wanted::Code(code.folded())),
             _ => None,

@@ -33,9 +33,12 @@ pub fn generate(tx: &WriteTx<'_>, wanted: Generation) -> Result<Saved<Generated>
         rows.push((coupon_codes::insert(tx, &row, sequence)?, typed));
     }
     audit::codes(tx, "generated", sequence, &Map::new())?;
-    let base_url = coupon_codes::base_url_of_offer(tx, wanted.template.offer_id)?;
-    let affiliate_id = wanted.template.affiliate_id;
-    let now = Generated { offer_id: wanted.template.offer_id, affiliate_id, base_url, rows };
+    let first = match rows.first() {
+        Some((id, _)) => super::existing(tx, *id)?,
+        None => return Err(EditError::field("count", "must be at least 1")),
+    };
+    let (base_url, link_state) = (first.base_url, first.link_state);
+    let now = Generated { offer_id: wanted.template.offer_id, base_url, link_state, rows };
     Ok(Saved { now, sequence: Some(sequence) })
 }
 

@@ -16,7 +16,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
 use crate::store::StoreError;
-use crate::store::rows::{self, Filter, Operator, Page, Query, Sort};
+use crate::store::rows::{self, DELETED, Filter, Operator, Page, Query, Sort};
 
 /// Rows that are sorted in less time than a caller notices.
 const FEW: u64 = 20_000;
@@ -34,6 +34,9 @@ pub(super) struct Selected {
 
 pub(super) fn select(connection: &Connection, query: &Query) -> Result<Selected, StoreError> {
     let filters = query.filters.as_slice();
+    if filters.iter().any(is_of_deletion) {
+        return of_state(connection, query);
+    }
     let sort = query.sort.unwrap_or_else(|| default_sort(filters));
     let window = Window::of(query.page);
     if filters.is_empty() && sort.column == "id" {
@@ -182,9 +185,7 @@ fn collect(
             ids.reverse();
         }
     }
-    let total_count = ids.len() as u64;
-    let Window { from, to } = window.within(total_count);
-    Ok(Selected { ids: ids[from as usize..to as usize].to_vec(), total_count })
+    Ok(window.cut(ids))
 }
 
 /// Walks along an index that has the order of the page, from the nearer end.
@@ -210,6 +211,28 @@ fn walk(
         ids.reverse();
     }
     Ok(Selected { ids, total_count })
+}
+
+/// Where a filter says whether the codes were deleted. The deleted ones have an index of their own,
+/// and are sorted: no other index has them.
+fn of_state(connection: &Connection, query: &Query) -> Result<Selected, StoreError> {
+    let is_of_deleted =
+        |filter: &Filter| is_of_deletion(filter) && filter.operator == Operator::Greater;
+    if !query.filters.iter().any(is_of_deleted) {
+        let filters = query.filters.iter().filter(|filter| !is_of_deletion(filter)).cloned();
+        return select(connection, &Query { filters: filters.collect(), ..query.clone() });
+    }
+    let sort = query.sort.unwrap_or_else(|| default_sort(&query.filters));
+    let (condition, values) = rows::conditions("time_deleted <> 0", &query.filters);
+    let sql = format!(
+        "SELECT id FROM coupon_code INDEXED BY coupon_code_deleted WHERE {condition} ORDER BY {}",
+        sort.by(sort.is_descending)
+    );
+    Ok(Window::of(query.page).cut(ids(connection, &sql, values)?))
+}
+
+fn is_of_deletion(filter: &Filter) -> bool {
+    filter.column == DELETED.column
 }
 
 /// All codes in the order of their ids: the counts of the blocks say in which one a page begins.
@@ -268,6 +291,13 @@ impl Window {
     fn within(self, total_count: u64) -> Window {
         let from = self.from.min(total_count);
         Window { from, to: self.to.clamp(from, total_count) }
+    }
+
+    /// Its ids out of all.
+    fn cut(self, ids: Vec<u32>) -> Selected {
+        let total_count = ids.len() as u64;
+        let Window { from, to } = self.within(total_count);
+        Selected { ids: ids[from as usize..to as usize].to_vec(), total_count }
     }
 
     /// How many of all codes a walk to it goes past, if those that meet the filters are spread evenly.

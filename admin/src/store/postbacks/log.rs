@@ -10,7 +10,9 @@ use rusqlite::{Connection, Row, params_from_iter};
 use super::{Outcome, Postback, VerdictWord};
 use crate::store::StoreError;
 use crate::store::conversions::{Channel, ConversionId};
-use crate::store::rows::{Compared, Filter, Filterable, Listed, Operator, Page, Query, conditions};
+use crate::store::rows::{
+    Compared, Filter, Filterable, Listed, Operator, Page, Query, Vocabulary, conditions,
+};
 
 const RECEIVED: &str = "received_ms";
 const TRANSACTION_ID: &str = "transaction_id";
@@ -20,16 +22,28 @@ const MAY_BE_EMPTY: [(&str, &str); 3] =
 
 /// By what the log can be filtered.
 pub const FILTERS: &[Filterable] = &[
-    Filterable { field: "time_received", column: RECEIVED, kind: Compared::Number },
+    Filterable { field: "time_received", column: RECEIVED, kind: Compared::Time },
     Filterable { field: "transaction_id", column: TRANSACTION_ID, kind: Compared::Text },
     Filterable { field: "coupon_code", column: "folded_code", kind: Compared::Code },
     Filterable { field: "order_id", column: "order_id", kind: Compared::Text },
     Filterable { field: "network_offer_id", column: "offer_id", kind: Compared::Number },
     Filterable { field: "network_affiliate_id", column: "affiliate_id", kind: Compared::Number },
-    Filterable { field: "status", column: "verdict", kind: Compared::Text },
-    Filterable { field: "outcome", column: "outcome", kind: Compared::Text },
+    Filterable {
+        field: "status",
+        column: "verdict",
+        kind: Compared::Word(Vocabulary::of::<VerdictWord>()),
+    },
+    Filterable {
+        field: "outcome",
+        column: "outcome",
+        kind: Compared::Word(Vocabulary::of::<Outcome>()),
+    },
     Filterable { field: "error_code", column: "error_code", kind: Compared::Number },
-    Filterable { field: "channel", column: "channel", kind: Compared::Text },
+    Filterable {
+        field: "channel",
+        column: "channel",
+        kind: Compared::Word(Vocabulary::of::<Channel>()),
+    },
 ];
 
 /// A postback in short.
@@ -151,8 +165,11 @@ pub fn list(connection: &Connection, query: &Query) -> Result<Listed<Entry>, Sto
 }
 
 fn condition(filters: &[Filter]) -> (String, Vec<Value>) {
-    let is_named_id =
-        |filter: &&Filter| filter.column == TRANSACTION_ID && filter.operator == Operator::Equal;
+    let is_named_id = |filter: &&Filter| {
+        filter.column == TRANSACTION_ID
+            && filter.operator == Operator::Equal
+            && filter.value != Value::Text(String::new())
+    };
     let (ids, others): (Vec<&Filter>, Vec<&Filter>) = filters.iter().partition(is_named_id);
     let others: Vec<Filter> = others.into_iter().flat_map(in_columns).collect();
     let (mut condition, mut values) = conditions("true", &others);

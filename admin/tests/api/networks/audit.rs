@@ -93,7 +93,7 @@ async fn every_published_change_has_its_entry() {
         "pattern": "SUMMER####", "count": 7, "network_offer_id": 1, "coupon_status": "active",
     });
     network.post("couponcodes/generate", pattern).await.done();
-    network.patch("offers/1", json!({"offer_status": "deleted"})).await.done();
+    network.patch("offers/1?force=true", json!({"offer_status": "deleted"})).await.done();
     let store = rusqlite::Connection::open(network.dir().join("admin.db")).unwrap();
     let number = |sql: &str| store.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
     // A deletion by status is a change and a deletion.

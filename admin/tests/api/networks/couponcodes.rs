@@ -1,6 +1,6 @@
 //! `/v1/networks/couponcodes`: the rules of codes.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::client::{Answer, Running, code, start_with_offers, with};
 
@@ -207,8 +207,8 @@ async fn descriptions_are_kept_as_typed_and_answered_harmless() {
 async fn a_code_of_a_deleted_offer_can_still_be_paused() {
     let network = start_with_offers().await;
     network.post("couponcodes", code("LATE")).await.done();
-    network.delete("offers/1").await.done();
-    network.delete("affiliates/1").await.done();
+    network.delete("offers/1?force=true").await.done();
+    network.delete("affiliates/1?force=true").await.done();
     let paused = network.patch("couponcodes/1", json!({"coupon_status": "inactive"})).await.done();
     assert_eq!(paused["coupon_status"], "paused");
     assert_eq!(network.post("couponcodes", code("MORE")).await.status, 400);
@@ -303,11 +303,72 @@ async fn a_code_gives_its_reason_for_having_no_link() {
     assert_eq!(reason().await, "unassigned");
     network.patch("couponcodes/1", json!({"network_affiliate_id": 1})).await.done();
     assert_eq!(reason().await, "");
-    let settings = json!({"time_zone": "UTC", "currency": "EUR", "default_tracking_domain_id": 0});
-    network.put("settings", settings).await.done();
+    network.patch("settings", json!({"default_tracking_domain_id": 0})).await.done();
     assert_eq!(reason().await, "no_tracking_domain");
     network.patch("couponcodes/1", json!({"conversion_only": true})).await.done();
     assert_eq!(reason().await, "not_url_safe");
+}
+
+#[tokio::test]
+async fn a_link_that_does_not_lead_now_says_why_and_is_shown_where_it_will_lead_again() {
+    let network = start_with_offers().await;
+    network.post("couponcodes", code("WINTER25")).await.done();
+    const LINK: &str = "https://go.example.com/WINTER25/";
+    let hidden = json!({"network_offer_ids": [1], "status": "hidden"});
+    let visible = json!({"network_offer_ids": [1], "status": "visible"});
+    let visibility = "affiliates/1/offers/visibility";
+    for (path, obstacle, back, reason) in [
+        (
+            "couponcodes/1",
+            json!({"coupon_status": "paused"}),
+            json!({"coupon_status": "active"}),
+            "paused",
+        ),
+        ("couponcodes/1", json!({"end_date": "2020-01-01"}), json!({"end_date": ""}), "expired"),
+        (
+            "couponcodes/1",
+            json!({"start_date": "2090-01-01"}),
+            json!({"start_date": ""}),
+            "not_started",
+        ),
+        (
+            "offers/1",
+            json!({"offer_status": "pending"}),
+            json!({"offer_status": "active"}),
+            "offer_not_active",
+        ),
+        (
+            "offers/1",
+            json!({"date_live_until": "2020-01-01"}),
+            json!({"date_live_until": ""}),
+            "offer_not_active",
+        ),
+        (
+            "affiliates/1",
+            json!({"account_status": "suspended"}),
+            json!({"account_status": "active"}),
+            "partner_not_active",
+        ),
+        (visibility, hidden, visible, "not_runnable"),
+    ] {
+        network.patch(path, obstacle).await.done();
+        let listed = network.get("couponcodes").await.done()["coupon_codes"][0].clone();
+        assert_eq!(listed, network.get("couponcodes/1").await.done());
+        let shown = (&listed["tracking_link"], &listed["tracking_link_unavailable_reason"]);
+        assert_eq!(shown, (&json!(LINK), &json!(reason)));
+        network.patch(path, back).await.done();
+        assert_eq!(
+            network.get("couponcodes/1").await.done()["tracking_link_unavailable_reason"],
+            ""
+        );
+    }
+    for (path, reason) in [("offers/1", "offer_deleted"), ("affiliates/1", "partner_deleted")] {
+        network.delete(&format!("{path}?force=true")).await.done();
+        let found = network.get("couponcodes/1").await.done();
+        let shown = (&found["tracking_link"], &found["tracking_link_unavailable_reason"]);
+        assert_eq!(shown, (&json!(""), &json!(reason)));
+        network.post(&format!("{path}/restore"), Value::Null).await.done();
+    }
 }
 
 async fn total(network: &Running) -> u64 {

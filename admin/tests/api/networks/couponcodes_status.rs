@@ -60,6 +60,22 @@ async fn codes_are_chosen_by_the_lists_filters_and_search() {
 }
 
 #[tokio::test]
+async fn a_filter_that_cannot_be_read_pauses_nothing() {
+    let network = start_with_codes().await;
+    network.patch("couponcodes/1", json!({"end_date": "2027-12-31"})).await.done();
+    for filter in ["end_date<2027-9-1", "end_date<tomorrow", "coupon_status=gone", "end_date<"] {
+        let wanted = json!({"filter": [filter], "coupon_status": "paused"});
+        let refused = network.patch("couponcodes/status", wanted).await;
+        assert_eq!(refused.refusal(), (400, "request.invalid", vec!["filter"]), "{filter}");
+    }
+    let wanted = json!({"filter": ["end_date<2027-09-01"], "coupon_status": "paused"});
+    assert_eq!(network.patch("couponcodes/status", wanted).await.done(), counts(0, 0));
+    assert_eq!(statuses(&network).await, ["active", "active", "paused", "active"]);
+    let wanted = json!({"filter": ["end_date="], "coupon_status": "paused"});
+    assert_eq!(network.patch("couponcodes/status", wanted).await.done(), counts(3, 2));
+}
+
+#[tokio::test]
 async fn a_code_that_is_not_there_refuses_all_of_them() {
     let network = start_with_codes().await;
     network.delete("couponcodes/2").await.done();

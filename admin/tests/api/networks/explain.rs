@@ -108,7 +108,7 @@ async fn every_row_has_its_reason_and_the_choice_is_told() {
 async fn a_time_is_judged_in_the_networks_zone() {
     let network = start_with_offers().await;
     network
-        .put("settings", json!({"time_zone": "Pacific/Auckland", "currency": "NZD"}))
+        .patch("settings", json!({"time_zone": "Pacific/Auckland", "currency": "NZD"}))
         .await
         .done();
     let dates = json!({"start_date": "2026-04-05", "end_date": "2026-04-05"});
@@ -139,13 +139,7 @@ async fn the_chain_of_fallbacks_is_shown_in_its_order() {
     {
         let url = format!("https://{}.example/", of.replace(' ', "-"));
         let change = json!({"fallback_url": url});
-        match path {
-            "settings" => {
-                let base = json!({"time_zone": "UTC", "currency": "EUR"});
-                network.put(path, with(base, change)).await.done();
-            }
-            _ => drop(network.patch(path, change).await.done()),
-        }
+        network.patch(path, change).await.done();
         let told = explained(&network, visit.clone()).await;
         assert_eq!((&told["answer"], &told["location"]), (&json!("fallback"), &json!(url)), "{of}");
         assert!(steps(&told).contains(&format!("fallback URL of the {of}")), "{}", steps(&told));
@@ -171,6 +165,31 @@ async fn codes_nobody_has_and_hosts_that_are_none_leave_no_click() {
         assert!(steps(&told).contains(word), "{visit}: {}", steps(&told));
         assert_eq!(told["reason"], "");
     }
+}
+
+#[tokio::test]
+async fn without_a_host_the_codes_own_link_is_taken_and_said() {
+    let network = start_with_offers().await;
+    network.post("trackingdomains", json!({"base_url": "https://two.example.com"})).await.done();
+    network.patch("offers/2", json!({"network_tracking_domain_id": 2})).await.done();
+    let rows = json!([code("ONE"), with(code("TWO"), json!({"network_offer_id": 2}))]);
+    network.post("couponcodes/bulk", rows).await.done();
+    for (visited, base_url) in [
+        ("ONE", "https://go.example.com"),
+        ("two", "https://two.example.com"),
+        ("nobody", "https://go.example.com"),
+    ] {
+        let told = steps(&explained(&network, json!({"code": visited})).await);
+        assert!(told.contains(&format!("the code's link begins with {base_url}")), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_tracking_domain_no_host_leads_anywhere() {
+    let network = start().await;
+    let told = explained(&network, json!({"code": "WINTER25"})).await;
+    assert_eq!((&told["status"], &told["is_click_recorded"]), (&json!(404), &json!(false)));
+    assert!(steps(&told).contains("no tracking domain"), "{}", steps(&told));
 }
 
 #[tokio::test]

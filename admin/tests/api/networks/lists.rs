@@ -64,6 +64,83 @@ async fn lists_come_in_the_order_that_is_asked_for() {
 }
 
 #[tokio::test]
+async fn a_filters_value_is_read_as_the_type_of_its_field() {
+    let network = four_codes().await;
+    network.patch("couponcodes/1", json!({"end_date": "2027-12-31"})).await.done();
+    let cases: [(&str, &[&str]); 6] = [
+        ("?filter=coupon_status=inactive", &["Gamma"]),
+        ("?filter=end_date<2027-09-01", &[]),
+        ("?filter=end_date>2027-09-01", &["ALPHA"]),
+        ("?filter=end_date=", &["beta", "Gamma", "DELTA"]),
+        ("?filter=start_date=&filter=network_affiliate_id=1", &["ALPHA", "DELTA"]),
+        ("?filter=network_affiliate_id>0&sort=-coupon_code", &["DELTA", "beta", "ALPHA"]),
+    ];
+    for (query, expected) in cases {
+        let query = query.replace('>', "%3E").replace('<', "%3C");
+        assert_eq!(codes(&network, &query).await, expected, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_filters_value_of_another_type_is_refused_in_every_list() {
+    let network = four_codes().await;
+    let wrong = [
+        "couponcodes?filter=end_date<2027-9-1",
+        "couponcodes?filter=end_date<tomorrow",
+        "couponcodes?filter=end_date>",
+        "couponcodes?filter=coupon_status=gone",
+        "couponcodes?filter=coupon_status>active",
+        "couponcodes?filter=time_created>2026-01-01",
+        "couponcodes?filter=network_offer_id=",
+        "offers?filter=offer_status=gone",
+        "offers?filter=offer_status=deleted",
+        "offers?filter=visibility=open",
+        "affiliates?filter=account_status=gone",
+        "advertisers?filter=account_status=",
+        "trackingdomains?filter=time_saved=now",
+        "pixels?filter=pixel_status=gone",
+        "pixels?filter=pixel_type=gone",
+        "pixeldeliveries?filter=state=gone",
+        "pixeldeliveries?filter=conversion_id=12",
+        "apikeys?filter=role=root",
+        "audit?filter=actor=nobody",
+        "audit?filter=object=tabel",
+        "audit?filter=action=gone",
+        "postbacks?filter=status=gone",
+        "postbacks?filter=outcome=gone",
+        "postbacks?filter=channel=pigeon",
+        "postbacks?filter=error_code=none",
+        "postbacks?filter=time_received=today",
+        "couponcodes?filter=deleted=yes",
+    ];
+    for query in wrong {
+        let field = query.split(['=', '<', '>']).nth(1).unwrap();
+        let refused = network.get(&query.replace('>', "%3E").replace('<', "%3C")).await;
+        assert_eq!(refused.refusal(), (400, "request.invalid", vec!["filter"]), "{query}");
+        let said = refused.body["fields"][0]["error"].as_str().unwrap();
+        assert!(said.starts_with(field), "{query}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_search_by_name_ignores_case_in_every_alphabet() {
+    let network = four_codes().await;
+    network.patch("offers/1", json!({"name": "MÜNCHEN Straße"})).await.done();
+    network.patch("affiliates/1", json!({"name": "Ёлка Σίσυφος"})).await.done();
+    for (list, searched, found) in [
+        ("offers", "münchen", 1),
+        ("offers", "STRASSE", 1),
+        ("offers", "Muenchen", 0),
+        ("affiliates", "ёЛКА", 1),
+        ("affiliates", "ΣΊΣΥΦΟΣ", 1),
+    ] {
+        let query: String = url::form_urlencoded::byte_serialize(searched.as_bytes()).collect();
+        let answer = network.get(&format!("{list}?search={query}")).await.done();
+        assert_eq!(answer["paging"]["total_count"], found, "{searched}");
+    }
+}
+
+#[tokio::test]
 async fn an_order_that_a_list_does_not_have_is_refused() {
     let network = four_codes().await;
     for (query, field) in [

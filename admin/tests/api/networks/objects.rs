@@ -56,27 +56,63 @@ async fn settings_are_replaced_as_a_whole() {
         (&before["time_zone"], &before["default_tracking_domain_id"]),
         (&json!("UTC"), &json!(1))
     );
-    let wanted = json!({"time_zone": "Europe/Berlin", "currency": "EUR", "fallback_url": "https://example.com/", "default_tracking_domain_id": 1});
+    let default = json!({"action": "flag", "spike_factor": 10, "spike_minimum": 20});
+    let wanted = json!({
+        "time_zone": "Europe/Berlin", "currency": "EUR", "fallback_url": "https://example.com/",
+        "default_tracking_domain_id": 1, "code_leak_guard": default,
+    });
     let after = network.put("settings", wanted.clone()).await.done();
     for (field, value) in wanted.as_object().unwrap() {
         assert_eq!(&after[field], value);
     }
-    let default = json!({"action": "flag", "spike_factor": 10, "spike_minimum": 20});
-    assert_eq!(after["code_leak_guard"], default);
     let wrong = json!({"time_zone": "Mars", "currency": "x", "fallback_url": "x"});
     assert_eq!(
-        network.put("settings", wrong).await.refusal().2,
+        network.patch("settings", wrong).await.refusal().2,
         ["time_zone", "currency", "fallback_url"]
     );
     let guard = json!({"action": "hold", "spike_factor": 3, "spike_minimum": 5});
-    let held = json!({"time_zone": "UTC", "currency": "EUR", "code_leak_guard": guard});
-    assert_eq!(network.put("settings", held).await.done()["code_leak_guard"], guard);
+    let held = network.patch("settings", json!({"code_leak_guard": guard})).await.done();
+    assert_eq!(held["code_leak_guard"], guard);
     assert_eq!(network.get("settings").await.done()["code_leak_guard"], guard);
-    let never =
-        json!({"time_zone": "UTC", "currency": "EUR", "code_leak_guard": {"spike_factor": 0}});
-    assert_eq!(network.put("settings", never).await.refusal().2, ["code_leak_guard.spike_factor"]);
-    let nowhere = json!({"time_zone": "UTC", "currency": "EUR", "default_tracking_domain_id": 9});
-    assert_eq!(network.put("settings", nowhere).await.refusal().2, ["default_tracking_domain_id"]);
+    let never = json!({"code_leak_guard": {"spike_factor": 0}});
+    assert_eq!(
+        network.patch("settings", never).await.refusal().2,
+        ["code_leak_guard.spike_factor"]
+    );
+    let nowhere = json!({"default_tracking_domain_id": 9});
+    assert_eq!(
+        network.patch("settings", nowhere).await.refusal().2,
+        ["default_tracking_domain_id"]
+    );
+}
+
+#[tokio::test]
+async fn a_replacement_of_the_settings_that_leaves_fields_out_names_them_and_changes_nothing() {
+    let network = start_with_offers().await;
+    let before = network.get("settings").await.done();
+    let part = json!({"time_zone": "Europe/Berlin", "currency": "EUR", "fallback_url": ""});
+    let refused = network.put("settings", part).await;
+    assert_eq!(
+        refused.refusal(),
+        (400, "request.invalid", vec!["default_tracking_domain_id", "code_leak_guard"])
+    );
+    assert_eq!(network.get("settings").await.done(), before);
+    let changed = network.patch("settings", json!({"currency": "EUR"})).await.done();
+    assert_eq!(
+        (&changed["currency"], &changed["default_tracking_domain_id"]),
+        (&json!("EUR"), &json!(1))
+    );
+}
+
+#[tokio::test]
+async fn the_first_tracking_domain_becomes_the_default_and_the_second_does_not() {
+    let network = start().await;
+    for (host, is_default) in [("one", true), ("two", false)] {
+        let domain = json!({"base_url": format!("https://{host}.example.com")});
+        let made = network.post("trackingdomains", domain).await.done();
+        assert_eq!(made["is_default"], is_default, "{host}");
+    }
+    assert_eq!(network.get("settings").await.done()["default_tracking_domain_id"], 1);
 }
 
 #[tokio::test]
@@ -95,9 +131,16 @@ async fn one_domain_is_the_default_and_one_host_has_one_domain() {
     );
     assert_eq!(network.get("trackingdomains/1").await.done()["is_default"], false);
 
-    let again =
-        network.post("trackingdomains", json!({"base_url": "http://TWO.example.com:80"})).await;
-    assert_eq!(again.refusal(), (409, "tracking_domain.duplicate", vec!["base_url"]));
+    for base_url in ["http://TWO.example.com:80", "https://two.example.com:8443"] {
+        let again = network.post("trackingdomains", json!({"base_url": base_url})).await;
+        assert_eq!(again.refusal(), (409, "tracking_domain.duplicate", vec!["base_url"]));
+        assert!(
+            again.body["error"].as_str().unwrap().contains("a port does not tell"),
+            "{again:?}"
+        );
+    }
+    let moved = json!({"base_url": "https://two.example.com:8443"});
+    network.patch("trackingdomains/2", moved).await.done();
 }
 
 #[tokio::test]

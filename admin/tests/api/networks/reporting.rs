@@ -211,6 +211,17 @@ async fn what_is_wrong_with_a_question_about_conversions_is_named() {
 }
 
 #[tokio::test]
+async fn a_kind_of_device_that_does_not_exist_is_refused_and_not_counted_as_nothing() {
+    let network = start_with_offers().await;
+    let asked = |device: &str| {
+        with(filters(&[("device_type", json!(device))]), json!({"columns": [{"column": "offer"}]}))
+    };
+    network.ask("entity", asked("Mobile")).await.done();
+    let refused = network.ask("entity", asked("phone")).await;
+    assert_eq!(refused.refusal().2, ["query.filters[0].filter_id_value"]);
+}
+
+#[tokio::test]
 async fn a_conversion_is_found_by_its_id_and_by_its_click() {
     let network = sold().await;
     let one = network.get(&format!("reporting/conversions/{}", "01".repeat(16))).await.done();

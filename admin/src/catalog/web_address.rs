@@ -1,0 +1,87 @@
+//! Where on the web a URL is answered, to tell whether a visitor who is sent there comes back to us.
+
+use coupon_shared::code::RESERVED;
+use coupon_shared::visit_target::code_in;
+use url::Url;
+
+/// Host and port of a URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebAddress {
+    /// In lower case, without a dot at its end.
+    host: String,
+    /// None for the two ports of the web: what answers one of them mostly answers the other.
+    port: Option<u16>,
+}
+
+impl WebAddress {
+    /// Of an absolute URL, perhaps with macros behind its host.
+    #[must_use]
+    pub fn of(url: &str) -> Option<WebAddress> {
+        let url = Url::parse(url).ok()?;
+        let host = url.host_str()?;
+        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        let port = url.port_or_known_default().filter(|port| ![80, 443].contains(port));
+        Some(WebAddress { host, port })
+    }
+}
+
+/// Whether a tracking domain could take the path of a URL for a coupon code's: it is one segment, and
+/// none that the tracking domain keeps for itself. A macro may stand for any code.
+#[must_use]
+pub fn may_be_a_codes(url: &str) -> bool {
+    let Ok(url) = Url::parse(url) else { return false };
+    let segment = String::from_utf8_lossy(code_in(url.path())).to_ascii_lowercase();
+    let is_kept = ["robots.txt", "favicon.ico", ".well-known"].contains(&segment.as_str())
+        || RESERVED.contains(&segment.as_str());
+    !segment.contains('/') && !is_kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_server_has_one_address_however_it_is_written() {
+        let own = WebAddress::of("https://go.example.com").unwrap();
+        for same in [
+            "https://GO.Example.com/WINTER25",
+            "http://go.example.com/",
+            "https://go.example.com:443/x?y",
+            "http://go.example.com:443/",
+            "https://go.example.com./WINTER25/{sub1}",
+        ] {
+            assert_eq!(WebAddress::of(same), Some(own.clone()), "{same}");
+        }
+        for other in
+            ["https://go.example.com:8443/", "https://shop.example.com/", "https://example.com/"]
+        {
+            assert_ne!(WebAddress::of(other), Some(own.clone()), "{other}");
+        }
+        assert_eq!(WebAddress::of("not a url"), None);
+    }
+
+    #[test]
+    fn a_path_of_one_segment_may_be_a_codes() {
+        for (path, expected) in [
+            ("/WINTER25", true),
+            ("/WINTER25/", true),
+            ("/{sub1}", true),
+            ("/winter25?x=/a/b", true),
+            ("/./winter25", true),
+            ("/WINTER25.", true),
+            ("/", true),
+            ("", true),
+            ("/shop/jackets", false),
+            ("/shop/{sub1}", false),
+            ("/scripts/main.js", false),
+            ("/clk?oid=1", false),
+            ("/robots.txt", false),
+        ] {
+            assert_eq!(
+                may_be_a_codes(&format!("https://go.example.com{path}")),
+                expected,
+                "{path}"
+            );
+        }
+    }
+}

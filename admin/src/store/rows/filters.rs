@@ -1,0 +1,286 @@
+//! What lists are filtered by: for each field its column and the type that its values have.
+//!
+//! A value is read as the type of its field, or refused. A value that is compared as it was typed
+//! would select other rows than were meant, and filters also choose the codes of a bulk change.
+
+use std::fmt::Write as _;
+
+use rusqlite::types::Value;
+
+use super::day_text;
+use crate::catalog::{DayError, UnknownWord, WordSet, parse_day};
+
+/// A field by which a list can be filtered.
+#[derive(Debug, Clone, Copy)]
+pub struct Filterable {
+    /// The field's name outside.
+    pub field: &'static str,
+    /// The column, or an expression over columns.
+    pub column: &'static str,
+    /// What it is compared with.
+    pub kind: Compared,
+}
+
+/// What `search` looks into where objects have names.
+pub const NAME: Filterable =
+    Filterable { field: "name", column: "casefold(name)", kind: Compared::Text };
+
+/// Lists the deleted objects instead of the others.
+pub const DELETED: Filterable =
+    Filterable { field: "deleted", column: TIME_DELETED, kind: Compared::Deletion };
+
+const TIME_DELETED: &str = "time_deleted";
+
+/// What a filter's value is.
+#[derive(Debug, Clone, Copy)]
+pub enum Compared {
+    /// A whole number.
+    Number,
+    /// An id; 0 is for rows without one.
+    OptionalId,
+    /// An id of 32 hex digits.
+    HexId,
+    /// Unix seconds.
+    Time,
+    /// A civil day; empty for rows without one.
+    Day,
+    /// A word of a closed set.
+    Word(Vocabulary),
+    /// Any text, compared byte by byte.
+    Text,
+    /// Text of a code, whose case does not matter.
+    Code,
+    /// Whether the object was deleted: `true` or `false`.
+    Deletion,
+}
+
+/// The words that a column can hold, and other words for them.
+#[derive(Debug, Clone, Copy)]
+pub struct Vocabulary {
+    /// All words.
+    pub words: &'static [&'static str],
+    canonical: fn(&str) -> Result<&'static str, UnknownWord>,
+}
+
+impl Vocabulary {
+    /// The words of a closed set.
+    #[must_use]
+    pub const fn of<T: WordSet>() -> Vocabulary {
+        Vocabulary { words: T::WORDS, canonical: T::canonical }
+    }
+
+    /// The word that is kept for one that was typed.
+    ///
+    /// # Errors
+    /// When it is none of the set.
+    pub fn canonical(self, word: &str) -> Result<&'static str, UnknownWord> {
+        (self.canonical)(word)
+    }
+}
+
+/// How a filter compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operator {
+    /// `=`
+    Equal,
+    /// `>`
+    Greater,
+    /// `<`
+    Less,
+    /// A part of the text.
+    Contains,
+    /// The beginning of the text.
+    Prefix,
+}
+
+/// One condition of a list.
+#[derive(Debug, Clone)]
+pub struct Filter {
+    /// From a [`Filterable`], never from a request.
+    pub column: &'static str,
+    /// How to compare.
+    pub operator: Operator,
+    /// With what.
+    pub value: Value,
+}
+
+/// Why a value cannot be compared with a field.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FilterError {
+    /// The field holds whole numbers.
+    #[error("`{0}` is not a whole number")]
+    Number(String),
+    /// The field holds instants.
+    #[error("`{0}` is not a time; write Unix seconds, like 1767225600")]
+    Time(String),
+    /// The field holds ids of 32 hex digits.
+    #[error("`{0}` is not an id of 32 hex digits")]
+    HexId(String),
+    /// The field holds civil days.
+    #[error("{0}, or leave it empty after = to find what has none")]
+    Day(#[from] DayError),
+    /// The field holds words of a closed set.
+    #[error(transparent)]
+    Word(#[from] UnknownWord),
+    /// Only `true` and `false` can stand here.
+    #[error("`{0}` is not `true` or `false`")]
+    Deletion(String),
+    /// The field has no order in which this could be asked.
+    #[error("can only be compared with {allowed}")]
+    Operator {
+        /// The operators that are possible.
+        allowed: &'static str,
+    },
+}
+
+impl Filterable {
+    /// The condition that this field stands in this relation to a value as typed.
+    ///
+    /// # Errors
+    /// When the value is none of the field's type, or its type has no such order.
+    pub fn filter(&self, operator: Operator, typed: &str) -> Result<Filter, FilterError> {
+        let value = self.kind.read(operator, typed)?;
+        let filter = Filter { column: self.column, operator, value };
+        Ok(match (self.kind, &filter.value) {
+            (Compared::Deletion, Value::Integer(1)) => {
+                Filter { operator: Operator::Greater, value: 0.into(), ..filter }
+            }
+            _ => filter,
+        })
+    }
+}
+
+impl Compared {
+    fn read(self, operator: Operator, typed: &str) -> Result<Value, FilterError> {
+        let is_equal = operator == Operator::Equal;
+        match self {
+            Compared::Word(_) | Compared::HexId | Compared::Deletion if !is_equal => {
+                return Err(FilterError::Operator { allowed: "=" });
+            }
+            // Rows without an id stand at 0 outside and at NULL, which has no order, inside.
+            Compared::OptionalId if operator == Operator::Less => {
+                return Err(FilterError::Operator { allowed: "= or >" });
+            }
+            _ => {}
+        }
+        let number = || typed.parse::<i64>().map_err(|_| FilterError::Number(shortened(typed)));
+        Ok(match self {
+            Compared::Number => number()?.into(),
+            Compared::OptionalId if number()? == 0 && is_equal => Value::Null,
+            Compared::OptionalId => number()?.into(),
+            Compared::HexId => hex_id(typed)?.into(),
+            Compared::Time => {
+                number().map_err(|_not_a_number| FilterError::Time(shortened(typed)))?.into()
+            }
+            Compared::Day => match parse_day(typed)? {
+                None if !is_equal => {
+                    return Err(FilterError::Operator { allowed: "= where it is empty" });
+                }
+                day => day_text(day).into(),
+            },
+            Compared::Word(vocabulary) => vocabulary.canonical(typed)?.to_owned().into(),
+            Compared::Text => typed.to_owned().into(),
+            Compared::Code => typed.to_ascii_lowercase().into(),
+            Compared::Deletion => {
+                let deleted: bool =
+                    typed.parse().map_err(|_| FilterError::Deletion(shortened(typed)))?;
+                deleted.into()
+            }
+        })
+    }
+}
+
+fn hex_id(typed: &str) -> Result<String, FilterError> {
+    let is_id = typed.len() == 32 && typed.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_id { Ok(typed.to_ascii_lowercase()) } else { Err(FilterError::HexId(shortened(typed))) }
+}
+
+fn shortened(typed: &str) -> String {
+    typed.chars().take(40).collect()
+}
+
+/// What must hold of the rows of a list before its filters: that they are not deleted, unless one of
+/// the filters says which they are.
+pub(in crate::store) fn only_deletion(filters: &[Filter]) -> &'static str {
+    if filters.iter().any(|filter| filter.column == TIME_DELETED) {
+        "true"
+    } else {
+        "time_deleted = 0"
+    }
+}
+
+/// A WHERE clause of a first condition and the filters, and the values it takes.
+pub(in crate::store) fn conditions(first: &str, filters: &[Filter]) -> (String, Vec<Value>) {
+    let mut condition = String::from(first);
+    let mut values = Vec::new();
+    for filter in filters {
+        values.push(filter.value.clone());
+        let (column, place) = (filter.column, values.len());
+        let _ = match filter.operator {
+            Operator::Equal => write!(condition, " AND {column} IS ?{place}"),
+            Operator::Greater => write!(condition, " AND {column} > ?{place}"),
+            Operator::Less => write!(condition, " AND {column} < ?{place}"),
+            Operator::Contains => write!(condition, " AND instr({column}, ?{place}) > 0"),
+            // No code has a byte above it, so this is the end of what begins so.
+            Operator::Prefix => {
+                write!(condition, " AND {column} >= ?{place} AND {column} < ?{place} || char(127)")
+            }
+        };
+    }
+    (condition, values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::CouponStatus;
+
+    fn read(kind: Compared, operator: Operator, typed: &str) -> Result<Value, FilterError> {
+        let field = Filterable { field: "field", column: "column", kind };
+        field.filter(operator, typed).map(|filter| filter.value)
+    }
+
+    #[test]
+    fn a_value_is_read_as_the_type_of_its_field() {
+        use Operator::{Equal, Greater, Less};
+        let status = Compared::Word(Vocabulary::of::<CouponStatus>());
+        let text = |text: &str| Value::Text(text.into());
+        let hex = "0192F0C1D2E3F405A6B7C8D9EAF00112";
+        for (kind, operator, typed, expected) in [
+            (Compared::Number, Less, "-3", 3_i64.wrapping_neg().into()),
+            (Compared::OptionalId, Equal, "0", Value::Null),
+            (Compared::OptionalId, Greater, "0", 0.into()),
+            (Compared::Time, Greater, "1767225600", 1_767_225_600.into()),
+            (Compared::Day, Less, "2027-09-01", text("2027-09-01")),
+            (Compared::Day, Equal, "", Value::Null),
+            (status, Equal, "inactive", text("paused")),
+            (Compared::Text, Greater, "M", text("M")),
+            (Compared::Code, Equal, "SAVE", text("save")),
+            (Compared::HexId, Equal, hex, text(&hex.to_ascii_lowercase())),
+        ] {
+            assert_eq!(read(kind, operator, typed), Ok(expected), "{kind:?} {typed}");
+        }
+    }
+
+    #[test]
+    fn what_is_none_of_the_type_is_refused() {
+        use Operator::{Equal, Greater, Less};
+        let status = Compared::Word(Vocabulary::of::<CouponStatus>());
+        for (kind, operator, typed) in [
+            (Compared::Number, Equal, ""),
+            (Compared::Number, Equal, "1.5"),
+            (Compared::OptionalId, Less, "5"),
+            (Compared::Time, Greater, "2026-01-01"),
+            (Compared::Day, Less, "2027-9-1"),
+            (Compared::Day, Less, "tomorrow"),
+            (Compared::Day, Less, ""),
+            (status, Equal, "gone"),
+            (status, Equal, ""),
+            (status, Greater, "active"),
+            (Compared::HexId, Equal, "12"),
+            (Compared::Deletion, Equal, "yes"),
+        ] {
+            assert!(read(kind, operator, typed).is_err(), "{kind:?} {typed}");
+        }
+    }
+}
