@@ -24,6 +24,9 @@ mod explain;
 mod export;
 mod import;
 mod output;
+mod sentence;
+
+pub use sentence::sentence;
 
 /// Admin sidecar of coupond: the API, bulk CSV, index publication, click intake and reports.
 #[derive(Debug, Parser)]
@@ -167,7 +170,7 @@ struct ExplainArgs {
     /// When, as Unix seconds or like 2026-06-15T12:00:00+02:00; now, where it is left out
     #[arg(long, value_name = "TIME")]
     time: Option<Moment>,
-    /// The tracking domain's host
+    /// The tracking domain's host; that of the code's own link, where it is left out
     #[arg(long, value_name = "HOST", default_value = "")]
     host: String,
     /// The link's query, such as sub1=story

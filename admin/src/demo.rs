@@ -166,12 +166,46 @@ fn introduce(daemon: &Daemon, admin: &Admin, config: &Config) {
     for (code, shows) in sample_network::SHOWN {
         println!("  http://{visitors}/{code:<16} {shows}");
     }
-    println!(
-        "\nTry:\n  curl -i 'http://{visitors}/WiNtEr25?sub1=story'\n  \
-         curl -H \"X-Eflow-API-Key: $(cat {key_file})\" http://{api}/v1/networks/couponcodes\n  \
-         curl -H \"X-Eflow-API-Key: $(cat {key_file})\" -H 'Content-Type: application/json' \\\n    \
+    println!("\nTry:\n{}\nCtrl-C stops both.", next_commands(daemon, admin, config));
+}
+
+/// Commands for another terminal, whole, so that they can be pasted there.
+fn next_commands(daemon: &Daemon, admin: &Admin, config: &Config) -> String {
+    let (visitors, api, today) = (daemon.listen, admin.address, today("UTC"));
+    let key_file = quoted(&keys::file_in(&config.data_dir));
+    let data = quoted(&config.data_dir);
+    let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("coupon-admin"));
+    let program = quoted(&program);
+    // curl's own user agent is on the list of bots.
+    format!(
+        "  curl -i -A '{BROWSER}' 'http://{visitors}/WiNtEr25?sub1=story'\n  \
+         KEY=$(cat {key_file}); API=http://{api}/v1/networks\n  \
+         curl -H \"X-Eflow-API-Key: $KEY\" $API/couponcodes\n  \
+         curl -H \"X-Eflow-API-Key: $KEY\" -H 'Content-Type: application/json' \\\n    \
          -d '{{\"from\": \"{today}\", \"to\": \"{today}\", \"columns\": [{{\"column\": \"coupon_code\"}}]}}' \\\n    \
-         http://{api}/v1/networks/reporting/entity\n\nCtrl-C stops both.",
-        today = today("UTC")
-    );
+         $API/reporting/entity\n  \
+         {program} explain WINTER25 --data {data}\n  \
+         {program} api-key create --role read-only --data {data}\n"
+    )
+}
+
+/// What a visit of somebody says that he is.
+const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64)";
+
+/// A path as one word of a shell's command.
+fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if path.chars().all(is_plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_one_word_to_a_shell() {
+        assert_eq!(quoted(Path::new("/srv/coupon-demo/admin.key")), "/srv/coupon-demo/admin.key");
+        assert_eq!(quoted(Path::new("/my data/it's")), r"'/my data/it'\''s'");
+    }
 }

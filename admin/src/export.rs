@@ -20,7 +20,7 @@ pub enum ExportError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The file could not be written.
-    #[error("cannot write the file: {0}")]
+    #[error(transparent)]
     Write(#[from] io::Error),
 }
 

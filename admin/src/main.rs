@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use coupon_admin::cli::Cli;
+use coupon_admin::cli::{self, Cli};
 use rustix::fs::Mode;
 use rustix::process::umask;
 
@@ -10,10 +10,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     keep_files_private();
-    match coupon_admin::cli::run(Cli::parse()) {
+    match cli::run(Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("coupon-admin: {error:#}");
+            eprintln!("coupon-admin: {}", cli::sentence(&error));
             ExitCode::FAILURE
         }
     }

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::path::Path;
 
+use anyhow::Context;
 use rusqlite::TransactionBehavior;
 
 use super::ExportArgs;
@@ -16,7 +17,7 @@ pub(super) fn run(dir: &Path, args: &ExportArgs) -> anyhow::Result<()> {
         Some(path) => Output::open(path, args.force)?,
         None => Output::Standard,
     };
-    let codes = export::write(&tx, &[], output.writer())?;
+    let codes = export::write(&tx, &[], output.writer()).with_context(|| output.failure())?;
     let is_standard = output.is_standard();
     output.finish()?;
     if let (Some(path), false, true) = (&args.file, is_standard, std::io::stderr().is_terminal()) {

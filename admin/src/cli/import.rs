@@ -4,6 +4,7 @@ use std::fs::File;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use rusqlite::Connection;
 
@@ -40,7 +41,10 @@ pub(super) fn run(config: &Config, args: ImportArgs) -> anyhow::Result<ExitCode>
             eprintln!("{error}");
             Ok(ExitCode::FAILURE)
         }
-        Err(error) => Err(error.into()),
+        Err(error) => {
+            let of_file = format!("cannot import {}", args.file.display());
+            Err(anyhow::Error::from(error).context(of_file))
+        }
     }
 }
 
@@ -104,7 +108,7 @@ fn report(connection: &Connection, errors: Option<Output>) -> anyhow::Result<()>
     )?;
     let is_written = errors.is_some();
     if let Some(output) = errors {
-        import::errors::write(connection, output.writer())?;
+        import::errors::write(connection, output.writer()).with_context(|| output.failure())?;
         output.finish()?;
     }
     match (more, is_written) {

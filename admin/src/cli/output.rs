@@ -49,6 +49,16 @@ impl Output {
         matches!(self, Output::Standard)
     }
 
+    /// What is said when writing to it fails.
+    pub(super) fn failure(&self) -> String {
+        match self {
+            Output::Standard => "cannot write to the standard output".into(),
+            Output::New(_, path, _) | Output::Device(_, path) => {
+                format!("cannot write {}", path.display())
+            }
+        }
+    }
+
     pub(super) fn writer(&self) -> Box<dyn Write + '_> {
         match self {
             Output::Standard => Box::new(io::stdout().lock()),
@@ -59,13 +69,14 @@ impl Output {
 
     /// Gives the file its name.
     pub(super) fn finish(self) -> anyhow::Result<()> {
-        let (placed, path) = match self {
-            Output::Standard => return Ok(io::stdout().flush()?),
-            Output::New(new, path, true) => (new.replace(), path),
-            Output::New(new, path, false) => (new.place(), path),
-            Output::Device(mut file, path) => (file.flush(), path),
+        let failure = self.failure();
+        let finished = match self {
+            Output::Standard => io::stdout().flush(),
+            Output::New(new, _, true) => new.replace(),
+            Output::New(new, _, false) => new.place(),
+            Output::Device(mut file, _) => file.flush(),
         };
-        placed.with_context(|| format!("cannot write {}", path.display()))
+        finished.context(failure)
     }
 }
 

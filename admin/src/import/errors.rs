@@ -14,7 +14,7 @@ pub enum ErrorsError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The list could not be written.
-    #[error("cannot write the list of errors: {0}")]
+    #[error("the list of errors cannot be written: {0}")]
     Write(#[from] io::Error),
 }
 

@@ -153,6 +153,59 @@ async fn commands_on_a_folder_without_a_store_make_none() {
 }
 
 #[tokio::test]
+async fn a_message_says_which_file_and_says_nothing_twice() {
+    let network = start_with_offers().await;
+    let (nowhere, folder) = (network.dir().join("no/such/file.csv"), network.dir());
+    let (path, folder) = (nowhere.to_str().unwrap(), folder.to_str().unwrap());
+    let file = csv(network.dir(), 1);
+    let wrong = network.dir().join("wrong.csv");
+    std::fs::write(&wrong, "offer_id,affiliate_id,coupon_code,status\n9,1,GOOD,active\n").unwrap();
+    for (arguments, named, cause) in [
+        (vec!["export", path], path, "No such file or directory"),
+        (vec!["import", path], path, "No such file or directory"),
+        (vec!["import", folder], folder, "Is a directory"),
+        (
+            vec!["import", wrong.to_str().unwrap(), "--errors", path],
+            path,
+            "No such file or directory",
+        ),
+        (vec!["backup", path], path, "No such file or directory"),
+        (vec!["restore", path], path, "No such file or directory"),
+        (vec!["check-config", "--config", path], path, "No such file or directory"),
+        (vec!["explain", "WINTER25", "--time", "noon"], "noon", "Unix seconds"),
+    ] {
+        let mut command = program(network.dir());
+        command.args(&arguments);
+        let output = run(command).await;
+        let said = said(&output);
+        assert!(!output.status.success(), "{arguments:?}: {said}");
+        assert!(said.contains(named), "{arguments:?}: {said}");
+        assert_eq!(said.matches(cause).count(), 1, "{arguments:?}: {said}");
+    }
+    assert!(file.exists());
+    let mut explain = program(&network.dir().join("typo"));
+    explain.args(["explain", "WINTER25"]);
+    let told = said(&run(explain).await);
+    assert!(told.contains("there is no store") && told.contains("--data"), "{told}");
+}
+
+#[tokio::test]
+async fn a_role_is_written_with_a_hyphen_or_as_in_the_api() {
+    let network = start_with_offers().await;
+    for role in ["read-only", "read_only"] {
+        let mut create = program(network.dir());
+        create.args(["api-key", "create", "--role", role]);
+        let output = run(create).await;
+        assert!(output.status.success(), "{}", said(&output));
+        let key = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(
+            network.call_as(key.trim(), "GET", "/v1/networks/offers", None).await.status,
+            200
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_second_admin_on_one_folder_is_refused() {
     let network = start_with_offers().await;
     let mut second = program(network.dir());

@@ -2,7 +2,7 @@
 
 use crate::http::{self, Answer};
 use crate::programs::{
-    Program, admin_program, daemon_program, own_loopback_address, signal, wait_for,
+    Program, admin_program, daemon_program, is_installed, own_loopback_address, signal, wait_for,
 };
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
@@ -16,6 +16,8 @@ struct Demo {
     folder: PathBuf,
     visitors: SocketAddr,
     api: SocketAddr,
+    /// What it says should be tried.
+    commands: String,
 }
 
 impl Demo {
@@ -36,9 +38,12 @@ impl Demo {
             url.split('/').next().unwrap().parse().unwrap()
         };
         let (visitors, api) = (address("redirects"), address("admin API"));
+        let introduced = lines.by_ref().take_while(|line| !line.starts_with("Ctrl-C"));
+        let commands: Vec<String> = introduced.skip_while(|line| line != "Try:").skip(1).collect();
+        let commands = commands.join("\n");
         // The rest of what it says: it must not stop at a full pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        Demo { program, folder: folder.to_owned(), visitors, api }
+        Demo { program, folder: folder.to_owned(), visitors, api, commands }
     }
 
     fn visit(&self, target: &str) -> Answer {
@@ -56,6 +61,68 @@ impl Demo {
         let children = format!("/proc/{0}/task/{0}/children", self.program.id());
         let children = std::fs::read_to_string(children).ok()?;
         children.split_whitespace().next()?.parse().ok()
+    }
+}
+
+/// Pastes commands into a shell, and answers what they said.
+fn pasted(commands: &str) -> String {
+    let output = Command::new("sh").args(["-e", "-c", commands]).output().unwrap();
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(output.status.success(), "{commands}\n{said}");
+    said
+}
+
+/// Clicks that count, of a code on any day.
+fn clicks_of(demo: &Demo, code: &str) -> u64 {
+    let period = json!({
+        "from": "2020-01-01", "to": "2099-01-01", "columns": [{"column": "coupon_code"}],
+    });
+    let report = demo.call("POST", "reporting/entity", Some(period));
+    let rows = report["table"].as_array().unwrap().iter();
+    let of_code = rows.filter(|row| row["columns"][0]["label"] == code);
+    of_code.map(|row| row["reporting"]["total_click"].as_u64().unwrap()).sum()
+}
+
+#[test]
+fn the_commands_that_a_demo_prints_work_when_they_are_pasted_and_its_first_click_counts() {
+    if !is_installed("curl") {
+        return;
+    }
+    let parent = tempfile::tempdir().unwrap();
+    let demo = Demo::start(&parent.path().join("a folder's"));
+    let said = pasted(&demo.commands);
+    for expected in ["HTTP/1.1 302", "\"coupon_codes\"", "\"summary\"", "302 to the offer", "cpk_"]
+    {
+        assert!(said.contains(expected), "no {expected} in\n{said}");
+    }
+    wait_for("the click in the report", || (clicks_of(&demo, "WINTER25") == 1).then_some(()));
+}
+
+#[test]
+fn the_readmes_first_commands_work_and_their_clicks_count() {
+    if !is_installed("curl") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let demo = Demo::start(folder.path());
+    let readme = include_str!("../../../README.md");
+    let commands = readme.split("In another\nterminal:\n\n```sh\n").nth(1).unwrap();
+    let commands = commands.split("```").next().unwrap();
+    let commands = commands
+        .replace("127.0.0.1:8080", &demo.visitors.to_string())
+        .replace("127.0.0.1:8090", &demo.api.to_string())
+        .replace("coupon-demo/admin", &folder.path().join("admin").display().to_string())
+        .replace("target/release/coupon-admin", &admin_program().display().to_string());
+    let said = pasted(&commands);
+    for expected in ["HTTP/1.1 302", "HELLO10", "approved", "\"summary\"", "302 to the offer"] {
+        assert!(said.contains(expected), "no {expected} in\n{said}");
+    }
+    for code in ["WINTER25", "HELLO10"] {
+        wait_for("the click in the report", || (clicks_of(&demo, code) == 1).then_some(()));
     }
 }
 
