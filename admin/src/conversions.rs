@@ -20,8 +20,10 @@ pub mod evidence;
 pub mod judge;
 
 pub mod attribution;
+pub mod currency;
 mod disclosure;
 pub mod entry;
+pub mod minor_unit;
 mod obstacle;
 pub mod payout;
 pub mod trust;
@@ -29,6 +31,7 @@ mod whose;
 
 pub mod key;
 pub mod leak_guard;
+pub mod rank;
 pub mod refund;
 
 pub mod error_code;
@@ -41,6 +44,7 @@ mod received;
 mod clicks;
 pub(crate) use clicks::LookUpError;
 mod gather;
+mod kept_refund;
 mod ledger;
 mod waiting;
 

@@ -24,6 +24,7 @@ mod tests;
 
 use axum::Json;
 use axum::extract::{FromRef, State};
+use rusqlite::Connection;
 use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -36,6 +37,7 @@ use crate::disk::{Disk, Room};
 use crate::intake::{IntakeHandle, IntakeStatus};
 use crate::privacy::{PrivacyHandle, PrivacyStatus};
 use crate::publish::{PublicationStatus, PublisherHandle};
+use crate::store::advertisers::{self, AdvertisersWithoutProof};
 use crate::store::pixels::{self, Backlog};
 use crate::store::{Store, StoreError};
 
@@ -117,9 +119,11 @@ struct Status {
     postbacks: PostbackStatus,
     pixels: Backlog,
     privacy: PrivacyStatus,
+    advertisers_without_proof: AdvertisersWithoutProof,
 }
 
-/// How the disk, publication, the intake of clicks and postbacks, partner postbacks and forgetting stand.
+/// How the disk, publication, the intake of clicks and postbacks, partner postbacks and forgetting stand,
+/// and which advertisers believe anybody who sends a postback.
 #[utoipa::path(get, path = "/status", responses((status = 200, body = Status)))]
 async fn status(
     State(disk): State<Disk>,
@@ -129,7 +133,10 @@ async fn status(
     State(privacy): State<PrivacyHandle>,
     State(store): State<Store>,
 ) -> Result<Json<Status>, ApiError> {
-    let pixels: Backlog = store.read(pixels::backlog).await.map_err(|error: StoreError| error)?;
+    let read = |connection: &Connection| {
+        Ok::<_, StoreError>((pixels::backlog(connection)?, advertisers::without_proof(connection)?))
+    };
+    let (pixels, advertisers_without_proof) = store.read(read).await?;
     Ok(Json(Status {
         disk: disk.room(),
         publication: publisher.status(),
@@ -137,5 +144,6 @@ async fn status(
         postbacks: postbacks.status(),
         pixels,
         privacy: privacy.status(),
+        advertisers_without_proof,
     }))
 }

@@ -8,7 +8,10 @@ use serde_json::{Map, Value, json};
 
 use super::count::Counts;
 use super::error_code::ErrorCode;
+use super::kept_refund;
+use super::key::Key;
 use super::ledger::change;
+use super::rank::{self, Keyed};
 use super::status::Status;
 use super::tell_partner;
 use crate::catalog::Money;
@@ -52,10 +55,11 @@ pub fn set_status(
         if before.conversion.status == decision.status() {
             continue;
         }
-        if let Some(after) = decide(tx, &before, decision)? {
-            counts.add(Some(&before.conversion), &after.conversion);
-            changed.push(after);
-        }
+        changed.extend(if before.conversion.is_refund() {
+            Some(decide_refund(tx, &mut counts, before, decision)?)
+        } else {
+            decide(tx, &mut counts, &before, decision)?
+        });
     }
     counts.write(tx)?;
     audit_status(tx, &changed, decision)?;
@@ -69,13 +73,14 @@ fn existing(tx: &WriteTx<'_>, id: ConversionId) -> Result<ConversionRow, EditErr
 
 fn decide(
     tx: &WriteTx<'_>,
+    counts: &mut Counts,
     before: &ConversionRow,
     decision: Decision,
 ) -> Result<Option<ConversionRow>, EditError> {
     let mut after = before.clone();
     match decision {
         Decision::Approved => {
-            check_approvable(tx, before)?;
+            after.conversion.key = check_approvable(tx, before)?;
             after.conversion.error_code = 0;
         }
         // It counts for nobody anyway, and would lose the reason why.
@@ -84,44 +89,104 @@ fn decide(
     }
     after.conversion.status = decision.status();
     conversions::update(tx, &after)?;
-    let changes = [
-        change("status", json!(before.conversion.status), json!(after.conversion.status)),
-        change(
-            "error_code",
-            json!(before.conversion.error_code),
-            json!(after.conversion.error_code),
-        ),
-    ];
+    let changes = status(&before.conversion, &after.conversion);
     conversions::tell(tx, after.number, Action::Status, None, &changes)?;
+    counts.add(Some(&before.conversion), &after.conversion);
     if decision == Decision::Approved {
         tell_partner::of(tx, &after.conversion)?;
     }
     Ok(Some(after))
 }
 
-/// It has to be somebody's, and no other conversion may stand for the same sale.
-fn check_approvable(tx: &WriteTx<'_>, row: &ConversionRow) -> Result<(), EditError> {
-    let Conversion { id, status, offer_id, affiliate_id, key, .. } = &row.conversion;
-    if *status == Status::Invalid || *offer_id == 0 || *affiliate_id == 0 {
-        let message = format!(
-            "conversion {id} is invalid: it cannot be approved, because nobody can be named whose it is; send the postback again, corrected"
-        );
+/// A refund that is approved takes back from its order; what was taken stays.
+fn decide_refund(
+    tx: &WriteTx<'_>,
+    counts: &mut Counts,
+    refund: ConversionRow,
+    decision: Decision,
+) -> Result<ConversionRow, EditError> {
+    let Conversion { id, status, amount, .. } = refund.conversion;
+    if decision == Decision::Rejected {
+        if status == Status::Approved {
+            let message = format!("the refund {id} was taken back; edit the amounts of its order");
+            return Err(EditError::conflict("conversion.refunded", "conversion_ids", message));
+        }
+        let why = Some(ErrorCode::ManuallyRejected);
+        return Ok(kept_refund::set_status(tx, counts, refund, why)?);
+    }
+    let order = order_of(tx, &refund.conversion)?;
+    let refund = kept_refund::set_status(tx, counts, refund, None)?;
+    kept_refund::take_back_from(tx, counts, order, amount.unwrap_or_default(), id)?;
+    Ok(refund)
+}
+
+/// The order that a refund can be taken back from.
+fn order_of(tx: &WriteTx<'_>, refund: &Conversion) -> Result<ConversionRow, EditError> {
+    let refused = |message| EditError::conflict("conversion.no_order", "conversion_ids", message);
+    let id = refund.id;
+    let known = match &refund.refund_of {
+        Some(key) => conversions::with_key(tx, key)?,
+        None => Vec::new(),
+    };
+    let all: Vec<Keyed> = known.iter().map(|row| Keyed::from(&row.conversion)).collect();
+    let order = rank::order_of_refund(&all).and_then(|at| known.into_iter().nth(at));
+    let order =
+        order.ok_or_else(|| refused(format!("the order of the refund {id} has not come")))?;
+    if order.conversion.sale_currency != refund.sale_currency {
+        return Err(refused(format!(
+            "the refund {id} is in {}, and its order {} in {}; edit the amounts of the order, and reject the refund",
+            refund.sale_currency, order.conversion.id, order.conversion.sale_currency
+        )));
+    }
+    Ok(order)
+}
+
+/// It has to be somebody's, and no other conversion may stand for the same sale. Answers its key.
+fn check_approvable(tx: &WriteTx<'_>, row: &ConversionRow) -> Result<Option<[u8; 32]>, EditError> {
+    let id = row.conversion.id;
+    if let Some(why) = why_not_approvable(&row.conversion) {
+        let message = format!("conversion {id} cannot be approved, because {why}");
         return Err(EditError::conflict("conversion.invalid", "conversion_ids", message));
     }
-    let Some(key) = key else { return Ok(()) };
-    if conversions::take_key(tx, key, row.number)? {
-        return Ok(());
+    let Some(key) = row.conversion.key.or_else(|| key_by_columns(&row.conversion)) else {
+        return Ok(None);
+    };
+    let counts = |other: &&ConversionRow| {
+        other.number != row.number
+            && matches!(other.conversion.status, Status::Approved | Status::Pending)
+    };
+    let known = conversions::with_key(tx, &key)?;
+    let Some(standing) = known.iter().find(counts) else { return Ok(Some(key)) };
+    let message = format!(
+        "conversion {id} reports the same sale as {}, which is {}; reject that one first, or adjust it",
+        standing.conversion.id,
+        standing.conversion.status.as_str()
+    );
+    Err(EditError::conflict("conversion.repeated", "conversion_ids", message))
+}
+
+/// Why nothing can be made of a conversion by approving it.
+fn why_not_approvable(conversion: &Conversion) -> Option<&'static str> {
+    let Conversion { offer_id, affiliate_id, error_code, amount, .. } = conversion;
+    if *offer_id == 0 || *affiliate_id == 0 {
+        Some("nobody can be named whose it is; send the postback again, corrected")
+    } else if amount.is_some_and(Money::is_negative) {
+        Some("it is a refund without an order")
+    } else if *error_code == ErrorCode::UnknownEvent.number() {
+        Some("its offer has no such event; add the event and send the postback again")
+    } else {
+        None
     }
-    match conversions::holder(tx, key)? {
-        Some(holder) if holder.number != row.number => {
-            let message = format!(
-                "conversion {id} reports the same sale as {}, which stands; reject or adjust that one",
-                holder.conversion.id
-            );
-            Err(EditError::conflict("conversion.repeated", "conversion_ids", message))
-        }
-        _ => Ok(()),
+}
+
+/// The key of one that was refused before refused ones had theirs.
+fn key_by_columns(conversion: &Conversion) -> Option<[u8; 32]> {
+    let Conversion { offer_id, event_id, order_id, transaction_id, .. } = conversion;
+    if !order_id.is_empty() {
+        return Some(Key::of_order(*offer_id, *event_id, order_id).0);
     }
+    let id = transaction_id.parse().ok()?;
+    Some(Key::of_click(*offer_id, *event_id, &id).0)
 }
 
 /// What is edited of a conversion; nothing stays as it is.
@@ -135,6 +200,12 @@ pub struct Adjustment {
     pub sale_amount: Option<Money>,
     /// The network's own.
     pub notes: Option<String>,
+}
+
+impl Adjustment {
+    fn names_an_amount(&self) -> bool {
+        self.payout.or(self.revenue).or(self.sale_amount).is_some()
+    }
 }
 
 /// Longest notes.
@@ -152,6 +223,10 @@ pub fn adjust(
 ) -> Result<ConversionRow, EditError> {
     check(adjustment)?;
     let before = existing(tx, id)?;
+    if before.conversion.is_refund() && adjustment.names_an_amount() {
+        let message = "a refund has no amounts of its own; edit those of its order";
+        return Err(EditError::field("conversion_id", message));
+    }
     let mut after = before.clone();
     let now = &mut after.conversion;
     now.payout = adjustment.payout.unwrap_or(now.payout);
@@ -192,14 +267,26 @@ fn check(adjustment: &Adjustment) -> Result<(), EditError> {
     Ok(())
 }
 
-/// The fields that differ among those that can be edited.
+/// What differs of status and reason.
+pub(super) fn status(before: &Conversion, after: &Conversion) -> Vec<FieldChange> {
+    differing([
+        ("status", json!(before.status), json!(after.status)),
+        ("error_code", json!(before.error_code), json!(after.error_code)),
+    ])
+}
+
+/// The fields that differ among those that can be edited, or that a later report completes.
 pub(super) fn amounts(before: &Conversion, after: &Conversion) -> Vec<FieldChange> {
-    let fields = [
+    differing([
+        ("amount", json!(before.amount), json!(after.amount)),
         ("sale_amount", json!(before.sale_amount), json!(after.sale_amount)),
         ("payout", json!(before.payout), json!(after.payout)),
         ("revenue", json!(before.revenue), json!(after.revenue)),
         ("notes", json!(before.notes), json!(after.notes)),
-    ];
+    ])
+}
+
+fn differing<const N: usize>(fields: [(&str, Value, Value); N]) -> Vec<FieldChange> {
     let differing = fields.into_iter().filter(|(_, before, after)| before != after);
     differing.map(|(field, before, after)| change(field, before, after)).collect()
 }

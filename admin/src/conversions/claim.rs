@@ -34,7 +34,7 @@ use parameters::{Parameter, Source, cut};
 const MAX_IDS: usize = 64;
 /// Longest text kept of a field that decides nothing.
 const MAX_TEXT_BYTES: usize = 256;
-/// Longest order id: two orders are never told apart by what was cut off.
+/// Longest order id and refund id: two are never told apart by what was cut off.
 const MAX_ORDER_ID_BYTES: usize = 256;
 
 /// What is never shown.
@@ -122,6 +122,8 @@ pub struct Claim {
     pub currency: Option<String>,
     /// `order_id`
     pub order_id: Option<String>,
+    /// `refund_id`: the advertiser's number of a refund.
+    pub refund_id: Option<String>,
     /// `adv1` … `adv5`
     pub adv: [String; 5],
     /// `sub1` … `sub5`
@@ -159,7 +161,8 @@ impl Claim {
             event: reader.event(),
             amount: reader.amount(),
             currency: reader.value(&["currency"]).map(|p| cut(&p.value, 16).to_ascii_uppercase()),
-            order_id: reader.order_id(),
+            order_id: reader.own_number("order_id"),
+            refund_id: reader.own_number("refund_id"),
             adv: reader.texts(["adv1", "adv2", "adv3", "adv4", "adv5"]),
             sub: reader.texts(["sub1", "sub2", "sub3", "sub4", "sub5"]),
             email: reader.text("email"),
@@ -336,13 +339,13 @@ impl Reader {
         Some(amount)
     }
 
-    fn order_id(&mut self) -> Option<String> {
-        let given = self.value_unless(is_no_order_id, &["order_id"])?;
+    /// The advertiser's number of an order or a refund.
+    fn own_number(&mut self, name: &'static str) -> Option<String> {
+        let given = self.value_unless(is_no_order_id, &[name])?;
         if given.value.len() <= MAX_ORDER_ID_BYTES && given.is_utf8 {
             return Some(given.value);
         }
-        let detail =
-            format_args!("order_id is no UTF-8, or longer than {MAX_ORDER_ID_BYTES} bytes");
+        let detail = format_args!("{name} is no UTF-8, or longer than {MAX_ORDER_ID_BYTES} bytes");
         self.refuse(ErrorCode::UnreadableParameter, "parameter_unreadable", detail);
         None
     }
@@ -398,7 +401,7 @@ impl Reader {
 
 impl ClaimedId {
     /// Takes an id in upper case too, or as the UUID that some databases make of it.
-    fn read(text: &str) -> ClaimedId {
+    pub(super) fn read(text: &str) -> ClaimedId {
         let digits: String = text.chars().filter(|c| *c != '-').take(33).collect();
         ClaimedId { text: cut(text, 64).to_owned(), id: digits.parse().ok() }
     }
@@ -458,7 +461,7 @@ mod tests {
     fn every_field_is_read() {
         let claim = claim(
             "transaction_id=NOON8&coupon_code=Save10&oid=448&affid=9&aid=3&adv_event_id=Lead&amount=12.50\
-             &currency=eur&order_id=A%2F1&adv1=one&adv5=five&sub2=two&email=a%40example.com\
+             &currency=eur&order_id=A%2F1&refund_id=R%2F1&adv1=one&adv5=five&sub2=two&email=a%40example.com\
              &verification_token=s3cret&timestamp=1781524800&signature=abc",
         );
         assert_eq!(claim.network_id, Some(1));
@@ -470,6 +473,7 @@ mod tests {
         assert_eq!(claim.amount.unwrap().to_string(), "12.5");
         assert_eq!(claim.currency.as_deref(), Some("EUR"));
         assert_eq!(claim.order_id.as_deref(), Some("A/1"));
+        assert_eq!(claim.refund_id.as_deref(), Some("R/1"));
         assert_eq!((claim.adv[0].as_str(), claim.adv[4].as_str()), ("one", "five"));
         assert_eq!(claim.sub[1], "two");
         assert_eq!(claim.email, "a@example.com");

@@ -77,7 +77,7 @@ fn parts(conversion: &Conversion) -> [(String, Measures); 2] {
     if conversion.status == Status::Approved {
         sale.sale = Money::millionths(conversion.sale_amount).into();
     }
-    [(conversion.currency.clone(), measures(conversion)), (conversion.currency.clone(), sale)]
+    [(conversion.currency.clone(), measures(conversion)), (conversion.sale_currency.clone(), sale)]
 }
 
 fn values(conversion: &Conversion) -> Vec<(Family, String)> {
@@ -98,6 +98,8 @@ fn values(conversion: &Conversion) -> Vec<(Family, String)> {
 fn measures(conversion: &Conversion) -> Measures {
     let mut measures = Measures::default();
     match conversion.status {
+        // What a refund takes back counts with its order.
+        Status::Approved | Status::Pending | Status::Rejected if conversion.is_refund() => {}
         Status::Pending => measures.pending_cv = 1,
         Status::Rejected => measures.rejected_cv = 1,
         Status::Invalid => measures.invalid_cv = 1,

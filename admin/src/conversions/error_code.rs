@@ -44,6 +44,9 @@ error_codes! {
     /// The click is older than the offer's look-back window.
     AboveLookBack = 5, Rejected, "above_look_back",
         "the click is older than the offer's look-back window";
+    /// Its click made its conversion before.
+    DuplicateConversion = 8, Rejected, "duplicate_conversion",
+        "this click has made its conversion already, and the offer allows one of each; it can be approved by hand";
     /// Somebody rejected it.
     ManuallyRejected = 9, Rejected, "manually_rejected",
         "rejected by hand";
@@ -90,9 +93,9 @@ error_codes! {
     /// The code's last day has passed.
     ExpiredCode = 1005, Invalid, "expired_coupon_code",
         "the last day of coupon_code has passed";
-    /// The code stands on several offers.
+    /// The code, or the order, stands on several offers.
     AmbiguousCode = 1006, Invalid, "ambiguous_coupon_code",
-        "coupon_code stands on several offers; say which with oid";
+        "coupon_code or order_id stands on several offers; say which with oid";
     /// The code does not stand on that offer.
     CodeNotOnOffer = 1007, Invalid, "coupon_code_not_on_offer",
         "coupon_code does not stand on the offer that oid names";
@@ -120,9 +123,9 @@ error_codes! {
     /// It looks like one that came a moment ago.
     PossibleDuplicate = 1015, Pending, "possible_duplicate",
         "the same came within ten minutes; send order_id to tell sales apart";
-    /// It repeats an order with another amount.
+    /// It repeats an order with another amount or currency.
     Conflict = 1016, Approved, "conflict",
-        "this order was reported before with another amount, which stands";
+        "this was reported before with another amount or currency, which stands";
     /// The code may have leaked.
     Held = 1017, Pending, "held",
         "held until somebody has looked at it";
@@ -135,6 +138,21 @@ error_codes! {
     /// A parameter that decides something cannot be read.
     UnreadableParameter = 1020, Invalid, "unreadable_parameter",
         "a parameter cannot be read";
+    /// Two claims of one sale, of which the later one is proved better.
+    Disputed = 1021, Pending, "disputed",
+        "this sale was claimed twice, the second time with better proof; somebody has to decide whose it is";
+    /// The amount is larger than any that counts by itself.
+    LargeAmount = 1022, Pending, "large_amount",
+        "an amount above 10000000 is held until somebody has looked at it";
+    /// Its sender proved nothing.
+    UnprovedRefund = 1023, Pending, "unproved_refund",
+        "a refund without verification_token, signature or the order's own transaction_id is held until somebody has looked at it";
+    /// Its order has not come.
+    RefundWaits = 1024, Pending, "refund_waits",
+        "there is no such order yet; the refund waits for it for 30 days";
+    /// The same refund came a moment ago.
+    RepeatedRefund = 1025, Approved, "repeated_refund",
+        "the same refund came within ten minutes, and counts once; send refund_id to tell refunds apart";
 }
 
 impl ErrorCode {

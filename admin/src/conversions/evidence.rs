@@ -11,6 +11,7 @@ use coupon_shared::decision::Reason;
 use coupon_shared::transaction_id::TransactionId;
 use jiff::civil::Date;
 
+use super::key::Key;
 use crate::catalog::{AccountStatus, Advertiser, CouponStatus, Offer, PartnerVisibility};
 
 /// All that is known of what a claim names. It holds advertisers' secrets, so it has no `Debug`.
@@ -37,6 +38,8 @@ pub struct Evidence {
     pub access: HashMap<(u32, u32), PartnerVisibility>,
     /// The advertiser that the claim names, and those of the offers, by id.
     pub advertisers: HashMap<u32, Advertiser>,
+    /// Standing conversions with its order id, or with one of its clicks, the first first.
+    pub recorded: Vec<Recorded>,
 }
 
 impl Evidence {
@@ -95,6 +98,29 @@ pub struct ClickFacts {
     pub advertiser_id: u32,
     /// The code as the visitor typed it.
     pub coupon_code: String,
+}
+
+/// A standing conversion, by what it was recorded under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// Grows with every conversion.
+    pub number: u32,
+    /// By which its repeats are known.
+    pub key: Key,
+    /// The offer.
+    pub offer_id: u32,
+    /// The advertiser.
+    pub advertiser_id: u32,
+    /// The event's entry; 0 for the base conversion.
+    pub event_id: u32,
+    /// The event's name then.
+    pub event_name: String,
+    /// The code as it is looked up; empty for none.
+    pub folded_code: String,
+    /// The advertiser's number of the sale; empty for none.
+    pub order_id: String,
+    /// The click.
+    pub transaction_id: Option<TransactionId>,
 }
 
 /// A row of a coupon code.

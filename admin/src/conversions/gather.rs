@@ -14,6 +14,7 @@ use super::claim::Claim;
 use super::clicks::Clicks;
 use super::evidence::{ClickEvidence, CodeFacts, Evidence};
 use crate::catalog::{AccountStatus, Advertiser, FoldedKey, Offer, PartnerVisibility, Settings};
+use crate::store::conversions::recorded;
 use crate::store::{StoreError, WriteTx, facts, settings};
 
 /// What a batch knows of the catalog.
@@ -72,10 +73,12 @@ impl<'t, 'c> Facts<'t, 'c> {
             partners: HashMap::new(),
             access: HashMap::new(),
             advertisers: HashMap::new(),
+            recorded: Vec::new(),
         };
-        self.add_offers(claim, &mut evidence)?;
+        self.add_offers(claim.offer_id, &mut evidence)?;
         self.add_partners(claim, &mut evidence)?;
-        self.add_advertisers(claim, &mut evidence)?;
+        self.add_advertisers(claim.advertiser_id, &mut evidence)?;
+        self.add_recorded(claim, &mut evidence)?;
         Ok(evidence)
     }
 
@@ -95,11 +98,17 @@ impl<'t, 'c> Facts<'t, 'c> {
         known(&mut self.codes, code.clone(), || facts::codes(tx, code)).cloned()
     }
 
-    fn add_offers(&mut self, claim: &Claim, evidence: &mut Evidence) -> Result<(), StoreError> {
+    fn add_offers(
+        &mut self,
+        named: Option<u32>,
+        evidence: &mut Evidence,
+    ) -> Result<(), StoreError> {
         let tx = self.tx;
         let clicked = found(evidence).map(|click| click.offer_id);
         let of_codes = evidence.codes.iter().map(|row| row.offer_id);
-        let named: Vec<u32> = claim.offer_id.into_iter().chain(clicked).chain(of_codes).collect();
+        let recorded = evidence.recorded.iter().map(|order| order.offer_id);
+        let named: Vec<u32> =
+            named.into_iter().chain(clicked).chain(of_codes).chain(recorded).collect();
         for id in named {
             let offer = known(&mut self.offers, id, || facts::offer(tx, id))?;
             if let Some(offer) = offer.as_ref().filter(|_| !evidence.offers.contains_key(&id)) {
@@ -128,14 +137,15 @@ impl<'t, 'c> Facts<'t, 'c> {
 
     fn add_advertisers(
         &mut self,
-        claim: &Claim,
+        named: Option<u32>,
         evidence: &mut Evidence,
     ) -> Result<(), StoreError> {
         let tx = self.tx;
         let clicked = found(evidence).map(|click| click.advertiser_id);
         let of_offers = evidence.offers.values().map(|offer| offer.network_advertiser_id);
+        let recorded = evidence.recorded.iter().map(|order| order.advertiser_id);
         let named: Vec<u32> =
-            claim.advertiser_id.into_iter().chain(clicked).chain(of_offers).collect();
+            named.into_iter().chain(clicked).chain(of_offers).chain(recorded).collect();
         for id in named {
             let advertiser = known(&mut self.advertisers, id, || facts::advertiser(tx, id))?;
             if let Some(advertiser) = advertiser {
@@ -143,6 +153,27 @@ impl<'t, 'c> Facts<'t, 'c> {
             }
         }
         Ok(())
+    }
+
+    /// Standing conversions with its order id or one of its clicks, with their offers and advertisers.
+    fn add_recorded(&mut self, claim: &Claim, evidence: &mut Evidence) -> Result<(), StoreError> {
+        let mut found = Vec::new();
+        if let Some(order_id) = &claim.order_id {
+            for advertiser_id in evidence.advertisers.keys() {
+                found.extend(recorded::find_by_order(self.tx, order_id, *advertiser_id)?);
+            }
+            if let Some(code) = claim.coupon_code.as_ref().and_then(|code| code.folded.as_ref()) {
+                found.extend(recorded::find_by_order_and_code(self.tx, order_id, code)?);
+            }
+        }
+        for id in evidence.clicks.keys().filter(|id| evidence.found(id).is_some()) {
+            found.extend(recorded::find_by_click(self.tx, id)?);
+        }
+        found.sort_unstable_by_key(|one| one.number);
+        found.dedup_by_key(|one| one.number);
+        evidence.recorded = found;
+        self.add_offers(None, evidence)?;
+        self.add_advertisers(None, evidence)
     }
 }
 

@@ -1,8 +1,15 @@
-//! By which repeats of one sale are known.
+//! Which key a postback has, and in which order an earlier conversion is looked for that it may be
+//! about: this module alone knows.
 //!
-//! (offer, event, order id); without an order id (offer, event, transaction id), unless the offer
-//! allows one click to convert again; with neither there is none, and a postback that says exactly
-//! the same within [`TWIN_WINDOW_MS`] is kept pending as a possible duplicate.
+//! The key is (offer, event, order id), without an order id (offer, event, transaction id); with
+//! neither there is none, and a postback that says exactly the same within [`TWIN_WINDOW_MS`] is kept
+//! pending as a possible duplicate. Offer and event are those that the postback is attributed to.
+//!
+//! That key is looked for first. Only where nothing has it, others are looked at: conversions by what
+//! they were **recorded** under, whatever became of their code or event since, those of the clicks as
+//! they are listed, then of the rows of the code by their ids, then of the code itself, then of the
+//! advertiser that is named. A sale with a key of its own is a new one, except where the code has
+//! left the offer of the recorded order.
 //!
 //! A key is a hash with its length-prefixed parts under its own label, so that no two kinds and no
 //! two ways of splitting a text ever meet. The bytes are kept in the store: they never change.
@@ -12,16 +19,14 @@ use std::fmt;
 use coupon_shared::transaction_id::TransactionId;
 use sha2::{Digest, Sha256};
 
-use super::attribution::{Attributed, Nearest, in_touch_order};
-use super::claim::Claim;
+use super::attribution::{Attributed, Method, Nearest, in_touch_order};
+use super::claim::{Claim, ClaimedEvent};
 use super::entry::Entry;
-use super::evidence::{ClickEvidence, Evidence};
+use super::evidence::{ClickEvidence, Evidence, Recorded};
 use crate::catalog::{Money, Offer};
 
-/// Offers on which an order is looked for; a list of clicks and a code on many offers lead to many.
-const MAX_OFFERS: usize = 100;
-
-/// How long two postbacks without a key that say the same are taken for one that was sent twice.
+/// How long two postbacks that say the same, and have nothing to be told apart by, are taken for one
+/// that was sent twice.
 pub const TWIN_WINDOW_MS: u64 = 600_000;
 
 /// A key of repeats.
@@ -47,85 +52,190 @@ impl Key {
         hash(b"click", offer_id, event_id, &transaction_id.0)
     }
 
-    /// Of a refund: the same amount with the same `adv1` … `adv5` is taken back from an order once.
+    /// Of a refund that has no number: the amount with `adv1` … `adv5` of an order, and its currency
+    /// where that is not the order's.
     #[must_use]
-    pub fn of_refund(order: &Key, amount: Money, adv: &[String; 5]) -> Key {
+    pub fn of_refund(
+        order: &Key,
+        amount: Money,
+        adv: &[String; 5],
+        other_currency: Option<&str>,
+    ) -> Key {
         let mut hash = Sha256::new();
         add(&mut hash, b"refund");
         add(&mut hash, &order.0);
         add(&mut hash, &amount.millionths().to_le_bytes());
         adv.iter().for_each(|text| add(&mut hash, text.as_bytes()));
+        other_currency.iter().for_each(|currency| add(&mut hash, currency.as_bytes()));
+        Key(hash.finalize().into())
+    }
+
+    /// Of a refund by its number.
+    #[must_use]
+    pub fn of_numbered_refund(order: &Key, refund_id: &str) -> Key {
+        let mut hash = Sha256::new();
+        add(&mut hash, b"numbered refund");
+        add(&mut hash, &order.0);
+        add(&mut hash, refund_id.as_bytes());
         Key(hash.finalize().into())
     }
 }
 
-/// The key of a conversion, where it has one.
+/// The key of what is known of a conversion, where it has one.
 #[must_use]
-pub fn of(claim: &Claim, evidence: &Evidence, whose: &Attributed) -> Option<Key> {
-    if claim.order_id.is_some() {
-        return of_order_on(claim, evidence, whose.offer_id);
+pub fn of(claim: &Claim, evidence: &Evidence, nearest: &Nearest) -> Option<Key> {
+    let offer_id = nearest.offer_id?;
+    let event_id = event_on(claim, evidence.offers.get(&offer_id)?)?;
+    if let Some(order_id) = &claim.order_id {
+        return Some(Key::of_order(offer_id, event_id, order_id));
     }
-    let id = whose.transaction_id.or_else(|| genuine(claim, evidence, whose.advertiser_id))?;
-    of_click_on(claim, evidence, whose.offer_id, &id)
+    let id = nearest.transaction_id.or_else(|| genuine(claim, evidence, nearest.advertiser_id))?;
+    Some(Key::of_click(offer_id, event_id, &id))
 }
 
-/// The keys under which a conversion may have come before, also of a claim that would not be
-/// attributed any more: the code has expired since, the click has left its window.
+/// Conversions other than those with its own key that a claim may be about, in the order in which
+/// they are looked for. A claim that names no offer and may be about several is about none.
 ///
-/// Only offers of the advertiser whose postback it is are looked at. Of a list of clicks only the
-/// one that counts: the others may well have led to other sales.
+/// The caller checks that the advertiser of each believes the sender.
 #[must_use]
-pub fn earlier(
+pub fn others<'a>(
+    claim: &Claim,
+    evidence: &'a Evidence,
+    attributed: Option<&Attributed>,
+    nearest: &Nearest,
+) -> Vec<&'a Recorded> {
+    let own = of(claim, evidence, nearest);
+    let is_new = attributed.is_some() && own.is_some() && !claim.is_refund();
+    let is_possible = |recorded: &&Recorded| {
+        Some(recorded.key) != own
+            && is_of_the_same(claim, nearest, recorded)
+            && event_is(claim, evidence, recorded)
+            && claim.offer_id.is_none_or(|id| id == recorded.offer_id)
+            && claim.advertiser_id.is_none_or(|id| id == recorded.advertiser_id)
+            && (!is_new || has_moved(claim, evidence, attributed, recorded))
+    };
+    let possible = evidence.recorded.iter().filter(is_possible);
+    let mut found: Vec<(MatchedBy, &Recorded)> = possible
+        .filter_map(|one| Some((MatchedBy::to(claim, evidence, nearest, one)?, one)))
+        .collect();
+    found.sort_by_key(|(way, one)| (*way, one.number));
+    found.into_iter().map(|(_, one)| one).collect()
+}
+
+/// It has the claim's order id; without one, the click that counts, and for a refund any of its
+/// clicks. Of a list of clicks the others may well have led to other sales.
+fn is_of_the_same(claim: &Claim, nearest: &Nearest, recorded: &Recorded) -> bool {
+    match (&claim.order_id, recorded.transaction_id) {
+        (Some(order_id), _) => *order_id == recorded.order_id,
+        (None, Some(id)) if claim.is_refund() => names(claim, &id),
+        (None, id) => id.is_some() && id == nearest.transaction_id,
+    }
+}
+
+/// A code that has left an offer since an order there was recorded under it.
+fn has_moved(
     claim: &Claim,
     evidence: &Evidence,
-    attribution: &Nearest,
-    own: Option<Key>,
-) -> Vec<Key> {
-    let advertiser_id = attribution.advertiser_id;
-    let mut keys: Vec<Key> = own.into_iter().collect();
-    if claim.order_id.is_some() {
-        let offers = offers_led_to(claim, evidence).take(MAX_OFFERS);
-        let theirs = offers.filter(|id| evidence.advertiser_of_offer(*id) == advertiser_id);
-        keys.extend(theirs.filter_map(|offer_id| of_order_on(claim, evidence, offer_id)));
-    } else if let Some((offer_id, id)) = attribution.offer_id.zip(attribution.transaction_id) {
-        keys.extend(of_click_on(claim, evidence, offer_id, &id));
-    }
-    keys.sort_unstable();
-    keys.dedup();
-    keys
+    attributed: Option<&Attributed>,
+    recorded: &Recorded,
+) -> bool {
+    let is_by_code = attributed.is_some_and(|whose| whose.method == Method::CouponCode);
+    let stays = evidence.codes.iter().any(|row| row.offer_id == recorded.offer_id);
+    is_by_code && is_recorded_under_code(claim, recorded) && !stays && claim.order_id.is_some()
 }
 
-/// The one that it names, else those of its clicks and of its code.
-fn offers_led_to<'a>(claim: &'a Claim, evidence: &'a Evidence) -> impl Iterator<Item = u32> + 'a {
+/// By what a claim leads to a recorded conversion, the first way first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum MatchedBy {
+    NamedOffer,
+    /// By its place in the list.
+    Click(usize),
+    /// By the id of the code's row on that offer.
+    Row(u32),
+    RecordedCode,
+    NamedAdvertiser,
+}
+
+impl MatchedBy {
+    fn to(
+        claim: &Claim,
+        evidence: &Evidence,
+        nearest: &Nearest,
+        recorded: &Recorded,
+    ) -> Option<MatchedBy> {
+        let is_theirs = nearest.advertiser_id == Some(recorded.advertiser_id);
+        let named = claim.offer_id.filter(|_| is_theirs).map(|_| MatchedBy::NamedOffer);
+        let leads_there = |id: TransactionId| {
+            let offer_id = evidence.found(&id).map(|click| click.offer_id);
+            recorded.transaction_id == Some(id) || offer_id == Some(recorded.offer_id)
+        };
+        let click = || {
+            let at = claim.transaction_ids.iter().position(|c| c.id.is_some_and(leads_there));
+            at.filter(|_| is_theirs).map(MatchedBy::Click)
+        };
+        let row = || {
+            let rows = evidence.codes.iter().filter(|row| row.offer_id == recorded.offer_id);
+            rows.map(|row| row.code_id).min().filter(|_| is_theirs).map(MatchedBy::Row)
+        };
+        let code = || is_recorded_under_code(claim, recorded).then_some(MatchedBy::RecordedCode);
+        let advertiser = || claim.advertiser_id.map(|_| MatchedBy::NamedAdvertiser);
+        named.or_else(click).or_else(row).or_else(code).or_else(advertiser)
+    }
+}
+
+pub(super) fn is_recorded_under_code(claim: &Claim, recorded: &Recorded) -> bool {
+    let folded = claim.coupon_code.as_ref().and_then(|code| code.folded.as_ref());
+    folded.is_some_and(|folded| folded.as_str() == recorded.folded_code)
+}
+
+/// It is of the event that the claim means there now, or that was called so then.
+fn event_is(claim: &Claim, evidence: &Evidence, recorded: &Recorded) -> bool {
+    let now = evidence.offers.get(&recorded.offer_id).and_then(|offer| event_on(claim, offer));
+    now == Some(recorded.event_id)
+        || match &claim.event {
+            ClaimedEvent::Base => recorded.event_id == 0,
+            ClaimedEvent::Id(id) => recorded.event_id == *id,
+            ClaimedEvent::Name(name) => {
+                recorded.event_id != 0 && recorded.event_name.eq_ignore_ascii_case(name)
+            }
+        }
+}
+
+/// Whether the click of this conversion has made another base conversion before. `own` is the key of
+/// the one that is judged.
+#[must_use]
+pub fn click_has_converted(evidence: &Evidence, whose: &Attributed, own: Option<Key>) -> bool {
+    evidence.recorded.iter().any(|recorded| {
+        whose.transaction_id.is_some()
+            && recorded.transaction_id == whose.transaction_id
+            && (recorded.offer_id, recorded.event_id) == (whose.offer_id, 0)
+            && Some(recorded.key) != own
+    })
+}
+
+/// The ids of a claim that clicks were given, whether these have come or not.
+#[must_use]
+pub fn genuine_ids(claim: &Claim, evidence: &Evidence) -> Vec<TransactionId> {
     let ids = claim.transaction_ids.iter().filter_map(|claimed| claimed.id);
-    let clicked = ids.filter_map(|id| Some(evidence.found(&id)?.offer_id));
-    let of_code = evidence.codes.iter().map(|row| row.offer_id);
-    let implied = clicked.chain(of_code).filter(|_| claim.offer_id.is_none());
-    claim.offer_id.into_iter().chain(implied)
+    ids.filter(|id| is_genuine(evidence, id)).collect()
+}
+
+fn names(claim: &Claim, id: &TransactionId) -> bool {
+    claim.transaction_ids.iter().any(|claimed| claimed.id.as_ref() == Some(id))
 }
 
 /// The first id by touch that a click was given, whether it has come or not.
-fn genuine(claim: &Claim, evidence: &Evidence, advertiser_id: u32) -> Option<TransactionId> {
-    let is_genuine = |id: &TransactionId| {
-        evidence.clicks.get(id).is_some_and(|click| *click != ClickEvidence::Invented)
-    };
-    in_touch_order(claim, evidence, Some(advertiser_id)).into_iter().find(is_genuine)
-}
-
-fn of_order_on(claim: &Claim, evidence: &Evidence, offer_id: u32) -> Option<Key> {
-    let event_id = event_on(claim, evidence.offers.get(&offer_id)?)?;
-    Some(Key::of_order(offer_id, event_id, claim.order_id.as_ref()?))
-}
-
-fn of_click_on(
+fn genuine(
     claim: &Claim,
     evidence: &Evidence,
-    offer_id: u32,
-    id: &TransactionId,
-) -> Option<Key> {
-    let offer = evidence.offers.get(&offer_id)?;
-    let event_id = event_on(claim, offer)?;
-    (!offer.is_allow_duplicate_conversion).then(|| Key::of_click(offer_id, event_id, id))
+    advertiser_id: Option<u32>,
+) -> Option<TransactionId> {
+    let ids = in_touch_order(claim, evidence, advertiser_id);
+    ids.into_iter().find(|id| is_genuine(evidence, id))
+}
+
+fn is_genuine(evidence: &Evidence, id: &TransactionId) -> bool {
+    evidence.clicks.get(id).is_some_and(|click| *click != ClickEvidence::Invented)
 }
 
 fn event_on(claim: &Claim, offer: &Offer) -> Option<u32> {
@@ -150,135 +260,215 @@ fn add(hash: &mut Sha256, part: &[u8]) {
 mod tests {
     use super::*;
     use crate::conversions::attribution::{Outcome, attribute};
-    use crate::conversions::judge::{Judgement, judge};
-    use crate::conversions::sample::{claim, evidence};
+    use crate::conversions::sample::{claim, evidence, with_ids};
 
-    /// The key of a postback that is attributed.
-    fn key_with(query: &str, allow_duplicates: bool) -> Option<Key> {
+    /// What is known of a postback, and whose it is.
+    fn judged(query: &str) -> (Claim, Evidence, Option<Attributed>, Nearest) {
         let claim = claim(query);
-        let mut evidence = evidence(&claim);
-        for offer in evidence.offers.values_mut() {
-            offer.is_allow_duplicate_conversion = allow_duplicates;
-        }
-        match attribute(&claim, &evidence).outcome {
-            Outcome::Attributed(whose) => of(&claim, &evidence, &whose),
-            other => panic!("{query}: {other:?}"),
-        }
+        let evidence = evidence(&claim);
+        let (attributed, nearest) = match attribute(&claim, &evidence).outcome {
+            Outcome::Attributed(whose) => (Some(whose.clone()), Nearest::from(&whose)),
+            Outcome::Refused { nearest, .. } => (None, nearest),
+            other @ Outcome::Waits(_) => panic!("{query}: {other:?}"),
+        };
+        (claim, evidence, attributed, nearest)
     }
 
     fn key(query: &str) -> Option<Key> {
-        key_with(query, false)
+        let (claim, evidence, _, nearest) = judged(query);
+        of(&claim, &evidence, &nearest)
     }
 
-    fn keys_before(query: &str) -> Vec<Key> {
+    fn id(word: &str) -> TransactionId {
+        with_ids(word).parse().unwrap()
+    }
+
+    #[test]
+    fn each_postback_has_the_key_of_its_offer_event_and_order_else_of_its_click() {
+        let order =
+            |offer_id, event_id, order_id| Some(Key::of_order(offer_id, event_id, order_id));
+        let click = |offer_id, event_id, word| Some(Key::of_click(offer_id, event_id, &id(word)));
+        #[rustfmt::skip]
+        let cases = [
+            ("coupon_code=EIGHT&order_id=A1", order(10, 0, "A1")),
+            ("transaction_id=NOON8&order_id=A1&amount=7", order(10, 0, "A1")),
+            ("coupon_code=SEVEN&order_id=A1", order(10, 0, "A1")),
+            ("oid=10&affid=7&order_id=A1", order(10, 0, "A1")),
+            ("coupon_code=EIGHT&order_id=a1", order(10, 0, "a1")),
+            ("coupon_code=BOTH&oid=11&order_id=A1", order(11, 0, "A1")),
+            ("coupon_code=EIGHT&order_id=A1&event_id=100", order(10, 0, "A1")),
+            ("coupon_code=EIGHT&order_id=A1&event_id=101", order(10, 101, "A1")),
+            ("coupon_code=EIGHT&order_id=A1&adv_event_id=newsletter", order(10, 101, "A1")),
+            ("transaction_id=ELEVEN7|NOON8&order_id=A1", order(10, 0, "A1")),
+            // Without an order id.
+            ("transaction_id=NOON8", click(10, 0, "NOON8")),
+            ("transaction_id=NOON8&amount=9", click(10, 0, "NOON8")),
+            ("transaction_id=NOON8&event_id=101", click(10, 101, "NOON8")),
+            ("transaction_id=MORNING7", click(10, 0, "MORNING7")),
+            ("transaction_id=MORNING7|NOON8", click(10, 0, "NOON8")),
+            // A genuine id tells repeats also where the code decides; one that was invented does not.
+            ("transaction_id=GONE&coupon_code=EIGHT", click(10, 0, "GONE")),
+            ("transaction_id=GONE&coupon_code=SEVEN", click(10, 0, "GONE")),
+            ("transaction_id=INVENTED&coupon_code=EIGHT", None),
+            ("transaction_id=test&coupon_code=EIGHT", None),
+            ("coupon_code=EIGHT", None),
+            // What is not attributed, but known, can be approved by hand and has its key.
+            ("coupon_code=ONPAUSED&order_id=A1", order(13, 0, "A1")),
+            ("coupon_code=EXPIRED&order_id=A1", order(10, 0, "A1")),
+            ("coupon_code=RESTING&order_id=A1", order(10, 0, "A1")),
+            ("transaction_id=PAUSED7", click(13, 0, "PAUSED7")),
+            ("transaction_id=STALE7", click(15, 0, "STALE7")),
+            ("transaction_id=STALE7&coupon_code=UNKNOWN", click(15, 0, "STALE7")),
+            ("oid=10&order_id=A1", order(10, 0, "A1")),
+            // Nothing leads to an offer, or to an event of it.
+            ("order_id=A1", None),
+            ("coupon_code=UNKNOWN&order_id=A1", None),
+            ("coupon_code=BOTH&order_id=A1", None),
+            ("coupon_code=EIGHT&order_id=A1&event_id=999", None),
+        ];
+        for (query, wanted) in cases {
+            assert_eq!(key(query), wanted, "{query}");
+        }
+    }
+
+    /// A recorded order: `(offer, event, code, click)`; it has the number of its place, from 1.
+    type Row = (u32, u32, &'static str, &'static str);
+
+    fn recorded(rows: &[Row], order_id: &str) -> Vec<Recorded> {
+        let row = |(number, &(offer_id, event_id, code, click)): (u32, &Row)| {
+            let transaction_id = Some(click).filter(|word| !word.is_empty()).map(id);
+            Recorded {
+                number,
+                key: match transaction_id.filter(|_| order_id.is_empty()) {
+                    Some(id) => Key::of_click(offer_id, event_id, &id),
+                    None => Key::of_order(offer_id, event_id, order_id),
+                },
+                offer_id,
+                advertiser_id: if offer_id == 20 { 2 } else { 1 },
+                event_id,
+                event_name: if event_id == 0 { "".into() } else { "Old name".into() },
+                folded_code: code.to_ascii_lowercase(),
+                order_id: order_id.into(),
+                transaction_id,
+            }
+        };
+        (1..).zip(rows).map(row).collect()
+    }
+
+    /// The numbers of those that are looked at after the claim's own key, in that order.
+    fn looked_at(query: &str, rows: &[Row], order_id: &str) -> Vec<u32> {
         let claim = claim(query);
-        match judge(&claim, &evidence(&claim)) {
-            Judgement::Decided(decided) => decided.earlier,
-            Judgement::Waits(..) => panic!("{query} waits"),
+        let mut evidence = evidence(&claim);
+        evidence.recorded = recorded(rows, order_id);
+        let (attributed, nearest) = match attribute(&claim, &evidence).outcome {
+            Outcome::Attributed(whose) => (Some(whose.clone()), Nearest::from(&whose)),
+            Outcome::Refused { nearest, .. } => (None, nearest),
+            other @ Outcome::Waits(_) => panic!("{query}: {other:?}"),
+        };
+        let others = others(&claim, &evidence, attributed.as_ref(), &nearest);
+        others.iter().map(|recorded| recorded.number).collect()
+    }
+
+    #[test]
+    fn orders_are_found_by_what_they_were_recorded_under_in_one_fixed_order() {
+        let y_and_z: &[Row] = &[(11, 0, "BOTH", "ELEVEN7"), (10, 0, "BOTH", "NOON8")];
+        let on_y = &y_and_z[..1];
+        #[rustfmt::skip]
+        let cases: [(&str, &[Row], &[u32]); 26] = [
+            // Its own key comes first; the others only follow, by the place in the list.
+            ("transaction_id=ELEVEN7|NOON8&amount=-9", y_and_z, &[1]),
+            ("transaction_id=NOON8|ELEVEN7&amount=-9", y_and_z, &[1]),
+            ("transaction_id=ELEVEN7|NOON8&amount=-9", on_y, &[1]),
+            // A new order on one offer is no repeat of an order on another.
+            ("transaction_id=ELEVEN7|NOON8&amount=9", on_y, &[]),
+            ("coupon_code=BOTH&oid=10&amount=9", on_y, &[]),
+            ("transaction_id=NOON8&coupon_code=BOTH&amount=9", on_y, &[]),
+            // A code on both without oid: both, and so it is about none.
+            ("coupon_code=BOTH&amount=-9", y_and_z, &[2, 1]),
+            ("coupon_code=BOTH&amount=9", y_and_z, &[2, 1]),
+            ("coupon_code=BOTH&amount=-9", on_y, &[1]),
+            ("coupon_code=BOTH&oid=11&amount=-9", y_and_z, &[]),
+            // Clicks come before rows.
+            ("transaction_id=STALE7|ELEVEN7&coupon_code=BOTH&amount=-9", y_and_z, &[2]),
+            // The code was deleted or renamed, or has moved to another offer or advertiser.
+            ("coupon_code=UNKNOWN&amount=-9", &[(10, 0, "UNKNOWN", "")], &[1]),
+            ("coupon_code=UNKNOWN&amount=9", &[(10, 0, "UNKNOWN", "")], &[1]),
+            ("coupon_code=UNKNOWN&amount=9", &[(10, 0, "OTHER", "")], &[]),
+            ("coupon_code=EIGHT&amount=-9", &[(11, 0, "EIGHT", "")], &[1]),
+            ("coupon_code=EIGHT&amount=9", &[(11, 0, "EIGHT", "")], &[1]),
+            ("coupon_code=EIGHT&amount=9", &[(20, 0, "EIGHT", "")], &[1]),
+            ("coupon_code=EIGHT&amount=9", &[(11, 0, "SEVEN", "")], &[]),
+            ("coupon_code=EIGHT&oid=10&amount=9", &[(11, 0, "EIGHT", "")], &[]),
+            ("coupon_code=EIGHT&aid=1&amount=-9", &[(20, 0, "EIGHT", "")], &[]),
+            // The event was removed or renamed.
+            ("coupon_code=EIGHT&amount=-9&adv_event_id=old+NAME", &[(10, 103, "EIGHT", "")], &[1]),
+            ("coupon_code=EIGHT&amount=9&event_id=103", &[(10, 103, "EIGHT", "")], &[1]),
+            ("coupon_code=EIGHT&amount=-9&adv_event_id=other", &[(10, 103, "EIGHT", "")], &[]),
+            ("coupon_code=EIGHT&amount=-9&event_id=103", &[(10, 0, "EIGHT", "")], &[]),
+            // Who names its advertiser needs nothing else; who names nothing finds nothing.
+            ("aid=1&amount=-9", &[(10, 0, "EIGHT", "")], &[1]),
+            ("amount=-9", &[(10, 0, "EIGHT", "")], &[]),
+        ];
+        for (query, rows, wanted) in cases {
+            let query = format!("{query}&order_id=A1");
+            assert_eq!(looked_at(&query, rows, "A1"), wanted, "{query} among {rows:?}");
+        }
+        assert_eq!(looked_at("coupon_code=UNKNOWN&order_id=A2", y_and_z, "A1"), [0; 0]);
+    }
+
+    #[test]
+    fn without_an_order_id_a_refund_looks_at_all_its_clicks_and_a_sale_at_the_one_that_counts() {
+        let both: &[Row] = &[(11, 0, "", "ELEVEN7"), (10, 0, "", "NOON8")];
+        let cases: [(&str, &[u32]); 3] = [
+            ("transaction_id=ELEVEN7|NOON8&amount=-9", &[1]),
+            ("transaction_id=ELEVEN7|NOON8&amount=9", &[]),
+            ("coupon_code=BOTH&amount=-9", &[]),
+        ];
+        for (query, wanted) in cases {
+            assert_eq!(looked_at(query, both, ""), wanted, "{query}");
+            assert_eq!(looked_at(query, &both[..1], ""), wanted, "{query}");
         }
     }
 
     #[test]
-    fn an_order_is_known_by_its_id_on_its_offer_and_event() {
-        let first = key("coupon_code=EIGHT&order_id=A1");
-        assert!(first.is_some());
-        assert_eq!(key("transaction_id=NOON8&order_id=A1&amount=7"), first);
-        assert_eq!(key_with("coupon_code=SEVEN&order_id=A1", true), first);
-        for other in [
-            "coupon_code=EIGHT&order_id=A2",
-            "coupon_code=EIGHT&order_id=a1",
-            "coupon_code=BOTH&oid=11&order_id=A1",
-            "coupon_code=EIGHT&order_id=A1&adv_event_id=newsletter",
-        ] {
-            assert_ne!(key(other), first, "{other}");
-        }
-        let event = key("coupon_code=EIGHT&order_id=A1&adv_event_id=newsletter");
-        assert_eq!(key("coupon_code=EIGHT&order_id=A1&event_id=101"), event);
-        assert_eq!(key("coupon_code=EIGHT&order_id=A1&event_id=100"), first);
+    fn a_click_has_converted_when_it_made_another_base_conversion_of_the_offer() {
+        let converted = |query: &str, rows: &[Row], order_id: &str| {
+            let (claim, mut evidence, attributed, nearest) = judged(query);
+            evidence.recorded = recorded(rows, order_id);
+            click_has_converted(&evidence, &attributed.unwrap(), of(&claim, &evidence, &nearest))
+        };
+        let by_noon: &[Row] = &[(10, 0, "", "NOON8")];
+        assert!(converted("transaction_id=NOON8&order_id=E1", by_noon, ""));
+        assert!(converted("transaction_id=NOON8&order_id=E2", by_noon, "E1"));
+        assert!(converted("transaction_id=NOON8", by_noon, "E1"));
+        assert!(!converted("transaction_id=NOON8&order_id=E1", by_noon, "E1"), "its own key");
+        assert!(!converted("transaction_id=MORNING7&order_id=E2", by_noon, "E1"));
+        assert!(!converted("coupon_code=EIGHT&order_id=E2", by_noon, "E1"));
+        assert!(!converted("transaction_id=NOON8&order_id=E2", &[(10, 101, "", "NOON8")], "E1"));
     }
 
     #[test]
-    fn without_an_order_id_the_click_tells_repeats_apart_unless_it_may_convert_again() {
-        let first = key("transaction_id=NOON8");
-        assert!(first.is_some());
-        assert_eq!(key("transaction_id=NOON8&amount=9"), first);
-        assert_ne!(key("transaction_id=NOON8&event_id=101"), first);
-        assert_ne!(key("transaction_id=MORNING7"), first);
-        assert_eq!(key_with("transaction_id=NOON8", true), None);
-    }
-
-    #[test]
-    fn a_genuine_id_tells_repeats_apart_also_where_the_code_decides() {
-        assert_eq!(
-            key("transaction_id=GONE&coupon_code=EIGHT"),
-            key("transaction_id=GONE&coupon_code=SEVEN")
-        );
-        assert_eq!(key("transaction_id=INVENTED&coupon_code=EIGHT"), None);
-        assert_eq!(key("transaction_id=test&coupon_code=EIGHT"), None);
-        assert_eq!(key("coupon_code=EIGHT"), None);
-    }
-
-    #[test]
-    fn an_order_is_found_again_when_it_would_not_be_attributed_any_more() {
-        let held = key("coupon_code=EIGHT&order_id=A1").unwrap();
-        for later in [
-            "coupon_code=EXPIRED&order_id=A1",
-            "coupon_code=RESTING&order_id=A1",
-            "coupon_code=BOTH&order_id=A1",
-            "oid=10&order_id=A1",
-            "transaction_id=SUSPENDED9&order_id=A1",
-            "coupon_code=EIGHT&order_id=A1",
-        ] {
-            assert!(keys_before(later).contains(&held), "{later}");
-        }
-        for other in [
-            "coupon_code=TWENTY&order_id=A1",
-            "oid=11&order_id=A1",
-            "order_id=A1",
-            "coupon_code=EXPIRED",
-        ] {
-            assert!(!keys_before(other).contains(&held), "{other}");
-        }
-        let stale =
-            Key::of_click(15, 0, &claim("transaction_id=STALE7").transaction_ids[0].id.unwrap());
-        assert_eq!(keys_before("transaction_id=STALE7&coupon_code=UNKNOWN"), [stale]);
-    }
-
-    #[test]
-    fn a_visitor_who_clicks_and_buys_again_makes_a_new_sale() {
-        let first = key("transaction_id=MORNING7").unwrap();
-        assert!(!keys_before("transaction_id=MORNING7|NOON8").contains(&first));
-        assert_eq!(
-            keys_before("transaction_id=MORNING7|NOON8"),
-            [key("transaction_id=NOON8").unwrap()]
-        );
-    }
-
-    #[test]
-    fn the_key_of_an_attributed_sale_is_among_those_looked_for() {
-        for query in [
-            "transaction_id=NOON8",
-            "transaction_id=NOON8&coupon_code=BOTH",
-            "transaction_id=MORNING7|NOON8&order_id=A1",
-            "transaction_id=GONE&coupon_code=EIGHT",
-            "transaction_id=GONE|NOON8&oid=10&affid=7",
-            "oid=10&affid=7&order_id=A1",
-        ] {
-            assert!(keys_before(query).contains(&key(query).unwrap()), "{query}");
-        }
-    }
-
-    #[test]
-    fn the_same_refund_of_an_order_is_one() {
+    fn refunds_are_told_apart_by_their_number_else_by_what_they_say() {
         let order = Key::of_order(10, 0, "A1");
         let refund = |amount: &str, adv1: &str| {
             let adv = [adv1, "", "", "", ""].map(String::from);
-            Key::of_refund(&order, amount.parse().unwrap(), &adv)
+            Key::of_refund(&order, amount.parse().unwrap(), &adv, None)
         };
+        let in_euros = Key::of_refund(
+            &order,
+            "-10".parse().unwrap(),
+            &["r1", "", "", "", ""].map(String::from),
+            Some("EUR"),
+        );
+        assert_ne!(refund("-10", "r1"), in_euros);
         assert_eq!(refund("-10", "r1"), refund("-10.00", "r1"));
         assert_ne!(refund("-10", "r1"), refund("-10", "r2"));
         assert_ne!(refund("-10", "r1"), refund("-11", "r1"));
         assert_ne!(refund("-10", "r1"), order);
+        let numbered = Key::of_numbered_refund(&order, "R1");
+        assert_eq!(numbered, Key::of_numbered_refund(&order, "R1"));
+        assert_ne!(numbered, Key::of_numbered_refund(&order, "R2"));
+        assert_ne!(numbered, Key::of_numbered_refund(&Key::of_order(10, 0, "A2"), "R1"));
     }
 
     #[test]
@@ -286,7 +476,13 @@ mod tests {
         let hex =
             |key: Key| key.0[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let id = TransactionId([7; 16]);
-        let keys = [Key::of_order(10, 0, "A1"), Key::of_click(10, 101, &id)];
-        assert_eq!(keys.map(hex), ["807767de4a600cc7", "2cc0938739f613c8"]);
+        let order = Key::of_order(10, 0, "A1");
+        let adv = ["r1", "", "", "", ""].map(String::from);
+        let refund = Key::of_refund(&order, "-10".parse().unwrap(), &adv, None);
+        let numbered = Key::of_numbered_refund(&order, "R1");
+        let keys = [order, Key::of_click(10, 101, &id), refund, numbered];
+        let wanted =
+            ["807767de4a600cc7", "2cc0938739f613c8", "64031882ec86dcdb", "4eeaaef658105ed3"];
+        assert_eq!(keys.map(hex), wanted);
     }
 }

@@ -2,9 +2,14 @@
 //! follows from it: the conversion, its key, its history, what reports count, what partners are told.
 //!
 //! - A postback whose id is here already is answered what it was answered before, and does nothing.
-//! - One that reports what an earlier conversion reported makes none: it repeats it, contradicts it
-//!   (another amount, which is kept and shown) or takes back from it.
-//! - Only a conversion that counts or may count takes a key.
+//! - One that reports what an earlier conversion reported makes none: it repeats it, completes it
+//!   (with the amount that was missing), contradicts it (another amount or currency, which is kept and
+//!   shown) or takes back from it.
+//! - One that is proved better than what it reports again makes a conversion, and both wait for
+//!   somebody. So does a refund whose sender proved nothing, and one whose order has not come.
+//! - What was refused stands in the way of nothing: a later postback of the same sale is judged by
+//!   itself. Once somebody approves it, it does, and nothing can be approved beside it.
+//! - An answer tells of a click only what its sender said.
 //! - A postback that may be about the same sale as an earlier one that waits is not decided before it.
 //! - What names nobody makes no conversion; little of it is kept, within a total, and nothing while
 //!   the disk is low.
@@ -19,28 +24,35 @@ use coupon_shared::postback::{PostbackId, Verdict, VerdictStatus};
 use serde_json::json;
 
 use super::attribution::{Attributed, Method};
-use super::claim::Claim;
+use super::claim::{Claim, ClaimedId};
 use super::clicks::{Clicks, FoundClick};
 use super::count::Counts;
+use super::currency;
 use super::disclosure;
 use super::error_code::ErrorCode;
 use super::gather::Facts;
-use super::judge::{Decided, Judgement, judge};
-use super::key::{Key, TWIN_WINDOW_MS};
+use super::judge::{Candidate, Decided, Judgement, judge};
+use super::kept_refund;
+use super::key::TWIN_WINDOW_MS;
 use super::leak_guard::{self, HOURS_BEFORE, Usage};
-use super::payout::{Terms, Worth};
+use super::payout::Worth;
+use super::rank::{self, Keyed, NewClaim, Relation};
 use super::received::{self, Received};
-use super::refund::{State, take_back};
+use super::refund::{self, WAITS_FOR_ORDER_MS};
 use super::status::Status;
 use super::step::Steps;
 use super::tell_partner;
 use crate::catalog::Money;
 use crate::store::audit::FieldChange;
-use crate::store::conversions::{self, Action, Conversion, ConversionId, ConversionRow};
+use crate::store::conversions::{self, Action, Conversion, ConversionId, ConversionRow, refunds};
 use crate::store::postbacks::waiting::{self, SequenceKey, WaitsFor};
 use crate::store::postbacks::{self, Outcome, Postback, PostbackRow, VerdictWord, unidentified};
 use crate::store::rollups::turn_into_click;
 use crate::store::{StoreError, WriteTx, facts};
+
+mod refund_processor;
+
+use refund_processor::RefundProcessor;
 
 /// Decides the postbacks of one transaction.
 pub(super) struct Ledger<'t, 'c> {
@@ -51,6 +63,8 @@ pub(super) struct Ledger<'t, 'c> {
     is_disk_low: bool,
     /// Postbacks that identify nothing and were not kept, because the disk was low.
     dropped: u64,
+    /// When the latest postback came.
+    latest_ms: u64,
 }
 
 /// What one transaction decided.
@@ -84,13 +98,18 @@ impl<'t, 'c> Ledger<'t, 'c> {
     ) -> Result<Ledger<'t, 'c>, StoreError> {
         let (facts, counts) = (Facts::new(tx, network_id)?, Counts::default());
         let decisions = Decisions::default();
-        Ok(Ledger { tx, facts, counts, decisions, is_disk_low, dropped: 0 })
+        Ok(Ledger { tx, facts, counts, decisions, is_disk_low, dropped: 0, latest_ms: 0 })
     }
 
-    /// Writes what they add to the reports.
-    pub(super) fn finish(self) -> Result<Decisions, StoreError> {
+    /// Gives up refunds that waited too long, and writes what all of them add to the reports.
+    pub(super) fn finish(mut self) -> Result<Decisions, StoreError> {
         if self.dropped > 0 {
             unidentified::count_dropped(self.tx, self.dropped)?;
+        }
+        let before_ms = self.latest_ms.saturating_sub(WAITS_FOR_ORDER_MS);
+        for refund in refunds::waiting_since_before(self.tx, before_ms)? {
+            let why = Some(ErrorCode::UnknownOrder);
+            kept_refund::set_status(self.tx, &mut self.counts, refund, why)?;
         }
         self.counts.write(self.tx)?;
         Ok(self.decisions)
@@ -109,7 +128,7 @@ impl<'t, 'c> Ledger<'t, 'c> {
         let mut row = received.row.clone();
         let Some(claim) = &received.claim else {
             postbacks::insert(self.tx, &row)?;
-            self.decisions.verdicts.push(verdict(&row, ""));
+            self.decisions.verdicts.push(verdict(&row, None));
             return Ok(());
         };
         let keys = sequence_keys(claim);
@@ -239,12 +258,65 @@ impl<'t, 'c> Ledger<'t, 'c> {
         mut decided: Decided,
         clicks: &Clicks,
     ) -> Result<Settled, StoreError> {
-        let own = decided.key.filter(|_| may_hold_key(decided.status, decided.error));
-        for key in decided.earlier.iter().chain(&own) {
-            if let Some(first) = conversions::holder(self.tx, &key.0)? {
-                return self.again(claim, row, decided.steps, key, first);
+        self.latest_ms = self.latest_ms.max(row.received_ms);
+        let (place, mut known) = self.find(claim, &mut decided)?;
+        match place {
+            Relation::Repeats(at) if claim.is_refund() => {
+                let order = known.swap_remove(at);
+                RefundProcessor { ledger: self, claim, row, decided, clicks }.of(order)
+            }
+            Relation::Repeats(at) => self.again(claim, row, decided, known.swap_remove(at)),
+            Relation::Disputes => {
+                self.dispute(row, &mut decided, known)?;
+                self.make(claim, row, decided, clicks, String::new())
+            }
+            Relation::New if decided.error == Some(ErrorCode::UnknownOrder) => {
+                RefundProcessor { ledger: self, claim, row, decided, clicks }.without_order()
+            }
+            Relation::New => self.make_new(claim, row, decided, clicks),
+        }
+    }
+
+    /// The earlier conversions that it may speak of, and what it is to them.
+    fn find(
+        &self,
+        claim: &Claim,
+        decided: &mut Decided,
+    ) -> Result<(Relation, Vec<ConversionRow>), StoreError> {
+        let is_refund = claim.is_refund();
+        if let Some(key) = decided.key.filter(|_| decided.is_believed) {
+            let known = conversions::with_key(self.tx, &key.0)?;
+            let place = placed(&decided.said(is_refund), &known);
+            if place != Relation::New {
+                return Ok((place, known));
             }
         }
+        match decided.others.as_slice() {
+            [] => Ok((Relation::New, Vec::new())),
+            [Candidate { key, rank }] => {
+                let known = conversions::with_key(self.tx, &key.0)?;
+                // It is about this one whatever it proves: it names no other.
+                let about = NewClaim { is_refund: true, ..decided.said(is_refund) };
+                decided.rank = *rank;
+                Ok((placed(&about, &known), known))
+            }
+            several => {
+                let count = several.len();
+                let detail =
+                    format_args!("it may be about {count} conversions; oid must say which");
+                decided.turn_into(ErrorCode::AmbiguousCode, detail);
+                Ok((Relation::New, Vec::new()))
+            }
+        }
+    }
+
+    fn make_new(
+        &mut self,
+        claim: &Claim,
+        row: &Postback,
+        mut decided: Decided,
+        clicks: &Clicks,
+    ) -> Result<Settled, StoreError> {
         if decided.key.is_none() {
             self.look_for_twin(claim, row, &mut decided)?;
         }
@@ -253,6 +325,45 @@ impl<'t, 'c> Ledger<'t, 'c> {
         }
         let suspicion = self.inspect(claim, row, &mut decided)?;
         self.make(claim, row, decided, clicks, suspicion)
+    }
+
+    /// What counts or may count of a sale that is claimed again, with better proof, waits for somebody.
+    fn dispute(
+        &mut self,
+        row: &Postback,
+        decided: &mut Decided,
+        known: Vec<ConversionRow>,
+    ) -> Result<(), StoreError> {
+        let counts = |row: &ConversionRow| {
+            matches!(row.conversion.status, Status::Approved | Status::Pending)
+        };
+        for weaker in known.into_iter().filter(counts) {
+            let detail = format_args!("{} claimed the same with less proof", weaker.conversion.id);
+            decided.steps.note("claimed_before", detail);
+            self.set_aside(row, weaker, ErrorCode::Disputed)?;
+        }
+        decided.turn_into(ErrorCode::Disputed, ErrorCode::Disputed.sentence());
+        Ok(())
+    }
+
+    /// Makes a conversion wait for somebody.
+    fn set_aside(
+        &mut self,
+        row: &Postback,
+        mut set_aside: ConversionRow,
+        why: ErrorCode,
+    ) -> Result<(), StoreError> {
+        let before = set_aside.conversion.clone();
+        set_aside.conversion.status = why.status();
+        set_aside.conversion.error_code = why.number();
+        conversions::update(self.tx, &set_aside)?;
+        let changes = super::change::status(&before, &set_aside.conversion);
+        if !changes.is_empty() {
+            let number = set_aside.number;
+            conversions::tell(self.tx, number, Action::Status, Some(row.id), &changes)?;
+        }
+        self.counts.add(Some(&before), &set_aside.conversion);
+        Ok(())
     }
 
     /// What has no key and was said in the same words a moment ago may have been sent twice.
@@ -318,27 +429,38 @@ impl<'t, 'c> Ledger<'t, 'c> {
         clicks: &Clicks,
         suspicion: String,
     ) -> Result<Settled, StoreError> {
-        let (status, error) = (decided.status, decided.error);
         let conversion = made(claim, row, &decided, clicks, suspicion, self.tx.now());
-        let made = conversions::insert(self.tx, &conversion)?;
-        if let Some(key) = conversion.key.filter(|_| may_hold_key(status, error)) {
-            conversions::take_key(self.tx, &key, made.number)?;
-        }
-        let changes = [change("status", json!(null), json!(status))];
-        conversions::tell(self.tx, made.number, Action::Created, Some(row.id), &changes)?;
-        self.counts.add(None, &conversion);
-        if status == Status::Approved {
+        let made = self.insert(row, &conversion)?;
+        if decided.status == Status::Approved {
             self.came_from_a_person(&decided, clicks)?;
-            tell_partner::of(self.tx, &conversion)?;
         }
-        Ok(Settled {
-            outcome: Outcome::Made,
-            verdict: status.into(),
-            error,
-            conversion: Some(conversion),
-            waits_for: None,
-            steps: decided.steps,
-        })
+        let made = self.take_what_waited(made)?;
+        if decided.status == Status::Approved {
+            tell_partner::of(self.tx, &made.conversion)?;
+        }
+        Ok(Settled::made(made.conversion, decided.steps))
+    }
+
+    fn insert(
+        &mut self,
+        row: &Postback,
+        conversion: &Conversion,
+    ) -> Result<ConversionRow, StoreError> {
+        let made = conversions::insert(self.tx, conversion)?;
+        let changes = [change("status", json!(null), json!(conversion.status))];
+        conversions::tell(self.tx, made.number, Action::Created, Some(row.id), &changes)?;
+        self.counts.add(None, conversion);
+        Ok(made)
+    }
+
+    /// Takes back from a new order what refunds asked that came before it.
+    fn take_what_waited(&mut self, mut order: ConversionRow) -> Result<ConversionRow, StoreError> {
+        let Some(key) = order.conversion.key else { return Ok(order) };
+        let since_ms = order.conversion.unix_ms.saturating_sub(WAITS_FOR_ORDER_MS);
+        for refund in refunds::waiting_for(self.tx, &key, since_ms)? {
+            order = kept_refund::settle_with_order(self.tx, &mut self.counts, refund, order)?;
+        }
+        Ok(order)
     }
 
     /// A visit that led to a sale that counts was no bot's.
@@ -354,19 +476,26 @@ impl<'t, 'c> Ledger<'t, 'c> {
         &mut self,
         claim: &Claim,
         row: &Postback,
-        mut steps: Steps,
-        key: &Key,
+        decided: Decided,
         first: ConversionRow,
     ) -> Result<Settled, StoreError> {
+        let Decided { rank, mut steps, .. } = decided;
         let id = first.conversion.id;
-        let is_same = |amount: Money| first.conversion.amount == Some(amount);
-        let (outcome, after) = match claim.amount {
-            Some(amount) if amount.is_negative() => {
-                self.refund(claim, row, amount, key, first, &mut steps)?
+        let of_first = &first.conversion;
+        let is_other_currency =
+            currency::is_other(claim.currency.as_deref(), &of_first.sale_currency);
+        let (outcome, after) = match (claim.amount, of_first.amount) {
+            (Some(amount), _) if is_other_currency => {
+                steps.note("conflict", format_args!("{id} was reported in another currency"));
+                self.conflict(claim, row, amount, first)?
             }
-            Some(amount) if !is_same(amount) => {
+            (Some(amount), None) if rank >= of_first.evidence_rank && is_untouched(of_first) => {
+                steps.note("completed", format_args!("{id} was reported without an amount"));
+                (Outcome::Repeats, self.complete(row, amount, first)?)
+            }
+            (Some(amount), known) if known != Some(amount) => {
                 steps.note("conflict", format_args!("{id} was reported with another amount"));
-                self.conflict(row, amount, first)?
+                self.conflict(claim, row, amount, first)?
             }
             _ => {
                 steps.note("repeat", format_args!("{id} was reported before"));
@@ -374,25 +503,24 @@ impl<'t, 'c> Ledger<'t, 'c> {
             }
         };
         let conflict = Some(ErrorCode::Conflict).filter(|_| outcome == Outcome::Conflicts);
-        Ok(Settled {
-            outcome,
-            verdict: after.status.into(),
-            error: conflict.or_else(|| ErrorCode::from_number(after.error_code)),
-            conversion: Some(after),
-            waits_for: None,
-            steps,
-        })
+        Ok(Settled::about(outcome, after, conflict, steps))
     }
 
-    /// The amount that came first stands; the other one is kept and shown.
+    /// What came first stands; the other amount is kept and shown.
     fn conflict(
         &self,
+        claim: &Claim,
         row: &Postback,
         amount: Money,
         mut first: ConversionRow,
     ) -> Result<(Outcome, Conversion), StoreError> {
-        if !postbacks::has_conflict(self.tx, first.conversion.id, &row.amount)? {
-            let changes = [change("amount", json!(first.conversion.amount), json!(amount))];
+        let id = first.conversion.id;
+        if !postbacks::has_conflict(self.tx, id, &row.amount, &row.currency)? {
+            let mut changes = vec![change("amount", json!(first.conversion.amount), json!(amount))];
+            let own = &first.conversion.sale_currency;
+            if currency::is_other(claim.currency.as_deref(), own) {
+                changes.push(change("sale_currency", json!(own), json!(claim.currency)));
+            }
             conversions::tell(self.tx, first.number, Action::Conflict, Some(row.id), &changes)?;
             first.conversion.has_conflict = true;
             conversions::update(self.tx, &first)?;
@@ -400,40 +528,30 @@ impl<'t, 'c> Ledger<'t, 'c> {
         Ok((Outcome::Conflicts, first.conversion))
     }
 
-    fn refund(
+    /// The amount that was missing came.
+    fn complete(
         &mut self,
-        claim: &Claim,
         row: &Postback,
         amount: Money,
-        key: &Key,
         mut first: ConversionRow,
-        steps: &mut Steps,
-    ) -> Result<(Outcome, Conversion), StoreError> {
-        let id = first.conversion.id;
-        let refund_key = Key::of_refund(key, amount, &claim.adv);
-        if !conversions::take_key(self.tx, &refund_key.0, first.number)? {
-            steps.note("repeat", format_args!("{amount} was taken back from {id} before"));
-            return Ok((Outcome::Repeats, first.conversion));
-        }
+    ) -> Result<Conversion, StoreError> {
         let before = first.conversion.clone();
-        let state = State {
-            sale: before.sale_amount,
-            worth: Worth { payout: before.payout, revenue: before.revenue },
-        };
-        let terms: Option<Terms> = serde_json::from_str(&before.terms).ok();
-        let refund = take_back(&state, amount, terms.as_ref());
-        if refund.is_beyond {
-            steps.note("refund_beyond", format_args!("{amount} is more than was left of {id}"));
+        let now = &mut first.conversion;
+        (now.amount, now.sale_amount) = (Some(amount), amount);
+        if let Some(terms) = now.read_terms() {
+            let worth = now.currencies().worth(&terms, amount);
+            (now.payout, now.revenue) = (worth.payout, worth.revenue);
         }
-        steps.note("refund", format_args!("{amount} is taken back from {id}"));
-        first.conversion.sale_amount = refund.after.sale;
-        first.conversion.payout = refund.after.worth.payout;
-        first.conversion.revenue = refund.after.worth.revenue;
         conversions::update(self.tx, &first)?;
         let changes = super::change::amounts(&before, &first.conversion);
-        conversions::tell(self.tx, first.number, Action::Refund, Some(row.id), &changes)?;
+        conversions::tell(self.tx, first.number, Action::Adjusted, Some(row.id), &changes)?;
         self.counts.add(Some(&before), &first.conversion);
-        Ok((Outcome::Refunds, first.conversion))
+        if refund::is_large(amount) && first.conversion.status == Status::Approved {
+            self.set_aside(row, first.clone(), ErrorCode::LargeAmount)?;
+            first.conversion.status = Status::Pending;
+            first.conversion.error_code = ErrorCode::LargeAmount.number();
+        }
+        Ok(first.conversion)
     }
 
     /// What was answered when it came first.
@@ -442,8 +560,7 @@ impl<'t, 'c> Ledger<'t, 'c> {
             Some(id) => conversions::get(self.tx, id)?,
             None => None,
         };
-        let id = conversion.map(|row| row.conversion.transaction_id).unwrap_or_default();
-        Ok(verdict(known, &id))
+        Ok(verdict(known, conversion.as_ref().map(|row| &row.conversion)))
     }
 }
 
@@ -455,13 +572,26 @@ fn sequence_keys(claim: &Claim) -> Vec<SequenceKey<'_>> {
     order.into_iter().chain(ids.map(SequenceKey::Click)).collect()
 }
 
-/// Whether a conversion stands in the way of its repeats.
-pub(super) fn may_hold_key(status: Status, error: Option<ErrorCode>) -> bool {
-    match status {
-        Status::Approved | Status::Pending => true,
-        Status::Rejected => error == Some(ErrorCode::ManuallyRejected),
-        Status::Invalid => false,
+/// The place of what is said among the conversions with its key.
+fn placed(said: &NewClaim, known: &[ConversionRow]) -> Relation {
+    let known: Vec<Keyed> = known.iter().map(|row| Keyed::from(&row.conversion)).collect();
+    rank::place(said, &known)
+}
+
+impl From<&Conversion> for Keyed {
+    fn from(conversion: &Conversion) -> Keyed {
+        let Conversion { evidence_rank: rank, status, error_code, .. } = *conversion;
+        Keyed { rank, status, error_code }
     }
+}
+
+/// Nobody has said anything of its amounts since it was reported without one.
+fn is_untouched(first: &Conversion) -> bool {
+    let nothing = Money::default();
+    let worth = first.read_terms().map(|terms| first.currencies().worth(&terms, nothing));
+    let is_as_made =
+        worth.unwrap_or_default() == (Worth { payout: first.payout, revenue: first.revenue });
+    first.amount.is_none() && first.sale_amount == nothing && is_as_made
 }
 
 pub(super) fn change(
@@ -472,7 +602,7 @@ pub(super) fn change(
     FieldChange { field: field.into(), before, after }
 }
 
-fn made(
+pub(super) fn made(
     claim: &Claim,
     row: &Postback,
     decided: &Decided,
@@ -537,7 +667,8 @@ fn made(
         adv5,
         amount: claim.amount,
         sale_amount: decided.sale_amount,
-        currency: decided.currency.clone(),
+        sale_currency: decided.currencies.sale.clone(),
+        currency: decided.currencies.paid.clone(),
         payout: decided.worth.payout,
         payout_type: terms.map(|t| t.payout_type.as_str().to_owned()).unwrap_or_default(),
         revenue: decided.worth.revenue,
@@ -546,7 +677,9 @@ fn made(
         has_conflict: false,
         suspicion,
         notes: String::new(),
-        key: decided.key.map(|key| key.0),
+        evidence_rank: decided.rank,
+        key: decided.key.filter(|_| !claim.is_refund()).map(|key| key.0),
+        refund_of: None,
         likeness: claim.likeness,
         steps: json(&decided.steps),
     }
@@ -566,6 +699,27 @@ fn json(steps: &Steps) -> String {
 }
 
 impl Settled {
+    fn made(conversion: Conversion, steps: Steps) -> Settled {
+        Settled::about(Outcome::Made, conversion, None, steps)
+    }
+
+    /// It is answered what became of a conversion, unless there is something else to say.
+    fn about(
+        outcome: Outcome,
+        conversion: Conversion,
+        error: Option<ErrorCode>,
+        steps: Steps,
+    ) -> Settled {
+        Settled {
+            outcome,
+            verdict: conversion.status.into(),
+            error: error.or_else(|| ErrorCode::from_number(conversion.error_code)),
+            conversion: Some(conversion),
+            waits_for: None,
+            steps,
+        }
+    }
+
     fn waits(waits_for: WaitsFor, steps: Steps) -> Settled {
         Settled {
             outcome: Outcome::Waits,
@@ -624,12 +778,21 @@ impl Settled {
     }
 
     fn verdict_of(&self, row: &Postback) -> Verdict {
-        let id = self.conversion.as_ref().map_or("", |made| made.transaction_id.as_str());
-        verdict(row, id)
+        verdict(row, self.conversion.as_ref())
     }
 }
 
-fn verdict(row: &Postback, transaction_id: &str) -> Verdict {
+/// The click of a conversion is told to who named it, and to nobody else.
+fn click_told(row: &Postback, conversion: Option<&Conversion>) -> String {
+    let click = conversion.and_then(|one| one.transaction_id.parse::<TransactionId>().ok());
+    let named = row.transaction_id.split('|').filter_map(|text| ClaimedId::read(text).id);
+    click
+        .filter(|click| named.into_iter().any(|id| id == *click))
+        .map(|id| id.to_string())
+        .unwrap_or_default()
+}
+
+fn verdict(row: &Postback, conversion: Option<&Conversion>) -> Verdict {
     Verdict {
         postback: PostbackId(row.id.0),
         status: match row.verdict {
@@ -640,7 +803,7 @@ fn verdict(row: &Postback, transaction_id: &str) -> Verdict {
             VerdictWord::Invalid => VerdictStatus::Invalid,
         },
         conversion_id: row.conversion_id.map(|ConversionId(id)| PostbackId(id)),
-        transaction_id: transaction_id.to_owned(),
+        transaction_id: click_told(row, conversion),
         error_code: row.error_code,
         error: row.error.clone(),
         is_miss: false,

@@ -9,13 +9,14 @@
 //! | `prv` | | the percentage of the revenue |
 //! | | `prv` | the percentage of the sale, which is the advertiser's own revenue |
 //!
-//! Decimal throughout. A share is rounded once, to 6 places, half away from zero; nothing is rounded
-//! to a currency's own places, which is for who pays. A share of a sale whose amount is not known is
+//! Decimal throughout. Each is rounded once, to what can be paid in its currency; a share of the
+//! revenue is one of the revenue as it was rounded. A share of a sale whose amount is not known is
 //! nothing.
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use super::minor_unit::MinorUnit;
 use crate::catalog::{Money, PayoutRevenue, PayoutType, RevenueType};
 
 /// The terms under which a conversion was made; kept with it, because the offer's may change.
@@ -58,41 +59,42 @@ impl From<&PayoutRevenue> for Terms {
 }
 
 impl Terms {
-    /// What a conversion with this sale is worth.
+    /// What a conversion with this sale is worth, in the currency of this unit.
     #[must_use]
-    pub fn worth(&self, sale: Money) -> Worth {
-        let revenue = self.revenue(sale.decimal());
-        let payout = self.payout(sale.decimal(), revenue.decimal());
+    pub fn worth(&self, sale: Money, unit: MinorUnit) -> Worth {
+        let revenue = unit.round(self.revenue(sale.decimal()));
+        let payout = unit.round(self.payout(sale.decimal(), revenue.decimal()));
         Worth { payout, revenue }
     }
 
     /// Without the amount of the sale it is worth less.
     #[must_use]
     pub fn needs_amount(&self) -> bool {
-        let (none, some) =
-            (self.worth(Money::default()), self.worth(Money::rounded(Decimal::ONE_HUNDRED)));
-        none != some
+        let revenue_of = |sale| self.revenue(sale);
+        let payout_of = |sale| self.payout(sale, revenue_of(sale));
+        let (none, some) = (Decimal::ZERO, Decimal::ONE_HUNDRED);
+        (revenue_of(none), payout_of(none)) != (revenue_of(some), payout_of(some))
     }
 
-    fn revenue(&self, sale: Decimal) -> Money {
+    fn revenue(&self, sale: Decimal) -> Decimal {
         let (fixed, share) = (self.revenue_amount.decimal(), of(sale, self.revenue_percentage));
-        Money::rounded(match self.revenue_type {
+        match self.revenue_type {
             RevenueType::Rpa => fixed,
             RevenueType::Rps | RevenueType::Prv => share,
             RevenueType::RpaRps => fixed + share,
             RevenueType::Rpc | RevenueType::Rpm => Decimal::ZERO,
-        })
+        }
     }
 
-    fn payout(&self, sale: Decimal, revenue: Decimal) -> Money {
+    fn payout(&self, sale: Decimal, revenue: Decimal) -> Decimal {
         let (fixed, percentage) = (self.payout_amount.decimal(), self.payout_percentage);
-        Money::rounded(match self.payout_type {
+        match self.payout_type {
             PayoutType::Cpa => fixed,
             PayoutType::Cps => of(sale, percentage),
             PayoutType::CpaCps => fixed + of(sale, percentage),
             PayoutType::Prv => of(revenue, percentage),
             PayoutType::Cpc | PayoutType::Cpm => Decimal::ZERO,
-        })
+        }
     }
 }
 
@@ -129,18 +131,35 @@ mod tests {
             (("prv", "2.5", "50"), ("rps", "3", "20"), "100", "10", "20"),
             (("prv", "2.5", "50"), ("prv", "3", "20"), "100", "10", "20"),
             (("cps", "0", "10"), ("rps", "0", "20"), "0", "0", "0"),
-            (("cps", "0", "12.5"), ("rps", "0", "33.333333"), "19.99", "2.49875", "6.663333"),
-            (("cps", "0", "50"), ("rps", "0", "50"), "0.000001", "0.000001", "0.000001"),
-            (("cps", "0", "49"), ("rps", "0", "100"), "0.000001", "0", "0.000001"),
-            (("cps", "0", "100"), ("rps", "0", "0.000001"), "999999999.999999", "999999999.999999", "10"),
+            (("cps", "0", "3.333"), ("rps", "0", "33.333333"), "99.98", "3.33", "33.33"),
+            (("cps", "0", "12.5"), ("rps", "0", "33.333333"), "19.99", "2.5", "6.66"),
+            (("cps", "0", "50"), ("rps", "0", "49"), "0.01", "0.01", "0"),
+            (("cpa", "2.505", "0"), ("rpa_rps", "0.004", "1"), "0.1", "2.51", "0.01"),
+            // A share of the revenue is one of what the network gets.
+            (("prv", "0", "50"), ("rpa", "3.333", "0"), "100", "1.67", "3.33"),
+            (("prv", "0", "50"), ("rpa", "0.004", "0"), "100", "0", "0"),
+            (("cps", "0", "100"), ("rps", "0", "0.000001"), "999999999.994999", "999999999.99", "10"),
         ];
         for (payout, revenue, sale, paid, earned) in cases {
-            let worth = terms(payout, revenue).worth(sale.parse().unwrap());
+            let worth =
+                terms(payout, revenue).worth(sale.parse().unwrap(), MinorUnit::for_currency("USD"));
             assert_eq!(
                 (worth.payout.to_string(), worth.revenue.to_string()),
                 (paid.into(), earned.into()),
                 "{payout:?} {revenue:?} {sale}"
             );
+        }
+    }
+
+    #[test]
+    fn what_is_paid_has_the_places_of_its_currency() {
+        let terms = terms(("cpa_cps", "2.5", "3.333"), ("rps", "0", "8"));
+        for (currency, paid, earned) in
+            [("USD", "5.83", "8"), ("JPY", "6", "8"), ("KWD", "5.832", "7.998")]
+        {
+            let worth = terms.worth("99.98".parse().unwrap(), MinorUnit::for_currency(currency));
+            let shown = (worth.payout.to_string(), worth.revenue.to_string());
+            assert_eq!(shown, (paid.into(), earned.into()), "{currency}");
         }
     }
 

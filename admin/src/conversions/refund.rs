@@ -7,11 +7,59 @@
 //!
 //! Refunds of one order may come in any order: the last state is the same. What the history adds up
 //! to is the state.
+//!
+//! Anybody can send one, so only who proves that the order is his takes back at once: a sender that
+//! passed a rule of the advertiser, or one that names the order's own click. All others wait for
+//! somebody.
 
 use rust_decimal::Decimal;
 
+use super::currency::Currencies;
+use super::error_code::ErrorCode;
 use super::payout::{Terms, Worth};
+use super::rank::Rank;
 use crate::catalog::Money;
+
+/// For how long a refund waits for its order.
+pub const WAITS_FOR_ORDER_MS: u64 = 30 * 24 * 3_600_000;
+
+/// The largest amount that counts without somebody's word, in a currency's main unit.
+const LARGEST_UNSEEN: Decimal = Decimal::from_parts(10_000_000, 0, 0, false, 0);
+
+/// Whether an amount is so large that somebody has to see it first.
+#[must_use]
+pub fn is_large(amount: Money) -> bool {
+    amount.decimal().abs() > LARGEST_UNSEEN
+}
+
+/// A refund beside the order that it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefundRequest {
+    /// Below zero.
+    pub amount: Money,
+    /// How well it is proved.
+    pub rank: Rank,
+    /// It names the click that the order came from.
+    pub names_its_click: bool,
+    /// It is in another currency than the order.
+    pub is_in_other_currency: bool,
+}
+
+impl RefundRequest {
+    /// Why somebody has to decide it; `None` for one that is taken at once.
+    #[must_use]
+    pub fn reason_to_hold(&self) -> Option<ErrorCode> {
+        if self.is_in_other_currency {
+            Some(ErrorCode::OtherCurrency)
+        } else if is_large(self.amount) {
+            Some(ErrorCode::LargeAmount)
+        } else if self.rank < Rank::Trusted && !self.names_its_click {
+            Some(ErrorCode::UnprovedRefund)
+        } else {
+            None
+        }
+    }
+}
 
 /// An order as it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,13 +84,19 @@ pub struct Refund {
 /// Takes `amount`, below zero, from an order. Without terms (they were set aside when somebody
 /// edited what it is worth) payout and revenue stay until nothing of the sale is left.
 #[must_use]
-pub fn take_back(before: &State, amount: Money, terms: Option<&Terms>) -> Refund {
+pub fn take_back(
+    before: &State,
+    amount: Money,
+    terms: Option<&Terms>,
+    currencies: &Currencies,
+) -> Refund {
     let left = before.sale.decimal() + amount.decimal().min(Decimal::ZERO);
     let sale = Money::rounded(left.max(Decimal::ZERO));
     let worth = if sale.decimal().is_zero() {
         Worth::default()
     } else {
-        terms.map_or(before.worth, |terms| at_most(before.worth, terms.worth(sale)))
+        let anew = |terms| at_most(before.worth, currencies.worth(terms, sale));
+        terms.map_or(before.worth, anew)
     };
     let after = State { sale, worth };
     Refund { after, change: difference(before, &after), is_beyond: left < Decimal::ZERO }
@@ -85,8 +139,16 @@ mod tests {
         }
     }
 
+    fn dollars() -> Currencies {
+        Currencies { sale: "USD".into(), paid: "USD".into() }
+    }
+
+    fn take_back(before: &State, amount: Money, terms: Option<&Terms>) -> Refund {
+        super::take_back(before, amount, terms, &dollars())
+    }
+
     fn order(terms: &Terms, sale: Money) -> State {
-        State { sale, worth: terms.worth(sale) }
+        State { sale, worth: dollars().worth(terms, sale) }
     }
 
     fn shown(state: &State) -> [String; 3] {
@@ -106,6 +168,43 @@ mod tests {
             (shown(&rest.after), rest.is_beyond),
             (["0", "0", "0"].map(String::from), false)
         );
+    }
+
+    #[test]
+    fn shares_are_rounded_anew_and_what_was_sold_in_another_currency_keeps_its_fixed_part() {
+        let shares = terms(PayoutType::Cps, RevenueType::Rps);
+        let before = order(&shares, money("99.99"));
+        assert_eq!(shown(&before), ["99.99", "10", "15"]);
+        let part = take_back(&before, money("-33.33"), Some(&shares));
+        assert_eq!(shown(&part.after), ["66.66", "6.67", "10"]);
+        let fixed = terms(PayoutType::Cpa, RevenueType::Rpa);
+        let euros = Currencies { sale: "EUR".into(), paid: "USD".into() };
+        let sale = money("100");
+        let before = State { sale, worth: euros.worth(&fixed, sale) };
+        let part = super::take_back(&before, money("-40"), Some(&fixed), &euros);
+        assert_eq!(shown(&part.after), ["60", "2.5", "3"]);
+    }
+
+    #[test]
+    fn only_who_proves_that_the_order_is_his_takes_back_at_once() {
+        use Rank::{Click, Code, Trusted};
+        #[rustfmt::skip]
+        let cases = [
+            // (amount, rank, names its click, other currency)
+            ("-10", Trusted, false, false, None),
+            ("-10", Click, true, false, None),
+            ("-10", Code, true, false, None),
+            ("-10", Click, false, false, Some(ErrorCode::UnprovedRefund)),
+            ("-10", Code, false, false, Some(ErrorCode::UnprovedRefund)),
+            ("-10", Trusted, true, true, Some(ErrorCode::OtherCurrency)),
+            ("-10000000", Trusted, true, false, None),
+            ("-10000000.01", Trusted, true, false, Some(ErrorCode::LargeAmount)),
+        ];
+        for (amount, rank, names_its_click, is_in_other_currency, wanted) in cases {
+            let amount = money(amount);
+            let asked = RefundRequest { amount, rank, names_its_click, is_in_other_currency };
+            assert_eq!(asked.reason_to_hold(), wanted, "{asked:?}");
+        }
     }
 
     #[test]

@@ -202,5 +202,6 @@ pub(super) fn evidence(claim: &Claim) -> Evidence {
             ((12, 7), PartnerVisibility::Visible),
         ]),
         advertisers: HashMap::from([(1, advertiser()), (2, coupon_first.unwrap())]),
+        recorded: Vec::new(),
     }
 }

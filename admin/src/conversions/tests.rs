@@ -32,6 +32,11 @@ use crate::store::{Store, StoreError, WriteTx, meta};
 /// 2026-06-15 12:00:00 UTC.
 const NOON_MS: u64 = 1_781_524_800_000;
 
+mod approved_later;
+mod evidence;
+mod orders;
+mod refunds;
+
 /// A network whose admin runs against a daemon.
 struct Network {
     dir: TempDir,
@@ -159,6 +164,43 @@ impl Network {
         self.send(&[query]).await.remove(0)
     }
 
+    /// Sends one that counts at once.
+    async fn approved(&mut self, query: &str) -> Verdict {
+        let verdict = self.one(query).await;
+        let said = (verdict.status, verdict.error_code);
+        assert_eq!(said, (VerdictStatus::Approved, 0), "{query}: {}", verdict.error);
+        verdict
+    }
+
+    /// What one becomes: `approved`, or status and number.
+    async fn said(&mut self, query: &str) -> String {
+        let verdict = self.one(query).await;
+        match verdict.error_code {
+            0 => verdict.status.as_str().to_owned(),
+            code => format!("{} {code}", verdict.status.as_str()),
+        }
+    }
+
+    /// Changes the catalog as an editor would have.
+    async fn edit(&self, sql: &'static str) {
+        let run = move |tx: &WriteTx<'_>| Ok::<_, StoreError>(tx.execute_batch(sql)?);
+        self.store.write(run).await.unwrap();
+    }
+
+    /// Lets advertiser 1 believe only who sends [`PROOF`].
+    async fn ask_for_proof(&self) {
+        self.edit("UPDATE advertiser SET verification_token = 's3cret' WHERE id = 1").await;
+    }
+
+    async fn decide(&self, verdict: &Verdict, decision: Decision) -> Result<usize, EditError> {
+        let ids = [ConversionId(verdict.conversion_id.unwrap().0)];
+        self.store.write(move |tx| change::set_status(tx, &ids, decision)).await
+    }
+
+    async fn made(&self, verdict: &Verdict) -> Conversion {
+        self.conversion(&verdict.conversion_id.unwrap().to_string()).await.conversion
+    }
+
     async fn until(&self, is_so: impl Fn(&Network) -> bool) {
         for _ in 0..2_000 {
             if is_so(self) {
@@ -245,6 +287,9 @@ impl Network {
         self.read(move |c| conversions::history(c, number)).await
     }
 }
+
+/// What advertiser 1 believes, once it asks.
+const PROOF: &str = "verification_token=s3cret";
 
 fn set_up(tx: &WriteTx<'_>) -> Result<ClickIdKey, EditError> {
     let advertiser = |value| serde_json::from_value::<Advertiser>(value).unwrap();
@@ -750,11 +795,14 @@ async fn another_amount_of_the_same_order_is_kept_as_a_conflict() {
 #[tokio::test]
 async fn a_refund_takes_back_once_and_reckons_shares_anew() {
     let mut network = Network::new().await;
-    let order = network.one("nid=1&coupon_code=winter25&amount=100&order_id=R1").await;
+    network.ask_for_proof().await;
+    let order = format!("nid=1&coupon_code=winter25&{PROOF}&order_id=R1");
+    let refund = |amount: &str, adv1: &str| format!("{order}&amount={amount}&adv1={adv1}");
+    let order = network.one(&format!("{order}&amount=100")).await;
     let id = order.conversion_id.unwrap().to_string();
-    let part = "nid=1&coupon_code=winter25&amount=-40&order_id=R1&adv1=rma-1";
-    for verdict in network.send(&[part, part]).await {
-        assert_eq!((verdict.status, verdict.error_code), (VerdictStatus::Approved, 0));
+    let part = refund("-40", "rma-1");
+    for (verdict, code) in network.send(&[&part, &part]).await.iter().zip([0, 1025]) {
+        assert_eq!((verdict.status, verdict.error_code), (VerdictStatus::Approved, code));
         assert_eq!(verdict.conversion_id, order.conversion_id);
     }
     let left = network.conversion(&id).await.conversion;
@@ -763,11 +811,11 @@ async fn a_refund_takes_back_once_and_reckons_shares_anew() {
         (money("60"), money("3"), money("4.8"))
     );
     assert_eq!(left.amount, Some(money("100")));
-    network.send(&["nid=1&coupon_code=winter25&amount=-60&order_id=R1&adv1=rma-2"]).await;
+    network.one(&refund("-60", "rma-2")).await;
     let counts = network.counts().await;
     assert_eq!((counts.cv, counts.sale, counts.payout, counts.revenue), (1, 0, 0, 0));
-    let unknown = network.one("nid=1&coupon_code=winter25&amount=-5&order_id=R9").await;
-    assert_eq!((unknown.status, unknown.error_code), (VerdictStatus::Invalid, 1018));
+    let unknown = network.said(&format!("nid=1&coupon_code=winter25&{PROOF}&amount=-5")).await;
+    assert_eq!(unknown, "invalid 1018");
     assert_eq!(network.history(&id).await.len(), 3);
 }
 
@@ -850,7 +898,8 @@ async fn amounts_and_notes_are_edited_with_history_and_counts() {
     let fields: Vec<&str> = last.changes.iter().map(|change| change.field.as_str()).collect();
     assert_eq!((last.action, fields), (Action::Adjusted, vec!["payout", "notes"]));
     // What was agreed stays when a part is taken back.
-    network.send(&["nid=1&coupon_code=winter25&amount=-50&order_id=E1"]).await;
+    network.ask_for_proof().await;
+    network.one(&format!("nid=1&coupon_code=winter25&amount=-50&order_id=E1&{PROOF}")).await;
     let left = network.conversion(&id.to_string()).await.conversion;
     assert_eq!((left.sale_amount, left.payout), (money("50"), money("7.25")));
     let negative = Adjustment { revenue: Some(money("-1")), ..Adjustment::default() };
@@ -898,16 +947,23 @@ async fn a_code_that_nobody_clicked_is_flagged_and_held_where_that_is_wanted() {
 #[tokio::test]
 async fn counting_all_again_counts_the_same() {
     let mut network = Network::new().await;
+    network.ask_for_proof().await;
     let queries = [
-        "nid=1&coupon_code=winter25&amount=100&order_id=1",
-        "nid=1&coupon_code=winter25&amount=-30&order_id=1",
-        "nid=1&coupon_code=winter25&adv_event_id=signup&order_id=1",
-        "nid=1&coupon_code=both",
-        "nid=1&coupon_code=save-20&verification_token=t0psecret",
+        "coupon_code=winter25&amount=100&order_id=1",
+        "coupon_code=winter25&amount=-30&order_id=1",
+        "coupon_code=winter25&amount=-10&order_id=1&currency=EUR",
+        "coupon_code=winter25&amount=-5&order_id=2",
+        "coupon_code=winter25&adv_event_id=signup&order_id=1",
+        "coupon_code=winter25&amount=50&order_id=3&currency=EUR",
+        "coupon_code=both",
     ];
-    network.send(&queries).await;
+    let queries = queries.map(|query| format!("nid=1&{query}&{PROOF}"));
+    let mut verdicts = network.send(&queries.each_ref().map(String::as_str)).await;
+    network.one("nid=1&coupon_code=save-20&verification_token=t0psecret").await;
+    network.decide(&verdicts.swap_remove(5), Decision::Approved).await.unwrap();
     let before = network.counts().await;
-    assert_eq!((before.cv, before.event_cv, before.pending_cv, before.invalid_cv), (1, 1, 1, 1));
-    assert_eq!(super::recount(&network.store).await.unwrap(), 4);
+    assert_eq!((before.cv, before.event_cv, before.pending_cv, before.invalid_cv), (2, 1, 1, 1));
+    assert_eq!(before.sale, 120_000_000);
+    assert_eq!(super::recount(&network.store).await.unwrap(), 7);
     assert_eq!(network.counts().await, before);
 }

@@ -26,13 +26,28 @@ use crate::catalog::Advertiser;
 /// How far the time of a signature may be from the receipt.
 const MAX_SKEW_SECONDS: u64 = 300;
 
+/// Why a sender is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// It passed all rules of the advertiser.
+    Proved,
+    /// The advertiser has no rules, and believes anybody.
+    Anybody,
+}
+
+impl Trust {
+    fn asked_by(advertiser: &Advertiser) -> Trust {
+        if has_rules(advertiser) { Trust::Proved } else { Trust::Anybody }
+    }
+}
+
 /// Whether the advertiser has a rule that a sender can fail.
 pub(super) fn has_rules(advertiser: &Advertiser) -> bool {
     let Advertiser { verification_token, ip_allow_list, signing_key, .. } = advertiser;
     !(verification_token.is_empty() && ip_allow_list.is_empty() && signing_key.is_empty())
 }
 
-/// Says whether the sender may be believed to speak for the advertiser.
+/// Says why the sender may be believed to speak for the advertiser.
 ///
 /// # Errors
 /// The first rule that it breaks; all of them stand among the steps.
@@ -41,7 +56,7 @@ pub fn check(
     advertiser: &Advertiser,
     received_ms: u64,
     steps: &mut Steps,
-) -> Result<(), ErrorCode> {
+) -> Result<Trust, ErrorCode> {
     let rules = [
         address(claim, advertiser),
         signature(claim, advertiser),
@@ -50,7 +65,7 @@ pub fn check(
     ];
     let broken: Vec<ErrorCode> = rules.into_iter().filter_map(Result::err).collect();
     broken.iter().for_each(|error| steps.note(error.as_str(), error.sentence()));
-    broken.first().map_or(Ok(()), |error| Err(*error))
+    broken.first().map_or(Ok(Trust::asked_by(advertiser)), |error| Err(*error))
 }
 
 fn address(claim: &Claim, advertiser: &Advertiser) -> Result<(), ErrorCode> {
@@ -139,10 +154,12 @@ mod tests {
     fn checked(postback: &Postback<'_>, rules: serde_json::Value) -> Result<(), u32> {
         let claim = Claim::read(postback);
         let mut steps = Steps::default();
+        let has_rules = !rules.as_object().unwrap().is_empty();
         let result =
             check(&claim, &advertiser(rules), NOW_MS, &mut steps).map_err(ErrorCode::number);
         assert_eq!(steps.0.is_empty(), result.is_ok());
-        result
+        let trust = if has_rules { Trust::Proved } else { Trust::Anybody };
+        result.map(|why| assert_eq!(why, trust))
     }
 
     fn hex_of(text: &str) -> String {

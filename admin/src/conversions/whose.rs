@@ -1,12 +1,13 @@
 //! Whose postback it is: the advertiser that it names, else the one of the offer that it names, else
-//! of the first click that can be used, else of the code.
+//! of the first click that can be used, else of the code, else of the order that was recorded under
+//! a code that is gone.
 //!
 //! This advertiser's rules decide, and only an offer of this advertiser can get the conversion.
 
 use super::claim::Claim;
-use super::evidence::Evidence;
-use super::obstacle;
+use super::evidence::{Evidence, Recorded};
 use super::step::Steps;
+use super::{key, obstacle};
 
 /// The advertiser; `None` where nothing leads to one.
 pub(super) fn whose(claim: &Claim, evidence: &Evidence, steps: &mut Steps) -> Option<u32> {
@@ -14,7 +15,8 @@ pub(super) fn whose(claim: &Claim, evidence: &Evidence, steps: &mut Steps) -> Op
     let (advertiser_id, why) = named
         .or_else(|| of_named_offer(claim, evidence).map(|id| (id, "the one of the offer it names")))
         .or_else(|| of_first_click(claim, evidence).map(|id| (id, "the one of the click")))
-        .or_else(|| of_code(evidence).map(|id| (id, "the one of the code's offer")))?;
+        .or_else(|| of_code(evidence).map(|id| (id, "the one of the code's offer")))
+        .or_else(|| of_recorded(claim, evidence).map(|id| (id, "the one of the recorded order")))?;
     steps.note("advertiser", format_args!("advertiser {advertiser_id}, {why}"));
     Some(advertiser_id)
 }
@@ -33,7 +35,17 @@ fn of_first_click(claim: &Claim, evidence: &Evidence) -> Option<u32> {
 /// Where all rows are of one advertiser.
 fn of_code(evidence: &Evidence) -> Option<u32> {
     let rows = evidence.codes.iter();
-    let mut advertisers = rows.filter_map(|row| evidence.advertiser_of_offer(row.offer_id));
+    the_only(rows.filter_map(|row| evidence.advertiser_of_offer(row.offer_id)))
+}
+
+/// Where a code has no rows any more, and all orders with this number under it are of one advertiser.
+fn of_recorded(claim: &Claim, evidence: &Evidence) -> Option<u32> {
+    let is_under_it = |recorded: &&Recorded| key::is_recorded_under_code(claim, recorded);
+    let orders = evidence.recorded.iter().filter(is_under_it);
+    the_only(orders.map(|recorded| recorded.advertiser_id)).filter(|_| evidence.codes.is_empty())
+}
+
+fn the_only(mut advertisers: impl Iterator<Item = u32>) -> Option<u32> {
     let first = advertisers.next()?;
     advertisers.all(|other| other == first).then_some(first)
 }

@@ -171,6 +171,7 @@ fn reload(hands: &Hands) -> (StatusCode, Vec<u8>) {
 pub(crate) struct Sample {
     pub(crate) unix_ms: u64,
     pub(crate) code_id: u32,
+    pub(crate) offer_id: u32,
     pub(crate) partner_id: u32,
     pub(crate) reason: Reason,
     pub(crate) kind: VisitKind,
@@ -185,6 +186,7 @@ impl Sample {
         Sample {
             unix_ms,
             code_id: 1,
+            offer_id: 1,
             partner_id: 1,
             reason: Reason::Redirected,
             kind: VisitKind::Click,
@@ -221,7 +223,7 @@ pub(crate) fn block_by(
             unix_ms: click.unix_ms,
             generation: 1,
             code_id: click.code_id,
-            offer_id: 1,
+            offer_id: click.offer_id,
             partner_id: click.partner_id,
             advertiser_id: 1,
             reason: click.reason,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use rusqlite::types::{Type, Value};
 use rusqlite::{Connection, Row};
+use serde::Serialize;
 
 use super::StoreError;
 use super::rows::{Compared, DELETED, FIRST, Filterable, Kept, Vocabulary, word};
@@ -54,6 +55,42 @@ impl Kept for Advertiser {
             ("signing_key", self.signing_key.clone().into()),
         ]
     }
+}
+
+/// Advertisers that ask for neither token nor address nor signature, so that anybody can report sales
+/// of theirs: by a code alone, or by a click of his own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct AdvertisersWithoutProof {
+    /// All of them.
+    pub count: u64,
+    /// The first ones by their ids, at most 100.
+    pub advertisers: Vec<NamedAdvertiser>,
+}
+
+/// An advertiser by id and name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct NamedAdvertiser {
+    /// Its id.
+    pub network_advertiser_id: u32,
+    /// Its name.
+    pub name: String,
+}
+
+/// The advertisers that believe anybody; deleted ones and those that take no part are none.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn without_proof(connection: &Connection) -> Result<AdvertisersWithoutProof, StoreError> {
+    let which = "FROM advertiser WHERE time_deleted = 0 AND account_status = 'active' \
+                 AND verification_token = '' AND ip_allow_list = '[]' AND signing_key = ''";
+    let count = format!("SELECT count(*) {which}");
+    let count = connection.prepare_cached(&count)?.query_row([], |row| row.get(0))?;
+    let sql = format!("SELECT id, name {which} ORDER BY id LIMIT 100");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map([], |row| {
+        Ok(NamedAdvertiser { network_advertiser_id: row.get(0)?, name: row.get(1)? })
+    })?;
+    Ok(AdvertisersWithoutProof { count, advertisers: rows.collect::<Result<_, _>>()? })
 }
 
 /// How many offers of this advertiser are not deleted.

@@ -1,4 +1,4 @@
-//! Conversions: one row each, the keys by which repeats of them are known, and what happened to them.
+//! Conversions: one row each, with the key by which repeats of it are known, and what happened to them.
 //!
 //! A row is never removed. Every change of one is written together with an entry of its history;
 //! nothing changes or removes an entry. What a conversion says of its click was copied when it was
@@ -18,7 +18,10 @@ use crate::catalog::words::words;
 
 mod leaks;
 mod list;
+pub mod recorded;
+pub mod refunds;
 
+pub use crate::conversions::rank::Rank;
 pub use crate::conversions::status::Status;
 pub use leaks::{Leak, leaks};
 pub use list::{Filters, Page, converted_visits, each, is_converted, list, was_converted};
@@ -40,11 +43,11 @@ words! {
         Created = "created",
         /// Its status was changed.
         Status = "status",
-        /// Its amounts or notes were changed by hand.
+        /// Its amounts or notes were changed by hand, or a later postback told its amount.
         Adjusted = "adjusted",
         /// A negative amount took back from it.
         Refund = "refund",
-        /// It was reported again with another amount.
+        /// It was reported again with another amount or currency.
         Conflict = "conflict",
     }
 }
@@ -132,7 +135,7 @@ macro_rules! word_columns {
 }
 pub(super) use word_columns;
 
-word_columns!(Status, Channel, Action);
+word_columns!(Status, Channel, Action, Rank);
 
 /// A struct whose fields are columns of the same names, read and written in one order.
 macro_rules! columns {
@@ -252,11 +255,13 @@ columns! {
         adv4: String,
         /// The advertiser's own words.
         adv5: String,
-        /// As first reported; none where no amount was said.
+        /// As first reported; none where no amount was said. Below zero for a refund.
         amount: Option<Money>,
-        /// After refunds and adjustments.
+        /// After refunds and adjustments; nothing for a refund.
         sale_amount: Money,
-        /// Of all amounts.
+        /// In which it was reported: of the amount and of what was sold.
+        sale_currency: String,
+        /// Of payout and revenue.
         currency: String,
         /// To the partner.
         payout: Money,
@@ -268,18 +273,30 @@ columns! {
         revenue_type: String,
         /// The terms in JSON; empty where there were none.
         terms: String,
-        /// It was reported again with another amount.
+        /// It was reported again with another amount or currency.
         has_conflict: bool,
         /// Why its code may have leaked; empty for no suspicion.
         suspicion: String,
         /// The network's own.
         notes: String,
-        /// By which repeats of it are known, whether it holds that key or not.
+        /// How well it is proved whose it is.
+        evidence_rank: Rank,
+        /// By which repeats of it are known, whether it holds that key or not; none for a refund.
         key: Option<[u8; 32]>,
+        /// Of a refund that waits or that somebody decides: the key of its order.
+        refund_of: Option<[u8; 32]>,
         /// Alike for messages that say the same.
         likeness: [u8; 32],
         /// How it was decided: a JSON array of `{step, detail}`.
         steps: String,
+    }
+}
+
+impl Conversion {
+    /// It takes back from an order, and counts as nothing itself.
+    #[must_use]
+    pub fn is_refund(&self) -> bool {
+        self.refund_of.is_some()
     }
 }
 
@@ -368,15 +385,15 @@ pub fn insert(tx: &WriteTx<'_>, conversion: &Conversion) -> Result<ConversionRow
     Ok(ConversionRow { number, conversion: conversion.clone() })
 }
 
-/// Writes all that can change of a conversion: status, amounts, notes and flags. The visit of one that
-/// counts from now on is turned into a click as soon as clicks are taken in, at the latest.
+/// Writes all that can change of a conversion: status, amounts, notes, flags and key. The visit of one
+/// that counts from now on is turned into a click as soon as clicks are taken in, at the latest.
 ///
 /// # Errors
 /// When SQLite fails.
 pub fn update(tx: &WriteTx<'_>, row: &ConversionRow) -> Result<(), StoreError> {
     let sql = "UPDATE conversion SET time_saved = ?2, status = ?3, error_code = ?4, \
                sale_amount = ?5, payout = ?6, revenue = ?7, terms = ?8, has_conflict = ?9, \
-               notes = ?10 WHERE number = ?1";
+               notes = ?10, amount = ?11, key = ?12 WHERE number = ?1";
     let now = &row.conversion;
     tx.prepare_cached(sql)?.execute((
         row.number,
@@ -389,8 +406,11 @@ pub fn update(tx: &WriteTx<'_>, row: &ConversionRow) -> Result<(), StoreError> {
         &now.terms,
         now.has_conflict,
         &now.notes,
+        now.amount,
+        now.key,
     ))?;
     if now.status == Status::Approved
+        && !now.is_refund()
         && let Some(place) = list::remember_converted(tx, &now.transaction_id)?
     {
         bot_list::turn_from(tx, place)?;
@@ -423,27 +443,24 @@ pub fn tell(
     Ok(())
 }
 
-/// The conversion that holds a key.
+/// The conversions with a key that can be spoken of, in the order in which they were made.
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn holder(
-    connection: &Connection,
-    key: &[u8; 32],
-) -> Result<Option<ConversionRow>, StoreError> {
-    let sql =
-        format!("{} WHERE number = (SELECT number FROM conversion_key WHERE key = ?1)", select());
-    Ok(connection.prepare_cached(&sql)?.query_row([key], read_row).optional()?)
+pub fn with_key(connection: &Connection, key: &[u8; 32]) -> Result<Vec<ConversionRow>, StoreError> {
+    let sql = format!(
+        "{} INDEXED BY conversion_with_key WHERE key = ?1 AND key IS NOT NULL \
+         AND error_code NOT IN (3, 11, 21, 1011, 1013, 1014, 1020) ORDER BY number LIMIT {MOST}",
+        select()
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map([key], read_row)?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Gives a key to a conversion; answers whether nobody had it.
-///
-/// # Errors
-/// When SQLite fails.
-pub fn take_key(tx: &WriteTx<'_>, key: &[u8; 32], number: u32) -> Result<bool, StoreError> {
-    let sql = "INSERT OR IGNORE INTO conversion_key (key, number) VALUES (?1, ?2)";
-    Ok(tx.prepare_cached(sql)?.execute((key, number))? == 1)
-}
+/// Read of one key: those that stand are at most as many as there are ranks, and what was refused is
+/// kept once for each reason and rank.
+const MOST: usize = 100;
 
 /// The latest conversion since `from_ms` that may count and was made by a message that says the same.
 ///

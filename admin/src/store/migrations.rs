@@ -33,6 +33,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0019_removal_clock.sql"),
     include_str!("migrations/0020_unidentified_postbacks.sql"),
     include_str!("migrations/0021_deleted_codes.sql"),
+    include_str!("migrations/0022_conversion_evidence.sql"),
 ];
 
 /// Brings the database to this program's schema.
@@ -77,6 +78,19 @@ fn schema_version(connection: &Connection) -> Result<i64, StoreError> {
         return Err(StoreError::Foreign { application_id: owner });
     }
     Ok(version)
+}
+
+/// Brings an empty database to the schema before the migration that says something, as a released
+/// program left it.
+#[cfg(test)]
+pub(super) fn migrate_before(connection: &mut Connection, says: &str) {
+    let before = MIGRATIONS.iter().position(|sql| sql.contains(says)).unwrap();
+    for sql in &MIGRATIONS[..before] {
+        connection.execute_batch(sql).unwrap();
+    }
+    connection.pragma_update(None, "user_version", before).unwrap();
+    connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+    super::meta::ensure(connection).unwrap();
 }
 
 #[cfg(test)]

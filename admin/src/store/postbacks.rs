@@ -179,7 +179,8 @@ pub fn decide(tx: &WriteTx<'_>, row: &PostbackRow) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Whether a postback said this amount of a conversion before, and was kept as a conflict.
+/// Whether a postback said this amount in this currency of a conversion before, and was kept as a
+/// conflict.
 ///
 /// # Errors
 /// When SQLite fails.
@@ -187,10 +188,11 @@ pub fn has_conflict(
     connection: &Connection,
     conversion: ConversionId,
     amount: &str,
+    currency: &str,
 ) -> Result<bool, StoreError> {
-    let sql = "SELECT 1 FROM postback \
-               WHERE conversion_id = ?1 AND outcome = 'conflicts' AND amount = ?2";
-    Ok(connection.prepare_cached(sql)?.exists((conversion, amount))?)
+    let sql = "SELECT 1 FROM postback WHERE conversion_id = ?1 AND outcome = 'conflicts' \
+               AND amount = ?2 AND currency = ?3";
+    Ok(connection.prepare_cached(sql)?.exists((conversion, amount, currency))?)
 }
 
 /// How far each spool has come.

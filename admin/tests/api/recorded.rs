@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use coupon_admin::catalog::Money;
-use coupon_admin::store::conversions::{self, Channel, Conversion, ConversionId, Status};
+use coupon_admin::store::conversions::{self, Channel, Conversion, ConversionId, Rank, Status};
 use coupon_admin::store::rollups::{self, ConversionCount, Family, Measures};
 use coupon_admin::store::{Store, StoreError};
 use coupon_shared::click::block::{Block, BlockBuilder};
@@ -186,6 +186,7 @@ pub(crate) fn sale(id: u8) -> Conversion {
         adv5: String::new(),
         amount: Some(money("100")),
         sale_amount: money("100"),
+        sale_currency: "USD".into(),
         currency: "USD".into(),
         payout: money("5.25"),
         payout_type: "cps".into(),
@@ -195,7 +196,9 @@ pub(crate) fn sale(id: u8) -> Conversion {
         has_conflict: false,
         suspicion: String::new(),
         notes: String::new(),
+        evidence_rank: Rank::Code,
         key: None,
+        refund_of: None,
         likeness: [id; 32],
         steps: "[]".into(),
     }
@@ -206,7 +209,7 @@ fn count(row: &Conversion) -> ConversionCount {
         let scaled = money.decimal() * rust_decimal::Decimal::from(1_000_000);
         i64::try_from(scaled.trunc().mantissa() / 10_i128.pow(scaled.trunc().scale())).unwrap()
     };
-    let is = |status: Status| i64::from(row.status == status);
+    let is = |status: Status| i64::from(row.status == status && !row.is_refund());
     let paid = is(Status::Approved);
     ConversionCount {
         unix_ms: row.unix_ms,

@@ -61,7 +61,9 @@ pub(super) struct Edited {
     notes: Option<String>,
 }
 
-/// Approves or rejects conversions, all or none. Invalid ones cannot be approved.
+/// Approves or rejects conversions, all or none. One whose partner or offer is not known cannot be
+/// approved, and none beside another one of the same sale that is approved or pending: reject that one
+/// first. A refund that is approved takes back from its order.
 #[utoipa::path(patch, path = "/reporting/conversions", request_body = Decided, responses((status = 200, body = Done)))]
 pub(super) async fn decide(
     State(from): State<Source>,

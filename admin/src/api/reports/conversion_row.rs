@@ -13,7 +13,7 @@ use crate::conversions::claim::url_without_secrets;
 use crate::conversions::error_code::ErrorCode;
 use crate::conversions::step::Step;
 use crate::store::audit::FieldChange;
-use crate::store::conversions::{Channel, Conversion, ConversionRow, HistoryEntry, Status};
+use crate::store::conversions::{Channel, Conversion, ConversionRow, HistoryEntry, Rank, Status};
 use crate::store::rollups::Dimension;
 use crate::store::{StoreError, labels};
 
@@ -42,11 +42,14 @@ row! {
         payout: Amount,
         revenue_type: String,
         revenue: Amount,
-        /// After refunds and adjustments.
+        /// After refunds and adjustments; 0 for a refund.
         sale_amount: Amount,
-        /// As first reported; null where no amount was said.
+        /// As first reported; null where no amount was said. Below zero for a refund.
         amount: Amount,
+        /// Of payout and revenue.
         currency_id: String,
+        /// Of `sale_amount` and `amount`: as they were reported.
+        sale_currency_id: String,
         sub1: String,
         sub2: String,
         sub3: String,
@@ -79,9 +82,12 @@ row! {
         notes: String,
         /// Reported by a page, not by a server.
         is_sdk: bool,
+        /// A refund that waits for its order or that somebody decides. It counts as nothing itself:
+        /// what it takes back is a change of its order.
+        is_refund: bool,
         /// Nothing counts here for a mere impression.
         is_view_through: bool,
-        /// It was reported again with another amount.
+        /// It was reported again with another amount or currency.
         has_conflict: bool,
         /// Why its code may have leaked; empty for no suspicion.
         suspicion: String,
@@ -97,6 +103,8 @@ row! {
 struct Attribution {
     /// What identified it; empty where nothing did.
     method: String,
+    /// How well that is proved: by a `trusted` sender, by the id of a `click`, or by a `code` alone.
+    evidence: Rank,
     steps: Vec<Step>,
 }
 
@@ -124,7 +132,8 @@ pub(super) struct Whole {
 #[schema(as = ConversionHistoryEntry)]
 struct Entry {
     time_created: i64,
-    /// `created`, `status`, `adjusted`, `refund` or `conflict`.
+    /// `created`, `status`, `adjusted`, `refund` or `conflict`. `adjusted` by a postback: it told the
+    /// amount that was missing.
     action: &'static str,
     /// `api_key`, `command_line` or `program`.
     actor: String,
@@ -220,6 +229,7 @@ impl Names {
         let sentence = ErrorCode::from_number(row.error_code).map(ErrorCode::sentence);
         Shown {
             relationship: self.related(&row),
+            is_refund: row.is_refund(),
             conversion_id: row.id.to_string(),
             conversion_unix_timestamp: row.unix_ms / 1_000,
             click_unix_timestamp: row.click_ms / 1_000,
@@ -241,6 +251,7 @@ impl Names {
             sale_amount: row.sale_amount.into(),
             amount: row.amount.into(),
             currency_id: row.currency,
+            sale_currency_id: row.sale_currency,
             sub1: row.sub1,
             sub2: row.sub2,
             sub3: row.sub3,
@@ -269,6 +280,7 @@ impl Names {
             suspicion: row.suspicion,
             attribution: Attribution {
                 method: row.method,
+                evidence: row.evidence_rank,
                 steps: serde_json::from_str(&row.steps).unwrap_or_default(),
             },
         }

@@ -50,7 +50,7 @@ pub fn leaks(
                ifnull(min(iif(suspicious = 0, NULL, currency)), '') \
                FROM (SELECT *, iif(suspicion = '', 0, CAST(round(payout * 1000000) AS INTEGER)) \
                AS suspicious FROM conversion) WHERE unix_ms >= ?1 AND unix_ms < ?2 AND method = 'coupon_code' \
-               AND transaction_id = '' \
+               AND transaction_id = '' AND refund_of IS NULL \
                AND (status IN ('approved', 'pending') OR (status = 'rejected' AND error_code = ?5)) \
                GROUP BY folded_code, affiliate_id \
                ORDER BY sum(suspicion <> '') DESC, count(*) DESC, folded_code LIMIT ?3";

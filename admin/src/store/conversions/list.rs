@@ -37,6 +37,8 @@ pub struct Filters {
     pub events: Vec<u32>,
     /// With a conflict, or without.
     pub has_conflict: Option<bool>,
+    /// Refunds that wait or that somebody decides, or none of them.
+    pub is_refund: Option<bool>,
     /// Whose code may have leaked, or not.
     pub is_suspicious: Option<bool>,
     /// The click.
@@ -148,7 +150,7 @@ pub(super) fn remember_converted(
 /// When SQLite fails.
 pub fn is_converted(connection: &Connection, transaction_id: &str) -> Result<bool, StoreError> {
     let sql = "SELECT 1 FROM conversion WHERE transaction_id <> '' AND transaction_id = ?1 \
-               AND status IN ('approved', 'pending')";
+               AND status IN ('approved', 'pending') AND refund_of IS NULL";
     Ok(connection.prepare_cached(sql)?.exists([transaction_id])?)
 }
 
@@ -176,6 +178,7 @@ impl Filters {
             condition.compare("order_id <> '' AND order_id = ", id.clone());
         }
         condition.flag("event_id <> 0", self.is_event);
+        condition.flag("refund_of IS NOT NULL", self.is_refund);
         condition.flag("has_conflict <> 0", self.has_conflict);
         condition.flag("suspicion <> ''", self.is_suspicious);
         (condition.sql, condition.values)

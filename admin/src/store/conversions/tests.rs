@@ -47,6 +47,7 @@ pub(crate) fn sample(id: u8, unix_ms: u64) -> Conversion {
         adv5: "last".into(),
         amount: Some(amount),
         sale_amount: amount,
+        sale_currency: "USD".into(),
         currency: "USD".into(),
         payout: "5".parse().unwrap(),
         payout_type: "cps".into(),
@@ -56,7 +57,9 @@ pub(crate) fn sample(id: u8, unix_ms: u64) -> Conversion {
         has_conflict: false,
         suspicion: String::new(),
         notes: String::new(),
+        evidence_rank: Rank::Code,
         key: None,
+        refund_of: None,
         likeness: [id; 32],
         steps: "[]".into(),
     }
@@ -86,18 +89,65 @@ async fn a_conversion_is_read_as_it_was_written() {
 }
 
 #[tokio::test]
-async fn a_key_has_one_holder() {
+async fn conversions_are_found_by_their_key_but_for_those_of_untrusted_senders() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
-    let (first, second) = write(&store, |tx| {
-        let (first, second) = (insert(tx, &sample(1, 1))?, insert(tx, &sample(2, 2))?);
-        assert!(take_key(tx, &[9; 32], first.number)?);
-        assert!(!take_key(tx, &[9; 32], second.number)?);
-        Ok((first, second))
+    let keyed = |id: u8, error_code: u32| Conversion {
+        key: Some([9; 32]),
+        error_code,
+        ..sample(id, id.into())
+    };
+    write(&store, move |tx| {
+        for (id, error_code) in [(1, 18), (2, 21), (3, 0), (4, 1013)] {
+            insert(tx, &keyed(id, error_code))?;
+        }
+        insert(tx, &sample(5, 5)).map(drop)
     })
     .await;
-    assert_ne!(first.number, second.number);
-    assert_eq!(read(&store, |c| holder(c, &[9; 32])).await, Some(first));
+    let found = read(&store, |c| with_key(c, &[9; 32])).await;
+    let ids: Vec<u8> = found.iter().map(|row| row.conversion.id.0[0]).collect();
+    assert_eq!(ids, [1, 3]);
+}
+
+#[tokio::test]
+async fn standing_conversions_are_found_by_what_they_were_recorded_under() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let click = "0192f0c1d2e37405a6b7c8d9eaf00112";
+    let order = |id: u8, status, error_code| Conversion {
+        key: Some([id; 32]),
+        order_id: "A1".into(),
+        transaction_id: click.into(),
+        status,
+        error_code,
+        ..sample(id, id.into())
+    };
+    write(&store, move |tx| {
+        for (id, status, error_code) in [
+            (1, Status::Approved, 0),
+            (2, Status::Pending, 1021),
+            (3, Status::Rejected, 9),
+            (4, Status::Rejected, 18),
+            (5, Status::Invalid, 1005),
+        ] {
+            insert(tx, &order(id, status, error_code))?;
+        }
+        insert(tx, &Conversion { advertiser_id: 2, ..order(6, Status::Approved, 0) })?;
+        insert(tx, &Conversion { key: None, ..order(7, Status::Approved, 0) }).map(drop)
+    })
+    .await;
+    let keys = |found: Vec<crate::conversions::evidence::Recorded>| {
+        found.iter().map(|recorded| recorded.key.0[0]).collect::<Vec<_>>()
+    };
+    let found = read(&store, |c| recorded::find_by_order(c, "A1", 1)).await;
+    assert_eq!(keys(found), [1, 2, 3]);
+    let code = crate::catalog::RowCode::named("Winter25").unwrap().folded();
+    let found = read(&store, move |c| recorded::find_by_order_and_code(c, "A1", &code)).await;
+    assert_eq!(keys(found), [1, 2, 3, 6]);
+    let id = click.parse().unwrap();
+    let found = read(&store, move |c| recorded::find_by_click(c, &id)).await;
+    assert_eq!(keys(found), [1, 2, 3, 6]);
+    assert!(read(&store, |c| recorded::find_by_order(c, "", 1)).await.is_empty());
 }
 
 #[tokio::test]
@@ -191,3 +241,56 @@ fn ids_are_read_as_they_are_shown() {
         assert_eq!(wrong.parse::<ConversionId>(), Err(NotAConversionId), "{wrong}");
     }
 }
+
+#[tokio::test]
+async fn conversions_of_an_earlier_version_keep_their_amounts_and_are_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut connection = Connection::open(dir.path().join(crate::store::FILE_NAME)).unwrap();
+    crate::store::migrations::migrate_before(&mut connection, "ADD COLUMN evidence_rank");
+    connection.execute_batch(OLD_STORE).unwrap();
+    drop(connection);
+    let store = Store::open(dir.path()).unwrap();
+    let listed = read(&store, |c| list(c, &Filters::default(), Page { number: 1, size: 9 })).await;
+    let shown = listed.rows.iter().rev().map(|row| {
+        let Conversion { currency, sale_currency, evidence_rank, sale_amount, .. } =
+            &row.conversion;
+        format!("{sale_amount} {sale_currency} {currency} {}", evidence_rank.as_str())
+    });
+    assert_eq!(
+        shown.collect::<Vec<_>>(),
+        ["60 USD USD code", "60 EUR USD click", "60 USD USD trusted"]
+    );
+    let refund = read(&store, |c| refunds::get(c, &[0xbb; 32])).await.unwrap();
+    assert_eq!((refund.conversion_id.0, refund.received_ms), ([1; 16], 1_781_000_000_000));
+    assert_eq!(read(&store, |c| refunds::get(c, &[0xaa; 32])).await, None);
+    assert_eq!(read(&store, |c| with_key(c, &[0xaa; 32])).await.len(), 1);
+    assert_eq!(read(&store, |c| recorded::find_by_order(c, "A1", 1)).await.len(), 1);
+}
+
+/// 1 with a key and a refund, 2 in another currency, 3 of an advertiser that asks for a token.
+const OLD_STORE: &str = "
+    INSERT INTO advertiser (id, name, account_status, attribution_priority, attribution_method,
+        verification_token, time_created, time_saved)
+    VALUES (1, 'Shop', 'active', 'click', 'last_touch', '', 1, 1),
+           (2, 'Bank', 'active', 'click', 'last_touch', 'x', 1, 1);
+    CREATE TEMP TABLE made (number, id, status, error_code, advertiser_id, transaction_id, key);
+    INSERT INTO made VALUES
+        (1, x'01010101010101010101010101010101', 'approved', 0, 1, '',
+         x'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'),
+        (2, x'02020202020202020202020202020202', 'pending', 1012, 1, 'click', NULL),
+        (3, x'03030303030303030303030303030303', 'approved', 0, 2, '', NULL);
+    INSERT INTO conversion
+        SELECT number, CAST(id AS BLOB), 1, 1, status, error_code, 1, 1, advertiser_id, 1, 'A', 'a',
+            'click', 'server', 0, '', transaction_id, 0, '', '', '', '', '', '', '', '', '', '', '',
+            '', '', '', '', '', 'A1', '', '', '', '', '', '', '100', '60', 'USD', '3', 'cps', '5',
+            'rps', '', 0, '', '', key, zeroblob(32), '[]' FROM made;
+    INSERT INTO postback
+        SELECT 1, x'02020202020202020202020202020202', zeroblob(16), 1, 1, 0, 'server', 0, '', '',
+            '', '', '', '', '', 1, '', '', '', 0, 0, '', '', '', 'EUR', '', 'pending', 'made', 1012,
+            '', NULL, 1, '[]', NULL;
+    INSERT INTO conversion_key VALUES
+        (x'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', 1),
+        (x'bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb', 1);
+    INSERT INTO conversion_history (number, time_created, action, actor, changes)
+    VALUES (1, 1780000000, 'created', 'program', '[]'), (1, 1781000000, 'refund', 'program', '[]');
+";

@@ -64,7 +64,8 @@ async fn network() -> (Running, String, Vec<String>) {
     (network, key, ids)
 }
 
-/// One approved and one pending conversion of Anna's, an invalid one with her code, and Ben's.
+/// One approved and one pending conversion of Anna's, an invalid one and a refund with her code,
+/// and Ben's.
 fn sales(ids: &[String]) -> Vec<Conversion> {
     let annas = Conversion {
         transaction_id: ids[0].clone(),
@@ -98,6 +99,14 @@ fn sales(ids: &[String]) -> Vec<Conversion> {
         coupon_code: "MARK10".into(),
         ..sale(3)
     };
+    let refund = Conversion {
+        status: Status::Pending,
+        error_code: 1023,
+        coupon_code: "MARK20".into(),
+        amount: Some(money("-8765.432")),
+        refund_of: Some([7; 32]),
+        ..sale(5)
+    };
     let bens = Conversion {
         affiliate_id: 2,
         code_id: 2,
@@ -110,7 +119,7 @@ fn sales(ids: &[String]) -> Vec<Conversion> {
         sale_amount: money("6543.219"),
         ..sale(4)
     };
-    vec![annas, waiting, invalid, bens]
+    vec![annas, waiting, invalid, refund, bens]
 }
 
 /// A question to a route: its path, and its body.

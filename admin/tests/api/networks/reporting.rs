@@ -1,6 +1,6 @@
 //! `/v1/networks/reporting`: single clicks and conversions, and reports as files.
 
-use coupon_admin::store::conversions::{Channel, Conversion, Status};
+use coupon_admin::store::conversions::{Channel, Conversion, Rank, Status};
 use coupon_shared::click::{Tag, VisitKind};
 use coupon_shared::decision::Reason;
 use serde_json::{Value, json};
@@ -91,6 +91,7 @@ async fn sold() -> Running {
         has_conflict: true,
         suspicion: "without clicks".into(),
         currency: "EUR".into(),
+        sale_currency: "EUR".into(),
         amount: None,
         sale_amount: money("-20"),
         ..sale(6)
@@ -125,7 +126,7 @@ async fn a_conversion_is_shown_with_all_that_is_known_of_it() {
         ("is_sdk", json!(false)),
         (
             "attribution",
-            json!({"method": "coupon_code", "steps": [{"step": "code_found", "detail": "ANNA10 is Anna's"}]}),
+            json!({"method": "coupon_code", "evidence": "code", "steps": [{"step": "code_found", "detail": "ANNA10 is Anna's"}]}),
         ),
         (
             "relationship",
@@ -411,6 +412,92 @@ async fn conversions_are_approved_and_rejected_all_or_none_and_counts_follow() {
         let answer = network.patch("reporting/conversions", wrong.clone()).await;
         assert_eq!(answer.refusal().0, 400, "{wrong}");
     }
+}
+
+#[tokio::test]
+async fn a_refund_that_waits_is_shown_beside_what_it_was_sold_in_and_takes_back_once_approved() {
+    let network = start_with_offers().await;
+    network.post("couponcodes", code("ANNA10")).await.done();
+    let order = Conversion { key: Some([7; 32]), sale_currency: "EUR".into(), ..sale(1) };
+    let refund = Conversion {
+        status: Status::Pending,
+        error_code: 1023,
+        amount: Some(money("-40")),
+        sale_amount: money("0"),
+        sale_currency: "EUR".into(),
+        payout: money("0"),
+        revenue: money("0"),
+        refund_of: Some([7; 32]),
+        evidence_rank: Rank::Click,
+        ..sale(2)
+    };
+    network.convert(vec![order, refund]).await;
+    let answer = network.ask("conversions", june(json!({}))).await.done();
+    let shown = |at: usize, field: &str| answer["conversions"][at][field].clone();
+    assert_eq!((shown(0, "is_refund"), shown(1, "is_refund")), (json!(true), json!(false)));
+    assert_eq!((shown(0, "amount"), shown(0, "sale_amount")), (json!(-40), json!(0)));
+    assert_eq!(
+        (shown(1, "currency_id"), shown(1, "sale_currency_id")),
+        (json!("USD"), json!("EUR"))
+    );
+    assert_eq!(shown(0, "attribution")["evidence"], "click");
+    assert!(shown(0, "error_message").as_str().unwrap().contains("somebody"), "{answer}");
+    let approve = json!({"conversion_ids": ids_of(&[2]), "conversion_status": "approved"});
+    network.patch("reporting/conversions", approve).await.done();
+    let order = network.get(&format!("reporting/conversions/{}", ids_of(&[1])[0])).await.done();
+    assert_eq!(order["sale_amount"], 60);
+    let taken = order["history"].as_array().unwrap().last().unwrap();
+    assert_eq!(
+        (&taken["action"], &taken["postback_id"]),
+        (&json!("refund"), &json!(ids_of(&[2])[0]))
+    );
+    let amount = json!({"sale_amount": 5});
+    let path = format!("reporting/conversions/{}", ids_of(&[2])[0]);
+    assert_eq!(network.patch(&path, amount).await.refusal().0, 400);
+}
+
+#[tokio::test]
+async fn an_invalid_conversion_of_a_known_partner_and_offer_can_be_approved_but_not_beside_another()
+{
+    let network = start_with_offers().await;
+    network.post("couponcodes", code("ANNA10")).await.done();
+    let of_order =
+        |id, status, error_code| Conversion { key: Some([7; 32]), status, error_code, ..sale(id) };
+    let expired = of_order(1, Status::Invalid, 1005);
+    let standing = of_order(2, Status::Pending, 1021);
+    network.convert(vec![expired, standing]).await;
+    let decide = async |id: u8, status: &str| {
+        let body = json!({"conversion_ids": ids_of(&[id]), "conversion_status": status});
+        network.patch("reporting/conversions", body).await
+    };
+    let beside = decide(1, "approved").await;
+    assert_eq!(beside.refusal(), (409, "conversion.repeated", vec!["conversion_ids"]));
+    decide(2, "rejected").await.done();
+    decide(1, "approved").await.done();
+    assert_eq!(figure(&network, "cv").await, 1);
+    assert_eq!(decide(2, "approved").await.refusal().1, "conversion.repeated");
+}
+
+#[tokio::test]
+async fn the_status_names_each_advertiser_that_believes_anybody() {
+    let network = start_with_offers().await;
+    let named = async || network.get("status").await.done()["advertisers_without_proof"].clone();
+    let shop = json!({"network_advertiser_id": 1, "name": "Shop"});
+    let before = named().await;
+    assert_eq!(before["advertisers"][0], shop, "{before}");
+    let count = before["count"].as_u64().unwrap();
+    for rule in [
+        json!({"verification_token": "t0psecret"}),
+        json!({"verification_token": "", "ip_allow_list": ["192.0.2.1"]}),
+        json!({"ip_allow_list": [], "signing_key": "k3y"}),
+    ] {
+        network.patch("advertisers/1", rule.clone()).await.done();
+        let after = named().await;
+        assert_eq!(after["count"], count - 1, "{rule}");
+        assert!(!after["advertisers"].as_array().unwrap().contains(&shop), "{rule}");
+    }
+    network.patch("advertisers/1", json!({"signing_key": ""})).await.done();
+    assert_eq!(named().await, before);
 }
 
 #[tokio::test]

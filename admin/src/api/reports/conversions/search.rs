@@ -34,7 +34,7 @@ report_body! {
     #[serde(default = "yes")]
     #[schema(default = true)]
     show_events: bool,
-    /// Only those that were reported again with another amount. Not for partners.
+    /// Only those that were reported again with another amount or currency. Not for partners.
     #[serde(default)]
     show_only_conflicts: bool,
     /// Only those whose code may have leaked. Not for partners.
@@ -124,6 +124,8 @@ impl ConversionRequest {
         let mut problems = Problems::default();
         let mut filters = Filters {
             affiliates: scope.partner_id.into_iter().collect(),
+            // A partner is told of a refund by what is left of its conversion.
+            is_refund: scope.partner_id.map(|_| false),
             is_event: self.is_event().map_err(|error| vec![error])?,
             has_conflict: self.show_only_conflicts.then_some(true),
             is_suspicious: self.show_only_suspicious.then_some(true),

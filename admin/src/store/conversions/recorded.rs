@@ -1,0 +1,87 @@
+//! Standing conversions by what they were recorded under, whatever became of their code, offer or
+//! event since. However often somebody sends an order, few of its conversions stand.
+
+use coupon_shared::transaction_id::TransactionId;
+use rusqlite::{Connection, Params, Row};
+
+use crate::catalog::FoldedKey;
+use crate::conversions::evidence::Recorded;
+use crate::conversions::key::Key;
+use crate::store::StoreError;
+
+/// Read of one order or one click.
+const MOST: usize = 100;
+
+const COLUMNS: &str = "number, key, offer_id, advertiser_id, event_id, event_name, folded_code, \
+                       order_id, transaction_id";
+/// As the indexes have it.
+const STANDS: &str = "key IS NOT NULL AND (status IN ('approved', 'pending') OR error_code = 9)";
+
+/// With this order id, of an advertiser.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn find_by_order(
+    connection: &Connection,
+    order_id: &str,
+    advertiser_id: u32,
+) -> Result<Vec<Recorded>, StoreError> {
+    let by = "INDEXED BY conversion_recorded_order WHERE order_id = ?1 AND order_id <> '' \
+              AND advertiser_id = ?2";
+    find(connection, by, (order_id, advertiser_id))
+}
+
+/// With this order id, under a code that may be gone.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn find_by_order_and_code(
+    connection: &Connection,
+    order_id: &str,
+    code: &FoldedKey,
+) -> Result<Vec<Recorded>, StoreError> {
+    let by = "INDEXED BY conversion_recorded_order WHERE order_id = ?1 AND order_id <> '' \
+              AND folded_code = ?2";
+    find(connection, by, (order_id, code.as_str()))
+}
+
+/// From this click; those of the base first.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn find_by_click(
+    connection: &Connection,
+    id: &TransactionId,
+) -> Result<Vec<Recorded>, StoreError> {
+    let by = "INDEXED BY conversion_recorded_click WHERE transaction_id = ?1 \
+              AND transaction_id <> ''";
+    find(connection, by, [id.to_string()])
+}
+
+fn find(
+    connection: &Connection,
+    by: &str,
+    parameters: impl Params,
+) -> Result<Vec<Recorded>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM conversion {by} AND {STANDS} ORDER BY event_id, number LIMIT {MOST}"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map(parameters, read)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Recorded> {
+    let transaction_id: String = row.get(8)?;
+    Ok(Recorded {
+        number: row.get(0)?,
+        key: Key(row.get(1)?),
+        offer_id: row.get(2)?,
+        advertiser_id: row.get(3)?,
+        event_id: row.get(4)?,
+        event_name: row.get(5)?,
+        folded_code: row.get(6)?,
+        order_id: row.get(7)?,
+        transaction_id: transaction_id.parse().ok(),
+    })
+}
