@@ -95,7 +95,7 @@ error_codes! {
         "the last day of coupon_code has passed";
     /// The code, or the order, stands on several offers.
     AmbiguousCode = 1006, Invalid, "ambiguous_coupon_code",
-        "coupon_code or order_id stands on several offers; say which with oid";
+        "coupon_code stands on several offers; say which with oid";
     /// The code does not stand on that offer.
     CodeNotOnOffer = 1007, Invalid, "coupon_code_not_on_offer",
         "coupon_code does not stand on the offer that oid names";
