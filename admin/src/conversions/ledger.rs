@@ -21,6 +21,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use coupon_shared::click::Tag;
 use coupon_shared::postback::{PostbackId, Verdict, VerdictStatus};
+use coupon_shared::transaction_id::TransactionId;
 use serde_json::json;
 
 use super::attribution::{Attributed, Method};
