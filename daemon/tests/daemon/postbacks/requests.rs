@@ -331,5 +331,5 @@ fn our_own_partner_postbacks_are_refused_and_nothing_of_them_is_kept() {
         assert_eq!(post_with(&coupond, "/?nid=1", mark, "").status, 403, "{mark}");
     }
     assert_eq!(coupond.get("/?nid=1&coupon_code=winter25").status, 200);
-    assert_eq!(coupond.metric("coupond_postbacks_received_total"), 1);
+    assert_eq!(coupond.metric("postbacks_received_total"), 1);
 }
