@@ -1,10 +1,9 @@
 //! The network's settings.
 
-use serde_json::{Map, Value};
-
 use super::own_address::OwnAddresses;
 use super::{Change, EditError, Saved, audit, check_meant_for, check_reference};
 use crate::catalog::{FieldError, Settings, TrackingDomain};
+use crate::json::Fields;
 use crate::store::WriteTx;
 use crate::store::settings::{self, SettingsRow};
 
@@ -33,7 +32,7 @@ pub fn change(tx: &WriteTx<'_>, change: Change) -> Result<Saved<SettingsRow>, Ed
     Ok(Saved { now: settings::read(tx)?, sequence })
 }
 
-fn check_complete(named: &Map<String, Value>) -> Result<(), EditError> {
+fn check_complete(named: &Fields) -> Result<(), EditError> {
     let missing = Settings::FIELDS.iter().filter(|field| !named.contains_key(**field));
     let missing: Vec<FieldError> = missing
         .map(|field| FieldError {

@@ -746,7 +746,8 @@ async fn postbacks_that_identify_nothing_go_after_thirty_days() {
     let desk = Desk::new(store.clone(), admin.desk.archive.clone(), FOR_EVER);
     for (days, left) in [(29, "1,2"), (31, "1")] {
         let later = i64::try_from(NOON_MS + days * DAY_MS).unwrap();
-        retention::pass(&desk, Timestamp::from_millisecond(later).unwrap()).await.unwrap();
+        let later = Timestamp::from_millisecond(later).unwrap();
+        retention::pass(&desk, later, trusted(later)).await.unwrap();
         assert_eq!(admin.text("SELECT group_concat(number) FROM postback").await, left);
     }
     assert_eq!(admin.text(bytes).await, "0");
