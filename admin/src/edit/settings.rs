@@ -33,7 +33,7 @@ pub fn change(tx: &WriteTx<'_>, change: Change) -> Result<Saved<SettingsRow>, Ed
 }
 
 fn check_complete(named: &Fields) -> Result<(), EditError> {
-    let missing = Settings::FIELDS.iter().filter(|field| !named.contains_key(**field));
+    let missing = Settings::FIELDS.iter().filter(|field| !named.contains_key(field));
     let missing: Vec<FieldError> = missing
         .map(|field| FieldError {
             field: (*field).into(),

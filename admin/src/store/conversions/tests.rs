@@ -284,7 +284,10 @@ const OLD_STORE: &str = "
             'click', 'server', 0, '', transaction_id, 0, '', '', '', '', '', '', '', '', '', '', '',
             '', '', '', '', '', 'A1', '', '', '', '', '', '', '100', '60', 'USD', '3', 'cps', '5',
             'rps', '', 0, '', '', key, zeroblob(32), '[]' FROM made;
-    INSERT INTO postback
+    INSERT INTO postback (number, id, spool, sequence, received_ms, node, channel, is_post, address,
+        host, user_agent, referer, content_type, query, body, network_id, transaction_id, coupon_code,
+        folded_code, offer_id, affiliate_id, event, order_id, amount, currency, email, verdict, outcome,
+        error_code, error, conversion_id, decided_ms, steps, raw)
         SELECT 1, x'02020202020202020202020202020202', zeroblob(16), 1, 1, 0, 'server', 0, '', '',
             '', '', '', '', '', 1, '', '', '', 0, 0, '', '', '', 'EUR', '', 'pending', 'made', 1012,
             '', NULL, 1, '[]', NULL;
