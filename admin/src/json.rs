@@ -478,7 +478,7 @@ mod tests {
     #[test]
     fn an_array_is_never_taken_for_an_object() {
         let error = parse::<Affiliate>(r#"["Anna", "active", ""]"#, "").unwrap_err();
-        assert!(error.error.contains("sequence"), "{error:?}");
+        assert!(error.error.contains("not a list"), "{error:?}");
         let offer = r#"{"name": "x", "offer_status": "active", "network_advertiser_id": 1,
             "destination_url": "https://x.example/", "payout_revenue": [["", "cpa", 1, 0, "rpa"]]}"#;
         assert_eq!(parse::<Offer>(offer, "").unwrap_err().field, "payout_revenue[0]");

@@ -143,6 +143,7 @@ impl Admin {
                 let (name, kind, is_key) = column?;
                 let value = named.iter().find(|(named, _)| *named == name);
                 let blank = match kind.as_str() {
+                    "TEXT" if name == "evidence_rank" => "'code'",
                     "TEXT" => "''",
                     "BLOB" if name == "raw" => "NULL",
                     "BLOB" => "randomblob(16)",
