@@ -33,17 +33,17 @@ const REPORTS: [(&str, &[&str]); 9] = [
 ];
 
 /// What only the network's side has.
-const LISTS: [&str; 10] = [
+pub(crate) const AUDIT: &str = "audit?page_size=2000";
+const LISTS: [&str; 9] = [
     "advertisers",
     "affiliates",
     "offers",
     "pixels",
     "trackingdomains",
     "apikeys",
-    "couponcodes/uploads",
     "couponcodes?page_size=2000",
     "postbacks?page_size=2000",
-    "audit?page_size=2000",
+    AUDIT,
 ];
 
 /// The answers to all questions, by the names of the questions.

@@ -1,0 +1,173 @@
+//! What becomes of a visit, and what it counts as in the end.
+
+use super::{Click, Model};
+use crate::money::Terms;
+use crate::steps::{AGENTS, BOT, CHECKER, How, Number, Visit};
+
+/// What a visit meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Met {
+    /// It is sent to an offer.
+    Offer(usize),
+    /// It is recorded, and leads nowhere.
+    Refused,
+    /// Nobody has the code; nothing is recorded.
+    Nothing,
+    /// Nothing is asked of the network, because the contract does not say what would come of it.
+    Unasked,
+}
+
+/// What a visit counts as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    Bot,
+    Invalid,
+    Duplicate,
+    Again,
+    Unique,
+    /// A bot's that bought something: a click, and nobody's.
+    Turned,
+}
+
+/// Within which the same visitor's same visit is a duplicate.
+const DUPLICATE_MS: u64 = 10_000;
+
+impl Model {
+    pub(crate) fn meet(&self, visit: &Visit) -> Met {
+        let How::Code { code, offer } = visit.how else {
+            let How::Page { offer, .. } = visit.how else { return Met::Unasked };
+            return if self.offers[offer].is_active { Met::Offer(offer) } else { Met::Unasked };
+        };
+        let rows = self.live_rows(code);
+        if rows.is_empty() {
+            return Met::Nothing;
+        }
+        match self.row_for_visit(code, offer) {
+            Some(row) => Met::Offer(self.rows[row].offer),
+            None => Met::Refused,
+        }
+    }
+
+    /// The row on the offer asked for, else the first that can redirect, of one advertiser.
+    fn row_for_visit(&self, code: usize, asked_for: Option<usize>) -> Option<usize> {
+        let rows = self.live_rows(code);
+        let advertiser = |row: &usize| self.offers[self.rows[*row].offer].advertiser;
+        let first = advertiser(rows.first()?);
+        rows.iter().copied().find(|row| {
+            let is_meant = match asked_for {
+                Some(offer) => self.rows[*row].offer == offer,
+                None => advertiser(row) == first,
+            };
+            is_meant && self.obstacle_of_row(&self.rows[*row]) == 0
+        })
+    }
+
+    /// Records a visit that was answered; `transaction_id` where it was sent on.
+    pub(crate) fn record(&mut self, number: Number, visit: &Visit, transaction_id: &str) {
+        let met = self.meet(visit);
+        let (code, row, offer, partner) = match visit.how {
+            How::Page { offer, partner } => (None, None, Some(offer), Some(partner)),
+            How::Code { code, offer: asked_for } => {
+                let rows = self.live_rows(code);
+                let chosen = self.row_for_visit(code, asked_for);
+                let shown =
+                    |row: &usize| asked_for.is_none_or(|offer| self.rows[*row].offer == offer);
+                let named = rows.iter().copied().find(shown);
+                let row = chosen.or(named).or(rows.first().copied());
+                // Not on the offer asked for: the code and its partner are kept, and no offer.
+                let offer = chosen.or(named).map(|row| self.rows[row].offer);
+                (Some(code), row, offer, row.and_then(|row| self.rows[row].partner))
+            }
+        };
+        if matches!(visit.how, How::Code { .. }) && offer.is_none() {
+            self.kinds.saw("a visit refused for its offer keeps code and partner");
+        }
+        let unix_ms = transaction_id
+            .get(..12)
+            .and_then(|head| u64::from_str_radix(head, 16).ok())
+            .unwrap_or_default();
+        let of_offer = offer.map(|offer| &self.offers[offer]);
+        self.clicks.push(Click {
+            number,
+            transaction_id: transaction_id.to_owned(),
+            unix_ms,
+            is_redirected: matches!(met, Met::Offer(_)),
+            is_page: matches!(visit.how, How::Page { .. }),
+            is_prefetch: visit.is_prefetch,
+            code,
+            row,
+            offer,
+            partner,
+            agent: visit.agent,
+            address: visit.address,
+            sub1: visit.sub1,
+            by_address: of_offer.is_some_and(|offer| offer.by_address),
+            currency: of_offer.map_or("", |offer| offer.currency),
+            terms: of_offer.map_or(Terms::NONE, |offer| offer.terms),
+            is_turned: false,
+        });
+    }
+
+    pub(crate) fn is_bot(&self, click: &Click) -> bool {
+        let by_agent = click.agent == BOT || click.agent == CHECKER && self.checker_is_bot;
+        click.is_prefetch || by_agent
+    }
+
+    /// Each visit in its order, and what it counts as.
+    pub(crate) fn classes(&mut self) -> Vec<(Click, Class)> {
+        let mut seen: Vec<(Click, Class)> = Vec::new();
+        let mut kinds = std::mem::take(&mut self.kinds);
+        for click in &self.clicks {
+            let class = if self.is_bot(click) {
+                if click.is_turned { Class::Turned } else { Class::Bot }
+            } else if !click.is_redirected {
+                Class::Invalid
+            } else {
+                let before = seen.iter().filter(|(earlier, class)| {
+                    !matches!(class, Class::Bot | Class::Turned | Class::Invalid)
+                        && visitor(earlier) == visitor(click)
+                        && earlier.offer == click.offer
+                });
+                let before: Vec<&Click> = before.map(|(earlier, _)| earlier).collect();
+                let is_same = |earlier: &&&Click| group(earlier) == group(click);
+                let last = before.iter().rfind(is_same);
+                let is_repeat =
+                    last.is_some_and(|last| click.unix_ms.abs_diff(last.unix_ms) <= DUPLICATE_MS);
+                if is_repeat {
+                    kinds.saw("a duplicate visit");
+                } else if last.is_some() {
+                    kinds.saw("the same visit again, later than a duplicate");
+                }
+                match (is_repeat, before.is_empty()) {
+                    (true, _) => Class::Duplicate,
+                    (false, false) => Class::Again,
+                    (false, true) => Class::Unique,
+                }
+            };
+            let elsewhere = |(earlier, _): &&(Click, Class)| {
+                earlier.is_page
+                    && visitor(earlier) == visitor(click)
+                    && group(earlier) != group(click)
+            };
+            if click.is_page && class != Class::Bot && seen.iter().any(|it| elsewhere(&it)) {
+                kinds.saw("clicks without a code on several offers or of several partners");
+            }
+            if class == Class::Turned {
+                kinds.saw("a bot's visit that led to a sale");
+            }
+            seen.push((click.clone(), class));
+        }
+        self.kinds = kinds;
+        seen
+    }
+}
+
+/// Who it was, as the offer's session says.
+fn visitor(click: &Click) -> (u8, Option<&'static str>) {
+    (click.address, (!click.by_address).then_some(AGENTS[click.agent]))
+}
+
+/// What is the same in a duplicate, beside the visitor.
+fn group(click: &Click) -> (Option<usize>, Option<usize>, Option<usize>, usize) {
+    (click.offer, click.partner, click.row, click.sub1)
+}
