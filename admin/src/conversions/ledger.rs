@@ -435,7 +435,8 @@ impl<'t, 'c> Ledger<'t, 'c> {
         if decided.status == Status::Approved {
             self.came_from_a_person(&decided, clicks)?;
         }
-        let made = self.take_what_waited(made)?;
+        // A stranger's claim of the order must not use up what waits for the order itself.
+        let made = if decided.is_believed { self.take_what_waited(made)? } else { made };
         if decided.status == Status::Approved {
             tell_partner::of(self.tx, &made.conversion)?;
         }

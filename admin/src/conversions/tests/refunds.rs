@@ -156,6 +156,20 @@ async fn a_refund_that_comes_before_its_order_waits_for_it_for_thirty_days() {
 }
 
 #[tokio::test]
+async fn a_strangers_claim_of_an_order_does_not_use_up_the_refund_that_waits_for_it() {
+    let mut network = Network::new().await;
+    network.ask_for_proof().await;
+    let said = |amount: &str| format!("nid=1&coupon_code=winter25&amount={amount}&order_id=W2");
+    let early = network.one(&format!("{}&{PROOF}", said("-30"))).await;
+    assert_eq!(told(&early), (VerdictStatus::Pending, 1024));
+    let strangers = network.one(&said("100")).await;
+    assert_eq!(told(&strangers), (VerdictStatus::Rejected, 21));
+    assert_eq!(network.made(&early).await.error_code, 1024);
+    let order = network.approved(&format!("{}&{PROOF}", said("100"))).await;
+    assert_eq!(network.made(&order).await.sale_amount, money("70"));
+}
+
+#[tokio::test]
 async fn anybodys_refund_that_came_first_is_left_to_somebody_when_its_order_comes() {
     let mut network = Network::new().await;
     let early = network.one("nid=1&coupon_code=winter25&amount=-30&order_id=W1").await;
