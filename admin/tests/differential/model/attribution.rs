@@ -85,7 +85,7 @@ impl Model {
         ids.filter(|click| click.is_redirected).collect()
     }
 
-    fn touched(&self, said: &Postback, advertiser: Option<usize>) -> Vec<&Click> {
+    pub(super) fn touched(&self, said: &Postback, advertiser: Option<usize>) -> Vec<&Click> {
         let mut clicks = self.clicks_of(said);
         clicks.sort_by(|a, b| a.transaction_id.cmp(&b.transaction_id));
         if advertiser != Some(CAREFUL) {

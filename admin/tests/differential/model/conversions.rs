@@ -108,7 +108,11 @@ impl Model {
         let key = match (said.order, whose.click) {
             (Some(order), _) => Some(Key::Order(order)),
             (None, Some(click)) => Some(Key::Click(click)),
-            (None, None) => None,
+            // A click that it names, though it does not count here, tells it apart all the same.
+            (None, None) => {
+                let named = self.touched(said, found.advertiser);
+                named.first().map(|click| Key::Click(click.number))
+            }
         };
         let of_offer = offer.map_or("USD", |offer| offer.currency);
         let amount = said.amount.and_then(money::parse);
