@@ -316,9 +316,26 @@ impl World {
                 false => "a repeat by code at once after a sale that waits for its click",
             };
         self.model.kinds.saw(kind);
-        for ((number, said, _), answer) in sent.iter().zip(&answers) {
+        // A busy machine may have received them in another order than they were sent.
+        let ids = self.ids_by_sender();
+        let mut received: Vec<_> = sent.iter().zip(&answers).collect();
+        received.sort_by_key(|((number, ..), _)| ids.get(number).cloned());
+        for ((number, said, _), answer) in received {
             self.reported(*number, said, answer);
         }
+    }
+
+    /// Of the newest postbacks; an id begins with the time at which its postback was received.
+    fn ids_by_sender(&self) -> BTreeMap<Number, String> {
+        self.settle();
+        let log = self.network.call("GET", "postbacks?page_size=20", None).json();
+        let ids = log["postbacks"].as_array().unwrap().iter().filter_map(|entry| {
+            let id = entry["postback_id"].as_str()?;
+            let whole = self.network.call("GET", &format!("postbacks/{id}"), None).json();
+            let number = whole["user_agent"].as_str()?.strip_prefix("shop/")?.parse().ok()?;
+            Some((number, id.to_owned()))
+        });
+        ids.collect()
     }
 
     fn decide(&mut self, postback: Number, approve: bool) {
