@@ -411,7 +411,7 @@ impl<'n> Campaign<'n> {
         let (code, partner, status) = (at("coupon_code"), at("affiliate_id"), at("status"));
         let mut codes = BTreeMap::<String, Vec<(u64, bool)>>::new();
         for line in lines {
-            let cells: Vec<&str> = line.split(',').collect();
+            let cells: Vec<&str> = line.split(',').map(|cell| cell.trim_matches('"')).collect();
             let row = (cells[partner].parse().unwrap(), cells[status] == "active");
             codes.entry(cells[code].to_owned()).or_default().push(row);
         }
