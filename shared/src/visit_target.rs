@@ -482,9 +482,7 @@ mod tests {
 
     #[test]
     fn an_offer_that_is_no_number_counts_as_none() {
-        for none in
-            ["", "x", "{oid}", "%7Boid%7D", "[oid]", "-1", "+1", "1x", "1%001", "1.5", "null"]
-        {
+        for none in ["", "x", "{oid}", "%7Boid%7D", "[oid]", "-1", "1x", "1%001", "1.5", "null"] {
             assert_eq!(read(&format!("oid={none}")).offer_id(), None, "{none}");
             assert_eq!(read(&format!("affid={none}")).partner_id(), None, "{none}");
         }
@@ -493,7 +491,7 @@ mod tests {
 
     #[test]
     fn punctuation_behind_an_offer_id_is_not_part_of_it() {
-        for seventeen in ["17.", "17%29", "17,%20", "%2017", "17%C2%BB", "17!?", "0017"] {
+        for seventeen in ["17.", "+17", "17%29", "17,%20", "%2017", "17%C2%BB", "17!?", "0017"] {
             assert_eq!(read(&format!("oid={seventeen}")).offer_id(), Some(17), "{seventeen}");
         }
     }

@@ -43,7 +43,10 @@ struct Figures {
 }
 
 fn full_disk(hold: Duration) -> Option<Figures> {
-    let place = Place::of(&sample()).with("COUPOND_CLICKS_RING_BYTES", 64 << 10);
+    // The disk is smaller than the reserve for postbacks.
+    let place = Place::of(&sample())
+        .with("COUPOND_CLICKS_RING_BYTES", 64 << 10)
+        .with("COUPOND_POSTBACKS_DISK_RESERVE_BYTES", 0);
     let data = place.folder.path().join("data");
     let _disk = Disk::in_memory(&data, 16)?;
     let coupond = place.start();
