@@ -32,6 +32,7 @@ mod settings;
 pub(crate) mod text;
 mod tracking_link;
 mod web_address;
+mod web_host;
 
 pub use advertiser::{Advertiser, AttributionMethod, AttributionPriority};
 pub use affiliate::Affiliate;

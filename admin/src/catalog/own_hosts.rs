@@ -3,22 +3,14 @@
 //! on without end.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
 
-use url::{Host, Url};
+use url::Url;
+
+use super::web_host::WebHost;
 
 /// Hosts of tracking domains.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct OwnHosts(HashSet<OwnHost>);
-
-/// One host, however it is written.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum OwnHost {
-    /// In lower case and ASCII, without the dot of the root.
-    Name(String),
-    /// An IPv4 address inside an IPv6 one is the IPv4 address.
-    Address(IpAddr),
-}
+pub struct OwnHosts(HashSet<WebHost>);
 
 /// A URL leads to a tracking domain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,7 +28,7 @@ impl OwnHosts {
     pub fn of<T: AsRef<str>>(base_urls: impl IntoIterator<Item = T>) -> OwnHosts {
         let hosts = base_urls.into_iter().filter_map(|base_url| {
             let url = Url::parse(base_url.as_ref()).ok()?;
-            OwnHost::of(&url)
+            WebHost::of(&url)
         });
         OwnHosts(hosts.collect())
     }
@@ -46,24 +38,12 @@ impl OwnHosts {
     /// # Errors
     /// When it does not.
     pub fn check(&self, url: &Url) -> Result<(), OwnTrackingDomain> {
-        match OwnHost::of(url) {
+        match WebHost::of(url) {
             Some(host) if self.0.contains(&host) => {
                 Err(OwnTrackingDomain { host: url.host_str().unwrap_or_default().to_owned() })
             }
             _ => Ok(()),
         }
-    }
-}
-
-impl OwnHost {
-    fn of(url: &Url) -> Option<OwnHost> {
-        Some(match url.host()? {
-            Host::Domain(name) => {
-                OwnHost::Name(name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase())
-            }
-            Host::Ipv4(address) => OwnHost::Address(address.into()),
-            Host::Ipv6(address) => OwnHost::Address(IpAddr::from(address).to_canonical()),
-        })
     }
 }
 

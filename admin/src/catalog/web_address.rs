@@ -4,11 +4,12 @@ use coupon_shared::code::RESERVED;
 use coupon_shared::visit_target::code_in;
 use url::Url;
 
+use super::web_host::WebHost;
+
 /// Host and port of a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebAddress {
-    /// In lower case, without a dot at its end.
-    host: String,
+    host: WebHost,
     /// None for the two ports of the web: what answers one of them mostly answers the other.
     port: Option<u16>,
 }
@@ -18,8 +19,7 @@ impl WebAddress {
     #[must_use]
     pub fn of(url: &str) -> Option<WebAddress> {
         let url = Url::parse(url).ok()?;
-        let host = url.host_str()?;
-        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        let host = WebHost::of(&url)?;
         let port = url.port_or_known_default().filter(|port| ![80, 443].contains(port));
         Some(WebAddress { host, port })
     }
@@ -49,6 +49,7 @@ mod tests {
             "https://go.example.com:443/x?y",
             "http://go.example.com:443/",
             "https://go.example.com./WINTER25/{sub1}",
+            "https://g\u{ff4f}.example.com/WINTER25",
         ] {
             assert_eq!(WebAddress::of(same), Some(own.clone()), "{same}");
         }
