@@ -67,7 +67,7 @@ audit_words! {
     AuditObjects:
         "address" "advertiser" "affiliate" "api_key" "bot_list" "click" "click_archive" "conversion"
         "coupon_code" "offer" "offer_visibility" "personal_data" "pixel" "pixel_delivery"
-        "postback" "settings" "store" "tracking_domain"
+        "postback" "settings" "store" "tracking_domain" "unidentified_postback"
 }
 
 audit_words! {
