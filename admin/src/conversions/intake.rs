@@ -2,8 +2,7 @@
 //!
 //! One task asks with a cursor, for each spool the last sequence that is durably decided or waits
 //! here, and with the verdicts on what it got before and on what was decided since; the cursor is the
-//! acknowledgement. What comes
-//! is decided and kept in one transaction together with the cursor. So nothing is acknowledged that
+//! acknowledgement. What comes is decided and kept in one transaction together with the cursor. So nothing is acknowledged that
 //! is not kept; and what is delivered again, after a crash of either program or to a store that was
 //! restored, is known by its id.
 //!

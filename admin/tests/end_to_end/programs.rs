@@ -335,10 +335,11 @@ pub(crate) fn own_loopback_address() -> Ipv4Addr {
     Ipv4Addr::new(127, high | 1, low, COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Taken together, or both could be the same.
+/// Taken together, or both could be the same. By sockets that do not listen: a child that another test
+/// starts has copies of them for a moment, and a listener's copy would be taken for the program's.
 fn free_addresses(ip: Ipv4Addr) -> [SocketAddr; 2] {
-    let taken = [(); 2].map(|()| std::net::TcpListener::bind((ip, 0)).unwrap());
-    taken.map(|listener| listener.local_addr().unwrap())
+    let taken = [(); 2].map(|()| std::net::UdpSocket::bind((ip, 0)).unwrap());
+    taken.map(|socket| socket.local_addr().unwrap())
 }
 
 impl Network {

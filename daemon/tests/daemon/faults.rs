@@ -35,7 +35,7 @@ mod store_damage;
 #[path = "faults/system_calls.rs"]
 mod system_calls;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -82,7 +82,9 @@ fn own_address() -> SocketAddr {
     static COUNT: AtomicU8 = AtomicU8::new(1);
     let [_, _, high, low] = std::process::id().to_be_bytes();
     let ip = Ipv4Addr::new(127, high | 1, low, COUNT.fetch_add(1, Ordering::Relaxed));
-    TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap()
+    // It does not listen: a child that another test starts has a copy for a moment, and a listener's
+    // copy would be taken for the daemon's.
+    UdpSocket::bind((ip, 0)).unwrap().local_addr().unwrap()
 }
 
 /// How large a long form is to be.

@@ -3,8 +3,9 @@
 //! A link that somebody shares may have a raw `"`, `<`, `>` or a byte in it that is no UTF-8, most often
 //! in a query. hyper answers such a request with 400 before a service sees it. This layer stands under
 //! hyper and hands on what comes, byte for byte, except that each of these bytes within a target
-//! becomes its escape. What hyper takes is never changed: a server may have signed it. hyper's strictness holds everywhere else; blanks and control characters are
-//! left to it, because servers disagree on whether they end a target.
+//! becomes its escape. What hyper takes is never changed: a server may have signed it. hyper's
+//! strictness holds everywhere else; blanks and control characters are left to it, because servers
+//! disagree on whether they end a target.
 //!
 //! Invariant: where a target begins is known, never guessed, so that nothing but a target is ever
 //! changed, and no length of a body.
