@@ -176,7 +176,7 @@ struct Visits<'a> {
 impl<'a> Visits<'a> {
     fn new(arguments: &'a ClicksArguments) -> Visits<'a> {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(arguments.seed);
-        let first_day = arguments.from.to_zoned(jiff::tz::TimeZone::UTC);
+        let first_day = arguments.from.to_zoned_datetime(jiff::tz::TimeZone::UTC);
         let first_ms = first_day.map_or(0, |day| day.timestamp().as_millisecond());
         Visits {
             arguments,

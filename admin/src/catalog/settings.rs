@@ -103,7 +103,7 @@ impl Settings {
 #[must_use]
 pub fn today(time_zone: &str) -> Date {
     let zone = TimeZone::get(time_zone).unwrap_or(TimeZone::UTC);
-    Timestamp::now().to_zoned(zone).date()
+    Timestamp::now().to_zoned_datetime(zone).date()
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -86,7 +86,7 @@ impl<'t, 'c> Facts<'t, 'c> {
     fn today(&self, received_ms: u64) -> Date {
         let ms = i64::try_from(received_ms).unwrap_or(i64::MAX);
         let at = Timestamp::from_millisecond(ms).unwrap_or_else(|_| Timestamp::now());
-        at.to_zoned(self.zone.clone()).date()
+        at.to_zoned_datetime(self.zone.clone()).date()
     }
 
     /// The rows of the code that is claimed.

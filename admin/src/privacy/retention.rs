@@ -75,7 +75,7 @@ fn days_before(now: RemovalTime, days: u32) -> Option<u64> {
 async fn close_yesterdays_segment(desk: &Desk, now: Timestamp) -> Result<(), PrivacyError> {
     let first = desk.archive.open_segment().start;
     let earliest = desk.store.read(move |c| click_archive::earliest_click(c, first)).await?;
-    let midnight = now.to_zoned(TimeZone::UTC).start_of_day();
+    let midnight = now.to_zoned_datetime(TimeZone::UTC).start_of_day();
     let midnight = midnight.map_or(0, |midnight| midnight.timestamp().as_millisecond());
     if earliest.is_some_and(|ms| ms < u64::try_from(midnight).unwrap_or(0)) {
         desk.archive.on_disk(Archive::close_segment).await?;

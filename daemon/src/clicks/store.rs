@@ -413,5 +413,5 @@ fn day_of(block: &Block<'_>) -> Date {
 
 fn date_of(unix_ms: u64) -> Date {
     let ms = i64::try_from(unix_ms).unwrap_or(0);
-    Timestamp::from_millisecond(ms).unwrap_or_default().to_zoned(TimeZone::UTC).date()
+    Timestamp::from_millisecond(ms).unwrap_or_default().to_zoned_datetime(TimeZone::UTC).date()
 }

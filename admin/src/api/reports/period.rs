@@ -153,8 +153,8 @@ impl Edge {
 
     fn first_ms(self, zone: &TimeZone) -> Result<u64, jiff::Error> {
         match self {
-            Edge::Day(day) => unix_ms(day.to_zoned(zone.clone())?.timestamp()),
-            Edge::Second(second) => unix_ms(second.to_zoned(zone.clone())?.timestamp()),
+            Edge::Day(day) => unix_ms(day.to_zoned_datetime(zone.clone())?.timestamp()),
+            Edge::Second(second) => unix_ms(second.to_zoned_datetime(zone.clone())?.timestamp()),
         }
     }
 
