@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use coupon_shared::click::block::{Block, DecodedBlock, Personal};
+use coupon_shared::click::block::{Block, DecodedBlock, PersonalAction};
 use coupon_shared::click::{Click, ClickError};
 use coupon_shared::framed_log::{FrameReader, FramedLog, FramedLogError, Options};
 use coupon_shared::transaction_id::TransactionId;
@@ -146,11 +146,12 @@ impl Archive {
     pub(crate) fn rewrite(
         &self,
         first: u64,
-        mut choose: impl FnMut(&Click<'_>) -> Personal,
+        mut choose: impl FnMut(&Click<'_>) -> PersonalAction,
     ) -> Result<(), ArchiveError> {
         let rewriter = self.log().rewriter();
         rewriter.rewrite(first, |sequence, payload| {
-            let changed = Block::parse(payload).and_then(|block| block.with_personal(&mut choose));
+            let changed =
+                Block::parse(payload).and_then(|block| block.with_personal_fields(&mut choose));
             changed.map_err(|source| ArchiveError::Block { sequence, source })
         })?;
         Ok(())

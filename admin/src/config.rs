@@ -38,22 +38,22 @@ pub struct Config {
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// What one client may take.
-    pub limits: Limits,
+    pub limits: ClientLimits,
     /// How bulk files are taken and kept.
     pub uploads: Bounds,
     /// How partners' servers are spoken to.
     pub pixels: pixels::Settings,
     /// What is kept of postbacks.
-    pub postbacks: Postbacks,
+    pub postbacks: PostbackLogConfig,
     /// How long personal data is kept.
     pub privacy: Periods,
     /// What is logged.
-    pub log: Log,
+    pub log: LogConfig,
 }
 
 /// Bounds on what clients may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
+pub struct ClientLimits {
     /// Open connections.
     pub max_connections: usize,
     /// How long a client may take for a request's headers, or for taking the answer.
@@ -76,14 +76,14 @@ pub struct Limits {
 
 /// Bounds of the log of postbacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Postbacks {
+pub struct PostbackLogConfig {
     /// What those that identify nothing may take; beyond it the oldest go first.
     pub unidentified_max_bytes: u64,
 }
 
 /// What is logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Log {
+pub struct LogConfig {
     /// A level, or directives such as `info,coupon_admin=debug`.
     pub filter: String,
 }
@@ -97,7 +97,7 @@ impl Default for Config {
             network_id: 1,
             daemon_socket: PathBuf::from("/run/coupond/coupond.sock"),
             trusted_proxies: Vec::new(),
-            limits: Limits {
+            limits: ClientLimits {
                 max_connections: 512,
                 client_timeout: Duration::from_secs(15),
                 idle_timeout: Duration::from_secs(60),
@@ -114,9 +114,9 @@ impl Default for Config {
                 keep: Duration::from_secs(7 * 24 * 60 * 60),
             },
             pixels: pixels::Settings::default(),
-            postbacks: Postbacks { unidentified_max_bytes: 256 << 20 },
+            postbacks: PostbackLogConfig { unidentified_max_bytes: 256 << 20 },
             privacy: Periods { click_days: 90, postback_days: 365, address_days: 0 },
-            log: Log { filter: "info".into() },
+            log: LogConfig { filter: "info".into() },
         }
     }
 }

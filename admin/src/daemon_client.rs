@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coupon_shared::feed::{Cursor, OLDEST_INCARNATION_HEADER};
-use coupon_shared::postback::Question;
+use coupon_shared::postback::PollRequest;
 use coupon_shared::snapshot::manifest::ObjectName;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::HOST;
@@ -164,7 +164,7 @@ impl DaemonClient {
     /// When it is away, too slow, or its spool is not open.
     pub async fn postbacks(
         &self,
-        question: &Question,
+        question: &PollRequest,
         wait: Duration,
         max_bytes: usize,
     ) -> Result<Bytes, DaemonError> {

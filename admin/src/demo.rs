@@ -21,7 +21,7 @@ use anyhow::Context;
 use serde_json::json;
 
 use crate::catalog::{TrackingDomain, today};
-use crate::config::{Config, Limits, Log};
+use crate::config::{ClientLimits, Config, LogConfig};
 use crate::edit::{self, Change, EditError};
 use crate::serve::{Admin, stop_on_signal};
 use crate::store::rows::{self, Query};
@@ -39,7 +39,7 @@ pub struct Options {
     /// Where the API listens.
     pub admin: SocketAddr,
     /// What one client may do, as configured.
-    pub limits: Limits,
+    pub limits: ClientLimits,
 }
 
 /// How long the first publication may take: a folder may hold many codes by now, all of which are
@@ -58,7 +58,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         listen: options.admin,
         data_dir: data.join("admin"),
         daemon_socket: runtime.join("coupond.sock"),
-        log: Log { filter: "warn".into() },
+        log: LogConfig { filter: "warn".into() },
         limits: options.limits,
         ..Config::default()
     };

@@ -15,7 +15,7 @@ use coupon_shared::destination::ArchivedDestination;
 use coupon_shared::index::Index;
 use coupon_shared::snapshot::catalog::ArchivedDomain;
 use coupon_shared::transaction_id::{ClickIdKey, TransactionId, TransactionIdSource};
-use coupon_shared::visit_target::{Host, Parameter, Parameters, lenient_code};
+use coupon_shared::visit_target::{Host, Parameter, Parameters, lenient_code_from_path};
 use jiff::Timestamp;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
@@ -237,7 +237,7 @@ fn read_code(typed: &str) -> (String, Result<FoldedCode, CodeError>) {
         Ok(code) => return (typed.to_owned(), Ok(code)),
         Err(error) => error,
     };
-    let lenient = lenient_code(&format!("/{typed}"));
+    let lenient = lenient_code_from_path(&format!("/{typed}"));
     let text = lenient.map(|code| String::from_utf8_lossy(code.as_bytes()).into_owned());
     match text.map(|text| (FoldedCode::fold(text.as_bytes()), text)) {
         Some((Ok(code), text)) => (text, Ok(code)),

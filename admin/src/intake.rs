@@ -233,7 +233,7 @@ impl Intake {
         };
         let wait = if self.judge_again().await? { Duration::ZERO } else { WAIT };
         let mut asked = cursor.clone();
-        asked.forget_before(self.oldest_incarnation);
+        asked.remove_incarnations_before(self.oldest_incarnation);
         let began_ms = now_ms();
         let answer = self.daemon.feed(&asked, wait, MAX_BYTES).await?;
         let was_all = self.oldest_incarnation > 0 && answer.blocks.len() < MAX_BYTES / 2;

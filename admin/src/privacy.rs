@@ -21,7 +21,7 @@ mod tests;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use coupon_shared::removal_clock::{Kept, Reading, RemovalClock};
+use coupon_shared::removal_clock::{ClockReading, ClockState, RemovalClock};
 use serde::Serialize;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -248,14 +248,14 @@ impl Desk {
         self.show_archive().await
     }
 
-    fn reading(&self) -> Reading {
+    fn reading(&self) -> ClockReading {
         let unix_ms = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
         let running_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Reading { unix_ms, running_ms }
+        ClockReading { unix_ms, running_ms }
     }
 
     /// Compares the clock with its last reading, and keeps what came of it.
-    async fn look_at_clock(&self, reading: Reading) -> Result<Kept, PrivacyError> {
+    async fn look_at_clock(&self, reading: ClockReading) -> Result<ClockState, PrivacyError> {
         let before = self.store.read(removal_clock::kept).await?;
         let kept = {
             let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
@@ -265,7 +265,7 @@ impl Desk {
         let refused = kept.removal_time().err();
         let had_jumped = self.status.borrow().clock_has_jumped;
         match refused {
-            Some(refused) if refused.is_problem() && !had_jumped => {
+            Some(refused) if refused.needs_attention() && !had_jumped => {
                 tracing::warn!(problem = %refused, "removal for age has stopped");
             }
             None if had_jumped => {
@@ -274,7 +274,7 @@ impl Desk {
             _ => {}
         }
         self.update(|status| {
-            status.clock_has_jumped = refused.is_some_and(|refused| refused.is_problem());
+            status.clock_has_jumped = refused.is_some_and(|refused| refused.needs_attention());
             status.removal_waits = refused.map(|refused| refused.to_string());
         });
         Ok(kept)

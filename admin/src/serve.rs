@@ -25,7 +25,7 @@ use tower::ServiceExt as _;
 use crate::api::{self, AppState, Bodies, Gate, Network, Peer};
 use crate::archive::Archive;
 use crate::backup;
-use crate::config::{Config, Limits};
+use crate::config::{ClientLimits, Config};
 use crate::conversions;
 use crate::daemon_client::DaemonClient;
 use crate::disk::Disk;
@@ -51,7 +51,7 @@ pub struct Admin {
     publisher: PublisherHandle,
     listener: TcpListener,
     router: Router,
-    limits: Limits,
+    limits: ClientLimits,
     /// Sends partner postbacks until `background` ends, and then what is in flight.
     sending: JoinHandle<()>,
     /// Ends publication, intake and all else with the server.

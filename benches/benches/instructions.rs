@@ -19,7 +19,7 @@ use std::sync::Arc;
 use coupon_benches::inputs::{HEAD, HEADERS, NOW, TAGS, macros};
 use coupon_benches::{catalog_file, code, index_of, level_file};
 use coupon_shared::click::block::BlockBuilder;
-use coupon_shared::click::{MAX_RECORD_LEN, StreamId, encode};
+use coupon_shared::click::{MAX_RECORD_LEN, StreamId, encode_click};
 use coupon_shared::code::FoldedCode;
 use coupon_shared::decision::{Answer, Facts, Visit, decide};
 use coupon_shared::index::Index;
@@ -188,14 +188,14 @@ fn transaction_id<'a>() -> Call<'a> {
 fn click_record<'a>() -> Call<'a> {
     let mut out = [0; MAX_RECORD_LEN];
     Box::new(move |_| {
-        black_box(encode(black_box(&HEAD), b"WiNtEr25", &TAGS, &mut out));
+        black_box(encode_click(black_box(&HEAD), b"WiNtEr25", &TAGS, &mut out));
     })
 }
 
 /// A record as it stands in the ring.
 fn record() -> Vec<u8> {
     let mut out = [0; MAX_RECORD_LEN];
-    let len = encode(&HEAD, b"WiNtEr25", &TAGS, &mut out);
+    let len = encode_click(&HEAD, b"WiNtEr25", &TAGS, &mut out);
     out[..len].to_vec()
 }
 

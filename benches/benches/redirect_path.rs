@@ -4,7 +4,7 @@
 
 use coupon_benches as fixture;
 use coupon_benches::inputs::{HEAD, NOW, TAGS, macros};
-use coupon_shared::click::{MAX_RECORD_LEN, encode};
+use coupon_shared::click::{MAX_RECORD_LEN, encode_click};
 use coupon_shared::code::FoldedCode;
 use coupon_shared::decision::{Answer, Facts, Visit, decide};
 use coupon_shared::index::Index;
@@ -92,7 +92,7 @@ fn transaction_id(c: &mut Criterion) {
 fn click_record(c: &mut Criterion) {
     let mut out = [0; MAX_RECORD_LEN];
     c.bench_function("click_record", |b| {
-        b.iter(|| encode(black_box(&HEAD), b"WiNtEr25", &TAGS, &mut out));
+        b.iter(|| encode_click(black_box(&HEAD), b"WiNtEr25", &TAGS, &mut out));
     });
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::Sources;
+use crate::config::ConfigSources;
 
 /// Answers coupon-code links with redirects and logs every click.
 ///
@@ -46,7 +46,7 @@ pub enum Command {
 
 impl Arguments {
     /// Where the configuration comes from.
-    pub fn sources(&self) -> Sources {
+    pub fn sources(&self) -> ConfigSources {
         let arguments = [
             ("listen", &self.listen),
             ("data_dir", &self.data_dir),
@@ -56,7 +56,7 @@ impl Arguments {
         let given = arguments
             .into_iter()
             .filter_map(|(key, value)| value.as_ref().map(|value| (key.to_owned(), value.clone())));
-        Sources {
+        ConfigSources {
             file: self.config.clone(),
             env: std::env::vars_os().filter_map(utf8).collect(),
             arguments: given.collect(),

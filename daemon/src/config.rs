@@ -49,18 +49,18 @@ pub struct Config {
     /// Whether visitors' connections come from proxies that say first whose they are.
     pub proxy_protocol: bool,
     /// What can change while the program runs.
-    pub live: Live,
+    pub live: LiveConfig,
     /// The click log's.
-    pub clicks: Clicks,
+    pub clicks: ClickLogConfig,
     /// The postbacks'.
-    pub postbacks: Postbacks,
+    pub postbacks: SpoolConfig,
     /// How a log line looks.
     pub log_format: LogFormat,
 }
 
 /// The part of the configuration that `SIGHUP` changes in a running program.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Live {
+pub struct LiveConfig {
     /// Networks whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Whether codes are looked up under any host name, and not only under the tracking domains.
@@ -70,23 +70,23 @@ pub struct Live {
     /// What visitors may ask of us, all threads together.
     pub limits: Limits,
     /// What an address may ask that leads nowhere, all threads together.
-    pub misses: Misses,
+    pub misses: NotFoundRate,
     /// A level, or directives such as `info,coupond=debug`.
     pub log_level: String,
 }
 
 /// How often an address may ask for what leads nowhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Misses {
-    /// Misses in the long run; 0 is no limit.
+pub struct NotFoundRate {
+    /// NotFoundRate in the long run; 0 is no limit.
     pub per_minute: u32,
-    /// Misses that may come at once.
+    /// NotFoundRate that may come at once.
     pub burst: u32,
 }
 
 /// Bounds and rhythm of the click log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Clicks {
+pub struct ClickLogConfig {
     /// Whether a visitor is answered only when the click is on disk.
     pub durable: bool,
     /// Memory of one serving thread's ring.
@@ -107,7 +107,7 @@ pub struct Clicks {
 
 /// Bounds of the postbacks' spool.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Postbacks {
+pub struct SpoolConfig {
     /// Days that postbacks stay after the admin has decided them.
     pub keep_days: u32,
     /// Bytes of the spool; beyond it decided postbacks go sooner, and new ones are refused.
@@ -164,15 +164,15 @@ impl Default for Config {
             node_id: 0,
             threads: cores.min(MAX_THREADS),
             proxy_protocol: false,
-            live: Live {
+            live: LiveConfig {
                 trusted_proxies: Vec::new(),
                 accept_any_host: false,
                 truncate_addresses: false,
                 limits: Limits::default(),
-                misses: Misses { per_minute: 300, burst: 300 },
+                misses: NotFoundRate { per_minute: 300, burst: 300 },
                 log_level: "info".into(),
             },
-            clicks: Clicks {
+            clicks: ClickLogConfig {
                 durable: false,
                 ring_bytes: 4 << 20,
                 commit_interval: Duration::from_millis(100),
@@ -182,7 +182,7 @@ impl Default for Config {
                 sled_cache_bytes: 32 << 20,
                 retention_days: 30,
             },
-            postbacks: Postbacks {
+            postbacks: SpoolConfig {
                 keep_days: 7,
                 max_bytes: 4 << 30,
                 disk_reserve_bytes: 256 << 20,
@@ -220,7 +220,7 @@ pub enum ConfigError {
 
 /// Where a configuration comes from, kept so that it can be read again.
 #[derive(Debug, Clone, Default)]
-pub struct Sources {
+pub struct ConfigSources {
     /// The file, if one is named.
     pub file: Option<PathBuf>,
     /// The environment's `COUPOND_…` variables.
@@ -234,7 +234,7 @@ impl Config {
     ///
     /// # Errors
     /// When the file cannot be read, or with all problems of all sources.
-    pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
+    pub fn load(sources: &ConfigSources) -> Result<Config, ConfigError> {
         let table = sources.file.as_deref().map(read_table).transpose()?.unwrap_or_default();
         let mut keys = Keys::new(table, &sources.env, &sources.arguments);
         let mut config = Config::default();
@@ -266,14 +266,14 @@ impl Config {
     }
 
     /// The limits of one serving thread: its share of what the process may have.
-    pub fn limits_per_thread(&self, live: &Live, descriptors: u64) -> Limits {
+    pub fn limits_per_thread(&self, live: &LiveConfig, descriptors: u64) -> Limits {
         let mut limits = live.limits.clone().below_descriptors(descriptors, RESERVED_DESCRIPTORS);
         limits.max_connections = limits.max_connections.div_ceil(self.threads);
         limits
     }
 
     /// The keys in which a new configuration differs where a running program cannot follow.
-    pub fn fixed_differences(&self, new: &Config) -> Vec<&'static str> {
+    pub fn keys_needing_restart(&self, new: &Config) -> Vec<&'static str> {
         let differs = [
             ("listen", self.listen != new.listen),
             ("data_dir", self.data_dir != new.data_dir),
@@ -290,7 +290,7 @@ impl Config {
     }
 }
 
-impl Live {
+impl LiveConfig {
     fn fill(&mut self, keys: &mut Keys) {
         keys.set_list("trusted_proxies", &mut self.trusted_proxies, parse_network);
         keys.set("accept_any_host", &mut self.accept_any_host);
@@ -311,7 +311,7 @@ impl Live {
     }
 }
 
-impl Clicks {
+impl ClickLogConfig {
     fn fill(&mut self, keys: &mut Keys) {
         keys.set("clicks.durable", &mut self.durable);
         keys.set_within("clicks.ring_bytes", &mut self.ring_bytes, 64 << 10..=1 << 30);
@@ -324,7 +324,7 @@ impl Clicks {
     }
 }
 
-impl Postbacks {
+impl SpoolConfig {
     fn fill(&mut self, keys: &mut Keys) {
         keys.set_within("postbacks.keep_days", &mut self.keep_days, 0..=36_500);
         keys.set_within("postbacks.max_bytes", &mut self.max_bytes, 1 << 20..=1 << 50);
@@ -346,7 +346,7 @@ impl Postbacks {
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = |value: &dyn fmt::Display| toml::Value::String(value.to_string());
-        let Live {
+        let LiveConfig {
             trusted_proxies,
             accept_any_host,
             truncate_addresses,
@@ -429,7 +429,7 @@ mod tests {
         let map = |pairs: &[(&str, &str)]| {
             pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()
         };
-        let sources = Sources { file: Some(file), env: map(env), arguments: map(arguments) };
+        let sources = ConfigSources { file: Some(file), env: map(env), arguments: map(arguments) };
         Config::load(&sources).map_err(|error| error.to_string())
     }
 
@@ -493,7 +493,7 @@ mod tests {
         assert_eq!(load("", &env, &[]).unwrap(), from_file);
         assert_eq!(load(&from_file.to_string(), &[], &[]).unwrap(), from_file);
         let untouched = Config::default();
-        assert_eq!(untouched.fixed_differences(&from_file).len(), 10);
+        assert_eq!(untouched.keys_needing_restart(&from_file).len(), 10);
         assert_ne!(from_file.live, untouched.live);
         assert_eq!(from_file.live.trusted_proxies.len(), 2);
     }

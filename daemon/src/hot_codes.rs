@@ -12,7 +12,7 @@
 use std::hash::BuildHasher as _;
 
 use coupon_shared::code::FoldedCode;
-use coupon_shared::snapshot::level::{CodeRows, Level, Place};
+use coupon_shared::snapshot::level::{CodePosition, CodeRows, Level};
 use foldhash::fast::RandomState;
 
 use crate::file_bytes::FileBytes;
@@ -45,7 +45,7 @@ struct Pair {
 struct Entry {
     /// The level's name, as far as it tells one from the next; 0 is none's.
     level: u64,
-    place: Place,
+    place: CodePosition,
     code: [u8; MAX_CODE_LEN],
     code_len: u8,
 }
@@ -67,7 +67,7 @@ impl HotCodes {
         code: &FoldedCode,
     ) -> Option<CodeRows<'i>> {
         index.lookup_by(|level| match Entry::wanted(level, code) {
-            Some(wanted) => self.place(level, code, wanted).map(|place| level.rows(place)),
+            Some(wanted) => self.place(level, code, wanted).map(|place| level.rows_at(place)),
             None => level.lookup(code),
         })
     }
@@ -78,7 +78,7 @@ impl HotCodes {
         level: &Level<FileBytes>,
         code: &FoldedCode,
         wanted: Entry,
-    ) -> Option<Place> {
+    ) -> Option<CodePosition> {
         let pair = &mut self.pairs[wanted.hash(&self.hasher) as usize % PAIRS];
         if pair.first.is(&wanted) {
             return Some(pair.first.place);
@@ -87,7 +87,7 @@ impl HotCodes {
             std::mem::swap(&mut pair.first, &mut pair.second);
             return Some(pair.first.place);
         }
-        let place = level.place(code)?;
+        let place = level.locate(code)?;
         pair.second = Entry { place, ..wanted };
         Some(place)
     }
@@ -102,7 +102,7 @@ impl Entry {
         }
         let name = level.name().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         let code_len = code.as_bytes().len() as u8;
-        Some(Entry { level: name, place: Place::default(), code: code.beginning(), code_len })
+        Some(Entry { level: name, place: CodePosition::default(), code: code.prefix(), code_len })
     }
 
     #[inline]

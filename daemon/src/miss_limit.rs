@@ -17,7 +17,7 @@ use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed, StateStore};
 use governor::{Quota, RateLimiter};
 
-use crate::config::Misses;
+use crate::config::NotFoundRate;
 use crate::news::News;
 use crate::per_address::PerAddress;
 
@@ -27,7 +27,7 @@ const BUDGETS: usize = 1 << 17;
 
 /// The limit in force, and what each address has left.
 pub struct MissLimit {
-    misses: Misses,
+    misses: NotFoundRate,
     /// `None`: there is no limit.
     limiter: Option<RateLimiter<IpAddr, Budgets, DefaultClock>>,
     news: News,
@@ -35,14 +35,14 @@ pub struct MissLimit {
 
 impl MissLimit {
     /// A limit nobody has used any of.
-    pub fn new(misses: Misses) -> MissLimit {
+    pub fn new(misses: NotFoundRate) -> MissLimit {
         let limiter = quota(misses)
             .map(|quota| RateLimiter::new(quota, Budgets::default(), DefaultClock::default()));
         MissLimit { misses, limiter, news: News::default() }
     }
 
     /// What it is made of.
-    pub fn misses(&self) -> Misses {
+    pub fn misses(&self) -> NotFoundRate {
         self.misses
     }
 
@@ -82,7 +82,7 @@ impl fmt::Debug for MissLimit {
     }
 }
 
-fn quota(misses: Misses) -> Option<Quota> {
+fn quota(misses: NotFoundRate) -> Option<Quota> {
     let (per_minute, burst) = (NonZeroU32::new(misses.per_minute)?, NonZeroU32::new(misses.burst)?);
     Some(Quota::per_minute(per_minute).allow_burst(burst))
 }
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     fn limit(per_minute: u32, burst: u32) -> MissLimit {
-        MissLimit::new(Misses { per_minute, burst })
+        MissLimit::new(NotFoundRate { per_minute, burst })
     }
 
     fn taken(limit: &MissLimit, address: &str) -> bool {

@@ -19,7 +19,9 @@ use coupon_shared::destination::ArchivedDestination;
 use coupon_shared::postback::Channel;
 use coupon_shared::snapshot::catalog::ArchivedDomain;
 use coupon_shared::transaction_id::{TransactionId, TransactionIdSource};
-use coupon_shared::visit_target::{Host, Parameter, Parameters, code_in, lenient_code};
+use coupon_shared::visit_target::{
+    Host, Parameter, Parameters, code_from_path, lenient_code_from_path,
+};
 use hyper::Method;
 use hyper::body::Bytes;
 use hyper::header::HeaderValue;
@@ -231,7 +233,7 @@ impl Desk {
 
     fn visit(&mut self, index: &ServedIndex, visitor: &Visitor<'_>) -> Reply {
         self.parameters.read(visitor.parts.uri.query());
-        let typed = code_in(visitor.parts.uri.path());
+        let typed = code_from_path(visitor.parts.uri.path());
         match FoldedCode::fold(typed) {
             Ok(code) => self.visit_code(index, visitor, typed, &code),
             Err(_) => self.visit_otherwise(index, visitor),
@@ -247,7 +249,7 @@ impl Desk {
             Some(SiteFile::Absent) => return Reply::NoSuchFile,
             None => {}
         }
-        if let Some(typed) = lenient_code(path)
+        if let Some(typed) = lenient_code_from_path(path)
             && let Ok(code) = FoldedCode::fold(typed.as_bytes())
         {
             return self.visit_code(index, visitor, typed.as_bytes(), &code);
@@ -395,7 +397,7 @@ impl Recorder {
         ];
         let tags = filled(&mut tags);
         self.counters.clicked(click.reason);
-        match self.ring.record(|slot| click::encode(&head, code, tags, slot)) {
+        match self.ring.record(|slot| click::encode_click(&head, code, tags, slot)) {
             Recorded::Logged => self.counters.logged.add_one(),
             Recorded::Unlogged => self.counters.unlogged.add_one(),
         }
@@ -452,7 +454,7 @@ fn filled<'t, 'a>(tags: &'t mut [(Tag, &'a [u8])]) -> &'t [(Tag, &'a [u8])] {
 }
 
 fn recorded(address: IpAddr, settings: &Settings) -> IpAddr {
-    if settings.truncate_addresses { click::truncated(address) } else { address }
+    if settings.truncate_addresses { click::truncate_address(address) } else { address }
 }
 
 /// Makes `Location` values.

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use coupon_shared::removal_clock::{self as rule, Kept, NotNow, Reading, RemovalTime};
+use coupon_shared::removal_clock::{
+    self as rule, ClockReading, ClockState, RemovalRefused, RemovalTime,
+};
 
 use crate::clock::unix_ms;
 use crate::durable_file;
@@ -30,8 +32,8 @@ pub struct RemovalClock {
 #[derive(Debug)]
 struct State {
     clock: rule::RemovalClock,
-    last: Option<(Instant, Kept)>,
-    written: Option<(Instant, Kept)>,
+    last: Option<(Instant, ClockState)>,
+    written: Option<(Instant, ClockState)>,
 }
 
 impl RemovalClock {
@@ -45,7 +47,7 @@ impl RemovalClock {
     }
 
     /// The time by which things may be removed now, or why none may be.
-    pub fn removal_time(&self) -> Result<RemovalTime, NotNow> {
+    pub fn removal_time(&self) -> Result<RemovalTime, RemovalRefused> {
         self.look(Instant::now(), unix_ms())
     }
 
@@ -53,11 +55,11 @@ impl RemovalClock {
     pub fn problem(&self) -> Option<String> {
         self.removal_time()
             .err()
-            .filter(|refused| refused.is_problem())
+            .filter(|refused| refused.needs_attention())
             .map(|refused| refused.to_string())
     }
 
-    fn look(&self, now: Instant, unix_ms: u64) -> Result<RemovalTime, NotNow> {
+    fn look(&self, now: Instant, unix_ms: u64) -> Result<RemovalTime, RemovalRefused> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((looked, kept)) = state.last
             && now.saturating_duration_since(looked) < TIME_BETWEEN_LOOKS
@@ -65,7 +67,7 @@ impl RemovalClock {
             return kept.removal_time();
         }
         let running_ms = now.saturating_duration_since(self.began).as_millis() as u64;
-        let kept = state.clock.read(Reading { unix_ms, running_ms });
+        let kept = state.clock.read(ClockReading { unix_ms, running_ms });
         if is_problem(kept) && !state.last.is_some_and(|(_, last)| is_problem(last)) {
             tracing::warn!(problem = %kept.removal_time().err().map_or_else(String::new, |e| e.to_string()), "clock");
         }
@@ -84,19 +86,19 @@ impl RemovalClock {
     }
 }
 
-fn is_problem(kept: Kept) -> bool {
-    kept.removal_time().is_err_and(NotNow::is_problem)
+fn is_problem(kept: ClockState) -> bool {
+    kept.removal_time().is_err_and(RemovalRefused::needs_attention)
 }
 
 /// Always of one length, so that it can be written over on a full disk.
-fn text(kept: Kept) -> Vec<u8> {
-    let Kept { unix_ms, agreed_ms, parted_ms, jump_ms } = kept;
+fn text(kept: ClockState) -> Vec<u8> {
+    let ClockState { unix_ms, agreed_ms, parted_ms, jump_ms } = kept;
     format!("{unix_ms:020} {agreed_ms:020} {parted_ms:+020} {jump_ms:+020}\n").into_bytes()
 }
 
-fn parse(text: &str) -> Option<Kept> {
+fn parse(text: &str) -> Option<ClockState> {
     let mut fields = text.split_whitespace();
-    let kept = Kept {
+    let kept = ClockState {
         unix_ms: fields.next()?.parse().ok()?,
         agreed_ms: fields.next()?.parse().ok()?,
         parted_ms: fields.next()?.parse().ok()?,
@@ -108,8 +110,8 @@ fn parse(text: &str) -> Option<Kept> {
 /// Makes the next run over a data folder trust its clock.
 #[cfg(test)]
 pub(crate) fn trust(data_dir: &Path) {
-    let agreed_ms = rule::AGREED_MS;
-    let kept = Kept { unix_ms: unix_ms(), agreed_ms, parted_ms: 0, jump_ms: 0 };
+    let agreed_ms = rule::REQUIRED_AGREEMENT_MS;
+    let kept = ClockState { unix_ms: unix_ms(), agreed_ms, parted_ms: 0, jump_ms: 0 };
     std::fs::write(data_dir.join(FILE), text(kept)).unwrap();
 }
 
@@ -122,9 +124,9 @@ mod tests {
     #[test]
     fn what_a_look_leaves_is_read_back() {
         for jump_ms in [0, -1, i64::MIN, i64::MAX] {
-            let kept = Kept { unix_ms: u64::MAX, agreed_ms: 7, parted_ms: -5, jump_ms };
+            let kept = ClockState { unix_ms: u64::MAX, agreed_ms: 7, parted_ms: -5, jump_ms };
             assert_eq!(parse(std::str::from_utf8(&text(kept)).unwrap()), Some(kept));
-            assert_eq!(text(kept).len(), text(Kept { unix_ms: 0, ..kept }).len());
+            assert_eq!(text(kept).len(), text(ClockState { unix_ms: 0, ..kept }).len());
         }
         for bad in ["", "1 2 3", "1 2 3 4 5", "1 2 3 x", "\0\0"] {
             assert_eq!(parse(bad), None, "{bad}");
@@ -141,7 +143,7 @@ mod tests {
         let clock = RemovalClock::open(folder.path()).unwrap();
         for hour in 0..24 {
             let refused = at(&clock, hour, today + hour * 3_600_000).unwrap_err();
-            assert!(!refused.is_problem());
+            assert!(!refused.needs_attention());
         }
         assert!(at(&clock, 24, today + DAY_MS).is_ok());
         drop(clock);
@@ -149,11 +151,11 @@ mod tests {
         for unix_ms in [today + 201 * DAY_MS, today + 3 * DAY_MS, 930_000_000_000, 0] {
             std::fs::write(folder.path().join(FILE), &trusted).unwrap();
             let clock = RemovalClock::open(folder.path()).unwrap();
-            assert!(at(&clock, 0, unix_ms).unwrap_err().is_problem(), "{unix_ms}");
+            assert!(at(&clock, 0, unix_ms).unwrap_err().needs_attention(), "{unix_ms}");
             drop(clock);
             // The right time again, a jump as well.
             let clock = RemovalClock::open(folder.path()).unwrap();
-            assert!(at(&clock, 0, today + DAY_MS).unwrap_err().is_problem(), "{unix_ms}");
+            assert!(at(&clock, 0, today + DAY_MS).unwrap_err().needs_attention(), "{unix_ms}");
         }
         std::fs::write(folder.path().join(FILE), &trusted).unwrap();
         let clock = RemovalClock::open(folder.path()).unwrap();

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coupon_serve::{
-    BindError, Drained, InheritError, Limits, bind_tcp, bind_unix, inherited_tcp,
+    BindError, DrainOutcome, InheritError, Limits, bind_tcp, bind_unix, inherited_tcp,
     raise_descriptor_limit,
 };
 use rustix::fs::{Access, OFlags};
@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clicks::{ClickLog, ClickLogError, NotDrained, RingWriter};
-use crate::config::{Config, Sources};
+use crate::config::{Config, ConfigSources};
 use crate::durable_file;
 use crate::live_index::LiveIndex;
 use crate::loader::{Loader, LoaderHandle};
@@ -92,7 +92,7 @@ pub enum RunError {
 }
 
 /// Runs until told to stop.
-pub fn run(config: Config, sources: Sources, log_level: LogLevel) -> Result<(), RunError> {
+pub fn run(config: Config, sources: ConfigSources, log_level: LogLevel) -> Result<(), RunError> {
     prepare_folders(&config)?;
     let _lock = lock(&config.data_dir)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -209,7 +209,7 @@ impl Bound {
 /// The running program.
 struct Daemon {
     live: Reconfigurable,
-    threads: JoinSet<Result<std::io::Result<Drained>, oneshot::error::RecvError>>,
+    threads: JoinSet<Result<std::io::Result<DrainOutcome>, oneshot::error::RecvError>>,
     visitors_off: CancellationToken,
     clicks: Arc<ClickLog>,
     postbacks: Arc<Postbacks>,
@@ -221,7 +221,7 @@ struct Daemon {
 impl Daemon {
     fn start(
         config: Config,
-        sources: Sources,
+        sources: ConfigSources,
         log_level: LogLevel,
         bound: Bound,
     ) -> Result<Daemon, RunError> {
@@ -309,7 +309,7 @@ fn start_serving(
     clicks: &ClickLog,
     gauges: &[Gauges],
     common: &Common,
-) -> io::Result<JoinSet<Result<io::Result<Drained>, oneshot::error::RecvError>>> {
+) -> io::Result<JoinSet<Result<io::Result<DrainOutcome>, oneshot::error::RecvError>>> {
     let mut threads = JoinSet::new();
     for ((listener, ring), gauges) in listeners.into_iter().zip(rings).zip(gauges) {
         let durability = clicks.durability(usize::from(ring.stream().thread));
@@ -328,7 +328,7 @@ fn tell_service_manager(state: NotifyState<'_>) {
 /// The configuration in force, and the ends by which it can be changed.
 struct Reconfigurable {
     config: Config,
-    sources: Sources,
+    sources: ConfigSources,
     descriptors: u64,
     log_level: LogLevel,
     settings: LiveSettings,
@@ -336,9 +336,9 @@ struct Reconfigurable {
 }
 
 impl Reconfigurable {
-    fn new(config: Config, sources: Sources, log_level: LogLevel) -> Reconfigurable {
+    fn new(config: Config, sources: ConfigSources, log_level: LogLevel) -> Reconfigurable {
         let descriptors = raise_descriptor_limit();
-        let settings = LiveSettings::new(Settings::of(&config.live));
+        let settings = LiveSettings::new(Settings::from_config(&config.live));
         let limits = watch::Sender::new(config.limits_per_thread(&config.live, descriptors));
         Reconfigurable { config, sources, descriptors, log_level, settings, limits }
     }
@@ -352,7 +352,7 @@ impl Reconfigurable {
                 return;
             }
         };
-        for key in self.config.fixed_differences(&new) {
+        for key in self.config.keys_needing_restart(&new) {
             tracing::warn!(key, "this change needs a restart");
         }
         if let Err(error) = self.log_level.set(&new.live.log_level) {

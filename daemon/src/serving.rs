@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use coupon_serve::{AcceptLoop, Drained, Limits, LocalExecutor};
+use coupon_serve::{AcceptLoop, DrainOutcome, Limits, LocalExecutor};
 use coupon_shared::transaction_id::TransactionIdSource;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::HeaderMap;
@@ -51,7 +51,7 @@ pub struct Gauges {
     /// Its answers and clicks.
     pub visits: Arc<VisitCounters>,
     /// Its connections.
-    pub connections: Arc<coupon_serve::Counters>,
+    pub connections: Arc<coupon_serve::ConnectionCounters>,
     /// Connections that never became a visitor's.
     pub proxies: Arc<ProxyCounters>,
     /// The commonest unknown codes it saw.
@@ -88,7 +88,7 @@ pub struct Own {
 }
 
 /// A running serving thread; resolves when it has ended, with an error where it could not serve.
-pub type Ended = oneshot::Receiver<io::Result<Drained>>;
+pub type Ended = oneshot::Receiver<io::Result<DrainOutcome>>;
 
 /// Starts a serving thread.
 pub fn start(own: Own, common: Common) -> io::Result<Ended> {
@@ -101,7 +101,7 @@ pub fn start(own: Own, common: Common) -> io::Result<Ended> {
     Ok(ended)
 }
 
-fn serve(own: Own, common: Common) -> io::Result<Drained> {
+fn serve(own: Own, common: Common) -> io::Result<DrainOutcome> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async {
         let listener = TcpListener::from_std(own.listener)?;

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
 use ipnet::IpNet;
 
-use crate::config::Live;
+use crate::config::LiveConfig;
 use crate::miss_limit::MissLimit;
 
 /// What a visit depends on, besides the index.
@@ -24,22 +24,22 @@ pub struct Settings {
 
 impl Settings {
     /// The part of a configuration that visits depend on.
-    pub fn of(live: &Live) -> Settings {
+    pub fn from_config(live: &LiveConfig) -> Settings {
         Settings::with_miss_limit(live, Arc::new(MissLimit::new(live.misses)))
     }
 
     /// The same part of a changed configuration. While its limit is the same, what was used up of
     /// it stays used up.
     #[must_use]
-    pub fn changed_to(&self, live: &Live) -> Settings {
+    pub fn changed_to(&self, live: &LiveConfig) -> Settings {
         if self.miss_limit.misses() == live.misses {
             Settings::with_miss_limit(live, Arc::clone(&self.miss_limit))
         } else {
-            Settings::of(live)
+            Settings::from_config(live)
         }
     }
 
-    fn with_miss_limit(live: &Live, miss_limit: Arc<MissLimit>) -> Settings {
+    fn with_miss_limit(live: &LiveConfig, miss_limit: Arc<MissLimit>) -> Settings {
         Settings {
             trusted_proxies: live.trusted_proxies.clone(),
             accept_any_host: live.accept_any_host,

@@ -14,7 +14,7 @@ use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use coupon_shared::click::block::BlockBuilder;
-use coupon_shared::click::{ClickHead, MAX_RECORD_LEN, StreamId, Tag, VisitKind, encode};
+use coupon_shared::click::{ClickHead, MAX_RECORD_LEN, StreamId, Tag, VisitKind, encode_click};
 use coupon_shared::decision::Reason;
 use coupon_shared::framed_log::{FramedLog, FramedLogError, Options};
 use coupon_shared::transaction_id::{ClickIdKey, TransactionIdSource};
@@ -221,7 +221,7 @@ impl<'a> Visits<'a> {
         ];
         let skipped = |(_, value): &&(Tag, &[u8])| !value.is_empty();
         let tags: Vec<_> = tags.iter().filter(skipped).copied().collect();
-        encode(&head, code(code_id).as_bytes(), &tags, record);
+        encode_click(&head, code(code_id).as_bytes(), &tags, record);
     }
 
     fn who_and_what(&mut self) -> (u32, u32) {

@@ -172,7 +172,7 @@ const _: () = {
 
 /// The network of an address, which stands for some hundred visitors or more: the first 24 bits of an
 /// IPv4 address, also of one that is mapped into IPv6, and the first 48 of an IPv6 address.
-pub fn truncated(address: IpAddr) -> IpAddr {
+pub fn truncate_address(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from(u32::from(v4) & (!0 << 8))),
         IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
@@ -264,7 +264,7 @@ pub enum ClickError {
 
 /// Encodes a click into the front of `out`, which has at least [`MAX_RECORD_LEN`] bytes, and
 /// returns the record's length. Values are cut at [`Tag::max_len`], the code at its longest.
-pub fn encode(head: &ClickHead, code: &[u8], tags: &[(Tag, &[u8])], out: &mut [u8]) -> usize {
+pub fn encode_click(head: &ClickHead, code: &[u8], tags: &[(Tag, &[u8])], out: &mut [u8]) -> usize {
     let code = &code[..code.len().min(crate::code::MAX_LEN)];
     out[2] = RECORD_VERSION;
     out[3] = head.reason as u8;
@@ -337,7 +337,7 @@ impl<'a> Click<'a> {
 
     /// The client's address, where it was recorded and not erased.
     pub fn address(&self) -> Option<IpAddr> {
-        address(self.tag(Tag::Address)?)
+        decode_address(self.tag(Tag::Address)?)
     }
 
     /// Whether any personal field was recorded and not erased.
@@ -346,7 +346,7 @@ impl<'a> Click<'a> {
     }
 }
 
-fn address(bytes: &[u8]) -> Option<IpAddr> {
+fn decode_address(bytes: &[u8]) -> Option<IpAddr> {
     let v4 = <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from);
     v4.or_else(|| <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from))
 }
@@ -445,7 +445,7 @@ pub(crate) mod tests {
         let mut out = [0; MAX_RECORD_LEN];
         let tags: [(Tag, &[u8]); 3] =
             [(Tag::Sub1, b"a"), (Tag::Address, &[192, 0, 2, 1]), (Tag::UserAgent, b"curl/8")];
-        let len = encode(&sample_head(), b"WiNtEr25", &tags, &mut out);
+        let len = encode_click(&sample_head(), b"WiNtEr25", &tags, &mut out);
         let (click, read) = Click::decode(&out).unwrap();
         assert_eq!(read, len);
         assert_eq!(click.head, sample_head());
@@ -464,8 +464,8 @@ pub(crate) mod tests {
             ("2001:db8:12:3456:789a::1", "2001:db8:12::"),
         ] {
             let network: IpAddr = network.parse().unwrap();
-            assert_eq!(truncated(whole.parse().unwrap()), network);
-            assert_eq!(truncated(network), network);
+            assert_eq!(truncate_address(whole.parse().unwrap()), network);
+            assert_eq!(truncate_address(network), network);
         }
     }
 
@@ -473,7 +473,7 @@ pub(crate) mod tests {
     fn every_kind_reads_back_and_an_unknown_one_is_refused() {
         let mut out = [0; MAX_RECORD_LEN];
         for kind in VisitKind::ALL {
-            encode(&ClickHead { kind, ..sample_head() }, b"abc", &[], &mut out);
+            encode_click(&ClickHead { kind, ..sample_head() }, b"abc", &[], &mut out);
             assert_eq!(Click::decode(&out).unwrap().0.head.kind, kind);
         }
         out[4] = 6;
@@ -485,7 +485,7 @@ pub(crate) mod tests {
         let long = [b'x'; 5000];
         let tags = Tag::ALL.map(|tag| (tag, &long[..]));
         let mut out = [0; MAX_RECORD_LEN];
-        encode(&sample_head(), &long, &tags, &mut out);
+        encode_click(&sample_head(), &long, &tags, &mut out);
         let (click, _) = Click::decode(&out).unwrap();
         for tag in Tag::ALL {
             assert_eq!(click.tag(tag).map(<[u8]>::len), Some(tag.max_len()));
@@ -495,7 +495,8 @@ pub(crate) mod tests {
     #[test]
     fn a_field_with_a_tag_of_the_future_is_skipped() {
         let mut out = [0; MAX_RECORD_LEN];
-        let len = encode(&sample_head(), b"abc", &[(Tag::Sub1, b"1"), (Tag::Uid, b"u")], &mut out);
+        let len =
+            encode_click(&sample_head(), b"abc", &[(Tag::Sub1, b"1"), (Tag::Uid, b"u")], &mut out);
         out[HEAD_LEN + 3] = 99;
         let (click, _) = Click::decode(&out[..len]).unwrap();
         assert_eq!((click.tag(Tag::Sub1), click.tag(Tag::Uid)), (None, Some(&b"u"[..])));
@@ -538,7 +539,7 @@ pub(crate) mod tests {
                 }
             }
             let mut out = [0; MAX_RECORD_LEN];
-            let len = encode(&head, &code, &distinct, &mut out);
+            let len = encode_click(&head, &code, &distinct, &mut out);
             let (click, read) = Click::decode(&out[..len]).unwrap();
             prop_assert_eq!((click.head, read), (head, len));
             prop_assert_eq!(click.code, &code[..code.len().min(crate::code::MAX_LEN)]);
@@ -550,7 +551,7 @@ pub(crate) mod tests {
         #[test]
         fn every_truncation_of_a_record_is_refused(cut in 0usize..70) {
             let mut out = [0; MAX_RECORD_LEN];
-            let len = encode(&sample_head(), b"abc", &[(Tag::Sub1, b"abcdef")], &mut out);
+            let len = encode_click(&sample_head(), b"abc", &[(Tag::Sub1, b"abcdef")], &mut out);
             prop_assert!(Click::decode(&out[..cut.min(len - 1)]).is_err());
         }
     }

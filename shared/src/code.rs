@@ -105,7 +105,7 @@ impl FoldedCode {
 
     /// Its first bytes, and zeros where it is shorter.
     #[inline]
-    pub fn beginning<const N: usize>(&self) -> [u8; N] {
+    pub fn prefix<const N: usize>(&self) -> [u8; N] {
         const { assert!(N <= MAX_LEN) };
         std::array::from_fn(|at| self.bytes[at])
     }

@@ -232,7 +232,7 @@ pub struct Destination {
 
 /// What [`Destination::parse`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Parsed {
+pub struct ParsedDestination {
     /// The destination.
     pub destination: Destination,
     /// Known macros that stay empty, once each, in order of appearance: worth a warning.
@@ -241,15 +241,15 @@ pub struct Parsed {
 
 impl Destination {
     /// Parses a URL with macros. Characters outside ASCII are percent-encoded.
-    pub fn parse(url: &str) -> Result<Parsed, DestinationError> {
+    pub fn parse(url: &str) -> Result<ParsedDestination, DestinationError> {
         let (mut literals, mut pieces, mut left_empty) = (String::new(), Vec::new(), Vec::new());
-        for part in parts(url, names())? {
+        for part in split_url(url, known_macro_names())? {
             let name = match part {
-                Part::Literal(text) => {
+                UrlPart::Literal(text) => {
                     literals.push_str(&text);
                     continue;
                 }
-                Part::Macro(name) => name,
+                UrlPart::Macro(name) => name,
             };
             let filled_by = FILLED.iter().find(|(filled, _)| *filled == name).map(|(_, by)| *by);
             if let Some(filled_by) = filled_by {
@@ -260,7 +260,7 @@ impl Destination {
                 left_empty.push(name);
             }
         }
-        Ok(Parsed { destination: Destination { literals, pieces }, left_empty })
+        Ok(ParsedDestination { destination: Destination { literals, pieces }, left_empty })
     }
 
     /// `url` with the transaction id as one more query parameter, for an offer that appends it.
@@ -279,13 +279,13 @@ impl Destination {
 }
 
 /// Every macro that may stand in a destination.
-fn names() -> impl Iterator<Item = &'static str> + Clone {
+fn known_macro_names() -> impl Iterator<Item = &'static str> + Clone {
     FILLED.iter().map(|(known, _)| *known).chain(LEFT_EMPTY)
 }
 
 /// A part of a URL with macros.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Part {
+pub enum UrlPart {
     /// Text of visible ASCII. The first part is one: the origin, and the slash behind it.
     Literal(String),
     /// One of the known macros.
@@ -294,10 +294,10 @@ pub enum Part {
 
 /// Takes a URL with macros apart, for any set of macros: the rules of this module hold for all of
 /// them. Which of the known ones are filled, and with what, is the caller's matter.
-pub fn parts(
+pub fn split_url(
     url: &str,
     known: impl Iterator<Item = &'static str> + Clone,
-) -> Result<Vec<Part>, DestinationError> {
+) -> Result<Vec<UrlPart>, DestinationError> {
     if url.len() > MAX_URL_LEN {
         return Err(DestinationError::TooLong { len: url.len() });
     }
@@ -309,7 +309,7 @@ pub fn parts(
     if !text.starts_with('/') {
         begin.push('/');
     }
-    let mut parts = vec![Part::Literal(begin)];
+    let mut parts = vec![UrlPart::Literal(begin)];
     let mut rest = text;
     while let Some(at) = rest.find(['{', '}']) {
         let position = url.len() - rest.len() + at;
@@ -318,7 +318,7 @@ pub fn parts(
         let inside = rest[at..].strip_prefix('{').ok_or(unbalanced('}'))?;
         let end = inside.find(['{', '}']).filter(|&end| inside[end..].starts_with('}'));
         let name = &inside[..end.ok_or(unbalanced('{'))?];
-        parts.push(Part::Macro(known_macro(name, known.clone())?));
+        parts.push(UrlPart::Macro(known_macro(name, known.clone())?));
         rest = &inside[name.len() + 1..];
     }
     parts.push(literal(rest));
@@ -365,11 +365,11 @@ fn known_macro(
 }
 
 /// Keeps visible ASCII that may stand in a URL, percent-encodes the rest.
-fn literal(text: &str) -> Part {
+fn literal(text: &str) -> UrlPart {
     use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
     const ENCODED: &AsciiSet =
         &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'|');
-    Part::Literal(utf8_percent_encode(text, ENCODED).to_string())
+    UrlPart::Literal(utf8_percent_encode(text, ENCODED).to_string())
 }
 
 fn similar_macro(name: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {

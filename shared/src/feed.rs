@@ -46,7 +46,7 @@ impl Cursor {
     }
 
     /// Leaves out streams of incarnations before `oldest`.
-    pub fn forget_before(&mut self, oldest: u32) {
+    pub fn remove_incarnations_before(&mut self, oldest: u32) {
         self.last.retain(|stream, _| stream.incarnation >= oldest);
     }
 
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
     use crate::click::block::{BLOCK_HEADER_LEN, BlockBuilder};
     use crate::click::tests::sample_head;
-    use crate::click::{MAX_RECORD_LEN, encode};
+    use crate::click::{MAX_RECORD_LEN, encode_click};
     use proptest::prelude::*;
 
     fn stream(incarnation: u32, thread: u8) -> StreamId {
@@ -141,14 +141,14 @@ mod tests {
         cursor.advance(stream(8, 1), 9);
         assert_eq!([cursor.last(&stream(7, 0)), cursor.last(&stream(9, 0))], [5, 0]);
         assert_eq!(Cursor::decode(&cursor.encode()), Ok(cursor.clone()));
-        cursor.forget_before(8);
+        cursor.remove_incarnations_before(8);
         assert_eq!(cursor.iter().collect::<Vec<_>>(), [(stream(8, 1), 9)]);
     }
 
     #[test]
     fn an_answer_is_taken_apart_into_its_blocks() {
         let mut record = [0; MAX_RECORD_LEN];
-        encode(&sample_head(), b"abc", &[], &mut record);
+        encode_click(&sample_head(), b"abc", &[], &mut record);
         let mut answer = Vec::new();
         for first in [1, 2] {
             let mut builder = BlockBuilder::new(stream(1, 0), first);

@@ -182,7 +182,7 @@ struct Committed {
     folder: PathBuf,
     layout: Mutex<Layout>,
     /// Held by the one who rewrites a segment.
-    rewriting: Mutex<rewrite::Turn>,
+    rewriting: Mutex<rewrite::RewriteState>,
 }
 
 #[derive(Debug)]
@@ -265,7 +265,7 @@ impl FramedLog {
         if from < first {
             return Err(FramedLogError::Removed { wanted: from, first });
         }
-        Ok(FrameReader::of_log(self.committed.clone(), from))
+        Ok(FrameReader::for_log(self.committed.clone(), from))
     }
 
     /// The sequences of each closed segment, oldest first.
@@ -276,7 +276,7 @@ impl FramedLog {
 
     /// A way to rewrite closed segments while this log is appended to.
     pub fn rewriter(&self) -> SegmentRewriter {
-        SegmentRewriter::of_log(self.committed.clone(), self.options.max_frame_bytes)
+        SegmentRewriter::for_log(self.committed.clone(), self.options.max_frame_bytes)
     }
 
     /// Begins a new segment unless the last one is empty, so that all frames there are can be

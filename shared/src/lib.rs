@@ -31,7 +31,7 @@ pub mod framed_log;
 
 pub mod feed;
 
-pub mod own_request;
+pub mod partner_postback_headers;
 pub mod postback;
 
 pub mod removal_clock;

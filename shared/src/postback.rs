@@ -1,7 +1,7 @@
 //! Postbacks: how a conversion's message travels from an advertiser through a daemon to the admin.
 //!
 //! A daemon gives each message an id, keeps it in its **spool** (a framed log whose sequences are
-//! the places in it) and hands it on: the admin asks with a [`Question`] and gets a [`Delivery`].
+//! the places in it) and hands it on: the admin asks with a [`PollRequest`] and gets a [`Delivery`].
 //! The question's cursor tells, for each spool, the last sequence that is durably decided, which is
 //! also the acknowledgement; its verdicts are what waiting advertisers are answered. What the
 //! cursor does not cover is delivered again, so the admin takes each id once.
@@ -56,7 +56,7 @@ pub const MAX_CURSORS: usize = 4096;
 /// Most verdicts of a question.
 pub const MAX_VERDICTS: usize = 16_384;
 /// No question is longer.
-pub const MAX_QUESTION_BYTES: usize =
+pub const MAX_POLL_REQUEST_BYTES: usize =
     QUESTION_HEAD + MAX_CURSORS * CURSOR_LEN + MAX_VERDICTS * MAX_VERDICT_BYTES;
 /// Most postbacks of a delivery, so that the verdicts on it fit into one question.
 pub const MAX_DELIVERED: usize = 4096;
@@ -481,7 +481,7 @@ fn split_text(bytes: &[u8], len: usize, max: usize) -> Result<(String, &[u8]), P
 
 /// What the admin asks a daemon: for all that it has not decided yet, telling what it has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Question {
+pub struct PollRequest {
     /// For each spool the admin knows, the last sequence up to which all is durably decided.
     pub cursors: Vec<(SpoolId, u64)>,
     /// What became of postbacks delivered before. A verdict that gets lost does no harm: its
@@ -489,7 +489,7 @@ pub struct Question {
     pub verdicts: Vec<Verdict>,
 }
 
-impl Question {
+impl PollRequest {
     /// The question's bytes; of more than [`MAX_CURSORS`] or [`MAX_VERDICTS`] only so many.
     pub fn encode(&self) -> Vec<u8> {
         let cursors = &self.cursors[..self.cursors.len().min(MAX_CURSORS)];
@@ -569,7 +569,7 @@ impl<'a> Delivery<'a> {
 /// A delivery taken apart without a look into its postbacks: one that cannot be read does not hide
 /// the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnreadDelivery<'a> {
+pub struct UndecodedDelivery<'a> {
     /// Whose sequences these are.
     pub spool: SpoolId,
     /// The oldest sequence still kept; one more than the last where none is.
@@ -578,7 +578,7 @@ pub struct UnreadDelivery<'a> {
     pub postbacks: Vec<(u64, &'a [u8])>,
 }
 
-impl<'a> UnreadDelivery<'a> {
+impl<'a> UndecodedDelivery<'a> {
     /// Takes a delivery's bytes apart.
     pub fn split(bytes: &'a [u8]) -> Result<Self, PostbackError> {
         let head = bytes.get(..DELIVERY_HEAD).ok_or(cut("delivery", bytes))?;
@@ -710,14 +710,14 @@ mod tests {
         }
     }
 
-    fn question() -> Question {
+    fn question() -> PollRequest {
         let bare = Verdict {
             conversion_id: None,
             transaction_id: String::new(),
             error: String::new(),
             ..verdict()
         };
-        Question {
+        PollRequest {
             cursors: vec![(SPOOL, 9), (SpoolId([6; 16]), 0)],
             verdicts: vec![verdict(), bare],
         }
@@ -779,10 +779,10 @@ mod tests {
 
     #[test]
     fn a_question_reads_back_and_long_texts_are_cut_between_characters() {
-        assert_eq!(Question::decode(&question().encode()), Ok(question()));
+        assert_eq!(PollRequest::decode(&question().encode()), Ok(question()));
         let long = Verdict { error: "é".repeat(1000), ..verdict() };
-        let asked = Question { cursors: vec![], verdicts: vec![long] };
-        let read = Question::decode(&asked.encode()).unwrap();
+        let asked = PollRequest { cursors: vec![], verdicts: vec![long] };
+        let read = PollRequest::decode(&asked.encode()).unwrap();
         assert_eq!(read.verdicts[0].error, "é".repeat(MAX_ERROR_BYTES / 2));
     }
 
@@ -792,9 +792,9 @@ mod tests {
             [(false, false, 0), (true, false, 1), (false, true, 2), (true, true, 3)]
         {
             let told = Verdict { is_miss, is_trusted, ..verdict() };
-            let bytes = Question { cursors: vec![], verdicts: vec![told.clone()] }.encode();
+            let bytes = PollRequest { cursors: vec![], verdicts: vec![told.clone()] }.encode();
             assert_eq!(bytes[QUESTION_HEAD + 22..QUESTION_HEAD + 24], [byte, 0]);
-            assert_eq!(Question::decode(&bytes).unwrap().verdicts, [told]);
+            assert_eq!(PollRequest::decode(&bytes).unwrap().verdicts, [told]);
         }
     }
 
@@ -802,13 +802,13 @@ mod tests {
     fn the_longest_question_is_as_long_as_promised() {
         let long =
             Verdict { transaction_id: "x".repeat(1000), error: "x".repeat(1000), ..verdict() };
-        let asked = Question {
+        let asked = PollRequest {
             cursors: vec![(SPOOL, 1); MAX_CURSORS + 1],
             verdicts: vec![long; MAX_VERDICTS + 1],
         };
         let bytes = asked.encode();
-        assert_eq!(bytes.len(), MAX_QUESTION_BYTES);
-        assert_eq!(Question::decode(&bytes).unwrap().verdicts.len(), MAX_VERDICTS);
+        assert_eq!(bytes.len(), MAX_POLL_REQUEST_BYTES);
+        assert_eq!(PollRequest::decode(&bytes).unwrap().verdicts.len(), MAX_VERDICTS);
     }
 
     #[test]
@@ -827,11 +827,11 @@ mod tests {
         builder.push(7, &newer);
         builder.push(8, &sample().encode());
         let bytes = builder.finish();
-        let split = UnreadDelivery::split(&bytes).unwrap();
+        let split = UndecodedDelivery::split(&bytes).unwrap();
         assert_eq!((split.spool, split.oldest), (SPOOL, 3));
         assert_eq!(split.postbacks, [(7, &newer[..]), (8, &sample().encode()[..])]);
         for cut in 0..bytes.len() {
-            UnreadDelivery::split(&bytes[..cut]).unwrap_err();
+            UndecodedDelivery::split(&bytes[..cut]).unwrap_err();
         }
     }
 
@@ -843,11 +843,11 @@ mod tests {
         for cut in 0..delivery.len() {
             Delivery::decode(&delivery[..cut]).unwrap_err();
             let _ = Postback::decode(&postback[..cut.min(postback.len() - 1)]).unwrap_err();
-            let _ = Question::decode(&question[..cut.min(question.len() - 1)]).unwrap_err();
+            let _ = PollRequest::decode(&question[..cut.min(question.len() - 1)]).unwrap_err();
         }
         Postback::decode(&[&postback[..], b"x"].concat()).unwrap_err();
         Delivery::decode(&[&delivery[..], b"x"].concat()).unwrap_err();
-        Question::decode(&[&question[..], b"x"].concat()).unwrap_err();
+        PollRequest::decode(&[&question[..], b"x"].concat()).unwrap_err();
     }
 
     proptest! {
@@ -861,7 +861,7 @@ mod tests {
                     bytes[4] = POSTBACK_VERSION;
                     bytes[count_at + 1..count_at + 4].fill(0);
                 }
-                let _ = Question::decode(&bytes);
+                let _ = PollRequest::decode(&bytes);
                 let _ = Delivery::decode(&bytes);
             }
         }
@@ -873,7 +873,7 @@ mod tests {
                 let at = at.index(bytes.len());
                 bytes[at] = to;
                 let _ = Delivery::decode(&bytes);
-                let _ = Question::decode(&bytes);
+                let _ = PollRequest::decode(&bytes);
             }
         }
 

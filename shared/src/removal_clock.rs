@@ -8,7 +8,7 @@
 //!   Where both part by more than [`MAX_JUMP_MS`], at once or bit by bit, or where the wall clock
 //!   stands so far from the last reading of the run before, it has jumped.
 //! - After a jump, and where there was no reading before, nothing is removed until the clock has
-//!   agreed with itself for [`AGREED_MS`] of running time. What is kept of it survives restarts.
+//!   agreed with itself for [`REQUIRED_AGREEMENT_MS`] of running time. What is kept of it survives restarts.
 //! - [`RemovalTime`] is the only time by which anything may be removed, and comes from here only.
 //!
 //! No clock is read here: readings are values.
@@ -17,13 +17,13 @@
 pub const MAX_JUMP_MS: u64 = DAY_MS;
 /// How long it must agree with itself before anything is removed, in milliseconds of running time: a
 /// day.
-pub const AGREED_MS: u64 = DAY_MS;
+pub const REQUIRED_AGREEMENT_MS: u64 = DAY_MS;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// One look at both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reading {
+pub struct ClockReading {
     /// The wall clock, in Unix milliseconds.
     pub unix_ms: u64,
     /// A clock that nobody sets and that starts anew with the program, in milliseconds.
@@ -32,10 +32,10 @@ pub struct Reading {
 
 /// What must survive a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kept {
+pub struct ClockState {
     /// The last reading of the wall clock, in Unix milliseconds.
     pub unix_ms: u64,
-    /// For how much running time it has agreed with itself, at most [`AGREED_MS`].
+    /// For how much running time it has agreed with itself, at most [`REQUIRED_AGREEMENT_MS`].
     pub agreed_ms: u64,
     /// How far it has left the running time meanwhile, in milliseconds.
     pub parted_ms: i64,
@@ -61,7 +61,7 @@ impl RemovalTime {
 
 /// Why nothing is removed now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NotNow {
+pub enum RemovalRefused {
     /// No reading before the first one tells whether it can be right.
     #[error("the clock is compared with itself for {hours} more hour(s) before anything is removed for its age", hours = hours(*.left_ms))]
     New {
@@ -82,10 +82,10 @@ pub enum NotNow {
     },
 }
 
-impl NotNow {
+impl RemovalRefused {
     /// Whether somebody should look at the machine's clock.
-    pub fn is_problem(self) -> bool {
-        matches!(self, NotNow::Jumped { .. })
+    pub fn needs_attention(self) -> bool {
+        matches!(self, RemovalRefused::Jumped { .. })
     }
 }
 
@@ -99,23 +99,23 @@ fn span(ms: i64) -> String {
     format!("{days} day(s) {way}")
 }
 
-impl Kept {
+impl ClockState {
     /// The time by which things may be removed, as of the last reading.
-    pub fn removal_time(self) -> Result<RemovalTime, NotNow> {
-        let left_ms = AGREED_MS.saturating_sub(self.agreed_ms);
+    pub fn removal_time(self) -> Result<RemovalTime, RemovalRefused> {
+        let left_ms = REQUIRED_AGREEMENT_MS.saturating_sub(self.agreed_ms);
         match (left_ms, self.jump_ms) {
             (0, _) => Ok(RemovalTime(self.unix_ms)),
-            (_, 0) => Err(NotNow::New { left_ms }),
-            (_, jump_ms) => Err(NotNow::Jumped { jump_ms, left_ms }),
+            (_, 0) => Err(RemovalRefused::New { left_ms }),
+            (_, jump_ms) => Err(RemovalRefused::Jumped { jump_ms, left_ms }),
         }
     }
 
-    fn first(unix_ms: u64) -> Kept {
-        Kept { unix_ms, agreed_ms: 0, parted_ms: 0, jump_ms: 0 }
+    fn first(unix_ms: u64) -> ClockState {
+        ClockState { unix_ms, agreed_ms: 0, parted_ms: 0, jump_ms: 0 }
     }
 
     /// After this running time, which is 0 where a restart lies between and nobody knows.
-    fn next(self, unix_ms: u64, running_ms: u64) -> Kept {
+    fn next(self, unix_ms: u64, running_ms: u64) -> ClockState {
         let passed = signed(unix_ms).saturating_sub(signed(self.unix_ms));
         let apart = passed.saturating_sub(signed(running_ms));
         // How long the program was away, only the wall clock tells: no drift is counted for it.
@@ -123,11 +123,11 @@ impl Kept {
             if running_ms == 0 { self.parted_ms } else { self.parted_ms.saturating_add(apart) };
         for jump_ms in [apart, parted_ms] {
             if jump_ms.unsigned_abs() > MAX_JUMP_MS {
-                return Kept { unix_ms, agreed_ms: 0, parted_ms: 0, jump_ms };
+                return ClockState { unix_ms, agreed_ms: 0, parted_ms: 0, jump_ms };
             }
         }
-        let agreed_ms = self.agreed_ms.saturating_add(running_ms).min(AGREED_MS);
-        Kept { unix_ms, agreed_ms, parted_ms, jump_ms: self.jump_ms }
+        let agreed_ms = self.agreed_ms.saturating_add(running_ms).min(REQUIRED_AGREEMENT_MS);
+        ClockState { unix_ms, agreed_ms, parted_ms, jump_ms: self.jump_ms }
     }
 }
 
@@ -138,24 +138,24 @@ fn signed(ms: u64) -> i64 {
 /// Compares the readings of one run with each other and with what the run before has kept.
 #[derive(Debug)]
 pub struct RemovalClock {
-    kept: Option<Kept>,
+    kept: Option<ClockState>,
     running_ms: Option<u64>,
 }
 
 impl RemovalClock {
     /// With what the run before has kept, if there was one.
-    pub fn new(kept: Option<Kept>) -> RemovalClock {
+    pub fn new(kept: Option<ClockState>) -> RemovalClock {
         RemovalClock { kept, running_ms: None }
     }
 
     /// Takes a reading; returns what is to be kept.
-    pub fn read(&mut self, reading: Reading) -> Kept {
-        let Reading { unix_ms, running_ms } = reading;
+    pub fn read(&mut self, reading: ClockReading) -> ClockState {
+        let ClockReading { unix_ms, running_ms } = reading;
         let since = self.running_ms.replace(running_ms);
         let passed = since.map_or(0, |since| running_ms.saturating_sub(since));
         let kept = match self.kept {
             Some(kept) => kept.next(unix_ms, passed),
-            None => Kept::first(unix_ms),
+            None => ClockState::first(unix_ms),
         };
         self.kept = Some(kept);
         kept
@@ -172,9 +172,9 @@ mod tests {
 
     /// One run: reads every ten minutes for some hours, with a wall clock this far from the right
     /// one.
-    fn run(kept: Option<Kept>, right_ms: &mut u64, hours: u64, off_ms: i64) -> Kept {
+    fn run(kept: Option<ClockState>, right_ms: &mut u64, hours: u64, off_ms: i64) -> ClockState {
         let mut clock = RemovalClock::new(kept);
-        let reading = |right_ms: u64, running_ms| Reading {
+        let reading = |right_ms: u64, running_ms| ClockReading {
             unix_ms: right_ms.saturating_add_signed(off_ms),
             running_ms,
         };
@@ -190,8 +190,8 @@ mod tests {
     fn a_clock_is_trusted_after_a_day_of_running_however_often_the_program_restarts() {
         let mut now = TODAY_MS;
         let kept = run(None, &mut now, 23, 0);
-        assert_eq!(kept.removal_time(), Err(NotNow::New { left_ms: HOUR_MS }));
-        assert!(!kept.removal_time().unwrap_err().is_problem());
+        assert_eq!(kept.removal_time(), Err(RemovalRefused::New { left_ms: HOUR_MS }));
+        assert!(!kept.removal_time().unwrap_err().needs_attention());
         let kept = run(Some(kept), &mut now, 1, 0);
         assert_eq!(kept.removal_time().map(RemovalTime::unix_ms), Ok(now));
         now += 20 * HOUR_MS;
@@ -208,10 +208,10 @@ mod tests {
             let mut now = now;
             let kept = run(Some(trusted), &mut now, 23, off_ms);
             let refused = kept.removal_time().unwrap_err();
-            assert!(refused.is_problem(), "{off_ms}: {refused}");
+            assert!(refused.needs_attention(), "{off_ms}: {refused}");
             // Set right again, which is a jump as well.
             let kept = run(Some(kept), &mut now, 23, 0);
-            assert!(kept.removal_time().unwrap_err().is_problem(), "{off_ms}");
+            assert!(kept.removal_time().unwrap_err().needs_attention(), "{off_ms}");
             let kept = run(Some(kept), &mut now, 1, 0);
             assert_eq!(kept.removal_time().map(RemovalTime::unix_ms), Ok(now), "{off_ms}");
         }
@@ -221,17 +221,21 @@ mod tests {
     fn a_jump_is_seen_while_the_program_runs_and_also_one_in_small_steps() {
         let mut clock = RemovalClock::new(None);
         let mut unix_ms = TODAY_MS;
-        let mut kept = Kept::first(0);
+        let mut kept = ClockState::first(0);
         for running in 0..=25 {
-            kept = clock.read(Reading { unix_ms, running_ms: running * HOUR_MS });
+            kept = clock.read(ClockReading { unix_ms, running_ms: running * HOUR_MS });
             unix_ms += HOUR_MS;
         }
         assert!(kept.removal_time().is_ok());
-        let far = Reading { unix_ms: unix_ms + 30 * DAY_MS, running_ms: 26 * HOUR_MS };
+        let far = ClockReading { unix_ms: unix_ms + 30 * DAY_MS, running_ms: 26 * HOUR_MS };
         let refused = clock.read(far).removal_time().unwrap_err();
-        assert_eq!(refused, NotNow::Jumped { jump_ms: 30 * DAY_MS as i64, left_ms: AGREED_MS });
+        assert_eq!(
+            refused,
+            RemovalRefused::Jumped { jump_ms: 30 * DAY_MS as i64, left_ms: REQUIRED_AGREEMENT_MS }
+        );
         let mut clock = RemovalClock::new(Some(kept));
-        let steps = |at: u64| Reading { unix_ms: kept.unix_ms + at * 2 * HOUR_MS, running_ms: at };
+        let steps =
+            |at: u64| ClockReading { unix_ms: kept.unix_ms + at * 2 * HOUR_MS, running_ms: at };
         let found = (0..20).map(|at| clock.read(steps(at)).removal_time().is_ok());
         assert_eq!(found.filter(|may| *may).count(), 13);
     }
@@ -256,12 +260,12 @@ mod tests {
             let mut clock = RemovalClock::new(None);
             let mut agreed_since = 0;
             for (unix_ms, running_ms) in readings {
-                let kept = clock.read(Reading { unix_ms, running_ms });
+                let kept = clock.read(ClockReading { unix_ms, running_ms });
                 if kept.agreed_ms == 0 {
                     agreed_since = running_ms;
                 }
                 if kept.removal_time().is_ok() {
-                    prop_assert!(kept.agreed_ms == AGREED_MS && running_ms >= agreed_since);
+                    prop_assert!(kept.agreed_ms == REQUIRED_AGREEMENT_MS && running_ms >= agreed_since);
                 }
                 let _ = kept.removal_time().map_err(|refused| refused.to_string());
             }

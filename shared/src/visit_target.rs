@@ -3,8 +3,8 @@
 //!
 //! Both programs read targets: the daemon to answer, the admin to explain.
 //!
-//! - A path is read as it stands first ([`code_in`]). Only where that is no code, it is read
-//!   leniently ([`lenient_code`]): letters and digits may be percent-escaped, once, and punctuation
+//! - A path is read as it stands first ([`code_from_path`]). Only where that is no code, it is read
+//!   leniently ([`lenient_code_from_path`]): letters and digits may be percent-escaped, once, and punctuation
 //!   that chat programs append to links is cut from its end. Whatever the spelling, a code is still
 //!   3 to 64 ASCII letters and digits, and nothing else in a path is forgiven.
 //! - The query cannot fail a visit.
@@ -21,7 +21,7 @@ const MAX_VALUE_BYTES: usize = 256;
 
 /// The part of the path that may be a code: what follows the first slash, less one slash at its
 /// end. Whether it is a code is for folding to say.
-pub fn code_in(path: &str) -> &[u8] {
+pub fn code_from_path(path: &str) -> &[u8] {
     let code = path.as_bytes().strip_prefix(b"/").unwrap_or_default();
     code.strip_suffix(b"/").unwrap_or(code)
 }
@@ -43,7 +43,7 @@ impl LenientCode {
 /// The letters and digits with which a path begins, plain or percent-escaped once, where nothing
 /// follows but [punctuation](is_appended) and at most one slash. `None` for any other path.
 #[cold]
-pub fn lenient_code(path: &str) -> Option<LenientCode> {
+pub fn lenient_code_from_path(path: &str) -> Option<LenientCode> {
     let mut rest = path.as_bytes().strip_prefix(b"/")?;
     let mut code = LenientCode { bytes: [0; MAX_LEN], len: 0 };
     while let Some((byte, after)) = unescaped(rest)
@@ -344,17 +344,18 @@ mod tests {
 
     #[test]
     fn a_code_has_one_slash_before_it_and_may_have_one_behind_it() {
-        assert_eq!(code_in("/ABC"), b"ABC");
-        assert_eq!(code_in("/ABC/"), b"ABC");
-        assert_eq!(code_in("/ABC//"), b"ABC/");
-        assert_eq!(code_in("//ABC"), b"/ABC");
-        assert_eq!(code_in("/%41BC"), b"%41BC");
-        assert_eq!(code_in("/"), b"");
-        assert_eq!(code_in("*"), b"");
+        assert_eq!(code_from_path("/ABC"), b"ABC");
+        assert_eq!(code_from_path("/ABC/"), b"ABC");
+        assert_eq!(code_from_path("/ABC//"), b"ABC/");
+        assert_eq!(code_from_path("//ABC"), b"/ABC");
+        assert_eq!(code_from_path("/%41BC"), b"%41BC");
+        assert_eq!(code_from_path("/"), b"");
+        assert_eq!(code_from_path("*"), b"");
     }
 
     fn lenient(path: &str) -> Option<String> {
-        lenient_code(path).map(|code| String::from_utf8(code.as_bytes().to_vec()).unwrap())
+        lenient_code_from_path(path)
+            .map(|code| String::from_utf8(code.as_bytes().to_vec()).unwrap())
     }
 
     #[test]
@@ -428,7 +429,7 @@ mod tests {
                 for spelling in [plain, escaped] {
                     let mut path = String::from("/xyz");
                     path.insert_str(place + 1, &spelling);
-                    match lenient_code(&path) {
+                    match lenient_code_from_path(&path) {
                         Some(code) if code.as_bytes().len() == 4 => letters += 1,
                         // A lone slash is the link's own.
                         Some(_) if spelling != "/" => appended += 1,
@@ -577,8 +578,8 @@ mod tests {
 
         #[test]
         fn a_code_that_reads_plainly_reads_leniently_as_the_same(path in "/[0-9A-Za-z]{3,64}/?") {
-            let lenient = lenient_code(&path).unwrap();
-            prop_assert_eq!(lenient.as_bytes(), code_in(&path));
+            let lenient = lenient_code_from_path(&path).unwrap();
+            prop_assert_eq!(lenient.as_bytes(), code_from_path(&path));
         }
 
         #[test]
@@ -586,7 +587,7 @@ mod tests {
             path in "/([a-c0-2]|%6[1-9]|%3[0-9]|%[0-9a-fA-F]{2}|[.,!)/%]|\\PC){0,12}"
         ) {
             let decoded = percent_encoding::percent_decode_str(&path).collect::<Vec<u8>>();
-            if let Some(code) = lenient_code(&path) {
+            if let Some(code) = lenient_code_from_path(&path) {
                 let begins = decoded[1..].starts_with(code.as_bytes());
                 prop_assert!(begins && code.as_bytes().iter().all(u8::is_ascii_alphanumeric));
                 let end = String::from_utf8(decoded[1 + code.as_bytes().len()..].to_vec()).unwrap();
@@ -597,7 +598,7 @@ mod tests {
 
         #[test]
         fn what_is_taken_for_a_code_is_cut_out_of_the_path_as_it_stands(path in "/?\\PC{0,80}") {
-            let code = code_in(&path);
+            let code = code_from_path(&path);
             let allowed = [format!("/{0}", String::from_utf8_lossy(code)), format!("/{0}/", String::from_utf8_lossy(code))];
             prop_assert!(code.is_empty() || allowed.contains(&path), "{}", path);
         }

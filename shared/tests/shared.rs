@@ -7,14 +7,16 @@
 
 use coupon_shared::civil_day::Day;
 use coupon_shared::click::block::{Block, BlockBuilder};
-use coupon_shared::click::{Click, ClickHead, MAX_RECORD_LEN, StreamId, Tag, VisitKind, encode};
+use coupon_shared::click::{
+    Click, ClickHead, MAX_RECORD_LEN, StreamId, Tag, VisitKind, encode_click,
+};
 use coupon_shared::code::FoldedCode;
 use coupon_shared::decision::{Answer, Facts, Reason, Visit, decide};
 use coupon_shared::destination::Destination;
 use coupon_shared::feed::Cursor;
 use coupon_shared::index::Index;
 use coupon_shared::postback::{
-    Channel, Delivery, Postback, PostbackId, Question, SpoolId, Verdict, VerdictStatus,
+    Channel, Delivery, PollRequest, Postback, PostbackId, SpoolId, Verdict, VerdictStatus,
 };
 use coupon_shared::snapshot::Lineage;
 use coupon_shared::snapshot::catalog::{
@@ -128,7 +130,7 @@ const TAGS: [(Tag, &[u8]); 3] =
 
 fn record() -> Vec<u8> {
     let mut out = vec![0; MAX_RECORD_LEN];
-    let len = encode(&click_head(), b"WiNtEr25", &TAGS, &mut out);
+    let len = encode_click(&click_head(), b"WiNtEr25", &TAGS, &mut out);
     out.truncate(len);
     out
 }
@@ -165,7 +167,7 @@ fn postback() -> Postback<'static> {
     }
 }
 
-fn question() -> Question {
+fn question() -> PollRequest {
     let verdict = |conversion_id, status, error_code, error: &str| Verdict {
         postback: postback().id,
         status,
@@ -176,7 +178,7 @@ fn question() -> Question {
         is_miss: false,
         is_trusted: false,
     };
-    Question {
+    PollRequest {
         cursors: vec![(SpoolId([4; 16]), 17)],
         verdicts: vec![
             verdict(Some(PostbackId([8; 16])), VerdictStatus::Approved, 0, ""),
@@ -285,7 +287,7 @@ fn version_1_postbacks_questions_and_deliveries_are_still_written_and_read_the_s
     assert_eq!(postback().encode(), postback_file);
     assert_eq!(Postback::decode(&postback_file), Ok(postback()));
     assert_eq!(question().encode(), question_file);
-    assert_eq!(Question::decode(&question_file), Ok(question()));
+    assert_eq!(PollRequest::decode(&question_file), Ok(question()));
     assert_eq!(delivery().encode(), delivery_file);
     assert_eq!(Delivery::decode(&delivery_file), Ok(delivery()));
 }

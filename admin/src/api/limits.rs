@@ -50,7 +50,7 @@ pub(super) struct Allowance {
 }
 
 impl RateLimits {
-    pub(super) fn new(limits: &config::Limits) -> RateLimits {
+    pub(super) fn new(limits: &config::ClientLimits) -> RateLimits {
         RateLimits {
             network: Budgets::new(limits.network_requests_per_30s),
             partner: Budgets::new(limits.partner_requests_per_30s),
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     fn limits(network: u32, failures: u32) -> RateLimits {
-        RateLimits::new(&config::Limits {
+        RateLimits::new(&config::ClientLimits {
             network_requests_per_30s: network,
             auth_failures_per_30s: failures,
             ..config::Config::default().limits

@@ -8,7 +8,7 @@
 //! and what tells of the visitor: address, e-mail, user agent. They are taken, because URLs are
 //! brought along from elsewhere, and stay empty; the caller is told.
 
-use coupon_shared::destination::{DestinationError, MacroSink, Part, parts};
+use coupon_shared::destination::{DestinationError, MacroSink, UrlPart, split_url};
 
 use super::words::words;
 
@@ -163,13 +163,13 @@ impl PostbackUrl {
     /// What is wrong with it, and how to mend it.
     pub fn parse(url: &str) -> Result<PostbackUrl, PostbackUrlError> {
         let mut parsed = PostbackUrl { pieces: Vec::new(), left_empty: Vec::new() };
-        for part in parts(url, FILLED.into_iter().chain(LEFT_EMPTY))? {
+        for part in split_url(url, FILLED.into_iter().chain(LEFT_EMPTY))? {
             match part {
-                Part::Literal(text) if text.contains('#') => {
+                UrlPart::Literal(text) if text.contains('#') => {
                     return Err(PostbackUrlError::Fragment);
                 }
-                Part::Literal(text) => parsed.pieces.push(Piece::Literal(text)),
-                Part::Macro(name) => parsed.take(name),
+                UrlPart::Literal(text) => parsed.pieces.push(Piece::Literal(text)),
+                UrlPart::Macro(name) => parsed.take(name),
             }
         }
         Ok(parsed)

@@ -1,7 +1,7 @@
 //! Where on the web a URL is answered, to tell whether a visitor who is sent there comes back to us.
 
 use coupon_shared::code::RESERVED;
-use coupon_shared::visit_target::code_in;
+use coupon_shared::visit_target::code_from_path;
 use url::Url;
 
 use super::web_host::WebHost;
@@ -30,7 +30,7 @@ impl WebAddress {
 #[must_use]
 pub fn may_be_a_codes(url: &str) -> bool {
     let Ok(url) = Url::parse(url) else { return false };
-    let segment = String::from_utf8_lossy(code_in(url.path())).to_ascii_lowercase();
+    let segment = String::from_utf8_lossy(code_from_path(url.path())).to_ascii_lowercase();
     let is_kept = ["robots.txt", "favicon.ico", ".well-known"].contains(&segment.as_str())
         || RESERVED.contains(&segment.as_str());
     !segment.contains('/') && !is_kept

@@ -55,7 +55,7 @@ impl FoundClick {
             .filter(|(_, value)| !value.is_empty())
             .collect();
         let mut record = vec![0; coupon_shared::click::MAX_RECORD_LEN];
-        let len = coupon_shared::click::encode(&self.head, &self.code, &tags, &mut record);
+        let len = coupon_shared::click::encode_click(&self.head, &self.code, &tags, &mut record);
         record.truncate(len);
         Click::decode(&record).ok().map(|(click, _)| work(&click))
     }

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coupon_shared::postback::{
-    MAX_DELIVERED, MAX_VERDICTS, PostbackError, Question, SpoolId, UnreadDelivery, Verdict,
+    MAX_DELIVERED, MAX_VERDICTS, PollRequest, PostbackError, SpoolId, UndecodedDelivery, Verdict,
     VerdictStatus,
 };
 use serde::Serialize;
@@ -210,7 +210,7 @@ impl Intake {
             Some(cursors) => cursors,
             None => self.court.begin().await?,
         };
-        let question = Question { cursors, verdicts: std::mem::take(&mut self.verdicts) };
+        let question = PollRequest { cursors, verdicts: std::mem::take(&mut self.verdicts) };
         let answer = self.ask(question).await?;
         self.court.update(|status| status.last_pull = Some((now_ms() / 1000) as i64));
         let batch = read(&answer)?;
@@ -226,7 +226,7 @@ impl Intake {
     /// sender waits: the question is broken off and asked again. The cursor has not moved, so what the
     /// first answer may have held comes again. It is broken off once only, so that verdicts in quick
     /// succession do not keep postbacks away.
-    async fn ask(&mut self, mut question: Question) -> Result<Bytes, DaemonError> {
+    async fn ask(&mut self, mut question: PollRequest) -> Result<Bytes, DaemonError> {
         self.add_late_verdicts(&mut question);
         let late = tokio::select! {
             biased;
@@ -238,7 +238,7 @@ impl Intake {
         self.daemon.postbacks(&question, Duration::ZERO, MAX_BYTES).await
     }
 
-    fn add_late_verdicts(&mut self, question: &mut Question) {
+    fn add_late_verdicts(&mut self, question: &mut PollRequest) {
         while question.verdicts.len() < MAX_VERDICTS
             && let Ok(late) = self.decided_late.try_recv()
         {
@@ -248,7 +248,7 @@ impl Intake {
 }
 
 fn read(answer: &Bytes) -> Result<Batch, PostbackError> {
-    let UnreadDelivery { spool, oldest, postbacks } = UnreadDelivery::split(answer)?;
+    let UndecodedDelivery { spool, oldest, postbacks } = UndecodedDelivery::split(answer)?;
     let read = |(sequence, bytes)| Received::read(spool, sequence, bytes);
     Ok(Batch { spool, oldest, received: postbacks.into_iter().map(read).collect() })
 }

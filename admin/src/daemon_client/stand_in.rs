@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coupon_shared::click::block::{Block, BlockBuilder};
-use coupon_shared::click::{ClickHead, MAX_RECORD_LEN, StreamId, Tag, VisitKind, encode};
+use coupon_shared::click::{ClickHead, MAX_RECORD_LEN, StreamId, Tag, VisitKind, encode_click};
 use coupon_shared::decision::Reason;
 use coupon_shared::feed::{Cursor, OLDEST_INCARNATION_HEADER};
-use coupon_shared::postback::{DeliveryBuilder, Question, SpoolId, Verdict};
+use coupon_shared::postback::{DeliveryBuilder, PollRequest, SpoolId, Verdict};
 use coupon_shared::snapshot::manifest::{CURRENT, Manifest};
 use coupon_shared::transaction_id::{ClickIdKey, TransactionIdSource};
 use http_body_util::{BodyExt, Full};
@@ -115,7 +115,7 @@ async fn answer(
 impl Hands {
     /// Takes the verdicts, and says whether there is nothing to give.
     fn is_without_postbacks(&mut self, question: &[u8]) -> bool {
-        let question = Question::decode(question).unwrap();
+        let question = PollRequest::decode(question).unwrap();
         let spool = SpoolId([self.spool; 16]);
         let known = question.cursors.iter().find(|(id, _)| *id == spool);
         self.acknowledged = known.map_or(0, |(_, last)| *last);
@@ -124,7 +124,7 @@ impl Hands {
     }
 
     fn postbacks_after(&mut self, question: &[u8]) -> Vec<u8> {
-        let question = Question::decode(question).unwrap();
+        let question = PollRequest::decode(question).unwrap();
         let spool = SpoolId([self.spool; 16]);
         let known = question.cursors.iter().find(|(id, _)| *id == spool);
         let after = known.map_or(0, |(_, last)| *last);
@@ -236,7 +236,7 @@ pub(crate) fn block_by(
             (Tag::Referer, b"https://blog.example/"),
             (Tag::UserAgent, click.user_agent.as_bytes()),
         ];
-        encode(&head, b"WiNtEr25", &tags, &mut record);
+        encode_click(&head, b"WiNtEr25", &tags, &mut record);
         builder.push(&record).unwrap();
     }
     builder.finish().unwrap()

@@ -1,6 +1,6 @@
 //! Verdicts on visits in the archive's order.
 
-use coupon_shared::click::{ClickHead, MAX_RECORD_LEN, encode};
+use coupon_shared::click::{ClickHead, MAX_RECORD_LEN, encode_click};
 use coupon_shared::transaction_id::TransactionId;
 
 use super::*;
@@ -62,7 +62,7 @@ fn with_click<T>(visit: Visit, work: impl FnOnce(&Click<'_>) -> T) -> T {
         (Tag::UserAgent, visit.user_agent),
     ];
     let mut record = [0; MAX_RECORD_LEN];
-    encode(&head, b"WINTER25", &tags, &mut record);
+    encode_click(&head, b"WINTER25", &tags, &mut record);
     work(&Click::decode(&record).unwrap().0)
 }
 

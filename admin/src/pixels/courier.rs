@@ -9,7 +9,9 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coupon_shared::own_request::{DELIVERY_HEADER, SIGNATURE_HEADER, USER_AGENT_PREFIX};
+use coupon_shared::partner_postback_headers::{
+    DELIVERY_HEADER, SIGNATURE_HEADER, USER_AGENT_PREFIX,
+};
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, Response, redirect};
 use rustls::{ClientConfig, RootCertStore};
@@ -306,7 +308,8 @@ mod tests {
         assert_eq!(retry_after("120"), Some(Duration::from_secs(120)));
         let in_a_minute = jiff::Timestamp::now() + Duration::from_secs(60);
         let date =
-            jiff::fmt::rfc2822::to_string(&in_a_minute.to_zoned_datetime(jiff::tz::TimeZone::UTC)).unwrap();
+            jiff::fmt::rfc2822::to_string(&in_a_minute.to_zoned_datetime(jiff::tz::TimeZone::UTC))
+                .unwrap();
         let wait = retry_after(&date).unwrap();
         assert!((58..=60).contains(&wait.as_secs()), "{wait:?}");
         assert_eq!(retry_after("Fri, 01 Jan 2021 00:00:00 GMT"), None);

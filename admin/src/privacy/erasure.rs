@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::ops::Range;
 
-use coupon_shared::click::block::{Block, Personal};
+use coupon_shared::click::block::{Block, PersonalAction};
 use coupon_shared::click::{Click, Tag};
 use coupon_shared::transaction_id::TransactionId;
 
@@ -173,8 +173,8 @@ impl Sought {
                 || self.email.as_ref().is_some_and(|email| is_named(email, click)))
     }
 
-    fn choose(&self, click: &Click<'_>) -> Personal {
-        if self.has(click) { Personal::Erase } else { Personal::Keep }
+    fn choose(&self, click: &Click<'_>) -> PersonalAction {
+        if self.has(click) { PersonalAction::Erase } else { PersonalAction::Keep }
     }
 
     /// Looks through the segments that may hold some. Nothing is changed.

@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use coupon_shared::click::block::Personal;
+use coupon_shared::click::block::PersonalAction;
 use coupon_shared::removal_clock::RemovalTime;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -142,7 +142,8 @@ async fn truncate_clicks(desk: &Desk, before_ms: u64) -> Result<(), PrivacyError
     for (segment, latest_ms) in old {
         desk.store.write(move |tx| click_archive::changed(tx, latest_ms)).await?;
         let first = segment.start;
-        desk.gently(move |archive| archive.rewrite(first, |_| Personal::TruncateAddress)).await?;
+        desk.gently(move |archive| archive.rewrite(first, |_| PersonalAction::TruncateAddress))
+            .await?;
         desk.store.write(move |tx| click_archive::truncated(tx, segment.end)).await?;
         desk.segment_done();
     }

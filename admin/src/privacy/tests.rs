@@ -4,10 +4,12 @@
 use std::path::Path;
 
 use coupon_shared::click::block::{Block, BlockBuilder};
-use coupon_shared::click::{Click, ClickHead, MAX_RECORD_LEN, StreamId, Tag, VisitKind, encode};
+use coupon_shared::click::{
+    Click, ClickHead, MAX_RECORD_LEN, StreamId, Tag, VisitKind, encode_click,
+};
 use coupon_shared::decision::Reason;
 use coupon_shared::framed_log::FrameReader;
-use coupon_shared::removal_clock::{AGREED_MS, RemovalTime};
+use coupon_shared::removal_clock::{REQUIRED_AGREEMENT_MS, RemovalTime};
 use coupon_shared::transaction_id::{ClickIdKey, TransactionId, TransactionIdSource};
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -116,7 +118,7 @@ impl Admin {
                 (Tag::Referer, visitor.referer.as_bytes()),
                 (Tag::Language, b"de-AT"),
             ];
-            encode(&head, b"WiNtEr25", &tags, &mut record);
+            encode_click(&head, b"WiNtEr25", &tags, &mut record);
             builder.push(&record).unwrap();
         }
         self.desk.archive.append(&[&builder.finish().unwrap()]).unwrap();
@@ -570,7 +572,7 @@ async fn old_clicks(periods: Periods) -> (Admin, TransactionId) {
 
 fn trusted(now: Timestamp) -> Option<RemovalTime> {
     let unix_ms = u64::try_from(now.as_millisecond()).unwrap();
-    let kept = Kept { unix_ms, agreed_ms: AGREED_MS, parted_ms: 0, jump_ms: 0 };
+    let kept = ClockState { unix_ms, agreed_ms: REQUIRED_AGREEMENT_MS, parted_ms: 0, jump_ms: 0 };
     kept.removal_time().ok()
 }
 
@@ -581,7 +583,7 @@ async fn nothing_goes_for_its_age_by_a_clock_that_jumped_until_it_has_agreed_wit
     let (store, archive) = (admin.desk.store.clone(), admin.desk.archive.clone());
     let periods = Periods { click_days: 90, address_days: 30, postback_days: 30 };
     let all = archive.sequences();
-    let reading = |days: u64, running_hours: u64| Reading {
+    let reading = |days: u64, running_hours: u64| ClockReading {
         unix_ms: NOON_MS - 60 * DAY_MS + days * DAY_MS + running_hours * DAY_MS / 24,
         running_ms: running_hours * DAY_MS / 24,
     };

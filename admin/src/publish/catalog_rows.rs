@@ -187,7 +187,8 @@ impl Urls {
 fn zone_offsets(name: &str) -> Result<Vec<ZoneOffset>, ContentError> {
     let unknown = |source| ContentError::Zone { zone: name.into(), source };
     let zone = TimeZone::get(name).map_err(unknown)?;
-    let at = |year| date(year, 1, 1).to_zoned_datetime(TimeZone::UTC).map(|zoned| zoned.timestamp());
+    let at =
+        |year| date(year, 1, 1).to_zoned_datetime(TimeZone::UTC).map(|zoned| zoned.timestamp());
     let (from, to) = (at(2000).map_err(unknown)?, at(2101).map_err(unknown)?);
     let offset =
         |from: i64, at: Timestamp| ZoneOffset { from, utc_offset: zone.to_offset(at).seconds() };

@@ -26,7 +26,7 @@ use coupon_shared::index::Index;
 use coupon_shared::snapshot::SnapshotError;
 use coupon_shared::snapshot::catalog::{self, CatalogFile};
 use coupon_shared::snapshot::level::{
-    BuildError, CodeRecord, Level, LevelBuilder, LevelMeta, Written,
+    BuildError, CodeRecord, Level, LevelBuilder, LevelMeta, WrittenLevel,
 };
 use coupon_shared::snapshot::manifest::{CURRENT, Manifest, ManifestError, ObjectName, PREVIOUS};
 
@@ -384,7 +384,7 @@ impl LevelFile {
 
 /// A level of which all is written, and nothing synced.
 pub(super) struct WholeLevel {
-    written: Written<File>,
+    written: WrittenLevel<File>,
     file: Unfinished,
 }
 

@@ -1,7 +1,7 @@
 //! How far the clock can be trusted to remove anything for its age; the one row is written by whoever
 //! removes what has grown old, and asked by all who remove.
 
-use coupon_shared::removal_clock::{Kept, RemovalTime};
+use coupon_shared::removal_clock::{ClockState, RemovalTime};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{StoreError, WriteTx};
@@ -10,11 +10,11 @@ use super::{StoreError, WriteTx};
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn kept(connection: &Connection) -> Result<Option<Kept>, StoreError> {
+pub fn kept(connection: &Connection) -> Result<Option<ClockState>, StoreError> {
     let sql = "SELECT unix_ms, agreed_ms, parted_ms, jump_ms FROM removal_clock";
     let mut statement = connection.prepare_cached(sql)?;
     let kept = statement.query_row([], |row| {
-        Ok(Kept {
+        Ok(ClockState {
             unix_ms: row.get(0)?,
             agreed_ms: row.get(1)?,
             parted_ms: row.get(2)?,
@@ -28,12 +28,12 @@ pub fn kept(connection: &Connection) -> Result<Option<Kept>, StoreError> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn keep(tx: &WriteTx<'_>, kept: Kept) -> Result<(), StoreError> {
+pub fn keep(tx: &WriteTx<'_>, kept: ClockState) -> Result<(), StoreError> {
     let sql = "INSERT INTO removal_clock (id, unix_ms, agreed_ms, parted_ms, jump_ms) \
                VALUES (1, ?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET unix_ms = excluded.unix_ms, \
                agreed_ms = excluded.agreed_ms, parted_ms = excluded.parted_ms, \
                jump_ms = excluded.jump_ms";
-    let Kept { unix_ms, agreed_ms, parted_ms, jump_ms } = kept;
+    let ClockState { unix_ms, agreed_ms, parted_ms, jump_ms } = kept;
     // The clock's years end before SQLite's numbers do.
     let unix_ms = i64::try_from(unix_ms).unwrap_or(i64::MAX);
     tx.prepare_cached(sql)?.execute((unix_ms, agreed_ms, parted_ms, jump_ms))?;

@@ -11,7 +11,7 @@ use coupon_admin::store::conversions::{self, Channel, Conversion, ConversionId, 
 use coupon_admin::store::rollups::{self, ConversionCount, Family, Measures};
 use coupon_admin::store::{Store, StoreError};
 use coupon_shared::click::block::{Block, BlockBuilder};
-use coupon_shared::click::{ClickHead, MAX_RECORD_LEN, StreamId, Tag, VisitKind, encode};
+use coupon_shared::click::{ClickHead, MAX_RECORD_LEN, StreamId, Tag, VisitKind, encode_click};
 use coupon_shared::decision::Reason;
 use coupon_shared::feed::{Cursor, OLDEST_INCARNATION_HEADER};
 use coupon_shared::transaction_id::{ClickIdKey, TransactionIdSource};
@@ -96,7 +96,7 @@ fn block(key: &ClickIdKey, visits: &[Visit]) -> (Vec<u8>, Vec<String>) {
             kind: visit.kind,
             rule: 0,
         };
-        encode(&head, visit.code.as_bytes(), &visit.tags, &mut record);
+        encode_click(&head, visit.code.as_bytes(), &visit.tags, &mut record);
         builder.push(&record).unwrap();
         made.push(head.transaction_id.to_string());
     }

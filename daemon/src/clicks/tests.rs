@@ -113,7 +113,7 @@ pub(super) fn click_at(writer: &mut RingWriter, number: u32, unix_ms: u64) -> Re
     let agent = format!("Mozilla/5.0 (number {number})");
     let tags: [(Tag, &[u8]); 2] =
         [(Tag::Address, &number.to_be_bytes()), (Tag::UserAgent, agent.as_bytes())];
-    writer.record(|slot| click::encode(&head, b"WINTER25", &tags, slot))
+    writer.record(|slot| click::encode_click(&head, b"WINTER25", &tags, slot))
 }
 
 /// Clicks with the numbers of the range; how many of them were logged.

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use coupon_shared::framed_log::{FrameReader, FramedLogError};
 use coupon_shared::postback::{
-    DeliveryBuilder, MAX_DELIVERED, MAX_QUESTION_BYTES, Question, SpoolId,
+    DeliveryBuilder, MAX_DELIVERED, MAX_POLL_REQUEST_BYTES, PollRequest, SpoolId,
 };
 use hyper::body::{Body, Bytes};
 use hyper::{Request, StatusCode};
@@ -50,11 +50,11 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let (parameters, body) = match long_poll::question(request, MAX_QUESTION_BYTES).await {
+    let (parameters, body) = match long_poll::question(request, MAX_POLL_REQUEST_BYTES).await {
         Ok(question) => question,
         Err(refusal) => return refusal,
     };
-    let question = match Question::decode(&body) {
+    let question = match PollRequest::decode(&body) {
         Ok(question) => question,
         Err(error) => return refusal(StatusCode::BAD_REQUEST, &error.to_string()),
     };

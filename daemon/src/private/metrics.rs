@@ -132,7 +132,7 @@ impl Snapshot {
     }
 
     fn connections(&mut self, threads: &[Gauges]) {
-        let sum = |count: fn(&coupon_serve::Counters) -> &AtomicU64| {
+        let sum = |count: fn(&coupon_serve::ConnectionCounters) -> &AtomicU64| {
             let counts = threads.iter().map(|thread| count(&thread.connections));
             counts.map(|count| count.load(Ordering::Relaxed)).sum::<u64>()
         };

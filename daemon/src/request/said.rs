@@ -4,7 +4,9 @@
 //! browser sends a dozen, and eight names matter here. Of a header that comes several times the
 //! first value counts.
 
-use coupon_shared::own_request::{DELIVERY_HEADER, SIGNATURE_HEADER, USER_AGENT_PREFIX};
+use coupon_shared::partner_postback_headers::{
+    DELIVERY_HEADER, SIGNATURE_HEADER, USER_AGENT_PREFIX,
+};
 use hyper::header::{HeaderMap, HeaderValue};
 
 /// What counts of a request's headers; empty where it is not said.

@@ -70,7 +70,7 @@ fn bytes_in(folder: &Path) -> io::Result<u64> {
 mod tests {
     use super::*;
     use coupon_shared::click::block::BlockBuilder;
-    use coupon_shared::click::{ClickHead, MAX_RECORD_LEN, VisitKind, encode};
+    use coupon_shared::click::{ClickHead, MAX_RECORD_LEN, VisitKind, encode_click};
     use coupon_shared::decision::Reason;
     use coupon_shared::framed_log::{FramedLog, Options};
     use coupon_shared::transaction_id::TransactionId;
@@ -89,7 +89,7 @@ mod tests {
             rule: 0,
         };
         let mut record = [0; MAX_RECORD_LEN];
-        encode(&head, b"ANNA20", &[], &mut record);
+        encode_click(&head, b"ANNA20", &[], &mut record);
         let stream = StreamId { node: 0, incarnation: 1, thread };
         let mut builder = BlockBuilder::new(stream, first_sequence);
         for _ in 0..clicks {

@@ -1,8 +1,8 @@
 //! A click record, and a block under right checksums: refused, or what it says it is.
 #![no_main]
 
-use coupon_shared::click::block::{BLOCK_HEADER_LEN, Block, Personal};
-use coupon_shared::click::{Click, MAX_RECORD_LEN, Tag, encode};
+use coupon_shared::click::block::{BLOCK_HEADER_LEN, Block, PersonalAction};
+use coupon_shared::click::{Click, MAX_RECORD_LEN, Tag, encode_click};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -11,7 +11,7 @@ fuzz_target!(|data: &[u8]| {
         let tags: Vec<_> =
             Tag::ALL.iter().filter_map(|tag| Some((*tag, click.tag(*tag)?))).collect();
         let mut out = [0; MAX_RECORD_LEN];
-        let written = encode(&click.head, click.code, &tags, &mut out);
+        let written = encode_click(&click.head, click.code, &tags, &mut out);
         let (again, _) = Click::decode(&out[..written]).expect("what is written reads back");
         assert_eq!(again.head, click.head);
     }
@@ -33,8 +33,8 @@ fuzz_target!(|data: &[u8]| {
     assert!(block.last_sequence() >= block.first_sequence());
     let Ok(decoded) = block.decode() else { return };
     assert_eq!(decoded.clicks().count(), block.count() as usize);
-    for personal in [Personal::Keep, Personal::Erase, Personal::TruncateAddress] {
-        if let Some(other) = block.with_personal(|_| personal).expect("it was decoded") {
+    for personal in [PersonalAction::Keep, PersonalAction::Erase, PersonalAction::TruncateAddress] {
+        if let Some(other) = block.with_personal_fields(|_| personal).expect("it was decoded") {
             Block::parse(&other).and_then(|block| block.decode()).expect("it reads back");
         }
     }

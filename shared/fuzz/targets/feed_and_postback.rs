@@ -3,7 +3,7 @@
 #![no_main]
 
 use coupon_shared::feed::{self, Cursor};
-use coupon_shared::postback::{Delivery, Postback, Question, UnreadDelivery};
+use coupon_shared::postback::{Delivery, Postback, PollRequest, UndecodedDelivery};
 use coupon_shared::transaction_id::TransactionId;
 use libfuzzer_sys::fuzz_target;
 
@@ -23,13 +23,13 @@ fuzz_target!(|data: &[u8]| {
             }
         }
         3 => {
-            if let Ok(question) = Question::decode(data) {
+            if let Ok(question) = PollRequest::decode(data) {
                 let bytes = question.encode();
-                assert_eq!(Question::decode(&bytes), Ok(question));
+                assert_eq!(PollRequest::decode(&bytes), Ok(question));
             }
         }
         4 => {
-            let _ = UnreadDelivery::split(data);
+            let _ = UndecodedDelivery::split(data);
             if let Ok(delivery) = Delivery::decode(data) {
                 let bytes = delivery.encode();
                 assert_eq!(Delivery::decode(&bytes), Ok(delivery));

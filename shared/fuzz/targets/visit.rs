@@ -2,7 +2,7 @@
 #![no_main]
 
 use coupon_shared::code::{CouponCode, FoldedCode};
-use coupon_shared::visit_target::{Host, Parameter, Parameters, code_in, lenient_code};
+use coupon_shared::visit_target::{Host, Parameter, Parameters, code_from_path, lenient_code_from_path};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -12,11 +12,11 @@ fuzz_target!(|data: &[u8]| {
         assert!(host.as_str().bytes().all(|byte| byte.is_ascii_graphic()));
     }
     let Ok(text) = std::str::from_utf8(data) else { return };
-    if let Ok(code) = FoldedCode::fold(code_in(text)) {
+    if let Ok(code) = FoldedCode::fold(code_from_path(text)) {
         assert!(code.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric()));
         assert_eq!(FoldedCode::fold(code.as_bytes()), Ok(code));
     }
-    if let Some(code) = lenient_code(text) {
+    if let Some(code) = lenient_code_from_path(text) {
         assert!(code.as_bytes().iter().all(u8::is_ascii_alphanumeric));
     }
     if let Ok(code) = CouponCode::parse(text) {

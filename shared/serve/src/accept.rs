@@ -18,7 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::connection::{Connection, builder};
-use crate::open::{FAREWELL, OpenConnections, Order};
+use crate::open::{LINGER_TIMEOUT, OpenConnections, Order};
 use crate::{Limits, Listener};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -28,7 +28,7 @@ const LONGEST_BACK_OFF: Duration = Duration::from_secs(1);
 
 /// What happened to the connections of one accept loop. Totals, except `open`.
 #[derive(Debug, Default)]
-pub struct Counters {
+pub struct ConnectionCounters {
     /// Connections accepted.
     pub accepted: AtomicU64,
     /// Connections open now.
@@ -43,7 +43,7 @@ pub struct Counters {
     pub accept_errors: AtomicU64,
 }
 
-impl Counters {
+impl ConnectionCounters {
     pub(crate) fn timed_out(&self) {
         self.timed_out.fetch_add(1, Ordering::Relaxed);
     }
@@ -63,7 +63,7 @@ impl Counters {
 
 /// How a drain ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Drained {
+pub struct DrainOutcome {
     /// Connections that were still busy at the deadline and were cut.
     pub cut: usize,
 }
@@ -73,14 +73,18 @@ pub struct Drained {
 pub struct AcceptLoop<L> {
     listener: L,
     limits: watch::Receiver<Limits>,
-    counters: Arc<Counters>,
+    counters: Arc<ConnectionCounters>,
     open: Arc<OpenConnections>,
 }
 
 impl<L: Listener> AcceptLoop<L> {
     /// A loop whose limits follow `limits`; of a change, the size of heads holds for connections
     /// accepted after it, all else at once.
-    pub fn new(listener: L, limits: watch::Receiver<Limits>, counters: Arc<Counters>) -> Self {
+    pub fn new(
+        listener: L,
+        limits: watch::Receiver<Limits>,
+        counters: Arc<ConnectionCounters>,
+    ) -> Self {
         AcceptLoop { listener, limits, counters, open: Arc::default() }
     }
 
@@ -95,7 +99,7 @@ impl<L: Listener> AcceptLoop<L> {
         mut make_service: M,
         executor: E,
         shutdown: CancellationToken,
-    ) -> Drained
+    ) -> DrainOutcome
     where
         M: FnMut(&L::Peer) -> S,
         S: Service<Request<Incoming>, Response = Response<B>>,
@@ -106,7 +110,7 @@ impl<L: Listener> AcceptLoop<L> {
     {
         let mut limits = self.limits.borrow_and_update().clone();
         let mut http = builder(&limits);
-        let mut sweep = sweeps(&limits);
+        let mut sweep = sweep_interval(&limits);
         let mut back_off = BackOff::default();
         loop {
             let has_room = self.open.count() < limits.max_connections;
@@ -116,9 +120,9 @@ impl<L: Listener> AcceptLoop<L> {
                 Ok(()) = self.limits.changed() => {
                     limits = self.limits.borrow_and_update().clone();
                     http = builder(&limits);
-                    sweep = sweeps(&limits);
+                    sweep = sweep_interval(&limits);
                 }
-                () = self.open.one_closed(), if !has_room => {}
+                () = self.open.wait_for_close(), if !has_room => {}
                 () = back_off.over(), if back_off.is_on() => {}
                 accepted = poll_fn(|cx| self.listener.poll_accept(cx)), if has_room && !back_off.is_on() => {
                     match accepted {
@@ -131,7 +135,7 @@ impl<L: Listener> AcceptLoop<L> {
                 }
             }
         }
-        self.take_waiting(&limits, &http, &mut make_service, &executor).await;
+        self.accept_queued(&limits, &http, &mut make_service, &executor).await;
         self.drain(&limits).await
     }
 
@@ -161,7 +165,7 @@ impl<L: Listener> AcceptLoop<L> {
     }
 
     /// Closing a listener resets the connections still in its queue, so they are taken out first.
-    async fn take_waiting<M, S, B, E>(
+    async fn accept_queued<M, S, B, E>(
         &mut self,
         limits: &Limits,
         http: &http1::Builder,
@@ -177,7 +181,7 @@ impl<L: Listener> AcceptLoop<L> {
     {
         let mut has_asked_again = false;
         while self.open.count() < limits.max_connections {
-            match self.accept_at_once().await {
+            match self.poll_accept_now().await {
                 Poll::Ready(Ok((stream, peer))) => {
                     executor.execute(self.connection(http, stream, make_service(&peer)));
                 }
@@ -193,43 +197,43 @@ impl<L: Listener> AcceptLoop<L> {
 
     /// What the listener has now. Whole queues are taken this way, so the runtime, which grants a
     /// task only so many accepts in a row, must not say that there is nothing more.
-    async fn accept_at_once(&mut self) -> Poll<io::Result<(L::Stream, L::Peer)>> {
+    async fn poll_accept_now(&mut self) -> Poll<io::Result<(L::Stream, L::Peer)>> {
         unconstrained(poll_fn(|cx| Poll::Ready(self.listener.poll_accept(cx)))).await
     }
 
-    async fn drain(self, limits: &Limits) -> Drained {
+    async fn drain(self, limits: &Limits) -> DrainOutcome {
         let AcceptLoop { listener, open, .. } = self;
         drop(listener);
         let began = Instant::now();
-        open.tell_all(Order::LastRequest);
+        open.order_all(Order::LastRequest);
         let grace = began + limits.drain_grace.min(limits.drain_deadline);
-        if all_closed_before(grace, &open, limits).await {
-            return Drained { cut: 0 };
+        if drain_until(grace, &open, limits).await {
+            return DrainOutcome { cut: 0 };
         }
-        open.tell_all(Order::Finish);
-        if all_closed_before(began + limits.drain_deadline, &open, limits).await {
-            return Drained { cut: 0 };
+        open.order_all(Order::Finish);
+        if drain_until(began + limits.drain_deadline, &open, limits).await {
+            return DrainOutcome { cut: 0 };
         }
         let cut = open.count();
-        open.tell_all(Order::Cut);
-        open.all_closed().await;
-        Drained { cut }
+        open.order_all(Order::Cut);
+        open.wait_for_all_closed().await;
+        DrainOutcome { cut }
     }
 }
 
 /// Goes on sweeping, so that a client which never closes its half does not hold up the drain.
-async fn all_closed_before(deadline: Instant, open: &OpenConnections, limits: &Limits) -> bool {
-    let mut sweep = interval(limits.time_between_sweeps().min(FAREWELL / 2));
+async fn drain_until(deadline: Instant, open: &OpenConnections, limits: &Limits) -> bool {
+    let mut sweep = interval(limits.time_between_sweeps().min(LINGER_TIMEOUT / 2));
     loop {
         tokio::select! {
-            () = open.all_closed() => return true,
+            () = open.wait_for_all_closed() => return true,
             () = sleep_until(deadline) => return false,
             _ = sweep.tick() => open.sweep(limits),
         }
     }
 }
 
-fn sweeps(limits: &Limits) -> tokio::time::Interval {
+fn sweep_interval(limits: &Limits) -> tokio::time::Interval {
     let mut sweeps = interval(limits.time_between_sweeps());
     sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
     sweeps

@@ -23,13 +23,13 @@ use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::Limits;
-use crate::open::{Order, Slot, Watch};
+use crate::open::{ConnectionSlot, ConnectionState, Order};
 use crate::request_line::RequestLines;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// What a client may still send after our last byte before we stop listening to it.
-const FAREWELL_BYTES: usize = 256 * 1024;
+const MAX_LINGER_BYTES: usize = 256 * 1024;
 
 pub(crate) fn builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
@@ -48,11 +48,11 @@ pin_project! {
     #[must_use = "a connection does nothing unless it is spawned"]
     pub struct Connection<T, S>
     where
-        Watched<S>: HttpService<Incoming>,
+        WatchedService<S>: HttpService<Incoming>,
     {
         #[pin]
-        http: http1::Connection<WatchedStream<T>, Watched<S>>,
-        slot: Slot,
+        http: http1::Connection<WatchedStream<T>, WatchedService<S>>,
+        slot: ConnectionSlot,
         finishing: bool,
     }
 }
@@ -69,14 +69,14 @@ where
         builder: &http1::Builder,
         stream: T,
         service: S,
-        slot: Slot,
+        slot: ConnectionSlot,
     ) -> Connection<T, S> {
         let stream = WatchedStream {
             stream: TokioIo::new(RequestLines::new(stream, Arc::clone(&slot.watch))),
             watch: Arc::clone(&slot.watch),
-            farewell_bytes: None,
+            linger_bytes: None,
         };
-        let service = Watched { service, watch: Arc::clone(&slot.watch) };
+        let service = WatchedService { service, watch: Arc::clone(&slot.watch) };
         let http = builder.serve_connection(stream, service);
         Connection { http, slot, finishing: false }
     }
@@ -94,7 +94,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
-        this.slot.watch.wake_with(cx.waker());
+        this.slot.watch.set_waker(cx.waker());
         // The client's bytes first: a request that has arrived is answered, whatever the order.
         if let Poll::Ready(result) = this.http.as_mut().poll(cx) {
             this.slot.counters.closed(result);
@@ -120,37 +120,41 @@ where
 
 /// A service that tells its connection's watch while it works on a request.
 #[derive(Debug)]
-pub struct Watched<S> {
+pub struct WatchedService<S> {
     service: S,
-    watch: Arc<Watch>,
+    watch: Arc<ConnectionState>,
 }
 
-impl<S, B> Service<Request<Incoming>> for Watched<S>
+impl<S, B> Service<Request<Incoming>> for WatchedService<S>
 where
     S: Service<Request<Incoming>, Response = Response<B>>,
 {
     type Response = Response<B>;
     type Error = S::Error;
-    type Future = Answering<S::Future>;
+    type Future = ResponseFuture<S::Future>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        self.watch.answering(true);
+        self.watch.set_answering(true);
         let is_last = !self.watch.heads.read(request.body().size_hint().exact());
-        Answering { answer: self.service.call(request), watch: Arc::clone(&self.watch), is_last }
+        ResponseFuture {
+            answer: self.service.call(request),
+            watch: Arc::clone(&self.watch),
+            is_last,
+        }
     }
 }
 
 pin_project! {
     /// An answer in the making.
-    pub struct Answering<F> {
+    pub struct ResponseFuture<F> {
         #[pin]
         answer: F,
-        watch: Arc<Watch>,
+        watch: Arc<ConnectionState>,
         is_last: bool,
     }
 }
 
-impl<F, B, E> Future for Answering<F>
+impl<F, B, E> Future for ResponseFuture<F>
 where
     F: Future<Output = Result<Response<B>, E>>,
 {
@@ -159,7 +163,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         let mut answer = ready!(this.answer.poll(cx));
-        this.watch.answering(false);
+        this.watch.set_answering(false);
         if (*this.is_last || this.watch.order() != Order::Serve)
             && let Ok(answer) = &mut answer
         {
@@ -175,9 +179,9 @@ where
 #[derive(Debug)]
 pub(crate) struct WatchedStream<T> {
     stream: TokioIo<RequestLines<T>>,
-    watch: Arc<Watch>,
+    watch: Arc<ConnectionState>,
     /// What the client may still send; `None` until our half is closed.
-    farewell_bytes: Option<usize>,
+    linger_bytes: Option<usize>,
 }
 
 impl<T: AsyncRead + Unpin> Read for WatchedStream<T> {
@@ -187,7 +191,7 @@ impl<T: AsyncRead + Unpin> Read for WatchedStream<T> {
         buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        self.watch.sent_bytes();
+        self.watch.client_sent_bytes();
         Poll::Ready(Ok(()))
     }
 }
@@ -200,8 +204,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Write for WatchedStream<T> {
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         match &written {
-            Poll::Ready(Ok(_)) => self.watch.took_bytes(),
-            Poll::Pending => self.watch.took_no_more(),
+            Poll::Ready(Ok(_)) => self.watch.client_took_bytes(),
+            Poll::Pending => self.watch.client_stopped_taking(),
             Poll::Ready(Err(_)) => {}
         }
         written
@@ -213,16 +217,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Write for WatchedStream<T> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let mut left = match this.farewell_bytes {
+        let mut left = match this.linger_bytes {
             Some(left) => left,
             None => {
                 ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
-                this.watch.leaving();
-                FAREWELL_BYTES
+                this.watch.set_lingering();
+                MAX_LINGER_BYTES
             }
         };
         loop {
-            this.farewell_bytes = Some(left);
+            this.linger_bytes = Some(left);
             let mut bytes = [MaybeUninit::uninit(); 4096];
             let mut unread = ReadBuf::uninit(&mut bytes);
             let read = Pin::new(this.stream.inner_mut().stream_mut()).poll_read(cx, &mut unread);

@@ -28,7 +28,7 @@ mod request_line;
 
 mod client_address;
 
-pub use accept::{AcceptLoop, Counters, Drained};
+pub use accept::{AcceptLoop, ConnectionCounters, DrainOutcome};
 pub use client_address::client_address;
 
 pub use bind::{BindError, bind_tcp, bind_unix};

@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::request_line::Heads;
-use crate::{Counters, Limits};
+use crate::request_line::HeadProgress;
+use crate::{ConnectionCounters, Limits};
 
 /// How long a client may take to close its half after ours.
-pub(crate) const FAREWELL: Duration = Duration::from_millis(500);
+pub(crate) const LINGER_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What the accept loop wants of a connection; each value goes further than the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,7 +44,7 @@ impl Order {
 
 /// What a connection and the loop tell each other.
 #[derive(Debug, Default)]
-pub(crate) struct Watch {
+pub(crate) struct ConnectionState {
     order: AtomicU8,
     /// Set by whatever counts as the client doing its part; cleared by each sweep.
     progressed: AtomicBool,
@@ -53,35 +53,35 @@ pub(crate) struct Watch {
     /// The client took an answer and has sent nothing since.
     idle: AtomicBool,
     /// All is said and our half is closed; we only wait for the client's end.
-    leaving: AtomicBool,
+    lingering: AtomicBool,
     /// What the client's bytes are, as far as hyper has read them.
-    pub(crate) heads: Heads,
+    pub(crate) heads: HeadProgress,
     waker: OnceLock<Waker>,
 }
 
-impl Watch {
+impl ConnectionState {
     pub(crate) fn order(&self) -> Order {
         Order::from_u8(self.order.load(Ordering::Relaxed))
     }
 
-    pub(crate) fn took_bytes(&self) {
+    pub(crate) fn client_took_bytes(&self) {
         self.idle.store(true, Ordering::Relaxed);
         self.progressed.store(true, Ordering::Relaxed);
     }
 
     /// The answer is not over, so the client is not idle.
-    pub(crate) fn took_no_more(&self) {
+    pub(crate) fn client_stopped_taking(&self) {
         self.idle.store(false, Ordering::Relaxed);
     }
 
     /// Not progress by itself: an unfinished head may come in slowly, but not for ever.
-    pub(crate) fn sent_bytes(&self) {
+    pub(crate) fn client_sent_bytes(&self) {
         if self.idle.swap(false, Ordering::Relaxed) {
             self.progressed.store(true, Ordering::Relaxed);
         }
     }
 
-    pub(crate) fn answering(&self, yes: bool) {
+    pub(crate) fn set_answering(&self, yes: bool) {
         self.answering.store(yes, Ordering::Relaxed);
         self.progressed.store(true, Ordering::Relaxed);
     }
@@ -91,17 +91,17 @@ impl Watch {
     }
 
     /// The farewell counts from now.
-    pub(crate) fn leaving(&self) {
-        self.leaving.store(true, Ordering::Relaxed);
+    pub(crate) fn set_lingering(&self) {
+        self.lingering.store(true, Ordering::Relaxed);
         self.progressed.store(true, Ordering::Relaxed);
     }
 
     /// A spawned task keeps its waker for life, so the first poll's is enough.
-    pub(crate) fn wake_with(&self, waker: &Waker) {
+    pub(crate) fn set_waker(&self, waker: &Waker) {
         self.waker.get_or_init(|| waker.clone());
     }
 
-    fn tell(&self, order: Order) {
+    fn give_order(&self, order: Order) {
         self.order.fetch_max(order as u8, Ordering::Relaxed);
         if let Some(waker) = self.waker.get() {
             waker.wake_by_ref();
@@ -109,9 +109,9 @@ impl Watch {
     }
 
     /// How long this connection may go without progress, and what it hears then.
-    fn patience(&self, limits: &Limits) -> (Duration, Order) {
-        if self.leaving.load(Ordering::Relaxed) {
-            (FAREWELL, Order::Cut)
+    fn allowed_silence(&self, limits: &Limits) -> (Duration, Order) {
+        if self.lingering.load(Ordering::Relaxed) {
+            (LINGER_TIMEOUT, Order::Cut)
         } else if self.idle.load(Ordering::Relaxed) {
             (limits.idle_timeout, Order::TimedOut)
         } else {
@@ -121,43 +121,43 @@ impl Watch {
 }
 
 #[derive(Debug)]
-struct Entry {
-    watch: Arc<Watch>,
+struct OpenConnection {
+    watch: Arc<ConnectionState>,
     last_progress: Instant,
 }
 
 #[derive(Debug, Default)]
-struct Entries {
+struct ConnectionTable {
     next: u64,
-    by_number: HashMap<u64, Entry>,
+    by_number: HashMap<u64, OpenConnection>,
 }
 
 /// All open connections of one accept loop.
 #[derive(Debug, Default)]
 pub(crate) struct OpenConnections {
-    entries: Mutex<Entries>,
+    entries: Mutex<ConnectionTable>,
     closed: Notify,
 }
 
 impl OpenConnections {
-    pub(crate) fn add(self: &Arc<Self>, counters: Arc<Counters>) -> Slot {
+    pub(crate) fn add(self: &Arc<Self>, counters: Arc<ConnectionCounters>) -> ConnectionSlot {
         counters.open.fetch_add(1, Ordering::Relaxed);
-        let watch = Arc::new(Watch::default());
+        let watch = Arc::new(ConnectionState::default());
         let mut entries = self.entries();
         let number = entries.next;
         entries.next += 1;
-        let entry = Entry { watch: Arc::clone(&watch), last_progress: Instant::now() };
+        let entry = OpenConnection { watch: Arc::clone(&watch), last_progress: Instant::now() };
         entries.by_number.insert(number, entry);
-        Slot { open: Arc::clone(self), number, watch, counters }
+        ConnectionSlot { open: Arc::clone(self), number, watch, counters }
     }
 
     pub(crate) fn count(&self) -> usize {
         self.entries().by_number.len()
     }
 
-    pub(crate) fn tell_all(&self, order: Order) {
+    pub(crate) fn order_all(&self, order: Order) {
         for entry in self.entries().by_number.values() {
-            entry.watch.tell(order);
+            entry.watch.give_order(order);
         }
     }
 
@@ -171,39 +171,39 @@ impl OpenConnections {
                 entry.last_progress = now;
                 continue;
             }
-            let (patience, order) = watch.patience(limits);
+            let (patience, order) = watch.allowed_silence(limits);
             if now - entry.last_progress >= patience {
-                watch.tell(order);
+                watch.give_order(order);
             }
         }
     }
 
     /// Returns when any connection has closed since the last call.
-    pub(crate) async fn one_closed(&self) {
+    pub(crate) async fn wait_for_close(&self) {
         self.closed.notified().await;
     }
 
-    pub(crate) async fn all_closed(&self) {
+    pub(crate) async fn wait_for_all_closed(&self) {
         while self.count() > 0 {
-            self.one_closed().await;
+            self.wait_for_close().await;
         }
     }
 
-    fn entries(&self) -> MutexGuard<'_, Entries> {
+    fn entries(&self) -> MutexGuard<'_, ConnectionTable> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A connection's place among the open ones, given back when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Slot {
+pub(crate) struct ConnectionSlot {
     open: Arc<OpenConnections>,
     number: u64,
-    pub(crate) watch: Arc<Watch>,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) watch: Arc<ConnectionState>,
+    pub(crate) counters: Arc<ConnectionCounters>,
 }
 
-impl Drop for Slot {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.open.entries().by_number.remove(&self.number);
         self.counters.open.fetch_sub(1, Ordering::Relaxed);

@@ -12,13 +12,13 @@
 //!
 //! - A connection begins with a request. One head is handed on at a time; its end is the first empty
 //!   line, as it is for hyper.
-//! - How long its body is, the service tells, as hyper found it ([`Heads`]). Behind that, the next
+//! - How long its body is, the service tells, as hyper found it ([`HeadProgress`]). Behind that, the next
 //!   request begins.
 //! - Where the body's length is unknown before its end (chunked), or the head's end was not looked
 //!   for exactly, the request is the connection's last.
 //!
 //! A browser's request, whole in one read and with a clean first line, is looked over in a few wide
-//! steps and not copied. Everything else goes through [`Place::behind`], byte by byte. Of what is
+//! steps and not copied. Everything else goes through [`ParsePosition::after`], byte by byte. Of what is
 //! read, at most one read of hyper's waits here.
 
 use std::io;
@@ -31,11 +31,11 @@ use memchr::memmem::Finder;
 use memchr::{memchr, memchr3};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::open::Watch;
+use crate::open::ConnectionState;
 
 /// What hyper's reading of heads tells the layer under it.
 #[derive(Debug, Default)]
-pub(crate) struct Heads {
+pub(crate) struct HeadProgress {
     /// Requests that hyper has read so far.
     read: AtomicU32,
     /// Length in bytes of the last one's body.
@@ -44,7 +44,7 @@ pub(crate) struct Heads {
     is_exact: AtomicBool,
 }
 
-impl Heads {
+impl HeadProgress {
     /// hyper has read a head, and its body has so many bytes; `None` where only its end tells.
     /// Returns whether it is known where the next request begins.
     pub(crate) fn read(&self, body_bytes: Option<u64>) -> bool {
@@ -60,7 +60,7 @@ impl Heads {
 
 /// Where the next byte stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum ParsePosition {
     /// A request begins here, or an empty line before one.
     Start,
     Method,
@@ -91,22 +91,26 @@ enum Line {
     More,
 }
 
-impl Place {
-    /// What follows a byte of a head; `None` behind the head's last one. Heads that hyper refuses may
+impl ParsePosition {
+    /// What follows a byte of a head; `None` behind the head's last one. HeadProgress that hyper refuses may
     /// be read as anything.
-    fn behind(self, byte: u8) -> Option<Place> {
+    fn after(self, byte: u8) -> Option<ParsePosition> {
         Some(match (self, byte) {
-            (Place::Start, b'\r' | b'\n') => Place::Start,
-            (Place::Start, _) => Place::Method,
-            (Place::Field(Line::Nothing | Line::CarriageReturn), b'\n') => return None,
-            (Place::Field(Line::Nothing), b'\r') => Place::Field(Line::CarriageReturn),
+            (ParsePosition::Start, b'\r' | b'\n') => ParsePosition::Start,
+            (ParsePosition::Start, _) => ParsePosition::Method,
+            (ParsePosition::Field(Line::Nothing | Line::CarriageReturn), b'\n') => return None,
+            (ParsePosition::Field(Line::Nothing), b'\r') => {
+                ParsePosition::Field(Line::CarriageReturn)
+            }
             // Whatever line it is, it ends here.
-            (_, b'\n') => Place::Field(Line::Nothing),
-            (Place::Field(_), _) => Place::Field(Line::More),
-            (Place::Method, b' ') => Place::TargetsFirstByte,
-            (Place::TargetsFirstByte, b'/') | (Place::Authority, b'?') => Place::Escaped,
-            (Place::TargetsFirstByte, _) => Place::Authority,
-            (Place::Authority | Place::Escaped, b' ') => Place::Version,
+            (_, b'\n') => ParsePosition::Field(Line::Nothing),
+            (ParsePosition::Field(_), _) => ParsePosition::Field(Line::More),
+            (ParsePosition::Method, b' ') => ParsePosition::TargetsFirstByte,
+            (ParsePosition::TargetsFirstByte, b'/') | (ParsePosition::Authority, b'?') => {
+                ParsePosition::Escaped
+            }
+            (ParsePosition::TargetsFirstByte, _) => ParsePosition::Authority,
+            (ParsePosition::Authority | ParsePosition::Escaped, b' ') => ParsePosition::Version,
             (same, _) => same,
         })
     }
@@ -114,7 +118,7 @@ impl Place {
 
 /// What becomes of the next byte of a path or a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Treatment {
+enum ByteTreatment {
     /// It and so many after it, which are one character, go on as they are.
     Plain {
         more: u8,
@@ -124,10 +128,10 @@ enum Treatment {
     Wait,
 }
 
-fn treatment(rest: &[u8]) -> Treatment {
+fn treatment_of(rest: &[u8]) -> ByteTreatment {
     match rest[0] {
-        b'"' | b'<' | b'>' | 0x7f => return Treatment::Escape,
-        0..0x80 => return Treatment::Plain { more: 0 },
+        b'"' | b'<' | b'>' | 0x7f => return ByteTreatment::Escape,
+        0..0x80 => return ByteTreatment::Plain { more: 0 },
         0x80.. => {}
     }
     let error = match std::str::from_utf8(&rest[..rest.len().min(4)]) {
@@ -136,22 +140,22 @@ fn treatment(rest: &[u8]) -> Treatment {
     };
     match (std::str::from_utf8(&rest[..error.valid_up_to()]), error.error_len()) {
         (Ok(text), _) if !text.is_empty() => first_character(text),
-        (_, None) => Treatment::Wait,
-        (_, Some(_)) => Treatment::Escape,
+        (_, None) => ByteTreatment::Wait,
+        (_, Some(_)) => ByteTreatment::Escape,
     }
 }
 
-fn first_character(text: &str) -> Treatment {
+fn first_character(text: &str) -> ByteTreatment {
     let bytes = text.chars().next().map_or(1, char::len_utf8);
-    Treatment::Plain { more: bytes as u8 - 1 }
+    ByteTreatment::Plain { more: bytes as u8 - 1 }
 }
 
 /// A stream whose targets have only bytes that a URI may hold.
 #[derive(Debug)]
 pub(crate) struct RequestLines<T> {
     stream: T,
-    watch: Arc<Watch>,
-    place: Place,
+    watch: Arc<ConnectionState>,
+    place: ParsePosition,
     /// Read, and not handed on yet from `handed_on`.
     waiting: Vec<u8>,
     handed_on: usize,
@@ -164,11 +168,11 @@ pub(crate) struct RequestLines<T> {
 type Digits = [Option<u8>; 2];
 
 impl<T> RequestLines<T> {
-    pub(crate) fn new(stream: T, watch: Arc<Watch>) -> RequestLines<T> {
+    pub(crate) fn new(stream: T, watch: Arc<ConnectionState>) -> RequestLines<T> {
         RequestLines {
             stream,
             watch,
-            place: Place::Start,
+            place: ParsePosition::Start,
             waiting: Vec::new(),
             handed_on: 0,
             plain: 0,
@@ -186,53 +190,53 @@ impl<T> RequestLines<T> {
     }
 
     /// hyper asks for more: by now it has read the head that it was given.
-    fn settle_head(&mut self) {
-        let Place::HeadsEnd { read_before } = self.place else { return };
+    fn resolve_head(&mut self) {
+        let ParsePosition::HeadsEnd { read_before } = self.place else { return };
         let heads = &self.watch.heads;
         let requests = heads.count().wrapping_sub(read_before);
         let is_exact = heads.is_exact.load(Ordering::Relaxed);
         self.place = match heads.body_bytes.load(Ordering::Relaxed) {
             // Without a body behind the last one, whatever heads were handed on are all read.
-            0 if requests == 1 || requests > 1 && !is_exact => Place::Start,
-            u64::MAX => Place::Unknown,
-            left if requests == 1 && is_exact => Place::Body { left },
-            _ => Place::Unknown,
+            0 if requests == 1 || requests > 1 && !is_exact => ParsePosition::Start,
+            u64::MAX => ParsePosition::Unknown,
+            left if requests == 1 && is_exact => ParsePosition::Body { left },
+            _ => ParsePosition::Unknown,
         };
     }
 
-    fn head_ends(&mut self, is_exact: bool) {
+    fn end_head(&mut self, is_exact: bool) {
         let heads = &self.watch.heads;
         heads.is_exact.store(is_exact, Ordering::Relaxed);
-        self.place = Place::HeadsEnd { read_before: heads.count() };
+        self.place = ParsePosition::HeadsEnd { read_before: heads.count() };
     }
 
     /// Whether what was read can go on to hyper as it is.
-    fn passes(&mut self, read: &[u8]) -> bool {
+    fn pass_unchanged(&mut self, read: &[u8]) -> bool {
         match self.place {
             _ if read.is_empty() => true,
-            Place::Unknown => true,
+            ParsePosition::Unknown => true,
             // hyper tells it from HTTP/1 only where it sees all of it, and then ends the connection.
-            Place::Start if read.starts_with(b"PRI * HTTP/2.0\r\n") => {
-                self.place = Place::Unknown;
+            ParsePosition::Start if read.starts_with(b"PRI * HTTP/2.0\r\n") => {
+                self.place = ParsePosition::Unknown;
                 true
             }
-            Place::Start if is_one_plain_head(read) => {
-                self.head_ends(false);
+            ParsePosition::Start if is_one_plain_head(read) => {
+                self.end_head(false);
                 true
             }
-            Place::Body { left } if read.len() as u64 <= left => {
-                self.body_passed(read.len());
+            ParsePosition::Body { left } if read.len() as u64 <= left => {
+                self.advance_body(read.len());
                 true
             }
             _ => false,
         }
     }
 
-    fn body_passed(&mut self, bytes: usize) {
-        if let Place::Body { left } = &mut self.place {
+    fn advance_body(&mut self, bytes: usize) {
+        if let ParsePosition::Body { left } = &mut self.place {
             *left -= bytes as u64;
             if *left == 0 {
-                self.place = Place::Start;
+                self.place = ParsePosition::Start;
             }
         }
     }
@@ -246,13 +250,14 @@ impl<T> RequestLines<T> {
                 continue;
             }
             let rest = &self.waiting[self.handed_on..];
-            let (Some(&byte), false) = (rest.first(), matches!(self.place, Place::HeadsEnd { .. }))
+            let (Some(&byte), false) =
+                (rest.first(), matches!(self.place, ParsePosition::HeadsEnd { .. }))
             else {
                 break;
             };
             let whole = match self.place {
-                Place::Unknown => rest.len(),
-                Place::Body { left } => usize::try_from(left).unwrap_or(rest.len()),
+                ParsePosition::Unknown => rest.len(),
+                ParsePosition::Body { left } => usize::try_from(left).unwrap_or(rest.len()),
                 _ => 0,
             };
             if whole == 0 {
@@ -263,7 +268,7 @@ impl<T> RequestLines<T> {
                 let count = whole.min(rest.len()).min(buf.remaining());
                 buf.put_slice(&rest[..count]);
                 self.handed_on += count;
-                self.body_passed(count);
+                self.advance_body(count);
             }
         }
         if self.handed_on == self.waiting.len() {
@@ -276,11 +281,11 @@ impl<T> RequestLines<T> {
     fn hand_on_byte(&mut self, byte: u8, buf: &mut ReadBuf<'_>) -> bool {
         if self.plain > 0 {
             self.plain -= 1;
-        } else if self.place == Place::Escaped {
-            match treatment(&self.waiting[self.handed_on..]) {
-                Treatment::Plain { more } => self.plain = more,
-                Treatment::Wait => return false,
-                Treatment::Escape => {
+        } else if self.place == ParsePosition::Escaped {
+            match treatment_of(&self.waiting[self.handed_on..]) {
+                ByteTreatment::Plain { more } => self.plain = more,
+                ByteTreatment::Wait => return false,
+                ByteTreatment::Escape => {
                     let digit = |value: u8| Some(b"0123456789ABCDEF"[usize::from(value)]);
                     self.digits = [digit(byte >> 4), digit(byte & 15)];
                     self.handed_on += 1;
@@ -291,9 +296,9 @@ impl<T> RequestLines<T> {
         }
         self.handed_on += 1;
         buf.put_slice(&[byte]);
-        match self.place.behind(byte) {
+        match self.place.after(byte) {
             Some(place) => self.place = place,
-            None => self.head_ends(true),
+            None => self.end_head(true),
         }
         true
     }
@@ -301,7 +306,7 @@ impl<T> RequestLines<T> {
 
 /// Whether this is a request without a body, in general, that ends where it does, and whose first
 /// line needs nothing. Lines that end without a carriage return are not looked at: then several
-/// requests may be taken for one, which [`RequestLines::settle_head`] allows for.
+/// requests may be taken for one, which [`RequestLines::resolve_head`] allows for.
 fn is_one_plain_head(read: &[u8]) -> bool {
     static END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
     if !matches!(read[0], b'G' | b'H') || !read.ends_with(b"\r\n\r\n") {
@@ -323,15 +328,15 @@ impl<T: AsyncRead + Unpin> AsyncRead for RequestLines<T> {
         let this = &mut *self;
         let before = buf.filled().len();
         if this.has_waiting() {
-            this.settle_head();
+            this.resolve_head();
             this.hand_on(buf);
         }
         // Nothing can be handed on of what may be the first bytes of a character.
         while buf.filled().len() == before {
             ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
-            this.settle_head();
+            this.resolve_head();
             let read = &buf.filled()[before..];
-            if read.is_empty() || !this.has_waiting() && this.passes(read) {
+            if read.is_empty() || !this.has_waiting() && this.pass_unchanged(read) {
                 break;
             }
             this.waiting.extend_from_slice(read);

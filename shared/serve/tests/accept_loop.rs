@@ -12,7 +12,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use coupon_serve::{
-    AcceptLoop, BindError, Counters, Drained, Limits, Listener, LocalExecutor, bind_tcp, bind_unix,
+    AcceptLoop, BindError, ConnectionCounters, DrainOutcome, Limits, Listener, LocalExecutor,
+    bind_tcp, bind_unix,
 };
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -39,10 +40,10 @@ fn quick() -> Limits {
 
 struct Running {
     address: SocketAddr,
-    counters: Arc<Counters>,
+    counters: Arc<ConnectionCounters>,
     limits: watch::Sender<Limits>,
     shutdown: CancellationToken,
-    drained: JoinHandle<Drained>,
+    drained: JoinHandle<DrainOutcome>,
 }
 
 /// `/slow` takes 300 ms, `/never` never answers, `/large` has 64 MiB; all else echoes the body.
@@ -62,7 +63,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
 fn start(limits: Limits) -> Running {
     let listener = bind_tcp("127.0.0.1:0".parse().unwrap(), 1).unwrap().remove(0);
     let address = listener.local_addr().unwrap();
-    let counters = Arc::new(Counters::default());
+    let counters = Arc::new(ConnectionCounters::default());
     let (sender, receiver) = watch::channel(limits);
     let shutdown = CancellationToken::new();
     let accept =
@@ -222,7 +223,7 @@ async fn drains_a_request_in_hand() {
     let head = head(&mut stream).await;
     assert!(head.contains("connection: close"), "{head}");
     drop(stream);
-    assert_eq!(server.drained.await.unwrap(), Drained { cut: 0 });
+    assert_eq!(server.drained.await.unwrap(), DrainOutcome { cut: 0 });
 }
 
 #[tokio::test]
@@ -240,7 +241,7 @@ async fn drains_connections_accepted_or_waiting_before_their_first_request() {
         assert!(head.starts_with("HTTP/1.1 200") && head.contains("connection: close"), "{head}");
     }
     drop(streams);
-    assert_eq!(server.drained.await.unwrap(), Drained { cut: 0 });
+    assert_eq!(server.drained.await.unwrap(), DrainOutcome { cut: 0 });
 }
 
 #[tokio::test]
@@ -255,7 +256,7 @@ async fn drains_a_queue_longer_than_the_runtime_grants_accepts_in_a_row() {
         })
         .collect();
     server.shutdown.cancel();
-    assert_eq!(server.drained.await.unwrap(), Drained { cut: 0 });
+    assert_eq!(server.drained.await.unwrap(), DrainOutcome { cut: 0 });
     for mut client in clients {
         let mut answer = String::new();
         client.read_to_string(&mut answer).unwrap();
@@ -275,7 +276,7 @@ async fn drains_idle_connections_after_the_grace_and_accepts_no_new_ones() {
     server.shutdown.cancel();
     assert!(closed_after(&mut idle).await < Duration::from_millis(400));
     drop(idle);
-    assert_eq!(server.drained.await.unwrap(), Drained { cut: 0 });
+    assert_eq!(server.drained.await.unwrap(), DrainOutcome { cut: 0 });
     let late = TcpStream::connect(server.address).await;
     assert_eq!(late.unwrap_err().kind(), ErrorKind::ConnectionRefused);
 }
@@ -295,7 +296,7 @@ async fn drain_does_not_wait_for_clients_that_never_close_their_half() {
     tokio::time::sleep(Duration::from_millis(20)).await;
     server.shutdown.cancel();
     let began = Instant::now();
-    assert_eq!(server.drained.await.unwrap(), Drained { cut: 0 });
+    assert_eq!(server.drained.await.unwrap(), DrainOutcome { cut: 0 });
     assert!(began.elapsed() < Duration::from_secs(10));
     drop((answered, silent));
 }
@@ -308,7 +309,7 @@ async fn cuts_what_is_busy_at_the_drain_deadline() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     server.shutdown.cancel();
     let began = Instant::now();
-    assert_eq!(server.drained.await.unwrap(), Drained { cut: 1 });
+    assert_eq!(server.drained.await.unwrap(), DrainOutcome { cut: 1 });
     assert!(began.elapsed() < Duration::from_secs(2));
 }
 
@@ -380,7 +381,7 @@ async fn serves_services_that_are_not_send_over_a_unix_socket() {
     });
     assert!(answer.await.ends_with("hello"));
     shutdown.cancel();
-    assert_eq!(local.run_until(drained).await.unwrap(), Drained { cut: 0 });
+    assert_eq!(local.run_until(drained).await.unwrap(), DrainOutcome { cut: 0 });
 }
 
 #[test]

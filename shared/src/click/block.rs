@@ -29,7 +29,7 @@
 //! | 88 | 4 | CRC-32C of the bytes before |
 //! | 92 | 4 | zero |
 //!
-//! The personal part can be rewritten by itself ([`Block::with_personal`]): the main part stays byte
+//! The personal part can be rewritten by itself ([`Block::with_personal_fields`]): the main part stays byte
 //! for byte, and of the header only the lengths and checksums that depend on it change.
 //!
 //! The main part is the records one after the other, each with its length mended to what is left
@@ -37,8 +37,8 @@
 //! length (2) of its personal fields and the fields.
 
 use super::{
-    Click, ClickError, FIRST_PERSONAL_TAG, StreamId, TAG_HEAD_LEN, Tag, address, check_tags,
-    split_tag, tags, truncated, u16_at, u32_at, u64_at,
+    Click, ClickError, FIRST_PERSONAL_TAG, StreamId, TAG_HEAD_LEN, Tag, check_tags, decode_address,
+    split_tag, tags, truncate_address, u16_at, u32_at, u64_at,
 };
 
 /// Version of the block format.
@@ -156,7 +156,7 @@ fn seal(header: &mut [u8]) {
 
 /// What becomes of a record's personal fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Personal {
+pub enum PersonalAction {
     /// They stay.
     Keep,
     /// All of them go, also those that this version does not know.
@@ -165,14 +165,14 @@ pub enum Personal {
     TruncateAddress,
 }
 
-impl Personal {
+impl PersonalAction {
     fn write(self, fields: &[u8], out: &mut Vec<u8>) {
         let at = out.len();
         out.extend_from_slice(&[0; 2]);
         match self {
-            Personal::Keep => out.extend_from_slice(fields),
-            Personal::Erase => {}
-            Personal::TruncateAddress => {
+            PersonalAction::Keep => out.extend_from_slice(fields),
+            PersonalAction::Erase => {}
+            PersonalAction::TruncateAddress => {
                 tags(fields).for_each(|(tag, field)| write_truncated(tag, field, out));
             }
         }
@@ -182,7 +182,8 @@ impl Personal {
 
 fn write_truncated(tag: u8, field: &[u8], out: &mut Vec<u8>) {
     let value = &field[TAG_HEAD_LEN..];
-    let network = (tag == Tag::Address as u8).then(|| address(value)).flatten().map(truncated);
+    let network =
+        (tag == Tag::Address as u8).then(|| decode_address(value)).flatten().map(truncate_address);
     out.extend_from_slice(&field[..TAG_HEAD_LEN]);
     match network {
         Some(std::net::IpAddr::V4(v4)) => out.extend_from_slice(&v4.octets()),
@@ -310,9 +311,9 @@ impl<'a> Block<'a> {
     }
 
     /// This block with personal fields as `choose` wants them, or `None` where that changes nothing.
-    pub fn with_personal(
+    pub fn with_personal_fields(
         &self,
-        mut choose: impl FnMut(&Click<'_>) -> Personal,
+        mut choose: impl FnMut(&Click<'_>) -> PersonalAction,
     ) -> Result<Option<Vec<u8>>, ClickError> {
         let decoded = self.decode()?;
         let mut personal = Vec::with_capacity(decoded.personal.len());
@@ -342,11 +343,11 @@ impl<'a> Block<'a> {
         let main = decompress("main part", self.main(), u32_at(self.bytes, 28))?;
         let personal = decompress("personal part", self.personal(), u32_at(self.bytes, 36))?;
         let decoded = DecodedBlock { main, personal };
-        let mut places = Places { decoded: &decoded, main_at: 0, personal_at: 0 };
+        let mut cursor = RecordCursor { decoded: &decoded, main_at: 0, personal_at: 0 };
         for _ in 0..self.count() {
-            places.next_click()?;
+            cursor.next_click()?;
         }
-        let (main_at, personal_at) = (places.main_at, places.personal_at);
+        let (main_at, personal_at) = (cursor.main_at, cursor.personal_at);
         if main_at != decoded.main.len() || personal_at != decoded.personal.len() {
             return Err(ClickError::Field { field: "number of records", got: self.count().into() });
         }
@@ -376,22 +377,22 @@ pub struct DecodedBlock {
 impl DecodedBlock {
     /// The clicks in the order of their sequences.
     pub fn clicks(&self) -> impl Iterator<Item = Click<'_>> {
-        let mut places = Places { decoded: self, main_at: 0, personal_at: 0 };
+        let mut cursor = RecordCursor { decoded: self, main_at: 0, personal_at: 0 };
         // Every record was decoded once before, so the only end is the end.
         std::iter::from_fn(move || {
-            (places.main_at < self.main.len()).then(|| places.next_click().ok()).flatten()
+            (cursor.main_at < self.main.len()).then(|| cursor.next_click().ok()).flatten()
         })
     }
 }
 
 /// Where the next record begins in both parts.
-struct Places<'a> {
+struct RecordCursor<'a> {
     decoded: &'a DecodedBlock,
     main_at: usize,
     personal_at: usize,
 }
 
-impl<'a> Places<'a> {
+impl<'a> RecordCursor<'a> {
     fn next_click(&mut self) -> Result<Click<'a>, ClickError> {
         let (click, len) = Click::decode(&self.decoded.main[self.main_at..])?;
         let personal = &self.decoded.personal[self.personal_at..];
@@ -409,7 +410,7 @@ impl<'a> Places<'a> {
 #[cfg(test)]
 mod tests {
     use super::super::tests::sample_head;
-    use super::super::{ClickHead, MAX_RECORD_LEN, Tag, encode};
+    use super::super::{ClickHead, MAX_RECORD_LEN, Tag, encode_click};
     use super::*;
     use proptest::prelude::*;
 
@@ -418,7 +419,7 @@ mod tests {
     fn record(code_id: u32, tags: &[(Tag, &[u8])]) -> Vec<u8> {
         let mut out = vec![0; MAX_RECORD_LEN];
         let head = ClickHead { code_id, unix_ms: 1000 + u64::from(code_id), ..sample_head() };
-        let len = encode(&head, b"WiNtEr25", tags, &mut out);
+        let len = encode_click(&head, b"WiNtEr25", tags, &mut out);
         out.truncate(len);
         out
     }
@@ -503,10 +504,10 @@ mod tests {
         let bytes = builder.finish().unwrap();
         let block = Block::parse(&bytes).unwrap();
         let erase = |click: &Click<'_>| match click.head.code_id {
-            2 => Personal::Erase,
-            _ => Personal::Keep,
+            2 => PersonalAction::Erase,
+            _ => PersonalAction::Keep,
         };
-        let erased = block.with_personal(erase).unwrap().unwrap();
+        let erased = block.with_personal_fields(erase).unwrap().unwrap();
         let decoded = Block::parse(&erased).unwrap().decode().unwrap();
         let clicks: Vec<_> = decoded.clicks().collect();
         assert_eq!(
@@ -536,7 +537,7 @@ mod tests {
         fn rewriting_the_personal_part_changes_what_was_chosen_and_nothing_else(
             records in proptest::collection::vec(
                 (any_tags(), prop_oneof![
-                    Just(Personal::Keep), Just(Personal::Erase), Just(Personal::TruncateAddress)
+                    Just(PersonalAction::Keep), Just(PersonalAction::Erase), Just(PersonalAction::TruncateAddress)
                 ]), 1..20),
         ) {
             let mut builder = BlockBuilder::new(STREAM, 41);
@@ -547,7 +548,7 @@ mod tests {
             let bytes = builder.finish().unwrap();
             let old = Block::parse(&bytes).unwrap();
             let choose = |click: &Click<'_>| records[click.head.code_id as usize].1;
-            let new = old.with_personal(choose).unwrap();
+            let new = old.with_personal_fields(choose).unwrap();
             let bytes = new.as_deref().unwrap_or(&bytes);
             let block = Block::parse(bytes).unwrap();
             prop_assert_eq!(block.len(), bytes.len());
@@ -557,16 +558,16 @@ mod tests {
                 [&header[..36], &header[44..48], &header[52..]].concat()
             };
             prop_assert_eq!(untouched(&block), untouched(&old));
-            prop_assert_eq!(block.with_personal(choose).unwrap(), None, "a second time changes nothing");
+            prop_assert_eq!(block.with_personal_fields(choose).unwrap(), None, "a second time changes nothing");
 
             let (before, after) = (old.decode().unwrap(), block.decode().unwrap());
             for ((was, now), (_, chosen)) in before.clicks().zip(after.clicks()).zip(&records) {
                 prop_assert_eq!((was.head, was.code, was.main_tags), (now.head, now.code, now.main_tags));
                 match chosen {
-                    Personal::Keep => prop_assert_eq!(now, was),
-                    Personal::Erase => prop_assert!(!now.is_personal()),
-                    Personal::TruncateAddress => {
-                        prop_assert_eq!(now.address(), was.address().map(truncated));
+                    PersonalAction::Keep => prop_assert_eq!(now, was),
+                    PersonalAction::Erase => prop_assert!(!now.is_personal()),
+                    PersonalAction::TruncateAddress => {
+                        prop_assert_eq!(now.address(), was.address().map(truncate_address));
                         prop_assert_eq!(now.tag(Tag::UserAgent), was.tag(Tag::UserAgent));
                         prop_assert_eq!(now.tag(Tag::Referer), was.tag(Tag::Referer));
                     }
@@ -604,7 +605,7 @@ mod tests {
             {
                 prop_assert_eq!(decoded.clicks().count(), block.count() as usize);
                 prop_assert!(decoded.main.len() <= MAX_PART_LEN + MAX_PART_LEN / 64);
-                block.with_personal(|_| Personal::TruncateAddress).unwrap();
+                block.with_personal_fields(|_| PersonalAction::TruncateAddress).unwrap();
             }
         }
     }

@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::walk::{FrameWalk, Step};
+use super::walk::{FrameWalk, WalkStep};
 use super::{Committed, FramedLogError, Segment, recovery, segment};
 
 /// One frame of the log.
@@ -24,13 +24,13 @@ pub struct Frame<'a> {
 /// A place in a log, moving forward. A clone goes on from the same place by itself.
 #[derive(Debug, Clone)]
 pub struct FrameReader {
-    source: Source,
+    origin: FrameOrigin,
     next: u64,
     open: Option<OpenSegment>,
 }
 
 #[derive(Debug, Clone)]
-enum Source {
+enum FrameOrigin {
     Log(Arc<Committed>),
     Folder(PathBuf),
 }
@@ -55,13 +55,13 @@ impl FrameReader {
     /// A reader of a log that another process appends to.
     pub fn open(folder: &Path, from: u64) -> Result<FrameReader, FramedLogError> {
         let reader =
-            FrameReader { source: Source::Folder(folder.to_owned()), next: from, open: None };
-        reader.source.extent(from)?;
+            FrameReader { origin: FrameOrigin::Folder(folder.to_owned()), next: from, open: None };
+        reader.origin.extent(from)?;
         Ok(reader)
     }
 
-    pub(super) fn of_log(committed: Arc<Committed>, from: u64) -> FrameReader {
-        FrameReader { source: Source::Log(committed), next: from, open: None }
+    pub(super) fn for_log(committed: Arc<Committed>, from: u64) -> FrameReader {
+        FrameReader { origin: FrameOrigin::Log(committed), next: from, open: None }
     }
 
     /// The sequence of the frame that comes next.
@@ -71,9 +71,9 @@ impl FrameReader {
 
     /// The oldest sequence kept now.
     pub fn first_sequence(&self) -> Result<u64, FramedLogError> {
-        match &self.source {
-            Source::Log(committed) => Ok(committed.layout().segments[0].first),
-            Source::Folder(folder) => {
+        match &self.origin {
+            FrameOrigin::Log(committed) => Ok(committed.layout().segments[0].first),
+            FrameOrigin::Folder(folder) => {
                 let firsts = segment::list(folder).map_err(FramedLogError::io("list", folder))?;
                 Ok(firsts.first().copied().unwrap_or(segment::FIRST_SEQUENCE))
             }
@@ -95,16 +95,16 @@ impl FrameReader {
         let place = loop {
             if let Some(open) = self.open.as_mut().filter(|open| open.extent.holds(self.next)) {
                 match open.walk.step(open.extent.limit) {
-                    Ok(Step::Frame(place)) => break place,
-                    Ok(Step::End) => stuck = "the segment ends before the next one begins",
-                    Ok(Step::Invalid(what)) => stuck = what,
+                    Ok(WalkStep::Frame(place)) => break place,
+                    Ok(WalkStep::End) => stuck = "the segment ends before the next one begins",
+                    Ok(WalkStep::Invalid(what)) => stuck = what,
                     Err(source) => return Err(self.unreadable(source)),
                 }
             }
-            match self.source.extent(self.next)? {
+            match self.origin.extent(self.next)? {
                 None => return Ok(None),
                 Some(extent) => {
-                    if !self.go_on(extent, stuck)? {
+                    if !self.open_next(extent, stuck)? {
                         return Ok(None);
                     }
                 }
@@ -121,7 +121,7 @@ impl FrameReader {
 
     /// Takes over what is now known about the segment of the next frame; false when nothing new
     /// is, and that is no damage.
-    fn go_on(&mut self, extent: Extent, stuck: &'static str) -> Result<bool, FramedLogError> {
+    fn open_next(&mut self, extent: Extent, stuck: &'static str) -> Result<bool, FramedLogError> {
         let is_open = self.open.as_ref().is_some_and(|open| open.extent.first == extent.first);
         let is_current = is_open && !self.was_replaced()?;
         if let Some(open) = self.open.as_mut().filter(|_| is_current) {
@@ -132,12 +132,12 @@ impl FrameReader {
             }
             open.walk.forget_buffered();
             let offset = open.walk.offset();
-            return match self.source {
-                Source::Folder(_) if extent.following.is_none() => Ok(false),
-                _ => Err(self.source.damaged(extent, offset, stuck)),
+            return match self.origin {
+                FrameOrigin::Folder(_) if extent.following.is_none() => Ok(false),
+                _ => Err(self.origin.damaged(extent, offset, stuck)),
             };
         }
-        self.open = self.source.open_at(extent, self.next)?;
+        self.open = self.origin.open_at(extent, self.next)?;
         match &self.open {
             Some(open) if open.walk.sequence() < self.next => {
                 self.open = None;
@@ -150,7 +150,7 @@ impl FrameReader {
     /// Whether the open segment's name now stands for another file: it was rewritten, or begun anew.
     fn was_replaced(&self) -> Result<bool, FramedLogError> {
         let Some(open) = &self.open else { return Ok(false) };
-        let path = segment::path(self.source.folder(), open.extent.first);
+        let path = segment::path(self.origin.folder(), open.extent.first);
         match std::fs::metadata(&path) {
             Ok(metadata) => Ok(metadata.ino() != open.inode),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -160,7 +160,7 @@ impl FrameReader {
 
     fn unreadable(&self, source: io::Error) -> FramedLogError {
         let first = self.open.as_ref().map_or(0, |open| open.extent.first);
-        FramedLogError::io("read", &segment::path(self.source.folder(), first))(source)
+        FramedLogError::io("read", &segment::path(self.origin.folder(), first))(source)
     }
 }
 
@@ -170,24 +170,24 @@ impl Extent {
     }
 }
 
-impl Source {
+impl FrameOrigin {
     fn folder(&self) -> &Path {
         match self {
-            Source::Log(committed) => &committed.folder,
-            Source::Folder(folder) => folder,
+            FrameOrigin::Log(committed) => &committed.folder,
+            FrameOrigin::Folder(folder) => folder,
         }
     }
 
     /// The segment that holds `sequence`, or `None` when that is not written yet.
     fn extent(&self, sequence: u64) -> Result<Option<Extent>, FramedLogError> {
         match self {
-            Source::Log(committed) => {
+            FrameOrigin::Log(committed) => {
                 let layout = committed.layout();
                 let written = sequence < layout.next_sequence;
                 let extent = find(&layout.segments, sequence)?;
                 Ok(extent.filter(|_| written))
             }
-            Source::Folder(folder) => {
+            FrameOrigin::Folder(folder) => {
                 let firsts = segment::list(folder).map_err(FramedLogError::io("list", folder))?;
                 let segments: Vec<Segment> =
                     firsts.into_iter().map(|first| Segment { first, bytes: 0 }).collect();
@@ -232,12 +232,12 @@ impl Source {
         let mut walk = FrameWalk::new(Arc::new(file), extent.first);
         while walk.sequence() < sequence {
             let what = match walk.step(extent.limit) {
-                Ok(Step::Frame(_)) => continue,
-                Ok(Step::End) => "the segment ends before the frame asked for",
-                Ok(Step::Invalid(what)) => what,
+                Ok(WalkStep::Frame(_)) => continue,
+                Ok(WalkStep::End) => "the segment ends before the frame asked for",
+                Ok(WalkStep::Invalid(what)) => what,
                 Err(source) => return Err(FramedLogError::io("read", &path())(source)),
             };
-            if matches!(self, Source::Folder(_)) && extent.following.is_none() {
+            if matches!(self, FrameOrigin::Folder(_)) && extent.following.is_none() {
                 break;
             }
             return Err(self.damaged(extent, walk.offset(), what));

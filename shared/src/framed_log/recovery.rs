@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::segment::{self, FIRST_SEQUENCE, HEADER_BYTES, Header};
-use super::walk::{FrameWalk, Step};
+use super::walk::{FrameWalk, WalkStep};
 use super::{FramedLogError, Segment, storage};
 
 /// What opening found and repaired.
@@ -178,9 +178,9 @@ fn check_second_to_last(folder: &Path, firsts: &[u64]) -> Result<(), FramedLogEr
     let mut walk = FrameWalk::new(Arc::new(file), first);
     while walk.sequence() < following {
         let what = match walk.step(bytes).map_err(FramedLogError::io("read", &path))? {
-            Step::Frame(_) => continue,
-            Step::End => "the segment ends before the next one begins",
-            Step::Invalid(what) => what,
+            WalkStep::Frame(_) => continue,
+            WalkStep::End => "the segment ends before the next one begins",
+            WalkStep::Invalid(what) => what,
         };
         return Err(FramedLogError::Damaged {
             path,
@@ -204,7 +204,7 @@ fn cut_torn_tail(folder: &Path, first: u64) -> Result<Tail, FramedLogError> {
     let file = Arc::new(open_segment(folder, first, None, true)?);
     let bytes = file.metadata().map_err(FramedLogError::io("read", &path))?.len();
     let mut walk = FrameWalk::new(file.clone(), first);
-    while let Step::Frame(_) = walk.step(bytes).map_err(FramedLogError::io("read", &path))? {}
+    while let WalkStep::Frame(_) = walk.step(bytes).map_err(FramedLogError::io("read", &path))? {}
     let (end, next_sequence) = (walk.offset(), walk.sequence());
     drop(walk);
     if end < bytes {

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::segment::{self, FRAME_LIMIT};
-use super::walk::{FrameWalk, Step};
+use super::walk::{FrameWalk, WalkStep};
 use super::{Committed, FramedLogError, recovery, storage};
 
 /// What is gathered before it is written, at least.
@@ -24,7 +24,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 
 /// What one rewriting leaves to the next.
 #[derive(Debug, Default)]
-pub(super) struct Turn {
+pub(super) struct RewriteState {
     /// A rename is done but perhaps not durable.
     is_folder_unsynced: bool,
 }
@@ -37,7 +37,7 @@ pub struct SegmentRewriter {
 }
 
 impl SegmentRewriter {
-    pub(super) fn of_log(committed: Arc<Committed>, max_frame_bytes: u32) -> SegmentRewriter {
+    pub(super) fn for_log(committed: Arc<Committed>, max_frame_bytes: u32) -> SegmentRewriter {
         SegmentRewriter { committed, max_frame_bytes: max_frame_bytes.min(FRAME_LIMIT) }
     }
 
@@ -53,8 +53,8 @@ impl SegmentRewriter {
         first: u64,
         mut change: impl FnMut(u64, &[u8]) -> Result<Option<Vec<u8>>, E>,
     ) -> Result<u64, E> {
-        let mut turn = self.turn();
-        self.sync_folder(&mut turn)?;
+        let mut state = self.lock_rewriting();
+        self.sync_folder(&mut state)?;
         let old = OldSegment::open(&self.committed, first)?;
         let mut new = NewSegment::beside(&old, self.max_frame_bytes);
         let mut walk = old.walk();
@@ -69,21 +69,21 @@ impl SegmentRewriter {
         }
         if new.changed > 0 {
             let bytes = new.complete(&old)?;
-            self.put_in_place(&old, &mut new, bytes, &mut turn)?;
+            self.replace_segment(&old, &mut new, bytes, &mut state)?;
         }
         Ok(new.changed)
     }
 
-    fn turn(&self) -> MutexGuard<'_, Turn> {
+    fn lock_rewriting(&self) -> MutexGuard<'_, RewriteState> {
         self.committed.rewriting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put_in_place(
+    fn replace_segment(
         &self,
         old: &OldSegment,
         new: &mut NewSegment,
         bytes: u64,
-        turn: &mut Turn,
+        state: &mut RewriteState,
     ) -> Result<(), FramedLogError> {
         {
             let mut layout = self.committed.layout();
@@ -95,15 +95,15 @@ impl SegmentRewriter {
             kept.bytes = bytes;
             new.file = None;
         }
-        turn.is_folder_unsynced = true;
-        self.sync_folder(turn)
+        state.is_folder_unsynced = true;
+        self.sync_folder(state)
     }
 
-    fn sync_folder(&self, turn: &mut Turn) -> Result<(), FramedLogError> {
-        if turn.is_folder_unsynced {
+    fn sync_folder(&self, state: &mut RewriteState) -> Result<(), FramedLogError> {
+        if state.is_folder_unsynced {
             let folder = &self.committed.folder;
             storage::sync_folder(folder).map_err(FramedLogError::io("sync", folder))?;
-            turn.is_folder_unsynced = false;
+            state.is_folder_unsynced = false;
         }
         Ok(())
     }
@@ -140,9 +140,9 @@ impl OldSegment {
     fn step(&self, walk: &mut FrameWalk) -> Result<Range<usize>, FramedLogError> {
         let step = walk.step(self.bytes).map_err(FramedLogError::io("read", &self.path))?;
         let what = match step {
-            Step::Frame(place) => return Ok(place),
-            Step::End => "the segment ends before the next one begins",
-            Step::Invalid(what) => what,
+            WalkStep::Frame(place) => return Ok(place),
+            WalkStep::End => "the segment ends before the next one begins",
+            WalkStep::Invalid(what) => what,
         };
         Err(FramedLogError::Damaged {
             path: self.path.clone(),
@@ -239,14 +239,16 @@ impl NewSegment {
         loop {
             let step = walk.step(self.written).map_err(FramedLogError::io("read", &self.path))?;
             match step {
-                Step::Frame(_) => {}
-                Step::End if walk.sequence() == old.sequences.end => return Ok(self.written),
-                Step::End | Step::Invalid(_) => return Err(self.unlike(walk.offset())),
+                WalkStep::Frame(_) => {}
+                WalkStep::End if walk.sequence() == old.sequences.end => return Ok(self.written),
+                WalkStep::End | WalkStep::Invalid(_) => {
+                    return Err(self.readback_error(walk.offset()));
+                }
             }
         }
     }
 
-    fn unlike(&self, offset: u64) -> FramedLogError {
+    fn readback_error(&self, offset: u64) -> FramedLogError {
         FramedLogError::Damaged {
             path: self.path.clone(),
             offset,

@@ -24,7 +24,7 @@ pub(super) struct FrameWalk {
     start: usize,
 }
 
-pub(super) enum Step {
+pub(super) enum WalkStep {
     /// The payload's place, for [`FrameWalk::payload`].
     Frame(Range<usize>),
     /// Exactly at the limit.
@@ -75,33 +75,33 @@ impl FrameWalk {
         self.start = 0;
     }
 
-    pub(super) fn step(&mut self, limit: u64) -> io::Result<Step> {
+    pub(super) fn step(&mut self, limit: u64) -> io::Result<WalkStep> {
         if self.offset == limit {
-            return Ok(Step::End);
+            return Ok(WalkStep::End);
         }
         if !self.fill(FRAME_HEADER_BYTES, limit)? {
-            return Ok(Step::Invalid("the file ends within a frame's header"));
+            return Ok(WalkStep::Invalid("the file ends within a frame's header"));
         }
         let header: [u8; FRAME_HEADER_BYTES] = std::array::from_fn(|i| self.buffer[self.start + i]);
         let header = FrameHeader::decode(&header);
         if header.payload_bytes > FRAME_LIMIT {
-            return Ok(Step::Invalid("a frame's length is impossible"));
+            return Ok(WalkStep::Invalid("a frame's length is impossible"));
         }
         let frame_bytes = FRAME_HEADER_BYTES + header.payload_bytes as usize;
         if !self.fill(frame_bytes, limit)? {
-            return Ok(Step::Invalid("the file ends within a frame"));
+            return Ok(WalkStep::Invalid("the file ends within a frame"));
         }
         let place = self.start + FRAME_HEADER_BYTES..self.start + frame_bytes;
         if !header.matches(&self.buffer[place.clone()]) {
-            return Ok(Step::Invalid("a frame's checksum does not match"));
+            return Ok(WalkStep::Invalid("a frame's checksum does not match"));
         }
         if header.sequence != self.sequence {
-            return Ok(Step::Invalid("a frame's sequence does not follow"));
+            return Ok(WalkStep::Invalid("a frame's sequence does not follow"));
         }
         self.start += frame_bytes;
         self.offset += frame_bytes as u64;
         self.sequence += 1;
-        Ok(Step::Frame(place))
+        Ok(WalkStep::Frame(place))
     }
 
     /// Makes `wanted` bytes from `offset` on available; false when the limit or the file's end

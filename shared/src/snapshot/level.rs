@@ -50,7 +50,7 @@ use super::{HASH_LEN, Header, Lineage, SnapshotError};
 use crate::civil_day::Day;
 use crate::code::{FOLD_VERSION, FoldedCode};
 use std::io::{self, Cursor, Read, Seek, Write};
-use walk::Jumps;
+use walk::PrefixTable;
 
 /// Version of the level format.
 pub const FORMAT_VERSION: u16 = 1;
@@ -169,7 +169,7 @@ pub struct LevelBuilder<F: Write, R: Write> {
 }
 
 /// A level as written.
-pub struct Written<F> {
+pub struct WrittenLevel<F> {
     /// The hash that names it.
     pub name: [u8; HASH_LEN],
     /// Number of codes, tombstones included.
@@ -222,7 +222,7 @@ impl<F: Write + Seek, R: Read + Write + Seek> LevelBuilder<F, R> {
     }
 
     /// Puts the records behind the fst, and the header in front.
-    pub fn finish_stream(self) -> Result<Written<F>, BuildError> {
+    pub fn finish_stream(self) -> Result<WrittenLevel<F>, BuildError> {
         let (mut file, fst) = self.fst.into_inner()?.finish()?;
         let (mut spooled, records) = self.records.finish()?;
         let gap = records_at(fst.len) - (HEADER_LEN as u64 + fst.len);
@@ -234,7 +234,7 @@ impl<F: Write + Seek, R: Read + Write + Seek> LevelBuilder<F, R> {
         file.write_all(&header)?;
         let mut name = [0; HASH_LEN];
         name.copy_from_slice(&header[HEADER_HASH_AT..]);
-        Ok(Written { name, codes: self.codes, file })
+        Ok(WrittenLevel { name, codes: self.codes, file })
     }
 }
 
@@ -321,7 +321,7 @@ fn records_at(fst_len: u64) -> u64 {
 
 /// Where a level has a code: its first record.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Place(u32);
+pub struct CodePosition(u32);
 
 /// A part of some shared bytes.
 #[derive(Clone)]
@@ -344,7 +344,7 @@ pub struct Level<D> {
     name: [u8; HASH_LEN],
     codes: u64,
     fst: fst::Map<Section<D>>,
-    jumps: Jumps,
+    prefixes: PrefixTable,
     records: Section<D>,
 }
 
@@ -370,7 +370,7 @@ impl<D: AsRef<[u8]> + Clone> Level<D> {
             meta: meta(&header),
             name: header.array(HEADER_HASH_AT),
             codes: header.u64(56),
-            jumps: Jumps::of(fst.as_fst(), records.as_ref().len() / RECORD_LEN),
+            prefixes: PrefixTable::build(fst.as_fst(), records.as_ref().len() / RECORD_LEN),
             fst,
             records,
         };
@@ -414,21 +414,21 @@ impl<D: AsRef<[u8]> + Clone> Level<D> {
 
     /// What the level says of a code: nothing, or its rows (none for a tombstone).
     pub fn lookup(&self, code: &FoldedCode) -> Option<CodeRows<'_>> {
-        self.place(code).map(|place| self.rows(place))
+        self.locate(code).map(|position| self.rows_at(position))
     }
 
     /// Where the level has a code; for this level only.
     #[inline]
-    pub fn place(&self, code: &FoldedCode) -> Option<Place> {
-        let first = self.jumps.find(self.fst.as_fst().as_bytes(), code)?;
+    pub fn locate(&self, code: &FoldedCode) -> Option<CodePosition> {
+        let first = self.prefixes.find(self.fst.as_fst().as_bytes(), code)?;
         // Of a code there is a row, or a tombstone, for each id at most, and ids have 32 bits.
-        u32::try_from(first).ok().map(Place)
+        u32::try_from(first).ok().map(CodePosition)
     }
 
     /// The rows of the code at a place.
     #[inline]
-    pub fn rows(&self, place: Place) -> CodeRows<'_> {
-        self.rows_from(place.0.into())
+    pub fn rows_at(&self, position: CodePosition) -> CodeRows<'_> {
+        self.rows_from(position.0.into())
     }
 
     fn rows_from(&self, first: u64) -> CodeRows<'_> {

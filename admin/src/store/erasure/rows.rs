@@ -298,7 +298,7 @@ fn truncate_one(
     address: &str,
 ) -> Result<(), StoreError> {
     let Ok(ip) = address.parse() else { return Ok(()) };
-    let network = click::truncated(ip).to_string();
+    let network = click::truncate_address(ip).to_string();
     let Addressed { table, texts: [one, other], .. } = of;
     let sql = format!(
         "UPDATE {table} SET {column} = ?2, {one} = replace({one}, ?3, ?2),

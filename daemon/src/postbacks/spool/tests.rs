@@ -38,8 +38,9 @@ fn append(spool: &mut Spool, unix_ms: u64) {
 }
 
 fn at_ms(unix_ms: u64) -> RemovalTime {
-    let agreed_ms = coupon_shared::removal_clock::AGREED_MS;
-    let kept = coupon_shared::removal_clock::Kept { unix_ms, agreed_ms, parted_ms: 0, jump_ms: 0 };
+    let agreed_ms = coupon_shared::removal_clock::REQUIRED_AGREEMENT_MS;
+    let kept =
+        coupon_shared::removal_clock::ClockState { unix_ms, agreed_ms, parted_ms: 0, jump_ms: 0 };
     kept.removal_time().unwrap()
 }
 

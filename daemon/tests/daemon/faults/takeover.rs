@@ -52,7 +52,7 @@ impl Takeover {
     /// not open, or nobody is there.
     pub(super) fn pull(&mut self, socket: &Path) -> Option<usize> {
         let mut asked = self.cursor.clone();
-        asked.forget_before(self.oldest_incarnation);
+        asked.remove_incarnations_before(self.oldest_incarnation);
         let answer =
             ask_privately(socket, "POST", "/clicks/feed?wait_ms=0", &asked.encode()).ok()?;
         if !answer.starts_with(b"HTTP/1.1 200") {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use coupon_shared::postback::{
-    Channel, Delivery, Postback, PostbackId, Question, SpoolId, Verdict, VerdictStatus,
+    Channel, Delivery, PollRequest, Postback, PostbackId, SpoolId, Verdict, VerdictStatus,
 };
 
 use crate::running::{Coupond, ask_privately};
@@ -94,7 +94,7 @@ impl Told {
 }
 
 /// Asks once; an error where the daemon does not give a delivery.
-pub(crate) fn ask(socket: &Path, question: &Question, query: &str) -> io::Result<Told> {
+pub(crate) fn ask(socket: &Path, question: &PollRequest, query: &str) -> io::Result<Told> {
     let path = format!("/postbacks/feed?{query}");
     let answer = ask_privately(socket, "POST", &path, &question.encode())?;
     if !answer.starts_with(b"HTTP/1.1 200") {
@@ -108,7 +108,7 @@ pub(crate) fn ask(socket: &Path, question: &Question, query: &str) -> io::Result
 
 /// Everything behind a cursor, which a fresh admin does not have.
 pub(crate) fn all(coupond: &Coupond, cursors: &[(SpoolId, u64)]) -> Told {
-    let question = |cursors| Question { cursors, verdicts: vec![] };
+    let question = |cursors| PollRequest { cursors, verdicts: vec![] };
     let mut told = crate::running::until("the feed is open", || {
         ask(&coupond.socket(), &question(cursors.to_vec()), "").ok()
     });
@@ -164,7 +164,7 @@ fn decide_until(
     socket: &Path,
     decide: impl Fn(&Delivered) -> Option<Verdict>,
 ) -> Vec<Delivered> {
-    let (mut got, mut question) = (Vec::new(), Question::default());
+    let (mut got, mut question) = (Vec::new(), PollRequest::default());
     while !stop.load(Ordering::Acquire) {
         let Ok(told) = ask(socket, &question, "wait_ms=200") else {
             std::thread::sleep(std::time::Duration::from_millis(10));

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use coupon_shared::postback::{Question, VerdictStatus};
+use coupon_shared::postback::{PollRequest, VerdictStatus};
 use rustix::process::Signal;
 
 use super::admin::{Delivered, all, ask};
@@ -68,7 +68,7 @@ fn report_until_killed(address: SocketAddr) -> Vec<String> {
 }
 
 /// Takes over what comes until the daemon is gone, deciding each at once.
-fn take_over_until_killed(socket: &Path, cursor: &mut Question, got: &mut Vec<Delivered>) {
+fn take_over_until_killed(socket: &Path, cursor: &mut PollRequest, got: &mut Vec<Delivered>) {
     while let Ok(told) = ask(socket, cursor, "wait_ms=1000") {
         let Some(last) = told.postbacks.last() else { continue };
         cursor.cursors = vec![(told.spool, last.sequence)];
@@ -82,7 +82,7 @@ fn take_over_until_killed(socket: &Path, cursor: &mut Question, got: &mut Vec<De
 fn each_answered_postback_comes_once(kills: u64) -> (usize, usize) {
     let mut coupond = Coupond::serving(&sample());
     let (mut answered, mut got) = (BTreeSet::new(), Vec::new());
-    let mut cursor = Question::default();
+    let mut cursor = PollRequest::default();
     for kill in 0..kills {
         until("the feed is open", || ask(&coupond.socket(), &cursor, "").ok());
         let (address, socket) = (coupond.address, coupond.socket());

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
-use coupon_shared::postback::{Question, VerdictStatus};
+use coupon_shared::postback::{PollRequest, VerdictStatus};
 
 use super::admin::{Deciding, all, ask};
 use super::{answer_of, answering_at_once, send, serving_with};
@@ -40,9 +40,9 @@ fn what_is_not_acknowledged_is_delivered_again_and_what_is_is_not() {
 fn a_delivery_is_as_long_as_was_asked_for_and_one_postback_at_least() {
     let coupond = answering_at_once();
     let ids = ids_answered(&coupond, 5);
-    let told = ask(&coupond.socket(), &Question::default(), "max_bytes=1").unwrap();
+    let told = ask(&coupond.socket(), &PollRequest::default(), "max_bytes=1").unwrap();
     assert_eq!((told.ids(), told.oldest), (vec![ids[0].clone()], 1));
-    let rest = Question { cursors: vec![(told.spool, 1)], verdicts: vec![] };
+    let rest = PollRequest { cursors: vec![(told.spool, 1)], verdicts: vec![] };
     let told = ask(&coupond.socket(), &rest, "max_bytes=200").unwrap();
     assert_eq!(told.ids(), ids[1..3]);
 }
@@ -53,7 +53,7 @@ fn a_question_waits_for_the_next_postback() {
     let spool = all(&coupond, &[]).spool;
     let socket = coupond.socket();
     let asking = std::thread::spawn(move || {
-        let question = Question { cursors: vec![(spool, 0)], verdicts: vec![] };
+        let question = PollRequest { cursors: vec![(spool, 0)], verdicts: vec![] };
         ask(&socket, &question, "wait_ms=10000").unwrap()
     });
     std::thread::sleep(std::time::Duration::from_millis(200));

@@ -17,7 +17,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::connection::{Connection, builder};
 use crate::open::OpenConnections;
-use crate::{Counters, Limits};
+use crate::{ConnectionCounters, Limits};
 
 /// A connection whose client sends these pieces, takes every answer, and stays.
 #[derive(Debug, Default)]
@@ -85,7 +85,7 @@ fn heard(pieces: &[Vec<u8>], is_layered: bool) -> Heard {
     });
     let limits = Limits::default();
     if is_layered {
-        let slot = Arc::<OpenConnections>::default().add(Arc::<Counters>::default());
+        let slot = Arc::<OpenConnections>::default().add(Arc::<ConnectionCounters>::default());
         poll_often(Connection::new(&builder(&limits), stream, service, slot));
     } else {
         let http: http1::Builder = builder(&limits);

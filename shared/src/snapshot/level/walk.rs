@@ -44,31 +44,31 @@ const COMMON: [u8; 64] = *b"\0te/oasripcnw.hlm-du012g=:bf3y5&_4v9678k%?xCDASFIBE
 
 /// A place in the fst: a node, and what the way there adds up to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
+struct NodePosition {
     node: usize,
     output: u64,
 }
 
 /// Where each beginning of a code leads to.
 #[derive(Debug, Clone)]
-pub(super) struct Jumps {
-    root: Place,
+pub(super) struct PrefixTable {
+    root: NodePosition,
     /// By the first characters; none for a small level.
     by_prefix: Box<[(u32, u32)]>,
 }
 
-impl Jumps {
+impl PrefixTable {
     /// Looks for all beginnings; outputs are below `outputs`.
-    pub(super) fn of<D: AsRef<[u8]>>(fst: &fst::raw::Fst<D>, outputs: usize) -> Jumps {
-        let root = Place { node: fst.root().addr(), output: 0 };
-        let mut jumps = Jumps { root, by_prefix: Box::default() };
+    pub(super) fn build<D: AsRef<[u8]>>(fst: &fst::raw::Fst<D>, outputs: usize) -> PrefixTable {
+        let root = NodePosition { node: fst.root().addr(), output: 0 };
+        let mut prefixes = PrefixTable { root, by_prefix: Box::default() };
         let all_fit = fst.as_bytes().len().max(outputs) < NOWHERE as usize;
         if fst.len() >= MIN_CODES && all_fit {
             let mut by_prefix = vec![(NOWHERE, 0); ALPHABET.pow(PREFIX_LEN as u32)];
             fill(fst.as_bytes(), root, PREFIX_LEN, &mut by_prefix);
-            jumps.by_prefix = by_prefix.into();
+            prefixes.by_prefix = by_prefix.into();
         }
-        jumps
+        prefixes
     }
 
     /// The output of a code; `None` where the fst does not have it.
@@ -83,20 +83,20 @@ impl Jumps {
     }
 
     #[inline]
-    fn begin<'c>(&self, code: &'c [u8]) -> Option<(Place, &'c [u8])> {
+    fn begin<'c>(&self, code: &'c [u8]) -> Option<(NodePosition, &'c [u8])> {
         if self.by_prefix.is_empty() {
             return Some((self.root, code));
         }
         let (prefix, rest) = code.split_first_chunk::<PREFIX_LEN>()?;
         let number = prefix.iter().fold(0, |number, byte| number * ALPHABET + digit(*byte));
         let (node, output) = *self.by_prefix.get(number)?;
-        let place = Place { node: node as usize, output: u64::from(output) };
+        let place = NodePosition { node: node as usize, output: u64::from(output) };
         (node != NOWHERE).then_some((place, rest))
     }
 }
 
 /// Fills in where all words of so many characters lead that begin at `from`.
-fn fill(fst: &[u8], from: Place, characters: usize, into: &mut [(u32, u32)]) {
+fn fill(fst: &[u8], from: NodePosition, characters: usize, into: &mut [(u32, u32)]) {
     if characters == 0 {
         // Both were seen to fit.
         into[0] = (from.node as u32, from.output as u32);
@@ -122,7 +122,7 @@ fn character(digit: usize) -> u8 {
 
 /// Where `input` leads from a place.
 #[inline]
-fn step(fst: &[u8], from: Place, input: u8) -> Option<Place> {
+fn step(fst: &[u8], from: NodePosition, input: u8) -> Option<NodePosition> {
     if from.node == 0 {
         return None;
     }
@@ -132,12 +132,12 @@ fn step(fst: &[u8], from: Place, input: u8) -> Option<Place> {
     } else {
         follow_only(fst, from.node, state, input)?
     };
-    Some(Place { node, output: from.output.wrapping_add(output) })
+    Some(NodePosition { node, output: from.output.wrapping_add(output) })
 }
 
 /// What a code's last node makes of the way there; `None` where no code ends.
 #[inline]
-fn end(fst: &[u8], last: Place) -> Option<u64> {
+fn end(fst: &[u8], last: NodePosition) -> Option<u64> {
     if last.node == 0 {
         return Some(last.output);
     }
@@ -286,20 +286,20 @@ mod tests {
     }
 
     /// As a large level has them, however few codes there are.
-    fn jumps(fst: &fst::raw::Fst<Vec<u8>>) -> [Jumps; 2] {
-        let small = Jumps::of(fst, 1 << 20);
+    fn prefixes(fst: &fst::raw::Fst<Vec<u8>>) -> [PrefixTable; 2] {
+        let small = PrefixTable::build(fst, 1 << 20);
         let mut by_prefix = vec![(NOWHERE, 0); ALPHABET.pow(PREFIX_LEN as u32)];
         fill(fst.as_bytes(), small.root, PREFIX_LEN, &mut by_prefix);
-        let large = Jumps { root: small.root, by_prefix: by_prefix.into() };
+        let large = PrefixTable { root: small.root, by_prefix: by_prefix.into() };
         [small, large]
     }
 
     fn assert_finds_what_the_fst_finds(codes: &BTreeMap<String, u64>, asked: &BTreeSet<String>) {
         let fst = fst_of(codes);
-        for jumps in jumps(&fst) {
+        for prefixes in prefixes(&fst) {
             for code in codes.keys().chain(asked) {
                 let expected = fst.get(code).map(|output| output.value());
-                assert_eq!(jumps.find(fst.as_bytes(), &folded(code)), expected, "{code}");
+                assert_eq!(prefixes.find(fst.as_bytes(), &folded(code)), expected, "{code}");
             }
         }
     }
@@ -329,12 +329,12 @@ mod tests {
     fn a_large_level_is_begun_in_the_middle() {
         let codes: BTreeMap<_, _> = (0..30_000).map(|n| (format!("code{:05}", n * 3), n)).collect();
         let fst = fst_of(&codes);
-        let jumps = Jumps::of(&fst, 30_000);
-        assert!(!jumps.by_prefix.is_empty());
+        let prefixes = PrefixTable::build(&fst, 30_000);
+        assert!(!prefixes.by_prefix.is_empty());
         for number in 0..90_000_u64 {
             let code = format!("code{number:05}");
             let expected = number.is_multiple_of(3).then_some(number / 3);
-            assert_eq!(jumps.find(fst.as_bytes(), &folded(&code)), expected);
+            assert_eq!(prefixes.find(fst.as_bytes(), &folded(&code)), expected);
         }
     }
 
@@ -368,12 +368,12 @@ mod tests {
                 let at = at.index(bytes.len());
                 bytes[at] = byte;
             }
-            let root = Place { node: root.index(bytes.len()), output: 0 };
+            let root = NodePosition { node: root.index(bytes.len()), output: 0 };
             let mut by_prefix = vec![(NOWHERE, 0); ALPHABET.pow(2)];
             fill(&bytes, root, 2, &mut by_prefix);
-            let jumps = Jumps { root, by_prefix: Box::default() };
+            let prefixes = PrefixTable { root, by_prefix: Box::default() };
             for code in codes.keys() {
-                jumps.find(&bytes, &folded(code));
+                prefixes.find(&bytes, &folded(code));
             }
         }
     }
