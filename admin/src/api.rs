@@ -15,7 +15,7 @@ use crate::archive::Archive;
 use crate::conversions::intake::PostbackHandle;
 use crate::disk::Disk;
 use crate::intake::IntakeHandle;
-use crate::pixels::Pixels;
+use crate::partner_postbacks::PartnerPostbacks;
 use crate::privacy::PrivacyHandle;
 use crate::publish::PublisherHandle;
 use crate::store::Store;
@@ -81,7 +81,7 @@ pub struct AppState {
     /// Bulk files.
     pub uploads: Uploads,
     /// Partner postbacks.
-    pub pixels: Pixels,
+    pub pixels: PartnerPostbacks,
 }
 
 /// The network's number in answers.

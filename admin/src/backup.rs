@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 use crate::archive::ArchiveError;
 use crate::disk::NoRoom;
 use crate::store::StoreError;
-use crate::store::copy::TakeUpError;
+use crate::store::copy::AdoptError;
 
 pub use pack::{backup, backup_into};
 pub use unpack::{Restored, check_finished, restore};
@@ -84,7 +84,7 @@ pub enum BackupError {
     },
     /// The store in the backup cannot be used.
     #[error("nothing was restored: {0}")]
-    TakeUp(#[from] TakeUpError),
+    TakeUp(#[from] AdoptError),
     /// The folder has something in it.
     #[error("{} is not empty ({found} is in it); restore into an empty or a new folder", dir.display())]
     NotEmpty {

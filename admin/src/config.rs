@@ -14,7 +14,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
-use crate::pixels;
+use crate::partner_postbacks;
 use crate::privacy::Periods;
 use crate::uploads::Bounds;
 
@@ -42,7 +42,7 @@ pub struct Config {
     /// How bulk files are taken and kept.
     pub uploads: Bounds,
     /// How partners' servers are spoken to.
-    pub pixels: pixels::Settings,
+    pub pixels: partner_postbacks::Settings,
     /// What is kept of postbacks.
     pub postbacks: PostbackLogConfig,
     /// How long personal data is kept.
@@ -113,7 +113,7 @@ impl Default for Config {
                 stall_timeout: Duration::from_secs(60),
                 keep: Duration::from_secs(7 * 24 * 60 * 60),
             },
-            pixels: pixels::Settings::default(),
+            pixels: partner_postbacks::Settings::default(),
             postbacks: PostbackLogConfig { unidentified_max_bytes: 256 << 20 },
             privacy: Periods { click_days: 90, postback_days: 365, address_days: 0 },
             log: LogConfig { filter: "info".into() },
@@ -192,10 +192,10 @@ impl Config {
         keys.set_list("pixels.allowed_networks", &mut self.pixels.allowed_networks, parse_network);
         keys.set_millis("pixels.connect_timeout_ms", &mut self.pixels.connect_timeout);
         keys.set_millis("pixels.timeout_ms", &mut self.pixels.timeout);
-        let width = &mut self.pixels.width;
+        let width = &mut self.pixels.concurrency;
         keys.set_checked("pixels.max_in_flight", &mut width.in_flight, at_least_one);
         keys.set_checked("pixels.max_in_flight_per_host", &mut width.per_host, at_least_one);
-        let patience = &mut self.pixels.patience;
+        let patience = &mut self.pixels.retry_policy;
         keys.set_millis("pixels.first_retry_ms", &mut patience.first_retry);
         keys.set_millis("pixels.longest_retry_ms", &mut patience.longest_retry);
         keys.set_checked("pixels.max_attempts", &mut patience.max_attempts, |attempts| {
@@ -381,11 +381,11 @@ impl fmt::Display for Config {
         writeln!(f, "\n[pixels]\nallowed_networks = {}", toml::Value::Array(allowed.collect()))?;
         writeln!(f, "connect_timeout_ms = {}", pixels.connect_timeout.as_millis())?;
         writeln!(f, "timeout_ms = {}", pixels.timeout.as_millis())?;
-        writeln!(f, "max_in_flight = {}", pixels.width.in_flight)?;
-        writeln!(f, "max_in_flight_per_host = {}", pixels.width.per_host)?;
-        writeln!(f, "first_retry_ms = {}", pixels.patience.first_retry.as_millis())?;
-        writeln!(f, "longest_retry_ms = {}", pixels.patience.longest_retry.as_millis())?;
-        writeln!(f, "max_attempts = {}", pixels.patience.max_attempts)?;
+        writeln!(f, "max_in_flight = {}", pixels.concurrency.in_flight)?;
+        writeln!(f, "max_in_flight_per_host = {}", pixels.concurrency.per_host)?;
+        writeln!(f, "first_retry_ms = {}", pixels.retry_policy.first_retry.as_millis())?;
+        writeln!(f, "longest_retry_ms = {}", pixels.retry_policy.longest_retry.as_millis())?;
+        writeln!(f, "max_attempts = {}", pixels.retry_policy.max_attempts)?;
         let unidentified = self.postbacks.unidentified_max_bytes;
         writeln!(f, "\n[postbacks]\nunidentified_max_bytes = {unidentified}")?;
         writeln!(f, "\n[privacy]\nclick_retention_days = {}", self.privacy.click_days)?;

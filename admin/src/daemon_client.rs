@@ -57,7 +57,7 @@ pub enum DaemonError {
     Refused {
         /// The status.
         status: StatusCode,
-        /// Its words.
+        /// Its error_text.
         reason: String,
     },
     /// It said something else.
@@ -115,7 +115,9 @@ impl DaemonClient {
         let answer = self.post("/reload", Bytes::new(), TIMEOUT, MAX_JSON_BYTES).await?;
         let refusal = match answer.status() {
             StatusCode::OK => None,
-            StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY => Some(words(answer.body())),
+            StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY => {
+                Some(error_text(answer.body()))
+            }
             _ => return Err(refused(&answer)),
         };
         // Where it serves nothing the fields are null.
@@ -222,11 +224,11 @@ impl<T> Drop for AbortOnDrop<T> {
 }
 
 fn refused(answer: &Response<Bytes>) -> DaemonError {
-    DaemonError::Refused { status: answer.status(), reason: words(answer.body()) }
+    DaemonError::Refused { status: answer.status(), reason: error_text(answer.body()) }
 }
 
 /// The `error` of a JSON answer, else its beginning.
-fn words(body: &[u8]) -> String {
+fn error_text(body: &[u8]) -> String {
     #[derive(serde::Deserialize)]
     struct Refusal {
         error: String,
@@ -238,4 +240,4 @@ fn words(body: &[u8]) -> String {
 }
 
 #[cfg(test)]
-pub(crate) mod stand_in;
+pub(crate) mod fake_daemon;

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::{RowCode, base_of};
 use crate::store::{StoreError, coupon_codes};
 
-mod words;
+mod text;
 
 /// The index as published.
 pub type PublishedIndex = Index<Bytes>;
@@ -31,7 +31,7 @@ pub type PublishedIndex = Index<Bytes>;
 /// A visit that is thought of.
 #[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ImaginedVisit {
+pub struct SimulatedVisit {
     /// As the visitor types it.
     #[schema(example = "WINTER25")]
     pub code: String,
@@ -56,7 +56,7 @@ pub struct ImaginedVisit {
     pub host: String,
 }
 
-impl ImaginedVisit {
+impl SimulatedVisit {
     /// What the link begins with over which the visit comes, where it names no host.
     ///
     /// # Errors
@@ -190,21 +190,21 @@ pub struct FallbackUrl {
 #[must_use]
 pub fn explain(
     index: &PublishedIndex,
-    visit: &ImaginedVisit,
+    visit: &SimulatedVisit,
     base_url: Option<&str>,
     now: i64,
 ) -> Explanation {
     let time = visit.time.map_or(now, Moment::unix_seconds);
-    let mut told = Explanation::nothing_yet(index, time);
+    let mut explanation = Explanation::nothing_yet(index, time);
     let domain = match domain(index, &visit.host, base_url) {
         Ok((domain, result)) => {
-            told.step("host", result);
+            explanation.step("host", result);
             domain
         }
         Err((status, result)) => {
-            told.step("host", result);
-            told.status = status;
-            return told;
+            explanation.step("host", result);
+            explanation.status = status;
+            return explanation;
         }
     };
     let mut parameters = Parameters::default();
@@ -214,20 +214,21 @@ pub fn explain(
     let sample = Sample { index, typed: typed.as_bytes(), parameters: &parameters, time };
     match folded {
         Err(error) => {
-            told.step("code", format!("it is not a code, and counts as one nobody has: {error}"));
-            told.goes(&sample, not_a_code(index.catalog(), domain), None, domain);
+            explanation
+                .step("code", format!("it is not a code, and counts as one nobody has: {error}"));
+            explanation.goes(&sample, not_a_code(index.catalog(), domain), None, domain);
         }
         Ok(code) => {
             if typed != visit.code {
-                told.step("code", format!("`{}` is read as {typed}", visit.code));
+                explanation.step("code", format!("`{}` is read as {typed}", visit.code));
             }
-            told.step("code", format!("it is compared as {code}"));
+            explanation.step("code", format!("it is compared as {code}"));
             let visit =
                 Visit { rows: index.lookup(&code), offer_id: parameters.offer_id(), domain };
-            told.decision(&sample, &visit);
+            explanation.decision(&sample, &visit);
         }
     }
-    told
+    explanation
 }
 
 /// The code as a link's path says it, as it stands or else leniently, and its key. Empty where it is
@@ -267,11 +268,11 @@ fn domain<'a>(
         let result = "none was named, and there is no tracking domain for the code's link: every host gets the 404 page";
         return Err((404, result.into()));
     };
-    let told =
+    let explanation =
         |result| format!("none was named; the code's link begins with {base_url}, and {result}");
     domain_of(index, &host)
-        .map(|(domain, result)| (domain, told(result)))
-        .map_err(|(status, result)| (status, told(result)))
+        .map(|(domain, result)| (domain, explanation(result)))
+        .map_err(|(status, result)| (status, explanation(result)))
 }
 
 /// As above, of a host that was named.
@@ -293,7 +294,7 @@ fn domain_of<'a>(
 
 impl Explanation {
     fn nothing_yet(index: &PublishedIndex, time: i64) -> Explanation {
-        let day = words::day(today(index.catalog(), time));
+        let day = text::day(today(index.catalog(), time));
         Explanation {
             generation: index.generation(),
             sequence: index.manifest().sequence,
@@ -325,10 +326,10 @@ impl Explanation {
         };
         let rows: Vec<Candidate<'_>> = rows.collect();
         let Some(click) = decision.click else { return };
-        self.step("look-up", words::rows(rows.len()));
+        self.step("look-up", text::rows(rows.len()));
         self.step("time", format!("it is {} in the network's time zone", self.day));
         self.rows = rows.iter().map(|row| explained(row, click.row.code_id)).collect();
-        self.step("choice", words::choice(&rows, &click, visit.offer_id));
+        self.step("choice", text::choice(&rows, &click, visit.offer_id));
         self.step("rules", "this version has none; address and browser are not asked for");
         self.network_coupon_code_id = click.row.code_id;
         self.reason = click.reason.as_str();
@@ -366,7 +367,7 @@ impl Explanation {
             self.status = 302;
             self.location = location;
         }
-        self.step("answer", words::answer(self));
+        self.step("answer", text::answer(self));
     }
 }
 
@@ -408,7 +409,7 @@ fn explained(row: &Candidate<'_>, chosen: u32) -> ExplainedRow {
         network_affiliate_id: row.row.partner_id,
         network_advertiser_id: row.advertiser_id(),
         reason: row.reason.as_str(),
-        explanation: words::reason(row),
+        explanation: text::reason(row),
         is_chosen: row.row.code_id == chosen,
     }
 }

@@ -1,7 +1,7 @@
 //! Bulk files: all rows of a CSV file become coupon codes, or change some, or nothing happens.
 //!
 //! The way of a file, the same for an upload and for the command line: [`load`] reads it, checks
-//! each row by itself and stages the rows in a database beside the store; [`judge`] says what only
+//! each row by itself and stages the rows in a database beside the store; [`validate_rows`] says what only
 //! all rows and the store together can show; [`commit`] judges again, if the store has changed, and
 //! writes, in one transaction under one change sequence. A process killed at any moment leaves
 //! everything or nothing.
@@ -34,9 +34,9 @@ mod rows;
 
 pub mod edit;
 pub mod errors;
-mod verdicts;
+mod validation;
 
-pub use verdicts::judge;
+pub use validation::validate_rows;
 
 use rows::Rows;
 
@@ -206,7 +206,7 @@ fn put(
 
 /// Where rows come from, for the audit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum ImportSource {
     /// A file of the command line.
     File(String),
     /// An upload.
@@ -223,11 +223,11 @@ pub struct Commit {
     /// On whose behalf.
     pub origin: Arc<Origin>,
     /// Where the rows come from.
-    pub source: Source,
+    pub source: ImportSource,
     /// Where the store is.
     pub disk: Disk,
     /// What the judgement saw that the rows still bear, if that is known.
-    pub judged: Option<Seen>,
+    pub validated: Option<Seen>,
 }
 
 /// Reads a whole file into a nameless staged one and saves its rows. After a refusal, the staged
@@ -267,14 +267,14 @@ pub fn commit(
     how: Commit,
     record: impl FnOnce(&WriteTx<'_>, &Outcome) -> Result<(), StoreError>,
 ) -> Result<Outcome, ImportError> {
-    let Commit { intent, skip_invalid, origin, source, disk, judged } = how;
+    let Commit { intent, skip_invalid, origin, source, disk, validated } = how;
     staging::make_room(connection)?;
     // Without the lock first: what is refused need not hold up anybody, and what is still so under
     // the lock need not be found out there.
     let before = connection.transaction()?;
     let seen = staging::judge::seen(&before)?;
-    if judged.as_ref() != Some(&seen) {
-        judge(&before, intent, Scope::All)?;
+    if validated.as_ref() != Some(&seen) {
+        validate_rows(&before, intent, Scope::All)?;
     } else if intent.mode == BulkMode::Update {
         // It is saved by what judging works out on its way.
         staging::judge::fill(&before, intent.mode, Scope::All)?;
@@ -284,7 +284,7 @@ pub fn commit(
     disk.expect_room(written(connection)?)?;
 
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if judge_again(&tx, intent, &seen)?
+    if revalidate_changed(&tx, intent, &seen)?
         && let Err(refused) = admit(&tx, skip_invalid)
     {
         // The store is as it was; the verdicts stay.
@@ -301,13 +301,17 @@ pub fn commit(
 }
 
 /// Judges again what may have changed since it was judged; answers whether there is any.
-fn judge_again(connection: &Connection, intent: Intent, seen: &Seen) -> Result<bool, StoreError> {
+fn revalidate_changed(
+    connection: &Connection,
+    intent: Intent,
+    seen: &Seen,
+) -> Result<bool, StoreError> {
     if staging::judge::seen(connection)? == *seen {
         return Ok(false);
     }
     match staging::judge::changed_since(connection, intent.mode, seen)? {
-        Some(codes) => judge(connection, intent, Scope::Codes(&codes))?,
-        None => judge(connection, intent, Scope::All)?,
+        Some(codes) => validate_rows(connection, intent, Scope::Codes(&codes))?,
+        None => validate_rows(connection, intent, Scope::All)?,
     }
     Ok(true)
 }
@@ -326,7 +330,7 @@ fn tell_audit(
     mode: BulkMode,
     ids: Option<(u32, u32)>,
     outcome: &Outcome,
-    source: Source,
+    source: ImportSource,
 ) -> Result<(), StoreError> {
     let Some(ids) = ids else { return Ok(()) };
     let (action, objects) = match mode {
@@ -334,8 +338,8 @@ fn tell_audit(
         BulkMode::Update => ("changed", outcome.updated),
     };
     let (field, value) = match source {
-        Source::File(name) => ("file", Value::from(name)),
-        Source::Upload(id) => ("upload_id", id.into()),
+        ImportSource::File(name) => ("file", Value::from(name)),
+        ImportSource::Upload(id) => ("upload_id", id.into()),
     };
     let after = Map::from_iter([(field.to_owned(), value)]);
     audit::range(tx, "coupon_code", action, objects, ids, &after)

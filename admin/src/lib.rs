@@ -35,7 +35,7 @@ pub mod intake;
 pub mod judgement;
 
 pub mod conversions;
-pub mod pixels;
+pub mod partner_postbacks;
 
 pub mod backup;
 pub mod privacy;

@@ -9,7 +9,7 @@
 //!   for two contents, also not after a crash or a restored backup ([`generations`]).
 //! - Whatever fails (a full disk, a busy store), the published index stays as it is, the failure
 //!   is logged and shown, and the round is tried again, less often each time.
-//! - An edit rebuilds one small level, and an import one of its own; [`stack`] says which. No round
+//! - An edit rebuilds one small level, and an import one of its own; [`level_policy`] says which. No round
 //!   reads more of the store than it publishes.
 //! - Larger levels, and the base of all codes, are made one with what lies on them by a [`merge`]
 //!   in the background, while edits go on being published on top. When it is done, a round puts it
@@ -18,19 +18,19 @@
 //!   but its work.
 //! - What is published need not be durable yet: the store is. [`syncing`] makes it so beside the way.
 //! - Neither does publication wait for who keeps the store from being written, nor an edit for the
-//!   level of a large change before it, which is built [`ahead`] of its commit.
+//!   level of a large change before it, which is built [`prebuilt`] of its commit.
 //!
 //! A second task, [`live`], tells the daemon and knows what it serves, so that a daemon that hangs
 //! delays no publication.
 
-mod ahead;
 mod catalog_rows;
 mod content;
 mod folder;
 mod generations;
+mod level_policy;
 mod live;
 mod merge;
-mod stack;
+mod prebuilt;
 mod syncing;
 
 #[cfg(test)]
@@ -52,20 +52,20 @@ use tokio_util::sync::CancellationToken;
 use crate::daemon_client::DaemonClient;
 use crate::store::meta::{self, Sequence};
 use crate::store::{Store, StoreError, publication};
-use ahead::{Basis, Request};
 use catalog_rows::KnownOffers;
-use content::{Content, Known, Place};
+use content::{Content, LevelContext, PublishedVersions};
 use folder::{IndexFolder, Unsynced};
 use generations::Generations;
+use level_policy::LevelInfo;
 use merge::Merge;
-use stack::Placed;
+use prebuilt::{PublishedState, Request};
 use syncing::{MAX_UNSYNCED, Syncing};
 
-pub use ahead::Ahead;
 pub use catalog_rows::LeftOut;
 pub use content::ContentError;
 pub use folder::FolderError;
 pub use live::{PublicationStatus, PublisherHandle, WaitLiveError};
+pub use prebuilt::PrebuiltLevel;
 
 /// The index folder's name in the data folder.
 pub const FOLDER_NAME: &str = "index";
@@ -121,7 +121,7 @@ pub fn start(
     stop: CancellationToken,
 ) -> PublisherHandle {
     let (status, _) = watch::channel(PublicationStatus::default());
-    let (to_publisher, requests) = ahead::requests();
+    let (to_publisher, requests) = prebuilt::requests();
     let handle = PublisherHandle::new(Arc::new(Notify::new()), status, to_publisher);
     let publisher = Publisher::new(store, network_id, daemon.clone(), handle.clone(), requests);
     tokio::spawn(stop.clone().run_until_cancelled_owned(publisher.run()));
@@ -141,10 +141,10 @@ struct Publisher {
     published: Published,
     offers: Arc<Mutex<KnownOffers>>,
     /// Built before its change was committed, and not published yet.
-    ahead: Option<Placed>,
+    ahead: Option<LevelInfo>,
     merging: Merging,
     syncing: Syncing,
-    retired: Retired,
+    garbage: GarbageFiles,
 }
 
 /// What is published, as far as it is known to be intact.
@@ -152,14 +152,14 @@ struct Publisher {
 struct Published {
     /// What `CURRENT` says; `None` until it is ours.
     manifest: Option<Manifest>,
-    levels: Vec<Placed>,
+    levels: Vec<LevelInfo>,
     catalog: Option<(ObjectName, Sequence)>,
     /// No lower generation may be announced, whatever the store says.
     floor: u64,
 }
 
 /// Files that no manifest names, from one look to the next.
-struct Retired {
+struct GarbageFiles {
     names: HashSet<String>,
     looked: Instant,
     /// Those that were unreferenced at two looks.
@@ -188,7 +188,11 @@ impl Publisher {
             ahead: None,
             merging: Merging::new(),
             syncing: Syncing::default(),
-            retired: Retired { names: HashSet::new(), looked: Instant::now(), due: Vec::new() },
+            garbage: GarbageFiles {
+                names: HashSet::new(),
+                looked: Instant::now(),
+                due: Vec::new(),
+            },
         }
     }
 
@@ -197,7 +201,7 @@ impl Publisher {
         let mut request = None;
         loop {
             let done = match request.take() {
-                Some(request) => self.stand_by(request).await,
+                Some(request) => self.pause_for_bulk(request).await,
                 None => self.round().await,
             };
             match done {
@@ -224,16 +228,16 @@ impl Publisher {
 
     /// Lets a change be published ahead of its commit: says what is published, and waits for what
     /// becomes of the change. Who asked hears nothing when publication fails.
-    async fn stand_by(&mut self, request: Request) -> Result<(), PublishError> {
+    async fn pause_for_bulk(&mut self, request: Request) -> Result<(), PublishError> {
         self.round().await?;
         let Some(folder) = &self.folder else { return Err(PublishError::BrokenOff) };
-        let basis = Basis {
+        let state = PublishedState {
             levels: self.with_merged().levels,
             cut: self.merging.cut(),
             place: self.place(folder),
             daemon: self.daemon.clone(),
         };
-        if request.basis.send(basis).is_ok() {
+        if request.state.send(state).is_ok() {
             self.ahead = request.committed.await.ok();
         }
         Ok(())
@@ -260,7 +264,7 @@ impl Publisher {
         self.generations.prepare().await;
         self.merge_what_is_due(&folder);
         self.handle.update(|status| status.last_error = None);
-        self.retired.remove_old(folder, self.merging.files()).await
+        self.garbage.remove_old(folder, self.merging.files()).await
     }
 
     /// Opens the folder and takes over what in it belongs to this store and is intact.
@@ -276,7 +280,7 @@ impl Publisher {
             let folder = IndexFolder::open(path)?;
             folder.sync_named(CURRENT)?;
             folder.sync_named(PREVIOUS)?;
-            let adopted = adopt(&folder, &meta, reserved, network_id);
+            let adopted = recover_published(&folder, &meta, reserved, network_id);
             Ok((folder, adopted))
         })
         .await?;
@@ -290,8 +294,8 @@ impl Publisher {
     async fn publish(&mut self, folder: &IndexFolder, begun: Instant) -> Result<(), PublishError> {
         self.syncing.settle(folder, MAX_UNSYNCED).await?;
         let (ahead, cut) = (self.ahead, self.merging.cut());
-        let before = self.with_merged().with_ahead(ahead);
-        let known = Known {
+        let before = self.with_merged().with_prebuilt(ahead);
+        let known = PublishedVersions {
             levels: before.levels.clone(),
             cut,
             catalog: before.catalog.map(|(_, sequence)| sequence),
@@ -304,7 +308,7 @@ impl Publisher {
         if built.into_iter().chain(ahead.map(|level| level.from)).any(|from| from < cut) {
             self.merging.give_up();
         }
-        self.tell_left_out(&content);
+        self.report_skipped(&content);
         let to = folder.clone();
         let (mut next, mut manifest, mut unsynced) = on_disk(move || {
             let mut unsynced = Unsynced::default();
@@ -339,15 +343,15 @@ impl Publisher {
         Ok(())
     }
 
-    fn place(&self, folder: &IndexFolder) -> Place {
-        Place { network_id: self.network_id, folder: folder.clone() }
+    fn place(&self, folder: &IndexFolder) -> LevelContext {
+        LevelContext { network_id: self.network_id, folder: folder.clone() }
     }
 
     /// What is published, with what a merge has made in the place of what it was made of.
     fn with_merged(&self) -> Published {
         let mut published = self.published.clone();
         if let Some(merged) = self.merging.merged {
-            match stack::swap(&published.levels, merged) {
+            match level_policy::swap(&published.levels, merged) {
                 Some(levels) => published.levels = levels,
                 None => tracing::debug!("the place of a merged level is gone"),
             }
@@ -357,7 +361,7 @@ impl Publisher {
 
     fn merge_what_is_due(&mut self, folder: &IndexFolder) {
         if self.merging.may_begin()
-            && let Some(range) = stack::due(&self.published.levels)
+            && let Some(range) = level_policy::due(&self.published.levels)
         {
             let place = self.place(folder);
             let (store, daemon) = (self.store.clone(), self.daemon.clone());
@@ -366,7 +370,7 @@ impl Publisher {
         }
     }
 
-    fn tell_left_out(&self, content: &Content) {
+    fn report_skipped(&self, content: &Content) {
         let Some(catalog) = &content.catalog else { return };
         for left_out in &catalog.left_out {
             tracing::warn!(what = left_out.what, error = left_out.error, "left out of the catalog");
@@ -390,9 +394,9 @@ impl Publisher {
 
 impl Published {
     /// With a level that was built ahead of its change, which is committed now.
-    fn with_ahead(mut self, ahead: Option<Placed>) -> Published {
+    fn with_prebuilt(mut self, ahead: Option<LevelInfo>) -> Published {
         let Some(ahead) = ahead else { return self };
-        match stack::put_ahead(&self.levels, ahead) {
+        match level_policy::push_prebuilt(&self.levels, ahead) {
             Some(levels) => self.levels = levels,
             None => tracing::debug!("the place of a level that was built ahead is gone"),
         }
@@ -409,7 +413,7 @@ impl Published {
         unsynced: &mut Unsynced,
     ) -> Result<(Published, Manifest), PublishError> {
         if let Some(new) = content.level {
-            self.levels = stack::put(&self.levels, new.put(folder, unsynced)?);
+            self.levels = level_policy::put(&self.levels, new.put(folder, unsynced)?);
         }
         let catalog = match (content.catalog, self.catalog) {
             (None, Some((name, _))) => name,
@@ -434,7 +438,12 @@ impl Published {
 
 /// What of the folder can be built on: `CURRENT`, else `CURRENT.prev`, where it is of this store's
 /// past and every byte of it is as written.
-fn adopt(folder: &IndexFolder, meta: &meta::Meta, reserved: u64, network_id: u32) -> Published {
+fn recover_published(
+    folder: &IndexFolder,
+    meta: &meta::Meta,
+    reserved: u64,
+    network_id: u32,
+) -> Published {
     let mut published = Published::default();
     for name in [CURRENT, PREVIOUS] {
         let manifest = match folder.manifest(name) {
@@ -480,7 +489,7 @@ fn adopt(folder: &IndexFolder, meta: &meta::Meta, reserved: u64, network_id: u32
 
 impl Published {
     fn take_over(&mut self, index: &Index<Bytes>, is_current: bool) {
-        let placed = index.levels().iter().map(|level| Placed {
+        let placed = index.levels().iter().map(|level| LevelInfo {
             name: ObjectName(*level.name()),
             from: level.meta().sequence_from,
             to: level.meta().sequence_to,
@@ -495,7 +504,7 @@ impl Published {
 struct Merging {
     under_way: Option<Merge>,
     /// Done, and not published yet.
-    merged: Option<Placed>,
+    merged: Option<LevelInfo>,
     /// After a failure, how long no other is begun.
     pause_until: Option<Instant>,
 }
@@ -547,7 +556,7 @@ impl Merging {
     }
 }
 
-impl Retired {
+impl GarbageFiles {
     /// Removes what was unreferenced at two looks, a few files each time, but not what is `kept`.
     async fn remove_old(
         &mut self,

@@ -31,7 +31,7 @@ use crate::daemon_client::DaemonClient;
 use crate::disk::Disk;
 use crate::intake;
 use crate::keys::{Secret, ensure_first};
-use crate::pixels;
+use crate::partner_postbacks;
 use crate::privacy;
 use crate::private_file::open_or_create;
 use crate::publish::{self, PublisherHandle};
@@ -92,7 +92,7 @@ impl Admin {
         let bounds = config.uploads.clone();
         let uploads = Uploads::open(store.clone(), publisher.clone(), disk.clone(), bounds).await?;
         uploads.expire(stop());
-        let (pixels, sending) = pixels::start(store.clone(), &config.pixels, stop())?;
+        let (pixels, sending) = partner_postbacks::start(store.clone(), &config.pixels, stop())?;
         let state = AppState {
             store: store.clone(),
             disk,

@@ -42,7 +42,7 @@ pub mod api_keys;
 pub mod coupon_codes;
 pub mod domains;
 pub mod offers;
-pub mod pixels;
+pub mod partner_postbacks;
 pub mod settings;
 
 pub mod export;

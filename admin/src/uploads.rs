@@ -28,7 +28,7 @@ use crate::catalog::FieldError;
 use crate::catalog::words::words;
 use crate::disk::Disk;
 use crate::edit::EditError;
-use crate::import::{self, Commit, ImportError, Source};
+use crate::import::{self, Commit, ImportError, ImportSource};
 use crate::private_file::{create_new, random_name};
 use crate::publish::PublisherHandle;
 use crate::store::rows::{Listed, Page};
@@ -141,7 +141,7 @@ struct Shared {
     busy: Mutex<HashMap<u32, Arc<tokio::sync::Mutex<()>>>>,
     /// The file that was judged last as it came in, and what of the store that saw; none when its
     /// rows were changed since. Most are committed next.
-    judged_last: Mutex<Option<(String, Seen)>>,
+    last_validated: Mutex<Option<(String, Seen)>>,
 }
 
 impl Uploads {
@@ -169,7 +169,7 @@ impl Uploads {
             incoming: tokio::sync::Semaphore::new(MAX_INCOMING),
             committing: tokio::sync::Mutex::default(),
             busy: Mutex::default(),
-            judged_last: Mutex::default(),
+            last_validated: Mutex::default(),
         };
         Ok(Uploads { shared: Arc::new(shared) })
     }
@@ -372,7 +372,7 @@ impl Uploads {
         on_disk(move || {
             let mut connection = shared.connect(&upload)?;
             // Taken whatever comes of the change: then all rows are judged again, which is only slower.
-            shared.take_judged(&upload.file_name);
+            shared.take_validated(&upload.file_name);
             let tx = connection.transaction().map_err(StoreError::from)?;
             let answer = work(&tx, upload.intent)?;
             tx.commit().map_err(StoreError::from)?;
@@ -402,11 +402,11 @@ impl Shared {
         }
         let tx = connection.transaction().map_err(StoreError::from)?;
         let seen = staging::judge::seen(&tx)?;
-        import::judge(&tx, intent, Scope::All)?;
+        import::validate_rows(&tx, intent, Scope::All)?;
         let counts = staging::counts(&tx)?;
         tx.commit().map_err(StoreError::from)?;
         drop(connection);
-        *self.judged_last() = Some((file.name.clone(), seen));
+        *self.last_validated() = Some((file.name.clone(), seen));
         File::open(&file.path)?.sync_all()?;
         File::open(&self.folder)?.sync_all()?;
         let keep_seconds = i64::try_from(self.bounds.keep.as_secs()).unwrap_or(i64::MAX);
@@ -426,14 +426,14 @@ impl Shared {
                 intent: upload.intent,
                 skip_invalid,
                 origin,
-                source: Source::Upload(id),
+                source: ImportSource::Upload(id),
                 disk: self.disk.clone(),
-                judged: self.take_judged(&upload.file_name),
+                validated: self.take_validated(&upload.file_name),
             };
             let mut ahead = None;
             let outcome = import::commit(&mut connection, how, |tx, outcome| {
                 rows::committed(tx, id, outcome)?;
-                ahead = self.publisher.build_ahead(tx, outcome.created + outcome.updated);
+                ahead = self.publisher.prebuild_level(tx, outcome.created + outcome.updated);
                 Ok(())
             });
             upload.outcome = Some(outcome.map_err(|error| with_faults(&connection, error))?);
@@ -447,12 +447,12 @@ impl Shared {
 
     /// What the judgement saw that the rows of this file bear, if it is the last one; it is then known
     /// no longer.
-    fn take_judged(&self, file_name: &str) -> Option<Seen> {
-        self.judged_last().take_if(|(name, _)| name == file_name).map(|(_, seen)| seen)
+    fn take_validated(&self, file_name: &str) -> Option<Seen> {
+        self.last_validated().take_if(|(name, _)| name == file_name).map(|(_, seen)| seen)
     }
 
-    fn judged_last(&self) -> MutexGuard<'_, Option<(String, Seen)>> {
-        self.judged_last.lock().unwrap_or_else(PoisonError::into_inner)
+    fn last_validated(&self) -> MutexGuard<'_, Option<(String, Seen)>> {
+        self.last_validated.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn lock(&self, id: u32) -> tokio::sync::OwnedMutexGuard<()> {

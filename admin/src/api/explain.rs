@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use super::AppState;
 use super::error::ApiError;
 use super::request::Json;
-use crate::explain::{Explanation, ImaginedVisit, explain};
+use crate::explain::{Explanation, SimulatedVisit, explain};
 use crate::publish;
 
 /// An index is read into memory for each explanation, so they come one after another.
@@ -21,10 +21,10 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 }
 
 /// What becomes of a visit, step by step; nothing is recorded.
-#[utoipa::path(post, path = "/explain", request_body = ImaginedVisit, responses((status = 200, body = Explanation), (status = 409, body = super::error::ErrorBody)))]
+#[utoipa::path(post, path = "/explain", request_body = SimulatedVisit, responses((status = 200, body = Explanation), (status = 409, body = super::error::ErrorBody)))]
 async fn explain_visit(
     State(state): State<AppState>,
-    Json(visit): Json<ImaginedVisit>,
+    Json(visit): Json<SimulatedVisit>,
 ) -> Result<axum::Json<Explanation>, ApiError> {
     let _turn = ONE_AT_A_TIME.acquire().await.map_err(|_closed| ApiError::inside())?;
     let link = visit.clone();

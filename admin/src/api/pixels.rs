@@ -17,8 +17,8 @@ use super::{AppState, Network, live};
 use crate::catalog::{Pixel, PostbackUrl};
 use crate::edit::{self, Change, EditError, Editable, Removal, Saved, pixels::Replay};
 use crate::keys::{Caller, Role};
-use crate::pixels::{Outcome, Pixels, TooManyTests, Tried};
-use crate::store::pixels::{self, DELIVERY_FILTERS, Delivery};
+use crate::partner_postbacks::{PartnerPostbacks, RequestOutcome, TestResult, TooManyTests};
+use crate::store::partner_postbacks::{self, DELIVERY_FILTERS, Delivery};
 use crate::store::rows::{
     self, Compared, Filter, Filterable, Kept, Listed as Page, Operator, Query, Stored,
 };
@@ -215,11 +215,11 @@ async fn test(State(state): State<AppState>, Id(id): Id) -> Result<Response, Api
 }
 
 impl Tested {
-    fn of(tried: Tried) -> Tested {
+    fn of(tried: TestResult) -> Tested {
         let (status, body, error) = match tried.outcome {
-            Outcome::Answered { status, body, .. } => (status, body, String::new()),
-            Outcome::Refused(refused) => (0, String::new(), refused.to_string()),
-            Outcome::Failed(error) => (0, String::new(), error),
+            RequestOutcome::Answered { status, body, .. } => (status, body, String::new()),
+            RequestOutcome::Refused(refused) => (0, String::new(), refused.to_string()),
+            RequestOutcome::Failed(error) => (0, String::new(), error),
         };
         let elapsed_ms = u64::try_from(tried.took.as_millis()).unwrap_or(u64::MAX);
         let is_delivered = (200..300).contains(&status);
@@ -260,15 +260,18 @@ async fn deliveries_of(
 
 async fn listed(state: &AppState, query: Query) -> Result<Response, ApiError> {
     let page = query.page;
-    let listed: Page<Delivery> =
-        state.store.read(move |connection| pixels::deliveries(connection, &query)).await?;
+    let listed: Page<Delivery> = state
+        .store
+        .read(move |connection| partner_postbacks::deliveries(connection, &query))
+        .await?;
     Ok(List::new("pixel_deliveries", listed.rows, page, listed.total_count).into_response())
 }
 
 /// One delivery.
 #[utoipa::path(get, path = "/pixeldeliveries/{id}", params(Id), responses((status = 200, body = Delivery)))]
 async fn delivery(State(state): State<AppState>, Id(id): Id) -> Result<Response, ApiError> {
-    let found = state.store.read(move |connection| pixels::delivery(connection, id)).await?;
+    let found =
+        state.store.read(move |connection| partner_postbacks::delivery(connection, id)).await?;
     let found: Delivery = found.ok_or(EditError::NotFound { what: "delivery", id })?;
     Ok(JsonAnswer(found).into_response())
 }
@@ -319,7 +322,7 @@ async fn find(state: &AppState, id: u32) -> Result<Stored<Pixel>, ApiError> {
 
 /// What was saved, unless nothing could ever be sent there.
 pub(super) fn sendable(
-    rules: &Pixels,
+    rules: &PartnerPostbacks,
     saved: Saved<Stored<Pixel>>,
 ) -> Result<Saved<Stored<Pixel>>, EditError> {
     rules.check(&saved.now.object).map_err(|error| EditError::Invalid(vec![error]))?;

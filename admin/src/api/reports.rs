@@ -38,7 +38,7 @@ use crate::intake::{IntakeHandle, IntakeStatus};
 use crate::privacy::{PrivacyHandle, PrivacyStatus};
 use crate::publish::{PublicationStatus, PublisherHandle};
 use crate::store::advertisers::{self, AdvertisersWithoutProof};
-use crate::store::pixels::{self, Backlog};
+use crate::store::partner_postbacks::{self, Backlog};
 use crate::store::{Store, StoreError};
 
 /// No answer has more rows; one that would says that it is incomplete.
@@ -134,7 +134,10 @@ async fn status(
     State(store): State<Store>,
 ) -> Result<Json<Status>, ApiError> {
     let read = |connection: &Connection| {
-        Ok::<_, StoreError>((pixels::backlog(connection)?, advertisers::without_proof(connection)?))
+        Ok::<_, StoreError>((
+            partner_postbacks::backlog(connection)?,
+            advertisers::without_proof(connection)?,
+        ))
     };
     let (pixels, advertisers_without_proof) = store.read(read).await?;
     Ok(Json(Status {

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::archive::Archive;
 use crate::catalog::Affiliate;
-use crate::daemon_client::stand_in::{STREAM, Sample, block};
+use crate::daemon_client::fake_daemon::{STREAM, Sample, block};
 use crate::edit::{self, EditError};
 use crate::serve::open_data;
 use crate::store::rows::{self, Query};

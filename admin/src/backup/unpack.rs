@@ -185,7 +185,7 @@ fn stage(
         unpacked.manifest.take().ok_or_else(|| not_whole("its end is missing".into()))?;
     check(&manifest, &unpacked.files, &not_whole)?;
     progress(Progress::Checking);
-    let taken_up = copy::take_up(staging, manifest.made_at)?;
+    let taken_up = copy::adopt_restored(staging, manifest.made_at)?;
     let lineage: String = taken_up.meta.lineage.iter().map(|byte| format!("{byte:02x}")).collect();
     if lineage != manifest.lineage {
         return Err(not_whole("its store is another than its manifest says".into()));

@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use jiff::Timestamp;
 
 use super::ExplainArgs;
-use crate::explain::{Explanation, ImaginedVisit, explain};
+use crate::explain::{Explanation, SimulatedVisit, explain};
 use crate::{publish, store};
 
 pub(super) fn run(dir: &Path, args: ExplainArgs) -> anyhow::Result<ExitCode> {
-    let visit = ImaginedVisit {
+    let visit = SimulatedVisit {
         code: args.code,
         time: args.time,
         ip: String::new(),
@@ -36,13 +36,14 @@ pub(super) fn run(dir: &Path, args: ExplainArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(code: &str, told: &Explanation) {
-    let time = Timestamp::from_second(told.time).map(|time| time.to_string()).unwrap_or_default();
-    println!("{code} at {time}, by generation {} of the index", told.generation);
-    for step in &told.steps {
+fn print(code: &str, explanation: &Explanation) {
+    let time =
+        Timestamp::from_second(explanation.time).map(|time| time.to_string()).unwrap_or_default();
+    println!("{code} at {time}, by generation {} of the index", explanation.generation);
+    for step in &explanation.steps {
         println!("  {:8} {}", step.step, step.result);
         if step.step == "look-up" {
-            for row in &told.rows {
+            for row in &explanation.rows {
                 println!(
                     "           {} coupon code {} (offer {}, partner {}, advertiser {}): {}",
                     if row.is_chosen { "*" } else { " " },

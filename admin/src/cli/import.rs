@@ -13,7 +13,7 @@ use super::output::Output;
 use crate::catalog::FieldError;
 use crate::config::Config;
 use crate::disk::Disk;
-use crate::import::{self, Commit, ImportError, Progress, ReadError, Source};
+use crate::import::{self, Commit, ImportError, ImportSource, Progress, ReadError};
 use crate::store::origin::{Actor, Origin};
 use crate::store::staging::{self, Intent};
 use crate::store::uploads::Outcome;
@@ -60,9 +60,11 @@ fn import(
         intent: Intent { mode: args.mode, allow_reissue: args.allow_reissue },
         skip_invalid: args.skip_invalid,
         origin: Origin::of(Actor::CommandLine),
-        source: Source::File(args.file.file_name().unwrap_or_default().to_string_lossy().into()),
+        source: ImportSource::File(
+            args.file.file_name().unwrap_or_default().to_string_lossy().into(),
+        ),
         disk,
-        judged: None,
+        validated: None,
     };
     import::import(connection, file, how, &mut |progress| match progress {
         Progress::Read(bytes) => bar.set_position(bytes),

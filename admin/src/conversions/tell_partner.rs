@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::pixels::queue::{Approved, on_conversion};
+use crate::partner_postbacks::queue::{Approved, on_conversion};
 use crate::store::conversions::Conversion;
 use crate::store::{StoreError, WriteTx};
 

@@ -17,7 +17,7 @@ use super::intake::{self, PostbackHandle};
 use super::now_ms;
 use crate::archive::Archive;
 use crate::catalog::{Advertiser, Affiliate, Money, Offer};
-use crate::daemon_client::stand_in::{STREAM, Sample, StandIn, block_by};
+use crate::daemon_client::fake_daemon::{FakeDaemon, STREAM, Sample, block_by};
 use crate::disk::Disk;
 use crate::edit::{self, EditError};
 use crate::intake::IntakeHandle;
@@ -41,7 +41,7 @@ mod refunds;
 struct Network {
     dir: TempDir,
     store: Store,
-    daemon: StandIn,
+    daemon: FakeDaemon,
     key: ClickIdKey,
     bounds: intake::Bounds,
     running: Option<Running>,
@@ -79,7 +79,7 @@ impl Network {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let key = store.write(set_up).await.unwrap();
-        let daemon = StandIn::start();
+        let daemon = FakeDaemon::start();
         let disk = Disk::new(dir.path(), disk_reserve_bytes);
         let bounds = intake::Bounds { disk, unidentified_max_bytes };
         let mut network = Network { dir, store, daemon, key, bounds, running: None, sent: 0 };

@@ -4,7 +4,7 @@ use serde_json::Map;
 
 use super::{EditError, Editable, Saved, audit, check_reference, existing};
 use crate::catalog::{Affiliate, Offer, Pixel, PixelStatus};
-use crate::store::pixels::{self, Replayed};
+use crate::store::partner_postbacks::{self, Replayed};
 use crate::store::{WriteTx, domains, offers, rows};
 
 /// In the audit.
@@ -60,7 +60,7 @@ fn check_event(pixel: &Pixel, tx: &WriteTx<'_>) -> Result<(), EditError> {
 }
 
 fn check_room(pixel: &Pixel, tx: &WriteTx<'_>, id: Option<u32>) -> Result<(), EditError> {
-    if pixels::count_others(tx, pixel.network_affiliate_id, id)? < MAX_PER_PARTNER {
+    if partner_postbacks::count_others(tx, pixel.network_affiliate_id, id)? < MAX_PER_PARTNER {
         return Ok(());
     }
     let message = format!(
@@ -106,7 +106,7 @@ pub fn replay(tx: &WriteTx<'_>, which: Replay) -> Result<Saved<u64>, EditError> 
         let message = format!("partner postback {pixel_id} is inactive; make it active first");
         return Err(EditError::conflict("pixel.inactive", "pixel_status", message));
     }
-    let (replayed, first, last) = pixels::replay(tx, which)?;
+    let (replayed, first, last) = partner_postbacks::replay(tx, which)?;
     if replayed > 0 {
         audit::range(tx, DELIVERY, "replayed", replayed, (first, last), &Map::new())?;
     }
@@ -115,7 +115,8 @@ pub fn replay(tx: &WriteTx<'_>, which: Replay) -> Result<Saved<u64>, EditError> 
 
 /// The postback of a delivery that can be sent at all.
 fn pixel_of(tx: &WriteTx<'_>, id: u32) -> Result<u32, EditError> {
-    let found = pixels::delivery(tx, id)?.ok_or(EditError::NotFound { what: "delivery", id })?;
+    let found =
+        partner_postbacks::delivery(tx, id)?.ok_or(EditError::NotFound { what: "delivery", id })?;
     if found.url.is_empty() {
         let message = format!("delivery {id} has no URL any more, and cannot be sent");
         return Err(EditError::conflict("pixel_delivery.no_url", "url", message));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
-use super::{WrongRow, judge, put};
+use super::{WrongRow, put, validate_rows};
 use crate::catalog::{BulkRow, COLUMNS, Cells, FieldError, folded_of};
 use crate::store::StoreError;
 use crate::store::staging::judge::Scope;
@@ -71,7 +71,7 @@ pub fn remove(connection: &Connection, intent: Intent, number: u32) -> Result<bo
     }
     let code = staging::folded(connection, number)?;
     staging::remove(connection, number)?;
-    judge(connection, intent, Scope::Codes(&Vec::from_iter(code)))?;
+    validate_rows(connection, intent, Scope::Codes(&Vec::from_iter(code)))?;
     Ok(true)
 }
 
@@ -101,6 +101,6 @@ fn replace(
     };
     staging::forget_faults(connection, row.number)?;
     put(connection, row.number, row.line, &read)?;
-    judge(connection, intent, Scope::Codes(&codes))?;
+    validate_rows(connection, intent, Scope::Codes(&codes))?;
     staging::find(connection, row.number)?.ok_or(StoreError::BrokenOff)
 }

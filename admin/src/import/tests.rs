@@ -38,10 +38,10 @@ fn how(intent: Intent) -> Commit {
         intent,
         skip_invalid: false,
         origin: Origin::of(Actor::CommandLine),
-        source: Source::File("codes.csv".into()),
+        source: ImportSource::File("codes.csv".into()),
         // Without a reserve.
         disk: Disk::new(Path::new("/"), 0),
-        judged: None,
+        validated: None,
     }
 }
 
@@ -385,18 +385,18 @@ fn what_changed_since_a_file_was_judged_is_judged_again() {
             &[1, 2, 5],
         ),
     ];
-    judge(&connection, intent, Scope::All).unwrap();
+    validate_rows(&connection, intent, Scope::All).unwrap();
     assert_eq!(wrong(&faults(&connection)), [2, 3, 4]);
     for (edit, expected) in edits {
         let seen = staging::judge::seen(&connection).unwrap();
-        assert!(!judge_again(&connection, intent, &seen).unwrap(), "nothing changed");
+        assert!(!revalidate_changed(&connection, intent, &seen).unwrap(), "nothing changed");
         let tx = store.transaction().unwrap();
         edit(&WriteTx::within(&tx)).unwrap();
         tx.commit().unwrap();
-        assert!(judge_again(&connection, intent, &seen).unwrap());
+        assert!(revalidate_changed(&connection, intent, &seen).unwrap());
         let again = faults(&connection);
         assert_eq!(wrong(&again), expected);
-        judge(&connection, intent, Scope::All).unwrap();
+        validate_rows(&connection, intent, Scope::All).unwrap();
         assert_eq!(faults(&connection), again);
     }
 }
@@ -416,7 +416,7 @@ fn rows_that_bear_the_judgement_of_this_store_are_not_judged_again() {
         staging::attach(&connection, None).unwrap();
         load(&mut connection, file.as_bytes(), intent, &mut |_| {}).unwrap();
         let seen = staging::judge::seen(&connection).unwrap();
-        judge(&connection, intent, Scope::All).unwrap();
+        validate_rows(&connection, intent, Scope::All).unwrap();
 
         let marked = |connection: &Connection| {
             staging::add_fault(connection, 1, FaultKind::Judged, "status", "a mark").unwrap();
@@ -424,11 +424,11 @@ fn rows_that_bear_the_judgement_of_this_store_are_not_judged_again() {
         marked(&connection);
         let judged = || Some(seen.clone());
         let refused =
-            commit(&mut connection, Commit { judged: judged(), ..how(intent) }, |_, _| Ok(()));
+            commit(&mut connection, Commit { validated: judged(), ..how(intent) }, |_, _| Ok(()));
         assert!(matches!(refused, Err(ImportError::Refused(_))), "{refused:?}");
 
         staging::forget_faults(&connection, 1).unwrap();
-        let stopped = Commit { judged: judged(), ..how(intent) };
+        let stopped = Commit { validated: judged(), ..how(intent) };
         let stopped = commit(&mut connection, stopped, |_, outcome| {
             assert_eq!(outcome.created + outcome.updated, 1);
             Err(StoreError::BrokenOff)
@@ -439,7 +439,8 @@ fn rows_that_bear_the_judgement_of_this_store_are_not_judged_again() {
         store
             .execute("UPDATE affiliate SET time_deleted = time_deleted + 1 WHERE id = 1", [])
             .unwrap();
-        commit(&mut connection, Commit { judged: judged(), ..how(intent) }, |_, _| Ok(())).unwrap();
+        commit(&mut connection, Commit { validated: judged(), ..how(intent) }, |_, _| Ok(()))
+            .unwrap();
     }
 }
 

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::conversions::change::{self, Decision};
-use crate::daemon_client::stand_in::{KEY, STREAM, Sample, StandIn, block};
+use crate::daemon_client::fake_daemon::{FakeDaemon, KEY, STREAM, Sample, block};
 use crate::store::conversions::tests::sample;
 use crate::store::conversions::{self as conversions_of, Conversion, ConversionId, Status};
 use crate::store::rollups::{self, Dimension, Family, Measures, Question, SLOT_MS};
@@ -24,11 +24,11 @@ struct Admin {
 }
 
 impl Admin {
-    fn new(daemon: &StandIn) -> Admin {
+    fn new(daemon: &FakeDaemon) -> Admin {
         Admin::open(tempfile::tempdir().unwrap(), daemon)
     }
 
-    fn open(dir: TempDir, daemon: &StandIn) -> Admin {
+    fn open(dir: TempDir, daemon: &FakeDaemon) -> Admin {
         let store = Store::open(dir.path()).unwrap();
         let archive = Archive::open(dir.path()).unwrap();
         let intake = Intake::new(store, archive, daemon.client.clone());
@@ -36,7 +36,7 @@ impl Admin {
     }
 
     /// As after a crash: nothing of memory is left.
-    fn restarted(self, daemon: &StandIn) -> Admin {
+    fn restarted(self, daemon: &FakeDaemon) -> Admin {
         let Admin { dir, intake } = self;
         drop(intake);
         Admin::open(dir, daemon)
@@ -84,7 +84,7 @@ fn clicks(count: usize) -> Vec<Sample> {
 
 #[tokio::test]
 async fn each_click_counts_once_over_repeats_and_restarts() {
-    let daemon = StandIn::start();
+    let daemon = FakeDaemon::start();
     daemon.put(block(STREAM, 1, &clicks(3)));
     daemon.put(block(OTHER, 1, &clicks(2)));
     let mut admin = Admin::new(&daemon);
@@ -103,7 +103,7 @@ async fn each_click_counts_once_over_repeats_and_restarts() {
 
 #[tokio::test]
 async fn the_cursor_acknowledges_what_is_counted() {
-    let daemon = StandIn::start();
+    let daemon = FakeDaemon::start();
     daemon.put(block(STREAM, 1, &clicks(3)));
     let mut admin = Admin::new(&daemon);
     admin.intake.pull().await.unwrap();
@@ -114,7 +114,7 @@ async fn the_cursor_acknowledges_what_is_counted() {
 
 #[tokio::test]
 async fn a_crash_between_archive_and_store_counts_the_archived_clicks_once() {
-    let daemon = StandIn::start();
+    let daemon = FakeDaemon::start();
     daemon.put(block(STREAM, 1, &clicks(3)));
     let mut admin = Admin::new(&daemon);
     admin.intake.pull().await.unwrap();
@@ -128,7 +128,7 @@ async fn a_crash_between_archive_and_store_counts_the_archived_clicks_once() {
 
 #[tokio::test]
 async fn a_store_restored_from_a_backup_is_brought_up_from_the_archive() {
-    let daemon = StandIn::start();
+    let daemon = FakeDaemon::start();
     let mut admin = Admin::new(&daemon);
     for first in 1..=4 {
         daemon.put(block(STREAM, first, &clicks(1)));
@@ -152,7 +152,7 @@ async fn a_store_restored_from_a_backup_is_brought_up_from_the_archive() {
 
 #[tokio::test]
 async fn an_archive_older_than_the_counts_is_refused_until_they_are_rebuilt() {
-    let daemon = StandIn::start();
+    let daemon = FakeDaemon::start();
     daemon.put(block(STREAM, 1, &clicks(3)));
     let mut admin = Admin::new(&daemon);
     admin.intake.pull().await.unwrap();
@@ -172,7 +172,7 @@ async fn an_archive_older_than_the_counts_is_refused_until_they_are_rebuilt() {
 
 #[tokio::test]
 async fn of_a_block_that_is_known_in_part_only_the_rest_counts() {
-    let daemon = StandIn::start();
+    let daemon = FakeDaemon::start();
     daemon.put(block(STREAM, 1, &clicks(3)));
     let mut admin = Admin::new(&daemon);
     admin.intake.pull().await.unwrap();
@@ -186,7 +186,7 @@ async fn of_a_block_that_is_known_in_part_only_the_rest_counts() {
 
 #[tokio::test]
 async fn sequences_that_are_passed_over_are_counted_as_missing() {
-    let daemon = StandIn::start();
+    let daemon = FakeDaemon::start();
     daemon.put(block(STREAM, 1, &clicks(1)));
     daemon.put(block(STREAM, 5, &clicks(1)));
     daemon.put(block(OTHER, 3, &clicks(1)));
@@ -200,7 +200,7 @@ async fn sequences_that_are_passed_over_are_counted_as_missing() {
 
 #[tokio::test]
 async fn a_damaged_block_is_refused_and_comes_again_without_losing_others() {
-    let daemon = StandIn::start();
+    let daemon = FakeDaemon::start();
     let good = block(STREAM, 2, &clicks(2));
     let mut damaged = good.clone();
     *damaged.last_mut().unwrap() ^= 1;
@@ -222,7 +222,7 @@ async fn a_damaged_block_is_refused_and_comes_again_without_losing_others() {
 
 #[tokio::test]
 async fn each_click_is_of_one_class() {
-    let daemon = StandIn::start();
+    let daemon = FakeDaemon::start();
     let click = Sample::at(NOON_MS);
     let paused = Sample { reason: Reason::Paused, ..click };
     let prefetch = Sample { kind: VisitKind::Prefetch, ..click };
@@ -293,7 +293,7 @@ fn any_visit(random: &mut u64, now_ms: u64) -> Sample {
 async fn whatever_is_cut_repeated_or_killed_is_counted_as_a_rebuild_counts_it() {
     for seed in 1..=6 {
         let mut random = seed;
-        let daemon = StandIn::start();
+        let daemon = FakeDaemon::start();
         let mut admin = Admin::new(&daemon);
         let (mut next, mut now_ms) = ([1_u64; 2], NOON_MS);
         for _ in 0..40 {
@@ -334,7 +334,7 @@ async fn whatever_is_cut_repeated_or_killed_is_counted_as_a_rebuild_counts_it() 
 
 #[tokio::test]
 async fn a_bots_visit_that_brought_a_sale_is_turned_into_a_click_once() {
-    let daemon = StandIn::start();
+    let daemon = FakeDaemon::start();
     let bot = Sample { user_agent: "curl/8", ..Sample::at(NOON_MS) };
     let bytes = block(STREAM, 1, &[bot, bot, Sample::at(NOON_MS)]);
     daemon.put(bytes.clone());
@@ -366,7 +366,7 @@ async fn convert(store: &Store, id: u8, visit: &str, status: Status) {
 
 #[tokio::test]
 async fn a_visit_of_a_conversion_that_was_ever_approved_is_a_click_for_ever() {
-    let daemon = StandIn::start();
+    let daemon = FakeDaemon::start();
     let visit = Sample { user_agent: "curl/8", ..Sample::at(NOON_MS) };
     let bytes = block(STREAM, 1, &[visit, visit, visit, Sample::at(NOON_MS)]);
     let decoded = Block::parse(&bytes).unwrap().decode().unwrap();
@@ -419,7 +419,7 @@ async fn admin_counts(store: &Store) -> Measures {
 
 #[tokio::test]
 async fn terms_of_an_offer_hold_for_the_clicks_made_under_them_live_and_after_a_rebuild() {
-    let daemon = StandIn::start();
+    let daemon = FakeDaemon::start();
     let mut admin = Admin::new(&daemon);
     admin
         .sql(
@@ -464,7 +464,7 @@ async fn terms_of_an_offer_hold_for_the_clicks_made_under_them_live_and_after_a_
 
 #[tokio::test]
 async fn an_archive_that_was_judged_by_older_rules_is_judged_again() {
-    let daemon = StandIn::start();
+    let daemon = FakeDaemon::start();
     daemon.put(block(STREAM, 1, &clicks(3)));
     let mut admin = Admin::new(&daemon);
     admin.intake.pull().await.unwrap();
@@ -491,7 +491,7 @@ async fn is_judged_again(store: &Store) -> bool {
 
 #[tokio::test]
 async fn another_list_of_bots_judges_all_visits_again_and_reports_change_at_once() {
-    let daemon = StandIn::start();
+    let daemon = FakeDaemon::start();
     let mut admin = Admin::new(&daemon);
     let (mut random, mut now_ms, mut next) = (11, NOON_MS, 1);
     let mut some_visits = || {
@@ -543,7 +543,7 @@ async fn another_list_of_bots_judges_all_visits_again_and_reports_change_at_once
 #[tokio::test]
 async fn a_list_that_is_replaced_while_it_judges_gives_way_and_days_without_their_clicks_stay() {
     const DAY_MS: u64 = 24 * 60 * 60 * 1000;
-    let daemon = StandIn::start();
+    let daemon = FakeDaemon::start();
     let mut admin = Admin::new(&daemon);
     let visit = |day: u64| Sample::at(NOON_MS + day * DAY_MS);
     for (first, day) in [(1, 0), (3, 1), (5, 2), (7, 3)] {
@@ -580,7 +580,7 @@ async fn intake_goes_on_when_the_daemon_comes_and_ends_when_told() {
     assert!(failed.await.unwrap().last_error.as_ref().unwrap().contains("is it running?"));
     stop.cancel();
 
-    let daemon = StandIn::start();
+    let daemon = FakeDaemon::start();
     daemon.put(block(STREAM, 1, &clicks(3)));
     let stop = CancellationToken::new();
     let mut handle = start(store, archive, daemon.client.clone(), stop.clone());
@@ -595,7 +595,7 @@ async fn intake_goes_on_when_the_daemon_comes_and_ends_when_told() {
 async fn speed() {
     const BLOCKS: u32 = 4_000;
     const CLICKS: u32 = 250;
-    let daemon = StandIn::start();
+    let daemon = FakeDaemon::start();
     let mut admin = Admin::new(&daemon);
     let mut random = 1_u64;
     for at in 0..BLOCKS {

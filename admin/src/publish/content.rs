@@ -8,15 +8,15 @@ use coupon_shared::snapshot::{Lineage, SnapshotError};
 use rusqlite::Connection;
 
 use super::catalog_rows::{self, CatalogRows, KnownOffers, LeftOut};
-use super::folder::{FolderError, IndexFolder, Unsynced, WholeLevel};
-use super::stack::{self, Placed, Range};
+use super::folder::{FinishedLevel, FolderError, IndexFolder, Unsynced};
+use super::level_policy::{self, LevelInfo, Range};
 use crate::store::meta::{self, Meta, Sequence};
 use crate::store::{StoreError, publication};
 
 /// What is published already, so that only the rest is built.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Known {
-    pub(super) levels: Vec<Placed>,
+pub(super) struct PublishedVersions {
+    pub(super) levels: Vec<LevelInfo>,
     /// The end of the merge under way, else 0.
     pub(super) cut: Sequence,
     /// The last catalog change the published catalog holds; `None` when it is to be built anew.
@@ -34,7 +34,7 @@ pub(super) struct Content {
 
 pub(super) struct NewLevel {
     pub(super) range: Range,
-    pub(super) file: WholeLevel,
+    pub(super) file: FinishedLevel,
 }
 
 impl NewLevel {
@@ -43,10 +43,10 @@ impl NewLevel {
         self,
         folder: &IndexFolder,
         unsynced: &mut Unsynced,
-    ) -> Result<Placed, FolderError> {
+    ) -> Result<LevelInfo, FolderError> {
         let NewLevel { range: Range { from, to }, file } = self;
         let (name, codes) = folder.put_level(file, unsynced)?;
-        Ok(Placed { name, from, to, codes })
+        Ok(LevelInfo { name, from, to, codes })
     }
 }
 
@@ -86,7 +86,7 @@ pub enum ContentError {
 
 /// Where levels come from and go to.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
+pub(super) struct LevelContext {
     pub(super) network_id: u32,
     pub(super) folder: IndexFolder,
 }
@@ -94,8 +94,8 @@ pub(super) struct Place {
 /// Builds what changed since `known`.
 pub(super) fn build(
     connection: &Connection,
-    known: &Known,
-    place: &Place,
+    known: &PublishedVersions,
+    place: &LevelContext,
 ) -> Result<Content, ContentError> {
     let meta = meta::read(connection)?;
     Ok(Content {
@@ -108,16 +108,16 @@ pub(super) fn build(
 /// The level that is to lie on those that are `published`, if any code changed since.
 pub(super) fn new_level(
     connection: &Connection,
-    published: &[Placed],
+    published: &[LevelInfo],
     cut: Sequence,
     meta: &Meta,
-    place: &Place,
+    place: &LevelContext,
 ) -> Result<Option<NewLevel>, ContentError> {
     let last = publication::last_code_change(connection)?;
     if published.first().is_some_and(|top| last <= top.to) {
         return Ok(None);
     }
-    let from = stack::plan(published, cut, |after, limit| {
+    let from = level_policy::plan(published, cut, |after, limit| {
         publication::count_changed(connection, after, limit)
     })?;
     let range = Range { from, to: meta.change_seq };
@@ -130,9 +130,9 @@ pub(super) fn write_level(
     connection: &Connection,
     Range { from, to }: Range,
     lineage: [u8; 16],
-    place: &Place,
+    place: &LevelContext,
     is_wanted: impl Fn() -> bool,
-) -> Result<WholeLevel, ContentError> {
+) -> Result<FinishedLevel, ContentError> {
     let mut level = place.folder.begin_level(LevelMeta {
         network_id: place.network_id,
         lineage: Lineage(lineage),
@@ -152,7 +152,7 @@ pub(super) fn write_level(
 
 fn new_catalog(
     connection: &Connection,
-    known: &Known,
+    known: &PublishedVersions,
     meta: &Meta,
     network_id: u32,
 ) -> Result<Option<NewCatalog>, ContentError> {

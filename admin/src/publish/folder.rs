@@ -120,11 +120,11 @@ impl IndexFolder {
     /// Gives a level its name, and reads it back entry by entry.
     pub(super) fn put_level(
         &self,
-        level: WholeLevel,
+        level: FinishedLevel,
         unsynced: &mut Unsynced,
     ) -> Result<(ObjectName, u64), FolderError> {
         let name = level.name();
-        let WholeLevel { file: Unfinished(path), written } = &level;
+        let FinishedLevel { file: Unfinished(path), written } = &level;
         let file = written.file.try_clone().map_err(FolderError::io("open", path))?;
         self.put_object(&name.level_file(), path, file, unsynced)?;
         Ok((name, self.level(&name)?.codes()))
@@ -377,18 +377,18 @@ impl LevelFile {
         self.builder.push(code, rows)
     }
 
-    pub(super) fn finish(self) -> Result<WholeLevel, BuildError> {
-        Ok(WholeLevel { written: self.builder.finish_stream()?, file: self.file })
+    pub(super) fn finish(self) -> Result<FinishedLevel, BuildError> {
+        Ok(FinishedLevel { written: self.builder.finish_stream()?, file: self.file })
     }
 }
 
 /// A level of which all is written, and nothing synced.
-pub(super) struct WholeLevel {
+pub(super) struct FinishedLevel {
     written: WrittenLevel<File>,
     file: Unfinished,
 }
 
-impl WholeLevel {
+impl FinishedLevel {
     /// The name it will have.
     pub(super) fn name(&self) -> ObjectName {
         ObjectName(self.written.name)

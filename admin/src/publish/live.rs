@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::timeout;
 
 use super::LeftOut;
-use super::ahead::Request;
+use super::prebuilt::Request;
 use crate::daemon_client::{DaemonClient, DaemonError, Reloaded};
 use crate::store::meta::Sequence;
 

@@ -16,9 +16,9 @@ use std::time::Instant;
 
 use tokio::sync::oneshot::{self, Receiver, error::TryRecvError};
 
-use super::content::{self, ContentError, Place};
+use super::content::{self, ContentError, LevelContext};
 use super::folder::Unsynced;
-use super::stack::{Placed, Range};
+use super::level_policy::{LevelInfo, Range};
 use super::{PublishError, PublisherHandle};
 use crate::daemon_client::DaemonClient;
 use crate::store::{Store, meta};
@@ -29,7 +29,7 @@ const NICENESS: i32 = 19;
 /// A merge under way. Given up when dropped.
 pub(super) struct Merge {
     range: Range,
-    done: Receiver<Result<Placed, PublishError>>,
+    done: Receiver<Result<LevelInfo, PublishError>>,
     is_wanted: Arc<AtomicBool>,
     file: Arc<OnceLock<String>>,
 }
@@ -39,7 +39,7 @@ impl Merge {
     /// daemon has what was made in its memory or does not answer.
     pub(super) fn start(
         store: Store,
-        place: Place,
+        place: LevelContext,
         range: Range,
         daemon: DaemonClient,
         publisher: PublisherHandle,
@@ -58,7 +58,7 @@ impl Merge {
         std::thread::Builder::new().name("merge".into()).spawn(run)?;
         tokio::spawn(async move {
             let merged = merged.await.unwrap_or(Err(PublishError::BrokenOff));
-            if let Ok(Placed { name, .. }) = &merged
+            if let Ok(LevelInfo { name, .. }) = &merged
                 && let Err(error) = daemon.preload(name).await
             {
                 tracing::debug!(%error, "a merged level is not loaded ahead");
@@ -80,7 +80,7 @@ impl Merge {
     }
 
     /// What came of it; `None` as long as it is under way.
-    pub(super) fn result(&mut self) -> Option<Result<Placed, PublishError>> {
+    pub(super) fn result(&mut self) -> Option<Result<LevelInfo, PublishError>> {
         match self.done.try_recv() {
             Ok(result) => Some(result),
             Err(TryRecvError::Empty) => None,
@@ -94,7 +94,7 @@ impl Merge {
     /// One that ends when and how the test says.
     pub(super) fn of_a_test(
         range: Range,
-    ) -> (Merge, oneshot::Sender<Result<Placed, PublishError>>) {
+    ) -> (Merge, oneshot::Sender<Result<LevelInfo, PublishError>>) {
         let (tell, done) = oneshot::channel();
         (Merge { range, done, is_wanted: Arc::default(), file: Arc::default() }, tell)
     }
@@ -108,11 +108,11 @@ impl Drop for Merge {
 
 fn merge(
     store: &Store,
-    place: &Place,
+    place: &LevelContext,
     range: Range,
     is_wanted: &AtomicBool,
     named: &OnceLock<String>,
-) -> Result<Placed, PublishError> {
+) -> Result<LevelInfo, PublishError> {
     let begun = Instant::now();
     let is_wanted = || is_wanted.load(Ordering::Relaxed);
     let file = store.read_beside(|connection| {
@@ -128,7 +128,7 @@ fn merge(
     unsynced.sync(&place.folder)?;
     let took_ms = begun.elapsed().as_millis();
     tracing::info!(codes, from = range.from, to = range.to, took_ms, "merged levels");
-    Ok(Placed { name, from: range.from, to: range.to, codes })
+    Ok(LevelInfo { name, from: range.from, to: range.to, codes })
 }
 
 /// Lowers this thread's priority; where that is not allowed, it stays as it is.

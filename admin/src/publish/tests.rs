@@ -7,13 +7,13 @@ use coupon_shared::decision::{Answer, Facts, Reason, Visit, decide};
 use coupon_shared::index::Index;
 use tempfile::TempDir;
 
-mod ahead;
+mod prebuilt;
 
 mod merges;
 mod syncing;
 
 use super::*;
-use crate::daemon_client::stand_in::StandIn;
+use crate::daemon_client::fake_daemon::FakeDaemon;
 use crate::store::WriteTx;
 
 /// 2026-06-15 12:00:00 UTC.
@@ -137,7 +137,7 @@ impl Network {
 fn publisher(store: &Store) -> Publisher {
     let (status, _) = watch::channel(PublicationStatus::default());
     let nobody = DaemonClient::new(&store.dir().join("no.sock"));
-    let (to_publisher, requests) = super::ahead::requests();
+    let (to_publisher, requests) = super::prebuilt::requests();
     let handle = PublisherHandle::new(Arc::default(), status, to_publisher);
     Publisher::new(store.clone(), 1, nobody, handle, requests)
 }
@@ -292,7 +292,7 @@ async fn leftovers_of_a_crash_are_removed_and_old_files_later() {
     assert_eq!(files(&dir, ".new"), Vec::<String>::new());
     for _ in 0..2 {
         assert!(dir.join("level-2.lvl").exists());
-        network.publisher.retired.looked = Instant::now().checked_sub(KEEP_UNREFERENCED).unwrap();
+        network.publisher.garbage.looked = Instant::now().checked_sub(KEEP_UNREFERENCED).unwrap();
         network.publish().await;
     }
     assert_eq!((files(&dir, ".lvl").len(), files(&dir, ".cat").len()), (1, 1));
@@ -311,7 +311,7 @@ async fn many_old_files_go_a_few_at_a_time_so_that_no_publication_waits_for_all_
     let mut left = Vec::new();
     for _ in 0..5 {
         // Only the first two are looks for what is old.
-        network.publisher.retired.looked = Instant::now().checked_sub(KEEP_UNREFERENCED).unwrap();
+        network.publisher.garbage.looked = Instant::now().checked_sub(KEEP_UNREFERENCED).unwrap();
         network.publish().await;
         left.push(files(&dir, ".lvl").len() - 1);
     }
@@ -329,7 +329,7 @@ async fn what_a_manifest_names_is_not_removed_while_it_cannot_be_read_and_it_is_
         let before = network.publish().await;
         std::fs::write(network.index_dir().join(CURRENT), damage).unwrap();
         for _ in 0..3 {
-            network.publisher.retired.looked =
+            network.publisher.garbage.looked =
                 Instant::now().checked_sub(KEEP_UNREFERENCED).unwrap();
             assert!(network.publisher.round().await.is_err());
         }
@@ -362,7 +362,7 @@ async fn the_files_of_the_manifest_before_stay() {
         network.publish().await;
     }
     for _ in 0..2 {
-        network.publisher.retired.looked = Instant::now().checked_sub(KEEP_UNREFERENCED).unwrap();
+        network.publisher.garbage.looked = Instant::now().checked_sub(KEEP_UNREFERENCED).unwrap();
         network.publish().await;
     }
     let folder = IndexFolder::open(network.index_dir()).unwrap();
@@ -478,7 +478,7 @@ async fn an_edit_of_another_process_is_noticed() {
 #[tokio::test]
 async fn an_edit_is_live_when_the_daemon_says_so() {
     let network = Network::new().await;
-    let daemon = StandIn::start();
+    let daemon = FakeDaemon::start();
     daemon.hands.lock().unwrap().index_dir = network.index_dir();
     let stop = CancellationToken::new();
     let handle = start(network.store.clone(), 1, daemon.client.clone(), stop.clone());
@@ -492,7 +492,7 @@ async fn an_edit_is_live_when_the_daemon_says_so() {
 #[tokio::test]
 async fn a_daemon_with_a_later_generation_of_a_replaced_store_is_overtaken() {
     let network = Network::new().await;
-    let daemon = StandIn::start();
+    let daemon = FakeDaemon::start();
     daemon.hands.lock().unwrap().index_dir = network.index_dir();
     daemon.hands.lock().unwrap().serves_generation = Some(60);
     let stop = CancellationToken::new();

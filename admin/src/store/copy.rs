@@ -58,7 +58,7 @@ pub fn copy(
 
 /// What was found in a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TakenUp {
+pub struct AdoptedStore {
     /// The store.
     pub meta: Meta,
     /// The last frame of the archive that it has counted.
@@ -67,7 +67,7 @@ pub struct TakenUp {
 
 /// Why a copy is not taken up.
 #[derive(Debug, thiserror::Error)]
-pub enum TakeUpError {
+pub enum AdoptError {
     /// SQLite finds damage.
     #[error("the copied store is damaged: {0}")]
     Damaged(String),
@@ -76,9 +76,9 @@ pub enum TakeUpError {
     Store(#[from] StoreError),
 }
 
-impl From<rusqlite::Error> for TakeUpError {
-    fn from(error: rusqlite::Error) -> TakeUpError {
-        TakeUpError::Store(error.into())
+impl From<rusqlite::Error> for AdoptError {
+    fn from(error: rusqlite::Error) -> AdoptError {
+        AdoptError::Store(error.into())
     }
 }
 
@@ -97,12 +97,12 @@ const SEQUENCE_GAP: i64 = 1_000_000_000;
 ///
 /// # Errors
 /// When it is damaged, foreign or newer.
-pub fn take_up(dir: &Path, copied_at: i64) -> Result<TakenUp, TakeUpError> {
+pub fn adopt_restored(dir: &Path, copied_at: i64) -> Result<AdoptedStore, AdoptError> {
     let mut connection = connect_writer(dir)?;
     let verdict: String =
         connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     if verdict != "ok" {
-        return Err(TakeUpError::Damaged(verdict));
+        return Err(AdoptError::Damaged(verdict));
     }
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     skip_numbers(&tx)?;
@@ -111,7 +111,7 @@ pub fn take_up(dir: &Path, copied_at: i64) -> Result<TakenUp, TakeUpError> {
     // How old the copy is says nothing of this machine's clock.
     tx.execute("DELETE FROM removal_clock", [])?;
     record(&WriteTx::within(&tx), copied_at)?;
-    let taken_up = TakenUp {
+    let taken_up = AdoptedStore {
         meta: meta::read(&tx)?,
         last_frame: blocks::last(&tx)?.map(|block| block.archive_sequence),
     };

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use coupon_admin::pixels::queue::{Approved, on_conversion};
+use coupon_admin::partner_postbacks::queue::{Approved, on_conversion};
 use coupon_admin::store::{WriteTx, connect_writer};
 use rusqlite::TransactionBehavior;
 use serde_json::{Value, json};

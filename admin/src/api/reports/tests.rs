@@ -15,12 +15,12 @@ use tower::ServiceExt;
 use super::super::{AppState, Bodies, Gate, Network, router};
 use crate::archive::Archive;
 use crate::config::Config;
-use crate::daemon_client::stand_in::{KEY, STREAM, Sample, StandIn, block};
+use crate::daemon_client::fake_daemon::{FakeDaemon, KEY, STREAM, Sample, block};
 use crate::disk::Disk;
 use crate::edit::api_keys::{self, ApiKeyEdit};
 use crate::intake;
 use crate::keys::Role;
-use crate::pixels;
+use crate::partner_postbacks;
 use crate::privacy::{self, Periods};
 use crate::publish;
 use crate::store::conversions::tests::sample;
@@ -79,7 +79,7 @@ impl Api {
             api_keys::create(tx, &wanted)
         });
         let key = key.await.unwrap().now.1.reveal().to_owned();
-        let daemon = StandIn::start();
+        let daemon = FakeDaemon::start();
         daemon.hands.lock().unwrap().blocks = blocks.to_vec();
         daemon.hands.lock().unwrap().index_dir = dir.path().join(publish::FOLDER_NAME);
         let stop = CancellationToken::new();
@@ -111,9 +111,13 @@ impl Api {
             privacy: privacy::start(store.clone(), archive.clone(), FOR_EVER, stop.clone()),
             intake,
             store: store.clone(),
-            pixels: pixels::start(store.clone(), &Config::default().pixels, stop.clone())
-                .unwrap()
-                .0,
+            pixels: partner_postbacks::start(
+                store.clone(),
+                &Config::default().pixels,
+                stop.clone(),
+            )
+            .unwrap()
+            .0,
             archive: archive.clone(),
             gate: Gate::new(&Config::default()),
             network: Network { id: 1 },

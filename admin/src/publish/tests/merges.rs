@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use coupon_shared::snapshot::level::CodeRecord;
 
+use super::super::level_policy::Range;
 use super::super::merge::Merge;
-use super::super::stack::Range;
-use super::ahead::immediate;
+use super::prebuilt::immediate;
 use super::*;
 use crate::store::publication;
 
@@ -28,7 +28,7 @@ impl Network {
         self.begin(Range { from: 0, to }, place);
     }
 
-    fn begin(&mut self, range: Range, place: Place) {
+    fn begin(&mut self, range: Range, place: LevelContext) {
         let handle = self.publisher.handle.clone();
         let daemon = self.publisher.daemon.clone();
         let merge = Merge::start(self.store.clone(), place, range, daemon, handle);
@@ -176,7 +176,7 @@ async fn what_a_merge_made_is_no_old_file_while_the_daemon_loads_it() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     };
     for _ in 0..3 {
-        network.publisher.retired.looked = Instant::now().checked_sub(KEEP_UNREFERENCED).unwrap();
+        network.publisher.garbage.looked = Instant::now().checked_sub(KEEP_UNREFERENCED).unwrap();
         network.publisher.round().await.unwrap();
     }
     assert!(made.exists(), "it is about to be published");
@@ -193,7 +193,7 @@ async fn levels_published_while_a_merge_reads_stay_as_they_are() {
     let meanwhile = network.publish().await;
     assert_eq!(network.codes_by_level(), [1, 3_000]);
     // What it makes: the same codes once more, which is another file because of its range.
-    let merged = Placed { to, ..network.publisher.published.levels[1] };
+    let merged = LevelInfo { to, ..network.publisher.published.levels[1] };
     done.send(Ok(merged)).ok().unwrap();
     let after = network.publish().await;
     assert_eq!(after.levels, meanwhile.levels);
@@ -232,7 +232,8 @@ async fn a_merge_that_fails_stops_no_edit_and_leaves_nothing() {
     network.code("winter25", Some(1)).await;
     let cut = network.publish().await.sequence;
     let elsewhere = IndexFolder::at(network.dir.path().join("no such folder"));
-    let place = Place { folder: elsewhere, ..network.publisher.place(&IndexFolder::at("".into())) };
+    let place =
+        LevelContext { folder: elsewhere, ..network.publisher.place(&IndexFolder::at("".into())) };
     network.begin(Range { from: 0, to: cut }, place);
     network.merge_done().await;
     assert!(network.publisher.merging.merged.is_none());

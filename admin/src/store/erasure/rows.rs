@@ -16,7 +16,7 @@ use rusqlite::{Connection, params_from_iter};
 
 use super::Selector;
 use super::overwriting;
-use crate::store::{StoreError, WriteTx, pixels};
+use crate::store::{StoreError, WriteTx, partner_postbacks};
 
 /// Rows that are changed in one transaction.
 const AT_ONCE: usize = 500;
@@ -182,7 +182,7 @@ fn blank_conversions(
     let blanked = each(tx, &sql, numbers)?;
     if let Selector::Email(email) = selector {
         for number in numbers {
-            pixels::erase_email(tx, *number, email)?;
+            partner_postbacks::erase_email(tx, *number, email)?;
         }
         let [plain, encoded] = values(selector);
         for column in ["adv1", "adv2", "adv3", "adv4", "adv5"] {

@@ -285,7 +285,7 @@ async fn packs_of_a_place_stay_few() {
 async fn one_partners_values_take_no_room_of_anothers() {
     use coupon_shared::click::block::Block;
 
-    use crate::daemon_client::stand_in::{STREAM, Sample, block};
+    use crate::daemon_client::fake_daemon::{STREAM, Sample, block};
     use crate::judgement::{Device, Judged};
 
     let dir = tempfile::tempdir().unwrap();

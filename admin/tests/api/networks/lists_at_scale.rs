@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use coupon_admin::catalog::BulkMode;
 use coupon_admin::disk::Disk;
-use coupon_admin::import::{Commit, Source, import};
+use coupon_admin::import::{Commit, ImportSource, import};
 use coupon_admin::store::origin::{Actor, Origin};
 use coupon_admin::store::staging::Intent;
 use serde_json::json;
@@ -65,9 +65,9 @@ async fn network(codes: u32) -> Running {
         intent: Intent { mode: BulkMode::Add, allow_reissue: false },
         skip_invalid: false,
         origin: Origin::of(Actor::CommandLine),
-        source: Source::File("codes.csv".into()),
+        source: ImportSource::File("codes.csv".into()),
         disk: Disk::new(network.dir(), 0),
-        judged: None,
+        validated: None,
     };
     import(&mut connection, std::fs::File::open(path).unwrap(), how, &mut |_| {}).unwrap();
     println!("{codes} codes imported in {:.1} s", began.elapsed().as_secs_f64());

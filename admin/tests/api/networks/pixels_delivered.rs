@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use coupon_admin::config::Config;
-use coupon_admin::pixels::queue::{Approved, on_conversion};
+use coupon_admin::partner_postbacks::queue::{Approved, on_conversion};
 use coupon_admin::store::{WriteTx, connect_writer};
 use hmac::{Hmac, KeyInit, Mac};
 use rusqlite::TransactionBehavior;
@@ -17,8 +17,8 @@ use crate::partner_server::{Partner, Reply};
 fn quick(config: &mut Config) {
     config.pixels.allowed_networks = vec!["127.0.0.0/8".parse().unwrap()];
     config.pixels.timeout = Duration::from_millis(500);
-    config.pixels.patience.first_retry = Duration::from_millis(20);
-    config.pixels.patience.max_attempts = 3;
+    config.pixels.retry_policy.first_retry = Duration::from_millis(20);
+    config.pixels.retry_policy.max_attempts = 3;
 }
 
 fn pixel(url: String) -> Value {
@@ -204,8 +204,8 @@ async fn a_server_that_hangs_holds_up_nobody_else() {
     let slow_timeouts = |config: &mut Config| {
         quick(config);
         config.pixels.timeout = Duration::from_secs(2);
-        config.pixels.width.in_flight = 6;
-        config.pixels.width.per_host = 2;
+        config.pixels.concurrency.in_flight = 6;
+        config.pixels.concurrency.per_host = 2;
     };
     let network = start_with_offers_and(slow_timeouts).await;
     let (hanging, willing) = (Partner::start(|_| Reply::Never).await, Partner::willing().await);
@@ -236,8 +236,8 @@ async fn many_servers_that_hang_hold_up_nobody_else() {
     let network = start_with_offers_and(|config| {
         quick(config);
         config.pixels.timeout = Duration::from_millis(400);
-        config.pixels.patience.max_attempts = 1000;
-        config.pixels.width.in_flight = 8;
+        config.pixels.retry_policy.max_attempts = 1000;
+        config.pixels.concurrency.in_flight = 8;
     });
     let network = network.await;
     let hanging = all((0..12).map(|_| Partner::start(|_| Reply::Never))).await;
@@ -266,7 +266,7 @@ async fn many_servers_that_hang_hold_up_nobody_else() {
 async fn a_restart_goes_on_where_it_was() {
     let network = start_with_offers_and(|config| {
         quick(config);
-        config.pixels.patience.first_retry = Duration::from_secs(2);
+        config.pixels.retry_policy.first_retry = Duration::from_secs(2);
     });
     let network = network.await;
     let partner =

@@ -2,7 +2,7 @@
 //!
 //! - A delivery is queued in the transaction that approves the conversion ([`queue`]), so that a
 //!   crash neither loses it nor queues it twice.
-//! - It is sent until the partner's server took it, for about a day ([`sender`], [`verdict`]); then
+//! - It is sent until the partner's server took it, for about a day ([`sender`], [`delivery_outcome`]); then
 //!   it is dead, and can be replayed.
 //! - Only the public internet is spoken to ([`address`]), however an address is written and whatever
 //!   a name leads to; and neither this machine nor a tracking domain, from where a postback would come
@@ -23,18 +23,18 @@ use crate::store::Store;
 pub mod queue;
 
 pub mod address;
-mod courier;
+mod client;
+mod delivery_outcome;
 mod resolve;
 mod sender;
 pub mod signature;
-mod verdict;
 
-pub use courier::{CourierError, Outcome, Refused};
-pub use sender::Width;
-pub use verdict::Patience;
+pub use client::{ClientError, Refused, RequestOutcome};
+pub use delivery_outcome::RetryPolicy;
+pub use sender::Concurrency;
 
 use address::Addresses;
-use courier::{Courier, Errand};
+use client::{OutgoingRequest, PostbackClient};
 use queue::Approved;
 use sender::Sender;
 
@@ -53,9 +53,9 @@ pub struct Settings {
     /// For a whole exchange.
     pub timeout: Duration,
     /// How much at once.
-    pub width: Width,
+    pub concurrency: Concurrency,
     /// How often and how long.
-    pub patience: Patience,
+    pub retry_policy: RetryPolicy,
 }
 
 impl Default for Settings {
@@ -64,8 +64,8 @@ impl Default for Settings {
             allowed_networks: Vec::new(),
             connect_timeout: Duration::from_secs(5),
             timeout: Duration::from_secs(15),
-            width: Width { in_flight: 64, per_host: 8 },
-            patience: Patience {
+            concurrency: Concurrency { in_flight: 64, per_host: 8 },
+            retry_policy: RetryPolicy {
                 first_retry: Duration::from_secs(10),
                 longest_retry: Duration::from_secs(6 * 60 * 60),
                 max_attempts: 14,
@@ -76,19 +76,19 @@ impl Default for Settings {
 
 /// What the API needs of them; clones share it.
 #[derive(Clone)]
-pub struct Pixels {
-    courier: Courier,
+pub struct PartnerPostbacks {
+    client: PostbackClient,
     wake: Wake,
     tests: Arc<Semaphore>,
 }
 
 /// A postback as tried.
 #[derive(Debug)]
-pub struct Tried {
+pub struct TestResult {
     /// As it was requested.
     pub url: String,
     /// What came of it.
-    pub outcome: Outcome,
+    pub outcome: RequestOutcome,
     /// How long that took.
     pub took: Duration,
 }
@@ -106,18 +106,23 @@ pub fn start(
     store: Store,
     settings: &Settings,
     stop: CancellationToken,
-) -> Result<(Pixels, JoinHandle<()>), CourierError> {
+) -> Result<(PartnerPostbacks, JoinHandle<()>), ClientError> {
     let addresses = Addresses::new(&settings.allowed_networks);
-    let courier =
-        Courier::new(addresses, resolve::system, settings.connect_timeout, settings.timeout)?;
+    let client = PostbackClient::new(
+        addresses,
+        resolve::system,
+        settings.connect_timeout,
+        settings.timeout,
+    )?;
     let wake = Wake::default();
-    let (patience, width) = (settings.patience.clone(), settings.width.clone());
-    let sender = Sender::new(store, courier.clone(), patience, width, Arc::clone(&wake), stop);
-    let pixels = Pixels { courier, wake, tests: Arc::new(Semaphore::new(TESTS)) };
+    let (retry_policy, concurrency) = (settings.retry_policy.clone(), settings.concurrency.clone());
+    let sender =
+        Sender::new(store, client.clone(), retry_policy, concurrency, Arc::clone(&wake), stop);
+    let pixels = PartnerPostbacks { client, wake, tests: Arc::new(Semaphore::new(TESTS)) };
     Ok((pixels, tokio::spawn(sender.run())))
 }
 
-impl Pixels {
+impl PartnerPostbacks {
     /// Says that there is something to be sent now.
     pub fn wake(&self) {
         self.wake.notify_one();
@@ -129,7 +134,7 @@ impl Pixels {
     /// When it does.
     pub fn check(&self, pixel: &Pixel) -> Result<(), FieldError> {
         let Some(url) = pixel.target() else { return Ok(()) };
-        self.courier.addresses().check_literal(&url).map_err(|refused| FieldError {
+        self.client.addresses().check_literal(&url).map_err(|refused| FieldError {
             field: "postback_url".into(),
             error: refused.to_string(),
         })
@@ -139,13 +144,14 @@ impl Pixels {
     ///
     /// # Errors
     /// When too many are being tested.
-    pub async fn test(&self, pixel: &Pixel, own: &OwnHosts) -> Result<Tried, TooManyTests> {
+    pub async fn test(&self, pixel: &Pixel, own: &OwnHosts) -> Result<TestResult, TooManyTests> {
         let _permit = self.tests.try_acquire().map_err(|_| TooManyTests)?;
         let url = sample(pixel).unwrap_or_default();
         let since = std::time::Instant::now();
-        let errand = Errand { url: &url, signing_key: &pixel.signing_key, delivery_id: None };
-        let outcome = self.courier.run(errand, own).await;
-        Ok(Tried { url, outcome, took: since.elapsed() })
+        let request =
+            OutgoingRequest { url: &url, signing_key: &pixel.signing_key, delivery_id: None };
+        let outcome = self.client.run(request, own).await;
+        Ok(TestResult { url, outcome, took: since.elapsed() })
     }
 }
 

@@ -78,13 +78,13 @@ pub(super) fn choice(
     }
 }
 
-pub(super) fn answer(told: &Explanation) -> String {
-    match told.answer {
-        "offer" => format!("302 to the offer: {}", told.location),
+pub(super) fn answer(explanation: &Explanation) -> String {
+    match explanation.answer {
+        "offer" => format!("302 to the offer: {}", explanation.location),
         "fallback" => {
-            let of = told.fallbacks.iter().find(|fallback| !fallback.url.is_empty());
+            let of = explanation.fallbacks.iter().find(|fallback| !fallback.url.is_empty());
             let of = of.map_or("", |fallback| fallback.of).replace('_', " ");
-            format!("302 to the fallback URL of the {of}: {}", told.location)
+            format!("302 to the fallback URL of the {of}: {}", explanation.location)
         }
         _ => "the 404 page: offer, tracking domain and network have no fallback URL".into(),
     }

@@ -32,7 +32,7 @@ const IDLE: Duration = Duration::from_secs(30);
 
 /// What came of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum RequestOutcome {
     /// An answer.
     Answered {
         /// Its status.
@@ -61,7 +61,7 @@ pub enum Refused {
 
 /// What is to be requested.
 #[derive(Debug)]
-pub(super) struct Errand<'a> {
+pub(super) struct OutgoingRequest<'a> {
     /// With its values.
     pub url: &'a str,
     /// Or empty.
@@ -72,7 +72,7 @@ pub(super) struct Errand<'a> {
 
 /// Why nothing can be sent at all.
 #[derive(Debug, thiserror::Error)]
-pub enum CourierError {
+pub enum ClientError {
     /// The cryptography offers no version of TLS.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
@@ -83,19 +83,19 @@ pub enum CourierError {
 
 /// Makes requests; clones share connections.
 #[derive(Clone)]
-pub(super) struct Courier {
+pub(super) struct PostbackClient {
     client: Client,
     addresses: Addresses,
     timeout: Duration,
 }
 
-impl Courier {
+impl PostbackClient {
     pub(super) fn new(
         addresses: Addresses,
         lookup: Lookup,
         connect_timeout: Duration,
         timeout: Duration,
-    ) -> Result<Courier, CourierError> {
+    ) -> Result<PostbackClient, ClientError> {
         let client = Client::builder()
             .tls_backend_preconfigured(tls()?)
             .dns_resolver(Arc::new(Resolver::new(addresses.clone(), lookup)))
@@ -108,7 +108,7 @@ impl Courier {
             .pool_max_idle_per_host(MAX_IDLE)
             .pool_idle_timeout(IDLE)
             .build()?;
-        Ok(Courier { client, addresses, timeout })
+        Ok(PostbackClient { client, addresses, timeout })
     }
 
     /// What may be spoken to.
@@ -117,24 +117,26 @@ impl Courier {
     }
 
     /// Requests a URL, unless it leads to one of our own hosts, and says what came of it.
-    pub(super) async fn run(&self, errand: Errand<'_>, own: &OwnHosts) -> Outcome {
-        let url = match Url::parse(errand.url) {
+    pub(super) async fn run(&self, request: OutgoingRequest<'_>, own: &OwnHosts) -> RequestOutcome {
+        let url = match Url::parse(request.url) {
             Ok(url) => url,
-            Err(error) => return Outcome::Failed(format!("the URL cannot be requested: {error}")),
+            Err(error) => {
+                return RequestOutcome::Failed(format!("the URL cannot be requested: {error}"));
+            }
         };
         if let Err(refused) = self.check(&url, own) {
-            return Outcome::Refused(refused);
+            return RequestOutcome::Refused(refused);
         }
-        let mut request = self.client.get(url.clone());
-        if !errand.signing_key.is_empty() {
+        let mut builder = self.client.get(url.clone());
+        if !request.signing_key.is_empty() {
             let now = jiff::Timestamp::now().as_second();
-            let value = signature(errand.signing_key, now, url.as_str());
-            request = request.header(SIGNATURE_HEADER, value);
+            let value = signature(request.signing_key, now, url.as_str());
+            builder = builder.header(SIGNATURE_HEADER, value);
         }
-        if let Some(id) = errand.delivery_id {
-            request = request.header(DELIVERY_HEADER, id);
+        if let Some(id) = request.delivery_id {
+            builder = builder.header(DELIVERY_HEADER, id);
         }
-        match request.send().await {
+        match builder.send().await {
             Ok(response) => answered(response).await,
             Err(error) => self.failed(error),
         }
@@ -145,19 +147,22 @@ impl Courier {
         Ok(self.addresses.check_literal(url)?)
     }
 
-    fn failed(&self, error: reqwest::Error) -> Outcome {
+    fn failed(&self, error: reqwest::Error) -> RequestOutcome {
         if let Some(refused) = refusal(&error) {
-            return Outcome::Refused(refused.clone().into());
+            return RequestOutcome::Refused(refused.clone().into());
         }
         if error.is_timeout() && !error.is_connect() {
-            return Outcome::Failed(format!("no answer within {} ms", self.timeout.as_millis()));
+            return RequestOutcome::Failed(format!(
+                "no answer within {} ms",
+                self.timeout.as_millis()
+            ));
         }
-        Outcome::Failed(sentence(error.without_url()))
+        RequestOutcome::Failed(sentence(error.without_url()))
     }
 }
 
 /// A status is an answer, whether or not the body behind it breaks off.
-async fn answered(mut response: Response) -> Outcome {
+async fn answered(mut response: Response) -> RequestOutcome {
     let retry_after =
         response.headers().get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?));
     let mut body = Vec::new();
@@ -168,7 +173,7 @@ async fn answered(mut response: Response) -> Outcome {
     }
     body.truncate(MAX_SHOWN);
     let body = String::from_utf8_lossy(&body).into_owned();
-    Outcome::Answered { status: response.status().as_u16(), retry_after, body }
+    RequestOutcome::Answered { status: response.status().as_u16(), retry_after, body }
 }
 
 /// Seconds, or a date.
@@ -250,20 +255,20 @@ mod tests {
     async fn the_address_that_was_judged_is_the_one_that_is_connected_to() {
         let addresses = Addresses::new(&["127.0.0.1/32".parse().unwrap()]);
         let second = Duration::from_secs(1);
-        let courier = Courier::new(addresses, rebinding, second, second).unwrap();
+        let client = PostbackClient::new(addresses, rebinding, second, second).unwrap();
         let (port, served) = serve_once();
         let url = format!("http://partner.example:{port}/pb");
-        let errand = || Errand { url: &url, signing_key: "", delivery_id: None };
-        let outcome = courier.run(errand(), &OwnHosts::default()).await;
-        assert!(matches!(outcome, Outcome::Answered { status: 200, .. }), "{outcome:?}");
+        let request = || OutgoingRequest { url: &url, signing_key: "", delivery_id: None };
+        let outcome = client.run(request(), &OwnHosts::default()).await;
+        assert!(matches!(outcome, RequestOutcome::Answered { status: 200, .. }), "{outcome:?}");
         assert_eq!(LOOKUPS.load(Ordering::SeqCst), 1, "it looked the name up again");
         assert!(served.join().unwrap().contains(&format!("host: partner.example:{port}\r\n")));
         let refused = NotPublic {
             host: "partner.example".into(),
             refused: Ipv4Addr::new(127, 0, 0, 2).into(),
         };
-        let again = courier.run(errand(), &OwnHosts::default()).await;
-        assert_eq!(again, Outcome::Refused(refused.into()));
+        let again = client.run(request(), &OwnHosts::default()).await;
+        assert_eq!(again, RequestOutcome::Refused(refused.into()));
     }
 
     #[tokio::test]
@@ -271,13 +276,13 @@ mod tests {
         let addresses = Addresses::new(&["127.0.0.0/8".parse().unwrap()]);
         let second = Duration::from_secs(1);
         let lookup = super::super::resolve::system;
-        let courier = Courier::new(addresses, lookup, second, second).unwrap();
+        let client = PostbackClient::new(addresses, lookup, second, second).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://localhost.:{}/pb", listener.local_addr().unwrap().port());
-        let errand = Errand { url: &url, signing_key: "", delivery_id: None };
-        let outcome = courier.run(errand, &OwnHosts::of(["https://localhost"])).await;
+        let request = OutgoingRequest { url: &url, signing_key: "", delivery_id: None };
+        let outcome = client.run(request, &OwnHosts::of(["https://localhost"])).await;
         let refused = OwnTrackingDomain { host: "localhost.".into() };
-        assert_eq!(outcome, Outcome::Refused(refused.into()));
+        assert_eq!(outcome, RequestOutcome::Refused(refused.into()));
         listener.set_nonblocking(true).unwrap();
         assert!(listener.accept().is_err(), "it was connected to");
     }
@@ -285,7 +290,7 @@ mod tests {
     #[tokio::test]
     async fn an_error_never_tells_the_url() {
         let addresses = Addresses::new(&["127.0.0.0/8".parse().unwrap()]);
-        let courier = Courier::new(
+        let client = PostbackClient::new(
             addresses,
             super::super::resolve::system,
             Duration::from_secs(1),
@@ -294,9 +299,10 @@ mod tests {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         for scheme in ["http", "https"] {
             let url = format!("{scheme}://127.0.0.1:{port}/?token=hush");
-            let errand = Errand { url: &url, signing_key: "", delivery_id: None };
+            let request = OutgoingRequest { url: &url, signing_key: "", delivery_id: None };
             let own = OwnHosts::default();
-            let Outcome::Failed(error) = courier.as_ref().unwrap().run(errand, &own).await else {
+            let RequestOutcome::Failed(error) = client.as_ref().unwrap().run(request, &own).await
+            else {
                 panic!()
             };
             assert!(!error.contains("hush") && error.contains("refused"), "{error}");

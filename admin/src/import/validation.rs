@@ -6,56 +6,60 @@ use rusqlite::Connection;
 use crate::catalog::BulkMode;
 use crate::edit::coupon_codes::{owned_message, reissue_message};
 use crate::store::StoreError;
-use crate::store::staging::judge::{self as ask, Scope};
+use crate::store::staging::judge::{self as checks, Scope};
 use crate::store::staging::{FaultKind, Intent, add_fault};
 
 /// Judges all rows that are right by themselves, or those of some codes, beside the others and the store.
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn judge(connection: &Connection, intent: Intent, scope: Scope<'_>) -> Result<(), StoreError> {
-    ask::fill(connection, intent.mode, scope)?;
-    ask::forget(connection, scope)?;
+pub fn validate_rows(
+    connection: &Connection,
+    intent: Intent,
+    scope: Scope<'_>,
+) -> Result<(), StoreError> {
+    checks::fill(connection, intent.mode, scope)?;
+    checks::forget(connection, scope)?;
     let note = |number: u32, column: &str, reason: &str| {
         add_fault(connection, number, FaultKind::Judged, column, reason)
     };
-    judge_places(connection, &note)?;
-    judge_owners(connection, &note)?;
+    check_offers_and_partners(connection, &note)?;
+    check_owners(connection, &note)?;
     match intent.mode {
         BulkMode::Add if intent.allow_reissue => Ok(()),
-        BulkMode::Add => ask::each_once_anothers(connection, |claim| {
+        BulkMode::Add => checks::each_once_anothers(connection, |claim| {
             let how = "upload the file with allow_reissue";
             note(claim.id, "coupon_code", &reissue_message(&claim, how))
         }),
-        BulkMode::Update => judge_updates(connection, scope, &note),
+        BulkMode::Update => check_updates(connection, scope, &note),
     }
 }
 
 type Note<'a> = &'a dyn Fn(u32, &str, &str) -> Result<(), StoreError>;
 
 /// What a row names must be there, and its place be free.
-fn judge_places(connection: &Connection, note: Note<'_>) -> Result<(), StoreError> {
-    ask::each_missing_offer(connection, |(number, id)| {
+fn check_offers_and_partners(connection: &Connection, note: Note<'_>) -> Result<(), StoreError> {
+    checks::each_missing_offer(connection, |(number, id)| {
         note(number, "offer_id", &format!("there is no offer {id}"))
     })?;
-    ask::each_missing_affiliate(connection, |(number, id)| {
+    checks::each_missing_affiliate(connection, |(number, id)| {
         note(number, "affiliate_id", &format!("there is no affiliate {id}"))
     })?;
-    ask::each_repeated(connection, |(number, other)| {
+    checks::each_repeated(connection, |(number, other)| {
         let reason = format!("stands on this offer twice in this file; the other is row {other}");
         note(number, "coupon_code", &reason)
     })?;
-    ask::each_taken(connection, |(number, id)| {
+    checks::each_taken(connection, |(number, id)| {
         note(number, "coupon_code", &format!("stands on this offer already, as coupon code {id}"))
     })
 }
 
 /// The rows of one code belong to one partner.
-fn judge_owners(connection: &Connection, note: Note<'_>) -> Result<(), StoreError> {
-    ask::each_owned_by_another(connection, |claim| {
+fn check_owners(connection: &Connection, note: Note<'_>) -> Result<(), StoreError> {
+    checks::each_owned_by_another(connection, |claim| {
         note(claim.id, "affiliate_id", &owned_message(&claim))
     })?;
-    ask::each_rival(connection, |rival| {
+    checks::each_rival(connection, |rival| {
         let reason = format!(
             "the code {} belongs to partner {} in row {}; all rows of a code belong to one partner",
             rival.code, rival.partner_id, rival.other
@@ -64,12 +68,12 @@ fn judge_owners(connection: &Connection, note: Note<'_>) -> Result<(), StoreErro
     })
 }
 
-fn judge_updates(
+fn check_updates(
     connection: &Connection,
     scope: Scope<'_>,
     note: Note<'_>,
 ) -> Result<(), StoreError> {
-    ask::each_unplaced(connection, scope, |row| {
+    checks::each_unplaced(connection, scope, |row| {
         let code = row.code;
         let (column, reason) = match (row.code_id, row.ids) {
             (_, None) => ("coupon_code", format!("there is no coupon code {code}")),
@@ -84,17 +88,17 @@ fn judge_updates(
         };
         note(row.number, column, &reason)
     })?;
-    ask::each_selected_twice(connection, |(number, other)| {
+    checks::each_selected_twice(connection, |(number, other)| {
         let reason = format!("is changed twice in this file; the other is row {other}");
         note(number, "coupon_code", &reason)
     })?;
-    ask::each_ended_before_its_start(connection, |number| {
+    checks::each_ended_before_its_start(connection, |number| {
         note(number, "end_date", "is before start_date, with the day that is kept")
     })?;
-    ask::each_other_kind(connection, |number| {
+    checks::each_other_kind(connection, |number| {
         note(number, "conversion_only", "cannot be changed by a file; edit the coupon code")
     })?;
-    ask::each_shaken(connection, |(number, other)| {
+    checks::each_shaken(connection, |(number, other)| {
         let reason = format!("row {other} has the same code and is wrong; mend or remove it first");
         note(number, "coupon_code", &reason)
     })

@@ -26,7 +26,7 @@ const RATIO: u64 = 8;
 
 /// A published level, as far as the publisher needs to remember it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Placed {
+pub(super) struct LevelInfo {
     pub(super) name: ObjectName,
     /// Changes up to this one are older.
     pub(super) from: Sequence,
@@ -37,7 +37,7 @@ pub(super) struct Placed {
 /// Changes after which sequence the new level holds; 0 for a new base. `changed` counts the rows
 /// changed after a sequence, up to a limit. `cut` is the end of the merge under way, else 0.
 pub(super) fn plan<E>(
-    newest_first: &[Placed],
+    newest_first: &[LevelInfo],
     cut: Sequence,
     mut changed: impl FnMut(Sequence, u64) -> Result<u64, E>,
 ) -> Result<Sequence, E> {
@@ -53,7 +53,7 @@ pub(super) fn plan<E>(
         // Leaves a place for a small level on top.
         levels.saturating_sub(MAX_LEVELS - 2).max(usize::from(is_small))
     } else if is_crowded {
-        let is_joinable = |below: &Placed| below.codes <= LARGE && below.from >= cut;
+        let is_joinable = |below: &LevelInfo| below.codes <= LARGE && below.from >= cut;
         if is_joinable(&newest_first[1]) { 2 } else { 1 }
     } else {
         usize::from(is_small && new > SMALL)
@@ -62,14 +62,17 @@ pub(super) fn plan<E>(
 }
 
 /// The stack with a new level on what it leaves of the old one.
-pub(super) fn put(newest_first: &[Placed], new: Placed) -> Vec<Placed> {
+pub(super) fn put(newest_first: &[LevelInfo], new: LevelInfo) -> Vec<LevelInfo> {
     let kept = newest_first.iter().filter(|level| level.to <= new.from && new.from > 0);
     std::iter::once(new).chain(kept.copied()).collect()
 }
 
 /// The stack with a level that was built ahead on what it leaves of the old one; `None` when what it
 /// lies on is no longer there.
-pub(super) fn put_ahead(newest_first: &[Placed], ahead: Placed) -> Option<Vec<Placed>> {
+pub(super) fn push_prebuilt(
+    newest_first: &[LevelInfo],
+    ahead: LevelInfo,
+) -> Option<Vec<LevelInfo>> {
     let fits = ahead.from == 0 || newest_first.iter().any(|level| level.to == ahead.from);
     fits.then(|| put(newest_first, ahead))
 }
@@ -82,9 +85,9 @@ pub(super) struct Range {
 }
 
 /// The merge that should be made next, if any.
-pub(super) fn due(newest_first: &[Placed]) -> Option<Range> {
+pub(super) fn due(newest_first: &[LevelInfo]) -> Option<Range> {
     // The small level stays above the cut; so does the top one where no other has a place there.
-    let is_above = |top: &Placed| top.codes <= SMALL || newest_first.len() == MAX_LEVELS;
+    let is_above = |top: &LevelInfo| top.codes <= SMALL || newest_first.len() == MAX_LEVELS;
     let below_cut = match newest_first {
         [top, rest @ ..] if !rest.is_empty() && is_above(top) => rest,
         all => all,
@@ -106,7 +109,7 @@ pub(super) fn due(newest_first: &[Placed]) -> Option<Range> {
 
 /// The stack with a merged level in the place of those it was made of; `None` when they are no
 /// longer there.
-pub(super) fn swap(newest_first: &[Placed], merged: Placed) -> Option<Vec<Placed>> {
+pub(super) fn swap(newest_first: &[LevelInfo], merged: LevelInfo) -> Option<Vec<LevelInfo>> {
     let above = newest_first.iter().filter(|level| level.from >= merged.to);
     let below = newest_first.iter().filter(|level| level.to <= merged.from && merged.from > 0);
     let has_end = |sequence| newest_first.iter().any(|level| level.to == sequence);
@@ -120,18 +123,19 @@ mod tests {
     use proptest::prelude::*;
     use std::convert::Infallible;
 
-    fn level(from: Sequence, to: Sequence, codes: u64) -> Placed {
-        Placed { name: ObjectName([0; 32]), from, to, codes }
+    fn level(from: Sequence, to: Sequence, codes: u64) -> LevelInfo {
+        LevelInfo { name: ObjectName([0; 32]), from, to, codes }
     }
 
     /// One row is changed by each sequence up to `now`.
-    fn planned(stack: &[Placed], cut: Sequence, now: Sequence) -> Sequence {
+    fn planned(stack: &[LevelInfo], cut: Sequence, now: Sequence) -> Sequence {
         let changed = |after: Sequence, limit| Ok::<_, Infallible>((now - after).min(limit));
         let Ok(from) = plan(stack, cut, changed);
         from
     }
 
-    const BASE: Placed = Placed { name: ObjectName([0; 32]), from: 0, to: 100, codes: 10_000_000 };
+    const BASE: LevelInfo =
+        LevelInfo { name: ObjectName([0; 32]), from: 0, to: 100, codes: 10_000_000 };
 
     #[test]
     fn the_first_level_is_the_base() {
@@ -191,7 +195,7 @@ mod tests {
         let (older, newer) = (level(100, 2_100, 2_000), level(2_100, 3_200, 1_100));
         let small = level(3_200, 3_300, 100);
         assert_eq!(due(&[small, newer, older, BASE]), Some(Range { from: 100, to: 3_200 }));
-        let grown = Placed { codes: 1_100, ..small };
+        let grown = LevelInfo { codes: 1_100, ..small };
         assert_eq!(due(&[grown, newer, older, BASE]), Some(Range { from: 100, to: 3_200 }));
     }
 

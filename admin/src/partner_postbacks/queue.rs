@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use crate::catalog::{Pixel, PostbackMacro, PostbackUrl};
-use crate::store::pixels::{self, Listening, NewDelivery};
+use crate::store::partner_postbacks::{self, Listening, NewDelivery};
 use crate::store::{StoreError, WriteTx};
 
 /// What a conversion tells its partner; nothing else of it can be told.
@@ -52,8 +52,8 @@ pub struct Approved<'a> {
 pub fn on_conversion(tx: &WriteTx<'_>, conversion: &Approved<'_>) -> Result<(), StoreError> {
     let Approved { affiliate_id, offer_id, event_id, .. } = *conversion;
     let now_ms = jiff::Timestamp::now().as_millisecond();
-    for pixel in pixels::listening(tx, affiliate_id, offer_id, event_id)? {
-        pixels::queue(tx, &delivery(&pixel, conversion, now_ms))?;
+    for pixel in partner_postbacks::listening(tx, affiliate_id, offer_id, event_id)? {
+        partner_postbacks::queue(tx, &delivery(&pixel, conversion, now_ms))?;
     }
     Ok(())
 }

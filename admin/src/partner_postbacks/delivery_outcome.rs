@@ -14,14 +14,14 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 
-use super::courier::Outcome;
+use super::client::RequestOutcome;
 
 /// Attempts at what the other side refuses.
 const REFUSALS: u32 = 8;
 
 /// How often and how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Patience {
+pub struct RetryPolicy {
     /// Before the second attempt.
     pub first_retry: Duration,
     /// Between two attempts at most.
@@ -32,35 +32,37 @@ pub struct Patience {
 
 /// What is to be done with a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum DeliveryOutcome {
     /// Nothing more.
     Delivered,
     /// Another attempt after this wait.
-    Again(Duration),
+    RetryAfter(Duration),
     /// Nothing, until somebody replays it.
     Dead,
 }
 
-impl Patience {
+impl RetryPolicy {
     /// After the attempt that is `attempts` in all.
-    pub(super) fn after(&self, attempts: u32, outcome: &Outcome) -> Verdict {
+    pub(super) fn after(&self, attempts: u32, outcome: &RequestOutcome) -> DeliveryOutcome {
         let (most, asked) = match outcome {
-            Outcome::Answered { status: 200..=299, .. } => return Verdict::Delivered,
-            Outcome::Answered { status: 410, .. } => return Verdict::Dead,
-            Outcome::Answered { status: 408 | 425 | 429 | 500.., retry_after, .. } => {
+            RequestOutcome::Answered { status: 200..=299, .. } => {
+                return DeliveryOutcome::Delivered;
+            }
+            RequestOutcome::Answered { status: 410, .. } => return DeliveryOutcome::Dead,
+            RequestOutcome::Answered { status: 408 | 425 | 429 | 500.., retry_after, .. } => {
                 (self.max_attempts, *retry_after)
             }
-            Outcome::Answered { retry_after, .. } => {
+            RequestOutcome::Answered { retry_after, .. } => {
                 (self.max_attempts.min(REFUSALS), *retry_after)
             }
-            Outcome::Refused(_) => (self.max_attempts.min(REFUSALS), None),
-            Outcome::Failed(_) => (self.max_attempts, None),
+            RequestOutcome::Refused(_) => (self.max_attempts.min(REFUSALS), None),
+            RequestOutcome::Failed(_) => (self.max_attempts, None),
         };
         if attempts >= most {
-            return Verdict::Dead;
+            return DeliveryOutcome::Dead;
         }
         let wait = self.wait(attempts).max(asked.unwrap_or_default());
-        Verdict::Again(wait.min(self.longest_retry))
+        DeliveryOutcome::RetryAfter(wait.min(self.longest_retry))
     }
 
     /// Doubled with every attempt, and up to twice as long by chance.
@@ -79,24 +81,24 @@ impl Patience {
 mod tests {
     use super::*;
 
-    const PATIENCE: Patience = Patience {
+    const POLICY: RetryPolicy = RetryPolicy {
         first_retry: Duration::from_secs(10),
         longest_retry: Duration::from_secs(6 * 3600),
         max_attempts: 14,
     };
 
-    fn answered(status: u16, retry_after: Option<u64>) -> Outcome {
+    fn answered(status: u16, retry_after: Option<u64>) -> RequestOutcome {
         let retry_after = retry_after.map(Duration::from_secs);
-        Outcome::Answered { status, retry_after, body: String::new() }
+        RequestOutcome::Answered { status, retry_after, body: String::new() }
     }
 
-    fn attempts_until_dead(outcome: &Outcome) -> u32 {
-        (1..).find(|attempts| PATIENCE.after(*attempts, outcome) == Verdict::Dead).unwrap()
+    fn attempts_until_dead(outcome: &RequestOutcome) -> u32 {
+        (1..).find(|attempts| POLICY.after(*attempts, outcome) == DeliveryOutcome::Dead).unwrap()
     }
 
     #[test]
     fn each_kind_of_answer_has_its_patience() {
-        assert_eq!(PATIENCE.after(1, &answered(204, None)), Verdict::Delivered);
+        assert_eq!(POLICY.after(1, &answered(204, None)), DeliveryOutcome::Delivered);
         for (status, attempts) in [
             (410, 1),
             (301, 8),
@@ -111,7 +113,7 @@ mod tests {
         ] {
             assert_eq!(attempts_until_dead(&answered(status, None)), attempts, "{status}");
         }
-        assert_eq!(attempts_until_dead(&Outcome::Failed("no answer".into())), 14);
+        assert_eq!(attempts_until_dead(&RequestOutcome::Failed("no answer".into())), 14);
     }
 
     #[test]
@@ -119,12 +121,13 @@ mod tests {
         let mut total = Duration::ZERO;
         for attempts in 1..14 {
             let plain = Duration::from_secs(10 << (attempts - 1));
-            let Verdict::Again(wait) = PATIENCE.after(attempts, &answered(500, None)) else {
+            let DeliveryOutcome::RetryAfter(wait) = POLICY.after(attempts, &answered(500, None))
+            else {
                 panic!()
             };
             assert!(
-                wait >= plain.min(PATIENCE.longest_retry)
-                    && wait <= (plain * 2).min(PATIENCE.longest_retry),
+                wait >= plain.min(POLICY.longest_retry)
+                    && wait <= (plain * 2).min(POLICY.longest_retry),
                 "{attempts}: {wait:?}"
             );
             total += wait;
@@ -135,8 +138,8 @@ mod tests {
 
     #[test]
     fn a_server_may_ask_for_more_time_but_not_for_ever() {
-        let wait = |retry_after| match PATIENCE.after(1, &answered(503, Some(retry_after))) {
-            Verdict::Again(wait) => wait.as_secs(),
+        let wait = |retry_after| match POLICY.after(1, &answered(503, Some(retry_after))) {
+            DeliveryOutcome::RetryAfter(wait) => wait.as_secs(),
             other => panic!("{other:?}"),
         };
         assert_eq!(wait(3600), 3600);

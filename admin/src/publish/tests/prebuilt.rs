@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::super::stack::LARGE;
+use super::super::level_policy::LARGE;
 use super::*;
 use crate::catalog::BulkMode;
 use crate::config::Config;
@@ -13,7 +13,7 @@ use crate::uploads::{Piece, Uploads, pieces};
 /// A network whose publisher runs.
 struct Running {
     network: Network,
-    daemon: StandIn,
+    daemon: FakeDaemon,
     publisher: PublisherHandle,
     _stop: tokio_util::sync::DropGuard,
 }
@@ -47,7 +47,7 @@ impl Running {
     }
 
     async fn of(network: Network) -> Running {
-        let daemon = StandIn::start();
+        let daemon = FakeDaemon::start();
         daemon.hands.lock().unwrap().index_dir = network.index_dir();
         let stop = CancellationToken::new();
         let publisher = start(network.store.clone(), 1, daemon.client.clone(), stop.clone());
@@ -90,7 +90,7 @@ async fn a_large_change_is_published_with_the_level_that_was_built_before_its_co
     let built = running.beside(|connection, publisher| {
         let tx = immediate(connection);
         let rows = insert_many(&tx, "many");
-        let ahead = publisher.build_ahead(&tx, rows).unwrap();
+        let ahead = publisher.prebuild_level(&tx, rows).unwrap();
         let built = ahead.level;
         tx.commit().unwrap();
         ahead.committed();
@@ -114,7 +114,7 @@ async fn a_level_whose_change_is_not_committed_is_never_published() {
     let given_up = running.beside(|connection, publisher| {
         let tx = immediate(connection);
         let rows = insert_many(&tx, "lost");
-        publisher.build_ahead(&tx, rows).unwrap().level
+        publisher.prebuild_level(&tx, rows).unwrap().level
     });
     let given_up = given_up.await;
     // The same place in the sequence is taken by another change.
@@ -164,7 +164,7 @@ async fn without_a_publisher_a_large_change_is_committed_all_the_same() {
         let mut connection = crate::store::connect_writer(&dir).unwrap();
         let tx = immediate(&mut connection);
         let rows = insert_many(&tx, "many");
-        assert!(publisher.build_ahead(&tx, rows).is_none());
+        assert!(publisher.prebuild_level(&tx, rows).is_none());
         tx.commit().unwrap();
     };
     tokio::task::spawn_blocking(run).await.unwrap();

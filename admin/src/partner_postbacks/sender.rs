@@ -17,22 +17,22 @@ use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::Wake;
-use super::courier::{Courier, Errand, Outcome};
-use super::verdict::{Patience, Verdict};
+use super::client::{OutgoingRequest, PostbackClient, RequestOutcome};
+use super::delivery_outcome::{DeliveryOutcome, RetryPolicy};
 use crate::catalog::OwnHosts;
-use crate::store::pixels::{self, Attempt, Due, Fate, InFlight, Traffic};
+use crate::store::partner_postbacks::{self, Attempt, Due, InFlight, NextState, Traffic};
 use crate::store::{Store, StoreError, domains};
 
 /// How long a delivery that just became due may wait to be seen.
 const POLL: Duration = Duration::from_millis(500);
 /// Of what may be in flight, this part may be to hosts that did not answer the last time.
-const SILENT_SHARE: usize = 4;
+const UNRESPONSIVE_SHARE: usize = 4;
 /// Between two attempts at writing an outcome.
 const REWRITE: Duration = Duration::from_secs(1);
 
 /// How much at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Width {
+pub struct Concurrency {
     /// Requests in flight.
     pub in_flight: usize,
     /// Of them to one host.
@@ -41,12 +41,12 @@ pub struct Width {
 
 pub(super) struct Sender {
     post: Arc<Post>,
-    width: Width,
+    concurrency: Concurrency,
     wake: Wake,
     flights: JoinSet<IsAnswered>,
     in_flight: HashMap<Id, InFlight>,
     /// Hosts that did not answer the last time.
-    silent: HashSet<String>,
+    unresponsive: HashSet<String>,
     /// Why the store could not be read, so that it is logged once.
     last_error: Option<String>,
 }
@@ -57,27 +57,27 @@ type IsAnswered = bool;
 /// What a flight needs.
 struct Post {
     store: Store,
-    courier: Courier,
-    patience: Patience,
+    client: PostbackClient,
+    retry_policy: RetryPolicy,
     stop: CancellationToken,
 }
 
 impl Sender {
     pub(super) fn new(
         store: Store,
-        courier: Courier,
-        patience: Patience,
-        width: Width,
+        client: PostbackClient,
+        retry_policy: RetryPolicy,
+        concurrency: Concurrency,
         wake: Wake,
         stop: CancellationToken,
     ) -> Sender {
         Sender {
-            post: Arc::new(Post { store, courier, patience, stop }),
-            width,
+            post: Arc::new(Post { store, client, retry_policy, stop }),
+            concurrency,
             wake,
             flights: JoinSet::new(),
             in_flight: HashMap::new(),
-            silent: HashSet::new(),
+            unresponsive: HashSet::new(),
             last_error: None,
         }
     }
@@ -109,15 +109,15 @@ impl Sender {
             }
         };
         match self.in_flight.remove(&id) {
-            Some(flown) if is_answered => drop(self.silent.remove(&flown.host)),
-            Some(flown) => drop(self.silent.insert(flown.host)),
+            Some(flown) if is_answered => drop(self.unresponsive.remove(&flown.host)),
+            Some(flown) => drop(self.unresponsive.insert(flown.host)),
             None => {}
         }
     }
 
     /// Sends what is due, and says how long nothing else will be.
     async fn launch(&mut self) -> Duration {
-        if self.in_flight.len() >= self.width.in_flight {
+        if self.in_flight.len() >= self.concurrency.in_flight {
             return POLL;
         }
         match self.due().await {
@@ -144,20 +144,23 @@ impl Sender {
     /// What is due, the hosts it must not be sent to, and how long nothing else will be.
     async fn due(&self) -> Result<(Vec<Due>, Arc<OwnHosts>, Duration), StoreError> {
         let now_ms = now_ms();
-        if self.post.store.read(move |c| pixels::is_clock_set_back(c, now_ms)).await? {
-            self.post.store.write(move |tx| pixels::forget_waits(tx, now_ms)).await?;
+        if self.post.store.read(move |c| partner_postbacks::is_clock_set_back(c, now_ms)).await? {
+            self.post.store.write(move |tx| partner_postbacks::forget_waits(tx, now_ms)).await?;
         }
         let traffic = Traffic {
             in_flight: self.in_flight.values().cloned().collect(),
-            silent: self.silent.clone(),
-            most: self.width.in_flight,
-            most_per_host: self.width.per_host,
-            most_silent: (self.width.in_flight / SILENT_SHARE).max(1),
+            unresponsive: self.unresponsive.clone(),
+            most: self.concurrency.in_flight,
+            most_per_host: self.concurrency.per_host,
+            most_unresponsive: (self.concurrency.in_flight / UNRESPONSIVE_SHARE).max(1),
         };
         let found = self.post.store.read(move |c| {
-            Ok::<_, StoreError>((pixels::due(c, now_ms, &traffic)?, domains::own_hosts(c)?))
+            Ok::<_, StoreError>((
+                partner_postbacks::due(c, now_ms, &traffic)?,
+                domains::own_hosts(c)?,
+            ))
         });
-        let (pixels::Outbox { due, next_ms }, own) = found.await?;
+        let (partner_postbacks::Outbox { due, next_ms }, own) = found.await?;
         let pause = next_ms.map_or(POLL, |next_ms| {
             Duration::from_millis(u64::try_from(next_ms - now_ms).unwrap_or_default())
         });
@@ -173,11 +176,14 @@ impl Sender {
 
 impl Post {
     async fn deliver(self: Arc<Post>, due: Due, own: Arc<OwnHosts>) -> IsAnswered {
-        let errand =
-            Errand { url: &due.url, signing_key: &due.signing_key, delivery_id: Some(due.id) };
-        let outcome = self.courier.run(errand, &own).await;
-        let verdict = self.patience.after(due.attempts.saturating_add(1), &outcome);
-        let is_answered = matches!(outcome, Outcome::Answered { .. });
+        let request = OutgoingRequest {
+            url: &due.url,
+            signing_key: &due.signing_key,
+            delivery_id: Some(due.id),
+        };
+        let outcome = self.client.run(request, &own).await;
+        let verdict = self.retry_policy.after(due.attempts.saturating_add(1), &outcome);
+        let is_answered = matches!(outcome, RequestOutcome::Answered { .. });
         let attempt = attempt(due.id, outcome, verdict);
         while let Err(error) = self.write(&attempt).await {
             tracing::warn!(%error, delivery = due.id, "an outcome cannot be written; trying again");
@@ -191,27 +197,31 @@ impl Post {
 
     async fn write(&self, attempt: &Attempt) -> Result<(), StoreError> {
         let attempt = attempt.clone();
-        self.store.write(move |tx| pixels::record(tx, &attempt)).await
+        self.store.write(move |tx| partner_postbacks::record(tx, &attempt)).await
     }
 }
 
-fn attempt(id: u32, outcome: Outcome, verdict: Verdict) -> Attempt {
+fn attempt(id: u32, outcome: RequestOutcome, verdict: DeliveryOutcome) -> Attempt {
     let now_ms = now_ms();
-    let fate = match verdict {
-        Verdict::Delivered => Fate::Delivered,
-        Verdict::Dead => Fate::Dead,
-        Verdict::Again(wait) => {
+    let next_state = match verdict {
+        DeliveryOutcome::Delivered => NextState::Delivered,
+        DeliveryOutcome::Dead => NextState::Dead,
+        DeliveryOutcome::RetryAfter(wait) => {
             let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
-            Fate::Pending { due_ms: now_ms.saturating_add(wait_ms) }
+            NextState::Pending { due_ms: now_ms.saturating_add(wait_ms) }
         }
     };
     let (status, error) = match outcome {
-        Outcome::Answered { status, .. } if fate == Fate::Delivered => (status, String::new()),
-        Outcome::Answered { status, .. } => (status, format!("the server answered {status}")),
-        Outcome::Refused(refused) => (0, refused.to_string()),
-        Outcome::Failed(error) => (0, error),
+        RequestOutcome::Answered { status, .. } if next_state == NextState::Delivered => {
+            (status, String::new())
+        }
+        RequestOutcome::Answered { status, .. } => {
+            (status, format!("the server answered {status}"))
+        }
+        RequestOutcome::Refused(refused) => (0, refused.to_string()),
+        RequestOutcome::Failed(error) => (0, error),
     };
-    Attempt { id, now_ms, fate, status, error }
+    Attempt { id, now_ms, next_state, status, error }
 }
 
 fn now_ms() -> i64 {

@@ -202,17 +202,17 @@ pub struct Traffic {
     /// Now.
     pub in_flight: Vec<InFlight>,
     /// Hosts that did not answer the last time.
-    pub silent: HashSet<String>,
+    pub unresponsive: HashSet<String>,
     /// In flight in all.
     pub most: usize,
     /// To one host.
     pub most_per_host: usize,
-    /// To all silent hosts together.
-    pub most_silent: usize,
+    /// To all unresponsive hosts together.
+    pub most_unresponsive: usize,
 }
 
 /// Deliveries that are due and not in flight, as many as may be sent beside those that are. Hosts
-/// that answer come before silent ones, then those with the fewest in flight, then those that waited
+/// that answer come before unresponsive ones, then those with the fewest in flight, then those that waited
 /// longest.
 ///
 /// # Errors
@@ -223,13 +223,13 @@ pub fn due(connection: &Connection, now_ms: i64, traffic: &Traffic) -> Result<Ou
         flying.entry(host).or_default().push(*id);
     }
     let to = |host: &str| flying.get(host).map_or(&[][..], Vec::as_slice);
-    let is_silent = |host: &str| traffic.silent.contains(host);
+    let is_silent = |host: &str| traffic.unresponsive.contains(host);
     let (mut hosts, waiting): (Vec<_>, Vec<_>) =
         pending_hosts(connection)?.into_iter().partition(|(_, due_ms)| *due_ms <= now_ms);
     hosts.sort_by_key(|(host, due_ms)| (is_silent(host), to(host).len(), *due_ms));
     let mut room = traffic.most.saturating_sub(traffic.in_flight.len());
     let silent_now = traffic.in_flight.iter().filter(|flight| is_silent(&flight.host)).count();
-    let mut silent_room = traffic.most_silent.saturating_sub(silent_now);
+    let mut silent_room = traffic.most_unresponsive.saturating_sub(silent_now);
     let mut due = Vec::new();
     for (host, _) in hosts {
         let bound = if is_silent(&host) { room.min(silent_room) } else { room };
@@ -314,7 +314,7 @@ pub fn forget_waits(tx: &WriteTx<'_>, now_ms: i64) -> Result<(), StoreError> {
 
 /// What becomes of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum NextState {
     /// Nothing more.
     Delivered,
     /// It is tried again.
@@ -334,7 +334,7 @@ pub struct Attempt {
     /// When it ended, in Unix milliseconds.
     pub now_ms: i64,
     /// What follows.
-    pub fate: Fate,
+    pub next_state: NextState,
     /// The answer's status, or 0.
     pub status: u16,
     /// What was wrong, or empty.
@@ -347,10 +347,10 @@ pub struct Attempt {
 /// # Errors
 /// When SQLite fails.
 pub fn record(tx: &WriteTx<'_>, attempt: &Attempt) -> Result<(), StoreError> {
-    let (state, due_ms) = match attempt.fate {
-        Fate::Delivered => (DeliveryState::Delivered, attempt.now_ms),
-        Fate::Pending { due_ms } => (DeliveryState::Pending, due_ms),
-        Fate::Dead => (DeliveryState::Dead, attempt.now_ms),
+    let (state, due_ms) = match attempt.next_state {
+        NextState::Delivered => (DeliveryState::Delivered, attempt.now_ms),
+        NextState::Pending { due_ms } => (DeliveryState::Pending, due_ms),
+        NextState::Dead => (DeliveryState::Dead, attempt.now_ms),
     };
     let sql = "UPDATE pixel_delivery SET state = ?2, attempts = attempts + 1, since_ms = ?3, due_ms = ?4, \
                last_status = ?5, last_error = ?6, time_attempted = ?3 / 1000 \
@@ -564,14 +564,14 @@ mod tests {
         (dir, connection)
     }
 
-    fn traffic(in_flight: &[(u32, &str)], silent: &[&str]) -> Traffic {
+    fn traffic(in_flight: &[(u32, &str)], unresponsive: &[&str]) -> Traffic {
         let flight = |(id, host): &(u32, &str)| InFlight { id: *id, host: (*host).to_owned() };
         Traffic {
             in_flight: in_flight.iter().map(flight).collect(),
-            silent: silent.iter().map(|host| (*host).to_owned()).collect(),
+            unresponsive: unresponsive.iter().map(|host| (*host).to_owned()).collect(),
             most: 6,
             most_per_host: 3,
-            most_silent: 2,
+            most_unresponsive: 2,
         }
     }
 

@@ -27,7 +27,7 @@ pub(crate) const KEY: ClickIdKey = ClickIdKey([7; 16]);
 
 /// What the server has to say.
 #[derive(Default)]
-pub(crate) struct Hands {
+pub(crate) struct FakeState {
     /// Answered after the cursor, in this order.
     pub(crate) blocks: Vec<Vec<u8>>,
     /// Answers all blocks, whatever the cursor says.
@@ -52,20 +52,20 @@ pub(crate) struct Hands {
     pub(crate) preloaded: Vec<String>,
 }
 
-pub(crate) struct StandIn {
-    pub(crate) hands: Arc<Mutex<Hands>>,
+pub(crate) struct FakeDaemon {
+    pub(crate) hands: Arc<Mutex<FakeState>>,
     pub(crate) client: DaemonClient,
     _socket: tempfile::TempDir,
 }
 
-impl StandIn {
-    pub(crate) fn start() -> StandIn {
+impl FakeDaemon {
+    pub(crate) fn start() -> FakeDaemon {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("coupond.sock");
-        let hands = Arc::<Mutex<Hands>>::default();
+        let hands = Arc::<Mutex<FakeState>>::default();
         let client = DaemonClient::new(&path);
         tokio::spawn(serve(UnixListener::bind(&path).unwrap(), Arc::clone(&hands)));
-        StandIn { hands, client, _socket: folder }
+        FakeDaemon { hands, client, _socket: folder }
     }
 
     pub(crate) fn put(&self, block: Vec<u8>) {
@@ -73,7 +73,7 @@ impl StandIn {
     }
 }
 
-async fn serve(listener: UnixListener, hands: Arc<Mutex<Hands>>) {
+async fn serve(listener: UnixListener, hands: Arc<Mutex<FakeState>>) {
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         let hands = Arc::clone(&hands);
@@ -87,7 +87,7 @@ async fn serve(listener: UnixListener, hands: Arc<Mutex<Hands>>) {
 
 async fn answer(
     request: Request<Incoming>,
-    hands: Arc<Mutex<Hands>>,
+    hands: Arc<Mutex<FakeState>>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path().to_owned();
     let body = request.into_body().collect().await.unwrap().to_bytes();
@@ -112,7 +112,7 @@ async fn answer(
     Ok(response.body(Full::new(answer.into())).unwrap())
 }
 
-impl Hands {
+impl FakeState {
     /// Takes the verdicts, and says whether there is nothing to give.
     fn is_without_postbacks(&mut self, question: &[u8]) -> bool {
         let question = PollRequest::decode(question).unwrap();
@@ -139,7 +139,7 @@ impl Hands {
     }
 }
 
-fn feed(hands: &Hands) -> Vec<u8> {
+fn feed(hands: &FakeState) -> Vec<u8> {
     let is_new = |bytes: &&Vec<u8>| {
         let is_known = Block::parse(bytes)
             .is_ok_and(|block| block.last_sequence() <= hands.cursor.last(&block.stream()));
@@ -148,7 +148,7 @@ fn feed(hands: &Hands) -> Vec<u8> {
     hands.blocks.iter().filter(is_new).flatten().copied().collect()
 }
 
-fn reload(hands: &Hands) -> (StatusCode, Vec<u8>) {
+fn reload(hands: &FakeState) -> (StatusCode, Vec<u8>) {
     let text = std::fs::read(hands.index_dir.join(CURRENT)).unwrap();
     let Manifest { generation, sequence, lineage, .. } = Manifest::parse(&text).unwrap();
     let kept = hands.serves_generation.filter(|served| generation <= *served);
