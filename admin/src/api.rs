@@ -12,7 +12,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::archive::Archive;
-use crate::conversions::intake::PostbackHandle;
+use crate::conversions::postback_ingest::PostbackHandle;
 use crate::disk::Disk;
 use crate::intake::IntakeHandle;
 use crate::partner_postbacks::PartnerPostbacks;

@@ -14,54 +14,26 @@
 //! `waiting` decides those whose click comes late, and those that wait behind them; `change` is what
 //! people do by hand.
 
-pub mod claim;
-pub mod evidence;
-
-pub mod judge;
-
-pub mod attribution;
-pub mod currency;
-mod disclosure;
-pub mod entry;
-pub mod minor_unit;
-mod obstacle;
-pub mod payout;
-pub mod trust;
-mod whose;
-
-pub mod key;
-pub mod leak_guard;
-pub mod rank;
-pub mod refund;
-
-pub mod error_code;
-pub mod status;
-pub mod step;
-
-pub mod intake;
+pub mod postback_ingest;
 mod received;
 
-mod clicks;
-pub(crate) use clicks::LookUpError;
-mod gather;
-mod kept_refund;
-mod ledger;
-mod waiting;
+mod evidence_loader;
+mod pending;
+mod stored_refund;
+mod writer;
 
 pub mod change;
 
 mod count;
 pub use count::recount;
-mod tell_partner;
-mod turn;
-pub(crate) use turn::{turn_visits, turn_visits_of};
+mod converted_visits;
+mod partner_postback;
+pub(crate) use converted_visits::{turn_visits, turn_visits_of};
 
 /// Unix milliseconds now.
 fn now_ms() -> u64 {
     u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default()
 }
 
-#[cfg(test)]
-mod sample;
 #[cfg(test)]
 mod tests;

@@ -30,7 +30,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::archive::{Archive, ArchiveError};
-use crate::conversions::{self, LookUpError};
+use crate::click_lookup::LookUpError;
+use crate::conversions;
 use crate::daemon_client::{DaemonClient, DaemonError, FeedAnswer};
 use crate::store::bot_list::{self, Work};
 use crate::store::{Store, StoreError};

@@ -23,6 +23,8 @@ pub mod import;
 pub mod keys;
 pub mod uploads;
 
+pub mod attribution;
+
 pub mod store;
 
 pub mod explain;
@@ -31,6 +33,7 @@ pub mod daemon_client;
 pub mod publish;
 
 pub mod archive;
+mod click_lookup;
 pub mod intake;
 pub mod judgement;
 

@@ -75,11 +75,11 @@ impl Admin {
         let publisher = publish::start(store.clone(), network_id, daemon.clone(), stop());
         let intake = intake::start(store.clone(), archive.clone(), daemon.clone(), stop());
         let disk = Disk::new(&config.data_dir, config.disk_reserve_bytes);
-        let bounds = conversions::intake::Bounds {
+        let bounds = conversions::postback_ingest::Bounds {
             disk: disk.clone(),
             unidentified_max_bytes: config.postbacks.unidentified_max_bytes,
         };
-        let postbacks = conversions::intake::start(
+        let postbacks = conversions::postback_ingest::start(
             store.clone(),
             archive.clone(),
             intake.clone(),

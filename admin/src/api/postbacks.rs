@@ -12,8 +12,8 @@ use super::answer::{Answer, List};
 use super::error::ApiError;
 use super::openapi::{ListOf, Row, flattened, listing};
 use super::request::{ListOffer, ListParameters};
-use crate::conversions::claim::url_without_secrets;
-use crate::conversions::step::Step;
+use crate::attribution::decision_step::DecisionStep;
+use crate::attribution::postback_fields::url_without_secrets;
 use crate::store::conversions::{Channel, ConversionId};
 use crate::store::postbacks::log::{self, Entry};
 use crate::store::postbacks::{self, Outcome, Postback, VerdictWord};
@@ -91,13 +91,13 @@ struct Whole {
     query: String,
     body: String,
     email: String,
-    steps: Vec<Step>,
+    steps: Vec<DecisionStep>,
 }
 
 flattened!(Whole as "WholePostback" = Shown;
     "node": u16, "method": String, "address": String, "host": String, "user_agent": String,
     "referer": String, "content_type": String, "query": String, "body": String, "email": String,
-    "steps": Vec<Step>);
+    "steps": Vec<DecisionStep>);
 
 impl Answer for Whole {}
 

@@ -32,7 +32,7 @@ use utoipa_axum::routes;
 use super::AppState;
 use super::error::ApiError;
 use crate::archive::ArchiveError;
-use crate::conversions::intake::{PostbackHandle, PostbackStatus};
+use crate::conversions::postback_ingest::{PostbackHandle, PostbackStatus};
 use crate::disk::{Disk, Room};
 use crate::intake::{IntakeHandle, IntakeStatus};
 use crate::privacy::{PrivacyHandle, PrivacyStatus};

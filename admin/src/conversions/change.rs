@@ -7,13 +7,13 @@
 use serde_json::{Map, Value, json};
 
 use super::count::Counts;
-use super::error_code::ErrorCode;
-use super::kept_refund;
-use super::key::Key;
-use super::ledger::change;
-use super::rank::{self, Keyed};
-use super::status::Status;
-use super::tell_partner;
+use super::partner_postback::enqueue_partner_postback;
+use super::stored_refund;
+use super::writer::change;
+use crate::attribution::dedup_key::DedupKey;
+use crate::attribution::error_code::ErrorCode;
+use crate::attribution::rank::{self, ExistingConversion};
+use crate::attribution::status::Status;
 use crate::catalog::Money;
 use crate::edit::EditError;
 use crate::store::audit::{Entry, FieldChange, record};
@@ -93,7 +93,7 @@ fn decide(
     conversions::tell(tx, after.number, Action::Status, None, &changes)?;
     counts.add(Some(&before.conversion), &after.conversion);
     if decision == Decision::Approved {
-        tell_partner::of(tx, &after.conversion)?;
+        enqueue_partner_postback(tx, &after.conversion)?;
     }
     Ok(Some(after))
 }
@@ -112,11 +112,11 @@ fn decide_refund(
             return Err(EditError::conflict("conversion.refunded", "conversion_ids", message));
         }
         let why = Some(ErrorCode::ManuallyRejected);
-        return Ok(kept_refund::set_status(tx, counts, refund, why)?);
+        return Ok(stored_refund::set_status(tx, counts, refund, why)?);
     }
     let order = order_of(tx, &refund.conversion)?;
-    let refund = kept_refund::set_status(tx, counts, refund, None)?;
-    kept_refund::take_back_from(tx, counts, order, amount.unwrap_or_default(), id)?;
+    let refund = stored_refund::set_status(tx, counts, refund, None)?;
+    stored_refund::take_back_from(tx, counts, order, amount.unwrap_or_default(), id)?;
     Ok(refund)
 }
 
@@ -128,7 +128,8 @@ fn order_of(tx: &WriteTx<'_>, refund: &Conversion) -> Result<ConversionRow, Edit
         Some(key) => conversions::with_key(tx, key)?,
         None => Vec::new(),
     };
-    let all: Vec<Keyed> = known.iter().map(|row| Keyed::from(&row.conversion)).collect();
+    let all: Vec<ExistingConversion> =
+        known.iter().map(|row| ExistingConversion::from(&row.conversion)).collect();
     let order = rank::order_of_refund(&all).and_then(|at| known.into_iter().nth(at));
     let order =
         order.ok_or_else(|| refused(format!("the order of the refund {id} has not come")))?;
@@ -183,10 +184,10 @@ fn why_not_approvable(conversion: &Conversion) -> Option<&'static str> {
 fn key_by_columns(conversion: &Conversion) -> Option<[u8; 32]> {
     let Conversion { offer_id, event_id, order_id, transaction_id, .. } = conversion;
     if !order_id.is_empty() {
-        return Some(Key::of_order(*offer_id, *event_id, order_id).0);
+        return Some(DedupKey::for_order(*offer_id, *event_id, order_id).0);
     }
     let id = transaction_id.parse().ok()?;
-    Some(Key::of_click(*offer_id, *event_id, &id).0)
+    Some(DedupKey::for_click(*offer_id, *event_id, &id).0)
 }
 
 /// What is edited of a conversion; nothing stays as it is.

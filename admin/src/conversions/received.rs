@@ -6,37 +6,39 @@ use coupon_shared::postback::{self, Postback as Message, SpoolId};
 use coupon_shared::transaction_id::TransactionId;
 use sha2::{Digest, Sha256};
 
-use super::claim::{Claim, ClaimedEvent, url_without_secrets, without_secrets};
-use super::step::Steps;
+use crate::attribution::decision_step::DecisionSteps;
+use crate::attribution::postback_fields::{
+    PostbackFields, SentEvent, url_without_secrets, without_secrets,
+};
 use crate::store::conversions::{Channel, ConversionId};
 use crate::store::postbacks::{Outcome, Postback, VerdictWord};
 
 /// One postback of a delivery.
-pub(super) struct Received {
+pub(super) struct ReceivedPostback {
     /// As it will be kept; what became of it is still open.
     pub(super) row: Postback,
     /// What it says; `None` where this program cannot read it.
-    pub(super) claim: Option<Claim>,
+    pub(super) fields: Option<PostbackFields>,
     /// Its bytes.
     pub(super) message: Vec<u8>,
 }
 
-impl Received {
+impl ReceivedPostback {
     /// Reads the postback with this place in a spool. One that cannot be read is kept as it is.
-    pub(super) fn read(spool: SpoolId, sequence: u64, bytes: &[u8]) -> Received {
+    pub(super) fn read(spool: SpoolId, sequence: u64, bytes: &[u8]) -> ReceivedPostback {
         let read = Message::decode(bytes).map_err(|error| error.to_string()).and_then(|message| {
-            let claim = catch_unwind(AssertUnwindSafe(|| Claim::read(&message)));
-            claim.map(|claim| (message, claim)).map_err(|_| "reading it failed".to_owned())
+            let fields = catch_unwind(AssertUnwindSafe(|| PostbackFields::read(&message)));
+            fields.map(|fields| (message, fields)).map_err(|_| "reading it failed".to_owned())
         });
         match read {
-            Ok((message, claim)) => Received {
-                row: row(spool, sequence, &message, &claim),
-                claim: Some(claim),
+            Ok((message, fields)) => ReceivedPostback {
+                row: row(spool, sequence, &message, &fields),
+                fields: Some(fields),
                 message: bytes.to_vec(),
             },
-            Err(error) => Received {
+            Err(error) => ReceivedPostback {
                 row: unreadable(spool, sequence, bytes, error),
-                claim: None,
+                fields: None,
                 message: Vec::new(),
             },
         }
@@ -44,8 +46,8 @@ impl Received {
 
     /// The clicks that it names.
     pub(super) fn transaction_ids(&self) -> impl Iterator<Item = TransactionId> + '_ {
-        let claimed = self.claim.iter().flat_map(|claim| &claim.transaction_ids);
-        claimed.filter_map(|claimed| claimed.id)
+        let sent = self.fields.iter().flat_map(|fields| &fields.transaction_ids);
+        sent.filter_map(|sent| sent.id)
     }
 }
 
@@ -55,11 +57,11 @@ impl From<postback::PostbackId> for ConversionId {
     }
 }
 
-fn row(spool: SpoolId, sequence: u64, message: &Message<'_>, claim: &Claim) -> Postback {
+fn row(spool: SpoolId, sequence: u64, message: &Message<'_>, fields: &PostbackFields) -> Postback {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (query, body) = without_secrets(message);
-    let code = claim.coupon_code.as_ref();
-    let ids: Vec<&str> = claim.transaction_ids.iter().map(|id| id.text.as_str()).collect();
+    let code = fields.coupon_code.as_ref();
+    let ids: Vec<&str> = fields.transaction_ids.iter().map(|id| id.text.as_str()).collect();
     Postback {
         id: message.id.into(),
         spool: spool.0,
@@ -78,24 +80,24 @@ fn row(spool: SpoolId, sequence: u64, message: &Message<'_>, claim: &Claim) -> P
         content_type: text(message.content_type),
         query,
         body,
-        network_id: claim.network_id.unwrap_or_default(),
+        network_id: fields.network_id.unwrap_or_default(),
         transaction_id: ids.join("|"),
         coupon_code: code.map(|code| code.typed.clone()).unwrap_or_default(),
         folded_code: code
             .and_then(|code| code.folded.as_ref())
             .map(|folded| folded.as_str().to_owned())
             .unwrap_or_default(),
-        offer_id: claim.offer_id.unwrap_or_default(),
-        affiliate_id: claim.affiliate_id.unwrap_or_default(),
-        event: match &claim.event {
-            ClaimedEvent::Base => String::new(),
-            ClaimedEvent::Id(id) => id.to_string(),
-            ClaimedEvent::Name(name) => name.clone(),
+        offer_id: fields.offer_id.unwrap_or_default(),
+        affiliate_id: fields.affiliate_id.unwrap_or_default(),
+        event: match &fields.event {
+            SentEvent::Base => String::new(),
+            SentEvent::Id(id) => id.to_string(),
+            SentEvent::Name(name) => name.clone(),
         },
-        order_id: claim.order_id.clone().unwrap_or_default(),
-        amount: claim.amount.map(|amount| amount.to_string()).unwrap_or_default(),
-        currency: claim.currency.clone().unwrap_or_default(),
-        email: claim.email.clone(),
+        order_id: fields.order_id.clone().unwrap_or_default(),
+        amount: fields.amount.map(|amount| amount.to_string()).unwrap_or_default(),
+        currency: fields.currency.clone().unwrap_or_default(),
+        email: fields.email.clone(),
         verdict: VerdictWord::Queued,
         outcome: Outcome::Waits,
         error_code: 0,
@@ -155,7 +157,7 @@ fn first_steps(json: &str) -> String {
     if json.len() <= MAX_STEPS_BYTES {
         return json.to_owned();
     }
-    let mut steps: Steps = serde_json::from_str(json).unwrap_or_default();
+    let mut steps: DecisionSteps = serde_json::from_str(json).unwrap_or_default();
     let mut bytes = "[]".len();
     let fit = steps.0.iter().take_while(|step| {
         bytes += serde_json::to_string(step).map_or(MAX_STEPS_BYTES, |text| text.len() + 1);
@@ -209,7 +211,7 @@ fn unreadable(spool: SpoolId, sequence: u64, bytes: &[u8], error: String) -> Pos
     }
 }
 
-impl Received {
+impl ReceivedPostback {
     /// As it is kept where deciding it fails.
     pub(super) fn undecided(&self) -> Postback {
         Postback {

@@ -13,8 +13,8 @@ use tempfile::TempDir;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::change::{self, Adjustment, Decision};
-use super::intake::{self, PostbackHandle};
 use super::now_ms;
+use super::postback_ingest::{self, PostbackHandle};
 use crate::archive::Archive;
 use crate::catalog::{Advertiser, Affiliate, Money, Offer};
 use crate::daemon_client::fake_daemon::{FakeDaemon, STREAM, Sample, block_by};
@@ -43,7 +43,7 @@ struct Network {
     store: Store,
     daemon: FakeDaemon,
     key: ClickIdKey,
-    bounds: intake::Bounds,
+    bounds: postback_ingest::Bounds,
     running: Option<Running>,
     sent: usize,
 }
@@ -81,7 +81,7 @@ impl Network {
         let key = store.write(set_up).await.unwrap();
         let daemon = FakeDaemon::start();
         let disk = Disk::new(dir.path(), disk_reserve_bytes);
-        let bounds = intake::Bounds { disk, unidentified_max_bytes };
+        let bounds = postback_ingest::Bounds { disk, unidentified_max_bytes };
         let mut network = Network { dir, store, daemon, key, bounds, running: None, sent: 0 };
         network.start();
         network
@@ -96,7 +96,8 @@ impl Network {
         let store = self.store.clone();
         let taken = clicks.clone();
         let bounds = self.bounds.clone();
-        let postbacks = intake::start(store, archive, taken, client(), 1, bounds, stop.clone());
+        let postbacks =
+            postback_ingest::start(store, archive, taken, client(), 1, bounds, stop.clone());
         self.running = Some(Running { _stop: stop.drop_guard(), clicks, postbacks });
     }
 
@@ -682,7 +683,7 @@ async fn the_oldest_that_identify_nothing_go_when_they_take_too_much() {
     assert_eq!(status.unidentified_removed as usize, 401 - rows.len());
 }
 
-fn shown(network: &Network) -> intake::PostbackStatus {
+fn shown(network: &Network) -> postback_ingest::PostbackStatus {
     network.running.as_ref().unwrap().postbacks.status()
 }
 

@@ -21,8 +21,8 @@ mod list;
 pub mod recorded;
 pub mod refunds;
 
-pub use crate::conversions::rank::Rank;
-pub use crate::conversions::status::Status;
+pub use crate::attribution::rank::Rank;
+pub use crate::attribution::status::Status;
 pub use leaks::{Leak, leaks};
 pub use list::{Filters, Page, converted_visits, each, is_converted, list, was_converted};
 

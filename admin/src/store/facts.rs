@@ -6,8 +6,8 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::rows::{self, day, word};
 use super::{StoreError, WriteTx, removal_clock};
+use crate::attribution::evidence::CodeFacts;
 use crate::catalog::{AccountStatus, Advertiser, FoldedKey, Offer, PartnerVisibility};
-use crate::conversions::evidence::CodeFacts;
 
 /// Ten minutes, in milliseconds.
 const SLOT_MS: u64 = 600_000;

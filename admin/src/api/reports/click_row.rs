@@ -18,7 +18,7 @@ use super::measures::Amount;
 use super::sheet::{Cell, Column, row};
 use crate::api::Network;
 use crate::api::answer::Paging;
-use crate::conversions::claim::url_without_secrets;
+use crate::attribution::postback_fields::url_without_secrets;
 use crate::judgement::bot_list::BotList;
 use crate::judgement::pay::ClickPay;
 use crate::judgement::{self, Agent, Class};

@@ -9,9 +9,9 @@ use super::click_row::{RelatedAdvertiser, RelatedAffiliate, RelatedOffer, id, na
 use super::measures::Amount;
 use super::sheet::{Column, row};
 use crate::api::Network;
-use crate::conversions::claim::url_without_secrets;
-use crate::conversions::error_code::ErrorCode;
-use crate::conversions::step::Step;
+use crate::attribution::decision_step::DecisionStep;
+use crate::attribution::error_code::ErrorCode;
+use crate::attribution::postback_fields::url_without_secrets;
 use crate::store::audit::FieldChange;
 use crate::store::conversions::{Channel, Conversion, ConversionRow, HistoryEntry, Rank, Status};
 use crate::store::rollups::Dimension;
@@ -105,7 +105,7 @@ struct Attribution {
     method: String,
     /// How well that is proved: by a `trusted` sender, by the id of a `click`, or by a `code` alone.
     evidence: Rank,
-    steps: Vec<Step>,
+    steps: Vec<DecisionStep>,
 }
 
 /// What it belongs to; null where it belongs to none.

@@ -94,13 +94,13 @@ impl Api {
         let (clicked, court) = (intake.clone(), (store.clone(), archive.clone()));
         let state = AppState {
             disk,
-            postbacks: crate::conversions::intake::start(
+            postbacks: crate::conversions::postback_ingest::start(
                 court.0,
                 court.1,
                 clicked,
                 client(),
                 1,
-                crate::conversions::intake::Bounds {
+                crate::conversions::postback_ingest::Bounds {
                     disk: Disk::new(dir.path(), 0),
                     unidentified_max_bytes: 1 << 20,
                 },

@@ -4,9 +4,9 @@
 use coupon_shared::transaction_id::TransactionId;
 use rusqlite::{Connection, Params, Row};
 
+use crate::attribution::dedup_key::DedupKey;
+use crate::attribution::evidence::RecordedConversion;
 use crate::catalog::FoldedKey;
-use crate::conversions::evidence::Recorded;
-use crate::conversions::key::Key;
 use crate::store::StoreError;
 
 /// Read of one order or one click.
@@ -25,7 +25,7 @@ pub fn find_by_order(
     connection: &Connection,
     order_id: &str,
     advertiser_id: u32,
-) -> Result<Vec<Recorded>, StoreError> {
+) -> Result<Vec<RecordedConversion>, StoreError> {
     let by = "INDEXED BY conversion_recorded_order WHERE order_id = ?1 AND order_id <> '' \
               AND advertiser_id = ?2";
     find(connection, by, (order_id, advertiser_id))
@@ -39,7 +39,7 @@ pub fn find_by_order_and_code(
     connection: &Connection,
     order_id: &str,
     code: &FoldedKey,
-) -> Result<Vec<Recorded>, StoreError> {
+) -> Result<Vec<RecordedConversion>, StoreError> {
     let by = "INDEXED BY conversion_recorded_order WHERE order_id = ?1 AND order_id <> '' \
               AND folded_code = ?2";
     find(connection, by, (order_id, code.as_str()))
@@ -52,7 +52,7 @@ pub fn find_by_order_and_code(
 pub fn find_by_click(
     connection: &Connection,
     id: &TransactionId,
-) -> Result<Vec<Recorded>, StoreError> {
+) -> Result<Vec<RecordedConversion>, StoreError> {
     let by = "INDEXED BY conversion_recorded_click WHERE transaction_id = ?1 \
               AND transaction_id <> ''";
     find(connection, by, [id.to_string()])
@@ -62,7 +62,7 @@ fn find(
     connection: &Connection,
     by: &str,
     parameters: impl Params,
-) -> Result<Vec<Recorded>, StoreError> {
+) -> Result<Vec<RecordedConversion>, StoreError> {
     let sql = format!(
         "SELECT {COLUMNS} FROM conversion {by} AND {STANDS} ORDER BY event_id, number LIMIT {MOST}"
     );
@@ -71,11 +71,11 @@ fn find(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Recorded> {
+fn read(row: &Row<'_>) -> rusqlite::Result<RecordedConversion> {
     let transaction_id: String = row.get(8)?;
-    Ok(Recorded {
+    Ok(RecordedConversion {
         number: row.get(0)?,
-        key: Key(row.get(1)?),
+        key: DedupKey(row.get(1)?),
         offer_id: row.get(2)?,
         advertiser_id: row.get(3)?,
         event_id: row.get(4)?,

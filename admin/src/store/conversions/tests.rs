@@ -136,7 +136,7 @@ async fn standing_conversions_are_found_by_what_they_were_recorded_under() {
         insert(tx, &Conversion { key: None, ..order(7, Status::Approved, 0) }).map(drop)
     })
     .await;
-    let keys = |found: Vec<crate::conversions::evidence::Recorded>| {
+    let keys = |found: Vec<crate::attribution::evidence::RecordedConversion>| {
         found.iter().map(|recorded| recorded.key.0[0]).collect::<Vec<_>>()
     };
     let found = read(&store, |c| recorded::find_by_order(c, "A1", 1)).await;

@@ -5,18 +5,18 @@
 //! order's history. A refund that was taken stays so.
 
 use super::count::Counts;
-use super::currency::Currencies;
-use super::error_code::ErrorCode;
-use super::payout::{Terms, Worth};
-use super::refund::{RefundRequest, State, take_back};
-use super::status::Status;
+use crate::attribution::currency::Currencies;
+use crate::attribution::error_code::ErrorCode;
+use crate::attribution::payout::{Payable, PayoutTerms};
+use crate::attribution::refund::{OrderAmounts, RefundRequest, take_back};
+use crate::attribution::status::Status;
 use crate::catalog::Money;
 use crate::store::conversions::{self, Action, Conversion, ConversionId, ConversionRow};
 use crate::store::{StoreError, WriteTx};
 
 impl Conversion {
     /// The terms it was made under; `None` where there were none, or where somebody edited its worth.
-    pub(super) fn read_terms(&self) -> Option<Terms> {
+    pub(super) fn read_terms(&self) -> Option<PayoutTerms> {
         serde_json::from_str(&self.terms).ok()
     }
 
@@ -35,14 +35,14 @@ pub(super) fn take_back_from(
     postback: ConversionId,
 ) -> Result<(ConversionRow, bool), StoreError> {
     let before = order.conversion.clone();
-    let state = State {
+    let state = OrderAmounts {
         sale: before.sale_amount,
-        worth: Worth { payout: before.payout, revenue: before.revenue },
+        payable: Payable { payout: before.payout, revenue: before.revenue },
     };
     let refund = take_back(&state, amount, before.read_terms().as_ref(), &before.currencies());
     let now = &mut order.conversion;
     now.sale_amount = refund.after.sale;
-    (now.payout, now.revenue) = (refund.after.worth.payout, refund.after.worth.revenue);
+    (now.payout, now.revenue) = (refund.after.payable.payout, refund.after.payable.revenue);
     conversions::update(tx, &order)?;
     let changes = super::change::amounts(&before, &order.conversion);
     conversions::tell(tx, order.number, Action::Refund, Some(postback), &changes)?;

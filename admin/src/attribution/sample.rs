@@ -10,8 +10,8 @@ use coupon_shared::postback::{Channel, Postback, PostbackId};
 use coupon_shared::transaction_id::{ClickIdKey, TransactionId, TransactionIdSource};
 use jiff::civil::{Date, date};
 
-use super::claim::Claim;
 use super::evidence::{ClickEvidence, ClickFacts, CodeFacts, Evidence};
+use super::postback_fields::PostbackFields;
 use crate::catalog::{AccountStatus, Advertiser, CouponStatus, Offer, PartnerVisibility, RowCode};
 
 /// 2026-06-15 12:00:00 UTC, when every postback comes.
@@ -113,8 +113,8 @@ pub(super) fn get(query: &str) -> Postback<'_> {
 }
 
 /// What a `GET` with this query says, of this network and with words for clicks.
-pub(super) fn claim(query: &str) -> Claim {
-    Claim::read(&get(&with_ids(&format!("nid=1&{query}"))))
+pub(super) fn fields(query: &str) -> PostbackFields {
+    PostbackFields::read(&get(&with_ids(&format!("nid=1&{query}"))))
 }
 
 /// Rows of codes: (code, offer, partner, other than active and without dates).
@@ -178,8 +178,8 @@ fn advertiser() -> Advertiser {
 }
 
 /// All that this network knows of what a claim names.
-pub(super) fn evidence(claim: &Claim) -> Evidence {
-    let folded = claim.coupon_code.as_ref().and_then(|code| code.folded.clone());
+pub(super) fn evidence(fields: &PostbackFields) -> Evidence {
+    let folded = fields.coupon_code.as_ref().and_then(|code| code.folded.clone());
     let is_meant = |row: &CodeFacts| RowCode::named(&row.coupon_code).map(|c| c.folded()) == folded;
     let coupon_first = serde_json::from_str(
         r#"{"name": "Shop", "account_status": "active", "attribution_priority": "coupon_code", "attribution_method": "first_touch"}"#,

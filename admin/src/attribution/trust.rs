@@ -18,9 +18,9 @@ use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::claim::{Claim, Signed};
+use super::decision_step::DecisionSteps;
 use super::error_code::ErrorCode;
-use super::step::Steps;
+use super::postback_fields::{PostbackFields, Signed};
 use crate::catalog::Advertiser;
 
 /// How far the time of a signature may be from the receipt.
@@ -52,25 +52,25 @@ pub(super) fn has_rules(advertiser: &Advertiser) -> bool {
 /// # Errors
 /// The first rule that it breaks; all of them stand among the steps.
 pub fn check(
-    claim: &Claim,
+    fields: &PostbackFields,
     advertiser: &Advertiser,
     received_ms: u64,
-    steps: &mut Steps,
+    steps: &mut DecisionSteps,
 ) -> Result<Trust, ErrorCode> {
     let rules = [
-        address(claim, advertiser),
-        signature(claim, advertiser),
-        timestamp(claim, advertiser, received_ms),
-        token(claim, advertiser),
+        address(fields, advertiser),
+        signature(fields, advertiser),
+        timestamp(fields, advertiser, received_ms),
+        token(fields, advertiser),
     ];
     let broken: Vec<ErrorCode> = rules.into_iter().filter_map(Result::err).collect();
     broken.iter().for_each(|error| steps.note(error.as_str(), error.sentence()));
     broken.first().map_or(Ok(Trust::asked_by(advertiser)), |error| Err(*error))
 }
 
-fn address(claim: &Claim, advertiser: &Advertiser) -> Result<(), ErrorCode> {
+fn address(fields: &PostbackFields, advertiser: &Advertiser) -> Result<(), ErrorCode> {
     let list = &advertiser.ip_allow_list;
-    let is_allowed = list.is_empty() || list.iter().any(|entry| covers(entry, claim.address));
+    let is_allowed = list.is_empty() || list.iter().any(|entry| covers(entry, fields.address));
     is_allowed.then_some(()).ok_or(ErrorCode::AddressNotAllowed)
 }
 
@@ -88,10 +88,10 @@ fn covers(entry: &str, address: IpAddr) -> bool {
     }
 }
 
-fn signature(claim: &Claim, advertiser: &Advertiser) -> Result<(), ErrorCode> {
+fn signature(fields: &PostbackFields, advertiser: &Advertiser) -> Result<(), ErrorCode> {
     let key = advertiser.signing_key.as_bytes();
     let is_signed = |signed: &Signed| verifies(key, signed);
-    let is_good = key.is_empty() || claim.signed.as_ref().is_some_and(is_signed);
+    let is_good = key.is_empty() || fields.signed.as_ref().is_some_and(is_signed);
     is_good.then_some(()).ok_or(ErrorCode::BadSignature)
 }
 
@@ -117,20 +117,24 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
     pairs.remainder().is_empty().then(|| pairs.map(|pair| pair[0] << 4 | pair[1]).collect())
 }
 
-fn timestamp(claim: &Claim, advertiser: &Advertiser, received_ms: u64) -> Result<(), ErrorCode> {
+fn timestamp(
+    fields: &PostbackFields,
+    advertiser: &Advertiser,
+    received_ms: u64,
+) -> Result<(), ErrorCode> {
     let received = i64::try_from(received_ms / 1000).unwrap_or(i64::MAX);
     let is_near = |at: i64| at.abs_diff(received) <= MAX_SKEW_SECONDS;
-    let is_good = advertiser.signing_key.is_empty() || claim.timestamp.is_some_and(is_near);
+    let is_good = advertiser.signing_key.is_empty() || fields.timestamp.is_some_and(is_near);
     is_good.then_some(()).ok_or(ErrorCode::StaleSignature)
 }
 
 /// Compared as hashes: the time it takes says nothing of the token, not even its length.
-fn token(claim: &Claim, advertiser: &Advertiser) -> Result<(), ErrorCode> {
+fn token(fields: &PostbackFields, advertiser: &Advertiser) -> Result<(), ErrorCode> {
     let wanted = &advertiser.verification_token;
     if wanted.is_empty() {
         return Ok(());
     }
-    let given = claim.verification_token.as_ref().ok_or(ErrorCode::InvalidToken)?;
+    let given = fields.verification_token.as_ref().ok_or(ErrorCode::InvalidToken)?;
     let is_same = Sha256::digest(wanted).ct_eq(&Sha256::digest(given.exposed()));
     bool::from(is_same).then_some(()).ok_or(ErrorCode::InvalidToken)
 }
@@ -140,8 +144,8 @@ mod tests {
     use coupon_shared::postback::Postback;
 
     use super::*;
-    use crate::conversions::claim::Claim;
-    use crate::conversions::sample::{NOW_MS, get};
+    use crate::attribution::postback_fields::PostbackFields;
+    use crate::attribution::sample::{NOW_MS, get};
 
     const KEY: &str = "top-secret";
 
@@ -152,11 +156,11 @@ mod tests {
     }
 
     fn checked(postback: &Postback<'_>, rules: serde_json::Value) -> Result<(), u32> {
-        let claim = Claim::read(postback);
-        let mut steps = Steps::default();
+        let fields = PostbackFields::read(postback);
+        let mut steps = DecisionSteps::default();
         let has_rules = !rules.as_object().unwrap().is_empty();
         let result =
-            check(&claim, &advertiser(rules), NOW_MS, &mut steps).map_err(ErrorCode::number);
+            check(&fields, &advertiser(rules), NOW_MS, &mut steps).map_err(ErrorCode::number);
         assert_eq!(steps.0.is_empty(), result.is_ok());
         let trust = if has_rules { Trust::Proved } else { Trust::Anybody };
         result.map(|why| assert_eq!(why, trust))

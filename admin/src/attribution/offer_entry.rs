@@ -1,10 +1,10 @@
 //! Which of an offer's entries a claim reports: the base, or one of the events.
 
-use super::claim::ClaimedEvent;
+use super::postback_fields::SentEvent;
 use crate::catalog::{Offer, PayoutRevenue};
 
 /// The entry of an offer.
-pub(super) struct Entry<'a> {
+pub(super) struct OfferEntry<'a> {
     /// The event; `None` for the base.
     pub(super) event: Option<Event>,
     /// What it is worth; `None` for the base of an offer without entries, which is worth nothing.
@@ -20,23 +20,26 @@ pub struct Event {
     pub name: String,
 }
 
-impl<'a> Entry<'a> {
+impl<'a> OfferEntry<'a> {
     /// The entry that is meant; `None` where the offer has no such event. Names ignore ASCII case.
-    pub(super) fn of(offer: &'a Offer, event: &ClaimedEvent) -> Option<Entry<'a>> {
+    pub(super) fn find(offer: &'a Offer, event: &SentEvent) -> Option<OfferEntry<'a>> {
         let mut entries = offer.payout_revenue.iter();
         let terms = match event {
-            ClaimedEvent::Base => {
-                return Some(Entry { event: None, terms: entries.find(|entry| entry.is_default) });
+            SentEvent::Base => {
+                return Some(OfferEntry {
+                    event: None,
+                    terms: entries.find(|entry| entry.is_default),
+                });
             }
-            ClaimedEvent::Id(id) => {
+            SentEvent::Id(id) => {
                 entries.find(|entry| entry.network_offer_payout_revenue_id == Some(*id))?
             }
-            ClaimedEvent::Name(name) => {
+            SentEvent::Name(name) => {
                 entries.find(|entry| entry.entry_name.eq_ignore_ascii_case(name))?
             }
         };
         let id = terms.network_offer_payout_revenue_id.filter(|_| !terms.is_default);
         let event = id.map(|id| Event { id, name: terms.entry_name.clone() });
-        Some(Entry { event, terms: Some(terms) })
+        Some(OfferEntry { event, terms: Some(terms) })
     }
 }

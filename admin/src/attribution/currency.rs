@@ -13,7 +13,7 @@
 //! Terms that were set aside, because somebody edited what a conversion is worth, say nothing.
 
 use super::minor_unit::MinorUnit;
-use super::payout::{Terms, Worth};
+use super::payout::{Payable, PayoutTerms};
 use crate::catalog::Money;
 
 /// The currencies of a conversion.
@@ -28,7 +28,7 @@ pub struct Currencies {
 impl Currencies {
     /// Of a sale with these terms.
     #[must_use]
-    pub fn for_sale(terms: Option<&Terms>, reported: &str, of_offer: &str) -> Currencies {
+    pub fn for_sale(terms: Option<&PayoutTerms>, reported: &str, of_offer: &str) -> Currencies {
         let is_paid_as_sold = terms.is_some_and(|terms| !has_fixed_part(terms, of_offer));
         let paid = if is_paid_as_sold { reported } else { of_offer };
         Currencies { sale: reported.to_owned(), paid: paid.to_owned() }
@@ -36,20 +36,20 @@ impl Currencies {
 
     /// What a sale is worth.
     #[must_use]
-    pub fn worth(&self, terms: &Terms, sale: Money) -> Worth {
+    pub fn payable(&self, terms: &PayoutTerms, sale: Money) -> Payable {
         let known = if self.sale == self.paid { sale } else { Money::default() };
-        terms.worth(known, MinorUnit::for_currency(&self.paid))
+        terms.payable(known, MinorUnit::for_currency(&self.paid))
     }
 
     /// What is left unsaid of a sale: its share in a currency that it was not sold in.
     #[must_use]
-    pub fn leaves_a_share_open(&self, terms: &Terms) -> bool {
+    pub fn leaves_a_share_open(&self, terms: &PayoutTerms) -> bool {
         self.sale != self.paid && terms.needs_amount()
     }
 }
 
-fn has_fixed_part(terms: &Terms, currency: &str) -> bool {
-    terms.worth(Money::default(), MinorUnit::for_currency(currency)) != Worth::default()
+fn has_fixed_part(terms: &PayoutTerms, currency: &str) -> bool {
+    terms.payable(Money::default(), MinorUnit::for_currency(currency)) != Payable::default()
 }
 
 /// Whether a report names another currency than the one it is compared with. One that names none
@@ -63,8 +63,8 @@ pub fn is_other(named: Option<&str>, own: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn terms(payout: (&str, &str, &str), revenue: (&str, &str, &str)) -> Terms {
-        Terms {
+    fn terms(payout: (&str, &str, &str), revenue: (&str, &str, &str)) -> PayoutTerms {
+        PayoutTerms {
             payout_type: payout.0.parse().unwrap(),
             payout_amount: payout.1.parse().unwrap(),
             payout_percentage: payout.2.parse().unwrap(),
@@ -97,8 +97,8 @@ mod tests {
         ];
         for (terms, reported, of_offer, wanted, is_open) in cases {
             let currencies = Currencies::for_sale(Some(terms), reported, of_offer);
-            let worth = currencies.worth(terms, "100".parse().unwrap());
-            let shown = format!("{} {} {}", currencies.paid, worth.payout, worth.revenue);
+            let payable = currencies.payable(terms, "100".parse().unwrap());
+            let shown = format!("{} {} {}", currencies.paid, payable.payout, payable.revenue);
             assert_eq!(shown, wanted, "{terms:?} {reported} on {of_offer}");
             assert_eq!(currencies.sale, reported);
             assert_eq!(currencies.leaves_a_share_open(terms), is_open, "{terms:?} {reported}");

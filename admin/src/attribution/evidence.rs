@@ -11,7 +11,7 @@ use coupon_shared::decision::Reason;
 use coupon_shared::transaction_id::TransactionId;
 use jiff::civil::Date;
 
-use super::key::Key;
+use super::dedup_key::DedupKey;
 use crate::catalog::{AccountStatus, Advertiser, CouponStatus, Offer, PartnerVisibility};
 
 /// All that is known of what a claim names. It holds advertisers' secrets, so it has no `Debug`.
@@ -25,7 +25,7 @@ pub struct Evidence {
     pub network_id: u32,
     /// The currency of offers that name none.
     pub network_currency: String,
-    /// What became of each id of [`Claim::transaction_ids`](super::claim::Claim); an id that is
+    /// What became of each id of [`PostbackFields::transaction_ids`](super::postback_fields::PostbackFields); an id that is
     /// missing here is as good as invented.
     pub clicks: HashMap<TransactionId, ClickEvidence>,
     /// All rows of the claim's code that are not deleted, in any order.
@@ -39,7 +39,7 @@ pub struct Evidence {
     /// The advertiser that the claim names, and those of the offers, by id.
     pub advertisers: HashMap<u32, Advertiser>,
     /// Standing conversions with its order id, or with one of its clicks, the first first.
-    pub recorded: Vec<Recorded>,
+    pub recorded: Vec<RecordedConversion>,
 }
 
 impl Evidence {
@@ -102,11 +102,11 @@ pub struct ClickFacts {
 
 /// A standing conversion, by what it was recorded under.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recorded {
+pub struct RecordedConversion {
     /// Grows with every conversion.
     pub number: u32,
     /// By which its repeats are known.
-    pub key: Key,
+    pub key: DedupKey,
     /// The offer.
     pub offer_id: u32,
     /// The advertiser.

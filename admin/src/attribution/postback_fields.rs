@@ -3,8 +3,8 @@
 //! Absent means absent: a value that is empty, `null`, `undefined` or a placeholder that nobody
 //! filled (`{…}`, `[…]`, `${…}`) counts as none, and so do order ids like `0`, `N/A` and `ORDER_ID`.
 //! Of a repeated name the first value that says something counts. What was left out and why stands in
-//! [`Claim::steps`]; what could not be read though it decides something stands in
-//! [`Claim::problems`]. No bytes are refused outright.
+//! [`PostbackFields::steps`]; what could not be read though it decides something stands in
+//! [`PostbackFields::problems`]. No bytes are refused outright.
 //!
 //! Secrets (token, signature and the text it signs) are [`Secret`]s, so a claim can be logged;
 //! [`without_secrets`] is what is kept of the message itself.
@@ -17,8 +17,8 @@ use coupon_shared::transaction_id::TransactionId;
 use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
 
+use super::decision_step::DecisionSteps;
 use super::error_code::ErrorCode;
-use super::step::Steps;
 use crate::catalog::placeholder::{is_no_order_id, says_nothing};
 use crate::catalog::text::trim_invisible;
 use crate::catalog::{FoldedKey, LARGEST_AMOUNT, Money, RowCode};
@@ -28,7 +28,7 @@ mod redaction;
 
 pub use redaction::{url_without_secrets, without_secrets};
 
-use parameters::{Parameter, Source, cut};
+use parameters::{Parameter, ParameterSource, cut};
 
 /// Ids taken of one list; a browser's list has at most 50.
 const MAX_IDS: usize = 64;
@@ -57,7 +57,7 @@ impl<T> fmt::Debug for Secret<T> {
 
 /// One member of the list of transaction ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClaimedId {
+pub struct SentId {
     /// As sent, cut.
     pub text: String,
     /// The id, where the text is one.
@@ -66,7 +66,7 @@ pub struct ClaimedId {
 
 /// The coupon code as sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClaimedCode {
+pub struct SentCode {
     /// As sent, without spaces around it, cut.
     pub typed: String,
     /// What it is looked up by; `None` for what can be no code.
@@ -77,7 +77,7 @@ pub struct ClaimedCode {
 
 /// Which of an offer's entries it reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ClaimedEvent {
+pub enum SentEvent {
     /// The base conversion.
     Base,
     /// `event_id`
@@ -97,7 +97,7 @@ pub struct Signed {
 
 /// Everything a postback says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claim {
+pub struct PostbackFields {
     /// Where it came from.
     pub address: IpAddr,
     /// It came from a page by the script.
@@ -105,9 +105,9 @@ pub struct Claim {
     /// `nid`
     pub network_id: Option<u32>,
     /// `transaction_id`, without repeats.
-    pub transaction_ids: Vec<ClaimedId>,
+    pub transaction_ids: Vec<SentId>,
     /// `coupon_code`
-    pub coupon_code: Option<ClaimedCode>,
+    pub coupon_code: Option<SentCode>,
     /// `oid`
     pub offer_id: Option<u32>,
     /// `affid`
@@ -115,7 +115,7 @@ pub struct Claim {
     /// `aid`
     pub advertiser_id: Option<u32>,
     /// `event_id`, else `adv_event_id`
-    pub event: ClaimedEvent,
+    pub event: SentEvent,
     /// `amount`; below zero for a refund.
     pub amount: Option<Money>,
     /// `currency`, in upper case.
@@ -137,19 +137,19 @@ pub struct Claim {
     /// `signature` of the query.
     pub signed: Option<Signed>,
     /// The same for postbacks that say the same, whatever their signatures.
-    pub likeness: [u8; 32],
+    pub content_hash: [u8; 32],
     /// What could not be read though it decides something.
     pub problems: Vec<ErrorCode>,
     /// What was left out, and why.
-    pub steps: Steps,
+    pub steps: DecisionSteps,
 }
 
-impl Claim {
+impl PostbackFields {
     /// Reads a postback.
     #[must_use]
-    pub fn read(postback: &Postback<'_>) -> Claim {
+    pub fn read(postback: &Postback<'_>) -> PostbackFields {
         let mut reader = Reader::new(postback);
-        Claim {
+        PostbackFields {
             address: postback.address,
             is_sdk: postback.channel == Channel::Sdk,
             network_id: reader.network_id(),
@@ -171,7 +171,7 @@ impl Claim {
                 .map(|token| Secret(token.value.clone())),
             timestamp: reader.timestamp(),
             signed: reader.signed(postback),
-            likeness: reader.likeness(),
+            content_hash: reader.content_hash(),
             problems: reader.problems,
             steps: reader.steps,
         }
@@ -186,14 +186,17 @@ impl Claim {
 
 struct Reader {
     parameters: Vec<Parameter>,
-    steps: Steps,
+    steps: DecisionSteps,
     problems: Vec<ErrorCode>,
 }
 
 impl Reader {
     fn new(postback: &Postback<'_>) -> Reader {
-        let mut reader =
-            Reader { parameters: Vec::new(), steps: Steps::default(), problems: Vec::new() };
+        let mut reader = Reader {
+            parameters: Vec::new(),
+            steps: DecisionSteps::default(),
+            problems: Vec::new(),
+        };
         match parameters::read(postback) {
             Ok(read) => reader.parameters = read,
             Err((read, unreadable)) => {
@@ -274,15 +277,15 @@ impl Reader {
         number
     }
 
-    fn transaction_ids(&mut self) -> Vec<ClaimedId> {
+    fn transaction_ids(&mut self) -> Vec<SentId> {
         let Some(given) = self.value(&["transaction_id", "_ef_transaction_id"]) else {
             return Vec::new();
         };
-        let mut ids: Vec<ClaimedId> = Vec::new();
+        let mut ids: Vec<SentId> = Vec::new();
         for text in given.value.split('|').map(trim_invisible) {
-            let claimed = ClaimedId::read(text);
-            if !says_nothing(text) && !ids.iter().any(|known| known.same_as(&claimed)) {
-                ids.push(claimed);
+            let sent = SentId::read(text);
+            if !says_nothing(text) && !ids.iter().any(|known| known.same_as(&sent)) {
+                ids.push(sent);
             }
         }
         if ids.len() > MAX_IDS {
@@ -295,32 +298,32 @@ impl Reader {
         ids
     }
 
-    fn coupon_code(&mut self) -> Option<ClaimedCode> {
+    fn coupon_code(&mut self) -> Option<SentCode> {
         let given = self.value(&["coupon_code"])?;
         let folded = Some(given.value.as_str()).filter(|_| given.is_utf8).and_then(RowCode::named);
         if let Some(why) = RowCode::why_none(&given.value) {
             self.steps.note("coupon_code_unreadable", format_args!("coupon_code: {why}"));
         }
-        Some(ClaimedCode {
+        Some(SentCode {
             looks_like_several: looks_like_several(&given.value),
             folded: folded.map(|code| code.folded()),
             typed: cut(&given.value, MAX_TEXT_BYTES).to_owned(),
         })
     }
 
-    fn event(&mut self) -> ClaimedEvent {
+    fn event(&mut self) -> SentEvent {
         match self.number(&["event_id"]).filter(|id| *id != 0) {
-            Some(id) => ClaimedEvent::Id(id),
+            Some(id) => SentEvent::Id(id),
             None => match self.value(&["adv_event_id"]) {
-                Some(name) => ClaimedEvent::Name(cut(&name.value, MAX_TEXT_BYTES).to_owned()),
-                None => ClaimedEvent::Base,
+                Some(name) => SentEvent::Name(cut(&name.value, MAX_TEXT_BYTES).to_owned()),
+                None => SentEvent::Base,
             },
         }
     }
 
     fn amount(&mut self) -> Option<Money> {
         let given = self.value(&["amount"])?;
-        let is_number = given.source == Source::Json { is_number: true };
+        let is_number = given.source == ParameterSource::Json { is_number: true };
         let Some(exact) = read_amount(&given.value, is_number) else {
             self.refuse(
                 ErrorCode::UnreadableAmount,
@@ -369,7 +372,7 @@ impl Reader {
     /// Of the query only: nothing in the body can vouch for the body.
     fn in_query(&self, name: &str) -> Option<&Parameter> {
         let mut found = self.parameters.iter().filter(|p| p.name == name);
-        found.find(|p| p.source == Source::Query && !p.says_nothing())
+        found.find(|p| p.source == ParameterSource::Query && !p.says_nothing())
     }
 
     fn timestamp(&mut self) -> Option<i64> {
@@ -382,7 +385,7 @@ impl Reader {
         Some(Signed { signature: Secret(signature), texts })
     }
 
-    fn likeness(&self) -> [u8; 32] {
+    fn content_hash(&self) -> [u8; 32] {
         let mut said: Vec<(&str, &str)> = self
             .parameters
             .iter()
@@ -399,14 +402,14 @@ impl Reader {
     }
 }
 
-impl ClaimedId {
+impl SentId {
     /// Takes an id in upper case too, or as the UUID that some databases make of it.
-    pub(super) fn read(text: &str) -> ClaimedId {
+    pub(crate) fn read(text: &str) -> SentId {
         let digits: String = text.chars().filter(|c| *c != '-').take(33).collect();
-        ClaimedId { text: cut(text, 64).to_owned(), id: digits.parse().ok() }
+        SentId { text: cut(text, 64).to_owned(), id: digits.parse().ok() }
     }
 
-    fn same_as(&self, other: &ClaimedId) -> bool {
+    fn same_as(&self, other: &SentId) -> bool {
         if self.id.is_some() { self.id == other.id } else { self.text == other.text }
     }
 }
@@ -442,56 +445,59 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::conversions::sample::{claim, get};
+    use crate::attribution::sample::{fields, get};
 
-    fn post<'a>(query: &'a str, content_type: &'a str, body: &'a [u8]) -> Claim {
+    fn post<'a>(query: &'a str, content_type: &'a str, body: &'a [u8]) -> PostbackFields {
         let content_type = content_type.as_bytes();
-        Claim::read(&Postback { is_post: true, content_type, body, ..get(query) })
+        PostbackFields::read(&Postback { is_post: true, content_type, body, ..get(query) })
     }
 
     fn amount(text: &str) -> Result<Option<String>, ErrorCode> {
-        let claim = claim(&format!("amount={text}"));
-        match claim.problems.first() {
+        let fields = fields(&format!("amount={text}"));
+        match fields.problems.first() {
             Some(problem) => Err(*problem),
-            None => Ok(claim.amount.map(|amount| amount.to_string())),
+            None => Ok(fields.amount.map(|amount| amount.to_string())),
         }
     }
 
     #[test]
     fn every_field_is_read() {
-        let claim = claim(
+        let fields = fields(
             "transaction_id=NOON8&coupon_code=Save10&oid=448&affid=9&aid=3&adv_event_id=Lead&amount=12.50\
              &currency=eur&order_id=A%2F1&refund_id=R%2F1&adv1=one&adv5=five&sub2=two&email=a%40example.com\
              &verification_token=s3cret&timestamp=1781524800&signature=abc",
         );
-        assert_eq!(claim.network_id, Some(1));
-        assert!(claim.transaction_ids[0].id.is_some());
-        assert_eq!(claim.coupon_code.as_ref().unwrap().folded.as_ref().unwrap().as_str(), "save10");
-        assert_eq!((claim.offer_id, claim.affiliate_id), (Some(448), Some(9)));
-        assert_eq!(claim.advertiser_id, Some(3));
-        assert_eq!(claim.event, ClaimedEvent::Name("Lead".into()));
-        assert_eq!(claim.amount.unwrap().to_string(), "12.5");
-        assert_eq!(claim.currency.as_deref(), Some("EUR"));
-        assert_eq!(claim.order_id.as_deref(), Some("A/1"));
-        assert_eq!(claim.refund_id.as_deref(), Some("R/1"));
-        assert_eq!((claim.adv[0].as_str(), claim.adv[4].as_str()), ("one", "five"));
-        assert_eq!(claim.sub[1], "two");
-        assert_eq!(claim.email, "a@example.com");
-        assert_eq!(claim.timestamp, Some(1_781_524_800));
-        assert_eq!((claim.problems.len(), claim.steps.0.len()), (0, 0));
+        assert_eq!(fields.network_id, Some(1));
+        assert!(fields.transaction_ids[0].id.is_some());
+        assert_eq!(
+            fields.coupon_code.as_ref().unwrap().folded.as_ref().unwrap().as_str(),
+            "save10"
+        );
+        assert_eq!((fields.offer_id, fields.affiliate_id), (Some(448), Some(9)));
+        assert_eq!(fields.advertiser_id, Some(3));
+        assert_eq!(fields.event, SentEvent::Name("Lead".into()));
+        assert_eq!(fields.amount.unwrap().to_string(), "12.5");
+        assert_eq!(fields.currency.as_deref(), Some("EUR"));
+        assert_eq!(fields.order_id.as_deref(), Some("A/1"));
+        assert_eq!(fields.refund_id.as_deref(), Some("R/1"));
+        assert_eq!((fields.adv[0].as_str(), fields.adv[4].as_str()), ("one", "five"));
+        assert_eq!(fields.sub[1], "two");
+        assert_eq!(fields.email, "a@example.com");
+        assert_eq!(fields.timestamp, Some(1_781_524_800));
+        assert_eq!((fields.problems.len(), fields.steps.0.len()), (0, 0));
     }
 
     #[test]
     fn no_secret_is_shown() {
-        let claim = claim("verification_token=s3cret&signature=51gned&timestamp=1");
-        let shown = format!("{claim:?}");
+        let fields = fields("verification_token=s3cret&signature=51gned&timestamp=1");
+        let shown = format!("{fields:?}");
         assert!(!shown.contains("s3cret") && !shown.contains("51gned"), "{shown}");
-        assert_eq!(claim.verification_token.unwrap().exposed(), "s3cret");
+        assert_eq!(fields.verification_token.unwrap().exposed(), "s3cret");
     }
 
     #[test]
     fn a_form_and_a_json_object_say_the_same_as_a_query() {
-        let query = claim("oid=10&amount=12.50&order_id=A+1&transaction_id=0");
+        let query = fields("oid=10&amount=12.50&order_id=A+1&transaction_id=0");
         let form = post(
             "nid=1",
             "application/x-www-form-urlencoded; charset=utf-8",
@@ -516,18 +522,18 @@ mod tests {
             ("application/json", b"{} {}"),
             ("application/xml", b"<oid>11</oid>"),
         ] {
-            let claim = post("nid=1&oid=10", content_type, body);
-            assert_eq!(claim.problems, [ErrorCode::UnreadableParameter], "{content_type}");
-            assert_eq!(claim.offer_id, Some(10));
+            let fields = post("nid=1&oid=10", content_type, body);
+            assert_eq!(fields.problems, [ErrorCode::UnreadableParameter], "{content_type}");
+            assert_eq!(fields.offer_id, Some(10));
         }
     }
 
     #[test]
     fn the_first_value_that_says_something_counts_and_others_are_noted() {
-        let claim = claim("order_id=&order_id=null&order_id=A1&order_id=A2&coupon_code=[code]");
-        assert_eq!(claim.order_id.as_deref(), Some("A1"));
-        assert_eq!(claim.coupon_code, None);
-        assert!(claim.steps.has("repeated") && claim.steps.has("counts_as_none"));
+        let fields = fields("order_id=&order_id=null&order_id=A1&order_id=A2&coupon_code=[code]");
+        assert_eq!(fields.order_id.as_deref(), Some("A1"));
+        assert_eq!(fields.coupon_code, None);
+        assert!(fields.steps.has("repeated") && fields.steps.has("counts_as_none"));
         let twice = post(
             "nid=1&order_id=A1",
             "application/json",
@@ -549,12 +555,12 @@ mod tests {
             "%7B%7Btid%7D%7D",
             "+",
         ] {
-            let claim = claim(&format!(
+            let fields = fields(&format!(
                 "transaction_id={nothing}&oid={nothing}&amount={nothing}&event_id={nothing}&order_id={nothing}"
             ));
-            assert_eq!(claim.transaction_ids, [], "{nothing}");
-            assert_eq!((claim.offer_id, claim.amount, claim.order_id), (None, None, None));
-            assert_eq!((claim.event, claim.problems.len()), (ClaimedEvent::Base, 0));
+            assert_eq!(fields.transaction_ids, [], "{nothing}");
+            assert_eq!((fields.offer_id, fields.amount, fields.order_id), (None, None, None));
+            assert_eq!((fields.event, fields.problems.len()), (SentEvent::Base, 0));
         }
     }
 
@@ -562,13 +568,13 @@ mod tests {
     fn an_order_id_that_stands_for_none_counts_as_none_and_that_is_noted() {
         for none in ["0", "N/A", "ORDER_ID", "%3Corder%3E", "SHOP-{order_id}", "%25%25ORDER%25%25"]
         {
-            let claim = claim(&format!("order_id={none}&coupon_code=A1B"));
-            assert_eq!((claim.order_id, claim.problems.len()), (None, 0), "{none}");
-            let noted = claim.steps.0.iter().find(|step| step.step == "counts_as_none").unwrap();
+            let fields = fields(&format!("order_id={none}&coupon_code=A1B"));
+            assert_eq!((fields.order_id, fields.problems.len()), (None, 0), "{none}");
+            let noted = fields.steps.0.iter().find(|step| step.step == "counts_as_none").unwrap();
             assert!(noted.detail.contains("order_id"), "{}", noted.detail);
         }
-        assert_eq!(claim("order_id=0&order_id=10").order_id.as_deref(), Some("10"));
-        assert_eq!(claim("adv1=0&coupon_code=none").adv[0], "0");
+        assert_eq!(fields("order_id=0&order_id=10").order_id.as_deref(), Some("10"));
+        assert_eq!(fields("adv1=0&coupon_code=none").adv[0], "0");
         let json = post("nid=1", "application/json", br#"{"order_id": 0, "amount": 0}"#);
         assert_eq!((json.order_id, json.amount), (None, Some(Money::default())));
     }
@@ -576,12 +582,12 @@ mod tests {
     #[test]
     fn invisible_characters_around_a_value_are_cut_and_within_a_code_are_told() {
         for around in ["%EF%BB%BF", "%E2%80%8B", "%C2%A0", "%E2%81%A0%20"] {
-            let claim = claim(&format!("coupon_code={around}Save10{around}&amount={around}5"));
-            let code = claim.coupon_code.unwrap();
+            let fields = fields(&format!("coupon_code={around}Save10{around}&amount={around}5"));
+            let code = fields.coupon_code.unwrap();
             assert_eq!((code.typed.as_str(), code.folded.unwrap().as_str()), ("Save10", "save10"));
-            assert_eq!(claim.amount.unwrap().to_string(), "5");
+            assert_eq!(fields.amount.unwrap().to_string(), "5");
         }
-        let within = claim("coupon_code=Sa%E2%80%8Bve10");
+        let within = fields("coupon_code=Sa%E2%80%8Bve10");
         assert!(within.coupon_code.unwrap().folded.is_none());
         let told = &within.steps.0[0].detail;
         assert!(told.contains("U+200B at position 3"), "{told}");
@@ -591,9 +597,9 @@ mod tests {
     fn a_json_number_may_have_an_exponent() {
         let read = |number: &str| {
             let body = format!("{{\"amount\": {number}}}");
-            let claim = post("nid=1", "application/json", body.as_bytes());
-            assert_eq!(claim.problems.is_empty(), claim.amount.is_some(), "{number}");
-            claim.amount.map(|amount| amount.to_string())
+            let fields = post("nid=1", "application/json", body.as_bytes());
+            assert_eq!(fields.problems.is_empty(), fields.amount.is_some(), "{number}");
+            fields.amount.map(|amount| amount.to_string())
         };
         for (number, expected) in [
             ("1e2", "100"),
@@ -607,7 +613,7 @@ mod tests {
         for wrong in ["1e9", "1e400", "1e99999999999", "\"1e2\""] {
             assert_eq!(read(wrong), None, "{wrong}");
         }
-        assert_eq!(claim("amount=1e2").problems, [ErrorCode::UnreadableAmount]);
+        assert_eq!(fields("amount=1e2").problems, [ErrorCode::UnreadableAmount]);
     }
 
     #[test]
@@ -651,21 +657,21 @@ mod tests {
     #[test]
     fn numbers_that_decide_something_must_be_numbers() {
         for wrong in ["oid=ten", "affid=-1", "aid=1.5", "oid=99999999999", "event_id=lead"] {
-            assert_eq!(claim(wrong).problems, [ErrorCode::UnreadableParameter], "{wrong}");
+            assert_eq!(fields(wrong).problems, [ErrorCode::UnreadableParameter], "{wrong}");
         }
-        let other = Claim::read(&get("nid=one"));
+        let other = PostbackFields::read(&get("nid=one"));
         assert_eq!(other.problems, [ErrorCode::InvalidNetwork]);
-        assert_eq!(claim("event_id=0").event, ClaimedEvent::Base);
-        assert_eq!(claim("event_id=0&adv_event_id=lead").event, ClaimedEvent::Name("lead".into()));
-        assert_eq!(claim("event_id=7&adv_event_id=lead").event, ClaimedEvent::Id(7));
+        assert_eq!(fields("event_id=0").event, SentEvent::Base);
+        assert_eq!(fields("event_id=0&adv_event_id=lead").event, SentEvent::Name("lead".into()));
+        assert_eq!(fields("event_id=7&adv_event_id=lead").event, SentEvent::Id(7));
     }
 
     #[test]
     fn an_order_id_is_whole_or_nothing_and_other_texts_are_cut() {
         let long = "x".repeat(300);
-        assert_eq!(claim(&format!("order_id={long}")).problems, [ErrorCode::UnreadableParameter]);
-        assert_eq!(claim("order_id=%FF").problems, [ErrorCode::UnreadableParameter]);
-        let cut = claim(&format!("adv1={long}&sub1=%FF"));
+        assert_eq!(fields(&format!("order_id={long}")).problems, [ErrorCode::UnreadableParameter]);
+        assert_eq!(fields("order_id=%FF").problems, [ErrorCode::UnreadableParameter]);
+        let cut = fields(&format!("adv1={long}&sub1=%FF"));
         assert_eq!(
             (cut.adv[0].len(), cut.sub[0].as_str(), cut.problems.len()),
             (256, "\u{FFFD}", 0)
@@ -675,7 +681,7 @@ mod tests {
 
     #[test]
     fn ids_are_taken_in_upper_case_and_as_uuids() {
-        let ids = claim(
+        let ids = fields(
             "transaction_id=0190A5F0-1234-7ABC-8DEF-0123456789AB|0190a5f012347abc8def0123456789ab| x",
         );
         let texts: Vec<_> =
@@ -686,34 +692,37 @@ mod tests {
     #[test]
     fn a_list_of_ids_keeps_its_first_and_its_last() {
         let list: Vec<String> = (0..200).map(|n| format!("{n:032x}")).collect();
-        let claim = claim(&format!("transaction_id={}", list.join("|")));
-        assert_eq!(claim.transaction_ids.len(), MAX_IDS);
-        assert_eq!(claim.transaction_ids[0].text, list[0]);
-        assert_eq!(claim.transaction_ids[MAX_IDS - 1].text, list[199]);
-        assert!(claim.steps.has("ids_left_out"));
+        let fields = fields(&format!("transaction_id={}", list.join("|")));
+        assert_eq!(fields.transaction_ids.len(), MAX_IDS);
+        assert_eq!(fields.transaction_ids[0].text, list[0]);
+        assert_eq!(fields.transaction_ids[MAX_IDS - 1].text, list[199]);
+        assert!(fields.steps.has("ids_left_out"));
     }
 
     #[test]
     fn postbacks_that_say_the_same_are_alike_whatever_their_signatures() {
         let first =
-            claim("coupon_code=A1B&amount=10&timestamp=1&signature=aa&verification_token=x")
-                .likeness;
-        assert_eq!(claim("amount=10&coupon_code=A1B&timestamp=2&signature=bb").likeness, first);
+            fields("coupon_code=A1B&amount=10&timestamp=1&signature=aa&verification_token=x")
+                .content_hash;
+        assert_eq!(
+            fields("amount=10&coupon_code=A1B&timestamp=2&signature=bb").content_hash,
+            first
+        );
         for other in [
             "coupon_code=A1B&amount=11",
             "coupon_code=A1B&amount=10&customer=7",
             "coupon_code=A1&amount=B10",
         ] {
-            assert_ne!(claim(other).likeness, first, "{other}");
+            assert_ne!(fields(other).content_hash, first, "{other}");
         }
     }
 
     #[test]
     fn more_parameters_than_are_read_are_left_out() {
         let many: Vec<String> = (0..1000).map(|n| format!("p{n}=1")).collect();
-        let claim = claim(&format!("{}&oid=10", many.join("&")));
-        assert_eq!(claim.offer_id, None);
-        assert!(claim.steps.has("parameters_left_out"));
+        let fields = fields(&format!("{}&oid=10", many.join("&")));
+        assert_eq!(fields.offer_id, None);
+        assert!(fields.steps.has("parameters_left_out"));
     }
 
     proptest! {
@@ -726,7 +735,7 @@ mod tests {
             let postback = Postback {
                 is_post: true, query: &query, body: &body, content_type: content_type.as_bytes(), ..get("")
             };
-            let _ = Claim::read(&postback);
+            let _ = PostbackFields::read(&postback);
             let _ = without_secrets(&postback);
         }
 
@@ -735,7 +744,7 @@ mod tests {
             name in prop::sample::select(vec!["transaction_id", "coupon_code", "oid", "amount", "event_id", "timestamp"]),
             value in "\\PC{0,40}|[-0-9.,eE|%{}]{0,40}",
         ) {
-            claim(&format!("{name}={value}"));
+            fields(&format!("{name}={value}"));
             post("nid=1", "application/json", serde_json::json!({ name: value }).to_string().as_bytes());
         }
     }

@@ -3,8 +3,8 @@
 
 use coupon_shared::transaction_id::TransactionId;
 
-use super::clicks::{Clicks, LookUpError, PassedMs};
 use crate::archive::Archive;
+use crate::click_lookup::{ClickLookup, LookUpError, PassedMs};
 use crate::store::conversions::{self, ConversionId};
 use crate::store::rollups::turn_into_click;
 use crate::store::{Store, StoreError, WriteTx, bot_list};
@@ -61,7 +61,7 @@ async fn turn(
     ids: Vec<TransactionId>,
     then: impl FnOnce(&WriteTx<'_>) -> Result<(), StoreError> + Send + 'static,
 ) -> Result<(), LookUpError> {
-    let clicks = Clicks::look_up(store, archive, ids.clone(), PassedMs::default()).await?;
+    let clicks = ClickLookup::look_up(store, archive, ids.clone(), PassedMs::default()).await?;
     let turned = store.write(move |tx| {
         for found in ids.iter().filter_map(|id| clicks.found(id)) {
             found.as_click(|click| turn_into_click(tx, click)).unwrap_or(Ok(false))?;

@@ -61,7 +61,7 @@ fn unread(body: &[u8]) -> String {
 
 fn json(body: &[u8]) -> Result<String, serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let text = reader.deserialize_any(Shown { depth: 0 })?;
+    let text = reader.deserialize_any(JsonRedactor { depth: 0 })?;
     reader.end()?;
     Ok(text)
 }
@@ -72,18 +72,18 @@ fn value(raw: &RawValue, depth: usize) -> Result<String, serde_json::Error> {
     match text.as_bytes().first() {
         Some(b'{' | b'[') if depth >= MAX_DEPTH => Ok(format!("\"{LEFT_OUT}\"")),
         Some(b'{' | b'[') => {
-            serde_json::Deserializer::from_str(text).deserialize_any(Shown { depth })
+            serde_json::Deserializer::from_str(text).deserialize_any(JsonRedactor { depth })
         }
         _ if names_secret(text) => Ok(format!("\"{LEFT_OUT}\"")),
         _ => Ok(text.to_owned()),
     }
 }
 
-struct Shown {
+struct JsonRedactor {
     depth: usize,
 }
 
-impl<'de> Visitor<'de> for Shown {
+impl<'de> Visitor<'de> for JsonRedactor {
     type Value = String;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -115,7 +115,7 @@ impl<'de> Visitor<'de> for Shown {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conversions::sample::get;
+    use crate::attribution::sample::get;
 
     fn of_body(content_type: &str, body: &str) -> String {
         let (content_type, body) = (content_type.as_bytes(), body.as_bytes());

@@ -10,20 +10,20 @@ use std::collections::HashMap;
 use coupon_shared::click::{Click, ClickHead, Tag};
 use coupon_shared::transaction_id::{ClickIdKey, TransactionId};
 
-use super::evidence::{ClickEvidence, ClickFacts};
 use crate::archive::{Archive, ArchiveError};
+use crate::attribution::evidence::{ClickEvidence, ClickFacts};
 use crate::judgement;
 use crate::store::blocks::{self, BlockRow};
 use crate::store::{Store, StoreError, meta};
 
 /// A click as it was recorded, with all that a conversion keeps of it.
 #[derive(Debug, Clone)]
-pub(super) struct FoundClick {
-    pub(super) head: ClickHead,
-    pub(super) code: Vec<u8>,
+pub(crate) struct FoundClick {
+    pub(crate) head: ClickHead,
+    pub(crate) code: Vec<u8>,
     /// The values of its tags, in the order of [`Tag::ALL`].
     tags: Vec<Vec<u8>>,
-    pub(super) address: String,
+    pub(crate) address: String,
 }
 
 impl FoundClick {
@@ -36,19 +36,19 @@ impl FoundClick {
         }
     }
 
-    pub(super) fn text(&self, wanted: Tag) -> String {
+    pub(crate) fn text(&self, wanted: Tag) -> String {
         let at = Tag::ALL.iter().position(|tag| *tag == wanted);
         let value = at.and_then(|at| self.tags.get(at)).map(Vec::as_slice);
         String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
     }
 
     /// What kind of device it came from.
-    pub(super) fn device_type(&self) -> Option<&'static str> {
+    pub(crate) fn device_type(&self) -> Option<&'static str> {
         self.as_click(|click| judgement::device(click).as_str())
     }
 
     /// The record again, for who reads records.
-    pub(super) fn as_click<T>(&self, work: impl FnOnce(&Click<'_>) -> T) -> Option<T> {
+    pub(crate) fn as_click<T>(&self, work: impl FnOnce(&Click<'_>) -> T) -> Option<T> {
         let tags: Vec<(Tag, &[u8])> = Tag::ALL
             .into_iter()
             .zip(self.tags.iter().map(Vec::as_slice))
@@ -80,44 +80,44 @@ pub(crate) struct PassedMs(pub(crate) u64);
 
 /// What became of a number of ids.
 #[derive(Debug, Default)]
-pub(super) struct Clicks {
-    known: HashMap<TransactionId, Looked>,
+pub(crate) struct ClickLookup {
+    known: HashMap<TransactionId, LookupResult>,
 }
 
 #[derive(Debug)]
-enum Looked {
+enum LookupResult {
     Found(Box<FoundClick>),
     Invented,
     Awaited,
     Gone,
 }
 
-impl Clicks {
-    pub(super) fn found(&self, id: &TransactionId) -> Option<&FoundClick> {
+impl ClickLookup {
+    pub(crate) fn found(&self, id: &TransactionId) -> Option<&FoundClick> {
         match self.known.get(id) {
-            Some(Looked::Found(click)) => Some(click),
+            Some(LookupResult::Found(click)) => Some(click),
             _ => None,
         }
     }
 
-    pub(super) fn evidence(&self, id: &TransactionId) -> ClickEvidence {
+    pub(crate) fn evidence(&self, id: &TransactionId) -> ClickEvidence {
         match self.known.get(id) {
-            Some(Looked::Found(click)) => ClickEvidence::Found(click.facts()),
-            Some(Looked::Awaited) => ClickEvidence::Awaited,
-            Some(Looked::Gone) => ClickEvidence::Gone,
-            Some(Looked::Invented) | None => ClickEvidence::Invented,
+            Some(LookupResult::Found(click)) => ClickEvidence::Found(click.facts()),
+            Some(LookupResult::Awaited) => ClickEvidence::Awaited,
+            Some(LookupResult::Gone) => ClickEvidence::Gone,
+            Some(LookupResult::Invented) | None => ClickEvidence::Invented,
         }
     }
 
     /// Looks for clicks. `passed` was asked for before.
-    pub(super) async fn look_up(
+    pub(crate) async fn look_up(
         store: &Store,
         archive: &Archive,
         ids: Vec<TransactionId>,
         passed: PassedMs,
-    ) -> Result<Clicks, LookUpError> {
+    ) -> Result<ClickLookup, LookUpError> {
         if ids.is_empty() {
-            return Ok(Clicks::default());
+            return Ok(ClickLookup::default());
         }
         let places = store.read(move |connection| places(connection, ids, passed)).await?;
         Ok(archive.on_disk(move |archive| read(archive, places)).await?)
@@ -136,39 +136,39 @@ pub(crate) enum LookUpError {
 }
 
 /// Where an id may be, and what it means if it is nowhere.
-struct Place {
+struct LookupPlan {
     id: TransactionId,
     blocks: Vec<BlockRow>,
-    otherwise: Looked,
+    otherwise: LookupResult,
 }
 
 fn places(
     connection: &rusqlite::Connection,
     ids: Vec<TransactionId>,
     passed: PassedMs,
-) -> Result<Vec<Place>, StoreError> {
+) -> Result<Vec<LookupPlan>, StoreError> {
     let key = ClickIdKey(meta::read(connection)?.click_id_key);
     let mut places = Vec::with_capacity(ids.len());
     for id in ids {
         if !id.verify(&key) {
-            places.push(Place { id, blocks: Vec::new(), otherwise: Looked::Invented });
+            places.push(LookupPlan { id, blocks: Vec::new(), otherwise: LookupResult::Invented });
             continue;
         }
         let has_passed = id.unix_ms() <= passed.0 || blocks::is_beyond(connection, &id)?;
-        let otherwise = if has_passed { Looked::Gone } else { Looked::Awaited };
-        places.push(Place { id, blocks: blocks::around(connection, &id)?, otherwise });
+        let otherwise = if has_passed { LookupResult::Gone } else { LookupResult::Awaited };
+        places.push(LookupPlan { id, blocks: blocks::around(connection, &id)?, otherwise });
     }
     Ok(places)
 }
 
 /// In the archive's order, so that neighbours are read in one pass.
-fn read(archive: &Archive, mut places: Vec<Place>) -> Result<Clicks, ArchiveError> {
+fn read(archive: &Archive, mut places: Vec<LookupPlan>) -> Result<ClickLookup, ArchiveError> {
     places.sort_by_key(|place| place.blocks.first().map(|block| block.archive_sequence));
     let mut archived = archive.blocks();
-    let mut clicks = Clicks::default();
-    for Place { id, blocks, otherwise } in places {
+    let mut clicks = ClickLookup::default();
+    for LookupPlan { id, blocks, otherwise } in places {
         let found = archived.find(&blocks, id, |click| Box::new(FoundClick::of(click)))?;
-        clicks.known.insert(id, found.map_or(otherwise, Looked::Found));
+        clicks.known.insert(id, found.map_or(otherwise, LookupResult::Found));
     }
     Ok(clicks)
 }

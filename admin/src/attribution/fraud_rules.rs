@@ -13,7 +13,7 @@ pub const HOURS_BEFORE: u64 = 14 * 24;
 
 words! {
     /// Why a code seems to have leaked.
-    Sign {
+    FraudSign {
         /// It has a link that nobody ever followed.
         NeverClicked = "never_clicked",
         /// Many more conversions than usual.
@@ -23,7 +23,7 @@ words! {
 
 /// What is known of a code, with all its rows, when one more conversion comes by it alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Usage {
+pub struct CodeUsage {
     /// It has no link, so that nobody can follow it.
     pub conversion_only: bool,
     /// Clicks ever that were sent to an offer.
@@ -36,9 +36,9 @@ pub struct Usage {
 
 /// What is to be done about a conversion.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
+pub struct FraudFinding {
     /// Why.
-    pub sign: Sign,
+    pub sign: FraudSign,
     /// It waits for somebody to decide.
     pub hold: bool,
     /// The reason for people.
@@ -47,60 +47,60 @@ pub struct Finding {
 
 /// Looks at a conversion that came by a code alone.
 #[must_use]
-pub fn inspect(guard: &CodeLeakGuard, usage: &Usage) -> Option<Finding> {
+pub fn inspect(guard: &CodeLeakGuard, usage: &CodeUsage) -> Option<FraudFinding> {
     if guard.action == LeakAction::Off {
         return None;
     }
     let (sign, detail) = spike(guard, usage).or_else(|| never_clicked(usage))?;
-    Some(Finding { sign, hold: guard.action == LeakAction::Hold, detail })
+    Some(FraudFinding { sign, hold: guard.action == LeakAction::Hold, detail })
 }
 
-fn spike(guard: &CodeLeakGuard, usage: &Usage) -> Option<(Sign, String)> {
-    let Usage { last_hour, before, .. } = *usage;
+fn spike(guard: &CodeLeakGuard, usage: &CodeUsage) -> Option<(FraudSign, String)> {
+    let CodeUsage { last_hour, before, .. } = *usage;
     let usual = u128::from(before) * u128::from(guard.spike_factor);
     let is_above = u128::from(last_hour) * u128::from(HOURS_BEFORE) > usual;
     (is_above && last_hour >= u64::from(guard.spike_minimum)).then(|| {
         let detail = format!(
             "{last_hour} conversions by the code alone within an hour, after {before} in the two weeks before"
         );
-        (Sign::Spike, detail)
+        (FraudSign::Spike, detail)
     })
 }
 
-fn never_clicked(usage: &Usage) -> Option<(Sign, String)> {
+fn never_clicked(usage: &CodeUsage) -> Option<(FraudSign, String)> {
     let has_none = !usage.conversion_only && usage.clicks == 0;
-    has_none.then(|| (Sign::NeverClicked, "nobody ever followed the code's link".to_owned()))
+    has_none.then(|| (FraudSign::NeverClicked, "nobody ever followed the code's link".to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn found(action: LeakAction, usage: Usage) -> Option<(Sign, bool)> {
+    fn found(action: LeakAction, usage: CodeUsage) -> Option<(FraudSign, bool)> {
         let guard = CodeLeakGuard { action, spike_factor: 10, spike_minimum: 20 };
         inspect(&guard, &usage).map(|finding| (finding.sign, finding.hold))
     }
 
     #[test]
     fn a_code_whose_link_nobody_followed_is_flagged() {
-        let usage = Usage { last_hour: 1, ..Usage::default() };
-        assert_eq!(found(LeakAction::Flag, usage), Some((Sign::NeverClicked, false)));
-        assert_eq!(found(LeakAction::Hold, usage), Some((Sign::NeverClicked, true)));
+        let usage = CodeUsage { last_hour: 1, ..CodeUsage::default() };
+        assert_eq!(found(LeakAction::Flag, usage), Some((FraudSign::NeverClicked, false)));
+        assert_eq!(found(LeakAction::Hold, usage), Some((FraudSign::NeverClicked, true)));
         assert_eq!(found(LeakAction::Off, usage), None);
-        assert_eq!(found(LeakAction::Hold, Usage { clicks: 1, ..usage }), None);
-        assert_eq!(found(LeakAction::Hold, Usage { conversion_only: true, ..usage }), None);
+        assert_eq!(found(LeakAction::Hold, CodeUsage { clicks: 1, ..usage }), None);
+        assert_eq!(found(LeakAction::Hold, CodeUsage { conversion_only: true, ..usage }), None);
     }
 
     #[test]
     fn a_spike_is_many_and_many_times_as_many_as_usual() {
-        let usual = Usage { clicks: 1, before: 2 * HOURS_BEFORE, ..Usage::default() };
+        let usual = CodeUsage { clicks: 1, before: 2 * HOURS_BEFORE, ..CodeUsage::default() };
         for (last_hour, is_spike) in [(1, false), (20, false), (21, true), (1000, true)] {
-            let sign = found(LeakAction::Hold, Usage { last_hour, ..usual });
-            assert_eq!(sign, is_spike.then_some((Sign::Spike, true)), "{last_hour}");
+            let sign = found(LeakAction::Hold, CodeUsage { last_hour, ..usual });
+            assert_eq!(sign, is_spike.then_some((FraudSign::Spike, true)), "{last_hour}");
         }
-        let rare = Usage { before: 0, ..usual };
+        let rare = CodeUsage { before: 0, ..usual };
         for (last_hour, is_spike) in [(1, false), (19, false), (20, true)] {
-            let sign = found(LeakAction::Hold, Usage { last_hour, ..rare });
+            let sign = found(LeakAction::Hold, CodeUsage { last_hour, ..rare });
             assert_eq!(sign.is_some(), is_spike, "{last_hour}");
         }
     }
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn the_largest_numbers_are_counted_with() {
         let most =
-            Usage { clicks: 1, last_hour: u64::MAX, before: u64::MAX, conversion_only: false };
-        assert_eq!(found(LeakAction::Hold, most), Some((Sign::Spike, true)));
+            CodeUsage { clicks: 1, last_hour: u64::MAX, before: u64::MAX, conversion_only: false };
+        assert_eq!(found(LeakAction::Hold, most), Some((FraudSign::Spike, true)));
     }
 }

@@ -4,9 +4,9 @@
 use coupon_shared::click::VisitKind;
 use coupon_shared::decision::Reason;
 
-use super::claim::Claim;
 use super::error_code::ErrorCode;
 use super::evidence::{ClickFacts, CodeFacts, Evidence};
+use super::postback_fields::PostbackFields;
 use crate::catalog::{
     AccountStatus, CouponStatus, Offer, OfferStatus, PartnerVisibility, Visibility,
 };
@@ -15,7 +15,7 @@ const HOUR_MS: u64 = 3_600_000;
 
 /// Of a click. Its partner could run the offer when it was made, and that is not asked again.
 pub(super) fn of_click(
-    claim: &Claim,
+    fields: &PostbackFields,
     evidence: &Evidence,
     advertiser_id: Option<u32>,
     click: &ClickFacts,
@@ -23,7 +23,7 @@ pub(super) fn of_click(
     if !leads_to_an_offer(click) {
         return Some(ErrorCode::InvalidClick);
     }
-    if claim.offer_id.is_some_and(|asked_for| asked_for != click.offer_id) {
+    if fields.offer_id.is_some_and(|asked_for| asked_for != click.offer_id) {
         return Some(ErrorCode::OfferMismatch);
     }
     let Some(offer) = evidence.offers.get(&click.offer_id) else {

@@ -2,7 +2,7 @@
 //! about: this module alone knows.
 //!
 //! The key is (offer, event, order id), without an order id (offer, event, transaction id); with
-//! neither there is none, and a postback that says exactly the same within [`TWIN_WINDOW_MS`] is kept
+//! neither there is none, and a postback that says exactly the same within [`DUPLICATE_WINDOW_MS`] is kept
 //! pending as a possible duplicate. Offer and event are those that the postback is attributed to.
 //!
 //! That key is looked for first. Only where nothing has it, others are looked at: conversions by what
@@ -19,78 +19,82 @@ use std::fmt;
 use coupon_shared::transaction_id::TransactionId;
 use sha2::{Digest, Sha256};
 
-use super::attribution::{Attributed, Method, Nearest, in_touch_order};
-use super::claim::{Claim, ClaimedEvent};
-use super::entry::Entry;
-use super::evidence::{ClickEvidence, Evidence, Recorded};
+use super::attribute::{Attributed, Method, PartialAttribution, in_touch_order};
+use super::evidence::{ClickEvidence, Evidence, RecordedConversion};
+use super::offer_entry::OfferEntry;
+use super::postback_fields::{PostbackFields, SentEvent};
 use crate::catalog::{Money, Offer};
 
 /// How long two postbacks that say the same, and have nothing to be told apart by, are taken for one
 /// that was sent twice.
-pub const TWIN_WINDOW_MS: u64 = 600_000;
+pub const DUPLICATE_WINDOW_MS: u64 = 600_000;
 
 /// A key of repeats.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key(pub [u8; 32]);
+pub struct DedupKey(pub [u8; 32]);
 
-impl fmt::Debug for Key {
+impl fmt::Debug for DedupKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0[..4].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
-impl Key {
+impl DedupKey {
     /// Of an order.
     #[must_use]
-    pub fn of_order(offer_id: u32, event_id: u32, order_id: &str) -> Key {
+    pub fn for_order(offer_id: u32, event_id: u32, order_id: &str) -> DedupKey {
         hash(b"order", offer_id, event_id, order_id.as_bytes())
     }
 
     /// Of a click.
     #[must_use]
-    pub fn of_click(offer_id: u32, event_id: u32, transaction_id: &TransactionId) -> Key {
+    pub fn for_click(offer_id: u32, event_id: u32, transaction_id: &TransactionId) -> DedupKey {
         hash(b"click", offer_id, event_id, &transaction_id.0)
     }
 
     /// Of a refund that has no number: the amount with `adv1` … `adv5` of an order, and its currency
     /// where that is not the order's.
     #[must_use]
-    pub fn of_refund(
-        order: &Key,
+    pub fn for_refund(
+        order: &DedupKey,
         amount: Money,
         adv: &[String; 5],
         other_currency: Option<&str>,
-    ) -> Key {
+    ) -> DedupKey {
         let mut hash = Sha256::new();
         add(&mut hash, b"refund");
         add(&mut hash, &order.0);
         add(&mut hash, &amount.millionths().to_le_bytes());
         adv.iter().for_each(|text| add(&mut hash, text.as_bytes()));
         other_currency.iter().for_each(|currency| add(&mut hash, currency.as_bytes()));
-        Key(hash.finalize().into())
+        DedupKey(hash.finalize().into())
     }
 
     /// Of a refund by its number.
     #[must_use]
-    pub fn of_numbered_refund(order: &Key, refund_id: &str) -> Key {
+    pub fn for_numbered_refund(order: &DedupKey, refund_id: &str) -> DedupKey {
         let mut hash = Sha256::new();
         add(&mut hash, b"numbered refund");
         add(&mut hash, &order.0);
         add(&mut hash, refund_id.as_bytes());
-        Key(hash.finalize().into())
+        DedupKey(hash.finalize().into())
     }
 }
 
 /// The key of what is known of a conversion, where it has one.
 #[must_use]
-pub fn of(claim: &Claim, evidence: &Evidence, nearest: &Nearest) -> Option<Key> {
-    let offer_id = nearest.offer_id?;
-    let event_id = event_on(claim, evidence.offers.get(&offer_id)?)?;
-    if let Some(order_id) = &claim.order_id {
-        return Some(Key::of_order(offer_id, event_id, order_id));
+pub fn dedup_key(
+    fields: &PostbackFields,
+    evidence: &Evidence,
+    partial: &PartialAttribution,
+) -> Option<DedupKey> {
+    let offer_id = partial.offer_id?;
+    let event_id = event_on(fields, evidence.offers.get(&offer_id)?)?;
+    if let Some(order_id) = &fields.order_id {
+        return Some(DedupKey::for_order(offer_id, event_id, order_id));
     }
-    let id = nearest.transaction_id.or_else(|| genuine(claim, evidence, nearest.advertiser_id))?;
-    Some(Key::of_click(offer_id, event_id, &id))
+    let id = partial.transaction_id.or_else(|| genuine(fields, evidence, partial.advertiser_id))?;
+    Some(DedupKey::for_click(offer_id, event_id, &id))
 }
 
 /// Conversions other than those with its own key that a claim may be about, in the order in which
@@ -99,24 +103,24 @@ pub fn of(claim: &Claim, evidence: &Evidence, nearest: &Nearest) -> Option<Key> 
 /// The caller checks that the advertiser of each believes the sender.
 #[must_use]
 pub fn others<'a>(
-    claim: &Claim,
+    fields: &PostbackFields,
     evidence: &'a Evidence,
     attributed: Option<&Attributed>,
-    nearest: &Nearest,
-) -> Vec<&'a Recorded> {
-    let own = of(claim, evidence, nearest);
-    let is_new = attributed.is_some() && own.is_some() && !claim.is_refund();
-    let is_possible = |recorded: &&Recorded| {
+    partial: &PartialAttribution,
+) -> Vec<&'a RecordedConversion> {
+    let own = dedup_key(fields, evidence, partial);
+    let is_new = attributed.is_some() && own.is_some() && !fields.is_refund();
+    let is_possible = |recorded: &&RecordedConversion| {
         Some(recorded.key) != own
-            && is_of_the_same(claim, nearest, recorded)
-            && event_is(claim, evidence, recorded)
-            && claim.offer_id.is_none_or(|id| id == recorded.offer_id)
-            && claim.advertiser_id.is_none_or(|id| id == recorded.advertiser_id)
-            && (!is_new || has_moved(claim, evidence, attributed, recorded))
+            && is_of_the_same(fields, partial, recorded)
+            && event_is(fields, evidence, recorded)
+            && fields.offer_id.is_none_or(|id| id == recorded.offer_id)
+            && fields.advertiser_id.is_none_or(|id| id == recorded.advertiser_id)
+            && (!is_new || has_moved(fields, evidence, attributed, recorded))
     };
     let possible = evidence.recorded.iter().filter(is_possible);
-    let mut found: Vec<(MatchedBy, &Recorded)> = possible
-        .filter_map(|one| Some((MatchedBy::to(claim, evidence, nearest, one)?, one)))
+    let mut found: Vec<(MatchedBy, &RecordedConversion)> = possible
+        .filter_map(|one| Some((MatchedBy::to(fields, evidence, partial, one)?, one)))
         .collect();
     found.sort_by_key(|(way, one)| (*way, one.number));
     found.into_iter().map(|(_, one)| one).collect()
@@ -124,24 +128,28 @@ pub fn others<'a>(
 
 /// It has the claim's order id; without one, the click that counts, and for a refund any of its
 /// clicks. Of a list of clicks the others may well have led to other sales.
-fn is_of_the_same(claim: &Claim, nearest: &Nearest, recorded: &Recorded) -> bool {
-    match (&claim.order_id, recorded.transaction_id) {
+fn is_of_the_same(
+    fields: &PostbackFields,
+    partial: &PartialAttribution,
+    recorded: &RecordedConversion,
+) -> bool {
+    match (&fields.order_id, recorded.transaction_id) {
         (Some(order_id), _) => *order_id == recorded.order_id,
-        (None, Some(id)) if claim.is_refund() => names(claim, &id),
-        (None, id) => id.is_some() && id == nearest.transaction_id,
+        (None, Some(id)) if fields.is_refund() => names(fields, &id),
+        (None, id) => id.is_some() && id == partial.transaction_id,
     }
 }
 
 /// A code that has left an offer since an order there was recorded under it.
 fn has_moved(
-    claim: &Claim,
+    fields: &PostbackFields,
     evidence: &Evidence,
     attributed: Option<&Attributed>,
-    recorded: &Recorded,
+    recorded: &RecordedConversion,
 ) -> bool {
-    let is_by_code = attributed.is_some_and(|whose| whose.method == Method::CouponCode);
+    let is_by_code = attributed.is_some_and(|attributed| attributed.method == Method::CouponCode);
     let stays = evidence.codes.iter().any(|row| row.offer_id == recorded.offer_id);
-    is_by_code && is_recorded_under_code(claim, recorded) && !stays && claim.order_id.is_some()
+    is_by_code && is_recorded_under_code(fields, recorded) && !stays && fields.order_id.is_some()
 }
 
 /// By what a claim leads to a recorded conversion, the first way first.
@@ -158,44 +166,47 @@ enum MatchedBy {
 
 impl MatchedBy {
     fn to(
-        claim: &Claim,
+        fields: &PostbackFields,
         evidence: &Evidence,
-        nearest: &Nearest,
-        recorded: &Recorded,
+        partial: &PartialAttribution,
+        recorded: &RecordedConversion,
     ) -> Option<MatchedBy> {
-        let is_theirs = nearest.advertiser_id == Some(recorded.advertiser_id);
-        let named = claim.offer_id.filter(|_| is_theirs).map(|_| MatchedBy::NamedOffer);
+        let is_theirs = partial.advertiser_id == Some(recorded.advertiser_id);
+        let named = fields.offer_id.filter(|_| is_theirs).map(|_| MatchedBy::NamedOffer);
         let leads_there = |id: TransactionId| {
             let offer_id = evidence.found(&id).map(|click| click.offer_id);
             recorded.transaction_id == Some(id) || offer_id == Some(recorded.offer_id)
         };
         let click = || {
-            let at = claim.transaction_ids.iter().position(|c| c.id.is_some_and(leads_there));
+            let at = fields.transaction_ids.iter().position(|c| c.id.is_some_and(leads_there));
             at.filter(|_| is_theirs).map(MatchedBy::Click)
         };
         let row = || {
             let rows = evidence.codes.iter().filter(|row| row.offer_id == recorded.offer_id);
             rows.map(|row| row.code_id).min().filter(|_| is_theirs).map(MatchedBy::Row)
         };
-        let code = || is_recorded_under_code(claim, recorded).then_some(MatchedBy::RecordedCode);
-        let advertiser = || claim.advertiser_id.map(|_| MatchedBy::NamedAdvertiser);
+        let code = || is_recorded_under_code(fields, recorded).then_some(MatchedBy::RecordedCode);
+        let advertiser = || fields.advertiser_id.map(|_| MatchedBy::NamedAdvertiser);
         named.or_else(click).or_else(row).or_else(code).or_else(advertiser)
     }
 }
 
-pub(super) fn is_recorded_under_code(claim: &Claim, recorded: &Recorded) -> bool {
-    let folded = claim.coupon_code.as_ref().and_then(|code| code.folded.as_ref());
+pub(super) fn is_recorded_under_code(
+    fields: &PostbackFields,
+    recorded: &RecordedConversion,
+) -> bool {
+    let folded = fields.coupon_code.as_ref().and_then(|code| code.folded.as_ref());
     folded.is_some_and(|folded| folded.as_str() == recorded.folded_code)
 }
 
 /// It is of the event that the claim means there now, or that was called so then.
-fn event_is(claim: &Claim, evidence: &Evidence, recorded: &Recorded) -> bool {
-    let now = evidence.offers.get(&recorded.offer_id).and_then(|offer| event_on(claim, offer));
+fn event_is(fields: &PostbackFields, evidence: &Evidence, recorded: &RecordedConversion) -> bool {
+    let now = evidence.offers.get(&recorded.offer_id).and_then(|offer| event_on(fields, offer));
     now == Some(recorded.event_id)
-        || match &claim.event {
-            ClaimedEvent::Base => recorded.event_id == 0,
-            ClaimedEvent::Id(id) => recorded.event_id == *id,
-            ClaimedEvent::Name(name) => {
+        || match &fields.event {
+            SentEvent::Base => recorded.event_id == 0,
+            SentEvent::Id(id) => recorded.event_id == *id,
+            SentEvent::Name(name) => {
                 recorded.event_id != 0 && recorded.event_name.eq_ignore_ascii_case(name)
             }
         }
@@ -204,33 +215,37 @@ fn event_is(claim: &Claim, evidence: &Evidence, recorded: &Recorded) -> bool {
 /// Whether the click of this conversion has made another base conversion before. `own` is the key of
 /// the one that is judged.
 #[must_use]
-pub fn click_has_converted(evidence: &Evidence, whose: &Attributed, own: Option<Key>) -> bool {
+pub fn click_has_converted(
+    evidence: &Evidence,
+    attributed: &Attributed,
+    own: Option<DedupKey>,
+) -> bool {
     evidence.recorded.iter().any(|recorded| {
-        whose.transaction_id.is_some()
-            && recorded.transaction_id == whose.transaction_id
-            && (recorded.offer_id, recorded.event_id) == (whose.offer_id, 0)
+        attributed.transaction_id.is_some()
+            && recorded.transaction_id == attributed.transaction_id
+            && (recorded.offer_id, recorded.event_id) == (attributed.offer_id, 0)
             && Some(recorded.key) != own
     })
 }
 
 /// The ids of a claim that clicks were given, whether these have come or not.
 #[must_use]
-pub fn genuine_ids(claim: &Claim, evidence: &Evidence) -> Vec<TransactionId> {
-    let ids = claim.transaction_ids.iter().filter_map(|claimed| claimed.id);
+pub fn genuine_ids(fields: &PostbackFields, evidence: &Evidence) -> Vec<TransactionId> {
+    let ids = fields.transaction_ids.iter().filter_map(|sent| sent.id);
     ids.filter(|id| is_genuine(evidence, id)).collect()
 }
 
-fn names(claim: &Claim, id: &TransactionId) -> bool {
-    claim.transaction_ids.iter().any(|claimed| claimed.id.as_ref() == Some(id))
+fn names(fields: &PostbackFields, id: &TransactionId) -> bool {
+    fields.transaction_ids.iter().any(|sent| sent.id.as_ref() == Some(id))
 }
 
 /// The first id by touch that a click was given, whether it has come or not.
 fn genuine(
-    claim: &Claim,
+    fields: &PostbackFields,
     evidence: &Evidence,
     advertiser_id: Option<u32>,
 ) -> Option<TransactionId> {
-    let ids = in_touch_order(claim, evidence, advertiser_id);
+    let ids = in_touch_order(fields, evidence, advertiser_id);
     ids.into_iter().find(|id| is_genuine(evidence, id))
 }
 
@@ -238,17 +253,17 @@ fn is_genuine(evidence: &Evidence, id: &TransactionId) -> bool {
     evidence.clicks.get(id).is_some_and(|click| *click != ClickEvidence::Invented)
 }
 
-fn event_on(claim: &Claim, offer: &Offer) -> Option<u32> {
-    Some(Entry::of(offer, &claim.event)?.event.map_or(0, |event| event.id))
+fn event_on(fields: &PostbackFields, offer: &Offer) -> Option<u32> {
+    Some(OfferEntry::find(offer, &fields.event)?.event.map_or(0, |event| event.id))
 }
 
-fn hash(label: &[u8], offer_id: u32, event_id: u32, name: &[u8]) -> Key {
+fn hash(label: &[u8], offer_id: u32, event_id: u32, name: &[u8]) -> DedupKey {
     let mut hash = Sha256::new();
     add(&mut hash, label);
     add(&mut hash, &offer_id.to_le_bytes());
     add(&mut hash, &event_id.to_le_bytes());
     add(&mut hash, name);
-    Key(hash.finalize().into())
+    DedupKey(hash.finalize().into())
 }
 
 fn add(hash: &mut Sha256, part: &[u8]) {
@@ -259,24 +274,26 @@ fn add(hash: &mut Sha256, part: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conversions::attribution::{Outcome, attribute};
-    use crate::conversions::sample::{claim, evidence, with_ids};
+    use crate::attribution::attribute::{Outcome, attribute};
+    use crate::attribution::sample::{evidence, fields, with_ids};
 
     /// What is known of a postback, and whose it is.
-    fn judged(query: &str) -> (Claim, Evidence, Option<Attributed>, Nearest) {
-        let claim = claim(query);
-        let evidence = evidence(&claim);
-        let (attributed, nearest) = match attribute(&claim, &evidence).outcome {
-            Outcome::Attributed(whose) => (Some(whose.clone()), Nearest::from(&whose)),
-            Outcome::Refused { nearest, .. } => (None, nearest),
+    fn judged(query: &str) -> (PostbackFields, Evidence, Option<Attributed>, PartialAttribution) {
+        let fields = fields(query);
+        let evidence = evidence(&fields);
+        let (attributed, partial) = match attribute(&fields, &evidence).outcome {
+            Outcome::Attributed(attributed) => {
+                (Some(attributed.clone()), PartialAttribution::from(&attributed))
+            }
+            Outcome::Refused { partial, .. } => (None, partial),
             other @ Outcome::Waits(_) => panic!("{query}: {other:?}"),
         };
-        (claim, evidence, attributed, nearest)
+        (fields, evidence, attributed, partial)
     }
 
-    fn key(query: &str) -> Option<Key> {
-        let (claim, evidence, _, nearest) = judged(query);
-        of(&claim, &evidence, &nearest)
+    fn key(query: &str) -> Option<DedupKey> {
+        let (fields, evidence, _, partial) = judged(query);
+        dedup_key(&fields, &evidence, &partial)
     }
 
     fn id(word: &str) -> TransactionId {
@@ -286,8 +303,9 @@ mod tests {
     #[test]
     fn each_postback_has_the_key_of_its_offer_event_and_order_else_of_its_click() {
         let order =
-            |offer_id, event_id, order_id| Some(Key::of_order(offer_id, event_id, order_id));
-        let click = |offer_id, event_id, word| Some(Key::of_click(offer_id, event_id, &id(word)));
+            |offer_id, event_id, order_id| Some(DedupKey::for_order(offer_id, event_id, order_id));
+        let click =
+            |offer_id, event_id, word| Some(DedupKey::for_click(offer_id, event_id, &id(word)));
         #[rustfmt::skip]
         let cases = [
             ("coupon_code=EIGHT&order_id=A1", order(10, 0, "A1")),
@@ -334,14 +352,14 @@ mod tests {
     /// A recorded order: `(offer, event, code, click)`; it has the number of its place, from 1.
     type Row = (u32, u32, &'static str, &'static str);
 
-    fn recorded(rows: &[Row], order_id: &str) -> Vec<Recorded> {
+    fn recorded(rows: &[Row], order_id: &str) -> Vec<RecordedConversion> {
         let row = |(number, &(offer_id, event_id, code, click)): (u32, &Row)| {
             let transaction_id = Some(click).filter(|word| !word.is_empty()).map(id);
-            Recorded {
+            RecordedConversion {
                 number,
                 key: match transaction_id.filter(|_| order_id.is_empty()) {
-                    Some(id) => Key::of_click(offer_id, event_id, &id),
-                    None => Key::of_order(offer_id, event_id, order_id),
+                    Some(id) => DedupKey::for_click(offer_id, event_id, &id),
+                    None => DedupKey::for_order(offer_id, event_id, order_id),
                 },
                 offer_id,
                 advertiser_id: if offer_id == 20 { 2 } else { 1 },
@@ -357,15 +375,17 @@ mod tests {
 
     /// The numbers of those that are looked at after the claim's own key, in that order.
     fn looked_at(query: &str, rows: &[Row], order_id: &str) -> Vec<u32> {
-        let claim = claim(query);
-        let mut evidence = evidence(&claim);
+        let fields = fields(query);
+        let mut evidence = evidence(&fields);
         evidence.recorded = recorded(rows, order_id);
-        let (attributed, nearest) = match attribute(&claim, &evidence).outcome {
-            Outcome::Attributed(whose) => (Some(whose.clone()), Nearest::from(&whose)),
-            Outcome::Refused { nearest, .. } => (None, nearest),
+        let (attributed, partial) = match attribute(&fields, &evidence).outcome {
+            Outcome::Attributed(attributed) => {
+                (Some(attributed.clone()), PartialAttribution::from(&attributed))
+            }
+            Outcome::Refused { partial, .. } => (None, partial),
             other @ Outcome::Waits(_) => panic!("{query}: {other:?}"),
         };
-        let others = others(&claim, &evidence, attributed.as_ref(), &nearest);
+        let others = others(&fields, &evidence, attributed.as_ref(), &partial);
         others.iter().map(|recorded| recorded.number).collect()
     }
 
@@ -433,9 +453,13 @@ mod tests {
     #[test]
     fn a_click_has_converted_when_it_made_another_base_conversion_of_the_offer() {
         let converted = |query: &str, rows: &[Row], order_id: &str| {
-            let (claim, mut evidence, attributed, nearest) = judged(query);
+            let (fields, mut evidence, attributed, partial) = judged(query);
             evidence.recorded = recorded(rows, order_id);
-            click_has_converted(&evidence, &attributed.unwrap(), of(&claim, &evidence, &nearest))
+            click_has_converted(
+                &evidence,
+                &attributed.unwrap(),
+                dedup_key(&fields, &evidence, &partial),
+            )
         };
         let by_noon: &[Row] = &[(10, 0, "", "NOON8")];
         assert!(converted("transaction_id=NOON8&order_id=E1", by_noon, ""));
@@ -449,12 +473,12 @@ mod tests {
 
     #[test]
     fn refunds_are_told_apart_by_their_number_else_by_what_they_say() {
-        let order = Key::of_order(10, 0, "A1");
+        let order = DedupKey::for_order(10, 0, "A1");
         let refund = |amount: &str, adv1: &str| {
             let adv = [adv1, "", "", "", ""].map(String::from);
-            Key::of_refund(&order, amount.parse().unwrap(), &adv, None)
+            DedupKey::for_refund(&order, amount.parse().unwrap(), &adv, None)
         };
-        let in_euros = Key::of_refund(
+        let in_euros = DedupKey::for_refund(
             &order,
             "-10".parse().unwrap(),
             &["r1", "", "", "", ""].map(String::from),
@@ -465,22 +489,25 @@ mod tests {
         assert_ne!(refund("-10", "r1"), refund("-10", "r2"));
         assert_ne!(refund("-10", "r1"), refund("-11", "r1"));
         assert_ne!(refund("-10", "r1"), order);
-        let numbered = Key::of_numbered_refund(&order, "R1");
-        assert_eq!(numbered, Key::of_numbered_refund(&order, "R1"));
-        assert_ne!(numbered, Key::of_numbered_refund(&order, "R2"));
-        assert_ne!(numbered, Key::of_numbered_refund(&Key::of_order(10, 0, "A2"), "R1"));
+        let numbered = DedupKey::for_numbered_refund(&order, "R1");
+        assert_eq!(numbered, DedupKey::for_numbered_refund(&order, "R1"));
+        assert_ne!(numbered, DedupKey::for_numbered_refund(&order, "R2"));
+        assert_ne!(
+            numbered,
+            DedupKey::for_numbered_refund(&DedupKey::for_order(10, 0, "A2"), "R1")
+        );
     }
 
     #[test]
     fn the_bytes_of_keys_stay_as_they_were() {
         let hex =
-            |key: Key| key.0[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            |key: DedupKey| key.0[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let id = TransactionId([7; 16]);
-        let order = Key::of_order(10, 0, "A1");
+        let order = DedupKey::for_order(10, 0, "A1");
         let adv = ["r1", "", "", "", ""].map(String::from);
-        let refund = Key::of_refund(&order, "-10".parse().unwrap(), &adv, None);
-        let numbered = Key::of_numbered_refund(&order, "R1");
-        let keys = [order, Key::of_click(10, 101, &id), refund, numbered];
+        let refund = DedupKey::for_refund(&order, "-10".parse().unwrap(), &adv, None);
+        let numbered = DedupKey::for_numbered_refund(&order, "R1");
+        let keys = [order, DedupKey::for_click(10, 101, &id), refund, numbered];
         let wanted =
             ["807767de4a600cc7", "2cc0938739f613c8", "64031882ec86dcdb", "4eeaaef658105ed3"];
         assert_eq!(keys.map(hex), wanted);

@@ -20,7 +20,7 @@ const SECRETS: [&str; 2] = ["verification_token", "signature"];
 
 /// Where a pair stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Source {
+pub(super) enum ParameterSource {
     Query,
     Form,
     Json {
@@ -35,11 +35,11 @@ pub(super) struct Parameter {
     pub(super) name: String,
     pub(super) value: String,
     pub(super) is_utf8: bool,
-    pub(super) source: Source,
+    pub(super) source: ParameterSource,
 }
 
 impl Parameter {
-    fn new(name: &str, value: &str, is_utf8: bool, source: Source) -> Parameter {
+    fn new(name: &str, value: &str, is_utf8: bool, source: ParameterSource) -> Parameter {
         let name = cut(name, MAX_NAME_BYTES).to_owned();
         Parameter { name, value: trim_invisible(value).to_owned(), is_utf8, source }
     }
@@ -83,7 +83,7 @@ type Read = Result<Vec<Parameter>, (Vec<Parameter>, BodyError)>;
 /// All pairs, one more than [`MAX_PARAMETERS`] at most; those of the query also where the body
 /// cannot be read.
 pub(super) fn read(postback: &Postback<'_>) -> Read {
-    let mut found: Vec<Parameter> = form(postback.query, Source::Query).collect();
+    let mut found: Vec<Parameter> = form(postback.query, ParameterSource::Query).collect();
     match of_body(postback) {
         Ok(more) => found.extend(more),
         Err(error) => return Err((found, error)),
@@ -98,7 +98,7 @@ fn of_body(postback: &Postback<'_>) -> Result<Vec<Parameter>, BodyError> {
         return Ok(Vec::new());
     }
     match BodyType::of(postback.content_type, body) {
-        BodyType::Form => Ok(form(body, Source::Form).collect()),
+        BodyType::Form => Ok(form(body, ParameterSource::Form).collect()),
         BodyType::Json => json(body).map_err(BodyError::NotJson),
         BodyType::Other => Err(BodyError::OtherType),
     }
@@ -129,7 +129,7 @@ impl BodyType {
     }
 }
 
-fn form(text: &[u8], source: Source) -> impl Iterator<Item = Parameter> {
+fn form(text: &[u8], source: ParameterSource) -> impl Iterator<Item = Parameter> {
     let pairs = text.split(|b| *b == b'&').filter(|pair| !pair.is_empty());
     pairs.take(MAX_PARAMETERS + 1).map(move |pair| {
         let (name, value) = halves(pair);
@@ -175,7 +175,7 @@ impl<'de> Visitor<'de> for Members {
             if members.len() <= MAX_PARAMETERS {
                 let json = value.get();
                 let is_number = json.starts_with(|c: char| c == '-' || c.is_ascii_digit());
-                let source = Source::Json { is_number };
+                let source = ParameterSource::Json { is_number };
                 members.push(Parameter::new(&name, &text_of(json), true, source));
             }
         }

@@ -5,28 +5,28 @@ use std::fmt;
 
 use coupon_shared::transaction_id::TransactionId;
 
-use super::attribution::{Attributed, Attribution, Nearest, Outcome, attribute};
-use super::claim::Claim;
+use super::attribute::{Attributed, Attribution, Outcome, PartialAttribution, attribute};
 use super::currency::{self, Currencies};
-use super::entry::{Entry, Event};
+use super::decision_step::DecisionSteps;
+use super::dedup_key::{self, DedupKey};
 use super::error_code::ErrorCode;
 use super::evidence::Evidence;
-use super::key::{self, Key};
-use super::payout::{Terms, Worth};
-use super::rank::{NewClaim, Rank};
+use super::offer_entry::{Event, OfferEntry};
+use super::payout::{Payable, PayoutTerms};
+use super::postback_fields::PostbackFields;
+use super::rank::{IncomingPostback, Rank};
 use super::refund;
 use super::status::Status;
-use super::step::Steps;
 use super::trust::{self, Trust};
 use crate::catalog::{Money, Offer};
 
 /// What comes of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Judgement {
+pub enum Evaluation {
     /// It is judged again when this click has come, or cannot come any more.
-    Waits(TransactionId, Steps),
+    Waits(TransactionId, DecisionSteps),
     /// It is decided.
-    Decided(Box<Decided>),
+    Decided(Box<ProposedConversion>),
 }
 
 /// A decided claim.
@@ -35,7 +35,7 @@ pub enum Judgement {
 /// [`others`](Self::others). One that is found makes this a repeat, a conflict, a refund or a
 /// dispute, whatever the status here says. Without one it becomes what stands here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decided {
+pub struct ProposedConversion {
     /// What became of it.
     pub status: Status,
     /// Why it does not count, or not as yet.
@@ -43,19 +43,19 @@ pub struct Decided {
     /// Whose sale it is.
     pub attributed: Option<Attributed>,
     /// As much as is known, always.
-    pub nearest: Nearest,
+    pub partial: PartialAttribution,
     /// The event; `None` for the base conversion.
     pub event: Option<Event>,
     /// The amount of the sale; nothing where none was said.
     pub sale_amount: Money,
     /// What it is worth when it is approved, also of one that is refused.
-    pub worth: Worth,
+    pub payable: Payable,
     /// Under which terms; `None` where the offer has none.
-    pub terms: Option<Terms>,
+    pub terms: Option<PayoutTerms>,
     /// In which the sale counts, and in which payout and revenue are paid.
     pub currencies: Currencies,
     /// By which repeats of it will be known; of a refund, the order's.
-    pub key: Option<Key>,
+    pub key: Option<DedupKey>,
     /// How well it is proved.
     pub rank: Rank,
     /// Its sender may speak of earlier conversions.
@@ -66,19 +66,19 @@ pub struct Decided {
     /// The ids of its clicks that are genuine.
     pub genuine_ids: Vec<TransactionId>,
     /// How it came to this.
-    pub steps: Steps,
+    pub steps: DecisionSteps,
 }
 
 /// A recorded conversion that a claim may be about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
     /// Its key.
-    pub key: Key,
+    pub key: DedupKey,
     /// How well the claim is proved to its advertiser.
     pub rank: Rank,
 }
 
-impl Decided {
+impl ProposedConversion {
     /// Leaves it to somebody to decide, unless it does not count anyway.
     pub fn hold(&mut self, error: ErrorCode, detail: impl fmt::Display) {
         self.steps.note(error.as_str(), detail);
@@ -96,90 +96,92 @@ impl Decided {
 
     /// What is asked of it beside conversions with the same key.
     #[must_use]
-    pub fn said(&self, is_refund: bool) -> NewClaim {
-        NewClaim { rank: self.rank, status: self.status, error: self.error, is_refund }
+    pub fn said(&self, is_refund: bool) -> IncomingPostback {
+        IncomingPostback { rank: self.rank, status: self.status, error: self.error, is_refund }
     }
 }
 
 /// Judges a claim.
 #[must_use]
-pub fn judge(claim: &Claim, evidence: &Evidence) -> Judgement {
-    let Attribution { outcome, steps: found, .. } = attribute(claim, evidence);
-    let mut steps = claim.steps.clone();
+pub fn evaluate(fields: &PostbackFields, evidence: &Evidence) -> Evaluation {
+    let Attribution { outcome, steps: found, .. } = attribute(fields, evidence);
+    let mut steps = fields.steps.clone();
     steps.0.extend(found.0);
-    let unreadable = unreadable(claim, evidence, &mut steps);
-    let (attributed, nearest, refused) = match outcome {
-        Outcome::Attributed(whose) => (Some(whose.clone()), Nearest::from(&whose), None),
-        Outcome::Refused { error, nearest } => (None, nearest, Some(error)),
-        Outcome::Waits(id) if unreadable.is_none() => return Judgement::Waits(id, steps),
-        Outcome::Waits(_) => (None, Nearest::default(), None),
+    let unreadable = unreadable(fields, evidence, &mut steps);
+    let (attributed, partial, refused) = match outcome {
+        Outcome::Attributed(attributed) => {
+            (Some(attributed.clone()), PartialAttribution::from(&attributed), None)
+        }
+        Outcome::Refused { error, partial } => (None, partial, Some(error)),
+        Outcome::Waits(id) if unreadable.is_none() => return Evaluation::Waits(id, steps),
+        Outcome::Waits(_) => (None, PartialAttribution::default(), None),
     };
-    let trust = trust(claim, evidence, nearest.advertiser_id, &mut steps);
-    let subject = Subject::find(claim, evidence, &nearest);
-    let key = key::of(claim, evidence, &nearest);
+    let trust = trust(fields, evidence, partial.advertiser_id, &mut steps);
+    let subject = MatchedOffer::find(fields, evidence, &partial);
+    let key = dedup_key::dedup_key(fields, evidence, &partial);
     let (status, error) = match unreadable.or(refused).or(trust.err()) {
         Some(error) => (error.status(), Some(error)),
         None => {
-            let converted = attributed
-                .as_ref()
-                .is_some_and(|whose| key::click_has_converted(evidence, whose, key));
-            subject.status(claim, converted, &mut steps)
+            let converted = attributed.as_ref().is_some_and(|attributed| {
+                dedup_key::click_has_converted(evidence, attributed, key)
+            });
+            subject.status(fields, converted, &mut steps)
         }
     };
-    let is_known = nearest.offer_id.is_some() && nearest.affiliate_id.is_some();
-    let worth = if is_known { subject.worth(claim, &mut steps) } else { Worth::default() };
-    let rank = trust.map_or(Rank::Code, |trust| rank(evidence, &nearest, trust));
+    let is_known = partial.offer_id.is_some() && partial.affiliate_id.is_some();
+    let payable = if is_known { subject.payable(fields, &mut steps) } else { Payable::default() };
+    let rank = trust.map_or(Rank::Code, |trust| rank(evidence, &partial, trust));
     let is_believed = unreadable.is_none() && trust.is_ok();
     let others = if unreadable.is_none() {
-        others(claim, evidence, attributed.as_ref(), &nearest, trust)
+        others(fields, evidence, attributed.as_ref(), &partial, trust)
     } else {
         Vec::new()
     };
-    Judgement::Decided(Box::new(Decided {
+    Evaluation::Decided(Box::new(ProposedConversion {
         status,
         error,
-        sale_amount: claim.amount.filter(|amount| !amount.is_negative()).unwrap_or_default(),
-        worth,
+        sale_amount: fields.amount.filter(|amount| !amount.is_negative()).unwrap_or_default(),
+        payable,
         terms: subject.terms(),
-        currencies: subject.currencies(claim),
+        currencies: subject.currencies(fields),
         event: subject.entry.and_then(|entry| entry.event),
         key,
         rank,
         is_believed,
         others,
-        genuine_ids: key::genuine_ids(claim, evidence),
+        genuine_ids: dedup_key::genuine_ids(fields, evidence),
         attributed,
-        nearest,
+        partial,
         steps,
     }))
 }
 
 /// How well a claim is proved to an advertiser that believes its sender.
-fn rank(evidence: &Evidence, nearest: &Nearest, trust: Trust) -> Rank {
+fn rank(evidence: &Evidence, partial: &PartialAttribution, trust: Trust) -> Rank {
     let is_of_offer =
-        |id| evidence.found(&id).is_some_and(|click| Some(click.offer_id) == nearest.offer_id);
+        |id| evidence.found(&id).is_some_and(|click| Some(click.offer_id) == partial.offer_id);
     match trust {
         Trust::Proved => Rank::Trusted,
-        Trust::Anybody if nearest.transaction_id.is_some_and(is_of_offer) => Rank::Click,
+        Trust::Anybody if partial.transaction_id.is_some_and(is_of_offer) => Rank::Click,
         Trust::Anybody => Rank::Code,
     }
 }
 
 /// The recorded conversions that a claim may be about, of advertisers that believe its sender.
 fn others(
-    claim: &Claim,
+    fields: &PostbackFields,
     evidence: &Evidence,
     attributed: Option<&Attributed>,
-    nearest: &Nearest,
+    partial: &PartialAttribution,
     trust: Result<Trust, ErrorCode>,
 ) -> Vec<Candidate> {
-    let possible = key::others(claim, evidence, attributed, nearest);
+    let possible = dedup_key::others(fields, evidence, attributed, partial);
     let believed = possible.into_iter().filter_map(|recorded| {
         let its = Some(recorded.advertiser_id);
-        let believes = if its == nearest.advertiser_id {
+        let believes = if its == partial.advertiser_id {
             trust.ok()?
         } else {
-            self::trust(claim, evidence, its, &mut Steps::default()).ok()?
+            self::trust(fields, evidence, its, &mut DecisionSteps::default()).ok()?
         };
         let rank = if believes == Trust::Proved { Rank::Trusted } else { Rank::Code };
         Some(Candidate { key: recorded.key, rank })
@@ -188,67 +190,75 @@ fn others(
 }
 
 /// What of the message itself cannot be read, first of all the network it is meant for.
-fn unreadable(claim: &Claim, evidence: &Evidence, steps: &mut Steps) -> Option<ErrorCode> {
-    let is_ours = match claim.network_id {
+fn unreadable(
+    fields: &PostbackFields,
+    evidence: &Evidence,
+    steps: &mut DecisionSteps,
+) -> Option<ErrorCode> {
+    let is_ours = match fields.network_id {
         Some(network_id) => network_id == evidence.network_id,
-        None => claim.is_sdk,
+        None => fields.is_sdk,
     };
     if !is_ours {
         let detail = format_args!("nid is not {}, the id of this network", evidence.network_id);
         steps.note(ErrorCode::InvalidNetwork.as_str(), detail);
         return Some(ErrorCode::InvalidNetwork);
     }
-    claim.problems.first().copied()
+    fields.problems.first().copied()
 }
 
 /// Why the sender may be believed; an advertiser of whom no rules are known believes nobody.
 fn trust(
-    claim: &Claim,
+    fields: &PostbackFields,
     evidence: &Evidence,
     advertiser_id: Option<u32>,
-    steps: &mut Steps,
+    steps: &mut DecisionSteps,
 ) -> Result<Trust, ErrorCode> {
     match advertiser_id.and_then(|id| evidence.advertisers.get(&id)) {
-        Some(advertiser) => trust::check(claim, advertiser, evidence.received_ms, steps),
+        Some(advertiser) => trust::check(fields, advertiser, evidence.received_ms, steps),
         None => Err(ErrorCode::InvalidOffer),
     }
 }
 
 /// The offer in question, and what of it the claim reports.
-struct Subject<'a> {
+struct MatchedOffer<'a> {
     offer: Option<&'a Offer>,
-    entry: Option<Entry<'a>>,
+    entry: Option<OfferEntry<'a>>,
     /// The offer's, in which a claim is that names none.
     currency: &'a str,
 }
 
-impl<'a> Subject<'a> {
-    fn find(claim: &Claim, evidence: &'a Evidence, nearest: &Nearest) -> Subject<'a> {
-        let offer = nearest.offer_id.and_then(|id| evidence.offers.get(&id));
+impl<'a> MatchedOffer<'a> {
+    fn find(
+        fields: &PostbackFields,
+        evidence: &'a Evidence,
+        partial: &PartialAttribution,
+    ) -> MatchedOffer<'a> {
+        let offer = partial.offer_id.and_then(|id| evidence.offers.get(&id));
         let own = offer.map(|offer| offer.currency_id.as_str()).filter(|own| !own.is_empty());
-        Subject {
+        MatchedOffer {
             offer,
-            entry: offer.and_then(|offer| Entry::of(offer, &claim.event)),
+            entry: offer.and_then(|offer| OfferEntry::find(offer, &fields.event)),
             currency: own.unwrap_or(&evidence.network_currency),
         }
     }
 
     /// What it was sold in. A currency without an amount says nothing, and one of a refund nothing of
     /// the sale.
-    fn reported<'b>(&'b self, claim: &'b Claim) -> &'b str {
-        let is_of_sale = claim.amount.is_some() && !claim.is_refund();
-        claim.currency.as_deref().filter(|_| is_of_sale).unwrap_or(self.currency)
+    fn reported<'b>(&'b self, fields: &'b PostbackFields) -> &'b str {
+        let is_of_sale = fields.amount.is_some() && !fields.is_refund();
+        fields.currency.as_deref().filter(|_| is_of_sale).unwrap_or(self.currency)
     }
 
     /// Of a claim that nothing stops so far.
     fn status(
         &self,
-        claim: &Claim,
+        fields: &PostbackFields,
         click_has_converted: bool,
-        steps: &mut Steps,
+        steps: &mut DecisionSteps,
     ) -> (Status, Option<ErrorCode>) {
         let must_approve = self.offer.is_some_and(|offer| offer.is_must_approve_conversion);
-        let error = self.error(claim, click_has_converted);
+        let error = self.error(fields, click_has_converted);
         match error {
             Some(error) => steps.note(error.as_str(), error.sentence()),
             None if must_approve => steps.note("must_approve", "the offer asks for approval"),
@@ -261,43 +271,43 @@ impl<'a> Subject<'a> {
         }
     }
 
-    fn error(&self, claim: &Claim, click_has_converted: bool) -> Option<ErrorCode> {
+    fn error(&self, fields: &PostbackFields, click_has_converted: bool) -> Option<ErrorCode> {
         let Some(entry) = &self.entry else { return Some(ErrorCode::UnknownEvent) };
         let makes_one = self.offer.is_some_and(|offer| !offer.is_allow_duplicate_conversion);
-        if claim.is_refund() {
+        if fields.is_refund() {
             Some(ErrorCode::UnknownOrder)
         } else if entry.event.is_none() && makes_one && click_has_converted {
             Some(ErrorCode::DuplicateConversion)
-        } else if currency::is_other(Some(self.reported(claim)), self.currency) {
+        } else if currency::is_other(Some(self.reported(fields)), self.currency) {
             Some(ErrorCode::OtherCurrency)
-        } else if claim.amount.is_some_and(refund::is_large) {
+        } else if fields.amount.is_some_and(refund::is_large) {
             Some(ErrorCode::LargeAmount)
         } else {
             None
         }
     }
 
-    fn worth(&self, claim: &Claim, steps: &mut Steps) -> Worth {
-        let Some(terms) = self.terms().filter(|_| !claim.is_refund()) else {
-            return Worth::default();
+    fn payable(&self, fields: &PostbackFields, steps: &mut DecisionSteps) -> Payable {
+        let Some(terms) = self.terms().filter(|_| !fields.is_refund()) else {
+            return Payable::default();
         };
-        let currencies = self.currencies(claim);
+        let currencies = self.currencies(fields);
         if currencies.leaves_a_share_open(&terms) {
             let Currencies { sale, paid } = &currencies;
             let detail = format_args!("the share of a sale in {sale} is not known in {paid}");
             steps.note("worth_unknown", detail);
-        } else if claim.amount.is_none() && terms.needs_amount() {
+        } else if fields.amount.is_none() && terms.needs_amount() {
             steps.note("amount_missing", "a share of the sale is nothing without its amount");
         }
-        currencies.worth(&terms, claim.amount.unwrap_or_default())
+        currencies.payable(&terms, fields.amount.unwrap_or_default())
     }
 
-    fn currencies(&self, claim: &Claim) -> Currencies {
-        Currencies::for_sale(self.terms().as_ref(), self.reported(claim), self.currency)
+    fn currencies(&self, fields: &PostbackFields) -> Currencies {
+        Currencies::for_sale(self.terms().as_ref(), self.reported(fields), self.currency)
     }
 
-    fn terms(&self) -> Option<Terms> {
-        self.entry.as_ref()?.terms.map(Terms::from)
+    fn terms(&self) -> Option<PayoutTerms> {
+        self.entry.as_ref()?.terms.map(PayoutTerms::from)
     }
 }
 
@@ -307,36 +317,36 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::conversions::attribution::Method;
-    use crate::conversions::evidence::Recorded;
-    use crate::conversions::sample::{claim, evidence, get};
+    use crate::attribution::attribute::Method;
+    use crate::attribution::evidence::RecordedConversion;
+    use crate::attribution::sample::{evidence, fields, get};
 
-    fn decided_with(query: &str, change: impl FnOnce(&mut Evidence)) -> Decided {
-        let claim = claim(query);
-        let mut evidence = evidence(&claim);
+    fn decided_with(query: &str, change: impl FnOnce(&mut Evidence)) -> ProposedConversion {
+        let fields = fields(query);
+        let mut evidence = evidence(&fields);
         change(&mut evidence);
-        match judge(&claim, &evidence) {
-            Judgement::Decided(decided) => *decided,
-            Judgement::Waits(..) => panic!("{query} waits"),
+        match evaluate(&fields, &evidence) {
+            Evaluation::Decided(proposed) => *proposed,
+            Evaluation::Waits(..) => panic!("{query} waits"),
         }
     }
 
-    fn decided(query: &str) -> Decided {
+    fn proposed(query: &str) -> ProposedConversion {
         decided_with(query, |_| ())
     }
 
     /// `approved`, or status and number.
-    fn shown(decided: &Decided) -> String {
-        let error = decided.error.map(|error| format!(" {}", error.number()));
-        format!("{}{}", decided.status.as_str(), error.unwrap_or_default())
+    fn shown(proposed: &ProposedConversion) -> String {
+        let error = proposed.error.map(|error| format!(" {}", error.number()));
+        format!("{}{}", proposed.status.as_str(), error.unwrap_or_default())
     }
 
     #[test]
     fn a_sale_is_approved_with_its_worth() {
-        let sale = decided("coupon_code=EIGHT&amount=59.90&currency=eur");
+        let sale = proposed("coupon_code=EIGHT&amount=59.90&currency=eur");
         assert_eq!(shown(&sale), "approved");
         assert_eq!(
-            (sale.worth.payout.to_string(), sale.worth.revenue.to_string()),
+            (sale.payable.payout.to_string(), sale.payable.revenue.to_string()),
             ("5.99".into(), "8.99".into())
         );
         assert_eq!(sale.sale_amount.to_string(), "59.9");
@@ -348,25 +358,25 @@ mod tests {
     #[test]
     fn an_event_is_worth_what_its_entry_says() {
         for named in ["event_id=101", "adv_event_id=newsletter", "adv_event_id=NEWSLETTER"] {
-            let lead = decided(&format!("coupon_code=EIGHT&amount=59.90&{named}"));
+            let lead = proposed(&format!("coupon_code=EIGHT&amount=59.90&{named}"));
             assert_eq!(
-                (shown(&lead), lead.worth.payout.to_string()),
+                (shown(&lead), lead.payable.payout.to_string()),
                 ("approved".into(), "2.5".into())
             );
             assert_eq!(lead.event.unwrap(), Event { id: 101, name: "Newsletter".into() });
         }
         for unknown in ["event_id=111", "event_id=9", "adv_event_id=other"] {
-            assert_eq!(shown(&decided(&format!("coupon_code=EIGHT&{unknown}"))), "invalid 25");
+            assert_eq!(shown(&proposed(&format!("coupon_code=EIGHT&{unknown}"))), "invalid 25");
         }
-        assert!(decided("coupon_code=EIGHT&event_id=100").event.is_none());
+        assert!(proposed("coupon_code=EIGHT&event_id=100").event.is_none());
     }
 
     #[test]
     fn a_share_of_an_amount_that_was_not_told_is_nothing_and_noted() {
-        let sale = decided("coupon_code=EIGHT");
-        assert_eq!((shown(&sale), sale.worth), ("approved".into(), Worth::default()));
+        let sale = proposed("coupon_code=EIGHT");
+        assert_eq!((shown(&sale), sale.payable), ("approved".into(), Payable::default()));
         assert!(sale.steps.has("amount_missing"));
-        assert!(!decided("coupon_code=EIGHT&event_id=101").steps.has("amount_missing"));
+        assert!(!proposed("coupon_code=EIGHT&event_id=101").steps.has("amount_missing"));
     }
 
     #[test]
@@ -375,8 +385,8 @@ mod tests {
             evidence.offers.values_mut().for_each(|offer| offer.payout_revenue.clear());
         });
         assert_eq!(
-            (shown(&sale), sale.worth, sale.terms),
-            ("approved".into(), Worth::default(), None)
+            (shown(&sale), sale.payable, sale.terms),
+            ("approved".into(), Payable::default(), None)
         );
     }
 
@@ -386,14 +396,14 @@ mod tests {
             evidence.offers.values_mut().for_each(|offer| offer.is_must_approve_conversion = true);
         };
         let sale = decided_with("coupon_code=EIGHT&amount=10", ask);
-        assert_eq!((shown(&sale), sale.worth.payout.to_string()), ("pending".into(), "1".into()));
+        assert_eq!((shown(&sale), sale.payable.payout.to_string()), ("pending".into(), "1".into()));
     }
 
     /// Status, what it is worth, and in which currencies.
-    fn money(decided: &Decided) -> String {
-        let Currencies { sale, paid } = &decided.currencies;
-        let Worth { payout, revenue } = decided.worth;
-        format!("{} {payout} {revenue} {paid} of {} {sale}", shown(decided), decided.sale_amount)
+    fn money(proposed: &ProposedConversion) -> String {
+        let Currencies { sale, paid } = &proposed.currencies;
+        let Payable { payout, revenue } = proposed.payable;
+        format!("{} {payout} {revenue} {paid} of {} {sale}", shown(proposed), proposed.sale_amount)
     }
 
     #[test]
@@ -409,7 +419,7 @@ mod tests {
             ("currency=USD", "approved 0 0 EUR of 0 EUR"),
         ];
         for (query, wanted) in cases {
-            assert_eq!(money(&decided(&format!("coupon_code=EIGHT&{query}"))), wanted, "{query}");
+            assert_eq!(money(&proposed(&format!("coupon_code=EIGHT&{query}"))), wanted, "{query}");
         }
         let of_network = |evidence: &mut Evidence| {
             evidence.offers.values_mut().for_each(|offer| offer.currency_id.clear());
@@ -420,7 +430,7 @@ mod tests {
 
     #[test]
     fn an_amount_above_ten_million_waits_for_somebody() {
-        let sale = |amount: &str| shown(&decided(&format!("coupon_code=EIGHT&amount={amount}")));
+        let sale = |amount: &str| shown(&proposed(&format!("coupon_code=EIGHT&amount={amount}")));
         assert_eq!(sale("10000000"), "approved");
         assert_eq!(sale("10000000.01"), "pending 1022");
     }
@@ -445,23 +455,23 @@ mod tests {
             };
             let judged = decided_with(&query, ask);
             assert_eq!(shown(&judged), status, "{query}");
-            let offer_id = judged.nearest.offer_id.unwrap();
-            assert_eq!(judged.key, Some(Key::of_order(offer_id, 0, "A1")), "{query}");
-            assert_eq!(judged.worth.payout.to_string(), "1", "{query}");
+            let offer_id = judged.partial.offer_id.unwrap();
+            assert_eq!(judged.key, Some(DedupKey::for_order(offer_id, 0, "A1")), "{query}");
+            assert_eq!(judged.payable.payout.to_string(), "1", "{query}");
             assert!(judged.terms.is_some(), "{query}");
         }
-        let nobodys = decided("coupon_code=NOBODYS&order_id=A1&amount=10");
-        assert_eq!((shown(&nobodys), nobodys.worth), ("invalid 1003".into(), Worth::default()));
+        let nobodys = proposed("coupon_code=NOBODYS&order_id=A1&amount=10");
+        assert_eq!((shown(&nobodys), nobodys.payable), ("invalid 1003".into(), Payable::default()));
     }
 
     #[test]
     fn a_click_makes_one_base_conversion_unless_the_offer_allows_more() {
         let by_noon = |allowed: bool| {
             move |evidence: &mut Evidence| {
-                let noon = claim("transaction_id=NOON8").transaction_ids[0].id.unwrap();
-                evidence.recorded = vec![Recorded {
+                let noon = fields("transaction_id=NOON8").transaction_ids[0].id.unwrap();
+                evidence.recorded = vec![RecordedConversion {
                     number: 1,
-                    key: Key::of_click(10, 0, &noon),
+                    key: DedupKey::for_click(10, 0, &noon),
                     offer_id: 10,
                     advertiser_id: 1,
                     event_id: 0,
@@ -489,8 +499,8 @@ mod tests {
             assert_eq!(shown(&judged), wanted, "{query}");
         }
         let refused = decided_with("transaction_id=NOON8&order_id=E1&amount=10", by_noon(false));
-        assert_eq!(refused.key, Some(Key::of_order(10, 0, "E1")));
-        assert_eq!(refused.worth.payout.to_string(), "1");
+        assert_eq!(refused.key, Some(DedupKey::for_order(10, 0, "E1")));
+        assert_eq!(refused.payable.payout.to_string(), "1");
     }
 
     #[test]
@@ -505,17 +515,17 @@ mod tests {
             ("transaction_id=INVENTED", "invalid 12"),
             ("", "invalid 1010"),
         ] {
-            assert_eq!(shown(&decided(query)), wanted, "{query}");
+            assert_eq!(shown(&proposed(query)), wanted, "{query}");
         }
     }
 
     #[test]
     fn the_message_must_be_for_this_network() {
         let judged = |query: &str, channel| {
-            let claim = Claim::read(&Postback { channel, ..get(query) });
-            match judge(&claim, &evidence(&claim)) {
-                Judgement::Decided(decided) => shown(&decided),
-                Judgement::Waits(..) => panic!("{query} waits"),
+            let fields = PostbackFields::read(&Postback { channel, ..get(query) });
+            match evaluate(&fields, &evidence(&fields)) {
+                Evaluation::Decided(proposed) => shown(&proposed),
+                Evaluation::Waits(..) => panic!("{query} waits"),
             }
         };
         assert_eq!(judged("nid=1&coupon_code=EIGHT", Channel::Server), "approved");
@@ -547,9 +557,9 @@ mod tests {
     fn an_order_of_another_advertiser_is_spoken_of_only_where_that_one_believes_the_sender() {
         let recorded = |evidence: &mut Evidence, token: &str| {
             evidence.advertisers.get_mut(&2).unwrap().verification_token = token.into();
-            evidence.recorded = vec![Recorded {
+            evidence.recorded = vec![RecordedConversion {
                 number: 1,
-                key: Key::of_order(20, 0, "A1"),
+                key: DedupKey::for_order(20, 0, "A1"),
                 offer_id: 20,
                 advertiser_id: 2,
                 event_id: 0,
@@ -563,7 +573,7 @@ mod tests {
         let other = |token: &str, query: &str| {
             decided_with(query, |evidence| recorded(evidence, token)).others
         };
-        let key = Key::of_order(20, 0, "A1");
+        let key = DedupKey::for_order(20, 0, "A1");
         assert_eq!(other("", refund), [Candidate { key, rank: Rank::Code }]);
         assert_eq!(other("s3cret", refund), []);
         let proved = format!("{refund}&verification_token=s3cret");
@@ -604,35 +614,35 @@ mod tests {
 
     #[test]
     fn a_refund_has_the_key_of_its_order_also_by_a_code_that_has_expired_since() {
-        let order = decided("coupon_code=EIGHT&amount=10&order_id=A1").key;
+        let order = proposed("coupon_code=EIGHT&amount=10&order_id=A1").key;
         for query in ["coupon_code=EIGHT", "coupon_code=EXPIRED", "oid=10", "coupon_code=NOBODYS"] {
-            let refund = decided(&format!("{query}&amount=-10&order_id=A1"));
+            let refund = proposed(&format!("{query}&amount=-10&order_id=A1"));
             assert_eq!(refund.key, order, "{query}");
             assert_eq!(
-                (refund.status, refund.worth, refund.sale_amount),
-                (Status::Invalid, Worth::default(), Money::default()),
+                (refund.status, refund.payable, refund.sale_amount),
+                (Status::Invalid, Payable::default(), Money::default()),
                 "{query}"
             );
         }
         for query in ["", "&currency=USD"] {
-            let refund = decided(&format!("coupon_code=EIGHT&amount=-10&order_id=A1{query}"));
+            let refund = proposed(&format!("coupon_code=EIGHT&amount=-10&order_id=A1{query}"));
             assert_eq!(shown(&refund), "invalid 1018");
         }
     }
 
     #[test]
     fn a_click_on_its_way_is_waited_for_with_the_reasons_so_far() {
-        let claim = claim("transaction_id=AWAITED|GONE");
-        let Judgement::Waits(_, steps) = judge(&claim, &evidence(&claim)) else { panic!() };
+        let fields = fields("transaction_id=AWAITED|GONE");
+        let Evaluation::Waits(_, steps) = evaluate(&fields, &evidence(&fields)) else { panic!() };
         assert!(steps.has("click_awaited"));
     }
 
     #[test]
     fn only_what_counts_is_held() {
-        let mut sale = decided("coupon_code=EIGHT");
+        let mut sale = proposed("coupon_code=EIGHT");
         sale.hold(ErrorCode::Held, "a spike");
         assert_eq!(shown(&sale), "pending 1017");
-        let mut refused = decided("coupon_code=EXPIRED");
+        let mut refused = proposed("coupon_code=EXPIRED");
         refused.hold(ErrorCode::Held, "a spike");
         assert_eq!(shown(&refused), "invalid 1005");
     }

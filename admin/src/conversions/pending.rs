@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 
 use coupon_shared::postback::SpoolId;
 
-use super::clicks::LookUpError;
-use super::intake::Court;
-use super::ledger::Decisions;
-use super::received::Received;
+use super::postback_ingest::PostbackProcessor;
+use super::received::ReceivedPostback;
+use super::writer::Decisions;
+use crate::click_lookup::LookUpError;
 use crate::intake::IntakeStatus;
 use crate::store::postbacks::unidentified;
 use crate::store::postbacks::waiting::{self, Waiting};
 use crate::store::{StoreError, WriteTx};
 
-/// Decided in one transaction.
+/// ProposedConversion in one transaction.
 const PAGE: usize = 500;
 /// Between two looks, at the least: clicks come many times a second, and a sender waits.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -29,8 +29,8 @@ const PAUSES_PER_LOOK: u32 = 4;
 const BACK_OFF: Duration = Duration::from_secs(5);
 
 /// Decides what can be decided, for ever.
-pub(super) async fn run(court: Court) {
-    let mut clicks = court.clicks.clone();
+pub(super) async fn run(processor: PostbackProcessor) {
+    let mut clicks = processor.clicks.clone();
     let mut seen = None;
     loop {
         let now = progress(&clicks.status());
@@ -38,12 +38,12 @@ pub(super) async fn run(court: Court) {
             tokio::select! {
                 () = clicks.changed() => {}
                 // Its click may have come after it was looked for and before it was kept.
-                () = court.waits_begun.notified() => seen = None,
+                () = processor.waits_begun.notified() => seen = None,
             }
             continue;
         }
         let began = Instant::now();
-        match look_through(&court).await {
+        match look_through(&processor).await {
             Ok(()) => {
                 seen = Some(now);
                 tokio::time::sleep(PAUSE.max(began.elapsed() * PAUSES_PER_LOOK)).await;
@@ -62,44 +62,49 @@ fn progress(clicks: &IntakeStatus) -> (u64, u64) {
 }
 
 /// Until nothing more can be decided: a decision may release postbacks that wait behind.
-async fn look_through(court: &Court) -> Result<(), LookUpError> {
-    while look_through_once(court).await? > 0 {}
-    let waiting = court.store.read(waiting::count).await?;
-    court.update(|status| {
+async fn look_through(processor: &PostbackProcessor) -> Result<(), LookUpError> {
+    while look_through_once(processor).await? > 0 {}
+    let waiting = processor.store.read(waiting::count).await?;
+    processor.update(|status| {
         (status.waiting, status.waiting_behind) = (waiting.all, waiting.behind);
     });
     Ok(())
 }
 
 /// Answers how many were decided.
-async fn look_through_once(court: &Court) -> Result<usize, LookUpError> {
-    let passed_ms = court.clicks.status().passed_unix_ms;
+async fn look_through_once(processor: &PostbackProcessor) -> Result<usize, LookUpError> {
+    let passed_ms = processor.clicks.status().passed_unix_ms;
     let (mut after, mut decided) = (0, 0);
     loop {
         let page = move |c: &_| waiting::ripe(c, passed_ms, after, PAGE);
-        let page = court.store.read(page).await?;
+        let page = processor.store.read(page).await?;
         let Some(last) = page.last() else { return Ok(decided) };
         after = last.number;
-        decided += court.tell_later(decide(court, page).await?);
+        decided += processor.tell_later(decide(processor, page).await?);
     }
 }
 
-async fn decide(court: &Court, page: Vec<Waiting>) -> Result<Decisions, LookUpError> {
-    let (numbers, received): (Vec<u64>, Vec<Received>) = page
+async fn decide(
+    processor: &PostbackProcessor,
+    page: Vec<Waiting>,
+) -> Result<Decisions, LookUpError> {
+    let (numbers, received): (Vec<u64>, Vec<ReceivedPostback>) = page
         .into_iter()
-        .map(|waiting| (waiting.number, Received::read(SpoolId([0; 16]), 0, &waiting.message)))
+        .map(|waiting| {
+            (waiting.number, ReceivedPostback::read(SpoolId([0; 16]), 0, &waiting.message))
+        })
         .unzip();
-    let clicks = court.look_up(&received).await?;
-    let (parts, court) = (Arc::new((numbers, received, clicks)), court.clone());
-    let store = court.store.clone();
+    let clicks = processor.look_up(&received).await?;
+    let (parts, processor) = (Arc::new((numbers, received, clicks)), processor.clone());
+    let store = processor.store.clone();
     let write = move |tx: &WriteTx<'_>| {
         let (numbers, received, clicks) = &*parts;
-        let mut ledger = court.ledger(tx)?;
+        let mut writer = processor.writer(tx)?;
         for (number, received) in numbers.iter().zip(received) {
-            ledger.decide_waiting(*number, received, clicks)?;
+            writer.decide_waiting(*number, received, clicks)?;
         }
-        let decisions = ledger.finish()?;
-        unidentified::keep_within(tx, court.bounds.unidentified_max_bytes)?;
+        let decisions = writer.finish()?;
+        unidentified::keep_within(tx, processor.bounds.unidentified_max_bytes)?;
         Ok::<_, StoreError>(decisions)
     };
     Ok(store.write(write).await?)

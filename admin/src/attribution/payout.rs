@@ -21,7 +21,7 @@ use crate::catalog::{Money, PayoutRevenue, PayoutType, RevenueType};
 
 /// The terms under which a conversion was made; kept with it, because the offer's may change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Terms {
+pub struct PayoutTerms {
     /// What the partner is paid for.
     pub payout_type: PayoutType,
     /// Per conversion.
@@ -38,16 +38,16 @@ pub struct Terms {
 
 /// What a conversion is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Worth {
+pub struct Payable {
     /// To the partner.
     pub payout: Money,
     /// To the network.
     pub revenue: Money,
 }
 
-impl From<&PayoutRevenue> for Terms {
-    fn from(entry: &PayoutRevenue) -> Terms {
-        Terms {
+impl From<&PayoutRevenue> for PayoutTerms {
+    fn from(entry: &PayoutRevenue) -> PayoutTerms {
+        PayoutTerms {
             payout_type: entry.payout_type,
             payout_amount: entry.payout_amount,
             payout_percentage: entry.payout_percentage,
@@ -58,13 +58,13 @@ impl From<&PayoutRevenue> for Terms {
     }
 }
 
-impl Terms {
+impl PayoutTerms {
     /// What a conversion with this sale is worth, in the currency of this unit.
     #[must_use]
-    pub fn worth(&self, sale: Money, unit: MinorUnit) -> Worth {
+    pub fn payable(&self, sale: Money, unit: MinorUnit) -> Payable {
         let revenue = unit.round(self.revenue(sale.decimal()));
         let payout = unit.round(self.payout(sale.decimal(), revenue.decimal()));
-        Worth { payout, revenue }
+        Payable { payout, revenue }
     }
 
     /// Without the amount of the sale it is worth less.
@@ -107,8 +107,8 @@ fn of(whole: Decimal, percentage: Money) -> Decimal {
 mod tests {
     use super::*;
 
-    fn terms(payout: (&str, &str, &str), revenue: (&str, &str, &str)) -> Terms {
-        Terms {
+    fn terms(payout: (&str, &str, &str), revenue: (&str, &str, &str)) -> PayoutTerms {
+        PayoutTerms {
             payout_type: payout.0.parse().unwrap(),
             payout_amount: payout.1.parse().unwrap(),
             payout_percentage: payout.2.parse().unwrap(),
@@ -141,10 +141,10 @@ mod tests {
             (("cps", "0", "100"), ("rps", "0", "0.000001"), "999999999.994999", "999999999.99", "10"),
         ];
         for (payout, revenue, sale, paid, earned) in cases {
-            let worth =
-                terms(payout, revenue).worth(sale.parse().unwrap(), MinorUnit::for_currency("USD"));
+            let payable = terms(payout, revenue)
+                .payable(sale.parse().unwrap(), MinorUnit::for_currency("USD"));
             assert_eq!(
-                (worth.payout.to_string(), worth.revenue.to_string()),
+                (payable.payout.to_string(), payable.revenue.to_string()),
                 (paid.into(), earned.into()),
                 "{payout:?} {revenue:?} {sale}"
             );
@@ -157,8 +157,9 @@ mod tests {
         for (currency, paid, earned) in
             [("USD", "5.83", "8"), ("JPY", "6", "8"), ("KWD", "5.832", "7.998")]
         {
-            let worth = terms.worth("99.98".parse().unwrap(), MinorUnit::for_currency(currency));
-            let shown = (worth.payout.to_string(), worth.revenue.to_string());
+            let payable =
+                terms.payable("99.98".parse().unwrap(), MinorUnit::for_currency(currency));
+            let shown = (payable.payout.to_string(), payable.revenue.to_string());
             assert_eq!(shown, (paid.into(), earned.into()), "{currency}");
         }
     }
@@ -175,6 +176,6 @@ mod tests {
     fn terms_are_kept_as_json() {
         let terms = terms(("cpa_cps", "2.5", "10"), ("rps", "0", "12.345678"));
         let json = serde_json::to_string(&terms).unwrap();
-        assert_eq!(serde_json::from_str::<Terms>(&json).unwrap(), terms);
+        assert_eq!(serde_json::from_str::<PayoutTerms>(&json).unwrap(), terms);
     }
 }

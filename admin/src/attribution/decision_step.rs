@@ -9,7 +9,7 @@ use std::fmt;
 /// One step of a decision.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[schema(as = ConversionStep)]
-pub struct Step {
+pub struct DecisionStep {
     /// A stable word.
     #[schema(value_type = String, example = "click_found")]
     pub step: Cow<'static, str>,
@@ -20,12 +20,12 @@ pub struct Step {
 /// The steps of a decision, in their order.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
-pub struct Steps(pub Vec<Step>);
+pub struct DecisionSteps(pub Vec<DecisionStep>);
 
-impl Steps {
+impl DecisionSteps {
     /// Adds one.
     pub fn note(&mut self, step: &'static str, detail: impl fmt::Display) {
-        self.0.push(Step { step: step.into(), detail: detail.to_string() });
+        self.0.push(DecisionStep { step: step.into(), detail: detail.to_string() });
     }
 
     /// Whether one of them has this word.

@@ -10,15 +10,15 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::claim::Claim;
-use super::clicks::Clicks;
-use super::evidence::{ClickEvidence, CodeFacts, Evidence};
+use crate::attribution::evidence::{ClickEvidence, CodeFacts, Evidence};
+use crate::attribution::postback_fields::PostbackFields;
 use crate::catalog::{AccountStatus, Advertiser, FoldedKey, Offer, PartnerVisibility, Settings};
+use crate::click_lookup::ClickLookup;
 use crate::store::conversions::recorded;
 use crate::store::{StoreError, WriteTx, facts, settings};
 
 /// What a batch knows of the catalog.
-pub(super) struct Facts<'t, 'c> {
+pub(super) struct EvidenceLoader<'t, 'c> {
     tx: &'t WriteTx<'c>,
     network_id: u32,
     pub(super) settings: Settings,
@@ -31,10 +31,13 @@ pub(super) struct Facts<'t, 'c> {
     access: HashMap<(u32, u32), Option<PartnerVisibility>>,
 }
 
-impl<'t, 'c> Facts<'t, 'c> {
-    pub(super) fn new(tx: &'t WriteTx<'c>, network_id: u32) -> Result<Facts<'t, 'c>, StoreError> {
+impl<'t, 'c> EvidenceLoader<'t, 'c> {
+    pub(super) fn new(
+        tx: &'t WriteTx<'c>,
+        network_id: u32,
+    ) -> Result<EvidenceLoader<'t, 'c>, StoreError> {
         let settings = settings::read(tx)?.settings;
-        Ok(Facts {
+        Ok(EvidenceLoader {
             tx,
             network_id,
             zone: TimeZone::get(&settings.time_zone).unwrap_or(TimeZone::UTC),
@@ -58,27 +61,27 @@ impl<'t, 'c> Facts<'t, 'c> {
 
     pub(super) fn evidence(
         &mut self,
-        claim: &Claim,
+        fields: &PostbackFields,
         received_ms: u64,
-        clicks: &Clicks,
+        clicks: &ClickLookup,
     ) -> Result<Evidence, StoreError> {
         let mut evidence = Evidence {
             received_ms,
             today: self.today(received_ms),
             network_id: self.network_id,
             network_currency: self.settings.currency.clone(),
-            clicks: of_claim(claim, clicks),
-            codes: self.codes(claim)?,
+            clicks: of_claim(fields, clicks),
+            codes: self.codes(fields)?,
             offers: HashMap::new(),
             partners: HashMap::new(),
             access: HashMap::new(),
             advertisers: HashMap::new(),
             recorded: Vec::new(),
         };
-        self.add_offers(claim.offer_id, &mut evidence)?;
-        self.add_partners(claim, &mut evidence)?;
-        self.add_advertisers(claim.advertiser_id, &mut evidence)?;
-        self.add_recorded(claim, &mut evidence)?;
+        self.add_offers(fields.offer_id, &mut evidence)?;
+        self.add_partners(fields, &mut evidence)?;
+        self.add_advertisers(fields.advertiser_id, &mut evidence)?;
+        self.add_recorded(fields, &mut evidence)?;
         Ok(evidence)
     }
 
@@ -90,8 +93,8 @@ impl<'t, 'c> Facts<'t, 'c> {
     }
 
     /// The rows of the code that is claimed.
-    pub(super) fn codes(&mut self, claim: &Claim) -> Result<Vec<CodeFacts>, StoreError> {
-        let Some(code) = claim.coupon_code.as_ref().and_then(|code| code.folded.as_ref()) else {
+    pub(super) fn codes(&mut self, fields: &PostbackFields) -> Result<Vec<CodeFacts>, StoreError> {
+        let Some(code) = fields.coupon_code.as_ref().and_then(|code| code.folded.as_ref()) else {
             return Ok(Vec::new());
         };
         let tx = self.tx;
@@ -118,12 +121,16 @@ impl<'t, 'c> Facts<'t, 'c> {
         Ok(())
     }
 
-    fn add_partners(&mut self, claim: &Claim, evidence: &mut Evidence) -> Result<(), StoreError> {
+    fn add_partners(
+        &mut self,
+        fields: &PostbackFields,
+        evidence: &mut Evidence,
+    ) -> Result<(), StoreError> {
         let tx = self.tx;
         let clicked = found(evidence).map(|click| (click.offer_id, click.affiliate_id));
         let of_codes =
             evidence.codes.iter().filter_map(|row| Some((row.offer_id, row.affiliate_id?)));
-        let named = claim.offer_id.zip(claim.affiliate_id);
+        let named = fields.offer_id.zip(fields.affiliate_id);
         let pairs: Vec<(u32, u32)> = named.into_iter().chain(clicked).chain(of_codes).collect();
         for (offer_id, id) in pairs {
             let account = known(&mut self.partners, id, || facts::partner(tx, id))?;
@@ -156,13 +163,17 @@ impl<'t, 'c> Facts<'t, 'c> {
     }
 
     /// Standing conversions with its order id or one of its clicks, with their offers and advertisers.
-    fn add_recorded(&mut self, claim: &Claim, evidence: &mut Evidence) -> Result<(), StoreError> {
+    fn add_recorded(
+        &mut self,
+        fields: &PostbackFields,
+        evidence: &mut Evidence,
+    ) -> Result<(), StoreError> {
         let mut found = Vec::new();
-        if let Some(order_id) = &claim.order_id {
+        if let Some(order_id) = &fields.order_id {
             for advertiser_id in evidence.advertisers.keys() {
                 found.extend(recorded::find_by_order(self.tx, order_id, *advertiser_id)?);
             }
-            if let Some(code) = claim.coupon_code.as_ref().and_then(|code| code.folded.as_ref()) {
+            if let Some(code) = fields.coupon_code.as_ref().and_then(|code| code.folded.as_ref()) {
                 found.extend(recorded::find_by_order_and_code(self.tx, order_id, code)?);
             }
         }
@@ -177,12 +188,15 @@ impl<'t, 'c> Facts<'t, 'c> {
     }
 }
 
-fn of_claim(claim: &Claim, clicks: &Clicks) -> HashMap<TransactionId, ClickEvidence> {
-    let ids = claim.transaction_ids.iter().filter_map(|claimed| claimed.id);
+fn of_claim(
+    fields: &PostbackFields,
+    clicks: &ClickLookup,
+) -> HashMap<TransactionId, ClickEvidence> {
+    let ids = fields.transaction_ids.iter().filter_map(|sent| sent.id);
     ids.map(|id| (id, clicks.evidence(&id))).collect()
 }
 
-fn found(evidence: &Evidence) -> impl Iterator<Item = &super::evidence::ClickFacts> {
+fn found(evidence: &Evidence) -> impl Iterator<Item = &crate::attribution::evidence::ClickFacts> {
     evidence.clicks.values().filter_map(|click| match click {
         ClickEvidence::Found(click) => Some(click),
         _ => None,

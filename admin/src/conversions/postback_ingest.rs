@@ -25,12 +25,12 @@ use serde::Serialize;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::clicks::{Clicks, LookUpError, PassedMs};
-use super::ledger::{Decisions, Ledger};
 use super::now_ms;
-use super::received::Received;
-use super::waiting;
+use super::pending;
+use super::received::ReceivedPostback;
+use super::writer::{ConversionWriter, Decisions};
 use crate::archive::Archive;
+use crate::click_lookup::{ClickLookup, LookUpError, PassedMs};
 use crate::daemon_client::{DaemonClient, DaemonError};
 use crate::disk::Disk;
 use crate::intake::IntakeHandle;
@@ -49,7 +49,7 @@ const LONGEST_BACK_OFF: Duration = Duration::from_secs(5);
 
 /// Why postbacks were not taken in.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum IntakeError {
+pub(super) enum IngestError {
     /// The daemon gave none.
     #[error(transparent)]
     Daemon(#[from] DaemonError),
@@ -58,7 +58,7 @@ pub(super) enum IntakeError {
     Delivery(#[from] PostbackError),
     /// The clicks they name could not be looked for.
     #[error(transparent)]
-    Clicks(#[from] LookUpError),
+    ClickLookup(#[from] LookUpError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -112,7 +112,7 @@ impl PostbackHandle {
 
 /// What decisions are made with.
 #[derive(Clone)]
-pub(super) struct Court {
+pub(super) struct PostbackProcessor {
     pub(super) store: Store,
     pub(super) archive: Archive,
     pub(super) clicks: IntakeHandle,
@@ -151,10 +151,19 @@ pub fn start(
     let handle = PostbackHandle { status: status.subscribe() };
     let (late_verdicts, decided_late) = mpsc::channel(MAX_LATE_VERDICTS);
     let waits_begun = Arc::default();
-    let court =
-        Court { store, archive, clicks, network_id, bounds, status, waits_begun, late_verdicts };
-    tokio::spawn(stop.clone().run_until_cancelled_owned(waiting::run(court.clone())));
-    let intake = Intake { court, daemon, cursors: None, verdicts: Vec::new(), decided_late };
+    let processor = PostbackProcessor {
+        store,
+        archive,
+        clicks,
+        network_id,
+        bounds,
+        status,
+        waits_begun,
+        late_verdicts,
+    };
+    tokio::spawn(stop.clone().run_until_cancelled_owned(pending::run(processor.clone())));
+    let intake =
+        PostbackIngest { processor, daemon, cursors: None, verdicts: Vec::new(), decided_late };
     tokio::spawn(stop.run_until_cancelled_owned(intake.run()));
     handle
 }
@@ -163,11 +172,11 @@ pub fn start(
 pub(super) struct Batch {
     spool: SpoolId,
     oldest: u64,
-    received: Vec<Received>,
+    received: Vec<ReceivedPostback>,
 }
 
-struct Intake {
-    court: Court,
+struct PostbackIngest {
+    processor: PostbackProcessor,
     daemon: DaemonClient,
     /// What is decided or waits here; `None` after a failure, until the store was asked.
     cursors: Option<Vec<(SpoolId, u64)>>,
@@ -177,14 +186,14 @@ struct Intake {
     decided_late: mpsc::Receiver<Verdict>,
 }
 
-impl Intake {
+impl PostbackIngest {
     async fn run(mut self) {
         let mut back_off = SHORTEST_BACK_OFF;
         loop {
             match self.pull().await {
                 Ok(()) => {
                     back_off = SHORTEST_BACK_OFF;
-                    self.court.update(|status| status.last_error = None);
+                    self.processor.update(|status| status.last_error = None);
                 }
                 Err(error) => {
                     self.tell(&error);
@@ -196,29 +205,29 @@ impl Intake {
     }
 
     /// A failure is logged when it begins, not every time it is met again.
-    fn tell(&self, error: &IntakeError) {
+    fn tell(&self, error: &IngestError) {
         let text = error.to_string();
-        if self.court.status.borrow().last_error.as_ref() != Some(&text) {
+        if self.processor.status.borrow().last_error.as_ref() != Some(&text) {
             tracing::warn!(error = %text, "postbacks cannot be taken in; trying again");
         }
-        self.court.update(|status| status.last_error = Some(text));
+        self.processor.update(|status| status.last_error = Some(text));
     }
 
     /// Takes in one answer of the daemon.
-    async fn pull(&mut self) -> Result<(), IntakeError> {
+    async fn pull(&mut self) -> Result<(), IngestError> {
         let cursors = match self.cursors.take() {
             Some(cursors) => cursors,
-            None => self.court.begin().await?,
+            None => self.processor.begin().await?,
         };
         let question = PollRequest { cursors, verdicts: std::mem::take(&mut self.verdicts) };
         let answer = self.ask(question).await?;
-        self.court.update(|status| status.last_pull = Some((now_ms() / 1000) as i64));
+        self.processor.update(|status| status.last_pull = Some((now_ms() / 1000) as i64));
         let batch = read(&answer)?;
         if !batch.received.is_empty() {
-            self.verdicts = self.court.decide(batch).await?;
-            self.court.show_unidentified().await?;
+            self.verdicts = self.processor.decide(batch).await?;
+            self.processor.show_unidentified().await?;
         }
-        self.cursors = Some(self.court.cursors().await?);
+        self.cursors = Some(self.processor.cursors().await?);
         Ok(())
     }
 
@@ -249,11 +258,11 @@ impl Intake {
 
 fn read(answer: &Bytes) -> Result<Batch, PostbackError> {
     let UndecodedDelivery { spool, oldest, postbacks } = UndecodedDelivery::split(answer)?;
-    let read = |(sequence, bytes)| Received::read(spool, sequence, bytes);
+    let read = |(sequence, bytes)| ReceivedPostback::read(spool, sequence, bytes);
     Ok(Batch { spool, oldest, received: postbacks.into_iter().map(read).collect() })
 }
 
-impl Court {
+impl PostbackProcessor {
     pub(super) fn update(&self, change: impl FnOnce(&mut PostbackStatus)) {
         self.status.send_modify(change);
     }
@@ -283,20 +292,26 @@ impl Court {
         self.store.read(postbacks::cursors).await
     }
 
-    pub(super) fn ledger<'t, 'c>(&self, tx: &'t WriteTx<'c>) -> Result<Ledger<'t, 'c>, StoreError> {
-        Ledger::new(tx, self.network_id, self.bounds.disk.room().is_low)
+    pub(super) fn writer<'t, 'c>(
+        &self,
+        tx: &'t WriteTx<'c>,
+    ) -> Result<ConversionWriter<'t, 'c>, StoreError> {
+        ConversionWriter::new(tx, self.network_id, self.bounds.disk.room().is_low)
     }
 
     /// Looks for the clicks that postbacks name.
-    pub(super) async fn look_up(&self, received: &[Received]) -> Result<Clicks, LookUpError> {
+    pub(super) async fn look_up(
+        &self,
+        received: &[ReceivedPostback],
+    ) -> Result<ClickLookup, LookUpError> {
         let passed = PassedMs(self.clicks.status().passed_unix_ms);
-        let ids = received.iter().flat_map(Received::transaction_ids);
+        let ids = received.iter().flat_map(ReceivedPostback::transaction_ids);
         let ids: std::collections::BTreeSet<_> = ids.collect();
-        Clicks::look_up(&self.store, &self.archive, ids.into_iter().collect(), passed).await
+        ClickLookup::look_up(&self.store, &self.archive, ids.into_iter().collect(), passed).await
     }
 
     /// Decides and keeps a batch, and answers the verdicts once that is durable.
-    async fn decide(&self, batch: Batch) -> Result<Vec<Verdict>, IntakeError> {
+    async fn decide(&self, batch: Batch) -> Result<Vec<Verdict>, IngestError> {
         let clicks = Arc::new(self.look_up(&batch.received).await?);
         let batch = Arc::new(batch);
         let decisions = match self.commit(&batch, 0..batch.received.len(), &clicks).await {
@@ -341,17 +356,17 @@ impl Court {
         &self,
         batch: &Arc<Batch>,
         range: std::ops::Range<usize>,
-        clicks: &Arc<Clicks>,
+        clicks: &Arc<ClickLookup>,
     ) -> Result<Decisions, StoreError> {
-        let (batch, clicks, court) = (Arc::clone(batch), Arc::clone(clicks), self.clone());
-        self.store.write(move |tx| batch.write(tx, range, &clicks, &court)).await
+        let (batch, clicks, processor) = (Arc::clone(batch), Arc::clone(clicks), self.clone());
+        self.store.write(move |tx| batch.write(tx, range, &clicks, &processor)).await
     }
 
     /// After a batch was broken off: what breaks off alone too is kept undecided.
     async fn commit_one_by_one(
         &self,
         batch: &Arc<Batch>,
-        clicks: &Arc<Clicks>,
+        clicks: &Arc<ClickLookup>,
     ) -> Result<Decisions, StoreError> {
         let mut all = Decisions::default();
         for at in 0..batch.received.len() {
@@ -386,14 +401,14 @@ impl Batch {
         &self,
         tx: &WriteTx<'_>,
         range: std::ops::Range<usize>,
-        clicks: &Clicks,
-        court: &Court,
+        clicks: &ClickLookup,
+        processor: &PostbackProcessor,
     ) -> Result<Decisions, StoreError> {
         let received = self.received.get(range).unwrap_or_default();
-        let mut ledger = court.ledger(tx)?;
-        received.iter().try_for_each(|received| ledger.take_in(received, clicks))?;
-        let decisions = ledger.finish()?;
-        unidentified::keep_within(tx, court.bounds.unidentified_max_bytes)?;
+        let mut writer = processor.writer(tx)?;
+        received.iter().try_for_each(|received| writer.take_in(received, clicks))?;
+        let decisions = writer.finish()?;
+        unidentified::keep_within(tx, processor.bounds.unidentified_max_bytes)?;
         self.advance(tx, received)?;
         Ok(decisions)
     }
@@ -407,7 +422,7 @@ impl Batch {
     }
 
     /// Moves the cursor over them, and counts what the spool no longer had.
-    fn advance(&self, tx: &WriteTx<'_>, received: &[Received]) -> Result<(), StoreError> {
+    fn advance(&self, tx: &WriteTx<'_>, received: &[ReceivedPostback]) -> Result<(), StoreError> {
         let sequences = || received.iter().map(|received| received.row.sequence);
         let (Some(first), Some(last)) = (sequences().min(), sequences().max()) else {
             return Ok(());

@@ -38,7 +38,7 @@ impl Ord for Rank {
 
 /// What is asked of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NewClaim {
+pub struct IncomingPostback {
     /// How well it is proved.
     pub rank: Rank,
     /// What it would become.
@@ -51,7 +51,7 @@ pub struct NewClaim {
 
 /// A conversion that has the claim's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Keyed {
+pub struct ExistingConversion {
     /// How well it is proved.
     pub rank: Rank,
     /// What became of it.
@@ -74,7 +74,7 @@ pub enum Relation {
 /// Finds the place of a claim among those with its key, which come in the order in which they were
 /// made.
 #[must_use]
-pub fn place(said: &NewClaim, known: &[Keyed]) -> Relation {
+pub fn find_relation(said: &IncomingPostback, known: &[ExistingConversion]) -> Relation {
     let standing = || known.iter().enumerate().filter(|(_, known)| known.stands());
     if said.is_refund {
         return order_of_refund(known).map_or(Relation::New, Relation::Repeats);
@@ -88,19 +88,20 @@ pub fn place(said: &NewClaim, known: &[Keyed]) -> Relation {
         return if standing().next().is_some() { Relation::Disputes } else { Relation::New };
     }
     let number = said.error.map_or(0, ErrorCode::number);
-    let refused_so = |known: &Keyed| known.error_code == number && known.rank >= said.rank;
+    let refused_so =
+        |known: &ExistingConversion| known.error_code == number && known.rank >= said.rank;
     known.iter().position(refused_so).map_or(Relation::New, Relation::Repeats)
 }
 
 /// The conversion that a refund is taken from, among those with its order's key.
 #[must_use]
-pub fn order_of_refund(known: &[Keyed]) -> Option<usize> {
+pub fn order_of_refund(known: &[ExistingConversion]) -> Option<usize> {
     preferred(known.iter().enumerate())
 }
 
 /// What counts before what may count before what does not; then the best proved; then the first.
-fn preferred<'a>(known: impl Iterator<Item = (usize, &'a Keyed)>) -> Option<usize> {
-    let order = |(at, known): &(usize, &Keyed)| {
+fn preferred<'a>(known: impl Iterator<Item = (usize, &'a ExistingConversion)>) -> Option<usize> {
+    let order = |(at, known): &(usize, &ExistingConversion)| {
         let status = match known.status {
             Status::Approved => 0,
             Status::Pending => 1,
@@ -112,7 +113,7 @@ fn preferred<'a>(known: impl Iterator<Item = (usize, &'a Keyed)>) -> Option<usiz
     known.min_by_key(order).map(|(at, _)| at)
 }
 
-impl Keyed {
+impl ExistingConversion {
     fn stands(&self) -> bool {
         stands(self.status, self.error_code)
     }
@@ -133,24 +134,24 @@ mod tests {
     use super::*;
 
     /// `click approved`, `code rejected 18` and the like.
-    fn known(text: &str) -> Keyed {
+    fn known(text: &str) -> ExistingConversion {
         let mut words = text.split(' ');
-        Keyed {
+        ExistingConversion {
             rank: words.next().unwrap().parse().unwrap(),
             status: words.next().unwrap().parse().unwrap(),
             error_code: words.next().map_or(0, |number| number.parse().unwrap()),
         }
     }
 
-    fn placed(said: &str, others: &[&str]) -> Relation {
+    fn relation_to(said: &str, others: &[&str]) -> Relation {
         let (text, is_refund) = match said.strip_prefix("refund ") {
             Some(rest) => (rest, true),
             None => (said, false),
         };
-        let Keyed { rank, status, error_code } = known(text);
+        let ExistingConversion { rank, status, error_code } = known(text);
         let error = ErrorCode::from_number(error_code);
-        let others: Vec<Keyed> = others.iter().map(|text| known(text)).collect();
-        place(&NewClaim { rank, status, error, is_refund }, &others)
+        let others: Vec<ExistingConversion> = others.iter().map(|text| known(text)).collect();
+        find_relation(&IncomingPostback { rank, status, error, is_refund }, &others)
     }
 
     #[test]
@@ -192,19 +193,19 @@ mod tests {
             ("refund code invalid 1018", &["code rejected 18"], Repeats(0)),
         ];
         for (said, others, wanted) in cases {
-            assert_eq!(placed(said, others), wanted, "{said} among {others:?}");
+            assert_eq!(relation_to(said, others), wanted, "{said} among {others:?}");
         }
-        assert_eq!(placed("refund code invalid 1018", &[]), New);
+        assert_eq!(relation_to("refund code invalid 1018", &[]), New);
     }
 
     #[test]
     fn however_often_it_is_claimed_a_key_has_one_standing_conversion_of_each_rank() {
-        let mut all: Vec<Keyed> = Vec::new();
-        for claim in ["code approved", "click approved", "trusted approved"].repeat(3) {
-            let Keyed { rank, status, .. } = known(claim);
-            let said = NewClaim { rank, status, error: None, is_refund: false };
-            if matches!(place(&said, &all), Relation::New | Relation::Disputes) {
-                all.push(known(claim));
+        let mut all: Vec<ExistingConversion> = Vec::new();
+        for fields in ["code approved", "click approved", "trusted approved"].repeat(3) {
+            let ExistingConversion { rank, status, .. } = known(fields);
+            let said = IncomingPostback { rank, status, error: None, is_refund: false };
+            if matches!(find_relation(&said, &all), Relation::New | Relation::Disputes) {
+                all.push(known(fields));
             }
         }
         assert_eq!(all.len(), 3);

@@ -16,7 +16,7 @@ use rust_decimal::Decimal;
 
 use super::currency::Currencies;
 use super::error_code::ErrorCode;
-use super::payout::{Terms, Worth};
+use super::payout::{Payable, PayoutTerms};
 use super::rank::Rank;
 use crate::catalog::Money;
 
@@ -63,20 +63,20 @@ impl RefundRequest {
 
 /// An order as it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct State {
+pub struct OrderAmounts {
     /// The amount of the sale.
     pub sale: Money,
     /// What it is worth.
-    pub worth: Worth,
+    pub payable: Payable,
 }
 
 /// What a refund does to an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refund {
+pub struct RefundEffect {
     /// The order after it.
-    pub after: State,
+    pub after: OrderAmounts,
     /// What that is more than before: nothing or less in each part. This is what the history keeps.
-    pub change: State,
+    pub change: OrderAmounts,
     /// More was asked back than was left.
     pub is_beyond: bool,
 }
@@ -85,36 +85,39 @@ pub struct Refund {
 /// edited what it is worth) payout and revenue stay until nothing of the sale is left.
 #[must_use]
 pub fn take_back(
-    before: &State,
+    before: &OrderAmounts,
     amount: Money,
-    terms: Option<&Terms>,
+    terms: Option<&PayoutTerms>,
     currencies: &Currencies,
-) -> Refund {
+) -> RefundEffect {
     let left = before.sale.decimal() + amount.decimal().min(Decimal::ZERO);
     let sale = Money::rounded(left.max(Decimal::ZERO));
-    let worth = if sale.decimal().is_zero() {
-        Worth::default()
+    let payable = if sale.decimal().is_zero() {
+        Payable::default()
     } else {
-        let anew = |terms| at_most(before.worth, currencies.worth(terms, sale));
-        terms.map_or(before.worth, anew)
+        let anew = |terms| at_most(before.payable, currencies.payable(terms, sale));
+        terms.map_or(before.payable, anew)
     };
-    let after = State { sale, worth };
-    Refund { after, change: difference(before, &after), is_beyond: left < Decimal::ZERO }
+    let after = OrderAmounts { sale, payable };
+    RefundEffect { after, change: difference(before, &after), is_beyond: left < Decimal::ZERO }
 }
 
 /// A refund never makes an order worth more, such as one that was worth nothing as yet.
-fn at_most(before: Worth, anew: Worth) -> Worth {
+fn at_most(before: Payable, anew: Payable) -> Payable {
     let less = |a: Money, b: Money| if b.decimal() < a.decimal() { b } else { a };
-    Worth { payout: less(before.payout, anew.payout), revenue: less(before.revenue, anew.revenue) }
+    Payable {
+        payout: less(before.payout, anew.payout),
+        revenue: less(before.revenue, anew.revenue),
+    }
 }
 
-fn difference(before: &State, after: &State) -> State {
+fn difference(before: &OrderAmounts, after: &OrderAmounts) -> OrderAmounts {
     let minus = |a: Money, b: Money| Money::rounded(a.decimal() - b.decimal());
-    let worth = Worth {
-        payout: minus(after.worth.payout, before.worth.payout),
-        revenue: minus(after.worth.revenue, before.worth.revenue),
+    let payable = Payable {
+        payout: minus(after.payable.payout, before.payable.payout),
+        revenue: minus(after.payable.revenue, before.payable.revenue),
     };
-    State { sale: minus(after.sale, before.sale), worth }
+    OrderAmounts { sale: minus(after.sale, before.sale), payable }
 }
 
 #[cfg(test)]
@@ -128,8 +131,8 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn terms(payout_type: PayoutType, revenue_type: RevenueType) -> Terms {
-        Terms {
+    fn terms(payout_type: PayoutType, revenue_type: RevenueType) -> PayoutTerms {
+        PayoutTerms {
             payout_type,
             payout_amount: money("2.5"),
             payout_percentage: money("10"),
@@ -143,16 +146,20 @@ mod tests {
         Currencies { sale: "USD".into(), paid: "USD".into() }
     }
 
-    fn take_back(before: &State, amount: Money, terms: Option<&Terms>) -> Refund {
+    fn take_back(
+        before: &OrderAmounts,
+        amount: Money,
+        terms: Option<&PayoutTerms>,
+    ) -> RefundEffect {
         super::take_back(before, amount, terms, &dollars())
     }
 
-    fn order(terms: &Terms, sale: Money) -> State {
-        State { sale, worth: dollars().worth(terms, sale) }
+    fn order(terms: &PayoutTerms, sale: Money) -> OrderAmounts {
+        OrderAmounts { sale, payable: dollars().payable(terms, sale) }
     }
 
-    fn shown(state: &State) -> [String; 3] {
-        [state.sale, state.worth.payout, state.worth.revenue].map(|money| money.to_string())
+    fn shown(state: &OrderAmounts) -> [String; 3] {
+        [state.sale, state.payable.payout, state.payable.revenue].map(|money| money.to_string())
     }
 
     #[test]
@@ -180,7 +187,7 @@ mod tests {
         let fixed = terms(PayoutType::Cpa, RevenueType::Rpa);
         let euros = Currencies { sale: "EUR".into(), paid: "USD".into() };
         let sale = money("100");
-        let before = State { sale, worth: euros.worth(&fixed, sale) };
+        let before = OrderAmounts { sale, payable: euros.payable(&fixed, sale) };
         let part = super::take_back(&before, money("-40"), Some(&fixed), &euros);
         assert_eq!(shown(&part.after), ["60", "2.5", "3"]);
     }
@@ -220,8 +227,8 @@ mod tests {
 
     #[test]
     fn what_somebody_fixed_by_hand_stays_until_nothing_is_left() {
-        let worth = Worth { payout: money("50"), revenue: money("60") };
-        let before = State { sale: money("100"), worth };
+        let payable = Payable { payout: money("50"), revenue: money("60") };
+        let before = OrderAmounts { sale: money("100"), payable };
         let part = take_back(&before, money("-40"), None);
         assert_eq!(shown(&part.after), ["60", "50", "60"]);
         assert_eq!(shown(&take_back(&part.after, money("-60"), None).after), ["0", "0", "0"]);
@@ -230,11 +237,11 @@ mod tests {
     #[test]
     fn a_refund_adds_nothing_to_an_order_that_was_worth_nothing_as_yet() {
         let terms = terms(PayoutType::Cps, RevenueType::Rps);
-        let before = State { sale: money("100"), worth: Worth::default() };
+        let before = OrderAmounts { sale: money("100"), payable: Payable::default() };
         assert_eq!(shown(&take_back(&before, money("-40"), Some(&terms)).after), ["60", "0", "0"]);
     }
 
-    fn any_terms() -> impl Strategy<Value = Terms> {
+    fn any_terms() -> impl Strategy<Value = PayoutTerms> {
         let payouts = prop::sample::select(vec![
             PayoutType::Cpa,
             PayoutType::Cps,
@@ -251,7 +258,7 @@ mod tests {
         (payouts, revenues).prop_map(|(payout_type, revenue_type)| terms(payout_type, revenue_type))
     }
 
-    fn apply(before: State, refunds: &[i64], terms: &Terms) -> Vec<Refund> {
+    fn apply(before: OrderAmounts, refunds: &[i64], terms: &PayoutTerms) -> Vec<RefundEffect> {
         let mut state = before;
         refunds
             .iter()
@@ -272,7 +279,7 @@ mod tests {
         ) {
             let before = order(&terms, Money::from_millionths(sale));
             let applied = apply(before, &refunds, &terms);
-            let parts = |state: &State| [state.sale, state.worth.payout, state.worth.revenue].map(Money::millionths);
+            let parts = |state: &OrderAmounts| [state.sale, state.payable.payout, state.payable.revenue].map(Money::millionths);
             let mut sum = parts(&before);
             for refund in &applied {
                 let change = parts(&refund.change);

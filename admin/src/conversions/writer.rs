@@ -24,26 +24,26 @@ use coupon_shared::postback::{PostbackId, Verdict, VerdictStatus};
 use coupon_shared::transaction_id::TransactionId;
 use serde_json::json;
 
-use super::attribution::{Attributed, Method};
-use super::claim::{Claim, ClaimedId};
-use super::clicks::{Clicks, FoundClick};
 use super::count::Counts;
-use super::currency;
-use super::disclosure;
-use super::error_code::ErrorCode;
-use super::gather::Facts;
-use super::judge::{Candidate, Decided, Judgement, judge};
-use super::kept_refund;
-use super::key::TWIN_WINDOW_MS;
-use super::leak_guard::{self, HOURS_BEFORE, Usage};
-use super::payout::Worth;
-use super::rank::{self, Keyed, NewClaim, Relation};
-use super::received::{self, Received};
-use super::refund::{self, WAITS_FOR_ORDER_MS};
-use super::status::Status;
-use super::step::Steps;
-use super::tell_partner;
+use super::evidence_loader::EvidenceLoader;
+use super::partner_postback::enqueue_partner_postback;
+use super::received::{self, ReceivedPostback};
+use super::stored_refund;
+use crate::attribution::attribute::{Attributed, Method};
+use crate::attribution::currency;
+use crate::attribution::decision_step::DecisionSteps;
+use crate::attribution::dedup_key::DUPLICATE_WINDOW_MS;
+use crate::attribution::disclosure;
+use crate::attribution::error_code::ErrorCode;
+use crate::attribution::evaluation::{Candidate, Evaluation, ProposedConversion, evaluate};
+use crate::attribution::fraud_rules::{self, CodeUsage, HOURS_BEFORE};
+use crate::attribution::payout::Payable;
+use crate::attribution::postback_fields::{PostbackFields, SentId};
+use crate::attribution::rank::{self, ExistingConversion, IncomingPostback, Relation};
+use crate::attribution::refund::{self, WAITS_FOR_ORDER_MS};
+use crate::attribution::status::Status;
 use crate::catalog::Money;
+use crate::click_lookup::{ClickLookup, FoundClick};
 use crate::store::audit::FieldChange;
 use crate::store::conversions::{self, Action, Conversion, ConversionId, ConversionRow, refunds};
 use crate::store::postbacks::waiting::{self, SequenceKey, WaitsFor};
@@ -56,9 +56,9 @@ mod refund_processor;
 use refund_processor::RefundProcessor;
 
 /// Decides the postbacks of one transaction.
-pub(super) struct Ledger<'t, 'c> {
+pub(super) struct ConversionWriter<'t, 'c> {
     tx: &'t WriteTx<'c>,
-    facts: Facts<'t, 'c>,
+    evidence_loader: EvidenceLoader<'t, 'c>,
     counts: Counts,
     decisions: Decisions,
     is_disk_low: bool,
@@ -80,26 +80,34 @@ pub(super) struct Decisions {
 }
 
 /// What became of a postback.
-struct Settled {
+struct PostbackDecision {
     outcome: Outcome,
     verdict: VerdictWord,
     error: Option<ErrorCode>,
     /// The conversion that it made, repeats, contradicts or takes back from.
     conversion: Option<Conversion>,
     waits_for: Option<WaitsFor>,
-    steps: Steps,
+    steps: DecisionSteps,
 }
 
-impl<'t, 'c> Ledger<'t, 'c> {
+impl<'t, 'c> ConversionWriter<'t, 'c> {
     /// With `is_disk_low`, what identifies nothing is not kept, and of the rest little of its text.
     pub(super) fn new(
         tx: &'t WriteTx<'c>,
         network_id: u32,
         is_disk_low: bool,
-    ) -> Result<Ledger<'t, 'c>, StoreError> {
-        let (facts, counts) = (Facts::new(tx, network_id)?, Counts::default());
+    ) -> Result<ConversionWriter<'t, 'c>, StoreError> {
+        let (evidence_loader, counts) = (EvidenceLoader::new(tx, network_id)?, Counts::default());
         let decisions = Decisions::default();
-        Ok(Ledger { tx, facts, counts, decisions, is_disk_low, dropped: 0, latest_ms: 0 })
+        Ok(ConversionWriter {
+            tx,
+            evidence_loader,
+            counts,
+            decisions,
+            is_disk_low,
+            dropped: 0,
+            latest_ms: 0,
+        })
     }
 
     /// Gives up refunds that waited too long, and writes what all of them add to the reports.
@@ -110,7 +118,7 @@ impl<'t, 'c> Ledger<'t, 'c> {
         let before_ms = self.latest_ms.saturating_sub(WAITS_FOR_ORDER_MS);
         for refund in refunds::waiting_since_before(self.tx, before_ms)? {
             let why = Some(ErrorCode::UnknownOrder);
-            kept_refund::set_status(self.tx, &mut self.counts, refund, why)?;
+            stored_refund::set_status(self.tx, &mut self.counts, refund, why)?;
         }
         self.counts.write(self.tx)?;
         Ok(self.decisions)
@@ -119,21 +127,21 @@ impl<'t, 'c> Ledger<'t, 'c> {
     /// Takes in a postback that was delivered.
     pub(super) fn take_in(
         &mut self,
-        received: &Received,
-        clicks: &Clicks,
+        received: &ReceivedPostback,
+        clicks: &ClickLookup,
     ) -> Result<(), StoreError> {
         if let Some(known) = postbacks::get(self.tx, received.row.id)? {
             let verdict = self.verdict_again(&known.postback)?;
             return self.tell(verdict, received, clicks);
         }
         let mut row = received.row.clone();
-        let Some(claim) = &received.claim else {
+        let Some(fields) = &received.fields else {
             postbacks::insert(self.tx, &row)?;
             self.decisions.verdicts.push(verdict(&row, None));
             return Ok(());
         };
-        let keys = sequence_keys(claim);
-        let settled = self.settle_in_order(claim, &row, None, &keys, clicks)?;
+        let keys = sequence_keys(fields);
+        let settled = self.decide_in_order(fields, &row, None, &keys, clicks)?;
         settled.write_into(&mut row);
         let verdict = settled.verdict_of(&row);
         self.keep(row, &settled, &keys, &received.message)?;
@@ -143,7 +151,7 @@ impl<'t, 'c> Ledger<'t, 'c> {
     fn keep(
         &mut self,
         mut row: Postback,
-        settled: &Settled,
+        settled: &PostbackDecision,
         keys: &[SequenceKey<'_>],
         message: &[u8],
     ) -> Result<(), StoreError> {
@@ -167,17 +175,17 @@ impl<'t, 'c> Ledger<'t, 'c> {
     fn tell(
         &mut self,
         verdict: Verdict,
-        received: &Received,
-        clicks: &Clicks,
+        received: &ReceivedPostback,
+        clicks: &ClickLookup,
     ) -> Result<(), StoreError> {
         self.decisions.waiting += usize::from(verdict.status == VerdictStatus::Queued);
-        let Some(claim) = &received.claim else {
+        let Some(fields) = &received.fields else {
             self.decisions.verdicts.push(verdict);
             return Ok(());
         };
-        let evidence = self.facts.evidence(claim, received.row.received_ms, clicks)?;
-        let guarded = self.facts.guarded()?;
-        let disclosed = || disclosure::disclosed(verdict, claim, &evidence, guarded);
+        let evidence = self.evidence_loader.evidence(fields, received.row.received_ms, clicks)?;
+        let guarded = self.evidence_loader.guarded()?;
+        let disclosed = || disclosure::disclose(verdict, fields, &evidence, guarded);
         // A fault of this program must not hold up the postbacks behind; nothing is told then.
         let disclosed = catch_unwind(AssertUnwindSafe(disclosed));
         self.decisions.verdicts.push(disclosed.map_err(|_panic| StoreError::BrokenOff)?);
@@ -188,16 +196,16 @@ impl<'t, 'c> Ledger<'t, 'c> {
     pub(super) fn decide_waiting(
         &mut self,
         number: u64,
-        received: &Received,
-        clicks: &Clicks,
+        received: &ReceivedPostback,
+        clicks: &ClickLookup,
     ) -> Result<(), StoreError> {
-        let (Some(PostbackRow { mut postback, .. }), Some(claim)) =
-            (waiting::get(self.tx, number)?, &received.claim)
+        let (Some(PostbackRow { mut postback, .. }), Some(fields)) =
+            (waiting::get(self.tx, number)?, &received.fields)
         else {
             return waiting::remove(self.tx, number);
         };
-        let keys = sequence_keys(claim);
-        let settled = self.settle_in_order(claim, &postback, Some(number), &keys, clicks)?;
+        let keys = sequence_keys(fields);
+        let settled = self.decide_in_order(fields, &postback, Some(number), &keys, clicks)?;
         settled.write_into(&mut postback);
         match settled.waits_for {
             Some(other) => waiting::insert(self.tx, number, other, &keys, &received.message)?,
@@ -214,21 +222,21 @@ impl<'t, 'c> Ledger<'t, 'c> {
 
     /// Settles a postback, unless it has to wait behind an earlier one. `number` is that of a
     /// postback that has waited before.
-    fn settle_in_order(
+    fn decide_in_order(
         &mut self,
-        claim: &Claim,
+        fields: &PostbackFields,
         row: &Postback,
         number: Option<u64>,
         keys: &[SequenceKey<'_>],
-        clicks: &Clicks,
-    ) -> Result<Settled, StoreError> {
+        clicks: &ClickLookup,
+    ) -> Result<PostbackDecision, StoreError> {
         let Some(earlier) = waiting::blocker(self.tx, keys, number)? else {
-            return self.settle(claim, row, clicks);
+            return self.decide(fields, row, clicks);
         };
         if waiting::has_room_behind(self.tx, earlier)? {
-            return Ok(Settled::waits_behind(earlier));
+            return Ok(PostbackDecision::waits_behind(earlier));
         }
-        let mut settled = self.settle(claim, row, clicks)?;
+        let mut settled = self.decide(fields, row, clicks)?;
         if settled.waits_for.is_none() {
             settled.steps.note("out_of_order", "too many postbacks wait behind an earlier one");
             self.decisions.out_of_order += 1;
@@ -236,76 +244,84 @@ impl<'t, 'c> Ledger<'t, 'c> {
         Ok(settled)
     }
 
-    fn settle(
+    fn decide(
         &mut self,
-        claim: &Claim,
+        fields: &PostbackFields,
         row: &Postback,
-        clicks: &Clicks,
-    ) -> Result<Settled, StoreError> {
-        let evidence = self.facts.evidence(claim, row.received_ms, clicks)?;
-        match catch_unwind(AssertUnwindSafe(|| judge(claim, &evidence))) {
-            Ok(Judgement::Waits(id, steps)) => Ok(Settled::waits(WaitsFor::Click(id), steps)),
-            Ok(Judgement::Decided(decided)) => self.place(claim, row, *decided, clicks),
+        clicks: &ClickLookup,
+    ) -> Result<PostbackDecision, StoreError> {
+        let evidence = self.evidence_loader.evidence(fields, row.received_ms, clicks)?;
+        match catch_unwind(AssertUnwindSafe(|| evaluate(fields, &evidence))) {
+            Ok(Evaluation::Waits(id, steps)) => {
+                Ok(PostbackDecision::waits(WaitsFor::Click(id), steps))
+            }
+            Ok(Evaluation::Decided(proposed)) => {
+                self.dedupe_or_create(fields, row, *proposed, clicks)
+            }
             // A fault of this program must not hold up the postbacks behind.
-            Err(_panic) => Ok(Settled::unjudged()),
+            Err(_panic) => Ok(PostbackDecision::unjudged()),
         }
     }
 
     /// Finds out whether it came before, and makes a conversion of it if it did not.
-    fn place(
+    fn dedupe_or_create(
         &mut self,
-        claim: &Claim,
+        fields: &PostbackFields,
         row: &Postback,
-        mut decided: Decided,
-        clicks: &Clicks,
-    ) -> Result<Settled, StoreError> {
+        mut proposed: ProposedConversion,
+        clicks: &ClickLookup,
+    ) -> Result<PostbackDecision, StoreError> {
         self.latest_ms = self.latest_ms.max(row.received_ms);
-        let (place, mut known) = self.find(claim, &mut decided)?;
-        match place {
-            Relation::Repeats(at) if claim.is_refund() => {
+        let (relation, mut known) = self.find(fields, &mut proposed)?;
+        match relation {
+            Relation::Repeats(at) if fields.is_refund() => {
                 let order = known.swap_remove(at);
-                RefundProcessor { ledger: self, claim, row, decided, clicks }.of(order)
+                RefundProcessor { writer: self, fields, row, proposed, clicks }
+                    .apply_to_order(order)
             }
-            Relation::Repeats(at) => self.again(claim, row, decided, known.swap_remove(at)),
+            Relation::Repeats(at) => {
+                self.handle_duplicate(fields, row, proposed, known.swap_remove(at))
+            }
             Relation::Disputes => {
-                self.dispute(row, &mut decided, known)?;
-                self.make(claim, row, decided, clicks, String::new())
+                self.dispute(row, &mut proposed, known)?;
+                self.make(fields, row, proposed, clicks, String::new())
             }
-            Relation::New if decided.error == Some(ErrorCode::UnknownOrder) => {
-                RefundProcessor { ledger: self, claim, row, decided, clicks }.without_order()
+            Relation::New if proposed.error == Some(ErrorCode::UnknownOrder) => {
+                RefundProcessor { writer: self, fields, row, proposed, clicks }
+                    .process_without_order()
             }
-            Relation::New => self.make_new(claim, row, decided, clicks),
+            Relation::New => self.make_new(fields, row, proposed, clicks),
         }
     }
 
     /// The earlier conversions that it may speak of, and what it is to them.
     fn find(
         &self,
-        claim: &Claim,
-        decided: &mut Decided,
+        fields: &PostbackFields,
+        proposed: &mut ProposedConversion,
     ) -> Result<(Relation, Vec<ConversionRow>), StoreError> {
-        let is_refund = claim.is_refund();
-        if let Some(key) = decided.key.filter(|_| decided.is_believed) {
+        let is_refund = fields.is_refund();
+        if let Some(key) = proposed.key.filter(|_| proposed.is_believed) {
             let known = conversions::with_key(self.tx, &key.0)?;
-            let place = placed(&decided.said(is_refund), &known);
-            if place != Relation::New {
-                return Ok((place, known));
+            let relation = relation_to(&proposed.said(is_refund), &known);
+            if relation != Relation::New {
+                return Ok((relation, known));
             }
         }
-        match decided.others.as_slice() {
+        match proposed.others.as_slice() {
             [] => Ok((Relation::New, Vec::new())),
             [Candidate { key, rank }] => {
                 let known = conversions::with_key(self.tx, &key.0)?;
                 // It is about this one whatever it proves: it names no other.
-                let about = NewClaim { is_refund: true, ..decided.said(is_refund) };
-                decided.rank = *rank;
-                Ok((placed(&about, &known), known))
+                let about = IncomingPostback { is_refund: true, ..proposed.said(is_refund) };
+                proposed.rank = *rank;
+                Ok((relation_to(&about, &known), known))
             }
             several => {
                 let count = several.len();
                 let detail =
                     format_args!("it may be about {count} conversions; oid must say which");
-                decided.turn_into(ErrorCode::AmbiguousCode, detail);
+                proposed.turn_into(ErrorCode::AmbiguousCode, detail);
                 Ok((Relation::New, Vec::new()))
             }
         }
@@ -313,26 +329,26 @@ impl<'t, 'c> Ledger<'t, 'c> {
 
     fn make_new(
         &mut self,
-        claim: &Claim,
+        fields: &PostbackFields,
         row: &Postback,
-        mut decided: Decided,
-        clicks: &Clicks,
-    ) -> Result<Settled, StoreError> {
-        if decided.key.is_none() {
-            self.look_for_twin(claim, row, &mut decided)?;
+        mut proposed: ProposedConversion,
+        clicks: &ClickLookup,
+    ) -> Result<PostbackDecision, StoreError> {
+        if proposed.key.is_none() {
+            self.find_possible_duplicate(fields, row, &mut proposed)?;
         }
-        if decided.attributed.is_none() && decided.nearest.names_nobody() {
-            return Ok(Settled::unidentified(decided));
+        if proposed.attributed.is_none() && proposed.partial.names_nobody() {
+            return Ok(PostbackDecision::unidentified(proposed));
         }
-        let suspicion = self.inspect(claim, row, &mut decided)?;
-        self.make(claim, row, decided, clicks, suspicion)
+        let fraud_flag = self.inspect(fields, row, &mut proposed)?;
+        self.make(fields, row, proposed, clicks, fraud_flag)
     }
 
     /// What counts or may count of a sale that is claimed again, with better proof, waits for somebody.
     fn dispute(
         &mut self,
         row: &Postback,
-        decided: &mut Decided,
+        proposed: &mut ProposedConversion,
         known: Vec<ConversionRow>,
     ) -> Result<(), StoreError> {
         let counts = |row: &ConversionRow| {
@@ -340,10 +356,10 @@ impl<'t, 'c> Ledger<'t, 'c> {
         };
         for weaker in known.into_iter().filter(counts) {
             let detail = format_args!("{} claimed the same with less proof", weaker.conversion.id);
-            decided.steps.note("claimed_before", detail);
+            proposed.steps.note("claimed_before", detail);
             self.set_aside(row, weaker, ErrorCode::Disputed)?;
         }
-        decided.turn_into(ErrorCode::Disputed, ErrorCode::Disputed.sentence());
+        proposed.turn_into(ErrorCode::Disputed, ErrorCode::Disputed.sentence());
         Ok(())
     }
 
@@ -368,19 +384,19 @@ impl<'t, 'c> Ledger<'t, 'c> {
     }
 
     /// What has no key and was said in the same words a moment ago may have been sent twice.
-    fn look_for_twin(
+    fn find_possible_duplicate(
         &self,
-        claim: &Claim,
+        fields: &PostbackFields,
         row: &Postback,
-        decided: &mut Decided,
+        proposed: &mut ProposedConversion,
     ) -> Result<(), StoreError> {
-        if !matches!(decided.status, Status::Approved | Status::Pending) {
+        if !matches!(proposed.status, Status::Approved | Status::Pending) {
             return Ok(());
         }
-        let since = row.received_ms.saturating_sub(TWIN_WINDOW_MS);
-        if let Some(twin) = conversions::twin(self.tx, &claim.likeness, since)? {
-            let detail = format_args!("{} said the same", twin.conversion.id);
-            decided.hold(ErrorCode::PossibleDuplicate, detail);
+        let since = row.received_ms.saturating_sub(DUPLICATE_WINDOW_MS);
+        if let Some(duplicate) = conversions::twin(self.tx, &fields.content_hash, since)? {
+            let detail = format_args!("{} said the same", duplicate.conversion.id);
+            proposed.hold(ErrorCode::PossibleDuplicate, detail);
         }
         Ok(())
     }
@@ -388,30 +404,30 @@ impl<'t, 'c> Ledger<'t, 'c> {
     /// Why its code may have leaked; empty for no suspicion.
     fn inspect(
         &mut self,
-        claim: &Claim,
+        fields: &PostbackFields,
         row: &Postback,
-        decided: &mut Decided,
+        proposed: &mut ProposedConversion,
     ) -> Result<String, StoreError> {
-        let is_by_code_alone = |whose: &Attributed| {
-            whose.method == Method::CouponCode && whose.transaction_id.is_none()
+        let is_by_code_alone = |attributed: &Attributed| {
+            attributed.method == Method::CouponCode && attributed.transaction_id.is_none()
         };
-        let counts = matches!(decided.status, Status::Approved | Status::Pending);
-        if !counts || !decided.attributed.as_ref().is_some_and(is_by_code_alone) {
+        let counts = matches!(proposed.status, Status::Approved | Status::Pending);
+        if !counts || !proposed.attributed.as_ref().is_some_and(is_by_code_alone) {
             return Ok(String::new());
         }
-        let usage = self.usage(claim, row)?;
-        let guard = &self.facts.settings.code_leak_guard;
-        let Some(finding) = leak_guard::inspect(guard, &usage) else { return Ok(String::new()) };
+        let usage = self.usage(fields, row)?;
+        let guard = &self.evidence_loader.settings.code_leak_guard;
+        let Some(finding) = fraud_rules::inspect(guard, &usage) else { return Ok(String::new()) };
         if finding.hold {
-            decided.hold(ErrorCode::Held, &finding.detail);
+            proposed.hold(ErrorCode::Held, &finding.detail);
         } else {
-            decided.steps.note(finding.sign.as_str(), &finding.detail);
+            proposed.steps.note(finding.sign.as_str(), &finding.detail);
         }
         Ok(finding.sign.as_str().into())
     }
 
-    fn usage(&mut self, claim: &Claim, row: &Postback) -> Result<Usage, StoreError> {
-        let codes = self.facts.codes(claim)?;
+    fn usage(&mut self, fields: &PostbackFields, row: &Postback) -> Result<CodeUsage, StoreError> {
+        let codes = self.evidence_loader.codes(fields)?;
         let mut clicks = 0;
         for code in &codes {
             clicks += u64::from(facts::was_clicked(self.tx, code.code_id)?);
@@ -419,28 +435,29 @@ impl<'t, 'c> Ledger<'t, 'c> {
         let (last_hour, before) =
             facts::count_alone(self.tx, &row.folded_code, row.received_ms, HOURS_BEFORE)?;
         let conversion_only = codes.iter().all(|code| code.conversion_only);
-        Ok(Usage { conversion_only, clicks, last_hour, before })
+        Ok(CodeUsage { conversion_only, clicks, last_hour, before })
     }
 
     fn make(
         &mut self,
-        claim: &Claim,
+        fields: &PostbackFields,
         row: &Postback,
-        decided: Decided,
-        clicks: &Clicks,
-        suspicion: String,
-    ) -> Result<Settled, StoreError> {
-        let conversion = made(claim, row, &decided, clicks, suspicion, self.tx.now());
+        proposed: ProposedConversion,
+        clicks: &ClickLookup,
+        fraud_flag: String,
+    ) -> Result<PostbackDecision, StoreError> {
+        let conversion =
+            build_conversion(fields, row, &proposed, clicks, fraud_flag, self.tx.now());
         let made = self.insert(row, &conversion)?;
-        if decided.status == Status::Approved {
-            self.came_from_a_person(&decided, clicks)?;
+        if proposed.status == Status::Approved {
+            self.clear_bot_flag(&proposed, clicks)?;
         }
         // A stranger's claim of the order must not use up what waits for the order itself.
-        let made = if decided.is_believed { self.take_what_waited(made)? } else { made };
-        if decided.status == Status::Approved {
-            tell_partner::of(self.tx, &made.conversion)?;
+        let made = if proposed.is_believed { self.take_what_waited(made)? } else { made };
+        if proposed.status == Status::Approved {
+            enqueue_partner_postback(self.tx, &made.conversion)?;
         }
-        Ok(Settled::made(made.conversion, decided.steps))
+        Ok(PostbackDecision::created(made.conversion, proposed.steps))
     }
 
     fn insert(
@@ -460,36 +477,40 @@ impl<'t, 'c> Ledger<'t, 'c> {
         let Some(key) = order.conversion.key else { return Ok(order) };
         let since_ms = order.conversion.unix_ms.saturating_sub(WAITS_FOR_ORDER_MS);
         for refund in refunds::waiting_for(self.tx, &key, since_ms)? {
-            order = kept_refund::settle_with_order(self.tx, &mut self.counts, refund, order)?;
+            order = stored_refund::settle_with_order(self.tx, &mut self.counts, refund, order)?;
         }
         Ok(order)
     }
 
     /// A visit that led to a sale that counts was no bot's.
-    fn came_from_a_person(&self, decided: &Decided, clicks: &Clicks) -> Result<(), StoreError> {
-        let id = decided.attributed.as_ref().and_then(|whose| whose.transaction_id);
+    fn clear_bot_flag(
+        &self,
+        proposed: &ProposedConversion,
+        clicks: &ClickLookup,
+    ) -> Result<(), StoreError> {
+        let id = proposed.attributed.as_ref().and_then(|attributed| attributed.transaction_id);
         let Some(found) = id.and_then(|id| clicks.found(&id)) else { return Ok(()) };
         let turned = found.as_click(|click| turn_into_click(self.tx, click));
         turned.unwrap_or(Ok(false)).map(drop)
     }
 
     /// It says again what `first` said, or something about it.
-    fn again(
+    fn handle_duplicate(
         &mut self,
-        claim: &Claim,
+        fields: &PostbackFields,
         row: &Postback,
-        decided: Decided,
+        proposed: ProposedConversion,
         first: ConversionRow,
-    ) -> Result<Settled, StoreError> {
-        let Decided { rank, mut steps, .. } = decided;
+    ) -> Result<PostbackDecision, StoreError> {
+        let ProposedConversion { rank, mut steps, .. } = proposed;
         let id = first.conversion.id;
         let of_first = &first.conversion;
         let is_other_currency =
-            currency::is_other(claim.currency.as_deref(), &of_first.sale_currency);
-        let (outcome, after) = match (claim.amount, of_first.amount) {
+            currency::is_other(fields.currency.as_deref(), &of_first.sale_currency);
+        let (outcome, after) = match (fields.amount, of_first.amount) {
             (Some(amount), _) if is_other_currency => {
                 steps.note("conflict", format_args!("{id} was reported in another currency"));
-                self.conflict(claim, row, amount, first)?
+                self.conflict(fields, row, amount, first)?
             }
             (Some(amount), None) if rank >= of_first.evidence_rank && is_untouched(of_first) => {
                 steps.note("completed", format_args!("{id} was reported without an amount"));
@@ -497,7 +518,7 @@ impl<'t, 'c> Ledger<'t, 'c> {
             }
             (Some(amount), known) if known != Some(amount) => {
                 steps.note("conflict", format_args!("{id} was reported with another amount"));
-                self.conflict(claim, row, amount, first)?
+                self.conflict(fields, row, amount, first)?
             }
             _ => {
                 steps.note("repeat", format_args!("{id} was reported before"));
@@ -505,13 +526,13 @@ impl<'t, 'c> Ledger<'t, 'c> {
             }
         };
         let conflict = Some(ErrorCode::Conflict).filter(|_| outcome == Outcome::Conflicts);
-        Ok(Settled::about(outcome, after, conflict, steps))
+        Ok(PostbackDecision::about(outcome, after, conflict, steps))
     }
 
     /// What came first stands; the other amount is kept and shown.
     fn conflict(
         &self,
-        claim: &Claim,
+        fields: &PostbackFields,
         row: &Postback,
         amount: Money,
         mut first: ConversionRow,
@@ -520,8 +541,8 @@ impl<'t, 'c> Ledger<'t, 'c> {
         if !postbacks::has_conflict(self.tx, id, &row.amount, &row.currency)? {
             let mut changes = vec![change("amount", json!(first.conversion.amount), json!(amount))];
             let own = &first.conversion.sale_currency;
-            if currency::is_other(claim.currency.as_deref(), own) {
-                changes.push(change("sale_currency", json!(own), json!(claim.currency)));
+            if currency::is_other(fields.currency.as_deref(), own) {
+                changes.push(change("sale_currency", json!(own), json!(fields.currency)));
             }
             conversions::tell(self.tx, first.number, Action::Conflict, Some(row.id), &changes)?;
             first.conversion.has_conflict = true;
@@ -541,8 +562,8 @@ impl<'t, 'c> Ledger<'t, 'c> {
         let now = &mut first.conversion;
         (now.amount, now.sale_amount) = (Some(amount), amount);
         if let Some(terms) = now.read_terms() {
-            let worth = now.currencies().worth(&terms, amount);
-            (now.payout, now.revenue) = (worth.payout, worth.revenue);
+            let payable = now.currencies().payable(&terms, amount);
+            (now.payout, now.revenue) = (payable.payout, payable.revenue);
         }
         conversions::update(self.tx, &first)?;
         let changes = super::change::amounts(&before, &first.conversion);
@@ -568,31 +589,32 @@ impl<'t, 'c> Ledger<'t, 'c> {
 
 /// By what postbacks may be about the same sale as this one: every key of repeats and refunds is made
 /// of an order id or a transaction id.
-fn sequence_keys(claim: &Claim) -> Vec<SequenceKey<'_>> {
-    let order = claim.order_id.as_deref().map(SequenceKey::Order);
-    let ids = claim.transaction_ids.iter().filter_map(|claimed| claimed.id);
+fn sequence_keys(fields: &PostbackFields) -> Vec<SequenceKey<'_>> {
+    let order = fields.order_id.as_deref().map(SequenceKey::Order);
+    let ids = fields.transaction_ids.iter().filter_map(|sent| sent.id);
     order.into_iter().chain(ids.map(SequenceKey::Click)).collect()
 }
 
 /// The place of what is said among the conversions with its key.
-fn placed(said: &NewClaim, known: &[ConversionRow]) -> Relation {
-    let known: Vec<Keyed> = known.iter().map(|row| Keyed::from(&row.conversion)).collect();
-    rank::place(said, &known)
+fn relation_to(said: &IncomingPostback, known: &[ConversionRow]) -> Relation {
+    let known: Vec<ExistingConversion> =
+        known.iter().map(|row| ExistingConversion::from(&row.conversion)).collect();
+    rank::find_relation(said, &known)
 }
 
-impl From<&Conversion> for Keyed {
-    fn from(conversion: &Conversion) -> Keyed {
+impl From<&Conversion> for ExistingConversion {
+    fn from(conversion: &Conversion) -> ExistingConversion {
         let Conversion { evidence_rank: rank, status, error_code, .. } = *conversion;
-        Keyed { rank, status, error_code }
+        ExistingConversion { rank, status, error_code }
     }
 }
 
 /// Nobody has said anything of its amounts since it was reported without one.
 fn is_untouched(first: &Conversion) -> bool {
     let nothing = Money::default();
-    let worth = first.read_terms().map(|terms| first.currencies().worth(&terms, nothing));
+    let payable = first.read_terms().map(|terms| first.currencies().payable(&terms, nothing));
     let is_as_made =
-        worth.unwrap_or_default() == (Worth { payout: first.payout, revenue: first.revenue });
+        payable.unwrap_or_default() == (Payable { payout: first.payout, revenue: first.revenue });
     first.amount.is_none() && first.sale_amount == nothing && is_as_made
 }
 
@@ -604,45 +626,45 @@ pub(super) fn change(
     FieldChange { field: field.into(), before, after }
 }
 
-pub(super) fn made(
-    claim: &Claim,
+pub(super) fn build_conversion(
+    fields: &PostbackFields,
     row: &Postback,
-    decided: &Decided,
-    clicks: &Clicks,
-    suspicion: String,
+    proposed: &ProposedConversion,
+    clicks: &ClickLookup,
+    fraud_flag: String,
     now: i64,
 ) -> Conversion {
-    let nearest = &decided.nearest;
-    let click = nearest.transaction_id.and_then(|id| clicks.found(&id));
+    let partial = &proposed.partial;
+    let click = partial.transaction_id.and_then(|id| clicks.found(&id));
     let of_click = |tag| click.map(|click| click.text(tag)).unwrap_or_default();
     let sub = |number: usize, tag| {
         let clicked = of_click(tag);
-        if clicked.is_empty() { claim.sub[number].clone() } else { clicked }
+        if clicked.is_empty() { fields.sub[number].clone() } else { clicked }
     };
-    let [adv1, adv2, adv3, adv4, adv5] = claim.adv.clone();
-    let (coupon_code, folded_code) = code(row, nearest.coupon_code.as_str());
-    let terms = decided.terms.as_ref();
+    let [adv1, adv2, adv3, adv4, adv5] = fields.adv.clone();
+    let (coupon_code, folded_code) = code(row, partial.coupon_code.as_str());
+    let terms = proposed.terms.as_ref();
     Conversion {
         id: row.id,
         unix_ms: row.received_ms,
         time_saved: now,
-        status: decided.status,
-        error_code: decided.error.map_or(0, ErrorCode::number),
-        offer_id: nearest.offer_id.unwrap_or_default(),
-        affiliate_id: nearest.affiliate_id.unwrap_or_default(),
-        advertiser_id: nearest.advertiser_id.unwrap_or_default(),
-        code_id: nearest.code_id.unwrap_or_default(),
+        status: proposed.status,
+        error_code: proposed.error.map_or(0, ErrorCode::number),
+        offer_id: partial.offer_id.unwrap_or_default(),
+        affiliate_id: partial.affiliate_id.unwrap_or_default(),
+        advertiser_id: partial.advertiser_id.unwrap_or_default(),
+        code_id: partial.code_id.unwrap_or_default(),
         coupon_code,
         folded_code,
-        method: decided
+        method: proposed
             .attributed
             .as_ref()
-            .map(|whose| whose.method.as_str().to_owned())
+            .map(|attributed| attributed.method.as_str().to_owned())
             .unwrap_or_default(),
         channel: row.channel,
-        event_id: decided.event.as_ref().map_or(0, |event| event.id),
-        event_name: decided.event.as_ref().map(|event| event.name.clone()).unwrap_or_default(),
-        transaction_id: nearest.transaction_id.map(|id| id.to_string()).unwrap_or_default(),
+        event_id: proposed.event.as_ref().map_or(0, |event| event.id),
+        event_name: proposed.event.as_ref().map(|event| event.name.clone()).unwrap_or_default(),
+        transaction_id: partial.transaction_id.map(|id| id.to_string()).unwrap_or_default(),
         click_ms: click.map_or(0, |click| click.head.unix_ms),
         click_address: click.map(|click| click.address.clone()).unwrap_or_default(),
         click_user_agent: of_click(Tag::UserAgent),
@@ -667,23 +689,23 @@ pub(super) fn made(
         adv3,
         adv4,
         adv5,
-        amount: claim.amount,
-        sale_amount: decided.sale_amount,
-        sale_currency: decided.currencies.sale.clone(),
-        currency: decided.currencies.paid.clone(),
-        payout: decided.worth.payout,
+        amount: fields.amount,
+        sale_amount: proposed.sale_amount,
+        sale_currency: proposed.currencies.sale.clone(),
+        currency: proposed.currencies.paid.clone(),
+        payout: proposed.payable.payout,
         payout_type: terms.map(|t| t.payout_type.as_str().to_owned()).unwrap_or_default(),
-        revenue: decided.worth.revenue,
+        revenue: proposed.payable.revenue,
         revenue_type: terms.map(|t| t.revenue_type.as_str().to_owned()).unwrap_or_default(),
         terms: terms.and_then(|terms| serde_json::to_string(terms).ok()).unwrap_or_default(),
         has_conflict: false,
-        suspicion,
+        suspicion: fraud_flag,
         notes: String::new(),
-        evidence_rank: decided.rank,
-        key: decided.key.filter(|_| !claim.is_refund()).map(|key| key.0),
+        evidence_rank: proposed.rank,
+        key: proposed.key.filter(|_| !fields.is_refund()).map(|key| key.0),
         refund_of: None,
-        likeness: claim.likeness,
-        steps: json(&decided.steps),
+        likeness: fields.content_hash,
+        steps: json(&proposed.steps),
     }
 }
 
@@ -696,13 +718,13 @@ fn code(row: &Postback, known: &str) -> (String, String) {
     }
 }
 
-fn json(steps: &Steps) -> String {
+fn json(steps: &DecisionSteps) -> String {
     serde_json::to_string(steps).unwrap_or_else(|_| "[]".into())
 }
 
-impl Settled {
-    fn made(conversion: Conversion, steps: Steps) -> Settled {
-        Settled::about(Outcome::Made, conversion, None, steps)
+impl PostbackDecision {
+    fn created(conversion: Conversion, steps: DecisionSteps) -> PostbackDecision {
+        PostbackDecision::about(Outcome::Made, conversion, None, steps)
     }
 
     /// It is answered what became of a conversion, unless there is something else to say.
@@ -710,9 +732,9 @@ impl Settled {
         outcome: Outcome,
         conversion: Conversion,
         error: Option<ErrorCode>,
-        steps: Steps,
-    ) -> Settled {
-        Settled {
+        steps: DecisionSteps,
+    ) -> PostbackDecision {
+        PostbackDecision {
             outcome,
             verdict: conversion.status.into(),
             error: error.or_else(|| ErrorCode::from_number(conversion.error_code)),
@@ -722,8 +744,8 @@ impl Settled {
         }
     }
 
-    fn waits(waits_for: WaitsFor, steps: Steps) -> Settled {
-        Settled {
+    fn waits(waits_for: WaitsFor, steps: DecisionSteps) -> PostbackDecision {
+        PostbackDecision {
             outcome: Outcome::Waits,
             verdict: VerdictWord::Queued,
             error: None,
@@ -733,21 +755,21 @@ impl Settled {
         }
     }
 
-    fn waits_behind(earlier: u64) -> Settled {
-        let mut steps = Steps::default();
+    fn waits_behind(earlier: u64) -> PostbackDecision {
+        let mut steps = DecisionSteps::default();
         steps.note("waits_its_turn", "an earlier postback that may be about the same sale waits");
-        Settled::waits(WaitsFor::Postback(earlier), steps)
+        PostbackDecision::waits(WaitsFor::Postback(earlier), steps)
     }
 
     /// It makes no conversion: there is nobody whose it could ever become.
-    fn unidentified(decided: Decided) -> Settled {
-        Settled {
+    fn unidentified(proposed: ProposedConversion) -> PostbackDecision {
+        PostbackDecision {
             outcome: Outcome::Unreadable,
-            verdict: decided.status.into(),
-            error: decided.error,
+            verdict: proposed.status.into(),
+            error: proposed.error,
             conversion: None,
             waits_for: None,
-            steps: decided.steps,
+            steps: proposed.steps,
         }
     }
 
@@ -756,10 +778,10 @@ impl Settled {
         self.outcome == Outcome::Unreadable && self.error.is_some()
     }
 
-    fn unjudged() -> Settled {
-        let mut steps = Steps::default();
+    fn unjudged() -> PostbackDecision {
+        let mut steps = DecisionSteps::default();
         steps.note("not_judged", "judging it failed; it is kept, and counts for nobody");
-        Settled {
+        PostbackDecision {
             outcome: Outcome::Unreadable,
             verdict: VerdictWord::Invalid,
             error: None,
@@ -787,7 +809,7 @@ impl Settled {
 /// The click of a conversion is told to who named it, and to nobody else.
 fn click_told(row: &Postback, conversion: Option<&Conversion>) -> String {
     let click = conversion.and_then(|one| one.transaction_id.parse::<TransactionId>().ok());
-    let named = row.transaction_id.split('|').filter_map(|text| ClaimedId::read(text).id);
+    let named = row.transaction_id.split('|').filter_map(|text| SentId::read(text).id);
     click
         .filter(|click| named.into_iter().any(|id| id == *click))
         .map(|id| id.to_string())

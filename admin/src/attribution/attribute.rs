@@ -17,12 +17,12 @@ use std::fmt;
 
 use coupon_shared::transaction_id::TransactionId;
 
-use super::claim::Claim;
+use super::advertiser::resolve_advertiser;
+use super::decision_step::DecisionSteps;
 use super::error_code::ErrorCode;
 use super::evidence::{ClickEvidence, ClickFacts, CodeFacts, Evidence};
 use super::obstacle;
-use super::step::Steps;
-use super::whose::whose;
+use super::postback_fields::PostbackFields;
 use crate::catalog::words::words;
 use crate::catalog::{AttributionMethod, AttributionPriority, Offer};
 
@@ -60,7 +60,7 @@ pub struct Attributed {
 
 /// As much as is known of a conversion, also of one that is nobody's.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Nearest {
+pub struct PartialAttribution {
     /// The advertiser whose postback it is.
     pub advertiser_id: Option<u32>,
     /// The offer.
@@ -75,18 +75,18 @@ pub struct Nearest {
     pub transaction_id: Option<TransactionId>,
 }
 
-impl Nearest {
+impl PartialAttribution {
     /// It names no code, click or partner that is known: nobody could ever be paid for it.
     #[must_use]
     pub fn names_nobody(&self) -> bool {
-        let Nearest { affiliate_id, code_id, coupon_code, transaction_id, .. } = self;
+        let PartialAttribution { affiliate_id, code_id, coupon_code, transaction_id, .. } = self;
         (affiliate_id, code_id, transaction_id) == (&None, &None, &None) && coupon_code.is_empty()
     }
 }
 
-impl From<&Attributed> for Nearest {
-    fn from(known: &Attributed) -> Nearest {
-        Nearest {
+impl From<&Attributed> for PartialAttribution {
+    fn from(known: &Attributed) -> PartialAttribution {
+        PartialAttribution {
             advertiser_id: Some(known.advertiser_id),
             offer_id: Some(known.offer_id),
             affiliate_id: Some(known.affiliate_id),
@@ -107,7 +107,7 @@ pub enum Outcome {
         /// Why.
         error: ErrorCode,
         /// What is known all the same.
-        nearest: Nearest,
+        partial: PartialAttribution,
     },
     /// It is decided when this click has come, or cannot come any more.
     Waits(TransactionId),
@@ -122,17 +122,18 @@ pub struct Attribution {
     /// the first click's, else the code's.
     pub advertiser_id: Option<u32>,
     /// How that came.
-    pub steps: Steps,
+    pub steps: DecisionSteps,
 }
 
 /// Says whose sale it is.
 #[must_use]
-pub fn attribute(claim: &Claim, evidence: &Evidence) -> Attribution {
-    let mut steps = Steps::default();
-    let advertiser_id = whose(claim, evidence, &mut steps);
+pub fn attribute(fields: &PostbackFields, evidence: &Evidence) -> Attribution {
+    let mut steps = DecisionSteps::default();
+    let advertiser_id = resolve_advertiser(fields, evidence, &mut steps);
     let (priority, _) = rules(evidence, advertiser_id);
-    let ids = in_touch_order(claim, evidence, advertiser_id);
-    let mut search = Search { claim, evidence, advertiser_id, ids, steps, failures: Vec::new() };
+    let ids = in_touch_order(fields, evidence, advertiser_id);
+    let mut search =
+        AttributionSearch { fields, evidence, advertiser_id, ids, steps, failures: Vec::new() };
     let outcome = search.run(priority);
     Attribution { outcome, advertiser_id, steps: search.steps }
 }
@@ -149,11 +150,11 @@ fn rules(
 
 /// The ids by the time of their clicks, which stands in them: the one that counts first, first.
 pub(super) fn in_touch_order(
-    claim: &Claim,
+    fields: &PostbackFields,
     evidence: &Evidence,
     advertiser_id: Option<u32>,
 ) -> Vec<TransactionId> {
-    let mut ids: Vec<TransactionId> = claim.transaction_ids.iter().filter_map(|c| c.id).collect();
+    let mut ids: Vec<TransactionId> = fields.transaction_ids.iter().filter_map(|c| c.id).collect();
     ids.sort_by_key(TransactionId::unix_ms);
     if rules(evidence, advertiser_id).1 == AttributionMethod::LastTouch {
         ids.reverse();
@@ -165,19 +166,19 @@ pub(super) fn in_touch_order(
 struct Failure {
     error: ErrorCode,
     /// What is known of what it names; `None` where it names nothing that exists.
-    nearest: Option<Nearest>,
+    partial: Option<PartialAttribution>,
 }
 
-struct Search<'a> {
-    claim: &'a Claim,
+struct AttributionSearch<'a> {
+    fields: &'a PostbackFields,
     evidence: &'a Evidence,
     advertiser_id: Option<u32>,
     ids: Vec<TransactionId>,
-    steps: Steps,
+    steps: DecisionSteps,
     failures: Vec<Failure>,
 }
 
-impl<'a> Search<'a> {
+impl<'a> AttributionSearch<'a> {
     fn run(&mut self, priority: AttributionPriority) -> Outcome {
         let found = match priority {
             AttributionPriority::Click => self.by_click().or_else(|| self.by_code()),
@@ -186,13 +187,18 @@ impl<'a> Search<'a> {
         found.or_else(|| self.by_names()).unwrap_or_else(|| self.refused())
     }
 
-    fn fail(&mut self, error: ErrorCode, detail: impl fmt::Display, nearest: Option<Nearest>) {
+    fn fail(
+        &mut self,
+        error: ErrorCode,
+        detail: impl fmt::Display,
+        partial: Option<PartialAttribution>,
+    ) {
         self.steps.note(error.as_str(), detail);
-        self.failures.push(Failure { error, nearest });
+        self.failures.push(Failure { error, partial });
     }
 
     fn by_click(&mut self) -> Option<Outcome> {
-        if self.claim.transaction_ids.iter().any(|claimed| claimed.id.is_none()) {
+        if self.fields.transaction_ids.iter().any(|sent| sent.id.is_none()) {
             let detail = "transaction_id holds what is not 32 hexadecimal digits";
             self.fail(ErrorCode::InvalidTransactionId, detail, None);
         }
@@ -223,9 +229,9 @@ impl<'a> Search<'a> {
         let shown = format!("the click {id} of partner {affiliate_id} on offer {offer_id}");
         if let Some(error) = self.obstacle_of(click) {
             let exists = error != ErrorCode::InvalidClick;
-            let nearest = exists.then(|| Nearest::from(&self.of_click(id, click)));
+            let partial = exists.then(|| PartialAttribution::from(&self.of_click(id, click)));
             let why = error.sentence();
-            self.fail(error, format_args!("{shown} cannot be used: {why}"), nearest);
+            self.fail(error, format_args!("{shown} cannot be used: {why}"), partial);
             return None;
         }
         self.steps.note("click_chosen", format_args!("{shown} identifies it"));
@@ -233,7 +239,7 @@ impl<'a> Search<'a> {
     }
 
     fn obstacle_of(&self, click: &ClickFacts) -> Option<ErrorCode> {
-        obstacle::of_click(self.claim, self.evidence, self.advertiser_id, click)
+        obstacle::of_click(self.fields, self.evidence, self.advertiser_id, click)
     }
 
     fn of_click(&self, id: &TransactionId, click: &ClickFacts) -> Attributed {
@@ -249,7 +255,7 @@ impl<'a> Search<'a> {
     }
 
     fn by_code(&mut self) -> Option<Outcome> {
-        let code = self.claim.coupon_code.as_ref()?;
+        let code = self.fields.coupon_code.as_ref()?;
         let is_known = !self.evidence.codes.is_empty();
         if code.folded.is_none() || (!is_known && code.looks_like_several) {
             let detail = "coupon_code holds several codes, or what can be no code";
@@ -269,21 +275,25 @@ impl<'a> Search<'a> {
         let rows = self.evidence.codes.iter().filter(|row| self.can_be_meant(row));
         let (error, detail) = match rows.collect::<Vec<_>>().as_slice() {
             [row] => return Some(row),
-            [] if self.claim.offer_id.is_some() => {
+            [] if self.fields.offer_id.is_some() => {
                 (ErrorCode::CodeNotOnOffer, "the coupon code is not on the offer of oid".to_owned())
             }
             [] => (ErrorCode::InvalidOffer, "the coupon code is another advertiser's".to_owned()),
             several => (ErrorCode::AmbiguousCode, ambiguity(several)),
         };
-        let typed = self.claim.coupon_code.as_ref().map(|code| code.typed.clone());
+        let typed = self.fields.coupon_code.as_ref().map(|code| code.typed.clone());
         let coupon_code = typed.unwrap_or_default();
-        self.fail(error, detail, Some(Nearest { coupon_code, ..Nearest::default() }));
+        self.fail(
+            error,
+            detail,
+            Some(PartialAttribution { coupon_code, ..PartialAttribution::default() }),
+        );
         None
     }
 
     fn can_be_meant(&self, row: &CodeFacts) -> bool {
         let advertiser_of = |offer: &Offer| offer.network_advertiser_id;
-        match (self.claim.offer_id, self.advertiser_id) {
+        match (self.fields.offer_id, self.advertiser_id) {
             (Some(asked_for), _) => row.offer_id == asked_for,
             (None, None) => true,
             (None, known) => self.evidence.offers.get(&row.offer_id).map(advertiser_of) == known,
@@ -297,8 +307,8 @@ impl<'a> Search<'a> {
         let (None, Some(affiliate_id)) = (obstacle, row.affiliate_id) else {
             let error = obstacle.unwrap_or(ErrorCode::UnassignedCode);
             let why = error.sentence();
-            let nearest = Some(self.nearest_of_row(row));
-            self.fail(error, format_args!("{shown} cannot be used: {why}"), nearest);
+            let partial = Some(self.nearest_of_row(row));
+            self.fail(error, format_args!("{shown} cannot be used: {why}"), partial);
             return None;
         };
         let detail = format_args!("{shown} of partner {affiliate_id} identifies it");
@@ -314,8 +324,8 @@ impl<'a> Search<'a> {
         }))
     }
 
-    fn nearest_of_row(&self, row: &CodeFacts) -> Nearest {
-        Nearest {
+    fn nearest_of_row(&self, row: &CodeFacts) -> PartialAttribution {
+        PartialAttribution {
             advertiser_id: self.evidence.advertiser_of_offer(row.offer_id),
             offer_id: Some(row.offer_id),
             affiliate_id: row.affiliate_id,
@@ -339,20 +349,21 @@ impl<'a> Search<'a> {
     }
 
     fn by_names(&mut self) -> Option<Outcome> {
-        let (offer_id, affiliate_id) = self.claim.offer_id.zip(self.claim.affiliate_id)?;
+        let (offer_id, affiliate_id) = self.fields.offer_id.zip(self.fields.affiliate_id)?;
         let evidence = self.evidence;
         let shown = format!("partner {affiliate_id} on offer {offer_id}");
         if let Some(error) = obstacle::of_pair(offer_id, affiliate_id, evidence, self.advertiser_id)
         {
             let exists = evidence.partners.contains_key(&affiliate_id);
-            let nearest = evidence.advertiser_of_offer(offer_id).map(|advertiser_id| Nearest {
-                advertiser_id: Some(advertiser_id),
-                offer_id: Some(offer_id),
-                affiliate_id: exists.then_some(affiliate_id),
-                ..Nearest::default()
-            });
+            let partial =
+                evidence.advertiser_of_offer(offer_id).map(|advertiser_id| PartialAttribution {
+                    advertiser_id: Some(advertiser_id),
+                    offer_id: Some(offer_id),
+                    affiliate_id: exists.then_some(affiliate_id),
+                    ..PartialAttribution::default()
+                });
             let why = error.sentence();
-            self.fail(error, format_args!("{shown} cannot be used: {why}"), nearest);
+            self.fail(error, format_args!("{shown} cannot be used: {why}"), partial);
             return None;
         }
         self.steps.note("offer_and_partner_chosen", format_args!("{shown} are named"));
@@ -369,20 +380,20 @@ impl<'a> Search<'a> {
 
     /// The first failure of something that exists, else the first.
     fn refused(&mut self) -> Outcome {
-        let of_existing = self.failures.iter().find(|failure| failure.nearest.is_some());
+        let of_existing = self.failures.iter().find(|failure| failure.partial.is_some());
         let chosen = of_existing.or(self.failures.first());
         let error = chosen.map_or(ErrorCode::NothingIdentifies, |failure| failure.error);
-        let nearest = chosen.and_then(|failure| failure.nearest.clone()).unwrap_or_default();
+        let partial = chosen.and_then(|failure| failure.partial.clone()).unwrap_or_default();
         if chosen.is_none() {
             self.steps.note(error.as_str(), error.sentence());
         }
-        let asked_for = self.claim.offer_id.filter(|id| self.evidence.offers.contains_key(id));
-        let nearest = Nearest {
-            advertiser_id: nearest.advertiser_id.or(self.advertiser_id),
-            offer_id: nearest.offer_id.or(asked_for),
-            ..nearest
+        let asked_for = self.fields.offer_id.filter(|id| self.evidence.offers.contains_key(id));
+        let partial = PartialAttribution {
+            advertiser_id: partial.advertiser_id.or(self.advertiser_id),
+            offer_id: partial.offer_id.or(asked_for),
+            ..partial
         };
-        Outcome::Refused { error, nearest }
+        Outcome::Refused { error, partial }
     }
 }
 
@@ -402,13 +413,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::conversions::sample::{claim, evidence, word_of};
+    use crate::attribution::sample::{evidence, fields, word_of};
 
     /// Attributes a postback under an advertiser's rules: `click 10/7 MORNING7`, `code 10/8`,
     /// `named 10/7`, `waits AWAITED`, or the number of the error.
     fn attributed(rules: &str, query: &str) -> String {
-        let claim = claim(query);
-        let mut evidence = evidence(&claim);
+        let fields = fields(query);
+        let mut evidence = evidence(&fields);
         for advertiser in evidence.advertisers.values_mut() {
             let [priority, method] = match rules {
                 "click, last" => ["click", "last_touch"],
@@ -420,18 +431,18 @@ mod tests {
             advertiser.attribution_priority = priority.parse().unwrap();
             advertiser.attribution_method = method.parse().unwrap();
         }
-        let whose = match attribute(&claim, &evidence).outcome {
-            Outcome::Attributed(whose) => whose,
+        let attributed = match attribute(&fields, &evidence).outcome {
+            Outcome::Attributed(attributed) => attributed,
             Outcome::Refused { error, .. } => return error.number().to_string(),
             Outcome::Waits(id) => return format!("waits {}", word_of(&id)),
         };
-        let method = match whose.method {
+        let method = match attributed.method {
             Method::Click => "click",
             Method::CouponCode => "code",
             Method::OfferAndPartner => "named",
         };
-        let click = whose.transaction_id.map(|id| format!(" {}", word_of(&id)));
-        let (offer_id, affiliate_id) = (whose.offer_id, whose.affiliate_id);
+        let click = attributed.transaction_id.map(|id| format!(" {}", word_of(&id)));
+        let (offer_id, affiliate_id) = (attributed.offer_id, attributed.affiliate_id);
         format!("{method} {offer_id}/{affiliate_id}{}", click.unwrap_or_default())
     }
 
@@ -598,8 +609,8 @@ mod tests {
 
     #[test]
     fn the_reason_of_each_identifier_that_was_passed_over_is_kept() {
-        let claim = claim("transaction_id=GONE|INVENTED|STALE7&coupon_code=EIGHT");
-        let Attribution { steps, advertiser_id, .. } = attribute(&claim, &evidence(&claim));
+        let fields = fields("transaction_id=GONE|INVENTED|STALE7&coupon_code=EIGHT");
+        let Attribution { steps, advertiser_id, .. } = attribute(&fields, &evidence(&fields));
         let words: Vec<&str> = steps.0.iter().map(|step| step.step.as_ref()).collect();
         assert_eq!(
             words,
@@ -616,22 +627,22 @@ mod tests {
 
     #[test]
     fn what_is_known_of_a_sale_without_an_owner_is_told() {
-        let nearest = |query: &str| {
-            let claim = claim(query);
-            match attribute(&claim, &evidence(&claim)).outcome {
-                Outcome::Refused { nearest, .. } => nearest,
+        let partial = |query: &str| {
+            let fields = fields(query);
+            match attribute(&fields, &evidence(&fields)).outcome {
+                Outcome::Refused { partial, .. } => partial,
                 other => panic!("{other:?}"),
             }
         };
-        let expired = nearest("coupon_code=EXPIRED");
+        let expired = partial("coupon_code=EXPIRED");
         assert_eq!((expired.offer_id, expired.affiliate_id), (Some(10), Some(8)));
         assert_eq!(expired.coupon_code, "EXPIRED");
-        let nobodys = nearest("coupon_code=NOBODYS");
+        let nobodys = partial("coupon_code=NOBODYS");
         assert_eq!((nobodys.offer_id, nobodys.affiliate_id), (Some(10), None));
-        let stale = nearest("transaction_id=INVENTED|STALE7");
+        let stale = partial("transaction_id=INVENTED|STALE7");
         assert_eq!((stale.offer_id, stale.advertiser_id), (Some(15), Some(1)));
-        assert_eq!(nearest("transaction_id=INVENTED"), Nearest::default());
-        assert_eq!(nearest("coupon_code=UNKNOWN&oid=10").offer_id, Some(10));
+        assert_eq!(partial("transaction_id=INVENTED"), PartialAttribution::default());
+        assert_eq!(partial("coupon_code=UNKNOWN&oid=10").offer_id, Some(10));
     }
 
     fn any_query() -> impl Strategy<Value = String> {
@@ -686,28 +697,28 @@ mod tests {
     proptest! {
         #[test]
         fn nobody_gets_a_sale_whom_the_facts_do_not_name(query in any_query()) {
-            let claim = claim(&query);
-            let evidence = evidence(&claim);
-            let Outcome::Attributed(whose) = attribute(&claim, &evidence).outcome else { return Ok(()) };
-            let clicks = claim.transaction_ids.iter().filter_map(|c| evidence.found(&c.id?));
+            let fields = fields(&query);
+            let evidence = evidence(&fields);
+            let Outcome::Attributed(attributed) = attribute(&fields, &evidence).outcome else { return Ok(()) };
+            let clicks = fields.transaction_ids.iter().filter_map(|c| evidence.found(&c.id?));
             let of_clicks = clicks.map(|click| (click.offer_id, click.affiliate_id));
             let of_rows = evidence.codes.iter().filter_map(|row| Some((row.offer_id, row.affiliate_id?)));
             let mut named: HashSet<(u32, u32)> = of_clicks.chain(of_rows).collect();
-            named.extend(claim.offer_id.zip(claim.affiliate_id));
-            prop_assert!(named.contains(&(whose.offer_id, whose.affiliate_id)));
-            prop_assert_eq!(evidence.advertiser_of_offer(whose.offer_id), Some(whose.advertiser_id));
-            prop_assert!(claim.offer_id.is_none_or(|asked_for| asked_for == whose.offer_id));
+            named.extend(fields.offer_id.zip(fields.affiliate_id));
+            prop_assert!(named.contains(&(attributed.offer_id, attributed.affiliate_id)));
+            prop_assert_eq!(evidence.advertiser_of_offer(attributed.offer_id), Some(attributed.advertiser_id));
+            prop_assert!(fields.offer_id.is_none_or(|asked_for| asked_for == attributed.offer_id));
         }
 
         #[test]
         fn a_click_that_was_not_sent_here_never_identifies(query in any_query()) {
-            let claim = claim(&query);
-            let evidence = evidence(&claim);
-            let Outcome::Attributed(whose) = attribute(&claim, &evidence).outcome else { return Ok(()) };
-            if let Some(id) = whose.transaction_id {
-                prop_assert!(evidence.found(&id).is_some_and(|click| click.affiliate_id == whose.affiliate_id));
+            let fields = fields(&query);
+            let evidence = evidence(&fields);
+            let Outcome::Attributed(attributed) = attribute(&fields, &evidence).outcome else { return Ok(()) };
+            if let Some(id) = attributed.transaction_id {
+                prop_assert!(evidence.found(&id).is_some_and(|click| click.affiliate_id == attributed.affiliate_id));
             }
-            prop_assert!(whose.method != Method::Click || whose.transaction_id.is_some());
+            prop_assert!(attributed.method != Method::Click || attributed.transaction_id.is_some());
         }
     }
 }

@@ -19,12 +19,12 @@ use std::collections::HashSet;
 
 use coupon_shared::postback::{Verdict, VerdictStatus};
 
-use super::attribution::{Attribution, Outcome, attribute};
-use super::claim::Claim;
+use super::attribute::{Attribution, Outcome, attribute};
+use super::decision_step::DecisionSteps;
 use super::error_code::ErrorCode;
 use super::evidence::Evidence;
+use super::postback_fields::PostbackFields;
 use super::status::Status;
-use super::step::Steps;
 use super::trust;
 use crate::catalog::Advertiser;
 
@@ -33,14 +33,14 @@ const UNTRUSTED: &str = "this sender is told nothing: send the verification_toke
                          send from an address, that the advertiser asks for";
 
 /// Whose trust rules a sender passes, and whose it fails; advertisers without rules are in neither.
-struct Sender {
+struct SenderTrust {
     passed: HashSet<u32>,
     failed: HashSet<u32>,
 }
 
 /// What is told instead of what is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Told {
+enum Disclosure {
     /// The same.
     Same,
     /// Nothing but that the sender is not trusted.
@@ -52,37 +52,37 @@ enum Told {
 }
 
 /// The verdict as its sender may hear it. `guarded` are all advertisers with trust rules.
-pub(super) fn disclosed(
+pub fn disclose(
     verdict: Verdict,
-    claim: &Claim,
+    fields: &PostbackFields,
     evidence: &Evidence,
     guarded: &[(u32, Advertiser)],
 ) -> Verdict {
     if verdict.status != VerdictStatus::Queued && !is_telling_refusal(&verdict) {
-        let Attribution { advertiser_id, .. } = attribute(claim, evidence);
-        let is_trusted = advertiser_id.is_some_and(|id| passes_rules_of(id, claim, evidence));
-        return Verdict { is_trusted, ..with_click_named(verdict, claim, evidence) };
+        let Attribution { advertiser_id, .. } = attribute(fields, evidence);
+        let is_trusted = advertiser_id.is_some_and(|id| passes_rules_of(id, fields, evidence));
+        return Verdict { is_trusted, ..with_click_named(verdict, fields, evidence) };
     }
-    let sender = Sender::of(claim, evidence, guarded);
-    if named_advertiser(claim, evidence).is_some_and(|named| sender.failed.contains(&named)) {
-        return Told::Untrusted.in_place_of(verdict, false);
+    let sender = SenderTrust::of(fields, evidence, guarded);
+    if named_advertiser(fields, evidence).is_some_and(|named| sender.failed.contains(&named)) {
+        return Disclosure::Untrusted.in_place_of(verdict, false);
     }
     let visible = sender.visible(evidence);
-    let Attribution { outcome, advertiser_id, steps } = attribute(claim, &visible);
+    let Attribution { outcome, advertiser_id, steps } = attribute(fields, &visible);
     let is_trusted = sender.is_trusted_for(advertiser_id);
-    let told = if sender.is_kept_in_the_dark(claim, evidence, advertiser_id) {
+    let told = if sender.must_hide_reason(fields, evidence, advertiser_id) {
         match outcome {
             // What waits for its click is not decided, whoever sent it.
-            Outcome::Waits(_) => Told::Queued,
-            _ => Told::Untrusted,
+            Outcome::Waits(_) => Disclosure::Queued,
+            _ => Disclosure::Untrusted,
         }
     } else if visible.codes.len() == evidence.codes.len() {
-        Told::Same
+        Disclosure::Same
     } else {
         match outcome {
-            Outcome::Refused { error, .. } => Told::Error(error),
-            Outcome::Waits(_) => Told::Queued,
-            Outcome::Attributed(_) => Told::Untrusted,
+            Outcome::Refused { error, .. } => Disclosure::Error(error),
+            Outcome::Waits(_) => Disclosure::Queued,
+            Outcome::Attributed(_) => Disclosure::Untrusted,
         }
     };
     let mut verdict = told.in_place_of(verdict, is_trusted);
@@ -92,14 +92,14 @@ pub(super) fn disclosed(
     verdict
 }
 
-fn with_click_named(verdict: Verdict, claim: &Claim, evidence: &Evidence) -> Verdict {
+fn with_click_named(verdict: Verdict, fields: &PostbackFields, evidence: &Evidence) -> Verdict {
     let counts = matches!(verdict.status, VerdictStatus::Approved | VerdictStatus::Pending);
-    if !counts || !verdict.transaction_id.is_empty() || claim.transaction_ids.is_empty() {
+    if !counts || !verdict.transaction_id.is_empty() || fields.transaction_ids.is_empty() {
         return verdict;
     }
-    let without_code = Claim { coupon_code: None, ..claim.clone() };
+    let without_code = PostbackFields { coupon_code: None, ..fields.clone() };
     let click = match attribute(&without_code, evidence).outcome {
-        Outcome::Attributed(whose) => whose.transaction_id,
+        Outcome::Attributed(attributed) => attributed.transaction_id,
         Outcome::Refused { .. } | Outcome::Waits(_) => None,
     };
     let transaction_id = click.map(|id| id.to_string()).unwrap_or_default();
@@ -114,45 +114,49 @@ fn is_telling_refusal(verdict: &Verdict) -> bool {
 }
 
 /// Whether the advertiser has trust rules and the sender passes them.
-fn passes_rules_of(advertiser_id: u32, claim: &Claim, evidence: &Evidence) -> bool {
+fn passes_rules_of(advertiser_id: u32, fields: &PostbackFields, evidence: &Evidence) -> bool {
     let advertiser = evidence.advertisers.get(&advertiser_id);
     advertiser.is_some_and(|advertiser| {
-        trust::has_rules(advertiser) && passes(claim, evidence, advertiser)
+        trust::has_rules(advertiser) && passes(fields, evidence, advertiser)
     })
 }
 
-fn passes(claim: &Claim, evidence: &Evidence, advertiser: &Advertiser) -> bool {
-    trust::check(claim, advertiser, evidence.received_ms, &mut Steps::default()).is_ok()
+fn passes(fields: &PostbackFields, evidence: &Evidence, advertiser: &Advertiser) -> bool {
+    trust::check(fields, advertiser, evidence.received_ms, &mut DecisionSteps::default()).is_ok()
 }
 
 /// The advertiser that the postback names, itself or by its offer.
-fn named_advertiser(claim: &Claim, evidence: &Evidence) -> Option<u32> {
-    let named = claim.advertiser_id.filter(|id| evidence.advertisers.contains_key(id));
-    named.or_else(|| evidence.advertiser_of_offer(claim.offer_id?))
+fn named_advertiser(fields: &PostbackFields, evidence: &Evidence) -> Option<u32> {
+    let named = fields.advertiser_id.filter(|id| evidence.advertisers.contains_key(id));
+    named.or_else(|| evidence.advertiser_of_offer(fields.offer_id?))
 }
 
 /// Whether one of the steps tells that something that was named cannot be used.
-fn tells_of_failure(steps: &Steps) -> bool {
+fn tells_of_failure(steps: &DecisionSteps) -> bool {
     let mut errors = ErrorCode::ALL.iter().filter(|error| error.tells_what_is_unusable());
     errors.any(|error| steps.has(error.as_str()))
 }
 
 /// Whether it names something of the catalog, beside clicks.
-fn names_catalog(claim: &Claim) -> bool {
-    claim.coupon_code.is_some()
-        || claim.offer_id.is_some()
-        || claim.affiliate_id.is_some()
-        || claim.advertiser_id.is_some()
+fn names_catalog(fields: &PostbackFields) -> bool {
+    fields.coupon_code.is_some()
+        || fields.offer_id.is_some()
+        || fields.affiliate_id.is_some()
+        || fields.advertiser_id.is_some()
 }
 
-impl Sender {
-    fn of(claim: &Claim, evidence: &Evidence, guarded: &[(u32, Advertiser)]) -> Sender {
-        let mut sender = Sender { passed: HashSet::new(), failed: HashSet::new() };
+impl SenderTrust {
+    fn of(
+        fields: &PostbackFields,
+        evidence: &Evidence,
+        guarded: &[(u32, Advertiser)],
+    ) -> SenderTrust {
+        let mut sender = SenderTrust { passed: HashSet::new(), failed: HashSet::new() };
         // A deleted advertiser's clicks and offers are still asked for by their ids.
         let involved = evidence.advertisers.iter().map(|(id, advertiser)| (*id, advertiser));
         let guarded = guarded.iter().map(|(id, advertiser)| (*id, advertiser));
         for (id, advertiser) in involved.chain(guarded).filter(|(_, one)| trust::has_rules(one)) {
-            let is_passed = passes(claim, evidence, advertiser);
+            let is_passed = passes(fields, evidence, advertiser);
             let side = if is_passed { &mut sender.passed } else { &mut sender.failed };
             side.insert(id);
         }
@@ -168,16 +172,16 @@ impl Sender {
     }
 
     /// Whether the answer must not tell more than that the sender is not trusted.
-    fn is_kept_in_the_dark(
+    fn must_hide_reason(
         &self,
-        claim: &Claim,
+        fields: &PostbackFields,
         evidence: &Evidence,
         advertiser_id: Option<u32>,
     ) -> bool {
         match advertiser_id {
             Some(id) if self.failed.contains(&id) => true,
             Some(id) if evidence.advertisers.contains_key(&id) => false,
-            _ => names_catalog(claim) && self.passed.is_empty() && !self.failed.is_empty(),
+            _ => names_catalog(fields) && self.passed.is_empty() && !self.failed.is_empty(),
         }
     }
 
@@ -192,31 +196,31 @@ impl Sender {
     }
 }
 
-impl Told {
+impl Disclosure {
     /// Invariant: two postbacks that are told the same error get the same bytes but for their ids.
     fn in_place_of(self, verdict: Verdict, is_trusted: bool) -> Verdict {
         let own_id = Some(verdict.postback);
         let is_miss = !is_trusted;
         let (status, error) = match self {
-            Told::Same => {
+            Disclosure::Same => {
                 let conversion_id = match verdict.status {
                     VerdictStatus::Queued => verdict.conversion_id,
                     _ => verdict.conversion_id.or(own_id),
                 };
                 return Verdict { conversion_id, is_miss, is_trusted, ..verdict };
             }
-            Told::Untrusted => (VerdictStatus::Rejected, Some(ErrorCode::InvalidToken)),
-            Told::Error(error) => (status_of(error), Some(error)),
-            Told::Queued => (VerdictStatus::Queued, None),
+            Disclosure::Untrusted => (VerdictStatus::Rejected, Some(ErrorCode::InvalidToken)),
+            Disclosure::Error(error) => (status_of(error), Some(error)),
+            Disclosure::Queued => (VerdictStatus::Queued, None),
         };
         let sentence = match self {
-            Told::Untrusted => UNTRUSTED,
+            Disclosure::Untrusted => UNTRUSTED,
             _ => error.map_or("", ErrorCode::sentence),
         };
         Verdict {
             postback: verdict.postback,
             status,
-            conversion_id: own_id.filter(|_| self != Told::Queued),
+            conversion_id: own_id.filter(|_| self != Disclosure::Queued),
             transaction_id: String::new(),
             error_code: error.map_or(0, ErrorCode::number),
             error: sentence.to_owned(),
@@ -240,8 +244,8 @@ mod tests {
     use coupon_shared::postback::PostbackId;
 
     use super::*;
-    use crate::conversions::judge::{Judgement, judge};
-    use crate::conversions::sample::{claim, evidence};
+    use crate::attribution::evaluation::{Evaluation, evaluate};
+    use crate::attribution::sample::{evidence, fields};
 
     /// What the sender of a query is told where advertiser 1 of the sample network, or advertiser 2,
     /// asks for the token `s3cret`: status, error, whether it counts as a miss.
@@ -251,8 +255,8 @@ mod tests {
     }
 
     fn verdict(guarded: &[u32], query: &str) -> Verdict {
-        let claim = claim(query);
-        let mut evidence = evidence(&claim);
+        let fields = fields(query);
+        let mut evidence = evidence(&fields);
         let mut all = Vec::new();
         for id in guarded {
             let advertiser: Advertiser = serde_json::from_value(serde_json::json!({
@@ -264,21 +268,21 @@ mod tests {
             }
             all.push((*id, advertiser));
         }
-        disclosed(kept(&claim, &evidence), &claim, &evidence, &all)
+        disclose(kept(&fields, &evidence), &fields, &evidence, &all)
     }
 
     /// The verdict as it is kept.
-    fn kept(claim: &Claim, evidence: &Evidence) -> Verdict {
-        let (status, error, click) = match judge(claim, evidence) {
-            Judgement::Waits(..) => (VerdictStatus::Queued, None, None),
-            Judgement::Decided(decided) => {
+    fn kept(fields: &PostbackFields, evidence: &Evidence) -> Verdict {
+        let (status, error, click) = match evaluate(fields, evidence) {
+            Evaluation::Waits(..) => (VerdictStatus::Queued, None, None),
+            Evaluation::Decided(decided) => {
                 let status = match decided.status {
                     Status::Approved => VerdictStatus::Approved,
                     Status::Pending => VerdictStatus::Pending,
                     Status::Rejected => VerdictStatus::Rejected,
                     Status::Invalid => VerdictStatus::Invalid,
                 };
-                (status, decided.error, decided.nearest.transaction_id)
+                (status, decided.error, decided.partial.transaction_id)
             }
         };
         Verdict {
@@ -296,12 +300,12 @@ mod tests {
     #[test]
     fn beside_a_click_of_ones_own_a_sale_does_not_tell_whether_the_code_counted() {
         let told = |query: &str| {
-            let claim = claim(query);
-            let mut evidence = evidence(&claim);
+            let fields = fields(query);
+            let mut evidence = evidence(&fields);
             for advertiser in evidence.advertisers.values_mut() {
                 advertiser.attribution_priority = "coupon_code".parse().unwrap();
             }
-            disclosed(kept(&claim, &evidence), &claim, &evidence, &[])
+            disclose(kept(&fields, &evidence), &fields, &evidence, &[])
         };
         let [by_code, by_click] = ["EIGHT", "UNKNOWN"]
             .map(|code| told(&format!("transaction_id=MORNING7&coupon_code={code}")));

@@ -7,7 +7,10 @@ use crate::store::conversions::Conversion;
 use crate::store::{StoreError, WriteTx};
 
 /// Queues what tells of it, in the transaction that approves it.
-pub(super) fn of(tx: &WriteTx<'_>, conversion: &Conversion) -> Result<(), StoreError> {
+pub(super) fn enqueue_partner_postback(
+    tx: &WriteTx<'_>,
+    conversion: &Conversion,
+) -> Result<(), StoreError> {
     let text = |text| Cow::Borrowed(text);
     let approved = Approved {
         conversion_id: conversion.id.to_string().into(),
