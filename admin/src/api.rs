@@ -52,7 +52,7 @@ mod tracking_domains;
 mod uploads;
 mod visibility;
 
-pub use auth::{Gate, Peer};
+pub use auth::{AuthConfig, Peer};
 pub use bodies::Bodies;
 
 /// What the handlers share. Each takes the part it needs.
@@ -65,7 +65,7 @@ pub struct AppState {
     /// Who we are in answers.
     pub network: Network,
     /// Who comes in, and how often.
-    pub gate: Gate,
+    pub auth: AuthConfig,
     /// What one request may bring.
     pub bodies: Bodies,
     /// Makes edits live.

@@ -36,17 +36,17 @@ mod web_host;
 
 pub use advertiser::{Advertiser, AttributionMethod, AttributionPriority};
 pub use affiliate::Affiliate;
-pub use bulk_row::{BulkMode, BulkRow, COLUMNS, Cells, Wanted, folded_of};
+pub use bulk_row::{BulkMode, BulkRow, COLUMNS, CellChange, Cells, folded_code};
 pub use coupon_code::{CheckedCode, CouponCodeEdit, CouponStatus};
-pub use day::{DayError, as_published, parse as parse_day};
-pub use description::shown;
-pub use domain::{TrackingDomain, base_of, without_port};
-pub use formula::{neutralised, restored};
+pub use day::{DayError, parse as parse_day, published_day};
+pub use description::sanitized_description;
+pub use domain::{TrackingDomain, parse_base_url, without_port};
+pub use formula::{escape_formula, unescape_formula};
 pub use generation::{CheckedGeneration, Generation, Pattern};
 pub use money::{LARGEST as LARGEST_AMOUNT, Money};
 pub use offer::{
     Offer, OfferStatus, PayoutRevenue, PayoutType, RevenueType, SessionDefinition, Visibility,
-    left_empty_warnings,
+    empty_macro_warnings,
 };
 pub use own_hosts::{OwnHosts, OwnTrackingDomain};
 pub use pixel::{DeliveryMethod, DeliveryState, Pixel, PixelLevel, PixelStatus, PixelType};
@@ -54,7 +54,7 @@ pub use postback_url::{PostbackMacro, PostbackUrl, PostbackUrlError};
 pub use row_code::{FoldedKey, RowCode};
 pub use settings::{CodeLeakGuard, LeakAction, Settings, today};
 pub use tracking_link::{LinkFacts, LinkState, TrackingLink, tracking_link};
-pub use web_address::{WebAddress, may_be_a_codes};
+pub use web_address::{WebAddress, may_be_code_path};
 pub use words::{AccountStatus, PartnerVisibility, UnknownWord, WordSet};
 
 /// One thing that is wrong with one field; the message says how to mend it.

@@ -1,13 +1,13 @@
 //! CSV as every file of this program is written: no cell is a formula to a spreadsheet, and none
 //! falls apart in a program that separates cells by another sign.
 //!
-//! Text is always quoted, and neutralised (see `catalog::neutralised`). Numbers and truth values that
+//! Text is always quoted, and escaped (see `catalog::escape_formula`). Numbers and truth values that
 //! were made here stand as they are. Lines end with LF.
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, Write};
 
-use crate::catalog::neutralised;
+use crate::catalog::escape_formula;
 
 const BUFFER_BYTES: usize = 1 << 16;
 
@@ -39,7 +39,7 @@ impl<W: Write> CsvWriter<W> {
     pub fn text(&mut self, text: &str) -> io::Result<()> {
         self.separate()?;
         self.out.write_all(b"\"")?;
-        for (at, piece) in neutralised(text).split('"').enumerate() {
+        for (at, piece) in escape_formula(text).split('"').enumerate() {
             if at > 0 {
                 self.out.write_all(b"\"\"")?;
             }
@@ -118,7 +118,7 @@ mod tests {
             let read = reader.records().next().unwrap().unwrap();
             prop_assert_eq!(read.len(), cells.len() + 1);
             for (cell, text) in read.iter().skip(1).zip(&cells) {
-                prop_assert_eq!(crate::catalog::restored(cell), text);
+                prop_assert_eq!(crate::catalog::unescape_formula(cell), text);
             }
         }
     }

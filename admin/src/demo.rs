@@ -26,7 +26,7 @@ use crate::edit::{self, Change, EditError};
 use crate::serve::{Admin, stop_on_signal};
 use crate::store::rows::{self, Query};
 use crate::store::{Store, WriteTx, meta};
-use crate::{keys, publish};
+use crate::{json, keys, publish};
 use daemon::Daemon;
 
 /// What can be chosen; everything has a default.
@@ -145,7 +145,7 @@ fn point_links_at(tx: &WriteTx<'_>, base_url: &str) -> Result<(), EditError> {
     if first.object.base_url == base_url {
         return Ok(());
     }
-    let named = edit::parse(&json!({ "base_url": base_url }).to_string(), "")
+    let named = json::parse(&json!({ "base_url": base_url }).to_string(), "")
         .map_err(|error| EditError::Invalid(vec![error]))?;
     edit::change::<TrackingDomain>(tx, first.id, Change::Patch(named)).map(drop)
 }

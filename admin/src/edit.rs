@@ -14,7 +14,7 @@ use crate::store::{StoreError, WriteTx};
 
 pub(crate) mod audit;
 mod change;
-pub mod repeat;
+pub mod idempotency;
 
 mod advertisers;
 mod affiliates;
@@ -28,7 +28,7 @@ pub mod pixels;
 pub mod settings;
 pub mod visibility;
 
-pub use change::{Change, parse};
+pub use change::Change;
 
 /// Why an edit was refused.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +42,7 @@ pub enum EditError {
         id: u32,
     },
     /// Fields are wrong.
-    #[error("{}", told(.0))]
+    #[error("{}", summarize(.0))]
     Invalid(Vec<FieldError>),
     /// It cannot be beside what is already there.
     #[error("{message}")]
@@ -87,7 +87,7 @@ fn numbered(id: u32) -> String {
     if id == 0 { String::new() } else { format!(" {id}") }
 }
 
-fn told(fields: &[FieldError]) -> String {
+fn summarize(fields: &[FieldError]) -> String {
     match fields {
         [_] | [] => first(fields),
         many => format!("{} fields are wrong; {}", many.len(), first(many)),
@@ -173,7 +173,7 @@ pub fn create<T: Editable>(tx: &WriteTx<'_>, object: &T) -> Result<Saved<Stored<
     let id = rows::insert(tx, object)?;
     let sequence = next_sequence::<T>(tx)?;
     let now = existing::<T>(tx, id)?;
-    audit::created(tx, T::TABLE, id, &now.object)?;
+    audit::record_created(tx, T::TABLE, id, &now.object)?;
     Ok(Saved { now, sequence })
 }
 
@@ -200,20 +200,20 @@ pub fn change_or_remove<T: Editable>(
     removal: Removal,
 ) -> Result<Saved<Stored<T>>, EditError> {
     let before = existing::<T>(tx, id)?;
-    check_meant_for(tx, T::NAME, id, before.times.revision)?;
+    check_if_match(tx, T::NAME, id, before.times.revision)?;
     let mut object: T = change.apply(&before.object, T::ANSWERED_ONLY)?;
     let is_removal = object.take_removal(&before.object);
     object.check(tx, Some(id))?;
     rows::update(tx, id, &object)?;
     let sequence = next_sequence::<T>(tx)?;
     let now = existing::<T>(tx, id)?;
-    audit::changed(tx, T::TABLE, id, &before.object, &now.object)?;
+    audit::record_changed(tx, T::TABLE, id, &before.object, &now.object)?;
     if !is_removal {
         return Ok(Saved { now, sequence });
     }
     T::check_removal(tx, id, removal)?;
     rows::delete::<T>(tx, id)?;
-    audit::done(tx, T::TABLE, "deleted", id)?;
+    audit::record_action(tx, T::TABLE, "deleted", id)?;
     Ok(Saved { now: rows::find_ever(tx, id)?.unwrap_or(now), sequence })
 }
 
@@ -227,10 +227,10 @@ pub fn remove<T: Editable>(
     removal: Removal,
 ) -> Result<Saved<()>, EditError> {
     let before = existing::<T>(tx, id)?;
-    check_meant_for(tx, T::NAME, id, before.times.revision)?;
+    check_if_match(tx, T::NAME, id, before.times.revision)?;
     T::check_removal(tx, id, removal)?;
     rows::delete::<T>(tx, id)?;
-    audit::deleted(tx, T::TABLE, id, &before.object)?;
+    audit::record_deleted(tx, T::TABLE, id, &before.object)?;
     Ok(Saved { now: (), sequence: next_sequence::<T>(tx)? })
 }
 
@@ -244,7 +244,7 @@ pub fn restore<T: Editable>(tx: &WriteTx<'_>, id: u32) -> Result<Saved<Stored<T>
     check_restorable(tx, T::NAME, id, found.times)?;
     found.object.check(tx, Some(id)).map_err(|error| not_restorable(T::NAME, id, error))?;
     rows::restore::<T>(tx, id)?;
-    audit::done(tx, T::TABLE, "restored", id)?;
+    audit::record_action(tx, T::TABLE, "restored", id)?;
     let sequence = next_sequence::<T>(tx)?;
     Ok(Saved { now: existing(tx, id)?, sequence })
 }
@@ -256,7 +256,7 @@ fn check_restorable(
     id: u32,
     times: Times,
 ) -> Result<(), EditError> {
-    check_meant_for(tx, what, id, times.revision)?;
+    check_if_match(tx, what, id, times.revision)?;
     if times.time_deleted != 0 {
         return Ok(());
     }
@@ -298,7 +298,7 @@ fn existing<T: Editable>(tx: &WriteTx<'_>, id: u32) -> Result<Stored<T>, EditErr
 }
 
 /// That the request, where it says which state of an object it is meant for, means this one.
-fn check_meant_for(
+fn check_if_match(
     tx: &WriteTx<'_>,
     what: &'static str,
     id: u32,

@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{RowCode, base_of};
+use crate::catalog::{RowCode, parse_base_url};
 use crate::store::{StoreError, coupon_codes};
 
 mod text;
@@ -264,7 +264,7 @@ fn domain<'a>(
     if !host.is_empty() {
         return domain_of(index, host);
     }
-    let Some((base_url, host)) = base_url.and_then(base_of) else {
+    let Some((base_url, host)) = base_url.and_then(parse_base_url) else {
         let result = "none was named, and there is no tracking domain for the code's link: every host gets the 404 page";
         return Err((404, result.into()));
     };

@@ -342,7 +342,7 @@ fn tell_audit(
         ImportSource::Upload(id) => ("upload_id", id.into()),
     };
     let after = Map::from_iter([(field.to_owned(), value)]);
-    audit::range(tx, "coupon_code", action, objects, ids, &after)
+    audit::record_range(tx, "coupon_code", action, objects, ids, &after)
 }
 
 /// Whether the rows may be saved as they were judged.

@@ -21,7 +21,6 @@ use serde_json::value::RawValue;
 use serde_path_to_error::Track;
 
 use crate::catalog::FieldError;
-use crate::edit::parse;
 
 mod plain_words;
 use plain_words::plain;
@@ -57,6 +56,16 @@ pub fn check(text: &[u8]) -> Result<(), JsonError> {
         serde_json::error::Category::Data => JsonError::Field(fault("", &track.path(), &error)),
         _ => JsonError::Syntax(error),
     })
+}
+
+/// Reads an object from JSON; what is wrong is named by its path below `prefix`.
+///
+/// # Errors
+/// The first field that is wrong, unknown or missing.
+pub fn parse<T: DeserializeOwned>(json: &str, prefix: &str) -> Result<T, FieldError> {
+    let mut reader = serde_json::Deserializer::from_str(json);
+    serde_path_to_error::deserialize(Strict(&mut reader))
+        .map_err(|error| fault(prefix, &error.path().clone(), error.inner()))
 }
 
 /// What is wrong with a field: its path below `prefix`, and why, in the words of who sent it.
@@ -174,7 +183,7 @@ impl Fields {
     ///
     /// # Errors
     /// When it becomes no JSON object.
-    pub fn of<T: Serialize>(object: &T) -> Result<Fields, serde_json::Error> {
+    pub fn from_object<T: Serialize>(object: &T) -> Result<Fields, serde_json::Error> {
         serde_json::from_str(&serde_json::to_string(object)?)
     }
 
@@ -499,7 +508,7 @@ mod tests {
     #[test]
     fn fields_are_laid_over_an_object_as_they_were_typed() {
         let over: Fields = parse(r#"{"b": [1, {"c": 1.50}], "d": null}"#, "").unwrap();
-        let base = Fields::of(&serde_json::json!({"a": 1, "b": 2})).unwrap();
+        let base = Fields::from_object(&serde_json::json!({"a": 1, "b": 2})).unwrap();
         let whole = base.overlaid(over).without(&["d"]);
         assert_eq!(whole.to_json().unwrap(), r#"{"a":1,"b":[1, {"c": 1.50}]}"#);
     }

@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt as _;
 
-use crate::api::{self, AppState, Bodies, Gate, Network, Peer};
+use crate::api::{self, AppState, AuthConfig, Bodies, Network, Peer};
 use crate::archive::Archive;
 use crate::backup;
 use crate::config::{ClientLimits, Config};
@@ -104,7 +104,7 @@ impl Admin {
             privacy,
             postbacks,
             network: Network { id: network_id },
-            gate: Gate::new(config),
+            auth: AuthConfig::new(config),
             bodies: Bodies::new(config.limits.max_body_bytes, config.limits.body_timeout),
         };
         Ok(Admin {

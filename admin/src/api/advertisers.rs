@@ -9,7 +9,7 @@ use super::answer::{Answer, Done, List, Object, Resource, done};
 use super::auth::Authenticated;
 use super::error::ApiError;
 use super::openapi::{ListOf, Patched, listing};
-use super::request::{Fields, Id, Json, ListOffer, ListParameters, Wait};
+use super::request::{Fields, Id, Json, ListParameters, ListSpec, Wait};
 use super::{AppState, Network, live};
 use crate::catalog::Advertiser;
 use crate::edit::{self, Change, EditError, Editable, Removal};
@@ -17,7 +17,7 @@ use crate::keys::{Caller, Role};
 use crate::store::WriteTx;
 use crate::store::rows::{self, Kept, Stored};
 
-const LIST: ListOffer = ListOffer {
+const LIST: ListSpec = ListSpec {
     filters: Advertiser::FILTERS,
     relationships: &[],
     search: Some(rows::NAME),
@@ -49,7 +49,7 @@ async fn list(
     Authenticated(caller): Authenticated,
     parameters: ListParameters,
 ) -> Result<Response, ApiError> {
-    let query = parameters.of(&LIST)?.query;
+    let query = parameters.parse(&LIST)?.query;
     let page = query.page;
     let listed =
         state.store.read(move |connection| rows::list::<Advertiser>(connection, &query)).await?;

@@ -8,14 +8,14 @@ use utoipa_axum::routes;
 use super::answer::{Answer, Done, List, Object, Resource, done};
 use super::error::ApiError;
 use super::openapi::{ListOf, Patched, listing};
-use super::request::{Fields, Id, Json, ListOffer, ListParameters, Removing, Wait};
+use super::request::{Fields, Id, Json, ListParameters, ListSpec, Removing, Wait};
 use super::{AppState, Network, live};
 use crate::catalog::Affiliate;
 use crate::edit::{self, Change, EditError, Editable};
 use crate::store::WriteTx;
 use crate::store::rows::{self, Kept, Stored};
 
-const LIST: ListOffer = ListOffer {
+const LIST: ListSpec = ListSpec {
     filters: Affiliate::FILTERS,
     relationships: &[],
     search: Some(rows::NAME),
@@ -46,7 +46,7 @@ async fn list(
     State(state): State<AppState>,
     parameters: ListParameters,
 ) -> Result<Response, ApiError> {
-    let query = parameters.of(&LIST)?.query;
+    let query = parameters.parse(&LIST)?.query;
     let page = query.page;
     let listed =
         state.store.read(move |connection| rows::list::<Affiliate>(connection, &query)).await?;

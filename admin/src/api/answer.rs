@@ -16,7 +16,7 @@ use utoipa::{PartialSchema, ToSchema};
 use super::error::ApiError;
 use super::openapi::{Row, answered, field, merged};
 use super::{Network, conditions};
-use crate::edit::repeat::Answered;
+use crate::edit::idempotency::CreationAnswer;
 use crate::store::meta::Sequence;
 use crate::store::rows::{Page, Stored, Times};
 
@@ -41,11 +41,11 @@ pub(super) trait Answer: Serialize + Sized {
     }
 
     /// The answer of a creation, as it can be kept.
-    fn to_keep(&self, sequence: Option<Sequence>) -> Result<Answered, ApiError> {
+    fn snapshot(&self, sequence: Option<Sequence>) -> Result<CreationAnswer, ApiError> {
         let bytes = |answer: &Self| serde_json::to_vec(answer).map_err(|_| ApiError::inside());
-        Ok(Answered {
+        Ok(CreationAnswer {
             body: bytes(self)?,
-            body_to_keep: self.without_secrets().as_ref().map(bytes).transpose()?,
+            body_to_store: self.without_secrets().as_ref().map(bytes).transpose()?,
             etag: self.revision().map(conditions::etag).unwrap_or_default(),
             sequence,
             is_repetition: false,

@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use super::answer::{Answer, Done, List, done};
 use super::error::ApiError;
 use super::openapi::{ListOf, Patched, Row, flattened, listing};
-use super::request::{Fields, Id, Json, ListOffer, ListParameters, Wait};
+use super::request::{Fields, Id, Json, ListParameters, ListSpec, Wait};
 use super::{AppState, Network, live};
 use crate::edit::api_keys::{self as edit, ApiKeyEdit};
 use crate::edit::{Change, EditError};
@@ -19,7 +19,7 @@ use crate::store::WriteTx;
 use crate::store::api_keys::{self, KeyRow};
 use crate::store::rows::Times;
 
-const LIST: ListOffer = ListOffer {
+const LIST: ListSpec = ListSpec {
     filters: api_keys::FILTERS,
     relationships: &[],
     search: None,
@@ -73,7 +73,7 @@ async fn list(
     State(state): State<AppState>,
     parameters: ListParameters,
 ) -> Result<Response, ApiError> {
-    let query = parameters.of(&LIST)?.query;
+    let query = parameters.parse(&LIST)?.query;
     let page = query.page;
     let listed = state.store.read(move |connection| api_keys::list(connection, &query)).await?;
     let rows = listed.rows.into_iter().map(|row| shown(state.network, row)).collect();

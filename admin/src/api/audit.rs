@@ -9,10 +9,10 @@ use super::AppState;
 use super::answer::List;
 use super::error::ApiError;
 use super::openapi::{ListOf, Row, listing};
-use super::request::{ListOffer, ListParameters};
+use super::request::{ListParameters, ListSpec};
 use crate::store::audit;
 
-const LIST: ListOffer = ListOffer {
+const LIST: ListSpec = ListSpec {
     filters: audit::FILTERS,
     relationships: &[],
     search: None,
@@ -36,7 +36,7 @@ async fn list(
     State(state): State<AppState>,
     parameters: ListParameters,
 ) -> Result<Response, ApiError> {
-    let query = parameters.of(&LIST)?.query;
+    let query = parameters.parse(&LIST)?.query;
     let page = query.page;
     let listed = state.store.read(move |connection| audit::list(connection, &query)).await?;
     Ok(List::new("audit", listed.rows, page, listed.total_count).into_response())

@@ -27,16 +27,16 @@ pub struct Peer(pub IpAddr);
 
 /// Who may come in, and how often.
 #[derive(Clone)]
-pub struct Gate {
+pub struct AuthConfig {
     limits: Arc<RateLimits>,
     trusted_proxies: Arc<[IpNet]>,
 }
 
-impl Gate {
+impl AuthConfig {
     /// As configured.
     #[must_use]
-    pub fn new(config: &Config) -> Gate {
-        Gate {
+    pub fn new(config: &Config) -> AuthConfig {
+        AuthConfig {
             limits: Arc::new(RateLimits::new(&config.limits)),
             trusted_proxies: config.trusted_proxies.as_slice().into(),
         }
@@ -51,20 +51,24 @@ impl Gate {
 
 /// What the layers need.
 #[derive(Clone)]
-pub(super) struct Door {
+pub(super) struct AuthLayer {
     store: Store,
-    gate: Gate,
+    auth: AuthConfig,
     bodies: Bodies,
 }
 
-impl FromRef<AppState> for Door {
-    fn from_ref(state: &AppState) -> Door {
-        Door { store: state.store.clone(), gate: state.gate.clone(), bodies: state.bodies.clone() }
+impl FromRef<AppState> for AuthLayer {
+    fn from_ref(state: &AppState) -> AuthLayer {
+        AuthLayer {
+            store: state.store.clone(),
+            auth: state.auth.clone(),
+            bodies: state.bodies.clone(),
+        }
     }
 }
 
 /// Below `/v1/networks`: admin keys do all, read-only keys read.
-pub(super) async fn edit(State(door): State<Door>, request: Request, next: Next) -> Response {
+pub(super) async fn edit(State(layer): State<AuthLayer>, request: Request, next: Next) -> Response {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let may = move |role| match role {
         Role::Admin => Ok(()),
@@ -72,28 +76,32 @@ pub(super) async fn edit(State(door): State<Door>, request: Request, next: Next)
         Role::ReadOnly => Err(forbidden("this key may only read; use an admin key")),
         Role::Partner => Err(forbidden("a partner's key opens /v1/affiliates only")),
     };
-    door.admit(BodyKind::Edit, request, next, may).await
+    layer.admit(BodyKind::Edit, request, next, may).await
 }
 
 /// Below `/v1/networks`, where requests only read, whatever their method.
-pub(super) async fn read(State(door): State<Door>, request: Request, next: Next) -> Response {
+pub(super) async fn read(State(layer): State<AuthLayer>, request: Request, next: Next) -> Response {
     let may = |role| match role {
         Role::Admin | Role::ReadOnly => Ok(()),
         Role::Partner => Err(forbidden("a partner's key opens /v1/affiliates only")),
     };
-    door.admit(BodyKind::Question, request, next, may).await
+    layer.admit(BodyKind::Question, request, next, may).await
 }
 
 /// Below `/v1/affiliates`: partners' keys.
-pub(super) async fn partner(State(door): State<Door>, request: Request, next: Next) -> Response {
+pub(super) async fn partner(
+    State(layer): State<AuthLayer>,
+    request: Request,
+    next: Next,
+) -> Response {
     let may = |role| match role {
         Role::Partner => Ok(()),
         Role::Admin | Role::ReadOnly => Err(forbidden("only a partner's key opens /v1/affiliates")),
     };
-    door.admit(BodyKind::Partner, request, next, may).await
+    layer.admit(BodyKind::Partner, request, next, may).await
 }
 
-impl Door {
+impl AuthLayer {
     /// Lets a request in whose key may come in here and has something left of its budget. Failures of
     /// its address do not matter to it.
     async fn admit(
@@ -106,7 +114,7 @@ impl Door {
         // Held until the request is answered, whatever becomes of the request.
         let bounds = self.bodies.admit(body);
         request.extensions_mut().insert(Arc::clone(&bounds));
-        let (limits, address) = (&self.gate.limits, self.gate.client_of(&request));
+        let (limits, address) = (&self.auth.limits, self.auth.client_of(&request));
         match self.authenticate(request.headers()).await {
             Ok(caller) => self.serve(caller, request, next, may).await,
             Err(Unauthenticated::Store(error)) => error.into_response(),
@@ -124,7 +132,7 @@ impl Door {
         next: Next,
         may: impl FnOnce(Role) -> Result<(), ApiError>,
     ) -> Response {
-        let allowance = self.gate.limits.of_key(caller);
+        let allowance = self.auth.limits.of_key(caller);
         let refusal = allowance.and_then(|allowance| allowance.refusal("with this key"));
         let mut response = match (refusal, may(caller.role)) {
             (Some(refusal), _) => refusal,

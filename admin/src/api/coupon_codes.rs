@@ -17,7 +17,7 @@ use super::answer::{Answer, Done, List, Object, Resource, done, label};
 use super::error::ApiError;
 use super::openapi::{ListOf, Patched, flattened, listing};
 use super::request::{
-    Fields, Id, Json, ListOffer, ListParameters, ListRequest, Reissuing, Relationships, Wait,
+    Fields, Id, Json, ListParameters, ListRequest, ListSpec, Reissuing, Relationships, Wait,
 };
 use super::{AppState, Network, live};
 use crate::catalog::{self, CouponCodeEdit, LinkState, TrackingLink, tracking_link};
@@ -27,7 +27,7 @@ use crate::store::coupon_codes::{self, CodeRow};
 use crate::store::rows::{Compared, Filterable, Stored};
 use crate::store::{StoreError, WriteTx, affiliates, offers};
 
-pub(super) const LIST: ListOffer = ListOffer {
+pub(super) const LIST: ListSpec = ListSpec {
     filters: coupon_codes::LIST_FILTERS,
     relationships: &["offer", "affiliate"],
     search: Some(Filterable { field: "coupon_code", column: "folded", kind: Compared::Code }),
@@ -81,7 +81,7 @@ async fn list(
     State(state): State<AppState>,
     parameters: ListParameters,
 ) -> Result<Response, ApiError> {
-    let ListRequest { query, relationships } = parameters.of(&LIST)?;
+    let ListRequest { query, relationships } = parameters.parse(&LIST)?;
     let (page, network) = (query.page, state.network);
     let (rows, total_count) = state
         .store
@@ -214,7 +214,8 @@ fn shown(network: Network, row: CodeRow) -> Object<Shown> {
         state: row.link_state,
     });
     code.description =
-        catalog::shown(&code.description, code.is_description_plain_text).into_owned();
+        catalog::sanitized_description(&code.description, code.is_description_plain_text)
+            .into_owned();
     let shown =
         Shown { code, tracking_link: link, tracking_link_unavailable_reason: row.link_state };
     Object::new("network_coupon_code_id", network, Stored { id, object: shown, times })

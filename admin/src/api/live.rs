@@ -9,7 +9,7 @@ use super::answer::Answer;
 use super::error::ApiError;
 use super::request::Wait;
 use super::{AppState, conditions};
-use crate::edit::repeat::{self, Answered};
+use crate::edit::idempotency::{self, CreationAnswer};
 use crate::edit::{EditError, Saved};
 use crate::store::WriteTx;
 use crate::store::meta::Sequence;
@@ -32,7 +32,7 @@ pub(super) async fn answer<T, R: Answer>(
 ) -> Response {
     let mut response = render(saved.now).answered();
     if let Some(sequence) = saved.sequence {
-        settle(state, wait, sequence, &mut response).await;
+        await_publication(state, wait, sequence, &mut response).await;
     }
     response
 }
@@ -47,23 +47,28 @@ pub(super) async fn create<T, R: Answer>(
 ) -> Result<Response, ApiError> {
     let create = move |tx: &WriteTx<'_>| {
         let Saved { now, sequence } = work(tx)?;
-        render(now).to_keep(sequence)
+        render(now).snapshot(sequence)
     };
-    let once = state.store.write(move |tx| repeat::once(tx, || create(tx)));
-    let Answered { body, etag, sequence, is_repetition, .. } = once.await?;
+    let once = state.store.write(move |tx| idempotency::idempotent(tx, || create(tx)));
+    let CreationAnswer { body, etag, sequence, is_repetition, .. } = once.await?;
     let mut response = ([(CONTENT_TYPE, "application/json")], body).into_response();
     response.headers_mut().extend(conditions::header(&etag).map(|etag| (ETAG, etag)));
     if is_repetition {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
     if let Some(sequence) = sequence {
-        settle(state, wait, sequence, &mut response).await;
+        await_publication(state, wait, sequence, &mut response).await;
     }
     Ok(response)
 }
 
 /// Tells the publisher of the change, and waits for it where that is wanted.
-async fn settle(state: &AppState, wait: Wait, sequence: Sequence, response: &mut Response) {
+async fn await_publication(
+    state: &AppState,
+    wait: Wait,
+    sequence: Sequence,
+    response: &mut Response,
+) {
     state.publisher.changed();
     if wait != Wait::Live {
         return;

@@ -12,16 +12,16 @@ use super::answer::{Answer, Done, List, Object, Resource, done, label};
 use super::error::ApiError;
 use super::openapi::{ListOf, Patched, listing};
 use super::request::{
-    Fields, Id, Json, ListOffer, ListParameters, ListRequest, Relationships, Removing, Wait,
+    Fields, Id, Json, ListParameters, ListRequest, ListSpec, Relationships, Removing, Wait,
 };
 use super::{AppState, Network, live};
-use crate::catalog::{Offer, left_empty_warnings};
+use crate::catalog::{Offer, empty_macro_warnings};
 use crate::edit::{self, Change, EditError, Editable};
 use crate::store::WriteTx;
 use crate::store::advertisers;
 use crate::store::rows::{self, Kept, Stored};
 
-const LIST: ListOffer = ListOffer {
+const LIST: ListSpec = ListSpec {
     filters: Offer::FILTERS,
     relationships: &["advertiser"],
     search: Some(rows::NAME),
@@ -62,7 +62,7 @@ async fn list(
     State(state): State<AppState>,
     parameters: ListParameters,
 ) -> Result<Response, ApiError> {
-    let ListRequest { query, relationships } = parameters.of(&LIST)?;
+    let ListRequest { query, relationships } = parameters.parse(&LIST)?;
     let (page, network) = (query.page, state.network);
     let (rows, total_count) = state
         .store
@@ -172,7 +172,7 @@ fn shown(network: Network, row: Stored<Offer>) -> Object<Offer> {
 
 /// After a save: with what the advertiser's page will not get.
 fn with_warnings(network: Network, row: Stored<Offer>) -> Object<Offer> {
-    let warnings = left_empty_warnings(&row.object.destination_url);
+    let warnings = empty_macro_warnings(&row.object.destination_url);
     shown(network, row).with_warnings(warnings)
 }
 

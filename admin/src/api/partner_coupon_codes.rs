@@ -10,14 +10,14 @@ use super::answer::List;
 use super::auth::Authenticated;
 use super::error::ApiError;
 use super::openapi::{ListOf, Row, listing};
-use super::request::{ListOffer, ListParameters};
+use super::request::{ListParameters, ListSpec};
 use super::{AppState, Network};
 use crate::catalog::{self, CouponStatus, TrackingLink, tracking_link};
 use crate::store::coupon_codes::{self, PartnerRow};
 use crate::store::{StoreError, settings};
 
-const LIST: ListOffer =
-    ListOffer { filters: &[], relationships: &["offer"], search: None, is_whole_by_default: true };
+const LIST: ListSpec =
+    ListSpec { filters: &[], relationships: &["offer"], search: None, is_whole_by_default: true };
 
 listing!(Listing, LIST);
 type Listed = ListOf<Shown>;
@@ -70,7 +70,7 @@ async fn list(
     Authenticated(caller): Authenticated,
     parameters: ListParameters,
 ) -> Result<Response, ApiError> {
-    let page = parameters.of(&LIST)?.query.page;
+    let page = parameters.parse(&LIST)?.query.page;
     let partner_id = caller.affiliate_id.unwrap_or_default();
     let listed = state
         .store
@@ -104,7 +104,11 @@ fn shown(network: Network, PartnerRow { row, offer: (name, offer_status) }: Part
         tracking_link: link,
         start_date: day(code.start_date),
         end_date: day(code.end_date),
-        description: catalog::shown(&code.description, code.is_description_plain_text).into_owned(),
+        description: catalog::sanitized_description(
+            &code.description,
+            code.is_description_plain_text,
+        )
+        .into_owned(),
         coupon_code: code.coupon_code,
         coupon_status: code.coupon_status,
         is_description_plain_text: code.is_description_plain_text,

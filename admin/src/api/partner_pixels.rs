@@ -11,14 +11,14 @@ use super::answer::{Answer, List};
 use super::auth::Authenticated;
 use super::error::ApiError;
 use super::openapi::{ListOf, Row, listing};
-use super::request::{Json, ListOffer, ListParameters, Wait};
+use super::request::{Json, ListParameters, ListSpec, Wait};
 use super::{AppState, Network, live, pixels::sendable};
 use crate::catalog::{DeliveryMethod, Pixel, PixelLevel, PixelStatus, PixelType, PostbackUrl};
 use crate::edit;
 use crate::store::WriteTx;
 use crate::store::rows::{self, Compared, Filter, Filterable, Operator, Stored, Vocabulary};
 
-const LIST: ListOffer = ListOffer {
+const LIST: ListSpec = ListSpec {
     filters: &[
         Filterable { field: "network_pixel_id", column: "id", kind: Compared::Number },
         Filterable { field: "network_offer_id", column: "offer_id", kind: Compared::OptionalId },
@@ -140,7 +140,7 @@ async fn list(
     Authenticated(caller): Authenticated,
     parameters: ListParameters,
 ) -> Result<Response, ApiError> {
-    let mut query = parameters.of(&LIST)?.query;
+    let mut query = parameters.parse(&LIST)?.query;
     let page = query.page;
     let partner_id = i64::from(caller.affiliate_id.unwrap_or_default());
     let own =

@@ -12,7 +12,7 @@ use super::answer::{Answer, Done, List, Object, Resource, done};
 use super::auth::Authenticated;
 use super::error::ApiError;
 use super::openapi::{ListOf, Patched, Row, listing};
-use super::request::{Fields, Id, Json, ListOffer, ListParameters, Wait};
+use super::request::{Fields, Id, Json, ListParameters, ListSpec, Wait};
 use super::{AppState, Network, live};
 use crate::catalog::{Pixel, PostbackUrl};
 use crate::edit::{self, Change, EditError, Editable, Removal, Saved, pixels::Replay};
@@ -24,7 +24,7 @@ use crate::store::rows::{
 };
 use crate::store::{WriteTx, domains};
 
-const LIST: ListOffer = ListOffer {
+const LIST: ListSpec = ListSpec {
     filters: Pixel::FILTERS,
     relationships: &[],
     search: Some(Filterable {
@@ -35,7 +35,7 @@ const LIST: ListOffer = ListOffer {
     is_whole_by_default: false,
 };
 
-const DELIVERIES: ListOffer = ListOffer {
+const DELIVERIES: ListSpec = ListSpec {
     filters: DELIVERY_FILTERS,
     relationships: &[],
     search: Some(Filterable { field: "url", column: "casefold(url)", kind: Compared::Text }),
@@ -79,7 +79,7 @@ async fn list(
     Authenticated(caller): Authenticated,
     parameters: ListParameters,
 ) -> Result<Response, ApiError> {
-    let query = parameters.of(&LIST)?.query;
+    let query = parameters.parse(&LIST)?.query;
     let page = query.page;
     let listed =
         state.store.read(move |connection| rows::list::<Pixel>(connection, &query)).await?;
@@ -240,7 +240,7 @@ async fn deliveries(
     State(state): State<AppState>,
     parameters: ListParameters,
 ) -> Result<Response, ApiError> {
-    listed(&state, parameters.of(&DELIVERIES)?.query).await
+    listed(&state, parameters.parse(&DELIVERIES)?.query).await
 }
 
 /// What one partner postback told and is to tell, the newest first.
@@ -250,7 +250,7 @@ async fn deliveries_of(
     Id(id): Id,
     parameters: ListParameters,
 ) -> Result<Response, ApiError> {
-    let mut query = parameters.of(&DELIVERIES)?.query;
+    let mut query = parameters.parse(&DELIVERIES)?.query;
     find(&state, id).await?;
     let of_pixel =
         Filter { column: "pixel_id", operator: Operator::Equal, value: i64::from(id).into() };

@@ -11,14 +11,14 @@ use super::AppState;
 use super::answer::{Answer, List};
 use super::error::ApiError;
 use super::openapi::{ListOf, Row, flattened, listing};
-use super::request::{ListOffer, ListParameters};
+use super::request::{ListSpec, ListParameters};
 use crate::attribution::decision_step::DecisionStep;
 use crate::attribution::postback_fields::url_without_secrets;
 use crate::store::conversions::{Channel, ConversionId};
 use crate::store::postbacks::log::{self, Entry};
 use crate::store::postbacks::{self, Outcome, Postback, VerdictWord};
 
-const LIST: ListOffer = ListOffer {
+const LIST: ListSpec = ListSpec {
     filters: log::FILTERS,
     relationships: &[],
     search: None,
@@ -110,7 +110,7 @@ async fn list(
     State(state): State<AppState>,
     parameters: ListParameters,
 ) -> Result<Response, ApiError> {
-    let query = parameters.of(&LIST)?.query;
+    let query = parameters.parse(&LIST)?.query;
     let page = query.page;
     let listed = state.store.read(move |connection| log::list(connection, &query)).await?;
     let rows = listed.rows.into_iter().map(Shown::from).collect();

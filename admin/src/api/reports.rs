@@ -111,8 +111,7 @@ impl From<ArchiveError> for ApiError {
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
-#[schema(as = HowThingsStand)]
-struct Status {
+struct SystemStatus {
     disk: Room,
     publication: PublicationStatus,
     intake: IntakeStatus,
@@ -124,7 +123,7 @@ struct Status {
 
 /// How the disk, publication, the intake of clicks and postbacks, partner postbacks and forgetting stand,
 /// and which advertisers believe anybody who sends a postback.
-#[utoipa::path(get, path = "/status", responses((status = 200, body = Status)))]
+#[utoipa::path(get, path = "/status", responses((status = 200, body = SystemStatus)))]
 async fn status(
     State(disk): State<Disk>,
     State(publisher): State<PublisherHandle>,
@@ -132,7 +131,7 @@ async fn status(
     State(postbacks): State<PostbackHandle>,
     State(privacy): State<PrivacyHandle>,
     State(store): State<Store>,
-) -> Result<Json<Status>, ApiError> {
+) -> Result<Json<SystemStatus>, ApiError> {
     let read = |connection: &Connection| {
         Ok::<_, StoreError>((
             partner_postbacks::backlog(connection)?,
@@ -140,7 +139,7 @@ async fn status(
         ))
     };
     let (pixels, advertisers_without_proof) = store.read(read).await?;
-    Ok(Json(Status {
+    Ok(Json(SystemStatus {
         disk: disk.room(),
         publication: publisher.status(),
         intake: intake.status(),

@@ -17,7 +17,7 @@ use utoipa::{IntoParams, PartialSchema};
 use super::bodies::BodyBounds;
 use super::error::ApiError;
 use super::openapi::parameter;
-use crate::edit::{Removal, parse};
+use crate::edit::Removal;
 use crate::json::{self, JsonError};
 use crate::store::casefolded;
 use crate::store::rows::{Compared, Filter, Filterable, Operator, Page, Query, Sort};
@@ -79,7 +79,7 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
         let bytes = bounds.ok_or_else(ApiError::inside)?.read(request.into_body()).await?;
         json::check(&bytes)?;
         let text = std::str::from_utf8(&bytes).map_err(|error| not_json(&error))?;
-        parse(text, "").map(Json).map_err(|error| ApiError::fields(vec![error]))
+        json::parse(text, "").map(Json).map_err(|error| ApiError::fields(vec![error]))
     }
 }
 
@@ -230,7 +230,7 @@ impl<S: Sync> FromRequestParts<S> for ListParameters {
 }
 
 /// What a resource's list offers.
-pub(super) struct ListOffer {
+pub(super) struct ListSpec {
     /// Fields to filter by.
     pub(super) filters: &'static [Filterable],
     /// What `relationship` may name.
@@ -259,7 +259,7 @@ impl Relationships {
     }
 }
 
-impl ListOffer {
+impl ListSpec {
     /// For the API's description.
     pub(super) fn parameters(&self) -> Vec<Parameter> {
         let query =
@@ -354,7 +354,7 @@ fn sortable(fields: &[Filterable]) -> impl Iterator<Item = &Filterable> {
 }
 
 impl ListParameters {
-    pub(super) fn of(self, offer: &ListOffer) -> Result<ListRequest, ApiError> {
+    pub(super) fn parse(self, offer: &ListSpec) -> Result<ListRequest, ApiError> {
         let mut query = Query::default();
         let (mut number, mut size) = (None, None);
         let mut relationships = Relationships::default();
@@ -476,7 +476,7 @@ fn sort(text: &str, known: &[Filterable]) -> Result<Sort, ApiError> {
 }
 
 /// `search`: a part of the text; `prefix`: its beginning. Case does not matter to either.
-fn part(offer: &ListOffer, name: &str, text: &str) -> Result<Option<Filter>, ApiError> {
+fn part(offer: &ListSpec, name: &str, text: &str) -> Result<Option<Filter>, ApiError> {
     let field =
         offer.search.filter(|field| name == "search" || matches!(field.kind, Compared::Code));
     let field = field.ok_or_else(|| unknown(name, offer.known()))?;

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use super::answer::{Answer, Done, List, done};
 use super::error::ApiError;
 use super::openapi::{ListOf, listing, parameter};
-use super::request::{Id, Json, ListOffer, ListParameters, Wait, parameters, truth, unknown};
+use super::request::{Id, Json, ListParameters, ListSpec, Wait, parameters, truth, unknown};
 use super::{AppState, coupon_codes, download, live};
 use crate::catalog::BulkMode;
 use crate::edit::Saved;
@@ -33,10 +33,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 /// Of uploads.
-const LIST: ListOffer =
-    ListOffer { filters: &[], relationships: &[], search: None, is_whole_by_default: false };
+const LIST: ListSpec =
+    ListSpec { filters: &[], relationships: &[], search: None, is_whole_by_default: false };
 /// Of an upload's rows.
-const ROWS: ListOffer = ListOffer {
+const ROWS: ListSpec = ListSpec {
     filters: &[Filterable {
         field: "verdict",
         column: "verdict",
@@ -45,7 +45,7 @@ const ROWS: ListOffer = ListOffer {
     ..LIST
 };
 /// Of an export: the list's filters, without pages.
-const EXPORT: ListOffer = ListOffer {
+const EXPORT: ListSpec = ListSpec {
     filters: FILTERS,
     is_whole_by_default: true,
     relationships: &[],
@@ -102,7 +102,7 @@ async fn list(
     State(state): State<AppState>,
     parameters: ListParameters,
 ) -> Result<Response, ApiError> {
-    let page = parameters.of(&LIST)?.query.page.unwrap_or(FIRST_PAGE);
+    let page = parameters.parse(&LIST)?.query.page.unwrap_or(FIRST_PAGE);
     let listed = state.uploads.list(page).await?;
     let rows: Vec<Shown> = listed.rows.into_iter().map(Shown::from).collect();
     Ok(List::new("uploads", rows, Some(page), listed.total_count).into_response())
@@ -115,7 +115,7 @@ async fn read(
     Id(id): Id,
     parameters: ListParameters,
 ) -> Result<Response, ApiError> {
-    let query = parameters.of(&ROWS)?.query;
+    let query = parameters.parse(&ROWS)?.query;
     let page = query.page.unwrap_or(FIRST_PAGE);
     let valid = match query.filters.as_slice() {
         [] => None,
@@ -199,7 +199,7 @@ async fn export_codes(
     State(state): State<AppState>,
     parameters: ListParameters,
 ) -> Result<Response, ApiError> {
-    let query = parameters.of(&EXPORT)?.query;
+    let query = parameters.parse(&EXPORT)?.query;
     if query.page.is_some() {
         return Err(ApiError::field("page", "an export has no pages; it holds all codes"));
     }

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 use super::decision_step::DecisionSteps;
 use super::error_code::ErrorCode;
-use crate::catalog::placeholder::{is_no_order_id, says_nothing};
+use crate::catalog::placeholder::{is_placeholder_order_id, is_placeholder};
 use crate::catalog::text::trim_invisible;
 use crate::catalog::{FoldedKey, LARGEST_AMOUNT, Money, RowCode};
 
@@ -224,7 +224,7 @@ impl Reader {
 
     /// The first value under the names, in their order, that says something.
     fn value(&mut self, names: &[&'static str]) -> Option<Parameter> {
-        self.value_unless(says_nothing, names)
+        self.value_unless(is_placeholder, names)
     }
 
     /// The same with another rule of what says nothing.
@@ -284,7 +284,7 @@ impl Reader {
         let mut ids: Vec<SentId> = Vec::new();
         for text in given.value.split('|').map(trim_invisible) {
             let sent = SentId::read(text);
-            if !says_nothing(text) && !ids.iter().any(|known| known.same_as(&sent)) {
+            if !is_placeholder(text) && !ids.iter().any(|known| known.same_as(&sent)) {
                 ids.push(sent);
             }
         }
@@ -344,7 +344,7 @@ impl Reader {
 
     /// The advertiser's number of an order or a refund.
     fn own_number(&mut self, name: &'static str) -> Option<String> {
-        let given = self.value_unless(is_no_order_id, &[name])?;
+        let given = self.value_unless(is_placeholder_order_id, &[name])?;
         if given.value.len() <= MAX_ORDER_ID_BYTES && given.is_utf8 {
             return Some(given.value);
         }

@@ -45,7 +45,7 @@ pub struct Cells<T>(pub [T; COLUMNS.len()]);
 
 impl<T: AsRef<str>> Cells<T> {
     /// The cell of a column; blank where there is no such column.
-    pub fn of(&self, column: &str) -> &str {
+    pub fn cell(&self, column: &str) -> &str {
         let place = COLUMNS.iter().position(|known| *known == column);
         place.map_or("", |place| self.0[place].as_ref())
     }
@@ -53,7 +53,7 @@ impl<T: AsRef<str>> Cells<T> {
 
 /// What a cell wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wanted<T> {
+pub enum CellChange<T> {
     /// As it is.
     Keep,
     /// Nothing in its place.
@@ -74,19 +74,19 @@ pub struct BulkRow {
     /// `None` keeps.
     pub offer_id: Option<u32>,
     /// Whose it is to be.
-    pub affiliate_id: Wanted<u32>,
+    pub affiliate_id: CellChange<u32>,
     /// `None` keeps.
     pub status: Option<CouponStatus>,
     /// First day.
-    pub start_date: Wanted<Date>,
+    pub start_date: CellChange<Date>,
     /// Last day.
-    pub end_date: Wanted<Date>,
+    pub end_date: CellChange<Date>,
     /// Shown to the partner.
-    pub description: Wanted<String>,
+    pub description: CellChange<String>,
     /// `None` keeps.
     pub is_description_plain_text: Option<bool>,
     /// Never shown to the partner.
-    pub internal_notes: Wanted<String>,
+    pub internal_notes: CellChange<String>,
     /// It has no link. An update cannot change it.
     pub conversion_only: Option<bool>,
 }
@@ -108,31 +108,32 @@ impl BulkRow {
 }
 
 /// The folded code of a row that may be wrong in other cells.
-pub fn folded_of<T: AsRef<str>>(mode: BulkMode, cells: &Cells<T>) -> Option<FoldedKey> {
-    let any_form = mode == BulkMode::Update || truth(cells.of("conversion_only")) == Ok(Some(true));
-    let code = formula::restored(cells.of("coupon_code"));
+pub fn folded_code<T: AsRef<str>>(mode: BulkMode, cells: &Cells<T>) -> Option<FoldedKey> {
+    let any_form =
+        mode == BulkMode::Update || truth(cells.cell("conversion_only")) == Ok(Some(true));
+    let code = formula::unescape_formula(cells.cell("coupon_code"));
     RowCode::parse(code, any_form).ok().map(|code| code.folded())
 }
 
 fn added<T: AsRef<str>>(cells: &Cells<T>) -> Result<BulkRow, Vec<FieldError>> {
     let mut problems = Problems::default();
-    let offer_id = problems.take("offer_id", number(cells.of("offer_id")));
-    let affiliate_id = problems.take("affiliate_id", optional_number(cells.of("affiliate_id")));
-    let status = problems.take("status", status(cells.of("status")));
-    let start_date = problems.take("start_date", day::parse(cells.of("start_date")));
-    let end_date = problems.take("end_date", day::parse(cells.of("end_date")));
+    let offer_id = problems.take("offer_id", number(cells.cell("offer_id")));
+    let affiliate_id = problems.take("affiliate_id", optional_number(cells.cell("affiliate_id")));
+    let status = problems.take("status", status(cells.cell("status")));
+    let start_date = problems.take("start_date", day::parse(cells.cell("start_date")));
+    let end_date = problems.take("end_date", day::parse(cells.cell("end_date")));
     let plain = take_truth(&mut problems, cells, "is_description_plain_text");
     let conversion_only = take_truth(&mut problems, cells, "conversion_only");
     let object = CouponCodeEdit {
-        coupon_code: formula::restored(cells.of("coupon_code")).into(),
+        coupon_code: formula::unescape_formula(cells.cell("coupon_code")).into(),
         network_offer_id: offer_id.unwrap_or(1),
         network_affiliate_id: affiliate_id.flatten().filter(|id| *id != 0),
         coupon_status: status.unwrap_or(CouponStatus::Paused),
         start_date: start_date.flatten(),
         end_date: end_date.flatten(),
-        description: formula::restored(cells.of("description")).into(),
+        description: formula::unescape_formula(cells.cell("description")).into(),
         is_description_plain_text: plain.flatten().unwrap_or(true),
-        internal_notes: formula::restored(cells.of("internal_notes")).into(),
+        internal_notes: formula::unescape_formula(cells.cell("internal_notes")).into(),
         allow_reissue: false,
         conversion_only: conversion_only.flatten().unwrap_or(false),
     };
@@ -148,8 +149,8 @@ fn added<T: AsRef<str>>(cells: &Cells<T>) -> Result<BulkRow, Vec<FieldError>> {
 
 impl From<CheckedCode> for BulkRow {
     fn from(code: CheckedCode) -> BulkRow {
-        fn set<T>(value: Option<T>) -> Wanted<T> {
-            value.map_or(Wanted::Clear, Wanted::Set)
+        fn set<T>(value: Option<T>) -> CellChange<T> {
+            value.map_or(CellChange::Clear, CellChange::Set)
         }
         let text = |text: String| set(Some(text).filter(|text| !text.is_empty()));
         BulkRow {
@@ -171,32 +172,32 @@ impl From<CheckedCode> for BulkRow {
 
 fn updated<T: AsRef<str>>(cells: &Cells<T>) -> Result<BulkRow, Vec<FieldError>> {
     let mut problems = Problems::default();
-    let code = formula::restored(cells.of("coupon_code"));
+    let code = formula::unescape_formula(cells.cell("coupon_code"));
     let code = problems.take("coupon_code", RowCode::parse(code, true));
-    let code_id = problems.take("coupon_code_id", optional_number(cells.of("coupon_code_id")));
-    let offer_id = problems.take("offer_id", optional_number(cells.of("offer_id")));
-    let affiliate_id = problems.take("affiliate_id", wanted(cells.of("affiliate_id"), number));
+    let code_id = problems.take("coupon_code_id", optional_number(cells.cell("coupon_code_id")));
+    let offer_id = problems.take("offer_id", optional_number(cells.cell("offer_id")));
+    let affiliate_id = problems.take("affiliate_id", wanted(cells.cell("affiliate_id"), number));
     let status = problems.take(
         "status",
-        match cells.of("status") {
+        match cells.cell("status") {
             "" => Ok(None),
             word => status(word).map(Some),
         },
     );
     let mut day = |column: &str| {
         let read = |cell: &str| day::parse(cell).map_err(|error| error.to_string());
-        match problems.take(column, wanted(cells.of(column), read)) {
-            Some(Wanted::Set(Some(day))) => Wanted::Set(day),
-            Some(Wanted::Clear) => Wanted::Clear,
-            _ => Wanted::Keep,
+        match problems.take(column, wanted(cells.cell(column), read)) {
+            Some(CellChange::Set(Some(day))) => CellChange::Set(day),
+            Some(CellChange::Clear) => CellChange::Clear,
+            _ => CellChange::Keep,
         }
     };
     let (start_date, end_date) = (day("start_date"), day("end_date"));
-    let description = problems.take("description", wanted(cells.of("description"), note));
+    let description = problems.take("description", wanted(cells.cell("description"), note));
     let plain = take_truth(&mut problems, cells, "is_description_plain_text");
-    let notes = problems.take("internal_notes", wanted(cells.of("internal_notes"), note));
+    let notes = problems.take("internal_notes", wanted(cells.cell("internal_notes"), note));
     let conversion_only = take_truth(&mut problems, cells, "conversion_only");
-    if let (Wanted::Set(start), Wanted::Set(end)) = (&start_date, &end_date)
+    if let (CellChange::Set(start), CellChange::Set(end)) = (&start_date, &end_date)
         && start > end
     {
         problems.add("end_date", "is before start_date");
@@ -209,25 +210,28 @@ fn updated<T: AsRef<str>>(cells: &Cells<T>) -> Result<BulkRow, Vec<FieldError>> 
         code_id: code_id.flatten(),
         offer_id: offer_id.flatten(),
         // 0 is "nobody" everywhere else, too.
-        affiliate_id: match affiliate_id.unwrap_or(Wanted::Keep) {
-            Wanted::Set(0) => Wanted::Clear,
+        affiliate_id: match affiliate_id.unwrap_or(CellChange::Keep) {
+            CellChange::Set(0) => CellChange::Clear,
             other => other,
         },
         status: status.flatten(),
         start_date,
         end_date,
-        description: description.unwrap_or(Wanted::Keep),
+        description: description.unwrap_or(CellChange::Keep),
         is_description_plain_text: plain.flatten(),
-        internal_notes: notes.unwrap_or(Wanted::Keep),
+        internal_notes: notes.unwrap_or(CellChange::Keep),
         conversion_only: conversion_only.flatten(),
     })
 }
 
-fn wanted<T>(cell: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<Wanted<T>, String> {
+fn wanted<T>(
+    cell: &str,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Result<CellChange<T>, String> {
     match cell {
-        "" => Ok(Wanted::Keep),
-        "-" => Ok(Wanted::Clear),
-        cell => read(cell).map(Wanted::Set),
+        "" => Ok(CellChange::Keep),
+        "-" => Ok(CellChange::Clear),
+        cell => read(cell).map(CellChange::Set),
     }
 }
 
@@ -244,8 +248,8 @@ fn status(cell: &str) -> Result<CouponStatus, String> {
 }
 
 fn note(cell: &str) -> Result<String, String> {
-    let restored = formula::restored(cell);
-    text::note(restored).map(|()| restored.to_owned()).map_err(|error| error.to_string())
+    let text = formula::unescape_formula(cell);
+    text::note(text).map(|()| text.to_owned()).map_err(|error| error.to_string())
 }
 
 fn take_truth<T: AsRef<str>>(
@@ -253,7 +257,7 @@ fn take_truth<T: AsRef<str>>(
     cells: &Cells<T>,
     column: &str,
 ) -> Option<Option<bool>> {
-    problems.take(column, truth(cells.of(column)))
+    problems.take(column, truth(cells.cell(column)))
 }
 
 fn truth(cell: &str) -> Result<Option<bool>, String> {
@@ -348,9 +352,9 @@ mod tests {
         ];
         let row = BulkRow::read(BulkMode::Update, &cells(&row)).unwrap();
         assert_eq!((row.offer_id, row.status), (None, None));
-        assert_eq!((row.affiliate_id, row.start_date), (Wanted::Clear, Wanted::Clear));
-        assert!(matches!(row.end_date, Wanted::Set(_)));
-        assert_eq!(row.description, Wanted::Set("-".into()));
-        assert_eq!(row.internal_notes, Wanted::Clear);
+        assert_eq!((row.affiliate_id, row.start_date), (CellChange::Clear, CellChange::Clear));
+        assert!(matches!(row.end_date, CellChange::Set(_)));
+        assert_eq!(row.description, CellChange::Set("-".into()));
+        assert_eq!(row.internal_notes, CellChange::Clear);
     }
 }

@@ -33,7 +33,7 @@ pub fn parse(text: &str) -> Result<Option<Date>, DayError> {
 
 /// As the published index keeps it.
 #[must_use]
-pub fn as_published(day: Date) -> Day {
+pub fn published_day(day: Date) -> Day {
     // Both days lie in jiff's range, so their difference does.
     let days = day.since(date(1970, 1, 1)).map_or(i64::MAX, |span| i64::from(span.get_days()));
     Day::from_unix_days(days)

@@ -14,9 +14,9 @@ static ALLOWED: LazyLock<Builder<'static>> = LazyLock::new(|| {
     allowed
 });
 
-/// The description as it may be shown: plain text as it is, HTML through an allow-list.
+/// The description safe to show: plain text unchanged, HTML through an allow-list.
 #[must_use]
-pub fn shown(description: &str, is_plain_text: bool) -> Cow<'_, str> {
+pub fn sanitized_description(description: &str, is_plain_text: bool) -> Cow<'_, str> {
     if is_plain_text || description.is_empty() {
         Cow::Borrowed(description)
     } else {
@@ -31,13 +31,13 @@ mod tests {
     #[test]
     fn html_loses_what_could_run_and_keeps_what_shows() {
         let typed = "35$ off on <strong>dress pants</strong><script>alert(1)</script><img src=x onerror=alert(1)>";
-        let html = shown(typed, false);
+        let html = sanitized_description(typed, false);
         assert!(html.contains("<strong>dress pants</strong>"), "{html}");
         assert!(!html.contains("script") && !html.contains("onerror"), "{html}");
     }
 
     #[test]
     fn plain_text_is_not_touched() {
-        assert_eq!(shown("3 < 4 & 5 > 4", true), "3 < 4 & 5 > 4");
+        assert_eq!(sanitized_description("3 < 4 & 5 > 4", true), "3 < 4 & 5 > 4");
     }
 }

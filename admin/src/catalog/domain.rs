@@ -36,7 +36,7 @@ impl TrackingDomain {
 /// The base URL as stored, without a slash at its end or a dot at its host's, and the `Host` that
 /// requests for it carry.
 #[must_use]
-pub fn base_of(base_url: &str) -> Option<(String, String)> {
+pub fn parse_base_url(base_url: &str) -> Option<(String, String)> {
     let url = text::origin(base_url).ok()?;
     let host = url.host_str()?;
     let host = host.strip_suffix('.').unwrap_or(host);
@@ -83,7 +83,7 @@ mod tests {
             ("https://./", None),
         ];
         for (typed, expected) in cases {
-            let kept = base_of(typed);
+            let kept = parse_base_url(typed);
             assert_eq!(
                 kept.as_ref().map(|(url, host)| (url.as_str(), host.as_str())),
                 expected,

@@ -31,13 +31,13 @@ fn is_invisible(character: char) -> bool {
 
 /// The text as it goes into a file.
 #[must_use]
-pub fn neutralised(text: &str) -> Cow<'_, str> {
+pub fn escape_formula(text: &str) -> Cow<'_, str> {
     if is_computed(text) { format!("'{text}").into() } else { text.into() }
 }
 
 /// The text that a cell of a file stands for.
 #[must_use]
-pub fn restored(cell: &str) -> &str {
+pub fn unescape_formula(cell: &str) -> &str {
     cell.strip_prefix('\'').filter(|rest| is_computed(rest)).unwrap_or(cell)
 }
 
@@ -73,12 +73,12 @@ mod tests {
             "''-x",
             "'\n=1",
         ] {
-            let cell = neutralised(text);
+            let cell = escape_formula(text);
             assert!(cell.starts_with('\'') && cell.len() == text.len() + 1, "{cell:?}");
-            assert_eq!(restored(&cell), text, "by way of {cell:?}");
+            assert_eq!(unescape_formula(&cell), text, "by way of {cell:?}");
         }
         for text in ["'", "''", "it's", "", "20 % - off", "'quoted'", "a=b", "\u{e9}t\u{e9}"] {
-            assert_eq!((neutralised(text).as_ref(), restored(text)), (text, text));
+            assert_eq!((escape_formula(text).as_ref(), unescape_formula(text)), (text, text));
         }
     }
 
@@ -87,12 +87,12 @@ mod tests {
         fn any_text_goes_out_as_no_formula_and_comes_back(
             text in "['=+@\t\r\n \u{ff1d}\u{feff}-]{0,5}\\PC{0,10}",
         ) {
-            let cell = neutralised(&text);
+            let cell = escape_formula(&text);
             let is_computed = |first: char| {
                 SIGNS.contains(&first) || first.is_whitespace() || first.is_control()
             };
             prop_assert!(!cell.starts_with(is_computed), "{cell:?}");
-            prop_assert_eq!(restored(&cell), text.as_str());
+            prop_assert_eq!(unescape_formula(&cell), text.as_str());
         }
     }
 }

@@ -273,7 +273,7 @@ impl PayoutRevenue {
 
 /// Sentences about macros in the destination that Everflow fills and this service does not.
 #[must_use]
-pub fn left_empty_warnings(destination_url: &str) -> Vec<String> {
+pub fn empty_macro_warnings(destination_url: &str) -> Vec<String> {
     let left_empty =
         Destination::parse(destination_url).map(|parsed| parsed.left_empty).unwrap_or_default();
     left_empty
@@ -336,12 +336,12 @@ mod tests {
 
     #[test]
     fn macros_left_empty_are_warned_of() {
-        let warnings = left_empty_warnings("https://shop.example.com/?o={order_id}&s={sub1}");
+        let warnings = empty_macro_warnings("https://shop.example.com/?o={order_id}&s={sub1}");
         assert_eq!(warnings.len(), 1);
         assert!(warnings[0].contains("{order_id}"));
         for unknown in ["country", "region", "city", "device_type"] {
             let url = format!("https://shop.example.com/?a={{{unknown}}}&b={{{unknown}}}");
-            let warnings = left_empty_warnings(&url);
+            let warnings = empty_macro_warnings(&url);
             assert_eq!(warnings.len(), 1, "{unknown}");
             assert!(warnings[0].contains(&format!("{{{unknown}}}")), "{warnings:?}");
         }

@@ -25,10 +25,10 @@ pub struct OwnTrackingDomain {
 
 impl OwnHosts {
     /// Of tracking domains with these base URLs.
-    pub fn of<T: AsRef<str>>(base_urls: impl IntoIterator<Item = T>) -> OwnHosts {
+    pub fn from_base_urls<T: AsRef<str>>(base_urls: impl IntoIterator<Item = T>) -> OwnHosts {
         let hosts = base_urls.into_iter().filter_map(|base_url| {
             let url = Url::parse(base_url.as_ref()).ok()?;
-            WebHost::of(&url)
+            WebHost::from_url(&url)
         });
         OwnHosts(hosts.collect())
     }
@@ -38,7 +38,7 @@ impl OwnHosts {
     /// # Errors
     /// When it does not.
     pub fn check(&self, url: &Url) -> Result<(), OwnTrackingDomain> {
-        match WebHost::of(url) {
+        match WebHost::from_url(url) {
             Some(host) if self.0.contains(&host) => {
                 Err(OwnTrackingDomain { host: url.host_str().unwrap_or_default().to_owned() })
             }
@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn a_tracking_domain_is_known_however_its_host_is_written_and_on_every_port() {
-        let own = OwnHosts::of([
+        let own = OwnHosts::from_base_urls([
             "https://go.example.com",
             "https://b\u{fc}cher.example",
             "http://192.0.2.7:8080",

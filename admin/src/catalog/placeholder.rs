@@ -19,7 +19,7 @@ const ORDER_NAMES: [&str; 5] = ["orderid", "ordernumber", "orderno", "ordernr", 
 
 /// Whether a value counts as none: it is empty, a word for nothing, or a macro that nobody filled in.
 #[must_use]
-pub(crate) fn says_nothing(value: &str) -> bool {
+pub(crate) fn is_placeholder(value: &str) -> bool {
     value.is_empty()
         || WORDS.iter().any(|word| value.eq_ignore_ascii_case(word))
         || is_within(&BRACKETS, value)
@@ -27,7 +27,7 @@ pub(crate) fn says_nothing(value: &str) -> bool {
 
 /// Whether an order id counts as none. Many orders would have it, and be taken for one.
 #[must_use]
-pub(crate) fn is_no_order_id(value: &str) -> bool {
+pub(crate) fn is_placeholder_order_id(value: &str) -> bool {
     let plain: String =
         value.chars().filter(|c| c.is_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect();
     let is_punctuation = value.bytes().all(|b| b.is_ascii_punctuation() || b == b' ');
@@ -36,7 +36,7 @@ pub(crate) fn is_no_order_id(value: &str) -> bool {
         !plain.contains(|c: char| c.is_numeric())
             && ORDER_NAMES.iter().any(|name| plain.ends_with(name))
     };
-    says_nothing(value)
+    is_placeholder(value)
         || is_punctuation
         || has_macro
         || is_within(&ORDER_BRACKETS, value)
@@ -59,10 +59,10 @@ mod tests {
     #[test]
     fn words_for_nothing_and_unfilled_macros_say_nothing() {
         for value in ["", "null", "NULL", "Undefined", "{code}", "{}", "[VIP]", "${code}"] {
-            assert!(says_nothing(value), "{value}");
+            assert!(is_placeholder(value), "{value}");
         }
         for value in ["nullable", "0", "N/A", "{", "[", "VIP]", "a{b}", "{VIP", "<VIP>", "none"] {
-            assert!(!says_nothing(value), "{value}");
+            assert!(!is_placeholder(value), "{value}");
         }
     }
 
@@ -98,7 +98,7 @@ mod tests {
             "[object Object]",
             "$ref$",
         ] {
-            assert!(is_no_order_id(value), "{value}");
+            assert!(is_placeholder_order_id(value), "{value}");
         }
         for value in [
             "1",
@@ -121,7 +121,7 @@ mod tests {
             "\u{fffd}",
             "\u{6ce8}\u{6587}9",
         ] {
-            assert!(!is_no_order_id(value), "{value}");
+            assert!(!is_placeholder_order_id(value), "{value}");
         }
     }
 }

@@ -84,7 +84,7 @@ impl RowCode {
     /// That it can be created: a postback that names it is not read as one without a code.
     pub(in crate::catalog) fn check_new(&self) -> Result<(), RowCodeError> {
         let code = self.as_str();
-        let is_placeholder = placeholder::says_nothing(code);
+        let is_placeholder = placeholder::is_placeholder(code);
         if is_placeholder { Err(RowCodeError::Placeholder(code.into())) } else { Ok(()) }
     }
 

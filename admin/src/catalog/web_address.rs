@@ -17,9 +17,9 @@ pub struct WebAddress {
 impl WebAddress {
     /// Of an absolute URL, perhaps with macros behind its host.
     #[must_use]
-    pub fn of(url: &str) -> Option<WebAddress> {
+    pub fn parse(url: &str) -> Option<WebAddress> {
         let url = Url::parse(url).ok()?;
-        let host = WebHost::of(&url)?;
+        let host = WebHost::from_url(&url)?;
         let port = url.port_or_known_default().filter(|port| ![80, 443].contains(port));
         Some(WebAddress { host, port })
     }
@@ -28,7 +28,7 @@ impl WebAddress {
 /// Whether a tracking domain could take the path of a URL for a coupon code's: it is one segment, and
 /// none that the tracking domain keeps for itself. A macro may stand for any code.
 #[must_use]
-pub fn may_be_a_codes(url: &str) -> bool {
+pub fn may_be_code_path(url: &str) -> bool {
     let Ok(url) = Url::parse(url) else { return false };
     let segment = String::from_utf8_lossy(code_from_path(url.path())).to_ascii_lowercase();
     let is_kept = ["robots.txt", "favicon.ico", ".well-known"].contains(&segment.as_str())
@@ -42,7 +42,7 @@ mod tests {
 
     #[test]
     fn one_server_has_one_address_however_it_is_written() {
-        let own = WebAddress::of("https://go.example.com").unwrap();
+        let own = WebAddress::parse("https://go.example.com").unwrap();
         for same in [
             "https://GO.Example.com/WINTER25",
             "http://go.example.com/",
@@ -51,14 +51,14 @@ mod tests {
             "https://go.example.com./WINTER25/{sub1}",
             "https://g\u{ff4f}.example.com/WINTER25",
         ] {
-            assert_eq!(WebAddress::of(same), Some(own.clone()), "{same}");
+            assert_eq!(WebAddress::parse(same), Some(own.clone()), "{same}");
         }
         for other in
             ["https://go.example.com:8443/", "https://shop.example.com/", "https://example.com/"]
         {
-            assert_ne!(WebAddress::of(other), Some(own.clone()), "{other}");
+            assert_ne!(WebAddress::parse(other), Some(own.clone()), "{other}");
         }
-        assert_eq!(WebAddress::of("not a url"), None);
+        assert_eq!(WebAddress::parse("not a url"), None);
     }
 
     #[test]
@@ -79,7 +79,7 @@ mod tests {
             ("/robots.txt", false),
         ] {
             assert_eq!(
-                may_be_a_codes(&format!("https://go.example.com{path}")),
+                may_be_code_path(&format!("https://go.example.com{path}")),
                 expected,
                 "{path}"
             );

@@ -15,7 +15,7 @@ pub(super) enum WebHost {
 
 impl WebHost {
     /// Of a URL that has one.
-    pub(super) fn of(url: &Url) -> Option<WebHost> {
+    pub(super) fn from_url(url: &Url) -> Option<WebHost> {
         Some(match url.host()? {
             Host::Domain(name) => {
                 WebHost::Name(name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase())

@@ -303,7 +303,7 @@ fn audit_status(
         ("conversion_ids".to_owned(), json!(ids)),
     ]);
     let numbers = changed.iter().map(|row| row.number);
-    crate::edit::audit::many(tx, OBJECT, decision.status().as_str(), numbers, &after)
+    crate::edit::audit::record_many(tx, OBJECT, decision.status().as_str(), numbers, &after)
 }
 
 fn audit_one(

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::catalog::{Advertiser, Affiliate, Offer};
 use crate::edit::{self, EditError, coupon_codes};
+use crate::json;
 use crate::store::WriteTx;
 
 /// What a code of the sample is there to show.
@@ -105,5 +106,5 @@ fn code(
 }
 
 fn read<T: DeserializeOwned>(object: Value) -> Result<T, EditError> {
-    edit::parse(&object.to_string(), "").map_err(|error| EditError::Invalid(vec![error]))
+    json::parse(&object.to_string(), "").map_err(|error| EditError::Invalid(vec![error]))
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Change, EditError, Saved, audit, check_meant_for, check_reference};
+use super::{Change, EditError, Saved, audit, check_if_match, check_reference};
 use crate::catalog::Affiliate;
 use crate::keys::{Role, Secret};
 use crate::store::api_keys::{self, KeyRow};
@@ -36,7 +36,7 @@ pub fn create(tx: &WriteTx<'_>, edit: &ApiKeyEdit) -> Result<Saved<(KeyRow, Secr
     let partner = edit.check(tx)?;
     let secret = Secret::generate().map_err(StoreError::from)?;
     let id = api_keys::insert(tx, &edit.name, edit.role, partner, &secret)?;
-    audit::created(tx, OBJECT, id, edit)?;
+    audit::record_created(tx, OBJECT, id, edit)?;
     Ok(unpublished((existing_any(tx, id)?, secret)))
 }
 
@@ -54,7 +54,7 @@ pub fn change(tx: &WriteTx<'_>, id: u32, change: Change) -> Result<Saved<KeyRow>
     }
     api_keys::update(tx, id, &edit.name, edit.role, partner)?;
     let now = existing_any(tx, id)?;
-    audit::changed(tx, OBJECT, id, &as_edited, &ApiKeyEdit::of(&now))?;
+    audit::record_changed(tx, OBJECT, id, &as_edited, &ApiKeyEdit::of(&now))?;
     Ok(unpublished(now))
 }
 
@@ -66,7 +66,7 @@ pub fn rotate(tx: &WriteTx<'_>, id: u32) -> Result<Saved<(KeyRow, Secret)>, Edit
     existing(tx, id)?;
     let secret = Secret::generate().map_err(StoreError::from)?;
     api_keys::rotate(tx, id, &secret)?;
-    audit::done(tx, OBJECT, "rotated", id)?;
+    audit::record_action(tx, OBJECT, "rotated", id)?;
     Ok(unpublished((existing_any(tx, id)?, secret)))
 }
 
@@ -78,7 +78,7 @@ pub fn remove(tx: &WriteTx<'_>, id: u32) -> Result<Saved<()>, EditError> {
     let before = existing(tx, id)?;
     keep_an_admin(tx, &before)?;
     api_keys::delete(tx, id)?;
-    audit::deleted(tx, OBJECT, id, &ApiKeyEdit::of(&before))?;
+    audit::record_deleted(tx, OBJECT, id, &ApiKeyEdit::of(&before))?;
     Ok(unpublished(()))
 }
 
@@ -118,7 +118,7 @@ impl ApiKeyEdit {
 /// In the state that the request is meant for.
 fn existing(tx: &WriteTx<'_>, id: u32) -> Result<KeyRow, EditError> {
     let row = existing_any(tx, id)?;
-    check_meant_for(tx, "API key", id, row.times.revision)?;
+    check_if_match(tx, "API key", id, row.times.revision)?;
     Ok(row)
 }
 

@@ -15,7 +15,7 @@ use crate::store::{StoreError, WriteTx};
 const SECRET: &[&str] = &["verification_token", "signing_key"];
 
 /// An object came.
-pub(crate) fn created<T: Serialize>(
+pub(crate) fn record_created<T: Serialize>(
     tx: &WriteTx<'_>,
     object: &str,
     id: u32,
@@ -25,7 +25,7 @@ pub(crate) fn created<T: Serialize>(
 }
 
 /// An object was edited. Nothing is recorded where nothing differs.
-pub(crate) fn changed<T: Serialize>(
+pub(crate) fn record_changed<T: Serialize>(
     tx: &WriteTx<'_>,
     object: &str,
     id: u32,
@@ -36,7 +36,7 @@ pub(crate) fn changed<T: Serialize>(
 }
 
 /// An object was removed.
-pub(crate) fn deleted<T: Serialize>(
+pub(crate) fn record_deleted<T: Serialize>(
     tx: &WriteTx<'_>,
     object: &str,
     id: u32,
@@ -46,7 +46,7 @@ pub(crate) fn deleted<T: Serialize>(
 }
 
 /// Something else was done to one object.
-pub(crate) fn done(
+pub(crate) fn record_action(
     tx: &WriteTx<'_>,
     object: &str,
     action: &str,
@@ -58,7 +58,7 @@ pub(crate) fn done(
 /// The same was done to many coupon codes: those that carry this change's sequence. So an entry
 /// costs the same for one row and for a million. What holds for all stands in `after`, such as the
 /// status they were given.
-pub(crate) fn codes(
+pub(crate) fn record_codes(
     tx: &WriteTx<'_>,
     action: &str,
     sequence: Sequence,
@@ -72,7 +72,7 @@ pub(crate) fn codes(
 }
 
 /// The same was done to many objects.
-pub(crate) fn many(
+pub(crate) fn record_many(
     tx: &WriteTx<'_>,
     object: &str,
     action: &str,
@@ -90,7 +90,7 @@ pub(crate) fn many(
 }
 
 /// The same was done to many objects, of which only the lowest and highest id are at hand.
-pub(crate) fn range(
+pub(crate) fn record_range(
     tx: &WriteTx<'_>,
     object: &str,
     action: &str,

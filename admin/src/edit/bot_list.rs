@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Change, EditError, audit, check_meant_for};
+use super::{Change, EditError, audit, check_if_match};
 use crate::judgement::bot_list;
 use crate::store::WriteTx;
 use crate::store::bot_list::{self as stored, Wanted};
@@ -31,7 +31,7 @@ pub fn replace(tx: &WriteTx<'_>, change: Change) -> Result<Wanted, EditError> {
     let after: Patterns = change.apply(&before, &ANSWERED_ONLY)?;
     bot_list::check(&after.patterns).map_err(EditError::Invalid)?;
     stored::replace(tx, Some(&after.patterns))?;
-    audit::changed(tx, "bot_list", 0, &before, &after)?;
+    audit::record_changed(tx, "bot_list", 0, &before, &after)?;
     Ok(stored::wanted(tx)?)
 }
 
@@ -43,12 +43,18 @@ pub fn reset(tx: &WriteTx<'_>) -> Result<Wanted, EditError> {
     let before = meant(tx)?;
     stored::replace(tx, None)?;
     let now = stored::wanted(tx)?;
-    audit::changed(tx, "bot_list", 0, &before, &Patterns { patterns: now.patterns.clone() })?;
+    audit::record_changed(
+        tx,
+        "bot_list",
+        0,
+        &before,
+        &Patterns { patterns: now.patterns.clone() },
+    )?;
     Ok(now)
 }
 
 fn meant(tx: &WriteTx<'_>) -> Result<Patterns, EditError> {
     let Wanted { patterns, revision, .. } = stored::wanted(tx)?;
-    check_meant_for(tx, "bot list", 0, revision)?;
+    check_if_match(tx, "bot list", 0, revision)?;
     Ok(Patterns { patterns })
 }

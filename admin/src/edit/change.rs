@@ -4,8 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::EditError;
-use crate::catalog::FieldError;
-use crate::json::{self, Fields, Strict};
+use crate::json::{Fields, parse};
 
 /// What a request wants of an object that is there.
 #[derive(Debug, Clone)]
@@ -25,7 +24,7 @@ impl Change {
     {
         let (named, base) = match self {
             Change::Replace(named) => (named, Fields::default()),
-            Change::Patch(named) => (named, Fields::of(before).map_err(not_an_object)?),
+            Change::Patch(named) => (named, Fields::from_object(before).map_err(not_an_object)?),
         };
         let after = base.overlaid(named.without(answered_only)).to_json().map_err(not_an_object)?;
         parse(&after, "").map_err(|error| EditError::Invalid(vec![error]))
@@ -36,22 +35,12 @@ fn not_an_object(_: serde_json::Error) -> EditError {
     EditError::field("body", "the stored object cannot be patched; replace it")
 }
 
-/// Reads an object from JSON; what is wrong is named by its path below `prefix`.
-///
-/// # Errors
-/// The first field that is wrong, unknown or missing.
-pub fn parse<T: DeserializeOwned>(json: &str, prefix: &str) -> Result<T, FieldError> {
-    let mut reader = serde_json::Deserializer::from_str(json);
-    serde_path_to_error::deserialize(Strict(&mut reader))
-        .map_err(|error| json::fault(prefix, &error.path().clone(), error.inner()))
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::catalog::{Affiliate, Offer};
+    use crate::catalog::{Affiliate, FieldError, Offer};
 
     fn read<T: DeserializeOwned>(value: &Value, prefix: &str) -> Result<T, FieldError> {
         parse(&value.to_string(), prefix)
@@ -65,7 +54,7 @@ mod tests {
     #[test]
     fn a_patch_changes_what_it_names_and_a_replacement_everything() {
         let named = json!({"name": "Anna B", "account_status": "active", "time_saved": 5});
-        let fields = || Fields::of(&named).unwrap();
+        let fields = || Fields::from_object(&named).unwrap();
         let patched: Affiliate = Change::Patch(fields()).apply(&anna(), &["time_saved"]).unwrap();
         assert_eq!((patched.name.as_str(), patched.internal_notes.as_str()), ("Anna B", "kind"));
         let replaced: Affiliate =

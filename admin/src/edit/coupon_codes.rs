@@ -15,7 +15,7 @@ mod status;
 pub use generate::generate;
 pub use status::set_status;
 
-use super::{Change, EditError, Saved, audit, check_meant_for, check_restorable, not_restorable};
+use super::{Change, EditError, Saved, audit, check_if_match, check_restorable, not_restorable};
 use crate::catalog::{Affiliate, CheckedCode, CouponCodeEdit, FieldError, Offer};
 use crate::json::Each;
 use crate::store::coupon_codes::{self, Claim, CodeRow};
@@ -48,7 +48,7 @@ const MAX_REPORTED: usize = 1000;
 pub fn create(tx: &WriteTx<'_>, edit: CouponCodeEdit) -> Result<Saved<CodeRow>, EditError> {
     let Saved { mut now, sequence } = create_all(tx, vec![edit], "")?;
     let row = now.pop().ok_or(StoreError::BrokenOff)?;
-    audit::created(tx, OBJECT, row.stored.id, &row.stored.object)?;
+    audit::record_created(tx, OBJECT, row.stored.id, &row.stored.object)?;
     Ok(Saved { now: row, sequence })
 }
 
@@ -65,7 +65,7 @@ pub fn create_bulk(
     }
     let saved = create_all(tx, array.read, "[]")?;
     let sequence = saved.sequence.unwrap_or_default();
-    audit::codes(tx, "created", sequence, &Map::new())?;
+    audit::record_codes(tx, "created", sequence, &Map::new())?;
     Ok(saved)
 }
 
@@ -130,7 +130,7 @@ pub fn change(tx: &WriteTx<'_>, id: u32, change: Change) -> Result<Saved<CodeRow
     }
     remember(tx, &old, Some(&after))?;
     let now = existing(tx, id)?;
-    audit::changed(tx, OBJECT, id, &before, &now.stored.object)?;
+    audit::record_changed(tx, OBJECT, id, &before, &now.stored.object)?;
     Ok(Saved { now, sequence: Some(sequence) })
 }
 
@@ -144,7 +144,7 @@ pub fn remove(tx: &WriteTx<'_>, id: u32) -> Result<Saved<()>, EditError> {
     let sequence = tx.next_code_sequence()?;
     coupon_codes::delete(tx, id, sequence)?;
     remember(tx, &old, None)?;
-    audit::deleted(tx, OBJECT, id, &before)?;
+    audit::record_deleted(tx, OBJECT, id, &before)?;
     Ok(Saved { now: (), sequence: Some(sequence) })
 }
 
@@ -169,14 +169,14 @@ pub fn restore(
     coupon_codes::restore(tx, id, sequence)?;
     judge_owners(tx, sequence, |_| String::new())?;
     judge_reissues(tx, sequence, |_| String::new(), |_| allow_reissue)?;
-    audit::done(tx, OBJECT, "restored", id)?;
+    audit::record_action(tx, OBJECT, "restored", id)?;
     Ok(Saved { now: existing(tx, id)?, sequence: Some(sequence) })
 }
 
 /// In the state that the request is meant for.
 fn meant(tx: &WriteTx<'_>, id: u32) -> Result<CouponCodeEdit, EditError> {
     let stored = existing(tx, id)?.stored;
-    check_meant_for(tx, NAME, id, stored.times.revision)?;
+    check_if_match(tx, NAME, id, stored.times.revision)?;
     Ok(stored.object)
 }
 

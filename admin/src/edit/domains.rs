@@ -2,7 +2,7 @@
 
 use super::own_address::{OwnAddresses, check_nothing_leads_to};
 use super::{EditError, Editable, Removal, check_live_codes};
-use crate::catalog::{TrackingDomain, base_of};
+use crate::catalog::{TrackingDomain, parse_base_url};
 use crate::store::coupon_codes::{self, CodesOf};
 use crate::store::{WriteTx, domains, rows, settings};
 
@@ -15,9 +15,9 @@ impl Editable for TrackingDomain {
         TrackingDomain::check(self).map_err(EditError::Invalid)?;
         let before = id.map(|id| rows::find::<TrackingDomain>(tx, id)).transpose()?.flatten();
         let before = before.map(|stored| stored.object);
-        let moved = before
-            .as_ref()
-            .is_none_or(|before| base_of(&before.base_url) != base_of(&self.base_url));
+        let moved = before.as_ref().is_none_or(|before| {
+            parse_base_url(&before.base_url) != parse_base_url(&self.base_url)
+        });
         if moved {
             check_host(self, tx, id)?;
             check_nothing_leads_to(tx, self, id)?;
@@ -45,7 +45,7 @@ impl Editable for TrackingDomain {
 /// That no other domain has the host. Visitors' requests are told apart by the host alone, so a
 /// second domain with it on another port would never be used.
 fn check_host(domain: &TrackingDomain, tx: &WriteTx<'_>, id: Option<u32>) -> Result<(), EditError> {
-    let Some((_, host)) = base_of(&domain.base_url) else {
+    let Some((_, host)) = parse_base_url(&domain.base_url) else {
         return Err(EditError::field("base_url", "has no host"));
     };
     match domains::with_host(tx, &host, id)? {

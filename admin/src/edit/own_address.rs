@@ -4,7 +4,7 @@
 //! proxy may serve a shop there. A fallback URL may not: whatever is no code goes to it.
 
 use super::EditError;
-use crate::catalog::{TrackingDomain, WebAddress, may_be_a_codes};
+use crate::catalog::{TrackingDomain, WebAddress, may_be_code_path};
 use crate::store::{WriteTx, domains, offers, settings};
 
 /// The addresses of the network's tracking domains.
@@ -18,13 +18,13 @@ impl OwnAddresses {
 
     /// And one more.
     pub(super) fn with(mut self, base_url: &str) -> OwnAddresses {
-        self.0.extend(WebAddress::of(base_url).map(|address| (address, base_url.to_owned())));
+        self.0.extend(WebAddress::parse(base_url).map(|address| (address, base_url.to_owned())));
         self
     }
 
     /// That an offer's destination does not lead to a coupon code.
     pub(super) fn check_destination(&self, field: &str, url: &str) -> Result<(), EditError> {
-        if may_be_a_codes(url) { self.check_elsewhere(field, url) } else { Ok(()) }
+        if may_be_code_path(url) { self.check_elsewhere(field, url) } else { Ok(()) }
     }
 
     /// That a fallback URL, if there is one, leads to none of the addresses.
@@ -42,7 +42,7 @@ impl OwnAddresses {
     }
 
     fn leading_to(&self, url: &str) -> Option<&str> {
-        let address = WebAddress::of(url)?;
+        let address = WebAddress::parse(url)?;
         let (_, base_url) = self.0.iter().find(|(own, _)| *own == address)?;
         Some(base_url)
     }
@@ -69,7 +69,7 @@ pub(super) fn check_nothing_leads_to(
     }
     for offer in offers::urls(tx)? {
         let destination = &offer.destination_url;
-        if may_be_a_codes(destination) && new.leading_to(destination).is_some() {
+        if may_be_code_path(destination) && new.leading_to(destination).is_some() {
             return Err(led_to(domain, &format!("the destination_url of offer {}", offer.id)));
         }
         if new.leading_to(&offer.fallback_url).is_some() {

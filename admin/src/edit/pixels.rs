@@ -108,7 +108,7 @@ pub fn replay(tx: &WriteTx<'_>, which: Replay) -> Result<Saved<u64>, EditError> 
     }
     let (replayed, first, last) = partner_postbacks::replay(tx, which)?;
     if replayed > 0 {
-        audit::range(tx, DELIVERY, "replayed", replayed, (first, last), &Map::new())?;
+        audit::record_range(tx, DELIVERY, "replayed", replayed, (first, last), &Map::new())?;
     }
     Ok(Saved { now: replayed, sequence: None })
 }

@@ -1,7 +1,7 @@
 //! The network's settings.
 
 use super::own_address::OwnAddresses;
-use super::{Change, EditError, Saved, audit, check_meant_for, check_reference};
+use super::{Change, EditError, Saved, audit, check_if_match, check_reference};
 use crate::catalog::{FieldError, Settings, TrackingDomain};
 use crate::json::Fields;
 use crate::store::WriteTx;
@@ -14,7 +14,7 @@ use crate::store::settings::{self, SettingsRow};
 /// When they are wrong, or incomplete.
 pub fn change(tx: &WriteTx<'_>, change: Change) -> Result<Saved<SettingsRow>, EditError> {
     let SettingsRow { settings: before, revision, .. } = settings::read(tx)?;
-    check_meant_for(tx, "settings", 0, revision)?;
+    check_if_match(tx, "settings", 0, revision)?;
     if let Change::Replace(named) = &change {
         check_complete(named)?;
     }
@@ -27,7 +27,7 @@ pub fn change(tx: &WriteTx<'_>, change: Change) -> Result<Saved<SettingsRow>, Ed
         OwnAddresses::read(tx)?.check_fallback("fallback_url", &after.fallback_url)?;
     }
     settings::replace(tx, &after)?;
-    audit::changed(tx, "settings", 0, &before, &after)?;
+    audit::record_changed(tx, "settings", 0, &before, &after)?;
     let sequence = Some(tx.next_catalog_sequence()?);
     Ok(Saved { now: settings::read(tx)?, sequence })
 }

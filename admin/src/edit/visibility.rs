@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
 
-use super::{EditError, Editable, Saved, audit, check_meant_for, check_reference, existing};
+use super::{EditError, Editable, Saved, audit, check_if_match, check_reference, existing};
 use crate::catalog::{Affiliate, Offer, PartnerVisibility, Visibility};
 use crate::store::{StoreError, WriteTx, affiliates};
 
@@ -82,7 +82,7 @@ pub fn replace(
     wanted: &OfferVisibility,
 ) -> Result<Saved<(OfferVisibility, u64)>, EditError> {
     let stored = existing::<Offer>(tx, offer_id)?;
-    check_meant_for(tx, Offer::NAME, offer_id, stored.times.revision)?;
+    check_if_match(tx, Offer::NAME, offer_id, stored.times.revision)?;
     let (before, _) = read(tx, offer_id)?;
     let mut offer = stored.object;
     offer.visibility = wanted.visibility;
@@ -99,7 +99,7 @@ pub fn replace(
     }
     let sequence = Some(tx.next_catalog_sequence()?);
     let now = read(tx, offer_id)?;
-    audit::changed(tx, OBJECT, offer_id, &before, &now.0)?;
+    audit::record_changed(tx, OBJECT, offer_id, &before, &now.0)?;
     Ok(Saved { now, sequence })
 }
 
@@ -113,7 +113,7 @@ pub fn patch_partner(
     wanted: &PartnerVisibilityPatch,
 ) -> Result<Saved<()>, EditError> {
     let stored = existing::<Affiliate>(tx, affiliate_id)?;
-    check_meant_for(tx, Affiliate::NAME, affiliate_id, stored.times.revision)?;
+    check_if_match(tx, Affiliate::NAME, affiliate_id, stored.times.revision)?;
     for (index, offer_id) in wanted.network_offer_ids.iter().enumerate() {
         check_reference::<Offer>(tx, &format!("network_offer_ids[{index}]"), *offer_id)?;
         affiliates::set_visibility(tx, *offer_id, affiliate_id, wanted.status)?;
@@ -122,6 +122,6 @@ pub fn patch_partner(
         ("network_affiliate_id".to_owned(), json!(affiliate_id)),
         ("status".to_owned(), json!(wanted.status)),
     ]);
-    audit::many(tx, OBJECT, "changed", wanted.network_offer_ids.iter().copied(), &said)?;
+    audit::record_many(tx, OBJECT, "changed", wanted.network_offer_ids.iter().copied(), &said)?;
     Ok(Saved { now: (), sequence: Some(tx.next_catalog_sequence()?) })
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use rusqlite::Connection;
 
 use super::{WrongRow, put, validate_rows};
-use crate::catalog::{BulkRow, COLUMNS, Cells, FieldError, folded_of};
+use crate::catalog::{BulkRow, COLUMNS, Cells, FieldError, folded_code};
 use crate::store::StoreError;
 use crate::store::staging::judge::Scope;
 use crate::store::staging::{self, Intent, ShownRow};
@@ -87,7 +87,7 @@ fn replace(
             cell.clone_from(named);
         }
     }
-    let folded = folded_of(intent.mode, &row.cells).map(|folded| folded.as_str().to_owned());
+    let folded = folded_code(intent.mode, &row.cells).map(|folded| folded.as_str().to_owned());
     let mut codes = Vec::from_iter(staging::folded(connection, row.number)?);
     codes.extend(folded.clone());
     let wrong = |own| {

@@ -13,7 +13,9 @@ use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 use super::header::Header;
 use super::lines::{Counts, END_MARK, Lines};
 use super::{ReadError, Row, WrongRow};
-use crate::catalog::{BulkMode, BulkRow, COLUMNS, Cells, FieldError, folded_of, restored};
+use crate::catalog::{
+    BulkMode, BulkRow, COLUMNS, Cells, FieldError, folded_code, unescape_formula,
+};
 
 const BUFFER_BYTES: usize = 64 * 1024;
 const MAX_CELL_BYTES: usize = 8 * 1024;
@@ -125,7 +127,7 @@ fn check_kind(start: &[u8]) -> Result<(), ReadError> {
 }
 
 fn folded(mode: BulkMode, cells: &Cells<&str>) -> Option<String> {
-    folded_of(mode, cells).map(|folded| folded.as_str().to_owned())
+    folded_code(mode, cells).map(|folded| folded.as_str().to_owned())
 }
 
 fn wrong(
@@ -143,7 +145,7 @@ fn text(cell: &[u8]) -> Result<&str, String> {
     if text.contains('\0') {
         return Err("contains a NUL character; remove it".into());
     }
-    let bytes = restored(text).len();
+    let bytes = unescape_formula(text).len();
     if bytes > MAX_CELL_BYTES {
         return Err(format!("has {bytes} bytes; at most {MAX_CELL_BYTES} fit"));
     }
@@ -163,7 +165,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::catalog::Wanted;
+    use crate::catalog::CellChange;
 
     fn read(file: &[u8]) -> Result<Vec<(u64, Row)>, ReadError> {
         let mut rows = Rows::open(BulkMode::Add, file)?;
@@ -200,9 +202,9 @@ mod tests {
         let first = &rows[0].1;
         assert_eq!(
             (first.offer_id, &first.affiliate_id, &first.internal_notes),
-            (Some(7), &Wanted::Clear, &Wanted::Set("hello".into()))
+            (Some(7), &CellChange::Clear, &CellChange::Set("hello".into()))
         );
-        assert_eq!(rows[1].1.affiliate_id, Wanted::Set(3));
+        assert_eq!(rows[1].1.affiliate_id, CellChange::Set(3));
     }
 
     #[test]

@@ -5,9 +5,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::catalog::{Advertiser, Affiliate, CouponCodeEdit, CouponStatus, Offer};
-use crate::edit::{coupon_codes, parse};
+use crate::edit::coupon_codes;
 use crate::export;
-use crate::json::Each;
+use crate::json::{Each, parse};
 use crate::store::origin::Actor;
 use crate::store::{connect_writer, rows as store_rows};
 

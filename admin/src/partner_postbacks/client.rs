@@ -280,7 +280,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://localhost.:{}/pb", listener.local_addr().unwrap().port());
         let request = OutgoingRequest { url: &url, signing_key: "", delivery_id: None };
-        let outcome = client.run(request, &OwnHosts::of(["https://localhost"])).await;
+        let outcome = client.run(request, &OwnHosts::from_base_urls(["https://localhost"])).await;
         let refused = OwnTrackingDomain { host: "localhost.".into() };
         assert_eq!(outcome, RequestOutcome::Refused(refused.into()));
         listener.set_nonblocking(true).unwrap();

@@ -17,7 +17,8 @@ use super::rows::{
 };
 use super::{StoreError, WriteTx};
 use crate::catalog::{
-    CheckedCode, CouponCodeEdit, CouponStatus, FoldedKey, LinkFacts, LinkState, as_published, today,
+    CheckedCode, CouponCodeEdit, CouponStatus, FoldedKey, LinkFacts, LinkState, published_day,
+    today,
 };
 
 mod list;
@@ -97,8 +98,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<CodeRow> {
         offer_id: object.network_offer_id,
         partner_id: object.network_affiliate_id.unwrap_or(0),
         active: object.coupon_status == CouponStatus::Active,
-        first_day: object.start_date.map_or(Day::FIRST, as_published),
-        last_day: object.end_date.map_or(Day::LAST, as_published),
+        first_day: object.start_date.map_or(Day::FIRST, published_day),
+        last_day: object.end_date.map_or(Day::LAST, published_day),
     };
     let facts = LinkFacts {
         is_conversion_only: object.conversion_only,
@@ -106,12 +107,12 @@ fn read(row: &Row<'_>) -> rusqlite::Result<CodeRow> {
         record,
         is_offer_deleted: row.get(16)?,
         is_offer_active: row.get(17)?,
-        offer_last_day: day(row, 18)?.map_or(Day::LAST, as_published),
+        offer_last_day: day(row, 18)?.map_or(Day::LAST, published_day),
         is_partner_deleted: row.get(19)?,
         is_partner_active: row.get(20)?,
         can_run: row.get(21)?,
     };
-    let today = as_published(today(row.get_ref(22)?.as_str()?));
+    let today = published_day(today(row.get_ref(22)?.as_str()?));
     Ok(CodeRow {
         stored: Stored { id, object, times: read_times(row, 1)? },
         base_url,

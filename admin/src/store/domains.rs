@@ -5,7 +5,7 @@ use rusqlite::{Connection, Row};
 
 use super::rows::{Compared, DELETED, FIRST, Filterable, Kept};
 use super::{StoreError, WriteTx};
-use crate::catalog::{OwnHosts, TrackingDomain, base_of, without_port};
+use crate::catalog::{OwnHosts, TrackingDomain, parse_base_url, without_port};
 
 impl Kept for TrackingDomain {
     const TABLE: &'static str = "tracking_domain";
@@ -28,7 +28,7 @@ impl Kept for TrackingDomain {
     }
 
     fn columns(&self) -> Vec<(&'static str, Value)> {
-        let (base_url, host) = base_of(&self.base_url).unwrap_or_default();
+        let (base_url, host) = parse_base_url(&self.base_url).unwrap_or_default();
         vec![
             ("base_url", base_url.into()),
             ("host", host.into()),
@@ -100,7 +100,7 @@ pub fn own_hosts(connection: &Connection) -> Result<OwnHosts, StoreError> {
     let sql = "SELECT base_url FROM tracking_domain WHERE time_deleted = 0";
     let mut statement = connection.prepare_cached(sql)?;
     let base_urls = statement.query_map([], |row| row.get::<_, String>(0))?;
-    Ok(OwnHosts::of(base_urls.collect::<Result<Vec<_>, _>>()?))
+    Ok(OwnHosts::from_base_urls(base_urls.collect::<Result<Vec<_>, _>>()?))
 }
 
 /// How many offers that are not deleted name this domain.

@@ -15,7 +15,7 @@ use rusqlite::{Connection, Row, Statement, ToSql};
 
 use super::meta::Sequence;
 use super::{StoreError, WriteTx};
-use crate::catalog::as_published;
+use crate::catalog::published_day;
 
 const RECORD: &str = "c.id, c.offer_id, c.affiliate_id, c.status, c.start_date, c.end_date";
 
@@ -128,7 +128,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Option<CodeRecord>> {
 fn day(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Day>> {
     let Some(text) = row.get_ref(at)?.as_str_or_null()? else { return Ok(None) };
     let date: Date = text.parse().map_err(|error: jiff::Error| unreadable(at, error))?;
-    Ok(Some(as_published(date)))
+    Ok(Some(published_day(date)))
 }
 
 fn unreadable(at: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {

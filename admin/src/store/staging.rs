@@ -17,7 +17,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
 use super::StoreError;
 use super::rows::{Page, day_text};
-use crate::catalog::{BulkMode, BulkRow, COLUMNS, Cells, FieldError, Wanted, neutralised};
+use crate::catalog::{BulkMode, BulkRow, COLUMNS, CellChange, Cells, FieldError, escape_formula};
 
 pub mod apply;
 pub mod judge;
@@ -187,22 +187,22 @@ pub fn put(
     line: Option<u64>,
     row: &BulkRow,
 ) -> Result<(), StoreError> {
-    let day = |day: &Wanted<_>| match day {
-        Wanted::Keep => Value::Null,
-        Wanted::Clear => Value::Integer(0),
-        Wanted::Set(day) => day_text(Some(*day)).into(),
+    let day = |day: &CellChange<_>| match day {
+        CellChange::Keep => Value::Null,
+        CellChange::Clear => Value::Integer(0),
+        CellChange::Set(day) => day_text(Some(*day)).into(),
     };
-    fn text(text: &Wanted<String>) -> ValueRef<'_> {
+    fn text(text: &CellChange<String>) -> ValueRef<'_> {
         match text {
-            Wanted::Keep => ValueRef::Null,
-            Wanted::Clear => ValueRef::Integer(0),
-            Wanted::Set(text) => ValueRef::Text(text.as_bytes()),
+            CellChange::Keep => ValueRef::Null,
+            CellChange::Clear => ValueRef::Integer(0),
+            CellChange::Set(text) => ValueRef::Text(text.as_bytes()),
         }
     }
     let affiliate_id = match row.affiliate_id {
-        Wanted::Keep => None,
-        Wanted::Clear => Some(0),
-        Wanted::Set(id) => Some(id),
+        CellChange::Keep => None,
+        CellChange::Clear => Some(0),
+        CellChange::Set(id) => Some(id),
     };
     connection.prepare_cached(INSERT)?.execute((
         number,
@@ -423,6 +423,6 @@ fn as_cell(value: ValueRef<'_>, at: usize, mode: BulkMode) -> rusqlite::Result<S
         ValueRef::Integer(0) if mode == BulkMode::Update => "-".into(),
         ValueRef::Integer(0) => String::new(),
         ValueRef::Integer(number) => number.to_string(),
-        other => neutralised(other.as_str_or_null()?.unwrap_or_default()).into_owned(),
+        other => escape_formula(other.as_str_or_null()?.unwrap_or_default()).into_owned(),
     })
 }

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::super::{AppState, Bodies, Gate, Network, router};
+use super::super::{AppState, AuthConfig, Bodies, Network, router};
 use crate::archive::Archive;
 use crate::config::Config;
 use crate::daemon_client::fake_daemon::{FakeDaemon, KEY, STREAM, Sample, block};
@@ -119,7 +119,7 @@ impl Api {
             .unwrap()
             .0,
             archive: archive.clone(),
-            gate: Gate::new(&Config::default()),
+            auth: AuthConfig::new(&Config::default()),
             network: Network { id: 1 },
             bodies: Bodies::new(1 << 20, std::time::Duration::from_secs(5)),
         };

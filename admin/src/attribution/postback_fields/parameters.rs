@@ -10,7 +10,7 @@ use percent_encoding::percent_decode;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::catalog::placeholder::says_nothing;
+use crate::catalog::placeholder::is_placeholder;
 use crate::catalog::text::trim_invisible;
 
 /// Pairs that are read; more are noted and left out.
@@ -45,7 +45,7 @@ impl Parameter {
     }
 
     pub(super) fn says_nothing(&self) -> bool {
-        says_nothing(&self.value)
+        is_placeholder(&self.value)
     }
 
     pub(super) fn is_secret(&self) -> bool {

@@ -32,7 +32,7 @@ pub fn generate(tx: &WriteTx<'_>, wanted: Generation) -> Result<Saved<Generated>
         let row = CheckedCode { code, ..wanted.template.clone() };
         rows.push((coupon_codes::insert(tx, &row, sequence)?, typed));
     }
-    audit::codes(tx, "generated", sequence, &Map::new())?;
+    audit::record_codes(tx, "generated", sequence, &Map::new())?;
     let first = match rows.first() {
         Some((id, _)) => super::existing(tx, *id)?,
         None => return Err(EditError::field("count", "must be at least 1")),

@@ -45,6 +45,6 @@ pub fn set_status(
     let sequence = tx.next_code_sequence()?;
     let changed = coupon_codes::set_status(tx, chosen, status, sequence)?;
     let to = Map::from_iter([("coupon_status".into(), json!(status))]);
-    audit::codes(tx, "changed", sequence, &to)?;
+    audit::record_codes(tx, "changed", sequence, &to)?;
     Ok(Saved { now: StatusChange { matched, changed }, sequence: Some(sequence) })
 }

@@ -11,11 +11,11 @@ use crate::store::origin::Actor;
 
 /// A creation as answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answered {
+pub struct CreationAnswer {
     /// The answer's body.
     pub body: Vec<u8>,
     /// What a repetition is answered, where that must not be the same: a secret is told once.
-    pub body_to_keep: Option<Vec<u8>>,
+    pub body_to_store: Option<Vec<u8>>,
     /// The answer's entity tag, or nothing.
     pub etag: String,
     /// The change's place in the sequence.
@@ -28,10 +28,10 @@ pub struct Answered {
 ///
 /// # Errors
 /// What `create` answers, that the key was used for another request, or that too many are kept.
-pub fn once<E: From<EditError>>(
+pub fn idempotent<E: From<EditError>>(
     tx: &WriteTx<'_>,
-    create: impl FnOnce() -> Result<Answered, E>,
-) -> Result<Answered, E> {
+    create: impl FnOnce() -> Result<CreationAnswer, E>,
+) -> Result<CreationAnswer, E> {
     let origin = tx.origin();
     let (Actor::ApiKey(caller), Some(repeatable)) = (origin.actor, &origin.repeatable) else {
         return create();
@@ -43,7 +43,7 @@ pub fn once<E: From<EditError>>(
     let answered = create()?;
     let kept = Kept {
         fingerprint,
-        body: answered.body_to_keep.clone().unwrap_or_else(|| answered.body.clone()),
+        body: answered.body_to_store.clone().unwrap_or_else(|| answered.body.clone()),
         etag: answered.etag.clone(),
         sequence: answered.sequence,
     };
@@ -63,10 +63,10 @@ fn find(tx: &WriteTx<'_>, caller: u32, key: &str) -> Result<Option<Kept>, EditEr
     Ok(found)
 }
 
-fn repeated(kept: Kept, fingerprint: [u8; 32]) -> Result<Answered, EditError> {
+fn repeated(kept: Kept, fingerprint: [u8; 32]) -> Result<CreationAnswer, EditError> {
     if kept.fingerprint != fingerprint {
         return Err(EditError::NotARepetition);
     }
     let Kept { body, etag, sequence, .. } = kept;
-    Ok(Answered { body, body_to_keep: None, etag, sequence, is_repetition: true })
+    Ok(CreationAnswer { body, body_to_store: None, etag, sequence, is_repetition: true })
 }
