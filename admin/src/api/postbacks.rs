@@ -11,7 +11,7 @@ use super::AppState;
 use super::answer::{Answer, List};
 use super::error::ApiError;
 use super::openapi::{ListOf, Row, flattened, listing};
-use super::request::{ListSpec, ListParameters};
+use super::request::{ListParameters, ListSpec};
 use crate::attribution::decision_step::DecisionStep;
 use crate::attribution::postback_fields::url_without_secrets;
 use crate::store::conversions::{Channel, ConversionId};

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 use super::decision_step::DecisionSteps;
 use super::error_code::ErrorCode;
-use crate::catalog::placeholder::{is_placeholder_order_id, is_placeholder};
+use crate::catalog::placeholder::{is_placeholder, is_placeholder_order_id};
 use crate::catalog::text::trim_invisible;
 use crate::catalog::{FoldedKey, LARGEST_AMOUNT, Money, RowCode};
 
