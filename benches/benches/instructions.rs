@@ -28,7 +28,7 @@ use coupon_shared::snapshot::level::Level;
 use coupon_shared::transaction_id::{ClickIdKey, TransactionIdSource};
 use coupond::file_bytes::FileBytes;
 use coupond::hot_codes::HotCodes;
-use coupond::request::Said;
+use coupond::request::RequestHeaders;
 use coupond::response::{Reply, respond};
 use hyper::Request;
 use hyper::header::HeaderValue;
@@ -106,7 +106,7 @@ fn browsers_request() -> Parts {
 fn headers<'a>() -> Call<'a> {
     let request = browsers_request();
     Box::new(move |_| {
-        black_box(Said::in_headers(black_box(&request.headers)));
+        black_box(RequestHeaders::read(black_box(&request.headers)));
     })
 }
 

@@ -12,11 +12,11 @@
 //! of commits and holds the answers back; it serves others meanwhile. Whatever goes wrong behind the ring (a full disk, a damaged file, an admin away for
 //! days) is reported as a problem and waited out.
 
+mod alert_kind;
 mod durability;
 mod feed;
 mod incarnation;
-mod problems;
-mod progress;
+mod log_state;
 mod ring;
 mod store;
 #[cfg(test)]
@@ -39,9 +39,9 @@ use hyper::{Request, Response};
 
 use crate::config::Config;
 use crate::removal_clock::RemovalClock;
+use alert_kind::AlertKind;
 use feed::Feed;
-use problems::About;
-use progress::{Order, Progress};
+use log_state::{LogState, Phase};
 use ring::{MIN_CAPACITY, RingGauge, RingReader};
 use store::StoreSetup;
 use unlogged::UnloggedLedger;
@@ -115,7 +115,7 @@ pub struct ClickLog {
     incarnation: u32,
     unlogged_before: u64,
     gauges: Vec<RingGauge>,
-    progress: Arc<Progress>,
+    state: Arc<LogState>,
     feed: Arc<Feed>,
     removal_clock: Arc<RemovalClock>,
     threads: Mutex<Threads>,
@@ -143,12 +143,12 @@ impl ClickLog {
             RemovalClock::open(&config.data_dir).map_err(file_error(&config.data_dir))?;
         let removal_clock = Arc::new(removal_clock);
         let awaiting = if config.clicks.durable { config.threads } else { 0 };
-        let progress = Arc::new(Progress::telling(awaiting));
-        let (writers, readers) = create_rings(config, store, incarnation, &progress)?;
+        let state = Arc::new(LogState::with_awaiting_threads(awaiting));
+        let (writers, readers) = create_rings(config, store, incarnation, &state)?;
 
         let gauges = readers.iter().map(RingReader::gauge).collect();
         let (history, questions) = mpsc::channel();
-        let feed = Arc::new(Feed::new(progress.clone(), history, incarnation));
+        let feed = Arc::new(Feed::new(state.clone(), history, incarnation));
         let wal = WalSetup {
             folder: config.data_dir.join("wal"),
             runtime_dir: config.runtime_dir.clone(),
@@ -159,21 +159,21 @@ impl ClickLog {
             commit_bytes: config.clicks.commit_bytes as u64,
             rings: readers,
             ledger,
-            progress: progress.clone(),
+            state: state.clone(),
         };
         let store = StoreSetup {
             folder: config.data_dir.join("clicks"),
             cache_bytes: config.clicks.sled_cache_bytes,
             retention_days: config.clicks.retention_days,
             removal_clock: Arc::clone(&removal_clock),
-            progress: progress.clone(),
+            state: state.clone(),
             questions,
         };
         let log = ClickLog {
             incarnation,
             unlogged_before,
             gauges,
-            progress,
+            state,
             feed,
             removal_clock,
             threads: Mutex::default(),
@@ -194,9 +194,9 @@ impl ClickLog {
     /// What a serving thread needs to hold answers back until their clicks are durable; `None`
     /// where they do not wait for that.
     pub fn durability(&self, thread: usize) -> Option<Durability> {
-        let commits = &self.progress.commits;
-        let gauge = self.gauges.get(thread).filter(|_| commits.are_awaited())?;
-        Some(Durability::of(gauge.clone(), Arc::clone(commits), thread))
+        let commits = &self.state.commits;
+        let gauge = self.gauges.get(thread).filter(|_| commits.is_awaited())?;
+        Some(Durability::new(gauge.clone(), Arc::clone(commits), thread))
     }
 
     /// The number of this run.
@@ -211,11 +211,11 @@ impl ClickLog {
 
     /// What is wrong now.
     pub fn problems(&self) -> Vec<String> {
-        let mut problems = self.progress.problems.texts();
+        let mut problems = self.state.alerts.texts();
         problems.extend(self.removal_clock.problem());
         let threads = self.threads();
         let died = |is_over: Option<bool>| is_over == Some(true);
-        if self.progress.order() == Order::Run
+        if self.state.phase() == Phase::Running
             && (died(threads.click_log.as_ref().map(JoinHandle::is_finished))
                 || died(threads.store.as_ref().map(JoinHandle::is_finished)))
         {
@@ -227,9 +227,9 @@ impl ClickLog {
 
     /// Counts and places now.
     pub fn status(&self) -> ClickLogStatus {
-        let progress = &self.progress;
+        let state = &self.state;
         let sum = |count: fn(&RingGauge) -> u64| self.gauges.iter().map(count).sum::<u64>();
-        let committed = progress.committed();
+        let committed = state.committed();
         let lag_behind =
             |place: u64| if committed == 0 { 0 } else { committed.saturating_sub(place) };
         ClickLogStatus {
@@ -237,14 +237,14 @@ impl ClickLog {
             unlogged: sum(RingGauge::unlogged),
             unlogged_before: self.unlogged_before,
             durable: sum(RingGauge::durable),
-            damaged: progress.damaged_records.load(Ordering::Acquire),
+            damaged: state.damaged_records.load(Ordering::Acquire),
             wal_is_open: committed > 0,
-            wal_bytes: progress.wal_bytes.load(Ordering::Acquire),
-            torn_bytes_cut: progress.torn_bytes_cut.load(Ordering::Acquire),
-            store_lag_blocks: lag_behind(progress.synced.load(Ordering::Acquire)),
-            feed_lag_blocks: lag_behind(progress.acknowledged.load(Ordering::Acquire)),
-            store_is_open: progress.held().is_known,
-            store_folders_set_aside: progress.folders_set_aside.load(Ordering::Acquire),
+            wal_bytes: state.wal_bytes.load(Ordering::Acquire),
+            torn_bytes_cut: state.torn_bytes_cut.load(Ordering::Acquire),
+            store_lag_blocks: lag_behind(state.synced.load(Ordering::Acquire)),
+            feed_lag_blocks: lag_behind(state.acknowledged.load(Ordering::Acquire)),
+            store_is_open: state.stored().is_known,
+            store_folders_set_aside: state.folders_set_aside.load(Ordering::Acquire),
         }
     }
 
@@ -294,12 +294,12 @@ impl ClickLog {
     /// ended and their writers are dropped; a ring that still has its writer stays.
     pub fn shutdown(&self, deadline: Duration) -> Result<(), NotDrained> {
         let deadline = Instant::now() + deadline;
-        self.progress.give(Order::Drain);
+        self.state.request_shutdown(Phase::Draining);
         let mut threads = std::mem::take(&mut *self.threads());
         let is_durable = threads.click_log.take_if(|thread| ends_before(thread, deadline));
         let is_durable = is_durable.is_some_and(|thread| thread.join().unwrap_or(false));
         drop(threads.store.take_if(|thread| ends_before(thread, deadline)));
-        self.progress.give(Order::Abandon);
+        self.state.request_shutdown(Phase::Abandoned);
         // What does not end now hangs in a system call; the process ends without it.
         let last_moment = Instant::now() + Duration::from_millis(500);
         drop(threads.click_log.take_if(|thread| ends_before(thread, last_moment)));
@@ -318,7 +318,7 @@ impl ClickLog {
 
 impl Drop for ClickLog {
     fn drop(&mut self) {
-        self.progress.give(Order::Abandon);
+        self.state.request_shutdown(Phase::Abandoned);
         let threads = std::mem::take(&mut *self.threads());
         if let Some(thread) = threads.click_log {
             thread.thread().unpark();
@@ -348,7 +348,7 @@ fn create_rings(
     config: &Config,
     store: ring::StoreId,
     incarnation: u32,
-    progress: &Progress,
+    state: &LogState,
 ) -> Result<(Vec<RingWriter>, Vec<RingReader>), ClickLogError> {
     let wanted = config.clicks.ring_bytes;
     let mut bytes = wanted;
@@ -366,7 +366,7 @@ fn create_rings(
              there, then restart coupond",
             config.runtime_dir.display()
         );
-        progress.problems.begin(About::SmallRings, text);
+        state.alerts.raise(AlertKind::SmallRings, text);
     }
     Ok(rings.into_iter().unzip())
 }

@@ -55,7 +55,7 @@ const LIMITED: usize = 8;
 
 impl VisitCounters {
     /// Counts an answer.
-    pub fn answered(&self, reply: &Reply) {
+    pub fn count_answer(&self, reply: &Reply) {
         let at = match reply {
             Reply::Redirect(_) | Reply::Fallback(_) => 0,
             Reply::BadRequest => 1,
@@ -73,7 +73,7 @@ impl VisitCounters {
     }
 
     /// Counts a click.
-    pub fn clicked(&self, reason: Reason) {
+    pub fn count_click(&self, reason: Reason) {
         // The numbers of reasons begin at 1.
         if let Some(count) = self.reasons.get(reason as usize - 1) {
             count.add_one();

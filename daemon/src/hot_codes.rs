@@ -36,13 +36,13 @@ pub struct HotCodes {
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(align(64))]
 struct Pair {
-    first: Entry,
-    second: Entry,
+    first: HotCode,
+    second: HotCode,
 }
 
 /// A code of a level, and where it is there.
 #[derive(Debug, Clone, Copy, Default)]
-struct Entry {
+struct HotCode {
     /// The level's name, as far as it tells one from the next; 0 is none's.
     level: u64,
     place: CodePosition,
@@ -66,48 +66,48 @@ impl HotCodes {
         index: &'i ServedIndex,
         code: &FoldedCode,
     ) -> Option<CodeRows<'i>> {
-        index.lookup_by(|level| match Entry::wanted(level, code) {
-            Some(wanted) => self.place(level, code, wanted).map(|place| level.rows_at(place)),
+        index.lookup_by(|level| match HotCode::key(level, code) {
+            Some(key) => self.locate(level, code, key).map(|place| level.rows_at(place)),
             None => level.lookup(code),
         })
     }
 
     #[inline]
-    fn place(
+    fn locate(
         &mut self,
         level: &Level<FileBytes>,
         code: &FoldedCode,
-        wanted: Entry,
+        key: HotCode,
     ) -> Option<CodePosition> {
-        let pair = &mut self.pairs[wanted.hash(&self.hasher) as usize % PAIRS];
-        if pair.first.is(&wanted) {
+        let pair = &mut self.pairs[key.hash(&self.hasher) as usize % PAIRS];
+        if pair.first.matches(&key) {
             return Some(pair.first.place);
         }
-        if pair.second.is(&wanted) {
+        if pair.second.matches(&key) {
             std::mem::swap(&mut pair.first, &mut pair.second);
             return Some(pair.first.place);
         }
         let place = level.locate(code)?;
-        pair.second = Entry { place, ..wanted };
+        pair.second = HotCode { place, ..key };
         Some(place)
     }
 }
 
-impl Entry {
+impl HotCode {
     /// An entry without its place; `None` for what is not remembered.
     #[inline]
-    fn wanted(level: &Level<FileBytes>, code: &FoldedCode) -> Option<Entry> {
+    fn key(level: &Level<FileBytes>, code: &FoldedCode) -> Option<HotCode> {
         if level.codes() < MIN_LEVEL_CODES || code.as_bytes().len() > MAX_CODE_LEN {
             return None;
         }
         let name = level.name().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         let code_len = code.as_bytes().len() as u8;
-        Some(Entry { level: name, place: CodePosition::default(), code: code.prefix(), code_len })
+        Some(HotCode { level: name, place: CodePosition::default(), code: code.prefix(), code_len })
     }
 
     #[inline]
-    fn is(&self, wanted: &Entry) -> bool {
-        self.code == wanted.code && self.code_len == wanted.code_len && self.level == wanted.level
+    fn matches(&self, key: &HotCode) -> bool {
+        self.code == key.code && self.code_len == key.code_len && self.level == key.level
     }
 
     #[inline]

@@ -10,7 +10,7 @@ pub mod config;
 pub mod logging;
 pub mod run;
 
-pub mod miss_limit;
+pub mod not_found_limit;
 pub mod proxy_protocol;
 pub mod serving;
 pub mod settings;
@@ -33,13 +33,13 @@ pub mod clicks;
 
 pub mod postbacks;
 
+mod active_alerts;
 mod clock;
 mod durable_file;
-mod news;
+mod log_throttle;
 mod per_address;
-mod problems;
 pub mod removal_clock;
 
+pub mod control;
 pub mod counters;
-pub mod private;
 pub mod unknown_codes;

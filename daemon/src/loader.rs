@@ -9,7 +9,7 @@
 //! Nothing here is waited for by a visitor: while an index is served, a large file is read and
 //! checked in time that nobody else wants ([`idle`]).
 
-mod idle;
+mod background;
 mod thread;
 
 use std::fs::File;
@@ -30,7 +30,7 @@ use rustix::fs::{Mode, OFlags};
 use crate::file_bytes::FileBytes;
 use crate::live_index::{LiveIndex, Retired, ServedIndex};
 
-use idle::{Begun, IdleThread, Unhurried};
+use background::{BackgroundLoader, LowPriorityReader, Pending};
 
 pub use thread::{LoaderHandle, Served, Status};
 
@@ -137,22 +137,22 @@ pub struct Loader {
     index_dir: PathBuf,
     live: LiveIndex,
     retired: Retired,
-    idle: IdleThread,
+    background: BackgroundLoader,
     preloaded: Option<Preloaded>,
 }
 
 /// A level that no manifest names yet.
 struct Preloaded {
     name: ObjectName,
-    level: Begun<Result<Level<FileBytes>, LoadError>>,
+    level: Pending<Result<Level<FileBytes>, LoadError>>,
     begun: Instant,
 }
 
 impl Loader {
     /// A loader that has loaded nothing.
     pub fn new(index_dir: PathBuf, live: LiveIndex) -> Loader {
-        let (retired, idle) = (Retired::default(), IdleThread::start());
-        Loader { index_dir, live, retired, idle, preloaded: None }
+        let (retired, background) = (Retired::default(), BackgroundLoader::start());
+        Loader { index_dir, live, retired, background, preloaded: None }
     }
 
     /// The current manifest's path.
@@ -235,7 +235,7 @@ impl Loader {
         let path = self.index_dir.join(name.level_file());
         let is_large = std::fs::metadata(&path).is_ok_and(|file| file.len() >= LARGE);
         if is_large && served.is_some() {
-            self.idle.run(move || open_level(path, Unhurried::new))
+            self.background.run(move || open_level(path, LowPriorityReader::new))
         } else {
             open_level(path, |file| file)
         }
@@ -249,8 +249,8 @@ impl Loader {
         tell: impl FnOnce(Result<(), &LoadError>) + Send + 'static,
     ) {
         let path = self.index_dir.join(name.level_file());
-        let level = self.idle.begin(move || {
-            let level = open_level(path, Unhurried::new);
+        let level = self.background.begin(move || {
+            let level = open_level(path, LowPriorityReader::new);
             tell(level.as_ref().map(|_| ()));
             level
         });

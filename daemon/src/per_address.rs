@@ -23,7 +23,7 @@ impl<T: Default> PerAddress<T> {
 
 impl<T> PerAddress<T> {
     /// The value of an address's network.
-    pub(crate) fn of(&self, address: IpAddr) -> &T {
+    pub(crate) fn get(&self, address: IpAddr) -> &T {
         let place = self.hasher.hash_one(network_of(address)) as usize % self.values.len();
         &self.values[place]
     }

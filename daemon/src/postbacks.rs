@@ -1,4 +1,4 @@
-//! The way of a postback, from the advertiser to the admin and back: reception, spool, feed,
+//! The way of a postback, from the advertiser to the admin and back: receiver, spool, feed,
 //! verdict, answer.
 //!
 //! A postback is *kept* when the spool thread has appended it durably. Then the admin gets it over
@@ -8,7 +8,7 @@
 //! Invariants
 //! - What is answered with 200 is kept, and stays until the admin has acknowledged it.
 //! - Whatever goes wrong here never touches a redirect: serving threads only wait for messages.
-//! - Everything is bounded: the bytes in hand before they are durable ([`Room`]), the queue to the
+//! - Everything is bounded: the bytes in hand before they are durable ([`MemoryBudget`]), the queue to the
 //!   spool, the requests that wait for verdicts, the spool's bytes. Beyond the first, second and
 //!   last the advertiser is told to come again; beyond the third the answer is `queued` at once.
 //! - What a stranger can make us keep is bounded for each address, and nothing of it is kept when the
@@ -19,14 +19,14 @@
 
 mod byte_budget;
 mod identification;
-mod reception;
-mod room;
+mod memory_budget;
+mod receiver;
 
 mod spool;
 mod spool_id;
 
 mod feed;
-mod verdicts;
+mod pending_verdicts;
 
 mod answer;
 mod counters;
@@ -45,28 +45,28 @@ use hyper::body::{Body, Bytes};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::active_alerts::ActiveAlerts;
 use crate::config::Config;
+use crate::control;
 use crate::live_index::LiveIndex;
-use crate::private;
-use crate::problems::Problems;
 use crate::removal_clock::RemovalClock;
 use byte_budget::ByteBudgets;
 use counters::PostbackCounters;
 use feed::Feed;
-use room::Room;
+use memory_budget::MemoryBudget;
+use pending_verdicts::PendingVerdicts;
 use spool::SpoolSetup;
-use verdicts::Waiting;
 
-pub use reception::Reception;
+pub use receiver::PostbackReceiver;
 
-/// Postbacks on their way to the spool thread; their bytes are bounded by [`Room`].
+/// Postbacks on their way to the spool thread; their bytes are bounded by [`MemoryBudget`].
 const QUEUE: usize = 8192;
 /// What the admin keeps of a postback that identifies nothing, and more than a sale needs.
 const UNIDENTIFIED_BYTES: usize = 2 << 10;
 
 /// What can be wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum About {
+enum AlertKind {
     Spool,
     SetAside,
     Damage,
@@ -85,12 +85,12 @@ struct Shared {
     spool_bytes: AtomicU64,
     torn_bytes_cut: AtomicU64,
     counters: PostbackCounters,
-    room: Arc<Room>,
+    memory: Arc<MemoryBudget>,
     byte_budgets: ByteBudgets,
     /// Less is free on the spool's disk than its reserve.
     is_disk_low: AtomicBool,
-    waiting: Arc<Waiting>,
-    problems: Problems<About>,
+    waiting: Arc<PendingVerdicts>,
+    alerts: ActiveAlerts<AlertKind>,
 }
 
 /// A spool that takes postbacks.
@@ -110,11 +110,11 @@ impl Shared {
             spool_bytes: AtomicU64::new(0),
             torn_bytes_cut: AtomicU64::new(0),
             counters: PostbackCounters::default(),
-            room: Arc::default(),
+            memory: Arc::default(),
             byte_budgets: ByteBudgets::new(unidentified_bytes_per_minute),
             is_disk_low: AtomicBool::new(false),
-            waiting: Arc::new(Waiting::at_most(max_waiting)),
-            problems: Problems::of("postbacks"),
+            waiting: Arc::new(PendingVerdicts::new(max_waiting)),
+            alerts: ActiveAlerts::new("postbacks"),
         }
     }
 
@@ -152,7 +152,7 @@ pub struct PostbackStatus {
     pub is_disk_low: bool,
 }
 
-/// The postbacks of a running daemon. The spool thread ends when the last [`Reception`] is dropped.
+/// The postbacks of a running daemon. The spool thread ends when the last [`PostbackReceiver`] is dropped.
 #[derive(Debug)]
 pub struct Postbacks {
     shared: Arc<Shared>,
@@ -168,7 +168,7 @@ impl Postbacks {
         index: LiveIndex,
         limits: watch::Receiver<Limits>,
         shutdown: CancellationToken,
-    ) -> io::Result<(Postbacks, Reception)> {
+    ) -> io::Result<(Postbacks, PostbackReceiver)> {
         // Whoever waits holds a connection, and visitors need some too.
         let half = limits.borrow().max_connections * config.threads / 2;
         let shared = Arc::new(Shared::new(
@@ -188,15 +188,21 @@ impl Postbacks {
         };
         let thread = thread::Builder::new().name("postbacks".into());
         let thread = thread.spawn(move || spool::run(setup))?;
-        let reception =
-            Reception::new(Arc::clone(&shared), queue, config.node_id, index, limits, shutdown);
+        let receiver = PostbackReceiver::new(
+            Arc::clone(&shared),
+            queue,
+            config.node_id,
+            index,
+            limits,
+            shutdown,
+        );
         let feed = Arc::new(Feed::new(Arc::clone(&shared), folder));
-        Ok((Postbacks { shared, feed, thread: Mutex::new(Some(thread)) }, reception))
+        Ok((Postbacks { shared, feed, thread: Mutex::new(Some(thread)) }, receiver))
     }
 
     /// What is wrong now.
     pub fn problems(&self) -> Vec<String> {
-        let mut problems = self.shared.problems.texts();
+        let mut problems = self.shared.alerts.texts();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if thread.as_ref().is_some_and(JoinHandle::is_finished) {
             problems.push("the thread that keeps postbacks has ended: restart coupond".to_owned());
@@ -226,7 +232,7 @@ impl Postbacks {
     }
 
     /// Answers `POST /postbacks/feed`.
-    pub async fn feed<B>(&self, request: Request<B>) -> private::Answer
+    pub async fn feed<B>(&self, request: Request<B>) -> control::Answer
     where
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,

@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::counters::Count;
-use crate::news::News;
+use crate::log_throttle::LogThrottle;
 use crate::settings::SettingsReader;
 
 use header::{MAX_HEADER_BYTES, NoHeader, ProxyHeader};
@@ -50,7 +50,7 @@ pub struct ProxiedListener {
     listener: TcpListener,
     settings: SettingsReader,
     counters: Arc<ProxyCounters>,
-    news: News,
+    log_throttle: LogThrottle,
 }
 
 impl ProxiedListener {
@@ -60,7 +60,7 @@ impl ProxiedListener {
         settings: SettingsReader,
         counters: Arc<ProxyCounters>,
     ) -> ProxiedListener {
-        ProxiedListener { listener, settings, counters, news: News::default() }
+        ProxiedListener { listener, settings, counters, log_throttle: LogThrottle::default() }
     }
 
     fn is_trusted(&mut self, peer: IpAddr) -> bool {
@@ -70,7 +70,7 @@ impl ProxiedListener {
 
     fn refuse(&self, peer: SocketAddr) {
         self.counters.untrusted.add_one();
-        if self.news.is_due() {
+        if self.log_throttle.is_due() {
             let peer = peer.ip();
             tracing::warn!(%peer, "proxy_protocol is on, and this address is not among \
                 trusted_proxies: its connections are closed");

@@ -5,7 +5,7 @@
 //! in the ring before the answer is given to hyper. What pages and servers report goes the same
 //! way, and may allocate.
 
-mod reported;
+mod sdk_event;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
@@ -32,8 +32,8 @@ use crate::clock::unix_ms;
 use crate::counters::VisitCounters;
 use crate::hot_codes::HotCodes;
 use crate::live_index::{IndexReader, ServedIndex};
-use crate::miss_limit::MissLimit;
-use crate::request::{Checker, Reported, Said, SiteFile, site_file};
+use crate::not_found_limit::NotFoundRateLimit;
+use crate::request::{Checker, RequestHeaders, SdkEvent, SiteFile, site_file};
 use crate::response::Reply;
 use crate::sdk;
 use crate::settings::{Settings, SettingsReader};
@@ -44,11 +44,11 @@ pub struct Redirector {
     index: IndexReader,
     settings: SettingsReader,
     checker: Checker,
-    desk: Desk,
+    context: RedirectContext,
 }
 
 /// What answering a visit needs besides index and settings.
-struct Desk {
+struct RedirectContext {
     ids: TransactionIdSource,
     recorder: Recorder,
     counters: Arc<VisitCounters>,
@@ -64,8 +64,8 @@ struct Recorder {
     counters: Arc<VisitCounters>,
 }
 
-/// What was made of a visit, as far as its record says it.
-struct Entry<'a> {
+/// What was made of a request, as far as its record says it.
+struct ClickEntry<'a> {
     transaction_id: TransactionId,
     click: &'a DecidedClick,
     /// As typed.
@@ -73,19 +73,19 @@ struct Entry<'a> {
     kind: VisitKind,
 }
 
-/// One visit, as far as every step needs it.
-struct Visitor<'a> {
+/// One request, as far as every step needs it.
+struct VisitRequest<'a> {
     parts: &'a Parts,
     host: &'a Host,
     /// Its tracking domain, where it has one.
     domain: Option<&'a ArchivedDomain>,
-    said: Said<'a>,
+    headers: RequestHeaders<'a>,
     address: IpAddr,
     unix_ms: u64,
 }
 
-/// Who asks for something that is no visit.
-pub struct Guest {
+/// Who asks for something that is no request.
+pub struct ClientInfo {
     /// Under which host.
     pub host: Host,
     /// Behind trusted proxies the client's address.
@@ -93,10 +93,10 @@ pub struct Guest {
     /// What may be recorded of a visitor's address.
     pub recorded_address: IpAddr,
     /// How often the address may ask for what leads nowhere.
-    pub miss_limit: Arc<MissLimit>,
+    pub not_found_limit: Arc<NotFoundRateLimit>,
 }
 
-impl Guest {
+impl ClientInfo {
     /// What is recorded of the address: of visitors what may be, of servers all, because trust
     /// in them goes by it.
     pub fn address_of(&self, channel: Channel) -> IpAddr {
@@ -119,9 +119,16 @@ impl Redirector {
     ) -> Redirector {
         let (checker, hot_codes, parameters, locations) = Default::default();
         let recorder = Recorder { ring, counters: Arc::clone(&counters) };
-        let desk =
-            Desk { ids, recorder, counters, unknown_codes, hot_codes, parameters, locations };
-        Redirector { index, settings, checker, desk }
+        let context = RedirectContext {
+            ids,
+            recorder,
+            counters,
+            unknown_codes,
+            hot_codes,
+            parameters,
+            locations,
+        };
+        Redirector { index, settings, checker, context }
     }
 
     /// Lets go of what is no longer current, when no visitor comes.
@@ -132,16 +139,18 @@ impl Redirector {
 
     /// The sequence of the last click that a visit left, 0 before the first.
     pub fn last_click(&self) -> u64 {
-        self.desk.recorder.ring.last_sequence()
+        self.context.recorder.ring.last_sequence()
     }
 
     /// Checks what holds for whatever is no visit: whether it is answered at all, and who asks.
-    pub fn admit(&mut self, parts: &Parts, peer: IpAddr) -> Result<Guest, Reply> {
+    pub fn admit(&mut self, parts: &Parts, peer: IpAddr) -> Result<ClientInfo, Reply> {
         let settings = self.settings.load();
-        let host = self.checker.check(parts, &Said::in_headers(&parts.headers));
+        let host = self.checker.check(parts, &RequestHeaders::read(&parts.headers));
         let admitted = host.map_err(Reply::from).and_then(|host| {
             self.index.read(|index| match index {
-                Some(index) if self.desk.knows(index, settings, host).is_some() => Ok(*host),
+                Some(index) if self.context.resolve_domain(index, settings, host).is_some() => {
+                    Ok(*host)
+                }
                 Some(_) => Err(Reply::NotFound),
                 None => Err(Reply::NoIndex),
             })
@@ -149,33 +158,33 @@ impl Redirector {
         match admitted {
             Ok(host) => {
                 let address = client_address(peer, &parts.headers, &settings.trusted_proxies);
-                let recorded_address = recorded(address, settings);
-                let miss_limit = Arc::clone(&settings.miss_limit);
-                Ok(Guest { host, address, recorded_address, miss_limit })
+                let recorded_address = recordable(address, settings);
+                let not_found_limit = Arc::clone(&settings.not_found_limit);
+                Ok(ClientInfo { host, address, recorded_address, not_found_limit })
             }
             Err(reply) => {
-                self.desk.counters.answered(&reply);
+                self.context.counters.count_answer(&reply);
                 Err(reply)
             }
         }
     }
 
-    /// Answers one visit.
+    /// Answers one request.
     pub fn reply(&mut self, parts: &Parts, peer: IpAddr) -> Reply {
-        self.answer(parts, peer, Desk::visit)
+        self.answer(parts, peer, RedirectContext::visit)
     }
 
     /// Takes what a page or a server reports, and answers an id.
-    pub fn report(&mut self, parts: &Parts, peer: IpAddr, reported: Reported) -> Reply {
-        self.answer(parts, peer, |desk, index, visitor| desk.report(index, visitor, reported))
+    pub fn report(&mut self, parts: &Parts, peer: IpAddr, event: SdkEvent) -> Reply {
+        self.answer(parts, peer, |context, index, request| context.report(index, request, event))
     }
 
     /// Hands out the script under which pages report.
     pub fn script(&mut self, parts: &Parts, peer: IpAddr) -> Reply {
-        self.answer(parts, peer, |_, _, visitor| {
+        self.answer(parts, peer, |_, _, request| {
             // The port of the request's host is the visitor's word, and the script is cached.
-            let own = visitor.domain.map(|domain| domain.host.as_str());
-            sdk::script(own.unwrap_or(visitor.host.name_str()), &parts.headers)
+            let own = request.domain.map(|domain| domain.host.as_str());
+            sdk::script(own.unwrap_or(request.host.name_str()), &parts.headers)
         })
     }
 
@@ -184,40 +193,43 @@ impl Redirector {
         &mut self,
         parts: &Parts,
         peer: IpAddr,
-        how: impl FnOnce(&mut Desk, &ServedIndex, &Visitor<'_>) -> Reply,
+        how: impl FnOnce(&mut RedirectContext, &ServedIndex, &VisitRequest<'_>) -> Reply,
     ) -> Reply {
         let settings = self.settings.load();
-        let desk = &mut self.desk;
-        let said = Said::in_headers(&parts.headers);
-        let reply = match self.checker.check_visit(parts, &said) {
+        let context = &mut self.context;
+        let headers = RequestHeaders::read(&parts.headers);
+        let reply = match self.checker.check_visit(parts, &headers) {
             Ok(host) => self.index.read(|index| match index {
-                Some(index) => match desk.knows(index, settings, host) {
-                    Some(domain) => {
-                        how(desk, index, &Visitor::of(parts, host, domain, said, settings, peer))
-                    }
+                Some(index) => match context.resolve_domain(index, settings, host) {
+                    Some(domain) => how(
+                        context,
+                        index,
+                        &VisitRequest::new(parts, host, domain, headers, settings, peer),
+                    ),
                     None => Reply::NotFound,
                 },
                 None => Reply::NoIndex,
             }),
             Err(refusal) => refusal.into(),
         };
-        let reply = if reply.is_miss() { limited(reply, settings, parts, peer) } else { reply };
-        self.desk.counters.answered(&reply);
+        let reply =
+            if reply.is_miss() { limit_misses(reply, settings, parts, peer) } else { reply };
+        self.context.counters.count_answer(&reply);
         reply
     }
 }
 
 /// The answer to a visit that led nowhere. Its click is in the ring by now, whatever it is told.
 #[cold]
-fn limited(miss: Reply, settings: &Settings, parts: &Parts, peer: IpAddr) -> Reply {
+fn limit_misses(miss: Reply, settings: &Settings, parts: &Parts, peer: IpAddr) -> Reply {
     let address = client_address(peer, &parts.headers, &settings.trusted_proxies);
-    let counted = settings.miss_limit.count_miss(address, recorded(address, settings));
+    let counted = settings.not_found_limit.count_miss(address, recordable(address, settings));
     counted.map_or_else(Reply::too_many, |()| miss)
 }
 
-impl Desk {
+impl RedirectContext {
     /// The host's tracking domain, if it has one, where requests under this host are answered.
-    fn knows<'i>(
+    fn resolve_domain<'i>(
         &self,
         index: &'i ServedIndex,
         settings: &Settings,
@@ -231,19 +243,19 @@ impl Desk {
         Some(domain)
     }
 
-    fn visit(&mut self, index: &ServedIndex, visitor: &Visitor<'_>) -> Reply {
-        self.parameters.read(visitor.parts.uri.query());
-        let typed = code_from_path(visitor.parts.uri.path());
+    fn visit(&mut self, index: &ServedIndex, request: &VisitRequest<'_>) -> Reply {
+        self.parameters.read(request.parts.uri.query());
+        let typed = code_from_path(request.parts.uri.path());
         match FoldedCode::fold(typed) {
-            Ok(code) => self.visit_code(index, visitor, typed, &code),
-            Err(_) => self.visit_otherwise(index, visitor),
+            Ok(code) => self.visit_code(index, request, typed, &code),
+            Err(_) => self.visit_non_code(index, request),
         }
     }
 
     /// A visit whose path, as it stands, is no code.
     #[cold]
-    fn visit_otherwise(&mut self, index: &ServedIndex, visitor: &Visitor<'_>) -> Reply {
-        let path = visitor.parts.uri.path();
+    fn visit_non_code(&mut self, index: &ServedIndex, request: &VisitRequest<'_>) -> Reply {
+        let path = request.parts.uri.path();
         match site_file(path) {
             Some(SiteFile::Robots) => return Reply::RobotsTxt,
             Some(SiteFile::Absent) => return Reply::NoSuchFile,
@@ -252,35 +264,35 @@ impl Desk {
         if let Some(typed) = lenient_code_from_path(path)
             && let Ok(code) = FoldedCode::fold(typed.as_bytes())
         {
-            return self.visit_code(index, visitor, typed.as_bytes(), &code);
+            return self.visit_code(index, request, typed.as_bytes(), &code);
         }
         self.counters.malformed_codes.add_one();
-        self.lead_away(not_a_code(index.catalog(), visitor.domain), index, visitor, b"")
+        self.respond_without_click(not_a_code(index.catalog(), request.domain), index, request, b"")
     }
 
     #[inline]
     fn visit_code(
         &mut self,
         index: &ServedIndex,
-        visitor: &Visitor<'_>,
+        request: &VisitRequest<'_>,
         typed: &[u8],
         code: &FoldedCode,
     ) -> Reply {
         let offer_id = self.parameters.offer_id();
         let rows = self.hot_codes.lookup(index, code);
-        let visit = Visit { rows, offer_id, domain: visitor.domain };
-        let now = visitor.unix_seconds();
+        let visit = Visit { rows, offer_id, domain: request.domain };
+        let now = request.unix_seconds();
         let decision = decide(index.catalog(), &visit, &Facts::default(), now);
         let Some(click) = decision.click else {
-            self.saw_unknown(code);
-            return self.lead_away(decision.answer, index, visitor, typed);
+            self.count_unknown_code(code);
+            return self.respond_without_click(decision.answer, index, request, typed);
         };
-        let id = self.ids.next(&index.catalog().click_id_key(), visitor.unix_ms);
-        let reply = self.go(decision.answer, index, visitor, typed, id, Some(&click));
-        if visitor.parts.method == Method::GET {
-            let kind = visitor.kind();
-            let entry = Entry { transaction_id: id, click: &click, code: typed, kind };
-            self.recorder.record(index, visitor, &self.parameters, &entry);
+        let id = self.ids.next(&index.catalog().click_id_key(), request.unix_ms);
+        let reply = self.redirect_to(decision.answer, index, request, typed, id, Some(&click));
+        if request.parts.method == Method::GET {
+            let kind = request.kind();
+            let entry = ClickEntry { transaction_id: id, click: &click, code: typed, kind };
+            self.recorder.record(index, request, &self.parameters, &entry);
         } else {
             self.counters.heads.add_one();
         }
@@ -288,27 +300,27 @@ impl Desk {
     }
 
     /// Where a visit goes that leaves no click. An id is made only where a fallback URL may show it.
-    fn lead_away(
+    fn respond_without_click(
         &mut self,
         answer: Answer<'_>,
         index: &ServedIndex,
-        visitor: &Visitor<'_>,
+        request: &VisitRequest<'_>,
         typed: &[u8],
     ) -> Reply {
         if let Answer::NotFound = answer {
             return Reply::NotFound;
         }
-        let id = self.ids.next(&index.catalog().click_id_key(), visitor.unix_ms);
-        self.go(answer, index, visitor, typed, id, None)
+        let id = self.ids.next(&index.catalog().click_id_key(), request.unix_ms);
+        self.redirect_to(answer, index, request, typed, id, None)
     }
 
     /// Where the decision leads, with the visit's values filled in. A fallback URL learns only what
     /// the visitor said: ids would tell a paused code from one that nobody has.
-    fn go(
+    fn redirect_to(
         &mut self,
         answer: Answer<'_>,
         index: &ServedIndex,
-        visitor: &Visitor<'_>,
+        request: &VisitRequest<'_>,
         typed: &[u8],
         transaction_id: TransactionId,
         click: Option<&DecidedClick>,
@@ -326,7 +338,7 @@ impl Desk {
             offer_id: click.map_or(0, |click| click.row.offer_id),
             partner_id: click.map_or(0, |click| click.row.partner_id),
             advertiser_id: click.map_or(0, |click| click.advertiser_id),
-            unix_seconds: visitor.unix_ms / 1000,
+            unix_seconds: request.unix_ms / 1000,
             subs: [
                 parameter(Parameter::Sub1),
                 parameter(Parameter::Sub2),
@@ -336,8 +348,8 @@ impl Desk {
             ],
             source_id: parameter(Parameter::SourceId),
             uid: parameter(Parameter::Uid),
-            language: visitor.said.language,
-            referer: visitor.said.referer,
+            language: request.headers.language,
+            referer: request.headers.referer,
             facts: Facts::default(),
         };
         match self.locations.expand(destination, &macros) {
@@ -347,11 +359,11 @@ impl Desk {
         }
     }
 
-    fn saw_unknown(&self, code: &FoldedCode) {
+    fn count_unknown_code(&self, code: &FoldedCode) {
         self.counters.unknown_codes.add_one();
         // Somebody may be reading the list: then this one is left out rather than waited for.
         if let Ok(mut unknown) = self.unknown_codes.try_lock() {
-            unknown.saw(code);
+            unknown.count(code);
         }
     }
 }
@@ -361,14 +373,14 @@ impl Recorder {
     fn record(
         &mut self,
         index: &ServedIndex,
-        visitor: &Visitor<'_>,
+        request: &VisitRequest<'_>,
         parameters: &Parameters,
-        entry: &Entry<'_>,
+        entry: &ClickEntry<'_>,
     ) {
-        let Entry { transaction_id, click, code, kind } = *entry;
+        let ClickEntry { transaction_id, click, code, kind } = *entry;
         let head = ClickHead {
             transaction_id,
-            unix_ms: visitor.unix_ms,
+            unix_ms: request.unix_ms,
             generation: index.generation(),
             code_id: click.row.code_id,
             offer_id: click.row.offer_id,
@@ -379,7 +391,7 @@ impl Recorder {
             rule: click.rule,
         };
         let mut octets = [0; 16];
-        let address = visitor.address_octets(&mut octets);
+        let address = request.address_octets(&mut octets);
         let parameter = |parameter| parameters.get(parameter);
         let mut tags = [
             (Tag::Sub1, parameter(Parameter::Sub1)),
@@ -389,14 +401,14 @@ impl Recorder {
             (Tag::Sub5, parameter(Parameter::Sub5)),
             (Tag::SourceId, parameter(Parameter::SourceId)),
             (Tag::Uid, parameter(Parameter::Uid)),
-            (Tag::Host, visitor.host.as_bytes()),
+            (Tag::Host, request.host.as_bytes()),
             (Tag::Address, address),
-            (Tag::UserAgent, visitor.said.user_agent),
-            (Tag::Referer, visitor.said.referer),
-            (Tag::Language, visitor.said.language),
+            (Tag::UserAgent, request.headers.user_agent),
+            (Tag::Referer, request.headers.referer),
+            (Tag::Language, request.headers.language),
         ];
-        let tags = filled(&mut tags);
-        self.counters.clicked(click.reason);
+        let tags = non_empty(&mut tags);
+        self.counters.count_click(click.reason);
         match self.ring.record(|slot| click::encode_click(&head, code, tags, slot)) {
             Recorded::Logged => self.counters.logged.add_one(),
             Recorded::Unlogged => self.counters.unlogged.add_one(),
@@ -404,19 +416,19 @@ impl Recorder {
     }
 }
 
-impl<'a> Visitor<'a> {
+impl<'a> VisitRequest<'a> {
     #[inline]
-    fn of(
+    fn new(
         parts: &'a Parts,
         host: &'a Host,
         domain: Option<&'a ArchivedDomain>,
-        said: Said<'a>,
+        headers: RequestHeaders<'a>,
         settings: &Settings,
         peer: IpAddr,
-    ) -> Visitor<'a> {
+    ) -> VisitRequest<'a> {
         let address = client_address(peer, &parts.headers, &settings.trusted_proxies);
-        let address = recorded(address, settings);
-        Visitor { parts, host, domain, said, address, unix_ms: unix_ms() }
+        let address = recordable(address, settings);
+        VisitRequest { parts, host, domain, headers, address, unix_ms: unix_ms() }
     }
 
     fn unix_seconds(&self) -> i64 {
@@ -424,7 +436,7 @@ impl<'a> Visitor<'a> {
     }
 
     fn kind(&self) -> VisitKind {
-        if self.said.is_prefetch { VisitKind::Prefetch } else { VisitKind::Click }
+        if self.headers.is_prefetch { VisitKind::Prefetch } else { VisitKind::Click }
     }
 
     fn address_octets<'o>(&self, octets: &'o mut [u8; 16]) -> &'o [u8] {
@@ -442,7 +454,7 @@ impl<'a> Visitor<'a> {
 }
 
 /// Moves the tags that have a value to the front.
-fn filled<'t, 'a>(tags: &'t mut [(Tag, &'a [u8])]) -> &'t [(Tag, &'a [u8])] {
+fn non_empty<'t, 'a>(tags: &'t mut [(Tag, &'a [u8])]) -> &'t [(Tag, &'a [u8])] {
     let mut len = 0;
     for at in 0..tags.len() {
         if !tags[at].1.is_empty() {
@@ -453,7 +465,7 @@ fn filled<'t, 'a>(tags: &'t mut [(Tag, &'a [u8])]) -> &'t [(Tag, &'a [u8])] {
     &tags[..len]
 }
 
-fn recorded(address: IpAddr, settings: &Settings) -> IpAddr {
+fn recordable(address: IpAddr, settings: &Settings) -> IpAddr {
     if settings.truncate_addresses { click::truncate_address(address) } else { address }
 }
 

@@ -4,7 +4,7 @@
 //! What a visit's path and query say is read by `coupon_shared::visit_target`, with which the admin
 //! explains visits too.
 
-mod said;
+mod headers;
 
 use coupon_shared::postback::Channel;
 use coupon_shared::visit_target::Host;
@@ -12,7 +12,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Uri};
 use percent_encoding::percent_decode_str;
 
-pub use said::{Hosts, Said};
+pub use headers::{Hosts, RequestHeaders};
 
 /// Longest request target that is read at all.
 const MAX_TARGET_BYTES: usize = 8192;
@@ -25,18 +25,18 @@ pub enum Route {
     /// It reports a conversion.
     Postback(Channel),
     /// It reports what happened on a page or a server.
-    Report(Reported),
+    Report(SdkEvent),
     /// The script with which pages report.
     Script,
 }
 
 /// What can be reported beside conversions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reported {
+pub enum SdkEvent {
     /// A click, by its page.
     Click,
     /// A click, by a server.
-    ServersClick,
+    ServerClick,
     /// That a page was shown.
     Impression,
 }
@@ -46,9 +46,9 @@ pub fn route(uri: &Uri) -> Route {
     match uri.path() {
         "/" if names_nid(uri.query()) => Route::Postback(Channel::Server),
         "/sdk/conversion" => Route::Postback(Channel::Sdk),
-        "/sdk/click" => Route::Report(Reported::Click),
-        "/clk" => Route::Report(Reported::ServersClick),
-        "/sdk/impression" => Route::Report(Reported::Impression),
+        "/sdk/click" => Route::Report(SdkEvent::Click),
+        "/clk" => Route::Report(SdkEvent::ServerClick),
+        "/sdk/impression" => Route::Report(SdkEvent::Impression),
         "/scripts/main.js" | "/scripts/sdk/everflow.js" => Route::Script,
         _ => Route::Visit,
     }
@@ -110,18 +110,22 @@ pub struct Checker {
 
 impl Checker {
     /// Checks what holds for every request, whatever it asks for, and returns its host.
-    pub fn check(&mut self, parts: &Parts, said: &Said<'_>) -> Result<&Host, Refusal> {
-        if said.is_own {
+    pub fn check(&mut self, parts: &Parts, headers: &RequestHeaders<'_>) -> Result<&Host, Refusal> {
+        if headers.is_own {
             return Err(Refusal::OwnRequest);
         }
         let is_too_long = target_bytes(&parts.uri) > MAX_TARGET_BYTES;
-        let host = self.host_of(&parts.uri, said).ok_or(Refusal::Host)?;
+        let host = self.host_of(&parts.uri, headers).ok_or(Refusal::Host)?;
         if is_too_long { Err(Refusal::TargetTooLong) } else { Ok(host) }
     }
 
     /// Checks a visit, which knows two methods.
-    pub fn check_visit(&mut self, parts: &Parts, said: &Said<'_>) -> Result<&Host, Refusal> {
-        let host = self.check(parts, said)?;
+    pub fn check_visit(
+        &mut self,
+        parts: &Parts,
+        headers: &RequestHeaders<'_>,
+    ) -> Result<&Host, Refusal> {
+        let host = self.check(parts, headers)?;
         match parts.method {
             Method::GET | Method::HEAD => Ok(host),
             _ => Err(Refusal::Method),
@@ -130,8 +134,8 @@ impl Checker {
 
     /// The target's host where it names one, else the only `Host` header's. The header must be
     /// there and be valid in both cases.
-    fn host_of(&mut self, uri: &Uri, said: &Said<'_>) -> Option<&Host> {
-        let Hosts::One(header) = said.hosts else { return None };
+    fn host_of(&mut self, uri: &Uri, headers: &RequestHeaders<'_>) -> Option<&Host> {
+        let Hosts::One(header) = headers.hosts else { return None };
         match uri.authority() {
             Some(authority) => {
                 self.parse(header)?;
@@ -174,8 +178,8 @@ mod tests {
 
     fn check(parts: &Parts) -> Result<String, Refusal> {
         let mut checker = Checker::default();
-        let said = Said::in_headers(&parts.headers);
-        checker.check(parts, &said).map(|host| host.as_str().to_owned())
+        let headers = RequestHeaders::read(&parts.headers);
+        checker.check(parts, &headers).map(|host| host.as_str().to_owned())
     }
 
     fn named(headers: &[&str]) -> Option<String> {
@@ -209,8 +213,8 @@ mod tests {
         let mut checker = Checker::default();
         let mut host = |target: &str, header: &str| {
             let parts = parts("GET", target, &[("host", header)]);
-            let said = Said::in_headers(&parts.headers);
-            checker.check(&parts, &said).map(|host| host.as_str().to_owned())
+            let headers = RequestHeaders::read(&parts.headers);
+            checker.check(&parts, &headers).map(|host| host.as_str().to_owned())
         };
         for _ in 0..2 {
             assert_eq!(host("/x", "A.example"), Ok("a.example".into()));
@@ -235,8 +239,8 @@ mod tests {
     fn only_get_and_head_are_answered() {
         for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"] {
             let parts = parts(method, "/abc", &[("host", "a")]);
-            let said = Said::in_headers(&parts.headers);
-            let refusal = Checker::default().check_visit(&parts, &said).err();
+            let headers = RequestHeaders::read(&parts.headers);
+            let refusal = Checker::default().check_visit(&parts, &headers).err();
             assert_eq!(refusal, Some(Refusal::Method), "{method}");
         }
     }

@@ -3,7 +3,7 @@
 //! Order at start: everything that can be refused is refused before the first visitor is let in;
 //! the sockets are bound first, so visitors who come early wait instead of being turned away; the
 //! index is loaded, or it is known why not; then redirects are served. Order at the end: no new
-//! visitors, answers finished, clicks flushed, the private surface last.
+//! visitors, answers finished, clicks flushed, the private api last.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -26,13 +26,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clicks::{ClickLog, ClickLogError, NotDrained, RingWriter};
 use crate::config::{Config, ConfigSources};
+use crate::control::{self, ControlApi};
 use crate::durable_file;
 use crate::live_index::LiveIndex;
 use crate::loader::{Loader, LoaderHandle};
 use crate::logging::LogLevel;
 use crate::postbacks::Postbacks;
-use crate::private::{self, Surface};
-use crate::serving::{self, Common, Gauges, Own};
+use crate::serving::{self, SharedState, ThreadMetrics, ThreadResources};
 use crate::settings::{LiveSettings, Settings};
 
 /// The private socket's name in the runtime folder.
@@ -184,7 +184,7 @@ impl Signals {
 struct Bound {
     address: SocketAddr,
     visitors: Vec<std::net::TcpListener>,
-    private: std::os::unix::net::UnixListener,
+    control: std::os::unix::net::UnixListener,
     files: [PathBuf; 2],
 }
 
@@ -197,12 +197,12 @@ impl Bound {
         }
         let address = visitors[0].local_addr()?;
         let socket = config.runtime_dir.join(SOCKET);
-        let private = bind_unix(&socket, SOCKET_MODE)?;
+        let control = bind_unix(&socket, SOCKET_MODE)?;
         let address_file = config.runtime_dir.join(ADDRESS_FILE);
         durable_file::replace(&address_file, format!("{address}\n").as_bytes())
             .map_err(cannot_write("runtime_dir", &config.runtime_dir))?;
         tracing::info!(%address, inherited, socket = %socket.display(), "bound");
-        Ok(Bound { address, visitors, private, files: [socket, address_file] })
+        Ok(Bound { address, visitors, control, files: [socket, address_file] })
     }
 }
 
@@ -213,8 +213,8 @@ struct Daemon {
     visitors_off: CancellationToken,
     clicks: Arc<ClickLog>,
     postbacks: Arc<Postbacks>,
-    private: std::thread::JoinHandle<io::Result<()>>,
-    private_off: CancellationToken,
+    control: std::thread::JoinHandle<io::Result<()>>,
+    control_off: CancellationToken,
     files: [PathBuf; 2],
 }
 
@@ -230,9 +230,9 @@ impl Daemon {
         let index = LiveIndex::default();
         let loader = LoaderHandle::start(Loader::new(config.index_dir.clone(), index.clone()))?;
         let live = Reconfigurable::new(config, sources, log_level);
-        let gauges: Vec<Gauges> = rings.iter().map(|_| Gauges::default()).collect();
+        let metrics: Vec<ThreadMetrics> = rings.iter().map(|_| ThreadMetrics::default()).collect();
         let visitors_off = CancellationToken::new();
-        let (postbacks, reception) = Postbacks::start(
+        let (postbacks, receiver) = Postbacks::start(
             &live.config,
             clicks.removal_clock(),
             index.clone(),
@@ -240,28 +240,28 @@ impl Daemon {
             visitors_off.clone(),
         )?;
         let postbacks = Arc::new(postbacks);
-        let common = Common {
+        let shared = SharedState {
             index,
             settings: live.settings.clone(),
             proxy_protocol: live.config.proxy_protocol,
             limits: live.limits.subscribe(),
-            reception,
+            postbacks: receiver,
             shutdown: visitors_off.clone(),
         };
-        let threads = start_serving(bound.visitors, rings, &clicks, &gauges, &common)?;
-        let private_off = CancellationToken::new();
-        let surface = Surface {
+        let threads = start_serving(bound.visitors, rings, &clicks, &metrics, &shared)?;
+        let control_off = CancellationToken::new();
+        let api = ControlApi {
             loader,
-            threads: gauges,
+            threads: metrics,
             settings: live.settings.clone(),
             clicks: Arc::clone(&clicks),
             postbacks: Arc::clone(&postbacks),
         };
-        let private = private::start(bound.private, surface, private_off.clone())?;
+        let control = control::start(bound.control, api, control_off.clone())?;
         tracing::info!(address = %bound.address, threads = threads.len(), "serving");
         tell_service_manager(NotifyState::Ready);
         let files = bound.files;
-        Ok(Daemon { live, threads, visitors_off, clicks, postbacks, private, private_off, files })
+        Ok(Daemon { live, threads, visitors_off, clicks, postbacks, control, control_off, files })
     }
 
     async fn run(mut self, mut signals: Signals) -> Result<(), RunError> {
@@ -290,9 +290,9 @@ impl Daemon {
         tracing::info!(connections_cut = cut, "visitors are gone; flushing clicks");
         self.postbacks.shutdown(FLUSH_DEADLINE);
         let flushed = self.clicks.shutdown(FLUSH_DEADLINE);
-        self.private_off.cancel();
+        self.control_off.cancel();
         // What it could still say was said to whoever asked.
-        let _ = self.private.join();
+        let _ = self.control.join();
         for file in &self.files {
             // Left behind, they harm nobody: the next start replaces them.
             let _ = std::fs::remove_file(file);
@@ -307,14 +307,14 @@ fn start_serving(
     listeners: Vec<std::net::TcpListener>,
     rings: Vec<RingWriter>,
     clicks: &ClickLog,
-    gauges: &[Gauges],
-    common: &Common,
+    metrics: &[ThreadMetrics],
+    shared: &SharedState,
 ) -> io::Result<JoinSet<Result<io::Result<DrainOutcome>, oneshot::error::RecvError>>> {
     let mut threads = JoinSet::new();
-    for ((listener, ring), gauges) in listeners.into_iter().zip(rings).zip(gauges) {
+    for ((listener, ring), metrics) in listeners.into_iter().zip(rings).zip(metrics) {
         let durability = clicks.durability(usize::from(ring.stream().thread));
-        let own = Own { listener, ring, durability, gauges: gauges.clone() };
-        threads.spawn(serving::start(own, common.clone())?);
+        let resources = ThreadResources { listener, ring, durability, metrics: metrics.clone() };
+        threads.spawn(serving::start(resources, shared.clone())?);
     }
     Ok(threads)
 }

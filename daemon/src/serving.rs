@@ -4,7 +4,7 @@
 //! was told to is a fault that the whole process must not survive: its listener would go on
 //! collecting connections that nobody accepts.
 
-mod held;
+mod durability_gate;
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -33,21 +33,21 @@ use crate::clicks::{Durability, RingWriter};
 use crate::cors;
 use crate::counters::VisitCounters;
 use crate::live_index::LiveIndex;
-use crate::postbacks::Reception;
+use crate::postbacks::PostbackReceiver;
 use crate::proxy_protocol::{Client, ProxiedListener, ProxyCounters};
 use crate::redirect::Redirector;
 use crate::request::{Route, is_sdk, route};
 use crate::response::{self, Answer, respond};
 use crate::settings::LiveSettings;
 use crate::unknown_codes::UnknownCodes;
-use held::{Held, HeldAnswer};
+use durability_gate::{DurabilityGate, GatedAnswer};
 
 /// How often a thread without visitors lets go of an index that is no longer current.
 const TIME_BETWEEN_REFRESHES: Duration = Duration::from_secs(1);
 
 /// What a serving thread shows to the outside.
 #[derive(Debug, Clone, Default)]
-pub struct Gauges {
+pub struct ThreadMetrics {
     /// Its answers and clicks.
     pub visits: Arc<VisitCounters>,
     /// Its connections.
@@ -58,9 +58,9 @@ pub struct Gauges {
     pub unknown_codes: Arc<Mutex<UnknownCodes>>,
 }
 
-/// What all serving threads have in common.
+/// What all serving threads have in shared.
 #[derive(Clone)]
-pub struct Common {
+pub struct SharedState {
     /// The index.
     pub index: LiveIndex,
     /// The settings.
@@ -70,13 +70,13 @@ pub struct Common {
     /// Limits of each thread.
     pub limits: watch::Receiver<Limits>,
     /// Takes postbacks.
-    pub reception: Reception,
+    pub postbacks: PostbackReceiver,
     /// Ends serving.
     pub shutdown: CancellationToken,
 }
 
 /// What one serving thread has to itself.
-pub struct Own {
+pub struct ThreadResources {
     /// Its listener.
     pub listener: std::net::TcpListener,
     /// Its ring.
@@ -84,60 +84,61 @@ pub struct Own {
     /// Tells when clicks are durable, where answers wait for that.
     pub durability: Option<Durability>,
     /// What it shows.
-    pub gauges: Gauges,
+    pub metrics: ThreadMetrics,
 }
 
 /// A running serving thread; resolves when it has ended, with an error where it could not serve.
 pub type Ended = oneshot::Receiver<io::Result<DrainOutcome>>;
 
 /// Starts a serving thread.
-pub fn start(own: Own, common: Common) -> io::Result<Ended> {
+pub fn start(resources: ThreadResources, shared: SharedState) -> io::Result<Ended> {
     let (end, ended) = oneshot::channel();
-    let name = format!("serve-{}", own.ring.stream().thread);
+    let name = format!("serve-{}", resources.ring.stream().thread);
     std::thread::Builder::new().name(name).spawn(move || {
         // Whoever started this thread may have gone.
-        let _ = end.send(serve(own, common));
+        let _ = end.send(serve(resources, shared));
     })?;
     Ok(ended)
 }
 
-fn serve(own: Own, common: Common) -> io::Result<DrainOutcome> {
+fn serve(resources: ThreadResources, shared: SharedState) -> io::Result<DrainOutcome> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async {
-        let listener = TcpListener::from_std(own.listener)?;
-        let stream = own.ring.stream();
-        let held = own.durability.map(|durability| {
-            let held = Rc::new(Held::new(durability, Arc::clone(&own.gauges.visits)));
-            spawn_local(held::let_go(Rc::clone(&held)));
-            held
+        let listener = TcpListener::from_std(resources.listener)?;
+        let stream = resources.ring.stream();
+        let gate = resources.durability.map(|durability| {
+            let gate =
+                Rc::new(DurabilityGate::new(durability, Arc::clone(&resources.metrics.visits)));
+            spawn_local(durability_gate::release_committed(Rc::clone(&gate)));
+            gate
         });
         let redirector = Rc::new(RefCell::new(Redirector::new(
-            common.index.reader(),
-            common.settings.reader(),
+            shared.index.reader(),
+            shared.settings.reader(),
             TransactionIdSource::new(stream.node, stream.thread, stream.incarnation),
-            own.ring,
-            own.gauges.visits,
-            own.gauges.unknown_codes,
+            resources.ring,
+            resources.metrics.visits,
+            resources.metrics.unknown_codes,
         )));
         spawn_local(refresh(Rc::clone(&redirector)));
-        let desk = Desk { redirector, reception: Rc::new(common.reception), held };
-        let (limits, connections) = (common.limits, own.gauges.connections);
-        if common.proxy_protocol {
-            let settings = common.settings.reader();
-            let listener = ProxiedListener::new(listener, settings, own.gauges.proxies);
+        let state = ThreadState { redirector, postbacks: Rc::new(shared.postbacks), gate };
+        let (limits, connections) = (shared.limits, resources.metrics.connections);
+        if shared.proxy_protocol {
+            let settings = shared.settings.reader();
+            let listener = ProxiedListener::new(listener, settings, resources.metrics.proxies);
             let make = |client: &Client| {
                 let client = client.clone();
-                desk.visits(move || client.address())
+                state.service(move || client.address())
             };
             let accept = AcceptLoop::new(listener, limits, connections);
-            Ok(accept.run(make, LocalExecutor, common.shutdown).await)
+            Ok(accept.run(make, LocalExecutor, shared.shutdown).await)
         } else {
             let make = |peer: &SocketAddr| {
                 let peer = peer.ip();
-                desk.visits(move || peer)
+                state.service(move || peer)
             };
             let accept = AcceptLoop::new(listener, limits, connections);
-            Ok(accept.run(make, LocalExecutor, common.shutdown).await)
+            Ok(accept.run(make, LocalExecutor, shared.shutdown).await)
         }
     })
 }
@@ -152,88 +153,88 @@ async fn refresh(redirector: Rc<RefCell<Redirector>>) {
 
 /// What all connections of one thread share.
 #[derive(Clone)]
-struct Desk {
+struct ThreadState {
     redirector: Rc<RefCell<Redirector>>,
-    reception: Rc<Reception>,
-    held: Option<Rc<Held>>,
+    postbacks: Rc<PostbackReceiver>,
+    gate: Option<Rc<DurabilityGate>>,
 }
 
-impl Desk {
-    fn visits<P: Fn() -> IpAddr>(&self, peer: P) -> Visits<P> {
-        Visits { desk: self.clone(), peer }
+impl ThreadState {
+    fn service<P: Fn() -> IpAddr>(&self, peer: P) -> ConnectionService<P> {
+        ConnectionService { state: self.clone(), peer }
     }
 }
 
 /// The service of one connection. Its peer is asked for only when there is a request: behind a proxy
 /// it is not known before.
-struct Visits<P> {
-    desk: Desk,
+struct ConnectionService<P> {
+    state: ThreadState,
     peer: P,
 }
 
-impl<P: Fn() -> IpAddr> Service<Request<Incoming>> for Visits<P> {
+impl<P: Fn() -> IpAddr> Service<Request<Incoming>> for ConnectionService<P> {
     type Response = Answer;
     type Error = Infallible;
-    type Future = Answering;
+    type Future = ResponseFuture;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let (parts, body) = request.into_parts();
         let peer = (self.peer)();
-        let mut redirector = self.desk.redirector.borrow_mut();
+        let mut redirector = self.state.redirector.borrow_mut();
         let reply = match route(&parts.uri) {
             Route::Visit => redirector.reply(&parts, peer),
             _ if parts.method == Method::OPTIONS && is_sdk(&parts.uri) => {
                 match redirector.admit(&parts, peer) {
-                    Ok(_) => return Answering::at_once(cors::preflight(parts.headers)),
+                    Ok(_) => return ResponseFuture::ready(cors::preflight(parts.headers)),
                     Err(reply) => reply,
                 }
             }
             Route::Report(reported) => redirector.report(&parts, peer, reported),
             Route::Script => redirector.script(&parts, peer),
             Route::Postback(channel) => match redirector.admit(&parts, peer) {
-                Ok(guest) => {
-                    let reception = Rc::clone(&self.desk.reception);
-                    return Answering::later(reception.receive(channel, parts, body, guest));
+                Ok(client) => {
+                    let postbacks = Rc::clone(&self.state.postbacks);
+                    return ResponseFuture::spawn(postbacks.receive(channel, parts, body, client));
                 }
                 Err(reply) => reply,
             },
         };
         let leads_nowhere = reply.leads_nowhere();
         let answer = respond(reply, parts);
-        match &self.desk.held {
-            None => Answering::at_once(answer),
-            Some(held) => held.until_durable(redirector.last_click(), leads_nowhere, answer),
+        match &self.state.gate {
+            None => ResponseFuture::ready(answer),
+            Some(gate) => gate.until_durable(redirector.last_click(), leads_nowhere, answer),
         }
     }
 }
 
 /// An answer in the making. That of a visit is ready at once, and at most held back until its click
-/// is durable; nothing is boxed for it. One that takes longer is made by a task of its own, so that
+/// is durable; nothing is boxed for it. One that takes longer is made by a task of its resources, so that
 /// it is made also for who leaves meanwhile.
-enum Answering {
+enum ResponseFuture {
     Ready(Ready<Answer>),
-    Held(HeldAnswer),
-    Waiting(JoinHandle<Answer>),
+    Gated(GatedAnswer),
+    Spawned(JoinHandle<Answer>),
 }
 
-impl Answering {
-    fn at_once(answer: Answer) -> Answering {
-        Answering::Ready(ready(answer))
+impl ResponseFuture {
+    fn ready(answer: Answer) -> ResponseFuture {
+        ResponseFuture::Ready(ready(answer))
     }
 
-    fn later(answer: impl Future<Output = Answer> + 'static) -> Answering {
-        Answering::Waiting(spawn_local(answer))
+    fn spawn(answer: impl Future<Output = Answer> + 'static) -> ResponseFuture {
+        ResponseFuture::Spawned(spawn_local(answer))
     }
 }
 
-impl Future for Answering {
+impl Future for ResponseFuture {
     type Output = Result<Answer, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
-            Answering::Ready(answer) => Pin::new(answer).poll(cx).map(Ok),
-            Answering::Held(held) => Pin::new(held).poll(cx).map(Ok),
-            Answering::Waiting(task) => Pin::new(task).poll(cx).map(|answer| {
+            ResponseFuture::Ready(answer) => Pin::new(answer).poll(cx).map(Ok),
+            ResponseFuture::Gated(gated) => Pin::new(gated).poll(cx).map(Ok),
+            ResponseFuture::Spawned(task) => Pin::new(task).poll(cx).map(|answer| {
                 // Only a panic keeps a task from its answer.
                 Ok(answer.unwrap_or_else(|_| {
                     response::answer(

@@ -7,7 +7,7 @@ use arc_swap::cache::Cache;
 use ipnet::IpNet;
 
 use crate::config::LiveConfig;
-use crate::miss_limit::MissLimit;
+use crate::not_found_limit::NotFoundRateLimit;
 
 /// What a visit depends on, besides the index.
 #[derive(Debug)]
@@ -19,32 +19,35 @@ pub struct Settings {
     /// Whether of clients' addresses only the network is recorded.
     pub truncate_addresses: bool,
     /// How often an address may ask for what leads nowhere.
-    pub miss_limit: Arc<MissLimit>,
+    pub not_found_limit: Arc<NotFoundRateLimit>,
 }
 
 impl Settings {
     /// The part of a configuration that visits depend on.
     pub fn from_config(live: &LiveConfig) -> Settings {
-        Settings::with_miss_limit(live, Arc::new(MissLimit::new(live.misses)))
+        Settings::with_not_found_limit(live, Arc::new(NotFoundRateLimit::new(live.misses)))
     }
 
     /// The same part of a changed configuration. While its limit is the same, what was used up of
     /// it stays used up.
     #[must_use]
     pub fn changed_to(&self, live: &LiveConfig) -> Settings {
-        if self.miss_limit.misses() == live.misses {
-            Settings::with_miss_limit(live, Arc::clone(&self.miss_limit))
+        if self.not_found_limit.misses() == live.misses {
+            Settings::with_not_found_limit(live, Arc::clone(&self.not_found_limit))
         } else {
             Settings::from_config(live)
         }
     }
 
-    fn with_miss_limit(live: &LiveConfig, miss_limit: Arc<MissLimit>) -> Settings {
+    fn with_not_found_limit(
+        live: &LiveConfig,
+        not_found_limit: Arc<NotFoundRateLimit>,
+    ) -> Settings {
         Settings {
             trusted_proxies: live.trusted_proxies.clone(),
             accept_any_host: live.accept_any_host,
             truncate_addresses: live.truncate_addresses,
-            miss_limit,
+            not_found_limit,
         }
     }
 }

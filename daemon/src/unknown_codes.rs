@@ -37,7 +37,7 @@ impl Default for UnknownCodes {
 
 impl UnknownCodes {
     /// Counts a visit.
-    pub fn saw(&mut self, code: &FoldedCode) {
+    pub fn count(&mut self, code: &FoldedCode) {
         let group = self.hasher.hash_one(code.as_bytes()) as usize % GROUPS;
         let group = &mut self.groups[group];
         if let Some(seen) = group.iter_mut().flatten().find(|seen| seen.code == *code) {
@@ -70,7 +70,7 @@ mod tests {
     fn repeated_codes_are_counted() {
         let mut unknown = UnknownCodes::default();
         for _ in 0..5 {
-            unknown.saw(&code("Misprint"));
+            unknown.count(&code("Misprint"));
         }
         assert_eq!(
             unknown.iter().collect::<Vec<_>>(),
@@ -82,9 +82,9 @@ mod tests {
     fn a_common_code_outlives_a_flood_of_others_and_the_list_stays_small() {
         let mut unknown = UnknownCodes::default();
         for number in 0..50_000 {
-            unknown.saw(&code(&format!("flood{number}")));
+            unknown.count(&code(&format!("flood{number}")));
             if number % 20 == 0 {
-                unknown.saw(&code("misprint"));
+                unknown.count(&code("misprint"));
             }
         }
         assert!(unknown.iter().any(|seen| seen.code == code("misprint")));

@@ -13,19 +13,19 @@ use tokio::sync::Notify;
 
 use super::ring::RingGauge;
 
-/// Who is told of commits, and by whom.
+/// Who is notifies of commits, and by whom.
 #[derive(Debug, Default)]
 pub(super) struct Commits {
     click_log: OnceLock<Thread>,
     /// One for each serving thread; none where no answer waits.
-    told: Vec<Notify>,
+    notifies: Vec<Notify>,
     /// Of each serving thread, as [`Commits::told`].
-    misses: Vec<Misses>,
+    misses: Vec<MissCounts>,
 }
 
 /// A serving thread's misses, counted.
 #[derive(Debug, Default)]
-struct Misses {
+struct MissCounts {
     /// All so far.
     waiting: AtomicU64,
     /// Those that a commit came after.
@@ -33,10 +33,10 @@ struct Misses {
 }
 
 impl Commits {
-    pub(super) fn told_to(serving_threads: usize) -> Commits {
-        let told = (0..serving_threads).map(|_| Notify::new()).collect();
-        let misses = (0..serving_threads).map(|_| Misses::default()).collect();
-        Commits { click_log: OnceLock::new(), told, misses }
+    pub(super) fn for_threads(serving_threads: usize) -> Commits {
+        let notifies = (0..serving_threads).map(|_| Notify::new()).collect();
+        let misses = (0..serving_threads).map(|_| MissCounts::default()).collect();
+        Commits { click_log: OnceLock::new(), notifies, misses }
     }
 
     /// Of each serving thread the misses so far, if a commit is due for any.
@@ -57,21 +57,21 @@ impl Commits {
     }
 
     /// Whether visitors wait for commits.
-    pub(super) fn are_awaited(&self) -> bool {
-        !self.told.is_empty()
+    pub(super) fn is_awaited(&self) -> bool {
+        !self.notifies.is_empty()
     }
 
     /// This is the click-log thread.
-    pub(super) fn come_from_here(&self) {
+    pub(super) fn register_click_log_thread(&self) {
         self.click_log.get_or_init(thread::current);
     }
 
     /// There was one, and the rings' counts tell how far it reaches.
-    pub(super) fn tell(&self) {
-        self.told.iter().for_each(Notify::notify_one);
+    pub(super) fn notify(&self) {
+        self.notifies.iter().for_each(Notify::notify_one);
     }
 
-    fn hurry(&self) {
+    fn request_commit(&self) {
         // Not there yet: its first look is still to come.
         if let Some(thread) = self.click_log.get() {
             thread.unpark();
@@ -88,36 +88,36 @@ pub struct Durability {
 }
 
 impl Durability {
-    pub(super) fn of(gauge: RingGauge, commits: Arc<Commits>, thread: usize) -> Durability {
+    pub(super) fn new(gauge: RingGauge, commits: Arc<Commits>, thread: usize) -> Durability {
         Durability { gauge, commits, thread }
     }
 
     /// The sequence of the last click of this thread's ring that is durable.
-    pub fn reaches(&self) -> u64 {
+    pub fn durable_click(&self) -> u64 {
         self.gauge.durable()
     }
 
     /// One more miss waits; returns its number, from 1.
-    pub fn miss(&self) -> u64 {
+    pub fn add_miss(&self) -> u64 {
         let misses = self.commits.misses.get(self.thread);
         misses.map_or(0, |misses| misses.waiting.fetch_add(1, Ordering::AcqRel) + 1)
     }
 
     /// The number of the last miss that a commit came after.
-    pub fn reaches_miss(&self) -> u64 {
+    pub fn durable_miss(&self) -> u64 {
         let misses = self.commits.misses.get(self.thread);
         misses.map_or(u64::MAX, |misses| misses.committed.load(Ordering::Acquire))
     }
 
     /// Somebody waits: commit soon.
-    pub fn hurry(&self) {
-        self.commits.hurry();
+    pub fn request_commit(&self) {
+        self.commits.request_commit();
     }
 
     /// Resolves when there was a commit since it resolved last.
-    pub async fn commit(&self) {
-        match self.commits.told.get(self.thread) {
-            Some(told) => told.notified().await,
+    pub async fn next_commit(&self) {
+        match self.commits.notifies.get(self.thread) {
+            Some(notify) => notify.notified().await,
             None => std::future::pending().await,
         }
     }

@@ -27,7 +27,7 @@ use coupon_shared::click::block::Block;
 use coupon_shared::feed::{Cursor, blocks};
 use coupon_shared::framed_log::{FrameReader, FramedLogError};
 
-use super::progress::Progress;
+use super::log_state::LogState;
 use super::store::HistoryQuestion;
 
 /// How long the store may take to answer; it may be opening a day's folder.
@@ -56,7 +56,7 @@ pub(super) enum FeedError {
 /// One for all askers; they take turns.
 #[derive(Debug)]
 pub(super) struct Feed {
-    progress: Arc<Progress>,
+    state: Arc<LogState>,
     history: Sender<HistoryQuestion>,
     incarnation: u32,
     place: Mutex<Place>,
@@ -81,11 +81,11 @@ struct Collected<'a> {
 
 impl Feed {
     pub(super) fn new(
-        progress: Arc<Progress>,
+        state: Arc<LogState>,
         history: Sender<HistoryQuestion>,
         incarnation: u32,
     ) -> Feed {
-        Feed { progress, history, incarnation, place: Mutex::default() }
+        Feed { state, history, incarnation, place: Mutex::default() }
     }
 
     /// The blocks after the cursor, without waiting for new ones. At least one block is given when
@@ -114,7 +114,7 @@ impl Feed {
     fn place_front(&self, place: &mut Place, cursor: &Cursor) -> Result<(), FeedError> {
         let front = match &mut place.front {
             Some(front) => front,
-            None => place.front.insert(self.progress.wal_reader().ok_or(FeedError::NotOpen)?),
+            None => place.front.insert(self.state.wal_reader().ok_or(FeedError::NotOpen)?),
         };
         let went_back = place.cursor.iter().any(|(stream, last)| cursor.last(&stream) < last);
         let oldest = front.first_sequence()?;
@@ -122,7 +122,7 @@ impl Feed {
             front.seek(oldest);
         }
         place.cursor.clone_from(cursor);
-        self.progress.cursor().clone_from(cursor);
+        self.state.cursor().clone_from(cursor);
         Ok(())
     }
 
@@ -161,7 +161,7 @@ impl Feed {
             }
         }
         advance(front, covered_to)?;
-        self.progress.acknowledged.store(covered_to, Ordering::Release);
+        self.state.acknowledged.store(covered_to, Ordering::Release);
         Ok(())
     }
 
@@ -169,7 +169,7 @@ impl Feed {
         let stream = block.stream();
         let next = collected.known(stream) + 1;
         if block.first_sequence() > next {
-            if !self.progress.held().is_known {
+            if !self.state.stored().is_known {
                 // Nothing more of this stream in this answer: see the header.
                 collected.hold_back(stream);
                 return;
@@ -185,12 +185,12 @@ impl Feed {
     }
 
     fn add_what_only_the_store_has(&self, collected: &mut Collected<'_>) {
-        let held: Vec<(StreamId, u64)> = {
-            let held = self.progress.held();
-            let unknown = held.last.iter().filter(|(s, last)| collected.known(**s) < **last);
+        let stored: Vec<(StreamId, u64)> = {
+            let stored = self.state.stored();
+            let unknown = stored.last.iter().filter(|(s, last)| collected.known(**s) < **last);
             unknown.map(|(stream, last)| (*stream, *last)).collect()
         };
-        for (stream, last) in held {
+        for (stream, last) in stored {
             let missing = collected.known(stream) + 1..=last;
             if collected.is_full || !self.add_history(stream, missing, collected) {
                 return;
@@ -222,11 +222,11 @@ impl Feed {
     }
 
     fn oldest_incarnation(&self) -> u32 {
-        let held = self.progress.held();
-        if !held.is_known {
+        let stored = self.state.stored();
+        if !stored.is_known {
             return 0;
         }
-        let oldest = held.last.keys().map(|stream| stream.incarnation).min();
+        let oldest = stored.last.keys().map(|stream| stream.incarnation).min();
         oldest.unwrap_or(self.incarnation).min(self.incarnation)
     }
 }

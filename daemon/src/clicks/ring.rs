@@ -27,10 +27,10 @@
 //! Deliberately absent: checksums over records. Memory that survives a process is not torn; what
 //! can be wrong (another program's scribble) is found by the frame's mark, sequence and record.
 
-mod leftovers;
 mod mapping;
 #[cfg(test)]
 mod model;
+mod orphaned;
 #[cfg(test)]
 mod tests;
 
@@ -43,7 +43,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use mapping::{ALIGNMENT, BadPositions, CONSTANTS_BYTES, Consumer, Mapping, Producer, Word};
 
-pub(super) use leftovers::{Leftover, find_leftovers, is_used, set_aside};
+pub(super) use orphaned::{OrphanedRing, find_orphaned_rings, is_used, set_aside};
 
 /// A random number that tells one data folder from another.
 pub(super) type StoreId = [u8; 16];
@@ -139,7 +139,7 @@ pub(super) fn create(
     capacity: usize,
 ) -> io::Result<(RingWriter, RingReader)> {
     let capacity = capacity.max(MIN_CAPACITY).next_power_of_two();
-    let path = runtime_dir.join(leftovers::file_name(stream));
+    let path = runtime_dir.join(orphaned::file_name(stream));
     let unfinished = path.with_extension("new");
     let constants = encode_constants(Identity { store, stream }, capacity);
     let mapping = Mapping::create(&unfinished, capacity, &constants).inspect_err(|_| {
@@ -147,11 +147,11 @@ pub(super) fn create(
         let _ = std::fs::remove_file(&unfinished);
     })?;
     renameat_with(CWD, &unfinished, CWD, &path, RenameFlags::NOREPLACE)?;
-    Ok(ends(mapping, stream, path))
+    Ok(both_ends(mapping, stream, path))
 }
 
 /// Both ends of a new ring.
-fn ends(mapping: Mapping, stream: StreamId, path: PathBuf) -> (RingWriter, RingReader) {
+fn both_ends(mapping: Mapping, stream: StreamId, path: PathBuf) -> (RingWriter, RingReader) {
     let (producer, consumer) = mapping::split(mapping);
     let alive = Arc::new(());
     let mut reader = RingReader::new(consumer, stream, path);

@@ -33,8 +33,8 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::problems::About;
-use super::progress::{Order, Progress};
+use super::alert_kind::AlertKind;
+use super::log_state::{LogState, Phase};
 use crate::removal_clock::RemovalClock;
 use day_folder::{Blocks, DayError, DayFolder};
 
@@ -43,7 +43,7 @@ const POLL: Duration = Duration::from_millis(25);
 /// So long between two syncs while blocks come in: each writes what sled has begun, however little.
 const SYNC_INTERVAL: Duration = Duration::from_millis(100);
 /// Blocks inserted before questions are looked at.
-const TURN_BLOCKS: usize = 256;
+const ROUND_BLOCKS: usize = 256;
 /// Days open at once; clicks around midnight need two.
 const MAX_OPEN_DAYS: usize = 2;
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -55,7 +55,7 @@ pub(super) struct StoreSetup {
     pub(super) cache_bytes: u64,
     pub(super) retention_days: u32,
     pub(super) removal_clock: Arc<RemovalClock>,
-    pub(super) progress: Arc<Progress>,
+    pub(super) state: Arc<LogState>,
     pub(super) questions: Receiver<HistoryQuestion>,
 }
 
@@ -94,7 +94,7 @@ struct StoreThread {
     days: BTreeMap<Date, Day>,
     /// The most recently used one last.
     open: Vec<(Date, DayFolder)>,
-    is_looked_through: bool,
+    is_scanned: bool,
     catch_up_to: Option<u64>,
     last_sync: Instant,
     pause: Duration,
@@ -103,9 +103,9 @@ struct StoreThread {
 /// The thread's whole life.
 pub(super) fn run(setup: StoreSetup) {
     let reader = loop {
-        match setup.progress.wal_reader() {
+        match setup.state.wal_reader() {
             Some(reader) => break reader,
-            None if setup.progress.order() == Order::Run => std::thread::sleep(POLL),
+            None if setup.state.phase() == Phase::Running => std::thread::sleep(POLL),
             None => return,
         }
     };
@@ -119,7 +119,7 @@ impl StoreThread {
             reader,
             days: BTreeMap::new(),
             open: Vec::new(),
-            is_looked_through: false,
+            is_scanned: false,
             catch_up_to: None,
             last_sync: Instant::now(),
             pause: BACK_OFF.0,
@@ -127,10 +127,10 @@ impl StoreThread {
     }
 
     fn work(&mut self) {
-        while self.setup.progress.order() != Order::Abandon {
-            let wait = match self.turn() {
+        while self.setup.state.phase() != Phase::Abandoned {
+            let wait = match self.run_round() {
                 Ok(true) => Duration::ZERO,
-                Ok(false) if self.setup.progress.order() == Order::Drain && self.is_level() => {
+                Ok(false) if self.setup.state.phase() == Phase::Draining && self.has_drained() => {
                     return;
                 }
                 Ok(false) => POLL,
@@ -145,19 +145,19 @@ impl StoreThread {
     }
 
     /// Nothing is left to follow, and nothing more can come.
-    fn is_level(&self) -> bool {
-        let progress = &self.setup.progress;
-        progress.wal_ended.load(Ordering::Acquire)
-            && progress.synced.load(Ordering::Acquire) >= progress.committed()
+    fn has_drained(&self) -> bool {
+        let state = &self.setup.state;
+        state.wal_ended.load(Ordering::Acquire)
+            && state.synced.load(Ordering::Acquire) >= state.committed()
     }
 
     /// One round; true when there is more to follow.
-    fn turn(&mut self) -> Result<bool, StoreError> {
-        if !self.is_looked_through {
-            self.look_through()?;
+    fn run_round(&mut self) -> Result<bool, StoreError> {
+        if !self.is_scanned {
+            self.scan_days()?;
         }
         let more = self.follow()?;
-        let is_ending = !more && self.setup.progress.order() != Order::Run;
+        let is_ending = !more && self.setup.state.phase() != Phase::Running;
         if is_ending || self.last_sync.elapsed() >= SYNC_INTERVAL {
             self.sync()?;
         }
@@ -166,7 +166,7 @@ impl StoreThread {
     }
 
     /// Finds out which days and streams there are.
-    fn look_through(&mut self) -> Result<(), StoreError> {
+    fn scan_days(&mut self) -> Result<(), StoreError> {
         let folder = self.setup.folder.clone();
         let failed = |source| StoreError::Folder { path: folder.clone(), source };
         fs::create_dir_all(&folder).map_err(failed)?;
@@ -185,24 +185,24 @@ impl StoreThread {
                 self.days.insert(day, Day { streams, ..Day::default() });
             }
         }
-        self.is_looked_through = true;
-        self.publish_held(false);
+        self.is_scanned = true;
+        self.publish_stored(false);
         Ok(())
     }
 
     /// Inserts the next blocks of the WAL; true when there are more.
     fn follow(&mut self) -> Result<bool, StoreError> {
-        for _ in 0..TURN_BLOCKS {
+        for _ in 0..ROUND_BLOCKS {
             let (frame, bytes) = match self.reader.next_frame() {
                 Ok(Some(frame)) => (frame.sequence, frame.payload.to_vec()),
                 Ok(None) => return Ok(false),
                 Err(FramedLogError::Damaged { resume_at: Some(next), path, offset, what }) => {
-                    let progress = &self.setup.progress;
+                    let state = &self.setup.state;
                     let text = format!(
                         "{} is damaged at byte {offset} ({what}): clicks in it may be lost",
                         path.display()
                     );
-                    progress.problems.begin(About::WalDamage, text);
+                    state.alerts.raise(AlertKind::WalDamage, text);
                     self.reader.seek(next);
                     continue;
                 }
@@ -230,8 +230,8 @@ impl StoreThread {
         known.last_frame = frame;
         let last = known.streams.entry(block.stream()).or_default();
         *last = block.last_sequence().max(*last);
-        let mut held = self.setup.progress.held();
-        let last = held.last.entry(block.stream()).or_default();
+        let mut stored = self.setup.state.stored();
+        let last = stored.last.entry(block.stream()).or_default();
         *last = block.last_sequence().max(*last);
         Ok(())
     }
@@ -262,31 +262,31 @@ impl StoreThread {
         self.last_sync = Instant::now();
         self.pause = BACK_OFF.0;
         self.days.values_mut().for_each(|day| day.failures_since_sync = 0);
-        let progress = &self.setup.progress;
+        let state = &self.setup.state;
         let synced = self.reader.next_sequence();
-        progress.synced.store(synced, Ordering::Release);
-        progress.problems.end(About::Store);
+        state.synced.store(synced, Ordering::Release);
+        state.alerts.clear(AlertKind::Store);
         self.catch_up(synced);
         Ok(())
     }
 
     /// The store is known once it has all that the WAL had after the last ring left behind.
     fn catch_up(&mut self, synced: u64) {
-        let progress = &self.setup.progress;
-        if self.catch_up_to.is_none() && progress.leftovers_drained.load(Ordering::Acquire) {
-            self.catch_up_to = Some(progress.committed());
+        let state = &self.setup.state;
+        if self.catch_up_to.is_none() && state.orphaned_drained.load(Ordering::Acquire) {
+            self.catch_up_to = Some(state.committed());
         }
         if self.catch_up_to.is_some_and(|target| synced >= target) {
-            progress.held().is_known = true;
+            state.stored().is_known = true;
         }
     }
 
-    fn publish_held(&self, is_known: bool) {
-        let mut held = self.setup.progress.held();
-        held.is_known = is_known;
-        held.last.clear();
+    fn publish_stored(&self, is_known: bool) {
+        let mut stored = self.setup.state.stored();
+        stored.is_known = is_known;
+        stored.last.clear();
         for (stream, last) in self.days.values().flat_map(|day| &day.streams) {
-            let newest = held.last.entry(*stream).or_default();
+            let newest = stored.last.entry(*stream).or_default();
             *newest = (*newest).max(*last);
         }
     }
@@ -294,11 +294,11 @@ impl StoreThread {
     /// Closes everything and goes back to what is surely on the disk; returns how long to wait.
     fn recover(&mut self, error: StoreError) -> Duration {
         self.open.clear();
-        self.setup.progress.problems.begin(About::Store, format!("click store: {error}"));
+        self.setup.state.alerts.raise(AlertKind::Store, format!("click store: {error}"));
         if let StoreError::Day { day, source: DayError::Damaged { .. } } = &error {
-            self.suspect(*day);
+            self.handle_damaged_day(*day);
         }
-        let synced = self.setup.progress.synced.load(Ordering::Acquire);
+        let synced = self.setup.state.synced.load(Ordering::Acquire);
         let oldest = self.reader.first_sequence().unwrap_or(synced);
         self.reader.seek(synced.max(oldest));
         let pause = self.pause;
@@ -307,7 +307,7 @@ impl StoreThread {
     }
 
     /// Sets a damaged folder aside, unless opening it again may be enough.
-    fn suspect(&mut self, day: Date) {
+    fn handle_damaged_day(&mut self, day: Date) {
         let failures = &mut self.days.entry(day).or_default().failures_since_sync;
         *failures += 1;
         let path = self.setup.folder.join(day.to_string());
@@ -315,17 +315,17 @@ impl StoreThread {
             return;
         }
         // Before the folder goes: from now on the WAL's segments are needed again.
-        self.setup.progress.synced.store(0, Ordering::Release);
+        self.setup.state.synced.store(0, Ordering::Release);
         match crate::durable_file::set_aside(&path) {
             Ok(aside) => {
                 tracing::error!(
                     folder = %path.display(), aside = %aside.display(),
                     "set a damaged click store folder aside; filling it again from the click WAL"
                 );
-                self.setup.progress.folders_set_aside.fetch_add(1, Ordering::AcqRel);
+                self.setup.state.folders_set_aside.fetch_add(1, Ordering::AcqRel);
                 self.days.remove(&day);
                 self.catch_up_to = None;
-                self.publish_held(false);
+                self.publish_stored(false);
             }
             Err(error) => tracing::error!(folder = %path.display(), %error, "cannot set aside"),
         }
@@ -371,7 +371,7 @@ impl StoreThread {
         let old: Vec<Date> = self.days.range(..keep_from).map(|(day, _)| *day).collect();
         let mut removed = 0;
         for day in old {
-            if self.may_go(day) {
+            if self.is_removable(day) {
                 self.remove_day(day)?;
                 removed += 1;
             }
@@ -383,8 +383,8 @@ impl StoreThread {
     }
 
     /// Everything in it is at the admin, and none of it would come again out of the WAL.
-    fn may_go(&self, day: Date) -> bool {
-        let cursor = self.setup.progress.cursor();
+    fn is_removable(&self, day: Date) -> bool {
+        let cursor = self.setup.state.cursor();
         let oldest_frame = self.reader.first_sequence().unwrap_or(0);
         self.days.get(&day).is_some_and(|day| {
             day.last_frame < oldest_frame
@@ -400,8 +400,8 @@ impl StoreThread {
         // Renamed first: half a folder must not look like a damaged one.
         fs::rename(&path, &removed).map_err(failed)?;
         self.days.remove(&day);
-        let is_known = self.setup.progress.held().is_known;
-        self.publish_held(is_known);
+        let is_known = self.setup.state.stored().is_known;
+        self.publish_stored(is_known);
         fs::remove_dir_all(&removed).map_err(failed)
     }
 }

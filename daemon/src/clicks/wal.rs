@@ -19,10 +19,10 @@
 //! commits, this thread tells of each, and commits as soon as there is something, but not more often
 //! than makes blocks of it.
 
+mod commit_scheduler;
 mod miss_writes;
 mod packer;
-mod rhythm;
-mod source;
+mod ring_source;
 #[cfg(test)]
 mod tests;
 
@@ -38,14 +38,14 @@ use coupon_shared::click::StreamId;
 use coupon_shared::click::block::Block;
 use coupon_shared::framed_log::{FramedLog, FramedLogError, Options};
 
-use super::problems::About;
-use super::progress::{Order, Progress};
-use super::ring::{Leftover, RingReader, StoreId, find_leftovers, set_aside};
+use super::alert_kind::AlertKind;
+use super::log_state::{LogState, Phase};
+use super::ring::{OrphanedRing, RingReader, StoreId, find_orphaned_rings, set_aside};
 use super::unlogged::UnloggedLedger;
+use commit_scheduler::{CommitScheduler, Tick};
 use miss_writes::MissWrites;
 use packer::{Batch, MAX_BATCH_BLOCKS, Packer};
-use rhythm::{Beat, Rhythm};
-use source::{End, Source};
+use ring_source::{End, RingSource};
 
 /// Blocks are far shorter; this only bounds what a frame may be.
 const MAX_FRAME_BYTES: u32 = 1 << 20;
@@ -65,7 +65,7 @@ pub(super) struct WalSetup {
     pub(super) commit_bytes: u64,
     pub(super) rings: Vec<RingReader>,
     pub(super) ledger: UnloggedLedger,
-    pub(super) progress: Arc<Progress>,
+    pub(super) state: Arc<LogState>,
 }
 
 /// Why a batch was not made durable.
@@ -85,30 +85,30 @@ struct ClickLogThread {
     log: FramedLog,
     misses: MissWrites,
     setup: WalSetup,
-    leftovers: Vec<Source>,
-    live: Vec<Source>,
+    orphaned: Vec<RingSource>,
+    live: Vec<RingSource>,
     packer: Packer,
     segment_began: Instant,
 }
 
 /// The thread's whole life; true when at its end every click is durable.
 pub(super) fn run(setup: WalSetup) -> bool {
-    let progress = setup.progress.clone();
-    progress.commits.come_from_here();
+    let state = setup.state.clone();
+    state.commits.register_click_log_thread();
     let is_durable = follow_rings(setup);
-    progress.wal_ended.store(true, Ordering::Release);
+    state.wal_ended.store(true, Ordering::Release);
     is_durable
 }
 
 fn follow_rings(mut setup: WalSetup) -> bool {
     let Some(log) = open_log(&setup) else { return false };
-    let Some(leftovers) = open_leftovers(&setup, &log) else { return false };
+    let Some(orphaned) = open_orphaned_rings(&setup, &log) else { return false };
     let live = std::mem::take(&mut setup.rings);
     let mut thread = ClickLogThread {
         log,
-        misses: MissWrites::to(setup.folder.with_file_name("misses")),
-        leftovers,
-        live: live.into_iter().map(|ring| Source::new(ring, 0)).collect(),
+        misses: MissWrites::new(setup.folder.with_file_name("misses")),
+        orphaned,
+        live: live.into_iter().map(|ring| RingSource::new(ring, 0)).collect(),
         packer: Packer::new(setup.max_bytes),
         segment_began: Instant::now(),
         setup,
@@ -117,21 +117,21 @@ fn follow_rings(mut setup: WalSetup) -> bool {
 }
 
 /// Tries until it works or the program ends.
-fn until_it_works<T>(
-    progress: &Progress,
-    about: About,
+fn retry_until_done<T>(
+    state: &LogState,
+    kind: AlertKind,
     mut attempt: impl FnMut() -> Result<T, String>,
 ) -> Option<T> {
     let mut pause = BACK_OFF.0;
     loop {
         match attempt() {
             Ok(done) => {
-                progress.problems.end(about);
+                state.alerts.clear(kind);
                 return Some(done);
             }
-            Err(problem) => progress.problems.begin(about, problem),
+            Err(problem) => state.alerts.raise(kind, problem),
         }
-        if progress.order() != Order::Run {
+        if state.phase() != Phase::Running {
             return None;
         }
         thread::park_timeout(pause);
@@ -141,23 +141,24 @@ fn until_it_works<T>(
 
 fn open_log(setup: &WalSetup) -> Option<FramedLog> {
     let options = Options { segment_bytes: setup.segment_bytes, max_frame_bytes: MAX_FRAME_BYTES };
-    let progress = &setup.progress;
-    let (log, recovery) =
-        until_it_works(progress, About::Wal, || match FramedLog::open(&setup.folder, options) {
+    let state = &setup.state;
+    let (log, recovery) = retry_until_done(state, AlertKind::Wal, || {
+        match FramedLog::open(&setup.folder, options) {
             Err(damaged @ FramedLogError::Damaged { .. }) => {
                 set_wal_aside(setup, &damaged.to_string())
                     .map_err(|error| format!("{damaged}; setting it aside: {error}"))?;
                 FramedLog::open(&setup.folder, options).map_err(|error| error.to_string())
             }
             opened => opened.map_err(|error| error.to_string()),
-        })?;
+        }
+    })?;
     if recovery.torn_bytes_cut > 0 {
         tracing::warn!(bytes = recovery.torn_bytes_cut, "cut a torn tail off the click WAL");
-        progress.torn_bytes_cut.store(recovery.torn_bytes_cut, Ordering::Release);
+        state.torn_bytes_cut.store(recovery.torn_bytes_cut, Ordering::Release);
     }
-    progress.wal_bytes.store(log.bytes_on_disk(), Ordering::Release);
+    state.wal_bytes.store(log.bytes_on_disk(), Ordering::Release);
     let reader = log.reader(log.first_sequence()).ok()?;
-    progress.wal_is_open(reader, log.next_sequence());
+    state.wal_is_open(reader, log.next_sequence());
     Some(log)
 }
 
@@ -169,36 +170,36 @@ fn set_wal_aside(setup: &WalSetup, damage: &str) -> io::Result<()> {
         "{damage}. All of it was set aside as {}; its clicks that coupon-admin had not taken over yet are there",
         aside.display()
     );
-    setup.progress.problems.begin(About::WalSetAside, text);
+    setup.state.alerts.raise(AlertKind::WalSetAside, text);
     Ok(())
 }
 
-fn open_leftovers(setup: &WalSetup, log: &FramedLog) -> Option<Vec<Source>> {
-    let progress = &setup.progress;
-    let found = until_it_works(progress, About::Rings, || {
-        find_leftovers(&setup.runtime_dir, setup.store)
+fn open_orphaned_rings(setup: &WalSetup, log: &FramedLog) -> Option<Vec<RingSource>> {
+    let state = &setup.state;
+    let found = retry_until_done(state, AlertKind::Rings, || {
+        find_orphaned_rings(&setup.runtime_dir, setup.store)
             .map_err(|error| format!("cannot look for click rings left behind: {error}"))
     })?;
     let logged = newest_sequences(log);
-    let mut leftovers = Vec::new();
-    for leftover in found {
-        match leftover {
-            Leftover::Ours(ring) => {
+    let mut rings = Vec::new();
+    for orphaned in found {
+        match orphaned {
+            OrphanedRing::Ours(ring) => {
                 let logged_before = logged.get(&ring.stream()).copied().unwrap_or(0);
-                leftovers.push(Source::new(*ring, logged_before));
+                rings.push(RingSource::new(*ring, logged_before));
             }
-            Leftover::SetAside { path, why } => report_set_aside(progress, &path, &why),
-            Leftover::InUse { path } => {
+            OrphanedRing::SetAside { path, why } => report_set_aside(state, &path, &why),
+            OrphanedRing::InUse { path } => {
                 tracing::debug!(ring = %path.display(), "left a ring alone that is in use");
             }
         }
     }
-    Some(leftovers)
+    Some(rings)
 }
 
-fn report_set_aside(progress: &Progress, path: &Path, why: &str) {
+fn report_set_aside(state: &LogState, path: &Path, why: &str) {
     let text = format!("a click ring was set aside as {}: {why}", path.display());
-    progress.problems.begin(About::RingSetAside, text);
+    state.alerts.raise(AlertKind::RingSetAside, text);
 }
 
 /// For each stream in the newest frames the last sequence logged; see the module's header.
@@ -225,29 +226,29 @@ fn newest_sequences(log: &FramedLog) -> HashMap<StreamId, u64> {
 
 impl ClickLogThread {
     fn work(&mut self) -> bool {
-        let mut rhythm = self.rhythm();
+        let mut scheduler = self.scheduler();
         let mut pause = BACK_OFF.0;
-        self.report_leftovers();
+        self.report_orphaned();
         loop {
-            let order = self.setup.progress.order();
-            if order == Order::Abandon {
+            let phase = self.setup.state.phase();
+            if phase == Phase::Abandoned {
                 return false;
             }
-            if order == Order::Drain && self.finish() {
+            if phase == Phase::Draining && self.finish() {
                 return true;
             }
             self.trim();
-            let beat = match order {
-                Order::Run => rhythm.beat(Instant::now(), self.bytes_to_commit()),
-                _ => Beat::Commit,
+            let tick = match phase {
+                Phase::Running => scheduler.tick(Instant::now(), self.bytes_to_commit()),
+                _ => Tick::Commit,
             };
-            match beat {
-                Beat::Look { after } => thread::park_timeout(after),
-                Beat::Gather { rest } => thread::sleep(rest),
-                Beat::Commit => match self.commit() {
+            match tick {
+                Tick::Look { after } => thread::park_timeout(after),
+                Tick::Gather { rest } => thread::sleep(rest),
+                Tick::Commit => match self.commit() {
                     Ok(()) => pause = BACK_OFF.0,
                     Err(error) => {
-                        self.setup.progress.problems.begin(About::Wal, error.to_string());
+                        self.setup.state.alerts.raise(AlertKind::Wal, error.to_string());
                         self.pause(pause);
                         pause = (pause * 2).min(BACK_OFF.1);
                     }
@@ -256,19 +257,19 @@ impl ClickLogThread {
         }
     }
 
-    fn rhythm(&self) -> Rhythm {
-        let WalSetup { commit_interval, commit_bytes, progress, .. } = &self.setup;
+    fn scheduler(&self) -> CommitScheduler {
+        let WalSetup { commit_interval, commit_bytes, state, .. } = &self.setup;
         let now = Instant::now();
-        if progress.commits.are_awaited() {
-            return Rhythm::awaited(*commit_interval, *commit_bytes, now);
+        if state.commits.is_awaited() {
+            return CommitScheduler::awaited(*commit_interval, *commit_bytes, now);
         }
-        Rhythm::new(*commit_interval, *commit_bytes, now)
+        CommitScheduler::new(*commit_interval, *commit_bytes, now)
     }
 
     /// Until the time is over or the orders change; visitors who wait do not make a disk work.
     fn pause(&self, length: Duration) {
-        let (end, order) = (Instant::now() + length, self.setup.progress.order());
-        while self.setup.progress.order() == order {
+        let (end, phase) = (Instant::now() + length, self.setup.state.phase());
+        while self.setup.state.phase() == phase {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
@@ -278,40 +279,40 @@ impl ClickLogThread {
     }
 
     fn waiting_bytes(&self) -> u64 {
-        let live: u64 = self.live.iter().map(Source::unread_bytes).sum();
-        // A leftover ring is waiting also when it is empty: it is to be removed.
-        if self.leftovers.is_empty() { live } else { u64::MAX }
+        let live: u64 = self.live.iter().map(RingSource::unread_bytes).sum();
+        // A orphaned ring is waiting also when it is empty: it is to be removed.
+        if self.orphaned.is_empty() { live } else { u64::MAX }
     }
 
     /// The same, and something for misses that wait for a commit.
     fn bytes_to_commit(&self) -> u64 {
-        let misses = self.setup.progress.commits.misses_waiting();
+        let misses = self.setup.state.commits.misses_waiting();
         self.waiting_bytes().saturating_add(misses.is_some().into())
     }
 
     /// One batch; of the rings left behind as long as there are any.
     fn commit(&mut self) -> Result<(), CommitError> {
-        let misses = self.setup.progress.commits.misses_waiting();
-        let sources = if self.leftovers.is_empty() { &mut self.live } else { &mut self.leftovers };
+        let misses = self.setup.state.commits.misses_waiting();
+        let sources = if self.orphaned.is_empty() { &mut self.live } else { &mut self.orphaned };
         let batch = self.packer.pack(sources.iter_mut());
         if !batch.blocks.is_empty()
             && let Err(error) = self.append(&batch)
         {
-            let sources = self.leftovers.iter_mut().chain(&mut self.live);
-            sources.for_each(Source::rewind);
+            let sources = self.orphaned.iter_mut().chain(&mut self.live);
+            sources.for_each(RingSource::rewind);
             return Err(error);
         }
         if batch.blocks.is_empty() && misses.is_some() {
             self.misses.append_synced().map_err(CommitError::Misses)?;
         }
-        self.setup.progress.problems.end(About::Wal);
-        if self.leftovers.is_empty() {
-            self.settle_live();
-            let commits = &self.setup.progress.commits;
+        self.setup.state.alerts.clear(AlertKind::Wal);
+        if self.orphaned.is_empty() {
+            self.release_live();
+            let commits = &self.setup.state.commits;
             commits.misses_committed(misses.as_deref().unwrap_or_default());
-            commits.tell();
+            commits.notify();
         } else {
-            self.settle_leftovers()
+            self.release_orphaned()
         }
         Ok(())
     }
@@ -323,70 +324,70 @@ impl ClickLogThread {
         }
         let blocks: Vec<&[u8]> = batch.blocks.iter().map(Vec::as_slice).collect();
         let sequences = self.log.append_synced(&blocks)?;
-        let progress = &self.setup.progress;
-        progress.wal_bytes.store(self.log.bytes_on_disk(), Ordering::Release);
-        progress.committed.send_replace(sequences.end);
+        let state = &self.setup.state;
+        state.wal_bytes.store(self.log.bytes_on_disk(), Ordering::Release);
+        state.committed.send_replace(sequences.end);
         Ok(())
     }
 
-    fn settle_live(&mut self) {
-        let progress = &self.setup.progress;
+    fn release_live(&mut self) {
+        let state = &self.setup.state;
         for source in &mut self.live {
-            let mut lost = source.settle();
+            let mut lost = source.release();
             if let Some(End::Damaged(damage)) = source.end.take() {
                 let stream = source.stream();
                 tracing::error!(?stream, %damage, "a click ring was damaged; going on without");
                 lost += source.give_up_unread();
             }
-            progress.damaged_records.fetch_add(lost, Ordering::AcqRel);
+            state.damaged_records.fetch_add(lost, Ordering::AcqRel);
         }
     }
 
     /// A ring left behind that has nothing left is removed; one that cannot be read on is set
     /// aside.
-    fn settle_leftovers(&mut self) {
-        let progress = &self.setup.progress;
+    fn release_orphaned(&mut self) {
+        let state = &self.setup.state;
         let ledger = &mut self.setup.ledger;
-        self.leftovers.retain_mut(|source| {
-            progress.damaged_records.fetch_add(source.settle(), Ordering::AcqRel);
+        self.orphaned.retain_mut(|source| {
+            state.damaged_records.fetch_add(source.release(), Ordering::AcqRel);
             let Some(end) = source.end.take() else { return true };
             let done = ledger.set(source.stream(), source.ring().gauge().unlogged());
             let done = done.and_then(|()| match end {
                 End::Empty => std::fs::remove_file(source.ring().path()),
                 End::Damaged(damage) => {
                     let aside = set_aside(source.ring().path(), "damaged")?;
-                    report_set_aside(progress, &aside, &damage.to_string());
+                    report_set_aside(state, &aside, &damage.to_string());
                     Ok(())
                 }
             });
             match &done {
-                Ok(()) => progress.problems.end(About::Rings),
+                Ok(()) => state.alerts.clear(AlertKind::Rings),
                 Err(error) => {
                     let text = format!("cannot put a click ring left behind away: {error}");
-                    progress.problems.begin(About::Rings, text);
+                    state.alerts.raise(AlertKind::Rings, text);
                 }
             }
             done.is_err()
         });
-        self.report_leftovers();
+        self.report_orphaned();
     }
 
-    fn report_leftovers(&self) {
-        let drained = self.leftovers.is_empty();
-        self.setup.progress.leftovers_drained.store(drained, Ordering::Release);
+    fn report_orphaned(&self) {
+        let drained = self.orphaned.is_empty();
+        self.setup.state.orphaned_drained.store(drained, Ordering::Release);
     }
 
     fn trim(&mut self) {
         match self.remove_segments(Instant::now()) {
-            Ok(()) => self.setup.progress.problems.end(About::WalRemoval),
+            Ok(()) => self.setup.state.alerts.clear(AlertKind::WalRemoval),
             Err(error) => {
-                self.setup.progress.problems.begin(About::WalRemoval, error.to_string());
+                self.setup.state.alerts.raise(AlertKind::WalRemoval, error.to_string());
             }
         }
     }
 
     fn remove_segments(&mut self, now: Instant) -> Result<(), FramedLogError> {
-        let before = self.setup.progress.removable_before();
+        let before = self.setup.state.removable_before();
         let all = before == self.log.next_sequence() && before > self.log.first_sequence();
         let is_due = now.duration_since(self.segment_began) >= SEGMENT_MAX_AGE;
         // Frames that only wait for their segment's end must not keep a full WAL full.
@@ -396,7 +397,7 @@ impl ClickLogThread {
             self.segment_began = now;
         }
         if self.log.remove_segments_before(before)? > 0 {
-            self.setup.progress.wal_bytes.store(self.log.bytes_on_disk(), Ordering::Release);
+            self.setup.state.wal_bytes.store(self.log.bytes_on_disk(), Ordering::Release);
         }
         Ok(())
     }
@@ -404,16 +405,16 @@ impl ClickLogThread {
     /// Whether everything is durable and put away. A ring whose writer lives is left in place.
     fn finish(&mut self) -> bool {
         let writers_are_gone = self.live.iter().all(|source| source.ring().writer_is_gone());
-        if !self.leftovers.is_empty() || self.waiting_bytes() > 0 {
+        if !self.orphaned.is_empty() || self.waiting_bytes() > 0 {
             return false;
         }
         if writers_are_gone {
-            self.put_live_rings_away();
+            self.remove_live_rings();
         }
         true
     }
 
-    fn put_live_rings_away(&mut self) {
+    fn remove_live_rings(&mut self) {
         for source in self.live.drain(..) {
             let unlogged = source.ring().gauge().unlogged();
             let kept = self.setup.ledger.set(source.stream(), unlogged);

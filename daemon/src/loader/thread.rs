@@ -73,10 +73,10 @@ impl LoaderHandle {
         let handle =
             LoaderHandle { requests, status: Arc::clone(&status), live: loader.live.clone() };
         let run = move || {
-            let mut watch = Watch { status, seen: None, retry_at: None };
+            let mut watch = ManifestWatch { status, seen: None, retry_at: None };
             watch.first_load(&mut loader);
             drop(first_done);
-            step_back();
+            lower_priority();
             watch.run(&mut loader, &received);
         };
         std::thread::Builder::new().name("loader".into()).spawn(run)?;
@@ -135,14 +135,14 @@ fn identity(path: &Path) -> Option<Identity> {
     std::fs::metadata(path).ok().map(of)
 }
 
-struct Watch {
+struct ManifestWatch {
     status: Arc<Mutex<Status>>,
     /// The manifest file at the last look.
     seen: Option<Identity>,
     retry_at: Option<Instant>,
 }
 
-impl Watch {
+impl ManifestWatch {
     fn first_load(&mut self, loader: &mut Loader) {
         if self.look(loader).is_err() {
             match loader.load_previous() {
@@ -221,7 +221,7 @@ impl Watch {
 }
 
 /// Lowers this thread's priority; where that is not allowed, it stays as it is.
-fn step_back() {
+fn lower_priority() {
     let thread = rustix::thread::gettid();
     if let Err(error) = rustix::process::setpriority_process(Some(thread), NICENESS) {
         tracing::debug!(%error, "the loader keeps its priority");

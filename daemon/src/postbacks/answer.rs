@@ -13,7 +13,7 @@ use hyper::header::{
 };
 use serde_json::{Value, json};
 
-use super::room::NoRoom;
+use super::memory_budget::BudgetExceeded;
 use crate::cors;
 use crate::response::{self, Answer, NOT_KEPT};
 
@@ -28,7 +28,7 @@ pub(super) enum Form {
 
 /// Why a postback is not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(super) enum Refusal {
     Method,
     Broken,
     TooSlow,
@@ -45,43 +45,43 @@ pub(super) enum Refused {
     TooMany(Duration),
 }
 
-impl From<NoRoom> for Refused {
-    fn from(_: NoRoom) -> Refused {
-        Refused::Busy
+impl From<BudgetExceeded> for Refusal {
+    fn from(_: BudgetExceeded) -> Refusal {
+        Refusal::Busy
     }
 }
 
-impl Refused {
+impl Refusal {
     pub(super) fn status(self) -> StatusCode {
         match self {
-            Refused::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Refused::Broken => StatusCode::BAD_REQUEST,
-            Refused::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Refused::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Refused::MediaType | Refused::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Refused::Busy | Refused::NotKept | Refused::DiskLow => StatusCode::SERVICE_UNAVAILABLE,
-            Refused::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
+            Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Refusal::Broken => StatusCode::BAD_REQUEST,
+            Refusal::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::MediaType | Refusal::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Refusal::Busy | Refusal::NotKept | Refusal::DiskLow => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 
     fn sentence(self) -> String {
         match self {
-            Refused::Method => "A conversion is reported by GET or POST.".into(),
-            Refused::Broken => "The body broke off or is not valid HTTP: send it again.".into(),
-            Refused::TooSlow => "The body did not come in time: send it again.".into(),
-            Refused::TooLarge => format!(
+            Refusal::Method => "A conversion is reported by GET or POST.".into(),
+            Refusal::Broken => "The body broke off or is not valid HTTP: send it again.".into(),
+            Refusal::TooSlow => "The body did not come in time: send it again.".into(),
+            Refusal::TooLarge => format!(
                 "The body is longer than {MAX_BODY_BYTES} bytes: send the parameters and nothing else."
             ),
-            Refused::MediaType => {
+            Refusal::MediaType => {
                 "The body must be a form (application/x-www-form-urlencoded) or a JSON object (application/json).".into()
             }
-            Refused::NotJson => {
+            Refusal::NotJson => {
                 "The body must be a whole JSON object, such as {\"amount\": 9.5}.".into()
             }
-            Refused::Busy | Refused::NotKept | Refused::DiskLow => {
+            Refusal::Busy | Refusal::NotKept | Refusal::DiskLow => {
                 "The conversion cannot be kept at the moment: send it again later.".into()
             }
-            Refused::TooMany(_) => "Too many requests".into(),
+            Refusal::TooMany(_) => "Too many requests".into(),
         }
     }
 
@@ -99,7 +99,7 @@ impl Refused {
 }
 
 impl Form {
-    pub(super) fn asked(channel: Channel, request: &HeaderMap) -> Form {
+    pub(super) fn requested(channel: Channel, request: &HeaderMap) -> Form {
         let wants_json = |value: &HeaderValue| {
             value.to_str().is_ok_and(|text| text.to_ascii_lowercase().contains("application/json"))
         };
@@ -113,7 +113,7 @@ impl Form {
     /// Writes the answer to a request into its own headers.
     pub(super) fn answer(
         self,
-        decided: Result<Verdict, Refused>,
+        decided: Result<Verdict, Refusal>,
         mut headers: HeaderMap,
     ) -> Answer {
         match self {
@@ -136,7 +136,7 @@ impl Form {
         response::answer(status, headers, Bytes::from(body))
     }
 
-    fn json(self, decided: &Result<Verdict, Refused>) -> Value {
+    fn json(self, decided: &Result<Verdict, Refusal>) -> Value {
         let verdict = match decided {
             Ok(verdict) => verdict,
             Err(refused) => return json!({ "error": refused.sentence() }),
@@ -158,7 +158,7 @@ impl Form {
     }
 }
 
-fn text(decided: &Result<Verdict, Refused>) -> String {
+fn text(decided: &Result<Verdict, Refusal>) -> String {
     match decided {
         Ok(verdict) => sentence(verdict),
         Err(refused) => refused.sentence(),

@@ -36,7 +36,7 @@ impl ByteBudgets {
     /// After how long there are so many again; then nothing is taken.
     pub(super) fn take(&self, address: IpAddr, bytes: usize) -> Result<(), Duration> {
         let (now, cost) = (self.began.elapsed().as_nanos() as u64, self.nanoseconds(bytes));
-        let full_at = self.full_at_ns.of(address);
+        let full_at = self.full_at_ns.get(address);
         let taken = |full_at: u64| {
             let taken = full_at.max(now) + cost;
             (taken - now <= MINUTE_NS).then_some(taken)
@@ -51,7 +51,7 @@ impl ByteBudgets {
     pub(super) fn give_back(&self, address: IpAddr, bytes: usize) {
         let cost = self.nanoseconds(bytes);
         let given_back = |full_at: u64| Some(full_at.saturating_sub(cost));
-        let full_at = self.full_at_ns.of(address);
+        let full_at = self.full_at_ns.get(address);
         // It always succeeds.
         let _ = full_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, given_back);
     }

@@ -17,9 +17,9 @@ use hyper::body::{Body, Bytes};
 use hyper::{Request, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
-use super::{About, OpenSpool, Shared, spool_id};
-use crate::private::Answer;
-use crate::private::long_poll::{self, Parameters, bytes_answer, refusal};
+use super::{AlertKind, OpenSpool, Shared, spool_id};
+use crate::control::Answer;
+use crate::control::long_poll::{self, Parameters, bytes_answer, refusal};
 
 /// One for all askers; they take turns.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ where
         Ok(question) => question,
         Err(error) => return refusal(StatusCode::BAD_REQUEST, &error.to_string()),
     };
-    question.verdicts.into_iter().for_each(|verdict| feed.shared.waiting.give(verdict));
+    question.verdicts.into_iter().for_each(|verdict| feed.shared.waiting.deliver(verdict));
     match wait_for_postbacks(feed, question.cursors, parameters).await {
         Ok(delivery) => bytes_answer(delivery.finish()),
         Err(error) => refusal(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
@@ -162,7 +162,7 @@ impl Feed {
                     next - 1
                 );
                 // It stays a problem until a person has looked at the file and restarted.
-                self.shared.problems.begin(About::Damage, text);
+                self.shared.alerts.raise(AlertKind::Damage, text);
                 *next
             }
             FramedLogError::Removed { first, .. } => *first,

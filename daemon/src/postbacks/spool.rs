@@ -23,8 +23,8 @@ use coupon_shared::postback::{MAX_POSTBACK_BYTES, Postback};
 use coupon_shared::removal_clock::RemovalTime;
 use tokio::sync::oneshot;
 
-use super::room::Taken;
-use super::{About, OpenSpool, Shared, spool_id};
+use super::memory_budget::Reservation;
+use super::{AlertKind, OpenSpool, Shared, spool_id};
 use crate::clock::unix_ms;
 use crate::durable_file;
 use crate::removal_clock::RemovalClock;
@@ -56,7 +56,7 @@ pub(super) struct Incoming {
     pub(super) record: Vec<u8>,
     pub(super) is_kept: oneshot::Sender<bool>,
     /// Given back when the disk has it, or nobody.
-    pub(super) _room: Taken,
+    pub(super) _memory: Reservation,
 }
 
 /// Why postbacks are not kept.
@@ -148,7 +148,7 @@ impl SpoolThread {
         }
         let spool = self.open_or_set_aside()?;
         let folder = &self.setup.folder;
-        let id = spool_id::of(folder)
+        let id = spool_id::read_or_create(folder)
             .map_err(|source| SpoolError::Name { folder: folder.clone(), source })?;
         let shared = &self.setup.shared;
         let reader = spool.log.reader(spool.log.first_sequence())?;
@@ -182,15 +182,15 @@ impl SpoolThread {
             "{damaged}. All of the spool was set aside as {}; its postbacks that coupon-admin had not taken over yet are there",
             aside.display()
         );
-        shared.problems.begin(About::SetAside, text);
+        shared.alerts.raise(AlertKind::SetAside, text);
         Ok(open()?.0)
     }
 
     fn report(&self, done: Result<(), SpoolError>) {
-        let problems = &self.setup.shared.problems;
+        let alerts = &self.setup.shared.alerts;
         match done {
-            Ok(()) => problems.end(About::Spool),
-            Err(error) => problems.begin(About::Spool, error.to_string()),
+            Ok(()) => alerts.clear(AlertKind::Spool),
+            Err(error) => alerts.raise(AlertKind::Spool, error.to_string()),
         }
     }
 
@@ -211,8 +211,8 @@ impl SpoolThread {
                 let acknowledged = shared.acknowledged();
                 let removed = now.map_or(Ok(()), |now| spool.remove_old(acknowledged, now));
                 match removed.and_then(|()| spool.relieve_disk(acknowledged)) {
-                    Ok(()) => shared.problems.end(About::Removal),
-                    Err(error) => shared.problems.begin(About::Removal, error.to_string()),
+                    Ok(()) => shared.alerts.clear(AlertKind::Removal),
+                    Err(error) => shared.alerts.raise(AlertKind::Removal, error.to_string()),
                 }
                 shared.spool_bytes.store(spool.log.bytes_on_disk(), Ordering::Release);
                 report_disk(&shared, &spool.disk);
@@ -232,9 +232,9 @@ fn report_disk(shared: &Shared, disk: &SpoolDisk) {
             disk.reserve_bytes,
             disk.folder.display()
         );
-        shared.problems.begin(About::Disk, text);
+        shared.alerts.raise(AlertKind::Disk, text);
     } else {
-        shared.problems.end(About::Disk);
+        shared.alerts.clear(AlertKind::Disk);
     }
 }
 

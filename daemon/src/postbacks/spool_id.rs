@@ -14,7 +14,7 @@ use crate::durable_file;
 const FILE: &str = "spool-id";
 
 /// The spool's name; a new one where it has none that can be read.
-pub(super) fn of(folder: &Path) -> io::Result<SpoolId> {
+pub(super) fn read_or_create(folder: &Path) -> io::Result<SpoolId> {
     let text = durable_file::read(&folder.join(FILE))?;
     match text.as_deref().map(|text| text.trim().parse()) {
         Some(Ok(id)) => Ok(id),

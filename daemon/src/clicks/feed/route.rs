@@ -9,8 +9,8 @@ use hyper::{Request, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Feed, FeedAnswer, FeedError};
-use crate::private::Answer;
-use crate::private::long_poll::{Parameters, bytes_answer, question, refusal};
+use crate::control::Answer;
+use crate::control::long_poll::{Parameters, bytes_answer, question, refusal};
 
 const MAX_CURSOR_BYTES: usize = 64 + 16 * MAX_CURSOR_ENTRIES;
 
@@ -40,7 +40,7 @@ async fn wait_for_blocks(
     Parameters { wait, max_bytes }: Parameters,
 ) -> Result<FeedAnswer, FeedError> {
     let deadline = Instant::now() + wait;
-    let mut committed = feed.progress.committed.subscribe();
+    let mut committed = feed.state.committed.subscribe();
     let cursor = Arc::new(cursor);
     loop {
         committed.borrow_and_update();

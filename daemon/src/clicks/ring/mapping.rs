@@ -125,7 +125,7 @@ impl Mapping {
     }
 
     /// Where a position lies, and how many bytes follow it before the ring's end.
-    fn place(&self, position: u64) -> (usize, usize) {
+    fn locate(&self, position: u64) -> (usize, usize) {
         let at = (position & (self.capacity() as u64 - 1)) as usize;
         (HEADER_BYTES + at, self.capacity() - at)
     }
@@ -198,7 +198,7 @@ impl Producer {
 
     /// Bytes before the ring's end; a slot cannot be longer.
     pub(super) fn contiguous(&self) -> usize {
-        self.map.place(self.head).1
+        self.map.locate(self.head).1
     }
 
     /// The next `bytes` bytes, when they are free.
@@ -206,7 +206,7 @@ impl Producer {
         if bytes > self.contiguous() || !self.is_free(bytes) {
             return None;
         }
-        let (at, _) = self.map.place(self.head);
+        let (at, _) = self.map.locate(self.head);
         // SAFETY: within the ring, and the producer's: it ends at most a capacity after the tail.
         Some(unsafe { &mut *self.map.memory.to_write(at, bytes) })
     }
@@ -232,7 +232,7 @@ impl Producer {
 
 impl Consumer {
     /// Of a ring whose producer is gone.
-    pub(super) fn alone(map: Mapping) -> Consumer {
+    pub(super) fn of_orphan(map: Mapping) -> Consumer {
         let tail = map.get(Word::Tail);
         Consumer { map: Arc::new(map), tail, read: tail }
     }
@@ -256,7 +256,7 @@ impl Consumer {
     /// The bytes not yet read, up to the ring's end.
     pub(super) fn peek(&self) -> Result<&[u8], BadPositions> {
         let unread = self.unread()?;
-        let (at, contiguous) = self.map.place(self.read);
+        let (at, contiguous) = self.map.locate(self.read);
         let bytes = unread.min(contiguous as u64) as usize;
         // SAFETY: within the ring, and the consumer's: it ends at the head at most.
         Ok(unsafe { &*self.map.memory.to_read(at, bytes) })
@@ -264,7 +264,7 @@ impl Consumer {
 
     /// Bytes before the ring's end.
     pub(super) fn contiguous(&self) -> usize {
-        self.map.place(self.read).1
+        self.map.locate(self.read).1
     }
 
     pub(super) fn skip_to_head(&mut self) {

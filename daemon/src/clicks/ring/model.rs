@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use coupon_shared::click::StreamId;
 
 use super::mapping::Mapping;
-use super::{FRAME_HEADER_BYTES, Recorded, RingReader, RingWriter, SLOT_BYTES, ends};
+use super::{FRAME_HEADER_BYTES, Recorded, RingReader, RingWriter, SLOT_BYTES, both_ends};
 
 /// Room for one slot and the short end after it, so that records soon begin again at the start.
 const CAPACITY: usize = 8192;
@@ -21,7 +21,7 @@ fn check(interruptions: usize, model: impl Fn() + Send + Sync + 'static) {
 }
 
 fn ring() -> (RingWriter, RingReader) {
-    ends(Mapping::modelled(CAPACITY), STREAM, PathBuf::new())
+    both_ends(Mapping::modelled(CAPACITY), STREAM, PathBuf::new())
 }
 
 /// A record that fills a frame of so many bytes, all of them its number.

@@ -13,7 +13,7 @@ fn ring(folder: &Path) -> (RingWriter, RingReader) {
     create(folder, STORE, STREAM, MIN_CAPACITY).unwrap()
 }
 
-/// Bytes that are told apart by their sequence; the ring does not look into them.
+/// Bytes that are notifies apart by their sequence; the ring does not look into them.
 fn record(sequence: u64, length: usize) -> Vec<u8> {
     (0..length).map(|at| (sequence as usize * 31 + at) as u8).collect()
 }
@@ -37,8 +37,8 @@ fn read_all(reader: &mut RingReader) -> Vec<(u64, Vec<u8>)> {
     std::iter::from_fn(|| next_record(reader).unwrap()).collect()
 }
 
-fn ours(found: Vec<Leftover>) -> RingReader {
-    let [Leftover::Ours(ring)] = <[Leftover; 1]>::try_from(found).unwrap() else {
+fn ours(found: Vec<OrphanedRing>) -> RingReader {
+    let [OrphanedRing::Ours(ring)] = <[OrphanedRing; 1]>::try_from(found).unwrap() else {
         panic!("the ring was not taken for ours")
     };
     *ring
@@ -114,7 +114,7 @@ fn a_ring_left_behind_gives_what_was_not_released_and_its_counts() {
     let logged = reader.gauge().logged();
     drop((writer, reader));
 
-    let mut left = ours(find_leftovers(folder.path(), STORE).unwrap());
+    let mut left = ours(find_orphaned_rings(folder.path(), STORE).unwrap());
     assert_eq!(left.stream(), STREAM);
     assert_eq!((left.gauge().logged(), left.gauge().unlogged()), (logged, 1));
     let records = read_all(&mut left);
@@ -127,8 +127,8 @@ fn a_ring_in_use_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let (_writer, reader) = ring(folder.path());
     for store in [STORE, [8; 16]] {
-        let found = find_leftovers(folder.path(), store).unwrap();
-        assert!(matches!(&found[..], [Leftover::InUse { path }] if path == reader.path()));
+        let found = find_orphaned_rings(folder.path(), store).unwrap();
+        assert!(matches!(&found[..], [OrphanedRing::InUse { path }] if path == reader.path()));
     }
 }
 
@@ -139,10 +139,10 @@ fn a_ring_of_another_store_is_set_aside_and_its_owner_finds_it_again() {
     assert_eq!(write(&mut writer, b"not theirs"), Recorded::Logged);
     drop((writer, reader));
 
-    let found = find_leftovers(folder.path(), [8; 16]).unwrap();
-    assert!(matches!(&found[..], [Leftover::SetAside { path, .. }] if path.is_file()));
-    assert!(find_leftovers(folder.path(), [8; 16]).unwrap().is_empty());
-    let mut left = ours(find_leftovers(folder.path(), STORE).unwrap());
+    let found = find_orphaned_rings(folder.path(), [8; 16]).unwrap();
+    assert!(matches!(&found[..], [OrphanedRing::SetAside { path, .. }] if path.is_file()));
+    assert!(find_orphaned_rings(folder.path(), [8; 16]).unwrap().is_empty());
+    let mut left = ours(find_orphaned_rings(folder.path(), STORE).unwrap());
     assert_eq!(read_all(&mut left), [(1, b"not theirs".to_vec())]);
 }
 
@@ -153,7 +153,7 @@ fn a_folder_or_a_pipe_under_the_name_of_a_ring_holds_up_nothing() {
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
     let pipe = folder.path().join("ring-7-1");
     rustix::fs::mknodat(CWD, pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
-    assert!(find_leftovers(folder.path(), STORE).unwrap().is_empty());
+    assert!(find_orphaned_rings(folder.path(), STORE).unwrap().is_empty());
 }
 
 #[test]
@@ -170,12 +170,12 @@ fn files_that_are_no_rings_are_set_aside_or_left() {
     std::fs::write(path("ring-1-6"), &bytes[..bytes.len() - 4096]).unwrap();
     std::fs::remove_file(reader.path()).unwrap();
 
-    let found = find_leftovers(folder.path(), STORE).unwrap();
+    let found = find_orphaned_rings(folder.path(), STORE).unwrap();
     assert_eq!(found.len(), 4);
-    assert!(found.iter().all(|found| matches!(found, Leftover::SetAside { .. })));
+    assert!(found.iter().all(|found| matches!(found, OrphanedRing::SetAside { .. })));
     assert!(!path("ring-1-2.new").exists());
     assert!(path("coupond.sock").exists());
-    assert!(find_leftovers(folder.path(), STORE).unwrap().is_empty());
+    assert!(find_orphaned_rings(folder.path(), STORE).unwrap().is_empty());
 }
 
 #[test]
@@ -250,7 +250,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
     /// Against a queue: whatever is written, in whatever order things happen, is read once, in
-    /// order, whole; and the copy that a killed process leaves gives the same.
+    /// phase, whole; and the copy that a killed process leaves gives the same.
     #[test]
     fn a_ring_behaves_like_a_queue(actions in prop::collection::vec(action(), 1..400)) {
         let folder = tempfile::tempdir().unwrap();
@@ -289,7 +289,7 @@ proptest! {
                 Action::KillAndReopen => {
                     let left = copy.path().join("ring-1-1");
                     std::fs::copy(reader.path(), &left).unwrap();
-                    let mut left = ours(find_leftovers(copy.path(), STORE).unwrap());
+                    let mut left = ours(find_orphaned_rings(copy.path(), STORE).unwrap());
                     prop_assert!(read_all(&mut left).iter().eq(&queue));
                     prop_assert_eq!(left.gauge().unlogged(), unlogged);
                 }
@@ -321,7 +321,7 @@ proptest! {
             let word = [Word::Head, Word::Tail, Word::DurableSequence][at / 8] as u64;
             file.write_all_at(&[byte], word + at as u64 % 8).unwrap();
         }
-        let mut left = ours(find_leftovers(folder.path(), STORE).unwrap());
+        let mut left = ours(find_orphaned_rings(folder.path(), STORE).unwrap());
         let mut records = 0;
         while let Ok(Some(_)) = next_record(&mut left) {
             records += 1;

@@ -4,7 +4,7 @@
 //! sequence 8), so that a stream's blocks follow each other. A value is the block as it stands in
 //! the WAL. Writing a block again changes nothing.
 //!
-//! What sled needs from outside (known faults of 0.34.7) is done here: leftovers of an interrupted
+//! What sled needs from outside (known faults of 0.34.7) is done here: orphaned of an interrupted
 //! start are removed before opening; its log is synced through a descriptor of our own, because
 //! its `flush` ends before the disk has it; panics on damaged files are caught.
 
@@ -225,7 +225,7 @@ fn guarded<T>(path: &Path, call: impl FnOnce() -> sled::Result<T>) -> Result<T, 
 /// Errors that say something about the machine and nothing about the folder's contents.
 fn is_of_the_system(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
-    let told = matches!(
+    let notifies = matches!(
         error.kind(),
         Kind::StorageFull
             | Kind::QuotaExceeded
@@ -238,5 +238,5 @@ fn is_of_the_system(error: &io::Error) -> bool {
     );
     let descriptors = matches!(error.raw_os_error(), Some(23 | 24));
     // sled wraps the refusal of its lock into a text.
-    told || descriptors || error.to_string().contains("could not acquire lock")
+    notifies || descriptors || error.to_string().contains("could not acquire lock")
 }

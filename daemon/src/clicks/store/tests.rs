@@ -316,13 +316,13 @@ fn no_day_goes_for_its_age_by_a_clock_that_jumped() {
         assert_eq!(click_at(&mut writer, number, 946_684_800_000), Recorded::Logged);
     }
     admin.pull_until(&log, 200);
-    let behind = log.progress.committed();
+    let behind = log.state.committed();
     let mut number = 200;
     eventually("the WAL has begun anew", || {
         assert_eq!(click_at(&mut writer, number, today_ms), Recorded::Logged);
         number += 1;
         admin.pull(&log);
-        log.progress.wal_reader().unwrap().first_sequence().unwrap() >= behind
+        log.state.wal_reader().unwrap().first_sequence().unwrap() >= behind
     });
     in_step(&log);
     std::thread::sleep(Duration::from_millis(200));
@@ -343,12 +343,12 @@ fn old_days_that_left_the_wal_wait_for_an_admin_that_was_restored() {
     }
     admin.pull_until(&log, 200);
     let mut number = 200;
-    let behind = log.progress.committed();
+    let behind = log.state.committed();
     eventually("the WAL has begun anew", || {
         clicks_all(&mut writer, number..number + 20);
         number += 20;
         admin.pull(&log);
-        log.progress.wal_reader().unwrap().first_sequence().unwrap() >= behind
+        log.state.wal_reader().unwrap().first_sequence().unwrap() >= behind
     });
     in_step(&log);
     drop((log, writer));
@@ -372,10 +372,10 @@ fn driven(machine: &Machine) -> (coupon_shared::framed_log::FramedLog, StoreThre
     let options =
         coupon_shared::framed_log::Options { segment_bytes: 1 << 20, max_frame_bytes: 1 << 20 };
     let (wal, _) = coupon_shared::framed_log::FramedLog::open(&machine.wal(), options).unwrap();
-    let progress = Arc::new(Progress::default());
-    progress.leftovers_drained.store(true, Ordering::Release);
+    let state = Arc::new(LogState::default());
+    state.orphaned_drained.store(true, Ordering::Release);
     let reader = wal.reader(wal.first_sequence()).unwrap();
-    progress.wal_is_open(reader.clone(), wal.next_sequence());
+    state.wal_is_open(reader.clone(), wal.next_sequence());
     let (_, questions) = std::sync::mpsc::channel();
     let folder = machine.data.path().join("clicks");
     let removal_clock = Arc::new(RemovalClock::open(machine.data.path()).unwrap());
@@ -384,14 +384,14 @@ fn driven(machine: &Machine) -> (coupon_shared::framed_log::FramedLog, StoreThre
         cache_bytes: 1 << 20,
         retention_days: 30,
         removal_clock,
-        progress,
+        state,
         questions,
     };
     (wal, StoreThread::new(setup, reader))
 }
 
 fn follow_and_sync(store: &mut StoreThread) {
-    while store.turn().unwrap() {}
+    while store.run_round().unwrap() {}
     store.sync().unwrap();
 }
 
@@ -403,7 +403,7 @@ fn a_folder_that_fails_twice_in_use_is_set_aside_and_the_wal_is_needed_until_it_
     drop((log, writer));
     let (wal, mut store) = driven(&machine);
     follow_and_sync(&mut store);
-    assert_eq!(store_synced(&store.setup.progress), wal.next_sequence());
+    assert_eq!(store_synced(&store.setup.state), wal.next_sequence());
     let day = *store.days.keys().next().unwrap();
     let failure = || {
         let what = "as if sled had said so".to_owned();
@@ -411,24 +411,21 @@ fn a_folder_that_fails_twice_in_use_is_set_aside_and_the_wal_is_needed_until_it_
     };
 
     store.recover(failure());
-    assert_eq!(
-        (store_synced(&store.setup.progress), days(&machine).len()),
-        (wal.next_sequence(), 1)
-    );
+    assert_eq!((store_synced(&store.setup.state), days(&machine).len()), (wal.next_sequence(), 1));
     store.recover(failure());
-    assert_eq!((store_synced(&store.setup.progress), days(&machine).len()), (0, 1));
+    assert_eq!((store_synced(&store.setup.state), days(&machine).len()), (0, 1));
     assert!(days(&machine)[0].to_string_lossy().ends_with(".damaged-1"));
-    assert!(!store.setup.progress.held().is_known);
+    assert!(!store.setup.state.stored().is_known);
     follow_and_sync(&mut store);
-    assert_eq!(store_synced(&store.setup.progress), wal.next_sequence());
-    assert!(store.setup.progress.held().is_known);
+    assert_eq!(store_synced(&store.setup.state), wal.next_sequence());
+    assert!(store.setup.state.stored().is_known);
     assert_eq!(days(&machine).len(), 2);
     let streams = store.day(day).unwrap().streams().unwrap();
     assert_eq!(streams.values().sum::<u64>(), 500);
 }
 
-fn store_synced(progress: &Progress) -> u64 {
-    progress.synced.load(Ordering::Acquire)
+fn store_synced(state: &LogState) -> u64 {
+    state.synced.load(Ordering::Acquire)
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-/// About a block of one click.
+/// AlertKind a block of one click.
 const BYTES: [u8; 256] = [0; 256];
 /// The file begins anew at this length.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -21,7 +21,7 @@ pub(super) struct MissWrites {
 
 impl MissWrites {
     /// Into a file that the first write makes.
-    pub(super) fn to(path: PathBuf) -> MissWrites {
+    pub(super) fn new(path: PathBuf) -> MissWrites {
         MissWrites { path, file: None }
     }
 

@@ -7,7 +7,7 @@
 
 use coupon_shared::click::block::BlockBuilder;
 
-use super::source::Source;
+use super::ring_source::RingSource;
 
 /// A block for each source may come on top.
 pub(super) const MAX_BATCH_BLOCKS: usize = 512;
@@ -36,7 +36,7 @@ impl Packer {
         Packer { ratio: 2.0, max_batch_raw_bytes: share.min(MAX_BATCH_RAW_BYTES) }
     }
 
-    pub(super) fn pack<'a>(&mut self, sources: impl Iterator<Item = &'a mut Source>) -> Batch {
+    pub(super) fn pack<'a>(&mut self, sources: impl Iterator<Item = &'a mut RingSource>) -> Batch {
         let mut batch = Batch::default();
         for source in sources {
             self.pack_source(source, &mut batch);
@@ -44,7 +44,7 @@ impl Packer {
         batch
     }
 
-    fn pack_source(&mut self, source: &mut Source, batch: &mut Batch) {
+    fn pack_source(&mut self, source: &mut RingSource, batch: &mut Batch) {
         let stream = source.stream();
         let mut open: Option<BlockBuilder> = None;
         while !self.is_full(batch) {

@@ -1,5 +1,5 @@
 //! Memory of a ring under the model checker: its words are the checker's, and each lending of bytes
-//! is told to it, so that it finds bytes lent to one half while nothing has yet told that half that
+//! is notifies to it, so that it finds bytes lent to one half while nothing has yet notifies that half that
 //! the other is done with them.
 
 use loom::cell::UnsafeCell;
@@ -50,12 +50,12 @@ impl Memory {
 
     pub(super) fn to_read(&self, at: usize, bytes: usize) -> *const u8 {
         self.units(at, bytes).iter().for_each(|unit| unit.with(|_| ()));
-        self.place(at)
+        self.locate(at)
     }
 
     pub(super) fn to_write(&self, at: usize, bytes: usize) -> *mut u8 {
         self.units(at, bytes).iter().for_each(|unit| unit.with_mut(|_| ()));
-        self.place(at)
+        self.locate(at)
     }
 
     fn units(&self, at: usize, bytes: usize) -> &[UnsafeCell<()>] {
@@ -63,7 +63,7 @@ impl Memory {
         &self.lent[from / UNIT_BYTES..(from + bytes).div_ceil(UNIT_BYTES)]
     }
 
-    fn place(&self, at: usize) -> *mut u8 {
+    fn locate(&self, at: usize) -> *mut u8 {
         // SAFETY: only the box is read, which nobody ever changes.
         let first = unsafe { (*self.bytes.get()).as_ptr() };
         first.cast_mut().cast::<u8>().wrapping_add(at)

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const GATHER: Duration = Duration::from_millis(2);
 
 #[derive(Debug)]
-pub(super) struct Rhythm {
+pub(super) struct CommitScheduler {
     interval: Duration,
     is_awaited: bool,
     enough_bytes: u64,
@@ -25,7 +25,7 @@ pub(super) struct Rhythm {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Beat {
+pub(super) enum Tick {
     Commit,
     /// Look again then, or when woken.
     Look {
@@ -37,26 +37,33 @@ pub(super) enum Beat {
     },
 }
 
-impl Rhythm {
-    pub(super) fn new(interval: Duration, enough_bytes: u64, now: Instant) -> Rhythm {
+impl CommitScheduler {
+    pub(super) fn new(interval: Duration, enough_bytes: u64, now: Instant) -> CommitScheduler {
         let (waiting_since, last_commit) = (None, None);
         let is_awaited = false;
-        Rhythm { interval, is_awaited, enough_bytes, waiting_since, last_look: now, last_commit }
+        CommitScheduler {
+            interval,
+            is_awaited,
+            enough_bytes,
+            waiting_since,
+            last_look: now,
+            last_commit,
+        }
     }
 
     /// Of commits that visitors wait for.
-    pub(super) fn awaited(interval: Duration, enough_bytes: u64, now: Instant) -> Rhythm {
-        Rhythm { is_awaited: true, ..Rhythm::new(interval, enough_bytes, now) }
+    pub(super) fn awaited(interval: Duration, enough_bytes: u64, now: Instant) -> CommitScheduler {
+        CommitScheduler { is_awaited: true, ..CommitScheduler::new(interval, enough_bytes, now) }
     }
 
-    pub(super) fn beat(&mut self, now: Instant, waiting_bytes: u64) -> Beat {
+    pub(super) fn tick(&mut self, now: Instant, waiting_bytes: u64) -> Tick {
         let last_look = std::mem::replace(&mut self.last_look, now);
         if waiting_bytes == 0 {
             self.waiting_since = None;
-            return Beat::Look { after: self.interval / 4 };
+            return Tick::Look { after: self.interval / 4 };
         }
         if self.is_awaited && waiting_bytes < self.enough_bytes {
-            return self.awaited_beat(now);
+            return self.awaited_tick(now);
         }
         let since = *self.waiting_since.get_or_insert(last_look);
         let left = self.interval.saturating_sub(now.saturating_duration_since(since));
@@ -64,18 +71,18 @@ impl Rhythm {
         if waiting_bytes >= self.enough_bytes || left <= step {
             self.waiting_since = None;
             self.last_commit = Some(now);
-            return Beat::Commit;
+            return Tick::Commit;
         }
-        Beat::Look { after: step }
+        Tick::Look { after: step }
     }
 
-    fn awaited_beat(&mut self, now: Instant) -> Beat {
+    fn awaited_tick(&mut self, now: Instant) -> Tick {
         let may_come = self.last_commit.map(|last| last + GATHER);
         match may_come.map(|at| at.saturating_duration_since(now)) {
-            Some(rest) if !rest.is_zero() => Beat::Gather { rest },
+            Some(rest) if !rest.is_zero() => Tick::Gather { rest },
             _ => {
                 self.last_commit = Some(now);
-                Beat::Commit
+                Tick::Commit
             }
         }
     }
@@ -92,10 +99,10 @@ mod tests {
         let start = Instant::now();
         for comes_after_us in (0..300_000).step_by(1_700) {
             let comes = start + Duration::from_micros(comes_after_us);
-            let mut rhythm = Rhythm::new(INTERVAL, 1000, start);
+            let mut scheduler = CommitScheduler::new(INTERVAL, 1000, start);
             let mut now = start;
             let waiting = |now| if now >= comes { 10 } else { 0 };
-            while let Beat::Look { after } = rhythm.beat(now, waiting(now)) {
+            while let Tick::Look { after } = scheduler.tick(now, waiting(now)) {
                 now += after;
             }
             assert!(now >= comes && now - comes <= INTERVAL, "{:?}", now - comes);
@@ -105,20 +112,20 @@ mod tests {
     #[test]
     fn an_awaited_click_is_committed_at_once_and_those_right_after_it_together() {
         let start = Instant::now();
-        let mut rhythm = Rhythm::awaited(INTERVAL, 1000, start);
-        assert_eq!(rhythm.beat(start, 0), Beat::Look { after: INTERVAL / 4 });
-        assert_eq!(rhythm.beat(start, 10), Beat::Commit);
+        let mut scheduler = CommitScheduler::awaited(INTERVAL, 1000, start);
+        assert_eq!(scheduler.tick(start, 0), Tick::Look { after: INTERVAL / 4 });
+        assert_eq!(scheduler.tick(start, 10), Tick::Commit);
         let soon = start + GATHER / 4;
-        assert_eq!(rhythm.beat(soon, 10), Beat::Gather { rest: GATHER - GATHER / 4 });
-        assert_eq!(rhythm.beat(soon, 1000), Beat::Commit);
-        assert_eq!(rhythm.beat(soon + GATHER, 20), Beat::Commit);
+        assert_eq!(scheduler.tick(soon, 10), Tick::Gather { rest: GATHER - GATHER / 4 });
+        assert_eq!(scheduler.tick(soon, 1000), Tick::Commit);
+        assert_eq!(scheduler.tick(soon + GATHER, 20), Tick::Commit);
     }
 
     #[test]
     fn enough_bytes_are_committed_at_once() {
         let now = Instant::now();
-        let mut rhythm = Rhythm::new(INTERVAL, 1000, now);
-        assert!(matches!(rhythm.beat(now, 999), Beat::Look { .. }));
-        assert_eq!(rhythm.beat(now, 1000), Beat::Commit);
+        let mut scheduler = CommitScheduler::new(INTERVAL, 1000, now);
+        assert!(matches!(scheduler.tick(now, 999), Tick::Look { .. }));
+        assert_eq!(scheduler.tick(now, 1000), Tick::Commit);
     }
 }

@@ -13,23 +13,23 @@ use coupon_shared::feed::Cursor;
 use coupon_shared::framed_log::FrameReader;
 use tokio::sync::watch;
 
+use super::alert_kind::ClickAlerts;
 use super::durability::Commits;
-use super::problems::Problems;
 
 /// What the threads are to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Order {
-    Run = 0,
+pub(super) enum Phase {
+    Running = 0,
     /// Make everything durable, then end.
-    Drain = 1,
+    Draining = 1,
     /// End now; what is in the rings stays there.
-    Abandon = 2,
+    Abandoned = 2,
 }
 
 #[derive(Debug)]
-pub(super) struct Progress {
-    order: AtomicU8,
+pub(super) struct LogState {
+    phase: AtomicU8,
     wal_reader: OnceLock<FrameReader>,
     /// The next frame the WAL will write; 0 while it is not open.
     pub(super) committed: watch::Sender<u64>,
@@ -48,25 +48,25 @@ pub(super) struct Progress {
     /// The click-log thread has ended.
     pub(super) wal_ended: AtomicBool,
     /// No ring of an earlier run is left.
-    pub(super) leftovers_drained: AtomicBool,
+    pub(super) orphaned_drained: AtomicBool,
     cursor: Mutex<Cursor>,
-    held: Mutex<Held>,
-    pub(super) problems: Problems,
+    stored: Mutex<StoredStreams>,
+    pub(super) alerts: ClickAlerts,
 }
 
 /// What the click store holds.
 #[derive(Debug, Default)]
-pub(super) struct Held {
+pub(super) struct StoredStreams {
     /// The store was looked through, and has caught up with the WAL.
     pub(super) is_known: bool,
     /// The last sequence of each stream.
     pub(super) last: BTreeMap<StreamId, u64>,
 }
 
-impl Default for Progress {
-    fn default() -> Progress {
-        Progress {
-            order: AtomicU8::new(Order::Run as u8),
+impl Default for LogState {
+    fn default() -> LogState {
+        LogState {
+            phase: AtomicU8::new(Phase::Running as u8),
             wal_reader: OnceLock::new(),
             committed: watch::Sender::new(0),
             commits: Arc::default(),
@@ -77,32 +77,32 @@ impl Default for Progress {
             damaged_records: AtomicU64::new(0),
             folders_set_aside: AtomicU64::new(0),
             wal_ended: AtomicBool::new(false),
-            leftovers_drained: AtomicBool::new(false),
+            orphaned_drained: AtomicBool::new(false),
             cursor: Mutex::default(),
-            held: Mutex::default(),
-            problems: Problems::of("click log"),
+            stored: Mutex::default(),
+            alerts: ClickAlerts::new("click log"),
         }
     }
 }
 
-impl Progress {
+impl LogState {
     /// Of a click log that tells so many serving threads of its commits.
-    pub(super) fn telling(serving_threads: usize) -> Progress {
-        let commits = Arc::new(Commits::told_to(serving_threads));
-        Progress { commits, ..Progress::default() }
+    pub(super) fn with_awaiting_threads(serving_threads: usize) -> LogState {
+        let commits = Arc::new(Commits::for_threads(serving_threads));
+        LogState { commits, ..LogState::default() }
     }
 
-    pub(super) fn order(&self) -> Order {
-        match self.order.load(Ordering::Acquire) {
-            0 => Order::Run,
-            1 => Order::Drain,
-            _ => Order::Abandon,
+    pub(super) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Running,
+            1 => Phase::Draining,
+            _ => Phase::Abandoned,
         }
     }
 
     /// Orders only get stricter.
-    pub(super) fn give(&self, order: Order) {
-        self.order.fetch_max(order as u8, Ordering::AcqRel);
+    pub(super) fn request_shutdown(&self, phase: Phase) {
+        self.phase.fetch_max(phase as u8, Ordering::AcqRel);
     }
 
     pub(super) fn wal_is_open(&self, reader: FrameReader, next_sequence: u64) {
@@ -127,8 +127,8 @@ impl Progress {
         synced.min(self.acknowledged.load(Ordering::Acquire))
     }
 
-    pub(super) fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn stored(&self) -> MutexGuard<'_, StoredStreams> {
+        self.stored.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the admin last said it has.

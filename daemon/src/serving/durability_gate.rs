@@ -5,7 +5,7 @@
 //! - A miss that left no click, such as an unknown code, waits for a commit as well: at once, it
 //!   would tell an unknown code from one that only rests. Misses are numbered, and queue beside clicks.
 //! - One task of the thread is told of commits and wakes whom they concern; no visit has a timer or
-//!   a task of its own.
+//!   a task of its resources.
 //! - The wait is bounded: a redirect never hangs on a disk that takes nothing. Once a visitor has
 //!   waited [`LONGEST_WAIT`] in vain, all who wait are answered, and those who come after them at
 //!   once, until a commit comes through again. Each of these answers is counted; their clicks
@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use super::Answering;
+use super::ResponseFuture;
 use crate::clicks::Durability;
 use crate::counters::VisitCounters;
 use crate::response::Answer;
@@ -36,7 +36,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 const TIME_BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 /// The answers that one thread holds back.
-pub(super) struct Held {
+pub(super) struct DurabilityGate {
     durability: Durability,
     counters: Arc<VisitCounters>,
     clicks: Queue,
@@ -78,8 +78,8 @@ struct Waiting {
 }
 
 impl Queue {
-    fn has_given_up(&self, reaches: u64) -> bool {
-        self.given_up_at.get() == Some(reaches)
+    fn has_given_up(&self, durable: u64) -> bool {
+        self.given_up_at.get() == Some(durable)
     }
 
     fn wait(&self, number: u64, waker: &Waker) {
@@ -94,24 +94,24 @@ impl Queue {
     }
 
     /// Lets go of those whom a commit came for; returns whether somebody else has waited in vain.
-    fn settle(&self, reaches: u64, now: Instant) -> bool {
+    fn release_durable(&self, durable: u64, now: Instant) -> bool {
         let mut waiting = self.waiting.borrow_mut();
-        let durable = waiting.partition_point(|waiting| waiting.number <= reaches);
+        let durable = waiting.partition_point(|waiting| waiting.number <= durable);
         waiting.drain(..durable).for_each(|waiting| waiting.waker.wake());
         let is_late = |waiting: &Waiting| now.duration_since(waiting.since) >= LONGEST_WAIT;
         waiting.front().is_some_and(is_late)
     }
 
-    fn give_up(&self, reaches: u64) {
-        self.given_up_at.set(Some(reaches));
+    fn give_up(&self, durable: u64) {
+        self.given_up_at.set(Some(durable));
         self.waiting.borrow_mut().drain(..).for_each(|waiting| waiting.waker.wake());
     }
 }
 
-impl Held {
-    pub(super) fn new(durability: Durability, counters: Arc<VisitCounters>) -> Held {
+impl DurabilityGate {
+    pub(super) fn new(durability: Durability, counters: Arc<VisitCounters>) -> DurabilityGate {
         let (clicks, misses, last_click) = Default::default();
-        Held { durability, counters, clicks, misses, last_click }
+        DurabilityGate { durability, counters, clicks, misses, last_click }
     }
 
     /// The answer to a visit, after which `last_click` was the last one logged. `is_miss` says that it
@@ -121,46 +121,47 @@ impl Held {
         last_click: u64,
         is_miss: bool,
         answer: Answer,
-    ) -> Answering {
+    ) -> ResponseFuture {
         let awaited = match self.last_click.replace(last_click) == last_click {
             false => Awaited::Click(last_click),
-            true if is_miss => Awaited::Miss(self.durability.miss()),
-            true => return Answering::at_once(answer),
+            true if is_miss => Awaited::Miss(self.durability.add_miss()),
+            true => return ResponseFuture::ready(answer),
         };
         if !self.has_given_up(awaited) {
-            self.durability.hurry();
+            self.durability.request_commit();
         }
-        let held = Rc::clone(self);
-        Answering::Held(HeldAnswer { held, awaited, answer: ready(answer) })
+        let gate = Rc::clone(self);
+        ResponseFuture::Gated(GatedAnswer { gate, awaited, answer: ready(answer) })
     }
 
     fn queue(&self, awaited: Awaited) -> (&Queue, u64) {
         match awaited {
-            Awaited::Click(_) => (&self.clicks, self.durability.reaches()),
-            Awaited::Miss(_) => (&self.misses, self.durability.reaches_miss()),
+            Awaited::Click(_) => (&self.clicks, self.durability.durable_click()),
+            Awaited::Miss(_) => (&self.misses, self.durability.durable_miss()),
         }
     }
 
     fn has_given_up(&self, awaited: Awaited) -> bool {
-        let (queue, reaches) = self.queue(awaited);
-        queue.has_given_up(reaches)
+        let (queue, durable) = self.queue(awaited);
+        queue.has_given_up(durable)
     }
 
-    fn may_go(&self, awaited: Awaited) -> bool {
-        let (queue, reaches) = self.queue(awaited);
-        if reaches >= awaited.number() {
+    fn is_released(&self, awaited: Awaited) -> bool {
+        let (queue, durable) = self.queue(awaited);
+        if durable >= awaited.number() {
             return true;
         }
-        let has_given_up = queue.has_given_up(reaches);
+        let has_given_up = queue.has_given_up(durable);
         if has_given_up {
             self.counters.answered_before_durable.add_one();
         }
         has_given_up
     }
 
-    fn settle(&self, now: Instant) {
-        let (click, miss) = (self.durability.reaches(), self.durability.reaches_miss());
-        let is_late = [self.clicks.settle(click, now), self.misses.settle(miss, now)];
+    fn release_durable(&self, now: Instant) {
+        let (click, miss) = (self.durability.durable_click(), self.durability.durable_miss());
+        let is_late =
+            [self.clicks.release_durable(click, now), self.misses.release_durable(miss, now)];
         // Both at once: who waits must not tell a click from a miss.
         if is_late.contains(&true) {
             self.clicks.give_up(click);
@@ -170,27 +171,27 @@ impl Held {
 }
 
 /// The thread's task.
-pub(super) async fn let_go(held: Rc<Held>) {
+pub(super) async fn release_committed(gate: Rc<DurabilityGate>) {
     loop {
         // Whether there was a commit or not: the time may be over for somebody.
-        let _ = timeout(TIME_BETWEEN_LOOKS, held.durability.commit()).await;
-        held.settle(Instant::now());
+        let _ = timeout(TIME_BETWEEN_LOOKS, gate.durability.next_commit()).await;
+        gate.release_durable(Instant::now());
     }
 }
 
 /// An answer that waits.
-pub(super) struct HeldAnswer {
-    held: Rc<Held>,
+pub(super) struct GatedAnswer {
+    gate: Rc<DurabilityGate>,
     awaited: Awaited,
     answer: Ready<Answer>,
 }
 
-impl Future for HeldAnswer {
+impl Future for GatedAnswer {
     type Output = Answer;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
-        if !self.held.may_go(self.awaited) {
-            let (queue, _) = self.held.queue(self.awaited);
+        if !self.gate.is_released(self.awaited) {
+            let (queue, _) = self.gate.queue(self.awaited);
             queue.wait(self.awaited.number(), cx.waker());
             return Poll::Pending;
         }

@@ -6,7 +6,7 @@
 //! own. On a core that never rests it still gets a few thousandths of the time.
 //!
 //! The kernel does not step aside in the middle of a call, and a call that reads a large file into
-//! fresh memory is a long one: so such a file is read in small pieces ([`Unhurried`]).
+//! fresh memory is a long one: so such a file is read in small pieces ([`LowPriorityReader`]).
 
 use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -22,21 +22,21 @@ use thread_priority::{
 type Job = Box<dyn FnOnce() + Send>;
 
 /// The thread; it ends with this.
-pub(super) struct IdleThread {
+pub(super) struct BackgroundLoader {
     /// None where the system has no thread to give: work is then done by whoever wants it.
     jobs: Option<Sender<Job>>,
 }
 
-impl IdleThread {
-    pub(super) fn start() -> IdleThread {
+impl BackgroundLoader {
+    pub(super) fn start() -> BackgroundLoader {
         let (jobs, received) = channel::<Job>();
         let run = move || {
-            step_aside();
+            yield_cpu();
             received.iter().for_each(|job| job());
         };
         let started = Builder::new().name("loader-idle".into()).spawn(run);
         let started = started.inspect_err(|error| tracing::warn!(%error, "no thread to load on"));
-        IdleThread { jobs: started.is_ok().then_some(jobs) }
+        BackgroundLoader { jobs: started.is_ok().then_some(jobs) }
     }
 
     /// Does the work there, and waits for it. Its panic becomes the caller's.
@@ -48,7 +48,7 @@ impl IdleThread {
     pub(super) fn begin<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Begun<T> {
+    ) -> Pending<T> {
         let (done, result) = channel();
         let job: Job = Box::new(move || {
             // Nobody may want the result any more.
@@ -59,14 +59,14 @@ impl IdleThread {
             Some(jobs) => drop(jobs.send(job)),
             None => job(),
         }
-        Begun(result)
+        Pending(result)
     }
 }
 
 /// Work that was begun.
-pub(super) struct Begun<T>(Receiver<std::thread::Result<T>>);
+pub(super) struct Pending<T>(Receiver<std::thread::Result<T>>);
 
-impl<T> Begun<T> {
+impl<T> Pending<T> {
     /// Waits for what comes of it. Its panic becomes the caller's.
     pub(super) fn result(self) -> T {
         let result = self.0.recv().expect("work that was begun is done");
@@ -75,21 +75,21 @@ impl<T> Begun<T> {
 }
 
 /// Reads a little at a time, and rests in between for longer than that took.
-pub(super) struct Unhurried<R> {
+pub(super) struct LowPriorityReader<R> {
     from: R,
     rest: Duration,
 }
 
-impl<R> Unhurried<R> {
+impl<R> LowPriorityReader<R> {
     const PIECE: usize = 256 << 10;
     const REST_FOR_WORK: u32 = 2;
 
-    pub(super) fn new(from: R) -> Unhurried<R> {
-        Unhurried { from, rest: Duration::ZERO }
+    pub(super) fn new(from: R) -> LowPriorityReader<R> {
+        LowPriorityReader { from, rest: Duration::ZERO }
     }
 }
 
-impl<R: Read> Read for Unhurried<R> {
+impl<R: Read> Read for LowPriorityReader<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         sleep(self.rest);
         let begun = Instant::now();
@@ -100,7 +100,7 @@ impl<R: Read> Read for Unhurried<R> {
     }
 }
 
-fn step_aside() {
+fn yield_cpu() {
     let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
     // Of this policy only the lowest priority is allowed.
     if let Err(error) =
@@ -124,21 +124,22 @@ mod tests {
     fn what_is_read_without_hurry_is_all_there() {
         let bytes: Vec<u8> = (0..700_001_u32).map(|at| (at % 251) as u8).collect();
         let mut read = Vec::new();
-        Unhurried::new(&bytes[..]).read_to_end(&mut read).unwrap();
+        LowPriorityReader::new(&bytes[..]).read_to_end(&mut read).unwrap();
         assert_eq!(read, bytes);
         let mut large = vec![0; bytes.len()];
-        let piece = Unhurried::new(&bytes[..]).read(&mut large).unwrap();
-        assert_eq!(piece, Unhurried::<&[u8]>::PIECE);
+        let piece = LowPriorityReader::new(&bytes[..]).read(&mut large).unwrap();
+        assert_eq!(piece, LowPriorityReader::<&[u8]>::PIECE);
     }
 
     #[test]
     fn work_is_done_under_the_idle_policy_and_its_panic_is_the_callers() {
-        let idle = IdleThread::start();
-        assert_eq!(idle.run(policy).as_deref(), Some("5"));
+        let background = BackgroundLoader::start();
+        assert_eq!(background.run(policy).as_deref(), Some("5"));
         assert_eq!(policy().as_deref(), Some("0"), "the caller goes on as before");
-        let damaged = || catch_unwind(AssertUnwindSafe(|| idle.run(|| panic!("damaged")))).is_err();
+        let damaged =
+            || catch_unwind(AssertUnwindSafe(|| background.run(|| panic!("damaged")))).is_err();
         assert!(damaged());
-        assert_eq!(idle.run(|| 7), 7, "the thread goes on");
-        assert_eq!(IdleThread { jobs: None }.run(|| 8), 8);
+        assert_eq!(background.run(|| 7), 7, "the thread goes on");
+        assert_eq!(BackgroundLoader { jobs: None }.run(|| 8), 8);
     }
 }

@@ -6,26 +6,26 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// The problems of one part of the program. Each thing that can be wrong has at most one text at
 /// a time.
 #[derive(Debug)]
-pub(crate) struct Problems<About> {
+pub(crate) struct ActiveAlerts<Kind> {
     part: &'static str,
-    texts: Mutex<BTreeMap<About, String>>,
+    texts: Mutex<BTreeMap<Kind, String>>,
 }
 
-impl<About: Ord> Problems<About> {
-    pub(crate) fn of(part: &'static str) -> Problems<About> {
-        Problems { part, texts: Mutex::default() }
+impl<Kind: Ord> ActiveAlerts<Kind> {
+    pub(crate) fn new(part: &'static str) -> ActiveAlerts<Kind> {
+        ActiveAlerts { part, texts: Mutex::default() }
     }
 
-    pub(crate) fn begin(&self, about: About, text: String) {
+    pub(crate) fn raise(&self, kind: Kind, text: String) {
         let mut texts = self.lock();
-        if texts.get(&about) != Some(&text) {
+        if texts.get(&kind) != Some(&text) {
             tracing::warn!(problem = %text, "{}", self.part);
-            texts.insert(about, text);
+            texts.insert(kind, text);
         }
     }
 
-    pub(crate) fn end(&self, about: About) {
-        if let Some(text) = self.lock().remove(&about) {
+    pub(crate) fn clear(&self, kind: Kind) {
+        if let Some(text) = self.lock().remove(&kind) {
             tracing::info!(problem = %text, "{}: mended", self.part);
         }
     }
@@ -34,7 +34,7 @@ impl<About: Ord> Problems<About> {
         self.lock().values().cloned().collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<About, String>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Kind, String>> {
         self.texts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -9,9 +9,9 @@ use coupon_shared::partner_postback_headers::{
 };
 use hyper::header::{HeaderMap, HeaderValue};
 
-/// What counts of a request's headers; empty where it is not said.
+/// What counts of a request's headers; empty where it is not headers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Said<'a> {
+pub struct RequestHeaders<'a> {
     /// `User-Agent`
     pub user_agent: &'a [u8],
     /// `Referer`
@@ -38,28 +38,28 @@ pub enum Hosts<'a> {
     Several,
 }
 
-impl<'a> Said<'a> {
+impl<'a> RequestHeaders<'a> {
     /// Reads the headers.
-    pub fn in_headers(headers: &'a HeaderMap) -> Said<'a> {
-        let mut said = Said::default();
-        for (name, value) in headers {
+    pub fn read(map: &'a HeaderMap) -> RequestHeaders<'a> {
+        let mut headers = RequestHeaders::default();
+        for (name, value) in map {
             let place = match name.as_str() {
                 "host" => {
-                    said.hosts = said.hosts.and(value);
+                    headers.hosts = headers.hosts.with(value);
                     continue;
                 }
                 "user-agent" => {
-                    said.is_own |= value.as_bytes().starts_with(USER_AGENT_PREFIX.as_bytes());
-                    &mut said.user_agent
+                    headers.is_own |= value.as_bytes().starts_with(USER_AGENT_PREFIX.as_bytes());
+                    &mut headers.user_agent
                 }
-                "referer" => &mut said.referer,
-                "accept-language" => &mut said.language,
+                "referer" => &mut headers.referer,
+                "accept-language" => &mut headers.language,
                 "sec-purpose" | "purpose" | "x-purpose" | "x-moz" => {
-                    said.is_prefetch |= says_nobody_looks(value);
+                    headers.is_prefetch |= is_prefetch_or_preview(value);
                     continue;
                 }
                 DELIVERY_HEADER | SIGNATURE_HEADER => {
-                    said.is_own = true;
+                    headers.is_own = true;
                     continue;
                 }
                 _ => continue,
@@ -68,12 +68,12 @@ impl<'a> Said<'a> {
                 *place = value.as_bytes();
             }
         }
-        said
+        headers
     }
 }
 
 impl<'a> Hosts<'a> {
-    fn and(self, value: &'a HeaderValue) -> Hosts<'a> {
+    fn with(self, value: &'a HeaderValue) -> Hosts<'a> {
         match self {
             Hosts::None => Hosts::One(value.as_bytes()),
             Hosts::One(_) | Hosts::Several => Hosts::Several,
@@ -81,7 +81,7 @@ impl<'a> Hosts<'a> {
     }
 }
 
-fn says_nobody_looks(value: &HeaderValue) -> bool {
+fn is_prefetch_or_preview(value: &HeaderValue) -> bool {
     // `Sec-Purpose: prefetch;prerender` has parameters behind it.
     let token = value.as_bytes().split(|byte| b";, ".contains(byte)).next().unwrap_or_default();
     token.eq_ignore_ascii_case(b"prefetch") || token.eq_ignore_ascii_case(b"preview")
@@ -112,20 +112,20 @@ mod tests {
             ("referer", "https://b.example/"),
             ("accept-language", "de"),
         ]);
-        let said = Said::in_headers(&headers);
-        assert_eq!(said.user_agent, b"Browser/1");
-        assert_eq!(said.referer, b"https://a.example/");
-        assert_eq!((said.language, said.is_prefetch), (&b"de"[..], false));
-        assert_eq!(said.hosts, Hosts::None);
-        assert_eq!(Said::in_headers(&HeaderMap::new()), Said::default());
+        let headers = RequestHeaders::read(&headers);
+        assert_eq!(headers.user_agent, b"Browser/1");
+        assert_eq!(headers.referer, b"https://a.example/");
+        assert_eq!((headers.language, headers.is_prefetch), (&b"de"[..], false));
+        assert_eq!(headers.hosts, Hosts::None);
+        assert_eq!(RequestHeaders::read(&HeaderMap::new()), RequestHeaders::default());
     }
 
     #[test]
     fn a_host_is_told_from_several_even_if_they_are_the_same() {
         let mut headers = vec![("accept", "*/*"), ("host", "a.example")];
-        assert_eq!(Said::in_headers(&map(&headers)).hosts, Hosts::One(b"a.example"));
+        assert_eq!(RequestHeaders::read(&map(&headers)).hosts, Hosts::One(b"a.example"));
         headers.extend([("user-agent", "Browser/1"), ("host", "a.example")]);
-        assert_eq!(Said::in_headers(&map(&headers)).hosts, Hosts::Several);
+        assert_eq!(RequestHeaders::read(&map(&headers)).hosts, Hosts::Several);
     }
 
     #[test]
@@ -135,10 +135,13 @@ mod tests {
             ("x-coupon-signature", "t=1,v1=00"),
             ("user-agent", "coupond/0.1.0"),
         ] {
-            assert!(Said::in_headers(&map(&[("accept", "*/*"), (name, value)])).is_own, "{name}");
+            assert!(
+                RequestHeaders::read(&map(&[("accept", "*/*"), (name, value)])).is_own,
+                "{name}"
+            );
         }
         let others = [("user-agent", "Mozilla/5.0 coupond/1"), ("x-coupon-other", "1")];
-        assert!(!Said::in_headers(&map(&others)).is_own);
+        assert!(!RequestHeaders::read(&map(&others)).is_own);
     }
 
     #[test]
@@ -150,8 +153,8 @@ mod tests {
             ("purpose", "preview"),
             ("x-purpose", "Preview"),
         ] {
-            assert!(Said::in_headers(&map(&[(name, value)])).is_prefetch, "{name}");
+            assert!(RequestHeaders::read(&map(&[(name, value)])).is_prefetch, "{name}");
         }
-        assert!(!Said::in_headers(&map(&[("purpose", "previewing")])).is_prefetch);
+        assert!(!RequestHeaders::read(&map(&[("purpose", "previewing")])).is_prefetch);
     }
 }

@@ -33,7 +33,7 @@ pub(super) enum Purpose {
 
 /// How much room is taken.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(super) struct MemoryBudget {
     areas: [Area; 3],
 }
 
@@ -46,29 +46,29 @@ struct Area {
 
 /// There is none left for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NoRoom;
+pub(super) struct BudgetExceeded;
 
-/// A piece of room, given back when dropped.
+/// A piece of budget, given back when dropped.
 #[derive(Debug)]
-pub(super) struct Taken {
-    room: Arc<Room>,
+pub(super) struct Reservation {
+    budget: Arc<MemoryBudget>,
     purpose: Purpose,
     address: IpAddr,
     bytes: usize,
 }
 
-impl Default for Room {
-    fn default() -> Room {
+impl Default for MemoryBudget {
+    fn default() -> MemoryBudget {
         let area = |max_bytes| Area {
             max_bytes,
             taken: AtomicUsize::new(0),
             taken_by: PerAddress::new(SHARES),
         };
-        Room { areas: MAX_BYTES.map(area) }
+        MemoryBudget { areas: MAX_BYTES.map(area) }
     }
 }
 
-impl Room {
+impl MemoryBudget {
     fn area(&self, purpose: Purpose) -> &Area {
         let [small, large, postbacks] = &self.areas;
         match purpose {
@@ -79,35 +79,39 @@ impl Room {
     }
 }
 
-impl Taken {
-    pub(super) fn none(room: &Arc<Room>, purpose: Purpose, address: IpAddr) -> Taken {
-        Taken { room: Arc::clone(room), purpose, address, bytes: 0 }
+impl Reservation {
+    pub(super) fn empty(
+        budget: &Arc<MemoryBudget>,
+        purpose: Purpose,
+        address: IpAddr,
+    ) -> Reservation {
+        Reservation { budget: Arc::clone(budget), purpose, address, bytes: 0 }
     }
 
     /// Takes more.
-    pub(super) fn grow(&mut self, bytes: usize) -> Result<(), NoRoom> {
-        let area = self.room.area(self.purpose);
-        let share = area.taken_by.of(self.address);
+    pub(super) fn grow(&mut self, bytes: usize) -> Result<(), BudgetExceeded> {
+        let area = self.budget.area(self.purpose);
+        let share = area.taken_by.get(self.address);
         take(share, bytes, area.max_bytes / SHARE)?;
-        if let Err(no_room) = take(&area.taken, bytes, area.max_bytes) {
+        if let Err(exceeded) = take(&area.taken, bytes, area.max_bytes) {
             share.fetch_sub(bytes, Ordering::AcqRel);
-            return Err(no_room);
+            return Err(exceeded);
         }
         self.bytes += bytes;
         Ok(())
     }
 }
 
-fn take(taken: &AtomicUsize, bytes: usize, max_bytes: usize) -> Result<(), NoRoom> {
+fn take(taken: &AtomicUsize, bytes: usize, max_bytes: usize) -> Result<(), BudgetExceeded> {
     let grown = |taken: usize| taken.checked_add(bytes).filter(|taken| *taken <= max_bytes);
     let took = taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, grown);
-    took.map(drop).map_err(|_| NoRoom)
+    took.map(drop).map_err(|_| BudgetExceeded)
 }
 
-impl Drop for Taken {
+impl Drop for Reservation {
     fn drop(&mut self) {
-        let area = self.room.area(self.purpose);
-        area.taken_by.of(self.address).fetch_sub(self.bytes, Ordering::AcqRel);
+        let area = self.budget.area(self.purpose);
+        area.taken_by.get(self.address).fetch_sub(self.bytes, Ordering::AcqRel);
         area.taken.fetch_sub(self.bytes, Ordering::AcqRel);
     }
 }
@@ -118,33 +122,34 @@ mod tests {
 
     const LARGE: usize = MAX_BYTES[1];
 
-    fn taken(room: &Arc<Room>, purpose: Purpose, last: u8) -> Taken {
-        Taken::none(room, purpose, IpAddr::from([192, 0, 2, last]))
+    fn taken(budget: &Arc<MemoryBudget>, purpose: Purpose, last: u8) -> Reservation {
+        Reservation::empty(budget, purpose, IpAddr::from([192, 0, 2, last]))
     }
 
     #[test]
     fn an_address_has_a_share_and_gives_it_back() {
-        let room = Arc::<Room>::default();
-        let mut one = taken(&room, Purpose::LargeBody, 1);
-        assert_eq!((one.grow(LARGE / SHARE), one.grow(1)), (Ok(()), Err(NoRoom)));
-        let mut again = taken(&room, Purpose::LargeBody, 1);
-        assert_eq!(again.grow(1), Err(NoRoom));
+        let budget = Arc::<MemoryBudget>::default();
+        let mut one = taken(&budget, Purpose::LargeBody, 1);
+        assert_eq!((one.grow(LARGE / SHARE), one.grow(1)), (Ok(()), Err(BudgetExceeded)));
+        let mut again = taken(&budget, Purpose::LargeBody, 1);
+        assert_eq!(again.grow(1), Err(BudgetExceeded));
         drop(one);
         assert_eq!(again.grow(LARGE / SHARE), Ok(()));
         drop(again);
-        assert_eq!(room.area(Purpose::LargeBody).taken.load(Ordering::Acquire), 0);
+        assert_eq!(budget.area(Purpose::LargeBody).taken.load(Ordering::Acquire), 0);
     }
 
     #[test]
     fn large_bodies_of_many_addresses_leave_room_for_small_ones_and_whole_postbacks() {
-        let room = Arc::<Room>::default();
-        let mut all: Vec<Taken> = (0..100).map(|n| taken(&room, Purpose::LargeBody, n)).collect();
+        let budget = Arc::<MemoryBudget>::default();
+        let mut all: Vec<Reservation> =
+            (0..100).map(|n| taken(&budget, Purpose::LargeBody, n)).collect();
         let given = all.iter_mut().filter_map(|taken| taken.grow(LARGE / 16).ok()).count();
         assert_eq!(given, 16);
         for purpose in [Purpose::SmallBody, Purpose::Postback] {
-            assert_eq!(taken(&room, purpose, 1).grow(4096), Ok(()), "{purpose:?}");
+            assert_eq!(taken(&budget, purpose, 1).grow(4096), Ok(()), "{purpose:?}");
         }
         drop(all);
-        assert_eq!(taken(&room, Purpose::LargeBody, 1).grow(LARGE / SHARE), Ok(()));
+        assert_eq!(taken(&budget, Purpose::LargeBody, 1).grow(LARGE / SHARE), Ok(()));
     }
 }

@@ -1,4 +1,4 @@
-//! The private surface: health, metrics, reload, preload and the feeds, on a Unix socket.
+//! The private api: health, metrics, reload, preload and the feeds, on a Unix socket.
 //!
 //! Whoever may open the socket may ask everything here; the socket's mode is the only lock. It has
 //! a thread of its own, so neither a long answer nor a stuck asker delays a visitor.
@@ -29,10 +29,10 @@ use tokio_util::sync::CancellationToken;
 use crate::clicks::ClickLog;
 use crate::loader::{LoaderHandle, Served};
 use crate::postbacks::Postbacks;
-use crate::serving::Gauges;
+use crate::serving::ThreadMetrics;
 use crate::settings::LiveSettings;
 
-/// An answer of the private surface.
+/// An answer of the private api.
 pub type Answer = Response<Full<Bytes>>;
 
 /// How many unknown codes are told, of all threads together.
@@ -42,11 +42,11 @@ const UNKNOWN_CODES_TOLD: usize = 256;
 const PRELOAD: &str = "/preload/";
 
 /// What the private surface knows and can do.
-pub struct Surface {
+pub struct ControlApi {
     /// The index.
     pub loader: LoaderHandle,
     /// The serving threads.
-    pub threads: Vec<Gauges>,
+    pub threads: Vec<ThreadMetrics>,
     /// The settings in force.
     pub settings: LiveSettings,
     /// The click log.
@@ -58,11 +58,11 @@ pub struct Surface {
 /// Starts the surface's thread; it ends after `shutdown`, when its requests are answered.
 pub fn start(
     listener: std::os::unix::net::UnixListener,
-    surface: Surface,
+    api: ControlApi,
     shutdown: CancellationToken,
 ) -> io::Result<std::thread::JoinHandle<io::Result<()>>> {
-    let name = "private".to_owned();
-    std::thread::Builder::new().name(name).spawn(move || serve(listener, surface, shutdown))
+    let name = "control".to_owned();
+    std::thread::Builder::new().name(name).spawn(move || serve(listener, api, shutdown))
 }
 
 fn limits() -> Limits {
@@ -78,18 +78,18 @@ fn limits() -> Limits {
 
 fn serve(
     listener: std::os::unix::net::UnixListener,
-    surface: Surface,
+    api: ControlApi,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async {
         let listener = UnixListener::from_std(listener)?;
-        let surface = Rc::new(surface);
+        let api = Rc::new(api);
         let make = |(): &()| {
-            let surface = Rc::clone(&surface);
+            let api = Rc::clone(&api);
             service_fn(move |request| {
-                let surface = Rc::clone(&surface);
-                async move { Ok::<_, Infallible>(surface.answer(request).await) }
+                let api = Rc::clone(&api);
+                async move { Ok::<_, Infallible>(api.answer(request).await) }
             })
         };
         AcceptLoop::with_fixed_limits(listener, limits()).run(make, LocalExecutor, shutdown).await;
@@ -97,7 +97,7 @@ fn serve(
     })
 }
 
-impl Surface {
+impl ControlApi {
     async fn answer(&self, request: Request<Incoming>) -> Answer {
         let path = request.uri().path();
         match (request.method(), path) {

@@ -18,7 +18,7 @@ use governor::state::{InMemoryState, NotKeyed, StateStore};
 use governor::{Quota, RateLimiter};
 
 use crate::config::NotFoundRate;
-use crate::news::News;
+use crate::log_throttle::LogThrottle;
 use crate::per_address::PerAddress;
 
 /// Budgets, of eight bytes each. With a hundred guessers at work, one visitor in a thousand shares
@@ -26,19 +26,19 @@ use crate::per_address::PerAddress;
 const BUDGETS: usize = 1 << 17;
 
 /// The limit in force, and what each address has left.
-pub struct MissLimit {
+pub struct NotFoundRateLimit {
     misses: NotFoundRate,
     /// `None`: there is no limit.
     limiter: Option<RateLimiter<IpAddr, Budgets, DefaultClock>>,
-    news: News,
+    log_throttle: LogThrottle,
 }
 
-impl MissLimit {
+impl NotFoundRateLimit {
     /// A limit nobody has used any of.
-    pub fn new(misses: NotFoundRate) -> MissLimit {
+    pub fn new(misses: NotFoundRate) -> NotFoundRateLimit {
         let limiter = quota(misses)
             .map(|quota| RateLimiter::new(quota, Budgets::default(), DefaultClock::default()));
-        MissLimit { misses, limiter, news: News::default() }
+        NotFoundRateLimit { misses, limiter, log_throttle: LogThrottle::default() }
     }
 
     /// What it is made of.
@@ -62,7 +62,7 @@ impl MissLimit {
     /// When nothing is left of the address's budget: after how long there will be.
     pub(crate) fn count_miss(&self, address: IpAddr, shown: IpAddr) -> Result<(), Duration> {
         let taken = self.take(address);
-        if taken.is_err() && self.news.is_due() {
+        if taken.is_err() && self.log_throttle.is_due() {
             tracing::warn!(address = %shown, "this address asks for many links and codes that lead \
                 nowhere, as who guesses codes does; above limits.misses_per_minute such requests are \
                 answered 429");
@@ -71,14 +71,14 @@ impl MissLimit {
     }
 
     /// When it was told that somebody is over the limit.
-    pub(crate) fn news(&self) -> &News {
-        &self.news
+    pub(crate) fn log_throttle(&self) -> &LogThrottle {
+        &self.log_throttle
     }
 }
 
-impl fmt::Debug for MissLimit {
+impl fmt::Debug for NotFoundRateLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MissLimit").field("misses", &self.misses).finish_non_exhaustive()
+        f.debug_struct("NotFoundRateLimit").field("misses", &self.misses).finish_non_exhaustive()
     }
 }
 
@@ -102,7 +102,7 @@ impl StateStore for Budgets {
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
-        self.0.of(*address).measure_and_replace(&NotKeyed::NonKey, measure)
+        self.0.get(*address).measure_and_replace(&NotKeyed::NonKey, measure)
     }
 }
 
@@ -110,11 +110,11 @@ impl StateStore for Budgets {
 mod tests {
     use super::*;
 
-    fn limit(per_minute: u32, burst: u32) -> MissLimit {
-        MissLimit::new(NotFoundRate { per_minute, burst })
+    fn limit(per_minute: u32, burst: u32) -> NotFoundRateLimit {
+        NotFoundRateLimit::new(NotFoundRate { per_minute, burst })
     }
 
-    fn taken(limit: &MissLimit, address: &str) -> bool {
+    fn taken(limit: &NotFoundRateLimit, address: &str) -> bool {
         limit.take(address.parse().unwrap()).is_ok()
     }
 

@@ -15,7 +15,7 @@ use super::{Identity, RingReader, StoreId, decode_constants};
 
 /// What was found under the name of a ring.
 #[derive(Debug)]
-pub(in crate::clicks) enum Leftover {
+pub(in crate::clicks) enum OrphanedRing {
     /// A ring of this store: drain it.
     Ours(Box<RingReader>),
     /// Renamed, because this store cannot use it.
@@ -48,10 +48,10 @@ pub(in crate::clicks) fn is_used(runtime_dir: &Path, incarnation: u32) -> io::Re
 }
 
 /// Looks through the runtime folder; rings of this store come in the order of their streams.
-pub(in crate::clicks) fn find_leftovers(
+pub(in crate::clicks) fn find_orphaned_rings(
     runtime_dir: &Path,
     store: StoreId,
-) -> io::Result<Vec<Leftover>> {
+) -> io::Result<Vec<OrphanedRing>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(runtime_dir)? {
         let entry = entry?;
@@ -60,14 +60,14 @@ pub(in crate::clicks) fn find_leftovers(
             continue;
         }
         let path = entry.path();
-        match kind_of_name(&path, store) {
-            Name::Ring => found.push(examine(path, store)?),
+        match classify_name(&path, store) {
+            Name::Ring => found.push(open_orphan(path, store)?),
             Name::Unfinished => remove_unless_in_use(&path)?,
             Name::Other => {}
         }
     }
-    found.sort_by_key(|leftover| match leftover {
-        Leftover::Ours(ring) => Some(ring.stream()),
+    found.sort_by_key(|orphaned| match orphaned {
+        OrphanedRing::Ours(ring) => Some(ring.stream()),
         _ => None,
     });
     Ok(found)
@@ -80,7 +80,7 @@ enum Name {
 }
 
 /// A ring that another store set aside counts as ours again when it carries our id.
-fn kind_of_name(path: &Path, store: StoreId) -> Name {
+fn classify_name(path: &Path, store: StoreId) -> Name {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let (stem, suffix) = name.split_once('.').unwrap_or((name, ""));
     let numbers = stem.strip_prefix("ring-").and_then(|rest| rest.split_once('-'));
@@ -99,11 +99,11 @@ fn foreign_suffix(store: StoreId) -> String {
     format!("of-store-{:032x}", u128::from_be_bytes(store))
 }
 
-fn examine(path: PathBuf, store: StoreId) -> io::Result<Leftover> {
+fn open_orphan(path: PathBuf, store: StoreId) -> io::Result<OrphanedRing> {
     let mut file = File::options().read(true).write(true).open(&path)?;
     match file.try_lock() {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Ok(Leftover::InUse { path }),
+        Err(TryLockError::WouldBlock) => return Ok(OrphanedRing::InUse { path }),
         Err(TryLockError::Error(error)) => return Err(error),
     }
     let mut constants = [0; CONSTANTS_BYTES];
@@ -118,29 +118,32 @@ fn examine(path: PathBuf, store: StoreId) -> io::Result<Leftover> {
     match decoded {
         Ok((identity, _)) if identity.store != store => {
             let why = "it belongs to another data folder".into();
-            Ok(Leftover::SetAside { path: set_aside(&path, &foreign_suffix(identity.store))?, why })
+            Ok(OrphanedRing::SetAside {
+                path: set_aside(&path, &foreign_suffix(identity.store))?,
+                why,
+            })
         }
         Ok((identity, capacity)) => adopt(path, identity, capacity),
-        Err(why) => Ok(Leftover::SetAside { path: set_aside(&path, "damaged")?, why }),
+        Err(why) => Ok(OrphanedRing::SetAside { path: set_aside(&path, "damaged")?, why }),
     }
 }
 
-fn adopt(path: PathBuf, identity: Identity, capacity: u64) -> io::Result<Leftover> {
+fn adopt(path: PathBuf, identity: Identity, capacity: u64) -> io::Result<OrphanedRing> {
     let mapping = match Mapping::open(&path) {
         Ok(mapping) => mapping,
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
             let path = set_aside(&path, "damaged")?;
-            return Ok(Leftover::SetAside { path, why: error.to_string() });
+            return Ok(OrphanedRing::SetAside { path, why: error.to_string() });
         }
         Err(error) => return Err(error),
     };
     if mapping.capacity() as u64 != capacity {
         let why = format!("it holds {} bytes and says {capacity}", mapping.capacity());
         drop(mapping);
-        return Ok(Leftover::SetAside { path: set_aside(&path, "damaged")?, why });
+        return Ok(OrphanedRing::SetAside { path: set_aside(&path, "damaged")?, why });
     }
-    let consumer = Consumer::alone(mapping);
-    Ok(Leftover::Ours(Box::new(RingReader::new(consumer, identity.stream, path))))
+    let consumer = Consumer::of_orphan(mapping);
+    Ok(OrphanedRing::Ours(Box::new(RingReader::new(consumer, identity.stream, path))))
 }
 
 /// Renames a ring that is not to be drained, over no other file; returns its name.

@@ -15,15 +15,15 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use super::{Answer, Surface, answer};
+use super::{Answer, ControlApi, answer};
 use crate::counters::{Count, VisitCounters};
 use crate::postbacks::PostbackStatus;
 use crate::proxy_protocol::ProxyCounters;
-use crate::serving::Gauges;
+use crate::serving::ThreadMetrics;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-impl Surface {
+impl ControlApi {
     pub(super) fn metrics(&self) -> Answer {
         let mut registry = Registry::with_prefix("coupond");
         registry.register_collector(Box::new(self.snapshot()));
@@ -90,7 +90,7 @@ struct Snapshot {
 }
 
 impl Snapshot {
-    fn visits(&mut self, threads: &[Gauges]) {
+    fn visits(&mut self, threads: &[ThreadMetrics]) {
         let sum = |count: fn(&VisitCounters) -> &Count| {
             threads.iter().map(|thread| count(&thread.visits).get()).sum::<u64>()
         };
@@ -131,7 +131,7 @@ impl Snapshot {
         );
     }
 
-    fn connections(&mut self, threads: &[Gauges]) {
+    fn connections(&mut self, threads: &[ThreadMetrics]) {
         let sum = |count: fn(&coupon_serve::ConnectionCounters) -> &AtomicU64| {
             let counts = threads.iter().map(|thread| count(&thread.connections));
             counts.map(|count| count.load(Ordering::Relaxed)).sum::<u64>()

@@ -1,4 +1,4 @@
-//! Reception: what arrives is read whole, given an id, kept, and waits for its verdict.
+//! PostbackReceiver: what arrives is read whole, given an id, kept, and waits for its verdict.
 //!
 //! It runs on the serving threads and never blocks them. When the daemon stops, whoever waits for
 //! a verdict is answered `queued` at once.
@@ -30,15 +30,15 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::answer::{Form, Refused};
+use super::answer::{Form, Refusal};
 use super::identification::names_something_usable;
-use super::room::{Purpose, SMALL_BODY_BYTES, Taken};
+use super::memory_budget::{Purpose, Reservation, SMALL_BODY_BYTES};
+use super::pending_verdicts::PendingVerdict;
 use super::spool::Incoming;
-use super::verdicts::Ticket;
 use super::{Shared, UNIDENTIFIED_BYTES};
 use crate::clock::unix_ms;
 use crate::live_index::LiveIndex;
-use crate::redirect::Guest;
+use crate::redirect::ClientInfo;
 use crate::response::{Answer, Reply, respond};
 
 /// How long an advertiser is kept waiting for the admin's verdict.
@@ -52,7 +52,7 @@ const LEAST_BODY_BYTES_PER_SECOND: usize = 16 << 10;
 
 /// Takes the postbacks that come to one serving thread.
 #[derive(Clone)]
-pub struct Reception {
+pub struct PostbackReceiver {
     shared: Arc<Shared>,
     queue: SyncSender<Incoming>,
     node: u16,
@@ -64,13 +64,13 @@ pub struct Reception {
 /// A body, and the room that it takes.
 struct Received {
     body: Vec<u8>,
-    _room: Option<Taken>,
+    _memory: Option<Reservation>,
 }
 
 /// A postback that is durable.
-struct Kept {
+struct DurablePostback {
     id: PostbackId,
-    ticket: Option<Ticket>,
+    pending: Option<PendingVerdict>,
     charge: Charge,
 }
 
@@ -83,7 +83,7 @@ struct Charge {
     surplus_bytes: usize,
 }
 
-impl Reception {
+impl PostbackReceiver {
     pub(super) fn new(
         shared: Arc<Shared>,
         queue: SyncSender<Incoming>,
@@ -91,8 +91,8 @@ impl Reception {
         index: LiveIndex,
         limits: watch::Receiver<Limits>,
         shutdown: CancellationToken,
-    ) -> Reception {
-        Reception { shared, queue, node, index, limits, shutdown }
+    ) -> PostbackReceiver {
+        PostbackReceiver { shared, queue, node, index, limits, shutdown }
     }
 
     /// Answers one postback.
@@ -101,14 +101,14 @@ impl Reception {
         channel: Channel,
         parts: Parts,
         body: B,
-        guest: Guest,
+        client: ClientInfo,
     ) -> Answer
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let form = Form::asked(channel, &parts.headers);
-        let decided = match self.take(channel, &parts, body, &guest).await {
-            Ok(kept) => self.decided(kept, &guest).await,
+        let form = Form::requested(channel, &parts.headers);
+        let decided = match self.take(channel, &parts, body, &client).await {
+            Ok(kept) => self.decided(kept, &client).await,
             Err(refused) => Err(refused),
         };
         let counters = &self.shared.counters;
@@ -118,29 +118,34 @@ impl Reception {
         }
         match decided {
             // The same bytes that a visit gets above the limit.
-            Err(Refused::TooMany(wait)) => respond(Reply::too_many(wait), parts),
+            Err(Refusal::TooMany(wait)) => respond(Reply::too_many(wait), parts),
             decided => form.answer(decided, parts.headers),
         }
     }
 
     /// The verdict on what is kept, unless its address may not hear it.
-    async fn decided(&self, kept: Kept, guest: &Guest) -> Result<Verdict, Refused> {
-        let Kept { id, ticket, charge } = kept;
-        let verdict = self.verdict(id, ticket).await;
-        self.settle(charge, &verdict, guest);
+    async fn decided(
+        &self,
+        kept: DurablePostback,
+        client: &ClientInfo,
+    ) -> Result<Verdict, Refusal> {
+        let DurablePostback { id, pending, charge } = kept;
+        let verdict = self.verdict(id, pending).await;
+        self.refund(charge, &verdict, client);
         if verdict.is_miss {
-            let counted = guest.miss_limit.count_miss(guest.address, guest.recorded_address);
-            counted.map_err(Refused::TooMany)?;
+            let counted =
+                client.not_found_limit.count_miss(client.address, client.recorded_address);
+            counted.map_err(Refusal::TooMany)?;
         }
         Ok(verdict)
     }
 
     /// Gives back what the verdict shows to be somebody's.
-    fn settle(&self, charge: Charge, verdict: &Verdict, guest: &Guest) {
+    fn refund(&self, charge: Charge, verdict: &Verdict, client: &ClientInfo) {
         let is_known = verdict.status != VerdictStatus::Queued;
         let unidentified = if is_known && !verdict.is_miss { charge.unidentified_bytes } else { 0 };
         let surplus = if verdict.is_trusted { charge.surplus_bytes } else { 0 };
-        self.shared.byte_budgets.give_back(guest.address, unidentified + surplus);
+        self.shared.byte_budgets.give_back(client.address, unidentified + surplus);
     }
 
     /// Keeps it. Its body is let go of then: a request that waits for its verdict holds little.
@@ -149,15 +154,15 @@ impl Reception {
         channel: Channel,
         parts: &Parts,
         body: B,
-        guest: &Guest,
-    ) -> Result<Kept, Refused>
+        client: &ClientInfo,
+    ) -> Result<DurablePostback, Refusal>
     where
         B: Body<Data = Bytes> + Unpin,
     {
         let received = match parts.method {
-            Method::GET => Received { body: Vec::new(), _room: None },
-            Method::POST => self.read(parts, body, guest).await?,
-            _ => return Err(Refused::Method),
+            Method::GET => Received { body: Vec::new(), _memory: None },
+            Method::POST => self.read(parts, body, client).await?,
+            _ => return Err(Refusal::Method),
         };
         let unix_ms = unix_ms();
         let id = new_id(unix_ms)?;
@@ -168,8 +173,8 @@ impl Reception {
             node: self.node,
             channel,
             is_post: parts.method == Method::POST,
-            address: guest.address_of(channel),
-            host: guest.host.as_str().as_bytes(),
+            address: client.address_of(channel),
+            host: client.host.as_str().as_bytes(),
             query,
             body: &received.body,
             content_type: header(parts, &CONTENT_TYPE),
@@ -180,10 +185,10 @@ impl Reception {
         let record = postback.encode();
         let is_identified = self.identifies(query, &received.body, unix_ms);
         drop(received);
-        let charge = self.charge(record.len(), is_identified, guest)?;
-        let ticket = self.shared.waiting.place(id);
-        self.keep(record, guest).await?;
-        Ok(Kept { id, ticket, charge })
+        let charge = self.charge(record.len(), is_identified, client)?;
+        let pending = self.shared.waiting.register(id);
+        self.keep(record, client).await?;
+        Ok(DurablePostback { id, pending, charge })
     }
 
     fn identifies(&self, query: &[u8], body: &[u8], unix_ms: u64) -> bool {
@@ -193,9 +198,14 @@ impl Reception {
     }
 
     /// Takes off the address's budget what it makes us keep of what may be nobody's.
-    fn charge(&self, bytes: usize, is_identified: bool, guest: &Guest) -> Result<Charge, Refused> {
+    fn charge(
+        &self,
+        bytes: usize,
+        is_identified: bool,
+        client: &ClientInfo,
+    ) -> Result<Charge, Refusal> {
         if !is_identified && self.shared.is_disk_low.load(Ordering::Acquire) {
-            return Err(Refused::DiskLow);
+            return Err(Refusal::DiskLow);
         }
         let needed = bytes.min(UNIDENTIFIED_BYTES);
         let charge = Charge {
@@ -203,55 +213,61 @@ impl Reception {
             surplus_bytes: bytes - needed,
         };
         let all = charge.unidentified_bytes + charge.surplus_bytes;
-        self.shared.byte_budgets.take(guest.address, all).map_err(Refused::TooMany)?;
+        self.shared.byte_budgets.take(client.address, all).map_err(Refusal::TooMany)?;
         Ok(charge)
     }
 
     /// Reads a body as long as it may be, as slowly as it may come.
-    async fn read<B>(&self, parts: &Parts, mut body: B, guest: &Guest) -> Result<Received, Refused>
+    async fn read<B>(
+        &self,
+        parts: &Parts,
+        mut body: B,
+        client: &ClientInfo,
+    ) -> Result<Received, Refusal>
     where
         B: Body<Data = Bytes> + Unpin,
     {
         let size = body.size_hint();
         if size.lower() > MAX_BODY_BYTES as u64 {
-            return Err(Refused::TooLarge);
+            return Err(Refusal::TooLarge);
         }
         let is_small = size.exact().is_some_and(|bytes| bytes <= SMALL_BODY_BYTES);
         let purpose = if is_small { Purpose::SmallBody } else { Purpose::LargeBody };
-        let mut room = Taken::none(&self.shared.room, purpose, guest.address);
+        let mut reservation = Reservation::empty(&self.shared.memory, purpose, client.address);
         let began = Instant::now();
         let deadline = began + self.limits.borrow().client_timeout;
         let mut received = Vec::new();
         while let Some(frame) = timeout_at(deadline.min(due(began, received.len())), body.frame())
             .await
-            .map_err(|_| Refused::TooSlow)?
+            .map_err(|_| Refusal::TooSlow)?
         {
-            let Ok(data) = frame.map_err(|_| Refused::Broken)?.into_data() else { continue };
+            let Ok(data) = frame.map_err(|_| Refusal::Broken)?.into_data() else { continue };
             if received.len() + data.len() > MAX_BODY_BYTES {
-                return Err(Refused::TooLarge);
+                return Err(Refusal::TooLarge);
             }
-            room.grow(data.len())?;
+            reservation.grow(data.len())?;
             received.extend_from_slice(&data);
         }
         check_type(header(parts, &CONTENT_TYPE), &received)?;
-        Ok(Received { body: received, _room: Some(room) })
+        Ok(Received { body: received, _memory: Some(reservation) })
     }
 
     /// Returns when it is durable.
-    async fn keep(&self, record: Vec<u8>, guest: &Guest) -> Result<(), Refused> {
-        let mut room = Taken::none(&self.shared.room, Purpose::Postback, guest.address);
-        room.grow(record.len())?;
+    async fn keep(&self, record: Vec<u8>, client: &ClientInfo) -> Result<(), Refusal> {
+        let mut reservation =
+            Reservation::empty(&self.shared.memory, Purpose::Postback, client.address);
+        reservation.grow(record.len())?;
         let (is_kept, kept) = oneshot::channel();
-        let incoming = Incoming { record, is_kept, _room: room };
-        self.queue.try_send(incoming).map_err(|_| Refused::Busy)?;
+        let incoming = Incoming { record, is_kept, _memory: reservation };
+        self.queue.try_send(incoming).map_err(|_| Refusal::Busy)?;
         match timeout(KEEP_DEADLINE, kept).await {
             Ok(Ok(true)) => Ok(()),
-            _ => Err(Refused::NotKept),
+            _ => Err(Refusal::NotKept),
         }
     }
 
     /// The verdict on it, which is `queued` where nobody says more in time.
-    async fn verdict(&self, id: PostbackId, ticket: Option<Ticket>) -> Verdict {
+    async fn verdict(&self, id: PostbackId, pending: Option<PendingVerdict>) -> Verdict {
         let queued = Verdict {
             postback: id,
             status: VerdictStatus::Queued,
@@ -262,10 +278,10 @@ impl Reception {
             is_miss: false,
             is_trusted: false,
         };
-        let Some(mut ticket) = ticket else { return queued };
+        let Some(mut pending) = pending else { return queued };
         tokio::select! {
             biased;
-            verdict = timeout(VERDICT_DEADLINE, &mut ticket.verdict) => match verdict {
+            verdict = timeout(VERDICT_DEADLINE, &mut pending.verdict) => match verdict {
                 Ok(Ok(verdict)) => verdict,
                 _ => queued,
             },
@@ -281,10 +297,10 @@ fn due(began: Instant, received: usize) -> Instant {
     began + BODY_GRACE + at_least_rate
 }
 
-fn new_id(unix_ms: u64) -> Result<PostbackId, Refused> {
+fn new_id(unix_ms: u64) -> Result<PostbackId, Refusal> {
     let mut random = [0; 10];
     // Only a system without a source of randomness fails here.
-    getrandom::fill(&mut random).map_err(|_| Refused::NotKept)?;
+    getrandom::fill(&mut random).map_err(|_| Refusal::NotKept)?;
     Ok(PostbackId::new(unix_ms, random))
 }
 
@@ -293,7 +309,7 @@ fn header<'a>(parts: &'a Parts, name: &HeaderName) -> &'a [u8] {
 }
 
 /// Bodies are forms or JSON objects. One that does not say what it is, is what it looks like.
-fn check_type(content_type: &[u8], body: &[u8]) -> Result<(), Refused> {
+fn check_type(content_type: &[u8], body: &[u8]) -> Result<(), Refusal> {
     let body = body.trim_ascii();
     let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
     match essence.to_ascii_lowercase().as_slice() {
@@ -302,13 +318,13 @@ fn check_type(content_type: &[u8], body: &[u8]) -> Result<(), Refused> {
         b"application/json" | b"text/json" => check_json(body),
         b"" if body.starts_with(b"{") => check_json(body),
         b"" => Ok(()),
-        _ => Err(Refused::MediaType),
+        _ => Err(Refusal::MediaType),
     }
 }
 
-fn check_json(body: &[u8]) -> Result<(), Refused> {
+fn check_json(body: &[u8]) -> Result<(), Refusal> {
     let is_object = body.starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(body).is_ok();
-    if is_object { Ok(()) } else { Err(Refused::NotJson) }
+    if is_object { Ok(()) } else { Err(Refusal::NotJson) }
 }
 
 #[cfg(test)]
@@ -331,18 +347,18 @@ mod tests {
             assert_eq!(check_type(content_type.as_bytes(), body.as_bytes()), Ok(()), "{body}");
         }
         for (content_type, body, refused) in [
-            ("application/json", "[1]", Refused::NotJson),
-            ("application/json", "{\"a\":", Refused::NotJson),
-            ("application/json", "a=1", Refused::NotJson),
-            ("", "{a=1", Refused::NotJson),
-            ("text/plain", "a=1", Refused::MediaType),
-            ("multipart/form-data; boundary=x", "--x", Refused::MediaType),
+            ("application/json", "[1]", Refusal::NotJson),
+            ("application/json", "{\"a\":", Refusal::NotJson),
+            ("application/json", "a=1", Refusal::NotJson),
+            ("", "{a=1", Refusal::NotJson),
+            ("text/plain", "a=1", Refusal::MediaType),
+            ("multipart/form-data; boundary=x", "--x", Refusal::MediaType),
         ] {
             let found = check_type(content_type.as_bytes(), body.as_bytes());
             assert_eq!(found, Err(refused), "{body}");
         }
-        assert_eq!(check_json("[".repeat(60_000).as_bytes()), Err(Refused::NotJson));
+        assert_eq!(check_json("[".repeat(60_000).as_bytes()), Err(Refusal::NotJson));
         let deep = format!("{{\"a\":{}", "[".repeat(60_000));
-        assert_eq!(check_json(deep.as_bytes()), Err(Refused::NotJson));
+        assert_eq!(check_json(deep.as_bytes()), Err(Refusal::NotJson));
     }
 }

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Surface, served_json};
+use super::{ControlApi, served_json};
 
-impl Surface {
+impl ControlApi {
     /// Always an answer while the process lives; `degraded` says that redirects go on with less
     /// than all is well: an older index, a click log that does not take clicks, or a spool that
     /// does not take postbacks.
@@ -27,7 +27,7 @@ impl Surface {
             "damaged": clicks.damaged,
         });
         let limited = self.threads.iter().map(|thread| thread.visits.limited()).sum::<u64>();
-        let is_reached = self.settings.current().miss_limit.news().is_recent();
+        let is_reached = self.settings.current().not_found_limit.log_throttle().is_recent();
         health["misses"] = json!({ "limited": limited, "limit_is_reached": is_reached });
         health["wal"] = json!({
             "open": clicks.wal_is_open,

@@ -2,7 +2,7 @@
 
 /// What a problem is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum About {
+pub(super) enum AlertKind {
     Wal,
     WalSetAside,
     WalDamage,
@@ -13,4 +13,4 @@ pub(super) enum About {
     Store,
 }
 
-pub(super) type Problems = crate::problems::Problems<About>;
+pub(super) type ClickAlerts = crate::active_alerts::ActiveAlerts<AlertKind>;

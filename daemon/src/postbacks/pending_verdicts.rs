@@ -7,39 +7,39 @@ use coupon_shared::postback::{PostbackId, Verdict};
 use tokio::sync::oneshot;
 
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(super) struct PendingVerdicts {
     max: usize,
     requests: Mutex<HashMap<PostbackId, oneshot::Sender<Verdict>>>,
 }
 
 /// A request's place among those waiting; given up when dropped.
 #[derive(Debug)]
-pub(super) struct Ticket {
+pub(super) struct PendingVerdict {
     id: PostbackId,
-    waiting: Arc<Waiting>,
+    waiting: Arc<PendingVerdicts>,
     /// Resolves with the verdict.
     pub(super) verdict: oneshot::Receiver<Verdict>,
 }
 
-impl Waiting {
-    pub(super) fn at_most(max: usize) -> Waiting {
-        Waiting { max, requests: Mutex::default() }
+impl PendingVerdicts {
+    pub(super) fn new(max: usize) -> PendingVerdicts {
+        PendingVerdicts { max, requests: Mutex::default() }
     }
 
     /// A place, if there is one. It must be taken before the postback can be delivered, so that no
     /// verdict comes too early.
-    pub(super) fn place(self: &Arc<Self>, id: PostbackId) -> Option<Ticket> {
+    pub(super) fn register(self: &Arc<Self>, id: PostbackId) -> Option<PendingVerdict> {
         let mut requests = self.lock();
         if requests.len() >= self.max {
             return None;
         }
         let (give, verdict) = oneshot::channel();
         requests.insert(id, give);
-        Some(Ticket { id, waiting: Arc::clone(self), verdict })
+        Some(PendingVerdict { id, waiting: Arc::clone(self), verdict })
     }
 
     /// Hands a verdict to whoever waits for it, if anybody still does.
-    pub(super) fn give(&self, verdict: Verdict) {
+    pub(super) fn deliver(&self, verdict: Verdict) {
         let request = self.lock().remove(&verdict.postback);
         if let Some(request) = request {
             // Its request may have gone a moment ago.
@@ -56,7 +56,7 @@ impl Waiting {
     }
 }
 
-impl Drop for Ticket {
+impl Drop for PendingVerdict {
     fn drop(&mut self) {
         self.waiting.lock().remove(&self.id);
     }

@@ -5,7 +5,7 @@ use coupon_shared::click::{ClickError, StreamId};
 use crate::clicks::ring::{RingDamage, RingReader};
 
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct RingSource {
     ring: RingReader,
     /// Records up to this sequence are in the WAL already.
     logged_before: u64,
@@ -20,9 +20,9 @@ pub(super) enum End {
     Damaged(RingDamage),
 }
 
-impl Source {
-    pub(super) fn new(ring: RingReader, logged_before: u64) -> Source {
-        Source { ring, logged_before, end: None, unreadable: 0 }
+impl RingSource {
+    pub(super) fn new(ring: RingReader, logged_before: u64) -> RingSource {
+        RingSource { ring, logged_before, end: None, unreadable: 0 }
     }
 
     pub(super) fn stream(&self) -> StreamId {
@@ -60,7 +60,7 @@ impl Source {
     }
 
     /// What was read is durable. Returns how many records were unreadable.
-    pub(super) fn settle(&mut self) -> u64 {
+    pub(super) fn release(&mut self) -> u64 {
         self.ring.release();
         std::mem::take(&mut self.unreadable)
     }

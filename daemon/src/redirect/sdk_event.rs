@@ -14,38 +14,38 @@ use coupon_shared::visit_target::Parameter;
 use hyper::Method;
 use hyper::body::Bytes;
 
-use super::{Desk, Entry, Visitor};
+use super::{ClickEntry, RedirectContext, VisitRequest};
 use crate::live_index::ServedIndex;
-use crate::request::Reported;
+use crate::request::SdkEvent;
 use crate::response::Reply;
 
-impl Desk {
+impl RedirectContext {
     /// Decides, records and answers.
     pub(super) fn report(
         &mut self,
         index: &ServedIndex,
-        visitor: &Visitor<'_>,
-        reported: Reported,
+        request: &VisitRequest<'_>,
+        event: SdkEvent,
     ) -> Reply {
-        self.parameters.read(visitor.parts.uri.query());
-        let [by_code, direct] = self.judged(index, visitor);
+        self.parameters.read(request.parts.uri.query());
+        let [by_code, direct] = self.decide_click(index, request);
         let redirected = |click: &DecidedClick| click.reason == Reason::Redirected;
         let tracked = by_code.filter(redirected).or(direct.filter(redirected));
-        if reported != Reported::Impression
-            && let Some(id) = self.followed(index)
+        if event != SdkEvent::Impression
+            && let Some(id) = self.known_click(index)
         {
-            return self.already_known(index, id, tracked);
+            return self.answer_existing(index, id, tracked);
         }
         let Some(click) = tracked.or(by_code).or(direct) else {
-            self.saw_nothing_known();
+            self.count_unknown_event();
             return Reply::Untracked;
         };
-        let id = self.ids.next(&index.catalog().click_id_key(), visitor.unix_ms);
-        if visitor.parts.method == Method::GET {
+        let id = self.ids.next(&index.catalog().click_id_key(), request.unix_ms);
+        if request.parts.method == Method::GET {
             let code = if click.row.code_id == 0 { b"" } else { self.parameters.code() };
-            let kind = kind(reported, visitor);
-            let entry = Entry { transaction_id: id, click: &click, code, kind };
-            self.recorder.record(index, visitor, &self.parameters, &entry);
+            let kind = visit_kind(event, request);
+            let entry = ClickEntry { transaction_id: id, click: &click, code, kind };
+            self.recorder.record(index, request, &self.parameters, &entry);
         } else {
             self.counters.heads.add_one();
         }
@@ -56,12 +56,16 @@ impl Desk {
     }
 
     /// What the code decides, and what offer and partner do.
-    fn judged(&mut self, index: &ServedIndex, visitor: &Visitor<'_>) -> [Option<DecidedClick>; 2] {
-        let now = visitor.unix_seconds();
+    fn decide_click(
+        &mut self,
+        index: &ServedIndex,
+        request: &VisitRequest<'_>,
+    ) -> [Option<DecidedClick>; 2] {
+        let now = request.unix_seconds();
         let (offer_id, partner_id) = (self.parameters.offer_id(), self.parameters.partner_id());
         let by_code = FoldedCode::fold(self.parameters.code()).ok().and_then(|code| {
             let rows = self.hot_codes.lookup(index, &code);
-            let visit = Visit { rows, offer_id, domain: visitor.domain };
+            let visit = Visit { rows, offer_id, domain: request.domain };
             decide(index.catalog(), &visit, &Facts::default(), now).click
         });
         let direct = offer_id.zip(partner_id);
@@ -71,15 +75,15 @@ impl Desk {
     }
 
     /// The click that brought the visitor to the page, if the page was told one of ours.
-    fn followed(&self, index: &ServedIndex) -> Option<TransactionId> {
+    fn known_click(&self, index: &ServedIndex) -> Option<TransactionId> {
         let key = index.catalog().click_id_key();
         self.parameters.transaction_id().filter(|id| id.verify(&key))
     }
 
-    /// It was recorded when its link was followed. Its offer is in the record, which is not here, so
+    /// It was recorded when its link was known_click. Its offer is in the record, which is not here, so
     /// it is the one that the page names. A page that names nothing is told nothing; one that names
     /// what cannot be used learns that, which counts as a miss, or codes could be guessed with it.
-    fn already_known(
+    fn answer_existing(
         &self,
         index: &ServedIndex,
         id: TransactionId,
@@ -97,25 +101,25 @@ impl Desk {
     }
 
     fn names_something(&self) -> bool {
-        let said = [Parameter::Cc, Parameter::CouponCode, Parameter::Oid, Parameter::Affid];
-        said.into_iter().any(|name| !self.parameters.get(name).is_empty())
+        let names = [Parameter::Cc, Parameter::CouponCode, Parameter::Oid, Parameter::Affid];
+        names.into_iter().any(|name| !self.parameters.get(name).is_empty())
     }
 
-    fn saw_nothing_known(&self) {
+    fn count_unknown_event(&self) {
         match FoldedCode::fold(self.parameters.code()) {
-            Ok(code) => self.saw_unknown(&code),
+            Ok(code) => self.count_unknown_code(&code),
             Err(_) => self.counters.malformed_codes.add_one(),
         }
     }
 }
 
 /// A page that is only fetched ahead reports clicks, too.
-fn kind(reported: Reported, visitor: &Visitor<'_>) -> VisitKind {
-    match reported {
-        Reported::Impression => VisitKind::Impression,
-        Reported::ServersClick => VisitKind::Server,
-        Reported::Click if visitor.said.is_prefetch => VisitKind::Prefetch,
-        Reported::Click => VisitKind::Sdk,
+fn visit_kind(event: SdkEvent, request: &VisitRequest<'_>) -> VisitKind {
+    match event {
+        SdkEvent::Impression => VisitKind::Impression,
+        SdkEvent::ServerClick => VisitKind::Server,
+        SdkEvent::Click if request.headers.is_prefetch => VisitKind::Prefetch,
+        SdkEvent::Click => VisitKind::Sdk,
     }
 }
 
