@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tracing_subscriber::EnvFilter;
 
 use crate::catalog::BulkMode;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, ConfigSources};
 use crate::conversions;
 use crate::explain::Moment;
 use crate::intake;
@@ -220,7 +220,11 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 
 impl Options {
     fn load(&self) -> Result<Config, ConfigError> {
-        let mut config = Config::load(self.config.as_deref(), std::env::vars())?;
+        let mut config = Config::load(&ConfigSources {
+            file: self.config.clone(),
+            env: coupon_config::environment(),
+            ..ConfigSources::default()
+        })?;
         if let Some(dir) = &self.data {
             config.data_dir.clone_from(dir);
         }

@@ -58,13 +58,8 @@ impl Arguments {
             .filter_map(|(key, value)| value.as_ref().map(|value| (key.to_owned(), value.clone())));
         ConfigSources {
             file: self.config.clone(),
-            env: std::env::vars_os().filter_map(utf8).collect(),
+            env: coupon_config::environment(),
             arguments: given.collect(),
         }
     }
-}
-
-/// Variables that are not text are not ours.
-fn utf8((name, value): (std::ffi::OsString, std::ffi::OsString)) -> Option<(String, String)> {
-    Some((name.into_string().ok()?, value.into_string().ok()?))
 }

@@ -1,0 +1,74 @@
+use super::*;
+
+fn load(toml: &str, env: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("admin.toml");
+    std::fs::write(&file, toml).unwrap();
+    let env = env.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    Config::load(&ConfigSources { file: Some(file), env, ..ConfigSources::default() })
+}
+
+#[test]
+fn the_environment_overrules_the_file() {
+    let config = load(
+        "listen = '127.0.0.1:1'\nnetwork_id = 3\n[limits]\nmax_connections = 7",
+        &[
+            ("COUPON_ADMIN_LISTEN", "127.0.0.1:2"),
+            ("COUPON_ADMIN_LIMITS_DRAIN_TIMEOUT_MS", "1500"),
+            ("PATH", "/bin"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(config.listen.port(), 2);
+    assert_eq!(config.network_id, 3);
+    assert_eq!(config.limits.max_connections, 7);
+    assert_eq!(config.limits.drain_timeout, Duration::from_millis(1500));
+}
+
+#[test]
+fn all_problems_are_reported_at_once() {
+    let toml = "listen = 'nowhere'\nnetwork_id = 0\nport = 1\n[limits]\nmax_body_bytes = -1\nidle_timeout_ms = [1]\n[log]\nfilter = 'a=b=c'";
+    let Err(ConfigError::Problems(problems)) = load(toml, &[("COUPON_ADMIN_LISTEM", "x")]) else {
+        panic!()
+    };
+    for key in [
+        "listen",
+        "network_id",
+        "port",
+        "limits.max_body_bytes",
+        "limits.idle_timeout_ms",
+        "log.filter",
+        "COUPON_ADMIN_LISTEM",
+    ] {
+        assert!(
+            problems.iter().any(|problem| problem.starts_with(key)),
+            "{key} is not in {problems:?}"
+        );
+    }
+    assert_eq!(problems.len(), 7);
+}
+
+#[test]
+fn the_printed_configuration_reads_back_as_itself() {
+    let config = Config { network_id: 9, ..Config::default() };
+    assert_eq!(load(&config.to_string(), &[]).unwrap(), config);
+}
+
+#[test]
+fn the_example_file_shows_every_key_with_its_default() {
+    let example = include_str!("../../../systemd/coupon-admin.toml");
+    assert_eq!(load(example, &[]).unwrap(), Config::default());
+    let shown: toml::Table = example.parse().unwrap();
+    let all: toml::Table = Config::default().to_string().parse().unwrap();
+    assert_eq!(shown, all);
+}
+
+#[test]
+fn a_missing_file_and_broken_toml_are_told_apart() {
+    let missing = Config::load(&ConfigSources {
+        file: Some("/nonexistent/admin.toml".into()),
+        ..ConfigSources::default()
+    });
+    assert!(matches!(missing, Err(ConfigError::Read { .. })));
+    assert!(matches!(load("listen = ", &[]), Err(ConfigError::Syntax { .. })));
+}

@@ -1,0 +1,133 @@
+use std::path::Path;
+
+use super::*;
+
+fn load(toml: &str, env: &[(&str, &str)], arguments: &[(&str, &str)]) -> Result<Config, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("coupond.toml");
+    std::fs::write(&file, toml).unwrap();
+    let map = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()
+    };
+    let sources = ConfigSources { file: Some(file), env: map(env), arguments: map(arguments) };
+    Config::load(&sources).map_err(|error| error.to_string())
+}
+
+#[test]
+fn an_empty_file_gives_the_defaults() {
+    assert_eq!(load("", &[], &[]), Ok(Config::default()));
+}
+
+#[test]
+fn the_example_file_says_the_defaults() {
+    let example = include_str!("../../../systemd/coupond.toml");
+    assert_eq!(load(example, &[], &[]), Ok(Config::default()));
+}
+
+#[test]
+fn every_key_can_be_set_in_the_file_and_in_the_environment() {
+    let keys = [
+        ("listen", "'127.0.0.1:81'"),
+        ("data_dir", "'/d'"),
+        ("runtime_dir", "'/r'"),
+        ("index_dir", "'/i'"),
+        ("node_id", "7"),
+        ("threads", "3"),
+        ("trusted_proxies", "['10.0.0.0/8', '::1']"),
+        ("proxy_protocol", "true"),
+        ("accept_any_host", "true"),
+        ("truncate_addresses", "true"),
+        ("limits.max_connections", "11"),
+        ("limits.max_head_bytes", "20000"),
+        ("limits.client_timeout_ms", "12"),
+        ("limits.idle_timeout_ms", "13"),
+        ("limits.drain_grace_ms", "14"),
+        ("limits.drain_deadline_ms", "15"),
+        ("limits.misses_per_minute", "20"),
+        ("limits.misses_burst", "21"),
+        ("clicks.durable", "true"),
+        ("clicks.ring_bytes", "131072"),
+        ("clicks.commit_interval_ms", "16"),
+        ("clicks.commit_bytes", "5000"),
+        ("clicks.wal_segment_bytes", "2000000"),
+        ("clicks.wal_max_bytes", "3000000"),
+        ("clicks.sled_cache_bytes", "4000000"),
+        ("clicks.retention_days", "17"),
+        ("postbacks.keep_days", "18"),
+        ("postbacks.max_bytes", "6000000"),
+        ("postbacks.max_waiting", "19"),
+        ("log.level", "'debug'"),
+        ("log.format", "'json'"),
+    ];
+    let toml: String = keys.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+    let from_file = load(&toml, &[], &[]).unwrap();
+    let env: Vec<(String, String)> = keys
+        .iter()
+        .map(|(key, value)| {
+            let name = format!("COUPOND_{}", key.replace('.', "_").to_ascii_uppercase());
+            (name, value.replace(['\'', '[', ']'], ""))
+        })
+        .collect();
+    let env: Vec<(&str, &str)> =
+        env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(load("", &env, &[]).unwrap(), from_file);
+    assert_eq!(load(&from_file.to_string(), &[], &[]).unwrap(), from_file);
+    let untouched = Config::default();
+    assert_eq!(untouched.keys_needing_restart(&from_file).len(), 10);
+    assert_ne!(from_file.live, untouched.live);
+    assert_eq!(from_file.live.trusted_proxies.len(), 2);
+}
+
+#[test]
+fn all_problems_are_reported_at_once() {
+    let toml = "listen = 'nowhere'\nnode_id = 1024\nthreads = 0\nmystery = 1\n\
+                trusted_proxies = ['10.0.0.0/99']\n[limits]\nmax_conections = 5\n[log]\nlevel = '=='";
+    let error = load(toml, &[("COUPOND_LISTN", "1")], &[]).unwrap_err();
+    for part in [
+        "8 problem(s)",
+        "listen",
+        "node_id",
+        "threads",
+        "mystery: there is no such key",
+        "10.0.0.0/99",
+        "limits.max_conections: there is no such key",
+        "log.level",
+        "COUPOND_LISTN: there is no such variable",
+    ] {
+        assert!(error.contains(part), "no `{part}` in {error}");
+    }
+}
+
+#[test]
+fn the_proxy_protocol_needs_a_trusted_proxy() {
+    let error = load("proxy_protocol = true", &[], &[]).unwrap_err();
+    assert!(error.contains("trusted_proxies"), "{error}");
+    let config = load("proxy_protocol = true\ntrusted_proxies = ['::1']", &[], &[]).unwrap();
+    assert!(config.proxy_protocol);
+}
+
+#[test]
+fn a_folder_without_a_name_is_refused() {
+    let error = load("index_dir = ''", &[("COUPOND_DATA_DIR", "")], &[]).unwrap_err();
+    assert!(error.contains("2 problem(s)") && error.contains("COUPOND_DATA_DIR"), "{error}");
+}
+
+#[test]
+fn arguments_win_over_the_environment_and_that_over_the_file() {
+    let env = [("COUPOND_NODE_ID", "2"), ("COUPOND_THREADS", "2")];
+    let config = load("node_id = 1\nthreads = 1", &env, &[("threads", "3")]).unwrap();
+    assert_eq!((config.node_id, config.threads), (2, 3));
+}
+
+#[test]
+fn the_runtime_folder_follows_a_data_folder_that_is_given() {
+    let config = load("data_dir = '/x'", &[], &[]).unwrap();
+    assert_eq!(config.runtime_dir, Path::new("/x/run"));
+}
+
+#[test]
+fn a_thread_gets_its_share_of_the_connections_below_the_descriptor_limit() {
+    let config = Config { threads: 2, ..Config::default() };
+    assert_eq!(config.limits_per_thread(&config.live, 1128).max_connections, 500);
+    assert_eq!(config.limits_per_thread(&config.live, u64::MAX).max_connections, 5_000);
+}

@@ -1,0 +1,216 @@
+//! The declarations of keys, one method for each kind of value.
+
+use std::fmt::{self, Display, Write};
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::bounds::{MAX_PERIOD_MS, MAX_TIMEOUT_MS};
+use crate::log_filter::check_log_filter;
+use crate::networks::parse_network;
+use crate::sources::{WrittenKeys, WrittenValue};
+
+/// Reads or prints the keys that a [`Configuration`](crate::Configuration) declares.
+///
+/// Each method names one key and the field that holds its value. While reading, it sets the field
+/// where a source gives a usable value, and returns whether it did.
+pub struct Keys(Pass);
+
+enum Pass {
+    Reading { written: WrittenKeys, problems: Vec<String> },
+    Printing { text: String, section: String },
+}
+
+impl Keys {
+    pub(crate) fn reading(written: WrittenKeys) -> Keys {
+        Keys(Pass::Reading { written, problems: Vec::new() })
+    }
+
+    pub(crate) fn printing() -> Keys {
+        Keys(Pass::Printing { text: String::new(), section: String::new() })
+    }
+
+    /// `true` or `false`.
+    pub fn declare_flag(&mut self, key: &str, target: &mut bool) -> bool {
+        let parse = |text: &str| text.parse().map_err(|_| "must be true or false".to_owned());
+        self.declare(key, target, bool::to_string, one(parse))
+    }
+
+    /// A whole number in `range`.
+    pub fn declare_number<T>(&mut self, key: &str, target: &mut T, range: RangeInclusive<T>) -> bool
+    where
+        T: FromStr + PartialOrd + Display,
+    {
+        self.declare(key, target, T::to_string, one(|text| parse_number(text, &range, "")))
+    }
+
+    /// A whole number in `range`, or 0 for no limit.
+    pub fn declare_limit<T>(&mut self, key: &str, target: &mut T, range: RangeInclusive<T>) -> bool
+    where
+        T: FromStr + PartialOrd + Display + Default,
+    {
+        let parse = |text: &str| match text.parse() {
+            Ok(number) if number == T::default() => Ok(number),
+            _ => parse_number(text, &range, "0 (no limit) or "),
+        };
+        self.declare(key, target, T::to_string, one(parse))
+    }
+
+    /// A time-out in milliseconds, from 1 to [`MAX_TIMEOUT_MS`].
+    pub fn declare_timeout(&mut self, key: &str, target: &mut Duration) -> bool {
+        self.declare_millis(key, target, 1..=MAX_TIMEOUT_MS)
+    }
+
+    /// How long something is kept or waited for, in milliseconds, from 1 to [`MAX_PERIOD_MS`].
+    pub fn declare_period(&mut self, key: &str, target: &mut Duration) -> bool {
+        self.declare_millis(key, target, 1..=MAX_PERIOD_MS)
+    }
+
+    fn declare_millis(
+        &mut self,
+        key: &str,
+        target: &mut Duration,
+        range: RangeInclusive<u64>,
+    ) -> bool {
+        let parse = |text: &str| parse_number(text, &range, "").map(Duration::from_millis);
+        self.declare(key, target, |duration| duration.as_millis().to_string(), one(parse))
+    }
+
+    /// An address with its port.
+    pub fn declare_address(&mut self, key: &str, target: &mut SocketAddr) -> bool {
+        let parse = |text: &str| {
+            text.parse().map_err(|_| {
+                "must be an IP address with a port, such as 127.0.0.1:8080 or [::1]:8080".to_owned()
+            })
+        };
+        self.declare(key, target, quoted, one(parse))
+    }
+
+    /// The path of a folder or a file. It need not exist.
+    pub fn declare_path(&mut self, key: &str, target: &mut PathBuf) -> bool {
+        let parse = |text: &str| match text {
+            // Mostly a variable that a script forgot to fill.
+            "" => Err("must name a folder or a file".to_owned()),
+            _ => Ok(PathBuf::from(text)),
+        };
+        self.declare(key, target, |path| quoted(&path.display()), one(parse))
+    }
+
+    /// A list of networks and addresses.
+    pub fn declare_networks(&mut self, key: &str, target: &mut Vec<IpNet>) -> bool {
+        let print = |networks: &Vec<IpNet>| {
+            let networks = networks.iter().map(|network| toml::Value::String(network.to_string()));
+            toml::Value::Array(networks.collect()).to_string()
+        };
+        self.declare(key, target, print, |value| value.elements().map(parse_network).collect())
+    }
+
+    /// A log level, or directives such as `info,coupond=debug`.
+    pub fn declare_log_filter(&mut self, key: &str, target: &mut String) -> bool {
+        let parse = |text: &str| check_log_filter(text).map(|()| text.to_owned());
+        self.declare(key, target, quoted, one(parse))
+    }
+
+    /// One of several words; the type's parser names them in its error.
+    pub fn declare_choice<T>(&mut self, key: &str, target: &mut T) -> bool
+    where
+        T: FromStr<Err: Display> + Display,
+    {
+        let parse = |text: &str| text.parse().map_err(|error: T::Err| error.to_string());
+        self.declare(key, target, |choice| quoted(choice), one(parse))
+    }
+
+    fn declare<T>(
+        &mut self,
+        key: &str,
+        target: &mut T,
+        print: impl FnOnce(&T) -> String,
+        parse: impl FnOnce(&WrittenValue) -> Result<T, String>,
+    ) -> bool {
+        match &mut self.0 {
+            Pass::Printing { text, section } => {
+                // Writing to a `String` cannot fail.
+                let _ = print_line(text, section, key, &print(target));
+                false
+            }
+            Pass::Reading { written, problems } => match read(written, key, parse) {
+                Ok(Some(value)) => {
+                    *target = value;
+                    true
+                }
+                Ok(None) => false,
+                Err(problem) => {
+                    problems.push(problem);
+                    false
+                }
+            },
+        }
+    }
+
+    /// All problems, those of unknown keys last.
+    pub(crate) fn into_problems(self) -> Vec<String> {
+        match self.0 {
+            Pass::Reading { written, mut problems } => {
+                problems.extend(written.into_unknown());
+                problems
+            }
+            Pass::Printing { .. } => Vec::new(),
+        }
+    }
+
+    pub(crate) fn into_text(self) -> String {
+        match self.0 {
+            Pass::Printing { text, .. } => text,
+            Pass::Reading { .. } => String::new(),
+        }
+    }
+}
+
+fn read<T>(
+    written: &mut WrittenKeys,
+    key: &str,
+    parse: impl FnOnce(&WrittenValue) -> Result<T, String>,
+) -> Result<Option<T>, String> {
+    let Some(value) = written.take(key)? else { return Ok(None) };
+    match parse(&value) {
+        Ok(parsed) => Ok(Some(parsed)),
+        Err(reason) => Err(format!("{} = {:?}: {reason}", value.name, value.values.join(", "))),
+    }
+}
+
+/// A parser of keys that have one value.
+fn one<T>(
+    parse: impl FnOnce(&str) -> Result<T, String>,
+) -> impl FnOnce(&WrittenValue) -> Result<T, String> {
+    |value| match value.values.as_slice() {
+        [text] if !value.is_list => parse(text),
+        _ => Err("must be one value, not a list".to_owned()),
+    }
+}
+
+fn parse_number<T>(text: &str, range: &RangeInclusive<T>, or: &str) -> Result<T, String>
+where
+    T: FromStr + PartialOrd + Display,
+{
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| {
+        format!("must be {or}a whole number between {} and {}", range.start(), range.end())
+    })
+}
+
+fn quoted(value: &impl Display) -> String {
+    toml::Value::String(value.to_string()).to_string()
+}
+
+fn print_line(text: &mut String, section: &mut String, key: &str, value: &str) -> fmt::Result {
+    let (of_key, name) = key.rsplit_once('.').unwrap_or(("", key));
+    if of_key != section {
+        of_key.clone_into(section);
+        writeln!(text, "\n[{of_key}]")?;
+    }
+    writeln!(text, "{name} = {value}")
+}

@@ -1,0 +1,136 @@
+//! Collects what file, environment and command line say, key by key.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::ConfigError;
+
+/// The sources of a configuration, kept so that it can be read again.
+#[derive(Debug, Clone, Default)]
+pub struct ConfigSources {
+    /// The file, if one is named.
+    pub file: Option<PathBuf>,
+    /// The environment. Variables without the program's prefix are ignored.
+    pub env: BTreeMap<String, String>,
+    /// Keys given on the command line; they overrule the others.
+    pub arguments: BTreeMap<String, String>,
+}
+
+/// The variables of this process's environment that are UTF-8.
+pub fn environment() -> BTreeMap<String, String> {
+    // `std::env::vars` panics on a variable that is not UTF-8, whichever program it is meant for.
+    let utf8 = |(name, value): (OsString, OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    std::env::vars_os().filter_map(utf8).collect()
+}
+
+/// The value of one key, as a source gives it.
+pub(crate) struct WrittenValue {
+    /// The key, or the variable.
+    pub(crate) name: String,
+    pub(crate) values: Vec<String>,
+    pub(crate) is_list: bool,
+}
+
+impl WrittenValue {
+    fn one(name: &str, text: String) -> WrittenValue {
+        WrittenValue { name: name.to_owned(), values: vec![text], is_list: false }
+    }
+
+    /// The values of a list, from an array or from a text with commas.
+    pub(crate) fn elements(&self) -> impl Iterator<Item = &str> {
+        let elements = self.values.iter().flat_map(|value| value.split(','));
+        elements.map(str::trim).filter(|element| !element.is_empty())
+    }
+}
+
+/// All keys that some source gives. Reading takes them out one by one; the rest is unknown.
+pub(crate) struct WrittenKeys {
+    env_prefix: &'static str,
+    file: BTreeMap<String, toml::Value>,
+    env: BTreeMap<String, String>,
+    arguments: BTreeMap<String, String>,
+}
+
+impl WrittenKeys {
+    pub(crate) fn collect(
+        sources: &ConfigSources,
+        env_prefix: &'static str,
+    ) -> Result<WrittenKeys, ConfigError> {
+        let mut file = BTreeMap::new();
+        if let Some(path) = &sources.file {
+            flatten("", read_table(path)?, &mut file);
+        }
+        // This variable names the file itself.
+        let names_file = format!("{env_prefix}CONFIG");
+        let mut env = sources.env.clone();
+        env.retain(|name, _| name.starts_with(env_prefix) && *name != names_file);
+        Ok(WrittenKeys { env_prefix, file, env, arguments: sources.arguments.clone() })
+    }
+
+    /// The value of `key` from its strongest source, or a problem where it is of no usable type.
+    pub(crate) fn take(&mut self, key: &str) -> Result<Option<WrittenValue>, String> {
+        let variable = format!("{}{}", self.env_prefix, key.replace('.', "_").to_ascii_uppercase());
+        // Taken from every source, so that an overruled value does not count as unknown.
+        let in_file = self.file.remove(key);
+        let in_env = self.env.remove(&variable);
+        if let Some(text) = self.arguments.remove(key) {
+            return Ok(Some(WrittenValue::one(key, text)));
+        }
+        if let Some(text) = in_env {
+            return Ok(Some(WrittenValue::one(&variable, text)));
+        }
+        in_file.map(|value| from_toml(key, value)).transpose()
+    }
+
+    /// A problem for each key that no declaration has taken.
+    pub(crate) fn into_unknown(self) -> impl Iterator<Item = String> {
+        let keys = self.file.into_keys();
+        let keys = keys.map(|key| format!("{key}: there is no such key; correct or remove it"));
+        let variables = self.env.into_keys();
+        let variables = variables
+            .map(|name| format!("{name}: there is no such variable; correct or remove it"));
+        keys.chain(variables)
+    }
+}
+
+fn from_toml(key: &str, value: toml::Value) -> Result<WrittenValue, String> {
+    let (values, is_list) = match value {
+        toml::Value::Array(values) => (values, true),
+        value => (vec![value], false),
+    };
+    let values: Option<Vec<String>> = values.into_iter().map(scalar).collect();
+    match values {
+        Some(values) => Ok(WrittenValue { name: key.to_owned(), values, is_list }),
+        None => Err(format!("{key}: must be a text, a whole number, true or false")),
+    }
+}
+
+fn scalar(value: toml::Value) -> Option<String> {
+    match value {
+        toml::Value::String(text) => Some(text),
+        toml::Value::Integer(number) => Some(number.to_string()),
+        toml::Value::Boolean(truth) => Some(truth.to_string()),
+        _ => None,
+    }
+}
+
+fn read_table(path: &Path) -> Result<toml::Table, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Read { path: path.into(), source })?;
+    text.parse()
+        .map_err(|source| ConfigError::Syntax { path: path.into(), source: Box::new(source) })
+}
+
+/// Writes the keys of nested tables as `section.key`.
+fn flatten(prefix: &str, table: toml::Table, into: &mut BTreeMap<String, toml::Value>) {
+    for (key, value) in table {
+        let path = format!("{prefix}{key}");
+        match value {
+            toml::Value::Table(inner) => flatten(&format!("{path}."), inner, into),
+            other => drop(into.insert(path, other)),
+        }
+    }
+}
