@@ -12,9 +12,9 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::archive::Archive;
+use crate::click_ingest::ClickIngestHandle;
 use crate::conversions::postback_ingest::PostbackHandle;
 use crate::disk::Disk;
-use crate::intake::IntakeHandle;
 use crate::partner_postbacks::PartnerPostbacks;
 use crate::privacy::PrivacyHandle;
 use crate::publish::PublisherHandle;
@@ -73,7 +73,7 @@ pub struct AppState {
     /// The clicks.
     pub archive: Archive,
     /// How their intake stands.
-    pub intake: IntakeHandle,
+    pub intake: ClickIngestHandle,
     /// What is forgotten.
     pub privacy: PrivacyHandle,
     /// How the intake of postbacks stands.

@@ -58,7 +58,7 @@ pub enum ArchiveError {
     },
     /// The work panicked.
     #[error("the work on the click archive was broken off")]
-    BrokenOff,
+    Aborted,
 }
 
 /// The archive, open for appending; clones share it.
@@ -114,8 +114,8 @@ impl Archive {
     }
 
     /// A way to read single blocks without waiting for appends.
-    pub(crate) fn blocks(&self) -> ArchivedBlocks {
-        ArchivedBlocks { folder: self.folder.to_path_buf(), reader: None }
+    pub(crate) fn block_reader(&self) -> BlockReader {
+        BlockReader { folder: self.folder.to_path_buf(), reader: None }
     }
 
     /// The sequences of each segment that is not appended to any more, oldest first.
@@ -164,7 +164,7 @@ impl Archive {
     ) -> Result<T, ArchiveError> {
         let archive = self.clone();
         let done = tokio::task::spawn_blocking(move || work(&archive));
-        done.await.map_err(|_panicked| ArchiveError::BrokenOff)?
+        done.await.map_err(|_panicked| ArchiveError::Aborted)?
     }
 
     fn log(&self) -> MutexGuard<'_, FramedLog> {
@@ -173,12 +173,12 @@ impl Archive {
 }
 
 /// Reads single blocks. Ascending sequences that lie close are read in one pass.
-pub(crate) struct ArchivedBlocks {
+pub(crate) struct BlockReader {
     folder: PathBuf,
     reader: Option<FrameReader>,
 }
 
-impl ArchivedBlocks {
+impl BlockReader {
     pub(crate) fn read(&mut self, sequence: u64) -> Result<DecodedBlock, ArchiveError> {
         let near = self.reader.take().filter(|reader| {
             (reader.next_sequence()..reader.next_sequence() + WALKED_FRAMES).contains(&sequence)
@@ -198,7 +198,7 @@ impl ArchivedBlocks {
     }
 }
 
-impl ArchivedBlocks {
+impl BlockReader {
     /// What `of` makes of the click with this id, in whichever of these blocks it is.
     pub(crate) fn find<T>(
         &mut self,

@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::archive::ArchiveError;
-use crate::disk::NoRoom;
+use crate::disk::LowDiskSpace;
 use crate::store::StoreError;
 use crate::store::copy::AdoptError;
 
@@ -98,7 +98,7 @@ pub enum BackupError {
     InUse(PathBuf),
     /// What the backup holds would take of the disk's reserve.
     #[error("nothing was restored: {0}")]
-    NoRoom(#[from] NoRoom),
+    LowDiskSpace(#[from] LowDiskSpace),
     /// A restore did not come to its end.
     #[error("a restore into {} was broken off; run it again", .0.display())]
     Unfinished(PathBuf),

@@ -11,10 +11,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tracing_subscriber::EnvFilter;
 
 use crate::catalog::BulkMode;
+use crate::click_ingest;
 use crate::config::{Config, ConfigError, ConfigSources};
 use crate::conversions;
 use crate::explain::Moment;
-use crate::intake;
 use crate::{demo, serve, store};
 
 mod api_keys;
@@ -238,7 +238,8 @@ fn start_serving(config: &Config) -> anyhow::Result<()> {
 
 /// The daemon of a demo comes up after the admin, and the demo itself says when it dies: that it
 /// does not answer in between is no news.
-const DEMO_LOG_FILTER: &str = "warn,coupon_admin::publish::live=error,coupon_admin::intake=error";
+const DEMO_LOG_FILTER: &str =
+    "warn,coupon_admin::publish::live=error,coupon_admin::click_ingest=error";
 
 fn start_demo(options: &Options, args: &DemoArgs) -> anyhow::Result<()> {
     let limits = options.load()?.limits;
@@ -273,7 +274,8 @@ async fn rebuild_reports(dir: &Path) -> anyhow::Result<()> {
     let (store, archive, _lock) = serve::open_data(dir)?;
     let rebuilt = store.clone();
     let progress = rebuild_progress(archive.block_count());
-    let clicks = intake::rebuild_telling(store, archive, |blocks| progress.inc(blocks)).await?;
+    let clicks =
+        click_ingest::rebuild_with_progress(store, archive, |blocks| progress.inc(blocks)).await?;
     progress.finish_and_clear();
     let conversions = conversions::recount(&rebuilt).await?;
     println!("counted {clicks} clicks and {conversions} conversions");

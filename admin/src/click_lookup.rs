@@ -12,7 +12,7 @@ use coupon_shared::transaction_id::{ClickIdKey, TransactionId};
 
 use crate::archive::{Archive, ArchiveError};
 use crate::attribution::evidence::{ClickEvidence, ClickFacts};
-use crate::judgement;
+use crate::classification;
 use crate::store::blocks::{self, BlockRow};
 use crate::store::{Store, StoreError, meta};
 
@@ -44,7 +44,7 @@ impl FoundClick {
 
     /// What kind of device it came from.
     pub(crate) fn device_type(&self) -> Option<&'static str> {
-        self.as_click(|click| judgement::device(click).as_str())
+        self.as_click(|click| classification::device(click).as_str())
     }
 
     /// The record again, for who reads records.
@@ -164,7 +164,7 @@ fn places(
 /// In the archive's order, so that neighbours are read in one pass.
 fn read(archive: &Archive, mut places: Vec<LookupPlan>) -> Result<ClickLookup, ArchiveError> {
     places.sort_by_key(|place| place.blocks.first().map(|block| block.archive_sequence));
-    let mut archived = archive.blocks();
+    let mut archived = archive.block_reader();
     let mut clicks = ClickLookup::default();
     for LookupPlan { id, blocks, otherwise } in places {
         let found = archived.find(&blocks, id, |click| Box::new(FoundClick::of(click)))?;

@@ -1,4 +1,4 @@
-//! Room on the disk of the data folder.
+//! DiskSpace on the disk of the data folder.
 //!
 //! A part of it is a reserve: bulk work, whose rows come by the million, is refused before it takes
 //! of it, and of what strangers send nothing is kept that identifies nobody. So on a disk that fills up, publication, the intake of clicks and conversions and single
@@ -28,7 +28,7 @@ pub struct Disk {
 
 /// How full it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-pub struct Room {
+pub struct DiskSpace {
     /// What this program may still write; nothing when the system does not say.
     pub free_bytes: Option<u64>,
     /// What bulk work leaves free.
@@ -45,7 +45,7 @@ pub struct Room {
     free_bytes >> 20,
     reserve_bytes >> 20
 )]
-pub struct NoRoom {
+pub struct LowDiskSpace {
     free_bytes: u64,
     reserve_bytes: u64,
 }
@@ -59,30 +59,30 @@ impl Disk {
 
     /// How full it is now.
     #[must_use]
-    pub fn room(&self) -> Room {
+    pub fn space(&self) -> DiskSpace {
         let (free_bytes, reserve_bytes) = (self.free_bytes(), self.reserve_bytes);
         let is_low = free_bytes.is_some_and(|free| free < reserve_bytes);
-        Room { free_bytes, reserve_bytes, is_low }
+        DiskSpace { free_bytes, reserve_bytes, is_low }
     }
 
     /// That so many bytes can be written without the reserve.
     ///
     /// # Errors
     /// When they cannot.
-    pub fn expect_room(&self, bytes: u64) -> Result<(), NoRoom> {
+    pub fn ensure_free(&self, bytes: u64) -> Result<(), LowDiskSpace> {
         // Where the system does not say, the write itself will.
         let Some(free_bytes) = self.free_bytes() else { return Ok(()) };
         let reserve_bytes = self.reserve_bytes;
         if free_bytes >= reserve_bytes.saturating_add(bytes) {
             Ok(())
         } else {
-            Err(NoRoom { free_bytes, reserve_bytes })
+            Err(LowDiskSpace { free_bytes, reserve_bytes })
         }
     }
 
     /// Reads as `file` does, and breaks off before the rows that are staged of it take of the reserve.
-    pub fn watched<R: Read>(&self, file: R) -> impl Read + use<R> {
-        Watched { file, disk: self.clone(), read: 0, look_at: 0 }
+    pub fn guarded<R: Read>(&self, file: R) -> impl Read + use<R> {
+        GuardedReader { file, disk: self.clone(), read: 0, look_at: 0 }
     }
 
     fn free_bytes(&self) -> Option<u64> {
@@ -91,23 +91,23 @@ impl Disk {
     }
 }
 
-impl From<NoRoom> for io::Error {
-    fn from(error: NoRoom) -> io::Error {
+impl From<LowDiskSpace> for io::Error {
+    fn from(error: LowDiskSpace) -> io::Error {
         io::Error::new(io::ErrorKind::StorageFull, error)
     }
 }
 
-struct Watched<R> {
+struct GuardedReader<R> {
     file: R,
     disk: Disk,
     read: u64,
     look_at: u64,
 }
 
-impl<R: Read> Read for Watched<R> {
+impl<R: Read> Read for GuardedReader<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if self.read >= self.look_at {
-            self.disk.expect_room(HELD_BACK.min(self.read.saturating_mul(STAGED_PER_BYTE)))?;
+            self.disk.ensure_free(HELD_BACK.min(self.read.saturating_mul(STAGED_PER_BYTE)))?;
             self.look_at = self.read + LOOK_EVERY;
         }
         let read = self.file.read(out)?;

@@ -20,7 +20,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use serde_json::{Map, Value};
 
 use crate::catalog::{BulkMode, BulkRow, Cells, FieldError};
-use crate::disk::{Disk, NoRoom};
+use crate::disk::{Disk, LowDiskSpace};
 use crate::edit::audit;
 use crate::store::origin::Origin;
 use crate::store::staging::judge::{Scope, Seen};
@@ -136,7 +136,7 @@ pub enum ImportError {
     Empty,
     /// The rows would take of the disk's reserve.
     #[error(transparent)]
-    NoRoom(#[from] NoRoom),
+    LowDiskSpace(#[from] LowDiskSpace),
 }
 
 impl From<rusqlite::Error> for ImportError {
@@ -281,7 +281,7 @@ pub fn commit(
     }
     before.commit()?;
     admit(connection, skip_invalid)?;
-    disk.expect_room(written(connection)?)?;
+    disk.ensure_free(written(connection)?)?;
 
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if revalidate_changed(&tx, intent, &seen)?

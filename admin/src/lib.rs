@@ -33,9 +33,9 @@ pub mod daemon_client;
 pub mod publish;
 
 pub mod archive;
+pub mod classification;
+pub mod click_ingest;
 mod click_lookup;
-pub mod intake;
-pub mod judgement;
 
 pub mod conversions;
 pub mod partner_postbacks;

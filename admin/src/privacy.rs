@@ -31,12 +31,12 @@ use crate::store::erasure::{self as jobs, Erasure, Selector, Stage};
 use crate::store::{Store, StoreError, removal_clock};
 
 /// Between two looks for erasures that another process asked for.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Between two looks for what has grown old, and for postbacks whose click has come.
-const PASS: Duration = Duration::from_secs(600);
-const WAITING: Duration = Duration::from_secs(30);
+const RETENTION_INTERVAL: Duration = Duration::from_secs(600);
+const WAITING_INTERVAL: Duration = Duration::from_secs(30);
 /// Between two looks at the clock.
-const CLOCK: Duration = Duration::from_secs(60);
+const CLOCK_INTERVAL: Duration = Duration::from_secs(60);
 /// After a failure.
 const BACK_OFF: Duration = Duration::from_secs(10);
 
@@ -52,7 +52,7 @@ pub struct Periods {
 }
 
 /// What an erasure does not reach.
-pub const ELSEWHERE: [&str; 3] = [
+pub const UNREACHED_COPIES: [&str; 3] = [
     "coupond keeps what it has handed over, in case this store is restored from a backup: clicks for clicks.retention_days (30 unless configured otherwise), postbacks as its configuration says (7 days)",
     "backups made before keep it; after restoring one, ask for the erasure again",
     "destination URLs, partner postbacks and exports have carried away what they were made of",
@@ -62,7 +62,7 @@ pub const ELSEWHERE: [&str; 3] = [
 ///
 /// # Errors
 /// Why it is none.
-pub fn email_of(text: &str) -> Result<String, &'static str> {
+pub fn parse_email(text: &str) -> Result<String, &'static str> {
     let is_odd = |letter: char| letter.is_whitespace() || letter.is_control();
     match text.trim().split_once('@') {
         _ if text.len() > 320 => Err("has more than 320 bytes"),
@@ -142,10 +142,10 @@ pub fn start(
     periods: Periods,
     stop: CancellationToken,
 ) -> PrivacyHandle {
-    let desk = Desk::new(store, archive, periods);
-    let handle = PrivacyHandle { status: desk.status.subscribe(), asked: Arc::default() };
+    let worker = PrivacyWorker::new(store, archive, periods);
+    let handle = PrivacyHandle { status: worker.status.subscribe(), asked: Arc::default() };
     let asked = Arc::clone(&handle.asked);
-    tokio::spawn(stop.run_until_cancelled_owned(async move { desk.run(&asked).await }));
+    tokio::spawn(stop.run_until_cancelled_owned(async move { worker.run(&asked).await }));
     handle
 }
 
@@ -153,21 +153,24 @@ pub fn start(
 ///
 /// # Errors
 /// When the store or the archive fails; the next start goes on.
-pub async fn erase_alone(
+pub async fn erase_offline(
     store: Store,
     archive: Archive,
     selector: Selector,
     dry_run: bool,
 ) -> Result<Option<Erasure>, PrivacyError> {
-    let desk =
-        Desk::new(store, archive, Periods { click_days: 0, postback_days: 0, address_days: 0 });
-    let id = desk.store.write(move |tx| jobs::ask(tx, &selector, dry_run)).await?;
-    desk.erase_all().await?;
-    Ok(desk.store.read(move |connection| jobs::find(connection, id)).await?)
+    let worker = PrivacyWorker::new(
+        store,
+        archive,
+        Periods { click_days: 0, postback_days: 0, address_days: 0 },
+    );
+    let id = worker.store.write(move |tx| jobs::request(tx, &selector, dry_run)).await?;
+    worker.erase_all().await?;
+    Ok(worker.store.read(move |connection| jobs::find(connection, id)).await?)
 }
 
 /// What the work is done with.
-struct Desk {
+struct PrivacyWorker {
     store: Store,
     archive: Archive,
     periods: Periods,
@@ -177,15 +180,22 @@ struct Desk {
     began: Instant,
 }
 
-impl Desk {
-    fn new(store: Store, archive: Archive, periods: Periods) -> Desk {
+impl PrivacyWorker {
+    fn new(store: Store, archive: Archive, periods: Periods) -> PrivacyWorker {
         let status = watch::Sender::new(PrivacyStatus {
             click_retention_days: periods.click_days,
             postback_retention_days: periods.postback_days,
             address_truncation_days: periods.address_days,
             ..PrivacyStatus::default()
         });
-        Desk { store, archive, periods, status, clock: Mutex::default(), began: Instant::now() }
+        PrivacyWorker {
+            store,
+            archive,
+            periods,
+            status,
+            clock: Mutex::default(),
+            began: Instant::now(),
+        }
     }
 
     async fn run(self, asked: &Notify) {
@@ -196,27 +206,27 @@ impl Desk {
             let is_waiting_due = now >= next_waiting;
             let mut done = self.erase(is_waiting_due).await;
             if done.is_ok() && now >= next_clock {
-                done = self.look_at_clock(self.reading()).await.map(drop);
-                next_clock = now + CLOCK;
+                done = self.check_clock(self.reading()).await.map(drop);
+                next_clock = now + CLOCK_INTERVAL;
             }
             if is_waiting_due {
-                next_waiting = now + WAITING;
+                next_waiting = now + WAITING_INTERVAL;
             }
             if done.is_ok() && now >= next_pass {
                 done = self.pass().await;
-                next_pass = now + PASS;
+                next_pass = now + RETENTION_INTERVAL;
             }
             match &done {
                 Ok(()) => self.update(|status| status.last_error = None),
-                Err(error) => self.tell(error),
+                Err(error) => self.report_failure(error),
             }
-            let pause = if done.is_ok() { LOOK } else { BACK_OFF };
+            let pause = if done.is_ok() { POLL_INTERVAL } else { BACK_OFF };
             let _ = tokio::time::timeout(pause, asked.notified()).await;
         }
     }
 
     /// A failure is logged when it begins, not every time it is met again.
-    fn tell(&self, error: &PrivacyError) {
+    fn report_failure(&self, error: &PrivacyError) {
         let text = error.to_string();
         if self.status.borrow().last_error.as_ref() != Some(&text) {
             tracing::warn!(error = %text, "what is to be forgotten is still there; trying again");
@@ -240,7 +250,7 @@ impl Desk {
         let mut left = unfinished.len() as u64;
         for job in unfinished {
             if is_waiting_due || job.found.waiting == 0 {
-                let stage = erasure::go_on(self, job).await?;
+                let stage = erasure::resume(self, job).await?;
                 left -= u64::from(stage == Stage::Done);
             }
         }
@@ -255,7 +265,7 @@ impl Desk {
     }
 
     /// Compares the clock with its last reading, and keeps what came of it.
-    async fn look_at_clock(&self, reading: ClockReading) -> Result<ClockState, PrivacyError> {
+    async fn check_clock(&self, reading: ClockReading) -> Result<ClockState, PrivacyError> {
         let before = self.store.read(removal_clock::kept).await?;
         let kept = {
             let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
@@ -281,7 +291,7 @@ impl Desk {
     }
 
     async fn pass(&self) -> Result<(), PrivacyError> {
-        let kept = self.look_at_clock(self.reading()).await?;
+        let kept = self.check_clock(self.reading()).await?;
         retention::pass(self, jiff::Timestamp::now(), kept.removal_time().ok()).await?;
         self.update(|status| status.last_pass = Some(jiff::Timestamp::now().as_second()));
         self.show_archive().await
@@ -298,7 +308,7 @@ impl Desk {
     }
 
     /// Works on the archive's files, then rests for as long as that took.
-    async fn gently<T: Send + 'static>(
+    async fn on_disk_with_rest<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Archive) -> Result<T, ArchiveError> + Send + 'static,
     ) -> Result<T, ArchiveError> {

@@ -101,7 +101,7 @@ impl NewFile {
     ///
     /// # Errors
     /// When something has that name by now, or it cannot be synced or placed.
-    pub fn place(self) -> io::Result<()> {
+    pub fn persist_new(self) -> io::Result<()> {
         self.file.sync_all()?;
         rename_new(&self.path, &self.to)?;
         sync_folder_of(&self.to)
@@ -189,9 +189,9 @@ mod tests {
             new.file().write_all(text.as_bytes()).unwrap();
             new
         };
-        write("one").place().unwrap();
+        write("one").persist_new().unwrap();
         assert_eq!((std::fs::read_to_string(&to).unwrap(), mode(&to)), ("one".into(), 0o600));
-        let taken = write("two").place().unwrap_err();
+        let taken = write("two").persist_new().unwrap_err();
         assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(std::fs::read_to_string(&to).unwrap(), "one");
         write("three").replace().unwrap();
@@ -208,7 +208,7 @@ mod tests {
         symlink(&victim, &link).unwrap();
         assert!(create_new(&link).is_err());
         assert!(open_or_create(&link).is_err());
-        assert!(NewFile::beside(&link).unwrap().place().is_err());
+        assert!(NewFile::beside(&link).unwrap().persist_new().is_err());
         let new = NewFile::beside(&link).unwrap();
         new.file().write_all(b"new").unwrap();
         new.replace().unwrap();

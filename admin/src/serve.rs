@@ -25,11 +25,11 @@ use tower::ServiceExt as _;
 use crate::api::{self, AppState, AuthConfig, Bodies, Network, Peer};
 use crate::archive::Archive;
 use crate::backup;
+use crate::click_ingest;
 use crate::config::{ClientLimits, Config};
 use crate::conversions;
 use crate::daemon_client::DaemonClient;
 use crate::disk::Disk;
-use crate::intake;
 use crate::keys::{Secret, ensure_first};
 use crate::partner_postbacks;
 use crate::privacy;
@@ -73,7 +73,7 @@ impl Admin {
         let daemon = DaemonClient::new(&config.daemon_socket);
         let (network_id, stop) = (config.network_id, || background.clone());
         let publisher = publish::start(store.clone(), network_id, daemon.clone(), stop());
-        let intake = intake::start(store.clone(), archive.clone(), daemon.clone(), stop());
+        let intake = click_ingest::start(store.clone(), archive.clone(), daemon.clone(), stop());
         let disk = Disk::new(&config.data_dir, config.disk_reserve_bytes);
         let bounds = conversions::postback_ingest::Bounds {
             disk: disk.clone(),

@@ -65,7 +65,7 @@ pub mod postbacks;
 pub mod blocks;
 pub mod bot_list;
 pub mod click_archive;
-pub mod judging;
+pub mod click_terms;
 pub mod labels;
 pub mod rollups;
 

@@ -390,11 +390,11 @@ impl Shared {
     }
 
     fn stage(&self, intent: Intent, body: impl Read) -> Result<Staged, UploadError> {
-        self.disk.expect_room(0).map_err(ImportError::from)?;
+        self.disk.ensure_free(0).map_err(ImportError::from)?;
         let file = StagedFile::new(&self.folder)?;
         let mut connection = self.store.connect_beside()?;
         staging::attach(&connection, Some(&file.path))?;
-        let mut body = io::BufReader::new(self.disk.watched(body));
+        let mut body = io::BufReader::new(self.disk.guarded(body));
         if io::BufRead::fill_buf(&mut body)?.is_empty() {
             import::load_nothing(&connection, intent)?;
         } else {

@@ -12,7 +12,7 @@ use super::request::{Fields, Json};
 use super::{AppState, Network};
 use crate::edit::bot_list::{self, Patterns};
 use crate::edit::{Change, EditError};
-use crate::store::bot_list::{self as stored, Progress, Wanted};
+use crate::store::bot_list::{self as stored, ConfiguredBotList, Progress};
 use crate::store::{Store, WriteTx};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -54,7 +54,7 @@ async fn read(
     State(store): State<Store>,
     State(network): State<Network>,
 ) -> Result<Response, ApiError> {
-    let read = |c: &_| Ok::<_, ApiError>((stored::wanted(c)?, stored::progress(c)?));
+    let read = |c: &_| Ok::<_, ApiError>((stored::configured(c)?, stored::progress(c)?));
     Ok(shown(network, store.read(read).await?).answered())
 }
 
@@ -82,16 +82,16 @@ async fn reset(
 async fn edited(
     store: Store,
     network: Network,
-    edit: impl FnOnce(&WriteTx<'_>) -> Result<Wanted, EditError> + Send + 'static,
+    edit: impl FnOnce(&WriteTx<'_>) -> Result<ConfiguredBotList, EditError> + Send + 'static,
 ) -> Result<Response, ApiError> {
     let saved =
         store.write(move |tx| Ok::<_, EditError>((edit(tx)?, stored::progress(tx)?))).await?;
     Ok(shown(network, saved).answered())
 }
 
-fn shown(network: Network, (wanted, progress): (Wanted, Progress)) -> Shown {
-    let Wanted { patterns, is_built_in, time_saved, revision } = wanted;
-    let Progress { is_in_force, blocks_judged, blocks } = progress;
+fn shown(network: Network, (wanted, progress): (ConfiguredBotList, Progress)) -> Shown {
+    let ConfiguredBotList { patterns, is_built_in, time_saved, revision } = wanted;
+    let Progress { is_in_force, blocks_classified: blocks_judged, blocks } = progress;
     Shown {
         network_id: network.id,
         patterns,

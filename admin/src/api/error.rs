@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::catalog::FieldError;
-use crate::disk::NoRoom;
+use crate::disk::LowDiskSpace;
 use crate::edit::EditError;
 use crate::store::StoreError;
 
@@ -130,8 +130,8 @@ impl From<StoreError> for ApiError {
     }
 }
 
-impl From<NoRoom> for ApiError {
-    fn from(error: NoRoom) -> ApiError {
+impl From<LowDiskSpace> for ApiError {
+    fn from(error: LowDiskSpace) -> ApiError {
         tracing::warn!(%error, "bulk work was refused");
         ApiError::new(StatusCode::INSUFFICIENT_STORAGE, "disk.low", error.to_string())
     }

@@ -13,7 +13,7 @@ use super::AppState;
 use super::error::ApiError;
 use super::request::{Id, Json};
 use crate::edit::EditError;
-use crate::privacy::{ELSEWHERE, email_of};
+use crate::privacy::{UNREACHED_COPIES, parse_email};
 use crate::store::Store;
 use crate::store::erasure::{self, Erasure, Selector, Stage};
 
@@ -56,7 +56,7 @@ impl EraseRequest {
                 ip.map(Selector::Ip)
                     .map_err(|_| ApiError::field("ip", "must be one IPv4 or IPv6 address"))
             }
-            (None, None, Some(email)) => email_of(email)
+            (None, None, Some(email)) => parse_email(email)
                 .map(Selector::Email)
                 .map_err(|error| ApiError::field("email", error)),
             _ => Err(ApiError::field("", "name one of transaction_id, ip and email")),
@@ -86,7 +86,7 @@ struct Shown {
     /// 0 until it is done.
     time_done: i64,
     /// What this does not reach, and how long that is kept.
-    not_erased: [&'static str; ELSEWHERE.len()],
+    not_erased: [&'static str; UNREACHED_COPIES.len()],
 }
 
 impl From<Erasure> for Shown {
@@ -102,7 +102,7 @@ impl From<Erasure> for Shown {
             postbacks_waiting: erasure.found.waiting,
             time_created: erasure.time_created,
             time_done: erasure.time_done,
-            not_erased: ELSEWHERE,
+            not_erased: UNREACHED_COPIES,
         }
     }
 }
@@ -115,7 +115,7 @@ async fn erase(
     Json(request): Json<EraseRequest>,
 ) -> Result<axum::Json<Shown>, ApiError> {
     let (selector, dry_run) = (request.selector()?, request.dry_run);
-    let id = state.store.write(move |tx| erasure::ask(tx, &selector, dry_run)).await?;
+    let id = state.store.write(move |tx| erasure::request(tx, &selector, dry_run)).await?;
     state.privacy.wake();
     let began = Instant::now();
     loop {

@@ -32,9 +32,9 @@ use utoipa_axum::routes;
 use super::AppState;
 use super::error::ApiError;
 use crate::archive::ArchiveError;
+use crate::click_ingest::{ClickIngestHandle, ClickIngestStatus};
 use crate::conversions::postback_ingest::{PostbackHandle, PostbackStatus};
-use crate::disk::{Disk, Room};
-use crate::intake::{IntakeHandle, IntakeStatus};
+use crate::disk::{Disk, DiskSpace};
 use crate::privacy::{PrivacyHandle, PrivacyStatus};
 use crate::publish::{PublicationStatus, PublisherHandle};
 use crate::store::advertisers::{self, AdvertisersWithoutProof};
@@ -85,8 +85,8 @@ impl FromRef<AppState> for PublisherHandle {
     }
 }
 
-impl FromRef<AppState> for IntakeHandle {
-    fn from_ref(state: &AppState) -> IntakeHandle {
+impl FromRef<AppState> for ClickIngestHandle {
+    fn from_ref(state: &AppState) -> ClickIngestHandle {
         state.intake.clone()
     }
 }
@@ -112,9 +112,9 @@ impl From<ArchiveError> for ApiError {
 
 #[derive(Serialize, utoipa::ToSchema)]
 struct SystemStatus {
-    disk: Room,
+    disk: DiskSpace,
     publication: PublicationStatus,
-    intake: IntakeStatus,
+    intake: ClickIngestStatus,
     postbacks: PostbackStatus,
     pixels: Backlog,
     privacy: PrivacyStatus,
@@ -127,7 +127,7 @@ struct SystemStatus {
 async fn status(
     State(disk): State<Disk>,
     State(publisher): State<PublisherHandle>,
-    State(intake): State<IntakeHandle>,
+    State(intake): State<ClickIngestHandle>,
     State(postbacks): State<PostbackHandle>,
     State(privacy): State<PrivacyHandle>,
     State(store): State<Store>,
@@ -140,7 +140,7 @@ async fn status(
     };
     let (pixels, advertisers_without_proof) = store.read(read).await?;
     Ok(Json(SystemStatus {
-        disk: disk.room(),
+        disk: disk.space(),
         publication: publisher.status(),
         intake: intake.status(),
         postbacks: postbacks.status(),

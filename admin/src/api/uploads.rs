@@ -363,7 +363,7 @@ impl From<UploadError> for ApiError {
             UploadError::Import(ImportError::Read(_)) => {
                 ApiError::new(StatusCode::BAD_REQUEST, "upload.unreadable", message)
             }
-            UploadError::Import(ImportError::NoRoom(error)) => error.into(),
+            UploadError::Import(ImportError::LowDiskSpace(error)) => error.into(),
             UploadError::Import(ImportError::Refused(_)) => conflict("upload.invalid_rows"),
             UploadError::Import(ImportError::Empty) => conflict("upload.empty"),
             UploadError::Folder(error) if error.kind() == ErrorKind::StorageFull => {

@@ -26,7 +26,7 @@ pub fn backup(
     let new = NewFile::beside(to).map_err(BackupError::io("write", to))?;
     pack(dir, folder_of(to), new.file(), to, progress)?;
     let bytes = new.file().metadata().map_err(BackupError::io("read", to))?.len();
-    new.place().map_err(|error| match error.kind() {
+    new.persist_new().map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => BackupError::Exists(to.into()),
         _ => BackupError::io("name", to)(error),
     })?;

@@ -345,9 +345,9 @@ fn a_file_that_only_calls_itself_a_backup_is_unpacked_within_bounds() {
 fn a_restore_takes_nothing_of_the_disks_reserve() {
     let (_folder, file) = forged(&[("admin.db", tar::EntryType::Regular, 256 << 20)]);
     let dir = tempfile::tempdir().unwrap();
-    let free = crate::disk::Disk::new(dir.path(), 0).room().free_bytes.unwrap();
+    let free = crate::disk::Disk::new(dir.path(), 0).space().free_bytes.unwrap();
     let refused = restore(&file, dir.path(), free - (64 << 20), &mut |_| ()).unwrap_err();
-    assert!(matches!(refused, BackupError::NoRoom(_)), "{refused}");
+    assert!(matches!(refused, BackupError::LowDiskSpace(_)), "{refused}");
     assert_eq!(entries(dir.path()), [""; 0]);
 }
 

@@ -275,7 +275,7 @@ fn write(entry: impl Read, name: String, path: &Path, disk: &Disk) -> Result<Fil
             break;
         }
         if until_look == 0 {
-            disk.expect_room(LOOK_EVERY).map_err(|error| Unpack::Write(error.into()))?;
+            disk.ensure_free(LOOK_EVERY).map_err(|error| Unpack::Write(error.into()))?;
             until_look = LOOK_EVERY;
         }
         until_look = until_look.saturating_sub(read as u64);

@@ -9,16 +9,16 @@ use clap::Args;
 use coupon_shared::transaction_id::TransactionId;
 use rusqlite::{Connection, TransactionBehavior};
 
-use crate::privacy::{self, ELSEWHERE, email_of};
+use crate::privacy::{self, UNREACHED_COPIES, parse_email};
 use crate::serve::{self, FolderTaken};
 use crate::store::erasure::{self, Erasure, Selector, Stage};
 use crate::store::{self, StoreError, WriteTx};
 
-const LOOK: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false, id = "whose")]
-struct Whose {
+struct SubjectArgs {
     /// Of one click: the click, and the postbacks and conversions that name it
     #[arg(long, value_name = "ID", group = "whose")]
     transaction_id: Option<TransactionId>,
@@ -33,17 +33,17 @@ struct Whose {
 #[derive(Debug, Args)]
 pub(super) struct EraseArgs {
     #[command(flatten)]
-    whose: Whose,
+    subject: SubjectArgs,
     /// Only count
     #[arg(long)]
     dry_run: bool,
 }
 
 fn email(text: &str) -> Result<String, String> {
-    email_of(text).map_err(str::to_owned)
+    parse_email(text).map_err(str::to_owned)
 }
 
-impl Whose {
+impl SubjectArgs {
     fn selector(self) -> Option<Selector> {
         let of_click = self.transaction_id.map(Selector::TransactionId);
         of_click.or(self.ip.map(Selector::Ip)).or(self.email.map(Selector::Email))
@@ -51,14 +51,14 @@ impl Whose {
 }
 
 pub(super) async fn run(dir: &Path, args: EraseArgs) -> anyhow::Result<()> {
-    let selector = args.whose.selector();
+    let selector = args.subject.selector();
     let selector = selector.ok_or_else(|| anyhow::anyhow!("say whose data is to be erased"))?;
     // Where there is no store, none is to be made.
     let mut connection = store::connect_existing(dir)?;
     let done = match serve::open_data(dir) {
         Ok((store, archive, _lock)) => {
             drop(connection);
-            privacy::erase_alone(store, archive, selector, args.dry_run).await?
+            privacy::erase_offline(store, archive, selector, args.dry_run).await?
         }
         Err(error) if error.is::<FolderTaken>() => {
             let id = ask(&mut connection, &selector, args.dry_run)?;
@@ -75,7 +75,7 @@ pub(super) async fn run(dir: &Path, args: EraseArgs) -> anyhow::Result<()> {
 
 fn ask(connection: &mut Connection, selector: &Selector, dry_run: bool) -> Result<u32, StoreError> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let id = erasure::ask(&WriteTx::within(&tx), selector, dry_run)?;
+    let id = erasure::request(&WriteTx::within(&tx), selector, dry_run)?;
     tx.commit()?;
     Ok(id)
 }
@@ -89,7 +89,7 @@ async fn wait_for(connection: &Connection, id: u32) -> Result<Erasure, StoreErro
         {
             return Ok(found);
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
@@ -109,5 +109,5 @@ fn say(done: &Erasure) {
         );
     }
     println!("Not reached:");
-    ELSEWHERE.iter().for_each(|elsewhere| println!("- {elsewhere}"));
+    UNREACHED_COPIES.iter().for_each(|elsewhere| println!("- {elsewhere}"));
 }

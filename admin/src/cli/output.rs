@@ -73,7 +73,7 @@ impl Output {
         let finished = match self {
             Output::Standard => io::stdout().flush(),
             Output::New(new, _, true) => new.replace(),
-            Output::New(new, _, false) => new.place(),
+            Output::New(new, _, false) => new.persist_new(),
             Output::Device(mut file, _) => file.flush(),
         };
         finished.context(failure)

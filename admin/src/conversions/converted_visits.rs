@@ -24,7 +24,7 @@ pub(crate) async fn turn_visits(
     let tell = move |tx: &WriteTx<'_>| {
         // Asked here once more: one may have come since they were read.
         let is_last = conversions::converted_visits(tx, through, 1)?.is_empty();
-        bot_list::turned_through(tx, Some(through).filter(|_| !is_last))
+        bot_list::set_converted_through(tx, Some(through).filter(|_| !is_last))
     };
     turn(store, archive, ids, tell).await
 }

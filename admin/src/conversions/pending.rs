@@ -14,8 +14,8 @@ use coupon_shared::postback::SpoolId;
 use super::postback_ingest::PostbackProcessor;
 use super::received::ReceivedPostback;
 use super::writer::Decisions;
+use crate::click_ingest::ClickIngestStatus;
 use crate::click_lookup::LookUpError;
-use crate::intake::IntakeStatus;
 use crate::store::postbacks::unidentified;
 use crate::store::postbacks::waiting::{self, Waiting};
 use crate::store::{StoreError, WriteTx};
@@ -57,7 +57,7 @@ pub(super) async fn run(processor: PostbackProcessor) {
 }
 
 /// What must change before another look can find more.
-fn progress(clicks: &IntakeStatus) -> (u64, u64) {
+fn progress(clicks: &ClickIngestStatus) -> (u64, u64) {
     (clicks.archived_blocks, clicks.passed_unix_ms)
 }
 

@@ -30,10 +30,10 @@ use super::pending;
 use super::received::ReceivedPostback;
 use super::writer::{ConversionWriter, Decisions};
 use crate::archive::Archive;
+use crate::click_ingest::ClickIngestHandle;
 use crate::click_lookup::{ClickLookup, LookUpError, PassedMs};
 use crate::daemon_client::{DaemonClient, DaemonError};
 use crate::disk::Disk;
-use crate::intake::IntakeHandle;
 use crate::store::postbacks::{self, unidentified, waiting as waiting_rows};
 use crate::store::{Store, StoreError, WriteTx};
 
@@ -115,7 +115,7 @@ impl PostbackHandle {
 pub(super) struct PostbackProcessor {
     pub(super) store: Store,
     pub(super) archive: Archive,
-    pub(super) clicks: IntakeHandle,
+    pub(super) clicks: ClickIngestHandle,
     pub(super) network_id: u32,
     pub(super) bounds: Bounds,
     pub(super) status: watch::Sender<PostbackStatus>,
@@ -138,7 +138,7 @@ pub struct Bounds {
 pub fn start(
     store: Store,
     archive: Archive,
-    clicks: IntakeHandle,
+    clicks: ClickIngestHandle,
     daemon: DaemonClient,
     network_id: u32,
     bounds: Bounds,
@@ -296,7 +296,7 @@ impl PostbackProcessor {
         &self,
         tx: &'t WriteTx<'c>,
     ) -> Result<ConversionWriter<'t, 'c>, StoreError> {
-        ConversionWriter::new(tx, self.network_id, self.bounds.disk.room().is_low)
+        ConversionWriter::new(tx, self.network_id, self.bounds.disk.space().is_low)
     }
 
     /// Looks for the clicks that postbacks name.

@@ -17,10 +17,10 @@ use super::now_ms;
 use super::postback_ingest::{self, PostbackHandle};
 use crate::archive::Archive;
 use crate::catalog::{Advertiser, Affiliate, Money, Offer};
+use crate::click_ingest::ClickIngestHandle;
 use crate::daemon_client::fake_daemon::{FakeDaemon, STREAM, Sample, block_by};
 use crate::disk::Disk;
 use crate::edit::{self, EditError};
-use crate::intake::IntakeHandle;
 use crate::store::bot_list;
 use crate::store::conversions::{
     self, Action, Conversion, ConversionId, ConversionRow, Filters, HistoryEntry, Page, Status,
@@ -50,7 +50,7 @@ struct Network {
 
 struct Running {
     _stop: DropGuard,
-    clicks: IntakeHandle,
+    clicks: ClickIngestHandle,
     postbacks: PostbackHandle,
 }
 
@@ -92,7 +92,7 @@ impl Network {
         let archive = Archive::open(self.dir.path()).unwrap();
         let client = || self.daemon.client.clone();
         let clicks =
-            crate::intake::start(self.store.clone(), archive.clone(), client(), stop.clone());
+            crate::click_ingest::start(self.store.clone(), archive.clone(), client(), stop.clone());
         let store = self.store.clone();
         let taken = clicks.clone();
         let bounds = self.bounds.clone();
@@ -514,7 +514,7 @@ async fn a_visit_that_led_to_a_sale_stays_a_click_whatever_list_of_bots_comes() 
             Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
         }
     };
-    crate::intake::rebuild(network.store.clone(), archive).await.unwrap();
+    crate::click_ingest::rebuild(network.store.clone(), archive).await.unwrap();
     assert_eq!(network.counts().await, counts, "as a rebuild judges it");
 }
 

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Change, EditError, audit, check_if_match};
-use crate::judgement::bot_list;
+use crate::classification::bot_list;
 use crate::store::WriteTx;
-use crate::store::bot_list::{self as stored, Wanted};
+use crate::store::bot_list::{self as stored, ConfiguredBotList};
 
 /// What of its answer is not edited.
 const ANSWERED_ONLY: [&str; 6] =
@@ -26,23 +26,23 @@ pub struct Patterns {
 ///
 /// # Errors
 /// When they are wrong.
-pub fn replace(tx: &WriteTx<'_>, change: Change) -> Result<Wanted, EditError> {
+pub fn replace(tx: &WriteTx<'_>, change: Change) -> Result<ConfiguredBotList, EditError> {
     let before = meant(tx)?;
     let after: Patterns = change.apply(&before, &ANSWERED_ONLY)?;
-    bot_list::check(&after.patterns).map_err(EditError::Invalid)?;
+    bot_list::validate(&after.patterns).map_err(EditError::Invalid)?;
     stored::replace(tx, Some(&after.patterns))?;
     audit::record_changed(tx, "bot_list", 0, &before, &after)?;
-    Ok(stored::wanted(tx)?)
+    Ok(stored::configured(tx)?)
 }
 
 /// Wants the patterns that come with the program.
 ///
 /// # Errors
 /// When the edit was meant for another state.
-pub fn reset(tx: &WriteTx<'_>) -> Result<Wanted, EditError> {
+pub fn reset(tx: &WriteTx<'_>) -> Result<ConfiguredBotList, EditError> {
     let before = meant(tx)?;
     stored::replace(tx, None)?;
-    let now = stored::wanted(tx)?;
+    let now = stored::configured(tx)?;
     audit::record_changed(
         tx,
         "bot_list",
@@ -54,7 +54,7 @@ pub fn reset(tx: &WriteTx<'_>) -> Result<Wanted, EditError> {
 }
 
 fn meant(tx: &WriteTx<'_>) -> Result<Patterns, EditError> {
-    let Wanted { patterns, revision, .. } = stored::wanted(tx)?;
+    let ConfiguredBotList { patterns, revision, .. } = stored::configured(tx)?;
     check_if_match(tx, "bot list", 0, revision)?;
     Ok(Patterns { patterns })
 }

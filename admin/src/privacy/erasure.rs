@@ -8,75 +8,83 @@ use coupon_shared::click::block::{Block, PersonalAction};
 use coupon_shared::click::{Click, Tag};
 use coupon_shared::transaction_id::TransactionId;
 
-use super::{Desk, PrivacyError};
+use super::{PrivacyError, PrivacyWorker};
 use crate::archive::{Archive, ArchiveError};
-use crate::store::erasure::rows::{self, Rows};
+use crate::store::erasure::personal_rows::{self, PersonalRows};
 use crate::store::erasure::{self as jobs, Erasure, Selector, Stage};
 use crate::store::{self, StoreError, blocks, click_archive};
 
 /// Goes on with an erasure as far as it can be, and answers how far that is.
-pub(super) async fn go_on(desk: &Desk, mut job: Erasure) -> Result<Stage, PrivacyError> {
+pub(super) async fn resume(
+    worker: &PrivacyWorker,
+    mut job: Erasure,
+) -> Result<Stage, PrivacyError> {
     if let (Stage::Clicks, Some(selector)) = (job.stage, job.selector.clone()) {
-        clicks(desk, &job, selector).await?;
+        clicks(worker, &job, selector).await?;
         job.stage = Stage::Rows;
     }
     if let (Stage::Rows, Some(selector)) = (job.stage, job.selector.clone())
-        && !postbacks_and_conversions(desk, &job, selector).await?
+        && !postbacks_and_conversions(worker, &job, selector).await?
     {
         return Ok(Stage::Rows);
     }
-    file(desk, job.id).await?;
+    file(worker, job.id).await?;
     Ok(Stage::Done)
 }
 
 /// Erases clicks in the archive.
-async fn clicks(desk: &Desk, job: &Erasure, selector: Selector) -> Result<(), PrivacyError> {
+async fn clicks(
+    worker: &PrivacyWorker,
+    job: &Erasure,
+    selector: Selector,
+) -> Result<(), PrivacyError> {
     let looked_for = selector.clone();
-    let found = desk.store.read(move |connection| rows::find(connection, &looked_for)).await?;
-    let sought = Sought::of(&selector, found.clicks);
+    let found =
+        worker.store.read(move |connection| personal_rows::find(connection, &looked_for)).await?;
+    let targets = ErasureTargets::of(&selector, found.clicks);
     let id = job.id;
-    let segments = sought.find(desk).await?;
+    let segments = targets.find(worker).await?;
     let clicks = segments.iter().map(|segment| segment.clicks).sum();
-    desk.store.write(move |tx| jobs::found_clicks(tx, id, clicks)).await?;
+    worker.store.write(move |tx| jobs::set_found_clicks(tx, id, clicks)).await?;
     if !job.dry_run {
-        sought.erase(desk, segments).await?;
+        targets.erase(worker, segments).await?;
     }
-    Ok(desk.store.write(move |tx| jobs::clicks_done(tx, id)).await?)
+    Ok(worker.store.write(move |tx| jobs::finish_clicks(tx, id)).await?)
 }
 
 /// Blanks rows; whether all could be.
 async fn postbacks_and_conversions(
-    desk: &Desk,
+    worker: &PrivacyWorker,
     job: &Erasure,
     selector: Selector,
 ) -> Result<bool, PrivacyError> {
     let (id, looked_for) = (job.id, selector.clone());
-    let mut found = desk.store.read(move |c| rows::find(c, &looked_for)).await?;
+    let mut found = worker.store.read(move |c| personal_rows::find(c, &looked_for)).await?;
     if job.dry_run {
         let (postbacks, conversions) =
             (found.postbacks.len() as u64, found.conversions.len() as u64);
         let count = move |tx: &store::WriteTx<'_>| {
-            jobs::waits(tx, id, found.waiting)?;
-            jobs::found_rows(tx, id, postbacks, conversions)?;
-            jobs::rows_done(tx, id)
+            jobs::set_waiting(tx, id, found.waiting)?;
+            jobs::add_found_rows(tx, id, postbacks, conversions)?;
+            jobs::finish_rows(tx, id)
         };
-        desk.store.write::<_, StoreError, _>(count).await?;
+        worker.store.write::<_, StoreError, _>(count).await?;
         return Ok(true);
     }
-    clicks_of(desk, id, &selector, std::mem::take(&mut found.clicks)).await?;
+    clicks_of(worker, id, &selector, std::mem::take(&mut found.clicks)).await?;
     let waiting = found.waiting;
-    blank(desk, id, selector, found).await?;
+    blank(worker, id, selector, found).await?;
     let told = move |tx: &store::WriteTx<'_>| {
-        jobs::waits(tx, id, waiting)?;
-        if waiting > 0 { Ok(()) } else { jobs::rows_done(tx, id) }
+        jobs::set_waiting(tx, id, waiting)?;
+        if waiting > 0 { Ok(()) } else { jobs::finish_rows(tx, id) }
     };
-    desk.store.write::<_, StoreError, _>(told).await?;
+    worker.store.write::<_, StoreError, _>(told).await?;
     Ok(waiting == 0)
 }
 
 /// Conversions that came after the archive was looked through may tell of further clicks.
 async fn clicks_of(
-    desk: &Desk,
+    worker: &PrivacyWorker,
     id: u32,
     selector: &Selector,
     ids: Vec<TransactionId>,
@@ -84,27 +92,34 @@ async fn clicks_of(
     if ids.is_empty() {
         return Ok(());
     }
-    let sought =
-        Sought { ids: ids.into_iter().collect(), ..Sought::of(selector, Vec::new()).of_ids() };
-    let segments = sought.find(desk).await?;
+    let targets = ErasureTargets {
+        ids: ids.into_iter().collect(),
+        ..ErasureTargets::of(selector, Vec::new()).of_ids()
+    };
+    let segments = targets.find(worker).await?;
     let clicks: u64 = segments.iter().map(|segment| segment.clicks).sum();
     if clicks > 0 {
-        desk.store.write(move |tx| jobs::found_more_clicks(tx, id, clicks)).await?;
-        sought.erase(desk, segments).await?;
+        worker.store.write(move |tx| jobs::add_found_clicks(tx, id, clicks)).await?;
+        targets.erase(worker, segments).await?;
     }
     Ok(())
 }
 
-async fn blank(desk: &Desk, id: u32, selector: Selector, found: Rows) -> Result<(), PrivacyError> {
+async fn blank(
+    worker: &PrivacyWorker,
+    id: u32,
+    selector: Selector,
+    found: PersonalRows,
+) -> Result<(), PrivacyError> {
     let mut left = found;
     loop {
         let (selector, began) = (selector.clone(), std::time::Instant::now());
         let step = move |tx: &store::WriteTx<'_>| {
-            let (postbacks, conversions) = rows::blank(tx, &selector, &mut left)?;
-            jobs::found_rows(tx, id, postbacks, conversions)?;
+            let (postbacks, conversions) = personal_rows::blank(tx, &selector, &mut left)?;
+            jobs::add_found_rows(tx, id, postbacks, conversions)?;
             Ok::<_, StoreError>((left, postbacks + conversions))
         };
-        let (rest, blanked) = desk.store.write(step).await?;
+        let (rest, blanked) = worker.store.write(step).await?;
         if blanked == 0 {
             return Ok(());
         }
@@ -114,29 +129,29 @@ async fn blank(desk: &Desk, id: u32, selector: Selector, found: Rows) -> Result<
 }
 
 /// What was looked for is blank by now, but may still stand in the free space of the store's file.
-async fn file(desk: &Desk, id: u32) -> Result<(), PrivacyError> {
-    let Some(job) = desk.store.read(move |connection| jobs::find(connection, id)).await? else {
+async fn file(worker: &PrivacyWorker, id: u32) -> Result<(), PrivacyError> {
+    let Some(job) = worker.store.read(move |connection| jobs::find(connection, id)).await? else {
         return Ok(());
     };
     let blanked = job.found.postbacks.unwrap_or(0) + job.found.conversions.unwrap_or(0);
     let is_rewritten = !job.dry_run && blanked > 0;
-    let dir = desk.store.dir().to_owned();
+    let dir = worker.store.dir().to_owned();
     let work = tokio::task::spawn_blocking(move || store::overwrite_free_space(&dir, is_rewritten));
     work.await.map_err(|_panicked| StoreError::BrokenOff)??;
     tracing::info!(erasure = id, "erased what was asked for");
-    Ok(desk.store.write(move |tx| jobs::done(tx, &job)).await?)
+    Ok(worker.store.write(move |tx| jobs::finish(tx, &job)).await?)
 }
 
 /// Which clicks are erased.
 #[derive(Debug, Clone, Default)]
-struct Sought {
+struct ErasureTargets {
     ids: HashSet<TransactionId>,
     address: Option<IpAddr>,
     /// In small letters, plain and with `%40`.
     email: Option<[String; 2]>,
 }
 
-/// A segment of the archive with clicks that are sought.
+/// A segment of the archive with clicks that are targets.
 #[derive(Debug, Clone)]
 struct FoundSegment {
     sequences: Range<u64>,
@@ -144,24 +159,24 @@ struct FoundSegment {
     latest_ms: u64,
 }
 
-impl Sought {
-    fn of(selector: &Selector, mut ids: Vec<TransactionId>) -> Sought {
-        let mut sought = Sought::default();
+impl ErasureTargets {
+    fn of(selector: &Selector, mut ids: Vec<TransactionId>) -> ErasureTargets {
+        let mut targets = ErasureTargets::default();
         match selector {
             Selector::TransactionId(id) => ids.push(*id),
-            Selector::Ip(ip) => sought.address = Some(ip.to_canonical()),
+            Selector::Ip(ip) => targets.address = Some(ip.to_canonical()),
             Selector::Email(email) => {
                 let email = email.to_ascii_lowercase();
                 let encoded = email.replace('@', "%40");
-                sought.email = Some([email, encoded]);
+                targets.email = Some([email, encoded]);
             }
         }
-        Sought { ids: ids.into_iter().collect(), ..sought }
+        ErasureTargets { ids: ids.into_iter().collect(), ..targets }
     }
 
     /// Only those with known ids.
-    fn of_ids(self) -> Sought {
-        Sought { ids: self.ids, ..Sought::default() }
+    fn of_ids(self) -> ErasureTargets {
+        ErasureTargets { ids: self.ids, ..ErasureTargets::default() }
     }
 
     fn has(&self, click: &Click<'_>) -> bool {
@@ -178,12 +193,12 @@ impl Sought {
     }
 
     /// Looks through the segments that may hold some. Nothing is changed.
-    async fn find(&self, desk: &Desk) -> Result<Vec<FoundSegment>, PrivacyError> {
+    async fn find(&self, worker: &PrivacyWorker) -> Result<Vec<FoundSegment>, PrivacyError> {
         let mut found = Vec::new();
-        for sequences in self.segments(desk).await? {
-            let (sought, range) = (self.clone(), sequences.clone());
+        for sequences in self.segments(worker).await? {
+            let (targets, range) = (self.clone(), sequences.clone());
             let (clicks, latest_ms) =
-                desk.gently(move |archive| sought.count(archive, range)).await?;
+                worker.on_disk_with_rest(move |archive| targets.count(archive, range)).await?;
             if clicks > 0 {
                 found.push(FoundSegment { sequences, clicks, latest_ms });
             }
@@ -191,9 +206,9 @@ impl Sought {
         Ok(found)
     }
 
-    async fn segments(&self, desk: &Desk) -> Result<Vec<Range<u64>>, PrivacyError> {
-        let mut segments = desk.archive.closed_segments();
-        segments.push(desk.archive.open_segment());
+    async fn segments(&self, worker: &PrivacyWorker) -> Result<Vec<Range<u64>>, PrivacyError> {
+        let mut segments = worker.archive.closed_segments();
+        segments.push(worker.archive.open_segment());
         if self.address.is_some() || self.email.is_some() {
             return Ok(segments);
         }
@@ -206,7 +221,7 @@ impl Sought {
             }
             Ok::<_, StoreError>(frames)
         };
-        let frames = desk.store.read(frames).await?;
+        let frames = worker.store.read(frames).await?;
         segments.retain(|segment| frames.range(segment.clone()).next().is_some());
         Ok(segments)
     }
@@ -229,21 +244,25 @@ impl Sought {
     }
 
     /// Rewrites the segments, after it was written down that their clicks are no longer as recorded.
-    async fn erase(&self, desk: &Desk, segments: Vec<FoundSegment>) -> Result<(), PrivacyError> {
+    async fn erase(
+        &self,
+        worker: &PrivacyWorker,
+        segments: Vec<FoundSegment>,
+    ) -> Result<(), PrivacyError> {
         let Some(latest_ms) = segments.iter().map(|segment| segment.latest_ms).max() else {
             return Ok(());
         };
-        desk.store.write(move |tx| click_archive::changed(tx, latest_ms)).await?;
+        worker.store.write(move |tx| click_archive::changed(tx, latest_ms)).await?;
         for FoundSegment { sequences, .. } in segments {
-            let sought = self.clone();
+            let targets = self.clone();
             let rewrite = move |archive: &Archive| {
                 if archive.open_segment().start == sequences.start {
                     archive.close_segment()?;
                 }
-                archive.rewrite(sequences.start, |click| sought.choose(click))
+                archive.rewrite(sequences.start, |click| targets.choose(click))
             };
-            desk.gently(rewrite).await?;
-            desk.segment_done();
+            worker.on_disk_with_rest(rewrite).await?;
+            worker.segment_done();
         }
         Ok(())
     }

@@ -15,50 +15,56 @@ use jiff::tz::TimeZone;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use super::{Desk, PrivacyError};
+use super::{PrivacyError, PrivacyWorker};
 use crate::archive::Archive;
-use crate::store::erasure::rows;
+use crate::store::erasure::personal_rows;
 use crate::store::{self, StoreError, WriteTx, audit, click_archive};
 
 /// How long postbacks are kept that identify nothing, where others are kept longer.
 const UNIDENTIFIED_POSTBACK_DAYS: u32 = 30;
 
 pub(super) async fn pass(
-    desk: &Desk,
+    worker: &PrivacyWorker,
     now: Timestamp,
     removal: Option<RemovalTime>,
 ) -> Result<(), PrivacyError> {
-    close_yesterdays_segment(desk, now).await?;
+    close_yesterdays_segment(worker, now).await?;
     // What was decided by a time that was trusted then.
-    take_up_removed(desk).await?;
+    finish_interrupted_removal(worker).await?;
     let Some(now) = removal else { return Ok(()) };
-    let (periods, mut changed_rows) = (desk.periods, 0);
+    let (periods, mut changed_rows) = (worker.periods, 0);
     if let Some(before_ms) = days_before(now, periods.click_days) {
-        remove_clicks(desk, before_ms).await?;
+        remove_clicks(worker, before_ms).await?;
     }
     if let Some(before_ms) = days_before(now, periods.address_days) {
-        truncate_clicks(desk, before_ms).await?;
-        let rows = repeat(desk, move |tx| rows::truncate_addresses(tx, before_ms)).await?;
-        tell(desk, "address", "truncated", rows, before_ms).await?;
+        truncate_clicks(worker, before_ms).await?;
+        let rows =
+            repeat_until_done(worker, move |tx| personal_rows::truncate_addresses(tx, before_ms))
+                .await?;
+        record_removal(worker, "address", "truncated", rows, before_ms).await?;
         changed_rows += rows;
     }
     if let Some(before_ms) = days_before(now, UNIDENTIFIED_POSTBACK_DAYS) {
-        let removed =
-            repeat(desk, move |tx| rows::remove_unidentified_postbacks(tx, before_ms)).await?;
-        tell(desk, "unidentified_postback", "removed", removed, before_ms).await?;
+        let removed = repeat_until_done(worker, move |tx| {
+            personal_rows::remove_unidentified_postbacks(tx, before_ms)
+        })
+        .await?;
+        record_removal(worker, "unidentified_postback", "removed", removed, before_ms).await?;
         changed_rows += removed;
     }
     if let Some(before_ms) = days_before(now, periods.postback_days) {
-        let removed = repeat(desk, move |tx| rows::remove_postbacks(tx, before_ms)).await?;
-        tell(desk, "postback", "removed", removed, before_ms).await?;
+        let removed =
+            repeat_until_done(worker, move |tx| personal_rows::remove_postbacks(tx, before_ms))
+                .await?;
+        record_removal(worker, "postback", "removed", removed, before_ms).await?;
         changed_rows += removed;
     }
-    if changed_rows > 0 { forget_last_writes(desk).await } else { Ok(()) }
+    if changed_rows > 0 { overwrite_wal(worker).await } else { Ok(()) }
 }
 
 /// What was overwritten in the store's file still stands among the last writes beside it.
-async fn forget_last_writes(desk: &Desk) -> Result<(), PrivacyError> {
-    let dir = desk.store.dir().to_owned();
+async fn overwrite_wal(worker: &PrivacyWorker) -> Result<(), PrivacyError> {
+    let dir = worker.store.dir().to_owned();
     let work = tokio::task::spawn_blocking(move || store::overwrite_free_space(&dir, false));
     match work.await.map_err(|_panicked| StoreError::BrokenOff)? {
         // Somebody reads an older state; the writes that follow will come to it.
@@ -72,40 +78,43 @@ fn days_before(now: RemovalTime, days: u32) -> Option<u64> {
     (days > 0).then(|| now.days_before(days))
 }
 
-async fn close_yesterdays_segment(desk: &Desk, now: Timestamp) -> Result<(), PrivacyError> {
-    let first = desk.archive.open_segment().start;
-    let earliest = desk.store.read(move |c| click_archive::earliest_click(c, first)).await?;
+async fn close_yesterdays_segment(
+    worker: &PrivacyWorker,
+    now: Timestamp,
+) -> Result<(), PrivacyError> {
+    let first = worker.archive.open_segment().start;
+    let earliest = worker.store.read(move |c| click_archive::earliest_click(c, first)).await?;
     let midnight = now.to_zoned_datetime(TimeZone::UTC).start_of_day();
     let midnight = midnight.map_or(0, |midnight| midnight.timestamp().as_millisecond());
     if earliest.is_some_and(|ms| ms < u64::try_from(midnight).unwrap_or(0)) {
-        desk.archive.on_disk(Archive::close_segment).await?;
+        worker.archive.on_disk(Archive::close_segment).await?;
     }
     Ok(())
 }
 
 /// Finishes a removal that was broken off; and where the store was restored from a backup that was
 /// made during one, takes note of it.
-async fn take_up_removed(desk: &Desk) -> Result<(), PrivacyError> {
-    let held_from = desk.archive.sequences().start;
+async fn finish_interrupted_removal(worker: &PrivacyWorker) -> Result<(), PrivacyError> {
+    let held_from = worker.archive.sequences().start;
     let take_up = move |tx: &WriteTx<'_>| {
         if let Some(latest_ms) = click_archive::latest_before(tx, held_from)? {
             click_archive::remove(tx, held_from, latest_ms)?;
         }
         click_archive::state(tx)
     };
-    let state = desk.store.write(take_up).await?;
+    let state = worker.store.write(take_up).await?;
     let before = state.removed_before;
-    Ok(desk.archive.on_disk(move |archive| archive.remove_before(before)).await?)
+    Ok(worker.archive.on_disk(move |archive| archive.remove_before(before)).await?)
 }
 
 /// Closed segments whose clicks are all counted and older than a time, each with its latest click:
 /// those from a frame on, up to the first that is not as old.
 async fn old_segments(
-    desk: &Desk,
+    worker: &PrivacyWorker,
     from: u64,
     before_ms: u64,
 ) -> Result<Vec<(Range<u64>, u64)>, StoreError> {
-    let segments = desk.archive.closed_segments();
+    let segments = worker.archive.closed_segments();
     let find = move |connection: &Connection| {
         let mut old = Vec::new();
         for segment in segments.into_iter().filter(|segment| segment.end > from) {
@@ -116,49 +125,52 @@ async fn old_segments(
         }
         Ok(old)
     };
-    desk.store.read(find).await
+    worker.store.read(find).await
 }
 
-async fn remove_clicks(desk: &Desk, before_ms: u64) -> Result<(), PrivacyError> {
-    let old = old_segments(desk, 0, before_ms).await?;
-    let clicks = desk.store.read({
+async fn remove_clicks(worker: &PrivacyWorker, before_ms: u64) -> Result<(), PrivacyError> {
+    let old = old_segments(worker, 0, before_ms).await?;
+    let clicks = worker.store.read({
         let end = old.last().map_or(0, |(segment, _)| segment.end);
         move |connection| click_archive::clicks_before(connection, end)
     });
     let clicks = if old.is_empty() { 0 } else { clicks.await? };
-    tell(desk, "click", "removed", clicks, before_ms).await?;
+    record_removal(worker, "click", "removed", clicks, before_ms).await?;
     for (segment, latest_ms) in old {
-        desk.store.write(move |tx| click_archive::remove(tx, segment.end, latest_ms)).await?;
-        desk.gently(move |archive| archive.remove_before(segment.end)).await?;
-        desk.segment_done();
+        worker.store.write(move |tx| click_archive::remove(tx, segment.end, latest_ms)).await?;
+        worker.on_disk_with_rest(move |archive| archive.remove_before(segment.end)).await?;
+        worker.segment_done();
     }
     Ok(())
 }
 
-async fn truncate_clicks(desk: &Desk, before_ms: u64) -> Result<(), PrivacyError> {
-    let state = desk.store.read(click_archive::state).await?;
-    let old = old_segments(desk, state.truncated_before, before_ms).await?;
-    tell(desk, "click_archive", "truncated", old.len() as u64, before_ms).await?;
+async fn truncate_clicks(worker: &PrivacyWorker, before_ms: u64) -> Result<(), PrivacyError> {
+    let state = worker.store.read(click_archive::state).await?;
+    let old = old_segments(worker, state.truncated_before, before_ms).await?;
+    record_removal(worker, "click_archive", "truncated", old.len() as u64, before_ms).await?;
     for (segment, latest_ms) in old {
-        desk.store.write(move |tx| click_archive::changed(tx, latest_ms)).await?;
+        worker.store.write(move |tx| click_archive::changed(tx, latest_ms)).await?;
         let first = segment.start;
-        desk.gently(move |archive| archive.rewrite(first, |_| PersonalAction::TruncateAddress))
+        worker
+            .on_disk_with_rest(move |archive| {
+                archive.rewrite(first, |_| PersonalAction::TruncateAddress)
+            })
             .await?;
-        desk.store.write(move |tx| click_archive::truncated(tx, segment.end)).await?;
-        desk.segment_done();
+        worker.store.write(move |tx| click_archive::truncated(tx, segment.end)).await?;
+        worker.segment_done();
     }
     Ok(())
 }
 
 /// Repeats a step, resting in between, until it has nothing left to do. Answers how much it did.
-async fn repeat(
-    desk: &Desk,
+async fn repeat_until_done(
+    worker: &PrivacyWorker,
     step: impl Fn(&WriteTx<'_>) -> Result<u64, StoreError> + Copy + Send + 'static,
 ) -> Result<u64, StoreError> {
     let mut all = 0;
     loop {
         let began = std::time::Instant::now();
-        let done = desk.store.write(step).await?;
+        let done = worker.store.write(step).await?;
         if done == 0 {
             return Ok(all);
         }
@@ -167,8 +179,8 @@ async fn repeat(
     }
 }
 
-async fn tell(
-    desk: &Desk,
+async fn record_removal(
+    worker: &PrivacyWorker,
     object: &'static str,
     action: &'static str,
     objects: u64,
@@ -192,5 +204,5 @@ async fn tell(
         let entry = audit::Entry { object, action, objects, first_id: 0, last_id: 0, changes };
         audit::record(tx, &entry)
     };
-    desk.store.write(record).await
+    worker.store.write(record).await
 }

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::archive;
-use crate::intake;
+use crate::click_ingest;
 use crate::store::rollups::{self, Dimension, Family, Measures, Question};
 use crate::store::{self, blocks, click_archive};
 
@@ -52,7 +52,7 @@ const BOB: Visitor = Visitor {
 
 struct Admin {
     dir: TempDir,
-    desk: Desk,
+    worker: PrivacyWorker,
     ids: TransactionIdSource,
     /// Per stream.
     next: std::collections::HashMap<StreamId, u64>,
@@ -66,18 +66,18 @@ impl Admin {
     fn with(periods: Periods) -> Admin {
         // In memory where there is such a folder: much is synced here.
         let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-        let desk = desk(dir.path(), periods);
+        let worker = worker(dir.path(), periods);
         let ids = TransactionIdSource::new(STREAM.node, STREAM.thread, STREAM.incarnation);
-        Admin { dir, desk, ids, next: std::collections::HashMap::new() }
+        Admin { dir, worker, ids, next: std::collections::HashMap::new() }
     }
 
     /// As after a crash.
     fn restarted(self) -> Admin {
-        let Admin { dir, desk: old, ids, next } = self;
+        let Admin { dir, worker: old, ids, next } = self;
         let periods = old.periods;
         drop(old);
-        let desk = desk(dir.path(), periods);
-        Admin { dir, desk, ids, next }
+        let worker = worker(dir.path(), periods);
+        Admin { dir, worker, ids, next }
     }
 
     /// Archives and counts a block with a click of each visitor; answers their ids.
@@ -121,14 +121,16 @@ impl Admin {
             encode_click(&head, b"WiNtEr25", &tags, &mut record);
             builder.push(&record).unwrap();
         }
-        self.desk.archive.append(&[&builder.finish().unwrap()]).unwrap();
+        self.worker.archive.append(&[&builder.finish().unwrap()]).unwrap();
         self.count().await;
         made
     }
 
     /// Counts what is archived, as a start of intake does.
     async fn count(&self) {
-        intake::begin(self.desk.store.clone(), self.desk.archive.clone()).await.unwrap();
+        click_ingest::count_archived(self.worker.store.clone(), self.worker.archive.clone())
+            .await
+            .unwrap();
     }
 
     /// Adds a row; columns that are not named are blank.
@@ -161,7 +163,7 @@ impl Admin {
             tx.execute_batch(&format!("INSERT INTO {table} ({names}) VALUES ({values})"))?;
             Ok::<_, StoreError>(())
         };
-        self.desk.store.write(insert).await.unwrap();
+        self.worker.store.write(insert).await.unwrap();
     }
 
     /// A shop's server tells of what a visitor bought after a click.
@@ -227,9 +229,9 @@ impl Admin {
     }
 
     async fn ask(&self, selector: Selector, dry_run: bool) -> Erasure {
-        let store = &self.desk.store;
-        let id = store.write(move |tx| jobs::ask(tx, &selector, dry_run)).await.unwrap();
-        self.desk.erase_all().await.unwrap();
+        let store = &self.worker.store;
+        let id = store.write(move |tx| jobs::request(tx, &selector, dry_run)).await.unwrap();
+        self.worker.erase_all().await.unwrap();
         store.read(move |c| jobs::find(c, id)).await.unwrap().unwrap()
     }
 
@@ -249,7 +251,7 @@ impl Admin {
             })?;
             Ok::<_, StoreError>(all)
         };
-        let mut all = self.desk.store.read(ask).await.unwrap();
+        let mut all = self.worker.store.read(ask).await.unwrap();
         all.sort_unstable_by_key(|(span, ids, value, _)| (*span, ids.clone(), value.clone()));
         let mut joined: Vec<(u64, Vec<u32>, String, Measures)> = Vec::new();
         for (span, ids, value, measures) in all {
@@ -269,13 +271,13 @@ impl Admin {
     }
 
     async fn rebuild(&self) -> u64 {
-        intake::rebuild(self.desk.store.clone(), self.desk.archive.clone()).await.unwrap()
+        click_ingest::rebuild(self.worker.store.clone(), self.worker.archive.clone()).await.unwrap()
     }
 
     async fn text(&self, sql: &'static str) -> String {
         let read =
             move |c: &Connection| Ok::<_, StoreError>(c.query_row(sql, [], |row| row.get(0))?);
-        self.desk.store.read(read).await.unwrap()
+        self.worker.store.read(read).await.unwrap()
     }
 
     fn holds(&self, needle: &[u8]) -> Option<String> {
@@ -298,9 +300,9 @@ impl Admin {
     }
 }
 
-fn desk(dir: &Path, periods: Periods) -> Desk {
+fn worker(dir: &Path, periods: Periods) -> PrivacyWorker {
     let (store, archive) = (Store::open(dir).unwrap(), Archive::open(dir).unwrap());
-    Desk::new(store, archive, periods)
+    PrivacyWorker::new(store, archive, periods)
 }
 
 /// As they stand in a record.
@@ -355,7 +357,7 @@ fn email(visitor: Visitor) -> Selector {
 async fn shop() -> (Admin, TransactionId, TransactionId) {
     let mut admin = Admin::new();
     let first = admin.clicks(NOON_MS - DAY_MS, &[ANNA, BOB, ANNA]).await;
-    admin.desk.archive.close_segment().unwrap();
+    admin.worker.archive.close_segment().unwrap();
     admin.clicks(NOON_MS, &[BOB, ANNA]).await;
     admin.sale(&"0a".repeat(16), first[0], ANNA).await;
     admin.sale(&"0b".repeat(16), first[1], BOB).await;
@@ -461,7 +463,7 @@ async fn a_dry_run_counts_and_changes_nothing() {
     assert_eq!((found.clicks, found.postbacks, found.conversions), (Some(3), Some(1), Some(1)));
     assert_eq!((done.stage, done.selector), (Stage::Done, None));
     assert_eq!((segments(), admin.knows(ANNA).len()), before);
-    let state = admin.desk.store.read(click_archive::state).await.unwrap();
+    let state = admin.worker.store.read(click_archive::state).await.unwrap();
     assert_eq!(state, Default::default());
 }
 
@@ -472,17 +474,17 @@ async fn a_postback_that_waits_for_its_click_is_erased_once_it_is_decided() {
     admin.sale(&"0a".repeat(16), click, ANNA).await;
     let waits = |verdict: &'static str| {
         let sql = format!("UPDATE postback SET verdict = '{verdict}'");
-        admin.desk.store.write(move |tx| Ok::<_, StoreError>(tx.execute_batch(&sql)?))
+        admin.worker.store.write(move |tx| Ok::<_, StoreError>(tx.execute_batch(&sql)?))
     };
     waits("queued").await.unwrap();
-    let id = admin.desk.store.write(|tx| jobs::ask(tx, &email(ANNA), false)).await.unwrap();
-    admin.desk.erase_all().await.unwrap();
-    let asked = |id| admin.desk.store.read(move |c| jobs::find(c, id));
+    let id = admin.worker.store.write(|tx| jobs::request(tx, &email(ANNA), false)).await.unwrap();
+    admin.worker.erase_all().await.unwrap();
+    let asked = |id| admin.worker.store.read(move |c| jobs::find(c, id));
     let half = asked(id).await.unwrap().unwrap();
     assert_eq!((half.stage, half.found.waiting, half.found.conversions), (Stage::Rows, 1, Some(1)));
     assert!(admin.holds(ANNA.email.as_bytes()).is_some(), "it is needed to decide");
     waits("approved").await.unwrap();
-    admin.desk.erase_all().await.unwrap();
+    admin.worker.erase_all().await.unwrap();
     let done = asked(id).await.unwrap().unwrap();
     assert_eq!((done.stage, done.found.waiting, done.found.postbacks), (Stage::Done, 0, Some(1)));
     assert_eq!(admin.knows(ANNA), [] as [String; 0]);
@@ -491,8 +493,8 @@ async fn a_postback_that_waits_for_its_click_is_erased_once_it_is_decided() {
 /// Ids of clicks that hold personal data.
 fn personal_clicks(admin: &Admin) -> Vec<TransactionId> {
     let mut found = Vec::new();
-    let first = admin.desk.archive.sequences().start;
-    let mut frames = admin.desk.archive.reader(first).unwrap();
+    let first = admin.worker.archive.sequences().start;
+    let mut frames = admin.worker.archive.reader(first).unwrap();
     while let Some(frame) = frames.next_frame().unwrap() {
         let decoded = Block::parse(frame.payload).unwrap().decode().unwrap();
         let personal = decoded.clicks().filter(|click| click.is_personal());
@@ -521,26 +523,26 @@ async fn an_erasure_that_was_cut_anywhere_is_finished_by_the_next_start() {
     loop {
         let (admin, ..) = shop().await;
         let reports = admin.reports().await;
-        admin.desk.store.write(|tx| jobs::ask(tx, &ip(ANNA), false)).await.unwrap();
-        let whole = cut_after(polls, admin.desk.erase_all()).await;
-        let Admin { dir, desk: cut, ids, next } = admin;
+        admin.worker.store.write(|tx| jobs::request(tx, &ip(ANNA), false)).await.unwrap();
+        let whole = cut_after(polls, admin.worker.erase_all()).await;
+        let Admin { dir, worker: cut, ids, next } = admin;
         drop(cut);
         // What was on its way to the disk when the program died.
         let half = dir.path().join(archive::FOLDER_NAME).join("00000000000000000001.log.new");
         // Work that was begun on a thread goes on a moment longer, with the folder locked.
-        let desk = loop {
+        let worker = loop {
             let opened = Archive::open(dir.path());
             if let Ok(archive) = opened {
                 std::fs::write(&half, b"half a segment of 203.0.113.77").unwrap();
                 drop(archive);
-                break desk(dir.path(), FOR_EVER);
+                break worker(dir.path(), FOR_EVER);
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         };
-        let admin = Admin { dir, desk, ids, next };
+        let admin = Admin { dir, worker, ids, next };
         admin.count().await;
-        admin.desk.erase_all().await.unwrap();
-        let done = admin.desk.store.read(|c| jobs::find(c, 1)).await.unwrap().unwrap();
+        admin.worker.erase_all().await.unwrap();
+        let done = admin.worker.store.read(|c| jobs::find(c, 1)).await.unwrap().unwrap();
         assert_eq!((done.stage, done.found.clicks), (Stage::Done, Some(3)), "cut after {polls}");
         assert_eq!(admin.knows(ANNA), [] as [String; 0], "cut after {polls}");
         assert_eq!(admin.reports().await, reports, "cut after {polls}");
@@ -562,7 +564,7 @@ async fn old_clicks(periods: Periods) -> (Admin, TransactionId) {
         if days > 0 {
             let next_day = i64::try_from(NOON_MS - (days - 1) * DAY_MS).unwrap();
             let next_day = Timestamp::from_millisecond(next_day).unwrap();
-            retention::pass(&admin.desk, next_day, trusted(next_day)).await.unwrap();
+            retention::pass(&admin.worker, next_day, trusted(next_day)).await.unwrap();
         }
         oldest.get_or_insert(made[0]);
     }
@@ -580,7 +582,7 @@ fn trusted(now: Timestamp) -> Option<RemovalTime> {
 async fn nothing_goes_for_its_age_by_a_clock_that_jumped_until_it_has_agreed_with_itself_for_a_day()
 {
     let (admin, _) = old_clicks(FOR_EVER).await;
-    let (store, archive) = (admin.desk.store.clone(), admin.desk.archive.clone());
+    let (store, archive) = (admin.worker.store.clone(), admin.worker.archive.clone());
     let periods = Periods { click_days: 90, address_days: 30, postback_days: 30 };
     let all = archive.sequences();
     let reading = |days: u64, running_hours: u64| ClockReading {
@@ -588,31 +590,31 @@ async fn nothing_goes_for_its_age_by_a_clock_that_jumped_until_it_has_agreed_wit
         running_ms: running_hours * DAY_MS / 24,
     };
     // A day of agreement, two months before the newest click.
-    let desk = Desk::new(store.clone(), archive.clone(), periods);
-    let mut kept = desk.look_at_clock(reading(0, 0)).await.unwrap();
-    assert!(desk.status.borrow().removal_waits.is_some());
+    let worker = PrivacyWorker::new(store.clone(), archive.clone(), periods);
+    let mut kept = worker.check_clock(reading(0, 0)).await.unwrap();
+    assert!(worker.status.borrow().removal_waits.is_some());
     for hour in 1..=24 {
-        kept = desk.look_at_clock(reading(0, hour)).await.unwrap();
+        kept = worker.check_clock(reading(0, hour)).await.unwrap();
     }
     assert_eq!(kept.removal_time().map(RemovalTime::unix_ms), Ok(reading(0, 24).unix_ms));
-    assert_eq!(desk.status.borrow().removal_waits, None);
+    assert_eq!(worker.status.borrow().removal_waits, None);
     // The next start finds another year.
-    let desk = Desk::new(store.clone(), archive.clone(), periods);
+    let worker = PrivacyWorker::new(store.clone(), archive.clone(), periods);
     for hour in 0..24 {
-        let kept = desk.look_at_clock(reading(200, hour)).await.unwrap();
+        let kept = worker.check_clock(reading(200, hour)).await.unwrap();
         let now = kept.removal_time().ok();
         assert_eq!(now, None);
-        retention::pass(&desk, Timestamp::now(), now).await.unwrap();
+        retention::pass(&worker, Timestamp::now(), now).await.unwrap();
     }
     assert_eq!(archive.sequences(), all);
-    let status = desk.status.borrow().clone();
+    let status = worker.status.borrow().clone();
     assert!(status.clock_has_jumped, "{status:?}");
     assert!(status.removal_waits.unwrap().contains("199 day(s) ahead"));
     assert_eq!(store.read(crate::store::removal_clock::removal_time).await.unwrap(), None);
-    let kept = desk.look_at_clock(reading(200, 24)).await.unwrap();
-    retention::pass(&desk, Timestamp::now(), kept.removal_time().ok()).await.unwrap();
+    let kept = worker.check_clock(reading(200, 24)).await.unwrap();
+    retention::pass(&worker, Timestamp::now(), kept.removal_time().ok()).await.unwrap();
     assert!(archive.sequences().start > all.start);
-    assert!(!desk.status.borrow().clock_has_jumped);
+    assert!(!worker.status.borrow().clock_has_jumped);
 }
 
 fn noon() -> Timestamp {
@@ -624,28 +626,28 @@ async fn clicks_go_for_their_age_and_reports_and_conversions_stay() {
     let (admin, oldest) = old_clicks(FOR_EVER).await;
     let reports = admin.reports().await;
     assert_eq!(admin.gross().await, 18);
-    let desk = &admin.desk;
-    assert_eq!(desk.archive.closed_segments().len(), 5, "a segment for each day but the last");
+    let worker = &admin.worker;
+    assert_eq!(worker.archive.closed_segments().len(), 5, "a segment for each day but the last");
     let periods = Periods { click_days: 90, ..FOR_EVER };
-    let desk = Desk::new(desk.store.clone(), desk.archive.clone(), periods);
-    retention::pass(&desk, noon(), trusted(noon())).await.unwrap();
-    assert_eq!(desk.archive.sequences().start, 5, "two days of two frames are gone");
-    let around = desk.store.read(move |c| blocks::around(c, &oldest)).await.unwrap();
+    let worker = PrivacyWorker::new(worker.store.clone(), worker.archive.clone(), periods);
+    retention::pass(&worker, noon(), trusted(noon())).await.unwrap();
+    assert_eq!(worker.archive.sequences().start, 5, "two days of two frames are gone");
+    let around = worker.store.read(move |c| blocks::around(c, &oldest)).await.unwrap();
     assert!(around.is_empty());
-    let is_old = |ms| desk.store.read(move |c| click_archive::may_be_removed(c, ms));
+    let is_old = |ms| worker.store.read(move |c| click_archive::may_be_removed(c, ms));
     assert!(is_old(oldest.unix_ms()).await.unwrap());
     assert!(!is_old(NOON_MS - 60 * DAY_MS).await.unwrap());
     assert_eq!(admin.text("SELECT click_user_agent FROM conversion").await, ANNA.agent);
     assert_eq!(admin.reports().await, reports);
 
     // Nothing is found to differ or to be missing, and nothing is lost by counting again.
-    drop(desk);
+    drop(worker);
     let admin = admin.restarted();
     admin.count().await;
     for _ in 0..2 {
         assert_eq!(admin.rebuild().await, 12);
         assert_eq!(admin.reports().await, reports);
-        assert_eq!(admin.desk.store.read(blocks::missing).await.unwrap(), 0);
+        assert_eq!(admin.worker.store.read(blocks::missing).await.unwrap(), 0);
     }
     assert_eq!(
         admin.text("SELECT group_concat(action) FROM audit WHERE object = 'click'").await,
@@ -658,23 +660,24 @@ async fn what_was_missing_of_removed_clicks_stays_told_after_a_rebuild() {
     let (mut admin, _) = old_clicks(FOR_EVER).await;
     *admin.next.get_mut(&OTHER).unwrap() += 7;
     admin.clicks_of(OTHER, NOON_MS - DAY_MS, &[BOB]).await;
-    admin.desk.archive.close_segment().unwrap();
+    admin.worker.archive.close_segment().unwrap();
     let periods = Periods { click_days: 1, ..FOR_EVER };
-    let desk = Desk::new(admin.desk.store.clone(), admin.desk.archive.clone(), periods);
+    let worker =
+        PrivacyWorker::new(admin.worker.store.clone(), admin.worker.archive.clone(), periods);
     let later = Timestamp::from_millisecond(i64::try_from(NOON_MS + 5 * DAY_MS).unwrap()).unwrap();
-    retention::pass(&desk, later, trusted(later)).await.unwrap();
-    let held = desk.archive.sequences();
+    retention::pass(&worker, later, trusted(later)).await.unwrap();
+    let held = worker.archive.sequences();
     assert_eq!(held.start, held.end, "all clicks are old");
-    drop(desk);
+    drop(worker);
     let mut admin = admin.restarted();
     admin.count().await;
     assert_eq!(admin.rebuild().await, 0);
-    assert_eq!(admin.desk.store.read(blocks::missing).await.unwrap(), 7);
+    assert_eq!(admin.worker.store.read(blocks::missing).await.unwrap(), 7);
     admin.clicks(NOON_MS + 5 * DAY_MS, &[ANNA]).await;
     assert_eq!(admin.gross().await, 20);
     assert_eq!(admin.rebuild().await, 1);
     assert_eq!(
-        (admin.gross().await, admin.desk.store.read(blocks::missing).await.unwrap()),
+        (admin.gross().await, admin.worker.store.read(blocks::missing).await.unwrap()),
         (20, 7)
     );
 }
@@ -686,22 +689,23 @@ async fn a_removal_that_was_cut_anywhere_is_finished_and_counts_nothing_twice() 
         let (admin, _) = old_clicks(FOR_EVER).await;
         let reports = admin.reports().await;
         let periods = Periods { click_days: 90, ..FOR_EVER };
-        let cut = Desk::new(admin.desk.store.clone(), admin.desk.archive.clone(), periods);
+        let cut =
+            PrivacyWorker::new(admin.worker.store.clone(), admin.worker.archive.clone(), periods);
         let whole = cut_after(polls, retention::pass(&cut, noon(), trusted(noon()))).await;
         drop(cut);
-        let Admin { dir, desk: old, .. } = admin;
+        let Admin { dir, worker: old, .. } = admin;
         drop(old);
-        let desk = loop {
+        let worker = loop {
             if Archive::open(dir.path()).is_ok() {
-                break desk(dir.path(), periods);
+                break worker(dir.path(), periods);
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         };
-        intake::begin(desk.store.clone(), desk.archive.clone()).await.unwrap();
-        retention::pass(&desk, noon(), trusted(noon())).await.unwrap();
-        assert_eq!(desk.archive.sequences().start, 5, "cut after {polls}");
+        click_ingest::count_archived(worker.store.clone(), worker.archive.clone()).await.unwrap();
+        retention::pass(&worker, noon(), trusted(noon())).await.unwrap();
+        assert_eq!(worker.archive.sequences().start, 5, "cut after {polls}");
         let admin =
-            Admin { dir, desk, ids: TransactionIdSource::new(0, 0, 2), next: Default::default() };
+            Admin { dir, worker, ids: TransactionIdSource::new(0, 0, 2), next: Default::default() };
         assert_eq!(admin.reports().await, reports, "cut after {polls}");
         admin.rebuild().await;
         assert_eq!(admin.reports().await, reports, "cut after {polls}");
@@ -718,9 +722,10 @@ async fn addresses_are_truncated_for_their_age_in_clicks_postbacks_and_conversio
     let (admin, _) = old_clicks(FOR_EVER).await;
     let reports = admin.reports().await;
     let periods = Periods { address_days: 30, ..FOR_EVER };
-    let desk = Desk::new(admin.desk.store.clone(), admin.desk.archive.clone(), periods);
+    let worker =
+        PrivacyWorker::new(admin.worker.store.clone(), admin.worker.archive.clone(), periods);
     let later = Timestamp::from_millisecond(i64::try_from(NOON_MS + 31 * DAY_MS).unwrap()).unwrap();
-    retention::pass(&desk, later, trusted(later)).await.unwrap();
+    retention::pass(&worker, later, trusted(later)).await.unwrap();
     assert_eq!(admin.holds(b"203.0.113.77"), None);
     assert_eq!(
         admin.text("SELECT address || ' ' || click_address FROM conversion").await,
@@ -732,8 +737,8 @@ async fn addresses_are_truncated_for_their_age_in_clicks_postbacks_and_conversio
     assert!(admin.holds(&tagged([203, 0, 113, 0])).is_some());
     assert!(admin.holds(ANNA.agent.as_bytes()).is_some(), "nothing else goes");
     assert_eq!(admin.reports().await, reports);
-    let state = desk.store.read(click_archive::state).await.unwrap();
-    assert_eq!(state.truncated_before, desk.archive.open_segment().start);
+    let state = worker.store.read(click_archive::state).await.unwrap();
+    assert_eq!(state.truncated_before, worker.archive.open_segment().start);
     admin.rebuild().await;
     assert_eq!(admin.reports().await, reports);
 }
@@ -741,16 +746,16 @@ async fn addresses_are_truncated_for_their_age_in_clicks_postbacks_and_conversio
 #[tokio::test]
 async fn postbacks_that_identify_nothing_go_after_thirty_days() {
     let (admin, _, _) = shop().await;
-    let store = &admin.desk.store;
+    let store = &admin.worker.store;
     let nobodys = "UPDATE postback SET unidentified_bytes = 700 WHERE number = 2";
     store.write(move |tx| Ok::<_, StoreError>(tx.execute_batch(nobodys)?)).await.unwrap();
     let bytes = "SELECT CAST(bytes AS TEXT) FROM unidentified_postbacks";
     assert_eq!(admin.text(bytes).await, "700");
-    let desk = Desk::new(store.clone(), admin.desk.archive.clone(), FOR_EVER);
+    let worker = PrivacyWorker::new(store.clone(), admin.worker.archive.clone(), FOR_EVER);
     for (days, left) in [(29, "1,2"), (31, "1")] {
         let later = i64::try_from(NOON_MS + days * DAY_MS).unwrap();
         let later = Timestamp::from_millisecond(later).unwrap();
-        retention::pass(&desk, later, trusted(later)).await.unwrap();
+        retention::pass(&worker, later, trusted(later)).await.unwrap();
         assert_eq!(admin.text("SELECT group_concat(number) FROM postback").await, left);
     }
     assert_eq!(admin.text(bytes).await, "0");
@@ -760,14 +765,14 @@ async fn postbacks_that_identify_nothing_go_after_thirty_days() {
 async fn old_postbacks_go_and_those_that_wait_stay() {
     let (admin, _, _) = shop().await;
     let waits = "UPDATE postback SET verdict = 'queued' WHERE number = 2";
-    let store = &admin.desk.store;
+    let store = &admin.worker.store;
     store.write(move |tx| Ok::<_, StoreError>(tx.execute_batch(waits)?)).await.unwrap();
     let periods = Periods { postback_days: 7, ..FOR_EVER };
-    let desk = Desk::new(store.clone(), admin.desk.archive.clone(), periods);
-    retention::pass(&desk, noon(), trusted(noon())).await.unwrap();
+    let worker = PrivacyWorker::new(store.clone(), admin.worker.archive.clone(), periods);
+    retention::pass(&worker, noon(), trusted(noon())).await.unwrap();
     assert_eq!(admin.text("SELECT group_concat(number) FROM postback").await, "1,2");
     let later = Timestamp::from_millisecond(i64::try_from(NOON_MS + 8 * DAY_MS).unwrap()).unwrap();
-    retention::pass(&desk, later, trusted(later)).await.unwrap();
+    retention::pass(&worker, later, trusted(later)).await.unwrap();
     assert_eq!(admin.text("SELECT CAST(group_concat(number) AS TEXT) FROM postback").await, "2");
     assert_eq!(admin.text("SELECT CAST(count(*) AS TEXT) FROM conversion").await, "2");
 }
@@ -793,7 +798,7 @@ async fn a_late_click_of_a_kept_day_is_counted_once_whatever_is_rebuilt() {
     assert_eq!(admin.gross().await, 19);
     // A rebuild that was broken off: counts are forgotten, and the next start goes on.
     for _ in 0..2 {
-        admin.desk.store.write(click_archive::begin_rebuild).await.unwrap();
+        admin.worker.store.write(click_archive::begin_rebuild).await.unwrap();
     }
     admin.count().await;
     assert_eq!(admin.gross().await, 19);
@@ -813,18 +818,18 @@ async fn the_audit_tells_of_an_erasure_and_not_of_whom() {
 async fn the_task_does_what_another_process_asked_for_and_shows_how_it_stands() {
     let (admin, ..) = shop().await;
     let stop = CancellationToken::new();
-    let (store, archive) = (admin.desk.store.clone(), admin.desk.archive.clone());
+    let (store, archive) = (admin.worker.store.clone(), admin.worker.archive.clone());
     let handle = start(store, archive, Periods { click_days: 36_500, ..FOR_EVER }, stop.clone());
     let asked = {
         let mut connection = store::connect_existing(admin.dir.path()).unwrap();
         let tx = connection.transaction().unwrap();
-        let id = jobs::ask(&store::WriteTx::within(&tx), &ip(ANNA), false).unwrap();
+        let id = jobs::request(&store::WriteTx::within(&tx), &ip(ANNA), false).unwrap();
         tx.commit().unwrap();
         id
     };
     let begun = Instant::now();
     let done = loop {
-        let found = admin.desk.store.read(move |c| jobs::find(c, asked)).await.unwrap().unwrap();
+        let found = admin.worker.store.read(move |c| jobs::find(c, asked)).await.unwrap().unwrap();
         if found.stage == Stage::Done {
             break found;
         }

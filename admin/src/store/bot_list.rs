@@ -14,12 +14,12 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::{StoreError, WriteTx, click_archive, rollups};
-use crate::judgement::RULES;
-use crate::judgement::bot_list::{BotList, built_in};
+use crate::classification::RULES_VERSION;
+use crate::classification::bot_list::{BotList, built_in};
 
 /// The list that is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct ConfiguredBotList {
     /// Its patterns; those that come with the program where the network has none of its own.
     pub patterns: Vec<String>,
     /// Whether they come with the program.
@@ -36,22 +36,22 @@ pub struct Progress {
     /// Visits are judged and counted by it, all of them.
     pub is_in_force: bool,
     /// Blocks of the archive that were judged by it.
-    pub blocks_judged: u64,
+    pub blocks_classified: u64,
     /// Blocks there are.
     pub blocks: u64,
 }
 
 /// What is to be done next.
 #[derive(Debug, Clone)]
-pub enum Work {
+pub enum PendingWork {
     /// Nothing: the list in force is the one that is wanted.
-    Done,
+    UpToDate,
     /// To begin judging the archive again.
-    Begin,
+    Start,
     /// To judge it by this list, from this frame on.
-    Judge(Arc<BotList>, u64),
+    Classify(Arc<BotList>, u64),
     /// To turn the visits that conversions came from into clicks, those after this place.
-    Turn(u64),
+    MarkConverted(u64),
 }
 
 fn built_in_text() -> String {
@@ -63,7 +63,7 @@ fn built_in_text() -> String {
 pub(super) fn ensure(connection: &Connection) -> Result<(), StoreError> {
     let sql = "INSERT OR IGNORE INTO bot_list (id, in_force, rules) \
                SELECT 1, ?1, iif(EXISTS (SELECT 1 FROM click_block), 0, ?2)";
-    connection.execute(sql, (built_in_text(), RULES))?;
+    connection.execute(sql, (built_in_text(), RULES_VERSION))?;
     Ok(())
 }
 
@@ -71,7 +71,7 @@ pub(super) fn ensure(connection: &Connection) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn wanted(connection: &Connection) -> Result<Wanted, StoreError> {
+pub fn configured(connection: &Connection) -> Result<ConfiguredBotList, StoreError> {
     let sql = "SELECT wanted, time_saved, revision FROM bot_list";
     let (own, time_saved, revision) = connection
         .prepare_cached(sql)?
@@ -79,7 +79,7 @@ pub fn wanted(connection: &Connection) -> Result<Wanted, StoreError> {
     let patterns = |text: &str| text.lines().map(str::to_owned).collect();
     let is_built_in = own.is_none();
     let patterns = patterns(&own.unwrap_or_else(built_in_text));
-    Ok(Wanted { patterns, is_built_in, time_saved, revision })
+    Ok(ConfiguredBotList { patterns, is_built_in, time_saved, revision })
 }
 
 /// Wants other patterns; none: those that come with the program.
@@ -98,14 +98,14 @@ pub fn replace(tx: &WriteTx<'_>, patterns: Option<&[String]>) -> Result<(), Stor
 /// When SQLite fails.
 pub fn in_force(connection: &Connection) -> Result<Arc<BotList>, StoreError> {
     let mut statement = connection.prepare_cached("SELECT in_force FROM bot_list")?;
-    Ok(statement.query_row([], |row| Ok(BotList::of(row.get_ref(0)?.as_str()?)))?)
+    Ok(statement.query_row([], |row| Ok(BotList::compiled(row.get_ref(0)?.as_str()?)))?)
 }
 
 /// Whether all that is counted of this quarter hour was judged by the list in force.
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn reaches(connection: &Connection, slot: u64) -> Result<bool, StoreError> {
+pub fn covers_slot(connection: &Connection, slot: u64) -> Result<bool, StoreError> {
     let sql = "SELECT ?1 >= in_force_from_slot FROM bot_list";
     Ok(connection.prepare_cached(sql)?.query_row([slot], |row| row.get(0))?)
 }
@@ -114,7 +114,7 @@ pub fn reaches(connection: &Connection, slot: u64) -> Result<bool, StoreError> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn work(connection: &Connection) -> Result<Work, StoreError> {
+pub fn pending_work(connection: &Connection) -> Result<PendingWork, StoreError> {
     let sql = "SELECT ifnull(wanted, ?1), in_force, judging, next_frame, turned_through, rules \
                FROM bot_list";
     let mut statement = connection.prepare_cached(sql)?;
@@ -123,12 +123,12 @@ pub fn work(connection: &Connection) -> Result<Work, StoreError> {
         let judging = row.get_ref(2)?.as_str_or_null()?;
         Ok(match (judging, row.get(4)?) {
             (Some(judging), _) if judging == wanted => {
-                Work::Judge(BotList::of(wanted), row.get(3)?)
+                PendingWork::Classify(BotList::compiled(wanted), row.get(3)?)
             }
-            (Some(_), _) => Work::Begin,
-            _ if wanted != in_force || row.get::<_, u32>(5)? != RULES => Work::Begin,
-            (None, Some(through)) => Work::Turn(through),
-            (None, None) => Work::Done,
+            (Some(_), _) => PendingWork::Start,
+            _ if wanted != in_force || row.get::<_, u32>(5)? != RULES_VERSION => PendingWork::Start,
+            (None, Some(through)) => PendingWork::MarkConverted(through),
+            (None, None) => PendingWork::UpToDate,
         })
     })?)
 }
@@ -138,18 +138,18 @@ pub fn work(connection: &Connection) -> Result<Work, StoreError> {
 /// # Errors
 /// When SQLite fails.
 pub fn progress(connection: &Connection) -> Result<Progress, StoreError> {
-    let work = work(connection)?;
+    let work = pending_work(connection)?;
     let count = |before: u64| -> Result<u64, StoreError> {
         let sql = "SELECT count(*) FROM click_block WHERE archive_sequence < ?1";
         Ok(connection.prepare_cached(sql)?.query_row([before], |row| row.get(0))?)
     };
     let blocks = count(i64::MAX as u64)?;
-    let blocks_judged = match work {
-        Work::Begin => 0,
-        Work::Judge(_, next_frame) => count(next_frame)?,
-        Work::Turn(_) | Work::Done => blocks,
+    let blocks_classified = match work {
+        PendingWork::Start => 0,
+        PendingWork::Classify(_, next_frame) => count(next_frame)?,
+        PendingWork::MarkConverted(_) | PendingWork::UpToDate => blocks,
     };
-    Ok(Progress { is_in_force: matches!(work, Work::Done), blocks_judged, blocks })
+    Ok(Progress { is_in_force: matches!(work, PendingWork::UpToDate), blocks_classified, blocks })
 }
 
 /// Begins to judge the archive by the list that is wanted, from its first frame; or leaves off, where
@@ -157,11 +157,11 @@ pub fn progress(connection: &Connection) -> Result<Progress, StoreError> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn begin(tx: &WriteTx<'_>) -> Result<(), StoreError> {
+pub fn start_classifying(tx: &WriteTx<'_>) -> Result<(), StoreError> {
     rollups::forget_judged_again(tx)?;
     let sql = "UPDATE bot_list SET next_frame = 0, judging = iif(rules = ?2, \
                nullif(ifnull(wanted, ?1), in_force), ifnull(wanted, ?1))";
-    tx.execute(sql, (built_in_text(), RULES))?;
+    tx.execute(sql, (built_in_text(), RULES_VERSION))?;
     Ok(())
 }
 
@@ -169,7 +169,7 @@ pub fn begin(tx: &WriteTx<'_>) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn judged_before(tx: &WriteTx<'_>, next_frame: u64) -> Result<(), StoreError> {
+pub fn set_next_frame(tx: &WriteTx<'_>, next_frame: u64) -> Result<(), StoreError> {
     tx.execute("UPDATE bot_list SET next_frame = ?1", [next_frame])?;
     Ok(())
 }
@@ -183,7 +183,7 @@ pub fn put_in_force(tx: &WriteTx<'_>) -> Result<(), StoreError> {
     rollups::take_judged_again(tx, from_slot)?;
     let sql = "UPDATE bot_list SET in_force = judging, in_force_from_slot = ?1, judging = NULL, \
                next_frame = 0, turned_through = 0, rules = ?2";
-    tx.execute(sql, (from_slot, RULES))?;
+    tx.execute(sql, (from_slot, RULES_VERSION))?;
     Ok(())
 }
 
@@ -191,12 +191,12 @@ pub fn put_in_force(tx: &WriteTx<'_>) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub(super) fn put_in_force_anew(tx: &WriteTx<'_>, from_slot: u64) -> Result<(), StoreError> {
+pub(super) fn put_in_force_for_rebuild(tx: &WriteTx<'_>, from_slot: u64) -> Result<(), StoreError> {
     rollups::forget_judged_again(tx)?;
     let sql = "UPDATE bot_list SET judging = NULL, next_frame = 0, turned_through = 0, \
                in_force_from_slot = iif(in_force = ifnull(wanted, ?1) AND rules = ?3, \
                in_force_from_slot, ?2), in_force = ifnull(wanted, ?1), rules = ?3";
-    tx.execute(sql, (built_in_text(), from_slot, RULES))?;
+    tx.execute(sql, (built_in_text(), from_slot, RULES_VERSION))?;
     Ok(())
 }
 
@@ -204,7 +204,7 @@ pub(super) fn put_in_force_anew(tx: &WriteTx<'_>, from_slot: u64) -> Result<(), 
 ///
 /// # Errors
 /// When SQLite fails.
-pub(super) fn turn_from(tx: &WriteTx<'_>, place: u64) -> Result<(), StoreError> {
+pub(super) fn mark_converted_from(tx: &WriteTx<'_>, place: u64) -> Result<(), StoreError> {
     let sql = "UPDATE bot_list SET turned_through = min(ifnull(turned_through, ?1), ?1)";
     tx.prepare_cached(sql)?.execute([place - 1])?;
     Ok(())
@@ -214,7 +214,7 @@ pub(super) fn turn_from(tx: &WriteTx<'_>, place: u64) -> Result<(), StoreError> 
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn turned_through(tx: &WriteTx<'_>, through: Option<u64>) -> Result<(), StoreError> {
+pub fn set_converted_through(tx: &WriteTx<'_>, through: Option<u64>) -> Result<(), StoreError> {
     tx.execute("UPDATE bot_list SET turned_through = ?1", [through])?;
     Ok(())
 }

@@ -9,7 +9,7 @@
 use rusqlite::Connection;
 
 use super::rollups::{self, SLOT_MS};
-use super::{StoreError, WriteTx, bot_list, judging};
+use super::{StoreError, WriteTx, bot_list, click_terms};
 
 const HOUR_MS: u64 = 60 * 60 * 1000;
 const DAY_MS: u64 = 24 * HOUR_MS;
@@ -190,7 +190,7 @@ pub fn begin_rebuild(tx: &WriteTx<'_>) -> Result<(), StoreError> {
          UPDATE click_stream SET last_sequence = removed_through, missing = removed_missing;",
     )?;
     rollups::forget_clicks(tx, kept.before_slot)?;
-    bot_list::put_in_force_anew(tx, kept.before_slot)
+    bot_list::put_in_force_for_rebuild(tx, kept.before_slot)
 }
 
 /// The quarter hour, which begins a day, from which on the archive holds all that was counted, as it
@@ -207,7 +207,7 @@ pub fn first_as_recorded(connection: &Connection) -> Result<u64, StoreError> {
 
 /// How far back a visit's verdict looks at its visitor's other visits.
 fn longest_session_ms(connection: &Connection) -> Result<u64, StoreError> {
-    Ok(judging::longest_session_hours(connection)?.saturating_mul(HOUR_MS))
+    Ok(click_terms::longest_session_hours(connection)?.saturating_mul(HOUR_MS))
 }
 
 /// The quarter hour that begins the day after a time.

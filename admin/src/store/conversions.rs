@@ -413,7 +413,7 @@ pub fn update(tx: &WriteTx<'_>, row: &ConversionRow) -> Result<(), StoreError> {
         && !now.is_refund()
         && let Some(place) = list::remember_converted(tx, &now.transaction_id)?
     {
-        bot_list::turn_from(tx, place)?;
+        bot_list::mark_converted_from(tx, place)?;
     }
     Ok(())
 }

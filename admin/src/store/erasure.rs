@@ -6,7 +6,7 @@
 //! What is looked for stands in the row as long as it is needed and is blanked with the last row that
 //! it leads to; the audit never has it.
 
-pub mod rows;
+pub mod personal_rows;
 
 use std::net::IpAddr;
 
@@ -84,7 +84,7 @@ impl Stage {
 
 /// How many were found to hold personal data.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct ErasureCounts {
     /// Clicks of the archive; `None` until it was looked through.
     pub clicks: Option<u64>,
     /// Postbacks; `None` until they were looked through.
@@ -109,7 +109,7 @@ pub struct Erasure {
     /// How far it has come.
     pub stage: Stage,
     /// What was found.
-    pub found: Found,
+    pub found: ErasureCounts,
     /// When it was asked for, in Unix seconds.
     pub time_created: i64,
     /// When it was done; 0 until then.
@@ -127,7 +127,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Erasure> {
         kind,
         dry_run: row.get(3)?,
         stage: stage.unwrap_or(Stage::Done),
-        found: Found {
+        found: ErasureCounts {
             clicks: row.get(5)?,
             postbacks: row.get(6)?,
             conversions: row.get(7)?,
@@ -142,12 +142,12 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Erasure> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn ask(tx: &WriteTx<'_>, selector: &Selector, dry_run: bool) -> Result<u32, StoreError> {
+pub fn request(tx: &WriteTx<'_>, selector: &Selector, dry_run: bool) -> Result<u32, StoreError> {
     let sql = "INSERT INTO erasure (kind, value, dry_run, time_created) VALUES (?1, ?2, ?3, ?4)";
     tx.execute(sql, (selector.kind(), selector.value(), dry_run, tx.now()))?;
     let id = u32::try_from(tx.last_insert_rowid()).unwrap_or(u32::MAX);
     let action = if dry_run { "searched" } else { "requested" };
-    tell(tx, id, action, selector.kind(), &Found::default())?;
+    record_audit(tx, id, action, selector.kind(), &ErasureCounts::default())?;
     Ok(id)
 }
 
@@ -175,7 +175,7 @@ pub fn unfinished(connection: &Connection) -> Result<Vec<Erasure>, StoreError> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn found_clicks(tx: &WriteTx<'_>, id: u32, clicks: u64) -> Result<(), StoreError> {
+pub fn set_found_clicks(tx: &WriteTx<'_>, id: u32, clicks: u64) -> Result<(), StoreError> {
     let sql = "UPDATE erasure SET clicks = ifnull(clicks, ?2) WHERE id = ?1";
     tx.execute(sql, (id, clicks))?;
     Ok(())
@@ -185,7 +185,7 @@ pub fn found_clicks(tx: &WriteTx<'_>, id: u32, clicks: u64) -> Result<(), StoreE
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn clicks_done(tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
+pub fn finish_clicks(tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
     tx.execute("UPDATE erasure SET stage = 'rows' WHERE id = ?1 AND stage = 'clicks'", [id])?;
     Ok(())
 }
@@ -194,7 +194,7 @@ pub fn clicks_done(tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn found_more_clicks(tx: &WriteTx<'_>, id: u32, clicks: u64) -> Result<(), StoreError> {
+pub fn add_found_clicks(tx: &WriteTx<'_>, id: u32, clicks: u64) -> Result<(), StoreError> {
     let sql = "UPDATE erasure SET clicks = ifnull(clicks, 0) + ?2 WHERE id = ?1";
     tx.execute(sql, (id, clicks))?;
     Ok(())
@@ -204,7 +204,7 @@ pub fn found_more_clicks(tx: &WriteTx<'_>, id: u32, clicks: u64) -> Result<(), S
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn waits(tx: &WriteTx<'_>, id: u32, waiting: u64) -> Result<(), StoreError> {
+pub fn set_waiting(tx: &WriteTx<'_>, id: u32, waiting: u64) -> Result<(), StoreError> {
     tx.execute("UPDATE erasure SET waiting = ?2 WHERE id = ?1", (id, waiting))?;
     Ok(())
 }
@@ -213,7 +213,7 @@ pub fn waits(tx: &WriteTx<'_>, id: u32, waiting: u64) -> Result<(), StoreError> 
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn found_rows(
+pub fn add_found_rows(
     tx: &WriteTx<'_>,
     id: u32,
     postbacks: u64,
@@ -229,14 +229,14 @@ pub fn found_rows(
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn rows_done(tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
+pub fn finish_rows(tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
     let sql = "UPDATE erasure SET stage = 'file', value = '' WHERE id = ?1 AND stage = 'rows'";
-    overwriting(tx, |tx| Ok(tx.execute(sql, [id])?))?;
+    with_secure_delete(tx, |tx| Ok(tx.execute(sql, [id])?))?;
     Ok(())
 }
 
 /// What the work frees in the file is overwritten with zeros.
-pub(super) fn overwriting<T>(
+pub(super) fn with_secure_delete<T>(
     tx: &WriteTx<'_>,
     work: impl FnOnce(&WriteTx<'_>) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
@@ -250,20 +250,20 @@ pub(super) fn overwriting<T>(
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn done(tx: &WriteTx<'_>, erasure: &Erasure) -> Result<(), StoreError> {
+pub fn finish(tx: &WriteTx<'_>, erasure: &Erasure) -> Result<(), StoreError> {
     let sql = "UPDATE erasure SET stage = 'done', value = '', time_done = ?2 WHERE id = ?1";
     tx.execute(sql, (erasure.id, tx.now()))?;
     let action = if erasure.dry_run { "counted" } else { "erased" };
-    tell(tx, erasure.id, action, &erasure.kind, &erasure.found)
+    record_audit(tx, erasure.id, action, &erasure.kind, &erasure.found)
 }
 
 /// What was erased for whom is not told: the audit is kept for ever.
-fn tell(
+fn record_audit(
     tx: &WriteTx<'_>,
     id: u32,
     action: &str,
     kind: &str,
-    found: &Found,
+    found: &ErasureCounts,
 ) -> Result<(), StoreError> {
     let said = [
         ("by", kind.into()),

@@ -52,7 +52,7 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
     super::meta::ensure(&tx)?;
     super::bot_list::ensure(&tx)?;
-    super::judging::ensure(&tx)?;
+    super::click_terms::backfill(&tx)?;
     tx.commit()?;
     Ok(())
 }
@@ -147,14 +147,14 @@ mod tests {
         let sql = "INSERT INTO bot_list (id, wanted, in_force) VALUES (1, 'own bot', 'own bot')";
         connection.execute(sql, []).unwrap();
         migrate(&mut connection).unwrap();
-        let work = crate::store::bot_list::work(&connection).unwrap();
-        assert!(matches!(work, crate::store::bot_list::Work::Begin), "{work:?}");
+        let work = crate::store::bot_list::pending_work(&connection).unwrap();
+        assert!(matches!(work, crate::store::bot_list::PendingWork::Start), "{work:?}");
         let list = crate::store::bot_list::in_force(&connection).unwrap();
         assert!(list.has(b"an own bot/1") && !list.has(b"curl/8"));
         let mut new = Connection::open_in_memory().unwrap();
         migrate(&mut new).unwrap();
-        let work = crate::store::bot_list::work(&new).unwrap();
-        assert!(matches!(work, crate::store::bot_list::Work::Done), "{work:?}");
+        let work = crate::store::bot_list::pending_work(&new).unwrap();
+        assert!(matches!(work, crate::store::bot_list::PendingWork::UpToDate), "{work:?}");
     }
 
     #[test]

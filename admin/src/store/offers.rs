@@ -8,7 +8,7 @@ use rusqlite::{Connection, Row};
 use super::rows::{
     Compared, DELETED, FIRST, Filterable, Kept, Stored, Vocabulary, day, day_text, word,
 };
-use super::{StoreError, WriteTx, judging};
+use super::{StoreError, WriteTx, click_terms};
 use crate::catalog::{Offer, PayoutRevenue, UnknownWord, Visibility, WordSet};
 
 /// The statuses by which offers are filtered: those that an offer has while it is not deleted.
@@ -112,7 +112,7 @@ impl Kept for Offer {
         for (position, entry) in (0..).zip(&self.payout_revenue) {
             save_entry(tx, id, position, entry)?;
         }
-        judging::keep(tx, id, self)
+        click_terms::record(tx, id, self)
     }
 
     fn load_parts(connection: &Connection, offers: &mut [Stored<Offer>]) -> Result<(), StoreError> {

@@ -22,8 +22,8 @@ use coupon_shared::click::Click;
 use coupon_shared::transaction_id::TransactionId;
 use rusqlite::Connection;
 
-use super::{StoreError, WriteTx, bot_list, judging};
-use crate::judgement::{self, Class, Judged};
+use super::{StoreError, WriteTx, bot_list, click_terms};
+use crate::classification::{self, Classification, VisitClass};
 use collect::Collection;
 use pack::Numbers;
 
@@ -342,15 +342,16 @@ fn forget_turned(tx: &WriteTx<'_>, from_slot: u64) -> Result<(), StoreError> {
 /// When SQLite fails.
 pub fn turn_into_click(tx: &WriteTx<'_>, click: &Click<'_>) -> Result<bool, StoreError> {
     let bots = bot_list::in_force(tx)?;
-    let terms = judging::of_offers(tx, [click.head.offer_id])?;
-    let before = judgement::of_itself(click, &bots, &terms, false);
-    if before.class != Class::Bot || !bot_list::reaches(tx, click.head.unix_ms / SLOT_MS)? {
+    let terms = click_terms::history_of_offers(tx, [click.head.offer_id])?;
+    let before = classification::classify_without_history(click, &bots, &terms, false);
+    if before.class != VisitClass::Bot || !bot_list::covers_slot(tx, click.head.unix_ms / SLOT_MS)?
+    {
         return Ok(false);
     }
     let sql = "INSERT OR IGNORE INTO turned_visit (transaction_id) VALUES (?1)";
     let is_new = tx.prepare_cached(sql)?.execute([click.head.transaction_id.0])? > 0;
     if is_new {
-        let after = judgement::of_itself(click, &bots, &terms, true);
+        let after = classification::classify_without_history(click, &bots, &terms, true);
         let mut turned = Collection::new(Source::Clicks);
         turned.click(click, &before, -measures(&before));
         turned.click(click, &after, measures(&after));
@@ -376,8 +377,8 @@ impl Rollups {
     }
 
     /// Counts a click as what it was judged to be.
-    pub fn count(&mut self, click: &Click<'_>, judged: &Judged) {
-        self.0.click(click, judged, measures(judged));
+    pub fn count(&mut self, click: &Click<'_>, classification: &Classification) {
+        self.0.click(click, classification, measures(classification));
     }
 
     /// Adds what was collected.
@@ -389,20 +390,20 @@ impl Rollups {
     }
 }
 
-fn measures(judged: &Judged) -> Measures {
-    let pay = judged.pay.as_ref().map_or((0, 0), |pay| (pay.payout, pay.revenue));
+fn measures(classification: &Classification) -> Measures {
+    let pay = classification.pay.as_ref().map_or((0, 0), |pay| (pay.payout, pay.revenue));
     let gross = Measures {
         gross: 1,
         click_payout: pay.0.into(),
         click_revenue: pay.1.into(),
         ..Measures::default()
     };
-    match judged.class {
-        Class::Impression => Measures { impressions: 1, ..Measures::default() },
-        Class::Bot => Measures { bot: 1, ..gross },
-        Class::Invalid => Measures { invalid: 1, ..gross },
-        Class::Duplicate => Measures { duplicate: 1, ..gross },
-        Class::Again | Class::Turned => gross,
-        Class::Unique => Measures { unique: 1, ..gross },
+    match classification.class {
+        VisitClass::Impression => Measures { impressions: 1, ..Measures::default() },
+        VisitClass::Bot => Measures { bot: 1, ..gross },
+        VisitClass::Invalid => Measures { invalid: 1, ..gross },
+        VisitClass::Duplicate => Measures { duplicate: 1, ..gross },
+        VisitClass::NonUnique | VisitClass::ConvertedBot => gross,
+        VisitClass::Unique => Measures { unique: 1, ..gross },
     }
 }

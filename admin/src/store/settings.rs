@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 use super::rows::word;
-use super::{StoreError, WriteTx, judging};
+use super::{StoreError, WriteTx, click_terms};
 use crate::catalog::{CodeLeakGuard, Settings};
 
 /// They and what is said of their row.
@@ -63,5 +63,5 @@ pub fn replace(tx: &WriteTx<'_>, settings: &Settings) -> Result<(), StoreError> 
             tx.now(),
         ),
     )?;
-    judging::keep_currency(tx, &settings.currency)
+    click_terms::record_currency(tx, &settings.currency)
 }

@@ -35,7 +35,7 @@ pub(super) async fn generate(
     wait: Wait,
     Json(wanted): Json<Generation>,
 ) -> Result<Response, ApiError> {
-    state.disk.expect_room(0)?;
+    state.disk.ensure_free(0)?;
     let create = move |tx: &WriteTx<'_>| edit::generate(tx, wanted);
     live::create(&state, wait, create, GenerationAnswer::from).await
 }

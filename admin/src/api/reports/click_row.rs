@@ -19,10 +19,10 @@ use super::sheet::{Cell, Column, row};
 use crate::api::Network;
 use crate::api::answer::Paging;
 use crate::attribution::postback_fields::url_without_secrets;
-use crate::judgement::bot_list::BotList;
-use crate::judgement::pay::ClickPay;
-use crate::judgement::{self, Agent, Class};
-use crate::store::judging::ClickTerms;
+use crate::classification::bot_list::BotList;
+use crate::classification::click_pay::ClickPay;
+use crate::classification::{self, Agent, VisitClass};
+use crate::store::click_terms::ClickTerms;
 use crate::store::rollups::Dimension;
 use crate::store::{StoreError, conversions, labels};
 
@@ -43,7 +43,7 @@ pub(super) struct ClickRow {
     language: String,
     pub(super) agent: Agent,
     /// What it counts as; of a click that is not paid, as far as is known without those before it.
-    pub(super) class: Class,
+    pub(super) class: VisitClass,
     /// What held for its offer; none before it was looked for.
     pub(super) terms: Option<ClickTerms>,
 }
@@ -71,7 +71,7 @@ impl ClickRow {
 
     pub(super) fn of(click: &Click<'_>, bots: &BotList) -> ClickRow {
         let text = |tag| click.text(tag).into_owned();
-        let agent = judgement::agent_of(click, bots);
+        let agent = classification::identify_agent(click, bots);
         ClickRow {
             head: click.head,
             code: String::from_utf8_lossy(click.code).into_owned(),
@@ -83,7 +83,7 @@ impl ClickRow {
             user_agent: text(Tag::UserAgent),
             language: text(Tag::Language),
             agent,
-            class: judgement::classify(&click.head, agent, false),
+            class: classification::class_without_history(&click.head, agent, false),
             terms: None,
         }
     }
@@ -326,7 +326,7 @@ impl Names {
             user_agent: click.user_agent,
             language: click.language,
             device_type,
-            is_bot: click.class == Class::Bot,
+            is_bot: click.class == VisitClass::Bot,
             payout_type,
             payout,
             revenue_type,

@@ -2,7 +2,7 @@
 
 use coupon_shared::click::Tag;
 
-use crate::judgement::Device;
+use crate::classification::Device;
 use crate::store::rollups::{Dimension, Family};
 use crate::store::rows::Vocabulary;
 

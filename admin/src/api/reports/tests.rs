@@ -14,11 +14,11 @@ use tower::ServiceExt;
 
 use super::super::{AppState, AuthConfig, Bodies, Network, router};
 use crate::archive::Archive;
+use crate::click_ingest;
 use crate::config::Config;
 use crate::daemon_client::fake_daemon::{FakeDaemon, KEY, STREAM, Sample, block};
 use crate::disk::Disk;
 use crate::edit::api_keys::{self, ApiKeyEdit};
-use crate::intake;
 use crate::keys::Role;
 use crate::partner_postbacks;
 use crate::privacy::{self, Periods};
@@ -90,7 +90,7 @@ impl Api {
         let publisher = publish::start(store.clone(), 1, client(), stop.clone());
         let uploads =
             Uploads::open(store.clone(), publisher.clone(), disk.clone(), bounds).await.unwrap();
-        let intake = intake::start(store.clone(), archive.clone(), client(), stop.clone());
+        let intake = click_ingest::start(store.clone(), archive.clone(), client(), stop.clone());
         let (clicked, court) = (intake.clone(), (store.clone(), archive.clone()));
         let state = AppState {
             disk,
@@ -810,7 +810,7 @@ impl Api {
 
     /// Counts the archive again.
     async fn rebuild(&self) {
-        intake::rebuild(self.store.clone(), self.archive.clone()).await.unwrap();
+        click_ingest::rebuild(self.store.clone(), self.archive.clone()).await.unwrap();
     }
 }
 

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 use super::Postback;
-use crate::store::erasure::overwriting;
+use crate::store::erasure::with_secure_delete;
 use crate::store::{StoreError, WriteTx};
 
 /// Rows that are removed at once.
@@ -41,7 +41,8 @@ pub fn keep_within(tx: &WriteTx<'_>, max_bytes: u64) -> Result<(), StoreError> {
          WHERE unidentified_bytes > 0 ORDER BY received_ms, number LIMIT ?1)";
     while totals(tx)?.bytes > max_bytes {
         // They hold addresses, of which nothing may be left in the file's free space.
-        let removed = overwriting(tx, |tx| Ok(tx.prepare_cached(sql)?.execute([AT_ONCE])?))?;
+        let removed =
+            with_secure_delete(tx, |tx| Ok(tx.prepare_cached(sql)?.execute([AT_ONCE])?))?;
         let count = "UPDATE unidentified_postbacks SET removed = removed + ?1";
         tx.prepare_cached(count)?.execute([removed as u64])?;
         if removed == 0 {

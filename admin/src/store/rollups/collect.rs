@@ -17,7 +17,7 @@ use super::shelf::{self, Resolution, Shelf};
 use super::{
     ConversionCount, Family, Ids, Measures, SLOT_MS, SLOTS_PER_DAY, SLOTS_PER_HOUR, Source,
 };
-use crate::judgement::Judged;
+use crate::classification::Classification;
 
 /// Distinct values of a sub family that a day of a partner has at most.
 pub(super) const MAX_VALUES: u64 = 10_000;
@@ -82,7 +82,12 @@ impl Collection {
         }
     }
 
-    pub(super) fn click(&mut self, click: &Click<'_>, judged: &Judged, measures: Measures) {
+    pub(super) fn click(
+        &mut self,
+        click: &Click<'_>,
+        classification: &Classification,
+        measures: Measures,
+    ) {
         let head = &click.head;
         let ids = Ids {
             code: head.code_id,
@@ -92,9 +97,9 @@ impl Collection {
         };
         let slot = head.unix_ms / SLOT_MS;
         let what = self.what(measures);
-        let currency = judged.pay.as_ref().map_or(0, |pay| self.text(&pay.currency));
+        let currency = classification.pay.as_ref().map_or(0, |pay| self.text(&pay.currency));
         self.count(Family::Base, slot, ids, (0, currency), what);
-        let device = self.text(judged.device.as_str());
+        let device = self.text(classification.device.as_str());
         self.count(Family::DeviceType, slot, ids, (device, currency), what);
         for (number, tag) in (1..).zip(SUBS) {
             if click.tag(tag).is_some_and(|value| !value.is_empty()) {

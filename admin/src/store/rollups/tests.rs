@@ -285,8 +285,8 @@ async fn packs_of_a_place_stay_few() {
 async fn one_partners_values_take_no_room_of_anothers() {
     use coupon_shared::click::block::Block;
 
+    use crate::classification::{Classification, Device};
     use crate::daemon_client::fake_daemon::{STREAM, Sample, block};
-    use crate::judgement::{Device, Judged};
 
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
@@ -304,8 +304,9 @@ async fn one_partners_values_take_no_room_of_anothers() {
     let write = move |tx: &WriteTx<'_>| {
         let mut rollups = Rollups::default();
         for click in Block::parse(&bytes).unwrap().decode().unwrap().clicks() {
-            let judged = Judged { class: Class::Unique, device: Device::Desktop, pay: None };
-            rollups.count(&click, &judged);
+            let classification =
+                Classification { class: VisitClass::Unique, device: Device::Desktop, pay: None };
+            rollups.count(&click, &classification);
         }
         rollups.apply(tx)
     };

@@ -25,8 +25,8 @@ use crate::api::reports::filters::Conditions;
 use crate::api::reports::paging::{PagingParameters, places};
 use crate::api::reports::period::Period;
 use crate::archive::{Archive, ArchiveError};
-use crate::judgement::bot_list::BotList;
-use crate::judgement::{self, Class};
+use crate::classification::bot_list::BotList;
+use crate::classification::{self, VisitClass};
 use crate::store::blocks::{self, BlockRow};
 use crate::store::{Store, bot_list, click_archive, meta, settings};
 
@@ -65,8 +65,11 @@ impl Kind {
             Kind::All => click.head.kind != VisitKind::Impression,
             Kind::Invalid => {
                 click.head.reason != Reason::Redirected
-                    && judgement::classify(&click.head, judgement::agent_of(click, bots), false)
-                        == Class::Invalid
+                    && classification::class_without_history(
+                        &click.head,
+                        classification::identify_agent(click, bots),
+                        false,
+                    ) == VisitClass::Invalid
             }
         }
     }
@@ -135,7 +138,7 @@ impl Source {
         let count = clicks.len();
         let places = page.map_or(0..count, |page| places(page, count));
         let clicks = clicks.into_iter().skip(places.start).take(places.len()).collect();
-        let clicks = verdict::judge(self, in_force, clicks).await?;
+        let clicks = verdict::classify(self, in_force, clicks).await?;
         let paging = page.map(|page| Paging::new(page, count as u64));
         Ok(Found { clicks, incomplete_results, paging })
     }
@@ -156,10 +159,11 @@ impl Source {
         let (places, is_old, bots) = places.await?;
         let in_force = Arc::clone(&bots);
         let of = move |click: &Click<'_>| ClickRow::of(click, &bots);
-        let found = self.archive.on_disk(move |archive| archive.blocks().find(&places, id, of));
+        let found =
+            self.archive.on_disk(move |archive| archive.block_reader().find(&places, id, of));
         let found = found.await?;
         let found = found.ok_or_else(|| if is_old { gone(id) } else { not_arrived(id) })?;
-        let judged = verdict::judge(self, in_force, vec![found]).await?;
+        let judged = verdict::classify(self, in_force, vec![found]).await?;
         judged.into_iter().next().ok_or_else(ApiError::inside)
     }
 }
@@ -236,7 +240,7 @@ impl Newest {
     fn read(mut self, archive: &Archive, mut page: Vec<BlockRow>) -> Result<Newest, ArchiveError> {
         // In the archive's order neighbours are read in one pass.
         page.sort_unstable_by_key(|block| block.archive_sequence);
-        let mut archived = archive.blocks();
+        let mut archived = archive.block_reader();
         for block in page {
             let decoded = archived.read(block.archive_sequence)?;
             for click in decoded.clicks().skip(block.repeated()) {

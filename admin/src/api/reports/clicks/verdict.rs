@@ -13,24 +13,24 @@ use super::search::Source;
 use crate::api::error::ApiError;
 use crate::api::reports::click_row::ClickRow;
 use crate::archive::{Archive, ArchiveError};
-use crate::judgement::bot_list::BotList;
-use crate::judgement::{Class, Judge, REPEAT_MS, classify};
+use crate::classification::bot_list::BotList;
+use crate::classification::{Classifier, DUPLICATE_WINDOW_MS, VisitClass, class_without_history};
 use crate::store::blocks::{self, BlockRow};
-use crate::store::judging::{self, OfferTerms};
+use crate::store::click_terms::{self, TermsHistory};
 use crate::store::{StoreError, conversions};
 
 /// Blocks whose places are read at once.
 const BLOCKS_AT_ONCE: usize = 2_048;
 
 /// Says of clicks what they count as and what held for them.
-pub(super) async fn judge(
+pub(super) async fn classify(
     from: &Source,
     bots: Arc<BotList>,
     clicks: Vec<ClickRow>,
 ) -> Result<Vec<ClickRow>, ApiError> {
     let known = from.store.read(move |connection| {
         let mut clicks = clicks;
-        let terms = judge_alone(connection, &mut clicks)?;
+        let terms = classify_alone(connection, &mut clicks)?;
         let around = blocks_around(connection, &clicks)?;
         Ok::<_, StoreError>((clicks, terms, around))
     });
@@ -40,9 +40,9 @@ pub(super) async fn judge(
     }
     let paid: HashSet<TransactionId> =
         clicks.iter().filter(|click| may_be_paid(click)).map(|c| c.head.transaction_id).collect();
-    let judge = Judge::of_offers(bots, terms);
+    let classifier = Classifier::with_terms(bots, terms);
     let classes =
-        from.archive.on_disk(move |archive| compare(archive, judge, &around, &paid)).await?;
+        from.archive.on_disk(move |archive| compare(archive, classifier, &around, &paid)).await?;
     for click in &mut clicks {
         if let Some(class) = classes.get(&click.head.transaction_id) {
             click.class = *class;
@@ -52,14 +52,18 @@ pub(super) async fn judge(
 }
 
 /// What can be said of each without the visits before it; answers what holds for their offers.
-fn judge_alone(connection: &Connection, clicks: &mut [ClickRow]) -> Result<OfferTerms, StoreError> {
+fn classify_alone(
+    connection: &Connection,
+    clicks: &mut [ClickRow],
+) -> Result<TermsHistory, StoreError> {
     let offers: BTreeSet<u32> = clicks.iter().map(|click| click.head.offer_id).collect();
-    let terms = judging::of_offers(connection, offers)?;
+    let terms = click_terms::history_of_offers(connection, offers)?;
     for click in clicks {
         let id = &click.head.transaction_id;
-        let is_converted = click.class == Class::Bot && conversions::was_converted(connection, id)?;
-        click.class = classify(&click.head, click.agent, is_converted);
-        click.terms = Some(terms.of(&click.head).clone());
+        let is_converted =
+            click.class == VisitClass::Bot && conversions::was_converted(connection, id)?;
+        click.class = class_without_history(&click.head, click.agent, is_converted);
+        click.terms = Some(terms.at_click(&click.head).clone());
     }
     Ok(terms)
 }
@@ -67,7 +71,7 @@ fn judge_alone(connection: &Connection, clicks: &mut [ClickRow]) -> Result<Offer
 /// Whether it is paid unless it is a duplicate.
 fn may_be_paid(click: &ClickRow) -> bool {
     let is_offers = click.terms.as_ref().is_some_and(|terms| terms.pay.is_some());
-    click.class == Class::Unique && is_offers
+    click.class == VisitClass::Unique && is_offers
 }
 
 /// The blocks that may hold visits which clicks that may be paid repeat, in the archive's order.
@@ -93,7 +97,8 @@ fn blocks_around(
 fn spans(times: impl Iterator<Item = u64>) -> Vec<(u64, u64)> {
     let mut spans: Vec<(u64, u64)> = Vec::new();
     for unix_ms in times.collect::<BTreeSet<_>>() {
-        let (from, to) = (unix_ms.saturating_sub(REPEAT_MS), unix_ms + REPEAT_MS);
+        let (from, to) =
+            (unix_ms.saturating_sub(DUPLICATE_WINDOW_MS), unix_ms + DUPLICATE_WINDOW_MS);
         match spans.last_mut() {
             Some(last) if from <= last.1 => last.1 = to,
             _ => spans.push((from, to)),
@@ -104,17 +109,17 @@ fn spans(times: impl Iterator<Item = u64>) -> Vec<(u64, u64)> {
 
 fn compare(
     archive: &Archive,
-    mut judge: Judge,
+    mut classifier: Classifier,
     blocks: &[BlockRow],
     wanted: &HashSet<TransactionId>,
-) -> Result<HashMap<TransactionId, Class>, ArchiveError> {
-    let (mut archived, mut classes) = (archive.blocks(), HashMap::new());
+) -> Result<HashMap<TransactionId, VisitClass>, ArchiveError> {
+    let (mut archived, mut classes) = (archive.block_reader(), HashMap::new());
     for block in blocks {
         let decoded = archived.read(block.archive_sequence)?;
         for click in decoded.clicks().skip(block.repeated()) {
-            let judged = judge.judge(&click);
+            let classification = classifier.classify(&click);
             if wanted.contains(&click.head.transaction_id) {
-                classes.insert(click.head.transaction_id, judged.class);
+                classes.insert(click.head.transaction_id, classification.class);
             }
         }
     }

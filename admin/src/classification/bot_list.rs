@@ -48,7 +48,7 @@ pub fn built_in() -> &'static [&'static str] {
 ///
 /// # Errors
 /// Every wrong pattern.
-pub fn check<S: AsRef<str>>(patterns: &[S]) -> Result<(), Vec<FieldError>> {
+pub fn validate<S: AsRef<str>>(patterns: &[S]) -> Result<(), Vec<FieldError>> {
     let mut wrong = Vec::new();
     let mut tell = |field: String, error: String| wrong.push(FieldError { field, error });
     if patterns.len() > MAX_PATTERNS {
@@ -59,7 +59,7 @@ pub fn check<S: AsRef<str>>(patterns: &[S]) -> Result<(), Vec<FieldError>> {
     let (mut bytes, mut known) = (0, HashSet::new());
     for (at, pattern) in patterns.iter().map(AsRef::as_ref).enumerate() {
         bytes += pattern.len();
-        let problem = problem_of(pattern).or_else(|| {
+        let problem = pattern_problem(pattern).or_else(|| {
             let is_new = known.insert(pattern.to_ascii_lowercase());
             (!is_new).then(|| "stands there twice; case makes no difference".into())
         });
@@ -75,7 +75,7 @@ pub fn check<S: AsRef<str>>(patterns: &[S]) -> Result<(), Vec<FieldError>> {
     if wrong.is_empty() { Ok(()) } else { Err(wrong) }
 }
 
-fn problem_of(pattern: &str) -> Option<String> {
+fn pattern_problem(pattern: &str) -> Option<String> {
     let searched = pattern.strip_prefix(NEVER).unwrap_or(pattern);
     let is_printable = |c: char| c.is_ascii_graphic() || c == ' ';
     if let Some(at) = searched.chars().position(|c| !is_printable(c)) {
@@ -98,7 +98,7 @@ fn problem_of(pattern: &str) -> Option<String> {
 impl BotList {
     /// The list of these patterns, one a line. What was asked for lately is at hand.
     #[must_use]
-    pub fn of(text: &str) -> Arc<BotList> {
+    pub fn compiled(text: &str) -> Arc<BotList> {
         static LATELY: Mutex<Vec<Arc<BotList>>> = Mutex::new(Vec::new());
         let mut lately = LATELY.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = lately.iter().find(|list| list.text == text) {
@@ -129,7 +129,7 @@ impl BotList {
     }
 }
 
-/// None only where the patterns are too many, which [`check`] excludes.
+/// None only where the patterns are too many, which [`validate`] excludes.
 fn automaton(patterns: &[&str]) -> Option<AhoCorasick> {
     let mut builder = AhoCorasick::builder();
     builder.ascii_case_insensitive(true).kind(Some(AhoCorasickKind::DFA));
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     fn built_in_has(user_agent: &str) -> bool {
-        BotList::of(&built_in().join("\n")).has(user_agent.as_bytes())
+        BotList::compiled(&built_in().join("\n")).has(user_agent.as_bytes())
     }
 
     #[test]
@@ -189,38 +189,39 @@ mod tests {
 
     #[test]
     fn the_built_in_list_is_right() {
-        assert_eq!(check(built_in()), Ok(()));
+        assert_eq!(validate(built_in()), Ok(()));
     }
 
     #[test]
     fn a_list_is_its_patterns_in_any_case_less_those_that_are_never_bots() {
-        let list = BotList::of("checker\n!CheckerPhone");
+        let list = BotList::compiled("checker\n!CheckerPhone");
         assert!(list.has(b"My-CHECKER/1") && !list.has(b"My-Checker/1 (checkerphone 3)"));
-        assert!(!list.has(b"curl/8") && !BotList::of("").has(b"curl/8"));
+        assert!(!list.has(b"curl/8") && !BotList::compiled("").has(b"curl/8"));
     }
 
     #[test]
     fn what_is_wrong_with_a_list_is_told_by_pattern() {
         let long = "x".repeat(MAX_PATTERN_BYTES + 1);
-        let wrong =
-            check(&["bot/", "ab", "!ab", " bot", "b\u{f6}t", "BOT/", &long, "!bot/", "a\nbcd", ""]);
+        let wrong = validate(&[
+            "bot/", "ab", "!ab", " bot", "b\u{f6}t", "BOT/", &long, "!bot/", "a\nbcd", "",
+        ]);
         let wrong = wrong.unwrap_err();
         let fields: Vec<&str> = wrong.iter().map(|wrong| wrong.field.as_str()).collect();
         let expected = [1, 2, 3, 4, 5, 6, 8, 9].map(|at| format!("patterns[{at}]"));
         assert_eq!(fields, expected);
-        assert_eq!(check(&vec!["bot"; MAX_PATTERNS + 1]).unwrap_err()[0].field, "patterns");
+        assert_eq!(validate(&vec!["bot"; MAX_PATTERNS + 1]).unwrap_err()[0].field, "patterns");
     }
 
     #[test]
     fn the_largest_list_can_be_asked() {
         let largest: Vec<String> =
             (0..MAX_BYTES / MAX_PATTERN_BYTES).map(|at| format!("{at:->100}")).collect();
-        assert_eq!(check(&largest), Ok(()));
-        let list = BotList::of(&largest.join("\n"));
+        assert_eq!(validate(&largest), Ok(()));
+        let list = BotList::compiled(&largest.join("\n"));
         assert!(list.bots.is_some() && list.people.is_some());
         assert!(list.has(largest[200].as_bytes()) && !list.has(b"Mozilla/5.0"));
         let larger = [largest, vec!["one more".repeat(10)]].concat();
-        assert_eq!(check(&larger).unwrap_err()[0].field, "patterns");
+        assert_eq!(validate(&larger).unwrap_err()[0].field, "patterns");
     }
 
     proptest! {
@@ -228,8 +229,8 @@ mod tests {
         fn any_list_is_refused_or_knows_whom_its_patterns_name(
             patterns in proptest::collection::vec("!?[a-dA-D/ ]{0,6}|\\PC{0,8}", 0..12)
         ) {
-            if check(&patterns).is_ok() {
-                let list = BotList::of(&patterns.join("\n"));
+            if validate(&patterns).is_ok() {
+                let list = BotList::compiled(&patterns.join("\n"));
                 let (people, bots): (Vec<_>, Vec<_>) =
                     patterns.iter().partition(|pattern| pattern.starts_with(NEVER));
                 for bot in bots {

@@ -15,15 +15,15 @@ use coupon_shared::transaction_id::TransactionId;
 use rusqlite::{Connection, params_from_iter};
 
 use super::Selector;
-use super::overwriting;
+use super::with_secure_delete;
 use crate::store::{StoreError, WriteTx, partner_postbacks};
 
-/// Rows that are changed in one transaction.
+/// PersonalRows that are changed in one transaction.
 const AT_ONCE: usize = 500;
 
 /// Which rows are about somebody.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Rows {
+pub struct PersonalRows {
     /// Clicks that conversions came from.
     pub clicks: Vec<TransactionId>,
     /// Postbacks, by number.
@@ -49,7 +49,7 @@ const IN_RAW: &str =
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn find(connection: &Connection, selector: &Selector) -> Result<Rows, StoreError> {
+pub fn find(connection: &Connection, selector: &Selector) -> Result<PersonalRows, StoreError> {
     let values = values(selector);
     // Conversions of that person, whose postbacks and click belong to them …
     let person = match selector {
@@ -86,7 +86,7 @@ pub fn find(connection: &Connection, selector: &Selector) -> Result<Rows, StoreE
     );
     let count = format!("SELECT count(*) {postback} AND verdict = 'queued'");
     let waiting = column(connection, &count, &values)?;
-    Ok(Rows {
+    Ok(PersonalRows {
         clicks: clicks.iter().filter_map(|id| id.parse().ok()).collect(),
         postbacks: column(
             connection,
@@ -144,10 +144,10 @@ fn column<T: rusqlite::types::FromSql>(
 pub fn blank(
     tx: &WriteTx<'_>,
     selector: &Selector,
-    rows: &mut Rows,
+    rows: &mut PersonalRows,
 ) -> Result<(u64, u64), StoreError> {
     let next = |numbers: &mut Vec<i64>| numbers.split_off(numbers.len().saturating_sub(AT_ONCE));
-    overwriting(tx, |tx| {
+    with_secure_delete(tx, |tx| {
         let postbacks = next(&mut rows.postbacks);
         if !postbacks.is_empty() {
             return Ok((blank_postbacks(tx, &postbacks)?, 0));
@@ -245,7 +245,7 @@ const ADDRESSED: [Addressed; 2] = [
 /// # Errors
 /// When SQLite fails.
 pub fn truncate_addresses(tx: &WriteTx<'_>, before_ms: u64) -> Result<u64, StoreError> {
-    overwriting(tx, |tx| {
+    with_secure_delete(tx, |tx| {
         for addressed in &ADDRESSED {
             let done = truncate_in(tx, addressed, before_ms)?;
             if done > 0 {
@@ -256,7 +256,7 @@ pub fn truncate_addresses(tx: &WriteTx<'_>, before_ms: u64) -> Result<u64, Store
     })
 }
 
-/// Rows come in the order of their numbers. The first that is not as old ends what is done now.
+/// PersonalRows come in the order of their numbers. The first that is not as old ends what is done now.
 fn truncate_in(tx: &WriteTx<'_>, of: &Addressed, before_ms: u64) -> Result<u64, StoreError> {
     let Addressed { table, time, columns, .. } = of;
     let sql = "SELECT through FROM truncated_rows WHERE name = ?1";
@@ -318,7 +318,7 @@ pub fn remove_unidentified_postbacks(tx: &WriteTx<'_>, before_ms: u64) -> Result
         "DELETE FROM postback WHERE number IN (SELECT number FROM postback
              WHERE unidentified_bytes > 0 AND received_ms < ?1 ORDER BY received_ms LIMIT {AT_ONCE})"
     );
-    overwriting(tx, |tx| Ok(tx.prepare_cached(&sql)?.execute([before_ms])? as u64))
+    with_secure_delete(tx, |tx| Ok(tx.prepare_cached(&sql)?.execute([before_ms])? as u64))
 }
 
 /// Removes the next postbacks that are older than a time, in Unix milliseconds, and decided. Answers
@@ -331,5 +331,5 @@ pub fn remove_postbacks(tx: &WriteTx<'_>, before_ms: u64) -> Result<u64, StoreEr
         "DELETE FROM postback WHERE number IN (SELECT number FROM postback
              WHERE received_ms < ?1 AND verdict <> 'queued' ORDER BY received_ms LIMIT {AT_ONCE})"
     );
-    overwriting(tx, |tx| Ok(tx.prepare_cached(&sql)?.execute([before_ms])? as u64))
+    with_secure_delete(tx, |tx| Ok(tx.prepare_cached(&sql)?.execute([before_ms])? as u64))
 }

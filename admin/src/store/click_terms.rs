@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{StoreError, WriteTx, rows, settings};
 use crate::catalog::{Offer, SessionDefinition};
-use crate::judgement::pay::{ClickPay, per_click};
+use crate::classification::click_pay::{ClickPay, amounts_per_click};
 
 /// What makes a visitor of an offer, and how long a visit lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +44,7 @@ const NO_SESSION: Session = Session { definition: SessionDefinition::IpUserAgent
 
 /// One row of the terms.
 #[derive(Debug, Clone)]
-pub struct Revision {
+pub struct TermsRevision {
     /// Its place; rows are only added.
     pub id: u64,
     /// Whose terms they are.
@@ -57,27 +57,27 @@ pub struct Revision {
 
 /// The terms of offers, from the first ones on.
 #[derive(Debug, Clone)]
-pub struct OfferTerms {
+pub struct TermsHistory {
     /// The last row that is known.
     through: u64,
-    of_offers: HashMap<u32, Vec<Revision>>,
-    of_nobody: ClickTerms,
+    of_offers: HashMap<u32, Vec<TermsRevision>>,
+    unknown_offer: ClickTerms,
 }
 
-impl Default for OfferTerms {
-    fn default() -> OfferTerms {
-        let of_nobody = ClickTerms {
+impl Default for TermsHistory {
+    fn default() -> TermsHistory {
+        let unknown_offer = ClickTerms {
             session: NO_SESSION,
             pay: None,
             payout_type: String::new(),
             revenue_type: String::new(),
             currency: "".into(),
         };
-        OfferTerms { through: 0, of_offers: HashMap::new(), of_nobody }
+        TermsHistory { through: 0, of_offers: HashMap::new(), unknown_offer }
     }
 }
 
-impl OfferTerms {
+impl TermsHistory {
     /// The last row that is known.
     #[must_use]
     pub fn through(&self) -> u64 {
@@ -85,7 +85,7 @@ impl OfferTerms {
     }
 
     /// Takes rows that follow those that are known, in their order.
-    pub fn learn(&mut self, revisions: Vec<Revision>) {
+    pub fn add_revisions(&mut self, revisions: Vec<TermsRevision>) {
         for revision in revisions {
             self.through = self.through.max(revision.id);
             self.of_offers.entry(revision.offer_id).or_default().push(revision);
@@ -95,17 +95,19 @@ impl OfferTerms {
     /// What held for a click when it was made: of the rows that hold for its time the last one, so
     /// that an edit counts also after clocks were set back.
     #[must_use]
-    pub fn of(&self, click: &ClickHead) -> &ClickTerms {
-        let Some(revisions) = self.of_offers.get(&click.offer_id) else { return &self.of_nobody };
+    pub fn at_click(&self, click: &ClickHead) -> &ClickTerms {
+        let Some(revisions) = self.of_offers.get(&click.offer_id) else {
+            return &self.unknown_offer;
+        };
         let held = revisions.iter().rev().find(|revision| revision.since_ms <= click.unix_ms);
-        held.or(revisions.first()).map_or(&self.of_nobody, |revision| &revision.terms)
+        held.or(revisions.first()).map_or(&self.unknown_offer, |revision| &revision.terms)
     }
 }
 
 const COLUMNS: &str = "id, offer_id, since_ms, session_definition, session_duration, payout_type, \
                        revenue_type, click_payout, click_revenue, currency";
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Revision> {
+fn read(row: &Row<'_>) -> rusqlite::Result<TermsRevision> {
     // Whatever stands in one offer's row, clicks of all are counted.
     let definition = row.get_ref(3)?.as_str()?.parse();
     let definition = definition.unwrap_or(SessionDefinition::IpUserAgent);
@@ -119,14 +121,14 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Revision> {
         revenue_type: row.get(6)?,
         currency,
     };
-    Ok(Revision { id: row.get(0)?, offer_id: row.get(1)?, since_ms: row.get(2)?, terms })
+    Ok(TermsRevision { id: row.get(0)?, offer_id: row.get(1)?, since_ms: row.get(2)?, terms })
 }
 
 /// The rows after one, of all offers, deleted ones included.
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn revisions_after(connection: &Connection, id: u64) -> Result<Vec<Revision>, StoreError> {
+pub fn revisions_after(connection: &Connection, id: u64) -> Result<Vec<TermsRevision>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM offer_terms WHERE id > ?1 ORDER BY id");
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map([id], read)?;
@@ -137,16 +139,16 @@ pub fn revisions_after(connection: &Connection, id: u64) -> Result<Vec<Revision>
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn of_offers(
+pub fn history_of_offers(
     connection: &Connection,
     ids: impl IntoIterator<Item = u32>,
-) -> Result<OfferTerms, StoreError> {
+) -> Result<TermsHistory, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM offer_terms WHERE offer_id = ?1 ORDER BY id");
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut terms = OfferTerms::default();
+    let mut terms = TermsHistory::default();
     for id in ids {
         let rows = statement.query_map([id], read)?;
-        terms.learn(rows.collect::<Result<_, _>>()?);
+        terms.add_revisions(rows.collect::<Result<_, _>>()?);
     }
     Ok(terms)
 }
@@ -155,7 +157,11 @@ pub fn of_offers(
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn has_later(connection: &Connection, through: u64, unix_ms: u64) -> Result<bool, StoreError> {
+pub fn has_later_revision(
+    connection: &Connection,
+    through: u64,
+    unix_ms: u64,
+) -> Result<bool, StoreError> {
     let sql = "SELECT 1 FROM offer_terms WHERE id > ?1 AND since_ms <= ?2";
     Ok(connection.prepare_cached(sql)?.exists((through, unix_ms))?)
 }
@@ -171,7 +177,7 @@ pub fn longest_session_hours(connection: &Connection) -> Result<u64, StoreError>
 
 /// What a row says beside the offer and the time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Kept {
+struct TermsRow {
     session_definition: String,
     session_duration: u32,
     payout_type: String,
@@ -184,12 +190,12 @@ struct Kept {
 const KEPT: &str = "session_definition, session_duration, payout_type, revenue_type, click_payout, \
                     click_revenue, currency";
 
-impl Kept {
-    fn of(offer: &Offer, network_currency: &str) -> Kept {
+impl TermsRow {
+    fn of(offer: &Offer, network_currency: &str) -> TermsRow {
         let entry = offer.payout_revenue.iter().find(|entry| entry.is_default);
-        let (click_payout, click_revenue) = entry.map_or((0, 0), per_click);
+        let (click_payout, click_revenue) = entry.map_or((0, 0), amounts_per_click);
         let currency = Some(offer.currency_id.as_str()).filter(|currency| !currency.is_empty());
-        Kept {
+        TermsRow {
             session_definition: offer.session_definition.as_str().into(),
             session_duration: offer.session_duration,
             payout_type: entry.map_or_else(String::new, |it| it.payout_type.as_str().into()),
@@ -201,8 +207,8 @@ impl Kept {
     }
 
     /// The session and the currency, with clicks that are not paid.
-    fn unpaid(&self) -> Kept {
-        Kept {
+    fn unpaid(&self) -> TermsRow {
+        TermsRow {
             payout_type: String::new(),
             revenue_type: String::new(),
             click_payout: 0,
@@ -211,8 +217,8 @@ impl Kept {
         }
     }
 
-    fn read(row: &Row<'_>) -> rusqlite::Result<Kept> {
-        Ok(Kept {
+    fn read(row: &Row<'_>) -> rusqlite::Result<TermsRow> {
+        Ok(TermsRow {
             session_definition: row.get(0)?,
             session_duration: row.get(1)?,
             payout_type: row.get(2)?,
@@ -252,11 +258,11 @@ impl Kept {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn keep(tx: &WriteTx<'_>, id: u32, offer: &Offer) -> Result<(), StoreError> {
-    let kept = Kept::of(offer, &settings::read(tx)?.settings.currency);
+pub fn record(tx: &WriteTx<'_>, id: u32, offer: &Offer) -> Result<(), StoreError> {
+    let kept = TermsRow::of(offer, &settings::read(tx)?.settings.currency);
     let last =
         format!("SELECT {KEPT} FROM offer_terms WHERE offer_id = ?1 ORDER BY id DESC LIMIT 1");
-    let last = tx.prepare_cached(&last)?.query_row([id], Kept::read).optional()?;
+    let last = tx.prepare_cached(&last)?.query_row([id], TermsRow::read).optional()?;
     if last.as_ref() == Some(&kept) { Ok(()) } else { kept.insert(tx, id, now_ms()) }
 }
 
@@ -264,7 +270,7 @@ pub fn keep(tx: &WriteTx<'_>, id: u32, offer: &Offer) -> Result<(), StoreError> 
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn keep_currency(tx: &WriteTx<'_>, currency: &str) -> Result<(), StoreError> {
+pub fn record_currency(tx: &WriteTx<'_>, currency: &str) -> Result<(), StoreError> {
     let sql = "INSERT INTO offer_terms (offer_id, since_ms, session_definition, session_duration, \
                payout_type, revenue_type, click_payout, click_revenue, currency) \
                SELECT offer_id, ?1, last.session_definition, last.session_duration, payout_type, \
@@ -281,14 +287,14 @@ fn now_ms() -> u64 {
 
 /// Makes the first rows of offers that have none, which are from before there were any. What they
 /// say now held since the last edit of it that the audit tells of; before that, clicks were not paid.
-pub(super) fn ensure(connection: &Connection) -> Result<(), StoreError> {
+pub(super) fn backfill(connection: &Connection) -> Result<(), StoreError> {
     let sql = "SELECT id FROM offer \
                WHERE NOT EXISTS (SELECT 1 FROM offer_terms WHERE offer_id = offer.id)";
     let mut missing = connection.prepare(sql)?;
     let missing = missing.query_map([], |row| row.get(0))?.collect::<Result<Vec<u32>, _>>()?;
     for id in missing {
         let Some(offer) = rows::find_ever::<Offer>(connection, id)? else { continue };
-        let kept = Kept::of(&offer.object, &settings::read(connection)?.settings.currency);
+        let kept = TermsRow::of(&offer.object, &settings::read(connection)?.settings.currency);
         let since_ms = last_edit_of_pay(connection, id, &offer.object)?;
         if since_ms > 0 {
             kept.unpaid().insert(connection, id, 0)?;
@@ -360,7 +366,7 @@ mod tests {
     /// (payout, revenue, currency, hours) of each row.
     async fn rows_of(store: &Store) -> Vec<(i64, i64, String, u32)> {
         let rows = store.read(|connection| revisions_after(connection, 0)).await.unwrap();
-        let row = |Revision { terms, .. }: Revision| {
+        let row = |TermsRevision { terms, .. }: TermsRevision| {
             let (payout, revenue) = terms.pay.map_or((0, 0), |pay| (pay.payout, pay.revenue));
             (payout, revenue, terms.currency.to_string(), terms.session.hours)
         };
@@ -415,8 +421,8 @@ mod tests {
         store.write(make).await.unwrap();
         drop(store);
         let held = async |store: &Store, unix_ms| {
-            let terms = store.read(|c| of_offers(c, [1])).await.unwrap();
-            terms.of(&visit(unix_ms)).pay.as_ref().map(|pay| pay.payout)
+            let terms = store.read(|c| history_of_offers(c, [1])).await.unwrap();
+            terms.at_click(&visit(unix_ms)).pay.as_ref().map(|pay| pay.payout)
         };
         let store = Store::open(dir.path()).unwrap();
         assert_eq!(held(&store, 1).await, Some(500_000_000), "it never said anything else");

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 
 /// Who came when.
-pub(super) struct Memory {
+pub(super) struct RecentVisits {
     reach: u32,
     /// The number of the visit that is looked at; it may wrap around.
     visit: u32,
@@ -21,9 +21,9 @@ struct Last {
     visit: u32,
 }
 
-impl Memory {
-    pub(super) fn of_last(reach: u32) -> Memory {
-        Memory { reach, visit: 0, last: HashMap::default() }
+impl RecentVisits {
+    pub(super) fn of_last(reach: u32) -> RecentVisits {
+        RecentVisits { reach, visit: 0, last: HashMap::default() }
     }
 
     /// Goes on to the next visit, whoever's it is.

@@ -7,13 +7,13 @@ use coupon_shared::click::{ClickError, ClickHead, StreamId, VisitKind};
 use coupon_shared::decision::Reason;
 use coupon_shared::feed::{self, Cursor};
 
-use crate::judgement::Judge;
+use crate::classification::Classifier;
 use crate::store::blocks::{self, BlockRow};
 use crate::store::click_archive::Kept;
 use crate::store::rollups::Rollups;
-use crate::store::{WriteTx, facts, judging};
+use crate::store::{WriteTx, click_terms, facts};
 
-use super::IntakeError;
+use super::ClickIngestError;
 
 /// Of a block that is not in the archive yet: after all that are.
 const NEW_FRAME: u64 = u64::MAX;
@@ -21,7 +21,7 @@ const NEW_FRAME: u64 = u64::MAX;
 /// What a number of consecutive frames of the archive add.
 pub(super) struct Batch {
     cursor: Cursor,
-    judge: Judge,
+    classifier: Classifier,
     rows: Vec<BlockRow>,
     rollups: Rollups,
     /// The streams that moved, and what each passed over.
@@ -34,11 +34,11 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn after(cursor: Cursor, judge: Judge) -> Batch {
+    pub(super) fn after(cursor: Cursor, classifier: Classifier) -> Batch {
         Batch {
             cursor,
             kept: Kept::default(),
-            judge,
+            classifier,
             rows: Vec::new(),
             rollups: Rollups::default(),
             moved: BTreeMap::new(),
@@ -87,11 +87,11 @@ impl Batch {
         let next = self.cursor.last(&stream) + 1;
         let row = BlockRow::of(block, next.max(block.first_sequence()));
         for click in decoded.clicks().skip(row.repeated()) {
-            let judged = self.judge.judge(&click);
+            let classification = self.classifier.classify(&click);
             if self.kept.has(frame, click.head.unix_ms) {
                 continue;
             }
-            self.rollups.count(&click, &judged);
+            self.rollups.count(&click, &classification);
             self.remember(&click.head);
             self.clicks += 1;
             self.last_click_ms = self.last_click_ms.max(Some(click.head.unix_ms));
@@ -103,7 +103,7 @@ impl Batch {
     }
 
     /// Says where in the archive its blocks are.
-    pub(super) fn place(&mut self, first: u64) {
+    pub(super) fn assign_frames(&mut self, first: u64) {
         for (row, sequence) in self.rows.iter_mut().zip(first..) {
             row.archive_sequence = sequence;
         }
@@ -116,14 +116,31 @@ impl Batch {
         }
     }
 
-    /// The judge, who has seen all of it, and what is to be written.
-    pub(super) fn split(self) -> (Judge, Counted) {
-        let Batch { cursor, judge, rows, rollups, moved, clicks, last_click_ms, clicked, kept: _ } =
-            self;
-        let terms_through = judge.knows_terms_through();
-        let counted =
-            Counted { cursor, rows, rollups, moved, clicks, last_click_ms, clicked, terms_through };
-        (judge, counted)
+    /// The classifier, who has seen all of it, and what is to be written.
+    pub(super) fn split(self) -> (Classifier, CountedBatch) {
+        let Batch {
+            cursor,
+            classifier,
+            rows,
+            rollups,
+            moved,
+            clicks,
+            last_click_ms,
+            clicked,
+            kept: _,
+        } = self;
+        let terms_through = classifier.last_terms_id();
+        let counted = CountedBatch {
+            cursor,
+            rows,
+            rollups,
+            moved,
+            clicks,
+            last_click_ms,
+            clicked,
+            terms_through,
+        };
+        (classifier, counted)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -137,7 +154,7 @@ impl Batch {
 }
 
 /// What a batch adds to the store.
-pub(super) struct Counted {
+pub(super) struct CountedBatch {
     cursor: Cursor,
     rows: Vec<BlockRow>,
     rollups: Rollups,
@@ -145,12 +162,12 @@ pub(super) struct Counted {
     clicks: u64,
     last_click_ms: Option<u64>,
     clicked: HashSet<u32>,
-    /// The last row of the offers' terms by which they were judged.
+    /// The last row of the offers' terms by which they were classification.
     terms_through: u64,
 }
 
-impl Counted {
-    pub(super) fn write(&self, tx: &WriteTx<'_>) -> Result<(), IntakeError> {
+impl CountedBatch {
+    pub(super) fn write(&self, tx: &WriteTx<'_>) -> Result<(), ClickIngestError> {
         check_terms(tx, self.terms_through, self.last_click_ms)?;
         blocks::record(tx, &self.rows)?;
         self.rollups.apply(tx)?;
@@ -188,9 +205,11 @@ pub(super) fn check_terms(
     tx: &WriteTx<'_>,
     through: u64,
     last_click_ms: Option<u64>,
-) -> Result<(), IntakeError> {
+) -> Result<(), ClickIngestError> {
     match last_click_ms {
-        Some(last_ms) if judging::has_later(tx, through, last_ms)? => Err(IntakeError::Edited),
+        Some(last_ms) if click_terms::has_later_revision(tx, through, last_ms)? => {
+            Err(ClickIngestError::Edited)
+        }
         _ => Ok(()),
     }
 }

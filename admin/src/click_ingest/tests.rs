@@ -1,4 +1,4 @@
-//! Intake against a stand-in for the daemon, with a real archive and a real store.
+//! ClickIngest against a stand-in for the daemon, with a real archive and a real store.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ const OTHER: StreamId = StreamId { thread: 1, ..STREAM };
 
 struct Admin {
     dir: TempDir,
-    intake: Intake,
+    intake: ClickIngest,
 }
 
 impl Admin {
@@ -31,7 +31,7 @@ impl Admin {
     fn open(dir: TempDir, daemon: &FakeDaemon) -> Admin {
         let store = Store::open(dir.path()).unwrap();
         let archive = Archive::open(dir.path()).unwrap();
-        let intake = Intake::new(store, archive, daemon.client.clone());
+        let intake = ClickIngest::new(store, archive, daemon.client.clone());
         Admin { dir, intake }
     }
 
@@ -73,7 +73,7 @@ impl Admin {
     }
 
     fn archived(&self) -> u64 {
-        let held = self.intake.ledger.archive().sequences();
+        let held = self.intake.counter.archive().sequences();
         held.end - held.start
     }
 }
@@ -98,7 +98,7 @@ async fn each_click_counts_once_over_repeats_and_restarts() {
     daemon.put(block(STREAM, 4, &clicks(1)));
     admin.intake.pull().await.unwrap();
     assert_eq!((admin.gross().await, admin.archived()), (6, 3));
-    assert_eq!(admin.intake.ledger.status().missing, 0);
+    assert_eq!(admin.intake.counter.status().missing, 0);
 }
 
 #[tokio::test]
@@ -120,7 +120,7 @@ async fn a_crash_between_archive_and_store_counts_the_archived_clicks_once() {
     admin.intake.pull().await.unwrap();
     daemon.put(block(STREAM, 4, &clicks(2)));
     // What the crash leaves: the second block is in the archive only.
-    admin.intake.ledger.archive().append(&[&block(STREAM, 4, &clicks(2))]).unwrap();
+    admin.intake.counter.archive().append(&[&block(STREAM, 4, &clicks(2))]).unwrap();
     let mut admin = admin.restarted(&daemon);
     admin.intake.pull().await.unwrap();
     assert_eq!((admin.gross().await, admin.archived()), (5, 2));
@@ -161,10 +161,13 @@ async fn an_archive_older_than_the_counts_is_refused_until_they_are_rebuilt() {
     std::fs::remove_dir_all(dir.path().join(crate::archive::FOLDER_NAME)).unwrap();
     let mut admin = Admin::open(dir, &daemon);
     let refused = admin.intake.pull().await;
-    assert!(matches!(refused, Err(IntakeError::Archive(ArchiveError::Differs { sequence: 1 }))));
+    assert!(matches!(
+        refused,
+        Err(ClickIngestError::Archive(ArchiveError::Differs { sequence: 1 }))
+    ));
     assert_eq!(admin.gross().await, 3, "counts are not forgotten without being told to");
 
-    let archive = admin.intake.ledger.archive().clone();
+    let archive = admin.intake.counter.archive().clone();
     assert_eq!(rebuild(admin.store(), archive).await.unwrap(), 0);
     admin.intake.pull().await.unwrap();
     assert_eq!((admin.gross().await, admin.archived()), (3, 1));
@@ -179,7 +182,7 @@ async fn of_a_block_that_is_known_in_part_only_the_rest_counts() {
     daemon.put(block(STREAM, 2, &clicks(4)));
     admin.intake.pull().await.unwrap();
     assert_eq!((admin.gross().await, admin.archived()), (5, 2));
-    let archive = admin.intake.ledger.archive().clone();
+    let archive = admin.intake.counter.archive().clone();
     assert_eq!(rebuild(admin.store(), archive).await.unwrap(), 5);
     assert_eq!(admin.gross().await, 5);
 }
@@ -192,10 +195,10 @@ async fn sequences_that_are_passed_over_are_counted_as_missing() {
     daemon.put(block(OTHER, 3, &clicks(1)));
     let mut admin = Admin::new(&daemon);
     admin.intake.pull().await.unwrap();
-    assert_eq!((admin.gross().await, admin.intake.ledger.status().missing), (3, 5));
+    assert_eq!((admin.gross().await, admin.intake.counter.status().missing), (3, 5));
     let mut admin = admin.restarted(&daemon);
     admin.intake.pull().await.unwrap();
-    assert_eq!(admin.intake.ledger.status().missing, 5, "also after a restart");
+    assert_eq!(admin.intake.counter.status().missing, 5, "also after a restart");
 }
 
 #[tokio::test]
@@ -211,13 +214,13 @@ async fn a_damaged_block_is_refused_and_comes_again_without_losing_others() {
     let mut admin = Admin::new(&daemon);
     for _ in 0..2 {
         let refused = admin.intake.pull().await;
-        assert!(matches!(refused, Err(IntakeError::Refused(_))), "{refused:?}");
+        assert!(matches!(refused, Err(ClickIngestError::Refused(_))), "{refused:?}");
         assert_eq!((admin.gross().await, admin.archived()), (2, 2));
     }
     daemon.hands.lock().unwrap().blocks[2] = good;
     admin.intake.pull().await.unwrap();
     assert_eq!((admin.gross().await, admin.archived()), (5, 4));
-    assert_eq!(admin.intake.ledger.status().missing, 0);
+    assert_eq!(admin.intake.counter.status().missing, 0);
 }
 
 #[tokio::test]
@@ -311,7 +314,7 @@ async fn whatever_is_cut_repeated_or_killed_is_counted_as_a_rebuild_counts_it() 
                 // Killed after the archive had them and before they were counted.
                 0 => {
                     let blocks: Vec<_> = blocks.iter().map(Vec::as_slice).collect();
-                    admin.intake.ledger.archive().append(&blocks).unwrap();
+                    admin.intake.counter.archive().append(&blocks).unwrap();
                     admin = admin.restarted(&daemon);
                     admin.intake.pull().await.unwrap();
                 }
@@ -323,7 +326,7 @@ async fn whatever_is_cut_repeated_or_killed_is_counted_as_a_rebuild_counts_it() 
             }
         }
         let live = everything(&admin.store()).await;
-        let archive = admin.intake.ledger.archive().clone();
+        let archive = admin.intake.counter.archive().clone();
         rebuild(admin.store(), archive).await.unwrap();
         assert_eq!(everything(&admin.store()).await, live, "seed {seed}");
         let sum = |measure: fn(&Measures) -> i64| live.values().map(measure).sum::<i64>();
@@ -396,7 +399,7 @@ async fn a_visit_of_a_conversion_that_was_ever_approved_is_a_click_for_ever() {
     admin.intake.pull().await.unwrap();
     assert_eq!(bots().await, 1, "approved by hand, also where it was rejected since");
     let live = everything(&store).await;
-    rebuild(admin.store(), admin.intake.ledger.archive().clone()).await.unwrap();
+    rebuild(admin.store(), admin.intake.counter.archive().clone()).await.unwrap();
     assert_eq!(everything(&store).await, live, "after a rebuild");
     let mut admin = admin.restarted(&daemon);
     admin.intake.pull().await.unwrap();
@@ -454,7 +457,7 @@ async fn terms_of_an_offer_hold_for_the_clicks_made_under_them_live_and_after_a_
     admin.intake.pull().await.unwrap();
     assert_eq!(paid().await, (4, 1, 2_000_000_003, 9), "the session is a day long now");
     let live = everything(&store).await;
-    rebuild(admin.store(), admin.intake.ledger.archive().clone()).await.unwrap();
+    rebuild(admin.store(), admin.intake.counter.archive().clone()).await.unwrap();
     assert_eq!(everything(&store).await, live, "after a rebuild");
     want(&store, Some(&["nobody"])).await;
     let mut admin = admin.restarted(&daemon);
@@ -486,7 +489,10 @@ async fn want(store: &Store, patterns: Option<&'static [&'static str]>) {
 }
 
 async fn is_judged_again(store: &Store) -> bool {
-    matches!(store.read(bot_list::work).await.unwrap(), Work::Begin | Work::Judge(..))
+    matches!(
+        store.read(bot_list::pending_work).await.unwrap(),
+        PendingWork::Start | PendingWork::Classify(..)
+    )
 }
 
 #[tokio::test]
@@ -509,34 +515,34 @@ async fn another_list_of_bots_judges_all_visits_again_and_reports_change_at_once
     let (mut before, mut steps) = (everything(&store).await, 0);
     while is_judged_again(&store).await {
         assert_eq!(everything(&store).await, before, "after {steps} steps");
-        admin.intake.rejudgement.step(&admin.intake.ledger).await.unwrap();
+        admin.intake.reclassifier.step(&admin.intake.counter).await.unwrap();
         steps += 1;
         match steps {
             // Killed; what was judged is not judged once more.
             4 => admin = admin.restarted(&daemon),
             // Clicks go on coming in.
             7 => {
-                admin.intake.ledger.archive().append(&[&some_visits()]).unwrap();
-                admin.intake.ledger.catch_up().await.unwrap();
+                admin.intake.counter.archive().append(&[&some_visits()]).unwrap();
+                admin.intake.counter.catch_up().await.unwrap();
                 before = everything(&store).await;
             }
             _ => {}
         }
     }
-    assert_eq!(steps, 1 + 31_usize.div_ceil(3) + 1, "begun, judged, put in force");
+    assert_eq!(steps, 1 + 31_usize.div_ceil(3) + 1, "begun, classification, put in force");
     assert_ne!(everything(&store).await, before);
-    while admin.intake.rejudgement.step(&admin.intake.ledger).await.unwrap() {}
-    admin.intake.ledger.archive().append(&[&some_visits()]).unwrap();
-    admin.intake.ledger.catch_up().await.unwrap();
+    while admin.intake.reclassifier.step(&admin.intake.counter).await.unwrap() {}
+    admin.intake.counter.archive().append(&[&some_visits()]).unwrap();
+    admin.intake.counter.catch_up().await.unwrap();
     let live = everything(&store).await;
-    rebuild(admin.store(), admin.intake.ledger.archive().clone()).await.unwrap();
+    rebuild(admin.store(), admin.intake.counter.archive().clone()).await.unwrap();
     assert_eq!(everything(&store).await, live, "what came since is judged by it, too");
 
     want(&store, None).await;
     admin.intake.pull().await.unwrap();
     let back = everything(&store).await;
     assert_ne!(back, live);
-    rebuild(admin.store(), admin.intake.ledger.archive().clone()).await.unwrap();
+    rebuild(admin.store(), admin.intake.counter.archive().clone()).await.unwrap();
     assert_eq!(everything(&store).await, back);
 }
 
@@ -556,7 +562,7 @@ async fn a_list_that_is_replaced_while_it_judges_gives_way_and_days_without_thei
     let store = admin.store();
     want(&store, Some(&["Firefox", "x/1"])).await;
     for _ in 0..2 {
-        admin.intake.rejudgement.step(&admin.intake.ledger).await.unwrap();
+        admin.intake.reclassifier.step(&admin.intake.counter).await.unwrap();
     }
     assert!(is_judged_again(&store).await);
     want(&store, Some(&["Firefox"])).await;
@@ -564,7 +570,7 @@ async fn a_list_that_is_replaced_while_it_judges_gives_way_and_days_without_thei
     assert!(!is_judged_again(&store).await);
     let counts = admin.counts().await;
     assert_eq!((counts.gross, counts.bot), (8, 2), "of the third and the fourth day");
-    rebuild(admin.store(), admin.intake.ledger.archive().clone()).await.unwrap();
+    rebuild(admin.store(), admin.intake.counter.archive().clone()).await.unwrap();
     assert_eq!(admin.counts().await, counts);
 }
 
@@ -589,7 +595,7 @@ async fn intake_goes_on_when_the_daemon_comes_and_ends_when_told() {
     stop.cancel();
 }
 
-/// `cargo test -p coupon-admin --release --lib intake::tests::speed -- --ignored --nocapture`
+/// `cargo test -p coupon-admin --release --lib click_ingest::tests::speed -- --ignored --nocapture`
 #[tokio::test]
 #[ignore = "a measurement"]
 async fn speed() {

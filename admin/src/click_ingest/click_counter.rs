@@ -6,25 +6,30 @@ use coupon_shared::click::block::Block;
 use coupon_shared::feed::Cursor;
 use tokio::sync::watch;
 
-use super::batch::{Batch, Counted};
-use super::{IntakeError, IntakeStatus, MAX_BYTES, now_ms, replay};
+use super::batch::{Batch, CountedBatch};
+use super::{ClickIngestError, ClickIngestStatus, MAX_BYTES, now_ms, replay};
 use crate::archive::{Archive, ArchiveError};
-use crate::judgement::Judge;
+use crate::classification::Classifier;
 use crate::store::blocks::{self, BlockRow};
 use crate::store::{Store, StoreError, bot_list, click_archive};
 
-pub(super) struct Ledger {
+pub(super) struct ClickCounter {
     store: Store,
     archive: Archive,
-    status: watch::Sender<IntakeStatus>,
+    status: watch::Sender<ClickIngestStatus>,
     /// Who has judged exactly the frames that the store knows of; none before the first batch, and
     /// after one that failed.
-    judge: Mutex<Option<Judge>>,
+    classifier: Mutex<Option<Classifier>>,
 }
 
-impl Ledger {
-    pub(super) fn new(store: Store, archive: Archive) -> Ledger {
-        Ledger { store, archive, status: watch::Sender::default(), judge: Mutex::default() }
+impl ClickCounter {
+    pub(super) fn new(store: Store, archive: Archive) -> ClickCounter {
+        ClickCounter {
+            store,
+            archive,
+            status: watch::Sender::default(),
+            classifier: Mutex::default(),
+        }
     }
 
     pub(super) fn store(&self) -> &Store {
@@ -35,51 +40,51 @@ impl Ledger {
         &self.archive
     }
 
-    pub(super) fn status(&self) -> IntakeStatus {
+    pub(super) fn status(&self) -> ClickIngestStatus {
         self.status.borrow().clone()
     }
 
-    pub(super) fn subscribe(&self) -> watch::Receiver<IntakeStatus> {
+    pub(super) fn subscribe(&self) -> watch::Receiver<ClickIngestStatus> {
         self.status.subscribe()
     }
 
-    pub(super) fn update(&self, change: impl FnOnce(&mut IntakeStatus)) {
+    pub(super) fn update(&self, change: impl FnOnce(&mut ClickIngestStatus)) {
         self.status.send_modify(change);
     }
 
     /// Records and counts a batch that is in the archive, and answers the cursor after it.
-    pub(super) async fn commit(&self, batch: Batch) -> Result<Cursor, IntakeError> {
-        let (judge, counted) = batch.split();
+    pub(super) async fn commit(&self, batch: Batch) -> Result<Cursor, ClickIngestError> {
+        let (classifier, counted) = batch.split();
         let counted = Arc::new(counted);
         if !counted.is_empty() {
             let written = Arc::clone(&counted);
             self.store.write(move |tx| written.write(tx)).await?;
         }
-        *self.judge_slot() = Some(judge);
+        *self.classifier_slot() = Some(classifier);
         self.show(&counted);
         Ok(counted.cursor().clone())
     }
 
     /// Who judges the next batch, and knows all that holds for the offers. Whoever takes him brings
     /// him back with the batch that is committed, and with no other.
-    pub(super) async fn judge(&self) -> Result<Judge, IntakeError> {
-        let held = self.judge_slot().take();
-        let mut judge = match held {
-            Some(judge) => judge,
+    pub(super) async fn classifier(&self) -> Result<Classifier, ClickIngestError> {
+        let held = self.classifier_slot().take();
+        let mut classifier = match held {
+            Some(classifier) => classifier,
             None => {
-                let judge = Judge::new(self.store.read(bot_list::in_force).await?);
-                replay::shown(judge, &self.store, &self.archive, u64::MAX).await?
+                let classifier = Classifier::new(self.store.read(bot_list::in_force).await?);
+                replay::restore(classifier, &self.store, &self.archive, u64::MAX).await?
             }
         };
-        replay::learn(&mut judge, &self.store).await?;
-        Ok(judge)
+        replay::add_new_terms(&mut classifier, &self.store).await?;
+        Ok(classifier)
     }
 
-    fn judge_slot(&self) -> MutexGuard<'_, Option<Judge>> {
-        self.judge.lock().unwrap_or_else(PoisonError::into_inner)
+    fn classifier_slot(&self) -> MutexGuard<'_, Option<Classifier>> {
+        self.classifier.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn show(&self, batch: &Counted) {
+    fn show(&self, batch: &CountedBatch) {
         for (stream, missing) in batch.missing() {
             tracing::error!(?stream, missing, "coupond no longer had these clicks; they are lost");
         }
@@ -97,13 +102,16 @@ impl Ledger {
     }
 
     /// Counts the frames that the store does not know of, and answers the cursor after them.
-    pub(super) async fn catch_up(&self) -> Result<Cursor, IntakeError> {
+    pub(super) async fn catch_up(&self) -> Result<Cursor, ClickIngestError> {
         let tell = |blocks| tracing::info!(blocks, "counted clicks that were only archived");
-        self.catch_up_telling(tell).await
+        self.catch_up_with_progress(tell).await
     }
 
     /// The same, telling after each transaction how many frames it counted.
-    pub(super) async fn catch_up_telling(&self, tell: impl Fn(u64)) -> Result<Cursor, IntakeError> {
+    pub(super) async fn catch_up_with_progress(
+        &self,
+        tell: impl Fn(u64),
+    ) -> Result<Cursor, ClickIngestError> {
         let missing = self.store.read(blocks::missing).await?;
         self.update(|status| status.missing = missing);
         loop {
@@ -119,17 +127,17 @@ impl Ledger {
     }
 
     /// The next frames that the store does not know of, as many as one transaction takes.
-    async fn uncounted(&self) -> Result<Batch, IntakeError> {
+    async fn uncounted(&self) -> Result<Batch, ClickIngestError> {
         let known = |c: &_| {
             Ok::<_, StoreError>((blocks::cursor(c)?, blocks::last(c)?, click_archive::state(c)?))
         };
         let (cursor, last, state) = self.store.read(known).await?;
         // Frames that are about to be removed are counted, though their rows are gone.
         let next = last.map_or(0, |block| block.archive_sequence + 1).max(state.removed_before);
-        let judge = self.judge().await?;
+        let classifier = self.classifier().await?;
         let count = move |archive: &Archive| {
             let next = next.max(archive.sequences().start);
-            let (mut batch, mut bytes) = (Batch::after(cursor, judge).without(state.kept), 0);
+            let (mut batch, mut bytes) = (Batch::after(cursor, classifier).without(state.kept), 0);
             let mut frames = archive.reader(next)?;
             while bytes < MAX_BYTES
                 && let Some(frame) = frames.next_frame()?
@@ -140,7 +148,7 @@ impl Ledger {
                     Block::parse(frame.payload).and_then(|block| batch.add(&block, sequence));
                 added.map_err(|source| ArchiveError::Block { sequence, source })?;
             }
-            batch.place(next);
+            batch.assign_frames(next);
             Ok(batch)
         };
         Ok(self.archive.on_disk(count).await?)
@@ -148,17 +156,17 @@ impl Ledger {
 
     /// Refuses an archive that lacks what the store has counted, or holds something else there:
     /// one of the two was restored from a backup. Forgetting counts is for a person to decide.
-    pub(super) async fn compare(&self) -> Result<(), IntakeError> {
+    pub(super) async fn check_archive_matches(&self) -> Result<(), ClickIngestError> {
         let known = |c: &_| Ok::<_, StoreError>((blocks::last(c)?, click_archive::state(c)?));
         let (last, state) = self.store.read(known).await?;
-        let Some(last) = last else { return self.compare_removed(state.removed_before) };
+        let Some(last) = last else { return self.check_removed_matches(state.removed_before) };
         let sequence = last.archive_sequence;
         let is_same = self.archive.on_disk(move |archive| holds(archive, &last)).await?;
         if is_same { Ok(()) } else { Err(ArchiveError::Differs { sequence }.into()) }
     }
 
     /// Where all that was counted was removed for its age: that the archive came as far.
-    fn compare_removed(&self, removed_before: u64) -> Result<(), IntakeError> {
+    fn check_removed_matches(&self, removed_before: u64) -> Result<(), ClickIngestError> {
         if self.archive.sequences().end >= removed_before {
             return Ok(());
         }
@@ -166,12 +174,12 @@ impl Ledger {
     }
 
     /// Lets the next batch be judged by the list of bots that is in force then.
-    pub(super) fn forget_judge(&self) {
-        self.judge_slot().take();
+    pub(super) fn reset_classifier(&self) {
+        self.classifier_slot().take();
     }
 
-    pub(super) async fn forget(&self) -> Result<(), StoreError> {
-        self.forget_judge();
+    pub(super) async fn start_rebuild(&self) -> Result<(), StoreError> {
+        self.reset_classifier();
         self.store.write(click_archive::begin_rebuild).await
     }
 }

@@ -32,7 +32,7 @@ pub struct ClickPay {
 
 /// Payout and revenue of one click, in billionths.
 #[must_use]
-pub fn per_click(entry: &PayoutRevenue) -> (i64, i64) {
+pub fn amounts_per_click(entry: &PayoutRevenue) -> (i64, i64) {
     let revenue = match entry.revenue_type {
         RevenueType::Rpc => entry.revenue_amount.decimal(),
         RevenueType::Rpm => entry.revenue_amount.decimal() / Decimal::ONE_THOUSAND,
@@ -86,7 +86,7 @@ mod tests {
                 "revenue_type": revenue_type, "revenue_amount": revenue, "is_default": true,
             }))
             .unwrap();
-            assert_eq!(per_click(&entry), (paid, earned), "{payout_type} {revenue_type}");
+            assert_eq!(amounts_per_click(&entry), (paid, earned), "{payout_type} {revenue_type}");
         }
     }
 }

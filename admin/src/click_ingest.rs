@@ -1,4 +1,4 @@
-//! Intake: click blocks come from the daemon into the archive, and are counted, each click once.
+//! ClickIngest: click blocks come from the daemon into the archive, and are counted, each click once.
 //!
 //! One task pulls with a cursor, for each stream the last sequence that is durable here. What comes
 //! is checked, what is known already is left out, and the rest is appended to the archive; then one
@@ -14,8 +14,8 @@
 //! go on.
 
 mod batch;
-mod ledger;
-mod rejudge;
+mod click_counter;
+mod reclassify;
 mod replay;
 
 #[cfg(test)]
@@ -33,11 +33,11 @@ use crate::archive::{Archive, ArchiveError};
 use crate::click_lookup::LookUpError;
 use crate::conversions;
 use crate::daemon_client::{DaemonClient, DaemonError, FeedAnswer};
-use crate::store::bot_list::{self, Work};
+use crate::store::bot_list::{self, PendingWork};
 use crate::store::{Store, StoreError};
 use batch::Batch;
-use ledger::Ledger;
-use rejudge::Rejudgement;
+use click_counter::ClickCounter;
+use reclassify::Reclassifier;
 
 /// How long the daemon waits for a click before it answers that there is none.
 const WAIT: Duration = Duration::from_secs(1);
@@ -46,13 +46,13 @@ const SETTLED_AFTER_MS: u64 = 2_000;
 /// What one answer may hold; also what is counted in one transaction.
 const MAX_BYTES: usize = 4 << 20;
 /// For so long at a time the archive is judged again; then clicks are taken in.
-const JUDGED_AT_A_TIME: Duration = Duration::from_millis(300);
+const RECLASSIFY_SLICE: Duration = Duration::from_millis(300);
 const SHORTEST_BACK_OFF: Duration = Duration::from_millis(100);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(5);
 
 /// Why a pull failed.
 #[derive(Debug, thiserror::Error)]
-pub enum IntakeError {
+pub enum ClickIngestError {
     /// The daemon gave no blocks.
     #[error(transparent)]
     Daemon(#[from] DaemonError),
@@ -70,8 +70,8 @@ pub enum IntakeError {
     Refused(#[from] ClickError),
 }
 
-impl From<LookUpError> for IntakeError {
-    fn from(error: LookUpError) -> IntakeError {
+impl From<LookUpError> for ClickIngestError {
+    fn from(error: LookUpError) -> ClickIngestError {
         match error {
             LookUpError::Store(error) => error.into(),
             LookUpError::Archive(error) => error.into(),
@@ -81,7 +81,7 @@ impl From<LookUpError> for IntakeError {
 
 /// How intake stands.
 #[derive(Debug, Clone, Default, Serialize, utoipa::ToSchema)]
-pub struct IntakeStatus {
+pub struct ClickIngestStatus {
     /// When the daemon last answered, in Unix seconds.
     pub last_pull: Option<i64>,
     /// When the last click taken in was made, in Unix milliseconds.
@@ -104,14 +104,14 @@ pub struct IntakeStatus {
 
 /// Shows how intake stands; clones share it.
 #[derive(Clone)]
-pub struct IntakeHandle {
-    status: watch::Receiver<IntakeStatus>,
+pub struct ClickIngestHandle {
+    status: watch::Receiver<ClickIngestStatus>,
 }
 
-impl IntakeHandle {
+impl ClickIngestHandle {
     /// How intake stands now.
     #[must_use]
-    pub fn status(&self) -> IntakeStatus {
+    pub fn status(&self) -> ClickIngestStatus {
         self.status.borrow().clone()
     }
 
@@ -130,9 +130,9 @@ pub fn start(
     archive: Archive,
     daemon: DaemonClient,
     stop: CancellationToken,
-) -> IntakeHandle {
-    let intake = Intake::new(store, archive, daemon);
-    let handle = IntakeHandle { status: intake.ledger.subscribe() };
+) -> ClickIngestHandle {
+    let intake = ClickIngest::new(store, archive, daemon);
+    let handle = ClickIngestHandle { status: intake.counter.subscribe() };
     tokio::spawn(stop.run_until_cancelled_owned(intake.run()));
     handle
 }
@@ -141,39 +141,41 @@ pub fn start(
 ///
 /// # Errors
 /// When the store or the archive fails. The next start, or another rebuild, goes on from there.
-pub async fn rebuild(store: Store, archive: Archive) -> Result<u64, IntakeError> {
-    rebuild_telling(store, archive, |_| ()).await
+pub async fn rebuild(store: Store, archive: Archive) -> Result<u64, ClickIngestError> {
+    rebuild_with_progress(store, archive, |_| ()).await
 }
 
 /// The same, telling again and again how many more of the archive's blocks are counted.
 ///
 /// # Errors
 /// As [`rebuild`].
-pub async fn rebuild_telling(
+pub async fn rebuild_with_progress(
     store: Store,
     archive: Archive,
     tell: impl Fn(u64),
-) -> Result<u64, IntakeError> {
-    let ledger = Ledger::new(store, archive);
-    ledger.forget().await?;
-    ledger.catch_up_telling(tell).await?;
-    while let Work::Turn(after) = ledger.store().read(bot_list::work).await? {
-        conversions::turn_visits(ledger.store(), ledger.archive(), after).await?;
+) -> Result<u64, ClickIngestError> {
+    let counter = ClickCounter::new(store, archive);
+    counter.start_rebuild().await?;
+    counter.catch_up_with_progress(tell).await?;
+    while let PendingWork::MarkConverted(after) =
+        counter.store().read(bot_list::pending_work).await?
+    {
+        conversions::turn_visits(counter.store(), counter.archive(), after).await?;
     }
-    Ok(ledger.status().clicks)
+    Ok(counter.status().clicks)
 }
 
 /// Counts what is in the archive and not counted yet, as intake does when it begins.
 #[cfg(test)]
-pub(crate) async fn begin(store: Store, archive: Archive) -> Result<(), IntakeError> {
-    let ledger = Ledger::new(store, archive);
-    ledger.compare().await?;
-    ledger.catch_up().await.map(drop)
+pub(crate) async fn count_archived(store: Store, archive: Archive) -> Result<(), ClickIngestError> {
+    let counter = ClickCounter::new(store, archive);
+    counter.check_archive_matches().await?;
+    counter.catch_up().await.map(drop)
 }
 
-struct Intake {
-    ledger: Ledger,
-    rejudgement: Rejudgement,
+struct ClickIngest {
+    counter: ClickCounter,
+    reclassifier: Reclassifier,
     daemon: DaemonClient,
     /// What is archived and counted; `None` after a failure, until the archive was looked at.
     cursor: Option<Cursor>,
@@ -184,12 +186,12 @@ struct Intake {
     steady_since_ms: Option<u64>,
 }
 
-impl Intake {
-    fn new(store: Store, archive: Archive, daemon: DaemonClient) -> Intake {
-        let ledger = Ledger::new(store, archive);
-        Intake {
-            ledger,
-            rejudgement: Rejudgement::default(),
+impl ClickIngest {
+    fn new(store: Store, archive: Archive, daemon: DaemonClient) -> ClickIngest {
+        let counter = ClickCounter::new(store, archive);
+        ClickIngest {
+            counter,
+            reclassifier: Reclassifier::default(),
             daemon,
             cursor: None,
             is_compared: false,
@@ -204,11 +206,11 @@ impl Intake {
             match self.pull().await {
                 Ok(()) => {
                     back_off = SHORTEST_BACK_OFF;
-                    self.ledger.update(|status| status.last_error = None);
+                    self.counter.update(|status| status.last_error = None);
                 }
                 Err(error) => {
                     self.steady_since_ms = None;
-                    self.tell(&error);
+                    self.report_failure(&error);
                     tokio::time::sleep(back_off).await;
                     back_off = (back_off * 2).min(LONGEST_BACK_OFF);
                 }
@@ -217,84 +219,88 @@ impl Intake {
     }
 
     /// A failure is logged when it begins, not every time it is met again.
-    fn tell(&self, error: &IntakeError) {
+    fn report_failure(&self, error: &ClickIngestError) {
         let text = error.to_string();
-        if self.ledger.status().last_error.as_ref() != Some(&text) {
+        if self.counter.status().last_error.as_ref() != Some(&text) {
             tracing::warn!(error = %text, "clicks cannot be taken in; trying again");
         }
-        self.ledger.update(|status| status.last_error = Some(text));
+        self.counter.update(|status| status.last_error = Some(text));
     }
 
     /// Takes in one answer of the daemon.
-    async fn pull(&mut self) -> Result<(), IntakeError> {
+    async fn pull(&mut self) -> Result<(), ClickIngestError> {
         // Only success puts it back: after a failure it is not known what the archive holds.
         let cursor = match self.cursor.take() {
             Some(cursor) => cursor,
             None => self.begin().await?,
         };
-        let wait = if self.judge_again().await? { Duration::ZERO } else { WAIT };
+        let wait = if self.reclassify().await? { Duration::ZERO } else { WAIT };
         let mut asked = cursor.clone();
         asked.remove_incarnations_before(self.oldest_incarnation);
         let began_ms = now_ms();
         let answer = self.daemon.feed(&asked, wait, MAX_BYTES).await?;
         let was_all = self.oldest_incarnation > 0 && answer.blocks.len() < MAX_BYTES / 2;
         self.oldest_incarnation = answer.oldest_incarnation.unwrap_or(0);
-        self.ledger.update(|status| status.last_pull = Some((now_ms() / 1000) as i64));
+        self.counter.update(|status| status.last_pull = Some((now_ms() / 1000) as i64));
         self.take_in(cursor, answer).await?;
         if was_all {
-            self.pass(began_ms);
+            self.advance_passed_time(began_ms);
         }
         Ok(())
     }
 
     /// The daemon gave all that it had: what was made long enough before has come. A daemon that has
     /// just begun may still be busy with what an earlier run left.
-    fn pass(&mut self, began_ms: u64) {
+    fn advance_passed_time(&mut self, began_ms: u64) {
         let steady_since_ms = *self.steady_since_ms.get_or_insert(began_ms);
         let passed = began_ms.saturating_sub(SETTLED_AFTER_MS);
         if passed >= steady_since_ms {
-            self.ledger.update(|status| status.passed_unix_ms = status.passed_unix_ms.max(passed));
+            self.counter.update(|status| status.passed_unix_ms = status.passed_unix_ms.max(passed));
         }
     }
 
     /// Goes on judging the archive by the list of bots that is wanted; answers whether there is more.
-    async fn judge_again(&mut self) -> Result<bool, IntakeError> {
+    async fn reclassify(&mut self) -> Result<bool, ClickIngestError> {
         let began = Instant::now();
-        while self.rejudgement.step(&self.ledger).await? {
-            if began.elapsed() >= JUDGED_AT_A_TIME {
+        while self.reclassifier.step(&self.counter).await? {
+            if began.elapsed() >= RECLASSIFY_SLICE {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    async fn begin(&mut self) -> Result<Cursor, IntakeError> {
+    async fn begin(&mut self) -> Result<Cursor, ClickIngestError> {
         if !self.is_compared {
-            self.ledger.compare().await?;
+            self.counter.check_archive_matches().await?;
             self.is_compared = true;
         }
-        self.ledger.catch_up().await
+        self.counter.catch_up().await
     }
 
     /// Archives and counts what is new.
-    async fn take_in(&mut self, cursor: Cursor, answer: FeedAnswer) -> Result<(), IntakeError> {
+    async fn take_in(
+        &mut self,
+        cursor: Cursor,
+        answer: FeedAnswer,
+    ) -> Result<(), ClickIngestError> {
         if answer.blocks.is_empty() {
             self.cursor = Some(cursor);
             return Ok(());
         }
-        let judge = self.ledger.judge().await?;
+        let classifier = self.counter.classifier().await?;
         let append = move |archive: &Archive| {
-            let mut batch = Batch::after(cursor, judge);
+            let mut batch = Batch::after(cursor, classifier);
             let (new, refused) = batch.add_new(&answer.blocks);
-            batch.place(archive.append(&new)?.start);
+            batch.assign_frames(archive.append(&new)?.start);
             Ok((batch, refused))
         };
-        let (batch, refused) = self.ledger.archive().on_disk(append).await?;
+        let (batch, refused) = self.counter.archive().on_disk(append).await?;
         if batch.is_empty() && refused.is_none() {
             // A daemon that repeats itself must not be asked in a tight loop.
             tokio::time::sleep(SHORTEST_BACK_OFF).await;
         }
-        self.cursor = Some(self.ledger.commit(batch).await?);
+        self.cursor = Some(self.counter.commit(batch).await?);
         refused.map_or(Ok(()), |refused| Err(refused.into()))
     }
 }

@@ -59,7 +59,7 @@ pub struct Agent {
 }
 
 /// What a user agent is, by this list.
-pub(super) fn of(user_agent: &[u8], bots: &BotList) -> Agent {
+pub(super) fn identify(user_agent: &[u8], bots: &BotList) -> Agent {
     Agent { is_bot: bots.has(user_agent), device: device(user_agent) }
 }
 
@@ -93,24 +93,24 @@ pub(super) fn device(user_agent: &[u8]) -> Device {
 }
 
 /// The user agents that were looked at last.
-pub(super) struct Agents {
+pub(super) struct AgentCache {
     bots: Arc<BotList>,
     known: HashMap<Box<[u8]>, Agent, RandomState>,
 }
 
-impl Agents {
-    pub(super) fn new(bots: Arc<BotList>) -> Agents {
-        Agents { bots, known: HashMap::default() }
+impl AgentCache {
+    pub(super) fn new(bots: Arc<BotList>) -> AgentCache {
+        AgentCache { bots, known: HashMap::default() }
     }
 
-    pub(super) fn of(&mut self, user_agent: &[u8]) -> Agent {
+    pub(super) fn identify(&mut self, user_agent: &[u8]) -> Agent {
         if let Some(agent) = self.known.get(user_agent) {
             return *agent;
         }
         if self.known.len() >= REMEMBERED {
             self.known.clear();
         }
-        let agent = of(user_agent, &self.bots);
+        let agent = identify(user_agent, &self.bots);
         self.known.insert(user_agent.into(), agent);
         agent
     }

@@ -7,7 +7,7 @@
 //! | bot | the browser only fetched ahead, or the user agent is on the list in force or was not sent; unless a conversion that was approved came from it |
 //! | invalid | else, it was not redirected to the offer |
 //! | turned | else, it would be a bot's, but for its conversion |
-//! | duplicate | else, the same visitor came to the same offer by the same partner, code and subs within [`REPEAT_MS`] |
+//! | duplicate | else, the same visitor came to the same offer by the same partner, code and subs within [`DUPLICATE_WINDOW_MS`] |
 //! | again | else, the same visitor came to the same offer within the offer's session |
 //! | unique | else |
 //!
@@ -22,8 +22,8 @@
 //! **Pay**: a click that is neither a bot's nor invalid nor a duplicate is paid by the offer's terms.
 //!
 //! **Order** is that of the archive. A verdict depends on the visit itself, on what held for its offer
-//! when it was made, and on at most the last [`MEMORY`] visits before it (for duplicates
-//! [`REPEAT_MEMORY`]); nothing older is remembered, whatever the settings say, so memory is bounded:
+//! when it was made, and on at most the last [`SESSION_HISTORY`] visits before it (for duplicates
+//! [`DUPLICATE_HISTORY`]); nothing older is remembered, whatever the settings say, so memory is bounded:
 //! where more visits than that come within a session, a visitor who returns late in it counts as
 //! unique again. Because of this a restart that replays the last visits of the archive, and a
 //! rebuild that judges all of them, come to the same verdicts as a program that never stopped.
@@ -36,8 +36,8 @@
 
 pub(crate) mod agent;
 pub mod bot_list;
-mod memory;
-pub mod pay;
+pub mod click_pay;
+mod recent_visits;
 
 use std::hash::Hasher;
 use std::sync::Arc;
@@ -47,29 +47,29 @@ use coupon_shared::decision::Reason;
 use siphasher::sip::SipHasher13;
 
 use crate::catalog::SessionDefinition;
-use crate::store::judging::{OfferTerms, Revision};
-use agent::Agents;
+use crate::store::click_terms::{TermsHistory, TermsRevision};
+use agent::AgentCache;
 use bot_list::BotList;
-use memory::Memory;
-use pay::ClickPay;
+use click_pay::ClickPay;
+use recent_visits::RecentVisits;
 
 pub use agent::{Agent, Device};
 
 /// Visits of all visitors after which one is forgotten.
-pub const MEMORY: u32 = 4_000_000;
+pub const SESSION_HISTORY: u32 = 4_000_000;
 /// The same for duplicates.
-pub const REPEAT_MEMORY: u32 = 400_000;
+pub const DUPLICATE_HISTORY: u32 = 400_000;
 /// Within which time the same is a duplicate.
-pub const REPEAT_MS: u64 = 10_000;
+pub const DUPLICATE_WINDOW_MS: u64 = 10_000;
 
 const HOUR_MS: u64 = 3_600_000;
-/// Grows with every change of the rules by which visits are judged. Archives that were judged by older
+/// Grows with every change of the rules by which visits are classification. Archives that were judged by older
 /// ones are judged again.
-pub const RULES: u32 = 1;
+pub const RULES_VERSION: u32 = 1;
 
 /// What a visit was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
+pub enum VisitClass {
     /// Shown, not followed.
     Impression,
     /// A program's.
@@ -79,26 +79,26 @@ pub enum Class {
     /// The same visitor's, again within seconds.
     Duplicate,
     /// A click of a visitor who was there in this session.
-    Again,
+    NonUnique,
     /// A click that begins a session.
     Unique,
     /// A bot's that became a click, because a conversion came from it. It is nobody's.
-    Turned,
+    ConvertedBot,
 }
 
-impl Class {
+impl VisitClass {
     /// Whether it is among the total of clicks.
     #[must_use]
     pub fn is_valid_click(self) -> bool {
-        matches!(self, Class::Again | Class::Unique | Class::Turned)
+        matches!(self, VisitClass::NonUnique | VisitClass::Unique | VisitClass::ConvertedBot)
     }
 }
 
 /// A verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Judged {
+pub struct Classification {
     /// What it was.
-    pub class: Class,
+    pub class: VisitClass,
     /// What it came from.
     pub device: Device,
     /// What it is worth; none where it is no valid click, or clicks of its offer are not paid.
@@ -107,24 +107,32 @@ pub struct Judged {
 
 /// What can be said of a visit without knowing those before it: as if all were first.
 #[must_use]
-pub fn of_itself(
+pub fn classify_without_history(
     click: &Click<'_>,
     bots: &BotList,
-    terms: &OfferTerms,
+    terms: &TermsHistory,
     is_converted: bool,
-) -> Judged {
-    let agent = agent_of(click, bots);
-    Judged::new(&click.head, classify(&click.head, agent, is_converted), agent.device, terms)
+) -> Classification {
+    let agent = identify_agent(click, bots);
+    Classification::new(
+        &click.head,
+        class_without_history(&click.head, agent, is_converted),
+        agent.device,
+        terms,
+    )
 }
 
 /// What the visitor's program is.
 #[must_use]
-pub fn agent_of(click: &Click<'_>, bots: &BotList) -> Agent {
-    or_unnamed(click, agent::of(click.tag(Tag::UserAgent).unwrap_or_default(), bots))
+pub fn identify_agent(click: &Click<'_>, bots: &BotList) -> Agent {
+    or_bot_without_user_agent(
+        click,
+        agent::identify(click.tag(Tag::UserAgent).unwrap_or_default(), bots),
+    )
 }
 
 /// Browsers send a user agent; an address without one is a program's. An erasure takes both.
-fn or_unnamed(click: &Click<'_>, agent: Agent) -> Agent {
+fn or_bot_without_user_agent(click: &Click<'_>, agent: Agent) -> Agent {
     let is_empty = |tag| click.tag(tag).unwrap_or_default().trim_ascii().is_empty();
     let is_unnamed = is_empty(Tag::UserAgent) && !is_empty(Tag::Address);
     Agent { is_bot: agent.is_bot || is_unnamed, ..agent }
@@ -138,97 +146,102 @@ pub fn device(click: &Click<'_>) -> Device {
 
 /// What a visit is by itself: unique, where it is a click that can be compared with others.
 #[must_use]
-pub fn classify(visit: &ClickHead, agent: Agent, is_converted: bool) -> Class {
+pub fn class_without_history(visit: &ClickHead, agent: Agent, is_converted: bool) -> VisitClass {
     let is_bot = match visit.kind {
-        VisitKind::Impression => return Class::Impression,
+        VisitKind::Impression => return VisitClass::Impression,
         VisitKind::Prefetch => true,
         VisitKind::Click | VisitKind::Sdk => agent.is_bot,
         VisitKind::Server => false,
     };
     match (is_bot, visit.reason) {
-        (true, _) if !is_converted => Class::Bot,
-        (true, Reason::Redirected) => Class::Turned,
-        (false, Reason::Redirected) => Class::Unique,
-        _ => Class::Invalid,
+        (true, _) if !is_converted => VisitClass::Bot,
+        (true, Reason::Redirected) => VisitClass::ConvertedBot,
+        (false, Reason::Redirected) => VisitClass::Unique,
+        _ => VisitClass::Invalid,
     }
 }
 
-impl Judged {
-    fn new(visit: &ClickHead, class: Class, device: Device, terms: &OfferTerms) -> Judged {
-        let pay = class.is_valid_click().then(|| terms.of(visit).pay.clone()).flatten();
-        Judged { class, device, pay }
+impl Classification {
+    fn new(
+        visit: &ClickHead,
+        class: VisitClass,
+        device: Device,
+        terms: &TermsHistory,
+    ) -> Classification {
+        let pay = class.is_valid_click().then(|| terms.at_click(visit).pay.clone()).flatten();
+        Classification { class, device, pay }
     }
 }
 
 /// Judges the visits of the archive in their order.
-pub struct Judge {
-    terms: OfferTerms,
-    agents: Agents,
-    visitors: Memory,
-    repeats: Memory,
+pub struct Classifier {
+    terms: TermsHistory,
+    agents: AgentCache,
+    visitors: RecentVisits,
+    repeats: RecentVisits,
 }
 
-impl Judge {
+impl Classifier {
     /// One that remembers nothing.
     #[must_use]
-    pub fn new(bots: Arc<BotList>) -> Judge {
-        Judge::remembering(bots, MEMORY, REPEAT_MEMORY)
+    pub fn new(bots: Arc<BotList>) -> Classifier {
+        Classifier::with_history(bots, SESSION_HISTORY, DUPLICATE_HISTORY)
     }
 
-    fn remembering(bots: Arc<BotList>, visits: u32, repeats: u32) -> Judge {
-        Judge {
-            terms: OfferTerms::default(),
-            agents: Agents::new(bots),
-            visitors: Memory::of_last(visits),
-            repeats: Memory::of_last(repeats),
+    fn with_history(bots: Arc<BotList>, visits: u32, repeats: u32) -> Classifier {
+        Classifier {
+            terms: TermsHistory::default(),
+            agents: AgentCache::new(bots),
+            visitors: RecentVisits::of_last(visits),
+            repeats: RecentVisits::of_last(repeats),
         }
     }
 
     /// One that knows what holds for some offers, and judges visits of no others.
     #[must_use]
-    pub fn of_offers(bots: Arc<BotList>, terms: OfferTerms) -> Judge {
-        Judge { terms, ..Judge::new(bots) }
+    pub fn with_terms(bots: Arc<BotList>, terms: TermsHistory) -> Classifier {
+        Classifier { terms, ..Classifier::new(bots) }
     }
 
     /// The last row of the offers' terms that it knows.
     #[must_use]
-    pub fn knows_terms_through(&self) -> u64 {
+    pub fn last_terms_id(&self) -> u64 {
         self.terms.through()
     }
 
     /// Takes the rows of the offers' terms that follow.
-    pub fn learn(&mut self, revisions: Vec<Revision>) {
-        self.terms.learn(revisions);
+    pub fn add_revisions(&mut self, revisions: Vec<TermsRevision>) {
+        self.terms.add_revisions(revisions);
     }
 
     /// The verdict on the next visit of the archive.
-    pub fn judge(&mut self, click: &Click<'_>) -> Judged {
+    pub fn classify(&mut self, click: &Click<'_>) -> Classification {
         self.visitors.next();
         self.repeats.next();
         let user_agent = click.tag(Tag::UserAgent).unwrap_or_default();
-        let agent = or_unnamed(click, self.agents.of(user_agent));
-        let class = match classify(&click.head, agent, false) {
-            Class::Unique => self.compare(click, user_agent),
+        let agent = or_bot_without_user_agent(click, self.agents.identify(user_agent));
+        let class = match class_without_history(&click.head, agent, false) {
+            VisitClass::Unique => self.compare(click, user_agent),
             other => other,
         };
-        Judged::new(&click.head, class, agent.device, &self.terms)
+        Classification::new(&click.head, class, agent.device, &self.terms)
     }
 
     /// Compares a click with those before it.
-    fn compare(&mut self, click: &Click<'_>, user_agent: &[u8]) -> Class {
+    fn compare(&mut self, click: &Click<'_>, user_agent: &[u8]) -> VisitClass {
         let head = &click.head;
-        let session = self.terms.of(head).session;
+        let session = self.terms.at_click(head).session;
         let visitor = visitor(session.definition, click, user_agent);
         let Some(visitor) = visitor.filter(|_| head.kind != VisitKind::Server) else {
-            return Class::Unique;
+            return VisitClass::Unique;
         };
         let window_ms = u64::from(session.hours) * HOUR_MS;
         let was_here = self.visitors.came(hash(visitor, head.offer_id), head.unix_ms, window_ms);
-        let is_repeat = self.repeats.came(visit(visitor, click), head.unix_ms, REPEAT_MS);
+        let is_repeat = self.repeats.came(visit(visitor, click), head.unix_ms, DUPLICATE_WINDOW_MS);
         match (is_repeat, was_here) {
-            (true, _) => Class::Duplicate,
-            (false, true) => Class::Again,
-            (false, false) => Class::Unique,
+            (true, _) => VisitClass::Duplicate,
+            (false, true) => VisitClass::NonUnique,
+            (false, false) => VisitClass::Unique,
         }
     }
 }

@@ -1,0 +1,50 @@
+//! What a judge remembers, made again out of the archive after a start or a failure.
+
+use crate::archive::{Archive, ArchiveError};
+use crate::classification::{Classifier, SESSION_HISTORY};
+use crate::store::blocks::{self, BlockRow};
+use crate::store::{Store, click_terms};
+
+use super::ClickIngestError;
+
+/// Shows a new judge the last visits before a frame that the store knows of: as many as a verdict
+/// depends on.
+pub(super) async fn restore(
+    mut classifier: Classifier,
+    store: &Store,
+    archive: &Archive,
+    before: u64,
+) -> Result<Classifier, ClickIngestError> {
+    let blocks = store.read(move |c| blocks::last_with(c, before, SESSION_HISTORY.into())).await?;
+    add_new_terms(&mut classifier, store).await?;
+    let replay = move |archive: &Archive| {
+        replay_blocks(&mut classifier, archive, &blocks)?;
+        Ok(classifier)
+    };
+    Ok(archive.on_disk(replay).await?)
+}
+
+/// Tells a classifier what holds for the offers now.
+pub(super) async fn add_new_terms(
+    classifier: &mut Classifier,
+    store: &Store,
+) -> Result<(), ClickIngestError> {
+    let through = classifier.last_terms_id();
+    classifier.add_revisions(store.read(move |c| click_terms::revisions_after(c, through)).await?);
+    Ok(())
+}
+
+fn replay_blocks(
+    classifier: &mut Classifier,
+    archive: &Archive,
+    blocks: &[BlockRow],
+) -> Result<(), ArchiveError> {
+    let mut archived = archive.block_reader();
+    for block in blocks {
+        let decoded = archived.read(block.archive_sequence)?;
+        for click in decoded.clicks().skip(block.repeated()) {
+            classifier.classify(&click);
+        }
+    }
+    Ok(())
+}
