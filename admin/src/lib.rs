@@ -42,3 +42,5 @@ pub mod partner_postbacks;
 
 pub mod backup;
 pub mod privacy;
+
+pub mod reports;

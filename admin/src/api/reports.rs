@@ -5,20 +5,16 @@
 //! Only what people decide of conversions writes.
 
 mod body;
-mod click_row;
 mod clicks;
 mod code_leaks;
 mod conversion_edit;
-mod conversion_row;
 mod conversions;
 mod entity;
-mod facet;
-mod filters;
-mod measures;
+mod error;
+mod output;
 mod paging;
-mod partners;
-mod period;
-mod sheet;
+mod request;
+mod rows;
 #[cfg(test)]
 mod tests;
 
@@ -31,7 +27,7 @@ use utoipa_axum::routes;
 
 use super::AppState;
 use super::error::ApiError;
-use crate::archive::ArchiveError;
+use crate::archive::Archive;
 use crate::click_ingest::{ClickIngestHandle, ClickIngestStatus};
 use crate::conversions::postback_ingest::{PostbackHandle, PostbackStatus};
 use crate::disk::{Disk, DiskSpace};
@@ -40,9 +36,6 @@ use crate::publish::{PublicationStatus, PublisherHandle};
 use crate::store::advertisers::{self, AdvertisersWithoutProof};
 use crate::store::partner_postbacks::{self, Backlog};
 use crate::store::{Store, StoreError};
-
-/// No answer has more rows; one that would says that it is incomplete.
-const MAX_ROWS: usize = 10_000;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -71,12 +64,12 @@ pub(super) fn edit_routes() -> OpenApiRouter<AppState> {
 /// What partners see.
 pub(super) fn partner_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
-        .routes(routes!(partners::entity::report))
-        .routes(routes!(partners::entity::table))
-        .routes(routes!(partners::entity::export))
-        .routes(routes!(partners::clicks::stream))
-        .routes(routes!(partners::clicks::single))
-        .routes(routes!(partners::conversions::report))
+        .routes(routes!(entity::partner_report))
+        .routes(routes!(entity::partner_table))
+        .routes(routes!(entity::partner_export))
+        .routes(routes!(clicks::partner_stream))
+        .routes(routes!(clicks::partner_single))
+        .routes(routes!(conversions::partner_report))
 }
 
 impl FromRef<AppState> for PublisherHandle {
@@ -103,10 +96,9 @@ impl FromRef<AppState> for PostbackHandle {
     }
 }
 
-impl From<ArchiveError> for ApiError {
-    fn from(error: ArchiveError) -> ApiError {
-        tracing::error!(%error, "the click archive cannot be read");
-        ApiError::inside()
+impl FromRef<AppState> for Archive {
+    fn from_ref(state: &AppState) -> Archive {
+        state.archive.clone()
     }
 }
 

@@ -1,10 +1,85 @@
-//! The bodies of report requests: the fields that all of them have. A name that a report does not
-//! know is refused: a misspelt filter that is ignored shows more than was asked for.
+//! The bodies of report requests: the fields that all of them have.
+//!
+//! A name that a report does not know is refused: a misspelt filter that is ignored would show more
+//! than the request asks for.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::output::Format;
+use crate::catalog::FieldError;
+use crate::reports::filters::{FilterQuery, FilterTerm};
+
+/// The `query` of a request.
+#[derive(Debug, Clone, Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ReportQuery)]
+pub(super) struct Query {
+    /// Values of one type are alternatives; all types must hold.
+    #[serde(default)]
+    filters: Vec<FilterRequest>,
+    /// Rows that meet one of these are left out.
+    #[serde(default)]
+    exclusions: Vec<FilterRequest>,
+    /// Known from Everflow, not from here: refused instead of being ignored.
+    #[serde(default)]
+    metric_filters: Vec<Value>,
+    /// As above.
+    #[serde(default)]
+    search_terms: Vec<Value>,
+    /// As above.
+    #[serde(default)]
+    user_metrics: Vec<Value>,
+    /// As above.
+    #[serde(default)]
+    settings: Map<String, Value>,
+}
+
+#[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct FilterRequest {
+    resource_type: String,
+    /// An id, a coupon code, or a text.
+    filter_id_value: Value,
+}
+
+impl From<Query> for FilterQuery {
+    fn from(query: Query) -> FilterQuery {
+        let refused = [
+            ("metric_filters", query.metric_filters.is_empty()),
+            ("search_terms", query.search_terms.is_empty()),
+            ("user_metrics", query.user_metrics.is_empty()),
+            ("settings", query.settings.is_empty()),
+        ];
+        let refused = refused.into_iter().filter(|(_, is_empty)| !is_empty);
+        let refused = refused.map(|(name, _)| FieldError {
+            field: format!("query.{name}"),
+            error: "cannot be used here; use filters, exclusions and order".into(),
+        });
+        FilterQuery {
+            filters: query.filters.into_iter().map(FilterTerm::from).collect(),
+            exclusions: query.exclusions.into_iter().map(FilterTerm::from).collect(),
+            refused: refused.collect(),
+        }
+    }
+}
+
+impl From<FilterRequest> for FilterTerm {
+    fn from(request: FilterRequest) -> FilterTerm {
+        FilterTerm { facet: request.resource_type, value: request.filter_id_value }
+    }
+}
+
+/// A body that names a format.
+pub(super) trait ReportBody {
+    /// `None` where the `Accept` header decides.
+    fn format(&self) -> Option<Format>;
+}
 
 /// A request's body: the common fields, and its own.
 macro_rules! report_body {
     ($(#[$about:meta])* $name:ident as $schema:ident {
-        $($(#[$doc:meta])* $visible:vis $field:ident: $kind:ty,)*
+        $($(#[$doc:meta])* $field:ident: $kind:ty,)*
     }) => {
         $(#[$about])*
         #[derive(serde::Deserialize, utoipa::ToSchema)]
@@ -24,7 +99,7 @@ macro_rules! report_body {
             #[serde(default)]
             timezone_id: Option<u32>,
             #[serde(default)]
-            query: $crate::api::reports::filters::Query,
+            query: $crate::api::reports::body::Query,
             /// What rows are sorted by; with - in front the greatest first. Counts: a column or a
             /// measure. Clicks and conversions: only their time, the newest first.
             #[serde(default)]
@@ -40,25 +115,35 @@ macro_rules! report_body {
             page_size: Option<u32>,
             /// `Accept: text/csv` does the same.
             #[serde(default)]
-            pub(in crate::api::reports) format: Option<$crate::api::reports::sheet::Format>,
-            $($(#[$doc])* $visible $field: $kind,)*
+            format: Option<$crate::api::reports::output::Format>,
+            $($(#[$doc])* $field: $kind,)*
+        }
+
+        impl $crate::api::reports::body::ReportBody for $name {
+            fn format(&self) -> Option<$crate::api::reports::output::Format> {
+                self.format
+            }
         }
 
         impl $name {
-            fn when(&self) -> $crate::api::reports::period::When {
-                $crate::api::reports::period::When {
-                    from: self.from.clone(),
-                    to: self.to.clone(),
-                    timezone: self.timezone.clone(),
-                    timezone_id: self.timezone_id,
-                }
-            }
-
-            fn paged(&self) -> $crate::api::reports::paging::Paged {
-                $crate::api::reports::paging::Paged {
-                    order: self.order.clone(),
-                    page: self.page,
-                    page_size: self.page_size,
+            /// The common fields; the parameters of the address take precedence.
+            fn selection(
+                &self,
+                parameters: $crate::api::reports::paging::PagingParameters,
+            ) -> $crate::reports::selection::Selection {
+                $crate::reports::selection::Selection {
+                    period: $crate::reports::period::PeriodQuery {
+                        from: self.from.clone(),
+                        to: self.to.clone(),
+                        timezone: self.timezone.clone(),
+                        timezone_id: self.timezone_id,
+                    },
+                    filters: self.query.clone().into(),
+                    paging: parameters.or($crate::reports::paging::PagingQuery {
+                        order: self.order.clone(),
+                        page: self.page,
+                        page_size: self.page_size,
+                    }),
                 }
             }
         }

@@ -1,115 +1,121 @@
-//! Single clicks as the network sees them: `POST /v1/networks/reporting/clicks/stream`, the same of
-//! invalid ones, and `GET …/clicks/{transaction_id}`.
+//! Single clicks: `POST …/reporting/clicks/stream` and `GET …/reporting/clicks/{transaction_id}`, and
+//! for the network `POST …/reporting/invalidclicks`.
 
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 
 use super::body::report_body;
-use super::click_row::{self, Shown, ShownStream};
-use super::facet::Facet;
-use super::filters::Filters;
+use super::output::{not_written, send_csv};
 use super::paging::PagingParameters;
-use super::period::Period;
-use super::sheet::{self, Output};
+use super::request::{PartnerViewer, ReportRequest};
+use super::rows::{ClickObject, PartnerClickObject};
+use crate::api::Network;
+use crate::api::answer::Paging;
 use crate::api::error::ApiError;
-use crate::api::{Network, request};
-use crate::store::rows::Page;
-
-pub(super) mod search;
-mod verdict;
-
-use search::{Found, Kind, Scope, Source};
+use crate::reports::clicks::{ClickKind, ClickReader, FoundClicks, ReportedClick, write_csv};
+use crate::reports::paging::PageInfo;
+use crate::reports::view::Viewer;
 
 report_body! {
     /// Which clicks.
     StreamRequest as ClickStreamRequest {}
 }
 
-/// A request that can be answered.
-struct Checked {
-    period: Period,
-    filters: Filters,
-    page: Option<Page>,
-}
-
-impl StreamRequest {
-    fn check(
-        &self,
-        network_zone: &str,
-        max_days: u64,
-        facets: &[Facet],
-        parameters: PagingParameters,
-    ) -> Result<Checked, ApiError> {
-        let period = self.when().period(network_zone).map_err(ApiError::fields)?;
-        if period.is_longer_than_days(max_days) {
-            let error = format!("is more than {max_days} days after from; ask for less at once");
-            return Err(ApiError::field("to", error));
+/// An answer with several clicks.
+macro_rules! click_stream {
+    ($name:ident of $object:ident as $schema:ident) => {
+        /// The newest clicks, and whether there are more.
+        #[derive(Serialize, utoipa::ToSchema)]
+        #[schema(as = $schema)]
+        pub(super) struct $name {
+            clicks: Vec<$object>,
+            incomplete_results: bool,
+            /// Where a page was asked for.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            paging: Option<Paging>,
         }
-        let paged = self.paged().after(parameters);
-        let order = paged.newest_first("unix_timestamp");
-        order.map_err(|error| ApiError::field("order", error))?;
-        let page = paged.page().map_err(ApiError::fields)?;
-        let filters = self.query.filters(facets).map_err(ApiError::fields)?;
-        Ok(Checked { period, filters, page })
-    }
+
+        impl $name {
+            fn new(network: Network, found: FoundClicks) -> $name {
+                let clicks = found.clicks.into_iter();
+                $name {
+                    clicks: clicks.map(|click| $object::new(network, click)).collect(),
+                    incomplete_results: found.is_incomplete,
+                    paging: found.page.map(paging),
+                }
+            }
+        }
+    };
+}
+click_stream!(Stream of ClickObject as ClickStream);
+click_stream!(PartnerStream of PartnerClickObject as PartnerClickStream);
+
+pub(super) fn paging(info: PageInfo) -> Paging {
+    Paging::new(info.page, info.total_count)
 }
 
 /// The newest clicks of at most 14 days, 10,000 at most, or a page of them.
-#[utoipa::path(post, path = "/reporting/clicks/stream", params(PagingParameters), request_body = StreamRequest, responses((status = 200, content((ShownStream = "application/json"), (String = "text/csv")))))]
-pub(super) async fn stream(
-    State(from): State<Source>,
-    State(network): State<Network>,
-    parameters: PagingParameters,
-    output: Output,
-    request::Json(request): request::Json<StreamRequest>,
-) -> Result<Response, ApiError> {
-    answer(from, network, output, request, parameters, Kind::All).await
+#[utoipa::path(post, path = "/reporting/clicks/stream", params(PagingParameters), request_body = StreamRequest, responses((status = 200, content((Stream = "application/json"), (String = "text/csv")))))]
+pub(super) async fn stream(request: ReportRequest<StreamRequest>) -> Result<Response, ApiError> {
+    answer(Viewer::Network, ClickKind::All, request, Stream::new).await
 }
 
 /// As the stream of clicks: only those that were not sent on to the offer, each with the reason.
-#[utoipa::path(post, path = "/reporting/invalidclicks", params(PagingParameters), request_body = StreamRequest, responses((status = 200, content((ShownStream = "application/json"), (String = "text/csv")))))]
-pub(super) async fn invalid(
-    State(from): State<Source>,
-    State(network): State<Network>,
-    parameters: PagingParameters,
-    output: Output,
-    request::Json(request): request::Json<StreamRequest>,
-) -> Result<Response, ApiError> {
-    answer(from, network, output, request, parameters, Kind::Invalid).await
+#[utoipa::path(post, path = "/reporting/invalidclicks", params(PagingParameters), request_body = StreamRequest, responses((status = 200, content((Stream = "application/json"), (String = "text/csv")))))]
+pub(super) async fn invalid(request: ReportRequest<StreamRequest>) -> Result<Response, ApiError> {
+    answer(Viewer::Network, ClickKind::Invalid, request, Stream::new).await
 }
 
-async fn answer(
-    from: Source,
-    network: Network,
-    output: Output,
-    request: StreamRequest,
-    parameters: PagingParameters,
-    kind: Kind,
+/// The newest of your clicks within at most 14 days, 5,000 at most, or a page of them.
+#[utoipa::path(post, path = "/reporting/clicks/stream", params(PagingParameters), request_body = StreamRequest, responses((status = 200, content((PartnerStream = "application/json"), (String = "text/csv")))))]
+pub(super) async fn partner_stream(
+    PartnerViewer(viewer): PartnerViewer,
+    request: ReportRequest<StreamRequest>,
 ) -> Result<Response, ApiError> {
-    let file = output.or(request.format).file()?;
-    let found = from.search(request, parameters, Scope::network(kind)).await?;
-    let Found { clicks, incomplete_results, paging } = found;
-    let rendered = from.store.read(move |connection| {
-        let clicks = click_row::render(connection, network, clicks)?;
-        match file {
-            None => Ok(Json(ShownStream { clicks, incomplete_results, paging }).into_response()),
-            Some(file) => {
-                sheet::csv(file, "clicks.csv", &click_row::columns(), &clicks, incomplete_results)
-            }
-        }
-    });
-    rendered.await
+    answer(viewer, ClickKind::All, request, PartnerStream::new).await
+}
+
+async fn answer<S: Serialize>(
+    viewer: Viewer,
+    kind: ClickKind,
+    request: ReportRequest<StreamRequest>,
+    stream: fn(Network, FoundClicks) -> S,
+) -> Result<Response, ApiError> {
+    let file = request.file()?;
+    let selection = request.body.selection(request.paging);
+    let found = request.clicks.search(viewer, kind, selection).await?;
+    let Some(file) = file else {
+        return Ok(Json(stream(request.network, found)).into_response());
+    };
+    let is_incomplete = found.is_incomplete;
+    // Files are written on a thread that may block.
+    let written =
+        tokio::task::spawn_blocking(move || write_csv(viewer.view(), &found.clicks, file));
+    let file = written.await.map_err(|_panicked| ApiError::inside())?.map_err(not_written)?;
+    send_csv(file, "clicks.csv", is_incomplete)
 }
 
 /// One click.
-#[utoipa::path(get, path = "/reporting/clicks/{transaction_id}", params(("transaction_id" = String, Path, pattern = "^[0-9a-f]{32}$", example = "0192f0c1d2e3f405a6b7c8d9eaf00112")), responses((status = 200, body = Shown)))]
+#[utoipa::path(get, path = "/reporting/clicks/{transaction_id}", params(("transaction_id" = String, Path, pattern = "^[0-9a-f]{32}$", example = "0192f0c1d2e3f405a6b7c8d9eaf00112")), responses((status = 200, body = ClickObject)))]
 pub(super) async fn single(
-    State(from): State<Source>,
+    State(clicks): State<ClickReader>,
     State(network): State<Network>,
     Path(id): Path<String>,
-) -> Result<Json<Shown>, ApiError> {
-    let click = from.find(&id).await?;
-    let shown = from.store.read(move |c| click_row::render(c, network, vec![click]));
-    shown.await?.pop().map(Json).ok_or_else(ApiError::inside)
+) -> Result<Json<ClickObject>, ApiError> {
+    let click: ReportedClick = clicks.find(Viewer::Network, &id).await?;
+    Ok(Json(ClickObject::new(network, click)))
+}
+
+/// One of your clicks.
+#[utoipa::path(get, path = "/reporting/clicks/{transaction_id}", params(("transaction_id" = String, Path, pattern = "^[0-9a-f]{32}$", example = "0192f0c1d2e3f405a6b7c8d9eaf00112")), responses((status = 200, body = PartnerClickObject)))]
+pub(super) async fn partner_single(
+    State(clicks): State<ClickReader>,
+    State(network): State<Network>,
+    PartnerViewer(viewer): PartnerViewer,
+    Path(id): Path<String>,
+) -> Result<Json<PartnerClickObject>, ApiError> {
+    let click: ReportedClick = clicks.find(viewer, &id).await?;
+    Ok(Json(PartnerClickObject::new(network, click)))
 }

@@ -6,14 +6,15 @@ use axum::Json;
 use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
 
-use super::clicks::search::Source;
-use super::conversion_row::{self, Whole};
-use super::conversions::not_found;
+use super::conversions::{ConversionWithHistory, parse_id};
 use crate::api::error::ApiError;
 use crate::api::{Network, request};
+use crate::archive::Archive;
 use crate::catalog::{FieldError, Money};
 use crate::conversions::change::{self, Adjustment, Decision};
 use crate::conversions::turn_visits_of;
+use crate::reports::conversions::{ConversionLookupError, find};
+use crate::reports::view::View;
 use crate::store::Store;
 use crate::store::conversions::{self, ConversionId};
 
@@ -66,7 +67,8 @@ pub(super) struct Edited {
 /// first. A refund that is approved takes back from its order.
 #[utoipa::path(patch, path = "/reporting/conversions", request_body = Decided, responses((status = 200, body = Done)))]
 pub(super) async fn decide(
-    State(from): State<Source>,
+    State(store): State<Store>,
+    State(archive): State<Archive>,
     request::Json(decided): request::Json<Decided>,
 ) -> Result<Json<Done>, ApiError> {
     let ids = ids(&decided.conversion_ids).map_err(ApiError::fields)?;
@@ -75,9 +77,9 @@ pub(super) async fn decide(
         DecidedStatus::Rejected => Decision::Rejected,
     };
     let decided = ids.clone();
-    let changed = from.store.write(move |tx| change::set_status(tx, &decided, decision)).await?;
+    let changed = store.write(move |tx| change::set_status(tx, &decided, decision)).await?;
     if decision == Decision::Approved
-        && let Err(error) = turn_visits_of(&from.store, &from.archive, ids).await
+        && let Err(error) = turn_visits_of(&store, &archive, ids).await
     {
         // What was decided stands, and the visits are turned when clicks are taken in.
         tracing::warn!(%error, "visits of approved conversions are not counted as clicks yet");
@@ -102,23 +104,21 @@ fn ids(named: &[String]) -> Result<Vec<ConversionId>, Vec<FieldError>> {
 }
 
 /// Edits a conversion's amounts and notes.
-#[utoipa::path(patch, path = "/reporting/conversions/{conversion_id}", params(("conversion_id" = String, Path, pattern = "^[0-9a-f]{32}$", example = "0192f0c1d2e3f405a6b7c8d9eaf00112")), request_body = Edited, responses((status = 200, body = Whole)))]
+#[utoipa::path(patch, path = "/reporting/conversions/{conversion_id}", params(("conversion_id" = String, Path, pattern = "^[0-9a-f]{32}$", example = "0192f0c1d2e3f405a6b7c8d9eaf00112")), request_body = Edited, responses((status = 200, body = ConversionWithHistory)))]
 pub(super) async fn edit(
     State(store): State<Store>,
     State(network): State<Network>,
     Path(id): Path<String>,
     request::Json(edited): request::Json<Edited>,
-) -> Result<Json<Whole>, ApiError> {
-    let id: ConversionId =
-        id.parse().map_err(|error| ApiError::field("conversion_id", format!("{error}")))?;
+) -> Result<Json<ConversionWithHistory>, ApiError> {
+    let id = parse_id(&id)?;
     let Edited { payout, revenue, sale_amount, notes } = edited;
     let adjustment = Adjustment { payout, revenue, sale_amount, notes };
     let saved = store.write(move |tx| {
-        conversions::get(tx, id)?.ok_or_else(|| not_found(id))?;
-        let row = change::adjust(tx, id, &adjustment)?;
-        let history = conversions::history(tx, row.number)?;
-        let shown = conversion_row::render(tx, network, vec![row])?.pop();
-        Ok::<_, ApiError>(Whole::new(shown.ok_or_else(ApiError::inside)?, history))
+        conversions::get(tx, id)?.ok_or(ConversionLookupError::Unknown(id))?;
+        change::adjust(tx, id, &adjustment)?;
+        Ok::<_, ApiError>(find(tx, View::Network, id)?)
     });
-    saved.await.map(Json)
+    let (conversion, history) = saved.await?;
+    Ok(Json(ConversionWithHistory::new(network, conversion, history)))
 }

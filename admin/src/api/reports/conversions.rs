@@ -1,30 +1,68 @@
-//! Single conversions as the network sees them: `POST /v1/networks/reporting/conversions`, the same
-//! as a stream and as a file, `GET …/conversions/{conversion_id}` and `GET …/events/{transaction_id}`.
-
-pub(super) mod search;
+//! Single conversions: `POST …/reporting/conversions`, for the network also as a stream and as a
+//! file, `GET …/conversions/{conversion_id}` and `GET …/events/{transaction_id}`.
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use coupon_shared::transaction_id::TransactionId;
 use serde::Serialize;
 
-use super::conversion_row::{self, Shown, Whole};
+use super::body::report_body;
+use super::clicks::paging;
+use super::output::send_csv;
 use super::paging::PagingParameters;
-use super::sheet::{Format, Output, Sheet};
+use super::request::{PartnerViewer, ReportRequest};
+use super::rows::{ConversionObject, PartnerConversionObject};
+use crate::api::Network;
 use crate::api::answer::Paging;
 use crate::api::error::ApiError;
-use crate::api::{Network, request};
+use crate::reports::conversions::{
+    self, ConversionExtent, ConversionQuery, ConversionSearch, FoundConversions, ReportedConversion,
+};
+use crate::reports::view::{View, Viewer};
 use crate::store::Store;
-use crate::store::conversions::{self, ConversionId, Filters};
-use search::{ConversionRequest, Extent, Found, Scope};
+use crate::store::audit::FieldChange;
+use crate::store::conversions::{ConversionId, HistoryEntry};
+
+report_body! {
+    /// Which conversions. The query's filters are by `offer`, `coupon_code`, `status`,
+    /// `transaction_id`, `event`; and where it is not a partner who asks, by `affiliate`,
+    /// `advertiser`, `order_id`.
+    ConversionRequest as ConversionRequest {
+    /// Base conversions.
+    #[serde(default = "default_true")]
+    #[schema(default = true)]
+    show_conversions: bool,
+    /// Events.
+    #[serde(default = "default_true")]
+    #[schema(default = true)]
+    show_events: bool,
+    /// Only those that were reported again with another amount or currency. Not for partners.
+    #[serde(default)]
+    show_only_conflicts: bool,
+    /// Only those whose code may have leaked. Not for partners.
+    #[serde(default)]
+    show_only_suspicious: bool,
+    }
+}
+
+fn default_true() -> bool {
+    true
+}
 
 /// Conversions, the newest first.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = ConversionReport)]
 pub(super) struct Report {
-    conversions: Vec<Shown>,
+    conversions: Vec<ConversionObject>,
+    paging: Paging,
+}
+
+/// Your conversions, the newest first.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = PartnerConversionReport)]
+pub(super) struct PartnerReport {
+    conversions: Vec<PartnerConversionObject>,
     paging: Paging,
 }
 
@@ -32,7 +70,7 @@ pub(super) struct Report {
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = ConversionStream)]
 pub(super) struct Stream {
-    conversions: Vec<Shown>,
+    conversions: Vec<ConversionObject>,
     incomplete_results: bool,
 }
 
@@ -40,100 +78,158 @@ pub(super) struct Stream {
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = ConversionEvents)]
 pub(super) struct Events {
-    events: Vec<Shown>,
+    events: Vec<ConversionObject>,
+}
+
+/// With all that happened to it.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(super) struct ConversionWithHistory {
+    #[serde(flatten)]
+    conversion: ConversionObject,
+    /// The first first.
+    history: Vec<HistoryObject>,
+}
+
+/// What happened to a conversion.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ConversionHistoryEntry)]
+struct HistoryObject {
+    time_created: i64,
+    /// `created`, `status`, `adjusted`, `refund` or `conflict`. `adjusted` by a postback: it told the
+    /// amount that was missing.
+    action: &'static str,
+    /// `api_key`, `command_line` or `program`.
+    actor: String,
+    network_api_key_id: u32,
+    api_key_name: String,
+    /// The postback that did it; empty where none did.
+    postback_id: String,
+    changes: Vec<FieldChange>,
+}
+
+impl ConversionWithHistory {
+    pub(super) fn new(
+        network: Network,
+        conversion: ReportedConversion,
+        history: Vec<HistoryEntry>,
+    ) -> ConversionWithHistory {
+        ConversionWithHistory {
+            conversion: ConversionObject::new(network, conversion),
+            history: history.into_iter().map(HistoryObject::from).collect(),
+        }
+    }
+}
+
+impl From<HistoryEntry> for HistoryObject {
+    fn from(entry: HistoryEntry) -> HistoryObject {
+        HistoryObject {
+            time_created: entry.time_created,
+            action: entry.action.as_str(),
+            actor: entry.actor,
+            network_api_key_id: entry.api_key_id,
+            api_key_name: entry.api_key_name,
+            postback_id: entry.postback_id.map(|id| id.to_string()).unwrap_or_default(),
+            changes: entry.changes,
+        }
+    }
 }
 
 /// One page of conversions, the newest first; as a file all of them, unless a page is named.
 #[utoipa::path(post, path = "/reporting/conversions", params(PagingParameters), request_body = ConversionRequest, responses((status = 200, content((Report = "application/json"), (String = "text/csv")))))]
 pub(super) async fn report(
-    State(store): State<Store>,
-    State(network): State<Network>,
-    parameters: PagingParameters,
-    output: Output,
-    request::Json(request): request::Json<ConversionRequest>,
+    request: ReportRequest<ConversionRequest>,
 ) -> Result<Response, ApiError> {
-    answer(store, network, parameters, output, request, Extent::Page).await
+    answer(Viewer::Network, request, ConversionExtent::Page, json).await
 }
 
 /// The newest conversions, 10,000 at most; as a file all of them.
 #[utoipa::path(post, path = "/reporting/conversions/stream", params(PagingParameters), request_body = ConversionRequest, responses((status = 200, content((Stream = "application/json"), (String = "text/csv")))))]
 pub(super) async fn stream(
-    State(store): State<Store>,
-    State(network): State<Network>,
-    parameters: PagingParameters,
-    output: Output,
-    request::Json(request): request::Json<ConversionRequest>,
+    request: ReportRequest<ConversionRequest>,
 ) -> Result<Response, ApiError> {
-    answer(store, network, parameters, output, request, Extent::Newest).await
+    answer(Viewer::Network, request, ConversionExtent::Newest, json).await
 }
 
 /// Conversions as a file: `format` is csv where it is not said.
 #[utoipa::path(post, path = "/reporting/conversions/export", params(PagingParameters), request_body = ConversionRequest, responses((status = 200, content((Stream = "application/json"), (String = "text/csv")))))]
 pub(super) async fn export(
-    State(store): State<Store>,
-    State(network): State<Network>,
-    parameters: PagingParameters,
-    output: Output,
-    request::Json(request): request::Json<ConversionRequest>,
+    request: ReportRequest<ConversionRequest>,
 ) -> Result<Response, ApiError> {
-    let output = output.or(Some(Format::Csv));
-    answer(store, network, parameters, output, request, Extent::Newest).await
+    answer(Viewer::Network, request.prefer_csv(), ConversionExtent::Newest, json).await
+}
+
+/// One page of your conversions, the newest first; as a file all of them, unless a page is named.
+#[utoipa::path(post, path = "/reporting/conversions", params(PagingParameters), request_body = ConversionRequest, responses((status = 200, content((PartnerReport = "application/json"), (String = "text/csv")))))]
+pub(super) async fn partner_report(
+    PartnerViewer(viewer): PartnerViewer,
+    request: ReportRequest<ConversionRequest>,
+) -> Result<Response, ApiError> {
+    answer(viewer, request, ConversionExtent::Page, partner_json).await
 }
 
 async fn answer(
-    store: Store,
-    network: Network,
-    parameters: PagingParameters,
-    output: Output,
-    request: ConversionRequest,
-    extent: Extent,
+    viewer: Viewer,
+    request: ReportRequest<ConversionRequest>,
+    extent: ConversionExtent,
+    json: fn(Network, FoundConversions) -> Result<Response, ApiError>,
 ) -> Result<Response, ApiError> {
-    let file = output.or(request.format).file()?;
+    let file = request.file()?;
+    let ReportRequest { body, paging, store, network, .. } = request;
+    let query = body.query(paging);
     let answered = store.read(move |connection| {
-        let asked = request.check(connection, Scope::NETWORK, parameters)?;
-        if let Some(file) = file {
-            let columns = conversion_row::columns();
-            let header: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
-            let mut sheet = Sheet::begin(file, "conversions.csv", &header)?;
-            asked.each_batch(connection, |rows| {
-                for row in conversion_row::render(connection, network, rows)? {
-                    sheet.line(columns.iter().map(|(_, cell)| cell(&row)))?;
-                }
-                Ok(())
-            })?;
-            return sheet.finish(false);
+        let search = ConversionSearch::new(connection, viewer, &query)?;
+        match file {
+            Some(file) => send_csv(search.write_csv(connection, file)?, "conversions.csv", false),
+            None => json(network, search.find(connection, extent)?),
         }
-        let Found { rows, paging, is_incomplete } = asked.find(connection, extent)?;
-        let conversions = conversion_row::render(connection, network, rows)?;
-        Ok(match paging {
-            Some(paging) => Json(Report { conversions, paging }).into_response(),
-            None => Json(Stream { conversions, incomplete_results: is_incomplete }).into_response(),
-        })
     });
     answered.await
 }
 
+impl ConversionRequest {
+    fn query(&self, parameters: PagingParameters) -> ConversionQuery {
+        ConversionQuery {
+            selection: self.selection(parameters),
+            show_conversions: self.show_conversions,
+            show_events: self.show_events,
+            show_only_conflicts: self.show_only_conflicts,
+            show_only_suspicious: self.show_only_suspicious,
+        }
+    }
+}
+
+fn json(network: Network, found: FoundConversions) -> Result<Response, ApiError> {
+    let FoundConversions { conversions, page, is_incomplete } = found;
+    let conversions = conversions.into_iter();
+    let conversions = conversions.map(|row| ConversionObject::new(network, row)).collect();
+    Ok(match page.map(paging) {
+        Some(paging) => Json(Report { conversions, paging }).into_response(),
+        None => Json(Stream { conversions, incomplete_results: is_incomplete }).into_response(),
+    })
+}
+
+fn partner_json(network: Network, found: FoundConversions) -> Result<Response, ApiError> {
+    let paging = found.page.map(paging).ok_or_else(ApiError::inside)?;
+    let conversions = found.conversions.into_iter();
+    let conversions = conversions.map(|row| PartnerConversionObject::new(network, row)).collect();
+    Ok(Json(PartnerReport { conversions, paging }).into_response())
+}
+
 /// One conversion, how it was decided and what happened to it.
-#[utoipa::path(get, path = "/reporting/conversions/{conversion_id}", params(("conversion_id" = String, Path, pattern = "^[0-9a-f]{32}$", example = "0192f0c1d2e3f405a6b7c8d9eaf00112")), responses((status = 200, body = Whole)))]
+#[utoipa::path(get, path = "/reporting/conversions/{conversion_id}", params(("conversion_id" = String, Path, pattern = "^[0-9a-f]{32}$", example = "0192f0c1d2e3f405a6b7c8d9eaf00112")), responses((status = 200, body = ConversionWithHistory)))]
 pub(super) async fn single(
     State(store): State<Store>,
     State(network): State<Network>,
     Path(id): Path<String>,
-) -> Result<Json<Whole>, ApiError> {
-    let id: ConversionId =
-        id.parse().map_err(|error| ApiError::field("conversion_id", format!("{error}")))?;
-    let found = store.read(move |connection| {
-        let row = conversions::get(connection, id)?.ok_or_else(|| not_found(id))?;
-        let history = conversions::history(connection, row.number)?;
-        let shown = conversion_row::render(connection, network, vec![row])?.pop();
-        Ok(Whole::new(shown.ok_or_else(ApiError::inside)?, history))
-    });
-    found.await.map(Json)
+) -> Result<Json<ConversionWithHistory>, ApiError> {
+    let id = parse_id(&id)?;
+    let found = store.read(move |connection| conversions::find(connection, View::Network, id));
+    let (conversion, history) = found.await?;
+    Ok(Json(ConversionWithHistory::new(network, conversion, history)))
 }
 
-pub(super) fn not_found(id: ConversionId) -> ApiError {
-    let message = format!("there is no conversion {id}");
-    ApiError::new(StatusCode::NOT_FOUND, "conversion.not_found", message)
+pub(super) fn parse_id(id: &str) -> Result<ConversionId, ApiError> {
+    id.parse().map_err(|error| ApiError::field("conversion_id", format!("{error}")))
 }
 
 /// The conversion of a click and its events, the newest first.
@@ -146,10 +242,8 @@ pub(super) async fn events(
     let id: TransactionId = transaction_id
         .parse()
         .map_err(|error| ApiError::field("transaction_id", format!("{error}")))?;
-    let filters = Filters { transaction_id: Some(id.to_string()), ..Filters::default() };
-    let found = store.read(move |connection| {
-        let rows = search::newest(connection, &filters)?.0;
-        Ok::<_, ApiError>(conversion_row::render(connection, network, rows)?)
-    });
-    Ok(Json(Events { events: found.await? }))
+    let found = store.read(move |connection| conversions::of_click(connection, View::Network, id));
+    let events = found.await?.into_iter();
+    let events = events.map(|row| ConversionObject::new(network, row)).collect();
+    Ok(Json(Events { events }))
 }

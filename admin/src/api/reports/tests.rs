@@ -363,7 +363,7 @@ async fn a_long_stream_is_cut_at_its_newest_clicks_and_says_so() {
     let (_, answer) = api.post("clicks/stream", body).await;
     assert_eq!(answer["incomplete_results"], true);
     let clicks = answer["clicks"].as_array().unwrap();
-    assert_eq!(clicks.len(), super::MAX_ROWS);
+    assert_eq!(clicks.len(), crate::reports::paging::MAX_ROWS);
     let seconds: Vec<_> = clicks.iter().map(|c| c["unix_timestamp"].as_u64().unwrap()).collect();
     assert!(seconds.is_sorted_by(|a, b| a >= b));
     assert_eq!(seconds[0], NOON_MS / 1000 + 60);

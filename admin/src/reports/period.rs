@@ -1,6 +1,6 @@
-//! From when to when, in which time zone.
+//! The period of a report, in a time zone.
 //!
-//! A day means all of it. `from` and `to` are both part of the period, to the second.
+//! A day means the whole day. `from` and `to` are both part of the period, to the second.
 
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
@@ -12,15 +12,17 @@ use crate::store::rollups::SLOT_MS;
 const SECOND_MS: u64 = 1_000;
 const DAY_MS: u64 = 86_400_000;
 
-/// The part of a request that says when.
+/// A period as typed.
 #[derive(Debug, Clone, Default)]
-pub(super) struct When {
-    pub(super) from: String,
-    pub(super) to: String,
-    /// An IANA name; without it and a `timezone_id` the network's zone.
-    pub(super) timezone: Option<String>,
+pub struct PeriodQuery {
+    /// The first day or second: `2026-12-01` or `2026-12-01 00:00:00`.
+    pub from: String,
+    /// The last day or second, inclusive.
+    pub to: String,
+    /// An IANA name. Without a name and a `timezone_id` the network's zone applies.
+    pub timezone: Option<String>,
     /// Everflow's number for a zone, as far as numbers are published.
-    pub(super) timezone_id: Option<u32>,
+    pub timezone_id: Option<u32>,
 }
 
 /// A period in Unix milliseconds.
@@ -32,9 +34,9 @@ pub(super) struct Period {
     pub(super) zone: TimeZone,
 }
 
-impl When {
-    /// The period, in the zone asked for or else in the network's.
-    pub(super) fn period(&self, network_zone: &str) -> Result<Period, Vec<FieldError>> {
+impl PeriodQuery {
+    /// The period in Unix time. `network_zone` applies where the query names no zone.
+    pub(super) fn resolve(&self, network_zone: &str) -> Result<Period, Vec<FieldError>> {
         let mut problems = Problems::default();
         let zone = self.zone(network_zone);
         let zone = zone.map_err(|(field, error)| problems.add(field, error)).ok();
@@ -60,7 +62,7 @@ impl When {
     fn zone(&self, network_zone: &str) -> Result<TimeZone, (&'static str, String)> {
         let (field, name) = match (&self.timezone, self.timezone_id) {
             (Some(name), _) => ("timezone", name.as_str()),
-            (None, Some(id)) => ("timezone_id", numbered(id)?),
+            (None, Some(id)) => ("timezone_id", zone_name(id)?),
             (None, None) => ("timezone", network_zone),
         };
         let unknown = |_| (field, format!("`{name}` is no time zone; write it like Europe/Berlin"));
@@ -68,8 +70,8 @@ impl When {
     }
 }
 
-/// Everflow's numbers, as its page about time zones and its list of them say; others are refused,
-/// because a guess would put sales on the wrong day.
+/// Everflow's numbers, from its page about time zones and its list of zones. Other numbers are
+/// refused, because a guess would put sales on the wrong day.
 const NUMBERED: [(u32, &str); 21] = [
     (1, "Pacific/Kiritimati"),
     (2, "Pacific/Enderbury"),
@@ -94,7 +96,7 @@ const NUMBERED: [(u32, &str); 21] = [
     (87, "America/Denver"),
 ];
 
-fn numbered(id: u32) -> Result<&'static str, (&'static str, String)> {
+fn zone_name(id: u32) -> Result<&'static str, (&'static str, String)> {
     let found = NUMBERED.iter().find(|(number, _)| *number == id);
     found.map(|(_, name)| *name).ok_or_else(|| {
         let error =
@@ -105,12 +107,12 @@ fn numbered(id: u32) -> Result<&'static str, (&'static str, String)> {
 
 impl Period {
     pub(super) fn is_longer_than_days(&self, days: u64) -> bool {
-        // An hour more, where the clocks go back.
+        // One hour more, for the day on which the clocks go back.
         self.to_ms - self.from_ms > days * DAY_MS + DAY_MS / 24
     }
 
-    /// The quarter hours it is made of. A `to` on a quarter hour ends the period there, as one a
-    /// second before does.
+    /// The quarter hours of the period. A `to` on a quarter hour ends the period there, like a `to`
+    /// one second earlier.
     pub(super) fn slots(&self) -> Result<std::ops::Range<u64>, FieldError> {
         let whole = |field: &str, ms: u64| match ms.is_multiple_of(SLOT_MS) {
             true => Ok(ms / SLOT_MS),
@@ -127,7 +129,7 @@ impl Period {
 
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is not a time; write 2026-12-31 or 2026-12-31 23:59:59")]
-struct NoTime(String);
+struct NotATime(String);
 
 /// One end of a period, as written.
 #[derive(Debug, Clone, Copy)]
@@ -137,9 +139,9 @@ enum Edge {
 }
 
 impl Edge {
-    fn parse(text: &str) -> Result<Edge, NoTime> {
-        let no_time = || NoTime(text.chars().take(40).collect());
-        // Nothing but the one form, so that 01/02/2026 and zone suffixes are never guessed at.
+    fn parse(text: &str) -> Result<Edge, NotATime> {
+        let no_time = || NotATime(text.chars().take(40).collect());
+        // Other forms are refused, because 01/02/2026 and zone suffixes would be guesses.
         let form: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
         match form.as_str() {
             "0000-00-00" => text.parse().map(Edge::Day).map_err(|_| no_time()),
@@ -167,8 +169,8 @@ impl Edge {
     }
 }
 
-/// Nothing was counted before 1970.
 fn unix_ms(at: Timestamp) -> Result<u64, jiff::Error> {
+    // No click or conversion is older than 1970.
     Ok(u64::try_from(at.as_millisecond()).unwrap_or(0))
 }
 
@@ -176,18 +178,23 @@ fn unix_ms(at: Timestamp) -> Result<u64, jiff::Error> {
 mod tests {
     use super::*;
 
-    fn when(from: &str, to: &str, zone: &str) -> When {
-        When { from: from.into(), to: to.into(), timezone: Some(zone.into()), timezone_id: None }
+    fn query(from: &str, to: &str, zone: &str) -> PeriodQuery {
+        PeriodQuery {
+            from: from.into(),
+            to: to.into(),
+            timezone: Some(zone.into()),
+            timezone_id: None,
+        }
     }
 
-    fn wrong(when: &When) -> Vec<String> {
-        when.period("UTC").unwrap_err().into_iter().map(|error| error.field).collect()
+    fn wrong_fields(query: &PeriodQuery) -> Vec<String> {
+        query.resolve("UTC").unwrap_err().into_iter().map(|error| error.field).collect()
     }
 
     #[test]
     fn a_day_is_all_of_it_in_its_zone() {
         let hours = |from: &str, to: &str, zone: &str| {
-            let period = when(from, to, zone).period("UTC").unwrap();
+            let period = query(from, to, zone).resolve("UTC").unwrap();
             let slots = period.slots().unwrap();
             (period.from_ms / 1000, (slots.end - slots.start) as f64 / 4.0)
         };
@@ -200,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_period_of_quarter_hours_ends_on_one_or_a_second_before() {
-        let slots = |to: &str| when("2026-06-15 10:00", to, "UTC").period("UTC").unwrap().slots();
+        let slots = |to: &str| query("2026-06-15 10:00", to, "UTC").resolve("UTC").unwrap().slots();
         let hour = slots("2026-06-15 10:59:59").unwrap();
         assert_eq!(hour.end - hour.start, 4);
         assert_eq!(slots("2026-06-15T11:00:00").unwrap(), hour);
@@ -209,21 +216,21 @@ mod tests {
 
     #[test]
     fn wrong_times_and_zones_are_named() {
-        assert_eq!(wrong(&when("2026-02-30", "yesterday", "UTC")), ["from", "to"]);
-        assert_eq!(wrong(&when("2026-02-01Z", "01/02/2026", "UTC")), ["from", "to"]);
-        assert_eq!(wrong(&when("2026-02-02", "2026-02-01", "UTC")), ["to"]);
-        assert_eq!(wrong(&when("2026-02-01", "2026-02-01", "Mars/Olympus")), ["timezone"]);
-        let numbered = |id| When {
+        assert_eq!(wrong_fields(&query("2026-02-30", "yesterday", "UTC")), ["from", "to"]);
+        assert_eq!(wrong_fields(&query("2026-02-01Z", "01/02/2026", "UTC")), ["from", "to"]);
+        assert_eq!(wrong_fields(&query("2026-02-02", "2026-02-01", "UTC")), ["to"]);
+        assert_eq!(wrong_fields(&query("2026-02-01", "2026-02-01", "Mars/Olympus")), ["timezone"]);
+        let numbered = |id| PeriodQuery {
             timezone: None,
             timezone_id: Some(id),
-            ..when("2026-02-01", "2026-02-01", "")
+            ..query("2026-02-01", "2026-02-01", "")
         };
-        assert_eq!(wrong(&numbered(90)), ["timezone_id"]);
+        assert_eq!(wrong_fields(&numbered(90)), ["timezone_id"]);
         for (id, name) in NUMBERED {
-            let zone = numbered(id).period("Asia/Kolkata").unwrap().zone;
+            let zone = numbered(id).resolve("Asia/Kolkata").unwrap().zone;
             assert_eq!(zone, TimeZone::get(name).unwrap(), "{id}");
         }
-        let first_hour = numbered(67).period("Asia/Kolkata").unwrap().from_ms;
+        let first_hour = numbered(67).resolve("Asia/Kolkata").unwrap().from_ms;
         assert_eq!(first_hour, 1_769_904_000_000, "67 is UTC");
     }
 }

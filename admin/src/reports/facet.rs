@@ -1,4 +1,4 @@
-//! What reports can be broken down and confined by.
+//! Facets: the properties by which reports are broken down and filtered.
 
 use coupon_shared::click::Tag;
 
@@ -8,25 +8,35 @@ use crate::store::rows::Vocabulary;
 
 /// A property of clicks and conversions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Facet {
+pub enum Facet {
+    /// The offer's id.
     Offer,
+    /// The partner's id.
     Affiliate,
+    /// The advertiser's id.
     Advertiser,
+    /// The id of the coupon code's row; filters also take the code.
     CouponCode,
-    /// 1 to 5.
+    /// `sub1` to `sub5`, by its number.
     Sub(u8),
+    /// A word of [`Device`].
     DeviceType,
     /// Two letters.
     Country,
+    /// The click's `source_id`.
     SourceId,
+    /// The conversion's status.
     Status,
+    /// The click's id.
     TransactionId,
+    /// The advertiser's number of the sale.
     OrderId,
+    /// The id of the conversion's event.
     Event,
 }
 
-/// Of single clicks.
-pub(super) const OF_CLICKS: [Facet; 10] = [
+/// The facets of single clicks.
+pub(super) const CLICK_FACETS: [Facet; 10] = [
     Facet::Offer,
     Facet::Affiliate,
     Facet::Advertiser,
@@ -39,20 +49,8 @@ pub(super) const OF_CLICKS: [Facet; 10] = [
     Facet::SourceId,
 ];
 
-/// Of single clicks, for the partner they belong to.
-pub(super) const OF_PARTNERS_CLICKS: [Facet; 8] = [
-    Facet::Offer,
-    Facet::CouponCode,
-    Facet::Sub(1),
-    Facet::Sub(2),
-    Facet::Sub(3),
-    Facet::Sub(4),
-    Facet::Sub(5),
-    Facet::SourceId,
-];
-
-/// Of what is counted.
-pub(super) const OF_COUNTS: [Facet; 11] = [
+/// The facets of counts.
+pub(super) const COUNT_FACETS: [Facet; 11] = [
     Facet::Offer,
     Facet::Affiliate,
     Facet::Advertiser,
@@ -66,21 +64,8 @@ pub(super) const OF_COUNTS: [Facet; 11] = [
     Facet::Country,
 ];
 
-/// Of what is counted, for the partner it belongs to.
-pub(super) const OF_PARTNERS_COUNTS: [Facet; 9] = [
-    Facet::Offer,
-    Facet::CouponCode,
-    Facet::Sub(1),
-    Facet::Sub(2),
-    Facet::Sub(3),
-    Facet::Sub(4),
-    Facet::Sub(5),
-    Facet::DeviceType,
-    Facet::Country,
-];
-
-/// Of single conversions.
-pub(super) const OF_CONVERSIONS: [Facet; 8] = [
+/// The facets of single conversions.
+pub(super) const CONVERSION_FACETS: [Facet; 8] = [
     Facet::Offer,
     Facet::Affiliate,
     Facet::Advertiser,
@@ -91,13 +76,10 @@ pub(super) const OF_CONVERSIONS: [Facet; 8] = [
     Facet::Event,
 ];
 
-/// Of single conversions, for the partner they belong to.
-pub(super) const OF_PARTNERS_CONVERSIONS: [Facet; 5] =
-    [Facet::Offer, Facet::CouponCode, Facet::Status, Facet::TransactionId, Facet::Event];
-
 impl Facet {
-    /// Its name in columns and filters.
-    pub(super) fn name(self) -> &'static str {
+    /// The name in breakdowns and filters.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Facet::Offer => "offer",
             Facet::Affiliate => "affiliate",
@@ -118,7 +100,7 @@ impl Facet {
         }
     }
 
-    /// Where its values are ids.
+    /// The dimension of the rollups; `None` where values are texts, not ids.
     pub(super) fn dimension(self) -> Option<Dimension> {
         match self {
             Facet::Offer => Some(Dimension::Offer),
@@ -129,12 +111,12 @@ impl Facet {
         }
     }
 
-    /// Where its values are words of a closed set that no report reads by itself.
+    /// The closed set of words, where values are words that no report reads otherwise.
     pub(super) fn vocabulary(self) -> Option<Vocabulary> {
         (self == Facet::DeviceType).then(Vocabulary::of::<Device>)
     }
 
-    /// Where its values are counted apart, one such facet at a time.
+    /// The rollup family that counts by this facet. A report can use one family at a time.
     pub(super) fn family(self) -> Option<Family> {
         match self {
             Facet::Sub(number) => Some(Family::Sub(number)),
@@ -144,7 +126,7 @@ impl Facet {
         }
     }
 
-    /// Where a click record has its text.
+    /// The tag of the text in click records.
     pub(super) fn tag(self) -> Option<Tag> {
         match self {
             Facet::Sub(1) => Some(Tag::Sub1),
@@ -157,9 +139,10 @@ impl Facet {
         }
     }
 
-    /// Whether two texts mean the same here: what partners wrote is compared to the letter.
+    /// Compares two texts of this facet.
     pub(super) fn is_same(self, one: &str, other: &str) -> bool {
         match self {
+            // Only closed sets ignore case. Partners may use subs that differ in case alone.
             Facet::DeviceType | Facet::Country => one.eq_ignore_ascii_case(other),
             _ => one == other,
         }

@@ -1,7 +1,8 @@
-//! What single clicks count as, and what they are worth.
+//! Classifies single clicks, and reads what they are worth.
 //!
-//! Whether a click is a duplicate is not kept with it. It follows from the visits shortly before, so
-//! where that decides whether a click is paid, those are judged again, in the order of the archive.
+//! The archive does not store whether a click is a duplicate: that follows from the visits shortly
+//! before. Where it decides whether a click is paid, this module classifies those visits again, in
+//! the order of the archive.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -9,40 +10,43 @@ use std::sync::Arc;
 use coupon_shared::transaction_id::TransactionId;
 use rusqlite::Connection;
 
-use super::search::Source;
-use crate::api::error::ApiError;
-use crate::api::reports::click_row::ClickRow;
+use super::row::ArchivedClick;
 use crate::archive::{Archive, ArchiveError};
 use crate::classification::bot_list::BotList;
 use crate::classification::{Classifier, DUPLICATE_WINDOW_MS, VisitClass, class_without_history};
 use crate::store::blocks::{self, BlockRow};
 use crate::store::click_terms::{self, TermsHistory};
-use crate::store::{StoreError, conversions};
+use crate::store::{Store, StoreError, conversions};
 
-/// Blocks whose places are read at once.
-const BLOCKS_AT_ONCE: usize = 2_048;
+/// Blocks whose positions are read in one query.
+const BLOCKS_PER_QUERY: usize = 2_048;
 
-/// Says of clicks what they count as and what held for them.
-pub(super) async fn classify(
-    from: &Source,
+/// Sets class and terms of the clicks.
+pub(super) async fn classify_clicks<E>(
+    store: &Store,
+    archive: &Archive,
     bots: Arc<BotList>,
-    clicks: Vec<ClickRow>,
-) -> Result<Vec<ClickRow>, ApiError> {
-    let known = from.store.read(move |connection| {
+    clicks: Vec<ArchivedClick>,
+) -> Result<Vec<ArchivedClick>, E>
+where
+    E: From<StoreError> + From<ArchiveError> + Send + 'static,
+{
+    let read = store.read(move |connection| {
         let mut clicks = clicks;
         let terms = classify_alone(connection, &mut clicks)?;
         let around = blocks_around(connection, &clicks)?;
         Ok::<_, StoreError>((clicks, terms, around))
     });
-    let (mut clicks, terms, around) = known.await?;
+    let (mut clicks, terms, around) = read.await?;
     if around.is_empty() {
         return Ok(clicks);
     }
     let paid: HashSet<TransactionId> =
         clicks.iter().filter(|click| may_be_paid(click)).map(|c| c.head.transaction_id).collect();
     let classifier = Classifier::with_terms(bots, terms);
-    let classes =
-        from.archive.on_disk(move |archive| compare(archive, classifier, &around, &paid)).await?;
+    let classes = archive
+        .on_disk(move |archive| classify_blocks(archive, classifier, &around, &paid))
+        .await?;
     for click in &mut clicks {
         if let Some(class) = classes.get(&click.head.transaction_id) {
             click.class = *class;
@@ -51,10 +55,10 @@ pub(super) async fn classify(
     Ok(clicks)
 }
 
-/// What can be said of each without the visits before it; answers what holds for their offers.
+/// Classifies each click without the visits before it. Returns the terms of the offers.
 fn classify_alone(
     connection: &Connection,
-    clicks: &mut [ClickRow],
+    clicks: &mut [ArchivedClick],
 ) -> Result<TermsHistory, StoreError> {
     let offers: BTreeSet<u32> = clicks.iter().map(|click| click.head.offer_id).collect();
     let terms = click_terms::history_of_offers(connection, offers)?;
@@ -68,23 +72,23 @@ fn classify_alone(
     Ok(terms)
 }
 
-/// Whether it is paid unless it is a duplicate.
-fn may_be_paid(click: &ClickRow) -> bool {
-    let is_offers = click.terms.as_ref().is_some_and(|terms| terms.pay.is_some());
-    click.class == VisitClass::Unique && is_offers
+/// Whether the click is paid unless it is a duplicate.
+fn may_be_paid(click: &ArchivedClick) -> bool {
+    let has_pay = click.terms.as_ref().is_some_and(|terms| terms.pay.is_some());
+    click.class == VisitClass::Unique && has_pay
 }
 
-/// The blocks that may hold visits which clicks that may be paid repeat, in the archive's order.
+/// The blocks that may hold earlier visits of the clicks that may be paid, in the archive's order.
 fn blocks_around(
     connection: &Connection,
-    clicks: &[ClickRow],
+    clicks: &[ArchivedClick],
 ) -> Result<Vec<BlockRow>, StoreError> {
     let paid = clicks.iter().filter(|click| may_be_paid(click));
     let mut found = BTreeMap::new();
     for span in spans(paid.map(|click| click.head.unix_ms)) {
         let mut after: Option<BlockRow> = None;
         loop {
-            let page = blocks::latest_between(connection, span, after.as_ref(), BLOCKS_AT_ONCE)?;
+            let page = blocks::latest_between(connection, span, after.as_ref(), BLOCKS_PER_QUERY)?;
             let Some(last) = page.last() else { break };
             after = Some(*last);
             found.extend(page.into_iter().map(|block| (block.archive_sequence, block)));
@@ -93,7 +97,8 @@ fn blocks_around(
     Ok(found.into_values().collect())
 }
 
-/// The times within which a visit may be repeated, those that overlap joined.
+/// The periods in Unix milliseconds in which a repeated visit counts as a duplicate; overlapping
+/// periods are joined.
 fn spans(times: impl Iterator<Item = u64>) -> Vec<(u64, u64)> {
     let mut spans: Vec<(u64, u64)> = Vec::new();
     for unix_ms in times.collect::<BTreeSet<_>>() {
@@ -107,7 +112,8 @@ fn spans(times: impl Iterator<Item = u64>) -> Vec<(u64, u64)> {
     spans
 }
 
-fn compare(
+/// Classifies all visits of the blocks, and returns the classes of the wanted ones.
+fn classify_blocks(
     archive: &Archive,
     mut classifier: Classifier,
     blocks: &[BlockRow],
@@ -117,6 +123,7 @@ fn compare(
     for block in blocks {
         let decoded = archived.read(block.archive_sequence)?;
         for click in decoded.clicks().skip(block.repeated()) {
+            // Also for visits that are not wanted: they make later ones duplicates.
             let classification = classifier.classify(&click);
             if wanted.contains(&click.head.transaction_id) {
                 classes.insert(click.head.transaction_id, classification.class);

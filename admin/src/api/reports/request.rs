@@ -1,0 +1,82 @@
+//! Requests for reports, and the partner that sends one.
+
+use std::fs::File;
+
+use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+
+use super::body::ReportBody;
+use super::output::{Format, file_for};
+use super::paging::PagingParameters;
+use crate::api::auth::Authenticated;
+use crate::api::error::ApiError;
+use crate::api::{AppState, Network, request};
+use crate::reports::clicks::ClickReader;
+use crate::reports::view::Viewer;
+use crate::store::Store;
+use crate::uploads::Uploads;
+
+/// A request for a report: its body, and the state that an answer needs.
+pub(super) struct ReportRequest<B> {
+    pub(super) body: B,
+    pub(super) paging: PagingParameters,
+    pub(super) store: Store,
+    pub(super) clicks: ClickReader,
+    pub(super) network: Network,
+    uploads: Uploads,
+    accepted: Format,
+}
+
+impl<B: DeserializeOwned> FromRequest<AppState> for ReportRequest<B> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
+        let (mut parts, body) = request.into_parts();
+        let paging = PagingParameters::from_request_parts(&mut parts, state).await?;
+        let accepted = Format::accepted(&parts);
+        let request = Request::from_parts(parts, body);
+        let request::Json(body) = request::Json::from_request(request, state).await?;
+        Ok(ReportRequest {
+            body,
+            paging,
+            store: state.store.clone(),
+            clicks: ClickReader::from_ref(state),
+            network: state.network,
+            uploads: state.uploads.clone(),
+            accepted,
+        })
+    }
+}
+
+impl<B: ReportBody> ReportRequest<B> {
+    /// The same request, answered as CSV unless the body names another format.
+    pub(super) fn prefer_csv(self) -> ReportRequest<B> {
+        ReportRequest { accepted: Format::Csv, ..self }
+    }
+
+    /// An empty file where the answer is a CSV file.
+    pub(super) fn file(&self) -> Result<Option<File>, ApiError> {
+        file_for(self.body.format().unwrap_or(self.accepted), &self.uploads)
+    }
+}
+
+impl FromRef<AppState> for ClickReader {
+    fn from_ref(state: &AppState) -> ClickReader {
+        ClickReader::new(state.store.clone(), state.archive.clone())
+    }
+}
+
+/// The partner whose key the request has. A key of the network is refused, so that no mistake in
+/// the routes shows all rows here.
+pub(super) struct PartnerViewer(pub(super) Viewer);
+
+impl<S: Sync> FromRequestParts<S> for PartnerViewer {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Authenticated(caller) = Authenticated::from_request_parts(parts, state).await?;
+        let id = caller.affiliate_id.ok_or_else(ApiError::inside)?;
+        Ok(PartnerViewer(Viewer::Partner(id)))
+    }
+}

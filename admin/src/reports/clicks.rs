@@ -1,0 +1,8 @@
+//! Single clicks from the archive, the newest first, and one click by its id.
+
+mod classify;
+mod row;
+mod search;
+
+pub use row::{COLUMNS, RELATED_COLUMNS, ReportedClick, write_csv};
+pub use search::{ClickKind, ClickLookupError, ClickReader, ClickSearchError, FoundClicks};

@@ -1,0 +1,235 @@
+//! A click as a row of a report.
+//!
+//! Uniqueness is no column: it is decided for counts and not stored with the click.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io;
+
+use coupon_shared::click::{Click, ClickHead, Tag, VisitKind};
+use coupon_shared::decision::Reason;
+use rusqlite::Connection;
+
+use crate::attribution::postback_fields::url_without_secrets;
+use crate::classification::bot_list::BotList;
+use crate::classification::click_pay::ClickPay;
+use crate::classification::{self, Agent, VisitClass};
+use crate::reports::amount::Amount;
+use crate::reports::column::Column;
+use crate::reports::facet::Facet;
+use crate::reports::filters::{Conditions, FacetValue};
+use crate::reports::related::{self, HasRelated, Related, RelatedIds, RelatedNames};
+use crate::reports::table_export::ColumnExport;
+use crate::reports::view::{ColumnMask, PARTNER_CLICK, PARTNER_RELATED, View};
+use crate::store::click_terms::ClickTerms;
+use crate::store::rollups::Dimension;
+use crate::store::{StoreError, conversions};
+
+/// Our reasons begin here, above Everflow's error codes.
+const FIRST_ERROR_CODE: u32 = 1_000;
+
+/// A click read from its archived block.
+#[derive(Debug, Clone)]
+pub(super) struct ArchivedClick {
+    pub(super) head: ClickHead,
+    pub(super) agent: Agent,
+    /// Provisional until [`super::classify`] has compared the click with earlier visits.
+    pub(super) class: VisitClass,
+    /// The offer's terms at the time of the click; `None` before [`super::classify`] reads them.
+    pub(super) terms: Option<ClickTerms>,
+    code: String,
+    user_ip: String,
+    subs: [String; 5],
+    source_id: String,
+    uid: String,
+    referer: String,
+    user_agent: String,
+    language: String,
+}
+
+impl ArchivedClick {
+    pub(super) fn read(click: &Click<'_>, bots: &BotList) -> ArchivedClick {
+        let text = |tag| click.text(tag).into_owned();
+        let agent = classification::identify_agent(click, bots);
+        ArchivedClick {
+            head: click.head,
+            agent,
+            class: classification::class_without_history(&click.head, agent, false),
+            terms: None,
+            code: String::from_utf8_lossy(click.code).into_owned(),
+            user_ip: click.address().map_or_else(String::new, |address| address.to_string()),
+            subs: [Tag::Sub1, Tag::Sub2, Tag::Sub3, Tag::Sub4, Tag::Sub5].map(text),
+            source_id: text(Tag::SourceId),
+            uid: text(Tag::Uid),
+            referer: url_without_secrets(click.text(Tag::Referer).as_bytes()),
+            user_agent: text(Tag::UserAgent),
+            language: text(Tag::Language),
+        }
+    }
+
+    /// The payout or revenue of the click itself; 0 where clicks are not paid or this one is invalid.
+    fn amount(&self, of: fn(&ClickPay) -> i64) -> Amount {
+        let terms = self.terms.as_ref().filter(|_| self.class.is_valid_click());
+        let pay = terms.and_then(|terms| terms.pay.as_ref());
+        Amount::from_billionths(Some(pay.map_or(0, |pay| of(pay).into())))
+    }
+
+    fn terms_text(&self, of: fn(&ClickTerms) -> &str) -> Cow<'_, str> {
+        self.terms.as_ref().map_or("", of).into()
+    }
+}
+
+/// Whether a click matches the conditions, before it is read completely.
+pub(super) fn matches(click: &Click<'_>, conditions: &Conditions) -> bool {
+    conditions.match_row(|facet| facet_value(click, facet))
+}
+
+fn facet_value<'a>(click: &Click<'a>, facet: Facet) -> FacetValue<'a> {
+    match (facet.dimension(), facet.tag()) {
+        (Some(dimension), _) => FacetValue::Id(dimension_id(&click.head, dimension)),
+        (None, Some(tag)) => FacetValue::Text(click.text(tag)),
+        (None, None) => FacetValue::Text(Cow::Borrowed("")),
+    }
+}
+
+fn dimension_id(head: &ClickHead, dimension: Dimension) -> u32 {
+    match dimension {
+        Dimension::Code => head.code_id,
+        Dimension::Offer => head.offer_id,
+        Dimension::Affiliate => head.partner_id,
+        Dimension::Advertiser => head.advertiser_id,
+    }
+}
+
+/// A click with everything that the report's columns show.
+#[derive(Debug, Clone)]
+pub struct ReportedClick {
+    click: ArchivedClick,
+    has_conversion: bool,
+    /// The objects that the click belongs to, as far as the view shows them.
+    pub related: Related,
+}
+
+impl HasRelated for ReportedClick {
+    fn related(&self) -> &Related {
+        &self.related
+    }
+}
+
+/// Adds names and conversions to clicks.
+pub(super) fn complete(
+    connection: &Connection,
+    view: View,
+    clicks: Vec<ArchivedClick>,
+) -> Result<Vec<ReportedClick>, StoreError> {
+    let ids = |click: &ArchivedClick| RelatedIds {
+        offer: click.head.offer_id,
+        affiliate: click.head.partner_id,
+        advertiser: click.head.advertiser_id,
+    };
+    let all_ids: Vec<RelatedIds> = clicks.iter().map(ids).collect();
+    let names = RelatedNames::load(connection, view, &all_ids)?;
+    let complete = |(click, ids): (ArchivedClick, RelatedIds)| {
+        let transaction_id = click.head.transaction_id.to_string();
+        let has_conversion = conversions::is_converted(connection, &transaction_id)?;
+        Ok(ReportedClick { click, has_conversion, related: names.related(ids) })
+    };
+    clicks.into_iter().zip(all_ids).map(complete).collect()
+}
+
+/// The columns of a click.
+pub static COLUMNS: ColumnMask<ReportedClick> = ColumnMask::new(&ALL, PARTNER_CLICK);
+
+/// Further columns of files.
+pub static RELATED_COLUMNS: ColumnMask<ReportedClick> =
+    ColumnMask::new(&FILE_COLUMNS, PARTNER_RELATED);
+
+static FILE_COLUMNS: [Column<ReportedClick>; 6] = related::columns();
+
+static ALL: [Column<ReportedClick>; 28] = [
+    Column::text("transaction_id", "", |row| row.click.head.transaction_id.to_string().into()),
+    Column::unsigned("unix_timestamp", "", |row| row.click.head.unix_ms / 1000),
+    Column::text(
+        "coupon_code",
+        "As the visitor typed it; empty where the click names offer and partner instead.",
+        |row: &ReportedClick| row.click.code.as_str().into(),
+    )
+    .for_partners("As the visitor typed it; empty where the click names the offer instead."),
+    Column::id("network_coupon_code_id", "", |row| row.click.head.code_id),
+    Column::text("source_id", "", |row| row.click.source_id.as_str().into()),
+    Column::text("sub1", "", |row| row.click.subs[0].as_str().into()),
+    Column::text("sub2", "", |row| row.click.subs[1].as_str().into()),
+    Column::text("sub3", "", |row| row.click.subs[2].as_str().into()),
+    Column::text("sub4", "", |row| row.click.subs[3].as_str().into()),
+    Column::text("sub5", "", |row| row.click.subs[4].as_str().into()),
+    Column::text("uid", "", |row| row.click.uid.as_str().into()),
+    Column::text("referer", "", |row| row.click.referer.as_str().into()),
+    Column::text("user_agent", "", |row| row.click.user_agent.as_str().into()),
+    Column::text("language", "", |row| row.click.language.as_str().into()),
+    Column::text("user_ip", "", |row| row.click.user_ip.as_str().into()),
+    Column::text("device_type", "`desktop`, `mobile`, `tablet` or `other`.", |row| {
+        row.click.agent.device.as_str().into()
+    }),
+    Column::id("error_code", "0 where the visit was sent on to the offer.", |row| {
+        error(row.click.head.reason).0
+    }),
+    Column::text("error_message", "Why it was not.", |row| error(row.click.head.reason).1.into()),
+    Column::flag("is_prefetch", "The browser said that it only fetches ahead.", |row| {
+        row.click.head.kind == VisitKind::Prefetch
+    }),
+    Column::flag(
+        "is_bot",
+        "A program's, by its user agent, or one that only fetches ahead; unless a conversion that was\n\
+         approved came from it.",
+        |row| row.click.class == VisitClass::Bot,
+    ),
+    Column::flag(
+        "is_sdk_click",
+        "Reported by a page or a server, which was answered an id instead of a redirect.",
+        |row| matches!(row.click.head.kind, VisitKind::Sdk | VisitKind::Server),
+    ),
+    Column::flag("is_impression", "Only shown: in no stream, and found by its id.", |row| {
+        row.click.head.kind == VisitKind::Impression
+    }),
+    Column::flag("has_conversion", "One that counts, or waits for approval.", |row| {
+        row.has_conversion
+    }),
+    Column::text(
+        "payout_type",
+        "What the partner is paid for, by the offer's default entry when the click was made.",
+        |row: &ReportedClick| row.click.terms_text(|terms| &terms.payout_type),
+    )
+    .for_partners("What you are paid for, by the offer's terms when the click was made."),
+    Column::amount(
+        "payout",
+        "For the click itself, where clicks are paid and it is a valid one; else 0.",
+        |row: &ReportedClick| row.click.amount(|pay| pay.payout),
+    )
+    .for_partners(
+        "What you get for the click itself, where clicks are paid and it is a valid one; else 0.",
+    ),
+    Column::text("revenue_type", "What the advertiser pays for.", |row| {
+        row.click.terms_text(|terms| &terms.revenue_type)
+    }),
+    Column::amount("revenue", "As `payout`.", |row| row.click.amount(|pay| pay.revenue)),
+    Column::text("currency_id", "", |row| row.click.terms_text(|terms| &terms.currency)),
+];
+
+/// 0 and an empty text for a click that was redirected.
+fn error(reason: Reason) -> (u32, &'static str) {
+    match reason {
+        Reason::Redirected => (0, ""),
+        other => (FIRST_ERROR_CODE + u32::from(other as u8), other.as_str()),
+    }
+}
+
+/// Writes clicks as a CSV file.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_csv(view: View, clicks: &[ReportedClick], file: File) -> io::Result<File> {
+    let columns = [COLUMNS.columns(view), RELATED_COLUMNS.columns(view)].concat();
+    let mut export = ColumnExport::begin(file, columns)?;
+    export.rows(clicks)?;
+    export.finish()
+}

@@ -1,0 +1,189 @@
+//! A conversion as a row of a report.
+
+use rusqlite::Connection;
+
+use crate::attribution::decision_step::DecisionStep;
+use crate::attribution::error_code::ErrorCode;
+use crate::attribution::postback_fields::url_without_secrets;
+use crate::reports::column::Column;
+use crate::reports::related::{self, HasRelated, Related, RelatedIds, RelatedNames};
+use crate::reports::view::{ColumnMask, PARTNER_CONVERSION, PARTNER_RELATED, View};
+use crate::store::StoreError;
+use crate::store::conversions::{Channel, Conversion, ConversionRow, Rank};
+
+/// A conversion with the names of its objects.
+#[derive(Debug, Clone)]
+pub struct ReportedConversion {
+    conversion: Conversion,
+    /// The objects that the conversion belongs to, as far as the view shows them.
+    pub related: Related,
+}
+
+impl HasRelated for ReportedConversion {
+    fn related(&self) -> &Related {
+        &self.related
+    }
+}
+
+impl ReportedConversion {
+    /// The method that identified the conversion; empty for none.
+    #[must_use]
+    pub fn attribution_method(&self) -> &str {
+        &self.conversion.method
+    }
+
+    /// The rank of the evidence for the attribution.
+    #[must_use]
+    pub fn evidence(&self) -> Rank {
+        self.conversion.evidence_rank
+    }
+
+    /// The steps of the attribution.
+    #[must_use]
+    pub fn attribution_steps(&self) -> Vec<DecisionStep> {
+        serde_json::from_str(&self.conversion.steps).unwrap_or_default()
+    }
+}
+
+/// Adds names to conversions.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn complete(
+    connection: &Connection,
+    view: View,
+    rows: Vec<ConversionRow>,
+) -> Result<Vec<ReportedConversion>, StoreError> {
+    let ids = |row: &ConversionRow| RelatedIds {
+        offer: row.conversion.offer_id,
+        affiliate: row.conversion.affiliate_id,
+        advertiser: row.conversion.advertiser_id,
+    };
+    let all_ids: Vec<RelatedIds> = rows.iter().map(ids).collect();
+    let names = RelatedNames::load(connection, view, &all_ids)?;
+    let complete = |(row, ids): (ConversionRow, RelatedIds)| ReportedConversion {
+        conversion: row.conversion,
+        related: names.related(ids),
+    };
+    Ok(rows.into_iter().zip(all_ids).map(complete).collect())
+}
+
+/// The columns of a conversion.
+pub static COLUMNS: ColumnMask<ReportedConversion> = ColumnMask::new(&ALL, PARTNER_CONVERSION);
+
+/// Further columns of files.
+pub static RELATED_COLUMNS: ColumnMask<ReportedConversion> =
+    ColumnMask::new(&FILE_COLUMNS, PARTNER_RELATED);
+
+static FILE_COLUMNS: [Column<ReportedConversion>; 7] = {
+    let [offer_id, offer, affiliate_id, affiliate, advertiser_id, advertiser] = related::columns();
+    let method = Column::text("attribution_method", "", |row: &ReportedConversion| {
+        row.conversion.method.as_str().into()
+    });
+    [method, offer_id, offer, affiliate_id, affiliate, advertiser_id, advertiser]
+};
+
+static ALL: [Column<ReportedConversion>; 49] = [
+    Column::text("conversion_id", "", |row| row.conversion.id.to_string().into()),
+    Column::unsigned("conversion_unix_timestamp", "", |row| row.conversion.unix_ms / 1_000),
+    Column::unsigned("click_unix_timestamp", "0 where there was no click.", |row| {
+        row.conversion.click_ms / 1_000
+    }),
+    Column::integer("time_saved", "When it was last changed.", |row| row.conversion.time_saved),
+    Column::status("status", "", |row: &ReportedConversion| row.conversion.status)
+        .for_partners("`approved`, `pending` or `rejected`."),
+    Column::id(
+        "error_code",
+        "Why it does not count, or not as yet: Everflow's numbers, and ours from 1001 on; 0 for nothing.",
+        |row| row.conversion.error_code,
+    ),
+    Column::text("error_message", "", |row| {
+        let code = ErrorCode::from_number(row.conversion.error_code);
+        code.map(ErrorCode::sentence).unwrap_or_default().into()
+    }),
+    Column::text("coupon_code", "", |row| row.conversion.coupon_code.as_str().into()),
+    Column::id("network_coupon_code_id", "", |row| row.conversion.code_id),
+    Column::text("transaction_id", "", |row| row.conversion.transaction_id.as_str().into()),
+    Column::flag("is_event", "", |row| row.conversion.event_id != 0),
+    Column::text("event", "The event's name; empty for a base conversion.", |row| {
+        row.conversion.event_name.as_str().into()
+    }),
+    Column::id("event_id", "", |row| row.conversion.event_id),
+    Column::text("order_id", "", |row| row.conversion.order_id.as_str().into()),
+    Column::text("payout_type", "", |row| row.conversion.payout_type.as_str().into()),
+    Column::amount("payout", "", |row: &ReportedConversion| row.conversion.payout.into())
+        .for_partners("What you get."),
+    Column::text("revenue_type", "", |row| row.conversion.revenue_type.as_str().into()),
+    Column::amount("revenue", "", |row| row.conversion.revenue.into()),
+    Column::amount("sale_amount", "After refunds and adjustments; 0 for a refund.", |row| {
+        row.conversion.sale_amount.into()
+    }),
+    Column::amount(
+        "amount",
+        "As first reported; null where no amount was said. Below zero for a refund.",
+        |row| row.conversion.amount.into(),
+    ),
+    Column::text("currency_id", "Of payout and revenue.", |row: &ReportedConversion| {
+        row.conversion.currency.as_str().into()
+    })
+    .for_partners(""),
+    Column::text(
+        "sale_currency_id",
+        "Of `sale_amount` and `amount`: as they were reported.",
+        |row| row.conversion.sale_currency.as_str().into(),
+    ),
+    Column::text("sub1", "", |row| row.conversion.sub1.as_str().into()),
+    Column::text("sub2", "", |row| row.conversion.sub2.as_str().into()),
+    Column::text("sub3", "", |row| row.conversion.sub3.as_str().into()),
+    Column::text("sub4", "", |row| row.conversion.sub4.as_str().into()),
+    Column::text("sub5", "", |row| row.conversion.sub5.as_str().into()),
+    Column::text("source_id", "", |row| row.conversion.source_id.as_str().into()),
+    Column::text("uid", "", |row| row.conversion.uid.as_str().into()),
+    Column::text("device_type", "Of the click; empty where there was none.", |row| {
+        row.conversion.device_type.as_str().into()
+    }),
+    Column::text("adv1", "", |row| row.conversion.adv1.as_str().into()),
+    Column::text("adv2", "", |row| row.conversion.adv2.as_str().into()),
+    Column::text("adv3", "", |row| row.conversion.adv3.as_str().into()),
+    Column::text("adv4", "", |row| row.conversion.adv4.as_str().into()),
+    Column::text("adv5", "", |row| row.conversion.adv5.as_str().into()),
+    Column::text("session_user_ip", "Of the click.", |row| {
+        row.conversion.click_address.as_str().into()
+    }),
+    Column::text("session_user_agent", "Of the click.", |row| {
+        row.conversion.click_user_agent.as_str().into()
+    }),
+    Column::text("referer", "Of the click.", |row| {
+        url_without_secrets(row.conversion.click_referer.as_bytes()).into()
+    }),
+    Column::text("language", "Of the click.", |row| row.conversion.click_language.as_str().into()),
+    Column::text(
+        "conversion_user_ip",
+        "Of the sender, which is the buyer where a page reported it.",
+        |row| row.conversion.address.as_str().into(),
+    ),
+    Column::text("conversion_user_agent", "Of the sender.", |row| {
+        row.conversion.user_agent.as_str().into()
+    }),
+    Column::text("conversion_referer", "The page that reported it.", |row| {
+        url_without_secrets(row.conversion.referer.as_bytes()).into()
+    }),
+    Column::text("email", "", |row| row.conversion.email.as_str().into()),
+    Column::text("notes", "", |row| row.conversion.notes.as_str().into()),
+    Column::flag("is_sdk", "Reported by a page, not by a server.", |row| {
+        row.conversion.channel == Channel::Sdk
+    }),
+    Column::flag(
+        "is_refund",
+        "A refund that waits for its order or that somebody decides. It counts as nothing itself:\n\
+         what it takes back is a change of its order.",
+        |row| row.conversion.is_refund(),
+    ),
+    Column::flag("is_view_through", "Nothing counts here for a mere impression.", |_| false),
+    Column::flag("has_conflict", "It was reported again with another amount or currency.", |row| {
+        row.conversion.has_conflict
+    }),
+    Column::text("suspicion", "Why its code may have leaked; empty for no suspicion.", |row| {
+        row.conversion.suspicion.as_str().into()
+    }),
+];
