@@ -1,11 +1,11 @@
 //! Reads one HTTP/1.1 answer at a time from a connection's bytes.
 //!
-//! The buffer holds the head until the next answer begins; a body is counted down and thrown away,
-//! so an answer of any length needs the same memory. A byte more than the answer has is an error:
-//! nothing was asked for yet, so the connection no longer says what answers what.
+//! The buffer holds the head until the next answer begins. A body is counted and discarded, so memory
+//! is the same for an answer of any length. A byte beyond the answer is an error: no further request
+//! was sent, so answers could no longer be matched with requests.
 //!
-//! Deliberately absent: chunked bodies and bodies that end with the connection. The answers to be
-//! measured have neither, and a server that sends them should be noticed.
+//! Deliberately absent: chunked bodies, and bodies that end with the connection. The measured servers
+//! send neither, and a server that does should be noticed.
 
 use std::ops::Range;
 
@@ -21,7 +21,7 @@ pub(crate) struct Head {
     body_bytes: u64,
 }
 
-/// Why bytes are not the answer to one request.
+/// Reasons why bytes are not the answer to one request.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum AnswerError {
     #[error("not an HTTP answer: {0}")]
@@ -49,19 +49,19 @@ impl AnswerReader {
         Self { buffer, filled: 0, head: None, body_left: 0 }
     }
 
-    /// Forgets the answer before, to read the next.
+    /// Forgets the previous answer.
     pub(crate) fn begin(&mut self) {
         (self.filled, self.head, self.body_left) = (0, None, 0);
     }
 
-    /// Where to read the next bytes to; never empty.
+    /// Buffer for the next read; never empty.
     pub(crate) fn space(&mut self) -> &mut [u8] {
         let start = self.head.as_ref().map_or(self.filled, |head| head.bytes);
         &mut self.buffer[start..]
     }
 
-    /// Takes what was read into [`Self::space`]; true when the answer is complete.
-    pub(crate) fn took(&mut self, bytes: usize) -> Result<bool, AnswerError> {
+    /// Parses `bytes` that were read into [`Self::space`]; true when the answer is complete.
+    pub(crate) fn accept(&mut self, bytes: usize) -> Result<bool, AnswerError> {
         if self.head.is_some() {
             return self.count_body(bytes as u64);
         }
@@ -73,7 +73,7 @@ impl AnswerReader {
         self.count_body(after_head)
     }
 
-    /// The head of an answer that is complete.
+    /// Head of a complete answer.
     pub(crate) fn head(&self) -> Option<&Head> {
         self.head.as_ref()
     }
@@ -84,9 +84,9 @@ impl AnswerReader {
 
     fn read_head(&mut self) -> Result<Option<Head>, AnswerError> {
         while let Some(head) = parse_head(&self.buffer[..self.filled])? {
-            // An interim answer (1xx) comes before the one asked for.
+            // An interim answer (1xx) precedes the final one.
             if !(100..200).contains(&head.status) {
-                // The rest of the buffer takes the body, so there must be some.
+                // The rest of the buffer takes the body, so it must not be empty.
                 let full = head.bytes == BUFFER_BYTES;
                 return if full { Err(AnswerError::HeadTooLong) } else { Ok(Some(head)) };
             }
@@ -116,7 +116,7 @@ fn parse_head(bytes: &[u8]) -> Result<Option<Head>, AnswerError> {
         if header.name.eq_ignore_ascii_case("content-length") {
             length = Some(parse_length(header.value)?);
         } else if header.name.eq_ignore_ascii_case("location") {
-            // The value is a part of `bytes`, so its place is the distance of the two.
+            // `value` is a slice of `bytes`: the distance of the two pointers is its offset.
             let start = header.value.as_ptr() as usize - bytes.as_ptr() as usize;
             location = Some(start..start + header.value.len());
         } else if header.name.eq_ignore_ascii_case("connection") {
@@ -146,7 +146,7 @@ mod tests {
         let mut complete = Ok(false);
         for part in bytes.chunks(step) {
             reader.space()[..part.len()].copy_from_slice(part);
-            complete = reader.took(part.len());
+            complete = reader.accept(part.len());
             if complete.is_err() {
                 break;
             }

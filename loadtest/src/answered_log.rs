@@ -1,7 +1,7 @@
-//! The list of answers, for comparing with what the server kept.
+//! The file of answers, for comparison with the server's click log.
 //!
-//! A line is `unix microseconds, status, code as sent, transaction id` with tabs between; the id is
-//! empty where the Location has none. Threads append to one file; each write holds whole lines, so
+//! A line is `unix microseconds, status, code as sent, transaction id`, separated by tabs; the id is
+//! empty if the Location has none. All threads append to one file. Each write holds whole lines, so
 //! lines of different threads never mix.
 
 use std::fs::{File, OpenOptions};
@@ -45,7 +45,7 @@ impl AnsweredLog {
         }
     }
 
-    /// Writes the rest; an error is the first that happened at any time.
+    /// Writes the rest. Returns the first error of any write so far.
     pub(crate) fn finish(&mut self) -> std::io::Result<()> {
         self.flush(Instant::now());
         self.failure.take().map_or(Ok(()), Err)
@@ -60,7 +60,7 @@ impl AnsweredLog {
     }
 }
 
-/// The value of a parameter in the query of a URL, as it stands there.
+/// Raw value of a parameter in the query of a URL.
 fn query_value<'a>(url: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let without_fragment = url.split(|byte| *byte == b'#').next()?;
     let query = without_fragment.splitn(2, |byte| *byte == b'?').nth(1)?;

@@ -1,5 +1,5 @@
-//! What can be typed. Every value is checked here on its own; [`crate::plan`] checks them together
-//! and reads the files they name.
+//! The command line. Each value is checked here by itself; [`crate::plan`] checks the values together
+//! and reads the files.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::compare::Contender;
+use crate::contender::Contender;
 
-/// Measure a running coupond as its visitors would feel it, and make the codes to do it with.
+/// Measure a running coupond from the side of its visitors, and generate the codes for it.
 #[derive(Debug, Parser)]
 #[command(name = "coupon-loadtest", version, about, after_help = EXAMPLES)]
 pub(crate) struct Cli {
@@ -27,30 +27,30 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Send requests at a fixed rate and measure from the time each should have been sent
+    /// Send requests at a fixed rate and measure from the due time of each request
     #[command(after_help = HOW_IT_MEASURES)]
     Run(Box<RunArguments>),
     /// Write distinct, realistic coupon codes as a bulk-add CSV
     Codes(CodesArguments),
     /// Write a click archive as coupon-admin keeps it, to measure counting and reports with
     ///
-    /// DIR gets `archive`, and `codes.csv` with the codes that were clicked. Import that into a new
-    /// store in DIR that has the offers and partners (ids from 1), so that reports can name them;
-    /// then `coupon-admin rebuild-reports --data DIR` counts the clicks.
+    /// DIR gets `archive`, and `codes.csv` with the clicked codes. Import `codes.csv` into a new store in
+    /// DIR with the offers and partners (ids from 1), so reports can name them; then
+    /// `coupon-admin rebuild-reports --data DIR` counts the clicks.
     Clicks(ClicksArguments),
-    /// Compare what a redirect costs coupond, nginx, HAProxy and two constant answers
+    /// Compare the CPU cost of a redirect on coupond, nginx, HAProxy and two constant servers
     #[command(after_help = HOW_IT_COMPARES)]
     Compare(CompareArguments),
     /// Raise the rate until latency rises steeply, for each way of connecting and share of misses
     #[command(after_help = HOW_IT_SWEEPS)]
     Sweep(SweepArguments),
-    /// Replace coupond's index again and again under load, and see whether visitors notice
+    /// Replace coupond's index repeatedly under load, and measure whether visitors notice
     #[command(after_help = HOW_IT_SWAPS)]
     Swaps(SwapsArguments),
-    /// Keep coupond as busy as it gets, and see that no click is lost and that misses cost no more
+    /// Load coupond fully, and check that no click is lost and that misses cost no more than hits
     #[command(after_help = HOW_IT_SATURATES)]
     Saturate(SaturateArguments),
-    /// Edit codes and offers, and measure from each one's acceptance until a visitor sees it
+    /// Edit codes and offers, and measure the time from acceptance to the first visitor who sees it
     #[command(after_help = HOW_IT_EDITS)]
     Edits(EditsArguments),
     /// Fill a running coupon-admin with offers, partners and codes to measure on
@@ -60,12 +60,12 @@ pub(crate) enum Command {
 
 const HOW_IT_EDITS: &str = "\
 How it measures:
-  Edits are due at --rate and are made by --editors, each of which owns some offers and codes, so
-  that no two edits meet. 'sent → accepted' ends with the admin's answer: the edit is saved durably.
-  'accepted → live' ends with the first visit at the redirect server that shows it; nothing of what
-  the admin says of publication is believed. An editor that waits for its edit makes no other:
-  'sent late by' says how much the rate was missed for lack of editors.
-  The visits count as clicks, and what is made stays: use a network made for measuring.
+  Edits are due at --rate. Each of the --editors owns some offers and codes, so no two edits touch
+  the same object. 'sent → accepted' ends with the admin's answer: the edit is saved durably.
+  'accepted → live' ends with the first visit at the redirect server that shows the edit; the
+  admin's own statements about publication are not used. An editor waits for its edit before the
+  next: 'sent late by' is the delay for lack of free editors.
+  The visits count as clicks, and the objects stay: use a network made for measuring.
   The admin limits the requests of a network: start it with
   COUPON_ADMIN_LIMITS_NETWORK_REQUESTS_PER_30S=0.
 
@@ -73,7 +73,7 @@ Example, with 10,000,000 codes and 10,000 offers from nothing:
   COUPON_ADMIN_LIMITS_NETWORK_REQUESTS_PER_30S=0 coupon-admin demo --data ./ten-million &
   coupon-loadtest fill --key-file ./ten-million/admin/admin.key --codes 10000000
   coupon-loadtest edits --key-file ./ten-million/admin/admin.key --rate 50 --duration 1m
-To measure while a large import runs, start that in another terminal meanwhile:
+To measure during a large import, start the import in another terminal:
   coupon-loadtest fill --key-file ./ten-million/admin/admin.key --codes 1000000 --skip 10000000
 
 Exit codes:
@@ -81,11 +81,11 @@ Exit codes:
 
 const HOW_IT_FILLS: &str = "\
 How it fills:
-  Advertiser, offers and partners are created by the API where there are fewer than asked for; a
-  hundredth of the pairs of the first hundred offers and partners get an approval. Codes go up as
-  CSV files of a million rows, which are staged and committed one after the other; for each is told
-  how long that took, and how long until a visitor was led by its last code. So it also measures
-  large imports: --skip goes on behind the codes of an earlier run with the same --seed.
+  The API creates missing advertisers, offers and partners; 1 % of the pairs of the first hundred
+  offers and partners get an approval. Codes are uploaded as CSV files of a million rows, staged and
+  committed one after the other. For each file the command prints the times for staging, for the
+  commit, and until a visitor is redirected by its last code. To measure further imports, --skip
+  continues after the codes of an earlier run with the same --seed.
 
 Example:
   COUPON_ADMIN_LIMITS_NETWORK_REQUESTS_PER_30S=0 coupon-admin demo --data ./ten-million &
@@ -93,34 +93,33 @@ Example:
 
 const HOW_IT_MEASURES: &str = "\
 How it measures:
-  Each request has a time at which it is due, whatever the server does. Latency counts from that
-  time to the last byte of the answer, so a stall also costs the requests that had to wait for it.
-  'connection wait' is the part spent waiting for a connection because the server kept all busy.
-  'generator lag' is what is this program's own fault, in sending and in reading; when its p99
-  passes --max-lag the run is void: give the generator a core of its own (taskset), or lower the
-  rate. Server and generator on the same core always measure each other.
+  Each request has a due time, independent of the server. Latency counts from the due time to the
+  last byte of the answer, so a stall also delays the requests that wait behind it. 'connection wait'
+  is the part spent waiting for a free connection. 'generator lag' is this program's own delay, in
+  sending and in reading; if its p99 exceeds --max-lag the run is void: give the generator a core of
+  its own (taskset), or lower the rate. Server and generator on one core disturb each other.
 
 Exit codes:
   0 measured   1 could not run   2 bad arguments   3 void   4 an answer not in --expect-status";
 
 const HOW_IT_COMPARES: &str = "\
 How it compares:
-  Each server runs on --server-core with its best settings and the same codes, and is loaded in turn
-  for a slice, round after round. A slice's figure is the CPU time of all threads of the
-  server divided by the requests answered; servers are compared by the ratio of slices of one round,
-  of which the median and the range are told. nginx and HAProxy come from the system (Debian: apt
-  install nginx haproxy) and are left out where they are not installed. A server that answers within
-  three seconds is started five times before, because the first start may pay for memory that the
-  system has not given to anybody yet.
+  Each server runs on --server-core with its best settings and the same codes. The servers are loaded
+  in turn for a slice, round after round. The figure of a slice is the CPU time of all threads of the
+  server divided by the answered requests. Servers are compared by the ratio of slices of one round;
+  the report gives median and range of the ratios. nginx and HAProxy come from the system (Debian:
+  apt install nginx haproxy) and are left out if not installed. A server that answers within three
+  seconds is started five times, because the first start may include the cost of memory that the
+  system has not handed out before.
 
 Example:
   coupon-loadtest codes --count 1000000 --out codes.csv
   coupon-loadtest compare --codes codes.csv --out figures";
 
-/// Where a measurement takes place that starts its servers itself.
+/// Arguments of measurements that start their servers.
 #[derive(Debug, Args)]
-pub(crate) struct GroundArguments {
-    /// Codes to serve and to ask for, as `codes` writes them
+pub(crate) struct TestBedArguments {
+    /// Codes to serve and to request, as `codes` writes them
     #[arg(long, value_name = "FILE")]
     pub(crate) codes: PathBuf,
 
@@ -128,19 +127,19 @@ pub(crate) struct GroundArguments {
     #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u32).range(1..=4_000))]
     pub(crate) connections: u32,
 
-    /// The core of what is measured
+    /// Core of the measured server
     #[arg(long, value_name = "N", default_value = "0")]
     pub(crate) server_core: usize,
 
-    /// The core of the generator
+    /// Core of the generator
     #[arg(long, value_name = "N", default_value = "1")]
     pub(crate) generator_core: usize,
 
-    /// Where coupond and the constant servers lie [default: beside this program]
+    /// Folder of coupond and the constant servers [default: beside this program]
     #[arg(long, value_name = "DIR")]
     pub(crate) programs: Option<PathBuf>,
 
-    /// Write the figures there, too, as JSON, and as SVG where there is a chart
+    /// Also write the figures into this folder, as JSON, and as SVG if there is a chart
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
 
@@ -152,9 +151,9 @@ pub(crate) struct GroundArguments {
 #[derive(Debug, Args)]
 pub(crate) struct CompareArguments {
     #[command(flatten)]
-    pub(crate) ground: GroundArguments,
+    pub(crate) test_bed: TestBedArguments,
 
-    /// Which servers, in which order
+    /// Servers to compare, in this order
     #[arg(
         long,
         value_name = "LIST",
@@ -163,35 +162,35 @@ pub(crate) struct CompareArguments {
     )]
     pub(crate) contenders: Vec<Contender>,
 
-    /// Which requests
+    /// Kinds of requests
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "zipf,uniform,misses")]
     pub(crate) mix: Vec<Mix>,
 
-    /// How often each server is loaded
+    /// Number of slices per server
     #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) rounds: u32,
 
-    /// How long each time
+    /// Duration of a slice
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = positive_time)]
     pub(crate) slice: Duration,
 
-    /// Requests per second, the same for all; one that cannot keep up ends the comparison
-    /// [default: as many as the connections carry]
+    /// Requests per second for all servers; a server that falls behind ends the comparison
+    /// [default: all connections busy]
     #[arg(long, value_name = "N", value_parser = rate)]
     pub(crate) rate: Option<f64>,
 }
 
 const HOW_IT_SWEEPS: &str = "\
 How it sweeps:
-  Each step is a `run` of its own, measured from the intended time of sending. A line ends at its
-  knee: the first step in which p99 passes --knee, or less than 98 of 100 requests were answered in
-  time, or the generator itself lagged (then it says so: that is not the server's knee). Such a step
-  is done a second time before it ends a line, in case a neighbour was the cause. Give server
-  and generator a core each (taskset).";
+  Each step is a `run`, measured from the due times. A line ends at its knee: the first step in which
+  p99 exceeds --knee, or fewer than 98 % of the requests were answered in time, or the generator
+  lagged (marked so: this is not the server's knee). Such a step is repeated once before it ends the
+  line, because another tenant of the machine may have been the cause. Give server and generator a
+  core each (taskset).";
 
 #[derive(Debug, Args)]
 pub(crate) struct SweepArguments {
-    /// Where the server listens
+    /// Address of the server
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080")]
     pub(crate) target: SocketAddr,
 
@@ -199,7 +198,7 @@ pub(crate) struct SweepArguments {
     #[arg(long, value_name = "NAME", value_parser = header_value)]
     pub(crate) host: Option<String>,
 
-    /// Codes to ask for: one a line, or a CSV with a `coupon_code` column
+    /// Codes to request: one per line, or a CSV with a `coupon_code` column
     #[arg(long, value_name = "FILE")]
     pub(crate) codes: PathBuf,
 
@@ -207,7 +206,7 @@ pub(crate) struct SweepArguments {
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "0,10,1")]
     pub(crate) requests_per_connection: Vec<u64>,
 
-    /// Shares of requests for codes that do not exist; above 0, coupond needs
+    /// Shares of requests for unknown codes; above 0, coupond needs
     /// `limits.misses_per_minute = 0`
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "0,0.5,1", value_parser = ratio)]
     pub(crate) miss_ratio: Vec<f64>,
@@ -220,11 +219,11 @@ pub(crate) struct SweepArguments {
     #[arg(long, value_name = "N", default_value = "200000", value_parser = rate)]
     pub(crate) to: f64,
 
-    /// Each rate is so many times the one before
+    /// Ratio of each rate to the previous rate
     #[arg(long, value_name = "F", default_value = "1.3", value_parser = factor)]
     pub(crate) factor: f64,
 
-    /// How long each step is measured
+    /// Duration of a step
     #[arg(long, value_name = "TIME", default_value = "3s", value_parser = positive_time)]
     pub(crate) duration: Duration,
 
@@ -240,7 +239,7 @@ pub(crate) struct SweepArguments {
     #[arg(long, value_name = "TIME", default_value = "2ms", value_parser = positive_time)]
     pub(crate) max_lag: Duration,
 
-    /// Write sweep.json and sweep.svg there, too
+    /// Also write sweep.json and sweep.svg into this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
 }
@@ -248,15 +247,15 @@ pub(crate) struct SweepArguments {
 const HOW_IT_SWAPS: &str = "\
 How it swaps:
   coupond runs on --server-core, with click log and limits on, over all codes of the file. All
-  indexes are written beforehand: small levels as edits make them, and whole bases. First it is
-  measured how many requests a second are carried with all connections busy; then a share of that
-  is sent open-loop from --generator-core while one index after the other is published. Latencies
-  count from the intended time of sending, in buckets of 100 ms:
+  indexes are written beforehand: small levels as edits make them, and whole bases. The first step
+  measures the capacity, with all connections busy. Then --generator-core sends a share of it
+  open-loop while one index after the other is published. Latencies count from the due time, in
+  buckets of 100 ms:
     steady   before the first swap and after the last one
-    during   from a publication until its index is live; with a new base, when the old is freed, too
+    during   from a publication until its index is live; with a new base, also while the old is freed
     between  the rest
-  The hottest codes lead to a page that names the generation. An answer is stale when it comes from
-  an index that was known to be replaced before the request was sent, or that was not published yet.
+  The hottest codes lead to a page that names the generation. An answer is stale if its index was
+  confirmed as replaced before the request was sent, or was not yet published.
 
 Exit codes:
   0 measured   1 could not run   2 bad arguments   3 void: the generator lagged (p99.9 > --max-lag)
@@ -269,25 +268,25 @@ Example:
 #[derive(Debug, Args)]
 pub(crate) struct SwapsArguments {
     #[command(flatten)]
-    pub(crate) ground: GroundArguments,
+    pub(crate) test_bed: TestBedArguments,
 
-    /// Requests per second [default: --load of what is carried]
+    /// Requests per second [default: --load of the capacity]
     #[arg(long, value_name = "N", value_parser = rate)]
     pub(crate) rate: Option<f64>,
 
-    /// Share of what is carried with all connections busy
+    /// Share of the capacity that is measured with all connections busy
     #[arg(long, value_name = "0..1", default_value = "0.7", value_parser = load)]
     pub(crate) load: f64,
 
-    /// How often the small level is replaced
+    /// Number of replacements of the small level
     #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u32).range(0..=1_000))]
     pub(crate) level_swaps: u32,
 
-    /// How often the base is replaced, too
+    /// Number of replacements of the base
     #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u32).range(0..=100))]
     pub(crate) base_swaps: u32,
 
-    /// Time from a swap to the next
+    /// Time from one swap to the next
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = positive_time)]
     pub(crate) every: Duration,
 
@@ -299,15 +298,15 @@ pub(crate) struct SwapsArguments {
     #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) level_codes: u32,
 
-    /// How codes are drawn: a few hot ones and a long tail, or all alike
-    #[arg(long, value_enum, default_value_t = Draw::Zipf)]
-    pub(crate) draw: Draw,
+    /// Distribution of requested codes: a few hot codes and a long tail, or uniform
+    #[arg(long, value_enum, default_value_t = KeyDistribution::Zipf)]
+    pub(crate) draw: KeyDistribution,
 
     /// Generator lag (p99.9) above which the run is void
     #[arg(long, value_name = "TIME", default_value = "1ms", value_parser = positive_time)]
     pub(crate) max_lag: Duration,
 
-    /// Where indexes and click log are kept while it runs [default: the folder for temporary files]
+    /// Folder for indexes and click log during the run [default: the folder for temporary files]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
 }
@@ -315,14 +314,14 @@ pub(crate) struct SwapsArguments {
 const HOW_IT_SATURATES: &str = "\
 How it saturates:
   coupond runs on --server-core with all its threads, click log included, and its files on a disk.
-  Every connection is kept busy from --generator-core: a slice of visits of known codes, then a
-  slice of visits of codes that do not exist, round after round. Then coupond is stopped and the
-  clicks in its log are counted: as many as redirects were answered, each once, or counted as
-  unlogged. 'core busy' far below 1 means that the generator, not coupond, was the bottleneck.
+  --generator-core keeps every connection busy: a slice of visits to known codes, then a slice of
+  visits to unknown codes, round after round. Then coupond is stopped and the clicks in its log are
+  counted. Each answered redirect must be logged exactly once or be counted as unlogged. 'core busy'
+  far below 1 means that the generator, not coupond, was the bottleneck.
 
 Exit codes:
-  0 measured, and every click accounted for   1 could not run   2 bad arguments
-  4 clicks were lost or kept twice, or an answer had an unexpected status
+  0 measured, every click accounted for   1 could not run   2 bad arguments
+  4 clicks were lost or logged twice, or an answer had an unexpected status
 
 Example:
   coupon-loadtest codes --count 10000000 --out codes.csv
@@ -331,29 +330,29 @@ Example:
 #[derive(Debug, Args)]
 pub(crate) struct SaturateArguments {
     #[command(flatten)]
-    pub(crate) ground: GroundArguments,
+    pub(crate) test_bed: TestBedArguments,
 
-    /// How often hits and misses are measured
+    /// Number of rounds, each with hits and misses
     #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) rounds: u32,
 
-    /// How long each time
+    /// Duration of a slice
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = positive_time)]
     pub(crate) slice: Duration,
 
-    /// How codes are drawn: a few hot ones and a long tail, or all alike
-    #[arg(long, value_enum, default_value_t = Draw::Zipf)]
-    pub(crate) draw: Draw,
+    /// Distribution of requested codes: a few hot codes and a long tail, or uniform
+    #[arg(long, value_enum, default_value_t = KeyDistribution::Zipf)]
+    pub(crate) draw: KeyDistribution,
 
     /// Where index and click log are kept while it runs [default: the folder for temporary files]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
 }
 
-/// The admin, and the redirect server that publishes what it says.
+/// The admin and its redirect server.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Network {
-    /// Where the admin's API listens
+    /// Address of the admin API
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8090")]
     pub(crate) admin: SocketAddr,
 
@@ -361,7 +360,7 @@ pub(crate) struct Network {
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: PathBuf,
 
-    /// Where the redirect server listens
+    /// Address of the redirect server
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080")]
     pub(crate) target: SocketAddr,
 
@@ -369,7 +368,7 @@ pub(crate) struct Network {
     #[arg(long, value_name = "NAME", value_parser = header_value)]
     pub(crate) host: Option<String>,
 
-    /// How long to wait for an answer, and for a visitor to see a change
+    /// Longest wait for an answer, and for a visitor to see a change
     #[arg(long, value_name = "TIME", default_value = "2m", value_parser = positive_time)]
     pub(crate) timeout: Duration,
 }
@@ -389,11 +388,11 @@ pub(crate) struct EditsArguments {
     #[arg(long, value_name = "N", default_value = "20", value_parser = rate)]
     pub(crate) rate: f64,
 
-    /// How long
+    /// Duration of the run
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = positive_time)]
     pub(crate) duration: Duration,
 
-    /// Kinds of edits and their parts: a code moves to another offer, a code is created, an offer's
+    /// Kinds of edits with their shares: a code moves to another offer, a code is created, an offer's
     /// destination changes
     #[arg(
         long,
@@ -407,20 +406,20 @@ pub(crate) struct EditsArguments {
     #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) editors: u16,
 
-    /// Visits per second meanwhile, of the codes in --codes
+    /// Visits per second during the edits, to the codes in --codes
     #[arg(long, value_name = "N", value_parser = rate, requires = "codes")]
     pub(crate) load_rate: Option<f64>,
 
-    /// Codes for --load-rate: one a line, or a CSV with a `coupon_code` column
+    /// Codes for --load-rate: one per line, or a CSV with a `coupon_code` column
     #[arg(long, value_name = "FILE")]
     pub(crate) codes: Option<PathBuf>,
 
-    /// Write the report as JSON, too; `-` is the standard output (the table then goes to stderr)
+    /// Also write the report as JSON; `-` is the standard output (the table then goes to stderr)
     #[arg(long, value_name = "FILE|-")]
     pub(crate) json: Option<PathBuf>,
 }
 
-/// What an edit does.
+/// Kinds of edits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum EditKind {
@@ -439,7 +438,7 @@ impl std::fmt::Display for EditKind {
     }
 }
 
-/// How many parts of the edits are of one kind.
+/// Share of the edits of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Share {
     pub(crate) kind: EditKind,
@@ -462,11 +461,11 @@ pub(crate) struct FillArguments {
     #[command(flatten)]
     pub(crate) network: Network,
 
-    /// How many codes to import
+    /// Number of codes to import
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=100_000_000))]
     pub(crate) codes: u64,
 
-    /// Leave out so many codes first, those of an earlier run
+    /// Number of codes to skip: the codes of an earlier run
     #[arg(long, value_name = "N", default_value = "0", value_parser = clap::value_parser!(u64).range(0..=100_000_000))]
     pub(crate) skip: u64,
 
@@ -474,11 +473,11 @@ pub(crate) struct FillArguments {
     #[arg(long, value_name = "N", default_value = "1000000", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     pub(crate) rows_per_file: u64,
 
-    /// Offers that there are then, at the least; codes are spread over them
+    /// Least number of offers after the run; codes are spread over the offers
     #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) offers: u32,
 
-    /// Partners that there are then, at the least; each code belongs to one
+    /// Least number of partners after the run; each code belongs to one partner
     #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) affiliates: u32,
 
@@ -487,15 +486,15 @@ pub(crate) struct FillArguments {
     pub(crate) seed: u64,
 }
 
-/// What the requests of a comparison ask for.
+/// Requested codes of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Mix {
     /// A few hot codes and a long tail
     Zipf,
-    /// Every code alike
+    /// All codes equally often
     Uniform,
-    /// Codes that do not exist
+    /// Unknown codes
     Misses,
 }
 
@@ -514,7 +513,7 @@ impl std::fmt::Display for Mix {
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {
-    /// Where the server listens
+    /// Address of the server
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080")]
     pub(crate) target: SocketAddr,
 
@@ -526,11 +525,11 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "N", default_value = "1000", value_parser = rate)]
     pub(crate) rate: f64,
 
-    /// How long to measure
+    /// Duration of measuring
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = positive_time)]
     pub(crate) duration: Duration,
 
-    /// How long to send at the same rate before measuring
+    /// Time at the same rate before measuring
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = time)]
     pub(crate) warmup: Duration,
 
@@ -538,19 +537,19 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u32).range(1..=60_000))]
     pub(crate) connections: u32,
 
-    /// Requests after which a connection is closed and made anew [default: unlimited]
+    /// Requests per connection before it is replaced [default: unlimited]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) requests_per_connection: Option<u64>,
 
-    /// Codes to ask for: one a line, or a CSV with a `coupon_code` column
+    /// Codes to request: one per line, or a CSV with a `coupon_code` column
     #[arg(long, value_name = "FILE")]
     pub(crate) codes: PathBuf,
 
-    /// How codes are drawn: a few hot ones and a long tail, or all alike
-    #[arg(long, value_enum, default_value_t = Draw::Zipf)]
-    pub(crate) draw: Draw,
+    /// Distribution of requested codes: a few hot codes and a long tail, or uniform
+    #[arg(long, value_enum, default_value_t = KeyDistribution::Zipf)]
+    pub(crate) draw: KeyDistribution,
 
-    /// Skew of the zipf draw; 0 is uniform
+    /// Exponent of the Zipf distribution; 0 is uniform
     #[arg(long, value_name = "S", default_value = "1.0", value_parser = exponent)]
     pub(crate) zipf_exponent: f64,
 
@@ -558,9 +557,9 @@ pub(crate) struct RunArguments {
     #[arg(long)]
     pub(crate) mixed_case: bool,
 
-    /// Share of requests for well-formed codes that are not in the file (each is longer than any
-    /// code there). A coupond to be measured with them needs `limits.misses_per_minute = 0`: all
-    /// come from one address
+    /// Share of requests for well-formed codes that are not in the file (longer than all codes in the
+    /// file). coupond then needs `limits.misses_per_minute = 0`, because all requests come from one
+    /// address
     #[arg(long, value_name = "0..1", default_value = "0", value_parser = ratio)]
     pub(crate) miss_ratio: f64,
 
@@ -576,20 +575,19 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "QUERY", value_parser = query)]
     pub(crate) query: Option<String>,
 
-    /// Threads that send; each has its share of the rate and of the connections
+    /// Sending threads; rate and connections are divided among the threads
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) threads: u16,
 
-    /// How long to wait for an answer (or a new connection), from the sending
+    /// Longest wait for an answer (or a new connection), from the sending
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = positive_time)]
     pub(crate) timeout: Duration,
 
-    /// How long to wait, after the last request was due, for what is still under way [default: the
-    /// timeout and one second]
+    /// Longest wait for open requests after the last due time [default: the timeout and one second]
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) drain: Option<Duration>,
 
-    /// Requests that may wait for a free connection; further ones are counted as never sent
+    /// Requests that may wait for a free connection; further requests count as never sent
     #[arg(long, value_name = "N", default_value = "100000", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) queue: u32,
 
@@ -597,11 +595,11 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "TIME", default_value = "2ms", value_parser = positive_time)]
     pub(crate) max_lag: Duration,
 
-    /// Statuses that answers must have: `302`, `3xx`, or several as `302,404`
+    /// Expected statuses: `302`, `3xx`, or several as `302,404`
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub(crate) expect_status: Vec<StatusPattern>,
 
-    /// Write the report as JSON, too; `-` is the standard output (the table then goes to stderr)
+    /// Also write the report as JSON; `-` is the standard output (the table then goes to stderr)
     #[arg(long, value_name = "FILE|-")]
     pub(crate) json: Option<PathBuf>,
 
@@ -617,7 +615,7 @@ pub(crate) struct RunArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct CodesArguments {
-    /// How many codes
+    /// Number of codes
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     pub(crate) count: u64,
 
@@ -625,11 +623,11 @@ pub(crate) struct CodesArguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
 
-    /// Offers the codes stand on: one id, or a range such as 1-10; each code is on one of them
+    /// Offers of the codes: an id, or a range such as 1-10; each code gets one offer
     #[arg(long, value_name = "ID|A-B", default_value = "1", value_parser = ids)]
     pub(crate) offer_id: RangeInclusive<u32>,
 
-    /// Partners the codes belong to: one id, or a range; each code belongs to one of them
+    /// Partners of the codes: an id, or a range; each code gets one partner
     #[arg(long, value_name = "ID|A-B", default_value = "1-100", value_parser = ids)]
     pub(crate) affiliate_ids: RangeInclusive<u32>,
 
@@ -640,39 +638,39 @@ pub(crate) struct CodesArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ClicksArguments {
-    /// How many clicks
+    /// Number of clicks
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000_000))]
     pub(crate) count: u64,
 
-    /// How many codes they are of
+    /// Number of clicked codes
     #[arg(long, value_name = "N", default_value = "100000", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) codes: u32,
 
-    /// Days that the clicks are spread over
+    /// Number of days with clicks
     #[arg(long, value_name = "N", default_value = "31", value_parser = clap::value_parser!(u32).range(1..=3_660))]
     pub(crate) days: u32,
 
-    /// The first day, of UTC
+    /// First day, in UTC
     #[arg(long, value_name = "DAY", default_value = "2026-10-01")]
     pub(crate) from: jiff::civil::Date,
 
-    /// The data folder to write to; it must not have an archive yet
+    /// Data folder to write to, without an archive
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
 
-    /// Offers that the codes stand on
+    /// Number of offers
     #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) offers: u32,
 
-    /// Partners that the codes belong to
+    /// Number of partners
     #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) affiliates: u32,
 
-    /// Advertisers of the offers
+    /// Number of advertisers
     #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) advertisers: u32,
 
-    /// Skew of the draw of codes; 0 is uniform
+    /// Exponent of the Zipf distribution of codes; 0 is uniform
     #[arg(long, value_name = "S", default_value = "1.0", value_parser = exponent)]
     pub(crate) zipf_exponent: f64,
 
@@ -683,10 +681,10 @@ pub(crate) struct ClicksArguments {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Draw {
-    /// The n-th most wanted code is asked for in proportion to 1/n^exponent
+pub(crate) enum KeyDistribution {
+    /// The n-th most requested code gets a share in proportion to 1/n^exponent
     Zipf,
-    /// Every code is as wanted as the next
+    /// All codes equally often
     Uniform,
 }
 
@@ -699,7 +697,7 @@ pub(crate) enum HeaderSet {
     Minimal,
 }
 
-/// A status (`302`) or a class of them (`3xx`).
+/// A status (`302`) or a class of statuses (`3xx`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StatusPattern {
     low: u16,

@@ -1,13 +1,13 @@
-//! Writes a click archive as coupon-admin keeps it, to measure counting and reports with.
+//! Writes a click archive in coupon-admin's format, for measuring ingest and reports.
 //!
-//! The blocks are real ones, of two serving threads, and the same arguments give the same bytes.
-//! Clicks are spread evenly over the days. A code's id is its row in `codes.csv`, which is written
-//! beside the archive; its partner, offer and advertiser follow from the id. Codes are drawn as
-//! visitors do (Zipf). A few visits are bots', paused codes', fetched ahead or repeated; some have
-//! subs, `sub2` a number that hardly ever comes twice.
+//! The blocks are real ones of two serving threads; equal arguments give equal bytes. Clicks are spread
+//! evenly over the days. The id of a code is its row in `codes.csv`, which is written beside the archive;
+//! partner, offer and advertiser follow from the id. Codes follow the Zipf distribution. A few visits
+//! come from bots, hit paused codes, are prefetched or repeated; some have subs, with a `sub2` that
+//! rarely repeats.
 //!
-//! Deliberately absent: a store. `codes.csv` is for `coupon-admin import`, into a network that has
-//! the offers and partners.
+//! Deliberately absent: a store. Import `codes.csv` with `coupon-admin import` into a network with the
+//! offers and partners.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -29,30 +29,30 @@ use crate::codes::scatter::Scatter;
 const DAY_MS: u64 = 86_400_000;
 const THREADS: u8 = 2;
 const CLICKS_PER_BLOCK: u64 = 150;
-/// Blocks that are made durable at once.
+/// Blocks per sync.
 const BLOCKS_PER_APPEND: usize = 1_000;
-/// As coupon-admin has them.
+/// The options of coupon-admin.
 const ARCHIVE: Options = Options { segment_bytes: 16 << 20, max_frame_bytes: 4 << 20 };
 const VISITORS: u32 = 20_000_000;
 
-/// Why there is no whole archive.
+/// Reasons for an incomplete archive.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClicksError {
-    /// Clicks must not be mixed with others.
+    /// The archive must hold generated clicks only.
     #[error("there is a click archive in {} already; name another folder", .0.display())]
     Exists(PathBuf),
-    /// The archive failed.
+    /// The archive could not be written.
     #[error(transparent)]
     Archive(#[from] FramedLogError),
-    /// The code file failed.
+    /// The code file could not be written.
     #[error("{} could not be written: {source}", path.display())]
     Codes { path: PathBuf, source: std::io::Error },
-    /// A record was refused.
+    /// A record could not be encoded.
     #[error(transparent)]
     Record(#[from] coupon_shared::click::ClickError),
 }
 
-/// What was written.
+/// Result of writing.
 pub(crate) struct Written {
     pub(crate) clicks: u64,
     pub(crate) bytes: u64,
@@ -103,7 +103,7 @@ fn write_codes(arguments: &ClicksArguments, path: &Path) -> std::io::Result<()> 
     let mut out = BufWriter::with_capacity(1 << 20, File::create(path)?);
     out.write_all(b"offer_id,affiliate_id,coupon_code,status\n")?;
     for id in 1..=arguments.codes {
-        let Owner { offer, affiliate, .. } = Owner::of(arguments, id);
+        let Owner { offer, affiliate, .. } = Owner::of_code(arguments, id);
         writeln!(out, "{offer},{affiliate},{},active", code(id))?;
     }
     out.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()
@@ -113,7 +113,7 @@ fn code(id: u32) -> String {
     format!("LOAD{id:06}")
 }
 
-/// Whose a code is.
+/// Offer, partner and advertiser of a code.
 struct Owner {
     offer: u32,
     affiliate: u32,
@@ -121,7 +121,7 @@ struct Owner {
 }
 
 impl Owner {
-    fn of(arguments: &ClicksArguments, id: u32) -> Owner {
+    fn of_code(arguments: &ClicksArguments, id: u32) -> Owner {
         let mixed = u64::from(id).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
         let offer = 1 + (mixed % u64::from(arguments.offers)) as u32;
         let affiliate = 1 + (mixed / 1_009 % u64::from(arguments.affiliates)) as u32;
@@ -129,7 +129,7 @@ impl Owner {
     }
 }
 
-/// One serving thread.
+/// Click stream of one serving thread.
 struct Stream {
     id: StreamId,
     ids: TransactionIdSource,
@@ -162,14 +162,14 @@ impl Stream {
     }
 }
 
-/// Makes one visit after the other.
+/// Generates visits.
 struct Visits<'a> {
     arguments: &'a ClicksArguments,
     first_ms: u64,
     zipf: Option<Zipf<f64>>,
     scatter: Scatter,
     rng: Xoshiro256PlusPlus,
-    /// Who came last, and with what code.
+    /// Visitor and code of the previous visit.
     last: (u32, u32),
 }
 
@@ -193,7 +193,7 @@ impl<'a> Visits<'a> {
         let after_ms = span_ms * u128::from(click) / u128::from(self.arguments.count);
         let unix_ms = self.first_ms + after_ms as u64;
         let (visitor, code_id) = self.who_and_what();
-        let Owner { offer, affiliate, advertiser } = Owner::of(self.arguments, code_id);
+        let Owner { offer, affiliate, advertiser } = Owner::of_code(self.arguments, code_id);
         let head = ClickHead {
             transaction_id: ids.next(&ClickIdKey([0; 16]), unix_ms),
             unix_ms,
@@ -238,7 +238,7 @@ impl<'a> Visits<'a> {
     }
 }
 
-/// The same for each visitor; one in fifty is a bot.
+/// Constant for each visitor; one visitor in fifty is a bot.
 fn user_agent(visitor: u32) -> String {
     let version = 110 + visitor / 50 % 32;
     match visitor % 50 {

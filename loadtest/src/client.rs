@@ -1,7 +1,7 @@
-//! A blocking HTTP/1.1 client for calls that are waited for one by one: the admin's API, and single
-//! visits. One connection, kept as long as the server keeps it.
+//! A blocking HTTP/1.1 client for sequential calls: the admin API, and single visits. It keeps one
+//! connection for as long as the server does.
 //!
-//! Deliberately absent: everything that measuring visitors needs, which [`crate::lane`] does.
+//! Deliberately absent: load. [`crate::worker`] generates load.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -16,7 +16,7 @@ const MAX_HEAD_BYTES: usize = 16 * 1024;
 const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
 const MAX_HEADERS: usize = 64;
 
-/// Why no answer came.
+/// Reasons for a missing answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
     #[error("{address}: {source}; is it running there?")]
@@ -27,7 +27,7 @@ pub(crate) enum ClientError {
     TooLong { address: SocketAddr },
 }
 
-/// An answer as it came.
+/// Answer with status, headers and body.
 #[derive(Debug)]
 pub(crate) struct Answered {
     pub(crate) status: u16,
@@ -37,18 +37,18 @@ pub(crate) struct Answered {
 }
 
 impl Answered {
-    /// The body as JSON; null where it is none.
+    /// Body as JSON; null if the body is not JSON.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
-    /// The answer, if it is 200; else what the API says is wrong.
+    /// Returns a 200 answer; otherwise the error message of the API.
     pub(crate) fn accepted(self) -> anyhow::Result<Answered> {
         anyhow::ensure!(self.status == 200, "the admin answers {}", self.error());
         Ok(self)
     }
 
-    /// What the API says is wrong.
+    /// Error message of the API.
     pub(crate) fn error(&self) -> String {
         let sentence = self.json()["error"].as_str().unwrap_or("no reason given").to_owned();
         format!("{} {sentence}", self.status)
@@ -57,14 +57,14 @@ impl Answered {
 
 pub(crate) struct Client {
     address: SocketAddr,
-    /// Goes with every request, each line ended.
+    /// Header lines of each request, each line ended.
     headers: String,
     timeout: Duration,
     stream: Option<TcpStream>,
 }
 
 impl Client {
-    /// Calls the admin's API.
+    /// Client of the admin API.
     pub(crate) fn of_admin(network: &Network) -> anyhow::Result<Client> {
         let Network { admin: address, key_file, timeout, .. } = network;
         let key = std::fs::read_to_string(key_file)
@@ -73,7 +73,7 @@ impl Client {
         Ok(Client { address: *address, headers, timeout: *timeout, stream: None })
     }
 
-    /// Visits as a browser does.
+    /// Client with the headers of a browser.
     pub(crate) fn of_visitor(network: &Network) -> Client {
         let headers = format!(
             "Host: {}\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 \
@@ -97,15 +97,16 @@ impl Client {
         self.send(method, path, "application/json", body.to_string().as_bytes())
     }
 
-    /// Creates something and answers its id.
+    /// Creates an object and returns its id.
     pub(crate) fn create(&mut self, what: &str, body: &Value, id: &str) -> anyhow::Result<u64> {
         let answer = self.send_json("POST", &format!("/v1/networks/{what}"), body)?;
         let answer = answer.accepted().with_context(|| format!("cannot create in {what}"))?;
         answer.json()[id].as_u64().with_context(|| format!("the admin's answer has no {id}"))
     }
 
-    /// Sends a request and reads the answer. A connection that was closed while nothing was asked
-    /// is made anew; one that breaks later is an error, because the request may have been heard.
+    /// Sends a request and reads the answer. Reconnects if the server closed the idle connection. A
+    /// connection that breaks after the request was sent is an error, because the server may have
+    /// processed the request.
     pub(crate) fn send(
         &mut self,
         method: &str,
@@ -166,7 +167,7 @@ impl Client {
     }
 }
 
-/// The answer without its body, the length of its head, and of its body where that is told.
+/// Answer without body, length of the head, and length of the body if announced.
 type Head = (Answered, usize, Option<usize>);
 
 fn read_head(bytes: &[u8]) -> Result<Option<Head>, httparse::Error> {
@@ -195,7 +196,7 @@ fn connect(address: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Whether the other end has not closed it.
+/// Whether the other end still has the connection open.
 fn is_open(stream: &TcpStream) -> bool {
     let look = || {
         stream.set_nonblocking(true)?;

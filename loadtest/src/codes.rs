@@ -1,6 +1,6 @@
-//! The codes a run asks for: checked once, then packed so that ten million stay small.
+//! The codes of a run: validated once, then packed, so ten million codes stay small.
 //!
-//! Every code in a [`CodeList`] is a valid coupon code, so it can stand in a request line as it is.
+//! Each code in a [`CodeList`] is a valid coupon code and needs no escaping in a request line.
 
 pub(crate) mod bulk;
 pub(crate) mod scatter;
@@ -15,12 +15,12 @@ use coupon_shared::code::{CodeError, FoldedCode};
 
 pub(crate) struct CodeList {
     text: Vec<u8>,
-    /// `ends[i]` is where code `i` ends in `text`; it begins where the one before ends.
+    /// `ends[i]` is the end of code `i` in `text`; the code begins at `ends[i - 1]`.
     ends: Vec<u32>,
     longest: usize,
 }
 
-/// Why a file gives no codes.
+/// Reasons why a file yields no codes.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CodeListError {
     #[error("cannot be read: {0}")]
@@ -41,7 +41,7 @@ pub(crate) enum CodeListError {
 }
 
 impl CodeList {
-    /// For all threads of a run; an error names the file.
+    /// Reads a file for all threads of a run; an error names the file.
     pub(crate) fn of_file(path: &Path) -> anyhow::Result<Arc<Self>> {
         let list = Self::read(path).with_context(|| format!("codes file {}", path.display()));
         list.map(Arc::new)
@@ -113,7 +113,7 @@ impl CodeList {
     }
 }
 
-/// A comma cannot be in a code, so a first line with one (or the column's very name) is a header.
+/// A comma cannot be part of a code: a first line with a comma, or with the column name, is a header.
 fn begins_with_a_csv_header(start: &[u8]) -> bool {
     let first_line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
     first_line.contains(&b',') || is_code_column(first_line)

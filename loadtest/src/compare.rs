@@ -1,23 +1,22 @@
-//! `compare`: what a redirect costs each of several servers, with the same codes and requests.
+//! `compare`: CPU cost of a redirect on several servers, with the same codes and requests.
 //!
-//! Shared machines are noisy, and throughput says as much about the neighbours as about a server.
-//! So the servers are loaded in turn, a slice each, round after round; a slice's figure is the CPU
-//! time that the server's own threads took, divided by the requests it answered; and servers are
-//! compared by the **ratio of slices of one round**, of which the median and the range are told.
+//! Shared machines are noisy, and throughput depends on the neighbours as much as on the server. So the
+//! servers are loaded in turn, one slice each, round after round. The figure of a slice is the CPU time
+//! of the server's own threads, divided by the answered requests. Servers are compared by the **ratio
+//! of slices of one round**; the report gives the median and the range of the ratios.
 //!
-//! Every contender runs at its best settings ([`contender`]) on one core, the generator on another.
-//! All connections are kept busy, or all servers are loaded at one rate; a slice in which a server
-//! did not keep up with that, or answered otherwise than it should, makes the comparison fail
-//! rather than count.
+//! Each contender runs at its best settings ([`start`]) on one core, the generator on another.
+//! Either all connections are kept busy, or all servers are loaded at one rate. A slice in which a
+//! server falls behind the rate, or answers with another status than expected, fails the comparison.
 //!
-//! Deliberately absent: throughput, and latency (which `run` measures).
+//! Deliberately absent: throughput, and latency (`run` measures latency).
 
 mod chart;
 mod constant;
-mod contender;
 mod haproxy;
 mod nginx;
 mod ratios;
+mod start;
 mod table;
 
 use std::sync::Arc;
@@ -26,38 +25,38 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use indicatif::ProgressBar;
 
-use crate::cli::{CompareArguments, Draw, Mix};
+use crate::cli::{CompareArguments, KeyDistribution, Mix};
 use crate::codes::CodeList;
+use crate::contender::Contender;
 use crate::generator;
 use crate::plan::{NO_REST, Plan};
 use crate::progress;
 use crate::server::process::{self, CpuTime};
-use crate::server::{self, Ground, Scratch, Server};
-pub(crate) use contender::Contender;
-use contender::Started;
+use crate::server::{self, Scratch, Server, TestBed};
 use ratios::Slice;
+use start::Started;
 pub(crate) use table::Comparison;
 
-/// After a slice, until what the server does later for its requests (writing logs) is done, too.
+/// Wait after a slice, until deferred work of the server (log writes) is done.
 const SETTLING: Duration = Duration::from_millis(400);
-/// The share of the intended requests that must have been answered.
+/// Least share of the intended requests that a server must answer.
 const KEPT_UP: f64 = 0.98;
-/// How long after the end of a slice its last answer may come.
+/// Latest arrival of the last answer, after the end of a slice.
 const LATEST: Duration = Duration::from_millis(250);
 
 pub(crate) fn compare(arguments: &CompareArguments) -> anyhow::Result<Comparison> {
-    let codes = CodeList::of_file(&arguments.ground.codes)?;
-    process::pin_to(arguments.ground.generator_core).context("--generator-core")?;
-    // In memory: no contender shall wait for a disk.
+    let codes = CodeList::of_file(&arguments.test_bed.codes)?;
+    process::pin_to(arguments.test_bed.generator_core).context("--generator-core")?;
+    // In memory: no contender has to wait for a disk.
     let folder = Scratch::in_memory()?;
-    let ground = Ground {
+    let test_bed = TestBed {
         codes: &codes,
         folder: folder.path(),
-        programs: server::programs(arguments.ground.programs.as_deref())?,
-        core: arguments.ground.server_core,
+        programs: server::programs(arguments.test_bed.programs.as_deref())?,
+        core: arguments.test_bed.server_core,
     };
     let mut comparison = Comparison::new(arguments, codes.len());
-    let servers = start_all(arguments, &ground, &mut comparison)?;
+    let servers = start_all(arguments, &test_bed, &mut comparison)?;
     for mix in &arguments.mix {
         let rounds = rounds(arguments, &codes, &servers, *mix)?;
         comparison.measured(*mix, &rounds);
@@ -70,12 +69,12 @@ pub(crate) fn compare(arguments: &CompareArguments) -> anyhow::Result<Comparison
 
 fn start_all(
     arguments: &CompareArguments,
-    ground: &Ground<'_>,
+    test_bed: &TestBed<'_>,
     comparison: &mut Comparison,
 ) -> anyhow::Result<Vec<(Contender, Server)>> {
     let mut servers = Vec::new();
     for contender in &arguments.contenders {
-        match contender.start(ground).with_context(|| format!("{contender} does not start"))? {
+        match contender.start(test_bed).with_context(|| format!("{contender} does not start"))? {
             Some(Started { server, starts }) => {
                 eprintln!("{contender}: first redirect after {:.2?}", starts[0]);
                 comparison.started(*contender, &starts);
@@ -88,7 +87,7 @@ fn start_all(
     Ok(servers)
 }
 
-/// Every round of a mix: a slice of each server that can answer it, in turn.
+/// All rounds of one mix: one slice of each server, in turn.
 fn rounds(
     arguments: &CompareArguments,
     codes: &Arc<CodeList>,
@@ -98,7 +97,7 @@ fn rounds(
     let able = || servers.iter().filter(|(contender, _)| mix.hits() || contender.knows_misses());
     let bar = progress::slices((arguments.rounds as usize + 1) * able().count());
     let mut rounds = Vec::new();
-    // The first round warms caches and connections up and is not kept.
+    // The first round warms caches and connections up, and is discarded.
     for number in 0..=arguments.rounds {
         let mut round = Vec::new();
         for (contender, server) in able() {
@@ -128,7 +127,7 @@ fn slice(plan: &Arc<Plan>, server: &Server) -> anyhow::Result<Slice> {
     }
     let unexpected = tally.statuses.keys().find(|status| !plan.expects(**status));
     ensure!(unexpected.is_none(), "answered {unexpected:?} instead of {:?}", plan.expect_status);
-    // With all connections busy, what finds none free was never meant to be sent.
+    // With all connections busy, requests that find no free connection were never meant to be sent.
     let wanted = tally.scheduled - if plan.queue == 0 { tally.queue_full } else { 0 };
     ensure!(
         tally.answered as f64 >= wanted as f64 * KEPT_UP
@@ -149,13 +148,13 @@ fn slice_plan(
 ) -> Arc<Plan> {
     let status = if mix.hits() { "302" } else { "404" };
     Arc::new(Plan {
-        draw: if mix == Mix::Zipf { Draw::Zipf } else { Draw::Uniform },
+        draw: if mix == Mix::Zipf { KeyDistribution::Zipf } else { KeyDistribution::Uniform },
         miss_ratio: if mix.hits() { 0.0 } else { 1.0 },
-        // The same hot codes all the time, and within a round the same requests for all.
-        seed: arguments.ground.seed + u64::from(round),
+        // The same hot codes in all rounds, and the same requests for all servers of a round.
+        seed: arguments.test_bed.seed + u64::from(round),
         rate: arguments.rate.unwrap_or(NO_REST),
         duration: arguments.slice,
-        connections: arguments.ground.connections as usize,
+        connections: arguments.test_bed.connections as usize,
         queue: arguments.rate.map_or(0, |_| 100_000),
         expect_status: status.parse().into_iter().collect(),
         ..Plan::plain(server.address, codes)

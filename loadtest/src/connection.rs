@@ -1,8 +1,8 @@
-//! One connection: sends a request, reads its answer, one at a time, without ever blocking.
+//! A non-blocking connection: sends one request and reads its answer before the next.
 //!
-//! A connection that the server closed while it was idle is made anew without an error, as a
-//! browser does. One that breaks after a request was sent is an error of that request, which is
-//! never sent twice: the server may have counted it.
+//! A connection that the server closed while idle is reopened without an error, as browsers do. A
+//! connection that breaks after a request was sent is an error of this request. The request is never
+//! repeated: the server may have counted it.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -16,7 +16,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use crate::answer::{AnswerError, AnswerReader, Head};
 use crate::tally::FailureKind;
 
-/// Why a request has no answer.
+/// Reasons why a request has no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     #[error("{0}")]
@@ -44,7 +44,7 @@ impl Failure {
     }
 }
 
-/// How far a request has come.
+/// Progress of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     Idle,
@@ -56,7 +56,7 @@ pub(crate) enum Phase {
 pub(crate) struct Connection {
     target: SocketAddr,
     slot: u32,
-    /// Tells events of a former socket, still under way, from those of this one.
+    /// Distinguishes pending events of an earlier socket from events of the present one.
     incarnation: u32,
     socket: Option<TcpStream>,
     sent_on_socket: u64,
@@ -83,7 +83,7 @@ impl Connection {
         }
     }
 
-    /// Opened before the run, waiting for it, so that the first requests do not pay for it.
+    /// Connects before the run, so the first requests do not include the cost of connecting.
     pub(crate) fn open_early(&mut self, epoll: &OwnedFd, timeout: Duration) -> std::io::Result<()> {
         let socket = TcpStream::connect_timeout(&self.target, timeout)?;
         socket.set_nonblocking(true)?;
@@ -98,7 +98,7 @@ impl Connection {
         self.socket.is_some()
     }
 
-    /// The slot an event belongs to, and the incarnation of its connection.
+    /// Slot of an event, and the incarnation of its connection.
     pub(crate) fn addressee(data: EventData) -> (usize, u32) {
         let data = data.u64();
         ((data & u64::from(u32::MAX)) as usize, (data >> 32) as u32)
@@ -108,12 +108,12 @@ impl Connection {
         self.socket.is_some() && self.incarnation == incarnation
     }
 
-    /// Requests sent on the present socket.
+    /// Number of requests sent on the present socket.
     pub(crate) fn sent_on_socket(&self) -> u64 {
         self.sent_on_socket
     }
 
-    /// Renders the next request; the renderer tells where in it the code stands.
+    /// Renders the next request; `render` returns the position of the code.
     pub(crate) fn prepare(&mut self, render: impl FnOnce(&mut Vec<u8>) -> Range<usize>) {
         self.code = render(&mut self.request);
         self.written = 0;
@@ -132,7 +132,7 @@ impl Connection {
         self.reader.location()
     }
 
-    /// Begins to connect; an event tells when that is done.
+    /// Starts connecting; an event reports the result.
     pub(crate) fn start_connecting(&mut self, epoll: &OwnedFd) -> Result<(), Failure> {
         let socket = new_socket(self.target).map_err(Failure::Connect)?;
         match rustix::net::connect(&socket, &self.target) {
@@ -144,7 +144,7 @@ impl Connection {
         Ok(())
     }
 
-    /// What the socket says about an attempt to connect, after an event.
+    /// Result of connecting, after an event.
     pub(crate) fn finish_connecting(&mut self) -> Result<(), Failure> {
         let socket = self.socket.as_ref().ok_or(Failure::Closed)?;
         match socket.take_error() {
@@ -153,7 +153,7 @@ impl Connection {
         }
     }
 
-    /// Sends what was prepared; what the socket does not take now goes on at its next event.
+    /// Sends the prepared request; continues at the next event if the socket is full.
     pub(crate) fn write(&mut self) -> Result<(), Failure> {
         if self.phase != Phase::Writing {
             self.sent_on_socket += 1;
@@ -172,7 +172,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads what has come; true when the answer is complete.
+    /// Reads available bytes; true when the answer is complete.
     pub(crate) fn read(&mut self, server_closed: bool) -> Result<bool, Failure> {
         let socket = self.socket.as_mut().ok_or(Failure::Closed)?;
         loop {
@@ -180,8 +180,8 @@ impl Connection {
             let room = space.len();
             match socket.read(space) {
                 Ok(0) => return Err(Failure::Closed),
-                Ok(bytes) if self.reader.took(bytes)? => return Ok(true),
-                // What comes later makes a new event, so the socket need not be asked again.
+                Ok(bytes) if self.reader.accept(bytes)? => return Ok(true),
+                // A short read means the socket is empty; later bytes make a new event.
                 Ok(bytes) if bytes < room && !server_closed => return Ok(false),
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
@@ -191,7 +191,7 @@ impl Connection {
         }
     }
 
-    /// Ready for the next request.
+    /// Makes the connection ready for the next request.
     pub(crate) fn rest(&mut self) {
         self.phase = Phase::Idle;
     }

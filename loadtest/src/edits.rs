@@ -1,12 +1,11 @@
-//! `edits`: how long it takes from an edit's acceptance until a visitor sees it.
+//! `edits`: the time from the acceptance of an edit to the first visitor who sees it.
 //!
-//! Edits are due at a fixed rate and are made by several [`editor`]s, each with codes and offers of
-//! its own, so that no two edits meet. An editor waits for the admin's answer (accepted: saved
-//! durably) and then asks the redirect server, again and again, until the visit shows the change
-//! (live). Nothing of what the admin says about publication is believed.
+//! Edits are due at a fixed rate. Several [`editor`]s make them, each with codes and offers of its own,
+//! so no two edits touch the same object. An editor waits for the admin's answer (accepted: saved
+//! durably), then visits the redirect server repeatedly until the visit shows the change (live). The
+//! measurement relies on visits only, never on the admin's statements about publication.
 //!
-//! Deliberately absent: any judgement of how fast is fast enough, and the removal of what was made:
-//! codes stay as a person's edits do.
+//! Deliberately absent: a verdict about the figures, and clean-up: the edited codes stay.
 
 mod editor;
 mod report;
@@ -28,10 +27,10 @@ use editor::{Editor, Seen};
 
 pub(crate) use report::EditsReport;
 
-/// Time for the editors to arrive at the schedule, and between the visitors' end and the last edit.
+/// Time for all editors to reach the schedule, and between the last edit and the end of the load.
 const HEAD_START: Duration = Duration::from_millis(20);
 
-/// What the editors share.
+/// State shared by the editors.
 struct Run {
     arguments: EditsArguments,
     start: Instant,
@@ -40,7 +39,7 @@ struct Run {
     stop: AtomicBool,
 }
 
-/// Makes the edits, beside visitors' load where that is asked for.
+/// Makes the edits, with load from visitors beside them if requested.
 pub(crate) fn edits(arguments: &EditsArguments) -> anyhow::Result<EditsReport> {
     let load = arguments.load_rate.map(|rate| plan_load(arguments, rate)).transpose()?;
     let editors = prepare(arguments)?;
@@ -63,7 +62,7 @@ pub(crate) fn edits(arguments: &EditsArguments) -> anyhow::Result<EditsReport> {
         Ok(outcome) => outcome,
         Err(panic) => std::panic::resume_unwind(panic),
     });
-    EditsReport::of(arguments, run.start.elapsed(), seen, visitors.transpose()?.as_ref())
+    EditsReport::from_edits(arguments, run.start.elapsed(), seen, visitors.transpose()?.as_ref())
 }
 
 fn plan_load(arguments: &EditsArguments, rate: f64) -> anyhow::Result<Plan> {
@@ -102,7 +101,7 @@ fn make_edits(run: &Arc<Run>, editors: Vec<Editor>) -> anyhow::Result<Vec<Seen>>
     Ok(seen)
 }
 
-/// Takes one edit after the other, each at its time, until all are made or one breaks off.
+/// Makes edits, each at its due time, until all are made or one fails.
 fn work(run: &Run, mut editor: Editor) -> anyhow::Result<Vec<Seen>> {
     let mut all = Vec::new();
     while !run.stop.load(Ordering::Relaxed) {
@@ -119,7 +118,7 @@ fn work(run: &Run, mut editor: Editor) -> anyhow::Result<Vec<Seen>> {
     Ok(all)
 }
 
-/// The kind of an edit: shares of the mix in turn, so that each kind is spread over the run.
+/// Kind of edit `number`. Kinds alternate by their shares, so each kind is spread over the run.
 fn kind_of(mix: &[Share], number: u64) -> EditKind {
     let total: u64 = mix.iter().map(|share| u64::from(share.parts)).sum();
     let mut place = number % total.max(1);
@@ -133,9 +132,9 @@ fn kind_of(mix: &[Share], number: u64) -> EditKind {
     EditKind::Code
 }
 
-/// What of the visitors' load is told.
+/// Latencies of the visitors beside the edits.
 fn visitors_latency(outcome: &Outcome) -> crate::report::Times {
-    crate::report::Times::of(&outcome.measured.latency)
+    crate::report::Times::from_histogram(&outcome.measured.latency)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! `fill`: a network to measure on, made by the admin's API as people make one.
+//! `fill`: makes a network to measure on, through the admin API.
 //!
-//! What is there is counted first, so that a second run adds only what is missing; codes are those
-//! of [`BulkRows`], of which an earlier run has made the first. One file is in memory at a time.
+//! Existing objects are counted first, so a second run adds only the missing ones. The codes come from
+//! [`BulkRows`]; an earlier run has made the first of them. One file is in memory at a time.
 
 use std::time::{Duration, Instant};
 
@@ -13,15 +13,15 @@ use crate::client::Client;
 use crate::codes::bulk::{BulkRows, HEADER};
 use crate::progress;
 
-/// How many offers and partners have approvals of each other.
+/// Number of offers and of partners with approvals for each other.
 const APPROVED: u32 = 100;
-/// How many offers the codes of one partner stand on.
+/// Number of offers with codes of one partner.
 const OFFERS_EACH: u32 = 20;
-/// How many rows of a file may be left out: codes like those of the sample network are made, too.
+/// Rows of a file that may be rejected: some generated codes exist in the sample network.
 const MAX_LEFT_OUT: u64 = 100;
 const BETWEEN_VISITS: Duration = Duration::from_millis(1);
 
-/// Makes offers and partners, then codes, and tells what each file took.
+/// Makes offers and partners, then codes, and prints the times of each file.
 pub(crate) fn fill(arguments: &FillArguments) -> anyhow::Result<()> {
     let mut admin = Client::of_admin(&arguments.network)?;
     make_domain(&mut admin, &arguments.network.host())?;
@@ -31,7 +31,7 @@ pub(crate) fn fill(arguments: &FillArguments) -> anyhow::Result<()> {
     import(&mut admin, arguments)
 }
 
-/// Visits of the host lead nowhere without a tracking domain.
+/// Without a tracking domain, visits to the host lead nowhere.
 fn make_domain(admin: &mut Client, host: &str) -> anyhow::Result<()> {
     if count(admin, "trackingdomains")? == 0 {
         let domain = json!({"base_url": format!("http://{host}"), "is_default": true});
@@ -82,7 +82,7 @@ fn make_approvals(admin: &mut Client, arguments: &FillArguments) -> anyhow::Resu
     Ok(())
 }
 
-/// How many of these there are, deleted ones left out.
+/// Number of objects, deleted ones excluded.
 fn count(admin: &mut Client, what: &str) -> anyhow::Result<u64> {
     let answer = admin.get(&format!("/v1/networks/{what}?page_size=1"))?.accepted()?;
     let total = &answer.json()["paging"]["total_count"];
@@ -103,7 +103,7 @@ fn import(admin: &mut Client, arguments: &FillArguments) -> anyhow::Result<()> {
         let mut seen_by = None;
         for _ in 0..count {
             let row = rows.write_next(&mut file)?;
-            // Lower ones may have been there before, and be paused.
+            // Lower ids may have existed before, and may be paused.
             if row.offer > arguments.offers / 2 && row.affiliate > arguments.affiliates / 2 {
                 seen_by = Some(String::from_utf8_lossy(rows.last_code()).into_owned());
             }
@@ -127,11 +127,11 @@ fn import(admin: &mut Client, arguments: &FillArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How long it took to stage a file, and to commit it.
+/// Times for staging and committing a file.
 struct Uploaded {
     staged: Duration,
     committed: Duration,
-    /// Rows that were wrong.
+    /// Rejected rows.
     left_out: u64,
 }
 

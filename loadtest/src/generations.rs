@@ -1,15 +1,15 @@
-//! Whether an answer comes from an index that was current while it was asked for.
+//! Checks that an answer comes from an index that was current when the request was sent.
 //!
-//! In every generation some codes lead to a page whose host names the generation. An answer may
-//! come from any generation that was announced before it was read, but from none that a later one
-//! was known to have replaced before the request was sent.
+//! In each generation some codes lead to a page whose host names the generation. An answer may come
+//! from each generation announced before the answer was read, except generations whose successor was
+//! confirmed before the request was sent.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The host of such a page is this, the generation, and a dot.
+/// The host of a page: this word, the generation, a dot.
 const HOST: &str = "generation";
 
-/// Which generations may answer.
+/// Range of generations that may answer.
 #[derive(Debug)]
 pub(crate) struct Generations {
     announced: AtomicU64,
@@ -17,35 +17,35 @@ pub(crate) struct Generations {
 }
 
 impl Generations {
-    /// One is served already.
+    /// Starts with a generation that is already in service.
     pub(crate) fn beginning_with(generation: u64) -> Generations {
         Generations { announced: generation.into(), confirmed: generation.into() }
     }
 
-    /// Before it is published.
+    /// Call before the generation is published.
     pub(crate) fn announce(&self, generation: u64) {
         self.announced.store(generation, Ordering::SeqCst);
     }
 
-    /// After the server has said that it serves it.
+    /// Call after the server has confirmed that it serves the generation.
     pub(crate) fn confirm(&self, generation: u64) {
         self.confirmed.store(generation, Ordering::SeqCst);
     }
 
-    /// The oldest that may answer a request sent from now on.
+    /// Oldest generation that may answer a request sent from now on.
     pub(crate) fn oldest(&self) -> u64 {
         self.confirmed.load(Ordering::SeqCst)
     }
 
-    /// Whether this page may be the answer, read now, to a request sent when `oldest` was the
-    /// oldest. Pages that name no generation may.
+    /// Whether this page is a valid answer, read now, to a request sent when `oldest` was the oldest
+    /// generation. Pages that name no generation are valid.
     pub(crate) fn allow(&self, oldest: u64, location: &[u8]) -> bool {
         let named = generation_of(location);
         named.is_none_or(|named| (oldest..=self.announced.load(Ordering::SeqCst)).contains(&named))
     }
 }
 
-/// The page that names a generation.
+/// Page that names a generation.
 pub(crate) fn page(generation: u64) -> String {
     format!("https://{HOST}{generation}.example/landing")
 }

@@ -1,4 +1,4 @@
-//! Runs a plan: one lane per thread, all starting at the same instant, and adds up what they leave.
+//! Runs a plan with one worker per thread, all starting at the same instant, and adds up their totals.
 
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,26 +10,26 @@ use anyhow::{Context as _, anyhow};
 use indicatif::ProgressBar;
 
 use crate::answered_log::AnsweredLog;
-use crate::lane::{Lane, Totals};
 use crate::plan::Plan;
 use crate::progress::LiveCounts;
 use crate::schedule::Schedule;
 use crate::tally::Tally;
 use crate::timeline::Timeline;
+use crate::worker::{Totals, Worker};
 
 pub(crate) struct Outcome {
     pub(crate) measured: Tally,
     pub(crate) warmup: Tally,
-    /// Of what was measured, where the plan asks for it.
+    /// Timeline of the measured part, if the plan asks for one.
     pub(crate) timeline: Option<Timeline>,
-    /// From the start of measuring to its end or, if later, the last answer.
+    /// Duration from the start of measuring to its end or to the last answer, whichever is later.
     pub(crate) elapsed: Duration,
     pub(crate) connections_opened: u64,
     pub(crate) closed_while_idle: u64,
     pub(crate) interrupted: bool,
 }
 
-/// What the threads of a run share.
+/// State shared by the threads of a run.
 struct Run {
     plan: Arc<Plan>,
     live: Arc<LiveCounts>,
@@ -40,10 +40,10 @@ struct Run {
 
 type Sender = JoinHandle<std::io::Result<Totals>>;
 
-/// Time for every thread to arrive at its schedule.
+/// Time for all threads to reach their schedules.
 const HEAD_START: Duration = Duration::from_millis(5);
 
-/// Does what is planned, and shows on `bar` how far it has come.
+/// Executes the plan; `bar` shows the progress.
 pub(crate) fn generate(plan: &Arc<Plan>, bar: &ProgressBar) -> anyhow::Result<Outcome> {
     TcpStream::connect_timeout(&plan.target, plan.timeout).with_context(|| {
         format!("cannot connect to {}; is the server running there (--target)?", plan.target)
@@ -55,13 +55,13 @@ pub(crate) fn generate(plan: &Arc<Plan>, bar: &ProgressBar) -> anyhow::Result<Ou
         start: OnceLock::new(),
         stop: AtomicBool::new(false),
     });
-    // Made before any thread starts: one that cannot would leave the others waiting for it.
-    let lanes =
-        (0..plan.threads).map(|thread| Ok(Lane::new(plan, &run.live, thread, open_log(plan)?)?));
-    let lanes = lanes.collect::<anyhow::Result<Vec<_>>>()?;
-    let lanes = lanes.into_iter().enumerate();
+    // All workers are created before the first thread starts: a failure later would leave the others waiting at the barrier.
+    let workers =
+        (0..plan.threads).map(|thread| Ok(Worker::new(plan, &run.live, thread, open_log(plan)?)?));
+    let workers = workers.collect::<anyhow::Result<Vec<_>>>()?;
+    let workers = workers.into_iter().enumerate();
     let senders: std::io::Result<Vec<_>> =
-        lanes.map(|(thread, lane)| spawn(Arc::clone(&run), thread, lane)).collect();
+        workers.map(|(thread, worker)| spawn(Arc::clone(&run), thread, worker)).collect();
     let senders = senders.context("a sending thread could not be started")?;
     watch(&run, &senders, bar)?;
     gather(&run, senders)
@@ -73,16 +73,16 @@ fn open_log(plan: &Plan) -> anyhow::Result<Option<AnsweredLog>> {
     Ok(Some(log.with_context(|| format!("answered log {}", path.display()))?))
 }
 
-fn spawn(run: Arc<Run>, thread: usize, mut lane: Lane) -> std::io::Result<Sender> {
+fn spawn(run: Arc<Run>, thread: usize, mut worker: Worker) -> std::io::Result<Sender> {
     std::thread::Builder::new().name(format!("send-{thread}")).spawn(move || {
-        lane.open_connections();
+        worker.open_connections();
         run.ready.wait();
         let start = *run.start.get_or_init(|| Instant::now() + HEAD_START);
-        lane.run(Schedule::new(&run.plan, thread, start), &run.stop)
+        worker.run(Schedule::new(&run.plan, thread, start), &run.stop)
     })
 }
 
-/// Shows progress until the threads are done; Ctrl-C ends the run early, with a report.
+/// Shows progress until the threads are done. Ctrl-C ends the run early; its report is still made.
 fn watch(run: &Run, senders: &[Sender], bar: &ProgressBar) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -119,7 +119,7 @@ fn gather(run: &Run, senders: Vec<Sender>) -> anyhow::Result<Outcome> {
 
 impl Outcome {
     fn add(&mut self, totals: Totals, start: Instant) {
-        // Pacing ends before the last interval does; stopping ends it early.
+        // Pacing ends before the last interval; an interrupted run ends early.
         let end = totals.measured.last_answer.max(Some(totals.paced_until));
         let elapsed = end.map(|end| end.saturating_duration_since(start)).unwrap_or_default();
         self.elapsed = self.elapsed.max(elapsed);

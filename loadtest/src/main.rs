@@ -1,32 +1,31 @@
-//! `coupon-loadtest`: open-loop load against a running redirect server, code files to load it with,
-//! and click archives to load reports with.
+//! `coupon-loadtest`: open-loop load against a running redirect server, and generated codes, networks
+//! and click archives.
 //!
-//! The modules follow a request: a code is taken from the [`codes`] by the [`draw`], rendered by
-//! [`request`], due by the [`schedule`], handed by the [`lane`] to a [`connection`], read back by
-//! [`answer`], noted in the [`answered_log`] and the [`tally`], and judged in the
-//! [`report`]. [`generator`] runs the threads that do this; [`mod@compare`] has it load several servers
-//! in turn, [`mod@sweep`] one server at rising rates, [`mod@swaps`] one while its index is
-//! replaced, [`mod@saturate`] one that has nothing left to give. [`mod@fill`] makes a network to
-//! measure on, and [`mod@edits`] changes it and waits for visitors to see that, both by a [`client`]
-//! of the admin's API.
+//! The modules follow a request: [`codes`] holds the codes, [`code_sampler`] chooses one, [`request`]
+//! renders it, [`schedule`] says when it is due, [`worker`] hands it to a [`connection`], [`answer`]
+//! reads the answer, [`answered_log`] and [`tally`] record it, and [`report`] evaluates the run.
+//! [`generator`] runs the threads. [`mod@compare`] loads several servers in turn, [`mod@sweep`] one
+//! server at rising rates, [`mod@swaps`] one during the replacement of its index, [`mod@saturate`] one at
+//! full load. [`mod@fill`] makes a network, and [`mod@edits`] changes it and measures when visitors see
+//! the change; both use a [`client`] of the admin API.
 //!
-//! Deliberately absent: closed-loop load (a stalled server would slow the generator down and hide
-//! its own stall), pipelining, TLS, and any judgement of how fast is fast enough.
+//! Deliberately absent: closed-loop load (a stalled server would slow the generator down and hide its
+//! stall), pipelining, TLS, and a verdict about the figures.
 
 mod answer;
 mod answered_log;
 mod cli;
 mod clicks;
 mod client;
+mod code_sampler;
 mod codes;
 mod compare;
 mod connection;
-mod draw;
+mod contender;
 mod edits;
 mod fill;
 mod generations;
 mod generator;
-mod lane;
 mod plan;
 mod progress;
 mod report;
@@ -39,6 +38,7 @@ mod swaps;
 mod sweep;
 mod tally;
 mod timeline;
+mod worker;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -74,7 +74,7 @@ fn run(arguments: &cli::RunArguments) -> anyhow::Result<ExitCode> {
 
 fn compare(arguments: &cli::CompareArguments) -> anyhow::Result<ExitCode> {
     server::interruption::prepare()?;
-    compare::compare(arguments)?.publish(arguments.ground.out.as_deref())?;
+    compare::compare(arguments)?.publish(arguments.test_bed.out.as_deref())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -86,14 +86,14 @@ fn sweep(arguments: &cli::SweepArguments) -> anyhow::Result<ExitCode> {
 fn swaps(arguments: &cli::SwapsArguments) -> anyhow::Result<ExitCode> {
     server::interruption::prepare()?;
     let swaps = swaps::swaps(arguments)?;
-    swaps.publish(arguments.ground.out.as_deref())?;
+    swaps.publish(arguments.test_bed.out.as_deref())?;
     Ok(swaps.exit_code())
 }
 
 fn saturate(arguments: &cli::SaturateArguments) -> anyhow::Result<ExitCode> {
     server::interruption::prepare()?;
     let saturation = saturate::saturate(arguments)?;
-    saturation.publish(arguments.ground.out.as_deref())?;
+    saturation.publish(arguments.test_bed.out.as_deref())?;
     Ok(saturation.exit_code())
 }
 

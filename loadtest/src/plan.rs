@@ -1,17 +1,17 @@
-//! One run as it will be done: arguments checked against each other, files read.
+//! A complete run: arguments checked against each other, files read.
 //!
-//! Nothing is sent while a plan is made, so a mistake costs no load.
+//! Making a plan sends nothing, so a mistake in the arguments causes no load.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cli::{Draw, HeaderSet, RunArguments, StatusPattern};
+use crate::cli::{HeaderSet, KeyDistribution, RunArguments, StatusPattern};
 use crate::codes::CodeList;
 use crate::generations::Generations;
 
-/// More requests per second than any server here answers, so that no connection rests.
+/// A rate above the capacity of every contender, so that all connections stay busy.
 pub(crate) const NO_REST: f64 = 400_000.0;
 
 pub(crate) struct Plan {
@@ -20,7 +20,7 @@ pub(crate) struct Plan {
     pub(crate) header_set: HeaderSet,
     pub(crate) query: Option<String>,
     pub(crate) codes: Arc<CodeList>,
-    pub(crate) draw: Draw,
+    pub(crate) draw: KeyDistribution,
     pub(crate) zipf_exponent: f64,
     pub(crate) mixed_case: bool,
     pub(crate) miss_ratio: f64,
@@ -39,13 +39,13 @@ pub(crate) struct Plan {
     pub(crate) json: Option<PathBuf>,
     pub(crate) answered_log: Option<PathBuf>,
     pub(crate) transaction_param: String,
-    /// Width of the buckets of a [`crate::timeline::Timeline`], where one is wanted.
+    /// Bucket width of the [`crate::timeline::Timeline`], if requested.
     pub(crate) bucket: Option<Duration>,
-    /// Which generations may answer, where that is to be checked.
+    /// Generations that may answer, if checked.
     pub(crate) generations: Option<Arc<Generations>>,
 }
 
-/// Why arguments that are right one by one make no run together.
+/// Reasons why individually valid arguments are invalid together.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum PlanError {
     #[error(
@@ -99,8 +99,8 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Browsers' requests for these codes over 64 lasting connections, without a warm-up: what
-    /// commands that run many plans begin from.
+    /// Plan with browser headers over 64 lasting connections and without a warm-up: the base of commands
+    /// that run many plans.
     pub(crate) fn plain(target: SocketAddr, codes: &Arc<CodeList>) -> Self {
         let timeout = Duration::from_secs(5);
         Self {
@@ -109,7 +109,7 @@ impl Plan {
             header_set: HeaderSet::Browser,
             query: None,
             codes: Arc::clone(codes),
-            draw: Draw::Zipf,
+            draw: KeyDistribution::Zipf,
             zipf_exponent: 1.0,
             mixed_case: true,
             miss_ratio: 0.0,
@@ -150,7 +150,7 @@ impl Plan {
     }
 }
 
-/// Raises the soft limit as far as needed; the hard one is the administrator's.
+/// Raises the soft limit of descriptors as needed; the hard limit is the administrator's.
 fn allow_descriptors(needed: u64) -> Result<(), PlanError> {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
@@ -170,7 +170,7 @@ fn allow_descriptors(needed: u64) -> Result<(), PlanError> {
 pub(crate) mod tests {
     use super::*;
 
-    /// A plan as the defaults make it, with these codes.
+    /// A plan with default values and these codes.
     pub(crate) fn plan_with(codes: &[impl AsRef<str>]) -> Plan {
         use clap::Parser as _;
         let folder = tempfile::tempdir().unwrap();

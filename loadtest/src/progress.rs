@@ -1,11 +1,11 @@
-//! What a person at a terminal sees while work goes on: nothing when there is no terminal.
+//! Progress display for a person at a terminal; silent without a terminal.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Counts that the sending threads add to and the progress bar shows. The report has its own.
+/// Counters that the sending threads increment for the progress bar. The report has counters of its own.
 #[derive(Default)]
 pub(crate) struct LiveCounts {
     pub(crate) answered: AtomicU64,
@@ -49,7 +49,7 @@ pub(crate) fn slices(total: usize) -> ProgressBar {
     bar(total as u64, "{elapsed_precise} {bar:40} {pos}/{len} slices, {eta} left: {msg}")
 }
 
-/// Draws to stderr, and by itself not at all where that is no terminal.
+/// Progress bar on stderr; draws nothing if stderr is no terminal.
 fn bar(total: u64, template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template);
     let bar = ProgressBar::new(total);

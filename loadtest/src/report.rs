@@ -1,7 +1,7 @@
-//! The judgement of a run: figures, and whether they may be believed.
+//! The report of a run: its figures, and whether they are usable.
 //!
-//! Void is a run whose generator lagged: its latencies are partly its own. Everything else that a
-//! reader should know before quoting a figure is a warning.
+//! A run whose generator lagged is void: its latencies include the generator's delays. Other facts that
+//! matter for quoting a figure are warnings.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use hdrhistogram::{Counter, Histogram};
 use serde::Serialize;
 
-use crate::cli::{Draw, HeaderSet};
+use crate::cli::{HeaderSet, KeyDistribution};
 use crate::generator::Outcome;
 use crate::plan::Plan;
 use crate::tally::{FailureKind, Tally};
@@ -52,7 +52,7 @@ struct Setup {
     requests_per_connection: Option<u64>,
     threads: usize,
     codes: usize,
-    draw: Draw,
+    draw: KeyDistribution,
     zipf_exponent: Option<f64>,
     mixed_case: bool,
     miss_ratio: f64,
@@ -107,22 +107,22 @@ pub(crate) struct Times {
 
 impl Report {
     pub(crate) fn judge(plan: &Plan, outcome: &Outcome) -> Self {
-        let measured = Counts::of(&outcome.measured, plan);
+        let measured = Counts::from_tally(&outcome.measured, plan);
         let void_reasons = void_reasons(plan, &outcome.measured);
         let seconds = outcome.elapsed.as_secs_f64();
         Self {
             void: !void_reasons.is_empty(),
             void_reasons,
             warnings: warnings(plan, outcome, &measured),
-            setup: Setup::of(plan),
+            setup: Setup::from_plan(plan),
             elapsed_s: seconds,
             achieved_rate: if seconds > 0.0 { measured.answered as f64 / seconds } else { 0.0 },
             measured,
-            warmup: Counts::of(&outcome.warmup, plan),
-            latency_us: Times::of(&outcome.measured.latency),
-            generator_lag_us: Times::of(&outcome.measured.generator_lag),
-            connection_wait_us: Times::of(&outcome.measured.connection_wait),
-            read_lag_us: Times::of(&outcome.measured.read_lag),
+            warmup: Counts::from_tally(&outcome.warmup, plan),
+            latency_us: Times::from_histogram(&outcome.measured.latency),
+            generator_lag_us: Times::from_histogram(&outcome.measured.generator_lag),
+            connection_wait_us: Times::from_histogram(&outcome.measured.connection_wait),
+            read_lag_us: Times::from_histogram(&outcome.measured.read_lag),
             connections_opened: outcome.connections_opened,
             connections_closed_while_idle: outcome.closed_while_idle,
             interrupted: outcome.interrupted,
@@ -272,7 +272,7 @@ fn warnings(plan: &Plan, outcome: &Outcome, measured: &Counts) -> Vec<String> {
 }
 
 impl Setup {
-    fn of(plan: &Plan) -> Self {
+    fn from_plan(plan: &Plan) -> Self {
         let limited = plan.requests_per_connection != u64::MAX;
         Self {
             target: plan.target.to_string(),
@@ -285,7 +285,7 @@ impl Setup {
             threads: plan.threads,
             codes: plan.codes.len(),
             draw: plan.draw,
-            zipf_exponent: (plan.draw == Draw::Zipf).then_some(plan.zipf_exponent),
+            zipf_exponent: (plan.draw == KeyDistribution::Zipf).then_some(plan.zipf_exponent),
             mixed_case: plan.mixed_case,
             miss_ratio: plan.miss_ratio,
             header_set: plan.header_set,
@@ -299,7 +299,7 @@ impl Setup {
 }
 
 impl Counts {
-    fn of(tally: &Tally, plan: &Plan) -> Self {
+    fn from_tally(tally: &Tally, plan: &Plan) -> Self {
         let mut status_class = BTreeMap::new();
         for (status, count) in &tally.statuses {
             *status_class.entry(format!("{}xx", status / 100)).or_default() += count;
@@ -336,7 +336,7 @@ fn name_of(kind: FailureKind) -> &'static str {
 }
 
 impl Times {
-    pub(crate) fn of(histogram: &Histogram<impl Counter>) -> Self {
+    pub(crate) fn from_histogram(histogram: &Histogram<impl Counter>) -> Self {
         let microseconds = |nanoseconds: u64| nanoseconds as f64 / 1000.0;
         let at = |quantile| microseconds(histogram.value_at_quantile(quantile));
         Self {

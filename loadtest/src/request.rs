@@ -1,10 +1,10 @@
-//! Requests, rendered before the run: only the code is put in between.
+//! Requests, rendered before the run; only the code is inserted per request.
 //!
-//! A request is `GET /CODE/?query` with one of a few pre-rendered tails of headers; the tail of a
-//! connection's last request asks the server to close it.
+//! A request is `GET /CODE/?query` with one of a few pre-rendered header blocks. The last request of a
+//! connection asks the server to close the connection.
 
 use crate::cli::HeaderSet;
-use crate::draw::CodeDraw;
+use crate::code_sampler::CodeSampler;
 use crate::plan::Plan;
 
 pub(crate) struct RequestTemplate {
@@ -27,12 +27,12 @@ impl RequestTemplate {
         Self { before_code: b"GET /", tails }
     }
 
-    /// Renders a request into `out` and tells where in it the code stands.
+    /// Renders a request into `out` and returns the position of the code.
     pub(crate) fn render(
         &self,
         number: u64,
         last_on_connection: bool,
-        draw: &mut CodeDraw,
+        draw: &mut CodeSampler,
         out: &mut Vec<u8>,
     ) -> std::ops::Range<usize> {
         out.clear();
@@ -147,7 +147,7 @@ mod tests {
 
     fn render(plan: &Arc<Plan>, number: u64, last: bool) -> (String, String) {
         let mut out = Vec::new();
-        let mut draw = CodeDraw::new(plan, 0);
+        let mut draw = CodeSampler::new(plan, 0);
         let code = RequestTemplate::new(plan).render(number, last, &mut draw, &mut out);
         let text = String::from_utf8(out).unwrap();
         let code = text[code].to_owned();

@@ -1,15 +1,15 @@
-//! `saturate`: what the click log does when there is nothing left to give.
+//! `saturate`: behaviour of the click log at full load.
 //!
-//! coupond runs on one core, click log and all, with every connection kept busy: a slice of visits
-//! of known codes, then a slice of visits of unknown ones, round after round. At the end coupond is
-//! stopped and its click log is counted. Each redirect that was answered must be in it once, or have
-//! been counted as unlogged.
+//! coupond runs on one core, click log included, with every connection busy: a slice of visits to known
+//! codes, then a slice of visits to unknown codes, round after round. At the end coupond is stopped and
+//! its click log is counted. Each answered redirect must be logged exactly once or be counted as
+//! unlogged.
 //!
-//! Hits and misses are compared within a round, so that a noisy machine changes little.
+//! Hits and misses are compared within a round, so noise of the machine has little effect.
 //!
-//! Deliberately absent: latencies, which say nothing at saturation.
+//! Deliberately absent: latencies, which are meaningless at saturation.
 
-mod kept;
+mod logged_clicks;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -26,21 +26,21 @@ use crate::generator;
 use crate::plan::{NO_REST, Plan};
 use crate::progress;
 use crate::report::{EXIT_WRONG_ANSWERS, align_figures, plain_table};
+use crate::server::control_socket::ControlSocket;
 use crate::server::coupond::Site;
-use crate::server::private_surface::PrivateSurface;
 use crate::server::process::{self, CpuTime};
 use crate::server::{Server, published};
 use crate::spread::Spread;
-use kept::Kept;
+use logged_clicks::LoggedClicks;
 
-/// What follows a slice belongs to it: the log is written after the answers.
+/// The log is written after the answers, so this wait belongs to the slice.
 const SETTLING: Duration = Duration::from_millis(400);
-/// How long the click store may take to have what the log has.
+/// Longest time for the click store to catch up with the log.
 const CATCHING_UP: Duration = Duration::from_secs(60);
-/// The visit by which it is seen that coupond serves.
+/// Sequence of the visit that proves coupond is serving.
 const FIRST_VISIT: u64 = 1;
 
-/// A run as it was.
+/// Result of a run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Saturation {
     codes: usize,
@@ -51,41 +51,41 @@ pub(crate) struct Saturation {
     generator_core: usize,
     hits: Mix,
     misses: Mix,
-    /// Misses a second for each hit a second, of the same round.
+    /// Misses per second, divided by hits per second of the same round.
     misses_per_hit: Spread,
-    /// Misses that the CPU time of one hit carries, all threads of coupond together.
+    /// CPU time of a hit, divided by the CPU time of a miss; all threads of coupond together.
     misses_per_hit_cpu: Spread,
-    /// CPU of the click log's own threads for each of the serving thread's.
+    /// CPU time of the click log's threads, divided by the CPU time of the serving thread.
     log_per_serving: Spread,
     ledger: Ledger,
 }
 
-/// The figures of one kind of visits over all slices.
+/// Figures of one kind of visits over all slices.
 #[derive(Debug, Serialize)]
 struct Mix {
     per_second: Spread,
     serving_us: Spread,
     click_log_us: Spread,
     click_store_us: Spread,
-    /// Of the server's core, all its threads.
+    /// Utilisation of the server's core, all threads.
     core_busy: Spread,
 }
 
-/// Whether every click is accounted for.
+/// Balance of redirects and clicks.
 #[derive(Debug, Default, Serialize)]
 struct Ledger {
-    /// Redirects that were answered, the warm-up's too.
+    /// Answered redirects, warm-up included.
     redirects: u64,
-    /// Requests without an answer: each may have left a click or none.
+    /// Requests without an answer: each may have left a click.
     unanswered: u64,
-    /// Answers with another status than expected.
+    /// Answers with an unexpected status.
     unexpected: u64,
-    /// As coupond says.
+    /// Unlogged clicks according to coupond's metrics.
     unlogged: u64,
-    kept: Kept,
+    kept: LoggedClicks,
 }
 
-/// What a slice of load led to.
+/// Result of one slice of load.
 struct Slice {
     answered: u64,
     took: Duration,
@@ -93,23 +93,24 @@ struct Slice {
 }
 
 pub(crate) fn saturate(arguments: &SaturateArguments) -> anyhow::Result<Saturation> {
-    let codes = CodeList::of_file(&arguments.ground.codes)?;
-    process::pin_to(arguments.ground.generator_core).context("--generator-core")?;
+    let codes = CodeList::of_file(&arguments.test_bed.codes)?;
+    process::pin_to(arguments.test_bed.generator_core).context("--generator-core")?;
     let site = Site::new(arguments.data.as_deref())?;
     published::publish(&codes, &site.folders.index()).context("the index")?;
     let server =
-        site.start(&codes, arguments.ground.programs.as_deref(), arguments.ground.server_core)?;
+        site.start(&codes, arguments.test_bed.programs.as_deref(), arguments.test_bed.server_core)?;
     let mut ledger = Ledger::default();
     let rounds = rounds(arguments, &server, &codes, &mut ledger)?;
-    let surface = site.folders.private_surface();
-    wait_for_store(&surface)?;
-    ledger.unlogged = surface.metric("coupond_clicks_unlogged_total")?;
+    let control = site.folders.control_socket();
+    wait_for_store(&control)?;
+    ledger.unlogged = control.metric("coupond_clicks_unlogged_total")?;
     server.family.stop().context("coupond")?;
-    ledger.kept = Kept::of(&site.folders.data()).context("counting the kept clicks")?;
-    Saturation::of(arguments, codes.len(), &rounds, ledger)
+    ledger.kept =
+        LoggedClicks::count_in(&site.folders.data()).context("counting the kept clicks")?;
+    Saturation::from_rounds(arguments, codes.len(), &rounds, ledger)
 }
 
-/// Slices of hits and of misses in turn. The first round warms up and only its clicks count.
+/// Alternating slices of hits and misses. Only the clicks of the first round count; its figures are warm-up.
 fn rounds(
     arguments: &SaturateArguments,
     server: &Server,
@@ -145,11 +146,11 @@ fn plan(
     Arc::new(Plan {
         draw: arguments.draw,
         miss_ratio,
-        seed: arguments.ground.seed + u64::from(round),
+        seed: arguments.test_bed.seed + u64::from(round),
         rate: NO_REST,
         queue: 0,
         duration: arguments.slice,
-        connections: arguments.ground.connections as usize,
+        connections: arguments.test_bed.connections as usize,
         expect_status: status.parse().into_iter().collect(),
         ..Plan::plain(server.address, codes)
     })
@@ -173,9 +174,9 @@ fn slice(plan: &Arc<Plan>, server: &Server, ledger: &mut Ledger) -> anyhow::Resu
     Ok(Slice { answered: tally.answered, took: outcome.elapsed, cpu })
 }
 
-fn wait_for_store(surface: &PrivateSurface) -> anyhow::Result<()> {
+fn wait_for_store(control: &ControlSocket) -> anyhow::Result<()> {
     let deadline = Instant::now() + CATCHING_UP;
-    while surface.metric("coupond_click_store_lag_blocks")? > 0 {
+    while control.metric("coupond_click_store_lag_blocks")? > 0 {
         ensure!(
             Instant::now() < deadline,
             "the click store has not caught up with the click log in {CATCHING_UP:?}"
@@ -190,9 +191,9 @@ impl Slice {
         self.answered as f64 / self.took.as_secs_f64()
     }
 
-    /// Microseconds of the threads whose names begin so, for each answer.
+    /// Microseconds per answer of the threads whose names begin with `threads`.
     fn micros(&self, threads: &str) -> f64 {
-        self.cpu.of(threads).as_secs_f64() * 1e6 / self.answered as f64
+        self.cpu.of_threads(threads).as_secs_f64() * 1e6 / self.answered as f64
     }
 
     fn log_micros(&self) -> f64 {
@@ -201,9 +202,9 @@ impl Slice {
 }
 
 impl Mix {
-    fn of(slices: &[&Slice]) -> Option<Mix> {
+    fn from_slices(slices: &[&Slice]) -> Option<Mix> {
         let spread = |figure: &dyn Fn(&Slice) -> f64| {
-            Spread::of(slices.iter().map(|slice| figure(slice)).collect())
+            Spread::from_figures(slices.iter().map(|slice| figure(slice)).collect())
         };
         Some(Mix {
             per_second: spread(&Slice::per_second)?,
@@ -216,7 +217,7 @@ impl Mix {
 }
 
 impl Ledger {
-    /// Every redirect is a click, and every click is kept or counted as unlogged.
+    /// Whether every redirect is a click, and every click is logged or counted as unlogged.
     fn balances(&self) -> bool {
         let kept = self.kept.clicks + self.unlogged;
         let least = self.redirects + FIRST_VISIT;
@@ -226,7 +227,7 @@ impl Ledger {
 }
 
 impl Saturation {
-    fn of(
+    fn from_rounds(
         arguments: &SaturateArguments,
         codes: usize,
         rounds: &[(Slice, Slice)],
@@ -235,18 +236,18 @@ impl Saturation {
         let hits: Vec<&Slice> = rounds.iter().map(|(hits, _)| hits).collect();
         let misses: Vec<&Slice> = rounds.iter().map(|(_, misses)| misses).collect();
         let within = |ratio: &dyn Fn(&Slice, &Slice) -> f64| {
-            Spread::of(rounds.iter().map(|(hits, misses)| ratio(hits, misses)).collect())
+            Spread::from_figures(rounds.iter().map(|(hits, misses)| ratio(hits, misses)).collect())
         };
         let none = "no slice was measured";
         Ok(Saturation {
             codes,
-            connections: arguments.ground.connections,
+            connections: arguments.test_bed.connections,
             rounds: arguments.rounds,
             slice_s: arguments.slice.as_secs_f64(),
-            server_core: arguments.ground.server_core,
-            generator_core: arguments.ground.generator_core,
-            hits: Mix::of(&hits).context(none)?,
-            misses: Mix::of(&misses).context(none)?,
+            server_core: arguments.test_bed.server_core,
+            generator_core: arguments.test_bed.generator_core,
+            hits: Mix::from_slices(&hits).context(none)?,
+            misses: Mix::from_slices(&misses).context(none)?,
             misses_per_hit: within(&|hits, misses| misses.per_second() / hits.per_second())
                 .context(none)?,
             misses_per_hit_cpu: within(&|hits, misses| hits.micros("") / misses.micros(""))
@@ -277,7 +278,8 @@ impl Saturation {
     fn text(&self) -> String {
         let Saturation { codes, connections, rounds, slice_s, server_core, generator_core, .. } =
             self;
-        let (ratio, cpu_ratio) = (self.misses_per_hit.shown(2), self.misses_per_hit_cpu.shown(2));
+        let (ratio, cpu_ratio) =
+            (self.misses_per_hit.display(2), self.misses_per_hit_cpu.display(2));
         let log = self.log_per_serving;
         let percent = |part: f64| part * 100.0;
         format!(
@@ -308,11 +310,11 @@ impl Saturation {
         for (name, mix) in [("hits", &self.hits), ("misses", &self.misses)] {
             table.add_row([
                 name.to_owned(),
-                mix.per_second.shown(0),
-                mix.serving_us.shown(2),
-                mix.click_log_us.shown(2),
-                mix.click_store_us.shown(2),
-                mix.core_busy.shown(2),
+                mix.per_second.display(0),
+                mix.serving_us.display(2),
+                mix.click_log_us.display(2),
+                mix.click_store_us.display(2),
+                mix.core_busy.display(2),
             ]);
         }
         align_figures(&mut table);
@@ -361,7 +363,7 @@ mod tests {
             redirects: 99,
             unanswered,
             unlogged,
-            kept: Kept { clicks, ..Kept::default() },
+            kept: LoggedClicks { clicks, ..LoggedClicks::default() },
             ..Ledger::default()
         };
         assert!(ledger(100, 0, 0).balances() && ledger(90, 10, 0).balances());

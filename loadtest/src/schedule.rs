@@ -1,9 +1,9 @@
-//! When each request is due, and an alarm that rings at that time to the microsecond.
+//! Due times of requests, and an alarm with microsecond precision.
 //!
-//! Request `n` of a run is due `n / rate` seconds after the start, on thread `n mod threads`,
-//! whatever happened to the requests before it. The time-outs of event loops count milliseconds,
-//! which at 20,000 requests a second would mean bursts of twenty; hence a timer descriptor. To set
-//! it and to be woken costs about as much as a request, so for a time that is near nobody rests.
+//! Request `n` of a run is due `n / rate` seconds after the start, on thread `n mod threads`, whatever
+//! happened to earlier requests. Time-outs of event loops have millisecond precision: at 20,000 requests
+//! per second they would cause bursts of twenty. A timer descriptor is precise, but setting it and
+//! waking up costs about as much as a request, so the thread spins until a near due time instead.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use rustix::time::{
 
 use crate::plan::Plan;
 
-/// The times of one thread's requests, in order.
+/// Due times of one thread's requests, in order.
 #[derive(Debug, Clone)]
 pub(crate) struct Schedule {
     start: Instant,
@@ -26,16 +26,16 @@ pub(crate) struct Schedule {
     threads: u64,
 }
 
-/// A request as scheduled.
+/// A scheduled request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Due {
     pub(crate) number: u64,
     pub(crate) intended: Instant,
-    /// Not of the warm-up.
+    /// False for requests of the warm-up.
     pub(crate) measured: bool,
 }
 
-/// A request that is due, and when the generator noticed.
+/// A due request, with the time at which the generator noticed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Dispatched {
     pub(crate) due: Due,
@@ -54,7 +54,7 @@ impl Schedule {
         }
     }
 
-    /// When the warm-up is over.
+    /// End of the warm-up.
     pub(crate) fn measured_from(&self) -> Instant {
         self.start + self.warmup
     }
@@ -74,12 +74,12 @@ impl Iterator for Schedule {
     }
 }
 
-/// How many requests all threads together will be due: for the progress bar.
+/// Number of requests of all threads together, for the progress bar.
 pub(crate) fn total_requests(plan: &Plan) -> u64 {
     (plan.rate * (plan.warmup + plan.duration).as_secs_f64()).ceil() as u64
 }
 
-/// What comes sooner than this is not worth resting for.
+/// Shortest wait for which sleeping is worth its cost.
 const NEAR: Duration = Duration::from_micros(50);
 
 /// A descriptor that becomes readable when a request is due.
@@ -94,9 +94,9 @@ impl Alarm {
         Ok(Self { timer: timerfd_create(TimerfdClockId::Monotonic, flags)?, set_for: None })
     }
 
-    /// Rings once at `when`, instead of at the time it was set for before; false, and nothing is
-    /// changed, where that is so near that it is not worth resting. Setting it anew discards that it
-    /// rang, so nobody has to read the descriptor.
+    /// Sets the alarm to `when`, replacing its former time. Returns false and changes nothing if `when` is
+    /// too near for sleeping. Setting the alarm discards an earlier expiry, so the descriptor is never
+    /// read.
     pub(crate) fn set_unless_near(&mut self, when: Instant) -> std::io::Result<bool> {
         let left = when.saturating_duration_since(Instant::now());
         if left < NEAR {

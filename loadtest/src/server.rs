@@ -1,9 +1,9 @@
-//! Servers that are started to be measured: on one core, with the codes they are asked for, watched,
-//! and ended with the measurement, also when that is interrupted.
+//! Servers started for a measurement: on one core, with the codes of the run, observed, and ended with
+//! the measurement even if it is interrupted.
 
+pub(crate) mod control_socket;
 pub(crate) mod coupond;
 pub(crate) mod interruption;
-pub(crate) mod private_surface;
 pub(crate) mod process;
 pub(crate) mod published;
 
@@ -17,18 +17,18 @@ use anyhow::{Context as _, ensure};
 use crate::codes::CodeList;
 use process::Family;
 
-/// What servers stand on.
-pub(crate) struct Ground<'a> {
+/// Common inputs of all servers of a measurement.
+pub(crate) struct TestBed<'a> {
     pub(crate) codes: &'a CodeList,
-    /// For their files.
+    /// Folder for the servers' files.
     pub(crate) folder: &'a Path,
-    /// Where coupond and the fixtures lie.
+    /// Folder of coupond and the fixtures.
     pub(crate) programs: PathBuf,
     pub(crate) core: usize,
 }
 
-/// How a server is started, once its files are written.
-pub(crate) struct Launch {
+/// How to start a server whose files are written.
+pub(crate) struct LaunchSpec {
     pub(crate) command: Vec<String>,
     pub(crate) address: SocketAddr,
 }
@@ -37,25 +37,25 @@ pub(crate) struct Launch {
 pub(crate) struct Server {
     pub(crate) family: Family,
     pub(crate) address: SocketAddr,
-    /// From the start to the first redirect.
+    /// Time from the start to the first redirect.
     pub(crate) started_in: Duration,
 }
 
-impl Launch {
-    /// Starts the server and follows one code; what it says goes to a file in `folder`.
-    pub(crate) fn start(&self, ground: &Ground<'_>, folder: &Path) -> anyhow::Result<Server> {
+impl LaunchSpec {
+    /// Starts the server and follows one code; output of the server goes to a file in `folder`.
+    pub(crate) fn start(&self, test_bed: &TestBed<'_>, folder: &Path) -> anyhow::Result<Server> {
         let address = self.address;
         let command: Vec<&str> = self.command.iter().map(String::as_str).collect();
         let log = folder.join("said");
         let began = Instant::now();
-        let mut family = Family::start(&command, ground.core, &log)?;
+        let mut family = Family::start(&command, test_bed.core, &log)?;
         family.wait_for(address, &log)?;
-        follow(address, ground.codes.get(0))?;
+        follow(address, test_bed.codes.get(0))?;
         Ok(Server { family, address, started_in: began.elapsed() })
     }
 }
 
-/// Our programs lie beside this one unless told otherwise.
+/// Folder of our programs: beside this program unless `named`.
 pub(crate) fn programs(named: Option<&Path>) -> anyhow::Result<PathBuf> {
     if let Some(programs) = named {
         return Ok(programs.to_owned());
@@ -64,17 +64,17 @@ pub(crate) fn programs(named: Option<&Path>) -> anyhow::Result<PathBuf> {
     Ok(own.parent().unwrap_or(Path::new(".")).to_owned())
 }
 
-/// A free port; servers are started one after the other.
+/// Finds a free port; servers are started one after the other.
 pub(crate) fn free_address() -> std::io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 
-/// Asks for a code until it redirects.
+/// Visits a code until it redirects.
 fn follow(address: SocketAddr, code: &[u8]) -> anyhow::Result<()> {
     let code = String::from_utf8_lossy(code);
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
-        let answer = ask(address, &code).with_context(|| format!("asking {address}"))?;
+        let answer = visit(address, &code).with_context(|| format!("asking {address}"))?;
         if answer.starts_with("HTTP/1.1 302 ") {
             return Ok(());
         }
@@ -83,7 +83,7 @@ fn follow(address: SocketAddr, code: &[u8]) -> anyhow::Result<()> {
     }
 }
 
-fn ask(address: SocketAddr, code: &str) -> std::io::Result<String> {
+fn visit(address: SocketAddr, code: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     write!(stream, "GET /{code}/ HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
@@ -96,12 +96,12 @@ fn ask(address: SocketAddr, code: &str) -> std::io::Result<String> {
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    /// In memory, as rings must be.
+    /// Folder in memory (tmpfs), as rings need.
     pub(crate) fn in_memory() -> anyhow::Result<Scratch> {
         Scratch::create(Path::new("/dev/shm"), "run")
     }
 
-    /// On a disk, normally: what must outlive a crash there is written there.
+    /// Folder on a disk, normally: crash tests write there.
     pub(crate) fn within(parent: Option<&Path>) -> anyhow::Result<Scratch> {
         Scratch::create(parent.unwrap_or(&std::env::temp_dir()), "data")
     }
@@ -119,7 +119,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What is left until somebody looks harms nobody.
+        // A leftover folder is harmless.
         let _ = interruption::remove(&self.0);
     }
 }

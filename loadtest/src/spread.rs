@@ -1,4 +1,4 @@
-//! The middle of some figures, and how far they reach.
+//! Median and range of figures.
 
 use serde::Serialize;
 
@@ -10,7 +10,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    pub(crate) fn of(mut figures: Vec<f64>) -> Option<Spread> {
+    pub(crate) fn from_figures(mut figures: Vec<f64>) -> Option<Spread> {
         figures.sort_by(f64::total_cmp);
         let (lowest, highest) = (*figures.first()?, *figures.last()?);
         let middle = figures.len() / 2;
@@ -21,8 +21,8 @@ impl Spread {
         Some(Spread { median, lowest, highest })
     }
 
-    /// The median, and the range in brackets.
-    pub(crate) fn shown(self, decimals: usize) -> String {
+    /// The median, with the range in brackets.
+    pub(crate) fn display(self, decimals: usize) -> String {
         let Spread { median, lowest, highest } = self;
         format!("{median:.decimals$} ({lowest:.decimals$}–{highest:.decimals$})")
     }
@@ -34,9 +34,9 @@ mod tests {
 
     #[test]
     fn the_median_of_an_even_number_lies_between_the_two_in_the_middle() {
-        let spread = Spread::of(vec![4.0, 1.0, 3.0, 2.0]).unwrap();
+        let spread = Spread::from_figures(vec![4.0, 1.0, 3.0, 2.0]).unwrap();
         assert_eq!(spread, Spread { median: 2.5, lowest: 1.0, highest: 4.0 });
-        assert_eq!(spread.shown(1), "2.5 (1.0–4.0)");
-        assert_eq!(Spread::of(Vec::new()), None);
+        assert_eq!(spread.display(1), "2.5 (1.0–4.0)");
+        assert_eq!(Spread::from_figures(Vec::new()), None);
     }
 }

@@ -1,14 +1,14 @@
-//! `swaps`: whether visitors notice that indexes are replaced.
+//! `swaps`: whether visitors notice the replacement of indexes.
 //!
-//! coupond runs on one core and is loaded open-loop at a share of what it carries; meanwhile new
-//! small levels and new bases are published at even intervals, all of which were written before.
-//! Latencies are kept in buckets of 100 ms by the time at which requests were due. A bucket is
-//! *during* a swap from the publication until the index is live, and, with a new base, when the old
-//! one is freed; *steady* are the buckets before the first swap and after the last one.
+//! coupond runs on one core under open-loop load at a share of its capacity. Meanwhile small levels and
+//! new bases, all written beforehand, are published at even intervals. Latencies are collected in
+//! buckets of 100 ms by the due time of the requests. A bucket is *during* a swap from the publication
+//! until the index is live and, with a new base, while the old base is freed; *steady* are the buckets
+//! before the first swap and after the last.
 //!
-//! Every answer must be a redirect, and from an index that was current ([`crate::generations`]).
+//! Every answer must be a redirect from a current index ([`crate::generations`]).
 //!
-//! Deliberately absent: coupon-admin, whose work for a publication is another measurement's.
+//! Deliberately absent: coupon-admin; its cost of a publication is a measurement of its own.
 
 mod chart;
 mod phases;
@@ -40,34 +40,34 @@ use publications::{Counts, FIRST_GENERATION, Kind, Publication};
 use swapper::{Swap, Swapper};
 
 const BUCKET: Duration = Duration::from_millis(100);
-/// More buckets would take too much memory.
+/// Longest run: more buckets would take too much memory.
 const LONGEST: Duration = Duration::from_secs(300);
-/// How long it is measured what coupond carries.
+/// Duration of the capacity measurement.
 const CARRYING: Duration = Duration::from_secs(3);
 const WARMUP: Duration = Duration::from_secs(1);
 
-/// A run as it was.
+/// Result of a run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Swaps {
     codes: usize,
     level_codes: usize,
     rate: f64,
-    /// Requests per second with all connections busy, where that was measured.
+    /// Requests per second with all connections busy, if measured.
     carried: Option<f64>,
     connections: u32,
     server_core: usize,
     generator_core: usize,
     void_reasons: Vec<String>,
-    /// p99.9 during the swaps, as a multiple of the steady one.
+    /// p99.9 during the swaps, divided by the steady p99.9.
     ratio: f64,
-    /// The same as a multiple of the one between the swaps.
+    /// p99.9 during the swaps, divided by the p99.9 between the swaps.
     ratio_to_between: f64,
     phases: Vec<PhaseFigures>,
     swaps: Vec<SwapFigures>,
     buckets: Vec<Bucket>,
 }
 
-/// A swap, in times from the beginning of what was measured.
+/// A swap, in times from the start of the measured part.
 #[derive(Debug, Serialize)]
 struct SwapFigures {
     kind: Kind,
@@ -85,18 +85,18 @@ pub(crate) fn swaps(arguments: &SwapsArguments) -> anyhow::Result<Swaps> {
         "this would take {duration:?}, more than {LONGEST:?}; lower --every, --steady, \
          --level-swaps or --base-swaps"
     );
-    let codes = CodeList::of_file(&arguments.ground.codes)?;
-    process::pin_to(arguments.ground.generator_core).context("--generator-core")?;
+    let codes = CodeList::of_file(&arguments.test_bed.codes)?;
+    process::pin_to(arguments.test_bed.generator_core).context("--generator-core")?;
     let site = Site::new(arguments.data.as_deref())?;
     let bar = progress::files(arguments.level_swaps + arguments.base_swaps);
     let counts = Counts { level_swaps: arguments.level_swaps, base_swaps: arguments.base_swaps };
     let level_codes = arguments.level_codes as usize;
     let folder = site.folders.index();
     let (index, publications) =
-        publications::prepare(&codes, arguments.ground.seed, level_codes, counts, &folder, &bar)
+        publications::prepare(&codes, arguments.test_bed.seed, level_codes, counts, &folder, &bar)
             .context("writing the indexes")?;
     let server =
-        site.start(&codes, arguments.ground.programs.as_deref(), arguments.ground.server_core)?;
+        site.start(&codes, arguments.test_bed.programs.as_deref(), arguments.test_bed.server_core)?;
     let (rate, carried) = match arguments.rate {
         Some(rate) => (rate, None),
         None => {
@@ -117,7 +117,7 @@ pub(crate) fn swaps(arguments: &SwapsArguments) -> anyhow::Result<Swaps> {
     plan.check()?;
     let swapper = Swapper {
         index: &index,
-        surface: site.folders.private_surface(),
+        control: site.folders.control_socket(),
         server: &server,
         generations: &generations,
         over: AtomicBool::new(false),
@@ -126,7 +126,7 @@ pub(crate) fn swaps(arguments: &SwapsArguments) -> anyhow::Result<Swaps> {
     Swaps::judge(arguments, &plan, carried, &outcome, &swaps)
 }
 
-/// Publishes while the load runs.
+/// Publishes indexes while the load runs.
 fn run(
     plan: &Arc<Plan>,
     swapper: &Swapper<'_>,
@@ -152,8 +152,8 @@ fn duration(arguments: &SwapsArguments) -> Duration {
 fn base_plan(arguments: &SwapsArguments, server: &Server, codes: &Arc<CodeList>) -> Plan {
     Plan {
         draw: arguments.draw,
-        seed: arguments.ground.seed,
-        connections: arguments.ground.connections as usize,
+        seed: arguments.test_bed.seed,
+        connections: arguments.test_bed.connections as usize,
         ..Plan::plain(server.address, codes)
     }
 }
@@ -191,7 +191,7 @@ impl Swaps {
         ensure!(!outcome.interrupted, "interrupted");
         let timeline = outcome.timeline.as_ref().context("no time was measured")?;
         let windows: Vec<_> =
-            swaps.iter().flat_map(|swap| Window::of(swap, timeline.start())).collect();
+            swaps.iter().flat_map(|swap| Window::around_swap(swap, timeline.start())).collect();
         let buckets = phases::buckets(timeline, &windows);
         let phases = phases::figures(timeline, &windows);
         let p99_9 = |phase: Phase| {
@@ -213,20 +213,20 @@ impl Swaps {
             level_codes: (arguments.level_codes as usize).min(plan.codes.len()),
             rate: plan.rate,
             carried,
-            connections: arguments.ground.connections,
-            server_core: arguments.ground.server_core,
-            generator_core: arguments.ground.generator_core,
+            connections: arguments.test_bed.connections,
+            server_core: arguments.test_bed.server_core,
+            generator_core: arguments.test_bed.generator_core,
             void_reasons: void_reasons(arguments.max_lag, &phases),
             ratio: during / steady,
             ratio_to_between: p99_9(Phase::Between).map_or(f64::NAN, |between| during / between),
             phases,
-            swaps: swaps.iter().map(|swap| SwapFigures::of(swap, timeline)).collect(),
+            swaps: swaps.iter().map(|swap| SwapFigures::of_swap(swap, timeline)).collect(),
             buckets,
         })
     }
 }
 
-/// A lag of the generator's own would pass for the server's latency.
+/// A lag of the generator would look like latency of the server.
 fn void_reasons(max_lag: Duration, phases: &[PhaseFigures]) -> Vec<String> {
     let judged = |figures: &&PhaseFigures| matches!(figures.phase, Phase::Steady | Phase::During);
     let lagged = |figures: &PhaseFigures| {
@@ -235,7 +235,7 @@ fn void_reasons(max_lag: Duration, phases: &[PhaseFigures]) -> Vec<String> {
             format!(
                 "the generator itself lagged by {lag:.0?} (p99.9, {}), more than the {max_lag:?} \
                  of --max-lag; give it a core of its own, or lower --rate or --load",
-                figures.phase.words()
+                figures.phase.label()
             )
         })
     };
@@ -243,7 +243,7 @@ fn void_reasons(max_lag: Duration, phases: &[PhaseFigures]) -> Vec<String> {
 }
 
 impl SwapFigures {
-    fn of(swap: &Swap, timeline: &Timeline) -> SwapFigures {
+    fn of_swap(swap: &Swap, timeline: &Timeline) -> SwapFigures {
         let since = |when: std::time::Instant| when.saturating_duration_since(swap.published);
         let ms = |time: Duration| time.as_secs_f64() * 1e3;
         SwapFigures {
@@ -337,7 +337,7 @@ impl Swaps {
             let times = [p50, p90, p99, p99_9, max, &generator_lag_us.p99_9];
             let counts = [failures.unanswered, failures.unexpected, failures.stale];
             let seconds = BUCKET.as_secs_f64() * *buckets as f64;
-            let begin = [phase.words().to_owned(), format!("{seconds:.1}"), count.to_string()];
+            let begin = [phase.label().to_owned(), format!("{seconds:.1}"), count.to_string()];
             let times = times.map(|time| format!("{time:.0}"));
             table.add_row(begin.into_iter().chain(times).chain(counts.map(|n| n.to_string())));
         }

@@ -1,9 +1,9 @@
 //! `sweep`: latency against rate, up to the knee, for each way of connecting and share of misses.
 //!
-//! Every step is an open-loop run of its own. A line of steps ends at the first that is beyond the
-//! knee, and that step is kept: it shows where the knee is. A step in which the generator lagged ends
-//! its line, too, but says nothing about the server, and is marked so. Before either ends a line the
-//! step is done again, because a neighbour on the machine may have been the cause.
+//! Each step is an open-loop run. A line of steps ends with the first step beyond the knee; that step
+//! stays in the report and shows the position of the knee. A step in which the generator lagged also
+//! ends its line, but says nothing about the server, and is marked. Before a step ends a line it is
+//! repeated once, because another tenant of the machine may have caused the result.
 
 mod chart;
 
@@ -23,7 +23,7 @@ use crate::progress;
 use crate::report::{Times, align_figures, plain_table, void_reasons};
 use crate::schedule::total_requests;
 
-/// The share of requests that must be answered for a rate to count as kept up with.
+/// Least share of requests that must be answered for a rate to count as sustained.
 const KEPT_UP: f64 = 0.98;
 
 /// All lines of a sweep.
@@ -38,25 +38,25 @@ pub(crate) struct Sweep {
 /// The steps of one way of connecting and one share of misses.
 #[derive(Debug, Serialize)]
 struct Line {
-    /// 0: as many as come.
+    /// 0 for unlimited.
     requests_per_connection: u64,
     miss_ratio: f64,
-    steps: Vec<Step>,
+    steps: Vec<SweepStep>,
     end: End,
 }
 
 #[derive(Debug, Serialize)]
-struct Step {
+struct SweepStep {
     rate: f64,
     answered: u64,
     scheduled: u64,
     latency_us: Times,
     generator_lag_us: Times,
-    /// Answers by status: a server that refuses is fast, too.
+    /// Answers by status: refusals are fast, too.
     status: BTreeMap<u16, u64>,
 }
 
-/// Why a line ends where it does.
+/// Reason for the end of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum End {
@@ -110,13 +110,13 @@ fn line(
     Ok(line)
 }
 
-/// One step, and why no higher rate is tried, if that is so.
-fn step(plan: &Arc<Plan>, line: &str, knee: Duration) -> anyhow::Result<(Step, Option<End>)> {
+/// Runs one step; the second value is the reason to stop, if any.
+fn step(plan: &Arc<Plan>, line: &str, knee: Duration) -> anyhow::Result<(SweepStep, Option<End>)> {
     let bar = progress::requests(total_requests(plan));
     bar.set_message(line.to_owned());
     let outcome = generator::generate(plan, &bar)?;
     anyhow::ensure!(!outcome.interrupted, "interrupted");
-    let step = Step::of(plan.rate, &outcome);
+    let step = SweepStep::from_outcome(plan.rate, &outcome);
     let end = end_of(plan, &outcome, &step, knee);
     Ok((step, end))
 }
@@ -139,8 +139,8 @@ fn plan(arguments: &SweepArguments, codes: &Arc<CodeList>, line: &Line, rate: f6
     }
 }
 
-/// Why no higher rate is tried, if that is so.
-fn end_of(plan: &Plan, outcome: &Outcome, step: &Step, knee: Duration) -> Option<End> {
+/// The reason to try no higher rate, if any.
+fn end_of(plan: &Plan, outcome: &Outcome, step: &SweepStep, knee: Duration) -> Option<End> {
     let kept_up = step.answered as f64 >= step.scheduled as f64 * KEPT_UP;
     if !kept_up || step.latency_us.p99 > knee.as_secs_f64() * 1e6 {
         let lagged = !void_reasons(plan, &outcome.measured).is_empty();
@@ -149,15 +149,15 @@ fn end_of(plan: &Plan, outcome: &Outcome, step: &Step, knee: Duration) -> Option
     (!void_reasons(plan, &outcome.measured).is_empty()).then_some(End::GeneratorLagged)
 }
 
-impl Step {
-    fn of(rate: f64, outcome: &Outcome) -> Step {
+impl SweepStep {
+    fn from_outcome(rate: f64, outcome: &Outcome) -> SweepStep {
         let tally = &outcome.measured;
-        Step {
+        SweepStep {
             rate,
             answered: tally.answered,
             scheduled: tally.scheduled,
-            latency_us: Times::of(&tally.latency),
-            generator_lag_us: Times::of(&tally.generator_lag),
+            latency_us: Times::from_histogram(&tally.latency),
+            generator_lag_us: Times::from_histogram(&tally.generator_lag),
             status: tally.statuses.clone(),
         }
     }
@@ -215,14 +215,14 @@ impl Sweep {
                 table.add_row(begin.into_iter().chain(times).chain([step.statuses()]));
             }
             align_figures(&mut table);
-            text += &format!("\n{}: {}\n{table}\n", line.name(), line.end.words());
+            text += &format!("\n{}: {}\n{table}\n", line.name(), line.end.label());
         }
         text
     }
 }
 
 impl End {
-    fn words(self) -> &'static str {
+    fn label(self) -> &'static str {
         match self {
             End::Knee => "the last rate is beyond the knee",
             End::GeneratorLagged => "the generator could not go faster; this is not the knee",
@@ -252,12 +252,12 @@ mod tests {
             closed_while_idle: 0,
             interrupted: false,
         };
-        let step = Step {
+        let step = SweepStep {
             rate: 100.0,
             answered,
             scheduled: 100,
-            latency_us: Times::of(&latency),
-            generator_lag_us: Times::of(&outcome.measured.generator_lag),
+            latency_us: Times::from_histogram(&latency),
+            generator_lag_us: Times::from_histogram(&outcome.measured.generator_lag),
             status: BTreeMap::new(),
         };
         end_of(&plan_with(&["ANNA1"]), &outcome, &step, Duration::from_millis(50))

@@ -1,9 +1,9 @@
-//! What happened, counted. One tally for a thread's warm-up, one for what is measured; the threads'
-//! tallies are added up at the end.
+//! Counters of a run. Each thread has one tally for the warm-up and one for the measured part; the
+//! tallies of all threads are added at the end.
 //!
-//! Invariant, once a run is over: `scheduled = queue_full + connect + sent + never sent`, and
-//! `sent = answered + reset + timeout + parse + abandoned`. The two that are not counted here are
-//! what is missing in these sums.
+//! Invariant after a run: `scheduled = queue_full + connect + sent + never sent`, and
+//! `sent = answered + reset + timeout + parse + abandoned`. `never sent` and `abandoned` are not counted;
+//! they are the remainders of these sums.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -12,10 +12,10 @@ use hdrhistogram::Histogram;
 
 use crate::schedule::Dispatched;
 
-/// Longest time a histogram tells apart: an hour. Longer ones count as that.
+/// Longest time of a histogram: one hour. Longer times count as one hour.
 const LONGEST_NS: u64 = 3_600_000_000_000;
 
-/// How a request failed that was not refused by the generator itself.
+/// Kinds of failures, apart from refusals by the generator itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum FailureKind {
     Connect,
@@ -32,12 +32,12 @@ pub(crate) struct Tally {
     pub(crate) answered: u64,
     pub(crate) statuses: BTreeMap<u16, u64>,
     pub(crate) failures: BTreeMap<FailureKind, u64>,
-    /// The first failure of each kind, in words.
+    /// Message of the first failure of each kind.
     pub(crate) first_failures: BTreeMap<FailureKind, String>,
     pub(crate) latency: Histogram<u64>,
     pub(crate) generator_lag: Histogram<u64>,
     pub(crate) connection_wait: Histogram<u64>,
-    /// How long answers may have lain unread, at most.
+    /// Longest time that answers may have been unread.
     pub(crate) read_lag: Histogram<u64>,
     pub(crate) last_answer: Option<Instant>,
 }
@@ -62,13 +62,13 @@ impl Tally {
 
     pub(crate) fn refused_by_queue(&mut self, request: Dispatched) {
         self.queue_full += 1;
-        // What came too late to be queued may have found room in time.
+        // A request that came too late for the queue may have found room in time.
         record(&mut self.generator_lag, request.at.saturating_duration_since(request.due.intended));
     }
 
-    /// A connection that was free since `free_since` begins to work on a request. Of the time since
-    /// the intended one, waiting for the connection is the server's share; the rest is the
-    /// generator's, which is returned.
+    /// Records that a connection free since `free_since` starts with a request. The wait for a free
+    /// connection is the server's share of the delay since the due time; the rest is the generator's lag
+    /// and is returned.
     pub(crate) fn begun(
         &mut self,
         request: Dispatched,
@@ -106,14 +106,14 @@ impl Tally {
         self.failures.get(&kind).copied().unwrap_or_default()
     }
 
-    /// Sent, but neither answered nor failed when the time for draining was over.
+    /// Requests sent, but neither answered nor failed within the drain time.
     pub(crate) fn abandoned(&self) -> u64 {
         let kinds = [FailureKind::Reset, FailureKind::Timeout, FailureKind::Parse];
         let failed: u64 = kinds.into_iter().map(|kind| self.failures_of(kind)).sum();
         self.sent.saturating_sub(self.answered + failed)
     }
 
-    /// Still waiting for a connection when the time for draining was over.
+    /// Requests still waiting for a connection after the drain time.
     pub(crate) fn never_sent(&self) -> u64 {
         let begun = self.sent + self.failures_of(FailureKind::Connect);
         self.scheduled.saturating_sub(self.queue_full + begun)
@@ -133,7 +133,7 @@ impl Tally {
         for (kind, words) in &other.first_failures {
             self.first_failures.entry(*kind).or_insert_with(|| words.clone());
         }
-        // All have the same bounds, so adding cannot fail.
+        // All histograms have the same bounds, so adding cannot fail.
         let _ = self.latency.add(&other.latency);
         let _ = self.generator_lag.add(&other.generator_lag);
         let _ = self.connection_wait.add(&other.connection_wait);
@@ -143,7 +143,7 @@ impl Tally {
 }
 
 fn histogram() -> Histogram<u64> {
-    // Three digits; the bounds are constants that a test creates, too.
+    // Three digits; the bounds are constants, and a test creates the histogram, too.
     #[expect(clippy::unwrap_used, reason = "constant bounds")]
     Histogram::new_with_bounds(1, LONGEST_NS, 3).unwrap()
 }

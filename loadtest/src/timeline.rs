@@ -1,14 +1,14 @@
-//! What became of requests, by the time at which they were due, in buckets of one width.
+//! Results of requests in buckets of equal width, by due time.
 //!
-//! A bucket counts from the intended time of a request, like every latency here: a stall shows in
-//! the buckets of the requests that it delayed. All buckets are made before the run, so that it
-//! does not pay for them.
+//! A bucket counts from the due time of a request, like every latency of this program: a stall shows in
+//! the buckets of the delayed requests. All buckets are allocated before the run, so the run does not
+//! include their cost.
 
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-/// Longest time told apart; longer ones count as that.
+/// Longest time of a histogram; longer times count as this.
 const LONGEST_NS: u64 = 60_000_000_000;
 
 pub(crate) struct Timeline {
@@ -20,17 +20,17 @@ pub(crate) struct Timeline {
 #[derive(Clone)]
 pub(crate) struct Bucket {
     pub(crate) latency: Histogram<u32>,
-    /// Of the generator, in sending and in reading.
+    /// Lag of the generator, in sending and in reading.
     pub(crate) lag: Histogram<u32>,
     pub(crate) failures: Failures,
 }
 
-/// What should not have happened.
+/// Unexpected results.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct Failures {
     /// Requests without an answer.
     pub(crate) unanswered: u64,
-    /// Answers with another status than expected.
+    /// Answers with an unexpected status.
     pub(crate) unexpected: u64,
     /// Answers from an index that was not current.
     pub(crate) stale: u64,
@@ -49,7 +49,7 @@ impl Failures {
 }
 
 impl Timeline {
-    /// Buckets for `duration`; it begins when [`Timeline::begin`] says so.
+    /// Buckets for `duration`, starting at [`Timeline::begin`].
     pub(crate) fn new(duration: Duration, width: Duration) -> Timeline {
         let count = duration.as_nanos().div_ceil(width.as_nanos()).max(1) as usize;
         Timeline { start: Instant::now(), width, buckets: vec![Bucket::new(); count] }
@@ -63,20 +63,20 @@ impl Timeline {
         self.start
     }
 
-    /// The bucket of a request that was due then; none before the beginning or after the end.
+    /// Bucket of a request due at `due`; none outside the measured part.
     pub(crate) fn bucket(&mut self, due: Instant) -> Option<&mut Bucket> {
         let after = due.checked_duration_since(self.start)?;
         self.buckets.get_mut((after.as_nanos() / self.width.as_nanos()) as usize)
     }
 
-    /// The buckets, each with the time from the beginning to its begin and end.
+    /// The buckets, each with its start and end relative to the beginning.
     pub(crate) fn buckets(&self) -> impl Iterator<Item = (std::ops::Range<Duration>, &Bucket)> {
         let width = self.width;
         let span = move |at: usize| width * at as u32..width * (at as u32 + 1);
         self.buckets.iter().enumerate().map(move |(at, bucket)| (span(at), bucket))
     }
 
-    /// Adds another thread's; both have the same buckets.
+    /// Adds the buckets of another thread; both have the same buckets.
     pub(crate) fn add(&mut self, other: &Timeline) {
         self.start = other.start;
         for (own, other) in self.buckets.iter_mut().zip(&other.buckets) {
@@ -103,7 +103,7 @@ impl Bucket {
     }
 
     pub(crate) fn add(&mut self, other: &Bucket) {
-        // All have the same bounds, so adding cannot fail.
+        // All histograms have the same bounds, so adding cannot fail.
         let _ = self.latency.add(&other.latency);
         let _ = self.lag.add(&other.lag);
         self.failures.add(other.failures);

@@ -1,10 +1,10 @@
-//! Writes a bulk-add CSV of distinct codes as marketers make them.
+//! Writes a bulk-add CSV of distinct codes in the style of marketing codes.
 //!
-//! Invariant: no two codes are equal when folded, so none can belong to two partners. That holds by
-//! construction, without remembering what was written: each [`Shape`] can be told from every other
-//! by the code alone, and within a shape each code is the image of another number.
+//! Invariant: no two codes are equal when folded, so no code has two partners. This holds by
+//! construction, without a memory of written codes: the shape of a code ([`Shape`]) is recognisable from
+//! the code, and within a shape each code encodes another number.
 //!
-//! Deliberately absent: any wish to be unguessable. These codes are for load, not for sale.
+//! Deliberately absent: unguessable codes. These codes are for load tests only.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -19,7 +19,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use super::scatter::Scatter;
 use crate::cli::CodesArguments;
 
-/// Why the file could not be written.
+/// Reasons why the file could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error("{} could not be written: {source}; a file is left there that is not complete", path.display())]
 pub(crate) struct BulkError {
@@ -54,23 +54,23 @@ fn write_rows(
     Ok(arguments.count)
 }
 
-/// The columns of the rows.
+/// Columns of the rows.
 pub(crate) const HEADER: &[u8] = b"offer_id,affiliate_id,coupon_code,status\n";
 
-/// What a row says beside its code.
+/// Values of a row beside its code.
 pub(crate) struct Row {
     pub(crate) offer: u32,
     pub(crate) affiliate: u32,
 }
 
-/// Rows without end, none with the code of another.
+/// Endless rows with distinct codes.
 pub(crate) struct BulkRows {
     rng: Xoshiro256PlusPlus,
-    makers: Makers,
+    makers: CodeGenerator,
     code: Vec<u8>,
     offers: RangeInclusive<u32>,
     affiliates: RangeInclusive<u32>,
-    /// Each partner's codes stand on so many offers; on all of them where this says nothing.
+    /// Number of offers per partner; all offers if `None`.
     offers_each: Option<u32>,
 }
 
@@ -81,26 +81,26 @@ impl BulkRows {
         affiliates: RangeInclusive<u32>,
     ) -> BulkRows {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-        let makers = Makers::new(&mut rng);
+        let makers = CodeGenerator::new(&mut rng);
         let code = Vec::with_capacity(16);
         BulkRows { rng, makers, code, offers, affiliates, offers_each: None }
     }
 
-    /// With the codes of each partner on a few offers of his own, as in a network that has grown.
+    /// Limits each partner to a few offers, as in a grown network.
     pub(crate) fn with_offers_each(self, offers: u32) -> BulkRows {
         BulkRows { offers_each: Some(offers), ..self }
     }
 
-    /// One of a partner's few offers, by a draw among all.
+    /// Offer of a partner, chosen among the partner's few.
     fn offer_of(&self, affiliate: u32, drawn: u32) -> u32 {
         let Some(each) = self.offers_each else { return drawn };
         let offers = u64::from(self.offers.end() - self.offers.start()) + 1;
         let number = u64::from(affiliate) * u64::from(each) + u64::from(drawn % each);
-        // Scattered, so that neighbours share none, mostly.
+        // Scattered, so neighbouring partners mostly share no offer.
         self.offers.start() + (number * 7919 % offers) as u32
     }
 
-    /// Answers whose code it is.
+    /// Writes a row and returns its offer and partner.
     pub(crate) fn write_next(&mut self, out: &mut impl std::io::Write) -> std::io::Result<Row> {
         self.makers.write_next(&mut self.rng, &mut self.code);
         let drawn = pick(&self.offers, &mut self.rng);
@@ -112,7 +112,7 @@ impl BulkRows {
         Ok(Row { offer, affiliate })
     }
 
-    /// The code of the row written last.
+    /// Code of the row written last.
     pub(crate) fn last_code(&self) -> &[u8] {
         &self.code
     }
@@ -122,18 +122,18 @@ fn pick(ids: &RangeInclusive<u32>, rng: &mut Xoshiro256PlusPlus) -> u32 {
     rng.random_range(ids.clone())
 }
 
-/// What a code looks like; folded, no code has two shapes.
+/// Shape of a code; folded, no code has two shapes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shape {
     /// Letters, then digits: `SUMMER25`, `Anna4821`.
     WordNumber { digits: u32 },
     /// Digits, then letters: `20OFFANNA`.
     NumberWord,
-    /// A letter, a digit, anything, a letter: `K7PX2M`, as a random generator makes them.
+    /// A letter, a digit, then both: `K7PX2M`, as random generators make.
     Random { length: u32 },
 }
 
-/// Shapes and how many of a hundred codes have them.
+/// Shapes and their percentages.
 const MIX: [(Shape, u32); 8] = [
     (Shape::WordNumber { digits: 2 }, 25),
     (Shape::WordNumber { digits: 3 }, 15),
@@ -142,7 +142,7 @@ const MIX: [(Shape, u32); 8] = [
     (Shape::Random { length: 6 }, 5),
     (Shape::Random { length: 8 }, 15),
     (Shape::Random { length: 12 }, 2),
-    // Last, because it is what the others fall back to: it cannot be used up.
+    // Last, as the fallback of the others: its codes cannot be exhausted.
     (Shape::Random { length: 10 }, 8),
 ];
 
@@ -197,7 +197,7 @@ fn push_random(mut number: u64, length: u32, code: &mut Vec<u8>) {
     push_of(LETTERS);
 }
 
-/// A shape, the order in which its codes come, and how many have come.
+/// A shape, the order of its codes, and the number of codes made.
 struct Maker {
     shape: Shape,
     order: Scatter,
@@ -205,12 +205,12 @@ struct Maker {
     made: u64,
 }
 
-struct Makers {
+struct CodeGenerator {
     stems: Vec<String>,
     makers: Vec<Maker>,
 }
 
-impl Makers {
+impl CodeGenerator {
     fn new(rng: &mut Xoshiro256PlusPlus) -> Self {
         let stems = stems();
         let maker = |(shape, _): (Shape, u32)| {
@@ -243,7 +243,7 @@ fn place_in_mix(mut percent: u32) -> usize {
     MIX.len() - 1
 }
 
-/// Most codes are shouted, some are written as names, some small.
+/// Most codes are upper case, some capitalised, some lower case.
 fn set_case(percent: u32, code: &mut [u8]) {
     match percent {
         0..60 => {}
@@ -252,7 +252,7 @@ fn set_case(percent: u32, code: &mut [u8]) {
     }
 }
 
-/// Words, and pairs of short ones, of 3 to 8 letters: distinct, so that letters name one stem.
+/// Distinct words and pairs of short words, 3 to 8 letters, so letters identify one stem.
 fn stems() -> Vec<String> {
     let short: Vec<&str> = WORDS.into_iter().filter(|word| word.len() <= 4).collect();
     let pair = |first| short.iter().map(move |second| format!("{first}{second}"));
@@ -313,7 +313,7 @@ mod tests {
     #[test]
     fn a_shape_that_is_used_up_falls_back_without_a_repeat() {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(3);
-        let mut makers = Makers::new(&mut rng);
+        let mut makers = CodeGenerator::new(&mut rng);
         for maker in &mut makers.makers[..7] {
             maker.size = maker.size.min(50);
         }

@@ -1,4 +1,4 @@
-//! A permutation of `0..size` that needs no memory: neighbours land far apart, nothing lands twice.
+//! A permutation of `0..size` without memory: neighbours land far apart.
 
 use rand::{Rng, RngExt as _};
 
@@ -12,8 +12,8 @@ pub(crate) struct Scatter {
 impl Scatter {
     /// `size` must not be zero.
     pub(crate) fn new(size: u64, rng: &mut impl Rng) -> Self {
-        // Multiples of a step without a common divisor visit every place once; a step near the
-        // golden section spreads them most evenly.
+        // Multiples of a stride coprime to `size` visit every place once; a stride near the golden section
+        // spreads them most evenly.
         let golden = (size as f64 * 0.618_033_988_75) as u64;
         let start = golden.saturating_add(rng.random_range(0..=size / 8)).max(1);
         let step = (start..).find(|step| greatest_common_divisor(*step, size) == 1).unwrap_or(1);
@@ -22,7 +22,7 @@ impl Scatter {
 
     pub(crate) fn at(&self, index: u64) -> u64 {
         let place = u128::from(index) * u128::from(self.step) + u128::from(self.offset);
-        // A remainder of a u64 division fits one.
+        // A remainder of a division by a u64 fits a u64.
         (place % u128::from(self.size)) as u64
     }
 }

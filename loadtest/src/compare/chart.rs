@@ -1,15 +1,15 @@
-//! The comparison as bars: one for each server and mix, as high as its ratio, its range drawn over it.
+//! Bar chart of the comparison: one bar per server and mix, with the ratio as height and its range.
 
 use anyhow::anyhow;
 use plotters::prelude::*;
 
-use super::contender::Contender;
 use super::table::MixCosts;
+use crate::contender::Contender;
 
 const SIZE: (u32, u32) = (960, 420);
 const BAR: f64 = 0.8;
 
-/// An SVG.
+/// Returns an SVG.
 pub(super) fn bars(mixes: &[MixCosts], reference: Contender) -> anyhow::Result<String> {
     let mut svg = String::new();
     draw(mixes, reference, SVGBackend::with_string(&mut svg, SIZE))

@@ -1,11 +1,11 @@
-//! The two fixtures that answer one constant redirect: what is left when nothing is looked up.
+//! The two fixtures with one constant redirect: the cost without any look-up.
 
 use anyhow::ensure;
 
-use crate::server::{Ground, Launch, free_address};
+use crate::server::{LaunchSpec, TestBed, free_address};
 
-pub(super) fn prepare(ground: &Ground<'_>, name: &str) -> anyhow::Result<Launch> {
-    let program = ground.programs.join(name);
+pub(super) fn prepare(test_bed: &TestBed<'_>, name: &str) -> anyhow::Result<LaunchSpec> {
+    let program = test_bed.programs.join(name);
     ensure!(
         program.is_file(),
         "there is no {}: build it with cargo build --release -p coupon-benches",
@@ -13,5 +13,5 @@ pub(super) fn prepare(ground: &Ground<'_>, name: &str) -> anyhow::Result<Launch>
     );
     let address = free_address()?;
     let command = vec![program.to_string_lossy().into_owned(), address.to_string()];
-    Ok(Launch { command, address })
+    Ok(LaunchSpec { command, address })
 }

@@ -1,17 +1,17 @@
-//! HAProxy with a map file from the path in lower case to the page, one look-up a request.
+//! HAProxy with a map file from lower-case path to page, one look-up per request.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
-use super::contender::installed;
+use super::start::installed;
 use crate::server::published::page;
-use crate::server::{Ground, Launch, free_address};
+use crate::server::{LaunchSpec, TestBed, free_address};
 
-pub(super) fn prepare(ground: &Ground<'_>, folder: &Path) -> anyhow::Result<Option<Launch>> {
+pub(super) fn prepare(test_bed: &TestBed<'_>, folder: &Path) -> anyhow::Result<Option<LaunchSpec>> {
     let Some(program) = installed("haproxy") else { return Ok(None) };
     let map = folder.join("codes.map");
-    write_map(ground, &map)?;
+    write_map(test_bed, &map)?;
     let address = free_address()?;
     let map = map.display();
     let config = format!(
@@ -26,13 +26,13 @@ pub(super) fn prepare(ground: &Ground<'_>, folder: &Path) -> anyhow::Result<Opti
     let path = folder.join("haproxy.cfg");
     std::fs::write(&path, config)?;
     let [program, path] = [program, path].map(|part| part.to_string_lossy().into_owned());
-    Ok(Some(Launch { command: vec![program, "-db".into(), "-f".into(), path], address }))
+    Ok(Some(LaunchSpec { command: vec![program, "-db".into(), "-f".into(), path], address }))
 }
 
-fn write_map(ground: &Ground<'_>, path: &Path) -> std::io::Result<()> {
+fn write_map(test_bed: &TestBed<'_>, path: &Path) -> std::io::Result<()> {
     let mut map = BufWriter::new(File::create(path)?);
-    for at in 0..ground.codes.len() {
-        let code = String::from_utf8_lossy(ground.codes.get(at));
+    for at in 0..test_bed.codes.len() {
+        let code = String::from_utf8_lossy(test_bed.codes.get(at));
         writeln!(map, "/{}/ {}?coupon={code}", code.to_ascii_lowercase(), page(at))?;
     }
     map.into_inner()?.sync_all()

@@ -1,14 +1,14 @@
-//! nginx with a `map` from path to page, which compares without regard to case.
+//! nginx with a `map` from path to page; nginx compares map keys without case.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
-use super::contender::installed;
+use super::start::installed;
 use crate::server::published::page;
-use crate::server::{Ground, Launch, free_address};
+use crate::server::{LaunchSpec, TestBed, free_address};
 
-/// Whether it logs what it answers.
+/// Whether nginx writes an access log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Log {
     Buffered,
@@ -16,20 +16,20 @@ pub(super) enum Log {
 }
 
 pub(super) fn prepare(
-    ground: &Ground<'_>,
+    test_bed: &TestBed<'_>,
     folder: &Path,
     log: Log,
-) -> anyhow::Result<Option<Launch>> {
+) -> anyhow::Result<Option<LaunchSpec>> {
     let Some(program) = installed("nginx") else { return Ok(None) };
     let map = folder.join("codes.map");
-    write_map(ground, &map)?;
+    write_map(test_bed, &map)?;
     let address = free_address()?;
     let access_log = match log {
         Log::Buffered => format!("{} combined buffer=256k flush=1s", folder.join("log").display()),
         Log::Off => "off".into(),
     };
-    // Room for each code at a load that keeps chains short.
-    let hash_size = (ground.codes.len() * 2).max(2048);
+    // A hash table with short chains.
+    let hash_size = (test_bed.codes.len() * 2).max(2048);
     let (run, map) = (folder.display(), map.display());
     let config = format!(
         "daemon off;\nworker_processes 1;\nerror_log {run}/error.log warn;\npid {run}/pid;\n\
@@ -52,13 +52,13 @@ pub(super) fn prepare(
         "-c".into(),
         path.to_string_lossy().into_owned(),
     ];
-    Ok(Some(Launch { command, address }))
+    Ok(Some(LaunchSpec { command, address }))
 }
 
-fn write_map(ground: &Ground<'_>, path: &Path) -> std::io::Result<()> {
+fn write_map(test_bed: &TestBed<'_>, path: &Path) -> std::io::Result<()> {
     let mut map = BufWriter::new(File::create(path)?);
-    for at in 0..ground.codes.len() {
-        let code = String::from_utf8_lossy(ground.codes.get(at));
+    for at in 0..test_bed.codes.len() {
+        let code = String::from_utf8_lossy(test_bed.codes.get(at));
         writeln!(map, "/{code}/ {}?coupon={code};", page(at))?;
     }
     map.into_inner()?.sync_all()

@@ -1,14 +1,14 @@
-//! From slices to figures: medians, and medians of the ratios within a round.
+//! Figures from slices: medians, and medians of the ratios within a round.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::contender::Contender;
+use crate::contender::Contender;
 use crate::server::process::CpuTime;
 use crate::spread::Spread;
 
-/// What one slice of load cost a server.
+/// Cost of one slice of load.
 #[derive(Debug, Clone)]
 pub(super) struct Slice {
     pub(super) cpu: CpuTime,
@@ -21,19 +21,19 @@ impl Slice {
     }
 }
 
-/// A server's figures for one mix of requests.
+/// Figures of a server for one mix of requests.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Cost {
     pub(super) contender: Contender,
-    /// CPU microseconds a request.
+    /// CPU microseconds per request.
     pub(super) micros: Spread,
-    /// The same of the threads that serve, where others work beside them.
+    /// CPU microseconds per request of the serving threads, if the server has other threads.
     pub(super) serving_micros: Option<Spread>,
-    /// To the contender that all are compared with, within the rounds.
+    /// Ratio to the reference contender, within the rounds.
     pub(super) ratio: Spread,
 }
 
-/// The figures of all contenders over the rounds, each compared with `reference`.
+/// Figures of all contenders over the rounds, relative to `reference`.
 pub(super) fn costs(rounds: &[Vec<(Contender, Slice)>], reference: Contender) -> Vec<Cost> {
     let Some(first) = rounds.first() else { return Vec::new() };
     let contenders = first.iter().map(|(contender, _)| *contender);
@@ -47,15 +47,15 @@ fn cost(
 ) -> Option<Cost> {
     let slices = || rounds.iter().filter_map(|round| slice_of(round, contender));
     let total = |slice: &Slice| slice.micros(slice.cpu.total());
-    let serving: Vec<f64> = slices().map(|slice| slice.micros(slice.cpu.of("serve-"))).collect();
+    let serving: Vec<f64> = slices().map(|slice| slice.micros(slice.cpu.of_threads("serve-"))).collect();
     let ratios = rounds.iter().filter_map(|round| {
         Some(total(slice_of(round, contender)?) / total(slice_of(round, reference)?))
     });
     Some(Cost {
         contender,
-        micros: Spread::of(slices().map(total).collect())?,
-        serving_micros: Spread::of(serving).filter(|spread| spread.highest > 0.0),
-        ratio: Spread::of(ratios.collect())?,
+        micros: Spread::from_figures(slices().map(total).collect())?,
+        serving_micros: Spread::from_figures(serving).filter(|spread| spread.highest > 0.0),
+        ratio: Spread::from_figures(ratios.collect())?,
     })
 }
 

@@ -1,4 +1,4 @@
-//! The comparison as a table, as JSON and as a picture.
+//! The comparison as a table, as JSON and as a chart.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,35 +8,35 @@ use comfy_table::Table;
 use serde::Serialize;
 
 use super::chart;
-use super::contender::Contender;
 use super::ratios::{Cost, Slice, costs};
 use crate::cli::{CompareArguments, Mix};
+use crate::contender::Contender;
 use crate::report::{align_figures, plain_table};
 use crate::spread::Spread;
 
-/// All that was measured.
+/// All measurements.
 #[derive(Debug, Serialize)]
 pub(crate) struct Comparison {
     codes: usize,
-    /// Requests per second; none where all connections were kept busy.
+    /// Requests per second; none if all connections were kept busy.
     rate: Option<f64>,
     connections: u32,
     rounds: u32,
     slice_s: f64,
-    /// What the others are compared with.
+    /// Contender with ratio 1.
     reference: Contender,
     servers: Vec<Footprint>,
     mixes: Vec<MixCosts>,
 }
 
-/// What a server takes before and beside the requests.
+/// Costs of a server before and beside the requests.
 #[derive(Debug, Serialize)]
 struct Footprint {
     contender: Contender,
-    /// From its start to its first redirect: at its first start, and of all its starts.
+    /// Seconds from a start to the first redirect: of the first start, and of all starts.
     first_start_s: f64,
     start_s: Option<Spread>,
-    /// With its codes, after the load.
+    /// Resident memory with all codes, after the load.
     resident_bytes: u64,
 }
 
@@ -51,7 +51,7 @@ impl Comparison {
         Comparison {
             codes,
             rate: arguments.rate,
-            connections: arguments.ground.connections,
+            connections: arguments.test_bed.connections,
             rounds: arguments.rounds,
             slice_s: arguments.slice.as_secs_f64(),
             reference: Contender::Nginx,
@@ -60,14 +60,14 @@ impl Comparison {
         }
     }
 
-    /// A server's starts. nginx is what all are compared with, or else who came first.
+    /// Records the starts of a server. The reference is nginx, otherwise the first contender.
     pub(super) fn started(&mut self, contender: Contender, starts: &[Duration]) {
         if self.servers.is_empty() || contender == Contender::Nginx {
             self.reference = contender;
         }
         let starts: Vec<f64> = starts.iter().map(Duration::as_secs_f64).collect();
         let first_start_s = starts.first().copied().unwrap_or_default();
-        let start_s = Spread::of(starts);
+        let start_s = Spread::from_figures(starts);
         self.servers.push(Footprint { contender, first_start_s, start_s, resident_bytes: 0 });
     }
 
@@ -119,7 +119,7 @@ impl Comparison {
                 format!("{:.1}", server.resident_bytes as f64 / 1e6),
                 format!("{:.1}", server.resident_bytes as f64 / self.codes as f64),
                 format!("{:.2}", server.first_start_s),
-                server.start_s.map_or_else(String::new, |starts| starts.shown(2)),
+                server.start_s.map_or_else(String::new, |starts| starts.display(2)),
             ]);
         }
         align_figures(&mut table);
@@ -128,7 +128,7 @@ impl Comparison {
 }
 
 fn costs_table(costs: &[Cost]) -> Table {
-    let shown = |spread: Spread| spread.shown(2);
+    let shown = |spread: Spread| spread.display(2);
     let mut table = plain_table(["", "CPU µs", "of it serving", "ratio"]);
     for cost in costs {
         table.add_row([

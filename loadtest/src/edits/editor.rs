@@ -1,4 +1,4 @@
-//! One editor: two offers that a code moves between, and one whose destination changes.
+//! An editor with two offers between which a code moves, and one offer whose destination changes.
 
 use std::time::{Duration, Instant};
 
@@ -8,35 +8,35 @@ use serde_json::{Value, json};
 use crate::cli::{EditKind, EditsArguments};
 use crate::client::{Answered, Client};
 
-/// How long an editor waits before it asks the redirect server again.
+/// Wait between two visits to the redirect server.
 const BETWEEN_VISITS: Duration = Duration::from_micros(200);
-/// Where the offers of editors lead.
+/// Destination of the editors' offers.
 const SHOP: &str = "https://edits.example";
 
-/// What became of one edit.
+/// Result of one edit.
 #[derive(Debug)]
 pub(super) struct Seen {
     pub(super) kind: EditKind,
-    /// After its time.
+    /// Delay after the due time.
     pub(super) late: Duration,
-    pub(super) fate: Fate,
+    pub(super) fate: EditOutcome,
 }
 
 #[derive(Debug)]
-pub(super) enum Fate {
-    /// From sending to the answer, and from the answer to the first visit that showed it.
+pub(super) enum EditOutcome {
+    /// Durations from sending to the answer, and from the answer to the first visit with the change.
     Live { accepted: Duration, live: Duration },
-    /// Accepted, and not seen in time.
+    /// Accepted, but not seen in time.
     NeverSeen { accepted: Duration },
-    /// The admin's answer.
+    /// Error answer of the admin.
     Refused(String),
 }
 
-/// The advertiser and partner of all that editors make.
+/// Advertiser and partner of all objects of the editors.
 pub(super) struct Owner {
     advertiser_id: u64,
     affiliate_id: u64,
-    /// Begins the codes of this run, so that no other run has them.
+    /// Prefix of this run's codes; no other run has it.
     prefix: String,
 }
 
@@ -56,11 +56,11 @@ pub(super) struct Editor {
     timeout: Duration,
     affiliate_id: u64,
     prefix: String,
-    /// Offers that the code moves between, and the one it stands on.
+    /// The two offers of the moving code, and its present offer.
     offers: [u64; 2],
     at: usize,
     code: Code,
-    /// The offer whose destination changes, how often it did, and a code on it.
+    /// Offer with changing destination, number of its changes, and a code on it.
     offer: u64,
     version: u64,
     code_of_offer: Code,
@@ -137,16 +137,16 @@ impl Editor {
         let at = Instant::now();
         let accepted = at - begun;
         let fate = if answer.status != 200 {
-            Fate::Refused(answer.error())
+            EditOutcome::Refused(answer.error())
         } else if self.is_seen(&code, &leads_to, at)? {
-            Fate::Live { accepted, live: at.elapsed() }
+            EditOutcome::Live { accepted, live: at.elapsed() }
         } else {
-            Fate::NeverSeen { accepted }
+            EditOutcome::NeverSeen { accepted }
         };
         Ok(Seen { kind, late, fate })
     }
 
-    /// The answer, the code to visit, and where it leads to from now on.
+    /// Returns the answer, the code to visit, and its new destination.
     fn move_code(&mut self) -> anyhow::Result<(Answered, String, String)> {
         let to = 1 - self.at;
         let path = format!("/v1/networks/couponcodes/{}", self.code.id);
@@ -175,7 +175,7 @@ impl Editor {
         Ok((answer, self.code_of_offer.text.clone(), url))
     }
 
-    /// Visits until the code leads there, or the time is over.
+    /// Visits until the code leads to `leads_to` or the time is over.
     fn is_seen(&mut self, code: &str, leads_to: &str, since: Instant) -> anyhow::Result<bool> {
         while since.elapsed() < self.timeout {
             let answer = self.visitor.get(&format!("/{code}/"))?;

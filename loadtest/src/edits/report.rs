@@ -1,4 +1,4 @@
-//! What was measured, by kind of edit.
+//! Measurements by kind of edit.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::editor::{Fate, Seen};
+use super::editor::{EditOutcome, Seen};
 use crate::cli::{EditKind, EditsArguments};
 use crate::generator::Outcome;
 use crate::report::{Times, align_figures, plain_table};
@@ -21,22 +21,22 @@ pub(crate) struct EditsReport {
     rate: f64,
     editors: u16,
     elapsed_s: f64,
-    kinds: BTreeMap<EditKind, OfKind>,
-    /// Edits were sent so much after their time, because all editors waited.
+    kinds: BTreeMap<EditKind, KindReport>,
+    /// Delays of edits after their due time, while all editors were busy.
     late_us: Times,
     #[serde(skip_serializing_if = "Option::is_none")]
     visitors: Option<Visitors>,
 }
 
 #[derive(Debug, Serialize)]
-struct OfKind {
+struct KindReport {
     live: u64,
     never_seen: u64,
-    /// How often each answer came.
+    /// Number of times for each error answer.
     refused: BTreeMap<String, u64>,
     /// From sending to the answer.
     accepted_us: Times,
-    /// From the answer to the first visit that showed the change.
+    /// From the answer to the first visit with the change.
     accepted_to_live_us: Times,
 }
 
@@ -48,7 +48,7 @@ struct Visitors {
 }
 
 impl EditsReport {
-    pub(super) fn of(
+    pub(super) fn from_edits(
         arguments: &EditsArguments,
         elapsed: Duration,
         seen: Vec<Seen>,
@@ -58,14 +58,14 @@ impl EditsReport {
         let kinds = arguments.mix.iter().filter(|share| share.parts > 0).map(|share| share.kind);
         let of_kind = |kind| {
             let of_kind: Vec<&Seen> = seen.iter().filter(|seen| seen.kind == kind).collect();
-            Ok((kind, OfKind::of(&of_kind)?))
+            Ok((kind, KindReport::from_edits(&of_kind)?))
         };
         Ok(EditsReport {
             rate: arguments.rate,
             editors: arguments.editors,
             elapsed_s: elapsed.as_secs_f64(),
             kinds: kinds.map(of_kind).collect::<anyhow::Result<_>>()?,
-            late_us: Times::of(&late),
+            late_us: Times::from_histogram(&late),
             visitors: visitors.map(|outcome| Visitors {
                 answered: outcome.measured.answered,
                 scheduled: outcome.measured.scheduled,
@@ -91,7 +91,7 @@ impl EditsReport {
     }
 
     pub(crate) fn exit_code(&self) -> ExitCode {
-        let is_well = |kind: &OfKind| kind.never_seen == 0 && kind.refused.is_empty();
+        let is_well = |kind: &KindReport| kind.never_seen == 0 && kind.refused.is_empty();
         match self.kinds.values().all(is_well) {
             true => ExitCode::SUCCESS,
             false => ExitCode::from(EXIT_NOT_ALL_SEEN),
@@ -128,39 +128,39 @@ impl EditsReport {
     }
 }
 
-impl OfKind {
-    fn of(seen: &[&Seen]) -> anyhow::Result<OfKind> {
-        let mut of_kind = OfKind {
+impl KindReport {
+    fn from_edits(seen: &[&Seen]) -> anyhow::Result<KindReport> {
+        let mut of_kind = KindReport {
             live: 0,
             never_seen: 0,
             refused: BTreeMap::new(),
-            accepted_us: Times::of(&histogram([].into_iter())?),
-            accepted_to_live_us: Times::of(&histogram([].into_iter())?),
+            accepted_us: Times::from_histogram(&histogram([].into_iter())?),
+            accepted_to_live_us: Times::from_histogram(&histogram([].into_iter())?),
         };
         let (mut accepted_times, mut live_times) = (Vec::new(), Vec::new());
         for seen in seen {
             match &seen.fate {
-                Fate::Live { accepted, live } => {
+                EditOutcome::Live { accepted, live } => {
                     of_kind.live += 1;
                     accepted_times.push(*accepted);
                     live_times.push(*live);
                 }
-                Fate::NeverSeen { accepted } => {
+                EditOutcome::NeverSeen { accepted } => {
                     of_kind.never_seen += 1;
                     accepted_times.push(*accepted);
                 }
-                Fate::Refused(answer) => {
+                EditOutcome::Refused(answer) => {
                     *of_kind.refused.entry(answer.clone()).or_default() += 1;
                 }
             }
         }
-        of_kind.accepted_us = Times::of(&histogram(accepted_times.into_iter())?);
-        of_kind.accepted_to_live_us = Times::of(&histogram(live_times.into_iter())?);
+        of_kind.accepted_us = Times::from_histogram(&histogram(accepted_times.into_iter())?);
+        of_kind.accepted_to_live_us = Times::from_histogram(&histogram(live_times.into_iter())?);
         Ok(of_kind)
     }
 }
 
-/// Nanoseconds, as every histogram here.
+/// Histogram in nanoseconds.
 fn histogram(times: impl Iterator<Item = Duration>) -> anyhow::Result<Histogram<u64>> {
     let mut histogram = Histogram::new(3)?;
     for time in times {

@@ -1,29 +1,29 @@
-//! coupond as it is shipped: click log on, one serving thread for the one core, and all limits on but
-//! that of misses, which all come from one address here.
+//! coupond as shipped: click log on, one serving thread for the one core, all limits on except
+//! `misses_per_minute`, because all misses come from one address here.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 
-use super::private_surface::PrivateSurface;
-use super::{Ground, Launch, Scratch, Server, free_address, published};
+use super::control_socket::ControlSocket;
+use super::{LaunchSpec, Scratch, Server, TestBed, free_address, published};
 use crate::codes::CodeList;
 
-/// A place for one coupond, gone with the measurement: its files on a disk, its rings in memory.
+/// A temporary place for one coupond: its files on a disk, its rings in memory.
 pub(crate) struct Site {
     pub(crate) folders: Folders,
     _kept: [Scratch; 2],
 }
 
 impl Site {
-    /// `data` is where the files go; without it, among the temporary ones.
+    /// `data` is the parent folder of the files; the system's temporary folder by default.
     pub(crate) fn new(data: Option<&Path>) -> anyhow::Result<Site> {
         let (disk, memory) = (Scratch::within(data)?, Scratch::in_memory()?);
         let folders = Folders { home: disk.path().to_owned(), run: memory.path().to_owned() };
         Ok(Site { folders, _kept: [disk, memory] })
     }
 
-    /// Starts coupond here, with what is published in its index folder.
+    /// Starts coupond with the published index of this place.
     pub(crate) fn start(
         &self,
         codes: &CodeList,
@@ -31,16 +31,16 @@ impl Site {
         core: usize,
     ) -> anyhow::Result<Server> {
         let folder = &self.folders.home;
-        let ground = Ground { codes, folder, programs: super::programs(programs)?, core };
-        launch(&ground, &self.folders)?.start(&ground, folder)
+        let test_bed = TestBed { codes, folder, programs: super::programs(programs)?, core };
+        launch(&test_bed, &self.folders)?.start(&test_bed, folder)
     }
 }
 
-/// Where a coupond has its files.
+/// The folders of a coupond.
 pub(crate) struct Folders {
-    /// For its configuration, what it says, the index and the click log.
+    /// Configuration, output, index and click log.
     pub(crate) home: PathBuf,
-    /// For rings and socket.
+    /// Rings and control socket.
     pub(crate) run: PathBuf,
 }
 
@@ -53,21 +53,21 @@ impl Folders {
         self.home.join("data")
     }
 
-    pub(crate) fn private_surface(&self) -> PrivateSurface {
-        PrivateSurface::at(self.run.join("coupond.sock"))
+    pub(crate) fn control_socket(&self) -> ControlSocket {
+        ControlSocket::at(self.run.join("coupond.sock"))
     }
 }
 
-/// With all codes in one index.
-pub(crate) fn prepare(ground: &Ground<'_>, folder: &Path) -> anyhow::Result<Launch> {
+/// Prepares coupond with all codes in one index.
+pub(crate) fn prepare(test_bed: &TestBed<'_>, folder: &Path) -> anyhow::Result<LaunchSpec> {
     let folders = Folders { home: folder.to_owned(), run: folder.join("run") };
-    published::publish(ground.codes, &folders.index()).context("the index")?;
-    launch(ground, &folders)
+    published::publish(test_bed.codes, &folders.index()).context("the index")?;
+    launch(test_bed, &folders)
 }
 
-/// With what is published in its index folder.
-fn launch(ground: &Ground<'_>, folders: &Folders) -> anyhow::Result<Launch> {
-    let program = ground.programs.join("coupond");
+/// Prepares coupond with the published index of its folder.
+fn launch(test_bed: &TestBed<'_>, folders: &Folders) -> anyhow::Result<LaunchSpec> {
+    let program = test_bed.programs.join("coupond");
     ensure!(
         program.is_file(),
         "there is no {}: build it (cargo build --release), or name its folder with --programs",
@@ -83,5 +83,5 @@ fn launch(ground: &Ground<'_>, folders: &Folders) -> anyhow::Result<Launch> {
     std::fs::write(&config, text)?;
     let command = [program, "--config".into(), config];
     let command = command.map(|part| part.to_string_lossy().into_owned()).to_vec();
-    Ok(Launch { command, address })
+    Ok(LaunchSpec { command, address })
 }

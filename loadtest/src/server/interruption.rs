@@ -1,8 +1,8 @@
-//! What a measurement leaves when it is interrupted: nothing.
+//! Clean-up when a measurement is interrupted.
 //!
-//! Servers and folders normally go with the values that stand for them. A signal would end the
-//! program without that, and leave a server with a core and the codes' memory. So whatever has to
-//! go is noted here, and a thread that waits for signals ends and removes it.
+//! Servers and folders normally end with the values that own them. A signal would end the program
+//! without running destructors, and leave a server that occupies a core and gigabytes of memory. So
+//! servers and folders are registered here, and a thread that waits for signals removes them.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ struct Noted {
     folders: Vec<PathBuf>,
 }
 
-/// From now on a signal that ends this program ends what it started, too.
+/// From this call on, a signal that ends this program also ends its servers.
 pub(crate) fn prepare() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (mut interrupt, mut terminate) = {
@@ -38,7 +38,7 @@ pub(crate) fn prepare() -> io::Result<()> {
     let run = move || {
         let signal = runtime.block_on(wait);
         eprintln!("coupon-loadtest: interrupted");
-        // Kept to the end: nothing is started any more, and nobody else tidies up and exits.
+        // Locked until the exit: no server starts any more, and no other thread cleans up.
         let noted = NOTED.lock().unwrap_or_else(PoisonError::into_inner);
         noted.remove();
         std::process::exit(128 + signal.as_raw_value());
@@ -48,20 +48,20 @@ pub(crate) fn prepare() -> io::Result<()> {
 
 /// Starts a server.
 pub(super) fn start(command: &mut Command) -> io::Result<Child> {
-    // Together, so that an interruption between the two misses none.
+    // Start and registration under one lock, so an interruption between them misses no server.
     let mut noted = NOTED.lock().unwrap_or_else(PoisonError::into_inner);
     let child = command.spawn()?;
     noted.servers.push(child.id());
     Ok(child)
 }
 
-/// A server has ended.
+/// Removes an ended server from the register.
 pub(super) fn has_ended(server: u32) {
     let mut noted = NOTED.lock().unwrap_or_else(PoisonError::into_inner);
     noted.servers.retain(|noted| *noted != server);
 }
 
-/// Makes a folder.
+/// Creates a folder.
 pub(super) fn create(folder: &Path) -> io::Result<()> {
     let mut noted = NOTED.lock().unwrap_or_else(PoisonError::into_inner);
     std::fs::create_dir(folder)?;
@@ -80,7 +80,7 @@ impl Noted {
     fn remove(&self) {
         let tell = |signal| {
             for server in self.servers.iter().filter_map(|id| Pid::from_raw(id.cast_signed())) {
-                // One that has ended by itself needs none.
+                // A server that has already ended needs no signal.
                 let _ = rustix::process::kill_process(server, signal);
             }
         };

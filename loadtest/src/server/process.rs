@@ -1,4 +1,4 @@
-//! A server's processes: started on one core, watched, and ended with the measurement.
+//! The processes of a server: started on one core, observed, and ended with the measurement.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,11 +13,11 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 
 use super::interruption;
 
-/// A map of ten million codes takes nginx minutes.
+/// nginx needs minutes for a map of ten million codes.
 const START_DEADLINE: Duration = Duration::from_secs(900);
 pub(super) const END_DEADLINE: Duration = Duration::from_secs(20);
 
-/// Keeps this thread, and those it starts, on one core.
+/// Pins this thread, and the threads it starts, to one core.
 pub(crate) fn pin_to(core: usize) -> io::Result<()> {
     let mut cores = CpuSet::new();
     cores.set(core);
@@ -27,18 +27,18 @@ pub(crate) fn pin_to(core: usize) -> io::Result<()> {
 /// A process and its children.
 pub(crate) struct Family(Child);
 
-/// CPU time by the name of the threads that took it.
+/// CPU time by thread name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct CpuTime(BTreeMap<String, Duration>);
 
 impl CpuTime {
-    /// All threads together.
+    /// CPU time of all threads.
     pub(crate) fn total(&self) -> Duration {
         self.0.values().sum()
     }
 
-    /// Of the threads whose names begin so.
-    pub(crate) fn of(&self, prefix: &str) -> Duration {
+    /// CPU time of the threads whose names begin with `prefix`.
+    pub(crate) fn of_threads(&self, prefix: &str) -> Duration {
         self.0.iter().filter(|(name, _)| name.starts_with(prefix)).map(|(_, time)| *time).sum()
     }
 
@@ -57,7 +57,7 @@ impl CpuTime {
 }
 
 impl Family {
-    /// Starts a program on one core; what it says goes to a file that an error can quote.
+    /// Starts a program on one core; its output goes to a file that errors quote.
     pub(crate) fn start(command: &[&str], core: usize, log: &Path) -> anyhow::Result<Family> {
         let said = std::fs::File::create(log)?;
         let mut program = Command::new("taskset");
@@ -71,7 +71,7 @@ impl Family {
         Ok(Family(child.context("cannot start `taskset` (Debian package util-linux)")?))
     }
 
-    /// Waits until the server takes connections.
+    /// Waits until the server accepts connections.
     pub(crate) fn wait_for(&mut self, address: SocketAddr, log: &Path) -> anyhow::Result<()> {
         let deadline = Instant::now() + START_DEADLINE;
         while TcpStream::connect(address).is_err() {
@@ -87,17 +87,17 @@ impl Family {
         Ok(())
     }
 
-    /// What the threads have taken of a core.
+    /// CPU time of the threads.
     pub(crate) fn cpu_time(&self) -> io::Result<CpuTime> {
         self.scheduled(0)
     }
 
-    /// How long the threads were ready but did not get a core.
+    /// Time in which threads were runnable without a core.
     pub(crate) fn core_wait(&self) -> io::Result<CpuTime> {
         self.scheduled(1)
     }
 
-    /// A figure of `schedstat`: nanoseconds on a core, nanoseconds waiting for one, turns.
+    /// A column of `schedstat`: nanoseconds on a core, nanoseconds waiting for a core, time slices.
     fn scheduled(&self, figure: usize) -> io::Result<CpuTime> {
         let mut times = CpuTime::default();
         for process in self.processes() {
@@ -115,7 +115,7 @@ impl Family {
     pub(crate) fn resident_bytes(&self) -> io::Result<u64> {
         let mut bytes = 0;
         for process in self.processes() {
-            // Pages that processes share (a parent's map in its worker) count once.
+            // Pages shared between processes (a parent's map in its worker) count once.
             let rollup = std::fs::read_to_string(process.join("smaps_rollup"))?;
             let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
             let kib = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
@@ -133,7 +133,7 @@ impl Family {
         std::iter::once(own).chain(children).collect()
     }
 
-    /// Asks it to end and waits until it has; an end in error is one here.
+    /// Asks the server to end and waits; an exit in error is an error here.
     pub(crate) fn stop(mut self) -> anyhow::Result<()> {
         match self.end()? {
             Some(status) => ensure!(status.success(), "it ended with {status}"),
@@ -142,7 +142,7 @@ impl Family {
         Ok(())
     }
 
-    /// Asked to end, servers take their workers with them.
+    /// Servers end their workers when asked to end.
     fn end(&mut self) -> io::Result<Option<ExitStatus>> {
         if let (None, Some(id)) = (self.0.try_wait()?, Pid::from_raw(self.0.id().cast_signed())) {
             rustix::process::kill_process(id, Signal::TERM)?;
@@ -180,7 +180,7 @@ mod tests {
     fn time_is_told_apart_by_thread_and_added_up() {
         let taken = times(&[("serve-0", 50), ("click-log", 7)]).since(&times(&[("serve-0", 20)]));
         assert_eq!(taken.total(), Duration::from_millis(37));
-        assert_eq!(taken.of("serve-"), Duration::from_millis(30));
+        assert_eq!(taken.of_threads("serve-"), Duration::from_millis(30));
     }
 
     #[test]

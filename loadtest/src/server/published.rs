@@ -1,7 +1,7 @@
-//! Codes as indexes that coupond serves: levels, one catalog, and `CURRENT`.
+//! Codes as an index for coupond: levels, one catalog, and `CURRENT`.
 //!
-//! The sequence that an index holds is its generation. Files are durable before a manifest names
-//! them, so that nothing is left to be written while a server is measured.
+//! The sequence of an index equals its generation. Files are durable before a manifest names them, so no
+//! write is pending while a server is measured.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -22,12 +22,12 @@ use coupon_shared::snapshot::manifest::{CURRENT, Manifest, ObjectName};
 use crate::codes::CodeList;
 use crate::generations;
 
-/// Codes are spread over so many offers, of as many partners.
+/// Number of offers, and of partners, over which codes are spread.
 const OFFERS: u32 = 1000;
 const NETWORK: u32 = 1;
 const LINEAGE: Lineage = Lineage([0xC0; 16]);
 
-/// The page that the code at this place in the list leads to.
+/// Page of the code at this position in the list.
 pub(crate) fn page(at: usize) -> String {
     format!("https://shop{}.example/landing", offer_of(at))
 }
@@ -36,21 +36,21 @@ fn offer_of(at: usize) -> u32 {
     at as u32 % OFFERS + 1
 }
 
-/// The offer whose page names a generation.
+/// Offer whose page names the generation.
 pub(crate) fn offer_naming(generation: u64) -> u32 {
     OFFERS + generation as u32
 }
 
-/// A code of the list and the offer it stands on.
+/// A code of the list and its offer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Placed {
     pub(crate) code: FoldedCode,
-    /// Its place in the list.
+    /// Position in the list.
     pub(crate) at: usize,
     pub(crate) offer: u32,
 }
 
-/// Every code on the offer of its page, in the order in which levels have them.
+/// All codes with the offers of their pages, in the order of a level.
 pub(crate) fn placed(codes: &CodeList) -> anyhow::Result<Vec<Placed>> {
     let placed = |at| {
         let code = FoldedCode::fold(codes.get(at))?;
@@ -61,14 +61,14 @@ pub(crate) fn placed(codes: &CodeList) -> anyhow::Result<Vec<Placed>> {
     Ok(placed)
 }
 
-/// An index folder that a server looks into.
+/// The index folder of a server.
 pub(crate) struct IndexFolder {
     path: PathBuf,
     catalog: ObjectName,
 }
 
 impl IndexFolder {
-    /// A new folder with a catalog, in which offers name generations up to one.
+    /// Creates a folder with a catalog whose offers name generations up to `last_generation`.
     pub(crate) fn create(path: &Path, last_generation: u64) -> anyhow::Result<IndexFolder> {
         std::fs::create_dir(path).with_context(|| format!("cannot make {}", path.display()))?;
         let bytes = catalog(last_generation)?;
@@ -78,7 +78,7 @@ impl IndexFolder {
         Ok(folder)
     }
 
-    /// A level file of the changes after `sequences.start` up to `sequences.end`; the codes ascend.
+    /// Writes a level of the changes after `sequences.start` up to `sequences.end`; the codes ascend.
     pub(crate) fn level(
         &self,
         sequences: Range<u64>,
@@ -99,7 +99,7 @@ impl IndexFolder {
         Ok(name)
     }
 
-    /// What publishes these levels, newest first.
+    /// Manifest of these levels, newest first.
     pub(crate) fn manifest(&self, generation: u64, levels: Vec<ObjectName>) -> Manifest {
         Manifest {
             network_id: NETWORK,
@@ -111,7 +111,7 @@ impl IndexFolder {
         }
     }
 
-    /// From now on the server finds it.
+    /// Makes the index visible to the server.
     pub(crate) fn publish(&self, manifest: &Manifest) -> std::io::Result<()> {
         let new = self.path.join("CURRENT.new");
         std::fs::write(&new, manifest.to_text())?;
@@ -128,7 +128,7 @@ impl IndexFolder {
     }
 }
 
-/// All codes in one base level.
+/// Publishes all codes in one base.
 pub(crate) fn publish(codes: &CodeList, path: &Path) -> anyhow::Result<()> {
     let folder = IndexFolder::create(path, 0)?;
     let base = folder.level(0..1, placed(codes)?.into_iter())?;

@@ -1,4 +1,4 @@
-//! The run as a chart: latencies of each bucket over time, with the swaps marked.
+//! Chart of the run: latencies of each bucket over time, with the swaps marked.
 
 use anyhow::anyhow;
 use plotters::prelude::*;
@@ -9,13 +9,13 @@ use super::publications::Kind;
 use crate::report::Times;
 
 const SIZE: (u32, u32) = (1200, 540);
-/// Below nothing is told apart.
+/// Lower bound of the latency axis.
 const LOWEST_US: f64 = 10.0;
 
-/// A line of the chart: its name, its look, and what it shows of a bucket.
+/// A line of the chart: name, style, and the value for a bucket.
 type Series = (&'static str, ShapeStyle, fn(&Bucket) -> f64);
 
-/// An SVG.
+/// Returns an SVG.
 pub(super) fn timeline(swaps: &Swaps) -> anyhow::Result<String> {
     let mut svg = String::new();
     draw(swaps, SVGBackend::with_string(&mut svg, SIZE))
@@ -47,7 +47,7 @@ fn draw<'a>(
         (Kind::Level, "level swap", full_palette::LIGHTBLUE_300),
         (Kind::Base, "base swap, until freed", full_palette::ORANGE_300),
     ] {
-        // As long as it took, and at least a line.
+        // Width of the swap's duration, and at least a line.
         let marks = swaps.swaps_of(kind).map(|swap| {
             let to = swap.published_s + (swap.freed_after_ms / 1e3).max(end / 800.0);
             Rectangle::new([(swap.published_s, LOWEST_US), (to, highest)], color.mix(0.45).filled())

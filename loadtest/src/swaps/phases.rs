@@ -1,4 +1,4 @@
-//! Which time is steady and which belongs to a swap, and the figures of each.
+//! Assigns time to steady phases and swaps, and sums up the figures of each.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use super::swapper::Swap;
 use crate::report::Times;
 use crate::timeline::{self, Failures, Timeline};
 
-/// What a bucket belongs to, or several together.
+/// Phase of a bucket, or a group of phases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Phase {
@@ -20,13 +20,13 @@ pub(super) enum Phase {
     After,
     /// Before and after.
     Steady,
-    /// From the first swap to the last, but during none.
+    /// From the first swap to the last, outside of swaps.
     Between,
-    /// A small level is being replaced.
+    /// During the replacement of a small level.
     LevelSwap,
-    /// A base is being replaced, or the one before freed.
+    /// During the replacement of a base, or while the old base is freed.
     BaseSwap,
-    /// Both kinds of swaps.
+    /// During swaps of both kinds.
     During,
 }
 
@@ -41,7 +41,7 @@ impl Phase {
         Phase::During,
     ];
 
-    pub(super) fn words(self) -> &'static str {
+    pub(super) fn label(self) -> &'static str {
         match self {
             Phase::Before => "before the swaps",
             Phase::After => "after the swaps",
@@ -61,8 +61,8 @@ impl Phase {
         }
     }
 
-    /// Of a bucket. What both kinds touch is the base's.
-    fn of(bucket: &Range<Duration>, windows: &[Window]) -> Phase {
+    /// Phase of a bucket. A bucket in both kinds of swaps belongs to the base swap.
+    fn at(bucket: &Range<Duration>, windows: &[Window]) -> Phase {
         let touched = |kind| {
             let touches = |window: &&Window| {
                 window.kind == kind && window.from < bucket.end && window.to >= bucket.start
@@ -83,7 +83,7 @@ impl Phase {
     }
 }
 
-/// When a swap was under way, from the beginning of what was measured.
+/// Time span of a swap, from the start of the measured part.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Window {
     pub(super) kind: Kind,
@@ -92,9 +92,9 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// From the publication until the index is live, and when the one before is freed. The second
-    /// in between, in which the loader waits, would only make a swap look better.
-    pub(super) fn of(swap: &Swap, start: Instant) -> [Window; 2] {
+    /// From the publication until the index is live, and while the old index is freed. The second between
+    /// them, in which the loader waits, is left out: it would make a swap look better.
+    pub(super) fn around_swap(swap: &Swap, start: Instant) -> [Window; 2] {
         let after = |when: Instant| when.saturating_duration_since(start);
         let Swap { kind, published, live, freeing, freed, .. } = *swap;
         [(published, live), (freeing, freed)].map(|(from, to)| Window {
@@ -105,7 +105,7 @@ impl Window {
     }
 }
 
-/// The figures of a bucket.
+/// Figures of a bucket.
 #[derive(Debug, Serialize)]
 pub(super) struct Bucket {
     pub(super) at_s: f64,
@@ -115,7 +115,7 @@ pub(super) struct Bucket {
     pub(super) failures: Failures,
 }
 
-/// The figures of all buckets of a phase.
+/// Figures of all buckets of a phase.
 #[derive(Debug, Serialize)]
 pub(super) struct PhaseFigures {
     pub(super) phase: Phase,
@@ -128,9 +128,9 @@ pub(super) struct PhaseFigures {
 pub(super) fn buckets(timeline: &Timeline, windows: &[Window]) -> Vec<Bucket> {
     let figures = |(span, bucket): (Range<Duration>, &timeline::Bucket)| Bucket {
         at_s: span.start.as_secs_f64(),
-        phase: Phase::of(&span, windows),
-        latency_us: Times::of(&bucket.latency),
-        generator_lag_us: Times::of(&bucket.lag),
+        phase: Phase::at(&span, windows),
+        latency_us: Times::from_histogram(&bucket.latency),
+        generator_lag_us: Times::from_histogram(&bucket.lag),
         failures: bucket.failures,
     };
     timeline.buckets().map(figures).collect()
@@ -144,7 +144,7 @@ fn figures_of(phase: Phase, timeline: &Timeline, windows: &[Window]) -> PhaseFig
     let mut sum = timeline::Bucket::new();
     let mut buckets = 0;
     for (span, bucket) in timeline.buckets() {
-        if phase.includes(Phase::of(&span, windows)) {
+        if phase.includes(Phase::at(&span, windows)) {
             sum.add(bucket);
             buckets += 1;
         }
@@ -152,8 +152,8 @@ fn figures_of(phase: Phase, timeline: &Timeline, windows: &[Window]) -> PhaseFig
     PhaseFigures {
         phase,
         buckets,
-        latency_us: Times::of(&sum.latency),
-        generator_lag_us: Times::of(&sum.lag),
+        latency_us: Times::from_histogram(&sum.latency),
+        generator_lag_us: Times::from_histogram(&sum.lag),
         failures: sum.failures,
     }
 }
@@ -164,7 +164,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// A level swap at 250 ms that takes 5 ms, a base swap from 430 ms to 610 ms, freed at 880 ms.
+    /// A level swap at 250 ms of 5 ms; a base swap from 430 ms to 610 ms, freed at 880 ms.
     const WINDOWS: [Window; 3] = [
         Window {
             kind: Kind::Level,
@@ -189,7 +189,7 @@ mod tests {
         timeline.begin(start);
         for due_ms in (0..1000).step_by(10) {
             let bucket = timeline.bucket(start + due_ms * MS).unwrap();
-            // Slow only while the base is swapped.
+            // Slow only during the base swap.
             bucket.answered(if (430..610).contains(&due_ms) { 9 * MS } else { MS });
         }
         timeline

@@ -1,9 +1,9 @@
-//! The indexes of a run, all written before it: a base, and on it a small level that every edit
+//! The indexes of a run, all written before it: a base and, above it, a small level that each edit
 //! rebuilds, as coupon-admin publishes them.
 //!
-//! Each generation is a level swap, which replaces the small level, or a base swap, which brings a
-//! new base, too. In every small level the hottest codes lead to a page that names the generation,
-//! so that answers tell where they come from.
+//! Each generation is a level swap (replaces the small level) or a base swap (also replaces the base).
+//! In each small level the hottest codes lead to a page that names the generation, so answers identify
+//! their index.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -12,16 +12,16 @@ use coupon_shared::snapshot::manifest::{Manifest, ObjectName};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
+use crate::code_sampler::CodeSampler;
 use crate::codes::CodeList;
-use crate::draw::CodeDraw;
 use crate::server::published::{IndexFolder, Placed, offer_naming, placed};
 
-/// So many codes name the generation. Of Zipf traffic they are a sixth or more.
+/// Number of codes that name the generation: a sixth or more of Zipf traffic.
 const NAMING: usize = 10;
-/// The base holds what was changed up to 1; the small level on it makes the first generation.
+/// The base holds changes up to 1; the small level above it makes the first generation.
 pub(super) const FIRST_GENERATION: u64 = 2;
 
-/// What a swap brings.
+/// Kind of a swap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Kind {
@@ -29,29 +29,29 @@ pub(super) enum Kind {
     Base,
 }
 
-/// An index that is ready to be published.
+/// An index ready for publication.
 pub(super) struct Publication {
     pub(super) kind: Kind,
     pub(super) manifest: Manifest,
 }
 
-/// How many there are of each kind.
+/// Number of swaps of each kind.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Counts {
     pub(super) level_swaps: u32,
     pub(super) base_swaps: u32,
 }
 
-/// The codes of a run, as levels are made of them.
+/// The codes of a run in the order of levels.
 struct Levels {
     folder: IndexFolder,
     all: Vec<Placed>,
-    /// Places in `all` of what the small level holds; true for codes that name the generation.
+    /// Positions in `all` of the small level's codes; true for codes that name the generation.
     changed: Vec<(usize, bool)>,
 }
 
 impl Counts {
-    /// Base swaps are spread evenly among the level swaps.
+    /// Spreads the base swaps evenly among the level swaps.
     pub(super) fn in_order(self) -> impl Iterator<Item = Kind> {
         let Counts { level_swaps, base_swaps } = self;
         let total = level_swaps + base_swaps;
@@ -65,7 +65,7 @@ impl Counts {
     }
 }
 
-/// Writes all files, publishes the first index, and returns the folder and the indexes that follow.
+/// Writes all files, publishes the first index, and returns the folder and the further indexes.
 pub(super) fn prepare(
     codes: &CodeList,
     seed: u64,
@@ -102,7 +102,7 @@ impl Levels {
         folder: IndexFolder,
     ) -> anyhow::Result<Levels> {
         let all = placed(codes)?;
-        let hottest = CodeDraw::hottest(codes.len(), seed).take(level_codes.max(1));
+        let hottest = CodeSampler::hottest(codes.len(), seed).take(level_codes.max(1));
         let hottest: HashMap<usize, bool> =
             hottest.enumerate().map(|(rank, at)| (at, rank < NAMING)).collect();
         let changed = all.iter().enumerate();

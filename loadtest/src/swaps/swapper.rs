@@ -1,4 +1,4 @@
-//! Publishes one index after the other while the load runs, and notes when each became live.
+//! Publishes the indexes during the load, and notes when each became live.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -8,43 +8,43 @@ use anyhow::ensure;
 use super::publications::{Kind, Publication};
 use crate::generations::Generations;
 use crate::server::Server;
-use crate::server::private_surface::PrivateSurface;
+use crate::server::control_socket::ControlSocket;
 use crate::server::published::IndexFolder;
 
-/// How often coupond is asked whether a retired base is freed.
+/// Interval between queries of the number of retired indexes.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// It looks for what can be freed every second.
+/// coupond checks every second for retired indexes that it can free.
 const FREED_WITHIN: Duration = Duration::from_secs(10);
 const STEP: Duration = Duration::from_millis(20);
 
-/// What publishing needs besides the publications.
+/// Inputs of publishing besides the publications.
 pub(super) struct Swapper<'a> {
     pub(super) index: &'a IndexFolder,
-    pub(super) surface: PrivateSurface,
+    pub(super) control: ControlSocket,
     pub(super) server: &'a Server,
     pub(super) generations: &'a Generations,
     /// Set when the load is over.
     pub(super) over: AtomicBool,
 }
 
-/// A swap as it went.
+/// Times of one swap.
 #[derive(Debug, Clone)]
 pub(super) struct Swap {
     pub(super) kind: Kind,
     pub(super) published: Instant,
     pub(super) live: Instant,
-    /// Between these the index before was freed; of a level swap, when it was live: its level is
-    /// small.
+    /// Start and end of freeing the old index; for a level swap the time when it became live, because its
+    /// level is small.
     pub(super) freeing: Instant,
     pub(super) freed: Instant,
     /// CPU time of the loader's thread.
     pub(super) loader: Duration,
-    /// How long the serving thread was ready to run meanwhile but had no core.
+    /// Time in which the serving thread was runnable without a core.
     pub(super) waited: Duration,
 }
 
 impl Swapper<'_> {
-    /// The first swap after `first_in`, then one after `every`.
+    /// Publishes the first swap after `first_in`, then one per `every`.
     pub(super) fn run(
         &self,
         publications: &[Publication],
@@ -69,23 +69,23 @@ impl Swapper<'_> {
         self.generations.announce(manifest.generation);
         let published = Instant::now();
         self.index.publish(manifest)?;
-        self.surface.reload()?;
+        self.control.reload()?;
         let live = Instant::now();
         self.generations.confirm(manifest.generation);
         let (freeing, freed) = match kind {
             Kind::Base => self.wait_until_freed()?,
             Kind::Level => (live, live),
         };
-        let loader = family.cpu_time()?.since(&cpu).of("loader");
-        let waited = family.core_wait()?.since(&wait).of("serve-");
+        let loader = family.cpu_time()?.since(&cpu).of_threads("loader");
+        let waited = family.core_wait()?.since(&wait).of_threads("serve-");
         Ok(Swap { kind: *kind, published, live, freeing, freed, loader, waited })
     }
 
-    /// When the retired index was last seen, and when it no longer was.
+    /// Times of the last query with a retired index, and of the first without.
     fn wait_until_freed(&self) -> anyhow::Result<(Instant, Instant)> {
         let deadline = Instant::now() + FREED_WITHIN;
         let mut seen = Instant::now();
-        while self.surface.metric("coupond_index_retired")? > 0 {
+        while self.control.metric("coupond_index_retired")? > 0 {
             ensure!(
                 seen < deadline,
                 "coupond holds on to a retired index for more than {FREED_WITHIN:?}"
@@ -96,7 +96,7 @@ impl Swapper<'_> {
         Ok((seen, Instant::now()))
     }
 
-    /// False when the load is over before.
+    /// False if the load ends earlier.
     fn sleep_until(&self, when: Instant) -> bool {
         while !self.over.load(Ordering::Relaxed) {
             match when.saturating_duration_since(Instant::now()) {

@@ -1,7 +1,7 @@
-//! A sweep as a chart: p99 and p50 against the rate, both on logarithmic axes.
+//! Chart of a sweep: p99 and p50 against the rate, both axes logarithmic.
 //!
-//! Lines of one way of connecting have one colour, from dark to light with the share of misses. The
-//! names stand beside the lines, where no line runs.
+//! Lines of one way of connecting have one colour, from dark to light with the share of misses. Names
+//! stand to the right of the lines.
 
 use anyhow::anyhow;
 use plotters::prelude::*;
@@ -9,10 +9,10 @@ use plotters::prelude::*;
 use super::Line;
 
 const SIZE: (u32, u32) = (1200, 560);
-/// Of the names, on the right.
+/// Width of the names on the right.
 const NAMES_WIDTH: u32 = 250;
 
-/// An SVG.
+/// Returns an SVG.
 pub(super) fn lines(lines: &[Line]) -> anyhow::Result<String> {
     let mut svg = String::new();
     draw(lines, SVGBackend::with_string(&mut svg, SIZE))

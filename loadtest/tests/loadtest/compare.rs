@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::coupon_loadtest;
 
-/// coupond and the fixtures beside the tested program, built now if they are missing or old.
+/// Builds coupond and the fixtures beside the tested program, if missing or old.
 pub(crate) fn build_contenders() {
     let mut build = Command::new(env!("CARGO"));
     build.args(["build", "--quiet", "-p", "coupond", "-p", "coupon-benches", "--bins"]);
@@ -17,7 +17,7 @@ pub(crate) fn build_contenders() {
     assert!(build.status().unwrap().success(), "the contenders do not build");
 }
 
-/// Whether a program of the system is there; where it must be, its absence fails the test.
+/// Whether a system program is installed; if required, its absence fails the test.
 fn is_installed(program: &str) -> bool {
     let is_there =
         ["/usr/sbin", "/usr/bin"].iter().any(|dir| Path::new(dir).join(program).exists());

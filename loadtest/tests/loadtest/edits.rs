@@ -15,7 +15,7 @@ struct Demo {
     admin: Child,
     visitors: String,
     api: String,
-    /// As long as the demo may say something.
+    /// Keeps the pipe open, so the demo can print.
     _said: Lines<BufReader<ChildStdout>>,
 }
 
@@ -62,7 +62,7 @@ impl Demo {
 
 impl Drop for Demo {
     fn drop(&mut self) {
-        // SIGTERM, so that it ends its daemon, too.
+        // SIGTERM, so the demo ends its daemon, too.
         let _ = Command::new("kill").arg(self.admin.id().to_string()).status();
         let _ = self.admin.wait();
     }

@@ -1,5 +1,5 @@
-//! The real binary against a real server. Every count is exact; times are only compared with stalls
-//! much longer than a busy machine's hiccups.
+//! The real binary against a real server. Counts are exact; times are compared only with stalls much
+//! longer than the hiccups of a busy machine.
 
 #![allow(clippy::unwrap_used, reason = "all of this crate is tests")]
 
@@ -26,8 +26,8 @@ struct Run {
 }
 
 impl Run {
-    /// Measures without a warm-up and with a limit for the lag that no machine passes, unless the
-    /// arguments say otherwise.
+    /// Measures without a warm-up and with a lag limit that every machine meets, unless the arguments say
+    /// otherwise.
     fn against(server: &TestServer, arguments: &str) -> Self {
         Self::with_codes(server, "ANNA20\nBEN15\nSummer2026\n", arguments)
     }
@@ -56,7 +56,7 @@ impl Run {
         serde_json::from_slice(&self.output.stdout).unwrap_or_else(|_| panic!("{}", self.text()))
     }
 
-    /// A figure of the report, by its path.
+    /// Figure of the report by JSON pointer.
     fn figure(&self, pointer: &str) -> f64 {
         let report = self.report();
         let figure = report.pointer(pointer).and_then(Value::as_f64);

@@ -26,7 +26,7 @@ fn at_saturation_every_redirect_is_in_the_click_log_once() {
         let figure = saturation.pointer(pointer).and_then(Value::as_f64);
         figure.unwrap_or_else(|| panic!("no figure {pointer} in {saturation}"))
     };
-    // One more is the visit by which it was seen that the daemon serves.
+    // Plus one: the visit that showed the daemon was serving.
     assert_eq!(figure("/ledger/kept/clicks"), figure("/ledger/redirects") + 1.0, "{said}");
     assert!(figure("/ledger/redirects") > 300.0, "{said}");
     for nothing in ["unanswered", "unexpected", "unlogged", "kept/missing", "kept/repeated"] {
@@ -44,7 +44,7 @@ fn at_saturation_every_redirect_is_in_the_click_log_once() {
     assert!(said.contains("every redirect is in the click log, once"), "{said}");
 }
 
-/// The processes that a process has started and that still run.
+/// Running child processes of a process.
 fn children(process: u32) -> Vec<u32> {
     let tasks = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
     let of_each = tasks.map(|task| {

@@ -1,4 +1,4 @@
-//! A small real HTTP server whose every answer a test decides, and which remembers what it was asked.
+//! A small real HTTP server: a test decides each answer, and the server remembers the requests.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -24,13 +24,13 @@ impl Seen {
 
 pub(crate) enum Reply {
     Answer(String),
-    /// The same, a byte at a time.
+    /// The same, one byte at a time.
     InBytes(String),
     After(Duration, String),
     AnswerThenClose(String, Duration),
     Reset,
     Silence,
-    /// Answers, closes, and takes no connection any more.
+    /// Answers, closes, and accepts no further connection.
     LastAnswer(String),
 }
 
@@ -62,7 +62,7 @@ impl TestServer {
                     let last = talk(&mut stream, connection, &*reply, &seen);
                     if last {
                         *closing.lock().unwrap() = true;
-                        // Wakes the accept loop, so that it notices and closes the listener.
+                        // Wakes the accept loop, so it notices the end and closes the listener.
                         drop(TcpStream::connect(address));
                     }
                 });
@@ -76,7 +76,7 @@ impl TestServer {
     }
 }
 
-/// Answers a connection's requests; true after the last answer of all.
+/// Answers the requests of a connection; true after the last answer of all.
 fn talk(
     stream: &mut TcpStream,
     connection: usize,

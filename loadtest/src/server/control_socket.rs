@@ -1,4 +1,4 @@
-//! Asks a coupond's private surface.
+//! Client of coupond's control socket.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -7,30 +7,30 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 
-/// A base of ten million codes is read and checked before a reload is answered.
+/// A reload answers after the index is read and checked, also one of ten million codes.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Of an answer.
+/// Largest answer.
 const MOST_BYTES: u64 = 4 << 20;
 
-pub(crate) struct PrivateSurface(PathBuf);
+pub(crate) struct ControlSocket(PathBuf);
 
-impl PrivateSurface {
-    pub(crate) fn at(socket: PathBuf) -> PrivateSurface {
-        PrivateSurface(socket)
+impl ControlSocket {
+    pub(crate) fn at(socket: PathBuf) -> ControlSocket {
+        ControlSocket(socket)
     }
 
-    /// Has the published index loaded; when this returns, it is served.
+    /// Loads the published index; on return coupond serves it.
     pub(crate) fn reload(&self) -> anyhow::Result<()> {
-        self.ask("POST", "/reload").context("the published index is not served").map(drop)
+        self.request("POST", "/reload").context("the published index is not served").map(drop)
     }
 
-    /// The value of a metric without labels.
+    /// Value of a metric without labels.
     pub(crate) fn metric(&self, name: &str) -> anyhow::Result<u64> {
-        let metrics = self.ask("GET", "/metrics")?;
+        let metrics = self.request("GET", "/metrics")?;
         value_of(&metrics, name).with_context(|| format!("coupond tells no {name}"))
     }
 
-    fn ask(&self, method: &str, path: &str) -> anyhow::Result<String> {
+    fn request(&self, method: &str, path: &str) -> anyhow::Result<String> {
         let asked = self.exchange(method, path).and_then(|answer| body_of(&answer));
         asked.with_context(|| format!("asking {} for {path}", self.0.display()))
     }
@@ -48,7 +48,7 @@ impl PrivateSurface {
     }
 }
 
-/// The body of an answer that ended with its connection; one that is no success is an error.
+/// Body of an answer that ends with its connection; a status other than 200 is an error.
 fn body_of(answer: &[u8]) -> anyhow::Result<String> {
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut response = httparse::Response::new(&mut headers);

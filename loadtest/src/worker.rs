@@ -1,14 +1,14 @@
-//! One sending thread: an event loop over its share of the schedule and of the connections.
+//! A sending thread: an event loop over its share of the schedule and of the connections.
 //!
-//! Invariants: no connection is idle while a request waits; never more than `capacity` requests
-//! wait; no request is due later because of what became of the ones before it. Idle connections are
-//! used in turn, so that none rests long enough for the server to close it.
+//! Invariants: no connection is idle while a request waits; at most `capacity` requests wait; the due
+//! time of a request never depends on earlier requests. Idle connections are used in turn, so none
+//! stays idle until the server closes it.
 //!
-//! A server may be blamed only for time in which this thread had nothing to do. So the thread notes
-//! when it last found no event waiting ([`Watch`]); what it was late for since is its own lag.
+//! A delay counts as the server's only if this thread was idle meanwhile. So the thread notes the last
+//! time at which no event was waiting ([`Watch`]); delays since then are its own lag.
 //!
-//! Everything ends: after the last request was due, or on Ctrl-C, what is under way is waited for no
-//! longer than the plan's drain time, and no single request longer than its timeout.
+//! Every run ends: after the last due time, or on Ctrl-C, the thread waits for open requests no longer
+//! than the plan's drain time, and for a single request no longer than its timeout.
 
 use std::collections::VecDeque;
 use std::iter::Peekable;
@@ -22,8 +22,8 @@ use rustix::event::epoll::{self, Event, EventData, EventFlags};
 use rustix::time::Timespec;
 
 use crate::answered_log::AnsweredLog;
+use crate::code_sampler::CodeSampler;
 use crate::connection::{Connection, Failure, Phase};
-use crate::draw::CodeDraw;
 use crate::plan::Plan;
 use crate::progress::LiveCounts;
 use crate::request::RequestTemplate;
@@ -31,13 +31,13 @@ use crate::schedule::{Alarm, Dispatched, Due, Schedule};
 use crate::tally::Tally;
 use crate::timeline::{Bucket, Timeline};
 
-/// How often timeouts and Ctrl-C are looked for.
+/// Interval between checks for timeouts and Ctrl-C.
 const SWEEP_EVERY: Duration = Duration::from_millis(10);
 const EVENTS_AT_ONCE: usize = 1024;
-/// Of the alarm; no connection has this slot.
+/// Event id of the alarm; no connection has this slot.
 const ALARM: u64 = u64::MAX;
 
-pub(crate) struct Lane {
+pub(crate) struct Worker {
     plan: Arc<Plan>,
     live: Arc<LiveCounts>,
     epoll: OwnedFd,
@@ -46,19 +46,19 @@ pub(crate) struct Lane {
     waiting: VecDeque<Dispatched>,
     capacity: usize,
     template: RequestTemplate,
-    draw: CodeDraw,
+    draw: CodeSampler,
     log: Option<AnsweredLog>,
     watch: Watch,
     totals: Totals,
 }
 
-/// How well the thread keeps up with its sockets.
+/// Tracks whether the thread keeps up with its sockets.
 struct Watch {
-    /// When it last had nothing to do.
+    /// Last time at which the thread was idle.
     idle_until: Instant,
-    /// No event now at hand was waiting before this.
+    /// No event of the present batch was waiting before this time.
     none_waited_at: Instant,
-    /// The same for the events that come next.
+    /// No event of the next batch was waiting before this time.
     none_left_at: Instant,
 }
 
@@ -73,36 +73,36 @@ impl Watch {
         if after_idling {
             self.idle_until = now;
         }
-        // A full batch may have left some behind.
+        // A full batch may have left events behind.
         if count < EVENTS_AT_ONCE {
             self.none_left_at = now;
         }
     }
 }
 
-/// A connection and the request it carries, if any.
+/// A connection and its request, if any.
 struct Slot {
     connection: Connection,
-    carried: Option<Carried>,
+    carried: Option<InFlight>,
     free_since: Instant,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Carried {
+struct InFlight {
     request: Dispatched,
     until: Instant,
-    /// The oldest generation that may answer it.
+    /// Oldest generation that may answer.
     oldest_generation: u64,
 }
 
-/// What a thread leaves behind.
+/// Results of one thread.
 pub(crate) struct Totals {
     pub(crate) measured: Tally,
     pub(crate) warmup: Tally,
     pub(crate) timeline: Option<Timeline>,
     pub(crate) connections_opened: u64,
     pub(crate) closed_while_idle: u64,
-    /// When the last request was due, or when the run was stopped.
+    /// Time of the last due request, or of the interruption.
     pub(crate) paced_until: Instant,
 }
 
@@ -116,7 +116,7 @@ impl Totals {
     }
 }
 
-impl Lane {
+impl Worker {
     pub(crate) fn new(
         plan: &Arc<Plan>,
         live: &Arc<LiveCounts>,
@@ -139,7 +139,7 @@ impl Lane {
             waiting: VecDeque::new(),
             capacity: plan.queue.div_ceil(plan.threads),
             template: RequestTemplate::new(plan),
-            draw: CodeDraw::new(plan, thread),
+            draw: CodeSampler::new(plan, thread),
             log,
             watch: Watch::begin(Instant::now()),
             totals: Totals {
@@ -153,8 +153,8 @@ impl Lane {
         })
     }
 
-    /// Connects before the run, as far as the server lets it; the other connections are opened by
-    /// their first requests, which count the errors.
+    /// Opens as many connections before the run as the server accepts. The other connections are opened
+    /// by their first requests, which count the errors.
     pub(crate) fn open_connections(&mut self) {
         for slot in &mut self.slots {
             if slot.connection.open_early(&self.epoll, self.plan.timeout).is_err() {
@@ -180,7 +180,7 @@ impl Lane {
         Ok(self.totals)
     }
 
-    /// Hands out each request when it is due, never waiting for what became of the ones before.
+    /// Dispatches each request when it is due, whatever happened to earlier requests.
     fn pace(&mut self, mut schedule: Peekable<Schedule>, stop: &AtomicBool) -> std::io::Result<()> {
         let mut alarm = Alarm::new()?;
         let flags = EventFlags::IN | EventFlags::ET;
@@ -203,7 +203,7 @@ impl Lane {
         let until = Instant::now() + self.plan.drain;
         let mut sweep_at = Instant::now();
         let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
-        // All at rest means that nothing waits, too.
+        // All connections idle implies an empty queue.
         while self.idle.len() < self.slots.len() && Instant::now() < until {
             self.handle_events(&mut events, || Ok(true))?;
             self.sweep(&mut sweep_at);
@@ -227,7 +227,7 @@ impl Lane {
         }
     }
 
-    /// Gives a connection that has become free what waits, or lets it rest.
+    /// Gives a free connection the next waiting request, or lets it idle.
     fn go_on(&mut self, slot: usize) {
         while self.slots[slot].carried.is_none() {
             match self.waiting.pop_front() {
@@ -246,7 +246,7 @@ impl Lane {
             bucket.lagged(lag);
         }
         let until = now + self.plan.timeout;
-        this.carried = Some(Carried { request, until, oldest_generation: 0 });
+        this.carried = Some(InFlight { request, until, oldest_generation: 0 });
         let begun = if this.connection.is_open() {
             self.send(slot)
         } else {
@@ -271,7 +271,7 @@ impl Lane {
         connection.write()
     }
 
-    /// Takes what has come; where nothing has, rests until something does, if it may.
+    /// Handles pending events; with none pending, sleeps until the next event if `may_rest` allows.
     fn handle_events(
         &mut self,
         events: &mut Vec<Event>,
@@ -301,7 +301,7 @@ impl Lane {
         let readable = closed || flags.contains(EventFlags::IN);
         if self.slots[slot].carried.is_none() {
             if readable {
-                // Its end, or a last word such as 408: nothing was asked.
+                // The server closed the connection, or sent a last answer such as 408; no request is open.
                 self.slots[slot].connection.close();
                 self.totals.closed_while_idle += 1;
             }
@@ -315,7 +315,7 @@ impl Lane {
         self.go_on(slot);
     }
 
-    /// Takes a request as far as the socket allows; true when its answer is complete.
+    /// Advances a request as far as the socket allows; true when its answer is complete.
     fn advance(&mut self, slot: usize, readable: bool, closed: bool) -> Result<bool, Failure> {
         let connection = &mut self.slots[slot].connection;
         match connection.phase() {
@@ -342,7 +342,7 @@ impl Lane {
         let (Some(carried), Some(head)) = (carried.take(), connection.head()) else { return };
         LiveCounts::one_more(&self.live.answered);
         let read_lag = now.saturating_duration_since(self.watch.none_waited_at);
-        let Carried { request, oldest_generation, .. } = carried;
+        let InFlight { request, oldest_generation, .. } = carried;
         self.totals.tally(request.due).answered(request, head.status, now, read_lag);
         if let Some(bucket) = self.totals.bucket(request.due) {
             bucket.answered(now.saturating_duration_since(request.due.intended));
@@ -379,7 +379,7 @@ impl Lane {
         }
     }
 
-    /// Ends what has taken too long.
+    /// Fails requests that exceeded their timeout.
     fn sweep(&mut self, at: &mut Instant) {
         let now = Instant::now();
         if now < *at {

@@ -1,7 +1,7 @@
-//! Which code the next request asks for, and how it is spelt.
+//! Choice and spelling of the next requested code.
 //!
-//! Ranks of the zipf draw are scattered over the file, so that the hot codes are not its first ones
-//! (in a sorted file those would be neighbours in the index, too).
+//! Ranks of the Zipf distribution are scattered over the file, so the hot codes are not the first ones:
+//! in a sorted file they would be neighbours in the index.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 use rand_distr::{Distribution as _, Zipf};
 
-use crate::cli::Draw;
+use crate::cli::KeyDistribution;
 use crate::codes::scatter::Scatter;
 use crate::plan::Plan;
 
-pub(crate) struct CodeDraw {
+pub(crate) struct CodeSampler {
     plan: Arc<Plan>,
     zipf: Option<Zipf<f64>>,
     scatter: Scatter,
@@ -22,20 +22,20 @@ pub(crate) struct CodeDraw {
 
 const LETTERS_AND_DIGITS: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz023456789";
 
-impl CodeDraw {
+impl CodeSampler {
     pub(crate) fn new(plan: &Arc<Plan>, thread: usize) -> Self {
         let count = plan.codes.len();
         let zipf = match plan.draw {
-            // Its parameters were checked: at least one code, and an exponent of zero or more.
-            Draw::Zipf => Zipf::new(count as f64, plan.zipf_exponent).ok(),
-            Draw::Uniform => None,
+            // The parameters were checked: at least one code, and an exponent of zero or more.
+            KeyDistribution::Zipf => Zipf::new(count as f64, plan.zipf_exponent).ok(),
+            KeyDistribution::Uniform => None,
         };
-        // Another stream of draws for each thread.
+        // Each thread has a random stream of its own.
         let rng = Xoshiro256PlusPlus::seed_from_u64(plan.seed ^ ((thread as u64 + 1) << 32));
         Self { plan: Arc::clone(plan), zipf, scatter: scatter(count, plan.seed), rng }
     }
 
-    /// The most wanted codes of the zipf draw, as places in a list of so many.
+    /// Positions of the most requested codes under the Zipf distribution.
     pub(crate) fn hottest(codes: usize, seed: u64) -> impl Iterator<Item = usize> {
         let scatter = scatter(codes, seed);
         (0..codes as u64).map(move |rank| scatter.at(rank) as usize)
@@ -66,12 +66,12 @@ impl CodeDraw {
     }
 }
 
-/// The same hot codes for every thread.
+/// The same hot codes for all threads.
 fn scatter(codes: usize, seed: u64) -> Scatter {
     Scatter::new(codes as u64, &mut Xoshiro256PlusPlus::seed_from_u64(seed))
 }
 
-/// A code that begins like a real one, as a mistyped one does, and is longer than any.
+/// Appends an unknown code: it begins like a real code, as a mistyped code does, and is longer than all of them.
 fn append_miss(like: &[u8], length: usize, rng: &mut Xoshiro256PlusPlus, out: &mut Vec<u8>) {
     let end = out.len() + length;
     out.extend_from_slice(&like[..rng.random_range(1..=like.len())]);
@@ -80,7 +80,7 @@ fn append_miss(like: &[u8], length: usize, rng: &mut Xoshiro256PlusPlus, out: &m
     }
 }
 
-/// One random bit for each byte; a code has at most 64.
+/// Uses one random bit per byte; a code has at most 64 bytes.
 fn mix_case(mut bits: u64, code: &mut [u8]) {
     for byte in code {
         if bits & 1 == 0 {
@@ -107,7 +107,7 @@ mod tests {
     }
 
     fn draw_on(plan: &Arc<Plan>, thread: usize, times: usize) -> Vec<String> {
-        let mut draw = CodeDraw::new(plan, thread);
+        let mut draw = CodeSampler::new(plan, thread);
         let next = |_| {
             let mut out = Vec::new();
             draw.append_next(&mut out);
@@ -127,9 +127,9 @@ mod tests {
     #[test]
     fn zipf_asks_for_few_codes_often_and_for_most_seldom() {
         let mut plan = plan_with(&thousand_codes());
-        plan.draw = Draw::Zipf;
+        plan.draw = KeyDistribution::Zipf;
         let counts = counts(draw(plan, 100_000));
-        // Exponent 1 over 1,000 codes: the first has 1/7.49 of all, twice the second.
+        // Exponent 1 over 1,000 codes: the first has 1/7.49 of all requests, twice the second.
         assert!((12_000..15_000).contains(&counts[0]), "{}", counts[0]);
         assert!((6_000..7_400).contains(&counts[1]), "{}", counts[1]);
         assert!(counts.iter().take(100).sum::<usize>() > 60_000);
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn uniform_asks_for_all_alike() {
         let mut plan = plan_with(&thousand_codes());
-        plan.draw = Draw::Uniform;
+        plan.draw = KeyDistribution::Uniform;
         let counts = counts(draw(plan, 100_000));
         assert_eq!(counts.len(), 1000);
         assert!(counts[0] < 160 && counts[999] > 50, "{} {}", counts[0], counts[999]);
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn threads_share_the_hot_code_but_not_the_order() {
         let mut plan = plan_with(&thousand_codes());
-        plan.draw = Draw::Zipf;
+        plan.draw = KeyDistribution::Zipf;
         plan.zipf_exponent = 2.0;
         let plan = Arc::new(plan);
         let hottest = |drawn: &[String]| {
@@ -165,13 +165,13 @@ mod tests {
     #[test]
     fn the_hottest_codes_are_known_beforehand() {
         let mut plan = plan_with(&thousand_codes());
-        (plan.draw, plan.seed) = (Draw::Zipf, 5);
+        (plan.draw, plan.seed) = (KeyDistribution::Zipf, 5);
         let mut counts: HashMap<String, usize> = HashMap::new();
         for code in draw(plan, 5000) {
             *counts.entry(code).or_default() += 1;
         }
         let drawn = counts.iter().max_by_key(|(_, count)| **count).unwrap().0;
-        let hottest = CodeDraw::hottest(1000, 5).next().unwrap();
+        let hottest = CodeSampler::hottest(1000, 5).next().unwrap();
         assert_eq!(*drawn, thousand_codes()[hottest]);
     }
 

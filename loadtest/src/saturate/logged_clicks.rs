@@ -1,5 +1,5 @@
-//! What a stopped coupond has on disk of the clicks: counted block by block in the click log, so
-//! that a click that was lost or kept twice shows.
+//! The clicks on disk after coupond has stopped, counted block by block in the click log, so lost and
+//! repeated clicks show.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,26 +13,26 @@ use serde::Serialize;
 
 /// The clicks of a data folder.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub(super) struct Kept {
-    /// Clicks in the write-ahead log, each once.
+pub(super) struct LoggedClicks {
+    /// Distinct clicks in the WAL.
     pub(super) clicks: u64,
-    /// Numbers between them that no click has.
+    /// Missing sequence numbers.
     pub(super) missing: u64,
-    /// Clicks there more than once.
+    /// Repeated clicks.
     pub(super) repeated: u64,
-    /// Bytes of the write-ahead log.
+    /// Bytes of the WAL.
     pub(super) wal_bytes: u64,
     /// Bytes of the click store.
     pub(super) store_bytes: u64,
 }
 
-impl Kept {
-    pub(super) fn of(data: &Path) -> anyhow::Result<Kept> {
+impl LoggedClicks {
+    pub(super) fn count_in(data: &Path) -> anyhow::Result<LoggedClicks> {
         let wal = data.join("wal");
-        let mut kept = Kept {
+        let mut kept = LoggedClicks {
             wal_bytes: bytes_in(&wal)?,
             store_bytes: bytes_in(&data.join("clicks"))?,
-            ..Kept::default()
+            ..LoggedClicks::default()
         };
         let mut frames = FrameReader::open(&wal, 1)?;
         let mut last = BTreeMap::new();
@@ -108,7 +108,7 @@ mod tests {
             log.append_synced(&[&block(thread, first, clicks)]).unwrap();
         }
         drop(log);
-        let kept = Kept::of(data.path()).unwrap();
+        let kept = LoggedClicks::count_in(data.path()).unwrap();
         // Thread 0 has 1 to 11, with 8 and 9 twice; thread 1 has 1 to 3 and 6.
         assert_eq!((kept.clicks, kept.missing, kept.repeated), (15, 2, 2));
         assert!(kept.wal_bytes > 500, "{kept:?}");
