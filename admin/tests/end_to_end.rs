@@ -39,6 +39,8 @@ mod edits_under_fire;
 mod main_job;
 #[path = "end_to_end/offers_and_domains.rs"]
 mod offers_and_domains;
+#[path = "end_to_end/pages.rs"]
+mod pages;
 #[path = "end_to_end/partner_postbacks.rs"]
 mod partner_postbacks;
 #[path = "end_to_end/privacy.rs"]

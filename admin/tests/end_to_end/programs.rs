@@ -31,15 +31,24 @@ pub(crate) fn admin_program() -> &'static Path {
 /// The daemon's program beside the admin's, built now if it is missing or old.
 pub(crate) fn daemon_program() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--package", "coupond", "--bin", "coupond"]);
-        if !cfg!(debug_assertions) {
-            build.arg("--release");
-        }
-        assert!(build.status().unwrap().success(), "coupond does not build");
-        admin_program().with_file_name("coupond")
-    })
+    BUILT.get_or_init(|| build("coupond"))
+}
+
+/// The load generator's program, likewise.
+pub(crate) fn loadtest_program() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| build("coupon-loadtest"))
+}
+
+/// Builds the program of the package with the same name, in the profile of this test.
+fn build(package: &str) -> PathBuf {
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--package", package, "--bin", package]);
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    assert!(build.status().unwrap().success(), "{package} does not build");
+    admin_program().with_file_name(package)
 }
 
 /// Whether another program that a test needs is there. Where all of them must be, as on a build
