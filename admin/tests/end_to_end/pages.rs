@@ -294,18 +294,30 @@ fn tests_and_benches_named_in_pages_exist() {
                     assert!(file.exists(), "{}: no {}", page.name(), file.display());
                 }
             }
-            let last = command.last().unwrap();
-            if command.iter().any(|word| word == "--nocapture")
-                && !PLACEHOLDERS.contains(&last.as_str())
-            {
-                let is_test = sources
-                    .lines()
-                    .any(|line| line.trim_start().starts_with("fn ") && line.contains(last));
-                assert!(is_test, "{}: no test has {last} in its name", page.name());
+            for name in test_names(&command) {
+                let is_test =
+                    |line: &str| line.trim_start().starts_with("fn ") && line.contains(name);
+                assert!(
+                    sources.lines().any(is_test),
+                    "{}: no test has {name} in its name",
+                    page.name()
+                );
             }
         }
     }
     assert!(named > 5, "only {named} commands were found: does this test still read the pages?");
+}
+
+/// Words of a `cargo test` that choose tests by a part of their names.
+fn test_names(command: &[String]) -> Vec<&str> {
+    if command.get(1).is_none_or(|subcommand| subcommand != "test") {
+        return Vec::new();
+    }
+    let after_flags = command.windows(2).skip(1).filter_map(|pair| {
+        let is_value = ["-p", "--test", "--bench"].contains(&pair[0].as_str());
+        (!is_value && !pair[1].starts_with('-')).then_some(pair[1].as_str())
+    });
+    after_flags.filter(|name| !PLACEHOLDERS.contains(name)).collect()
 }
 
 fn value_of<'a>(command: &'a [String], flag: &str) -> Option<&'a str> {

@@ -43,7 +43,8 @@ pub(crate) fn loadtest_program() -> &'static Path {
 /// Builds the program of the package with the same name, in the profile of this test.
 fn build(package: &str) -> PathBuf {
     let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--package", package, "--bin", package]);
+    // Of the workspace, so that dependencies have the features that they were built with already.
+    build.args(["build", "--quiet", "--workspace", "--bin", package]);
     if !cfg!(debug_assertions) {
         build.arg("--release");
     }

@@ -47,7 +47,8 @@ fn cost(
 ) -> Option<Cost> {
     let slices = || rounds.iter().filter_map(|round| slice_of(round, contender));
     let total = |slice: &Slice| slice.micros(slice.cpu.total());
-    let serving: Vec<f64> = slices().map(|slice| slice.micros(slice.cpu.of_threads("serve-"))).collect();
+    let serving: Vec<f64> =
+        slices().map(|slice| slice.micros(slice.cpu.of_threads("serve-"))).collect();
     let ratios = rounds.iter().filter_map(|round| {
         Some(total(slice_of(round, contender)?) / total(slice_of(round, reference)?))
     });

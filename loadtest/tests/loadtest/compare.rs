@@ -10,7 +10,9 @@ use super::coupon_loadtest;
 /// Builds coupond and the fixtures beside the tested program, if missing or old.
 pub(crate) fn build_contenders() {
     let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "-p", "coupond", "-p", "coupon-benches", "--bins"]);
+    // Of the workspace, so that dependencies have the features that they were built with already.
+    build.args(["build", "--quiet", "--workspace", "--bin", "coupond"]);
+    build.args(["--bin", "constant-redirect-hyper", "--bin", "constant-redirect-epoll"]);
     if !cfg!(debug_assertions) {
         build.arg("--release");
     }

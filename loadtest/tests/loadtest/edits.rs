@@ -22,7 +22,16 @@ struct Demo {
 impl Demo {
     fn start() -> Demo {
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "-p", "coupond", "-p", "coupon-admin", "--bins"]);
+        // Of the workspace, so that dependencies have the features that they were built with already.
+        build.args([
+            "build",
+            "--quiet",
+            "--workspace",
+            "--bin",
+            "coupond",
+            "--bin",
+            "coupon-admin",
+        ]);
         if !cfg!(debug_assertions) {
             build.arg("--release");
         }
