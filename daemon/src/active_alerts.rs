@@ -1,10 +1,10 @@
-//! What is wrong now, for health; told to the log once when it begins and once when it ends.
+//! Alerts: the current faults, for health. The log shows each alert once at its beginning and once
+//! at its end.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The problems of one part of the program. Each thing that can be wrong has at most one text at
-/// a time.
+/// The active alerts of one part of the program; at most one text for each kind.
 #[derive(Debug)]
 pub(crate) struct ActiveAlerts<Kind> {
     part: &'static str,
@@ -26,7 +26,7 @@ impl<Kind: Ord> ActiveAlerts<Kind> {
 
     pub(crate) fn clear(&self, kind: Kind) {
         if let Some(text) = self.lock().remove(&kind) {
-            tracing::info!(problem = %text, "{}: mended", self.part);
+            tracing::info!(problem = %text, "{}: resolved", self.part);
         }
     }
 

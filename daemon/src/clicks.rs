@@ -1,16 +1,16 @@
-//! The way of a click, from the serving thread to the admin: ring, WAL, store, feed.
+//! Clicks, from the serving thread to the admin: ring, WAL, store, feed.
 //!
-//! A click is *logged* when its record is in the serving thread's ring: from then on it survives
-//! the process. It is *durable* when the click-log thread has appended and synced it to the WAL,
-//! at the latest one commit interval later. The store thread copies the WAL into sled, and the
-//! admin takes blocks over the feed; a piece of the WAL goes when both have it. A click that finds
-//! no room in its ring is *unlogged*, which is counted where it survives the process too, so that
-//! answered = logged + unlogged at any instant.
+//! A click is *logged* once its record is in the serving thread's ring: from then on the click
+//! survives the process. A click is *durable* once the click-log thread has appended and synced its
+//! record to the WAL, at the latest one commit interval later. The store thread copies the WAL into
+//! sled, and the admin pulls blocks over the feed; a WAL segment is removed when both have its
+//! blocks. A click that finds no room in its ring is *unlogged*. Unlogged clicks are counted in
+//! memory that survives the process, too, so that answered = logged + unlogged at any instant.
 //!
-//! A serving thread never waits here: it makes no system call, takes no lock and allocates
-//! nothing. Where answers are to wait until their clicks are durable (`clicks.durable`), it is told
-//! of commits and holds the answers back; it serves others meanwhile. Whatever goes wrong behind the ring (a full disk, a damaged file, an admin away for
-//! days) is reported as a problem and waited out.
+//! A serving thread never waits here: recording a click needs no system call, no lock and no
+//! allocation. With `clicks.durable`, the serving thread is notified of commits and holds answers
+//! back until then; it serves other visitors meanwhile. Faults behind the ring (a full disk, a
+//! damaged file, an admin away for days) raise an alert and are retried until they end.
 
 mod alert_kind;
 mod durability;
@@ -33,11 +33,11 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use coupon_shared::click::StreamId;
-use http_body_util::Full;
+use hyper::Request;
 use hyper::body::{Body, Bytes};
-use hyper::{Request, Response};
 
 use crate::config::Config;
+use crate::http_answer::HttpAnswer;
 use crate::removal_clock::RemovalClock;
 use alert_kind::AlertKind;
 use feed::Feed;
@@ -51,55 +51,48 @@ pub use durability::Durability;
 pub use incarnation::IdentityError;
 pub use ring::{Recorded, RingWriter};
 
-/// Why the click log does not start.
+/// Errors that keep the click log from starting.
 #[derive(Debug, thiserror::Error)]
 pub enum ClickLogError {
     /// The data folder has no usable identity.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// A file or folder cannot be made or read.
+    /// A file or folder cannot be created or read.
     #[error("cannot use {}: {source}", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    File { path: PathBuf, source: io::Error },
     /// A thread cannot be started.
     #[error("cannot start a thread of the click log: {0}")]
     Thread(io::Error),
 }
 
-/// Some clicks stay in the rings; the next start makes them durable.
+/// Clicks that stay in the rings at shutdown; the next start makes them durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{waiting} clicks wait in the rings for the next start")]
 pub struct NotDrained {
-    /// How many.
     pub waiting: u64,
 }
 
-/// Counts and places of the click log at one moment.
+/// Counts of the click log at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClickLogStatus {
-    /// Clicks of this run that were taken.
+    /// Clicks of this run that are logged.
     pub logged: u64,
-    /// Clicks of this run that found no room.
+    /// Clicks of this run that found no room in their ring.
     pub unlogged: u64,
-    /// Clicks that found no room in earlier runs of this data folder.
+    /// The same of earlier runs over this data folder.
     pub unlogged_before: u64,
     /// Clicks of this run that are durable.
     pub durable: u64,
     /// Clicks lost to damage since the start.
     pub damaged: u64,
-    /// Whether the WAL takes blocks.
+    /// Whether the WAL is open.
     pub wal_is_open: bool,
-    /// Bytes of the WAL.
     pub wal_bytes: u64,
-    /// Bytes cut off a torn tail when the WAL was opened.
+    /// Bytes cut off a torn tail at the opening of the WAL.
     pub torn_bytes_cut: u64,
     /// Blocks in the WAL that the click store has not synced yet.
     pub store_lag_blocks: u64,
-    /// Blocks in the WAL that the admin has not acknowledged yet.
+    /// Blocks in the WAL that the admin has not acknowledged.
     pub feed_lag_blocks: u64,
     /// Whether the click store is open and has caught up.
     pub store_is_open: bool,
@@ -109,7 +102,7 @@ pub struct ClickLogStatus {
 
 /// The click log of a running daemon.
 ///
-/// Dropping it stops its threads as they are: what is in the rings stays there for the next start.
+/// Dropping it stops its threads without a drain: clicks stay in their rings for the next start.
 #[derive(Debug)]
 pub struct ClickLog {
     incarnation: u32,
@@ -128,8 +121,8 @@ struct Threads {
 }
 
 impl ClickLog {
-    /// Starts a new run: takes the next incarnation and makes a ring for each serving thread. The
-    /// WAL and the store are opened by threads of their own, however long that takes.
+    /// Starts a new run: takes the next incarnation and creates a ring for each serving thread.
+    /// Threads open the WAL and the store in the background, however long that takes.
     pub fn start(config: &Config) -> Result<(ClickLog, Vec<RingWriter>), ClickLogError> {
         for folder in [&config.data_dir, &config.runtime_dir] {
             std::fs::create_dir_all(folder).map_err(file_error(folder))?;
@@ -191,8 +184,7 @@ impl ClickLog {
         Ok(())
     }
 
-    /// What a serving thread needs to hold answers back until their clicks are durable; `None`
-    /// where they do not wait for that.
+    /// The serving thread's view of commits; `None` unless answers wait for durable clicks.
     pub fn durability(&self, thread: usize) -> Option<Durability> {
         let commits = &self.state.commits;
         let gauge = self.gauges.get(thread).filter(|_| commits.is_awaited())?;
@@ -204,12 +196,12 @@ impl ClickLog {
         self.incarnation
     }
 
-    /// Tells by which time things may be removed for their age, clicks and postbacks.
+    /// The clock by which old clicks and postbacks are removed.
     pub fn removal_clock(&self) -> Arc<RemovalClock> {
         Arc::clone(&self.removal_clock)
     }
 
-    /// What is wrong now.
+    /// The texts of the active alerts.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = self.state.alerts.texts();
         problems.extend(self.removal_clock.problem());
@@ -219,13 +211,12 @@ impl ClickLog {
             && (died(threads.click_log.as_ref().map(JoinHandle::is_finished))
                 || died(threads.store.as_ref().map(JoinHandle::is_finished)))
         {
-            let problem = "a thread of the click log has died: restart coupond; no click in its rings is lost by that";
+            let problem = "a thread of the click log has died: restart coupond; no click in the rings is lost";
             problems.push(problem.to_owned());
         }
         problems
     }
 
-    /// Counts and places now.
     pub fn status(&self) -> ClickLogStatus {
         let state = &self.state;
         let sum = |count: fn(&RingGauge) -> u64| self.gauges.iter().map(count).sum::<u64>();
@@ -248,7 +239,7 @@ impl ClickLog {
         }
     }
 
-    /// The status as metrics: name, help, value.
+    /// Metrics: name, help text, value.
     pub fn gauges(&self) -> Vec<(&'static str, &'static str, u64)> {
         let status = self.status();
         vec![
@@ -282,7 +273,7 @@ impl ClickLog {
     }
 
     /// Answers `POST /clicks/feed`.
-    pub async fn feed<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    pub async fn feed<B>(&self, request: Request<B>) -> HttpAnswer
     where
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -290,8 +281,8 @@ impl ClickLog {
         feed::route::answer(Arc::clone(&self.feed), request).await
     }
 
-    /// Makes every click durable and puts the rings away. Call it when the serving threads have
-    /// ended and their writers are dropped; a ring that still has its writer stays.
+    /// Makes every click durable and removes the rings. Call it after the serving threads have
+    /// ended and dropped their writers: a ring with a living writer stays.
     pub fn shutdown(&self, deadline: Duration) -> Result<(), NotDrained> {
         let deadline = Instant::now() + deadline;
         self.state.request_shutdown(Phase::Draining);
@@ -300,7 +291,7 @@ impl ClickLog {
         let is_durable = is_durable.is_some_and(|thread| thread.join().unwrap_or(false));
         drop(threads.store.take_if(|thread| ends_before(thread, deadline)));
         self.state.request_shutdown(Phase::Abandoned);
-        // What does not end now hangs in a system call; the process ends without it.
+        // A thread that has not ended by now hangs in a system call; the process exits without it.
         let last_moment = Instant::now() + Duration::from_millis(500);
         drop(threads.click_log.take_if(|thread| ends_before(thread, last_moment)));
         drop(threads.store.take_if(|thread| ends_before(thread, last_moment)));
@@ -322,7 +313,7 @@ impl Drop for ClickLog {
         let threads = std::mem::take(&mut *self.threads());
         if let Some(thread) = threads.click_log {
             thread.thread().unpark();
-            // A thread that panicked has nothing more to say.
+            // The result of a thread that panicked is ignored.
             drop(thread.join());
         }
         if let Some(thread) = threads.store {
@@ -331,7 +322,7 @@ impl Drop for ClickLog {
     }
 }
 
-/// A number of which the runtime folder has no ring either: another data folder may have used it.
+/// Skips numbers that rings in the runtime folder have: another data folder may have used them.
 fn next_incarnation(config: &Config) -> Result<u32, ClickLogError> {
     loop {
         let incarnation = incarnation::next_incarnation(&config.data_dir, unix_seconds())?;
@@ -342,8 +333,8 @@ fn next_incarnation(config: &Config) -> Result<u32, ClickLogError> {
     }
 }
 
-/// Rings as large as configured, or as the runtime folder has room for: after a kill the rings of
-/// the run before are still there, and only a running daemon empties them.
+/// Creates rings of the configured size, or smaller if the runtime folder lacks room: after a kill
+/// it still holds the rings of the previous run, and only a running daemon empties them.
 fn create_rings(
     config: &Config,
     store: ring::StoreId,
@@ -362,7 +353,7 @@ fn create_rings(
     };
     if bytes < wanted {
         let text = format!(
-            "click rings have {bytes} bytes instead of {wanted}, because {} is full: make room \
+            "click rings have {bytes} bytes instead of {wanted}, because {} is full: free some space \
              there, then restart coupond",
             config.runtime_dir.display()
         );
@@ -371,7 +362,7 @@ fn create_rings(
     Ok(rings.into_iter().unzip())
 }
 
-/// All of them or none.
+/// Creates all rings or none.
 fn create_rings_of(
     bytes: usize,
     config: &Config,
@@ -408,6 +399,6 @@ fn file_error(path: &Path) -> impl FnOnce(io::Error) -> ClickLogError {
 }
 
 fn unix_seconds() -> u64 {
-    // A clock before 1970 is as good as no clock.
+    // A clock before 1970 counts as 1970.
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -1,10 +1,9 @@
-//! The private api: health, metrics, reload, preload and the feeds, on a Unix socket.
+//! The control API: health, metrics, reload, preload and the feeds, over HTTP on a Unix socket.
 //!
-//! Whoever may open the socket may ask everything here; the socket's mode is the only lock. It has
-//! a thread of its own, so neither a long answer nor a stuck asker delays a visitor.
+//! The socket's file mode is the only access control. The API has a thread of its own, so neither a
+//! long answer nor a stalled client delays visitors.
 
 mod health;
-pub(crate) mod long_poll;
 mod metrics;
 
 use std::convert::Infallible;
@@ -16,46 +15,37 @@ use std::time::Duration;
 use coupon_serve::{AcceptLoop, Limits, LocalExecutor};
 use coupon_shared::code::FoldedCode;
 use coupon_shared::snapshot::manifest::ObjectName;
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::UnixListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio_util::sync::CancellationToken;
 
 use crate::clicks::ClickLog;
-use crate::loader::{LoaderHandle, Served};
+use crate::http_answer::{self, HttpAnswer, json_error, method_not_allowed};
+use crate::loader::{LoaderHandle, ServedIndexInfo};
 use crate::postbacks::Postbacks;
-use crate::serving::ThreadMetrics;
 use crate::settings::LiveSettings;
+use crate::thread_metrics::ThreadMetrics;
 
-/// An answer of the private api.
-pub type Answer = Response<Full<Bytes>>;
-
-/// How many unknown codes are told, of all threads together.
+/// Most unknown codes in an answer, for all threads together.
 const UNKNOWN_CODES_TOLD: usize = 256;
 
-/// What a level's name follows in the path that asks to load it ahead.
+/// The path before the name of the level to load ahead.
 const PRELOAD: &str = "/preload/";
 
-/// What the private surface knows and can do.
+/// The parts of the program that the control API reads and commands.
 pub struct ControlApi {
-    /// The index.
     pub loader: LoaderHandle,
-    /// The serving threads.
     pub threads: Vec<ThreadMetrics>,
-    /// The settings in force.
     pub settings: LiveSettings,
-    /// The click log.
     pub clicks: Arc<ClickLog>,
-    /// The postbacks.
     pub postbacks: Arc<Postbacks>,
 }
 
-/// Starts the surface's thread; it ends after `shutdown`, when its requests are answered.
+/// Starts the API's thread, which ends after `shutdown` once all requests are answered.
 pub fn start(
     listener: std::os::unix::net::UnixListener,
     api: ControlApi,
@@ -68,7 +58,7 @@ pub fn start(
 fn limits() -> Limits {
     Limits {
         max_connections: 64,
-        // The feed and the reload may keep their connections between two questions.
+        // Feed and reload clients keep their connections between two requests.
         idle_timeout: Duration::from_secs(300),
         drain_grace: Duration::from_millis(10),
         drain_deadline: Duration::from_secs(2),
@@ -98,13 +88,15 @@ fn serve(
 }
 
 impl ControlApi {
-    async fn answer(&self, request: Request<Incoming>) -> Answer {
+    async fn answer(&self, request: Request<Incoming>) -> HttpAnswer {
         let path = request.uri().path();
         match (request.method(), path) {
-            (&Method::GET, "/health") => json_answer(StatusCode::OK, &self.health()),
+            (&Method::GET, "/health") => http_answer::json(StatusCode::OK, &self.health()),
             (&Method::GET, "/ready") => self.ready(),
             (&Method::GET, "/metrics") => self.metrics(),
-            (&Method::GET, "/unknown-codes") => json_answer(StatusCode::OK, &self.unknown_codes()),
+            (&Method::GET, "/unknown-codes") => {
+                http_answer::json(StatusCode::OK, &self.unknown_codes())
+            }
             (&Method::POST, "/reload") => self.reload().await,
             (&Method::POST, path) if path.starts_with(PRELOAD) => self.preload(path).await,
             (&Method::POST, "/clicks/feed") => self.clicks.feed(request).await,
@@ -112,22 +104,22 @@ impl ControlApi {
             (_, "/health" | "/ready" | "/metrics" | "/unknown-codes") => method_not_allowed("GET"),
             (_, "/reload" | "/clicks/feed" | "/postbacks/feed") => method_not_allowed("POST"),
             (_, path) if path.starts_with(PRELOAD) => method_not_allowed("POST"),
-            _ => json_answer(StatusCode::NOT_FOUND, &json!({ "error": "there is no such path" })),
+            _ => json_error(StatusCode::NOT_FOUND, "there is no such path"),
         }
     }
 
-    fn ready(&self) -> Answer {
+    fn ready(&self) -> HttpAnswer {
         match self.loader.served() {
-            Some(served) => json_answer(StatusCode::OK, &served_json(Some(served))),
+            Some(served) => http_answer::json(StatusCode::OK, &served_json(Some(served))),
             None => {
                 let problem = self.loader.status().problem;
-                json_answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": problem }))
+                http_answer::json(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": problem }))
             }
         }
     }
 
-    /// Looks at the manifest now; the answer tells what is served afterwards.
-    async fn reload(&self) -> Answer {
+    /// Loads the current manifest now; the answer says which index is served afterwards.
+    async fn reload(&self) -> HttpAnswer {
         let result = self.loader.reload().await;
         let mut body = served_json(self.loader.served());
         let status = match result {
@@ -141,22 +133,22 @@ impl ControlApi {
                 }
             }
         };
-        json_answer(status, &body)
+        http_answer::json(status, &body)
     }
 
-    /// Loads a level ahead of the manifest that will name it.
-    async fn preload(&self, path: &str) -> Answer {
+    /// Loads a level before a manifest names it.
+    async fn preload(&self, path: &str) -> HttpAnswer {
         let Some(name) = path.strip_prefix(PRELOAD).and_then(ObjectName::from_hex) else {
             let error = "a level is named by 64 hex digits";
-            return json_answer(StatusCode::BAD_REQUEST, &json!({ "error": error }));
+            return json_error(StatusCode::BAD_REQUEST, error);
         };
         match self.loader.preload(name).await {
-            Ok(()) => json_answer(StatusCode::OK, &json!({})),
-            Err(error) => json_answer(StatusCode::UNPROCESSABLE_ENTITY, &json!({ "error": error })),
+            Ok(()) => http_answer::json(StatusCode::OK, &json!({})),
+            Err(error) => json_error(StatusCode::UNPROCESSABLE_ENTITY, &error),
         }
     }
 
-    /// The commonest unknown codes of all threads, most visits first.
+    /// The most frequent unknown codes of all threads, most visits first.
     fn unknown_codes(&self) -> Value {
         let mut visits = std::collections::HashMap::<FoldedCode, u64>::new();
         for thread in &self.threads {
@@ -175,28 +167,10 @@ impl ControlApi {
     }
 }
 
-fn served_json(served: Option<Served>) -> Value {
+fn served_json(served: Option<ServedIndexInfo>) -> Value {
     json!({
         "generation": served.map(|served| served.generation),
         "sequence": served.map(|served| served.sequence),
         "lineage": served.map(|served| served.lineage.to_string()),
     })
-}
-
-fn json_answer(status: StatusCode, body: &Value) -> Answer {
-    answer(status, "application/json", format!("{body}\n"))
-}
-
-fn answer(status: StatusCode, content_type: &'static str, body: String) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from(body)));
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    answer
-}
-
-fn method_not_allowed(allowed: &'static str) -> Answer {
-    let body = json!({ "error": format!("only {allowed} is possible here") });
-    let mut answer = json_answer(StatusCode::METHOD_NOT_ALLOWED, &body);
-    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
-    answer
 }

@@ -1,9 +1,10 @@
-//! Lets a page of another origin read an answer.
+//! CORS headers: let pages of other origins read an answer.
 //!
-//! Shops call from their own sites, and which sites those are nobody knows beforehand: the origin
-//! that the browser names is echoed. That is safe because no answer depends on who the visitor is:
-//! this server sets and reads no cookies. Credentials are allowed because scripts written for this
-//! protocol ask with them, and a browser then refuses an answer that does not.
+//! Shops send requests from their own sites, which are not known beforehand, so the answer echoes
+//! the origin that the browser names. That is safe because no answer depends on the visitor's
+//! identity: this server sets and reads no cookies. Credentials are allowed because scripts for
+//! this protocol send requests with credentials, and a browser then rejects an answer without the
+//! permission.
 
 use hyper::StatusCode;
 use hyper::body::Bytes;
@@ -13,14 +14,14 @@ use hyper::header::{
     HeaderValue, ORIGIN, VARY,
 };
 
-use crate::response::{self, Answer};
+use crate::http_answer::{self, HttpAnswer};
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, OPTIONS");
 const USUAL_HEADERS: HeaderValue = HeaderValue::from_static("accept, content-type");
-/// A day; browsers ask again sooner as they please.
+/// A day; browsers have shorter limits of their own.
 const MAX_AGE_SECONDS: HeaderValue = HeaderValue::from_static("86400");
 
-/// Makes a request's headers those of an answer that the page that asked may read.
+/// Turns a request's headers into those of an answer that the requesting page may read.
 pub fn open_to_origin(headers: &mut HeaderMap) {
     let origin = headers.remove(ORIGIN);
     headers.clear();
@@ -31,12 +32,12 @@ pub fn open_to_origin(headers: &mut HeaderMap) {
     }
 }
 
-/// Answers `OPTIONS`: what a browser asks before it sends what a form could not.
-pub fn preflight(mut headers: HeaderMap) -> Answer {
+/// Answers `OPTIONS`, which a browser sends before requests that a form could not make.
+pub fn preflight(mut headers: HeaderMap) -> HttpAnswer {
     let wanted = headers.remove(ACCESS_CONTROL_REQUEST_HEADERS).unwrap_or(USUAL_HEADERS);
     open_to_origin(&mut headers);
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
     headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, wanted);
     headers.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE_SECONDS);
-    response::answer(StatusCode::NO_CONTENT, headers, Bytes::new())
+    http_answer::with_headers(StatusCode::NO_CONTENT, headers, Bytes::new())
 }

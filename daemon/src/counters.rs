@@ -1,7 +1,7 @@
-//! What the serving threads count.
+//! The counters of the serving threads.
 //!
-//! Each thread has counters of its own and is their only writer, so counting is a plain load and
-//! store, and threads never touch each other's memory. They are summed when somebody asks.
+//! Each thread is the only writer of its counters, so counting is a plain load and store, and
+//! threads never write to shared cache lines. The control API adds the threads' counters up.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,18 +14,19 @@ use crate::response::Reply;
 pub struct Count(AtomicU64);
 
 impl Count {
-    /// One more. Only the owning thread may call it.
+    /// Only the owning thread may call this.
     pub fn add_one(&self) {
         self.0.store(self.0.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
-    /// The number, for anybody.
+    /// Callable from any thread.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// The answers one thread has given, and why. A cache line of another thread's never mixes in.
+/// The answers and clicks of one thread. Aligned, so that no other thread's counters share a cache
+/// line.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct VisitCounters {
@@ -33,19 +34,19 @@ pub struct VisitCounters {
     answers: [Count; REPLIES],
     /// Recorded or unlogged clicks, by reason.
     reasons: [Count; Reason::ALL.len()],
-    /// Clicks that went into the ring.
+    /// Clicks in the ring.
     pub logged: Count,
-    /// Clicks that the ring had no room for.
+    /// Clicks that found the ring full.
     pub unlogged: Count,
-    /// Answers that were to wait until their click was durable, and could not.
+    /// Answers sent before their click was durable because the wait was given up.
     pub answered_before_durable: Count,
     /// `HEAD` requests of known codes, which leave no click.
     pub heads: Count,
-    /// Visits of codes that nobody has.
+    /// Visits of unknown codes.
     pub unknown_codes: Count,
-    /// Visits whose code is none.
+    /// Visits whose path is not a valid code.
     pub malformed_codes: Count,
-    /// Visits under a host that is no tracking domain.
+    /// Visits under a host that is not a tracking domain.
     pub unknown_hosts: Count,
 }
 
@@ -54,7 +55,6 @@ const STATUSES: [u16; REPLIES] = [302, 400, 404, 405, 414, 503, 200, 304, 429, 4
 const LIMITED: usize = 8;
 
 impl VisitCounters {
-    /// Counts an answer.
     pub fn count_answer(&self, reply: &Reply) {
         let at = match reply {
             Reply::Redirect(_) | Reply::Fallback(_) => 0,
@@ -72,26 +72,34 @@ impl VisitCounters {
         self.answers[at].add_one();
     }
 
-    /// Counts a click.
     pub fn count_click(&self, reason: Reason) {
-        // The numbers of reasons begin at 1.
+        // Reason numbers begin at 1.
         if let Some(count) = self.reasons.get(reason as usize - 1) {
             count.add_one();
         }
     }
 
-    /// Answers by status.
+    /// Number of answers by status.
     pub fn answers(&self) -> impl Iterator<Item = (u16, u64)> {
         STATUSES.into_iter().zip(self.answers.iter().map(Count::get))
     }
 
-    /// Answers to addresses that had asked too often for what leads nowhere.
+    /// Number of answers to addresses above the limit on misses.
     pub fn limited(&self) -> u64 {
         self.answers[LIMITED].get()
     }
 
-    /// Clicks by reason.
+    /// Number of clicks by reason.
     pub fn reasons(&self) -> impl Iterator<Item = (Reason, u64)> {
         Reason::ALL.into_iter().zip(self.reasons.iter().map(Count::get))
     }
+}
+
+/// Connections of one thread that were closed before their client was known.
+#[derive(Debug, Default)]
+pub struct ProxyCounters {
+    /// Connections from an address that is not a trusted proxy.
+    pub untrusted: Count,
+    /// Connections that did not begin with a valid PROXY protocol header.
+    pub malformed: Count,
 }

@@ -1,23 +1,24 @@
-//! Small files that must not be lost or torn: written under another name, synced, renamed. And
-//! folders that must not be lost although they cannot be used.
+//! Small files that must be neither lost nor torn: written under another name, synced, renamed.
+//! Also sets unusable folders aside.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Replaces the file's contents; after a crash it holds the old ones or the new ones.
+/// Replaces the file's contents; after a crash the file holds either the old or the new contents.
 pub(crate) fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
     let new = path.with_extension("new");
     write_synced(&mut create(&new)?, contents).inspect_err(|_| {
-        // On a full disk it takes room that others need; left behind, it harms nobody.
+        // On a full disk the file would take room that others need; if this fails, the file does no
+        // harm.
         let _ = fs::remove_file(&new);
     })?;
     fs::rename(&new, path)?;
     sync_folder_of(path)
 }
 
-/// As [`replace`], but on a full disk contents of the same few bytes are written over the old
-/// ones, which needs no room: within one sector, that is all or nothing too.
+/// Like [`replace`], but on a full disk contents of unchanged length are written over the old ones,
+/// which needs no room: within one sector that is atomic, too.
 pub(crate) fn replace_few_bytes(path: &Path, contents: &[u8]) -> io::Result<()> {
     const SECTOR_BYTES: usize = 512;
     match replace(path, contents) {
@@ -31,7 +32,7 @@ pub(crate) fn replace_few_bytes(path: &Path, contents: &[u8]) -> io::Result<()> 
     }
 }
 
-/// Made new, so that nothing that lies there is written into or through.
+/// Removes any existing file first, so that the contents are never written through a link.
 fn create(path: &Path) -> io::Result<File> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -45,7 +46,7 @@ fn write_synced(file: &mut File, contents: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// The file's contents, `None` when there is no file.
+/// The file's contents; `None` if there is no file.
 pub(crate) fn read(path: &Path) -> io::Result<Option<String>> {
     match fs::read(path) {
         Ok(contents) => Ok(Some(String::from_utf8_lossy(&contents).into_owned())),
@@ -61,7 +62,7 @@ pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Renames a folder that cannot be used to `….damaged-N`, and returns that name.
+/// Renames an unusable folder to `….damaged-N`; returns the new name.
 pub(crate) fn set_aside(folder: &Path) -> io::Result<PathBuf> {
     let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut number = 1;

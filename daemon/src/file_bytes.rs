@@ -1,8 +1,8 @@
-//! The bytes of a published file, read into memory of our own and never changed again.
+//! The bytes of a published file, read into memory of our own and never changed afterwards.
 //!
-//! A large file gets pages of its own, as large ones as the system has: look-ups touch places all
-//! over them, and with small pages nearly each would first have to be found in the page tables. To
-//! free them is one call, which the loader makes.
+//! A large file gets its own pages, as large as the system offers: look-ups touch places all over
+//! the file, and with small pages most look-ups would need an additional page table walk. Freeing
+//! the pages takes one call, which the loader makes.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -12,7 +12,6 @@ use memmap2::{Advice, Mmap, MmapMut};
 /// A smaller file would not fill a huge page.
 const MIN_PAGES_BYTES: usize = 2 << 20;
 
-/// The bytes.
 #[derive(Clone)]
 pub struct FileBytes(Arc<Memory>);
 
@@ -22,13 +21,13 @@ enum Memory {
 }
 
 impl FileBytes {
-    /// Takes bytes that stand in memory already.
+    /// Takes bytes that are in memory already.
     pub fn new(bytes: Vec<u8>) -> FileBytes {
         FileBytes(Arc::new(Memory::Heap(bytes)))
     }
 
-    /// Reads what follows `beginning`, so that there are `len` bytes; one more where the file does
-    /// not end there, and fewer where it ends before.
+    /// Reads the rest of a file behind `beginning`, up to `len` bytes in all. Returns one byte more
+    /// if the file is longer, and fewer if it is shorter, so that callers notice both.
     pub fn read(beginning: Vec<u8>, rest: impl Read, len: usize) -> io::Result<FileBytes> {
         let with_one_more = len.saturating_add(1);
         if len < MIN_PAGES_BYTES {
@@ -39,7 +38,7 @@ impl FileBytes {
             return Ok(FileBytes::new(bytes));
         }
         let mut pages = MmapMut::map_anon(with_one_more)?;
-        // A system without huge pages has small ones.
+        // Systems without huge pages use small ones.
         let _ = pages.advise(Advice::HugePage);
         let len = fill(&mut pages, &beginning, rest)?;
         Ok(FileBytes(Arc::new(Memory::Pages { pages: pages.make_read_only()?, len })))

@@ -1,13 +1,13 @@
-//! Where one serving thread found the codes that it was asked for lately.
+//! A serving thread's cache of the positions of recently visited codes.
 //!
-//! A look-up in a large level reads a dozen places that no cache of the processor holds; most
-//! visits are of few codes. So each thread remembers where it found a code, in a table of fixed
-//! size, one cache line for two codes. It remembers by level: an edit adds a small level and leaves
-//! the large ones, and what they are remembered for, as they are.
+//! A look-up in a large level reads a dozen places that no processor cache holds, and most visits
+//! are of few codes. So each thread caches positions in a table of fixed size, with two codes per
+//! cache line. The cache works by level: an edit adds a small level, and the cached positions in
+//! the large levels stay valid.
 //!
-//! Invariant: what is remembered of a code in a level is what the level would answer, because a
-//! level never changes and its name is a hash of all it holds. Codes that a level does not have are
-//! not remembered: whoever guesses asks for each of them once.
+//! Invariant: a cached position is the level's own answer, because a level never changes and its
+//! name is a hash of its contents. Codes that a level lacks are not cached: guessed codes rarely
+//! repeat.
 
 use std::hash::BuildHasher as _;
 
@@ -18,21 +18,20 @@ use foldhash::fast::RandomState;
 use crate::file_bytes::FileBytes;
 use crate::live_index::ServedIndex;
 
-/// Pairs of codes, each of 64 bytes: 2 MiB, of which rarely used parts stay untouched.
+/// Pairs of codes of 64 bytes each: 2 MiB, of which unused parts are never touched.
 const PAIRS: usize = 1 << 15;
-/// A longer code is looked up every time.
+/// Longer codes are not cached.
 const MAX_CODE_LEN: usize = 19;
-/// A level with fewer codes is looked up as fast as remembered.
+/// A look-up in a smaller level is as fast as the cache.
 const MIN_LEVEL_CODES: u64 = 20_000;
 
-/// The table.
 #[derive(Debug)]
 pub struct HotCodes {
     pairs: Box<[Pair]>,
     hasher: RandomState,
 }
 
-/// The one asked for again stands first; the other makes room.
+/// The code used last stands first; the second one is replaced.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(align(64))]
 struct Pair {
@@ -40,10 +39,10 @@ struct Pair {
     second: HotCode,
 }
 
-/// A code of a level, and where it is there.
+/// A code of a level and its position there.
 #[derive(Debug, Clone, Copy, Default)]
 struct HotCode {
-    /// The level's name, as far as it tells one from the next; 0 is none's.
+    /// The first eight bytes of the level's name; 0 marks an empty entry.
     level: u64,
     place: CodePosition,
     code: [u8; MAX_CODE_LEN],
@@ -59,7 +58,7 @@ impl Default for HotCodes {
 }
 
 impl HotCodes {
-    /// What [`ServedIndex::lookup`] answers.
+    /// Returns the same as [`ServedIndex::lookup`].
     #[inline]
     pub fn lookup<'i>(
         &mut self,
@@ -94,7 +93,7 @@ impl HotCodes {
 }
 
 impl HotCode {
-    /// An entry without its place; `None` for what is not remembered.
+    /// An entry without position; `None` if this code is not cached in this level.
     #[inline]
     fn key(level: &Level<FileBytes>, code: &FoldedCode) -> Option<HotCode> {
         if level.codes() < MIN_LEVEL_CODES || code.as_bytes().len() > MAX_CODE_LEN {

@@ -1,45 +1,47 @@
-//! `coupond`: answers coupon-code links with redirects, logs every click, and takes what reports
-//! the sales.
+//! `coupond`: answers coupon-code links with redirects, logs every click, and receives postbacks.
 //!
-//! The modules follow the program's life, then a visit's way, then a postback's. Deliberately
-//! absent: anything that changes codes, offers or partners, and any need of `coupon-admin` to
-//! answer a visit.
+//! The modules stand in the order of their imports, which only go down: the program's life, its two
+//! sides, a visit's answer, the logs of clicks and postbacks, and leaves. Deliberately absent:
+//! changes of codes, offers or partners, and any need of `coupon-admin` to answer a visit.
 
 pub mod arguments;
-pub mod config;
-pub mod logging;
 pub mod run;
 
-pub mod not_found_limit;
-pub mod proxy_protocol;
+pub mod control;
 pub mod serving;
-pub mod settings;
 
-pub mod request;
+pub mod redirect;
 
-pub mod file_bytes;
+pub mod clicks;
+pub mod postbacks;
+
 pub mod hot_codes;
 pub mod live_index;
 pub mod loader;
 
-pub mod redirect;
+pub mod counters;
+mod thread_metrics;
+pub mod unknown_codes;
 
-pub mod sdk;
+mod client_info;
+pub mod proxy_protocol;
+pub mod request;
 
 pub mod cors;
+mod http_answer;
+mod long_poll;
 pub mod response;
+pub mod sdk;
 
-pub mod clicks;
-
-pub mod postbacks;
+pub mod config;
+pub mod logging;
+pub mod not_found_limit;
+pub mod settings;
 
 mod active_alerts;
 mod clock;
 mod durable_file;
+pub mod file_bytes;
 mod log_throttle;
 mod per_address;
 pub mod removal_clock;
-
-pub mod control;
-pub mod counters;
-pub mod unknown_codes;

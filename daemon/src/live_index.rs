@@ -1,13 +1,13 @@
-//! The index that is served now.
+//! The index in service, and the protocol for replacing the index.
 //!
-//! Protocol: only the loader stores; each serving thread keeps a cached handle and looks at the
-//! shared one at the start of a request, which costs one load of a pointer. An index is read only
-//! inside [`IndexReader::read`], whose closure cannot wait for anything, so no request holds an
-//! old index longer than it takes to answer. A retired index lives until every thread has looked
-//! again; the loader holds on to it until then ([`Retired`]) and frees it, so that no visitor waits
-//! while a large index is given back. Idle threads must call [`IndexReader::refresh`] now and then.
+//! Only the loader stores. Each serving thread keeps a cached handle and compares it with the
+//! shared one at the start of a request, at the cost of one load of a pointer. An index is read
+//! only inside [`IndexReader::read`]. Its closure cannot await, so no request holds an old index
+//! longer than its answer takes. A retired index lives until every thread has refreshed its handle;
+//! the loader keeps the index until then ([`Retired`]) and frees it, so no visitor waits while a
+//! large index is freed. Idle threads must call [`IndexReader::refresh`] regularly.
 //!
-//! What is served is a parameter only so that tests see who frees it.
+//! The type of the index is a parameter only for tests, which observe the freeing thread.
 
 use std::sync::Arc;
 
@@ -17,10 +17,10 @@ use coupon_shared::index::Index;
 
 use crate::file_bytes::FileBytes;
 
-/// An index as it is served.
+/// The index type in service.
 pub type ServedIndex = Index<FileBytes>;
 
-/// Where the current index stands.
+/// The shared handle to the current index.
 pub struct LiveIndex<I = ServedIndex> {
     current: Arc<ArcSwapOption<I>>,
 }
@@ -38,12 +38,12 @@ impl<I> Clone for LiveIndex<I> {
 }
 
 impl<I> LiveIndex<I> {
-    /// Serves `index` from now on; the one before is retired.
+    /// Puts `index` into service and retires the current one.
     pub fn replace(&self, index: Arc<I>, retired: &mut Retired<I>) {
         retired.0.extend(self.current.swap(Some(index)));
     }
 
-    /// The current index, for those who are in no hurry.
+    /// The current index, for callers other than serving threads.
     pub fn current(&self) -> Option<Arc<I>> {
         self.current.load_full()
     }
@@ -54,7 +54,7 @@ impl<I> LiveIndex<I> {
     }
 }
 
-/// Indexes that were replaced, kept by the loader until nobody reads them.
+/// Replaced indexes that some thread may still read.
 pub struct Retired<I = ServedIndex>(Vec<Arc<I>>);
 
 impl<I> Default for Retired<I> {
@@ -64,9 +64,9 @@ impl<I> Default for Retired<I> {
 }
 
 impl<I> Retired<I> {
-    /// Frees those that no thread reads any more; says how many are left.
+    /// Frees the indexes that no thread reads any more; returns the number left.
     pub fn free(&mut self) -> usize {
-        // Nobody can come to read one that is ours alone: it is not the current one.
+        // An index with only our reference cannot gain readers: it is not the current one.
         self.0.retain(|index| Arc::strong_count(index) > 1);
         self.0.len()
     }
@@ -78,12 +78,12 @@ pub struct IndexReader<I = ServedIndex> {
 }
 
 impl<I> IndexReader<I> {
-    /// Reads the current index, the same one until the closure ends.
+    /// Reads the current index; it stays the same until the closure returns.
     pub fn read<R>(&mut self, read: impl FnOnce(Option<&I>) -> R) -> R {
         read(self.cache.load().as_deref())
     }
 
-    /// Lets go of an index that is no longer current.
+    /// Releases a replaced index.
     pub fn refresh(&mut self) {
         self.read(|_| ());
     }
@@ -97,7 +97,7 @@ mod tests {
 
     use super::*;
 
-    /// Tells who freed it.
+    /// Records which thread frees it.
     struct Watched {
         generation: u64,
         freed_by: Arc<Mutex<Vec<ThreadId>>>,

@@ -1,20 +1,20 @@
-//! What visitors can bring about at any rate, and is logged in the log only now and then.
+//! Limits log lines that visitors can cause at any rate.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::unix_ms;
 
-/// How often it is logged at most.
+/// Shortest time between two lines.
 const TIME_BETWEEN_LOGS_MS: u64 = 60_000;
 
-/// When something was last logged.
+/// The time of the last line.
 #[derive(Debug, Default)]
 pub(crate) struct LogThrottle {
     logged_unix_ms: AtomicU64,
 }
 
 impl LogThrottle {
-    /// Whether to tell it now; then it counts as logged.
+    /// Whether to log now; if so, the time counts as that of the last line.
     pub(crate) fn is_due(&self) -> bool {
         let (logged, now) = (self.logged_unix_ms.load(Ordering::Relaxed), unix_ms());
         let is_due = is_long_ago(logged, now);
@@ -24,13 +24,13 @@ impl LogThrottle {
         is_due && swap().is_ok()
     }
 
-    /// Whether it was logged lately.
+    /// Whether the last line is less than a minute old.
     pub(crate) fn is_recent(&self) -> bool {
         !is_long_ago(self.logged_unix_ms.load(Ordering::Relaxed), unix_ms())
     }
 }
 
-/// Also where the clock was put back.
+/// The difference in either direction, because the clock may have been set back.
 fn is_long_ago(logged: u64, now: u64) -> bool {
     logged.abs_diff(now) >= TIME_BETWEEN_LOGS_MS
 }

@@ -1,4 +1,4 @@
-//! The program's own log, on standard error. Never a line per visit.
+//! The program's log, on standard error. Never a line per visit.
 
 use tracing_subscriber::filter::{EnvFilter, ParseError};
 use tracing_subscriber::layer::SubscriberExt;
@@ -12,14 +12,14 @@ use crate::config::LogFormat;
 pub struct LogLevel(reload::Handle<EnvFilter, Registry>);
 
 impl LogLevel {
-    /// From now on this level holds.
+    /// Replaces the level.
     ///
     /// # Errors
-    /// When the text is no level and no list of directives.
+    /// If the text is neither a level nor a list of directives.
     pub fn set(&self, level: &str) -> Result<(), ParseError> {
         let filter = EnvFilter::try_new(level)?;
         if let Err(error) = self.0.reload(filter) {
-            tracing::error!(%error, "the log level stays as it is");
+            tracing::error!(%error, "log level not changed");
         }
         Ok(())
     }
@@ -28,7 +28,7 @@ impl LogLevel {
 /// Starts the log.
 ///
 /// # Errors
-/// When the text is no level and no list of directives.
+/// If the text is neither a level nor a list of directives.
 pub fn start(level: &str, format: LogFormat) -> Result<LogLevel, ParseError> {
     let (filter, handle) = reload::Layer::new(EnvFilter::try_new(level)?);
     let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
@@ -38,7 +38,7 @@ pub fn start(level: &str, format: LogFormat) -> Result<LogLevel, ParseError> {
         }
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    // Fails only where a log was started before, which then goes on.
+    // Fails only if a log was started before, which then stays in use.
     let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
     Ok(LogLevel(handle))
 }

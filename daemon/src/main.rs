@@ -30,7 +30,7 @@ fn coupond() -> anyhow::Result<()> {
         return Ok(());
     }
     if arguments.exit_with_parent {
-        // As SIGTERM does: drained, and nothing lost.
+        // A drain as after SIGTERM: no click is lost.
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
     }
     let log_level = logging::start(&config.live.log_level, config.log_format)?;
@@ -38,8 +38,8 @@ fn coupond() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Keys and visitors' addresses are not for every user of the machine. A stricter mask, as the
-/// service manager may have set, stays.
+/// Hides keys and visitors' addresses from other users of the machine. A stricter mask, for example
+/// from the service manager, stays.
 fn keep_files_private() {
     let inherited = umask(Mode::RWXG | Mode::RWXO);
     umask(inherited | Mode::WGRP | Mode::RWXO);

@@ -1,11 +1,11 @@
-//! How often one address may ask for what leads nowhere.
+//! The limit on requests of one address that lead nowhere (misses).
 //!
-//! Who guesses codes is wrong nearly always, who follows links is right nearly always. So a visit
-//! that leads to its offer is never counted and never held up; all others count alike, whatever
-//! the reason, and above the limit they look alike, too. Visits, clicks that pages and servers
-//! report, and conversions draw from one budget. Invariant: memory is fixed, and so is the work for
-//! each request. All addresses share one table of budgets; two addresses that come upon one place
-//! share its budget, which costs the innocent one at most the page for links that lead nowhere.
+//! Guessed codes nearly always miss, followed links nearly never. So a visit that leads to its
+//! offer is never counted and never limited. All other visits count alike, whatever the reason, and
+//! above the limit they get the same answer, too. Visits, clicks reported by pages and servers, and
+//! conversions share one budget. Invariant: memory and the work per request are fixed. All
+//! addresses share one table of budgets. Two addresses in one place of the table share a budget;
+//! the innocent one of them risks at most the page for links that lead nowhere.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -21,56 +21,55 @@ use crate::config::NotFoundRate;
 use crate::log_throttle::LogThrottle;
 use crate::per_address::PerAddress;
 
-/// Budgets, of eight bytes each. With a hundred guessers at work, one visitor in a thousand shares
-/// one of theirs.
+/// Number of budgets, eight bytes each. While a hundred addresses guess codes, one visitor in a
+/// thousand shares a budget with one of them.
 const BUDGETS: usize = 1 << 17;
 
-/// The limit in force, and what each address has left.
+/// The limit in force, and the budget of each address.
 pub struct NotFoundRateLimit {
     misses: NotFoundRate,
-    /// `None`: there is no limit.
+    /// `None` if there is no limit.
     limiter: Option<RateLimiter<IpAddr, Budgets, DefaultClock>>,
     log_throttle: LogThrottle,
 }
 
 impl NotFoundRateLimit {
-    /// A limit nobody has used any of.
+    /// A limit with all budgets full.
     pub fn new(misses: NotFoundRate) -> NotFoundRateLimit {
         let limiter = quota(misses)
             .map(|quota| RateLimiter::new(quota, Budgets::default(), DefaultClock::default()));
         NotFoundRateLimit { misses, limiter, log_throttle: LogThrottle::default() }
     }
 
-    /// What it is made of.
+    /// The configured rate.
     pub fn misses(&self) -> NotFoundRate {
         self.misses
     }
 
-    /// Takes one miss off an address's budget, or tells when there will be one again.
+    /// Takes one miss off an address's budget.
     ///
     /// # Errors
-    /// When nothing is left; then nothing is taken either.
+    /// If the budget is empty: the time until the next miss is allowed. Nothing is taken then.
     pub fn take(&self, address: IpAddr) -> Result<(), Duration> {
         let Some(limiter) = &self.limiter else { return Ok(()) };
         let taken = limiter.check_key(&address);
         taken.map_err(|not_yet| not_yet.wait_time_from(limiter.clock().now()))
     }
 
-    /// Counts a miss of an address, which the log shows as `shown`.
+    /// Counts a miss of an address; the log shows the address as `shown`.
     ///
     /// # Errors
-    /// When nothing is left of the address's budget: after how long there will be.
+    /// If the address's budget is empty: the time until the next miss is allowed.
     pub(crate) fn count_miss(&self, address: IpAddr, shown: IpAddr) -> Result<(), Duration> {
         let taken = self.take(address);
         if taken.is_err() && self.log_throttle.is_due() {
-            tracing::warn!(address = %shown, "this address asks for many links and codes that lead \
-                nowhere, as who guesses codes does; above limits.misses_per_minute such requests are \
-                answered 429");
+            tracing::warn!(address = %shown, "address above limits.misses_per_minute: its requests for links and codes \
+                that lead nowhere are answered 429");
         }
         taken
     }
 
-    /// When it was told that somebody is over the limit.
+    /// When an address above the limit was last logged.
     pub(crate) fn log_throttle(&self) -> &LogThrottle {
         &self.log_throttle
     }
@@ -132,7 +131,7 @@ mod tests {
     fn other_addresses_have_budgets_of_their_own() {
         let limit = limit(1, 1);
         let taken = (0..100).filter(|last| taken(&limit, &format!("192.0.2.{last}"))).count();
-        // By chance two of a hundred may share one.
+        // By chance two of a hundred may share a budget.
         assert!(taken >= 98, "{taken}");
     }
 

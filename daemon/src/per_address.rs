@@ -1,20 +1,19 @@
 //! A value for each client address, in fixed memory.
 //!
-//! All addresses share one table. A keyed hash says which place is whose, so nobody can aim at
-//! somebody else's; two addresses that come upon one place share it.
+//! All addresses share one table. A keyed hash assigns the places, so no client can target the
+//! place of another; two addresses with the same place share its value.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 
-/// A fixed number of values, one of them for each address.
 pub(crate) struct PerAddress<T> {
     values: Box<[T]>,
     hasher: RandomState,
 }
 
 impl<T: Default> PerAddress<T> {
-    /// So many places, at least one.
+    /// A table with at least one place.
     pub(crate) fn new(places: usize) -> PerAddress<T> {
         let values = std::iter::repeat_with(T::default).take(places.max(1)).collect();
         PerAddress { values, hasher: RandomState::new() }
@@ -35,7 +34,8 @@ impl<T> fmt::Debug for PerAddress<T> {
     }
 }
 
-/// Who has one IPv6 address has the whole /64 it is in.
+/// The IPv4 address, or the /64 network of an IPv6 address, because one client usually has the
+/// whole network.
 fn network_of(address: IpAddr) -> u64 {
     match address.to_canonical() {
         IpAddr::V4(address) => u64::from(address.to_bits()),

@@ -1,21 +1,22 @@
-//! The way of a postback, from the advertiser to the admin and back: receiver, spool, feed,
-//! verdict, answer.
+//! Postbacks, from the advertiser to the admin and back: receiver, spool, feed, verdict, answer.
 //!
-//! A postback is *kept* when the spool thread has appended it durably. Then the admin gets it over
-//! the feed, and its verdict is the advertiser's answer; where none comes in time, or nobody can
-//! wait any more, the answer is `queued` and the same feed delivers the postback later.
+//! A postback is *kept* once the spool thread has appended it durably. The feed then delivers the
+//! postback to the admin, and the admin's verdict becomes the answer to the advertiser. If no
+//! verdict comes in time, or too many requests wait already, the answer is `queued`, and the feed
+//! delivers the postback later.
 //!
 //! Invariants
-//! - What is answered with 200 is kept, and stays until the admin has acknowledged it.
-//! - Whatever goes wrong here never touches a redirect: serving threads only wait for messages.
-//! - Everything is bounded: the bytes in hand before they are durable ([`MemoryBudget`]), the queue to the
-//!   spool, the requests that wait for verdicts, the spool's bytes. Beyond the first, second and
-//!   last the advertiser is told to come again; beyond the third the answer is `queued` at once.
-//! - What a stranger can make us keep is bounded for each address, and nothing of it is kept when the
-//!   disk is nearly full.
+//! - A postback answered with 200 is kept, and stays until the admin has acknowledged it.
+//! - No fault here affects a redirect: serving threads only wait for messages.
+//! - Everything is bounded: the bytes of postbacks on their way to the disk ([`memory_budget`]),
+//!   the queue to the spool, the requests waiting for verdicts, the spool's bytes. Above the first,
+//!   second and last bound the advertiser is told to retry; above the third the answer is `queued`
+//!   at once.
+//! - The bytes kept for an unidentified sender are bounded for each address; no such byte is kept
+//!   while the disk is nearly full.
 //!
-//! Deliberately absent: any change of what a postback says. Query and body are kept raw, because a
-//! signature may cover them; `identification` only looks whether they name something.
+//! Deliberately absent: any change to a postback's contents. Query and body are kept raw, because a
+//! signature may cover them; `identification` only looks for a known code, click or partner.
 
 mod byte_budget;
 mod identification;
@@ -30,138 +31,68 @@ mod pending_verdicts;
 
 mod answer;
 mod counters;
+mod state;
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use coupon_serve::Limits;
-use coupon_shared::framed_log::FrameReader;
-use coupon_shared::postback::SpoolId;
 use hyper::Request;
 use hyper::body::{Body, Bytes};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::active_alerts::ActiveAlerts;
 use crate::config::Config;
-use crate::control;
+use crate::http_answer::HttpAnswer;
 use crate::live_index::LiveIndex;
 use crate::removal_clock::RemovalClock;
-use byte_budget::ByteBudgets;
-use counters::PostbackCounters;
 use feed::Feed;
-use memory_budget::MemoryBudget;
-use pending_verdicts::PendingVerdicts;
 use spool::SpoolSetup;
+use state::PostbackState;
 
 pub use receiver::PostbackReceiver;
 
-/// Postbacks on their way to the spool thread; their bytes are bounded by [`MemoryBudget`].
+/// Postbacks on their way to the spool thread; [`memory_budget`] bounds their bytes.
 const QUEUE: usize = 8192;
-/// What the admin keeps of a postback that identifies nothing, and more than a sale needs.
-const UNIDENTIFIED_BYTES: usize = 2 << 10;
 
-/// What can be wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum AlertKind {
-    Spool,
-    SetAside,
-    Damage,
-    Removal,
-    Disk,
-}
-
-/// What the spool thread, the feed and the receptions tell each other.
-#[derive(Debug)]
-struct Shared {
-    spool: OnceLock<OpenSpool>,
-    /// The next sequence of the spool; 0 while it is not open.
-    committed: watch::Sender<u64>,
-    /// The last sequence that the admin said it has decided.
-    acknowledged: AtomicU64,
-    spool_bytes: AtomicU64,
-    torn_bytes_cut: AtomicU64,
-    counters: PostbackCounters,
-    memory: Arc<MemoryBudget>,
-    byte_budgets: ByteBudgets,
-    /// Less is free on the spool's disk than its reserve.
-    is_disk_low: AtomicBool,
-    waiting: Arc<PendingVerdicts>,
-    alerts: ActiveAlerts<AlertKind>,
-}
-
-/// A spool that takes postbacks.
-#[derive(Debug)]
-struct OpenSpool {
-    id: Mutex<SpoolId>,
-    /// At its beginning.
-    reader: FrameReader,
-}
-
-impl Shared {
-    fn new(max_waiting: usize, unidentified_bytes_per_minute: u64) -> Shared {
-        Shared {
-            spool: OnceLock::new(),
-            committed: watch::Sender::new(0),
-            acknowledged: AtomicU64::new(0),
-            spool_bytes: AtomicU64::new(0),
-            torn_bytes_cut: AtomicU64::new(0),
-            counters: PostbackCounters::default(),
-            memory: Arc::default(),
-            byte_budgets: ByteBudgets::new(unidentified_bytes_per_minute),
-            is_disk_low: AtomicBool::new(false),
-            waiting: Arc::new(PendingVerdicts::new(max_waiting)),
-            alerts: ActiveAlerts::new("postbacks"),
-        }
-    }
-
-    fn committed(&self) -> u64 {
-        *self.committed.borrow()
-    }
-
-    fn acknowledged(&self) -> u64 {
-        self.acknowledged.load(Ordering::Acquire)
-    }
-}
-
-/// Counts and places of the postbacks at one moment.
+/// Counts of the postbacks at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PostbackStatus {
     /// Whether the spool is open.
     pub spool_is_open: bool,
-    /// Bytes of the spool.
     pub spool_bytes: u64,
-    /// Bytes cut off a torn tail at the start.
+    /// Bytes cut off a torn tail at the opening of the spool.
     pub torn_bytes_cut: u64,
-    /// Postbacks of this run that are kept.
+    /// Postbacks kept by this run.
     pub received: u64,
     /// Requests of this run that were refused, by status.
     pub refused: Vec<(u16, u64)>,
-    /// Answers of this run, by verdict.
+    /// Number of refusals in this run, by status.
     pub answered: Vec<(&'static str, u64)>,
     /// Requests that wait for a verdict.
     pub waiting: u64,
-    /// Postbacks in the spool, of this run and earlier ones, that the admin has decided.
+    /// Requests waiting for a verdict.
     pub acknowledged: u64,
-    /// Postbacks in the spool that it has not.
+    /// Postbacks in the spool that the admin has not decided.
     pub unacknowledged: u64,
-    /// Less is free on the disk than the reserve.
+    /// Whether less is free on the disk than the reserve.
     pub is_disk_low: bool,
 }
 
-/// The postbacks of a running daemon. The spool thread ends when the last [`PostbackReceiver`] is dropped.
+/// The postbacks of a running daemon. The spool thread ends when the last [`PostbackReceiver`] is
+/// dropped.
 #[derive(Debug)]
 pub struct Postbacks {
-    shared: Arc<Shared>,
+    shared: Arc<PostbackState>,
     feed: Arc<Feed>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Postbacks {
-    /// Starts the spool's thread, which opens the spool, however long that takes.
+    /// Starts the spool's thread, which opens the spool in the background, however long that takes.
     pub fn start(
         config: &Config,
         removal_clock: Arc<RemovalClock>,
@@ -169,9 +100,9 @@ impl Postbacks {
         limits: watch::Receiver<Limits>,
         shutdown: CancellationToken,
     ) -> io::Result<(Postbacks, PostbackReceiver)> {
-        // Whoever waits holds a connection, and visitors need some too.
+        // Each waiting request holds a connection, and visitors need some too.
         let half = limits.borrow().max_connections * config.threads / 2;
-        let shared = Arc::new(Shared::new(
+        let shared = Arc::new(PostbackState::new(
             config.postbacks.max_waiting.min(half),
             config.postbacks.unidentified_bytes_per_minute,
         ));
@@ -200,7 +131,7 @@ impl Postbacks {
         Ok((Postbacks { shared, feed, thread: Mutex::new(Some(thread)) }, receiver))
     }
 
-    /// What is wrong now.
+    /// The texts of the active alerts.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = self.shared.alerts.texts();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
@@ -210,7 +141,6 @@ impl Postbacks {
         problems
     }
 
-    /// Counts and places now.
     pub fn status(&self) -> PostbackStatus {
         let shared = &self.shared;
         let committed = shared.committed();
@@ -232,7 +162,7 @@ impl Postbacks {
     }
 
     /// Answers `POST /postbacks/feed`.
-    pub async fn feed<B>(&self, request: Request<B>) -> control::Answer
+    pub async fn feed<B>(&self, request: Request<B>) -> HttpAnswer
     where
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -240,8 +170,8 @@ impl Postbacks {
         feed::answer(Arc::clone(&self.feed), request).await
     }
 
-    /// Waits until the spool thread has ended. Call it when the serving threads have, whose
-    /// receptions keep it going; nobody waits for an answer then.
+    /// Waits until the spool thread has ended. Call it after the serving threads have ended,
+    /// because their receivers keep the spool thread running.
     pub fn shutdown(&self, deadline: Duration) {
         let deadline = Instant::now() + deadline;
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -250,7 +180,9 @@ impl Postbacks {
             thread::sleep(Duration::from_millis(2));
         }
         if !thread.is_finished() {
-            tracing::warn!("the spool hangs in a system call; going without it");
+            tracing::warn!(
+                "spool thread still in a system call at the deadline; exiting without it"
+            );
         }
     }
 }

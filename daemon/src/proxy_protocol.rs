@@ -1,9 +1,9 @@
-//! Connections that a proxy passes on, saying first whose they are (the PROXY protocol).
+//! Connections through a proxy that names the client first (the PROXY protocol).
 //!
-//! Invariants: only proxies of trusted networks are let in; each must say it, once, before
-//! anything else; none of it reaches HTTP, and nothing behind it is lost. Until it is said the
-//! connection counts as one whose client has sent nothing, so `client_timeout` runs from the start,
-//! over this and the first request together.
+//! Invariants: only proxies in trusted networks may connect; each must send one header before any
+//! other bytes; no byte of the header reaches HTTP, and no byte behind it is lost. Until the header
+//! is complete, the connection counts as one whose client has sent nothing, so `client_timeout`
+//! runs from the start over header and first request together.
 
 mod header;
 
@@ -19,27 +19,18 @@ use coupon_serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::counters::Count;
+use crate::counters::ProxyCounters;
 use crate::log_throttle::LogThrottle;
 use crate::settings::SettingsReader;
 
-use header::{MAX_HEADER_BYTES, NoHeader, ProxyHeader};
+use header::{MAX_HEADER_BYTES, NotAProxyHeader, ProxyHeader};
 
-/// Connections of one thread that were closed before a visitor was known.
-#[derive(Debug, Default)]
-pub struct ProxyCounters {
-    /// They came from an address that is no trusted proxy's.
-    pub untrusted: Count,
-    /// They did not begin as the protocol says.
-    pub malformed: Count,
-}
-
-/// Whose connection it is: the proxy's own, until it has said whose.
+/// The client of a connection; before the header, the proxy's own address.
 #[derive(Debug, Clone)]
-pub struct Client(Rc<Cell<IpAddr>>);
+pub struct ProxiedClient(Rc<Cell<IpAddr>>);
 
-impl Client {
-    /// The address, for whoever has read from the connection.
+impl ProxiedClient {
+    /// The client's address, valid once bytes were read from the connection.
     pub fn address(&self) -> IpAddr {
         self.0.get()
     }
@@ -54,7 +45,7 @@ pub struct ProxiedListener {
 }
 
 impl ProxiedListener {
-    /// Proxies are those that the settings trust at the moment.
+    /// The current settings name the trusted proxies.
     pub fn new(
         listener: TcpListener,
         settings: SettingsReader,
@@ -72,15 +63,14 @@ impl ProxiedListener {
         self.counters.untrusted.add_one();
         if self.log_throttle.is_due() {
             let peer = peer.ip();
-            tracing::warn!(%peer, "proxy_protocol is on, and this address is not among \
-                trusted_proxies: its connections are closed");
+            tracing::warn!(%peer, "connection closed: proxy_protocol is on, and the peer is not among trusted_proxies");
         }
     }
 }
 
 impl Listener for ProxiedListener {
     type Stream = ProxiedStream<TcpStream>;
-    type Peer = Client;
+    type Peer = ProxiedClient;
 
     fn poll_accept(
         &mut self,
@@ -89,7 +79,7 @@ impl Listener for ProxiedListener {
         loop {
             let (stream, peer) = ready!(self.listener.poll_accept(cx))?;
             if self.is_trusted(peer.ip()) {
-                let client = Client(Rc::new(Cell::new(peer.ip())));
+                let client = ProxiedClient(Rc::new(Cell::new(peer.ip())));
                 let counters = Arc::clone(&self.counters);
                 return Poll::Ready(Ok((
                     ProxiedStream::new(stream, client.clone(), counters),
@@ -101,35 +91,35 @@ impl Listener for ProxiedListener {
     }
 }
 
-/// A connection behind its header.
+/// A connection without its PROXY protocol header.
 #[derive(Debug)]
 pub struct ProxiedStream<T> {
     stream: T,
-    client: Client,
+    client: ProxiedClient,
     counters: Arc<ProxyCounters>,
     stage: Stage,
 }
 
 #[derive(Debug)]
 enum Stage {
-    /// The header, as far as it has come.
+    /// The header's bytes so far.
     Header(Vec<u8>),
-    /// What came behind the header in the same piece, from this place on.
+    /// The bytes read together with the header, and the position of the next one to hand on.
     Rest(Vec<u8>, usize),
-    /// Nothing is held back.
+    /// All further bytes come straight from the stream.
     Through,
-    /// It did not begin with a header; nothing of it is given to anybody.
+    /// The connection did not begin with a header; no byte is handed on.
     Refused,
 }
 
 impl<T: AsyncRead + Unpin> ProxiedStream<T> {
-    fn new(stream: T, client: Client, counters: Arc<ProxyCounters>) -> ProxiedStream<T> {
+    fn new(stream: T, client: ProxiedClient, counters: Arc<ProxyCounters>) -> ProxiedStream<T> {
         let stage = Stage::Header(Vec::new());
         ProxiedStream { stream, client, counters, stage }
     }
 
-    /// Reads until the header is whole. The client may also leave without a word, as who only looks
-    /// whether somebody listens does.
+    /// Reads until the header is complete. A client may also disconnect without sending a byte, as
+    /// a port check does.
     fn poll_header(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Stage::Header(bytes) = &mut self.stage {
             let held = bytes.len();
@@ -143,20 +133,20 @@ impl<T: AsyncRead + Unpin> ProxiedStream<T> {
                 }
                 Ok(None) if came > 0 => {}
                 Ok(None) if held == 0 => self.stage = Stage::Through,
-                Ok(None) | Err(NoHeader) => {
+                Ok(None) | Err(NotAProxyHeader) => {
                     self.counters.malformed.add_one();
                     self.stage = Stage::Refused;
                 }
             }
         }
         Poll::Ready(match self.stage {
-            Stage::Refused => Err(io::Error::new(io::ErrorKind::InvalidData, NoHeader)),
+            Stage::Refused => Err(io::Error::new(io::ErrorKind::InvalidData, NotAProxyHeader)),
             _ => Ok(()),
         })
     }
 }
 
-/// Reads what has come, but no more than the longest header; tells how much.
+/// Reads available bytes, up to the longest header; returns their number.
 fn poll_more<T: AsyncRead + Unpin>(
     stream: &mut T,
     cx: &mut Context<'_>,
@@ -219,12 +209,12 @@ mod tests {
     use proptest::prelude::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
-    /// What comes through, and whose connection it is.
+    /// The bytes behind the header, and the client's address.
     fn passed_on(pieces: Vec<Vec<u8>>, piece_bytes: usize) -> (io::Result<Vec<u8>>, IpAddr, u64) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let (mut proxy, stream) = duplex(piece_bytes);
-            let client = Client(Rc::new(Cell::new([10, 0, 0, 1].into())));
+            let client = ProxiedClient(Rc::new(Cell::new([10, 0, 0, 1].into())));
             let counters = Arc::new(ProxyCounters::default());
             let mut stream = ProxiedStream::new(stream, client.clone(), Arc::clone(&counters));
             let send = async move {

@@ -1,9 +1,9 @@
-//! The way of a visit: request, code, index, decision, click, answer.
+//! The path of a visit: request, code, index, decision, click, answer.
 //!
-//! Invariants: nothing here waits, allocates (a `Location` is cut from a buffer of the thread) or
-//! fails; every `GET` of a known code leaves exactly one click, redirected or not, and it stands
-//! in the ring before the answer is given to hyper. What pages and servers report goes the same
-//! way, and may allocate.
+//! Invariants: this code never waits, allocates (a `Location` is cut from a thread's buffer) or
+//! fails; every `GET` of a known code leaves exactly one click, redirected or not, and the click is
+//! in the ring before hyper gets the answer. Events that pages and servers report take the same
+//! path and may allocate.
 
 mod sdk_event;
 
@@ -16,7 +16,6 @@ use coupon_shared::click_macros::ClickMacros;
 use coupon_shared::code::FoldedCode;
 use coupon_shared::decision::{Answer, DecidedClick, Facts, Visit, decide, not_a_code};
 use coupon_shared::destination::ArchivedDestination;
-use coupon_shared::postback::Channel;
 use coupon_shared::snapshot::catalog::ArchivedDomain;
 use coupon_shared::transaction_id::{TransactionId, TransactionIdSource};
 use coupon_shared::visit_target::{
@@ -28,18 +27,18 @@ use hyper::header::HeaderValue;
 use hyper::http::request::Parts;
 
 use crate::clicks::{Recorded, RingWriter};
+use crate::client_info::ClientInfo;
 use crate::clock::unix_ms;
 use crate::counters::VisitCounters;
 use crate::hot_codes::HotCodes;
 use crate::live_index::{IndexReader, ServedIndex};
-use crate::not_found_limit::NotFoundRateLimit;
 use crate::request::{Checker, RequestHeaders, SdkEvent, SiteFile, site_file};
 use crate::response::Reply;
-use crate::sdk;
+use crate::sdk::Script;
 use crate::settings::{Settings, SettingsReader};
 use crate::unknown_codes::UnknownCodes;
 
-/// One serving thread's way of answering visits.
+/// Answers the visits of one serving thread.
 pub struct Redirector {
     index: IndexReader,
     settings: SettingsReader,
@@ -47,7 +46,7 @@ pub struct Redirector {
     context: RedirectContext,
 }
 
-/// What answering a visit needs besides index and settings.
+/// The thread's state for answering visits, besides index and settings.
 struct RedirectContext {
     ids: TransactionIdSource,
     recorder: Recorder,
@@ -58,13 +57,13 @@ struct RedirectContext {
     locations: Locations,
 }
 
-/// What leaves clicks behind.
+/// Writes clicks into the ring.
 struct Recorder {
     ring: RingWriter,
     counters: Arc<VisitCounters>,
 }
 
-/// What was made of a request, as far as its record says it.
+/// The part of a click's record that the decision determines.
 struct ClickEntry<'a> {
     transaction_id: TransactionId,
     click: &'a DecidedClick,
@@ -73,42 +72,18 @@ struct ClickEntry<'a> {
     kind: VisitKind,
 }
 
-/// One request, as far as every step needs it.
+/// A request and the values that every step needs.
 struct VisitRequest<'a> {
     parts: &'a Parts,
     host: &'a Host,
-    /// Its tracking domain, where it has one.
+    /// The host's tracking domain, if it has one.
     domain: Option<&'a ArchivedDomain>,
     headers: RequestHeaders<'a>,
     address: IpAddr,
     unix_ms: u64,
 }
 
-/// Who asks for something that is no request.
-pub struct ClientInfo {
-    /// Under which host.
-    pub host: Host,
-    /// Behind trusted proxies the client's address.
-    pub address: IpAddr,
-    /// What may be recorded of a visitor's address.
-    pub recorded_address: IpAddr,
-    /// How often the address may ask for what leads nowhere.
-    pub not_found_limit: Arc<NotFoundRateLimit>,
-}
-
-impl ClientInfo {
-    /// What is recorded of the address: of visitors what may be, of servers all, because trust
-    /// in them goes by it.
-    pub fn address_of(&self, channel: Channel) -> IpAddr {
-        match channel {
-            Channel::Server => self.address,
-            Channel::Sdk => self.recorded_address,
-        }
-    }
-}
-
 impl Redirector {
-    /// Puts a thread's parts together.
     pub fn new(
         index: IndexReader,
         settings: SettingsReader,
@@ -131,18 +106,18 @@ impl Redirector {
         Redirector { index, settings, checker, context }
     }
 
-    /// Lets go of what is no longer current, when no visitor comes.
+    /// Drops handles to a replaced index and replaced settings while no visitor comes.
     pub fn refresh(&mut self) {
         self.index.refresh();
         self.settings.load();
     }
 
-    /// The sequence of the last click that a visit left, 0 before the first.
+    /// The sequence of the last logged click; 0 before the first.
     pub fn last_click(&self) -> u64 {
         self.context.recorder.ring.last_sequence()
     }
 
-    /// Checks what holds for whatever is no visit: whether it is answered at all, and who asks.
+    /// Validates host and tracking domain of a request that is not a visit, and returns the client.
     pub fn admit(&mut self, parts: &Parts, peer: IpAddr) -> Result<ClientInfo, Reply> {
         let settings = self.settings.load();
         let host = self.checker.check(parts, &RequestHeaders::read(&parts.headers));
@@ -169,22 +144,25 @@ impl Redirector {
         }
     }
 
-    /// Answers one request.
+    /// Answers one visit.
     pub fn reply(&mut self, parts: &Parts, peer: IpAddr) -> Reply {
         self.answer(parts, peer, RedirectContext::visit)
     }
 
-    /// Takes what a page or a server reports, and answers an id.
+    /// Records an event that a page or a server reports, and answers with an id.
     pub fn report(&mut self, parts: &Parts, peer: IpAddr, event: SdkEvent) -> Reply {
         self.answer(parts, peer, |context, index, request| context.report(index, request, event))
     }
 
-    /// Hands out the script under which pages report.
+    /// Answers with the script for reporting events.
     pub fn script(&mut self, parts: &Parts, peer: IpAddr) -> Reply {
         self.answer(parts, peer, |_, _, request| {
-            // The port of the request's host is the visitor's word, and the script is cached.
-            let own = request.domain.map(|domain| domain.host.as_str());
-            sdk::script(own.unwrap_or(request.host.name_str()), &parts.headers)
+            // The port is chosen by the visitor, and the script is cached: only the host name may
+            // enter it.
+            let tracking_domain = request.domain.map(|domain| domain.host.as_str());
+            let host = tracking_domain.unwrap_or(request.host.name_str());
+            let script = Script::for_host(host, &parts.headers);
+            script.map_or(Reply::NotFound, |script| Reply::Script(Box::new(script)))
         })
     }
 
@@ -219,7 +197,7 @@ impl Redirector {
     }
 }
 
-/// The answer to a visit that led nowhere. Its click is in the ring by now, whatever it is told.
+/// Charges a miss to the address. The click is in the ring by now, whatever the answer.
 #[cold]
 fn limit_misses(miss: Reply, settings: &Settings, parts: &Parts, peer: IpAddr) -> Reply {
     let address = client_address(peer, &parts.headers, &settings.trusted_proxies);
@@ -228,7 +206,8 @@ fn limit_misses(miss: Reply, settings: &Settings, parts: &Parts, peer: IpAddr) -
 }
 
 impl RedirectContext {
-    /// The host's tracking domain, if it has one, where requests under this host are answered.
+    /// The host's tracking domain, if it has one; `None` if requests under this host are not
+    /// answered.
     fn resolve_domain<'i>(
         &self,
         index: &'i ServedIndex,
@@ -252,7 +231,7 @@ impl RedirectContext {
         }
     }
 
-    /// A visit whose path, as it stands, is no code.
+    /// A visit whose path is not a valid code as it stands.
     #[cold]
     fn visit_non_code(&mut self, index: &ServedIndex, request: &VisitRequest<'_>) -> Reply {
         let path = request.parts.uri.path();
@@ -299,7 +278,7 @@ impl RedirectContext {
         reply
     }
 
-    /// Where a visit goes that leaves no click. An id is made only where a fallback URL may show it.
+    /// Answers a visit that leaves no click. Makes an id only if a fallback URL could show it.
     fn respond_without_click(
         &mut self,
         answer: Answer<'_>,
@@ -314,8 +293,8 @@ impl RedirectContext {
         self.redirect_to(answer, index, request, typed, id, None)
     }
 
-    /// Where the decision leads, with the visit's values filled in. A fallback URL learns only what
-    /// the visitor said: ids would tell a paused code from one that nobody has.
+    /// Expands the decision's destination with the visit's values. A fallback URL gets only values
+    /// from the request: ids would reveal the difference between a paused and an unknown code.
     fn redirect_to(
         &mut self,
         answer: Answer<'_>,
@@ -361,7 +340,7 @@ impl RedirectContext {
 
     fn count_unknown_code(&self, code: &FoldedCode) {
         self.counters.unknown_codes.add_one();
-        // Somebody may be reading the list: then this one is left out rather than waited for.
+        // While the control API reads the list, this code is left out: the thread must not wait.
         if let Ok(mut unknown) = self.unknown_codes.try_lock() {
             unknown.count(code);
         }
@@ -453,7 +432,7 @@ impl<'a> VisitRequest<'a> {
     }
 }
 
-/// Moves the tags that have a value to the front.
+/// Moves tags with a value to the front.
 fn non_empty<'t, 'a>(tags: &'t mut [(Tag, &'a [u8])]) -> &'t [(Tag, &'a [u8])] {
     let mut len = 0;
     for at in 0..tags.len() {
@@ -469,15 +448,15 @@ fn recordable(address: IpAddr, settings: &Settings) -> IpAddr {
     if settings.truncate_addresses { click::truncate_address(address) } else { address }
 }
 
-/// Makes `Location` values.
+/// Builds `Location` values.
 #[derive(Debug, Default)]
 struct Locations {
     expanded: Vec<u8>,
-    /// Values are cut off here; the memory comes back when the answers are gone.
+    /// Values are split off here; the memory is reused once their answers are sent.
     values: bytes::BytesMut,
 }
 
-/// Room for so many bytes of `Location` values at a time.
+/// Bytes allocated at a time for `Location` values.
 const VALUES_BYTES: usize = 16 * 1024;
 
 impl Locations {

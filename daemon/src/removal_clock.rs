@@ -1,9 +1,9 @@
-//! The one owner of the question whether anything may be removed for its age now.
+//! Decides whether old data may be removed now. All removal by age asks this module.
 //!
-//! All who remove ask here; the rule is `coupon_shared::removal_clock`'s. The clock is looked at when
-//! somebody asks, once a second at most. What a look leaves is written into the data folder every
-//! minute, and at once when the answer changes, so that a restart goes on from there. Where it cannot
-//! be written, the look counts for this run.
+//! The rule is in `coupon_shared::removal_clock`. The clock is read when a caller asks, once a
+//! second at most. The state is written into the data folder every minute, and at once when the
+//! answer changes, so that a restart continues from the stored state. A state that cannot be
+//! written counts for this run only.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,10 +18,10 @@ use crate::clock::unix_ms;
 use crate::durable_file;
 
 const FILE: &str = "removal_clock";
-const TIME_BETWEEN_LOOKS: Duration = Duration::from_secs(1);
-const TIME_BETWEEN_WRITES: Duration = Duration::from_secs(60);
+const READ_INTERVAL: Duration = Duration::from_secs(1);
+const WRITE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Tells by which time things may be removed.
+/// The clock for removals by age.
 #[derive(Debug)]
 pub struct RemovalClock {
     path: PathBuf,
@@ -37,21 +37,21 @@ struct State {
 }
 
 impl RemovalClock {
-    /// Goes on from what the run before has kept in the data folder.
+    /// Continues from the state that the previous run stored in the data folder.
     pub fn open(data_dir: &Path) -> io::Result<RemovalClock> {
         let path = data_dir.join(FILE);
-        // What cannot be read says as much as no file: then the clock is watched for a day.
-        let kept = durable_file::read(&path)?.and_then(|text| parse(&text));
+        // An unreadable state counts as none: then the clock is observed for a day first.
+        let kept = durable_file::read(&path)?.and_then(|text| decode(&text));
         let state = State { clock: rule::RemovalClock::new(kept), last: None, written: None };
         Ok(RemovalClock { path, began: Instant::now(), state: Mutex::new(state) })
     }
 
-    /// The time by which things may be removed now, or why none may be.
+    /// The time by which old data may be removed, or the reason why none may be.
     pub fn removal_time(&self) -> Result<RemovalTime, RemovalRefused> {
-        self.look(Instant::now(), unix_ms())
+        self.read_clock(Instant::now(), unix_ms())
     }
 
-    /// What is wrong with the clock, for health.
+    /// The clock's fault, for health.
     pub fn problem(&self) -> Option<String> {
         self.removal_time()
             .err()
@@ -59,44 +59,44 @@ impl RemovalClock {
             .map(|refused| refused.to_string())
     }
 
-    fn look(&self, now: Instant, unix_ms: u64) -> Result<RemovalTime, RemovalRefused> {
+    fn read_clock(&self, now: Instant, unix_ms: u64) -> Result<RemovalTime, RemovalRefused> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((looked, kept)) = state.last
-            && now.saturating_duration_since(looked) < TIME_BETWEEN_LOOKS
+            && now.saturating_duration_since(looked) < READ_INTERVAL
         {
             return kept.removal_time();
         }
         let running_ms = now.saturating_duration_since(self.began).as_millis() as u64;
         let kept = state.clock.read(ClockReading { unix_ms, running_ms });
-        if is_problem(kept) && !state.last.is_some_and(|(_, last)| is_problem(last)) {
+        if needs_attention(kept) && !state.last.is_some_and(|(_, last)| needs_attention(last)) {
             tracing::warn!(problem = %kept.removal_time().err().map_or_else(String::new, |e| e.to_string()), "clock");
         }
         state.last = Some((now, kept));
         let is_due = state.written.is_none_or(|(written, before)| {
-            now.saturating_duration_since(written) >= TIME_BETWEEN_WRITES
+            now.saturating_duration_since(written) >= WRITE_INTERVAL
                 || before.removal_time().is_ok() != kept.removal_time().is_ok()
         });
         if is_due {
             state.written = Some((now, kept));
-            if let Err(error) = durable_file::replace_few_bytes(&self.path, &text(kept)) {
-                tracing::debug!(%error, path = %self.path.display(), "cannot keep the clock's reading");
+            if let Err(error) = durable_file::replace_few_bytes(&self.path, &encode(kept)) {
+                tracing::debug!(%error, path = %self.path.display(), "clock state not written");
             }
         }
         kept.removal_time()
     }
 }
 
-fn is_problem(kept: ClockState) -> bool {
+fn needs_attention(kept: ClockState) -> bool {
     kept.removal_time().is_err_and(RemovalRefused::needs_attention)
 }
 
-/// Always of one length, so that it can be written over on a full disk.
-fn text(kept: ClockState) -> Vec<u8> {
+/// Constant length, so that the state can be overwritten on a full disk.
+fn encode(kept: ClockState) -> Vec<u8> {
     let ClockState { unix_ms, agreed_ms, parted_ms, jump_ms } = kept;
     format!("{unix_ms:020} {agreed_ms:020} {parted_ms:+020} {jump_ms:+020}\n").into_bytes()
 }
 
-fn parse(text: &str) -> Option<ClockState> {
+fn decode(text: &str) -> Option<ClockState> {
     let mut fields = text.split_whitespace();
     let kept = ClockState {
         unix_ms: fields.next()?.parse().ok()?,
@@ -112,7 +112,7 @@ fn parse(text: &str) -> Option<ClockState> {
 pub(crate) fn trust(data_dir: &Path) {
     let agreed_ms = rule::REQUIRED_AGREEMENT_MS;
     let kept = ClockState { unix_ms: unix_ms(), agreed_ms, parted_ms: 0, jump_ms: 0 };
-    std::fs::write(data_dir.join(FILE), text(kept)).unwrap();
+    std::fs::write(data_dir.join(FILE), encode(kept)).unwrap();
 }
 
 #[cfg(test)]
@@ -125,11 +125,11 @@ mod tests {
     fn what_a_look_leaves_is_read_back() {
         for jump_ms in [0, -1, i64::MIN, i64::MAX] {
             let kept = ClockState { unix_ms: u64::MAX, agreed_ms: 7, parted_ms: -5, jump_ms };
-            assert_eq!(parse(std::str::from_utf8(&text(kept)).unwrap()), Some(kept));
-            assert_eq!(text(kept).len(), text(ClockState { unix_ms: 0, ..kept }).len());
+            assert_eq!(decode(std::str::from_utf8(&encode(kept)).unwrap()), Some(kept));
+            assert_eq!(encode(kept).len(), encode(ClockState { unix_ms: 0, ..kept }).len());
         }
         for bad in ["", "1 2 3", "1 2 3 4 5", "1 2 3 x", "\0\0"] {
-            assert_eq!(parse(bad), None, "{bad}");
+            assert_eq!(decode(bad), None, "{bad}");
         }
     }
 
@@ -138,7 +138,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let today = 1_795_000_000_000;
         let at = |clock: &RemovalClock, hours: u64, unix_ms: u64| {
-            clock.look(clock.began + Duration::from_secs(hours * 3600), unix_ms)
+            clock.read_clock(clock.began + Duration::from_secs(hours * 3600), unix_ms)
         };
         let clock = RemovalClock::open(folder.path()).unwrap();
         for hour in 0..24 {
@@ -153,7 +153,7 @@ mod tests {
             let clock = RemovalClock::open(folder.path()).unwrap();
             assert!(at(&clock, 0, unix_ms).unwrap_err().needs_attention(), "{unix_ms}");
             drop(clock);
-            // The right time again, a jump as well.
+            // Going back to the right time is a jump as well.
             let clock = RemovalClock::open(folder.path()).unwrap();
             assert!(at(&clock, 0, today + DAY_MS).unwrap_err().needs_attention(), "{unix_ms}");
         }

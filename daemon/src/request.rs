@@ -1,8 +1,7 @@
-//! What a request says as a whole: what it asks for, whether it is answered at all, and for which
-//! host.
+//! Validates requests and finds their route and host.
 //!
-//! What a visit's path and query say is read by `coupon_shared::visit_target`, with which the admin
-//! explains visits too.
+//! `coupon_shared::visit_target` reads path and query of a visit; the admin uses it to explain
+//! visits, too.
 
 mod headers;
 
@@ -14,34 +13,34 @@ use percent_encoding::percent_decode_str;
 
 pub use headers::{Hosts, RequestHeaders};
 
-/// Longest request target that is read at all.
+/// Longest accepted request target.
 const MAX_TARGET_BYTES: usize = 8192;
 
-/// What a request asks for. No method is looked at: each kind says itself which it takes.
+/// The purpose of a request, independent of its method: each handler checks the method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
-    /// A code's destination, or nothing we know.
+    /// A visit of a code, known or not.
     Visit,
-    /// It reports a conversion.
+    /// The report of a conversion.
     Postback(Channel),
-    /// It reports what happened on a page or a server.
+    /// The report of an event on a page or a server.
     Report(SdkEvent),
     /// The script with which pages report.
     Script,
 }
 
-/// What can be reported beside conversions.
+/// The events that can be reported, besides conversions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SdkEvent {
-    /// A click, by its page.
+    /// A click, reported by its page.
     Click,
-    /// A click, by a server.
+    /// A click, reported by a server.
     ServerClick,
-    /// That a page was shown.
+    /// A page view.
     Impression,
 }
 
-/// Tells from path and query what is asked for.
+/// Finds the route by path and query.
 pub fn route(uri: &Uri) -> Route {
     match uri.path() {
         "/" if names_nid(uri.query()) => Route::Postback(Channel::Server),
@@ -54,16 +53,16 @@ pub fn route(uri: &Uri) -> Route {
     }
 }
 
-/// What browsers and crawlers ask every host for by themselves. No code is spelt so.
+/// Files that browsers and crawlers request from every host. None is a valid code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SiteFile {
-    /// What crawlers may fetch.
+    /// The rules for crawlers.
     Robots,
-    /// The icon, and what is agreed upon with a host.
+    /// The icon and well-known files, which do not exist.
     Absent,
 }
 
-/// Tells a site's own files from codes and misspelt codes. Looked at only where a path is no code.
+/// Tells site files from codes and misspelt codes. Called only if the path is not a valid code.
 pub fn site_file(path: &str) -> Option<SiteFile> {
     match path {
         "/robots.txt" => Some(SiteFile::Robots),
@@ -73,12 +72,12 @@ pub fn site_file(path: &str) -> Option<SiteFile> {
     }
 }
 
-/// Whether pages of other origins ask there.
+/// Whether pages of other origins send requests to this path.
 pub fn is_sdk(uri: &Uri) -> bool {
     uri.path().starts_with("/sdk/")
 }
 
-/// Whether a query has a parameter of this name, with or without a value.
+/// Whether the query has a parameter `nid`, with or without a value.
 fn names_nid(query: Option<&str>) -> bool {
     let mut pairs = query.unwrap_or_default().split('&');
     pairs.any(|pair| {
@@ -87,21 +86,21 @@ fn names_nid(query: Option<&str>) -> bool {
     })
 }
 
-/// Why a request is refused before its path is looked at.
+/// Reasons to refuse a request before its path is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// No host, more than one, or one that is no name.
+    /// The host is missing, ambiguous or invalid.
     Host,
-    /// More than [`MAX_TARGET_BYTES`].
+    /// The target is longer than [`MAX_TARGET_BYTES`].
     TargetTooLong,
-    /// Neither `GET` nor `HEAD`.
+    /// The method is neither `GET` nor `HEAD`.
     Method,
-    /// It is one of our own, which tells of a conversion: none may be made of it.
+    /// The request is our own partner postback, which must not become a conversion.
     OwnRequest,
 }
 
-/// Checks requests as wholes. Most name the same host as the one before, which is then not read
-/// anew.
+/// Validates requests. Caches the parsed host, because most requests name the same host as the one
+/// before.
 #[derive(Default)]
 pub struct Checker {
     last_written: Vec<u8>,
@@ -109,7 +108,7 @@ pub struct Checker {
 }
 
 impl Checker {
-    /// Checks what holds for every request, whatever it asks for, and returns its host.
+    /// Validates a request of any route; returns its host.
     pub fn check(&mut self, parts: &Parts, headers: &RequestHeaders<'_>) -> Result<&Host, Refusal> {
         if headers.is_own {
             return Err(Refusal::OwnRequest);
@@ -119,7 +118,7 @@ impl Checker {
         if is_too_long { Err(Refusal::TargetTooLong) } else { Ok(host) }
     }
 
-    /// Checks a visit, which knows two methods.
+    /// Validates a visit, which also limits the method.
     pub fn check_visit(
         &mut self,
         parts: &Parts,
@@ -132,8 +131,8 @@ impl Checker {
         }
     }
 
-    /// The target's host where it names one, else the only `Host` header's. The header must be
-    /// there and be valid in both cases.
+    /// The target's host if it names one, else the host of the only `Host` header. The header must
+    /// be present and valid in both cases.
     fn host_of(&mut self, uri: &Uri, headers: &RequestHeaders<'_>) -> Option<&Host> {
         let Hosts::One(header) = headers.hosts else { return None };
         match uri.authority() {
@@ -150,7 +149,7 @@ impl Checker {
         if self.last.is_none() || self.last_written != written {
             self.last = Host::parse(written);
             self.last_written.clear();
-            // What is no host has no bound, and is not remembered.
+            // Invalid hosts have no length limit, so they are not cached.
             self.last_written.extend(self.last.map_or(&[][..], |_| written));
         }
         self.last.as_ref()

@@ -1,78 +1,73 @@
-//! The answers a visitor can get.
+//! The answers to visitors.
 //!
-//! Invariant: every visit that leads nowhere gets the same bytes, so nobody can tell an unknown
-//! code from a paused one; and every one above an address's limit gets the same other bytes. The
-//! headers of the request are cleared and become those of the answer:
+//! Invariant: every visit that leads nowhere gets the same bytes, so that the answer does not
+//! reveal the difference between a paused and an unknown code; and every visit above an address's
+//! limit gets the same other bytes. The request's header map is cleared and reused for the answer:
 //! hyper parses the next request into the same map, and nothing is allocated.
 
 use std::time::Duration;
 
-use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName,
     HeaderValue, LOCATION, RETRY_AFTER,
 };
 use hyper::http::request::Parts;
-use hyper::{Method, Response, StatusCode};
+use hyper::{Method, StatusCode};
 
 use crate::cors;
+use crate::http_answer::{HttpAnswer, with_headers};
 use crate::request::Refusal;
 use crate::sdk::Script;
 
-/// A visitor's answer.
-pub type Answer = Response<Full<Bytes>>;
-
-/// What the visitor is told.
+/// The decision on an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// Go to the offer.
+    /// A redirect to the offer.
     Redirect(HeaderValue),
-    /// Go to where what leads nowhere is sent.
+    /// A redirect to the fallback URL for visits that lead nowhere.
     Fallback(HeaderValue),
-    /// The one page for everything that leads nowhere.
+    /// The one page for visits that lead nowhere.
     NotFound,
-    /// The same page for a file that browsers ask every host for; no guess at a code, so no miss.
+    /// The same page for a file that browsers request from every host; not a guessed code, so not a
+    /// miss.
     NoSuchFile,
-    /// Nothing here is for crawlers.
+    /// No page is for crawlers.
     RobotsTxt,
-    /// No valid host.
+    /// The host is invalid.
     BadRequest,
-    /// Neither `GET` nor `HEAD`.
+    /// The method is neither `GET` nor `HEAD`.
     MethodNotAllowed,
-    /// The target is too long.
     TargetTooLong,
-    /// It is one of our own requests.
+    /// The request is one of our own partner postbacks.
     OwnRequest,
-    /// No index could be loaded yet.
+    /// No index is in service yet.
     NoIndex,
-    /// What a page of another origin may read.
+    /// JSON that pages of other origins may read.
     Json(Bytes),
-    /// The same, where what the page named cannot be used.
+    /// The same for an unusable code, offer or partner.
     JsonMiss(Bytes),
-    /// What is reported can be counted for nobody.
+    /// The event cannot be attributed.
     Untracked,
-    /// The script.
     Script(Box<Script>),
-    /// The address has asked too often for what leads nowhere.
+    /// The address is above its limit on misses.
     TooManyMisses {
-        /// When it may ask again.
         retry_after_seconds: u64,
     },
 }
 
 impl Reply {
-    /// Whether it tells that there is no such thing as was asked for.
+    /// Whether the answer reveals that a code or offer is unusable.
     pub fn is_miss(&self) -> bool {
         matches!(self, Reply::NotFound | Reply::Fallback(_) | Reply::Untracked | Reply::JsonMiss(_))
     }
 
-    /// What is answered above a limit, when there is something left of it again after `wait`.
+    /// The answer above a limit, when part of the budget returns after `wait`.
     pub(crate) fn too_many(wait: Duration) -> Reply {
         Reply::TooManyMisses { retry_after_seconds: wait.as_secs() + 1 }
     }
 
-    /// The same, or that it is not told any more.
+    /// Whether the answer is a miss, or replaces one above the limit.
     pub fn leads_nowhere(&self) -> bool {
         self.is_miss() || matches!(self, Reply::TooManyMisses { .. })
     }
@@ -94,7 +89,7 @@ const NOT_FOUND_PAGE: &str = "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta
     <body>\n<h1>Link not found</h1>\n<p>This link does not lead anywhere. \
     Please check how it is written.</p>\n</body>\n</html>\n";
 
-/// With the code of a conversion that nothing identifies.
+/// With the error code of a conversion that nothing identifies.
 const UNTRACKED: &[u8] = b"{\"transaction_id\":\"\",\"oid\":0,\"aid\":0,\"error_code\":1010,\
     \"error\":\"This cannot be tracked: give a coupon code, or an offer and a partner who may run it, \
     that are active.\"}";
@@ -105,26 +100,30 @@ const OWN_REQUEST: &str = "A partner postback of coupond cannot be sent to a tra
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
-/// Every visit counts, so no answer may be kept and given to the next visitor.
-pub(crate) const NOT_KEPT: HeaderValue = HeaderValue::from_static("private, no-store");
+/// Every visit counts, so no cache may give an answer to another visitor.
+pub(crate) const NO_STORE: HeaderValue = HeaderValue::from_static("private, no-store");
 
-/// Writes the answer to a request into its own header map.
-pub fn respond(reply: Reply, request: Parts) -> Answer {
+/// Writes the answer into the request's own header map.
+pub fn respond(reply: Reply, request: Parts) -> HttpAnswer {
     let mut headers = request.headers;
     match reply {
         Reply::Redirect(location) | Reply::Fallback(location) => {
-            not_kept(&mut headers);
+            clear_with_no_store(&mut headers);
             headers.insert(LOCATION, location);
             if request.method == Method::HEAD {
-                // Hyper writes it by itself for `GET` only, and both have the same headers.
+                // hyper writes this header for `GET` only, and both methods have the same headers.
                 headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
             }
-            answer(StatusCode::FOUND, headers, Bytes::new())
+            with_headers(StatusCode::FOUND, headers, Bytes::new())
         }
         Reply::NotFound | Reply::NoSuchFile => {
-            not_kept(&mut headers);
+            clear_with_no_store(&mut headers);
             headers.insert(CONTENT_TYPE, HTML);
-            answer(StatusCode::NOT_FOUND, headers, Bytes::from_static(NOT_FOUND_PAGE.as_bytes()))
+            with_headers(
+                StatusCode::NOT_FOUND,
+                headers,
+                Bytes::from_static(NOT_FOUND_PAGE.as_bytes()),
+            )
         }
         Reply::RobotsTxt => text(StatusCode::OK, headers, None, "User-agent: *\nDisallow: /\n"),
         Reply::BadRequest => text(StatusCode::BAD_REQUEST, headers, None, "Bad request\n"),
@@ -145,23 +144,23 @@ pub fn respond(reply: Reply, request: Parts) -> Answer {
             let retry = (RETRY_AFTER, HeaderValue::from(retry_after_seconds));
             let mut answer =
                 text(StatusCode::TOO_MANY_REQUESTS, headers, Some(retry), "Too many requests\n");
-            // A new connection costs a guesser more than it costs us.
+            // A new connection costs an attacker more than it costs us.
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             answer
         }
     }
 }
 
-fn json(mut headers: HeaderMap, body: Bytes) -> Answer {
+fn json(mut headers: HeaderMap, body: Bytes) -> HttpAnswer {
     cors::open_to_origin(&mut headers);
-    headers.insert(CACHE_CONTROL, NOT_KEPT);
+    headers.insert(CACHE_CONTROL, NO_STORE);
     headers.insert(CONTENT_TYPE, JSON);
-    answer(StatusCode::OK, headers, body)
+    with_headers(StatusCode::OK, headers, body)
 }
 
-fn not_kept(headers: &mut HeaderMap) {
+fn clear_with_no_store(headers: &mut HeaderMap) {
     headers.clear();
-    headers.insert(CACHE_CONTROL, NOT_KEPT);
+    headers.insert(CACHE_CONTROL, NO_STORE);
 }
 
 fn text(
@@ -169,17 +168,9 @@ fn text(
     mut headers: HeaderMap,
     header: Option<(HeaderName, HeaderValue)>,
     body: &'static str,
-) -> Answer {
-    not_kept(&mut headers);
+) -> HttpAnswer {
+    clear_with_no_store(&mut headers);
     headers.insert(CONTENT_TYPE, TEXT);
     headers.extend(header.map(|(name, value)| (Some(name), value)));
-    answer(status, headers, Bytes::from_static(body.as_bytes()))
-}
-
-/// Puts an answer together.
-pub fn answer(status: StatusCode, headers: HeaderMap, body: Bytes) -> Answer {
-    let mut answer = Response::new(Full::new(body));
-    *answer.status_mut() = status;
-    *answer.headers_mut() = headers;
-    answer
+    with_headers(status, headers, Bytes::from_static(body.as_bytes()))
 }

@@ -1,9 +1,9 @@
-//! The program's life: folders, sockets, click log, index, visitors, and the way out.
+//! The program's life: folders, sockets, click log, index, serving, shutdown.
 //!
-//! Order at start: everything that can be refused is refused before the first visitor is let in;
-//! the sockets are bound first, so visitors who come early wait instead of being turned away; the
-//! index is loaded, or it is known why not; then redirects are served. Order at the end: no new
-//! visitors, answers finished, clicks flushed, the private api last.
+//! Order at start: every check that can fail precedes the first visitor; the sockets are bound
+//! first, so early visitors wait instead of being refused; then the index is loaded, or the failure
+//! is known; then redirects are served. Order at shutdown: no new visitors, answers finished,
+//! clicks flushed, the control API last.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -32,74 +32,66 @@ use crate::live_index::LiveIndex;
 use crate::loader::{Loader, LoaderHandle};
 use crate::logging::LogLevel;
 use crate::postbacks::Postbacks;
-use crate::serving::{self, SharedState, ThreadMetrics, ThreadResources};
+use crate::serving::{self, SharedState, ThreadResources};
 use crate::settings::{LiveSettings, Settings};
+use crate::thread_metrics::ThreadMetrics;
 
-/// The private socket's name in the runtime folder.
+/// The control socket's name in the runtime folder.
 const SOCKET: &str = "coupond.sock";
-/// The owner and the group may ask; the admin runs in the group.
+/// Owner and group may connect; the admin runs in the group.
 const SOCKET_MODE: u32 = 0o660;
-/// Tells the address that is served, for whoever asked for any free port.
+/// Holds the bound address, for configurations with port 0.
 const ADDRESS_FILE: &str = "coupond.addr";
-/// Held locked in the data folder: two daemons in one folder would write one log.
+/// Locked in the data folder: two daemons in one folder would write one log.
 const LOCK_FILE: &str = "lock";
-/// What lies in a file's place and leads elsewhere is an error.
+/// A link in the place of a file is an error.
 const NO_LINK: i32 = OFlags::NOFOLLOW.bits().cast_signed();
-/// How long the last clicks may take to become durable at the end.
+/// Longest time for the last clicks to become durable at shutdown.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Why the program cannot start, or had to stop.
+/// Errors that keep the program from starting, or end it.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// A folder cannot be used.
     #[error("{key}: cannot use the folder {}: {source}; {mend}", path.display())]
     Folder {
         /// The configuration's key.
         key: &'static str,
-        /// The folder.
         path: PathBuf,
-        /// What the system said.
         source: io::Error,
-        /// What to do.
+        /// How to mend it.
         mend: &'static str,
     },
-    /// An address is taken or impossible.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The sockets that were passed on cannot be used.
+    /// The inherited sockets cannot be used.
     #[error(transparent)]
     Inherit(#[from] InheritError),
-    /// The click log cannot be used.
     #[error("the click log: {0}")]
     Clicks(#[from] ClickLogError),
-    /// Clicks could not be made durable at the end.
-    #[error("stopped, but {0}; do not empty the runtime folder before")]
+    /// Clicks could not be made durable at shutdown.
+    #[error("stopped, but {0}: start coupond again before the runtime folder is emptied")]
     NotDrained(#[from] NotDrained),
-    /// Another daemon uses the data folder.
     #[error(
         "data_dir: another coupond uses {}; stop it or choose another folder", path.display()
     )]
-    DataTaken {
-        /// The folder.
-        path: PathBuf,
-    },
+    DataTaken { path: PathBuf },
     /// The system refused a thread, a signal handler or a file.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
-    /// A serving thread ended without being told to.
+    /// A serving thread ended before shutdown.
     #[error("a serving thread ended: {0}")]
     ThreadEnded(String),
 }
 
-/// Runs until told to stop.
+/// Runs until a signal ends the program.
 pub fn run(config: Config, sources: ConfigSources, log_level: LogLevel) -> Result<(), RunError> {
     prepare_folders(&config)?;
     let _lock = lock(&config.data_dir)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        // Before anything starts, so that no signal finds the program without a handler.
+        // Registered first, so that no signal finds the program without a handler.
         let signals = Signals::new()?;
-        let bound = Bound::bind(&config)?;
+        let bound = BoundSockets::bind(&config)?;
         let daemon = Daemon::start(config, sources, log_level, bound)?;
         daemon.run(signals).await
     })
@@ -109,20 +101,20 @@ fn prepare_folders(config: &Config) -> Result<(), RunError> {
     let write = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
     let own = [("data_dir", &config.data_dir), ("runtime_dir", &config.runtime_dir)];
     for (key, path) in own {
-        let mend = "create it, or let this user write into it, or choose another";
+        let mend = "create it, let this user write into it, or choose another folder";
         let usable = std::fs::create_dir_all(path).and_then(|()| check_folder(path, write));
         usable.map_err(|source| RunError::Folder { key, path: path.clone(), source, mend })?;
     }
     if !is_in_memory(&config.runtime_dir) {
         let runtime_dir = config.runtime_dir.display();
-        tracing::warn!(%runtime_dir, "this folder is on a disk, whose writes can delay visitors; \
-            a folder in memory (tmpfs), such as one in /run, is better");
+        tracing::warn!(%runtime_dir, "runtime_dir is on a disk, where writes can delay visitors; \
+            choose a folder in memory (tmpfs), for example in /run");
     }
     let path = &config.index_dir;
     match check_folder(path, Access::READ_OK | Access::EXEC_OK) {
-        // The admin may come up later: nothing is served until then, and health says why.
+        // The admin may start later: until then nothing is served, and health says why.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            tracing::warn!(index_dir = %path.display(), "the index folder is not there yet");
+            tracing::warn!(index_dir = %path.display(), "index folder not found; waiting for coupon-admin to create it");
             Ok(())
         }
         Err(source) => {
@@ -133,7 +125,7 @@ fn prepare_folders(config: &Config) -> Result<(), RunError> {
     }
 }
 
-/// Locked until it is dropped, also by the end of the process.
+/// The lock lasts until the file is dropped or the process ends.
 fn lock(data_dir: &Path) -> Result<File, RunError> {
     let mut options = File::options();
     options.write(true).create(true).truncate(false).custom_flags(NO_LINK);
@@ -147,7 +139,7 @@ fn lock(data_dir: &Path) -> Result<File, RunError> {
 }
 
 fn cannot_write(key: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RunError {
-    let mend = "make room in it, or choose another";
+    let mend = "free some space there, or choose another folder";
     move |source| RunError::Folder { key, path: path.to_owned(), source, mend }
 }
 
@@ -160,7 +152,7 @@ fn check_folder(path: &Path, access: Access) -> io::Result<()> {
 
 fn is_in_memory(path: &Path) -> bool {
     const TMPFS_MAGIC: u64 = 0x0102_1994;
-    // Where the system does not tell, there is nothing to warn of.
+    // If the system does not say, there is no reason to warn.
     rustix::fs::statfs(path).map_or(true, |system| system.f_type as u64 == TMPFS_MAGIC)
 }
 
@@ -180,16 +172,16 @@ impl Signals {
     }
 }
 
-/// The sockets, and the files that show them.
-struct Bound {
+/// The bound sockets, and the files that announce them.
+struct BoundSockets {
     address: SocketAddr,
     visitors: Vec<std::net::TcpListener>,
     control: std::os::unix::net::UnixListener,
     files: [PathBuf; 2],
 }
 
-impl Bound {
-    fn bind(config: &Config) -> Result<Bound, RunError> {
+impl BoundSockets {
+    fn bind(config: &Config) -> Result<BoundSockets, RunError> {
         let mut visitors = inherited_tcp(config.threads)?;
         let inherited = !visitors.is_empty();
         if !inherited {
@@ -202,11 +194,10 @@ impl Bound {
         durable_file::replace(&address_file, format!("{address}\n").as_bytes())
             .map_err(cannot_write("runtime_dir", &config.runtime_dir))?;
         tracing::info!(%address, inherited, socket = %socket.display(), "bound");
-        Ok(Bound { address, visitors, control, files: [socket, address_file] })
+        Ok(BoundSockets { address, visitors, control, files: [socket, address_file] })
     }
 }
 
-/// The running program.
 struct Daemon {
     live: Reconfigurable,
     threads: JoinSet<Result<std::io::Result<DrainOutcome>, oneshot::error::RecvError>>,
@@ -223,7 +214,7 @@ impl Daemon {
         config: Config,
         sources: ConfigSources,
         log_level: LogLevel,
-        bound: Bound,
+        bound: BoundSockets,
     ) -> Result<Daemon, RunError> {
         let (clicks, rings) = ClickLog::start(&config)?;
         let clicks = Arc::new(clicks);
@@ -259,7 +250,7 @@ impl Daemon {
         };
         let control = control::start(bound.control, api, control_off.clone())?;
         tracing::info!(address = %bound.address, threads = threads.len(), "serving");
-        tell_service_manager(NotifyState::Ready);
+        notify_service_manager(NotifyState::Ready);
         let files = bound.files;
         Ok(Daemon { live, threads, visitors_off, clicks, postbacks, control, control_off, files })
     }
@@ -278,7 +269,7 @@ impl Daemon {
     }
 
     async fn stop(mut self) -> Result<(), RunError> {
-        tell_service_manager(NotifyState::Stopping);
+        notify_service_manager(NotifyState::Stopping);
         tracing::info!("stopping: no new visitors");
         self.visitors_off.cancel();
         let mut cut = 0;
@@ -287,14 +278,14 @@ impl Daemon {
                 cut += drained.cut;
             }
         }
-        tracing::info!(connections_cut = cut, "visitors are gone; flushing clicks");
+        tracing::info!(connections_cut = cut, "all connections closed; flushing clicks");
         self.postbacks.shutdown(FLUSH_DEADLINE);
         let flushed = self.clicks.shutdown(FLUSH_DEADLINE);
         self.control_off.cancel();
-        // What it could still say was said to whoever asked.
+        // The thread has answered all its requests; its result does not matter.
         let _ = self.control.join();
         for file in &self.files {
-            // Left behind, they harm nobody: the next start replaces them.
+            // If this fails, the next start replaces the file.
             let _ = std::fs::remove_file(file);
         }
         flushed?;
@@ -319,13 +310,13 @@ fn start_serving(
     Ok(threads)
 }
 
-fn tell_service_manager(state: NotifyState<'_>) {
+fn notify_service_manager(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
-        tracing::debug!(%error, "the service manager was not told");
+        tracing::debug!(%error, "service manager not notified");
     }
 }
 
-/// The configuration in force, and the ends by which it can be changed.
+/// The configuration in force, and handles to the parts that can change.
 struct Reconfigurable {
     config: Config,
     sources: ConfigSources,
@@ -343,7 +334,7 @@ impl Reconfigurable {
         Reconfigurable { config, sources, descriptors, log_level, settings, limits }
     }
 
-    /// Reads the configuration again. What cannot be used changes nothing.
+    /// Loads the configuration again. An invalid one changes nothing.
     fn reload(&mut self) {
         let new = match Config::load(&self.sources) {
             Ok(new) => new,
@@ -353,10 +344,10 @@ impl Reconfigurable {
             }
         };
         for key in self.config.keys_needing_restart(&new) {
-            tracing::warn!(key, "this change needs a restart");
+            tracing::warn!(key, "changed key needs a restart");
         }
         if let Err(error) = self.log_level.set(&new.live.log_level) {
-            tracing::error!(%error, "the log level stays as it was");
+            tracing::error!(%error, "log level not changed");
         }
         self.settings.replace(self.settings.current().changed_to(&new.live));
         self.limits.send_replace(self.config.limits_per_thread(&new.live, self.descriptors));

@@ -1,4 +1,4 @@
-//! The settings that a running program can change, as the serving threads see them.
+//! The settings that can change while the program runs.
 
 use std::sync::Arc;
 
@@ -9,16 +9,16 @@ use ipnet::IpNet;
 use crate::config::LiveConfig;
 use crate::not_found_limit::NotFoundRateLimit;
 
-/// What a visit depends on, besides the index.
+/// The configuration that visits depend on, besides the index.
 #[derive(Debug)]
 pub struct Settings {
-    /// Networks whose `X-Forwarded-For` is believed.
+    /// Networks whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<IpNet>,
     /// Whether codes are looked up under any host name.
     pub accept_any_host: bool,
-    /// Whether of clients' addresses only the network is recorded.
+    /// Whether only the network part of clients' addresses is recorded.
     pub truncate_addresses: bool,
-    /// How often an address may ask for what leads nowhere.
+    /// The limit on requests of one address that lead nowhere.
     pub not_found_limit: Arc<NotFoundRateLimit>,
 }
 
@@ -28,8 +28,8 @@ impl Settings {
         Settings::with_not_found_limit(live, Arc::new(NotFoundRateLimit::new(live.misses)))
     }
 
-    /// The same part of a changed configuration. While its limit is the same, what was used up of
-    /// it stays used up.
+    /// The settings of a changed configuration. If the limit on misses is unchanged, used budgets
+    /// stay used.
     #[must_use]
     pub fn changed_to(&self, live: &LiveConfig) -> Settings {
         if self.not_found_limit.misses() == live.misses {
@@ -52,22 +52,21 @@ impl Settings {
     }
 }
 
-/// Where the current settings stand.
+/// The shared handle to the current settings.
 #[derive(Debug, Clone)]
 pub struct LiveSettings(Arc<ArcSwap<Settings>>);
 
 impl LiveSettings {
-    /// Settings to begin with.
     pub fn new(settings: Settings) -> LiveSettings {
         LiveSettings(Arc::new(ArcSwap::from_pointee(settings)))
     }
 
-    /// From now on these hold.
+    /// Puts settings into force.
     pub fn replace(&self, settings: Settings) {
         self.0.store(Arc::new(settings));
     }
 
-    /// The current settings, for those who are in no hurry.
+    /// The current settings, for callers other than serving threads.
     pub fn current(&self) -> Arc<Settings> {
         self.0.load_full()
     }
@@ -78,5 +77,5 @@ impl LiveSettings {
     }
 }
 
-/// One serving thread's handle: `load` gives the current settings.
+/// One serving thread's handle: `load` returns the current settings.
 pub type SettingsReader = Cache<Arc<ArcSwap<Settings>>, Arc<Settings>>;

@@ -1,10 +1,9 @@
-//! The commonest of the codes that nobody made.
+//! The most frequent unknown codes.
 //!
-//! A misprinted code, or one that was never entered, shows here. Visitors write what stands here,
-//! so its size is fixed and so is the work for each visit: a code belongs to one small group; in a
-//! full group a newcomer wears the rarest member down by one and takes its place at zero. A count
-//! is therefore *at least*: what is left after the wear. The groups are chosen by a keyed hash, so
-//! nobody can aim at one.
+//! Misprinted codes and codes that were never entered show here. Visitors choose these codes, so
+//! memory and work per visit are fixed: each code belongs to one small group. In a full group, a
+//! new code lowers the count of the rarest member by one and replaces the member at zero. A count
+//! is therefore a lower bound. A keyed hash assigns the groups, so no client can target one.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -13,19 +12,18 @@ use coupon_shared::code::FoldedCode;
 const GROUPS: usize = 64;
 const GROUP_LEN: usize = 4;
 
-/// An unknown code and how often it was asked for, at least.
+/// An unknown code and its visits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seen {
-    /// The code.
+pub struct UnknownCode {
     pub code: FoldedCode,
-    /// Visits, at least.
+    /// A lower bound.
     pub visits: u64,
 }
 
-/// The commonest unknown codes of one thread, at most 256.
+/// The most frequent unknown codes of one thread, at most 256.
 #[derive(Debug)]
 pub struct UnknownCodes {
-    groups: Box<[[Option<Seen>; GROUP_LEN]; GROUPS]>,
+    groups: Box<[[Option<UnknownCode>; GROUP_LEN]; GROUPS]>,
     hasher: RandomState,
 }
 
@@ -36,7 +34,6 @@ impl Default for UnknownCodes {
 }
 
 impl UnknownCodes {
-    /// Counts a visit.
     pub fn count(&mut self, code: &FoldedCode) {
         let group = self.hasher.hash_one(code.as_bytes()) as usize % GROUPS;
         let group = &mut self.groups[group];
@@ -44,16 +41,16 @@ impl UnknownCodes {
             seen.visits += 1;
             return;
         }
-        let visits_at = |seen: &Option<Seen>| seen.map_or(0, |seen| seen.visits);
+        let visits_at = |seen: &Option<UnknownCode>| seen.map_or(0, |seen| seen.visits);
         let Some(rarest) = group.iter_mut().min_by_key(|seen| visits_at(seen)) else { return };
         match rarest {
             Some(seen) if seen.visits > 1 => seen.visits -= 1,
-            place => *place = Some(Seen { code: *code, visits: 1 }),
+            place => *place = Some(UnknownCode { code: *code, visits: 1 }),
         }
     }
 
-    /// All that is kept, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = Seen> {
+    /// All listed codes, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = UnknownCode> {
         self.groups.iter().flatten().flatten().copied()
     }
 }
@@ -74,7 +71,7 @@ mod tests {
         }
         assert_eq!(
             unknown.iter().collect::<Vec<_>>(),
-            [Seen { code: code("misprint"), visits: 5 }]
+            [UnknownCode { code: code("misprint"), visits: 5 }]
         );
     }
 

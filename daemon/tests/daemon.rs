@@ -1,4 +1,4 @@
-//! The real binary, over real sockets, with an index made by the formats' own builders.
+//! Tests of the real binary over real sockets, with an index built by the formats' own builders.
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 #[path = "daemon/published.rs"]
@@ -8,20 +8,20 @@ mod running;
 
 #[path = "daemon/clicks.rs"]
 mod clicks;
+#[path = "daemon/control_api.rs"]
+mod control_api;
 #[path = "daemon/faults.rs"]
 mod faults;
 #[path = "daemon/hostile.rs"]
 mod hostile;
 #[path = "daemon/index.rs"]
 mod index;
-#[path = "daemon/miss_limit.rs"]
-mod miss_limit;
+#[path = "daemon/not_found_limit.rs"]
+mod not_found_limit;
 #[path = "daemon/operation.rs"]
 mod operation;
 #[path = "daemon/postbacks.rs"]
 mod postbacks;
-#[path = "daemon/private_surface.rs"]
-mod private_surface;
 #[path = "daemon/proxy_protocol.rs"]
 mod proxy_protocol;
 #[path = "daemon/redirect_safety.rs"]

@@ -1,6 +1,5 @@
-//! What can be wrong with the click log.
+//! The kinds of alerts of the click log.
 
-/// What a problem is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum AlertKind {
     Wal,

@@ -1,9 +1,9 @@
-//! How serving threads learn that their clicks are durable, where answers wait for that
-//! (`clicks.durable`). Misses, which leave no click, wait for a commit as well.
+//! How serving threads learn which clicks are durable, if answers wait for that (`clicks.durable`).
+//! Misses, which leave no click, wait for a commit as well.
 //!
-//! The click-log thread tells each serving thread of a commit once, however many visitors wait. A
-//! serving thread tells the click-log thread that somebody waits, which is a system call only while
-//! that one sleeps because there was nothing to do.
+//! The click-log thread notifies each serving thread once per commit, however many visitors wait. A
+//! serving thread requests a commit by unparking the click-log thread, which costs a system call
+//! only while that thread sleeps.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -13,22 +13,22 @@ use tokio::sync::Notify;
 
 use super::ring::RingGauge;
 
-/// Who is notifies of commits, and by whom.
+/// The channel between the click-log thread and the serving threads.
 #[derive(Debug, Default)]
 pub(super) struct Commits {
     click_log: OnceLock<Thread>,
-    /// One for each serving thread; none where no answer waits.
+    /// One for each serving thread; empty if no answer waits for commits.
     notifies: Vec<Notify>,
-    /// Of each serving thread, as [`Commits::told`].
+    /// One for each serving thread, like `notifies`.
     misses: Vec<MissCounts>,
 }
 
-/// A serving thread's misses, counted.
+/// The number of a serving thread's misses.
 #[derive(Debug, Default)]
 struct MissCounts {
-    /// All so far.
+    /// All misses so far.
     waiting: AtomicU64,
-    /// Those that a commit came after.
+    /// The misses before the last commit.
     committed: AtomicU64,
 }
 
@@ -39,7 +39,7 @@ impl Commits {
         Commits { click_log: OnceLock::new(), notifies, misses }
     }
 
-    /// Of each serving thread the misses so far, if a commit is due for any.
+    /// The misses so far of each serving thread; `None` if no miss waits for a commit.
     pub(super) fn misses_waiting(&self) -> Option<Vec<u64>> {
         let counts = self.misses.iter().map(|misses| {
             let waiting = misses.waiting.load(Ordering::Acquire);
@@ -49,7 +49,7 @@ impl Commits {
         is_due.contains(&true).then_some(waiting)
     }
 
-    /// A commit came after these.
+    /// Marks these misses as committed.
     pub(super) fn misses_committed(&self, counts: &[u64]) {
         for (misses, count) in self.misses.iter().zip(counts) {
             misses.committed.store(*count, Ordering::Release);
@@ -61,25 +61,27 @@ impl Commits {
         !self.notifies.is_empty()
     }
 
-    /// This is the click-log thread.
+    /// Registers the calling thread as the one that commits.
     pub(super) fn register_click_log_thread(&self) {
         self.click_log.get_or_init(thread::current);
     }
 
-    /// There was one, and the rings' counts tell how far it reaches.
+    /// Notifies all serving threads of a commit. The rings' counters say how far the commit
+    /// reaches.
     pub(super) fn notify(&self) {
         self.notifies.iter().for_each(Notify::notify_one);
     }
 
     fn request_commit(&self) {
-        // Not there yet: its first look is still to come.
+        // Before the thread is registered nothing is lost: its first look at the rings is still to
+        // come.
         if let Some(thread) = self.click_log.get() {
             thread.unpark();
         }
     }
 }
 
-/// One serving thread's view of what is durable.
+/// One serving thread's view of commits.
 #[derive(Debug)]
 pub struct Durability {
     gauge: RingGauge,
@@ -92,29 +94,29 @@ impl Durability {
         Durability { gauge, commits, thread }
     }
 
-    /// The sequence of the last click of this thread's ring that is durable.
+    /// The sequence of the last durable click in the thread's ring.
     pub fn durable_click(&self) -> u64 {
         self.gauge.durable()
     }
 
-    /// One more miss waits; returns its number, from 1.
+    /// Registers a miss that waits for a commit; returns its number, from 1.
     pub fn add_miss(&self) -> u64 {
         let misses = self.commits.misses.get(self.thread);
         misses.map_or(0, |misses| misses.waiting.fetch_add(1, Ordering::AcqRel) + 1)
     }
 
-    /// The number of the last miss that a commit came after.
+    /// The number of the last committed miss.
     pub fn durable_miss(&self) -> u64 {
         let misses = self.commits.misses.get(self.thread);
         misses.map_or(u64::MAX, |misses| misses.committed.load(Ordering::Acquire))
     }
 
-    /// Somebody waits: commit soon.
+    /// Asks the click-log thread to commit soon.
     pub fn request_commit(&self) {
         self.commits.request_commit();
     }
 
-    /// Resolves when there was a commit since it resolved last.
+    /// Resolves at a commit; a commit since the last call resolves at once.
     pub async fn next_commit(&self) {
         match self.commits.notifies.get(self.thread) {
             Some(notify) => notify.notified().await,

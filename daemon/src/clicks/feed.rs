@@ -1,16 +1,18 @@
-//! The feed: which blocks the admin gets next.
+//! The feed: selects the next blocks for the admin.
 //!
-//! The admin says what it has made durable (the cursor) and gets blocks it does not have, oldest
-//! first within each stream, straight from the WAL. The cursor is also the acknowledgement: frames
-//! at the WAL's beginning that it covers may go.
+//! The admin sends a cursor: the last sequence of each stream that is durable at the admin. The
+//! feed answers with blocks behind the cursor, in order within each stream, straight from the WAL.
+//! The cursor is also the acknowledgement: frames at the WAL's beginning that the cursor covers may
+//! be removed.
 //!
-//! An admin that was restored from a backup asks for clicks that left the WAL long ago; they come
-//! from the click store. A block is never given while sequences of its stream between the cursor
-//! and the block might still be in the store: the admin would take them for known ever after. So
-//! while the store is not open, a stream with such a gap waits, and the others go on. A gap that
-//! neither the WAL nor the store can fill is given as it is, and the admin counts it.
+//! An admin restored from a backup sends a cursor from before the WAL's beginning; the missing
+//! blocks come from the click store. The feed never sends a block while the store might still hold
+//! sequences between the cursor and that block: the admin would count those sequences as known from
+//! then on. So while the store is not open, a stream with such a gap waits, and other streams
+//! continue. If neither WAL nor store can fill a gap, the feed sends the blocks behind it, and the
+//! admin counts the gap.
 //!
-//! Memory is bounded by the answer's size.
+//! The size of an answer bounds the memory.
 
 pub(super) mod route;
 #[cfg(test)]
@@ -30,49 +32,50 @@ use coupon_shared::framed_log::{FrameReader, FramedLogError};
 use super::log_state::LogState;
 use super::store::HistoryQuestion;
 
-/// How long the store may take to answer; it may be opening a day's folder.
+/// Longest wait for the store, which may have to open a day's folder.
 const HISTORY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the admin gets.
+/// The answer to one poll of the admin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FeedAnswer {
-    /// Blocks one after the other.
+    /// Blocks, one after another.
     pub(super) blocks: Vec<u8>,
-    /// No stream of an older incarnation can come; 0 while that is not known.
+    /// No older incarnation can appear in any later answer; 0 while the store's contents are
+    /// unknown.
     pub(super) oldest_incarnation: u32,
 }
 
-/// Why the feed gives nothing.
+/// Errors that keep the feed from answering.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FeedError {
-    /// The WAL is being opened, or cannot be.
-    #[error("the click log is not open yet; /health tells why")]
+    /// The WAL is still being opened, or cannot be opened.
+    #[error("the click log is not open yet; /health says why")]
     NotOpen,
     /// The WAL cannot be read.
     #[error(transparent)]
     Wal(#[from] FramedLogError),
 }
 
-/// One for all askers; they take turns.
+/// The feed's state, shared by all requests; the mutex makes requests take turns.
 #[derive(Debug)]
 pub(super) struct Feed {
     state: Arc<LogState>,
     history: Sender<HistoryQuestion>,
     incarnation: u32,
-    place: Mutex<Place>,
+    position: Mutex<FeedPosition>,
 }
 
 #[derive(Debug, Default)]
-struct Place {
-    /// At the first frame that the cursor did not cover.
+struct FeedPosition {
+    /// At the first frame that the last cursor does not cover.
     front: Option<FrameReader>,
     cursor: Cursor,
 }
 
-/// An answer being put together.
+/// An answer under construction.
 struct Collected<'a> {
     cursor: &'a Cursor,
-    /// Last sequences of the blocks collected.
+    /// The last sequence of each stream in `blocks`.
     given: HashMap<StreamId, u64>,
     blocks: Vec<u8>,
     max_bytes: usize,
@@ -85,17 +88,17 @@ impl Feed {
         history: Sender<HistoryQuestion>,
         incarnation: u32,
     ) -> Feed {
-        Feed { state, history, incarnation, place: Mutex::default() }
+        Feed { state, history, incarnation, position: Mutex::default() }
     }
 
-    /// The blocks after the cursor, without waiting for new ones. At least one block is given when
-    /// there is one, whatever `max_bytes` says.
+    /// Collects the blocks behind the cursor without waiting for new ones. Returns at least one
+    /// block if there is one, even if that exceeds `max_bytes`.
     pub(super) fn collect(
         &self,
         cursor: &Cursor,
         max_bytes: usize,
     ) -> Result<FeedAnswer, FeedError> {
-        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut position = self.position.lock().unwrap_or_else(PoisonError::into_inner);
         let mut collected = Collected {
             cursor,
             given: HashMap::new(),
@@ -103,33 +106,41 @@ impl Feed {
             max_bytes,
             is_full: false,
         };
-        self.place_front(&mut place, cursor)?;
-        self.walk(&mut place, &mut collected)?;
+        self.position_front(&mut position, cursor)?;
+        self.walk(&mut position, &mut collected)?;
         if !collected.is_full {
             self.add_what_only_the_store_has(&mut collected);
         }
         Ok(FeedAnswer { blocks: collected.blocks, oldest_incarnation: self.oldest_incarnation() })
     }
 
-    fn place_front(&self, place: &mut Place, cursor: &Cursor) -> Result<(), FeedError> {
-        let front = match &mut place.front {
+    fn position_front(
+        &self,
+        position: &mut FeedPosition,
+        cursor: &Cursor,
+    ) -> Result<(), FeedError> {
+        let front = match &mut position.front {
             Some(front) => front,
-            None => place.front.insert(self.state.wal_reader().ok_or(FeedError::NotOpen)?),
+            None => position.front.insert(self.state.wal_reader().ok_or(FeedError::NotOpen)?),
         };
-        let went_back = place.cursor.iter().any(|(stream, last)| cursor.last(&stream) < last);
+        let went_back = position.cursor.iter().any(|(stream, last)| cursor.last(&stream) < last);
         let oldest = front.first_sequence()?;
         if went_back || front.next_sequence() < oldest {
             front.seek(oldest);
         }
-        place.cursor.clone_from(cursor);
+        position.cursor.clone_from(cursor);
         self.state.cursor().clone_from(cursor);
         Ok(())
     }
 
-    /// Goes from the front to the WAL's end or until the answer is full; moves the front over the
-    /// frames that the cursor covers.
-    fn walk(&self, place: &mut Place, collected: &mut Collected<'_>) -> Result<(), FeedError> {
-        let Some(front) = &mut place.front else { return Ok(()) };
+    /// Reads from the front until the WAL's end or until the answer is full, and moves the front
+    /// past the frames that the cursor covers.
+    fn walk(
+        &self,
+        position: &mut FeedPosition,
+        collected: &mut Collected<'_>,
+    ) -> Result<(), FeedError> {
+        let Some(front) = &mut position.front else { return Ok(()) };
         let mut reader = front.clone();
         let mut covered_to = reader.next_sequence();
         let mut all_covered = true;
@@ -145,7 +156,7 @@ impl Feed {
                     }
                     frame.sequence
                 }
-                // The store thread tells of it; what follows shows the gap.
+                // The store thread raises the alert; later blocks show the gap.
                 Err(FramedLogError::Damaged { resume_at: Some(next), .. }) => {
                     reader.seek(next);
                     next - 1
@@ -170,7 +181,8 @@ impl Feed {
         let next = collected.known(stream) + 1;
         if block.first_sequence() > next {
             if !self.state.stored().is_known {
-                // Nothing more of this stream in this answer: see the header.
+                // The module header says why the answer must not contain later blocks of this
+                // stream.
                 collected.hold_back(stream);
                 return;
             }
@@ -198,7 +210,7 @@ impl Feed {
         }
     }
 
-    /// Adds what the store has of the missing sequences; false when it could not tell.
+    /// Adds the store's blocks for the missing sequences; false if the store did not answer.
     fn add_history(
         &self,
         stream: StreamId,
@@ -241,7 +253,7 @@ impl Collected<'_> {
         self.known(block.stream()) >= block.last_sequence()
     }
 
-    /// No block of this stream is added any more.
+    /// Keeps further blocks of a stream out of this answer.
     fn hold_back(&mut self, stream: StreamId) {
         self.given.insert(stream, u64::MAX);
     }

@@ -1,9 +1,9 @@
-//! Which run of which data folder this is.
+//! The identity of a run (incarnation) and of a data folder (store id).
 //!
-//! The incarnation is part of every stream's name and of every transaction id, so none may come
-//! twice: it is greater than the last one used, durable before the first click, and at least the
-//! Unix time in seconds, so that it also grows over a data folder that was lost. A clock that goes
-//! back does no harm while the folder is there.
+//! The incarnation is part of every stream's name and of every transaction id, so no incarnation
+//! may occur twice. It is greater than the last used one, durable before the first click, and at
+//! least the Unix time in seconds, so that it also grows after the loss of a data folder. A clock
+//! that was set back does no harm while the data folder exists.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,36 +11,21 @@ use std::path::{Path, PathBuf};
 use super::ring::StoreId;
 use crate::durable_file;
 
-/// Why a data folder has no identity.
+/// Errors that leave a data folder without identity.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    /// The operating system refused.
+    /// A file of the identity cannot be read or written.
     #[error("cannot read or write {}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The file holds something else.
+    Io { path: PathBuf, source: io::Error },
+    /// A file of the identity has unexpected contents.
     #[error(
-        "{} holds {found:?} instead of {expected}: restore it, or delete it when this machine's clock is right",
+        "{} contains {found:?} instead of {expected}: restore the file, or delete it if this machine's clock is right",
         path.display()
     )]
-    Contents {
-        /// The file.
-        path: PathBuf,
-        /// What it should hold.
-        expected: &'static str,
-        /// What it holds.
-        found: String,
-    },
+    Contents { path: PathBuf, expected: &'static str, found: String },
     /// Every number has been used.
-    #[error("{} holds the last number there is: start with an empty data folder", path.display())]
-    Exhausted {
-        /// The file.
-        path: PathBuf,
-    },
+    #[error("{} contains the last possible number: start with an empty data folder", path.display())]
+    Exhausted { path: PathBuf },
 }
 
 fn io_error(path: &Path) -> impl FnOnce(io::Error) -> IdentityError {
@@ -48,7 +33,7 @@ fn io_error(path: &Path) -> impl FnOnce(io::Error) -> IdentityError {
     move |source| IdentityError::Io { path, source }
 }
 
-/// The number of this run, durable when this returns.
+/// The number of this run; durable when this returns.
 pub(super) fn next_incarnation(data_dir: &Path, unix_seconds: u64) -> Result<u32, IdentityError> {
     let path = data_dir.join("incarnation");
     let stored = match durable_file::read(&path).map_err(io_error(&path))? {
@@ -70,7 +55,7 @@ pub(super) fn next_incarnation(data_dir: &Path, unix_seconds: u64) -> Result<u32
     Ok(incarnation)
 }
 
-/// The data folder's id, made when it has none.
+/// The data folder's id; creates an id for a new folder.
 pub(super) fn store_id(data_dir: &Path) -> Result<StoreId, IdentityError> {
     let path = data_dir.join("store-id");
     let Some(text) = durable_file::read(&path).map_err(io_error(&path))? else {

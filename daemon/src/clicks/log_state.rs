@@ -1,8 +1,8 @@
-//! How far the clicks have come: what the click-log thread, the store thread and the feed tell
-//! each other. Sequences here are those of the click WAL's frames.
+//! The state of the click log that its threads and the feed share. All sequences here are sequences
+//! of WAL frames.
 //!
-//! A WAL segment may go when everything in it is below both `synced` and `acknowledged`. Both only
-//! promise; that one goes back (a store is rebuilt, an admin restored) is normal.
+//! A WAL segment is removable when all its frames are below both `synced` and `acknowledged`. Both
+//! may go back: a store is rebuilt, or an admin is restored.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -16,14 +16,14 @@ use tokio::sync::watch;
 use super::alert_kind::ClickAlerts;
 use super::durability::Commits;
 
-/// What the threads are to do.
+/// The phases of the click log's threads; later phases are stricter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Phase {
     Running = 0,
-    /// Make everything durable, then end.
+    /// Make all clicks durable, then end.
     Draining = 1,
-    /// End now; what is in the rings stays there.
+    /// End now; clicks stay in the rings.
     Abandoned = 2,
 }
 
@@ -31,33 +31,32 @@ pub(super) enum Phase {
 pub(super) struct LogState {
     phase: AtomicU8,
     wal_reader: OnceLock<FrameReader>,
-    /// The next frame the WAL will write; 0 while it is not open.
+    /// The next sequence of the WAL; 0 while the WAL is not open.
     pub(super) committed: watch::Sender<u64>,
-    /// Who waits until clicks are durable.
+    /// Notifies the serving threads of commits.
     pub(super) commits: Arc<Commits>,
-    /// Frames before are durable in the click store.
+    /// Frames below this sequence are durable in the click store.
     pub(super) synced: AtomicU64,
-    /// Frames before are durable at the admin.
+    /// Frames below this sequence are durable at the admin.
     pub(super) acknowledged: AtomicU64,
     pub(super) wal_bytes: AtomicU64,
     pub(super) torn_bytes_cut: AtomicU64,
-    /// Records that were lost to damage in memory or on disk.
+    /// Records lost to damage in memory or on disk.
     pub(super) damaged_records: AtomicU64,
     /// Click store folders set aside since the start.
     pub(super) folders_set_aside: AtomicU64,
-    /// The click-log thread has ended.
     pub(super) wal_ended: AtomicBool,
-    /// No ring of an earlier run is left.
+    /// Whether all rings of earlier runs are in the WAL.
     pub(super) orphaned_drained: AtomicBool,
     cursor: Mutex<Cursor>,
     stored: Mutex<StoredStreams>,
     pub(super) alerts: ClickAlerts,
 }
 
-/// What the click store holds.
+/// The streams in the click store.
 #[derive(Debug, Default)]
 pub(super) struct StoredStreams {
-    /// The store was looked through, and has caught up with the WAL.
+    /// Whether the store has scanned its folders and has caught up with the WAL.
     pub(super) is_known: bool,
     /// The last sequence of each stream.
     pub(super) last: BTreeMap<StreamId, u64>,
@@ -86,7 +85,7 @@ impl Default for LogState {
 }
 
 impl LogState {
-    /// Of a click log that tells so many serving threads of its commits.
+    /// The state of a click log that notifies this many serving threads of its commits.
     pub(super) fn with_awaiting_threads(serving_threads: usize) -> LogState {
         let commits = Arc::new(Commits::for_threads(serving_threads));
         LogState { commits, ..LogState::default() }
@@ -100,13 +99,13 @@ impl LogState {
         }
     }
 
-    /// Orders only get stricter.
+    /// Moves to a stricter phase; a request for an earlier phase changes nothing.
     pub(super) fn request_shutdown(&self, phase: Phase) {
         self.phase.fetch_max(phase as u8, Ordering::AcqRel);
     }
 
     pub(super) fn wal_is_open(&self, reader: FrameReader, next_sequence: u64) {
-        // Only the one click-log thread calls this, once.
+        // Only the click-log thread calls this, once.
         let _ = self.wal_reader.set(reader);
         self.committed.send_replace(next_sequence);
     }
@@ -116,12 +115,12 @@ impl LogState {
         self.wal_reader.get().cloned()
     }
 
-    /// The next frame the WAL will write.
+    /// The next sequence of the WAL; 0 while the WAL is not open.
     pub(super) fn committed(&self) -> u64 {
         *self.committed.borrow()
     }
 
-    /// Frames before may go.
+    /// Frames below this sequence are removable.
     pub(super) fn removable_before(&self) -> u64 {
         let synced = self.synced.load(Ordering::Acquire);
         synced.min(self.acknowledged.load(Ordering::Acquire))
@@ -131,7 +130,7 @@ impl LogState {
         self.stored.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the admin last said it has.
+    /// The admin's last cursor.
     pub(super) fn cursor(&self) -> MutexGuard<'_, Cursor> {
         self.cursor.lock().unwrap_or_else(PoisonError::into_inner)
     }

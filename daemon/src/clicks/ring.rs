@@ -1,8 +1,8 @@
-//! The click ring: where a serving thread leaves its clicks, and where they survive `kill -9`.
+//! The click ring: a serving thread writes clicks into it, and they survive `kill -9` in it.
 //!
-//! A ring is a file in the runtime folder (in memory), mapped shared. Its thread encodes a record
-//! straight into it: no system call, no allocation, no lock, and no waiting for whoever empties
-//! it. What is in the mapping belongs to the kernel, so it is still there when the process is not.
+//! A ring is a file in the runtime folder (in memory), mapped shared. The serving thread encodes a
+//! record straight into the mapping: no system call, no allocation, no lock, and no waiting for the
+//! reader. The kernel owns the mapped pages, so they outlive the process.
 //!
 //! ```text
 //! constants, 64 bytes               words, each pair on a cache line of its own
@@ -17,15 +17,15 @@
 //! 60  4  CRC-32C of bytes 0..60     16  …  record, filled up to a multiple of 8
 //! ```
 //!
-//! A frame is complete before the head moves past it, so a process killed at any instruction
-//! leaves whole frames only. The tail moves when records are durable in the click WAL. A record
-//! that does not fit is counted, not waited for: taken + not taken = all, at any instant.
+//! A frame is complete before the head moves past it, so a process killed at any instruction leaves
+//! whole frames only. The tail moves when records are durable in the click WAL. The writer counts a
+//! record that does not fit and does not wait: logged + unlogged = all, at any instant.
 //!
-//! The store id is the data folder's. A ring of another store is set aside: importing it would
-//! mix two stores, deleting it would lose clicks.
+//! The store id is the data folder's. A ring of another store is set aside: importing it would mix
+//! two stores, deleting it would lose clicks.
 //!
-//! Deliberately absent: checksums over records. Memory that survives a process is not torn; what
-//! can be wrong (another program's scribble) is found by the frame's mark, sequence and record.
+//! Deliberately absent: checksums over records. Memory that survives a process is not torn; damage
+//! by another program shows in a frame's mark, sequence or record.
 
 mod mapping;
 #[cfg(test)]
@@ -45,49 +45,40 @@ use mapping::{ALIGNMENT, BadPositions, CONSTANTS_BYTES, Consumer, Mapping, Produ
 
 pub(super) use orphaned::{OrphanedRing, find_orphaned_rings, is_used, set_aside};
 
-/// A random number that tells one data folder from another.
+/// A random number that identifies a data folder.
 pub(super) type StoreId = [u8; 16];
 
 const MAGIC: [u8; 8] = *b"cpnring\0";
 const FORMAT_VERSION: u32 = 1;
-/// The smallest ring.
 pub(super) const MIN_CAPACITY: usize = 64 << 10;
 const FRAME_HEADER_BYTES: usize = 16;
 const RECORD_MARK: u32 = u32::from_le_bytes(*b"REC1");
 const SKIP_MARK: u32 = u32::from_le_bytes(*b"SKIP");
-/// The longest frame; a slot of this length is asked for before a record's length is known.
+/// The longest frame. A slot of this length is reserved before the record's length is known.
 const SLOT_BYTES: usize = (FRAME_HEADER_BYTES + MAX_RECORD_LEN).next_multiple_of(ALIGNMENT);
 
-/// What became of a click.
+/// The result of recording a click.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "an unlogged click must be visible somewhere"]
 pub enum Recorded {
-    /// It is in the ring: it survives the process from now on.
+    /// The click is in the ring and survives the process from now on.
     Logged,
-    /// The ring was full, and it was counted.
+    /// The ring was full; the click was counted.
     Unlogged,
 }
 
-/// Why a ring's contents cannot be read further.
+/// Errors that make a ring unreadable from some point on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum RingDamage {
     /// Head and tail contradict each other.
     #[error("{0}")]
     Positions(String),
-    /// No frame where one must begin.
+    /// No frame begins where a frame must begin.
     #[error("no frame begins where sequence {sequence} is expected")]
-    Frame {
-        /// The expected sequence.
-        sequence: u64,
-    },
-    /// A frame out of order.
+    Frame { sequence: u64 },
+    /// A frame is out of order.
     #[error("sequence {found} follows {before}")]
-    Sequence {
-        /// The sequence of the frame before.
-        before: u64,
-        /// The one found.
-        found: u64,
-    },
+    Sequence { before: u64, found: u64 },
 }
 
 impl From<BadPositions> for RingDamage {
@@ -103,7 +94,7 @@ struct Identity {
     stream: StreamId,
 }
 
-/// The serving thread's end.
+/// The writing end, used by the serving thread.
 #[derive(Debug)]
 pub struct RingWriter {
     producer: Producer,
@@ -113,21 +104,21 @@ pub struct RingWriter {
     _alive: Arc<()>,
 }
 
-/// The click-log thread's end.
+/// The reading end, used by the click-log thread.
 #[derive(Debug)]
 pub(super) struct RingReader {
     consumer: Consumer,
     /// The sequence of the last frame read, and of the last one released; 0 before the first.
     read: u64,
     released: u64,
-    /// Length of the frame whose record was returned last.
+    /// Length of the frame that `record` returns.
     lent: usize,
     stream: StreamId,
     path: PathBuf,
     writer: Weak<()>,
 }
 
-/// Counts of one ring, readable from any thread.
+/// Counters of one ring, readable from any thread.
 #[derive(Debug, Clone)]
 pub(super) struct RingGauge(Arc<Mapping>);
 
@@ -143,7 +134,8 @@ pub(super) fn create(
     let unfinished = path.with_extension("new");
     let constants = encode_constants(Identity { store, stream }, capacity);
     let mapping = Mapping::create(&unfinished, capacity, &constants).inspect_err(|_| {
-        // It takes room that a smaller ring needs; left behind, the next start removes it.
+        // The file would take room that a smaller ring needs. If this fails, the next start removes
+        // the file.
         let _ = std::fs::remove_file(&unfinished);
     })?;
     renameat_with(CWD, &unfinished, CWD, &path, RenameFlags::NOREPLACE)?;
@@ -162,9 +154,10 @@ fn both_ends(mapping: Mapping, stream: StreamId, path: PathBuf) -> (RingWriter, 
 
 impl RingWriter {
     /// Records one click. `encode` writes the record to the front of the slot, which has
-    /// [`MAX_RECORD_LEN`] bytes, and returns its length.
+    /// [`MAX_RECORD_LEN`] bytes, and returns the record's length.
     ///
-    /// When this returns, the click is in memory that survives the process: answer after it.
+    /// When this returns, the click is in memory that survives the process: send the answer only
+    /// afterwards.
     pub fn record(&mut self, encode: impl FnOnce(&mut [u8]) -> usize) -> Recorded {
         if !self.skip_short_end() {
             return self.count_unlogged();
@@ -185,18 +178,18 @@ impl RingWriter {
         Recorded::Logged
     }
 
-    /// The sequence of the last click that was logged, 0 before the first.
+    /// The sequence of the last logged click; 0 before the first.
     pub fn last_sequence(&self) -> u64 {
         self.sequence
     }
 
-    /// Whose clicks these are.
+    /// The stream of the ring's clicks.
     pub fn stream(&self) -> StreamId {
         self.stream
     }
 
-    /// Where the ring's end is too near for any frame, leaves a mark to go on at its start. False
-    /// when the end is still being read.
+    /// If the rest of the ring is too short for any frame, writes a mark to continue at the ring's
+    /// start. False while the reader has not released that rest.
     fn skip_short_end(&mut self) -> bool {
         let left = self.producer.contiguous();
         if left >= SLOT_BYTES {
@@ -225,12 +218,12 @@ impl RingReader {
         RingReader { consumer, read: 0, released: 0, lent: 0, stream, path, writer: Weak::new() }
     }
 
-    /// Whether nothing more can come.
+    /// Whether the writer was dropped, so that no more records can come.
     pub(super) fn writer_is_gone(&self) -> bool {
         self.writer.strong_count() == 0
     }
 
-    /// Whose clicks these are.
+    /// The stream of the ring's clicks.
     pub(super) fn stream(&self) -> StreamId {
         self.stream
     }
@@ -240,18 +233,18 @@ impl RingReader {
         &self.path
     }
 
-    /// Counts, for other threads.
+    /// Counters for other threads.
     pub(super) fn gauge(&self) -> RingGauge {
         RingGauge(self.consumer.mapping().clone())
     }
 
-    /// Bytes not yet read; 0 where the ring is damaged.
+    /// Number of unread bytes; 0 if the ring is damaged.
     pub(super) fn unread_bytes(&self) -> u64 {
         self.consumer.unread().unwrap_or(0)
     }
 
-    /// Moves to the next record and returns its sequence, or `None` when all have been read. A
-    /// record stays in the ring until [`RingReader::release`].
+    /// Moves to the next record and returns its sequence, or `None` after the last record. A record
+    /// stays in the ring until [`RingReader::release`].
     pub(super) fn advance(&mut self) -> Result<Option<u64>, RingDamage> {
         self.consumer.read(std::mem::take(&mut self.lent));
         let mut parsed = self.parse_frame()?;
@@ -277,7 +270,7 @@ impl RingReader {
         frame.get(FRAME_HEADER_BYTES..self.lent).unwrap_or_default()
     }
 
-    /// What was read is durable: its room is the writer's again.
+    /// Returns the room of all read records to the writer. Call it when they are durable.
     pub(super) fn release(&mut self) {
         self.consumer.read(std::mem::take(&mut self.lent));
         if self.read > 0 {
@@ -287,21 +280,21 @@ impl RingReader {
         self.released = self.read;
     }
 
-    /// What was read since the last release could not be made durable: it is read again.
+    /// Goes back to the last release: the records read since then will be read again.
     pub(super) fn rewind(&mut self) {
         self.lent = 0;
         self.consumer.rewind();
         self.read = self.released;
     }
 
-    /// Gives up what cannot be read, so that the ring goes on; the gap shows in the sequences.
-    /// Returns how many records are lost. For a ring whose writer lives.
+    /// Skips unreadable records of a ring with a living writer; the gap shows in the sequences.
+    /// Returns the number of lost records.
     pub(super) fn give_up_unread(&mut self) -> u64 {
         self.lent = 0;
         self.consumer.skip_to_head();
         let last = self.consumer.mapping().get(Word::LastSequence);
         let lost = last.saturating_sub(self.read);
-        // The writer may be a record further than its head, so the next sequence is not known.
+        // The writer may be one record ahead of its head, so the next sequence is unknown.
         self.read = 0;
         self.release();
         lost
@@ -341,17 +334,17 @@ enum Parsed {
 }
 
 impl RingGauge {
-    /// Records taken.
+    /// Records in the ring since the start.
     pub(super) fn logged(&self) -> u64 {
         self.0.get(Word::LastSequence)
     }
 
-    /// Records not taken because the ring was full.
+    /// Records that did not fit into the full ring.
     pub(super) fn unlogged(&self) -> u64 {
         self.0.get(Word::Unlogged)
     }
 
-    /// Records durable in the click WAL.
+    /// The sequence of the last record that is durable in the click WAL.
     pub(super) fn durable(&self) -> u64 {
         self.0.get(Word::DurableSequence)
     }
@@ -386,7 +379,7 @@ fn encode_constants(identity: Identity, capacity: usize) -> [u8; CONSTANTS_BYTES
     bytes
 }
 
-/// The identity and the capacity, or what is wrong.
+/// Returns the identity and the capacity, or describes the damage.
 fn decode_constants(bytes: &[u8; CONSTANTS_BYTES]) -> Result<(Identity, u64), String> {
     if bytes[..8] != MAGIC {
         return Err("it does not begin like a click ring".into());
@@ -396,7 +389,7 @@ fn decode_constants(bytes: &[u8; CONSTANTS_BYTES]) -> Result<(Identity, u64), St
     }
     let version = u32_at(bytes, 8);
     if version != FORMAT_VERSION {
-        return Err(format!("its format version is {version}, known here is {FORMAT_VERSION}"));
+        return Err(format!("its format version is {version}, this build reads {FORMAT_VERSION}"));
     }
     let store = std::array::from_fn(|i| bytes[16 + i]);
     let node = u16::from_le_bytes([bytes[40], bytes[41]]);

@@ -1,16 +1,17 @@
-//! The click store: the same blocks as in the WAL, kept by day in sled.
+//! The click store: the blocks of the WAL, stored by day in sled.
 //!
-//! The store thread follows the WAL and lags behind it. It holds nothing that the WAL or the admin
-//! does not have, so it may always be thrown away: a day's folder that is damaged is set aside and
-//! filled again from the WAL. What it is for is an admin that was restored from a backup and asks
-//! for clicks that have left the WAL.
+//! The store thread follows the WAL with a lag. Every block in the store is also in the WAL or at
+//! the admin, so the store can be discarded at any time: a damaged day folder is set aside and
+//! filled again from the WAL. The store serves an admin that was restored from a backup and
+//! requests clicks that have left the WAL.
 //!
 //! - `synced` is published after the folders' files are on the disk, never before.
-//! - After any error the handle is closed and the folder opened again: sled answers errors for ever
-//!   after one. A folder that then does not open, or fails twice without a sync in between, is
-//!   damaged. Errors of the machine (a full disk) damage nothing and are waited out.
-//! - A day goes when it is older than the retention, by a clock that can be trusted, and everything
-//!   in it is acknowledged.
+//! - After any error the handle is closed and the folder opened again, because a sled handle
+//!   returns errors forever after the first. If the folder then does not open, or fails twice
+//!   without a sync in between, it counts as damaged. Errors of the machine (a full disk) damage
+//!   nothing and are retried.
+//! - A day is removed when it is older than the retention, by a trusted clock, and the admin has
+//!   acknowledged all its blocks.
 
 mod day_folder;
 #[cfg(test)]
@@ -38,17 +39,18 @@ use super::log_state::{LogState, Phase};
 use crate::removal_clock::RemovalClock;
 use day_folder::{Blocks, DayError, DayFolder};
 
-/// How long the thread waits for a question when there is nothing to follow.
+/// Longest wait for a query while there are no blocks to follow.
 const POLL: Duration = Duration::from_millis(25);
-/// So long between two syncs while blocks come in: each writes what sled has begun, however little.
+/// Interval between two syncs while blocks arrive: each sync writes sled's open buffer, however
+/// little is in it.
 const SYNC_INTERVAL: Duration = Duration::from_millis(100);
-/// Blocks inserted before questions are looked at.
+/// Blocks inserted before queries are answered.
 const ROUND_BLOCKS: usize = 256;
-/// Days open at once; clicks around midnight need two.
+/// Day folders open at once; clicks around midnight need two.
 const MAX_OPEN_DAYS: usize = 2;
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
-/// What the store thread works with.
+/// The store thread's configuration and channels.
 #[derive(Debug)]
 pub(super) struct StoreSetup {
     pub(super) folder: PathBuf,
@@ -59,17 +61,17 @@ pub(super) struct StoreSetup {
     pub(super) questions: Receiver<HistoryQuestion>,
 }
 
-/// Asks for blocks of a stream that the WAL no longer has.
+/// A query for blocks of a stream that have left the WAL.
 #[derive(Debug)]
 pub(super) struct HistoryQuestion {
     pub(super) stream: StreamId,
     pub(super) sequences: RangeInclusive<u64>,
     pub(super) max_bytes: usize,
-    /// Gets the blocks one after the other; nothing where the store cannot tell.
+    /// Receives the blocks, one after another. Dropped without an answer if the store cannot tell.
     pub(super) answer: Sender<Vec<u8>>,
 }
 
-/// Why the store does not go on.
+/// Errors that interrupt the store thread.
 #[derive(Debug, thiserror::Error)]
 enum StoreError {
     #[error("{source}")]
@@ -83,7 +85,7 @@ enum StoreError {
 #[derive(Debug, Default)]
 struct Day {
     streams: BTreeMap<StreamId, u64>,
-    /// The last frame of the WAL whose block was inserted here.
+    /// The last WAL frame whose block is in this day.
     last_frame: u64,
     failures_since_sync: u32,
 }
@@ -92,7 +94,7 @@ struct StoreThread {
     setup: StoreSetup,
     reader: FrameReader,
     days: BTreeMap<Date, Day>,
-    /// The most recently used one last.
+    /// Ordered by last use, the most recent last.
     open: Vec<(Date, DayFolder)>,
     is_scanned: bool,
     catch_up_to: Option<u64>,
@@ -100,7 +102,7 @@ struct StoreThread {
     pause: Duration,
 }
 
-/// The thread's whole life.
+/// Runs the store thread until the click log ends.
 pub(super) fn run(setup: StoreSetup) {
     let reader = loop {
         match setup.state.wal_reader() {
@@ -144,14 +146,14 @@ impl StoreThread {
         }
     }
 
-    /// Nothing is left to follow, and nothing more can come.
+    /// Whether the WAL has ended and all of it is synced.
     fn has_drained(&self) -> bool {
         let state = &self.setup.state;
         state.wal_ended.load(Ordering::Acquire)
             && state.synced.load(Ordering::Acquire) >= state.committed()
     }
 
-    /// One round; true when there is more to follow.
+    /// Follows the WAL for one round; true if there are more blocks.
     fn run_round(&mut self) -> Result<bool, StoreError> {
         if !self.is_scanned {
             self.scan_days()?;
@@ -165,7 +167,7 @@ impl StoreThread {
         Ok(more)
     }
 
-    /// Finds out which days and streams there are.
+    /// Reads from the folder which days and streams exist.
     fn scan_days(&mut self) -> Result<(), StoreError> {
         let folder = self.setup.folder.clone();
         let failed = |source| StoreError::Folder { path: folder.clone(), source };
@@ -190,7 +192,7 @@ impl StoreThread {
         Ok(())
     }
 
-    /// Inserts the next blocks of the WAL; true when there are more.
+    /// Inserts the next blocks of the WAL; true if there are more.
     fn follow(&mut self) -> Result<bool, StoreError> {
         for _ in 0..ROUND_BLOCKS {
             let (frame, bytes) = match self.reader.next_frame() {
@@ -199,7 +201,7 @@ impl StoreThread {
                 Err(FramedLogError::Damaged { resume_at: Some(next), path, offset, what }) => {
                     let state = &self.setup.state;
                     let text = format!(
-                        "{} is damaged at byte {offset} ({what}): clicks in it may be lost",
+                        "{} is damaged at byte {offset} ({what}): clicks there may be lost",
                         path.display()
                     );
                     state.alerts.raise(AlertKind::WalDamage, text);
@@ -211,7 +213,7 @@ impl StoreThread {
             match Block::parse(&bytes) {
                 Ok(block) => self.insert(frame, &block)?,
                 Err(error) => {
-                    tracing::error!(frame, %error, "a frame of the click WAL is no block")
+                    tracing::error!(frame, %error, "frame of the click WAL is not a block")
                 }
             }
         }
@@ -254,7 +256,7 @@ impl StoreThread {
         Ok(&mut self.open[newest].1)
     }
 
-    /// Makes what was followed durable, then says so.
+    /// Makes the inserted blocks durable, then publishes `synced`.
     fn sync(&mut self) -> Result<(), StoreError> {
         for (day, folder) in &mut self.open {
             folder.sync().map_err(|source| StoreError::Day { day: *day, source })?;
@@ -270,7 +272,8 @@ impl StoreThread {
         Ok(())
     }
 
-    /// The store is known once it has all that the WAL had after the last ring left behind.
+    /// Marks the store's contents as known once it has caught up with the WAL as it was when the
+    /// last orphaned ring was drained.
     fn catch_up(&mut self, synced: u64) {
         let state = &self.setup.state;
         if self.catch_up_to.is_none() && state.orphaned_drained.load(Ordering::Acquire) {
@@ -291,7 +294,8 @@ impl StoreThread {
         }
     }
 
-    /// Closes everything and goes back to what is surely on the disk; returns how long to wait.
+    /// Closes all folders and goes back to the last synced frame; returns the pause before the next
+    /// attempt.
     fn recover(&mut self, error: StoreError) -> Duration {
         self.open.clear();
         self.setup.state.alerts.raise(AlertKind::Store, format!("click store: {error}"));
@@ -306,7 +310,7 @@ impl StoreThread {
         pause
     }
 
-    /// Sets a damaged folder aside, unless opening it again may be enough.
+    /// Sets a damaged folder aside, unless reopening it may be enough.
     fn handle_damaged_day(&mut self, day: Date) {
         let failures = &mut self.days.entry(day).or_default().failures_since_sync;
         *failures += 1;
@@ -314,26 +318,28 @@ impl StoreThread {
         if *failures < 2 && DayFolder::open(&path, self.setup.cache_bytes).is_ok() {
             return;
         }
-        // Before the folder goes: from now on the WAL's segments are needed again.
+        // Must precede the renaming: from now on the WAL's segments are needed again.
         self.setup.state.synced.store(0, Ordering::Release);
         match crate::durable_file::set_aside(&path) {
             Ok(aside) => {
                 tracing::error!(
                     folder = %path.display(), aside = %aside.display(),
-                    "set a damaged click store folder aside; filling it again from the click WAL"
+                    "damaged click store folder set aside; filling a new one from the click WAL"
                 );
                 self.setup.state.folders_set_aside.fetch_add(1, Ordering::AcqRel);
                 self.days.remove(&day);
                 self.catch_up_to = None;
                 self.publish_stored(false);
             }
-            Err(error) => tracing::error!(folder = %path.display(), %error, "cannot set aside"),
+            Err(error) => {
+                tracing::error!(folder = %path.display(), %error, "click store folder not set aside")
+            }
         }
     }
 
     fn answer(&mut self, question: HistoryQuestion) {
         match self.read_history(&question) {
-            // Whoever asked may have stopped waiting.
+            // The receiver may have given up waiting.
             Ok(blocks) => drop(question.answer.send(blocks)),
             Err(error) => {
                 let pause = self.recover(error);
@@ -342,7 +348,7 @@ impl StoreThread {
         }
     }
 
-    /// In the order of the sequences, which is not that of the days when a clock went back.
+    /// Orders the blocks by sequence, which differs from the order of days after a clock went back.
     fn read_history(&mut self, question: &HistoryQuestion) -> Result<Vec<u8>, StoreError> {
         let HistoryQuestion { stream, sequences, max_bytes, .. } = question;
         let holding = self.days.iter().filter(|(_, day)| day.streams.contains_key(stream));
@@ -377,12 +383,12 @@ impl StoreThread {
             }
         }
         if removed > 0 {
-            tracing::info!(days = removed, before = %keep_from, "removed old days of the click store");
+            tracing::info!(days = removed, before = %keep_from, "old days removed from the click store");
         }
         Ok(())
     }
 
-    /// Everything in it is at the admin, and none of it would come again out of the WAL.
+    /// Whether the admin has all blocks of the day, and none would come out of the WAL again.
     fn is_removable(&self, day: Date) -> bool {
         let cursor = self.setup.state.cursor();
         let oldest_frame = self.reader.first_sequence().unwrap_or(0);
@@ -397,7 +403,7 @@ impl StoreThread {
         let path = self.setup.folder.join(day.to_string());
         let removed = self.setup.folder.join(format!("{day}.removed"));
         let failed = |source| StoreError::Folder { path: path.clone(), source };
-        // Renamed first: half a folder must not look like a damaged one.
+        // Renamed first: a partly removed folder must not look like a damaged one.
         fs::rename(&path, &removed).map_err(failed)?;
         self.days.remove(&day);
         let is_known = self.setup.state.stored().is_known;
@@ -406,7 +412,7 @@ impl StoreThread {
     }
 }
 
-/// The day, in UTC, of a block's first click by the node's clock.
+/// The UTC day of a block's first click, by the node's clock.
 fn day_of(block: &Block<'_>) -> Date {
     date_of(block.unix_ms().0)
 }

@@ -1,5 +1,5 @@
-//! The whole way of clicks, with real files, real threads and a real sled. A killed process is a
-//! click log dropped without shutdown, or a copy of its files made while it runs.
+//! Clicks from ring to feed, with real files, threads and a real sled. Dropping a click log without
+//! shutdown, or copying its files while it runs, stands for a killed process.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -55,10 +55,10 @@ impl Machine {
         names(self.runtime.path(), "ring-")
     }
 
-    /// What a machine has on its disk and in its memory, as another machine.
+    /// Copies the files on disk and in memory, as another machine.
     fn copy(&self) -> Machine {
         let mut copy = Machine::new();
-        // The rings first: what leaves them meanwhile is then in the WAL.
+        // Rings first: clicks that leave them meanwhile are then in the copied WAL.
         copy_folder(self.runtime.path(), copy.runtime.path());
         copy_folder(self.data.path(), copy.data.path());
         copy.config.clicks = self.config.clicks.clone();
@@ -81,7 +81,7 @@ fn copy_folder(from: &Path, to: &Path) {
             fs::create_dir_all(&target).unwrap();
             copy_folder(&entry.path(), &target);
         } else if let Err(error) = fs::copy(entry.path(), target) {
-            // Segments and snapshots come and go while it runs.
+            // Segments and snapshots come and go during the copy.
             assert_eq!(error.kind(), io::ErrorKind::NotFound);
         }
     }
@@ -116,13 +116,13 @@ pub(super) fn click_at(writer: &mut RingWriter, number: u32, unix_ms: u64) -> Re
     writer.record(|slot| click::encode_click(&head, b"WINTER25", &tags, slot))
 }
 
-/// Clicks with the numbers of the range; how many of them were logged.
+/// Records clicks with the numbers of the range; returns how many were logged.
 pub(super) fn clicks(writer: &mut RingWriter, numbers: std::ops::Range<u32>) -> u64 {
     let logged = numbers.filter(|n| click_at(writer, *n, NOW_MS) == Recorded::Logged);
     logged.count() as u64
 }
 
-/// Clicks, waiting for room where a visitor would not be waited for.
+/// Records all clicks of the range; waits for room where a serving thread would not.
 pub(super) fn clicks_all(writer: &mut RingWriter, numbers: std::ops::Range<u32>) {
     for number in numbers {
         while click_at(writer, number, NOW_MS) == Recorded::Unlogged {
@@ -131,7 +131,7 @@ pub(super) fn clicks_all(writer: &mut RingWriter, numbers: std::ops::Range<u32>)
     }
 }
 
-/// Takes clicks over as coupon-admin does, and complains of any that comes twice.
+/// Pulls clicks as coupon-admin does; asserts that none comes twice.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Admin {
     pub(super) cursor: Cursor,
@@ -315,7 +315,7 @@ fn a_full_wal_keeps_the_old_clicks_counts_the_new_ones_and_goes_on_when_they_are
     admin.pull_until(&log, logged as usize + 10);
 }
 
-/// A small file system in memory, where the machine lets us have one.
+/// A small tmpfs, on machines where this user may mount.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
@@ -398,7 +398,7 @@ fn a_full_disk_does_not_keep_the_next_run_from_starting() {
     assert!(admin.has_exactly(0..60));
 }
 
-/// Leaves no room where the file is.
+/// Fills the disk of the file.
 fn fill(file: &Path) {
     use std::io::Write;
     let mut file = fs::File::create(file).unwrap();
@@ -527,7 +527,7 @@ fn a_wal_damaged_at_its_beginning_is_set_aside_and_clicks_go_on() {
     let (log, mut writer) = machine.start();
     clicks_all(&mut writer, 2000..2010);
     let mut admin = Admin::default();
-    // The store still has the old ones, as far as it had synced them.
+    // The store still has the older clicks, as far as they were synced.
     admin.pull_until(&log, 10);
     eventually("the new clicks come", || {
         admin.pull(&log);

@@ -1,7 +1,7 @@
-//! How many clicks each earlier run could not log, kept when its rings are removed.
+//! The number of unlogged clicks of each earlier run, stored when the run's rings are removed.
 //!
-//! A text file, a line for each ring that ever was full: node, incarnation, thread, count. Setting
-//! a count again changes nothing, so that a removal may be repeated after a crash.
+//! A text file with a line for each ring that ever was full: node, incarnation, thread, count.
+//! Setting a count again changes nothing, so that a removal can be repeated after a crash.
 
 use std::collections::BTreeMap;
 use std::io;

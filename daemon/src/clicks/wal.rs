@@ -1,23 +1,22 @@
-//! The click WAL: the click-log thread takes records out of the rings, and what it has appended
-//! and synced is durable.
+//! The click WAL: the click-log thread takes records out of the rings and appends and syncs them;
+//! then they are durable.
 //!
-//! - A ring's room is given back only after its records are synced. What cannot be written stays
-//!   in the ring and is tried again, less and less often, for as long as it takes; when the ring is
-//!   full the serving thread counts. So nothing is dropped after it was taken.
-//! - Rings of earlier runs are emptied first, all of them, before a record of this run is written.
-//!   A process killed between a sync and giving the room back has left records in a ring that are
-//!   in the WAL too; they are in its last batch, because whoever comes next deals with that ring
-//!   before anything else. So the newest frames, as many as a batch may have, tell which records to
-//!   skip, and each record is in the WAL once.
-//! - The WAL has a bound of its own. A segment goes when the click store has synced it and the
-//!   admin has acknowledged it, and not before.
+//! - A ring's room is returned only after its records are synced. Records that cannot be written
+//!   stay in the ring and are retried with growing pauses until it works; meanwhile the ring fills
+//!   up, and the serving thread counts unlogged clicks. So no logged click is dropped.
+//! - Orphaned rings are drained first, all of them, before any record of this run is written. A
+//!   process killed between a sync and the return of the room leaves records that are both in a
+//!   ring and in the WAL. They are in the WAL's last batch, because the next run drains that ring
+//!   before it writes anything else. So the newest frames, as many as a batch can have, tell which
+//!   records to skip, and each record is in the WAL once.
+//! - The WAL has a size limit of its own. A segment is removed when the click store has synced it
+//!   and the admin has acknowledged it, and not before.
+//! - If answers wait for commits, the answers to misses wait as well: a commit for misses alone
+//!   takes as long as a commit with a click.
 //!
-//! - Where answers wait for commits, those of visits without a click do, too: a commit for them alone
-//!   takes as long as one with a click.
-//!
-//! Deliberately absent: any way for a serving thread to block on this one. Where answers wait for
-//! commits, this thread tells of each, and commits as soon as there is something, but not more often
-//! than makes blocks of it.
+//! Deliberately absent: any way for a serving thread to block on this thread. If answers wait for
+//! commits, this thread notifies of each commit, and commits as soon as there is a record, but
+//! rarely enough to gather several clicks per block under load.
 
 mod commit_scheduler;
 mod miss_writes;
@@ -47,13 +46,13 @@ use miss_writes::MissWrites;
 use packer::{Batch, MAX_BATCH_BLOCKS, Packer};
 use ring_source::{End, RingSource};
 
-/// Blocks are far shorter; this only bounds what a frame may be.
+/// Blocks are far shorter; this bounds the length of a valid frame.
 const MAX_FRAME_BYTES: u32 = 1 << 20;
-/// A segment whose clicks are all at the admin goes after this long, however short it is.
+/// Age at which a segment is removed once the admin has all its clicks, however short it is.
 const SEGMENT_MAX_AGE: Duration = Duration::from_secs(3600);
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
-/// What the click-log thread works with.
+/// The click-log thread's configuration and state.
 #[derive(Debug)]
 pub(super) struct WalSetup {
     pub(super) folder: PathBuf,
@@ -68,16 +67,16 @@ pub(super) struct WalSetup {
     pub(super) state: Arc<LogState>,
 }
 
-/// Why a batch was not made durable.
+/// Errors that keep a batch from being durable.
 #[derive(Debug, thiserror::Error)]
 enum CommitError {
     #[error(transparent)]
     Log(#[from] FramedLogError),
     #[error(
-        "the click log has the {max_bytes} bytes it may have: start coupon-admin, which takes clicks over, or raise clicks.wal_max_bytes"
+        "the click log has reached its limit of {max_bytes} bytes: start coupon-admin, which takes clicks over, or raise clicks.wal_max_bytes"
     )]
     Full { max_bytes: u64 },
-    #[error("cannot write what makes misses take as long as clicks: {0}")]
+    #[error("cannot write the file of misses, which makes misses take as long as clicks: {0}")]
     Misses(io::Error),
 }
 
@@ -91,7 +90,7 @@ struct ClickLogThread {
     segment_began: Instant,
 }
 
-/// The thread's whole life; true when at its end every click is durable.
+/// Runs the click-log thread; true if every click is durable at its end.
 pub(super) fn run(setup: WalSetup) -> bool {
     let state = setup.state.clone();
     state.commits.register_click_log_thread();
@@ -116,7 +115,7 @@ fn follow_rings(mut setup: WalSetup) -> bool {
     thread.work()
 }
 
-/// Tries until it works or the program ends.
+/// Retries with growing pauses until success or shutdown.
 fn retry_until_done<T>(
     state: &LogState,
     kind: AlertKind,
@@ -146,14 +145,14 @@ fn open_log(setup: &WalSetup) -> Option<FramedLog> {
         match FramedLog::open(&setup.folder, options) {
             Err(damaged @ FramedLogError::Damaged { .. }) => {
                 set_wal_aside(setup, &damaged.to_string())
-                    .map_err(|error| format!("{damaged}; setting it aside: {error}"))?;
+                    .map_err(|error| format!("{damaged}; cannot set it aside: {error}"))?;
                 FramedLog::open(&setup.folder, options).map_err(|error| error.to_string())
             }
             opened => opened.map_err(|error| error.to_string()),
         }
     })?;
     if recovery.torn_bytes_cut > 0 {
-        tracing::warn!(bytes = recovery.torn_bytes_cut, "cut a torn tail off the click WAL");
+        tracing::warn!(bytes = recovery.torn_bytes_cut, "torn tail cut off the click WAL");
         state.torn_bytes_cut.store(recovery.torn_bytes_cut, Ordering::Release);
     }
     state.wal_bytes.store(log.bytes_on_disk(), Ordering::Release);
@@ -162,12 +161,11 @@ fn open_log(setup: &WalSetup) -> Option<FramedLog> {
     Some(log)
 }
 
-/// A WAL that is damaged where recovery must not touch it is kept for a person to look at; new
-/// clicks need one that works.
+/// Keeps a WAL that recovery must not touch for a person to examine; new clicks get a new WAL.
 fn set_wal_aside(setup: &WalSetup, damage: &str) -> io::Result<()> {
     let aside = crate::durable_file::set_aside(&setup.folder)?;
     let text = format!(
-        "{damage}. All of it was set aside as {}; its clicks that coupon-admin had not taken over yet are there",
+        "{damage}. The whole click WAL was set aside as {}, with the clicks that coupon-admin had not taken over yet",
         aside.display()
     );
     setup.state.alerts.raise(AlertKind::WalSetAside, text);
@@ -178,7 +176,7 @@ fn open_orphaned_rings(setup: &WalSetup, log: &FramedLog) -> Option<Vec<RingSour
     let state = &setup.state;
     let found = retry_until_done(state, AlertKind::Rings, || {
         find_orphaned_rings(&setup.runtime_dir, setup.store)
-            .map_err(|error| format!("cannot look for click rings left behind: {error}"))
+            .map_err(|error| format!("cannot look for click rings of earlier runs: {error}"))
     })?;
     let logged = newest_sequences(log);
     let mut rings = Vec::new();
@@ -190,7 +188,7 @@ fn open_orphaned_rings(setup: &WalSetup, log: &FramedLog) -> Option<Vec<RingSour
             }
             OrphanedRing::SetAside { path, why } => report_set_aside(state, &path, &why),
             OrphanedRing::InUse { path } => {
-                tracing::debug!(ring = %path.display(), "left a ring alone that is in use");
+                tracing::debug!(ring = %path.display(), "click ring skipped: in use");
             }
         }
     }
@@ -202,7 +200,8 @@ fn report_set_aside(state: &LogState, path: &Path, why: &str) {
     state.alerts.raise(AlertKind::RingSetAside, text);
 }
 
-/// For each stream in the newest frames the last sequence logged; see the module's header.
+/// The last logged sequence of each stream in the newest frames; the module header says why they
+/// suffice.
 fn newest_sequences(log: &FramedLog) -> HashMap<StreamId, u64> {
     let mut newest = HashMap::new();
     let from = log.next_sequence().saturating_sub(2 * MAX_BATCH_BLOCKS as u64);
@@ -266,7 +265,7 @@ impl ClickLogThread {
         CommitScheduler::new(*commit_interval, *commit_bytes, now)
     }
 
-    /// Until the time is over or the orders change; visitors who wait do not make a disk work.
+    /// Ends early only when the phase changes: requests for commits do not repair a disk.
     fn pause(&self, length: Duration) {
         let (end, phase) = (Instant::now() + length, self.setup.state.phase());
         while self.setup.state.phase() == phase {
@@ -280,17 +279,17 @@ impl ClickLogThread {
 
     fn waiting_bytes(&self) -> u64 {
         let live: u64 = self.live.iter().map(RingSource::unread_bytes).sum();
-        // A orphaned ring is waiting also when it is empty: it is to be removed.
+        // An orphaned ring counts even when it is empty, because it has to be removed.
         if self.orphaned.is_empty() { live } else { u64::MAX }
     }
 
-    /// The same, and something for misses that wait for a commit.
+    /// Counts a byte for misses that wait for a commit.
     fn bytes_to_commit(&self) -> u64 {
         let misses = self.setup.state.commits.misses_waiting();
         self.waiting_bytes().saturating_add(misses.is_some().into())
     }
 
-    /// One batch; of the rings left behind as long as there are any.
+    /// Commits one batch: of the orphaned rings while there are any, then of the live ones.
     fn commit(&mut self) -> Result<(), CommitError> {
         let misses = self.setup.state.commits.misses_waiting();
         let sources = if self.orphaned.is_empty() { &mut self.live } else { &mut self.orphaned };
@@ -336,15 +335,14 @@ impl ClickLogThread {
             let mut lost = source.release();
             if let Some(End::Damaged(damage)) = source.end.take() {
                 let stream = source.stream();
-                tracing::error!(?stream, %damage, "a click ring was damaged; going on without");
+                tracing::error!(?stream, %damage, "click ring damaged; skipping its unread clicks");
                 lost += source.give_up_unread();
             }
             state.damaged_records.fetch_add(lost, Ordering::AcqRel);
         }
     }
 
-    /// A ring left behind that has nothing left is removed; one that cannot be read on is set
-    /// aside.
+    /// Removes orphaned rings that are empty, and sets damaged ones aside.
     fn release_orphaned(&mut self) {
         let state = &self.setup.state;
         let ledger = &mut self.setup.ledger;
@@ -363,7 +361,9 @@ impl ClickLogThread {
             match &done {
                 Ok(()) => state.alerts.clear(AlertKind::Rings),
                 Err(error) => {
-                    let text = format!("cannot put a click ring left behind away: {error}");
+                    let text = format!(
+                        "cannot remove or set aside a click ring of an earlier run: {error}"
+                    );
                     state.alerts.raise(AlertKind::Rings, text);
                 }
             }
@@ -390,7 +390,7 @@ impl ClickLogThread {
         let before = self.setup.state.removable_before();
         let all = before == self.log.next_sequence() && before > self.log.first_sequence();
         let is_due = now.duration_since(self.segment_began) >= SEGMENT_MAX_AGE;
-        // Frames that only wait for their segment's end must not keep a full WAL full.
+        // Acknowledged frames in an open segment must not keep a full WAL full.
         let is_needed = self.log.bytes_on_disk() > self.setup.max_bytes / 2;
         if all && (is_due || is_needed) {
             self.log.close_segment()?;
@@ -402,7 +402,7 @@ impl ClickLogThread {
         Ok(())
     }
 
-    /// Whether everything is durable and put away. A ring whose writer lives is left in place.
+    /// Whether all clicks are durable and all rings put away. A ring with a living writer stays.
     fn finish(&mut self) -> bool {
         let writers_are_gone = self.live.iter().all(|source| source.ring().writer_is_gone());
         if !self.orphaned.is_empty() || self.waiting_bytes() > 0 {
@@ -419,8 +419,8 @@ impl ClickLogThread {
             let unlogged = source.ring().gauge().unlogged();
             let kept = self.setup.ledger.set(source.stream(), unlogged);
             if let Err(error) = kept.and_then(|()| std::fs::remove_file(source.ring().path())) {
-                // The next start finds it, empty, and tries again.
-                tracing::warn!(%error, ring = %source.ring().path().display(), "cannot remove");
+                // The next start finds the empty ring and removes it.
+                tracing::warn!(%error, ring = %source.ring().path().display(), "click ring not removed; the next start will remove it");
             }
         }
     }

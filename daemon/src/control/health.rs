@@ -1,13 +1,13 @@
-//! Health: whether all is well, and if not, what is wrong.
+//! Health: whether all parts work, and if not, the active alerts.
 
 use serde_json::{Value, json};
 
 use super::{ControlApi, served_json};
 
 impl ControlApi {
-    /// Always an answer while the process lives; `degraded` says that redirects go on with less
-    /// than all is well: an older index, a click log that does not take clicks, or a spool that
-    /// does not take postbacks.
+    /// Answers as long as the process lives. `degraded` means that redirects continue with reduced
+    /// service: an older index, a click log that does not take clicks, or a spool that does not
+    /// take postbacks.
     pub(super) fn health(&self) -> Value {
         let mut problems = self.clicks.problems();
         problems.extend(self.postbacks.problems());

@@ -1,7 +1,7 @@
-//! Metrics: every thread's counters, summed when they are asked for.
+//! Metrics: the sums of all threads' counters at the time of the request.
 //!
 //! Deliberately absent: labels for codes, offers and partners. Visitors choose codes, so such
-//! labels would grow without bound; the clicks themselves are counted by the admin.
+//! labels would grow without bound; the admin counts the clicks themselves.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,22 +15,22 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use super::{Answer, ControlApi, answer};
-use crate::counters::{Count, VisitCounters};
+use super::ControlApi;
+use crate::counters::{Count, ProxyCounters, VisitCounters};
+use crate::http_answer::{HttpAnswer, with_type};
 use crate::postbacks::PostbackStatus;
-use crate::proxy_protocol::ProxyCounters;
-use crate::serving::ThreadMetrics;
+use crate::thread_metrics::ThreadMetrics;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 impl ControlApi {
-    pub(super) fn metrics(&self) -> Answer {
+    pub(super) fn metrics(&self) -> HttpAnswer {
         let mut registry = Registry::with_prefix("coupond");
         registry.register_collector(Box::new(self.snapshot()));
         let mut body = String::new();
         match text::encode(&mut body, &registry) {
-            Ok(()) => answer(StatusCode::OK, OPEN_METRICS, body),
-            Err(_) => answer(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", String::new()),
+            Ok(()) => with_type(StatusCode::OK, OPEN_METRICS, body),
+            Err(_) => with_type(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", String::new()),
         }
     }
 
@@ -221,7 +221,7 @@ impl Snapshot {
     }
 }
 
-/// Adds up what has the same label, in the order of first appearance.
+/// Sums counts with the same label, in the order of first appearance.
 fn summed(counts: impl Iterator<Item = (String, u64)>) -> Vec<(String, u64)> {
     let mut sums: Vec<(String, u64)> = Vec::new();
     for (label, count) in counts {

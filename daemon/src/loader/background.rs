@@ -1,12 +1,12 @@
-//! Work in time that nobody else wants.
+//! Work in otherwise idle processor time.
 //!
-//! A thread of the idle policy runs when its core has nothing else to do, and steps aside at once
-//! when a serving thread wakes up; with a lower priority alone it would first use up its slice. A
-//! thread cannot go back from that policy without a privilege, so such work has a thread of its
-//! own. On a core that never rests it still gets a few thousandths of the time.
+//! A thread with the idle scheduling policy runs when its core is idle and yields at once when a
+//! serving thread wakes up; a thread that only has a lower priority would first use up its time
+//! slice. A thread cannot leave that policy without a privilege, so background work has its own
+//! thread. On a core that is never idle, the thread still gets a few thousandths of the time.
 //!
-//! The kernel does not step aside in the middle of a call, and a call that reads a large file into
-//! fresh memory is a long one: so such a file is read in small pieces ([`LowPriorityReader`]).
+//! The kernel does not preempt in the middle of a system call, and reading a large file into fresh
+//! memory in one call takes long. So large files are read in small pieces ([`LowPriorityReader`]).
 
 use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -21,9 +21,9 @@ use thread_priority::{
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The thread; it ends with this.
+/// The background thread; ends when this is dropped.
 pub(super) struct BackgroundLoader {
-    /// None where the system has no thread to give: work is then done by whoever wants it.
+    /// `None` if the system refused a thread: then the caller does the work.
     jobs: Option<Sender<Job>>,
 }
 
@@ -35,27 +35,27 @@ impl BackgroundLoader {
             received.iter().for_each(|job| job());
         };
         let started = Builder::new().name("loader-idle".into()).spawn(run);
-        let started = started.inspect_err(|error| tracing::warn!(%error, "no thread to load on"));
+        let started = started.inspect_err(|error| tracing::warn!(%error, "background thread not started; large indexes load at normal priority"));
         BackgroundLoader { jobs: started.is_ok().then_some(jobs) }
     }
 
-    /// Does the work there, and waits for it. Its panic becomes the caller's.
+    /// Runs the work in the background and waits for it. A panic continues in the caller.
     pub(super) fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
         self.begin(work).result()
     }
 
-    /// Begins the work there, after what was begun before.
+    /// Queues the work behind earlier work.
     pub(super) fn begin<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Pending<T> {
         let (done, result) = channel();
         let job: Job = Box::new(move || {
-            // Nobody may want the result any more.
+            // The caller may have dropped the result.
             let _ = done.send(catch_unwind(AssertUnwindSafe(work)));
         });
         match &self.jobs {
-            // The thread ends only after its sender.
+            // The thread ends only after its sender is dropped, so sending succeeds.
             Some(jobs) => drop(jobs.send(job)),
             None => job(),
         }
@@ -63,18 +63,18 @@ impl BackgroundLoader {
     }
 }
 
-/// Work that was begun.
+/// The result of queued work.
 pub(super) struct Pending<T>(Receiver<std::thread::Result<T>>);
 
 impl<T> Pending<T> {
-    /// Waits for what comes of it. Its panic becomes the caller's.
+    /// Waits for the result. A panic of the work continues here.
     pub(super) fn result(self) -> T {
         let result = self.0.recv().expect("work that was begun is done");
         result.unwrap_or_else(|panic| resume_unwind(panic))
     }
 }
 
-/// Reads a little at a time, and rests in between for longer than that took.
+/// Reads small pieces and sleeps after each for longer than the piece took.
 pub(super) struct LowPriorityReader<R> {
     from: R,
     rest: Duration,
@@ -102,11 +102,11 @@ impl<R: Read> Read for LowPriorityReader<R> {
 
 fn yield_cpu() {
     let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-    // Of this policy only the lowest priority is allowed.
+    // The idle policy permits only the lowest priority.
     if let Err(error) =
         set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle)
     {
-        tracing::debug!(?error, "a large index is loaded at the priority of everything else");
+        tracing::debug!(?error, "idle policy refused; large indexes load at normal priority");
     }
 }
 
@@ -114,7 +114,7 @@ fn yield_cpu() {
 mod tests {
     use super::*;
 
-    /// The 41st field; the second is the name in brackets.
+    /// Field 41 of the line; the name in brackets is the second.
     fn policy() -> Option<String> {
         let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
         stat.rsplit_once(')').unwrap().1.split(' ').nth(39).map(str::to_owned)

@@ -1,4 +1,4 @@
-//! The loader's thread: looks when it is told, and every second in case nobody tells.
+//! The loader's thread: checks the manifest on request and once a second.
 
 use std::fs::Metadata;
 use std::io;
@@ -12,64 +12,62 @@ use coupon_shared::snapshot::Lineage;
 use coupon_shared::snapshot::manifest::ObjectName;
 use tokio::sync::oneshot;
 
-use super::{LoadError, Loaded, Loader};
+use super::index_loader::{LoadError, Loaded, Loader};
 use crate::live_index::LiveIndex;
 
-const TIME_BETWEEN_LOOKS: Duration = Duration::from_secs(1);
-/// What was refused is looked at again after this long, even if the manifest stands unchanged: a
-/// file may have been missing only for a while.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// Time after which a refused manifest is tried again although it is unchanged: a file may have
+/// been missing for a while only.
 const TIME_BEFORE_RETRY: Duration = Duration::from_secs(15);
-/// Below the serving threads, but not starved by them: a publication waits for the answer.
+/// Below the serving threads, but not starved by them: a publication waits for the result.
 const NICENESS: i32 = 10;
 
-/// What is served.
+/// The index in service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Served {
-    /// The publication.
+pub struct ServedIndexInfo {
     pub generation: u64,
-    /// The last change of the store it holds.
+    /// The last change of the store that the index contains.
     pub sequence: u64,
-    /// The store's history.
     pub lineage: Lineage,
 }
 
-/// How loading goes.
+/// The state of the loader.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Status {
-    /// Why the current manifest is not what is served; `None` when it is.
+pub struct LoaderStatus {
+    /// Why the current manifest is not in service; `None` if it is.
     pub problem: Option<String>,
     /// Indexes brought into service.
     pub loads: u64,
-    /// Looks that ended in an error.
+    /// Attempts that ended in an error.
     pub failures: u64,
-    /// Indexes that are no longer current but that some thread has not let go of yet.
+    /// Replaced indexes that some thread still holds.
     pub retired: u64,
 }
 
 type ReloadAnswer = Result<(), Arc<LoadError>>;
 
-/// What the thread is asked for.
+/// A request to the loader's thread.
 enum Request {
-    /// A look at the current manifest.
+    /// Load the current manifest.
     Reload(oneshot::Sender<ReloadAnswer>),
-    /// To load a level ahead; the answer is why that did not go.
+    /// Load a level ahead of its manifest.
     Preload(ObjectName, oneshot::Sender<Result<(), String>>),
 }
 
-/// A way to the loader's thread.
+/// A handle to the loader's thread.
 #[derive(Clone)]
 pub struct LoaderHandle {
     requests: Sender<Request>,
-    status: Arc<Mutex<Status>>,
+    status: Arc<Mutex<LoaderStatus>>,
     live: LiveIndex,
 }
 
 impl LoaderHandle {
-    /// Starts the thread. When this returns, the first attempt to load is over.
+    /// Starts the thread; returns after the first attempt to load.
     pub fn start(mut loader: Loader) -> io::Result<LoaderHandle> {
         let (requests, received) = channel();
         let (first_done, first) = channel();
-        let status = Arc::<Mutex<Status>>::default();
+        let status = Arc::<Mutex<LoaderStatus>>::default();
         let handle =
             LoaderHandle { requests, status: Arc::clone(&status), live: loader.live.clone() };
         let run = move || {
@@ -80,12 +78,12 @@ impl LoaderHandle {
             watch.run(&mut loader, &received);
         };
         std::thread::Builder::new().name("loader".into()).spawn(run)?;
-        // The other end never sends, it only goes away.
+        // The sender never sends; dropping it ends the wait.
         let _: Result<(), _> = first.recv();
         Ok(handle)
     }
 
-    /// Looks at the current manifest now and answers when that is over.
+    /// Loads the current manifest; returns when that is done.
     pub async fn reload(&self) -> ReloadAnswer {
         let (answer, answered) = oneshot::channel();
         let unforeseen = || Arc::new(LoadError::Unforeseen { generation: 0 });
@@ -93,26 +91,26 @@ impl LoaderHandle {
         answered.await.map_err(|_| unforeseen())?
     }
 
-    /// Loads a level that the next manifest will name, and answers when that is over.
+    /// Loads a level that the next manifest will name; returns when that is done.
     pub async fn preload(&self, name: ObjectName) -> Result<(), String> {
         let (answer, answered) = oneshot::channel();
-        let broken_off = || "loading broke off".to_owned();
-        self.requests.send(Request::Preload(name, answer)).map_err(|_| broken_off())?;
-        answered.await.map_err(|_| broken_off())?
+        let interrupted = || "loading was interrupted".to_owned();
+        self.requests.send(Request::Preload(name, answer)).map_err(|_| interrupted())?;
+        answered.await.map_err(|_| interrupted())?
     }
 
-    /// What is served now, if anything.
-    pub fn served(&self) -> Option<Served> {
+    /// The index in service, if any.
+    pub fn served(&self) -> Option<ServedIndexInfo> {
         let index = self.live.current()?;
         let manifest = index.manifest();
-        Some(Served {
+        Some(ServedIndexInfo {
             generation: manifest.generation,
             sequence: manifest.sequence,
             lineage: manifest.lineage,
         })
     }
 
-    /// Codes and bytes of the levels served now.
+    /// Number of codes and bytes of the levels in service.
     pub fn size(&self) -> (u64, u64) {
         let index = self.live.current();
         let levels = index.iter().flat_map(|index| index.levels());
@@ -121,13 +119,12 @@ impl LoaderHandle {
         })
     }
 
-    /// How loading goes.
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> LoaderStatus {
         self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// What tells one manifest file from the next without reading it.
+/// Metadata that differs between two manifest files: inode, size, modification time.
 type Identity = (u64, u64, i64, i64);
 
 fn identity(path: &Path) -> Option<Identity> {
@@ -136,39 +133,39 @@ fn identity(path: &Path) -> Option<Identity> {
 }
 
 struct ManifestWatch {
-    status: Arc<Mutex<Status>>,
-    /// The manifest file at the last look.
+    status: Arc<Mutex<LoaderStatus>>,
+    /// The manifest file at the last check.
     seen: Option<Identity>,
     retry_at: Option<Instant>,
 }
 
 impl ManifestWatch {
     fn first_load(&mut self, loader: &mut Loader) {
-        if self.look(loader).is_err() {
+        if self.check_manifest(loader).is_err() {
             match loader.load_previous() {
                 Ok(_) => {
                     self.status().loads += 1;
-                    tracing::warn!("serving the index before the current one");
+                    tracing::warn!("serving the previous index instead of the current one");
                 }
-                Err(error) => tracing::error!(%error, "the index before cannot be served either"),
+                Err(error) => tracing::error!(%error, "previous index not loaded either"),
             }
         }
     }
 
     fn run(&mut self, loader: &mut Loader, requests: &Receiver<Request>) {
         loop {
-            match requests.recv_timeout(TIME_BETWEEN_LOOKS) {
+            match requests.recv_timeout(CHECK_INTERVAL) {
                 Ok(Request::Preload(name, answer)) => loader.preload(name, |result| {
-                    // The asker may have gone away meanwhile.
+                    // The requester may have disconnected.
                     let _ = answer.send(result.map_err(ToString::to_string));
                 }),
                 Ok(Request::Reload(answer)) => {
-                    let result = self.look(loader);
+                    let result = self.check_manifest(loader);
                     self.free_retired(loader);
                     let _ = answer.send(result);
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    self.look_if_changed(loader);
+                    self.check_if_changed(loader);
                     self.free_retired(loader);
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -180,16 +177,16 @@ impl ManifestWatch {
         self.status().retired = loader.free_retired() as u64;
     }
 
-    fn look_if_changed(&mut self, loader: &mut Loader) {
+    fn check_if_changed(&mut self, loader: &mut Loader) {
         let changed = identity(&loader.manifest_path()) != self.seen;
         if changed || self.retry_at.is_some_and(|at| at <= Instant::now()) {
             // The error is in the status and in the log.
-            let _ = self.look(loader);
+            let _ = self.check_manifest(loader);
         }
     }
 
-    fn look(&mut self, loader: &mut Loader) -> ReloadAnswer {
-        // Before reading: a manifest that comes while we read will look changed.
+    fn check_manifest(&mut self, loader: &mut Loader) -> ReloadAnswer {
+        // Before reading: a manifest published during the read will look changed.
         self.seen = identity(&loader.manifest_path());
         let result = loader.load_current().map_err(Arc::new);
         self.retry_at = result.is_err().then(|| Instant::now() + TIME_BEFORE_RETRY);
@@ -202,7 +199,7 @@ impl ManifestWatch {
             Err(error) => {
                 let problem = Some(error.to_string());
                 if status.problem != problem {
-                    tracing::error!(%error, "the published index is not served");
+                    tracing::error!(%error, "published index not loaded");
                 }
                 status.problem = problem;
                 status.failures += 1;
@@ -210,20 +207,20 @@ impl ManifestWatch {
         }
         drop(status);
         if let (Ok(Loaded::New), Some(index)) = (&result, loader.live.current()) {
-            tracing::info!(generation = index.generation(), "serving a new index");
+            tracing::info!(generation = index.generation(), "new index in service");
         }
         result.map(|_| ())
     }
 
-    fn status(&self) -> std::sync::MutexGuard<'_, Status> {
+    fn status(&self) -> std::sync::MutexGuard<'_, LoaderStatus> {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Lowers this thread's priority; where that is not allowed, it stays as it is.
+/// Lowers this thread's priority, if the system permits.
 fn lower_priority() {
     let thread = rustix::thread::gettid();
     if let Err(error) = rustix::process::setpriority_process(Some(thread), NICENESS) {
-        tracing::debug!(%error, "the loader keeps its priority");
+        tracing::debug!(%error, "priority of the loader not lowered");
     }
 }

@@ -1,7 +1,7 @@
-//! What an advertiser is told: one verdict or refusal, as text, as JSON, or as the script wants it.
+//! Answers to advertisers: a verdict or refusal as text, as JSON, or in the script's form.
 //!
-//! Every postback that is kept answers 200, whatever its verdict. Refusals say how to mend it, and
-//! 503 says that coming again later is all there is to do.
+//! Every kept postback is answered with 200, whatever the verdict. A refusal says how to mend the
+//! request; 503 says to retry later.
 
 use std::time::Duration;
 
@@ -15,18 +15,19 @@ use serde_json::{Value, json};
 
 use super::memory_budget::BudgetExceeded;
 use crate::cors;
-use crate::response::{self, Answer, NOT_KEPT};
+use crate::http_answer::{self, HttpAnswer};
+use crate::response::NO_STORE;
 
-/// In which form an answer is wanted.
+/// The form of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum AnswerForm {
     Text,
     Json,
-    /// JSON for the script, which other pages may read.
+    /// JSON for the script, readable by pages of other origins.
     Sdk,
 }
 
-/// Why a postback is not kept.
+/// Reasons not to keep a postback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
     Method,
@@ -35,13 +36,13 @@ pub(super) enum Refusal {
     TooLarge,
     MediaType,
     NotJson,
-    /// Too much is on its way to the spool.
+    /// The memory budget or the queue to the spool is full.
     Busy,
-    /// The spool does not take it.
+    /// The spool does not take postbacks.
     NotKept,
-    /// Too little is free on the disk for what names nothing that can be used.
+    /// Too little is free on the disk for a postback that identifies no sale.
     DiskLow,
-    /// Its address has used up a budget, which has something left again after this time.
+    /// The address has used up a budget; after this time some of it is available again.
     TooMany(Duration),
 }
 
@@ -64,7 +65,7 @@ impl Refusal {
         }
     }
 
-    fn sentence(self) -> String {
+    fn message(self) -> String {
         match self {
             Refusal::Method => "A conversion is reported by GET or POST.".into(),
             Refusal::Broken => "The body broke off or is not valid HTTP: send it again.".into(),
@@ -98,32 +99,34 @@ impl Refusal {
     }
 }
 
-impl Form {
-    pub(super) fn requested(channel: Channel, request: &HeaderMap) -> Form {
+impl AnswerForm {
+    pub(super) fn requested(channel: Channel, request: &HeaderMap) -> AnswerForm {
         let wants_json = |value: &HeaderValue| {
             value.to_str().is_ok_and(|text| text.to_ascii_lowercase().contains("application/json"))
         };
         match channel {
-            Channel::Sdk => Form::Sdk,
-            Channel::Server if request.get_all(ACCEPT).iter().any(wants_json) => Form::Json,
-            Channel::Server => Form::Text,
+            Channel::Sdk => AnswerForm::Sdk,
+            Channel::Server if request.get_all(ACCEPT).iter().any(wants_json) => AnswerForm::Json,
+            Channel::Server => AnswerForm::Text,
         }
     }
 
-    /// Writes the answer to a request into its own headers.
+    /// Writes the answer into the request's own header map.
     pub(super) fn answer(
         self,
         decided: Result<Verdict, Refusal>,
         mut headers: HeaderMap,
-    ) -> Answer {
+    ) -> HttpAnswer {
         match self {
-            Form::Sdk => cors::open_to_origin(&mut headers),
-            Form::Text | Form::Json => headers.clear(),
+            AnswerForm::Sdk => cors::open_to_origin(&mut headers),
+            AnswerForm::Text | AnswerForm::Json => headers.clear(),
         }
-        headers.insert(CACHE_CONTROL, NOT_KEPT);
+        headers.insert(CACHE_CONTROL, NO_STORE);
         let (content_type, body) = match self {
-            Form::Text => ("text/plain; charset=utf-8", text(&decided)),
-            Form::Json | Form::Sdk => ("application/json", self.json(&decided).to_string()),
+            AnswerForm::Text => ("text/plain; charset=utf-8", text(&decided)),
+            AnswerForm::Json | AnswerForm::Sdk => {
+                ("application/json", self.json(&decided).to_string())
+            }
         };
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         let status = match decided {
@@ -133,15 +136,15 @@ impl Form {
                 refused.status()
             }
         };
-        response::answer(status, headers, Bytes::from(body))
+        http_answer::with_headers(status, headers, Bytes::from(body))
     }
 
     fn json(self, decided: &Result<Verdict, Refusal>) -> Value {
         let verdict = match decided {
             Ok(verdict) => verdict,
-            Err(refused) => return json!({ "error": refused.sentence() }),
+            Err(refused) => return json!({ "error": refused.message() }),
         };
-        // What is decided later makes a conversion of the postback's id, if it makes one.
+        // A conversion made later has the postback's id.
         let later = (verdict.status == VerdictStatus::Queued).then_some(verdict.postback);
         let conversion_id = verdict.conversion_id.or(later);
         let mut body = json!({
@@ -151,7 +154,7 @@ impl Form {
             "error_code": verdict.error_code,
             "error": verdict.error,
         });
-        if self == Form::Sdk {
+        if self == AnswerForm::Sdk {
             body["html_pixel"] = "".into();
         }
         body
@@ -160,15 +163,15 @@ impl Form {
 
 fn text(decided: &Result<Verdict, Refusal>) -> String {
     match decided {
-        Ok(verdict) => sentence(verdict),
-        Err(refused) => refused.sentence(),
+        Ok(verdict) => verdict_text(verdict),
+        Err(refused) => refused.message(),
     }
 }
 
-fn sentence(verdict: &Verdict) -> String {
+fn verdict_text(verdict: &Verdict) -> String {
     match (verdict.error_code, verdict.error.as_str()) {
         (0, "") => "OK".to_owned(),
         (code, "") => format!("Error {code}"),
-        (_, sentence) => sentence.to_owned(),
+        (_, message) => message.to_owned(),
     }
 }

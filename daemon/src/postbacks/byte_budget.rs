@@ -1,7 +1,7 @@
-//! How many bytes one address may make the daemon keep of what may be nobody's.
+//! Limits the bytes that one address can make the daemon keep of unidentified postbacks.
 //!
-//! Each address has a budget that refills evenly over a minute; a whole minute's worth may come at
-//! once. What turns out to be a genuine sale's is given back. Memory is fixed.
+//! Each address has a budget that refills evenly over a minute; up to a minute's worth may be used
+//! at once. Bytes of postbacks that turn out to be genuine sales are returned. Memory is fixed.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,22 +9,21 @@ use std::time::{Duration, Instant};
 
 use crate::per_address::PerAddress;
 
-/// Budgets, of eight bytes each.
+/// Number of budgets, eight bytes each.
 const BUDGETS: usize = 1 << 16;
 const MINUTE_NS: u64 = 60_000_000_000;
 
-/// The budgets of all addresses.
 #[derive(Debug)]
 pub(super) struct ByteBudgets {
-    /// 0: there is no limit.
+    /// 0 if there is no limit.
     per_minute: u64,
     began: Instant,
-    /// When each is full again, in nanoseconds since `began`.
+    /// When each budget is full again, in nanoseconds since `began`.
     full_at_ns: PerAddress<AtomicU64>,
 }
 
 impl ByteBudgets {
-    /// So many bytes a minute; 0 is no limit.
+    /// `per_minute` are bytes; 0 is no limit.
     pub(super) fn new(per_minute: u64) -> ByteBudgets {
         let full_at_ns = PerAddress::new(BUDGETS);
         ByteBudgets { per_minute, began: Instant::now(), full_at_ns }
@@ -33,7 +32,7 @@ impl ByteBudgets {
     /// Takes bytes off an address's budget.
     ///
     /// # Errors
-    /// After how long there are so many again; then nothing is taken.
+    /// If the budget is too low: the time until the bytes are available. Nothing is taken then.
     pub(super) fn take(&self, address: IpAddr, bytes: usize) -> Result<(), Duration> {
         let (now, cost) = (self.began.elapsed().as_nanos() as u64, self.nanoseconds(bytes));
         let full_at = self.full_at_ns.get(address);
@@ -47,16 +46,16 @@ impl ByteBudgets {
         })
     }
 
-    /// Gives bytes back that were taken.
+    /// Returns bytes to an address's budget.
     pub(super) fn give_back(&self, address: IpAddr, bytes: usize) {
         let cost = self.nanoseconds(bytes);
         let given_back = |full_at: u64| Some(full_at.saturating_sub(cost));
         let full_at = self.full_at_ns.get(address);
-        // It always succeeds.
+        // The update always succeeds.
         let _ = full_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, given_back);
     }
 
-    /// In how long so many bytes come back.
+    /// Time in which this many bytes refill.
     fn nanoseconds(&self, bytes: usize) -> u64 {
         (bytes as u64).saturating_mul(MINUTE_NS).checked_div(self.per_minute).unwrap_or(0)
     }

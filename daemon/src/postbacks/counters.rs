@@ -1,4 +1,4 @@
-//! What became of postbacks, counted.
+//! Counters of received, answered and refused postbacks.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

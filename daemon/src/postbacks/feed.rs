@@ -1,9 +1,10 @@
-//! `POST /postbacks/feed?wait_ms=&max_bytes=`: a question in, a delivery out.
+//! `POST /postbacks/feed?wait_ms=&max_bytes=`: the admin sends a poll request and gets a delivery.
 //!
-//! The question's verdicts wake the requests that wait for them; its cursor acknowledges. Then
-//! whatever the cursor does not cover is delivered, oldest first, as often as it is asked for. A
-//! cursor beyond the spool's end means that the spool is not what the admin saw (its folder was
-//! restored): then the spool gets a new name, and all of it is delivered anew.
+//! The verdicts in a poll request wake the advertisers' requests that wait for them; the cursor
+//! acknowledges. Then the feed delivers all postbacks behind the cursor, oldest first, again at
+//! each poll. A cursor beyond the spool's end means that this is not the spool that the admin saw,
+//! because its folder was restored: then the spool gets a new name, and all its postbacks are
+//! delivered again.
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -17,58 +18,59 @@ use hyper::body::{Body, Bytes};
 use hyper::{Request, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
-use super::{AlertKind, OpenSpool, Shared, spool_id};
-use crate::control::Answer;
-use crate::control::long_poll::{self, Parameters, bytes_answer, refusal};
+use super::spool_id;
+use super::state::{AlertKind, OpenSpool, PostbackState};
+use crate::http_answer::{HttpAnswer, json_error, octets};
+use crate::long_poll::{PollParameters, read_poll_request};
 
-/// One for all askers; they take turns.
+/// The feed's state, shared by all requests; the mutex makes requests take turns.
 #[derive(Debug)]
 pub(super) struct Feed {
-    shared: Arc<Shared>,
+    shared: Arc<PostbackState>,
     folder: PathBuf,
-    /// Behind what was delivered last.
-    place: Mutex<Option<FrameReader>>,
+    /// Behind the last postback delivered.
+    position: Mutex<Option<FrameReader>>,
 }
 
-/// Why the feed gives nothing.
+/// Errors that keep the feed from delivering.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FeedError {
-    /// It is being opened, or cannot be.
-    #[error("the spool is not open; /health tells why")]
+    /// The spool is still being opened, or cannot be opened.
+    #[error("the spool is not open; /health says why")]
     NotOpen,
-    /// It cannot be read.
+    /// The spool cannot be read.
     #[error(transparent)]
     Spool(#[from] FramedLogError),
-    /// It needs a new name and does not get one.
+    /// The spool needs a new name, which cannot be written.
     #[error("cannot give the spool a new name: {0}")]
     Name(std::io::Error),
 }
 
-/// Answers a request of the admin.
-pub(super) async fn answer<B>(feed: Arc<Feed>, request: Request<B>) -> Answer
+/// Answers a poll of the admin.
+pub(super) async fn answer<B>(feed: Arc<Feed>, request: Request<B>) -> HttpAnswer
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let (parameters, body) = match long_poll::question(request, MAX_POLL_REQUEST_BYTES).await {
+    let (parameters, body) = match read_poll_request(request, MAX_POLL_REQUEST_BYTES).await {
         Ok(question) => question,
         Err(refusal) => return refusal,
     };
     let question = match PollRequest::decode(&body) {
         Ok(question) => question,
-        Err(error) => return refusal(StatusCode::BAD_REQUEST, &error.to_string()),
+        Err(error) => return json_error(StatusCode::BAD_REQUEST, &error.to_string()),
     };
     question.verdicts.into_iter().for_each(|verdict| feed.shared.waiting.deliver(verdict));
     match wait_for_postbacks(feed, question.cursors, parameters).await {
-        Ok(delivery) => bytes_answer(delivery.finish()),
-        Err(error) => refusal(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+        Ok(delivery) => octets(delivery.finish()),
+        Err(error) => json_error(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     }
 }
 
 async fn wait_for_postbacks(
     feed: Arc<Feed>,
     cursors: Vec<(SpoolId, u64)>,
-    Parameters { wait, max_bytes }: Parameters,
+    PollParameters { wait, max_bytes }: PollParameters,
 ) -> Result<DeliveryBuilder, FeedError> {
     let deadline = Instant::now() + wait;
     let mut committed = feed.shared.committed.subscribe();
@@ -77,11 +79,11 @@ async fn wait_for_postbacks(
         committed.borrow_and_update();
         let (feed, cursors) = (Arc::clone(&feed), Arc::clone(&cursors));
         let collecting = tokio::task::spawn_blocking(move || feed.collect(&cursors, max_bytes));
-        // It neither panics nor is cancelled; were it so, the asker asks again.
+        // The task neither panics nor is cancelled; if it did, the admin would poll again.
         let collected = collecting.await.unwrap_or(Err(FeedError::NotOpen));
         match &collected {
             Ok(delivery) if delivery.is_empty() => {}
-            // It may open within the time that the asker is ready to wait.
+            // The spool may open within the time that the admin waits.
             Err(FeedError::NotOpen) => {}
             _ => return collected,
         }
@@ -93,26 +95,26 @@ async fn wait_for_postbacks(
 }
 
 impl Feed {
-    pub(super) fn new(shared: Arc<Shared>, folder: PathBuf) -> Feed {
-        Feed { shared, folder, place: Mutex::default() }
+    pub(super) fn new(shared: Arc<PostbackState>, folder: PathBuf) -> Feed {
+        Feed { shared, folder, position: Mutex::default() }
     }
 
-    /// The oldest sequence kept; `None` while the spool is not open.
+    /// The oldest sequence in the spool; `None` while the spool is not open.
     pub(super) fn oldest(&self) -> Option<u64> {
         self.shared.spool.get()?.reader.first_sequence().ok()
     }
 
-    /// What the cursor does not cover, without waiting for more. At least one postback is given
-    /// when there is one, whatever `max_bytes` says.
+    /// Collects the postbacks behind the cursor without waiting for more. Returns at least one
+    /// postback if there is one, even if that exceeds `max_bytes`.
     pub(super) fn collect(
         &self,
         cursors: &[(SpoolId, u64)],
         max_bytes: usize,
     ) -> Result<DeliveryBuilder, FeedError> {
         let spool = self.shared.spool.get().ok_or(FeedError::NotOpen)?;
-        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut position = self.position.lock().unwrap_or_else(PoisonError::into_inner);
         let (id, decided) = self.acknowledge(spool, cursors)?;
-        let reader = place.get_or_insert_with(|| spool.reader.clone());
+        let reader = position.get_or_insert_with(|| spool.reader.clone());
         let oldest = reader.first_sequence()?;
         let from = (decided + 1).max(oldest);
         if reader.next_sequence() != from {
@@ -125,13 +127,14 @@ impl Feed {
             match reader.next_frame() {
                 Ok(Some(frame)) => delivery.push(frame.sequence, frame.payload),
                 Ok(None) => break,
-                Err(error) => self.go_on_behind(&error, reader).ok_or(error)?,
+                Err(error) => self.skip_unreadable(&error, reader).ok_or(error)?,
             }
         }
         Ok(delivery)
     }
 
-    /// The spool's name, and the last sequence that is decided by it.
+    /// Stores the acknowledgement. Returns the spool's name and the last sequence that the admin
+    /// has decided.
     fn acknowledge(
         &self,
         spool: &OpenSpool,
@@ -145,23 +148,23 @@ impl Feed {
         }
         tracing::warn!(
             decided,
-            "coupon-admin has decided more than the spool has had; it comes anew"
+            "cursor of coupon-admin is beyond the end of the spool; delivering the whole spool again"
         );
         self.shared.acknowledged.store(0, Ordering::Release);
         *id = spool_id::renew(&self.folder).map_err(FeedError::Name)?;
         Ok((*id, 0))
     }
 
-    /// Where postbacks are damaged or just removed, the reader goes on behind them.
-    fn go_on_behind(&self, error: &FramedLogError, reader: &mut FrameReader) -> Option<()> {
+    /// Moves the reader behind damaged postbacks or behind ones that were just removed.
+    fn skip_unreadable(&self, error: &FramedLogError, reader: &mut FrameReader) -> Option<()> {
         let next = match error {
             FramedLogError::Damaged { resume_at: Some(next), .. } => {
                 let text = format!(
-                    "postbacks from number {} to {} cannot be read: {error}",
+                    "postbacks {} to {} cannot be read: {error}",
                     reader.next_sequence(),
                     next - 1
                 );
-                // It stays a problem until a person has looked at the file and restarted.
+                // Stays active until a person has looked at the file and restarted.
                 self.shared.alerts.raise(AlertKind::Damage, text);
                 *next
             }

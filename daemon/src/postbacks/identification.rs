@@ -1,9 +1,10 @@
-//! Whether a postback names something that a sale can be counted for, as far as the index knows:
-//! a code that leads to an offer, a click id of ours, or a partner who can run the offer.
+//! Whether a postback identifies a possible sale, as far as the index knows: it names a code that
+//! leads to an offer, a genuine click id, or a partner who may run the offer.
 //!
-//! It decides only how much may be kept of it, never what becomes of it: the admin also knows codes
-//! that have no link, orders of codes that expired, and whom an advertiser trusts. Codes that cannot
-//! be used are judged like those that nobody has, so that neither answer nor time tells them apart.
+//! The answer decides only how many bytes may be kept, never the postback's fate: the admin also
+//! knows codes without a link, orders of expired codes, and the senders that an advertiser trusts.
+//! Unusable codes are treated like unknown ones, so that neither answer nor time reveals the
+//! difference.
 
 use coupon_shared::code::FoldedCode;
 use coupon_shared::decision::{Facts, Reason, Visit, decide, decide_direct};
@@ -13,10 +14,10 @@ use serde_json::{Map, Value};
 
 use crate::live_index::ServedIndex;
 
-/// Most pairs that are looked at.
+/// Most pairs read of a query, form or object.
 const MAX_PAIRS: usize = 200;
 
-/// What of a postback can name something.
+/// The identifying values of a postback.
 #[derive(Debug, Default)]
 struct Named {
     codes: Vec<String>,
@@ -25,7 +26,7 @@ struct Named {
     partners: Vec<u32>,
 }
 
-/// Whether query or body name something that can be used now.
+/// Whether query or body identify a possible sale at this time.
 pub(super) fn names_something_usable(
     index: &ServedIndex,
     query: &[u8],
@@ -110,7 +111,7 @@ impl Named {
     }
 }
 
-/// As forms are decoded: `+` is a space.
+/// Decodes a form's text: `+` is a space.
 fn decoded(text: &[u8]) -> String {
     let spaced: Vec<u8> = text.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
     percent_decode(&spaced).decode_utf8_lossy().into_owned()

@@ -1,8 +1,8 @@
-//! Room for postbacks that are not durable yet.
+//! The memory budget for postbacks that are not durable yet.
 //!
-//! Small bodies, large bodies, and whole postbacks that wait for the disk have room of their own:
-//! however many large bodies come in slowly, a postback that is small or has no body is taken. One
-//! address has at most a share of each.
+//! Small bodies, large bodies, and complete postbacks waiting for the disk have separate budgets:
+//! however many large bodies arrive slowly, a postback with a small body or without body is
+//! accepted. One address gets at most a share of each budget.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,25 +13,25 @@ use crate::per_address::PerAddress;
 /// Longest body that counts as small.
 pub(super) const SMALL_BODY_BYTES: u64 = 4 << 10;
 
-/// All threads together: small bodies, large bodies, whole postbacks.
+/// Budgets of all threads together: small bodies, large bodies, complete postbacks.
 const MAX_BYTES: [usize; 3] = [8 << 20, 32 << 20, 24 << 20];
-/// One address has at most this part of each.
+/// One address gets at most this fraction of each budget.
 const SHARE: usize = 4;
-/// Addresses that are told apart, at eight bytes each.
+/// Number of addresses told apart, at eight bytes each.
 const SHARES: usize = 1 << 12;
 
-/// What room is taken for.
+/// The purpose of a reservation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// A body coming in that said beforehand that it is small.
+    /// An incoming body whose announced length is small.
     SmallBody,
-    /// Any other body coming in.
+    /// Any other incoming body.
     LargeBody,
-    /// A whole postback that waits for the disk.
+    /// A complete postback waiting for the disk.
     Postback,
 }
 
-/// How much room is taken.
+/// The budgets and their reserved bytes.
 #[derive(Debug)]
 pub(super) struct MemoryBudget {
     areas: [Area; 3],
@@ -44,11 +44,11 @@ struct Area {
     taken_by: PerAddress<AtomicUsize>,
 }
 
-/// There is none left for now.
+/// The budget or the address's share is used up for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BudgetExceeded;
 
-/// A piece of budget, given back when dropped.
+/// Reserved bytes; returned on drop.
 #[derive(Debug)]
 pub(super) struct Reservation {
     budget: Arc<MemoryBudget>,
@@ -88,7 +88,7 @@ impl Reservation {
         Reservation { budget: Arc::clone(budget), purpose, address, bytes: 0 }
     }
 
-    /// Takes more.
+    /// Reserves more bytes.
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), BudgetExceeded> {
         let area = self.budget.area(self.purpose);
         let share = area.taken_by.get(self.address);

@@ -1,4 +1,4 @@
-//! The requests that wait for the admin's verdict, by the ids of their postbacks.
+//! The requests waiting for a verdict of the admin, by the ids of their postbacks.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ pub(super) struct PendingVerdicts {
     requests: Mutex<HashMap<PostbackId, oneshot::Sender<Verdict>>>,
 }
 
-/// A request's place among those waiting; given up when dropped.
+/// A waiting request; unregistered on drop.
 #[derive(Debug)]
 pub(super) struct PendingVerdict {
     id: PostbackId,
@@ -26,8 +26,8 @@ impl PendingVerdicts {
         PendingVerdicts { max, requests: Mutex::default() }
     }
 
-    /// A place, if there is one. It must be taken before the postback can be delivered, so that no
-    /// verdict comes too early.
+    /// Registers a request; `None` if too many wait already. Must be called before the feed can
+    /// deliver the postback, or the verdict could come too early.
     pub(super) fn register(self: &Arc<Self>, id: PostbackId) -> Option<PendingVerdict> {
         let mut requests = self.lock();
         if requests.len() >= self.max {
@@ -38,11 +38,11 @@ impl PendingVerdicts {
         Some(PendingVerdict { id, waiting: Arc::clone(self), verdict })
     }
 
-    /// Hands a verdict to whoever waits for it, if anybody still does.
+    /// Delivers a verdict to its waiting request, if the request is still there.
     pub(super) fn deliver(&self, verdict: Verdict) {
         let request = self.lock().remove(&verdict.postback);
         if let Some(request) = request {
-            // Its request may have gone a moment ago.
+            // The request may have ended a moment ago.
             let _ = request.send(verdict);
         }
     }

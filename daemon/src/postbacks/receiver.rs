@@ -1,14 +1,16 @@
-//! PostbackReceiver: what arrives is read whole, given an id, kept, and waits for its verdict.
+//! Receives postbacks: reads the request, assigns an id, keeps the postback, and waits for the
+//! verdict.
 //!
-//! It runs on the serving threads and never blocks them. When the daemon stops, whoever waits for
-//! a verdict is answered `queued` at once.
+//! Runs on the serving threads and never blocks them. When the daemon stops, all requests that wait
+//! for verdicts are answered `queued` at once.
 //!
-//! Limits of what an address can do, each of its own:
-//! - A body must come at a least rate, and bodies that come in take a share of room.
-//! - What may be nobody's draws from a budget of bytes before it is kept: all of a postback that names
-//!   nothing usable, and of any other what is longer than a sale needs. The verdict may give it back.
-//! - A verdict that tells that something cannot be used draws from the same budget of misses as
-//!   visits that lead nowhere.
+//! Limits for each address, independent of each other:
+//! - A body must arrive at a minimum rate, and incoming bodies take a share of the memory budget.
+//! - Bytes that may belong to no sale are charged to a byte budget before they are kept: the whole
+//!   of a postback that identifies no sale, and of any other the part that is longer than a sale
+//!   needs. The verdict may refund them.
+//! - A verdict that says that a code or offer is unusable is charged to the same budget of misses
+//!   as visits that lead nowhere.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -30,30 +32,33 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::answer::{Form, Refusal};
+use super::answer::{AnswerForm, Refusal};
 use super::identification::names_something_usable;
 use super::memory_budget::{Purpose, Reservation, SMALL_BODY_BYTES};
 use super::pending_verdicts::PendingVerdict;
 use super::spool::Incoming;
-use super::{Shared, UNIDENTIFIED_BYTES};
+use super::state::PostbackState;
+use crate::client_info::ClientInfo;
 use crate::clock::unix_ms;
+use crate::http_answer::HttpAnswer;
 use crate::live_index::LiveIndex;
-use crate::redirect::ClientInfo;
-use crate::response::{Answer, Reply, respond};
+use crate::response::{Reply, respond};
 
-/// How long an advertiser is kept waiting for the admin's verdict.
+/// Longest wait for the admin's verdict.
 const VERDICT_DEADLINE: Duration = Duration::from_secs(2);
-/// How long a disk may take before the advertiser is told to come again. It may have the postback
-/// by then; whoever comes again reports the same conversion.
+/// Longest wait for the disk before the advertiser is told to retry. The postback may be on the
+/// disk by then; a retry reports the same conversion.
 const KEEP_DEADLINE: Duration = Duration::from_secs(10);
-/// How long a body may come more slowly than at the least rate: a lost packet is sent again.
+/// Time that a body may fall behind the minimum rate: long enough to retransmit a lost packet.
 const BODY_GRACE: Duration = Duration::from_secs(3);
+/// The part of an unidentified postback that the admin keeps; longer than any sale needs.
+const UNIDENTIFIED_BYTES: usize = 2 << 10;
 const LEAST_BODY_BYTES_PER_SECOND: usize = 16 << 10;
 
-/// Takes the postbacks that come to one serving thread.
+/// Receives the postbacks of one serving thread.
 #[derive(Clone)]
 pub struct PostbackReceiver {
-    shared: Arc<Shared>,
+    shared: Arc<PostbackState>,
     queue: SyncSender<Incoming>,
     node: u16,
     index: LiveIndex,
@@ -61,31 +66,30 @@ pub struct PostbackReceiver {
     shutdown: CancellationToken,
 }
 
-/// A body, and the room that it takes.
+/// A body and its reserved memory.
 struct Received {
     body: Vec<u8>,
     _memory: Option<Reservation>,
 }
 
-/// A postback that is durable.
 struct DurablePostback {
     id: PostbackId,
     pending: Option<PendingVerdict>,
     charge: Charge,
 }
 
-/// What was taken off an address's budget of bytes.
+/// The bytes charged to an address's byte budget.
 #[derive(Debug, Clone, Copy)]
 struct Charge {
-    /// Because it names nothing that can be used.
+    /// Charged because the postback identifies no sale.
     unidentified_bytes: usize,
-    /// Because it is longer than a sale needs.
+    /// Charged because the postback is longer than a sale needs.
     surplus_bytes: usize,
 }
 
 impl PostbackReceiver {
     pub(super) fn new(
-        shared: Arc<Shared>,
+        shared: Arc<PostbackState>,
         queue: SyncSender<Incoming>,
         node: u16,
         index: LiveIndex,
@@ -102,13 +106,13 @@ impl PostbackReceiver {
         parts: Parts,
         body: B,
         client: ClientInfo,
-    ) -> Answer
+    ) -> HttpAnswer
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let form = Form::requested(channel, &parts.headers);
-        let decided = match self.take(channel, &parts, body, &client).await {
-            Ok(kept) => self.decided(kept, &client).await,
+        let form = AnswerForm::requested(channel, &parts.headers);
+        let decided = match self.read_and_keep(channel, &parts, body, &client).await {
+            Ok(kept) => self.await_verdict(kept, &client).await,
             Err(refused) => Err(refused),
         };
         let counters = &self.shared.counters;
@@ -117,14 +121,14 @@ impl PostbackReceiver {
             Err(refused) => counters.refuse(refused.status()),
         }
         match decided {
-            // The same bytes that a visit gets above the limit.
+            // The same answer as to a visit above the limit.
             Err(Refusal::TooMany(wait)) => respond(Reply::too_many(wait), parts),
             decided => form.answer(decided, parts.headers),
         }
     }
 
-    /// The verdict on what is kept, unless its address may not hear it.
-    async fn decided(
+    /// The verdict on a kept postback, or a refusal if the address is above the limit on misses.
+    async fn await_verdict(
         &self,
         kept: DurablePostback,
         client: &ClientInfo,
@@ -140,7 +144,7 @@ impl PostbackReceiver {
         Ok(verdict)
     }
 
-    /// Gives back what the verdict shows to be somebody's.
+    /// Refunds the charges of a postback that the verdict shows to be genuine.
     fn refund(&self, charge: Charge, verdict: &Verdict, client: &ClientInfo) {
         let is_known = verdict.status != VerdictStatus::Queued;
         let unidentified = if is_known && !verdict.is_miss { charge.unidentified_bytes } else { 0 };
@@ -148,8 +152,9 @@ impl PostbackReceiver {
         self.shared.byte_budgets.give_back(client.address, unidentified + surplus);
     }
 
-    /// Keeps it. Its body is let go of then: a request that waits for its verdict holds little.
-    async fn take<B>(
+    /// Reads and keeps a postback. Drops the body early: a request that waits for its verdict holds
+    /// little memory.
+    async fn read_and_keep<B>(
         &self,
         channel: Channel,
         parts: &Parts,
@@ -161,7 +166,7 @@ impl PostbackReceiver {
     {
         let received = match parts.method {
             Method::GET => Received { body: Vec::new(), _memory: None },
-            Method::POST => self.read(parts, body, client).await?,
+            Method::POST => self.read_body(parts, body, client).await?,
             _ => return Err(Refusal::Method),
         };
         let unix_ms = unix_ms();
@@ -173,7 +178,7 @@ impl PostbackReceiver {
             node: self.node,
             channel,
             is_post: parts.method == Method::POST,
-            address: client.address_of(channel),
+            address: client.address_to_record(channel),
             host: client.host.as_str().as_bytes(),
             query,
             body: &received.body,
@@ -183,7 +188,7 @@ impl PostbackReceiver {
             origin: header(parts, &ORIGIN),
         };
         let record = postback.encode();
-        let is_identified = self.identifies(query, &received.body, unix_ms);
+        let is_identified = self.identifies_sale(query, &received.body, unix_ms);
         drop(received);
         let charge = self.charge(record.len(), is_identified, client)?;
         let pending = self.shared.waiting.register(id);
@@ -191,13 +196,13 @@ impl PostbackReceiver {
         Ok(DurablePostback { id, pending, charge })
     }
 
-    fn identifies(&self, query: &[u8], body: &[u8], unix_ms: u64) -> bool {
+    fn identifies_sale(&self, query: &[u8], body: &[u8], unix_ms: u64) -> bool {
         let seconds = (unix_ms / 1000) as i64;
         let index = self.index.current();
         index.is_some_and(|index| names_something_usable(&index, query, body, seconds))
     }
 
-    /// Takes off the address's budget what it makes us keep of what may be nobody's.
+    /// Charges the bytes that may belong to no sale.
     fn charge(
         &self,
         bytes: usize,
@@ -217,8 +222,8 @@ impl PostbackReceiver {
         Ok(charge)
     }
 
-    /// Reads a body as long as it may be, as slowly as it may come.
-    async fn read<B>(
+    /// Reads a body within the limits on length and rate.
+    async fn read_body<B>(
         &self,
         parts: &Parts,
         mut body: B,
@@ -237,9 +242,10 @@ impl PostbackReceiver {
         let began = Instant::now();
         let deadline = began + self.limits.borrow().client_timeout;
         let mut received = Vec::new();
-        while let Some(frame) = timeout_at(deadline.min(due(began, received.len())), body.frame())
-            .await
-            .map_err(|_| Refusal::TooSlow)?
+        while let Some(frame) =
+            timeout_at(deadline.min(body_deadline(began, received.len())), body.frame())
+                .await
+                .map_err(|_| Refusal::TooSlow)?
         {
             let Ok(data) = frame.map_err(|_| Refusal::Broken)?.into_data() else { continue };
             if received.len() + data.len() > MAX_BODY_BYTES {
@@ -252,7 +258,7 @@ impl PostbackReceiver {
         Ok(Received { body: received, _memory: Some(reservation) })
     }
 
-    /// Returns when it is durable.
+    /// Returns once the postback is durable.
     async fn keep(&self, record: Vec<u8>, client: &ClientInfo) -> Result<(), Refusal> {
         let mut reservation =
             Reservation::empty(&self.shared.memory, Purpose::Postback, client.address);
@@ -266,7 +272,7 @@ impl PostbackReceiver {
         }
     }
 
-    /// The verdict on it, which is `queued` where nobody says more in time.
+    /// The verdict; `queued` if none comes in time.
     async fn verdict(&self, id: PostbackId, pending: Option<PendingVerdict>) -> Verdict {
         let queued = Verdict {
             postback: id,
@@ -290,8 +296,8 @@ impl PostbackReceiver {
     }
 }
 
-/// When more of a body must have come than this.
-fn due(began: Instant, received: usize) -> Instant {
+/// The time by which more than `received` bytes must have come.
+fn body_deadline(began: Instant, received: usize) -> Instant {
     let at_least_rate =
         Duration::from_secs_f64(received as f64 / LEAST_BODY_BYTES_PER_SECOND as f64);
     began + BODY_GRACE + at_least_rate
@@ -299,7 +305,7 @@ fn due(began: Instant, received: usize) -> Instant {
 
 fn new_id(unix_ms: u64) -> Result<PostbackId, Refusal> {
     let mut random = [0; 10];
-    // Only a system without a source of randomness fails here.
+    // Fails only on a system without a source of randomness.
     getrandom::fill(&mut random).map_err(|_| Refusal::NotKept)?;
     Ok(PostbackId::new(unix_ms, random))
 }
@@ -308,7 +314,8 @@ fn header<'a>(parts: &'a Parts, name: &HeaderName) -> &'a [u8] {
     parts.headers.get(name).map_or(b"", HeaderValue::as_bytes)
 }
 
-/// Bodies are forms or JSON objects. One that does not say what it is, is what it looks like.
+/// Accepts forms and JSON objects. A body without a content type is recognised by its first
+/// character.
 fn check_type(content_type: &[u8], body: &[u8]) -> Result<(), Refusal> {
     let body = body.trim_ascii();
     let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
@@ -336,7 +343,7 @@ mod tests {
         let form = "application/x-www-form-urlencoded";
         for (content_type, body) in [
             (form, "a=1&b"),
-            ("Application/X-WWW-Form-Urlencoded; charset=utf-8", "a=%"),
+            ("Application/X-WWW-AnswerForm-Urlencoded; charset=utf-8", "a=%"),
             ("application/json", " {\"amount\": 1} "),
             ("text/json;x", "{}"),
             ("", "{\"a\":[]}"),

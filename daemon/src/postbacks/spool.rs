@@ -1,12 +1,11 @@
-//! The spool: a framed log of postbacks, one frame each, and the thread that owns it.
+//! The spool: a framed log of postbacks, one frame each, and its thread.
 //!
-//! - Whatever waits is appended in one piece and synced once; only then is each request told. When
-//!   that fails they are all told so, and the next postback tries again.
-//! - Nothing goes before the admin has acknowledged it. What it has acknowledged stays for a while
-//!   all the same, because an admin restored from a backup wants it again; it goes segment by
-//!   segment when it is too old, by a clock that can be trusted, or sooner when room is needed for
-//!   new ones or the disk is low.
-//! - A segment holds the postbacks of one UTC day and one run at most, so that old ones can go
+//! - All waiting postbacks are appended with one sync; only then do their requests learn the
+//!   result. After a failure all of them are refused, and the next postback tries again.
+//! - Only acknowledged postbacks are removed, and not at once: an admin restored from a backup
+//!   needs them again. Segments are removed when all their postbacks are too old, by a trusted
+//!   clock, or earlier when new postbacks need the room or the disk is low.
+//! - A segment holds postbacks of one UTC day and one run at most, so old postbacks can be removed
 //!   however few there are.
 
 #[cfg(test)]
@@ -24,22 +23,23 @@ use coupon_shared::removal_clock::RemovalTime;
 use tokio::sync::oneshot;
 
 use super::memory_budget::Reservation;
-use super::{AlertKind, OpenSpool, Shared, spool_id};
+use super::spool_id;
+use super::state::{AlertKind, OpenSpool, PostbackState};
 use crate::clock::unix_ms;
 use crate::durable_file;
 use crate::removal_clock::RemovalClock;
 
 const MAX_SEGMENT_BYTES: u64 = 16 << 20;
-/// Appended with one sync; far more than gathers while the one before is written.
+/// Most bytes appended with one sync; far more than arrive during a write.
 const MAX_BATCH_BYTES: usize = 4 << 20;
-/// A frame's header; only to reckon with.
+/// Length of a frame's header, for estimates only.
 const FRAME_OVERHEAD_BYTES: u64 = 16;
-const TIME_BETWEEN_LOOKS: Duration = Duration::from_secs(1);
-/// Frames whose age is looked at in one go, so that no postback waits long meanwhile.
-const MAX_LOOKED_AT: usize = 10_000;
+const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(1);
+/// Most frames checked for their age in one go; keeps postbacks from waiting long meanwhile.
+const MAX_AGE_CHECKS: usize = 10_000;
 const DAY_MS: u64 = 24 * 3600 * 1000;
 
-/// What the thread works with.
+/// The spool thread's configuration and channels.
 pub(super) struct SpoolSetup {
     pub(super) folder: PathBuf,
     pub(super) keep: Duration,
@@ -47,56 +47,57 @@ pub(super) struct SpoolSetup {
     pub(super) max_bytes: u64,
     pub(super) disk_reserve_bytes: u64,
     pub(super) incoming: Receiver<Incoming>,
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<PostbackState>,
 }
 
-/// An encoded postback whose request waits to hear that it is durable.
+/// An encoded postback whose request waits until it is durable.
 #[derive(Debug)]
 pub(super) struct Incoming {
     pub(super) record: Vec<u8>,
     pub(super) is_kept: oneshot::Sender<bool>,
-    /// Given back when the disk has it, or nobody.
+    /// Returned once the postback is on the disk or refused.
     pub(super) _memory: Reservation,
 }
 
-/// Why postbacks are not kept.
+/// Reasons why postbacks are not kept.
 #[derive(Debug, thiserror::Error)]
 enum SpoolError {
     #[error("postbacks cannot be kept and are refused: {0}")]
     Log(#[from] FramedLogError),
-    #[error("postbacks cannot be kept and are refused: cannot name the spool {}: {source}", folder.display())]
+    #[error("postbacks cannot be kept and are refused: cannot write the name of the spool {}: {source}", folder.display())]
     Name { folder: PathBuf, source: std::io::Error },
     #[error("postbacks cannot be kept and are refused: {} is damaged and cannot be set aside: {source}", folder.display())]
     SetAside { folder: PathBuf, source: std::io::Error },
     #[error(
-        "postbacks are refused: the spool has the {max_bytes} bytes it may have: start coupon-admin, which takes postbacks over, or raise postbacks.max_bytes"
+        "postbacks are refused: the spool has reached its limit of {max_bytes} bytes: start coupon-admin, which takes postbacks over, or raise postbacks.max_bytes"
     )]
     Full { max_bytes: u64 },
 }
 
-/// The thread's whole life.
+/// Runs the spool thread until all receivers are dropped.
 pub(super) fn run(setup: SpoolSetup) {
-    let mut thread = SpoolThread { setup, spool: None, looked: Instant::now() };
-    // A postback that comes early finds it open, or hears why not.
+    let mut thread = SpoolThread { setup, spool: None, last_maintenance: Instant::now() };
+    // Opened before the first postback, which then finds the spool open or the reason why not.
     let opened = thread.open();
-    thread.report(opened);
+    thread.report_result(opened);
     while let Some(batch) = thread.next_batch() {
-        thread.keep(batch);
-        thread.look();
+        thread.keep_batch(batch);
+        thread.maintain();
     }
 }
 
 struct SpoolThread {
     setup: SpoolSetup,
     spool: Option<Spool>,
-    looked: Instant,
+    last_maintenance: Instant,
 }
 
 impl SpoolThread {
-    /// What waits now, after waiting for it a while; `None` when nobody can send any more.
+    /// The waiting postbacks, after a short wait for the first; `None` when all senders are
+    /// dropped.
     fn next_batch(&self) -> Option<Vec<Incoming>> {
         let incoming = &self.setup.incoming;
-        let mut batch = match incoming.recv_timeout(TIME_BETWEEN_LOOKS) {
+        let mut batch = match incoming.recv_timeout(MAINTENANCE_INTERVAL) {
             Ok(first) => vec![first],
             Err(RecvTimeoutError::Timeout) => return Some(Vec::new()),
             Err(RecvTimeoutError::Disconnected) => return None,
@@ -112,7 +113,7 @@ impl SpoolThread {
         Some(batch)
     }
 
-    fn keep(&mut self, batch: Vec<Incoming>) {
+    fn keep_batch(&mut self, batch: Vec<Incoming>) {
         if batch.is_empty() {
             return;
         }
@@ -121,9 +122,9 @@ impl SpoolThread {
         if is_kept {
             self.setup.shared.counters.kept(batch.len() as u64);
         }
-        self.report(kept);
+        self.report_result(kept);
         for incoming in batch {
-            // Its request may have gone; then nobody hears of it.
+            // The request may have ended; then the result is dropped.
             let _ = incoming.is_kept.send(is_kept);
         }
     }
@@ -152,7 +153,7 @@ impl SpoolThread {
             .map_err(|source| SpoolError::Name { folder: folder.clone(), source })?;
         let shared = &self.setup.shared;
         let reader = spool.log.reader(spool.log.first_sequence())?;
-        // Only this thread opens it, once.
+        // Only this thread sets it, once.
         let _ = shared.spool.set(OpenSpool { id: id.into(), reader });
         shared.spool_bytes.store(spool.log.bytes_on_disk(), Ordering::Release);
         shared.committed.send_replace(spool.log.next_sequence());
@@ -160,15 +161,15 @@ impl SpoolThread {
         Ok(())
     }
 
-    /// A spool that is damaged where recovery must not touch it is kept for a person to look at;
-    /// new postbacks need one that works.
+    /// Keeps a spool with damage beyond recovery for a person to examine; new postbacks get a new
+    /// spool.
     fn open_or_set_aside(&self) -> Result<Spool, SpoolError> {
         let SpoolSetup { folder, keep, max_bytes, disk_reserve_bytes, shared, .. } = &self.setup;
         let open = || Spool::open(folder, *keep, *max_bytes, *disk_reserve_bytes);
         let damaged = match open() {
             Ok((spool, torn_bytes_cut)) => {
                 if torn_bytes_cut > 0 {
-                    tracing::warn!(bytes = torn_bytes_cut, "cut a torn tail off the spool");
+                    tracing::warn!(bytes = torn_bytes_cut, "torn tail cut off the spool");
                     shared.torn_bytes_cut.store(torn_bytes_cut, Ordering::Release);
                 }
                 return Ok(spool);
@@ -179,14 +180,14 @@ impl SpoolThread {
         let aside = durable_file::set_aside(folder)
             .map_err(|source| SpoolError::SetAside { folder: folder.clone(), source })?;
         let text = format!(
-            "{damaged}. All of the spool was set aside as {}; its postbacks that coupon-admin had not taken over yet are there",
+            "{damaged}. The whole spool was set aside as {}, with the postbacks that coupon-admin had not taken over yet",
             aside.display()
         );
         shared.alerts.raise(AlertKind::SetAside, text);
         Ok(open()?.0)
     }
 
-    fn report(&self, done: Result<(), SpoolError>) {
+    fn report_result(&self, done: Result<(), SpoolError>) {
         let alerts = &self.setup.shared.alerts;
         match done {
             Ok(()) => alerts.clear(AlertKind::Spool),
@@ -194,17 +195,18 @@ impl SpoolThread {
         }
     }
 
-    /// Now and then: opens what did not open, and removes what is too old.
-    fn look(&mut self) {
-        if self.looked.elapsed() < TIME_BETWEEN_LOOKS {
+    /// Opens a spool that failed to open, and removes old postbacks; does nothing between the
+    /// intervals.
+    fn maintain(&mut self) {
+        if self.last_maintenance.elapsed() < MAINTENANCE_INTERVAL {
             return;
         }
-        self.looked = Instant::now();
+        self.last_maintenance = Instant::now();
         let shared = Arc::clone(&self.setup.shared);
         match &mut self.spool {
             None => {
                 let opened = self.open();
-                self.report(opened);
+                self.report_result(opened);
             }
             Some(spool) => {
                 let now = self.setup.removal_clock.removal_time();
@@ -221,7 +223,7 @@ impl SpoolThread {
     }
 }
 
-fn report_disk(shared: &Shared, disk: &SpoolDisk) {
+fn report_disk(shared: &PostbackState, disk: &SpoolDisk) {
     let is_low = disk.is_low();
     shared.is_disk_low.store(is_low, Ordering::Release);
     if is_low {
@@ -238,14 +240,15 @@ fn report_disk(shared: &Shared, disk: &SpoolDisk) {
     }
 }
 
-/// The disk that the spool is on, of which a part is a reserve.
+/// The spool's disk, part of which is a reserve.
 struct SpoolDisk {
     folder: PathBuf,
     reserve_bytes: u64,
 }
 
 impl SpoolDisk {
-    /// Whether less is free than the reserve. Where the system does not say, the write itself will.
+    /// Whether less is free than the reserve. If the system does not say, writes will fail by
+    /// themselves.
     fn is_low(&self) -> bool {
         let disk = rustix::fs::statvfs(&self.folder);
         let free = disk.map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
@@ -253,26 +256,26 @@ impl SpoolDisk {
     }
 }
 
-/// The open log and what bounds it. It knows no time and no admin but what it is told.
+/// The open log and its bounds. Time and acknowledgements come in as parameters.
 struct Spool {
     log: FramedLog,
     keep_ms: u64,
     max_bytes: u64,
     disk: SpoolDisk,
-    /// The day of the last segment, unless that is of an earlier run.
+    /// The day of the last segment; `None` if an earlier run wrote the segment.
     segment_day: Option<u64>,
-    oldest: Oldest,
+    age_cursor: AgeCursor,
 }
 
-/// A place in the log: everything before is too old.
-struct Oldest {
+/// A position in the log: all earlier postbacks are too old.
+struct AgeCursor {
     reader: FrameReader,
-    /// When the frame before the reader's place came, where that is not too old.
+    /// When the postback before the reader's position came, unless it is too old.
     next_ms: Option<u64>,
 }
 
 impl Spool {
-    /// Opens it, and tells how many bytes of a torn tail were cut.
+    /// Opens the log; returns the spool and the number of bytes cut off a torn tail.
     fn open(
         folder: &std::path::Path,
         keep: Duration,
@@ -282,14 +285,14 @@ impl Spool {
         let segment_bytes = MAX_SEGMENT_BYTES.min(max_bytes / 8);
         let options = Options { segment_bytes, max_frame_bytes: MAX_POSTBACK_BYTES as u32 };
         let (log, recovery) = FramedLog::open(folder, options)?;
-        let oldest = Oldest { reader: log.reader(log.first_sequence())?, next_ms: None };
+        let age_cursor = AgeCursor { reader: log.reader(log.first_sequence())?, next_ms: None };
         let keep_ms = keep.as_millis() as u64;
         let disk = SpoolDisk { folder: folder.to_owned(), reserve_bytes };
-        let spool = Spool { log, keep_ms, max_bytes, disk, segment_day: None, oldest };
+        let spool = Spool { log, keep_ms, max_bytes, disk, segment_day: None, age_cursor };
         Ok((spool, recovery.torn_bytes_cut))
     }
 
-    /// Appends all records or none, and returns the next sequence.
+    /// Appends all records or none; returns the next sequence.
     fn append(
         &mut self,
         records: &[&[u8]],
@@ -306,11 +309,10 @@ impl Spool {
         Ok(self.log.append_synced(records)?.end)
     }
 
-    /// Gives up acknowledged segments, the oldest first, until there is room for so many bytes and
-    /// the disk is not low.
+    /// Removes acknowledged segments, the oldest first, until `bytes` fit and the disk is not low.
     fn make_room(&mut self, bytes: u64, acknowledged: u64) -> Result<(), SpoolError> {
         while self.log.bytes_on_disk() + bytes > self.max_bytes {
-            if !self.give_up_oldest(acknowledged)? {
+            if !self.remove_oldest_segment(acknowledged)? {
                 return Err(SpoolError::Full { max_bytes: self.max_bytes });
             }
         }
@@ -318,13 +320,13 @@ impl Spool {
     }
 
     fn relieve_disk(&mut self, acknowledged: u64) -> Result<(), FramedLogError> {
-        while self.disk.is_low() && self.give_up_oldest(acknowledged)? {}
+        while self.disk.is_low() && self.remove_oldest_segment(acknowledged)? {}
         Ok(())
     }
 
-    /// Gives up the oldest segment, or closes the last one so that it can be; false where the oldest
-    /// is not acknowledged, or nothing is left.
-    fn give_up_oldest(&mut self, acknowledged: u64) -> Result<bool, FramedLogError> {
+    /// Removes the oldest segment, or closes the last one to make it removable; false if the oldest
+    /// is not acknowledged or no segment is left.
+    fn remove_oldest_segment(&mut self, acknowledged: u64) -> Result<bool, FramedLogError> {
         let all = self.log.first_sequence()..self.log.next_sequence();
         match self.log.closed_segments().first().map(|oldest| oldest.end) {
             Some(next) if next <= acknowledged + 1 => {
@@ -339,10 +341,10 @@ impl Spool {
         }
     }
 
-    /// Removes the segments whose postbacks are all acknowledged and too old.
+    /// Removes segments with only acknowledged and old postbacks.
     fn remove_old(&mut self, acknowledged: u64, now: RemovalTime) -> Result<(), FramedLogError> {
         // An admin restored from a backup takes acknowledgements back.
-        let before = self.too_old_before(acknowledged, now.unix_ms())?.min(acknowledged + 1);
+        let before = self.first_to_keep(acknowledged, now.unix_ms())?.min(acknowledged + 1);
         if before == self.log.next_sequence() {
             self.log.close_segment()?;
         }
@@ -350,21 +352,21 @@ impl Spool {
         self.log.remove_segments_before(before)?;
         let removed = self.log.first_sequence() - first;
         if removed > 0 {
-            tracing::info!(postbacks = removed, "removed old postbacks from the spool");
+            tracing::info!(postbacks = removed, "old postbacks removed from the spool");
         }
         Ok(())
     }
 
-    /// The first sequence that must stay, as far as was looked.
-    fn too_old_before(&mut self, acknowledged: u64, now_ms: u64) -> Result<u64, FramedLogError> {
+    /// The first sequence that must stay, as far as checked.
+    fn first_to_keep(&mut self, acknowledged: u64, now_ms: u64) -> Result<u64, FramedLogError> {
         let first = self.log.first_sequence();
         let is_old = |came_ms: u64| came_ms.saturating_add(self.keep_ms) <= now_ms;
-        let Oldest { reader, next_ms } = &mut self.oldest;
+        let AgeCursor { reader, next_ms } = &mut self.age_cursor;
         if reader.next_sequence() < first {
             reader.seek(first);
             *next_ms = None;
         }
-        for _ in 0..MAX_LOOKED_AT {
+        for _ in 0..MAX_AGE_CHECKS {
             match *next_ms {
                 // The reader stands behind the frame that must stay.
                 Some(came_ms) if !is_old(came_ms) => return Ok(reader.next_sequence() - 1),
@@ -374,7 +376,7 @@ impl Spool {
                 break;
             }
             match reader.next_frame() {
-                // What cannot be read was never delivered, or long ago.
+                // Unreadable frames were never delivered, or long ago.
                 Ok(Some(frame)) => {
                     *next_ms = Some(Postback::decode(frame.payload).map_or(0, |p| p.unix_ms));
                 }

@@ -1,10 +1,10 @@
-//! Clicks and impressions that a page or a server reports, instead of a visitor's following a link:
+//! Clicks and impressions that a page or a server reports instead of a visitor following a link:
 //! `/sdk/click`, `/sdk/impression`, `/clk`.
 //!
-//! They are decided and recorded as visits are, and answered an id instead of a redirect. A code
-//! decides first; where it leads nowhere or is not there, offer and partner as named do. Invariant:
-//! whatever cannot be tracked gets the same bytes, so nobody can tell a code that rests from one
-//! that nobody has.
+//! Events are decided and recorded like visits, and answered with an id instead of a redirect. The
+//! code decides first; if the code is missing or leads nowhere, the named offer and partner decide.
+//! Invariant: every event that cannot be tracked gets the same bytes, so that the answer does not
+//! reveal the difference between a paused and an unknown code.
 
 use coupon_shared::click::VisitKind;
 use coupon_shared::code::FoldedCode;
@@ -20,7 +20,7 @@ use crate::request::SdkEvent;
 use crate::response::Reply;
 
 impl RedirectContext {
-    /// Decides, records and answers.
+    /// Decides, records and answers an event.
     pub(super) fn report(
         &mut self,
         index: &ServedIndex,
@@ -55,7 +55,7 @@ impl RedirectContext {
         }
     }
 
-    /// What the code decides, and what offer and partner do.
+    /// The decisions by code, and by offer and partner.
     fn decide_click(
         &mut self,
         index: &ServedIndex,
@@ -74,15 +74,17 @@ impl RedirectContext {
         [by_code, direct]
     }
 
-    /// The click that brought the visitor to the page, if the page was told one of ours.
+    /// The click that brought the visitor to the page, if the page names a genuine id.
     fn known_click(&self, index: &ServedIndex) -> Option<TransactionId> {
         let key = index.catalog().click_id_key();
         self.parameters.transaction_id().filter(|id| id.verify(&key))
     }
 
-    /// It was recorded when its link was known_click. Its offer is in the record, which is not here, so
-    /// it is the one that the page names. A page that names nothing is told nothing; one that names
-    /// what cannot be used learns that, which counts as a miss, or codes could be guessed with it.
+    /// Answers an event of a click that was recorded when the visitor followed the link. The
+    /// click's offer is in its record, which is not at hand, so the answer uses the offer that the
+    /// page names. A page that names nothing gets no offer. A page that names an unusable code,
+    /// offer or partner learns that, and this counts as a miss, because codes could be guessed
+    /// otherwise.
     fn answer_existing(
         &self,
         index: &ServedIndex,
@@ -113,7 +115,7 @@ impl RedirectContext {
     }
 }
 
-/// A page that is only fetched ahead reports clicks, too.
+/// Prefetched pages report clicks, too.
 fn visit_kind(event: SdkEvent, request: &VisitRequest<'_>) -> VisitKind {
     match event {
         SdkEvent::Impression => VisitKind::Impression,

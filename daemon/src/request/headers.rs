@@ -1,7 +1,7 @@
-//! What the headers of a request say of the visitor, and for which host.
+//! Reads the headers that matter for a visit.
 //!
-//! They are gone through once, because looking for each would hash its name and probe the map: a
-//! browser sends a dozen, and eight names matter here. Of a header that comes several times the
+//! One pass over all headers: looking each up would hash its name and probe the map, and a browser
+//! sends a dozen headers, of which eight names matter here. If a header occurs several times, the
 //! first value counts.
 
 use coupon_shared::partner_postback_headers::{
@@ -9,7 +9,7 @@ use coupon_shared::partner_postback_headers::{
 };
 use hyper::header::{HeaderMap, HeaderValue};
 
-/// What counts of a request's headers; empty where it is not headers.
+/// The relevant values of a request's headers; empty if absent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RequestHeaders<'a> {
     /// `User-Agent`
@@ -18,28 +18,25 @@ pub struct RequestHeaders<'a> {
     pub referer: &'a [u8],
     /// `Accept-Language`
     pub language: &'a [u8],
-    /// The browser says that it only fetches ahead of a click, or to show a preview.
+    /// The browser prefetches the page or shows a preview.
     pub is_prefetch: bool,
-    /// It is one of our own requests, which tell partners of conversions.
+    /// The request is one of our own partner postbacks.
     pub is_own: bool,
-    /// Each `Host`.
+    /// The `Host` headers.
     pub hosts: Hosts<'a>,
 }
 
-/// How often `Host` came. Servers that disagree on which of several counts are deceived by it.
+/// The number of `Host` headers. Several are an attack on servers that disagree on which one
+/// counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Hosts<'a> {
-    /// Not at all.
     #[default]
     None,
-    /// Once.
     One(&'a [u8]),
-    /// More than once.
     Several,
 }
 
 impl<'a> RequestHeaders<'a> {
-    /// Reads the headers.
     pub fn read(map: &'a HeaderMap) -> RequestHeaders<'a> {
         let mut headers = RequestHeaders::default();
         for (name, value) in map {
@@ -82,7 +79,7 @@ impl<'a> Hosts<'a> {
 }
 
 fn is_prefetch_or_preview(value: &HeaderValue) -> bool {
-    // `Sec-Purpose: prefetch;prerender` has parameters behind it.
+    // `Sec-Purpose: prefetch;prerender` has parameters behind the token.
     let token = value.as_bytes().split(|byte| b";, ".contains(byte)).next().unwrap_or_default();
     token.eq_ignore_ascii_case(b"prefetch") || token.eq_ignore_ascii_case(b"preview")
 }

@@ -1,18 +1,19 @@
-//! Answers that are held back until their visit's click is durable (`clicks.durable`).
+//! Holds answers back until their visit's click is durable (`clicks.durable`).
 //!
-//! - An answer waits for the commit that holds its click, and for nothing else. Sequences of a ring
-//!   only grow, so a commit lets go of the front of a queue.
-//! - A miss that left no click, such as an unknown code, waits for a commit as well: at once, it
-//!   would tell an unknown code from one that only rests. Misses are numbered, and queue beside clicks.
-//! - One task of the thread is told of commits and wakes whom they concern; no visit has a timer or
-//!   a task of its resources.
-//! - The wait is bounded: a redirect never hangs on a disk that takes nothing. Once a visitor has
-//!   waited [`LONGEST_WAIT`] in vain, all who wait are answered, and those who come after them at
-//!   once, until a commit comes through again. Each of these answers is counted; their clicks
-//!   are in the ring and become durable when the disk allows it.
+//! - An answer waits only for the commit with its click. The sequences of a ring only grow, so a
+//!   commit releases the front of a queue.
+//! - A miss without a click, such as an unknown code, waits for a commit as well: an immediate
+//!   answer would reveal the difference between an unknown and a paused code. Misses are numbered
+//!   and queue beside clicks.
+//! - One task per thread waits for commits and wakes the released answers; no visit has a timer or
+//!   a task of its own.
+//! - The wait is bounded: a redirect never hangs on a disk that accepts no writes. Once a visitor
+//!   has waited [`LONGEST_WAIT`], all waiting answers are released, and later ones are sent at
+//!   once, until a commit succeeds again. Each of these answers is counted; their clicks are in the
+//!   ring and become durable once the disk works.
 //!
-//! Whatever else left no click, and what the full ring had no room for, waits for nothing. A queue holds
-//! at most an entry for each click in the ring, or each open connection.
+//! All other answers without a click, and answers whose click found the ring full, do not wait. A
+//! queue has at most one entry for each click in the ring or each open connection.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -25,32 +26,31 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use super::ResponseFuture;
 use crate::clicks::Durability;
 use crate::counters::VisitCounters;
-use crate::response::Answer;
+use crate::http_answer::HttpAnswer;
 
-/// How long a visitor waits for the disk.
+/// Longest wait of a visitor for the disk.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
-/// How often it is looked whether somebody has waited that long.
-const TIME_BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+/// Interval between two checks for visitors with that wait.
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The answers that one thread holds back.
+/// The answers held back by one thread.
 pub(super) struct DurabilityGate {
     durability: Durability,
     counters: Arc<VisitCounters>,
     clicks: Queue,
     misses: Queue,
-    /// The last click that was asked about.
+    /// The last click seen by `awaited_commit`.
     last_click: Cell<u64>,
 }
 
-/// What an answer waits for.
+/// The commit awaited by an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Awaited {
-    /// The click with this sequence.
+pub(super) enum Awaited {
+    /// The commit with this sequence of the ring.
     Click(u64),
-    /// The miss with this number.
+    /// The commit after the miss with this number.
     Miss(u64),
 }
 
@@ -62,11 +62,11 @@ impl Awaited {
     }
 }
 
-/// Who waits, by ascending number.
+/// Waiting answers, by ascending number.
 #[derive(Debug, Default)]
 struct Queue {
     waiting: RefCell<VecDeque<Waiting>>,
-    /// How far commits reached when somebody had waited in vain.
+    /// The durable number at the time when a visitor's wait was given up.
     given_up_at: Cell<Option<u64>>,
 }
 
@@ -93,7 +93,7 @@ impl Queue {
         }
     }
 
-    /// Lets go of those whom a commit came for; returns whether somebody else has waited in vain.
+    /// Wakes the answers released by a commit; returns whether another one has waited too long.
     fn release_durable(&self, durable: u64, now: Instant) -> bool {
         let mut waiting = self.waiting.borrow_mut();
         let durable = waiting.partition_point(|waiting| waiting.number <= durable);
@@ -114,24 +114,24 @@ impl DurabilityGate {
         DurabilityGate { durability, counters, clicks, misses, last_click }
     }
 
-    /// The answer to a visit, after which `last_click` was the last one logged. `is_miss` says that it
-    /// tells that a code leads nowhere.
-    pub(super) fn until_durable(
-        self: &Rc<Self>,
-        last_click: u64,
-        is_miss: bool,
-        answer: Answer,
-    ) -> ResponseFuture {
-        let awaited = match self.last_click.replace(last_click) == last_click {
-            false => Awaited::Click(last_click),
-            true if is_miss => Awaited::Miss(self.durability.add_miss()),
-            true => return ResponseFuture::ready(answer),
+    /// The commit to await before the answer to a visit, if any. `last_click` is the sequence of
+    /// the last click logged after the visit; `is_miss` says that the visit leads nowhere.
+    pub(super) fn awaited_commit(&self, last_click: u64, is_miss: bool) -> Option<Awaited> {
+        let has_click = self.last_click.replace(last_click) != last_click;
+        let awaited = match has_click {
+            true => Awaited::Click(last_click),
+            false if is_miss => Awaited::Miss(self.durability.add_miss()),
+            false => return None,
         };
         if !self.has_given_up(awaited) {
             self.durability.request_commit();
         }
-        let gate = Rc::clone(self);
-        ResponseFuture::Gated(GatedAnswer { gate, awaited, answer: ready(answer) })
+        Some(awaited)
+    }
+
+    /// Holds an answer back until the commit has happened or the wait is given up.
+    pub(super) fn hold(self: &Rc<Self>, awaited: Awaited, answer: HttpAnswer) -> GatedAnswer {
+        GatedAnswer { gate: Rc::clone(self), awaited, answer: ready(answer) }
     }
 
     fn queue(&self, awaited: Awaited) -> (&Queue, u64) {
@@ -162,7 +162,7 @@ impl DurabilityGate {
         let (click, miss) = (self.durability.durable_click(), self.durability.durable_miss());
         let is_late =
             [self.clicks.release_durable(click, now), self.misses.release_durable(miss, now)];
-        // Both at once: who waits must not tell a click from a miss.
+        // Both queues at once: the waiting time must not tell a click from a miss.
         if is_late.contains(&true) {
             self.clicks.give_up(click);
             self.misses.give_up(miss);
@@ -170,26 +170,26 @@ impl DurabilityGate {
     }
 }
 
-/// The thread's task.
+/// The thread's task: releases answers after commits, or after the longest wait.
 pub(super) async fn release_committed(gate: Rc<DurabilityGate>) {
     loop {
-        // Whether there was a commit or not: the time may be over for somebody.
-        let _ = timeout(TIME_BETWEEN_LOOKS, gate.durability.next_commit()).await;
+        // The timeout is no error: a visitor may have waited long enough.
+        let _ = timeout(CHECK_INTERVAL, gate.durability.next_commit()).await;
         gate.release_durable(Instant::now());
     }
 }
 
-/// An answer that waits.
+/// An answer held back.
 pub(super) struct GatedAnswer {
     gate: Rc<DurabilityGate>,
     awaited: Awaited,
-    answer: Ready<Answer>,
+    answer: Ready<HttpAnswer>,
 }
 
 impl Future for GatedAnswer {
-    type Output = Answer;
+    type Output = HttpAnswer;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<HttpAnswer> {
         if !self.gate.is_released(self.awaited) {
             let (queue, _) = self.gate.queue(self.awaited);
             queue.wait(self.awaited.number(), cx.waker());

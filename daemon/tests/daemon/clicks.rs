@@ -1,4 +1,4 @@
-//! What a visit leaves behind, read from the feed.
+//! The clicks that visits leave, read from the feed.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use crate::published::{HOST, sample};
 use crate::running::{Coupond, folder};
 
-/// All clicks by the time of their ids.
+/// All clicks in the order of their ids' times.
 fn clicks(blocks: &[DecodedBlock]) -> Vec<Click<'_>> {
     let mut clicks: Vec<_> = blocks.iter().flat_map(DecodedBlock::clicks).collect();
     clicks.sort_by_key(|click| (click.head.unix_ms, click.head.transaction_id.0));

@@ -1,8 +1,8 @@
-//! The way of clicks while things break, on the real program: what was answered is compared with
-//! what the feed gives.
+//! Clicks under faults, with the real program: the answers that visitors got are compared with the
+//! clicks that the feed delivers.
 //!
-//! Each campaign has a short form, which runs with the other tests, and a long one, which is left
-//! out of them, takes its size from the environment and prints its figure:
+//! Each campaign has a short form, which runs with the other tests, and a long form, which is
+//! ignored by default, takes its size from the environment and prints its figures:
 //!
 //! ```text
 //! CLICK_KILLS=1000 CLICK_KILLS_CODES=1000000 cargo test --release -p coupond --test daemon -- \
@@ -44,21 +44,21 @@ use tempfile::TempDir;
 use crate::published::Network;
 use crate::running::{Coupond, folder};
 
-/// The folders of one campaign, and the address that every run of it listens at.
-struct Place {
+/// The folders of one campaign, and the address at which each run listens.
+struct Installation {
     folder: Rc<TempDir>,
     address: SocketAddr,
     variables: Vec<(&'static str, String)>,
 }
 
-impl Place {
-    fn of(network: &Network) -> Place {
+impl Installation {
+    fn new(network: &Network) -> Installation {
         let folder = Rc::new(folder());
         network.publish(&folder.path().join("index"));
-        Place { folder, address: own_address(), variables: Vec::new() }
+        Installation { folder, address: own_address(), variables: Vec::new() }
     }
 
-    fn with(mut self, name: &'static str, value: impl ToString) -> Place {
+    fn with(mut self, name: &'static str, value: impl ToString) -> Installation {
         self.variables.push((name, value.to_string()));
         self
     }
@@ -67,7 +67,7 @@ impl Place {
         self.start_with(&[])
     }
 
-    /// With further variables for this run.
+    /// `variables` are environment variables for this run only.
     fn start_with(&self, variables: &[(&str, String)]) -> Coupond {
         Coupond::start_again_in(Rc::clone(&self.folder), |command| {
             command.env("COUPOND_LISTEN", self.address.to_string());
@@ -77,17 +77,17 @@ impl Place {
     }
 }
 
-/// A loopback address that no other test uses, so that its port stays free while nobody listens.
+/// A loopback address that no other test uses: its port stays free while no program listens.
 fn own_address() -> SocketAddr {
     static COUNT: AtomicU8 = AtomicU8::new(1);
     let [_, _, high, low] = std::process::id().to_be_bytes();
     let ip = Ipv4Addr::new(127, high | 1, low, COUNT.fetch_add(1, Ordering::Relaxed));
-    // It does not listen: a child that another test starts has a copy for a moment, and a listener's
-    // copy would be taken for the daemon's.
+    // A UDP socket, which never listens: a child that another test forks inherits a copy for a
+    // moment, and a copy of a listener would accept connections meant for the daemon.
     UdpSocket::bind((ip, 0)).unwrap().local_addr().unwrap()
 }
 
-/// How large a long form is to be.
+/// The size of a long form, from the environment.
 fn size(variable: &str, otherwise: u64) -> u64 {
     match std::env::var(variable) {
         Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable} must be a whole number")),
@@ -95,7 +95,7 @@ fn size(variable: &str, otherwise: u64) -> u64 {
     }
 }
 
-/// Enough chance for a campaign, and the same each time.
+/// A pseudo-random generator with a fixed seed: each run of a campaign makes the same choices.
 struct Random(u64);
 
 impl Random {

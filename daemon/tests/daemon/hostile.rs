@@ -1,5 +1,6 @@
-//! Requests made to be understood differently by a proxy in front: each gets at most one answer, and
-//! after anything ambiguous the connection is over, so nothing can be hidden behind it.
+//! Requests made so that a proxy in front could read them differently: each gets at most one
+//! answer, and the connection ends after an ambiguous request, so no second request can be hidden
+//! behind the first.
 
 use std::io::{Read, Write};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use crate::running::{Answer, Coupond, folder, until};
 #[path = "hostile/slow.rs"]
 mod slow;
 
-/// What a smuggler hides behind his request.
+/// The request that an attacker hides behind another.
 const HIDDEN: &str = "GET /winter25 HTTP/1.1\r\nHost: go.example.com\r\n\r\n";
 
 fn impatient() -> Coupond {
@@ -27,10 +28,10 @@ fn impatient() -> Coupond {
 /// All answers until the daemon closes.
 fn answers(coupond: &Coupond, request: &[u8]) -> Vec<Answer> {
     let mut stream = coupond.connect();
-    // The daemon may answer and close before it has all.
+    // The daemon may answer and close before it has read the whole request.
     let _ = stream.write_all(request);
     let mut bytes = Vec::new();
-    // A reset after the answers is as good as an end.
+    // A reset after the answers counts as an end.
     let _ = stream.read_to_end(&mut bytes);
     split(&bytes)
 }
@@ -53,7 +54,8 @@ fn statuses(answers: &[Answer]) -> Vec<u16> {
     answers.iter().map(|answer| answer.status).collect()
 }
 
-/// Asserts the one answer to `request`, and that nothing behind it was looked at.
+/// Asserts that `request` gets exactly one answer and that the daemon ignores all bytes behind the
+/// request.
 fn assert_last(coupond: &Coupond, status: u16, request: &str) {
     let answers = answers(coupond, (request.to_owned() + HIDDEN).as_bytes());
     assert_eq!(statuses(&answers), [status], "{request:?}");
@@ -158,7 +160,7 @@ fn what_is_no_request_is_the_connections_end() {
     ] {
         assert_last(&coupond, 400, start);
     }
-    // Who speaks HTTP/2 would not understand an answer.
+    // An HTTP/2 client would not understand an HTTP/1 answer.
     assert_eq!(answers(&coupond, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), []);
     assert_eq!(coupond.health()["clicks"]["answered"], 0);
 }
@@ -203,7 +205,7 @@ fn raw_bytes_in_a_query_cost_no_visit_and_hide_nothing() {
     let post = post(&format!("Content-Length: {}\r\n", body.len()), "");
     let answers = answers(&coupond, &[&visits, post.as_bytes(), &body].concat());
     assert_eq!(statuses(&answers), [302, 302, 302, 405]);
-    // A blank ends a target, and for some servers control characters do, too.
+    // A blank ends a target, and so do control characters for some servers.
     for query in [&b"a b"[..], b"a\tb", b"a\x0bb", b"a\x0cb", b"a\0b", b"a\rb"] {
         let request = [&raw(query)[..], HIDDEN.as_bytes()].concat();
         assert_eq!(statuses(&self::answers(&coupond, &request)), [400], "{query:?}");
@@ -289,7 +291,7 @@ fn heads_beyond_the_limits_are_refused() {
         431,
         &format!("{} /winter25 HTTP/1.1\r\nHost: {HOST}\r\n\r\n", "G".repeat(20_000)),
     );
-    // A method is no longer than others, but none is answered however long it is.
+    // A method longer than any other is read, but not answered.
     let method = "G".repeat(4_000);
     let answer =
         answers(&coupond, format!("{method} /a HTTP/1.1\r\nHost: {HOST}\r\n\r\n").as_bytes());
@@ -360,24 +362,24 @@ fn noise_leaves_it_as_it_was() {
     for _ in 0..rounds {
         let mut stream = coupond.connect();
         let _ = stream.write_all(&noise.request());
-        // Most is refused at once; what waits for more is closed by the daemon later.
+        // The daemon refuses most of these at once and closes the others later.
         let _ = stream.set_read_timeout(Some(Duration::from_millis(1)));
         let _ = stream.read(&mut [0; 64]);
     }
     assert_eq!(coupond.get("/winter25").status, 302);
     assert!(!coupond.log().contains("panicked"), "{}", coupond.log());
     until("all are closed", || {
-        let metrics = coupond.private("GET", "/metrics").body;
+        let metrics = coupond.control("GET", "/metrics").body;
         metrics.contains("coupond_connections_open 0\n").then_some(())
     });
 }
 
-/// Pieces of requests in any order, some of them damaged.
+/// Pieces of requests in random order, some of them damaged.
 struct Noise(u64);
 
 impl Noise {
     fn next(&mut self, below: usize) -> usize {
-        // xorshift64: the same noise in each run.
+        // xorshift64: the same sequence in each run.
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

@@ -13,7 +13,7 @@ fn without_an_index_visitors_are_told_to_come_back_until_one_is_published() {
     let coupond = Coupond::start(folder(), |_| ());
     let answer = coupond.get("/winter25");
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")));
-    assert_eq!(coupond.private("GET", "/ready").status, 503);
+    assert_eq!(coupond.control("GET", "/ready").status, 503);
     let health = coupond.health();
     assert_eq!(health["status"], "degraded");
     assert!(health["problems"][0].as_str().unwrap().contains("CURRENT"), "{health}");
@@ -22,7 +22,7 @@ fn without_an_index_visitors_are_told_to_come_back_until_one_is_published() {
     until("the index is found without being told", || {
         (coupond.get("/winter25").status == 302).then_some(())
     });
-    assert_eq!(coupond.private("GET", "/ready").status, 200);
+    assert_eq!(coupond.control("GET", "/ready").status, 200);
     assert_eq!(coupond.health()["status"], "ok");
 }
 
@@ -49,18 +49,18 @@ fn a_level_that_was_preloaded_is_served_out_of_memory_when_a_manifest_names_it()
     let in_index = |file: &Path| coupond.index_dir().join(file.file_name().unwrap());
     let level = in_index(&files.level);
     let name = level.file_stem().unwrap().to_str().unwrap().strip_prefix("level-").unwrap();
-    let preload = || coupond.private("POST", &format!("/preload/{name}"));
+    let preload = || coupond.control("POST", &format!("/preload/{name}"));
 
     let missing = preload();
     assert_eq!(missing.status, 422);
     assert!(missing.json()["error"].as_str().unwrap().contains("cannot read"));
-    assert_eq!(coupond.private("POST", "/preload/CURRENT").status, 400);
-    assert_eq!(coupond.private("GET", &format!("/preload/{name}")).status, 405);
+    assert_eq!(coupond.control("POST", "/preload/CURRENT").status, 400);
+    assert_eq!(coupond.control("GET", &format!("/preload/{name}")).status, 405);
 
     std::fs::copy(&files.level, &level).unwrap();
     assert_eq!(preload().status, 200);
     assert_eq!(coupond.get("/many00000001").status, 404, "no manifest names it yet");
-    // That it is not read again shows only when it cannot be.
+    // With the file gone, a second read of the level would fail.
     std::fs::remove_file(&level).unwrap();
     std::fs::copy(&files.catalog, in_index(&files.catalog)).unwrap();
     std::fs::copy(&files.manifest, in_index(&files.manifest)).unwrap();
@@ -77,7 +77,7 @@ fn a_level_that_is_damaged_when_it_is_preloaded_is_read_when_a_manifest_names_it
     let level = in_index(&files.level);
     let name = level.file_stem().unwrap().to_str().unwrap().strip_prefix("level-").unwrap();
     std::fs::write(&level, "half written").unwrap();
-    assert_eq!(coupond.private("POST", &format!("/preload/{name}")).status, 422);
+    assert_eq!(coupond.control("POST", &format!("/preload/{name}")).status, 422);
     for file in [&files.level, &files.catalog, &files.manifest] {
         std::fs::copy(file, in_index(file)).unwrap();
     }
@@ -94,7 +94,7 @@ fn idle_threads_let_go_of_replaced_indexes() {
         assert_eq!(coupond.reload().status, 200);
     }
     until("all replaced indexes are freed", || {
-        let metrics = coupond.private("GET", "/metrics").body;
+        let metrics = coupond.control("GET", "/metrics").body;
         metrics.contains("coupond_index_retired 0\n").then_some(())
     });
 }
@@ -103,18 +103,18 @@ fn idle_threads_let_go_of_replaced_indexes() {
 fn a_reload_of_what_is_served_changes_nothing() {
     let coupond = Coupond::serving(&sample());
     assert_eq!(coupond.reload().json()["generation"], 1);
-    let metrics = coupond.private("GET", "/metrics").body;
+    let metrics = coupond.control("GET", "/metrics").body;
     assert!(metrics.contains("coupond_index_loads_total 1\n"), "{metrics}");
     assert!(metrics.contains("coupond_index_codes 8\n"), "{metrics}");
 }
 
-/// Publishes generation 2, spoils it, and expects that generation 1 serves on.
+/// Publishes generation 2, spoils the files, and expects generation 1 to stay in service.
 fn is_refused(spoil: impl FnOnce(&crate::published::Files), status: u16, part: &str) {
     let coupond = Coupond::serving(&sample());
     let elsewhere = folder();
     let files = sample().generation(2).with("fresh").publish(elsewhere.path());
     spoil(&files);
-    // Files first, the manifest last, as a publisher does.
+    // In a publisher's order: objects first, the manifest last.
     for file in [&files.level, &files.catalog, &files.manifest] {
         if file.exists() {
             std::fs::rename(file, coupond.index_dir().join(file.file_name().unwrap())).unwrap();
@@ -148,7 +148,7 @@ fn a_damaged_catalog_is_refused() {
 
 #[test]
 fn no_more_is_read_of_a_file_that_grew_than_its_header_says() {
-    // Sparse; more than any machine's memory.
+    // A sparse file larger than any machine's memory.
     let grow = |path: &Path| {
         std::fs::File::options().write(true).open(path).unwrap().set_len(1 << 40).unwrap();
     };
@@ -185,7 +185,7 @@ fn an_index_of_a_newer_version_is_refused() {
         422,
         "of a newer version",
     );
-    // Its second and third byte of a version come after eight of a name.
+    // The second and third byte of the version, behind the eight bytes of the magic number.
     let newer = |path: &Path| {
         let mut bytes = std::fs::read(path).unwrap();
         bytes[8] = 2;
@@ -242,7 +242,7 @@ fn at_start_the_manifest_before_serves_where_the_current_one_is_damaged() {
     assert_eq!(coupond.get("/before").status, 404);
 }
 
-/// What may stand where a file should be.
+/// Kinds of files that can lie in the place of a regular file.
 const STRANGERS: [&str; 5] = ["pipe", "socket", "folder", "link to a device", "link to nothing"];
 
 fn put(stranger: &str, path: &Path) {
@@ -266,7 +266,7 @@ fn remove(path: &Path) {
     }
 }
 
-/// Spoils each file of a publication in turn, and mends it again.
+/// Spoils each file of a publication in turn and mends the file again.
 fn each_spoiled(spoil: impl Fn(&Path), mend: impl Fn(&Path), part: &str) {
     let coupond = Coupond::serving(&sample());
     for (generation, at) in (2..).zip(0..3) {
@@ -358,7 +358,7 @@ fn files_that_may_not_be_read_are_refused_until_they_may() {
     assert_eq!(coupond.get("/fresh").status, 302);
 }
 
-/// Where the tests run as root, whom no file's mode stops.
+/// For tests that run as root, which ignores file modes.
 fn without_the_right_to_read_all(command: &mut std::process::Command) {
     if !rustix::process::geteuid().is_root() {
         return;

@@ -122,7 +122,7 @@ fn told_to_stop_it_answers_who_is_there_and_ends_well() {
     coupond.signal(Signal::TERM);
     coupond.wait_for_log("no new visitors");
     for visitor in &mut visitors {
-        // The thread may not have heard of it yet; then its answer leaves the connection open.
+        // A thread that has not seen the shutdown yet answers without closing the connection.
         let mut is_last = false;
         while !is_last {
             visitor.write_all(request.as_bytes()).unwrap();

@@ -1,4 +1,5 @@
-//! The way of a postback: kept, handed to the admin, answered with its verdict.
+//! Postbacks from the request to the verdict: kept in the spool, delivered to the admin, answered
+//! with the verdict.
 
 #[path = "postbacks/admin.rs"]
 pub(crate) mod admin;
@@ -19,7 +20,7 @@ use std::process::Command;
 use crate::published::{HOST, sample};
 use crate::running::{Answer, Coupond, folder};
 
-/// A daemon that answers every postback at once, without waiting for an admin.
+/// A daemon that answers every postback `queued` at once instead of waiting for an admin.
 fn answering_at_once() -> Coupond {
     serving_with(&[("COUPOND_POSTBACKS_MAX_WAITING", "0")])
 }
@@ -48,7 +49,7 @@ fn post_with(coupond: &Coupond, target: &str, headers: &str, body: &str) -> Answ
     coupond.raw(&[head.as_bytes(), body.as_bytes()].concat())
 }
 
-/// Sends a request whose answer may take its time.
+/// Sends a request without waiting for the answer.
 fn send(coupond: &Coupond, target: &str) -> TcpStream {
     let mut stream = coupond.connect();
     let request = format!(

@@ -1,4 +1,4 @@
-//! Connections that a proxy passes on, saying first whose they are.
+//! Connections through a proxy that names the client first.
 
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ fn behind(proxies: &str) -> Coupond {
     })
 }
 
-/// Version 2, with two bytes of a field nobody knows behind the addresses.
+/// A version 2 header with two bytes of an unknown field behind the addresses.
 fn binary(command: u8, source: [u8; 4]) -> Vec<u8> {
     let mut header = b"\r\n\r\n\0\r\nQUIT\n".to_vec();
     header.extend([0x20 | command, 0x11, 0, 12 + 5]);
@@ -46,11 +46,11 @@ fn visit(target: &str, more: &str) -> Vec<u8> {
     format!("GET {target} HTTP/1.1\r\nHost: {HOST}\r\n{more}Connection: close\r\n\r\n").into_bytes()
 }
 
-/// What comes back: nothing where the connection is closed or reset without a word.
+/// The answer; `None` if the daemon closes or resets the connection without one.
 fn sent(coupond: &Coupond, pieces: &[&[u8]]) -> Option<Answer> {
     let mut stream = coupond.connect();
     for piece in pieces {
-        // It may be closed by now.
+        // The daemon may have closed the connection already.
         let _ = stream.write_all(piece);
         std::thread::sleep(Duration::from_millis(if pieces.len() > 1 { 20 } else { 0 }));
     }
@@ -61,7 +61,7 @@ fn sent(coupond: &Coupond, pieces: &[&[u8]]) -> Option<Answer> {
 
 fn refused(coupond: &Coupond, reason: &str, count: u64) {
     let line = format!("coupond_proxy_connections_refused_total{{reason=\"{reason}\"}} {count}\n");
-    until(&line, || coupond.private("GET", "/metrics").body.contains(&line).then_some(()));
+    until(&line, || coupond.control("GET", "/metrics").body.contains(&line).then_some(()));
 }
 
 fn recorded(coupond: &Coupond, clicks: usize) -> Vec<String> {
@@ -153,7 +153,7 @@ fn a_header_that_does_not_come_in_time_ends_the_connection() {
     let began = Instant::now();
     let mut silent = coupond.connect();
     assert_eq!(silent.read(&mut [0]).unwrap(), 0);
-    // Bytes one by one are no progress.
+    // Single bytes are no progress.
     let mut slow = coupond.connect();
     let closed = text("203.0.113.7").chunks(1).cycle().take(300).any(|byte| {
         std::thread::sleep(Duration::from_millis(20));
@@ -171,7 +171,7 @@ fn connections_of_others_than_trusted_proxies_are_closed_and_told_of_once() {
     }
     refused(&coupond, "untrusted", 10);
     let told = coupond.log().matches("not among trusted_proxies").count();
-    // Each serving thread tells it.
+    // Each serving thread logs the refusal.
     assert!((1..=2).contains(&told), "{}", coupond.log());
 }
 

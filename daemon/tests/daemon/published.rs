@@ -17,7 +17,7 @@ pub(crate) const LINEAGE: Lineage = Lineage([9; 16]);
 /// The tracking domain of the sample network.
 pub(crate) const HOST: &str = "go.example.com";
 
-/// What is published.
+/// The contents of a publication.
 #[derive(Clone)]
 pub(crate) struct Network {
     pub(crate) generation: u64,
@@ -26,7 +26,7 @@ pub(crate) struct Network {
     pub(crate) catalog: Catalog,
 }
 
-/// Where the files stand.
+/// The paths of a publication's files.
 pub(crate) struct Files {
     pub(crate) manifest: PathBuf,
     pub(crate) level: PathBuf,
@@ -61,7 +61,7 @@ pub(crate) fn offer(id: u32, url: &str) -> Offer {
     }
 }
 
-/// One partner, two offers, and a code for every way not to be redirected.
+/// One partner, two offers, and a code for each reason not to redirect.
 pub(crate) fn sample() -> Network {
     let shop = "https://shop.example/buy?c={coupon_code}&t={transaction_id}&s={sub1}&o={offer_id}";
     let ended = Offer { active: false, ..offer(18, "https://ended.example/") };
@@ -90,20 +90,20 @@ pub(crate) fn sample() -> Network {
 }
 
 impl Network {
-    /// The same network, published again with another number.
+    /// Sets the number of the next publication.
     pub(crate) fn generation(mut self, generation: u64) -> Network {
         self.generation = generation;
         self
     }
 
-    /// With one more code.
+    /// Adds one code.
     pub(crate) fn with(mut self, code: &'static str) -> Network {
         self.codes.push((code.to_owned(), vec![row(100, 16)]));
         self.codes.sort_by(|(one, _), (other, _)| one.cmp(other));
         self
     }
 
-    /// With so many codes more.
+    /// Adds `count` codes.
     pub(crate) fn and_many_codes(mut self, count: u64) -> Network {
         let more = (0..count).map(|n| (format!("many{n:08}"), vec![row(1000 + n as u32, 16)]));
         self.codes.extend(more);
@@ -111,7 +111,7 @@ impl Network {
         self
     }
 
-    /// Writes the files and then the manifest; the manifest before stays as the previous one.
+    /// Writes the objects and then the manifest; the previous manifest stays as `CURRENT.prev`.
     pub(crate) fn publish(&self, folder: &Path) -> Files {
         std::fs::create_dir_all(folder).unwrap();
         let level = self.level();

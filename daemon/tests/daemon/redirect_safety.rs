@@ -1,5 +1,5 @@
-//! Whatever bytes a visitor sends, and wherever: one answer, and a redirect goes nowhere but to the
-//! scheme, host and port that stand in the catalog.
+//! Whatever bytes a visitor sends, at any place: each request gets one answer, and a redirect leads
+//! only to the scheme, host and port that stand in the catalog.
 
 #[path = "redirect_safety/wire.rs"]
 mod wire;
@@ -13,13 +13,14 @@ use crate::published::{HOST, Network, destination, offer, row, sample};
 use crate::running::{Coupond, folder};
 use wire::{Raw, Wire};
 
-/// Every value that a visitor gives, and what parts them in a `Location`.
+/// Every value that a visitor can set, and the separators between the values in a `Location`.
 const VALUES: &str = "{sub1};{sub2};{sub3};{sub4};{sub5};{source_id};{uid};{coupon_code};\
                       {language};{referer}";
 const NAMES: [&str; 7] = ["sub1", "sub2", "sub3", "sub4", "sub5", "source_id", "uid"];
 const REFERER: usize = 9;
 
-/// A code, where its destination's values begin and end, and the origin that it must keep.
+/// A code, the text before and after the values in its destination, and the origin that the
+/// redirect must keep.
 const TEMPLATES: [(&str, &str, &str, &str); 4] = [
     ("inpath25", "https://path.example:8443/", "/end?x#y", "https://path.example:8443"),
     ("inquery25", "http://query.example/?v=", "&z=1", "http://query.example"),
@@ -27,7 +28,7 @@ const TEMPLATES: [(&str, &str, &str, &str); 4] = [
     ("bareaddress25", "https://[2001:db8::1]:444/", "", "https://[2001:db8::1]:444"),
 ];
 
-/// What others were broken with: line ends, origins, other ways to write them, macros, length.
+/// Attacks known from other servers: line ends, origins, alternative spellings, macros, length.
 const HOSTILE: [&str; 24] = [
     "\r\nLocation: https://evil.example/",
     "%0d%0aLocation:%20https://evil.example/",
@@ -67,7 +68,7 @@ fn network() -> Network {
     network
 }
 
-/// A daemon that is asked, and how often it redirected.
+/// A daemon under test and the number of its redirects.
 struct Asked<'a> {
     wire: Wire<'a>,
     coupond: &'a Coupond,
@@ -78,12 +79,13 @@ struct Asked<'a> {
 impl<'a> Asked<'a> {
     fn new(coupond: &'a Coupond) -> Asked<'a> {
         let mut wire = Wire::to(coupond);
-        let not_found = wire.ask(&request(b"/nobody", HOST.as_bytes(), b""), true);
+        let not_found = wire.send(&request(b"/nobody", HOST.as_bytes(), b""), true);
         assert_eq!(not_found.status, 404);
         Asked { wire, coupond, not_found, redirects: 0 }
     }
 
-    /// Asks with one more header line, and returns the values in the redirect, where it is one.
+    /// Sends a request with one more header line and returns the values in the redirect, if there
+    /// is one.
     fn values(
         &mut self,
         template: usize,
@@ -92,7 +94,7 @@ impl<'a> Asked<'a> {
         header: &[u8],
     ) -> Option<Vec<Vec<u8>>> {
         let request = request(target, host, header);
-        let answer = self.wire.ask(&request, true);
+        let answer = self.wire.send(&request, true);
         let shown = || format!("{:?} to {:?}", answer, String::from_utf8_lossy(&request));
         match answer.status {
             302 => {
@@ -112,12 +114,12 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// Asks for a target only.
+    /// Sends a request that differs only in its target.
     fn target(&mut self, template: usize, target: &[u8]) -> Option<Vec<Vec<u8>>> {
         self.values(template, target, HOST.as_bytes(), b"")
     }
 
-    /// Nothing was answered twice, broke, or was counted as something else.
+    /// Asserts that each request was answered once and counted correctly.
     fn end(self) {
         self.wire.end();
         assert_eq!(self.coupond.health()["clicks"]["logged"], self.redirects);
@@ -129,7 +131,7 @@ fn request(target: &[u8], host: &[u8], header: &[u8]) -> Vec<u8> {
     [b"GET ", target, b" HTTP/1.1\r\nHost: ", host, b"\r\n", header, b"\r\n"].concat()
 }
 
-/// Takes a redirect apart, and says what is wrong with it.
+/// Parses a redirect into its values, or says what is wrong with the redirect.
 fn values_of(answer: &Raw, template: usize) -> Result<Vec<Vec<u8>>, String> {
     let (_, begin, end, origin) = TEMPLATES[template];
     let mut names: Vec<_> = answer.headers.iter().map(|line| name_of(line)).collect();
@@ -161,19 +163,20 @@ fn spellings(byte: u8) -> [Vec<u8>; 4] {
     [vec![byte], once.into(), lower.into(), twice.into()]
 }
 
-/// `text` with something in the place of the bytes of a range.
+/// `text` with the bytes of a range replaced.
 fn with(text: &str, range: std::ops::Range<usize>, instead: &[u8]) -> Vec<u8> {
     [&text.as_bytes()[..range.start], instead, &text.as_bytes()[range.end..]].concat()
 }
 
-/// The bytes that redirect as they are; spelt otherwise, none may.
+/// The bytes that redirect unencoded; the other spellings must not redirect.
 fn redirecting(redirects: impl FnMut(&[u8]) -> bool) -> Vec<u8> {
     let (plain, escaped) = redirecting_plain_and_escaped(redirects);
     assert_eq!(escaped, [0; 0]);
     plain
 }
 
-/// The bytes that redirect as they are, and those that do percent-encoded once; twice, none may.
+/// The bytes that redirect unencoded, and the bytes that redirect percent-encoded once; encoded
+/// twice no byte may redirect.
 fn redirecting_plain_and_escaped(mut redirects: impl FnMut(&[u8]) -> bool) -> (Vec<u8>, Vec<u8>) {
     let (mut plain, mut escaped) = (Vec::new(), Vec::new());
     for byte in 0..=255 {
@@ -208,7 +211,8 @@ fn a_code_is_its_own_letters_in_either_case_plain_or_escaped_and_nothing_else_bu
         for (place, plain, escaped) in [
             (1, "", ""),
             (4, "", ""),
-            // The beginning of a query or fragment, the link's own slash, and what people append.
+            // The beginning of a query or fragment, the link's own slash, and characters that
+            // people append.
             (path.len(), "!\"#'),./:;>?]}", "!\"'),.:;>?]}"),
         ] {
             let found = redirecting_plain_and_escaped(|spelling| {
@@ -254,7 +258,7 @@ fn a_parameters_value_reaches_the_destination_decoded_once_and_encoded_once() {
                     assert_eq!(values[place], decoded, "{}", String::from_utf8_lossy(&target));
                     assert_eq!(values.iter().filter(|value| !value.is_empty()).count(), 2);
                 } else {
-                    // Blanks end a target, for some servers control characters do, too.
+                    // Blanks end a target, and so do control characters for some servers.
                     assert!(spelling.len() == 1 && byte <= b' ', "byte {byte}");
                 }
             }
@@ -263,7 +267,7 @@ fn a_parameters_value_reaches_the_destination_decoded_once_and_encoded_once() {
     asked.end();
 }
 
-/// What a form's value says; it ends where the next one or the fragment begins.
+/// Decodes a form's value, which ends at the next pair or at the fragment.
 fn decoded_once(value: &[u8]) -> Vec<u8> {
     let end = value.iter().position(|byte| b"&#".contains(byte)).unwrap_or(value.len());
     let spaced: Vec<u8> =
@@ -294,7 +298,8 @@ fn no_byte_of_a_header_leaves_its_value() {
             asked.values(template, &target, HOST.as_bytes(), &[name, b": v\r\n"].concat());
         };
         name_with(&[b'X', byte, b'Y']);
-        // An empty line, even without its carriage return, ends the head: that would be two requests.
+        // An empty line, even without a carriage return, ends the head: the rest would be a second
+        // request.
         if byte != b'\n' {
             name_with(&[byte, b'X']);
         }
@@ -303,7 +308,7 @@ fn no_byte_of_a_header_leaves_its_value() {
     asked.end();
 }
 
-/// One that believes what we say of the client's address.
+/// A daemon that trusts the test's `X-Forwarded-For`.
 fn behind_a_proxy() -> Coupond {
     let folder = folder();
     network().publish(&folder.path().join("index"));
@@ -322,7 +327,7 @@ fn a_host_is_the_tracking_domain_in_any_case_and_no_other_spelling_of_it() {
         (13, 1, b"Mm"),
         (0, 0, b"\t "),
         (5, 0, b""),
-        // A line may end without its carriage return.
+        // A line may end without a carriage return.
         (14, 0, b"\t\n .:"),
     ] {
         let found = redirecting(|spelling| {
@@ -361,7 +366,7 @@ fn what_others_were_broken_with_breaks_nothing_here() {
     asked.end();
 }
 
-/// Visits that lead nowhere: one for each reason that a click's record can give, and what leaves none.
+/// Visits that lead nowhere: one for each reason in a click's record, and visits without a click.
 const LED_NOWHERE: [&str; 18] = [
     "/paused",
     "/unassigned",
@@ -396,12 +401,12 @@ fn network_of_dead_ends() -> Network {
     network
 }
 
-/// Asks for all that leads nowhere, and returns the one answer to all of it.
+/// Sends all requests that lead nowhere and returns their one common answer.
 fn the_one_answer(coupond: &Coupond, method: &str) -> Raw {
     let mut wire = Wire::to(coupond);
     let mut answers = LED_NOWHERE.iter().map(|target| {
         let request = format!("{method} {target} HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
-        (target, wire.ask(request.as_bytes(), method == "GET"))
+        (target, wire.send(request.as_bytes(), method == "GET"))
     });
     let (_, first) = answers.next().unwrap();
     for (target, answer) in answers {

@@ -1,11 +1,11 @@
-//! The tracking domain, row by row.
+//! The answers of the tracking domain, for each kind of request.
 
 use std::io::{Read, Write};
 
 use crate::published::{HOST, destination, sample};
 use crate::running::{Answer, Coupond, folder, until};
 
-/// Paths that lead nowhere, for whatever reason.
+/// Paths that lead nowhere, for every reason.
 pub(crate) const DEAD_ENDS: [&str; 17] = [
     "/nobody",
     "/nobody/",
@@ -95,7 +95,7 @@ fn files_that_every_host_is_asked_for_are_no_codes_and_never_a_fallback() {
         let answer = coupond.get(path);
         assert_eq!((answer.status, answer.header("location")), (404, None), "{path}");
     }
-    // None of them was a guess at a code.
+    // None of these requests counted as a guessed code.
     assert_eq!(coupond.get("/nobody").status, 302);
     assert_eq!(coupond.get("/nobody").status, 429);
     assert_eq!(coupond.request("POST", "/robots.txt", "").status, 405);
@@ -234,9 +234,9 @@ fn what_is_not_http_is_bad() {
     {
         assert_eq!(coupond.raw(request.as_bytes()).status, 400, "{request:?}");
     }
-    // A connection is counted when it has ended, a moment after its answer.
+    // A connection is counted at its end, a moment after the answer.
     until("all four are counted", || {
-        let metrics = coupond.private("GET", "/metrics").body;
+        let metrics = coupond.control("GET", "/metrics").body;
         metrics.contains("coupond_parse_errors_total 4").then_some(())
     });
 }

@@ -1,8 +1,9 @@
-//! Stopping and restarting while visitors come: whoever was let in is answered, each answer has
-//! exactly one click, and with inherited sockets nobody is refused either.
+//! Stops and restarts under load: every accepted visitor is answered, each answer has exactly one
+//! click, and with inherited sockets no connection is refused.
 //!
-//! A socket that the daemon bound itself is closed at a stop. The kernel resets who connected in the
-//! instant between the last look into its queue and that; only inherited sockets have no such instant.
+//! The daemon closes a socket that it bound itself when it stops. The kernel resets connections
+//! that arrive between the daemon's last `accept` and that close; only inherited sockets avoid
+//! this.
 
 use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -19,25 +20,25 @@ use rustix::process::Signal;
 use crate::published::{HOST, sample};
 use crate::running::{Coupond, after_shell, command, folder, read_head, until};
 
-/// Visitors at a time.
+/// Concurrent visitors.
 const VISITORS: usize = 6;
-/// Visits over one connection; then a visitor opens another.
+/// Visits over one connection before a visitor opens another.
 const VISITS_PER_CONNECTION: usize = 20;
 
-/// What the visitors got, all together.
+/// The sum of all visitors' results.
 #[derive(Default)]
 struct Visited {
-    /// Of their redirects.
+    /// The ids of the redirects.
     ids: Vec<TransactionId>,
     connections: u64,
-    /// Connections that nobody accepted.
+    /// Refused connections.
     refused: u64,
-    /// Connections that were reset before their first answer, when the daemon was told to stop.
+    /// Connections reset before their first answer, after the daemon was told to stop.
     reset_unaccepted: u64,
 }
 
-/// Visits as fast as it can until it is over or nobody accepts any more. Anything but whole answers
-/// fails.
+/// Visits without pauses until `over` is set or connections are refused. Asserts that every answer
+/// is complete.
 fn visit(address: SocketAddr, [over, stopping]: [&AtomicBool; 2]) -> Visited {
     let mut visited = Visited::default();
     while !over.load(Ordering::Relaxed) {
@@ -78,7 +79,8 @@ fn id_in(head: &str) -> TransactionId {
     after.split('&').next().unwrap().parse().unwrap()
 }
 
-/// Visitors come while `meanwhile` runs, which says when it is over and when the daemon stops.
+/// Lets visitors come while `meanwhile` runs, which sets when the load is over and when the daemon
+/// stops.
 fn under_load(address: SocketAddr, meanwhile: impl FnOnce([&AtomicBool; 2])) -> Visited {
     let (over, stopping) = Default::default();
     let flags: [&AtomicBool; 2] = [&over, &stopping];
@@ -98,7 +100,7 @@ fn under_load(address: SocketAddr, meanwhile: impl FnOnce([&AtomicBool; 2])) -> 
     })
 }
 
-/// Asserts that the feed has exactly the clicks that were answered since the cursor.
+/// Asserts that the feed has exactly the clicks answered since the cursor.
 fn assert_fed(coupond: &Coupond, cursor: &mut Cursor, mut answered: Vec<TransactionId>) {
     let mut fed: Vec<TransactionId> = Vec::new();
     until("the feed has the clicks", || {
@@ -115,15 +117,15 @@ fn assert_fed(coupond: &Coupond, cursor: &mut Cursor, mut answered: Vec<Transact
     assert!(fed == answered, "{} clicks for {} answers", fed.len(), answered.len());
 }
 
-/// Stops the daemon under load so many times, and tells how many answers were given, and how many
-/// connections reset that it had not accepted.
+/// Stops the daemon under load `stops` times. Returns the number of answers and of connections that
+/// were reset unaccepted.
 fn stops_under_load(stops: u32) -> (u64, u64) {
     let mut coupond = Coupond::serving(&sample());
     let mut cursor = Cursor::default();
     let (mut answers, mut reset) = (0, 0);
     for stop in 0..stops {
         let visited = under_load(coupond.address, |[_, stopping]| {
-            // At any moment of a visitor's connection.
+            // At varying moments of a visitor's connection.
             std::thread::sleep(Duration::from_micros(30_000 + u64::from(stop) * 7_919 % 40_000));
             stopping.store(true, Ordering::Relaxed);
             coupond.signal(Signal::TERM);
@@ -156,7 +158,7 @@ fn two_hundred_stops_under_load() {
     );
 }
 
-/// Gives the sockets to the daemon as a service manager does.
+/// Passes the sockets to the daemon as a service manager does.
 fn pass(command: &mut Command, sockets: &[TcpListener]) {
     let passed = ["exec 3<&0 0</dev/null", "exec 3<&0 4<&1 0</dev/null 1>/dev/null"];
     let count = sockets.len();
@@ -169,8 +171,8 @@ fn pass(command: &mut Command, sockets: &[TcpListener]) {
     command.stdout(duplicates.next().map_or_else(Stdio::null, Stdio::from));
 }
 
-/// Restarts a daemon with so many inherited sockets again and again while visitors come; returns
-/// the answers and connections there were.
+/// Restarts a daemon with inherited sockets under load. Returns the numbers of answers and
+/// connections.
 fn restarts_under_load(sockets: usize, restarts: u32) -> (usize, u64) {
     let sockets = bind_tcp("127.0.0.1:0".parse().unwrap(), sockets).unwrap();
     let folder = folder();

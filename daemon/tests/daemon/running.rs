@@ -17,18 +17,18 @@ use crate::published::{HOST, Network};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A running daemon and its folders; killed when dropped.
+/// A running daemon and its folders; killed on drop.
 pub(crate) struct Coupond {
     child: Child,
     pub(crate) address: SocketAddr,
     pub(crate) folder: Rc<TempDir>,
 }
 
-/// An answer as it came over the wire.
+/// An answer as received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// Header lines in lower case names, without `date`.
+    /// Header lines with lower-case names, without `date`.
     pub(crate) headers: Vec<String>,
     pub(crate) body: String,
 }
@@ -58,18 +58,18 @@ impl Answer {
     }
 }
 
-/// A folder with `index/` (not yet published), `data/` and `run/` in it.
+/// A folder with `index/` (nothing published yet), `data/` and `run/`.
 pub(crate) fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
-/// The command with which everything in `folder` is used.
+/// The command that starts a daemon with all its folders in `folder`.
 pub(crate) fn command(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_coupond"));
     command
         .env("COUPOND_LISTEN", "127.0.0.1:0")
         .env("COUPOND_THREADS", "2")
-        // Tests come from one address again and again.
+        // All tests share one address, so the limit on misses is off.
         .env("COUPOND_LIMITS_MISSES_PER_MINUTE", "0")
         .env("COUPOND_DATA_DIR", folder.join("data"))
         .env("COUPOND_RUNTIME_DIR", folder.join("run"))
@@ -85,12 +85,12 @@ impl Coupond {
         Coupond::start(folder, |_| ())
     }
 
-    /// A daemon over whatever stands in the folder.
+    /// A daemon over the existing contents of a folder.
     pub(crate) fn start(folder: TempDir, configure: impl FnOnce(&mut Command)) -> Coupond {
         Coupond::start_in(Rc::new(folder), configure)
     }
 
-    /// Another run over the same folders, after this one has ended.
+    /// Another run over the same folders after this run has ended.
     pub(crate) fn restarted(&self) -> Coupond {
         self.restarted_with(|_| ())
     }
@@ -99,12 +99,12 @@ impl Coupond {
         Coupond::start_again_in(Rc::clone(&self.folder), configure)
     }
 
-    /// Where a run before this one may have been killed.
+    /// Starts a daemon where an earlier run may have been killed.
     pub(crate) fn start_again_in(
         folder: Rc<TempDir>,
         configure: impl FnOnce(&mut Command),
     ) -> Coupond {
-        // A killed run leaves its address.
+        // A killed run leaves its address file behind.
         let _ = std::fs::remove_file(folder.path().join("run/coupond.addr"));
         Coupond::start_in(folder, configure)
     }
@@ -121,7 +121,8 @@ impl Coupond {
         coupond.address = until("the address is known", || {
             std::fs::read_to_string(&file).ok()?.trim().parse().ok()
         });
-        // Answered only when the threads have started: then the first look at the index is over.
+        // Health is answered only after the threads have started, and so after the first attempt to
+        // load the index.
         coupond.health();
         coupond
     }
@@ -144,10 +145,10 @@ impl Coupond {
         stream
     }
 
-    /// Sends bytes as they are and reads until the daemon closes.
+    /// Sends bytes unchanged and reads until the daemon closes.
     pub(crate) fn raw(&self, request: &[u8]) -> Answer {
         let mut stream = self.connect();
-        // The daemon may answer and close before it has all.
+        // The daemon may answer and close before it has read the whole request.
         let _ = stream.write_all(request);
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
@@ -165,21 +166,21 @@ impl Coupond {
         self.request("GET", target, "")
     }
 
-    /// Asks the private surface.
-    pub(crate) fn private(&self, method: &str, path: &str) -> Answer {
-        Answer::parse(&self.private_bytes(method, path, b""))
+    /// Sends a request to the control API.
+    pub(crate) fn control(&self, method: &str, path: &str) -> Answer {
+        Answer::parse(&self.control_bytes(method, path, b""))
     }
 
-    /// Head and body of an answer of the private surface.
-    fn private_bytes(&self, method: &str, path: &str, body: &[u8]) -> Vec<u8> {
-        ask_privately(&self.socket(), method, path, body).unwrap()
+    /// Head and body of an answer of the control API.
+    fn control_bytes(&self, method: &str, path: &str, body: &[u8]) -> Vec<u8> {
+        control_request(&self.socket(), method, path, body).unwrap()
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
         self.path("run/coupond.sock")
     }
 
-    /// Everything the feed has, once that is so many clicks; nothing is acknowledged.
+    /// All blocks of the feed, once they hold `clicks` clicks; acknowledges nothing.
     pub(crate) fn feed(&self, clicks: usize) -> Vec<DecodedBlock> {
         until("the feed has the clicks", || {
             let answer = self.feed_after(&Cursor::default())?;
@@ -191,10 +192,10 @@ impl Coupond {
         })
     }
 
-    /// The next blocks of the feed, if the click log is open; it opens after the first visitors are
-    /// served.
+    /// The next blocks of the feed; `None` until the click log is open, which happens after the
+    /// first visitors are served.
     pub(crate) fn feed_after(&self, cursor: &Cursor) -> Option<Vec<u8>> {
-        let mut answer = self.private_bytes("POST", "/clicks/feed?wait_ms=200", &cursor.encode());
+        let mut answer = self.control_bytes("POST", "/clicks/feed?wait_ms=200", &cursor.encode());
         if answer.starts_with(b"HTTP/1.1 503") {
             return None;
         }
@@ -204,12 +205,12 @@ impl Coupond {
     }
 
     pub(crate) fn health(&self) -> serde_json::Value {
-        self.private("GET", "/health").json()
+        self.control("GET", "/health").json()
     }
 
-    /// The value of a metric that has no labels.
+    /// The value of a metric without labels.
     pub(crate) fn metric(&self, name: &str) -> u64 {
-        let metrics = self.private("GET", "/metrics").body;
+        let metrics = self.control("GET", "/metrics").body;
         let value = metrics.lines().find_map(|line| {
             let (found, value) = line.split_once(' ')?;
             (found.strip_prefix("coupond_") == Some(name)).then_some(value)
@@ -218,7 +219,7 @@ impl Coupond {
     }
 
     pub(crate) fn reload(&self) -> Answer {
-        self.private("POST", "/reload")
+        self.control("POST", "/reload")
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -237,7 +238,7 @@ impl Coupond {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// A thread's number.
+    /// The id of a thread by name.
     pub(crate) fn thread(&self, name: &str) -> Option<u32> {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).ok()?;
         let mut tasks = tasks.filter_map(|task| Some(task.ok()?.path()));
@@ -247,19 +248,19 @@ impl Coupond {
         tasks.find(is_it)?.file_name()?.to_str()?.parse().ok()
     }
 
-    /// A line of the system's account of the process, such as `State` or `VmRSS`.
+    /// A line of `/proc/PID/status`, such as `State` or `VmRSS`.
     pub(crate) fn process(&self, line: &str) -> String {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let mut lines = status.lines().filter_map(|line| line.split_once(':'));
         lines.find(|(name, _)| *name == line).unwrap().1.trim().to_owned()
     }
 
-    /// How many descriptors it has open.
+    /// Number of open file descriptors.
     pub(crate) fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
-    /// Waits until the log says something.
+    /// Waits until the log contains `part`.
     pub(crate) fn wait_for_log(&self, part: &str) {
         until(part, || self.log().contains(part).then_some(()));
     }
@@ -275,7 +276,7 @@ impl Drop for Coupond {
     }
 }
 
-/// Runs the daemon through a shell that first does what `script` says, in the same process.
+/// Runs `script` in a shell, which then executes the daemon in the same process.
 pub(crate) fn after_shell(command: &mut Command, script: &str) {
     let program = command.get_program().to_owned();
     let variables: Vec<_> = command
@@ -290,7 +291,7 @@ pub(crate) fn after_shell(command: &mut Command, script: &str) {
     }
 }
 
-/// One head, up to its empty line.
+/// One head, up to the empty line.
 pub(crate) fn read_head(stream: &mut impl Read) -> std::io::Result<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -301,8 +302,8 @@ pub(crate) fn read_head(stream: &mut impl Read) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
-/// Head and body of an answer of a private surface.
-pub(crate) fn ask_privately(
+/// Head and body of an answer of a control API.
+pub(crate) fn control_request(
     socket: &Path,
     method: &str,
     path: &str,
@@ -320,8 +321,8 @@ pub(crate) fn ask_privately(
     Ok(answer)
 }
 
-/// Whether another program that a test needs is there. Where all of them must be, as on a build
-/// machine that installs them, a missing one fails the test instead of skipping it.
+/// Whether a program that a test needs is installed. Where all programs are mandatory, as on a
+/// build machine that installs them, a missing program fails the test instead of skipping it.
 pub(crate) fn is_installed(program: &str, flag: &str) -> bool {
     let is_there = Command::new(program).arg(flag).output().is_ok();
     if !is_there {
@@ -332,7 +333,7 @@ pub(crate) fn is_installed(program: &str, flag: &str) -> bool {
     is_there
 }
 
-/// Tries until there is a result.
+/// Repeats until there is a result.
 pub(crate) fn until<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {

@@ -1,4 +1,4 @@
-//! What pages and servers report beside followed links, and the script they do it with.
+//! Clicks and impressions that pages and servers report, and the script for reporting.
 
 use coupon_shared::click::block::DecodedBlock;
 use coupon_shared::click::{Click, Tag, VisitKind};
@@ -12,7 +12,7 @@ use crate::running::{Answer, Coupond};
 const KEY: ClickIdKey = ClickIdKey([7; 16]);
 const SCRIPTS: [&str; 2] = ["/scripts/main.js", "/scripts/sdk/everflow.js"];
 
-/// All clicks; those of several threads come in no order.
+/// All clicks; clicks of several threads come in no order.
 fn clicks(blocks: &[DecodedBlock]) -> Vec<Click<'_>> {
     blocks.iter().flat_map(DecodedBlock::clicks).collect()
 }
@@ -22,7 +22,7 @@ fn facts(click: &Click<'_>) -> (VisitKind, Reason, [u32; 4]) {
     (head.kind, head.reason, [head.code_id, head.offer_id, head.partner_id, head.advertiser_id])
 }
 
-/// What is answered for a click of an offer and its advertiser.
+/// The answer to a click of an offer and its advertiser.
 fn known(id: TransactionId, [oid, aid]: [u32; 2]) -> Value {
     json!({
         "transaction_id": id.to_string(), "oid": oid, "aid": aid, "error_code": 0, "error": "",
@@ -80,7 +80,7 @@ fn a_click_without_a_code_is_of_the_offer_and_partner_it_names() {
     let coupond = Coupond::serving(&sample());
     tracked(&coupond.get("/sdk/click?oid=17&affid=1"), 17);
     tracked(&coupond.get("/clk?oid=17&affid=1&sub2=x"), 17);
-    // The partner named brought the visitor, whatever became of the code.
+    // The named partner brought the visitor, whatever the code's state.
     tracked(&coupond.get("/sdk/click?oid=17&affid=1&__cc=nobody"), 17);
     tracked(&coupond.get("/sdk/click?oid=17&affid=1&__cc=paused"), 17);
     let blocks = coupond.feed(4);
@@ -143,7 +143,7 @@ fn a_click_that_brought_the_visitor_is_answered_again_and_not_counted_twice() {
         let answer = coupond.get(&format!("/sdk/click?_ef_transaction_id={id}&{query}"));
         assert_eq!(answer.json(), known(id, ids), "{query}");
     }
-    // An invented one brought nobody: then it is a click like any other.
+    // An invented id belongs to no click: the report counts as a new click.
     let invented = TransactionIdSource::new(0, 0, 1).next(&ClickIdKey([8; 16]), 1_763_000_000_000);
     let answer = coupond.get(&format!("/sdk/click?_ef_transaction_id={invented}&__cc=winter25"));
     assert_ne!(tracked(&answer, 16), invented);
@@ -227,7 +227,7 @@ fn the_script_names_the_domain_it_is_asked_for_under() {
         let script = asked_at("Go.Example.com:8443");
         assert_eq!(script.status, 200);
         assert!(script.body.contains("var HOST = 'go.example.com';"), "{}", script.body);
-        // A cache may give it to whoever asks for the same host.
+        // A cache may give the answer to any client that requests the same host.
         for host in ["go.example.com", "go.example.com.", "go.example.com:666"] {
             assert_eq!(asked_at(host), script, "{host}");
         }

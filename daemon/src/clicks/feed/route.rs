@@ -1,4 +1,5 @@
-//! `POST /clicks/feed?wait_ms=&max_bytes=`: a cursor in, blocks out.
+//! `POST /clicks/feed?wait_ms=&max_bytes=`: the request's body is a cursor, the answer's body is
+//! blocks.
 
 use std::sync::Arc;
 
@@ -9,35 +10,35 @@ use hyper::{Request, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Feed, FeedAnswer, FeedError};
-use crate::control::Answer;
-use crate::control::long_poll::{Parameters, bytes_answer, question, refusal};
+use crate::http_answer::{HttpAnswer, json_error, octets};
+use crate::long_poll::{PollParameters, read_poll_request};
 
 const MAX_CURSOR_BYTES: usize = 64 + 16 * MAX_CURSOR_ENTRIES;
 
-/// Answers a request of the admin.
-pub(in crate::clicks) async fn answer<B>(feed: Arc<Feed>, request: Request<B>) -> Answer
+/// Answers a poll of the admin.
+pub(crate) async fn answer<B>(feed: Arc<Feed>, request: Request<B>) -> HttpAnswer
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let (parameters, body) = match question(request, MAX_CURSOR_BYTES).await {
+    let (parameters, body) = match read_poll_request(request, MAX_CURSOR_BYTES).await {
         Ok(question) => question,
         Err(refusal) => return refusal,
     };
     let cursor = match Cursor::decode(&body) {
         Ok(cursor) => cursor,
-        Err(error) => return refusal(StatusCode::BAD_REQUEST, &error.to_string()),
+        Err(error) => return json_error(StatusCode::BAD_REQUEST, &error.to_string()),
     };
     match wait_for_blocks(feed, cursor, parameters).await {
         Ok(answer) => blocks_answer(answer),
-        Err(error) => refusal(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+        Err(error) => json_error(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     }
 }
 
 async fn wait_for_blocks(
     feed: Arc<Feed>,
     cursor: Cursor,
-    Parameters { wait, max_bytes }: Parameters,
+    PollParameters { wait, max_bytes }: PollParameters,
 ) -> Result<FeedAnswer, FeedError> {
     let deadline = Instant::now() + wait;
     let mut committed = feed.state.committed.subscribe();
@@ -46,7 +47,7 @@ async fn wait_for_blocks(
         committed.borrow_and_update();
         let (feed, cursor) = (Arc::clone(&feed), Arc::clone(&cursor));
         let collecting = tokio::task::spawn_blocking(move || feed.collect(&cursor, max_bytes));
-        // It neither panics nor is cancelled; were it so, the asker asks again.
+        // The task neither panics nor is cancelled; if it did, the admin would poll again.
         let answer = collecting.await.unwrap_or(Err(FeedError::NotOpen))?;
         if !answer.blocks.is_empty() {
             return Ok(answer);
@@ -58,8 +59,8 @@ async fn wait_for_blocks(
     }
 }
 
-fn blocks_answer(answer: FeedAnswer) -> Answer {
-    let mut response = bytes_answer(answer.blocks);
+fn blocks_answer(answer: FeedAnswer) -> HttpAnswer {
+    let mut response = octets(answer.blocks);
     let oldest = HeaderValue::from(answer.oldest_incarnation);
     response.headers_mut().insert(OLDEST_INCARNATION_HEADER, oldest);
     response

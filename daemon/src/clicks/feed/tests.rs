@@ -1,4 +1,4 @@
-//! What the admin gets, and what the feed may never do.
+//! Answers of the feed to cursors, and the feed's guarantees.
 
 use coupon_shared::feed::OLDEST_INCARNATION_HEADER;
 use http_body_util::{BodyExt, Full};
@@ -53,10 +53,10 @@ fn the_same_cursor_gets_the_same_answer_and_a_later_one_what_follows() {
     let after = log.feed.collect(&cursor, 1 << 20).unwrap();
     assert_eq!(spans(&after).first(), Some(&(51, 60)));
     assert_eq!(log.feed.collect(&cursor, 1 << 20).unwrap(), after);
-    // Back again, as an admin restored from a backup would ask.
+    // A lower cursor, like the one of an admin restored from a backup.
     let back = log.feed.collect(&Cursor::default(), 1 << 20).unwrap();
     assert_eq!(spans(&back).first(), Some(&(1, 10)));
-    // A cursor within a block gets the block: the admin knows where to begin.
+    // A cursor within a block gets the whole block: the admin skips the known part.
     cursor.advance(stream(&log), 93);
     let within = log.feed.collect(&cursor, 1 << 20).unwrap();
     assert_eq!(spans(&within), [(91, 100)]);
@@ -110,7 +110,7 @@ fn the_oldest_incarnation_is_told_so_that_the_admin_can_forget_older_ones() {
     assert!(admin.has_exactly(0..20));
 }
 
-fn ask(query: &str, cursor: Vec<u8>) -> Request<Full<Bytes>> {
+fn poll_request(query: &str, cursor: Vec<u8>) -> Request<Full<Bytes>> {
     let uri = format!("/clicks/feed{query}");
     Request::post(uri).body(Full::new(Bytes::from(cursor))).unwrap()
 }
@@ -131,12 +131,12 @@ fn an_asker_waits_for_the_next_commit_and_not_longer_than_it_says() {
     runtime().block_on(async {
         let cursor = Cursor::default().encode();
         let began = std::time::Instant::now();
-        let nothing = log.feed(ask("?wait_ms=60", cursor.clone())).await;
+        let nothing = log.feed(poll_request("?wait_ms=60", cursor.clone())).await;
         assert_eq!(nothing.status(), StatusCode::OK);
         assert!(began.elapsed() >= Duration::from_millis(60));
         assert!(body(nothing).await.is_empty());
 
-        let asking = log.feed(ask("?wait_ms=20000&max_bytes=100000", cursor));
+        let asking = log.feed(poll_request("?wait_ms=20000&max_bytes=100000", cursor));
         let clicking = async {
             tokio::time::sleep(Duration::from_millis(20)).await;
             assert_eq!(clicks(&mut writer, 0..3), 3);
@@ -160,14 +160,14 @@ fn a_bad_question_is_refused_with_a_reason() {
         for (query, cursor) in
             [("?wait=3", cursor.clone()), ("", b"CPNC".to_vec()), ("", vec![0; 2 << 20])]
         {
-            let refused = log.feed(ask(query, cursor)).await;
+            let refused = log.feed(poll_request(query, cursor)).await;
             assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
             assert!(body(refused).await.starts_with(b"{\"error\":"));
         }
     });
 }
 
-/// Promises more than it ever sends.
+/// Announces more bytes than it sends.
 struct Stalled;
 
 impl hyper::body::Body for Stalled {
@@ -199,7 +199,7 @@ fn before_the_log_is_open_the_feed_says_503() {
     std::fs::write(machine.wal(), "in the way").unwrap();
     let (log, _writer) = machine.start();
     runtime().block_on(async {
-        let refused = log.feed(ask("?wait_ms=1000", Cursor::default().encode())).await;
+        let refused = log.feed(poll_request("?wait_ms=1000", Cursor::default().encode())).await;
         assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
     });
 }

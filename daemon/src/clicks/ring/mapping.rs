@@ -1,18 +1,19 @@
 //! A ring of bytes in a file mapped shared, with one producer and one consumer.
 //!
-//! All `unsafe` of the program is here. What makes it sound:
-//! - The mapping is as long as the file, whose blocks are all allocated before it is mapped, and
-//!   no program of ours ever shortens it. It lives as long as the halves that point into it.
+//! All `unsafe` of the program is here. It is sound for these reasons:
+//! - The mapping is as long as the file. All blocks of the file are allocated before it is mapped,
+//!   and no program of ours ever shortens it. The mapping lives as long as the two halves that
+//!   point into it.
 //! - Positions only grow; a position's place in the ring is its remainder by the capacity. The
 //!   bytes from `tail` to `head` belong to the consumer, the others to the producer. The producer
-//!   gives bytes away by storing `head` (release), the consumer by storing `tail` (release); each
-//!   reads the other's word (acquire) before it touches bytes it was given. So a slice lent here
-//!   never overlaps one lent by the other half.
-//! - There is one half of each kind: `split` takes the mapping, and a consumer alone is made only
-//!   of a file that nobody else has locked.
-//! - A word that is out of bounds (the file is damaged) lends nothing.
+//!   hands bytes over by storing `head` (release), the consumer by storing `tail` (release); each
+//!   half reads the other's word (acquire) before touching the bytes handed over. So the slices
+//!   that the two halves lend never overlap.
+//! - There is one half of each kind: `split` takes the mapping, and a consumer without producer is
+//!   created only for a file that no other process has locked.
+//! - If a word is out of bounds (the file is damaged), no bytes are lent.
 //!
-//! Deliberately absent: what the bytes mean.
+//! Deliberately absent: the meaning of the bytes.
 #![allow(unsafe_code)]
 
 #[cfg(test)]
@@ -27,7 +28,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::fs::{FallocateFlags, fallocate};
 
-/// Constants, and words on cache lines of their own; the ring's bytes follow.
+/// Constants, and words on separate cache lines; the ring's bytes follow.
 pub(super) const HEADER_BYTES: usize = 4096;
 pub(super) const CONSTANTS_BYTES: usize = 64;
 /// Every position is a multiple of this.
@@ -44,7 +45,7 @@ pub(super) enum Word {
     Unlogged = 384,
 }
 
-/// The positions of a ring that no ring can have.
+/// Positions that are impossible in a ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("its head {head} and tail {tail} cannot belong to a ring of {capacity} bytes")]
 pub(super) struct BadPositions {
@@ -53,7 +54,8 @@ pub(super) struct BadPositions {
     capacity: u64,
 }
 
-/// Stores before it are seen by whoever loads what it stored with [`GET`].
+/// A load with [`GET`] that sees a store with this ordering also sees all earlier stores of that
+/// thread.
 const SET: Ordering = Ordering::Release;
 const GET: Ordering = Ordering::Acquire;
 
@@ -66,31 +68,31 @@ pub(super) struct Mapping {
 enum Memory {
     Shared {
         map: MmapRaw,
-        /// Locked, so that another process sees that the ring is in use.
+        /// Locked, so that other processes see the ring in use.
         _file: File,
     },
-    /// One that notices who may not touch what.
+    /// Memory that detects access to bytes of the other half.
     #[cfg(test)]
     Modelled(model::Memory),
 }
 
 impl Mapping {
-    /// A new file with room for `capacity` bytes (a power of two), allocated and touched: using it neither faults
-    /// nor fails for want of memory.
+    /// Creates a file with room for `capacity` bytes (a power of two). All pages are allocated and
+    /// touched, so later access neither faults nor fails for lack of memory.
     pub(super) fn create(path: &Path, capacity: usize, constants: &[u8]) -> io::Result<Mapping> {
         let file = File::options().read(true).write(true).create_new(true).open(path)?;
         file.try_lock()?;
         let bytes = HEADER_BYTES + capacity;
         fallocate(&file, FallocateFlags::empty(), 0, bytes as u64)?;
         let map = MmapOptions::new().len(bytes).map_raw(&file)?;
-        // SAFETY: the mapping has this length and is not shared with anybody yet.
+        // SAFETY: the mapping has this length and is not shared yet.
         let all = unsafe { std::slice::from_raw_parts_mut(map.as_mut_ptr(), bytes) };
         all.fill(0);
         all[..constants.len()].copy_from_slice(constants);
         Ok(Mapping { memory: Memory::Shared { map, _file: file } })
     }
 
-    /// An existing file; `WouldBlock` when a living process uses it.
+    /// Opens an existing file; `WouldBlock` if a living process uses the ring.
     pub(super) fn open(path: &Path) -> io::Result<Mapping> {
         let file = File::options().read(true).write(true).open(path)?;
         file.try_lock()?;
@@ -103,7 +105,7 @@ impl Mapping {
         Ok(Mapping { memory: Memory::Shared { map, _file: file } })
     }
 
-    /// A power of two, so that a position's place is found without a division.
+    /// A power of two, so that a position's place needs no division.
     pub(super) fn capacity(&self) -> usize {
         self.memory.len() - HEADER_BYTES
     }
@@ -124,7 +126,8 @@ impl Mapping {
         }
     }
 
-    /// Where a position lies, and how many bytes follow it before the ring's end.
+    /// The offset of a position in the mapping, and the number of bytes from there to the ring's
+    /// end.
     fn locate(&self, position: u64) -> (usize, usize) {
         let at = (position & (self.capacity() as u64 - 1)) as usize;
         (HEADER_BYTES + at, self.capacity() - at)
@@ -145,7 +148,7 @@ impl Memory {
         }
     }
 
-    /// So many bytes from there on, to be read.
+    /// A pointer to `bytes` readable bytes from `at` on.
     fn to_read(&self, at: usize, bytes: usize) -> *const [u8] {
         let first = match self {
             Memory::Shared { map, .. } => map.as_ptr().wrapping_add(at),
@@ -155,7 +158,7 @@ impl Memory {
         std::ptr::slice_from_raw_parts(first, bytes)
     }
 
-    /// So many bytes from there on, to be written.
+    /// A pointer to `bytes` writable bytes from `at` on.
     fn to_write(&self, at: usize, bytes: usize) -> *mut [u8] {
         let first = match self {
             Memory::Shared { map, .. } => map.as_mut_ptr().wrapping_add(at),
@@ -171,12 +174,12 @@ impl Memory {
 pub(super) struct Producer {
     map: Arc<Mapping>,
     head: u64,
-    /// As last seen; the real one is the same or further.
+    /// As last loaded; the current tail is the same or further.
     tail: u64,
 }
 
-/// The half that empties the ring: it reads ahead of the tail, then gives all of it back, or
-/// begins again.
+/// The half that empties the ring. It reads ahead of the tail, then either releases all that was
+/// read or rewinds.
 #[derive(Debug)]
 pub(super) struct Consumer {
     map: Arc<Mapping>,
@@ -196,22 +199,23 @@ impl Producer {
         &self.map
     }
 
-    /// Bytes before the ring's end; a slot cannot be longer.
+    /// Bytes before the ring's end; no slot can be longer.
     pub(super) fn contiguous(&self) -> usize {
         self.map.locate(self.head).1
     }
 
-    /// The next `bytes` bytes, when they are free.
+    /// The next `bytes` bytes; `None` unless all of them are free.
     pub(super) fn slot(&mut self, bytes: usize) -> Option<&mut [u8]> {
         if bytes > self.contiguous() || !self.is_free(bytes) {
             return None;
         }
         let (at, _) = self.map.locate(self.head);
-        // SAFETY: within the ring, and the producer's: it ends at most a capacity after the tail.
+        // SAFETY: within the ring, and the producer's: the slot ends at most one capacity after the
+        // tail.
         Some(unsafe { &mut *self.map.memory.to_write(at, bytes) })
     }
 
-    /// Gives the first `bytes` bytes of the slot to the consumer.
+    /// Hands the first `bytes` bytes of the slot over to the consumer.
     pub(super) fn publish(&mut self, bytes: usize) {
         self.head += bytes as u64;
         self.map.set(Word::Head, self.head);
@@ -231,7 +235,7 @@ impl Producer {
 }
 
 impl Consumer {
-    /// Of a ring whose producer is gone.
+    /// The consumer of a ring without a producer.
     pub(super) fn of_orphan(map: Mapping) -> Consumer {
         let tail = map.get(Word::Tail);
         Consumer { map: Arc::new(map), tail, read: tail }
@@ -241,7 +245,7 @@ impl Consumer {
         &self.map
     }
 
-    /// Bytes not yet read.
+    /// Number of unread bytes.
     pub(super) fn unread(&self) -> Result<u64, BadPositions> {
         let head = self.map.get(Word::Head);
         let capacity = self.map.capacity() as u64;
@@ -253,12 +257,12 @@ impl Consumer {
         }
     }
 
-    /// The bytes not yet read, up to the ring's end.
+    /// The unread bytes up to the ring's end.
     pub(super) fn peek(&self) -> Result<&[u8], BadPositions> {
         let unread = self.unread()?;
         let (at, contiguous) = self.map.locate(self.read);
         let bytes = unread.min(contiguous as u64) as usize;
-        // SAFETY: within the ring, and the consumer's: it ends at the head at most.
+        // SAFETY: within the ring, and the consumer's: the slice ends at the head at most.
         Ok(unsafe { &*self.map.memory.to_read(at, bytes) })
     }
 
@@ -275,13 +279,13 @@ impl Consumer {
         self.read += bytes as u64;
     }
 
-    /// Gives all that was read back to the producer.
+    /// Hands all bytes read over to the producer.
     pub(super) fn release(&mut self) {
         self.tail = self.read;
         self.map.set(Word::Tail, self.tail);
     }
 
-    /// Begins again with what was read since the last release.
+    /// Goes back to the last release.
     pub(super) fn rewind(&mut self) {
         self.read = self.tail;
     }

@@ -1,6 +1,6 @@
-//! The ring's protocol under a model checker: the real ends, over memory that notices who may not
-//! touch what, in every order in which two threads can come to their loads and stores, with every
-//! value that the orderings allow a load to see. With a weaker ordering of words these fail.
+//! The ring's protocol under a model checker: the real ends over memory that detects wrong access,
+//! in every order of two threads' loads and stores, with every value that the memory orderings
+//! permit a load to see. A weaker ordering of the words makes these tests fail.
 
 use std::path::PathBuf;
 
@@ -9,11 +9,11 @@ use coupon_shared::click::StreamId;
 use super::mapping::Mapping;
 use super::{FRAME_HEADER_BYTES, Recorded, RingReader, RingWriter, SLOT_BYTES, both_ends};
 
-/// Room for one slot and the short end after it, so that records soon begin again at the start.
+/// Room for one slot and the short end after it, so that records soon continue at the start.
 const CAPACITY: usize = 8192;
 const STREAM: StreamId = StreamId { node: 1, incarnation: 2, thread: 3 };
 
-/// Checks every way in which two threads can meet, with at most so many interruptions.
+/// Checks every interleaving of two threads with at most this many preemptions.
 fn check(interruptions: usize, model: impl Fn() + Send + Sync + 'static) {
     let mut checker = loom::model::Builder::new();
     checker.preemption_bound = Some(interruptions);
@@ -24,7 +24,7 @@ fn ring() -> (RingWriter, RingReader) {
     both_ends(Mapping::modelled(CAPACITY), STREAM, PathBuf::new())
 }
 
-/// A record that fills a frame of so many bytes, all of them its number.
+/// Writes a record that fills a frame of `frame` bytes with its number.
 fn write(writer: &mut RingWriter, number: u64, frame: usize) -> Recorded {
     writer.record(|slot| {
         slot[..frame - FRAME_HEADER_BYTES].fill(number as u8);
@@ -32,7 +32,7 @@ fn write(writer: &mut RingWriter, number: u64, frame: usize) -> Recorded {
     })
 }
 
-/// Reads what there is and gives it back; the sequences are those that follow.
+/// Reads and releases all records and asserts that their sequences follow each other.
 fn read_and_release(reader: &mut RingReader, last: &mut u64) {
     while let Some(sequence) = reader.advance().unwrap() {
         *last += 1;
@@ -49,7 +49,7 @@ fn each_record_is_read_once_whole_and_in_order_while_the_ring_begins_again() {
         let gauge = reader.gauge();
         let serving = loom::thread::spawn(move || {
             let (mut logged, mut unlogged) = (0, 0);
-            // The third ends where no slot fits: what follows begins at the start.
+            // No slot fits behind the third: later records continue at the start.
             for frame in [1024, 2048, 2048, 1024, 2048] {
                 match write(&mut writer, logged + 1, frame) {
                     Recorded::Logged => logged += 1,
@@ -98,7 +98,7 @@ fn an_answer_that_sees_its_click_durable_sees_it_read() {
         let serving = loom::thread::spawn(move || {
             assert_eq!(write(&mut writer, 1, 1024), Recorded::Logged);
             let durable = gauge.durable();
-            // Never further than what was logged, by any thread's sight.
+            // No thread sees a durable sequence beyond the logged ones.
             assert!(durable <= 1 && gauge.logged() == 1);
             writer
         });

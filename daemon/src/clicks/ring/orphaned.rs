@@ -1,8 +1,8 @@
-//! The rings that earlier runs left behind in the runtime folder.
+//! Orphaned rings: the rings of earlier runs in the runtime folder.
 //!
-//! One of ours is to be drained and then removed. What is not ours, or not readable, is set aside
-//! under another name and reported; a ring whose process lives is left alone. Nothing is deleted
-//! here but files that were never finished, so never used.
+//! A ring of this store is drained and then removed. A ring of another store and a damaged ring are
+//! set aside under another name and reported; a ring of a living process stays untouched. Only
+//! unfinished files, which were never used, are deleted here.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read};
@@ -13,31 +13,28 @@ use coupon_shared::click::StreamId;
 use super::mapping::{CONSTANTS_BYTES, Consumer, Mapping};
 use super::{Identity, RingReader, StoreId, decode_constants};
 
-/// What was found under the name of a ring.
+/// A file with the name of a ring.
 #[derive(Debug)]
-pub(in crate::clicks) enum OrphanedRing {
-    /// A ring of this store: drain it.
+pub(crate) enum OrphanedRing {
+    /// A ring of this store, to be drained.
     Ours(Box<RingReader>),
-    /// Renamed, because this store cannot use it.
+    /// A ring that this store cannot use; renamed.
     SetAside {
-        /// Its name now.
+        /// The new name.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// Left alone.
-    InUse {
-        /// The ring of a living process.
-        path: PathBuf,
-    },
+    /// A ring of a living process; untouched.
+    InUse { path: PathBuf },
 }
 
 pub(super) fn file_name(stream: StreamId) -> String {
     format!("ring-{}-{}", stream.incarnation, stream.thread)
 }
 
-/// Whether a ring of this number lies in the runtime folder, whoever's it is.
-pub(in crate::clicks) fn is_used(runtime_dir: &Path, incarnation: u32) -> io::Result<bool> {
+/// Whether the runtime folder has a ring of this incarnation, of any store.
+pub(crate) fn is_used(runtime_dir: &Path, incarnation: u32) -> io::Result<bool> {
     let beginning = format!("ring-{incarnation}-");
     for entry in fs::read_dir(runtime_dir)? {
         if entry?.file_name().as_encoded_bytes().starts_with(beginning.as_bytes()) {
@@ -47,15 +44,15 @@ pub(in crate::clicks) fn is_used(runtime_dir: &Path, incarnation: u32) -> io::Re
     Ok(false)
 }
 
-/// Looks through the runtime folder; rings of this store come in the order of their streams.
-pub(in crate::clicks) fn find_orphaned_rings(
+/// Scans the runtime folder. Rings of this store come in the order of their streams.
+pub(crate) fn find_orphaned_rings(
     runtime_dir: &Path,
     store: StoreId,
 ) -> io::Result<Vec<OrphanedRing>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(runtime_dir)? {
         let entry = entry?;
-        // Opening a folder fails and reading a pipe never ends; neither is a ring.
+        // Opening a folder fails and reading a pipe blocks; neither is a ring.
         if !entry.file_type()?.is_file() {
             continue;
         }
@@ -79,7 +76,7 @@ enum Name {
     Other,
 }
 
-/// A ring that another store set aside counts as ours again when it carries our id.
+/// A ring that another store set aside is ours again if its name carries our id.
 fn classify_name(path: &Path, store: StoreId) -> Name {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let (stem, suffix) = name.split_once('.').unwrap_or((name, ""));
@@ -138,7 +135,7 @@ fn adopt(path: PathBuf, identity: Identity, capacity: u64) -> io::Result<Orphane
         Err(error) => return Err(error),
     };
     if mapping.capacity() as u64 != capacity {
-        let why = format!("it holds {} bytes and says {capacity}", mapping.capacity());
+        let why = format!("it has {} bytes, but its header says {capacity}", mapping.capacity());
         drop(mapping);
         return Ok(OrphanedRing::SetAside { path: set_aside(&path, "damaged")?, why });
     }
@@ -146,8 +143,8 @@ fn adopt(path: PathBuf, identity: Identity, capacity: u64) -> io::Result<Orphane
     Ok(OrphanedRing::Ours(Box::new(RingReader::new(consumer, identity.stream, path))))
 }
 
-/// Renames a ring that is not to be drained, over no other file; returns its name.
-pub(in crate::clicks) fn set_aside(path: &Path, suffix: &str) -> io::Result<PathBuf> {
+/// Renames a ring without replacing another file; returns the new name.
+pub(crate) fn set_aside(path: &Path, suffix: &str) -> io::Result<PathBuf> {
     let mut number = 0;
     let aside = loop {
         let extension = if number == 0 { suffix.into() } else { format!("{suffix}-{number}") };

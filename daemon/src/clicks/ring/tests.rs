@@ -13,7 +13,7 @@ fn ring(folder: &Path) -> (RingWriter, RingReader) {
     create(folder, STORE, STREAM, MIN_CAPACITY).unwrap()
 }
 
-/// Bytes that are notifies apart by their sequence; the ring does not look into them.
+/// Bytes that differ between sequences; the ring does not interpret records.
 fn record(sequence: u64, length: usize) -> Vec<u8> {
     (0..length).map(|at| (sequence as usize * 31 + at) as u8).collect()
 }
@@ -25,7 +25,7 @@ fn write(writer: &mut RingWriter, bytes: &[u8]) -> Recorded {
     })
 }
 
-/// The next record, without the filling that its writer did not write.
+/// The next record without its filling.
 fn next_record(reader: &mut RingReader) -> Result<Option<(u64, Vec<u8>)>, RingDamage> {
     let sequence = reader.advance()?;
     let record = reader.record();
@@ -249,8 +249,9 @@ fn action() -> impl Strategy<Value = Action> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
-    /// Against a queue: whatever is written, in whatever order things happen, is read once, in
-    /// phase, whole; and the copy that a killed process leaves gives the same.
+    /// The ring against a queue as model: each record written is read once, whole and in order,
+    /// whatever the order of actions; and the file that a killed process leaves has the same
+    /// records.
     #[test]
     fn a_ring_behaves_like_a_queue(actions in prop::collection::vec(action(), 1..400)) {
         let folder = tempfile::tempdir().unwrap();
@@ -267,7 +268,7 @@ proptest! {
                     }
                     Recorded::Unlogged => {
                         unlogged += 1;
-                        // Full means full: never while most of the room is free.
+                        // The ring never reports full while most of its room is free.
                         let used: usize = queue.iter().map(|(_, r)| frame_bytes(r.len())).sum();
                         prop_assert!(used + 3 * SLOT_BYTES > MIN_CAPACITY);
                     }

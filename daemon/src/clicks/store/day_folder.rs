@@ -1,12 +1,12 @@
 //! One day of the click store: a sled database with one key for each block.
 //!
 //! A key is the stream and the first sequence, big-endian (node 2, incarnation 4, thread 1,
-//! sequence 8), so that a stream's blocks follow each other. A value is the block as it stands in
-//! the WAL. Writing a block again changes nothing.
+//! sequence 8 bytes), so that a stream's blocks are adjacent. A value is the block as in the WAL.
+//! Writing a block again changes nothing.
 //!
-//! What sled needs from outside (known faults of 0.34.7) is done here: orphaned of an interrupted
-//! start are removed before opening; its log is synced through a descriptor of our own, because
-//! its `flush` ends before the disk has it; panics on damaged files are caught.
+//! This module works around known faults of sled 0.34.7: it removes the remains of an interrupted
+//! start before opening; it syncs sled's log through its own descriptor, because `flush` returns
+//! before the disk has the data; and it catches panics on damaged files.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -20,13 +20,13 @@ use coupon_shared::click::block::Block;
 
 const KEY_BYTES: usize = 15;
 
-/// Why a day's folder did not do what it was asked.
+/// Errors of a day folder.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DayError {
-    /// The system refused; the folder may be sound.
+    /// The system refused the operation; the folder may be intact.
     #[error("cannot use {}: {source}", path.display())]
     System { path: PathBuf, source: io::Error },
-    /// The folder's contents make no sense.
+    /// The folder's contents are invalid.
     #[error("{} is damaged: {what}", path.display())]
     Damaged { path: PathBuf, what: String },
 }
@@ -35,7 +35,7 @@ pub(super) enum DayError {
 #[derive(Debug, Default)]
 pub(super) struct Blocks {
     pub(super) found: Vec<(u64, Vec<u8>)>,
-    /// Where the ones begin that were left out.
+    /// First sequence of the blocks left out, if any.
     pub(super) rest_from: Option<u64>,
 }
 
@@ -52,7 +52,7 @@ impl DayFolder {
         let system = |source| DayError::System { path: path.to_owned(), source };
         fs::create_dir_all(path).map_err(|source| match source.kind() {
             io::ErrorKind::AlreadyExists => {
-                DayError::Damaged { path: path.to_owned(), what: "it is no folder".into() }
+                DayError::Damaged { path: path.to_owned(), what: "it is not a folder".into() }
             }
             _ => system(source),
         })?;
@@ -63,7 +63,6 @@ impl DayFolder {
         Ok(DayFolder { path: path.to_owned(), db, is_dirty: false, is_folder_synced: false })
     }
 
-    /// Writes a block.
     pub(super) fn insert(&mut self, block: &Block<'_>) -> Result<(), DayError> {
         let key = key(block.stream(), block.first_sequence());
         guarded(&self.path, || self.db.insert(key, block.as_bytes()).map(drop))?;
@@ -71,7 +70,7 @@ impl DayFolder {
         Ok(())
     }
 
-    /// Writes a block unless it is there: when a long WAL is followed anew, most are.
+    /// Writes a block unless it exists: when a long WAL is followed again, most blocks exist.
     pub(super) fn insert_missing(&mut self, block: &Block<'_>) -> Result<(), DayError> {
         let key = key(block.stream(), block.first_sequence());
         let stored = guarded(&self.path, || self.db.get(key))?;
@@ -81,7 +80,7 @@ impl DayFolder {
         self.insert(block)
     }
 
-    /// Everything inserted is on the disk when this returns.
+    /// All inserted blocks are on the disk when this returns.
     pub(super) fn sync(&mut self) -> Result<(), DayError> {
         if self.is_dirty {
             guarded(&self.path, || self.db.flush())?;
@@ -102,7 +101,7 @@ impl DayFolder {
         Ok(())
     }
 
-    /// The streams held, each with its last sequence.
+    /// The folder's streams, each with its last sequence.
     pub(super) fn streams(&self) -> Result<BTreeMap<StreamId, u64>, DayError> {
         let mut streams = BTreeMap::new();
         let mut from = [0; KEY_BYTES];
@@ -118,7 +117,7 @@ impl DayFolder {
         Ok(streams)
     }
 
-    /// The blocks of a stream that hold any of `sequences`, oldest first, until they have
+    /// The blocks of a stream that contain any of `sequences`, oldest first, until they exceed
     /// `max_bytes`.
     pub(super) fn read(
         &self,
@@ -127,7 +126,7 @@ impl DayFolder {
         max_bytes: usize,
     ) -> Result<Blocks, DayError> {
         let (from, to) = sequences.into_inner();
-        // The block that holds the first sequence may begin before it.
+        // The block with the first sequence may begin before that sequence.
         let before = key(stream, 0)..=key(stream, from);
         let holding = guarded(&self.path, || self.db.range(before).next_back().transpose())?;
         let begin = match &holding {
@@ -192,7 +191,8 @@ fn key(stream: StreamId, first_sequence: u64) -> [u8; KEY_BYTES] {
     key
 }
 
-/// What an interrupted start left: sled would take it for its newest snapshot and not open.
+/// Removes snapshots of an interrupted start: sled would take them for its newest snapshot and fail
+/// to open.
 fn remove_interrupted_snapshots(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -205,27 +205,27 @@ fn remove_interrupted_snapshots(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Runs a sled call; a damaged file makes some of them panic.
+/// Runs a sled call and turns a panic, which a damaged file can cause, into an error.
 fn guarded<T>(path: &Path, call: impl FnOnce() -> sled::Result<T>) -> Result<T, DayError> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(done)) => Ok(done),
-        Ok(Err(sled::Error::Io(source))) if is_of_the_system(&source) => {
+        Ok(Err(sled::Error::Io(source))) if is_system_error(&source) => {
             Err(DayError::System { path: path.to_owned(), source })
         }
         Ok(Err(error)) => Err(DayError::Damaged { path: path.to_owned(), what: error.to_string() }),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-            let what = format!("the database panicked: {}", text.unwrap_or("without a word"));
+            let what = format!("the database panicked: {}", text.unwrap_or("no message"));
             Err(DayError::Damaged { path: path.to_owned(), what })
         }
     }
 }
 
-/// Errors that say something about the machine and nothing about the folder's contents.
-fn is_of_the_system(error: &io::Error) -> bool {
+/// Whether the error concerns the machine and not the folder's contents.
+fn is_system_error(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
-    let notifies = matches!(
+    let is_system_kind = matches!(
         error.kind(),
         Kind::StorageFull
             | Kind::QuotaExceeded
@@ -237,6 +237,6 @@ fn is_of_the_system(error: &io::Error) -> bool {
             | Kind::Interrupted
     );
     let descriptors = matches!(error.raw_os_error(), Some(23 | 24));
-    // sled wraps the refusal of its lock into a text.
-    notifies || descriptors || error.to_string().contains("could not acquire lock")
+    // sled reports a lock held by another process only as text.
+    is_system_kind || descriptors || error.to_string().contains("could not acquire lock")
 }

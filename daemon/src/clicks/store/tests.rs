@@ -14,7 +14,7 @@ fn days(machine: &Machine) -> Vec<std::path::PathBuf> {
     names(&machine.data.path().join("clicks"), "2")
 }
 
-/// Clicks in batches, so that the WAL has several segments.
+/// Records clicks in batches, so that the WAL has several segments.
 fn many_clicks(log: &ClickLog, writer: &mut RingWriter, numbers: std::ops::Range<u32>) {
     let before = log.status().durable;
     for (done, first) in (1..).zip(numbers.step_by(100)) {
@@ -43,7 +43,7 @@ fn what_the_admin_has_leaves_the_wal_and_stays_in_the_store() {
     eventually("old segments are gone", || log.status().wal_bytes < before / 2);
     assert!(!names(&machine.wal(), "0").iter().any(|segment| segment.ends_with("00001.log")));
 
-    // An admin restored from an empty backup gets all of it again, once.
+    // An admin restored from an empty backup gets all clicks again, once.
     let mut restored = Admin::default();
     restored.pull_until(&log, 2000);
     assert!(restored.has_exactly(0..2000));
@@ -116,7 +116,7 @@ fn after_damage_the_feed_is_complete(damage: impl Fn(&Machine), is_set_aside: bo
     assert_eq!(days(&machine).len(), 1 + usize::from(is_set_aside));
     eventually("health is good again", || log.problems().is_empty());
 
-    // The rebuilt store has all of it, also when the WAL has not.
+    // The rebuilt store has all clicks, also those that have left the WAL.
     admin.pull(&log);
     eventually("old segments are gone", || log.status().wal_bytes < 20_000);
     let mut restored = Admin::default();
@@ -245,7 +245,7 @@ fn a_stream_whose_beginning_is_only_in_the_store_waits_until_that_is_open() {
 #[test]
 fn old_days_go_when_the_admin_has_them_and_not_before() {
     let mut machine = Machine::new();
-    // 2000-01-01, -02 and today, by a clock that jumps back and forth.
+    // 2000-01-01, 2000-01-02 and today, by a clock that jumps back and forth.
     let (log, mut writer) = machine.start();
     let today_ms = Timestamp::now().as_millisecond() as u64;
     let mut number = 0;
@@ -306,7 +306,7 @@ fn no_day_goes_for_its_age_by_a_clock_that_jumped() {
     let mut machine = Machine::new();
     machine.config.clicks.retention_days = 1;
     machine.config.clicks.wal_max_bytes = 20 << 10;
-    // The run before saw another year.
+    // The previous run saw another year.
     let clock = machine.data.path().join("removal_clock");
     std::fs::write(clock, "930000000000 86400000 0 0\n").unwrap();
     let (log, mut writer) = machine.start();
@@ -367,7 +367,7 @@ fn old_days_that_left_the_wal_wait_for_an_admin_that_was_restored() {
     });
 }
 
-/// A store thread that is driven by hand, over the WAL of a machine.
+/// A store thread that the test drives step by step over a machine's WAL.
 fn driven(machine: &Machine) -> (coupon_shared::framed_log::FramedLog, StoreThread) {
     let options =
         coupon_shared::framed_log::Options { segment_bytes: 1 << 20, max_frame_bytes: 1 << 20 };

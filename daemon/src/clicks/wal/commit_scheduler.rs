@@ -1,16 +1,15 @@
-//! When to commit, and how long to look away.
+//! Decides when to commit and how long to sleep.
 //!
-//! Nobody tells the click-log thread that a click has come; it looks. A click is committed at the
-//! latest one interval after it came, counted from the last look that found nothing, so that an
-//! idle program may look seldom.
+//! The click-log thread polls the rings, because serving threads send no wake-up for a click. A
+//! click is committed at the latest one interval after it came, counted from the last poll that
+//! found nothing, so an idle program may poll rarely.
 //!
-//! Where visitors wait for commits, they wake the thread, and it commits at once what there is; but
-//! what comes shortly after a commit waits for others, so that a block has more than one click when
-//! there are many.
+//! If visitors wait for commits, serving threads wake the thread, and it commits at once. A click
+//! shortly after a commit waits for others, so that blocks have several clicks under load.
 
 use std::time::{Duration, Instant};
 
-/// Between two commits that visitors wait for.
+/// Shortest time between two awaited commits.
 const GATHER: Duration = Duration::from_millis(2);
 
 #[derive(Debug)]
@@ -27,11 +26,11 @@ pub(super) struct CommitScheduler {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Tick {
     Commit,
-    /// Look again then, or when woken.
+    /// Poll again after this time, or when woken.
     Look {
         after: Duration,
     },
-    /// Look again after that, and not before.
+    /// Poll again after this time, not before.
     Gather {
         rest: Duration,
     },
@@ -51,7 +50,7 @@ impl CommitScheduler {
         }
     }
 
-    /// Of commits that visitors wait for.
+    /// A scheduler of commits that visitors wait for.
     pub(super) fn awaited(interval: Duration, enough_bytes: u64, now: Instant) -> CommitScheduler {
         CommitScheduler { is_awaited: true, ..CommitScheduler::new(interval, enough_bytes, now) }
     }

@@ -1,16 +1,16 @@
-//! What visits that leave no click write, where answers wait for commits.
+//! The writes of commits for misses, if answers wait for commits.
 //!
-//! An unknown code leaves no click and a paused one does; the time of the answer must not tell them
-//! apart. So a commit without clicks writes and syncs as many bytes as one click's block has, at the
-//! end of a file that nobody reads.
+//! An unknown code leaves no click and a paused code does; the answer times must not reveal the
+//! difference. So a commit without clicks writes and syncs as many bytes as the block of one click,
+//! to the end of a file that no program reads.
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-/// AlertKind a block of one click.
+/// About the length of a block with one click.
 const BYTES: [u8; 256] = [0; 256];
-/// The file begins anew at this length.
+/// Length at which the file is truncated.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(super) struct MissWrites {
 }
 
 impl MissWrites {
-    /// Into a file that the first write makes.
+    /// The first write creates the file.
     pub(super) fn new(path: PathBuf) -> MissWrites {
         MissWrites { path, file: None }
     }

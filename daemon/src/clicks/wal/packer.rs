@@ -1,15 +1,15 @@
 //! Packs the records of rings into blocks.
 //!
-//! A block is aimed at a little less than 4 KiB compressed, because the click store keeps values
-//! of at most 4 KiB well; how much goes in is learnt from the blocks before. A batch is bounded in
-//! bytes and in blocks: the second bound is what a restart relies on when it looks for what a
-//! killed process had logged (see the parent).
+//! A block aims at a little less than 4 KiB compressed, because the click store handles values of
+//! at most 4 KiB well; the compression ratio is learnt from earlier blocks. A batch is bounded in
+//! bytes and in blocks. A restart relies on the second bound when it looks for records that a
+//! killed process had logged (see the parent module).
 
 use coupon_shared::click::block::BlockBuilder;
 
 use super::ring_source::RingSource;
 
-/// A block for each source may come on top.
+/// Each source can add one more block.
 pub(super) const MAX_BATCH_BLOCKS: usize = 512;
 const MAX_BATCH_RAW_BYTES: usize = 2 << 20;
 const TARGET_BYTES: f64 = 3600.0;
@@ -17,7 +17,7 @@ const RAW_BOUNDS: (f64, f64) = (3000.0, 60_000.0);
 
 #[derive(Debug)]
 pub(super) struct Packer {
-    /// Bytes before compression for each byte after.
+    /// Bytes before compression per byte after.
     ratio: f64,
     max_batch_raw_bytes: usize,
 }
@@ -30,7 +30,7 @@ pub(super) struct Batch {
 }
 
 impl Packer {
-    /// For a WAL of at most so many bytes: a batch always finds room in an empty one.
+    /// `wal_max_bytes` bounds a batch, so that it always fits into an empty WAL.
     pub(super) fn new(wal_max_bytes: u64) -> Packer {
         let share = usize::try_from(wal_max_bytes / 4).unwrap_or(MAX_BATCH_RAW_BYTES);
         Packer { ratio: 2.0, max_batch_raw_bytes: share.min(MAX_BATCH_RAW_BYTES) }
@@ -54,7 +54,7 @@ impl Packer {
             let builder = open.get_or_insert_with(|| BlockBuilder::new(stream, sequence));
             if let Err(error) = builder.push(source.record()) {
                 source.count_unreadable(sequence, &error);
-                // A block's records follow each other: the next one begins a new block.
+                // A block's records are consecutive: the next record begins a new block.
                 self.finish(open.take(), batch);
             } else if builder.raw_len() >= self.raw_target() {
                 self.finish(open.take(), batch);

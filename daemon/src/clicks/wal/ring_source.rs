@@ -1,4 +1,4 @@
-//! A ring as the click-log thread sees it: one that is being written, or one that was left behind.
+//! A ring as the click-log thread reads it: a live ring or an orphaned one.
 
 use coupon_shared::click::{ClickError, StreamId};
 
@@ -7,9 +7,9 @@ use crate::clicks::ring::{RingDamage, RingReader};
 #[derive(Debug)]
 pub(super) struct RingSource {
     ring: RingReader,
-    /// Records up to this sequence are in the WAL already.
+    /// Records up to this sequence are already in the WAL.
     logged_before: u64,
-    /// Nothing more can be read since the last settling.
+    /// Set when no more records can be read until the next release or rewind.
     pub(super) end: Option<End>,
     unreadable: u64,
 }
@@ -37,7 +37,7 @@ impl RingSource {
         self.ring.unread_bytes()
     }
 
-    /// Moves to the next record that is not in the WAL yet, and returns its sequence.
+    /// Moves to the next record that is not yet in the WAL; returns its sequence.
     pub(super) fn advance(&mut self) -> Option<u64> {
         while self.end.is_none() {
             match self.ring.advance() {
@@ -55,24 +55,24 @@ impl RingSource {
     }
 
     pub(super) fn count_unreadable(&mut self, sequence: u64, error: &ClickError) {
-        tracing::error!(stream = ?self.stream(), sequence, %error, "a click in a ring is unreadable");
+        tracing::error!(stream = ?self.stream(), sequence, %error, "click in ring unreadable");
         self.unreadable += 1;
     }
 
-    /// What was read is durable. Returns how many records were unreadable.
+    /// Releases the records read, which must be durable. Returns the number of unreadable ones.
     pub(super) fn release(&mut self) -> u64 {
         self.ring.release();
         std::mem::take(&mut self.unreadable)
     }
 
-    /// What was read is not durable; it will be read again.
+    /// Goes back to the last release: the records read since then will be read again.
     pub(super) fn rewind(&mut self) {
         self.ring.rewind();
         self.end = None;
         self.unreadable = 0;
     }
 
-    /// A live ring goes on after damage; returns how many records that cost.
+    /// Skips the damaged part of a live ring; returns the number of lost records.
     pub(super) fn give_up_unread(&mut self) -> u64 {
         self.ring.give_up_unread()
     }

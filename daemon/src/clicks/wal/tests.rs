@@ -39,7 +39,7 @@ fn a_lonely_click_is_durable_within_the_interval() {
         let began = Instant::now();
         clicks_all(&mut writer, number..number + 1);
         eventually("it is durable", || log.status().durable == u64::from(number) + 1);
-        // The commit itself may take its time on a busy machine.
+        // The commit itself may take long on a busy machine.
         assert!(began.elapsed() < Duration::from_millis(400), "{:?}", began.elapsed());
         thread::sleep(Duration::from_millis(u64::from(number) * 23));
     }

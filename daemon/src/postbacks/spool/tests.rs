@@ -32,7 +32,7 @@ fn record(unix_ms: u64, body: &[u8]) -> Vec<u8> {
     postback.encode()
 }
 
-/// Appends one that comes at a time.
+/// Appends a postback that came at this time.
 fn append(spool: &mut Spool, unix_ms: u64) {
     spool.append(&[&record(unix_ms, b"")], 0, unix_ms).unwrap();
 }
@@ -59,7 +59,7 @@ fn acknowledged_postbacks_stay_as_long_as_they_are_to_and_then_go_by_days() {
     assert_eq!(first_at(4, NOON + keep - 1), 1);
     assert_eq!(first_at(4, NOON + keep), 3);
     assert_eq!(first_at(4, NOON + keep + DAY_MS), 4);
-    // The last segment goes too, and sequences go on.
+    // The last segment is removed too, and sequences continue.
     assert_eq!(first_at(4, NOON + keep + 2 * DAY_MS), 5);
     assert_eq!(spool.append(&[&record(NOON, b"")], 4, NOON).unwrap(), 6);
 }
@@ -87,8 +87,8 @@ fn an_acknowledgement_taken_back_holds_also_for_what_was_looked_at_already() {
         append(&mut spool, NOON + day * DAY_MS);
     }
     spool.log.close_segment().unwrap();
-    // Looked at: the first three are too old, but nothing was removed by that.
-    assert_eq!(spool.too_old_before(4, NOON + KEEP.as_millis() as u64).unwrap(), 4);
+    // The first three are found to be too old, but this check removes nothing.
+    assert_eq!(spool.first_to_keep(4, NOON + KEEP.as_millis() as u64).unwrap(), 4);
     spool.remove_old(1, at_ms(NOON + KEEP.as_millis() as u64)).unwrap();
     assert_eq!(spool.log.first_sequence(), 1);
 }
@@ -118,7 +118,7 @@ fn room_is_made_of_the_oldest_acknowledged_segments_and_no_more_than_needed() {
     assert!(matches!(refused, SpoolError::Full { max_bytes: 100_000 }), "{refused}");
     assert_eq!(spool.append(&[&large], 5, NOON).unwrap(), 11);
     assert_eq!(spool.log.first_sequence(), 2);
-    // All in one segment is no reason to refuse, once all is decided.
+    // Once all postbacks are decided, a single segment is no reason to refuse.
     for number in 11..40 {
         assert_eq!(spool.append(&[&large], number - 1, NOON).unwrap(), number + 1);
         assert!(spool.log.bytes_on_disk() <= 100_000);

@@ -1,19 +1,19 @@
-//! File systems of a test's own, where the machine lets us have one.
+//! File systems for single tests, on machines where this user may mount.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Mounted until it is dropped.
+/// Unmounts on drop.
 pub(super) struct Disk(PathBuf);
 
 impl Disk {
-    /// In memory, of so many megabytes.
+    /// A tmpfs.
     pub(super) fn in_memory(folder: &Path, megabytes: u32) -> Option<Disk> {
         let size = format!("size={megabytes}m");
         mount(&["-t", "tmpfs", "-o", &size, "tmpfs"], folder)
     }
 
-    /// The ext4 in an image.
+    /// The ext4 in an image file.
     pub(super) fn of_image(image: &Path, folder: &Path) -> Option<Disk> {
         mount(&["-t", "ext4", "-o", "loop", image.to_str()?], folder)
     }
@@ -32,14 +32,14 @@ fn mount(arguments: &[&str], folder: &Path) -> Option<Disk> {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // A program that was killed this moment may still hold it.
+        // A program that was killed just now may still use the file system.
         let unmounted = Command::new("umount").arg("--lazy").arg(&self.0).status();
         assert!(unmounted.is_ok_and(|status| status.success()) || std::thread::panicking());
     }
 }
 
-/// A file with an empty ext4 of so many megabytes in it. Where all programs must be, as on a build
-/// machine that installs them, a missing one fails the test instead of skipping it.
+/// Creates a file with an empty ext4. Where all programs are mandatory, as on a build machine that
+/// installs them, a missing program fails the test instead of skipping it.
 pub(super) fn make_image(image: &Path, megabytes: u64) -> Option<()> {
     std::fs::File::create(image).unwrap().set_len(megabytes << 20).unwrap();
     match Command::new("mkfs.ext4").args(["-q", "-F"]).arg(image).status() {

@@ -1,5 +1,5 @@
-//! `clicks.durable`: a visit is answered when its click is on the disk, and not before; and it is
-//! answered also when the disk takes nothing.
+//! `clicks.durable`: a visit is answered once the click is on the disk, and not before; a disk that
+//! accepts no writes delays answers only for a bounded time.
 
 use std::time::{Duration, Instant};
 
@@ -7,21 +7,21 @@ use coupon_shared::click::block::Block;
 use coupon_shared::framed_log::FrameReader;
 use coupon_shared::transaction_id::TransactionId;
 
-use super::Place;
+use super::Installation;
 use super::strace::{Strace, is_usable};
 use super::takeover::{Expected, Takeover};
 use super::visitors::{Visitors, first_redirect};
 use crate::published::sample;
 use crate::running::{Coupond, until};
 
-fn durable() -> Place {
-    // So long that no answer comes in time by the usual rhythm.
-    Place::of(&sample())
+fn durable() -> Installation {
+    // A commit interval so long that an answer in time needs a requested commit.
+    Installation::new(&sample())
         .with("COUPOND_CLICKS_DURABLE", true)
         .with("COUPOND_CLICKS_COMMIT_INTERVAL_MS", 600_000)
 }
 
-/// The id that a visitor was answered, and how long that took.
+/// The id in the answer to a visit, and the time until the answer.
 fn visit(coupond: &Coupond) -> (TransactionId, Duration) {
     let visit = first_redirect(coupond.address).join().unwrap();
     (visit.id, visit.took)
@@ -51,15 +51,15 @@ fn an_answered_visit_stands_in_the_log_at_the_moment_of_its_answer() {
 
 #[test]
 fn visitors_who_come_together_share_their_commits() {
-    let place = durable();
-    let coupond = place.start();
-    let visitors = Visitors::start(32, place.address, "/winter25");
+    let installation = durable();
+    let coupond = installation.start();
+    let visitors = Visitors::start(32, installation.address, "/winter25");
     until("many visits", || (visitors.answered() > 2000).then_some(()));
     let seen = visitors.stop();
     assert!(seen.failed.is_empty() && seen.broken == 0, "{:?}", seen.failed);
     let (mut takeover, mut expected) = (Takeover::default(), Expected::default());
     expected.add(&seen, 0);
-    takeover.settle(&coupond, &expected);
+    takeover.assert_matches(&coupond, &expected);
     let mut wal = FrameReader::open(&coupond.path("data/wal"), 1).unwrap();
     let mut frames = 0;
     while wal.next_frame().unwrap().is_some() {
@@ -97,8 +97,8 @@ fn an_answer_waits_for_the_sync_of_its_click_and_only_where_that_is_wanted() {
     if !is_usable() {
         return;
     }
-    for (is_durable, place) in [(true, durable()), (false, Place::of(&sample()))] {
-        let coupond = place.start();
+    for (is_durable, installation) in [(true, durable()), (false, Installation::new(&sample()))] {
+        let coupond = installation.start();
         visit(&coupond);
         let _slow = Strace::on_click_log(&coupond, &["fdatasync:delay_exit=300000"]);
         let (_, took) = visit(&coupond);

@@ -1,6 +1,6 @@
-//! A full disk: redirects go on, what cannot be logged is counted, and when there is room again the
-//! daemon recovers by itself. `CLICK_FULL_DISK_SECONDS` says how long the disk is full; see the
-//! parent for the command.
+//! A full disk: redirects continue, clicks without room are counted, and the daemon recovers by
+//! itself once there is room again. `CLICK_FULL_DISK_SECONDS` sets how long the disk stays full;
+//! see the parent for the command.
 
 use std::fs::File;
 use std::io::Write;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::disks::Disk;
 use super::takeover::Takeover;
 use super::visitors::Visitors;
-use super::{Place, size};
+use super::{Installation, size};
 use crate::published::sample;
 use crate::running::{Coupond, until};
 
@@ -29,7 +29,7 @@ fn minutes_of_a_full_disk_fail_no_redirect() {
     assert!(figures.is_some_and(|figures| figures.recovery <= Duration::from_secs(5)));
 }
 
-/// What a campaign did.
+/// The figures of a campaign.
 #[derive(Debug)]
 #[allow(dead_code, reason = "printed")]
 struct Figures {
@@ -38,19 +38,19 @@ struct Figures {
     logged: u64,
     unlogged: u64,
     slowest_answer: Duration,
-    /// From the moment there was room again until health was good and everything written.
+    /// Time from the moment there was room again until health was good and all clicks were written.
     recovery: Duration,
 }
 
 fn full_disk(hold: Duration) -> Option<Figures> {
     // The disk is smaller than the reserve for postbacks.
-    let place = Place::of(&sample())
+    let installation = Installation::new(&sample())
         .with("COUPOND_CLICKS_RING_BYTES", 64 << 10)
         .with("COUPOND_POSTBACKS_DISK_RESERVE_BYTES", 0);
-    let data = place.folder.path().join("data");
+    let data = installation.folder.path().join("data");
     let _disk = Disk::in_memory(&data, 16)?;
-    let coupond = place.start();
-    let visitors = Visitors::start(4, place.address, "/winter25");
+    let coupond = installation.start();
+    let visitors = Visitors::start(4, installation.address, "/winter25");
     let mut takeover = Takeover::default();
     until("clicks flow", || (visitors.answered() > 200).then_some(()));
     takeover.pull(&coupond.socket());
@@ -92,7 +92,7 @@ fn has_recovered(coupond: &Coupond) -> bool {
         && coupond.metric("clicks_durable") + 1000 > coupond.metric("clicks_logged_total")
 }
 
-/// Takes all room there is, for as long as it lives.
+/// Fills the disk; frees the room on drop.
 struct Filler {
     file: File,
     path: std::path::PathBuf,

@@ -1,11 +1,11 @@
-//! kill -9 at random, under load and while starting. `CLICK_KILLS` says how often and
-//! `CLICK_KILLS_CODES` how many codes the index has; see the parent for the command.
+//! kill -9 at random moments, under load and during start. `CLICK_KILLS` sets the number of kills
+//! and `CLICK_KILLS_CODES` the number of codes in the index; see the parent for the command.
 
 use std::time::{Duration, Instant};
 
 use super::takeover::{Expected, Takeover};
 use super::visitors::{Visitors, first_redirect};
-use super::{Place, Random, size};
+use super::{Installation, Random, size};
 use crate::published::sample;
 use crate::running::command;
 use rustix::process::Signal;
@@ -25,7 +25,7 @@ fn a_thousand_kills_at_random_lose_no_answered_click() {
     println!("{figures:#?}");
 }
 
-/// What a campaign did.
+/// The figures of a campaign.
 #[derive(Debug)]
 #[allow(dead_code, reason = "printed")]
 struct Figures {
@@ -33,33 +33,33 @@ struct Figures {
     of_these_while_starting: u64,
     codes: u64,
     answered: u64,
-    /// Clicks of visits in flight at a kill, which nobody was answered.
+    /// Clicks of visits that were in flight at a kill and got no answer.
     unanswered: u64,
-    /// From the start of the program to the first redirect.
+    /// Time from the start of the program to the first redirect.
     median_recovery: Duration,
     p99_recovery: Duration,
     longest_recovery: Duration,
 }
 
 fn killed(kills: u64, codes: u64) -> Figures {
-    let place = Place::of(&sample().and_many_codes(codes));
+    let installation = Installation::new(&sample().and_many_codes(codes));
     let (mut random, mut expected, mut takeover) =
         (Random(kills), Expected::default(), Takeover::default());
     let (mut recoveries, mut while_starting) = (Vec::new(), 0);
     for number in 0..kills {
         if number % 4 == 3 {
-            kill_while_starting(&place, Duration::from_micros(random.below(60_000)));
+            kill_while_starting(&installation, Duration::from_micros(random.below(60_000)));
             while_starting += 1;
             continue;
         }
-        let first = first_redirect(place.address);
+        let first = first_redirect(installation.address);
         let began = Instant::now();
-        let mut coupond = place.start();
+        let mut coupond = installation.start();
         let first = first.join().unwrap();
         recoveries.push(first.answered - began);
         println!("kill {number}: the first redirect came after {:?}", first.answered - began);
         expected.add_one(first.id);
-        let visitors = Visitors::start(VISITORS, place.address, "/winter25");
+        let visitors = Visitors::start(VISITORS, installation.address, "/winter25");
         let until = Instant::now() + Duration::from_millis(20 + random.below(300));
         while Instant::now() < until {
             takeover.pull(&coupond.socket());
@@ -72,8 +72,8 @@ fn killed(kills: u64, codes: u64) -> Figures {
         assert!(seen.failed.is_empty(), "{:?}", seen.failed);
         expected.add(&seen, in_flight);
     }
-    let coupond = place.start();
-    takeover.settle(&coupond, &expected);
+    let coupond = installation.start();
+    takeover.assert_matches(&coupond, &expected);
     recoveries.sort();
     let share = |percent: usize| recoveries[(recoveries.len() - 1) * percent / 100];
     Figures {
@@ -88,9 +88,9 @@ fn killed(kills: u64, codes: u64) -> Figures {
     }
 }
 
-fn kill_while_starting(place: &Place, after: Duration) {
-    let mut command = command(place.folder.path());
-    command.env("COUPOND_LISTEN", place.address.to_string());
+fn kill_while_starting(installation: &Installation, after: Duration) {
+    let mut command = command(installation.folder.path());
+    command.env("COUPOND_LISTEN", installation.address.to_string());
     let mut child = command.stderr(std::process::Stdio::null()).spawn().unwrap();
     std::thread::sleep(after);
     child.kill().unwrap();

@@ -1,8 +1,8 @@
-//! Power cuts: the data folder stands on an ext4 of its own, whose image is copied while the daemon
-//! is held in the middle of its work. The copy is what a disk has when the power goes: no more than
-//! what was synced is surely there, and nothing of the memory (the rings) is.
+//! Power cuts: the data folder lies on an ext4 of its own, and the image is copied while the daemon
+//! is stopped in the middle of its work. The copy is the disk after a power cut: synced data is
+//! there for certain, unsynced data possibly, and memory (the rings) not at all.
 //!
-//! `CLICK_POWER_CUTS` says how many copies; see the parent for the command.
+//! `CLICK_POWER_CUTS` sets the number of copies; see the parent for the command.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 use super::disks::{Disk, make_image};
 use super::takeover::{Expected, Takeover};
 use super::visitors::{Visit, Visitors};
-use super::{Place, Random, size};
+use super::{Installation, Random, size};
 use crate::published::sample;
 use crate::running::{Coupond, until};
 use rustix::process::Signal;
 
 const INTERVAL: Duration = Duration::from_millis(100);
-/// What a commit may take beyond its interval on a machine that does much else.
+/// Longest duration of a commit beyond its interval on a busy machine.
 const COMMIT: Duration = Duration::from_millis(900);
-/// After so many cuts visitors and accounts begin anew.
+/// Number of cuts after which visitors and expectations start afresh.
 const CUTS_PER_ROUND: u64 = 10;
 
 #[test]
@@ -36,7 +36,7 @@ fn hundreds_of_power_cuts_lose_at_most_the_last_group_commit_and_nothing_in_dura
     println!("{:#?}", [false, true].map(|is_durable| power_cuts(cuts, is_durable)));
 }
 
-/// What a campaign did.
+/// The figures of a campaign.
 #[derive(Debug, Default)]
 #[allow(dead_code, reason = "printed")]
 struct Figures {
@@ -45,12 +45,12 @@ struct Figures {
     /// Visits answered before the cuts, summed over all copies.
     answered_before_cuts: u64,
     lost: u64,
-    /// The longest that a lost click had been answered before its cut.
+    /// The longest time between the answer to a lost click and the cut.
     oldest_lost: Duration,
 }
 
 fn power_cuts(cuts: u64, is_durable: bool) -> Option<Figures> {
-    let place = Place::of(&sample())
+    let installation = Installation::new(&sample())
         .with("COUPOND_CLICKS_DURABLE", is_durable)
         .with("COUPOND_CLICKS_COMMIT_INTERVAL_MS", INTERVAL.as_millis())
         .with("COUPOND_CLICKS_WAL_SEGMENT_BYTES", 1 << 20)
@@ -58,11 +58,11 @@ fn power_cuts(cuts: u64, is_durable: bool) -> Option<Figures> {
     let images = tempfile::tempdir().unwrap();
     let (image, copy) = (images.path().join("disk"), images.path().join("copy"));
     make_image(&image, 64)?;
-    let _disk = Disk::of_image(&image, &place.folder.path().join("data"))?;
-    let coupond = place.start();
+    let _disk = Disk::of_image(&image, &installation.folder.path().join("data"))?;
+    let coupond = installation.start();
     until("it is ready", || (coupond.metric("click_wal_open") == 1).then_some(()));
     let mut campaign = Campaign {
-        place: &place,
+        installation: &installation,
         images: (image, copy),
         coupond,
         takeover: Takeover::default(),
@@ -76,7 +76,7 @@ fn power_cuts(cuts: u64, is_durable: bool) -> Option<Figures> {
 }
 
 struct Campaign<'a> {
-    place: &'a Place,
+    installation: &'a Installation,
     images: (PathBuf, PathBuf),
     coupond: Coupond,
     takeover: Takeover,
@@ -87,7 +87,7 @@ struct Campaign<'a> {
 impl Campaign<'_> {
     fn round(&mut self, cuts: u64) {
         self.takeover.forget();
-        let visitors = Visitors::start(4, self.place.address, "/winter25");
+        let visitors = Visitors::start(4, self.installation.address, "/winter25");
         for _ in 0..cuts {
             std::thread::sleep(Duration::from_millis(50 + self.random.below(300)));
             if self.random.below(2) == 0 {
@@ -97,16 +97,16 @@ impl Campaign<'_> {
             held(&self.coupond, || std::fs::copy(&self.images.0, &self.images.1).unwrap());
             self.compare(&before, cut);
         }
-        // The daemon whose disk was copied has lost nothing.
+        // The daemon from whose disk the copies were made has lost nothing.
         let seen = visitors.stop();
         assert!(seen.failed.is_empty() && seen.broken == 0, "{:?}", seen.failed);
         let mut expected = Expected::default();
         expected.add(&seen, 0);
-        self.takeover.settle(&self.coupond, &expected);
+        self.takeover.assert_matches(&self.coupond, &expected);
     }
 
     fn compare(&mut self, before: &[Visit], cut: Instant) {
-        let recovered = recovered(self.place, &self.images.1, self.takeover.clone());
+        let recovered = recovered(self.installation, &self.images.1, self.takeover.clone());
         let lost = before.iter().filter(|visit| !recovered.has(&visit.id));
         let ages: Vec<_> = lost.map(|visit| cut - visit.answered).collect();
         let figures = &mut self.figures;
@@ -121,7 +121,7 @@ impl Campaign<'_> {
     }
 }
 
-/// Holds a daemon at whatever it is doing.
+/// Stops the daemon's process while `then` runs.
 fn held<T>(coupond: &Coupond, then: impl FnOnce() -> T) -> T {
     coupond.signal(Signal::STOP);
     until("it is held", || coupond.process("State").starts_with('T').then_some(()));
@@ -130,11 +130,12 @@ fn held<T>(coupond: &Coupond, then: impl FnOnce() -> T) -> T {
     done
 }
 
-/// What the admin has after a daemon was started on the copy, with a memory that is empty.
-fn recovered(place: &Place, copy: &Path, mut takeover: Takeover) -> Takeover {
-    let other = Place::of(&sample());
+/// Starts a daemon on the copy, with an empty runtime folder, and returns the clicks that the admin
+/// then has.
+fn recovered(installation: &Installation, copy: &Path, mut takeover: Takeover) -> Takeover {
+    let other = Installation::new(&sample());
     let _disk = Disk::of_image(copy, &other.folder.path().join("data")).unwrap();
-    let coupond = other.start_with(&place.variables);
+    let coupond = other.start_with(&installation.variables);
     assert_eq!(coupond.get("/winter25").status, 302);
     takeover.pull_all(&coupond);
     takeover

@@ -1,15 +1,15 @@
-//! Hours of visits, indexes that come and go, and an admin that takes clicks: memory and
-//! descriptors stay as they are. `CLICK_SOAK_SECONDS` says how long; see the parent for the command.
+//! Hours of visits, index replacements and an admin that takes clicks: memory and file descriptors
+//! must not grow. `CLICK_SOAK_SECONDS` sets the duration; see the parent for the command.
 
 use std::time::{Duration, Instant};
 
 use super::takeover::Takeover;
 use super::visitors::Visitors;
-use super::{Place, size};
+use super::{Installation, size};
 use crate::published::sample;
 use crate::running::Coupond;
 
-/// A new index and new connections at least this often.
+/// Longest time until the next index and new connections.
 const SLICE: Duration = Duration::from_secs(10);
 
 #[test]
@@ -25,7 +25,7 @@ fn memory_and_descriptors_stay_flat_for_some_seconds() {
 #[ignore = "takes hours; see the parent's header"]
 fn memory_and_descriptors_stay_flat_for_hours() {
     let measured = soak(Duration::from_secs(size("CLICK_SOAK_SECONDS", 8 * 3600)));
-    // What is filled once (caches, buffers of threads) is full after the first quarter.
+    // Caches and thread buffers are full after the first quarter.
     let quarter = measured.len() / 4;
     let (early, late) =
         (highest(&measured[quarter..2 * quarter]), highest(&measured[3 * quarter..]));
@@ -48,16 +48,16 @@ fn highest(measured: &[Measured]) -> Measured {
 }
 
 fn soak(length: Duration) -> Vec<Measured> {
-    let place = Place::of(&sample().and_many_codes(2_000))
+    let installation = Installation::new(&sample().and_many_codes(2_000))
         .with("COUPOND_CLICKS_SLED_CACHE_BYTES", 1 << 20)
         .with("COUPOND_CLICKS_WAL_SEGMENT_BYTES", 1 << 20);
-    let coupond = place.start();
+    let coupond = installation.start();
     let mut takeover = Takeover::default();
     let (began, mut measured, mut answered) = (Instant::now(), Vec::new(), 0);
     let mut generation = 1;
     while began.elapsed() < length {
-        // New connections each time.
-        let visitors = Visitors::start(4, place.address, "/winter25");
+        // New connections in each slice.
+        let visitors = Visitors::start(4, installation.address, "/winter25");
         std::thread::sleep((length / 40).min(SLICE));
         generation += 1;
         let network = sample().and_many_codes(2_000).generation(generation);

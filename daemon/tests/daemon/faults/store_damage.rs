@@ -1,12 +1,12 @@
-//! The click store's folder is damaged in one way after the other. `CLICK_STORE_DAMAGES` says how
-//! often; see the parent for the command.
+//! The click store's folder is damaged in one way after another. `CLICK_STORE_DAMAGES` sets the
+//! number of damages; see the parent for the command.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::takeover::{Expected, Takeover};
 use super::visitors::Visitors;
-use super::{Place, Random, size};
+use super::{Installation, Random, size};
 use crate::published::sample;
 use crate::running::{Coupond, until};
 use rustix::process::Signal;
@@ -23,7 +23,7 @@ fn hundreds_of_damages_to_the_click_store_cost_no_click() {
     println!("{:#?}", damaged(size("CLICK_STORE_DAMAGES", 200)));
 }
 
-/// What a campaign did.
+/// The figures of a campaign.
 #[derive(Debug)]
 #[allow(dead_code, reason = "printed")]
 struct Figures {
@@ -33,12 +33,12 @@ struct Figures {
 }
 
 fn damaged(damages: u64) -> Figures {
-    let place = Place::of(&sample()).with("COUPOND_CLICKS_COMMIT_INTERVAL_MS", 20);
+    let installation = Installation::new(&sample()).with("COUPOND_CLICKS_COMMIT_INTERVAL_MS", 20);
     let (mut expected, mut takeover) = (Expected::default(), Takeover::default());
     let (mut random, mut folders_set_aside) = (Random(damages), 0);
-    let mut coupond = place.start();
+    let mut coupond = installation.start();
     for _ in 0..damages {
-        let visitors = Visitors::start(2, place.address, "/winter25");
+        let visitors = Visitors::start(2, installation.address, "/winter25");
         until("clicks flow", || (visitors.answered() > 40).then_some(()));
         if random.below(2) == 0 {
             takeover.pull(&coupond.socket());
@@ -50,14 +50,14 @@ fn damaged(damages: u64) -> Figures {
         folders_set_aside += coupond.metric("click_store_folders_set_aside");
         coupond.signal(if random.below(2) == 0 { Signal::KILL } else { Signal::TERM });
         coupond.wait();
-        damage_store(&place.folder.path().join("data/clicks"), &mut random);
-        coupond = place.start();
+        damage_store(&installation.folder.path().join("data/clicks"), &mut random);
+        coupond = installation.start();
     }
     is_in_step(&coupond);
     folders_set_aside += coupond.metric("click_store_folders_set_aside");
-    takeover.settle(&coupond, &expected);
-    // One that was restored from nothing gets the same out of the log and the store together.
-    Takeover::default().settle(&coupond, &expected);
+    takeover.assert_matches(&coupond, &expected);
+    // An admin restored from an empty backup gets the same clicks from log and store together.
+    Takeover::default().assert_matches(&coupond, &expected);
     Figures { damages, answered: expected.answered(), folders_set_aside }
 }
 
@@ -69,7 +69,7 @@ fn is_in_step(coupond: &Coupond) {
     });
 }
 
-/// Damages a file or two of the store, or a folder of it, in a way that chance picks.
+/// Damages one or two files of the store or one of its folders; chance picks the way.
 fn damage_store(store: &Path, random: &mut Random) {
     let days = entries(store).into_iter().filter(|day| day.extension().is_none());
     let day = days.max().unwrap();

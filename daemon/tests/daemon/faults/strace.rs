@@ -1,4 +1,4 @@
-//! Lets system calls of one thread of the daemon fail, take long, or kill it.
+//! Makes system calls of one daemon thread fail or take long, or kills the daemon at a call.
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 use crate::running::{Coupond, until};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Whether strace is there and may be used. Where all programs must be, as on a build machine that
-/// installs them, a missing one fails the test instead of skipping it.
+/// Whether strace is installed and permitted. Where all programs are mandatory, as on a build
+/// machine that installs them, a missing strace fails the test instead of skipping it.
 pub(super) fn is_usable() -> bool {
     let traced = Command::new("strace").args(["-o", "/dev/null", "true"]).output();
     let is_usable = traced.is_ok_and(|output| output.status.success());
@@ -20,14 +20,15 @@ pub(super) fn is_usable() -> bool {
     is_usable
 }
 
-/// Tampers with a daemon until it is dropped.
+/// Tampers with a daemon until drop.
 pub(super) struct Strace {
     child: Child,
     output: PathBuf,
 }
 
 impl Strace {
-    /// With the calls of the click-log thread; each of `injects` says with which, and what happens.
+    /// Tampers with the calls of the click-log thread; `injects` are strace's expressions for calls
+    /// and their faults.
     pub(super) fn on_click_log(coupond: &Coupond, injects: &[&str]) -> Strace {
         let thread = until("the click-log thread", || coupond.thread("click-log"));
         let calls: Vec<_> =
@@ -48,7 +49,7 @@ impl Strace {
         Strace { child, output }
     }
 
-    /// How many calls of this name were made to fail up to now.
+    /// Number of calls with this name that were made to fail so far.
     pub(super) fn errors(&self, name: &str) -> u64 {
         let calls = std::fs::read_to_string(&self.output).unwrap_or_default();
         let beginning = format!("{name}(");
@@ -61,7 +62,7 @@ impl Strace {
 
 impl Drop for Strace {
     fn drop(&mut self) {
-        // So told it lets go of the thread.
+        // After this signal strace detaches from the thread.
         let _ = kill_process(Pid::from_child(&self.child), Signal::INT);
         let _ = self.child.wait();
     }

@@ -1,13 +1,13 @@
-//! One system call after the other with which the click-log thread changes files kills the daemon
-//! or fails. `CLICK_SYSTEM_CALLS` says how many calls of each kind are gone through; see the parent
-//! for the command.
+//! Kills the daemon or injects an error at each system call with which the click-log thread changes
+//! files, one after another. `CLICK_SYSTEM_CALLS` sets the number of calls of each kind; see the
+//! parent for the command.
 
 use std::time::{Duration, Instant};
 
 use super::strace::{Strace, is_usable};
 use super::takeover::{Expected, Takeover};
 use super::visitors::Visitors;
-use super::{Place, size};
+use super::{Installation, size};
 use crate::published::sample;
 use crate::running::{Coupond, until};
 use rustix::process::Signal;
@@ -15,10 +15,10 @@ use rustix::process::Signal;
 const CALLS: [&str; 7] =
     ["pwrite64", "fdatasync", "openat", "rename", "fsync", "ftruncate", "unlink"];
 const FAULTS: [&str; 3] = ["signal=SIGKILL", "error=EIO", "error=ENOSPC"];
-/// After every third sync fails a new segment is begun, and old ones go: calls that are rare come
-/// often.
+/// Every third sync fails: then the log begins a new segment and removes old ones, so rare calls
+/// become frequent.
 const ROLLS: &str = "fdatasync:error=EIO:when=2+3";
-/// How long a call is waited for; it may never come.
+/// Longest wait for a call, which possibly never comes.
 const LONGEST: Duration = Duration::from_secs(3);
 
 #[test]
@@ -37,7 +37,7 @@ fn every_system_call_of_the_click_log_may_kill_or_fail() {
     }
 }
 
-/// What a campaign did.
+/// The figures of a campaign.
 #[derive(Debug, Default)]
 #[allow(dead_code, reason = "printed")]
 struct Figures {
@@ -46,13 +46,13 @@ struct Figures {
     /// Faults whose call did not come in time.
     not_reached: u64,
     answered: u64,
-    /// Clicks of visits in flight at a kill, which nobody was answered.
+    /// Clicks of visits that were in flight at a kill and got no answer.
     unanswered: u64,
 }
 
 fn faults_at(numbers: std::ops::RangeInclusive<u64>) -> Figures {
     let mut campaign = Campaign {
-        place: Place::of(&sample()).with("COUPOND_CLICKS_COMMIT_INTERVAL_MS", 8),
+        installation: Installation::new(&sample()).with("COUPOND_CLICKS_COMMIT_INTERVAL_MS", 8),
         expected: Expected::default(),
         takeover: Takeover::default(),
         figures: Figures::default(),
@@ -64,11 +64,11 @@ fn faults_at(numbers: std::ops::RangeInclusive<u64>) -> Figures {
             }
         }
     }
-    campaign.settle()
+    campaign.finish()
 }
 
 struct Campaign {
-    place: Place,
+    installation: Installation,
     expected: Expected,
     takeover: Takeover,
     figures: Figures,
@@ -76,10 +76,10 @@ struct Campaign {
 
 impl Campaign {
     fn fault(&mut self, call: &str, inject: &str) {
-        let mut coupond = self.place.start();
+        let mut coupond = self.installation.start();
         until("the log is open", || (coupond.metric("click_wal_open") == 1).then_some(()));
         let strace = Strace::on_click_log(&coupond, &[ROLLS, inject]);
-        let visitors = Visitors::start(3, self.place.address, "/winter25");
+        let visitors = Visitors::start(3, self.installation.address, "/winter25");
         let began = Instant::now();
         while began.elapsed() < LONGEST && !coupond.has_ended() && strace.errors(call) == 0 {
             std::thread::sleep(Duration::from_millis(5));
@@ -101,7 +101,7 @@ impl Campaign {
         self.expected.add(&seen, in_flight);
     }
 
-    /// After errors the log works again, without a restart.
+    /// After the errors the log works again without a restart.
     fn goes_on(&mut self, coupond: &Coupond, visitors: &Visitors) {
         let durable = coupond.metric("clicks_durable");
         let answered = visitors.answered();
@@ -113,9 +113,9 @@ impl Campaign {
         self.takeover.pull(&coupond.socket());
     }
 
-    fn settle(mut self) -> Figures {
-        let coupond = self.place.start();
-        self.takeover.settle(&coupond, &self.expected);
+    fn finish(mut self) -> Figures {
+        let coupond = self.installation.start();
+        self.takeover.assert_matches(&coupond, &self.expected);
         self.figures.answered = self.expected.answered();
         self.figures.unanswered = self.takeover.taken() - self.expected.answered();
         self.figures

@@ -1,4 +1,4 @@
-//! Takes clicks over the feed as coupon-admin does, and keeps account of them.
+//! Takes clicks from the feed as coupon-admin does, and compares them with the visits.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -8,31 +8,31 @@ use coupon_shared::feed::{Cursor, OLDEST_INCARNATION_HEADER, blocks};
 use coupon_shared::transaction_id::TransactionId;
 
 use super::visitors::Seen;
-use crate::running::{Answer, Coupond, ask_privately};
+use crate::running::{Answer, Coupond, control_request};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What was taken over up to now.
+/// The clicks taken so far.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Takeover {
     cursor: Cursor,
     oldest_incarnation: u32,
     taken: HashSet<TransactionId>,
     forgotten: u64,
-    /// Records whose sequences were left out.
+    /// Records whose sequences were skipped.
     pub(super) missing: u64,
 }
 
-/// Clicks of visits that were answered, or could have been.
+/// Clicks of visits that were answered, or possibly were.
 #[derive(Debug, Default)]
 pub(super) struct Expected {
     answered: HashSet<TransactionId>,
-    /// Visits in flight when something broke: their clicks may be there.
+    /// Visits that were in flight at a fault: their clicks may or may not exist.
     in_flight: u64,
 }
 
 impl Expected {
-    /// Adds what visitors saw of a run that was cut off with so many visits in flight.
+    /// Adds the visits of a run that a fault ended with `in_flight` visits unanswered.
     pub(super) fn add(&mut self, seen: &Seen, in_flight: u64) {
         self.answered.extend(seen.visits.iter().map(|visit| visit.id));
         self.in_flight += in_flight;
@@ -48,13 +48,13 @@ impl Expected {
 }
 
 impl Takeover {
-    /// Takes what one answer gives; `None` while the feed gives nothing because the click log is
-    /// not open, or nobody is there.
+    /// Takes the clicks of one answer of the feed; `None` while the click log is not open or no
+    /// daemon runs.
     pub(super) fn pull(&mut self, socket: &Path) -> Option<usize> {
         let mut asked = self.cursor.clone();
         asked.remove_incarnations_before(self.oldest_incarnation);
         let answer =
-            ask_privately(socket, "POST", "/clicks/feed?wait_ms=0", &asked.encode()).ok()?;
+            control_request(socket, "POST", "/clicks/feed?wait_ms=0", &asked.encode()).ok()?;
         if !answer.starts_with(b"HTTP/1.1 200") {
             return None;
         }
@@ -91,16 +91,16 @@ impl Takeover {
         self.forgotten + self.taken.len() as u64
     }
 
-    /// Keeps only the number of what was taken: what comes is compared with what is expected of
-    /// now.
+    /// Forgets the clicks taken so far, apart from their number: later clicks are compared with the
+    /// visits from now on.
     pub(super) fn forget(&mut self) {
         self.forgotten += self.taken.len() as u64;
         self.taken.clear();
     }
 
-    /// Takes all there is and compares: what was answered is there, once, and not more besides
-    /// than was in flight.
-    pub(super) fn settle(&mut self, coupond: &Coupond, expected: &Expected) {
+    /// Takes all clicks and compares: each answered visit has exactly one click, and further clicks
+    /// are at most as many as were in flight.
+    pub(super) fn assert_matches(&mut self, coupond: &Coupond, expected: &Expected) {
         self.pull_all(coupond);
         let lost = expected.answered.difference(&self.taken).count();
         assert_eq!(lost, 0, "clicks lost of {} answered", expected.answered());
@@ -109,11 +109,11 @@ impl Takeover {
         assert_eq!(self.missing, 0, "clicks are missing from their streams");
     }
 
-    /// Until every ring of an earlier run is put away and nothing waits any more.
+    /// Pulls until every ring of an earlier run is removed and no click is pending.
     pub(super) fn pull_all(&mut self, coupond: &Coupond) {
         let began = Instant::now();
         loop {
-            // Before asking: what comes later is for the next round.
+            // Checked before the pull: later clicks belong to the next round.
             let is_last = has_no_more(coupond);
             let taken = self.pull(&coupond.socket());
             if is_last && taken == Some(0) {
@@ -127,8 +127,8 @@ impl Takeover {
     }
 }
 
-/// Whether all that was logged is durable, of this run and of those before, and nothing waits for
-/// the click store to be known.
+/// Whether all logged clicks of this run and of earlier runs are durable, and the click store has
+/// caught up.
 fn has_no_more(coupond: &Coupond) -> bool {
     let health = coupond.health();
     let incarnation = format!("ring-{}-", health["incarnation"]);

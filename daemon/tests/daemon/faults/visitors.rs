@@ -1,5 +1,4 @@
-//! Visitors who come again and again over connections that they keep, and write down what they
-//! were answered.
+//! Visitors that repeat one request over kept-alive connections and record their answers.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,38 +11,38 @@ use coupon_shared::transaction_id::TransactionId;
 
 use crate::published::HOST;
 
-/// Longer than anything that should happen; a visitor who waits so long was failed.
+/// Far longer than any expected delay; a visitor that waits this long has been failed.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Between a visitor's answer and the next visit: many visits a second, and time for the others.
+/// Pause between an answer and the next visit: many visits a second, and time for other threads.
 const PAUSE: Duration = Duration::from_micros(500);
 
 /// A visit that was answered with a redirect.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Visit {
     pub(super) id: TransactionId,
-    /// When the whole answer was there.
+    /// When the answer was complete.
     pub(super) answered: Instant,
     pub(super) took: Duration,
 }
 
-/// What visitors saw.
+/// The record of all visitors.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Seen {
     pub(super) visits: Vec<Visit>,
-    /// Whole answers that were no redirects, and answers that did not come in time.
+    /// Complete answers other than redirects, and answers that did not come in time.
     pub(super) failed: Vec<String>,
-    /// Requests that were sent, or meant to be, and got no whole answer.
+    /// Requests, sent or begun, without a complete answer.
     pub(super) broken: u64,
 }
 
 impl Seen {
-    /// The longest that an answer took.
+    /// The longest time to an answer.
     pub(super) fn slowest(&self) -> Duration {
         self.visits.iter().map(|visit| visit.took).max().unwrap_or_default()
     }
 }
 
-/// Visitors at work; they stop when this is dropped.
+/// Visitors at work until drop.
 pub(super) struct Visitors {
     seen: Arc<Mutex<Seen>>,
     stop: Arc<AtomicBool>,
@@ -51,7 +50,7 @@ pub(super) struct Visitors {
 }
 
 impl Visitors {
-    /// So many visitors, who all ask for one target.
+    /// Starts `count` visitors, all with one target.
     pub(super) fn start(count: usize, address: SocketAddr, target: &str) -> Visitors {
         let (seen, stop) = (Arc::default(), Arc::new(AtomicBool::new(false)));
         let threads = (0..count).map(|_| {
@@ -63,22 +62,22 @@ impl Visitors {
         Visitors { seen, stop, threads }
     }
 
-    /// How many there are: so many visits can be in flight when something breaks.
+    /// Number of visitors, and so of the visits that can be in flight at a fault.
     pub(super) fn count(&self) -> u64 {
         self.threads.len() as u64
     }
 
-    /// What they saw up to now.
+    /// The record so far.
     pub(super) fn seen(&self) -> Seen {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How many visits were answered up to now.
+    /// Number of visits answered so far.
     pub(super) fn answered(&self) -> usize {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).visits.len()
     }
 
-    /// Ends the visits and tells what was seen.
+    /// Ends the visits and returns the record.
     pub(super) fn stop(mut self) -> Seen {
         self.end();
         self.seen()
@@ -128,7 +127,7 @@ impl Visitor {
         }
     }
 
-    /// The head of the answer. Only a redirect leaves a connection that is used on.
+    /// Returns the head of the answer. A connection is kept only after a redirect.
     fn visit(&mut self) -> io::Result<String> {
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
@@ -165,14 +164,14 @@ fn read_head(stream: &mut TcpStream) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
-/// Of a whole redirect; the sample's destination carries the id as `t`.
+/// The id in a complete redirect; the sample's destination carries the id as `t`.
 fn transaction_id(head: &str) -> Option<TransactionId> {
     let location = head.lines().find_map(|line| line.strip_prefix("location: "))?;
     let (_, after) = location.split_once("&t=")?;
     after.split('&').next()?.parse().ok().filter(|_| head.starts_with("HTTP/1.1 302"))
 }
 
-/// Waits for the first redirect that anybody gets at an address, from another thread.
+/// Waits in another thread for the first redirect from an address.
 pub(super) fn first_redirect(address: SocketAddr) -> JoinHandle<Visit> {
     std::thread::spawn(move || {
         let began = Instant::now();

@@ -1,4 +1,4 @@
-//! Clients that keep others waiting: good clients get all their answers beside any of them.
+//! Slow clients: beside each kind of slow client, good clients get all their answers.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use crate::published::{HOST, sample};
 use crate::running::{Coupond, folder, is_installed, read_head, until};
 
-/// A daemon with these limits beside its usual ones.
+/// A daemon with these limits in addition to the usual configuration.
 fn limited(limits: &[(&str, &str)]) -> Coupond {
     let folder = folder();
     sample().publish(&folder.path().join("index"));
@@ -25,7 +25,7 @@ fn limited(limits: &[(&str, &str)]) -> Coupond {
     })
 }
 
-/// How long each visit of a good client took, over a connection of its own.
+/// The duration of each visit of a good client; each visit opens a connection.
 fn good_client(address: SocketAddr, until: &AtomicBool) -> Vec<Duration> {
     let request = format!("GET /winter25 HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n");
     let mut took = Vec::new();
@@ -42,8 +42,8 @@ fn good_client(address: SocketAddr, until: &AtomicBool) -> Vec<Duration> {
     took
 }
 
-/// Good clients visit while `meanwhile` runs; every one of them must be answered. Returns how long
-/// each visit took, in order.
+/// Lets good clients visit while `meanwhile` runs and asserts that each is answered. Returns the
+/// sorted durations of the visits.
 fn good_clients_beside(address: SocketAddr, meanwhile: impl FnOnce()) -> Vec<Duration> {
     let over = AtomicBool::new(false);
     let mut took: Vec<_> = std::thread::scope(|scope| {
@@ -59,20 +59,20 @@ fn good_clients_beside(address: SocketAddr, meanwhile: impl FnOnce()) -> Vec<Dur
 /// The ways of being slow.
 #[derive(Debug, Clone, Copy)]
 enum Slow {
-    /// Never sends a byte.
+    /// Sends no byte.
     Silent,
-    /// Sends its head byte by byte.
+    /// Sends the head byte by byte.
     Head,
     /// Sends a body byte by byte.
     Body,
-    /// Asks for much and takes it byte by byte.
+    /// Requests much and reads the answers byte by byte.
     Reader,
 }
 
 const SLOW: [Slow; 4] = [Slow::Silent, Slow::Head, Slow::Body, Slow::Reader];
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Is slow until it is closed.
+/// Is slow until the daemon closes the connection.
 async fn be_slow(how: Slow, address: SocketAddr) -> std::io::Result<()> {
     let mut stream = tokio::net::TcpStream::connect(address).await?;
     let (mut reader, mut writer) = stream.split();
@@ -105,8 +105,8 @@ async fn be_slow(how: Slow, address: SocketAddr) -> std::io::Result<()> {
     Ok(())
 }
 
-/// So many slow clients at a time for so long, of all kinds; each that is closed comes again.
-/// Returns how many connections they made.
+/// Keeps `count` slow clients of all kinds connected for `lasting`; a client that is disconnected
+/// connects again. Returns the number of connections.
 fn slow_clients(address: SocketAddr, count: usize, lasting: Duration) -> u64 {
     let runtime = Runtime::new().unwrap();
     let connections = std::sync::Arc::new(AtomicU64::new(0));
@@ -115,7 +115,7 @@ fn slow_clients(address: SocketAddr, count: usize, lasting: Duration) -> u64 {
         runtime.spawn(async move {
             loop {
                 connections.fetch_add(1, Ordering::Relaxed);
-                // However it ends.
+                // Every end of the connection counts.
                 let _ = be_slow(how, address).await;
                 tokio::time::sleep(PAUSE).await;
             }
@@ -126,7 +126,7 @@ fn slow_clients(address: SocketAddr, count: usize, lasting: Duration) -> u64 {
     connections.load(Ordering::Relaxed)
 }
 
-/// Good clients beside so many slow ones.
+/// Good clients beside `count` slow ones.
 fn beside_slow_clients(count: usize, lasting: Duration) {
     assert!(raise_descriptor_limit() > 2 * count as u64 + 200, "too few descriptors (ulimit -n)");
     let coupond = limited(&[("CLIENT_TIMEOUT_MS", "2000"), ("IDLE_TIMEOUT_MS", "2000")]);
@@ -136,7 +136,7 @@ fn beside_slow_clients(count: usize, lasting: Duration) {
     });
     assert!(took.len() > 50, "only {} good visits", took.len());
     assert!(connections > count as u64, "no slow client was ever closed");
-    let metrics = coupond.private("GET", "/metrics").body;
+    let metrics = coupond.control("GET", "/metrics").body;
     assert!(metrics.contains("coupond_accept_errors_total 0\n"), "{metrics}");
     assert_eq!(coupond.health()["status"], "ok");
     let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize];
@@ -169,7 +169,7 @@ fn silent_clients_above_the_limit_of_connections_hold_up_good_ones_no_longer_tha
     let silent: Vec<_> = (0..200).map(|_| coupond.connect()).collect();
     let began = Instant::now();
     assert_eq!(coupond.get("/winter25").status, 302);
-    // Five full houses in front of it, of both threads.
+    // Five times the connection limit of both threads was queued before this client.
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     for mut silent in silent {
         assert_eq!(silent.read(&mut [0]).unwrap(), 0);
@@ -187,7 +187,7 @@ fn who_asks_without_end_and_takes_nothing_is_closed_and_costs_little_memory() {
     }
     let began = Instant::now();
     let mut open = greedy.len();
-    // Each sends as long as anything is taken from it.
+    // Each connection sends for as long as the daemon reads.
     while open > 0 {
         open =
             greedy.iter_mut().filter_map(|stream| stays_open(stream, request.as_bytes())).count();
@@ -199,7 +199,7 @@ fn who_asks_without_end_and_takes_nothing_is_closed_and_costs_little_memory() {
     assert_eq!(coupond.get("/winter25").status, 302);
 }
 
-/// Sends what fits; `None` when the daemon has closed.
+/// Sends as many bytes as fit; `None` once the daemon has closed.
 fn stays_open(stream: &mut TcpStream, bytes: &[u8]) -> Option<()> {
     match stream.write(bytes) {
         Ok(_) => Some(()),
@@ -235,7 +235,7 @@ fn without_descriptors_it_serves_who_is_there_and_the_others_when_there_are_some
         assert!(visit(&mut early).starts_with("HTTP/1.1 302"));
         std::thread::sleep(Duration::from_millis(50));
     }
-    // A tick is 10 ms: in this second it did not spin.
+    // A tick is 10 ms: in this second the daemon did not spin.
     assert!(cpu_ticks(&coupond) - cpu < 40, "it spins");
     limit_descriptors(&coupond, before);
     for stream in &mut late {
@@ -243,7 +243,7 @@ fn without_descriptors_it_serves_who_is_there_and_the_others_when_there_are_some
     }
 }
 
-/// Sets the soft limit of a running daemon, and returns the one before.
+/// Sets the soft limit of a running daemon and returns the previous limit.
 fn limit_descriptors(coupond: &Coupond, soft: u64) -> u64 {
     let process = Pid::from_raw(coupond.id() as i32);
     let now = rustix::process::getrlimit(Resource::Nofile);
@@ -261,7 +261,7 @@ fn cpu_ticks(coupond: &Coupond) -> u64 {
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
-/// Good clients while `slowhttptest` attacks in one of its ways.
+/// Good clients during one of the attacks of `slowhttptest`.
 fn beside_slowhttptest(mode: &[&str], path: &str) {
     if !is_installed("slowhttptest", "-h") {
         return;
@@ -281,7 +281,7 @@ fn beside_slowhttptest(mode: &[&str], path: &str) {
         assert!(!said.contains("Cannot establish connection"), "{said}");
     });
     assert!(took.len() > 50, "only {} good visits", took.len());
-    let metrics = coupond.private("GET", "/metrics").body;
+    let metrics = coupond.control("GET", "/metrics").body;
     assert!(metrics.contains("coupond_accept_errors_total 0\n"), "{metrics}");
 }
 

@@ -1,4 +1,4 @@
-//! An admin for tests: it speaks the feed over the real socket.
+//! An admin for tests: speaks the feed's protocol over the real socket.
 
 use std::io;
 use std::path::Path;
@@ -10,9 +10,9 @@ use coupon_shared::postback::{
     Channel, Delivery, PollRequest, Postback, PostbackId, SpoolId, Verdict, VerdictStatus,
 };
 
-use crate::running::{Coupond, ask_privately};
+use crate::running::{Coupond, control_request};
 
-/// A postback as it was delivered.
+/// A postback as the feed delivered it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Delivered {
     pub(crate) sequence: u64,
@@ -28,7 +28,7 @@ pub(crate) struct Delivered {
 }
 
 impl Delivered {
-    fn of((sequence, postback): &(u64, Postback<'_>)) -> Delivered {
+    fn decode((sequence, postback): &(u64, Postback<'_>)) -> Delivered {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         assert_eq!(postback.id.unix_ms(), postback.unix_ms);
         Delivered {
@@ -51,7 +51,7 @@ impl Delivered {
         }
     }
 
-    /// A parameter of the query, as it was sent.
+    /// A parameter of the query, undecoded.
     pub(crate) fn parameter(&self, name: &str) -> String {
         let query = String::from_utf8_lossy(&self.query).into_owned();
         let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
@@ -75,7 +75,7 @@ impl Delivered {
     }
 }
 
-/// What a daemon answered.
+/// An answer of the feed.
 #[derive(Debug, Clone)]
 pub(crate) struct Told {
     pub(crate) spool: SpoolId,
@@ -93,41 +93,42 @@ impl Told {
     }
 }
 
-/// Asks once; an error where the daemon does not give a delivery.
-pub(crate) fn ask(socket: &Path, question: &PollRequest, query: &str) -> io::Result<Told> {
+/// Sends one poll request; an error if the answer is not a delivery.
+pub(crate) fn poll(socket: &Path, question: &PollRequest, query: &str) -> io::Result<Told> {
     let path = format!("/postbacks/feed?{query}");
-    let answer = ask_privately(socket, "POST", &path, &question.encode())?;
+    let answer = control_request(socket, "POST", &path, &question.encode())?;
     if !answer.starts_with(b"HTTP/1.1 200") {
         return Err(io::Error::other(String::from_utf8_lossy(&answer).into_owned()));
     }
     let head = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
     let delivery = Delivery::decode(&answer[head + 4..]).unwrap();
-    let postbacks = delivery.postbacks.iter().map(Delivered::of).collect();
+    let postbacks = delivery.postbacks.iter().map(Delivered::decode).collect();
     Ok(Told { spool: delivery.spool, oldest: delivery.oldest, postbacks })
 }
 
-/// Everything behind a cursor, which a fresh admin does not have.
+/// All postbacks behind the cursors; none for an admin that has just started.
 pub(crate) fn all(coupond: &Coupond, cursors: &[(SpoolId, u64)]) -> Told {
     let question = |cursors| PollRequest { cursors, verdicts: vec![] };
     let mut told = crate::running::until("the feed is open", || {
-        ask(&coupond.socket(), &question(cursors.to_vec()), "").ok()
+        poll(&coupond.socket(), &question(cursors.to_vec()), "").ok()
     });
     loop {
         let Some(last) = told.postbacks.last() else { return told };
-        // A name of its own, so that nothing is acknowledged that the test did not say.
+        // The cursor of an unknown spool is added, so that the request acknowledges only what the
+        // test names.
         let mut further = cursors.to_vec();
         further.retain(|(spool, _)| *spool != told.spool);
         further.push((told.spool, last.sequence));
-        let more = ask(&coupond.socket(), &question(further), "").unwrap();
+        let more = poll(&coupond.socket(), &question(further), "").unwrap();
         if more.postbacks.is_empty() {
-            let _ = ask(&coupond.socket(), &question(cursors.to_vec()), "max_bytes=1").unwrap();
+            let _ = poll(&coupond.socket(), &question(cursors.to_vec()), "max_bytes=1").unwrap();
             return told;
         }
         told.postbacks.extend(more.postbacks);
     }
 }
 
-/// An admin that decides whatever comes, until it is dropped.
+/// An admin that decides every postback until drop.
 pub(crate) struct Deciding {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<Vec<Delivered>>>,
@@ -146,7 +147,7 @@ impl Deciding {
         Deciding { stop, thread: Some(thread) }
     }
 
-    /// Ends it, and returns all it got.
+    /// Stops the admin and returns all postbacks received.
     pub(crate) fn end(mut self) -> Vec<Delivered> {
         self.stop.store(true, Ordering::Release);
         self.thread.take().map(|thread| thread.join().unwrap()).unwrap_or_default()
@@ -166,7 +167,7 @@ fn decide_until(
 ) -> Vec<Delivered> {
     let (mut got, mut question) = (Vec::new(), PollRequest::default());
     while !stop.load(Ordering::Acquire) {
-        let Ok(told) = ask(socket, &question, "wait_ms=200") else {
+        let Ok(told) = poll(socket, &question, "wait_ms=200") else {
             std::thread::sleep(std::time::Duration::from_millis(10));
             continue;
         };

@@ -1,4 +1,4 @@
-//! No room: full disks, the spool's own bound, a folder that cannot be used.
+//! Bounds: full disks, the spool's size limit, an unusable folder.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ fn expect_refused(answer: &Answer) {
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")), "{answer:?}");
 }
 
-/// A mounted tmpfs of its own; unmounted when dropped.
+/// A tmpfs for one test; unmounted on drop.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
@@ -90,7 +90,7 @@ fn with_a_disk_nearly_full_what_names_nothing_is_refused_and_sales_are_kept() {
     let send = |target: &str| post(&coupond, target, FORM, &body);
     let kept = (0..100).take_while(|_| send("/?nid=1&coupon_code=nobody").status == 200).count();
     assert!(kept > 5 && kept < 20, "{kept}");
-    // What cannot be used is refused like what nobody has.
+    // Unusable codes and offers are refused like unknown ones.
     for stranger in ["coupon_code=paused", "oid=18&affid=1", "oid=16", "transaction_id=x", ""] {
         expect_refused(&send(&format!("/?nid=1&{stranger}")));
     }
@@ -101,7 +101,7 @@ fn with_a_disk_nearly_full_what_names_nothing_is_refused_and_sales_are_kept() {
     }
     assert_eq!(coupond.get("/winter25").status, 302);
 
-    // Decided ones are given up, though their days are not over.
+    // Decided postbacks are removed although their days are not over.
     let told = all(&coupond, &[]);
     let last = told.postbacks.last().unwrap().sequence;
     let told = all(&coupond, &[(told.spool, last)]);
@@ -129,7 +129,7 @@ fn what_names_nothing_draws_from_a_budget_of_its_address() {
     let refused = send("203.0.113.1", "coupon_code=paused", 60_000);
     assert_eq!((refused.status, refused.body.as_str()), (429, "Too many requests\n"));
     assert!(refused.header("retry-after").is_some());
-    // A sale is not held up, unless it is longer than any needs to be.
+    // A sale is never held up unless its postback is longer than any sale needs.
     assert_eq!(send("203.0.113.1", "coupon_code=winter25", 1_000).status, 200);
     assert_eq!(send("203.0.113.1", "coupon_code=winter25", 60_000).status, 429);
     assert_eq!(send("203.0.113.2", "coupon_code=nobody", 60_000).status, 200);
@@ -146,7 +146,7 @@ fn what_turns_out_to_be_a_sale_or_a_trusted_senders_is_given_back() {
     let send = |query: &str, bytes: usize| {
         post(&coupond, &format!("/?nid=1&{query}"), FORM, &"x".repeat(bytes)).status
     };
-    // A code without a link is known to the admin only.
+    // Only the admin knows a code without a link.
     assert!((0..100).all(|_| send("coupon_code=till-20", 1_800) == 200));
     assert!((0..5).all(|_| send("coupon_code=till-20&trusted=yes", 60_000) == 200));
     let kept = (0..20).take_while(|_| send("coupon_code=till-20", 60_000) == 200).count();
@@ -163,11 +163,11 @@ fn slow_large_bodies_hold_up_neither_small_ones_nor_those_without_a_body() {
         "POST /?nid=1 HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: {FORM}\r\nContent-Length: 65536\r\n\r\n"
     );
     let begun = [head.as_bytes(), &[b'x'; 65_000]].concat();
-    // More than the room for bodies, however it is shared.
+    // Together more than the memory budget for bodies.
     let slow: Vec<_> = (0..1_040)
         .filter_map(|_| {
             let mut stream = coupond.connect();
-            // Those above the share are answered before they have sent all.
+            // Bodies above the address's share are answered before they are complete.
             stream.write_all(&begun).ok().map(|()| stream)
         })
         .collect();
@@ -188,11 +188,11 @@ fn a_body_that_comes_too_slowly_is_given_up() {
     );
     stream.write_all(head.as_bytes()).unwrap();
     let began = Instant::now();
-    // 5 KB a second: it never pauses, and would take all of the ten seconds that a body may.
+    // 5 KB a second: never pauses, and would use all of the ten seconds that a body may take.
     until("it is given up", || {
         let _ = stream.write_all(&[b'x'; 500]);
         std::thread::sleep(Duration::from_millis(90));
-        let metrics = coupond.private("GET", "/metrics").body;
+        let metrics = coupond.control("GET", "/metrics").body;
         metrics.contains("postbacks_refused_total{status=\"408\"} 1").then_some(())
     });
     let took = began.elapsed();
@@ -214,7 +214,7 @@ fn undecided_postbacks_are_never_given_up_and_decided_ones_make_room() {
     let told = all(&coupond, &[]);
     assert_eq!(told.postbacks.len(), kept);
 
-    // The admin is back, and decides half.
+    // The admin returns and decides half of the postbacks.
     let half = told.postbacks[kept / 2].sequence;
     assert_eq!(all(&coupond, &[(told.spool, half)]).postbacks.len() as u64, kept as u64 - half);
     assert_eq!(send().status, 200);
@@ -224,11 +224,12 @@ fn undecided_postbacks_are_never_given_up_and_decided_ones_make_room() {
     assert_eq!(told.postbacks.len() as u64, kept as u64 - half + 1);
 }
 
-/// Runs the daemon under `strace`, which fails every third of its syncs.
+/// Runs the daemon under `strace`, which makes every third sync fail.
 fn with_failing_syncs(command: &mut Command) {
     command.env("COUPOND_POSTBACKS_MAX_WAITING", "0");
     let mut traced = Command::new("strace");
-    // The tracer stands aside, so that the child is the daemon itself.
+    // `-D` runs the tracer as a detached grandchild, so that the child process is the daemon
+    // itself.
     traced.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync"]);
     traced.args(["-e", "inject=fdatasync:error=EIO:when=8+3"]).arg(command.get_program());
     for (key, value) in command.get_envs() {
@@ -282,7 +283,7 @@ fn a_spool_that_does_not_open_refuses_postbacks_and_nothing_else() {
     assert!(coupond.request("GET", "/?nid=1", headers).json()["error"].is_string());
     assert!(problems(&coupond).contains("postbacks cannot be kept"), "{}", problems(&coupond));
     assert_eq!(coupond.health()["postbacks"]["open"], false);
-    assert_eq!(coupond.private("POST", "/postbacks/feed").status, 400);
+    assert_eq!(coupond.control("POST", "/postbacks/feed").status, 400);
 
     std::fs::remove_file(&spool).unwrap();
     assert_eq!(coupond.get("/?nid=1").status, 200);

@@ -1,4 +1,4 @@
-//! Killed, stopped, damaged, restored.
+//! Kills, stops, damaged spools, restored spools.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use coupon_shared::postback::{PollRequest, VerdictStatus};
 use rustix::process::Signal;
 
-use super::admin::{Delivered, all, ask};
+use super::admin::{Delivered, all, poll};
 use super::{answer_of, answering_at_once, send, with};
 use crate::published::{HOST, damage, sample};
 use crate::running::{Coupond, until};
@@ -28,7 +28,7 @@ fn a_kill_right_after_the_answer_loses_no_postback() {
     for _ in 0..8 {
         let open: Vec<_> = (0..20).map(|_| send(&coupond, "/?nid=1")).collect();
         for (number, stream) in open.into_iter().enumerate() {
-            // Some are still on their way when it is killed.
+            // Some requests are still in flight at the kill.
             if number == 15 {
                 coupond.signal(Signal::KILL);
             } else if number < 15 {
@@ -46,7 +46,7 @@ fn a_kill_right_after_the_answer_loses_no_postback() {
     assert!(kept.len() >= answered.len() && kept.len() <= 8 * 20);
 }
 
-/// Sends postbacks one after the other until the daemon is gone; returns the ids answered.
+/// Sends postbacks one after another until the daemon is gone; returns the ids in the answers.
 fn report_until_killed(address: SocketAddr) -> Vec<String> {
     let request = format!(
         "GET /?nid=1 HTTP/1.1\r\nHost: {HOST}\r\nAccept: application/json\r\nConnection: close\r\n\r\n"
@@ -67,9 +67,9 @@ fn report_until_killed(address: SocketAddr) -> Vec<String> {
     answered
 }
 
-/// Takes over what comes until the daemon is gone, deciding each at once.
+/// Receives and decides postbacks until the daemon is gone.
 fn take_over_until_killed(socket: &Path, cursor: &mut PollRequest, got: &mut Vec<Delivered>) {
-    while let Ok(told) = ask(socket, cursor, "wait_ms=1000") {
+    while let Ok(told) = poll(socket, cursor, "wait_ms=1000") {
         let Some(last) = told.postbacks.last() else { continue };
         cursor.cursors = vec![(told.spool, last.sequence)];
         let approved = |postback: &Delivered| postback.verdict(VerdictStatus::Approved);
@@ -78,13 +78,13 @@ fn take_over_until_killed(socket: &Path, cursor: &mut PollRequest, got: &mut Vec
     }
 }
 
-/// Kills the daemon again and again amid postbacks, deciding and acknowledging.
+/// Kills the daemon again and again while postbacks are sent, decided and acknowledged.
 fn each_answered_postback_comes_once(kills: u64) -> (usize, usize) {
     let mut coupond = Coupond::serving(&sample());
     let (mut answered, mut got) = (BTreeSet::new(), Vec::new());
     let mut cursor = PollRequest::default();
     for kill in 0..kills {
-        until("the feed is open", || ask(&coupond.socket(), &cursor, "").ok());
+        until("the feed is open", || poll(&coupond.socket(), &cursor, "").ok());
         let (address, socket) = (coupond.address, coupond.socket());
         std::thread::scope(|threads| {
             let reporting: Vec<_> =
@@ -196,7 +196,7 @@ fn a_spool_that_went_back_comes_anew_under_another_name() {
     let mut coupond = answering_at_once();
     let ids = [id(&coupond), id(&coupond)];
     let told = all(&coupond, &[]);
-    // The admin has decided a third one, which the restored folder does not have.
+    // The admin has decided a third postback, which the restored folder lacks.
     let anew = all(&coupond, &[(told.spool, 3)]);
     assert_ne!(anew.spool, told.spool);
     assert_eq!(anew.ids(), ids);

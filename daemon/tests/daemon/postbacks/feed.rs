@@ -1,11 +1,11 @@
-//! What the admin gets, and what its questions do.
+//! Deliveries of the feed, and the effects of poll requests.
 
 use std::collections::BTreeSet;
 use std::io::Write;
 
 use coupon_shared::postback::{PollRequest, VerdictStatus};
 
-use super::admin::{Deciding, all, ask};
+use super::admin::{Deciding, all, poll};
 use super::{answer_of, answering_at_once, send, serving_with};
 use crate::published::{HOST, sample};
 use crate::running::{Coupond, until};
@@ -31,7 +31,7 @@ fn what_is_not_acknowledged_is_delivered_again_and_what_is_is_not() {
     let health = coupond.health();
     assert_eq!(health["postbacks"]["acknowledged"], 3);
     assert_eq!(health["postbacks"]["not_at_the_admin"], 2);
-    // An admin restored from a backup knows less, and gets what was acknowledged.
+    // An admin restored from a backup has a lower cursor and gets acknowledged postbacks again.
     assert_eq!(all(&coupond, &[(first.spool, 1)]).sequences(), [2, 3, 4, 5]);
     assert_eq!(all(&coupond, &[(first.spool, 5)]).sequences(), [0; 0]);
 }
@@ -40,10 +40,10 @@ fn what_is_not_acknowledged_is_delivered_again_and_what_is_is_not() {
 fn a_delivery_is_as_long_as_was_asked_for_and_one_postback_at_least() {
     let coupond = answering_at_once();
     let ids = ids_answered(&coupond, 5);
-    let told = ask(&coupond.socket(), &PollRequest::default(), "max_bytes=1").unwrap();
+    let told = poll(&coupond.socket(), &PollRequest::default(), "max_bytes=1").unwrap();
     assert_eq!((told.ids(), told.oldest), (vec![ids[0].clone()], 1));
     let rest = PollRequest { cursors: vec![(told.spool, 1)], verdicts: vec![] };
-    let told = ask(&coupond.socket(), &rest, "max_bytes=200").unwrap();
+    let told = poll(&coupond.socket(), &rest, "max_bytes=200").unwrap();
     assert_eq!(told.ids(), ids[1..3]);
 }
 
@@ -54,7 +54,7 @@ fn a_question_waits_for_the_next_postback() {
     let socket = coupond.socket();
     let asking = std::thread::spawn(move || {
         let question = PollRequest { cursors: vec![(spool, 0)], verdicts: vec![] };
-        ask(&socket, &question, "wait_ms=10000").unwrap()
+        poll(&socket, &question, "wait_ms=10000").unwrap()
     });
     std::thread::sleep(std::time::Duration::from_millis(200));
     let ids = ids_answered(&coupond, 1);
@@ -79,9 +79,9 @@ fn a_postback_queued_without_an_admin_is_decided_by_one_that_comes_later() {
 #[test]
 fn bytes_that_are_no_question_are_refused() {
     let coupond = answering_at_once();
-    assert_eq!(coupond.private("POST", "/postbacks/feed").status, 400);
-    assert_eq!(coupond.private("POST", "/postbacks/feed?limit=3").status, 400);
-    assert_eq!(coupond.private("GET", "/postbacks/feed").header("allow"), Some("POST"));
+    assert_eq!(coupond.control("POST", "/postbacks/feed").status, 400);
+    assert_eq!(coupond.control("POST", "/postbacks/feed?limit=3").status, 400);
+    assert_eq!(coupond.control("GET", "/postbacks/feed").header("allow"), Some("POST"));
 }
 
 #[test]
@@ -105,7 +105,8 @@ fn each_of_thousands_at_once_gets_its_own_verdict() {
         match body["status"].as_str().unwrap() {
             "rejected" => assert_eq!(body["error"], format!("for {number}")),
             status => {
-                // A busy machine may take longer than two seconds; never a wrong verdict.
+                // A busy machine may take longer than two seconds, but the verdict must never be a
+                // wrong one.
                 assert_eq!((status, &body["error"]), ("queued", &"".into()));
                 queued += 1;
             }
@@ -180,7 +181,7 @@ fn health_and_metrics_count_postbacks() {
     let health = coupond.health();
     assert_eq!((&health["status"], &health["postbacks"]["open"]), (&"ok".into(), &true.into()));
     assert!(health["postbacks"]["bytes"].as_u64().unwrap() > 100);
-    let metrics = coupond.private("GET", "/metrics").body;
+    let metrics = coupond.control("GET", "/metrics").body;
     for line in [
         "coupond_postbacks_received_total 1",
         "coupond_postbacks_answered_total{verdict=\"approved\"} 1",

@@ -1,4 +1,4 @@
-//! What an advertiser or a page may send, and what it is answered.
+//! Requests of advertisers and pages, and their answers.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::running::{Answer, Coupond, until};
 const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "Accept: text/html, Application/JSON;q=0.9\r\n";
 
-/// Decides as the query's `v` says.
+/// An admin whose verdict is the query's `v`.
 fn decided_by_query(coupond: &Coupond) -> Deciding {
     Deciding::start(coupond, |postback| {
         let verdict = postback.verdict(VerdictStatus::Approved);
@@ -164,9 +164,9 @@ fn whatever_byte_stands_in_a_query_it_is_kept_as_it_is_or_escaped_or_refused() {
     for byte in 0..=255 {
         let query = [b"nid=1&coupon_code=a", &[byte][..], b"b"].concat();
         match coupond.raw(&[b"GET /?", query.as_slice(), end.as_bytes()].concat()).status {
-            // What follows the sign never was part of the query.
+            // Bytes behind a `#` never were part of the query.
             200 if byte == b'#' => kept.push(b"nid=1&coupon_code=a".to_vec()),
-            // What no URI may hold.
+            // Bytes that are invalid in a URI.
             200 if b"\"<>\x7f".contains(&byte) || byte >= 0x80 => {
                 kept.push(format!("nid=1&coupon_code=a%{byte:02X}b").into_bytes());
             }
@@ -229,13 +229,13 @@ fn a_body_has_at_most_64_kib_and_comes_in_time() {
              Connection: close\r\n\r\n"
         )
     };
-    // Without a length, it is found out while reading.
+    // Without a declared length, the daemon finds out while reading.
     let chunk = format!("8000\r\n{}\r\n", "x".repeat(0x8000));
     let chunked = head("Transfer-Encoding: chunked") + &chunk.repeat(3) + "0\r\n\r\n";
     assert_eq!(coupond.raw(chunked.as_bytes()).status, 413);
     let two = head("Transfer-Encoding: chunked") + &chunk.repeat(2) + "0\r\n\r\n";
     assert_eq!(coupond.raw(two.as_bytes()).status, 200);
-    // A byte now and then does not help.
+    // A byte now and then does not extend the deadline.
     let mut slow = coupond.connect();
     slow.write_all(head("Content-Length: 100").as_bytes()).unwrap();
     let began = Instant::now();

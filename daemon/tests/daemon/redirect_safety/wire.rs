@@ -1,4 +1,4 @@
-//! A connection that is kept alive and takes nothing but exactly one answer to each request.
+//! A kept-alive connection that accepts exactly one answer to each request.
 
 use std::io::{BufReader, Read, Write};
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use crate::running::Coupond;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Raw {
     pub(crate) status: u16,
-    /// Header lines as sent, without the one that begins with `date`.
+    /// Header lines as sent, without `date`.
     pub(crate) headers: Vec<Vec<u8>>,
     pub(crate) body: Vec<u8>,
 }
@@ -27,10 +27,11 @@ impl Raw {
     }
 }
 
-/// Asks over one connection for as long as it stays, then over another.
+/// Sends requests over one connection for as long as the daemon keeps the connection open, then
+/// over another.
 ///
-/// A surplus answer would be taken for the next request's, so everything after it would be one late:
-/// [`Wire::end`] sees that.
+/// A surplus answer would be taken for the answer to the next request, so that every later answer
+/// comes one late: [`Wire::end`] detects this.
 pub(crate) struct Wire<'a> {
     coupond: &'a Coupond,
     stream: Option<BufReader<TcpStream>>,
@@ -41,13 +42,13 @@ impl<'a> Wire<'a> {
         Wire { coupond, stream: None }
     }
 
-    /// Sends a request as it is and reads its answer.
-    pub(crate) fn ask(&mut self, request: &[u8], has_body: bool) -> Raw {
+    /// Sends a request unchanged and reads the answer.
+    pub(crate) fn send(&mut self, request: &[u8], has_body: bool) -> Raw {
         let mut stream = self
             .stream
             .take()
             .unwrap_or_else(|| BufReader::with_capacity(16 * 1024, self.coupond.connect()));
-        // It may be refused before it is read to its end.
+        // The daemon may refuse the request before reading all of it.
         let _ = stream.get_mut().write_all(request);
         let answer = read_answer(&mut stream, has_body);
         if answer.closes() {
@@ -58,10 +59,10 @@ impl<'a> Wire<'a> {
         answer
     }
 
-    /// Asks one last thing, to which only its own answer may come.
+    /// Sends a last request and asserts that only one answer comes.
     pub(crate) fn end(mut self) {
         let last = format!("GET /nobody HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n");
-        let answer = self.ask(last.as_bytes(), true);
+        let answer = self.send(last.as_bytes(), true);
         assert!(answer.closes(), "an answer came that nobody asked for: {answer:?}");
     }
 }
@@ -91,7 +92,7 @@ fn read_answer(stream: &mut impl Read, has_body: bool) -> Raw {
     answer
 }
 
-/// Cuts a head at its line ends; nothing else in it may end a line.
+/// Splits a head at its line ends; no other bytes in the head may end a line.
 fn split_lines(head: &[u8]) -> Vec<Vec<u8>> {
     let text = std::str::from_utf8(head).unwrap();
     let lines: Vec<Vec<u8>> = text.split("\r\n").map(|line| line.as_bytes().to_vec()).collect();
@@ -103,7 +104,7 @@ fn split_lines(head: &[u8]) -> Vec<Vec<u8>> {
 
 fn read_end(stream: &mut impl Read) {
     let mut surplus = Vec::new();
-    // A reset where a refused request was not read to its end is an end, too.
+    // After a refused request that was not read completely, a reset counts as an end.
     let _ = stream.read_to_end(&mut surplus);
     assert!(surplus.is_empty(), "more came: {:?}", String::from_utf8_lossy(&surplus));
 }

@@ -1,13 +1,13 @@
-//! Memory of a ring under the model checker: its words are the checker's, and each lending of bytes
-//! is notifies to it, so that it finds bytes lent to one half while nothing has yet notifies that half that
-//! the other is done with them.
+//! Memory of a ring under the model checker. The checker owns the words and learns of each lent
+//! slice, so the tests fail when bytes are lent to one half before a load has shown it the other
+//! half's release.
 
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::AtomicU64;
 
 use super::{HEADER_BYTES, Mapping, Word};
 
-/// Frames of the models are multiples of this, so that no half owns a part of a unit.
+/// Frames of the models are multiples of this, so that no half owns part of a unit.
 const UNIT_BYTES: usize = 64;
 
 #[derive(Debug)]
@@ -18,13 +18,13 @@ pub(super) struct Memory {
     lent: Vec<UnsafeCell<()>>,
 }
 
-// SAFETY: what the halves do with the bytes is what is checked.
+// SAFETY: the checker verifies all access to the bytes.
 unsafe impl Send for Memory {}
 // SAFETY: as above.
 unsafe impl Sync for Memory {}
 
 impl Mapping {
-    /// Of a ring that a model checks.
+    /// The mapping of a ring under the checker.
     pub(in crate::clicks::ring) fn modelled(capacity: usize) -> Mapping {
         let words =
             [Word::Head, Word::LastSequence, Word::Tail, Word::DurableSequence, Word::Unlogged];
@@ -64,7 +64,7 @@ impl Memory {
     }
 
     fn locate(&self, at: usize) -> *mut u8 {
-        // SAFETY: only the box is read, which nobody ever changes.
+        // SAFETY: reads only the box, which never changes.
         let first = unsafe { (*self.bytes.get()).as_ptr() };
         first.cast_mut().cast::<u8>().wrapping_add(at)
     }

@@ -1,4 +1,4 @@
-//! What an address may ask that leads nowhere.
+//! The limit on requests of one address that lead nowhere.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,7 +14,7 @@ use crate::published::{HOST, Network, destination, sample};
 use crate::redirects::DEAD_ENDS;
 use crate::running::{Answer, Coupond, folder};
 
-/// A daemon that lets every address miss so often at once, and then hardly ever.
+/// A daemon that allows each address `burst` misses at once, and hardly any afterwards.
 fn limited(network: &Network, burst: u32) -> Coupond {
     let folder = folder();
     network.publish(&folder.path().join("index"));
@@ -26,7 +26,7 @@ fn limited(network: &Network, burst: u32) -> Coupond {
     })
 }
 
-/// What a visitor behind the proxy gets.
+/// The answer to a visitor behind the proxy.
 fn get_as(coupond: &Coupond, address: &str, target: &str) -> Answer {
     coupond.request("GET", target, &format!("X-Forwarded-For: {address}\r\n"))
 }
@@ -35,7 +35,7 @@ fn misses(coupond: &Coupond, address: &str, count: usize) -> Vec<u16> {
     (0..count).map(|_| get_as(coupond, address, "/nobody").status).collect()
 }
 
-/// Without what depends on the time.
+/// Removes the parts of an answer that depend on the time.
 fn timeless(mut answer: Answer) -> Answer {
     answer.headers.retain(|line| !line.starts_with("retry-after: "));
     answer
@@ -62,7 +62,7 @@ fn above_the_limit_whatever_leads_nowhere_looks_the_same() {
     assert_eq!(head, Answer { body: String::new(), ..limited });
 }
 
-/// A genuine id of a click of the sample network.
+/// A genuine click id of the sample network.
 fn genuine_id() -> String {
     TransactionIdSource::new(0, 0, 1).next(&ClickIdKey([7; 16]), 1_763_000_000_000).to_string()
 }
@@ -82,14 +82,14 @@ fn a_click_id_of_ones_own_is_no_way_around_the_limit() {
             assert_eq!(timeless(ask(named)), limited, "{path} {named}");
         }
         assert_eq!(timeless(coupond.get("/nobody")), limited);
-        // What can be used, and a page that names nothing, never count.
+        // Reports with a usable code or offer, and reports that name nothing, never count.
         for (named, oid) in [("&__cc=winter25", 16), ("&oid=17", 17), ("", 0)] {
             assert_eq!(ask(named).json()["oid"].as_u64(), Some(oid), "{path} {named}");
         }
     }
 }
 
-/// An admin that says of each postback what its query does.
+/// An admin that decides each postback as the query says.
 fn judged_by_query(coupond: &Coupond) -> Deciding {
     Deciding::start(coupond, |postback| {
         let is_miss = postback.parameter("miss") == "yes";
@@ -116,10 +116,10 @@ fn postbacks_that_tell_of_something_unusable_draw_from_the_budget_of_visits() {
         assert_eq!(timeless(coupond.request("GET", target, json)), limited, "{target}");
     }
     assert_eq!(timeless(coupond.get("/paused")), limited);
-    // Sales and trusted senders are answered as ever.
+    // Sales and trusted senders still get their usual answers.
     assert_eq!(coupond.get("/?nid=1&coupon_code=winter25").body, "OK");
     assert_eq!(coupond.get("/?nid=1&coupon_code=x&miss=yes&trusted=yes").body, "Error 1001");
-    let metrics = coupond.private("GET", "/metrics").body;
+    let metrics = coupond.control("GET", "/metrics").body;
     assert!(metrics.contains("postbacks_refused_total{status=\"429\"} 5"), "{metrics}");
 }
 
@@ -164,7 +164,7 @@ fn a_click_above_the_limit_is_recorded_with_its_reason() {
     let blocks = coupond.feed(2);
     let clicks = blocks.iter().flat_map(DecodedBlock::clicks);
     let mut reasons: Vec<_> = clicks.map(|click| click.head.reason).collect();
-    // Clicks of one millisecond on two serving threads come in either order.
+    // Clicks of one millisecond on two serving threads come in any order.
     reasons.sort_unstable_by_key(|reason| *reason as u8);
     assert_eq!(reasons, [Reason::Paused, Reason::Expired]);
 }
@@ -177,7 +177,7 @@ fn every_client_behind_a_trusted_proxy_has_a_limit_of_its_own() {
     assert_eq!(misses(&coupond, "::ffff:203.0.113.2", 1), [429]);
     assert_eq!(misses(&coupond, "2001:db8:0:1::1", 2), [404, 404]);
     assert_eq!(misses(&coupond, "2001:db8:0:1:ffff::2", 1), [429]);
-    // Left of the last hop that is not trusted, everybody can write what he likes.
+    // Any client can write entries left of the last untrusted hop.
     assert_eq!(misses(&coupond, "198.51.100.7, 203.0.113.1", 1), [429]);
 }
 
@@ -205,9 +205,9 @@ fn guessing_is_told_once_in_the_log_and_counted() {
     assert_eq!(told(), serde_json::json!({ "limited": 0, "limit_is_reached": false }));
     misses(&coupond, "203.0.113.5", 10);
     assert_eq!(told(), serde_json::json!({ "limited": 8, "limit_is_reached": true }));
-    // A guesser must not be able to call somebody out of bed.
+    // Guessed codes must not raise an alert.
     assert_eq!(coupond.health()["status"], "ok");
-    let metrics = coupond.private("GET", "/metrics").body;
+    let metrics = coupond.control("GET", "/metrics").body;
     assert!(metrics.contains("coupond_answers_total{status=\"429\"} 8"), "{metrics}");
     assert!(metrics.contains("coupond_answers_total{status=\"404\"} 2"), "{metrics}");
     let log = coupond.log();
@@ -233,7 +233,7 @@ fn the_serving_threads_share_one_limit() {
         let visitors: Vec<_> = (0..4).map(|_| scope.spawn(visit)).collect();
         visitors.into_iter().map(|visitor| visitor.join().unwrap()).sum()
     });
-    // A minute may have gone by on a busy machine, and given one back.
+    // On a busy machine a minute may have passed, which returns one miss.
     assert!((50..=52).contains(&passed), "{passed}");
 }
 

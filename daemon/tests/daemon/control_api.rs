@@ -29,7 +29,7 @@ fn metrics_tell_answers_reasons_and_connections_of_all_threads() {
     }
     coupond.request("POST", "/winter25", "");
     coupond.request("HEAD", "/winter25", "");
-    let answer = coupond.private("GET", "/metrics");
+    let answer = coupond.control("GET", "/metrics");
     assert!(answer.header("content-type").unwrap().starts_with("application/openmetrics-text"));
     for line in [
         "coupond_answers_total{status=\"302\"} 3",
@@ -59,7 +59,7 @@ fn the_commonest_unknown_codes_are_told() {
     for path in ["/Misprint", "/misprint/", "/MISPRINT", "/rare", "/winter25", "/-"] {
         coupond.get(path);
     }
-    let told = coupond.private("GET", "/unknown-codes").json();
+    let told = coupond.control("GET", "/unknown-codes").json();
     let expected = serde_json::json!({ "codes": [
         { "code": "misprint", "visits_at_least": 3 },
         { "code": "rare", "visits_at_least": 1 },
@@ -72,8 +72,8 @@ fn the_private_surface_is_for_owner_and_group_and_knows_its_methods() {
     let coupond = Coupond::serving(&sample());
     let mode = std::fs::metadata(coupond.path("run/coupond.sock")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o660);
-    assert_eq!(coupond.private("GET", "/reload").header("allow"), Some("POST"));
-    assert_eq!(coupond.private("POST", "/health").header("allow"), Some("GET"));
-    assert_eq!(coupond.private("GET", "/secrets").status, 404);
+    assert_eq!(coupond.control("GET", "/reload").header("allow"), Some("POST"));
+    assert_eq!(coupond.control("POST", "/health").header("allow"), Some("GET"));
+    assert_eq!(coupond.control("GET", "/secrets").status, 404);
     assert_eq!(coupond.get("/health"), coupond.get("/nobody"), "visitors reach it");
 }

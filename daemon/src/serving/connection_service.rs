@@ -1,0 +1,97 @@
+//! The hyper service of one connection: from a request to the future of its answer.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+
+use hyper::body::Incoming;
+use hyper::service::Service;
+use hyper::{Method, Request};
+
+use super::durability_gate::DurabilityGate;
+use super::response_future::ResponseFuture;
+use crate::cors;
+use crate::http_answer::HttpAnswer;
+use crate::postbacks::PostbackReceiver;
+use crate::proxy_protocol::ProxiedClient;
+use crate::redirect::Redirector;
+use crate::request::{Route, is_sdk, route};
+use crate::response::respond;
+
+/// The state shared by all connections of one thread.
+#[derive(Clone)]
+pub(super) struct ThreadState {
+    pub(super) redirector: Rc<RefCell<Redirector>>,
+    pub(super) postbacks: Rc<PostbackReceiver>,
+    /// Holds answers back until their clicks are durable; only with `clicks.durable`.
+    pub(super) gate: Option<Rc<DurabilityGate>>,
+}
+
+/// The other end of a connection.
+pub(super) trait PeerAddress: Clone + 'static {
+    /// The address, valid once a request was read: a proxy names its client in the connection's
+    /// first bytes.
+    fn ip(&self) -> IpAddr;
+}
+
+impl PeerAddress for SocketAddr {
+    fn ip(&self) -> IpAddr {
+        SocketAddr::ip(self)
+    }
+}
+
+impl PeerAddress for ProxiedClient {
+    fn ip(&self) -> IpAddr {
+        self.address()
+    }
+}
+
+/// Answers the requests of one connection.
+pub(super) struct ConnectionService<P> {
+    state: ThreadState,
+    peer: P,
+}
+
+impl<P: PeerAddress> ConnectionService<P> {
+    pub(super) fn new(state: ThreadState, peer: P) -> ConnectionService<P> {
+        ConnectionService { state, peer }
+    }
+}
+
+impl<P: PeerAddress> Service<Request<Incoming>> for ConnectionService<P> {
+    type Response = HttpAnswer;
+    type Error = Infallible;
+    type Future = ResponseFuture;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let (parts, body) = request.into_parts();
+        let peer = self.peer.ip();
+        let mut redirector = self.state.redirector.borrow_mut();
+        let reply = match route(&parts.uri) {
+            Route::Visit => redirector.reply(&parts, peer),
+            _ if parts.method == Method::OPTIONS && is_sdk(&parts.uri) => {
+                match redirector.admit(&parts, peer) {
+                    Ok(_) => return ResponseFuture::ready(cors::preflight(parts.headers)),
+                    Err(reply) => reply,
+                }
+            }
+            Route::Report(event) => redirector.report(&parts, peer, event),
+            Route::Script => redirector.script(&parts, peer),
+            Route::Postback(channel) => match redirector.admit(&parts, peer) {
+                Ok(client) => {
+                    let postbacks = Rc::clone(&self.state.postbacks);
+                    return ResponseFuture::spawn(postbacks.receive(channel, parts, body, client));
+                }
+                Err(reply) => reply,
+            },
+        };
+        let leads_nowhere = reply.leads_nowhere();
+        let answer = respond(reply, parts);
+        let Some(gate) = &self.state.gate else { return ResponseFuture::ready(answer) };
+        match gate.awaited_commit(redirector.last_click(), leads_nowhere) {
+            Some(awaited) => ResponseFuture::Gated(gate.hold(awaited, answer)),
+            None => ResponseFuture::ready(answer),
+        }
+    }
+}

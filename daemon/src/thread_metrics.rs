@@ -1,0 +1,20 @@
+//! The counters of one serving thread, read by the control API.
+
+use std::sync::{Arc, Mutex};
+
+use coupon_serve::ConnectionCounters;
+
+use crate::counters::{ProxyCounters, VisitCounters};
+use crate::unknown_codes::UnknownCodes;
+
+#[derive(Debug, Clone, Default)]
+pub struct ThreadMetrics {
+    /// Answers and clicks.
+    pub visits: Arc<VisitCounters>,
+    /// Connections.
+    pub connections: Arc<ConnectionCounters>,
+    /// Connections closed for their PROXY protocol header.
+    pub proxies: Arc<ProxyCounters>,
+    /// The most frequent unknown codes.
+    pub unknown_codes: Arc<Mutex<UnknownCodes>>,
+}
