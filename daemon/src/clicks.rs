@@ -135,6 +135,7 @@ impl ClickLog {
         let removal_clock =
             RemovalClock::open(&config.data_dir).map_err(file_error(&config.data_dir))?;
         let removal_clock = Arc::new(removal_clock);
+        // Without waiting threads a commit notifies nobody.
         let awaiting = if config.clicks.durable { config.threads } else { 0 };
         let state = Arc::new(LogState::with_awaiting_threads(awaiting));
         let (writers, readers) = create_rings(config, store, incarnation, &state)?;
@@ -346,6 +347,7 @@ fn create_rings(
     let rings = loop {
         match create_rings_of(bytes, config, store, incarnation) {
             Err(error) if error.kind() == io::ErrorKind::StorageFull && bytes > MIN_CAPACITY => {
+                // Smaller rings are better than no redirects; an alert says so.
                 bytes /= 2;
             }
             rings => break rings.map_err(file_error(&config.runtime_dir))?,

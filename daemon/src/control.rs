@@ -158,6 +158,7 @@ impl ControlApi {
             }
         }
         let mut visits: Vec<_> = visits.into_iter().collect();
+        // By code as well, so that the order is the same each time.
         visits.sort_by_key(|(code, visits)| (std::cmp::Reverse(*visits), *code));
         visits.truncate(UNKNOWN_CODES_TOLD);
         let codes = visits

@@ -83,9 +83,11 @@ impl HotCodes {
             return Some(pair.first.place);
         }
         if pair.second.matches(&key) {
+            // The code used last moves to the front; the other becomes the next to be replaced.
             std::mem::swap(&mut pair.first, &mut pair.second);
             return Some(pair.first.place);
         }
+        // A code that the level lacks ends here and is not cached.
         let place = level.locate(code)?;
         pair.second = HotCode { place, ..key };
         Some(place)

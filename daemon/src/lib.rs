@@ -1,7 +1,8 @@
 //! `coupond`: answers coupon-code links with redirects, logs every click, and receives postbacks.
 //!
-//! The modules stand in the order of their imports: each imports only modules below it. Deliberately
-//! absent: changes of codes, offers or partners, and any need of `coupon-admin` to answer a visit.
+//! The modules stand in the order of their imports: each imports only modules below it.
+//! Deliberately absent: changes of codes, offers or partners, and any need of `coupon-admin` to
+//! answer a visit.
 
 // The program's life and its two sides: the control API and the serving threads.
 pub mod arguments;

@@ -62,6 +62,7 @@ impl NotFoundRateLimit {
     /// If the address's budget is empty: the time until the next miss is allowed.
     pub(crate) fn count_miss(&self, address: IpAddr, shown: IpAddr) -> Result<(), Duration> {
         let taken = self.take(address);
+        // Anyone can cause this line, so it is throttled.
         if taken.is_err() && self.log_throttle.is_due() {
             tracing::warn!(address = %shown, "address above limits.misses_per_minute: its requests for links and codes \
                 that lead nowhere are answered 429");

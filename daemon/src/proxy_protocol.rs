@@ -78,6 +78,7 @@ impl Listener for ProxiedListener {
     ) -> Poll<io::Result<(Self::Stream, Self::Peer)>> {
         loop {
             let (stream, peer) = ready!(self.listener.poll_accept(cx))?;
+            // Asked for each connection, because the settings can change while the program runs.
             if self.is_trusted(peer.ip()) {
                 let client = ProxiedClient(Rc::new(Cell::new(peer.ip())));
                 let counters = Arc::clone(&self.counters);
@@ -132,6 +133,7 @@ impl<T: AsyncRead + Unpin> ProxiedStream<T> {
                     self.stage = Stage::Rest(std::mem::take(bytes), len);
                 }
                 Ok(None) if came > 0 => {}
+                // The end of the stream before any byte: no error, as in a port check.
                 Ok(None) if held == 0 => self.stage = Stage::Through,
                 Ok(None) | Err(NotAProxyHeader) => {
                     self.counters.malformed.add_one();
@@ -172,6 +174,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for ProxiedStream<T> {
             let piece = &rest[..rest.len().min(buf.remaining())];
             buf.put_slice(piece);
             *from += piece.len();
+            // If nothing was left behind the header, the stream answers.
             let has_given = !piece.is_empty();
             if *from == bytes.len() {
                 this.stage = Stage::Through;

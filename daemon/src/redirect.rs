@@ -175,6 +175,7 @@ impl Redirector {
     ) -> Reply {
         let settings = self.settings.load();
         let context = &mut self.context;
+        // One pass over the headers serves the checks, the macros and the record.
         let headers = RequestHeaders::read(&parts.headers);
         let reply = match self.checker.check_visit(parts, &headers) {
             Ok(host) => self.index.read(|index| match index {
@@ -258,6 +259,7 @@ impl RedirectContext {
         code: &FoldedCode,
     ) -> Reply {
         let offer_id = self.parameters.offer_id();
+        // No rows is a valid input: the decision names the fallback of an unknown code.
         let rows = self.hot_codes.lookup(index, code);
         let visit = Visit { rows, offer_id, domain: request.domain };
         let now = request.unix_seconds();
@@ -306,6 +308,7 @@ impl RedirectContext {
     ) -> Reply {
         let (destination, click, is_offer) = match answer {
             Answer::Redirect(destination) => (destination, click, true),
+            // Without the click, so that no id of offer or partner enters a fallback URL.
             Answer::Fallback(destination) => (destination, None, false),
             Answer::NotFound => return Reply::NotFound,
         };
@@ -386,6 +389,7 @@ impl Recorder {
             (Tag::Referer, request.headers.referer),
             (Tag::Language, request.headers.language),
         ];
+        // Empty tags would take room in the ring and in every later copy of the click.
         let tags = non_empty(&mut tags);
         self.counters.count_click(click.reason);
         match self.ring.record(|slot| click::encode_click(&head, code, tags, slot)) {
@@ -469,6 +473,7 @@ impl Locations {
         self.expanded.clear();
         destination.expand(macros, &mut self.expanded);
         if self.values.capacity() < self.expanded.len() {
+            // Reuses the old block once all values split off it are dropped; else allocates.
             self.values.reserve(self.expanded.len().max(VALUES_BYTES));
         }
         self.values.extend_from_slice(&self.expanded);

@@ -49,8 +49,10 @@ pub(super) fn next_incarnation(data_dir: &Path, unix_seconds: u64) -> Result<u32
     let Some(next) = stored.checked_add(1) else {
         return Err(IdentityError::Exhausted { path });
     };
+    // At least the time, so that a new data folder does not repeat the numbers of a lost one.
     let incarnation = next.max(u32::try_from(unix_seconds).unwrap_or(0));
     let contents = format!("{incarnation}\n");
+    // Works on a full disk, too: a full disk must not keep the next run from starting.
     durable_file::replace_few_bytes(&path, contents.as_bytes()).map_err(io_error(&path))?;
     Ok(incarnation)
 }

@@ -223,6 +223,7 @@ impl StoreThread {
     fn insert(&mut self, frame: u64, block: &Block<'_>) -> Result<(), StoreError> {
         let day = day_of(block);
         let last = self.days.get(&day).and_then(|known| known.streams.get(&block.stream()));
+        // A block behind the last known one cannot exist yet, which saves a look-up.
         let is_known_new = last.is_none_or(|last| block.first_sequence() > *last);
         let folder = self.day(day)?;
         let inserted =
@@ -240,6 +241,7 @@ impl StoreThread {
 
     fn day(&mut self, day: Date) -> Result<&mut DayFolder, StoreError> {
         if let Some(at) = self.open.iter().position(|(open, _)| *open == day) {
+            // Moves the folder behind those used less recently.
             self.open[at..].rotate_left(1);
         } else {
             while self.open.len() >= MAX_OPEN_DAYS {
@@ -297,12 +299,14 @@ impl StoreThread {
     /// Closes all folders and goes back to the last synced frame; returns the pause before the next
     /// attempt.
     fn recover(&mut self, error: StoreError) -> Duration {
+        // A sled handle returns errors forever after the first.
         self.open.clear();
         self.setup.state.alerts.raise(AlertKind::Store, format!("click store: {error}"));
         if let StoreError::Day { day, source: DayError::Damaged { .. } } = &error {
             self.handle_damaged_day(*day);
         }
         let synced = self.setup.state.synced.load(Ordering::Acquire);
+        // Synced frames may have left the WAL already.
         let oldest = self.reader.first_sequence().unwrap_or(synced);
         self.reader.seek(synced.max(oldest));
         let pause = self.pause;
@@ -360,6 +364,7 @@ impl StoreThread {
             all.found.extend(blocks.found);
             all.rest_from = [all.rest_from, blocks.rest_from].into_iter().flatten().min();
         }
+        // Several days may hold parts of one stream in any order.
         all.found.sort_unstable();
         let mut bytes = Vec::new();
         for (first, block) in all.found {

@@ -204,6 +204,7 @@ fn report_set_aside(state: &LogState, path: &Path, why: &str) {
 /// suffice.
 fn newest_sequences(log: &FramedLog) -> HashMap<StreamId, u64> {
     let mut newest = HashMap::new();
+    // Twice the bound, because each source can add a block to a batch.
     let from = log.next_sequence().saturating_sub(2 * MAX_BATCH_BLOCKS as u64);
     let Ok(mut reader) = log.reader(from.max(log.first_sequence())) else {
         return newest;
@@ -298,10 +299,12 @@ impl ClickLogThread {
             && let Err(error) = self.append(&batch)
         {
             let sources = self.orphaned.iter_mut().chain(&mut self.live);
+            // Nothing is lost: the records stay in their rings until a release.
             sources.for_each(RingSource::rewind);
             return Err(error);
         }
         if batch.blocks.is_empty() && misses.is_some() {
+            // Takes as long as a commit with a click.
             self.misses.append_synced().map_err(CommitError::Misses)?;
         }
         self.setup.state.alerts.clear(AlertKind::Wal);
@@ -387,6 +390,7 @@ impl ClickLogThread {
     }
 
     fn remove_segments(&mut self, now: Instant) -> Result<(), FramedLogError> {
+        // Both the click store and the admin have these frames.
         let before = self.setup.state.removable_before();
         let all = before == self.log.next_sequence() && before > self.log.first_sequence();
         let is_due = now.duration_since(self.segment_began) >= SEGMENT_MAX_AGE;

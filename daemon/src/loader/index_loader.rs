@@ -189,6 +189,7 @@ impl Loader {
         }
         let path = self.index_dir.join(name.level_file());
         let is_large = std::fs::metadata(&path).is_ok_and(|file| file.len() >= LARGE);
+        // Without an index in service no visitor can be delayed.
         if is_large && served.is_some() {
             self.background.run(move || open_level(path, LowPriorityReader::new))
         } else {

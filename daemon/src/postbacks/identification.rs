@@ -54,6 +54,7 @@ impl Named {
 
     fn read_form(&mut self, form: &[u8]) {
         for pair in form.split(|byte| *byte == b'&').take(MAX_PAIRS) {
+            // A value may contain further `=`.
             let mut halves = pair.splitn(2, |byte| *byte == b'=');
             let (name, value) = (halves.next(), halves.next());
             if let Some((name, value)) = name.zip(value) {
@@ -78,6 +79,7 @@ impl Named {
         match name {
             "coupon_code" => self.codes.push(value.to_owned()),
             "transaction_id" | "_ef_transaction_id" => {
+                // Several ids in one parameter are separated by `|`.
                 let ids = value.split('|').filter_map(|id| id.trim().parse::<TransactionId>().ok());
                 self.transaction_ids.extend(ids.take(MAX_PAIRS));
             }

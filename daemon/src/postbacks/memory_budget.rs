@@ -94,6 +94,7 @@ impl Reservation {
         let share = area.taken_by.get(self.address);
         take(share, bytes, area.max_bytes / SHARE)?;
         if let Err(exceeded) = take(&area.taken, bytes, area.max_bytes) {
+            // The share was taken above and must be returned.
             share.fetch_sub(bytes, Ordering::AcqRel);
             return Err(exceeded);
         }

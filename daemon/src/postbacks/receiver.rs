@@ -170,6 +170,7 @@ impl PostbackReceiver {
             _ => return Err(Refusal::Method),
         };
         let unix_ms = unix_ms();
+        // The id is also the id of a conversion made later, so it is made before the verdict.
         let id = new_id(unix_ms)?;
         let query = parts.uri.query().unwrap_or_default().as_bytes();
         let postback = Postback {
@@ -188,9 +189,11 @@ impl PostbackReceiver {
             origin: header(parts, &ORIGIN),
         };
         let record = postback.encode();
+        // Needs the body, which is dropped next.
         let is_identified = self.identifies_sale(query, &received.body, unix_ms);
         drop(received);
         let charge = self.charge(record.len(), is_identified, client)?;
+        // Before keeping: the feed may deliver the postback as soon as it is durable.
         let pending = self.shared.waiting.register(id);
         self.keep(record, client).await?;
         Ok(DurablePostback { id, pending, charge })
@@ -233,6 +236,7 @@ impl PostbackReceiver {
         B: Body<Data = Bytes> + Unpin,
     {
         let size = body.size_hint();
+        // An announced length is refused before a byte is read.
         if size.lower() > MAX_BODY_BYTES as u64 {
             return Err(Refusal::TooLarge);
         }
@@ -247,6 +251,7 @@ impl PostbackReceiver {
                 .await
                 .map_err(|_| Refusal::TooSlow)?
         {
+            // Trailers are skipped.
             let Ok(data) = frame.map_err(|_| Refusal::Broken)?.into_data() else { continue };
             if received.len() + data.len() > MAX_BODY_BYTES {
                 return Err(Refusal::TooLarge);
@@ -265,6 +270,7 @@ impl PostbackReceiver {
         reservation.grow(record.len())?;
         let (is_kept, kept) = oneshot::channel();
         let incoming = Incoming { record, is_kept, _memory: reservation };
+        // Never waits for the spool thread: the serving thread has other visitors.
         self.queue.try_send(incoming).map_err(|_| Refusal::Busy)?;
         match timeout(KEEP_DEADLINE, kept).await {
             Ok(Ok(true)) => Ok(()),
@@ -286,6 +292,7 @@ impl PostbackReceiver {
         };
         let Some(mut pending) = pending else { return queued };
         tokio::select! {
+            // A verdict that has come wins over a shutdown at the same moment.
             biased;
             verdict = timeout(VERDICT_DEADLINE, &mut pending.verdict) => match verdict {
                 Ok(Ok(verdict)) => verdict,

@@ -103,6 +103,7 @@ impl SpoolThread {
             Err(RecvTimeoutError::Disconnected) => return None,
         };
         let mut bytes = batch[0].record.len();
+        // A batch must fit into a small spool, too.
         let max_bytes = MAX_BATCH_BYTES.min(self.setup.max_bytes as usize / 8);
         while bytes < max_bytes
             && let Ok(next) = incoming.try_recv()
@@ -135,6 +136,7 @@ impl SpoolThread {
         let records: Vec<&[u8]> = batch.iter().map(|incoming| &incoming.record[..]).collect();
         let shared = &self.setup.shared;
         let appended = spool.append(&records, shared.acknowledged(), unix_ms());
+        // Also after a failed append.
         report_disk(shared, &spool.disk);
         shared.spool_bytes.store(spool.log.bytes_on_disk(), Ordering::Release);
         let next = appended?;
@@ -282,6 +284,7 @@ impl Spool {
         max_bytes: u64,
         reserve_bytes: u64,
     ) -> Result<(Spool, u64), FramedLogError> {
+        // A small spool has several segments, or none could be removed.
         let segment_bytes = MAX_SEGMENT_BYTES.min(max_bytes / 8);
         let options = Options { segment_bytes, max_frame_bytes: MAX_POSTBACK_BYTES as u32 };
         let (log, recovery) = FramedLog::open(folder, options)?;
@@ -303,6 +306,7 @@ impl Spool {
         self.make_room(bytes, acknowledged)?;
         let today = now_ms / DAY_MS;
         if self.segment_day != Some(today) {
+            // A segment per day and run: old postbacks can go however few there are.
             self.log.close_segment()?;
             self.segment_day = Some(today);
         }

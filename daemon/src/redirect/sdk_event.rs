@@ -36,12 +36,14 @@ impl RedirectContext {
         {
             return self.answer_existing(index, id, tracked);
         }
+        // A click that leads nowhere is recorded too, with its reason.
         let Some(click) = tracked.or(by_code).or(direct) else {
             self.count_unknown_event();
             return Reply::Untracked;
         };
         let id = self.ids.next(&index.catalog().click_id_key(), request.unix_ms);
         if request.parts.method == Method::GET {
+            // A direct click has no code; the parameter may hold an unrelated one.
             let code = if click.row.code_id == 0 { b"" } else { self.parameters.code() };
             let kind = visit_kind(event, request);
             let entry = ClickEntry { transaction_id: id, click: &click, code, kind };

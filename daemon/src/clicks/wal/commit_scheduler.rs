@@ -64,8 +64,10 @@ impl CommitScheduler {
         if self.is_awaited && waiting_bytes < self.enough_bytes {
             return self.awaited_tick(now);
         }
+        // The click came after the last poll, so the interval is counted from there.
         let since = *self.waiting_since.get_or_insert(last_look);
         let left = self.interval.saturating_sub(now.saturating_duration_since(since));
+        // Polls often enough to commit at most 5 % of the interval early.
         let step = self.interval / 20;
         if waiting_bytes >= self.enough_bytes || left <= step {
             self.waiting_since = None;
