@@ -350,7 +350,7 @@ mod tests {
         let form = "application/x-www-form-urlencoded";
         for (content_type, body) in [
             (form, "a=1&b"),
-            ("Application/X-WWW-AnswerForm-Urlencoded; charset=utf-8", "a=%"),
+            ("Application/X-WWW-Form-Urlencoded; charset=utf-8", "a=%"),
             ("application/json", " {\"amount\": 1} "),
             ("text/json;x", "{}"),
             ("", "{\"a\":[]}"),

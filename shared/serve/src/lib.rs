@@ -16,6 +16,8 @@
 //! handler that reads a body or waits for something limits that itself, because only it knows how
 //! long is too long.
 
+mod forward_writes;
+
 mod bind;
 mod inherit;
 mod limits;

@@ -29,7 +29,7 @@ use std::task::{Context, Poll, ready};
 
 use memchr::memmem::Finder;
 use memchr::{memchr, memchr3};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::open::ConnectionState;
 
@@ -347,23 +347,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for RequestLines<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for RequestLines<T> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
+crate::forward_writes!(RequestLines, stream);
 
 #[cfg(test)]
 mod tests;

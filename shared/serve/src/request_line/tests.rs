@@ -14,6 +14,8 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use proptest::prelude::*;
 
+use tokio::io::AsyncWrite;
+
 use super::*;
 use crate::connection::{Connection, builder};
 use crate::open::OpenConnections;
