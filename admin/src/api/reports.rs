@@ -1,8 +1,9 @@
-//! `/v1/networks/reporting` and `/v1/networks/status`: what is counted, and how things stand; and
-//! `/v1/affiliates/reporting`, what partners see of it.
+//! `/v1/networks/reporting`, the reports of the network, `/v1/affiliates/reporting`, the reports of a
+//! partner, and `/v1/networks/status`, the state of the system.
 //!
-//! Aggregates come from the rollups, single clicks from the archive, conversions from the store.
-//! Only what people decide of conversions writes.
+//! Handlers parse the request, ask [`crate::reports`], and render the rows. The routes of partners
+//! stand beside the network's: [`crate::reports::view`] decides about visible rows and columns. Only
+//! [`conversion_edit`] writes.
 
 mod body;
 mod clicks;
@@ -54,14 +55,14 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(status))
 }
 
-/// What people decide of conversions.
+/// Decisions about conversions, and edits.
 pub(super) fn edit_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(conversion_edit::decide))
         .routes(routes!(conversion_edit::edit))
 }
 
-/// What partners see.
+/// The reports of partners.
 pub(super) fn partner_routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(entity::partner_report))

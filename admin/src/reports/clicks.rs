@@ -1,4 +1,4 @@
-//! Single clicks from the archive, the newest first, and one click by its id.
+//! Single clicks from the archive: the newest, or the click with an id.
 
 mod classify;
 mod row;

@@ -1,7 +1,7 @@
-//! Codes that brought conversions without a click, the most suspicious ones first.
+//! Codes with conversions but without clicks, the most suspicious codes first.
 //!
-//! The setting `code_leak_guard` decides which conversions are suspicious, as it stood when they
-//! came.
+//! The setting `code_leak_guard` decides whether a conversion is suspicious, as the setting stood
+//! when the conversion came.
 
 use rusqlite::Connection;
 

@@ -1,4 +1,4 @@
-//! Single conversions from the store, the newest first, and one conversion with its history.
+//! Single conversions from the store: the newest, or the conversion with an id and its history.
 
 mod row;
 mod search;

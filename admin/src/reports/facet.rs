@@ -35,22 +35,8 @@ pub enum Facet {
     Event,
 }
 
-/// The facets of single clicks.
-pub(super) const CLICK_FACETS: [Facet; 10] = [
-    Facet::Offer,
-    Facet::Affiliate,
-    Facet::Advertiser,
-    Facet::CouponCode,
-    Facet::Sub(1),
-    Facet::Sub(2),
-    Facet::Sub(3),
-    Facet::Sub(4),
-    Facet::Sub(5),
-    Facet::SourceId,
-];
-
-/// The facets of counts.
-pub(super) const COUNT_FACETS: [Facet; 11] = [
+/// All facets, in the order of error texts.
+const ALL_FACETS: [Facet; 16] = [
     Facet::Offer,
     Facet::Affiliate,
     Facet::Advertiser,
@@ -62,19 +48,42 @@ pub(super) const COUNT_FACETS: [Facet; 11] = [
     Facet::Sub(5),
     Facet::DeviceType,
     Facet::Country,
-];
-
-/// The facets of single conversions.
-pub(super) const CONVERSION_FACETS: [Facet; 8] = [
-    Facet::Offer,
-    Facet::Affiliate,
-    Facet::Advertiser,
-    Facet::CouponCode,
+    Facet::SourceId,
     Facet::Status,
     Facet::TransactionId,
     Facet::OrderId,
     Facet::Event,
 ];
+
+/// The kind of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReportKind {
+    /// Single clicks.
+    Clicks,
+    /// Single conversions.
+    Conversions,
+    /// Counts by breakdowns.
+    Counts,
+}
+
+impl ReportKind {
+    /// The facets of the report's rows.
+    pub(super) fn facets(self) -> impl Iterator<Item = Facet> {
+        ALL_FACETS.into_iter().filter(move |facet| self.has(*facet))
+    }
+
+    fn has(self, facet: Facet) -> bool {
+        match facet {
+            Facet::Offer | Facet::Affiliate | Facet::Advertiser | Facet::CouponCode => true,
+            Facet::Sub(_) => self != ReportKind::Conversions,
+            Facet::DeviceType | Facet::Country => self == ReportKind::Counts,
+            Facet::SourceId => self == ReportKind::Clicks,
+            Facet::Status | Facet::TransactionId | Facet::OrderId | Facet::Event => {
+                self == ReportKind::Conversions
+            }
+        }
+    }
+}
 
 impl Facet {
     /// The name in breakdowns and filters.

@@ -2,7 +2,7 @@
 //!
 //! Filters of one facet are alternatives; all facets must match. A row that matches any exclusion
 //! is left out. A facet that a report does not know is refused, because a filter that is ignored
-//! would show more rows than the query asks for.
+//! would show too many rows.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -16,7 +16,7 @@ use crate::catalog::{FieldError, FoldedKey, RowCode};
 use crate::store::rollups::Dimension;
 use crate::store::{StoreError, labels};
 
-/// Filters and exclusions of one query. Every row is compared with each of them.
+/// Filters and exclusions of a query. Every row is compared with each filter.
 const MAX_FILTERS: usize = 1_000;
 
 /// Filters and exclusions as typed.
@@ -24,7 +24,7 @@ const MAX_FILTERS: usize = 1_000;
 pub struct FilterQuery {
     /// Terms of one facet are alternatives; all facets must match.
     pub filters: Vec<FilterTerm>,
-    /// Rows that match one of these are left out.
+    /// Rows with any of these values are left out.
     pub exclusions: Vec<FilterTerm>,
     /// Errors of fields beside the filters, reported together with the errors of filters.
     pub refused: Vec<FieldError>,

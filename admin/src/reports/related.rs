@@ -19,7 +19,7 @@ pub struct NamedObject {
     pub name: String,
 }
 
-/// The objects of a row. `None` where the row belongs to none, or the view does not show it.
+/// The objects of a row. `None` where the row has no such object, or the view hides the object.
 #[derive(Debug, Clone)]
 pub struct Related {
     /// The offer.
@@ -30,7 +30,7 @@ pub struct Related {
     pub advertiser: Option<NamedObject>,
 }
 
-/// The ids of a row's objects; 0 for none.
+/// The ids of a row's objects; 0 for no object.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RelatedIds {
     pub(super) offer: u32,
@@ -38,7 +38,7 @@ pub(super) struct RelatedIds {
     pub(super) advertiser: u32,
 }
 
-/// The names of the objects of several rows. Objects that the view hides have no names here.
+/// The names of the objects of several rows, without the objects hidden by the view.
 pub(super) struct RelatedNames {
     offers: Option<HashMap<u32, String>>,
     affiliates: Option<HashMap<u32, String>>,
@@ -79,12 +79,12 @@ fn named(names: &Option<HashMap<u32, String>>, id: u32) -> Option<NamedObject> {
     Some(NamedObject { id, name: names.get(&id).cloned().unwrap_or_default() })
 }
 
-/// A row that belongs to an offer, a partner and an advertiser.
+/// A row with an offer, a partner and an advertiser.
 pub(super) trait HasRelated: 'static {
     fn related(&self) -> &Related;
 }
 
-/// The ids and names of the objects, as columns of files. Ids are 0 and names empty for none.
+/// The ids and names of the objects, as columns of files. Without an object the id is 0 and the name empty.
 pub(super) const fn columns<R: HasRelated>() -> [Column<R>; 6] {
     [
         Column::id("network_offer_id", "", |row| id(&row.related().offer)),

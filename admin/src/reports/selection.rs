@@ -1,10 +1,10 @@
-//! The part that the queries of all row reports share.
+//! The part of a query that all reports of rows and counts share.
 
 use super::filters::FilterQuery;
 use super::paging::PagingQuery;
 use super::period::PeriodQuery;
 
-/// When, which rows, and which page of them.
+/// Period, filters, order and page.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
     /// From when to when.

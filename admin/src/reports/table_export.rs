@@ -1,6 +1,6 @@
 //! Reports as CSV files.
 //!
-//! A text is quoted and neutralised against spreadsheets; numbers are written as they are.
+//! Texts are quoted and neutralised against spreadsheets; numbers are plain.
 
 use std::fs::File;
 use std::io;
@@ -45,7 +45,7 @@ impl TableExport {
     }
 }
 
-/// A table of rows whose columns are given one by one.
+/// A CSV file with one column for each [`Column`].
 pub(super) struct ColumnExport<R: 'static> {
     columns: Vec<&'static Column<R>>,
     export: TableExport,

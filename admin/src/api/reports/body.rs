@@ -1,7 +1,6 @@
-//! The bodies of report requests: the fields that all of them have.
+//! The common fields of the bodies of report requests.
 //!
-//! A name that a report does not know is refused: a misspelt filter that is ignored would show more
-//! than the request asks for.
+//! Unknown names are refused: an ignored filter with a misspelt name would show too many rows.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -70,7 +69,7 @@ impl From<FilterRequest> for FilterTerm {
     }
 }
 
-/// A body that names a format.
+/// The body of a request for a report.
 pub(super) trait ReportBody {
     /// `None` where the `Accept` header decides.
     fn format(&self) -> Option<Format>;

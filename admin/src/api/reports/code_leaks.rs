@@ -1,5 +1,4 @@
-//! `GET /v1/networks/reporting/codeleaks`: codes that brought sales without clicks, the most
-//! suspicious ones first.
+//! `GET /v1/networks/reporting/codeleaks`: codes with sales but without clicks.
 
 use axum::Json;
 use axum::extract::{FromRequestParts, State};

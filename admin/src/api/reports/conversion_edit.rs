@@ -1,6 +1,6 @@
-//! What people decide of conversions: `PATCH /v1/networks/reporting/conversions` approves and
-//! rejects, `PATCH …/conversions/{conversion_id}` edits amounts and notes. Both are told in the
-//! conversion's history and in the audit; one that cannot be changed refuses the whole request.
+//! Decisions about conversions: `PATCH /v1/networks/reporting/conversions` approves and rejects,
+//! `PATCH …/conversions/{conversion_id}` edits amounts and notes. Both are recorded in the history of
+//! the conversion and in the audit. A request with any unchangeable conversion changes nothing.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -18,13 +18,13 @@ use crate::reports::view::View;
 use crate::store::Store;
 use crate::store::conversions::{self, ConversionId};
 
-/// In one transaction.
+/// The most conversions of a request, which changes all in one transaction.
 const MAX_IDS: usize = 2_000;
 
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ConversionDecision)]
-pub(super) struct Decided {
+pub(super) struct DecisionRequest {
     #[schema(min_items = 1, max_items = 2000)]
     conversion_ids: Vec<String>,
     conversion_status: DecidedStatus,
@@ -41,7 +41,7 @@ enum DecidedStatus {
 /// What a decision answers.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = DecidedConversions)]
-pub(super) struct Done {
+pub(super) struct DecisionAnswer {
     result: bool,
     /// How many had another status.
     changed: usize,
@@ -51,7 +51,7 @@ pub(super) struct Done {
 #[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ConversionPatch)]
-pub(super) struct Edited {
+pub(super) struct AdjustmentRequest {
     #[serde(default)]
     payout: Option<Money>,
     #[serde(default)]
@@ -65,13 +65,13 @@ pub(super) struct Edited {
 /// Approves or rejects conversions, all or none. One whose partner or offer is not known cannot be
 /// approved, and none beside another one of the same sale that is approved or pending: reject that one
 /// first. A refund that is approved takes back from its order.
-#[utoipa::path(patch, path = "/reporting/conversions", request_body = Decided, responses((status = 200, body = Done)))]
+#[utoipa::path(patch, path = "/reporting/conversions", request_body = DecisionRequest, responses((status = 200, body = DecisionAnswer)))]
 pub(super) async fn decide(
     State(store): State<Store>,
     State(archive): State<Archive>,
-    request::Json(decided): request::Json<Decided>,
-) -> Result<Json<Done>, ApiError> {
-    let ids = ids(&decided.conversion_ids).map_err(ApiError::fields)?;
+    request::Json(decided): request::Json<DecisionRequest>,
+) -> Result<Json<DecisionAnswer>, ApiError> {
+    let ids = parse_ids(&decided.conversion_ids).map_err(ApiError::fields)?;
     let decision = match decided.conversion_status {
         DecidedStatus::Approved => Decision::Approved,
         DecidedStatus::Rejected => Decision::Rejected,
@@ -81,19 +81,19 @@ pub(super) async fn decide(
     if decision == Decision::Approved
         && let Err(error) = turn_visits_of(&store, &archive, ids).await
     {
-        // What was decided stands, and the visits are turned when clicks are taken in.
-        tracing::warn!(%error, "visits of approved conversions are not counted as clicks yet");
+        // The decision stands. The next ingest of clicks reclassifies the visits.
+        tracing::warn!(%error, "visits of approved conversions not counted as clicks yet");
     }
-    Ok(Json(Done { result: true, changed }))
+    Ok(Json(DecisionAnswer { result: true, changed }))
 }
 
-fn ids(named: &[String]) -> Result<Vec<ConversionId>, Vec<FieldError>> {
-    if named.is_empty() || named.len() > MAX_IDS {
+fn parse_ids(texts: &[String]) -> Result<Vec<ConversionId>, Vec<FieldError>> {
+    if texts.is_empty() || texts.len() > MAX_IDS {
         let error = format!("must have 1 to {MAX_IDS} ids");
         return Err(vec![FieldError { field: "conversion_ids".into(), error }]);
     }
     let (mut ids, mut wrong) = (Vec::new(), Vec::new());
-    for (at, text) in named.iter().enumerate() {
+    for (at, text) in texts.iter().enumerate() {
         let field = format!("conversion_ids[{at}]");
         match text.parse() {
             Ok(id) => ids.push(id),
@@ -104,15 +104,15 @@ fn ids(named: &[String]) -> Result<Vec<ConversionId>, Vec<FieldError>> {
 }
 
 /// Edits a conversion's amounts and notes.
-#[utoipa::path(patch, path = "/reporting/conversions/{conversion_id}", params(("conversion_id" = String, Path, pattern = "^[0-9a-f]{32}$", example = "0192f0c1d2e3f405a6b7c8d9eaf00112")), request_body = Edited, responses((status = 200, body = ConversionWithHistory)))]
+#[utoipa::path(patch, path = "/reporting/conversions/{conversion_id}", params(("conversion_id" = String, Path, pattern = "^[0-9a-f]{32}$", example = "0192f0c1d2e3f405a6b7c8d9eaf00112")), request_body = AdjustmentRequest, responses((status = 200, body = ConversionWithHistory)))]
 pub(super) async fn edit(
     State(store): State<Store>,
     State(network): State<Network>,
     Path(id): Path<String>,
-    request::Json(edited): request::Json<Edited>,
+    request::Json(edited): request::Json<AdjustmentRequest>,
 ) -> Result<Json<ConversionWithHistory>, ApiError> {
     let id = parse_id(&id)?;
-    let Edited { payout, revenue, sale_amount, notes } = edited;
+    let AdjustmentRequest { payout, revenue, sale_amount, notes } = edited;
     let adjustment = Adjustment { payout, revenue, sale_amount, notes };
     let saved = store.write(move |tx| {
         conversions::get(tx, id)?.ok_or(ConversionLookupError::Unknown(id))?;

@@ -1,4 +1,4 @@
-//! Requests for reports, and the partner that sends one.
+//! Requests for reports, and their senders.
 
 use std::fs::File;
 
@@ -17,7 +17,7 @@ use crate::reports::view::Viewer;
 use crate::store::Store;
 use crate::uploads::Uploads;
 
-/// A request for a report: its body, and the state that an answer needs.
+/// A request for a report, with the state needed for an answer.
 pub(super) struct ReportRequest<B> {
     pub(super) body: B,
     pub(super) paging: PagingParameters,
@@ -50,7 +50,7 @@ impl<B: DeserializeOwned> FromRequest<AppState> for ReportRequest<B> {
 }
 
 impl<B: ReportBody> ReportRequest<B> {
-    /// The same request, answered as CSV unless the body names another format.
+    /// The same request, with a CSV answer unless the body names another format.
     pub(super) fn prefer_csv(self) -> ReportRequest<B> {
         ReportRequest { accepted: Format::Csv, ..self }
     }
@@ -67,8 +67,8 @@ impl FromRef<AppState> for ClickReader {
     }
 }
 
-/// The partner whose key the request has. A key of the network is refused, so that no mistake in
-/// the routes shows all rows here.
+/// The partner of the request's API key. A key of the network is refused, so a mistake in the routes
+/// cannot show all rows to a partner.
 pub(super) struct PartnerViewer(pub(super) Viewer);
 
 impl<S: Sync> FromRequestParts<S> for PartnerViewer {

@@ -91,12 +91,12 @@ impl Api {
         let uploads =
             Uploads::open(store.clone(), publisher.clone(), disk.clone(), bounds).await.unwrap();
         let intake = click_ingest::start(store.clone(), archive.clone(), client(), stop.clone());
-        let (clicked, court) = (intake.clone(), (store.clone(), archive.clone()));
+        let (clicked, ingest_inputs) = (intake.clone(), (store.clone(), archive.clone()));
         let state = AppState {
             disk,
             postbacks: crate::conversions::postback_ingest::start(
-                court.0,
-                court.1,
+                ingest_inputs.0,
+                ingest_inputs.1,
                 clicked,
                 client(),
                 1,
@@ -129,7 +129,7 @@ impl Api {
         Api { _dir: dir, _stop: stop.drop_guard(), router: router(state), store, archive, key }
     }
 
-    async fn ask(&self, request: Request<Body>) -> (StatusCode, Value) {
+    async fn send(&self, request: Request<Body>) -> (StatusCode, Value) {
         let answer = self.router.clone().oneshot(request).await.unwrap();
         let status = answer.status();
         let body = answer.into_body().collect().await.unwrap().to_bytes();
@@ -139,14 +139,14 @@ impl Api {
     async fn get(&self, path: &str) -> (StatusCode, Value) {
         let request = Request::get(format!("/v1/networks/{path}"));
         let request = request.header("X-Eflow-API-Key", &self.key).body(Body::empty());
-        self.ask(request.unwrap()).await
+        self.send(request.unwrap()).await
     }
 
     async fn post(&self, path: &str, body: Value) -> (StatusCode, Value) {
         let request = Request::post(format!("/v1/networks/reporting/{path}"));
         let request = request.header("X-Eflow-API-Key", &self.key);
         let request = request.header("Content-Type", "application/json");
-        self.ask(request.body(Body::from(body.to_string())).unwrap()).await
+        self.send(request.body(Body::from(body.to_string())).unwrap()).await
     }
 
     /// Rows of an entity report as (ids, labels, gross, total).
@@ -414,7 +414,7 @@ async fn the_status_tells_how_publication_and_intake_stand() {
 async fn reports_need_a_key() {
     let api = Api::with(&[]).await;
     for path in ["/v1/networks/status", "/v1/networks/reporting/clicks/1"] {
-        let (status, _) = api.ask(Request::get(path).body(Body::empty()).unwrap()).await;
+        let (status, _) = api.send(Request::get(path).body(Body::empty()).unwrap()).await;
         assert_eq!(status, StatusCode::UNAUTHORIZED);
     }
 }
@@ -911,7 +911,7 @@ async fn a_row_of_a_bots_visit_says_click_once_its_conversion_was_approved() {
     let request = Request::patch("/v1/networks/reporting/conversions");
     let request = request.header("X-Eflow-API-Key", admin.now.1.reveal());
     let request = request.header("Content-Type", "application/json");
-    let (status, answer) = api.ask(request.body(Body::from(body.to_string())).unwrap()).await;
+    let (status, answer) = api.send(request.body(Body::from(body.to_string())).unwrap()).await;
     assert_eq!((status, &answer["changed"]), (StatusCode::OK, &json!(1)), "{answer}");
     assert_eq!(api.get(&path).await.1["is_bot"], false);
     let figures = api.figures(june(&["offer"]), &["total_click", "bot_click", "cv"]).await;

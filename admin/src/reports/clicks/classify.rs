@@ -1,8 +1,8 @@
-//! Classifies single clicks, and reads what they are worth.
+//! Classifies single clicks, and reads the terms of their offers.
 //!
-//! The archive does not store whether a click is a duplicate: that follows from the visits shortly
-//! before. Where it decides whether a click is paid, this module classifies those visits again, in
-//! the order of the archive.
+//! The archive does not store whether a click is a duplicate: the visits shortly before decide. Only
+//! for clicks with pay, this module reads the blocks of those visits and classifies all visits again,
+//! in the order of the archive.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -78,7 +78,7 @@ fn may_be_paid(click: &ArchivedClick) -> bool {
     click.class == VisitClass::Unique && has_pay
 }
 
-/// The blocks that may hold earlier visits of the clicks that may be paid, in the archive's order.
+/// The blocks with possible earlier visits of the clicks with pay, in the archive's order.
 fn blocks_around(
     connection: &Connection,
     clicks: &[ArchivedClick],
@@ -112,7 +112,7 @@ fn spans(times: impl Iterator<Item = u64>) -> Vec<(u64, u64)> {
     spans
 }
 
-/// Classifies all visits of the blocks, and returns the classes of the wanted ones.
+/// Classifies all visits of the blocks, and returns the classes of `wanted`.
 fn classify_blocks(
     archive: &Archive,
     mut classifier: Classifier,

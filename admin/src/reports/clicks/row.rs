@@ -1,6 +1,6 @@
 //! A click as a row of a report.
 //!
-//! Uniqueness is no column: it is decided for counts and not stored with the click.
+//! Uniqueness is no column: counts decide about uniqueness, and no click stores the decision.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -67,7 +67,7 @@ impl ArchivedClick {
         }
     }
 
-    /// The payout or revenue of the click itself; 0 where clicks are not paid or this one is invalid.
+    /// The payout or revenue of the click itself; 0 where clicks are not paid or the click is invalid.
     fn amount(&self, of: fn(&ClickPay) -> i64) -> Amount {
         let terms = self.terms.as_ref().filter(|_| self.class.is_valid_click());
         let pay = terms.and_then(|terms| terms.pay.as_ref());
@@ -79,7 +79,7 @@ impl ArchivedClick {
     }
 }
 
-/// Whether a click matches the conditions, before it is read completely.
+/// Whether a click matches the conditions. Runs before the click is copied out of its block.
 pub(super) fn matches(click: &Click<'_>, conditions: &Conditions) -> bool {
     conditions.match_row(|facet| facet_value(click, facet))
 }
@@ -101,12 +101,12 @@ fn dimension_id(head: &ClickHead, dimension: Dimension) -> u32 {
     }
 }
 
-/// A click with everything that the report's columns show.
+/// A click with all values of the report's columns.
 #[derive(Debug, Clone)]
 pub struct ReportedClick {
     click: ArchivedClick,
     has_conversion: bool,
-    /// The objects that the click belongs to, as far as the view shows them.
+    /// Offer, partner and advertiser, as far as the view shows them.
     pub related: Related,
 }
 

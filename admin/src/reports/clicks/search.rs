@@ -17,7 +17,7 @@ use crate::archive::{Archive, ArchiveError};
 use crate::catalog::FieldError;
 use crate::classification::bot_list::BotList;
 use crate::classification::{self, VisitClass};
-use crate::reports::facet::CLICK_FACETS;
+use crate::reports::facet::ReportKind;
 use crate::reports::filters::{Conditions, Filters};
 use crate::reports::paging::{MAX_ROWS, PageInfo, page_range};
 use crate::reports::period::Period;
@@ -229,7 +229,7 @@ fn check(
     let order = query.paging.check_newest_first("unix_timestamp");
     order.map_err(|error| vec![FieldError { field: "order".into(), error }])?;
     let page = query.paging.page()?;
-    let filters = query.filters.check(&view.facets(&CLICK_FACETS))?;
+    let filters = query.filters.check(&view.facets(ReportKind::Clicks))?;
     Ok(CheckedQuery { period, filters, page })
 }
 

@@ -15,7 +15,7 @@ use crate::store::conversions::{Channel, Conversion, ConversionRow, Rank};
 #[derive(Debug, Clone)]
 pub struct ReportedConversion {
     conversion: Conversion,
-    /// The objects that the conversion belongs to, as far as the view shows them.
+    /// Offer, partner and advertiser, as far as the view shows them.
     pub related: Related,
 }
 
@@ -45,10 +45,7 @@ impl ReportedConversion {
     }
 }
 
-/// Adds names to conversions.
-///
-/// # Errors
-/// When the store cannot be read.
+/// Adds the names of offers, partners and advertisers.
 pub fn complete(
     connection: &Connection,
     view: View,

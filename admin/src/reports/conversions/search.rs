@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use super::row::{self, ReportedConversion, complete};
 use crate::catalog::{FieldError, Problems};
-use crate::reports::facet::{CONVERSION_FACETS, Facet};
+use crate::reports::facet::{Facet, ReportKind};
 use crate::reports::filters::FilterValue;
 use crate::reports::paging::{DEFAULT_PAGE_SIZE, MAX_ROWS, PageInfo};
 use crate::reports::selection::Selection;
@@ -110,10 +110,7 @@ impl ConversionSearch {
         query.check(viewer, &time_zone).map_err(ConversionSearchError::Invalid)
     }
 
-    /// One page, or the newest.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
+    /// One page, or the newest conversions.
     pub fn find(
         &self,
         connection: &Connection,
@@ -223,9 +220,6 @@ pub fn find(
 }
 
 /// The conversion of a click and its events, the newest first.
-///
-/// # Errors
-/// When the store cannot be read.
 pub fn of_click(
     connection: &Connection,
     view: View,
@@ -278,7 +272,7 @@ impl ConversionQuery {
                 }
             }
         }
-        let checked = self.selection.filters.check(&view.facets(&CONVERSION_FACETS))?;
+        let checked = self.selection.filters.check(&view.facets(ReportKind::Conversions))?;
         if !checked.excluded.is_empty() {
             problems.add("query.exclusions", "cannot be used here; name what is wanted");
         }

@@ -27,7 +27,7 @@ pub enum Breakdown {
     Currency,
 }
 
-/// The breakdowns that every view shows.
+/// The breakdowns of every view.
 const PLAIN: [Breakdown; 3] = [Breakdown::Date, Breakdown::Hour, Breakdown::Currency];
 
 impl Breakdown {
@@ -80,8 +80,8 @@ pub(super) fn check(names: &[String], facets: &[Facet]) -> Result<Vec<Breakdown>
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum GroupKey {
     Date(Date),
-    /// The beginning of the hour and the offset from UTC. The offset keeps the two hours apart that
-    /// clocks show alike when they go back.
+    /// The beginning of the hour and the offset from UTC. When clocks go back, two hours look alike,
+    /// and only the offset differs.
     Hour(Timestamp, Offset),
     Id(u32),
     Text(Rc<str>),
@@ -123,8 +123,8 @@ impl GroupKey {
         }
     }
 
-    /// The value in files. Hours keep their offset from UTC, because no id stands beside them and
-    /// clocks show one hour twice on the day when they go back.
+    /// The value in files. Hours have their offset from UTC, because a file has no id beside an hour
+    /// and two hours look alike when clocks go back.
     pub(super) fn file_label(&self, names: &HashMap<u32, String>) -> String {
         match self {
             GroupKey::Hour(..) => self.id(),
@@ -135,14 +135,14 @@ impl GroupKey {
 
 /// The values of one counted group.
 pub(super) struct CountedValues<'a> {
-    /// In the order of the breakdowns that have ids.
+    /// In the order of the breakdowns with ids.
     pub(super) ids: &'a [u32],
     pub(super) slot: u64,
     pub(super) value: &'a Rc<str>,
     pub(super) currency: &'a Rc<str>,
 }
 
-/// The key of the row that the group belongs to.
+/// The key of the group's row.
 pub(super) fn group_key(
     breakdowns: &[Breakdown],
     counted: &CountedValues<'_>,
@@ -161,7 +161,7 @@ pub(super) fn group_key(
     breakdowns.iter().map(key).collect()
 }
 
-/// The first slots of the days or hours that the breakdowns keep apart; empty for neither.
+/// The first slot of each day or hour; empty where no breakdown keeps days or hours apart.
 pub(super) fn spans(
     breakdowns: &[Breakdown],
     slots: Range<u64>,

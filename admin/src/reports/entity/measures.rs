@@ -1,12 +1,12 @@
 //! Measures of a group: counts, money of one currency, and ratios of both.
 //!
 //! Money of several currencies is never added up. A group has one currency: the queried currency,
-//! else the only currency of its payout and revenue, or, where it has neither, of its sales. An
-//! amount that is also, or only, in another currency is null, and so is every ratio of it; an amount
-//! of nothing is 0. A conversion without an amount, such as an invalid one, does not change the
-//! currency of a group. Counts include everything, in whatever currency.
+//! else the only currency of its payout and revenue, or, without payout and revenue, of its sales.
+//! An amount with money in another currency is null, and so are ratios of the amount; an amount
+//! without any money is 0. A conversion without an amount, such as an invalid conversion, does not
+//! change the currency of a group. Counts include conversions of all currencies.
 //!
-//! Sums are exact, in billionths; they are rounded when they become an [`Amount`].
+//! Sums are exact, in billionths, and rounded only as an [`Amount`].
 
 use std::collections::BTreeSet;
 
@@ -20,12 +20,11 @@ use crate::store::rollups::Measures;
 /// A kind of money, in billionths.
 type MoneyOf = fn(&Measures) -> i128;
 
-/// The money that a view shows. The first list in which a group has any money decides the group's
-/// currency.
+/// The money of a view. The first list with any money of a group decides the group's currency.
 fn money_of(view: View) -> &'static [&'static [MoneyOf]] {
     match view {
         View::Network => &[&[payout, revenue], &[sale]],
-        // A currency that only revenue or sales have would tell a partner of them.
+        // The currency of revenue or sales alone would tell a partner about them.
         View::Partner => &[&[payout]],
     }
 }
@@ -67,7 +66,7 @@ impl Group {
         self.counts.gross
     }
 
-    /// The currencies of the money that `view` shows.
+    /// The currencies of the money in this view.
     pub(super) fn currencies(&self, view: View) -> impl Iterator<Item = u16> {
         let has = move |money: &Measures| money_of(view).iter().any(|of| has_any(of, money));
         self.money.iter().filter(move |(_, money)| has(money)).map(|(currency, _)| *currency)

@@ -3,7 +3,7 @@
 use super::breakdown::{self, Breakdown};
 use super::measures::MEASURES;
 use crate::catalog::{FieldError, Problems};
-use crate::reports::facet::{COUNT_FACETS, Facet};
+use crate::reports::facet::{Facet, ReportKind};
 use crate::reports::filters::Filters;
 use crate::reports::paging;
 use crate::reports::period::Period;
@@ -52,7 +52,7 @@ pub enum EntityError {
     Store(#[from] StoreError),
 }
 
-/// The sort key of rows: the index of a breakdown or of a measure that the view shows.
+/// The sort key of rows: the index of a breakdown or of a measure in the view.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum SortKey {
     Breakdown(usize),
@@ -81,7 +81,7 @@ impl EntityQuery {
         view: View,
     ) -> Result<CheckedQuery, Vec<FieldError>> {
         let Selection { period, filters, .. } = &self.selection;
-        let facets = view.facets(&COUNT_FACETS);
+        let facets = view.facets(ReportKind::Counts);
         let mut wrong = Vec::new();
         let mut keep = |fields: Vec<FieldError>| wrong.extend(fields);
         let breakdowns = breakdown::check(&self.breakdowns, &facets).map_err(&mut keep).ok();

@@ -25,7 +25,7 @@ type Groups = Vec<(Vec<GroupKey>, Group)>;
 pub struct EntityTable {
     /// The currencies of all rows' money, in the order of the alphabet.
     pub currencies_with_money: Vec<String>,
-    /// Rows were cut, or days had more values of a sub than are counted apart.
+    /// Rows were cut, or a day had more values of a sub than the rollups keep apart.
     pub is_incomplete: bool,
     /// `None` where the query names no page.
     pub page: Option<PageInfo>,
@@ -98,7 +98,7 @@ impl EntityTable {
         self.rows.iter().map(|(key, group)| EntityRow { table: self, key, group })
     }
 
-    /// The sums of everything, also of rows that the table does not have.
+    /// The sums of all rows, also of rows beyond the page or the limit.
     #[must_use]
     pub fn summary(&self) -> Sums {
         self.summary.sums(self.view, &self.currencies)
@@ -153,8 +153,8 @@ impl EntityRow<'_> {
     }
 }
 
-/// Gives rows without money the empty currency, and joins those that are equal then. A group is
-/// counted under the currency of its offer also where it has no money.
+/// Gives rows without money the empty currency, and joins rows with equal keys. The rollups count a
+/// group without money under the currency of its offer.
 fn merge_rows_without_money(rows: Groups, at: usize, view: View) -> Groups {
     let mut merged: HashMap<Vec<GroupKey>, Group, RandomState> = HashMap::default();
     for (mut key, group) in rows {
@@ -166,8 +166,8 @@ fn merge_rows_without_money(rows: Groups, at: usize, view: View) -> Groups {
     merged.into_iter().collect()
 }
 
-/// Sorts so that the first `wanted` rows are in order: by `order`; without it, and between equal
-/// rows, by time, then the most clicks first.
+/// Puts the first `wanted` rows in order. Without an `order`, and between equal rows, rows are sorted
+/// by time, then the most clicks first.
 fn sort(
     rows: &mut Groups,
     order: Option<Order>,

@@ -15,8 +15,8 @@ use crate::reports::filters::{Conditions, FacetValue};
 use crate::reports::view::Viewer;
 use crate::store::rollups::{self, Dimension, Family, OTHER, OneOf, Question};
 
-/// The most groups. Further ones are not counted: sorting them to answer a few would only take
-/// memory.
+/// The most groups. A query with more groups fails, because sorting all of them to answer a few
+/// would take too much memory.
 const MAX_GROUPS: usize = 200_000;
 
 /// The counted groups.
@@ -25,11 +25,11 @@ pub(super) struct Tally {
     /// The sum of all groups.
     pub(super) summary: Group,
     pub(super) currencies: Currencies,
-    /// Days had more values than the rollups keep apart, so that matching rows may be among `OTHER`.
+    /// A day had more values than the rollups keep apart, so matching rows may be among `OTHER`.
     pub(super) is_incomplete: bool,
 }
 
-/// Counts the matching rows that the viewer may see.
+/// Counts the matching rows of the viewer.
 pub(super) fn count(
     connection: &Connection,
     query: &CheckedQuery,
