@@ -1,7 +1,7 @@
-//! The real programs against a model of what the outside contract says of visits, postbacks,
-//! conversions and reports: whatever a random stream of them does, both must come to the same.
+//! The real programs against a model of the outside contract for visits, postbacks, conversions and
+//! reports: for each random stream of steps, both must give the same results.
 //!
-//! `COUPON_TESTS_SEED` begins with another stream, `COUPON_TESTS_ROUNDS` takes more of them:
+//! `COUPON_TESTS_SEED` sets the first stream, `COUPON_TESTS_ROUNDS` the number of streams:
 //! `COUPON_TESTS_ROUNDS=50 cargo test -p coupon-admin --test differential -- --nocapture`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]

@@ -1,8 +1,7 @@
-//! Stores that earlier versions made: this version opens them, and what was counted, promised and
-//! paid stays as it was.
+//! Stores of earlier versions: this version opens them, and counts, promises and payments stay the same.
 //!
-//! Each folder below `earlier_stores/` holds a backup that the programs of one version made, the
-//! answers that they gave for it, and the keys that open it.
+//! Each folder below `earlier_stores/` holds a backup made by one version, the answers of that version,
+//! and the keys.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

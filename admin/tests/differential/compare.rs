@@ -1,4 +1,4 @@
-//! Everything that the network says, cell by cell beside what the model has.
+//! Compares all answers of the network with the model, cell by cell.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -10,7 +10,7 @@ use crate::model::{Class, Conversion, PARTNERS, Status};
 use crate::money::{self, Micros};
 use crate::programs::today;
 use crate::steps::{CODES, Number, SUBS};
-use crate::world::{World, sender_number, shown};
+use crate::world::{World, sender_number, verdict_text};
 
 const NETWORK_COUNTS: [&str; 11] = [
     "gross_click",
@@ -38,9 +38,9 @@ const PARTNER_COUNTS: [&str; 9] = [
 ];
 
 impl World {
-    /// Compares all; `when` says at what moment.
+    /// Compares everything; `when` names the moment in messages.
     pub(crate) fn compare(&mut self, when: &str) {
-        self.settle();
+        self.wait_until_settled();
         let ids = self.compare_postbacks(when);
         let invalid = self.compare_conversions(when, &ids);
         self.compare_clicks(when);
@@ -60,7 +60,7 @@ impl World {
 
     // --- postbacks
 
-    /// Each postback's verdict in the log; answers the ids of all of them.
+    /// Compares the verdict of each postback in the log; returns their conversion ids.
     fn compare_postbacks(&mut self, when: &str) -> BTreeMap<Number, String> {
         let log = self.network.call("GET", "postbacks?page_size=2000", None).json();
         let log = log["postbacks"].as_array().unwrap().clone();
@@ -83,7 +83,7 @@ impl World {
             let status = entry["status"].as_str().unwrap();
             let got = format!("{status} {}", entry["error_code"]);
             let what = || format!("{when}: the verdict on postback {number}");
-            self.expect(what, &shown(&verdict), &got);
+            self.expect(what, &verdict_text(&verdict), &got);
             let of = numbers.get(entry["conversion_id"].as_str().unwrap());
             let got = of.map_or_else(|| "none".to_owned(), Number::to_string);
             let what = || format!("{when}: the postback whose conversion {number} is about");
@@ -96,7 +96,7 @@ impl World {
 
     // --- conversions
 
-    /// Answers the ids of those that are invalid, as the rows have them.
+    /// Compares the conversions; returns the ids in the rows of invalid conversions.
     fn compare_conversions(
         &mut self,
         when: &str,
@@ -142,7 +142,7 @@ impl World {
         let number = |name: &str| amount(&row[name]).map_or("null".into(), |it| it.to_string());
         let click = made.click.and_then(|number| self.model.click(number));
         let code = made.code.and_then(|code| CODES.get(code)).copied().unwrap_or("");
-        // A refund is worth nothing itself, in whatever currency.
+        // A refund itself has no payout, in any currency.
         let worth_currency = match made.is_refund {
             true => text("currency_id"),
             false => made.worth_currency.to_owned(),
@@ -171,7 +171,7 @@ impl World {
 
     fn compare_partners_conversions(&mut self, when: &str) {
         for partner in 0..PARTNERS {
-            let report = self.ask(
+            let report = self.request(
                 &self.partner_keys[partner],
                 "affiliates/reporting/conversions?page_size=2000",
                 &today(),
@@ -268,7 +268,7 @@ impl World {
 
     // --- reports
 
-    fn ask(&self, key: &str, path: &str, body: &Value) -> Value {
+    fn request(&self, key: &str, path: &str, body: &Value) -> Value {
         let path = format!("/v1/{path}");
         let answer = http::call(self.network.admin_address, key, "POST", &path, Some(body));
         assert_eq!(answer.status, 200, "{path} {body}: {answer:?}");
@@ -285,20 +285,20 @@ impl World {
         let mut body = today();
         body["columns"] = json!([{"column": column.as_str()}]);
         let report = match partner {
-            None => self.ask(&self.network.key(), "networks/reporting/entity", &body),
-            Some(at) => self.ask(&self.partner_keys[at], "affiliates/reporting/entity", &body),
+            None => self.request(&self.network.key(), "networks/reporting/entity", &body),
+            Some(at) => self.request(&self.partner_keys[at], "affiliates/reporting/entity", &body),
         };
         let mut rows: BTreeMap<String, Value> = BTreeMap::new();
         for row in report["table"].as_array().unwrap() {
             let cell =
                 if column == Column::Date { "" } else { row["columns"][0]["id"].as_str().unwrap() };
-            // Over midnight there would be two days, which the model does not tell apart.
+            // Over midnight there would be two days; the model has one.
             rows.insert(cell.to_owned(), row["reporting"].clone());
         }
         let whose = partner.map_or_else(|| "the network".into(), |at| format!("partner {at}"));
         let names: BTreeSet<String> = rows.keys().chain(expected.keys()).cloned().collect();
         for name in names {
-            // What has no sub is not counted by it.
+            // Visits without a sub are not counted by sub.
             if column == Column::Sub1 && name.is_empty() {
                 continue;
             }
@@ -369,10 +369,10 @@ fn ids_in(row: &Value) -> Ids {
     }
 }
 
-/// Of money, in thousandths of millionths.
+/// A sum of money, in thousandths of millionths.
 type AmountOf = fn(&Money) -> i128;
 
-/// Of a decimal in JSON; none for null.
+/// Parses a JSON decimal; `None` for null.
 fn amount(value: &Value) -> Option<Micros> {
     match value {
         Value::Null => None,

@@ -1,4 +1,4 @@
-//! What reports must say, added up from the model's clicks and conversions one by one.
+//! Expected reports, added up from the model's clicks and conversions.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,8 +7,7 @@ use crate::model::{Class, Click, Conversion, Model, Status};
 use crate::money::Micros;
 use crate::steps::{Number, SUBS};
 
-/// Ids as the real rows have them: of what is invalid, where the contract does not say how much of
-/// whom it belongs to is known.
+/// Ids in the real rows of invalid conversions, for which the contract leaves open which ids are known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Ids {
     pub(crate) offer: u64,
@@ -24,7 +23,7 @@ pub(crate) struct Money {
     pub(crate) revenue: Micros,
     pub(crate) event_revenue: Micros,
     pub(crate) sale: Micros,
-    /// Of clicks that are paid for, in thousandths of millionths.
+    /// Payout of paid clicks, in thousandths of millionths.
     pub(crate) click_payout: i128,
     pub(crate) click_revenue: i128,
 }
@@ -35,7 +34,7 @@ pub(crate) struct Sums {
     pub(crate) money: BTreeMap<&'static str, Money>,
 }
 
-/// What can be counted apart.
+/// Breakdowns of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Column {
     Offer,
@@ -67,13 +66,13 @@ impl Column {
         }
     }
 
-    fn of(self, ids: Ids) -> String {
+    fn key_of(self, ids: Ids) -> String {
         match self {
             Column::Offer => ids.offer.to_string(),
             Column::Affiliate => ids.partner.to_string(),
             Column::Advertiser => ids.advertiser.to_string(),
             Column::CouponCode => ids.row.to_string(),
-            // Streams are short; the rare one over midnight is added up all the same.
+            // Streams are short; a rare stream over midnight is added up as one day.
             Column::Date => String::new(),
             Column::Sub1 => SUBS[ids.sub1].to_owned(),
         }
@@ -91,8 +90,8 @@ impl Sums {
         self.money.entry(currency).or_default()
     }
 
-    /// The currency of a row: the only one in which anything is paid, or, where nothing is, sold;
-    /// empty where there are several or none.
+    /// Currency of a row: the only currency with payout or revenue, otherwise the only one with sales;
+    /// empty if there are several or none.
     pub(crate) fn currency(&self, is_partner: bool) -> &'static str {
         let with = |has: fn(&Money) -> bool| -> Vec<&'static str> {
             let with = self.money.iter().filter(|(_, money)| has(money));
@@ -109,8 +108,8 @@ impl Sums {
         }
     }
 
-    /// An amount in the row's currency, in thousandths of millionths; none where there is any of it
-    /// in another.
+    /// Amount in the row's currency, in thousandths of millionths; `None` if there is an amount in another
+    /// currency.
     pub(crate) fn amount(&self, currency: &str, of: fn(&Money) -> i128) -> Option<i128> {
         let is_elsewhere =
             self.money.iter().any(|(other, money)| *other != currency && of(money) != 0);
@@ -129,7 +128,7 @@ impl Money {
     }
 }
 
-/// Ids of what the model knows.
+/// Ids of a conversion that the model knows.
 pub(crate) fn ids_of(model: &Model, made: &Conversion) -> Ids {
     let id = |at: Option<usize>| at.map_or(0, |at| at as u64 + 1);
     Ids {
@@ -152,7 +151,7 @@ pub(crate) fn ids_of_click(model: &Model, click: &Click) -> Ids {
     }
 }
 
-/// The report by a column; of one partner, where one asks.
+/// The report by a column; of one partner if given.
 pub(crate) fn groups(
     model: &mut Model,
     invalid: &HashMap<Number, Ids>,
@@ -165,14 +164,14 @@ pub(crate) fn groups(
     for (click, class) in model.classes() {
         let ids = ids_of_click(model, &click);
         if is_asked_for(&ids) {
-            count_click(groups.entry(column.of(ids)).or_default(), &click, class);
+            count_click(groups.entry(column.key_of(ids)).or_default(), &click, class);
         }
     }
     for made in &model.conversions {
         let ids = invalid.get(&made.number).copied().unwrap_or(ids_of(model, made));
         let is_shown = partner.is_none() || made.status != Status::Invalid;
         if is_shown && is_asked_for(&ids) {
-            count_conversion(groups.entry(column.of(ids)).or_default(), made);
+            count_conversion(groups.entry(column.key_of(ids)).or_default(), made);
         }
     }
     see_money(&groups, &mut model.kinds);
@@ -200,7 +199,7 @@ fn count_click(sums: &mut Sums, click: &Click, class: Class) {
 }
 
 fn count_conversion(sums: &mut Sums, made: &Conversion) {
-    // What a refund takes back counts with its order.
+    // A refunded amount counts with its order.
     if made.is_refund {
         return;
     }
@@ -237,8 +236,8 @@ fn see_money(groups: &Groups, kinds: &mut Kinds) {
     }
 }
 
-/// Whether an answered amount is this sum of thousandths of millionths, which is rounded where it is
-/// shown.
+/// Whether a reported amount equals this sum of thousandths of millionths, which reports round for
+/// display.
 pub(crate) fn is_sum(answered: Micros, exact: i128) -> bool {
     (answered * 1_000 - exact).abs() * 2 <= 1_000
 }

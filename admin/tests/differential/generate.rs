@@ -1,4 +1,4 @@
-//! Draws streams: short stories, each about one case, whose steps are mixed with each other's.
+//! Generates streams: short stories about one case each, with their steps interleaved.
 
 use crate::chance::Random;
 use crate::model::{CPC_OFFER, DUPLICATES_OFFER, EXPIRED, LATER, NOBODY, PAUSED};
@@ -9,7 +9,7 @@ use crate::steps::{
 
 const AMOUNTS: [&str; 10] =
     ["99.98", "0.01", "7.123456", "33.333333", "100", "59.90", "1234567.89", "20.005", "1", "49.5"];
-/// Stories that are told at a time, so that they meet each other, and not everything at once.
+/// Number of stories that are interleaved at a time.
 const TOLD_AT_ONCE: usize = 6;
 const ALPHA: usize = 0;
 const BOTH: usize = 1;
@@ -20,71 +20,71 @@ const EURO: usize = 5;
 const CLICKS: usize = 6;
 const DUPES: usize = 7;
 const MOVES: usize = 12;
-/// Codes of the open advertiser with one row: code, offer.
+/// Codes of the advertiser without rules, with one row each: code, offer.
 const OPEN_CODES: [(usize, usize); 4] = [(ALPHA, 0), (GAMMA, 2), (DELTA, 3), (MOVES, 1)];
 
-/// Draws one stream. `with_pause` makes it last long enough for visits that are no duplicates.
+/// Generates a stream. `with_pause` makes it long enough for repeated visits that are no duplicates.
 pub(crate) fn stream(seed: u64, with_pause: bool) -> Vec<Numbered> {
-    let mut draw = Draw { random: Random(seed), number: 0, order: 0, story: Vec::new() };
+    let mut draw = StreamGenerator { random: Random(seed), number: 0, order: 0, story: Vec::new() };
     for _ in 0..5 {
         draw.random.below(2);
     }
     let mut stories: Vec<Vec<Numbered>> = STORIES.iter().map(|story| draw.tell(*story)).collect();
     for _ in 0..4 {
-        stories.push(draw.tell(Draw::noise));
-        stories.push(draw.tell(Draw::anything));
+        stories.push(draw.tell(StreamGenerator::noise));
+        stories.push(draw.tell(StreamGenerator::anything));
     }
     draw.mix(stories, with_pause)
 }
 
-const STORIES: [fn(&mut Draw); 31] = [
-    Draw::paused_offer,
-    Draw::beside_a_refused_sale,
-    Draw::several_clicks,
-    Draw::several_clicks_one_order,
-    Draw::several_offers_of_a_code,
-    Draw::empty_rows,
-    Draw::currency_of_an_offer,
-    Draw::other_currency,
-    Draw::pages,
-    Draw::outrun_click,
-    Draw::outrun_click_by_code,
-    Draw::admin_away,
-    Draw::bots,
-    Draw::bots_by_hand,
-    Draw::deleted_code,
-    Draw::removed_event,
-    Draw::moved_to_another_offer,
-    Draw::moved_to_another_partner,
-    Draw::unassigned_beside,
-    Draw::sales_of_one_click,
-    Draw::sales_of_one_click_allowed,
-    Draw::sizes,
-    Draw::paid_clicks,
-    Draw::completed,
-    Draw::refund_first,
-    Draw::refund_ids,
-    Draw::visits_refused,
-    Draw::invalid_by_hand,
-    Draw::sessions,
-    Draw::stronger,
-    Draw::unusable,
+const STORIES: [fn(&mut StreamGenerator); 31] = [
+    StreamGenerator::paused_offer,
+    StreamGenerator::beside_a_refused_sale,
+    StreamGenerator::several_clicks,
+    StreamGenerator::several_clicks_one_order,
+    StreamGenerator::several_offers_of_a_code,
+    StreamGenerator::empty_rows,
+    StreamGenerator::currency_of_an_offer,
+    StreamGenerator::other_currency,
+    StreamGenerator::pages,
+    StreamGenerator::outrun_click,
+    StreamGenerator::outrun_click_by_code,
+    StreamGenerator::admin_away,
+    StreamGenerator::bots,
+    StreamGenerator::bots_by_hand,
+    StreamGenerator::deleted_code,
+    StreamGenerator::removed_event,
+    StreamGenerator::moved_to_another_offer,
+    StreamGenerator::moved_to_another_partner,
+    StreamGenerator::unassigned_beside,
+    StreamGenerator::sales_of_one_click,
+    StreamGenerator::sales_of_one_click_allowed,
+    StreamGenerator::sizes,
+    StreamGenerator::paid_clicks,
+    StreamGenerator::completed,
+    StreamGenerator::refund_first,
+    StreamGenerator::refund_ids,
+    StreamGenerator::visits_refused,
+    StreamGenerator::invalid_by_hand,
+    StreamGenerator::sessions,
+    StreamGenerator::stronger,
+    StreamGenerator::unusable,
 ];
 
-struct Draw {
+struct StreamGenerator {
     random: Random,
     number: Number,
     order: u32,
     story: Vec<Numbered>,
 }
 
-impl Draw {
-    fn tell(&mut self, story: fn(&mut Draw)) -> Vec<Numbered> {
+impl StreamGenerator {
+    fn tell(&mut self, story: fn(&mut StreamGenerator)) -> Vec<Numbered> {
         story(self);
         std::mem::take(&mut self.story)
     }
 
-    /// Each story's steps keep their order.
+    /// Interleaves stories; the steps of a story keep their order.
     fn mix(&mut self, mut stories: Vec<Vec<Numbered>>, with_pause: bool) -> Vec<Numbered> {
         for at in (1..stories.len()).rev() {
             stories.swap(at, self.below(at as u64 + 1));
@@ -256,7 +256,7 @@ impl Draw {
 
     fn currency_of_an_offer(&mut self) {
         let (click, order) = (self.visit(ALPHA), self.new_order());
-        let said = |draw: &Draw, amount, currency| Postback {
+        let said = |draw: &StreamGenerator, amount, currency| Postback {
             currency: Some(currency),
             ..draw.by_click(click, order, amount)
         };
@@ -356,7 +356,9 @@ impl Draw {
 
     fn deleted_code(&mut self) {
         let order = self.new_order();
-        let trusted = |draw: &Draw, amount| Draw::trusted(draw.by_code(TRUST, order, amount));
+        let trusted = |draw: &StreamGenerator, amount| {
+            StreamGenerator::trusted(draw.by_code(TRUST, order, amount))
+        };
         self.report(trusted(self, "100"));
         self.edit(Edit::CodeDeleted { code: TRUST, offer: 4 });
         self.report(trusted(self, "-40"));
@@ -367,9 +369,9 @@ impl Draw {
 
     fn removed_event(&mut self) {
         let order = self.new_order();
-        let said = |draw: &Draw, amount| Postback {
+        let said = |draw: &StreamGenerator, amount| Postback {
             event: EventNamed::First,
-            ..Draw::trusted(draw.by_code(EURO, order, amount))
+            ..StreamGenerator::trusted(draw.by_code(EURO, order, amount))
         };
         self.report(said(self, "50"));
         self.edit(Edit::Event { offer: 5, is_there: false });
@@ -467,18 +469,18 @@ impl Draw {
         self.report(self.by_code(code, order, amount));
         self.report(self.by_code(code, order, "3"));
         self.report(Postback { amount: None, ..self.by_code(code, order, amount) });
-        // Neither order nor click: the same again may be the same.
-        let twin = Postback { order: None, ..self.by_code(code, order, amount) };
-        self.report(twin.clone());
-        self.report(twin);
+        // Without order and click, an equal report may be a repeat.
+        let repeat = Postback { order: None, ..self.by_code(code, order, amount) };
+        self.report(repeat.clone());
+        self.report(repeat);
     }
 
     fn refund_first(&mut self) {
         let order = self.new_order();
-        self.report(Draw::trusted(self.by_code(TRUST, order, "-15")));
-        // A stranger's claim of the order is not the order.
+        self.report(StreamGenerator::trusted(self.by_code(TRUST, order, "-15")));
+        // A stranger's claim of the order is another conversion.
         self.report(self.by_code(TRUST, order, "100"));
-        self.report(Draw::trusted(self.by_code(TRUST, order, "100")));
+        self.report(StreamGenerator::trusted(self.by_code(TRUST, order, "100")));
         let (click, order) = (self.visit(ALPHA), self.new_order());
         self.report(self.by_click(click, order, "-15"));
         self.report(self.by_click(click, order, "60"));
@@ -487,7 +489,7 @@ impl Draw {
     fn refund_ids(&mut self) {
         let (click, order) = (self.visit(DELTA), self.new_order());
         self.report(self.by_click(click, order, "1000"));
-        let refund = |draw: &Draw, amount, refund| Postback {
+        let refund = |draw: &StreamGenerator, amount, refund| Postback {
             refund,
             ..draw.by_click(click, order, amount)
         };
@@ -502,7 +504,7 @@ impl Draw {
         ] {
             self.report(refund(self, amount, id));
         }
-        // Nobody shows that it may take back here.
+        // Here no sender has proof for an immediate refund.
         let order = self.new_order();
         self.report(self.by_code(DELTA, order, "500"));
         self.report(self.by_code(DELTA, order, "-100"));
@@ -566,7 +568,7 @@ impl Draw {
         let wrong = Postback { token: Token::Wrong, ..self.by_code(TRUST, order, amount) };
         self.report(wrong);
         self.report(self.by_code(TRUST, order, amount));
-        self.report(Draw::trusted(self.by_code(TRUST, order, amount)));
+        self.report(StreamGenerator::trusted(self.by_code(TRUST, order, amount)));
         let order = Some(self.new_order());
         let names = Postback {
             offer: Some(offer),
@@ -579,7 +581,7 @@ impl Draw {
         self.report(Postback { amount: Some(amount), ..Postback::NOTHING });
     }
 
-    /// Anything, by anybody.
+    /// A random step by a random sender.
     fn noise(&mut self) {
         let mut clicks = Vec::new();
         for _ in 0..3 {
@@ -596,7 +598,7 @@ impl Draw {
         }
         for click in clicks {
             let (order, amount) = (self.new_order(), self.amount());
-            let mut said = Draw::trusted(self.by_click(click, order, amount));
+            let mut said = StreamGenerator::trusted(self.by_click(click, order, amount));
             if self.below(3) == 0 {
                 said.event = EventNamed::ByName;
             }
@@ -613,7 +615,7 @@ impl Draw {
         }
     }
 
-    /// Two orders and two clicks, reported and taken back in any words.
+    /// Two orders and two clicks, reported and refunded with random parameters.
     fn anything(&mut self) {
         let codes: Vec<usize> =
             (0..2).map(|_| [ALPHA, BOTH, GAMMA, MOVES][self.below(4)]).collect();

@@ -1,8 +1,8 @@
-//! Which of the cases that must be met were met, and how often.
+//! Counts how often each case occurred.
 
 use std::collections::BTreeMap;
 
-/// Every case; a test must meet each.
+/// All cases; a test must reach each.
 pub(crate) const ALL: [&str; 37] = [
     "a refused sale approved by hand",
     "a repeat after a refused sale was approved",
@@ -43,7 +43,7 @@ pub(crate) const ALL: [&str; 37] = [
     "a stronger claim on a weaker one's order",
 ];
 
-/// How often each was met, these and others.
+/// Occurrences of each case.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Kinds(BTreeMap<&'static str, u64>);
 

@@ -1,5 +1,5 @@
-//! What must become of visits and postbacks, written from the outside contract alone and as plainly as
-//! can be: everything is kept in lists, and every question walks through them.
+//! A plain model of visits and postbacks, written from the outside contract alone: all data are lists, and
+//! each query scans the lists.
 
 #[path = "model/attribution.rs"]
 mod attribution;
@@ -26,7 +26,7 @@ pub(crate) struct Offer {
     pub(crate) terms: Terms,
     pub(crate) allows_duplicates: bool,
     pub(crate) must_approve: bool,
-    /// Its id and what it is worth.
+    /// The event's id and terms.
     pub(crate) event: Option<(u64, Terms)>,
     pub(crate) first_event: u64,
     pub(crate) by_address: bool,
@@ -47,7 +47,7 @@ pub(crate) struct Row {
 #[derive(Debug, Clone)]
 pub(crate) struct Click {
     pub(crate) number: Number,
-    /// Empty where the visit was not sent on: its id is in nobody's hands.
+    /// Empty for a visit without redirect: no sender knows its id.
     pub(crate) transaction_id: String,
     pub(crate) unix_ms: u64,
     pub(crate) is_redirected: bool,
@@ -61,10 +61,10 @@ pub(crate) struct Click {
     pub(crate) address: u8,
     pub(crate) sub1: usize,
     pub(crate) by_address: bool,
-    /// The currency of the offer, and what a click is worth.
+    /// Currency of the offer, and payout terms of a click.
     pub(crate) currency: &'static str,
     pub(crate) terms: Terms,
-    /// A conversion of it was approved, ever.
+    /// Whether a conversion of this click was ever approved.
     pub(crate) is_turned: bool,
 }
 
@@ -87,14 +87,14 @@ impl Status {
     }
 }
 
-/// By which a repeat is known, beside offer and event.
+/// Key of repeats, beside offer and event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Key {
     Order(u32),
     Click(Number),
 }
 
-/// What a sender has to show; more is stronger.
+/// Evidence of a sender, in ascending strength.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rank {
     CodeAlone,
@@ -104,7 +104,7 @@ pub(crate) enum Rank {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Conversion {
-    /// The postback that made it.
+    /// The postback that made the conversion.
     pub(crate) number: Number,
     pub(crate) status: Status,
     pub(crate) error: u32,
@@ -122,19 +122,19 @@ pub(crate) struct Conversion {
     pub(crate) currency: &'static str,
     pub(crate) payout: Micros,
     pub(crate) revenue: Micros,
-    /// Of payout and revenue.
+    /// Currency of payout and revenue.
     pub(crate) worth_currency: &'static str,
     pub(crate) terms: Terms,
     pub(crate) has_conflict: bool,
-    /// One that waits, or that a person decides; it counts as nothing itself.
+    /// A refund that waits or is decided by hand; it counts nothing itself.
     pub(crate) is_refund: bool,
     pub(crate) said: Postback,
-    /// What its click said, else nothing.
+    /// The sub of its click; 0 without one.
     pub(crate) sub1: usize,
 }
 
-/// What is kept of a postback: its conversion is named by the postback that made it, and there is none
-/// where it names nobody who is known.
+/// Verdict of a postback. The number names the postback that made the conversion; `None` if the postback
+/// names no known code, click or partner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Verdict {
     pub(crate) status: Status,
@@ -142,12 +142,12 @@ pub(crate) struct Verdict {
     pub(crate) conversion: Option<Number>,
 }
 
-/// A refund that was asked.
+/// A requested refund.
 #[derive(Debug, Clone)]
 pub(crate) struct Refund {
     /// Offer, event and key of its order.
     pub(crate) of: (Option<usize>, u64, Option<Key>),
-    /// The conversion that it was taken from, or the refund itself where it was not taken at once.
+    /// The conversion that was reduced, or the refund itself if it waits.
     pub(crate) about: Number,
     pub(crate) amount: Micros,
     pub(crate) said: Postback,
@@ -161,7 +161,7 @@ pub(crate) struct Model {
     pub(crate) conversions: Vec<Conversion>,
     pub(crate) refunds: Vec<Refund>,
     pub(crate) verdicts: BTreeMap<Number, Verdict>,
-    /// What their senders are told.
+    /// Verdicts as senders see them.
     pub(crate) told: BTreeMap<Number, Verdict>,
     pub(crate) checker_is_bot: bool,
     pub(crate) kinds: Kinds,
@@ -171,7 +171,7 @@ pub(crate) const PARTNERS: usize = 3;
 pub(crate) const EVENT_TERMS: Terms =
     Terms { payout: ("cpa", 1_250_000, 0), revenue: ("rpa", 2_000_000, 0) };
 
-/// What offers can be worth; an edit takes another.
+/// Payout terms of offers; an edit selects other terms.
 pub(crate) const TERMS: [Terms; 9] = [
     Terms { payout: ("cps", 0, 10_000_000), revenue: ("rps", 0, 15_000_000) },
     Terms { payout: ("cpa", 4_000_000, 0), revenue: ("rpa", 9_010_000, 0) },
@@ -187,7 +187,7 @@ pub(crate) const TERMS: [Terms; 9] = [
     Terms { payout: ("cps", 0, 50_000_000), revenue: ("rps", 0, 100_000_000) },
 ];
 
-/// Offers as they are at the beginning: advertiser, currency, terms.
+/// Offers at the start: advertiser, currency, terms.
 const OFFERS: [(usize, &str, usize); 8] = [
     (OPEN, "USD", 0),
     (OPEN, "USD", 1),
@@ -201,7 +201,7 @@ const OFFERS: [(usize, &str, usize); 8] = [
 pub(crate) const CPC_OFFER: usize = 6;
 pub(crate) const DUPLICATES_OFFER: usize = 7;
 
-/// Codes as they are at the beginning: code, offer, partner.
+/// Codes at the start: code, offer, partner.
 pub(crate) const ROWS: [(usize, usize, Option<usize>); 14] = [
     (0, 0, Some(0)),
     (1, 0, Some(1)),
@@ -224,7 +224,7 @@ pub(crate) const NOBODY: usize = 10;
 pub(crate) const LATER: usize = 11;
 
 impl Model {
-    /// The network that every stream begins with; `event_ids` and `row_ids` as the API gave them.
+    /// The network at the start of each stream; the API assigned `event_ids` and `row_ids`.
     pub(crate) fn new(event_ids: &[u64], row_ids: &[u64]) -> Model {
         assert_eq!(CODES.len(), 13);
         let offers =
@@ -266,7 +266,7 @@ impl Model {
         self.clicks.iter().find(|click| click.number == number)
     }
 
-    /// Live rows of a code, by their ids.
+    /// Live rows of a code, by id.
     pub(crate) fn live_rows(&self, code: usize) -> Vec<usize> {
         let mut rows: Vec<usize> = (0..self.rows.len())
             .filter(|at| self.rows[*at].code == code && !self.rows[*at].is_deleted)
@@ -275,7 +275,7 @@ impl Model {
         rows
     }
 
-    /// Why a row can neither redirect nor attribute; 0 for no reason.
+    /// Error code of a row that can neither redirect nor attribute; 0 for a usable row.
     pub(crate) fn obstacle_of_row(&self, row: &Row) -> u32 {
         match row {
             _ if !row.is_active => 1002,
@@ -287,8 +287,8 @@ impl Model {
         }
     }
 
-    /// The id of the event that a postback names, of this offer as it is: 0 for the base conversion,
-    /// none where the offer has no such event.
+    /// Id and terms of the named event on this offer: 0 for the base conversion, `None` if the offer has no
+    /// such event.
     fn event_of(&self, named: EventNamed, offer: usize) -> Option<(u64, Terms)> {
         let offer = &self.offers[offer];
         match named {
@@ -299,7 +299,7 @@ impl Model {
         }
     }
 
-    /// Whether a conversion was recorded under the event that a postback names.
+    /// Whether a conversion was recorded under the named event.
     fn is_of_event(&self, made: &Conversion, named: EventNamed) -> bool {
         match named {
             EventNamed::Base => made.event == 0,

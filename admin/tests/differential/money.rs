@@ -1,10 +1,10 @@
-//! Money as whole numbers of millionths, and the few sums that a conversion needs.
+//! Money as integers of millionths, with the sums that a conversion needs.
 
 /// Millionths of a currency's main unit.
 pub(crate) type Micros = i128;
 pub(crate) const ONE: Micros = 1_000_000;
 
-/// Of a decimal, with an exponent or without; none where it is not one.
+/// Parses a decimal with or without an exponent; `None` if invalid.
 pub(crate) fn parse(text: &str) -> Option<Micros> {
     let (number, exponent) = match text.split_once(['e', 'E']) {
         Some((number, exponent)) => (number, exponent.parse::<i32>().ok()?),
@@ -25,13 +25,13 @@ pub(crate) fn parse(text: &str) -> Option<Micros> {
     Some(sign * if shift < 0 { value / scale } else { value * scale })
 }
 
-/// A whole quotient, rounded half away from zero.
+/// Integer quotient, rounded half away from zero.
 pub(crate) fn divide(number: i128, by: i128) -> i128 {
     let half = by / 2;
     (number + if number < 0 { -half } else { half }) / by
 }
 
-/// The least that a currency has, in millionths.
+/// Minor unit of a currency, in millionths.
 pub(crate) fn minor_unit(currency: &str) -> Micros {
     match currency {
         "JPY" => ONE,
@@ -40,7 +40,7 @@ pub(crate) fn minor_unit(currency: &str) -> Micros {
     }
 }
 
-/// What a conversion or a click is worth; amounts and percentages in millionths.
+/// Payout and revenue terms; amounts and percentages in millionths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Terms {
     pub(crate) payout: (&'static str, Micros, Micros),
@@ -50,9 +50,9 @@ pub(crate) struct Terms {
 impl Terms {
     pub(crate) const NONE: Terms = Terms { payout: ("cpa", 0, 0), revenue: ("rpa", 0, 0) };
 
-    /// Of a sale in a currency: payout and revenue, each rounded once.
+    /// Payout and revenue of a sale in a currency, each rounded once.
     pub(crate) fn worth(&self, sale: Micros, currency: &str) -> (Micros, Micros) {
-        // In hundred-millionths of millionths, so that nothing is rounded before the end.
+        // In hundred-millionths of millionths, so rounding happens only at the end.
         let exact = |(kind, amount, percentage): (&str, Micros, Micros)| {
             let (fixed, share) = (amount * 100 * ONE, sale * percentage);
             match kind {
@@ -69,7 +69,7 @@ impl Terms {
         (round(exact(self.payout)), round(exact(self.revenue)))
     }
 
-    /// What valid clicks are worth, not rounded: in thousandths of millionths.
+    /// Unrounded payout and revenue of valid clicks, in thousandths of millionths.
     pub(crate) fn of_clicks(&self, clicks: i128) -> (i128, i128) {
         let exact = |(kind, amount, _): (&str, Micros, Micros)| match kind {
             "cpc" | "rpc" => amount * 1_000 * clicks,

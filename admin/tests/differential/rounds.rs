@@ -1,20 +1,19 @@
-//! Rounds of streams: each on a network of its own, compared live, after a restart, and after its
-//! reports were counted anew. A stream that shows a difference is made shorter as far as that is
-//! easy.
+//! Rounds of streams, each on a new network: compared live, after a restart, and after a rebuild of the
+//! reports. A stream with a difference is shortened as far as that is cheap.
 
 use crate::generate::stream;
 use crate::kinds::Kinds;
 use crate::steps::Numbered;
 use crate::world::{Difference, World};
 
-/// Of the short form; each case must be met by them.
+/// Streams of the short form; together they must reach each case.
 const SEEDS: [u64; 2] = [20_261_128, 7];
-/// Streams that are tried to make one shorter.
+/// Attempts to shorten a stream.
 const TRIES: usize = 24;
-/// Differences that are shown of one stream.
+/// Printed differences per stream.
 const SHOWN: usize = 40;
 
-/// What a stream came to.
+/// Result of a stream.
 struct Outcome {
     differences: Vec<Difference>,
     comparisons: u64,
@@ -46,7 +45,7 @@ fn run(stream: &[Numbered], is_whole: bool) -> Outcome {
     }
 }
 
-/// Leaves out what the difference does not need: halves first, then smaller parts.
+/// Removes steps without losing the difference: halves first, then smaller parts.
 fn shorten(stream: Vec<Numbered>, difference: &Difference) -> (Vec<Numbered>, Vec<Difference>) {
     let is_it = |other: &Difference| other.what == difference.what;
     let last = stream.iter().position(|step| step.number == difference.after);
@@ -109,7 +108,7 @@ fn whatever_happens_the_programs_and_the_contract_come_to_the_same() {
          of which {queued} were answered before they were decided",
         seeds.len()
     );
-    // A busy machine may take longer than a sender waits, but not each time.
+    // A busy machine may exceed a sender's wait, but not every time.
     assert!(queued * 4 < postbacks as u64, "{queued} of {postbacks} were answered undecided");
     if first.is_none() && rounds.is_none() {
         assert!(kinds.missing().is_empty(), "never met: {:?}", kinds.missing());

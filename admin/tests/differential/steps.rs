@@ -1,15 +1,15 @@
-//! What happens to a network, step by step. Steps name visits and postbacks by the numbers of their
-//! steps, so that a stream from which steps are left out still means the same.
+//! Steps of a stream. Steps refer to visits and postbacks by step number, so a stream keeps its meaning
+//! when steps are removed.
 
-/// Of a step, the same however many others are left out.
+/// Number of a step, unchanged when other steps are removed.
 pub(crate) type Number = u32;
 
 pub(crate) const OPEN: usize = 0;
-/// The advertiser whose postbacks need a token; the code comes first there, and the first click.
+/// The advertiser with a token; code first, first touch.
 pub(crate) const CAREFUL: usize = 1;
 pub(crate) const TOKEN: &str = "s3cret";
 
-/// The codes, by their places here.
+/// The codes; steps use the index.
 pub(crate) const CODES: [&str; 13] = [
     "ALPHA", "BOTH", "GAMMA", "DELTA", "TRUST", "EURO9", "CLICKS", "DUPES", "PAUSED", "EXPIRED",
     "NOBODY", "LATER", "MOVES",
@@ -40,22 +40,22 @@ pub(crate) struct Numbered {
 pub(crate) enum Step {
     Visit(Visit),
     Report(Postback),
-    /// Postbacks that do not wait for each other's answers, in this order.
+    /// Postbacks sent in this order without waiting for answers.
     Burst(Vec<Numbered>),
     /// Visits and postbacks while the admin is away.
     Away(Vec<Numbered>),
     Edit(Edit),
-    /// By hand, of the conversion that this postback made.
+    /// Decision by hand about the conversion of this postback.
     Decide {
         postback: Number,
         approve: bool,
     },
-    /// kill -9, and a start.
+    /// `kill -9` and a restart.
     Kill {
         admin: bool,
         daemon: bool,
     },
-    /// Longer than the seconds within which the same visit is a duplicate.
+    /// Longer than the duplicate window of visits.
     Pause,
 }
 
@@ -74,7 +74,7 @@ pub(crate) enum How {
         code: usize,
         offer: Option<usize>,
     },
-    /// A page reports a click that names offer and partner instead of a code.
+    /// A page reports a click with offer and partner instead of a code.
     Page {
         offer: usize,
         partner: usize,
@@ -84,7 +84,7 @@ pub(crate) enum How {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Id {
     Click(Number),
-    /// Well-formed, and given to nobody.
+    /// A well-formed id without a click.
     Invented,
     Garbage,
 }
@@ -93,7 +93,7 @@ pub(crate) enum Id {
 pub(crate) enum EventNamed {
     Base,
     ByName,
-    /// The entry that the offer had first, whatever became of it.
+    /// The first event entry of the offer, whether or not it still exists.
     First,
     Unknown,
 }
@@ -144,13 +144,13 @@ pub(crate) enum Edit {
         offer: usize,
         active: bool,
     },
-    /// To another partner; of a code with one row.
+    /// Moves a code with one row to another partner.
     CodePartner {
         code: usize,
         offer: usize,
         partner: usize,
     },
-    /// To another offer.
+    /// Moves a code with one row to another offer.
     CodeOffer {
         code: usize,
         offer: usize,
@@ -186,12 +186,12 @@ pub(crate) enum Edit {
         offer: usize,
         must: bool,
     },
-    /// Takes the event's entry away, or makes a new one.
+    /// Removes the event's entry, or makes a new one.
     Event {
         offer: usize,
         is_there: bool,
     },
-    /// Whether the session of an offer goes by the address alone.
+    /// Whether an offer's session identifies visitors by address alone.
     Session {
         offer: usize,
         by_address: bool,

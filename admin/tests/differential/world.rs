@@ -1,4 +1,4 @@
-//! The real network: what a stream does to it, and what it answers.
+//! The real network: executes a stream and records the answers.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -15,20 +15,20 @@ use crate::steps::{
     Token, Visit,
 };
 
-/// Between the postbacks of a burst: they are received in this order, and before any is answered
-/// that waits for its click.
+/// Gap between the postbacks of a burst: they arrive in this order, all before the first answer of a
+/// postback that waits for its click.
 const APART: Duration = Duration::from_millis(30);
 const PAUSE: Duration = Duration::from_millis(10_500);
-/// Well-formed, and given to nobody.
+/// A well-formed id without a click.
 const INVENTED: &str = "0192f0c1d2e3f405a6b7c8d9eaf00112";
 const PAUSED_CODE_ROW: usize = 9;
 const EXPIRED_CODE_ROW: usize = 10;
 const LATER_CODE_ROW: usize = 12;
 
-/// What is not as the model has it.
+/// A difference from the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Difference {
-    /// The last step that was done.
+    /// The last executed step.
     pub(crate) after: Number,
     pub(crate) what: String,
     pub(crate) expected: String,
@@ -41,11 +41,11 @@ pub(crate) struct World {
     daemon: Option<Program>,
     pub(crate) partner_keys: Vec<String>,
     pub(crate) model: Model,
-    /// Each postback's answer, where it was decided at once.
+    /// Answers of postbacks with an immediate verdict.
     pub(crate) answers: BTreeMap<Number, Value>,
     pub(crate) comparisons: u64,
     pub(crate) queued: u64,
-    /// Postbacks may wait, which are decided by what holds then.
+    /// Whether postbacks may be pending, to be decided by later state.
     is_waiting: bool,
     pub(crate) differences: Vec<Difference>,
     now: Number,
@@ -93,7 +93,7 @@ impl World {
         self.start();
     }
 
-    /// Counts everything anew.
+    /// Rebuilds the reports.
     pub(crate) fn rebuild_reports(&mut self) {
         self.admin.take().unwrap().stop();
         let mut command = Command::new(admin_program());
@@ -246,7 +246,7 @@ impl World {
         );
         let answer = http::send(self.network.visitors, &request).unwrap();
         let (led_to, transaction_id) = led_to(&answer, visit.how);
-        // Of two clicks of one millisecond nobody could say which is the first.
+        // Two clicks in one millisecond have no order.
         std::thread::sleep(Duration::from_millis(2));
         let expected = match met {
             Met::Offer(offer) => format!("offer {offer}"),
@@ -316,7 +316,7 @@ impl World {
                 false => "a repeat by code at once after a sale that waits for its click",
             };
         self.model.kinds.saw(kind);
-        // A busy machine may have received them in another order than they were sent.
+        // A busy machine may receive them in another order than sent.
         let ids = self.ids_by_sender();
         let mut received: Vec<_> = sent.iter().zip(&answers).collect();
         received.sort_by_key(|((number, ..), _)| ids.get(number).cloned());
@@ -325,9 +325,9 @@ impl World {
         }
     }
 
-    /// Of the newest postbacks; an id begins with the time at which its postback was received.
+    /// Ids of the newest postbacks; an id begins with the time of reception.
     fn ids_by_sender(&self) -> BTreeMap<Number, String> {
-        self.settle();
+        self.wait_until_settled();
         let log = self.network.call("GET", "postbacks?page_size=20", None).json();
         let ids = log["postbacks"].as_array().unwrap().iter().filter_map(|entry| {
             let id = entry["postback_id"].as_str()?;
@@ -339,7 +339,7 @@ impl World {
     }
 
     fn decide(&mut self, postback: Number, approve: bool) {
-        self.settle();
+        self.wait_until_settled();
         let Some(id) = self.conversion_ids().get(&postback).cloned() else { return };
         let Some(is_allowed) = self.model.decide(postback, approve) else { return };
         let status = if approve { "approved" } else { "rejected" };
@@ -350,7 +350,7 @@ impl World {
         self.expect(what, expected, &answer.status.to_string());
     }
 
-    /// By the postbacks that made them.
+    /// Conversion ids by the postbacks that made them.
     fn conversion_ids(&self) -> BTreeMap<Number, String> {
         let rows = self.conversions();
         let ids = rows.iter().filter_map(|row| {
@@ -365,8 +365,8 @@ impl World {
         report["conversions"].as_array().unwrap().clone()
     }
 
-    /// Until all that was sent is decided and counted.
-    pub(crate) fn settle(&self) {
+    /// Waits until all postbacks are decided and counted.
+    pub(crate) fn wait_until_settled(&self) {
         let clicks = self.model.clicks.len() as u64;
         wait_for("all postbacks to be decided", || {
             let queued = self.network.call("GET", "postbacks?filter=status=queued", None).json();
@@ -384,7 +384,7 @@ impl World {
             return;
         }
         if std::mem::take(&mut self.is_waiting) {
-            self.settle();
+            self.wait_until_settled();
         }
         let new_id = match *edit {
             Edit::CodeStatus { code, offer, active } => {
@@ -430,8 +430,8 @@ impl World {
                 self.patch_offer(offer, json!({"payout_revenue": entries}))
             }
             Edit::Session { offer, by_address } => {
-                // Visits before it are judged by the session that held then.
-                self.settle();
+                // Earlier visits are classified by the earlier session.
+                self.wait_until_settled();
                 self.patch_offer(offer, json!({"session_definition": session(by_address)}))
             }
             Edit::Bots { checker } => {
@@ -458,7 +458,7 @@ impl World {
         0
     }
 
-    /// Answers the id of its event.
+    /// Patches an offer; returns the id of its event.
     fn patch_offer(&self, offer: usize, body: Value) -> u64 {
         event_id(&self.call("PATCH", &format!("offers/{}?wait=live", offer + 1), Some(body)))
     }
@@ -474,7 +474,7 @@ impl World {
         if let Some(partner) = partner {
             body["network_affiliate_id"] = json!(partner + 1);
         }
-        // Only where it was another partner's than it is.
+        // Only if the former partner differs from the present one.
         let is_reissued = before.any(|partner| now != Some(partner));
         let mut create = |allow_reissue| {
             body["allow_reissue"] = json!(allow_reissue);
@@ -490,7 +490,7 @@ impl World {
         made.json()["network_coupon_code_id"].as_u64().unwrap()
     }
 
-    /// Entries that keep the ids they have.
+    /// Entries with their existing ids.
     fn entries_of(&self, offer: usize, terms: Terms, event: Option<(Option<u64>, Terms)>) -> Value {
         let now = self.call("GET", &format!("offers/{}", offer + 1), None);
         let mut entries = entries(terms, event);
@@ -552,7 +552,7 @@ impl Sender {
         let event = match said.event {
             EventNamed::Base => None,
             EventNamed::ByName => Some(("adv_event_id", EVENT.to_owned())),
-            // Streams name the first event only of one offer.
+            // Streams name the first event of one offer only.
             EventNamed::First => Some(("event_id", self.first_events[5].to_string())),
             EventNamed::Unknown => Some(("event_id", "999999".to_owned())),
         };
@@ -573,12 +573,12 @@ impl Sender {
     }
 }
 
-/// The number of the postback that made a conversion.
+/// Number of the postback that made a conversion.
 pub(crate) fn sender_number(row: &Value) -> Option<Number> {
     row["conversion_user_agent"].as_str()?.strip_prefix("shop/")?.parse().ok()
 }
 
-/// Of a visit's answer: the offer and the id it was given.
+/// Offer and transaction id in a visit's answer.
 fn led_to(answer: &Answer, how: How) -> (String, String) {
     let nowhere = || (answer.status.to_string(), String::new());
     match how {
@@ -639,14 +639,14 @@ fn entries(terms: Terms, event: Option<(Option<u64>, Terms)>) -> Value {
     json!(entries)
 }
 
-/// Of an offer as answered; 0 where it has no event.
+/// Event id in an offer answer; 0 without an event.
 fn event_id(offer: &Value) -> u64 {
     let entries = offer["payout_revenue"].as_array().unwrap();
     let event = entries.iter().find(|entry| entry["is_default"] == false);
     event.map_or(0, |event| event["network_offer_payout_revenue_id"].as_u64().unwrap())
 }
 
-/// As shown: status and error.
-pub(crate) fn shown(verdict: &Verdict) -> String {
+/// Status and error of a verdict.
+pub(crate) fn verdict_text(verdict: &Verdict) -> String {
     format!("{} {}", verdict.status.as_str(), verdict.error)
 }

@@ -1,25 +1,25 @@
-//! What the API says of a network, question by question, and how two such answers differ.
+//! Answers of the API to a list of questions, and differences between two lists.
 
 use serde_json::{Value, json};
 
 use crate::http;
 use crate::programs::Network;
 
-/// The days that a store's questions are asked for, and the keys with which they are asked.
+/// Days and keys for the questions to a store.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Asked {
-    /// The version that made the store.
+    /// Version that made the store.
     pub(crate) version: String,
     pub(crate) from: String,
     pub(crate) to: String,
     pub(crate) admin_key: String,
     pub(crate) partner_key: String,
-    /// Of the sale with which the test goes on: its click and its order.
+    /// Click and order of the sale with which the test continues.
     pub(crate) click: String,
     pub(crate) order: String,
 }
 
-/// Questions to the network's side: a name, a path, and the columns of a report.
+/// Questions of the network: name, path, and columns of a report.
 const REPORTS: [(&str, &[&str]); 9] = [
     ("by offer", &["offer"]),
     ("by affiliate", &["affiliate"]),
@@ -32,7 +32,7 @@ const REPORTS: [(&str, &[&str]); 9] = [
     ("by hour", &["hour"]),
 ];
 
-/// What only the network's side has.
+/// A question for the network only.
 pub(crate) const AUDIT: &str = "audit?page_size=2000";
 const LISTS: [&str; 9] = [
     "advertisers",
@@ -46,7 +46,7 @@ const LISTS: [&str; 9] = [
     AUDIT,
 ];
 
-/// The answers to all questions, by the names of the questions.
+/// Answers to all questions, by name.
 pub(crate) fn all(network: &Network, asked: &Asked) -> Vec<(String, Value)> {
     let mut answers = Vec::new();
     for path in LISTS {
@@ -57,7 +57,7 @@ pub(crate) fn all(network: &Network, asked: &Asked) -> Vec<(String, Value)> {
     answers
 }
 
-/// What was counted, for both sides.
+/// Reports of network and partner.
 pub(crate) fn reports(network: &Network, asked: &Asked) -> Vec<(String, Value)> {
     let mut answers = Vec::new();
     for (name, columns) in REPORTS {
@@ -76,7 +76,7 @@ pub(crate) fn reports(network: &Network, asked: &Asked) -> Vec<(String, Value)> 
     answers
 }
 
-/// Every conversion with its history, and every click.
+/// All conversions with their history, and all clicks.
 pub(crate) fn conversions(network: &Network, asked: &Asked) -> Vec<(String, Value)> {
     let body = json!({"from": asked.from, "to": asked.to, "timezone": "UTC"});
     let mut answers = Vec::new();

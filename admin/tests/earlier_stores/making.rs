@@ -1,4 +1,4 @@
-//! Makes such a folder with the programs of this version, so that later ones can be tried on it:
+//! Makes such a folder with the programs of this version, for tests of later versions:
 //! `EARLIER_STORE=admin/tests/earlier_stores/NAME cargo test -p coupon-admin --test earlier_stores \
 //! -- --ignored --nocapture a_store_is_made`.
 
@@ -11,7 +11,7 @@ use crate::answers::{self, Asked};
 use crate::http;
 use crate::programs::{Network, Program, admin_program, wait_for};
 
-/// Bounds what a folder takes in the repository.
+/// Largest size of a folder in the repository.
 const LARGEST_FOLDER_BYTES: u64 = 200_000;
 
 const DESKTOP: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/126.0";
@@ -51,7 +51,7 @@ fn a_store_is_made_for_later_versions() {
     assert!(bytes < LARGEST_FOLDER_BYTES, "{bytes} bytes");
 }
 
-/// Makes the sample network; both programs end with it.
+/// Creates the sample network; both programs end with the returned value.
 fn start_demo(network: &Network) -> Program {
     let mut command = Command::new(admin_program());
     command
@@ -190,7 +190,7 @@ impl Filling<'_> {
         self.patch("offers/1?wait=live", json!({"session_duration": 12}));
     }
 
-    /// Ids of the clicks, in the order of this list.
+    /// Click ids, in the order of this list.
     fn visit(&self) -> Vec<String> {
         let visits = [
             ("/winter25?sub1=story", DESKTOP, "192.0.2.1"),    // 0
@@ -243,14 +243,14 @@ impl Filling<'_> {
         let (t7, t8, t9) = (&clicks[7], &clicks[8], &clicks[9]);
         for (query, status, error) in [
             (format!("transaction_id={t0}&order_id=A-1&amount=59.90&email=a@b.example"), "approved", 0),
-            // The same again, with another amount, and a part of it taken back.
+            // A repeat with another amount, and a partial refund.
             (format!("transaction_id={t0}&order_id=A-1&amount=59.90"), "approved", 0),
             ("coupon_code=winter25&order_id=A-1&amount=60".into(), "approved", 1016),
             (format!("transaction_id={t0}&order_id=A-1&amount=-9.90"), "approved", 0),
             (format!("transaction_id={t1}&amount=20&sub1=own&adv1=x"), "approved", 0),
             (format!("transaction_id={t1}&event_id=2"), "approved", 0),
             (format!("transaction_id={t2}|{t0}&order_id=A-2&amount=33.33"), "approved", 0),
-            // Of the careful shop: with its token, without it, in its currency and in another.
+            // The advertiser with a token: with it, without it, in its currency and in another.
             (format!("transaction_id={t3}&verification_token=s3cret&order_id=B-1&amount=99.98"), "approved", 0),
             ("coupon_code=care&order_id=B-2&amount=10".into(), "rejected", 21),
             ("coupon_code=care&verification_token=s3cret&order_id=B-3&amount=77.77&currency=USD".into(), "pending", 1012),
@@ -265,7 +265,7 @@ impl Filling<'_> {
             ("coupon_code=deci8&order_id=D-3".into(), "approved", 0),
             (format!("transaction_id={t7}&order_id=E-1&amount=50"), "approved", 0),
             (format!("transaction_id={t8}&order_id=F-1&amount=15"), "approved", 0),
-            // A bot that bought something.
+            // A bot with a sale.
             (format!("transaction_id={t9}&order_id=G-1&amount=8"), "approved", 0),
             ("oid=1&affid=2&order_id=H-1&amount=5".into(), "approved", 0),
             ("coupon_code=save-20&order_id=H-2&amount=6".into(), "approved", 0),
@@ -289,7 +289,7 @@ impl Filling<'_> {
         assert_eq!(paused["error_code"], 18, "{paused}");
     }
 
-    /// Approves and rejects by hand, and edits.
+    /// Approves, rejects and edits by hand.
     fn decide(&self) {
         let rows = self.network.conversions();
         let of = |order: &str| {
@@ -304,7 +304,7 @@ impl Filling<'_> {
         self.patch(&format!("reporting/conversions/{}", of("H-1")), edited);
     }
 
-    /// What became of codes and offers since.
+    /// Later edits of codes and offers.
     fn edit_afterwards(&self) {
         let codes = self.network.call("GET", "couponcodes?page_size=2000", None).json();
         let of = |code: &str| {

@@ -1,7 +1,7 @@
-//! What of such a folder still holds: compared with the answers of the version that made it.
+//! Compares a folder with the answers of the version that made it.
 //!
-//! A field that is new is no difference. What differs by a decision since stands in [`DECIDED`],
-//! each with its reason, and must differ somewhere.
+//! A new field is no difference. Differences by a later decision are listed in [`DECIDED`], each with its
+//! reason, and must occur.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -14,16 +14,16 @@ use crate::http;
 use crate::making::start_daemon;
 use crate::programs::{Network, Program, admin_program, wait_for};
 
-/// Nothing goes because the store was made long ago.
+/// Keeps data of any age.
 const KEEP: [(&str, &str); 3] = [
     ("COUPON_ADMIN_PRIVACY_CLICK_RETENTION_DAYS", "0"),
     ("COUPON_ADMIN_PRIVACY_POSTBACK_RETENTION_DAYS", "0"),
     ("COUPON_ADMIN_UPLOADS_KEEP_MS", "3153600000000"),
 ];
 
-/// A difference that was decided.
+/// A decided difference.
 struct Decided {
-    /// Whether a difference is of this kind, by its answer and its path.
+    /// Whether a difference is of this kind, by answer and path.
     is_it: fn(&Difference) -> bool,
     why: &'static str,
 }
@@ -55,19 +55,19 @@ const DECIDED: [Decided; 6] = [
     },
 ];
 
-/// What a click is worth on the offer that pays for them: 0.125, and 250 for a thousand.
+/// Payout and revenue of a click on the offer with paid clicks: 0.125, and 250 per thousand.
 const PAID_CLICK: [(&str, f64); 3] = [("payout", 0.125), ("revenue", 0.25), ("profit", 0.125)];
 
-/// What is computed of payouts and revenues.
+/// Measures computed from payout and revenue.
 const RATIOS: [&str; 6] = ["margin", "cpc", "epc", "rpc", "cpa", "rpa"];
 
-/// Where two answers differ.
+/// A difference between two answers.
 #[derive(Debug)]
 #[allow(dead_code, reason = "printed")]
 struct Difference {
     /// The question.
     answer: String,
-    /// The way to the value, such as `/table/0/reporting/payout`.
+    /// JSON pointer, such as `/table/0/reporting/payout`.
     path: String,
     before: Value,
     now: Value,
@@ -78,11 +78,11 @@ impl Difference {
         self.path.contains("/reporting/")
     }
 
-    /// An amount that became larger by what the paid clicks are worth.
+    /// Whether an amount grew by the value of the paid clicks.
     fn adds_paid_clicks(&self) -> bool {
         let amounts = self.before.as_f64().zip(self.now.as_f64());
         amounts.is_some_and(|(before, now)| {
-            // There are two valid ones.
+            // There are two valid clicks.
             let is_it = |(measure, worth): &(&str, f64)| {
                 let are = |clicks: f64| (now - before - clicks * worth).abs() < 1e-6;
                 self.is_of(measure) && (are(1.0) || are(2.0))
@@ -120,7 +120,7 @@ impl Earlier {
         Earlier { folder, asked, answers }
     }
 
-    /// A network of its own made of the backup; nothing runs yet.
+    /// Restores the backup into a new network, without starting programs.
     fn restore(&self) -> Network {
         let network = Network::new();
         std::fs::copy(self.folder.join("backup.tar.zst"), network.path("backup.tar.zst")).unwrap();
@@ -145,7 +145,7 @@ impl Earlier {
     }
 }
 
-/// Which decisions have shown.
+/// Decisions that have occurred.
 #[derive(Default)]
 struct Seen(BTreeSet<&'static str>);
 
@@ -159,7 +159,7 @@ impl Seen {
     }
 }
 
-/// The audit tells of the restore, too.
+/// Removes the restore from the audit.
 fn forget_restoring(audit: &mut Value) {
     let rows = audit["audit"].as_array_mut().unwrap();
     let all = rows.len();
@@ -176,7 +176,7 @@ fn start(network: &Network) -> Program {
 fn compare(answer: &str, path: &str, before: &Value, now: &Value, into: &mut Vec<Difference>) {
     match (before, now) {
         (Value::Object(before), Value::Object(now)) => {
-            // Sentences for people may be put better; their numbers stay.
+            // Sentences for people may change; their numbers stay.
             for (name, before) in before.iter().filter(|(name, _)| *name != "error_message") {
                 let now = now.get(name).unwrap_or(&Value::Null);
                 compare(answer, &format!("{path}/{name}"), before, now, into);
@@ -273,7 +273,7 @@ fn an_order_of_an_earlier_version_is_found_by_its_repeat_and_by_its_refund() {
         let after = rows();
         assert_eq!(after.as_array().unwrap().len(), before.as_array().unwrap().len());
         let left = sale(&after);
-        // 59.90 less 9.90 then, and 20 now; 10 % and 15 % of it.
+        // 59.90 less 9.90 then, and 20 now; 10 % and 15 % of the rest.
         let amounts = [&left["sale_amount"], &left["payout"], &left["revenue"]];
         assert_eq!(amounts, [&json!(30), &json!(3), &json!(4.5)], "{left}");
     }

@@ -1,4 +1,4 @@
-//! A backup of a running network, and the network made of it again beside the same daemon.
+//! Backup of a running network, and its restore beside the same daemon.
 
 use crate::programs::{Network, wait_for};
 use serde_json::json;
@@ -37,7 +37,7 @@ fn a_restored_network_is_served_by_the_live_daemon_and_counts_each_click_once() 
     network.put_key(&key);
     let _admin = network.start_admin();
 
-    // Overtakes the generations that the daemon had of the lost store.
+    // The restored store skips the generations that the daemon loaded from the lost store.
     let answer = network.call("POST", "couponcodes?wait=live", Some(code("NEW10")));
     assert_eq!(answer.header("x-coupon-live"), Some("true"), "{answer:?}");
     let id = |code: &serde_json::Value| code["network_coupon_code_id"].as_u64().unwrap();

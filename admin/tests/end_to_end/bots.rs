@@ -1,4 +1,4 @@
-//! Programs that follow links: kept with their kind, not counted, and judged again by another list.
+//! Visits of programs: recorded with their kind, not counted, and classified again by a new list.
 
 use crate::http;
 use crate::programs::{Network, today, wait_for};
@@ -16,7 +16,7 @@ fn visit(network: &Network, method: &str, headers: &str) -> http::Answer {
     answer
 }
 
-/// Of all visits: recorded, of bots, counted.
+/// Number of visits: recorded, by bots, counted.
 fn counted(network: &Network) -> [u64; 3] {
     let mut query = today();
     query["columns"] = json!([{"column": "coupon_code"}]);
@@ -36,7 +36,7 @@ fn replace_list(network: &Network, patterns: &[&str]) {
     });
 }
 
-/// The user agents of the clicks that are shown as bots'.
+/// User agents of the clicks that count as bots.
 fn bots(network: &Network) -> Vec<String> {
     let is_bot = |click: &&Value| click["is_bot"] == true;
     let mut agents: Vec<String> = network
@@ -68,7 +68,7 @@ fn bots_do_not_count_and_a_list_replaced_while_all_runs_judges_past_visits_again
     wait_until_counted(&network, "the visit that was fetched ahead and bought", [4, 1, 3]);
 
     replace_list(&network, &["linkchecker", "firefox"]);
-    // The browser is on the list now, too; its visit that bought is a click all the same.
+    // The browser is on the list now; its visit with a sale still is a click.
     assert_eq!(counted(&network), [4, 2, 2]);
     assert_eq!(bots(&network), ["LinkChecker/1", BROWSER]);
     visit(&network, "GET", "User-Agent: LinkChecker/2");

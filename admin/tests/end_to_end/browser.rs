@@ -1,4 +1,4 @@
-//! A real browser on pages of a small server, which is what a shop's own site is.
+//! A real browser on pages of a small server in the role of a shop.
 
 use crate::programs::{Program, is_installed, wait_for};
 use serde_json::Value;
@@ -9,37 +9,37 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-/// A folder for pictures of the pages, where somebody wants to see them.
+/// Environment variable with a folder for pictures of the pages.
 const PICTURES: &str = "COUPON_TESTS_PICTURES";
 
-/// The pages' host, of another site than the tracking domain's address.
+/// Host of the pages: another site than the tracking domain.
 const HOST: &str = "shop.test";
 
-/// Chromium; `None`, and a line that says so, where it is not installed and need not be.
+/// Starts Chromium; prints a line and returns `None` if it is not installed and not required.
 pub(crate) fn chromium() -> Option<Browser> {
     is_installed("chromium").then(|| Browser { profile: tempfile::tempdir().unwrap() })
 }
 
-/// One profile: its pages share cookies.
+/// One browser profile: its pages share cookies.
 pub(crate) struct Browser {
     profile: tempfile::TempDir,
 }
 
 impl Browser {
-    /// Opens a page, answers what it told its shop, and takes a picture of it.
+    /// Opens a page, returns the report of the page to its shop, and takes a picture.
     pub(crate) fn open(&self, shop: &Shop, html: &str, picture: &str) -> Value {
         shop.pages.send(html.replace("{{told}}", "/told")).unwrap();
         self.picture(&shop.url(), picture);
         shop.hear()
     }
 
-    /// Opens a page that tells nothing.
+    /// Opens a page without a report.
     pub(crate) fn show(&self, shop: &Shop, html: &str, picture: &str) {
         shop.pages.send(html.to_owned()).unwrap();
         self.picture(&shop.url(), picture);
     }
 
-    /// The same with a page that is a file.
+    /// Opens a page from a file.
     pub(crate) fn open_file(&self, shop: &Shop, html: &str, picture: &str) -> Value {
         let file = self.profile.path().join("page.html");
         let told = format!("http://{}/told", shop.address);
@@ -76,7 +76,7 @@ fn pictures(otherwise: &Path) -> PathBuf {
     folder
 }
 
-/// Serves the page that is opened next, and takes what pages tell at `/told`.
+/// Serves the next page, and receives reports of pages at `/told`.
 pub(crate) struct Shop {
     address: SocketAddr,
     pages: Sender<String>,
@@ -89,7 +89,7 @@ impl Shop {
         let address = listener.local_addr().unwrap();
         let (pages, next) = channel();
         let (tell, told) = channel();
-        // It ends with the process of the tests.
+        // The thread ends with the test process.
         std::thread::spawn(move || serve(&listener, &next, &tell));
         Shop { address, pages, told }
     }
@@ -106,7 +106,7 @@ impl Shop {
 fn serve(listener: &TcpListener, next: &Receiver<String>, tell: &Sender<Value>) {
     let mut page = String::new();
     for stream in listener.incoming() {
-        // A browser opens connections that it then does not use.
+        // Browsers open connections without using them.
         let _ = answer(stream.unwrap(), &mut page, next, tell);
     }
 }

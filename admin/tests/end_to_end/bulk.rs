@@ -1,4 +1,4 @@
-//! Bulk files live through whatever happens to the admin.
+//! Bulk files survive kills of the admin.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -33,7 +33,7 @@ fn a_commit_killed_at_any_moment_leaves_all_or_nothing_and_the_staged_rows() {
     let (mut nothing, mut pause) = (0, Duration::from_millis(10));
     loop {
         std::thread::scope(|scope| {
-            // Whether an answer comes depends on the moment.
+            // Whether an answer arrives depends on the moment of the kill.
             scope.spawn(|| network.send_csv(&commit, "").ok());
             std::thread::sleep(pause);
             admin.kill();

@@ -1,4 +1,4 @@
-//! Enough chance for a campaign, and the same each time.
+//! Repeatable random numbers for a campaign.
 
 pub(crate) struct Random(pub(crate) u64);
 

@@ -1,8 +1,8 @@
-//! Clicks are made while both programs are killed again and again, the daemon comes back with
-//! another number of threads and a damaged click store, and the admin is set back to a backup: in
-//! the end the reports count each click once.
+//! Clicks while both programs are killed repeatedly, the daemon restarts with another number of threads
+//! and a damaged click store, and the admin is restored from a backup: in the end the reports count
+//! each click once.
 //!
-//! The long form takes its number of rounds from `CLICKS_UNDER_FIRE` and prints its figures:
+//! The long form takes the number of rounds from `CLICKS_UNDER_FIRE` and prints its figures:
 //! `CLICKS_UNDER_FIRE=200 cargo test -p coupon-admin --release --test end_to_end -- --ignored \
 //! --nocapture hundreds_of_rounds_of_clicks`.
 
@@ -15,10 +15,10 @@ use crate::http;
 use crate::programs::{Network, Program};
 
 const VISITORS: usize = 3;
-/// As many as the click report answers at once.
+/// Largest answer of the click report.
 const MAX_LISTED: usize = 10_000;
-/// After the last kill: to count all that is left.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Time for counting the rest after the last kill.
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
 #[test]
 fn clicks_count_once_whatever_dies_or_is_damaged_or_set_back() {
@@ -33,17 +33,17 @@ fn hundreds_of_rounds_of_clicks_count_once() {
     println!("{:#?}", under_fire(rounds.unwrap_or(200)));
 }
 
-/// What a campaign did.
+/// Figures of a campaign.
 #[derive(Debug, Default)]
 #[allow(dead_code, reason = "printed")]
 struct Figures {
     rounds: u64,
     daemon_kills: u64,
     admin_kills: u64,
-    /// Times that the admin was set back to a backup.
+    /// Restores of the admin from a backup.
     restored: u64,
     answered: usize,
-    /// Clicks of visits in flight at a kill, which nobody was answered.
+    /// Clicks of visits in flight at a kill: recorded, but without an answer.
     unanswered: u64,
     until_all_were_counted: Duration,
 }
@@ -75,7 +75,7 @@ struct Campaign {
 }
 
 impl Campaign {
-    /// Visits, and a kill of the daemon in the middle of them.
+    /// Visits, with a kill of the daemon in the middle.
     fn visit(&mut self) {
         let (stop, network) = (AtomicBool::new(false), &self.network);
         let ids = std::thread::scope(|scope| {
@@ -122,11 +122,11 @@ impl Campaign {
     fn settle(mut self) -> Figures {
         let began = Instant::now();
         while self.network.gross_clicks() < self.answered.len() as u64 {
-            assert!(began.elapsed() < PATIENCE, "clicks are missing: {}", self.status());
+            assert!(began.elapsed() < LONGEST_WAIT, "clicks are missing: {}", self.status());
             std::thread::sleep(Duration::from_millis(50));
         }
         self.figures.until_all_were_counted = began.elapsed();
-        // What was in flight may come a moment later, and nothing after that.
+        // Visits in flight may be recorded a moment later; none after this wait.
         std::thread::sleep(Duration::from_secs(2));
         let counted = self.network.gross_clicks();
         self.figures.answered = self.answered.len();
@@ -153,7 +153,7 @@ impl Campaign {
     }
 }
 
-/// Transaction ids of the visits that were answered.
+/// Transaction ids of answered visits.
 fn visit_until(network: &Network, stop: &AtomicBool) -> Vec<String> {
     let mut ids = Vec::new();
     while !stop.load(Ordering::Acquire) {
@@ -167,7 +167,7 @@ fn visit_until(network: &Network, stop: &AtomicBool) -> Vec<String> {
     ids
 }
 
-/// Flips bits of the store's files, or cuts them off, or takes them away.
+/// Flips bits in, truncates or removes files of the store.
 fn damage_store(store: &Path, random: &mut Random) {
     let Ok(days) = std::fs::read_dir(store) else { return };
     let files = days.filter_map(|day| std::fs::read_dir(day.unwrap().path()).ok()).flatten();
@@ -187,7 +187,7 @@ fn damage_store(store: &Path, random: &mut Random) {
     }
 }
 
-/// Enough chance for a campaign, and the same each time.
+/// Repeatable random numbers for a campaign.
 struct Random(u64);
 
 impl Random {

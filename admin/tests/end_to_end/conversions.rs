@@ -1,13 +1,13 @@
-//! A sale comes back from the advertiser's server and is somebody's.
+//! A sale reported by the advertiser's server is attributed.
 
 use crate::http::{self, Answer};
 use crate::programs::{Network, wait_for};
 use serde_json::{Value, json};
 
-/// The offers of the published examples: the code stands on both, and the order says which.
+/// Offers of the published examples: the code is on both, and the order names one.
 const EXAMPLE_OFFERS: [u64; 2] = [24, 448];
 
-/// What an advertiser's server sends, and asks for JSON.
+/// Sends a postback as an advertiser's server, and asks for JSON.
 fn postback(network: &Network, query: &str) -> Answer {
     let request = format!(
         "GET /?nid=1&{query} HTTP/1.1\r\nHost: {}\r\nAccept: application/json\r\n\
@@ -17,7 +17,7 @@ fn postback(network: &Network, query: &str) -> Answer {
     http::send(network.visitors, &request).unwrap()
 }
 
-/// What became of it at once.
+/// The immediate verdict.
 fn decided(network: &Network, query: &str) -> Value {
     let answer = postback(network, query);
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -49,7 +49,7 @@ fn a_clickless_sale_is_attributed_by_the_example_to_offer_448() {
     );
     assert_eq!(row["is_sdk"], false);
 
-    // Once more, and it is the same; for the code alone it cannot be said whose it is.
+    // A repeat gives the same result; the code alone is ambiguous.
     let again = decided(&network, "coupon_code=THEBESTCODEEVER&oid=448&order_id=7&amount=59.90");
     assert_eq!(again["conversion_id"], row["conversion_id"]);
     let ambiguous = decided(&network, "coupon_code=thebestcodeever");
@@ -88,7 +88,7 @@ fn a_sale_that_outruns_its_click_is_decided_when_that_comes() {
     let id = visit.location().split("t=").nth(1).unwrap().split('&').next().unwrap();
     let queued = decided(&network, &format!("transaction_id={id}"));
     assert_eq!(queued["status"], "queued");
-    // Both are on the daemon's disk only.
+    // Both postbacks are only on the daemon's disk.
     daemon.kill();
     let _programs = [network.start_admin(), network.start_daemon()];
     let row = network.conversion();
@@ -117,7 +117,7 @@ fn a_sale_that_comes_while_the_admin_is_away_is_decided_when_it_is_back() {
     assert_eq!(network.conversions().len(), 1);
 }
 
-/// The click feed is some 100 ms behind, so the sender is answered when the click has come.
+/// The click feed lags by some 100 ms; the sender's answer waits for the click.
 #[test]
 fn a_sale_right_after_its_click_is_answered_with_its_verdict() {
     let network = Network::new();
@@ -137,7 +137,7 @@ fn a_sale_right_after_its_click_is_answered_with_its_verdict() {
     assert_eq!(rows.len(), 10);
     assert!(rows.iter().all(|row| row["sub1"] == "quick"), "{rows:?}");
     assert_eq!(related(&rows[0]), (json!(codes.offer), json!(codes.partner)));
-    // With the admin away nobody can say more within the two seconds there are.
+    // While the admin is away, two seconds pass without a verdict.
     let id = click();
     drop(admin);
     let asked = std::time::Instant::now();

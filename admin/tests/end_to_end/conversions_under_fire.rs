@@ -1,7 +1,7 @@
-//! Conversions are sent again and again while both programs are killed again and again: in the end
-//! each order stands once, with its amount, and the reports say the same.
+//! Repeated conversions while both programs are killed repeatedly: in the end each order exists once,
+//! with its amount, and the reports agree.
 //!
-//! The long form takes its number of orders from `CONVERSIONS_UNDER_FIRE` and prints its figures:
+//! The long form takes the number of orders from `CONVERSIONS_UNDER_FIRE` and prints its figures:
 //! `CONVERSIONS_UNDER_FIRE=100000 cargo test -p coupon-admin --release --test end_to_end -- \
 //! --ignored --nocapture a_hundred_thousand`.
 
@@ -17,12 +17,12 @@ use serde_json::{Value, json};
 use crate::chance::Random;
 use crate::programs::{Codes, Network, Program, today};
 
-/// The most that one order is sent.
+/// Largest number of postbacks for one order.
 const MOST_SENDS: u64 = 20;
 const CLIENTS: u64 = 8;
 const CLICKS: usize = 20;
-/// After the last kill: to decide all that is left.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Time for deciding the rest after the last kill.
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
 #[test]
 fn each_of_some_hundred_orders_counts_once_however_often_it_is_sent_and_whatever_dies() {
@@ -38,16 +38,16 @@ fn a_hundred_thousand_orders_count_once_each() {
     println!("{:#?}", under_fire(orders.unwrap_or(100_000)));
 }
 
-/// What a campaign did.
+/// Figures of a campaign.
 #[derive(Debug)]
 #[allow(dead_code, reason = "printed")]
 struct Figures {
     orders: u64,
-    /// Requests that were answered with 200, repeats among them.
+    /// Requests answered with 200, repeats included.
     answered: u64,
-    /// Of these, those that were answered before they were decided.
+    /// Answered requests without a verdict.
     queued: u64,
-    /// Requests that were not answered, or with 503.
+    /// Requests without an answer, or with 503.
     failed: u64,
     kills: u64,
     sending: Duration,
@@ -93,7 +93,7 @@ fn pay(network: &Network, codes: &Codes) {
         "payout_type": "cps", "payout_percentage": 10, "is_default": true,
         "revenue_type": "rps", "revenue_percentage": 15,
     });
-    // Many orders come from one click here.
+    // Many orders share one click here.
     let change = json!({"payout_revenue": [entry], "is_allow_duplicate_conversion": true});
     network.done("PATCH", &format!("offers/{}", codes.offer), change);
 }
@@ -104,7 +104,7 @@ fn transaction_id(network: &Network) -> String {
     after.split('&').next().unwrap().to_owned()
 }
 
-/// In cents; no two neighbours have the same.
+/// Amount in cents; neighbouring orders differ.
 fn cents(order: u64) -> u64 {
     100 + order * 37 % 99_991
 }
@@ -118,7 +118,7 @@ struct Campaign {
     queued: AtomicU64,
     failed: AtomicU64,
     is_over: AtomicBool,
-    /// The conversion that an order's answers name.
+    /// Conversion ids from the answers, by order.
     named: Mutex<HashMap<u64, String>>,
 }
 
@@ -137,7 +137,7 @@ impl Campaign {
         }
     }
 
-    /// Half by a click, half by the code.
+    /// Half of the orders by a click, half by the code.
     fn target(&self, order: u64) -> String {
         let whose = match self.clicks.get(usize::try_from(order).unwrap() % (2 * CLICKS)) {
             Some(id) => format!("transaction_id={id}"),
@@ -160,7 +160,7 @@ impl Campaign {
         }
     }
 
-    /// Until it was answered, and then as often again as chance wants.
+    /// Sends until the first answer, then a random number of repeats.
     fn send(&self, order: u64, client: &mut Client, random: &mut Random) {
         let target = self.target(order);
         let mut left = 1 + random.below(MOST_SENDS);
@@ -191,7 +191,7 @@ impl Campaign {
         assert_eq!(*first, id, "order {order} was answered two conversions");
     }
 
-    /// kill -9, one, the other or both, again and again; answers how often.
+    /// Kills one or both programs repeatedly (`kill -9`); returns the number of kills.
     fn kill(&self, network: &Network, admin: &mut Program, daemon: &mut Program) -> u64 {
         let mut random = Random(99);
         let mut kills = 0;
@@ -218,7 +218,7 @@ impl Campaign {
         let began = Instant::now();
         while conversions(network)["cv"].as_u64() < Some(self.orders) {
             let left = network.call("GET", "status", None).body;
-            assert!(began.elapsed() < PATIENCE, "not all are decided: {left}");
+            assert!(began.elapsed() < LONGEST_WAIT, "not all are decided: {left}");
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -238,7 +238,7 @@ impl Campaign {
                 assert_eq!(row["status"], "approved", "{row}");
                 assert_eq!(row["has_conflict"], false, "{row}");
                 assert_eq!(millionths(&row["sale_amount"]), cents(order) * 10_000, "{row}");
-                // A tenth, to the cent.
+                // A tenth, rounded to the cent.
                 let paid = (cents(order) + 5) / 10;
                 assert_eq!(millionths(&row["payout"]), paid * 10_000, "{row}");
                 let id = row["conversion_id"].as_str().unwrap().to_owned();
@@ -258,14 +258,14 @@ impl Campaign {
     }
 }
 
-/// What the report counts.
+/// Conversions according to the report.
 fn conversions(network: &Network) -> Value {
     let mut query = today();
     query["columns"] = json!([{"column": "offer"}]);
     network.done("POST", "reporting/entity", query)["summary"].clone()
 }
 
-/// Of a decimal in JSON.
+/// Millionths of a JSON decimal.
 fn millionths(amount: &Value) -> u64 {
     let text = amount.to_string();
     let text = text.trim_matches('"');
@@ -273,7 +273,7 @@ fn millionths(amount: &Value) -> u64 {
     format!("{whole}{places:0<6}").parse().unwrap()
 }
 
-/// A server that keeps its connection.
+/// A client with a kept-alive connection.
 struct Client {
     to: SocketAddr,
     stream: Option<BufReader<TcpStream>>,
@@ -281,7 +281,7 @@ struct Client {
 
 impl Client {
     fn get(&mut self, target: &str) -> std::io::Result<(u16, Value)> {
-        // Only an answer that came whole leaves a connection that can be used on.
+        // The connection is reusable only after a complete answer.
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
             None => self.connect()?,

@@ -1,4 +1,4 @@
-//! Each program can die at any moment without the other losing anything.
+//! Each program can die at any moment without loss in the other.
 
 use crate::http;
 use crate::programs::{Network, wait_for};
@@ -67,15 +67,15 @@ fn every_answered_click_is_reported_once_after_the_daemon_was_killed_under_load(
     assert_eq!(ids.len(), reported.len(), "a click is reported twice");
     let lost: Vec<_> = answered.difference(&reported).collect();
     assert!(lost.is_empty(), "{} of {} answered clicks are lost", lost.len(), answered.len());
-    // At each kill at most the visits in flight, one for each visitor, were logged unanswered.
+    // At each kill at most the visits in flight, one per visitor, were logged without an answer.
     assert!(reported.len() - answered.len() <= 3 * 4, "{} clicks too many", reported.len());
     assert_eq!(network.gross_clicks(), reported.len() as u64);
 }
 
-/// Transaction ids of the visits that were answered.
+/// Transaction ids of answered visits.
 fn visit_until(network: &Network, stop: &AtomicBool) -> Vec<String> {
     let mut ids = Vec::new();
-    // Fewer in all than the click report answers at once.
+    // Fewer in total than the largest answer of the click report.
     while !stop.load(Ordering::Relaxed) && ids.len() < 700 {
         let Ok(visit) = http::visit(network.visitors, "GET", "/winter25") else { continue };
         if visit.status == 302 {

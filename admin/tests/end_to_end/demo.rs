@@ -1,4 +1,4 @@
-//! One command starts everything.
+//! One command starts both programs.
 
 use crate::http::{self, Answer};
 use crate::programs::{
@@ -16,7 +16,7 @@ struct Demo {
     folder: PathBuf,
     visitors: SocketAddr,
     api: SocketAddr,
-    /// What it says should be tried.
+    /// The commands that the demo suggests.
     commands: String,
 }
 
@@ -41,7 +41,7 @@ impl Demo {
         let introduced = lines.by_ref().take_while(|line| !line.starts_with("Ctrl-C"));
         let commands: Vec<String> = introduced.skip_while(|line| line != "Try:").skip(1).collect();
         let commands = commands.join("\n");
-        // The rest of what it says: it must not stop at a full pipe.
+        // Reads the rest of the output, so the demo never blocks on a full pipe.
         std::thread::spawn(move || lines.for_each(drop));
         Demo { program, folder: folder.to_owned(), visitors, api, commands }
     }
@@ -56,7 +56,7 @@ impl Demo {
         http::call(self.api, key.trim(), method, &path, body.as_ref()).json()
     }
 
-    /// The process of its `coupond`.
+    /// Process id of the demo's `coupond`.
     fn daemon(&self) -> Option<u32> {
         let children = format!("/proc/{0}/task/{0}/children", self.program.id());
         let children = std::fs::read_to_string(children).ok()?;
@@ -64,7 +64,7 @@ impl Demo {
     }
 }
 
-/// Pastes commands into a shell, and answers what they said.
+/// Runs commands in a shell and returns their output.
 fn pasted(commands: &str) -> String {
     let output = Command::new("sh").args(["-e", "-c", commands]).output().unwrap();
     let said = format!(
@@ -76,7 +76,7 @@ fn pasted(commands: &str) -> String {
     said
 }
 
-/// Clicks that count, of a code on any day.
+/// Counted clicks of a code on any day.
 fn clicks_of(demo: &Demo, code: &str) -> u64 {
     let period = json!({
         "from": "2020-01-01", "to": "2099-01-01", "columns": [{"column": "coupon_code"}],
@@ -127,7 +127,7 @@ fn the_readmes_first_commands_work_and_their_clicks_count() {
 }
 
 fn is_running(process: u32) -> bool {
-    // A killed child that nobody has waited for is still in the list of processes.
+    // A killed child stays in the process list until its parent waits.
     std::fs::read_to_string(format!("/proc/{process}/stat"))
         .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().starts_with(" Z"))
 }
@@ -248,7 +248,7 @@ fn nothing_that_is_written_can_be_read_by_other_users_of_the_machine() {
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            // What is being replaced this very moment is gone.
+            // The file may vanish while it is replaced.
             let Ok(found) = std::fs::symlink_metadata(&path) else { continue };
             assert_eq!(found.mode() & 0o007, 0, "{}", path.display());
             files += 1;

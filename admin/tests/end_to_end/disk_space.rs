@@ -1,6 +1,6 @@
-//! A disk that fills up under the admin: bulk work is refused while edits go on, then edits are, and
-//! each that is accepted is whole; coupond serves throughout; and all is well again once there is
-//! room, without a restart.
+//! A disk that fills up under the admin: bulk work is refused while edits go on; later edits are refused,
+//! too, and each accepted edit is complete. coupond serves throughout. With free space again,
+//! everything works without a restart.
 
 use std::fmt::Write as _;
 
@@ -48,8 +48,8 @@ fn bulk_work_is_refused_in_time_and_edits_go_on_with_what_it_left() {
     let room = disk_now(&network);
     assert_eq!((&room["is_low"], &room["reserve_bytes"]), (&json!(false), &json!(RESERVE_BYTES)));
 
-    // Enough to begin with, and too little to be done: a file that comes in is broken off, and a
-    // commit that would not fit is not begun.
+    // Enough space to start, too little to finish: an upload is aborted, and a commit that would not fit
+    // is refused before it starts.
     disk.fill_up_to(RESERVE_BYTES + (1 << 20));
     let upload = "couponcodes/uploads?mode=add";
     let large = network.send_csv(upload, &file(&codes, "LARGE", 300_000)).unwrap();
@@ -98,7 +98,7 @@ fn a_full_disk_refuses_edits_whole_and_is_recovered_from_without_a_restart() {
     let mut accepted = vec!["WINTER25".to_owned()];
     let (mut refused, mut visits) = (0, 0);
     for n in 0..400 {
-        // The last page goes too, between one edit and the next.
+        // The last page is used up, too, between two edits.
         disk.fill_up_to(if n < 40 { 1 << 16 } else { 0 });
         let name = format!("EDIT{n}");
         let answer = network.call("POST", "couponcodes", Some(code(&codes, &name)));
@@ -139,7 +139,7 @@ fn a_full_disk_refuses_edits_whole_and_is_recovered_from_without_a_restart() {
     assert!(status["intake"]["last_error"].is_null(), "{status}");
 }
 
-/// The codes by their ids, each with its entry in the audit.
+/// Codes by id, each with its audit entry.
 fn saved(network: &Network) -> Vec<Option<String>> {
     let codes = network.call("GET", "couponcodes?page_size=1000", None).json();
     let mut codes: Vec<_> = codes["coupon_codes"]

@@ -1,9 +1,8 @@
-//! The admin is killed again and again amid edits, imports, bulk edits and publications, while
-//! coupond serves. In the end each edit that was accepted is there and nothing else is; no code has
-//! two partners; an import was all or nothing; and what was published and served in between were
-//! states that there were, each after the one before.
+//! Kills of the admin amid edits, imports, bulk edits and publications, while coupond serves. In the end
+//! exactly the accepted edits exist; no code has two partners; each import is complete or absent; each
+//! published and served index was a state of the store, in order.
 //!
-//! The long form takes its number of kills from `EDITS_UNDER_FIRE` and prints its figures:
+//! The long form takes the number of kills from `EDITS_UNDER_FIRE` and prints its figures:
 //! `EDITS_UNDER_FIRE=500 cargo test -p coupon-admin --test end_to_end -- --ignored --nocapture \
 //! five_hundred_kills`.
 
@@ -20,13 +19,12 @@ use crate::chance::Random;
 use crate::http::{self, Answer};
 use crate::programs::{Network, Program, admin_program, wait_for};
 
-/// Codes of one import, and of every eighth, which is large enough for a level that is built before
-/// its commit.
+/// Codes of an import; every eighth import is large enough for a level built before its commit.
 const ROWS: usize = 200;
 const MANY_ROWS: usize = 8_200;
-/// Codes whose status is set together.
+/// Codes with a common status change.
 const GROUP: usize = 40;
-/// The offer that stands alone with them.
+/// Offer of the group alone.
 const GROUP_OFFER: u64 = 3;
 const PARTNERS: u64 = 2;
 
@@ -43,26 +41,26 @@ fn five_hundred_kills_amid_edits_and_imports_lose_nothing_accepted() {
     println!("{:#?}", under_fire(kills.unwrap_or(500)));
 }
 
-/// What a campaign did.
+/// Figures of a campaign.
 #[derive(Debug)]
 #[allow(dead_code, reason = "printed")]
 struct Figures {
     kills: u64,
-    /// Edits that were answered with 200, and files that were imported.
+    /// Edits answered with 200, and imported files.
     accepted: u64,
     imports: u64,
-    /// Requests without an answer, or that were told to come again.
+    /// Requests without an answer, or answered with 503.
     unanswered: u64,
-    /// Imports on the command line that were killed.
+    /// Killed imports of the command line.
     killed_imports: u64,
-    /// Different generations seen in the index folder, and visits.
+    /// Distinct generations seen in the index folder, and visits.
     generations: u64,
     visits: u64,
     codes: usize,
     took: Duration,
 }
 
-/// Whose a code is in the end, and whether it is active; nothing for one that was deleted.
+/// Final partner of a code, and whether it is active; `None` for a deleted code.
 type Expected = BTreeMap<String, Option<(u64, bool)>>;
 
 fn under_fire(kills: u64) -> Figures {
@@ -91,7 +89,7 @@ fn under_fire(kills: u64) -> Figures {
         expected.extend(actors.into_iter().flat_map(|actor| actor.join().unwrap()));
         others.into_iter().for_each(|other| other.join().unwrap());
     });
-    // What was accepted last outlives a kill too.
+    // The last accepted edits survive a kill, too.
     admin.kill();
     admin = network.start_admin();
     campaign.compare(&expected);
@@ -120,7 +118,7 @@ struct Campaign<'n> {
     killed_imports: AtomicU64,
     generations: AtomicU64,
     visits: AtomicU64,
-    /// Of the offer's destination: the last one asked for, and the last one known to be served.
+    /// Versions of the offer's destination: last requested, and last known to be live.
     asked_version: AtomicU64,
     live_version: AtomicU64,
 }
@@ -146,7 +144,7 @@ impl<'n> Campaign<'n> {
         !self.is_over.load(Ordering::Acquire)
     }
 
-    /// Two more offers, a second partner, and the group.
+    /// Creates two more offers, a second partner, and the group.
     fn prepare(&self) -> Expected {
         for name in ["Second", "Group"] {
             let offer = json!({
@@ -164,7 +162,7 @@ impl<'n> Campaign<'n> {
         group.chain([("WINTER25".to_owned(), Some((1, true)))]).collect()
     }
 
-    /// kill -9 at any moment, and another start.
+    /// Kills the admin at random moments (`kill -9`), and restarts it.
     fn kill(&self, kills: u64, admin: &mut Program) {
         let mut random = Random(7);
         for _ in 0..kills {
@@ -172,13 +170,19 @@ impl<'n> Campaign<'n> {
             admin.kill();
             *admin = self.network.start_admin();
         }
-        // Something is done in the last run, too.
+        // The last run gets some work, too.
         std::thread::sleep(Duration::from_millis(300));
         self.is_over.store(true, Ordering::Release);
     }
 
-    /// Until it is answered, by whichever run. `name` makes a creation one that may be repeated.
-    fn ask(&self, method: &str, path: &str, name: Option<&str>, body: (&str, &str)) -> Answer {
+    /// Repeats a request until some run answers. `name` makes a creation repeatable.
+    fn repeat_until_answered(
+        &self,
+        method: &str,
+        path: &str,
+        name: Option<&str>,
+        body: (&str, &str),
+    ) -> Answer {
         let (kind, body) = body;
         let repeatable = name.map(|name| format!("Idempotency-Key: {name}\r\n"));
         let request = format!(
@@ -192,7 +196,7 @@ impl<'n> Campaign<'n> {
         loop {
             let answer = http::send(self.network.admin_address, &request);
             match answer {
-                // An answer without its end is none: nobody could read it.
+                // A truncated answer counts as none.
                 Ok(answer) if answer.status != 503 && is_whole(&answer) => {
                     let is_accepted = answer.status == 200 && method != "GET";
                     self.accepted.fetch_add(u64::from(is_accepted), Ordering::AcqRel);
@@ -207,7 +211,7 @@ impl<'n> Campaign<'n> {
     }
 
     fn json(&self, method: &str, path: &str, name: Option<&str>, body: &Value) -> Answer {
-        self.ask(method, path, name, ("application/json", &body.to_string()))
+        self.repeat_until_answered(method, path, name, ("application/json", &body.to_string()))
     }
 
     /// Creates codes, pauses some, deletes some.
@@ -230,7 +234,7 @@ impl<'n> Campaign<'n> {
                 }
                 1 => {
                     let answer = self.json("DELETE", &path, None, &Value::Null);
-                    // Gone, by a request whose answer did not come.
+                    // Deleted by an earlier request whose answer was lost.
                     assert!(matches!(answer.status, 200 | 404), "{answer:?}");
                     None
                 }
@@ -241,7 +245,7 @@ impl<'n> Campaign<'n> {
         expected
     }
 
-    /// Two partners want the same code on two offers at once: one of them has it.
+    /// Two partners compete for the same code on two offers: one of them gets it.
     fn race_for_codes(&self) -> Expected {
         let mut expected = Expected::new();
         for number in 0.. {
@@ -268,7 +272,7 @@ impl<'n> Campaign<'n> {
         expected
     }
 
-    /// Files, in turn as an upload and on the command line.
+    /// Files, alternately by upload and by command line.
     fn import_files(&self) -> Expected {
         let (mut random, mut expected) = (Random(3), Expected::new());
         for number in 0.. {
@@ -298,18 +302,23 @@ impl<'n> Campaign<'n> {
             let path = format!("couponcodes/uploads/{}", upload["upload_id"]);
             self.json("DELETE", &path, None, &Value::Null);
         }
-        let upload = self.ask("POST", "couponcodes/uploads?mode=add", None, ("text/csv", file));
+        let upload = self.repeat_until_answered(
+            "POST",
+            "couponcodes/uploads?mode=add",
+            None,
+            ("text/csv", file),
+        );
         let upload = upload.json();
         assert_eq!((&upload["rows"], &upload["invalid"]), (&json!(rows), &json!(0)), "{upload}");
         let commit = format!("couponcodes/uploads/{}/commit", upload["upload_id"]);
-        // The second one changes nothing.
+        // The second commit changes nothing.
         for _ in 0..2 {
             let done = self.json("POST", &commit, None, &Value::Null).json();
             assert_eq!(done["committed"]["created"], rows, "{done}");
         }
     }
 
-    /// `coupon-admin import` beside the admin, killed at times; again until the codes are there.
+    /// Runs `coupon-admin import` beside the admin, with some kills, until the codes exist.
     fn import(&self, prefix: &str, csv: &str, random: &mut Random) {
         let file = self.network.path("import.csv");
         std::fs::write(&file, csv).unwrap();
@@ -332,7 +341,7 @@ impl<'n> Campaign<'n> {
         }
     }
 
-    /// Pauses and resumes the group, all at once.
+    /// Pauses and resumes the whole group.
     fn set_the_group(&self) -> Expected {
         let mut is_active = true;
         while self.goes_on() {
@@ -348,7 +357,7 @@ impl<'n> Campaign<'n> {
         (0..GROUP).map(|n| (format!("GROUP{n}"), Some((1, is_active)))).collect()
     }
 
-    /// Gives the first offer's destination one number after the other.
+    /// Numbers the destinations of the first offer in order.
     fn move_the_offer(&self) {
         while self.goes_on() {
             let version = self.asked_version.fetch_add(1, Ordering::AcqRel) + 1;
@@ -360,7 +369,7 @@ impl<'n> Campaign<'n> {
         }
     }
 
-    /// Whatever is published is whole, and none goes back.
+    /// Each published index is complete, and generations never go back.
     fn look_at_the_index(&self) {
         let mut last = 0;
         while self.goes_on() {
@@ -379,7 +388,7 @@ impl<'n> Campaign<'n> {
         }
     }
 
-    /// What is served was asked for, is no older than what was said to be live, and none goes back.
+    /// The served destination was requested, is at least as new as the last confirmed one, and never goes back.
     fn visit(&self) {
         let mut last = 0;
         while self.goes_on() {
@@ -398,7 +407,7 @@ impl<'n> Campaign<'n> {
         }
     }
 
-    /// All codes of the store: whose they are, and whether they are active.
+    /// All codes of the store with partner and activity.
     fn exported(&self) -> BTreeMap<String, Vec<(u64, bool)>> {
         let mut export = Command::new(admin_program());
         export.arg("export").arg("--data").arg(self.network.path("admin"));
@@ -427,7 +436,7 @@ impl<'n> Campaign<'n> {
         let there = expected.iter().filter(|(_, expected)| expected.is_some());
         assert_eq!(exported.len(), there.count(), "accepted codes are lost");
 
-        // And the same is served.
+        // The served state is the same.
         self.network.done("PATCH", "offers/1?wait=live", destination(u64::MAX));
         assert_eq!(version(self.network.visit("/winter25").location()), u64::MAX);
         let index = coupon_admin::publish::published(&self.network.path("admin")).unwrap();
@@ -459,7 +468,7 @@ fn version(location: &str) -> u64 {
     path.split('?').next().unwrap().parse().unwrap()
 }
 
-/// Whether all of the body came.
+/// Whether the whole body arrived.
 fn is_whole(answer: &Answer) -> bool {
     answer.header("content-length").is_none_or(|length| length.parse() == Ok(answer.body.len()))
 }

@@ -1,8 +1,7 @@
-//! Programs whose system calls on chosen files fail, or are the last they make: `strace` tampers
-//! with them.
+//! Faults in system calls on chosen files, injected by `strace`: the call fails, or the program dies.
 //!
-//! strace counts calls of each thread and each kind by themselves. So a fault is aimed at the nth
-//! call of one kind on one file: these come from one thread, whatever the other threads do.
+//! strace counts calls per thread and kind. A fault therefore targets the nth call of one kind on one
+//! file: these calls come from one thread, independent of other threads.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -10,17 +9,17 @@ use std::process::Command;
 
 use crate::programs::{admin_program, wait_for};
 
-/// Whatever a program does to files; a kind that this machine does not know is left out.
+/// All kinds of file calls; unknown kinds of this machine are skipped.
 const KINDS: &str = "?open,?openat,?read,?pread64,?write,?pwrite64,?writev,?pwritev,\
     ?copy_file_range,?fsync,?fdatasync,?sync_file_range,?rename,?renameat,?renameat2,?link,?linkat,\
     ?unlink,?unlinkat,?mkdir,?mkdirat,?ftruncate,?fallocate,?getdents64,?statx";
 
-/// What happens at a call.
+/// Effect at a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// The program dies before it is done.
+    /// The program dies before the call completes.
     Kill,
-    /// The system refuses it, for this reason.
+    /// The call fails with this error.
     Error(&'static str),
 }
 
@@ -28,28 +27,28 @@ impl Fault {
     pub(crate) const ALL: [Fault; 3] = [Fault::Kill, Fault::Error("EIO"), Fault::Error("ENOSPC")];
 }
 
-/// One system call of a program.
+/// A system call of a program.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Call {
     pub(crate) kind: String,
     pub(crate) path: PathBuf,
-    /// Among those of its kind on this file, from 1.
+    /// Number among calls of its kind on this file, from 1.
     pub(crate) nth: usize,
 }
 
 impl Call {
-    /// Its kind and its file.
+    /// Kind and file.
     pub(crate) fn whatever_its_number(&self) -> (&str, &Path) {
         (&self.kind, &self.path)
     }
 }
 
-/// coupon-admin, with its calls noted in `log`.
+/// coupon-admin, with its calls recorded in `log`.
 pub(crate) fn noted(log: &Path) -> Command {
     strace(log, &[format!("trace={KINDS}")])
 }
 
-/// coupon-admin, with a fault at a call. What becomes of it stands in `log`.
+/// coupon-admin, with a fault at a call; `log` records the result.
 pub(crate) fn faulty(log: &Path, call: &Call, fault: Fault) -> Command {
     let Call { kind, path, nth } = call;
     let what = match fault {
@@ -66,9 +65,9 @@ fn strace(log: &Path, expressions: &[String]) -> Command {
     traced(Command::new("strace"), log, expressions)
 }
 
-/// The tracer is the program's grandchild, so that the program itself can be killed and waited for.
+/// The tracer is a grandchild, so tests can kill and wait for the program.
 fn traced(mut strace: Command, log: &Path, expressions: &[String]) -> Command {
-    // What an earlier run left must not be taken for this one's.
+    // Removes the log of an earlier run.
     let _ = std::fs::remove_file(log);
     strace.args(["-D", "-f", "-qq", "-y", "-o"]).arg(log);
     for expression in expressions {
@@ -93,11 +92,11 @@ pub(crate) fn calls(log: &Path, folder: &Path) -> Vec<Call> {
         .collect()
 }
 
-/// Of a line such as `71 write(5</data/index/CURRENT.new>, "coup"..., 312) = 312`.
+/// Parses a line such as `71 write(5</data/index/CURRENT.new>, "coup"..., 312) = 312`.
 fn call_on(line: &str, folder: &str) -> Option<(String, PathBuf)> {
     let (kind, arguments) = line.split_once(' ')?.1.trim_start().split_once('(')?;
     let is_name = kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    // What is written may speak of the folder, too.
+    // Written content may contain the folder's name, too.
     let at = match kind.contains("write") {
         true => arguments.find(&format!("<{folder}"))? + 1,
         false => arguments.find(folder)?,
@@ -106,12 +105,12 @@ fn call_on(line: &str, folder: &str) -> Option<(String, PathBuf)> {
     is_name.then(|| (kind.to_owned(), PathBuf::from(path)))
 }
 
-/// Whether the fault came about.
+/// Whether the fault occurred.
 pub(crate) fn has_struck(log: &Path) -> bool {
     std::fs::read_to_string(log).is_ok_and(|text| text.contains("(INJECTED)"))
 }
 
-/// Lets the program go on untampered with: a fault would strike once in each of its threads.
+/// Lets the program continue without faults: otherwise a fault would occur in each of its threads.
 pub(crate) fn end(program: u32) {
     let tracer = || {
         let status = std::fs::read_to_string(format!("/proc/{program}/status")).ok()?;
@@ -119,24 +118,24 @@ pub(crate) fn end(program: u32) {
         line.trim().parse().ok().filter(|tracer: &u32| *tracer != 0)
     };
     if let Some(tracer) = tracer() {
-        // The system lets go of what a killed tracer traced. It may have ended by itself meanwhile.
+        // The system detaches the programs of a killed tracer. The tracer may have ended already.
         let _ = Command::new("kill").args(["-KILL", &tracer.to_string()]).status();
     }
     wait_for("the program to run by itself", || tracer().is_none().then_some(()));
 }
 
-/// What was tried.
+/// Figures of a campaign.
 #[derive(Debug, Default)]
 #[allow(dead_code, reason = "printed")]
 pub(crate) struct Figures {
     pub(crate) calls: usize,
     pub(crate) runs: usize,
-    /// Runs in which the fault came about: of the calls of one kind on one file, each thread has its
-    /// own, and which thread makes them is chance.
+    /// Runs in which the fault occurred: threads count calls of one kind on one file separately, and the
+    /// calling thread varies.
     pub(crate) struck: usize,
 }
 
-/// Every call with every fault; or so many of them, spread evenly, each with another fault.
+/// All calls with all faults, or `runs` of the combinations, spread evenly.
 pub(crate) fn each(
     calls: &[Call],
     sample: Option<usize>,
@@ -146,7 +145,7 @@ pub(crate) fn each(
     let mut never: HashSet<_> = calls.iter().map(Call::whatever_its_number).collect();
     let all = calls.iter().flat_map(|call| Fault::ALL.map(|fault| (call, fault)));
     let step = match sample {
-        // No multiple of three, so that each fault has its turn.
+        // No multiple of three, so each fault occurs.
         Some(runs) => (calls.len() * Fault::ALL.len() / runs).next_multiple_of(3) + 1,
         None => 1,
     };

@@ -1,4 +1,4 @@
-//! As much of an HTTP client as the tests need: one blocking request, one connection.
+//! A minimal HTTP client for tests: one blocking request per connection.
 
 use serde_json::Value;
 use std::io::{Read, Write};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An answer as it came.
+/// An answer with status, headers and body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -31,14 +31,14 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// The head without what differs from second to second.
+    /// The head without values that change every second.
     pub(crate) fn stable_head(&self) -> String {
         let stable = |line: &&str| !line.to_ascii_lowercase().starts_with("date:");
         self.head.lines().filter(stable).collect::<Vec<_>>().join("\n")
     }
 }
 
-/// Sends one request and reads the answer to its end.
+/// Sends one request and reads the whole answer.
 pub(crate) fn send(to: SocketAddr, request: &str) -> std::io::Result<Answer> {
     let mut stream = TcpStream::connect_timeout(&to, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
@@ -66,7 +66,7 @@ pub(crate) fn visit(to: SocketAddr, method: &str, target: &str) -> std::io::Resu
     )
 }
 
-/// A call of the admin's API.
+/// A call of the admin API.
 pub(crate) fn call(
     to: SocketAddr,
     key: &str,

@@ -77,7 +77,7 @@ fn unknown_paused_unassigned_and_expired_codes_get_the_same_answer() {
             "{target}"
         );
     }
-    // Known codes leave a click with its reason all the same.
+    // Unusable codes also leave a click, with the reason.
     let reasons = wait_for("four clicks", || {
         let clicks = network.clicks();
         let mut reasons: Vec<_> =

@@ -1,4 +1,4 @@
-//! Which offer a visit is led to, and where it goes when it is led to none.
+//! The offer of a visit, and the fallback of a visit without one.
 
 use crate::http::{self, Answer};
 use crate::programs::{Codes, Network, Program};
@@ -210,7 +210,7 @@ fn what_is_explained_is_what_happens() {
     }
     let (done, said) = running.network.explain_on_the_command_line("many");
     assert!(done && said.contains("the next of advertiser 1"), "{said}");
-    // Five visits of known codes; the explanations left nothing.
+    // Five visits of known codes; the explanations recorded none.
     crate::programs::wait_for("the clicks", || {
         (running.network.gross_clicks() == before + 5).then_some(())
     });

@@ -1,5 +1,5 @@
-//! The pages of the repository name paths, programs, flags, API routes and identifiers. A page that
-//! names something that is not there (any more) fails here.
+//! The pages of the repository name paths, programs, flags, API routes and identifiers. A page with a name
+//! that does not exist fails here.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::programs::{admin_program, daemon_program, loadtest_program};
 /// Folders of the repository, as paths in pages begin.
 const FOLDERS: [&str; 7] =
     [".ci/", "admin/", "benches/", "daemon/", "loadtest/", "shared/", "systemd/"];
-/// Words in capitals that stand for what a reader fills in.
+/// Words in capitals that readers replace.
 const PLACEHOLDERS: [&str; 5] = ["VARIABLE", "NAME", "WINTER25", "CURRENT", "STATE"];
 
 struct Page {
@@ -29,7 +29,7 @@ impl Page {
         prose.split('`').skip(1).step_by(2).map(|span| span.replace('\n', " ")).collect()
     }
 
-    /// Lines of fenced shell blocks, with continued lines joined and comments cut.
+    /// Lines of fenced shell blocks; continued lines are joined, comments removed.
     fn shell_lines(&self) -> Vec<String> {
         let blocks = self.text.split("```").skip(1).step_by(2);
         let shell = blocks.filter_map(|block| block.strip_prefix("sh\n"));
@@ -77,7 +77,7 @@ fn pages() -> Vec<Page> {
     pages
 }
 
-/// All text in which an identifier of a page can stand: sources, configuration, scripts.
+/// All text with identifiers: sources, configuration, scripts.
 fn sources() -> String {
     let listed = Command::new("find")
         .args([".ci", "admin", "benches", "daemon", "loadtest", "shared", "systemd"])
@@ -189,14 +189,14 @@ fn api_routes_named_in_pages_exist() {
     assert!(named > 20, "only {named} routes were found: does this test still read the pages?");
 }
 
-/// The template with `{}` for each parameter, whatever its name.
+/// The template with `{}` for each parameter.
 fn without_names(template: &str) -> String {
     let parts = template.split('/');
     let plain = parts.map(|part| if part.starts_with('{') { "{}" } else { part });
     plain.collect::<Vec<_>>().join("/")
 }
 
-/// A command of a page: environment and `$(…)` cut, split at spaces.
+/// Commands of a page, split at spaces, without environment variables.
 fn commands(page: &Page) -> Vec<Vec<String>> {
     let lines = page.shell_lines().into_iter().chain(page.spans());
     let parts = lines
@@ -231,7 +231,7 @@ fn programs_and_flags_named_in_pages_exist() {
     assert!(named > 20, "only {named} commands were found: does this test still read the pages?");
 }
 
-/// Each subcommand answers `--help`, which names each flag.
+/// Checks that each subcommand has a help text with each flag.
 fn check_arguments(program: &Path, arguments: &[String], page: &str) {
     let mut subcommands = Vec::new();
     let mut help = help_of(program, &subcommands).unwrap_or_else(|| panic!("{page}: no help"));
@@ -308,7 +308,7 @@ fn tests_and_benches_named_in_pages_exist() {
     assert!(named > 5, "only {named} commands were found: does this test still read the pages?");
 }
 
-/// Words of a `cargo test` that choose tests by a part of their names.
+/// Words of a `cargo test` that select tests by name.
 fn test_names(command: &[String]) -> Vec<&str> {
     if command.get(1).is_none_or(|subcommand| subcommand != "test") {
         return Vec::new();

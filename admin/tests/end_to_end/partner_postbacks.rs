@@ -1,4 +1,4 @@
-//! Partners are told by the real program: through kills, and over HTTPS.
+//! Partner postbacks of the real program: through kills, and over HTTPS.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -35,12 +35,12 @@ fn create_pixel(network: &Network, url: &str) {
     network.done("POST", "pixels", pixel);
 }
 
-/// How often each target was asked for.
+/// Number of requests per target.
 type Counts = Arc<Mutex<HashMap<String, u32>>>;
 
-/// Answers slowly enough to be killed in between.
+/// A server that answers slowly enough for kills in between.
 fn counting_server() -> (u16, Counts) {
-    // The tracking domain is 127.0.0.1, where nothing is told.
+    // The tracking domain is 127.0.0.1, where partner postbacks are refused.
     let listener = TcpListener::bind("127.0.0.2:0").unwrap();
     let (port, counts) = (listener.local_addr().unwrap().port(), Counts::default());
     let counted = Arc::clone(&counts);
@@ -53,7 +53,7 @@ fn counting_server() -> (u16, Counts) {
     (port, counts)
 }
 
-/// Until the other side goes away.
+/// Counts requests until the peer disconnects.
 fn count(mut connection: TcpStream, counts: &Mutex<HashMap<String, u32>>) -> Option<()> {
     loop {
         let (mut head, mut byte) = (Vec::new(), [0]);
@@ -103,7 +103,7 @@ fn a_sale_that_an_advertiser_reports_reaches_the_partner_once_it_is_approved() {
     };
     decide("approved");
     wait_for("the partner to be told", || counts.lock().unwrap().values().next().copied());
-    // What is reported again, and approved again, is not told again.
+    // A repeated report and a repeated approval send nothing.
     assert_eq!(report().status, 200);
     decide("rejected");
     decide("approved");
@@ -126,7 +126,7 @@ fn kills_lose_no_delivery_and_repeat_only_what_was_in_flight() {
         let some = usize::try_from(kill * CONVERSIONS / (KILLS + 2)).unwrap();
         wait_for("some deliveries", || (counts.lock().unwrap().len() > some).then_some(()));
         admin.kill();
-        // As a ledger that takes the same conversions in again.
+        // Approves the same conversions again.
         approve(&network, 0..CONVERSIONS);
         admin = network.start_admin_with(&[ALLOW_THIS_MACHINE]);
     }
@@ -140,7 +140,7 @@ fn kills_lose_no_delivery_and_repeat_only_what_was_in_flight() {
     assert!(repeated <= KILLS * IN_FLIGHT, "{repeated} repetitions");
 }
 
-/// An authority, and a certificate for `localhost` that it signed.
+/// An authority, and a certificate for `localhost` signed by it.
 const CERTIFICATES: &str = "set -e
     key='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'
     openssl req -x509 $key -keyout ca.key -out ca.pem -days 2 -subj /CN=authority
@@ -187,7 +187,7 @@ fn https_needs_a_certificate_of_a_known_authority() {
         admin.stop();
         tested
     };
-    // A machine without any certificates, as far as this program sees.
+    // A machine without certificates from the program's view.
     let unknown = test(&nowhere);
     assert!(unknown["error"].as_str().unwrap().contains("UnknownIssuer"), "{unknown}");
     let known = test(&authority);

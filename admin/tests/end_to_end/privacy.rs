@@ -1,5 +1,5 @@
-//! What is personal is erased from a running network, on its command line, and by a program that is
-//! killed at it.
+//! Erasure of personal data in a running network, on the command line, and by a program that is killed
+//! meanwhile.
 
 use crate::http;
 use crate::programs::{Network, admin_program, is_installed, wait_for};
@@ -22,7 +22,7 @@ fn visit(network: &Network, (agent, referer): (&str, &str)) {
     assert_eq!(http::send(network.visitors, &request).unwrap().status, 302);
 }
 
-/// Anna's click and two of Bob's, taken in.
+/// Anna's click and two of Bob's, archived.
 fn visited() -> (Network, crate::programs::Program, crate::programs::Program) {
     let network = Network::new();
     let (admin, daemon) = (network.start_admin(), network.start_daemon());
@@ -50,7 +50,7 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&said).into_owned()
 }
 
-/// Whether the text stands in a file of the data folder, or in a block of its archive.
+/// Whether a file of the data folder, or a block of its archive, contains the text.
 fn holds(data: &Path, text: &str) -> bool {
     let needle = text.as_bytes();
     a_file_holds(data, needle) || archived(&data.join("archive")).iter().any(|b| within(b, needle))
@@ -70,8 +70,8 @@ fn within(bytes: &[u8], needle: &[u8]) -> bool {
     bytes.windows(needle.len()).any(|window| window == needle)
 }
 
-/// What the archive's blocks hold of their clicks: a text that a block has twice, or in part, does
-/// not stand in its compressed bytes.
+/// Decoded clicks of the archive: a text that occurs twice in a block may be absent from its compressed
+/// bytes.
 fn archived(folder: &Path) -> Vec<Vec<u8>> {
     let mut values = Vec::new();
     let mut frames = FrameReader::open(folder, 1).unwrap();
@@ -109,7 +109,7 @@ fn a_click_is_erased_over_the_api_and_its_address_beside_the_running_admin() {
     assert!(!holds(&data, BOB.0) && !holds(&data, BOB.1) && !holds(&data, address));
     assert_eq!(network.gross_clicks(), 3);
 
-    // A click that comes after is taken in as ever; and the next start finds nothing amiss.
+    // Later clicks are archived as usual, and the next start finds no fault.
     visit(&network, ANNA);
     wait_for("4 clicks", || (network.gross_clicks() == 4).then_some(()));
     admin.stop();
@@ -142,7 +142,7 @@ fn an_erasure_that_is_killed_at_any_write_is_finished_by_the_next_one() {
         strace.arg(admin_program()).args(["erase", "--ip", &address, "--data"]).arg(&data);
         let is_done = strace.output().unwrap().status.success();
         killed += u32::from(!is_done);
-        // Whatever was asked for before is finished first.
+        // Pending erasures finish first.
         let output = erase(&data, &["--ip", &address]).output().unwrap();
         assert!(output.status.success(), "killed at {at}: {}", said(&output));
         for text in [ANNA.0, ANNA.1, BOB.0, BOB.1, &address] {

@@ -9,17 +9,17 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-/// Longest wait for anything that should take a moment.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest wait for an event that should take a moment.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// Waits until `ready` answers something.
+/// Waits until `ready` returns a value.
 pub(crate) fn wait_for<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
         if let Some(found) = ready() {
             return found;
         }
-        assert!(began.elapsed() < PATIENCE, "waited in vain for {what}");
+        assert!(began.elapsed() < LONGEST_WAIT, "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -28,7 +28,7 @@ pub(crate) fn admin_program() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_coupon-admin"))
 }
 
-/// The daemon's program beside the admin's, built now if it is missing or old.
+/// The daemon's program beside the admin's, built if missing or old.
 pub(crate) fn daemon_program() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| build("coupond"))
@@ -40,10 +40,10 @@ pub(crate) fn loadtest_program() -> &'static Path {
     BUILT.get_or_init(|| build("coupon-loadtest"))
 }
 
-/// Builds the program of the package with the same name, in the profile of this test.
+/// Builds a program in the profile of this test.
 fn build(package: &str) -> PathBuf {
     let mut build = Command::new(env!("CARGO"));
-    // Of the workspace, so that dependencies have the features that they were built with already.
+    // Built with the features of the workspace, so dependencies are not built again.
     build.args(["build", "--quiet", "--workspace", "--bin", package]);
     if !cfg!(debug_assertions) {
         build.arg("--release");
@@ -52,8 +52,8 @@ fn build(package: &str) -> PathBuf {
     admin_program().with_file_name(package)
 }
 
-/// Whether another program that a test needs is there. Where all of them must be, as on a build
-/// machine that installs them, a missing one fails the test instead of skipping it.
+/// Whether another program is installed. With `COUPON_TESTS_REQUIRE_PROGRAMS`, as on a build machine
+/// that installs them, a missing program fails the test.
 pub(crate) fn is_installed(program: &str) -> bool {
     let is_there = Command::new(program).arg("--version").output().is_ok();
     if !is_there {
@@ -64,7 +64,7 @@ pub(crate) fn is_installed(program: &str) -> bool {
     is_there
 }
 
-/// A process that does not outlive its test.
+/// A process that ends with its test.
 pub(crate) struct Program(Child);
 
 impl Program {
@@ -80,15 +80,15 @@ impl Program {
         self.0.stdout.take().unwrap()
     }
 
-    /// kill -9.
+    /// Sends SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
 
-    /// SIGTERM; the program must end by itself, and well.
+    /// Sends SIGTERM; the program must exit with success.
     pub(crate) fn stop(&mut self) {
-        // One that has only just begun does not listen yet, and is ended by the system.
+        // A program without a signal handler yet would be ended by the system.
         wait_for("a program to listen to signals", || self.catches_term().then_some(()));
         signal(self.id(), "TERM");
         let status = wait_for("a program to stop", || self.0.try_wait().unwrap());
@@ -118,7 +118,7 @@ pub(crate) fn signal(process: u32, name: &str) {
     assert!(status.unwrap().success());
 }
 
-/// Two programs on one folder, each with its life of its own.
+/// Two programs on one folder, started and stopped independently.
 pub(crate) struct Network {
     folder: tempfile::TempDir,
     pub(crate) admin_address: SocketAddr,
@@ -126,7 +126,7 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// Folders and free ports; nothing runs yet.
+    /// Folders and free ports, without running programs.
     pub(crate) fn new() -> Network {
         let folder = tempfile::tempdir().unwrap();
         let [admin_address, visitors] = free_addresses(own_loopback_address());
@@ -141,7 +141,7 @@ impl Network {
         self.start_admin_with(&[])
     }
 
-    /// With further variables.
+    /// With further environment variables.
     pub(crate) fn start_admin_with(&self, variables: &[(&str, &str)]) -> Program {
         let mut command = Command::new(admin_program());
         let admin = Program::start(self.serve(&mut command).envs(variables.iter().copied()));
@@ -149,14 +149,14 @@ impl Network {
         admin
     }
 
-    /// Makes a command serve the API in this network's folders.
+    /// Configures a command to serve the API in this network's folders.
     pub(crate) fn serve<'c>(&self, command: &'c mut Command) -> &'c mut Command {
         command
             .arg("serve")
             .env("COUPON_ADMIN_DATA_DIR", self.path("admin"))
             .env("COUPON_ADMIN_LISTEN", self.admin_address.to_string())
             .env("COUPON_ADMIN_DAEMON_SOCKET", self.path("run/coupond.sock"))
-            // Tests ask again and again until something has happened.
+            // Tests poll until an event has happened.
             .env("COUPON_ADMIN_LIMITS_NETWORK_REQUESTS_PER_30S", "0")
             .env("COUPON_ADMIN_LOG_FILTER", "warn")
     }
@@ -165,7 +165,7 @@ impl Network {
         self.start_daemon_with(&[])
     }
 
-    /// With further variables.
+    /// With further environment variables.
     pub(crate) fn start_daemon_with(&self, variables: &[(&str, &str)]) -> Program {
         let daemon = Program::start(self.daemon().envs(variables.iter().copied()));
         wait_for("the daemon to listen", || std::net::TcpStream::connect(self.visitors).ok());
@@ -181,7 +181,7 @@ impl Network {
             .env("COUPOND_RUNTIME_DIR", self.path("run"))
             .env("COUPOND_INDEX_DIR", self.path("admin/index"))
             .env("COUPOND_THREADS", "2")
-            // Tests come from one address again and again.
+            // All requests of tests come from one address.
             .env("COUPOND_LIMITS_MISSES_PER_MINUTE", "0")
             .env("COUPOND_LOG_LEVEL", "warn");
         command
@@ -264,13 +264,13 @@ impl Network {
         Codes { offer, partner, winter25: id(&code, "network_coupon_code_id") }
     }
 
-    /// Conversions of the last day up to now, the newest first, whatever became of them.
+    /// Conversions of the last day, newest first, in any status.
     pub(crate) fn conversions(&self) -> Vec<Value> {
         let report = self.done("POST", "reporting/conversions", today());
         report["conversions"].as_array().unwrap().clone()
     }
 
-    /// How many conversions of the last day have this status.
+    /// Number of conversions of the last day with this status.
     pub(crate) fn conversions_of_today(&self, status: &str) -> u64 {
         let mut query = today();
         query["query"] =
@@ -279,7 +279,7 @@ impl Network {
         report["paging"]["total_count"].as_u64().unwrap()
     }
 
-    /// The only conversion, once it is there.
+    /// Waits for the only conversion.
     pub(crate) fn conversion(&self) -> Value {
         let mut conversions = wait_for("the conversion in the report", || {
             Some(self.conversions()).filter(|conversions| !conversions.is_empty())
@@ -307,13 +307,13 @@ impl Network {
         }
     }
 
-    /// Clicks of the last day up to now, as the click report streams them.
+    /// Clicks of the last day, as the click report streams them.
     pub(crate) fn clicks(&self) -> Vec<Value> {
         let report = self.done("POST", "reporting/clicks/stream", today());
         report["clicks"].as_array().unwrap().clone()
     }
 
-    /// `gross_click` of each coupon code.
+    /// `gross_click` by coupon code, added up.
     pub(crate) fn gross_clicks(&self) -> u64 {
         let mut query = today();
         query["columns"] = json!([{"column": "coupon_code"}]);
@@ -322,7 +322,7 @@ impl Network {
     }
 }
 
-/// A period that holds everything a test does, also over midnight.
+/// A period that covers the whole test, also over midnight.
 pub(crate) fn today() -> Value {
     let now = jiff::Timestamp::now();
     let day = |hours: i64| {
@@ -337,24 +337,23 @@ pub(crate) struct Codes {
     pub(crate) winter25: u64,
 }
 
-/// A loopback address that no other test uses, so that a port stays free while its program is
-/// down.
+/// A loopback address of one test, so a port stays free while its program is down.
 pub(crate) fn own_loopback_address() -> Ipv4Addr {
     static COUNT: AtomicU8 = AtomicU8::new(1);
     let [_, _, high, low] = std::process::id().to_be_bytes();
     Ipv4Addr::new(127, high | 1, low, COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Taken together, or both could be the same. By sockets that do not listen: a child that another test
-/// starts has copies of them for a moment, and a listener's copy would be taken for the program's.
+/// Two distinct free addresses. The sockets do not listen: a child process of another test inherits copies
+/// for a moment, and a listening copy would pass for the program's.
 fn free_addresses(ip: Ipv4Addr) -> [SocketAddr; 2] {
     let taken = [(); 2].map(|()| std::net::UdpSocket::bind((ip, 0)).unwrap());
     taken.map(|socket| socket.local_addr().unwrap())
 }
 
 impl Network {
-    /// `coupon-admin backup` or `restore` with a file beside the data folder: whether it did it,
-    /// and what it said.
+    /// Runs `coupon-admin backup` or `restore` with a file beside the data folder; returns success and
+    /// output.
     pub(crate) fn on_data(&self, command: &str, file: &str) -> (bool, String) {
         let output = Command::new(admin_program())
             .args([command, "--data"])
@@ -366,7 +365,7 @@ impl Network {
         (output.status.success(), String::from_utf8_lossy(&said).into_owned())
     }
 
-    /// The admin's disk is gone; answers the key that its owner keeps elsewhere.
+    /// Removes the admin's data; returns the key that the owner keeps elsewhere.
     pub(crate) fn lose_data(&self) -> String {
         let key = self.key();
         std::fs::rename(self.path("admin"), self.path("admin.lost")).unwrap();
@@ -377,7 +376,7 @@ impl Network {
         std::fs::write(self.path("admin/admin.key"), key).unwrap();
     }
 
-    /// `coupon-admin explain`: whether it did it, and what it said.
+    /// Runs `coupon-admin explain`; returns success and output.
     pub(crate) fn explain_on_the_command_line(&self, code: &str) -> (bool, String) {
         let output = Command::new(admin_program())
             .args(["explain", code, "--data"])
@@ -388,7 +387,7 @@ impl Network {
         (output.status.success(), String::from_utf8_lossy(&said).into_owned())
     }
 
-    /// `coupon-admin import` of a file with this content: whether it took it, and what it said.
+    /// Runs `coupon-admin import` on this content; returns success and output.
     pub(crate) fn import(&self, csv: &str) -> (bool, String) {
         let file = self.path("codes.csv");
         std::fs::write(&file, csv).unwrap();

@@ -1,8 +1,8 @@
-//! Every system call of a publication and of an edit's commit, with a fault at it: the program is
-//! killed there, or the call fails. Afterwards the index folder holds the old index or the new one,
-//! a saved edit is there in full or not at all, and what goes on makes it good by itself.
+//! Faults at each system call of a publication and of an edit's commit: the program is killed, or the call
+//! fails. Afterwards the index folder holds the old or the new index, a saved edit exists completely or
+//! not at all, and the next run repairs the rest.
 //!
-//! The long form takes every call that there is and prints its figures:
+//! The long form takes all calls and prints its figures:
 //! `cargo test -p coupon-admin --test end_to_end -- --ignored --nocapture every_system_call`.
 
 use std::path::PathBuf;
@@ -40,14 +40,14 @@ fn every_system_call_of_publications_and_edits_survives_every_fault() {
     println!("an edit: {:?}", Edit::new().suffer_all(None));
 }
 
-/// A network, as its folder was before each run.
+/// A network with a copy of its folder from before each run.
 struct Prepared {
     network: Network,
     codes: Codes,
 }
 
 impl Prepared {
-    /// With `WINTER25` published.
+    /// Network with `WINTER25` published.
     fn new() -> Prepared {
         let network = Network::new();
         let mut admin = network.start_admin();
@@ -74,7 +74,7 @@ impl Prepared {
         self.network.path("calls")
     }
 
-    /// The calls on the files of interest that a run makes until `done`.
+    /// Calls on the chosen files until `done` returns.
     fn calls(&self, is_of_interest: fn(&str) -> bool, done: impl FnOnce()) -> Vec<Call> {
         self.restore();
         let mut admin = self.start(faults::noted(&self.log()));
@@ -88,7 +88,7 @@ impl Prepared {
         calls
     }
 
-    /// Whether the program outlived its fault. A kill may be on its way: who answers has escaped it.
+    /// Whether the program survived its fault. A kill may be pending: an answer proves survival.
     fn is_alive(&self, admin: &mut Program) -> bool {
         wait_for("an answer, or the program's end", || {
             if admin.has_ended() {
@@ -98,13 +98,13 @@ impl Prepared {
         })
     }
 
-    /// coupon-admin within a tracer; it may end before it listens.
+    /// Starts coupon-admin in a tracer; it may end before it listens.
     fn start(&self, mut tracer: Command) -> Program {
         Program::start(self.network.serve(&mut tracer))
     }
 }
 
-/// A start of coupon-admin with something to publish.
+/// A start of coupon-admin with a pending publication.
 struct Publication {
     prepared: Prepared,
     is_first: bool,
@@ -140,7 +140,7 @@ impl Publication {
         let is_of_interest = |file: &str| file.starts_with("index") || is_of_the_store(file);
         let calls = self.prepared.calls(is_of_interest, || {
             wait_for("the publication", || self.is_published().then_some(()));
-            // Up to the next look at the store.
+            // Until the next check of the store.
             std::thread::sleep(std::time::Duration::from_millis(400));
         });
         each(&calls, sample, |call, fault| self.suffer(call, fault))
@@ -151,7 +151,7 @@ impl Publication {
         index.is_ok_and(|index| index.lookup(&fresh10()).is_some())
     }
 
-    /// Starts coupon-admin with a fault at a call; answers whether it came about.
+    /// Starts coupon-admin with a fault at a call; returns whether the fault occurred.
     fn suffer(&self, call: &Call, fault: Fault) -> bool {
         let context = format!("{fault:?} at {call:?}");
         let (network, log) = (&self.prepared.network, self.prepared.log());
@@ -168,7 +168,7 @@ impl Publication {
             }
         });
         faults::end(admin.id());
-        // A new daemon has nothing to go by but the folder.
+        // A new daemon knows only the folder.
         daemon.kill();
         daemon = network.start_daemon();
         self.expect_served(&mut least, &context);
@@ -183,7 +183,7 @@ impl Publication {
         wait_for(&format!("the admin to be well after {context}"), || {
             let status = network.try_call("GET", "status", None).ok()?.json();
             let publication = &status["publication"];
-            // A fault after the new index was announced is told of, until the next round mends it.
+            // A fault after the announcement is reported until the next round repairs it.
             let is_well = ["daemon_error", "last_error"].iter().all(|e| publication[e].is_null());
             is_well.then_some(())
         });
@@ -191,10 +191,10 @@ impl Publication {
         has_struck
     }
 
-    /// What is served is a state that there was, and no older one than before.
+    /// The served state existed in the store, and is not older than before.
     fn expect_served(&self, least: &mut Served, context: &str) {
         let network = &self.prepared.network;
-        // In this order: a newer index may come between the two.
+        // In this order: a newer index may arrive between the two visits.
         let (old, new) = (network.visit("/winter25").status, network.visit("/fresh10").status);
         let served = match (old, new) {
             (302, 302) => Served::New,
@@ -235,7 +235,7 @@ impl Edit {
         each(&calls, sample, |call, fault| self.suffer(call, fault))
     }
 
-    /// Starts coupon-admin with a fault at a call and saves a code; answers whether it came about.
+    /// Starts coupon-admin with a fault at a call and saves a code; returns whether the fault occurred.
     fn suffer(&self, call: &Call, fault: Fault) -> bool {
         let context = format!("{fault:?} at {call:?}");
         let (network, log) = (&self.prepared.network, self.prepared.log());
@@ -257,7 +257,7 @@ impl Edit {
             Some(_) => panic!("{context}: {answer:?}"),
             None => {}
         }
-        // It goes on by itself, and what was accepted outlives the next kill.
+        // The program continues, and the accepted edit survives the next kill.
         let again = self.save(if is_there { "MORE10" } else { "EDIT10" }).unwrap();
         assert_eq!(again.status, 200, "{context}: {again:?}");
         admin.kill();
@@ -276,7 +276,7 @@ impl Edit {
         self.prepared.network.try_call("POST", "couponcodes", Some(code))
     }
 
-    /// Whether the code was saved: once, and with its entry in the audit; or not at all.
+    /// Whether the code was saved: once, with its audit entry, or not at all.
     fn is_there(&self, code: &str, context: &str) -> bool {
         let network = &self.prepared.network;
         let codes = network.call("GET", "couponcodes?page_size=100", None).json();

@@ -1,8 +1,8 @@
-//! A restore with a fault at each of its system calls: the program is killed there, or the call
-//! fails. It leaves the whole network or none, no admin starts in what is none, and another restore
-//! makes it good.
+//! Faults at each system call of a restore: the program is killed, or the call fails. Afterwards the
+//! folder holds the whole network or none, no admin starts in an incomplete folder, and another restore
+//! succeeds.
 //!
-//! The long form takes every call: `cargo test -p coupon-admin --test end_to_end -- --ignored \
+//! The long form takes all calls: `cargo test -p coupon-admin --test end_to_end -- --ignored \
 //! --nocapture a_restore_survives`.
 
 use std::path::PathBuf;
@@ -87,7 +87,7 @@ impl Restore {
         program.output().unwrap()
     }
 
-    /// The code, and the click: both are counted again from what was restored.
+    /// Expects the code and the click, both counted again from the restored data.
     fn expect_all(&self, context: &str) {
         let on_data = |command: &str| {
             let mut program = Command::new(admin_program());

@@ -5,7 +5,7 @@ use crate::programs::{Network, Program, wait_for};
 use serde_json::{Value, json};
 
 const PAGE: &str = include_str!("sdk/page.html");
-/// The offers of the published example: `thebestcodeever` stands on several, and means number 24.
+/// Offer of the published example: `thebestcodeever` is on several offers; the example means 24.
 const EXAMPLE_OFFER: u64 = 24;
 
 /// Both programs, a browser and a shop.
@@ -19,7 +19,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// `None` where there is no browser.
+    /// `None` if there is no browser.
     fn set() -> Option<Stage> {
         let browser = chromium()?;
         let network = Network::new();
@@ -30,7 +30,7 @@ impl Stage {
         Some(Stage { network, daemon, browser, shop, partner: codes.partner, _admin: admin })
     }
 
-    /// Runs steps on a page of the shop; answers what the page saw.
+    /// Runs steps on a page of the shop; returns the page's report.
     fn run(&self, picture: &str, steps: &str) -> Value {
         let seen = self.browser.open(&self.shop, &self.page(steps), picture);
         assert_eq!(seen["failures"], json!([]), "{seen}");
@@ -42,7 +42,7 @@ impl Stage {
         PAGE.replace("{{script}}", &script).replace("{{steps}}", steps)
     }
 
-    /// Takes a picture of a row of a report.
+    /// Takes a picture of a report row.
     fn show(&self, picture: &str, row: &Value) {
         let field = |name: &str| {
             let value = &row[name];
@@ -156,7 +156,7 @@ fn a_page_reports_clicks_without_a_code_impressions_and_visitors_who_followed_a_
     );
     assert_eq!(cookie(&seen, "ef_tid_c_o_1"), followed);
     assert_eq!(result["bad"], "");
-    // The link and the direct click; neither the impression nor the link once more.
+    // The link and the direct click, without the impression and the repeated link.
     let clicks = stage.clicks(2);
     let direct = clicks.iter().find(|click| click["is_sdk_click"] == true).unwrap();
     assert_eq!(direct["sub2"], "a b&\u{e9}");
@@ -206,11 +206,11 @@ fn a_sale_after_clicks_on_the_page_belongs_to_them() {
     let sent = seen["sent"].as_array().unwrap();
     assert!(text(&sent[2]).contains(&format!("/sdk/conversion?transaction_id={list}&")), "{seen}");
     let row = stage.network.conversion();
-    // The advertiser counts the last touch, as a new one does.
+    // The advertiser uses last touch, the default.
     assert_eq!(row["transaction_id"], result["second"]);
     assert_eq!((&row["sub1"], &row["status"]), (&json!("b"), &json!("approved")));
     assert_eq!(row["relationship"]["affiliate"]["network_affiliate_id"], stage.partner);
-    // It may have come before its clicks, and then waited for them.
+    // The sale may arrive before its clicks, and then waits for them.
     assert!(["approved", "queued"].contains(&text(&result["sale"]["status"])), "{seen}");
 }
 
@@ -328,7 +328,7 @@ fn what_cannot_be_reported_rejects_a_promise_and_the_page_lives() {
     assert_eq!(seen["result"]["declined"], json!({"resolved": ""}));
     assert_eq!(seen["cookies"], "");
 
-    // The script is in the browser's cache; the domain is not there.
+    // The script is in the browser's cache while the domain is down.
     stage.daemon.stop();
     let seen = stage.run(
         "away.png",
@@ -339,6 +339,6 @@ fn what_cannot_be_reported_rejects_a_promise_and_the_page_lives() {
         let why = text(&seen["result"][report]["rejected"]);
         assert!(why.contains("cannot be reached"), "{why}");
     }
-    // A sale is reported again, and given up in the end.
+    // A sale is retried, then given up.
     assert_eq!(seen["sent"].as_array().unwrap().len(), 1 + 3);
 }

@@ -1,5 +1,5 @@
-//! Both programs go through errors with known secrets, logging all that they can: no secret stands
-//! in a log, an answer that is not meant to tell it, an export or the audit.
+//! Both programs run through errors with known secrets at full log level: no secret appears in a log, an
+//! export, the audit, or an answer that is not meant to hold it.
 
 use std::fs::File;
 use std::process::Command;
@@ -13,10 +13,10 @@ const TOKEN: &str = "tok3nOfTheAdvertiser";
 const SIGNING_KEY: &str = "signingKeyOfTheAdvertiser77";
 const PIXEL_KEY: &str = "signingKeyOfThePartner88";
 
-/// Sent with the token, right and wrong.
+/// Postbacks with the right and a wrong token.
 const POSTBACKS: usize = 4;
 
-/// What was said, and by what.
+/// Outputs with their sources.
 type Said = Vec<(String, String)>;
 
 #[test]
@@ -55,7 +55,7 @@ fn no_secret_stands_in_a_log_an_error_an_export_or_the_audit() {
     for name in ["admin.out", "admin.log", "daemon.out", "daemon.log"] {
         said.push((name.into(), std::fs::read_to_string(network.path(name)).unwrap()));
     }
-    // The places that could tell tell of what they are about.
+    // Proves that these places report about the objects concerned.
     for (by, part) in [
         ("postbacks", "verification_token=…"),
         ("audit?page_size=2000", "signing_key"),
@@ -65,7 +65,7 @@ fn no_secret_stands_in_a_log_an_error_an_export_or_the_audit() {
     ] {
         assert!(said.iter().any(|(said, text)| said == by && text.contains(part)), "{by}");
     }
-    // What is written only when all is.
+    // Lines that are written only at full log level.
     for (log, line) in [("admin.log", "DEBUG"), ("daemon.log", "DEBUG")] {
         assert!(said.iter().any(|(by, text)| by == log && text.contains(line)), "{log}: {said:?}");
     }
@@ -97,13 +97,13 @@ fn make_secrets(network: &Network) -> Vec<String> {
     made.iter().chain([&rotated]).map(|key| key["api_key"].as_str().unwrap().to_owned()).collect()
 }
 
-/// The key that signs clicks, as an operator would write it down.
+/// The click-id key in an operator's spelling.
 fn click_id_key(network: &Network) -> String {
     let store = rusqlite::Connection::open(network.path("admin/admin.db")).unwrap();
     store.query_row("SELECT lower(hex(click_id_key)) FROM meta", [], |row| row.get(0)).unwrap()
 }
 
-/// Everything a person could send with a secret in the wrong place.
+/// Requests with a secret in the wrong place.
 fn go_wrong(network: &Network, secrets: &[String]) -> Said {
     let mut said = Said::new();
     let mut note = |by: &str, answer: std::io::Result<http::Answer>| {
@@ -115,7 +115,7 @@ fn go_wrong(network: &Network, secrets: &[String]) -> Said {
         http::try_call_with(network.admin_address, key, method, path, body)
     };
     for secret in secrets {
-        // With one letter less it is no key, and must not be told either.
+        // A key without its last letter is invalid, and must not be repeated either.
         let cut = &secret[..secret.len() - 1];
         note("a wrong key", ask(&format!("{cut}-"), "GET", "/v1/networks/offers", ("", "")));
         note("an old key", ask(secret, "GET", "/v1/affiliates/offers", ("", "")));
@@ -144,7 +144,7 @@ fn go_wrong(network: &Network, secrets: &[String]) -> Said {
     said
 }
 
-/// Everything that is listed, exported and measured.
+/// All lists, exports and metrics.
 fn look_around(network: &Network) -> Said {
     let mut said = Said::new();
     for path in [

@@ -1,13 +1,13 @@
-//! A disk that is small enough to fill up.
+//! A disk small enough to fill up.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A mounted tmpfs of its own; unmounted when dropped.
+/// A mounted tmpfs; unmounted on drop.
 pub(crate) struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// `None`, with a line that says so, where this user may not mount.
+    /// Prints a line and returns `None` if this user may not mount.
     pub(crate) fn mount(folder: &Path, bytes: u64) -> Option<SmallDisk> {
         std::fs::create_dir_all(folder).unwrap();
         let mut mount = Command::new("mount");
@@ -25,7 +25,7 @@ impl SmallDisk {
         disk.f_bavail * disk.f_frsize
     }
 
-    /// Leaves so many bytes free, give or take a page.
+    /// Fills the disk until `left` bytes are free, within a page.
     pub(crate) fn fill_up_to(&self, left: u64) {
         let file = std::fs::File::options().append(true).create(true).open(self.filler()).unwrap();
         let wanted = self.free().saturating_sub(left) + file.metadata().unwrap().len();

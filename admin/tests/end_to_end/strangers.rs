@@ -1,5 +1,5 @@
-//! What somebody can do who has neither a key nor an advertiser's trust: guess codes, fill the disk,
-//! hold up genuine postbacks.
+//! Abilities of a client without a key or an advertiser's trust: guessing codes, filling the disk,
+//! delaying genuine postbacks.
 //!
 //! The long forms print their figures: `CODE_GUESSES=100000`, `ANONYMOUS_POSTBACKS=100000`, or
 //! `SLOW_BODIES=1040`, and then `cargo test -p coupon-admin --release --test end_to_end -- \
@@ -16,12 +16,12 @@ use crate::http::{self, Answer};
 use crate::programs::{Codes, Network, wait_for};
 use crate::small_disk::SmallDisk;
 
-/// What an address may miss at once, and in a minute.
+/// Misses of an address at once, and per minute.
 const BUDGET: u64 = 300;
 const PROXY: (&str, &str) = ("COUPOND_TRUSTED_PROXIES", "127.0.0.0/8");
 const LIMITED: (&str, &str) = ("COUPOND_LIMITS_MISSES_PER_MINUTE", "300");
 
-/// A request of who stands behind a proxy of ours.
+/// A request of a client behind our proxy.
 fn get_as(to: SocketAddr, address: &str, target: &str) -> Answer {
     let request = format!(
         "GET {target} HTTP/1.1\r\nHost: {to}\r\nX-Forwarded-For: {address}\r\n\
@@ -34,7 +34,7 @@ fn from_environment(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }
 
-/// Another advertiser, who asks for a token, with a code that works and a paused one.
+/// Another advertiser with a token, and with an active and a paused code.
 fn create_guarded(network: &Network, codes: &Codes) -> u64 {
     let advertiser = network.done(
         "POST",
@@ -62,7 +62,7 @@ fn create_guarded(network: &Network, codes: &Codes) -> u64 {
     advertiser
 }
 
-/// Ways in by which a code can be guessed; `{}` stands for the code.
+/// Ways to guess a code; `{}` is the code.
 const WAYS: [&str; 5] = [
     "/{}",
     "/clk?_ef_transaction_id={id}&__cc={}",
@@ -71,13 +71,13 @@ const WAYS: [&str; 5] = [
     "/?nid=1&coupon_code={}&amount=1",
 ];
 
-/// What one address learned by one way in.
+/// Result of one address by one way.
 #[derive(Debug)]
 #[allow(dead_code, reason = "printed")]
 struct Learned {
     way: &'static str,
     guesses: u64,
-    /// Answers that tell that the guess cannot be used.
+    /// Answers that reveal an unusable guess.
     told: u64,
     limited: u64,
     took: Duration,
@@ -92,7 +92,7 @@ fn guess(network: &Network, way: &'static str, address: &str, id: &str, guesses:
         let answer = get_as(network.visitors, address, &target);
         if answer.status == 429 {
             limited += 1;
-            // All of them look alike.
+            // All refusals are equal.
             let first = above.get_or_insert_with(|| answer.clone());
             assert_eq!((&answer.body, without_time(&answer)), (&first.body, without_time(first)));
         } else {
@@ -124,10 +124,10 @@ fn guesses_by_every_way(guesses: u64) {
         let address = format!("203.0.113.{number}");
         let learned = guess(&network, way, &address, &id, guesses);
         println!("{learned:?}");
-        // What comes back meanwhile, five a second.
+        // Refill during the run: five a second.
         let budget = BUDGET + BUDGET * (learned.took.as_secs() + 1) / 60;
         assert!(learned.told >= BUDGET.min(guesses) && learned.told <= budget, "{learned:?}");
-        // Used up by one way, it is used up by all; what works works on.
+        // The budget covers all ways together; usable requests still work.
         for other in WAYS {
             let target = other.replace("{id}", &id).replace("{}", "guess");
             let statuses = [(); 5].map(|()| get_as(network.visitors, &address, &target).status);
@@ -174,13 +174,13 @@ fn a_stranger_cannot_tell_a_guarded_advertisers_code_from_one_that_nobody_has() 
     let elsewhere =
         ["GUARDED1", "GUARDED2", "NOBODYS1"].map(|code| told(&format!("coupon_code={code}&aid=1")));
     assert!(elsewhere.iter().all(|answer| *answer == elsewhere[0]), "{elsewhere:?}");
-    // Whoever is trusted is told the reason, however often.
+    // A trusted sender gets the reason, without limit.
     for _ in 0..BUDGET + 20 {
         let (status, told) =
             told(&format!("coupon_code=GUARDED2&verification_token=s3cret&transaction_id={id}0"));
         assert_eq!((status, &told["error_code"]), (200, &json!(1002)));
     }
-    // What was found out is in the log, and not in what a stranger is told.
+    // The log holds the reason; the stranger's answer does not.
     let log = network.call("GET", "postbacks?filter=coupon_code=NOBODYS1", None).json();
     assert!(log["postbacks"].as_array().unwrap().iter().any(|row| row["error_code"] == 1001));
 }
@@ -188,7 +188,7 @@ fn a_stranger_cannot_tell_a_guarded_advertisers_code_from_one_that_nobody_has() 
 const SMALL_DISK_BYTES: u64 = 80 << 20;
 const RESERVE: &str = "25165824";
 
-/// What went on beside a flood.
+/// Figures beside a flood.
 #[derive(Debug, Default)]
 #[allow(dead_code, reason = "printed")]
 struct Beside {
@@ -206,7 +206,7 @@ struct Beside {
     admin: Value,
 }
 
-/// Sends one postback of 64 KiB after the other, each from another address, as fast as one client can.
+/// Sends postbacks of 64 KiB, each from another address, as fast as one client can.
 fn flood(to: SocketAddr, postbacks: u64, kept: &AtomicU64, refused: &AtomicU64) {
     let body = format!("junk={}", "j".repeat(65_000));
     let mut stream = None;
@@ -237,7 +237,7 @@ fn flood(to: SocketAddr, postbacks: u64, kept: &AtomicU64, refused: &AtomicU64) 
     }
 }
 
-/// The status, and whether the connection can be used again.
+/// Status, and whether the connection is reusable.
 fn read_answer(stream: &mut TcpStream) -> std::io::Result<(u16, bool)> {
     let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
     loop {
@@ -259,7 +259,7 @@ fn read_answer(stream: &mut TcpStream) -> std::io::Result<(u16, bool)> {
     }
 }
 
-/// `None` where a disk cannot be mounted.
+/// `None` if a disk cannot be mounted.
 fn anonymous_postbacks_on_a_small_disk(postbacks: u64) -> Option<Beside> {
     let network = Network::new();
     let disk = SmallDisk::mount(&network.path(""), SMALL_DISK_BYTES)?;
@@ -281,7 +281,7 @@ fn anonymous_postbacks_on_a_small_disk(postbacks: u64) -> Option<Beside> {
             std::thread::sleep(Duration::from_millis(100));
         }
     });
-    // And once more, with the disk as the flood left it.
+    // Once more, with the disk in its state after the flood.
     go_on(&network, &codes, &disk, &mut beside);
     beside.took = began.elapsed();
     beside.anonymous_sent = postbacks;
@@ -297,7 +297,7 @@ fn anonymous_postbacks_on_a_small_disk(postbacks: u64) -> Option<Beside> {
     Some(beside)
 }
 
-/// One edit that visitors see, one visit and one sale.
+/// One live edit, one visit and one sale.
 fn go_on(network: &Network, codes: &Codes, disk: &SmallDisk, beside: &mut Beside) {
     let number = beside.edits_live;
     let began = Instant::now();
@@ -377,7 +377,7 @@ fn a_thousand_slow_bodies_hold_up_no_genuine_postback() {
     );
 }
 
-/// Bodies of 64 KiB that take eight seconds each, all at once, as many as are let in.
+/// Concurrent bodies of 64 KiB, eight seconds each, as many as are accepted.
 fn slow_bodies(to: SocketAddr, bodies: u64, held: &AtomicU64) {
     let head = format!(
         "POST /?nid=1 HTTP/1.1\r\nHost: {to}\r\nContent-Type: application/x-www-form-urlencoded\r\n\

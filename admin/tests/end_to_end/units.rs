@@ -1,4 +1,4 @@
-//! The units that run both programs in production.
+//! The systemd units of both programs.
 
 use crate::programs::{admin_program, daemon_program, is_installed};
 use std::path::Path;
@@ -11,7 +11,7 @@ fn the_service_manager_finds_nothing_wrong_with_the_units() {
     }
     let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("../systemd");
     let folder = tempfile::tempdir().unwrap();
-    // The programs lie where they were built, and not installed in /usr/bin.
+    // The programs are in the build folder, not in /usr/bin.
     let built = daemon_program().parent().unwrap().to_str().unwrap();
     assert!(admin_program().starts_with(built));
     let all = ["coupond.service", "coupond.socket", "coupon-admin.service"];
@@ -26,7 +26,7 @@ fn the_service_manager_finds_nothing_wrong_with_the_units() {
         let path = folder.path().join(unit);
         let output = Command::new("systemd-analyze").arg("verify").arg(&path).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
-        // Other units of the machine are not ours to mend.
+        // Ignores messages about other units of the machine.
         let ours: Vec<_> = said.lines().filter(|line| line.contains(unit)).collect();
         assert!(output.status.success() && ours.is_empty(), "{unit}: {said}");
     }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::shop::{code, day, offer, on, open, open_office, with};
 
-/// The description's example, with the base URL of our links and an end that is still to come.
+/// Example of the description, with the base URL of our links and a future end.
 const EXAMPLE: &str = r#"{
   "coupon_codes": [
     {
@@ -54,7 +54,7 @@ const EXAMPLE: &str = r#"{
   ]
 }"#;
 
-/// The same text without the white space between its parts.
+/// The text without white space between tokens.
 fn compact(json: &str) -> String {
     let mut is_inside = false;
     let kept = json.chars().filter(|c| {

@@ -1,4 +1,4 @@
-//! The network that the sentences speak of: three offers of one advertiser, two partners.
+//! The network of the sentences: three offers of one advertiser, two partners.
 
 use serde_json::{Value, json};
 
@@ -10,14 +10,14 @@ pub(crate) struct Shop {
     _programs: Vec<Program>,
 }
 
-/// With both programs.
+/// Network with both programs.
 pub(crate) fn open() -> Shop {
     let network = Network::new();
     let programs = vec![network.start_admin(), network.start_daemon()];
     furnish(network, programs)
 }
 
-/// With the admin only: nobody visits.
+/// Network with the admin alone, for sentences without visits.
 pub(crate) fn open_office() -> Shop {
     let network = Network::new();
     let programs = vec![network.start_admin()];
@@ -44,7 +44,7 @@ pub(crate) fn offer(name: &str) -> Value {
     })
 }
 
-/// An active code on the first offer, of the first partner.
+/// An active code of the first partner on the first offer.
 pub(crate) fn code(code: &str) -> Value {
     on(code, 1, 1)
 }
@@ -56,20 +56,20 @@ pub(crate) fn on(code: &str, offer: u32, partner: u32) -> Value {
     })
 }
 
-/// The first object with the second one's fields over it.
+/// The first object, overlaid with the fields of the second.
 pub(crate) fn with(mut object: Value, over: Value) -> Value {
     object.as_object_mut().unwrap().extend(over.as_object().unwrap().clone());
     object
 }
 
-/// A day so many days from today, in UTC.
+/// The day at this distance from today, in UTC.
 pub(crate) fn day(from_today: i64) -> String {
     let hours = jiff::SignedDuration::from_hours(24 * from_today);
     (jiff::Timestamp::now() + hours).strftime("%Y-%m-%d").to_string()
 }
 
 impl Shop {
-    /// Creates a code; visitors see it.
+    /// Creates a code that is live for visitors.
     pub(crate) fn live(&self, code: Value) -> Value {
         self.network.done("POST", "couponcodes?wait=live", code)
     }
@@ -79,7 +79,7 @@ impl Shop {
         self.network.done("POST", "couponcodes", code)
     }
 
-    /// Tries to create a code; answers the status.
+    /// Tries to create a code; returns the status.
     pub(crate) fn try_create(&self, code: Value) -> u16 {
         self.network.call("POST", "couponcodes", Some(code)).status
     }
@@ -92,7 +92,7 @@ impl Shop {
         self.network.done("PATCH", &format!("couponcodes/{id}?wait=live"), change)
     }
 
-    /// Follows an answered tracking link.
+    /// Follows a tracking link from an answer.
     pub(crate) fn follow(&self, link: &Value) -> Answer {
         let link = link.as_str().unwrap();
         let base = format!("http://{}", self.network.visitors);
@@ -100,7 +100,7 @@ impl Shop {
         self.network.visit(target)
     }
 
-    /// The clicks once there are so many.
+    /// Waits for `count` clicks and returns them.
     pub(crate) fn clicks(&self, count: usize) -> Vec<Value> {
         let clicks = wait_for("the clicks", || {
             Some(self.network.clicks()).filter(|clicks| clicks.len() >= count)
@@ -119,7 +119,7 @@ impl Shop {
         http::call(self.network.admin_address, key, "GET", path, None)
     }
 
-    /// The codes in a partner's list.
+    /// Codes in a partner's list.
     pub(crate) fn partners_codes(&self, key: &str) -> Vec<String> {
         let list = self.partners_answer(key).json();
         let rows = list["coupon_codes"].as_array().unwrap();
@@ -133,7 +133,7 @@ impl Shop {
         http::call_with(address, &key, "POST", &path, ("text/csv", csv))
     }
 
-    /// Uploads a CSV file; answers the upload.
+    /// Uploads a CSV file; returns the upload.
     pub(crate) fn upload(&self, mode: &str, csv: &str) -> Value {
         let answer = self.send_file(mode, csv);
         assert_eq!(answer.status, 200, "{answer:?}");

@@ -1,31 +1,31 @@
-//! Whose sale it is.
+//! Attribution in the model.
 
 use super::{Click, Model, Rank};
 use crate::steps::{CAREFUL, CODES, Id, Number, Postback, Token, UNKNOWN_CODE};
 
-/// Whose it is.
+/// Partner, offer and advertiser of a sale.
 #[derive(Debug, Clone)]
-pub(super) struct Whose {
+pub(super) struct Owner {
     pub(super) offer: usize,
     pub(super) partner: usize,
     pub(super) row: Option<usize>,
     pub(super) click: Option<Number>,
 }
 
-/// What came of looking.
+/// Result of an attribution.
 #[derive(Debug, Clone)]
 pub(super) struct Found {
     pub(super) advertiser: Option<usize>,
-    pub(super) whose: Result<Whose, u32>,
-    /// What is known all the same: of an identifier that exists and cannot be used.
-    pub(super) nearest: Option<Whose>,
+    pub(super) whose: Result<Owner, u32>,
+    /// The partial result of an existing but unusable identifier.
+    pub(super) nearest: Option<Owner>,
     pub(super) rank: Rank,
     pub(super) is_believed: bool,
     pub(super) is_by_code: bool,
 }
 
-/// An identifier that cannot be used: why, and what it names.
-type Failure = (u32, Option<Whose>, bool);
+/// An unusable identifier: error, partial result, and whether it exists.
+type Failure = (u32, Option<Owner>, bool);
 
 impl Model {
     pub(super) fn find(&self, said: &Postback) -> Found {
@@ -54,7 +54,7 @@ impl Model {
             Some(whose) => Some(whose.clone()),
             None => chosen.as_ref().and_then(|(_, nearest, _)| nearest.clone()),
         };
-        // A click that cannot be used any more proves as much.
+        // An unusable click is equally strong evidence.
         let has_click = nearest.as_ref().is_some_and(|whose| whose.click.is_some());
         let rank = match (has_rule && is_believed, has_click) {
             (true, _) => Rank::Trusted,
@@ -65,7 +65,7 @@ impl Model {
         Found { advertiser, whose, nearest, rank, is_believed, is_by_code }
     }
 
-    /// The advertiser of the offer that it names, else of its first click, else of its code.
+    /// Advertiser of the named offer, otherwise of the first click, otherwise of the code.
     fn advertiser_of(&self, said: &Postback) -> Option<usize> {
         let of_offer = |offer: usize| self.offers[offer].advertiser;
         let clicked = || self.clicks_of(said).first().and_then(|click| click.offer);
@@ -76,7 +76,7 @@ impl Model {
         said.offer.or_else(clicked).or_else(coded).map(of_offer)
     }
 
-    /// The clicks that its ids name, as listed.
+    /// Clicks of the named ids, in order.
     pub(super) fn clicks_of(&self, said: &Postback) -> Vec<&Click> {
         let ids = said.ids.iter().filter_map(|id| match id {
             Id::Click(number) => self.click(*number),
@@ -99,7 +99,7 @@ impl Model {
         said: &Postback,
         advertiser: Option<usize>,
         failures: &mut Vec<Failure>,
-    ) -> Option<Whose> {
+    ) -> Option<Owner> {
         if said.ids.contains(&Id::Garbage) {
             failures.push((12, None, false));
         }
@@ -131,7 +131,7 @@ impl Model {
         said: &Postback,
         advertiser: Option<usize>,
         failures: &mut Vec<Failure>,
-    ) -> Option<Whose> {
+    ) -> Option<Owner> {
         let code = said.code?;
         let rows = if code == UNKNOWN_CODE { Vec::new() } else { self.live_rows(code) };
         if rows.is_empty() {
@@ -167,7 +167,7 @@ impl Model {
             };
             clicks.iter().find(is_theirs).map(|click| click.number)
         };
-        let mut whose = Whose { offer: of_row.offer, partner, row: Some(row), click: None };
+        let mut whose = Owner { offer: of_row.offer, partner, row: Some(row), click: None };
         if error != 0 {
             failures.push((error, Some(whose), true));
             return None;
@@ -176,9 +176,9 @@ impl Model {
         Some(whose)
     }
 
-    fn by_names(&self, said: &Postback, failures: &mut Vec<Failure>) -> Option<Whose> {
+    fn by_names(&self, said: &Postback, failures: &mut Vec<Failure>) -> Option<Owner> {
         let (offer, partner) = (said.offer?, said.partner?);
-        let whose = Whose { offer, partner, row: None, click: None };
+        let whose = Owner { offer, partner, row: None, click: None };
         if self.offers[offer].is_active {
             return Some(whose);
         }
@@ -187,8 +187,8 @@ impl Model {
     }
 }
 
-fn of_click(click: &Click) -> Whose {
-    Whose {
+fn of_click(click: &Click) -> Owner {
+    Owner {
         offer: click.offer.unwrap_or(usize::MAX),
         partner: click.partner.unwrap_or(usize::MAX),
         row: click.row,

@@ -1,11 +1,11 @@
-//! What becomes of a postback.
+//! Postbacks and conversions in the model.
 
-use super::attribution::{Found, Whose};
+use super::attribution::{Found, Owner};
 use super::{Conversion, Key, Model, Rank, Refund, Status, Verdict};
 use crate::money::{self, Micros, ONE, Terms};
 use crate::steps::{EventNamed, Id, Number, Postback, Token};
 
-/// Above it an amount is held for a person, in the main unit.
+/// Amounts above this, in the main unit, wait for approval.
 const LARGEST: Micros = 10_000_000 * ONE;
 const DUPLICATE: u32 = 8;
 const REJECTED_BY_HAND: u32 = 9;
@@ -23,25 +23,25 @@ const UNPROVED_REFUND: u32 = 1023;
 const REFUND_WAITS: u32 = 1024;
 const REPEATED_REFUND: u32 = 1025;
 
-/// What a claim is to those that came before.
-enum Place {
+/// Relation of a claim to earlier conversions.
+enum Relation {
     New,
     Again(usize),
     Disputes(Vec<usize>),
 }
 
 impl Model {
-    /// Takes in the next postback, in the order in which they are received.
+    /// Processes the next postback, in order of reception.
     pub(crate) fn report(&mut self, number: Number, said: &Postback) {
-        let told = self.told(said);
+        let told = self.stranger_verdict(said);
         let verdict = self.judge(number, said);
         self.verdicts.insert(number, verdict);
         self.told.insert(number, told.unwrap_or(verdict));
     }
 
-    /// What a sender learns who fails the rules of the advertiser, or perhaps of the one whose code it
-    /// could be; none where that is what is kept.
-    fn told(&self, said: &Postback) -> Option<Verdict> {
+    /// Verdict for a sender who fails the rules of the advertiser, or of any advertiser whose code the
+    /// unknown code could be; `None` if the sender sees the stored verdict.
+    fn stranger_verdict(&self, said: &Postback) -> Option<Verdict> {
         let found = self.find(said);
         let may_be_careful = found.advertiser.is_none() && said.code.is_some();
         let fails = !found.is_believed || (may_be_careful && said.token != Token::Good);
@@ -51,15 +51,17 @@ impl Model {
 
     fn judge(&mut self, number: Number, said: &Postback) -> Verdict {
         let found = self.find(said);
-        let mut made = self.made(number, said, &found);
+        let mut made = self.build_conversion(number, said, &found);
         self.see_sale(&made, said);
         (made.status, made.error) = self.status_of(said, &found, &made);
         let is_refund = made.amount.is_some_and(|amount| amount < 0);
         if found.is_believed && made.error != UNREADABLE_AMOUNT {
-            match self.place(said, &found, &made, is_refund) {
-                Ok(Place::Again(at)) if is_refund => return self.take_back(made, found.rank, at),
-                Ok(Place::Again(at)) => return self.again(said, found.rank, at),
-                Ok(Place::Disputes(weaker)) => {
+            match self.relate(said, &found, &made, is_refund) {
+                Ok(Relation::Again(at)) if is_refund => {
+                    return self.take_back(made, found.rank, at);
+                }
+                Ok(Relation::Again(at)) => return self.again(said, found.rank, at),
+                Ok(Relation::Disputes(weaker)) => {
                     self.kinds.saw("a stronger claim on a weaker one's order");
                     for at in weaker {
                         self.conversions[at].status = Status::Pending;
@@ -68,7 +70,7 @@ impl Model {
                     (made.status, made.error) = (Status::Pending, DISPUTED);
                     return self.keep(made);
                 }
-                Ok(Place::New) => {}
+                Ok(Relation::New) => {}
                 Err(error) => (made.status, made.error) = (Status::Invalid, error),
             }
             if is_refund && made.error == UNKNOWN_ORDER && made.key.is_some() {
@@ -88,15 +90,15 @@ impl Model {
         }
         let knows_code = said.code.is_some_and(|code| !self.live_rows(code).is_empty());
         if found.nearest.is_none() && !knows_code {
-            // Nobody could ever be paid for it.
+            // It could never be paid to a partner.
             return Verdict { status: made.status, error: made.error, conversion: None };
         }
         self.keep(made)
     }
 
-    /// All that a conversion is but its status.
-    fn made(&self, number: Number, said: &Postback, found: &Found) -> Conversion {
-        let nowhere = || Whose {
+    /// The conversion without its status.
+    fn build_conversion(&self, number: Number, said: &Postback, found: &Found) -> Conversion {
+        let nowhere = || Owner {
             offer: said.offer.unwrap_or(usize::MAX),
             partner: usize::MAX,
             row: None,
@@ -108,7 +110,7 @@ impl Model {
         let key = match (said.order, whose.click) {
             (Some(order), _) => Some(Key::Order(order)),
             (None, Some(click)) => Some(Key::Click(click)),
-            // A click that it names, though it does not count here, tells it apart all the same.
+            // A named click distinguishes reports even if it does not count here.
             (None, None) => {
                 let named = self.touched(said, found.advertiser);
                 named.first().map(|click| Key::Click(click.number))
@@ -118,7 +120,7 @@ impl Model {
         let amount = said.amount.and_then(money::parse);
         let currency = said.currency.filter(|_| amount.is_some()).unwrap_or(of_offer);
         let terms = event.map_or(Terms::NONE, |(_, terms)| terms);
-        // What is fixed is paid in the offer's currency; what is only a share, in the sale's.
+        // Fixed amounts are paid in the offer's currency; pure percentages in the sale's.
         let worth_currency =
             if event.is_some() && terms.has_no_fixed_part(of_offer) { currency } else { of_offer };
         let mut made = Conversion {
@@ -152,7 +154,7 @@ impl Model {
         made
     }
 
-    /// What would become of it if it were the first.
+    /// Status if the conversion were the first of its sale.
     fn status_of(&self, said: &Postback, found: &Found, made: &Conversion) -> (Status, u32) {
         if said.amount.is_some() && made.amount.is_none() {
             return (Status::Invalid, UNREADABLE_AMOUNT);
@@ -192,32 +194,32 @@ impl Model {
 
     // --- what came before
 
-    /// Its place among those with its own key, else among others that it may be about; the error
-    /// where it may be about several.
-    fn place(
+    /// Relation to conversions with the same key, otherwise to others that may be the same sale; an error
+    /// code if several may be.
+    fn relate(
         &self,
         said: &Postback,
         found: &Found,
         made: &Conversion,
         is_refund: bool,
-    ) -> Result<Place, u32> {
+    ) -> Result<Relation, u32> {
         let same_key = self.same_key(made);
         if is_refund {
             if let Some(at) = self.preferred(&same_key) {
-                return Ok(Place::Again(at));
+                return Ok(Relation::Again(at));
             }
         } else {
             match self.place_of_sale(made, &same_key) {
-                Place::New => {}
+                Relation::New => {}
                 place => return Ok(place),
             }
         }
         let others = self.others(said, found, made, is_refund);
         match others.as_slice() {
-            [] => Ok(Place::New),
+            [] => Ok(Relation::New),
             [one] => {
                 let all = self.same_key(&self.conversions[*one]);
-                Ok(self.preferred(&all).map_or(Place::New, Place::Again))
+                Ok(self.preferred(&all).map_or(Relation::New, Relation::Again))
             }
             _ => Err(SEVERAL),
         }
@@ -233,7 +235,7 @@ impl Model {
         (0..self.conversions.len()).filter(|at| is_same(&self.conversions[*at])).collect()
     }
 
-    fn place_of_sale(&self, made: &Conversion, same_key: &[usize]) -> Place {
+    fn place_of_sale(&self, made: &Conversion, same_key: &[usize]) -> Relation {
         let all = |rank: fn(Rank, Rank) -> bool| -> Vec<usize> {
             let is_it = |at: &&usize| {
                 let other = &self.conversions[**at];
@@ -243,27 +245,27 @@ impl Model {
         };
         let as_well = self.preferred(&all(|other, own| other == own));
         if let Some(at) = as_well.or_else(|| self.preferred(&all(|other, own| other > own))) {
-            return Place::Again(at);
+            return Relation::Again(at);
         }
         let weaker = all(|other, own| other < own);
         if matches!(made.status, Status::Approved | Status::Pending) {
             if weaker.is_empty() {
-                return Place::New;
+                return Relation::New;
             }
             let counts = |at: &usize| {
                 matches!(self.conversions[*at].status, Status::Approved | Status::Pending)
             };
-            return Place::Disputes(weaker.into_iter().filter(counts).collect());
+            return Relation::Disputes(weaker.into_iter().filter(counts).collect());
         }
-        // What was refused is said again by the same.
+        // A repeat of a refused report has the same sender.
         let refused_so = |at: &&usize| {
             let other = &self.conversions[**at];
             other.error == made.error && other.rank >= made.rank
         };
-        same_key.iter().find(refused_so).map_or(Place::New, |at| Place::Again(*at))
+        same_key.iter().find(refused_so).map_or(Relation::New, |at| Relation::Again(*at))
     }
 
-    /// What counts, then what may count, then what was refused; then the best proved, then the first.
+    /// Counting conversions first, then pending, then refused; then by evidence, then by age.
     fn preferred(&self, among: &[usize]) -> Option<usize> {
         let order = |at: &&usize| {
             let it = &self.conversions[**at];
@@ -272,7 +274,7 @@ impl Model {
         among.iter().min_by_key(order).copied()
     }
 
-    /// Standing conversions that it may be about though they have not its key.
+    /// Standing conversions that may be the same sale under another key.
     fn others(
         &self,
         said: &Postback,
@@ -328,7 +330,7 @@ impl Model {
         let (number, key) = (made.number, made.key);
         let verdict = Verdict { status: made.status, error: made.error, conversion: Some(number) };
         if made.status == Status::Approved {
-            self.turn(made.click);
+            self.clear_bot_flag(made.click);
         }
         if made.key.is_none() && !made.is_refund && made.status == Status::Pending {
             self.kinds.saw("a postback that says the same as one without order and click");
@@ -342,8 +344,8 @@ impl Model {
         verdict
     }
 
-    /// A bot's visit that led to a sale was no bot's.
-    fn turn(&mut self, click: Option<Number>) {
+    /// A bot's visit with a sale becomes a click.
+    fn clear_bot_flag(&mut self, click: Option<Number>) {
         for known in &mut self.clicks {
             known.is_turned |= Some(known.number) == click;
         }
@@ -426,7 +428,7 @@ impl Model {
         self.keep(held)
     }
 
-    /// The same refund, which is taken once.
+    /// A repeat of the same refund counts once.
     fn refund_again(&mut self, refund: &Conversion, order: &Conversion) -> Option<Verdict> {
         let of = (order.offer, order.event, order.key);
         let amount = refund.amount.unwrap_or_default();
@@ -480,7 +482,7 @@ impl Model {
         self.keep(waits)
     }
 
-    /// Refunds that came before this sale take from it now.
+    /// Refunds that arrived before this sale reduce it now.
     fn settle_waiting(&mut self, at: usize) {
         let order = self.conversions[at].clone();
         let of = (order.offer, order.event, order.key);
@@ -508,7 +510,7 @@ impl Model {
 
     // --- by hand
 
-    /// Whether a person may decide so.
+    /// Whether this decision by hand is allowed.
     pub(crate) fn decide(&mut self, postback: Number, approve: bool) -> Option<bool> {
         let at = self.conversions.iter().position(|made| made.number == postback)?;
         let made = self.conversions[at].clone();
@@ -546,12 +548,12 @@ impl Model {
         }
         self.conversions[at].status = Status::Approved;
         self.conversions[at].error = 0;
-        self.turn(made.click);
+        self.clear_bot_flag(made.click);
         Some(true)
     }
 
-    /// One that is approved takes back from its order, where that is known and in its currency; what
-    /// was taken stays.
+    /// An approved refund reduces its order if the order is known and has the same currency; a reduction
+    /// stays.
     fn decide_refund(&mut self, at: usize, approve: bool) -> bool {
         let refund = self.conversions[at].clone();
         match (refund.status, approve) {
@@ -661,7 +663,7 @@ impl Model {
     }
 }
 
-/// Of the same order; without an order id, of the same click.
+/// Same order; without order ids, same click.
 fn is_of_the_same(said: &Postback, made: &Conversion, other: &Conversion, is_refund: bool) -> bool {
     match (said.order, other.click) {
         (Some(order), _) => other.said.order == Some(order),
@@ -670,14 +672,14 @@ fn is_of_the_same(said: &Postback, made: &Conversion, other: &Conversion, is_ref
     }
 }
 
-/// Payout and revenue of a sale under a conversion's terms: of a share in a currency that the sale is
-/// not in, nothing can be said.
+/// Payout and revenue of a sale under a conversion's terms; a percentage in another currency than the
+/// sale's gives nothing.
 fn worth(made: &Conversion, sale: Micros) -> (Micros, Micros) {
     let known = if made.currency == made.worth_currency { sale } else { 0 };
     made.terms.worth(known, made.worth_currency)
 }
 
-/// Why a person has to decide a refund.
+/// Reason why a refund needs a decision by hand.
 fn reason_to_hold(
     amount: Micros,
     rank: Rank,
@@ -692,7 +694,7 @@ fn reason_to_hold(
     }
 }
 
-/// Whether a conversion stands in the way of its repeats.
+/// Whether a conversion makes later reports repeats.
 fn stands(made: &Conversion) -> bool {
     match made.status {
         Status::Approved | Status::Pending => true,

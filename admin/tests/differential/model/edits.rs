@@ -1,17 +1,17 @@
-//! What edits do.
+//! Edits in the model.
 
 use super::{EVENT_TERMS, Model, Row, TERMS};
 use crate::steps::Edit;
 
 impl Model {
-    /// Whether an edit can be made here at all.
+    /// Whether this edit is possible in the present state.
     pub(crate) fn can_edit(&self, edit: &Edit) -> bool {
         let has = |code: usize, offer: usize| self.row_of(code, offer).is_some();
         match *edit {
             Edit::CodeStatus { code, offer, .. } | Edit::CodeDeleted { code, offer } => {
                 has(code, offer)
             }
-            // A code is at most one partner's: only one that stands alone can go to another.
+            // A code has at most one partner: only a code with one row can move.
             Edit::CodePartner { code, offer, .. } | Edit::CodeOffer { code, offer, .. } => {
                 has(code, offer) && self.live_rows(code).len() == 1
             }
@@ -29,7 +29,7 @@ impl Model {
         self.live_rows(code).into_iter().find(|row| self.rows[*row].offer == offer)
     }
 
-    /// `new_id` is what the API gave to a new row or event.
+    /// `new_id` is the API's id of a new row or event.
     pub(crate) fn edit(&mut self, edit: &Edit, new_id: u64) {
         let row = match *edit {
             Edit::CodeStatus { code, offer, .. }

@@ -1,23 +1,23 @@
-//! What becomes of a visit, and what it counts as in the end.
+//! Visits in the model, and their classification.
 
 use super::{Click, Model};
 use crate::money::Terms;
 use crate::steps::{AGENTS, BOT, CHECKER, How, Number, Visit};
 
-/// What a visit meets.
+/// Result of a visit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Met {
-    /// It is sent to an offer.
+    /// Redirected to an offer.
     Offer(usize),
-    /// It is recorded, and leads nowhere.
+    /// Recorded without redirect.
     Refused,
-    /// Nobody has the code; nothing is recorded.
+    /// An unknown code; nothing is recorded.
     Nothing,
-    /// Nothing is asked of the network, because the contract does not say what would come of it.
+    /// Not executed, because the contract leaves the result open.
     Unasked,
 }
 
-/// What a visit counts as.
+/// Class of a visit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
     Bot,
@@ -25,11 +25,11 @@ pub(crate) enum Class {
     Duplicate,
     Again,
     Unique,
-    /// A bot's that bought something: a click, and nobody's.
+    /// A bot's visit with a sale: a click outside of visitor groups.
     Turned,
 }
 
-/// Within which the same visitor's same visit is a duplicate.
+/// Window in which an equal visit of the same visitor is a duplicate.
 const DUPLICATE_MS: u64 = 10_000;
 
 impl Model {
@@ -48,7 +48,7 @@ impl Model {
         }
     }
 
-    /// The row on the offer asked for, else the first that can redirect, of one advertiser.
+    /// The row on the named offer, otherwise the first that can redirect, within one advertiser.
     fn row_for_visit(&self, code: usize, asked_for: Option<usize>) -> Option<usize> {
         let rows = self.live_rows(code);
         let advertiser = |row: &usize| self.offers[self.rows[*row].offer].advertiser;
@@ -62,7 +62,7 @@ impl Model {
         })
     }
 
-    /// Records a visit that was answered; `transaction_id` where it was sent on.
+    /// Records an answered visit; `transaction_id` if it was redirected.
     pub(crate) fn record(&mut self, number: Number, visit: &Visit, transaction_id: &str) {
         let met = self.meet(visit);
         let (code, row, offer, partner) = match visit.how {
@@ -74,7 +74,7 @@ impl Model {
                     |row: &usize| asked_for.is_none_or(|offer| self.rows[*row].offer == offer);
                 let named = rows.iter().copied().find(shown);
                 let row = chosen.or(named).or(rows.first().copied());
-                // Not on the offer asked for: the code and its partner are kept, and no offer.
+                // A code that is not on the named offer: code and partner are kept, without offer.
                 let offer = chosen.or(named).map(|row| self.rows[row].offer);
                 (Some(code), row, offer, row.and_then(|row| self.rows[row].partner))
             }
@@ -113,7 +113,7 @@ impl Model {
         click.is_prefetch || by_agent
     }
 
-    /// Each visit in its order, and what it counts as.
+    /// All visits in order, with their classes.
     pub(crate) fn classes(&mut self) -> Vec<(Click, Class)> {
         let mut seen: Vec<(Click, Class)> = Vec::new();
         let mut kinds = std::mem::take(&mut self.kinds);
@@ -162,12 +162,12 @@ impl Model {
     }
 }
 
-/// Who it was, as the offer's session says.
+/// The visitor according to the offer's session.
 fn visitor(click: &Click) -> (u8, Option<&'static str>) {
     (click.address, (!click.by_address).then_some(AGENTS[click.agent]))
 }
 
-/// What is the same in a duplicate, beside the visitor.
+/// Further parts of the duplicate key, beside the visitor.
 fn group(click: &Click) -> (Option<usize>, Option<usize>, Option<usize>, usize) {
     (click.offer, click.partner, click.row, click.sub1)
 }
