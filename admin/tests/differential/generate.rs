@@ -3,8 +3,8 @@
 use crate::chance::Random;
 use crate::model::{CPC_OFFER, DUPLICATES_OFFER, EXPIRED, LATER, NOBODY, PAUSED};
 use crate::steps::{
-    AGENTS, BOT, CHECKER, Edit, EventNamed, How, Id, Number, Numbered, Postback, SUBS, Step, Token,
-    UNKNOWN_CODE, Visit,
+    AGENTS, BOT, CHECKER, Edit, EventNamed, How, Id, Number, Numbered, Postback, SUBS, StreamStep,
+    Token, UNKNOWN_CODE, Visit,
 };
 
 const AMOUNTS: [&str; 10] =
@@ -29,10 +29,11 @@ pub(crate) fn stream(seed: u64, with_pause: bool) -> Vec<Numbered> {
     for _ in 0..5 {
         draw.random.below(2);
     }
-    let mut stories: Vec<Vec<Numbered>> = STORIES.iter().map(|story| draw.tell(*story)).collect();
+    let mut stories: Vec<Vec<Numbered>> =
+        STORIES.iter().map(|story| draw.add_story(*story)).collect();
     for _ in 0..4 {
-        stories.push(draw.tell(StreamGenerator::noise));
-        stories.push(draw.tell(StreamGenerator::anything));
+        stories.push(draw.add_story(StreamGenerator::noise));
+        stories.push(draw.add_story(StreamGenerator::anything));
     }
     draw.mix(stories, with_pause)
 }
@@ -79,7 +80,7 @@ struct StreamGenerator {
 }
 
 impl StreamGenerator {
-    fn tell(&mut self, story: fn(&mut StreamGenerator)) -> Vec<Numbered> {
+    fn add_story(&mut self, story: fn(&mut StreamGenerator)) -> Vec<Numbered> {
         story(self);
         std::mem::take(&mut self.story)
     }
@@ -100,10 +101,11 @@ impl StreamGenerator {
             }
             if with_pause && mixed.len() == all / 2 {
                 let number = self.next();
-                mixed.push(Numbered { number, step: Step::Pause });
+                mixed.push(Numbered { number, step: StreamStep::Pause });
             }
             if self.below(30) == 0 {
-                let kills = Step::Kill { admin: self.below(2) == 0, daemon: self.below(2) == 0 };
+                let kills =
+                    StreamStep::Kill { admin: self.below(2) == 0, daemon: self.below(2) == 0 };
                 let number = self.next();
                 mixed.push(Numbered { number, step: kills });
             }
@@ -125,14 +127,14 @@ impl StreamGenerator {
         self.order
     }
 
-    fn step(&mut self, step: Step) -> Number {
+    fn step(&mut self, step: StreamStep) -> Number {
         let number = self.next();
         self.story.push(Numbered { number, step });
         number
     }
 
     fn edit(&mut self, edit: Edit) {
-        self.step(Step::Edit(edit));
+        self.step(StreamStep::Edit(edit));
     }
 
     fn amount(&mut self) -> &'static str {
@@ -152,16 +154,16 @@ impl StreamGenerator {
 
     fn visit(&mut self, code: usize) -> Number {
         let visit = self.visitor(How::Code { code, offer: None });
-        self.step(Step::Visit(visit))
+        self.step(StreamStep::Visit(visit))
     }
 
     fn visit_on(&mut self, code: usize, offer: usize) -> Number {
         let visit = self.visitor(How::Code { code, offer: Some(offer) });
-        self.step(Step::Visit(visit))
+        self.step(StreamStep::Visit(visit))
     }
 
     fn report(&mut self, said: Postback) -> Number {
-        self.step(Step::Report(said))
+        self.step(StreamStep::Report(said))
     }
 
     fn by_click(&self, click: Number, order: u32, amount: &'static str) -> Postback {
@@ -182,7 +184,7 @@ impl StreamGenerator {
     }
 
     fn decide(&mut self, postback: Number, approve: bool) {
-        self.step(Step::Decide { postback, approve });
+        self.step(StreamStep::Decide { postback, approve });
     }
 
     fn open_code(&mut self) -> (usize, usize) {
@@ -283,18 +285,21 @@ impl StreamGenerator {
     fn pages(&mut self) {
         let visit = self.visitor(How::Page { offer: 0, partner: 0 });
         for (offer, partner) in [(0, 0), (1, 0), (0, 1), (0, 0), (2, 2)] {
-            self.step(Step::Visit(Visit { how: How::Page { offer, partner }, ..visit.clone() }));
+            self.step(StreamStep::Visit(Visit {
+                how: How::Page { offer, partner },
+                ..visit.clone()
+            }));
         }
         let click = self.visitor(How::Page { offer: 2, partner: 1 });
-        let click = self.step(Step::Visit(click));
+        let click = self.step(StreamStep::Visit(click));
         let (order, amount) = (self.new_order(), self.amount());
         self.report(self.by_click(click, order, amount));
     }
 
     fn burst(&mut self, postbacks: Vec<Postback>) {
-        let steps = postbacks.into_iter().map(Step::Report);
+        let steps = postbacks.into_iter().map(StreamStep::Report);
         let steps = steps.map(|step| Numbered { number: self.next(), step }).collect();
-        self.step(Step::Burst(steps));
+        self.step(StreamStep::Burst(steps));
     }
 
     fn outrun_click(&mut self) {
@@ -320,19 +325,19 @@ impl StreamGenerator {
         let refund = Postback { code: Some(code), ..self.by_click(click, order, "-0.75") };
         let reports =
             [self.by_click(click, order, amount), self.by_code(code, order, amount), refund];
-        let mut steps = vec![Numbered { number: click, step: Step::Visit(visit) }];
+        let mut steps = vec![Numbered { number: click, step: StreamStep::Visit(visit) }];
         for said in reports {
-            steps.push(Numbered { number: self.next(), step: Step::Report(said) });
+            steps.push(Numbered { number: self.next(), step: StreamStep::Report(said) });
         }
-        self.step(Step::Away(steps));
+        self.step(StreamStep::Away(steps));
     }
 
     fn bots(&mut self) {
         for (agent, is_prefetch) in [(BOT, false), (CHECKER, false), (0, true)] {
             let (code, _) = self.open_code();
             let visit = self.visitor(How::Code { code, offer: None });
-            let click = self.step(Step::Visit(Visit { agent, is_prefetch, ..visit.clone() }));
-            self.step(Step::Visit(Visit { agent, is_prefetch, ..visit }));
+            let click = self.step(StreamStep::Visit(Visit { agent, is_prefetch, ..visit.clone() }));
+            self.step(StreamStep::Visit(Visit { agent, is_prefetch, ..visit }));
             let (order, amount) = (self.new_order(), self.amount());
             self.report(self.by_click(click, order, amount));
         }
@@ -344,7 +349,7 @@ impl StreamGenerator {
     fn bots_by_hand(&mut self) {
         let (code, offer) = self.open_code();
         let visit = self.visitor(How::Code { code, offer: None });
-        let click = self.step(Step::Visit(Visit { agent: BOT, ..visit }));
+        let click = self.step(StreamStep::Visit(Visit { agent: BOT, ..visit }));
         let (order, amount) = (self.new_order(), self.amount());
         self.edit(Edit::MustApprove { offer, must: true });
         let sale = self.report(self.by_click(click, order, amount));
@@ -455,7 +460,7 @@ impl StreamGenerator {
         for _ in 0..4 {
             let visit = self.visitor(How::Code { code: CLICKS, offer: None });
             let agent = self.below(AGENTS.len() as u64);
-            self.step(Step::Visit(Visit { agent, ..visit }));
+            self.step(StreamStep::Visit(Visit { agent, ..visit }));
         }
         let (click, order, amount) = (self.visit(CLICKS), self.new_order(), self.amount());
         self.report(self.by_click(click, order, amount));
@@ -539,7 +544,7 @@ impl StreamGenerator {
         let offer = self.below(2);
         let visit = self.visitor(How::Code { code: BOTH, offer: Some(offer) });
         for (agent, by_address) in [(0, true), (1, false), (2, true), (0, offer == 1)] {
-            self.step(Step::Visit(Visit { agent, ..visit.clone() }));
+            self.step(StreamStep::Visit(Visit { agent, ..visit.clone() }));
             self.edit(Edit::Session { offer, by_address });
         }
     }

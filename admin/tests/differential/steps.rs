@@ -33,11 +33,11 @@ pub(crate) const EVENT: &str = "Newsletter";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Numbered {
     pub(crate) number: Number,
-    pub(crate) step: Step,
+    pub(crate) step: StreamStep,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum StreamStep {
     Visit(Visit),
     Report(Postback),
     /// Postbacks sent in this order without waiting for answers.

@@ -11,8 +11,8 @@ use crate::model::{Met, Model, PARTNERS, ROWS, TERMS, Verdict};
 use crate::money::{Micros, ONE, Terms};
 use crate::programs::{Network, Program, admin_program, wait_for};
 use crate::steps::{
-    AGENTS, CODES, EVENT, Edit, EventNamed, How, Id, Number, Numbered, Postback, SUBS, Step, TOKEN,
-    Token, Visit,
+    AGENTS, CODES, EVENT, Edit, EventNamed, How, Id, Number, Numbered, Postback, SUBS, StreamStep,
+    TOKEN, Token, Visit,
 };
 
 /// Gap between the postbacks of a burst: they arrive in this order, all before the first answer of a
@@ -180,13 +180,13 @@ impl World {
     pub(crate) fn perform(&mut self, numbered: &Numbered) {
         self.now = numbered.number;
         match &numbered.step {
-            Step::Visit(visit) => self.visit(numbered.number, visit),
-            Step::Report(said) => {
+            StreamStep::Visit(visit) => self.visit(numbered.number, visit),
+            StreamStep::Report(said) => {
                 let answer = self.sender().send(numbered.number, said, &self.ids(said));
                 self.reported(numbered.number, said, &answer);
             }
-            Step::Burst(steps) => self.burst(steps),
-            Step::Away(steps) => {
+            StreamStep::Burst(steps) => self.burst(steps),
+            StreamStep::Away(steps) => {
                 self.admin.take().unwrap().stop();
                 for step in steps {
                     self.perform(step);
@@ -194,9 +194,9 @@ impl World {
                 self.start();
                 self.model.kinds.saw("postbacks while the admin is away");
             }
-            Step::Edit(edit) => self.edit(edit),
-            Step::Decide { postback, approve } => self.decide(*postback, *approve),
-            Step::Kill { admin, daemon } => {
+            StreamStep::Edit(edit) => self.edit(edit),
+            StreamStep::Decide { postback, approve } => self.decide(*postback, *approve),
+            StreamStep::Kill { admin, daemon } => {
                 if *admin {
                     self.admin.take().unwrap().kill();
                 }
@@ -205,7 +205,7 @@ impl World {
                 }
                 self.start();
             }
-            Step::Pause => std::thread::sleep(PAUSE),
+            StreamStep::Pause => std::thread::sleep(PAUSE),
         }
     }
 
@@ -294,7 +294,7 @@ impl World {
         let sent: Vec<(Number, &Postback, Vec<String>)> = steps
             .iter()
             .filter_map(|numbered| match &numbered.step {
-                Step::Report(said) => Some((numbered.number, said, self.ids(said))),
+                StreamStep::Report(said) => Some((numbered.number, said, self.ids(said))),
                 _ => None,
             })
             .collect();

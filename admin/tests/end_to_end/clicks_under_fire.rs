@@ -62,7 +62,7 @@ fn under_fire(rounds: u64) -> Figures {
         campaign.visit();
         campaign.strike(round);
     }
-    campaign.settle()
+    campaign.wait_until_counted()
 }
 
 struct Campaign {
@@ -119,7 +119,7 @@ impl Campaign {
         self.figures.restored += 1;
     }
 
-    fn settle(mut self) -> Figures {
+    fn wait_until_counted(mut self) -> Figures {
         let began = Instant::now();
         while self.network.gross_clicks() < self.answered.len() as u64 {
             assert!(began.elapsed() < LONGEST_WAIT, "clicks are missing: {}", self.status());

@@ -92,7 +92,7 @@ fn sources() -> String {
     texts.filter_map(|file| std::fs::read_to_string(repository().join(file)).ok()).collect()
 }
 
-fn words(text: &str) -> BTreeSet<&str> {
+fn word_set(text: &str) -> BTreeSet<&str> {
     text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect()
 }
 
@@ -144,7 +144,7 @@ fn paths_named_in_pages_exist() {
 #[test]
 fn identifiers_named_in_pages_exist() {
     let sources = sources();
-    let known = words(&sources);
+    let known = word_set(&sources);
     let mut named = 0;
     for page in pages().iter().filter(|page| page.name() != "CHANGELOG.md") {
         for span in page.spans() {

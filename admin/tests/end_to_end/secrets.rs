@@ -17,7 +17,7 @@ const PIXEL_KEY: &str = "signingKeyOfThePartner88";
 const POSTBACKS: usize = 4;
 
 /// Outputs with their sources.
-type Said = Vec<(String, String)>;
+type Outputs = Vec<(String, String)>;
 
 #[test]
 fn no_secret_stands_in_a_log_an_error_an_export_or_the_audit() {
@@ -104,8 +104,8 @@ fn click_id_key(network: &Network) -> String {
 }
 
 /// Requests with a secret in the wrong place.
-fn go_wrong(network: &Network, secrets: &[String]) -> Said {
-    let mut said = Said::new();
+fn go_wrong(network: &Network, secrets: &[String]) -> Outputs {
+    let mut said = Outputs::new();
     let mut note = |by: &str, answer: std::io::Result<http::Answer>| {
         let answer = answer.unwrap();
         said.push((by.to_owned(), format!("{}\n{}", answer.head, answer.body)));
@@ -145,8 +145,8 @@ fn go_wrong(network: &Network, secrets: &[String]) -> Said {
 }
 
 /// All lists, exports and metrics.
-fn look_around(network: &Network) -> Said {
-    let mut said = Said::new();
+fn look_around(network: &Network) -> Outputs {
+    let mut said = Outputs::new();
     for path in [
         "audit?page_size=2000",
         "apikeys",

@@ -14,7 +14,7 @@ const UNKNOWN_EVENT: u32 = 25;
 const SEVERAL: u32 = 1006;
 const UNREADABLE_AMOUNT: u32 = 1011;
 const OTHER_CURRENCY: u32 = 1012;
-const TWIN: u32 = 1015;
+const POSSIBLE_DUPLICATE: u32 = 1015;
 const CONFLICT: u32 = 1016;
 const UNKNOWN_ORDER: u32 = 1018;
 const DISPUTED: u32 = 1021;
@@ -60,7 +60,7 @@ impl Model {
                 Ok(Relation::Again(at)) if is_refund => {
                     return self.take_back(made, found.rank, at);
                 }
-                Ok(Relation::Again(at)) => return self.again(said, found.rank, at),
+                Ok(Relation::Again(at)) => return self.handle_repeat(said, found.rank, at),
                 Ok(Relation::Disputes(weaker)) => {
                     self.kinds.saw("a stronger claim on a weaker one's order");
                     for at in weaker {
@@ -82,7 +82,7 @@ impl Model {
                 && self.has_twin(said)
                 && made.status == Status::Approved
             {
-                (made.status, made.error) = (Status::Pending, TWIN);
+                (made.status, made.error) = (Status::Pending, POSSIBLE_DUPLICATE);
             }
         }
         if is_refund {
@@ -351,7 +351,7 @@ impl Model {
         }
     }
 
-    fn again(&mut self, said: &Postback, rank: Rank, at: usize) -> Verdict {
+    fn handle_repeat(&mut self, said: &Postback, rank: Rank, at: usize) -> Verdict {
         self.see_repeat(at, said);
         let amount = said.amount.and_then(money::parse);
         let made = &mut self.conversions[at];
