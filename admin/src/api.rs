@@ -1,30 +1,21 @@
-//! The HTTP API. This page is the table of contents; each resource has a file named like its URL.
+//! The HTTP API. This page is the table of contents; each resource has a file with the name of its
+//! URL, which holds its route table.
 //!
-//! Every route below `/v1` stands behind one of the layers of [`auth`]: [`auth::edit`] lets
-//! read-only keys read, [`auth::read`] is for requests that only read whatever their method, and
-//! [`auth::partner`] for partners. A route without a key does not exist.
+//! One of the layers of [`auth`] guards every route below `/v1`: [`auth::edit`] lets read-only keys
+//! read, [`auth::read`] is for requests that only read regardless of their method, and
+//! [`auth::partner`] is for partners. Below `/v1` there is no route without a key.
 
 use axum::Router;
-use axum::extract::FromRef;
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::archive::Archive;
-use crate::click_ingest::ClickIngestHandle;
-use crate::conversions::postback_ingest::PostbackHandle;
-use crate::disk::Disk;
-use crate::partner_postbacks::PartnerPostbacks;
-use crate::privacy::PrivacyHandle;
-use crate::publish::PublisherHandle;
-use crate::store::Store;
-use crate::uploads::Uploads;
-
 mod answer;
 mod auth;
 mod bodies;
 mod conditions;
+mod crud;
 mod download;
 mod error;
 mod limits;
@@ -32,6 +23,8 @@ mod live;
 mod openapi;
 mod request;
 mod request_id;
+mod schema;
+mod state;
 
 mod advertisers;
 mod affiliates;
@@ -54,62 +47,9 @@ mod visibility;
 
 pub use auth::{AuthConfig, Peer};
 pub use bodies::Bodies;
+pub use state::{AppState, Network};
 
-/// What the handlers share. Each takes the part it needs.
-#[derive(Clone)]
-pub struct AppState {
-    /// The truth.
-    pub store: Store,
-    /// What bulk work may take of the disk.
-    pub disk: Disk,
-    /// Who we are in answers.
-    pub network: Network,
-    /// Who comes in, and how often.
-    pub auth: AuthConfig,
-    /// What one request may bring.
-    pub bodies: Bodies,
-    /// Makes edits live.
-    pub publisher: PublisherHandle,
-    /// The clicks.
-    pub archive: Archive,
-    /// How their intake stands.
-    pub intake: ClickIngestHandle,
-    /// What is forgotten.
-    pub privacy: PrivacyHandle,
-    /// How the intake of postbacks stands.
-    pub postbacks: PostbackHandle,
-    /// Bulk files.
-    pub uploads: Uploads,
-    /// Partner postbacks.
-    pub pixels: PartnerPostbacks,
-}
-
-/// The network's number in answers.
-#[derive(Debug, Clone, Copy)]
-pub struct Network {
-    /// As configured.
-    pub id: u32,
-}
-
-impl FromRef<AppState> for Store {
-    fn from_ref(state: &AppState) -> Store {
-        state.store.clone()
-    }
-}
-
-impl FromRef<AppState> for Disk {
-    fn from_ref(state: &AppState) -> Disk {
-        state.disk.clone()
-    }
-}
-
-impl FromRef<AppState> for Network {
-    fn from_ref(state: &AppState) -> Network {
-        state.network
-    }
-}
-
-/// What admin keys edit and read-only keys read.
+/// Routes on which admin keys edit and read-only keys read.
 fn edited() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(settings::routes())
@@ -129,12 +69,12 @@ fn edited() -> OpenApiRouter<AppState> {
         .merge(bot_list::routes())
 }
 
-/// What both kinds of key may ask.
+/// Queries, for admin and read-only keys.
 fn read() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().merge(reports::routes()).merge(explain::routes())
 }
 
-/// What partners see.
+/// Routes for partners' keys.
 fn partners() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(partner_coupon_codes::routes())
@@ -142,7 +82,7 @@ fn partners() -> OpenApiRouter<AppState> {
         .merge(reports::partner_routes())
 }
 
-/// The description of all routes, as served at `/openapi.json`.
+/// The OpenAPI description of all routes, as served at `/openapi.json`.
 #[must_use]
 pub fn description() -> OpenApi {
     let routes = OpenApiRouter::new()
@@ -151,7 +91,7 @@ pub fn description() -> OpenApi {
     openapi::complete(routes.into_openapi())
 }
 
-/// All routes.
+/// Builds the router of the API.
 pub fn router(state: AppState) -> Router {
     let edited = edited().route_layer(from_fn_with_state(state.clone(), auth::edit));
     let read = read().route_layer(from_fn_with_state(state.clone(), auth::read));

@@ -1,13 +1,10 @@
-//! The rules of what is edited: pure, without SQL or HTTP.
+//! The rules for edited objects: pure, without SQL or HTTP.
 //!
-//! Each object is one type with the fields of the outside contract, under their names there. Its
-//! `check` says everything that is wrong with it by itself; what depends on other rows (references,
-//! uniqueness, who owns a code) is judged by `edit`, on the state the whole request leaves.
+//! Each object is one type with the fields of the API, under the names of the API. `check` reports all
+//! errors of an object by itself. Rules that depend on other rows (references, uniqueness, the owner of
+//! a code) are in `edit`, which checks the state after the whole request.
 //!
-//! The API and the command line's CSV go through the same functions, so a row cannot be right in
-//! one and wrong in the other.
-
-use std::fmt;
+//! The API and the command line's CSV use the same functions, so both accept the same rows.
 
 pub(crate) mod words;
 
@@ -27,6 +24,7 @@ mod own_hosts;
 mod pixel;
 pub(crate) mod placeholder;
 mod postback_url;
+mod problems;
 mod row_code;
 mod settings;
 pub(crate) mod text;
@@ -51,48 +49,9 @@ pub use offer::{
 pub use own_hosts::{OwnHosts, OwnTrackingDomain};
 pub use pixel::{DeliveryMethod, DeliveryState, Pixel, PixelLevel, PixelStatus, PixelType};
 pub use postback_url::{PostbackMacro, PostbackUrl, PostbackUrlError};
+pub use problems::{FieldError, Problems};
 pub use row_code::{FoldedKey, RowCode};
 pub use settings::{CodeLeakGuard, LeakAction, Settings, today};
 pub use tracking_link::{LinkFacts, LinkState, TrackingLink, tracking_link};
 pub use web_address::{WebAddress, may_be_code_path};
 pub use words::{AccountStatus, PartnerVisibility, UnknownWord, WordSet};
-
-/// One thing that is wrong with one field; the message says how to mend it.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
-pub struct FieldError {
-    /// The field's path, such as `payout_revenue[1].payout_amount`.
-    pub field: String,
-    /// What is wrong.
-    pub error: String,
-}
-
-/// Collects what is wrong, so that all of it is reported at once.
-#[derive(Debug, Default)]
-pub struct Problems(Vec<FieldError>);
-
-impl Problems {
-    /// Notes that `field` is wrong.
-    pub fn add(&mut self, field: impl Into<String>, error: impl fmt::Display) {
-        self.0.push(FieldError { field: field.into(), error: error.to_string() });
-    }
-
-    /// Notes the error of a rule and goes on; `None` then.
-    pub fn take<T, E: fmt::Display>(&mut self, field: &str, result: Result<T, E>) -> Option<T> {
-        result.map_err(|error| self.add(field, error)).ok()
-    }
-
-    /// Notes what is wrong with a part of the object, under the part's path.
-    pub fn add_nested(&mut self, path: &str, inner: Vec<FieldError>) {
-        self.0.extend(
-            inner.into_iter().map(|e| FieldError { field: format!("{path}.{}", e.field), ..e }),
-        );
-    }
-
-    /// `Ok` when nothing is wrong.
-    ///
-    /// # Errors
-    /// Everything that was noted.
-    pub fn finish(self) -> Result<(), Vec<FieldError>> {
-        if self.0.is_empty() { Ok(()) } else { Err(self.0) }
-    }
-}

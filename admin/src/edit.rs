@@ -1,19 +1,19 @@
-//! One edit inside its transaction: read what is there, change it, ask the rules, write, take the
+//! One edit inside its transaction: read the row, change the object, check the rules, write, take the
 //! next value of the change sequence.
 //!
-//! An edit is judged on the state that the whole request leaves. Whatever is refused leaves
-//! nothing, because the transaction's savepoint goes with it.
+//! The rules check the state that the whole request leaves. A refused edit leaves nothing, because the
+//! transaction's savepoint is rolled back.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::catalog::FieldError;
 use crate::store::meta::Sequence;
 use crate::store::rows::{self, Kept, Stored, Times};
 use crate::store::{StoreError, WriteTx};
 
 pub(crate) mod audit;
 mod change;
+mod error;
 pub mod idempotency;
 
 mod advertisers;
@@ -29,145 +29,60 @@ pub mod settings;
 pub mod visibility;
 
 pub use change::Change;
-
-/// Why an edit was refused.
-#[derive(Debug, thiserror::Error)]
-pub enum EditError {
-    /// There is no such object, or it was deleted.
-    #[error("there is no {what} {id}")]
-    NotFound {
-        /// What kind of object.
-        what: &'static str,
-        /// The id asked for.
-        id: u32,
-    },
-    /// Fields are wrong.
-    #[error("{}", summarize(.0))]
-    Invalid(Vec<FieldError>),
-    /// It cannot be beside what is already there.
-    #[error("{message}")]
-    Conflict {
-        /// A stable word for it.
-        code: &'static str,
-        /// What it collides with, and what to do.
-        message: String,
-        /// Where in the request.
-        fields: Vec<FieldError>,
-    },
-    /// The edit was meant for another state of the object.
-    #[error(
-        "{what}{} changed since this edit was begun; read again, and send the edit with the new ETag", numbered(*id)
-    )]
-    Stale {
-        /// What kind of object.
-        what: &'static str,
-        /// Its id.
-        id: u32,
-    },
-    /// A key that says "this is a repetition" came with another request.
-    #[error(
-        "this Idempotency-Key was used for another request less than a day ago; send each new request with a key of its own"
-    )]
-    NotARepetition,
-    /// Too many repeatable requests.
-    #[error(
-        "{kept} requests of the last day can be repeated already; send this one without Idempotency-Key, or later"
-    )]
-    TooManyRepeatable {
-        /// How many are kept.
-        kept: u64,
-    },
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// The settings are one, and have no number.
-fn numbered(id: u32) -> String {
-    if id == 0 { String::new() } else { format!(" {id}") }
-}
-
-fn summarize(fields: &[FieldError]) -> String {
-    match fields {
-        [_] | [] => first(fields),
-        many => format!("{} fields are wrong; {}", many.len(), first(many)),
-    }
-}
-
-fn first(fields: &[FieldError]) -> String {
-    fields.first().map(|e| format!("{}: {}", e.field, e.error)).unwrap_or_default()
-}
-
-impl EditError {
-    /// One wrong field.
-    pub(crate) fn field(field: impl Into<String>, error: impl Into<String>) -> EditError {
-        EditError::Invalid(vec![FieldError { field: field.into(), error: error.into() }])
-    }
-
-    /// A collision that one field stands for.
-    pub(crate) fn conflict(
-        code: &'static str,
-        field: &str,
-        message: impl Into<String>,
-    ) -> EditError {
-        let message = message.into();
-        let fields = vec![FieldError { field: field.into(), error: message.clone() }];
-        EditError::Conflict { code, message, fields }
-    }
-}
+pub use error::EditError;
 
 /// An object of the catalog that can be created, changed and removed.
 pub trait Editable: Kept + Serialize + DeserializeOwned {
-    /// What it is called in sentences.
+    /// The name in error texts.
     const NAME: &'static str;
-    /// Fields of its answer that are not edited; in a request they are ignored.
-    const ANSWERED_ONLY: &'static [&'static str];
-    /// Whether visitors meet its changes.
+    /// Fields of the answer that edits ignore.
+    const READ_ONLY_FIELDS: &'static [&'static str];
+    /// Whether the published index depends on the object.
     const IS_PUBLISHED: bool = true;
 
-    /// Whether it may be saved: by itself, and beside the other rows.
+    /// Checks the object by itself and against the other rows.
     ///
     /// # Errors
-    /// Why not.
+    /// The violated rules.
     fn check(&self, tx: &WriteTx<'_>, id: Option<u32>) -> Result<(), EditError>;
 
-    /// Whether it may be removed.
+    /// Checks whether the object may be deleted.
     ///
     /// # Errors
-    /// Why not.
+    /// The violated rules.
     fn check_removal(_tx: &WriteTx<'_>, _id: u32, _removal: Removal) -> Result<(), EditError> {
         Ok(())
     }
 
-    /// Whether saving it as it is means removing it. If so, it gets back what it had instead of the
-    /// mark of its removal, so that a restored object is as it was.
+    /// Whether saving the object in this state means deleting it. If so, the former value replaces the mark of
+    /// deletion, so that a restored object has its former state.
     fn take_removal(&mut self, _before: &Self) -> bool {
         false
     }
 }
 
-/// Whether a removal may end links that lead somewhere now.
+/// Whether a deletion may end working links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removal {
-    /// It may not.
+    /// Refuse the deletion if links would end.
     Checked,
-    /// Its caller knows of them.
+    /// The client accepts the end of links.
     Forced,
 }
 
-/// What an edit left.
+/// The result of an edit.
 #[derive(Debug)]
 pub struct Saved<T> {
-    /// As it now stands.
+    /// The state after the edit.
     pub now: T,
-    /// The change's place in the sequence; `None` when nothing of it is published.
+    /// The position in the change sequence; `None` if nothing of the edit is published.
     pub sequence: Option<Sequence>,
 }
 
 /// Creates an object.
 ///
 /// # Errors
-/// When it may not be saved.
+/// When a rule is violated.
 pub fn create<T: Editable>(tx: &WriteTx<'_>, object: &T) -> Result<Saved<Stored<T>>, EditError> {
     object.check(tx, None)?;
     let id = rows::insert(tx, object)?;
@@ -180,7 +95,7 @@ pub fn create<T: Editable>(tx: &WriteTx<'_>, object: &T) -> Result<Saved<Stored<
 /// Replaces or patches an object.
 ///
 /// # Errors
-/// When it is not there, or may not be saved.
+/// When the object does not exist, or a rule is violated.
 pub fn change<T: Editable>(
     tx: &WriteTx<'_>,
     id: u32,
@@ -189,10 +104,10 @@ pub fn change<T: Editable>(
     change_or_remove(tx, id, change, Removal::Checked)
 }
 
-/// Replaces or patches an object; what is saved may also mean its removal.
+/// Replaces or patches an object; the new state may mean its deletion.
 ///
 /// # Errors
-/// When it is not there, may not be saved, or not be removed.
+/// When the object does not exist, a rule is violated, or the object must not be deleted.
 pub fn change_or_remove<T: Editable>(
     tx: &WriteTx<'_>,
     id: u32,
@@ -201,7 +116,7 @@ pub fn change_or_remove<T: Editable>(
 ) -> Result<Saved<Stored<T>>, EditError> {
     let before = existing::<T>(tx, id)?;
     check_if_match(tx, T::NAME, id, before.times.revision)?;
-    let mut object: T = change.apply(&before.object, T::ANSWERED_ONLY)?;
+    let mut object: T = change.apply(&before.object, T::READ_ONLY_FIELDS)?;
     let is_removal = object.take_removal(&before.object);
     object.check(tx, Some(id))?;
     rows::update(tx, id, &object)?;
@@ -217,10 +132,10 @@ pub fn change_or_remove<T: Editable>(
     Ok(Saved { now: rows::find_ever(tx, id)?.unwrap_or(now), sequence })
 }
 
-/// Removes an object. It is kept, and can be restored.
+/// Deletes an object. The row stays, and can be restored.
 ///
 /// # Errors
-/// When it is not there, or something needs it.
+/// When the object does not exist, or other objects need it.
 pub fn remove<T: Editable>(
     tx: &WriteTx<'_>,
     id: u32,
@@ -234,10 +149,10 @@ pub fn remove<T: Editable>(
     Ok(Saved { now: (), sequence: next_sequence::<T>(tx)? })
 }
 
-/// Brings a removed object back as it was. What has come since may stand in its way.
+/// Restores a deleted object in its former state. Objects created since may prevent that.
 ///
 /// # Errors
-/// When it was never there, was not removed, or may not be saved beside what is there now.
+/// When the object never existed, is not deleted, or violates a rule beside the present rows.
 pub fn restore<T: Editable>(tx: &WriteTx<'_>, id: u32) -> Result<Saved<Stored<T>>, EditError> {
     let found = rows::find_ever::<T>(tx, id)?;
     let found = found.ok_or(EditError::NotFound { what: T::NAME, id })?;
@@ -249,7 +164,7 @@ pub fn restore<T: Editable>(tx: &WriteTx<'_>, id: u32) -> Result<Saved<Stored<T>
     Ok(Saved { now: existing(tx, id)?, sequence })
 }
 
-/// That an object was removed, and is in the state that the request is meant for.
+/// Checks that an object is deleted, and checks `If-Match`.
 fn check_restorable(
     tx: &WriteTx<'_>,
     what: &'static str,
@@ -264,19 +179,19 @@ fn check_restorable(
     Err(EditError::conflict("object.not_deleted", "deleted", message))
 }
 
-/// What is wrong with a removed object is the fault of what has changed since, not of the request.
+/// Turns field errors into a conflict: later changes cause them, not the request.
 fn not_restorable(what: &'static str, id: u32, error: EditError) -> EditError {
     match error {
         EditError::Invalid(fields) => EditError::Conflict {
             code: "object.not_restorable",
-            message: format!("{what} {id} cannot be restored: {}", first(&fields)),
+            message: format!("{what} {id} cannot be restored: {}", error::first(&fields)),
             fields,
         },
         other => other,
     }
 }
 
-/// That no code is live which would end with an object, or that this is known.
+/// Checks that no live code would end with the object, unless the client forces the deletion.
 fn check_live_codes(
     codes: u64,
     removal: Removal,
@@ -297,7 +212,7 @@ fn existing<T: Editable>(tx: &WriteTx<'_>, id: u32) -> Result<Stored<T>, EditErr
     rows::find(tx, id)?.ok_or(EditError::NotFound { what: T::NAME, id })
 }
 
-/// That the request, where it says which state of an object it is meant for, means this one.
+/// Checks `If-Match` against the row's revision.
 fn check_if_match(
     tx: &WriteTx<'_>,
     what: &'static str,
@@ -307,7 +222,7 @@ fn check_if_match(
     if tx.origin().is_meant_for(revision) { Ok(()) } else { Err(EditError::Stale { what, id }) }
 }
 
-/// That a field names an object which is there.
+/// Checks that a field names an existing object.
 fn check_reference<T: Editable>(tx: &WriteTx<'_>, field: &str, id: u32) -> Result<(), EditError> {
     if rows::exists::<T>(tx, id)? {
         return Ok(());

@@ -62,7 +62,7 @@ impl SimulatedVisit {
     /// # Errors
     /// When the store cannot be read.
     pub fn base_url(&self, connection: &Connection) -> Result<Option<String>, StoreError> {
-        let Some(code) = RowCode::named(&self.code) else { return Ok(None) };
+        let Some(code) = RowCode::parse_any(&self.code) else { return Ok(None) };
         coupon_codes::base_url_of(connection, &code.folded(), self.oid)
     }
 }

@@ -1,10 +1,10 @@
-//! JSON from outside, read straight into its type: no tree of values is built, so what a body takes
-//! of memory follows from the type and not from what somebody sends.
+//! JSON from clients, read directly into its type: no tree of values is built, so the memory for a body
+//! depends on the type and not on the client.
 //!
-//! Stricter than serde by itself:
+//! Stricter than serde:
 //! - An object names each field once, and a document has at most [`MAX_CONTAINERS`] objects and
-//!   arrays. [`check`] walks a document for this and keeps nothing of it.
-//! - An array never stands for an object. Serde takes one for the fields in their order; a
+//!   arrays. [`check`] walks a document for this check and stores no values.
+//! - An array never stands for an object. Serde reads an array as the fields in their order; a
 //!   [`Strict`] deserializer does not.
 
 use std::cell::Cell;
@@ -22,55 +22,57 @@ use serde_path_to_error::Track;
 
 use crate::catalog::FieldError;
 
-mod plain_words;
-use plain_words::plain;
+mod error_text;
+use error_text::translate;
 
-/// Objects and arrays of one document. The longest body has room for some 125,000 coupon codes.
+/// Most objects and arrays in a document. The longest body holds about 125,000 coupon codes.
 const MAX_CONTAINERS: usize = 200_000;
-/// Fields of one object.
+/// Most fields of an object.
 const MAX_FIELDS: usize = 1_000;
-/// Wrong elements of an array that are named.
+/// Most reported errors of an array.
 const MAX_WRONG: usize = 1_000;
 
-/// Why a text is not taken.
+/// Why a text is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum JsonError {
-    /// It is no JSON.
+    /// Not JSON.
     #[error("the body is not JSON: {0}")]
     Syntax(serde_json::Error),
-    /// It is JSON, but not such as is taken here.
+    /// JSON with an invalid field.
     #[error("{}: {}", .0.field, .0.error)]
     Field(FieldError),
 }
 
-/// Walks a document: one value in JSON's grammar, whose objects name each field once.
+/// Checks that a document is one JSON value, and that each object names each field once.
 ///
 /// # Errors
-/// The first place where that is not so.
+/// The first violation.
 pub fn check(text: &[u8]) -> Result<(), JsonError> {
     let (containers, mut track) = (Cell::new(0), Track::new());
     let mut reader = serde_json::Deserializer::from_slice(text);
-    let walk = Walk { containers: &containers };
+    let walk = DocumentCheck { containers: &containers };
     let walked = walk.deserialize(serde_path_to_error::Deserializer::new(&mut reader, &mut track));
     walked.and_then(|()| reader.end()).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => JsonError::Field(fault("", &track.path(), &error)),
+        serde_json::error::Category::Data => {
+            JsonError::Field(field_error("", &track.path(), &error))
+        }
         _ => JsonError::Syntax(error),
     })
 }
 
-/// Reads an object from JSON; what is wrong is named by its path below `prefix`.
+/// Reads an object from JSON. Errors name the path of the field below `prefix`.
 ///
 /// # Errors
-/// The first field that is wrong, unknown or missing.
+/// The first invalid, unknown or missing field.
 pub fn parse<T: DeserializeOwned>(json: &str, prefix: &str) -> Result<T, FieldError> {
     let mut reader = serde_json::Deserializer::from_str(json);
     serde_path_to_error::deserialize(Strict(&mut reader))
-        .map_err(|error| fault(prefix, &error.path().clone(), error.inner()))
+        .map_err(|error| field_error(prefix, &error.path().clone(), error.inner()))
 }
 
-/// What is wrong with a field: its path below `prefix`, and why, in the words of who sent it.
+/// The error of a field: the path below `prefix`, and the reason in terms of JSON.
 #[must_use]
-pub fn fault(
+pub fn field_error(
     prefix: &str,
     path: &serde_path_to_error::Path,
     error: &serde_json::Error,
@@ -78,7 +80,7 @@ pub fn fault(
     let place = format!(" at line {} column {}", error.line(), error.column());
     let message = error.to_string();
     let message = message.strip_suffix(&place).unwrap_or(&message);
-    // A field that is missing or there twice is reported at its object.
+    // serde reports a missing or duplicate field at the object.
     let words = ["missing field `", "duplicate field `"];
     let of_object = words.iter().find_map(|words| message.strip_prefix(words));
     let missing = of_object.and_then(|rest| rest.split('`').next());
@@ -86,19 +88,18 @@ pub fn fault(
     let parts = [prefix, path.as_str(), missing.unwrap_or_default()];
     let named: Vec<&str> =
         parts.into_iter().filter(|part| !part.is_empty() && *part != ".").collect();
-    // Where nothing is named, the whole body is of another form.
+    // Without a path, the whole body has the wrong form.
     let field = if named.is_empty() { "body".to_owned() } else { named.join(".") };
-    FieldError { field, error: plain(message) }
+    FieldError { field, error: translate(message) }
 }
 
-/// Goes over a value and keeps nothing of it but the names of the objects around the place where it
-/// stands.
+/// Visits a value and stores only the field names of the objects around the current position.
 #[derive(Clone, Copy)]
-struct Walk<'c> {
+struct DocumentCheck<'c> {
     containers: &'c Cell<usize>,
 }
 
-impl Walk<'_> {
+impl DocumentCheck<'_> {
     fn enter<E: serde::de::Error>(self) -> Result<(), E> {
         self.containers.set(self.containers.get() + 1);
         if self.containers.get() <= MAX_CONTAINERS {
@@ -108,7 +109,7 @@ impl Walk<'_> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Walk<'_> {
+impl<'de> DeserializeSeed<'de> for DocumentCheck<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -116,7 +117,7 @@ impl<'de> DeserializeSeed<'de> for Walk<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Walk<'_> {
+impl<'de> Visitor<'de> for DocumentCheck<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -172,57 +173,56 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 }
 
-/// A JSON object whose fields are judged later, against the object that is there. They are kept as
+/// A JSON object with fields that are checked later, against the stored object. The values are kept as
 /// text.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Fields(BTreeMap<String, Box<RawValue>>);
 
 impl Fields {
-    /// Of an object of ours.
+    /// The fields of a serializable object.
     ///
     /// # Errors
-    /// When it becomes no JSON object.
+    /// When the object does not serialize to a JSON object.
     pub fn from_object<T: Serialize>(object: &T) -> Result<Fields, serde_json::Error> {
         serde_json::from_str(&serde_json::to_string(object)?)
     }
 
-    /// Without some of them.
+    /// Removes fields.
     #[must_use]
     pub fn without(mut self, names: &[&str]) -> Fields {
         self.0.retain(|name, _| !names.contains(&name.as_str()));
         self
     }
 
-    /// Whether a field is named.
     #[must_use]
     pub fn contains_key(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 
-    /// With these over them.
+    /// Adds fields, which replace fields of the same names.
     #[must_use]
     pub fn overlaid(mut self, over: Fields) -> Fields {
         self.0.extend(over.0);
         self
     }
 
-    /// The object they make.
+    /// The JSON object.
     ///
     /// # Errors
-    /// Never, in truth: they are JSON already.
+    /// Never in practice, because the values are JSON already.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string(self)
     }
 }
 
-/// The elements of an array, each read by itself, so that the first [`MAX_WRONG`] that are wrong are
-/// named and not only the first.
+/// The elements of an array. Each element is read by itself, so up to [`MAX_WRONG`] errors are reported
+/// and not only the first.
 #[derive(Debug)]
 pub struct Each<T> {
-    /// Those that can be read; all of them where nothing is wrong.
+    /// The valid elements.
     pub read: Vec<T>,
-    /// What is wrong with the others.
+    /// The errors of the other elements.
     pub wrong: Vec<FieldError>,
 }
 
@@ -260,7 +260,7 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for Elements<T> {
     }
 }
 
-/// Around a deserializer, and all that it hands out: an object is never read from an array.
+/// Wraps a deserializer and its nested deserializers, so that an object is never read from an array.
 pub struct Strict<D>(pub D);
 
 macro_rules! forwarded {

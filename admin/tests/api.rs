@@ -1,4 +1,4 @@
-//! The API as its callers meet it: a real listener, a real folder. Files are named like the URLs.
+//! The API from the client's side: a real listener, a real data folder. Files are named like the URLs.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,7 +1,8 @@
-//! The shapes of answers.
+//! The forms of answers.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 
 use axum::Json;
 use axum::http::HeaderValue;
@@ -10,37 +11,38 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Map, Value, json};
-use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
+use utoipa::openapi::schema::ArrayBuilder;
+use utoipa::openapi::{ObjectBuilder, Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
+use super::conditions;
 use super::error::ApiError;
-use super::openapi::{Row, answered, field, merged};
-use super::{Network, conditions};
+use super::schema::{Row, answered, field, merged};
+use super::state::Network;
 use crate::edit::idempotency::CreationAnswer;
 use crate::store::meta::Sequence;
 use crate::store::rows::{Page, Stored, Times};
 
-/// What an answer holds, and which state of an object it is.
+/// The body of an answer, with the revision of the object.
 pub(super) trait Answer: Serialize + Sized {
-    /// Of a single object: its revision, which becomes the `ETag`.
+    /// The revision of a single object, which becomes the `ETag`.
     fn revision(&self) -> Option<u64> {
         None
     }
 
-    /// What a repetition of the request is answered, where that is not the same.
+    /// The answer to a repetition of the request, if different.
     fn without_secrets(&self) -> Option<Self> {
         None
     }
 
-    /// The answer.
-    fn answered(self) -> Response {
+    fn into_answer(self) -> Response {
         let etag = self.revision().map(conditions::etag).unwrap_or_default();
         let mut response = Json(self).into_response();
         response.headers_mut().extend(conditions::header(&etag).map(|etag| (ETAG, etag)));
         response
     }
 
-    /// The answer of a creation, as it can be kept.
+    /// The answer to a creation in the form for storage.
     fn snapshot(&self, sequence: Option<Sequence>) -> Result<CreationAnswer, ApiError> {
         let bytes = |answer: &Self| serde_json::to_vec(answer).map_err(|_| ApiError::inside());
         Ok(CreationAnswer {
@@ -53,9 +55,9 @@ pub(super) trait Answer: Serialize + Sized {
     }
 }
 
-/// An object of the catalog as answered.
+/// The answer for an object of the catalog.
 #[derive(Serialize)]
-pub(super) struct Object<T> {
+pub(crate) struct Object<T> {
     #[serde(flatten)]
     id: BTreeMap<&'static str, u32>,
     network_id: u32,
@@ -69,13 +71,13 @@ pub(super) struct Object<T> {
     warnings: Vec<String>,
 }
 
-/// An object as the catalog edits it, which is answered with an id, times and relationships.
+/// An object that the API answers with id, times and relationships.
 pub(super) trait Resource: ToSchema {
-    /// Its name in the description.
+    /// The name of the schema.
     const SCHEMA: &'static str;
-    /// Its name in lists.
+    /// The field of lists that holds the rows.
     const PLURAL: &'static str;
-    /// The field of its id.
+    /// The field of the id.
     const ID_FIELD: &'static str;
 }
 
@@ -111,16 +113,20 @@ impl<T: Serialize> Answer for Object<T> {
     }
 }
 
-impl<T: Serialize> Object<T> {
-    pub(super) fn new(id_field: &'static str, network: Network, stored: Stored<T>) -> Object<T> {
+impl<T: Resource> Object<T> {
+    pub(super) fn new(network: Network, stored: Stored<T>) -> Object<T> {
         Object {
-            id: BTreeMap::from([(id_field, stored.id)]),
+            id: BTreeMap::from([(T::ID_FIELD, stored.id)]),
             network_id: network.id,
             object: stored.object,
             times: stored.times,
             relationship: Map::new(),
             warnings: Vec::new(),
         }
+    }
+
+    pub(super) fn content(&self) -> &T {
+        &self.object
     }
 
     pub(super) fn relate(&mut self, name: &str, object: Value) {
@@ -133,7 +139,7 @@ impl<T: Serialize> Object<T> {
     }
 }
 
-/// A list as answered: the rows under their plural name, and the paging where there are pages.
+/// The answer for a list: the rows under their plural name, and the paging if the list has pages.
 pub(super) struct List<T> {
     key: &'static str,
     rows: Vec<T>,
@@ -184,7 +190,32 @@ impl<T: Serialize> IntoResponse for List<T> {
     }
 }
 
-/// What a deletion answers.
+/// The schema of a [`List`].
+pub(super) struct ListOf<T>(PhantomData<T>);
+
+impl<T: Row> PartialSchema for ListOf<T> {
+    fn schema() -> RefOr<Schema> {
+        let rows = ArrayBuilder::new().items(Ref::from_schema_name(T::name())).build();
+        let mut list = utoipa::openapi::Object::new();
+        list.properties.insert(T::PLURAL.into(), rows.into());
+        list.required.push(T::PLURAL.into());
+        list.properties.insert("paging".into(), Paging::schema());
+        RefOr::T(Schema::Object(list))
+    }
+}
+
+impl<T: Row> ToSchema for ListOf<T> {
+    fn name() -> Cow<'static, str> {
+        format!("{}List", T::name()).into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((T::name().into_owned(), T::schema()));
+        T::schemas(schemas);
+    }
+}
+
+/// The answer to a deletion.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct Done {
     result: bool,
@@ -192,13 +223,12 @@ pub(super) struct Done {
 
 impl Answer for Done {}
 
-/// It is done.
 pub(super) fn done(_nothing: ()) -> Done {
     Done { result: true }
 }
 
-/// Answers are somebody's data: not kept by anything between, never taken for a page, and never shown
-/// inside somebody else's page.
+/// Forbids storage in caches, content sniffing, and display in frames, because answers contain data of
+/// users.
 pub(super) async fn harden(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -207,7 +237,7 @@ pub(super) async fn harden(mut response: Response) -> Response {
     response
 }
 
-/// Another object in a `relationship`: what it is called and how it stands.
+/// A related object in `relationship`, with name and status.
 pub(super) fn label(
     id_field: &str,
     status_field: &str,

@@ -1,16 +1,16 @@
-//! `/v1/networks/audit`: who changed what and when, the newest first.
+//! `/v1/networks/audit`: the audit of changes, newest first.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::AppState;
-use super::answer::List;
+use super::answer::{List, ListOf};
 use super::error::ApiError;
-use super::openapi::{ListOf, Row, listing};
 use super::request::{ListParameters, ListSpec};
-use crate::store::audit;
+use super::schema::{Row, listing};
+use super::state::AppState;
+use crate::store::{Store, audit};
 
 const LIST: ListSpec = ListSpec {
     filters: audit::FILTERS,
@@ -30,14 +30,14 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list))
 }
 
-/// Who changed what, the newest first.
+/// Lists changes with author and time, newest first.
 #[utoipa::path(get, path = "/audit", params(Listing), responses((status = 200, body = Listed)))]
 async fn list(
-    State(state): State<AppState>,
+    State(store): State<Store>,
     parameters: ListParameters,
 ) -> Result<Response, ApiError> {
     let query = parameters.parse(&LIST)?.query;
     let page = query.page;
-    let listed = state.store.read(move |connection| audit::list(connection, &query)).await?;
+    let listed = store.read(move |connection| audit::list(connection, &query)).await?;
     Ok(List::new("audit", listed.rows, page, listed.total_count).into_response())
 }

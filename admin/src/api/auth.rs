@@ -1,9 +1,9 @@
-//! Who may ask what: the key in `X-Eflow-API-Key`, the role it belongs to, and how often it asks.
+//! Authenticates requests by the key in `X-Eflow-API-Key`, and checks role and rate limits.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use axum::extract::{FromRef, FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
@@ -12,20 +12,20 @@ use coupon_serve::client_address;
 use ipnet::IpNet;
 
 use super::bodies::{Bodies, BodyKind};
+use super::conditions;
 use super::error::ApiError;
 use super::limits::{Allowance, RateLimits};
-use super::{AppState, conditions};
 use crate::config::Config;
 use crate::keys::{Caller, Role, Secret, caller};
 use crate::store::{Store, origin};
 
 const HEADER: &str = "x-eflow-api-key";
 
-/// The address a connection comes from; the accept loop adds it to each request.
+/// The peer address of a connection; the accept loop adds it to each request.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub IpAddr);
 
-/// Who may come in, and how often.
+/// Rate limits, and the proxies that are trusted with client addresses.
 #[derive(Clone)]
 pub struct AuthConfig {
     limits: Arc<RateLimits>,
@@ -33,7 +33,6 @@ pub struct AuthConfig {
 }
 
 impl AuthConfig {
-    /// As configured.
     #[must_use]
     pub fn new(config: &Config) -> AuthConfig {
         AuthConfig {
@@ -49,7 +48,7 @@ impl AuthConfig {
     }
 }
 
-/// What the layers need.
+/// The state of the layers.
 #[derive(Clone)]
 pub(super) struct AuthLayer {
     store: Store,
@@ -57,17 +56,7 @@ pub(super) struct AuthLayer {
     bodies: Bodies,
 }
 
-impl FromRef<AppState> for AuthLayer {
-    fn from_ref(state: &AppState) -> AuthLayer {
-        AuthLayer {
-            store: state.store.clone(),
-            auth: state.auth.clone(),
-            bodies: state.bodies.clone(),
-        }
-    }
-}
-
-/// Below `/v1/networks`: admin keys do all, read-only keys read.
+/// Below `/v1/networks`: admin keys may do all, read-only keys may read.
 pub(super) async fn edit(State(layer): State<AuthLayer>, request: Request, next: Next) -> Response {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let may = move |role| match role {
@@ -79,16 +68,16 @@ pub(super) async fn edit(State(layer): State<AuthLayer>, request: Request, next:
     layer.admit(BodyKind::Edit, request, next, may).await
 }
 
-/// Below `/v1/networks`, where requests only read, whatever their method.
+/// Below `/v1/networks`, for requests that only read, regardless of the method.
 pub(super) async fn read(State(layer): State<AuthLayer>, request: Request, next: Next) -> Response {
     let may = |role| match role {
         Role::Admin | Role::ReadOnly => Ok(()),
         Role::Partner => Err(forbidden("a partner's key opens /v1/affiliates only")),
     };
-    layer.admit(BodyKind::Question, request, next, may).await
+    layer.admit(BodyKind::Query, request, next, may).await
 }
 
-/// Below `/v1/affiliates`: partners' keys.
+/// Below `/v1/affiliates`: partners' keys only.
 pub(super) async fn partner(
     State(layer): State<AuthLayer>,
     request: Request,
@@ -102,8 +91,12 @@ pub(super) async fn partner(
 }
 
 impl AuthLayer {
-    /// Lets a request in whose key may come in here and has something left of its budget. Failures of
-    /// its address do not matter to it.
+    pub(super) fn new(store: Store, auth: AuthConfig, bodies: Bodies) -> AuthLayer {
+        AuthLayer { store, auth, bodies }
+    }
+
+    /// Admits a request if its key has the role and is within its budget. Failures from the same address do
+    /// not affect a request with a good key.
     async fn admit(
         &self,
         body: BodyKind,
@@ -111,15 +104,15 @@ impl AuthLayer {
         next: Next,
         may: impl FnOnce(Role) -> Result<(), ApiError>,
     ) -> Response {
-        // Held until the request is answered, whatever becomes of the request.
+        // Kept until the answer, even if the handler drops the request.
         let bounds = self.bodies.admit(body);
         request.extensions_mut().insert(Arc::clone(&bounds));
         let (limits, address) = (&self.auth.limits, self.auth.client_of(&request));
         match self.authenticate(request.headers()).await {
             Ok(caller) => self.serve(caller, request, next, may).await,
             Err(Unauthenticated::Store(error)) => error.into_response(),
-            Err(Unauthenticated::Refused(error)) => match limits.of_failure(address) {
-                Some(allowance) => refused(allowance, FAILED, error),
+            Err(Unauthenticated::Refused(error)) => match limits.charge_failure(address) {
+                Some(allowance) => refuse(allowance, FAILED, error),
                 None => error.into_response(),
             },
         }
@@ -132,7 +125,7 @@ impl AuthLayer {
         next: Next,
         may: impl FnOnce(Role) -> Result<(), ApiError>,
     ) -> Response {
-        let allowance = self.auth.limits.of_key(caller);
+        let allowance = self.auth.limits.charge_key(caller);
         let refusal = allowance.and_then(|allowance| allowance.refusal("with this key"));
         let mut response = match (refusal, may(caller.role)) {
             (Some(refusal), _) => refusal,
@@ -140,7 +133,7 @@ impl AuthLayer {
             (None, Ok(())) => pass(caller, request, next).await,
         };
         if let Some(allowance) = allowance {
-            allowance.tell(&mut response);
+            allowance.add_headers(&mut response);
         }
         response
     }
@@ -156,11 +149,11 @@ impl AuthLayer {
     }
 }
 
-/// Why there is no caller.
+/// Why a request is not authenticated.
 enum Unauthenticated {
-    /// What was sent is no key.
+    /// The key is missing, malformed or unknown.
     Refused(ApiError),
-    /// It could not be looked up.
+    /// The look-up failed.
     Store(ApiError),
 }
 
@@ -171,11 +164,11 @@ fn unknown() -> Unauthenticated {
 
 const FAILED: &str = "without a good key from this address";
 
-/// As long as failures are left, the one that happened; else that there are too many.
-fn refused(allowance: Allowance, whose: &str, failure: ApiError) -> Response {
-    let refusal = allowance.refusal(whose);
+/// Answers the failure itself while the address is within its budget, then 429.
+fn refuse(allowance: Allowance, subject: &str, failure: ApiError) -> Response {
+    let refusal = allowance.refusal(subject);
     let mut response = refusal.unwrap_or_else(|| failure.into_response());
-    allowance.tell(&mut response);
+    allowance.add_headers(&mut response);
     response
 }
 
@@ -196,7 +189,7 @@ fn forbidden(message: &str) -> ApiError {
     ApiError::new(StatusCode::FORBIDDEN, "auth.wrong_kind", message)
 }
 
-/// The caller, where a layer above let it pass.
+/// The caller that a layer authenticated.
 pub(super) struct Authenticated(pub(super) Caller);
 
 impl<S: Sync> FromRequestParts<S> for Authenticated {

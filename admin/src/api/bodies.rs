@@ -1,9 +1,9 @@
-//! What request bodies may take: each by itself, and all that are in flight together.
+//! Bounds the memory of request bodies: of each body, and of all bodies in flight.
 //!
-//! A body draws on the room of its kind as its bytes come in, and gives it back when its request is
-//! answered; so one that comes slowly holds little, and what is read of it is bounded for as long as
-//! it is worked on. Edits and questions share a room. Partners have one of their own, so that theirs
-//! keep no admin out. Files have bounds of their own, see `uploads`.
+//! A body reserves memory in the budget of its kind as its bytes arrive, and releases the memory when the
+//! request is answered; so a slow body holds little, and the bytes are accounted for as long as a handler
+//! works on them. Edits and queries share a budget. Partners have a budget of their own, so that their
+//! bodies cannot block admins. Files have separate bounds, see `uploads`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,33 +15,33 @@ use http_body_util::BodyExt;
 
 use super::error::ApiError;
 
-/// Of a request that only asks.
-const QUESTION_BYTES: usize = 256 << 10;
-/// Of a partner's request.
+/// Longest body of a query.
+const QUERY_BYTES: usize = 256 << 10;
+/// Longest body of a partner.
 const PARTNER_BYTES: usize = 64 << 10;
-/// All bodies of edits and questions in flight. At least two of the longest always fit.
-const ROOM_BYTES: usize = 64 << 20;
+/// All bodies of edits and queries in flight. At least two of the longest always fit.
+const BUDGET_BYTES: usize = 64 << 20;
 /// All bodies of partners in flight.
-const PARTNERS_ROOM_BYTES: usize = 16 << 20;
+const PARTNERS_BUDGET_BYTES: usize = 16 << 20;
 
-/// Who sends a body, and what for.
+/// The sender and the purpose of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BodyKind {
-    /// An admin edits.
+    /// An edit by an admin key.
     Edit,
-    /// Somebody with a key of the network asks.
-    Question,
-    /// A partner edits or asks.
+    /// A query with a key of the network.
+    Query,
+    /// An edit or query by a partner.
     Partner,
 }
 
-/// Bounds on request bodies; clones share the rooms.
+/// Bounds on request bodies; clones share the budgets.
 #[derive(Debug, Clone)]
 pub struct Bodies {
     max_bytes: usize,
     timeout: Duration,
-    room: Arc<Room>,
-    partners_room: Arc<Room>,
+    budget: Arc<MemoryBudget>,
+    partners_budget: Arc<MemoryBudget>,
 }
 
 impl Bodies {
@@ -49,45 +49,45 @@ impl Bodies {
     /// end of the body.
     #[must_use]
     pub fn new(max_bytes: usize, timeout: Duration) -> Bodies {
-        let room_bytes = ROOM_BYTES.max(max_bytes.saturating_mul(2));
+        let budget_bytes = BUDGET_BYTES.max(max_bytes.saturating_mul(2));
         Bodies {
             max_bytes,
             timeout,
-            room: Arc::new(Room::of(room_bytes)),
-            partners_room: Arc::new(Room::of(PARTNERS_ROOM_BYTES)),
+            budget: Arc::new(MemoryBudget::new(budget_bytes)),
+            partners_budget: Arc::new(MemoryBudget::new(PARTNERS_BUDGET_BYTES)),
         }
     }
 
-    /// For one request.
+    /// The bounds for one request.
     pub(super) fn admit(&self, kind: BodyKind) -> Arc<BodyBounds> {
-        let (most, room) = match kind {
-            BodyKind::Edit => (self.max_bytes, &self.room),
-            BodyKind::Question => (QUESTION_BYTES, &self.room),
-            BodyKind::Partner => (PARTNER_BYTES, &self.partners_room),
+        let (most, budget) = match kind {
+            BodyKind::Edit => (self.max_bytes, &self.budget),
+            BodyKind::Query => (QUERY_BYTES, &self.budget),
+            BodyKind::Partner => (PARTNER_BYTES, &self.partners_budget),
         };
         Arc::new(BodyBounds {
             max_bytes: most.min(self.max_bytes),
             timeout: self.timeout,
-            room: Arc::clone(room),
+            budget: Arc::clone(budget),
             taken: AtomicUsize::new(0),
         })
     }
 }
 
-/// What one request's body may take, and what it has taken until this is dropped.
+/// The bounds of one request's body; releases the reserved memory on drop.
 #[derive(Debug)]
 pub(super) struct BodyBounds {
     max_bytes: usize,
     timeout: Duration,
-    room: Arc<Room>,
+    budget: Arc<MemoryBudget>,
     taken: AtomicUsize,
 }
 
 impl BodyBounds {
-    /// Reads a body whole.
+    /// Reads a whole body.
     ///
     /// # Errors
-    /// When it is too long or too slow, breaks off, or there is no room for it now.
+    /// When the body is too long, too slow or incomplete, or the budget is exhausted.
     pub(super) async fn read(&self, body: Body) -> Result<Vec<u8>, ApiError> {
         let read = tokio::time::timeout(self.timeout, self.collect(body)).await;
         read.map_err(|_elapsed| {
@@ -106,7 +106,7 @@ impl BodyBounds {
                 let message = format!("the body broke off: {error}");
                 ApiError::new(StatusCode::BAD_REQUEST, "body.broken_off", message)
             })?;
-            // Trailers are not of the body.
+            // Trailers are not part of the body.
             let Ok(data) = frame.into_data() else { continue };
             if bytes.len() + data.len() > self.max_bytes {
                 return Err(self.too_large());
@@ -123,7 +123,7 @@ impl BodyBounds {
     }
 
     fn take(&self, bytes: usize) -> Result<(), ApiError> {
-        if !self.room.take(bytes) {
+        if !self.budget.take(bytes) {
             let message = "the bodies of other requests fill the memory set aside for them; \
                            send this one again in some seconds";
             return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "body.no_room", message));
@@ -135,19 +135,19 @@ impl BodyBounds {
 
 impl Drop for BodyBounds {
     fn drop(&mut self) {
-        self.room.give_back(self.taken.load(Ordering::Relaxed));
+        self.budget.give_back(self.taken.load(Ordering::Relaxed));
     }
 }
 
-/// Bytes that are not taken.
+/// A number of bytes that requests reserve and release.
 #[derive(Debug)]
-struct Room {
+struct MemoryBudget {
     free: AtomicUsize,
 }
 
-impl Room {
-    fn of(bytes: usize) -> Room {
-        Room { free: AtomicUsize::new(bytes) }
+impl MemoryBudget {
+    fn new(bytes: usize) -> MemoryBudget {
+        MemoryBudget { free: AtomicUsize::new(bytes) }
     }
 
     fn take(&self, bytes: usize) -> bool {
@@ -173,7 +173,7 @@ mod tests {
         let bodies = Bodies::new(8 << 20, Duration::from_secs(5));
         let body = || Body::from(vec![b' '; PARTNER_BYTES]);
         let mut held = Vec::new();
-        for _ in 0..PARTNERS_ROOM_BYTES / PARTNER_BYTES {
+        for _ in 0..PARTNERS_BUDGET_BYTES / PARTNER_BYTES {
             let bounds = bodies.admit(BodyKind::Partner);
             assert_eq!(bounds.read(body()).await.unwrap().len(), PARTNER_BYTES);
             held.push(bounds);
@@ -185,8 +185,8 @@ mod tests {
         held.pop();
         assert!(more.read(body()).await.is_ok());
         drop((held, more));
-        let free = bodies.partners_room.free.load(Ordering::Relaxed);
-        assert_eq!(free, PARTNERS_ROOM_BYTES);
+        let free = bodies.partners_budget.free.load(Ordering::Relaxed);
+        assert_eq!(free, PARTNERS_BUDGET_BYTES);
     }
 
     #[tokio::test]
@@ -194,7 +194,7 @@ mod tests {
         let bodies = Bodies::new(1 << 20, Duration::from_secs(5));
         for (kind, most) in [
             (BodyKind::Edit, 1 << 20),
-            (BodyKind::Question, QUESTION_BYTES),
+            (BodyKind::Query, QUERY_BYTES),
             (BodyKind::Partner, PARTNER_BYTES),
         ] {
             let bounds = bodies.admit(kind);

@@ -1,6 +1,6 @@
-//! What a request says about itself beside its content: which state of an object it is meant for
-//! (`If-Match`), and that it may come again (`Idempotency-Key`). Both travel with the request's
-//! writes, where they are judged in the transaction.
+//! Request headers about the conditions of an edit: the expected revision (`If-Match`), and the key of a
+//! repeatable creation (`Idempotency-Key`). Both are part of the origin of the request's writes, and are
+//! checked in the transaction.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::keys::Caller;
 use crate::store::origin::{Actor, IfMatch, Origin, Repeatable};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// Longest key.
+/// Longest `Idempotency-Key`.
 const MAX_KEY_CHARS: usize = 255;
 
 /// The entity tag of a revision.
@@ -24,7 +24,7 @@ pub(super) fn etag(revision: u64) -> String {
     format!("\"{revision}\"")
 }
 
-/// The origin of all that the request will write, and the request.
+/// Reads the origin of the request's writes from its headers.
 pub(super) fn take(caller: Caller, request: Request) -> Result<(Arc<Origin>, Request), ApiError> {
     let headers = request.headers();
     let if_match = if_match(headers)?;
@@ -44,7 +44,7 @@ pub(super) fn take(caller: Caller, request: Request) -> Result<(Arc<Origin>, Req
     Ok((origin, request))
 }
 
-/// Absent is `None`; `*` is any; else a list of tags. A weak tag matches nothing here.
+/// `None` without the header; `*` is any revision; else a list of tags. Weak tags never match.
 fn if_match(headers: &HeaderMap) -> Result<Option<IfMatch>, ApiError> {
     let mut revisions = Vec::new();
     let mut is_there = false;
@@ -58,7 +58,7 @@ fn if_match(headers: &HeaderMap) -> Result<Option<IfMatch>, ApiError> {
             let strong = tag.strip_prefix("W/").unwrap_or(tag);
             let opaque = strong.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
             let opaque = opaque.ok_or_else(wrong_tag)?;
-            // What we never gave out is a state that nobody saw.
+            // A tag that is not a number was never issued, so it matches no revision.
             revisions.extend(opaque.parse::<u64>().ok().filter(|_| strong == tag));
         }
     }
@@ -82,7 +82,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     }
 }
 
-/// Everything that makes two requests different, except how long the caller waits for the answer.
+/// Hashes all parts that distinguish two requests, except `wait`, which does not change the effect.
 fn fingerprint_of_head(request: &Request) -> blake3::Hasher {
     let mut hasher = blake3::Hasher::new();
     let query = request.uri().query().unwrap_or_default();
@@ -94,7 +94,7 @@ fn fingerprint_of_head(request: &Request) -> blake3::Hasher {
     hasher
 }
 
-/// The body as before; what is read of it is taken into the fingerprint.
+/// Adds the bytes of the body to the fingerprint as the handler reads them.
 fn fingerprinted(request: Request, origin: &Arc<Origin>) -> Request {
     let origin = Arc::clone(origin);
     request.map(|body| {
@@ -107,7 +107,7 @@ fn fingerprinted(request: Request, origin: &Arc<Origin>) -> Request {
     })
 }
 
-/// Of a tag that we made.
+/// The `ETag` header for a non-empty tag.
 pub(super) fn header(etag: &str) -> Option<HeaderValue> {
     if etag.is_empty() { None } else { HeaderValue::from_str(etag).ok() }
 }

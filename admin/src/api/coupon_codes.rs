@@ -1,210 +1,180 @@
 //! `/v1/networks/couponcodes`.
 
 mod generate;
+pub(super) mod list_spec;
 mod status;
 
 use std::collections::HashMap;
 
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use rusqlite::Connection;
 use serde::Serialize;
-
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{Answer, Done, List, Object, Resource, done, label};
+use super::answer::{List, ListOf, Object, Resource, label};
+use super::crud::{self, CrudResource, EditOptions, NoRules, Restorable};
 use super::error::ApiError;
-use super::openapi::{ListOf, Patched, flattened, listing};
-use super::request::{
-    Fields, Id, Json, ListParameters, ListRequest, ListSpec, Reissuing, Relationships, Wait,
-};
-use super::{AppState, Network, live};
+use super::live::Edits;
+use super::request::{Json, ListSpec, ReissueOptions, Relationships, Wait};
+use super::schema::flattened;
+use super::state::{AppState, Network};
 use crate::catalog::{self, CouponCodeEdit, LinkState, TrackingLink, tracking_link};
-use crate::edit::{Change, EditError, coupon_codes as edit};
+use crate::edit::{Change, EditError, Saved, coupon_codes as edit};
 use crate::json::Each;
+use crate::keys::Role;
 use crate::store::coupon_codes::{self, CodeRow};
-use crate::store::rows::{Compared, Filterable, Stored};
+use crate::store::rows::{Listed, Query, Stored};
 use crate::store::{StoreError, WriteTx, affiliates, offers};
-
-pub(super) const LIST: ListSpec = ListSpec {
-    filters: coupon_codes::LIST_FILTERS,
-    relationships: &["offer", "affiliate"],
-    search: Some(Filterable { field: "coupon_code", column: "folded", kind: Compared::Code }),
-    is_whole_by_default: false,
-};
-
-flattened!(Shown as "CouponCodeAnswer" = CouponCodeEdit; "tracking_link": String, "tracking_link_unavailable_reason": LinkState);
-listing!(Listing, LIST);
-type Answered = Object<Shown>;
-type Listed = ListOf<Answered>;
-type Patch = Patched<CouponCodeEdit>;
-
-struct Related;
-
-impl utoipa::IntoParams for Related {
-    fn into_params(
-        _: impl Fn() -> Option<utoipa::openapi::path::ParameterIn>,
-    ) -> Vec<utoipa::openapi::path::Parameter> {
-        LIST.relationship_parameter().into_iter().collect()
-    }
-}
-
-impl Resource for Shown {
-    const SCHEMA: &'static str = "CouponCode";
-    const PLURAL: &'static str = "coupon_codes";
-    const ID_FIELD: &'static str = "network_coupon_code_id";
-}
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
-        .routes(routes!(list, create))
+        .routes(crud::list::<CouponCodes>("/couponcodes", "Lists coupon codes."))
+        .routes(crud::create::<CouponCodes>("/couponcodes", "Creates a coupon code."))
         .routes(routes!(create_bulk))
         .routes(routes!(status::set_status))
         .routes(routes!(generate::generate))
-        .routes(routes!(read, replace, patch, remove))
-        .routes(routes!(restore))
+        .routes(crud::read::<CouponCodes>("/couponcodes/{id}", "One coupon code."))
+        .routes(crud::replace::<CouponCodes>(
+            "/couponcodes/{id}",
+            "Replaces all of a coupon code.",
+        ))
+        .routes(crud::patch::<CouponCodes>("/couponcodes/{id}", "Changes what the body names."))
+        .routes(crud::delete::<CouponCodes>(
+            "/couponcodes/{id}",
+            "Deletes a coupon code; it is kept, and its id is never used again.",
+        ))
+        .routes(crud::restore::<CouponCodes>(
+            "/couponcodes/{id}/restore",
+            "Restores a deleted coupon code as it was, if it can stand beside the codes there are now.",
+        ))
 }
 
-/// The object, and its link.
+/// A coupon code with its tracking link.
 #[derive(Serialize)]
-pub(super) struct Shown {
+pub(super) struct LinkedCode {
     #[serde(flatten)]
     code: CouponCodeEdit,
     tracking_link: String,
     tracking_link_unavailable_reason: LinkState,
 }
 
-/// Lists coupon codes.
-#[utoipa::path(get, path = "/couponcodes", params(Listing), responses((status = 200, body = Listed)))]
-async fn list(
-    State(state): State<AppState>,
-    parameters: ListParameters,
-) -> Result<Response, ApiError> {
-    let ListRequest { query, relationships } = parameters.parse(&LIST)?;
-    let (page, network) = (query.page, state.network);
-    let (rows, total_count) = state
-        .store
-        .read(move |connection| {
-            let listed = coupon_codes::list(connection, &query)?;
-            Ok::<_, StoreError>((
-                related(connection, network, listed.rows, &relationships)?,
-                listed.total_count,
-            ))
-        })
-        .await?;
-    Ok(List::new("coupon_codes", rows, page, total_count).into_response())
+flattened!(LinkedCode as "CouponCodeAnswer" = CouponCodeEdit; "tracking_link": String, "tracking_link_unavailable_reason": LinkState);
+type CodeList = ListOf<Object<LinkedCode>>;
+
+impl Resource for LinkedCode {
+    const SCHEMA: &'static str = "CouponCode";
+    const PLURAL: &'static str = "coupon_codes";
+    const ID_FIELD: &'static str = "network_coupon_code_id";
 }
 
-/// One coupon code.
-#[utoipa::path(get, path = "/couponcodes/{id}", params(Id, Related), responses((status = 200, body = Answered)))]
-async fn read(
-    State(state): State<AppState>,
-    Id(id): Id,
-    parameters: ListParameters,
-) -> Result<Response, ApiError> {
-    let relationships = parameters.relationships(LIST.relationships)?;
-    let network = state.network;
-    let mut found = state
-        .store
-        .read(move |connection| {
-            let found = coupon_codes::find(connection, id)?.into_iter().collect();
-            related(connection, network, found, &relationships)
-        })
-        .await?;
-    let code = found.pop().ok_or(EditError::NotFound { what: "coupon code", id })?;
-    Ok(code.answered())
+struct CouponCodes;
+
+impl CrudResource for CouponCodes {
+    type Edit = CouponCodeEdit;
+    type Row = CodeRow;
+    type Created = CodeRow;
+    type Answer = Object<LinkedCode>;
+    type Rules = NoRules;
+    type ChangeOptions = Wait;
+    type DeleteOptions = Wait;
+
+    const NAME: &'static str = "coupon code";
+    const LIST: ListSpec = list_spec::LIST;
+
+    fn list(connection: &Connection, query: &Query) -> Result<Listed<CodeRow>, StoreError> {
+        coupon_codes::list(connection, query)
+    }
+
+    fn find(connection: &Connection, id: u32) -> Result<Option<CodeRow>, StoreError> {
+        coupon_codes::find(connection, id)
+    }
+
+    fn create(
+        tx: &WriteTx<'_>,
+        _rules: &NoRules,
+        edit: CouponCodeEdit,
+    ) -> Result<Saved<CodeRow>, EditError> {
+        edit::create(tx, edit)
+    }
+
+    fn change(
+        tx: &WriteTx<'_>,
+        _rules: &NoRules,
+        id: u32,
+        change: Change,
+        _options: Wait,
+    ) -> Result<Saved<CodeRow>, EditError> {
+        edit::change(tx, id, change)
+    }
+
+    fn delete(tx: &WriteTx<'_>, id: u32, _options: Wait) -> Result<Saved<()>, EditError> {
+        edit::remove(tx, id)
+    }
+
+    fn render_rows(
+        connection: &Connection,
+        network: Network,
+        _role: Role,
+        rows: Vec<CodeRow>,
+        relationships: &Relationships,
+    ) -> Result<Vec<Object<LinkedCode>>, StoreError> {
+        let mut objects: Vec<_> = rows.into_iter().map(|row| render(network, row)).collect();
+        add_relationships(connection, network, &mut objects, relationships)?;
+        Ok(objects)
+    }
+
+    fn render_changed(network: Network, row: CodeRow) -> Object<LinkedCode> {
+        render(network, row)
+    }
+
+    fn render_created(network: Network, row: CodeRow) -> Object<LinkedCode> {
+        render(network, row)
+    }
 }
 
-/// Creates a coupon code.
-#[utoipa::path(post, path = "/couponcodes", params(Wait), request_body = CouponCodeEdit, responses((status = 200, body = Answered)))]
-async fn create(
-    State(state): State<AppState>,
-    wait: Wait,
-    Json(object): Json<CouponCodeEdit>,
-) -> Result<Response, ApiError> {
-    let network = state.network;
-    let create = move |tx: &WriteTx<'_>| edit::create(tx, object);
-    live::create(&state, wait, create, move |row| shown(network, row)).await
+impl Restorable for CouponCodes {
+    type RestoreOptions = ReissueOptions;
+
+    fn restore(
+        tx: &WriteTx<'_>,
+        _rules: &NoRules,
+        id: u32,
+        options: ReissueOptions,
+    ) -> Result<Saved<CodeRow>, EditError> {
+        edit::restore(tx, id, options.allow_reissue)
+    }
+}
+
+impl EditOptions for ReissueOptions {
+    fn wait(&self) -> Wait {
+        self.wait
+    }
 }
 
 /// Creates all codes of an array, or none.
-#[utoipa::path(post, path = "/couponcodes/bulk", params(Wait), request_body = Vec<CouponCodeEdit>, responses((status = 200, body = Listed)))]
+#[utoipa::path(post, path = "/couponcodes/bulk", params(Wait), request_body = Vec<CouponCodeEdit>, responses((status = 200, body = CodeList)))]
 async fn create_bulk(
-    State(state): State<AppState>,
+    State(edits): State<Edits>,
+    State(network): State<Network>,
     wait: Wait,
     Json(array): Json<Each<CouponCodeEdit>>,
 ) -> Result<Response, ApiError> {
-    let network = state.network;
     let create = move |tx: &WriteTx<'_>| edit::create_bulk(tx, array);
-    let render = move |rows: Vec<CodeRow>| {
+    let render_list = move |rows: Vec<CodeRow>| {
         let total_count = rows.len() as u64;
         List::new(
             "coupon_codes",
-            rows.into_iter().map(|row| shown(network, row)).collect(),
+            rows.into_iter().map(|row| render(network, row)).collect(),
             None,
             total_count,
         )
     };
-    live::create(&state, wait, create, render).await
+    edits.create(wait, create, render_list).await
 }
 
-/// Replaces all of a coupon code.
-#[utoipa::path(put, path = "/couponcodes/{id}", params(Id, Wait), request_body = CouponCodeEdit, responses((status = 200, body = Answered)))]
-async fn replace(
-    state: State<AppState>,
-    wait: Wait,
-    id: Id,
-    Json(fields): Fields,
-) -> Result<Response, ApiError> {
-    change(state, wait, id, Change::Replace(fields)).await
-}
-
-/// Changes what the body names.
-#[utoipa::path(patch, path = "/couponcodes/{id}", params(Id, Wait), request_body = Patch, responses((status = 200, body = Answered)))]
-async fn patch(
-    state: State<AppState>,
-    wait: Wait,
-    id: Id,
-    Json(fields): Fields,
-) -> Result<Response, ApiError> {
-    change(state, wait, id, Change::Patch(fields)).await
-}
-
-async fn change(
-    State(state): State<AppState>,
-    wait: Wait,
-    Id(id): Id,
-    change: Change,
-) -> Result<Response, ApiError> {
-    let saved = state.store.write(move |tx| edit::change(tx, id, change)).await?;
-    Ok(live::answer(&state, wait, saved, |row| shown(state.network, row)).await)
-}
-
-/// Deletes a coupon code; it is kept, and its id is never used again.
-#[utoipa::path(delete, path = "/couponcodes/{id}", params(Id, Wait), responses((status = 200, body = Done)))]
-async fn remove(
-    State(state): State<AppState>,
-    wait: Wait,
-    Id(id): Id,
-) -> Result<Response, ApiError> {
-    let saved = state.store.write(move |tx| edit::remove(tx, id)).await?;
-    Ok(live::answer(&state, wait, saved, done).await)
-}
-
-/// Restores a deleted coupon code as it was, if it can stand beside the codes there are now.
-#[utoipa::path(post, path = "/couponcodes/{id}/restore", params(Id, Reissuing), responses((status = 200, body = Answered)))]
-async fn restore(
-    State(state): State<AppState>,
-    Reissuing { wait, allow_reissue }: Reissuing,
-    Id(id): Id,
-) -> Result<Response, ApiError> {
-    let network = state.network;
-    let restore = move |tx: &WriteTx<'_>| edit::restore(tx, id, allow_reissue);
-    live::create(&state, wait, restore, move |row| shown(network, row)).await
-}
-
-fn shown(network: Network, row: CodeRow) -> Object<Shown> {
+fn render(network: Network, row: CodeRow) -> Object<LinkedCode> {
     let Stored { id, object: mut code, times } = row.stored;
     let link = tracking_link(TrackingLink {
         base_url: row.base_url.as_deref(),
@@ -216,46 +186,39 @@ fn shown(network: Network, row: CodeRow) -> Object<Shown> {
     code.description =
         catalog::sanitized_description(&code.description, code.is_description_plain_text)
             .into_owned();
-    let shown =
-        Shown { code, tracking_link: link, tracking_link_unavailable_reason: row.link_state };
-    Object::new("network_coupon_code_id", network, Stored { id, object: shown, times })
+    let object =
+        LinkedCode { code, tracking_link: link, tracking_link_unavailable_reason: row.link_state };
+    Object::new(network, Stored { id, object, times })
 }
 
-fn related(
+fn add_relationships(
     connection: &Connection,
     network: Network,
-    rows: Vec<CodeRow>,
+    codes: &mut [Object<LinkedCode>],
     wanted: &Relationships,
-) -> Result<Vec<Object<Shown>>, StoreError> {
-    let offer_ids: Vec<u32> = rows.iter().map(|row| row.stored.object.network_offer_id).collect();
-    let partner_ids: Vec<u32> =
-        rows.iter().filter_map(|row| row.stored.object.network_affiliate_id).collect();
+) -> Result<(), StoreError> {
+    let code_of = |object: &Object<LinkedCode>| {
+        let code = &object.content().code;
+        (code.network_offer_id, code.network_affiliate_id)
+    };
+    let (offer_ids, partner_ids): (Vec<u32>, Vec<Option<u32>>) = codes.iter().map(code_of).unzip();
+    let known_partner_ids: Vec<u32> = partner_ids.iter().flatten().copied().collect();
     let offers =
         if wanted.has("offer") { offers::labels(connection, &offer_ids)? } else { HashMap::new() };
     let partners = if wanted.has("affiliate") {
-        affiliates::labels(connection, &partner_ids)?
+        affiliates::labels(connection, &known_partner_ids)?
     } else {
         HashMap::new()
     };
-    let objects = rows.into_iter().map(|row| {
-        let (offer_id, partner_id) =
-            (row.stored.object.network_offer_id, row.stored.object.network_affiliate_id);
-        let mut object = shown(network, row);
+    for ((object, offer_id), partner_id) in codes.iter_mut().zip(offer_ids).zip(partner_ids) {
         if let Some(found) = offers.get(&offer_id) {
-            object.relate(
-                "offer",
-                label("network_offer_id", "offer_status", network, offer_id, found),
-            );
+            let offer = label("network_offer_id", "offer_status", network, offer_id, found);
+            object.relate("offer", offer);
         }
-        if let Some((id, found)) =
-            partner_id.and_then(|id| partners.get(&id).map(|found| (id, found)))
-        {
-            object.relate(
-                "affiliate",
-                label("network_affiliate_id", "account_status", network, id, found),
-            );
+        if let Some((id, found)) = partner_id.and_then(|id| Some((id, partners.get(&id)?))) {
+            let partner = label("network_affiliate_id", "account_status", network, id, found);
+            object.relate("affiliate", partner);
         }
-        object
-    });
-    Ok(objects.collect())
+    }
+    Ok(())
 }

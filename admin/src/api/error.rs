@@ -1,6 +1,6 @@
-//! Errors as they are answered: a sentence, a stable word, and the fields that are wrong.
+//! Error answers: a sentence, a stable code, and the errors of fields.
 //!
-//! What went wrong inside is logged and never answered.
+//! Details of internal errors go to the log, never into an answer.
 
 use std::any::Any;
 
@@ -15,10 +15,10 @@ use crate::disk::LowDiskSpace;
 use crate::edit::EditError;
 use crate::store::StoreError;
 
-/// When to come again after a 503, in seconds.
+/// `Retry-After` of a 503, in seconds.
 const RETRY_AFTER_S: &str = "5";
 
-/// An answer that is not 200.
+/// An error answer.
 #[derive(Debug)]
 pub(crate) struct ApiError {
     status: StatusCode,
@@ -27,17 +27,17 @@ pub(crate) struct ApiError {
     fields: Vec<FieldError>,
 }
 
-/// What every error answers.
+/// The body of every error answer.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = Error)]
 pub(super) struct ErrorBody {
-    /// A sentence that says how to mend it.
+    /// A sentence that says how to mend the request.
     #[schema(example = "coupon_code: has 2 characters; at least 3 are needed")]
     error: String,
-    /// A word that stays the same.
+    /// A stable code.
     #[schema(example = "request.invalid")]
     code: &'static str,
-    /// What is wrong, field by field.
+    /// The errors of single fields.
     fields: Vec<FieldError>,
 }
 
@@ -55,7 +55,7 @@ impl ApiError {
         ApiError::fields(vec![FieldError { field: field.into(), error: error.into() }])
     }
 
-    /// 400 for several.
+    /// 400 for several fields.
     pub(crate) fn fields(fields: Vec<FieldError>) -> ApiError {
         let message = match fields.as_slice() {
             [one] => format!("{}: {}", one.field, one.error),
@@ -64,12 +64,12 @@ impl ApiError {
         ApiError { status: StatusCode::BAD_REQUEST, code: "request.invalid", message, fields }
     }
 
-    /// Names what is wrong.
+    /// Adds field errors.
     pub(crate) fn with_fields(self, fields: Vec<FieldError>) -> ApiError {
         ApiError { fields, ..self }
     }
 
-    /// What failed is in the log.
+    /// 500; the log has the cause.
     pub(crate) fn inside() -> ApiError {
         let message = "something went wrong inside; nothing was saved, and the log says more";
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
@@ -125,14 +125,14 @@ impl From<StoreError> for ApiError {
                 return ApiError::inside();
             }
         };
-        tracing::warn!(%error, "a write was refused");
+        tracing::warn!(%error, "write refused");
         ApiError::new(status, code, error.to_string())
     }
 }
 
 impl From<LowDiskSpace> for ApiError {
     fn from(error: LowDiskSpace) -> ApiError {
-        tracing::warn!(%error, "bulk work was refused");
+        tracing::warn!(%error, "bulk work refused");
         ApiError::new(StatusCode::INSUFFICIENT_STORAGE, "disk.low", error.to_string())
     }
 }
@@ -151,6 +151,6 @@ pub(super) fn panicked(panic: Box<dyn Any + Send>) -> Response {
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    tracing::error!(panic = said.unwrap_or("without a message"), "a request's handler panicked");
+    tracing::error!(panic = said.unwrap_or("without a message"), "request handler panicked");
     ApiError::inside().into_response()
 }

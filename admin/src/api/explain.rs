@@ -1,4 +1,4 @@
-//! `POST /v1/networks/explain`: what becomes of a visit, recording nothing.
+//! `POST /v1/networks/explain`: explains the answer to a visit, without recording the visit.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -7,30 +7,31 @@ use tokio::sync::Semaphore;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::AppState;
 use super::error::ApiError;
 use super::request::Json;
+use super::state::AppState;
 use crate::explain::{Explanation, SimulatedVisit, explain};
 use crate::publish;
+use crate::store::Store;
 
-/// An index is read into memory for each explanation, so they come one after another.
+/// Each explanation reads an index into memory, so explanations run one after another.
 static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(explain_visit))
 }
 
-/// What becomes of a visit, step by step; nothing is recorded.
+/// Explains the answer to a visit step by step, without recording the visit.
 #[utoipa::path(post, path = "/explain", request_body = SimulatedVisit, responses((status = 200, body = Explanation), (status = 409, body = super::error::ErrorBody)))]
 async fn explain_visit(
-    State(state): State<AppState>,
+    State(store): State<Store>,
     Json(visit): Json<SimulatedVisit>,
 ) -> Result<axum::Json<Explanation>, ApiError> {
     let _turn = ONE_AT_A_TIME.acquire().await.map_err(|_closed| ApiError::inside())?;
     let link = visit.clone();
-    let base_url = state.store.read(move |connection| link.base_url(connection)).await?;
+    let base_url = store.read(move |connection| link.base_url(connection)).await?;
     let work = tokio::task::spawn_blocking(move || {
-        let index = publish::published(state.store.dir())?;
+        let index = publish::published(store.dir())?;
         Ok(explain(&index, &visit, base_url.as_deref(), Timestamp::now().as_second()))
     });
     match work.await {
@@ -45,6 +46,6 @@ fn not_readable(error: &publish::FolderError) -> ApiError {
         let message = "nothing is published yet; try again in a second";
         return ApiError::new(StatusCode::CONFLICT, "index.none", message);
     }
-    tracing::error!(%error, "the published index cannot be read");
+    tracing::error!(%error, "reading the published index failed");
     ApiError::inside()
 }

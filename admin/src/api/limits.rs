@@ -1,10 +1,10 @@
-//! How much one key may ask, and how often an address may come without a good one.
+//! Rate limits: requests of each key, and failed authentications from each address.
 //!
-//! Each key has a budget that refills evenly over [`WINDOW`]; a whole window's worth may come at
-//! once. An address has such a budget of failures: once it is used up, further failures are told to
-//! wait. A good key always passes, whoever else tries bad ones from its address: a key has 192 random
-//! bits, so nothing is gained by trying, and a guesser must not be able to lock anybody out. Memory is
-//! bounded: keys are as many as were made, and addresses above [`MAX_ADDRESSES`] share one budget.
+//! Each key has a budget that refills evenly over [`WINDOW`]; the budget of a whole window may be used at
+//! once. Each address has such a budget of failures; beyond the budget, failures get 429. A good key
+//! always passes, regardless of failures from the same address: a key has 192 random bits, so guessing is
+//! hopeless, and a guesser must not be able to lock out other users. Memory is bounded: the number of
+//! keys is limited, and addresses beyond [`MAX_ADDRESSES`] share one budget.
 
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -26,26 +26,26 @@ use crate::keys::{Caller, Role};
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 
-/// Over which a budget refills.
+/// The time for a full refill of a budget.
 pub(super) const WINDOW: Duration = Duration::from_secs(30);
-/// Budgets of single addresses at once.
+/// Most addresses with a budget of their own.
 const MAX_ADDRESSES: usize = 16_384;
-/// Budgets of keys before full ones are forgotten.
+/// Number of budgets of keys above which full budgets are dropped.
 const MANY_KEYS: usize = 1_024;
 
-/// The budgets.
+/// The budgets of keys and addresses.
 pub(super) struct RateLimits {
     network: Option<Budgets<u32>>,
     partner: Option<Budgets<u32>>,
     failures: Option<Budgets<IpAddr>>,
 }
 
-/// What is left of a budget.
+/// The rest of a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Allowance {
     limit: u32,
     remaining: u32,
-    /// Nothing was left for this request; there will be after this time.
+    /// Set if the budget was exhausted: the time until the next request is allowed.
     retry_after: Option<Duration>,
 }
 
@@ -58,8 +58,8 @@ impl RateLimits {
         }
     }
 
-    /// Takes a request off a key's budget. `None`: it has no limit.
-    pub(super) fn of_key(&self, caller: Caller) -> Option<Allowance> {
+    /// Charges a request to a key's budget. `None`: no limit.
+    pub(super) fn charge_key(&self, caller: Caller) -> Option<Allowance> {
         let budgets = match caller.role {
             Role::Admin | Role::ReadOnly => self.network.as_ref()?,
             Role::Partner => self.partner.as_ref()?,
@@ -70,14 +70,14 @@ impl RateLimits {
         Some(budgets.take(&caller.key_id))
     }
 
-    /// Takes a failure off an address's budget. `None`: it has no limit.
-    pub(super) fn of_failure(&self, address: IpAddr) -> Option<Allowance> {
+    /// Charges a failure to an address's budget. `None`: no limit.
+    pub(super) fn charge_failure(&self, address: IpAddr) -> Option<Allowance> {
         let budgets = self.failures.as_ref()?;
         let mut address = network_of(address);
         if budgets.limiter.len() >= MAX_ADDRESSES {
             budgets.limiter.retain_recent();
             if budgets.limiter.len() >= MAX_ADDRESSES {
-                address = EVERYBODY_ELSE;
+                address = SHARED_ADDRESS;
             }
         }
         Some(budgets.take(&address))
@@ -85,11 +85,11 @@ impl RateLimits {
 }
 
 impl Allowance {
-    /// The refusal, when nothing was left.
-    pub(super) fn refusal(&self, whose: &str) -> Option<Response> {
+    /// The 429 answer, if the budget was exhausted.
+    pub(super) fn refusal(&self, subject: &str) -> Option<Response> {
         let seconds = self.retry_after?.as_secs_f64().ceil().max(1.0) as u64;
         let message = format!(
-            "too many requests {whose}: {} in {} s are allowed; try again in {seconds} s",
+            "too many requests {subject}: {} in {} s are allowed; try again in {seconds} s",
             self.limit,
             WINDOW.as_secs()
         );
@@ -99,15 +99,15 @@ impl Allowance {
         Some(response)
     }
 
-    /// Says in an answer how the budget stands.
-    pub(super) fn tell(&self, response: &mut Response) {
+    /// Adds the state of the budget to the headers of an answer.
+    pub(super) fn add_headers(&self, response: &mut Response) {
         let headers = response.headers_mut();
         headers.insert(LIMIT, HeaderValue::from(self.limit));
         headers.insert(REMAINING, HeaderValue::from(self.remaining));
     }
 }
 
-/// A budget each for as many as come.
+/// Budgets by key, created on demand.
 struct Budgets<K: Hash + Eq + Clone> {
     limit: u32,
     limiter: RateLimiter<K, HashMapStateStore<K>, DefaultClock, StateInformationMiddleware>,
@@ -138,10 +138,10 @@ impl<K: Hash + Eq + Clone> Budgets<K> {
     }
 }
 
-/// Those who came when there were too many.
-const EVERYBODY_ELSE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+/// The shared budget of addresses beyond [`MAX_ADDRESSES`].
+const SHARED_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
-/// Who has an IPv6 address has a /64 of them.
+/// Reduces an IPv6 address to its /64, because a client usually has a whole /64.
 fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
@@ -170,27 +170,28 @@ mod tests {
     #[test]
     fn a_key_has_its_window_at_once_and_then_waits() {
         let limits = limits(3, 1);
-        let left: Vec<u32> = (0..3).map(|_| limits.of_key(caller(1)).unwrap().remaining).collect();
+        let left: Vec<u32> =
+            (0..3).map(|_| limits.charge_key(caller(1)).unwrap().remaining).collect();
         assert_eq!(left, [2, 1, 0]);
-        let refused = limits.of_key(caller(1)).unwrap();
+        let refused = limits.charge_key(caller(1)).unwrap();
         let wait = refused.retry_after.unwrap();
         assert!(wait > Duration::from_secs(9) && wait <= Duration::from_secs(10), "{wait:?}");
         assert!(refused.refusal("").is_some());
-        assert!(limits.of_key(caller(2)).unwrap().refusal("").is_none());
+        assert!(limits.charge_key(caller(2)).unwrap().refusal("").is_none());
     }
 
     #[test]
     fn zero_is_no_limit() {
         let limits = limits(0, 0);
-        assert_eq!(limits.of_key(caller(1)), None);
-        assert_eq!(limits.of_failure(EVERYBODY_ELSE), None);
+        assert_eq!(limits.charge_key(caller(1)), None);
+        assert_eq!(limits.charge_failure(SHARED_ADDRESS), None);
     }
 
     #[test]
     fn an_address_that_used_up_its_failures_waits_and_its_neighbour_does_not() {
         let limits = limits(0, 2);
         let is_refused = |address: &str| {
-            limits.of_failure(address.parse().unwrap()).unwrap().refusal("").is_some()
+            limits.charge_failure(address.parse().unwrap()).unwrap().refusal("").is_some()
         };
         // One IPv6 network is one address.
         let tries = ["2001:db8::1", "2001:db8::2", "2001:db8::3"].map(is_refused);
@@ -202,7 +203,7 @@ mod tests {
     fn a_million_addresses_take_no_more_memory_than_some() {
         let limits = limits(0, 2);
         for number in 0..20_000_u32 {
-            limits.of_failure(Ipv4Addr::from_bits(number + 1).into());
+            limits.charge_failure(Ipv4Addr::from_bits(number + 1).into());
         }
         let budgets = limits.failures.as_ref().unwrap();
         assert!(budgets.limiter.len() <= MAX_ADDRESSES + 1, "{}", budgets.limiter.len());

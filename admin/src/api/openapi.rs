@@ -1,11 +1,9 @@
-//! The API's description, made from the handlers: each route is declared by `routes!`, which takes
-//! path, parameters and schemas from the handler's attribute. What is the same for many routes
-//! stands here once, by rule: names and tags from the path, the key, and the errors.
+//! The OpenAPI description, generated from the routes: `routes!` takes path, parameters and schemas from
+//! the handler's attribute, `crud` from the types. Common parts are added here by rule: operation ids and
+//! tags from the path, the key, and the errors.
 //!
-//! It is served without a key at `/openapi.json`, and can be browsed at `/docs` with assets that
+//! Served without a key at `/openapi.json`, and browsable at `/docs` with assets that
 //! are part of this program.
-
-use std::marker::PhantomData;
 
 use axum::Router;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
@@ -13,22 +11,23 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, Object, Schema, Type};
+use utoipa::openapi::path::{Operation, ParameterIn};
+use utoipa::openapi::schema::Type;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    ContentBuilder, InfoBuilder, ObjectBuilder, OpenApi, Ref, RefOr, Required, ResponseBuilder,
+    ContentBuilder, InfoBuilder, ObjectBuilder, OpenApi, Ref, RefOr, ResponseBuilder,
 };
 use utoipa::{PartialSchema, ToSchema};
 
 use super::error::ErrorBody;
+use super::schema::parameter;
 
 const SECURITY: &str = "api_key";
-/// What the assets of `/docs` need, and nothing from outside.
+/// Allows the assets of `/docs` and no external resources.
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The pages that need no key: the description, and what shows it.
+/// The routes without a key: the description and its browser.
 pub(super) fn routes<S: Clone + Send + Sync + 'static>(description: &OpenApi) -> Router<S> {
     let json = description.to_json().unwrap_or_default();
     let describe =
@@ -45,7 +44,7 @@ async fn restrict(mut response: Response) -> Response {
     response
 }
 
-/// Adds what is the same for many routes.
+/// Adds the common parts of all operations.
 pub(super) fn complete(mut description: OpenApi) -> OpenApi {
     description.info = InfoBuilder::new()
         .title("coupond admin API")
@@ -126,7 +125,7 @@ const IF_MATCH: (&str, &str, &str) = (
     "The ETag of an answer: the change is refused with 412 when the object has changed since",
 );
 
-/// The errors that a route can answer.
+/// The error statuses of a route.
 fn errors(path: &str, method: &str, has_body: bool) -> Vec<StatusCode> {
     let mut errors = vec![
         StatusCode::BAD_REQUEST,
@@ -161,142 +160,3 @@ fn error(status: StatusCode) -> utoipa::openapi::Response {
     let reason = status.canonical_reason().unwrap_or("Refused");
     ResponseBuilder::new().description(reason).content("application/json", content).build()
 }
-
-/// A parameter, which may be left out unless it is a part of the path.
-pub(super) fn parameter(
-    name: &str,
-    place: ParameterIn,
-    about: &str,
-    schema: impl Into<RefOr<Schema>>,
-) -> Parameter {
-    let is_required = matches!(place, ParameterIn::Path);
-    ParameterBuilder::new()
-        .name(name)
-        .parameter_in(place)
-        .required(if is_required { Required::True } else { Required::False })
-        .description(Some(about))
-        .schema(Some(schema))
-        .build()
-}
-
-/// The fields of several schemas in one object, as `#[serde(flatten)]` puts them.
-pub(super) fn merged(parts: impl IntoIterator<Item = RefOr<Schema>>) -> Object {
-    let mut whole = Object::new();
-    for part in parts {
-        if let RefOr::T(Schema::Object(part)) = part {
-            whole.properties.extend(part.properties);
-            whole.required.extend(part.required);
-        }
-    }
-    whole
-}
-
-/// As answered: every field is there, and none that is only sent.
-pub(super) fn answered(mut object: Object) -> Object {
-    object.properties.remove("allow_reissue");
-    object.required = object.properties.keys().cloned().collect();
-    object.additional_properties = None;
-    object
-}
-
-/// One field more.
-pub(super) fn field<T: PartialSchema>(mut object: Object, name: &str) -> Object {
-    object.properties.insert(name.into(), T::schema());
-    object.required.push(name.into());
-    object
-}
-
-/// Of which there are lists.
-pub(super) trait Row: ToSchema {
-    /// The rows' name in a list.
-    const PLURAL: &'static str;
-}
-
-/// A list of rows.
-pub(super) struct ListOf<T>(PhantomData<T>);
-
-impl<T: Row> PartialSchema for ListOf<T> {
-    fn schema() -> RefOr<Schema> {
-        let rows = ArrayBuilder::new().items(Ref::from_schema_name(T::name())).build();
-        let mut list = Object::new();
-        list.properties.insert(T::PLURAL.into(), rows.into());
-        list.required.push(T::PLURAL.into());
-        list.properties.insert("paging".into(), super::answer::Paging::schema());
-        RefOr::T(Schema::Object(list))
-    }
-}
-
-impl<T: Row> ToSchema for ListOf<T> {
-    fn name() -> std::borrow::Cow<'static, str> {
-        format!("{}List", T::name()).into()
-    }
-
-    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        schemas.push((T::name().into_owned(), T::schema()));
-        T::schemas(schemas);
-    }
-}
-
-/// Some fields of an object.
-pub(super) struct Patched<T>(PhantomData<T>);
-
-impl<T: ToSchema> PartialSchema for Patched<T> {
-    fn schema() -> RefOr<Schema> {
-        let mut object = merged([T::schema()]);
-        object.required.clear();
-        object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
-        object.description = Some("Only what is named changes".into());
-        RefOr::T(Schema::Object(object))
-    }
-}
-
-impl<T: ToSchema> ToSchema for Patched<T> {
-    fn name() -> std::borrow::Cow<'static, str> {
-        format!("{}Patch", T::name().trim_end_matches("Edit")).into()
-    }
-
-    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        T::schemas(schemas);
-    }
-}
-
-/// A type that flattens others: their fields and some more.
-macro_rules! flattened {
-    ($type:ty as $name:literal = $($part:ty),+ $(; $($field:literal: $kind:ty),+)?) => {
-        impl utoipa::PartialSchema for $type {
-            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
-                use $crate::api::openapi::{answered, merged};
-                let object = answered(merged([$(<$part as utoipa::PartialSchema>::schema()),+]));
-                $($(let object = $crate::api::openapi::field::<$kind>(object, $field);)+)?
-                utoipa::openapi::RefOr::T(utoipa::openapi::Schema::Object(object))
-            }
-        }
-
-        impl utoipa::ToSchema for $type {
-            fn name() -> std::borrow::Cow<'static, str> {
-                $name.into()
-            }
-
-            fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::Schema>)>) {
-                $(<$part as utoipa::ToSchema>::schemas(schemas);)+
-            }
-        }
-    };
-}
-pub(super) use flattened;
-
-/// The parameters of a resource's list as a type that handlers' attributes can name.
-macro_rules! listing {
-    ($name:ident, $offer:expr) => {
-        struct $name;
-
-        impl utoipa::IntoParams for $name {
-            fn into_params(
-                _: impl Fn() -> Option<utoipa::openapi::path::ParameterIn>,
-            ) -> Vec<utoipa::openapi::path::Parameter> {
-                $offer.parameters()
-            }
-        }
-    };
-}
-pub(super) use listing;

@@ -1,4 +1,4 @@
-//! `/v1/affiliates/couponcodes`: a partner's own codes, with exactly the fields that partners see.
+//! `/v1/affiliates/couponcodes`: a partner's own codes, with the fields for partners.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -6,23 +6,23 @@ use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::List;
+use super::answer::{List, ListOf};
 use super::auth::Authenticated;
 use super::error::ApiError;
-use super::openapi::{ListOf, Row, listing};
 use super::request::{ListParameters, ListSpec};
-use super::{AppState, Network};
+use super::schema::{Row, listing};
+use super::state::{AppState, Network};
 use crate::catalog::{self, CouponStatus, TrackingLink, tracking_link};
 use crate::store::coupon_codes::{self, PartnerRow};
-use crate::store::{StoreError, settings};
+use crate::store::{Store, StoreError, settings};
 
 const LIST: ListSpec =
     ListSpec { filters: &[], relationships: &["offer"], search: None, is_whole_by_default: true };
 
 listing!(Listing, LIST);
-type Listed = ListOf<Shown>;
+type Listed = ListOf<PartnerCouponCode>;
 
-impl Row for Shown {
+impl Row for PartnerCouponCode {
     const PLURAL: &'static str = "coupon_codes";
 }
 
@@ -30,10 +30,9 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list))
 }
 
-/// Nothing is added here that is not in the published description of this list.
+/// Only the fields in the published description of this list.
 #[derive(Serialize, utoipa::ToSchema)]
-#[schema(as = PartnerCouponCode)]
-struct Shown {
+struct PartnerCouponCode {
     network_coupon_code_id: u32,
     network_id: u32,
     network_offer_id: u32,
@@ -63,17 +62,17 @@ struct RelatedOffer {
     offer_status: String,
 }
 
-/// The active codes of the key's partner; all of them, unless a page is asked for.
+/// Lists the active codes of the key's partner; all codes, unless the request names a page.
 #[utoipa::path(get, path = "/couponcodes", params(Listing), responses((status = 200, body = Listed)))]
 async fn list(
-    State(state): State<AppState>,
+    State(store): State<Store>,
+    State(network): State<Network>,
     Authenticated(caller): Authenticated,
     parameters: ListParameters,
 ) -> Result<Response, ApiError> {
     let page = parameters.parse(&LIST)?.query.page;
     let partner_id = caller.affiliate_id.unwrap_or_default();
-    let listed = state
-        .store
+    let listed = store
         .read(move |connection| {
             let settings = settings::read(connection)?.settings;
             let today = catalog::today(&settings.time_zone);
@@ -81,11 +80,14 @@ async fn list(
         })
         .await
         .map_err(|error: StoreError| error)?;
-    let rows = listed.rows.into_iter().map(|row| shown(state.network, row)).collect();
+    let rows = listed.rows.into_iter().map(|row| render(network, row)).collect();
     Ok(List::new("coupon_codes", rows, page, listed.total_count).into_response())
 }
 
-fn shown(network: Network, PartnerRow { row, offer: (name, offer_status) }: PartnerRow) -> Shown {
+fn render(
+    network: Network,
+    PartnerRow { row, offer: (name, offer_status) }: PartnerRow,
+) -> PartnerCouponCode {
     let code = row.stored.object;
     let link = tracking_link(TrackingLink {
         base_url: row.base_url.as_deref(),
@@ -97,7 +99,7 @@ fn shown(network: Network, PartnerRow { row, offer: (name, offer_status) }: Part
     let day = |day: Option<jiff::civil::Date>| day.map(|day| day.to_string()).unwrap_or_default();
     let network_offer_id = code.network_offer_id;
     let offer = RelatedOffer { network_offer_id, network_id: network.id, name, offer_status };
-    Shown {
+    PartnerCouponCode {
         network_coupon_code_id: row.stored.id,
         network_id: network.id,
         network_offer_id: code.network_offer_id,

@@ -1,5 +1,5 @@
-//! `/v1/affiliates/pixels`: a partner's own postbacks. The signing key goes in and never comes out;
-//! the network's notes are not shown.
+//! `/v1/affiliates/pixels`: a partner's own postbacks. Answers never contain the signing key and
+//! the network's notes.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -7,16 +7,19 @@ use serde::{Deserialize, Serialize};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::answer::{Answer, List};
+use super::answer::{Answer, List, ListOf};
 use super::auth::Authenticated;
 use super::error::ApiError;
-use super::openapi::{ListOf, Row, listing};
+use super::live::Edits;
+use super::pixels::check_sendable;
 use super::request::{Json, ListParameters, ListSpec, Wait};
-use super::{AppState, Network, live, pixels::sendable};
+use super::schema::{Row, listing};
+use super::state::{AppState, Network};
 use crate::catalog::{DeliveryMethod, Pixel, PixelLevel, PixelStatus, PixelType, PostbackUrl};
-use crate::edit;
-use crate::store::WriteTx;
+use crate::edit::{self, EditError};
+use crate::partner_postbacks::PartnerPostbacks;
 use crate::store::rows::{self, Compared, Filter, Filterable, Operator, Stored, Vocabulary};
+use crate::store::{Store, WriteTx};
 
 const LIST: ListSpec = ListSpec {
     filters: &[
@@ -39,9 +42,9 @@ const LIST: ListSpec = ListSpec {
 };
 
 listing!(Listing, LIST);
-type Listed = ListOf<Shown>;
+type Listed = ListOf<PartnerPixel>;
 
-impl Row for Shown {
+impl Row for PartnerPixel {
     const PLURAL: &'static str = "pixels";
 }
 
@@ -49,20 +52,19 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list, create))
 }
 
-/// What a partner says of a postback.
+/// A postback as a partner edits it.
 #[derive(Deserialize, utoipa::ToSchema)]
-#[schema(as = PartnerPixelEdit)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
-    /// The offer; 0 is all.
+struct PartnerPixelEdit {
+    /// The offer; 0 is all offers.
     #[serde(default)]
     network_offer_id: u32,
-    /// Of a postback for the events of one offer: the event; 0 is all.
+    /// For events of one offer: the event; 0 is all events.
     #[serde(default)]
     network_offer_payout_revenue_id: u32,
     #[serde(default = "postback")]
     delivery_method: DeliveryMethod,
-    /// Follows from the offer; where it is sent and not null, it must fit.
+    /// Follows from the offer; if sent and not null, it must fit.
     #[serde(default)]
     pixel_level: Option<PixelLevel>,
     pixel_status: PixelStatus,
@@ -77,7 +79,7 @@ struct Wanted {
     #[serde(default)]
     #[schema(maximum = 300_000)]
     delay_ms: u32,
-    /// Requests are signed with it when it is set. A secret, never answered.
+    /// If set, requests are signed with this key. A secret, never answered.
     #[serde(default)]
     #[schema(max_length = 256)]
     signing_key: String,
@@ -91,8 +93,8 @@ fn conversion() -> PixelType {
     PixelType::Conversion
 }
 
-impl Wanted {
-    fn of_partner(self, network_affiliate_id: u32) -> Pixel {
+impl PartnerPixelEdit {
+    fn for_partner(self, network_affiliate_id: u32) -> Pixel {
         Pixel {
             network_affiliate_id,
             network_offer_id: self.network_offer_id,
@@ -110,8 +112,7 @@ impl Wanted {
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
-#[schema(as = PartnerPixel)]
-struct Shown {
+struct PartnerPixel {
     network_pixel_id: u32,
     network_id: u32,
     network_affiliate_id: u32,
@@ -131,12 +132,13 @@ struct Shown {
     warnings: Vec<String>,
 }
 
-impl Answer for Shown {}
+impl Answer for PartnerPixel {}
 
-/// The postbacks of the key's partner; all of them, unless a page is asked for.
+/// Lists the postbacks of the key's partner; all postbacks, unless the request names a page.
 #[utoipa::path(get, path = "/pixels", params(Listing), responses((status = 200, body = Listed)))]
 async fn list(
-    State(state): State<AppState>,
+    State(store): State<Store>,
+    State(network): State<Network>,
     Authenticated(caller): Authenticated,
     parameters: ListParameters,
 ) -> Result<Response, ApiError> {
@@ -146,53 +148,57 @@ async fn list(
     let own =
         Filter { column: "affiliate_id", operator: Operator::Equal, value: partner_id.into() };
     query.filters.push(own);
-    let listed =
-        state.store.read(move |connection| rows::list::<Pixel>(connection, &query)).await?;
-    let rows = listed.rows.into_iter().map(|row| shown(state.network, row)).collect();
+    let listed = store.read(move |connection| rows::list::<Pixel>(connection, &query)).await?;
+    let rows = listed.rows.into_iter().map(|row| PartnerPixel::new(network, row)).collect();
     Ok(List::new("pixels", rows, page, listed.total_count).into_response())
 }
 
 /// Creates a postback of the key's partner.
 ///
-/// As described at `POST /v1/networks/pixels`; offers that the partner does not see cannot be named.
-#[utoipa::path(post, path = "/pixels", params(Wait), request_body = Wanted, responses((status = 200, body = Shown)))]
+/// As described at `POST /v1/networks/pixels`; the body cannot name offers that the partner does not see.
+#[utoipa::path(post, path = "/pixels", params(Wait), request_body = PartnerPixelEdit, responses((status = 200, body = PartnerPixel)))]
 async fn create(
-    State(state): State<AppState>,
+    State(edits): State<Edits>,
+    State(network): State<Network>,
+    State(rules): State<PartnerPostbacks>,
     Authenticated(caller): Authenticated,
     wait: Wait,
-    Json(wanted): Json<Wanted>,
+    Json(edit): Json<PartnerPixelEdit>,
 ) -> Result<Response, ApiError> {
-    let (network, rules) = (state.network, state.pixels.clone());
-    let pixel = wanted.of_partner(caller.affiliate_id.unwrap_or_default());
+    let pixel = edit.for_partner(caller.affiliate_id.unwrap_or_default());
     let create = move |tx: &WriteTx<'_>| {
         edit::pixels::check_sees_offer(tx, &pixel)?;
-        sendable(&rules, edit::create(tx, &pixel)?)
+        let saved = edit::create(tx, &pixel)?;
+        check_sendable(&rules, &saved.now.object)?;
+        Ok::<_, EditError>(saved)
     };
-    live::create(&state, wait, create, move |row| with_warnings(network, row)).await
+    edits.create(wait, create, move |row| PartnerPixel::with_warnings(network, row)).await
 }
 
-fn with_warnings(network: Network, row: Stored<Pixel>) -> Shown {
-    let warnings = PostbackUrl::parse(&row.object.postback_url).map(|url| url.warnings());
-    Shown { warnings: warnings.unwrap_or_default(), ..shown(network, row) }
-}
+impl PartnerPixel {
+    fn with_warnings(network: Network, row: Stored<Pixel>) -> PartnerPixel {
+        let warnings = PostbackUrl::parse(&row.object.postback_url).map(|url| url.warnings());
+        PartnerPixel { warnings: warnings.unwrap_or_default(), ..PartnerPixel::new(network, row) }
+    }
 
-fn shown(network: Network, row: Stored<Pixel>) -> Shown {
-    let pixel_level = row.object.level();
-    let pixel = row.object;
-    Shown {
-        network_pixel_id: row.id,
-        network_id: network.id,
-        network_affiliate_id: pixel.network_affiliate_id,
-        network_offer_id: pixel.network_offer_id,
-        network_offer_payout_revenue_id: pixel.network_offer_payout_revenue_id,
-        delivery_method: pixel.delivery_method,
-        pixel_level,
-        pixel_status: pixel.pixel_status,
-        pixel_type: pixel.pixel_type,
-        postback_url: pixel.postback_url,
-        delay_ms: pixel.delay_ms,
-        time_created: row.times.time_created,
-        time_saved: row.times.time_saved,
-        warnings: Vec::new(),
+    fn new(network: Network, row: Stored<Pixel>) -> PartnerPixel {
+        let pixel_level = row.object.level();
+        let pixel = row.object;
+        PartnerPixel {
+            network_pixel_id: row.id,
+            network_id: network.id,
+            network_affiliate_id: pixel.network_affiliate_id,
+            network_offer_id: pixel.network_offer_id,
+            network_offer_payout_revenue_id: pixel.network_offer_payout_revenue_id,
+            delivery_method: pixel.delivery_method,
+            pixel_level,
+            pixel_status: pixel.pixel_status,
+            pixel_type: pixel.pixel_type,
+            postback_url: pixel.postback_url,
+            delay_ms: pixel.delay_ms,
+            time_created: row.times.time_created,
+            time_saved: row.times.time_saved,
+            warnings: Vec::new(),
+        }
     }
 }

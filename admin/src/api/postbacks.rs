@@ -1,5 +1,5 @@
-//! `/v1/networks/postbacks`: every message that reported a conversion, what became of it and why.
-//! Nothing here writes. Secrets were left out when it was kept.
+//! `/v1/networks/postbacks`: all received postbacks with their outcome. Read-only; secrets are removed
+//! before storage.
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
@@ -7,13 +7,14 @@ use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::AppState;
-use super::answer::{Answer, List};
+use super::answer::{Answer, List, ListOf};
 use super::error::ApiError;
-use super::openapi::{ListOf, Row, flattened, listing};
 use super::request::{ListParameters, ListSpec};
+use super::schema::{Row, flattened, listing};
+use super::state::AppState;
 use crate::attribution::decision_step::DecisionStep;
 use crate::attribution::postback_fields::url_without_secrets;
+use crate::store::Store;
 use crate::store::conversions::{Channel, ConversionId};
 use crate::store::postbacks::log::{self, Entry};
 use crate::store::postbacks::{self, Outcome, Postback, VerdictWord};
@@ -26,9 +27,9 @@ const LIST: ListSpec = ListSpec {
 };
 
 listing!(Listing, LIST);
-type Listed = ListOf<Shown>;
+type Listed = ListOf<PostbackSummary>;
 
-impl Row for Shown {
+impl Row for PostbackSummary {
     const PLURAL: &'static str = "postbacks";
 }
 
@@ -36,51 +37,51 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(read))
 }
 
-/// A postback in short.
+/// The summary of a postback.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = Postback)]
-struct Shown {
-    /// Also the id of the conversion, where it made one.
+struct PostbackSummary {
+    /// Also the id of the conversion that the postback created.
     #[schema(pattern = "^[0-9a-f]{32}$")]
     postback_id: String,
     /// Unix seconds.
     time_received: u64,
     channel: Channel,
-    /// What became of it.
+    /// The status of the conversion.
     status: VerdictWord,
-    /// What it did.
+    /// The effect of the postback.
     outcome: Outcome,
-    /// 0 where nothing is wrong.
+    /// 0 without an error.
     error_code: u32,
-    /// The same as a sentence.
+    /// The error text.
     error: String,
-    /// The conversion that it made, repeats, contradicts or takes back from; empty for none.
+    /// The conversion created, repeated, contradicted or refunded by the postback; empty without a conversion.
     conversion_id: String,
-    /// As sent: perhaps several, with `|` between.
+    /// As sent; several ids are separated by `|`.
     transaction_id: String,
     /// As sent.
     coupon_code: String,
-    /// `oid` as sent; 0 for none.
+    /// `oid` as sent; 0 without `oid`.
     network_offer_id: u32,
-    /// `affid` as sent; 0 for none.
+    /// `affid` as sent; 0 without `affid`.
     network_affiliate_id: u32,
     /// `event_id` or `adv_event_id` as sent.
     event: String,
     /// As sent.
     order_id: String,
-    /// As it was read; empty for none.
+    /// As parsed; empty without an amount.
     amount: String,
     /// As sent.
     currency: String,
-    /// Unix seconds; 0 while it waits.
+    /// Unix seconds; 0 while the postback waits.
     time_decided: u64,
 }
 
-/// All of a postback.
+/// A postback with all fields.
 #[derive(Serialize)]
-struct Whole {
+struct WholePostback {
     #[serde(flatten)]
-    postback: Shown,
+    postback: PostbackSummary,
     node: u16,
     method: &'static str,
     address: String,
@@ -94,44 +95,45 @@ struct Whole {
     steps: Vec<DecisionStep>,
 }
 
-flattened!(Whole as "WholePostback" = Shown;
+flattened!(WholePostback as "WholePostback" = PostbackSummary;
     "node": u16, "method": String, "address": String, "host": String, "user_agent": String,
     "referer": String, "content_type": String, "query": String, "body": String, "email": String,
     "steps": Vec<DecisionStep>);
 
-impl Answer for Whole {}
+impl Answer for WholePostback {}
 
-/// Postbacks, the newest first, with what was found out of each; a sender who passed no trust rule was
-/// perhaps told less. One that names no known code, click or partner is kept cut, for 30 days. `status` is `queued`, `approved`, `pending`, `rejected` or `invalid`;
+/// Lists postbacks with their outcome, newest first. The answer to a sender that passed no trust rule may
+/// have told less. A postback without a known code, click or partner is stored truncated, for 30 days. `status` is
+/// `queued`, `approved`, `pending`, `rejected` or `invalid`;
 /// `outcome` is `waits`, `made`, `repeats`, `conflicts`, `refunds` or `unreadable`. A
-/// `transaction_id` also finds what was counted for that click out of a list of ids.
+/// `transaction_id` also matches postbacks with several ids that were counted for that click.
 #[utoipa::path(get, path = "/postbacks", params(Listing), responses((status = 200, body = Listed)))]
 async fn list(
-    State(state): State<AppState>,
+    State(store): State<Store>,
     parameters: ListParameters,
 ) -> Result<Response, ApiError> {
     let query = parameters.parse(&LIST)?.query;
     let page = query.page;
-    let listed = state.store.read(move |connection| log::list(connection, &query)).await?;
-    let rows = listed.rows.into_iter().map(Shown::from).collect();
+    let listed = store.read(move |connection| log::list(connection, &query)).await?;
+    let rows = listed.rows.into_iter().map(PostbackSummary::from).collect();
     Ok(List::new("postbacks", rows, page, listed.total_count).into_response())
 }
 
-/// One postback as it was sent, without its secrets, and how it was decided, step by step.
-#[utoipa::path(get, path = "/postbacks/{postback_id}", params(("postback_id" = String, Path, pattern = "^[0-9a-f]{32}$")), responses((status = 200, body = Whole)))]
+/// One postback as sent, without secrets, and the steps of its decision.
+#[utoipa::path(get, path = "/postbacks/{postback_id}", params(("postback_id" = String, Path, pattern = "^[0-9a-f]{32}$")), responses((status = 200, body = WholePostback)))]
 async fn read(
-    State(state): State<AppState>,
+    State(store): State<Store>,
     Path(postback_id): Path<String>,
 ) -> Result<Response, ApiError> {
     let missing = || ApiError::not_found(format!("there is no postback `{postback_id}`"));
     let id: ConversionId = postback_id.parse().map_err(|_| missing())?;
-    let found = state.store.read(move |connection| postbacks::get(connection, id)).await?;
-    Ok(Whole::from(found.ok_or_else(missing)?.postback).answered())
+    let found = store.read(move |connection| postbacks::get(connection, id)).await?;
+    Ok(WholePostback::from(found.ok_or_else(missing)?.postback).into_answer())
 }
 
-impl From<Entry> for Shown {
-    fn from(entry: Entry) -> Shown {
-        Shown {
+impl From<Entry> for PostbackSummary {
+    fn from(entry: Entry) -> PostbackSummary {
+        PostbackSummary {
             postback_id: entry.id.to_string(),
             time_received: entry.received_ms / 1000,
             channel: entry.channel,
@@ -153,22 +155,22 @@ impl From<Entry> for Shown {
     }
 }
 
-impl From<Postback> for Whole {
-    fn from(all: Postback) -> Whole {
-        Whole {
+impl From<Postback> for WholePostback {
+    fn from(all: Postback) -> WholePostback {
+        WholePostback {
             node: all.node,
             method: if all.is_post { "POST" } else { "GET" },
             steps: serde_json::from_str(&all.steps).unwrap_or_default(),
             address: all.address.clone(),
             host: all.host.clone(),
             user_agent: all.user_agent.clone(),
-            // Also of what was taken in before secrets were left out of it.
+            // Rows from before secrets were removed at storage need the removal here.
             referer: url_without_secrets(all.referer.as_bytes()),
             content_type: all.content_type.clone(),
             query: all.query.clone(),
             body: all.body.clone(),
             email: all.email.clone(),
-            postback: Shown::from(Entry::from(all)),
+            postback: PostbackSummary::from(Entry::from(all)),
         }
     }
 }

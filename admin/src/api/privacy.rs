@@ -1,4 +1,4 @@
-//! `/v1/networks/privacy`: erasing what is personal.
+//! `/v1/networks/privacy`: erasure of personal data.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -9,15 +9,15 @@ use serde::{Deserialize, Serialize};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::AppState;
 use super::error::ApiError;
 use super::request::{Id, Json};
+use super::state::AppState;
 use crate::edit::EditError;
-use crate::privacy::{UNREACHED_COPIES, parse_email};
+use crate::privacy::{PrivacyHandle, UNREACHED_COPIES, parse_email};
 use crate::store::Store;
 use crate::store::erasure::{self, Erasure, Selector, Stage};
 
-/// How long an answer waits for the work to be done.
+/// Longest wait for the end of an erasure.
 const WAIT: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -25,20 +25,20 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(erase)).routes(routes!(read))
 }
 
-/// Whose data is to be erased; exactly one of the three.
+/// Selects the data to erase; exactly one of the three selectors.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct EraseRequest {
-    /// Of one click: the click, and the postbacks and conversions that name it.
+    /// One click, and the postbacks and conversions that name the click.
     #[schema(example = "0192f0c1d2e3f405a6b7c8d9eaf00112")]
     transaction_id: Option<String>,
-    /// Of all that came from an address.
+    /// All data from an address.
     #[schema(example = "203.0.113.77")]
     ip: Option<String>,
-    /// Of all that was bought under an email address, with the clicks it came from.
+    /// All conversions with an email address, and their clicks.
     #[schema(example = "visitor@example.com")]
     email: Option<String>,
-    /// Only counts.
+    /// Only counts the data.
     #[serde(default)]
     dry_run: bool,
 }
@@ -64,34 +64,34 @@ impl EraseRequest {
     }
 }
 
-/// An erasure. What was looked for is not repeated.
+/// An erasure. The answer does not repeat the selector.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = Erasure)]
-struct Shown {
+struct ErasureAnswer {
     network_erasure_id: u32,
     /// `transaction_id`, `ip` or `email`.
     by: String,
     dry_run: bool,
-    /// How far it has come. One that is not done goes on by itself, also after a restart.
+    /// The stage. An unfinished erasure continues by itself, also after a restart.
     stage: Stage,
-    /// How many clicks held personal data; null until the archive was looked through.
+    /// The number of clicks with personal data; null until the archive was searched.
     clicks: Option<u64>,
-    /// How many postbacks did; null until they were looked through.
+    /// The number of postbacks with personal data; null until the postbacks were searched.
     postbacks: Option<u64>,
-    /// How many conversions did; null until they were looked through.
+    /// The number of conversions with personal data; null until the conversions were searched.
     conversions: Option<u64>,
-    /// Postbacks whose click is still on its way; they are erased when they are decided.
+    /// Postbacks that wait for their click; their data is erased when they are decided.
     postbacks_waiting: u64,
     time_created: i64,
-    /// 0 until it is done.
+    /// 0 until the erasure is done.
     time_done: i64,
-    /// What this does not reach, and how long that is kept.
+    /// Data outside the reach of an erasure, and its retention.
     not_erased: [&'static str; UNREACHED_COPIES.len()],
 }
 
-impl From<Erasure> for Shown {
-    fn from(erasure: Erasure) -> Shown {
-        Shown {
+impl From<Erasure> for ErasureAnswer {
+    fn from(erasure: Erasure) -> ErasureAnswer {
+        ErasureAnswer {
             network_erasure_id: erasure.id,
             by: erasure.kind,
             dry_run: erasure.dry_run,
@@ -107,19 +107,20 @@ impl From<Erasure> for Shown {
     }
 }
 
-/// Erases what is personal of a click, an address or an email address; amounts, ids, codes and reports
-/// stay. Answers when it is done, or after ten seconds how far it has come.
-#[utoipa::path(post, path = "/privacy/erase", request_body = EraseRequest, responses((status = 200, body = Shown)))]
+/// Erases the personal data of a click, an address or an email address; amounts, ids, codes and reports
+/// stay. Answers at the end, or after ten seconds with the stage.
+#[utoipa::path(post, path = "/privacy/erase", request_body = EraseRequest, responses((status = 200, body = ErasureAnswer)))]
 async fn erase(
-    State(state): State<AppState>,
+    State(store): State<Store>,
+    State(privacy): State<PrivacyHandle>,
     Json(request): Json<EraseRequest>,
-) -> Result<axum::Json<Shown>, ApiError> {
+) -> Result<axum::Json<ErasureAnswer>, ApiError> {
     let (selector, dry_run) = (request.selector()?, request.dry_run);
-    let id = state.store.write(move |tx| erasure::request(tx, &selector, dry_run)).await?;
-    state.privacy.wake();
+    let id = store.write(move |tx| erasure::request(tx, &selector, dry_run)).await?;
+    privacy.wake();
     let began = Instant::now();
     loop {
-        let found = find(&state.store, id).await?;
+        let found = find(&store, id).await?;
         if found.stage == Stage::Done || found.found.waiting > 0 || began.elapsed() >= WAIT {
             return Ok(axum::Json(found.into()));
         }
@@ -127,10 +128,13 @@ async fn erase(
     }
 }
 
-/// How far an erasure has come.
-#[utoipa::path(get, path = "/privacy/erasures/{id}", params(Id), responses((status = 200, body = Shown)))]
-async fn read(State(state): State<AppState>, Id(id): Id) -> Result<axum::Json<Shown>, ApiError> {
-    Ok(axum::Json(find(&state.store, id).await?.into()))
+/// Reads the stage of an erasure.
+#[utoipa::path(get, path = "/privacy/erasures/{id}", params(Id), responses((status = 200, body = ErasureAnswer)))]
+async fn read(
+    State(store): State<Store>,
+    Id(id): Id,
+) -> Result<axum::Json<ErasureAnswer>, ApiError> {
+    Ok(axum::Json(find(&store, id).await?.into()))
 }
 
 async fn find(store: &Store, id: u32) -> Result<Erasure, ApiError> {

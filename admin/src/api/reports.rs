@@ -20,15 +20,14 @@ mod rows;
 mod tests;
 
 use axum::Json;
-use axum::extract::{FromRef, State};
+use axum::extract::State;
 use rusqlite::Connection;
 use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::AppState;
 use super::error::ApiError;
-use crate::archive::Archive;
+use super::state::AppState;
 use crate::click_ingest::{ClickIngestHandle, ClickIngestStatus};
 use crate::conversions::postback_ingest::{PostbackHandle, PostbackStatus};
 use crate::disk::{Disk, DiskSpace};
@@ -71,36 +70,6 @@ pub(super) fn partner_routes() -> OpenApiRouter<AppState> {
         .routes(routes!(clicks::partner_stream))
         .routes(routes!(clicks::partner_single))
         .routes(routes!(conversions::partner_report))
-}
-
-impl FromRef<AppState> for PublisherHandle {
-    fn from_ref(state: &AppState) -> PublisherHandle {
-        state.publisher.clone()
-    }
-}
-
-impl FromRef<AppState> for ClickIngestHandle {
-    fn from_ref(state: &AppState) -> ClickIngestHandle {
-        state.intake.clone()
-    }
-}
-
-impl FromRef<AppState> for PrivacyHandle {
-    fn from_ref(state: &AppState) -> PrivacyHandle {
-        state.privacy.clone()
-    }
-}
-
-impl FromRef<AppState> for PostbackHandle {
-    fn from_ref(state: &AppState) -> PostbackHandle {
-        state.postbacks.clone()
-    }
-}
-
-impl FromRef<AppState> for Archive {
-    fn from_ref(state: &AppState) -> Archive {
-        state.archive.clone()
-    }
 }
 
 #[derive(Serialize, utoipa::ToSchema)]

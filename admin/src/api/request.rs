@@ -1,5 +1,5 @@
-//! What is taken from a request: ids, bodies, the wish to wait, pages and filters. Each extractor
-//! answers what is wrong by itself, so a handler sees only what is right.
+//! Extractors for ids, bodies, `wait`, pages and filters. Each extractor answers invalid input itself, so
+//! handlers see valid input only.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use utoipa::{IntoParams, PartialSchema};
 
 use super::bodies::BodyBounds;
 use super::error::ApiError;
-use super::openapi::parameter;
+use super::schema::parameter;
 use crate::edit::Removal;
 use crate::json::{self, JsonError};
 use crate::store::casefolded;
@@ -24,10 +24,10 @@ use crate::store::rows::{Compared, Filter, Filterable, Operator, Page, Query, So
 
 const DEFAULT_PAGE_SIZE: u32 = 50;
 const MAX_PAGE_SIZE: u32 = 2000;
-/// Filters of one request. Each is a condition of the query, and SQLite nests no more than 1,000.
+/// Most filters of one request. Each filter is a condition of the query, and SQLite nests at most 1,000.
 pub(super) const MAX_FILTERS: usize = 100;
 
-/// The id at the end of a path. What is no id is nothing that is there.
+/// The id in a path. Text that is not an id is 404.
 pub(super) struct Id(pub(super) u32);
 
 impl<S: Send + Sync> FromRequestParts<S> for Id {
@@ -64,10 +64,10 @@ fn one_of_words(words: &[String]) -> Object {
         .build()
 }
 
-/// A JSON body of this type.
+/// A JSON body of type `T`.
 pub(super) struct Json<T>(pub(super) T);
 
-/// A JSON object whose fields are judged later, against the object that is there.
+/// A JSON object with fields that are checked later, against the stored object.
 pub(super) type Fields = Json<json::Fields>;
 
 impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
@@ -109,10 +109,10 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
 
 /// Whether the answer waits until the daemon serves the change (`?wait=live`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wait {
-    /// The change is saved.
+pub(crate) enum Wait {
+    /// Answer when the change is saved.
     Saved,
-    /// The daemon serves it.
+    /// Answer when the daemon serves the change.
     Live,
 }
 
@@ -140,16 +140,16 @@ impl Wait {
     }
 }
 
-/// [`Wait`], and one thing more that a request may say: `name=true`.
-struct WaitAnd(Wait, bool);
+/// [`Wait`] and a further flag `name=true`.
+struct WaitAndFlag(Wait, bool);
 
-impl WaitAnd {
-    fn read(parts: &Parts, flag: &str) -> Result<WaitAnd, ApiError> {
-        let mut found = WaitAnd(Wait::Saved, false);
+impl WaitAndFlag {
+    fn read(parts: &Parts, flag: &str) -> Result<WaitAndFlag, ApiError> {
+        let mut found = WaitAndFlag(Wait::Saved, false);
         for (name, value) in parameters(parts) {
             match name.as_str() {
                 "wait" => found.0 = Wait::read(&value)?,
-                _ if name == flag => found.1 = truth(&name, &value)?,
+                _ if name == flag => found.1 = parse_bool(&name, &value)?,
                 _ => return Err(unknown(&name, format!("wait, {flag}"))),
             }
         }
@@ -162,52 +162,53 @@ impl WaitAnd {
     }
 }
 
-/// Of an edit that may delete: `wait`, and `force` where live coupon codes may end with the object.
-pub(super) struct Removing {
+/// Parameters of an edit that may delete an object: `wait`, and `force`, which accepts the end of live
+/// coupon codes.
+pub(crate) struct RemovalOptions {
     pub(super) wait: Wait,
     pub(super) removal: Removal,
 }
 
-impl<S: Sync> FromRequestParts<S> for Removing {
+impl<S: Sync> FromRequestParts<S> for RemovalOptions {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Removing, ApiError> {
-        let WaitAnd(wait, force) = WaitAnd::read(parts, "force")?;
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<RemovalOptions, ApiError> {
+        let WaitAndFlag(wait, force) = WaitAndFlag::read(parts, "force")?;
         let removal = if force { Removal::Forced } else { Removal::Checked };
-        Ok(Removing { wait, removal })
+        Ok(RemovalOptions { wait, removal })
     }
 }
 
-impl IntoParams for Removing {
+impl IntoParams for RemovalOptions {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        WaitAnd::described("force", "Delete also where live coupon codes stop working with it")
+        WaitAndFlag::described("force", "Delete also where live coupon codes stop working with it")
     }
 }
 
-/// Of the restoration of a coupon code: `wait` and `allow_reissue`.
-pub(super) struct Reissuing {
+/// Parameters of the restoration of a coupon code: `wait` and `allow_reissue`.
+pub(crate) struct ReissueOptions {
     pub(super) wait: Wait,
     pub(super) allow_reissue: bool,
 }
 
-impl<S: Sync> FromRequestParts<S> for Reissuing {
+impl<S: Sync> FromRequestParts<S> for ReissueOptions {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Reissuing, ApiError> {
-        let WaitAnd(wait, allow_reissue) = WaitAnd::read(parts, "allow_reissue")?;
-        Ok(Reissuing { wait, allow_reissue })
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<ReissueOptions, ApiError> {
+        let WaitAndFlag(wait, allow_reissue) = WaitAndFlag::read(parts, "allow_reissue")?;
+        Ok(ReissueOptions { wait, allow_reissue })
     }
 }
 
-impl IntoParams for Reissuing {
+impl IntoParams for ReissueOptions {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let about = "Restore also where the code belonged to another partner since";
-        WaitAnd::described("allow_reissue", about)
+        WaitAndFlag::described("allow_reissue", about)
     }
 }
 
-/// A parameter that is `true` or `false`.
-pub(super) fn truth(name: &str, value: &str) -> Result<bool, ApiError> {
+/// Parses `true` or `false`.
+pub(super) fn parse_bool(name: &str, value: &str) -> Result<bool, ApiError> {
     value.parse().map_err(|_| ApiError::field(name, "must be `true` or `false`"))
 }
 
@@ -218,7 +219,7 @@ impl IntoParams for Wait {
     }
 }
 
-/// The parameters of a list, as yet not tied to a resource.
+/// The parameters of a list, before the check against a [`ListSpec`].
 pub(super) struct ListParameters(Vec<(String, String)>);
 
 impl<S: Sync> FromRequestParts<S> for ListParameters {
@@ -229,27 +230,27 @@ impl<S: Sync> FromRequestParts<S> for ListParameters {
     }
 }
 
-/// What a resource's list offers.
+/// The filters, relationships and search of a list.
 pub(super) struct ListSpec {
-    /// Fields to filter by.
+    /// Fields for filters.
     pub(super) filters: &'static [Filterable],
-    /// What `relationship` may name.
+    /// Allowed values of `relationship`.
     pub(super) relationships: &'static [&'static str],
-    /// The column that `search` looks into.
+    /// The column for `search`.
     pub(super) search: Option<Filterable>,
-    /// Without `page` and `page_size` all rows are wanted.
+    /// Answers all rows if the request names no page.
     pub(super) is_whole_by_default: bool,
 }
 
-/// A list as it is wanted.
+/// A checked request for a list.
 pub(super) struct ListRequest {
     /// Filters and page.
     pub(super) query: Query,
-    /// Further objects to answer.
+    /// Related objects to answer.
     pub(super) relationships: Relationships,
 }
 
-/// What `relationship` named.
+/// The values of `relationship`.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Relationships(Vec<String>);
 
@@ -260,7 +261,7 @@ impl Relationships {
 }
 
 impl ListSpec {
-    /// For the API's description.
+    /// The parameters for the OpenAPI description.
     pub(super) fn parameters(&self) -> Vec<Parameter> {
         let query =
             |name, about, schema: RefOr<Schema>| parameter(name, ParameterIn::Query, about, schema);
@@ -303,7 +304,7 @@ impl ListSpec {
         parameters
     }
 
-    /// As above, of a single object.
+    /// The parameter `relationship`, if the resource has relationships.
     pub(super) fn relationship_parameter(&self) -> Option<Parameter> {
         let words: Vec<String> = self.relationships.iter().map(|word| (*word).to_owned()).collect();
         let schema = ArrayBuilder::new().items(one_of_words(&words));
@@ -312,7 +313,7 @@ impl ListSpec {
     }
 
     fn filter_pattern(&self) -> String {
-        let patterns: Vec<String> = self.filters.iter().map(pattern_of).collect();
+        let patterns: Vec<String> = self.filters.iter().map(filter_pattern_of).collect();
         format!("^({})$", patterns.join("|"))
     }
 
@@ -333,8 +334,8 @@ impl ListSpec {
     }
 }
 
-/// What a filter by one field looks like.
-fn pattern_of(filterable: &Filterable) -> String {
+/// The pattern of a filter by one field.
+fn filter_pattern_of(filterable: &Filterable) -> String {
     const DAY: &str = "[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])";
     let value = match filterable.kind {
         Compared::Number | Compared::Time => "[=<>]-?[0-9]{1,18}".to_owned(),
@@ -348,13 +349,13 @@ fn pattern_of(filterable: &Filterable) -> String {
     format!("{}{value}", filterable.field)
 }
 
-/// The fields that have an order.
+/// The fields that lists can be sorted by.
 fn sortable(fields: &[Filterable]) -> impl Iterator<Item = &Filterable> {
     fields.iter().filter(|filterable| !matches!(filterable.kind, Compared::Deletion))
 }
 
 impl ListParameters {
-    pub(super) fn parse(self, offer: &ListSpec) -> Result<ListRequest, ApiError> {
+    pub(super) fn parse(self, spec: &ListSpec) -> Result<ListRequest, ApiError> {
         let mut query = Query::default();
         let (mut number, mut size) = (None, None);
         let mut relationships = Relationships::default();
@@ -363,23 +364,23 @@ impl ListParameters {
                 "page" => number = Some(within("page", &value, u32::MAX)?),
                 "page_size" => size = Some(within("page_size", &value, MAX_PAGE_SIZE)?),
                 "filter" if query.filters.len() >= MAX_FILTERS => return Err(too_many_filters()),
-                "filter" => query.filters.push(filter(&value, offer.filters)?),
+                "filter" => query.filters.push(filter(&value, spec.filters)?),
                 "relationship" => {
-                    relationships.0.push(one_of("relationship", value, offer.relationships)?)
+                    relationships.0.push(one_of("relationship", value, spec.relationships)?)
                 }
-                "sort" => query.sort = Some(sort(&value, offer.filters)?),
-                "search" | "prefix" => query.filters.extend(part(offer, &name, &value)?),
-                _ => return Err(unknown(&name, offer.known())),
+                "sort" => query.sort = Some(sort(&value, spec.filters)?),
+                "search" | "prefix" => query.filters.extend(search_filter(spec, &name, &value)?),
+                _ => return Err(unknown(&name, spec.known())),
             }
         }
-        if !offer.is_whole_by_default || number.is_some() || size.is_some() {
+        if !spec.is_whole_by_default || number.is_some() || size.is_some() {
             query.page =
                 Some(Page { number: number.unwrap_or(1), size: size.unwrap_or(DEFAULT_PAGE_SIZE) });
         }
         Ok(ListRequest { query, relationships })
     }
 
-    /// Of a single object: only relationships.
+    /// Parses the parameters of a single object: `relationship` only.
     pub(super) fn relationships(
         self,
         known: &'static [&'static str],
@@ -395,7 +396,7 @@ impl ListParameters {
     }
 }
 
-/// 400 for more conditions than are asked of the store at once.
+/// 400 for more filters than [`MAX_FILTERS`].
 pub(super) fn too_many_filters() -> ApiError {
     ApiError::field("filter", format!("at most {MAX_FILTERS} filters can be sent at once"))
 }
@@ -451,7 +452,7 @@ pub(super) fn filter(text: &str, known: &[Filterable]) -> Result<Filter, ApiErro
         .map_err(|error| ApiError::field("filter", format!("{field}: {error}")))
 }
 
-/// `search`: a part of the field's text, whose case does not matter.
+/// `search`: a part of the field's text, in any case.
 pub(super) fn containing(field: Filterable, text: &str) -> Filter {
     let value = match field.kind {
         Compared::Code => text.to_ascii_lowercase(),
@@ -460,7 +461,7 @@ pub(super) fn containing(field: Filterable, text: &str) -> Filter {
     Filter { column: field.column, operator: Operator::Contains, value: value.into() }
 }
 
-/// `<field>`, or `-<field>` for the greatest first.
+/// `<field>`, or `-<field>` for descending order.
 fn sort(text: &str, known: &[Filterable]) -> Result<Sort, ApiError> {
     let (field, is_descending) =
         text.strip_prefix('-').map_or((text, false), |field| (field, true));
@@ -475,11 +476,11 @@ fn sort(text: &str, known: &[Filterable]) -> Result<Sort, ApiError> {
     Ok(Sort { column: sortable.column, is_descending })
 }
 
-/// `search`: a part of the text; `prefix`: its beginning. Case does not matter to either.
-fn part(offer: &ListSpec, name: &str, text: &str) -> Result<Option<Filter>, ApiError> {
+/// `search`: a part of the text; `prefix`: the beginning of the text; both in any case.
+fn search_filter(spec: &ListSpec, name: &str, text: &str) -> Result<Option<Filter>, ApiError> {
     let field =
-        offer.search.filter(|field| name == "search" || matches!(field.kind, Compared::Code));
-    let field = field.ok_or_else(|| unknown(name, offer.known()))?;
+        spec.search.filter(|field| name == "search" || matches!(field.kind, Compared::Code));
+    let field = field.ok_or_else(|| unknown(name, spec.known()))?;
     let mut filter = containing(field, text);
     if name == "prefix" {
         filter.operator = Operator::Prefix;

@@ -1,5 +1,5 @@
-//! A name for each request: answered in `X-Request-Id`, written to the audit and the log, so that
-//! an answer, a change and a line of the log are found from each other.
+//! An id for each request: answered in `X-Request-Id`, and written to the audit and the log, to link
+//! answers, changes and log lines.
 
 use std::fmt;
 
@@ -21,11 +21,11 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// Names the request. Without random numbers it goes without a name.
+/// Gives the request an id. Without random numbers the request has no id.
 pub(super) async fn name(mut request: Request, next: Next) -> Response {
     let mut random = [0; 12];
     if let Err(error) = getrandom::fill(&mut random) {
-        tracing::error!(%error, "the system's random source failed; a request has no name");
+        tracing::error!(%error, "request id missing: the system's random source failed");
         return next.run(request).await;
     }
     let id = RequestId(random);

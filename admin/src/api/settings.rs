@@ -8,12 +8,14 @@ use utoipa_axum::routes;
 
 use super::answer::Answer;
 use super::error::ApiError;
-use super::openapi::{Patched, flattened};
+use super::live::Edits;
 use super::request::{Fields, Json, Wait};
-use super::{AppState, Network, live};
+use super::schema::{Patched, flattened};
+use super::state::{AppState, Network};
 use crate::catalog::Settings;
 use crate::edit::{self, Change};
 use crate::store::settings::{self, SettingsRow};
+use crate::store::{Store, WriteTx};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(read, replace, patch))
@@ -22,7 +24,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 type Patch = Patched<Settings>;
 
 #[derive(Serialize)]
-struct Shown {
+struct SettingsAnswer {
     network_id: u32,
     #[serde(flatten)]
     settings: Settings,
@@ -31,47 +33,59 @@ struct Shown {
     revision: u64,
 }
 
-flattened!(Shown as "Settings" = Settings; "network_id": u32, "time_saved": i64);
+flattened!(SettingsAnswer as "Settings" = Settings; "network_id": u32, "time_saved": i64);
 
-impl Answer for Shown {
+impl Answer for SettingsAnswer {
     fn revision(&self) -> Option<u64> {
         Some(self.revision)
     }
 }
 
-/// The network's settings.
-#[utoipa::path(get, path = "/settings", responses((status = 200, body = Shown)))]
-async fn read(State(state): State<AppState>) -> Result<Response, ApiError> {
-    let found = state.store.read(settings::read).await?;
-    Ok(shown(state.network, found).answered())
+/// Reads the network's settings.
+#[utoipa::path(get, path = "/settings", responses((status = 200, body = SettingsAnswer)))]
+async fn read(
+    State(store): State<Store>,
+    State(network): State<Network>,
+) -> Result<Response, ApiError> {
+    let found = store.read(settings::read).await?;
+    Ok(SettingsAnswer::new(network, found).into_answer())
 }
 
-/// Replaces the network's settings; every field must be named.
-#[utoipa::path(put, path = "/settings", params(Wait), request_body = Settings, responses((status = 200, body = Shown)))]
+/// Replaces the network's settings; the body must name every field.
+#[utoipa::path(put, path = "/settings", params(Wait), request_body = Settings, responses((status = 200, body = SettingsAnswer)))]
 async fn replace(
-    State(state): State<AppState>,
+    edits: State<Edits>,
+    network: State<Network>,
     wait: Wait,
     Json(fields): Fields,
 ) -> Result<Response, ApiError> {
-    change(&state, wait, Change::Replace(fields)).await
+    change(edits, network, wait, Change::Replace(fields)).await
 }
 
-/// Changes what the body names.
-#[utoipa::path(patch, path = "/settings", params(Wait), request_body = Patch, responses((status = 200, body = Shown)))]
+/// Changes the named settings.
+#[utoipa::path(patch, path = "/settings", params(Wait), request_body = Patch, responses((status = 200, body = SettingsAnswer)))]
 async fn patch(
-    State(state): State<AppState>,
+    edits: State<Edits>,
+    network: State<Network>,
     wait: Wait,
     Json(fields): Fields,
 ) -> Result<Response, ApiError> {
-    change(&state, wait, Change::Patch(fields)).await
+    change(edits, network, wait, Change::Patch(fields)).await
 }
 
-async fn change(state: &AppState, wait: Wait, change: Change) -> Result<Response, ApiError> {
-    let saved = state.store.write(move |tx| edit::settings::change(tx, change)).await?;
-    Ok(live::answer(state, wait, saved, |now| shown(state.network, now)).await)
+async fn change(
+    State(edits): State<Edits>,
+    State(network): State<Network>,
+    wait: Wait,
+    change: Change,
+) -> Result<Response, ApiError> {
+    let work = move |tx: &WriteTx<'_>| edit::settings::change(tx, change);
+    edits.change(wait, work, |row| SettingsAnswer::new(network, row)).await
 }
 
-fn shown(network: Network, row: SettingsRow) -> Shown {
-    let SettingsRow { settings, time_saved, revision } = row;
-    Shown { network_id: network.id, settings, time_saved, revision }
+impl SettingsAnswer {
+    fn new(network: Network, row: SettingsRow) -> SettingsAnswer {
+        let SettingsRow { settings, time_saved, revision } = row;
+        SettingsAnswer { network_id: network.id, settings, time_saved, revision }
+    }
 }

@@ -1,41 +1,43 @@
-//! `/v1/networks/couponcodes/uploads`, and the files that go with it.
+//! `/v1/networks/couponcodes/uploads`, and exports and templates as files.
 
+mod byte_source;
 mod form;
 mod incoming;
+mod parameters;
 mod shapes;
 
 use std::io::ErrorKind;
 
-use axum::extract::{FromRequestParts, Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-
-use super::answer::{Answer, Done, List, done};
-use super::error::ApiError;
-use super::openapi::{ListOf, listing, parameter};
-use super::request::{Id, Json, ListParameters, ListSpec, Wait, parameters, truth, unknown};
-use super::{AppState, coupon_codes, download, live};
-use crate::catalog::BulkMode;
-use crate::edit::Saved;
-use crate::export;
-use crate::import::{ImportError, ReadError};
-use crate::store::StoreError;
-use crate::store::coupon_codes::FILTERS;
-use crate::store::rows::{Compared, Filterable, Page, Vocabulary};
-use crate::store::staging::Intent;
-use crate::uploads::{RowVerdict, UploadError};
-use shapes::{RowCells, Shown, ShownRow, ShownRows};
-use utoipa::PartialSchema;
-use utoipa::openapi::Required;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// Of uploads.
+use super::answer::{Answer, Done, List, ListOf, done};
+use super::coupon_codes::list_spec;
+use super::download;
+use super::error::ApiError;
+use super::live::Edits;
+use super::request::{Id, Json, ListParameters, ListSpec, Wait};
+use super::schema::listing;
+use super::state::AppState;
+use crate::catalog::BulkMode;
+use crate::edit::Saved;
+use crate::export;
+use crate::import::{ImportError, ReadError};
+use crate::store::coupon_codes::FILTERS;
+use crate::store::rows::{Compared, Filterable, Page, Vocabulary};
+use crate::store::{Store, StoreError, WriteTx};
+use crate::uploads::{RowVerdict, UploadError, Uploads};
+use parameters::{CommitParameters, RowPath, TemplateMode, UploadParameters};
+use shapes::{RowCells, Upload, UploadPage, UploadRow};
+
+/// The list of uploads.
 const LIST: ListSpec =
     ListSpec { filters: &[], relationships: &[], search: None, is_whole_by_default: false };
-/// Of an upload's rows.
+/// The list of an upload's rows.
 const ROWS: ListSpec = ListSpec {
     filters: &[Filterable {
         field: "verdict",
@@ -44,28 +46,25 @@ const ROWS: ListSpec = ListSpec {
     }],
     ..LIST
 };
-/// Of an export: the list's filters, without pages.
-const EXPORT: ListSpec = ListSpec {
-    filters: FILTERS,
-    is_whole_by_default: true,
-    relationships: &[],
-    ..coupon_codes::LIST
-};
+/// The parameters of an export: the list's filters, without pages.
+const EXPORT: ListSpec =
+    ListSpec { filters: FILTERS, is_whole_by_default: true, relationships: &[], ..list_spec::LIST };
 const FIRST_PAGE: Page = Page { number: 1, size: 50 };
 
 listing!(Listing, LIST);
 listing!(Rows, ROWS);
 
-struct Exported;
+type Listed = ListOf<Upload>;
 
-impl utoipa::IntoParams for Exported {
+struct ExportParameters;
+
+impl utoipa::IntoParams for ExportParameters {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let mut parameters = EXPORT.parameters();
         parameters.retain(|parameter| !parameter.name.starts_with("page"));
         parameters
     }
 }
-type Listed = ListOf<Shown>;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -80,38 +79,34 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 }
 
 /// Stages a bulk file; an empty body begins an upload without rows.
-#[utoipa::path(post, path = "/couponcodes/uploads", params(UploadParameters), request_body(content((String = "text/csv"), (String = "multipart/form-data"))), responses((status = 200, body = Shown), (status = 503, body = super::error::ErrorBody)))]
+#[utoipa::path(post, path = "/couponcodes/uploads", params(UploadParameters), request_body(content((String = "text/csv"), (String = "multipart/form-data"))), responses((status = 200, body = Upload), (status = 503, body = super::error::ErrorBody)))]
 async fn create(
-    State(state): State<AppState>,
+    State(edits): State<Edits>,
+    State(uploads): State<Uploads>,
     UploadParameters(intent): UploadParameters,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let staged = incoming::stage(&state.uploads, intent, request).await?;
-    live::create(
-        &state,
-        Wait::Saved,
-        move |tx| Ok(Saved { now: staged.register(tx)?, sequence: None }),
-        Shown::from,
-    )
-    .await
+    let staged = incoming::stage(&uploads, intent, request).await?;
+    let register = move |tx: &WriteTx<'_>| Ok(Saved { now: staged.register(tx)?, sequence: None });
+    edits.create(Wait::Saved, register, Upload::from).await
 }
 
 /// Lists uploads.
 #[utoipa::path(get, path = "/couponcodes/uploads", params(Listing), responses((status = 200, body = Listed)))]
 async fn list(
-    State(state): State<AppState>,
+    State(uploads): State<Uploads>,
     parameters: ListParameters,
 ) -> Result<Response, ApiError> {
     let page = parameters.parse(&LIST)?.query.page.unwrap_or(FIRST_PAGE);
-    let listed = state.uploads.list(page).await?;
-    let rows: Vec<Shown> = listed.rows.into_iter().map(Shown::from).collect();
+    let listed = uploads.list(page).await?;
+    let rows: Vec<Upload> = listed.rows.into_iter().map(Upload::from).collect();
     Ok(List::new("uploads", rows, Some(page), listed.total_count).into_response())
 }
 
-/// An upload and a page of its rows.
-#[utoipa::path(get, path = "/couponcodes/uploads/{id}", params(Id, Rows), responses((status = 200, body = ShownRows)))]
+/// An upload with a page of its rows.
+#[utoipa::path(get, path = "/couponcodes/uploads/{id}", params(Id, Rows), responses((status = 200, body = UploadPage)))]
 async fn read(
-    State(state): State<AppState>,
+    State(uploads): State<Uploads>,
     Id(id): Id,
     parameters: ListParameters,
 ) -> Result<Response, ApiError> {
@@ -122,64 +117,65 @@ async fn read(
         [verdict] => Some(verdict.value == RowVerdict::Valid.as_str().to_owned().into()),
         _ => return Err(ApiError::field("filter", "can be named once here")),
     };
-    let (counted, rows) = state.uploads.page(id, valid, page).await?;
-    Ok(ShownRows::new(counted, rows, valid, page).answered())
+    let (counted, rows) = uploads.page(id, valid, page).await?;
+    Ok(UploadPage::new(counted, rows, valid, page).into_answer())
 }
 
 /// Adds a row.
-#[utoipa::path(post, path = "/couponcodes/uploads/{id}/rows", params(Id), request_body = RowCells, responses((status = 200, body = ShownRow)))]
+#[utoipa::path(post, path = "/couponcodes/uploads/{id}/rows", params(Id), request_body = RowCells, responses((status = 200, body = UploadRow)))]
 async fn add_row(
-    State(state): State<AppState>,
+    State(uploads): State<Uploads>,
     Id(id): Id,
     Json(cells): Json<RowCells>,
 ) -> Result<Response, ApiError> {
-    let row = state.uploads.add_row(id, cells.named()?).await?;
-    Ok(ShownRow::from(row).answered())
+    let row = uploads.add_row(id, cells.named()?).await?;
+    Ok(UploadRow::from(row).into_answer())
 }
 
 /// Changes cells of a row.
-#[utoipa::path(patch, path = "/couponcodes/uploads/{id}/rows/{row}", params(RowPath), request_body = RowCells, responses((status = 200, body = ShownRow)))]
+#[utoipa::path(patch, path = "/couponcodes/uploads/{id}/rows/{row}", params(RowPath), request_body = RowCells, responses((status = 200, body = UploadRow)))]
 async fn change_row(
-    State(state): State<AppState>,
+    State(uploads): State<Uploads>,
     RowPath { upload, row }: RowPath,
     Json(cells): Json<RowCells>,
 ) -> Result<Response, ApiError> {
-    let row = state.uploads.change_row(upload, row, cells.named()?).await?;
-    Ok(ShownRow::from(row).answered())
+    let row = uploads.change_row(upload, row, cells.named()?).await?;
+    Ok(UploadRow::from(row).into_answer())
 }
 
 /// Deletes a row.
 #[utoipa::path(delete, path = "/couponcodes/uploads/{id}/rows/{row}", params(RowPath), responses((status = 200, body = Done)))]
 async fn remove_row(
-    State(state): State<AppState>,
+    State(uploads): State<Uploads>,
     RowPath { upload, row }: RowPath,
 ) -> Result<Response, ApiError> {
-    Ok(done(state.uploads.remove_row(upload, row).await?).answered())
+    Ok(done(uploads.remove_row(upload, row).await?).into_answer())
 }
 
-/// Makes the rows codes: all of them, or none.
-#[utoipa::path(post, path = "/couponcodes/uploads/{id}/commit", params(Id, CommitParameters), responses((status = 200, body = Shown)))]
+/// Applies the rows to the codes: all rows, or none.
+#[utoipa::path(post, path = "/couponcodes/uploads/{id}/commit", params(Id, CommitParameters), responses((status = 200, body = Upload)))]
 async fn commit(
-    State(state): State<AppState>,
+    State(edits): State<Edits>,
+    State(uploads): State<Uploads>,
     Id(id): Id,
     CommitParameters { skip_invalid, wait }: CommitParameters,
 ) -> Result<Response, ApiError> {
-    let (upload, counts) = state.uploads.commit(id, skip_invalid).await?;
+    let (upload, counts) = uploads.commit(id, skip_invalid).await?;
     let sequence = upload.outcome.and_then(|outcome| outcome.sequence);
     let saved = Saved { now: (upload, counts), sequence };
-    Ok(live::answer(&state, wait, saved, Shown::from).await)
+    Ok(edits.answer(wait, saved, Upload::from).await)
 }
 
-/// Throws an upload away.
+/// Deletes an upload.
 #[utoipa::path(delete, path = "/couponcodes/uploads/{id}", params(Id), responses((status = 200, body = Done)))]
-async fn remove(State(state): State<AppState>, Id(id): Id) -> Result<Response, ApiError> {
-    Ok(done(state.uploads.remove(id).await?).answered())
+async fn remove(State(uploads): State<Uploads>, Id(id): Id) -> Result<Response, ApiError> {
+    Ok(done(uploads.remove(id).await?).into_answer())
 }
 
-/// What is wrong with the rows, as a file.
+/// The errors of the rows, as a file.
 #[utoipa::path(get, path = "/couponcodes/uploads/{id}/errors.csv", params(Id), responses((status = 200, body = String, content_type = "text/csv; charset=utf-8")))]
-async fn errors(State(state): State<AppState>, Id(id): Id) -> Result<Response, ApiError> {
-    let file = state.uploads.errors(id).await?;
+async fn errors(State(uploads): State<Uploads>, Id(id): Id) -> Result<Response, ApiError> {
+    let file = uploads.errors(id).await?;
     Ok(download::csv(file, "errors.csv").map_err(UploadError::Folder)?)
 }
 
@@ -193,19 +189,19 @@ async fn template(TemplateMode(mode): TemplateMode) -> Response {
     download::short_csv(export::template(mode), name)
 }
 
-/// All codes that meet the filters, as a file that can be uploaded again.
-#[utoipa::path(get, path = "/couponcodes/export.csv", params(Exported), responses((status = 200, body = String, content_type = "text/csv; charset=utf-8")))]
+/// Exports all codes that match the filters, as a file for a later upload.
+#[utoipa::path(get, path = "/couponcodes/export.csv", params(ExportParameters), responses((status = 200, body = String, content_type = "text/csv; charset=utf-8")))]
 async fn export_codes(
-    State(state): State<AppState>,
+    State(store): State<Store>,
+    State(uploads): State<Uploads>,
     parameters: ListParameters,
 ) -> Result<Response, ApiError> {
     let query = parameters.parse(&EXPORT)?.query;
     if query.page.is_some() {
         return Err(ApiError::field("page", "an export has no pages; it holds all codes"));
     }
-    let file = state.uploads.nameless_file().map_err(UploadError::Folder)?;
-    let file = state
-        .store
+    let file = uploads.nameless_file().map_err(UploadError::Folder)?;
+    let file = store
         .read(move |connection| match export::write(connection, &query.filters, &file) {
             Ok(_count) => Ok(Ok(file)),
             Err(export::ExportError::Store(error)) => Err(error),
@@ -215,126 +211,6 @@ async fn export_codes(
         .map_err(|error: StoreError| error)?;
     let file = file.map_err(UploadError::Folder)?;
     Ok(download::csv(file, "coupon-codes.csv").map_err(UploadError::Folder)?)
-}
-
-/// `mode` and `allow_reissue`.
-struct UploadParameters(Intent);
-
-impl<S: Sync> FromRequestParts<S> for UploadParameters {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
-        let (mut mode, mut allow_reissue) = (None, false);
-        for (name, value) in parameters(parts) {
-            match name.as_str() {
-                "mode" => mode = Some(mode_of(&value)?),
-                "allow_reissue" => allow_reissue = truth(&name, &value)?,
-                _ => return Err(unknown(&name, "mode, allow_reissue")),
-            }
-        }
-        let mode = mode.ok_or_else(|| ApiError::field("mode", "must be `add` or `update`"))?;
-        Ok(UploadParameters(Intent { mode, allow_reissue }))
-    }
-}
-
-impl utoipa::IntoParams for UploadParameters {
-    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let about = "Codes that once belonged to another partner are issued anew";
-        let mut mode =
-            parameter("mode", ParameterIn::Query, "What the rows do", BulkMode::schema());
-        mode.required = Required::True;
-        vec![mode, parameter("allow_reissue", ParameterIn::Query, about, bool::schema())]
-    }
-}
-
-/// `mode`, which is `add` unless it is named.
-struct TemplateMode(BulkMode);
-
-impl<S: Sync> FromRequestParts<S> for TemplateMode {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
-        let mut mode = BulkMode::Add;
-        for (name, value) in parameters(parts) {
-            match name.as_str() {
-                "mode" => mode = mode_of(&value)?,
-                _ => return Err(unknown(&name, "mode")),
-            }
-        }
-        Ok(TemplateMode(mode))
-    }
-}
-
-impl utoipa::IntoParams for TemplateMode {
-    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        vec![parameter(
-            "mode",
-            ParameterIn::Query,
-            "`add` where it is not said",
-            BulkMode::schema(),
-        )]
-    }
-}
-
-/// `skip_invalid` and `wait`.
-struct CommitParameters {
-    skip_invalid: bool,
-    wait: Wait,
-}
-
-impl<S: Sync> FromRequestParts<S> for CommitParameters {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
-        let mut found = CommitParameters { skip_invalid: false, wait: Wait::Saved };
-        for (name, value) in parameters(parts) {
-            match (name.as_str(), value.as_str()) {
-                ("skip_invalid", _) => found.skip_invalid = truth(&name, &value)?,
-                ("wait", "live") => found.wait = Wait::Live,
-                ("wait", _) => return Err(ApiError::field("wait", "can only be `live`")),
-                _ => return Err(unknown(&name, "skip_invalid, wait")),
-            }
-        }
-        Ok(found)
-    }
-}
-
-impl utoipa::IntoParams for CommitParameters {
-    fn into_params(place: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let about = "Commit the valid rows and leave the others out";
-        let skip = parameter("skip_invalid", ParameterIn::Query, about, bool::schema());
-        [vec![skip], Wait::into_params(place)].concat()
-    }
-}
-
-/// An upload's row. What is no number is nothing that is there.
-struct RowPath {
-    upload: u32,
-    row: u32,
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for RowPath {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let nothing = || ApiError::not_found("there is no such row");
-        let path = Path::<(u32, u32)>::from_request_parts(parts, state).await;
-        let Path((upload, row)) = path.map_err(|_not_numbers| nothing())?;
-        Ok(RowPath { upload, row })
-    }
-}
-
-impl utoipa::IntoParams for RowPath {
-    fn into_params(place: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let row = parameter("row", ParameterIn::Path, "The row's number", u32::schema());
-        [Id::into_params(place), vec![row]].concat()
-    }
-}
-
-fn mode_of(value: &str) -> Result<BulkMode, ApiError> {
-    value
-        .parse()
-        .map_err(|error: crate::catalog::UnknownWord| ApiError::field("mode", error.to_string()))
 }
 
 impl From<UploadError> for ApiError {
@@ -357,7 +233,7 @@ impl From<UploadError> for ApiError {
             UploadError::Import(ImportError::Read(ReadError::Broken { source, .. }))
                 if source.kind() == ErrorKind::StorageFull =>
             {
-                tracing::warn!(error = %source, "bulk work was broken off");
+                tracing::warn!(error = %source, "upload aborted: the disk is full");
                 ApiError::new(StatusCode::INSUFFICIENT_STORAGE, "disk.low", source.to_string())
             }
             UploadError::Import(ImportError::Read(_)) => {
@@ -370,7 +246,7 @@ impl From<UploadError> for ApiError {
                 StoreError::Full.into()
             }
             UploadError::Folder(error) => {
-                tracing::error!(%error, "the folder of uploads cannot be used");
+                tracing::error!(%error, "using the folder of uploads failed");
                 ApiError::inside()
             }
         }

@@ -1,5 +1,5 @@
-//! `/v1/networks/offers/{id}/visibility` and `/v1/networks/affiliates/{id}/offers/visibility`: who
-//! may run what.
+//! `/v1/networks/offers/{id}/visibility` and `/v1/networks/affiliates/{id}/offers/visibility`: offers
+//! for partners.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -9,17 +9,19 @@ use utoipa_axum::routes;
 
 use super::answer::{Answer, Done, done};
 use super::error::ApiError;
-use super::openapi::flattened;
+use super::live::Edits;
 use super::request::{Id, Json, Wait};
-use super::{AppState, live};
+use super::schema::flattened;
+use super::state::AppState;
 use crate::edit::visibility::{self, OfferVisibility, PartnerVisibilityPatch};
+use crate::store::{Store, WriteTx};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(read, replace)).routes(routes!(patch_partner))
 }
 
 #[derive(Serialize)]
-struct Shown {
+struct OfferVisibilityAnswer {
     network_offer_id: u32,
     #[serde(flatten)]
     visibility: OfferVisibility,
@@ -27,46 +29,46 @@ struct Shown {
     revision: u64,
 }
 
-flattened!(Shown as "OfferVisibility" = OfferVisibility; "network_offer_id": u32);
+flattened!(OfferVisibilityAnswer as "OfferVisibility" = OfferVisibility; "network_offer_id": u32);
 
-impl Answer for Shown {
+impl Answer for OfferVisibilityAnswer {
     fn revision(&self) -> Option<u64> {
         Some(self.revision)
     }
 }
 
-fn shown(network_offer_id: u32, (visibility, revision): (OfferVisibility, u64)) -> Shown {
-    Shown { network_offer_id, visibility, revision }
+impl OfferVisibilityAnswer {
+    fn new(network_offer_id: u32, (visibility, revision): (OfferVisibility, u64)) -> Self {
+        OfferVisibilityAnswer { network_offer_id, visibility, revision }
+    }
 }
 
-/// Which partners may run an offer.
-#[utoipa::path(get, path = "/offers/{id}/visibility", params(Id), responses((status = 200, body = Shown)))]
-async fn read(State(state): State<AppState>, Id(id): Id) -> Result<Response, ApiError> {
-    let visibility = state.store.read(move |connection| visibility::read(connection, id)).await?;
-    Ok(shown(id, visibility).answered())
+/// Reads the visibility of an offer for partners.
+#[utoipa::path(get, path = "/offers/{id}/visibility", params(Id), responses((status = 200, body = OfferVisibilityAnswer)))]
+async fn read(State(store): State<Store>, Id(id): Id) -> Result<Response, ApiError> {
+    let visibility = store.read(move |connection| visibility::read(connection, id)).await?;
+    Ok(OfferVisibilityAnswer::new(id, visibility).into_answer())
 }
 
-/// Says which partners may run an offer.
-#[utoipa::path(put, path = "/offers/{id}/visibility", params(Id, Wait), request_body = OfferVisibility, responses((status = 200, body = Shown)))]
+/// Replaces the visibility of an offer for partners.
+#[utoipa::path(put, path = "/offers/{id}/visibility", params(Id, Wait), request_body = OfferVisibility, responses((status = 200, body = OfferVisibilityAnswer)))]
 async fn replace(
-    State(state): State<AppState>,
+    State(edits): State<Edits>,
     wait: Wait,
     Id(id): Id,
     Json(wanted): Json<OfferVisibility>,
 ) -> Result<Response, ApiError> {
-    let saved = state.store.write(move |tx| visibility::replace(tx, id, &wanted)).await?;
-    let render = |visibility| shown(id, visibility);
-    Ok(live::answer(&state, wait, saved, render).await)
+    let work = move |tx: &WriteTx<'_>| visibility::replace(tx, id, &wanted);
+    edits.change(wait, work, |visibility| OfferVisibilityAnswer::new(id, visibility)).await
 }
 
-/// Says which offers a partner may run.
+/// Sets the visibility of offers for one partner.
 #[utoipa::path(patch, path = "/affiliates/{id}/offers/visibility", params(Id, Wait), request_body = PartnerVisibilityPatch, responses((status = 200, body = Done)))]
 async fn patch_partner(
-    State(state): State<AppState>,
+    State(edits): State<Edits>,
     wait: Wait,
     Id(id): Id,
     Json(wanted): Json<PartnerVisibilityPatch>,
 ) -> Result<Response, ApiError> {
-    let saved = state.store.write(move |tx| visibility::patch_partner(tx, id, &wanted)).await?;
-    Ok(live::answer(&state, wait, saved, done).await)
+    edits.change(wait, move |tx| visibility::patch_partner(tx, id, &wanted), done).await
 }

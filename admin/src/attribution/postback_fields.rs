@@ -300,8 +300,9 @@ impl Reader {
 
     fn coupon_code(&mut self) -> Option<SentCode> {
         let given = self.value(&["coupon_code"])?;
-        let folded = Some(given.value.as_str()).filter(|_| given.is_utf8).and_then(RowCode::named);
-        if let Some(why) = RowCode::why_none(&given.value) {
+        let folded =
+            Some(given.value.as_str()).filter(|_| given.is_utf8).and_then(RowCode::parse_any);
+        if let Some(why) = RowCode::rejection_reason(&given.value) {
             self.steps.note("coupon_code_unreadable", format_args!("coupon_code: {why}"));
         }
         Some(SentCode {

@@ -180,7 +180,8 @@ fn advertiser() -> Advertiser {
 /// All that this network knows of what a claim names.
 pub(super) fn evidence(fields: &PostbackFields) -> Evidence {
     let folded = fields.coupon_code.as_ref().and_then(|code| code.folded.clone());
-    let is_meant = |row: &CodeFacts| RowCode::named(&row.coupon_code).map(|c| c.folded()) == folded;
+    let is_meant =
+        |row: &CodeFacts| RowCode::parse_any(&row.coupon_code).map(|c| c.folded()) == folded;
     let coupon_first = serde_json::from_str(
         r#"{"name": "Shop", "account_status": "active", "attribution_priority": "coupon_code", "attribution_method": "first_touch"}"#,
     );

@@ -1,19 +1,21 @@
-//! Advertisers: whose pages destinations lead to, and who report conversions.
+//! Advertisers: owners of destination pages, and senders of postbacks.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::problems::{FieldError, Problems};
+use super::text;
+use super::words::AccountStatus;
 use super::words::words;
-use super::{AccountStatus, FieldError, Problems, text};
 
 const MAX_TOKEN_CHARS: usize = 50;
 const MAX_SIGNING_KEY_CHARS: usize = 256;
 const MAX_ALLOWED_ADDRESSES: usize = 1000;
 
 words! {
-    /// What identifies a conversion first.
+    /// The evidence that attributes a conversion first.
     AttributionPriority {
         /// The click's transaction id.
         Click = "click",
@@ -23,11 +25,11 @@ words! {
 }
 
 words! {
-    /// Which of several clicks gets the conversion.
+    /// The click that gets the conversion, if a postback names several.
     AttributionMethod {
-        /// The first.
+        /// The first click.
         FirstTouch = "first_touch",
-        /// The last.
+        /// The last click.
         LastTouch = "last_touch",
     }
 }
@@ -40,23 +42,23 @@ pub struct Advertiser {
     /// Shown in lists and reports.
     #[schema(min_length = 1, max_length = 255, example = "Northwind Outfitters")]
     pub name: String,
-    /// For your own records: whether a link works is decided by code, offer and partner.
+    /// For your own records; code, offer and partner decide whether a link works.
     pub account_status: AccountStatus,
-    /// What identifies a conversion first.
+    /// The evidence that attributes a conversion first.
     #[serde(default = "click")]
     pub attribution_priority: AttributionPriority,
-    /// Which of several clicks gets the conversion.
+    /// The click that gets the conversion, if a postback names several.
     #[serde(default = "last_touch")]
     pub attribution_method: AttributionMethod,
-    /// Postbacks must carry it when it is set. A secret.
+    /// If set, postbacks must carry this token. A secret.
     #[serde(default)]
     pub verification_token: String,
-    /// Where postbacks may come from, when it is not empty: addresses and CIDRs.
+    /// If not empty, the allowed senders of postbacks: addresses and CIDRs.
     #[serde(default)]
     pub ip_allow_list: Vec<String>,
-    /// Postbacks must be signed with it when it is set: `timestamp` (Unix seconds, at most 300 off) and
+    /// If set, postbacks must be signed with this key: `timestamp` (Unix seconds, at most 300 off) and
     /// `signature` in the query. The signature is the HMAC-SHA256 in hex of the query without the
-    /// `signature=…` pair. Of a POST it is that of three parts with a newline between: the media type
+    /// `signature=…` pair. For a POST, three parts with a newline between are signed: the media type
     /// of `Content-Type` in lower case without its parameters (empty where there is none), that query,
     /// and the body. A secret.
     #[serde(default)]
@@ -72,10 +74,10 @@ fn last_touch() -> AttributionMethod {
 }
 
 impl Advertiser {
-    /// What is wrong with it by itself.
+    /// Checks the advertiser without other rows.
     ///
     /// # Errors
-    /// Every wrong field.
+    /// All wrong fields.
     pub fn check(&self) -> Result<(), Vec<FieldError>> {
         let mut problems = Problems::default();
         problems.take("name", text::name(&self.name));
@@ -103,7 +105,7 @@ impl Advertiser {
 #[error("must be at most {0} visible ASCII characters")]
 struct SecretError(usize);
 
-// The value is never repeated in the message.
+// The message never repeats the value, which is a secret.
 fn secret(value: &str, max_chars: usize) -> Result<(), SecretError> {
     let fits = value.len() <= max_chars && value.bytes().all(|b| b.is_ascii_graphic());
     if fits { Ok(()) } else { Err(SecretError(max_chars)) }

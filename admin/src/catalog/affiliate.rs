@@ -1,8 +1,10 @@
-//! Partners; the outside contract says affiliate.
+//! Partners; the API says affiliate.
 
 use serde::{Deserialize, Serialize};
 
-use super::{AccountStatus, FieldError, Problems, text};
+use super::problems::{FieldError, Problems};
+use super::text;
+use super::words::AccountStatus;
 
 /// A partner as edited.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -20,10 +22,10 @@ pub struct Affiliate {
 }
 
 impl Affiliate {
-    /// What is wrong with it by itself.
+    /// Checks the partner without other rows.
     ///
     /// # Errors
-    /// Every wrong field.
+    /// All wrong fields.
     pub fn check(&self) -> Result<(), Vec<FieldError>> {
         let mut problems = Problems::default();
         problems.take("name", text::name(&self.name));

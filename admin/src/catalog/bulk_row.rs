@@ -1,25 +1,27 @@
-//! One row of a bulk file, right by itself. What its cells mean stands here and nowhere else.
+//! One row of a bulk file, valid by itself. This module alone defines the meaning of the cells.
 //!
-//! Adding: every cell says what the new code shall hold; a blank one is the field's default.
-//! Updating: `coupon_code` (and `coupon_code_id`, where the code stands on several offers) selects;
-//! of the other cells a blank one keeps, `-` clears, and anything else sets. What a row leaves of the
-//! code it selects is judged where the code is known.
+//! Adding: each cell is the value of a field of the new code; a blank cell is the field's default.
+//! Updating: `coupon_code` selects the code (with `coupon_code_id`, if several offers have the code);
+//! of the other cells a blank keeps, `-` clears, and anything else sets the field. The state after an
+//! update is checked where the stored code is known.
 //!
-//! Text stands in a file as `formula` writes it, the code's text included: `'-5` is the code `-5`, and
+//! Text in a file, the code included, is escaped by `formula`: `'-5` is the code `-5`, and
 //! `'-` the text `-`.
 
 use jiff::civil::Date;
 
+use super::coupon_code::{CheckedCode, CouponCodeEdit, CouponStatus};
+use super::problems::{FieldError, Problems};
+use super::row_code::{FoldedKey, RowCode};
 use super::words::words;
-use super::{CheckedCode, CouponCodeEdit, CouponStatus, FieldError, FoldedKey, Problems, RowCode};
 use super::{day, formula, text};
 
 words! {
-    /// What a file does.
+    /// The effect of a file.
     BulkMode {
-        /// Each row becomes a code.
+        /// Each row creates a code.
         Add = "add",
-        /// Each row changes a code that is there.
+        /// Each row changes an existing code.
         Update = "update",
     }
 }
@@ -39,41 +41,41 @@ pub const COLUMNS: [&str; 11] = [
     "conversion_only",
 ];
 
-/// A row's cells, in the order of [`COLUMNS`]; a column that the file has not is blank.
+/// A row's cells, in the order of [`COLUMNS`]; a column that the file lacks is blank.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Cells<T>(pub [T; COLUMNS.len()]);
 
 impl<T: AsRef<str>> Cells<T> {
-    /// The cell of a column; blank where there is no such column.
+    /// The cell of a column; blank for an unknown column.
     pub fn cell(&self, column: &str) -> &str {
         let place = COLUMNS.iter().position(|known| *known == column);
         place.map_or("", |place| self.0[place].as_ref())
     }
 }
 
-/// What a cell wants.
+/// The change that a cell asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CellChange<T> {
-    /// As it is.
+    /// Keep the value.
     Keep,
-    /// Nothing in its place.
+    /// Remove the value.
     Clear,
-    /// This.
+    /// Set this value.
     Set(T),
 }
 
-/// A row that is right by itself.
+/// A valid row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BulkRow {
-    /// Folded; what rows are compared by.
+    /// The folded code, for comparisons between rows.
     pub folded: FoldedKey,
-    /// As typed.
+    /// The code as typed.
     pub code: String,
-    /// Which of the code's rows an update means.
+    /// Selects one of the code's rows for an update.
     pub code_id: Option<u32>,
     /// `None` keeps.
     pub offer_id: Option<u32>,
-    /// Whose it is to be.
+    /// The new owner.
     pub affiliate_id: CellChange<u32>,
     /// `None` keeps.
     pub status: Option<CouponStatus>,
@@ -87,7 +89,7 @@ pub struct BulkRow {
     pub is_description_plain_text: Option<bool>,
     /// Never shown to the partner.
     pub internal_notes: CellChange<String>,
-    /// It has no link. An update cannot change it.
+    /// The code has no link. An update cannot change this.
     pub conversion_only: Option<bool>,
 }
 
@@ -95,35 +97,35 @@ impl BulkRow {
     /// Reads a row.
     ///
     /// # Errors
-    /// Every wrong column.
+    /// All wrong columns.
     pub fn read<T: AsRef<str>>(
         mode: BulkMode,
         cells: &Cells<T>,
     ) -> Result<BulkRow, Vec<FieldError>> {
         match mode {
-            BulkMode::Add => added(cells),
-            BulkMode::Update => updated(cells),
+            BulkMode::Add => read_addition(cells),
+            BulkMode::Update => read_update(cells),
         }
     }
 }
 
-/// The folded code of a row that may be wrong in other cells.
+/// The folded code of a row with possible errors in other cells.
 pub fn folded_code<T: AsRef<str>>(mode: BulkMode, cells: &Cells<T>) -> Option<FoldedKey> {
     let any_form =
-        mode == BulkMode::Update || truth(cells.cell("conversion_only")) == Ok(Some(true));
+        mode == BulkMode::Update || parse_bool(cells.cell("conversion_only")) == Ok(Some(true));
     let code = formula::unescape_formula(cells.cell("coupon_code"));
     RowCode::parse(code, any_form).ok().map(|code| code.folded())
 }
 
-fn added<T: AsRef<str>>(cells: &Cells<T>) -> Result<BulkRow, Vec<FieldError>> {
+fn read_addition<T: AsRef<str>>(cells: &Cells<T>) -> Result<BulkRow, Vec<FieldError>> {
     let mut problems = Problems::default();
     let offer_id = problems.take("offer_id", number(cells.cell("offer_id")));
     let affiliate_id = problems.take("affiliate_id", optional_number(cells.cell("affiliate_id")));
     let status = problems.take("status", status(cells.cell("status")));
     let start_date = problems.take("start_date", day::parse(cells.cell("start_date")));
     let end_date = problems.take("end_date", day::parse(cells.cell("end_date")));
-    let plain = take_truth(&mut problems, cells, "is_description_plain_text");
-    let conversion_only = take_truth(&mut problems, cells, "conversion_only");
+    let plain = take_bool(&mut problems, cells, "is_description_plain_text");
+    let conversion_only = take_bool(&mut problems, cells, "conversion_only");
     let object = CouponCodeEdit {
         coupon_code: formula::unescape_formula(cells.cell("coupon_code")).into(),
         network_offer_id: offer_id.unwrap_or(1),
@@ -170,13 +172,14 @@ impl From<CheckedCode> for BulkRow {
     }
 }
 
-fn updated<T: AsRef<str>>(cells: &Cells<T>) -> Result<BulkRow, Vec<FieldError>> {
+fn read_update<T: AsRef<str>>(cells: &Cells<T>) -> Result<BulkRow, Vec<FieldError>> {
     let mut problems = Problems::default();
     let code = formula::unescape_formula(cells.cell("coupon_code"));
     let code = problems.take("coupon_code", RowCode::parse(code, true));
     let code_id = problems.take("coupon_code_id", optional_number(cells.cell("coupon_code_id")));
     let offer_id = problems.take("offer_id", optional_number(cells.cell("offer_id")));
-    let affiliate_id = problems.take("affiliate_id", wanted(cells.cell("affiliate_id"), number));
+    let affiliate_id =
+        problems.take("affiliate_id", cell_change(cells.cell("affiliate_id"), number));
     let status = problems.take(
         "status",
         match cells.cell("status") {
@@ -186,17 +189,17 @@ fn updated<T: AsRef<str>>(cells: &Cells<T>) -> Result<BulkRow, Vec<FieldError>> 
     );
     let mut day = |column: &str| {
         let read = |cell: &str| day::parse(cell).map_err(|error| error.to_string());
-        match problems.take(column, wanted(cells.cell(column), read)) {
+        match problems.take(column, cell_change(cells.cell(column), read)) {
             Some(CellChange::Set(Some(day))) => CellChange::Set(day),
             Some(CellChange::Clear) => CellChange::Clear,
             _ => CellChange::Keep,
         }
     };
     let (start_date, end_date) = (day("start_date"), day("end_date"));
-    let description = problems.take("description", wanted(cells.cell("description"), note));
-    let plain = take_truth(&mut problems, cells, "is_description_plain_text");
-    let notes = problems.take("internal_notes", wanted(cells.cell("internal_notes"), note));
-    let conversion_only = take_truth(&mut problems, cells, "conversion_only");
+    let description = problems.take("description", cell_change(cells.cell("description"), note));
+    let plain = take_bool(&mut problems, cells, "is_description_plain_text");
+    let notes = problems.take("internal_notes", cell_change(cells.cell("internal_notes"), note));
+    let conversion_only = take_bool(&mut problems, cells, "conversion_only");
     if let (CellChange::Set(start), CellChange::Set(end)) = (&start_date, &end_date)
         && start > end
     {
@@ -209,7 +212,7 @@ fn updated<T: AsRef<str>>(cells: &Cells<T>) -> Result<BulkRow, Vec<FieldError>> 
         code: code.as_str().to_owned(),
         code_id: code_id.flatten(),
         offer_id: offer_id.flatten(),
-        // 0 is "nobody" everywhere else, too.
+        // 0 means "no partner", as in the rest of the API.
         affiliate_id: match affiliate_id.unwrap_or(CellChange::Keep) {
             CellChange::Set(0) => CellChange::Clear,
             other => other,
@@ -224,7 +227,7 @@ fn updated<T: AsRef<str>>(cells: &Cells<T>) -> Result<BulkRow, Vec<FieldError>> 
     })
 }
 
-fn wanted<T>(
+fn cell_change<T>(
     cell: &str,
     read: impl Fn(&str) -> Result<T, String>,
 ) -> Result<CellChange<T>, String> {
@@ -236,7 +239,7 @@ fn wanted<T>(
 }
 
 fn number(cell: &str) -> Result<u32, String> {
-    cell.parse().map_err(|_| format!("`{}` is not an id", shown(cell)))
+    cell.parse().map_err(|_| format!("`{}` is not an id", excerpt(cell)))
 }
 
 fn optional_number(cell: &str) -> Result<Option<u32>, String> {
@@ -244,7 +247,7 @@ fn optional_number(cell: &str) -> Result<Option<u32>, String> {
 }
 
 fn status(cell: &str) -> Result<CouponStatus, String> {
-    cell.to_ascii_lowercase().parse().map_err(|error: super::UnknownWord| error.to_string())
+    cell.to_ascii_lowercase().parse().map_err(|error: super::words::UnknownWord| error.to_string())
 }
 
 fn note(cell: &str) -> Result<String, String> {
@@ -252,24 +255,24 @@ fn note(cell: &str) -> Result<String, String> {
     text::note(text).map(|()| text.to_owned()).map_err(|error| error.to_string())
 }
 
-fn take_truth<T: AsRef<str>>(
+fn take_bool<T: AsRef<str>>(
     problems: &mut Problems,
     cells: &Cells<T>,
     column: &str,
 ) -> Option<Option<bool>> {
-    problems.take(column, truth(cells.cell(column)))
+    problems.take(column, parse_bool(cells.cell(column)))
 }
 
-fn truth(cell: &str) -> Result<Option<bool>, String> {
+fn parse_bool(cell: &str) -> Result<Option<bool>, String> {
     match cell.to_ascii_lowercase().as_str() {
         "" => Ok(None),
         "true" | "1" | "yes" => Ok(Some(true)),
         "false" | "0" | "no" => Ok(Some(false)),
-        _ => Err(format!("`{}` is neither true nor false", shown(cell))),
+        _ => Err(format!("`{}` is neither true nor false", excerpt(cell))),
     }
 }
 
-fn shown(text: &str) -> String {
+fn excerpt(text: &str) -> String {
     text.chars().take(40).collect()
 }
 

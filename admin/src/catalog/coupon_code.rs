@@ -1,62 +1,64 @@
-//! Coupon codes: what one row must be by itself.
+//! Coupon codes: the rules for one row by itself.
 //!
-//! What it must be beside other rows (unique on its offer, one partner for all rows of a code,
-//! re-issue) is judged in `edit`.
+//! The rules that involve other rows (unique on an offer, one partner for all rows of a code, re-issue)
+//! are in `edit`.
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use super::problems::{FieldError, Problems};
+use super::row_code::RowCode;
 use super::words::words;
-use super::{FieldError, Problems, RowCode, day, id, text};
+use super::{day, id, text};
 
 words! {
-    /// Whether a code redirects and attributes.
+    /// The status of a coupon code.
     CouponStatus {
-        /// It does.
+        /// The code redirects and attributes conversions.
         Active = "active",
-        /// It does not; "inactive" is another word for it.
+        /// The code does neither; "inactive" is an alias.
         Paused = "paused" | "inactive",
     }
 }
 
-/// A coupon code as edited, as yet unchecked.
+/// A coupon code as edited, before the check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CouponCodeEdit {
     /// 3 to 64 ASCII letters and digits, shown as typed; with `conversion_only` 1 to 64 printable ASCII characters.
-    /// No new code is what a postback reads as none: `null`, `undefined`, `[…]`, `{…}`, `${…}`.
+    /// A new code cannot be a placeholder: `null`, `undefined`, `[…]`, `{…}`, `${…}`.
     #[schema(min_length = 1, max_length = 64, pattern = "^[ -~]{1,64}$", example = "WINTER25")]
     pub coupon_code: String,
-    /// The offer it leads to.
+    /// The offer of the code.
     #[schema(example = 1)]
     pub network_offer_id: u32,
-    /// Whose it is; none: nobody's as yet.
+    /// The partner who owns the code; absent until the code is assigned.
     #[serde(default, with = "id")]
     #[schema(value_type = Option<u32>)]
     pub network_affiliate_id: Option<u32>,
-    /// Whether it works.
+    /// The status.
     pub coupon_status: CouponStatus,
-    /// Its first day, in the network's zone.
+    /// The first valid day, in the network's time zone.
     #[serde(default, with = "day")]
     #[schema(value_type = Option<String>, pattern = "^([0-9]{4}-[0-9]{2}-[0-9]{2})?$", example = "2026-12-31")]
     pub start_date: Option<Date>,
-    /// Its last day.
+    /// The last valid day.
     #[serde(default, with = "day")]
     #[schema(value_type = Option<String>, pattern = "^([0-9]{4}-[0-9]{2}-[0-9]{2})?$", example = "2026-12-31")]
     pub end_date: Option<Date>,
     /// Shown to the partner; plain text or HTML.
     #[serde(default)]
     pub description: String,
-    /// Which of the two.
+    /// The description is plain text, not HTML.
     #[serde(default = "plain")]
     pub is_description_plain_text: bool,
     /// Never shown to the partner.
     #[serde(default)]
     pub internal_notes: String,
-    /// Of a creation: the code once belonged to another partner, and that is known.
+    /// In a creation: confirms that a code of another partner is to be issued again.
     #[serde(default, skip_serializing)]
     pub allow_reissue: bool,
-    /// It has no link and is for conversions only; so it may be of another form.
+    /// The code has no link and only attributes conversions, so other characters are allowed.
     #[serde(default)]
     pub conversion_only: bool,
 }
@@ -65,35 +67,35 @@ fn plain() -> bool {
     true
 }
 
-/// A coupon code that is right by itself.
+/// A coupon code that is valid by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedCode {
-    /// As typed, and whether it has a link.
+    /// The code as typed, and whether the code has a link.
     pub code: RowCode,
-    /// The offer it leads to.
+    /// The offer of the code.
     pub offer_id: u32,
-    /// Whose it is.
+    /// The partner who owns the code.
     pub affiliate_id: Option<u32>,
-    /// Whether it works.
+    /// The status.
     pub status: CouponStatus,
-    /// Its first day.
+    /// The first valid day.
     pub start_date: Option<Date>,
-    /// Its last day.
+    /// The last valid day.
     pub end_date: Option<Date>,
-    /// As typed.
+    /// The description as typed.
     pub description: String,
-    /// Plain text, not HTML.
+    /// The description is plain text, not HTML.
     pub is_description_plain_text: bool,
     /// Never shown to the partner.
     pub internal_notes: String,
 }
 
 impl CouponCodeEdit {
-    /// Checks one that is created, or gets another code. Codes that were there before this rule stay,
-    /// and can be edited and deleted.
+    /// Checks a new row, or a row that gets another code. Placeholder codes from before this rule stay, and
+    /// can be edited and deleted.
     ///
     /// # Errors
-    /// Every wrong field.
+    /// All wrong fields.
     pub fn check_new(self) -> Result<CheckedCode, Vec<FieldError>> {
         let checked = self.check()?;
         let mut problems = Problems::default();
@@ -101,10 +103,10 @@ impl CouponCodeEdit {
         problems.finish().map(|()| checked)
     }
 
-    /// Checks it by itself.
+    /// Checks the row without other rows.
     ///
     /// # Errors
-    /// Every wrong field.
+    /// All wrong fields.
     pub fn check(self) -> Result<CheckedCode, Vec<FieldError>> {
         let mut problems = Problems::default();
         let code =

@@ -1,20 +1,19 @@
-//! Civil days that may be absent: `YYYY-MM-DD`, or `""`.
+//! Optional civil days: `YYYY-MM-DD`, or `""`.
 
 use coupon_shared::civil_day::Day;
 use jiff::civil::{Date, date};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serializer};
 
-/// A text that is no civil day.
+/// Refusal of a text that is no civil day.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a day; write it like 2026-12-31")]
 pub struct DayError(String);
 
-/// Reads a day, or none of empty text; nothing but the one form, so that 01/02/2026 is never guessed
-/// at.
+/// Reads a day, or `None` from empty text. Only one form is accepted, so 01/02/2026 is never guessed at.
 ///
 /// # Errors
-/// When the text has another form, or names a day that is in no calendar.
+/// When the text has another form, or the calendar has no such day.
 pub fn parse(text: &str) -> Result<Option<Date>, DayError> {
     if text.is_empty() {
         return Ok(None);
@@ -31,10 +30,10 @@ pub fn parse(text: &str) -> Result<Option<Date>, DayError> {
     text.parse().map(Some).map_err(|_| refused())
 }
 
-/// As the published index keeps it.
+/// The day in the published index.
 #[must_use]
 pub fn published_day(day: Date) -> Day {
-    // Both days lie in jiff's range, so their difference does.
+    // Both days are in jiff's range, so the difference is in range.
     let days = day.since(date(1970, 1, 1)).map_or(i64::MAX, |span| i64::from(span.get_days()));
     Day::from_unix_days(days)
 }

@@ -1,12 +1,12 @@
-//! Descriptions: kept as typed, made harmless whenever they are answered.
+//! Descriptions: stored as typed, sanitized in every answer.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use ammonia::{Builder, UrlRelative};
 
-/// Text and its form, links that open pages or mails, pictures; nothing that runs or restyles.
-/// A relative URL would lead to wherever the description is shown.
+/// Allows text formatting, links to pages and mail addresses, and pictures; no scripts, no styles.
+/// A relative URL would resolve against the page that shows the description.
 static ALLOWED: LazyLock<Builder<'static>> = LazyLock::new(|| {
     let mut allowed = Builder::default();
     allowed.url_schemes(["http", "https", "mailto"].into());
@@ -14,7 +14,7 @@ static ALLOWED: LazyLock<Builder<'static>> = LazyLock::new(|| {
     allowed
 });
 
-/// The description safe to show: plain text unchanged, HTML through an allow-list.
+/// The description for answers: plain text unchanged, HTML reduced by an allow-list.
 #[must_use]
 pub fn sanitized_description(description: &str, is_plain_text: bool) -> Cow<'_, str> {
     if is_plain_text || description.is_empty() {

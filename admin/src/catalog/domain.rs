@@ -1,10 +1,11 @@
-//! Tracking domains: the hosts that links lead to.
+//! Tracking domains: the hosts of tracking links.
 
 use serde::{Deserialize, Serialize};
 
-use super::{FieldError, Problems, text};
+use super::problems::{FieldError, Problems};
+use super::text;
 
-/// A tracking domain as edited. Which one is the default stands in the settings.
+/// A tracking domain as edited. The settings hold the default tracking domain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = TrackingDomainEdit)]
 #[serde(deny_unknown_fields)]
@@ -12,19 +13,19 @@ pub struct TrackingDomain {
     /// Scheme, host and port.
     #[schema(example = "https://go.example.com")]
     pub base_url: String,
-    /// Makes it the default, or says that it is.
+    /// Makes the domain the default; in answers, tells whether the domain is the default.
     #[serde(default)]
     pub is_default: bool,
-    /// Where visits go that cannot be redirected; empty: the network's.
+    /// Target of visits that cannot be redirected; empty: the network's fallback URL.
     #[serde(default)]
     pub fallback_url: String,
 }
 
 impl TrackingDomain {
-    /// What is wrong with it by itself.
+    /// Checks the domain without other rows.
     ///
     /// # Errors
-    /// Every wrong field.
+    /// All wrong fields.
     pub fn check(&self) -> Result<(), Vec<FieldError>> {
         let mut problems = Problems::default();
         problems.take("base_url", text::origin(&self.base_url));
@@ -33,8 +34,8 @@ impl TrackingDomain {
     }
 }
 
-/// The base URL as stored, without a slash at its end or a dot at its host's, and the `Host` that
-/// requests for it carry.
+/// The base URL as stored (no slash at the end, no dot at the end of the host), and the `Host` header of
+/// its requests.
 #[must_use]
 pub fn parse_base_url(base_url: &str) -> Option<(String, String)> {
     let url = text::origin(base_url).ok()?;
@@ -50,7 +51,7 @@ pub fn parse_base_url(base_url: &str) -> Option<(String, String)> {
     Some((format!("{}://{host}", url.scheme()), host))
 }
 
-/// The name of a host that may have a port.
+/// The host without its port and without a dot at the end.
 #[must_use]
 pub fn without_port(host: &str) -> &str {
     let name = match host.rsplit_once(':') {

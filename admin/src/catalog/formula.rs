@@ -1,21 +1,21 @@
-//! Text that a spreadsheet would take for a formula.
+//! Text that a spreadsheet could execute as a formula.
 //!
-//! On the way out such a cell gets an apostrophe in front, and on the way in one is taken away
-//! again. A cell that already begins with apostrophes before such a character gets one more, so the
-//! two are exact inverses, whatever the text.
+//! An export puts an apostrophe before such a cell, and an import removes the apostrophe. A cell that
+//! already begins with apostrophes before such a character gets another, so import and export are exact
+//! inverses for any text.
 
 use std::borrow::Cow;
 
-/// What a spreadsheet computes: the four signs, and all that some program takes for one of them after
-/// it has brought full-width, small, raised and lowered forms into the usual one.
+/// Signs that begin a formula: the four signs, and the full-width, small, raised and lowered forms that
+/// some programs normalise to the usual form.
 const SIGNS: [char; 20] = [
     '=', '+', '-', '@', '\u{207a}', '\u{207b}', '\u{207c}', '\u{208a}', '\u{208b}', '\u{208c}',
     '\u{2212}', '\u{fb29}', '\u{fe62}', '\u{fe63}', '\u{fe66}', '\u{fe6b}', '\u{ff0b}', '\u{ff0d}',
     '\u{ff1d}', '\u{ff20}',
 ];
 
-/// Whether a cell that begins so could be computed. What nobody sees counts: some programs leave it
-/// out and compute the rest.
+/// Whether a spreadsheet could compute the cell. Invisible characters count, because some programs skip
+/// them and compute the rest.
 fn is_computed(text: &str) -> bool {
     let first = text.trim_start_matches('\'').chars().next();
     first.is_some_and(|first| {
@@ -23,19 +23,19 @@ fn is_computed(text: &str) -> bool {
     })
 }
 
-/// Marks that have no width: byte order, direction, joiners, soft hyphen.
+/// Marks without width: byte order, direction, joiners, soft hyphen.
 fn is_invisible(character: char) -> bool {
     matches!(character, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
         | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-/// The text as it goes into a file.
+/// The cell of a file for a text.
 #[must_use]
 pub fn escape_formula(text: &str) -> Cow<'_, str> {
     if is_computed(text) { format!("'{text}").into() } else { text.into() }
 }
 
-/// The text that a cell of a file stands for.
+/// The text of a cell of a file.
 #[must_use]
 pub fn unescape_formula(cell: &str) -> &str {
     cell.strip_prefix('\'').filter(|rest| is_computed(rest)).unwrap_or(cell)

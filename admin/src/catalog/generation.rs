@@ -1,54 +1,56 @@
-//! Codes to be made: a pattern whose `#` become characters of an alphabet, and what all of them are.
+//! Generated codes: a pattern with `#` for characters of an alphabet, and the common fields of all codes.
 //!
-//! Which of a pattern's codes are made is chosen in `edit`, because only the store knows which are
-//! taken.
+//! `edit` chooses the codes, because only the store knows which codes are taken.
 
 use coupon_shared::code::{MAX_LEN, MIN_LEN, RESERVED};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use super::coupon_code::{CheckedCode, CouponCodeEdit, CouponStatus};
 use super::placeholder;
-use super::{CheckedCode, CouponCodeEdit, CouponStatus, FieldError, Problems, RowCode, day, id};
+use super::problems::{FieldError, Problems};
+use super::row_code::RowCode;
+use super::{day, id};
 
-/// As many as one request makes.
+/// Most codes of one request.
 const MAX_COUNT: u32 = 100_000;
-/// Letters and digits that are not taken for one another when read or heard: no I, L, O, 0 and 1.
+/// Letters and digits that people do not confuse when reading or hearing: no I, L, O, 0 and 1.
 const ALPHABET: &str = "ABCDEFGHJKMNPQRSTUVWXYZ23456789";
 const PLACE: u8 = b'#';
 
-/// Codes to be made, as yet unchecked.
+/// A request for generated codes, before the check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Generation {
     /// Letters, digits and `#`; each `#` becomes a character of the alphabet.
     #[schema(example = "SUMMER####")]
     pub pattern: String,
-    /// How many.
+    /// The number of codes.
     #[schema(minimum = 1, example = 10)]
     pub count: u32,
-    /// What `#` can become; empty: letters and digits that are not taken for one another.
+    /// Characters for `#`; empty: letters and digits that people do not confuse.
     #[serde(default)]
     pub alphabet: String,
-    /// The offer they lead to.
+    /// The offer of the codes.
     pub network_offer_id: u32,
-    /// Whose they are; none: assigned later.
+    /// The partner who owns the codes; absent: assigned later.
     #[serde(default, with = "id")]
     #[schema(value_type = Option<u32>)]
     pub network_affiliate_id: Option<u32>,
-    /// Whether they work.
+    /// The status of the codes.
     pub coupon_status: CouponStatus,
-    /// Their first day.
+    /// The first valid day.
     #[serde(default, with = "day")]
     #[schema(value_type = Option<String>, pattern = "^([0-9]{4}-[0-9]{2}-[0-9]{2})?$", example = "2026-12-31")]
     pub start_date: Option<Date>,
-    /// Their last day.
+    /// The last valid day.
     #[serde(default, with = "day")]
     #[schema(value_type = Option<String>, pattern = "^([0-9]{4}-[0-9]{2}-[0-9]{2})?$", example = "2026-12-31")]
     pub end_date: Option<Date>,
     /// Shown to the partner; plain text or HTML.
     #[serde(default)]
     pub description: String,
-    /// Which of the two.
+    /// The description is plain text, not HTML.
     #[serde(default = "plain")]
     pub is_description_plain_text: bool,
     /// Never shown to the partner.
@@ -60,22 +62,22 @@ fn plain() -> bool {
     true
 }
 
-/// What is to be made, right by itself.
+/// A valid request for generated codes.
 #[derive(Debug, Clone)]
 pub struct CheckedGeneration {
-    /// What the codes look like.
+    /// The form of the codes.
     pub pattern: Pattern,
-    /// How many.
+    /// The number of codes.
     pub count: u32,
-    /// What they are besides; its code stands for none of them.
+    /// The other fields of every code; the code of the template is a filler.
     pub template: CheckedCode,
 }
 
 impl Generation {
-    /// Checks it by itself.
+    /// Checks the request without the store.
     ///
     /// # Errors
-    /// Every wrong field.
+    /// All wrong fields.
     pub fn check(self) -> Result<CheckedGeneration, Vec<FieldError>> {
         let mut problems = Problems::default();
         let pattern = problems.take("pattern", check_pattern(&self.pattern));
@@ -154,7 +156,7 @@ fn check_alphabet(text: &str) -> Result<Vec<u8>, AlphabetError> {
     Ok(alphabet.to_vec())
 }
 
-/// What generated codes look like. Its codes are numbered from 0.
+/// The form of generated codes.
 #[derive(Debug, Clone)]
 pub struct Pattern {
     pattern: Vec<u8>,
@@ -162,19 +164,20 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// How many codes it has; `None` for more than anybody can count.
+    /// The number of possible codes; `None` if that exceeds `u64`.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
         let places = self.pattern.iter().filter(|byte| **byte == PLACE).count();
         (self.alphabet.len() as u64).checked_pow(u32::try_from(places).ok()?)
     }
 
-    /// A code: `digit` is asked, once for each place, for a number below the one it is given.
+    /// Builds a code: `digit` is called once for each `#` with the size of the alphabet, and returns a number
+    /// below that size.
     ///
-    /// `None` for a reserved word, or a word that a postback reads as no code.
+    /// `None` for a reserved word or a placeholder.
     ///
     /// # Errors
-    /// What `digit` answers.
+    /// The error of `digit`.
     pub fn code<E>(
         &self,
         mut digit: impl FnMut(u64) -> Result<u64, E>,
@@ -190,18 +193,18 @@ impl Pattern {
         Ok(RowCode::parse(&code, false).ok().filter(|code| code.check_new().is_ok()))
     }
 
-    /// The words among its codes that are no codes.
+    /// The number of reserved words that match the pattern.
     #[must_use]
     pub fn reserved(&self) -> usize {
-        Pattern::reserved_words().filter(|word| self.gives(word.as_bytes())).count()
+        Pattern::reserved_words().filter(|word| self.matches(word.as_bytes())).count()
     }
 
-    /// Words that no pattern makes.
+    /// Words that are never generated.
     pub fn reserved_words() -> impl Iterator<Item = &'static str> {
         RESERVED.into_iter().chain(placeholder::WORDS)
     }
 
-    fn gives(&self, word: &[u8]) -> bool {
+    fn matches(&self, word: &[u8]) -> bool {
         word.len() == self.pattern.len()
             && self.pattern.iter().zip(word).all(|(pattern, byte)| match *pattern {
                 PLACE => self.alphabet.iter().any(|letter| letter.eq_ignore_ascii_case(byte)),
@@ -209,7 +212,7 @@ impl Pattern {
             })
     }
 
-    /// Matches exactly its folded codes, in SQLite's `GLOB`.
+    /// A SQLite `GLOB` pattern that matches exactly the folded codes of this pattern.
     #[must_use]
     pub fn glob(&self) -> String {
         let folded = |bytes: &[u8]| String::from_utf8_lossy(bytes).to_ascii_lowercase();

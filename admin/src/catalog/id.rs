@@ -1,4 +1,4 @@
-//! Ids that may be absent: 0, null and a missing field are the same, and 0 is what is answered.
+//! Optional ids: 0, null and a missing field are the same; the API answers 0.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

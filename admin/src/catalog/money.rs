@@ -1,8 +1,8 @@
 //! Amounts and percentages: decimal from the request to the store and back, never floating point.
 //!
 //! At most [`MAX_DIGITS`] digits, [`MAX_SCALE`] of them after the point. In JSON an amount may be a
-//! number or a string; a number of that size survives a reader that goes through binary floating
-//! point, which many clients' do. It is answered as a number, as Everflow does.
+//! number or a string; a number of that size survives a conversion to binary floating
+//! point, as in many clients. The API answers a number, like Everflow.
 
 use std::fmt;
 use std::str::FromStr;
@@ -23,13 +23,13 @@ pub const LARGEST: Decimal = Decimal::from_parts(2_764_472_319, 232_830, 0, fals
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Money(Decimal);
 
-/// Why a text is no amount.
+/// Why a text is not an amount.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MoneyError {
     /// Not a decimal number.
     #[error("`{0}` is not an amount; write it like 12.50")]
     NotDecimal(String),
-    /// More digits than are kept exactly everywhere.
+    /// More digits than every reader keeps exactly.
     #[error(
         "`{0}` has too many digits; at most {MAX_DIGITS}, and {MAX_SCALE} after the point, are kept exactly"
     )]
@@ -37,19 +37,18 @@ pub enum MoneyError {
 }
 
 impl Money {
-    /// Below zero.
+    /// Whether the amount is below zero.
     #[must_use]
     pub fn is_negative(self) -> bool {
         self.0.is_sign_negative() && !self.0.is_zero()
     }
 
-    /// The number.
     #[must_use]
     pub fn decimal(self) -> Decimal {
         self.0
     }
 
-    /// The nearest amount that is kept, half a millionth away from zero; at most [`LARGEST`].
+    /// Rounds to millionths, half away from zero, and limits the amount to ±[`LARGEST`].
     #[must_use]
     pub fn rounded(exact: Decimal) -> Money {
         let places = RoundingStrategy::MidpointAwayFromZero;
@@ -57,7 +56,7 @@ impl Money {
         Money(near.normalize())
     }
 
-    /// As sums hold it.
+    /// The amount in millionths, as sums hold it; saturates.
     #[must_use]
     pub fn millionths(self) -> i64 {
         let million = Decimal::from(1_000_000);
@@ -65,7 +64,7 @@ impl Money {
         whole.unwrap_or(if self.is_negative() { i64::MIN } else { i64::MAX })
     }
 
-    /// Of a sum of millionths.
+    /// The amount of a sum in millionths.
     #[must_use]
     pub fn from_millionths(millionths: i64) -> Money {
         Money(Decimal::new(millionths, MAX_SCALE).normalize())
@@ -144,7 +143,7 @@ impl Visitor<'_> for AmountVisitor {
         self.visit_str(&number.to_string())
     }
 
-    // The shortest text that reads back as this number is what was sent, up to 15 digits.
+    // Up to 15 digits, the shortest text that parses to this number is the text that the client sent.
     fn visit_f64<E: de::Error>(self, number: f64) -> Result<Money, E> {
         self.visit_str(&number.to_string())
     }

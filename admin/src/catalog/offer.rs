@@ -1,4 +1,4 @@
-//! Offers: where a code leads, and what a conversion there is worth.
+//! Offers: the destination of codes, and the payout of conversions.
 
 use std::collections::HashSet;
 
@@ -6,40 +6,42 @@ use coupon_shared::destination::Destination;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use super::money::Money;
+use super::problems::{FieldError, Problems};
 use super::words::words;
-use super::{FieldError, Money, Problems, day, id, settings, text};
+use super::{day, id, settings, text};
 
 const MAX_ENTRIES: usize = 100;
 const MAX_HOURS: u32 = 24 * 365;
 
 words! {
-    /// Whether an offer redirects.
+    /// The status of an offer.
     OfferStatus {
-        /// It does.
+        /// The offer redirects.
         Active = "active",
-        /// It does not for now.
+        /// The offer does not redirect for now.
         Paused = "paused",
-        /// It does not yet.
+        /// The offer does not redirect yet.
         Pending = "pending",
-        /// It never will again; setting it deletes the offer.
+        /// The offer is deleted; setting this status deletes the offer.
         Deleted = "deleted",
     }
 }
 
 words! {
-    /// Which partners may run an offer of whom nothing was said.
+    /// The visibility for partners without an entry of their own.
     Visibility {
-        /// All.
+        /// All partners may run the offer.
         Public = "public",
-        /// None before they are approved.
+        /// Partners may run the offer after an approval.
         RequireApproval = "require_approval",
-        /// None.
+        /// No partner may run the offer.
         Private = "private",
     }
 }
 
 words! {
-    /// What a partner is paid for.
+    /// The reason for a payment to the partner.
     PayoutType {
         /// A conversion.
         Cpa = "cpa",
@@ -57,7 +59,7 @@ words! {
 }
 
 words! {
-    /// What the advertiser pays for.
+    /// The reason for a payment by the advertiser.
     RevenueType {
         /// A conversion.
         Rpa = "rpa",
@@ -75,7 +77,7 @@ words! {
 }
 
 words! {
-    /// What makes two clicks the same visitor's.
+    /// The data that identifies a visitor across clicks.
     SessionDefinition {
         /// A cookie.
         Cookie = "cookie",
@@ -90,31 +92,31 @@ words! {
     }
 }
 
-/// What one kind of conversion is worth. The default entry is the base; the others are events.
+/// Payout and revenue of one kind of conversion. The default entry is the base; the others are events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PayoutRevenue {
-    /// Names an existing entry in a replacement; what names none is new.
+    /// The id of an existing entry in a replacement; an entry without an id is new.
     #[serde(default, with = "id")]
     #[schema(value_type = Option<u32>)]
     pub network_offer_payout_revenue_id: Option<u32>,
     /// Shown in reports.
     #[serde(default)]
     pub entry_name: String,
-    /// What the partner is paid for.
+    /// The reason for a payment to the partner.
     pub payout_type: PayoutType,
     /// Per conversion or click.
     #[serde(default)]
     pub payout_amount: Money,
-    /// Of the sale.
+    /// Percentage of the sale amount.
     #[serde(default)]
     pub payout_percentage: Money,
-    /// What the advertiser pays for.
+    /// The reason for a payment by the advertiser.
     pub revenue_type: RevenueType,
     /// Per conversion or click.
     #[serde(default)]
     pub revenue_amount: Money,
-    /// Of the sale.
+    /// Percentage of the sale amount.
     #[serde(default)]
     pub revenue_percentage: Money,
     /// Exactly one entry is the base.
@@ -130,38 +132,38 @@ pub struct Offer {
     /// Shown in lists and reports.
     #[schema(min_length = 1, max_length = 255, example = "Winter Jackets")]
     pub name: String,
-    /// Whether it redirects.
+    /// The status.
     pub offer_status: OfferStatus,
-    /// Where to, with macros.
+    /// The destination URL, with macros.
     #[schema(example = "https://www.example.com/jackets?tid={transaction_id}&code={coupon_code}")]
     pub destination_url: String,
-    /// Whose it is.
+    /// The advertiser of the offer.
     #[schema(example = 1)]
     pub network_advertiser_id: u32,
-    /// The domain of its links; none: the default one.
+    /// The tracking domain of the links; absent: the default domain.
     #[serde(default, with = "id")]
     #[schema(value_type = Option<u32>)]
     pub network_tracking_domain_id: Option<u32>,
-    /// Which partners may run it.
+    /// The visibility for partners.
     #[serde(default = "public")]
     pub visibility: Visibility,
-    /// The last day on which it redirects, in the network's zone.
+    /// The last day with redirects, in the network's time zone.
     #[serde(default, with = "day")]
     #[schema(value_type = Option<String>, pattern = "^([0-9]{4}-[0-9]{2}-[0-9]{2})?$", example = "2026-12-31")]
     pub date_live_until: Option<Date>,
-    /// ISO 4217; empty: the network's.
+    /// ISO 4217; empty: the network's currency.
     #[serde(default)]
     pub currency_id: String,
-    /// What conversions are worth.
+    /// Payout and revenue of each kind of conversion.
     #[serde(default)]
     pub payout_revenue: Vec<PayoutRevenue>,
-    /// What makes a click unique.
+    /// The data that makes a click unique.
     #[serde(default = "ip_user_agent")]
     pub session_definition: SessionDefinition,
-    /// For how long, in hours.
+    /// The period of uniqueness, in hours.
     #[serde(default = "one_day")]
     pub session_duration: u32,
-    /// How long after a click a conversion still counts; 0: for ever.
+    /// The period between click and conversion, in hours; 0: unlimited.
     #[serde(default)]
     pub session_tracking_lifespan_hour: u32,
     /// Conversions wait for approval.
@@ -173,7 +175,7 @@ pub struct Offer {
     /// Adds the transaction id to the destination.
     #[serde(default)]
     pub append_transaction_id: bool,
-    /// Where visits go that cannot be redirected; empty: the domain's, then the network's.
+    /// Target of visits that cannot be redirected; empty: the domain's fallback URL, then the network's.
     #[serde(default)]
     pub fallback_url: String,
 }
@@ -191,10 +193,10 @@ fn one_day() -> u32 {
 }
 
 impl Offer {
-    /// What is wrong with it by itself.
+    /// Checks the offer without other rows.
     ///
     /// # Errors
-    /// Every wrong field.
+    /// All wrong fields.
     pub fn check(&self) -> Result<(), Vec<FieldError>> {
         let mut problems = Problems::default();
         problems.take("name", text::name(&self.name));
@@ -271,7 +273,7 @@ impl PayoutRevenue {
     }
 }
 
-/// Sentences about macros in the destination that Everflow fills and this service does not.
+/// Warnings about macros in the destination that Everflow fills and this service leaves empty.
 #[must_use]
 pub fn empty_macro_warnings(destination_url: &str) -> Vec<String> {
     let left_empty =

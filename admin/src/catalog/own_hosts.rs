@@ -1,6 +1,5 @@
-//! The hosts under which this network itself is asked: those of its tracking domains, whatever the
-//! port. A postback that is sent to one would come back as a conversion, which is told again, and so
-//! on without end.
+//! The hosts of the network's own tracking domains, on any port. A partner postback to such a host would
+//! return as a conversion, which would cause another partner postback, without end.
 
 use std::collections::HashSet;
 
@@ -12,7 +11,7 @@ use super::web_host::WebHost;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OwnHosts(HashSet<WebHost>);
 
-/// A URL leads to a tracking domain.
+/// The URL leads to a tracking domain of this network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{host} is a tracking domain of this network: a postback to it would come back as a conversion \
@@ -24,7 +23,7 @@ pub struct OwnTrackingDomain {
 }
 
 impl OwnHosts {
-    /// Of tracking domains with these base URLs.
+    /// The hosts of tracking domains with these base URLs.
     pub fn from_base_urls<T: AsRef<str>>(base_urls: impl IntoIterator<Item = T>) -> OwnHosts {
         let hosts = base_urls.into_iter().filter_map(|base_url| {
             let url = Url::parse(base_url.as_ref()).ok()?;
@@ -33,10 +32,10 @@ impl OwnHosts {
         OwnHosts(hosts.collect())
     }
 
-    /// That a URL leads elsewhere.
+    /// Checks that a URL leads to another host.
     ///
     /// # Errors
-    /// When it does not.
+    /// When the URL leads to a tracking domain.
     pub fn check(&self, url: &Url) -> Result<(), OwnTrackingDomain> {
         match WebHost::from_url(url) {
             Some(host) if self.0.contains(&host) => {

@@ -1,35 +1,37 @@
-//! Partner postbacks: where a partner is told of its conversions. The outside contract says pixel.
+//! Partner postbacks: requests that report conversions to a partner. The API says pixel.
 
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::postback_url::PostbackUrl;
+use super::problems::{FieldError, Problems};
+use super::text;
 use super::words::words;
-use super::{FieldError, PostbackUrl, Problems, text};
 
 const MAX_SIGNING_KEY_CHARS: usize = 256;
 /// Five minutes, as at Everflow.
 const MAX_DELAY_MS: u32 = 300_000;
 
 words! {
-    /// How a partner is told.
+    /// The way a partner is notified.
     DeliveryMethod {
-        /// A request from this server to the partner's.
+        /// A request from this server to the partner's server.
         Postback = "postback",
     }
 }
 
 words! {
-    /// Whether a postback tells of conversions.
+    /// The status of a partner postback.
     PixelStatus {
-        /// It does.
+        /// The postback reports conversions.
         Active = "active",
-        /// It does not.
+        /// The postback is off.
         Inactive = "inactive",
     }
 }
 
 words! {
-    /// What a postback tells of.
+    /// The kind of conversions that a postback reports.
     PixelType {
         /// Base conversions.
         Conversion = "conversion",
@@ -39,23 +41,23 @@ words! {
 }
 
 words! {
-    /// Whether a postback is for all offers of its partner.
+    /// The scope of a postback.
     PixelLevel {
-        /// It is.
+        /// All offers of the partner.
         Global = "global",
-        /// It is for one.
+        /// One offer.
         Specific = "specific",
     }
 }
 
 words! {
-    /// Where a delivery of a postback stands.
+    /// The state of a delivery.
     DeliveryState {
-        /// It waits for its next attempt.
+        /// Waits for the next attempt.
         Pending = "pending",
-        /// The partner's server took it.
+        /// The partner's server answered 2xx.
         Delivered = "delivered",
-        /// It was given up; it can be replayed.
+        /// All attempts failed; a replay is possible.
         Dead = "dead",
     }
 }
@@ -65,24 +67,24 @@ words! {
 #[schema(as = PixelEdit)]
 #[serde(deny_unknown_fields)]
 pub struct Pixel {
-    /// The partner whose conversions it tells of.
+    /// The partner.
     #[schema(minimum = 1)]
     pub network_affiliate_id: u32,
-    /// The offer; 0 is all.
+    /// The offer; 0 is all offers.
     #[serde(default)]
     pub network_offer_id: u32,
-    /// Of a postback for the events of one offer: the event; 0 is all.
+    /// For events of one offer: the event; 0 is all events.
     #[serde(default)]
     pub network_offer_payout_revenue_id: u32,
-    /// Only `postback`: a partner's own HTML is never run, and no other service is spoken to.
+    /// Only `postback`: a partner's HTML is never run, and no other service is called.
     #[serde(default = "postback")]
     pub delivery_method: DeliveryMethod,
-    /// Follows from the offer; where it is sent and not null, it must fit.
+    /// Follows from the offer; if sent and not null, it must fit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pixel_level: Option<PixelLevel>,
-    /// Whether it tells of conversions. What waits when it is made inactive is not sent.
+    /// The status. Deliveries that wait when the postback becomes inactive are not sent.
     pub pixel_status: PixelStatus,
-    /// What it tells of.
+    /// The kind of conversions.
     #[serde(default = "conversion")]
     pub pixel_type: PixelType,
     /// Requested with GET for each conversion. Macros such as `{transaction_id}` may stand in path
@@ -93,14 +95,14 @@ pub struct Pixel {
         example = "https://partner.example.com/pb?tid={transaction_id}&p={payout_amount}"
     )]
     pub postback_url: String,
-    /// How long after the conversion.
+    /// Delay after the conversion.
     #[serde(default)]
     #[schema(maximum = 300_000)]
     pub delay_ms: u32,
     /// For your own records; the partner does not see it.
     #[serde(default)]
     pub description: String,
-    /// Requests are signed with it when it is set. A secret.
+    /// If set, requests are signed with this key. A secret.
     #[serde(default)]
     #[schema(max_length = 256)]
     pub signing_key: String,
@@ -115,16 +117,16 @@ fn conversion() -> PixelType {
 }
 
 impl Pixel {
-    /// For all offers or for one.
+    /// The scope that follows from the offer.
     #[must_use]
     pub fn level(&self) -> PixelLevel {
         if self.network_offer_id == 0 { PixelLevel::Global } else { PixelLevel::Specific }
     }
 
-    /// What is wrong with it by itself.
+    /// Checks the postback without other rows.
     ///
     /// # Errors
-    /// Every wrong field.
+    /// All wrong fields.
     pub fn check(&self) -> Result<(), Vec<FieldError>> {
         let mut problems = Problems::default();
         self.check_scope(&mut problems);
@@ -142,14 +144,14 @@ impl Pixel {
         problems.finish()
     }
 
-    /// Where it is requested, whatever its values; `None` where that cannot be read.
+    /// The server of the URL, which macros cannot change; `None` if the URL cannot be parsed.
     #[must_use]
     pub fn target(&self) -> Option<Url> {
         let url = PostbackUrl::parse(&self.postback_url).ok()?;
         Url::parse(&url.filled(|_| "")).ok()
     }
 
-    /// Whether it only switches off the one before it, which must be possible wherever that leads.
+    /// Whether the edit only switches off the former state, which must be possible for any URL.
     #[must_use]
     pub fn only_switches_off(&self, before: &Pixel) -> bool {
         self.pixel_status == PixelStatus::Inactive && self.postback_url == before.postback_url

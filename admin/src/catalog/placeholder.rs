@@ -1,23 +1,23 @@
-//! Values that say nothing: what stands in a postback where nobody filled in a value. A coupon code
-//! that reads like one could never convert, so none is created.
+//! Placeholders: values in a postback for an absent value, such as `null` or an unfilled macro. A
+//! coupon code with the form of a placeholder could never convert, so it cannot be created.
 
-/// Words for nothing, in any case.
+/// Words for an absent value, in any case.
 pub(crate) const WORDS: [&str; 2] = ["null", "undefined"];
 
-/// What opens and closes a macro that nobody filled in.
+/// The brackets of unfilled macros.
 const BRACKETS: [(&str, &str); 3] = [("{", "}"), ("[", "]"), ("${", "}")];
 
-/// The same around an order id, where a shop's own program writes more kinds of them.
+/// Further brackets of unfilled macros in order ids, as shop systems write them.
 const ORDER_BRACKETS: [(&str, &str); 5] =
     [("<", ">"), ("%", "%"), ("__", "__"), ("$", "$"), ("*|", "|*")];
 
-/// What an order id that stands for none looks like, its letters and digits in lower case.
+/// Order ids that stand for no order, reduced to lower-case letters and digits.
 const ORDER_WORDS: [&str; 7] = ["na", "none", "nil", "nan", "null", "undefined", "false"];
 
-/// On what the name of an order id ends, its letters and digits in lower case.
+/// Endings of parameter names that stand for an order id, reduced to lower-case letters and digits.
 const ORDER_NAMES: [&str; 5] = ["orderid", "ordernumber", "orderno", "ordernr", "orderreference"];
 
-/// Whether a value counts as none: it is empty, a word for nothing, or a macro that nobody filled in.
+/// Whether a value counts as absent: empty, a word for an absent value, or an unfilled macro.
 #[must_use]
 pub(crate) fn is_placeholder(value: &str) -> bool {
     value.is_empty()
@@ -25,7 +25,7 @@ pub(crate) fn is_placeholder(value: &str) -> bool {
         || is_within(&BRACKETS, value)
 }
 
-/// Whether an order id counts as none. Many orders would have it, and be taken for one.
+/// Whether an order id counts as absent. Many orders would share such an id and count as one order.
 #[must_use]
 pub(crate) fn is_placeholder_order_id(value: &str) -> bool {
     let plain: String =

@@ -1,12 +1,12 @@
 //! URLs of partner postbacks: checked when a postback is saved, filled once for each conversion.
 //!
-//! What holds for destinations holds here too: no macro in scheme, host or port, values
-//! percent-encoded to unreserved characters, one pass, ASCII on one line. Beyond that there is no
-//! fragment, which no server would see, and no value is a dot segment of the path.
+//! The rules of destination URLs apply: no macro in scheme, host or port, values
+//! percent-encoded to unreserved characters, one pass, ASCII on one line. In addition there is no
+//! fragment, because servers never see it, and no value is a dot segment of the path.
 //!
-//! The macros are those that a partner may know. Deliberately absent are revenue, sale amount,
-//! and what tells of the visitor: address, e-mail, user agent. They are taken, because URLs are
-//! brought along from elsewhere, and stay empty; the caller is told.
+//! The macros cover the data that a partner may know. Deliberately absent are revenue, sale amount,
+//! and data about the visitor: address, e-mail, user agent. URLs with such macros are accepted, because
+//! users bring URLs from other services; the macros stay empty, and the client gets a warning.
 
 use coupon_shared::destination::{DestinationError, MacroSink, UrlPart, split_url};
 
@@ -15,51 +15,51 @@ use super::words::words;
 words! {
     /// A macro that a postback fills.
     PostbackMacro {
-        /// The click's id; empty where a code alone identified the conversion.
+        /// The click's id; empty if a code alone identified the conversion.
         TransactionId = "transaction_id",
-        /// Never the same for two conversions.
+        /// Unique for each conversion.
         ConversionId = "conversion_id",
         /// The offer's id.
         OfferId = "offer_id",
         /// The partner's id.
         AffiliateId = "affiliate_id",
-        /// As the network writes it; empty where a click alone identified the conversion.
+        /// As the network writes the code; empty if a click alone identified the conversion.
         CouponCode = "coupon_code",
-        /// The advertiser's.
+        /// From the advertiser's postback.
         OrderId = "order_id",
-        /// The offer's entry; 0 is the base conversion.
+        /// The id of the offer's payout entry; 0 is the base conversion.
         EventId = "event_id",
-        /// The entry's name.
+        /// The name of the payout entry.
         EventName = "event_name",
-        /// What the partner is paid.
+        /// The payout.
         PayoutAmount = "payout_amount" | "payout",
-        /// Of the payout.
+        /// The currency of the payout.
         Currency = "currency",
-        /// Of the click.
+        /// From the click.
         Sub1 = "sub1",
-        /// Of the click.
+        /// From the click.
         Sub2 = "sub2",
-        /// Of the click.
+        /// From the click.
         Sub3 = "sub3",
-        /// Of the click.
+        /// From the click.
         Sub4 = "sub4",
-        /// Of the click.
+        /// From the click.
         Sub5 = "sub5",
-        /// Of the click.
+        /// From the click.
         SourceId = "source_id",
         /// The conversion's time, in Unix seconds.
         Timestamp = "timestamp",
         /// The click's time, in Unix seconds.
         ClickUnixTimestamp = "click_unix_timestamp",
-        /// The advertiser's.
+        /// From the advertiser's postback.
         Adv1 = "adv1",
-        /// The advertiser's.
+        /// From the advertiser's postback.
         Adv2 = "adv2",
-        /// The advertiser's.
+        /// From the advertiser's postback.
         Adv3 = "adv3",
-        /// The advertiser's.
+        /// From the advertiser's postback.
         Adv4 = "adv4",
-        /// The advertiser's.
+        /// From the advertiser's postback.
         Adv5 = "adv5",
     }
 }
@@ -91,7 +91,7 @@ const FILLED: [&str; 24] = [
     "adv5",
 ];
 
-/// Macros Everflow's users know that partners are not told, or that have no value here.
+/// Everflow's macros for data that partners may not know, or without a value here.
 const LEFT_EMPTY: [&str; 36] = [
     "revenue",
     "sale_amount",
@@ -131,13 +131,13 @@ const LEFT_EMPTY: [&str; 36] = [
     "android_id",
 ];
 
-/// Why a URL cannot be a postback's.
+/// Why a URL cannot be used for a postback.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PostbackUrlError {
-    /// As for a destination.
+    /// Breaks a rule of destination URLs.
     #[error(transparent)]
     Url(#[from] DestinationError),
-    /// `#` and what follows.
+    /// Contains a fragment.
     #[error("a server never sees what follows `#`; leave it out, or write it as %23")]
     Fragment,
 }
@@ -152,7 +152,7 @@ enum Piece {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PostbackUrl {
     pieces: Vec<Piece>,
-    /// Known macros that stay empty, once each.
+    /// Known macros that stay empty, each listed once.
     pub left_empty: Vec<&'static str>,
 }
 
@@ -160,7 +160,7 @@ impl PostbackUrl {
     /// Parses a URL with macros.
     ///
     /// # Errors
-    /// What is wrong with it, and how to mend it.
+    /// The first error, and how to mend the URL.
     pub fn parse(url: &str) -> Result<PostbackUrl, PostbackUrlError> {
         let mut parsed = PostbackUrl { pieces: Vec::new(), left_empty: Vec::new() };
         for part in split_url(url, FILLED.into_iter().chain(LEFT_EMPTY))? {
@@ -183,7 +183,7 @@ impl PostbackUrl {
         }
     }
 
-    /// The URL for one conversion, exactly as it is to be requested.
+    /// The URL for one conversion, exactly as requested.
     pub fn filled<V: AsRef<[u8]>>(&self, value: impl Fn(PostbackMacro) -> V) -> String {
         let mut url = Vec::new();
         for piece in &self.pieces {
@@ -193,11 +193,12 @@ impl PostbackUrl {
             }
         }
         let url = String::from_utf8_lossy(&url);
-        // Clients write some characters in their own way; what is kept and signed is what is sent.
+        // HTTP clients normalise some characters. Normalising first makes the stored and signed URL equal to
+        // the sent URL.
         url::Url::parse(&url).map_or_else(|_| url.into_owned(), String::from)
     }
 
-    /// Sentences about macros that stay empty.
+    /// Warnings about macros that stay empty.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let sentence =
@@ -206,7 +207,7 @@ impl PostbackUrl {
     }
 }
 
-/// A value of dots alone could stand for another folder; in a path it is left out.
+/// Leaves out a value of dots alone in a path, because it could stand for another folder.
 fn push_value(value: &[u8], url: &mut Vec<u8>) {
     let is_in_path = !url.contains(&b'?');
     if !is_in_path || value.iter().any(|byte| *byte != b'.') {

@@ -1,7 +1,7 @@
-//! The code of a row, as typed: one that links carry, or one that only conversions name.
+//! The code of a row as typed: a code with a link, or a code for conversions only.
 //!
-//! Both are compared folded (ASCII upper case becomes lower case), and [`FoldedKey`] can only be
-//! made by folding, so a code is never looked up as it was typed. Only the first kind is published.
+//! Look-ups use the folded code (ASCII upper case becomes lower case). [`FoldedKey`] can only be made by
+//! folding, so a look-up with an unfolded code does not compile. Only codes with links are published.
 
 use coupon_shared::code::{CodeError, CouponCode};
 
@@ -10,47 +10,47 @@ use super::{placeholder, text};
 /// Longest code of either kind, in bytes.
 const MAX_BYTES: usize = 64;
 
-/// A code that is right by itself.
+/// A valid code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RowCode {
-    /// Stands in a link.
+    /// A code with a link.
     Linked(CouponCode),
-    /// Has no link; a merchant's own form, such as `SAVE-20`.
+    /// A code for conversions only; the merchant's own form, such as `SAVE-20`.
     ConversionOnly(String),
 }
 
-/// Why something is not a code. The message says how to mend it.
+/// Why a text is not a code. The message says how to mend the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(in crate::catalog) enum RowCodeError {
-    /// Not what a link can carry, but it could be a code without one.
+pub(super) enum RowCodeError {
+    /// A link cannot carry the text, but the text could be a code for conversions only.
     #[error("{0} (with conversion_only: true it can be a code without a link)")]
     OnlyWithoutLink(CodeError),
-    /// Not what a link can carry.
+    /// A link cannot carry the text.
     #[error("{0}")]
     NoLink(CodeError),
-    /// Nothing is left of it.
+    /// Empty.
     #[error("must not be empty")]
     Empty,
     /// Too long for either kind.
     #[error("a coupon code has at most {MAX_BYTES} characters; this one has {0}")]
     TooLong(usize),
-    /// Something else than printable ASCII.
+    /// Contains a character outside printable ASCII.
     #[error(
         "a code for conversions only has printable ASCII characters; the character at position {0} is something else"
     )]
     NotPrintable(usize),
-    /// A space that nobody sees.
+    /// Has a space at the beginning or the end.
     #[error("remove the space before or after it")]
     Space,
-    /// A character that nobody sees.
+    /// Contains an invisible character.
     #[error("remove the invisible character U+{:04X} at position {at}", u32::from(*.character))]
     Invisible {
-        /// Its place, from 1.
+        /// The position, from 1.
         at: usize,
-        /// Which.
+        /// The character.
         character: char,
     },
-    /// In a postback it would count as none.
+    /// A postback would read the text as no code.
     #[error(
         "shops send `{0}` where they have no coupon code, so its conversions could not be attributed; choose another code"
     )]
@@ -58,10 +58,7 @@ pub(in crate::catalog) enum RowCodeError {
 }
 
 impl RowCode {
-    pub(in crate::catalog) fn parse(
-        typed: &str,
-        conversion_only: bool,
-    ) -> Result<RowCode, RowCodeError> {
+    pub(super) fn parse(typed: &str, conversion_only: bool) -> Result<RowCode, RowCodeError> {
         if typed.trim() != typed {
             return Err(RowCodeError::Space);
         }
@@ -81,26 +78,26 @@ impl RowCode {
         })
     }
 
-    /// That it can be created: a postback that names it is not read as one without a code.
-    pub(in crate::catalog) fn check_new(&self) -> Result<(), RowCodeError> {
+    /// Refuses placeholders, because a postback with such a code counts as a postback without a code.
+    pub(super) fn check_new(&self) -> Result<(), RowCodeError> {
         let code = self.as_str();
         let is_placeholder = placeholder::is_placeholder(code);
         if is_placeholder { Err(RowCodeError::Placeholder(code.into())) } else { Ok(()) }
     }
 
-    /// Why a text can be no code of either kind.
+    /// Why a text is not a code of either kind; `None` for a code.
     #[must_use]
-    pub fn why_none(typed: &str) -> Option<String> {
+    pub fn rejection_reason(typed: &str) -> Option<String> {
         RowCode::parse(typed, true).err().map(|error| error.to_string())
     }
 
-    /// A code of either kind that somebody names without saying which; `None` for what can be none.
+    /// A code of either kind from a text that does not tell the kind; `None` if the text is not a code.
     #[must_use]
-    pub fn named(typed: &str) -> Option<RowCode> {
+    pub fn parse_any(typed: &str) -> Option<RowCode> {
         RowCode::parse(typed, true).ok()
     }
 
-    /// As typed.
+    /// The code as typed.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
@@ -109,13 +106,13 @@ impl RowCode {
         }
     }
 
-    /// Has no link and is not published.
+    /// Whether the code has no link and is not published.
     #[must_use]
     pub fn is_conversion_only(&self) -> bool {
         matches!(self, RowCode::ConversionOnly(_))
     }
 
-    /// Under which it is stored and looked up.
+    /// The key for storage and look-ups.
     #[must_use]
     pub fn folded(&self) -> FoldedKey {
         FoldedKey(self.as_str().to_ascii_lowercase())
@@ -138,7 +135,7 @@ fn check_printable(typed: &str) -> Result<(), RowCodeError> {
 pub struct FoldedKey(String);
 
 impl FoldedKey {
-    /// As the store holds it.
+    /// The key as stored.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

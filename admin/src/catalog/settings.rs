@@ -5,31 +5,32 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use super::problems::{FieldError, Problems};
 use super::words::words;
-use super::{FieldError, Problems, id, text};
+use super::{id, text};
 
 words! {
-    /// What is done about conversions by a code that seems to have leaked.
+    /// The action for conversions by a coupon code that seems leaked.
     LeakAction {
-        /// Nothing.
+        /// No action.
         Off = "off",
-        /// They are marked.
+        /// The conversions are flagged.
         Flag = "flag",
-        /// They are marked and wait for somebody to decide.
+        /// The conversions are flagged and wait for a decision.
         Hold = "hold",
     }
 }
 
-/// When conversions that come by a code alone, without a click, look as if the code had leaked.
+/// Detects leaked coupon codes by an unusual number of conversions without a click.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CodeLeakGuard {
-    /// What is done then.
+    /// The action.
     pub action: LeakAction,
-    /// How many times as many in an hour as in an hour of the two weeks before are a spike.
+    /// A spike has this many times the conversions per hour of the two weeks before.
     #[schema(minimum = 1, maximum = 1000)]
     pub spike_factor: u32,
-    /// Fewer in an hour are never a spike.
+    /// Fewer conversions in an hour are never a spike.
     #[schema(minimum = 1, maximum = 1000000)]
     pub spike_minimum: u32,
 }
@@ -53,25 +54,25 @@ impl CodeLeakGuard {
     }
 }
 
-/// The settings, one set for the network.
+/// The settings of the network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = SettingsEdit)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// The zone in which dates of codes and offers are whole days; an IANA name.
+    /// The time zone of the dates of codes and offers; an IANA name.
     #[schema(example = "Europe/Berlin")]
     pub time_zone: String,
     /// ISO 4217.
     #[schema(pattern = "^[A-Z]{3}$", example = "EUR")]
     pub currency: String,
-    /// Where visits go that cannot be redirected; empty: the 404 page.
+    /// Target of visits that cannot be redirected; empty: the 404 page.
     #[serde(default)]
     pub fallback_url: String,
-    /// The domain of offers that name none.
+    /// The tracking domain of offers without their own.
     #[serde(default, with = "id")]
     #[schema(value_type = Option<u32>)]
     pub default_tracking_domain_id: Option<u32>,
-    /// What is done about conversions by a code that seems to have leaked.
+    /// The action for conversions by a coupon code that seems leaked.
     #[serde(default)]
     pub code_leak_guard: CodeLeakGuard,
 }
@@ -81,10 +82,10 @@ impl Settings {
     pub const FIELDS: [&'static str; 5] =
         ["time_zone", "currency", "fallback_url", "default_tracking_domain_id", "code_leak_guard"];
 
-    /// What is wrong with them by themselves.
+    /// Checks the settings without other rows.
     ///
     /// # Errors
-    /// Every wrong field.
+    /// All wrong fields.
     pub fn check(&self) -> Result<(), Vec<FieldError>> {
         let mut problems = Problems::default();
         if TimeZone::get(&self.time_zone).is_err() {
@@ -99,7 +100,7 @@ impl Settings {
     }
 }
 
-/// The civil day that it is now in a zone. A zone that is not known any more counts as UTC.
+/// Today's date in a time zone. A zone that the database no longer knows counts as UTC.
 #[must_use]
 pub fn today(time_zone: &str) -> Date {
     let zone = TimeZone::get(time_zone).unwrap_or(TimeZone::UTC);

@@ -2,7 +2,7 @@
 
 use url::Url;
 
-/// As long as a CSV field may be.
+/// Longest CSV field.
 const MAX_NOTE_BYTES: usize = 8 * 1024;
 const MAX_NAME_CHARS: usize = 255;
 const MAX_URL_BYTES: usize = 2048;
@@ -21,7 +21,7 @@ pub(super) enum TextError {
     Nul,
 }
 
-/// A name: something visible, on one line.
+/// Checks a name: visible characters on one line.
 pub(super) fn name(text: &str) -> Result<(), TextError> {
     let chars = text.chars().count();
     if text.trim().is_empty() {
@@ -33,7 +33,7 @@ pub(super) fn name(text: &str) -> Result<(), TextError> {
     if text.contains(char::is_control) { Err(TextError::Control) } else { Ok(()) }
 }
 
-/// Text of several lines, or none.
+/// Checks a note: any text without NUL, or none.
 pub(super) fn note(text: &str) -> Result<(), TextError> {
     if text.len() > MAX_NOTE_BYTES {
         return Err(TextError::LongNote { bytes: text.len() });
@@ -41,8 +41,8 @@ pub(super) fn note(text: &str) -> Result<(), TextError> {
     if text.contains('\0') { Err(TextError::Nul) } else { Ok(()) }
 }
 
-/// A character that takes no place on a screen, and that nobody typed on purpose: marks of byte order
-/// and of direction, joiners, spaces of no width, variants, tags.
+/// A character without width on a screen: marks of byte order and of direction, joiners, spaces of no
+/// width, variants, tags. Users do not type such characters on purpose.
 pub(crate) fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
@@ -51,7 +51,7 @@ pub(crate) fn is_invisible(c: char) -> bool {
         | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// The text without spaces, control characters and invisible ones around it.
+/// The text without surrounding spaces, control characters and invisible characters.
 pub(crate) fn trim_invisible(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || c.is_control() || is_invisible(c))
 }
@@ -72,7 +72,7 @@ pub(super) enum UrlError {
     MoreThanOrigin,
 }
 
-/// An absolute http(s) URL, normalised: ASCII, and so one line in a `Location` header.
+/// Parses and normalises an absolute http(s) URL: ASCII, hence one line in a `Location` header.
 pub(super) fn http_url(text: &str) -> Result<Url, UrlError> {
     if text.contains(['{', '}']) {
         return Err(UrlError::Macro);
@@ -90,12 +90,12 @@ pub(super) fn http_url(text: &str) -> Result<Url, UrlError> {
     Ok(url)
 }
 
-/// A URL that may be left out.
+/// Checks a URL that may be empty.
 pub(super) fn optional_http_url(text: &str) -> Result<(), UrlError> {
     if text.is_empty() { Ok(()) } else { http_url(text).map(drop) }
 }
 
-/// Scheme, host and port of a URL that has nothing else.
+/// Parses a URL that has only scheme, host and port.
 pub(super) fn origin(text: &str) -> Result<Url, UrlError> {
     let url = http_url(text)?;
     let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();

@@ -1,4 +1,4 @@
-//! Where on the web a URL is answered, to tell whether a visitor who is sent there comes back to us.
+//! The server of a URL, to find destinations that lead visitors back to a tracking domain.
 
 use coupon_shared::code::RESERVED;
 use coupon_shared::visit_target::code_from_path;
@@ -10,12 +10,12 @@ use super::web_host::WebHost;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebAddress {
     host: WebHost,
-    /// None for the two ports of the web: what answers one of them mostly answers the other.
+    /// `None` for ports 80 and 443: one server usually answers both.
     port: Option<u16>,
 }
 
 impl WebAddress {
-    /// Of an absolute URL, perhaps with macros behind its host.
+    /// Parses an absolute URL, which may have macros after the host.
     #[must_use]
     pub fn parse(url: &str) -> Option<WebAddress> {
         let url = Url::parse(url).ok()?;
@@ -25,8 +25,8 @@ impl WebAddress {
     }
 }
 
-/// Whether a tracking domain could take the path of a URL for a coupon code's: it is one segment, and
-/// none that the tracking domain keeps for itself. A macro may stand for any code.
+/// Whether a tracking domain could read the path of a URL as a coupon code: one segment that is not
+/// reserved. A macro may stand for any code.
 #[must_use]
 pub fn may_be_code_path(url: &str) -> bool {
     let Ok(url) = Url::parse(url) else { return false };

@@ -1,20 +1,20 @@
-//! The host of a URL, the same however it is written.
+//! The host of a URL in one normal form.
 
 use std::net::IpAddr;
 
 use url::{Host, Url};
 
-/// A host by its name or its address.
+/// A host, by name or address.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum WebHost {
-    /// In lower case and ASCII, without the dot of the root.
+    /// Lower-case ASCII, without the final dot.
     Name(String),
-    /// An IPv4 address inside an IPv6 one is the IPv4 address.
+    /// An IPv4-mapped IPv6 address counts as the IPv4 address.
     Address(IpAddr),
 }
 
 impl WebHost {
-    /// Of a URL that has one.
+    /// `None` for a URL without a host.
     pub(super) fn from_url(url: &Url) -> Option<WebHost> {
         Some(match url.host()? {
             Host::Domain(name) => {

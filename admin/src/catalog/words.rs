@@ -1,24 +1,24 @@
-//! Closed sets of words: an enum whose words in JSON, CSV and the store are one list.
+//! Closed sets of words: an enum with one list of words for JSON, CSV and the store.
 
-/// A word outside its set.
+/// A word outside the set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{found}` is not one of {allowed}")]
 pub struct UnknownWord {
-    /// What was found.
+    /// The word.
     pub found: String,
-    /// The words that may stand here.
+    /// The words of the set.
     pub allowed: &'static str,
 }
 
-/// A closed set of words, as filters and other readers of free text ask for it.
+/// A closed set of words, for filters and other readers of free text.
 pub trait WordSet {
-    /// Every word, other words for the same included.
+    /// All words, aliases included.
     const WORDS: &'static [&'static str];
 
-    /// The word that the store holds for one that was typed.
+    /// The stored word for a typed word or alias.
     ///
     /// # Errors
-    /// When it is none of the set.
+    /// When the word is not in the set.
     fn canonical(word: &str) -> Result<&'static str, UnknownWord>;
 }
 
@@ -49,21 +49,21 @@ macro_rules! words {
 
         impl utoipa::ToSchema for $name {}
 
-        impl $crate::catalog::WordSet for $name {
+        impl $crate::catalog::words::WordSet for $name {
             const WORDS: &'static [&'static str] = &[$($text $(, $alias)*),+];
 
-            fn canonical(word: &str) -> Result<&'static str, $crate::catalog::UnknownWord> {
+            fn canonical(word: &str) -> Result<&'static str, $crate::catalog::words::UnknownWord> {
                 word.parse().map($name::as_str)
             }
         }
 
         impl std::str::FromStr for $name {
-            type Err = $crate::catalog::UnknownWord;
+            type Err = $crate::catalog::words::UnknownWord;
 
             fn from_str(word: &str) -> Result<Self, Self::Err> {
                 match word {
                     $($text $(| $alias)* => Ok($name::$variant),)+
-                    other => Err($crate::catalog::UnknownWord {
+                    other => Err($crate::catalog::words::UnknownWord {
                         found: other.into(),
                         allowed: concat!($("`", $text, "` "),+).trim_ascii_end(),
                     }),
@@ -75,25 +75,25 @@ macro_rules! words {
 pub(crate) use words;
 
 words! {
-    /// Whether an advertiser or a partner takes part.
+    /// The status of an advertiser or a partner.
     AccountStatus {
         /// Takes part.
         Active = "active",
-        /// Does not.
+        /// Does not take part.
         Inactive = "inactive",
-        /// Does not, for a reason.
+        /// Does not take part, for a reason.
         Suspended = "suspended",
     }
 }
 
 words! {
-    /// What was said of one partner on one offer.
+    /// The visibility of one offer for one partner.
     PartnerVisibility {
-        /// May run the offer.
+        /// The partner may run the offer.
         Visible = "visible",
-        /// May not, and does not see it.
+        /// The partner does not see the offer.
         Hidden = "hidden",
-        /// Asked and was refused.
+        /// The partner asked and was refused.
         Rejected = "rejected",
     }
 }

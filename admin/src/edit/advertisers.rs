@@ -6,7 +6,7 @@ use crate::store::{WriteTx, advertisers};
 
 impl Editable for Advertiser {
     const NAME: &'static str = "advertiser";
-    const ANSWERED_ONLY: &'static [&'static str] = &[
+    const READ_ONLY_FIELDS: &'static [&'static str] = &[
         "network_advertiser_id",
         "network_id",
         "time_created",

@@ -1,4 +1,5 @@
-//! Partners. A removed partner's codes stay and do not redirect, and its API keys open nothing.
+//! Partners. The codes of a deleted partner stay but do not redirect, and the partner's API keys are
+//! refused.
 
 use super::{EditError, Editable, Removal, check_live_codes};
 use crate::catalog::Affiliate;
@@ -7,7 +8,7 @@ use crate::store::coupon_codes::{self, CodesOf};
 
 impl Editable for Affiliate {
     const NAME: &'static str = "affiliate";
-    const ANSWERED_ONLY: &'static [&'static str] = &[
+    const READ_ONLY_FIELDS: &'static [&'static str] = &[
         "network_affiliate_id",
         "network_id",
         "time_created",

@@ -1,4 +1,5 @@
-//! API keys. None of this is published. The last admin key stays, so that nobody locks himself out.
+//! API keys. They are not published. The last admin key cannot be removed, because nobody could create
+//! another key then.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,82 +9,82 @@ use crate::keys::{Role, Secret};
 use crate::store::api_keys::{self, KeyRow};
 use crate::store::{StoreError, WriteTx};
 
-/// A key as edited.
+/// An API key as edited.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApiKeyEdit {
-    /// What its owner calls it.
+    /// A name for the owner.
     #[schema(min_length = 1, max_length = 255, example = "Reporting job")]
     pub name: String,
-    /// What it may do.
+    /// The rights.
     pub role: Role,
-    /// Of a partner's key: the partner.
+    /// The partner of a partner's key.
     #[serde(default)]
     pub network_affiliate_id: Option<u32>,
 }
 
-/// In the audit.
+/// The audit's name for the object.
 const OBJECT: &str = "api_key";
 
-const ANSWERED_ONLY: &[&str] =
+const READ_ONLY_FIELDS: &[&str] =
     &["network_api_key_id", "network_id", "hint", "time_created", "time_saved", "time_deleted"];
 
-/// Makes a key; its secret is answered here and nowhere else.
+/// Creates a key and its secret, which is not stored.
 ///
 /// # Errors
-/// When it may not be saved.
+/// When a field is invalid.
 pub fn create(tx: &WriteTx<'_>, edit: &ApiKeyEdit) -> Result<Saved<(KeyRow, Secret)>, EditError> {
     let partner = edit.check(tx)?;
     let secret = Secret::generate().map_err(StoreError::from)?;
     let id = api_keys::insert(tx, &edit.name, edit.role, partner, &secret)?;
     audit::record_created(tx, OBJECT, id, edit)?;
-    Ok(unpublished((existing_any(tx, id)?, secret)))
+    Ok(unpublished((find_existing(tx, id)?, secret)))
 }
 
-/// Replaces or patches what is said of a key; its secret stays.
+/// Replaces or patches the fields of a key; the secret stays.
 ///
 /// # Errors
-/// When it is not there, or may not be saved.
+/// When the key does not exist, or a field is invalid.
 pub fn change(tx: &WriteTx<'_>, id: u32, change: Change) -> Result<Saved<KeyRow>, EditError> {
-    let before = existing(tx, id)?;
-    let as_edited = ApiKeyEdit::of(&before);
-    let edit: ApiKeyEdit = change.apply(&as_edited, ANSWERED_ONLY)?;
+    let before = find_for_edit(tx, id)?;
+    let as_edited = ApiKeyEdit::from_row(&before);
+    let edit: ApiKeyEdit = change.apply(&as_edited, READ_ONLY_FIELDS)?;
     let partner = edit.check(tx)?;
     if edit.role != Role::Admin {
-        keep_an_admin(tx, &before)?;
+        ensure_other_admin(tx, &before)?;
     }
     api_keys::update(tx, id, &edit.name, edit.role, partner)?;
-    let now = existing_any(tx, id)?;
-    audit::record_changed(tx, OBJECT, id, &as_edited, &ApiKeyEdit::of(&now))?;
+    let now = find_existing(tx, id)?;
+    audit::record_changed(tx, OBJECT, id, &as_edited, &ApiKeyEdit::from_row(&now))?;
     Ok(unpublished(now))
 }
 
 /// Gives a key a new secret; the old one stops working at once.
 ///
 /// # Errors
-/// When it is not there.
+/// When the key does not exist.
 pub fn rotate(tx: &WriteTx<'_>, id: u32) -> Result<Saved<(KeyRow, Secret)>, EditError> {
-    existing(tx, id)?;
+    find_for_edit(tx, id)?;
     let secret = Secret::generate().map_err(StoreError::from)?;
     api_keys::rotate(tx, id, &secret)?;
     audit::record_action(tx, OBJECT, "rotated", id)?;
-    Ok(unpublished((existing_any(tx, id)?, secret)))
+    Ok(unpublished((find_existing(tx, id)?, secret)))
 }
 
 /// Revokes a key.
 ///
 /// # Errors
-/// When it is not there, or the last admin key.
+/// When the key does not exist, or is the last admin key.
 pub fn remove(tx: &WriteTx<'_>, id: u32) -> Result<Saved<()>, EditError> {
-    let before = existing(tx, id)?;
-    keep_an_admin(tx, &before)?;
+    let before = find_for_edit(tx, id)?;
+    ensure_other_admin(tx, &before)?;
     api_keys::delete(tx, id)?;
-    audit::record_deleted(tx, OBJECT, id, &ApiKeyEdit::of(&before))?;
+    audit::record_deleted(tx, OBJECT, id, &ApiKeyEdit::from_row(&before))?;
     Ok(unpublished(()))
 }
 
 impl ApiKeyEdit {
-    fn of(row: &KeyRow) -> ApiKeyEdit {
+    fn from_row(row: &KeyRow) -> ApiKeyEdit {
         ApiKeyEdit {
             name: row.name.clone(),
             role: row.role,
@@ -91,7 +92,7 @@ impl ApiKeyEdit {
         }
     }
 
-    /// Answers the partner whose key it is, if it is a partner's.
+    /// Checks the fields, and returns the partner of a partner's key.
     fn check(&self, tx: &WriteTx<'_>) -> Result<Option<u32>, EditError> {
         if self.name.trim().is_empty()
             || self.name.chars().count() > 255
@@ -115,18 +116,18 @@ impl ApiKeyEdit {
     }
 }
 
-/// In the state that the request is meant for.
-fn existing(tx: &WriteTx<'_>, id: u32) -> Result<KeyRow, EditError> {
-    let row = existing_any(tx, id)?;
+/// Finds the key and checks `If-Match`.
+fn find_for_edit(tx: &WriteTx<'_>, id: u32) -> Result<KeyRow, EditError> {
+    let row = find_existing(tx, id)?;
     check_if_match(tx, "API key", id, row.times.revision)?;
     Ok(row)
 }
 
-fn existing_any(tx: &WriteTx<'_>, id: u32) -> Result<KeyRow, EditError> {
+fn find_existing(tx: &WriteTx<'_>, id: u32) -> Result<KeyRow, EditError> {
     api_keys::find(tx, id)?.ok_or(EditError::NotFound { what: "API key", id })
 }
 
-fn keep_an_admin(tx: &WriteTx<'_>, key: &KeyRow) -> Result<(), EditError> {
+fn ensure_other_admin(tx: &WriteTx<'_>, key: &KeyRow) -> Result<(), EditError> {
     if key.role == Role::Admin && api_keys::count_admins(tx)? == 1 {
         let message = "this is the last admin key; create another first, or rotate this one";
         return Err(EditError::conflict("api_key.last_admin", "role", message));

@@ -1,5 +1,5 @@
-//! What of an edit goes into the audit: each field that differs, before and after, and of a secret
-//! only that there is one.
+//! Audit entries for edits: each changed field with its values before and after. For secrets only their
+//! presence is recorded.
 
 use std::collections::BTreeSet;
 
@@ -11,10 +11,9 @@ use crate::store::coupon_codes::{self, Written};
 use crate::store::meta::Sequence;
 use crate::store::{StoreError, WriteTx};
 
-/// Fields whose content nobody reads here. API keys have none: their secret is not among the fields.
+/// Secret fields. API keys have none, because the secret is not among their fields.
 const SECRET: &[&str] = &["verification_token", "signing_key"];
 
-/// An object came.
 pub(crate) fn record_created<T: Serialize>(
     tx: &WriteTx<'_>,
     object: &str,
@@ -24,7 +23,7 @@ pub(crate) fn record_created<T: Serialize>(
     one(tx, object, "created", id, changes(&Map::new(), &fields(after)))
 }
 
-/// An object was edited. Nothing is recorded where nothing differs.
+/// Writes no entry without a changed field.
 pub(crate) fn record_changed<T: Serialize>(
     tx: &WriteTx<'_>,
     object: &str,
@@ -35,7 +34,6 @@ pub(crate) fn record_changed<T: Serialize>(
     one(tx, object, "changed", id, changes(&fields(before), &fields(after)))
 }
 
-/// An object was removed.
 pub(crate) fn record_deleted<T: Serialize>(
     tx: &WriteTx<'_>,
     object: &str,
@@ -45,7 +43,7 @@ pub(crate) fn record_deleted<T: Serialize>(
     one(tx, object, "deleted", id, changes(&fields(before), &Map::new()))
 }
 
-/// Something else was done to one object.
+/// Records another action on an object.
 pub(crate) fn record_action(
     tx: &WriteTx<'_>,
     object: &str,
@@ -55,9 +53,8 @@ pub(crate) fn record_action(
     one(tx, object, action, id, Vec::new())
 }
 
-/// The same was done to many coupon codes: those that carry this change's sequence. So an entry
-/// costs the same for one row and for a million. What holds for all stands in `after`, such as the
-/// status they were given.
+/// Records an action on all coupon codes with this change sequence, so an entry costs the same for a
+/// row and for a million rows. `after` holds the new values of all rows, such as a status.
 pub(crate) fn record_codes(
     tx: &WriteTx<'_>,
     action: &str,
@@ -71,7 +68,7 @@ pub(crate) fn record_codes(
     record(tx, &Entry { object: "coupon_code", action, objects: count, first_id, last_id, changes })
 }
 
-/// The same was done to many objects.
+/// Records an action on many objects.
 pub(crate) fn record_many(
     tx: &WriteTx<'_>,
     object: &str,
@@ -89,7 +86,7 @@ pub(crate) fn record_many(
     record(tx, &Entry { object, action, objects, first_id, last_id, changes })
 }
 
-/// The same was done to many objects, of which only the lowest and highest id are at hand.
+/// Records an action on many objects with a known lowest and highest id.
 pub(crate) fn record_range(
     tx: &WriteTx<'_>,
     object: &str,
@@ -126,13 +123,13 @@ fn changes(before: &Map<String, Value>, after: &Map<String, Value>) -> Vec<Field
     differing
         .map(|name| FieldChange {
             field: name.clone(),
-            before: shown(name, before.get(name)),
-            after: shown(name, after.get(name)),
+            before: redact(name, before.get(name)),
+            after: redact(name, after.get(name)),
         })
         .collect()
 }
 
-fn shown(field: &str, value: Option<&Value>) -> Value {
+fn redact(field: &str, value: Option<&Value>) -> Value {
     match value {
         None => Value::Null,
         Some(secret) if SECRET.contains(&field) && *secret != json!("") => json!("(secret)"),

@@ -7,8 +7,8 @@ use crate::classification::bot_list;
 use crate::store::WriteTx;
 use crate::store::bot_list::{self as stored, ConfiguredBotList};
 
-/// What of its answer is not edited.
-const ANSWERED_ONLY: [&str; 6] =
+/// Fields of the answer that edits ignore.
+const READ_ONLY_FIELDS: [&str; 6] =
     ["network_id", "is_built_in", "is_in_force", "blocks_judged", "blocks", "time_saved"];
 
 /// The patterns, as edited.
@@ -16,31 +16,31 @@ const ANSWERED_ONLY: [&str; 6] =
 #[schema(as = BotListEdit)]
 #[serde(deny_unknown_fields)]
 pub struct Patterns {
-    /// Each a text that is looked for anywhere in a user agent, in any case; one that begins with !
-    /// names what is never a bot. All together have at most 32,768 bytes.
+    /// Texts that match anywhere in a user agent, in any case; a text that begins with ! names user agents
+    /// that are never bots. All texts together have at most 32,768 bytes.
     #[schema(max_items = 2000, example = json!(["bot/", "linkchecker", "!cubot"]))]
     pub patterns: Vec<String>,
 }
 
-/// Wants these patterns instead of those before.
+/// Replaces the patterns.
 ///
 /// # Errors
-/// When they are wrong.
+/// When a pattern is invalid.
 pub fn replace(tx: &WriteTx<'_>, change: Change) -> Result<ConfiguredBotList, EditError> {
-    let before = meant(tx)?;
-    let after: Patterns = change.apply(&before, &ANSWERED_ONLY)?;
+    let before = find_for_edit(tx)?;
+    let after: Patterns = change.apply(&before, &READ_ONLY_FIELDS)?;
     bot_list::validate(&after.patterns).map_err(EditError::Invalid)?;
     stored::replace(tx, Some(&after.patterns))?;
     audit::record_changed(tx, "bot_list", 0, &before, &after)?;
     Ok(stored::configured(tx)?)
 }
 
-/// Wants the patterns that come with the program.
+/// Restores the built-in patterns.
 ///
 /// # Errors
-/// When the edit was meant for another state.
+/// When `If-Match` names another revision.
 pub fn reset(tx: &WriteTx<'_>) -> Result<ConfiguredBotList, EditError> {
-    let before = meant(tx)?;
+    let before = find_for_edit(tx)?;
     stored::replace(tx, None)?;
     let now = stored::configured(tx)?;
     audit::record_changed(
@@ -53,7 +53,7 @@ pub fn reset(tx: &WriteTx<'_>) -> Result<ConfiguredBotList, EditError> {
     Ok(now)
 }
 
-fn meant(tx: &WriteTx<'_>) -> Result<Patterns, EditError> {
+fn find_for_edit(tx: &WriteTx<'_>) -> Result<Patterns, EditError> {
     let ConfiguredBotList { patterns, revision, .. } = stored::configured(tx)?;
     check_if_match(tx, "bot list", 0, revision)?;
     Ok(Patterns { patterns })

@@ -1,24 +1,24 @@
-//! From a request's JSON to an object: whole, or over the one that is there.
+//! From a request's JSON to an object: a replacement, or a patch of the stored object.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::EditError;
+use super::error::EditError;
 use crate::json::{Fields, parse};
 
-/// What a request wants of an object that is there.
+/// A change of a stored object.
 #[derive(Debug, Clone)]
 pub enum Change {
-    /// The whole object anew: what is left out takes its default.
+    /// All fields; absent fields take their defaults.
     Replace(Fields),
-    /// Only what it names.
+    /// The named fields only.
     Patch(Fields),
 }
 
 impl Change {
-    /// The object after the change. Fields that are only ever answered are ignored, so that an
-    /// answer can be edited and sent back.
-    pub(super) fn apply<T>(self, before: &T, answered_only: &[&str]) -> Result<T, EditError>
+    /// The object after the change. Fields in `read_only_fields` are ignored, so that a client can edit an
+    /// answer and send it back.
+    pub(super) fn apply<T>(self, before: &T, read_only_fields: &[&str]) -> Result<T, EditError>
     where
         T: Serialize + DeserializeOwned,
     {
@@ -26,7 +26,8 @@ impl Change {
             Change::Replace(named) => (named, Fields::default()),
             Change::Patch(named) => (named, Fields::from_object(before).map_err(not_an_object)?),
         };
-        let after = base.overlaid(named.without(answered_only)).to_json().map_err(not_an_object)?;
+        let after =
+            base.overlaid(named.without(read_only_fields)).to_json().map_err(not_an_object)?;
         parse(&after, "").map_err(|error| EditError::Invalid(vec![error]))
     }
 }

@@ -1,33 +1,36 @@
-//! Coupon codes: what a row must be beside the other rows.
+//! Coupon codes: edits, and the rules that involve other rows.
 //!
-//! (code, offer) is unique among the codes not deleted. The rows of one code belong to at most one
-//! partner at the end of each request; all that the request wrote carries one sequence, and the
-//! rows are judged by that. A code that once belonged to another partner is issued anew only on
-//! demand. A partner is changed only by naming him; what was clicked before stays his.
+//! (code, offer) is unique among the codes that are not deleted. The rows of one code belong to at most
+//! one partner at the end of each request. All rows that a request writes have one change sequence, which
+//! selects the rows for the checks. A code of a former partner is issued again only if the request allows
+//! the re-issue. A change of partner does not move earlier clicks.
 
 use std::collections::{HashMap, HashSet};
 
 use serde_json::Map;
 
+mod checks;
 mod generate;
 mod status;
 
+pub use checks::{owned_message, reissue_message};
 pub use generate::generate;
 pub use status::set_status;
 
 use super::{Change, EditError, Saved, audit, check_if_match, check_restorable, not_restorable};
-use crate::catalog::{Affiliate, CheckedCode, CouponCodeEdit, FieldError, Offer};
+use crate::catalog::{CheckedCode, CouponCodeEdit};
 use crate::json::Each;
-use crate::store::coupon_codes::{self, Claim, CodeRow};
-use crate::store::meta::Sequence;
-use crate::store::{StoreError, WriteTx, rows};
+use crate::store::coupon_codes::{self, CodeRow};
+use crate::store::{StoreError, WriteTx};
+use checks::{
+    NAME, check_each, check_owners, check_references, check_reissues, duplicate, existing,
+    refuse_duplicates,
+};
 
-/// In the audit.
+/// The audit's name for the object.
 const OBJECT: &str = "coupon_code";
-/// In sentences.
-const NAME: &str = "coupon code";
 
-const ANSWERED_ONLY: &[&str] = &[
+const READ_ONLY_FIELDS: &[&str] = &[
     "network_coupon_code_id",
     "network_id",
     "tracking_link",
@@ -38,13 +41,10 @@ const ANSWERED_ONLY: &[&str] = &[
     "relationship",
 ];
 
-/// What is wrong is told for at most this many rows of a request.
-const MAX_REPORTED: usize = 1000;
-
 /// Creates one code.
 ///
 /// # Errors
-/// When it may not be saved.
+/// When a rule is violated.
 pub fn create(tx: &WriteTx<'_>, edit: CouponCodeEdit) -> Result<Saved<CodeRow>, EditError> {
     let Saved { mut now, sequence } = create_all(tx, vec![edit], "")?;
     let row = now.pop().ok_or(StoreError::BrokenOff)?;
@@ -55,7 +55,7 @@ pub fn create(tx: &WriteTx<'_>, edit: CouponCodeEdit) -> Result<Saved<CodeRow>, 
 /// Creates all codes of a JSON array, or none.
 ///
 /// # Errors
-/// With every row that is wrong, as `[3].coupon_code`.
+/// All wrong rows, with paths such as `[3].coupon_code`.
 pub fn create_bulk(
     tx: &WriteTx<'_>,
     array: Each<CouponCodeEdit>,
@@ -69,7 +69,7 @@ pub fn create_bulk(
     Ok(saved)
 }
 
-/// `shape` says how rows are named: `[]` by their index, else not at all.
+/// With the shape `[]`, error paths begin with the index of the row.
 fn create_all(
     tx: &WriteTx<'_>,
     edits: Vec<CouponCodeEdit>,
@@ -96,8 +96,8 @@ fn create_all(
     }
     refuse_duplicates(taken)?;
     let name = |id: u32| row_of.get(&id).map(|index| path(*index)).unwrap_or_default();
-    judge_owners(tx, sequence, name)?;
-    judge_reissues(tx, sequence, name, |id| {
+    check_owners(tx, sequence, name)?;
+    check_reissues(tx, sequence, name, |id| {
         row_of.get(&id).is_some_and(|index| reissued.contains(index))
     })?;
     let mut ids: Vec<u32> = row_of.into_keys().collect();
@@ -109,10 +109,10 @@ fn create_all(
 /// Replaces or patches one code.
 ///
 /// # Errors
-/// When it is not there, or may not be saved.
+/// When the code does not exist, or a rule is violated.
 pub fn change(tx: &WriteTx<'_>, id: u32, change: Change) -> Result<Saved<CodeRow>, EditError> {
-    let before = meant(tx, id)?;
-    let edit: CouponCodeEdit = change.apply(&before, ANSWERED_ONLY)?;
+    let before = find_for_edit(tx, id)?;
+    let edit: CouponCodeEdit = change.apply(&before, READ_ONLY_FIELDS)?;
     let allow_reissue = edit.allow_reissue;
     let is_renamed = !edit.coupon_code.eq_ignore_ascii_case(&before.coupon_code);
     let after = if is_renamed { edit.check_new() } else { edit.check() };
@@ -124,34 +124,34 @@ pub fn change(tx: &WriteTx<'_>, id: u32, change: Change) -> Result<Saved<CodeRow
     refuse_duplicates(other.map(|other| duplicate("", &after, other, None)).into_iter().collect())?;
     let sequence = tx.next_code_sequence()?;
     coupon_codes::update(tx, id, &after, sequence)?;
-    judge_owners(tx, sequence, |_| String::new())?;
+    check_owners(tx, sequence, |_| String::new())?;
     if is_renamed {
-        judge_reissues(tx, sequence, |_| String::new(), |_| allow_reissue)?;
+        check_reissues(tx, sequence, |_| String::new(), |_| allow_reissue)?;
     }
-    remember(tx, &old, Some(&after))?;
+    remember_former_owner(tx, &old, Some(&after))?;
     let now = existing(tx, id)?;
     audit::record_changed(tx, OBJECT, id, &before, &now.stored.object)?;
     Ok(Saved { now, sequence: Some(sequence) })
 }
 
-/// Removes one code.
+/// Deletes one code.
 ///
 /// # Errors
-/// When it is not there.
+/// When the code does not exist.
 pub fn remove(tx: &WriteTx<'_>, id: u32) -> Result<Saved<()>, EditError> {
-    let before = meant(tx, id)?;
+    let before = find_for_edit(tx, id)?;
     let old = before.clone().check().map_err(EditError::Invalid)?;
     let sequence = tx.next_code_sequence()?;
     coupon_codes::delete(tx, id, sequence)?;
-    remember(tx, &old, None)?;
+    remember_former_owner(tx, &old, None)?;
     audit::record_deleted(tx, OBJECT, id, &before)?;
     Ok(Saved { now: (), sequence: Some(sequence) })
 }
 
-/// Brings a removed code back as it was, judged beside the codes there are now as a new one would be.
+/// Restores a deleted code in its former state, with the checks of a new code.
 ///
 /// # Errors
-/// When it was never there, was not removed, or may not be saved.
+/// When the code never existed, is not deleted, or violates a rule.
 pub fn restore(
     tx: &WriteTx<'_>,
     id: u32,
@@ -167,157 +167,20 @@ pub fn restore(
     refuse_duplicates(other.map(|other| duplicate("", &code, other, None)).into_iter().collect())?;
     let sequence = tx.next_code_sequence()?;
     coupon_codes::restore(tx, id, sequence)?;
-    judge_owners(tx, sequence, |_| String::new())?;
-    judge_reissues(tx, sequence, |_| String::new(), |_| allow_reissue)?;
+    check_owners(tx, sequence, |_| String::new())?;
+    check_reissues(tx, sequence, |_| String::new(), |_| allow_reissue)?;
     audit::record_action(tx, OBJECT, "restored", id)?;
     Ok(Saved { now: existing(tx, id)?, sequence: Some(sequence) })
 }
 
-/// In the state that the request is meant for.
-fn meant(tx: &WriteTx<'_>, id: u32) -> Result<CouponCodeEdit, EditError> {
+/// Finds the code and checks `If-Match`.
+fn find_for_edit(tx: &WriteTx<'_>, id: u32) -> Result<CouponCodeEdit, EditError> {
     let stored = existing(tx, id)?.stored;
     check_if_match(tx, NAME, id, stored.times.revision)?;
     Ok(stored.object)
 }
 
-fn existing(tx: &WriteTx<'_>, id: u32) -> Result<CodeRow, EditError> {
-    coupon_codes::find(tx, id)?.ok_or(EditError::NotFound { what: NAME, id })
-}
-
-/// Each row by itself, and that what it names is there.
-fn check_each(
-    tx: &WriteTx<'_>,
-    edits: Vec<CouponCodeEdit>,
-    path: &impl Fn(usize) -> String,
-) -> Result<Vec<CheckedCode>, EditError> {
-    let (mut codes, mut wrong) = (Vec::new(), Vec::new());
-    for (index, edit) in edits.into_iter().enumerate() {
-        let checked = edit.check_new().map_err(EditError::Invalid).and_then(|code| {
-            check_references(tx, &code, None)?;
-            Ok(code)
-        });
-        match checked {
-            Ok(code) => codes.push(code),
-            Err(EditError::Invalid(fields)) => {
-                wrong.extend(
-                    fields
-                        .into_iter()
-                        .map(|e| FieldError { field: format!("{}{}", path(index), e.field), ..e }),
-                );
-            }
-            Err(other) => return Err(other),
-        }
-    }
-    if wrong.is_empty() { Ok(codes) } else { Err(EditError::Invalid(wrong)) }
-}
-
-/// What did not change may name what was deleted since, so that such a code can still be paused.
-fn check_references(
-    tx: &WriteTx<'_>,
-    code: &CheckedCode,
-    before: Option<&CheckedCode>,
-) -> Result<(), EditError> {
-    let mut wrong = Vec::new();
-    let is_new_offer = before.is_none_or(|before| before.offer_id != code.offer_id);
-    if is_new_offer && !rows::exists::<Offer>(tx, code.offer_id)? {
-        wrong.push(missing("network_offer_id", "offer", code.offer_id));
-    }
-    if let Some(affiliate_id) = code.affiliate_id
-        && before.is_none_or(|before| before.affiliate_id != code.affiliate_id)
-        && !rows::exists::<Affiliate>(tx, affiliate_id)?
-    {
-        wrong.push(missing("network_affiliate_id", "affiliate", affiliate_id));
-    }
-    if wrong.is_empty() { Ok(()) } else { Err(EditError::Invalid(wrong)) }
-}
-
-fn missing(field: &str, what: &str, id: u32) -> FieldError {
-    FieldError { field: field.into(), error: format!("there is no {what} {id}") }
-}
-
-fn duplicate(
-    path: &str,
-    code: &CheckedCode,
-    other: u32,
-    other_in_request: Option<usize>,
-) -> FieldError {
-    let (code, offer) = (code.code.as_str(), code.offer_id);
-    let error = match other_in_request {
-        Some(index) => format!(
-            "the code {code} stands on offer {offer} twice in this request; the other is [{index}]"
-        ),
-        None => format!(
-            "the code {code} stands on offer {offer} already, as coupon code {other}; \
-             change that one, or choose another code"
-        ),
-    };
-    FieldError { field: format!("{path}coupon_code"), error }
-}
-
-fn refuse_duplicates(fields: Vec<FieldError>) -> Result<(), EditError> {
-    conflict("coupon_code.duplicate", fields)
-}
-
-fn judge_owners(
-    tx: &WriteTx<'_>,
-    sequence: Sequence,
-    name: impl Fn(u32) -> String,
-) -> Result<(), EditError> {
-    let mut fields = Vec::new();
-    coupon_codes::each_owned_by_another(tx, sequence, |claim| {
-        let field = format!("{}network_affiliate_id", name(claim.id));
-        fields.push(FieldError { field, error: owned_message(&claim) });
-        fields.len() < MAX_REPORTED
-    })?;
-    conflict("coupon_code.owned_by_another_partner", fields)
-}
-
-fn judge_reissues(
-    tx: &WriteTx<'_>,
-    sequence: Sequence,
-    name: impl Fn(u32) -> String,
-    is_allowed: impl Fn(u32) -> bool,
-) -> Result<(), EditError> {
-    let mut fields = Vec::new();
-    coupon_codes::each_once_anothers(tx, sequence, |claim| {
-        if !is_allowed(claim.id) {
-            let field = format!("{}allow_reissue", name(claim.id));
-            fields.push(FieldError {
-                field,
-                error: reissue_message(&claim, "send allow_reissue: true"),
-            });
-        }
-        fields.len() < MAX_REPORTED
-    })?;
-    conflict("coupon_code.once_another_partners", fields)
-}
-
-/// Says whose a code is.
-#[must_use]
-pub fn owned_message(claim: &Claim) -> String {
-    format!(
-        "the code {} belongs to partner {} ({}); all rows of a code belong to one partner",
-        claim.code, claim.owner_id, claim.owner_name
-    )
-}
-
-/// Says whose a code was, and how to issue it nevertheless.
-#[must_use]
-pub fn reissue_message(claim: &Claim, how: &str) -> String {
-    format!(
-        "the code {} once belonged to partner {} ({}), whose links may still be about; {how} to issue it anew",
-        claim.code, claim.owner_id, claim.owner_name
-    )
-}
-
-fn conflict(code: &'static str, fields: Vec<FieldError>) -> Result<(), EditError> {
-    match fields.first() {
-        None => Ok(()),
-        Some(first) => Err(EditError::Conflict { code, message: first.error.clone(), fields }),
-    }
-}
-
-fn remember(
+fn remember_former_owner(
     tx: &WriteTx<'_>,
     old: &CheckedCode,
     new: Option<&CheckedCode>,

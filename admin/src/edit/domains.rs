@@ -1,4 +1,4 @@
-//! Tracking domains: one per host, whatever its port, and none goes away under a link.
+//! Tracking domains: at most one for each host, on any port; a domain with live links stays.
 
 use super::own_address::{OwnAddresses, check_nothing_leads_to};
 use super::{EditError, Editable, Removal, check_live_codes};
@@ -8,7 +8,7 @@ use crate::store::{WriteTx, domains, rows, settings};
 
 impl Editable for TrackingDomain {
     const NAME: &'static str = "tracking domain";
-    const ANSWERED_ONLY: &'static [&'static str] =
+    const READ_ONLY_FIELDS: &'static [&'static str] =
         &["network_tracking_domain_id", "network_id", "time_created", "time_saved", "time_deleted"];
 
     fn check(&self, tx: &WriteTx<'_>, id: Option<u32>) -> Result<(), EditError> {
@@ -42,8 +42,8 @@ impl Editable for TrackingDomain {
     }
 }
 
-/// That no other domain has the host. Visitors' requests are told apart by the host alone, so a
-/// second domain with it on another port would never be used.
+/// Checks that no other domain has the host. The daemon distinguishes requests by host alone, so it would
+/// never use a second domain on another port of the same host.
 fn check_host(domain: &TrackingDomain, tx: &WriteTx<'_>, id: Option<u32>) -> Result<(), EditError> {
     let Some((_, host)) = parse_base_url(&domain.base_url) else {
         return Err(EditError::field("base_url", "has no host"));
@@ -61,8 +61,8 @@ fn check_host(domain: &TrackingDomain, tx: &WriteTx<'_>, id: Option<u32>) -> Res
     }
 }
 
-/// Every code is reached over every tracking domain, so links that were handed out with this one may
-/// be any code's.
+/// Every tracking domain serves every code, so links with this domain may
+/// belong to any code.
 fn check_links(tx: &WriteTx<'_>, id: u32, removal: Removal) -> Result<(), EditError> {
     let codes = coupon_codes::count_live(tx, CodesOf::Network)?;
     let place = ("tracking_domain.has_live_codes", "network_tracking_domain_id");

@@ -1,7 +1,7 @@
-//! A creation that its caller may send again: the first one creates, every other one is answered
-//! what the first was.
+//! Creations with an `Idempotency-Key`: the first request creates the object, and repetitions get the
+//! first answer.
 //!
-//! A creation that was refused is not kept, and is judged anew.
+//! A refused creation is not stored, so a repetition is checked again.
 
 use super::EditError;
 use crate::store::WriteTx;
@@ -9,25 +9,25 @@ use crate::store::idempotency::{self, Kept, MAX_PER_KEY};
 use crate::store::meta::Sequence;
 use crate::store::origin::Actor;
 
-/// A creation as answered.
+/// The answer to a creation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreationAnswer {
-    /// The answer's body.
+    /// The body.
     pub body: Vec<u8>,
-    /// What a repetition is answered, where that must not be the same: a secret is told once.
+    /// The body for repetitions, if different: a secret appears in the first answer only.
     pub body_to_store: Option<Vec<u8>>,
-    /// The answer's entity tag, or nothing.
+    /// The entity tag, or empty.
     pub etag: String,
-    /// The change's place in the sequence.
+    /// The position in the change sequence.
     pub sequence: Option<Sequence>,
-    /// It was created earlier.
+    /// An earlier request created the object.
     pub is_repetition: bool,
 }
 
-/// Creates, unless this was done already.
+/// Runs `create`, or returns the stored answer of the same request.
 ///
 /// # Errors
-/// What `create` answers, that the key was used for another request, or that too many are kept.
+/// An error of `create`, a key that belongs to another request, or too many stored answers.
 pub fn idempotent<E: From<EditError>>(
     tx: &WriteTx<'_>,
     create: impl FnOnce() -> Result<CreationAnswer, E>,

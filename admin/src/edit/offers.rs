@@ -1,4 +1,4 @@
-//! Offers. A deleted offer's codes stay and do not redirect.
+//! Offers. The codes of a deleted offer stay, but do not redirect.
 
 use super::own_address::OwnAddresses;
 use super::{EditError, Editable, Removal, check_live_codes, check_reference};
@@ -8,7 +8,7 @@ use crate::store::{WriteTx, offers, rows};
 
 impl Editable for Offer {
     const NAME: &'static str = "offer";
-    const ANSWERED_ONLY: &'static [&'static str] = &[
+    const READ_ONLY_FIELDS: &'static [&'static str] = &[
         "network_offer_id",
         "network_id",
         "time_created",
@@ -50,8 +50,8 @@ impl Editable for Offer {
     }
 }
 
-/// That no URL leads back to a tracking domain. One that led there before a domain came stays, so
-/// that such an offer can still be paused.
+/// Refuses URLs that lead back to a tracking domain. An unchanged URL may lead to a newer domain, so the
+/// offer can still be paused.
 fn check_urls(offer: &Offer, tx: &WriteTx<'_>, id: Option<u32>) -> Result<(), EditError> {
     let before = id.map(|id| rows::find::<Offer>(tx, id)).transpose()?.flatten();
     let before = before.map(|stored| stored.object);
@@ -65,7 +65,7 @@ fn check_urls(offer: &Offer, tx: &WriteTx<'_>, id: Option<u32>) -> Result<(), Ed
     Ok(())
 }
 
-/// An entry's id names an entry of this offer, never another's.
+/// Checks that entry ids belong to this offer.
 fn check_entries(offer: &Offer, tx: &WriteTx<'_>, offer_id: Option<u32>) -> Result<(), EditError> {
     let mut wrong = Vec::new();
     for (index, entry) in offer.payout_revenue.iter().enumerate() {

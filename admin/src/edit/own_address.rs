@@ -1,7 +1,7 @@
-//! URLs that lead visitors back to a tracking domain: they would be redirected in circles.
+//! Refuses URLs that lead visitors back to a tracking domain, and so in circles.
 //!
-//! A destination may lead to a page of the same host whose path cannot be a coupon code's, because a
-//! proxy may serve a shop there. A fallback URL may not: whatever is no code goes to it.
+//! A destination may lead to a page on the same host if the path cannot be a coupon code, because a proxy
+//! may serve a shop there. A fallback URL may not, because all visits without a known code go to it.
 
 use super::EditError;
 use crate::catalog::{TrackingDomain, WebAddress, may_be_code_path};
@@ -16,18 +16,18 @@ impl OwnAddresses {
         Ok(domains::all(tx)?.into_iter().fold(own, |own, domain| own.with(&domain.base_url)))
     }
 
-    /// And one more.
+    /// Adds an address.
     pub(super) fn with(mut self, base_url: &str) -> OwnAddresses {
         self.0.extend(WebAddress::parse(base_url).map(|address| (address, base_url.to_owned())));
         self
     }
 
-    /// That an offer's destination does not lead to a coupon code.
+    /// Refuses a destination that leads to a coupon code.
     pub(super) fn check_destination(&self, field: &str, url: &str) -> Result<(), EditError> {
         if may_be_code_path(url) { self.check_elsewhere(field, url) } else { Ok(()) }
     }
 
-    /// That a fallback URL, if there is one, leads to none of the addresses.
+    /// Refuses a fallback URL that leads to an address of this network.
     pub(super) fn check_fallback(&self, field: &str, url: &str) -> Result<(), EditError> {
         if url.is_empty() { Ok(()) } else { self.check_elsewhere(field, url) }
     }
@@ -48,7 +48,7 @@ impl OwnAddresses {
     }
 }
 
-/// That nothing which was saved before leads to the address that a tracking domain is to have.
+/// Checks that no stored URL leads to the address of a new tracking domain.
 pub(super) fn check_nothing_leads_to(
     tx: &WriteTx<'_>,
     domain: &TrackingDomain,

@@ -1,4 +1,4 @@
-//! Partner postbacks. None of this is published.
+//! Partner postbacks. They are not published.
 
 use serde_json::Map;
 
@@ -7,16 +7,16 @@ use crate::catalog::{Affiliate, Offer, Pixel, PixelStatus};
 use crate::store::partner_postbacks::{self, Replayed};
 use crate::store::{WriteTx, domains, offers, rows};
 
-/// In the audit.
+/// The audit's name for a delivery.
 const DELIVERY: &str = "pixel_delivery";
 
-/// Each conversion of a partner is told to all of its postbacks.
+/// A bound, because each conversion of a partner goes to all postbacks of the partner.
 const MAX_PER_PARTNER: u64 = 200;
 
 impl Editable for Pixel {
     const NAME: &'static str = "partner postback";
     const IS_PUBLISHED: bool = false;
-    const ANSWERED_ONLY: &'static [&'static str] = &[
+    const READ_ONLY_FIELDS: &'static [&'static str] = &[
         "network_pixel_id",
         "network_id",
         "time_created",
@@ -38,8 +38,8 @@ impl Editable for Pixel {
     }
 }
 
-/// That it does not lead back to a tracking domain. A domain may have come later than a postback that
-/// leads there; nothing is sent then, and the postback can still be switched off.
+/// Checks that the URL does not lead back to a tracking domain. A domain may be newer than a postback that
+/// leads to the domain; then the postback is not sent, and can still be switched off.
 fn check_target(pixel: &Pixel, tx: &WriteTx<'_>, id: Option<u32>) -> Result<(), EditError> {
     let before = id.map(|id| rows::find::<Pixel>(tx, id)).transpose()?.flatten();
     if before.is_some_and(|before| pixel.only_switches_off(&before.object)) {
@@ -69,11 +69,11 @@ fn check_room(pixel: &Pixel, tx: &WriteTx<'_>, id: Option<u32>) -> Result<(), Ed
     Err(EditError::conflict("pixel.too_many", "network_affiliate_id", message))
 }
 
-/// That a partner may know of the offer it names. Whether there is one it does not see, it is not
-/// told.
+/// Checks that the partner sees the offer. The error is the same for a hidden and for a missing offer, so
+/// a partner learns nothing about hidden offers.
 ///
 /// # Errors
-/// When it may not.
+/// When the partner does not see the offer.
 pub fn check_sees_offer(tx: &WriteTx<'_>, pixel: &Pixel) -> Result<(), EditError> {
     let (offer, partner) = (pixel.network_offer_id, pixel.network_affiliate_id);
     if offer == 0 || offers::is_visible_for(tx, offer, partner)? {
@@ -83,19 +83,19 @@ pub fn check_sees_offer(tx: &WriteTx<'_>, pixel: &Pixel) -> Result<(), EditError
     Err(EditError::field("network_offer_id", message))
 }
 
-/// What is to be sent again.
+/// The deliveries to send again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replay {
-    /// One delivery, whatever came of it.
+    /// One delivery in any state.
     Delivery(u32),
     /// All dead deliveries of a postback.
     DeadOf(u32),
 }
 
-/// Makes deliveries due; answers how many.
+/// Makes deliveries due, and returns their number.
 ///
 /// # Errors
-/// When there is no such delivery or postback, or the postback is not active.
+/// When the delivery or postback does not exist, or the postback is inactive.
 pub fn replay(tx: &WriteTx<'_>, which: Replay) -> Result<Saved<u64>, EditError> {
     let (pixel_id, which) = match which {
         Replay::Delivery(id) => (pixel_of(tx, id)?, Replayed::One(id)),
@@ -113,7 +113,7 @@ pub fn replay(tx: &WriteTx<'_>, which: Replay) -> Result<Saved<u64>, EditError> 
     Ok(Saved { now: replayed, sequence: None })
 }
 
-/// The postback of a delivery that can be sent at all.
+/// The postback of a delivery that still has its URL.
 fn pixel_of(tx: &WriteTx<'_>, id: u32) -> Result<u32, EditError> {
     let found =
         partner_postbacks::delivery(tx, id)?.ok_or(EditError::NotFound { what: "delivery", id })?;

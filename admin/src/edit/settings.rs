@@ -7,11 +7,11 @@ use crate::json::Fields;
 use crate::store::WriteTx;
 use crate::store::settings::{self, SettingsRow};
 
-/// Changes them; answers them, and their row's times. A replacement must name every field: one that
-/// is left out by mistake, such as the default tracking domain, would take all links with it.
+/// Changes the settings, and returns the settings with the times of the row. A replacement must name every
+/// field: a field left out by mistake, such as the default tracking domain, would break all links.
 ///
 /// # Errors
-/// When they are wrong, or incomplete.
+/// When fields are invalid or missing.
 pub fn change(tx: &WriteTx<'_>, change: Change) -> Result<Saved<SettingsRow>, EditError> {
     let SettingsRow { settings: before, revision, .. } = settings::read(tx)?;
     check_if_match(tx, "settings", 0, revision)?;

@@ -1,4 +1,4 @@
-//! What is said of partners on offers.
+//! Visibility of offers for partners.
 
 use std::collections::HashSet;
 
@@ -9,27 +9,27 @@ use super::{EditError, Editable, Saved, audit, check_if_match, check_reference, 
 use crate::catalog::{Affiliate, Offer, PartnerVisibility, Visibility};
 use crate::store::{StoreError, WriteTx, affiliates};
 
-/// In the audit.
+/// The audit's name for the object.
 const OBJECT: &str = "offer_visibility";
 
-/// What is said of one partner.
+/// The visibility for one partner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PartnerEntry {
     /// The partner.
     pub network_affiliate_id: u32,
-    /// What is said.
+    /// The visibility.
     pub status: PartnerVisibility,
 }
 
-/// Who may run one offer.
+/// The visibility of one offer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = OfferVisibilityEdit)]
 #[serde(deny_unknown_fields)]
 pub struct OfferVisibility {
-    /// For partners of whom nothing is said.
+    /// The visibility for partners without an entry.
     pub visibility: Visibility,
-    /// The others.
+    /// Entries for single partners.
     #[serde(default)]
     pub affiliates: Vec<PartnerEntry>,
 }
@@ -40,14 +40,14 @@ pub struct OfferVisibility {
 pub struct PartnerVisibilityPatch {
     /// The offers.
     pub network_offer_ids: Vec<u32>,
-    /// What is said.
+    /// The visibility.
     pub status: PartnerVisibility,
 }
 
-/// Reads who may run an offer, and the offer's revision.
+/// Reads the visibility of an offer, and the offer's revision.
 ///
 /// # Errors
-/// When the offer is not there.
+/// When the offer does not exist.
 pub fn read(
     connection: &rusqlite::Connection,
     offer_id: u32,
@@ -72,10 +72,10 @@ fn entries(
         .collect())
 }
 
-/// Replaces who may run an offer.
+/// Replaces the visibility of an offer.
 ///
 /// # Errors
-/// When the offer or a partner is not there.
+/// When the offer or a partner does not exist.
 pub fn replace(
     tx: &WriteTx<'_>,
     offer_id: u32,
@@ -103,10 +103,10 @@ pub fn replace(
     Ok(Saved { now, sequence })
 }
 
-/// Says the same of one partner on some offers.
+/// Sets the same visibility for one partner on some offers.
 ///
 /// # Errors
-/// When the partner or an offer is not there.
+/// When the partner or an offer does not exist.
 pub fn patch_partner(
     tx: &WriteTx<'_>,
     affiliate_id: u32,

@@ -106,7 +106,9 @@ impl FilterTerm {
             return Ok((facet, FilterValue::Text(word.map_or(text, str::to_owned))));
         };
         let code = || match dimension {
-            Dimension::Code => RowCode::named(&text).map(|code| FilterValue::Code(code.folded())),
+            Dimension::Code => {
+                RowCode::parse_any(&text).map(|code| FilterValue::Code(code.folded()))
+            }
             _ => None,
         };
         // Digits are read as an id first, so a code of digits only is found by its id.

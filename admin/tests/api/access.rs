@@ -1,4 +1,4 @@
-//! What a partner can run, what his list shows and where his links lead are one thing.
+//! A partner's visibility, list of codes and links follow one rule.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ const LIVE_UNTIL: [&str; 2] = ["", "2020-01-01"];
 const ACCOUNT_STATUSES: [&str; 3] = ["active", "inactive", "suspended"];
 const CODE_STATUSES: [&str; 2] = ["active", "paused"];
 
-/// The whole rule: who may run an offer, by its visibility and by what is said of the partner.
+/// The whole rule: a partner's access to an offer by the offer's visibility and the partner's entry.
 fn may_run(visibility: &str, said: &str) -> bool {
     match (visibility, said) {
         ("public", "" | "visible") => true,
@@ -29,7 +29,7 @@ struct Case {
     code: String,
     partner: usize,
     works: bool,
-    /// What stands in the way first, as clicks tell it.
+    /// The first reason against a redirect, as clicks record it.
     reason: Reason,
     said: String,
 }
@@ -82,7 +82,7 @@ fn partners() -> Vec<(&'static str, &'static str)> {
     ACCOUNT_STATUSES.into_iter().flat_map(|account| SAID.map(|said| (account, said))).collect()
 }
 
-/// Offers, partners, what is said, and codes; answers the partners' keys.
+/// Creates offers, partners, visibility entries and codes; returns the partners' keys.
 async fn build(network: &Running) -> Vec<String> {
     network
         .post("trackingdomains", json!({"base_url": "https://go.example.com", "is_default": true}))
@@ -154,6 +154,6 @@ async fn visibility_access_and_statuses_decide_alike_for_the_partners_list_and_f
         }
         working += usize::from(case.works);
     }
-    // Public: nothing said or visible; the other two: visible.
+    // Public: no entry, or visible; the other two: visible.
     assert_eq!(working, 2 + 1 + 1);
 }

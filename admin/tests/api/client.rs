@@ -1,4 +1,4 @@
-//! A running admin in a folder of its own, and as much of an HTTP client as the tests need.
+//! A running admin with its own data folder, and a small HTTP client for the tests.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -22,7 +22,7 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: hyper::HeaderMap,
     pub(crate) body: Value,
-    /// As it came.
+    /// The body as received.
     pub(crate) text: String,
 }
 
@@ -31,13 +31,13 @@ impl Answer {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The body, of a call that must have succeeded.
+    /// The body of a successful call; panics otherwise.
     pub(crate) fn done(self) -> Value {
         assert_eq!(self.status, 200, "{self:?}");
         self.body
     }
 
-    /// Status, code and the fields that are wrong, of a call that must have failed in the one shape.
+    /// Status, code and field names of a failed call; panics if the error has another form.
     pub(crate) fn refusal(&self) -> (u16, &str, Vec<&str>) {
         assert!(
             self.body["error"].as_str().is_some_and(|sentence| !sentence.is_empty()),
@@ -49,7 +49,7 @@ impl Answer {
     }
 }
 
-/// Waits for all of them at once.
+/// Runs all futures concurrently.
 pub(crate) async fn all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
     let mut waiting: Vec<_> = futures.into_iter().map(|future| (Box::pin(future), None)).collect();
     std::future::poll_fn(|context| {
@@ -135,7 +135,7 @@ pub(crate) fn code(code: &str) -> Value {
     json!({"coupon_code": code, "coupon_status": "active", "network_offer_id": 1, "network_affiliate_id": 1})
 }
 
-/// The first object with the second one's fields over it.
+/// The first object with the fields of the second object.
 pub(crate) fn with(mut object: Value, over: Value) -> Value {
     object.as_object_mut().unwrap().extend(over.as_object().unwrap().clone());
     object

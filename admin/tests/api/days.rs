@@ -1,5 +1,5 @@
 //! Dates are whole days in the network's time zone, both inclusive, also where a day has 23 or 25
-//! hours. Edits go through the API and a real publication; the moments are judged on its index.
+//! hours. Edits go through the API and a real publication; the index decides about the moments.
 
 use coupon_shared::decision::Reason;
 use jiff::Timestamp;

@@ -1,5 +1,5 @@
-//! HTML descriptions: kept as typed, harmless wherever they are answered. What is answered is read
-//! by an HTML parser, so nothing depends on how a vector is spelt.
+//! HTML descriptions: stored as typed, harmless in every answer. An HTML parser reads the answers, so
+//! the spelling of an attack does not matter.
 
 use std::cell::RefCell;
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::client::{code, start_with_offers, with};
 
-/// Published ways of making a page run a script, by kind; among them those of OWASP's list.
+/// Published cross-site scripting vectors by kind, including OWASP's list.
 const VECTORS: [&str; 62] = [
     "<SCRIPT SRC=https://evil.example/xss.js></SCRIPT>",
     "<script>alert(1)</script>",
@@ -76,7 +76,7 @@ const VECTORS: [&str; 62] = [
     "<video><source onerror=\"alert(1)\"></video><audio src=x onerror=alert(1)>",
 ];
 
-/// What runs, loads or restyles by being there.
+/// Elements that run, load or restyle by their presence.
 const NEVER: [&str; 24] = [
     "script",
     "style",
@@ -106,7 +106,7 @@ const NEVER: [&str; 24] = [
 
 type Attributes = Vec<(String, String)>;
 
-/// Elements with their attributes, as a browser's tokenizer sees them.
+/// Elements with their attributes, from the tokenizer of a browser engine.
 #[derive(Default)]
 struct Elements(RefCell<Vec<(String, Attributes)>>);
 
@@ -125,7 +125,7 @@ impl TokenSink for Elements {
     }
 }
 
-/// What is dangerous in a page; empty where nothing is.
+/// The dangerous parts of a page.
 fn dangers(html: &str) -> Vec<String> {
     let tokenizer = Tokenizer::new(Elements::default(), TokenizerOpts::default());
     let input = BufferQueue::default();

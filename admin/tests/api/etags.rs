@@ -19,7 +19,7 @@ async fn tag(network: &Running, path: &str) -> String {
     network.get(path).await.header("etag").unwrap().to_owned()
 }
 
-/// One of each kind, with what replaces it and what patches it.
+/// One object of each kind, with a replacement and a patch.
 async fn objects() -> (Running, Vec<(&'static str, Value, Value)>) {
     let network = start_with_offers().await;
     network.post("couponcodes", code("WINTER25")).await.done();
@@ -49,7 +49,7 @@ async fn an_edit_meant_for_an_older_state_is_refused_whatever_the_object() {
         let first = tag(&network, path).await;
         let answer = with_tag(&network, &first, "PUT", path, Some(whole.clone())).await;
         assert_eq!(answer.status, 200, "{path}: {answer:?}");
-        // Within the same second, so no time tells the two states apart.
+        // Within the same second, so times cannot distinguish the two states.
         let second = answer.header("etag").unwrap().to_owned();
         assert_ne!(first, second, "{path}");
         assert_eq!(tag(&network, path).await, second, "{path}");

@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: a creation that is sent again is done once.
+//! `Idempotency-Key`: a repeated creation creates one object.
 
 use serde_json::{Value, json};
 
@@ -58,17 +58,18 @@ async fn a_key_with_another_request_is_refused() {
     let other_path = post(&network, "k", "couponcodes/bulk", json!([code("WINTER25")])).await;
     assert_eq!(other_path.refusal(), mismatch);
     assert_eq!(count(&network, "couponcodes").await, 1);
-    // How long the caller waits for the answer does not make it another request.
+    // `wait` does not make it another request.
     let waiting = post(&network, "k", "couponcodes?wait=live", code("WINTER25")).await;
     assert_eq!(waiting.header("idempotency-replayed"), Some("true"));
     assert_eq!(waiting.header("x-coupon-live"), Some("false"));
 }
 
 #[tokio::test]
-async fn twins_at_the_same_time_create_once() {
+async fn simultaneous_repetitions_create_once() {
     let network = start_with_offers().await;
     let partner = json!({"name": "Carl", "account_status": "active"});
-    let answers = all((0..16).map(|_| post(&network, "twin", "affiliates", partner.clone()))).await;
+    let answers =
+        all((0..16).map(|_| post(&network, "repeated", "affiliates", partner.clone()))).await;
     let ids: Vec<&Value> =
         answers.iter().map(|answer| &answer.body["network_affiliate_id"]).collect();
     assert!(ids.iter().all(|id| **id == json!(3)), "{ids:?}");

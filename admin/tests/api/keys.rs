@@ -1,4 +1,4 @@
-//! Who may ask what.
+//! Rights of API keys.
 
 use serde_json::{Value, json};
 
@@ -72,7 +72,7 @@ async fn a_partners_key_and_an_admins_key_do_not_open_each_others_door() {
     );
 }
 
-/// Every path below `/v1/networks`, with what each method of it does.
+/// Every path below `/v1/networks`, with the kind of each method.
 const NETWORK_ROUTES: [(&str, &[&str]); 46] = [
     ("settings", &["GET", "PUT", "PATCH"]),
     ("trackingdomains", &["GET", "POST"]),
@@ -122,9 +122,9 @@ const NETWORK_ROUTES: [(&str, &[&str]); 46] = [
     ("couponcodes/export.csv", &["GET"]),
 ];
 
-/// What is answered for want of the right key; `None` when the key was right.
+/// The error for a wrong key; `None` for a sufficient key.
 async fn barred(network: &Running, key: &str, method: &str, path: &str) -> Option<u16> {
-    // Nothing is a right body: whoever may come in is told so, or that there is no such object.
+    // The empty body is invalid, so a sufficient key gets that error, or 404.
     let body = (method != "GET" && method != "DELETE").then(|| json!("nothing"));
     let answer = network.call_as(key, method, path, body).await;
     let code = answer.body["code"].as_str().unwrap_or_default();
@@ -133,7 +133,7 @@ async fn barred(network: &Running, key: &str, method: &str, path: &str) -> Optio
 
 #[tokio::test]
 async fn each_role_calls_its_routes_and_no_other() {
-    // More wrong keys than an address may try.
+    // More wrong keys than the budget of an address.
     let network = start_with_offers_and(|config| config.limits.auth_failures_per_30s = 0).await;
     let (reader, partner) =
         (key(&network, "read_only", None).await, key(&network, "partner", Some(1)).await);

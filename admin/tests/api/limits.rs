@@ -1,10 +1,10 @@
-//! How much one key may ask, and how often an address may come without a good one.
+//! Rate limits of keys, and of failures from an address.
 
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Running, start_with};
 
-async fn ask(network: &Running, key: &str, from: &str) -> Answer {
+async fn request(network: &Running, key: &str, from: &str) -> Answer {
     let headers = [("x-forwarded-for", from)];
     network.call_with(key, "GET", "/v1/networks/settings", &headers, None).await
 }
@@ -68,7 +68,7 @@ async fn bad_keys_lock_out_no_good_key_of_the_same_address() {
     let guess = format!("cpk_{}", "0".repeat(48));
     let mut refused = 0;
     for tried in 0..60 {
-        let answer = ask(&network, &guess, "203.0.113.1").await;
+        let answer = request(&network, &guess, "203.0.113.1").await;
         match answer.status {
             401 => assert!(tried <= 35, "{tried} guesses were answered"),
             429 => {
@@ -78,15 +78,15 @@ async fn bad_keys_lock_out_no_good_key_of_the_same_address() {
             }
             other => panic!("{other}"),
         }
-        // Neither a key that was used from there before nor one that was not is held up.
+        // Good keys pass, used from there before or not.
         if tried % 20 == 19 {
-            assert_eq!(ask(&network, new, "203.0.113.1").await.status, 200);
-            assert_eq!(ask(&network, &network.key, "203.0.113.1").await.status, 200);
+            assert_eq!(request(&network, new, "203.0.113.1").await.status, 200);
+            assert_eq!(request(&network, &network.key, "203.0.113.1").await.status, 200);
         }
     }
     assert!(refused >= 25, "{refused}");
-    // Others elsewhere have failures of their own.
-    assert_eq!(ask(&network, &guess, "203.0.113.2").await.status, 401);
+    // Other addresses have their own budget of failures.
+    assert_eq!(request(&network, &guess, "203.0.113.2").await.status, 401);
 }
 
 #[tokio::test]

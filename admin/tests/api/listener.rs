@@ -1,4 +1,4 @@
-//! Clients that keep the listener waiting, or that want to be misunderstood.
+//! Slow clients, and requests that parsers could misread.
 
 use std::time::{Duration, Instant};
 
@@ -17,10 +17,10 @@ async fn start_impatient(max_connections: usize) -> Running {
     .await
 }
 
-/// Everything that comes until the admin closes.
+/// Reads all bytes until the admin closes.
 async fn answer(network: &Running, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(network.address).await.unwrap();
-    // It may answer and close before it has all.
+    // The admin may answer and close before it has the whole request.
     let _ = stream.write_all(request).await;
     until_closed(stream).await
 }
@@ -28,7 +28,7 @@ async fn answer(network: &Running, request: &[u8]) -> String {
 async fn until_closed(mut stream: TcpStream) -> String {
     let mut bytes = Vec::new();
     let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut bytes));
-    // A reset after the answer is as good as an end.
+    // A reset after the answer counts as the end.
     let _ = read.await.expect("the connection is never closed");
     String::from_utf8_lossy(&bytes).into_owned()
 }
@@ -117,7 +117,7 @@ async fn what_is_no_http_is_refused_in_json_too() {
     let head = format!("Host: a\r\nX-Eflow-API-Key: {}\r\nConnection: close\r\n\r\n", network.key);
     let long = format!("X-Long: {}\r\n", "x".repeat(200_000));
     for (request, may_be_read) in [
-        // Typed plainly.
+        // Sent in plain text.
         (format!("GET /v1/networks/couponcodes?filter=coupon_code>a HTTP/1.1\r\n{head}"), true),
         (format!("GET /v1/networks/couponcodes?filter=a>\"1\" HTTP/1.1\r\n{head}"), true),
         (format!("GET /v1/networks/couponcodes?search=a b HTTP/1.1\r\n{head}"), false),

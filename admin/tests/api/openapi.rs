@@ -1,4 +1,4 @@
-//! `/openapi.json` against the API: the same routes, and answers of the described shapes.
+//! `/openapi.json` against the API: the same routes, and answers with the described schemas.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -16,7 +16,7 @@ fn description() -> &'static Value {
     DESCRIPTION.get_or_init(|| serde_json::to_value(coupon_admin::api::description()).unwrap())
 }
 
-/// Method, path and operation of everything that is described.
+/// Method, path and operation of all described routes.
 fn operations() -> Vec<(&'static str, &'static str, &'static Value)> {
     let paths = description()["paths"].as_object().unwrap();
     let of_path = |(path, item): (&'static String, &'static Value)| {
@@ -26,7 +26,7 @@ fn operations() -> Vec<(&'static str, &'static str, &'static Value)> {
     paths.iter().flat_map(of_path).collect()
 }
 
-/// Holds an answer to what is described of its route. Every answer of every test comes by here.
+/// Checks an answer against the description of its route. Every answer of every test is checked here.
 pub(crate) fn check(method: &str, path: &str, answer: &Answer) {
     let Some(template) = template_of(path) else { return };
     let Some(operation) = description()["paths"][template].get(method.to_ascii_lowercase()) else {
@@ -51,7 +51,7 @@ pub(crate) fn check(method: &str, path: &str, answer: &Answer) {
     assert!(errors.is_empty(), "{method} {template} {status}: {errors:?}");
 }
 
-/// The described path that a request's path is one of; words before parameters.
+/// The described path of a request's path; fixed segments win over parameters.
 fn template_of(path: &str) -> Option<&'static str> {
     let path: Vec<&str> = path.split('?').next()?.split('/').collect();
     let fits = |template: &&str| {
@@ -65,7 +65,7 @@ fn template_of(path: &str) -> Option<&'static str> {
     fitting.first().copied()
 }
 
-/// Made once for each kind of answer.
+/// Compiled once for each schema.
 fn validator(kind: &str, schema: &Value) -> Arc<Validator> {
     static VALIDATORS: Mutex<BTreeMap<String, Arc<Validator>>> = Mutex::new(BTreeMap::new());
     let mut made = VALIDATORS.lock().unwrap();
@@ -129,7 +129,7 @@ fn routes_are_declared_with_their_description_only() {
                 folders.push(path);
                 continue;
             }
-            // The description itself is the one route that is not described.
+            // The description does not describe its own route.
             let count = std::fs::read_to_string(&path).unwrap().matches(".route(").count();
             let expected = usize::from(path.ends_with("api/openapi.rs"));
             assert_eq!(count, expected, "{}: use routes! instead", path.display());

@@ -1,4 +1,4 @@
-//! A partner's server: takes postbacks, keeps what came, and answers as it is told.
+//! A partner's server: receives and records postbacks, and answers as configured.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -8,21 +8,21 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// What a request is answered.
+/// The answer to a request.
 pub(crate) enum Reply {
-    /// With these further header lines, each ended.
+    /// With further header lines, each with a line end.
     Status(u16, String),
-    /// After a while.
+    /// After a delay.
     Late(Duration),
-    /// Never.
+    /// No answer.
     Never,
-    /// A body without end.
+    /// An endless body.
     Endless,
-    /// The connection is closed after these bytes.
+    /// Closes the connection after these bytes.
     Cut(&'static [u8]),
 }
 
-/// A request as it came.
+/// A received request.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
     pub(crate) target: String,
@@ -40,32 +40,32 @@ impl Seen {
 pub(crate) struct Partner {
     pub(crate) address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
-    /// Of endless bodies.
+    /// Bytes written of endless bodies.
     pub(crate) written: Arc<Mutex<usize>>,
     _stop: DropGuard,
 }
 
 impl Partner {
-    /// Answers the n-th request, counted from 0, as `reply` says.
+    /// Answers the n-th request, counted from 0, with `reply(n)`.
     pub(crate) async fn start(reply: impl Fn(usize) -> Reply + Send + Sync + 'static) -> Partner {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (seen, written, stop) = (Arc::default(), Arc::default(), CancellationToken::new());
-        let desk = Arc::new(Desk {
+        let server = Arc::new(ServerState {
             seen: Arc::clone(&seen),
             written: Arc::clone(&written),
             reply: Box::new(reply),
         });
         let accept = async move {
             while let Ok((connection, _)) = listener.accept().await {
-                tokio::spawn(Arc::clone(&desk).serve(connection));
+                tokio::spawn(Arc::clone(&server).serve(connection));
             }
         };
         tokio::spawn(stop.clone().run_until_cancelled_owned(accept));
         Partner { address, seen, written, _stop: stop.drop_guard() }
     }
 
-    /// Takes everything.
+    /// Answers 200 to all requests.
     pub(crate) async fn willing() -> Partner {
         Partner::start(|_| Reply::Status(200, String::new())).await
     }
@@ -79,14 +79,14 @@ impl Partner {
     }
 }
 
-struct Desk {
+struct ServerState {
     seen: Arc<Mutex<Vec<Seen>>>,
     written: Arc<Mutex<usize>>,
     reply: Box<dyn Fn(usize) -> Reply + Send + Sync>,
 }
 
-impl Desk {
-    async fn serve(self: Arc<Desk>, mut connection: TcpStream) {
+impl ServerState {
+    async fn serve(self: Arc<ServerState>, mut connection: TcpStream) {
         while let Some(head) = read_head(&mut connection).await {
             let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
             let number = {

@@ -1,4 +1,4 @@
-//! What the running admin has published, opened and asked as the daemon does.
+//! The published index of the running admin, read like in the daemon.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use coupon_shared::decision::{Answer, Facts, Reason, Visit, decide};
 
 use crate::client::Running;
 
-/// The index once it holds every edit made so far.
+/// The index after the publication of all edits so far.
 pub(crate) async fn published(network: &Running) -> PublishedIndex {
     let store = rusqlite::Connection::open(network.dir().join("admin.db")).unwrap();
     let last: u64 = store.query_row("SELECT change_seq FROM meta", [], |row| row.get(0)).unwrap();
@@ -31,7 +31,7 @@ pub(crate) async fn published(network: &Running) -> PublishedIndex {
     publish::published(network.dir()).unwrap()
 }
 
-/// What a visit of a code at a moment meets; `None` for a code nobody has.
+/// The decision for a visit of a code at a given time; `None` for an unknown code.
 pub(crate) fn reason_at(index: &PublishedIndex, code: &str, now: i64) -> Option<Reason> {
     let code = FoldedCode::fold(code.as_bytes()).unwrap();
     let visit = Visit { rows: index.lookup(&code), offer_id: None, domain: None };

@@ -1,5 +1,5 @@
-//! Clicks and conversions, put where the running admin finds them: clicks are fed to it by a server
-//! on the daemon's socket, conversions and their counts are written to its store.
+//! Recorded clicks and conversions for the running admin: a server on the daemon's socket feeds the
+//! clicks; conversions and their counts are written to the store.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -41,14 +41,14 @@ pub(crate) struct Visit {
 }
 
 impl Visit {
-    pub(crate) fn of(code: &'static str, code_id: u32, partner_id: u32) -> Visit {
+    pub(crate) fn new(code: &'static str, code_id: u32, partner_id: u32) -> Visit {
         let (reason, kind) = (Reason::Redirected, VisitKind::Click);
         Visit { unix_ms: NOON_MS, code, code_id, partner_id, reason, kind, tags: Vec::new() }
     }
 }
 
 impl Running {
-    /// Feeds the admin these visits of offer 1, once; answers their transaction ids.
+    /// Feeds these visits of offer 1 to the admin once; returns their transaction ids.
     pub(crate) async fn visit(&self, visits: &[Visit]) -> Vec<String> {
         let store = rusqlite::Connection::open(self.dir().join("admin.db")).unwrap();
         let key = "SELECT click_id_key FROM meta";
@@ -64,7 +64,7 @@ impl Running {
         ids
     }
 
-    /// Writes conversions, and counts them.
+    /// Writes conversions and updates the counts.
     pub(crate) async fn convert(&self, rows: Vec<Conversion>) {
         let store = Store::open(self.dir()).unwrap();
         let written = store.write(move |tx| {

@@ -1,4 +1,4 @@
-//! What is wrong with a request is answered in one shape.
+//! All errors of requests have one form.
 
 use hyper::Request;
 use serde_json::json;
@@ -129,7 +129,7 @@ async fn a_change_that_is_not_live_yet_says_so() {
     assert_eq!((answer.status, answer.header("x-coupon-live")), (200, Some("false")));
 }
 
-/// Sends a body as it is.
+/// Sends a body unchanged.
 async fn send(
     network: &Running,
     key: &str,
@@ -228,7 +228,7 @@ async fn partners_and_questions_have_short_bodies() {
         let read = send(&network, key, "POST", path, long(bytes - 100)).await;
         assert_eq!((read.status, read.refusal().1), (400, "request.invalid"), "{path}");
     }
-    // Nothing but brackets: refused before anything is made of it.
+    // Only brackets: refused before any value is built.
     let nothing =
         send(&network, &network.key, "POST", "networks/affiliates", long(8_000_000)).await;
     assert_eq!((nothing.status, nothing.refusal().1), (400, "request.invalid"));

@@ -4,23 +4,24 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
-use super::super::answer::Answer;
-use super::super::error::ApiError;
-use super::super::request::{Json, MAX_FILTERS, Wait, containing, filter, too_many_filters};
-use super::super::{AppState, live};
-use super::LIST;
+use super::list_spec::LIST;
+use crate::api::answer::Answer;
+use crate::api::error::ApiError;
+use crate::api::live::Edits;
+use crate::api::request::{Json, MAX_FILTERS, Wait, containing, filter, too_many_filters};
 use crate::catalog::CouponStatus;
 use crate::edit::coupon_codes as edit;
+use crate::store::WriteTx;
 use crate::store::coupon_codes::{Chosen, FILTERS, StatusChange};
 
-/// Which codes, and the status they get. Either ids, or the list's filters.
+/// The new status, and the codes by ids or by the list's filters.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::api) struct StatusRequest {
+pub(super) struct StatusRequest {
     coupon_status: CouponStatus,
-    /// These codes; all must be there.
+    /// These codes; all must exist.
     network_coupon_code_ids: Option<Vec<u32>>,
-    /// As in the list, such as `network_offer_id=3`; all must hold.
+    /// As in the list, such as `network_offer_id=3`; all filters must match.
     #[serde(default)]
     filter: Vec<String>,
     /// As in the list: a part of the code.
@@ -28,9 +29,9 @@ pub(in crate::api) struct StatusRequest {
     search: String,
 }
 
-/// How many codes were meant, and how many of them had another status.
+/// The number of selected codes, and the number of codes with a changed status.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(in crate::api) struct StatusAnswer {
+pub(super) struct StatusAnswer {
     matched_count: u64,
     changed_count: u64,
 }
@@ -38,18 +39,18 @@ pub(in crate::api) struct StatusAnswer {
 /// Sets the status of many codes.
 #[utoipa::path(patch, path = "/couponcodes/status", params(Wait), request_body = StatusRequest, responses((status = 200, body = StatusAnswer)))]
 pub(super) async fn set_status(
-    State(state): State<AppState>,
+    State(edits): State<Edits>,
     wait: Wait,
     Json(request): Json<StatusRequest>,
 ) -> Result<Response, ApiError> {
     let status = request.coupon_status;
     let chosen = request.chosen()?;
-    let saved = state.store.write(move |tx| edit::set_status(tx, &chosen, status)).await?;
-    Ok(live::answer(&state, wait, saved, StatusAnswer::from).await)
+    let work = move |tx: &WriteTx<'_>| edit::set_status(tx, &chosen, status);
+    edits.change(wait, work, StatusAnswer::from).await
 }
 
 impl StatusRequest {
-    /// A request that names nothing is not taken for one that means everything.
+    /// Refuses a request without ids and filters, so that an empty request never selects all codes.
     fn chosen(self) -> Result<Chosen, ApiError> {
         let has_filters = !(self.filter.is_empty() && self.search.is_empty());
         match (self.network_coupon_code_ids, has_filters) {

@@ -9,8 +9,8 @@ use utoipa::openapi::path::{Parameter, ParameterIn};
 
 use super::rows::CodeLeakObject;
 use crate::api::error::ApiError;
-use crate::api::openapi::parameter;
 use crate::api::request::{parameters, unknown};
+use crate::api::schema::parameter;
 use crate::reports::code_leaks;
 use crate::reports::period::PeriodQuery;
 use crate::store::Store;

@@ -13,9 +13,9 @@ use super::output::send_csv;
 use super::paging::PagingParameters;
 use super::request::{PartnerViewer, ReportRequest};
 use super::rows::{ConversionObject, PartnerConversionObject};
-use crate::api::Network;
 use crate::api::answer::Paging;
 use crate::api::error::ApiError;
+use crate::api::state::Network;
 use crate::reports::conversions::{
     self, ConversionExtent, ConversionQuery, ConversionSearch, FoundConversions, ReportedConversion,
 };

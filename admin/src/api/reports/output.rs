@@ -2,14 +2,12 @@
 
 use std::fs::File;
 
-use axum::extract::FromRef;
 use axum::http::header::ACCEPT;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use serde::Deserialize;
 
-use crate::api::AppState;
 use crate::api::download;
 use crate::api::error::ApiError;
 use crate::uploads::Uploads;
@@ -39,12 +37,6 @@ impl Format {
             Some((true, _)) => Format::Csv,
             _ => Format::Json,
         }
-    }
-}
-
-impl FromRef<AppState> for Uploads {
-    fn from_ref(state: &AppState) -> Uploads {
-        state.uploads.clone()
     }
 }
 

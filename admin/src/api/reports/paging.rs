@@ -7,8 +7,8 @@ use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use crate::api::error::ApiError;
-use crate::api::openapi::parameter;
 use crate::api::request;
+use crate::api::schema::parameter;
 use crate::reports::paging::{MAX_PAGE_SIZE, PagingQuery};
 
 /// The parameters of the address. They take precedence over the fields of the body.

@@ -8,7 +8,7 @@ use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::api::Network;
+use crate::api::state::Network;
 use crate::attribution::decision_step::DecisionStep;
 use crate::reports::amount::Amount;
 use crate::reports::clicks::{self, ReportedClick};

@@ -1,26 +1,26 @@
-//! The one file of a form (`multipart/form-data`), piece by piece as it comes.
+//! Reads the only file of a form (`multipart/form-data`) piece by piece as the bytes arrive.
 //!
-//! What stands around the file, the first boundary and the part's headers, is bounded by
-//! [`MAX_HEAD_BYTES`] and looked at once: no byte of it is searched twice. Of the file no more is held
-//! than may be the beginning of a boundary.
+//! The bytes before the file (the first boundary and the headers of the part) are bounded by
+//! [`MAX_HEAD_BYTES`] and searched only once. Of the file, only bytes that may begin a boundary are
+//! buffered.
 
 use axum::body::Bytes;
 use axum::http::StatusCode;
 
-use super::super::error::ApiError;
-use super::incoming::{Plain, Source};
+use super::byte_source::{ByteSource, WholeBody};
+use crate::api::error::ApiError;
 
-/// What may come before the file: the first boundary and the headers of its part.
+/// Most bytes before the file: the first boundary and the headers of the part.
 const MAX_HEAD_BYTES: usize = 16 << 10;
-/// As RFC 2046 has it.
+/// From RFC 2046.
 const MAX_BOUNDARY_BYTES: usize = 70;
 
 /// The file inside a form.
 pub(super) struct FormFile {
-    body: Plain,
-    /// What ends the file: a line end and the boundary.
+    body: WholeBody,
+    /// The end of the file: a line end and the boundary.
     delimiter: Vec<u8>,
-    /// What came and is not given away.
+    /// Received bytes that are not passed on yet.
     held: Vec<u8>,
     place: Place,
 }
@@ -29,24 +29,24 @@ pub(super) struct FormFile {
 enum Place {
     /// Before the file.
     Head,
-    /// In it.
+    /// In the file.
     File,
-    /// Behind it.
+    /// After the file.
     End,
 }
 
 impl FormFile {
-    /// In a body of this media type.
-    pub(super) fn new(media_type: &str, body: Plain) -> Result<FormFile, ApiError> {
+    /// Reads the boundary from the media type.
+    pub(super) fn new(media_type: &str, body: WholeBody) -> Result<FormFile, ApiError> {
         let boundary = boundary_of(media_type).ok_or_else(|| {
             unreadable("its Content-Type must name a boundary of 1 to 70 characters")
         })?;
         let delimiter = format!("\r\n--{boundary}").into_bytes();
-        // The first boundary may stand at the very beginning, without a line end before it.
+        // The first boundary may have no line end before it, so the buffer begins with a line end.
         Ok(FormFile { body, delimiter, held: b"\r\n".to_vec(), place: Place::Head })
     }
 
-    /// Reads up to the first byte of the file. False: the form has no part.
+    /// Reads up to the first byte of the file. `false`: the form has no part.
     async fn read_head(&mut self) -> Result<bool, ApiError> {
         let begin = self.find_in_head(0, &self.delimiter.clone()).await?;
         let behind = begin + self.delimiter.len();
@@ -54,19 +54,19 @@ impl FormFile {
         if self.held[behind..line_end].starts_with(b"--") {
             return Ok(false);
         }
-        // A part without headers has the empty line at once.
+        // A part without headers begins with the empty line.
         let head_end = self.find_in_head(line_end, b"\r\n\r\n").await? + 4;
         self.held.drain(..head_end);
         Ok(true)
     }
 
-    /// Where a sequence stands, from a place on.
+    /// The position of a sequence at or after `from`.
     async fn find_in_head(&mut self, mut from: usize, sought: &[u8]) -> Result<usize, ApiError> {
         loop {
             if let Some(at) = find(&self.held[from..], sought) {
                 return Ok(from + at);
             }
-            // What was looked at once need not be looked at again.
+            // Searching the same bytes again would make long heads quadratic.
             from = from.max((self.held.len() + 1).saturating_sub(sought.len()));
             if self.held.len() > MAX_HEAD_BYTES {
                 let message = format!(
@@ -92,14 +92,14 @@ impl FormFile {
         }
     }
 
-    /// What is of the file for certain.
+    /// Takes the bytes that certainly belong to the file.
     fn take_of_file(&mut self) -> Bytes {
         let sure = boundary_at(&self.held, &self.delimiter);
         let rest = self.held.split_off(sure);
         Bytes::from(std::mem::replace(&mut self.held, rest))
     }
 
-    /// Behind the file: that nothing of weight follows.
+    /// Reads the bytes after the file, which are bounded.
     async fn read_end(&mut self) -> Result<(), ApiError> {
         self.held.drain(..self.delimiter.len());
         while self.held.len() < 2 {
@@ -119,7 +119,7 @@ impl FormFile {
     }
 }
 
-impl Source for FormFile {
+impl ByteSource for FormFile {
     async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
         if self.place == Place::End {
             return Ok(None);
@@ -129,7 +129,7 @@ impl Source for FormFile {
                 return Err(one_part());
             }
             self.place = Place::File;
-            // The empty line before the file may be the line end of a boundary that follows at once.
+            // The empty line before the file may be the line end of an immediate boundary.
             while self.held.len() + 2 < self.delimiter.len()
                 && self.delimiter[2..].starts_with(&self.held)
             {
@@ -153,7 +153,7 @@ impl Source for FormFile {
     }
 }
 
-/// Where a delimiter, or what may become one, begins; the end where there is none.
+/// The position of a delimiter or of its possible beginning; the length of `held` if there is none.
 fn boundary_at(held: &[u8], delimiter: &[u8]) -> usize {
     let mut from = 0;
     while let Some(at) = held[from..].iter().position(|byte| *byte == b'\r') {
@@ -170,7 +170,7 @@ fn find(text: &[u8], sought: &[u8]) -> Option<usize> {
     text.windows(sought.len()).position(|window| window == sought)
 }
 
-/// The parameter of a media type.
+/// The boundary parameter of a media type.
 fn boundary_of(media_type: &str) -> Option<&str> {
     let mut parameters = media_type.split(';').skip(1).filter_map(|part| part.split_once('='));
     let (_, value) = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("boundary"))?;
@@ -200,7 +200,7 @@ mod tests {
 
     use super::*;
 
-    /// A body that comes in pieces.
+    /// A body in pieces.
     struct Pieces(std::vec::IntoIter<Bytes>);
 
     impl HttpBody for Pieces {
@@ -215,10 +215,10 @@ mod tests {
         }
     }
 
-    /// The file of a form whose body comes in pieces of so many bytes.
+    /// Reads the file of a form with a body in pieces of `piece_bytes`.
     fn read(body: &[u8], piece_bytes: usize) -> Result<Vec<u8>, String> {
         let pieces: Vec<Bytes> = body.chunks(piece_bytes).map(Bytes::copy_from_slice).collect();
-        let body = Plain(Body::new(Pieces(pieces.into_iter())));
+        let body = WholeBody(Body::new(Pieces(pieces.into_iter())));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let mut form = FormFile::new("multipart/form-data; boundary=XX", body)

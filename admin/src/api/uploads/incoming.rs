@@ -1,21 +1,21 @@
-//! A file on its way in: from the request's body, plain or as the one file of a form, to the thread
-//! that stages it. Nothing of it is held here but the piece in hand.
+//! Passes an uploaded file from the request's body (plain, or the only file of a form) to the thread that
+//! stages the file. Only the current piece is in memory.
 //!
-//! A client may take as long as it likes while bytes come; when none came for the configured time,
-//! or more came than fit, it is told so and nothing is kept.
+//! A client may take any time while bytes arrive. If no byte arrives for the configured time, or the file
+//! is too large, the upload fails and nothing is stored.
 
 use std::future::Future;
 use std::io;
 
-use axum::body::{Body, Bytes, HttpBody};
+use axum::body::HttpBody;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use http_body_util::BodyExt;
 use tokio::sync::mpsc;
 
-use super::super::error::ApiError;
+use super::byte_source::{ByteSource, WholeBody};
 use super::form::FormFile;
+use crate::api::error::ApiError;
 use crate::store::staging::Intent;
 use crate::uploads::{Bounds, Piece, Staged, Uploads, pieces};
 
@@ -52,9 +52,9 @@ async fn bring(
     let kind = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match kind.as_str() {
         _ if is_empty => Ok(()),
-        "text/csv" => send(Plain(request.into_body()), bounds, to).await,
+        "text/csv" => send(WholeBody(request.into_body()), bounds, to).await,
         "multipart/form-data" => {
-            let form = FormFile::new(&given, Plain(request.into_body()))?;
+            let form = FormFile::new(&given, WholeBody(request.into_body()))?;
             send(form, bounds, to).await
         }
         _ => {
@@ -66,34 +66,8 @@ async fn bring(
     }
 }
 
-/// Where pieces come from.
-pub(super) trait Source {
-    /// The next one; `None` at the end.
-    async fn next(&mut self) -> Result<Option<Bytes>, ApiError>;
-}
-
-/// The file is the whole body.
-pub(super) struct Plain(pub(super) Body);
-
-impl Source for Plain {
-    async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
-        loop {
-            match self.0.frame().await {
-                None => return Ok(None),
-                Some(Err(error)) => return Err(broken_off(&error)),
-                // Trailers are not of the file.
-                Some(Ok(frame)) => {
-                    if let Ok(bytes) = frame.into_data() {
-                        return Ok(Some(bytes));
-                    }
-                }
-            }
-        }
-    }
-}
-
 async fn send(
-    mut source: impl Source,
+    mut source: impl ByteSource,
     bounds: &Bounds,
     to: &mpsc::Sender<Piece>,
 ) -> Result<(), ApiError> {
@@ -103,8 +77,8 @@ async fn send(
             let message = format!("the file has more than {} bytes; split it", bounds.max_bytes);
             ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body.too_large", message)
         })?;
-        // A file that was refused is read to its end all the same: most clients look for an answer
-        // only then, and find the connection broken when it was closed before.
+        // A refused file is still read to its end: most clients read the answer only then, and
+        // report a broken connection if the connection was closed before.
         is_refused = is_refused || to.send(Piece::Bytes(bytes)).await.is_err();
     }
     Ok(())
@@ -116,9 +90,4 @@ async fn in_time<T>(bounds: &Bounds, next: impl Future<Output = T>) -> Result<T,
         let message = format!("no byte of the file came for {seconds} s; nothing was kept");
         ApiError::new(StatusCode::BAD_REQUEST, "body.too_slow", message)
     })
-}
-
-fn broken_off(error: &dyn std::error::Error) -> ApiError {
-    let message = format!("the body broke off: {error}");
-    ApiError::new(StatusCode::BAD_REQUEST, "body.broken_off", message)
 }

@@ -1,4 +1,4 @@
-//! The shapes of uploads and their rows.
+//! Answers and bodies for uploads and their rows.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,9 +12,9 @@ use utoipa::openapi::schema::{
 use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::super::answer::{Answer, Paging};
-use super::super::error::ApiError;
-use super::super::openapi::{Row, field, merged};
+use crate::api::answer::{Answer, Paging};
+use crate::api::error::ApiError;
+use crate::api::schema::{Row, field, merged};
 use crate::catalog::{BulkMode, COLUMNS, Cells};
 use crate::import::edit::Named;
 use crate::store::rows::Page;
@@ -24,7 +24,7 @@ use crate::uploads::Counted;
 
 /// An upload.
 #[derive(Serialize)]
-pub(super) struct Shown {
+pub(super) struct Upload {
     upload_id: u32,
     mode: BulkMode,
     allow_reissue: bool,
@@ -33,17 +33,16 @@ pub(super) struct Shown {
     #[serde(flatten)]
     counts: Counts,
     time_created: i64,
-    /// When it is removed.
+    /// The time of automatic removal.
     time_expires: i64,
-    /// What came of the commit.
+    /// The result of the commit.
     #[serde(skip_serializing_if = "Option::is_none")]
-    committed: Option<Committed>,
+    committed: Option<UploadOutcome>,
 }
 
-/// What a commit did.
+/// The result of a commit.
 #[derive(Serialize, utoipa::ToSchema)]
-#[schema(as = UploadOutcome)]
-struct Committed {
+struct UploadOutcome {
     time_committed: i64,
     created: u64,
     updated: u64,
@@ -51,7 +50,7 @@ struct Committed {
     skipped: u64,
 }
 
-impl PartialSchema for Shown {
+impl PartialSchema for Upload {
     fn schema() -> RefOr<Schema> {
         let mut upload = merged([Counts::schema()]);
         for name in ["upload_id", "time_created", "time_expires"] {
@@ -59,26 +58,26 @@ impl PartialSchema for Shown {
         }
         let upload = field::<BulkMode>(field::<bool>(upload, "allow_reissue"), "mode");
         let mut upload = field::<String>(upload, "status");
-        upload.properties.insert("committed".into(), Committed::schema());
+        upload.properties.insert("committed".into(), UploadOutcome::schema());
         upload.into()
     }
 }
 
-impl ToSchema for Shown {
+impl ToSchema for Upload {
     fn name() -> Cow<'static, str> {
         "Upload".into()
     }
 }
 
-impl Row for Shown {
+impl Row for Upload {
     const PLURAL: &'static str = "uploads";
 }
 
-impl Answer for Shown {}
+impl Answer for Upload {}
 
-impl From<Counted> for Shown {
-    fn from((upload, counts): Counted) -> Shown {
-        Shown {
+impl From<Counted> for Upload {
+    fn from((upload, counts): Counted) -> Upload {
+        Upload {
             upload_id: upload.id,
             mode: upload.intent.mode,
             allow_reissue: upload.intent.allow_reissue,
@@ -86,100 +85,100 @@ impl From<Counted> for Shown {
             counts,
             time_created: upload.time_created,
             time_expires: upload.time_expires,
-            committed: upload.outcome.map(Committed::from),
+            committed: upload.outcome.map(UploadOutcome::from),
         }
     }
 }
 
-impl From<Outcome> for Committed {
-    fn from(outcome: Outcome) -> Committed {
+impl From<Outcome> for UploadOutcome {
+    fn from(outcome: Outcome) -> UploadOutcome {
         let Outcome { time_committed, created, updated, unchanged, skipped, .. } = outcome;
-        Committed { time_committed, created, updated, unchanged, skipped }
+        UploadOutcome { time_committed, created, updated, unchanged, skipped }
     }
 }
 
-/// An upload and a page of its rows.
+/// An upload with a page of its rows.
 #[derive(Serialize)]
-pub(super) struct ShownRows {
+pub(super) struct UploadPage {
     #[serde(flatten)]
-    upload: Shown,
-    rows_on_page: Vec<ShownRow>,
+    upload: Upload,
+    rows_on_page: Vec<UploadRow>,
     paging: Paging,
 }
 
-impl PartialSchema for ShownRows {
+impl PartialSchema for UploadPage {
     fn schema() -> RefOr<Schema> {
-        let rows = ArrayBuilder::new().items(Ref::from_schema_name(ShownRow::name()));
-        let mut list = field::<Paging>(merged([Shown::schema()]), "paging");
+        let rows = ArrayBuilder::new().items(Ref::from_schema_name(UploadRow::name()));
+        let mut list = field::<Paging>(merged([Upload::schema()]), "paging");
         list.properties.insert("rows_on_page".into(), rows.into());
         list.required.push("rows_on_page".into());
         list.into()
     }
 }
 
-impl ToSchema for ShownRows {
+impl ToSchema for UploadPage {
     fn name() -> Cow<'static, str> {
         "UploadRows".into()
     }
 
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        schemas.push((ShownRow::name().into_owned(), ShownRow::schema()));
-        Shown::schemas(schemas);
-        ShownRow::schemas(schemas);
+        schemas.push((UploadRow::name().into_owned(), UploadRow::schema()));
+        Upload::schemas(schemas);
+        UploadRow::schemas(schemas);
     }
 }
 
-impl Answer for ShownRows {}
+impl Answer for UploadPage {}
 
-impl ShownRows {
+impl UploadPage {
     pub(super) fn new(
         counted: Counted,
         rows: Vec<staging::ShownRow>,
         valid: Option<bool>,
         page: Page,
-    ) -> ShownRows {
+    ) -> UploadPage {
         let Counts { rows: all, valid: right, invalid } = counted.1;
         let total_count = match valid {
             None => all,
             Some(true) => right,
             Some(false) => invalid,
         };
-        ShownRows {
+        UploadPage {
             upload: counted.into(),
-            rows_on_page: rows.into_iter().map(ShownRow::from).collect(),
+            rows_on_page: rows.into_iter().map(UploadRow::from).collect(),
             paging: Paging::new(page, total_count),
         }
     }
 }
 
-/// A row and what is wrong with it.
+/// A row with its errors.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = UploadRow)]
-pub(super) struct ShownRow {
+pub(super) struct UploadRow {
     row: u32,
-    /// None when it was added later.
+    /// Absent for rows that were added later.
     line: Option<u64>,
     /// `valid` or `invalid`.
     verdict: &'static str,
-    /// Cells as a file would hold them.
+    /// Cells as in a file.
     values: BTreeMap<&'static str, String>,
     errors: Vec<CellError>,
 }
 
-/// What is wrong with a cell; with the whole row, where there is no column.
+/// The error of a cell, or of the whole row if there is no column.
 #[derive(Serialize, utoipa::ToSchema)]
 struct CellError {
     column: String,
     error: String,
 }
 
-impl Answer for ShownRow {}
+impl Answer for UploadRow {}
 
-impl From<staging::ShownRow> for ShownRow {
-    fn from(row: staging::ShownRow) -> ShownRow {
+impl From<staging::ShownRow> for UploadRow {
+    fn from(row: staging::ShownRow) -> UploadRow {
         let Cells(cells) = row.cells;
         let errors = row.faults.into_iter();
-        ShownRow {
+        UploadRow {
             row: row.number,
             line: row.line,
             verdict: if errors.len() == 0 { "valid" } else { "invalid" },
@@ -189,12 +188,12 @@ impl From<staging::ShownRow> for ShownRow {
     }
 }
 
-/// Cells by column, as a file would hold them; numbers and truth values need no quotes.
+/// Cells by column, as in a file; numbers and truth values need no quotes.
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub(super) struct RowCells(BTreeMap<String, CellText>);
 
-/// One cell, as a file would hold it.
+/// One cell, as in a file.
 struct CellText(String);
 
 impl<'de> Deserialize<'de> for CellText {

@@ -1,32 +1,31 @@
-//! Making codes of a pattern: all that were asked for, or none.
+//! Generates codes from a pattern: the requested number, or none.
 //!
-//! A generated code is new: no row has it on any offer, it was never another partner's, and it is no
-//! reserved word. So nobody's ownership need be judged. Each of the pattern's free codes is equally
-//! likely, and the system's random source draws them, so that nobody guesses the next one.
+//! A generated code is new: no row on any offer has the code, no former partner had it, and it is not
+//! reserved. No owner check is needed. Each free code of the pattern is equally likely, and the system's
+//! random source draws the codes, so the next code cannot be guessed.
 
 use std::collections::{HashMap, HashSet};
 
 use serde_json::Map;
 
 use super::super::{EditError, Saved, audit};
-use super::check_references;
+use super::checks::{check_references, existing};
 use crate::catalog::{CheckedCode, Generation, Pattern, RowCode};
 use crate::store::coupon_codes::{self, Generated};
 use crate::store::{StoreError, WriteTx};
 
-/// Makes the codes.
 ///
 /// # Errors
-/// When the pattern has not so many new codes, or what the codes name is not there.
+/// When the pattern has too few new codes, or the offer or partner does not exist.
 pub fn generate(tx: &WriteTx<'_>, wanted: Generation) -> Result<Saved<Generated>, EditError> {
     let wanted = wanted.check().map_err(EditError::Invalid)?;
     check_references(tx, &wanted.template, None)?;
-    let mut draw = Draw::of(&wanted.pattern);
+    let mut sampler = CodeSampler::new(&wanted.pattern);
     check_possible(tx, &wanted.pattern, wanted.count)?;
     let sequence = tx.next_code_sequence()?;
     let mut rows = Vec::with_capacity(wanted.count as usize);
     while rows.len() < wanted.count as usize {
-        let Some(drawn) = draw.next()? else { return Err(exhausted(rows.len() as u64)) };
+        let Some(drawn) = sampler.next()? else { return Err(exhausted(rows.len() as u64)) };
         let Some(code) = drawn.filter_free(tx)? else { continue };
         let typed = code.as_str().to_owned();
         let row = CheckedCode { code, ..wanted.template.clone() };
@@ -34,7 +33,7 @@ pub fn generate(tx: &WriteTx<'_>, wanted: Generation) -> Result<Saved<Generated>
     }
     audit::record_codes(tx, "generated", sequence, &Map::new())?;
     let first = match rows.first() {
-        Some((id, _)) => super::existing(tx, *id)?,
+        Some((id, _)) => existing(tx, *id)?,
         None => return Err(EditError::field("count", "must be at least 1")),
     };
     let (base_url, link_state) = (first.base_url, first.link_state);
@@ -42,7 +41,7 @@ pub fn generate(tx: &WriteTx<'_>, wanted: Generation) -> Result<Saved<Generated>
     Ok(Saved { now, sequence: Some(sequence) })
 }
 
-/// Counts the codes that are taken only where they might be too many, because counting is slow.
+/// Counts the taken codes only if they could be too many, because counting is slow.
 fn check_possible(tx: &WriteTx<'_>, pattern: &Pattern, count: u32) -> Result<(), EditError> {
     let Some(size) = pattern.size() else { return Ok(()) };
     let reserved = Pattern::reserved_words().count() as u64;
@@ -63,30 +62,30 @@ fn exhausted(possible: u64) -> EditError {
     )
 }
 
-/// Draws codes of a pattern, none twice.
-enum Draw<'p> {
-    /// A shuffle of which only the places that were touched are kept.
+/// Draws codes of a pattern without repetition.
+enum CodeSampler<'p> {
+    /// A Fisher–Yates shuffle that stores only the swapped positions.
     Shuffle { pattern: &'p Pattern, left: u64, moved: HashMap<u64, u64>, random: Random },
-    /// So many codes that two draws are never the same for long.
+    /// More than `u64` codes: repetitions are so rare that a redraw is cheap.
     Vast { pattern: &'p Pattern, drawn: HashSet<String>, random: Random },
 }
 
-/// A drawn code, unless it is a reserved word.
-struct Drawn(Option<RowCode>);
+/// A drawn code; `None` for a reserved word.
+struct SampledCode(Option<RowCode>);
 
-impl<'p> Draw<'p> {
-    fn of(pattern: &'p Pattern) -> Draw<'p> {
+impl<'p> CodeSampler<'p> {
+    fn new(pattern: &'p Pattern) -> CodeSampler<'p> {
         let random = Random::default();
         match pattern.size() {
-            Some(left) => Draw::Shuffle { pattern, left, moved: HashMap::new(), random },
-            None => Draw::Vast { pattern, drawn: HashSet::new(), random },
+            Some(left) => CodeSampler::Shuffle { pattern, left, moved: HashMap::new(), random },
+            None => CodeSampler::Vast { pattern, drawn: HashSet::new(), random },
         }
     }
 
-    fn next(&mut self) -> Result<Option<Drawn>, StoreError> {
+    fn next(&mut self) -> Result<Option<SampledCode>, StoreError> {
         match self {
-            Draw::Shuffle { left: 0, .. } => Ok(None),
-            Draw::Shuffle { pattern, left, moved, random } => {
+            CodeSampler::Shuffle { left: 0, .. } => Ok(None),
+            CodeSampler::Shuffle { pattern, left, moved, random } => {
                 *left -= 1;
                 let at = random.below(*left + 1)?;
                 let last = moved.remove(left).unwrap_or(*left);
@@ -97,20 +96,20 @@ impl<'p> Draw<'p> {
                     number /= below;
                     Ok::<_, StoreError>(digit)
                 })?;
-                Ok(Some(Drawn(code)))
+                Ok(Some(SampledCode(code)))
             }
-            Draw::Vast { pattern, drawn, random } => {
+            CodeSampler::Vast { pattern, drawn, random } => {
                 let code = pattern.code(|below| random.below(below))?;
                 let is_new = |code: &RowCode| drawn.insert(code.as_str().into());
-                Ok(Some(Drawn(code.filter(is_new))))
+                Ok(Some(SampledCode(code.filter(is_new))))
             }
         }
     }
 }
 
-impl Drawn {
+impl SampledCode {
     fn filter_free(self, tx: &WriteTx<'_>) -> Result<Option<RowCode>, StoreError> {
-        let Drawn(Some(code)) = self else { return Ok(None) };
+        let SampledCode(Some(code)) = self else { return Ok(None) };
         let is_used = coupon_codes::is_used(tx, &code.folded())?;
         Ok(Some(code).filter(|_| !is_used))
     }
@@ -118,16 +117,16 @@ impl Drawn {
 
 const POOL_BYTES: usize = 4096;
 
-/// Numbers from the system's random source, fetched many at a time.
+/// Numbers from the system's random source, fetched in blocks.
 #[derive(Default)]
 struct Random {
     pool: Vec<u8>,
 }
 
 impl Random {
-    /// Each number below `bound` is equally likely.
+    /// A uniform number below `bound`.
     fn below(&mut self, bound: u64) -> Result<u64, StoreError> {
-        // Numbers of the last, incomplete round would favour the small ones.
+        // Values in the last, incomplete range would favour small numbers.
         let fair = u64::MAX - u64::MAX % bound;
         loop {
             let number = self.number()?;
@@ -165,9 +164,9 @@ mod tests {
     #[test]
     fn a_shuffle_draws_every_code_once() {
         let pattern = pattern("A##", "ABCDEF0123456789");
-        let mut draw = Draw::of(&pattern);
+        let mut sampler = CodeSampler::new(&pattern);
         let mut seen = HashSet::new();
-        while let Some(Drawn(code)) = draw.next().unwrap() {
+        while let Some(SampledCode(code)) = sampler.next().unwrap() {
             assert!(seen.insert(code.unwrap().as_str().to_owned()));
         }
         assert_eq!(seen.len(), 256);
@@ -178,10 +177,12 @@ mod tests {
         let pattern = pattern("AA#", "XYZ");
         let mut counts = HashMap::<String, u32>::new();
         for _ in 0..6000 {
-            let Some(Drawn(Some(code))) = Draw::of(&pattern).next().unwrap() else { panic!() };
+            let Some(SampledCode(Some(code))) = CodeSampler::new(&pattern).next().unwrap() else {
+                panic!()
+            };
             *counts.entry(code.as_str().into()).or_default() += 1;
         }
-        // 2000 expected with a standard deviation of 37; ten of them are beyond chance.
+        // 2000 expected with a standard deviation of 37; a deviation of ten times that is no chance.
         assert_eq!(counts.len(), 3);
         assert!(counts.values().all(|count| count.abs_diff(2000) < 370), "{counts:?}");
     }
@@ -189,7 +190,7 @@ mod tests {
     #[test]
     fn two_draws_from_a_vast_pattern_differ() {
         let pattern = pattern(&"#".repeat(64), "");
-        let first = || Draw::of(&pattern).next().unwrap().unwrap().0.unwrap();
+        let first = || CodeSampler::new(&pattern).next().unwrap().unwrap().0.unwrap();
         assert_ne!(first().as_str(), first().as_str());
     }
 }

@@ -1,23 +1,22 @@
-//! One status for many codes: those named, or those a list would show.
+//! Sets one status for many codes, chosen by ids or by the filters of the list.
 //!
-//! What has the status already is left alone, so a repeat changes nothing. Whose a code is does not
-//! depend on its status, so nothing is judged here.
+//! Codes with the status already stay untouched, so a repetition changes nothing. Ownership does not
+//! depend on the status, so no owner check is needed.
 
 use serde_json::{Map, json};
 
 use super::super::{EditError, Saved, audit};
-use super::missing;
+use super::checks::missing;
 use crate::catalog::CouponStatus;
 use crate::store::WriteTx;
 use crate::store::coupon_codes::{self, Chosen, StatusChange};
 
-/// More rows would keep other writers waiting for too long.
+/// More rows would block other writers for too long.
 const MAX_ROWS: u64 = 250_000;
 
-/// Sets the status.
 ///
 /// # Errors
-/// When a named code is not there, or there are too many; nothing is changed then.
+/// When an id does not exist, or too many codes match; nothing is changed then.
 pub fn set_status(
     tx: &WriteTx<'_>,
     chosen: &Chosen,

@@ -141,7 +141,7 @@ async fn standing_conversions_are_found_by_what_they_were_recorded_under() {
     };
     let found = read(&store, |c| recorded::find_by_order(c, "A1", 1)).await;
     assert_eq!(keys(found), [1, 2, 3]);
-    let code = crate::catalog::RowCode::named("Winter25").unwrap().folded();
+    let code = crate::catalog::RowCode::parse_any("Winter25").unwrap().folded();
     let found = read(&store, move |c| recorded::find_by_order_and_code(c, "A1", &code)).await;
     assert_eq!(keys(found), [1, 2, 3, 6]);
     let id = click.parse().unwrap();

@@ -1,8 +1,8 @@
-//! `/v1/affiliates`: whatever a partner asks, no answer holds what is not his.
+//! `/v1/affiliates`: no answer to a partner holds data of other partners or of the network.
 //!
-//! The store is full of markers: everything that partners must not learn is a text or an amount
-//! that stands nowhere else. Every described route of partners is asked in every way that is known
-//! to be tempting, as JSON and as a file. A route without questions here fails the test.
+//! The store is full of markers: all data that partners must not learn are texts or amounts that
+//! occur nowhere else. The test requests every described route of partners in all tempting ways,
+//! as JSON and as a file. A route without requests here fails the test.
 
 use coupon_admin::store::conversions::{Conversion, Status};
 use coupon_shared::click::Tag;
@@ -57,8 +57,8 @@ async fn network() -> (Running, String, Vec<String>) {
         (Tag::Referer, b"https://mark-referer.example/"),
         (Tag::Language, b"mark-language"),
     ];
-    let annas = Visit { tags: personal, ..Visit::of("Anna10", 1, 1) };
-    let bens = Visit { tags: vec![(Tag::Sub1, b"MARK sub")], ..Visit::of("BENSCODE", 2, 2) };
+    let annas = Visit { tags: personal, ..Visit::new("Anna10", 1, 1) };
+    let bens = Visit { tags: vec![(Tag::Sub1, b"MARK sub")], ..Visit::new("BENSCODE", 2, 2) };
     let ids = network.visit(&[annas, bens]).await;
     network.convert(sales(&ids)).await;
     (network, key, ids)
@@ -122,7 +122,7 @@ fn sales(ids: &[String]) -> Vec<Conversion> {
     vec![annas, waiting, invalid, refund, bens]
 }
 
-/// A question to a route: its path, and its body.
+/// A request to a route: path and body.
 type Asked = (String, Option<Value>);
 
 fn asked(path: &str, bodies: impl IntoIterator<Item = Value>) -> Vec<Asked> {
@@ -137,7 +137,7 @@ fn june(over: Value) -> Value {
     with(json!({"from": "2026-06-10", "to": "2026-06-20"}), over)
 }
 
-/// Everything of the others: by filter, by exclusion, by column and by order.
+/// Requests for data of others: by filter, by exclusion, by column and by order.
 fn tempting() -> Vec<Value> {
     let filter = |resource: &str, value: Value| json!([{"resource_type": resource, "filter_id_value": value}]);
     let mut tempting = vec![json!({})];
@@ -200,7 +200,7 @@ fn entity_bodies() -> Vec<Value> {
     bodies
 }
 
-/// What is asked of a route; `None` for a route that nobody thought of.
+/// The requests for a route; `None` for a route without requests here.
 fn questions(method: &str, template: &str, ids: &[String]) -> Option<Vec<Asked>> {
     let reporting = "/v1/affiliates/reporting";
     Some(match (method, template.strip_prefix("/v1/affiliates")?) {
@@ -237,7 +237,7 @@ fn questions(method: &str, template: &str, ids: &[String]) -> Option<Vec<Asked>>
 }
 
 fn leaks(answer: &Answer, question: &Asked) -> Vec<String> {
-    // An error may repeat what was asked.
+    // An error may repeat the request.
     if answer.status != 200 {
         assert!([400, 404].contains(&answer.status), "{question:?} {answer:?}");
         return Vec::new();

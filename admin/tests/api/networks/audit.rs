@@ -1,4 +1,4 @@
-//! `/v1/networks/audit`: who changed what, and when.
+//! `/v1/networks/audit`: changes with author and time.
 
 use std::process::Command;
 
@@ -11,7 +11,7 @@ async fn entries(network: &Running, filter: &str) -> Vec<Value> {
     list["audit"].as_array().unwrap().clone()
 }
 
-/// The one entry with this object and action.
+/// The only entry with this object and action.
 async fn entry(network: &Running, object: &str, action: &str) -> Value {
     let filter = format!("&filter=object={object}&filter=action={action}");
     let mut found = entries(network, &filter).await;
@@ -96,7 +96,7 @@ async fn every_published_change_has_its_entry() {
     network.patch("offers/1?force=true", json!({"offer_status": "deleted"})).await.done();
     let store = rusqlite::Connection::open(network.dir().join("admin.db")).unwrap();
     let number = |sql: &str| store.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
-    // A deletion by status is a change and a deletion.
+    // A deletion by status has two entries: a change and a deletion.
     let entries =
         number("SELECT count(*) FROM audit WHERE object <> 'api_key' AND action <> 'deleted'");
     assert_eq!(entries, number("SELECT change_seq FROM meta"));
@@ -140,7 +140,7 @@ async fn no_secret_is_ever_in_it() {
     {
         assert!(!told.contains(secret), "{secret} is in {told}");
     }
-    // That there was one, and that it was changed, is told.
+    // The entry tells that a secret existed and changed.
     let changes = entries(&network, "&filter=object=advertiser&filter=action=changed").await;
     let secret = json!("(secret)");
     assert_eq!(change(&changes[1], "signing_key"), (&secret, &secret));

@@ -1,10 +1,10 @@
-//! `/v1/networks/botlist`: a list of programs that is replaced while everything runs.
+//! `/v1/networks/botlist`: replacement of the bot list during operation.
 
 use serde_json::{Value, json};
 
 use crate::client::{Running, start, with};
 
-/// The list, once all visits are judged by it.
+/// The bot list, after the reclassification of all visits.
 async fn in_force(network: &Running) -> Value {
     for _ in 0..2_000 {
         let list = network.get("botlist").await.done();
@@ -25,7 +25,7 @@ async fn a_network_starts_with_the_list_of_the_program_and_may_put_its_own_in_it
     let told = (&built_in["is_built_in"], &built_in["time_saved"], &built_in["blocks"]);
     assert_eq!(told, (&json!(true), &json!(0), &json!(0)));
 
-    // An answer can be edited and sent back.
+    // Clients can edit an answer and send it back.
     let own = with(built_in, json!({"patterns": ["LinkChecker", "!LinkChecker Phone"]}));
     let saved = network.put("botlist", own.clone()).await.done();
     assert_eq!((&saved["patterns"], &saved["is_built_in"]), (&own["patterns"], &json!(false)));

@@ -135,7 +135,7 @@ async fn a_code_that_was_anothers_is_issued_anew_only_on_demand() {
     network.post("couponcodes", code("BACK")).await.done();
 }
 
-/// On every way to a new row: alone, in an array, by another name.
+/// For all ways to a new row: alone, in an array, by renaming.
 #[tokio::test]
 async fn a_row_of_a_code_that_its_former_partner_has_is_no_reissue() {
     let network = start_with_offers().await;
@@ -152,7 +152,7 @@ async fn a_row_of_a_code_that_its_former_partner_has_is_no_reissue() {
     network.patch(&path, json!({"coupon_code": "HERS"})).await.done();
     network.delete(&path).await.done();
     network.delete("couponcodes/1").await.done();
-    // Nobody has it now: free, it may come to anybody; hers beside it says whose it is.
+    // No row has the code now, so any partner may get it; a row of Anna's beside it decides the owner.
     assert_eq!(kind(&network.post("couponcodes", on(2, 0)).await), REISSUE);
     network.post("couponcodes/bulk", json!([on(2, 0), on(1, 1)])).await.done();
     let all = network.get("couponcodes?filter=coupon_code=hers").await.done();
@@ -214,7 +214,7 @@ async fn a_code_of_a_deleted_offer_can_still_be_paused() {
     assert_eq!(network.post("couponcodes", code("MORE")).await.status, 400);
 }
 
-/// Two partners reach for one code on two offers at the same moment, again and again.
+/// Repeated simultaneous requests assign one code on two offers to two partners.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_two_simultaneous_claims_on_a_code_one_wins() {
     let network = start_with_offers().await;
@@ -231,7 +231,7 @@ async fn of_two_simultaneous_claims_on_a_code_one_wins() {
     assert_eq!(total(&network).await, 20);
 }
 
-/// Both offers have a row of the code that belongs to nobody; two editors give them away at once.
+/// Both offers have a row of the code without a partner; two editors assign the rows simultaneously.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_two_simultaneous_assignments_to_two_partners_one_wins() {
     let network = start_with_offers().await;
@@ -257,7 +257,7 @@ async fn of_two_simultaneous_assignments_to_two_partners_one_wins() {
     }
 }
 
-/// Whichever comes first: the code is still hers, or it was.
+/// In either order: the code still is, or formerly was, Anna's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_creation_beside_a_deletion_never_gets_anothers_code_unasked() {
     let network = start_with_offers().await;

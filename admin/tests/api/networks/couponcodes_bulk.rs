@@ -1,4 +1,4 @@
-//! `/v1/networks/couponcodes/bulk`: all rows, or none.
+//! `/v1/networks/couponcodes/bulk`: all rows or no row.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Codes that are for conversions only: a merchant's own form, without a link.
+//! Codes for conversions only: a merchant's own form, without a link.
 
 use serde_json::{Value, json};
 

@@ -87,7 +87,7 @@ async fn a_pattern_gives_all_of_its_codes_and_then_none() {
     assert_eq!(kind(&refused), (409, "coupon_code.pattern_exhausted"));
     assert!(refused.body["error"].as_str().unwrap().contains(" 10 "), "{refused:?}");
     assert_eq!(network.get("couponcodes").await.done()["paging"]["total_count"], 0);
-    // Taken by another offer, and once another partner's.
+    // Taken on another offer, and formerly of another partner.
     network.post("couponcodes", with(code("ten4"), json!({"network_offer_id": 2}))).await.done();
     network
         .post("couponcodes", with(code("TEN7"), json!({"network_affiliate_id": 2})))

@@ -1,4 +1,4 @@
-//! Deletions: nothing that is live goes unasked, and what was deleted comes back.
+//! Deletions: live codes prevent a deletion without `force`, and deleted objects can be restored.
 
 use serde_json::{Value, json};
 

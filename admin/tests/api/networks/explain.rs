@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::client::{Running, code, start, start_with_offers, with};
 use crate::published::published;
 
-/// An explanation by an index that holds every edit made so far.
+/// Explains a visit with an index that holds all edits so far.
 async fn explained(network: &Running, visit: Value) -> Value {
     published(network).await;
     network.post("explain", visit).await.done()

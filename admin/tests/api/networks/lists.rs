@@ -10,7 +10,7 @@ async fn codes(network: &Running, query: &str) -> Vec<String> {
     rows.iter().map(|row| row["coupon_code"].as_str().unwrap().to_owned()).collect()
 }
 
-/// ALPHA of Anna, beta of Ben, Gamma of nobody and paused, DELTA of Anna on offer 2.
+/// ALPHA of Anna, beta of Ben, Gamma without a partner and paused, DELTA of Anna on offer 2.
 async fn four_codes() -> Running {
     let network = start_with_offers().await;
     let rows = json!([

@@ -1,5 +1,5 @@
-//! How long lists take with 1,000 and with 1,000,000 codes. Takes a minute and wants a release
-//! build, so it runs only when asked for:
+//! Times of lists with 1,000 and with 1,000,000 codes. The test takes a minute and needs a release
+//! build, so it only runs on demand:
 //!
 //! `cargo test --release -p coupon-admin --test api lists_at_scale -- --ignored --nocapture`
 
@@ -18,9 +18,9 @@ use crate::client::{Running, start_with_offers};
 const PARTNERS: u32 = 100;
 const ROUNDS: usize = 7;
 
-/// What a caller waits for, whatever the number of codes.
+/// The longest time for a client, for any number of codes.
 const SOON: Duration = Duration::from_millis(50);
-/// A search for a part of a code goes over all codes.
+/// A search for a part of a code scans all codes.
 const SEARCHED: Duration = Duration::from_millis(300);
 
 const OPERATIONS: [(&str, &str, Duration); 18] = [
@@ -44,7 +44,7 @@ const OPERATIONS: [(&str, &str, Duration); 18] = [
     ("part of a code", "search=4E7", SEARCHED),
 ];
 
-/// A network with so many codes.
+/// A network with this number of codes.
 async fn network(codes: u32) -> Running {
     let network = start_with_offers().await;
     for number in 3..=PARTNERS {
@@ -79,7 +79,7 @@ fn code(number: u32) -> String {
     format!("{word}{:08x}", number.wrapping_mul(2_654_435_761))
 }
 
-/// The median of some rounds.
+/// The median over several rounds.
 async fn time(network: &Running, query: &str) -> Duration {
     let mut times = Vec::new();
     for _ in 0..ROUNDS {

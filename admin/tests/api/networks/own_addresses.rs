@@ -1,4 +1,4 @@
-//! URLs that would lead visitors back to a tracking domain, in circles.
+//! URLs that would redirect visitors back to a tracking domain, in circles.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! What partners' servers get, when, and how often.
+//! Delivery of partner postbacks: contents, times and repetitions.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use sha2::Sha256;
 use crate::client::{Running, all, start_with_offers_and, with};
 use crate::partner_server::{Partner, Reply};
 
-/// Everything on this machine may be spoken to, and waits are short.
+/// Allows all addresses of this machine, and sets short waits.
 fn quick(config: &mut Config) {
     config.pixels.allowed_networks = vec!["127.0.0.0/8".parse().unwrap()];
     config.pixels.timeout = Duration::from_millis(500);
@@ -34,7 +34,7 @@ fn conversion(number: u8) -> Approved<'static> {
     }
 }
 
-/// As the ledger does.
+/// Like the conversion writer.
 fn approve(network: &Running, conversions: &[Approved<'_>]) {
     let mut connection = connect_writer(network.dir()).unwrap();
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
@@ -49,7 +49,7 @@ async fn deliveries(network: &Running, query: &str) -> Vec<Value> {
     list["pixel_deliveries"].as_array().unwrap().clone()
 }
 
-/// Waits until all deliveries are as wanted, and answers them, the newest first.
+/// Waits until all deliveries meet the condition, and returns the deliveries, newest first.
 async fn until(network: &Running, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
@@ -195,7 +195,7 @@ async fn a_status_is_an_answer_however_the_body_goes_on() {
     let written = *endless.written.lock().unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(*endless.written.lock().unwrap(), written, "it still reads");
-    // What lies in the sockets' buffers was written too.
+    // The buffers of the sockets count as written.
     assert!(written < 16 << 20, "{written}");
 }
 
@@ -246,7 +246,7 @@ async fn many_servers_that_hang_hold_up_nobody_else() {
     }
     let conversions: Vec<_> = (1..=30).map(conversion).collect();
     approve(&network, &conversions);
-    // Known as hanging, they share two places: this takes seven seconds at the least.
+    // Unresponsive servers share two slots, so this takes at least seven seconds.
     let deadline = Instant::now() + Duration::from_secs(60);
     while hanging.iter().any(|partner| partner.seen().len() < 3) {
         assert!(Instant::now() < deadline);
@@ -368,7 +368,7 @@ async fn a_receiver_can_verify_who_sends() {
     let t = t.strip_prefix("t=").unwrap();
     let age = jiff::Timestamp::now().as_second() - t.parse::<i64>().unwrap();
     assert!((0..10).contains(&age), "{age}");
-    // As a receiver knows it: its own origin, and the target as it came.
+    // Like a receiver: its own origin, and the target as received.
     let url = partner.url(&seen.target);
     let mut mac = Hmac::<Sha256>::new_from_slice(b"partner-secret").unwrap();
     mac.update(format!("{t}.{url}").as_bytes());
@@ -438,7 +438,7 @@ async fn nothing_is_sent_to_a_tracking_domain_that_came_after_the_postback() {
     let network = start_with_offers_and(quick).await;
     let partner = Partner::willing().await;
     network.post("pixels", pixel(partner.url("/?nid=1"))).await.done();
-    // Some port of the host is enough: what a proxy hands on may come in at any.
+    // Any port of the host counts, because a proxy may forward any port.
     network.post("trackingdomains", json!({"base_url": "http://127.0.0.1"})).await.done();
     approve(&network, &[conversion(1)]);
     let dead = until(&network, is("dead")).await.remove(0);

@@ -1,5 +1,5 @@
-//! `/v1/networks/privacy`: erasing what is personal. What is found and erased is tested beside the
-//! work itself; here: what may be asked, by whom, and what is told of it.
+//! `/v1/networks/privacy`: erasure of personal data. The tests of search and erasure are beside that code;
+//! here are tests of requests, rights and answers.
 
 use serde_json::json;
 

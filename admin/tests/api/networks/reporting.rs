@@ -18,11 +18,11 @@ fn filters(filters: &[(&str, Value)]) -> Value {
 }
 
 impl Running {
-    async fn ask(&self, path: &str, body: Value) -> Answer {
+    async fn query(&self, path: &str, body: Value) -> Answer {
         self.post(&format!("reporting/{path}"), body).await
     }
 
-    /// A file's lines, as maps of column and cell.
+    /// The lines of a file as maps from column to cell.
     async fn file(&self, path: &str, body: Value) -> Vec<Value> {
         let path = format!("/v1/networks/reporting/{path}");
         let headers = [("accept", "text/csv")];
@@ -49,8 +49,8 @@ fn ids(answer: &Value) -> Vec<String> {
     rows.map(|row| row["conversion_id"].as_str().unwrap()[..2].to_owned()).collect()
 }
 
-/// Six conversions: 1 approved base, 2 pending, 3 rejected, 4 invalid and without anybody, 5 an
-/// event, 6 of another partner and offer, with a conflict and a suspicion.
+/// Six conversions: 1 approved base, 2 pending, 3 rejected, 4 invalid without offer and partner, 5 an
+/// event, 6 of another partner and offer, with a conflict and a fraud flag.
 async fn sold() -> Running {
     let network = start_with_offers().await;
     network.post("couponcodes", code("ANNA10")).await.done();
@@ -105,7 +105,7 @@ async fn sold() -> Running {
 #[tokio::test]
 async fn a_conversion_is_shown_with_all_that_is_known_of_it() {
     let network = sold().await;
-    let answer = network.ask("conversions", june(json!({}))).await.done();
+    let answer = network.query("conversions", june(json!({}))).await.done();
     assert_eq!(answer["paging"], json!({"page": 1, "page_size": 50, "total_count": 6}));
     assert_eq!(ids(&answer), ["06", "05", "04", "03", "02", "01"]);
     let bought = &answer["conversions"][5];
@@ -172,14 +172,14 @@ async fn conversions_are_found_by_each_filter_and_in_pages() {
         (json!({"from": "2026-06-15 12:00:02", "to": "2026-06-15 12:00:03"}), vec!["03", "02"]),
         (json!({"from": "2026-06-16", "to": "2026-06-17"}), vec![]),
     ] {
-        let answer = network.ask("conversions", wanted.clone()).await.done();
+        let answer = network.query("conversions", wanted.clone()).await.done();
         assert_eq!(ids(&answer), found, "{wanted}");
     }
     let path =
         "conversions?page=2&page_size=4&order_field=conversion_unix_timestamp&order_direction=desc";
-    let answer = network.ask(path, june(json!({"show_events": true}))).await.done();
+    let answer = network.query(path, june(json!({"show_events": true}))).await.done();
     assert_eq!(ids(&answer), ["02", "01"]);
-    let stream = network.ask("conversions/stream", june(json!({}))).await.done();
+    let stream = network.query("conversions/stream", june(json!({}))).await.done();
     assert_eq!((ids(&stream).len(), &stream["incomplete_results"]), (6, &json!(false)));
 }
 
@@ -206,7 +206,7 @@ async fn what_is_wrong_with_a_question_about_conversions_is_named() {
         (june(json!({"timezone_id": 99})), "timezone_id"),
         (json!({"from": "2026-06-10", "to": "2026-06-01"}), "to"),
     ] {
-        let answer = network.ask("conversions", wrong.clone()).await;
+        let answer = network.query("conversions", wrong.clone()).await;
         assert_eq!(answer.refusal(), (400, "request.invalid", vec![field]), "{wrong}");
     }
 }
@@ -217,8 +217,8 @@ async fn a_kind_of_device_that_does_not_exist_is_refused_and_not_counted_as_noth
     let asked = |device: &str| {
         with(filters(&[("device_type", json!(device))]), json!({"columns": [{"column": "offer"}]}))
     };
-    network.ask("entity", asked("Mobile")).await.done();
-    let refused = network.ask("entity", asked("phone")).await;
+    network.query("entity", asked("Mobile")).await.done();
+    let refused = network.query("entity", asked("phone")).await;
     assert_eq!(refused.refusal().2, ["query.filters[0].filter_id_value"]);
 }
 
@@ -267,13 +267,13 @@ async fn a_file_of_conversions_holds_all_of_them_and_no_formula() {
     assert_eq!(file[0]["amount"], "");
     let page = network.file("conversions", june(json!({"page": 2, "page_size": 4}))).await;
     assert_eq!(page, file[4..]);
-    let exported = network.ask("conversions/export", june(json!({"format": "csv"}))).await;
+    let exported = network.query("conversions/export", june(json!({"format": "csv"}))).await;
     assert_eq!(lines(&exported), file);
-    let exported = network.ask("conversions/export", june(json!({}))).await;
+    let exported = network.query("conversions/export", june(json!({}))).await;
     assert_eq!(lines(&exported), file);
-    let json = network.ask("conversions/export", june(json!({"format": "json"}))).await.done();
+    let json = network.query("conversions/export", june(json!({"format": "json"}))).await.done();
     assert_eq!(ids(&json).len(), 6);
-    let wrong = network.ask("conversions/export", june(json!({"format": "xlsx"}))).await;
+    let wrong = network.query("conversions/export", june(json!({"format": "xlsx"}))).await;
     assert_eq!(wrong.refusal(), (400, "request.invalid", vec!["format"]));
 }
 
@@ -283,7 +283,7 @@ async fn a_file_of_counts_holds_what_the_table_holds() {
     let body = june(
         json!({"columns": [{"column": "affiliate"}, {"column": "date"}], "order": "affiliate"}),
     );
-    let table = network.ask("entity/table", body.clone()).await.done();
+    let table = network.query("entity/table", body.clone()).await.done();
     let file = network.file("entity", body.clone()).await;
     let rows = table["table"].as_array().unwrap();
     assert_eq!((rows.len(), file.len()), (3, 3));
@@ -296,8 +296,8 @@ async fn a_file_of_counts_holds_what_the_table_holds() {
             assert_eq!(line[measure], text, "{measure}");
         }
     }
-    assert_eq!(lines(&network.ask("entity/table/export", body.clone()).await), file);
-    let answer = network.ask("entity/table/export", with(body, json!({"format": "json"}))).await;
+    assert_eq!(lines(&network.query("entity/table/export", body.clone()).await), file);
+    let answer = network.query("entity/table/export", with(body, json!({"format": "json"}))).await;
     assert_eq!(answer.done(), table);
 }
 
@@ -306,9 +306,9 @@ async fn clicks_are_shown_with_what_became_of_them() {
     let network = start_with_offers().await;
     network.post("couponcodes", code("ANNA10")).await.done();
     let at = |second: u64, visit: Visit| Visit { unix_ms: NOON_MS + second * 1_000, ..visit };
-    let plain = Visit { tags: vec![(Tag::Sub1, b"=1")], ..Visit::of("Anna10", 1, 1) };
-    let kind = |kind| Visit { kind, ..Visit::of("Anna10", 1, 1) };
-    let paused = Visit { reason: Reason::Paused, ..Visit::of("Anna10", 1, 2) };
+    let plain = Visit { tags: vec![(Tag::Sub1, b"=1")], ..Visit::new("Anna10", 1, 1) };
+    let kind = |kind| Visit { kind, ..Visit::new("Anna10", 1, 1) };
+    let paused = Visit { reason: Reason::Paused, ..Visit::new("Anna10", 1, 2) };
     let visits = [
         at(0, plain),
         at(1, kind(VisitKind::Sdk)),
@@ -321,14 +321,14 @@ async fn clicks_are_shown_with_what_became_of_them() {
     let refused =
         Conversion { transaction_id: transactions[1].clone(), status: Status::Rejected, ..sale(2) };
     network.convert(vec![bought, refused]).await;
-    let stream = network.ask("clicks/stream", june(json!({}))).await.done();
+    let stream = network.query("clicks/stream", june(json!({}))).await.done();
     let clicks = stream["clicks"].as_array().unwrap();
     let flags =
         |field: &str| clicks.iter().map(|c| c[field].as_bool().unwrap()).collect::<Vec<_>>();
     assert_eq!(flags("has_conversion"), [false, false, false, true]);
     assert_eq!(flags("is_sdk_click"), [false, false, true, false]);
     assert_eq!(flags("is_prefetch"), [false, true, false, false]);
-    let invalid = network.ask("invalidclicks", june(json!({}))).await.done();
+    let invalid = network.query("invalidclicks", june(json!({}))).await.done();
     let invalid = invalid["clicks"].as_array().unwrap();
     assert_eq!(invalid.len(), 1);
     assert_eq!(
@@ -357,7 +357,7 @@ async fn clicks_are_shown_with_what_became_of_them() {
             1,
         ),
     ] {
-        let found = network.ask("clicks/stream", body.clone()).await.done();
+        let found = network.query("clicks/stream", body.clone()).await.done();
         assert_eq!(found["clicks"].as_array().unwrap().len(), count, "{body}");
     }
 }
@@ -368,7 +368,7 @@ fn ids_of(numbers: &[u8]) -> Vec<String> {
 
 async fn figure(network: &Running, measure: &str) -> Value {
     let body = june(json!({"columns": [{"column": "offer"}], "currency_id": "USD"}));
-    network.ask("entity", body).await.done()["summary"][measure].clone()
+    network.query("entity", body).await.done()["summary"][measure].clone()
 }
 
 #[tokio::test]
@@ -432,7 +432,7 @@ async fn a_refund_that_waits_is_shown_beside_what_it_was_sold_in_and_takes_back_
         ..sale(2)
     };
     network.convert(vec![order, refund]).await;
-    let answer = network.ask("conversions", june(json!({}))).await.done();
+    let answer = network.query("conversions", june(json!({}))).await.done();
     let shown = |at: usize, field: &str| answer["conversions"][at][field].clone();
     assert_eq!((shown(0, "is_refund"), shown(1, "is_refund")), (json!(true), json!(false)));
     assert_eq!((shown(0, "amount"), shown(0, "sale_amount")), (json!(-40), json!(0)));

@@ -13,7 +13,7 @@ use crate::client::{Answer, Running, code, start_with, start_with_offers, with};
 const HEADER: &str = "offer_id,affiliate_id,coupon_code,status";
 
 impl Running {
-    /// Sends bytes that are no JSON.
+    /// Sends bytes that are not JSON.
     async fn send_as(&self, path: &str, kind: &str, body: impl Into<Bytes>) -> Answer {
         let request = Request::post(format!("/v1/networks/{path}"))
             .header("x-eflow-api-key", &self.key)
@@ -27,7 +27,7 @@ impl Running {
         self.send_as(&format!("couponcodes/uploads?mode={mode}"), "text/csv", file).await
     }
 
-    /// Uploads rows to add, below the columns that must be there.
+    /// Uploads rows to add, with the mandatory columns.
     async fn staged(&self, rows: &str) -> Value {
         self.upload("add", format!("{HEADER}\n{rows}")).await.done()
     }
@@ -58,7 +58,7 @@ impl Running {
     }
 }
 
-/// Row, verdict, and the columns that are wrong.
+/// Row, verdict, and columns with errors.
 fn verdicts(answer: &Value) -> Vec<(u64, String, Vec<String>)> {
     let rows = answer["rows_on_page"].as_array().unwrap().iter();
     rows.map(|row| {
@@ -367,7 +367,7 @@ async fn a_file_has_a_limit_of_its_own_and_must_keep_coming() {
     let slow = tokio::task::spawn_blocking(move || {
         let mut slow = std::net::TcpStream::connect(address).unwrap();
         slow.write_all(head.as_bytes()).unwrap();
-        // Longer in all than may pass without a byte.
+        // In total longer than the allowed time without a byte.
         for _ in 0..4 {
             std::thread::sleep(Duration::from_millis(150));
             slow.write_all(b"1,1,x,active\n").unwrap();
@@ -450,7 +450,7 @@ async fn a_row_of_a_code_that_its_former_partner_has_is_no_reissue() {
     assert_eq!(network.staged("2,,hers,active\n1,2,hers,active\n").await["invalid"], 2);
 }
 
-/// Two files claim the same codes for two partners at the same moment.
+/// Two simultaneous files assign the same codes to two partners.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_two_commits_at_once_that_claim_the_same_codes_one_wins() {
     let network = start_with_offers().await;

@@ -1,27 +1,28 @@
-//! What serde says of a value that it cannot read, in the words of who sent it: types of Rust such as
-//! `u32` mean nothing to him.
+//! Translates serde's error messages into terms of JSON, because clients do not know Rust types such
+//! as `u32`.
 
-/// The sentence about one field.
-pub(super) fn plain(message: &str) -> String {
-    let said = of_type(message).or_else(|| of_name(message)).or_else(|| of_length(message));
-    said.unwrap_or_else(|| message.to_owned())
+pub(super) fn translate(message: &str) -> String {
+    let translated = translate_type_error(message)
+        .or_else(|| translate_name_error(message))
+        .or_else(|| translate_length_error(message));
+    translated.unwrap_or_else(|| message.to_owned())
 }
 
 /// `invalid type: string "x", expected u32`
-fn of_type(message: &str) -> Option<String> {
+fn translate_type_error(message: &str) -> Option<String> {
     let rest =
         ["invalid type: ", "invalid value: "].iter().find_map(|kind| message.strip_prefix(kind))?;
     let (found, expected) = rest.rsplit_once(", expected ")?;
-    Some(format!("must be {}, not {}", wanted(expected), found_value(found)))
+    Some(format!("must be {}, not {}", expected_text(expected), found_text(found)))
 }
 
-/// `invalid length 0, expected struct X with 3 elements`: serde reads the fields out of a list, too.
-fn of_length(message: &str) -> Option<String> {
+/// `invalid length 0, expected struct X with 3 elements`: serde also reads fields from a list.
+fn translate_length_error(message: &str) -> Option<String> {
     let (_, expected) = message.strip_prefix("invalid length ")?.split_once(", expected ")?;
     expected.starts_with("struct ").then(|| "must be an object, not a list".into())
 }
 
-fn wanted(expected: &str) -> String {
+fn expected_text(expected: &str) -> String {
     let largest = match expected {
         "u8" => u64::from(u8::MAX),
         "u16" => u64::from(u16::MAX),
@@ -42,7 +43,7 @@ fn wanted(expected: &str) -> String {
     format!("a whole number from 0 to {largest}")
 }
 
-fn found_value(found: &str) -> String {
+fn found_text(found: &str) -> String {
     match found {
         "sequence" => return "a list".into(),
         "map" => return "an object".into(),
@@ -59,23 +60,23 @@ fn found_value(found: &str) -> String {
     }
 }
 
-/// ``unknown field `x`, expected one of `a`, `b` `` and its like, and missing fields.
-fn of_name(message: &str) -> Option<String> {
+/// ``unknown field `x`, expected one of `a`, `b` `` and similar messages, and missing fields.
+fn translate_name_error(message: &str) -> Option<String> {
     if message.starts_with("missing field ") {
         return Some("is missing".into());
     }
     if message.starts_with("unknown field ") {
         return Some(match message.split_once(", expected ") {
-            Some((_, known)) => format!("is not a field here; known: {}", listed(known)),
+            Some((_, known)) => format!("is not a field here; known: {}", list_names(known)),
             None => "is not a field here".into(),
         });
     }
     let (found, known) = message.strip_prefix("unknown variant ")?.rsplit_once(", expected ")?;
-    Some(format!("{found} is not possible here; known: {}", listed(known)))
+    Some(format!("{found} is not possible here; known: {}", list_names(known)))
 }
 
-/// Without serde's "one of", and with commas only.
-fn listed(known: &str) -> String {
+/// Removes serde's "one of", and separates with commas only.
+fn list_names(known: &str) -> String {
     known.trim_start_matches("one of ").replace("` or `", "`, `").replace('`', "")
 }
 
@@ -108,8 +109,8 @@ mod tests {
         Two,
     }
 
-    fn said(value: Value) -> String {
-        plain(&serde_json::from_value::<Sample>(value).unwrap_err().to_string())
+    fn translated(value: Value) -> String {
+        translate(&serde_json::from_value::<Sample>(value).unwrap_err().to_string())
     }
 
     #[test]
@@ -149,7 +150,7 @@ mod tests {
             (json!(["x"]), "must be an object, not a list".into()),
             (json!("x"), "must be an object, not the text \"x\"".into()),
         ] {
-            assert_eq!(said(value.clone()), expected, "{value}");
+            assert_eq!(translated(value.clone()), expected, "{value}");
         }
     }
 }

@@ -1,0 +1,184 @@
+//! The handlers of resources that clients list, read, create, replace, patch, delete and restore,
+//! written once for all resources.
+//!
+//! The file of a resource implements [`CrudResource`] (or [`CatalogResource`], for objects of the
+//! catalog) and holds the route table. Each line of the table names one function of this file, which
+//! adds the handler and the OpenAPI description.
+
+mod catalog;
+mod operation;
+mod resource;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+
+use super::answer::{Answer, Done, List, ListOf, done};
+use super::auth::Authenticated;
+use super::error::ApiError;
+use super::live::Edits;
+use super::request::{Fields, Id, Json, ListParameters, ListRequest, Relationships, Wait};
+use super::schema::{Patched, Row};
+use super::state::Network;
+use crate::edit::{Change, EditError};
+use crate::store::{Store, StoreError, WriteTx};
+use operation::{Operation, Routes, parameters_of};
+
+pub(super) use catalog::CatalogResource;
+pub(super) use resource::{CrudResource, EditOptions, NoRules, Restorable};
+
+/// `GET /…`. `about` becomes the summary, and after an empty line the description.
+pub(super) fn list<R: CrudResource>(path: &str, about: &str) -> Routes {
+    let operation = Operation::new(about, R::LIST.parameters());
+    operation.answering::<ListOf<R::Answer>>().get(path, handle_list::<R>)
+}
+
+/// `POST /…`.
+pub(super) fn create<R: CrudResource>(path: &str, about: &str) -> Routes {
+    let operation = Operation::new(about, parameters_of::<Wait>());
+    operation.taking::<R::Edit>().answering::<R::Answer>().post(path, handle_create::<R>)
+}
+
+/// `GET /…/{id}`.
+pub(super) fn read<R: CrudResource>(path: &str, about: &str) -> Routes {
+    let mut parameters = parameters_of::<Id>();
+    parameters.extend(R::LIST.relationship_parameter());
+    Operation::new(about, parameters).answering::<R::Answer>().get(path, handle_read::<R>)
+}
+
+/// `PUT /…/{id}`.
+pub(super) fn replace<R: CrudResource>(path: &str, about: &str) -> Routes {
+    let operation = Operation::with_id::<R::ChangeOptions>(about).taking::<R::Edit>();
+    operation.answering::<R::Answer>().put(path, handle_replace::<R>)
+}
+
+/// `PATCH /…/{id}`.
+pub(super) fn patch<R: CrudResource>(path: &str, about: &str) -> Routes {
+    let operation = Operation::with_id::<R::ChangeOptions>(about).taking::<Patched<R::Edit>>();
+    operation.answering::<R::Answer>().patch(path, handle_patch::<R>)
+}
+
+/// `DELETE /…/{id}`.
+pub(super) fn delete<R: CrudResource>(path: &str, about: &str) -> Routes {
+    let operation = Operation::with_id::<R::DeleteOptions>(about);
+    operation.answering::<Done>().delete(path, handle_delete::<R>)
+}
+
+/// `POST /…/{id}/restore`.
+pub(super) fn restore<R: Restorable>(path: &str, about: &str) -> Routes {
+    let operation = Operation::with_id::<R::RestoreOptions>(about);
+    operation.answering::<R::Answer>().post(path, handle_restore::<R>)
+}
+
+/// Finds a row, or answers 404.
+pub(super) async fn find<R: CrudResource>(store: &Store, id: u32) -> Result<R::Row, ApiError> {
+    let found = store.read(move |connection| R::find(connection, id)).await?;
+    Ok(found.ok_or(EditError::NotFound { what: R::NAME, id })?)
+}
+
+async fn handle_list<R: CrudResource>(
+    State(store): State<Store>,
+    State(network): State<Network>,
+    Authenticated(caller): Authenticated,
+    parameters: ListParameters,
+) -> Result<Response, ApiError> {
+    let ListRequest { query, relationships } = parameters.parse(&R::LIST)?;
+    let page = query.page;
+    let (rows, total_count) = store
+        .read(move |connection| {
+            let listed = R::list(connection, &query)?;
+            let rows =
+                R::render_rows(connection, network, caller.role, listed.rows, &relationships)?;
+            Ok::<_, StoreError>((rows, listed.total_count))
+        })
+        .await?;
+    Ok(List::new(<R::Answer as Row>::PLURAL, rows, page, total_count).into_response())
+}
+
+async fn handle_read<R: CrudResource>(
+    State(store): State<Store>,
+    State(network): State<Network>,
+    Authenticated(caller): Authenticated,
+    Id(id): Id,
+    parameters: ListParameters,
+) -> Result<Response, ApiError> {
+    // Resources without relationships have always ignored the query string here.
+    let relationships = match R::LIST.relationships {
+        [] => Relationships::default(),
+        known => parameters.relationships(known)?,
+    };
+    let mut found = store
+        .read(move |connection| {
+            let found = R::find(connection, id)?.into_iter().collect();
+            R::render_rows(connection, network, caller.role, found, &relationships)
+        })
+        .await?;
+    let object = found.pop().ok_or(EditError::NotFound { what: R::NAME, id })?;
+    Ok(object.into_answer())
+}
+
+async fn handle_create<R: CrudResource>(
+    State(edits): State<Edits>,
+    State(network): State<Network>,
+    State(rules): State<R::Rules>,
+    wait: Wait,
+    Json(edit): Json<R::Edit>,
+) -> Result<Response, ApiError> {
+    let create = move |tx: &WriteTx<'_>| R::create(tx, &rules, edit);
+    edits.create(wait, create, move |created| R::render_created(network, created)).await
+}
+
+async fn handle_replace<R: CrudResource>(
+    edits: State<Edits>,
+    network: State<Network>,
+    rules: State<R::Rules>,
+    options: R::ChangeOptions,
+    id: Id,
+    Json(fields): Fields,
+) -> Result<Response, ApiError> {
+    change::<R>(edits, network, rules, options, id, Change::Replace(fields)).await
+}
+
+async fn handle_patch<R: CrudResource>(
+    edits: State<Edits>,
+    network: State<Network>,
+    rules: State<R::Rules>,
+    options: R::ChangeOptions,
+    id: Id,
+    Json(fields): Fields,
+) -> Result<Response, ApiError> {
+    change::<R>(edits, network, rules, options, id, Change::Patch(fields)).await
+}
+
+async fn change<R: CrudResource>(
+    State(edits): State<Edits>,
+    State(network): State<Network>,
+    State(rules): State<R::Rules>,
+    options: R::ChangeOptions,
+    Id(id): Id,
+    change: Change,
+) -> Result<Response, ApiError> {
+    let wait = options.wait();
+    let work = move |tx: &WriteTx<'_>| R::change(tx, &rules, id, change, options);
+    edits.change(wait, work, |row| R::render_changed(network, row)).await
+}
+
+async fn handle_delete<R: CrudResource>(
+    State(edits): State<Edits>,
+    options: R::DeleteOptions,
+    Id(id): Id,
+) -> Result<Response, ApiError> {
+    let wait = options.wait();
+    edits.change(wait, move |tx| R::delete(tx, id, options), done).await
+}
+
+async fn handle_restore<R: Restorable>(
+    State(edits): State<Edits>,
+    State(network): State<Network>,
+    State(rules): State<R::Rules>,
+    options: R::RestoreOptions,
+    Id(id): Id,
+) -> Result<Response, ApiError> {
+    let wait = options.wait();
+    let restore = move |tx: &WriteTx<'_>| R::restore(tx, &rules, id, options);
+    edits.create(wait, restore, move |row| R::render_created(network, row)).await
+}

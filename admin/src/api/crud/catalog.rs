@@ -1,0 +1,154 @@
+//! Objects of the catalog as resources.
+
+use axum::extract::FromRef;
+use rusqlite::Connection;
+use serde::Serialize;
+
+use super::resource::{CrudResource, DeleteOptions, Restorable};
+use crate::api::answer::{Object, Resource};
+use crate::api::request::{ListSpec, Relationships, Wait};
+use crate::api::state::{AppState, Network};
+use crate::edit::{self, Change, EditError, Editable, Saved};
+use crate::keys::Role;
+use crate::store::rows::{self, Listed, Query, Stored};
+use crate::store::{StoreError, WriteTx};
+
+/// An object of the catalog, which the store keeps as one row and `edit` edits in the same way for
+/// all types.
+pub(crate) trait CatalogResource: Editable + Resource + Serialize + Send + 'static {
+    /// See [`CrudResource::Rules`].
+    type Rules: FromRef<AppState> + Send + 'static;
+    /// See [`CrudResource::ChangeOptions`].
+    type ChangeOptions: DeleteOptions;
+    /// See [`CrudResource::DeleteOptions`].
+    type DeleteOptions: DeleteOptions;
+
+    /// See [`CrudResource::LIST`].
+    const LIST: ListSpec;
+
+    /// Refuses a state that the rows alone do not rule out. `before` is absent for creations and
+    /// restorations.
+    fn check_saved(
+        _rules: &Self::Rules,
+        _before: Option<&Self>,
+        _now: &Self,
+    ) -> Result<(), EditError> {
+        Ok(())
+    }
+
+    /// Clears the fields that only admin keys may read.
+    fn clear_secrets(&mut self) {}
+
+    /// Fills fields that follow from others.
+    fn fill_derived(&mut self) {}
+
+    /// Remarks about a saved object, such as macros that stay empty.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Adds the related objects that the request names.
+    fn add_relationships(
+        _connection: &Connection,
+        _network: Network,
+        _objects: &mut [Object<Self>],
+        _wanted: &Relationships,
+    ) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+fn render<T: CatalogResource>(network: Network, mut row: Stored<T>) -> Object<T> {
+    row.object.fill_derived();
+    Object::new(network, row)
+}
+
+impl<T: CatalogResource> CrudResource for T {
+    type Edit = T;
+    type Row = Stored<T>;
+    type Created = Stored<T>;
+    type Answer = Object<T>;
+    type Rules = T::Rules;
+    type ChangeOptions = T::ChangeOptions;
+    type DeleteOptions = T::DeleteOptions;
+
+    const NAME: &'static str = <T as Editable>::NAME;
+    const LIST: ListSpec = <T as CatalogResource>::LIST;
+
+    fn list(connection: &Connection, query: &Query) -> Result<Listed<Stored<T>>, StoreError> {
+        rows::list(connection, query)
+    }
+
+    fn find(connection: &Connection, id: u32) -> Result<Option<Stored<T>>, StoreError> {
+        rows::find(connection, id)
+    }
+
+    fn create(tx: &WriteTx<'_>, rules: &T::Rules, edit: T) -> Result<Saved<Stored<T>>, EditError> {
+        let saved = edit::create(tx, &edit)?;
+        T::check_saved(rules, None, &saved.now.object)?;
+        Ok(saved)
+    }
+
+    fn change(
+        tx: &WriteTx<'_>,
+        rules: &T::Rules,
+        id: u32,
+        change: Change,
+        options: T::ChangeOptions,
+    ) -> Result<Saved<Stored<T>>, EditError> {
+        let before = rows::find::<T>(tx, id)?;
+        let saved = edit::change_or_remove::<T>(tx, id, change, options.removal())?;
+        T::check_saved(rules, before.as_ref().map(|row| &row.object), &saved.now.object)?;
+        Ok(saved)
+    }
+
+    fn delete(
+        tx: &WriteTx<'_>,
+        id: u32,
+        options: T::DeleteOptions,
+    ) -> Result<Saved<()>, EditError> {
+        edit::remove::<T>(tx, id, options.removal())
+    }
+
+    fn render_rows(
+        connection: &Connection,
+        network: Network,
+        role: Role,
+        rows: Vec<Stored<T>>,
+        relationships: &Relationships,
+    ) -> Result<Vec<Object<T>>, StoreError> {
+        let render_one = |mut row: Stored<T>| {
+            if role != Role::Admin {
+                row.object.clear_secrets();
+            }
+            render(network, row)
+        };
+        let mut objects: Vec<Object<T>> = rows.into_iter().map(render_one).collect();
+        T::add_relationships(connection, network, &mut objects, relationships)?;
+        Ok(objects)
+    }
+
+    fn render_changed(network: Network, row: Stored<T>) -> Object<T> {
+        let warnings = row.object.warnings();
+        render(network, row).with_warnings(warnings)
+    }
+
+    fn render_created(network: Network, created: Stored<T>) -> Object<T> {
+        Self::render_changed(network, created)
+    }
+}
+
+impl<T: CatalogResource> Restorable for T {
+    type RestoreOptions = Wait;
+
+    fn restore(
+        tx: &WriteTx<'_>,
+        rules: &T::Rules,
+        id: u32,
+        _options: Wait,
+    ) -> Result<Saved<Stored<T>>, EditError> {
+        let saved = edit::restore::<T>(tx, id)?;
+        T::check_saved(rules, None, &saved.now.object)?;
+        Ok(saved)
+    }
+}

@@ -1,0 +1,85 @@
+//! The state of the router, and the parts that handlers take.
+
+use axum::extract::FromRef;
+
+use super::auth::{AuthConfig, AuthLayer};
+use super::bodies::Bodies;
+use crate::archive::Archive;
+use crate::click_ingest::ClickIngestHandle;
+use crate::conversions::postback_ingest::PostbackHandle;
+use crate::disk::Disk;
+use crate::partner_postbacks::PartnerPostbacks;
+use crate::privacy::PrivacyHandle;
+use crate::publish::PublisherHandle;
+use crate::store::Store;
+use crate::uploads::Uploads;
+
+/// The state of the router. Each handler takes single parts.
+#[derive(Clone)]
+pub struct AppState {
+    /// The SQLite store.
+    pub store: Store,
+    /// Free space for bulk work.
+    pub disk: Disk,
+    /// The network's id in answers.
+    pub network: Network,
+    /// Request limits and trusted proxies.
+    pub auth: AuthConfig,
+    /// Bounds on request bodies.
+    pub bodies: Bodies,
+    /// Publishes edits.
+    pub publisher: PublisherHandle,
+    /// The click archive.
+    pub archive: Archive,
+    /// State of click ingest.
+    pub intake: ClickIngestHandle,
+    /// State of erasures and retention.
+    pub privacy: PrivacyHandle,
+    /// State of postback ingest.
+    pub postbacks: PostbackHandle,
+    /// Bulk uploads.
+    pub uploads: Uploads,
+    /// Sender of partner postbacks.
+    pub pixels: PartnerPostbacks,
+}
+
+/// The network's number in answers.
+#[derive(Debug, Clone, Copy)]
+pub struct Network {
+    /// As configured.
+    pub id: u32,
+}
+
+macro_rules! parts {
+    ($($field:ident: $part:ty),+ $(,)?) => {
+        $(impl FromRef<AppState> for $part {
+            fn from_ref(state: &AppState) -> $part {
+                state.$field.clone()
+            }
+        })+
+    };
+}
+
+parts! {
+    store: Store,
+    disk: Disk,
+    publisher: PublisherHandle,
+    archive: Archive,
+    intake: ClickIngestHandle,
+    privacy: PrivacyHandle,
+    postbacks: PostbackHandle,
+    uploads: Uploads,
+    pixels: PartnerPostbacks,
+}
+
+impl FromRef<AppState> for Network {
+    fn from_ref(state: &AppState) -> Network {
+        state.network
+    }
+}
+
+impl FromRef<AppState> for AuthLayer {
+    fn from_ref(state: &AppState) -> AuthLayer {
+        AuthLayer::new(state.store.clone(), state.auth.clone(), state.bodies.clone())
+    }
+}

@@ -1,0 +1,42 @@
+//! Errors in the fields of an object.
+
+use std::fmt;
+
+/// An error in one field; the message says how to mend the value.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+pub struct FieldError {
+    /// The field's path, such as `payout_revenue[1].payout_amount`.
+    pub field: String,
+    /// The message.
+    pub error: String,
+}
+
+/// Collects field errors, so that a request learns of all its errors at once.
+#[derive(Debug, Default)]
+pub struct Problems(Vec<FieldError>);
+
+impl Problems {
+    /// Adds an error.
+    pub fn add(&mut self, field: impl Into<String>, error: impl fmt::Display) {
+        self.0.push(FieldError { field: field.into(), error: error.to_string() });
+    }
+
+    /// Returns the value of a rule, or adds the error and returns `None`.
+    pub fn take<T, E: fmt::Display>(&mut self, field: &str, result: Result<T, E>) -> Option<T> {
+        result.map_err(|error| self.add(field, error)).ok()
+    }
+
+    /// Adds the errors of a part of the object, under the part's path.
+    pub fn add_nested(&mut self, path: &str, inner: Vec<FieldError>) {
+        self.0.extend(
+            inner.into_iter().map(|e| FieldError { field: format!("{path}.{}", e.field), ..e }),
+        );
+    }
+
+    ///
+    /// # Errors
+    /// All errors, in the order of addition.
+    pub fn finish(self) -> Result<(), Vec<FieldError>> {
+        if self.0.is_empty() { Ok(()) } else { Err(self.0) }
+    }
+}
