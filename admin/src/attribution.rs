@@ -18,8 +18,10 @@ pub mod evaluation;
 
 mod advertiser;
 pub mod attribute;
+pub mod attributed;
 pub mod currency;
 pub mod disclosure;
+mod matched_offer;
 pub mod minor_unit;
 mod obstacle;
 pub mod offer_entry;
@@ -28,6 +30,7 @@ pub mod trust;
 
 pub mod dedup_key;
 pub mod fraud_rules;
+mod matching;
 pub mod rank;
 pub mod refund;
 

@@ -29,7 +29,7 @@
 //! rebuild that judges all of them, come to the same verdicts as a program that never stopped.
 //!
 //! A conversion can come, and be approved, long after its visit. So the judge of the archive knows
-//! nothing of conversions; visits are turned into clicks afterwards, one by one (`conversions::turn`),
+//! nothing of conversions; visits are turned into clicks afterwards, one by one (`click_ingest::converted_visits`),
 //! also after a rebuild and after another list of bots.
 //!
 //! Deliberately absent: any look at the clock, and anything that a visit after it could change.

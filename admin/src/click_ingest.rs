@@ -15,6 +15,7 @@
 
 mod batch;
 mod click_counter;
+pub(crate) mod converted_visits;
 mod reclassify;
 mod replay;
 
@@ -31,7 +32,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::archive::{Archive, ArchiveError};
 use crate::click_lookup::LookUpError;
-use crate::conversions;
 use crate::daemon_client::{DaemonClient, DaemonError, FeedAnswer};
 use crate::store::bot_list::{self, PendingWork};
 use crate::store::{Store, StoreError};
@@ -160,7 +160,12 @@ pub async fn rebuild_with_progress(
     while let PendingWork::MarkConverted(after) =
         counter.store().read(bot_list::pending_work).await?
     {
-        conversions::turn_visits(counter.store(), counter.archive(), after).await?;
+        converted_visits::reclassify_next_converted_visits(
+            counter.store(),
+            counter.archive(),
+            after,
+        )
+        .await?;
     }
     Ok(counter.status().clicks)
 }

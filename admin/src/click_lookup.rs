@@ -1,9 +1,9 @@
-//! The clicks that postbacks name: found in the archive before the transaction that decides, so that
-//! the writer never waits for files.
+//! Looks up clicks in the archive by their transaction ids, before the transaction that needs them: the
+//! store's writer must not wait for files.
 //!
-//! A click that is not here is *gone* only when it cannot come any more, and that is asked first:
-//! what arrives between the two looks is then found. So a click is never missed, at worst it is
-//! awaited once too often.
+//! A missing click counts as *gone* only if it cannot arrive any more, and the caller determines that
+//! time before the lookup. A click that arrives in between is found, so no click is ever missed; at
+//! worst a postback waits once too often.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use crate::classification;
 use crate::store::blocks::{self, BlockRow};
 use crate::store::{Store, StoreError, meta};
 
-/// A click as it was recorded, with all that a conversion keeps of it.
+/// A click record, with the values that a conversion stores.
 #[derive(Debug, Clone)]
 pub(crate) struct FoundClick {
     pub(crate) head: ClickHead,
@@ -27,7 +27,7 @@ pub(crate) struct FoundClick {
 }
 
 impl FoundClick {
-    fn of(click: &Click<'_>) -> FoundClick {
+    fn from_record(click: &Click<'_>) -> FoundClick {
         FoundClick {
             head: click.head,
             code: click.code.to_vec(),
@@ -42,12 +42,11 @@ impl FoundClick {
         String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
     }
 
-    /// What kind of device it came from.
     pub(crate) fn device_type(&self) -> Option<&'static str> {
         self.as_click(|click| classification::device(click).as_str())
     }
 
-    /// The record again, for who reads records.
+    /// Encodes the record again and passes it to `work`; `None` if it does not decode.
     pub(crate) fn as_click<T>(&self, work: impl FnOnce(&Click<'_>) -> T) -> Option<T> {
         let tags: Vec<(Tag, &[u8])> = Tag::ALL
             .into_iter()
@@ -74,11 +73,11 @@ impl FoundClick {
     }
 }
 
-/// Up to when all clicks have come: those made until `0`, in Unix milliseconds.
+/// All clicks made until this time, in Unix milliseconds, have arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct PassedMs(pub(crate) u64);
 
-/// What became of a number of ids.
+/// The lookup results of several transaction ids.
 #[derive(Debug, Default)]
 pub(crate) struct ClickLookup {
     known: HashMap<TransactionId, LookupResult>,
@@ -109,7 +108,7 @@ impl ClickLookup {
         }
     }
 
-    /// Looks for clicks. `passed` was asked for before.
+    /// `passed` must have been read before this call.
     pub(crate) async fn look_up(
         store: &Store,
         archive: &Archive,
@@ -119,55 +118,53 @@ impl ClickLookup {
         if ids.is_empty() {
             return Ok(ClickLookup::default());
         }
-        let places = store.read(move |connection| places(connection, ids, passed)).await?;
-        Ok(archive.on_disk(move |archive| read(archive, places)).await?)
+        let plans = store.read(move |connection| plan_lookups(connection, ids, passed)).await?;
+        Ok(archive.on_disk(move |archive| read_clicks(archive, plans)).await?)
     }
 }
 
-/// Why clicks could not be looked for.
+/// Why a lookup failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LookUpError {
-    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The archive failed.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
 }
 
-/// Where an id may be, and what it means if it is nowhere.
+/// The blocks that may contain a click, and the result if none does.
 struct LookupPlan {
     id: TransactionId,
     blocks: Vec<BlockRow>,
     otherwise: LookupResult,
 }
 
-fn places(
+fn plan_lookups(
     connection: &rusqlite::Connection,
     ids: Vec<TransactionId>,
     passed: PassedMs,
 ) -> Result<Vec<LookupPlan>, StoreError> {
     let key = ClickIdKey(meta::read(connection)?.click_id_key);
-    let mut places = Vec::with_capacity(ids.len());
+    let mut plans = Vec::with_capacity(ids.len());
     for id in ids {
         if !id.verify(&key) {
-            places.push(LookupPlan { id, blocks: Vec::new(), otherwise: LookupResult::Invented });
+            plans.push(LookupPlan { id, blocks: Vec::new(), otherwise: LookupResult::Invented });
             continue;
         }
         let has_passed = id.unix_ms() <= passed.0 || blocks::is_beyond(connection, &id)?;
         let otherwise = if has_passed { LookupResult::Gone } else { LookupResult::Awaited };
-        places.push(LookupPlan { id, blocks: blocks::around(connection, &id)?, otherwise });
+        plans.push(LookupPlan { id, blocks: blocks::around(connection, &id)?, otherwise });
     }
-    Ok(places)
+    Ok(plans)
 }
 
-/// In the archive's order, so that neighbours are read in one pass.
-fn read(archive: &Archive, mut places: Vec<LookupPlan>) -> Result<ClickLookup, ArchiveError> {
-    places.sort_by_key(|place| place.blocks.first().map(|block| block.archive_sequence));
+fn read_clicks(archive: &Archive, mut plans: Vec<LookupPlan>) -> Result<ClickLookup, ArchiveError> {
+    // In the archive's order, neighbours are read in one pass.
+    plans.sort_by_key(|plan| plan.blocks.first().map(|block| block.archive_sequence));
     let mut archived = archive.block_reader();
     let mut clicks = ClickLookup::default();
-    for LookupPlan { id, blocks, otherwise } in places {
-        let found = archived.find(&blocks, id, |click| Box::new(FoundClick::of(click)))?;
+    for LookupPlan { id, blocks, otherwise } in plans {
+        let found = archived.find(&blocks, id, |click| Box::new(FoundClick::from_record(click)))?;
         clicks.known.insert(id, found.map_or(otherwise, LookupResult::Found));
     }
     Ok(clicks)

@@ -1,34 +1,30 @@
-//! Conversions: what a postback makes of a sale.
+//! Conversions: the use cases that turn postbacks into stored conversions.
 //!
-//! A postback goes `claim` (what it says) → `evidence` (what is known of the clicks, codes, offers
-//! and partners it names) → `judge`, which asks `attribution` (whose sale it is), `trust` (whether
-//! it may be believed) and `payout` (what it is worth). `key` says which postbacks report the same
-//! sale, `refund` what a negative amount takes back, `disclosure` what of it the sender may hear, `leak_guard` which codes are used by people
-//! they were not given to.
+//! `postback_ingest` polls the daemon for postbacks and returns verdicts. `evidence_loader` reads the
+//! facts that attribution needs. `writer` decides each postback once and writes all effects. `pending`
+//! decides postbacks whose click comes late, and those that wait behind them. `change` holds the edits
+//! by hand, `stored_refund` the deduction of refunds, `count` what the reports count.
 //!
-//! All of these are pure: no store, no clock, no I/O. The same claim and the same evidence are
-//! always judged alike, so that a decision can be made again and explained at any time.
-//!
-//! Around them: `intake` takes postbacks from the daemon and answers with verdicts; `clicks` and
-//! `gather` find the evidence; `ledger` decides each once and writes all that follows from it;
-//! `waiting` decides those whose click comes late, and those that wait behind them; `change` is what
-//! people do by hand.
+//! The rules themselves are in [`attribution`](crate::attribution).
 
 pub mod postback_ingest;
+
+mod processor;
+
+mod pending;
 mod received;
 
 mod evidence_loader;
-mod pending;
-mod stored_refund;
 mod writer;
 
 pub mod change;
+mod field_changes;
+mod partner_postback;
+mod stored_conversion;
+mod stored_refund;
 
 mod count;
 pub use count::recount;
-mod converted_visits;
-mod partner_postback;
-pub(crate) use converted_visits::{turn_visits, turn_visits_of};
 
 /// Unix milliseconds now.
 fn now_ms() -> u64 {

@@ -1,15 +1,15 @@
-//! Whose postback it is: the advertiser that it names, else the one of the offer that it names, else
-//! of the first click that can be used, else of the code, else of the order that was recorded under
-//! a code that is gone.
+//! Resolves the advertiser of a postback: the advertiser that the postback names, else that of the
+//! offer it names, else of the first usable click, else of the code, else of the order that was
+//! recorded under a deleted code.
 //!
-//! This advertiser's rules decide, and only an offer of this advertiser can get the conversion.
+//! The rules of this advertiser apply, and only this advertiser's offers can get the conversion.
 
 use super::decision_step::DecisionSteps;
 use super::evidence::{Evidence, RecordedConversion};
+use super::obstacle;
 use super::postback_fields::PostbackFields;
-use super::{dedup_key, obstacle};
 
-/// The advertiser; `None` where nothing leads to one.
+/// `None` where no field leads to an advertiser.
 pub(super) fn resolve_advertiser(
     fields: &PostbackFields,
     evidence: &Evidence,
@@ -23,7 +23,7 @@ pub(super) fn resolve_advertiser(
         .or_else(|| of_first_click(fields, evidence).map(|id| (id, "the one of the click")))
         .or_else(|| of_code(evidence).map(|id| (id, "the one of the code's offer")))
         .or_else(|| {
-            of_recorded(fields, evidence).map(|id| (id, "the one of the recorded order"))
+            of_recorded_order(fields, evidence).map(|id| (id, "the one of the recorded order"))
         })?;
     steps.note("advertiser", format_args!("advertiser {advertiser_id}, {why}"));
     Some(advertiser_id)
@@ -40,21 +40,21 @@ fn of_first_click(fields: &PostbackFields, evidence: &Evidence) -> Option<u32> {
         .find_map(|click| evidence.advertiser_of_click(click))
 }
 
-/// Where all rows are of one advertiser.
+/// Only where all rows of the code belong to one advertiser.
 fn of_code(evidence: &Evidence) -> Option<u32> {
     let rows = evidence.codes.iter();
-    the_only(rows.filter_map(|row| evidence.advertiser_of_offer(row.offer_id)))
+    single(rows.filter_map(|row| evidence.advertiser_of_offer(row.offer_id)))
 }
 
-/// Where a code has no rows any more, and all orders with this number under it are of one advertiser.
-fn of_recorded(fields: &PostbackFields, evidence: &Evidence) -> Option<u32> {
-    let is_under_it =
-        |recorded: &&RecordedConversion| dedup_key::is_recorded_under_code(fields, recorded);
-    let orders = evidence.recorded.iter().filter(is_under_it);
-    the_only(orders.map(|recorded| recorded.advertiser_id)).filter(|_| evidence.codes.is_empty())
+/// Only where the code has no rows any more, and all orders with this order id that were recorded
+/// under the code belong to one advertiser.
+fn of_recorded_order(fields: &PostbackFields, evidence: &Evidence) -> Option<u32> {
+    let is_under_code = |recorded: &&RecordedConversion| recorded.has_code_of(fields);
+    let orders = evidence.recorded.iter().filter(is_under_code);
+    single(orders.map(|recorded| recorded.advertiser_id)).filter(|_| evidence.codes.is_empty())
 }
 
-fn the_only(mut advertisers: impl Iterator<Item = u32>) -> Option<u32> {
+fn single(mut advertisers: impl Iterator<Item = u32>) -> Option<u32> {
     let first = advertisers.next()?;
     advertisers.all(|other| other == first).then_some(first)
 }

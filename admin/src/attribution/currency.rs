@@ -1,16 +1,15 @@
-//! The currencies of a conversion: in which its sale counts, in which payout and revenue are paid,
-//! and whether two reports speak of the same money.
+//! The currencies of a conversion: the currency of its sale, and that of payout and revenue.
 //!
-//! The sale is in the currency in which it was reported, else in the offer's. Fixed amounts are in
-//! the offer's. A share is of the sale and so in the sale's currency; nothing is ever exchanged:
+//! The sale has the reported currency, or the offer's without a report. Fixed amounts have the offer's
+//! currency. A share of the sale has the currency of the sale; amounts are never converted:
 //!
 //! | reported in | fixed part | shares | paid |
 //! |---|---|---|---|
 //! | the offer's | any | any | all, in it |
 //! | another | none | any | the shares, in the sale's |
-//! | another | some | any | the fixed part, in the offer's; the shares are for somebody to say |
+//! | another | some | any | the fixed part, in the offer's; a person decides on the shares |
 //!
-//! Terms that were set aside, because somebody edited what a conversion is worth, say nothing.
+//! Without terms, because a person edited payout or revenue, the offer's currency is paid.
 
 use super::minor_unit::MinorUnit;
 use super::payout::{Payable, PayoutTerms};
@@ -19,31 +18,29 @@ use crate::catalog::Money;
 /// The currencies of a conversion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Currencies {
-    /// Of the sale, as it was reported.
+    /// The currency of the sale, as reported.
     pub sale: String,
-    /// Of payout and revenue.
+    /// The currency of payout and revenue.
     pub paid: String,
 }
 
 impl Currencies {
-    /// Of a sale with these terms.
     #[must_use]
     pub fn for_sale(terms: Option<&PayoutTerms>, reported: &str, of_offer: &str) -> Currencies {
-        let is_paid_as_sold = terms.is_some_and(|terms| !has_fixed_part(terms, of_offer));
-        let paid = if is_paid_as_sold { reported } else { of_offer };
+        let has_shares_only = terms.is_some_and(|terms| !has_fixed_part(terms, of_offer));
+        let paid = if has_shares_only { reported } else { of_offer };
         Currencies { sale: reported.to_owned(), paid: paid.to_owned() }
     }
 
-    /// What a sale is worth.
     #[must_use]
     pub fn payable(&self, terms: &PayoutTerms, sale: Money) -> Payable {
         let known = if self.sale == self.paid { sale } else { Money::default() };
         terms.payable(known, MinorUnit::for_currency(&self.paid))
     }
 
-    /// What is left unsaid of a sale: its share in a currency that it was not sold in.
+    /// True where a share is due but the sale has another currency than the payout.
     #[must_use]
-    pub fn leaves_a_share_open(&self, terms: &PayoutTerms) -> bool {
+    pub fn has_unknown_share(&self, terms: &PayoutTerms) -> bool {
         self.sale != self.paid && terms.needs_amount()
     }
 }
@@ -52,8 +49,7 @@ fn has_fixed_part(terms: &PayoutTerms, currency: &str) -> bool {
     terms.payable(Money::default(), MinorUnit::for_currency(currency)) != Payable::default()
 }
 
-/// Whether a report names another currency than the one it is compared with. One that names none
-/// means that one.
+/// Whether a postback names another currency than `own`. A postback without a currency means `own`.
 #[must_use]
 pub fn is_other(named: Option<&str>, own: &str) -> bool {
     named.is_some_and(|named| named != own)
@@ -62,17 +58,7 @@ pub fn is_other(named: Option<&str>, own: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn terms(payout: (&str, &str, &str), revenue: (&str, &str, &str)) -> PayoutTerms {
-        PayoutTerms {
-            payout_type: payout.0.parse().unwrap(),
-            payout_amount: payout.1.parse().unwrap(),
-            payout_percentage: payout.2.parse().unwrap(),
-            revenue_type: revenue.0.parse().unwrap(),
-            revenue_amount: revenue.1.parse().unwrap(),
-            revenue_percentage: revenue.2.parse().unwrap(),
-        }
-    }
+    use crate::attribution::sample::terms;
 
     #[test]
     fn sales_count_as_reported_and_fixed_amounts_are_paid_as_the_offer_says() {
@@ -101,7 +87,7 @@ mod tests {
             let shown = format!("{} {} {}", currencies.paid, payable.payout, payable.revenue);
             assert_eq!(shown, wanted, "{terms:?} {reported} on {of_offer}");
             assert_eq!(currencies.sale, reported);
-            assert_eq!(currencies.leaves_a_share_open(terms), is_open, "{terms:?} {reported}");
+            assert_eq!(currencies.has_unknown_share(terms), is_open, "{terms:?} {reported}");
         }
         assert_eq!(Currencies::for_sale(None, "EUR", "USD").paid, "USD");
     }

@@ -1,7 +1,7 @@
-//! One step of a decision, kept with the conversion: a word for programs, a sentence for people.
+//! The steps of a decision, stored with the conversion: a code for programs, a sentence for people.
 //!
-//! Steps are shown to the network's own people only. They never hold a secret, an address or an
-//! e-mail, so that erasing personal data leaves them alone.
+//! Only the network's own users see the steps. Steps never contain a secret, an address or an e-mail,
+//! so the erasure of personal data does not touch them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,10 +10,10 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[schema(as = ConversionStep)]
 pub struct DecisionStep {
-    /// A stable word.
+    /// A stable code.
     #[schema(value_type = String, example = "click_found")]
     pub step: Cow<'static, str>,
-    /// What happened, for people.
+    /// A description for people.
     pub detail: String,
 }
 
@@ -23,14 +23,18 @@ pub struct DecisionStep {
 pub struct DecisionSteps(pub Vec<DecisionStep>);
 
 impl DecisionSteps {
-    /// Adds one.
     pub fn note(&mut self, step: &'static str, detail: impl fmt::Display) {
         self.0.push(DecisionStep { step: step.into(), detail: detail.to_string() });
     }
 
-    /// Whether one of them has this word.
     #[must_use]
     pub fn has(&self, step: &str) -> bool {
         self.0.iter().any(|noted| noted.step == step)
+    }
+
+    /// A JSON array of `{step, detail}`.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_else(|_| "[]".into())
     }
 }

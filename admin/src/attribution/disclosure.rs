@@ -1,19 +1,19 @@
-//! What the sender of a postback is told, beside what is kept of it.
+//! Reduces a verdict to the part that its sender may see.
 //!
-//! What is kept says whatever was found out. The answer tells a stranger less: of the codes, offers
-//! and partners of an advertiser who has trust rules it tells nothing to a sender who fails them.
+//! The stored verdict is complete. The answer reveals nothing about codes, offers and partners of an
+//! advertiser with trust rules to a sender that fails the rules.
 //!
-//! - Where the postback is for an advertiser whose rules the sender fails, the answer is 21.
-//! - Where it is for nobody who can be named, as with a code that nobody has, the answer is 21 too, as
-//!   soon as some advertiser's rules are failed: the code could have been that advertiser's.
-//! - Where it is for another advertiser, the answer is the one that it would get if the codes of
-//!   those whose rules the sender fails did not exist.
+//! - For an advertiser whose rules the sender fails, the answer is error 21.
+//! - Without a known advertiser, for instance with an unknown code, the answer is also 21 as soon as
+//!   the sender fails the rules of any advertiser: the code could belong to that advertiser.
+//! - For another advertiser, the answer is computed as if the codes of advertisers whose rules the
+//!   sender fails did not exist.
 //!
-//! A sale that counts is answered the click it was counted by, else the one that would have counted
-//! without the code: which of the two it was would tell whether the code can be used.
+//! The answer to a sale that counts names the attributed click, else the click that would count
+//! without the code. A difference between the two would reveal whether the code is usable.
 //!
-//! An answer that tells a sender who passed no rule that something cannot be used is a **miss**. The
-//! daemon counts misses by address, so that codes cannot be guessed.
+//! A **miss** is an answer which reveals to a sender without a passed rule that an object is unusable.
+//! The daemon limits misses by address, so that codes cannot be guessed.
 
 use std::collections::HashSet;
 
@@ -28,51 +28,50 @@ use super::status::Status;
 use super::trust;
 use crate::catalog::Advertiser;
 
-/// The whole answer to a sender who may not know more.
+/// The answer to an untrusted sender.
 const UNTRUSTED: &str = "this sender is told nothing: send the verification_token or signature, or \
                          send from an address, that the advertiser asks for";
 
-/// Whose trust rules a sender passes, and whose it fails; advertisers without rules are in neither.
+/// The advertisers whose trust rules a sender passes or fails; those without rules are in neither set.
 struct SenderTrust {
     passed: HashSet<u32>,
     failed: HashSet<u32>,
 }
 
-/// What is told instead of what is kept.
+/// The disclosed form of a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Disclosure {
-    /// The same.
+    /// The stored verdict.
     Same,
-    /// Nothing but that the sender is not trusted.
+    /// Error 21 only.
     Untrusted,
-    /// Another reason.
+    /// Another error than the stored one.
     Error(ErrorCode),
-    /// That it is decided later.
     Queued,
 }
 
-/// The verdict as its sender may hear it. `guarded` are all advertisers with trust rules.
+/// The verdict for the sender. `guarded` are all advertisers with trust rules.
 pub fn disclose(
     verdict: Verdict,
     fields: &PostbackFields,
     evidence: &Evidence,
     guarded: &[(u32, Advertiser)],
 ) -> Verdict {
-    if verdict.status != VerdictStatus::Queued && !is_telling_refusal(&verdict) {
+    if verdict.status != VerdictStatus::Queued && !is_revealing_refusal(&verdict) {
         let Attribution { advertiser_id, .. } = attribute(fields, evidence);
         let is_trusted = advertiser_id.is_some_and(|id| passes_rules_of(id, fields, evidence));
-        return Verdict { is_trusted, ..with_click_named(verdict, fields, evidence) };
+        return Verdict { is_trusted, ..name_click_without_code(verdict, fields, evidence) };
     }
-    let sender = SenderTrust::of(fields, evidence, guarded);
+    let sender = SenderTrust::check(fields, evidence, guarded);
     if named_advertiser(fields, evidence).is_some_and(|named| sender.failed.contains(&named)) {
-        return Disclosure::Untrusted.in_place_of(verdict, false);
+        return Disclosure::Untrusted.apply(verdict, false);
     }
     let visible = sender.visible(evidence);
     let Attribution { outcome, advertiser_id, steps } = attribute(fields, &visible);
     let is_trusted = sender.is_trusted_for(advertiser_id);
-    let told = if sender.must_hide_reason(fields, evidence, advertiser_id) {
+    let disclosure = if sender.must_hide_reason(fields, evidence, advertiser_id) {
         match outcome {
-            // What waits for its click is not decided, whoever sent it.
+            // A pending postback has no verdict yet, for any sender.
             Outcome::Waits(_) => Disclosure::Queued,
             _ => Disclosure::Untrusted,
         }
@@ -85,14 +84,18 @@ pub fn disclose(
             Outcome::Attributed(_) => Disclosure::Untrusted,
         }
     };
-    let mut verdict = told.in_place_of(verdict, is_trusted);
+    let mut verdict = disclosure.apply(verdict, is_trusted);
     if verdict.status == VerdictStatus::Queued {
-        verdict.is_miss = !is_trusted && tells_of_failure(&steps);
+        verdict.is_miss = !is_trusted && reveals_unusable(&steps);
     }
     verdict
 }
 
-fn with_click_named(verdict: Verdict, fields: &PostbackFields, evidence: &Evidence) -> Verdict {
+fn name_click_without_code(
+    verdict: Verdict,
+    fields: &PostbackFields,
+    evidence: &Evidence,
+) -> Verdict {
     let counts = matches!(verdict.status, VerdictStatus::Approved | VerdictStatus::Pending);
     if !counts || !verdict.transaction_id.is_empty() || fields.transaction_ids.is_empty() {
         return verdict;
@@ -106,11 +109,11 @@ fn with_click_named(verdict: Verdict, fields: &PostbackFields, evidence: &Eviden
     Verdict { transaction_id, ..verdict }
 }
 
-/// Whether it tells that something that was named cannot be used.
-fn is_telling_refusal(verdict: &Verdict) -> bool {
+/// Whether a refusal reveals that a named object is unusable.
+fn is_revealing_refusal(verdict: &Verdict) -> bool {
     let is_refused = matches!(verdict.status, VerdictStatus::Rejected | VerdictStatus::Invalid);
     let error = ErrorCode::from_number(verdict.error_code);
-    is_refused && error.is_some_and(ErrorCode::tells_what_is_unusable)
+    is_refused && error.is_some_and(ErrorCode::reveals_unusable)
 }
 
 /// Whether the advertiser has trust rules and the sender passes them.
@@ -125,19 +128,19 @@ fn passes(fields: &PostbackFields, evidence: &Evidence, advertiser: &Advertiser)
     trust::check(fields, advertiser, evidence.received_ms, &mut DecisionSteps::default()).is_ok()
 }
 
-/// The advertiser that the postback names, itself or by its offer.
+/// The advertiser that the postback names directly or by its offer.
 fn named_advertiser(fields: &PostbackFields, evidence: &Evidence) -> Option<u32> {
     let named = fields.advertiser_id.filter(|id| evidence.advertisers.contains_key(id));
     named.or_else(|| evidence.advertiser_of_offer(fields.offer_id?))
 }
 
-/// Whether one of the steps tells that something that was named cannot be used.
-fn tells_of_failure(steps: &DecisionSteps) -> bool {
-    let mut errors = ErrorCode::ALL.iter().filter(|error| error.tells_what_is_unusable());
+/// Whether a step reveals that a named object is unusable.
+fn reveals_unusable(steps: &DecisionSteps) -> bool {
+    let mut errors = ErrorCode::ALL.iter().filter(|error| error.reveals_unusable());
     errors.any(|error| steps.has(error.as_str()))
 }
 
-/// Whether it names something of the catalog, beside clicks.
+/// Whether the postback names any object other than clicks.
 fn names_catalog(fields: &PostbackFields) -> bool {
     fields.coupon_code.is_some()
         || fields.offer_id.is_some()
@@ -146,13 +149,13 @@ fn names_catalog(fields: &PostbackFields) -> bool {
 }
 
 impl SenderTrust {
-    fn of(
+    fn check(
         fields: &PostbackFields,
         evidence: &Evidence,
         guarded: &[(u32, Advertiser)],
     ) -> SenderTrust {
         let mut sender = SenderTrust { passed: HashSet::new(), failed: HashSet::new() };
-        // A deleted advertiser's clicks and offers are still asked for by their ids.
+        // Evidence includes deleted advertisers, which `guarded` lacks: old ids still name them.
         let involved = evidence.advertisers.iter().map(|(id, advertiser)| (*id, advertiser));
         let guarded = guarded.iter().map(|(id, advertiser)| (*id, advertiser));
         for (id, advertiser) in involved.chain(guarded).filter(|(_, one)| trust::has_rules(one)) {
@@ -163,7 +166,7 @@ impl SenderTrust {
         sender
     }
 
-    /// Where nobody can be named, whoever is trusted by one advertiser is no stranger.
+    /// Without a known advertiser, passing the rules of any advertiser is enough.
     fn is_trusted_for(&self, advertiser_id: Option<u32>) -> bool {
         match advertiser_id {
             Some(id) => self.passed.contains(&id),
@@ -171,7 +174,7 @@ impl SenderTrust {
         }
     }
 
-    /// Whether the answer must not tell more than that the sender is not trusted.
+    /// Whether the answer must be error 21 only.
     fn must_hide_reason(
         &self,
         fields: &PostbackFields,
@@ -197,8 +200,8 @@ impl SenderTrust {
 }
 
 impl Disclosure {
-    /// Invariant: two postbacks that are told the same error get the same bytes but for their ids.
-    fn in_place_of(self, verdict: Verdict, is_trusted: bool) -> Verdict {
+    /// Invariant: answers with the same error differ in their ids only.
+    fn apply(self, verdict: Verdict, is_trusted: bool) -> Verdict {
         let own_id = Some(verdict.postback);
         let is_miss = !is_trusted;
         let (status, error) = match self {
@@ -247,9 +250,9 @@ mod tests {
     use crate::attribution::evaluation::{Evaluation, evaluate};
     use crate::attribution::sample::{evidence, fields};
 
-    /// What the sender of a query is told where advertiser 1 of the sample network, or advertiser 2,
-    /// asks for the token `s3cret`: status, error, whether it counts as a miss.
-    fn told(guarded: &[u32], query: &str) -> (VerdictStatus, u32, bool) {
+    /// Status, error and miss flag of the answer if the `guarded` advertisers ask for the token
+    /// `s3cret`.
+    fn answer(guarded: &[u32], query: &str) -> (VerdictStatus, u32, bool) {
         let verdict = verdict(guarded, query);
         (verdict.status, verdict.error_code, verdict.is_miss)
     }
@@ -268,11 +271,10 @@ mod tests {
             }
             all.push((*id, advertiser));
         }
-        disclose(kept(&fields, &evidence), &fields, &evidence, &all)
+        disclose(stored_verdict(&fields, &evidence), &fields, &evidence, &all)
     }
 
-    /// The verdict as it is kept.
-    fn kept(fields: &PostbackFields, evidence: &Evidence) -> Verdict {
+    fn stored_verdict(fields: &PostbackFields, evidence: &Evidence) -> Verdict {
         let (status, error, click) = match evaluate(fields, evidence) {
             Evaluation::Waits(..) => (VerdictStatus::Queued, None, None),
             Evaluation::Decided(decided) => {
@@ -299,20 +301,20 @@ mod tests {
 
     #[test]
     fn beside_a_click_of_ones_own_a_sale_does_not_tell_whether_the_code_counted() {
-        let told = |query: &str| {
+        let answer = |query: &str| {
             let fields = fields(query);
             let mut evidence = evidence(&fields);
             for advertiser in evidence.advertisers.values_mut() {
                 advertiser.attribution_priority = "coupon_code".parse().unwrap();
             }
-            disclose(kept(&fields, &evidence), &fields, &evidence, &[])
+            disclose(stored_verdict(&fields, &evidence), &fields, &evidence, &[])
         };
         let [by_code, by_click] = ["EIGHT", "UNKNOWN"]
-            .map(|code| told(&format!("transaction_id=MORNING7&coupon_code={code}")));
+            .map(|code| answer(&format!("transaction_id=MORNING7&coupon_code={code}")));
         assert_eq!((by_code.status, by_code.transaction_id.len()), (Approved, 32));
         assert_eq!(by_code, by_click);
-        // Beside one that is awaited it does: a code that can be used is not waited for.
-        let awaited = told("transaction_id=AWAITED&coupon_code=UNKNOWN&aid=1");
+        // Beside an awaited click the answer does tell: a usable code does not wait for the click.
+        let awaited = answer("transaction_id=AWAITED&coupon_code=UNKNOWN&aid=1");
         assert_eq!((awaited.status, awaited.is_miss), (Queued, true));
     }
 
@@ -331,7 +333,7 @@ mod tests {
             ("coupon_code=UNKNOWN&amount=1,5", (Invalid, 1011, false)),
             ("transaction_id=AWAITED", (Queued, 0, false)),
         ] {
-            assert_eq!(told(&[], query), wanted, "{query}");
+            assert_eq!(answer(&[], query), wanted, "{query}");
         }
     }
 
@@ -384,7 +386,7 @@ mod tests {
             // Whose it is cannot be told, so it could be the other one's.
             ("coupon_code=UNKNOWN", (Rejected, 21, true)),
         ] {
-            assert_eq!(told(&[2], query), wanted, "{query}");
+            assert_eq!(answer(&[2], query), wanted, "{query}");
         }
     }
 }

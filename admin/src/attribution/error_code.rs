@@ -1,11 +1,11 @@
-//! Why a conversion does not count, or not as yet: Everflow's numbers and meanings, and ours from
-//! 1001 on. A number never changes its meaning.
+//! The error codes of conversions: Everflow's numbers and meanings, and our own from 1001. The meaning
+//! of a number never changes.
 
 use super::status::Status;
 
 macro_rules! error_codes {
     ($($(#[$doc:meta])* $variant:ident = $number:literal, $status:ident, $word:literal, $sentence:literal;)+) => {
-        /// Why a conversion does not count, or not as yet.
+        /// Why a conversion does not count, or not yet.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[repr(u32)]
         pub enum ErrorCode {
@@ -16,19 +16,18 @@ macro_rules! error_codes {
             /// Every code.
             pub const ALL: &[ErrorCode] = &[$(ErrorCode::$variant),+];
 
-            /// The status it leaves a conversion in.
+            /// The status of a conversion with this error.
             #[must_use]
             pub fn status(self) -> Status {
                 match self { $(ErrorCode::$variant => Status::$status),+ }
             }
 
-            /// Its stable name.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self { $(ErrorCode::$variant => $word),+ }
             }
 
-            /// What the advertiser is told: how to mend it, and nothing about partners or secrets.
+            /// The text for the advertiser: how to fix the problem, and nothing about partners or secrets.
             #[must_use]
             pub fn sentence(self) -> &'static str {
                 match self { $(ErrorCode::$variant => $sentence),+ }
@@ -44,25 +43,25 @@ error_codes! {
     /// The click is older than the offer's look-back window.
     AboveLookBack = 5, Rejected, "above_look_back",
         "the click is older than the offer's look-back window";
-    /// Its click made its conversion before.
+    /// The click has a conversion already.
     DuplicateConversion = 8, Rejected, "duplicate_conversion",
         "this click has made its conversion already, and the offer allows one of each; it can be approved by hand";
-    /// Somebody rejected it.
+    /// A person rejected the conversion.
     ManuallyRejected = 9, Rejected, "manually_rejected",
         "rejected by hand";
-    /// `nid` is missing or another network's.
+    /// `nid` is missing or names another network.
     InvalidNetwork = 11, Invalid, "invalid_network",
         "nid is not this network's id";
-    /// The id was not made here.
+    /// The transaction id was not made by this network.
     InvalidTransactionId = 12, Invalid, "invalid_transaction_id",
         "transaction_id is not one that a click was given";
-    /// There is no such click, or it was not sent to the offer.
+    /// There is no such click, or the visit was not redirected.
     InvalidClick = 13, Invalid, "invalid_click",
         "there is no click with this transaction_id that was sent to an offer";
-    /// The click is another offer's.
+    /// The click is on another offer.
     OfferMismatch = 14, Invalid, "offer_mismatch",
         "the click was on another offer than oid says";
-    /// There is no such offer, or it is another advertiser's.
+    /// There is no such offer, or another advertiser owns it.
     InvalidOffer = 15, Invalid, "invalid_offer",
         "there is no such offer, or it is another advertiser's";
     /// The offer is not active.
@@ -74,11 +73,11 @@ error_codes! {
     /// The token is missing or wrong.
     InvalidToken = 21, Rejected, "invalid_verification_token",
         "verification_token is missing or wrong";
-    /// The event is not one of the offer's.
+    /// The offer has no such event.
     UnknownEvent = 25, Invalid, "unknown_event",
         "event_id or adv_event_id names no event of this offer";
 
-    /// Nobody has the code.
+    /// There is no such code.
     UnknownCode = 1001, Invalid, "unknown_coupon_code",
         "coupon_code is not known";
     /// The code is paused.
@@ -93,10 +92,10 @@ error_codes! {
     /// The code's last day has passed.
     ExpiredCode = 1005, Invalid, "expired_coupon_code",
         "the last day of coupon_code has passed";
-    /// The code, or the order, stands on several offers.
+    /// The code, or the order, is on several offers.
     AmbiguousCode = 1006, Invalid, "ambiguous_coupon_code",
         "coupon_code stands on several offers; say which with oid";
-    /// The code does not stand on that offer.
+    /// The code is not on the named offer.
     CodeNotOnOffer = 1007, Invalid, "coupon_code_not_on_offer",
         "coupon_code does not stand on the offer that oid names";
     /// The partner's account is not active.
@@ -105,68 +104,68 @@ error_codes! {
     /// The partner may not run the offer.
     NotRunnable = 1009, Invalid, "not_runnable",
         "the partner cannot run the offer";
-    /// It names nothing by which a partner is found.
+    /// No field identifies a partner.
     NothingIdentifies = 1010, Invalid, "nothing_identifies",
         "send transaction_id, coupon_code, or oid and affid";
     /// The amount is not a decimal.
     UnreadableAmount = 1011, Invalid, "unreadable_amount",
         "amount cannot be read; write it like 1299.00";
-    /// The currency is not the offer's.
+    /// The currency differs from the offer's.
     OtherCurrency = 1012, Pending, "other_currency",
         "currency is not the offer's; somebody has to decide what it is worth";
     /// The signature is missing or wrong.
     BadSignature = 1013, Rejected, "bad_signature",
         "signature is missing or wrong";
-    /// The signature's time is missing or too far away.
+    /// The timestamp of the signature is missing or too far away.
     StaleSignature = 1014, Rejected, "stale_signature",
         "timestamp is missing or more than 300 seconds away";
-    /// It looks like one that came a moment ago.
+    /// An equal postback came a moment ago.
     PossibleDuplicate = 1015, Pending, "possible_duplicate",
         "the same came within ten minutes; send order_id to tell sales apart";
-    /// It repeats an order with another amount or currency.
+    /// The postback repeats an order with another amount or currency.
     Conflict = 1016, Approved, "conflict",
         "this was reported before with another amount or currency, which stands";
     /// The code may have leaked.
     Held = 1017, Pending, "held",
         "held until somebody has looked at it";
-    /// There is no such order to take back from.
+    /// The order of a refund never came.
     UnknownOrder = 1018, Invalid, "unknown_order",
         "there is no such order from which this amount could be taken back";
-    /// The field holds no code, or two.
+    /// The field contains no code, or several.
     UnreadableCode = 1019, Invalid, "unreadable_coupon_code",
         "coupon_code must hold one code, of at most 64 printable ASCII characters";
-    /// A parameter that decides something cannot be read.
+    /// A parameter that affects the decision cannot be read.
     UnreadableParameter = 1020, Invalid, "unreadable_parameter",
         "a parameter cannot be read";
-    /// Two claims of one sale, of which the later one is proved better.
+    /// Two postbacks of one sale, the later one with better proof.
     Disputed = 1021, Pending, "disputed",
         "this sale was claimed twice, the second time with better proof; somebody has to decide whose it is";
-    /// The amount is larger than any that counts by itself.
+    /// The amount needs a person's approval.
     LargeAmount = 1022, Pending, "large_amount",
         "an amount above 10000000 is held until somebody has looked at it";
-    /// Its sender proved nothing.
+    /// The sender of a refund has no proof.
     UnprovedRefund = 1023, Pending, "unproved_refund",
         "a refund without verification_token, signature or the order's own transaction_id is held until somebody has looked at it";
-    /// Its order has not come.
+    /// The order of a refund has not come yet.
     RefundWaits = 1024, Pending, "refund_waits",
         "there is no such order yet; the refund waits for it for 30 days";
-    /// The same refund came a moment ago.
+    /// An equal refund came a moment ago.
     RepeatedRefund = 1025, Approved, "repeated_refund",
         "the same refund came within ten minutes, and counts once; send refund_id to tell refunds apart";
 }
 
 impl ErrorCode {
-    /// The number that is stored and answered.
+    /// The stored number, which is also part of API answers.
     #[must_use]
     pub fn number(self) -> u32 {
         self as u32
     }
 
-    /// Whether it tells that a click, code, offer or partner that was named cannot be used, or that
-    /// the sender is not trusted: what somebody learns who guesses. Others tell of the message, or of
-    /// an order.
+    /// Whether the error reveals that a named click, code, offer or partner is unusable, or that the
+    /// sender is not trusted: an attacker guesses codes by such answers. The other errors are about
+    /// the message or about an order.
     #[must_use]
-    pub fn tells_what_is_unusable(self) -> bool {
+    pub fn reveals_unusable(self) -> bool {
         matches!(
             self,
             ErrorCode::AddressNotAllowed
@@ -194,7 +193,6 @@ impl ErrorCode {
         )
     }
 
-    /// The code with a number.
     #[must_use]
     pub fn from_number(number: u32) -> Option<ErrorCode> {
         Self::ALL.iter().copied().find(|code| code.number() == number)

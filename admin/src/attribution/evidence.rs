@@ -1,8 +1,8 @@
-//! What is known of the things a claim names. Gathered in one transaction, so that a decision rests
-//! on one state of the catalog.
+//! The stored facts about everything that a postback names. They are read in one transaction, so a
+//! decision rests on one state of the catalog.
 //!
-//! Not here: what is deleted. Only offers are given deleted too, with the status `deleted`, and
-//! advertisers, because clicks of the past name them and their rules of trust must not fall away.
+//! Deleted objects are left out, with two exceptions: deleted offers (with the status `deleted`) and
+//! deleted advertisers, because past clicks name them and their trust rules must still apply.
 
 use std::collections::HashMap;
 
@@ -12,51 +12,48 @@ use coupon_shared::transaction_id::TransactionId;
 use jiff::civil::Date;
 
 use super::dedup_key::DedupKey;
+use super::postback_fields::PostbackFields;
 use crate::catalog::{AccountStatus, Advertiser, CouponStatus, Offer, PartnerVisibility};
 
-/// All that is known of what a claim names. It holds advertisers' secrets, so it has no `Debug`.
+/// All known facts about the objects that a postback names. No `Debug`: advertisers hold secrets.
 #[derive(Clone)]
 pub struct Evidence {
-    /// When the postback came, in Unix milliseconds.
+    /// When the postback was received, in Unix milliseconds.
     pub received_ms: u64,
-    /// The network's civil day then: dates of codes and offers are judged by it.
+    /// The network's civil day at that time, which dates of codes and offers are compared with.
     pub today: Date,
-    /// The network's id.
     pub network_id: u32,
-    /// The currency of offers that name none.
+    /// The currency of offers without a currency.
     pub network_currency: String,
-    /// What became of each id of [`PostbackFields::transaction_ids`](super::postback_fields::PostbackFields); an id that is
-    /// missing here is as good as invented.
+    /// The state of each id in [`PostbackFields::transaction_ids`]; a missing id counts as invented.
     pub clicks: HashMap<TransactionId, ClickEvidence>,
-    /// All rows of the claim's code that are not deleted, in any order.
+    /// All rows of the sent code that are not deleted, in any order.
     pub codes: Vec<CodeFacts>,
-    /// The offers that the claim, its clicks and its code rows name, by id.
+    /// The offers named by the postback, its clicks and its code rows, by id.
     pub offers: HashMap<u32, Offer>,
-    /// The accounts of the partners that they name, by id.
+    /// The account states of the partners named by them, by id.
     pub partners: HashMap<u32, AccountStatus>,
-    /// What was said of these partners on these offers, by (offer, partner).
+    /// The visibility of these offers to these partners, by (offer, partner), where it is set.
     pub access: HashMap<(u32, u32), PartnerVisibility>,
-    /// The advertiser that the claim names, and those of the offers, by id.
+    /// The named advertiser and those of the offers, by id.
     pub advertisers: HashMap<u32, Advertiser>,
-    /// Standing conversions with its order id, or with one of its clicks, the first first.
+    /// Standing conversions with the same order id or with one of the clicks, oldest first.
     pub recorded: Vec<RecordedConversion>,
 }
 
 impl Evidence {
-    /// The advertiser of a click: as recorded, else the offer's.
+    /// The advertiser as recorded with the click, else that of the click's offer.
     #[must_use]
     pub fn advertiser_of_click(&self, click: &ClickFacts) -> Option<u32> {
         let recorded = Some(click.advertiser_id).filter(|id| *id != 0);
         recorded.or_else(|| self.advertiser_of_offer(click.offer_id))
     }
 
-    /// The advertiser of an offer.
     #[must_use]
     pub fn advertiser_of_offer(&self, offer_id: u32) -> Option<u32> {
         Some(self.offers.get(&offer_id)?.network_advertiser_id)
     }
 
-    /// The click of an id, where it is here.
     #[must_use]
     pub fn found(&self, id: &TransactionId) -> Option<&ClickFacts> {
         match self.clicks.get(id) {
@@ -66,80 +63,77 @@ impl Evidence {
     }
 }
 
-/// What became of a transaction id.
+/// The state of a transaction id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClickEvidence {
-    /// The click is here.
+    /// The click is stored.
     Found(ClickFacts),
-    /// The id was not made under this network's key.
+    /// The id was not made with this network's key.
     Invented,
-    /// The id is genuine, and its click can still come.
+    /// The id is genuine, and its click can still arrive.
     Awaited,
-    /// The id is genuine, and its click cannot come any more.
+    /// The id is genuine, and its click cannot arrive any more.
     Gone,
 }
 
-/// A click as it was recorded.
+/// A click as recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClickFacts {
-    /// When, in Unix milliseconds.
     pub unix_ms: u64,
-    /// What kind of visit.
     pub kind: VisitKind,
-    /// Whether it was sent to the offer, or why not.
+    /// Whether the visit was redirected to the offer, or why not.
     pub reason: Reason,
-    /// The row of its code; 0 for none.
+    /// The code's row; 0 for none.
     pub code_id: u32,
-    /// The offer.
     pub offer_id: u32,
     /// The partner; 0 for none.
     pub affiliate_id: u32,
-    /// The offer's advertiser then; 0 where it was not known.
+    /// The offer's advertiser at that time; 0 where unknown.
     pub advertiser_id: u32,
     /// The code as the visitor typed it.
     pub coupon_code: String,
 }
 
-/// A standing conversion, by what it was recorded under.
+/// The identifying fields of a standing conversion at its creation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedConversion {
     /// Grows with every conversion.
     pub number: u32,
-    /// By which its repeats are known.
     pub key: DedupKey,
-    /// The offer.
     pub offer_id: u32,
-    /// The advertiser.
     pub advertiser_id: u32,
-    /// The event's entry; 0 for the base conversion.
+    /// The event's payout entry; 0 for the base conversion.
     pub event_id: u32,
-    /// The event's name then.
     pub event_name: String,
-    /// The code as it is looked up; empty for none.
+    /// The folded code; empty for none.
     pub folded_code: String,
-    /// The advertiser's number of the sale; empty for none.
+    /// Empty for none.
     pub order_id: String,
-    /// The click.
     pub transaction_id: Option<TransactionId>,
+}
+
+impl RecordedConversion {
+    /// Whether the conversion was recorded under the code that the postback names.
+    pub(super) fn has_code_of(&self, fields: &PostbackFields) -> bool {
+        let folded = fields.coupon_code.as_ref().and_then(|code| code.folded.as_ref());
+        folded.is_some_and(|folded| folded.as_str() == self.folded_code)
+    }
 }
 
 /// A row of a coupon code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CodeFacts {
-    /// The row.
     pub code_id: u32,
     /// The code as its author typed it.
     pub coupon_code: String,
-    /// The offer it stands on.
     pub offer_id: u32,
-    /// Whose it is.
+    /// `None` for an unassigned code.
     pub affiliate_id: Option<u32>,
-    /// Whether it works.
     pub status: CouponStatus,
-    /// Its first day.
+    /// The first valid day.
     pub start_date: Option<Date>,
-    /// Its last day.
+    /// The last valid day.
     pub end_date: Option<Date>,
-    /// It has no link.
+    /// True for a code without a link.
     pub conversion_only: bool,
 }

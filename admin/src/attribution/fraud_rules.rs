@@ -1,9 +1,9 @@
-//! Whether a code seems to be used by people it was not given to.
+//! Detects coupon codes that are probably used by people outside their audience.
 //!
-//! Two signs, of conversions that came by the code alone, without a click: the code has a link and
-//! was never clicked; or there were many more of them in the last hour than in an hour of the two
-//! weeks before. What follows is the network's setting: nothing, a flag, or a flag and a person's
-//! decision.
+//! Only conversions by a code without a click are checked. There are two signs: the code has a link
+//! that was never clicked, or the last hour had many more such conversions than an average hour of
+//! the two weeks before. The network's settings choose the effect: none, a flag, or a flag and a hold
+//! until a person decides.
 
 use crate::catalog::words::words;
 use crate::catalog::{CodeLeakGuard, LeakAction};
@@ -12,40 +12,38 @@ use crate::catalog::{CodeLeakGuard, LeakAction};
 pub const HOURS_BEFORE: u64 = 14 * 24;
 
 words! {
-    /// Why a code seems to have leaked.
+    /// The sign of a leaked code.
     FraudSign {
-        /// It has a link that nobody ever followed.
+        /// The code's link was never clicked.
         NeverClicked = "never_clicked",
-        /// Many more conversions than usual.
+        /// There are many more conversions than usual.
         Spike = "spike",
     }
 }
 
-/// What is known of a code, with all its rows, when one more conversion comes by it alone.
+/// Usage of a code, over all its rows, at a new conversion by the code alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CodeUsage {
-    /// It has no link, so that nobody can follow it.
+    /// The code has no link.
     pub conversion_only: bool,
-    /// Clicks ever that were sent to an offer.
+    /// Redirected clicks of all time.
     pub clicks: u64,
-    /// Conversions by the code alone within the last hour, this one too.
+    /// Conversions by the code alone within the last hour, including this one.
     pub last_hour: u64,
-    /// The same in the [`HOURS_BEFORE`] before that hour.
+    /// Such conversions in the [`HOURS_BEFORE`] before that hour.
     pub before: u64,
 }
 
-/// What is to be done about a conversion.
+/// A sign of fraud, and its effect on the conversion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FraudFinding {
-    /// Why.
     pub sign: FraudSign,
-    /// It waits for somebody to decide.
+    /// The conversion becomes pending.
     pub hold: bool,
-    /// The reason for people.
     pub detail: String,
 }
 
-/// Looks at a conversion that came by a code alone.
+/// Checks a conversion by a code alone.
 #[must_use]
 pub fn inspect(guard: &CodeLeakGuard, usage: &CodeUsage) -> Option<FraudFinding> {
     if guard.action == LeakAction::Off {

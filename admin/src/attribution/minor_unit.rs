@@ -1,19 +1,19 @@
-//! The smallest part of a currency that is paid: the one place where payout and revenue are rounded.
+//! The minor unit of each currency. Payout and revenue are rounded here and nowhere else.
 //!
-//! ISO 4217 as of 2026. Half a unit is rounded away from zero. Metals, funds and test codes have no
-//! minor unit there; their amounts keep all six places that an amount has. A code that is not in the
-//! list is taken to have two places, as most currencies have.
+//! The list is that of ISO 4217 as of 2026. Half a unit is rounded away from zero. Metals, funds and
+//! test codes have no minor unit, so their amounts keep six decimal places. An unlisted code gets two
+//! places, like most currencies.
 
 use rust_decimal::{Decimal, RoundingStrategy};
 
 use crate::catalog::Money;
 
-/// Digits after the point of what is paid in a currency.
+/// Decimal places of amounts in a currency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MinorUnit(u32);
 
 const USUAL: u32 = 2;
-/// As many as an amount keeps.
+/// Decimal places of `Money`.
 const MOST: u32 = 6;
 
 const WITHOUT_PLACES: &[&str] = &[
@@ -26,7 +26,7 @@ const WITHOUT_UNIT: &[&str] =
     &["XAG", "XAU", "XBA", "XBB", "XBC", "XBD", "XDR", "XPD", "XPT", "XSU", "XTS", "XUA", "XXX"];
 
 impl MinorUnit {
-    /// Of a currency, by its three capital letters.
+    /// `currency` is an ISO 4217 code in upper case.
     #[must_use]
     pub fn for_currency(currency: &str) -> MinorUnit {
         let table = [(WITHOUT_PLACES, 0), (WITH_THREE, 3), (WITH_FOUR, 4), (WITHOUT_UNIT, MOST)];
@@ -34,7 +34,7 @@ impl MinorUnit {
         MinorUnit(listed.map_or(USUAL, |(_, places)| places))
     }
 
-    /// The nearest amount that can be paid, half a unit away from zero.
+    /// Rounds to the nearest payable amount, half a unit away from zero.
     #[must_use]
     pub fn round(self, exact: Decimal) -> Money {
         let half_away = RoundingStrategy::MidpointAwayFromZero;

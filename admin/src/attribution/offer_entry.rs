@@ -1,35 +1,32 @@
-//! Which of an offer's entries a claim reports: the base, or one of the events.
+//! The payout entry of an offer that a postback reports: the base conversion or an event.
 
 use super::postback_fields::SentEvent;
 use crate::catalog::{Offer, PayoutRevenue};
 
-/// The entry of an offer.
+/// A payout entry of an offer.
 pub(super) struct OfferEntry<'a> {
-    /// The event; `None` for the base.
+    /// `None` for the base conversion.
     pub(super) event: Option<Event>,
-    /// What it is worth; `None` for the base of an offer without entries, which is worth nothing.
+    /// `None` for the base conversion of an offer without entries, which pays nothing.
     pub(super) terms: Option<&'a PayoutRevenue>,
 }
 
 /// An event of an offer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// The entry.
+    /// The id of the payout entry.
     pub id: u32,
-    /// Its name.
     pub name: String,
 }
 
 impl<'a> OfferEntry<'a> {
-    /// The entry that is meant; `None` where the offer has no such event. Names ignore ASCII case.
+    /// `None` where the offer has no such event. The comparison of names ignores ASCII case.
     pub(super) fn find(offer: &'a Offer, event: &SentEvent) -> Option<OfferEntry<'a>> {
         let mut entries = offer.payout_revenue.iter();
         let terms = match event {
             SentEvent::Base => {
-                return Some(OfferEntry {
-                    event: None,
-                    terms: entries.find(|entry| entry.is_default),
-                });
+                let base = entries.find(|entry| entry.is_default);
+                return Some(OfferEntry { event: None, terms: base });
             }
             SentEvent::Id(id) => {
                 entries.find(|entry| entry.network_offer_payout_revenue_id == Some(*id))?

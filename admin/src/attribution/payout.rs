@@ -1,17 +1,17 @@
-//! What a conversion is worth, to the partner and to the network.
+//! Payout to the partner and revenue of the network for a conversion.
 //!
-//! | payout | revenue | worth |
+//! | payout | revenue | amount due |
 //! |---|---|---|
 //! | `cpa` | `rpa` | the amount |
 //! | `cps` | `rps` | the percentage of the sale |
 //! | `cpa_cps` | `rpa_rps` | both |
 //! | `cpc`, `cpm` | `rpc`, `rpm` | nothing: clicks and impressions are paid, not conversions |
 //! | `prv` | | the percentage of the revenue |
-//! | | `prv` | the percentage of the sale, which is the advertiser's own revenue |
+//! | | `prv` | the percentage of the sale, the advertiser's own revenue |
 //!
-//! Decimal throughout. Each is rounded once, to what can be paid in its currency; a share of the
-//! revenue is one of the revenue as it was rounded. A share of a sale whose amount is not known is
-//! nothing.
+//! All arithmetic is decimal. Payout and revenue are rounded once each, to the minor unit of their
+//! currency; a share of the revenue is a share of the rounded revenue. A share of an unknown sale
+//! amount is zero.
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -19,29 +19,27 @@ use serde::{Deserialize, Serialize};
 use super::minor_unit::MinorUnit;
 use crate::catalog::{Money, PayoutRevenue, PayoutType, RevenueType};
 
-/// The terms under which a conversion was made; kept with it, because the offer's may change.
+/// The payout terms of a conversion, stored with the conversion because those of the offer may change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PayoutTerms {
-    /// What the partner is paid for.
     pub payout_type: PayoutType,
     /// Per conversion.
     pub payout_amount: Money,
-    /// In percent.
+    /// Percent.
     pub payout_percentage: Money,
-    /// What the advertiser pays for.
     pub revenue_type: RevenueType,
     /// Per conversion.
     pub revenue_amount: Money,
-    /// In percent.
+    /// Percent.
     pub revenue_percentage: Money,
 }
 
-/// What a conversion is worth.
+/// Payout and revenue of a conversion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Payable {
-    /// To the partner.
+    /// Paid to the partner.
     pub payout: Money,
-    /// To the network.
+    /// Paid to the network.
     pub revenue: Money,
 }
 
@@ -59,7 +57,7 @@ impl From<&PayoutRevenue> for PayoutTerms {
 }
 
 impl PayoutTerms {
-    /// What a conversion with this sale is worth, in the currency of this unit.
+    /// The amounts due for a sale, rounded to `unit`.
     #[must_use]
     pub fn payable(&self, sale: Money, unit: MinorUnit) -> Payable {
         let revenue = unit.round(self.revenue(sale.decimal()));
@@ -67,7 +65,7 @@ impl PayoutTerms {
         Payable { payout, revenue }
     }
 
-    /// Without the amount of the sale it is worth less.
+    /// True if payout or revenue depends on the sale amount.
     #[must_use]
     pub fn needs_amount(&self) -> bool {
         let revenue_of = |sale| self.revenue(sale);
@@ -77,7 +75,8 @@ impl PayoutTerms {
     }
 
     fn revenue(&self, sale: Decimal) -> Decimal {
-        let (fixed, share) = (self.revenue_amount.decimal(), of(sale, self.revenue_percentage));
+        let (fixed, share) =
+            (self.revenue_amount.decimal(), percent_of(sale, self.revenue_percentage));
         match self.revenue_type {
             RevenueType::Rpa => fixed,
             RevenueType::Rps | RevenueType::Prv => share,
@@ -90,33 +89,23 @@ impl PayoutTerms {
         let (fixed, percentage) = (self.payout_amount.decimal(), self.payout_percentage);
         match self.payout_type {
             PayoutType::Cpa => fixed,
-            PayoutType::Cps => of(sale, percentage),
-            PayoutType::CpaCps => fixed + of(sale, percentage),
-            PayoutType::Prv => of(revenue, percentage),
+            PayoutType::Cps => percent_of(sale, percentage),
+            PayoutType::CpaCps => fixed + percent_of(sale, percentage),
+            PayoutType::Prv => percent_of(revenue, percentage),
             PayoutType::Cpc | PayoutType::Cpm => Decimal::ZERO,
         }
     }
 }
 
-/// At most 15 digits by at most 15: a product that a decimal holds to more than 6 places.
-fn of(whole: Decimal, percentage: Money) -> Decimal {
+/// Both factors have at most 15 digits, so a decimal holds the product to more than 6 places.
+fn percent_of(whole: Decimal, percentage: Money) -> Decimal {
     whole * percentage.decimal() / Decimal::ONE_HUNDRED
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn terms(payout: (&str, &str, &str), revenue: (&str, &str, &str)) -> PayoutTerms {
-        PayoutTerms {
-            payout_type: payout.0.parse().unwrap(),
-            payout_amount: payout.1.parse().unwrap(),
-            payout_percentage: payout.2.parse().unwrap(),
-            revenue_type: revenue.0.parse().unwrap(),
-            revenue_amount: revenue.1.parse().unwrap(),
-            revenue_percentage: revenue.2.parse().unwrap(),
-        }
-    }
+    use crate::attribution::sample::terms;
 
     #[test]
     fn each_kind_of_payout_and_revenue_is_reckoned() {

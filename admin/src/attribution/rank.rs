@@ -1,10 +1,10 @@
-//! How well a claim is proved, and what it is to the conversions that have its key already.
+//! The strength of a postback's proof (its rank), and its relation to conversions with the same key.
 //!
-//! A sender that passed a rule of the advertiser proves more than a click whose id carries a valid
-//! signature, and that more than a code, which anybody can read somewhere. A claim that is better
-//! proved than the one that stands is not its repeat: both wait for somebody. One that is proved as
-//! well or less is a repeat, so that one key never has more standing conversions than there are
-//! ranks. What somebody rejected stands too: the same claim cannot bring it back.
+//! The weakest proof is a code, because anyone can read a code somewhere. A click id with a valid
+//! signature is stronger, and passing a trust rule of the advertiser is strongest. A postback with
+//! better proof than the standing conversion is no repeat: both become pending. With equal or weaker
+//! proof it is a repeat, so a key has at most one standing conversion per rank. A conversion that a
+//! person rejected stands too, so the same postback cannot bring it back.
 
 use std::cmp::{Ordering, Reverse};
 
@@ -13,13 +13,13 @@ use super::status::Status;
 use crate::catalog::words::words;
 
 words! {
-    /// How well a claim is proved, the weakest first.
+    /// The strength of a proof, weakest first.
     Rank {
-        /// By a code, or by the names of offer and partner.
+        /// A code, or the names of offer and partner.
         Code = "code",
-        /// By the id of a click that was sent to the offer.
+        /// The id of a click that was redirected to the offer.
         Click = "click",
-        /// By a rule of the advertiser: address, signature or token.
+        /// A trust rule of the advertiser: address, signature or token.
         Trusted = "trusted",
     }
 }
@@ -36,70 +36,65 @@ impl Ord for Rank {
     }
 }
 
-/// What is asked of a claim.
+/// The properties of a postback that its relation depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IncomingPostback {
-    /// How well it is proved.
     pub rank: Rank,
-    /// What it would become.
+    /// The status without an earlier conversion.
     pub status: Status,
-    /// Why.
     pub error: Option<ErrorCode>,
-    /// It takes back.
     pub is_refund: bool,
 }
 
-/// A conversion that has the claim's key.
+/// A conversion with the key of the postback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExistingConversion {
-    /// How well it is proved.
     pub rank: Rank,
-    /// What became of it.
     pub status: Status,
-    /// Why; 0 for nothing.
+    /// 0 for none.
     pub error_code: u32,
 }
 
-/// What a claim is to the conversions with its key.
+/// The relation of a postback to the conversions with its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Relation {
-    /// It makes one of its own.
+    /// The postback creates a conversion.
     New,
-    /// It speaks of the one at this place.
+    /// The postback is about the conversion at this index.
     Repeats(usize),
-    /// It makes one of its own, and all that count or may count wait for somebody.
+    /// The postback creates a conversion, and all that count or may count become pending.
     Disputes,
 }
 
-/// Finds the place of a claim among those with its key, which come in the order in which they were
-/// made.
+/// `known` are the conversions with the key of the postback, in the order of creation.
 #[must_use]
-pub fn find_relation(said: &IncomingPostback, known: &[ExistingConversion]) -> Relation {
+pub fn find_relation(incoming: &IncomingPostback, known: &[ExistingConversion]) -> Relation {
     let standing = || known.iter().enumerate().filter(|(_, known)| known.stands());
-    if said.is_refund {
+    if incoming.is_refund {
         return order_of_refund(known).map_or(Relation::New, Relation::Repeats);
     }
-    let as_well = standing().filter(|(_, known)| known.rank == said.rank);
-    let better = standing().filter(|(_, known)| known.rank > said.rank);
-    if let Some(at) = preferred(as_well).or_else(|| preferred(better)) {
+    let equal = standing().filter(|(_, known)| known.rank == incoming.rank);
+    let better = standing().filter(|(_, known)| known.rank > incoming.rank);
+    if let Some(at) = preferred(equal).or_else(|| preferred(better)) {
         return Relation::Repeats(at);
     }
-    if matches!(said.status, Status::Approved | Status::Pending) {
+    if matches!(incoming.status, Status::Approved | Status::Pending) {
         return if standing().next().is_some() { Relation::Disputes } else { Relation::New };
     }
-    let number = said.error.map_or(0, ErrorCode::number);
-    let refused_so =
-        |known: &ExistingConversion| known.error_code == number && known.rank >= said.rank;
-    known.iter().position(refused_so).map_or(Relation::New, Relation::Repeats)
+    let number = incoming.error.map_or(0, ErrorCode::number);
+    let has_same_error =
+        |known: &ExistingConversion| known.error_code == number && known.rank >= incoming.rank;
+    known.iter().position(has_same_error).map_or(Relation::New, Relation::Repeats)
 }
 
-/// The conversion that a refund is taken from, among those with its order's key.
+/// The index of the conversion to deduct a refund from, among those with the key of its order. An
+/// invalid conversion is no order: the refund waits for the real one.
 #[must_use]
 pub fn order_of_refund(known: &[ExistingConversion]) -> Option<usize> {
-    preferred(known.iter().enumerate())
+    preferred(known.iter().enumerate().filter(|(_, known)| known.status != Status::Invalid))
 }
 
-/// What counts before what may count before what does not; then the best proved; then the first.
+/// Prefers approved, then pending, then refused conversions; then the best proof; then the oldest.
 fn preferred<'a>(known: impl Iterator<Item = (usize, &'a ExistingConversion)>) -> Option<usize> {
     let order = |(at, known): &(usize, &ExistingConversion)| {
         let status = match known.status {
@@ -119,7 +114,7 @@ impl ExistingConversion {
     }
 }
 
-/// Whether a conversion stands in the way of its repeats.
+/// Whether a conversion absorbs its repeats. One that a person rejected does, too.
 #[must_use]
 pub fn stands(status: Status, error_code: u32) -> bool {
     match status {
@@ -143,10 +138,10 @@ mod tests {
         }
     }
 
-    fn relation_to(said: &str, others: &[&str]) -> Relation {
-        let (text, is_refund) = match said.strip_prefix("refund ") {
+    fn relation_to(incoming: &str, others: &[&str]) -> Relation {
+        let (text, is_refund) = match incoming.strip_prefix("refund ") {
             Some(rest) => (rest, true),
-            None => (said, false),
+            None => (incoming, false),
         };
         let ExistingConversion { rank, status, error_code } = known(text);
         let error = ErrorCode::from_number(error_code);
@@ -158,7 +153,7 @@ mod tests {
     fn a_claim_repeats_what_is_proved_as_well_and_disputes_what_is_proved_less() {
         use Relation::{Disputes, New, Repeats};
         #[rustfmt::skip]
-        let cases: [(&str, &[&str], Relation); 27] = [
+        let cases: [(&str, &[&str], Relation); 28] = [
             ("code approved", &[], New),
             ("code approved", &["code approved"], Repeats(0)),
             ("code approved", &["click approved"], Repeats(0)),
@@ -176,7 +171,7 @@ mod tests {
             ("click approved", &["code approved", "click rejected 9"], Repeats(1)),
             ("code approved", &["code rejected 9", "click approved"], Repeats(0)),
             ("code approved", &["code rejected 9"], Repeats(0)),
-            // What was refused stands in nobody's way, and is said again by its repeat.
+            // What was refused stands in nobody's way, and is incoming again by its repeat.
             ("code approved", &["code rejected 18"], New),
             ("code approved", &["code invalid 1005", "code rejected 5"], New),
             ("code rejected 18", &["code rejected 18"], Repeats(0)),
@@ -191,9 +186,10 @@ mod tests {
             ("refund code invalid 1018", &["code rejected 18", "code approved"], Repeats(1)),
             ("refund code invalid 1018", &["code pending 1021", "click pending 1021"], Repeats(1)),
             ("refund code invalid 1018", &["code rejected 18"], Repeats(0)),
+            ("refund code invalid 1018", &["code invalid 1007"], New),
         ];
-        for (said, others, wanted) in cases {
-            assert_eq!(relation_to(said, others), wanted, "{said} among {others:?}");
+        for (incoming, others, wanted) in cases {
+            assert_eq!(relation_to(incoming, others), wanted, "{incoming} among {others:?}");
         }
         assert_eq!(relation_to("refund code invalid 1018", &[]), New);
     }
@@ -203,8 +199,8 @@ mod tests {
         let mut all: Vec<ExistingConversion> = Vec::new();
         for fields in ["code approved", "click approved", "trusted approved"].repeat(3) {
             let ExistingConversion { rank, status, .. } = known(fields);
-            let said = IncomingPostback { rank, status, error: None, is_refund: false };
-            if matches!(find_relation(&said, &all), Relation::New | Relation::Disputes) {
+            let incoming = IncomingPostback { rank, status, error: None, is_refund: false };
+            if matches!(find_relation(&incoming, &all), Relation::New | Relation::Disputes) {
                 all.push(known(fields));
             }
         }

@@ -1,16 +1,15 @@
-//! What a negative amount takes back from an order.
+//! Deducts a refund (a negative amount) from an order.
 //!
-//! The sale's amount goes down, never below zero: what is asked for beyond it is noted, not taken.
-//! Shares of the sale are reckoned anew under the terms the conversion was made under; fixed amounts
-//! stay until nothing of the sale is left, and then payout and revenue are nothing. So an order whose
-//! amount was never told is cancelled by any refund.
+//! The sale amount decreases, never below zero; an excess is noted and ignored. Shares of the sale are
+//! recomputed under the terms of the conversion. Fixed amounts stay until the sale amount is zero;
+//! then payout and revenue are zero. So any refund cancels an order without an amount.
 //!
-//! Refunds of one order may come in any order: the last state is the same. What the history adds up
-//! to is the state.
+//! The refunds of an order may arrive in any sequence: the final amounts are the same, and the changes
+//! in the history add up to them.
 //!
-//! Anybody can send one, so only who proves that the order is his takes back at once: a sender that
-//! passed a rule of the advertiser, or one that names the order's own click. All others wait for
-//! somebody.
+//! Anyone can send a refund, so only a sender with proof gets an immediate deduction: one that passed
+//! a trust rule of the advertiser or names the order's own click. All other refunds wait for a
+//! person's decision.
 
 use rust_decimal::Decimal;
 
@@ -20,33 +19,32 @@ use super::payout::{Payable, PayoutTerms};
 use super::rank::Rank;
 use crate::catalog::Money;
 
-/// For how long a refund waits for its order.
+/// How long a refund waits for its order.
 pub const WAITS_FOR_ORDER_MS: u64 = 30 * 24 * 3_600_000;
 
-/// The largest amount that counts without somebody's word, in a currency's main unit.
-const LARGEST_UNSEEN: Decimal = Decimal::from_parts(10_000_000, 0, 0, false, 0);
+/// The largest amount that counts without a person's approval, in the currency's main unit.
+const LARGEST_AUTOMATIC: Decimal = Decimal::from_parts(10_000_000, 0, 0, false, 0);
 
-/// Whether an amount is so large that somebody has to see it first.
+/// Whether an amount needs a person's approval.
 #[must_use]
 pub fn is_large(amount: Money) -> bool {
-    amount.decimal().abs() > LARGEST_UNSEEN
+    amount.decimal().abs() > LARGEST_AUTOMATIC
 }
 
-/// A refund beside the order that it is about.
+/// A refund, compared with its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefundRequest {
-    /// Below zero.
+    /// Negative.
     pub amount: Money,
-    /// How well it is proved.
     pub rank: Rank,
-    /// It names the click that the order came from.
+    /// The refund names the click of the order.
     pub names_its_click: bool,
-    /// It is in another currency than the order.
+    /// The refund has another currency than the order.
     pub is_in_other_currency: bool,
 }
 
 impl RefundRequest {
-    /// Why somebody has to decide it; `None` for one that is taken at once.
+    /// Why a person has to decide; `None` for an immediate deduction.
     #[must_use]
     pub fn reason_to_hold(&self) -> Option<ErrorCode> {
         if self.is_in_other_currency {
@@ -61,28 +59,25 @@ impl RefundRequest {
     }
 }
 
-/// An order as it stands.
+/// The amounts of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct OrderAmounts {
-    /// The amount of the sale.
     pub sale: Money,
-    /// What it is worth.
     pub payable: Payable,
 }
 
-/// What a refund does to an order.
+/// The effect of a refund on an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefundEffect {
-    /// The order after it.
     pub after: OrderAmounts,
-    /// What that is more than before: nothing or less in each part. This is what the history keeps.
+    /// The difference to the amounts before; zero or negative in each part. The history records it.
     pub change: OrderAmounts,
-    /// More was asked back than was left.
+    /// The refund exceeded the remaining sale amount.
     pub is_beyond: bool,
 }
 
-/// Takes `amount`, below zero, from an order. Without terms (they were set aside when somebody
-/// edited what it is worth) payout and revenue stay until nothing of the sale is left.
+/// Deducts `amount`, which is negative. Without terms (a person edited payout or revenue) payout and
+/// revenue stay until the sale amount is zero.
 #[must_use]
 pub fn take_back(
     before: &OrderAmounts,
@@ -102,7 +97,7 @@ pub fn take_back(
     RefundEffect { after, change: difference(before, &after), is_beyond: left < Decimal::ZERO }
 }
 
-/// A refund never makes an order worth more, such as one that was worth nothing as yet.
+/// A refund must not raise an amount, for instance of an order whose payout is still zero.
 fn at_most(before: Payable, anew: Payable) -> Payable {
     let less = |a: Money, b: Money| if b.decimal() < a.decimal() { b } else { a };
     Payable {

@@ -1,5 +1,5 @@
-//! A small network for the tests of what is pure: postbacks name its clicks by words, which stand
-//! for transaction ids.
+//! A small network for unit tests. Queries name its clicks by words, which are replaced by transaction
+//! ids.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -11,14 +11,15 @@ use coupon_shared::transaction_id::{ClickIdKey, TransactionId, TransactionIdSour
 use jiff::civil::{Date, date};
 
 use super::evidence::{ClickEvidence, ClickFacts, CodeFacts, Evidence};
+use super::payout::PayoutTerms;
 use super::postback_fields::PostbackFields;
 use crate::catalog::{AccountStatus, Advertiser, CouponStatus, Offer, PartnerVisibility, RowCode};
 
-/// 2026-06-15 12:00:00 UTC, when every postback comes.
+/// 2026-06-15 12:00:00 UTC, the receipt time of every postback.
 pub(super) const NOW_MS: u64 = 1_781_524_800_000;
 const TODAY: Date = date(2026, 6, 15);
 
-/// Words for clicks: (word, hours ago, what became of it).
+/// The clicks: (word, age in hours, state).
 fn clicks() -> Vec<(&'static str, u64, ClickEvidence)> {
     let click = |offer_id: u32, affiliate_id: u32| ClickFacts {
         unix_ms: 0,
@@ -81,19 +82,18 @@ fn ids() -> Vec<(&'static str, TransactionId, ClickEvidence)> {
         .collect()
 }
 
-/// The word of an id.
 pub(super) fn word_of(id: &TransactionId) -> &'static str {
     ids().into_iter().find(|(_, known, _)| known == id).map_or("?", |(word, _, _)| word)
 }
 
-/// The text with words for clicks replaced by their ids.
+/// Replaces the words for clicks by their ids.
 pub(super) fn with_ids(text: &str) -> String {
     ids()
         .into_iter()
         .fold(text.to_owned(), |text, (word, id, _)| text.replace(word, &id.to_string()))
 }
 
-/// A `GET` from a server, with this query.
+/// A `GET` request from a server.
 pub(super) fn get(query: &str) -> Postback<'_> {
     Postback {
         id: PostbackId([1; 16]),
@@ -112,12 +112,12 @@ pub(super) fn get(query: &str) -> Postback<'_> {
     }
 }
 
-/// What a `GET` with this query says, of this network and with words for clicks.
+/// The fields of a `GET` request for this network, with words for clicks.
 pub(super) fn fields(query: &str) -> PostbackFields {
     PostbackFields::read(&get(&with_ids(&format!("nid=1&{query}"))))
 }
 
-/// Rows of codes: (code, offer, partner, other than active and without dates).
+/// The rows of the coupon codes.
 fn rows() -> Vec<CodeFacts> {
     let row = |coupon_code: &str, offer_id: u32, affiliate_id: u32| CodeFacts {
         code_id: offer_id * 100 + affiliate_id,
@@ -177,7 +177,7 @@ fn advertiser() -> Advertiser {
     serde_json::from_str(r#"{"name": "Shop", "account_status": "active"}"#).unwrap()
 }
 
-/// All that this network knows of what a claim names.
+/// The evidence of this network for a postback.
 pub(super) fn evidence(fields: &PostbackFields) -> Evidence {
     let folded = fields.coupon_code.as_ref().and_then(|code| code.folded.clone());
     let is_meant =
@@ -204,5 +204,17 @@ pub(super) fn evidence(fields: &PostbackFields) -> Evidence {
         ]),
         advertisers: HashMap::from([(1, advertiser()), (2, coupon_first.unwrap())]),
         recorded: Vec::new(),
+    }
+}
+
+/// Terms as (type, amount, percentage) of payout and of revenue.
+pub(super) fn terms(payout: (&str, &str, &str), revenue: (&str, &str, &str)) -> PayoutTerms {
+    PayoutTerms {
+        payout_type: payout.0.parse().unwrap(),
+        payout_amount: payout.1.parse().unwrap(),
+        payout_percentage: payout.2.parse().unwrap(),
+        revenue_type: revenue.0.parse().unwrap(),
+        revenue_amount: revenue.1.parse().unwrap(),
+        revenue_percentage: revenue.2.parse().unwrap(),
     }
 }

@@ -1,17 +1,17 @@
-//! What became of a conversion.
+//! The status of a conversion.
 
 use crate::catalog::words::words;
 
 words! {
-    /// What became of a conversion.
+    /// The status of a conversion.
     Status {
-        /// It counts, and the partner is paid.
+        /// The conversion counts, and the partner is paid.
         Approved = "approved",
-        /// Somebody has to decide.
+        /// A person has to decide.
         Pending = "pending",
-        /// It was understood, and does not count.
+        /// The postback is complete, but the conversion does not count.
         Rejected = "rejected",
-        /// It cannot be read, or nobody can be named.
+        /// The postback cannot be read, or no partner is found.
         Invalid = "invalid",
     }
 }

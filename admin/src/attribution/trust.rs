@@ -1,15 +1,14 @@
-//! Whether the sender of a postback may be believed: address, signature, token, each where the
-//! advertiser has it.
+//! The trust rules of an advertiser: address list, signature, token. Each is optional.
 //!
-//! The same rules hold for every channel, the script in a page included: a rule that one channel
-//! could walk around would be none. So an advertiser who has an address list or a signing key takes
-//! conversions from its own servers only.
+//! The rules apply to every channel, also to the script in a page: an attacker would use the channel
+//! without the rule. So an advertiser with an address list or a signing key accepts conversions from
+//! its own servers only.
 //!
-//! **Signature.** `timestamp` (Unix seconds, at most 300 from the receipt) and `signature` stand in
-//! the query. The signature is the HMAC-SHA256 in hex, under the advertiser's `signing_key`, of the
-//! query as sent without the `signature=…` pair (the others in their order, joined by `&`). For a POST
-//! it is that of three parts with a newline between them: the media type of `Content-Type` in lower
-//! case without its parameters (empty where there is none), that query, and the body as sent.
+//! **Signature.** The query contains `timestamp` (Unix seconds, at most 300 from the receipt) and
+//! `signature`. The signature is the HMAC-SHA256 in hex, with the advertiser's `signing_key`, of the
+//! query as sent without the `signature=…` parameter (the others in their order, joined by `&`). For a
+//! POST it covers three parts separated by newlines: the media type of `Content-Type` in lower case
+//! without its parameters (empty without the header), this query, and the body as sent.
 
 use std::net::IpAddr;
 
@@ -23,20 +22,20 @@ use super::error_code::ErrorCode;
 use super::postback_fields::{PostbackFields, Signed};
 use crate::catalog::Advertiser;
 
-/// How far the time of a signature may be from the receipt.
+/// Largest difference between the time of a signature and the receipt.
 const MAX_SKEW_SECONDS: u64 = 300;
 
-/// Why a sender is believed.
+/// Why a sender is trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
-    /// It passed all rules of the advertiser.
+    /// The sender passed all rules of the advertiser.
     Proved,
-    /// The advertiser has no rules, and believes anybody.
+    /// The advertiser has no rules and trusts every sender.
     Anybody,
 }
 
 impl Trust {
-    fn asked_by(advertiser: &Advertiser) -> Trust {
+    fn after_passing(advertiser: &Advertiser) -> Trust {
         if has_rules(advertiser) { Trust::Proved } else { Trust::Anybody }
     }
 }
@@ -47,10 +46,10 @@ pub(super) fn has_rules(advertiser: &Advertiser) -> bool {
     !(verification_token.is_empty() && ip_allow_list.is_empty() && signing_key.is_empty())
 }
 
-/// Says why the sender may be believed to speak for the advertiser.
+/// Checks the sender against the trust rules of the advertiser.
 ///
 /// # Errors
-/// The first rule that it breaks; all of them stand among the steps.
+/// The first broken rule; all broken rules are noted among the steps.
 pub fn check(
     fields: &PostbackFields,
     advertiser: &Advertiser,
@@ -65,7 +64,7 @@ pub fn check(
     ];
     let broken: Vec<ErrorCode> = rules.into_iter().filter_map(Result::err).collect();
     broken.iter().for_each(|error| steps.note(error.as_str(), error.sentence()));
-    broken.first().map_or(Ok(Trust::asked_by(advertiser)), |error| Err(*error))
+    broken.first().map_or(Ok(Trust::after_passing(advertiser)), |error| Err(*error))
 }
 
 fn address(fields: &PostbackFields, advertiser: &Advertiser) -> Result<(), ErrorCode> {
@@ -74,7 +73,7 @@ fn address(fields: &PostbackFields, advertiser: &Advertiser) -> Result<(), Error
     is_allowed.then_some(()).ok_or(ErrorCode::AddressNotAllowed)
 }
 
-/// An IPv4 address and the same one mapped into IPv6 are one address, in the list and outside.
+/// Treats an IPv4 address and its IPv6-mapped form as equal, in the list and outside.
 fn covers(entry: &str, address: IpAddr) -> bool {
     let address = address.to_canonical();
     let mapped = match address {
@@ -128,13 +127,13 @@ fn timestamp(
     is_good.then_some(()).ok_or(ErrorCode::StaleSignature)
 }
 
-/// Compared as hashes: the time it takes says nothing of the token, not even its length.
 fn token(fields: &PostbackFields, advertiser: &Advertiser) -> Result<(), ErrorCode> {
     let wanted = &advertiser.verification_token;
     if wanted.is_empty() {
         return Ok(());
     }
     let given = fields.verification_token.as_ref().ok_or(ErrorCode::InvalidToken)?;
+    // Comparing hashes takes the same time for every token, whatever its length.
     let is_same = Sha256::digest(wanted).ct_eq(&Sha256::digest(given.exposed()));
     bool::from(is_same).then_some(()).ok_or(ErrorCode::InvalidToken)
 }
@@ -216,7 +215,7 @@ mod tests {
         }
     }
 
-    // The same by hand: printf '%s' 'nid=1&amount=10&timestamp=1781524800' | openssl dgst -sha256 -hmac top-secret
+    // To reproduce: printf '%s' 'nid=1&amount=10&timestamp=1781524800' | openssl dgst -sha256 -hmac top-secret
     #[test]
     fn a_signature_that_others_made_is_understood() {
         let rules = serde_json::json!({"signing_key": KEY});

@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use super::batch::check_terms;
 use super::click_counter::ClickCounter;
+use super::converted_visits::reclassify_next_converted_visits;
 use super::{ClickIngestError, replay};
 use crate::archive::{Archive, ArchiveError};
 use crate::classification::Classifier;
 use crate::classification::bot_list::BotList;
-use crate::conversions;
 use crate::store::blocks::{self, BlockRow};
 use crate::store::bot_list::{self, PendingWork};
 use crate::store::rollups::Rollups;
@@ -40,7 +40,7 @@ impl Reclassifier {
             }
             PendingWork::Classify(bots, from) => self.classify_from(counter, bots, from).await?,
             PendingWork::MarkConverted(after) => {
-                conversions::turn_visits(store, archive, after).await?
+                reclassify_next_converted_visits(store, archive, after).await?
             }
         }
         Ok(true)

@@ -1,15 +1,15 @@
-//! Changes of conversions by hand: approved, rejected, their amounts and notes edited. Each is told
-//! in the conversion's history and in the audit, in the transaction that counts it.
+//! Changes of conversions by hand: approval, rejection, edits of amounts and notes. Each change is
+//! recorded in the conversion's history and in the audit, in the transaction that counts it.
 //!
-//! One conversion that cannot be changed refuses the whole request. What is already as asked is left
-//! as it is, so a request may be sent again.
+//! If one conversion cannot be changed, the whole request fails. A conversion that has the requested
+//! state already is skipped, so a request can be repeated.
 
 use serde_json::{Map, Value, json};
 
 use super::count::Counts;
+use super::field_changes::{amount_changes, field_change, status_changes};
 use super::partner_postback::enqueue_partner_postback;
 use super::stored_refund;
-use super::writer::change;
 use crate::attribution::dedup_key::DedupKey;
 use crate::attribution::error_code::ErrorCode;
 use crate::attribution::rank::{self, ExistingConversion};
@@ -22,12 +22,10 @@ use crate::store::{StoreError, WriteTx};
 
 const OBJECT: &str = "conversion";
 
-/// What a person decides of a conversion.
+/// The decision of a person on a conversion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// It counts.
     Approved,
-    /// It does not.
     Rejected,
 }
 
@@ -40,10 +38,10 @@ impl Decision {
     }
 }
 
-/// Approves or rejects conversions; answers how many it changed.
+/// Approves or rejects conversions. Returns the number of changed conversions.
 ///
 /// # Errors
-/// When one of them is not there, or cannot be approved.
+/// When a conversion does not exist or cannot be approved.
 pub fn set_status(
     tx: &WriteTx<'_>,
     ids: &[ConversionId],
@@ -83,22 +81,24 @@ fn decide(
             after.conversion.key = check_approvable(tx, before)?;
             after.conversion.error_code = 0;
         }
-        // It counts for nobody anyway, and would lose the reason why.
+        // An invalid conversion does not count anyway, and rejecting it would lose the reason.
         Decision::Rejected if before.conversion.status == Status::Invalid => return Ok(None),
         Decision::Rejected => after.conversion.error_code = ErrorCode::ManuallyRejected.number(),
     }
     after.conversion.status = decision.status();
     conversions::update(tx, &after)?;
-    let changes = status(&before.conversion, &after.conversion);
+    let changes = status_changes(&before.conversion, &after.conversion);
     conversions::tell(tx, after.number, Action::Status, None, &changes)?;
     counts.add(Some(&before.conversion), &after.conversion);
     if decision == Decision::Approved {
+        // A refused conversion left them waiting when it was created.
+        after = stored_refund::apply_waiting_refunds(tx, counts, after)?;
         enqueue_partner_postback(tx, &after.conversion)?;
     }
     Ok(Some(after))
 }
 
-/// A refund that is approved takes back from its order; what was taken stays.
+/// Approval deducts the refund from its order. A deducted refund stays deducted.
 fn decide_refund(
     tx: &WriteTx<'_>,
     counts: &mut Counts,
@@ -120,7 +120,7 @@ fn decide_refund(
     Ok(refund)
 }
 
-/// The order that a refund can be taken back from.
+/// The order to deduct the refund from.
 fn order_of(tx: &WriteTx<'_>, refund: &Conversion) -> Result<ConversionRow, EditError> {
     let refused = |message| EditError::conflict("conversion.no_order", "conversion_ids", message);
     let id = refund.id;
@@ -142,7 +142,8 @@ fn order_of(tx: &WriteTx<'_>, refund: &Conversion) -> Result<ConversionRow, Edit
     Ok(order)
 }
 
-/// It has to be somebody's, and no other conversion may stand for the same sale. Answers its key.
+/// A conversion can be approved if it has a partner and no other conversion of the same sale is
+/// approved or pending. Returns its key.
 fn check_approvable(tx: &WriteTx<'_>, row: &ConversionRow) -> Result<Option<[u8; 32]>, EditError> {
     let id = row.conversion.id;
     if let Some(why) = why_not_approvable(&row.conversion) {
@@ -166,7 +167,7 @@ fn check_approvable(tx: &WriteTx<'_>, row: &ConversionRow) -> Result<Option<[u8;
     Err(EditError::conflict("conversion.repeated", "conversion_ids", message))
 }
 
-/// Why nothing can be made of a conversion by approving it.
+/// Why a conversion can never be approved.
 fn why_not_approvable(conversion: &Conversion) -> Option<&'static str> {
     let Conversion { offer_id, affiliate_id, error_code, amount, .. } = conversion;
     if *offer_id == 0 || *affiliate_id == 0 {
@@ -180,7 +181,7 @@ fn why_not_approvable(conversion: &Conversion) -> Option<&'static str> {
     }
 }
 
-/// The key of one that was refused before refused ones had theirs.
+/// The key of a conversion that was refused by a release that stored no keys of refused conversions.
 fn key_by_columns(conversion: &Conversion) -> Option<[u8; 32]> {
     let Conversion { offer_id, event_id, order_id, transaction_id, .. } = conversion;
     if !order_id.is_empty() {
@@ -190,41 +191,36 @@ fn key_by_columns(conversion: &Conversion) -> Option<[u8; 32]> {
     Some(DedupKey::for_click(*offer_id, *event_id, &id).0)
 }
 
-/// What is edited of a conversion; nothing stays as it is.
+/// Edits of a conversion; `None` leaves a field unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Adjustment {
-    /// To the partner.
     pub payout: Option<Money>,
-    /// To the network.
     pub revenue: Option<Money>,
-    /// Of the sale.
     pub sale_amount: Option<Money>,
-    /// The network's own.
     pub notes: Option<String>,
 }
 
 impl Adjustment {
-    fn names_an_amount(&self) -> bool {
+    fn has_amount(&self) -> bool {
         self.payout.or(self.revenue).or(self.sale_amount).is_some()
     }
 }
 
-/// Longest notes.
 const MAX_NOTES_BYTES: usize = 4096;
 
-/// Edits a conversion's amounts and notes. Amounts that were edited are not reckoned anew by later
-/// refunds, unless nothing of the sale is left.
+/// Edits a conversion's amounts and notes. Later refunds do not recompute edited payout and revenue
+/// until the remaining sale amount is zero.
 ///
 /// # Errors
-/// When it is not there, or an amount is not one.
+/// When the conversion does not exist, an amount is negative, or a refund gets amounts.
 pub fn adjust(
     tx: &WriteTx<'_>,
     id: ConversionId,
     adjustment: &Adjustment,
 ) -> Result<ConversionRow, EditError> {
-    check(adjustment)?;
+    validate(adjustment)?;
     let before = existing(tx, id)?;
-    if before.conversion.is_refund() && adjustment.names_an_amount() {
+    if before.conversion.is_refund() && adjustment.has_amount() {
         let message = "a refund has no amounts of its own; edit those of its order";
         return Err(EditError::field("conversion_id", message));
     }
@@ -237,7 +233,7 @@ pub fn adjust(
     if (now.payout, now.revenue) != (before.conversion.payout, before.conversion.revenue) {
         now.terms = String::new();
     }
-    let changes = amounts(&before.conversion, &after.conversion);
+    let changes = amount_changes(&before.conversion, &after.conversion);
     if changes.is_empty() {
         return Ok(after);
     }
@@ -250,7 +246,7 @@ pub fn adjust(
     Ok(after)
 }
 
-fn check(adjustment: &Adjustment) -> Result<(), EditError> {
+fn validate(adjustment: &Adjustment) -> Result<(), EditError> {
     let amounts = [
         ("payout", adjustment.payout),
         ("revenue", adjustment.revenue),
@@ -266,30 +262,6 @@ fn check(adjustment: &Adjustment) -> Result<(), EditError> {
         return Err(EditError::field("notes", error));
     }
     Ok(())
-}
-
-/// What differs of status and reason.
-pub(super) fn status(before: &Conversion, after: &Conversion) -> Vec<FieldChange> {
-    differing([
-        ("status", json!(before.status), json!(after.status)),
-        ("error_code", json!(before.error_code), json!(after.error_code)),
-    ])
-}
-
-/// The fields that differ among those that can be edited, or that a later report completes.
-pub(super) fn amounts(before: &Conversion, after: &Conversion) -> Vec<FieldChange> {
-    differing([
-        ("amount", json!(before.amount), json!(after.amount)),
-        ("sale_amount", json!(before.sale_amount), json!(after.sale_amount)),
-        ("payout", json!(before.payout), json!(after.payout)),
-        ("revenue", json!(before.revenue), json!(after.revenue)),
-        ("notes", json!(before.notes), json!(after.notes)),
-    ])
-}
-
-fn differing<const N: usize>(fields: [(&str, Value, Value); N]) -> Vec<FieldChange> {
-    let differing = fields.into_iter().filter(|(_, before, after)| before != after);
-    differing.map(|(field, before, after)| change(field, before, after)).collect()
 }
 
 fn audit_status(
@@ -311,7 +283,7 @@ fn audit_one(
     row: &ConversionRow,
     mut changes: Vec<FieldChange>,
 ) -> Result<(), StoreError> {
-    changes.push(change("conversion_id", Value::Null, json!(row.conversion.id.to_string())));
+    changes.push(field_change("conversion_id", Value::Null, json!(row.conversion.id.to_string())));
     let (first_id, last_id) = (row.number, row.number);
     record(
         tx,

@@ -1,24 +1,25 @@
-//! What reports count of a conversion, and what a change of it adds.
+//! The report measures of a conversion, and the difference that a change makes.
 
 use crate::catalog::Money;
 use crate::store::conversions::{self, Conversion, Filters, Status};
 use crate::store::rollups::{self, ConversionCount, Family, Measures};
 use crate::store::{Store, StoreError, WriteTx};
 
-/// What the conversions of one transaction add, written at its end: many cost little more than one.
+/// The measures of a transaction, written once at its end: many rows cost little more than one.
 #[derive(Default)]
 pub(super) struct Counts(Vec<ConversionCount>);
 
 impl Counts {
-    /// A new conversion, or the difference that a change makes.
+    /// Adds a new conversion, or with `before` the difference of a change.
     pub(super) fn add(&mut self, before: Option<&Conversion>, after: &Conversion) {
-        let is_same = |before: &Conversion| parts(before) == parts(after);
+        let is_same =
+            |before: &Conversion| measures_by_currency(before) == measures_by_currency(after);
         if before.is_some_and(is_same) {
             return;
         }
-        let taken_back = before.into_iter().flat_map(counts);
+        let subtracted = before.into_iter().flat_map(counts);
         self.0
-            .extend(taken_back.map(|count| ConversionCount { measures: -count.measures, ..count }));
+            .extend(subtracted.map(|count| ConversionCount { measures: -count.measures, ..count }));
         self.0.extend(counts(after));
     }
 
@@ -27,13 +28,13 @@ impl Counts {
     }
 }
 
-/// Conversions that are counted at once.
+/// Rows that are written at once.
 const CHUNK: usize = 1_000;
 
-/// Forgets what was counted of conversions and counts all of them again; answers how many there are.
+/// Deletes the counts of all conversions and counts them again. Returns the number of conversions.
 ///
 /// # Errors
-/// When the store fails; then everything stays as it was.
+/// On an error of the store the old counts stay.
 pub async fn recount(store: &Store) -> Result<u64, StoreError> {
     store.write(count_all).await
 }
@@ -55,7 +56,7 @@ fn count_all(tx: &WriteTx<'_>) -> Result<u64, StoreError> {
     Ok(counted)
 }
 
-/// What a conversion adds, by currency.
+/// The counts of a conversion, one for each currency.
 fn counts(conversion: &Conversion) -> impl Iterator<Item = ConversionCount> {
     let count = |(currency, measures): (String, Measures)| ConversionCount {
         unix_ms: conversion.unix_ms,
@@ -68,11 +69,11 @@ fn counts(conversion: &Conversion) -> impl Iterator<Item = ConversionCount> {
         measures,
     };
     let counted = |(_, measures): &(String, Measures)| *measures != Measures::default();
-    parts(conversion).into_iter().filter(counted).map(count)
+    measures_by_currency(conversion).into_iter().filter(counted).map(count)
 }
 
-/// What is counted in the currency of payout and revenue, and what in that of the sale.
-fn parts(conversion: &Conversion) -> [(String, Measures); 2] {
+/// The measures in the currency of payout and revenue, then those in the currency of the sale.
+fn measures_by_currency(conversion: &Conversion) -> [(String, Measures); 2] {
     let mut sale = Measures::default();
     if conversion.status == Status::Approved {
         sale.sale = Money::millionths(conversion.sale_amount).into();
@@ -90,15 +91,15 @@ fn values(conversion: &Conversion) -> Vec<(Family, String)> {
         (Family::DeviceType, &conversion.device_type),
         (Family::Country, &conversion.country),
     ];
-    let said = values.into_iter().filter(|(_, value)| !value.is_empty());
-    said.map(|(family, value)| (family, value.clone())).collect()
+    let present = values.into_iter().filter(|(_, value)| !value.is_empty());
+    present.map(|(family, value)| (family, value.clone())).collect()
 }
 
-/// All but the sale.
+/// All measures but the sale amount.
 fn measures(conversion: &Conversion) -> Measures {
     let mut measures = Measures::default();
     match conversion.status {
-        // What a refund takes back counts with its order.
+        // The deduction of a refund changes the measures of its order.
         Status::Approved | Status::Pending | Status::Rejected if conversion.is_refund() => {}
         Status::Pending => measures.pending_cv = 1,
         Status::Rejected => measures.rejected_cv = 1,

@@ -1,5 +1,5 @@
-//! Gathers the evidence of a claim inside the transaction that decides it, so that no edit comes
-//! between. What was read once is not read again for the other claims of the batch.
+//! Loads the evidence of a postback within the transaction that decides it, so no edit comes in
+//! between. Catalog rows are cached for the other postbacks of the transaction.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -17,7 +17,7 @@ use crate::click_lookup::ClickLookup;
 use crate::store::conversions::recorded;
 use crate::store::{StoreError, WriteTx, facts, settings};
 
-/// What a batch knows of the catalog.
+/// The catalog rows that a transaction has read.
 pub(super) struct EvidenceLoader<'t, 'c> {
     tx: &'t WriteTx<'c>,
     network_id: u32,
@@ -70,7 +70,7 @@ impl<'t, 'c> EvidenceLoader<'t, 'c> {
             today: self.today(received_ms),
             network_id: self.network_id,
             network_currency: self.settings.currency.clone(),
-            clicks: of_claim(fields, clicks),
+            clicks: click_evidence(fields, clicks),
             codes: self.codes(fields)?,
             offers: HashMap::new(),
             partners: HashMap::new(),
@@ -85,20 +85,20 @@ impl<'t, 'c> EvidenceLoader<'t, 'c> {
         Ok(evidence)
     }
 
-    /// The network's day when the postback came.
+    /// The civil day of the receipt in the network's time zone.
     fn today(&self, received_ms: u64) -> Date {
         let ms = i64::try_from(received_ms).unwrap_or(i64::MAX);
         let at = Timestamp::from_millisecond(ms).unwrap_or_else(|_| Timestamp::now());
         at.to_zoned_datetime(self.zone.clone()).date()
     }
 
-    /// The rows of the code that is claimed.
+    /// The rows of the sent code.
     pub(super) fn codes(&mut self, fields: &PostbackFields) -> Result<Vec<CodeFacts>, StoreError> {
         let Some(code) = fields.coupon_code.as_ref().and_then(|code| code.folded.as_ref()) else {
             return Ok(Vec::new());
         };
         let tx = self.tx;
-        known(&mut self.codes, code.clone(), || facts::codes(tx, code)).cloned()
+        cached(&mut self.codes, code.clone(), || facts::codes(tx, code)).cloned()
     }
 
     fn add_offers(
@@ -107,13 +107,13 @@ impl<'t, 'c> EvidenceLoader<'t, 'c> {
         evidence: &mut Evidence,
     ) -> Result<(), StoreError> {
         let tx = self.tx;
-        let clicked = found(evidence).map(|click| click.offer_id);
+        let clicked = found_clicks(evidence).map(|click| click.offer_id);
         let of_codes = evidence.codes.iter().map(|row| row.offer_id);
         let recorded = evidence.recorded.iter().map(|order| order.offer_id);
         let named: Vec<u32> =
             named.into_iter().chain(clicked).chain(of_codes).chain(recorded).collect();
         for id in named {
-            let offer = known(&mut self.offers, id, || facts::offer(tx, id))?;
+            let offer = cached(&mut self.offers, id, || facts::offer(tx, id))?;
             if let Some(offer) = offer.as_ref().filter(|_| !evidence.offers.contains_key(&id)) {
                 evidence.offers.insert(id, offer.clone());
             }
@@ -127,16 +127,16 @@ impl<'t, 'c> EvidenceLoader<'t, 'c> {
         evidence: &mut Evidence,
     ) -> Result<(), StoreError> {
         let tx = self.tx;
-        let clicked = found(evidence).map(|click| (click.offer_id, click.affiliate_id));
+        let clicked = found_clicks(evidence).map(|click| (click.offer_id, click.affiliate_id));
         let of_codes =
             evidence.codes.iter().filter_map(|row| Some((row.offer_id, row.affiliate_id?)));
         let named = fields.offer_id.zip(fields.affiliate_id);
         let pairs: Vec<(u32, u32)> = named.into_iter().chain(clicked).chain(of_codes).collect();
         for (offer_id, id) in pairs {
-            let account = known(&mut self.partners, id, || facts::partner(tx, id))?;
+            let account = cached(&mut self.partners, id, || facts::partner(tx, id))?;
             evidence.partners.extend(account.map(|account| (id, account)));
             let pair = (offer_id, id);
-            let said = known(&mut self.access, pair, || facts::access(tx, offer_id, id))?;
+            let said = cached(&mut self.access, pair, || facts::access(tx, offer_id, id))?;
             evidence.access.extend(said.map(|said| (pair, said)));
         }
         Ok(())
@@ -148,13 +148,13 @@ impl<'t, 'c> EvidenceLoader<'t, 'c> {
         evidence: &mut Evidence,
     ) -> Result<(), StoreError> {
         let tx = self.tx;
-        let clicked = found(evidence).map(|click| click.advertiser_id);
+        let clicked = found_clicks(evidence).map(|click| click.advertiser_id);
         let of_offers = evidence.offers.values().map(|offer| offer.network_advertiser_id);
         let recorded = evidence.recorded.iter().map(|order| order.advertiser_id);
         let named: Vec<u32> =
             named.into_iter().chain(clicked).chain(of_offers).chain(recorded).collect();
         for id in named {
-            let advertiser = known(&mut self.advertisers, id, || facts::advertiser(tx, id))?;
+            let advertiser = cached(&mut self.advertisers, id, || facts::advertiser(tx, id))?;
             if let Some(advertiser) = advertiser {
                 evidence.advertisers.entry(id).or_insert_with(|| advertiser.clone());
             }
@@ -162,7 +162,7 @@ impl<'t, 'c> EvidenceLoader<'t, 'c> {
         Ok(())
     }
 
-    /// Standing conversions with its order id or one of its clicks, with their offers and advertisers.
+    /// Adds standing conversions with the same order id or click, with their offers and advertisers.
     fn add_recorded(
         &mut self,
         fields: &PostbackFields,
@@ -188,7 +188,7 @@ impl<'t, 'c> EvidenceLoader<'t, 'c> {
     }
 }
 
-fn of_claim(
+fn click_evidence(
     fields: &PostbackFields,
     clicks: &ClickLookup,
 ) -> HashMap<TransactionId, ClickEvidence> {
@@ -196,19 +196,21 @@ fn of_claim(
     ids.map(|id| (id, clicks.evidence(&id))).collect()
 }
 
-fn found(evidence: &Evidence) -> impl Iterator<Item = &crate::attribution::evidence::ClickFacts> {
+fn found_clicks(
+    evidence: &Evidence,
+) -> impl Iterator<Item = &crate::attribution::evidence::ClickFacts> {
     evidence.clicks.values().filter_map(|click| match click {
         ClickEvidence::Found(click) => Some(click),
         _ => None,
     })
 }
 
-fn known<K: Hash + Eq, V>(
-    memory: &mut HashMap<K, V>,
+fn cached<K: Hash + Eq, V>(
+    cache: &mut HashMap<K, V>,
     key: K,
     read: impl FnOnce() -> Result<V, StoreError>,
 ) -> Result<&V, StoreError> {
-    match memory.entry(key) {
+    match cache.entry(key) {
         Entry::Occupied(known) => Ok(known.into_mut()),
         Entry::Vacant(unknown) => Ok(unknown.insert(read()?)),
     }

@@ -1,4 +1,4 @@
-//! From a conversion that was approved, at once or later, to what its partner is told.
+//! Queues the partner postbacks of an approved conversion.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use crate::partner_postbacks::queue::{Approved, on_conversion};
 use crate::store::conversions::Conversion;
 use crate::store::{StoreError, WriteTx};
 
-/// Queues what tells of it, in the transaction that approves it.
+/// Must run in the transaction that approves the conversion.
 pub(super) fn enqueue_partner_postback(
     tx: &WriteTx<'_>,
     conversion: &Conversion,

@@ -1,17 +1,17 @@
-//! Postbacks whose click has not come yet: decided when the intake of clicks brings it, or brings
-//! word that it cannot come any more; and after them those that wait behind them. They wait in the
-//! store, so a restart changes nothing.
+//! Decides pending postbacks: those whose click comes late, when click ingest brings the click or
+//! reports that it cannot come any more, and then those that wait behind them. Pending postbacks are
+//! stored, so a restart changes nothing.
 //!
-//! They are looked through when clicks have come, when the daemon said that there are no more, and
-//! when a postback has begun to wait, page by page; those whose click may still be on its way are not
-//! even read. A verdict goes to the sender, who may still wait for it.
+//! The task runs after new clicks, after the daemon reported that it has no more clicks, and after a
+//! postback became pending. It reads page by page and skips postbacks whose click can still arrive.
+//! Each verdict goes to the sender, who may still wait for it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use coupon_shared::postback::SpoolId;
 
-use super::postback_ingest::PostbackProcessor;
+use super::processor::PostbackProcessor;
 use super::received::ReceivedPostback;
 use super::writer::Decisions;
 use crate::click_ingest::ClickIngestStatus;
@@ -20,15 +20,15 @@ use crate::store::postbacks::unidentified;
 use crate::store::postbacks::waiting::{self, Waiting};
 use crate::store::{StoreError, WriteTx};
 
-/// ProposedConversion in one transaction.
+/// Postbacks decided in one transaction.
 const PAGE: usize = 500;
-/// Between two looks, at the least: clicks come many times a second, and a sender waits.
+/// Shortest pause between two passes: clicks come many times a second, but a sender waits.
 const PAUSE: Duration = Duration::from_millis(20);
-/// A look that took long is followed by a pause so many times as long.
-const PAUSES_PER_LOOK: u32 = 4;
+/// The pause after a long pass, as a multiple of its duration.
+const PAUSES_PER_PASS: u32 = 4;
 const BACK_OFF: Duration = Duration::from_secs(5);
 
-/// Decides what can be decided, for ever.
+/// Decides pending postbacks until the task is cancelled.
 pub(super) async fn run(processor: PostbackProcessor) {
     let mut clicks = processor.clicks.clone();
     let mut seen = None;
@@ -37,42 +37,42 @@ pub(super) async fn run(processor: PostbackProcessor) {
         if seen == Some(now) {
             tokio::select! {
                 () = clicks.changed() => {}
-                // Its click may have come after it was looked for and before it was kept.
+                // The click may have come between its lookup and the storing of the postback.
                 () = processor.waits_begun.notified() => seen = None,
             }
             continue;
         }
         let began = Instant::now();
-        match look_through(&processor).await {
+        match decide_all(&processor).await {
             Ok(()) => {
                 seen = Some(now);
-                tokio::time::sleep(PAUSE.max(began.elapsed() * PAUSES_PER_LOOK)).await;
+                tokio::time::sleep(PAUSE.max(began.elapsed() * PAUSES_PER_PASS)).await;
             }
             Err(error) => {
-                tracing::warn!(%error, "waiting postbacks cannot be decided; trying again");
+                tracing::warn!(%error, "deciding pending postbacks failed; retrying");
                 tokio::time::sleep(BACK_OFF).await;
             }
         }
     }
 }
 
-/// What must change before another look can find more.
+/// A new pass can decide more only after one of these values has changed.
 fn progress(clicks: &ClickIngestStatus) -> (u64, u64) {
     (clicks.archived_blocks, clicks.passed_unix_ms)
 }
 
-/// Until nothing more can be decided: a decision may release postbacks that wait behind.
-async fn look_through(processor: &PostbackProcessor) -> Result<(), LookUpError> {
-    while look_through_once(processor).await? > 0 {}
+/// Repeats passes until one decides nothing: a decision may release postbacks that wait behind it.
+async fn decide_all(processor: &PostbackProcessor) -> Result<(), LookUpError> {
+    while decide_once(processor).await? > 0 {}
     let waiting = processor.store.read(waiting::count).await?;
-    processor.update(|status| {
+    processor.update_status(|status| {
         (status.waiting, status.waiting_behind) = (waiting.all, waiting.behind);
     });
     Ok(())
 }
 
-/// Answers how many were decided.
-async fn look_through_once(processor: &PostbackProcessor) -> Result<usize, LookUpError> {
+/// Returns the number of decided postbacks.
+async fn decide_once(processor: &PostbackProcessor) -> Result<usize, LookUpError> {
     let passed_ms = processor.clicks.status().passed_unix_ms;
     let (mut after, mut decided) = (0, 0);
     loop {
@@ -80,11 +80,11 @@ async fn look_through_once(processor: &PostbackProcessor) -> Result<usize, LookU
         let page = processor.store.read(page).await?;
         let Some(last) = page.last() else { return Ok(decided) };
         after = last.number;
-        decided += processor.tell_later(decide(processor, page).await?);
+        decided += processor.send_late_verdicts(decide_page(processor, page).await?);
     }
 }
 
-async fn decide(
+async fn decide_page(
     processor: &PostbackProcessor,
     page: Vec<Waiting>,
 ) -> Result<Decisions, LookUpError> {
@@ -101,7 +101,7 @@ async fn decide(
         let (numbers, received, clicks) = &*parts;
         let mut writer = processor.writer(tx)?;
         for (number, received) in numbers.iter().zip(received) {
-            writer.decide_waiting(*number, received, clicks)?;
+            writer.decide_pending(*number, received, clicks)?;
         }
         let decisions = writer.finish()?;
         unidentified::keep_within(tx, processor.bounds.unidentified_max_bytes)?;

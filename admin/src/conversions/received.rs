@@ -1,4 +1,4 @@
-//! A postback as it was delivered, read, and with all that is kept of it, before it is decided.
+//! A delivered postback: its bytes, its fields and its log row before the decision.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -13,18 +13,18 @@ use crate::attribution::postback_fields::{
 use crate::store::conversions::{Channel, ConversionId};
 use crate::store::postbacks::{Outcome, Postback, VerdictWord};
 
-/// One postback of a delivery.
+/// A delivered postback.
 pub(super) struct ReceivedPostback {
-    /// As it will be kept; what became of it is still open.
+    /// The log row; the decision is still open.
     pub(super) row: Postback,
-    /// What it says; `None` where this program cannot read it.
+    /// `None` where this program cannot read the message.
     pub(super) fields: Option<PostbackFields>,
-    /// Its bytes.
+    /// The encoded message; empty where this program cannot read it.
     pub(super) message: Vec<u8>,
 }
 
 impl ReceivedPostback {
-    /// Reads the postback with this place in a spool. One that cannot be read is kept as it is.
+    /// Reads a postback of a spool. An unreadable message becomes a row with the raw bytes.
     pub(super) fn read(spool: SpoolId, sequence: u64, bytes: &[u8]) -> ReceivedPostback {
         let read = Message::decode(bytes).map_err(|error| error.to_string()).and_then(|message| {
             let fields = catch_unwind(AssertUnwindSafe(|| PostbackFields::read(&message)));
@@ -44,7 +44,6 @@ impl ReceivedPostback {
         }
     }
 
-    /// The clicks that it names.
     pub(super) fn transaction_ids(&self) -> impl Iterator<Item = TransactionId> + '_ {
         let sent = self.fields.iter().flat_map(|fields| &fields.transaction_ids);
         sent.filter_map(|sent| sent.id)
@@ -110,22 +109,22 @@ fn row(spool: SpoolId, sequence: u64, message: &Message<'_>, fields: &PostbackFi
     }
 }
 
-/// What is kept of the text of a postback that identifies nothing.
+/// Stored text of a postback that identifies nothing.
 const MAX_UNIDENTIFIED_BYTES: usize = 2 << 10;
-/// And of the steps of its decision.
+/// Stored steps of its decision.
 const MAX_STEPS_BYTES: usize = 1 << 10;
-/// What a row takes beside its texts, with its places in indexes.
+/// Size of a row without its texts, including its index entries.
 const ROW_BYTES: usize = 512;
 
-/// Cuts a postback that identifies nothing, and writes down how much it still takes.
+/// Shortens a postback that identifies nothing, and sets its remaining size.
 pub(super) fn cut_unidentified(row: &mut Postback) {
     let texts = cut_text(row);
     row.steps = first_steps(&row.steps);
     row.unidentified_bytes = (texts + row.steps.len() + row.error.len() + ROW_BYTES) as u64;
 }
 
-/// Cuts what a postback says to [`MAX_UNIDENTIFIED_BYTES`] in all, what was read in it first and its
-/// raw text last; answers how much is left.
+/// Shortens the texts of a postback to [`MAX_UNIDENTIFIED_BYTES`] in total. The parsed fields are kept
+/// first, the raw text last. Returns the remaining size.
 pub(super) fn cut_text(row: &mut Postback) -> usize {
     let texts = [
         &mut row.coupon_code,
@@ -152,7 +151,7 @@ pub(super) fn cut_text(row: &mut Postback) -> usize {
     MAX_UNIDENTIFIED_BYTES - left
 }
 
-/// The first steps of a JSON array of them, as many as there is room for.
+/// The first steps of a JSON array that fit into [`MAX_STEPS_BYTES`].
 fn first_steps(json: &str) -> String {
     if json.len() <= MAX_STEPS_BYTES {
         return json.to_owned();
@@ -168,51 +167,24 @@ fn first_steps(json: &str) -> String {
     serde_json::to_string(&steps).unwrap_or_else(|_| "[]".into())
 }
 
-/// Its id is made of its place: what stands where the id should is not known.
+/// The id is derived from spool and sequence, because the id in the message cannot be read.
 fn unreadable(spool: SpoolId, sequence: u64, bytes: &[u8], error: String) -> Postback {
     let place = Sha256::new().chain_update(spool.0).chain_update(sequence.to_le_bytes()).finalize();
     let mut id = [0; 16];
     id.copy_from_slice(&place[..16]);
     Postback {
-        id: ConversionId(id),
         spool: spool.0,
         sequence,
         received_ms: super::now_ms(),
-        node: 0,
-        channel: Channel::Server,
-        is_post: false,
-        address: String::new(),
-        host: String::new(),
-        user_agent: String::new(),
-        referer: String::new(),
-        content_type: String::new(),
-        query: String::new(),
-        body: String::new(),
-        network_id: 0,
-        transaction_id: String::new(),
-        coupon_code: String::new(),
-        folded_code: String::new(),
-        offer_id: 0,
-        affiliate_id: 0,
-        event: String::new(),
-        order_id: String::new(),
-        amount: String::new(),
-        currency: String::new(),
-        email: String::new(),
-        verdict: VerdictWord::Invalid,
-        outcome: Outcome::Unreadable,
-        error_code: 0,
         error,
-        conversion_id: None,
         decided_ms: super::now_ms(),
-        steps: "[]".into(),
         raw: Some(bytes.to_vec()),
-        unidentified_bytes: 0,
+        ..Postback::empty(ConversionId(id))
     }
 }
 
 impl ReceivedPostback {
-    /// As it is kept where deciding it fails.
+    /// The row of a postback whose decision fails.
     pub(super) fn undecided(&self) -> Postback {
         Postback {
             verdict: VerdictWord::Invalid,

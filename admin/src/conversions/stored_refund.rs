@@ -1,32 +1,20 @@
-//! A refund that is kept as a conversion of its own, because its order has not come or somebody has
-//! to decide it, and the order that it takes back from.
+//! Refunds that are stored as a conversion of their own, because the order has not come or a person
+//! has to decide, and the deduction from the order.
 //!
-//! Such a refund counts as nothing itself: what it takes back is a change of its order, told in the
-//! order's history. A refund that was taken stays so.
+//! A stored refund adds nothing to the reports: the deduction is a change of the order and stands in
+//! the order's history. A deducted refund stays deducted.
 
 use super::count::Counts;
-use crate::attribution::currency::Currencies;
+use super::field_changes::{amount_changes, status_changes};
 use crate::attribution::error_code::ErrorCode;
-use crate::attribution::payout::{Payable, PayoutTerms};
-use crate::attribution::refund::{OrderAmounts, RefundRequest, take_back};
+use crate::attribution::refund::{OrderAmounts, RefundRequest, WAITS_FOR_ORDER_MS, take_back};
 use crate::attribution::status::Status;
 use crate::catalog::Money;
-use crate::store::conversions::{self, Action, Conversion, ConversionId, ConversionRow};
+use crate::store::conversions::{self, Action, ConversionId, ConversionRow, refunds};
 use crate::store::{StoreError, WriteTx};
 
-impl Conversion {
-    /// The terms it was made under; `None` where there were none, or where somebody edited its worth.
-    pub(super) fn read_terms(&self) -> Option<PayoutTerms> {
-        serde_json::from_str(&self.terms).ok()
-    }
-
-    pub(super) fn currencies(&self) -> Currencies {
-        Currencies { sale: self.sale_currency.clone(), paid: self.currency.clone() }
-    }
-}
-
-/// Takes back from an order because a postback asks it, and answers what is left, and whether more
-/// was asked than was left.
+/// Deducts a refund from its order. Returns the order, and whether the refund exceeds the remaining
+/// sale amount.
 pub(super) fn take_back_from(
     tx: &WriteTx<'_>,
     counts: &mut Counts,
@@ -35,38 +23,49 @@ pub(super) fn take_back_from(
     postback: ConversionId,
 ) -> Result<(ConversionRow, bool), StoreError> {
     let before = order.conversion.clone();
-    let state = OrderAmounts {
-        sale: before.sale_amount,
-        payable: Payable { payout: before.payout, revenue: before.revenue },
-    };
-    let refund = take_back(&state, amount, before.read_terms().as_ref(), &before.currencies());
+    let amounts = OrderAmounts { sale: before.sale_amount, payable: before.payable() };
+    let refund = take_back(&amounts, amount, before.read_terms().as_ref(), &before.currencies());
     let now = &mut order.conversion;
     now.sale_amount = refund.after.sale;
     (now.payout, now.revenue) = (refund.after.payable.payout, refund.after.payable.revenue);
     conversions::update(tx, &order)?;
-    let changes = super::change::amounts(&before, &order.conversion);
+    let changes = amount_changes(&before, &order.conversion);
     conversions::tell(tx, order.number, Action::Refund, Some(postback), &changes)?;
     counts.add(Some(&before), &order.conversion);
     Ok((order, refund.is_beyond))
 }
 
-/// The order of a refund that waited for it came: takes back, or leaves it to somebody.
-pub(super) fn settle_with_order(
+/// Deducts from a new order the refunds that came before it and wait for it.
+pub(super) fn apply_waiting_refunds(
+    tx: &WriteTx<'_>,
+    counts: &mut Counts,
+    mut order: ConversionRow,
+) -> Result<ConversionRow, StoreError> {
+    let Some(key) = order.conversion.key else { return Ok(order) };
+    let since_ms = order.conversion.unix_ms.saturating_sub(WAITS_FOR_ORDER_MS);
+    for refund in refunds::waiting_for(tx, &key, since_ms)? {
+        order = apply_waiting_refund(tx, counts, refund, order)?;
+    }
+    Ok(order)
+}
+
+/// Deducts the refund, or leaves the decision to a person.
+fn apply_waiting_refund(
     tx: &WriteTx<'_>,
     counts: &mut Counts,
     refund: ConversionRow,
     order: ConversionRow,
 ) -> Result<ConversionRow, StoreError> {
-    let (asked, its) = (&refund.conversion, &order.conversion);
+    let (asked, ordered) = (&refund.conversion, &order.conversion);
     let amount = asked.amount.unwrap_or_default();
-    let reason = RefundRequest {
+    let request = RefundRequest {
         amount,
         rank: asked.evidence_rank,
-        names_its_click: !its.transaction_id.is_empty()
-            && asked.transaction_id == its.transaction_id,
-        is_in_other_currency: asked.sale_currency != its.sale_currency,
+        names_its_click: !ordered.transaction_id.is_empty()
+            && asked.transaction_id == ordered.transaction_id,
+        is_in_other_currency: asked.sale_currency != ordered.sale_currency,
     };
-    let reason = reason.reason_to_hold();
+    let reason = request.reason_to_hold();
     let postback = asked.id;
     set_status(tx, counts, refund, reason)?;
     match reason {
@@ -75,7 +74,7 @@ pub(super) fn settle_with_order(
     }
 }
 
-/// Leaves a refund in the status of an error; without one it was taken.
+/// Gives a refund the status of an error, or `approved` without an error.
 pub(super) fn set_status(
     tx: &WriteTx<'_>,
     counts: &mut Counts,
@@ -86,7 +85,7 @@ pub(super) fn set_status(
     refund.conversion.status = error.map_or(Status::Approved, ErrorCode::status);
     refund.conversion.error_code = error.map_or(0, ErrorCode::number);
     conversions::update(tx, &refund)?;
-    let changes = super::change::status(&before, &refund.conversion);
+    let changes = status_changes(&before, &refund.conversion);
     conversions::tell(tx, refund.number, Action::Status, None, &changes)?;
     counts.add(Some(&before), &refund.conversion);
     Ok(refund)

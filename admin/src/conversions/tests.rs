@@ -1,5 +1,4 @@
-//! Postbacks against a stand-in for the daemon, with a real store and a real archive: what becomes
-//! of each, and that it becomes so once.
+//! Postback ingest against a fake daemon, with a real store and a real archive.
 
 mod sequence;
 
@@ -37,7 +36,7 @@ mod evidence;
 mod orders;
 mod refunds;
 
-/// A network whose admin runs against a daemon.
+/// A network with a running admin and a fake daemon.
 struct Network {
     dir: TempDir,
     store: Store,
@@ -74,7 +73,7 @@ impl Network {
         Network::with(0, 1 << 20).await
     }
 
-    /// The same, with a reserve of the disk and a bound on what identifies nothing.
+    /// [`Network::new`] with a disk reserve and a size limit for postbacks that identify nothing.
     async fn with(disk_reserve_bytes: u64, unidentified_max_bytes: u64) -> Network {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
@@ -101,11 +100,11 @@ impl Network {
         self.running = Some(Running { _stop: stop.drop_guard(), clicks, postbacks });
     }
 
-    /// As after a crash: nothing of memory is left.
+    /// Restarts without any state in memory, as after a crash.
     async fn restart(&mut self) {
         self.running = None;
         loop {
-            // The tasks that were told to stop hold the archive until they have.
+            // The stopped tasks hold the archive until they end.
             if Archive::open(self.dir.path()).is_ok() {
                 break;
             }
@@ -114,7 +113,7 @@ impl Network {
         self.start();
     }
 
-    /// Hands postbacks over in one batch and waits for the verdicts on them.
+    /// Delivers postbacks in one batch and waits for their verdicts.
     async fn send(&mut self, queries: &[&str]) -> Vec<Verdict> {
         let messages: Vec<Vec<u8>> = queries.iter().map(|query| self.message(query, b"")).collect();
         self.send_messages(messages).await
@@ -140,7 +139,7 @@ impl Network {
         hands.verdicts[before..].to_vec()
     }
 
-    /// Hands postbacks over and waits until they are kept, decided or not.
+    /// Delivers postbacks and waits until they are stored, decided or pending.
     async fn deliver(&mut self, queries: &[&str]) {
         let messages: Vec<Vec<u8>> = queries.iter().map(|query| self.message(query, b"")).collect();
         self.deliver_messages(messages).await;
@@ -155,7 +154,7 @@ impl Network {
         self.until(|network| network.daemon.hands.lock().unwrap().acknowledged == sent).await;
     }
 
-    /// Waits for as many verdicts as were told since the start.
+    /// Waits until `wanted` verdicts have arrived since the start.
     async fn verdicts(&self, wanted: usize) -> Vec<Verdict> {
         self.until(|network| network.daemon.hands.lock().unwrap().verdicts.len() >= wanted).await;
         self.daemon.hands.lock().unwrap().verdicts.clone()
@@ -165,16 +164,16 @@ impl Network {
         self.send(&[query]).await.remove(0)
     }
 
-    /// Sends one that counts at once.
+    /// Sends a postback and asserts that it is approved.
     async fn approved(&mut self, query: &str) -> Verdict {
         let verdict = self.one(query).await;
-        let said = (verdict.status, verdict.error_code);
-        assert_eq!(said, (VerdictStatus::Approved, 0), "{query}: {}", verdict.error);
+        let answer = (verdict.status, verdict.error_code);
+        assert_eq!(answer, (VerdictStatus::Approved, 0), "{query}: {}", verdict.error);
         verdict
     }
 
-    /// What one becomes: `approved`, or status and number.
-    async fn said(&mut self, query: &str) -> String {
+    /// Sends a postback. Returns `approved`, or status and error code.
+    async fn outcome(&mut self, query: &str) -> String {
         let verdict = self.one(query).await;
         match verdict.error_code {
             0 => verdict.status.as_str().to_owned(),
@@ -182,13 +181,13 @@ impl Network {
         }
     }
 
-    /// Changes the catalog as an editor would have.
+    /// Changes the catalog by SQL.
     async fn edit(&self, sql: &'static str) {
         let run = move |tx: &WriteTx<'_>| Ok::<_, StoreError>(tx.execute_batch(sql)?);
         self.store.write(run).await.unwrap();
     }
 
-    /// Lets advertiser 1 believe only who sends [`PROOF`].
+    /// Makes advertiser 1 trust only senders of [`PROOF`].
     async fn ask_for_proof(&self) {
         self.edit("UPDATE advertiser SET verification_token = 's3cret' WHERE id = 1").await;
     }
@@ -212,7 +211,7 @@ impl Network {
         panic!("waited in vain");
     }
 
-    /// A click of the daemon's first thread, which reaches the admin with [`arrive`](Self::arrive).
+    /// The id of a click of the daemon's first thread; [`arrive`](Self::arrive) delivers the click.
     fn click(&self, unix_ms: u64) -> TransactionId {
         TransactionIdSource::new(STREAM.node, STREAM.thread, STREAM.incarnation)
             .next(&self.key, unix_ms)
@@ -259,7 +258,7 @@ impl Network {
         self.read(waiting::count).await.all
     }
 
-    /// Puts a copy of the store in the place of the store.
+    /// Replaces the store by a copy.
     async fn restore(&mut self, copy: TempDir) {
         self.running = None;
         self.dir = copy;
@@ -289,7 +288,7 @@ impl Network {
     }
 }
 
-/// What advertiser 1 believes, once it asks.
+/// The token of advertiser 1 after [`Network::ask_for_proof`].
 const PROOF: &str = "verification_token=s3cret";
 
 fn set_up(tx: &WriteTx<'_>) -> Result<ClickIdKey, EditError> {
@@ -531,7 +530,7 @@ async fn a_postback_waits_for_its_click_also_over_a_restart() {
     let made = network.all().await.remove(0);
     assert_eq!((made.status, made.transaction_id), (Status::Approved, id.to_string()));
     assert_eq!(network.waiting().await, 0);
-    // The daemon may be the same as before, and the sender still wait.
+    // The daemon did not restart, so the sender may still wait.
     let told = network.verdicts(1).await.remove(0);
     assert_eq!((told.status, told.conversion_id.unwrap().0), (VerdictStatus::Approved, made.id.0));
     let again = network.one(&format!("nid=1&transaction_id={id}&amount=50&order_id=W1")).await;
@@ -551,7 +550,7 @@ async fn a_click_that_its_stream_has_passed_never_comes() {
     assert!(network.all().await.is_empty());
 }
 
-/// The only postback, once it waits no longer.
+/// Waits until the only postback is decided.
 async fn until_decided(network: &Network) -> postbacks::Postback {
     for _ in 0..2_000 {
         let row = logged(network).await.remove(0);
@@ -585,7 +584,7 @@ async fn what_cannot_be_attributed_says_why_and_does_not_block_the_right_one() {
         ("nid=2&coupon_code=winter25&order_id=1".to_owned(), 11),
         (format!("nid=1&transaction_id={foreign}&order_id=1"), 12),
         (format!("nid=1&transaction_id={past}&order_id=1"), 13),
-        // Who is trusted by an advertiser is told more than a stranger.
+        // A sender with the token of any advertiser gets the real reason.
         ("nid=1&oid=99&affid=1&order_id=1&verification_token=t0psecret".to_owned(), 15),
         ("nid=1&coupon_code=winter25&oid=1&event_id=99&order_id=1".to_owned(), 25),
         ("nid=1&coupon_code=both&order_id=1".to_owned(), 1006),
@@ -606,11 +605,11 @@ async fn what_cannot_be_attributed_says_why_and_does_not_block_the_right_one() {
     let right = network.one("nid=1&coupon_code=winter25&order_id=1").await;
     assert_eq!((right.status, right.error_code), (VerdictStatus::Approved, 0));
     let counts = network.counts().await;
-    // Five name a code or partner that is known; the others make no conversion.
+    // Five name a known code or partner; the others create no conversion.
     assert_eq!((counts.cv, counts.invalid_cv), (1, 5));
 }
 
-/// The log's rows, the oldest first.
+/// The rows of the log, oldest first.
 async fn logged(network: &Network) -> Vec<postbacks::Postback> {
     let sql = "SELECT id FROM postback ORDER BY number";
     let ids: Vec<ConversionId> = network
@@ -642,7 +641,7 @@ async fn what_identifies_nothing_makes_no_conversion_and_little_of_it_is_kept() 
         queries.iter().map(|query| network.message(query, junk.as_bytes())).collect();
     for verdict in network.send_messages(messages).await {
         assert!(verdict.is_miss, "{verdict:?}");
-        // By this id the log is asked for it.
+        // The log finds the postback by this id.
         assert_eq!(verdict.conversion_id, Some(verdict.postback));
     }
     assert!(network.all().await.is_empty());
@@ -674,16 +673,16 @@ async fn the_oldest_that_identify_nothing_go_when_they_take_too_much() {
     let bytes: u64 = rows.iter().map(|row| row.unidentified_bytes).sum();
     assert!(bytes <= 300_000 && rows.len() < 130, "{} take {bytes} bytes", rows.len());
     assert_eq!(Some(rows[0].id), sale.conversion_id.map(ConversionId::from));
-    // What is left came last.
+    // The remaining rows are the newest.
     let last = NOON_MS + network.sent as u64;
     assert_eq!(rows.last().map(|row| row.received_ms), Some(last));
-    network.until(|network| shown(network).unidentified_removed > 0).await;
-    let status = shown(&network);
+    network.until(|network| ingest_status(network).unidentified_removed > 0).await;
+    let status = ingest_status(&network);
     assert_eq!((status.unidentified_bytes, status.unidentified_max_bytes), (bytes, 300_000));
     assert_eq!(status.unidentified_removed as usize, 401 - rows.len());
 }
 
-fn shown(network: &Network) -> postback_ingest::PostbackStatus {
+fn ingest_status(network: &Network) -> postback_ingest::PostbackStatus {
     network.running.as_ref().unwrap().postbacks.status()
 }
 
@@ -694,13 +693,13 @@ async fn while_the_disk_is_low_what_identifies_nothing_is_dropped_and_sales_are_
     let stranger = network.message("nid=1&coupon_code=nobody&aid=1", &body);
     let sale = network.message("nid=1&coupon_code=winter25&order_id=A1", &body);
     let verdicts = network.send_messages(vec![stranger, sale]).await;
-    // Nobody can tell from outside.
+    // The answer does not reveal that the postback was dropped.
     assert_eq!(verdicts[0].error_code, 1001);
     assert_eq!(verdicts[1].status, VerdictStatus::Approved);
     let rows = logged(&network).await;
     assert_eq!(rows.iter().map(|row| row.order_id.as_str()).collect::<Vec<_>>(), ["A1"]);
     assert!(rows[0].body.len() <= 2048);
-    network.until(|network| shown(network).unidentified_dropped == 1).await;
+    network.until(|network| ingest_status(network).unidentified_dropped == 1).await;
     assert_eq!((network.all().await.len(), network.counts().await.cv), (1, 1));
 }
 
@@ -713,7 +712,7 @@ async fn one_whose_click_never_comes_is_cut_when_it_is_decided() {
     network.deliver_messages(vec![message]).await;
     assert_eq!(logged(&network).await[0].body.len(), body.len());
     network.arrive(STREAM, 1, &[Sample::at(NOON_MS + 20_000)]);
-    // Its sender hears of it as of one that is decided at once.
+    // The sender gets the same answer as for an immediate decision.
     let told = network.verdicts(1).await.remove(0);
     assert_eq!((told.error_code, told.is_miss), (13, true));
     let row = until_decided(&network).await;
@@ -815,7 +814,7 @@ async fn a_refund_takes_back_once_and_reckons_shares_anew() {
     network.one(&refund("-60", "rma-2")).await;
     let counts = network.counts().await;
     assert_eq!((counts.cv, counts.sale, counts.payout, counts.revenue), (1, 0, 0, 0));
-    let unknown = network.said(&format!("nid=1&coupon_code=winter25&{PROOF}&amount=-5")).await;
+    let unknown = network.outcome(&format!("nid=1&coupon_code=winter25&{PROOF}&amount=-5")).await;
     assert_eq!(unknown, "invalid 1018");
     assert_eq!(network.history(&id).await.len(), 3);
 }
@@ -825,9 +824,9 @@ async fn what_has_no_key_and_is_said_twice_is_a_possible_duplicate_that_can_be_a
     let mut network = Network::new().await;
     let query = "nid=1&coupon_code=winter25&amount=100";
     let verdicts = network.send(&[query, query, "nid=1&coupon_code=winter25&amount=101"]).await;
-    let said: Vec<_> = verdicts.iter().map(|v| (v.status, v.error_code)).collect();
+    let answers: Vec<_> = verdicts.iter().map(|v| (v.status, v.error_code)).collect();
     let approved = (VerdictStatus::Approved, 0);
-    assert_eq!(said, [approved, (VerdictStatus::Pending, 1015), approved]);
+    assert_eq!(answers, [approved, (VerdictStatus::Pending, 1015), approved]);
     let id = ConversionId(verdicts[1].conversion_id.unwrap().0);
     let changed = network
         .store
@@ -855,7 +854,7 @@ async fn conversions_are_approved_and_rejected_by_hand_with_history_and_counts()
     assert_eq!(set(vec![id], Decision::Rejected).await.unwrap(), 0);
     let counts = network.counts().await;
     assert_eq!((counts.cv, counts.rejected_cv, counts.payout, counts.sale), (0, 1, 0, 0));
-    // The key stays with it: a repeat cannot bring it back.
+    // The rejected conversion keeps its key, so a repeat creates no new one.
     let repeat = network.one("nid=1&coupon_code=winter25&amount=100&order_id=H1").await;
     assert_eq!((repeat.status, repeat.error_code), (VerdictStatus::Rejected, 9));
     let refused = set(vec![id, bad], Decision::Approved).await.unwrap_err();
@@ -898,7 +897,7 @@ async fn amounts_and_notes_are_edited_with_history_and_counts() {
     let last = network.history(&id.to_string()).await.pop().unwrap();
     let fields: Vec<&str> = last.changes.iter().map(|change| change.field.as_str()).collect();
     assert_eq!((last.action, fields), (Action::Adjusted, vec!["payout", "notes"]));
-    // What was agreed stays when a part is taken back.
+    // A partial refund does not change the edited payout.
     network.ask_for_proof().await;
     network.one(&format!("nid=1&coupon_code=winter25&amount=-50&order_id=E1&{PROOF}")).await;
     let left = network.conversion(&id.to_string()).await.conversion;

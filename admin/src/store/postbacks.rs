@@ -126,6 +126,48 @@ columns! {
     }
 }
 
+impl Postback {
+    /// A row without any fields: invalid, undecided, received at time 0.
+    pub(crate) fn empty(id: ConversionId) -> Postback {
+        Postback {
+            id,
+            spool: [0; 16],
+            sequence: 0,
+            received_ms: 0,
+            node: 0,
+            channel: Channel::Server,
+            is_post: false,
+            address: String::new(),
+            host: String::new(),
+            user_agent: String::new(),
+            referer: String::new(),
+            content_type: String::new(),
+            query: String::new(),
+            body: String::new(),
+            network_id: 0,
+            transaction_id: String::new(),
+            coupon_code: String::new(),
+            folded_code: String::new(),
+            offer_id: 0,
+            affiliate_id: 0,
+            event: String::new(),
+            order_id: String::new(),
+            amount: String::new(),
+            currency: String::new(),
+            email: String::new(),
+            verdict: VerdictWord::Invalid,
+            outcome: Outcome::Unreadable,
+            error_code: 0,
+            error: String::new(),
+            conversion_id: None,
+            decided_ms: 0,
+            steps: "[]".into(),
+            raw: None,
+            unidentified_bytes: 0,
+        }
+    }
+}
+
 /// A postback and its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PostbackRow {

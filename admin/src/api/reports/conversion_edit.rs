@@ -11,8 +11,8 @@ use crate::api::error::ApiError;
 use crate::api::{Network, request};
 use crate::archive::Archive;
 use crate::catalog::{FieldError, Money};
+use crate::click_ingest::converted_visits::reclassify_converted_visits;
 use crate::conversions::change::{self, Adjustment, Decision};
-use crate::conversions::turn_visits_of;
 use crate::reports::conversions::{ConversionLookupError, find};
 use crate::reports::view::View;
 use crate::store::Store;
@@ -79,7 +79,7 @@ pub(super) async fn decide(
     let decided = ids.clone();
     let changed = store.write(move |tx| change::set_status(tx, &decided, decision)).await?;
     if decision == Decision::Approved
-        && let Err(error) = turn_visits_of(&store, &archive, ids).await
+        && let Err(error) = reclassify_converted_visits(&store, &archive, ids).await
     {
         // The decision stands. The next ingest of clicks reclassifies the visits.
         tracing::warn!(%error, "visits of approved conversions not counted as clicks yet");

@@ -1,7 +1,8 @@
-//! The name-value pairs of a postback: of its query, then of its body, a form or a JSON object.
+//! Parses the parameters of a postback: those of the query, then those of the body, which is a form or
+//! a JSON object.
 //!
-//! Decoded as forms are (`+` is a space). Bytes that are not UTF-8 are replaced, and that is noted
-//! in the pair. Objects and lists inside a JSON object are kept as their JSON text.
+//! Decoding follows the rules of forms (`+` is a space). Invalid UTF-8 is replaced and flagged in the
+//! parameter. Nested JSON objects and lists stay JSON text.
 
 use std::fmt;
 
@@ -13,23 +14,23 @@ use serde_json::value::RawValue;
 use crate::catalog::placeholder::is_placeholder;
 use crate::catalog::text::trim_invisible;
 
-/// Pairs that are read; more are noted and left out.
+/// Parameters that are read; the reader notes that further ones are ignored.
 pub(super) const MAX_PARAMETERS: usize = 200;
 const MAX_NAME_BYTES: usize = 64;
 const SECRETS: [&str; 2] = ["verification_token", "signature"];
 
-/// Where a pair stands.
+/// The part of the message that contains a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ParameterSource {
     Query,
     Form,
     Json {
-        /// It is a number, not a text.
+        /// False for a JSON string.
         is_number: bool,
     },
 }
 
-/// One pair, without spaces and invisible characters around its value.
+/// A parameter; its value has no surrounding spaces or invisible characters.
 #[derive(Clone)]
 pub(super) struct Parameter {
     pub(super) name: String,
@@ -53,23 +54,22 @@ impl Parameter {
     }
 }
 
-/// In any case: one that is misspelt is a secret all the same.
+/// Ignores case: a misspelt parameter name may hold the real secret.
 pub(super) fn is_secret(name: &str) -> bool {
     SECRETS.iter().any(|secret| name.eq_ignore_ascii_case(secret))
 }
 
-/// Whether a text names a secret somewhere.
+/// Whether a text contains the name of a secret parameter.
 pub(super) fn names_secret(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
     SECRETS.iter().any(|secret| lower.contains(secret))
 }
 
-/// The front of a text, of at most `most` bytes.
+/// The longest prefix of at most `most` bytes.
 pub(super) fn cut(text: &str, most: usize) -> &str {
     &text[..text.floor_char_boundary(most)]
 }
 
-/// Why a body cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BodyError {
     #[error("the body is neither a form nor JSON")]
@@ -78,13 +78,12 @@ pub(super) enum BodyError {
     NotJson(serde_json::Error),
 }
 
-type Read = Result<Vec<Parameter>, (Vec<Parameter>, BodyError)>;
+type ReadResult = Result<Vec<Parameter>, (Vec<Parameter>, BodyError)>;
 
-/// All pairs, one more than [`MAX_PARAMETERS`] at most; those of the query also where the body
-/// cannot be read.
-pub(super) fn read(postback: &Postback<'_>) -> Read {
+/// All parameters, at most [`MAX_PARAMETERS`] and one. An error contains the parameters of the query.
+pub(super) fn read(postback: &Postback<'_>) -> ReadResult {
     let mut found: Vec<Parameter> = form(postback.query, ParameterSource::Query).collect();
-    match of_body(postback) {
+    match read_body(postback) {
         Ok(more) => found.extend(more),
         Err(error) => return Err((found, error)),
     }
@@ -92,12 +91,12 @@ pub(super) fn read(postback: &Postback<'_>) -> Read {
     Ok(found)
 }
 
-fn of_body(postback: &Postback<'_>) -> Result<Vec<Parameter>, BodyError> {
+fn read_body(postback: &Postback<'_>) -> Result<Vec<Parameter>, BodyError> {
     let body = postback.body.trim_ascii();
     if !postback.is_post || body.is_empty() {
         return Ok(Vec::new());
     }
-    match BodyType::of(postback.content_type, body) {
+    match BodyType::detect(postback.content_type, body) {
         BodyType::Form => Ok(form(body, ParameterSource::Form).collect()),
         BodyType::Json => json(body).map_err(BodyError::NotJson),
         BodyType::Other => Err(BodyError::OtherType),
@@ -117,8 +116,8 @@ pub(super) enum BodyType {
 }
 
 impl BodyType {
-    /// By the header; without one, by the body's first byte.
-    pub(super) fn of(content_type: &[u8], body: &[u8]) -> BodyType {
+    /// Detects the type by the header, or by the first byte of the body without a header.
+    pub(super) fn detect(content_type: &[u8], body: &[u8]) -> BodyType {
         match media_type(content_type).as_slice() {
             b"application/x-www-form-urlencoded" => BodyType::Form,
             b"application/json" | b"text/json" => BodyType::Json,
@@ -159,7 +158,7 @@ fn json(body: &[u8]) -> Result<Vec<Parameter>, serde_json::Error> {
     Ok(members)
 }
 
-/// The members of an object in their order, repeated ones too.
+/// Visits the members of an object in their order, including repeated names.
 struct Members;
 
 impl<'de> Visitor<'de> for Members {
@@ -183,18 +182,18 @@ impl<'de> Visitor<'de> for Members {
     }
 }
 
-/// A string's text; of anything else its JSON, so that a number stays as it was written.
+/// The text of a JSON string; any other value stays JSON, so a number keeps its notation.
 fn text_of(json: &str) -> String {
     serde_json::from_str::<String>(json).unwrap_or_else(|_| json.to_owned())
 }
 
-/// The texts that a signature may sign. Of a GET it is the query without the signature itself. Of a
-/// POST it is the media type, the query and the body, with a newline between, so that a body is never
-/// read as another type than its sender meant.
+/// The texts that may be signed. For a GET this is the query without the signature itself. For a POST
+/// these are media type, query and body, separated by newlines; the signature covers the media type,
+/// so a body is never read as another type than its sender meant.
 ///
-/// Of a POST without a media type it may also be the query and the body alone, as in release 0.1; the
-/// release after this one refuses that. Such a text has the `timestamp` on its first line, where the
-/// other has the media type, so none can be passed off as the other.
+/// A POST without a media type may also sign query and body alone, as in release 0.1; the release
+/// after this one refuses that. Such a text has the `timestamp` on its first line, where the other
+/// form has the media type, so neither form can pass for the other.
 pub(super) fn signed_texts(postback: &Postback<'_>) -> Vec<Vec<u8>> {
     let is_signed = |pair: &&[u8]| decoded(halves(pair).0) != b"signature";
     let pairs: Vec<&[u8]> = postback.query.split(|b| *b == b'&').filter(is_signed).collect();

@@ -1,7 +1,7 @@
-//! What is kept of a postback's text: everything but the values of its secrets.
+//! Removes the values of secrets from the text of a postback before the text is stored.
 //!
-//! A body that cannot be taken apart is kept as it is, unless it names a secret; then it is left out
-//! altogether.
+//! A body that cannot be parsed is stored as received, unless it contains the name of a secret; then
+//! the whole body is removed.
 
 use std::fmt;
 
@@ -12,21 +12,24 @@ use serde_json::value::RawValue;
 use super::parameters::{BodyType, decoded, halves, is_secret, names_secret};
 
 const LEFT_OUT: &str = "…";
-/// Objects deeper in one another are left out.
+/// Objects and lists below this depth are removed.
 const MAX_DEPTH: usize = 16;
 
-/// Query and body as text, each secret's value left out.
+/// Query and body as text, without the values of secrets.
 #[must_use]
 pub fn without_secrets(postback: &Postback<'_>) -> (String, String) {
-    let body = match BodyType::of(postback.content_type, postback.body.trim_ascii()) {
-        BodyType::Form => form(postback.body),
-        BodyType::Json => json(postback.body).unwrap_or_else(|_| unread(postback.body)),
-        BodyType::Other => unread(postback.body),
+    let body = match BodyType::detect(postback.content_type, postback.body.trim_ascii()) {
+        BodyType::Form => redact_form(postback.body),
+        BodyType::Json => {
+            redact_json(postback.body).unwrap_or_else(|_| redact_unparsed(postback.body))
+        }
+        BodyType::Other => redact_unparsed(postback.body),
     };
-    (form(postback.query), body)
+    (redact_form(postback.query), body)
 }
 
-/// A page's URL as text, with its secrets left out: a shop's page may carry what it reports with.
+/// A page's URL without the values of secrets: the URL of a shop's page may contain the parameters of
+/// its postback.
 #[must_use]
 pub fn url_without_secrets(url: &[u8]) -> String {
     let (page, query) = match url.iter().position(|byte| matches!(byte, b'?' | b'#')) {
@@ -35,16 +38,16 @@ pub fn url_without_secrets(url: &[u8]) -> String {
     };
     let page = String::from_utf8_lossy(page);
     let Some((sign, query)) = query.split_first() else { return page.into_owned() };
-    let shown: Vec<String> = query.split(|byte| *byte == b'#').map(form).collect();
+    let shown: Vec<String> = query.split(|byte| *byte == b'#').map(redact_form).collect();
     format!("{page}{}{}", char::from(*sign), shown.join("#"))
 }
 
-fn form(text: &[u8]) -> String {
-    let pairs: Vec<String> = text.split(|byte| *byte == b'&').map(pair).collect();
+fn redact_form(text: &[u8]) -> String {
+    let pairs: Vec<String> = text.split(|byte| *byte == b'&').map(redact_pair).collect();
     pairs.join("&")
 }
 
-fn pair(pair: &[u8]) -> String {
+fn redact_pair(pair: &[u8]) -> String {
     let (name, value) = halves(pair);
     let (read_name, read_value) = (decoded(name), decoded(value));
     let text = |bytes| String::from_utf8_lossy(bytes);
@@ -54,20 +57,20 @@ fn pair(pair: &[u8]) -> String {
     String::from_utf8_lossy(pair).into_owned()
 }
 
-fn unread(body: &[u8]) -> String {
+fn redact_unparsed(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body).into_owned();
     if names_secret(&text) { LEFT_OUT.to_owned() } else { text }
 }
 
-fn json(body: &[u8]) -> Result<String, serde_json::Error> {
+fn redact_json(body: &[u8]) -> Result<String, serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_slice(body);
     let text = reader.deserialize_any(JsonRedactor { depth: 0 })?;
     reader.end()?;
     Ok(text)
 }
 
-/// The JSON text of a value with its secrets left out.
-fn value(raw: &RawValue, depth: usize) -> Result<String, serde_json::Error> {
+/// The JSON text of a value without the values of secrets.
+fn redact_value(raw: &RawValue, depth: usize) -> Result<String, serde_json::Error> {
     let text = raw.get();
     match text.as_bytes().first() {
         Some(b'{' | b'[') if depth >= MAX_DEPTH => Ok(format!("\"{LEFT_OUT}\"")),
@@ -96,7 +99,7 @@ impl<'de> Visitor<'de> for JsonRedactor {
             let shown = if is_secret(name.trim()) {
                 format!("\"{LEFT_OUT}\"")
             } else {
-                value(&raw, self.depth + 1).map_err(serde::de::Error::custom)?
+                redact_value(&raw, self.depth + 1).map_err(serde::de::Error::custom)?
             };
             members.push(format!("{}:{shown}", serde_json::Value::String(name)));
         }
@@ -106,7 +109,7 @@ impl<'de> Visitor<'de> for JsonRedactor {
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<String, A::Error> {
         let mut elements = Vec::new();
         while let Some(raw) = list.next_element::<Box<RawValue>>()? {
-            elements.push(value(&raw, self.depth + 1).map_err(serde::de::Error::custom)?);
+            elements.push(redact_value(&raw, self.depth + 1).map_err(serde::de::Error::custom)?);
         }
         Ok(format!("[{}]", elements.join(",")))
     }
@@ -117,7 +120,7 @@ mod tests {
     use super::*;
     use crate::attribution::sample::get;
 
-    fn of_body(content_type: &str, body: &str) -> String {
+    fn redacted_body(content_type: &str, body: &str) -> String {
         let (content_type, body) = (content_type.as_bytes(), body.as_bytes());
         without_secrets(&Postback { is_post: true, content_type, body, ..get("") }).1
     }
@@ -170,11 +173,11 @@ mod tests {
             ("text/plain", "verification_token: s3cret"),
             ("", r#"{"verification_token": "s3cret"}"#),
         ] {
-            let shown = of_body(content_type, body);
+            let shown = redacted_body(content_type, body);
             assert!(!shown.contains("s3cret") && shown.contains(LEFT_OUT), "{shown}");
         }
         assert_eq!(
-            of_body("application/json", r#"{"amount": 12.50, "a": [1, "x"]}"#),
+            redacted_body("application/json", r#"{"amount": 12.50, "a": [1, "x"]}"#),
             r#"{"amount":12.50,"a":[1,"x"]}"#
         );
     }

@@ -1,5 +1,5 @@
-//! What was refused or held, and is approved by hand: it is worth what it would have been, and it is
-//! one sale.
+//! Refused and held conversions that a person approves: they get their normal payout and stay one
+//! sale.
 
 use super::*;
 
@@ -21,7 +21,7 @@ async fn a_refused_sale_that_is_approved_is_worth_what_it_would_have_been_and_is
     for (obstacle, wanted) in cases {
         let mut network = Network::new().await;
         network.edit(obstacle).await;
-        assert_eq!(network.said(ORDER).await, wanted, "{obstacle}");
+        assert_eq!(network.outcome(ORDER).await, wanted, "{obstacle}");
         let refused = network.all().await.remove(0);
         assert_eq!((refused.payout, refused.revenue), (money("5"), money("8")), "{obstacle}");
         assert_eq!(network.counts().await.payout, 0, "{obstacle}");
@@ -52,7 +52,7 @@ async fn while_it_is_refused_its_repeat_is_the_same_and_a_good_one_takes_its_pla
     assert!(beside.contains("the same sale"), "{beside}");
     assert_eq!(network.all().await.len(), 2);
     assert_eq!(network.counts().await.cv, 1);
-    // Only once the one that stands is rejected can the other one be approved, and then it stands.
+    // The refused conversion can be approved only after the standing one is rejected.
     network.decide(&good, Decision::Rejected).await.unwrap();
     network.decide(&refused, Decision::Approved).await.unwrap();
     let beside = network.decide(&good, Decision::Approved).await.unwrap_err().to_string();

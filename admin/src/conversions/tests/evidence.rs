@@ -1,4 +1,4 @@
-//! How well a claim is proved, and what becomes of two of one sale.
+//! Ranks of proof, and disputes between two postbacks of one sale.
 
 use super::*;
 
@@ -25,7 +25,7 @@ async fn the_sale_of_a_real_click_disputes_what_a_stranger_claimed_by_a_code() {
     assert_eq!(history.last().unwrap().postback_id.unwrap().0, real.conversion_id.unwrap().0);
     let counts = network.counts().await;
     assert_eq!((counts.cv, counts.pending_cv, counts.payout), (0, 2, 0));
-    // Each claim repeats its own, and neither makes a third.
+    // Each postback repeats its own conversion, and neither creates a third.
     for _ in 0..2 {
         let again = network.one(&by_click).await;
         assert_eq!((again.error_code, again.conversion_id), (1021, real.conversion_id));
@@ -71,7 +71,7 @@ async fn a_weaker_claim_is_a_repeat_changes_nothing_and_learns_nothing_of_the_cl
     assert_eq!(weaker.transaction_id, "");
     let made = network.made(&real).await;
     assert_eq!((made.amount, made.sale_amount, made.has_conflict), (None, money("0"), true));
-    // Delivered once more, it is answered the same.
+    // A second delivery gets the same answer.
     network.daemon.hands.lock().unwrap().repeats_postbacks = true;
     network.until(|network| network.daemon.hands.lock().unwrap().verdicts.len() >= 4).await;
     let verdicts = network.daemon.hands.lock().unwrap().verdicts.clone();
@@ -85,7 +85,7 @@ async fn a_sender_that_passes_a_rule_disputes_what_came_before_the_rule() {
     let by_click = format!("nid=1&transaction_id={id}&amount=100&order_id=1");
     let before = network.approved(&by_click).await;
     network.ask_for_proof().await;
-    assert_eq!(network.said(&by_click).await, "rejected 21");
+    assert_eq!(network.outcome(&by_click).await, "rejected 21");
     let proved = network.one(&format!("{by_click}&{PROOF}")).await;
     assert_eq!((proved.status, proved.error_code), (VerdictStatus::Pending, 1021));
     assert_eq!(network.made(&before).await.status, Status::Pending);

@@ -1,5 +1,5 @@
-//! Which order a postback is about: that of the offer it is attributed to, else one that was recorded
-//! under what it names.
+//! The order that a postback is about: the order of the attributed offer, else an order that was
+//! recorded under the fields of the postback.
 
 use super::*;
 
@@ -36,7 +36,7 @@ async fn a_refund_by_a_list_of_clicks_is_taken_from_the_order_of_the_one_that_co
         assert_eq!(sale_of(&network, &on_y).await, (1, money("300")));
         assert_eq!(sale_of(&network, &on_z).await, (2, money("100")));
     }
-    // Only where Z has none, the order on Y is meant.
+    // Without an order on Z, the refund goes to the order on Y.
     let only_y = format!("nid=1&transaction_id={y}&order_id=Y&amount=50&{PROOF}");
     let only_y = network.approved(&only_y).await;
     let refund = format!("nid=1&transaction_id={y}|{z}&order_id=Y&amount=-20&{PROOF}");
@@ -50,12 +50,12 @@ async fn a_code_on_two_offers_does_not_say_which_of_two_orders_is_meant() {
     network.ask_for_proof().await;
     let ask = |rest: &str| format!("nid=1&coupon_code=both&order_id=B1&{rest}&{PROOF}");
     let first = network.approved(&ask("oid=1&amount=100")).await;
-    // One candidate is meant, whatever else the code stands on.
+    // A single candidate is unambiguous, although the code is on two offers.
     assert_eq!(network.approved(&ask("amount=100")).await.conversion_id, first.conversion_id);
     let second = network.approved(&ask("oid=2&amount=100")).await;
     assert_ne!(first.conversion_id, second.conversion_id);
     for rest in ["amount=-10", "amount=100"] {
-        assert_eq!(network.said(&ask(rest)).await, "invalid 1006", "{rest}");
+        assert_eq!(network.outcome(&ask(rest)).await, "invalid 1006", "{rest}");
     }
     network.approved(&ask("oid=2&amount=-10")).await;
     assert_eq!(sale_of(&network, &first).await, (1, money("100")));
@@ -132,7 +132,7 @@ async fn repeats_and_refunds_are_compared_with_the_orders_own_currency() {
         ("amount=-30&currency=EUR", "pending 1012", "50"),
     ];
     for (rest, wanted, left) in cases {
-        assert_eq!(network.said(&ask(rest)).await, wanted, "{rest}");
+        assert_eq!(network.outcome(&ask(rest)).await, wanted, "{rest}");
         assert_eq!(network.made(&order).await.sale_amount, money(left), "{rest}");
     }
     let made = network.made(&order).await;
@@ -141,7 +141,7 @@ async fn repeats_and_refunds_are_compared_with_the_orders_own_currency() {
     let history = network.history(&order.conversion_id.unwrap().to_string()).await;
     let conflict = history.iter().find(|entry| entry.action == Action::Conflict).unwrap();
     assert_eq!(conflict.changes.last().unwrap().after, json!("EUR"));
-    // Nobody can take back euros from an order in dollars.
+    // A refund in euros cannot be deducted from an order in dollars.
     let held = network.all().await.into_iter().find(Conversion::is_refund).unwrap();
     let approve = move |tx: &WriteTx<'_>| change::set_status(tx, &[held.id], Decision::Approved);
     let refused = network.store.write(approve).await.unwrap_err().to_string();
@@ -157,12 +157,12 @@ async fn one_click_makes_one_base_conversion_unless_the_offer_allows_more() {
     assert_eq!(network.approved(&ask("")).await.conversion_id, first.conversion_id);
     let second = network.one(&ask("&order_id=E1&amount=10")).await;
     assert_eq!((second.status, second.error_code), (VerdictStatus::Rejected, 8));
-    assert_eq!(network.said(&ask("&order_id=E2")).await, "rejected 8");
+    assert_eq!(network.outcome(&ask("&order_id=E2")).await, "rejected 8");
     let again = network.one(&ask("&order_id=E1&amount=10")).await;
     assert_eq!((again.error_code, again.conversion_id), (8, second.conversion_id));
-    assert_eq!(network.said(&ask("&adv_event_id=signup&order_id=E1")).await, "approved");
-    assert_eq!(network.said(&ask("&adv_event_id=signup&order_id=E2")).await, "approved");
-    // By hand it counts, with what it is worth, and once.
+    assert_eq!(network.outcome(&ask("&adv_event_id=signup&order_id=E1")).await, "approved");
+    assert_eq!(network.outcome(&ask("&adv_event_id=signup&order_id=E2")).await, "approved");
+    // After approval by hand it counts once, with its payout.
     network.decide(&second, Decision::Approved).await.unwrap();
     let repeat = network.approved(&ask("&order_id=E1&amount=10")).await;
     assert_eq!(repeat.conversion_id, second.conversion_id);
@@ -201,9 +201,9 @@ async fn a_report_without_an_amount_is_completed_by_a_later_one() {
     let last = history.last().unwrap();
     assert_eq!((last.action, last.postback_id.is_some()), (Action::Adjusted, true));
     assert_eq!(last.changes[0].field, "amount");
-    // From now on it has its amount.
-    assert_eq!(network.said(&ask("&amount=99.98")).await, "approved");
-    assert_eq!(network.said(&ask("&amount=50")).await, "approved 1016");
+    // Further postbacks are compared with the added amount.
+    assert_eq!(network.outcome(&ask("&amount=99.98")).await, "approved");
+    assert_eq!(network.outcome(&ask("&amount=50")).await, "approved 1016");
     assert_eq!(network.made(&first).await.sale_amount, money("99.98"));
 }
 
@@ -215,15 +215,15 @@ async fn only_what_nobody_has_touched_is_completed_and_only_in_its_currency_and_
         format!("nid=1&coupon_code=winter25&order_id={order}{rest}&{PROOF}")
     };
     network.approved(&ask("1", "")).await;
-    assert_eq!(network.said(&ask("1", "&amount=5&currency=EUR")).await, "approved 1016");
+    assert_eq!(network.outcome(&ask("1", "&amount=5&currency=EUR")).await, "approved 1016");
     let edited = network.approved(&ask("2", "")).await;
     let id = ConversionId(edited.conversion_id.unwrap().0);
     let payout = Adjustment { payout: Some(money("7")), ..Adjustment::default() };
     network.store.write(move |tx| change::adjust(tx, id, &payout)).await.unwrap();
-    assert_eq!(network.said(&ask("2", "&amount=5")).await, "approved 1016");
+    assert_eq!(network.outcome(&ask("2", "&amount=5")).await, "approved 1016");
     assert_eq!(network.made(&edited).await.payout, money("7"));
     let large = network.approved(&ask("3", "")).await;
-    assert_eq!(network.said(&ask("3", "&amount=10000001")).await, "pending 1022");
+    assert_eq!(network.outcome(&ask("3", "&amount=10000001")).await, "pending 1022");
     assert_eq!(network.made(&large).await.status, Status::Pending);
     assert_eq!(network.counts().await.sale, 0);
 }

@@ -1,10 +1,10 @@
-//! Postbacks that may be about the same sale are decided in the order in which they came, and the
-//! verdict on one that waited reaches its sender.
+//! Postbacks about possibly the same sale are decided in the order of their receipt, and the verdict
+//! on a pending postback reaches its sender.
 
 use super::*;
 use crate::store::postbacks::waiting::MAX_BEHIND;
 
-/// The shop's sender is known by a token, so that its refunds are believed.
+/// Gives the shop's sender a token, so that its refunds are deducted at once.
 async fn with_token(network: &Network) {
     let sql = "UPDATE advertiser SET verification_token = 'known' WHERE id = 1";
     network.store.write(move |tx| Ok::<_, StoreError>(tx.execute(sql, [])?)).await.unwrap();
@@ -85,7 +85,7 @@ async fn a_chain_of_sales_with_something_in_common_is_decided_link_by_link() {
     let source = || TransactionIdSource::new(STREAM.node, STREAM.thread, STREAM.incarnation);
     let mut ids = source();
     let first = ids.next(&network.key, made_ms);
-    // Of the other thread, which lags behind.
+    // The second click is of another thread, which lags behind.
     let slow = StreamId { thread: 1, ..STREAM };
     let second = TransactionIdSource::new(slow.node, slow.thread, slow.incarnation)
         .next(&network.key, made_ms);

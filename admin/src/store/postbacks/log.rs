@@ -225,40 +225,16 @@ mod tests {
 
     fn postback(number: u8, change: impl FnOnce(&mut Postback)) -> Postback {
         let mut postback = Postback {
-            id: ConversionId([number; 16]),
             spool: [9; 16],
             sequence: u64::from(number),
             received_ms: 1_000_000 + u64::from(number) * 400,
-            node: 0,
-            channel: Channel::Server,
-            is_post: false,
             address: "192.0.2.7".into(),
             host: "go.example.com".into(),
-            user_agent: String::new(),
-            referer: String::new(),
-            content_type: String::new(),
             query: "nid=1".into(),
-            body: String::new(),
-            raw: None,
-            unidentified_bytes: 0,
             network_id: 1,
-            transaction_id: String::new(),
-            coupon_code: String::new(),
-            folded_code: String::new(),
-            offer_id: 0,
-            affiliate_id: 0,
-            event: String::new(),
-            order_id: String::new(),
-            amount: String::new(),
-            currency: String::new(),
-            email: String::new(),
-            verdict: VerdictWord::Invalid,
             outcome: Outcome::Made,
             error_code: 1010,
-            error: String::new(),
-            conversion_id: None,
-            decided_ms: 0,
-            steps: "[]".into(),
+            ..Postback::empty(ConversionId([number; 16]))
         };
         change(&mut postback);
         postback

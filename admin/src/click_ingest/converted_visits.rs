@@ -1,5 +1,5 @@
-//! Turning the visits that conversions came from into clicks: of conversions that a person approved,
-//! and of all of them after the visits were counted anew.
+//! Reclassifies the visits that led to conversions as clicks: after a person approved conversions, and
+//! for all conversions after the visits were classified anew.
 
 use coupon_shared::transaction_id::TransactionId;
 
@@ -9,11 +9,11 @@ use crate::store::conversions::{self, ConversionId};
 use crate::store::rollups::turn_into_click;
 use crate::store::{Store, StoreError, WriteTx, bot_list};
 
-/// Visits that are looked for at once.
+/// Visits that are looked up at once.
 const AT_ONCE: usize = 500;
 
-/// Turns the next visits after a place, and writes down how far that is.
-pub(crate) async fn turn_visits(
+/// Reclassifies the next visits after a conversion's number, and stores how far the work is.
+pub(crate) async fn reclassify_next_converted_visits(
     store: &Store,
     archive: &Archive,
     after: u64,
@@ -21,24 +21,24 @@ pub(crate) async fn turn_visits(
     let next = store.read(move |c| conversions::converted_visits(c, after, AT_ONCE)).await?;
     let through = next.last().map_or(after, |(place, _)| *place);
     let ids: Vec<TransactionId> = next.into_iter().map(|(_, id)| id).collect();
-    let tell = move |tx: &WriteTx<'_>| {
-        // Asked here once more: one may have come since they were read.
+    let store_progress = move |tx: &WriteTx<'_>| {
+        // Read within the transaction: a conversion may have come since the first read.
         let is_last = conversions::converted_visits(tx, through, 1)?.is_empty();
         bot_list::set_converted_through(tx, Some(through).filter(|_| !is_last))
     };
-    turn(store, archive, ids, tell).await
+    reclassify(store, archive, ids, store_progress).await
 }
 
-/// Turns the visits of conversions that were approved, so that reports say so at once. Where that
-/// fails, or the program dies before, they are turned when clicks are taken in.
-pub(crate) async fn turn_visits_of(
+/// Reclassifies the visits of conversions that were approved, so that reports change at once. After
+/// a failure or a crash, click ingest does it later.
+pub(crate) async fn reclassify_converted_visits(
     store: &Store,
     archive: &Archive,
-    of: Vec<ConversionId>,
+    approved: Vec<ConversionId>,
 ) -> Result<(), LookUpError> {
     let visits = store.read(move |connection| {
         let mut visits = Vec::new();
-        for id in of {
+        for id in approved {
             let id = conversions::get(connection, id)?.map(|row| row.conversion.transaction_id);
             let id: Option<TransactionId> = id.and_then(|id| id.parse().ok());
             if let Some(id) = id
@@ -50,23 +50,24 @@ pub(crate) async fn turn_visits_of(
         Ok::<_, StoreError>(visits)
     });
     for ids in visits.await?.chunks(AT_ONCE) {
-        turn(store, archive, ids.to_vec(), |_| Ok(())).await?;
+        reclassify(store, archive, ids.to_vec(), |_| Ok(())).await?;
     }
     Ok(())
 }
 
-async fn turn(
+/// Calls `then` in the transaction that reclassifies.
+async fn reclassify(
     store: &Store,
     archive: &Archive,
     ids: Vec<TransactionId>,
     then: impl FnOnce(&WriteTx<'_>) -> Result<(), StoreError> + Send + 'static,
 ) -> Result<(), LookUpError> {
     let clicks = ClickLookup::look_up(store, archive, ids.clone(), PassedMs::default()).await?;
-    let turned = store.write(move |tx| {
+    let write = store.write(move |tx| {
         for found in ids.iter().filter_map(|id| clicks.found(id)) {
             found.as_click(|click| turn_into_click(tx, click)).unwrap_or(Ok(false))?;
         }
         then(tx)
     });
-    Ok(turned.await?)
+    Ok(write.await?)
 }

@@ -1,0 +1,313 @@
+//! Reads the parameters of a postback into fields.
+
+use std::fmt;
+
+use coupon_shared::postback::{Channel, Postback};
+use rust_decimal::Decimal;
+use sha2::{Digest, Sha256};
+
+use super::parameters::{self, Parameter, ParameterSource, cut};
+use super::{PostbackFields, Secret, SentCode, SentEvent, SentId, Signed};
+use crate::attribution::decision_step::DecisionSteps;
+use crate::attribution::error_code::ErrorCode;
+use crate::catalog::placeholder::{is_placeholder, is_placeholder_order_id};
+use crate::catalog::text::trim_invisible;
+use crate::catalog::{LARGEST_AMOUNT, Money, RowCode};
+
+/// Transaction ids read of one list; a browser's list has at most 50.
+pub(super) const MAX_IDS: usize = 64;
+/// Longest stored text of a field without influence on the decision.
+const MAX_TEXT_BYTES: usize = 256;
+/// Longest order id and refund id. A longer one is refused, never cut: two ids that differ only in the
+/// cut part would become equal.
+const MAX_ORDER_ID_BYTES: usize = 256;
+
+impl PostbackFields {
+    #[must_use]
+    pub fn read(postback: &Postback<'_>) -> PostbackFields {
+        let mut reader = Reader::new(postback);
+        PostbackFields {
+            address: postback.address,
+            is_sdk: postback.channel == Channel::Sdk,
+            network_id: reader.network_id(),
+            transaction_ids: reader.transaction_ids(),
+            coupon_code: reader.coupon_code(),
+            offer_id: reader.number(&["oid", "offer_id"]),
+            affiliate_id: reader.number(&["affid", "affiliate_id"]),
+            advertiser_id: reader.number(&["aid", "advid"]),
+            event: reader.event(),
+            amount: reader.amount(),
+            currency: reader.value(&["currency"]).map(|p| cut(&p.value, 16).to_ascii_uppercase()),
+            order_id: reader.advertiser_id_text("order_id"),
+            refund_id: reader.advertiser_id_text("refund_id"),
+            adv: reader.texts(["adv1", "adv2", "adv3", "adv4", "adv5"]),
+            sub: reader.texts(["sub1", "sub2", "sub3", "sub4", "sub5"]),
+            email: reader.text("email"),
+            verification_token: reader
+                .value(&["verification_token"])
+                .map(|token| Secret(token.value.clone())),
+            timestamp: reader.timestamp(),
+            signed: reader.signed(postback),
+            content_hash: reader.content_hash(),
+            problems: reader.problems,
+            steps: reader.steps,
+        }
+    }
+}
+
+struct Reader {
+    parameters: Vec<Parameter>,
+    steps: DecisionSteps,
+    problems: Vec<ErrorCode>,
+}
+
+impl Reader {
+    fn new(postback: &Postback<'_>) -> Reader {
+        let mut reader = Reader {
+            parameters: Vec::new(),
+            steps: DecisionSteps::default(),
+            problems: Vec::new(),
+        };
+        match parameters::read(postback) {
+            Ok(read) => reader.parameters = read,
+            Err((read, unreadable)) => {
+                reader.parameters = read;
+                reader.refuse(ErrorCode::UnreadableParameter, "body_unreadable", unreadable);
+            }
+        }
+        if reader.parameters.len() > parameters::MAX_PARAMETERS {
+            reader.parameters.truncate(parameters::MAX_PARAMETERS);
+            let most = parameters::MAX_PARAMETERS;
+            reader.steps.note(
+                "parameters_left_out",
+                format_args!("there are more than {most} parameters; the first ones are read"),
+            );
+        }
+        reader
+    }
+
+    fn refuse(&mut self, code: ErrorCode, step: &'static str, detail: impl fmt::Display) {
+        self.steps.note(step, detail);
+        if !self.problems.contains(&code) {
+            self.problems.push(code);
+        }
+    }
+
+    /// The first value that is not empty and no placeholder, by the order of the names.
+    fn value(&mut self, names: &[&'static str]) -> Option<Parameter> {
+        self.value_unless(is_placeholder, names)
+    }
+
+    /// [`Reader::value`] with another rule for placeholders.
+    fn value_unless(
+        &mut self,
+        counts_as_none: fn(&str) -> bool,
+        names: &[&'static str],
+    ) -> Option<Parameter> {
+        let of_name = |name: &'static str| self.parameters.iter().filter(move |p| p.name == name);
+        let mut chosen: Option<&Parameter> = None;
+        for found in names.iter().flat_map(|name| of_name(name)) {
+            match chosen {
+                None if found.value.is_empty() => {}
+                None if counts_as_none(&found.value) => self.steps.note(
+                    "counts_as_none",
+                    format_args!("{} holds a placeholder and counts as none", found.name),
+                ),
+                None => chosen = Some(found),
+                Some(first) if !counts_as_none(&found.value) && first.value != found.value => {
+                    self.steps.note(
+                        "repeated",
+                        format_args!("{} is given again, and the first one counts", found.name),
+                    );
+                }
+                _ => {}
+            }
+        }
+        chosen.cloned()
+    }
+
+    fn network_id(&mut self) -> Option<u32> {
+        let given = self.value(&["nid"])?;
+        let number = given.value.parse().ok();
+        if number.is_none() {
+            self.refuse(ErrorCode::InvalidNetwork, "network_unreadable", "nid is no number");
+        }
+        number
+    }
+
+    fn number(&mut self, names: &[&'static str]) -> Option<u32> {
+        let given = self.value(names)?;
+        let number = given.value.parse().ok();
+        if number.is_none() {
+            self.refuse(
+                ErrorCode::UnreadableParameter,
+                "parameter_unreadable",
+                format_args!("{} is no number", given.name),
+            );
+        }
+        number
+    }
+
+    fn transaction_ids(&mut self) -> Vec<SentId> {
+        let Some(given) = self.value(&["transaction_id", "_ef_transaction_id"]) else {
+            return Vec::new();
+        };
+        let mut ids: Vec<SentId> = Vec::new();
+        for text in given.value.split('|').map(trim_invisible) {
+            let sent = SentId::read(text);
+            if !is_placeholder(text) && !ids.iter().any(|known| known.same_as(&sent)) {
+                ids.push(sent);
+            }
+        }
+        if ids.len() > MAX_IDS {
+            ids.drain(1..=ids.len() - MAX_IDS);
+            self.steps.note(
+                "ids_left_out",
+                format_args!("the list has more than {MAX_IDS} ids; the first and the last ones are looked at"),
+            );
+        }
+        ids
+    }
+
+    fn coupon_code(&mut self) -> Option<SentCode> {
+        let given = self.value(&["coupon_code"])?;
+        let folded =
+            Some(given.value.as_str()).filter(|_| given.is_utf8).and_then(RowCode::parse_any);
+        if let Some(why) = RowCode::rejection_reason(&given.value) {
+            self.steps.note("coupon_code_unreadable", format_args!("coupon_code: {why}"));
+        }
+        Some(SentCode {
+            looks_like_several: looks_like_several(&given.value),
+            folded: folded.map(|code| code.folded()),
+            typed: cut(&given.value, MAX_TEXT_BYTES).to_owned(),
+        })
+    }
+
+    fn event(&mut self) -> SentEvent {
+        match self.number(&["event_id"]).filter(|id| *id != 0) {
+            Some(id) => SentEvent::Id(id),
+            None => match self.value(&["adv_event_id"]) {
+                Some(name) => SentEvent::Name(cut(&name.value, MAX_TEXT_BYTES).to_owned()),
+                None => SentEvent::Base,
+            },
+        }
+    }
+
+    fn amount(&mut self) -> Option<Money> {
+        let given = self.value(&["amount"])?;
+        let is_number = given.source == ParameterSource::Json { is_number: true };
+        let Some(exact) = parse_amount(&given.value, is_number) else {
+            self.refuse(
+                ErrorCode::UnreadableAmount,
+                "amount_unreadable",
+                format_args!("amount must be a decimal like 1299.00, of at most {LARGEST_AMOUNT}"),
+            );
+            return None;
+        };
+        let amount = Money::rounded(exact);
+        if amount.decimal() != exact {
+            self.steps.note(
+                "amount_rounded",
+                format_args!("amount has more than 6 decimal places and counts as {amount}"),
+            );
+        }
+        Some(amount)
+    }
+
+    /// An order id or refund id.
+    fn advertiser_id_text(&mut self, name: &'static str) -> Option<String> {
+        let given = self.value_unless(is_placeholder_order_id, &[name])?;
+        if given.value.len() <= MAX_ORDER_ID_BYTES && given.is_utf8 {
+            return Some(given.value);
+        }
+        let detail = format_args!("{name} is no UTF-8, or longer than {MAX_ORDER_ID_BYTES} bytes");
+        self.refuse(ErrorCode::UnreadableParameter, "parameter_unreadable", detail);
+        None
+    }
+
+    fn text(&mut self, name: &'static str) -> String {
+        let Some(given) = self.value(&[name]) else { return String::new() };
+        let kept = cut(&given.value, MAX_TEXT_BYTES);
+        if kept.len() < given.value.len() {
+            self.steps.note(
+                "cut",
+                format_args!("{name} is longer than {MAX_TEXT_BYTES} bytes and was cut"),
+            );
+        }
+        kept.to_owned()
+    }
+
+    fn texts(&mut self, names: [&'static str; 5]) -> [String; 5] {
+        names.map(|name| self.text(name))
+    }
+
+    /// Reads the query only: a signature covers the body, so a signature in the body proves nothing.
+    fn in_query(&self, name: &str) -> Option<&Parameter> {
+        let mut found = self.parameters.iter().filter(|p| p.name == name);
+        found.find(|p| p.source == ParameterSource::Query && !p.says_nothing())
+    }
+
+    fn timestamp(&mut self) -> Option<i64> {
+        self.in_query("timestamp")?.value.parse().ok()
+    }
+
+    fn signed(&mut self, postback: &Postback<'_>) -> Option<Signed> {
+        let signature = self.in_query("signature")?.value.clone();
+        let texts = Secret(parameters::signed_texts(postback));
+        Some(Signed { signature: Secret(signature), texts })
+    }
+
+    fn content_hash(&self) -> [u8; 32] {
+        let mut pairs: Vec<(&str, &str)> = self
+            .parameters
+            .iter()
+            .filter(|p| !p.is_secret() && p.name != "timestamp")
+            .map(|p| (p.name.as_str(), p.value.as_str()))
+            .collect();
+        pairs.sort_unstable();
+        let mut hash = Sha256::new();
+        for text in pairs.into_iter().flat_map(|(name, value)| [name, value]) {
+            hash.update((text.len() as u64).to_le_bytes());
+            hash.update(text);
+        }
+        hash.finalize().into()
+    }
+}
+
+impl SentId {
+    /// Also accepts upper case, and the UUID form that some databases produce.
+    pub(crate) fn read(text: &str) -> SentId {
+        let digits: String = text.chars().filter(|c| *c != '-').take(33).collect();
+        SentId { text: cut(text, 64).to_owned(), id: digits.parse().ok() }
+    }
+
+    fn same_as(&self, other: &SentId) -> bool {
+        if self.id.is_some() { self.id == other.id } else { self.text == other.text }
+    }
+}
+
+/// True for several words between separators. Asked only about unknown codes: a code without a link
+/// may contain separators too.
+fn looks_like_several(typed: &str) -> bool {
+    let is_between = |c: char| matches!(c, ',' | ';' | '|' | '/' | '+') || c.is_whitespace();
+    typed.split(is_between).filter(|part| !part.is_empty()).count() > 1
+}
+
+/// Accepts digits with an optional minus and decimal point. Other notations are refused, not guessed.
+/// A JSON number may have an exponent, since programs write `1e2` for 100.
+fn parse_amount(text: &str, is_json_number: bool) -> Option<Decimal> {
+    if is_json_number && text.contains(['e', 'E']) {
+        let exact = Decimal::from_scientific(text).ok()?;
+        return Some(exact).filter(|amount| amount.abs() <= LARGEST_AMOUNT);
+    }
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let (whole, places) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
+    let are_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    if !are_digits(whole) || !are_digits(places) {
+        return None;
+    }
+    // A decimal cannot hold all places; those cut here are far behind the rounding place.
+    let kept = &text[..text.len() - places.len().saturating_sub(12).min(text.len())];
+    let exact = kept.parse::<Decimal>().ok()?;
+    Some(exact).filter(|amount| amount.abs() <= LARGEST_AMOUNT)
+}

@@ -1,0 +1,286 @@
+use proptest::prelude::*;
+
+use coupon_shared::postback::Postback;
+
+use super::reader::MAX_IDS;
+use super::*;
+use crate::attribution::sample::{fields, get};
+
+fn post<'a>(query: &'a str, content_type: &'a str, body: &'a [u8]) -> PostbackFields {
+    let content_type = content_type.as_bytes();
+    PostbackFields::read(&Postback { is_post: true, content_type, body, ..get(query) })
+}
+
+fn amount(text: &str) -> Result<Option<String>, ErrorCode> {
+    let fields = fields(&format!("amount={text}"));
+    match fields.problems.first() {
+        Some(problem) => Err(*problem),
+        None => Ok(fields.amount.map(|amount| amount.to_string())),
+    }
+}
+
+#[test]
+fn every_field_is_read() {
+    let fields = fields(
+        "transaction_id=NOON8&coupon_code=Save10&oid=448&affid=9&aid=3&adv_event_id=Lead&amount=12.50\
+         &currency=eur&order_id=A%2F1&refund_id=R%2F1&adv1=one&adv5=five&sub2=two&email=a%40example.com\
+         &verification_token=s3cret&timestamp=1781524800&signature=abc",
+    );
+    assert_eq!(fields.network_id, Some(1));
+    assert!(fields.transaction_ids[0].id.is_some());
+    assert_eq!(fields.coupon_code.as_ref().unwrap().folded.as_ref().unwrap().as_str(), "save10");
+    assert_eq!((fields.offer_id, fields.affiliate_id), (Some(448), Some(9)));
+    assert_eq!(fields.advertiser_id, Some(3));
+    assert_eq!(fields.event, SentEvent::Name("Lead".into()));
+    assert_eq!(fields.amount.unwrap().to_string(), "12.5");
+    assert_eq!(fields.currency.as_deref(), Some("EUR"));
+    assert_eq!(fields.order_id.as_deref(), Some("A/1"));
+    assert_eq!(fields.refund_id.as_deref(), Some("R/1"));
+    assert_eq!((fields.adv[0].as_str(), fields.adv[4].as_str()), ("one", "five"));
+    assert_eq!(fields.sub[1], "two");
+    assert_eq!(fields.email, "a@example.com");
+    assert_eq!(fields.timestamp, Some(1_781_524_800));
+    assert_eq!((fields.problems.len(), fields.steps.0.len()), (0, 0));
+}
+
+#[test]
+fn no_secret_is_shown() {
+    let fields = fields("verification_token=s3cret&signature=51gned&timestamp=1");
+    let shown = format!("{fields:?}");
+    assert!(!shown.contains("s3cret") && !shown.contains("51gned"), "{shown}");
+    assert_eq!(fields.verification_token.unwrap().exposed(), "s3cret");
+}
+
+#[test]
+fn a_form_and_a_json_object_say_the_same_as_a_query() {
+    let query = fields("oid=10&amount=12.50&order_id=A+1&transaction_id=0");
+    let form = post(
+        "nid=1",
+        "application/x-www-form-urlencoded; charset=utf-8",
+        b"oid=10&amount=12.50&order_id=A%201&transaction_id=0",
+    );
+    let json = post(
+        "nid=1",
+        "application/json",
+        br#"{"oid": 10, "amount": 12.50, "order_id": "A 1", "transaction_id": "0"}"#,
+    );
+    assert_eq!(form, query);
+    assert_eq!(json, query);
+    assert_eq!(post("", "", br#"{"nid": "1", "oid": 10}"#).offer_id, Some(10));
+    assert_eq!(post("", "", b"nid=1&oid=10").offer_id, Some(10));
+}
+
+#[test]
+fn a_body_that_cannot_be_read_is_a_problem_and_the_query_counts() {
+    for (content_type, body) in [
+        ("application/json", &b"{\"oid\": 11"[..]),
+        ("application/json", b"[1]"),
+        ("application/json", b"{} {}"),
+        ("application/xml", b"<oid>11</oid>"),
+    ] {
+        let fields = post("nid=1&oid=10", content_type, body);
+        assert_eq!(fields.problems, [ErrorCode::UnreadableParameter], "{content_type}");
+        assert_eq!(fields.offer_id, Some(10));
+    }
+}
+
+#[test]
+fn the_first_value_that_says_something_counts_and_others_are_noted() {
+    let fields = fields("order_id=&order_id=null&order_id=A1&order_id=A2&coupon_code=[code]");
+    assert_eq!(fields.order_id.as_deref(), Some("A1"));
+    assert_eq!(fields.coupon_code, None);
+    assert!(fields.steps.has("repeated") && fields.steps.has("counts_as_none"));
+    let twice =
+        post("nid=1&order_id=A1", "application/json", br#"{"order_id": "A2", "order_id": "A3"}"#);
+    assert_eq!(twice.order_id.as_deref(), Some("A1"));
+}
+
+#[test]
+fn words_for_nothing_and_placeholders_count_as_none() {
+    for nothing in
+        ["", "null", "NULL", "undefined", "{tid}", "[tid]", "$%7Btid%7D", "%7B%7Btid%7D%7D", "+"]
+    {
+        let fields = fields(&format!(
+            "transaction_id={nothing}&oid={nothing}&amount={nothing}&event_id={nothing}&order_id={nothing}"
+        ));
+        assert_eq!(fields.transaction_ids, [], "{nothing}");
+        assert_eq!((fields.offer_id, fields.amount, fields.order_id), (None, None, None));
+        assert_eq!((fields.event, fields.problems.len()), (SentEvent::Base, 0));
+    }
+}
+
+#[test]
+fn an_order_id_that_stands_for_none_counts_as_none_and_that_is_noted() {
+    for none in ["0", "N/A", "ORDER_ID", "%3Corder%3E", "SHOP-{order_id}", "%25%25ORDER%25%25"] {
+        let fields = fields(&format!("order_id={none}&coupon_code=A1B"));
+        assert_eq!((fields.order_id, fields.problems.len()), (None, 0), "{none}");
+        let noted = fields.steps.0.iter().find(|step| step.step == "counts_as_none").unwrap();
+        assert!(noted.detail.contains("order_id"), "{}", noted.detail);
+    }
+    assert_eq!(fields("order_id=0&order_id=10").order_id.as_deref(), Some("10"));
+    assert_eq!(fields("adv1=0&coupon_code=none").adv[0], "0");
+    let json = post("nid=1", "application/json", br#"{"order_id": 0, "amount": 0}"#);
+    assert_eq!((json.order_id, json.amount), (None, Some(Money::default())));
+}
+
+#[test]
+fn invisible_characters_around_a_value_are_cut_and_within_a_code_are_told() {
+    for around in ["%EF%BB%BF", "%E2%80%8B", "%C2%A0", "%E2%81%A0%20"] {
+        let fields = fields(&format!("coupon_code={around}Save10{around}&amount={around}5"));
+        let code = fields.coupon_code.unwrap();
+        assert_eq!((code.typed.as_str(), code.folded.unwrap().as_str()), ("Save10", "save10"));
+        assert_eq!(fields.amount.unwrap().to_string(), "5");
+    }
+    let within = fields("coupon_code=Sa%E2%80%8Bve10");
+    assert!(within.coupon_code.unwrap().folded.is_none());
+    let told = &within.steps.0[0].detail;
+    assert!(told.contains("U+200B at position 3"), "{told}");
+}
+
+#[test]
+fn a_json_number_may_have_an_exponent() {
+    let read = |number: &str| {
+        let body = format!("{{\"amount\": {number}}}");
+        let fields = post("nid=1", "application/json", body.as_bytes());
+        assert_eq!(fields.problems.is_empty(), fields.amount.is_some(), "{number}");
+        fields.amount.map(|amount| amount.to_string())
+    };
+    for (number, expected) in [
+        ("1e2", "100"),
+        ("1.299E+3", "1299"),
+        ("-4.5e1", "-45"),
+        ("1e-05", "0.00001"),
+        ("999999999e0", "999999999"),
+    ] {
+        assert_eq!(read(number).as_deref(), Some(expected), "{number}");
+    }
+    for wrong in ["1e9", "1e400", "1e99999999999", "\"1e2\""] {
+        assert_eq!(read(wrong), None, "{wrong}");
+    }
+    assert_eq!(fields("amount=1e2").problems, [ErrorCode::UnreadableAmount]);
+}
+
+#[test]
+fn only_plain_decimals_are_amounts() {
+    for (text, read) in [
+        ("12.50", "12.5"),
+        ("0", "0"),
+        ("-7", "-7"),
+        ("+3", "3"),
+        ("1299.00", "1299"),
+        ("19.990000000000002", "19.99"),
+        ("0.0000005", "0.000001"),
+        ("999999999.999999", "999999999.999999"),
+    ] {
+        assert_eq!(amount(text), Ok(Some(read.to_owned())), "{text}");
+    }
+    for wrong in [
+        "1,299.00",
+        "12,5",
+        "$12",
+        "12EUR",
+        "1e3",
+        "1_000",
+        ".5",
+        "5.",
+        "--1",
+        "-",
+        "1.2.3",
+        "1 000",
+        "NaN",
+        "Infinity",
+        "0x10",
+        "%D9%A1%D9%A2",
+        "1000000000",
+        "99999999999999999999999999999999999",
+    ] {
+        assert_eq!(amount(wrong), Err(ErrorCode::UnreadableAmount), "{wrong}");
+    }
+}
+
+#[test]
+fn numbers_that_decide_something_must_be_numbers() {
+    for wrong in ["oid=ten", "affid=-1", "aid=1.5", "oid=99999999999", "event_id=lead"] {
+        assert_eq!(fields(wrong).problems, [ErrorCode::UnreadableParameter], "{wrong}");
+    }
+    let other = PostbackFields::read(&get("nid=one"));
+    assert_eq!(other.problems, [ErrorCode::InvalidNetwork]);
+    assert_eq!(fields("event_id=0").event, SentEvent::Base);
+    assert_eq!(fields("event_id=0&adv_event_id=lead").event, SentEvent::Name("lead".into()));
+    assert_eq!(fields("event_id=7&adv_event_id=lead").event, SentEvent::Id(7));
+}
+
+#[test]
+fn an_order_id_is_whole_or_nothing_and_other_texts_are_cut() {
+    let long = "x".repeat(300);
+    assert_eq!(fields(&format!("order_id={long}")).problems, [ErrorCode::UnreadableParameter]);
+    assert_eq!(fields("order_id=%FF").problems, [ErrorCode::UnreadableParameter]);
+    let cut = fields(&format!("adv1={long}&sub1=%FF"));
+    assert_eq!((cut.adv[0].len(), cut.sub[0].as_str(), cut.problems.len()), (256, "\u{FFFD}", 0));
+    assert!(cut.steps.has("cut"));
+}
+
+#[test]
+fn ids_are_taken_in_upper_case_and_as_uuids() {
+    let ids = fields(
+        "transaction_id=0190A5F0-1234-7ABC-8DEF-0123456789AB|0190a5f012347abc8def0123456789ab| x",
+    );
+    let texts: Vec<_> = ids.transaction_ids.iter().map(|c| c.id.map(|id| id.to_string())).collect();
+    assert_eq!(texts, [Some("0190a5f012347abc8def0123456789ab".to_owned()), None]);
+}
+
+#[test]
+fn a_list_of_ids_keeps_its_first_and_its_last() {
+    let list: Vec<String> = (0..200).map(|n| format!("{n:032x}")).collect();
+    let fields = fields(&format!("transaction_id={}", list.join("|")));
+    assert_eq!(fields.transaction_ids.len(), MAX_IDS);
+    assert_eq!(fields.transaction_ids[0].text, list[0]);
+    assert_eq!(fields.transaction_ids[MAX_IDS - 1].text, list[199]);
+    assert!(fields.steps.has("ids_left_out"));
+}
+
+#[test]
+fn postbacks_that_say_the_same_are_alike_whatever_their_signatures() {
+    let first = fields("coupon_code=A1B&amount=10&timestamp=1&signature=aa&verification_token=x")
+        .content_hash;
+    assert_eq!(fields("amount=10&coupon_code=A1B&timestamp=2&signature=bb").content_hash, first);
+    for other in [
+        "coupon_code=A1B&amount=11",
+        "coupon_code=A1B&amount=10&customer=7",
+        "coupon_code=A1&amount=B10",
+    ] {
+        assert_ne!(fields(other).content_hash, first, "{other}");
+    }
+}
+
+#[test]
+fn more_parameters_than_are_read_are_left_out() {
+    let many: Vec<String> = (0..1000).map(|n| format!("p{n}=1")).collect();
+    let fields = fields(&format!("{}&oid=10", many.join("&")));
+    assert_eq!(fields.offer_id, None);
+    assert!(fields.steps.has("parameters_left_out"));
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_are_too_strange_to_read(
+        query in prop::collection::vec(any::<u8>(), 0..200),
+        body in prop::collection::vec(any::<u8>(), 0..200),
+        content_type in prop::sample::select(vec!["", "application/json", "application/x-www-form-urlencoded", "x"]),
+    ) {
+        let postback = Postback {
+            is_post: true, query: &query, body: &body, content_type: content_type.as_bytes(), ..get("")
+        };
+        let _ = PostbackFields::read(&postback);
+        let _ = without_secrets(&postback);
+    }
+
+    #[test]
+    fn no_values_are_too_strange_to_read(
+        name in prop::sample::select(vec!["transaction_id", "coupon_code", "oid", "amount", "event_id", "timestamp"]),
+        value in "\\PC{0,40}|[-0-9.,eE|%{}]{0,40}",
+    ) {
+        fields(&format!("{name}={value}"));
+        post("nid=1", "application/json", serde_json::json!({ name: value }).to_string().as_bytes());
+    }
+}

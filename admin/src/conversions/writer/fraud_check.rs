@@ -1,0 +1,51 @@
+//! Applies the fraud rules to a new conversion.
+
+use super::{ConversionWriter, Incoming};
+use crate::attribution::attributed::{Attributed, Method};
+use crate::attribution::error_code::ErrorCode;
+use crate::attribution::evaluation::ProposedConversion;
+use crate::attribution::fraud_rules::{self, CodeUsage, HOURS_BEFORE};
+use crate::attribution::status::Status;
+use crate::store::{StoreError, facts};
+
+impl ConversionWriter<'_, '_> {
+    /// Returns the fraud flag of the conversion, empty for none, and holds the conversion where the
+    /// network's settings say so.
+    pub(super) fn check_fraud_rules(
+        &mut self,
+        incoming: Incoming<'_>,
+        proposed: &mut ProposedConversion,
+    ) -> Result<String, StoreError> {
+        let is_by_code_alone = |attributed: &Attributed| {
+            attributed.method == Method::CouponCode && attributed.transaction_id.is_none()
+        };
+        let counts = matches!(proposed.status, Status::Approved | Status::Pending);
+        if !counts || !proposed.attributed.as_ref().is_some_and(is_by_code_alone) {
+            return Ok(String::new());
+        }
+        let usage = self.code_usage(incoming)?;
+        let guard = &self.evidence_loader.settings.code_leak_guard;
+        let Some(finding) = fraud_rules::inspect(guard, &usage) else {
+            return Ok(String::new());
+        };
+        if finding.hold {
+            proposed.hold(ErrorCode::Held, &finding.detail);
+        } else {
+            proposed.steps.note(finding.sign.as_str(), &finding.detail);
+        }
+        Ok(finding.sign.as_str().into())
+    }
+
+    fn code_usage(&mut self, incoming: Incoming<'_>) -> Result<CodeUsage, StoreError> {
+        let Incoming { fields, row, .. } = incoming;
+        let codes = self.evidence_loader.codes(fields)?;
+        let mut clicks = 0;
+        for code in &codes {
+            clicks += u64::from(facts::was_clicked(self.tx, code.code_id)?);
+        }
+        let (last_hour, before) =
+            facts::count_alone(self.tx, &row.folded_code, row.received_ms, HOURS_BEFORE)?;
+        let conversion_only = codes.iter().all(|code| code.conversion_only);
+        Ok(CodeUsage { conversion_only, clicks, last_hour, before })
+    }
+}

@@ -1,0 +1,103 @@
+//! Builds the stored form of a new conversion.
+
+use coupon_shared::click::Tag;
+
+use super::Incoming;
+use crate::attribution::error_code::ErrorCode;
+use crate::attribution::evaluation::ProposedConversion;
+use crate::click_lookup::FoundClick;
+use crate::store::conversions::Conversion;
+use crate::store::postbacks::Postback;
+
+/// Values of the click win over those of the postback. `now` is in Unix seconds.
+pub(super) fn build_conversion(
+    incoming: Incoming<'_>,
+    proposed: &ProposedConversion,
+    fraud_flag: String,
+    now: i64,
+) -> Conversion {
+    let Incoming { fields, row, clicks } = incoming;
+    let partial = &proposed.partial;
+    let click = partial.transaction_id.and_then(|id| clicks.found(&id));
+    let of_click = |tag| click.map(|click| click.text(tag)).unwrap_or_default();
+    let sub = |number: usize, tag| {
+        let clicked = of_click(tag);
+        if clicked.is_empty() { fields.sub[number].clone() } else { clicked }
+    };
+    let [adv1, adv2, adv3, adv4, adv5] = fields.adv.clone();
+    let (coupon_code, folded_code) = code_columns(row, partial.coupon_code.as_str());
+    let terms = proposed.terms.as_ref();
+    Conversion {
+        id: row.id,
+        unix_ms: row.received_ms,
+        time_saved: now,
+        status: proposed.status,
+        error_code: proposed.error.map_or(0, ErrorCode::number),
+        offer_id: partial.offer_id.unwrap_or_default(),
+        affiliate_id: partial.affiliate_id.unwrap_or_default(),
+        advertiser_id: partial.advertiser_id.unwrap_or_default(),
+        code_id: partial.code_id.unwrap_or_default(),
+        coupon_code,
+        folded_code,
+        method: proposed
+            .attributed
+            .as_ref()
+            .map(|attributed| attributed.method.as_str().to_owned())
+            .unwrap_or_default(),
+        channel: row.channel,
+        event_id: proposed.event.as_ref().map_or(0, |event| event.id),
+        event_name: proposed.event.as_ref().map(|event| event.name.clone()).unwrap_or_default(),
+        transaction_id: partial.transaction_id.map(|id| id.to_string()).unwrap_or_default(),
+        click_ms: click.map_or(0, |click| click.head.unix_ms),
+        click_address: click.map(|click| click.address.clone()).unwrap_or_default(),
+        click_user_agent: of_click(Tag::UserAgent),
+        click_referer: of_click(Tag::Referer),
+        click_language: of_click(Tag::Language),
+        sub1: sub(0, Tag::Sub1),
+        sub2: sub(1, Tag::Sub2),
+        sub3: sub(2, Tag::Sub3),
+        sub4: sub(3, Tag::Sub4),
+        sub5: sub(4, Tag::Sub5),
+        source_id: of_click(Tag::SourceId),
+        uid: of_click(Tag::Uid),
+        country: String::new(),
+        device_type: click.and_then(FoundClick::device_type).unwrap_or_default().into(),
+        address: row.address.clone(),
+        user_agent: row.user_agent.clone(),
+        referer: row.referer.clone(),
+        order_id: row.order_id.clone(),
+        email: row.email.clone(),
+        adv1,
+        adv2,
+        adv3,
+        adv4,
+        adv5,
+        amount: fields.amount,
+        sale_amount: proposed.sale_amount,
+        sale_currency: proposed.currencies.sale.clone(),
+        currency: proposed.currencies.paid.clone(),
+        payout: proposed.payable.payout,
+        payout_type: terms.map(|t| t.payout_type.as_str().to_owned()).unwrap_or_default(),
+        revenue: proposed.payable.revenue,
+        revenue_type: terms.map(|t| t.revenue_type.as_str().to_owned()).unwrap_or_default(),
+        terms: terms.and_then(|terms| serde_json::to_string(terms).ok()).unwrap_or_default(),
+        has_conflict: false,
+        suspicion: fraud_flag,
+        notes: String::new(),
+        evidence_rank: proposed.rank,
+        // A refund never holds the key of its order: it would pass for the order itself.
+        key: proposed.key.filter(|_| !fields.is_refund()).map(|key| key.0),
+        refund_of: None,
+        likeness: fields.content_hash,
+        steps: proposed.steps.to_json(),
+    }
+}
+
+/// The code as created, or as sent where the code is unknown; then the same code folded.
+fn code_columns(row: &Postback, known: &str) -> (String, String) {
+    if known.is_empty() {
+        (row.coupon_code.clone(), row.folded_code.clone())
+    } else {
+        (known.to_owned(), known.to_ascii_lowercase())
+    }
+}
