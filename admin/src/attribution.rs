@@ -1,11 +1,11 @@
-//! Attribution: which partner, offer and advertiser a postback belongs to, and what it is worth.
+//! Attribution: partner, offer and advertiser of a postback, and its payout.
 //!
 //! A postback passes `postback_fields` (the parameters as sent), `evidence` (the stored facts about
 //! the clicks, codes, offers and partners that the fields name) and `evaluation`, which asks
 //! `attribute` (partner and offer), `trust` (sender rules of the advertiser) and `payout` (payout and
-//! revenue). `dedup_key` tells which postbacks report the same sale, `rank` how a new report relates
-//! to stored ones, `refund` what a negative amount takes back, `disclosure` which part of the result
-//! the sender may see, `fraud_rules` which codes are used by people without the right to them.
+//! revenue). `dedup_key` and `matching` detect postbacks of the same sale, `rank` compares a new
+//! postback with stored conversions, `refund` computes deductions, `disclosure` reduces a verdict to
+//! the part for its sender, `fraud_rules` detect codes in the wrong hands.
 //!
 //! Everything here is pure: no store, no clock, no I/O. Equal fields and equal evidence always give
 //! an equal result, so a decision can be repeated and explained at any time.

@@ -1,9 +1,9 @@
-//! Looks up clicks in the archive by their transaction ids, before the transaction that needs them: the
-//! store's writer must not wait for files.
+//! Looks up clicks in the archive by their transaction ids, before the write transaction: the store's
+//! writer must not wait for files.
 //!
-//! A missing click counts as *gone* only if it cannot arrive any more, and the caller determines that
-//! time before the lookup. A click that arrives in between is found, so no click is ever missed; at
-//! worst a postback waits once too often.
+//! A missing click counts as *gone* only if the click cannot arrive any more, and the caller reads the
+//! time for this test before the lookup. A click that arrives in between is found, so no click is ever
+//! missed; at worst a postback waits once too often.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use crate::classification;
 use crate::store::blocks::{self, BlockRow};
 use crate::store::{Store, StoreError, meta};
 
-/// A click record, with the values that a conversion stores.
+/// A click record, with all values for a conversion.
 #[derive(Debug, Clone)]
 pub(crate) struct FoundClick {
     pub(crate) head: ClickHead,
@@ -132,7 +132,7 @@ pub(crate) enum LookUpError {
     Archive(#[from] ArchiveError),
 }
 
-/// The blocks that may contain a click, and the result if none does.
+/// The blocks to search for a click, and the result without a match.
 struct LookupPlan {
     id: TransactionId,
     blocks: Vec<BlockRow>,

@@ -22,12 +22,11 @@ pub struct Attributed {
     pub offer_id: u32,
     pub affiliate_id: u32,
     pub advertiser_id: u32,
-    /// The row of the code that identified the sale, or of the click's code.
+    /// The row of the identifying code, or of the click's code.
     pub code_id: Option<u32>,
     /// The code of that row; empty for none.
     pub coupon_code: String,
-    /// The click that identified the sale, or a click of the same partner on the same offer beside
-    /// the code.
+    /// The identifying click, or a click of the same partner on the same offer beside the code.
     pub transaction_id: Option<TransactionId>,
     pub method: Method,
 }

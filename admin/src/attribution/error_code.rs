@@ -126,7 +126,7 @@ error_codes! {
     Conflict = 1016, Approved, "conflict",
         "this was reported before with another amount or currency, which stands";
     /// The code may have leaked.
-    Held = 1017, Pending, "held",
+    HeldForReview = 1017, Pending, "held",
         "held until somebody has looked at it";
     /// The order of a refund never came.
     UnknownOrder = 1018, Invalid, "unknown_order",

@@ -1,5 +1,5 @@
-//! The stored facts about everything that a postback names. They are read in one transaction, so a
-//! decision rests on one state of the catalog.
+//! The stored facts about the objects named by a postback. All are read in one transaction, so a
+//! decision rests on a single state of the catalog.
 //!
 //! Deleted objects are left out, with two exceptions: deleted offers (with the status `deleted`) and
 //! deleted advertisers, because past clicks name them and their trust rules must still apply.
@@ -15,34 +15,34 @@ use super::dedup_key::DedupKey;
 use super::postback_fields::PostbackFields;
 use crate::catalog::{AccountStatus, Advertiser, CouponStatus, Offer, PartnerVisibility};
 
-/// All known facts about the objects that a postback names. No `Debug`: advertisers hold secrets.
+/// All known facts about the named objects. No `Debug`: advertisers hold secrets.
 #[derive(Clone)]
 pub struct Evidence {
     /// When the postback was received, in Unix milliseconds.
     pub received_ms: u64,
-    /// The network's civil day at that time, which dates of codes and offers are compared with.
+    /// The network's civil day at the receipt, for comparison with dates of codes and offers.
     pub today: Date,
     pub network_id: u32,
     /// The currency of offers without a currency.
     pub network_currency: String,
     /// The state of each id in [`PostbackFields::transaction_ids`]; a missing id counts as invented.
     pub clicks: HashMap<TransactionId, ClickEvidence>,
-    /// All rows of the sent code that are not deleted, in any order.
+    /// All undeleted rows of the sent code, in any order.
     pub codes: Vec<CodeFacts>,
     /// The offers named by the postback, its clicks and its code rows, by id.
     pub offers: HashMap<u32, Offer>,
-    /// The account states of the partners named by them, by id.
+    /// The account states of the named partners, by id.
     pub partners: HashMap<u32, AccountStatus>,
-    /// The visibility of these offers to these partners, by (offer, partner), where it is set.
+    /// The explicit visibility of these offers to these partners, by (offer, partner).
     pub access: HashMap<(u32, u32), PartnerVisibility>,
-    /// The named advertiser and those of the offers, by id.
+    /// The named advertiser and the advertisers of the offers, by id.
     pub advertisers: HashMap<u32, Advertiser>,
-    /// Standing conversions with the same order id or with one of the clicks, oldest first.
+    /// Standing conversions with the same order id or a named click, oldest first.
     pub recorded: Vec<RecordedConversion>,
 }
 
 impl Evidence {
-    /// The advertiser as recorded with the click, else that of the click's offer.
+    /// The advertiser recorded with the click, else the advertiser of the click's offer.
     #[must_use]
     pub fn advertiser_of_click(&self, click: &ClickFacts) -> Option<u32> {
         let recorded = Some(click.advertiser_id).filter(|id| *id != 0);
@@ -113,7 +113,7 @@ pub struct RecordedConversion {
 }
 
 impl RecordedConversion {
-    /// Whether the conversion was recorded under the code that the postback names.
+    /// Whether the conversion was recorded under the sent code.
     pub(super) fn has_code_of(&self, fields: &PostbackFields) -> bool {
         let folded = fields.coupon_code.as_ref().and_then(|code| code.folded.as_ref());
         folded.is_some_and(|folded| folded.as_str() == self.folded_code)

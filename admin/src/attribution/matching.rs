@@ -1,5 +1,4 @@
-//! Matches a postback to recorded conversions: computes its dedup key and lists the other conversions
-//! that the postback may be about.
+//! Matches a postback to recorded conversions: computes the dedup key and lists the other candidates.
 //!
 //! Offer and event of the key are those of the attribution. A postback without a key whose content
 //! equals another one within

@@ -153,7 +153,7 @@ mod tests {
         OrderAmounts { sale, payable: dollars().payable(terms, sale) }
     }
 
-    fn shown(state: &OrderAmounts) -> [String; 3] {
+    fn amounts_text(state: &OrderAmounts) -> [String; 3] {
         [state.sale, state.payable.payout, state.payable.revenue].map(|money| money.to_string())
     }
 
@@ -161,13 +161,13 @@ mod tests {
     fn shares_go_down_with_the_sale_and_fixed_amounts_stay_until_nothing_is_left() {
         let terms = terms(PayoutType::CpaCps, RevenueType::Rpa);
         let before = order(&terms, money("100"));
-        assert_eq!(shown(&before), ["100", "12.5", "3"]);
+        assert_eq!(amounts_text(&before), ["100", "12.5", "3"]);
         let part = take_back(&before, money("-40"), Some(&terms));
-        assert_eq!(shown(&part.after), ["60", "8.5", "3"]);
-        assert_eq!(shown(&part.change), ["-40", "-4", "0"]);
+        assert_eq!(amounts_text(&part.after), ["60", "8.5", "3"]);
+        assert_eq!(amounts_text(&part.change), ["-40", "-4", "0"]);
         let rest = take_back(&part.after, money("-60"), Some(&terms));
         assert_eq!(
-            (shown(&rest.after), rest.is_beyond),
+            (amounts_text(&rest.after), rest.is_beyond),
             (["0", "0", "0"].map(String::from), false)
         );
     }
@@ -176,15 +176,15 @@ mod tests {
     fn shares_are_rounded_anew_and_what_was_sold_in_another_currency_keeps_its_fixed_part() {
         let shares = terms(PayoutType::Cps, RevenueType::Rps);
         let before = order(&shares, money("99.99"));
-        assert_eq!(shown(&before), ["99.99", "10", "15"]);
+        assert_eq!(amounts_text(&before), ["99.99", "10", "15"]);
         let part = take_back(&before, money("-33.33"), Some(&shares));
-        assert_eq!(shown(&part.after), ["66.66", "6.67", "10"]);
+        assert_eq!(amounts_text(&part.after), ["66.66", "6.67", "10"]);
         let fixed = terms(PayoutType::Cpa, RevenueType::Rpa);
         let euros = Currencies { sale: "EUR".into(), paid: "USD".into() };
         let sale = money("100");
         let before = OrderAmounts { sale, payable: euros.payable(&fixed, sale) };
         let part = super::take_back(&before, money("-40"), Some(&fixed), &euros);
-        assert_eq!(shown(&part.after), ["60", "2.5", "3"]);
+        assert_eq!(amounts_text(&part.after), ["60", "2.5", "3"]);
     }
 
     #[test]
@@ -214,10 +214,10 @@ mod tests {
         let terms = terms(PayoutType::Cps, RevenueType::Rps);
         let refund = take_back(&order(&terms, money("10")), money("-10.01"), Some(&terms));
         assert_eq!(
-            (shown(&refund.after), refund.is_beyond),
+            (amounts_text(&refund.after), refund.is_beyond),
             (["0", "0", "0"].map(String::from), true)
         );
-        assert_eq!(shown(&refund.change), ["-10", "-1", "-1.5"]);
+        assert_eq!(amounts_text(&refund.change), ["-10", "-1", "-1.5"]);
     }
 
     #[test]
@@ -225,15 +225,21 @@ mod tests {
         let payable = Payable { payout: money("50"), revenue: money("60") };
         let before = OrderAmounts { sale: money("100"), payable };
         let part = take_back(&before, money("-40"), None);
-        assert_eq!(shown(&part.after), ["60", "50", "60"]);
-        assert_eq!(shown(&take_back(&part.after, money("-60"), None).after), ["0", "0", "0"]);
+        assert_eq!(amounts_text(&part.after), ["60", "50", "60"]);
+        assert_eq!(
+            amounts_text(&take_back(&part.after, money("-60"), None).after),
+            ["0", "0", "0"]
+        );
     }
 
     #[test]
     fn a_refund_adds_nothing_to_an_order_that_was_worth_nothing_as_yet() {
         let terms = terms(PayoutType::Cps, RevenueType::Rps);
         let before = OrderAmounts { sale: money("100"), payable: Payable::default() };
-        assert_eq!(shown(&take_back(&before, money("-40"), Some(&terms)).after), ["60", "0", "0"]);
+        assert_eq!(
+            amounts_text(&take_back(&before, money("-40"), Some(&terms)).after),
+            ["60", "0", "0"]
+        );
     }
 
     fn any_terms() -> impl Strategy<Value = PayoutTerms> {

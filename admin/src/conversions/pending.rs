@@ -1,10 +1,10 @@
-//! Decides pending postbacks: those whose click comes late, when click ingest brings the click or
-//! reports that it cannot come any more, and then those that wait behind them. Pending postbacks are
-//! stored, so a restart changes nothing.
+//! Decides pending postbacks. A postback with a late click is decided when click ingest brings the
+//! click or has passed its time; the postbacks behind it follow. Pending postbacks are stored, so a
+//! restart changes nothing.
 //!
-//! The task runs after new clicks, after the daemon reported that it has no more clicks, and after a
-//! postback became pending. It reads page by page and skips postbacks whose click can still arrive.
-//! Each verdict goes to the sender, who may still wait for it.
+//! The task runs after new clicks, after the daemon has reported the end of its clicks, and after a
+//! postback became pending. It reads page by page and skips postbacks with a click that can still
+//! arrive. Each verdict goes to the sender, which may still wait.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -56,12 +56,12 @@ pub(super) async fn run(processor: PostbackProcessor) {
     }
 }
 
-/// A new pass can decide more only after one of these values has changed.
+/// A new pass can decide more only after a change of these values.
 fn progress(clicks: &ClickIngestStatus) -> (u64, u64) {
     (clicks.archived_blocks, clicks.passed_unix_ms)
 }
 
-/// Repeats passes until one decides nothing: a decision may release postbacks that wait behind it.
+/// Repeats passes until a pass makes no decision: each decision may release postbacks behind it.
 async fn decide_all(processor: &PostbackProcessor) -> Result<(), LookUpError> {
     while decide_once(processor).await? > 0 {}
     let waiting = processor.store.read(waiting::count).await?;

@@ -17,8 +17,8 @@ use crate::disk::Disk;
 use crate::store::postbacks::{self, unidentified, waiting};
 use crate::store::{Store, StoreError, WriteTx};
 
-/// Late verdicts that are buffered until the next poll: with those on one delivery they fit into one
-/// poll. Further ones are dropped, and their senders get `queued`.
+/// Buffer of late verdicts until the next poll, which also carries the verdicts on one delivery. On
+/// overflow a verdict is dropped, and its sender gets `queued`.
 const MAX_LATE_VERDICTS: usize = MAX_VERDICTS - MAX_DELIVERED;
 
 /// The status of postback ingest.
@@ -32,33 +32,33 @@ pub struct PostbackStatus {
     pub lag_ms: Option<u64>,
     /// Postbacks taken in since the program started, including repeats.
     pub postbacks: u64,
-    /// Pending postbacks: those that wait for their click, or behind an earlier pending postback.
+    /// Pending postbacks, which wait for their click or behind an earlier pending postback.
     pub waiting: u64,
-    /// The part of them that waits behind an earlier postback that may be about the same sale.
+    /// Pending postbacks behind an earlier postback of possibly the same sale.
     pub waiting_behind: u64,
-    /// Postbacks decided before an earlier one about possibly the same sale, since the program
-    /// started: too many waited behind that one.
+    /// Postbacks decided before an earlier postback of possibly the same sale, since the program
+    /// started, because too many waited behind the earlier postback.
     pub decided_out_of_order: u64,
-    /// Sequence numbers that the daemon skipped: postbacks it no longer had.
+    /// Skipped sequence numbers: postbacks that the daemon no longer had.
     pub missing: u64,
-    /// Size in the log of postbacks that identify nothing, in bytes.
+    /// Log size of unidentified postbacks (without any known code, click or partner), in bytes.
     pub unidentified_bytes: u64,
-    /// Limit of that size; beyond it the oldest are removed first.
+    /// Limit of this size; the oldest are removed first.
     pub unidentified_max_bytes: u64,
-    /// Postbacks that identify nothing and were removed early because of that limit.
+    /// Unidentified postbacks removed early because of this limit.
     pub unidentified_removed: u64,
-    /// Postbacks that identify nothing and were not stored because the disk was low.
+    /// Unidentified postbacks not stored because the disk was low.
     pub unidentified_dropped: u64,
     /// Why the last pull failed; ingest keeps retrying.
     pub last_error: Option<String>,
 }
 
-/// Limits on the data that unknown senders can make this program store.
+/// Storage limits for postbacks of unknown senders.
 #[derive(Debug, Clone)]
 pub struct Bounds {
     /// The reserve of this disk is not available to unknown senders.
     pub disk: Disk,
-    /// Limit of the size of postbacks that identify nothing.
+    /// Limit of the log size of unidentified postbacks.
     pub unidentified_max_bytes: u64,
 }
 
@@ -77,7 +77,7 @@ pub(super) struct PostbackProcessor {
 }
 
 impl PostbackProcessor {
-    /// Also returns the receiver of verdicts on postbacks that were pending.
+    /// Also returns the receiver of late verdicts.
     pub(super) fn new(
         store: Store,
         archive: Archive,
@@ -141,8 +141,8 @@ impl PostbackProcessor {
         ConversionWriter::new(tx, self.network_id, self.bounds.disk.space().is_low)
     }
 
-    /// Looks up the clicks that the postbacks name, before the write transaction: the store's writer
-    /// must not wait for archive files.
+    /// Looks up the named clicks before the write transaction: the store's writer must not wait for
+    /// archive files.
     pub(super) async fn look_up(
         &self,
         received: &[ReceivedPostback],
@@ -182,8 +182,7 @@ impl PostbackProcessor {
         verdicts
     }
 
-    /// Sends the verdicts on postbacks that were pending to their senders. Returns the number of
-    /// decided postbacks.
+    /// Sends late verdicts to their senders. Returns the number of decided postbacks.
     pub(super) fn send_late_verdicts(&self, decisions: Decisions) -> usize {
         let decided = decisions.verdicts.len() - decisions.waiting;
         let mut verdicts = self.take_verdicts(decisions);
@@ -205,8 +204,8 @@ impl PostbackProcessor {
         self.store.write(move |tx| batch.write(tx, range, &clicks, &processor)).await
     }
 
-    /// Repeats an aborted batch one postback at a time. A postback that aborts again is stored
-    /// undecided, so that it does not block the others.
+    /// Repeats an aborted batch, one postback per transaction. After a second abort the postback is
+    /// stored undecided and does not block the others.
     async fn commit_one_by_one(
         &self,
         batch: &Arc<Batch>,
@@ -243,7 +242,7 @@ impl PostbackProcessor {
 /// The postbacks of one answer of the daemon.
 pub(super) struct Batch {
     pub(super) spool: SpoolId,
-    /// The oldest sequence number that the spool still has.
+    /// The oldest sequence number in the spool.
     pub(super) oldest: u64,
     pub(super) received: Vec<ReceivedPostback>,
 }
@@ -273,7 +272,7 @@ impl Batch {
         self.advance_cursor(tx, std::slice::from_ref(received))
     }
 
-    /// Advances the cursor past these postbacks, and counts those that the spool no longer had.
+    /// Advances the cursor past these postbacks, and counts postbacks missing in the spool.
     fn advance_cursor(
         &self,
         tx: &WriteTx<'_>,

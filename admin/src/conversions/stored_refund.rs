@@ -1,5 +1,5 @@
-//! Refunds that are stored as a conversion of their own, because the order has not come or a person
-//! has to decide, and the deduction from the order.
+//! The deduction of a refund from its order, and stored refunds: a refund becomes a conversion of its
+//! own while its order has not come or a person has to decide.
 //!
 //! A stored refund adds nothing to the reports: the deduction is a change of the order and stands in
 //! the order's history. A deducted refund stays deducted.
@@ -35,7 +35,7 @@ pub(super) fn take_back_from(
     Ok((order, refund.is_beyond))
 }
 
-/// Deducts from a new order the refunds that came before it and wait for it.
+/// Deducts all refunds that wait for this order.
 pub(super) fn apply_waiting_refunds(
     tx: &WriteTx<'_>,
     counts: &mut Counts,

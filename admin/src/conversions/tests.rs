@@ -197,7 +197,7 @@ impl Network {
         self.store.write(move |tx| change::set_status(tx, &ids, decision)).await
     }
 
-    async fn made(&self, verdict: &Verdict) -> Conversion {
+    async fn conversion_of(&self, verdict: &Verdict) -> Conversion {
         self.conversion(&verdict.conversion_id.unwrap().to_string()).await.conversion
     }
 

@@ -1,20 +1,20 @@
-//! Decides postbacks, each exactly once, and writes all effects of a decision in the transaction that
-//! makes it: the conversion, its dedup key, its history, the report counts, the partner postbacks.
+//! Decides postbacks, each exactly once, and writes all effects in the transaction of the decision:
+//! the conversion, its dedup key, its history, the report counts, the partner postbacks.
 //!
-//! - A postback whose id is stored already gets its first answer again and changes nothing.
-//! - A postback about an existing conversion creates none. It repeats the conversion, adds a missing
-//!   amount, reports another amount or currency (stored as a conflict), or refunds.
-//! - A postback with better proof than the existing conversion creates a second one, and both are
-//!   pending until a person decides. Refunds without proof, or without an order, are pending too.
-//! - A refused conversion blocks nothing: a later postback about the same sale is decided on its own.
+//! - A postback with a stored id gets its first answer again and changes nothing else.
+//! - A postback about an existing conversion creates no conversion. It repeats the conversion, adds a
+//!   missing amount, reports another amount or currency (stored as a conflict), or refunds.
+//! - A postback with better proof than the existing conversion creates a second conversion, and both
+//!   are pending until a person decides. Refunds without proof, or without an order, are pending too.
+//! - A refused conversion blocks no other: a later postback about the same sale is decided on its own.
 //!   Once a person approves the refused conversion, no other can be approved beside it.
-//! - An answer names a click only to a sender that named the click.
-//! - A postback is not decided before an earlier pending one that may be about the same sale.
-//! - A postback that identifies nothing creates no conversion. Its text is stored shortened, within a
-//!   total size, and not at all while the disk is low.
+//! - An answer names a click only if the sender named the click.
+//! - A postback waits behind an earlier pending postback of possibly the same sale.
+//! - An unidentified postback (without any known code, click or partner) creates no conversion. Its
+//!   text is stored shortened, within a total size, and not at all while the disk is low.
 //!
 //! There is one writer, and a postback is looked up, evaluated and stored within one transaction. So
-//! no two decisions, in one batch or in two, turn one sale into two conversions.
+//! two decisions, in the same batch or not, never create two conversions of one sale.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -45,12 +45,13 @@ use crate::store::{StoreError, WriteTx, removal_clock};
 mod decision;
 mod duplicate;
 mod fraud_check;
+mod incoming;
 mod new_conversion;
 mod refund_processor;
 
 use decision::{PostbackDecision, verdict_on};
+use incoming::Incoming;
 use new_conversion::build_conversion;
-use refund_processor::RefundProcessor;
 
 /// Decides the postbacks of one transaction.
 pub(super) struct ConversionWriter<'t, 'c> {
@@ -59,32 +60,23 @@ pub(super) struct ConversionWriter<'t, 'c> {
     counts: Counts,
     decisions: Decisions,
     is_disk_low: bool,
-    /// Postbacks that identify nothing and were not stored because the disk is low.
+    /// Unidentified postbacks that were not stored because the disk is low.
     dropped: u64,
 }
 
 /// The decisions of one transaction.
 #[derive(Debug, Default)]
 pub(super) struct Decisions {
-    /// One per postback, as disclosed to its sender; `queued` for a postback that stays pending.
+    /// A verdict per postback, as disclosed to its sender; `queued` for a pending postback.
     pub(super) verdicts: Vec<Verdict>,
     /// Number of `queued` verdicts.
     pub(super) waiting: usize,
-    /// Postbacks that were decided before an earlier one because too many waited behind that one.
+    /// Postbacks decided before an earlier postback because too many waited behind the earlier.
     pub(super) out_of_order: u64,
 }
 
-/// One postback with everything that a decision reads.
-#[derive(Clone, Copy)]
-struct Incoming<'p> {
-    fields: &'p PostbackFields,
-    row: &'p Postback,
-    clicks: &'p ClickLookup,
-}
-
 impl<'t, 'c> ConversionWriter<'t, 'c> {
-    /// With `is_disk_low`, postbacks that identify nothing are dropped, and the text of all others is
-    /// shortened.
+    /// With `is_disk_low`, unidentified postbacks are dropped, and the text of all others is shortened.
     pub(super) fn new(
         tx: &'t WriteTx<'c>,
         network_id: u32,
@@ -100,8 +92,7 @@ impl<'t, 'c> ConversionWriter<'t, 'c> {
         })
     }
 
-    /// Ends refunds that waited too long for their order, and writes the report counts of all
-    /// decisions.
+    /// Expires refunds without an order, and writes the report counts of all decisions.
     pub(super) fn finish(mut self) -> Result<Decisions, StoreError> {
         if self.dropped > 0 {
             unidentified::count_dropped(self.tx, self.dropped)?;
@@ -111,8 +102,8 @@ impl<'t, 'c> ConversionWriter<'t, 'c> {
         Ok(self.decisions)
     }
 
-    /// Expires nothing while the machine's clock is not trusted: postbacks carry the time of a clock
-    /// that can be wrong by years.
+    /// Expires no refund while the machine's clock is not trusted. The times of postbacks are no
+    /// substitute: the clock behind them can be wrong by years.
     fn expire_waiting_refunds(&mut self) -> Result<(), StoreError> {
         let Some(now) = removal_clock::removal_time(self.tx)? else { return Ok(()) };
         let before_ms = now.unix_ms().saturating_sub(WAITS_FOR_ORDER_MS);
@@ -170,7 +161,7 @@ impl<'t, 'c> ConversionWriter<'t, 'c> {
         }
     }
 
-    /// Adds the verdict, reduced to the part that the sender may see.
+    /// Adds the verdict in its disclosed form.
     fn add_verdict(
         &mut self,
         verdict: Verdict,
@@ -191,7 +182,7 @@ impl<'t, 'c> ConversionWriter<'t, 'c> {
         Ok(())
     }
 
-    /// Decides a pending postback; it stays pending while it has to wait for something else.
+    /// Decides a pending postback, or keeps it pending for another reason.
     pub(super) fn decide_pending(
         &mut self,
         number: u64,
@@ -220,8 +211,8 @@ impl<'t, 'c> ConversionWriter<'t, 'c> {
         self.add_verdict(verdict, received, clicks)
     }
 
-    /// Decides a postback unless it has to wait behind an earlier one. `number` is the row of a
-    /// postback that is pending already.
+    /// Decides a postback, or makes it wait behind an earlier postback. `number` is its row if the
+    /// postback is pending already.
     fn decide_in_order(
         &mut self,
         incoming: Incoming<'_>,
@@ -265,7 +256,7 @@ impl<'t, 'c> ConversionWriter<'t, 'c> {
         match relation {
             Relation::Repeats(at) if incoming.fields.is_refund() => {
                 let order = known.swap_remove(at);
-                RefundProcessor { writer: self, incoming, proposed }.apply_to_order(order)
+                self.process_refund(incoming, proposed, order)
             }
             Relation::Repeats(at) => {
                 self.handle_duplicate(incoming, proposed, known.swap_remove(at))
@@ -275,13 +266,13 @@ impl<'t, 'c> ConversionWriter<'t, 'c> {
                 self.create_conversion(incoming, proposed, String::new())
             }
             Relation::New if proposed.error == Some(ErrorCode::UnknownOrder) => {
-                RefundProcessor { writer: self, incoming, proposed }.process_without_order()
+                self.process_refund_without_order(incoming, proposed)
             }
             Relation::New => self.create_checked(incoming, proposed),
         }
     }
 
-    /// The existing conversions that the postback may be about, and its relation to them.
+    /// The relation of the postback to existing conversions, and these conversions.
     fn find_existing(
         &self,
         fields: &PostbackFields,
@@ -330,7 +321,7 @@ impl<'t, 'c> ConversionWriter<'t, 'c> {
         self.create_conversion(incoming, proposed, fraud_flag)
     }
 
-    /// Makes the new conversion and all weaker ones that count or may count pending.
+    /// Makes the new conversion pending, and with it all weaker ones that are approved or pending.
     fn dispute(
         &mut self,
         row: &Postback,
@@ -367,8 +358,8 @@ impl<'t, 'c> ConversionWriter<'t, 'c> {
         Ok(())
     }
 
-    /// Holds a postback without a key whose content equals one received within the duplicate window:
-    /// its sender may have sent it twice.
+    /// Holds a postback without a key if an equal postback came within the duplicate window: the sender
+    /// may have sent the same postback twice.
     fn find_possible_duplicate(
         &self,
         incoming: Incoming<'_>,
@@ -442,8 +433,8 @@ impl<'t, 'c> ConversionWriter<'t, 'c> {
     }
 }
 
-/// The keys that two postbacks about the same sale have in common: every dedup key and every refund
-/// key is made of an order id or a transaction id.
+/// Two postbacks about the same sale share at least one sequence key, because every dedup key and
+/// every refund key is made of an order id or a transaction id.
 fn sequence_keys(fields: &PostbackFields) -> Vec<SequenceKey<'_>> {
     let order = fields.order_id.as_deref().map(SequenceKey::Order);
     let ids = fields.transaction_ids.iter().filter_map(|sent| sent.id);

@@ -21,7 +21,7 @@ fn proposed(query: &str) -> ProposedConversion {
 }
 
 /// `approved`, or status and error code.
-fn shown(proposed: &ProposedConversion) -> String {
+fn status_text(proposed: &ProposedConversion) -> String {
     let error = proposed.error.map(|error| format!(" {}", error.number()));
     format!("{}{}", proposed.status.as_str(), error.unwrap_or_default())
 }
@@ -29,7 +29,7 @@ fn shown(proposed: &ProposedConversion) -> String {
 #[test]
 fn a_sale_is_approved_with_its_worth() {
     let sale = proposed("coupon_code=EIGHT&amount=59.90&currency=eur");
-    assert_eq!(shown(&sale), "approved");
+    assert_eq!(status_text(&sale), "approved");
     assert_eq!(
         (sale.payable.payout.to_string(), sale.payable.revenue.to_string()),
         ("5.99".into(), "8.99".into())
@@ -45,13 +45,13 @@ fn an_event_is_worth_what_its_entry_says() {
     for named in ["event_id=101", "adv_event_id=newsletter", "adv_event_id=NEWSLETTER"] {
         let lead = proposed(&format!("coupon_code=EIGHT&amount=59.90&{named}"));
         assert_eq!(
-            (shown(&lead), lead.payable.payout.to_string()),
+            (status_text(&lead), lead.payable.payout.to_string()),
             ("approved".into(), "2.5".into())
         );
         assert_eq!(lead.event.unwrap(), Event { id: 101, name: "Newsletter".into() });
     }
     for unknown in ["event_id=111", "event_id=9", "adv_event_id=other"] {
-        assert_eq!(shown(&proposed(&format!("coupon_code=EIGHT&{unknown}"))), "invalid 25");
+        assert_eq!(status_text(&proposed(&format!("coupon_code=EIGHT&{unknown}"))), "invalid 25");
     }
     assert!(proposed("coupon_code=EIGHT&event_id=100").event.is_none());
 }
@@ -59,7 +59,7 @@ fn an_event_is_worth_what_its_entry_says() {
 #[test]
 fn a_share_of_an_amount_that_was_not_told_is_nothing_and_noted() {
     let sale = proposed("coupon_code=EIGHT");
-    assert_eq!((shown(&sale), sale.payable), ("approved".into(), Payable::default()));
+    assert_eq!((status_text(&sale), sale.payable), ("approved".into(), Payable::default()));
     assert!(sale.steps.has("amount_missing"));
     assert!(!proposed("coupon_code=EIGHT&event_id=101").steps.has("amount_missing"));
 }
@@ -70,7 +70,7 @@ fn an_offer_without_entries_pays_nothing() {
         evidence.offers.values_mut().for_each(|offer| offer.payout_revenue.clear());
     });
     assert_eq!(
-        (shown(&sale), sale.payable, sale.terms),
+        (status_text(&sale), sale.payable, sale.terms),
         ("approved".into(), Payable::default(), None)
     );
 }
@@ -81,14 +81,21 @@ fn an_offer_may_ask_for_approval() {
         evidence.offers.values_mut().for_each(|offer| offer.is_must_approve_conversion = true);
     };
     let sale = decided_with("coupon_code=EIGHT&amount=10", ask);
-    assert_eq!((shown(&sale), sale.payable.payout.to_string()), ("pending".into(), "1".into()));
+    assert_eq!(
+        (status_text(&sale), sale.payable.payout.to_string()),
+        ("pending".into(), "1".into())
+    );
 }
 
 /// Status, payout and revenue with their currency, sale amount with its currency.
 fn money(proposed: &ProposedConversion) -> String {
     let Currencies { sale, paid } = &proposed.currencies;
     let Payable { payout, revenue } = proposed.payable;
-    format!("{} {payout} {revenue} {paid} of {} {sale}", shown(proposed), proposed.sale_amount)
+    format!(
+        "{} {payout} {revenue} {paid} of {} {sale}",
+        status_text(proposed),
+        proposed.sale_amount
+    )
 }
 
 #[test]
@@ -114,7 +121,7 @@ fn another_currency_waits_for_somebody_with_its_sale_as_reported_and_its_worth_f
 
 #[test]
 fn an_amount_above_ten_million_waits_for_somebody() {
-    let sale = |amount: &str| shown(&proposed(&format!("coupon_code=EIGHT&amount={amount}")));
+    let sale = |amount: &str| status_text(&proposed(&format!("coupon_code=EIGHT&amount={amount}")));
     assert_eq!(sale("10000000"), "approved");
     assert_eq!(sale("10000000.01"), "pending 1022");
 }
@@ -138,14 +145,17 @@ fn what_can_be_approved_later_has_its_terms_its_worth_and_its_key_from_the_start
             }
         };
         let judged = decided_with(&query, ask);
-        assert_eq!(shown(&judged), status, "{query}");
+        assert_eq!(status_text(&judged), status, "{query}");
         let offer_id = judged.partial.offer_id.unwrap();
         assert_eq!(judged.key, Some(DedupKey::for_order(offer_id, 0, "A1")), "{query}");
         assert_eq!(judged.payable.payout.to_string(), "1", "{query}");
         assert!(judged.terms.is_some(), "{query}");
     }
     let nobodys = proposed("coupon_code=NOBODYS&order_id=A1&amount=10");
-    assert_eq!((shown(&nobodys), nobodys.payable), ("invalid 1003".into(), Payable::default()));
+    assert_eq!(
+        (status_text(&nobodys), nobodys.payable),
+        ("invalid 1003".into(), Payable::default())
+    );
 }
 
 #[test]
@@ -180,7 +190,7 @@ fn a_click_makes_one_base_conversion_unless_the_offer_allows_more() {
     ];
     for (query, allowed, wanted) in cases {
         let judged = decided_with(query, by_noon(allowed));
-        assert_eq!(shown(&judged), wanted, "{query}");
+        assert_eq!(status_text(&judged), wanted, "{query}");
     }
     let refused = decided_with("transaction_id=NOON8&order_id=E1&amount=10", by_noon(false));
     assert_eq!(refused.key, Some(DedupKey::for_order(10, 0, "E1")));
@@ -199,7 +209,7 @@ fn what_cannot_be_read_is_invalid_whatever_it_names() {
         ("transaction_id=INVENTED", "invalid 12"),
         ("", "invalid 1010"),
     ] {
-        assert_eq!(shown(&proposed(query)), wanted, "{query}");
+        assert_eq!(status_text(&proposed(query)), wanted, "{query}");
     }
 }
 
@@ -208,7 +218,7 @@ fn the_message_must_be_for_this_network() {
     let judged = |query: &str, channel| {
         let fields = PostbackFields::read(&Postback { channel, ..get(query) });
         match evaluate(&fields, &evidence(&fields)) {
-            Evaluation::Decided(proposed) => shown(&proposed),
+            Evaluation::Decided(proposed) => status_text(&proposed),
             Evaluation::Waits(..) => panic!("{query} waits"),
         }
     };
@@ -228,12 +238,12 @@ fn with_token(evidence: &mut Evidence) {
 #[test]
 fn who_may_not_be_believed_changes_nothing() {
     let sale = decided_with("coupon_code=EIGHT&amount=10&order_id=A1", with_token);
-    assert_eq!((shown(&sale), sale.is_believed), ("rejected 21".into(), false));
+    assert_eq!((status_text(&sale), sale.is_believed), ("rejected 21".into(), false));
     assert_eq!(sale.attributed.unwrap().affiliate_id, 8);
     let refund = decided_with("coupon_code=EIGHT&amount=-10&order_id=A1", with_token);
-    assert_eq!((shown(&refund), refund.is_believed), ("rejected 21".into(), false));
+    assert_eq!((status_text(&refund), refund.is_believed), ("rejected 21".into(), false));
     let good = decided_with("coupon_code=EIGHT&verification_token=s3cret&order_id=A1", with_token);
-    assert_eq!((shown(&good), good.is_believed), ("approved".into(), true));
+    assert_eq!((status_text(&good), good.is_believed), ("approved".into(), true));
 }
 
 #[test]
@@ -290,7 +300,7 @@ fn a_claim_is_proved_by_a_rule_else_by_its_click_else_by_its_code_alone() {
 #[test]
 fn nobody_speaks_for_an_advertiser_of_whom_no_rules_are_known() {
     let sale = decided_with("coupon_code=EIGHT&amount=10", |evidence| evidence.advertisers.clear());
-    assert_eq!(shown(&sale), "invalid 15");
+    assert_eq!(status_text(&sale), "invalid 15");
 }
 
 #[test]
@@ -307,7 +317,7 @@ fn a_refund_has_the_key_of_its_order_also_by_a_code_that_has_expired_since() {
     }
     for query in ["", "&currency=USD"] {
         let refund = proposed(&format!("coupon_code=EIGHT&amount=-10&order_id=A1{query}"));
-        assert_eq!(shown(&refund), "invalid 1018");
+        assert_eq!(status_text(&refund), "invalid 1018");
     }
 }
 
@@ -321,11 +331,11 @@ fn a_click_on_its_way_is_waited_for_with_the_reasons_so_far() {
 #[test]
 fn only_what_counts_is_held() {
     let mut sale = proposed("coupon_code=EIGHT");
-    sale.hold(ErrorCode::Held, "a spike");
-    assert_eq!(shown(&sale), "pending 1017");
+    sale.hold(ErrorCode::HeldForReview, "a spike");
+    assert_eq!(status_text(&sale), "pending 1017");
     let mut refused = proposed("coupon_code=EXPIRED");
-    refused.hold(ErrorCode::Held, "a spike");
-    assert_eq!(shown(&refused), "invalid 1005");
+    refused.hold(ErrorCode::HeldForReview, "a spike");
+    assert_eq!(status_text(&refused), "invalid 1005");
 }
 
 proptest! {

@@ -1,5 +1,4 @@
-//! Refused and held conversions that a person approves: they get their normal payout and stay one
-//! sale.
+//! Approval of refused and held conversions: each gets the normal payout and stays a single sale.
 
 use super::*;
 
@@ -68,14 +67,14 @@ async fn a_sale_in_another_currency_counts_as_reported_and_its_fixed_payout_is_t
     let lead = network.one(lead).await;
     assert_eq!((lead.status, lead.error_code), (VerdictStatus::Pending, 1012));
     network.decide(&lead, Decision::Approved).await.unwrap();
-    let made = network.made(&lead).await;
+    let made = network.conversion_of(&lead).await;
     assert_eq!((made.payout, made.revenue), (money("2"), money("3")));
     assert_eq!((made.currency.as_str(), made.sale_currency.as_str()), ("USD", "EUR"));
     assert_eq!(money_by_currency(&network).await, ["EUR 0 100000000", "USD 2000000 0"]);
     // A share of the sale is in the sale's currency.
     let sale = network.one("nid=1&coupon_code=winter25&amount=10&currency=EUR&order_id=2").await;
     network.decide(&sale, Decision::Approved).await.unwrap();
-    let made = network.made(&sale).await;
+    let made = network.conversion_of(&sale).await;
     assert_eq!((made.payout, made.currency.as_str()), (money("0.5"), "EUR"));
     assert_eq!(money_by_currency(&network).await, ["EUR 500000 110000000", "USD 2000000 0"]);
     let counts = network.counts().await;

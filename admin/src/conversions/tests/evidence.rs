@@ -1,4 +1,4 @@
-//! Ranks of proof, and disputes between two postbacks of one sale.
+//! Ranks of proof, and disputes between postbacks of the same sale.
 
 use super::*;
 
@@ -19,7 +19,7 @@ async fn the_sale_of_a_real_click_disputes_what_a_stranger_claimed_by_a_code() {
     assert_eq!((real.status, real.error_code), (VerdictStatus::Pending, 1021));
     assert_ne!(real.conversion_id, stranger.conversion_id);
     assert_eq!(real.transaction_id, id.to_string());
-    let set_aside = network.made(&stranger).await;
+    let set_aside = network.conversion_of(&stranger).await;
     assert_eq!((set_aside.status, set_aside.error_code), (Status::Pending, 1021));
     let history = network.history(&stranger.conversion_id.unwrap().to_string()).await;
     assert_eq!(history.last().unwrap().postback_id.unwrap().0, real.conversion_id.unwrap().0);
@@ -69,7 +69,7 @@ async fn a_weaker_claim_is_a_repeat_changes_nothing_and_learns_nothing_of_the_cl
     let weaker = network.one("nid=1&coupon_code=winter25&order_id=1&amount=999").await;
     assert_eq!((weaker.error_code, weaker.conversion_id), (1016, real.conversion_id));
     assert_eq!(weaker.transaction_id, "");
-    let made = network.made(&real).await;
+    let made = network.conversion_of(&real).await;
     assert_eq!((made.amount, made.sale_amount, made.has_conflict), (None, money("0"), true));
     // A second delivery gets the same answer.
     network.daemon.hands.lock().unwrap().repeats_postbacks = true;
@@ -88,5 +88,5 @@ async fn a_sender_that_passes_a_rule_disputes_what_came_before_the_rule() {
     assert_eq!(network.outcome(&by_click).await, "rejected 21");
     let proved = network.one(&format!("{by_click}&{PROOF}")).await;
     assert_eq!((proved.status, proved.error_code), (VerdictStatus::Pending, 1021));
-    assert_eq!(network.made(&before).await.status, Status::Pending);
+    assert_eq!(network.conversion_of(&before).await.status, Status::Pending);
 }

@@ -1,10 +1,9 @@
-//! The order that a postback is about: the order of the attributed offer, else an order that was
-//! recorded under the fields of the postback.
+//! Matching of postbacks and orders: by the attributed offer, else by the recorded fields.
 
 use super::*;
 
 async fn sale_of(network: &Network, verdict: &Verdict) -> (u32, Money) {
-    let made = network.made(verdict).await;
+    let made = network.conversion_of(verdict).await;
     (made.offer_id, made.sale_amount)
 }
 
@@ -133,9 +132,9 @@ async fn repeats_and_refunds_are_compared_with_the_orders_own_currency() {
     ];
     for (rest, wanted, left) in cases {
         assert_eq!(network.outcome(&ask(rest)).await, wanted, "{rest}");
-        assert_eq!(network.made(&order).await.sale_amount, money(left), "{rest}");
+        assert_eq!(network.conversion_of(&order).await.sale_amount, money(left), "{rest}");
     }
-    let made = network.made(&order).await;
+    let made = network.conversion_of(&order).await;
     assert!(made.has_conflict);
     assert_eq!((made.currency.as_str(), made.payout), ("USD", money("2.5")));
     let history = network.history(&order.conversion_id.unwrap().to_string()).await;
@@ -189,10 +188,10 @@ async fn a_report_without_an_amount_is_completed_by_a_later_one() {
     let mut network = Network::new().await;
     let ask = |rest: &str| format!("nid=1&coupon_code=winter25&order_id=P1{rest}");
     let first = network.approved(&ask("")).await;
-    assert_eq!(network.made(&first).await.payout, money("0"));
+    assert_eq!(network.conversion_of(&first).await.payout, money("0"));
     let second = network.approved(&ask("&amount=99.98")).await;
     assert_eq!(second.conversion_id, first.conversion_id);
-    let made = network.made(&first).await;
+    let made = network.conversion_of(&first).await;
     assert_eq!((made.amount, made.sale_amount), (Some(money("99.98")), money("99.98")));
     assert_eq!((made.payout, made.revenue, made.has_conflict), (money("5"), money("8"), false));
     let counts = network.counts().await;
@@ -204,7 +203,7 @@ async fn a_report_without_an_amount_is_completed_by_a_later_one() {
     // Further postbacks are compared with the added amount.
     assert_eq!(network.outcome(&ask("&amount=99.98")).await, "approved");
     assert_eq!(network.outcome(&ask("&amount=50")).await, "approved 1016");
-    assert_eq!(network.made(&first).await.sale_amount, money("99.98"));
+    assert_eq!(network.conversion_of(&first).await.sale_amount, money("99.98"));
 }
 
 #[tokio::test]
@@ -221,10 +220,10 @@ async fn only_what_nobody_has_touched_is_completed_and_only_in_its_currency_and_
     let payout = Adjustment { payout: Some(money("7")), ..Adjustment::default() };
     network.store.write(move |tx| change::adjust(tx, id, &payout)).await.unwrap();
     assert_eq!(network.outcome(&ask("2", "&amount=5")).await, "approved 1016");
-    assert_eq!(network.made(&edited).await.payout, money("7"));
+    assert_eq!(network.conversion_of(&edited).await.payout, money("7"));
     let large = network.approved(&ask("3", "")).await;
     assert_eq!(network.outcome(&ask("3", "&amount=10000001")).await, "pending 1022");
-    assert_eq!(network.made(&large).await.status, Status::Pending);
+    assert_eq!(network.conversion_of(&large).await.status, Status::Pending);
     assert_eq!(network.counts().await.sale, 0);
 }
 
@@ -241,6 +240,6 @@ async fn payout_and_revenue_add_up_to_what_is_paid() {
     assert_eq!(network.counts().await.payout, 30 * 3_330_000);
     network.edit("UPDATE offer SET currency_id = 'JPY' WHERE id = 1").await;
     let yen = network.approved("nid=1&coupon_code=winter25&amount=100&order_id=yen").await;
-    let made = network.made(&yen).await;
+    let made = network.conversion_of(&yen).await;
     assert_eq!((made.payout, made.revenue), (money("3"), money("8")));
 }

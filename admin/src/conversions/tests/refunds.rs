@@ -1,4 +1,4 @@
-//! Refunds: proof of the sender, repeats, and refunds that come before their order.
+//! Refunds: proof of the sender, repeats, and refunds before their order.
 
 use coupon_shared::removal_clock::{ClockState, REQUIRED_AGREEMENT_MS};
 
@@ -79,11 +79,11 @@ async fn a_rejected_refund_takes_nothing_and_amounts_are_those_of_its_order() {
     let amount = Adjustment { sale_amount: Some(money("7")), ..Adjustment::default() };
     network.store.write(move |tx| change::adjust(tx, id, &amount)).await.unwrap_err();
     network.decide(&refund, Decision::Rejected).await.unwrap();
-    assert_eq!(network.made(&order).await.sale_amount, money("100"));
+    assert_eq!(network.conversion_of(&order).await.sale_amount, money("100"));
     let counts = network.counts().await;
     assert_eq!((counts.cv, counts.rejected_cv, counts.sale), (1, 0, 100_000_000));
     network.decide(&refund, Decision::Approved).await.unwrap();
-    assert_eq!(network.made(&order).await.sale_amount, money("60"));
+    assert_eq!(network.conversion_of(&order).await.sale_amount, money("60"));
 }
 
 #[tokio::test]
@@ -107,7 +107,11 @@ async fn the_same_refund_within_ten_minutes_is_a_repeat_and_later_one_of_its_own
         let verdict = send_at(&mut network, NOON_MS + after, &ask("-10")).await;
         assert_eq!(answer(&verdict), (VerdictStatus::Approved, code), "after {after} ms");
         assert_eq!(verdict.conversion_id, order.conversion_id);
-        assert_eq!(network.made(&order).await.sale_amount, money(left), "after {after} ms");
+        assert_eq!(
+            network.conversion_of(&order).await.sale_amount,
+            money(left),
+            "after {after} ms"
+        );
     }
 }
 
@@ -128,9 +132,13 @@ async fn a_refund_with_a_number_is_one_however_often_and_late_it_comes() {
     for (after, rest, code, left) in steps {
         let verdict = send_at(&mut network, NOON_MS + after, &ask(rest)).await;
         assert_eq!(answer(&verdict), (VerdictStatus::Approved, code), "{rest} after {after} ms");
-        assert_eq!(network.made(&order).await.sale_amount, money(left), "{rest} after {after} ms");
+        assert_eq!(
+            network.conversion_of(&order).await.sale_amount,
+            money(left),
+            "{rest} after {after} ms"
+        );
     }
-    assert!(network.made(&order).await.has_conflict);
+    assert!(network.conversion_of(&order).await.has_conflict);
 }
 
 #[tokio::test]
@@ -150,11 +158,11 @@ async fn a_refund_that_comes_before_its_order_waits_for_it_for_thirty_days() {
     }
     let order = send_at(&mut network, NOON_MS + 30 * DAY_MS, &ask("IN", "100")).await;
     assert_eq!(answer(&order), (VerdictStatus::Approved, 0));
-    let made = network.made(&order).await;
+    let made = network.conversion_of(&order).await;
     assert_eq!((made.sale_amount, made.payout), (money("70"), money("3.5")));
     trust_clock(&network, NOON_MS + 30 * DAY_MS + 1).await;
     let late = send_at(&mut network, NOON_MS + 30 * DAY_MS + 1, &ask("OUT", "100")).await;
-    assert_eq!(network.made(&late).await.sale_amount, money("100"));
+    assert_eq!(network.conversion_of(&late).await.sale_amount, money("100"));
     let refunds = network.all().await.into_iter().filter(Conversion::is_refund);
     let mut became: Vec<(String, Status, u32)> =
         refunds.map(|refund| (refund.order_id, refund.status, refund.error_code)).collect();
@@ -175,9 +183,9 @@ async fn a_strangers_claim_of_an_order_does_not_use_up_the_refund_that_waits_for
     assert_eq!(answer(&early), (VerdictStatus::Pending, 1024));
     let strangers = network.one(&said("100")).await;
     assert_eq!(answer(&strangers), (VerdictStatus::Rejected, 21));
-    assert_eq!(network.made(&early).await.error_code, 1024);
+    assert_eq!(network.conversion_of(&early).await.error_code, 1024);
     let order = network.approved(&format!("{}&{PROOF}", said("100"))).await;
-    assert_eq!(network.made(&order).await.sale_amount, money("70"));
+    assert_eq!(network.conversion_of(&order).await.sale_amount, money("70"));
 }
 
 #[tokio::test]
@@ -186,11 +194,11 @@ async fn anybodys_refund_that_came_first_is_left_to_somebody_when_its_order_come
     let early = network.one("nid=1&coupon_code=winter25&amount=-30&order_id=W1").await;
     assert_eq!(answer(&early), (VerdictStatus::Pending, 1024));
     let order = network.approved("nid=1&coupon_code=winter25&amount=100&order_id=W1").await;
-    assert_eq!(network.made(&order).await.sale_amount, money("100"));
-    let refund = network.made(&early).await;
+    assert_eq!(network.conversion_of(&order).await.sale_amount, money("100"));
+    let refund = network.conversion_of(&early).await;
     assert_eq!((refund.status, refund.error_code), (Status::Pending, 1023));
     network.decide(&early, Decision::Approved).await.unwrap();
-    assert_eq!(network.made(&order).await.sale_amount, money("70"));
+    assert_eq!(network.conversion_of(&order).await.sale_amount, money("70"));
 }
 
 #[tokio::test]
@@ -203,13 +211,13 @@ async fn a_waiting_refund_expires_by_the_trusted_clock_and_not_by_the_time_of_a_
     let other = |order: u8| format!("nid=1&coupon_code=winter25&amount=5&order_id={order}");
     // No clock is trusted yet.
     send_at(&mut network, far_ahead, &other(1)).await;
-    assert_eq!(network.made(&early).await.error_code, 1024);
+    assert_eq!(network.conversion_of(&early).await.error_code, 1024);
     trust_clock(&network, NOON_MS + 30 * DAY_MS).await;
     send_at(&mut network, far_ahead, &other(2)).await;
-    assert_eq!(network.made(&early).await.error_code, 1024);
+    assert_eq!(network.conversion_of(&early).await.error_code, 1024);
     trust_clock(&network, NOON_MS + 30 * DAY_MS + 1).await;
     send_at(&mut network, NOON_MS, &other(3)).await;
-    let expired = network.made(&early).await;
+    let expired = network.conversion_of(&early).await;
     assert_eq!((expired.status, expired.error_code), (Status::Invalid, 1018));
 }
 
@@ -225,11 +233,11 @@ async fn an_invalid_sale_takes_no_refund_from_the_order() {
     // WINTER25 is not on offer 2.
     let invalid = network.one(&query("winter25", "100")).await;
     assert_eq!(answer(&invalid), (VerdictStatus::Invalid, 1007));
-    assert_eq!(network.made(&early).await.error_code, 1024);
+    assert_eq!(network.conversion_of(&early).await.error_code, 1024);
     let second = network.one(&query("both", "-20")).await;
     assert_eq!(answer(&second), (VerdictStatus::Pending, 1024));
     let order = network.approved(&query("both", "100")).await;
-    assert_eq!(network.made(&order).await.sale_amount, money("50"));
+    assert_eq!(network.conversion_of(&order).await.sale_amount, money("50"));
     let counts = network.counts().await;
     assert_eq!((counts.cv, counts.invalid_cv, counts.sale), (1, 1, 50_000_000));
 }
@@ -245,11 +253,11 @@ async fn a_refused_sale_takes_the_refund_that_waits_for_it_when_it_is_approved()
     network.edit("UPDATE offer SET offer_status = 'paused' WHERE id = 1").await;
     let refused = network.one(&query("100")).await;
     assert_eq!(answer(&refused), (VerdictStatus::Rejected, 18));
-    assert_eq!(network.made(&early).await.error_code, 1024);
+    assert_eq!(network.conversion_of(&early).await.error_code, 1024);
     network.decide(&refused, Decision::Approved).await.unwrap();
-    let order = network.made(&refused).await;
+    let order = network.conversion_of(&refused).await;
     assert_eq!((order.sale_amount, order.payout), (money("70"), money("3.5")));
-    assert_eq!(network.made(&early).await.status, Status::Approved);
+    assert_eq!(network.conversion_of(&early).await.status, Status::Approved);
     let counts = network.counts().await;
     assert_eq!((counts.cv, counts.rejected_cv, counts.sale), (1, 0, 70_000_000));
     super::super::recount(&network.store).await.unwrap();

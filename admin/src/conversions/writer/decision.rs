@@ -1,4 +1,4 @@
-//! The decision on one postback: its outcome, its stored form and the verdict for its sender.
+//! The decision on a postback: outcome, stored form and verdict for the sender.
 
 use coupon_shared::postback::{PostbackId, Verdict, VerdictStatus};
 use coupon_shared::transaction_id::TransactionId;
@@ -13,7 +13,7 @@ use crate::store::conversions::{Conversion, ConversionId};
 use crate::store::postbacks::waiting::WaitsFor;
 use crate::store::postbacks::{Outcome, Postback, VerdictWord};
 
-/// The decision on one postback.
+/// The decision on a postback.
 pub(super) struct PostbackDecision {
     pub(super) outcome: Outcome,
     verdict: VerdictWord,
@@ -29,7 +29,7 @@ impl PostbackDecision {
         PostbackDecision::about(Outcome::Made, conversion, None, steps)
     }
 
-    /// Answers the status and error of the conversion, or `error` where there is one.
+    /// The answer has the status of the conversion, and `error` or else the error of the conversion.
     pub(super) fn about(
         outcome: Outcome,
         conversion: Conversion,
@@ -63,7 +63,7 @@ impl PostbackDecision {
         PostbackDecision::waiting(WaitsFor::Postback(earlier), steps)
     }
 
-    /// For a postback without any known code, click or partner: no partner could ever be paid, so no
+    /// For a postback without any known code, click or partner. No partner could ever be paid, so no
     /// conversion is created.
     pub(super) fn unidentified(proposed: ProposedConversion) -> PostbackDecision {
         PostbackDecision {
@@ -110,7 +110,7 @@ impl PostbackDecision {
     }
 }
 
-/// The verdict on a stored postback, before it is reduced to the part that the sender may see.
+/// The complete verdict on a stored postback; disclosure comes later.
 pub(super) fn verdict_on(row: &Postback, conversion: Option<&Conversion>) -> Verdict {
     Verdict {
         postback: PostbackId(row.id.0),
@@ -130,7 +130,8 @@ pub(super) fn verdict_on(row: &Postback, conversion: Option<&Conversion>) -> Ver
     }
 }
 
-/// The click of a conversion if the postback named it, else empty: other senders must not learn it.
+/// The click of a conversion if the postback named this click, else empty: other senders must not
+/// learn the id.
 fn named_click(row: &Postback, conversion: Option<&Conversion>) -> String {
     let click = conversion.and_then(|one| one.transaction_id.parse::<TransactionId>().ok());
     let named = row.transaction_id.split('|').filter_map(|text| SentId::read(text).id);

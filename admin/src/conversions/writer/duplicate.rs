@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
+use super::ConversionWriter;
 use super::decision::PostbackDecision;
-use super::{ConversionWriter, Incoming};
+use super::incoming::Incoming;
 use crate::attribution::currency;
 use crate::attribution::error_code::ErrorCode;
 use crate::attribution::evaluation::ProposedConversion;

@@ -1,6 +1,7 @@
 //! Applies the fraud rules to a new conversion.
 
-use super::{ConversionWriter, Incoming};
+use super::ConversionWriter;
+use super::incoming::Incoming;
 use crate::attribution::attributed::{Attributed, Method};
 use crate::attribution::error_code::ErrorCode;
 use crate::attribution::evaluation::ProposedConversion;
@@ -29,7 +30,7 @@ impl ConversionWriter<'_, '_> {
             return Ok(String::new());
         };
         if finding.hold {
-            proposed.hold(ErrorCode::Held, &finding.detail);
+            proposed.hold(ErrorCode::HeldForReview, &finding.detail);
         } else {
             proposed.steps.note(finding.sign.as_str(), &finding.detail);
         }

@@ -2,7 +2,7 @@
 
 use coupon_shared::click::Tag;
 
-use super::Incoming;
+use super::incoming::Incoming;
 use crate::attribution::error_code::ErrorCode;
 use crate::attribution::evaluation::ProposedConversion;
 use crate::click_lookup::FoundClick;

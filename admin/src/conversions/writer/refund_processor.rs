@@ -6,8 +6,10 @@
 
 use coupon_shared::transaction_id::TransactionId;
 
+use super::ConversionWriter;
 use super::decision::PostbackDecision;
-use super::{ConversionWriter, Incoming, build_conversion};
+use super::incoming::Incoming;
+use super::new_conversion::build_conversion;
 use crate::attribution::currency;
 use crate::attribution::dedup_key::{DUPLICATE_WINDOW_MS, DedupKey};
 use crate::attribution::error_code::ErrorCode;
@@ -21,19 +23,35 @@ use crate::store::conversions::refunds::{self, Refund};
 use crate::store::conversions::{self, Conversion, ConversionId, ConversionRow};
 use crate::store::postbacks::Outcome;
 
-/// Processes one refund.
-pub(super) struct RefundProcessor<'r, 't, 'c> {
-    pub(super) writer: &'r mut ConversionWriter<'t, 'c>,
-    pub(super) incoming: Incoming<'r>,
-    pub(super) proposed: ProposedConversion,
+impl ConversionWriter<'_, '_> {
+    /// Processes a refund of an existing order.
+    pub(super) fn process_refund(
+        &mut self,
+        incoming: Incoming<'_>,
+        proposed: ProposedConversion,
+        order: ConversionRow,
+    ) -> Result<PostbackDecision, StoreError> {
+        RefundProcessor { writer: self, incoming, proposed }.apply_to_order(order)
+    }
+
+    pub(super) fn process_refund_without_order(
+        &mut self,
+        incoming: Incoming<'_>,
+        proposed: ProposedConversion,
+    ) -> Result<PostbackDecision, StoreError> {
+        RefundProcessor { writer: self, incoming, proposed }.process_without_order()
+    }
+}
+
+struct RefundProcessor<'r, 't, 'c> {
+    writer: &'r mut ConversionWriter<'t, 'c>,
+    incoming: Incoming<'r>,
+    proposed: ProposedConversion,
 }
 
 impl RefundProcessor<'_, '_, '_> {
     /// Deducts the refund from its order, or stores it until a person decides.
-    pub(super) fn apply_to_order(
-        mut self,
-        order: ConversionRow,
-    ) -> Result<PostbackDecision, StoreError> {
+    fn apply_to_order(mut self, order: ConversionRow) -> Result<PostbackDecision, StoreError> {
         let Some(order_key) = order.conversion.key.map(DedupKey) else {
             return self.process_without_order();
         };
@@ -58,9 +76,9 @@ impl RefundProcessor<'_, '_, '_> {
         Ok(PostbackDecision::about(Outcome::Refunds, order.conversion, None, self.proposed.steps))
     }
 
-    /// Stores the refund until its order comes. Without a key the order could not be recognised, so
-    /// such a refund is invalid.
-    pub(super) fn process_without_order(self) -> Result<PostbackDecision, StoreError> {
+    /// Stores the refund until its order comes. Without a key the order cannot be recognised, and the
+    /// refund is invalid.
+    fn process_without_order(self) -> Result<PostbackDecision, StoreError> {
         let Some(order_key) = self.proposed.key else {
             let RefundProcessor { writer, incoming, proposed } = self;
             return writer.create_conversion(incoming, proposed, String::new());
@@ -137,7 +155,7 @@ impl RefundProcessor<'_, '_, '_> {
         }
     }
 
-    /// Stores the refund as a conversion of its own, which deducts nothing yet.
+    /// Stores the refund as a conversion of its own, without a deduction.
     fn store_held(
         mut self,
         key: &DedupKey,

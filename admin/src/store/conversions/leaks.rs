@@ -54,9 +54,9 @@ pub fn leaks(
                AND (status IN ('approved', 'pending') OR (status = 'rejected' AND error_code = ?5)) \
                GROUP BY folded_code, affiliate_id \
                ORDER BY sum(suspicion <> '') DESC, count(*) DESC, folded_code LIMIT ?3";
-    use crate::attribution::error_code::ErrorCode::{Held, ManuallyRejected};
+    use crate::attribution::error_code::ErrorCode::{HeldForReview, ManuallyRejected};
     let mut statement = connection.prepare_cached(sql)?;
-    let parameters = (from_ms, to_ms, most, Held.number(), ManuallyRejected.number());
+    let parameters = (from_ms, to_ms, most, HeldForReview.number(), ManuallyRejected.number());
     let rows = statement.query_map(parameters, |row| {
         Ok(Leak {
             coupon_code: row.get(0)?,

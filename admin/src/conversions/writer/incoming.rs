@@ -1,0 +1,13 @@
+//! The inputs of a decision.
+
+use crate::attribution::postback_fields::PostbackFields;
+use crate::click_lookup::ClickLookup;
+use crate::store::postbacks::Postback;
+
+/// A postback with all inputs of its decision.
+#[derive(Clone, Copy)]
+pub(super) struct Incoming<'p> {
+    pub(super) fields: &'p PostbackFields,
+    pub(super) row: &'p Postback,
+    pub(super) clicks: &'p ClickLookup,
+}
