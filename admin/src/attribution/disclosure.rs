@@ -6,13 +6,13 @@
 //! - For an advertiser whose rules the sender fails, the answer is error 21.
 //! - Without a known advertiser, for instance with an unknown code, the answer is also 21 as soon as
 //!   the sender fails the rules of any advertiser: the code could belong to that advertiser.
-//! - For another advertiser, the answer is computed as if the codes of advertisers whose rules the
-//!   sender fails did not exist.
+//! - For another advertiser, the answer is computed without the codes of advertisers whose rules the
+//!   sender fails.
 //!
 //! The answer to a sale that counts names the attributed click, else the click that would count
 //! without the code. A difference between the two would reveal whether the code is usable.
 //!
-//! A **miss** is an answer which reveals to a sender without a passed rule that an object is unusable.
+//! A **miss** is an answer that reveals an unusable object to a sender without a passed rule.
 //! The daemon limits misses by address, so that codes cannot be guessed.
 
 use std::collections::HashSet;
@@ -32,7 +32,7 @@ use crate::catalog::Advertiser;
 const UNTRUSTED: &str = "this sender is told nothing: send the verification_token or signature, or \
                          send from an address, that the advertiser asks for";
 
-/// The advertisers whose trust rules a sender passes or fails; those without rules are in neither set.
+/// The advertisers with trust rules, by whether the sender passes the rules.
 struct SenderTrust {
     passed: HashSet<u32>,
     failed: HashSet<u32>,

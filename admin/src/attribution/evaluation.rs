@@ -30,11 +30,11 @@ pub enum Evaluation {
     Decided(Box<ProposedConversion>),
 }
 
-/// The conversion that a postback creates unless there is an earlier one.
+/// The conversion that a postback creates without an earlier conversion.
 ///
-/// The caller looks for an earlier conversion with the [`key`](Self::key), then for one of the
-/// [`others`](Self::others). With such a conversion the postback is a repeat, a conflict, a refund or
-/// a dispute, whatever the status here.
+/// The caller looks for an earlier conversion with the [`key`](Self::key), then among the
+/// [`others`](Self::others). With an earlier conversion the postback is a repeat, a conflict, a refund
+/// or a dispute, and the status here does not matter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProposedConversion {
     pub status: Status,
@@ -57,8 +57,8 @@ pub struct ProposedConversion {
     pub rank: Rank,
     /// Whether the sender may affect earlier conversions.
     pub is_believed: bool,
-    /// Recorded conversions that the postback may be about if no conversion has its key. With several
-    /// candidates the postback is about none.
+    /// Candidates for an earlier conversion if no conversion has the key. Several candidates are
+    /// ambiguous, and the postback fails.
     pub others: Vec<Candidate>,
     /// The sent transaction ids that are genuine.
     pub genuine_ids: Vec<TransactionId>,

@@ -4,10 +4,10 @@
 //! equals another one within
 //! [`DUPLICATE_WINDOW_MS`](super::dedup_key::DUPLICATE_WINDOW_MS) is held as a possible duplicate.
 //!
-//! The conversion with the key comes first. Only without one, the other conversions count: they are
-//! found by the fields they were **recorded** under, whatever happened to code or event since, in the
-//! order clicks as listed, code rows by id, the code itself, the named advertiser. A sale with a key
-//! of its own is a new sale, except where its code has left the offer of the recorded order.
+//! A conversion with the key has precedence. Otherwise other conversions are found by their
+//! **recorded** fields, also after changes of code or event, in this order: clicks as listed, code
+//! rows by id, the code itself, the named advertiser. A sale with a key of its own is a new sale,
+//! except where its code has left the offer of the recorded order.
 
 use coupon_shared::transaction_id::TransactionId;
 
@@ -38,8 +38,7 @@ pub(super) fn dedup_key(
     Some(DedupKey::for_click(offer_id, event_id, &id))
 }
 
-/// Conversions with another key that the postback may be about, best match first. A postback without
-/// an offer that may be about several conversions is about none.
+/// Candidates with another key, best match first. Several candidates are ambiguous.
 ///
 /// The caller checks the sender against the trust rules of each conversion's advertiser.
 #[must_use]
