@@ -1,4 +1,4 @@
-//! The command line: what can be asked of this program, and nothing of how it is done.
+//! The command line: options and subcommands. Submodules run the subcommands.
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -10,11 +10,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use tracing_subscriber::EnvFilter;
 
-use crate::catalog::BulkMode;
 use crate::click_ingest;
 use crate::config::{Config, ConfigError, ConfigSources};
 use crate::conversions;
-use crate::explain::Moment;
 use crate::{demo, serve, store};
 
 mod api_keys;
@@ -28,7 +26,7 @@ mod sentence;
 
 pub use sentence::sentence;
 
-/// Admin sidecar of coupond: the API, bulk CSV, index publication, click intake and reports.
+/// Admin sidecar of coupond: API, bulk CSV, index publication, click ingest and reports.
 #[derive(Debug, Parser)]
 #[command(name = "coupon-admin", version, after_help = EXAMPLES, max_term_width = 100)]
 pub struct Cli {
@@ -39,161 +37,121 @@ pub struct Cli {
 }
 
 const EXAMPLES: &str = "\
-Configuration comes from the file, then from the environment (COUPON_ADMIN_LISTEN,
-COUPON_ADMIN_DATA_DIR, COUPON_ADMIN_LIMITS_MAX_CONNECTIONS …), then from the options here.
+Settings come from the configuration file, then from the environment (COUPON_ADMIN_LISTEN,
+COUPON_ADMIN_DATA_DIR, COUPON_ADMIN_LIMITS_MAX_CONNECTIONS …), then from the options. Later ones win.
 
 Examples:
-  coupon-admin demo                               try everything out, in ./coupon-demo
+  coupon-admin demo                               try both programs out, in ./coupon-demo
   coupon-admin --data ./data                      serve the API on 127.0.0.1:8090
   coupon-admin import codes.csv --data ./data     create the coupon codes of a file
-  coupon-admin explain WINTER25 --data ./data     say where a code leads, and why
+  coupon-admin explain WINTER25 --data ./data     show where a code redirects, and why
   coupon-admin api-key create --role admin --data ./data
-  coupon-admin check-config --config admin.toml   say what is wrong with a configuration file";
+  coupon-admin check-config --config admin.toml   check a configuration file";
 
-/// Options of every subcommand.
+/// Options of all subcommands.
 #[derive(Debug, Args)]
 struct Options {
-    /// Configuration file (TOML); without it every key has its default
+    /// Configuration file (TOML); missing keys have their defaults
     #[arg(long, global = true, value_name = "FILE", env = "COUPON_ADMIN_CONFIG")]
     config: Option<PathBuf>,
-    /// Data folder, instead of the configured one
+    /// Data folder; overrides the configured one
     #[arg(long, global = true, value_name = "DIR")]
     data: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the API (what happens without a subcommand)
+    /// Serve the API (the default)
+    #[command(after_help = "Example:\n  coupon-admin serve --data ./data")]
     Serve,
-    /// Run coupond and coupon-admin together on a sample network, for trying out
+    /// Run coupond and coupon-admin together on a sample network
     ///
-    /// Needs nothing but the two programs in one folder. The sample network is created when the
-    /// data folder is empty; an old one is taken up again. Ctrl-C stops both.
+    /// Both programs must be in one folder. An empty data folder gets the sample network; an existing
+    /// one is used again. Ctrl-C stops both programs.
+    #[command(
+        after_help = "Example:\n  coupon-admin demo --data ./coupon-demo --http 127.0.0.1:8080"
+    )]
     Demo(DemoArgs),
-    /// Create or change coupon codes by a CSV file: all of its rows, or none
+    /// Create or change the coupon codes in a CSV file: all rows or none
     ///
-    /// Columns to add: offer_id, affiliate_id (may be blank), coupon_code, status; and start_date,
-    /// end_date, description, is_description_plain_text, internal_notes, conversion_only where wanted.
-    /// With --mode update, coupon_code (and coupon_code_id, where a code stands on several offers)
-    /// selects; every other column sets: a blank cell keeps, `-` clears. Works beside a running
-    /// coupon-admin, which publishes the codes by itself.
-    Import(ImportArgs),
+    /// Required columns: offer_id, affiliate_id (may be blank), coupon_code, status. Optional columns:
+    /// start_date, end_date, description, is_description_plain_text, internal_notes, conversion_only.
+    /// With --mode update, coupon_code selects the code, together with coupon_code_id if the code is on
+    /// several offers. Every other column sets a value: a blank cell keeps it, `-` clears it. A running
+    /// coupon-admin publishes the codes.
+    #[command(
+        after_help = "Examples:\n  coupon-admin import codes.csv --data ./data\n  coupon-admin import changes.csv --mode update --skip-invalid --errors wrong.csv"
+    )]
+    Import(import::ImportArgs),
     /// Write all coupon codes to a CSV file that can be imported again
-    Export(ExportArgs),
-    /// Say what becomes of a visit of a code, and why; records nothing
+    #[command(after_help = "Example:\n  coupon-admin export codes.csv --data ./data")]
+    Export(export::ExportArgs),
+    /// Show where a visit of a code is redirected, and why; records nothing
     ///
-    /// Decides on the published index as coupond does, also while no coupon-admin runs.
-    Explain(ExplainArgs),
-    /// Make, list, rotate and revoke API keys on this machine, without a key
-    #[command(subcommand)]
+    /// Decides by the published index, as coupond does. Works without a running coupon-admin.
+    #[command(
+        after_help = "Example:\n  coupon-admin explain WINTER25 --time 2026-06-15T12:00:00+02:00 --data ./data"
+    )]
+    Explain(explain::ExplainArgs),
+    /// Create, list, rotate and revoke API keys on this machine; needs no key
+    #[command(
+        subcommand,
+        after_help = "Example:\n  coupon-admin api-key create --role read-only --name reports --data ./data"
+    )]
     ApiKey(api_keys::ApiKeyCommand),
-    /// Count all clicks of the archive again, after a restored backup
+    /// Count all clicks of the archive again
     ///
-    /// The running coupon-admin must be stopped. A rebuild that was broken off is gone on with by
-    /// the next start, or by another one. Days from which clicks were removed or erased, or their
-    /// addresses truncated, keep their reports as they are; the days after are counted. Who is a bot
-    /// goes by the network's list as it is now.
+    /// Stop coupon-admin first. The next start, or another rebuild, continues an interrupted rebuild.
+    /// Days with removed or erased clicks or truncated addresses keep their reports; later days are
+    /// counted. Bot clicks are classified by the network's present bot list.
+    #[command(after_help = "Example:\n  coupon-admin rebuild-reports --data ./data")]
     RebuildReports,
-    /// Erase what is personal of a click, an address or an email address
+    /// Erase the personal data of a click, an IP address or an email address
     ///
     /// Blanks addresses, user agents, referers, languages, email addresses and the raw text of
-    /// postbacks in the click archive and the store; amounts, ids, codes, sub values and reports stay.
-    /// Beside a running coupon-admin, that one does it and this waits for it.
+    /// postbacks in the click archive and the store. Amounts, ids, codes, sub values and reports stay.
+    /// A running coupon-admin does the work, and this command waits for it.
+    #[command(
+        after_help = "Example:\n  coupon-admin erase --email ann@example.com --dry-run --data ./data"
+    )]
     Erase(erase::EraseArgs),
-    /// Save the store and the click archive to one new file, while coupon-admin runs or not
+    /// Save store and click archive to one new file, also while coupon-admin runs
     ///
-    /// Needs room for a copy of the store while it is made: beside the file, or for the standard output
-    /// in the folder that TMPDIR names. The file is as secret as the data folder. It holds no
-    /// `admin.key`: API keys stand in it as hashes, so keep yours.
-    Backup(BackupArgs),
-    /// Make a data folder of a backup
+    /// Needs disk space for a temporary copy of the store: beside the file, or for the standard output
+    /// in the folder named by TMPDIR. The file is as secret as the data folder. It does not contain
+    /// `admin.key`, and API keys only as hashes, so keep your keys.
+    #[command(
+        after_help = "Examples:\n  coupon-admin backup coupon-backup.tar.zst --data ./data\n  coupon-admin backup - | ssh backup.example.com 'cat > coupon-backup.tar.zst'"
+    )]
+    Backup(backup::BackupArgs),
+    /// Restore a data folder from a backup
     ///
-    /// The folder, named by --data, must be empty or new, and no coupon-admin may run there. All is
-    /// checked before anything is placed, and the disk's reserve stays free. What root restores belongs to
-    /// the folder's owner. At its next start coupon-admin publishes the restored
-    /// network and asks coupond for the clicks since.
-    Restore(RestoreArgs),
-    /// Check the configuration, print it as it would be used, and stop
+    /// The folder named by --data must be empty or new. All files are checked before they are put into
+    /// place, and the disk's reserve stays free. Files restored by root get the folder's owner. At its
+    /// next start coupon-admin publishes the restored network and requests later clicks from coupond.
+    #[command(
+        after_help = "Example:\n  coupon-admin restore coupon-backup.tar.zst --data ./restored"
+    )]
+    Restore(backup::RestoreArgs),
+    /// Check the configuration, print the resulting settings, and exit
+    #[command(after_help = "Example:\n  coupon-admin check-config --config admin.toml")]
     CheckConfig,
 }
 
 #[derive(Debug, Args)]
 struct DemoArgs {
-    /// Where visitors come in; port 0 takes a free one
+    /// Listening address for visitors; port 0 selects a free port
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     http: SocketAddr,
-    /// Where the admin API listens; port 0 takes a free one
+    /// Listening address of the admin API; port 0 selects a free port
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8090")]
     admin: SocketAddr,
 }
 
-#[derive(Debug, Args)]
-struct BackupArgs {
-    /// The file to make; `-` is the standard output
-    file: PathBuf,
-}
-
-#[derive(Debug, Args)]
-struct RestoreArgs {
-    /// A file that `coupon-admin backup` made
-    file: PathBuf,
-}
-
-#[derive(Debug, Args)]
-struct ImportArgs {
-    /// The CSV file
-    file: PathBuf,
-    /// What the rows do: add coupon codes, or update those that are there
-    #[arg(long, value_name = "add|update", default_value = "add")]
-    mode: BulkMode,
-    /// Leave wrong rows out and save the others
-    #[arg(long)]
-    skip_invalid: bool,
-    /// Write every error to this file, as CSV; `-` is the standard output
-    #[arg(long, value_name = "FILE")]
-    errors: Option<PathBuf>,
-    /// Replace the file of errors if it exists
-    #[arg(long)]
-    force: bool,
-    /// Issue codes anew that once belonged to another partner
-    #[arg(long)]
-    allow_reissue: bool,
-}
-
-#[derive(Debug, Args)]
-struct ExplainArgs {
-    /// The code as a visitor types it
-    code: String,
-    /// The offer asked for
-    #[arg(long, value_name = "OFFER")]
-    oid: Option<u32>,
-    /// When, as Unix seconds or like 2026-06-15T12:00:00+02:00; now, where it is left out
-    #[arg(long, value_name = "TIME")]
-    time: Option<Moment>,
-    /// The tracking domain's host; that of the code's own link, where it is left out
-    #[arg(long, value_name = "HOST", default_value = "")]
-    host: String,
-    /// The link's query, such as sub1=story
-    #[arg(long, value_name = "QUERY", default_value = "")]
-    query: String,
-    /// Print the API's JSON
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, Args)]
-struct ExportArgs {
-    /// The CSV file; `-`, or none, is the standard output
-    file: Option<PathBuf>,
-    /// Replace the file if it exists
-    #[arg(long)]
-    force: bool,
-}
-
-/// Does what was asked.
+/// Runs the command.
 ///
 /// # Errors
-/// With a sentence for the terminal.
+/// With an error text for the terminal.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let config = || cli.options.load();
     match cli.command.unwrap_or(Command::Serve) {
@@ -236,10 +194,9 @@ fn start_serving(config: &Config) -> anyhow::Result<()> {
     start(&config.log.filter, serve::serve(config))
 }
 
-/// The daemon of a demo comes up after the admin, and the demo itself says when it dies: that it
-/// does not answer in between is no news.
-const DEMO_LOG_FILTER: &str =
-    "warn,coupon_admin::publish::live=error,coupon_admin::click_ingest=error";
+/// Hides warnings of workers: in a demo the daemon starts after the admin, and the demo itself reports when
+/// the daemon dies.
+const DEMO_LOG_FILTER: &str = "warn,coupon_admin::worker=error,coupon_admin::click_ingest=error";
 
 fn start_demo(options: &Options, args: &DemoArgs) -> anyhow::Result<()> {
     let limits = options.load()?.limits;
@@ -248,7 +205,7 @@ fn start_demo(options: &Options, args: &DemoArgs) -> anyhow::Result<()> {
     start(DEMO_LOG_FILTER, demo::run(options))
 }
 
-/// Logs to standard error, and runs on all cores.
+/// Starts logging to standard error, and runs the program on all cores.
 fn start(
     log_filter: &str,
     program: impl Future<Output = anyhow::Result<()>>,
@@ -261,7 +218,7 @@ fn start(
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(program)
 }
 
-/// Nothing where no terminal is.
+/// Draws nothing without a terminal.
 fn rebuild_progress(blocks: u64) -> ProgressBar {
     let style = "{elapsed_precise} {bar:40} {pos}/{len} click blocks, {eta} left";
     let style = ProgressStyle::with_template(style);
@@ -269,7 +226,7 @@ fn rebuild_progress(blocks: u64) -> ProgressBar {
 }
 
 async fn rebuild_reports(dir: &Path) -> anyhow::Result<()> {
-    // Where there is no store, none is to be made.
+    // Fails without a store; opening the data folder would create one.
     drop(store::connect_existing(dir)?);
     let (store, archive, _lock) = serve::open_data(dir)?;
     let rebuilt = store.clone();

@@ -1,8 +1,8 @@
-//! CSV as every file of this program is written: no cell is a formula to a spreadsheet, and none
-//! falls apart in a program that separates cells by another sign.
+//! Writes CSV files. No cell acts as a formula in a spreadsheet, and no cell is split by a program with
+//! another separator.
 //!
-//! Text is always quoted, and escaped (see `catalog::escape_formula`). Numbers and truth values that
-//! were made here stand as they are. Lines end with LF.
+//! Text is always quoted, and escaped (see `catalog::escape_formula`). Numbers and truth values of this
+//! program are written plainly. Lines end with LF.
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, Write};
@@ -11,17 +11,17 @@ use crate::catalog::escape_formula;
 
 const BUFFER_BYTES: usize = 1 << 16;
 
-/// A file that grows row by row.
+/// Writes rows to a file.
 pub struct CsvWriter<W: Write> {
     out: BufWriter<W>,
     is_within_row: bool,
 }
 
 impl<W: Write> CsvWriter<W> {
-    /// With its first line: the columns' names, which are words of this program.
+    /// Writes the header; column names must need no quoting.
     ///
     /// # Errors
-    /// When they cannot be written.
+    /// When writing fails.
     pub fn begin(out: W, columns: &[&str]) -> io::Result<CsvWriter<W>> {
         let out = BufWriter::with_capacity(BUFFER_BYTES, out);
         let mut writer = CsvWriter { out, is_within_row: false };
@@ -32,10 +32,10 @@ impl<W: Write> CsvWriter<W> {
         Ok(writer)
     }
 
-    /// A cell that somebody typed.
+    /// Writes a cell of user text.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When writing fails.
     pub fn text(&mut self, text: &str) -> io::Result<()> {
         self.separate()?;
         self.out.write_all(b"\"")?;
@@ -48,28 +48,26 @@ impl<W: Write> CsvWriter<W> {
         self.out.write_all(b"\"")
     }
 
-    /// A number or a word that was made here.
+    /// Writes a number or a fixed word.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When writing fails.
     pub fn number(&mut self, number: impl Display) -> io::Result<()> {
         self.separate()?;
         write!(self.out, "{number}")
     }
 
-    /// Ends a row.
-    ///
     /// # Errors
-    /// When that cannot be written.
+    /// When writing fails.
     pub fn end_row(&mut self) -> io::Result<()> {
         self.is_within_row = false;
         self.out.write_all(b"\n")
     }
 
-    /// Writes what is still held back, and gives the file.
+    /// Flushes buffered rows and returns the file.
     ///
     /// # Errors
-    /// When that cannot be written.
+    /// When writing fails.
     pub fn finish(self) -> io::Result<W> {
         self.out.into_inner().map_err(io::IntoInnerError::into_error)
     }

@@ -1,8 +1,8 @@
-//! The daemon's private surface, over its Unix socket.
+//! Client of the daemon's control API on its Unix socket.
 //!
-//! One connection per request: a connection to a Unix socket costs microseconds, and a daemon that
-//! was restarted is never spoken to over a dead one. Every request has a deadline and every answer
-//! a bound.
+//! One connection per request: connecting to a Unix socket costs microseconds, and a request never
+//! meets the dead connection of a restarted daemon. Every request has a deadline, and every response a
+//! maximum size.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,99 +18,96 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 
-/// What a daemon says beyond its deadline is not waited for.
+/// Deadline of a request without a long poll.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// A core that is busy with visitors leaves little time for a large level.
+/// Deadline for loading a level: a core busy with visitors leaves little time for a large one.
 const LEVEL_TIMEOUT: Duration = Duration::from_secs(120);
 const MAX_JSON_BYTES: usize = 1 << 20;
-/// A block may stand at the end of an answer that has almost reached its bound.
+/// The last block of a response may exceed the requested size by this much.
 const FEED_SLACK_BYTES: usize = 4 << 20;
 
-/// Why the daemon gave no answer that can be used.
+/// Why the daemon gave no usable response.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
-    /// Nobody listens.
+    /// The socket is missing or closed.
     #[error("coupond does not answer at {}: {source}; is it running?", socket.display())]
     Connect {
         /// The socket.
         socket: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The connection broke.
     #[error("the connection to coupond broke: {0}")]
     Broken(#[from] hyper::Error),
-    /// The request could not be made.
+    /// The request is invalid.
     #[error("the request to coupond is not valid: {0}")]
     Request(#[from] hyper::http::Error),
-    /// The answer broke off, or is longer than any answer to this request.
+    /// The response ended early, or exceeds the maximum size.
     #[error("coupond's answer could not be read: {0}")]
     Body(Box<dyn std::error::Error + Send + Sync>),
-    /// It took too long.
+    /// The response missed the deadline.
     #[error("coupond did not answer within {} ms", after.as_millis())]
     Timeout {
         /// The deadline.
         after: Duration,
     },
-    /// It said no.
+    /// The daemon refused the request.
     #[error("coupond refused ({status}): {reason}")]
     Refused {
-        /// The status.
+        /// HTTP status.
         status: StatusCode,
-        /// Its error_text.
+        /// The daemon's error text.
         reason: String,
     },
-    /// It said something else.
+    /// The response has another form.
     #[error("coupond's answer is not understood: {0}; are both programs of one release?")]
     Answer(#[from] serde_json::Error),
 }
 
-/// The index a daemon serves.
+/// The index that a daemon serves.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 pub struct Served {
-    /// Its generation.
     pub generation: u64,
-    /// The last change it holds.
+    /// The last change in the index.
     pub sequence: u64,
-    /// Of which store, as 32 hex digits.
+    /// The store's lineage, as 32 hex digits.
     pub lineage: String,
 }
 
-/// What a daemon says after it looked at the published index.
+/// Response to a reload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reloaded {
-    /// What it serves now, if anything.
+    /// The index served now.
     pub served: Option<Served>,
-    /// Why it refused what is published.
+    /// Why the daemon refused the published index.
     pub refusal: Option<String>,
 }
 
-/// Click blocks as they came.
+/// Response of the click feed.
 #[derive(Debug, Clone)]
 pub struct FeedAnswer {
-    /// Blocks one after the other; empty when there was nothing.
+    /// Concatenated blocks; empty without new clicks.
     pub blocks: Bytes,
-    /// The oldest run of the daemon it still holds clicks of.
+    /// The oldest incarnation whose clicks the daemon still holds.
     pub oldest_incarnation: Option<u32>,
 }
 
-/// Speaks to one daemon.
 #[derive(Debug, Clone)]
 pub struct DaemonClient {
     socket: Arc<Path>,
 }
 
 impl DaemonClient {
-    /// Of the daemon that listens at `socket`.
     #[must_use]
     pub fn new(socket: &Path) -> DaemonClient {
         DaemonClient { socket: Arc::from(socket) }
     }
 
-    /// Asks the daemon to look at the published index now, and what it serves after that.
+    /// Makes the daemon check the published index now; returns the index served afterwards.
     ///
     /// # Errors
-    /// When it is away or too slow.
+    /// When the daemon is not running or too slow.
     pub async fn reload(&self) -> Result<Reloaded, DaemonError> {
         let answer = self.post("/reload", Bytes::new(), TIMEOUT, MAX_JSON_BYTES).await?;
         let refusal = match answer.status() {
@@ -120,28 +117,28 @@ impl DaemonClient {
             }
             _ => return Err(refused(&answer)),
         };
-        // Where it serves nothing the fields are null.
+        // The fields are null if the daemon serves nothing.
         let served = serde_json::from_slice(answer.body());
         let served = if refusal.is_some() { served.ok() } else { Some(served?) };
         Ok(Reloaded { served, refusal })
     }
 
-    /// Asks the daemon to load a level that the next publication will name. It does so in time that
-    /// its visitors leave it.
+    /// Makes the daemon load a level before a publication names it. The daemon loads it at low
+    /// priority.
     ///
     /// # Errors
-    /// When it is away, refuses the level, or is not done within [`LEVEL_TIMEOUT`].
+    /// When the daemon is not running, refuses the level, or misses the deadline of 120 s.
     pub async fn preload(&self, level: &ObjectName) -> Result<(), DaemonError> {
         let path = format!("/preload/{level}");
         let answer = self.post(&path, Bytes::new(), LEVEL_TIMEOUT, MAX_JSON_BYTES).await?;
         if answer.status() == StatusCode::OK { Ok(()) } else { Err(refused(&answer)) }
     }
 
-    /// Asks for the click blocks after `cursor`, which also acknowledges those before it. Waits
-    /// for `wait` where there are none yet.
+    /// Requests the click blocks after `cursor`, and acknowledges the blocks before. Waits up to `wait`
+    /// for new blocks.
     ///
     /// # Errors
-    /// When it is away, too slow, or its click log is not open.
+    /// When the daemon is not running, too slow, or its click log is not open.
     pub async fn feed(
         &self,
         cursor: &Cursor,
@@ -159,11 +156,11 @@ impl DaemonClient {
         Ok(FeedAnswer { blocks: answer.into_body(), oldest_incarnation })
     }
 
-    /// Asks for the postbacks after the question's cursors, and tells what became of those before.
-    /// Waits for `wait` where there are none yet.
+    /// Requests the postbacks after the cursors, and reports the verdicts on earlier ones. Waits up to
+    /// `wait` for new postbacks.
     ///
     /// # Errors
-    /// When it is away, too slow, or its spool is not open.
+    /// When the daemon is not running, too slow, or its spool is not open.
     pub async fn postbacks(
         &self,
         question: &PollRequest,
@@ -214,7 +211,7 @@ impl DaemonClient {
     }
 }
 
-/// Ends the connection with the request, also when that is dropped at its deadline.
+/// Closes the connection with the request, even if the request is dropped at its deadline.
 struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
 
 impl<T> Drop for AbortOnDrop<T> {
@@ -227,7 +224,7 @@ fn refused(answer: &Response<Bytes>) -> DaemonError {
     DaemonError::Refused { status: answer.status(), reason: error_text(answer.body()) }
 }
 
-/// The `error` of a JSON answer, else its beginning.
+/// The `error` field of a JSON response, else the first 200 characters.
 fn error_text(body: &[u8]) -> String {
     #[derive(serde::Deserialize)]
     struct Refusal {

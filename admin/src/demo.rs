@@ -1,12 +1,11 @@
-//! Both programs at once on embedded defaults, for trying out.
+//! The demo: runs both programs with default settings.
 //!
-//! The admin runs in this process; `coupond` runs beside it as a child from the same folder as this
-//! program, is started again when it dies, and ends with this process. An empty folder gets a sample
-//! network. Nothing here is a way of its own: the sample is created by the same rules as any edit,
-//! and both programs run as they do in production.
+//! The admin runs in this process. `coupond` runs as a child process from the same folder, is restarted
+//! when it dies, and ends with this process. An empty data folder gets a sample network. The sample is
+//! created by the same rules as any edit, and both programs run as in production.
 //!
-//! Rings and socket lie in memory, in a folder named after the data folder, so that several demos
-//! run side by side and a long path cannot make a socket name too long.
+//! Rings and socket are in memory, in a folder named by a hash of the data folder's path. So several demos
+//! run side by side, and a long path does not exceed the limit of socket names.
 
 mod daemon;
 mod sample_network;
@@ -29,27 +28,26 @@ use crate::store::{Store, WriteTx, meta};
 use crate::{json, keys, publish};
 use daemon::Daemon;
 
-/// What can be chosen; everything has a default.
+/// Options of the demo.
 #[derive(Debug)]
 pub struct Options {
-    /// The folder of both programs.
+    /// Data folder of both programs.
     pub data: PathBuf,
-    /// Where visitors come in.
+    /// Listening address for visitors.
     pub http: SocketAddr,
-    /// Where the API listens.
+    /// Listening address of the API.
     pub admin: SocketAddr,
-    /// What one client may do, as configured.
+    /// Limits of clients, from the configuration.
     pub limits: ClientLimits,
 }
 
-/// How long the first publication may take: a folder may hold many codes by now, all of which are
-/// looked through.
+/// Deadline for the first publication. The folder may contain many codes, all of which are read.
 const FIRST_PUBLICATION: Duration = Duration::from_secs(60);
 
 /// Runs both programs until SIGTERM or Ctrl-C.
 ///
 /// # Errors
-/// When one of them does not start.
+/// When a program does not start.
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let stop = stop_on_signal()?;
     let data = make_folder(&options.data)?;
@@ -62,7 +60,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         limits: options.limits,
         ..Config::default()
     };
-    // First of all, because it takes the folder: a second demo of it must not disturb the first.
+    // Opened first, because it locks the folder: a second demo must not disturb the first.
     let admin = Admin::open(&config).await?;
     let mut daemon = Daemon {
         program: daemon::program_beside_this()?,
@@ -76,10 +74,10 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let live = admin.publisher().wait_live_for(sequence, FIRST_PUBLICATION).await;
     live.context("the sample network is not served")?;
     introduce(&daemon, &admin, &config);
-    // Both in this one task, which never leaves its thread: the system ends a child that asked for
-    // it with the thread that started it.
+    // Both in one task on one thread: the child asked the system to be killed when the thread that
+    // started it ends.
     tokio::join!(admin.run(stop.clone()), daemon.supervise(child, stop));
-    // It is empty now; if not, what is in it is wanted at the next start.
+    // Removes the folder only if empty: the next start needs the rings in it.
     let _ = std::fs::remove_dir(&daemon.runtime);
     Ok(())
 }
@@ -90,7 +88,7 @@ fn make_folder(path: &Path) -> anyhow::Result<PathBuf> {
         .with_context(|| format!("cannot make the data folder {}", path.display()))
 }
 
-/// A folder in memory that is ours alone, else one in the data folder.
+/// Creates a private folder in memory, or else in the data folder.
 fn runtime_folder(data: &Path) -> anyhow::Result<PathBuf> {
     let hash = blake3::hash(data.as_os_str().as_encoded_bytes()).to_hex();
     let in_memory = std::env::var_os("XDG_RUNTIME_DIR")
@@ -105,8 +103,8 @@ fn runtime_folder(data: &Path) -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
-/// Makes the folder, or finds it made by us before: in a place where everybody writes, anybody
-/// could have made it.
+/// Creates the folder, or checks that an existing one is ours. The parent may be writable for everybody,
+/// so another user could have created it.
 fn is_private(folder: &Path) -> bool {
     match std::fs::DirBuilder::new().mode(0o700).create(folder) {
         Ok(()) => true,
@@ -118,8 +116,8 @@ fn is_private(folder: &Path) -> bool {
     }
 }
 
-/// Creates the sample network where nothing is, and makes links lead to this daemon. Answers the
-/// change that must be live before the demo says that it is ready.
+/// Creates the sample network in an empty store, and points links at this daemon. Returns the last change,
+/// which must be live before the demo is ready.
 async fn prepare(store: &Store, visitors: SocketAddr) -> anyhow::Result<meta::Sequence> {
     let sequence = store.write(move |tx| {
         if meta::read(tx)?.change_seq == 0 {
@@ -131,7 +129,7 @@ async fn prepare(store: &Store, visitors: SocketAddr) -> anyhow::Result<meta::Se
     Ok(sequence.await?)
 }
 
-/// A demo's links lead to its own address, which may be another each time.
+/// Sets the tracking domain to the demo's address, which may differ at each start.
 fn point_links_at(tx: &WriteTx<'_>, base_url: &str) -> Result<(), EditError> {
     let domains = rows::list::<TrackingDomain>(tx, &Query::default())?;
     let Some(first) = domains.rows.first() else {
@@ -163,20 +161,20 @@ fn introduce(daemon: &Daemon, admin: &Admin, config: &Config) {
         _ => println!("API key     in {key_file}"),
     }
     println!("\nTracking links of the sample network:");
-    for (code, shows) in sample_network::SHOWN {
+    for (code, shows) in sample_network::SAMPLE_CODES {
         println!("  http://{visitors}/{code:<16} {shows}");
     }
     println!("\nTry:\n{}\nCtrl-C stops both.", next_commands(daemon, admin, config));
 }
 
-/// Commands for another terminal, whole, so that they can be pasted there.
+/// Complete commands to paste into another terminal.
 fn next_commands(daemon: &Daemon, admin: &Admin, config: &Config) -> String {
     let (visitors, api, today) = (daemon.listen, admin.address, today("UTC"));
     let key_file = quoted(&keys::file_in(&config.data_dir));
     let data = quoted(&config.data_dir);
     let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("coupon-admin"));
     let program = quoted(&program);
-    // curl's own user agent is on the list of bots.
+    // curl's own user agent is in the bot list.
     format!(
         "  curl -i -A '{BROWSER}' 'http://{visitors}/WiNtEr25?sub1=story'\n  \
          KEY=$(cat {key_file}); API=http://{api}/v1/networks\n  \
@@ -189,10 +187,10 @@ fn next_commands(daemon: &Daemon, admin: &Admin, config: &Config) -> String {
     )
 }
 
-/// What a visit of somebody says that he is.
+/// User agent of the sample visit.
 const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64)";
 
-/// A path as one word of a shell's command.
+/// Quotes a path for a shell.
 fn quoted(path: &Path) -> String {
     let path = path.display().to_string();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);

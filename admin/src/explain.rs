@@ -1,8 +1,8 @@
-//! Explaining a visit: what the published index makes of it, step by step, recording nothing.
+//! Explains the redirect decision for a simulated visit, step by step, and records nothing.
 //!
-//! The decision is `coupon_shared::decision::decide` on the files that the daemon serves, and the
-//! reasons of the rows are the candidates it chose among. Nothing of it is judged here again, so an
-//! explanation cannot differ from what happens; here is only said in words what was decided.
+//! `coupon_shared::decision::decide` makes the decision on the published files, as in the daemon, and
+//! the reasons of the rows are its candidates. This module only describes the decision, so an
+//! explanation cannot differ from a real visit.
 
 use bytes::Bytes;
 use coupon_shared::click_macros::ClickMacros;
@@ -18,62 +18,62 @@ use coupon_shared::transaction_id::{ClickIdKey, TransactionId, TransactionIdSour
 use coupon_shared::visit_target::{Host, Parameter, Parameters, lenient_code_from_path};
 use jiff::Timestamp;
 use rusqlite::Connection;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::catalog::{RowCode, parse_base_url};
 use crate::store::{StoreError, coupon_codes};
 
+mod explanation;
 mod text;
 
-/// The index as published.
+pub use explanation::{ExplainedRow, Explanation, ExplanationStep, FallbackUrl};
+
+/// The published index, opened in memory.
 pub type PublishedIndex = Index<Bytes>;
 
-/// A visit that is thought of.
+/// A visit to explain.
 #[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SimulatedVisit {
-    /// As the visitor types it.
+    /// The code as typed.
     #[schema(example = "WINTER25")]
     pub code: String,
-    /// When; now, where it is left out.
+    /// Time of the visit; now by default.
     #[serde(default)]
     #[schema(inline)]
     pub time: Option<Moment>,
-    /// The visitor's address. No rule of this version asks for it.
+    /// The visitor's address. No rule of this version uses it.
     #[serde(default)]
     pub ip: String,
-    /// The visitor's browser. No rule of this version asks for it.
+    /// The visitor's user agent. No rule of this version uses it.
     #[serde(default)]
     pub user_agent: String,
     /// The link's query, such as `sub1=story&oid=7`.
     #[serde(default)]
     pub query: String,
-    /// The offer asked for; wins over one in the query.
+    /// The requested offer; overrides one in the query.
     #[serde(default)]
     pub oid: Option<u32>,
-    /// The tracking domain's host; left out, that of the code's own link.
+    /// The tracking domain's host; by default, the host of the code's own link.
     #[serde(default)]
     pub host: String,
 }
 
 impl SimulatedVisit {
-    /// What the link begins with over which the visit comes, where it names no host.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
+    /// The base URL of the code's link, used when the visit names no host.
     pub fn base_url(&self, connection: &Connection) -> Result<Option<String>, StoreError> {
         let Some(code) = RowCode::parse_any(&self.code) else { return Ok(None) };
         coupon_codes::base_url_of(connection, &code.folded(), self.oid)
     }
 }
 
-/// A moment: Unix seconds, or like `2026-06-15T12:00:00+02:00`.
+/// A point in time: Unix seconds, or like `2026-06-15T12:00:00+02:00`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(untagged, expecting = "write Unix seconds, or like 2026-06-15T12:00:00+02:00")]
 pub enum Moment {
     /// Unix seconds.
     Unix(i64),
-    /// With its offset to UTC.
+    /// Date and time with an offset to UTC.
     Written(Timestamp),
 }
 
@@ -101,7 +101,7 @@ impl Moment {
     }
 }
 
-/// Why a text is no moment.
+/// The text is not a point in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("write Unix seconds, or like 2026-06-15T12:00:00+02:00")]
 pub struct NotAMoment;
@@ -115,78 +115,8 @@ impl std::str::FromStr for Moment {
     }
 }
 
-/// What becomes of the visit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-pub struct Explanation {
-    /// The publication it is judged by.
-    pub generation: u64,
-    /// The last change of the store in it.
-    pub sequence: u64,
-    /// The moment, in Unix seconds.
-    pub time: i64,
-    /// The network's day at that moment.
-    pub day: String,
-    /// Sentences, in the order in which things are decided.
-    pub steps: Vec<Step>,
-    /// The rows of the code, by their ids, and what stands in the way of each.
-    pub rows: Vec<ExplainedRow>,
-    /// The row that decides.
-    pub network_coupon_code_id: u32,
-    /// The reason in a click's record; empty where no click is recorded.
-    pub reason: &'static str,
-    /// The HTTP status.
-    pub status: u16,
-    /// `offer`, `fallback` or `not_found`.
-    pub answer: &'static str,
-    /// Where the visitor is sent, with a sample transaction id.
-    pub location: String,
-    /// An id of the form of a click's that belongs to none.
-    pub sample_transaction_id: String,
-    /// The fallback URLs in the order in which they count.
-    pub fallbacks: Vec<FallbackUrl>,
-    /// Whether such a visit leaves a click.
-    pub is_click_recorded: bool,
-}
-
-/// One step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-pub struct Step {
-    /// What was asked.
-    pub step: &'static str,
-    /// What came of it, as a sentence.
-    pub result: String,
-}
-
-/// A row of the code.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-pub struct ExplainedRow {
-    /// The row.
-    pub network_coupon_code_id: u32,
-    /// Its offer.
-    pub network_offer_id: u32,
-    /// Its partner, 0 for none.
-    pub network_affiliate_id: u32,
-    /// The offer's advertiser, 0 where the index lacks the offer.
-    pub network_advertiser_id: u32,
-    /// A stable word, as in click reports.
-    pub reason: &'static str,
-    /// The same as a sentence.
-    pub explanation: String,
-    /// It decides.
-    pub is_chosen: bool,
-}
-
-/// A fallback URL.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-pub struct FallbackUrl {
-    /// `offer`, `tracking_domain` or `network`.
-    pub of: &'static str,
-    /// Expanded; empty where there is none.
-    pub url: String,
-}
-
-/// Says what becomes of a visit. `base_url` is that of the code's link, and counts where the visit names
-/// no host; `now` counts where it names no moment.
+/// Explains a visit. `base_url` belongs to the code's link and applies when the visit names no host;
+/// `now`, in Unix seconds, applies when the visit names no time.
 #[must_use]
 pub fn explain(
     index: &PublishedIndex,
@@ -196,13 +126,13 @@ pub fn explain(
 ) -> Explanation {
     let time = visit.time.map_or(now, Moment::unix_seconds);
     let mut explanation = Explanation::nothing_yet(index, time);
-    let domain = match domain(index, &visit.host, base_url) {
+    let domain = match find_domain(index, &visit.host, base_url) {
         Ok((domain, result)) => {
-            explanation.step("host", result);
+            explanation.add_step("host", result);
             domain
         }
         Err((status, result)) => {
-            explanation.step("host", result);
+            explanation.add_step("host", result);
             explanation.status = status;
             return explanation;
         }
@@ -214,25 +144,27 @@ pub fn explain(
     let sample = Sample { index, typed: typed.as_bytes(), parameters: &parameters, time };
     match folded {
         Err(error) => {
-            explanation
-                .step("code", format!("it is not a code, and counts as one nobody has: {error}"));
-            explanation.goes(&sample, not_a_code(index.catalog(), domain), None, domain);
+            explanation.add_step(
+                "code",
+                format!("it is not a code, and counts as one nobody has: {error}"),
+            );
+            explanation.add_answer(&sample, not_a_code(index.catalog(), domain), None, domain);
         }
         Ok(code) => {
             if typed != visit.code {
-                explanation.step("code", format!("`{}` is read as {typed}", visit.code));
+                explanation.add_step("code", format!("`{}` is read as {typed}", visit.code));
             }
-            explanation.step("code", format!("it is compared as {code}"));
+            explanation.add_step("code", format!("it is compared as {code}"));
             let visit =
                 Visit { rows: index.lookup(&code), offer_id: parameters.offer_id(), domain };
-            explanation.decision(&sample, &visit);
+            explanation.add_decision(&sample, &visit);
         }
     }
     explanation
 }
 
-/// The code as a link's path says it, as it stands or else leniently, and its key. Empty where it is
-/// none, with the reason why it does not stand.
+/// Reads the code as the daemon reads a link's path: strictly, else leniently. Returns the text and the
+/// folded code; an empty text and the error if it is not a code.
 fn read_code(typed: &str) -> (String, Result<FoldedCode, CodeError>) {
     let error = match FoldedCode::fold(typed.as_bytes()) {
         Ok(code) => return (typed.to_owned(), Ok(code)),
@@ -246,17 +178,17 @@ fn read_code(typed: &str) -> (String, Result<FoldedCode, CodeError>) {
     }
 }
 
-/// What a sample of the visit's click fills in.
+/// Values for expanding destination URLs.
 struct Sample<'a> {
     index: &'a PublishedIndex,
-    /// The code as typed; empty where it is none.
+    /// The code as typed; empty if it is not a code.
     typed: &'a [u8],
     parameters: &'a Parameters,
     time: i64,
 }
 
-/// The tracking domain and a sentence, or the status of a visit that is not looked at further.
-fn domain<'a>(
+/// Finds the tracking domain and describes it, or returns the status that ends the visit.
+fn find_domain<'a>(
     index: &'a PublishedIndex,
     host: &str,
     base_url: Option<&str>,
@@ -313,33 +245,33 @@ impl Explanation {
         }
     }
 
-    fn step(&mut self, step: &'static str, result: impl Into<String>) {
-        self.steps.push(Step { step, result: result.into() });
+    fn add_step(&mut self, step: &'static str, result: impl Into<String>) {
+        self.steps.push(ExplanationStep { step, result: result.into() });
     }
 
-    fn decision(&mut self, sample: &Sample<'_>, visit: &Visit<'_>) {
+    fn add_decision(&mut self, sample: &Sample<'_>, visit: &Visit<'_>) {
         let decision = decide(sample.index.catalog(), visit, &Facts::default(), sample.time);
         let Some(rows) = candidates(sample.index.catalog(), visit, sample.time) else {
-            self.step("look-up", "nobody has this code; it is counted, and leaves no click");
-            self.goes(sample, decision.answer, None, visit.domain);
+            self.add_step("look-up", "nobody has this code; it is counted, and leaves no click");
+            self.add_answer(sample, decision.answer, None, visit.domain);
             return;
         };
         let rows: Vec<Candidate<'_>> = rows.collect();
         let Some(click) = decision.click else { return };
-        self.step("look-up", text::rows(rows.len()));
-        self.step("time", format!("it is {} in the network's time zone", self.day));
-        self.rows = rows.iter().map(|row| explained(row, click.row.code_id)).collect();
-        self.step("choice", text::choice(&rows, &click, visit.offer_id));
-        self.step("rules", "this version has none; address and browser are not asked for");
+        self.add_step("look-up", text::rows(rows.len()));
+        self.add_step("time", format!("it is {} in the network's time zone", self.day));
+        self.rows = rows.iter().map(|row| explain_row(row, click.row.code_id)).collect();
+        self.add_step("choice", text::choice(&rows, &click, visit.offer_id));
+        self.add_step("rules", "this version has none; address and browser are not asked for");
         self.network_coupon_code_id = click.row.code_id;
         self.reason = click.reason.as_str();
         self.is_click_recorded = true;
-        self.goes(sample, decision.answer, Some(&click), visit.domain);
-        self.step("click", format!("a GET leaves a click with the reason {}", self.reason));
+        self.add_answer(sample, decision.answer, Some(&click), visit.domain);
+        self.add_step("click", format!("a GET leaves a click with the reason {}", self.reason));
     }
 
-    /// Where the visitor is sent.
-    fn goes(
+    /// Adds status and location of the answer.
+    fn add_answer(
         &mut self,
         sample: &Sample<'_>,
         answer: Answer<'_>,
@@ -367,12 +299,13 @@ impl Explanation {
             self.status = 302;
             self.location = location;
         }
-        self.step("answer", text::answer(self));
+        self.add_step("answer", text::answer(self));
     }
 }
 
 impl Sample<'_> {
-    /// As the daemon does: a fallback URL, which has no click, learns only what the visitor said.
+    /// Expands macros as the daemon does. A fallback URL has no click, so only the visitor's own
+    /// parameters are filled in.
     fn expand(&self, destination: &ArchivedDestination, click: Option<&DecidedClick>) -> String {
         let parameter = |parameter| self.parameters.get(parameter);
         let macros = ClickMacros {
@@ -402,7 +335,7 @@ impl Sample<'_> {
     }
 }
 
-fn explained(row: &Candidate<'_>, chosen: u32) -> ExplainedRow {
+fn explain_row(row: &Candidate<'_>, chosen: u32) -> ExplainedRow {
     ExplainedRow {
         network_coupon_code_id: row.row.code_id,
         network_offer_id: row.row.offer_id,
@@ -414,7 +347,7 @@ fn explained(row: &Candidate<'_>, chosen: u32) -> ExplainedRow {
     }
 }
 
-/// Signed with no network's key, so it is never taken for a click's.
+/// Signed with a zero key, so no network accepts the id as a click's.
 fn sample_id(time: i64) -> TransactionId {
     let unix_ms = u64::try_from(time).unwrap_or_default().saturating_mul(1000);
     TransactionIdSource::new(0, 0, 0).next(&ClickIdKey([0; 16]), unix_ms)

@@ -1,25 +1,23 @@
-//! Bulk files: all rows of a CSV file become coupon codes, or change some, or nothing happens.
+//! Bulk files: all rows of a CSV file create or change coupon codes, or none does.
 //!
-//! The way of a file, the same for an upload and for the command line: [`load`] reads it, checks
-//! each row by itself and stages the rows in a database beside the store; [`validate_rows`] says what only
-//! all rows and the store together can show; [`commit`] judges again, if the store has changed, and
-//! writes, in one transaction under one change sequence. A process killed at any moment leaves
-//! everything or nothing.
+//! Uploads and the command line process a file in the same steps. [`load`] reads the file, checks each
+//! row by itself, and stages the rows in a database beside the store. [`validate_rows`] checks the rows
+//! against each other and the store. [`commit`] validates again if the store has changed, and writes all
+//! rows in one transaction under one change sequence. A process killed at any moment leaves all rows
+//! saved or none.
 //!
-//! Whom it holds up: reading and judging nobody, because they write beside the store. A commit holds
-//! the store's write lock while it writes, some 24 s for a million rows into ten million; edits wait
-//! for it as long as `store` says and are then told when to come again. What was judged before the
-//! lock was taken is judged again under it as far as the store has changed in between, so two imports
-//! at once are judged as if one came after the other.
+//! Locks: reading and validating block nobody, because they write beside the store. A commit holds the
+//! store's write lock while it writes, some 24 s for a million rows into ten million. Edits wait for the
+//! lock as long as `store` says, and then fail with a time to retry. Under the lock, rows are validated
+//! again as far as the store has changed, so concurrent imports are validated as if run in sequence.
 
 use std::io::Read;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use rusqlite::{Connection, TransactionBehavior};
 use serde_json::{Map, Value};
 
-use crate::catalog::{BulkMode, BulkRow, Cells, FieldError};
+use crate::catalog::{BulkMode, FieldError};
 use crate::disk::{Disk, LowDiskSpace};
 use crate::edit::audit;
 use crate::store::origin::Origin;
@@ -30,7 +28,9 @@ use crate::store::{StoreError, WriteTx};
 
 mod header;
 mod lines;
+mod read_error;
 mod rows;
+mod wrong_row;
 
 pub mod edit;
 pub mod errors;
@@ -38,88 +38,16 @@ mod validation;
 
 pub use validation::validate_rows;
 
-use rows::Rows;
+pub use read_error::ReadError;
 
-/// What a saved row takes of the disk: the row and its places in the store's indexes, and the same in
-/// the write-ahead log before; 630 bytes were measured. Its texts come on top.
+use rows::Rows;
+use wrong_row::{Row, WrongRow};
+
+/// Disk space of a saved row, without its texts: the row and its index entries, once in the write-ahead
+/// log and once in the database. 630 bytes were measured.
 const WRITTEN_PER_ROW: u64 = 700;
 
-/// A row as read.
-type Row = Result<BulkRow, Box<WrongRow>>;
-
-/// A row that is wrong by itself, as typed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct WrongRow {
-    /// Its code, where that can be read.
-    folded: Option<String>,
-    cells: Cells<String>,
-    /// Cells whose bytes are no text.
-    unreadable: Vec<FieldError>,
-    /// Cells that do not mean anything.
-    own: Vec<FieldError>,
-}
-
-/// Why a file cannot be read as a table of coupon codes.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// The file cannot be opened.
-    #[error("cannot open {}: {source}", path.display())]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The text is not UTF-8.
-    #[error("line 1: the file is not UTF-8 text; save it as \"CSV UTF-8\"")]
-    NotUtf8,
-    /// A workbook of a spreadsheet program, or another archive.
-    #[error(
-        "line 1: the file is {0}, not text; open it in the program that made it and save it as \"CSV UTF-8\""
-    )]
-    Workbook(&'static str),
-    /// Lines that end as on an old Macintosh.
-    #[error(
-        "line 1: the lines end with CR alone; save the file with lines that end with LF or CRLF"
-    )]
-    OnlyCr,
-    /// There is no comma in the header, but another separator.
-    #[error("line 1: the columns are separated by `{0}`; save the file with commas")]
-    Separator(char),
-    /// Columns that must be there are not.
-    #[error("line 1: there is no column {}; these must be there: {needed}", missing.join(", "))]
-    Missing {
-        /// Which.
-        missing: Vec<&'static str>,
-        /// All that must be there.
-        needed: String,
-    },
-    /// An update that sets nothing.
-    #[error("line 1: coupon_code only selects; at least one more column must say what to set")]
-    NothingToSet,
-    /// A column that is not known.
-    #[error("line 1: there is no column named `{0}`; known: {known}", known = crate::catalog::COLUMNS.join(", "))]
-    Unknown(String),
-    /// A column that stands twice.
-    #[error("line 1: the column {0} stands there twice")]
-    Twice(&'static str),
-    /// The file ends within quotes.
-    #[error("line {line}: a quote is opened in this row and never closed")]
-    OpenQuote {
-        /// Where the row begins.
-        line: u64,
-    },
-    /// The rows cannot be told apart any more, or no more bytes came.
-    #[error("line {line}: {source}")]
-    Broken {
-        /// Where the row begins.
-        line: u64,
-        /// Why.
-        source: std::io::Error,
-    },
-}
-
-/// Why an import did not come about.
+/// Why an import failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// The file cannot be read.
@@ -128,13 +56,13 @@ pub enum ImportError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Something is wrong with rows; the staged file says what.
+    /// Rows are invalid; the staged file lists the errors.
     #[error("{} of {} row(s) are wrong; nothing was saved", .0.invalid, .0.rows)]
     Refused(Counts),
-    /// There is nothing to save.
+    /// The file has no rows to save.
     #[error("there is no row to save")]
     Empty,
-    /// The rows would take of the disk's reserve.
+    /// The rows would not leave the disk's reserve free.
     #[error(transparent)]
     LowDiskSpace(#[from] LowDiskSpace),
 }
@@ -145,10 +73,10 @@ impl From<rusqlite::Error> for ImportError {
     }
 }
 
-/// Reads a file into new staged tables. Answers how many rows it has.
+/// Reads a file into new staged tables; returns the number of rows. `progress` receives the bytes read.
 ///
 /// # Errors
-/// When it cannot be read, or the rows not be staged.
+/// When the file cannot be read or the rows cannot be staged.
 pub fn load(
     connection: &mut Connection,
     file: impl Read,
@@ -173,10 +101,7 @@ pub fn load(
     Ok(number)
 }
 
-/// Makes staged tables without rows.
-///
-/// # Errors
-/// When they cannot be made.
+/// Creates staged tables without rows.
 pub fn load_nothing(connection: &Connection, intent: Intent) -> Result<(), StoreError> {
     staging::create(connection, intent)?;
     staging::finish(connection)
@@ -204,7 +129,7 @@ fn put(
     }
 }
 
-/// Where rows come from, for the audit.
+/// The origin of the rows, for the audit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImportSource {
     /// A file of the command line.
@@ -213,28 +138,28 @@ pub enum ImportSource {
     Upload(u32),
 }
 
-/// How rows are saved.
+/// Options of a commit.
 #[derive(Debug)]
 pub struct Commit {
-    /// What the file does.
+    /// Mode and options of the file.
     pub intent: Intent,
-    /// Wrong rows are left out instead of standing in the way.
+    /// Skip invalid rows instead of refusing the file.
     pub skip_invalid: bool,
-    /// On whose behalf.
+    /// Actor and origin for the audit.
     pub origin: Arc<Origin>,
-    /// Where the rows come from.
+    /// The origin of the rows.
     pub source: ImportSource,
-    /// Where the store is.
+    /// The store's disk.
     pub disk: Disk,
-    /// What the judgement saw that the rows still bear, if that is known.
+    /// The store's state at the last validation, if the rows did not change since.
     pub validated: Option<Seen>,
 }
 
-/// Reads a whole file into a nameless staged one and saves its rows. After a refusal, the staged
-/// file of the connection says what is wrong.
+/// Reads a file into a temporary staged database and saves the rows. After a refusal, the connection's
+/// staged tables hold the errors.
 ///
 /// # Errors
-/// When it cannot be read, rows are wrong, or the store fails; nothing is saved then.
+/// When the file cannot be read, rows are invalid, or the store fails. Nothing is saved then.
 pub fn import(
     connection: &mut Connection,
     file: impl Read,
@@ -247,21 +172,20 @@ pub fn import(
     commit(connection, how, |_, _| Ok(()))
 }
 
-/// How far an import has come.
+/// Progress of an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// So many bytes of the file are read.
+    /// Bytes of the file read so far.
     Read(u64),
-    /// All rows are read; they are judged and written.
+    /// All rows are read; validation and writing follow.
     Saving,
 }
 
-/// Judges the staged rows, unless they bear the judgement that this store would pass, and saves them:
-/// all, or with `skip_invalid` those that are right. `record` adds what belongs into the same
-/// transaction.
+/// Validates the staged rows, unless the last validation still holds, and saves all of them, or with
+/// `skip_invalid` the valid ones. `record` adds further writes to the same transaction.
 ///
 /// # Errors
-/// When rows are wrong, none is there, or the store fails; nothing is saved then.
+/// When rows are invalid or missing, or the store fails. Nothing is saved then.
 pub fn commit(
     connection: &mut Connection,
     how: Commit,
@@ -269,38 +193,38 @@ pub fn commit(
 ) -> Result<Outcome, ImportError> {
     let Commit { intent, skip_invalid, origin, source, disk, validated } = how;
     staging::make_room(connection)?;
-    // Without the lock first: what is refused need not hold up anybody, and what is still so under
-    // the lock need not be found out there.
+    // First without the write lock: a refused file then blocks nobody, and validation under the lock is
+    // limited to later changes.
     let before = connection.transaction()?;
     let seen = staging::judge::seen(&before)?;
     if validated.as_ref() != Some(&seen) {
         validate_rows(&before, intent, Scope::All)?;
     } else if intent.mode == BulkMode::Update {
-        // It is saved by what judging works out on its way.
+        // Saving an update uses the tables that validation fills.
         staging::judge::fill(&before, intent.mode, Scope::All)?;
     }
     before.commit()?;
     admit(connection, skip_invalid)?;
-    disk.ensure_free(written(connection)?)?;
+    disk.ensure_free(estimated_bytes(connection)?)?;
 
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if revalidate_changed(&tx, intent, &seen)?
         && let Err(refused) = admit(&tx, skip_invalid)
     {
-        // The store is as it was; the verdicts stay.
+        // The store is unchanged; the transaction keeps the errors of the staged rows.
         tx.commit()?;
         return Err(refused);
     }
     let counts = staging::counts(&tx)?;
     let writer = WriteTx::on_behalf_of(&tx, origin);
     let (outcome, ids) = save(&writer, intent.mode, counts)?;
-    tell_audit(&writer, intent.mode, ids, &outcome, source)?;
+    record_audit(&writer, intent.mode, ids, &outcome, source)?;
     record(&writer, &outcome)?;
     tx.commit()?;
     Ok(outcome)
 }
 
-/// Judges again what may have changed since it was judged; answers whether there is any.
+/// Validates again the rows that changes of the store may concern; returns whether there are any.
 fn revalidate_changed(
     connection: &Connection,
     intent: Intent,
@@ -316,16 +240,16 @@ fn revalidate_changed(
     Ok(true)
 }
 
-/// How many bytes the staged rows become, about.
-fn written(connection: &Connection) -> Result<u64, StoreError> {
+/// Estimates the disk space of the saved rows, in bytes.
+fn estimated_bytes(connection: &Connection) -> Result<u64, StoreError> {
     let staged = |pragma| connection.pragma_query_value(Some("staging"), pragma, |row| row.get(0));
     let (pages, page_size): (u64, u64) = (staged("page_count")?, staged("page_size")?);
     let rows = staging::counts(connection)?.rows;
     Ok(rows.saturating_mul(WRITTEN_PER_ROW).saturating_add(pages.saturating_mul(page_size)))
 }
 
-/// One entry for all codes of a file.
-fn tell_audit(
+/// Writes one audit entry for all codes of a file.
+fn record_audit(
     tx: &WriteTx<'_>,
     mode: BulkMode,
     ids: Option<(u32, u32)>,
@@ -345,7 +269,7 @@ fn tell_audit(
     audit::record_range(tx, "coupon_code", action, objects, ids, &after)
 }
 
-/// Whether the rows may be saved as they were judged.
+/// Checks whether the validated rows may be saved.
 fn admit(connection: &Connection, skip_invalid: bool) -> Result<(), ImportError> {
     let counts = staging::counts(connection)?;
     if counts.invalid > 0 && (!skip_invalid || counts.valid == 0) {
@@ -354,7 +278,7 @@ fn admit(connection: &Connection, skip_invalid: bool) -> Result<(), ImportError>
     if counts.valid == 0 { Err(ImportError::Empty) } else { Ok(()) }
 }
 
-/// What came of it, and the lowest and highest id that changed.
+/// The outcome, and the lowest and highest changed id.
 type Saved = (Outcome, Option<(u32, u32)>);
 
 fn save(tx: &WriteTx<'_>, mode: BulkMode, counts: Counts) -> Result<Saved, StoreError> {
@@ -362,7 +286,7 @@ fn save(tx: &WriteTx<'_>, mode: BulkMode, counts: Counts) -> Result<Saved, Store
         BulkMode::Add => true,
         BulkMode::Update => apply::plan_update(tx)? > 0,
     };
-    // A file that asks for what is there already changes nothing, also not for visitors.
+    // An update that changes nothing takes no change sequence, so nothing is published.
     let sequence = if is_change { Some(tx.next_code_sequence()?) } else { None };
     let applied = match (sequence, mode) {
         (Some(sequence), BulkMode::Add) => apply::add(tx, sequence, counts.valid)?,

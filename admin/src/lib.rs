@@ -1,10 +1,11 @@
-//! The admin sidecar of coupond: what is edited, published, taken in and reported.
+//! The admin sidecar of coupond: edits, publication, ingest of clicks and postbacks, reports.
 //!
-//! An edit goes `api` (or `import`, the command line's CSV) → `catalog`, the rules, pure → `store`,
-//! SQLite, the truth. Nothing here is needed for `coupond` to answer a redirect.
+//! An edit passes `api` (or `import`, for CSV files of the command line), `catalog` (the rules, pure code)
+//! and `store` (SQLite, the source of truth). `coupond` answers redirects without the admin.
 
 pub mod cli;
 pub mod config;
+pub(crate) mod data_folder;
 pub mod disk;
 pub mod private_file;
 pub mod serve;
@@ -26,6 +27,8 @@ pub mod uploads;
 pub mod attribution;
 
 pub mod store;
+
+mod worker;
 
 pub mod explain;
 

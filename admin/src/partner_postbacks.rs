@@ -1,13 +1,13 @@
-//! Partner postbacks: a partner is told of each of its conversions, once it is approved.
+//! Partner postbacks: report each approved conversion to the partner's server.
 //!
-//! - A delivery is queued in the transaction that approves the conversion ([`queue`]), so that a
-//!   crash neither loses it nor queues it twice.
-//! - It is sent until the partner's server took it, for about a day ([`sender`], [`delivery_outcome`]); then
-//!   it is dead, and can be replayed.
-//! - Only the public internet is spoken to ([`address`]), however an address is written and whatever
-//!   a name leads to; and neither this machine nor a tracking domain, from where a postback would come
-//!   back as a conversion. That is judged when a postback is saved and again whenever one is sent,
-//!   because domains and addresses come later, too.
+//! - A delivery is queued in the transaction that approves the conversion ([`queue`]), so a crash
+//!   neither loses nor duplicates a delivery.
+//! - A delivery is sent until the partner's server accepts it, for about a day ([`sender`],
+//!   [`delivery_outcome`]). After that it is dead, and can be replayed.
+//! - Only the public internet is contacted ([`address`]), however an address is written and wherever
+//!   a name resolves to. This machine and tracking domains are never contacted, because a postback
+//!   there would come back as a conversion. The check runs when a postback is saved and again before
+//!   each request, because domains and addresses change.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,23 +38,19 @@ use client::{OutgoingRequest, PostbackClient};
 use queue::Approved;
 use sender::Sender;
 
-/// Tests that are made at once.
+/// Maximum number of concurrent test requests.
 const TESTS: usize = 4;
 
-type Wake = Arc<Notify>;
-
-/// How partners' servers are spoken to.
+/// Settings for requests to partners' servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Beside the public internet.
+    /// Networks that may be contacted in addition to the public internet.
     pub allowed_networks: Vec<IpNet>,
-    /// For a connection.
+    /// Deadline for a connection.
     pub connect_timeout: Duration,
-    /// For a whole exchange.
+    /// Deadline for a request with its response.
     pub timeout: Duration,
-    /// How much at once.
     pub concurrency: Concurrency,
-    /// How often and how long.
     pub retry_policy: RetryPolicy,
 }
 
@@ -74,34 +70,34 @@ impl Default for Settings {
     }
 }
 
-/// What the API needs of them; clones share it.
+/// The API's handle to the sender. Clones share one sender.
 #[derive(Clone)]
 pub struct PartnerPostbacks {
     client: PostbackClient,
-    wake: Wake,
+    wake: Arc<Notify>,
     tests: Arc<Semaphore>,
 }
 
-/// A postback as tried.
+/// The result of a test request.
 #[derive(Debug)]
 pub struct TestResult {
-    /// As it was requested.
+    /// The requested URL.
     pub url: String,
-    /// What came of it.
+    /// The response or failure.
     pub outcome: RequestOutcome,
-    /// How long that took.
+    /// Duration of the request.
     pub took: Duration,
 }
 
-/// Too many tests at once.
+/// Too many concurrent tests.
 #[derive(Debug, thiserror::Error)]
 #[error("{TESTS} postbacks are being tested already; try again when one is done")]
 pub struct TooManyTests;
 
-/// Starts sending; it ends with `stop`, after what is in flight then.
+/// Starts the sender. After `stop`, the task ends when the requests in flight are finished.
 ///
 /// # Errors
-/// When requests cannot be made at all.
+/// When the HTTP client cannot be set up.
 pub fn start(
     store: Store,
     settings: &Settings,
@@ -114,7 +110,7 @@ pub fn start(
         settings.connect_timeout,
         settings.timeout,
     )?;
-    let wake = Wake::default();
+    let wake = Arc::<Notify>::default();
     let (retry_policy, concurrency) = (settings.retry_policy.clone(), settings.concurrency.clone());
     let sender =
         Sender::new(store, client.clone(), retry_policy, concurrency, Arc::clone(&wake), stop);
@@ -123,15 +119,15 @@ pub fn start(
 }
 
 impl PartnerPostbacks {
-    /// Says that there is something to be sent now.
+    /// Wakes the sender after a delivery was queued.
     pub fn wake(&self) {
         self.wake.notify_one();
     }
 
-    /// That the URL of a postback does not name an address which nothing is sent to.
+    /// Checks the address in a postback's URL, if the host is an address.
     ///
     /// # Errors
-    /// When it does.
+    /// When the address must not be contacted.
     pub fn check(&self, pixel: &Pixel) -> Result<(), FieldError> {
         let Some(url) = pixel.target() else { return Ok(()) };
         self.client.addresses().check_literal(&url).map_err(|refused| FieldError {
@@ -140,13 +136,13 @@ impl PartnerPostbacks {
         })
     }
 
-    /// Requests a postback's URL with made-up values, once.
+    /// Requests a postback's URL once, with sample values.
     ///
     /// # Errors
-    /// When too many are being tested.
+    /// When too many tests are running.
     pub async fn test(&self, pixel: &Pixel, own: &OwnHosts) -> Result<TestResult, TooManyTests> {
         let _permit = self.tests.try_acquire().map_err(|_| TooManyTests)?;
-        let url = sample(pixel).unwrap_or_default();
+        let url = sample_url(pixel).unwrap_or_default();
         let since = std::time::Instant::now();
         let request =
             OutgoingRequest { url: &url, signing_key: &pixel.signing_key, delivery_id: None };
@@ -155,8 +151,7 @@ impl PartnerPostbacks {
     }
 }
 
-/// A postback's URL with made-up values.
-fn sample(pixel: &Pixel) -> Option<String> {
+fn sample_url(pixel: &Pixel) -> Option<String> {
     let url = PostbackUrl::parse(&pixel.postback_url).ok()?;
     let sample = Approved::sample(pixel);
     Some(url.filled(|name| sample.value(name).into_owned()))

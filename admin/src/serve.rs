@@ -1,13 +1,13 @@
-//! The running program: open everything that can fail, then serve until told to stop, then drain.
+//! The running program: opens everything that can fail, serves until stopped, then drains.
 //!
-//! One process at a time serves a data folder; a lock file sees to it. The command line's edits do
-//! not need the lock, because the store orders writers by itself.
+//! One process at a time serves a data folder; a lock file ensures this. Edits of the command line do not
+//! need the lock, because the store orders its writers by itself.
 
 mod refusals;
 
 use std::fs::File;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
 use axum::Router;
@@ -16,7 +16,6 @@ use coupon_serve::{AcceptLoop, bind_tcp};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioExecutor;
 use hyper_util::service::TowerToHyperService;
-use rustix::fs::{FlockOperation, flock};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -29,41 +28,40 @@ use crate::click_ingest;
 use crate::config::{ClientLimits, Config};
 use crate::conversions;
 use crate::daemon_client::DaemonClient;
+use crate::data_folder::{self, FolderTaken, lock_path};
 use crate::disk::Disk;
 use crate::keys::{Secret, ensure_first};
 use crate::partner_postbacks;
 use crate::privacy;
-use crate::private_file::open_or_create;
 use crate::publish::{self, PublisherHandle};
 use crate::store::Store;
 use crate::uploads::Uploads;
 use refusals::RefusingInJson;
 
-pub(crate) const LOCK_FILE_NAME: &str = "serve.lock";
-
-/// Everything that is open before the first request is taken.
+/// An admin that is ready to accept requests.
 pub struct Admin {
-    /// Where it listens; the port is the real one.
+    /// The listening address, with the actual port.
     pub address: SocketAddr,
-    /// The first admin key, when it was made just now.
+    /// The first admin key, if just created.
     pub first_key: Option<Secret>,
     store: Store,
     publisher: PublisherHandle,
     listener: TcpListener,
     router: Router,
     limits: ClientLimits,
-    /// Sends partner postbacks until `background` ends, and then what is in flight.
+    /// The sender of partner postbacks. After `background` ends, it finishes the requests in flight.
     sending: JoinHandle<()>,
-    /// Ends publication, intake and all else with the server.
+    /// Stops all background workers with the server.
     background: DropGuard,
     _lock: File,
 }
 
 impl Admin {
-    /// Takes the data folder, opens the store, makes the first key, and binds the listener.
+    /// Locks the data folder, opens the store, creates the first key, binds the listener, and starts the
+    /// background workers.
     ///
     /// # Errors
-    /// When any of this fails; nothing is served then.
+    /// When any of these fails.
     pub async fn open(config: &Config) -> anyhow::Result<Admin> {
         let dir = config.data_dir.clone();
         let (store, archive, lock) = tokio::task::spawn_blocking(move || open_data(&dir)).await??;
@@ -121,19 +119,17 @@ impl Admin {
         })
     }
 
-    /// The open store.
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
     }
 
-    /// Knows what the daemon serves.
     #[must_use]
     pub fn publisher(&self) -> &PublisherHandle {
         &self.publisher
     }
 
-    /// Serves until `stop`, then lets the requests in flight finish.
+    /// Serves until `stop`, then finishes the requests in flight within the drain deadline.
     pub async fn run(self, stop: CancellationToken) {
         let limits = coupon_serve::Limits {
             max_connections: self.limits.max_connections,
@@ -158,35 +154,31 @@ impl Admin {
         if drained.cut > 0 {
             tracing::warn!(
                 connections = drained.cut,
-                "cut connections that were still busy at the deadline"
+                "busy connections closed at the drain deadline"
             );
         }
         drop(self.background);
         if tokio::time::timeout(self.limits.drain_timeout, self.sending).await.is_err() {
-            tracing::warn!("partner postbacks in flight at the deadline are sent again");
+            tracing::warn!(
+                "partner postbacks in flight at the drain deadline; the next start sends them again"
+            );
         }
     }
 }
 
-/// For the store, its readers, the archive and the index files.
+/// Descriptors reserved for the store, its readers, the archive and index files.
 const RESERVED_DESCRIPTORS: u64 = 128;
 
-/// Why a second process does not start.
-#[derive(Debug, thiserror::Error)]
-#[error("another coupon-admin serves {}; stop it, or choose another data folder", .0.display())]
-pub struct FolderTaken(PathBuf);
-
-/// Takes the data folder and opens what is in it.
+/// Locks the data folder and opens store and archive. The returned file holds the lock.
 ///
 /// # Errors
-/// When another process has it, or it cannot be used.
+/// [`FolderTaken`] if another process has the lock, or when the folder cannot be used.
 pub(crate) fn open_data(dir: &Path) -> anyhow::Result<(Store, Archive, File)> {
     std::fs::create_dir_all(dir)
         .with_context(|| format!("cannot make the data folder {}", dir.display()))?;
-    let path = dir.join(LOCK_FILE_NAME);
-    let lock = open_or_create(&path);
-    let lock = lock.with_context(|| format!("cannot open {}", path.display()))?;
-    flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| FolderTaken(dir.into()))?;
+    let lock = data_folder::try_lock(dir);
+    let lock = lock.with_context(|| format!("cannot open {}", lock_path(dir).display()))?;
+    let lock = lock.ok_or_else(|| FolderTaken(dir.into()))?;
     backup::check_finished(dir)?;
     let store =
         Store::open(dir).with_context(|| format!("cannot open the store in {}", dir.display()))?;
@@ -199,23 +191,23 @@ fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     Ok(TcpListener::from_std(listener)?)
 }
 
-/// Serves a configuration until SIGTERM or Ctrl-C.
+/// Serves until SIGTERM or Ctrl-C.
 ///
 /// # Errors
-/// When it cannot be started.
+/// When the admin cannot be started.
 pub async fn serve(config: &Config) -> anyhow::Result<()> {
     let admin = Admin::open(config).await?;
     announce(&admin, config);
     let stop = stop_on_signal()?;
     if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
-        tracing::warn!(%error, "cannot tell the service manager that we are ready");
+        tracing::warn!(%error, "service manager not notified of readiness");
     }
     admin.run(stop).await;
     tracing::info!("stopped");
     Ok(())
 }
 
-/// The key is printed to a terminal only: what goes to a log is kept and read by others.
+/// Prints the first key to a terminal only, because logs are kept and read by others.
 fn announce(admin: &Admin, config: &Config) {
     use std::io::IsTerminal;
     tracing::info!(address = %admin.address, data_dir = %config.data_dir.display(), "serving the API");
@@ -224,20 +216,20 @@ fn announce(admin: &Admin, config: &Config) {
     if std::io::stdout().is_terminal() {
         println!("First admin key, kept in {}:\n  {}", path.display(), key.reveal());
     } else {
-        tracing::info!(file = %path.display(), "made the first admin key");
+        tracing::info!(file = %path.display(), "first admin key created");
     }
 }
 
-/// Cancelled by SIGTERM and Ctrl-C.
+/// Returns a token that SIGTERM and Ctrl-C cancel.
 ///
 /// # Errors
-/// When the system refuses the handlers.
+/// When the signal handlers cannot be installed.
 pub fn stop_on_signal() -> anyhow::Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let stop = CancellationToken::new();
-    let told = stop.clone();
+    let cancelled = stop.clone();
     tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -245,7 +237,7 @@ pub fn stop_on_signal() -> anyhow::Result<CancellationToken> {
         }
         tracing::info!("stopping");
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-        told.cancel();
+        cancelled.cancel();
     });
     Ok(stop)
 }

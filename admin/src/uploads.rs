@@ -1,16 +1,17 @@
-//! Uploads: bulk files that are staged, looked at, mended, and committed or thrown away.
+//! Uploads: bulk files that are staged, reviewed, corrected, and committed or removed.
 //!
-//! What holds:
-//! - The rows of an upload stand in a file of their own below [`FOLDER_NAME`], made while the bytes
-//!   come in. An upload is known to the store only once its file is complete and on the disk; a file
-//!   that the store does not know is rubbish of a crash, and goes at the next start.
-//! - Memory does not grow with the file: bytes come through a short channel, rows go to SQLite.
-//! - One thing at a time happens to an upload; one commit at a time happens to the store.
-//! - What came of a commit is written with its codes. Committing again answers it and does nothing.
-//! - A commit that was begun goes on when its caller hangs up.
-//! - No file takes of the disk's reserve: neither while it comes in nor when it is committed.
+//! Invariants:
+//! - The rows of an upload are in a file of their own below [`FOLDER_NAME`], written while the bytes
+//!   arrive. The store learns of an upload when its file is complete and durable. A file unknown to the
+//!   store is a leftover of a crash, and is removed at the next start.
+//! - Memory does not grow with the file: bytes pass through a short channel, rows go to SQLite.
+//! - Each upload is changed by one request at a time, and one commit runs at a time.
+//! - The outcome of a commit is written with its codes. A repeated commit returns the outcome and writes
+//!   nothing.
+//! - A commit completes even if the client disconnects.
+//! - Receiving and committing a file leave the disk's reserve free.
 //!
-//! Whom a commit holds up is told in `import`.
+//! `import` documents the locks that a commit holds.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -36,81 +37,82 @@ use crate::store::staging::judge::{Scope, Seen};
 use crate::store::staging::{self, Counts, Intent, ShownRow};
 use crate::store::uploads::{self as rows, Upload};
 use crate::store::{Store, StoreError, WriteTx, origin};
+use crate::worker::{self, RetryDelays, Worker};
 
-/// The folder's name in the data folder.
+/// Name of the uploads folder in the data folder.
 pub const FOLDER_NAME: &str = "uploads";
 
-/// Files that come in at once: each takes a thread and the disk.
+/// Files received at a time: each occupies a thread and the disk.
 const MAX_INCOMING: usize = 4;
-/// Uploads kept at once.
+/// The most uploads kept.
 const MAX_KEPT: u64 = 100;
-/// Pieces of a body that wait to be read.
+/// Pieces of a request body that wait to be read.
 const PIECES: usize = 16;
-/// How many wrong cells a refusal names.
+/// The most invalid cells named in a refusal.
 const SHOWN_FAULTS: u64 = 20;
 
-/// How uploads are taken and kept.
+/// Limits of uploads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bounds {
-    /// One file.
+    /// The largest file, in bytes.
     pub max_bytes: u64,
-    /// How long no byte may come. As long as bytes come, an upload may take its time.
+    /// How long an upload may pause. The total time is not limited.
     pub stall_timeout: Duration,
-    /// How long an upload stays.
+    /// How long an upload is kept.
     pub keep: Duration,
 }
 
 words! {
     /// Whether an upload's row can be committed.
     RowVerdict {
-        /// It can.
+        /// The row is valid.
         Valid = "valid",
-        /// It cannot.
+        /// The row has errors.
         Invalid = "invalid",
     }
 }
 
-/// Why something could not be done with an upload.
+/// Why an operation on an upload failed.
 #[derive(Debug, thiserror::Error)]
 pub enum UploadError {
-    /// It is not there, or was removed.
+    /// The upload does not exist.
     #[error("there is no upload {id}; uploads are removed after some days")]
     NotFound {
-        /// As asked for.
+        /// The requested upload.
         id: u32,
     },
-    /// It has no such row.
+    /// The row does not exist.
     #[error("there is no row {row} in upload {id}")]
     NoRow {
         /// The upload.
         id: u32,
-        /// As asked for.
+        /// The requested row.
         row: u32,
     },
-    /// Its rows are codes already.
+    /// The upload was committed.
     #[error("upload {id} was committed; its rows cannot be changed any more")]
     Committed {
         /// The upload.
         id: u32,
     },
-    /// Too many come in at once.
+    /// Too many uploads are in progress.
     #[error("{MAX_INCOMING} files are being uploaded already; try again when one is done")]
     Incoming,
-    /// A row names what is no column.
+    /// A row names unknown columns.
     #[error("the row names unknown columns")]
     Columns(Vec<FieldError>),
-    /// The file, its rows or the store are not right.
+    /// The file or its rows are invalid, or the store failed.
     #[error(transparent)]
     Import(#[from] ImportError),
-    /// Wrong rows stand in the way of a commit.
+    /// Invalid rows prevent the commit.
     #[error("{} of {} rows are wrong; nothing was saved. Mend or remove them, or commit with skip_invalid=true", counts.invalid, counts.rows)]
     Refused {
-        /// How many.
+        /// Numbers of rows.
         counts: Counts,
-        /// The first of what is wrong.
+        /// The first errors.
         first: Vec<FieldError>,
     },
-    /// The folder cannot be used.
+    /// The folder of uploads cannot be used.
     #[error("the folder of uploads cannot be used: {0}")]
     Folder(#[from] io::Error),
 }
@@ -121,10 +123,10 @@ impl From<StoreError> for UploadError {
     }
 }
 
-/// An upload, and how many rows it has.
+/// An upload and its numbers of rows.
 pub type Counted = (Upload, Counts);
 
-/// All uploads; clones share them.
+/// The uploads. Clones share them.
 #[derive(Clone)]
 pub struct Uploads {
     shared: Arc<Shared>,
@@ -139,17 +141,16 @@ struct Shared {
     incoming: tokio::sync::Semaphore,
     committing: tokio::sync::Mutex<()>,
     busy: Mutex<HashMap<u32, Arc<tokio::sync::Mutex<()>>>>,
-    /// The file that was judged last as it came in, and what of the store that saw; none when its
-    /// rows were changed since. Most are committed next.
+    /// The last received file and the store's state at its validation; `None` if its rows changed since.
+    /// Usually this file is committed next, and need not be validated again.
     last_validated: Mutex<Option<(String, Seen)>>,
 }
 
 impl Uploads {
-    /// Opens the folder and removes what a crash left in it. Only the process that holds the data
-    /// folder may do so.
+    /// Opens the folder and removes leftovers of a crash. The caller must hold the data folder's lock.
     ///
     /// # Errors
-    /// When the folder cannot be used, or the store not be read.
+    /// When the folder cannot be used or the store cannot be read.
     pub async fn open(
         store: Store,
         publisher: PublisherHandle,
@@ -174,25 +175,16 @@ impl Uploads {
         Ok(Uploads { shared: Arc::new(shared) })
     }
 
-    /// How they are taken and kept.
     #[must_use]
     pub fn bounds(&self) -> &Bounds {
         &self.shared.bounds
     }
 
-    /// Removes uploads whose time is over, one after the other, until `stop`.
+    /// Removes expired uploads, one after the other, until `stop`.
     pub fn expire(&self, stop: CancellationToken) {
-        let uploads = self.clone();
         let pause = (self.shared.bounds.keep / 10)
             .clamp(Duration::from_millis(200), Duration::from_secs(60));
-        tokio::spawn(stop.run_until_cancelled_owned(async move {
-            loop {
-                tokio::time::sleep(pause).await;
-                if let Err(error) = uploads.remove_expired().await {
-                    tracing::warn!(%error, "cannot remove old uploads");
-                }
-            }
-        }));
+        worker::spawn(UploadExpiry { uploads: self.clone(), pause }, stop);
     }
 
     async fn remove_expired(&self) -> Result<(), UploadError> {
@@ -202,15 +194,15 @@ impl Uploads {
             removed += 1;
         }
         if removed > 0 {
-            tracing::info!(uploads = removed, "removed uploads whose time is over");
+            tracing::info!(uploads = removed, "expired uploads removed");
         }
         Ok(())
     }
 
-    /// Stages a file that comes in pieces.
+    /// Stages a file that arrives in pieces.
     ///
     /// # Errors
-    /// When it cannot be read as a table, breaks off, or there is no room for it.
+    /// When the file is not a table, ends early, or exceeds the free disk space.
     pub async fn stage(
         &self,
         intent: Intent,
@@ -221,7 +213,7 @@ impl Uploads {
         on_disk(move || shared.stage(intent, Incoming::new(pieces))).await
     }
 
-    /// One page of the uploads.
+    /// Lists one page of uploads.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -238,10 +230,10 @@ impl Uploads {
         .await
     }
 
-    /// An upload and one page of its rows; `valid` says which of them.
+    /// Returns an upload and one page of its rows, optionally only valid or invalid ones.
     ///
     /// # Errors
-    /// When it is not there.
+    /// When the upload does not exist.
     pub async fn page(
         &self,
         id: u32,
@@ -262,11 +254,11 @@ impl Uploads {
     /// Adds a row.
     ///
     /// # Errors
-    /// When the upload is not there or was committed, or the row names what is no column.
+    /// When the upload does not exist or was committed, or the row names unknown columns.
     pub async fn add_row(
         &self,
         id: u32,
-        named: import::edit::Named,
+        named: import::edit::NamedCells,
     ) -> Result<ShownRow, UploadError> {
         import::edit::check_names(&named).map_err(UploadError::Columns)?;
         self.change(id, move |tx, intent| Ok(import::edit::add(tx, intent, &named)?)).await
@@ -275,12 +267,12 @@ impl Uploads {
     /// Changes cells of a row.
     ///
     /// # Errors
-    /// As [`Uploads::add_row`], or when there is no such row.
+    /// As [`Uploads::add_row`], or when the row does not exist.
     pub async fn change_row(
         &self,
         id: u32,
         row: u32,
-        named: import::edit::Named,
+        named: import::edit::NamedCells,
     ) -> Result<ShownRow, UploadError> {
         import::edit::check_names(&named).map_err(UploadError::Columns)?;
         self.change(id, move |tx, intent| {
@@ -289,10 +281,10 @@ impl Uploads {
         .await
     }
 
-    /// Takes a row out.
+    /// Removes a row.
     ///
     /// # Errors
-    /// When the upload or the row is not there, or it was committed.
+    /// When the upload or the row does not exist, or the upload was committed.
     pub async fn remove_row(&self, id: u32, row: u32) -> Result<(), UploadError> {
         self.change(id, move |tx, intent| match import::edit::remove(tx, intent, row)? {
             true => Ok(()),
@@ -301,12 +293,13 @@ impl Uploads {
         .await
     }
 
-    /// Saves the rows, or answers what came of it before.
+    /// Saves the rows, or returns the outcome of an earlier commit.
     ///
     /// # Errors
-    /// When rows are wrong, or the store fails; nothing is saved then.
+    /// When rows are invalid or the store fails. Nothing is saved then.
     pub async fn commit(&self, id: u32, skip_invalid: bool) -> Result<Counted, UploadError> {
         let (uploads, origin) = (self.clone(), origin::current());
+        // Runs in its own task, so it completes even if the client disconnects.
         let done = tokio::spawn(async move {
             let _turn = uploads.shared.committing.lock().await;
             let _mine = uploads.shared.lock(id).await;
@@ -317,10 +310,10 @@ impl Uploads {
         done.await.map_err(|_panicked| StoreError::BrokenOff)?
     }
 
-    /// Removes an upload; codes that it made stay.
+    /// Removes an upload. Its committed codes stay.
     ///
     /// # Errors
-    /// When it is not there.
+    /// When the upload does not exist.
     pub async fn remove(&self, id: u32) -> Result<(), UploadError> {
         let _mine = self.shared.lock(id).await;
         let upload = self.find(id).await?;
@@ -329,10 +322,10 @@ impl Uploads {
         on_disk(move || Ok(remove_file(&path)?)).await
     }
 
-    /// Everything that is wrong with an upload, as CSV in a nameless file.
+    /// Writes all errors of an upload as CSV to a nameless file.
     ///
     /// # Errors
-    /// When it is not there, or the file cannot be written.
+    /// When the upload does not exist or the file cannot be written.
     pub async fn errors(&self, id: u32) -> Result<File, UploadError> {
         let upload = self.find(id).await?;
         let shared = Arc::clone(&self.shared);
@@ -345,10 +338,10 @@ impl Uploads {
         .await
     }
 
-    /// A file that nobody else sees and that goes when it is closed.
+    /// Creates a file without a name, which closing removes.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When the file cannot be created.
     pub fn nameless_file(&self) -> io::Result<File> {
         nameless(&self.shared.folder)
     }
@@ -371,7 +364,7 @@ impl Uploads {
         let shared = Arc::clone(&self.shared);
         on_disk(move || {
             let mut connection = shared.connect(&upload)?;
-            // Taken whatever comes of the change: then all rows are judged again, which is only slower.
+            // Forgotten even if the change fails: the commit then validates all rows, which is only slower.
             shared.take_validated(&upload.file_name);
             let tx = connection.transaction().map_err(StoreError::from)?;
             let answer = work(&tx, upload.intent)?;
@@ -379,6 +372,23 @@ impl Uploads {
             Ok(answer)
         })
         .await
+    }
+}
+
+struct UploadExpiry {
+    uploads: Uploads,
+    pause: Duration,
+}
+
+impl Worker for UploadExpiry {
+    const NAME: &'static str = "removal of expired uploads";
+    /// Each step begins with a pause.
+    const RETRY_DELAYS: RetryDelays = RetryDelays::constant(Duration::ZERO);
+    type Error = UploadError;
+
+    async fn step(&mut self) -> Result<(), UploadError> {
+        tokio::time::sleep(self.pause).await;
+        self.uploads.remove_expired().await
     }
 }
 
@@ -430,23 +440,22 @@ impl Shared {
                 disk: self.disk.clone(),
                 validated: self.take_validated(&upload.file_name),
             };
-            let mut ahead = None;
+            let mut prebuilt = None;
             let outcome = import::commit(&mut connection, how, |tx, outcome| {
                 rows::committed(tx, id, outcome)?;
-                ahead = self.publisher.prebuild_level(tx, outcome.created + outcome.updated);
+                prebuilt = self.publisher.prebuild_level(tx, outcome.created + outcome.updated);
                 Ok(())
             });
             upload.outcome = Some(outcome.map_err(|error| with_faults(&connection, error))?);
-            if let Some(ahead) = ahead {
-                ahead.committed();
+            if let Some(prebuilt) = prebuilt {
+                prebuilt.publish_committed();
             }
         }
         let counts = staging::counts(&connection)?;
         Ok((upload, counts))
     }
 
-    /// What the judgement saw that the rows of this file bear, if it is the last one; it is then known
-    /// no longer.
+    /// Takes the store's state at the validation of this file, if this was the last one validated.
     fn take_validated(&self, file_name: &str) -> Option<Seen> {
         self.last_validated().take_if(|(name, _)| name == file_name).map(|(_, seen)| seen)
     }
@@ -478,18 +487,17 @@ fn with_faults(connection: &Connection, error: ImportError) -> UploadError {
     }
 }
 
-/// A piece of a body on its way to the thread that reads it.
+/// A piece of a request body, for the thread that reads the body.
 #[derive(Debug)]
 pub enum Piece {
-    /// Bytes.
     Bytes(Bytes),
-    /// All came.
+    /// The body is complete.
     End,
-    /// No more will come, and why.
-    BrokenOff(io::Error),
+    /// The body ended early.
+    Failed(io::Error),
 }
 
-/// The two ends of a body's way.
+/// Creates a bounded channel for the pieces of a body.
 #[must_use]
 pub fn pieces() -> (mpsc::Sender<Piece>, mpsc::Receiver<Piece>) {
     mpsc::channel(PIECES)
@@ -516,7 +524,7 @@ impl Read for Incoming {
             match self.pieces.blocking_recv() {
                 Some(Piece::Bytes(bytes)) => self.rest = bytes,
                 Some(Piece::End) => self.is_over = true,
-                Some(Piece::BrokenOff(error)) => return Err(error),
+                Some(Piece::Failed(error)) => return Err(error),
                 None => {
                     return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the body broke off"));
                 }
@@ -528,7 +536,7 @@ impl Read for Incoming {
     }
 }
 
-/// A file whose rows are staged and on the disk; removed unless it is registered.
+/// A file whose rows are staged and durable. Removed on drop unless registered.
 pub struct Staged {
     intent: Intent,
     counts: Counts,
@@ -537,10 +545,10 @@ pub struct Staged {
 }
 
 impl Staged {
-    /// Makes it an upload.
+    /// Registers the file as an upload.
     ///
     /// # Errors
-    /// When too many are kept, or SQLite fails.
+    /// When too many uploads are kept.
     pub fn register(self, tx: &WriteTx<'_>) -> Result<Counted, EditError> {
         if rows::count(tx)? >= MAX_KEPT {
             let message =
@@ -557,7 +565,7 @@ impl Staged {
     }
 }
 
-/// A staged file that is removed unless it is kept.
+/// A staged file. Removed on drop unless kept.
 struct StagedFile {
     name: String,
     path: PathBuf,
@@ -568,7 +576,7 @@ impl StagedFile {
     fn new(folder: &Path) -> Result<StagedFile, UploadError> {
         let name = random_name()?;
         let path = folder.join(&name);
-        // SQLite fills it; made here, it is open to nobody else from the start.
+        // Created here and not by SQLite, so that the mode is restrictive from the start.
         create_new(&path)?;
         Ok(StagedFile { path, name, is_kept: false })
     }
@@ -583,12 +591,12 @@ impl Drop for StagedFile {
         if !self.is_kept
             && let Err(error) = remove_file(&self.path)
         {
-            tracing::warn!(%error, "cannot remove a staged file; the next start will");
+            tracing::warn!(%error, "staged file not removed; the next start removes it");
         }
     }
 }
 
-/// A file, and the journal that SQLite may have left beside it.
+/// Removes a file, and a journal that SQLite may have left beside it.
 fn remove_file(path: &Path) -> io::Result<()> {
     let mut journal = path.as_os_str().to_owned();
     journal.push("-journal");

@@ -3,7 +3,6 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::Timestamp;
-use tokio::sync::Semaphore;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -11,11 +10,8 @@ use super::error::ApiError;
 use super::request::Json;
 use super::state::AppState;
 use crate::explain::{Explanation, SimulatedVisit, explain};
-use crate::publish;
+use crate::publish::{FolderError, PublisherHandle};
 use crate::store::Store;
-
-/// Each explanation reads an index into memory, so explanations run one after another.
-static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(explain_visit))
@@ -25,13 +21,13 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 #[utoipa::path(post, path = "/explain", request_body = SimulatedVisit, responses((status = 200, body = Explanation), (status = 409, body = super::error::ErrorBody)))]
 async fn explain_visit(
     State(store): State<Store>,
+    State(publisher): State<PublisherHandle>,
     Json(visit): Json<SimulatedVisit>,
 ) -> Result<axum::Json<Explanation>, ApiError> {
-    let _turn = ONE_AT_A_TIME.acquire().await.map_err(|_closed| ApiError::inside())?;
     let link = visit.clone();
     let base_url = store.read(move |connection| link.base_url(connection)).await?;
     let work = tokio::task::spawn_blocking(move || {
-        let index = publish::published(store.dir())?;
+        let index = publisher.open_index()?;
         Ok(explain(&index, &visit, base_url.as_deref(), Timestamp::now().as_second()))
     });
     match work.await {
@@ -41,7 +37,7 @@ async fn explain_visit(
     }
 }
 
-fn not_readable(error: &publish::FolderError) -> ApiError {
+fn not_readable(error: &FolderError) -> ApiError {
     if error.is_missing() {
         let message = "nothing is published yet; try again in a second";
         return ApiError::new(StatusCode::CONFLICT, "index.none", message);

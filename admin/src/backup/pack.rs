@@ -1,20 +1,21 @@
-//! Making the file. It gets its name when it is complete and on the disk.
+//! Writes a backup. The file gets its name when it is complete and durable.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::{BackupError, FORMAT, FileEntry, MANIFEST, Manifest, Progress};
+use super::error::BackupError;
+use super::file_format::{FORMAT, FileEntry, MANIFEST, Manifest, Progress};
 use crate::archive;
 use crate::private_file::{NewFile, TemporaryFolder, create_new, folder_of};
 use crate::store::{self, copy};
 
 const ZSTD_LEVEL: i32 = 3;
 
-/// Backs the data folder `dir` up to the new file `to`. Answers the file's length.
+/// Backs the data folder `dir` up to the new file `to`; returns the file's length in bytes.
 ///
 /// # Errors
-/// When the folder cannot be read or the file not written; the file is not there then.
+/// When the folder cannot be read or the file cannot be written. No file remains then.
 pub fn backup(
     dir: &Path,
     to: &Path,
@@ -33,11 +34,11 @@ pub fn backup(
     Ok(bytes)
 }
 
-/// Backs the data folder `dir` up into `out`. The copy of the store that is needed meanwhile is made
-/// in the system's folder for temporary files, which `TMPDIR` names.
+/// Backs the data folder `dir` up to `out`; returns the length in bytes. A temporary copy of the store is
+/// written to the system's temporary folder (`TMPDIR`).
 ///
 /// # Errors
-/// When the folder cannot be read or the backup not written; what was written is no backup then.
+/// When the folder cannot be read or the backup cannot be written. The output is incomplete then.
 pub fn backup_into(
     dir: &Path,
     out: impl Write,
@@ -48,7 +49,7 @@ pub fn backup_into(
     Ok(counted.bytes)
 }
 
-/// Counts what is written.
+/// Counts written bytes.
 struct Counted<W> {
     out: W,
     bytes: u64,
@@ -66,7 +67,7 @@ impl<W: Write> Write for Counted<W> {
     }
 }
 
-/// Writes the backup of `dir`; `name` is what `out` is called in errors.
+/// Writes the backup of `dir`; errors call the output `name`.
 fn pack(
     dir: &Path,
     scratch: &Path,
@@ -88,34 +89,34 @@ fn pack(
         made_at,
         files: Vec::new(),
     };
-    write(out, name, &sources(dir, &copied_to)?, manifest, progress)
+    write(out, name, &files_to_pack(dir, &copied_to)?, manifest, progress)
 }
 
-struct Source {
+struct PackedFile {
     name: String,
     path: PathBuf,
     file: File,
     bytes: u64,
 }
 
-/// The store's copy, and the segments of the archive as long as they are now.
-fn sources(dir: &Path, store_copy: &Path) -> Result<Vec<Source>, BackupError> {
-    let mut sources = vec![source(store::FILE_NAME.into(), store_copy.into())?];
+/// Opens the store's copy and the archive's segments. Segments are packed up to their present length.
+fn files_to_pack(dir: &Path, store_copy: &Path) -> Result<Vec<PackedFile>, BackupError> {
+    let mut files = vec![open_to_pack(store::FILE_NAME.into(), store_copy.into())?];
     let folder = dir.join(archive::FOLDER_NAME);
     for name in segments(&folder)? {
         let path = folder.join(&name);
-        sources.push(source(format!("{}/{name}", archive::FOLDER_NAME), path)?);
+        files.push(open_to_pack(format!("{}/{name}", archive::FOLDER_NAME), path)?);
     }
-    Ok(sources)
+    Ok(files)
 }
 
-fn source(name: String, path: PathBuf) -> Result<Source, BackupError> {
+fn open_to_pack(name: String, path: PathBuf) -> Result<PackedFile, BackupError> {
     let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
     let (bytes, file) = opened.map_err(BackupError::io("read", &path))?;
-    Ok(Source { name, path, file, bytes })
+    Ok(PackedFile { name, path, file, bytes })
 }
 
-/// In the order of their frames.
+/// Names of the archive's segments, in frame order.
 pub(super) fn segments(folder: &Path) -> Result<Vec<String>, BackupError> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -133,7 +134,7 @@ pub(super) fn segments(folder: &Path) -> Result<Vec<String>, BackupError> {
     Ok(names)
 }
 
-/// Of a segment as the framed log names them.
+/// First frame of a segment, from its file name.
 pub(super) fn first_frame(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".log").filter(|digits| digits.len() == 20)?;
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
@@ -142,7 +143,7 @@ pub(super) fn first_frame(name: &str) -> Option<u64> {
 fn write(
     out: impl Write,
     name: &Path,
-    sources: &[Source],
+    files: &[PackedFile],
     mut manifest: Manifest,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(), BackupError> {
@@ -150,23 +151,23 @@ fn write(
     let mut compressed = zstd::Encoder::new(out, ZSTD_LEVEL).map_err(failed())?;
     compressed.include_checksum(true).map_err(failed())?;
     let mut tar = tar::Builder::new(compressed);
-    let total = sources.iter().map(|source| source.bytes).sum();
+    let total = files.iter().map(|file| file.bytes).sum();
     let mut packed = 0;
-    for source in sources {
-        let mut reader = Hashed::new((&source.file).take(source.bytes), |bytes| {
+    for file in files {
+        let mut reader = Hashed::new((&file.file).take(file.bytes), |bytes| {
             packed += bytes;
             progress(Progress::Files(packed, total));
         });
         tar.append(
-            &header(&source.name, source.bytes, manifest.made_at).map_err(failed())?,
+            &header(&file.name, file.bytes, manifest.made_at).map_err(failed())?,
             &mut reader,
         )
         .map_err(failed())?;
         let (bytes, blake3) = reader.finish();
-        if bytes != source.bytes {
-            return Err(BackupError::Shrank(source.path.clone()));
+        if bytes != file.bytes {
+            return Err(BackupError::Shrank(file.path.clone()));
         }
-        manifest.files.push(FileEntry { name: source.name.clone(), bytes, blake3 });
+        manifest.files.push(FileEntry { name: file.name.clone(), bytes, blake3 });
     }
     let text = serde_json::to_vec_pretty(&manifest).map_err(io::Error::other).map_err(failed())?;
     let head = header(MANIFEST, text.len() as u64, manifest.made_at).map_err(failed())?;
@@ -185,17 +186,17 @@ fn header(name: &str, bytes: u64, made_at: i64) -> io::Result<tar::Header> {
     Ok(header)
 }
 
-/// A reader that hashes and counts what is read.
+/// A reader that hashes and counts the bytes read.
 pub(super) struct Hashed<R, F> {
     reader: R,
     hasher: blake3::Hasher,
     bytes: u64,
-    tell: F,
+    report: F,
 }
 
 impl<R: Read, F: FnMut(u64)> Hashed<R, F> {
-    pub(super) fn new(reader: R, tell: F) -> Hashed<R, F> {
-        Hashed { reader, hasher: blake3::Hasher::new(), bytes: 0, tell }
+    pub(super) fn new(reader: R, report: F) -> Hashed<R, F> {
+        Hashed { reader, hasher: blake3::Hasher::new(), bytes: 0, report }
     }
 
     pub(super) fn finish(self) -> (u64, String) {
@@ -208,7 +209,7 @@ impl<R: Read, F: FnMut(u64)> Read for Hashed<R, F> {
         let read = self.reader.read(buffer)?;
         self.hasher.update(&buffer[..read]);
         self.bytes += read as u64;
-        (self.tell)(read as u64);
+        (self.report)(read as u64);
         Ok(read)
     }
 }

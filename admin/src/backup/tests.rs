@@ -1,10 +1,12 @@
 //! Backups of real folders, made beside a writing store, and folders made of them.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tempfile::TempDir;
 
+use super::file_format::MANIFEST;
 use super::*;
 use crate::archive::Archive;
 use crate::catalog::Affiliate;
@@ -12,7 +14,7 @@ use crate::daemon_client::fake_daemon::{STREAM, Sample, block};
 use crate::edit::{self, EditError};
 use crate::serve::open_data;
 use crate::store::rows::{self, Query};
-use crate::store::{Store, meta};
+use crate::store::{Store, StoreError, meta};
 
 struct Original {
     dir: TempDir,

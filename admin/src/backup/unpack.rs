@@ -1,10 +1,10 @@
-//! Making a data folder of the file. Everything is unpacked into a folder of its own inside the
-//! data folder and checked there; only then is it placed, the store last. Until the store is there,
-//! no admin starts in the folder, and a restore that was broken off is done again from the start.
+//! Restores a data folder from a backup. All files are unpacked into a staging folder inside the data
+//! folder and checked there. Then they are moved to their places, the store last. No admin starts in the
+//! folder before the store is in place, and an interrupted restore is repeated from the start.
 //!
-//! A file that calls itself a backup may be anybody's. So nothing but the files of a backup is
-//! unpacked, each once and no longer than it can be, never into the disk's reserve, and what tells
-//! of them is read only as far as they go.
+//! The file may come from an attacker. So only the expected files are unpacked, each once and up to its
+//! largest possible length, and the disk's reserve stays free. The manifest's size is limited by the
+//! number of files.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -13,50 +13,48 @@ use std::path::{Path, PathBuf};
 
 use coupon_shared::click::block::Block;
 use coupon_shared::framed_log::FrameReader;
-use rustix::fs::{FlockOperation, flock};
 
+use super::error::BackupError;
+use super::file_format::{FORMAT, FileEntry, MANIFEST, Manifest, Progress};
 use super::pack::{Hashed, first_frame, segments};
-use super::{BackupError, FORMAT, FileEntry, MANIFEST, Manifest, Progress};
 use crate::archive::{self, ArchiveError};
+use crate::data_folder::{LOCK_FILE_NAME, lock_path, try_lock};
 use crate::disk::Disk;
-use crate::private_file::{
-    create_new, folder_of, give_to_owner_of, open_or_create, sync_folder_of,
-};
-use crate::serve::LOCK_FILE_NAME;
+use crate::private_file::{create_new, folder_of, give_to_owner_of, sync_folder_of};
 use crate::store::{self, copy};
 
-/// Where it is unpacked.
+/// Name of the staging folder.
 const STAGING: &str = "restore.unfinished";
-/// Files in a backup: an archive of so many segments holds 3 TB.
+/// The most files in a backup. An archive of this many segments holds 3 TB.
 const MAX_FILES: usize = 200_000;
-/// One segment of the archive; it is closed at some 16 MiB.
+/// The largest segment of the archive. A segment is closed at some 16 MiB.
 const MAX_SEGMENT_BYTES: u64 = 256 << 20;
-/// What the manifest says for itself, and of each file.
+/// The largest manifest: a fixed part, and a part for each file.
 const MANIFEST_BYTES: u64 = 4 << 10;
 const MANIFEST_BYTES_PER_FILE: u64 = 512;
-/// Behind the manifest stand some empty blocks.
+/// The most bytes after the manifest, where tar writes empty blocks.
 const MAX_TAIL_BYTES: u64 = 1 << 20;
-/// How much is written between two looks at the disk.
-const LOOK_EVERY: u64 = 4 << 20;
+/// Bytes written between two checks of the free disk space.
+const CHECK_DISK_EVERY: u64 = 4 << 20;
 const FOLDER_MODE: u32 = 0o750;
 
-/// What was restored.
+/// Result of a restore.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restored {
-    /// When the backup was made, in Unix seconds.
+    /// Time of the backup, in Unix seconds.
     pub made_at: i64,
     /// Blocks in the click archive.
     pub click_blocks: u64,
-    /// The last generation that the store knows of.
+    /// The last generation noted in the store.
     pub generation: u64,
 }
 
-/// Restores the backup `from` into the empty or new folder `dir`, on whose disk a reserve stays
+/// Restores the backup `from` into the empty or new folder `dir`, and leaves `reserve_bytes` of its disk
 /// free.
 ///
 /// # Errors
-/// When the folder is not empty or in use, or the backup is not whole or too large; nothing is placed
-/// then.
+/// When the folder is not empty or is in use, or the backup is incomplete or too large. Nothing is
+/// restored then.
 pub fn restore(
     from: &Path,
     dir: &Path,
@@ -73,7 +71,7 @@ pub fn restore(
     let disk = Disk::new(dir, reserve_bytes);
     let restored = stage(from, file, &staging, &disk, progress).and_then(|restored| {
         give_to_owner(&staging, dir)?;
-        place(&staging, dir)?;
+        move_into_place(&staging, dir)?;
         Ok(restored)
     });
     if restored.is_err() && !dir.join(archive::FOLDER_NAME).exists() {
@@ -82,15 +80,15 @@ pub fn restore(
     restored
 }
 
-/// That no restore into this folder was broken off.
+/// Checks for an interrupted restore.
 ///
 /// # Errors
-/// When one was.
+/// [`BackupError::Unfinished`] after one.
 pub fn check_finished(dir: &Path) -> Result<(), BackupError> {
     let staging = dir.join(STAGING);
     match (staging.exists(), dir.join(store::FILE_NAME).exists()) {
         (true, false) => Err(BackupError::Unfinished(dir.into())),
-        // The last step, tidying up, is all that was missing.
+        // Only the last step, removing the staging folder, was missing.
         (true, true) => remove(&staging),
         (false, _) => Ok(()),
     }
@@ -110,7 +108,7 @@ fn new_folder(path: &Path) -> Result<(), BackupError> {
     made.map_err(BackupError::io("make", path))
 }
 
-/// Everything that root unpacked belongs to whom the data folder belongs to.
+/// Gives the files that root unpacked to the data folder's owner.
 fn give_to_owner(staging: &Path, dir: &Path) -> Result<(), BackupError> {
     let archive = staging.join(archive::FOLDER_NAME);
     let segments = segments(&archive)?;
@@ -122,14 +120,11 @@ fn give_to_owner(staging: &Path, dir: &Path) -> Result<(), BackupError> {
 }
 
 fn lock(dir: &Path) -> Result<File, BackupError> {
-    let path = dir.join(LOCK_FILE_NAME);
-    let lock = open_or_create(&path).map_err(BackupError::io("open", &path))?;
-    let taken = flock(&lock, FlockOperation::NonBlockingLockExclusive);
-    taken.map_err(|_| BackupError::InUse(dir.into()))?;
-    Ok(lock)
+    let lock = try_lock(dir).map_err(BackupError::io("open", &lock_path(dir)))?;
+    lock.ok_or_else(|| BackupError::InUse(dir.into()))
 }
 
-/// What an earlier restore left without coming to its end is removed.
+/// Removes the leftovers of an interrupted restore; any other file is an error.
 fn check_empty(dir: &Path) -> Result<(), BackupError> {
     let is_unfinished = check_finished(dir).is_err();
     let ours: &[&str] = if is_unfinished {
@@ -175,7 +170,7 @@ fn stage(
         progress(Progress::Files(read, total));
     });
     let mut unpacked = Unpacked::default();
-    unpacked.take(counted, staging, disk).map_err(|error| match error {
+    unpacked.unpack(counted, staging, disk).map_err(|error| match error {
         Unpack::Archive(error) => not_whole(error.to_string()),
         Unpack::Unexpected(name) => not_whole(format!("`{name}` does not belong in one")),
         Unpack::TooMuch(what) => not_whole(what),
@@ -185,13 +180,13 @@ fn stage(
         unpacked.manifest.take().ok_or_else(|| not_whole("its end is missing".into()))?;
     check(&manifest, &unpacked.files, &not_whole)?;
     progress(Progress::Checking);
-    let taken_up = copy::adopt_restored(staging, manifest.made_at)?;
-    let lineage: String = taken_up.meta.lineage.iter().map(|byte| format!("{byte:02x}")).collect();
+    let adopted = copy::adopt_restored(staging, manifest.made_at)?;
+    let lineage: String = adopted.meta.lineage.iter().map(|byte| format!("{byte:02x}")).collect();
     if lineage != manifest.lineage {
         return Err(not_whole("its store is another than its manifest says".into()));
     }
-    let click_blocks = check_archive(staging, taken_up.last_frame)?;
-    let generation = taken_up.meta.generation;
+    let click_blocks = check_archive(staging, adopted.last_frame)?;
+    let generation = adopted.meta.generation;
     Ok(Restored { made_at: manifest.made_at, click_blocks, generation })
 }
 
@@ -209,11 +204,11 @@ enum Unpack {
 }
 
 impl Unpacked {
-    /// Unpacks what a backup may hold, and nothing else; hashes it on the way.
-    fn take(&mut self, file: impl Read, staging: &Path, disk: &Disk) -> Result<(), Unpack> {
+    /// Unpacks the expected files of a backup and hashes them.
+    fn unpack(&mut self, file: impl Read, staging: &Path, disk: &Disk) -> Result<(), Unpack> {
         let plain = zstd::Decoder::new(file).map_err(Unpack::Archive)?;
         let mut tar = tar::Archive::new(plain);
-        // Raw: names that do not fit a header would be read into memory, however long they are.
+        // Raw entries, because otherwise long names are read into memory without a limit.
         for entry in tar.entries().map_err(Unpack::Archive)?.raw(true) {
             let entry = entry.map_err(Unpack::Archive)?;
             let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
@@ -224,7 +219,7 @@ impl Unpacked {
                 self.manifest = Some(self.read_manifest(entry)?);
                 continue;
             }
-            let Some(path) = place_of(&name) else { return Err(Unpack::Unexpected(name)) };
+            let Some(path) = restored_path(&name) else { return Err(Unpack::Unexpected(name)) };
             if self.files.len() >= MAX_FILES {
                 return Err(Unpack::TooMuch(format!("it has more than {MAX_FILES} files")));
             }
@@ -234,7 +229,7 @@ impl Unpacked {
             }
             self.files.push(write(entry, name, &staging.join(path), disk)?);
         }
-        // Up to its own checksum.
+        // Reads on to zstd's checksum.
         let mut tail = tar.into_inner().take(MAX_TAIL_BYTES);
         let tail_bytes = io::copy(&mut tail, &mut io::sink()).map_err(Unpack::Archive)?;
         match tail_bytes {
@@ -250,8 +245,8 @@ impl Unpacked {
     }
 }
 
-/// Where in the folder an entry of this name goes.
-fn place_of(name: &str) -> Option<PathBuf> {
+/// Path of an entry in the data folder; `None` for an unexpected name.
+fn restored_path(name: &str) -> Option<PathBuf> {
     let segment = name.strip_prefix(archive::FOLDER_NAME).and_then(|rest| rest.strip_prefix('/'));
     let is_known =
         name == store::FILE_NAME || segment.is_some_and(|name| first_frame(name).is_some());
@@ -268,17 +263,17 @@ fn write(entry: impl Read, name: String, path: &Path, disk: &Disk) -> Result<Fil
     };
     let mut reader = Hashed::new(entry, |_| ());
     let mut buffer = vec![0; 1 << 16];
-    let mut until_look = 0;
+    let mut until_check = 0;
     loop {
         let read = reader.read(&mut buffer).map_err(Unpack::Archive)?;
         if read == 0 {
             break;
         }
-        if until_look == 0 {
-            disk.ensure_free(LOOK_EVERY).map_err(|error| Unpack::Write(error.into()))?;
-            until_look = LOOK_EVERY;
+        if until_check == 0 {
+            disk.ensure_free(CHECK_DISK_EVERY).map_err(|error| Unpack::Write(error.into()))?;
+            until_check = CHECK_DISK_EVERY;
         }
-        until_look = until_look.saturating_sub(read as u64);
+        until_check = until_check.saturating_sub(read as u64);
         io::Write::write_all(&mut file, &buffer[..read]).map_err(failed)?;
     }
     file.sync_all().map_err(failed)?;
@@ -314,13 +309,13 @@ fn check(
     }
 }
 
-/// Reads every frame; answers how many there are. The last one may be torn: it was being written.
+/// Reads every frame; returns their number. The last frame may be torn, because it was being written.
 fn check_archive(staging: &Path, last_counted: Option<u64>) -> Result<u64, BackupError> {
     let folder = staging.join(archive::FOLDER_NAME);
     let (mut blocks, mut last) = (0, None);
     if let Some(first) = segments(&folder)?.first().and_then(|name| first_frame(name)) {
         let mut frames = FrameReader::open(&folder, first).map_err(ArchiveError::from)?;
-        // Those before it were removed for their age.
+        // Earlier frames were removed because of their age.
         last = first.checked_sub(1);
         while let Some(frame) = frames.next_frame().map_err(ArchiveError::from)? {
             let sequence = frame.sequence;
@@ -335,8 +330,8 @@ fn check_archive(staging: &Path, last_counted: Option<u64>) -> Result<u64, Backu
     }
 }
 
-/// Nothing can be wrong with what is there any more; the store comes last.
-fn place(staging: &Path, dir: &Path) -> Result<(), BackupError> {
+/// Moves the checked files to their places, the store last.
+fn move_into_place(staging: &Path, dir: &Path) -> Result<(), BackupError> {
     for name in [archive::FOLDER_NAME, store::FILE_NAME] {
         let to = dir.join(name);
         std::fs::rename(staging.join(name), &to).map_err(BackupError::io("place", &to))?;

@@ -1,5 +1,5 @@
-//! `coupon-admin api-key`: keys made, listed, rotated and revoked on this machine, without a key.
-//! A running coupon-admin knows of it at the next request.
+//! `coupon-admin api-key`: manages API keys on this machine, without a key. A running coupon-admin applies
+//! changes from the next request on.
 
 use std::path::Path;
 
@@ -15,32 +15,32 @@ use crate::store::{self, StoreError, WriteTx, api_keys};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ApiKeyCommand {
-    /// Make a key and print it, this once
+    /// Create a key, and print its secret once
     Create(CreateKeyArgs),
-    /// List the keys; their secrets are known to nobody
+    /// List the keys, without their secrets
     List,
-    /// Give a key a new secret and print it, this once; the old one stops working at once
+    /// Replace a key's secret, and print the new one once; the old one stops working immediately
     Rotate(KeyArgs),
-    /// Revoke a key at once; the last admin key stays
+    /// Revoke a key immediately; the last admin key cannot be revoked
     Revoke(KeyArgs),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct CreateKeyArgs {
-    /// What the key may do
+    /// Role of the key
     #[arg(long, value_enum)]
     role: Role,
-    /// The partner, by network_affiliate_id, of a partner's key
+    /// Partner of a partner key, by network_affiliate_id
     #[arg(long, value_name = "ID")]
     affiliate: Option<u32>,
-    /// What the key is called in lists
+    /// Name of the key in lists
     #[arg(long, default_value = "made on the command line")]
     name: String,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct KeyArgs {
-    /// The key, by network_api_key_id
+    /// The key's network_api_key_id
     id: u32,
 }
 

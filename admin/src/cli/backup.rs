@@ -1,16 +1,29 @@
-//! `coupon-admin backup` and `restore` on the terminal: progress while they run, then what came of it.
+//! `coupon-admin backup` and `restore`: show progress, then the result.
 
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use clap::Args;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
 use super::output::is_standard;
 use crate::backup::{self, Progress};
 use crate::config::Config;
 use crate::keys;
+
+#[derive(Debug, Args)]
+pub(super) struct BackupArgs {
+    /// The new file; `-` for the standard output
+    pub(super) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RestoreArgs {
+    /// A file written by `coupon-admin backup`
+    pub(super) file: PathBuf,
+}
 
 pub(super) fn backup(dir: &Path, to: &Path) -> anyhow::Result<()> {
     let began = Instant::now();
@@ -23,7 +36,7 @@ pub(super) fn backup(dir: &Path, to: &Path) -> anyhow::Result<()> {
     };
     bar.finish_and_clear();
     let (size, seconds) = (HumanBytes(made?), began.elapsed().as_secs_f64());
-    // The standard output may be the backup.
+    // Standard error, because the standard output may be the backup.
     eprintln!("{size} in {} after {seconds:.1} s", to.display());
     eprintln!(
         "Keep it as secret as the data folder. It has no {}: keep your API keys.",
@@ -35,7 +48,9 @@ pub(super) fn backup(dir: &Path, to: &Path) -> anyhow::Result<()> {
 fn to_standard_output(dir: &Path, progress: &mut dyn FnMut(Progress)) -> anyhow::Result<u64> {
     let out = std::io::stdout().lock();
     if out.is_terminal() {
-        bail!("a backup is no text for a terminal; name a file, or send it to a program with `|`");
+        bail!(
+            "a backup cannot be printed to a terminal; name a file, or pipe it to a program with `|`"
+        );
     }
     Ok(backup::backup_into(dir, out, progress)?)
 }

@@ -1,5 +1,5 @@
-//! `coupon-admin erase`: asks the running coupon-admin to erase, and waits; or, where none runs, does
-//! it here.
+//! `coupon-admin erase`: queues an erasure for the running coupon-admin and waits for the result.
+//! Erases directly if coupon-admin is not running.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -9,24 +9,25 @@ use clap::Args;
 use coupon_shared::transaction_id::TransactionId;
 use rusqlite::{Connection, TransactionBehavior};
 
+use crate::data_folder::FolderTaken;
 use crate::privacy::{self, UNREACHED_COPIES, parse_email};
-use crate::serve::{self, FolderTaken};
+use crate::serve;
 use crate::store::erasure::{self, Erasure, Selector, Stage};
 use crate::store::{self, StoreError, WriteTx};
 
-const POLL_INTERVAL: Duration = Duration::from_millis(200);
+const POLL: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false, id = "whose")]
+#[group(required = true, multiple = false, id = "subject")]
 struct SubjectArgs {
-    /// Of one click: the click, and the postbacks and conversions that name it
-    #[arg(long, value_name = "ID", group = "whose")]
+    /// Erase one click, with the postbacks and conversions of its transaction id
+    #[arg(long, value_name = "ID", group = "subject")]
     transaction_id: Option<TransactionId>,
-    /// Of all that came from an address
-    #[arg(long, value_name = "ADDRESS", group = "whose")]
+    /// Erase all data from an IP address
+    #[arg(long, value_name = "ADDRESS", group = "subject")]
     ip: Option<IpAddr>,
-    /// Of all that was bought under an email address, with the clicks it came from
-    #[arg(long, value_name = "ADDRESS", group = "whose", value_parser = email)]
+    /// Erase all purchases of an email address, with their clicks
+    #[arg(long, value_name = "ADDRESS", group = "subject", value_parser = email)]
     email: Option<String>,
 }
 
@@ -34,7 +35,7 @@ struct SubjectArgs {
 pub(super) struct EraseArgs {
     #[command(flatten)]
     subject: SubjectArgs,
-    /// Only count
+    /// Only count the affected data
     #[arg(long)]
     dry_run: bool,
 }
@@ -52,8 +53,10 @@ impl SubjectArgs {
 
 pub(super) async fn run(dir: &Path, args: EraseArgs) -> anyhow::Result<()> {
     let selector = args.subject.selector();
-    let selector = selector.ok_or_else(|| anyhow::anyhow!("say whose data is to be erased"))?;
-    // Where there is no store, none is to be made.
+    let selector = selector.ok_or_else(|| {
+        anyhow::anyhow!("name a transaction id, an IP address or an email address to erase")
+    })?;
+    // Fails without a store; opening the data folder would create one.
     let mut connection = store::connect_existing(dir)?;
     let done = match serve::open_data(dir) {
         Ok((store, archive, _lock)) => {
@@ -61,27 +64,31 @@ pub(super) async fn run(dir: &Path, args: EraseArgs) -> anyhow::Result<()> {
             privacy::erase_offline(store, archive, selector, args.dry_run).await?
         }
         Err(error) if error.is::<FolderTaken>() => {
-            let id = ask(&mut connection, &selector, args.dry_run)?;
+            let id = queue_erasure(&mut connection, &selector, args.dry_run)?;
             println!("the running coupon-admin does it; erasure {id}");
             Some(wait_for(&connection, id).await?)
         }
         Err(error) => return Err(error),
     };
     if let Some(done) = done {
-        say(&done);
+        print_result(&done);
     }
     Ok(())
 }
 
-fn ask(connection: &mut Connection, selector: &Selector, dry_run: bool) -> Result<u32, StoreError> {
+fn queue_erasure(
+    connection: &mut Connection,
+    selector: &Selector,
+    dry_run: bool,
+) -> Result<u32, StoreError> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let id = erasure::request(&WriteTx::within(&tx), selector, dry_run)?;
     tx.commit()?;
     Ok(id)
 }
 
-/// Until it is done, or can only go on when clicks have come. Ends with the program; the erasure goes
-/// on without it.
+/// Waits until the erasure is done, or waits for clicks. The erasure continues even if this
+/// command is stopped.
 async fn wait_for(connection: &Connection, id: u32) -> Result<Erasure, StoreError> {
     loop {
         if let Some(found) = erasure::find(connection, id)?
@@ -89,11 +96,11 @@ async fn wait_for(connection: &Connection, id: u32) -> Result<Erasure, StoreErro
         {
             return Ok(found);
         }
-        tokio::time::sleep(POLL_INTERVAL).await;
+        tokio::time::sleep(POLL).await;
     }
 }
 
-fn say(done: &Erasure) {
+fn print_result(done: &Erasure) {
     let did = if done.dry_run { "found" } else { "erased" };
     let count = |count: Option<u64>| count.unwrap_or(0);
     println!(

@@ -1,13 +1,34 @@
-//! `coupon-admin explain`: the explanation of a visit on the terminal.
+//! `coupon-admin explain`: explains a visit on the terminal.
 
 use std::path::Path;
 use std::process::ExitCode;
 
+use clap::Args;
 use jiff::Timestamp;
 
-use super::ExplainArgs;
-use crate::explain::{Explanation, SimulatedVisit, explain};
+use crate::explain::{Explanation, Moment, SimulatedVisit, explain};
 use crate::{publish, store};
+
+#[derive(Debug, Args)]
+pub(super) struct ExplainArgs {
+    /// The code as typed by the visitor
+    code: String,
+    /// The requested offer
+    #[arg(long, value_name = "OFFER")]
+    oid: Option<u32>,
+    /// Time of the visit: Unix seconds, or like 2026-06-15T12:00:00+02:00 [default: now]
+    #[arg(long, value_name = "TIME")]
+    time: Option<Moment>,
+    /// Host of the tracking domain; by default the host of the code's link
+    #[arg(long, value_name = "HOST", default_value = "")]
+    host: String,
+    /// Query of the link, such as sub1=story
+    #[arg(long, value_name = "QUERY", default_value = "")]
+    query: String,
+    /// Print JSON, as the API does
+    #[arg(long)]
+    json: bool,
+}
 
 pub(super) fn run(dir: &Path, args: ExplainArgs) -> anyhow::Result<ExitCode> {
     let visit = SimulatedVisit {

@@ -1,14 +1,23 @@
-//! `coupon-admin export`: the coupon codes as a file that can be imported again.
+//! `coupon-admin export`: writes all coupon codes to a file that can be imported again.
 
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use clap::Args;
 use rusqlite::TransactionBehavior;
 
-use super::ExportArgs;
 use super::output::Output;
 use crate::{export, store};
+
+#[derive(Debug, Args)]
+pub(super) struct ExportArgs {
+    /// The CSV file; the standard output if missing or `-`
+    file: Option<PathBuf>,
+    /// Replace an existing file
+    #[arg(long)]
+    force: bool,
+}
 
 pub(super) fn run(dir: &Path, args: &ExportArgs) -> anyhow::Result<()> {
     let mut connection = store::connect_existing(dir)?;

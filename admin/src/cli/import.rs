@@ -1,16 +1,17 @@
-//! `coupon-admin import` on the terminal: progress while it runs, then what came of it.
+//! `coupon-admin import`: shows progress, then the result.
 
 use std::fs::File;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use rusqlite::Connection;
 
-use super::ImportArgs;
 use super::output::Output;
-use crate::catalog::FieldError;
+use crate::catalog::{BulkMode, FieldError};
 use crate::config::Config;
 use crate::disk::Disk;
 use crate::import::{self, Commit, ImportError, ImportSource, Progress, ReadError};
@@ -19,8 +20,29 @@ use crate::store::staging::{self, Intent};
 use crate::store::uploads::Outcome;
 use crate::store::{self, StoreError};
 
-/// How many wrong cells are shown.
-const SHOWN: u64 = 20;
+#[derive(Debug, Args)]
+pub(super) struct ImportArgs {
+    /// The CSV file
+    file: PathBuf,
+    /// Add new coupon codes, or update existing ones
+    #[arg(long, value_name = "add|update", default_value = "add")]
+    mode: BulkMode,
+    /// Skip invalid rows and save the others
+    #[arg(long)]
+    skip_invalid: bool,
+    /// Write all errors to this CSV file; `-` for the standard output
+    #[arg(long, value_name = "FILE")]
+    errors: Option<PathBuf>,
+    /// Replace an existing file of errors
+    #[arg(long)]
+    force: bool,
+    /// Allow codes that once belonged to another partner
+    #[arg(long)]
+    allow_reissue: bool,
+}
+
+/// The most invalid cells shown.
+const MAX_SHOWN: u64 = 20;
 
 pub(super) fn run(config: &Config, args: ImportArgs) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
@@ -33,11 +55,11 @@ pub(super) fn run(config: &Config, args: ImportArgs) -> anyhow::Result<ExitCode>
     bar.finish_and_clear();
     match outcome {
         Ok(outcome) => {
-            say(&outcome, began.elapsed());
+            print_outcome(&outcome, began.elapsed());
             Ok(ExitCode::SUCCESS)
         }
         Err(error @ ImportError::Refused(_)) => {
-            report(&connection, errors)?;
+            report_faults(&connection, errors)?;
             eprintln!("{error}");
             Ok(ExitCode::FAILURE)
         }
@@ -79,7 +101,7 @@ fn progress_bar(bytes: u64) -> anyhow::Result<ProgressBar> {
     Ok(bar)
 }
 
-fn say(outcome: &Outcome, took: Duration) {
+fn print_outcome(outcome: &Outcome, took: Duration) {
     let Outcome { created, updated, unchanged, skipped, .. } = outcome;
     let seconds = took.as_secs_f64();
     match (created, updated + unchanged) {
@@ -93,7 +115,7 @@ fn say(outcome: &Outcome, took: Duration) {
     }
 }
 
-fn report(connection: &Connection, errors: Option<Output>) -> anyhow::Result<()> {
+fn report_faults(connection: &Connection, errors: Option<Output>) -> anyhow::Result<()> {
     let (mut shown, mut more) = (0, 0_u64);
     staging::each_fault(
         connection,
@@ -101,7 +123,7 @@ fn report(connection: &Connection, errors: Option<Output>) -> anyhow::Result<()>
         |_, line, FieldError { field, error }| {
             shown += 1;
             match (line.unwrap_or_default(), field.as_str()) {
-                _ if shown > SHOWN => more += 1,
+                _ if shown > MAX_SHOWN => more += 1,
                 (line, "") => eprintln!("line {line}: {error}"),
                 (line, column) => eprintln!("line {line}, column {column}: {error}"),
             }

@@ -1,8 +1,8 @@
-//! Where a command writes its file: `-` is the standard output, and what is there already is replaced
-//! only on demand.
+//! Output of a command: a file, or the standard output for `-`. An existing file is replaced only on
+//! demand.
 //!
-//! A file gets its name when it is complete, so one that was broken off is no file. Only its owner may
-//! read it: codes, notes and partners are nobody else's.
+//! A file gets its name when it is complete, so an interrupted command leaves none. Only the owner may read
+//! the file, because codes, notes and partners are confidential.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -15,18 +15,16 @@ use crate::private_file::NewFile;
 /// The name of the standard output.
 const STANDARD: &str = "-";
 
-/// Where a command writes.
 pub(super) enum Output {
-    /// The standard output.
     Standard,
-    /// A file that has no name yet, and whether another one may have its name.
+    /// A file without a name yet, its later name, and whether to replace an existing file.
     New(NewFile, PathBuf, bool),
-    /// What is no file: a device, a pipe.
+    /// A device or pipe.
     Device(File, PathBuf),
 }
 
 impl Output {
-    /// Before any work is done, so that nobody waits for a refusal.
+    /// Call this before any work, so that a refusal comes early.
     pub(super) fn open(path: &Path, force: bool) -> anyhow::Result<Output> {
         if is_standard(path) {
             return Ok(Output::Standard);
@@ -44,12 +42,12 @@ impl Output {
         }
     }
 
-    /// Whether it is the standard output, which then holds nothing else.
+    /// Whether the output is the standard output, which then must contain nothing else.
     pub(super) fn is_standard(&self) -> bool {
         matches!(self, Output::Standard)
     }
 
-    /// What is said when writing to it fails.
+    /// Error text for a failed write.
     pub(super) fn failure(&self) -> String {
         match self {
             Output::Standard => "cannot write to the standard output".into(),
@@ -80,7 +78,7 @@ impl Output {
     }
 }
 
-/// Whether a file's name stands for the standard output.
+/// Whether the file name stands for the standard output.
 pub(super) fn is_standard(path: &Path) -> bool {
     path.as_os_str() == STANDARD
 }

@@ -1,19 +1,20 @@
-//! An error and its causes as one sentence.
+//! Formats an error with its causes as one sentence.
 
-/// Most errors tell their cause themselves: one whose words stand there already is not said again.
+/// Joins an error and its causes. Most errors already include the text of their cause; such a cause is
+/// not repeated.
 #[must_use]
 pub fn sentence(error: &anyhow::Error) -> String {
-    let mut said = String::new();
+    let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {
-        if said.contains(&cause) {
+        if text.contains(&cause) {
             continue;
         }
-        if !said.is_empty() {
-            said.push_str(": ");
+        if !text.is_empty() {
+            text.push_str(": ");
         }
-        said.push_str(&cause);
+        text.push_str(&cause);
     }
-    said
+    text
 }
 
 #[cfg(test)]
@@ -24,12 +25,12 @@ mod tests {
     use crate::import::ReadError;
 
     #[test]
-    fn a_cause_is_said_once() {
+    fn a_cause_is_text_once() {
         let source = || std::io::Error::from_raw_os_error(2);
         let open = ReadError::Open { path: "codes.csv".into(), source: source() };
-        let told = sentence(&anyhow::Error::from(open).context("cannot import codes.csv"));
-        assert_eq!(told.matches("No such file").count(), 1, "{told}");
-        let told = sentence(&Err::<(), _>(source()).context("cannot write x").unwrap_err());
-        assert!(told.starts_with("cannot write x: No such file"), "{told}");
+        let text = sentence(&anyhow::Error::from(open).context("cannot import codes.csv"));
+        assert_eq!(text.matches("No such file").count(), 1, "{text}");
+        let text = sentence(&Err::<(), _>(source()).context("cannot write x").unwrap_err());
+        assert!(text.starts_with("cannot write x: No such file"), "{text}");
     }
 }

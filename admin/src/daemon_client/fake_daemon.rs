@@ -1,4 +1,4 @@
-//! A daemon for tests: a real server on a real Unix socket, with blocks put into its hands.
+//! A daemon for tests: a server on a Unix socket that serves the blocks given by the test.
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -25,30 +25,30 @@ use super::DaemonClient;
 pub(crate) const STREAM: StreamId = StreamId { node: 0, incarnation: 1, thread: 0 };
 pub(crate) const KEY: ClickIdKey = ClickIdKey([7; 16]);
 
-/// What the server has to say.
+/// Contents and recorded requests.
 #[derive(Default)]
 pub(crate) struct FakeState {
-    /// Answered after the cursor, in this order.
+    /// Click blocks, in feed order.
     pub(crate) blocks: Vec<Vec<u8>>,
-    /// Answers all blocks, whatever the cursor says.
+    /// Serves all blocks regardless of the cursor.
     pub(crate) repeats: bool,
-    /// What it was asked with last.
+    /// Cursor of the last request.
     pub(crate) cursor: Cursor,
-    /// Where it reads the index from.
+    /// The index folder.
     pub(crate) index_dir: PathBuf,
-    /// Its spool: the bytes of each postback, the first with the sequence 1.
+    /// The spool: the bytes of each postback, the first with sequence 1.
     pub(crate) postbacks: Vec<Vec<u8>>,
-    /// Its spool's name; another one after it was lost.
+    /// The spool's name; another one stands for a new spool after a loss.
     pub(crate) spool: u8,
-    /// Answers all postbacks, whatever the cursor says.
+    /// Serves all postbacks regardless of the cursor.
     pub(crate) repeats_postbacks: bool,
-    /// What the admin said of postbacks, all of it.
+    /// All verdicts of the admin.
     pub(crate) verdicts: Vec<Verdict>,
-    /// How far the admin said it has come in the spool.
+    /// The admin's last cursor in the spool.
     pub(crate) acknowledged: u64,
-    /// Refuses generations up to this one, which it serves already.
+    /// Already serves this generation, and refuses generations up to it.
     pub(crate) serves_generation: Option<u64>,
-    /// The levels it was to load ahead.
+    /// Names of preloaded levels.
     pub(crate) preloaded: Vec<String>,
 }
 
@@ -113,7 +113,7 @@ async fn answer(
 }
 
 impl FakeState {
-    /// Takes the verdicts, and says whether there is nothing to give.
+    /// Notes the cursor; returns whether no postback follows it.
     fn is_without_postbacks(&mut self, question: &[u8]) -> bool {
         let question = PollRequest::decode(question).unwrap();
         let spool = SpoolId([self.spool; 16]);
@@ -166,7 +166,7 @@ fn reload(hands: &FakeState) -> (StatusCode, Vec<u8>) {
     (status, served.to_string().into_bytes())
 }
 
-/// One click to be put into a block.
+/// One click of a block.
 #[derive(Clone, Copy)]
 pub(crate) struct Sample {
     pub(crate) unix_ms: u64,
@@ -175,7 +175,7 @@ pub(crate) struct Sample {
     pub(crate) partner_id: u32,
     pub(crate) reason: Reason,
     pub(crate) kind: VisitKind,
-    /// Who comes; nobody twice, where it is not said.
+    /// Number of the visitor; `None` gives each click its own.
     pub(crate) visitor: Option<u8>,
     pub(crate) user_agent: &'static str,
     pub(crate) sub1: &'static str,
@@ -202,12 +202,12 @@ impl Sample {
     }
 }
 
-/// A block of a stream, whose first click has `first_sequence`.
+/// Builds a block of a stream; its first click has `first_sequence`.
 pub(crate) fn block(stream: StreamId, first_sequence: u64, clicks: &[Sample]) -> Vec<u8> {
     block_by(&KEY, stream, first_sequence, clicks)
 }
 
-/// As [`block`], with ids that are signed by a network's own key.
+/// Like [`block`], with ids signed by `key`.
 pub(crate) fn block_by(
     key: &ClickIdKey,
     stream: StreamId,

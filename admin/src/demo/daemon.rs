@@ -1,4 +1,4 @@
-//! The `coupond` of a demo: found, started, started again, stopped.
+//! The `coupond` process of the demo: found, started, restarted, stopped.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,28 +11,28 @@ use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
 const START_DEADLINE: Duration = Duration::from_secs(30);
-/// A little longer than its own drain takes at the most.
+/// A little longer than the longest drain of `coupond`.
 const STOP_DEADLINE: Duration = Duration::from_secs(15);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// A daemon that ran this long did not die of its start.
+/// After running this long, a daemon has started successfully.
 const SETTLED: Duration = Duration::from_secs(10);
 
-/// Where a demo's daemon runs and on what.
+/// Program, addresses and folders of the daemon.
 #[derive(Debug, Clone)]
 pub(super) struct Daemon {
     pub(super) program: PathBuf,
-    /// As asked for; the real one, once it has started.
+    /// The requested address; after the start, the actual one.
     pub(super) listen: SocketAddr,
     pub(super) data: PathBuf,
     pub(super) index: PathBuf,
     pub(super) runtime: PathBuf,
 }
 
-/// The daemon's program in the folder of this one.
+/// Path of `coupond` in the folder of this program.
 pub(super) fn program_beside_this() -> anyhow::Result<PathBuf> {
     let program = std::env::current_exe()
-        .context("cannot find out where this program lies")?
+        .context("cannot find the path of this program")?
         .with_file_name("coupond");
     if !program.is_file() {
         bail!("{} is not there; build both programs: cargo build --release", program.display());
@@ -41,16 +41,16 @@ pub(super) fn program_beside_this() -> anyhow::Result<PathBuf> {
 }
 
 impl Daemon {
-    /// Starts it for the first time and learns its real address.
+    /// Starts the daemon and reads its actual address.
     pub(super) async fn start(&mut self) -> anyhow::Result<Child> {
         let address_file = self.runtime.join("coupond.addr");
-        // One that was killed left its address behind.
+        // A killed daemon leaves its address file.
         let _ = std::fs::remove_file(&address_file);
         let mut child = self.spawn()?;
         let deadline = Instant::now() + START_DEADLINE;
         loop {
             if let Some(status) = child.try_wait()? {
-                bail!("coupond did not start ({status}); what it says stands above");
+                bail!("coupond did not start ({status}); see its messages above");
             }
             let written = std::fs::read_to_string(&address_file).unwrap_or_default();
             if let Ok(address) = written.trim().parse() {
@@ -58,7 +58,7 @@ impl Daemon {
                 return Ok(child);
             }
             if Instant::now() > deadline {
-                bail!("coupond does not say where it listens");
+                bail!("coupond did not write its address within 30 s");
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -78,14 +78,14 @@ impl Daemon {
             .env("COUPOND_ACCEPT_ANY_HOST", "true")
             .env("COUPOND_LOG_LEVEL", "warn")
             .stdin(Stdio::null())
-            // Ctrl-C is for us alone; we stop the daemon.
+            // Ctrl-C must reach only this process, which then stops the daemon.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start {}", self.program.display()))
     }
 
-    /// Keeps it running until `stop`, then lets it drain.
+    /// Restarts the daemon when it dies. After `stop`, lets it drain.
     pub(super) async fn supervise(&self, mut child: Child, stop: CancellationToken) {
         let mut pause = FIRST_PAUSE;
         loop {
@@ -94,7 +94,7 @@ impl Daemon {
                 () = stop.cancelled() => return drain(child).await,
                 status = child.wait() => {
                     let status = status.map_or_else(|error| error.to_string(), |s| s.to_string());
-                    tracing::warn!(%status, "coupond died; starting it again");
+                    tracing::warn!(%status, "coupond died; restarting");
                 }
             }
             pause = if began.elapsed() > SETTLED {
@@ -121,10 +121,10 @@ async fn drain(mut child: Child) {
     if let Some(id) = id
         && let Err(error) = kill_process(id, Signal::TERM)
     {
-        tracing::warn!(%error, "cannot tell coupond to stop");
+        tracing::warn!(%error, "coupond not signalled to stop");
     }
     match tokio::time::timeout(STOP_DEADLINE, child.wait()).await {
         Ok(Ok(status)) if status.success() => {}
-        ended => tracing::warn!(?ended, "coupond did not stop well; its next start recovers"),
+        ended => tracing::warn!(?ended, "coupond did not stop cleanly; its next start recovers"),
     }
 }

@@ -1,7 +1,6 @@
-//! The network that an empty demo begins with: what the product's documentation speaks of, with
-//! dates that hold today.
+//! The sample network of an empty demo: the examples of the product's documentation, with current dates.
 //!
-//! It is created through the same rules as any edit.
+//! It is created by the same rules as any edit.
 
 use jiff::civil::Date;
 use serde::de::DeserializeOwned;
@@ -12,8 +11,8 @@ use crate::edit::{self, EditError, coupon_codes};
 use crate::json;
 use crate::store::WriteTx;
 
-/// What a code of the sample is there to show.
-pub(super) const SHOWN: [(&str, &str); 7] = [
+/// Codes of the sample, and the case that each one demonstrates.
+pub(super) const SAMPLE_CODES: [(&str, &str); 7] = [
     ("insta1", "partner Insta Style"),
     ("snapdog", "same offer, partner Snap Dog"),
     ("WINTER25", "with start and end date"),

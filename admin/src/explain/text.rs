@@ -1,13 +1,13 @@
-//! Sentences about what was decided.
+//! Describes a decision in sentences.
 
 use coupon_shared::civil_day::{Day, UNIX_DAYS_OF_DAY_0};
 use coupon_shared::decision::{Candidate, DecidedClick, Reason};
 use jiff::ToSpan;
 use jiff::civil::date;
 
-use super::Explanation;
+use super::explanation::Explanation;
 
-/// As in the API.
+/// Formats a day as in the API.
 pub(super) fn day(day: Day) -> String {
     let days = UNIX_DAYS_OF_DAY_0 + i64::from(day.0);
     let epoch = date(1970, 1, 1);
@@ -21,7 +21,7 @@ pub(super) fn rows(count: usize) -> String {
     }
 }
 
-/// What stands in a row's way.
+/// Describes the obstacle of a row.
 pub(super) fn reason(row: &Candidate<'_>) -> String {
     let (offer, partner) = (row.row.offer_id, row.row.partner_id);
     match row.reason {
@@ -44,7 +44,7 @@ pub(super) fn reason(row: &Candidate<'_>) -> String {
     }
 }
 
-/// Why it is this row.
+/// Describes why this row was chosen.
 pub(super) fn choice(
     rows: &[Candidate<'_>],
     click: &DecidedClick,

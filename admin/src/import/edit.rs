@@ -1,24 +1,22 @@
-//! Single rows of a staged file: added, edited, taken out, and judged again together with whatever
-//! has the same code.
+//! Adds, edits and removes single rows of a staged file, and validates all rows of the same code again.
 
 use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
-use super::{WrongRow, put, validate_rows};
+use super::wrong_row::WrongRow;
+use super::{put, validate_rows};
 use crate::catalog::{BulkRow, COLUMNS, Cells, FieldError, folded_code};
 use crate::store::StoreError;
 use crate::store::staging::judge::Scope;
 use crate::store::staging::{self, Intent, ShownRow};
 
-/// The cells that a request names.
-pub type Named = BTreeMap<String, String>;
+/// Cells of a request, by column name.
+pub type NamedCells = BTreeMap<String, String>;
 
-/// Says which names are no columns.
-///
 /// # Errors
-/// Those.
-pub fn check_names(named: &Named) -> Result<(), Vec<FieldError>> {
+/// The names that are not columns.
+pub fn check_names(named: &NamedCells) -> Result<(), Vec<FieldError>> {
     let unknown = named.keys().filter(|name| !COLUMNS.contains(&name.as_str()));
     let unknown: Vec<FieldError> = unknown
         .map(|name| FieldError {
@@ -30,28 +28,26 @@ pub fn check_names(named: &Named) -> Result<(), Vec<FieldError>> {
 }
 
 /// Adds a row at the end.
-///
-/// # Errors
-/// When SQLite fails.
-pub fn add(connection: &Connection, intent: Intent, named: &Named) -> Result<ShownRow, StoreError> {
+pub fn add(
+    connection: &Connection,
+    intent: Intent,
+    named: &NamedCells,
+) -> Result<ShownRow, StoreError> {
     let number = staging::next_number(connection)?;
     let row = ShownRow { number, line: None, cells: Cells::default(), faults: Vec::new() };
     replace(connection, intent, row, named, Vec::new())
 }
 
-/// Changes cells of a row; `None` when there is no such row.
-///
-/// # Errors
-/// When SQLite fails.
+/// Changes cells of a row; `None` if the row does not exist.
 pub fn change(
     connection: &Connection,
     intent: Intent,
     number: u32,
-    named: &Named,
+    named: &NamedCells,
 ) -> Result<Option<ShownRow>, StoreError> {
     let Some(row) = staging::find(connection, number)? else { return Ok(None) };
-    // A cell that could not be read is wrong until it is typed anew; one without a column stands
-    // for a row that has to be typed anew as a whole.
+    // An unreadable cell stays invalid until the request sets it. An error without a column concerns the
+    // whole row, and stays until the request sets all required cells.
     let mut unreadable = staging::unreadable(connection, number)?;
     let is_whole = super::header::needed(intent.mode).iter().all(|name| named.contains_key(*name));
     unreadable.retain(|cell| match cell.field.as_str() {
@@ -61,10 +57,7 @@ pub fn change(
     replace(connection, intent, row, named, unreadable).map(Some)
 }
 
-/// Takes a row out; `false` when there is no such row.
-///
-/// # Errors
-/// When SQLite fails.
+/// Removes a row; `false` if the row does not exist.
 pub fn remove(connection: &Connection, intent: Intent, number: u32) -> Result<bool, StoreError> {
     if staging::find(connection, number)?.is_none() {
         return Ok(false);
@@ -79,7 +72,7 @@ fn replace(
     connection: &Connection,
     intent: Intent,
     mut row: ShownRow,
-    named: &Named,
+    named: &NamedCells,
     unreadable: Vec<FieldError>,
 ) -> Result<ShownRow, StoreError> {
     for (column, cell) in COLUMNS.iter().zip(&mut row.cells.0) {

@@ -1,4 +1,4 @@
-//! Everything that is wrong with a staged file, as CSV: one line for each wrong cell.
+//! Lists the errors of a staged file as CSV, one line for each invalid cell.
 
 use std::io::{self, Write};
 
@@ -7,21 +7,19 @@ use rusqlite::Connection;
 use crate::csv_file::CsvWriter;
 use crate::store::{StoreError, staging};
 
-/// Why the list could not be written.
+/// Why the list cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum ErrorsError {
-    /// The staged file could not be read.
+    /// The staged file cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The list could not be written.
+    /// The output cannot be written.
     #[error("the list of errors cannot be written: {0}")]
     Write(#[from] io::Error),
 }
 
-/// Writes the list.
-///
 /// # Errors
-/// When the rows cannot be read, or the list not be written.
+/// When the rows cannot be read or the list cannot be written.
 pub fn write(connection: &Connection, out: impl Write) -> Result<(), ErrorsError> {
     let mut out = CsvWriter::begin(out, &["row", "line", "column", "error"])?;
     staging::each_fault(connection, u64::from(u32::MAX), |number, line, fault| {

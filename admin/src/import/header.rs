@@ -1,12 +1,12 @@
-//! The first line of a file: which column stands where.
+//! The header of a file: maps column names to positions.
 
 use csv::ByteRecord;
 
-use super::ReadError;
+use super::read_error::ReadError;
 use crate::catalog::text::trim_invisible;
 use crate::catalog::{BulkMode, COLUMNS};
 
-/// The cell of each known column.
+/// Position of each known column in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) places: [Option<usize>; COLUMNS.len()],
@@ -39,7 +39,7 @@ impl Header {
     }
 }
 
-/// The columns that must be there.
+/// The required columns.
 pub(super) fn needed(mode: BulkMode) -> &'static [&'static str] {
     match mode {
         BulkMode::Add => &["offer_id", "affiliate_id", "coupon_code", "status"],

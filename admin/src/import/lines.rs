@@ -1,18 +1,18 @@
-//! A file's text with every row ended by LF alone, and the last one too, so that the parser's count of
-//! lines is the editor's; and its end made visible, so that a quote that is never closed is told from a
-//! file that ends. What stands inside quotes stays as it is, line ends included: it is somebody's text.
+//! Normalises a file's text for the CSV parser: every row, including the last, ends with LF alone, so the
+//! parser counts lines as an editor does. An end mark follows the last row, so an unclosed quote is told
+//! from the end of the file. Text inside quotes is unchanged, including its line ends.
 //!
-//! No file, however broken, needs more memory than [`MAX_RECORD_BYTES`].
+//! A malformed file needs at most [`MAX_RECORD_BYTES`] of memory.
 
 use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Read};
 use std::rc::Rc;
 
 const BUFFER_BYTES: usize = 64 * 1024;
-/// More than the widest row; a quote that is never closed would else swallow the file.
+/// Larger than the widest row. Without a limit, an unclosed quote would read the whole file into memory.
 pub(super) const MAX_RECORD_BYTES: u64 = 256 * 1024;
 
-/// A row of its own behind the end of the file. Its place makes it one, not its content.
+/// An extra row after the end of the file. Its position marks the end, not its content.
 pub(super) const END_MARK: &[u8] = b"end";
 
 pub(super) struct Lines<R> {
@@ -20,12 +20,12 @@ pub(super) struct Lines<R> {
     holds_cr: bool,
     place: Place,
     last: u8,
-    /// What is still to be sent of the mark.
+    /// The unsent part of the mark.
     mark: &'static [u8],
     counts: Rc<Counts>,
 }
 
-/// Where the next byte stands, as the parser sees it: a quote opens a cell only at its beginning.
+/// The parser's state before the next byte. A quote opens a quoted cell only at the cell's beginning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     /// At the beginning of a cell.
@@ -34,7 +34,7 @@ enum Place {
     Plain,
     /// Between a cell's quotes.
     Quoted,
-    /// Behind a quote that closes the cell, unless another one follows.
+    /// After a quote, which closes the cell unless another quote follows.
     Closing,
 }
 
@@ -50,16 +50,16 @@ impl Place {
     }
 }
 
-/// What the reader of rows is told while the parser reads.
+/// Byte counts, shared with the reader of rows.
 #[derive(Default)]
 pub(super) struct Counts {
-    /// Bytes read of the file.
+    /// Bytes read from the file.
     pub(super) of_file: Cell<u64>,
-    /// Bytes given since a row was begun.
+    /// Bytes passed on since the row's beginning.
     pub(super) of_row: Cell<u64>,
-    /// Bytes given of the text.
+    /// Bytes of text passed on.
     given: Cell<u64>,
-    /// How many bytes the text has, once its end is reached.
+    /// Length of the text in bytes, known at its end.
     pub(super) text_bytes: Cell<Option<u64>>,
 }
 
@@ -97,7 +97,7 @@ impl<R: Read> Read for Lines<R> {
             if available.is_empty() {
                 return Ok(self.end(out));
             }
-            // A CR held back from the last part may need a place of its own.
+            // Leaves one byte for a CR held back from the last read.
             let taken = available.len().min(out.len().saturating_sub(1));
             for &byte in &available[..taken] {
                 if self.holds_cr && byte != b'\n' {

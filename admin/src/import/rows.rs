@@ -12,7 +12,8 @@ use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 
 use super::header::Header;
 use super::lines::{Counts, END_MARK, Lines};
-use super::{ReadError, Row, WrongRow};
+use super::read_error::ReadError;
+use super::wrong_row::{Row, WrongRow};
 use crate::catalog::{
     BulkMode, BulkRow, COLUMNS, Cells, FieldError, folded_code, unescape_formula,
 };
@@ -21,7 +22,7 @@ const BUFFER_BYTES: usize = 64 * 1024;
 const MAX_CELL_BYTES: usize = 8 * 1024;
 /// How much of a file is looked at for what kind it is; longer than any header.
 const LOOKED_AT: u64 = 8 * 1024;
-/// How files begin that are taken for CSV by mistake, and what they are.
+/// First bytes and names of file types often mistaken for CSV.
 const OTHER_FILES: [(&[u8], &str); 2] = [
     (b"PK\x03\x04", "an Excel workbook (XLSX) or another ZIP archive"),
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook (XLS)"),
@@ -37,7 +38,6 @@ pub(super) struct Rows<R> {
 }
 
 impl<R: Read> Rows<R> {
-    /// Reads the header.
     pub(super) fn open(mode: BulkMode, mut file: R) -> Result<Rows<R>, ReadError> {
         let mut start = Vec::new();
         let looked = file.by_ref().take(LOOKED_AT).read_to_end(&mut start);
@@ -65,7 +65,7 @@ impl<R: Read> Rows<R> {
         self.counts.of_file.get()
     }
 
-    /// The next row and its line, right or wrong; `None` at the end.
+    /// Returns the next row, valid or not, and its first line; `None` at the end.
     pub(super) fn next_row(&mut self) -> Result<Option<(u64, Row)>, ReadError> {
         self.counts.of_row.set(0);
         let next_line = self.reader.position().line();
@@ -82,8 +82,8 @@ impl<R: Read> Rows<R> {
         Ok(Some((line, self.check())))
     }
 
-    /// Where the row just read began. The parser stands behind its end; what is not the row's own
-    /// before it are blank lines.
+    /// First line of the row just read. The parser is at the line after its end; blank lines before the
+    /// row do not count.
     fn first_line(&self) -> u64 {
         let inside = self.record.iter().flatten().filter(|byte| **byte == b'\n').count() as u64;
         self.reader.position().line().saturating_sub(inside + 1)
@@ -105,7 +105,7 @@ impl<R: Read> Rows<R> {
             }
         }
         if !unreadable.is_empty() {
-            // The other cells are judged once all can be read.
+            // The other cells are checked when all are readable.
             return wrong(folded(self.mode, &cells), cells, unreadable, Vec::new());
         }
         BulkRow::read(self.mode, &cells)
@@ -113,15 +113,14 @@ impl<R: Read> Rows<R> {
     }
 }
 
-/// Tells a file that is something else than CSV text by its beginning, because what is wrong with its
-/// header would say nothing.
+/// Recognises a file of another type by its first bytes. An error about its header would not help.
 fn check_kind(start: &[u8]) -> Result<(), ReadError> {
     if let Some((_, kind)) = OTHER_FILES.iter().find(|(magic, _)| start.starts_with(magic)) {
         return Err(ReadError::Workbook(kind));
     }
     let mut end = start.iter().skip_while(|byte| !matches!(byte, b'\r' | b'\n'));
     let is_cr_alone = end.next() == Some(&b'\r') && end.next().is_some_and(|next| *next != b'\n');
-    // In UTF-16 another byte stands between.
+    // In UTF-16 a NUL byte separates CR and LF.
     let is_only_cr = is_cr_alone && !start.contains(&0);
     if is_only_cr { Err(ReadError::OnlyCr) } else { Ok(()) }
 }

@@ -1,5 +1,5 @@
-//! The verdicts on staged rows: the answers of the set-wise questions, in sentences that name the
-//! other row or the owner.
+//! Validates staged rows against each other and the store, and describes each error in a sentence with
+//! the other row or the owner.
 
 use rusqlite::Connection;
 
@@ -9,10 +9,7 @@ use crate::store::StoreError;
 use crate::store::staging::judge::{self as checks, Scope};
 use crate::store::staging::{FaultKind, Intent, add_fault};
 
-/// Judges all rows that are right by themselves, or those of some codes, beside the others and the store.
-///
-/// # Errors
-/// When SQLite fails.
+/// Validates the rows in `scope` without errors of their own.
 pub fn validate_rows(
     connection: &Connection,
     intent: Intent,
@@ -37,7 +34,7 @@ pub fn validate_rows(
 
 type Note<'a> = &'a dyn Fn(u32, &str, &str) -> Result<(), StoreError>;
 
-/// What a row names must be there, and its place be free.
+/// Offers and partners must exist, and a code occurs once on an offer.
 fn check_offers_and_partners(connection: &Connection, note: Note<'_>) -> Result<(), StoreError> {
     checks::each_missing_offer(connection, |(number, id)| {
         note(number, "offer_id", &format!("there is no offer {id}"))

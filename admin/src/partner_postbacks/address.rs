@@ -1,10 +1,10 @@
-//! Which addresses a partner's server may have: those of the public internet, and what the operator
-//! allows beside them.
+//! Permitted addresses of partners' servers: the public internet, and networks that the operator
+//! allows.
 //!
-//! An IPv6 form that carries an IPv4 address (mapped, NAT64, 6to4) is judged by what it carries.
-//! Every address is judged right before the connection is made to that very address, so a name that
-//! leads elsewhere the next time gains nothing. A public address may be this machine's own: nothing is
-//! sent there either, because our own listeners are behind it.
+//! An IPv6 address with an embedded IPv4 address (mapped, NAT64, 6to4) is checked by the embedded one.
+//! Every address is checked directly before the connection to this same address, so a name gains
+//! nothing by resolving to another address later. A public address of this machine is forbidden as
+//! well, because our own listeners are behind it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::sync::Arc;
@@ -32,9 +32,9 @@ const NOT_PUBLIC_V4: [(Ipv4Addr, u8); 15] = [
     (Ipv4Addr::new(224, 0, 0, 0), 4),
     (Ipv4Addr::new(240, 0, 0, 0), 4),
 ];
-/// All that is handed out to be routed.
+/// The range of globally routed addresses.
 const GLOBAL_V6: (Ipv6Addr, u8) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
-/// Inside it: protocol assignments (Teredo among them) and documentation.
+/// Exceptions in [`GLOBAL_V6`]: protocol assignments (including Teredo) and documentation.
 const NOT_PUBLIC_V6: [(Ipv6Addr, u8); 3] = [
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),
     (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32),
@@ -43,44 +43,44 @@ const NOT_PUBLIC_V6: [(Ipv6Addr, u8); 3] = [
 const NAT64: (Ipv6Addr, u8) = (Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96);
 const SIX_TO_FOUR: (Ipv6Addr, u8) = (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16);
 
-/// An address that nothing is sent to.
+/// A forbidden address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{host} has no address in the public internet that is another machine's ({refused}); nothing is sent there"
 )]
 pub struct NotPublic {
-    /// As written in the URL.
+    /// The host in the URL.
     pub host: String,
-    /// What it stands for.
+    /// The host's address.
     pub refused: IpAddr,
 }
 
-/// What may be spoken to; clones share it.
+/// Decides which addresses may be contacted. Clones share the list.
 #[derive(Debug, Clone)]
 pub struct Addresses {
     allowed: Arc<[IpNet]>,
 }
 
 impl Addresses {
-    /// The public internet and these networks.
+    /// Permits the public internet and `allowed`.
     #[must_use]
     pub fn new(allowed: &[IpNet]) -> Addresses {
         Addresses { allowed: allowed.into() }
     }
 
-    /// Whether an address may be spoken to.
+    /// Whether an address may be contacted.
     #[must_use]
     pub fn permit(&self, address: IpAddr) -> bool {
-        let carried = carried(address);
-        let is_allowed = |network: &IpNet| network.contains(&address) || network.contains(&carried);
-        self.allowed.iter().any(is_allowed) || (is_public(carried) && !is_this_machines(carried))
+        let embedded = embedded(address);
+        let is_allowed =
+            |network: &IpNet| network.contains(&address) || network.contains(&embedded);
+        self.allowed.iter().any(is_allowed) || (is_public(embedded) && !is_this_machines(embedded))
     }
 
-    /// That the host of a URL is a name, or an address that may be spoken to. Names are judged when
-    /// they are resolved.
+    /// Checks the host of a URL if the host is an address. Names are checked when resolved.
     ///
     /// # Errors
-    /// When it is another address.
+    /// When the address is forbidden.
     pub fn check_literal(&self, url: &Url) -> Result<(), NotPublic> {
         let address = match url.host() {
             Some(Host::Ipv4(address)) => IpAddr::V4(address),
@@ -94,8 +94,8 @@ impl Addresses {
     }
 }
 
-/// The IPv4 address inside an IPv6 one, where there is one.
-fn carried(address: IpAddr) -> IpAddr {
+/// Returns the IPv4 address embedded in an IPv6 address, else the address itself.
+fn embedded(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else { return address };
     let [.., a, b, c, d] = v6.octets();
     if v6.to_ipv4_mapped().is_some() || within_v6(v6, NAT64) {
@@ -114,8 +114,8 @@ fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// Only an address of this machine can be bound to, unless the system lets every address be bound to,
-/// and then it is not known.
+/// Tests by binding: only an address of this machine can be bound. If the system lets any address be
+/// bound, the answer is unknown, and this returns false.
 fn is_this_machines(address: IpAddr) -> bool {
     let can_bind = |address: IpAddr| UdpSocket::bind((address, 0)).is_ok();
     let never_ours: IpAddr = match address {

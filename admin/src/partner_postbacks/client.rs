@@ -1,8 +1,8 @@
-//! One request to a partner's server.
+//! Sends requests to partners' servers.
 //!
-//! What bounds it: the connection and the whole exchange have deadlines, redirects are not followed,
-//! no proxy is used, and of an answer's body no more is read than lets the connection be used again.
-//! It never tells a URL in an error, because partners put secrets of theirs into them.
+//! Bounds: connection and exchange have deadlines, redirects are not followed, no proxy is used, and
+//! at most 64 KiB of a response body are read, which usually lets the connection be re-used. Errors
+//! never contain the URL, because partners put secrets into URLs.
 
 use std::error::Error as _;
 use std::fmt::Write as _;
@@ -22,66 +22,66 @@ use super::resolve::{Lookup, Resolver};
 use super::signature::signature;
 use crate::catalog::{OwnHosts, OwnTrackingDomain};
 
-/// Read of an answer's body.
+/// The most bytes read of a response body.
 const MAX_BODY: usize = 64 << 10;
-/// Shown of it.
+/// The most bytes shown of a response body or error.
 const MAX_SHOWN: usize = 1024;
-/// Connections to one server that are kept for the next request.
+/// Idle connections kept for each server.
 const MAX_IDLE: usize = 2;
 const IDLE: Duration = Duration::from_secs(30);
 
-/// What came of a request.
+/// The outcome of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequestOutcome {
-    /// An answer.
+    /// The server answered.
     Answered {
-        /// Its status.
+        /// HTTP status.
         status: u16,
-        /// When to come again, if it says so.
+        /// The `Retry-After` header.
         retry_after: Option<Duration>,
-        /// The body's beginning.
+        /// The first bytes of the body.
         body: String,
     },
-    /// The server may not be spoken to.
+    /// The server must not be contacted.
     Refused(Refused),
-    /// There was no answer.
+    /// There was no response.
     Failed(String),
 }
 
-/// Why a server may not be spoken to.
+/// Why a server must not be contacted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// It has no address that may be.
+    /// The host has no permitted address.
     #[error(transparent)]
     NotPublic(#[from] NotPublic),
-    /// It is our own.
+    /// The host is a tracking domain.
     #[error(transparent)]
     OwnTrackingDomain(#[from] OwnTrackingDomain),
 }
 
-/// What is to be requested.
+/// A request to be sent.
 #[derive(Debug)]
 pub(super) struct OutgoingRequest<'a> {
-    /// With its values.
+    /// All macros are expanded.
     pub url: &'a str,
-    /// Or empty.
+    /// Empty for an unsigned request.
     pub signing_key: &'a str,
-    /// None: a test.
+    /// `None` for a test.
     pub delivery_id: Option<u32>,
 }
 
-/// Why nothing can be sent at all.
+/// Why the HTTP client cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The cryptography offers no version of TLS.
+    /// TLS is not available.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
-    /// The client refuses its settings.
+    /// The client rejects the settings.
     #[error("the HTTP client cannot be set up: {0}")]
     Client(#[from] reqwest::Error),
 }
 
-/// Makes requests; clones share connections.
+/// Clones share connections.
 #[derive(Clone)]
 pub(super) struct PostbackClient {
     client: Client,
@@ -97,7 +97,7 @@ impl PostbackClient {
         timeout: Duration,
     ) -> Result<PostbackClient, ClientError> {
         let client = Client::builder()
-            .tls_backend_preconfigured(tls()?)
+            .tls_backend_preconfigured(tls_config()?)
             .dns_resolver(Arc::new(Resolver::new(addresses.clone(), lookup)))
             .no_proxy()
             .redirect(redirect::Policy::none())
@@ -111,12 +111,12 @@ impl PostbackClient {
         Ok(PostbackClient { client, addresses, timeout })
     }
 
-    /// What may be spoken to.
+    /// The permitted addresses.
     pub(super) fn addresses(&self) -> &Addresses {
         &self.addresses
     }
 
-    /// Requests a URL, unless it leads to one of our own hosts, and says what came of it.
+    /// Sends a GET request, unless the host is a tracking domain or a forbidden address.
     pub(super) async fn run(&self, request: OutgoingRequest<'_>, own: &OwnHosts) -> RequestOutcome {
         let url = match Url::parse(request.url) {
             Ok(url) => url,
@@ -137,8 +137,8 @@ impl PostbackClient {
             builder = builder.header(DELIVERY_HEADER, id);
         }
         match builder.send().await {
-            Ok(response) => answered(response).await,
-            Err(error) => self.failed(error),
+            Ok(response) => read_response(response).await,
+            Err(error) => self.failed_outcome(error),
         }
     }
 
@@ -147,8 +147,8 @@ impl PostbackClient {
         Ok(self.addresses.check_literal(url)?)
     }
 
-    fn failed(&self, error: reqwest::Error) -> RequestOutcome {
-        if let Some(refused) = refusal(&error) {
+    fn failed_outcome(&self, error: reqwest::Error) -> RequestOutcome {
+        if let Some(refused) = address_refusal(&error) {
             return RequestOutcome::Refused(refused.clone().into());
         }
         if error.is_timeout() && !error.is_connect() {
@@ -157,14 +157,16 @@ impl PostbackClient {
                 self.timeout.as_millis()
             ));
         }
-        RequestOutcome::Failed(sentence(error.without_url()))
+        RequestOutcome::Failed(error_chain(error.without_url()))
     }
 }
 
-/// A status is an answer, whether or not the body behind it breaks off.
-async fn answered(mut response: Response) -> RequestOutcome {
-    let retry_after =
-        response.headers().get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?));
+/// A status counts as an answer even if the body ends early.
+async fn read_response(mut response: Response) -> RequestOutcome {
+    let retry_after = response
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|value| parse_retry_after(value.to_str().ok()?));
     let mut body = Vec::new();
     while body.len() < MAX_BODY
         && let Ok(Some(chunk)) = response.chunk().await
@@ -176,8 +178,8 @@ async fn answered(mut response: Response) -> RequestOutcome {
     RequestOutcome::Answered { status: response.status().as_u16(), retry_after, body }
 }
 
-/// Seconds, or a date.
-fn retry_after(text: &str) -> Option<Duration> {
+/// Parses seconds or an HTTP date.
+fn parse_retry_after(text: &str) -> Option<Duration> {
     if let Ok(seconds) = text.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }
@@ -185,7 +187,7 @@ fn retry_after(text: &str) -> Option<Duration> {
     at.duration_since(jiff::Timestamp::now()).try_into().ok()
 }
 
-fn refusal(error: &reqwest::Error) -> Option<&NotPublic> {
+fn address_refusal(error: &reqwest::Error) -> Option<&NotPublic> {
     let mut cause = error.source();
     while let Some(error) = cause {
         if let Some(refused) = error.downcast_ref() {
@@ -196,7 +198,7 @@ fn refusal(error: &reqwest::Error) -> Option<&NotPublic> {
     None
 }
 
-fn sentence(error: reqwest::Error) -> String {
+fn error_chain(error: reqwest::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -206,9 +208,9 @@ fn sentence(error: reqwest::Error) -> String {
     text.chars().take(MAX_SHOWN).collect()
 }
 
-/// The roots that are part of this program, so that it works on a machine without any, and those of
-/// the machine, so that newer ones and an operator's own count too.
-fn tls() -> Result<ClientConfig, rustls::Error> {
+/// Trusts the built-in root certificates, for machines without any, and the system's, which may be
+/// newer or the operator's own.
+fn tls_config() -> Result<ClientConfig, rustls::Error> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -228,15 +230,14 @@ mod tests {
 
     static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
 
-    /// A name server that leads to an address that may be spoken to the first time, and then
-    /// elsewhere on this machine.
+    /// Resolves to a permitted address the first time, and then to another address of this machine.
     fn rebinding(name: &str) -> io::Result<Vec<IpAddr>> {
         assert_eq!(name, "partner.example");
         let last = if LOOKUPS.fetch_add(1, Ordering::SeqCst) == 0 { 1 } else { 2 };
         Ok(vec![Ipv4Addr::new(127, 0, 0, last).into()])
     }
 
-    /// Answers one request and gives what it asked for.
+    /// Answers one request; the thread returns the request's text.
     fn serve_once() -> (u16, JoinHandle<String>) {
         let listener = TcpListener::bind("0.0.0.0:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -311,14 +312,14 @@ mod tests {
 
     #[test]
     fn a_server_says_when_to_come_again_in_seconds_or_as_a_date() {
-        assert_eq!(retry_after("120"), Some(Duration::from_secs(120)));
+        assert_eq!(parse_retry_after("120"), Some(Duration::from_secs(120)));
         let in_a_minute = jiff::Timestamp::now() + Duration::from_secs(60);
         let date =
             jiff::fmt::rfc2822::to_string(&in_a_minute.to_zoned_datetime(jiff::tz::TimeZone::UTC))
                 .unwrap();
-        let wait = retry_after(&date).unwrap();
+        let wait = parse_retry_after(&date).unwrap();
         assert!((58..=60).contains(&wait.as_secs()), "{wait:?}");
-        assert_eq!(retry_after("Fri, 01 Jan 2021 00:00:00 GMT"), None);
-        assert_eq!(retry_after("soon"), None);
+        assert_eq!(parse_retry_after("Fri, 01 Jan 2021 00:00:00 GMT"), None);
+        assert_eq!(parse_retry_after("soon"), None);
     }
 }

@@ -1,14 +1,14 @@
-//! What follows from an attempt: it is delivered, it is tried again later, or it is dead.
+//! Decides after each attempt: delivered, retry later, or dead.
 //!
-//! | what came | then |
+//! | response | outcome |
 //! |---|---|
 //! | 2xx | delivered |
-//! | 410 | dead at once: the partner says that nobody is there any more |
-//! | 3xx, 4xx but 408, 425 and 429, an address that may not be spoken to | dead after [`REFUSALS`] attempts, some 20 minutes: a slip on the other side is mended by then, or not at all |
-//! | the rest, no answer among it | dead after all attempts, about a day |
+//! | 410 | dead at once: the partner says the address is gone for good |
+//! | 3xx, 4xx except 408, 425 and 429, a forbidden address | dead after [`MAX_REFUSALS`] attempts, some 20 minutes: the partner mends a mistake by then, or not at all |
+//! | all other statuses, no response | dead after all attempts, about a day |
 //!
-//! Waits double, with jitter. `Retry-After` may make one longer, up to the longest. Attempts are
-//! counted rather than hours, so that a clock which jumps kills nothing.
+//! Delays double, with jitter. `Retry-After` may extend a delay up to the longest one. Attempts are
+//! counted rather than hours, so a jump of the clock kills no delivery.
 
 use std::time::Duration;
 
@@ -16,33 +16,30 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 
 use super::client::RequestOutcome;
 
-/// Attempts at what the other side refuses.
-const REFUSALS: u32 = 8;
+/// The most attempts while the partner's server refuses.
+const MAX_REFUSALS: u32 = 8;
 
-/// How often and how long.
+/// Number and delays of attempts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// Before the second attempt.
+    /// Delay before the second attempt.
     pub first_retry: Duration,
-    /// Between two attempts at most.
+    /// The longest delay between two attempts.
     pub longest_retry: Duration,
-    /// In all.
+    /// The most attempts in total.
     pub max_attempts: u32,
 }
 
-/// What is to be done with a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DeliveryOutcome {
-    /// Nothing more.
     Delivered,
-    /// Another attempt after this wait.
     RetryAfter(Duration),
-    /// Nothing, until somebody replays it.
+    /// Given up, until replayed.
     Dead,
 }
 
 impl RetryPolicy {
-    /// After the attempt that is `attempts` in all.
+    /// Decides after an attempt; `attempts` includes this one.
     pub(super) fn after(&self, attempts: u32, outcome: &RequestOutcome) -> DeliveryOutcome {
         let (most, asked) = match outcome {
             RequestOutcome::Answered { status: 200..=299, .. } => {
@@ -53,20 +50,20 @@ impl RetryPolicy {
                 (self.max_attempts, *retry_after)
             }
             RequestOutcome::Answered { retry_after, .. } => {
-                (self.max_attempts.min(REFUSALS), *retry_after)
+                (self.max_attempts.min(MAX_REFUSALS), *retry_after)
             }
-            RequestOutcome::Refused(_) => (self.max_attempts.min(REFUSALS), None),
+            RequestOutcome::Refused(_) => (self.max_attempts.min(MAX_REFUSALS), None),
             RequestOutcome::Failed(_) => (self.max_attempts, None),
         };
         if attempts >= most {
             return DeliveryOutcome::Dead;
         }
-        let wait = self.wait(attempts).max(asked.unwrap_or_default());
+        let wait = self.delay(attempts).max(asked.unwrap_or_default());
         DeliveryOutcome::RetryAfter(wait.min(self.longest_retry))
     }
 
-    /// Doubled with every attempt, and up to twice as long by chance.
-    fn wait(&self, attempts: u32) -> Duration {
+    /// Doubles with every attempt; jitter makes the delay up to twice as long.
+    fn delay(&self, attempts: u32) -> Duration {
         let waits = ExponentialBuilder::new()
             .with_min_delay(self.first_retry)
             .with_max_delay(self.longest_retry)

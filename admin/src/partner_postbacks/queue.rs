@@ -1,8 +1,8 @@
-//! From an approved conversion to the deliveries that tell of it.
+//! Queues the deliveries of an approved conversion.
 //!
-//! One for each postback and conversion, ever: approving a conversion again queues nothing. The URL
-//! is filled here and kept, so that what is sent later is what was true now. Nothing in a stored
-//! postback can fail the conversion.
+//! There is at most one delivery for each postback and conversion: approving a conversion again queues
+//! nothing. Macros are expanded here and the URL is stored, so a later request reports the values of
+//! the approval. No content of a stored postback can fail the conversion.
 
 use std::borrow::Cow;
 
@@ -10,45 +10,42 @@ use crate::catalog::{Pixel, PostbackMacro, PostbackUrl};
 use crate::store::partner_postbacks::{self, Listening, NewDelivery};
 use crate::store::{StoreError, WriteTx};
 
-/// What a conversion tells its partner; nothing else of it can be told.
+/// Data of an approved conversion. A postback can contain no other data.
 #[derive(Debug, Clone, Default)]
 pub struct Approved<'a> {
     /// 32 lower-case hex digits.
     pub conversion_id: Cow<'a, str>,
-    /// Empty where a code alone identified it.
+    /// Empty if the coupon code alone identified the conversion.
     pub transaction_id: Cow<'a, str>,
-    /// Whose it is.
+    /// The partner.
     pub affiliate_id: u32,
-    /// On which offer.
+    /// The offer.
     pub offer_id: u32,
-    /// The offer's entry; 0 is the base conversion.
+    /// The offer's event; 0 is the base conversion.
     pub event_id: u32,
-    /// The entry's name.
+    /// The event's name.
     pub event_name: Cow<'a, str>,
-    /// As the network writes it, or empty.
+    /// In the network's spelling, or empty.
     pub coupon_code: Cow<'a, str>,
-    /// The advertiser's, or empty.
+    /// The advertiser's order id, or empty.
     pub order_id: Cow<'a, str>,
-    /// In decimal.
+    /// Decimal number.
     pub payout: Cow<'a, str>,
-    /// Of the payout.
+    /// Currency of the payout.
     pub currency: Cow<'a, str>,
-    /// Of the click.
+    /// The click's sub values.
     pub subs: [Cow<'a, str>; 5],
-    /// Of the click.
+    /// The click's source id.
     pub source_id: Cow<'a, str>,
-    /// The advertiser's.
+    /// The advertiser's values.
     pub adv: [Cow<'a, str>; 5],
-    /// Of the conversion, in Unix seconds.
+    /// Time of the conversion, in Unix seconds.
     pub unix_s: i64,
-    /// Of the click, where there is one.
+    /// Time of the click, in Unix seconds.
     pub click_unix_s: Option<i64>,
 }
 
-/// Queues what tells of a conversion, in the transaction that approves it.
-///
-/// # Errors
-/// When SQLite fails.
+/// Queues the deliveries of a conversion, in the transaction that approves the conversion.
 pub fn on_conversion(tx: &WriteTx<'_>, conversion: &Approved<'_>) -> Result<(), StoreError> {
     let Approved { affiliate_id, offer_id, event_id, .. } = *conversion;
     let now_ms = jiff::Timestamp::now().as_millisecond();
@@ -59,7 +56,8 @@ pub fn on_conversion(tx: &WriteTx<'_>, conversion: &Approved<'_>) -> Result<(), 
 }
 
 fn delivery<'a>(pixel: &Listening, conversion: &'a Approved<'_>, now_ms: i64) -> NewDelivery<'a> {
-    // What a newer or older program saved may not be readable here: it is dead, and can be seen.
+    // Another release may have saved a URL that this one cannot parse. Its delivery is dead, and visible
+    // in the list of deliveries.
     let filled = PostbackUrl::parse(&pixel.postback_url)
         .map(|url| url.filled(|name| conversion.value(name).into_owned()));
     let (url, error) = match filled {
@@ -86,7 +84,7 @@ fn host_of(url: &str) -> String {
 }
 
 impl Approved<'_> {
-    /// Made-up values, for a test.
+    /// Sample values for a test request.
     pub(super) fn sample(pixel: &Pixel) -> Approved<'static> {
         let unix_s = jiff::Timestamp::now().as_second();
         let test = || Cow::Borrowed("test");

@@ -1,5 +1,5 @@
-//! Names to addresses: looked up once for each connection, judged, and handed to the connection as
-//! they are. What may not be spoken to is left out before anything is connected to.
+//! Resolves host names. A name is resolved once for each connection; the addresses are checked and
+//! passed on to the connection. Forbidden addresses are removed before any connection is made.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -10,13 +10,13 @@ use tokio::sync::Semaphore;
 
 use super::address::{Addresses, NotPublic};
 
-/// The system's look-up cannot be broken off, so as many as this may hang at once.
-const LOOKUPS: usize = 32;
+/// The system's look-up cannot be cancelled; at most this many may hang at the same time.
+const MAX_LOOKUPS: usize = 32;
 
-/// Asks for all addresses of a name.
+/// Returns all addresses of a name.
 pub(super) type Lookup = fn(&str) -> io::Result<Vec<IpAddr>>;
 
-/// As the system knows them.
+/// Resolves a name by the system's resolver.
 pub(super) fn system(name: &str) -> io::Result<Vec<IpAddr>> {
     Ok((name, 0).to_socket_addrs()?.map(|address| address.ip()).collect())
 }
@@ -29,7 +29,7 @@ pub(super) struct Resolver {
 
 impl Resolver {
     pub(super) fn new(addresses: Addresses, lookup: Lookup) -> Resolver {
-        Resolver { addresses, lookup, lookups: Arc::new(Semaphore::new(LOOKUPS)) }
+        Resolver { addresses, lookup, lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)) }
     }
 }
 
@@ -59,7 +59,7 @@ fn permitted(
         found.into_iter().partition(|address| addresses.permit(*address));
     match refused.first() {
         Some(&refused) if permitted.is_empty() => Err(NotPublic { host: host.into(), refused }),
-        // The port is the URL's.
+        // Port 0 stands for the port of the URL.
         _ => Ok(permitted.into_iter().map(|address| SocketAddr::new(address, 0)).collect()),
     }
 }

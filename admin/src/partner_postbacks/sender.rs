@@ -1,61 +1,63 @@
-//! From the outbox to the partners' servers.
+//! Sends deliveries from the outbox to the partners' servers.
 //!
-//! - A delivery stays pending in the store until its outcome is written there; what a crash or a
-//!   stop leaves in flight is sent again. So it arrives at least once, and a receiver that counts
-//!   must know conversions by their id.
-//! - At most so many requests are in flight in all, and few to one host; hosts with none come first.
-//!   One slow server holds up its own deliveries only; and all servers that did not answer the last
-//!   time share a quarter of what may be in flight, so that many of them hold up nobody else either.
-//! - What is in flight is known here only, and is never sent twice at a time. An outcome that cannot
-//!   be written keeps its place in flight and is written later.
+//! - A delivery stays pending in the store until its outcome is written there. Deliveries in flight
+//!   during a crash or a stop are sent again. So a delivery arrives at least once, and a receiver
+//!   must recognise conversions by their id.
+//! - The number of requests in flight is limited, in total and per host; hosts without a request in
+//!   flight come first. A slow server delays only its own deliveries. All unresponsive hosts, which
+//!   did not answer the last request, share a quarter of the total, so that many of them do not delay
+//!   other hosts either.
+//! - Only this worker knows the requests in flight, and it never sends a delivery twice at a time. A
+//!   delivery whose outcome cannot be written stays in flight until the outcome is written.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::Wake;
 use super::client::{OutgoingRequest, PostbackClient, RequestOutcome};
 use super::delivery_outcome::{DeliveryOutcome, RetryPolicy};
 use crate::catalog::OwnHosts;
 use crate::store::partner_postbacks::{self, Attempt, Due, InFlight, NextState, Traffic};
 use crate::store::{Store, StoreError, domains};
+use crate::worker::{self, RetryDelays, Worker};
 
-/// How long a delivery that just became due may wait to be seen.
+/// How long a due delivery may wait to be found.
 const POLL: Duration = Duration::from_millis(500);
-/// Of what may be in flight, this part may be to hosts that did not answer the last time.
+/// Divisor of [`Concurrency::in_flight`] for all unresponsive hosts together.
 const UNRESPONSIVE_SHARE: usize = 4;
-/// Between two attempts at writing an outcome.
+/// Delay between two attempts to write an outcome.
 const REWRITE: Duration = Duration::from_secs(1);
 
-/// How much at once.
+/// Limits on requests in flight.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Concurrency {
-    /// Requests in flight.
+    /// In total.
     pub in_flight: usize,
-    /// Of them to one host.
+    /// To one host.
     pub per_host: usize,
 }
 
 pub(super) struct Sender {
-    post: Arc<Post>,
+    delivering: Arc<Delivering>,
     concurrency: Concurrency,
-    wake: Wake,
+    wake: Arc<Notify>,
     flights: JoinSet<IsAnswered>,
     in_flight: HashMap<Id, InFlight>,
-    /// Hosts that did not answer the last time.
+    /// Hosts that did not answer the last request.
     unresponsive: HashSet<String>,
-    /// Why the store could not be read, so that it is logged once.
-    last_error: Option<String>,
+    /// How long no further delivery becomes due.
+    pause: Duration,
 }
 
-/// Whether a server answered at all, whatever it said.
+/// Whether a server answered, with any status.
 type IsAnswered = bool;
 
-/// What a flight needs.
-struct Post {
+/// Shared by the requests in flight.
+struct Delivering {
     store: Store,
     client: PostbackClient,
     retry_policy: RetryPolicy,
@@ -68,93 +70,65 @@ impl Sender {
         client: PostbackClient,
         retry_policy: RetryPolicy,
         concurrency: Concurrency,
-        wake: Wake,
+        wake: Arc<Notify>,
         stop: CancellationToken,
     ) -> Sender {
         Sender {
-            post: Arc::new(Post { store, client, retry_policy, stop }),
+            delivering: Arc::new(Delivering { store, client, retry_policy, stop }),
             concurrency,
             wake,
             flights: JoinSet::new(),
             in_flight: HashMap::new(),
             unresponsive: HashSet::new(),
-            last_error: None,
+            pause: POLL,
         }
     }
 
-    /// Sends until it is told to stop, then lets what is in flight arrive.
+    /// Sends until the token is cancelled, then waits for the requests in flight.
     pub(super) async fn run(mut self) {
-        let stop = self.post.stop.clone();
-        while !stop.is_cancelled() {
-            let pause = self.launch().await;
-            tokio::select! {
-                () = stop.cancelled() => break,
-                Some(landed) = self.flights.join_next_with_id() => self.landed(landed),
-                () = self.wake.notified() => {}
-                () = tokio::time::sleep(pause) => {}
-            }
-            while let Some(landed) = self.flights.try_join_next_with_id() {
-                self.landed(landed);
-            }
-        }
+        let stop = self.delivering.stop.clone();
+        worker::run(&mut self, &stop).await;
         while self.flights.join_next().await.is_some() {}
     }
 
-    fn landed(&mut self, landed: Result<(Id, IsAnswered), tokio::task::JoinError>) {
-        let (id, is_answered) = match landed {
-            Ok(landed) => landed,
+    fn note_finished(&mut self, finished: Result<(Id, IsAnswered), tokio::task::JoinError>) {
+        let (id, is_answered) = match finished {
+            Ok(finished) => finished,
             Err(error) => {
-                tracing::error!(%error, "a delivery's task panicked; it is sent again");
+                tracing::error!(%error, "partner postback task panicked; its delivery is sent again");
                 (error.id(), false)
             }
         };
         match self.in_flight.remove(&id) {
-            Some(flown) if is_answered => drop(self.unresponsive.remove(&flown.host)),
-            Some(flown) => drop(self.unresponsive.insert(flown.host)),
+            Some(request) if is_answered => drop(self.unresponsive.remove(&request.host)),
+            Some(request) => drop(self.unresponsive.insert(request.host)),
             None => {}
         }
     }
 
-    /// Sends what is due, and says how long nothing else will be.
-    async fn launch(&mut self) -> Duration {
-        if self.in_flight.len() >= self.concurrency.in_flight {
-            return POLL;
-        }
-        match self.due().await {
-            Ok((due, own, pause)) => {
-                due.into_iter().for_each(|due| self.send(due, &own));
-                self.last_error = None;
-                pause
-            }
-            Err(error) => {
-                self.tell(&error);
-                POLL
-            }
-        }
-    }
-
-    fn tell(&mut self, error: &StoreError) {
-        let text = error.to_string();
-        if self.last_error.as_ref() != Some(&text) {
-            tracing::warn!(error = %text, "partner postbacks cannot be read; trying again");
-        }
-        self.last_error = Some(text);
-    }
-
-    /// What is due, the hosts it must not be sent to, and how long nothing else will be.
+    /// Returns the due deliveries, the hosts that must not be contacted, and how long nothing else
+    /// becomes due.
     async fn due(&self) -> Result<(Vec<Due>, Arc<OwnHosts>, Duration), StoreError> {
         let now_ms = now_ms();
-        if self.post.store.read(move |c| partner_postbacks::is_clock_set_back(c, now_ms)).await? {
-            self.post.store.write(move |tx| partner_postbacks::forget_waits(tx, now_ms)).await?;
+        if self
+            .delivering
+            .store
+            .read(move |c| partner_postbacks::is_clock_set_back(c, now_ms))
+            .await?
+        {
+            self.delivering
+                .store
+                .write(move |tx| partner_postbacks::forget_waits(tx, now_ms))
+                .await?;
         }
         let traffic = Traffic {
             in_flight: self.in_flight.values().cloned().collect(),
             unresponsive: self.unresponsive.clone(),
-            most: self.concurrency.in_flight,
-            most_per_host: self.concurrency.per_host,
-            most_unresponsive: (self.concurrency.in_flight / UNRESPONSIVE_SHARE).max(1),
+            max_in_flight: self.concurrency.in_flight,
+            max_per_host: self.concurrency.per_host,
+            max_unresponsive: (self.concurrency.in_flight / UNRESPONSIVE_SHARE).max(1),
         };
-        let found = self.post.store.read(move |c| {
+        let found = self.delivering.store.read(move |c| {
             Ok::<_, StoreError>((
                 partner_postbacks::due(c, now_ms, &traffic)?,
                 domains::own_hosts(c)?,
@@ -169,24 +143,58 @@ impl Sender {
 
     fn send(&mut self, due: Due, own: &Arc<OwnHosts>) {
         let of = InFlight { id: due.id, host: due.host.clone() };
-        let handle = self.flights.spawn(Arc::clone(&self.post).deliver(due, Arc::clone(own)));
+        let handle = self.flights.spawn(Arc::clone(&self.delivering).deliver(due, Arc::clone(own)));
         self.in_flight.insert(handle.id(), of);
     }
 }
 
-impl Post {
-    async fn deliver(self: Arc<Post>, due: Due, own: Arc<OwnHosts>) -> IsAnswered {
+impl Worker for Sender {
+    const NAME: &'static str = "partner postback sender";
+    const RETRY_DELAYS: RetryDelays = RetryDelays::constant(POLL);
+    type Error = StoreError;
+
+    /// Starts requests for the due deliveries.
+    async fn step(&mut self) -> Result<(), StoreError> {
+        self.pause = POLL;
+        if self.in_flight.len() >= self.concurrency.in_flight {
+            return Ok(());
+        }
+        let (due, own, pause) = self.due().await?;
+        self.pause = pause;
+        due.into_iter().for_each(|due| self.send(due, &own));
+        Ok(())
+    }
+
+    async fn wait_for_work(&mut self) {
+        self.wait_for_retry(self.pause).await;
+    }
+
+    /// Returns earlier when a request finishes or a new delivery is queued.
+    async fn wait_for_retry(&mut self, delay: Duration) {
+        tokio::select! {
+            Some(finished) = self.flights.join_next_with_id() => self.note_finished(finished),
+            () = self.wake.notified() => {}
+            () = tokio::time::sleep(delay) => {}
+        }
+        while let Some(finished) = self.flights.try_join_next_with_id() {
+            self.note_finished(finished);
+        }
+    }
+}
+
+impl Delivering {
+    async fn deliver(self: Arc<Delivering>, due: Due, own: Arc<OwnHosts>) -> IsAnswered {
         let request = OutgoingRequest {
             url: &due.url,
             signing_key: &due.signing_key,
             delivery_id: Some(due.id),
         };
         let outcome = self.client.run(request, &own).await;
-        let verdict = self.retry_policy.after(due.attempts.saturating_add(1), &outcome);
+        let next = self.retry_policy.after(due.attempts.saturating_add(1), &outcome);
         let is_answered = matches!(outcome, RequestOutcome::Answered { .. });
-        let attempt = attempt(due.id, outcome, verdict);
+        let attempt = attempt(due.id, outcome, next);
         while let Err(error) = self.write(&attempt).await {
-            tracing::warn!(%error, delivery = due.id, "an outcome cannot be written; trying again");
+            tracing::warn!(%error, delivery = due.id, "partner postback outcome not written; retrying");
             let stopped = self.stop.run_until_cancelled(tokio::time::sleep(REWRITE)).await;
             if stopped.is_none() {
                 break;
@@ -201,9 +209,9 @@ impl Post {
     }
 }
 
-fn attempt(id: u32, outcome: RequestOutcome, verdict: DeliveryOutcome) -> Attempt {
+fn attempt(id: u32, outcome: RequestOutcome, next: DeliveryOutcome) -> Attempt {
     let now_ms = now_ms();
-    let next_state = match verdict {
+    let next_state = match next {
         DeliveryOutcome::Delivered => NextState::Delivered,
         DeliveryOutcome::Dead => NextState::Dead,
         DeliveryOutcome::RetryAfter(wait) => {

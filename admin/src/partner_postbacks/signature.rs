@@ -1,14 +1,14 @@
 //! `X-Coupon-Signature: t=<Unix seconds>,v1=<hex HMAC-SHA256 under the signing key of "t.URL">`.
 //!
-//! The URL is the whole one as requested, scheme, host and query included. A receiver computes the
-//! same and compares; an old `t` tells it of a request that somebody repeats.
+//! The URL is the complete requested URL with scheme, host and query. A receiver computes the same
+//! value and compares; an old `t` reveals a replayed request.
 
 use std::fmt::Write as _;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// The header's value.
+/// Computes the header's value.
 #[must_use]
 pub fn signature(key: &str, unix_s: i64, url: &str) -> String {
     let mut value = format!("t={unix_s},v1=");

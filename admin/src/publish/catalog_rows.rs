@@ -1,11 +1,11 @@
-//! The catalog file's content from the store's rows.
+//! Builds the catalog file from the store's rows.
 //!
-//! A URL that does not parse (by rules that became stricter since it was saved) must not keep
-//! everything else from being published: its offer is left out, which does not redirect, a
-//! fallback counts as none, and both are told.
+//! A saved URL may not parse any more, because the rules became stricter. This must not block the
+//! publication of other objects: its offer is skipped and does not redirect, a fallback URL counts
+//! as missing, and the status shows both.
 //!
-//! Offers are many, and an edit changes one of them: those made for the publication before are kept,
-//! and only what has another revision now is read and parsed again ([`KnownOffers`]).
+//! There are many offers, and an edit changes one of them. So the offers of the last publication are
+//! kept, and only offers with a new revision are read and parsed again ([`KnownOffers`]).
 
 use std::collections::BTreeMap;
 
@@ -19,21 +19,21 @@ use jiff::civil::date;
 use jiff::tz::TimeZone;
 use rusqlite::Connection;
 
-use super::content::ContentError;
+use super::error::ContentError;
 use crate::catalog::without_port;
 use crate::store::StoreError;
 use crate::store::publication::{self, DomainRow, OfferRow};
 
-/// Something stored that is not in the published catalog, and why.
+/// A stored object missing from the published catalog.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct LeftOut {
-    /// What, such as `offer 16`.
+    /// The object, such as `offer 16`.
     pub what: String,
-    /// Why; says how to mend it.
+    /// The reason, and how to mend the object.
     pub error: String,
 }
 
-/// Everything the catalog is made of beside the offers.
+/// The rows of a catalog, except offers.
 pub(super) struct CatalogRows {
     time_zone: String,
     fallback_url: String,
@@ -55,19 +55,19 @@ impl CatalogRows {
     }
 }
 
-/// Offers as they are published, of a store at one moment.
+/// Parsed offers of the last publication.
 #[derive(Debug, Default)]
 pub(super) struct KnownOffers {
     revisions: BTreeMap<u32, u64>,
-    /// By ascending id.
+    /// In ascending order of ids.
     offers: Vec<Offer>,
-    /// By offer.
+    /// By offer id.
     left_out: BTreeMap<u32, Vec<LeftOut>>,
 }
 
 impl KnownOffers {
-    /// As the store has them now. After an error they are those of no moment, and of no use.
-    pub(super) fn follow(&mut self, connection: &Connection) -> Result<(), StoreError> {
+    /// Reads the changed offers. After an error the offers are inconsistent: discard them.
+    pub(super) fn update(&mut self, connection: &Connection) -> Result<(), StoreError> {
         for (id, revision) in publication::offer_revisions(connection)? {
             if self.revisions.get(&id) != Some(&revision) {
                 self.put(&publication::offer(connection, id)?);
@@ -91,13 +91,13 @@ impl KnownOffers {
     }
 }
 
-/// What URLs become on their way: parsed, or told of.
+/// Parses URLs, and collects parse errors.
 #[derive(Default)]
 struct Urls {
     left_out: Vec<LeftOut>,
 }
 
-/// The catalog's file and what is not in it.
+/// Builds the catalog file; also returns the skipped objects.
 pub(super) fn to_file(
     rows: &CatalogRows,
     offers: &mut KnownOffers,
@@ -153,7 +153,8 @@ fn approval((offer_id, partner_id, status): &(u32, u32, String)) -> Option<Appro
     Some(Approval { offer_id: *offer_id, partner_id: *partner_id, access })
 }
 
-/// By host name. Domains that differ only in their port are one to the daemon: the oldest counts.
+/// Sorted by host name. The daemon ignores ports, so of domains that differ only in the port the oldest
+/// is published.
 fn domains(rows: &[DomainRow], urls: &mut Urls) -> Vec<Domain> {
     let mut by_host = BTreeMap::new();
     for row in rows {
@@ -183,7 +184,7 @@ impl Urls {
     }
 }
 
-/// The zone's offsets from 2000 to 2100. The first holds from the beginning.
+/// The zone's offsets from 2000 to 2100. The first one also holds for earlier times.
 fn zone_offsets(name: &str) -> Result<Vec<ZoneOffset>, ContentError> {
     let unknown = |source| ContentError::Zone { zone: name.into(), source };
     let zone = TimeZone::get(name).map_err(unknown)?;

@@ -1,31 +1,32 @@
-//! The files of one publication, out of one read transaction.
+//! Builds the files of one publication from one read transaction.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use coupon_shared::snapshot::Lineage;
 use coupon_shared::snapshot::catalog::CatalogMeta;
-use coupon_shared::snapshot::level::{BuildError, LevelMeta};
-use coupon_shared::snapshot::{Lineage, SnapshotError};
+use coupon_shared::snapshot::level::LevelMeta;
 use rusqlite::Connection;
 
 use super::catalog_rows::{self, CatalogRows, KnownOffers, LeftOut};
+use super::error::ContentError;
 use super::folder::{FinishedLevel, FolderError, IndexFolder, Unsynced};
 use super::level_policy::{self, LevelInfo, Range};
 use crate::store::meta::{self, Meta, Sequence};
-use crate::store::{StoreError, publication};
+use crate::store::publication;
 
-/// What is published already, so that only the rest is built.
+/// Versions of the published files, so that only changes are built.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PublishedVersions {
     pub(super) levels: Vec<LevelInfo>,
-    /// The end of the merge under way, else 0.
+    /// End of the running merge's range, else 0.
     pub(super) cut: Sequence,
-    /// The last catalog change the published catalog holds; `None` when it is to be built anew.
+    /// The last change in the published catalog; `None` forces a new one.
     pub(super) catalog: Option<Sequence>,
-    /// The offers of the catalog that was made last.
+    /// The offers of the last catalog.
     pub(super) offers: Arc<Mutex<KnownOffers>>,
 }
 
-/// What differs from what is published.
+/// The changed files of a publication.
 pub(super) struct Content {
     pub(super) meta: Meta,
     pub(super) level: Option<NewLevel>,
@@ -38,7 +39,7 @@ pub(super) struct NewLevel {
 }
 
 impl NewLevel {
-    /// Gives it its name in the folder.
+    /// Gives the file its final name in the folder.
     pub(super) fn put(
         self,
         folder: &IndexFolder,
@@ -53,95 +54,68 @@ impl NewLevel {
 pub(super) struct NewCatalog {
     pub(super) sequence: Sequence,
     pub(super) bytes: Vec<u8>,
-    /// Offers and URLs that could not be published.
+    /// Unpublishable offers and URLs.
     pub(super) left_out: Vec<LeftOut>,
 }
 
-/// Why the store's state could not be made into files.
-#[derive(Debug, thiserror::Error)]
-pub enum ContentError {
-    /// The store could not be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A level could not be built.
-    #[error("cannot build a level: {0}")]
-    Level(#[from] BuildError),
-    /// Nobody wants the level any more.
-    #[error("the level was given up")]
-    GivenUp,
-    /// The catalog could not be built.
-    #[error("cannot build the catalog: {0}")]
-    Catalog(#[from] SnapshotError),
-    /// The network's zone is not known to this program.
-    #[error(
-        "the time zone {zone} is not known here: choose another one in the settings ({source})"
-    )]
-    Zone {
-        /// Its name.
-        zone: String,
-        /// Why not.
-        source: jiff::Error,
-    },
-}
-
-/// Where levels come from and go to.
+/// The network and folder of new levels.
 #[derive(Debug, Clone)]
 pub(super) struct LevelContext {
     pub(super) network_id: u32,
     pub(super) folder: IndexFolder,
 }
 
-/// Builds what changed since `known`.
+/// Builds the changes since `known`.
 pub(super) fn build(
     connection: &Connection,
     known: &PublishedVersions,
-    place: &LevelContext,
+    context: &LevelContext,
 ) -> Result<Content, ContentError> {
     let meta = meta::read(connection)?;
     Ok(Content {
-        level: new_level(connection, &known.levels, known.cut, &meta, place)?,
-        catalog: new_catalog(connection, known, &meta, place.network_id)?,
+        level: new_level(connection, &known.levels, known.cut, &meta, context)?,
+        catalog: new_catalog(connection, known, &meta, context.network_id)?,
         meta,
     })
 }
 
-/// The level that is to lie on those that are `published`, if any code changed since.
+/// Builds the level to be pushed on `published`; `None` if no code changed since.
 pub(super) fn new_level(
     connection: &Connection,
     published: &[LevelInfo],
     cut: Sequence,
     meta: &Meta,
-    place: &LevelContext,
+    context: &LevelContext,
 ) -> Result<Option<NewLevel>, ContentError> {
     let last = publication::last_code_change(connection)?;
     if published.first().is_some_and(|top| last <= top.to) {
         return Ok(None);
     }
-    let from = level_policy::plan(published, cut, |after, limit| {
+    let from = level_policy::plan_level_start(published, cut, |after, limit| {
         publication::count_changed(connection, after, limit)
     })?;
     let range = Range { from, to: meta.change_seq };
-    let file = write_level(connection, range, meta.lineage, place, || true)?;
+    let file = write_level(connection, range, meta.lineage, context, || true)?;
     Ok(Some(NewLevel { range, file }))
 }
 
-/// Writes what changed after the range's beginning, piece by piece, as long as `is_wanted`.
+/// Streams the codes changed after the range's start into a level. Stops when `is_wanted` is false.
 pub(super) fn write_level(
     connection: &Connection,
     Range { from, to }: Range,
     lineage: [u8; 16],
-    place: &LevelContext,
+    context: &LevelContext,
     is_wanted: impl Fn() -> bool,
 ) -> Result<FinishedLevel, ContentError> {
-    let mut level = place.folder.begin_level(LevelMeta {
-        network_id: place.network_id,
+    let mut level = context.folder.begin_level(LevelMeta {
+        network_id: context.network_id,
         lineage: Lineage(lineage),
         sequence_from: from,
         sequence_to: to,
     })?;
     let push = |code: &_, rows: &[_]| match is_wanted() {
         true => level.push(code, rows).map_err(ContentError::from),
-        false => Err(ContentError::GivenUp),
+        false => Err(ContentError::Cancelled),
     };
     match from {
         0 => publication::all_codes(connection, push)?,
@@ -163,9 +137,9 @@ fn new_catalog(
     let catalog_meta = CatalogMeta { network_id, lineage: Lineage(meta.lineage), sequence };
     let rows = CatalogRows::read(connection)?;
     let mut known_offers = known.offers.lock().unwrap_or_else(PoisonError::into_inner);
-    // Whatever breaks this off, what is half done is forgotten, and all offers are read next time.
+    // Taken out, so that after a failure the half-updated offers are gone and all are read again.
     let mut offers = std::mem::take(&mut *known_offers);
-    offers.follow(connection)?;
+    offers.update(connection)?;
     let (bytes, left_out) =
         catalog_rows::to_file(&rows, &mut offers, meta.click_id_key, &catalog_meta)?;
     *known_offers = offers;

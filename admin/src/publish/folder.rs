@@ -1,16 +1,16 @@
 //! The index folder: immutable object files and the two manifests.
 //!
-//! - A file is written under another name and renamed; what it holds is read back and checked entry
-//!   by entry before a manifest may name it.
-//! - `CURRENT` is replaced by one rename, so a killed process leaves the old index or the new. That
-//!   what it names is durable is not waited for ([`Unsynced`]); `CURRENT.prev` names durable files
-//!   only. Where a power cut leaves a file torn, it is not what its name says, and that index serves.
-//! - What cannot be made durable is removed: nothing goes on from it.
-//! - Only this process writes here, so names ending in `.new` are leftovers when it starts.
-//! - Levels are written piece by piece, several at once, each under a name of its own; one that
-//!   does not come about leaves nothing. Of a level that is read back one copy is in memory.
+//! - A file is written under a temporary name and renamed. Before a manifest may name the
+//!   file, it is read back and checked entry by entry.
+//! - `CURRENT` is replaced by one rename, so a killed process leaves the old index or the new.
+//!   Announcing does not wait for durability ([`Unsynced`]); `CURRENT.prev` names durable files only.
+//!   A file torn by a power cut does not match its name, and then `CURRENT.prev` serves.
+//! - A file is removed if its sync fails, so no publication builds on the file.
+//! - Only this process writes here, so names ending in `.new` are leftovers at the start.
+//! - Levels are streamed to disk, several at once, each under its own temporary name. An abandoned
+//!   level leaves no file. Reading a level back holds one copy in memory.
 //!
-//! Deliberately absent: what is to be published, and when.
+//! Deliberately absent: the choice of content and time of a publication.
 
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -30,32 +30,34 @@ use coupon_shared::snapshot::level::{
 };
 use coupon_shared::snapshot::manifest::{CURRENT, Manifest, ManifestError, ObjectName, PREVIOUS};
 
+/// Name of the index folder in the data folder.
+pub const FOLDER_NAME: &str = "index";
 const UNFINISHED: &str = ".new";
-/// Gives each level under way a name of its own.
+/// Numbers the temporary names of levels.
 static LEVELS_BEGUN: AtomicU64 = AtomicU64::new(0);
-/// The catalog holds the key that signs clicks: readable for the daemon's group, and nobody else.
+// The catalog holds the key that signs clicks: readable for the daemon's group, not for others.
 const FOLDER_MODE: u32 = 0o750;
 const FILE_MODE: u32 = 0o640;
 
-/// Why a file could not be written, or is not what it should be.
+/// Why a file cannot be written, or is damaged.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
-    /// The operating system refused.
+    /// A file operation failed.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// The operation.
         action: &'static str,
-        /// On which file.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A file does not hold what it must.
+    /// An object is damaged or does not belong to the manifest.
     #[error("{}: {source}", path.display())]
     Object {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The defect.
         source: SnapshotError,
     },
     /// A manifest cannot be read.
@@ -63,13 +65,13 @@ pub enum FolderError {
     Manifest {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The defect.
         source: ManifestError,
     },
 }
 
 impl FolderError {
-    /// The file is not there.
+    /// Whether the file does not exist.
     #[must_use]
     pub fn is_missing(&self) -> bool {
         matches!(self, FolderError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
@@ -87,14 +89,14 @@ pub(super) struct IndexFolder {
 }
 
 impl IndexFolder {
-    /// Makes the folder where it is missing, and removes what was never finished.
+    /// Creates a missing folder, and removes unfinished files.
     pub(super) fn open(path: PathBuf) -> Result<IndexFolder, FolderError> {
         let created = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&path);
         created.map_err(FolderError::io("create", &path))?;
         let folder = IndexFolder { path };
         for name in folder.names()? {
             if name.ends_with(UNFINISHED) {
-                // A merge that was given up may be faster.
+                // A cancelled merge may remove its file at the same time.
                 folder
                     .remove(&name)
                     .or_else(|error| error.is_missing().then_some(()).ok_or(error))?;
@@ -103,12 +105,11 @@ impl IndexFolder {
         Ok(folder)
     }
 
-    /// The folder as it is, to read what is in it.
+    /// The folder for reading only.
     pub(super) fn at(path: PathBuf) -> IndexFolder {
         IndexFolder { path }
     }
 
-    /// Begins a level.
     pub(super) fn begin_level(&self, meta: LevelMeta) -> Result<LevelFile, BuildError> {
         let number = LEVELS_BEGUN.fetch_add(1, Ordering::Relaxed);
         let path = self.path.join(format!("level-{number}{UNFINISHED}"));
@@ -117,7 +118,8 @@ impl IndexFolder {
         Ok(LevelFile { builder: LevelBuilder::streaming(meta, level, records)?, file })
     }
 
-    /// Gives a level its name, and reads it back entry by entry.
+    /// Gives a level its final name and reads it back entry by entry. Returns its name and number of
+    /// codes.
     pub(super) fn put_level(
         &self,
         level: FinishedLevel,
@@ -130,8 +132,7 @@ impl IndexFolder {
         Ok((name, self.level(&name)?.codes()))
     }
 
-    /// Gives a file that is written its name. The one that has it already may be durable, and named
-    /// by `CURRENT.prev`: only one that is durable, too, takes its place.
+    /// Gives a written file its final name.
     fn put_object(
         &self,
         name: &str,
@@ -141,6 +142,8 @@ impl IndexFolder {
     ) -> Result<(), FolderError> {
         let path = self.path.join(name);
         if path.exists() {
+            // `CURRENT.prev` may name the existing file, which is then durable. Only a durable file may
+            // replace it.
             file.sync_all().map_err(FolderError::io("sync", unfinished))?;
             return fs::rename(unfinished, path).map_err(FolderError::io("rename", unfinished));
         }
@@ -149,7 +152,7 @@ impl IndexFolder {
         Ok(())
     }
 
-    /// Writes a catalog that was checked when it was made, and reads it back.
+    /// Writes a catalog and compares the file with `bytes`, which were checked when built.
     pub(super) fn put_catalog(
         &self,
         bytes: &[u8],
@@ -162,21 +165,23 @@ impl IndexFolder {
         let (unfinished, written) = self.write(&file, bytes)?;
         self.put_object(&file, &unfinished, written, unsynced)?;
         if self.read(&file)? != bytes {
-            let source = SnapshotError::Mismatch { reason: "it is not what was written".into() };
+            let source = SnapshotError::Mismatch {
+                reason: "the file differs from the written bytes".into(),
+            };
             return Err(FolderError::Object { path: self.path.join(file), source });
         }
         Ok(name)
     }
 
-    /// Makes `manifest` the one to be served; what `CURRENT` holds, the one before, where
-    /// `follows` says that it is of use, and all of it durable.
+    /// Replaces `CURRENT` by `manifest`. With `keeps_current`, the old manifest becomes
+    /// `CURRENT.prev`; its files must be durable.
     pub(super) fn announce(
         &self,
         manifest: &Manifest,
-        follows: bool,
+        keeps_current: bool,
         unsynced: &mut Unsynced,
     ) -> Result<(), FolderError> {
-        if follows {
+        if keeps_current {
             self.keep_current_as_previous()?;
         }
         let (unfinished, file) = self.write(CURRENT, manifest.to_text().as_bytes())?;
@@ -186,15 +191,15 @@ impl IndexFolder {
         Ok(())
     }
 
-    /// Makes durable what a manifest names, itself, and the names: whoever wrote them may have been
-    /// killed before.
+    /// Syncs a manifest, its files, and the folder. The writing process may have been killed before its
+    /// own sync. A missing manifest is no error.
     pub(super) fn sync_named(&self, name: &str) -> Result<(), FolderError> {
         let Ok(manifest) = self.manifest(name) else { return Ok(()) };
         let levels = manifest.levels.iter().map(ObjectName::level_file);
         for file in levels.chain([manifest.catalog.catalog_file(), name.to_owned()]) {
             let path = self.path.join(file);
             match File::open(&path).and_then(|file| file.sync_all()) {
-                // Whether the index is whole is for others to find out.
+                // A missing file is found when the index is opened.
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(FolderError::io("sync", &path)(error));
                 }
@@ -204,14 +209,14 @@ impl IndexFolder {
         self.sync()
     }
 
-    /// By a second name, so that nothing is to be written and synced.
     fn keep_current_as_previous(&self) -> Result<(), FolderError> {
         let unfinished = self.path.join(format!("{PREVIOUS}{UNFINISHED}"));
+        // A second name for the same file needs no writing and no sync.
         let linked = fs::hard_link(self.path.join(CURRENT), &unfinished);
         linked.map_err(FolderError::io("create", &unfinished))?;
         let renamed = fs::rename(&unfinished, self.path.join(PREVIOUS));
         renamed.map_err(FolderError::io("rename", &unfinished))?;
-        // Where both are the same file already, a rename leaves both names.
+        // If `CURRENT.prev` is the same file already, the rename leaves both names.
         match fs::remove_file(&unfinished) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(FolderError::io("remove", &unfinished)(error))
@@ -220,14 +225,13 @@ impl IndexFolder {
         }
     }
 
-    /// Reads one of the two manifests.
     pub(super) fn manifest(&self, name: &str) -> Result<Manifest, FolderError> {
         let bytes = self.read(name)?;
         let path = || self.path.join(name);
         Manifest::parse(&bytes).map_err(|source| FolderError::Manifest { path: path(), source })
     }
 
-    /// The manifest before, where there is one that says something.
+    /// The manifest in `CURRENT.prev`; `None` if missing or damaged.
     fn previous(&self) -> Result<Option<Manifest>, FolderError> {
         match self.manifest(PREVIOUS) {
             Ok(manifest) => Ok(Some(manifest)),
@@ -237,19 +241,50 @@ impl IndexFolder {
         }
     }
 
-    /// Opens everything a manifest names, as a daemon does, and walks every entry.
+    /// Whether `CURRENT` still holds this manifest.
+    pub(super) fn is_current(&self, manifest: &Manifest) -> Result<bool, FolderError> {
+        Ok(self.manifest(CURRENT)? == *manifest)
+    }
+
+    /// Opens the index of `CURRENT`; parts in common with `known` are shared.
+    pub(super) fn open_current(
+        &self,
+        known: Option<&Index<Bytes>>,
+    ) -> Result<Index<Bytes>, FolderError> {
+        let open = || self.manifest(CURRENT).and_then(|manifest| self.index_from(manifest, known));
+        // The publisher may remove a file between the two reads; by then `CURRENT` is newer.
+        open().or_else(|_| open())
+    }
+
+    /// Opens all files of a manifest, as a daemon does, and checks every entry.
     pub(super) fn index(&self, manifest: Manifest) -> Result<Index<Bytes>, FolderError> {
-        let catalog = Arc::new(self.catalog(&manifest.catalog)?);
-        let levels =
-            manifest.levels.iter().map(|name| self.level(name)).collect::<Result<_, _>>()?;
+        self.index_from(manifest, None)
+    }
+
+    fn index_from(
+        &self,
+        manifest: Manifest,
+        known: Option<&Index<Bytes>>,
+    ) -> Result<Index<Bytes>, FolderError> {
+        let catalog = known.map(Index::shared_catalog);
+        let catalog = match catalog.filter(|catalog| *catalog.name() == manifest.catalog.0) {
+            Some(catalog) => Arc::clone(catalog),
+            None => Arc::new(self.catalog(&manifest.catalog)?),
+        };
+        let known_levels = known.map_or(&[][..], Index::levels);
+        let level = |name: &ObjectName| match known_levels.iter().find(|l| *l.name() == name.0) {
+            Some(level) => Ok(level.clone()),
+            None => self.level(name),
+        };
+        let levels = manifest.levels.iter().map(level).collect::<Result<_, _>>()?;
         let assembled = Index::assemble(manifest, catalog, levels);
         assembled.map_err(|source| FolderError::Object { path: self.path.clone(), source })
     }
 
-    /// The objects that neither manifest names.
+    /// The objects named by neither manifest.
     ///
     /// # Errors
-    /// Also when a manifest cannot be read: what it names is not known then, and must stay.
+    /// Also if `CURRENT` cannot be read: its files are unknown then, and must stay.
     pub(super) fn unreferenced(&self) -> Result<HashSet<String>, FolderError> {
         let mut kept = HashSet::new();
         let manifests = [Some(self.manifest(CURRENT)?), self.previous()?];
@@ -292,7 +327,7 @@ impl IndexFolder {
         Err(FolderError::Object { path: self.path.join(file), source })
     }
 
-    /// Writes a file that will have this name; answers its present one.
+    /// Writes a file under the temporary name of `name`; returns the temporary path.
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(PathBuf, File), FolderError> {
         let unfinished = self.path.join(format!("{name}{UNFINISHED}"));
         let mut file = create(&unfinished).map_err(FolderError::io("create", &unfinished))?;
@@ -300,7 +335,7 @@ impl IndexFolder {
         Ok((unfinished, file))
     }
 
-    /// Makes the names in the folder durable.
+    /// Syncs the names in the folder.
     fn sync(&self) -> Result<(), FolderError> {
         let synced = File::open(&self.path).and_then(|folder| folder.sync_all());
         synced.map_err(FolderError::io("sync", &self.path))
@@ -323,7 +358,7 @@ impl IndexFolder {
     }
 }
 
-/// Files of the folder that are not known to be durable yet.
+/// Files without a finished sync.
 #[derive(Debug, Default)]
 pub(super) struct Unsynced {
     files: Vec<(PathBuf, File)>,
@@ -334,7 +369,7 @@ impl Unsynced {
         self.files.len()
     }
 
-    /// Adds a file in the place of an older one, which need not become durable any more.
+    /// Adds a file. An earlier file of the same name was replaced, and need not be synced.
     pub(super) fn push(&mut self, path: PathBuf, file: File) {
         self.files.retain(|(older, _)| *older != path);
         self.files.push((path, file));
@@ -344,7 +379,7 @@ impl Unsynced {
         other.files.into_iter().for_each(|(path, file)| self.push(path, file));
     }
 
-    /// Makes them durable, and their names. What cannot be is removed.
+    /// Syncs the files and the folder. After a failure, removes the files.
     pub(super) fn sync(self, folder: &IndexFolder) -> Result<(), FolderError> {
         let sync = || {
             for (path, file) in &self.files {
@@ -354,21 +389,20 @@ impl Unsynced {
         };
         sync().inspect_err(|_| {
             for (path, _) in &self.files {
-                // A newer file of that name is as bad: the manifest before serves meanwhile.
+                // A newer file of that name is removed as well; `CURRENT.prev` serves meanwhile.
                 let _ = fs::remove_file(path);
             }
         })
     }
 }
 
-/// A level that is being written.
 pub(super) struct LevelFile {
     builder: LevelBuilder<File, File>,
     file: Unfinished,
 }
 
 impl LevelFile {
-    /// Adds the next code, with all its rows.
+    /// Adds a code with all its rows. Codes come in ascending order.
     pub(super) fn push(
         &mut self,
         code: &FoldedCode,
@@ -382,30 +416,30 @@ impl LevelFile {
     }
 }
 
-/// A level of which all is written, and nothing synced.
+/// A completely written level, not synced yet.
 pub(super) struct FinishedLevel {
     written: WrittenLevel<File>,
     file: Unfinished,
 }
 
 impl FinishedLevel {
-    /// The name it will have.
+    /// The final name.
     pub(super) fn name(&self) -> ObjectName {
         ObjectName(self.written.name)
     }
 }
 
-/// A file that goes again, unless it was given another name by then.
+/// Removes the file when dropped, unless renamed before.
 struct Unfinished(PathBuf);
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        // What cannot be removed now is removed at the next start.
+        // A file that cannot be removed now is removed at the next start.
         let _ = fs::remove_file(&self.0);
     }
 }
 
-/// Made new, so that nothing that lies there is written into or through.
+/// Creates a new file. A file or link of that name is removed first, not written through.
 fn create(path: &Path) -> io::Result<File> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -414,7 +448,7 @@ fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(FILE_MODE).open(path)
 }
 
-/// A file beside `path` that goes when it is closed.
+/// Creates a file without a name; closing removes it.
 fn create_nameless(path: &Path) -> io::Result<File> {
     let path = path.with_extension("records.new");
     let file = create(&path)?;

@@ -1,42 +1,42 @@
-//! Which level a publication builds, and which levels are made one beside it.
+//! Which level a publication builds, and which levels are merged in the background.
 //!
-//! The stack has the base at the bottom and a small level on top that is rebuilt by each edit. An
-//! edit never waits for more than [`SMALL`] rows, or now and then for [`LARGE`]:
+//! The stack of levels has the base at the bottom and a small level on top, which every edit rebuilds.
+//! An edit waits for at most [`SMALL`] rows, occasionally for [`LARGE`]:
 //!
-//! - A small level that is full stays where it is, and a new one is begun on top of it.
-//! - A change of many rows, such as an import, becomes a level of its own, together with the small
-//!   one that it would bury; it leaves a place for a new small one.
-//! - Levels are merged in the background ([`due`]), the base with them when what lies on it has
-//!   become an eighth of it. Each row is so merged few times, however long the history.
+//! - A full small level stays in place; the next edit begins a new level on top.
+//! - A change of many rows, such as an import, becomes a level of its own, joined with the small level
+//!   below. A free place remains for a new small level.
+//! - Levels are merged in the background ([`due_merge`]). The base is included when the levels above
+//!   reach an eighth of its size. So each row is merged few times, however long the history.
 //!
-//! A merge is of levels that lie next to each other below a **cut**, and its result takes their
-//! place. What is published meanwhile lies above the cut and stays as it is. Only a change too
-//! large to find a place there crosses the cut; the merge is then given up and begun anew.
+//! A merge joins neighbouring levels below a **cut**; the result replaces these levels. Levels published
+//! meanwhile lie above the cut and stay. Only a change too large for a free place above the cut
+//! crosses the cut; the merge is then cancelled and started again later.
 
 use coupon_shared::snapshot::manifest::{MAX_LEVELS, ObjectName};
 
 use crate::store::meta::Sequence;
 
-/// A level with more rows than this is no longer rebuilt by every edit.
+/// The most rows of a level that every edit rebuilds.
 const SMALL: u64 = 1_000;
-/// The most rows that are made one with an edit, rather than in the background.
+/// The most rows that are merged during an edit rather than in the background.
 pub(super) const LARGE: u64 = 8_000;
-/// A level is merged into the next one when that has less than so many times its codes.
+/// A level is merged into the next level if the latter has less than this multiple of its codes.
 const RATIO: u64 = 8;
 
-/// A published level, as far as the publisher needs to remember it.
+/// Name, range and size of a level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LevelInfo {
     pub(super) name: ObjectName,
-    /// Changes up to this one are older.
+    /// The level holds the changes after `from`, up to `to`.
     pub(super) from: Sequence,
     pub(super) to: Sequence,
     pub(super) codes: u64,
 }
 
-/// Changes after which sequence the new level holds; 0 for a new base. `changed` counts the rows
-/// changed after a sequence, up to a limit. `cut` is the end of the merge under way, else 0.
-pub(super) fn plan<E>(
+/// Returns the sequence after which the new level begins; 0 for a new base. `changed` counts the rows
+/// changed after a sequence, up to a limit. `cut` is the end of the running merge's range, else 0.
+pub(super) fn plan_level_start<E>(
     newest_first: &[LevelInfo],
     cut: Sequence,
     mut changed: impl FnMut(Sequence, u64) -> Result<u64, E>,
@@ -50,7 +50,7 @@ pub(super) fn plan<E>(
     let new = changed(top.to, LARGE + 1)?;
     let is_crowded = levels == MAX_LEVELS;
     let joined = if new > LARGE || (is_crowded && top.codes > LARGE) {
-        // Leaves a place for a small level on top.
+        // Leaves a free place for a small level on top.
         levels.saturating_sub(MAX_LEVELS - 2).max(usize::from(is_small))
     } else if is_crowded {
         let is_joinable = |below: &LevelInfo| below.codes <= LARGE && below.from >= cut;
@@ -61,32 +61,31 @@ pub(super) fn plan<E>(
     Ok(if joined == 0 { top.to } else { newest_first[joined - 1].from })
 }
 
-/// The stack with a new level on what it leaves of the old one.
-pub(super) fn put(newest_first: &[LevelInfo], new: LevelInfo) -> Vec<LevelInfo> {
+/// Pushes a new level, which replaces the levels within its range.
+pub(super) fn push_level(newest_first: &[LevelInfo], new: LevelInfo) -> Vec<LevelInfo> {
     let kept = newest_first.iter().filter(|level| level.to <= new.from && new.from > 0);
     std::iter::once(new).chain(kept.copied()).collect()
 }
 
-/// The stack with a level that was built ahead on what it leaves of the old one; `None` when what it
-/// lies on is no longer there.
+/// Like [`push_level`]; `None` if the level below is gone.
 pub(super) fn push_prebuilt(
     newest_first: &[LevelInfo],
-    ahead: LevelInfo,
+    prebuilt: LevelInfo,
 ) -> Option<Vec<LevelInfo>> {
-    let fits = ahead.from == 0 || newest_first.iter().any(|level| level.to == ahead.from);
-    fits.then(|| put(newest_first, ahead))
+    let fits = prebuilt.from == 0 || newest_first.iter().any(|level| level.to == prebuilt.from);
+    fits.then(|| push_level(newest_first, prebuilt))
 }
 
-/// Levels to be made one: the changes after `from`, up to `to`.
+/// The changes after `from`, up to `to`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Range {
     pub(super) from: Sequence,
     pub(super) to: Sequence,
 }
 
-/// The merge that should be made next, if any.
-pub(super) fn due(newest_first: &[LevelInfo]) -> Option<Range> {
-    // The small level stays above the cut; so does the top one where no other has a place there.
+/// The range of the next due merge.
+pub(super) fn due_merge(newest_first: &[LevelInfo]) -> Option<Range> {
+    // The small level stays above the cut; so does the top level of a full stack.
     let is_above = |top: &LevelInfo| top.codes <= SMALL || newest_first.len() == MAX_LEVELS;
     let below_cut = match newest_first {
         [top, rest @ ..] if !rest.is_empty() && is_above(top) => rest,
@@ -107,9 +106,11 @@ pub(super) fn due(newest_first: &[LevelInfo]) -> Option<Range> {
     from.map(|from| Range { from, to: newest.to })
 }
 
-/// The stack with a merged level in the place of those it was made of; `None` when they are no
-/// longer there.
-pub(super) fn swap(newest_first: &[LevelInfo], merged: LevelInfo) -> Option<Vec<LevelInfo>> {
+/// Replaces the inputs by their merged level; `None` if an input is gone.
+pub(super) fn replace_merged(
+    newest_first: &[LevelInfo],
+    merged: LevelInfo,
+) -> Option<Vec<LevelInfo>> {
     let above = newest_first.iter().filter(|level| level.from >= merged.to);
     let below = newest_first.iter().filter(|level| level.to <= merged.from && merged.from > 0);
     let has_end = |sequence| newest_first.iter().any(|level| level.to == sequence);
@@ -130,7 +131,7 @@ mod tests {
     /// One row is changed by each sequence up to `now`.
     fn planned(stack: &[LevelInfo], cut: Sequence, now: Sequence) -> Sequence {
         let changed = |after: Sequence, limit| Ok::<_, Infallible>((now - after).min(limit));
-        let Ok(from) = plan(stack, cut, changed);
+        let Ok(from) = plan_level_start(stack, cut, changed);
         from
     }
 
@@ -181,22 +182,22 @@ mod tests {
     #[test]
     fn a_merge_is_due_when_levels_are_of_like_size() {
         let import = level(100, 1_000_100, 1_000_000);
-        assert_eq!(due(&[BASE]), None);
-        assert_eq!(due(&[import, BASE]), None, "an import is a level of its own");
-        assert_eq!(due(&[level(1_000_100, 1_000_200, 100), import, BASE]), None);
+        assert_eq!(due_merge(&[BASE]), None);
+        assert_eq!(due_merge(&[import, BASE]), None, "an import is a level of its own");
+        assert_eq!(due_merge(&[level(1_000_100, 1_000_200, 100), import, BASE]), None);
         let second = level(1_000_100, 2_000_100, 1_000_000);
-        assert_eq!(due(&[second, import, BASE]), Some(Range { from: 0, to: 2_000_100 }));
+        assert_eq!(due_merge(&[second, import, BASE]), Some(Range { from: 0, to: 2_000_100 }));
         let third = level(1_000_100, 1_200_100, 200_000);
-        assert_eq!(due(&[third, import, BASE]), Some(Range { from: 100, to: 1_200_100 }));
+        assert_eq!(due_merge(&[third, import, BASE]), Some(Range { from: 100, to: 1_200_100 }));
     }
 
     #[test]
     fn the_small_level_stays_above_the_cut() {
         let (older, newer) = (level(100, 2_100, 2_000), level(2_100, 3_200, 1_100));
         let small = level(3_200, 3_300, 100);
-        assert_eq!(due(&[small, newer, older, BASE]), Some(Range { from: 100, to: 3_200 }));
+        assert_eq!(due_merge(&[small, newer, older, BASE]), Some(Range { from: 100, to: 3_200 }));
         let grown = LevelInfo { codes: 1_100, ..small };
-        assert_eq!(due(&[grown, newer, older, BASE]), Some(Range { from: 100, to: 3_200 }));
+        assert_eq!(due_merge(&[grown, newer, older, BASE]), Some(Range { from: 100, to: 3_200 }));
     }
 
     #[test]
@@ -204,25 +205,28 @@ mod tests {
         let (older, newer) = (level(100, 2_100, 2_000), level(2_100, 3_200, 1_100));
         let small = level(3_200, 3_300, 100);
         let merged = level(100, 3_200, 3_000);
-        assert_eq!(swap(&[small, newer, older, BASE], merged), Some(vec![small, merged, BASE]));
+        assert_eq!(
+            replace_merged(&[small, newer, older, BASE], merged),
+            Some(vec![small, merged, BASE])
+        );
         let base = level(0, 3_200, 10_000_000);
-        assert_eq!(swap(&[small, newer, older, BASE], base), Some(vec![small, base]));
+        assert_eq!(replace_merged(&[small, newer, older, BASE], base), Some(vec![small, base]));
         let crossing = level(2_100, 3_300, 1_200);
-        assert_eq!(swap(&[crossing, older, BASE], merged), None);
+        assert_eq!(replace_merged(&[crossing, older, BASE], merged), None);
     }
 
-    /// What the publisher does over a long time, with merges that take a while.
+    /// Events of a long history in which merges take a while.
     #[derive(Debug, Clone)]
-    enum Step {
+    enum HistoryEvent {
         Change(u64),
         MergeEnds,
     }
 
-    fn steps() -> impl Strategy<Value = Vec<Step>> {
+    fn steps() -> impl Strategy<Value = Vec<HistoryEvent>> {
         let change = prop_oneof![
             6 => Just(1_u64), 3 => 1..2_000_u64, 1 => 1_000..20_000_u64, 1 => 20_000..1_500_000_u64
         ];
-        let step = prop_oneof![3 => change.prop_map(Step::Change), 1 => Just(Step::MergeEnds)];
+        let step = prop_oneof![3 => change.prop_map(HistoryEvent::Change), 1 => Just(HistoryEvent::MergeEnds)];
         proptest::collection::vec(step, 1..400)
     }
 
@@ -234,35 +238,35 @@ mod tests {
             let mut merge: Option<Range> = None;
             for step in steps {
                 match step {
-                    Step::Change(rows) => {
+                    HistoryEvent::Change(rows) => {
                         let rows_before = now;
                         now += rows;
                         let from = planned(&stack, merge.map_or(0, |merge| merge.to), now);
                         let is_edit = rows <= SMALL && !stack.is_empty();
-                        // What an edit builds: small levels and itself.
+                        // An edit rebuilds small levels only.
                         prop_assert!(!is_edit || rows_before - from.min(rows_before) <= 3 * LARGE
                             || stack.len() == MAX_LEVELS, "{stack:?} {from}");
-                        stack = put(&stack, level(from, now, now - from));
+                        stack = push_level(&stack, level(from, now, now - from));
                         merge = merge.filter(|merge| from >= merge.to);
                     }
-                    Step::MergeEnds => if let Some(Range { from, to }) = merge.take() {
-                        let swapped = swap(&stack, level(from, to, to - from));
+                    HistoryEvent::MergeEnds => if let Some(Range { from, to }) = merge.take() {
+                        let swapped = replace_merged(&stack, level(from, to, to - from));
                         prop_assert!(swapped.is_some(), "{stack:?} {from} {to}");
                         stack = swapped.unwrap();
                     }
                 }
-                merge = merge.or_else(|| due(&stack));
+                merge = merge.or_else(|| due_merge(&stack));
                 prop_assert!(stack.len() <= MAX_LEVELS);
                 prop_assert_eq!(stack.last().map_or(0, |base| base.from), 0);
                 prop_assert!(stack.windows(2).all(|pair| pair[0].from == pair[1].to), "{:?}", stack);
             }
-            // Left alone, the stack comes to rest.
+            // Without changes, merges come to an end.
             for _ in 0..2 * MAX_LEVELS {
-                if let Some(Range { from, to }) = due(&stack) {
-                    stack = swap(&stack, level(from, to, to - from)).unwrap();
+                if let Some(Range { from, to }) = due_merge(&stack) {
+                    stack = replace_merged(&stack, level(from, to, to - from)).unwrap();
                 }
             }
-            prop_assert_eq!(due(&stack), None);
+            prop_assert_eq!(due_merge(&stack), None);
         }
     }
 }

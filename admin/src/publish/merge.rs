@@ -1,32 +1,94 @@
-//! Merges: levels made one in the background, up to the base of all codes.
+//! Merges: levels joined in the background, up to the base of all codes.
 //!
-//! What holds:
-//! - A merge reads one state of the store, in one read transaction, on a thread and a connection of
-//!   its own at the lowest priority. It streams, so memory does not grow with the codes until the
-//!   finished file is read back. Nothing that is edited or published waits for it.
-//! - Its result is a file that is whole, durable and checked, and that no manifest names. The daemon
-//!   loads it ahead, so that edits that follow it do not wait for that, either. Only the publisher
-//!   puts it into the stack, in a round that publishes all that the merge has read.
-//! - One that is no longer wanted stops at the next code and leaves nothing.
+//! Invariants:
+//! - A merge reads one state of the store, in one read transaction, on a thread and connection of its
+//!   own at the lowest priority. The merge streams, so memory does not grow with the codes until the finished
+//!   file is read back. Edits and publications do not wait for a merge.
+//! - The result is a complete, durable and checked file, not named by a manifest yet. The daemon
+//!   preloads the file, so the following edits do not wait for loading either. Only the publisher puts
+//!   the merged level into the stack, in a round that publishes all changes read by the merge.
+//! - A cancelled merge stops at the next code and leaves no file.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot::{self, Receiver, error::TryRecvError};
 
-use super::content::{self, ContentError, LevelContext};
+use super::content::{self, LevelContext};
+use super::error::{ContentError, PublishError};
 use super::folder::Unsynced;
+use super::handle::PublisherHandle;
 use super::level_policy::{LevelInfo, Range};
-use super::{PublishError, PublisherHandle};
 use crate::daemon_client::DaemonClient;
-use crate::store::{Store, meta};
+use crate::store::Store;
+use crate::store::meta::{self, Sequence};
 
-/// The lowest there is: edits and visitors come first.
+/// The lowest priority: edits and visitors come first.
 const NICENESS: i32 = 19;
 
-/// A merge under way. Given up when dropped.
+/// Pause after a failed merge.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(30);
+
+/// The only running or finished merge.
+pub(super) struct Merging {
+    pub(super) running: Option<Merge>,
+    /// Finished, and not published yet.
+    pub(super) merged: Option<LevelInfo>,
+    paused_until: Option<Instant>,
+}
+
+impl Merging {
+    pub(super) fn new() -> Merging {
+        Merging { running: None, merged: None, paused_until: None }
+    }
+
+    /// End of the running merge's range, else 0. Levels published meanwhile must not cross this cut.
+    pub(super) fn cut(&self) -> Sequence {
+        self.running.as_ref().map_or(0, Merge::cut)
+    }
+
+    /// Files of the merge, not named by a manifest yet.
+    pub(super) fn files(&self) -> Vec<String> {
+        let running = self.running.as_ref().and_then(Merge::file).cloned();
+        running.into_iter().chain(self.merged.map(|level| level.name.level_file())).collect()
+    }
+
+    /// Takes the result of a finished merge.
+    pub(super) fn take_result(&mut self) {
+        match self.running.as_mut().and_then(Merge::result) {
+            None => return,
+            Some(Ok(merged)) => self.merged = Some(merged),
+            Some(Err(error)) => self.pause_after(&error),
+        }
+        self.running = None;
+    }
+
+    fn pause_after(&mut self, error: &PublishError) {
+        tracing::error!(%error, retry_ms = PAUSE_AFTER_FAILURE.as_millis(), "level merge failed");
+        self.paused_until = Some(Instant::now() + PAUSE_AFTER_FAILURE);
+    }
+
+    /// Cancels the running merge: a large change needs its place.
+    pub(super) fn cancel(&mut self) {
+        tracing::debug!("level merge cancelled: a large change needs its place");
+        self.running = None;
+    }
+
+    pub(super) fn may_begin(&self) -> bool {
+        self.running.is_none() && self.paused_until.is_none_or(|until| until <= Instant::now())
+    }
+
+    pub(super) fn begin(&mut self, merge: io::Result<Merge>) {
+        match merge {
+            Ok(merge) => self.running = Some(merge),
+            Err(error) => self.pause_after(&PublishError::Thread(error)),
+        }
+    }
+}
+
+/// A running merge. Dropping cancels it.
 pub(super) struct Merge {
     range: Range,
     done: Receiver<Result<LevelInfo, PublishError>>,
@@ -35,33 +97,33 @@ pub(super) struct Merge {
 }
 
 impl Merge {
-    /// Begins to make the levels of `range` one; `publisher` is told when that is done, and the
-    /// daemon has what was made in its memory or does not answer.
+    /// Starts to merge the levels of `range`. Wakes `publisher` when the merged level is complete and
+    /// the daemon has preloaded the level or failed to.
     pub(super) fn start(
         store: Store,
-        place: LevelContext,
+        context: LevelContext,
         range: Range,
         daemon: DaemonClient,
         publisher: PublisherHandle,
     ) -> io::Result<Merge> {
-        let (tell, merged) = oneshot::channel();
+        let (result, merged) = oneshot::channel();
         let (finish, done) = oneshot::channel();
         let is_wanted = Arc::new(AtomicBool::new(true));
         let wanted = Arc::clone(&is_wanted);
         let file = Arc::<OnceLock<String>>::default();
         let named = Arc::clone(&file);
         let run = move || {
-            step_back();
-            // Nobody listens any more to one that was given up.
-            let _ = tell.send(merge(&store, &place, range, &wanted, &named));
+            lower_priority();
+            // A cancelled merge has no receiver any more.
+            let _ = result.send(merge(&store, &context, range, &wanted, &named));
         };
         std::thread::Builder::new().name("merge".into()).spawn(run)?;
         tokio::spawn(async move {
-            let merged = merged.await.unwrap_or(Err(PublishError::BrokenOff));
+            let merged = merged.await.unwrap_or(Err(PublishError::Aborted));
             if let Ok(LevelInfo { name, .. }) = &merged
                 && let Err(error) = daemon.preload(name).await
             {
-                tracing::debug!(%error, "a merged level is not loaded ahead");
+                tracing::debug!(%error, "merged level not preloaded by the daemon");
             }
             let _ = finish.send(merged);
             publisher.changed();
@@ -69,34 +131,34 @@ impl Merge {
         Ok(Merge { range, done, is_wanted, file })
     }
 
-    /// The end of what it makes one.
-    pub(super) fn cut(&self) -> u64 {
+    /// End of the merged range.
+    fn cut(&self) -> Sequence {
         self.range.to
     }
 
-    /// The file it makes, from before it has that name.
+    /// Name of the merged file, known before the file is renamed.
     pub(super) fn file(&self) -> Option<&String> {
         self.file.get()
     }
 
-    /// What came of it; `None` as long as it is under way.
-    pub(super) fn result(&mut self) -> Option<Result<LevelInfo, PublishError>> {
+    /// The result; `None` while the merge runs.
+    fn result(&mut self) -> Option<Result<LevelInfo, PublishError>> {
         match self.done.try_recv() {
             Ok(result) => Some(result),
             Err(TryRecvError::Empty) => None,
-            Err(TryRecvError::Closed) => Some(Err(PublishError::BrokenOff)),
+            Err(TryRecvError::Closed) => Some(Err(PublishError::Aborted)),
         }
     }
 }
 
 #[cfg(test)]
 impl Merge {
-    /// One that ends when and how the test says.
+    /// A merge whose result the test sends.
     pub(super) fn of_a_test(
         range: Range,
     ) -> (Merge, oneshot::Sender<Result<LevelInfo, PublishError>>) {
-        let (tell, done) = oneshot::channel();
-        (Merge { range, done, is_wanted: Arc::default(), file: Arc::default() }, tell)
+        let (result, done) = oneshot::channel();
+        (Merge { range, done, is_wanted: Arc::default(), file: Arc::default() }, result)
     }
 }
 
@@ -108,7 +170,7 @@ impl Drop for Merge {
 
 fn merge(
     store: &Store,
-    place: &LevelContext,
+    context: &LevelContext,
     range: Range,
     is_wanted: &AtomicBool,
     named: &OnceLock<String>,
@@ -117,24 +179,24 @@ fn merge(
     let is_wanted = || is_wanted.load(Ordering::Relaxed);
     let file = store.read_beside(|connection| {
         let lineage = meta::read(connection)?.lineage;
-        content::write_level(connection, range, lineage, place, is_wanted)
+        content::write_level(connection, range, lineage, context, is_wanted)
     })?;
     if !is_wanted() {
-        return Err(ContentError::GivenUp.into());
+        return Err(ContentError::Cancelled.into());
     }
     named.get_or_init(|| file.name().level_file());
     let mut unsynced = Unsynced::default();
-    let (name, codes) = place.folder.put_level(file, &mut unsynced)?;
-    unsynced.sync(&place.folder)?;
+    let (name, codes) = context.folder.put_level(file, &mut unsynced)?;
+    unsynced.sync(&context.folder)?;
     let took_ms = begun.elapsed().as_millis();
-    tracing::info!(codes, from = range.from, to = range.to, took_ms, "merged levels");
+    tracing::info!(codes, from = range.from, to = range.to, took_ms, "levels merged");
     Ok(LevelInfo { name, from: range.from, to: range.to, codes })
 }
 
-/// Lowers this thread's priority; where that is not allowed, it stays as it is.
-fn step_back() {
+/// Lowers this thread's priority, if the system permits it.
+fn lower_priority() {
     let thread = rustix::thread::gettid();
     if let Err(error) = rustix::process::setpriority_process(Some(thread), NICENESS) {
-        tracing::debug!(%error, "a merge keeps its priority");
+        tracing::debug!(%error, "merge runs at normal priority");
     }
 }

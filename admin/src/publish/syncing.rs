@@ -1,81 +1,80 @@
-//! Makes what is published durable, beside the way.
+//! Makes published files durable, in the background.
 //!
-//! A visitor need not wait for the disk: what an edit changed is durable in the store, and an index
-//! that a power cut tears is none, so that the manifest before serves until the store's state is
-//! published anew. So files are announced first and synced then, one round's while the next is made.
+//! A visitor need not wait for the disk. The store already holds every edit durably, and an index torn
+//! by a power cut is recognised: `CURRENT.prev` serves until the store's state is published again. So
+//! files are announced first and synced afterwards, while the next round is built.
 //!
-//! What holds:
-//! - A manifest becomes the one before (`CURRENT.prev`) only when it and all it names are durable.
-//!   Where the disk is slower than edits come, the one before stays for a while.
-//! - What cannot be made durable is removed, and the publisher begins anew from what is there.
-//! - No more than [`MAX_UNSYNCED`] files wait: publication then waits for the disk.
+//! Invariants:
+//! - A manifest becomes `CURRENT.prev` only when all its files are durable. On a disk slower
+//!   than the edits, `CURRENT.prev` stays the same for a while.
+//! - After a failed sync the files are removed, and the publisher starts again from the folder.
+//! - At most [`MAX_UNSYNCED`] files wait for a sync. Beyond that, publication waits for the disk.
 
 use tokio::task::JoinHandle;
 
-use super::PublishError;
+use super::error::PublishError;
 use super::folder::{FolderError, IndexFolder, Unsynced};
 
-/// Files that may be published and not be durable: each is open.
+/// The most published files without a finished sync. Each holds a file descriptor.
 pub(super) const MAX_UNSYNCED: usize = 64;
 
-/// The sync that is under way, and what is published and waits for the next.
+/// The running sync, and the files waiting for the next sync.
 #[derive(Default)]
 pub(super) struct Syncing {
-    pub(super) under_way: Option<JoinHandle<Result<(), FolderError>>>,
-    /// What is to be synced after it.
+    pub(super) running: Option<JoinHandle<Result<(), FolderError>>>,
     pub(super) waiting: Unsynced,
 }
 
 impl Syncing {
-    /// Whether all that is published is.
+    /// Whether all published files are durable.
     pub(super) fn is_durable(&self) -> bool {
-        self.under_way.is_none() && self.waiting.len() == 0
+        self.running.is_none() && self.waiting.len() == 0
     }
 
-    /// What was just published is to be made durable.
+    /// Adds published files, and starts a sync unless a sync is running.
     pub(super) fn begin(&mut self, folder: &IndexFolder, unsynced: Unsynced) {
         self.waiting.add(unsynced);
-        if self.under_way.is_none() && self.waiting.len() > 0 {
+        if self.running.is_none() && self.waiting.len() > 0 {
             let (folder, files) = (folder.clone(), std::mem::take(&mut self.waiting));
-            self.under_way = Some(tokio::task::spawn_blocking(move || files.sync(&folder)));
+            self.running = Some(tokio::task::spawn_blocking(move || files.sync(&folder)));
         }
     }
 
-    /// Takes note of what is done, and begins with what waited for it.
+    /// Takes the result of a finished sync, and starts the next sync.
     ///
     /// # Errors
-    /// When something could not be made durable, and was removed.
-    pub(super) async fn look(&mut self, folder: &IndexFolder) -> Result<(), PublishError> {
-        if let Some(done) = self.under_way.take_if(|syncing| syncing.is_finished()) {
-            done.await.map_err(|_panicked| PublishError::BrokenOff)??;
+    /// After a failed sync, whose files are removed.
+    pub(super) async fn take_finished(&mut self, folder: &IndexFolder) -> Result<(), PublishError> {
+        if let Some(done) = self.running.take_if(|syncing| syncing.is_finished()) {
+            done.await.map_err(|_panicked| PublishError::Aborted)??;
             self.begin(folder, Unsynced::default());
         }
         Ok(())
     }
 
-    /// Waits until no more than so many files wait, and with 0 for all of them.
+    /// Waits until at most `most` files wait for a sync; with 0, until all files are durable.
     ///
     /// # Errors
-    /// As [`Syncing::look`].
-    pub(super) async fn settle(
+    /// As [`Syncing::take_finished`].
+    pub(super) async fn wait_until_at_most(
         &mut self,
-        folder: &IndexFolder,
         most: usize,
+        folder: &IndexFolder,
     ) -> Result<(), PublishError> {
         while self.waiting.len() > most || most == 0 && !self.is_durable() {
-            let Some(syncing) = &mut self.under_way else { break };
+            let Some(syncing) = &mut self.running else { break };
             let done = syncing.await;
-            self.under_way = None;
-            done.map_err(|_panicked| PublishError::BrokenOff)??;
+            self.running = None;
+            done.map_err(|_panicked| PublishError::Aborted)??;
             self.begin(folder, Unsynced::default());
         }
         Ok(())
     }
 
-    /// Waits for the sync that is under way, if there is one; what waits for the next is forgotten.
+    /// Waits for the running sync. Waiting files are forgotten.
     pub(super) async fn end(self) {
-        if let Some(syncing) = self.under_way {
-            // Whatever came of it stands in the folder.
+        if let Some(syncing) = self.running {
+            // The caller reads the folder, which shows the result.
             let _ = syncing.await;
         }
     }

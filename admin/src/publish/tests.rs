@@ -1,4 +1,4 @@
-//! Publications walked as a daemon does: open what `CURRENT` names, assemble, decide.
+//! Opens publications as a daemon does: read `CURRENT`, open its files, decide visits.
 
 use std::path::Path;
 
@@ -7,14 +7,25 @@ use coupon_shared::decision::{Answer, Facts, Reason, Visit, decide};
 use coupon_shared::index::Index;
 use tempfile::TempDir;
 
+mod index_cache;
 mod prebuilt;
 
 mod merges;
 mod syncing;
 
+use std::time::{Duration, Instant};
+
+use super::content::{self, LevelContext};
+use super::folder::{IndexFolder, Unsynced};
+use super::garbage::{KEEP_UNREFERENCED, MAX_REMOVED_PER_ROUND};
+use super::level_policy::LevelInfo;
+use super::syncing::MAX_UNSYNCED;
 use super::*;
 use crate::daemon_client::fake_daemon::FakeDaemon;
+use crate::store::StoreError;
 use crate::store::WriteTx;
+use crate::store::meta::{self, Sequence};
+use coupon_shared::snapshot::manifest::{CURRENT, Manifest, PREVIOUS};
 
 /// 2026-06-15 12:00:00 UTC.
 const NOW: i64 = 1_781_524_800;
@@ -59,9 +70,9 @@ impl Network {
         Network { dir, store, publisher }
     }
 
-    /// As after a crash: nothing of the publisher's memory is left.
+    /// Restarts the publisher with an empty memory, as after a crash.
     async fn restarted(mut self) -> Network {
-        self.publisher.generations.settle().await;
+        self.publisher.generations.wait_until_noted().await;
         let Network { dir, store, publisher } = self;
         drop((store, publisher));
         Network::open(dir)
@@ -90,7 +101,7 @@ impl Network {
     async fn publish(&mut self) -> Manifest {
         self.publisher.round().await.unwrap();
         let folder = self.publisher.folder.clone().unwrap();
-        self.publisher.syncing.settle(&folder, 0).await.unwrap();
+        self.publisher.syncing.wait_until_at_most(0, &folder).await.unwrap();
         self.manifest()
     }
 
@@ -117,7 +128,7 @@ impl Network {
         IndexFolder::open(self.index_dir()).unwrap().index(self.manifest()).unwrap()
     }
 
-    /// What a visit meets: the reason, or none for a code nobody has.
+    /// Decides a visit; `None` for an unknown code.
     fn visit(&self, code: &str) -> Option<Reason> {
         let index = self.index();
         let code = FoldedCode::fold(code.as_bytes()).unwrap();
@@ -135,11 +146,9 @@ impl Network {
 }
 
 fn publisher(store: &Store) -> Publisher {
-    let (status, _) = watch::channel(PublicationStatus::default());
     let nobody = DaemonClient::new(&store.dir().join("no.sock"));
-    let (to_publisher, requests) = super::prebuilt::requests();
-    let handle = PublisherHandle::new(Arc::default(), status, to_publisher);
-    Publisher::new(store.clone(), 1, nobody, handle, requests)
+    let index = IndexCache::new(IndexFolder::at(store.dir().join(FOLDER_NAME)));
+    Publisher::new(store.clone(), 1, nobody, PublisherHandle::new(index))
 }
 
 fn insert(
@@ -260,7 +269,7 @@ async fn no_generation_is_given_again_whatever_a_crash_left_of_the_one_before() 
     let mut network = Network::new().await;
     network.code("winter25", Some(1)).await;
     let base = network.publish().await;
-    network.publisher.generations.settle().await;
+    network.publisher.generations.wait_until_noted().await;
     network.code("more", Some(1)).await;
     let crashed = network.publish().await;
     // Published, and not noted.
@@ -292,7 +301,7 @@ async fn leftovers_of_a_crash_are_removed_and_old_files_later() {
     assert_eq!(files(&dir, ".new"), Vec::<String>::new());
     for _ in 0..2 {
         assert!(dir.join("level-2.lvl").exists());
-        network.publisher.garbage.looked = Instant::now().checked_sub(KEEP_UNREFERENCED).unwrap();
+        network.publisher.garbage.scanned = Instant::now().checked_sub(KEEP_UNREFERENCED).unwrap();
         network.publish().await;
     }
     assert_eq!((files(&dir, ".lvl").len(), files(&dir, ".cat").len()), (1, 1));
@@ -304,19 +313,19 @@ async fn many_old_files_go_a_few_at_a_time_so_that_no_publication_waits_for_all_
     let mut network = Network::new().await;
     network.publish().await;
     let dir = network.index_dir();
-    let old = 2 * REMOVED_AT_ONCE + 1;
+    let old = 2 * MAX_REMOVED_PER_ROUND + 1;
     for number in 0..old {
         std::fs::write(dir.join(format!("level-{number}.lvl")), "old").unwrap();
     }
     let mut left = Vec::new();
     for _ in 0..5 {
         // Only the first two are looks for what is old.
-        network.publisher.garbage.looked = Instant::now().checked_sub(KEEP_UNREFERENCED).unwrap();
+        network.publisher.garbage.scanned = Instant::now().checked_sub(KEEP_UNREFERENCED).unwrap();
         network.publish().await;
         left.push(files(&dir, ".lvl").len() - 1);
     }
-    let once = old - REMOVED_AT_ONCE;
-    assert_eq!(left, [old, once, once - REMOVED_AT_ONCE, 0, 0]);
+    let once = old - MAX_REMOVED_PER_ROUND;
+    assert_eq!(left, [old, once, once - MAX_REMOVED_PER_ROUND, 0, 0]);
 }
 
 #[tokio::test]
@@ -329,7 +338,7 @@ async fn what_a_manifest_names_is_not_removed_while_it_cannot_be_read_and_it_is_
         let before = network.publish().await;
         std::fs::write(network.index_dir().join(CURRENT), damage).unwrap();
         for _ in 0..3 {
-            network.publisher.garbage.looked =
+            network.publisher.garbage.scanned =
                 Instant::now().checked_sub(KEEP_UNREFERENCED).unwrap();
             assert!(network.publisher.round().await.is_err());
         }
@@ -362,7 +371,7 @@ async fn the_files_of_the_manifest_before_stay() {
         network.publish().await;
     }
     for _ in 0..2 {
-        network.publisher.garbage.looked = Instant::now().checked_sub(KEEP_UNREFERENCED).unwrap();
+        network.publisher.garbage.scanned = Instant::now().checked_sub(KEEP_UNREFERENCED).unwrap();
         network.publish().await;
     }
     let folder = IndexFolder::open(network.index_dir()).unwrap();
@@ -407,11 +416,11 @@ async fn an_index_from_after_a_restored_backup_is_not_gone_on_from() {
     let mut network = Network::new().await;
     network.code("winter25", Some(1)).await;
     network.publish().await;
-    network.publisher.generations.settle().await;
+    network.publisher.generations.wait_until_noted().await;
     let backup = network.meta().await;
     network.code("lost", Some(1)).await;
     let newer = network.publish().await;
-    network.publisher.generations.settle().await;
+    network.publisher.generations.wait_until_noted().await;
     assert!(newer.generation <= backup.1, "it was reserved when the backup was made");
     // The backup: made before "lost" was, and edited since in another way.
     network

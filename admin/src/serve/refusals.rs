@@ -1,8 +1,8 @@
-//! Requests that are no HTTP never come to a handler: hyper answers them by itself, with a status and
-//! nothing else. Under it, such an answer gets the body that every error of the API has.
+//! Adds the API's JSON error body to hyper's own refusals.
 //!
-//! hyper writes such an answer at once and whole, as the connection's last. Every other error has a
-//! body, so nothing else is taken for one.
+//! hyper answers malformed requests without calling a handler, with a status and an empty body. It writes
+//! such a response in one piece, as the last one of the connection. All other errors have a body, so no
+//! other response is mistaken for a refusal.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What hyper answers by itself, and what is said instead: a stable word, and how to mend it.
+/// hyper's status line, the error code, and the error text.
 const REFUSALS: [(&str, &str, &str); 3] = [
     (
         "400 Bad Request",
@@ -30,7 +30,7 @@ const REFUSALS: [(&str, &str, &str); 3] = [
     ),
 ];
 
-/// A listener whose connections refuse in JSON.
+/// A listener for connections with JSON refusals.
 pub(super) struct RefusingInJson(pub(super) TcpListener);
 
 impl Listener for RefusingInJson {
@@ -46,22 +46,22 @@ impl Listener for RefusingInJson {
     }
 }
 
-/// A connection whose refusals are JSON.
+/// A connection that replaces hyper's refusals by JSON ones.
 pub(super) struct JsonRefusals<T> {
     stream: T,
     refusal: Option<Refusal>,
 }
 
-/// A refusal on its way.
+/// A refusal being written.
 struct Refusal {
     bytes: Vec<u8>,
     written: usize,
-    /// Length of the one that it stands for.
+    /// Length of hyper's refusal.
     replaced: usize,
 }
 
 impl Refusal {
-    /// For what hyper writes, where that is a refusal of its own.
+    /// Returns the replacement if hyper writes a refusal.
     fn instead_of(written: &[u8]) -> Option<Refusal> {
         let line = written.strip_prefix(b"HTTP/1.1 ")?;
         let of_line = |(status, ..): &&(&str, &str, &str)| line.starts_with(status.as_bytes());
@@ -82,7 +82,7 @@ impl Refusal {
 }
 
 impl<T: AsyncWrite + Unpin> JsonRefusals<T> {
-    /// Writes what is left of a refusal; says how much hyper has written with it.
+    /// Writes the rest of a refusal; returns the length of the replaced bytes.
     fn poll_refusal(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let Some(refusal) = &mut self.refusal else { return Poll::Ready(Ok(0)) };
         while let Some(rest) = refusal.bytes.get(refusal.written..).filter(|rest| !rest.is_empty())

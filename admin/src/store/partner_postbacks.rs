@@ -1,4 +1,4 @@
-//! Partner postbacks, and the outbox of what they tell.
+//! Partner postbacks, and the outbox of their deliveries.
 
 use std::collections::{HashMap, HashSet};
 
@@ -71,10 +71,7 @@ impl Kept for Pixel {
     }
 }
 
-/// How many postbacks a partner has, beside this one.
-///
-/// # Errors
-/// When SQLite fails.
+/// Counts the partner's postbacks other than `id`.
 pub fn count_others(
     connection: &Connection,
     affiliate_id: u32,
@@ -85,21 +82,17 @@ pub fn count_others(
     Ok(connection.prepare_cached(sql)?.query_row((affiliate_id, id), |row| row.get(0))?)
 }
 
-/// A postback that a conversion is told to.
+/// A postback that reports a conversion.
 #[derive(Debug)]
 pub struct Listening {
-    /// The postback.
     pub id: u32,
-    /// With macros.
+    /// With unexpanded macros.
     pub postback_url: String,
-    /// How long after the conversion.
+    /// Delay after the conversion.
     pub delay_ms: u32,
 }
 
-/// The active postbacks that a partner's conversion is told to; event 0 is the base conversion.
-///
-/// # Errors
-/// When SQLite fails.
+/// Finds the active postbacks for a partner's conversion; event 0 is the base conversion.
 pub fn listening(
     connection: &Connection,
     affiliate_id: u32,
@@ -116,33 +109,27 @@ pub fn listening(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// A delivery to be queued.
 #[derive(Debug)]
 pub struct NewDelivery<'a> {
-    /// The postback.
     pub pixel_id: u32,
-    /// What it tells of.
     pub conversion_id: &'a str,
-    /// Whose it is.
+    /// The partner.
     pub affiliate_id: u32,
-    /// On which offer.
+    /// The offer.
     pub offer_id: u32,
-    /// With its values.
+    /// With expanded macros.
     pub url: String,
-    /// Of the URL, with the port.
+    /// The URL's host, with the port.
     pub host: String,
-    /// Why it cannot be sent, or empty.
+    /// Why the delivery cannot be sent, or empty.
     pub error: String,
-    /// In Unix milliseconds.
+    /// Unix milliseconds.
     pub now_ms: i64,
-    /// When it is to be sent.
+    /// Time of the first attempt, in Unix milliseconds.
     pub due_ms: i64,
 }
 
-/// Queues a delivery, unless this postback was told of the conversion before.
-///
-/// # Errors
-/// When SQLite fails.
+/// Queues a delivery, unless this postback already has one for the conversion.
 pub fn queue(tx: &WriteTx<'_>, new: &NewDelivery<'_>) -> Result<(), StoreError> {
     let sql = "INSERT INTO pixel_delivery (pixel_id, conversion_id, affiliate_id, offer_id, url, host, state, \
                since_ms, due_ms, last_error, time_created) \
@@ -163,87 +150,80 @@ pub fn queue(tx: &WriteTx<'_>, new: &NewDelivery<'_>) -> Result<(), StoreError> 
     Ok(())
 }
 
-/// A delivery that is being sent.
 #[derive(Debug, Clone)]
 pub struct InFlight {
-    /// Which.
+    /// Delivery id.
     pub id: u32,
-    /// To whom.
+    /// The URL's host, with the port.
     pub host: String,
 }
 
-/// A delivery that is to be sent now.
 #[derive(Debug)]
 pub struct Due {
-    /// Which.
+    /// Delivery id.
     pub id: u32,
-    /// With its values.
+    /// With expanded macros.
     pub url: String,
-    /// To whom.
+    /// The URL's host, with the port.
     pub host: String,
-    /// The postback's, as it is now.
+    /// The postback's current key.
     pub signing_key: String,
-    /// Before this one.
+    /// Number of earlier attempts.
     pub attempts: u32,
 }
 
-/// What is to be sent.
+/// Due deliveries.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    /// Now.
     pub due: Vec<Due>,
-    /// When the next one is due that is not yet, in Unix milliseconds.
+    /// When the next delivery becomes due, in Unix milliseconds.
     pub next_ms: Option<i64>,
 }
 
-/// What is in flight, and how much may be.
+/// Deliveries in flight, and their limits.
 #[derive(Debug)]
 pub struct Traffic {
-    /// Now.
     pub in_flight: Vec<InFlight>,
-    /// Hosts that did not answer the last time.
+    /// Hosts that did not answer the last request.
     pub unresponsive: HashSet<String>,
-    /// In flight in all.
-    pub most: usize,
+    /// In total.
+    pub max_in_flight: usize,
     /// To one host.
-    pub most_per_host: usize,
+    pub max_per_host: usize,
     /// To all unresponsive hosts together.
-    pub most_unresponsive: usize,
+    pub max_unresponsive: usize,
 }
 
-/// Deliveries that are due and not in flight, as many as may be sent beside those that are. Hosts
-/// that answer come before unresponsive ones, then those with the fewest in flight, then those that waited
-/// longest.
-///
-/// # Errors
-/// When SQLite fails.
+/// Finds due deliveries within the limits. Responsive hosts come first, then hosts with the fewest
+/// requests in flight, then the longest waiting.
 pub fn due(connection: &Connection, now_ms: i64, traffic: &Traffic) -> Result<Outbox, StoreError> {
     let mut flying: HashMap<&str, Vec<u32>> = HashMap::new();
     for InFlight { id, host } in &traffic.in_flight {
         flying.entry(host).or_default().push(*id);
     }
     let to = |host: &str| flying.get(host).map_or(&[][..], Vec::as_slice);
-    let is_silent = |host: &str| traffic.unresponsive.contains(host);
+    let is_unresponsive = |host: &str| traffic.unresponsive.contains(host);
     let (mut hosts, waiting): (Vec<_>, Vec<_>) =
         pending_hosts(connection)?.into_iter().partition(|(_, due_ms)| *due_ms <= now_ms);
-    hosts.sort_by_key(|(host, due_ms)| (is_silent(host), to(host).len(), *due_ms));
-    let mut room = traffic.most.saturating_sub(traffic.in_flight.len());
-    let silent_now = traffic.in_flight.iter().filter(|flight| is_silent(&flight.host)).count();
-    let mut silent_room = traffic.most_unresponsive.saturating_sub(silent_now);
+    hosts.sort_by_key(|(host, due_ms)| (is_unresponsive(host), to(host).len(), *due_ms));
+    let mut room = traffic.max_in_flight.saturating_sub(traffic.in_flight.len());
+    let unresponsive_now =
+        traffic.in_flight.iter().filter(|flight| is_unresponsive(&flight.host)).count();
+    let mut unresponsive_room = traffic.max_unresponsive.saturating_sub(unresponsive_now);
     let mut due = Vec::new();
     for (host, _) in hosts {
-        let bound = if is_silent(&host) { room.min(silent_room) } else { room };
-        let free = traffic.most_per_host.saturating_sub(to(&host).len()).min(bound);
+        let bound = if is_unresponsive(&host) { room.min(unresponsive_room) } else { room };
+        let free = traffic.max_per_host.saturating_sub(to(&host).len()).min(bound);
         let found = due_at(connection, &host, now_ms, to(&host), free)?;
         room -= found.len();
-        silent_room -= if is_silent(&host) { found.len() } else { 0 };
+        unresponsive_room -= if is_unresponsive(&host) { found.len() } else { 0 };
         due.extend(found);
     }
     Ok(Outbox { due, next_ms: waiting.into_iter().map(|(_, due_ms)| due_ms).min() })
 }
 
-/// Every host with something pending, and when the first of that is due. As many look-ups as there
-/// are hosts, however much is pending.
+/// Returns every host with pending deliveries, and when the first of these is due. Costs one look-up
+/// for each host, whatever the number of deliveries.
 fn pending_hosts(connection: &Connection) -> Result<Vec<(String, i64)>, StoreError> {
     let sql = "SELECT host, due_ms FROM pixel_delivery INDEXED BY pixel_delivery_due \
                WHERE state = 'pending' AND host > ?1 ORDER BY host, due_ms LIMIT 1";
@@ -259,7 +239,7 @@ fn pending_hosts(connection: &Connection) -> Result<Vec<(String, i64)>, StoreErr
     }
 }
 
-/// Up to `free` deliveries to one host, beside those in flight.
+/// Finds up to `free` deliveries to one host that are not in flight.
 fn due_at(
     connection: &Connection,
     host: &str,
@@ -287,65 +267,52 @@ fn due_at(
     Ok(rows.into_iter().filter(|due| !flying.contains(&due.id)).take(free).collect())
 }
 
-/// Whether the clock stands before times at which deliveries began to wait, by more than what clocks
-/// are set right by all the time.
-///
-/// # Errors
-/// When SQLite fails.
+/// Whether deliveries began to wait more than a minute in the future. Smaller differences come from
+/// ordinary clock corrections.
 pub fn is_clock_set_back(connection: &Connection, now_ms: i64) -> Result<bool, StoreError> {
     let sql = "SELECT 1 FROM pixel_delivery INDEXED BY pixel_delivery_since \
                WHERE state = 'pending' AND since_ms > ?1 LIMIT 1";
     Ok(connection.prepare_cached(sql)?.exists([now_ms.saturating_add(CLOCK_SLACK_MS)])?)
 }
 
-/// A minute.
 const CLOCK_SLACK_MS: i64 = 60_000;
 
-/// Makes due what began to wait at times that have not come: the clock was set back, and nobody
-/// knows how long they would wait.
-///
-/// # Errors
-/// When SQLite fails.
+/// Makes deliveries due that began to wait in the future: the clock was set back, and their waits
+/// would be too long by an unknown time.
 pub fn forget_waits(tx: &WriteTx<'_>, now_ms: i64) -> Result<(), StoreError> {
     let sql = "UPDATE pixel_delivery SET since_ms = ?1, due_ms = ?1 WHERE state = 'pending' AND since_ms > ?2";
     tx.execute(sql, (now_ms, now_ms.saturating_add(CLOCK_SLACK_MS)))?;
     Ok(())
 }
 
-/// What becomes of a delivery.
+/// State of a delivery after an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NextState {
-    /// Nothing more.
     Delivered,
-    /// It is tried again.
+    /// Another attempt follows.
     Pending {
-        /// When, in Unix milliseconds.
+        /// Time of the attempt, in Unix milliseconds.
         due_ms: i64,
     },
-    /// Nothing, until somebody replays it.
+    /// Given up, until replayed.
     Dead,
 }
 
-/// One attempt, as it is written down.
+/// One attempt to send a delivery.
 #[derive(Debug, Clone)]
 pub struct Attempt {
-    /// At which delivery.
+    /// Delivery id.
     pub id: u32,
-    /// When it ended, in Unix milliseconds.
+    /// End of the attempt, in Unix milliseconds.
     pub now_ms: i64,
-    /// What follows.
     pub next_state: NextState,
-    /// The answer's status, or 0.
+    /// Status of the response, or 0.
     pub status: u16,
-    /// What was wrong, or empty.
+    /// The failure, or empty.
     pub error: String,
 }
 
-/// Writes down what came of an attempt. A delivery that was given up meanwhile stays so, unless it
-/// arrived.
-///
-/// # Errors
-/// When SQLite fails.
+/// Records an attempt. A delivery that died meanwhile stays dead, unless this attempt delivered it.
 pub fn record(tx: &WriteTx<'_>, attempt: &Attempt) -> Result<(), StoreError> {
     let (state, due_ms) = match attempt.next_state {
         NextState::Delivered => (DeliveryState::Delivered, attempt.now_ms),
@@ -360,39 +327,39 @@ pub fn record(tx: &WriteTx<'_>, attempt: &Attempt) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// A delivery as read.
+/// A delivery in lists.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[schema(as = PixelDelivery)]
 pub struct Delivery {
-    /// Told to the partner as `X-Coupon-Delivery`.
+    /// Sent to the partner as `X-Coupon-Delivery`.
     pub network_pixel_delivery_id: u32,
     /// The postback.
     pub network_pixel_id: u32,
-    /// Its partner.
+    /// The postback's partner.
     pub network_affiliate_id: u32,
     /// The conversion's offer.
     pub network_offer_id: u32,
-    /// What it tells of.
+    /// The reported conversion.
     pub conversion_id: String,
-    /// Where it stands.
+    /// State of the delivery.
     pub state: DeliveryState,
-    /// With its values.
+    /// With expanded macros.
     pub url: String,
-    /// Since it was queued, or last replayed.
+    /// Attempts since the delivery was queued or last replayed.
     pub attempts: u32,
-    /// The last answer's status; 0 where there was none.
+    /// Status of the last response; 0 without a response.
     pub last_status: u16,
-    /// What was wrong at the last attempt, or empty.
+    /// Failure of the last attempt, or empty.
     pub last_error: String,
-    /// When it was queued, in Unix seconds.
+    /// Time of queueing, in Unix seconds.
     pub time_created: i64,
-    /// The last attempt, or 0.
+    /// Time of the last attempt, or 0.
     pub time_attempted: i64,
-    /// Of a pending one: the next attempt; otherwise 0.
+    /// Time of a pending delivery's next attempt, else 0.
     pub time_due: i64,
 }
 
-/// What lists of deliveries can be filtered by.
+/// Filters of the list of deliveries.
 pub const DELIVERY_FILTERS: &[Filterable] = &[
     Filterable { field: "network_pixel_delivery_id", column: "id", kind: Compared::Number },
     Filterable { field: "network_pixel_id", column: "pixel_id", kind: Compared::Number },
@@ -431,10 +398,7 @@ fn read_delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
     })
 }
 
-/// One page of the deliveries, the newest first unless asked otherwise.
-///
-/// # Errors
-/// When SQLite fails.
+/// Lists one page of deliveries, newest first by default.
 pub fn deliveries(connection: &Connection, query: &Query) -> Result<Listed<Delivery>, StoreError> {
     let (condition, values) = conditions("true", &query.filters);
     let count = format!("SELECT count(*) FROM pixel_delivery WHERE {condition}");
@@ -450,54 +414,45 @@ pub fn deliveries(connection: &Connection, query: &Query) -> Result<Listed<Deliv
     Ok(Listed { rows: rows.collect::<Result<_, _>>()?, total_count })
 }
 
-/// One delivery.
-///
-/// # Errors
-/// When SQLite fails.
+/// Finds a delivery.
 pub fn delivery(connection: &Connection, id: u32) -> Result<Option<Delivery>, StoreError> {
     let sql = format!("{DELIVERY} WHERE id = ?1");
     Ok(connection.prepare_cached(&sql)?.query_row([id], read_delivery).optional()?)
 }
 
-/// Takes away the URLs of a conversion's deliveries that tell an e-mail address; macros of the
-/// advertiser's may have brought it in. What was not sent by then is not sent any more.
-///
-/// # Errors
-/// When SQLite fails.
+/// Blanks the URLs of a conversion's deliveries that contain an e-mail address, which advertiser
+/// macros may have brought in. Pending deliveries among these become dead.
 pub fn erase_email(tx: &WriteTx<'_>, conversion: i64, email: &str) -> Result<(), StoreError> {
-    let mut told = Vec::new();
-    MacroSink::new(&mut told).push(email.as_bytes());
-    let told = String::from_utf8_lossy(&told).to_ascii_lowercase();
+    let mut encoded = Vec::new();
+    MacroSink::new(&mut encoded).push(email.as_bytes());
+    let encoded = String::from_utf8_lossy(&encoded).to_ascii_lowercase();
     let sql = "UPDATE pixel_delivery SET url = '', state = iif(state = 'pending', 'dead', state), \
                last_error = iif(state = 'pending', 'erased before it was sent', last_error) \
                WHERE conversion_id = (SELECT lower(hex(id)) FROM conversion WHERE number = ?1) \
                AND instr(lower(url), ?2)";
-    tx.prepare_cached(sql)?.execute((conversion, told))?;
+    tx.prepare_cached(sql)?.execute((conversion, encoded))?;
     Ok(())
 }
 
-/// Which deliveries are to be sent again.
+/// Selects deliveries for a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replayed {
-    /// This one, whatever its state.
+    /// One delivery in any state.
     One(u32),
-    /// All dead ones of a postback.
+    /// All dead deliveries of a postback.
     DeadOf(u32),
 }
 
-/// How many, and their lowest and highest id.
-pub type Range = (u64, u32, u32);
+/// Number of deliveries, lowest id, highest id.
+pub type ReplayedRange = (u64, u32, u32);
 
-/// Makes deliveries due, as if they had never been tried; answers which.
-///
-/// # Errors
-/// When SQLite fails.
-pub fn replay(tx: &WriteTx<'_>, which: Replayed) -> Result<Range, StoreError> {
+/// Makes deliveries due, without earlier attempts.
+pub fn replay(tx: &WriteTx<'_>, which: Replayed) -> Result<ReplayedRange, StoreError> {
     let (condition, id) = match which {
         Replayed::One(id) => ("id = ?1", id),
         Replayed::DeadOf(id) => ("pixel_id = ?1 AND state = 'dead'", id),
     };
-    // One without a URL never had one, and cannot be sent.
+    // A delivery without a URL cannot be sent.
     let condition = format!("{condition} AND url <> ''");
     let range = format!(
         "SELECT count(*), ifnull(min(id), 0), ifnull(max(id), 0) FROM pixel_delivery WHERE {condition}"
@@ -512,22 +467,18 @@ pub fn replay(tx: &WriteTx<'_>, which: Replayed) -> Result<Range, StoreError> {
     Ok(range)
 }
 
-/// How the outbox stands.
+/// State of the outbox.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[schema(as = PixelStatusCounts)]
 pub struct Backlog {
-    /// Deliveries that wait for their next attempt.
+    /// Deliveries waiting for the next attempt.
     pub pending: u64,
-    /// Deliveries that were given up, and not replayed.
+    /// Dead deliveries.
     pub dead: u64,
-    /// When the oldest pending one was queued, in Unix seconds.
+    /// When the oldest pending delivery was queued, in Unix seconds.
     pub oldest_pending: Option<i64>,
 }
 
-/// How the outbox stands.
-///
-/// # Errors
-/// When SQLite fails.
 pub fn backlog(connection: &Connection) -> Result<Backlog, StoreError> {
     let sql = "SELECT (SELECT count(*) FROM pixel_delivery WHERE state = 'pending'), \
                (SELECT count(*) FROM pixel_delivery WHERE state = 'dead'), \
@@ -569,9 +520,9 @@ mod tests {
         Traffic {
             in_flight: in_flight.iter().map(flight).collect(),
             unresponsive: unresponsive.iter().map(|host| (*host).to_owned()).collect(),
-            most: 6,
-            most_per_host: 3,
-            most_unresponsive: 2,
+            max_in_flight: 6,
+            max_per_host: 3,
+            max_unresponsive: 2,
         }
     }
 

@@ -30,7 +30,7 @@ pub(super) async fn stage(
         let brought = bring(request, uploads.bounds(), &to).await;
         let last = match &brought {
             Ok(()) => Piece::End,
-            Err(_) => Piece::BrokenOff(io::ErrorKind::UnexpectedEof.into()),
+            Err(_) => Piece::Failed(io::ErrorKind::UnexpectedEof.into()),
         };
         let _ = to.send(last).await;
         brought

@@ -16,7 +16,7 @@ use crate::api::answer::{Answer, Paging};
 use crate::api::error::ApiError;
 use crate::api::schema::{Row, field, merged};
 use crate::catalog::{BulkMode, COLUMNS, Cells};
-use crate::import::edit::Named;
+use crate::import::edit::NamedCells;
 use crate::store::rows::Page;
 use crate::store::staging::{self, Counts};
 use crate::store::uploads::Outcome;
@@ -257,8 +257,8 @@ impl ToSchema for RowCells {
 }
 
 impl RowCells {
-    pub(super) fn named(self) -> Result<Named, ApiError> {
-        let mut named = Named::new();
+    pub(super) fn named(self) -> Result<NamedCells, ApiError> {
+        let mut named = NamedCells::new();
         for (column, CellText(cell)) in self.0 {
             if cell.contains('\0') {
                 return Err(ApiError::field(column, "contains a NUL character; remove it"));

@@ -1,4 +1,4 @@
-//! Larger levels made one in the background, amid edits.
+//! Background merges of larger levels during edits.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use crate::store::publication;
 
 impl Network {
     /// Rounds until no merge is under way or due.
-    async fn settle(&mut self) -> Manifest {
+    async fn publish_until_merged(&mut self) -> Manifest {
         loop {
             self.publish().await;
-            if self.publisher.merging.under_way.is_none() {
+            if self.publisher.merging.running.is_none() {
                 return self.manifest();
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -24,22 +24,22 @@ impl Network {
 
     /// A merge of all levels up to `to` begins.
     fn begin_base(&mut self, to: Sequence) {
-        let place = self.publisher.place(self.publisher.folder.as_ref().unwrap());
-        self.begin(Range { from: 0, to }, place);
+        let context = self.publisher.level_context(self.publisher.folder.as_ref().unwrap());
+        self.begin(Range { from: 0, to }, context);
     }
 
-    fn begin(&mut self, range: Range, place: LevelContext) {
+    fn begin(&mut self, range: Range, context: LevelContext) {
         let handle = self.publisher.handle.clone();
         let daemon = self.publisher.daemon.clone();
-        let merge = Merge::start(self.store.clone(), place, range, daemon, handle);
+        let merge = Merge::start(self.store.clone(), context, range, daemon, handle);
         self.publisher.merging.begin(merge);
     }
 
-    /// The merge under way has read all it will read, and is not published.
+    /// Waits until the running merge is finished; its level is not published yet.
     async fn merge_done(&mut self) {
-        while self.publisher.merging.under_way.is_some() {
+        while self.publisher.merging.running.is_some() {
             tokio::time::sleep(Duration::from_millis(2)).await;
-            self.publisher.merging.look();
+            self.publisher.merging.take_result();
         }
     }
 
@@ -51,23 +51,24 @@ impl Network {
         .await;
     }
 
-    /// The same with its level built before the commit; what is published next has it.
+    /// Imports with a prebuilt level, which the next publication contains.
     async fn import_ahead(&mut self, codes: std::ops::Range<u32>, partner: u32) {
         self.publish().await;
         let levels = self.publisher.with_merged().levels;
-        let place = self.publisher.place(self.publisher.folder.as_ref().unwrap());
+        let context = self.publisher.level_context(self.publisher.folder.as_ref().unwrap());
         let mut connection = crate::store::connect_writer(self.dir.path()).unwrap();
         let tx = immediate(&mut connection);
         let writer = WriteTx::within(&tx);
         let sequence = writer.next_code_sequence().unwrap();
         codes.into_iter().for_each(|n| insert(&writer, &name(n), Some(partner), sequence).unwrap());
         let (meta, cut) = (meta::read(&tx).unwrap(), self.publisher.merging.cut());
-        let built = content::new_level(&tx, &levels, cut, &meta, &place).unwrap().unwrap();
-        self.publisher.ahead = Some(built.put(&place.folder, &mut Unsynced::default()).unwrap());
+        let built = content::new_level(&tx, &levels, cut, &meta, &context).unwrap().unwrap();
+        self.publisher.prebuilt =
+            Some(built.put(&context.folder, &mut Unsynced::default()).unwrap());
         tx.commit().unwrap();
     }
 
-    /// What the store has of each code.
+    /// The store's records of each code.
     async fn stored(&self) -> BTreeMap<FoldedCode, Vec<CodeRecord>> {
         let read = self.store.read(|connection| {
             let mut codes = BTreeMap::new();
@@ -80,7 +81,7 @@ impl Network {
         read.await.unwrap()
     }
 
-    /// The published index says of each of these codes what the store does.
+    /// Asserts equal records of these codes in the published index and the store.
     async fn assert_published(&self, codes: impl Iterator<Item = String>) {
         let (index, stored) = (self.index(), self.stored().await);
         for code in codes {
@@ -103,11 +104,11 @@ fn name(number: u32) -> String {
 async fn an_import_is_a_level_of_its_own_that_edits_leave_alone() {
     let mut network = Network::new().await;
     network.import(0..9_000, 1).await;
-    let base = network.settle().await;
+    let base = network.publish_until_merged().await;
     network.code("before", Some(1)).await;
     network.publish().await;
     network.import(100_000..101_100, 2).await;
-    let imported = network.settle().await;
+    let imported = network.publish_until_merged().await;
     assert_eq!(network.codes_by_level(), [1_101, 9_000], "with the small level it would bury");
     for code in ["aaa", "bbb", "ccc"] {
         network.code(code, Some(1)).await;
@@ -121,9 +122,9 @@ async fn an_import_is_a_level_of_its_own_that_edits_leave_alone() {
 async fn what_has_become_an_eighth_of_the_base_is_merged_with_it() {
     let mut network = Network::new().await;
     network.import(0..8_000, 1).await;
-    let before = network.settle().await;
+    let before = network.publish_until_merged().await;
     network.import(8_000..9_100, 2).await;
-    let after = network.settle().await;
+    let after = network.publish_until_merged().await;
     assert_eq!(network.codes_by_level(), [9_100]);
     assert_ne!(after.levels, before.levels);
     assert_eq!(after.sequence, before.sequence + 1);
@@ -135,7 +136,7 @@ async fn edits_while_a_merge_reads_are_in_the_levels_above_it() {
     for (edits_before, edits_after) in [(true, false), (false, true), (true, true)] {
         let mut network = Network::new().await;
         network.import(0..3_000, 1).await;
-        let cut = network.settle().await.sequence;
+        let cut = network.publish_until_merged().await.sequence;
         if edits_before {
             // Seen by the merge, though its range ends before.
             network.change("n000001", "status = 'paused'").await;
@@ -160,7 +161,7 @@ async fn edits_while_a_merge_reads_are_in_the_levels_above_it() {
 async fn what_a_merge_made_is_no_old_file_while_the_daemon_loads_it() {
     let mut network = Network::new().await;
     network.import(0..3_000, 1).await;
-    network.settle().await;
+    network.publish_until_merged().await;
     network.change("n000001", "status = 'paused'").await;
     let to = network.publish().await.sequence;
     let socket = network.store.dir().join("silent.sock");
@@ -168,7 +169,7 @@ async fn what_a_merge_made_is_no_old_file_while_the_daemon_loads_it() {
     network.publisher.daemon = DaemonClient::new(&socket);
     network.begin_base(to);
     let made = loop {
-        let merge = network.publisher.merging.under_way.as_ref().unwrap();
+        let merge = network.publisher.merging.running.as_ref().unwrap();
         let made = merge.file().map(|file| network.index_dir().join(file));
         if let Some(made) = made.filter(|made| made.exists()) {
             break made;
@@ -176,7 +177,7 @@ async fn what_a_merge_made_is_no_old_file_while_the_daemon_loads_it() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     };
     for _ in 0..3 {
-        network.publisher.garbage.looked = Instant::now().checked_sub(KEEP_UNREFERENCED).unwrap();
+        network.publisher.garbage.scanned = Instant::now().checked_sub(KEEP_UNREFERENCED).unwrap();
         network.publisher.round().await.unwrap();
     }
     assert!(made.exists(), "it is about to be published");
@@ -186,7 +187,7 @@ async fn what_a_merge_made_is_no_old_file_while_the_daemon_loads_it() {
 async fn levels_published_while_a_merge_reads_stay_as_they_are() {
     let mut network = Network::new().await;
     network.import(0..3_000, 1).await;
-    let to = network.settle().await.sequence;
+    let to = network.publish_until_merged().await.sequence;
     let (merge, done) = Merge::of_a_test(Range { from: 0, to });
     network.publisher.merging.begin(Ok(merge));
     network.code("first", Some(1)).await;
@@ -222,7 +223,7 @@ async fn a_change_too_large_to_find_a_place_gives_the_merge_up() {
     network.import(300_000..308_100, 2).await;
     network.publish().await;
     assert_ne!(network.publisher.merging.cut(), to);
-    network.settle().await;
+    network.publish_until_merged().await;
     network.assert_published((0..1_600).chain(300_000..308_200).map(name)).await;
 }
 
@@ -232,9 +233,11 @@ async fn a_merge_that_fails_stops_no_edit_and_leaves_nothing() {
     network.code("winter25", Some(1)).await;
     let cut = network.publish().await.sequence;
     let elsewhere = IndexFolder::at(network.dir.path().join("no such folder"));
-    let place =
-        LevelContext { folder: elsewhere, ..network.publisher.place(&IndexFolder::at("".into())) };
-    network.begin(Range { from: 0, to: cut }, place);
+    let context = LevelContext {
+        folder: elsewhere,
+        ..network.publisher.level_context(&IndexFolder::at("".into()))
+    };
+    network.begin(Range { from: 0, to: cut }, context);
     network.merge_done().await;
     assert!(network.publisher.merging.merged.is_none());
     assert!(!network.publisher.merging.may_begin(), "it is not tried again at once");
@@ -248,9 +251,9 @@ async fn a_merge_that_fails_stops_no_edit_and_leaves_nothing() {
 async fn a_merge_that_is_given_up_leaves_nothing() {
     let mut network = Network::new().await;
     network.import(0..10_000, 1).await;
-    let before = network.settle().await;
+    let before = network.publish_until_merged().await;
     network.begin_base(before.sequence);
-    network.publisher.merging.give_up();
+    network.publisher.merging.cancel();
     let is_over = || files(&network.index_dir(), ".new").is_empty();
     tokio::time::timeout(Duration::from_secs(5), async {
         // The thread may not have begun its file yet.
@@ -268,14 +271,14 @@ async fn a_merge_that_is_given_up_leaves_nothing() {
 async fn a_crash_amid_a_merge_leaves_the_old_index() {
     let mut network = Network::new().await;
     network.import(0..3_000, 1).await;
-    network.settle().await;
+    network.publish_until_merged().await;
     network.import(3_000..4_100, 2).await;
     network.publish().await;
-    assert!(network.publisher.merging.under_way.is_some());
+    assert!(network.publisher.merging.running.is_some());
     let before = network.manifest();
     let mut network = network.restarted().await;
     assert_eq!(network.manifest(), before);
-    network.settle().await;
+    network.publish_until_merged().await;
     assert_eq!(network.codes_by_level(), [4_100]);
     network.assert_published((0..4_200).map(name)).await;
 }
@@ -314,7 +317,7 @@ async fn any_history_of_edits_imports_merges_and_restarts_publishes_what_the_sto
             network.publish().await;
         }
     }
-    network.settle().await;
+    network.publish_until_merged().await;
     let renamed = (0..120).map(|step| format!("renamed{step}"));
     network.assert_published((0..=imported).map(name).chain(renamed)).await;
 }

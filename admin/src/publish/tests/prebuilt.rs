@@ -1,4 +1,4 @@
-//! Large changes beside edits: levels built before their commit, and a store that cannot be written.
+//! Bulk changes during edits: prebuilt levels, and a store locked for writing.
 
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -10,7 +10,7 @@ use crate::disk::Disk;
 use crate::store::staging::Intent;
 use crate::uploads::{Piece, Uploads, pieces};
 
-/// A network whose publisher runs.
+/// A network with a running publisher.
 struct Running {
     network: Network,
     daemon: FakeDaemon,
@@ -22,7 +22,7 @@ impl Running {
     async fn start() -> Running {
         let network = Network::new().await;
         network.code("winter25", Some(1)).await;
-        let running = Running::of(network).await;
+        let running = Running::with_network(network).await;
         running.publisher.wait_live(2).await.unwrap();
         running
     }
@@ -32,7 +32,7 @@ impl Running {
         drop(stop);
         let Network { dir, store, publisher } = network;
         drop((store, publisher));
-        Running::of(Network::open(dir)).await
+        Running::with_network(Network::open(dir)).await
     }
 
     /// Waits until the publisher has more generations in hand.
@@ -46,7 +46,7 @@ impl Running {
         }
     }
 
-    async fn of(network: Network) -> Running {
+    async fn with_network(network: Network) -> Running {
         let daemon = FakeDaemon::start();
         daemon.hands.lock().unwrap().index_dir = network.index_dir();
         let stop = CancellationToken::new();
@@ -54,7 +54,7 @@ impl Running {
         Running { network, daemon, publisher, _stop: stop.drop_guard() }
     }
 
-    /// On a thread that may block, with a connection of its own.
+    /// Runs `work` on a blocking thread with its own connection.
     async fn beside<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection, PublisherHandle) -> T + Send + 'static,
@@ -76,7 +76,7 @@ pub(super) fn immediate(connection: &mut Connection) -> rusqlite::Transaction<'_
     connection.transaction_with_behavior(TransactionBehavior::Immediate).unwrap()
 }
 
-/// More codes than are made one with an edit, in one change.
+/// Inserts more codes in one change than an edit merges.
 fn insert_many(tx: &rusqlite::Transaction<'_>, prefix: &str) -> u64 {
     let tx = WriteTx::within(tx);
     let sequence = tx.next_code_sequence().unwrap();
@@ -90,10 +90,10 @@ async fn a_large_change_is_published_with_the_level_that_was_built_before_its_co
     let built = running.beside(|connection, publisher| {
         let tx = immediate(connection);
         let rows = insert_many(&tx, "many");
-        let ahead = publisher.prebuild_level(&tx, rows).unwrap();
-        let built = ahead.level;
+        let prebuilt = publisher.prebuild_level(&tx, rows).unwrap();
+        let built = prebuilt.level;
         tx.commit().unwrap();
-        ahead.committed();
+        prebuilt.publish_committed();
         built
     });
     let built = built.await;

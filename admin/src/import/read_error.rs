@@ -1,0 +1,62 @@
+//! Why a file cannot be read as a table of coupon codes.
+
+use std::path::PathBuf;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The file cannot be opened.
+    #[error("cannot open {}: {source}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// The text is not UTF-8.
+    #[error("line 1: the file is not UTF-8 text; save it as \"CSV UTF-8\"")]
+    NotUtf8,
+    /// The file is a spreadsheet workbook or another archive.
+    #[error(
+        "line 1: the file is {0}, not text; open it in the program that made it and save it as \"CSV UTF-8\""
+    )]
+    Workbook(&'static str),
+    /// Lines end with CR alone, as on an old Macintosh.
+    #[error(
+        "line 1: the lines end with CR alone; save the file with lines that end with LF or CRLF"
+    )]
+    OnlyCr,
+    /// The header uses another separator than commas.
+    #[error("line 1: the columns are separated by `{0}`; save the file with commas")]
+    Separator(char),
+    /// Required columns are missing.
+    #[error("line 1: there is no column {}; these must be there: {needed}", missing.join(", "))]
+    Missing {
+        /// The missing columns.
+        missing: Vec<&'static str>,
+        /// All required columns.
+        needed: String,
+    },
+    /// An update has no column to set.
+    #[error("line 1: coupon_code only selects; at least one more column must say what to set")]
+    NothingToSet,
+    /// A column is unknown.
+    #[error("line 1: there is no column named `{0}`; known: {known}", known = crate::catalog::COLUMNS.join(", "))]
+    Unknown(String),
+    /// A column occurs twice.
+    #[error("line 1: the column {0} stands there twice")]
+    Twice(&'static str),
+    /// The file ends within quotes.
+    #[error("line {line}: a quote is opened in this row and never closed")]
+    OpenQuote {
+        /// First line of the row.
+        line: u64,
+    },
+    /// A row is too long, or reading failed.
+    #[error("line {line}: {source}")]
+    Broken {
+        /// First line of the row.
+        line: u64,
+        /// The cause.
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,190 @@
+//! The handle to the publisher: its status, and waiting until the daemon serves a change.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use coupon_shared::index::Index;
+use coupon_shared::snapshot::Lineage;
+use coupon_shared::snapshot::manifest::Manifest;
+use serde::Serialize;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+
+use super::catalog_rows::LeftOut;
+use super::folder::FolderError;
+use super::index_cache::IndexCache;
+use super::pause::{PauseRequest, PauseRequests};
+use crate::store::meta::Sequence;
+
+/// How long [`PublisherHandle::wait_live`] waits.
+const WAIT_LIVE: Duration = Duration::from_secs(5);
+
+/// State of publication.
+#[derive(Debug, Clone, Default, Serialize, utoipa::ToSchema)]
+pub struct PublicationStatus {
+    /// The published generation; 0 before the first.
+    pub generation: u64,
+    /// The last change in the published index.
+    pub sequence: Sequence,
+    #[serde(skip)]
+    pub(super) lineage: Option<Lineage>,
+    /// Number of levels.
+    pub levels: usize,
+    /// Entries of all levels; an edited code counts in several.
+    pub entries: u64,
+    /// Duration of the last publication.
+    pub took_ms: f64,
+    /// Why the last attempt failed; publication is retried.
+    pub last_error: Option<String>,
+    /// Stored objects missing from the published catalog.
+    pub left_out: Vec<LeftOut>,
+    /// The generation served, as reported by the daemon.
+    pub served_generation: Option<u64>,
+    /// The last change served, as reported by the daemon.
+    pub served_sequence: Option<Sequence>,
+    /// Why the daemon does not serve the published index.
+    pub daemon_error: Option<String>,
+    /// A later generation of this store's lineage at the daemon.
+    #[serde(skip)]
+    pub(super) daemon_ahead: Option<(Lineage, u64)>,
+}
+
+impl PublicationStatus {
+    /// The served generation, if it contains the change `wanted`.
+    fn live(&self, wanted: Sequence) -> Option<u64> {
+        self.served_generation.filter(|_| self.served_sequence >= Some(wanted))
+    }
+}
+
+#[cfg(test)]
+impl PublicationStatus {
+    pub(super) fn set_daemon_ahead(&mut self, lineage: Lineage, generation: u64) {
+        self.daemon_ahead = Some((lineage, generation));
+    }
+}
+
+/// Why a change is not known to be served. The change is saved, and is published when possible.
+#[derive(Debug, thiserror::Error)]
+pub enum WaitLiveError {
+    /// The change is not published.
+    #[error("the change is saved but not published yet: {reason}")]
+    NotPublished {
+        /// The failure, or a hint to a long wait.
+        reason: String,
+    },
+    /// The change is published, but the daemon does not serve it.
+    #[error("the change is saved and published, but coupond does not serve it yet: {reason}")]
+    NotServed {
+        /// The daemon's answer, or a hint to a long wait.
+        reason: String,
+    },
+}
+
+/// Wakes the publisher and shows its status. Clones share one publisher.
+#[derive(Clone)]
+pub struct PublisherHandle {
+    changed: Arc<Notify>,
+    pub(super) status: watch::Sender<PublicationStatus>,
+    pub(super) pause_requests: PauseRequests,
+    index: IndexCache,
+}
+
+impl PublisherHandle {
+    pub(super) fn new(index: IndexCache) -> PublisherHandle {
+        let (status, _) = watch::channel(PublicationStatus::default());
+        PublisherHandle {
+            changed: Arc::default(),
+            status,
+            pause_requests: PauseRequests::default(),
+            index,
+        }
+    }
+
+    /// Reports a committed change, for publication before the next poll.
+    pub fn changed(&self) {
+        self.changed.notify_one();
+    }
+
+    /// Waits until the daemon serves the change with this sequence; returns the served generation.
+    ///
+    /// # Errors
+    /// With the obstacle, after 5 s.
+    pub async fn wait_live(&self, sequence: Sequence) -> Result<u64, WaitLiveError> {
+        self.wait_live_for(sequence, WAIT_LIVE).await
+    }
+
+    /// Like [`PublisherHandle::wait_live`], with the caller's deadline.
+    pub(crate) async fn wait_live_for(
+        &self,
+        sequence: Sequence,
+        longest: Duration,
+    ) -> Result<u64, WaitLiveError> {
+        self.changed();
+        let mut status = self.status.subscribe();
+        let live = timeout(longest, status.wait_for(|status| status.live(sequence).is_some()));
+        let reached = match live.await {
+            Ok(Ok(status)) => status.live(sequence),
+            _ => None,
+        };
+        reached.ok_or_else(|| self.not_live_error(sequence, longest))
+    }
+
+    fn not_live_error(&self, sequence: Sequence, longest: Duration) -> WaitLiveError {
+        let status = self.status.borrow();
+        let waited = || format!("nothing was heard for {} s; see the log", longest.as_secs());
+        if status.sequence < sequence {
+            let reason = status.last_error.clone().unwrap_or_else(waited);
+            return WaitLiveError::NotPublished { reason };
+        }
+        WaitLiveError::NotServed { reason: status.daemon_error.clone().unwrap_or_else(waited) }
+    }
+
+    #[must_use]
+    pub fn status(&self) -> PublicationStatus {
+        self.status.borrow().clone()
+    }
+
+    /// Opens the published index, or returns the copy in memory. Blocks while reading files.
+    ///
+    /// # Errors
+    /// When nothing is published, or the index cannot be read.
+    pub fn open_index(&self) -> Result<Arc<Index<Bytes>>, FolderError> {
+        self.index.open()
+    }
+
+    #[cfg(test)]
+    pub(super) fn subscribe(&self) -> watch::Receiver<PublicationStatus> {
+        self.status.subscribe()
+    }
+
+    pub(super) fn request_pause(&self, request: PauseRequest) {
+        self.pause_requests.put(request);
+        self.changed();
+    }
+
+    pub(super) async fn notified(&self) {
+        self.changed.notified().await;
+    }
+
+    pub(super) fn update(&self, change: impl FnOnce(&mut PublicationStatus)) {
+        self.status.send_modify(change);
+    }
+
+    pub(super) fn show_published(&self, manifest: &Manifest, entries: u64, took: Duration) {
+        self.update(|status| {
+            status.generation = manifest.generation;
+            status.sequence = manifest.sequence;
+            status.lineage = Some(manifest.lineage);
+            status.levels = manifest.levels.len();
+            status.entries = entries;
+            status.took_ms = took.as_secs_f64() * 1000.0;
+        });
+    }
+
+    /// The daemon's highest known generation of this lineage, else 0.
+    pub(super) fn daemon_generation(&self, lineage: Lineage) -> u64 {
+        let ahead = self.status.borrow().daemon_ahead;
+        ahead.filter(|(of, _)| *of == lineage).map_or(0, |(_, generation)| generation)
+    }
+}
