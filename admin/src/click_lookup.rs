@@ -14,7 +14,7 @@ use crate::archive::{Archive, ArchiveError};
 use crate::attribution::evidence::{ClickEvidence, ClickFacts};
 use crate::classification;
 use crate::store::blocks::{self, BlockRow};
-use crate::store::{Store, StoreError, meta};
+use crate::store::{ReadTx, Store, StoreError, meta};
 
 /// A click record, with all values for a conversion.
 #[derive(Debug, Clone)]
@@ -140,7 +140,7 @@ struct LookupPlan {
 }
 
 fn plan_lookups(
-    connection: &rusqlite::Connection,
+    connection: &ReadTx<'_>,
     ids: Vec<TransactionId>,
     passed: PassedMs,
 ) -> Result<Vec<LookupPlan>, StoreError> {

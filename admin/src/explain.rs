@@ -17,11 +17,10 @@ use coupon_shared::snapshot::catalog::ArchivedDomain;
 use coupon_shared::transaction_id::{ClickIdKey, TransactionId, TransactionIdSource};
 use coupon_shared::visit_target::{Host, Parameter, Parameters, lenient_code_from_path};
 use jiff::Timestamp;
-use rusqlite::Connection;
 use serde::Deserialize;
 
 use crate::catalog::{RowCode, parse_base_url};
-use crate::store::{StoreError, coupon_codes};
+use crate::store::{ReadTx, StoreError, coupon_codes};
 
 mod explanation;
 mod text;
@@ -61,7 +60,7 @@ pub struct SimulatedVisit {
 
 impl SimulatedVisit {
     /// The base URL of the code's link, used when the visit names no host.
-    pub fn base_url(&self, connection: &Connection) -> Result<Option<String>, StoreError> {
+    pub fn base_url(&self, connection: &ReadTx<'_>) -> Result<Option<String>, StoreError> {
         let Some(code) = RowCode::parse_any(&self.code) else { return Ok(None) };
         coupon_codes::base_url_of(connection, &code.folded(), self.oid)
     }

@@ -5,13 +5,11 @@
 
 use std::io::{self, Write};
 
-use rusqlite::Connection;
-use rusqlite::types::ValueRef;
-
 use crate::catalog::{BulkMode, COLUMNS};
 use crate::csv_file::CsvWriter;
+use crate::store::export::{self, ExportCell};
 use crate::store::rows::Filter;
-use crate::store::{StoreError, export};
+use crate::store::{ReadTx, StoreError};
 
 /// Why the file could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -29,20 +27,17 @@ pub enum ExportError {
 /// # Errors
 /// When the store cannot be read, or the file not be written.
 pub fn write(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     filters: &[Filter],
     out: impl Write,
 ) -> Result<u64, ExportError> {
     let mut out = CsvWriter::begin(out, &COLUMNS)?;
     let mut count = 0;
-    export::each_code(connection, filters, |row| {
-        for at in 0..COLUMNS.len() {
-            match row.get_ref(at).map_err(StoreError::from)? {
-                ValueRef::Integer(number) => out.number(number)?,
-                other => {
-                    let text = other.as_str().map_err(rusqlite::Error::from);
-                    out.text(text.map_err(StoreError::from)?)?;
-                }
+    export::each_code(connection, filters, |cells| {
+        for cell in cells {
+            match cell {
+                ExportCell::Number(number) => out.number(number)?,
+                ExportCell::Text(text) => out.text(text)?,
             }
         }
         out.end_row()?;

@@ -14,7 +14,6 @@
 use std::io::Read;
 use std::sync::Arc;
 
-use rusqlite::{Connection, TransactionBehavior};
 use serde_json::{Map, Value};
 
 use crate::catalog::{BulkMode, FieldError};
@@ -24,7 +23,7 @@ use crate::store::origin::Origin;
 use crate::store::staging::judge::{Scope, Seen};
 use crate::store::staging::{self, Counts, FaultKind, Intent, apply};
 use crate::store::uploads::Outcome;
-use crate::store::{StoreError, WriteTx};
+use crate::store::{DedicatedConnection, ReadTx, StagingTx, StoreError, WriteTx};
 
 mod header;
 mod lines;
@@ -67,25 +66,19 @@ pub enum ImportError {
     LowDiskSpace(#[from] LowDiskSpace),
 }
 
-impl From<rusqlite::Error> for ImportError {
-    fn from(error: rusqlite::Error) -> ImportError {
-        ImportError::Store(error.into())
-    }
-}
-
 /// Reads a file into new staged tables; returns the number of rows. `progress` receives the bytes read.
 ///
 /// # Errors
 /// When the file cannot be read or the rows cannot be staged.
 pub fn load(
-    connection: &mut Connection,
+    connection: &mut DedicatedConnection,
     file: impl Read,
     intent: Intent,
     progress: &mut dyn FnMut(u64),
 ) -> Result<u32, ImportError> {
     staging::create(connection, intent)?;
     let mut rows = Rows::open(intent.mode, file)?;
-    let tx = connection.transaction()?;
+    let tx = connection.begin_staging()?;
     let mut number = 0;
     while let Some((line, row)) = rows.next_row()? {
         number += 1;
@@ -102,13 +95,13 @@ pub fn load(
 }
 
 /// Creates staged tables without rows.
-pub fn load_nothing(connection: &Connection, intent: Intent) -> Result<(), StoreError> {
+pub fn load_nothing(connection: &DedicatedConnection, intent: Intent) -> Result<(), StoreError> {
     staging::create(connection, intent)?;
     staging::finish(connection)
 }
 
 fn put(
-    connection: &Connection,
+    connection: &StagingTx<'_>,
     number: u32,
     line: Option<u64>,
     row: &Row,
@@ -161,7 +154,7 @@ pub struct Commit {
 /// # Errors
 /// When the file cannot be read, rows are invalid, or the store fails. Nothing is saved then.
 pub fn import(
-    connection: &mut Connection,
+    connection: &mut DedicatedConnection,
     file: impl Read,
     how: Commit,
     progress: &mut dyn FnMut(Progress),
@@ -187,7 +180,7 @@ pub enum Progress {
 /// # Errors
 /// When rows are invalid or missing, or the store fails. Nothing is saved then.
 pub fn commit(
-    connection: &mut Connection,
+    connection: &mut DedicatedConnection,
     how: Commit,
     record: impl FnOnce(&WriteTx<'_>, &Outcome) -> Result<(), StoreError>,
 ) -> Result<Outcome, ImportError> {
@@ -195,7 +188,7 @@ pub fn commit(
     staging::make_room(connection)?;
     // First without the write lock: a refused file then blocks nobody, and validation under the lock is
     // limited to later changes.
-    let before = connection.transaction()?;
+    let before = connection.begin_staging()?;
     let seen = staging::judge::seen(&before)?;
     if validated.as_ref() != Some(&seen) {
         validate_rows(&before, intent, Scope::All)?;
@@ -203,12 +196,15 @@ pub fn commit(
         // Saving an update uses the tables that validation fills.
         staging::judge::fill(&before, intent.mode, Scope::All)?;
     }
+    let admitted = admit(&before, skip_invalid);
+    let bytes = estimated_bytes(&before)?;
+    // Also if rows are invalid: the report of the errors is read from the staged file.
     before.commit()?;
-    admit(connection, skip_invalid)?;
-    disk.ensure_free(estimated_bytes(connection)?)?;
+    admitted?;
+    disk.ensure_free(bytes)?;
 
-    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if revalidate_changed(&tx, intent, &seen)?
+    let tx = connection.begin_write_as(origin)?;
+    if revalidate_changed(&tx.staging(), intent, &seen)?
         && let Err(refused) = admit(&tx, skip_invalid)
     {
         // The store is unchanged; the transaction keeps the errors of the staged rows.
@@ -216,17 +212,16 @@ pub fn commit(
         return Err(refused);
     }
     let counts = staging::counts(&tx)?;
-    let writer = WriteTx::on_behalf_of(&tx, origin);
-    let (outcome, ids) = save(&writer, intent.mode, counts)?;
-    record_audit(&writer, intent.mode, ids, &outcome, source)?;
-    record(&writer, &outcome)?;
+    let (outcome, ids) = save(&tx, intent.mode, counts)?;
+    record_audit(&tx, intent.mode, ids, &outcome, source)?;
+    record(&tx, &outcome)?;
     tx.commit()?;
     Ok(outcome)
 }
 
 /// Validates again the rows that changes of the store may concern; returns whether there are any.
 fn revalidate_changed(
-    connection: &Connection,
+    connection: &StagingTx<'_>,
     intent: Intent,
     seen: &Seen,
 ) -> Result<bool, StoreError> {
@@ -241,11 +236,9 @@ fn revalidate_changed(
 }
 
 /// Estimates the disk space of the saved rows, in bytes.
-fn estimated_bytes(connection: &Connection) -> Result<u64, StoreError> {
-    let staged = |pragma| connection.pragma_query_value(Some("staging"), pragma, |row| row.get(0));
-    let (pages, page_size): (u64, u64) = (staged("page_count")?, staged("page_size")?);
+fn estimated_bytes(connection: &ReadTx<'_>) -> Result<u64, StoreError> {
     let rows = staging::counts(connection)?.rows;
-    Ok(rows.saturating_mul(WRITTEN_PER_ROW).saturating_add(pages.saturating_mul(page_size)))
+    Ok(rows.saturating_mul(WRITTEN_PER_ROW).saturating_add(staging::staged_bytes(connection)?))
 }
 
 /// Writes one audit entry for all codes of a file.
@@ -270,7 +263,7 @@ fn record_audit(
 }
 
 /// Checks whether the validated rows may be saved.
-fn admit(connection: &Connection, skip_invalid: bool) -> Result<(), ImportError> {
+fn admit(connection: &ReadTx<'_>, skip_invalid: bool) -> Result<(), ImportError> {
     let counts = staging::counts(connection)?;
     if counts.invalid > 0 && (!skip_invalid || counts.valid == 0) {
         return Err(ImportError::Refused(counts));

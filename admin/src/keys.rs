@@ -3,16 +3,14 @@
 //! A plain SHA-256 is enough because there is nothing to guess; a slow hash is for passwords. The
 //! secret itself appears once, where it was made, and never in a log, an error or a list.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
-
-use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::fmt;
+use std::path::{Path, PathBuf};
 use subtle::ConstantTimeEq;
 
 use crate::catalog::{UnknownWord, WordSet};
-use crate::store::{StoreError, api_keys};
+use crate::store::{ReadTx, StoreError, api_keys};
 
 mod first;
 
@@ -136,7 +134,7 @@ pub struct Caller {
 ///
 /// # Errors
 /// When the store cannot be read.
-pub fn caller(connection: &Connection, secret: &Secret) -> Result<Option<Caller>, StoreError> {
+pub fn caller(connection: &ReadTx<'_>, secret: &Secret) -> Result<Option<Caller>, StoreError> {
     let hash = secret.hash();
     let found = api_keys::with_hash(connection, &hash)?;
     Ok(found.filter(|(kept, _)| kept.ct_eq(&hash).into()).map(|(_, caller)| caller))

@@ -29,6 +29,7 @@ mod casefold;
 mod checkpoints;
 mod migrations;
 mod readers;
+mod transactions;
 mod writer;
 
 pub mod origin;
@@ -70,7 +71,7 @@ pub mod labels;
 pub mod rollups;
 
 pub use casefold::casefolded;
-pub use writer::WriteTx;
+pub use transactions::{DedicatedConnection, OpenTransaction, ReadTx, StagingTx, WriteTx};
 
 /// The database's name in the data folder.
 pub const FILE_NAME: &str = "admin.db";
@@ -161,7 +162,7 @@ impl Store {
     /// # Errors
     /// When the folder cannot be used, or the file is another program's or a newer one's.
     pub fn open(dir: &Path) -> Result<Store, StoreError> {
-        let mut connection = connect_writer(dir)?;
+        let mut connection = open_writer(dir)?;
         let checkpoints = checkpoints::Checkpoints::start(dir)?;
         checkpoints.watch(&mut connection)?;
         Ok(Store {
@@ -199,7 +200,7 @@ impl Store {
     /// What `work` answers, or that the store could not be read.
     pub async fn read<T, E, F>(&self, work: F) -> Result<T, E>
     where
-        F: FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+        F: FnOnce(&ReadTx<'_>) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
@@ -210,10 +211,10 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be opened.
-    pub(crate) fn connect_beside(&self) -> Result<Connection, StoreError> {
-        let mut connection = connect_beside(&self.dir)?;
+    pub(crate) fn connect_dedicated(&self) -> Result<DedicatedConnection, StoreError> {
+        let mut connection = open_connection(&self.dir)?;
         self.checkpoints.watch(&mut connection)?;
-        Ok(connection)
+        Ok(DedicatedConnection::new(connection))
     }
 
     /// As [`Store::read`], on the calling thread and a connection of its own: for work that takes
@@ -223,7 +224,7 @@ impl Store {
     /// What `work` answers, or that the store could not be read.
     pub(crate) fn read_beside<T, E: From<StoreError>>(
         &self,
-        work: impl FnOnce(&Connection) -> Result<T, E>,
+        work: impl FnOnce(&ReadTx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         self.readers.read_beside(work)
     }
@@ -233,7 +234,7 @@ impl Store {
 ///
 /// # Errors
 /// When there is none, and as [`Store::open`].
-pub fn connect_existing(dir: &Path) -> Result<Connection, StoreError> {
+pub fn connect_existing(dir: &Path) -> Result<DedicatedConnection, StoreError> {
     if dir.join(FILE_NAME).exists() {
         connect_writer(dir)
     } else {
@@ -247,11 +248,15 @@ pub fn connect_existing(dir: &Path) -> Result<Connection, StoreError> {
 ///
 /// # Errors
 /// As [`Store::open`].
-pub fn connect_writer(dir: &Path) -> Result<Connection, StoreError> {
+pub fn connect_writer(dir: &Path) -> Result<DedicatedConnection, StoreError> {
+    open_writer(dir).map(DedicatedConnection::new)
+}
+
+fn open_writer(dir: &Path) -> Result<Connection, StoreError> {
     let path = dir.join(FILE_NAME);
     create_private(dir, &path)
         .map_err(|source| StoreError::Open { path: path.clone(), source: Arc::new(source) })?;
-    let mut connection = connect_beside(dir)?;
+    let mut connection = open_connection(dir)?;
     migrations::migrate(&mut connection)?;
     Ok(connection)
 }
@@ -263,7 +268,7 @@ pub fn connect_writer(dir: &Path) -> Result<Connection, StoreError> {
 /// # Errors
 /// When SQLite fails, or somebody reads an older state for long: then it may be tried again.
 pub fn overwrite_free_space(dir: &Path, is_rewritten: bool) -> Result<(), StoreError> {
-    let connection = connect_beside(dir)?;
+    let connection = open_connection(dir)?;
     if is_rewritten {
         connection.execute_batch("VACUUM")?;
     }
@@ -272,7 +277,7 @@ pub fn overwrite_free_space(dir: &Path, is_rewritten: bool) -> Result<(), StoreE
     if is_held_up { Err(StoreError::Busy) } else { Ok(()) }
 }
 
-fn connect_beside(dir: &Path) -> Result<Connection, StoreError> {
+fn open_connection(dir: &Path) -> Result<Connection, StoreError> {
     let access = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     let connection = Connection::open_with_flags(dir.join(FILE_NAME), flags(access))?;
     connection.busy_timeout(BUSY_TIMEOUT)?;

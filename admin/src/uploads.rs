@@ -21,7 +21,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use rusqlite::Connection;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +35,7 @@ use crate::store::rows::{Listed, Page};
 use crate::store::staging::judge::{Scope, Seen};
 use crate::store::staging::{self, Counts, Intent, ShownRow};
 use crate::store::uploads::{self as rows, Upload};
-use crate::store::{Store, StoreError, WriteTx, origin};
+use crate::store::{DedicatedConnection, StagingTx, Store, StoreError, WriteTx, origin};
 use crate::worker::{self, RetryDelays, Worker};
 
 /// Name of the uploads folder in the data folder.
@@ -222,7 +221,9 @@ impl Uploads {
         let shared = Arc::clone(&self.shared);
         on_disk(move || {
             let counted = listed.rows.into_iter().map(|upload| {
-                let counts = staging::counts(&shared.connect(&upload)?)?;
+                let connection = shared.connect(&upload)?;
+                let tx = connection.begin_read()?;
+                let counts = staging::counts(&tx)?;
                 Ok::<_, UploadError>((upload, counts))
             });
             Ok(Listed { rows: counted.collect::<Result<_, _>>()?, total_count: listed.total_count })
@@ -244,8 +245,9 @@ impl Uploads {
         let shared = Arc::clone(&self.shared);
         on_disk(move || {
             let connection = shared.connect(&upload)?;
-            let shown = staging::page(&connection, valid, page)?;
-            let counts = staging::counts(&connection)?;
+            let tx = connection.begin_read()?;
+            let shown = staging::page(&tx, valid, page)?;
+            let counts = staging::counts(&tx)?;
             Ok(((upload, counts), shown))
         })
         .await
@@ -332,7 +334,8 @@ impl Uploads {
         on_disk(move || {
             let connection = shared.connect(&upload)?;
             let file = nameless(&shared.folder)?;
-            import::errors::write(&connection, &file).map_err(io::Error::other)?;
+            let tx = connection.begin_read()?;
+            import::errors::write(&tx, &file).map_err(io::Error::other)?;
             Ok(file)
         })
         .await
@@ -354,7 +357,7 @@ impl Uploads {
     async fn change<T: Send + 'static>(
         &self,
         id: u32,
-        work: impl FnOnce(&Connection, Intent) -> Result<T, UploadError> + Send + 'static,
+        work: impl FnOnce(&StagingTx<'_>, Intent) -> Result<T, UploadError> + Send + 'static,
     ) -> Result<T, UploadError> {
         let _mine = self.shared.lock(id).await;
         let upload = self.find(id).await?;
@@ -366,9 +369,9 @@ impl Uploads {
             let mut connection = shared.connect(&upload)?;
             // Forgotten even if the change fails: the commit then validates all rows, which is only slower.
             shared.take_validated(&upload.file_name);
-            let tx = connection.transaction().map_err(StoreError::from)?;
+            let tx = connection.begin_staging()?;
             let answer = work(&tx, upload.intent)?;
-            tx.commit().map_err(StoreError::from)?;
+            tx.commit()?;
             Ok(answer)
         })
         .await
@@ -393,8 +396,8 @@ impl Worker for UploadExpiry {
 }
 
 impl Shared {
-    fn connect(&self, upload: &Upload) -> Result<Connection, StoreError> {
-        let connection = self.store.connect_beside()?;
+    fn connect(&self, upload: &Upload) -> Result<DedicatedConnection, StoreError> {
+        let connection = self.store.connect_dedicated()?;
         staging::attach(&connection, Some(&self.folder.join(&upload.file_name)))?;
         Ok(connection)
     }
@@ -402,7 +405,7 @@ impl Shared {
     fn stage(&self, intent: Intent, body: impl Read) -> Result<Staged, UploadError> {
         self.disk.ensure_free(0).map_err(ImportError::from)?;
         let file = StagedFile::new(&self.folder)?;
-        let mut connection = self.store.connect_beside()?;
+        let mut connection = self.store.connect_dedicated()?;
         staging::attach(&connection, Some(&file.path))?;
         let mut body = io::BufReader::new(self.disk.guarded(body));
         if io::BufRead::fill_buf(&mut body)?.is_empty() {
@@ -410,11 +413,11 @@ impl Shared {
         } else {
             import::load(&mut connection, body, intent, &mut |_| {})?;
         }
-        let tx = connection.transaction().map_err(StoreError::from)?;
+        let tx = connection.begin_staging()?;
         let seen = staging::judge::seen(&tx)?;
         import::validate_rows(&tx, intent, Scope::All)?;
         let counts = staging::counts(&tx)?;
-        tx.commit().map_err(StoreError::from)?;
+        tx.commit()?;
         drop(connection);
         *self.last_validated() = Some((file.name.clone(), seen));
         File::open(&file.path)?.sync_all()?;
@@ -451,7 +454,7 @@ impl Shared {
                 prebuilt.publish_committed();
             }
         }
-        let counts = staging::counts(&connection)?;
+        let counts = staging::counts(&*connection.begin_read()?)?;
         Ok((upload, counts))
     }
 
@@ -474,12 +477,14 @@ impl Shared {
     }
 }
 
-fn with_faults(connection: &Connection, error: ImportError) -> UploadError {
+fn with_faults(connection: &DedicatedConnection, error: ImportError) -> UploadError {
     let ImportError::Refused(counts) = error else { return error.into() };
     let mut first = Vec::new();
-    let read = staging::each_fault(connection, SHOWN_FAULTS, |number, _, fault| {
-        first.push(FieldError { field: format!("[{number}].{}", fault.field), ..fault });
-        Ok::<_, StoreError>(())
+    let read = connection.begin_read().and_then(|tx| {
+        staging::each_fault(&tx, SHOWN_FAULTS, |number, _, fault| {
+            first.push(FieldError { field: format!("[{number}].{}", fault.field), ..fault });
+            Ok(())
+        })
     });
     match read {
         Ok(()) => UploadError::Refused { counts, first },

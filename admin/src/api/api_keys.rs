@@ -3,7 +3,6 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use rusqlite::Connection;
 use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -20,7 +19,7 @@ use crate::edit::{Change, EditError, Saved};
 use crate::keys::{Role, Secret};
 use crate::store::api_keys::{self, KeyRow};
 use crate::store::rows::{Listed, Query, Times};
-use crate::store::{StoreError, WriteTx};
+use crate::store::{ReadTx, StoreError, WriteTx};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -106,11 +105,11 @@ impl CrudResource for ApiKeys {
         is_whole_by_default: false,
     };
 
-    fn list(connection: &Connection, query: &Query) -> Result<Listed<KeyRow>, StoreError> {
+    fn list(connection: &ReadTx<'_>, query: &Query) -> Result<Listed<KeyRow>, StoreError> {
         api_keys::list(connection, query)
     }
 
-    fn find(connection: &Connection, id: u32) -> Result<Option<KeyRow>, StoreError> {
+    fn find(connection: &ReadTx<'_>, id: u32) -> Result<Option<KeyRow>, StoreError> {
         api_keys::find(connection, id)
     }
 
@@ -137,7 +136,7 @@ impl CrudResource for ApiKeys {
     }
 
     fn render_rows(
-        _connection: &Connection,
+        _connection: &ReadTx<'_>,
         network: Network,
         _role: Role,
         rows: Vec<KeyRow>,

@@ -13,7 +13,7 @@ use super::state::{AppState, Network};
 use crate::edit::bot_list::{self, Patterns};
 use crate::edit::{Change, EditError};
 use crate::store::bot_list::{self as stored, ConfiguredBotList, Progress};
-use crate::store::{Store, WriteTx};
+use crate::store::{ReadTx, Store, WriteTx};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(read, replace, reset))
@@ -53,7 +53,7 @@ async fn read(
     State(store): State<Store>,
     State(network): State<Network>,
 ) -> Result<Response, ApiError> {
-    let read = |c: &_| Ok::<_, ApiError>((stored::configured(c)?, stored::progress(c)?));
+    let read = |c: &ReadTx<'_>| Ok::<_, ApiError>((stored::configured(c)?, stored::progress(c)?));
     Ok(BotList::new(network, store.read(read).await?).into_answer())
 }
 

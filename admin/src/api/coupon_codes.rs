@@ -8,7 +8,6 @@ use std::collections::HashMap;
 
 use axum::extract::State;
 use axum::response::Response;
-use rusqlite::Connection;
 use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -26,7 +25,7 @@ use crate::json::Each;
 use crate::keys::Role;
 use crate::store::coupon_codes::{self, CodeRow};
 use crate::store::rows::{Listed, Query, Stored};
-use crate::store::{StoreError, WriteTx, affiliates, offers};
+use crate::store::{ReadTx, StoreError, WriteTx, affiliates, offers};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -83,11 +82,11 @@ impl CrudResource for CouponCodes {
     const NAME: &'static str = "coupon code";
     const LIST: ListSpec = list_spec::LIST;
 
-    fn list(connection: &Connection, query: &Query) -> Result<Listed<CodeRow>, StoreError> {
+    fn list(connection: &ReadTx<'_>, query: &Query) -> Result<Listed<CodeRow>, StoreError> {
         coupon_codes::list(connection, query)
     }
 
-    fn find(connection: &Connection, id: u32) -> Result<Option<CodeRow>, StoreError> {
+    fn find(connection: &ReadTx<'_>, id: u32) -> Result<Option<CodeRow>, StoreError> {
         coupon_codes::find(connection, id)
     }
 
@@ -114,7 +113,7 @@ impl CrudResource for CouponCodes {
     }
 
     fn render_rows(
-        connection: &Connection,
+        connection: &ReadTx<'_>,
         network: Network,
         _role: Role,
         rows: Vec<CodeRow>,
@@ -192,7 +191,7 @@ fn render(network: Network, row: CodeRow) -> Object<LinkedCode> {
 }
 
 fn add_relationships(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     network: Network,
     codes: &mut [Object<LinkedCode>],
     wanted: &Relationships,

@@ -1,6 +1,4 @@
 //! `/v1/networks/offers`.
-
-use rusqlite::Connection;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::answer::{Object, Resource, label};
@@ -9,7 +7,7 @@ use super::request::{ListSpec, Relationships, RemovalOptions};
 use super::state::{AppState, Network};
 use crate::catalog::{Offer, empty_macro_warnings};
 use crate::store::rows::{self, Kept};
-use crate::store::{StoreError, advertisers};
+use crate::store::{ReadTx, StoreError, advertisers};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -59,7 +57,7 @@ impl CatalogResource for Offer {
     }
 
     fn add_relationships(
-        connection: &Connection,
+        connection: &ReadTx<'_>,
         network: Network,
         offers: &mut [Object<Offer>],
         wanted: &Relationships,

@@ -21,7 +21,6 @@ mod tests;
 
 use axum::Json;
 use axum::extract::State;
-use rusqlite::Connection;
 use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -35,7 +34,7 @@ use crate::privacy::{PrivacyHandle, PrivacyStatus};
 use crate::publish::{PublicationStatus, PublisherHandle};
 use crate::store::advertisers::{self, AdvertisersWithoutProof};
 use crate::store::partner_postbacks::{self, Backlog};
-use crate::store::{Store, StoreError};
+use crate::store::{ReadTx, Store, StoreError};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -94,7 +93,7 @@ async fn status(
     State(privacy): State<PrivacyHandle>,
     State(store): State<Store>,
 ) -> Result<Json<SystemStatus>, ApiError> {
-    let read = |connection: &Connection| {
+    let read = |connection: &ReadTx<'_>| {
         Ok::<_, StoreError>((
             partner_postbacks::backlog(connection)?,
             advertisers::without_proof(connection)?,

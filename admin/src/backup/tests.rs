@@ -14,7 +14,7 @@ use crate::daemon_client::fake_daemon::{STREAM, Sample, block};
 use crate::edit::{self, EditError};
 use crate::serve::open_data;
 use crate::store::rows::{self, Query};
-use crate::store::{Store, StoreError, meta};
+use crate::store::{ReadTx, Store, StoreError, meta};
 
 struct Original {
     dir: TempDir,
@@ -101,7 +101,7 @@ async fn no_number_that_was_given_out_since_the_backup_is_given_out_again() {
     let store = Store::open(dir.path()).unwrap();
     assert!(add(&store, "Carl").await > 21);
     assert!(store.read(meta::read).await.unwrap().change_seq > before.change_seq);
-    let find = |c: &_| rows::find::<Affiliate>(c, 1);
+    let find = |c: &ReadTx<'_>| rows::find::<Affiliate>(c, 1);
     let seen = original.store.read(find).await.unwrap().unwrap().times.revision;
     assert_ne!(store.read(find).await.unwrap().unwrap().times.revision, seen);
 }
@@ -146,7 +146,7 @@ async fn a_backup_beside_busy_writers_is_of_one_moment() {
 async fn uploads_whose_rows_are_not_in_the_backup_are_forgotten() {
     let original = Original::new();
     let upload = |tx: &crate::store::WriteTx<'_>| -> Result<(), StoreError> {
-        tx.execute_batch(
+        tx.raw_connection().execute_batch(
             "INSERT INTO coupon_code_upload (mode, allow_reissue, file_name, time_created, time_expires) \
              VALUES ('add', 0, 'x', 1, 2)",
         )?;
@@ -155,8 +155,9 @@ async fn uploads_whose_rows_are_not_in_the_backup_are_forgotten() {
     original.store.write(upload).await.unwrap();
     let (_folder, file) = original.backup();
     let (dir, _) = restored(&file);
-    let count = |c: &rusqlite::Connection| -> Result<u64, StoreError> {
-        Ok(c.query_row("SELECT count(*) FROM coupon_code_upload", [], |row| row.get(0))?)
+    let count = |c: &ReadTx<'_>| -> Result<u64, StoreError> {
+        Ok(c.raw_connection()
+            .query_row("SELECT count(*) FROM coupon_code_upload", [], |row| row.get(0))?)
     };
     assert_eq!(original.store.read(count).await.unwrap(), 1);
     assert_eq!(Store::open(dir.path()).unwrap().read(count).await.unwrap(), 0);

@@ -5,13 +5,12 @@ use std::path::Path;
 
 use clap::{Args, Subcommand};
 use comfy_table::{Table, presets};
-use rusqlite::{Connection, TransactionBehavior};
 
 use crate::edit::api_keys::{self as edit, ApiKeyEdit};
 use crate::edit::{EditError, Saved};
 use crate::keys::Role;
 use crate::store::rows::Query;
-use crate::store::{self, StoreError, WriteTx, api_keys};
+use crate::store::{self, DedicatedConnection, ReadTx, StoreError, WriteTx, api_keys};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ApiKeyCommand {
@@ -56,7 +55,7 @@ pub(super) fn run(dir: &Path, command: ApiKeyCommand) -> anyhow::Result<()> {
             let (_, secret) = write(&mut connection, |tx| edit::create(tx, &wanted))?;
             println!("{}", secret.reveal());
         }
-        ApiKeyCommand::List => println!("{}", table(&connection)?),
+        ApiKeyCommand::List => println!("{}", table(&*connection.begin_read()?)?),
         ApiKeyCommand::Rotate(KeyArgs { id }) => {
             let (_, secret) = write(&mut connection, |tx| edit::rotate(tx, id))?;
             println!("{}", secret.reveal());
@@ -70,17 +69,16 @@ pub(super) fn run(dir: &Path, command: ApiKeyCommand) -> anyhow::Result<()> {
 }
 
 fn write<T>(
-    connection: &mut Connection,
+    connection: &mut DedicatedConnection,
     work: impl FnOnce(&WriteTx<'_>) -> Result<Saved<T>, EditError>,
 ) -> Result<T, EditError> {
-    let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate);
-    let tx = begun.map_err(StoreError::from)?;
-    let done = work(&WriteTx::within(&tx))?.now;
-    tx.commit().map_err(StoreError::from)?;
+    let tx = connection.begin_write()?;
+    let done = work(&tx)?.now;
+    tx.commit()?;
     Ok(done)
 }
 
-fn table(connection: &Connection) -> Result<Table, StoreError> {
+fn table(connection: &ReadTx<'_>) -> Result<Table, StoreError> {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(["id", "role", "partner", "begins with", "name"]);
     for key in api_keys::list(connection, &Query::default())?.rows {

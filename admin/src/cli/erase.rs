@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use clap::Args;
 use coupon_shared::transaction_id::TransactionId;
-use rusqlite::{Connection, TransactionBehavior};
 
 use crate::data_folder::FolderTaken;
 use crate::privacy::{self, UNREACHED_COPIES, parse_email};
 use crate::serve;
 use crate::store::erasure::{self, Erasure, Selector, Stage};
-use crate::store::{self, StoreError, WriteTx};
+use crate::store::{self, DedicatedConnection, StoreError};
 
 const POLL: Duration = Duration::from_millis(200);
 
@@ -77,21 +76,24 @@ pub(super) async fn run(dir: &Path, args: EraseArgs) -> anyhow::Result<()> {
 }
 
 fn queue_erasure(
-    connection: &mut Connection,
+    connection: &mut DedicatedConnection,
     selector: &Selector,
     dry_run: bool,
 ) -> Result<u32, StoreError> {
-    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let id = erasure::request(&WriteTx::within(&tx), selector, dry_run)?;
+    let tx = connection.begin_write()?;
+    let id = erasure::request(&tx, selector, dry_run)?;
     tx.commit()?;
     Ok(id)
 }
 
 /// Waits until the erasure is done, or waits for clicks. The erasure continues even if this
 /// command is stopped.
-async fn wait_for(connection: &Connection, id: u32) -> Result<Erasure, StoreError> {
+async fn wait_for(connection: &DedicatedConnection, id: u32) -> Result<Erasure, StoreError> {
     loop {
-        if let Some(found) = erasure::find(connection, id)?
+        let tx = connection.begin_read()?;
+        let found = erasure::find(&tx, id)?;
+        drop(tx);
+        if let Some(found) = found
             && (found.stage == Stage::Done || found.found.waiting > 0)
         {
             return Ok(found);

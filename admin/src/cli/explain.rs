@@ -40,7 +40,7 @@ pub(super) fn run(dir: &Path, args: ExplainArgs) -> anyhow::Result<ExitCode> {
         oid: args.oid,
         host: args.host,
     };
-    let base_url = visit.base_url(&store::connect_existing(dir)?)?;
+    let base_url = visit.base_url(&*store::connect_existing(dir)?.begin_read()?)?;
     let index = publish::published(dir).map_err(|error| match error.is_missing() {
         true => anyhow::anyhow!(
             "nothing is published in {} yet: start coupon-admin there once",

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use rusqlite::TransactionBehavior;
 
 use super::output::Output;
 use crate::{export, store};
@@ -20,8 +19,8 @@ pub(super) struct ExportArgs {
 }
 
 pub(super) fn run(dir: &Path, args: &ExportArgs) -> anyhow::Result<()> {
-    let mut connection = store::connect_existing(dir)?;
-    let tx = connection.transaction_with_behavior(TransactionBehavior::Deferred)?;
+    let connection = store::connect_existing(dir)?;
+    let tx = connection.begin_read()?;
     let output = match &args.file {
         Some(path) => Output::open(path, args.force)?,
         None => Output::Standard,

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use rusqlite::Connection;
 
 use super::output::Output;
 use crate::catalog::{BulkMode, FieldError};
@@ -18,7 +17,7 @@ use crate::import::{self, Commit, ImportError, ImportSource, Progress, ReadError
 use crate::store::origin::{Actor, Origin};
 use crate::store::staging::{self, Intent};
 use crate::store::uploads::Outcome;
-use crate::store::{self, StoreError};
+use crate::store::{self, DedicatedConnection, ReadTx, StoreError};
 
 #[derive(Debug, Args)]
 pub(super) struct ImportArgs {
@@ -59,7 +58,7 @@ pub(super) fn run(config: &Config, args: ImportArgs) -> anyhow::Result<ExitCode>
             Ok(ExitCode::SUCCESS)
         }
         Err(error @ ImportError::Refused(_)) => {
-            report_faults(&connection, errors)?;
+            report_faults(&*connection.begin_read()?, errors)?;
             eprintln!("{error}");
             Ok(ExitCode::FAILURE)
         }
@@ -71,7 +70,7 @@ pub(super) fn run(config: &Config, args: ImportArgs) -> anyhow::Result<ExitCode>
 }
 
 fn import(
-    connection: &mut Connection,
+    connection: &mut DedicatedConnection,
     args: &ImportArgs,
     disk: Disk,
     bar: &ProgressBar,
@@ -115,7 +114,7 @@ fn print_outcome(outcome: &Outcome, took: Duration) {
     }
 }
 
-fn report_faults(connection: &Connection, errors: Option<Output>) -> anyhow::Result<()> {
+fn report_faults(connection: &ReadTx<'_>, errors: Option<Output>) -> anyhow::Result<()> {
     let (mut shown, mut more) = (0, 0_u64);
     staging::each_fault(
         connection,

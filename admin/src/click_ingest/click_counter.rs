@@ -11,7 +11,7 @@ use super::{ClickIngestError, ClickIngestStatus, MAX_BYTES, now_ms, replay};
 use crate::archive::{Archive, ArchiveError};
 use crate::classification::Classifier;
 use crate::store::blocks::{self, BlockRow};
-use crate::store::{Store, StoreError, bot_list, click_archive};
+use crate::store::{ReadTx, Store, StoreError, bot_list, click_archive};
 
 pub(super) struct ClickCounter {
     store: Store,
@@ -128,7 +128,7 @@ impl ClickCounter {
 
     /// The next frames that the store does not know of, as many as one transaction takes.
     async fn uncounted(&self) -> Result<Batch, ClickIngestError> {
-        let known = |c: &_| {
+        let known = |c: &ReadTx<'_>| {
             Ok::<_, StoreError>((blocks::cursor(c)?, blocks::last(c)?, click_archive::state(c)?))
         };
         let (cursor, last, state) = self.store.read(known).await?;
@@ -157,7 +157,8 @@ impl ClickCounter {
     /// Refuses an archive that lacks what the store has counted, or holds something else there:
     /// one of the two was restored from a backup. Forgetting counts is for a person to decide.
     pub(super) async fn check_archive_matches(&self) -> Result<(), ClickIngestError> {
-        let known = |c: &_| Ok::<_, StoreError>((blocks::last(c)?, click_archive::state(c)?));
+        let known =
+            |c: &ReadTx<'_>| Ok::<_, StoreError>((blocks::last(c)?, click_archive::state(c)?));
         let (last, state) = self.store.read(known).await?;
         let Some(last) = last else { return self.check_removed_matches(state.removed_before) };
         let sequence = last.archive_sequence;

@@ -48,7 +48,7 @@ impl Admin {
 
     async fn sql(&self, sql: &'static str) {
         let done: Result<(), StoreError> =
-            self.store().write(move |tx| Ok(tx.execute_batch(sql)?)).await;
+            self.store().write(move |tx| Ok(tx.raw_connection().execute_batch(sql)?)).await;
         done.unwrap();
     }
 
@@ -60,7 +60,7 @@ impl Admin {
             family: Family::Base,
             filters: vec![],
         };
-        let ask = move |connection: &_| {
+        let ask = move |connection: &crate::store::ReadTx<'_>| {
             let mut sum = Measures::default();
             rollups::ask(connection, &question, |_, _, _, _, counts| sum += *counts)?;
             Ok::<_, StoreError>(sum)
@@ -245,7 +245,7 @@ async fn each_click_is_of_one_class() {
 
 /// All that is counted: by quarter hour, all ids and every family.
 async fn everything(store: &Store) -> BTreeMap<(u64, Vec<u32>, String), Measures> {
-    let ask = move |connection: &_| {
+    let ask = move |connection: &crate::store::ReadTx<'_>| {
         let mut all = BTreeMap::new();
         for (at, family) in (1..).zip(std::iter::once(Family::Base).chain(Family::VALUED)) {
             let question = Question {
@@ -380,7 +380,7 @@ async fn a_visit_of_a_conversion_that_was_ever_approved_is_a_click_for_ever() {
     let store = admin.store();
     let key = "UPDATE meta SET click_id_key = ?1";
     let keyed: Result<(), StoreError> =
-        store.write(move |tx| Ok(tx.execute(key, [KEY.0]).map(drop)?)).await;
+        store.write(move |tx| Ok(tx.raw_connection().execute(key, [KEY.0]).map(drop)?)).await;
     keyed.unwrap();
     let bots = async || admin_counts(&store).await.bot;
     for (id, visit) in (1..).zip(&ids) {

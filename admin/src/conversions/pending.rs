@@ -18,7 +18,7 @@ use crate::click_ingest::ClickIngestStatus;
 use crate::click_lookup::LookUpError;
 use crate::store::postbacks::unidentified;
 use crate::store::postbacks::waiting::{self, Waiting};
-use crate::store::{StoreError, WriteTx};
+use crate::store::{ReadTx, StoreError, WriteTx};
 
 /// Postbacks decided in one transaction.
 const PAGE: usize = 500;
@@ -76,7 +76,7 @@ async fn decide_once(processor: &PostbackProcessor) -> Result<usize, LookUpError
     let passed_ms = processor.clicks.status().passed_unix_ms;
     let (mut after, mut decided) = (0, 0);
     loop {
-        let page = move |c: &_| waiting::ripe(c, passed_ms, after, PAGE);
+        let page = move |c: &ReadTx<'_>| waiting::ripe(c, passed_ms, after, PAGE);
         let page = processor.store.read(page).await?;
         let Some(last) = page.last() else { return Ok(decided) };
         after = last.number;

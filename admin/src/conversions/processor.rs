@@ -15,7 +15,7 @@ use crate::click_ingest::ClickIngestHandle;
 use crate::click_lookup::{ClickLookup, LookUpError, PassedMs};
 use crate::disk::Disk;
 use crate::store::postbacks::{self, unidentified, waiting};
-use crate::store::{Store, StoreError, WriteTx};
+use crate::store::{ReadTx, Store, StoreError, WriteTx};
 
 /// Buffer of late verdicts until the next poll, which also carries the verdicts on one delivery. On
 /// overflow a verdict is dropped, and its sender gets `queued`.
@@ -110,7 +110,8 @@ impl PostbackProcessor {
 
     /// Reads the stored status after a start or a failure, and returns the cursors.
     pub(super) async fn begin(&self) -> Result<Vec<(SpoolId, u64)>, StoreError> {
-        let counts = |c: &_| Ok::<_, StoreError>((waiting::count(c)?, postbacks::missing(c)?));
+        let counts =
+            |c: &ReadTx<'_>| Ok::<_, StoreError>((waiting::count(c)?, postbacks::missing(c)?));
         let (waiting, missing) = self.store.read(counts).await?;
         self.update_status(|status| {
             (status.waiting, status.waiting_behind) = (waiting.all, waiting.behind);

@@ -26,7 +26,7 @@ use crate::store::conversions::{
 };
 use crate::store::postbacks::{self, Outcome, VerdictWord, waiting};
 use crate::store::rollups::{self, Family, Measures, Question};
-use crate::store::{Store, StoreError, WriteTx, meta};
+use crate::store::{ReadTx, Store, StoreError, WriteTx, meta};
 
 /// 2026-06-15 12:00:00 UTC.
 const NOON_MS: u64 = 1_781_524_800_000;
@@ -183,7 +183,8 @@ impl Network {
 
     /// Changes the catalog by SQL.
     async fn edit(&self, sql: &'static str) {
-        let run = move |tx: &WriteTx<'_>| Ok::<_, StoreError>(tx.execute_batch(sql)?);
+        let run =
+            move |tx: &WriteTx<'_>| Ok::<_, StoreError>(tx.raw_connection().execute_batch(sql)?);
         self.store.write(run).await.unwrap();
     }
 
@@ -223,7 +224,7 @@ impl Network {
 
     async fn read<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&rusqlite::Connection) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&ReadTx<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> T {
         self.store.read(work).await.unwrap()
     }
@@ -373,8 +374,9 @@ async fn repeats_in_one_batch_and_in_later_ones_make_one_conversion() {
     assert_eq!(network.counts().await.cv, 1);
     let outcomes =
         "SELECT group_concat(outcome) FROM (SELECT outcome FROM postback ORDER BY number)";
-    let outcomes: String =
-        network.read(move |c| Ok(c.query_row(outcomes, [], |row| row.get(0))?)).await;
+    let outcomes: String = network
+        .read(move |c| Ok(c.raw_connection().query_row(outcomes, [], |row| row.get(0))?))
+        .await;
     assert_eq!(outcomes, format!("made{}", ",repeats".repeat(7)));
 }
 
@@ -405,7 +407,10 @@ async fn the_acknowledgement_follows_what_is_kept() {
     network.restart().await;
     network.send(&["nid=1&coupon_code=winter25&order_id=3"]).await;
     let kept: u64 = network
-        .read(|c| Ok(c.query_row("SELECT count(*) FROM postback", [], |row| row.get(0))?))
+        .read(|c| {
+            Ok(c.raw_connection()
+                .query_row("SELECT count(*) FROM postback", [], |row| row.get(0))?)
+        })
         .await;
     assert_eq!(kept, 3);
 }
@@ -614,7 +619,7 @@ async fn logged(network: &Network) -> Vec<postbacks::Postback> {
     let sql = "SELECT id FROM postback ORDER BY number";
     let ids: Vec<ConversionId> = network
         .read(move |c| {
-            let mut statement = c.prepare(sql)?;
+            let mut statement = c.raw_connection().prepare(sql)?;
             let ids = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
             Ok(ids)
         })
@@ -766,7 +771,7 @@ async fn a_wrong_token_counts_for_nobody_and_is_written_down_nowhere() {
             let sql = "SELECT (SELECT group_concat(query || body || steps || error) FROM postback)
                 || (SELECT group_concat(steps) FROM conversion)
                 || (SELECT group_concat(changes) FROM conversion_history)";
-            Ok(c.query_row(sql, [], |row| row.get(0))?)
+            Ok(c.raw_connection().query_row(sql, [], |row| row.get(0))?)
         })
         .await;
     assert!(everything.contains("verification_token="), "{everything}");

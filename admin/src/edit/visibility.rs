@@ -7,7 +7,7 @@ use serde_json::{Map, json};
 
 use super::{EditError, Editable, Saved, audit, check_if_match, check_reference, existing};
 use crate::catalog::{Affiliate, Offer, PartnerVisibility, Visibility};
-use crate::store::{StoreError, WriteTx, affiliates};
+use crate::store::{ReadTx, StoreError, WriteTx, affiliates};
 
 /// The audit's name for the object.
 const OBJECT: &str = "offer_visibility";
@@ -48,10 +48,7 @@ pub struct PartnerVisibilityPatch {
 ///
 /// # Errors
 /// When the offer does not exist.
-pub fn read(
-    connection: &rusqlite::Connection,
-    offer_id: u32,
-) -> Result<(OfferVisibility, u64), EditError> {
+pub fn read(connection: &ReadTx<'_>, offer_id: u32) -> Result<(OfferVisibility, u64), EditError> {
     let found = crate::store::rows::find::<Offer>(connection, offer_id)?;
     let offer = found.ok_or(EditError::NotFound { what: "offer", id: offer_id })?;
     let visibility = OfferVisibility {
@@ -61,10 +58,7 @@ pub fn read(
     Ok((visibility, offer.times.revision))
 }
 
-fn entries(
-    connection: &rusqlite::Connection,
-    offer_id: u32,
-) -> Result<Vec<PartnerEntry>, StoreError> {
+fn entries(connection: &ReadTx<'_>, offer_id: u32) -> Result<Vec<PartnerEntry>, StoreError> {
     let said = affiliates::visibility_on(connection, offer_id)?;
     Ok(said
         .into_iter()

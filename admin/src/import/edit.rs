@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::Connection;
-
 use super::wrong_row::WrongRow;
 use super::{put, validate_rows};
 use crate::catalog::{BulkRow, COLUMNS, Cells, FieldError, folded_code};
-use crate::store::StoreError;
 use crate::store::staging::judge::Scope;
 use crate::store::staging::{self, Intent, ShownRow};
+use crate::store::{StagingTx, StoreError};
 
 /// Cells of a request, by column name.
 pub type NamedCells = BTreeMap<String, String>;
@@ -29,7 +27,7 @@ pub fn check_names(named: &NamedCells) -> Result<(), Vec<FieldError>> {
 
 /// Adds a row at the end.
 pub fn add(
-    connection: &Connection,
+    connection: &StagingTx<'_>,
     intent: Intent,
     named: &NamedCells,
 ) -> Result<ShownRow, StoreError> {
@@ -40,7 +38,7 @@ pub fn add(
 
 /// Changes cells of a row; `None` if the row does not exist.
 pub fn change(
-    connection: &Connection,
+    connection: &StagingTx<'_>,
     intent: Intent,
     number: u32,
     named: &NamedCells,
@@ -58,7 +56,7 @@ pub fn change(
 }
 
 /// Removes a row; `false` if the row does not exist.
-pub fn remove(connection: &Connection, intent: Intent, number: u32) -> Result<bool, StoreError> {
+pub fn remove(connection: &StagingTx<'_>, intent: Intent, number: u32) -> Result<bool, StoreError> {
     if staging::find(connection, number)?.is_none() {
         return Ok(false);
     }
@@ -69,7 +67,7 @@ pub fn remove(connection: &Connection, intent: Intent, number: u32) -> Result<bo
 }
 
 fn replace(
-    connection: &Connection,
+    connection: &StagingTx<'_>,
     intent: Intent,
     mut row: ShownRow,
     named: &NamedCells,

@@ -2,10 +2,8 @@
 
 use std::io::{self, Write};
 
-use rusqlite::Connection;
-
 use crate::csv_file::CsvWriter;
-use crate::store::{StoreError, staging};
+use crate::store::{ReadTx, StoreError, staging};
 
 /// Why the list cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +18,7 @@ pub enum ErrorsError {
 
 /// # Errors
 /// When the rows cannot be read or the list cannot be written.
-pub fn write(connection: &Connection, out: impl Write) -> Result<(), ErrorsError> {
+pub fn write(connection: &ReadTx<'_>, out: impl Write) -> Result<(), ErrorsError> {
     let mut out = CsvWriter::begin(out, &["row", "line", "column", "error"])?;
     staging::each_fault(connection, u64::from(u32::MAX), |number, line, fault| {
         out.number(number)?;

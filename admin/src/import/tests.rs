@@ -12,10 +12,9 @@ use crate::store::origin::Actor;
 use crate::store::{connect_writer, rows as store_rows};
 
 /// Offers 1 and 2, partners 1 (Anna) and 2 (Ben).
-fn network(dir: &Path) -> Connection {
+fn network(dir: &Path) -> DedicatedConnection {
     let mut connection = connect_writer(dir).unwrap();
-    let tx = connection.transaction().unwrap();
-    let write = WriteTx::within(&tx);
+    let write = connection.begin_write().unwrap();
     let shop: Advertiser = parse(r#"{"name": "Shop", "account_status": "active"}"#, "").unwrap();
     store_rows::insert(&write, &shop).unwrap();
     for name in ["Anna", "Ben"] {
@@ -26,7 +25,7 @@ fn network(dir: &Path) -> Connection {
     for _ in 0..2 {
         store_rows::insert::<Offer>(&write, &parse(offer, "").unwrap()).unwrap();
     }
-    tx.commit().unwrap();
+    write.commit().unwrap();
     connection
 }
 
@@ -46,16 +45,16 @@ fn how(intent: Intent) -> Commit {
 }
 
 fn run(
-    connection: &mut Connection,
+    connection: &mut DedicatedConnection,
     intent: Intent,
     file: &str,
     skip_invalid: bool,
 ) -> (Result<Outcome, ImportError>, Found) {
-    let _ = connection.execute_batch("DETACH staging");
+    let _ = connection.raw_connection().execute_batch("DETACH staging");
     let how = Commit { skip_invalid, ..how(intent) };
     let outcome = super::import(connection, file.as_bytes(), how, &mut |_| {});
     let mut found = Vec::new();
-    staging::each_fault(connection, 1000, |_, line, fault| {
+    staging::each_fault(&connection.begin_read().unwrap(), 1000, |_, line, fault| {
         found.push((line.unwrap_or_default(), fault.field, fault.error));
         Ok::<_, StoreError>(())
     })
@@ -64,7 +63,7 @@ fn run(
 }
 
 fn import(
-    connection: &mut Connection,
+    connection: &mut DedicatedConnection,
     rows: &str,
     allow_reissue: bool,
 ) -> (Result<u64, ImportError>, Found) {
@@ -74,7 +73,10 @@ fn import(
     (outcome.map(|outcome| outcome.created), found)
 }
 
-fn update(connection: &mut Connection, file: &str) -> (Result<Outcome, ImportError>, Found) {
+fn update(
+    connection: &mut DedicatedConnection,
+    file: &str,
+) -> (Result<Outcome, ImportError>, Found) {
     let intent = Intent { mode: BulkMode::Update, allow_reissue: false };
     run(connection, intent, file, false)
 }
@@ -83,9 +85,9 @@ fn found(faults: &Found) -> Vec<(u64, &str)> {
     faults.iter().map(|(line, column, _)| (*line, column.as_str())).collect()
 }
 
-fn live_codes(connection: &Connection) -> Vec<String> {
+fn live_codes(connection: &DedicatedConnection) -> Vec<String> {
     let sql = "SELECT code FROM coupon_code WHERE time_deleted = 0 ORDER BY id";
-    let mut statement = connection.prepare(sql).unwrap();
+    let mut statement = connection.raw_connection().prepare(sql).unwrap();
     statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
 }
 
@@ -93,14 +95,15 @@ fn live_codes(connection: &Connection) -> Vec<String> {
 fn rows_become_codes_in_the_order_of_the_file_under_one_sequence() {
     let dir = tempfile::tempdir().unwrap();
     let mut connection = network(dir.path());
-    let before = crate::store::meta::read(&connection).unwrap().change_seq;
+    let before = crate::store::meta::read(&connection.begin_read().unwrap()).unwrap().change_seq;
     let (outcome, _) =
         import(&mut connection, "1,1,zebra,active\n2,1,Zebra,paused\n1,,apple,active\n", false);
     assert_eq!(outcome.unwrap(), 3);
     assert_eq!(live_codes(&connection), ["zebra", "Zebra", "apple"]);
-    let after = crate::store::meta::read(&connection).unwrap();
+    let after = crate::store::meta::read(&connection.begin_read().unwrap()).unwrap();
     assert_eq!(after.change_seq, before + 1);
     let one: u64 = connection
+        .raw_connection()
         .query_row("SELECT min(change_seq) FROM coupon_code", [], |row| row.get(0))
         .unwrap();
     assert_eq!(one, after.change_seq);
@@ -119,8 +122,10 @@ fn rows_of_a_large_file_become_codes_in_the_order_of_their_codes_and_for_each_co
     assert_eq!(codes[6..10], ["code00006", "code00007", "Code00007", "code00008"]);
     let sql = "SELECT min(id), max(id), (SELECT seq FROM sqlite_sequence WHERE name = 'coupon_code') \
                FROM coupon_code";
-    let ids: (u32, u32, u32) =
-        connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    let ids: (u32, u32, u32) = connection
+        .raw_connection()
+        .query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .unwrap();
     assert_eq!(ids, (1, 50_001, 50_001));
 }
 
@@ -162,8 +167,8 @@ fn a_code_that_was_anothers_is_issued_anew_only_on_demand() {
     let dir = tempfile::tempdir().unwrap();
     let mut connection = network(dir.path());
     import(&mut connection, "1,1,annas,active\n", false).0.unwrap();
-    let tx = connection.transaction().unwrap();
-    crate::edit::coupon_codes::remove(&WriteTx::within(&tx), 1).unwrap();
+    let tx = connection.begin_write().unwrap();
+    crate::edit::coupon_codes::remove(&tx, 1).unwrap();
     tx.commit().unwrap();
     let (outcome, faults) = import(&mut connection, "1,2,annas,active\n", false);
     assert!(matches!(outcome, Err(ImportError::Refused(_))));
@@ -177,17 +182,17 @@ fn repeating_an_import_changes_nothing() {
     let mut connection = network(dir.path());
     let rows = "1,1,aaa,active\n1,2,bbb,active\n";
     import(&mut connection, rows, false).0.unwrap();
-    let before = crate::store::meta::read(&connection).unwrap();
+    let before = crate::store::meta::read(&connection.begin_read().unwrap()).unwrap();
     let (outcome, faults) = import(&mut connection, rows, false);
     assert!(outcome.is_err());
     assert_eq!(faults.len(), 2);
-    assert_eq!(crate::store::meta::read(&connection).unwrap(), before);
+    assert_eq!(crate::store::meta::read(&connection.begin_read().unwrap()).unwrap(), before);
 }
 
 /// Id, offer, partner (0: nobody's) and status of each code.
-fn codes_as_they_are(connection: &Connection) -> Vec<(u32, u32, u32, String)> {
+fn codes_as_they_are(connection: &DedicatedConnection) -> Vec<(u32, u32, u32, String)> {
     let sql = "SELECT id, offer_id, ifnull(affiliate_id, 0), status FROM coupon_code WHERE time_deleted = 0 ORDER BY id";
-    let mut statement = connection.prepare(sql).unwrap();
+    let mut statement = connection.raw_connection().prepare(sql).unwrap();
     let rows = statement
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
         .unwrap();
@@ -211,6 +216,7 @@ fn an_update_sets_what_it_names_and_keeps_what_is_blank() {
         [row(1, 1, 1, "paused"), row(2, 1, 2, "active"), row(3, 1, 0, "active")]
     );
     let former: u32 = connection
+        .raw_connection()
         .query_row("SELECT count(*) FROM coupon_code_former_owner", [], |row| row.get(0))
         .unwrap();
     assert_eq!(former, 1, "only ccc was taken from somebody");
@@ -223,10 +229,10 @@ fn repeating_an_update_changes_nothing() {
     import(&mut connection, "1,1,aaa,active\n", false).0.unwrap();
     let file = "coupon_code,status,internal_notes\naaa,paused,x\n";
     update(&mut connection, file).0.unwrap();
-    let before = crate::store::meta::read(&connection).unwrap();
+    let before = crate::store::meta::read(&connection.begin_read().unwrap()).unwrap();
     let again = update(&mut connection, file).0.unwrap();
     assert_eq!((again.updated, again.unchanged, again.sequence), (0, 1, None));
-    assert_eq!(crate::store::meta::read(&connection).unwrap(), before);
+    assert_eq!(crate::store::meta::read(&connection.begin_read().unwrap()).unwrap(), before);
 }
 
 #[test]
@@ -307,11 +313,25 @@ fn dates_are_judged_with_those_that_are_kept() {
     assert_eq!(found(&faults), [(2, "end_date")]);
     update(&mut connection, &file("-,2026-04-30,")).0.unwrap();
     let (start, end, description): (Option<String>, String, String) = connection
+        .raw_connection()
         .query_row("SELECT start_date, end_date, description FROM coupon_code", [], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })
         .unwrap();
     assert_eq!((start, end.as_str(), description.as_str()), (None, "2026-04-30", "-"));
+}
+
+fn judged(connection: &mut DedicatedConnection, intent: Intent) {
+    let tx = connection.begin_staging().unwrap();
+    validate_rows(&tx, intent, Scope::All).unwrap();
+    tx.commit().unwrap();
+}
+
+fn rejudged(connection: &mut DedicatedConnection, intent: Intent, seen: &Seen) -> bool {
+    let tx = connection.begin_staging().unwrap();
+    let is_rejudged = revalidate_changed(&tx, intent, seen).unwrap();
+    tx.commit().unwrap();
+    is_rejudged
 }
 
 #[test]
@@ -325,12 +345,13 @@ fn what_changed_since_a_file_was_judged_is_judged_again() {
     let file = "offer_id,affiliate_id,coupon_code,status\n1,1,free,active\n1,1,given,active\n\
                 1,1,taken,active\n3,1,early,active\n2,2,late,active\n1,1,quiet,active\n";
     load(&mut connection, file.as_bytes(), intent, &mut |_| {}).unwrap();
-    let faults = |connection: &Connection| {
+    let faults = |connection: &DedicatedConnection| {
         let mut found = Vec::new();
-        let each = staging::each_fault(connection, 1000, |number, _, fault| {
-            found.push((number, fault.field, fault.error));
-            Ok::<_, StoreError>(())
-        });
+        let each =
+            staging::each_fault(&connection.begin_read().unwrap(), 1000, |number, _, fault| {
+                found.push((number, fault.field, fault.error));
+                Ok::<_, StoreError>(())
+            });
         each.unwrap();
         found.sort();
         found
@@ -340,7 +361,7 @@ fn what_changed_since_a_file_was_judged_is_judged_again() {
         rows.dedup();
         rows
     };
-    type Edit = fn(&WriteTx<'_>) -> rusqlite::Result<()>;
+    type Edit = fn(&WriteTx<'_>) -> Result<(), StoreError>;
     let edits: [(Edit, &[u32]); 6] = [
         (
             |tx| {
@@ -362,41 +383,52 @@ fn what_changed_since_a_file_was_judged_is_judged_again() {
         ),
         (
             |tx| {
-                tx.execute("INSERT INTO coupon_code_former_owner VALUES ('given', 2)", [])?;
+                tx.raw_connection()
+                    .execute("INSERT INTO coupon_code_former_owner VALUES ('given', 2)", [])?;
                 edit_code(tx, "UPDATE coupon_code SET change_seq = ?1 WHERE id = 2")
             },
             &[1, 2, 4],
         ),
         (
-            |tx| tx.execute("UPDATE offer SET time_deleted = 9 WHERE id = 2", []).map(drop),
+            |tx| {
+                tx.raw_connection()
+                    .execute("UPDATE offer SET time_deleted = 9 WHERE id = 2", [])
+                    .map(drop)
+                    .map_err(StoreError::from)
+            },
             &[1, 2, 4, 5],
         ),
         (
             |tx| {
-                tx.execute_batch(
+                Ok(tx.raw_connection().execute_batch(
                     "CREATE TEMP TABLE copied AS SELECT * FROM offer WHERE id = 1; UPDATE copied SET id = 3; \
                      INSERT INTO offer SELECT * FROM copied; DROP TABLE copied",
-                )
+                )?)
             },
             &[1, 2, 5],
         ),
         (
-            |tx| tx.execute("UPDATE affiliate SET time_deleted = 9 WHERE id = 2", []).map(drop),
+            |tx| {
+                tx.raw_connection()
+                    .execute("UPDATE affiliate SET time_deleted = 9 WHERE id = 2", [])
+                    .map(drop)
+                    .map_err(StoreError::from)
+            },
             &[1, 2, 5],
         ),
     ];
-    validate_rows(&connection, intent, Scope::All).unwrap();
+    judged(&mut connection, intent);
     assert_eq!(wrong(&faults(&connection)), [2, 3, 4]);
     for (edit, expected) in edits {
-        let seen = staging::judge::seen(&connection).unwrap();
-        assert!(!revalidate_changed(&connection, intent, &seen).unwrap(), "nothing changed");
-        let tx = store.transaction().unwrap();
-        edit(&WriteTx::within(&tx)).unwrap();
+        let seen = staging::judge::seen(&connection.begin_read().unwrap()).unwrap();
+        assert!(!rejudged(&mut connection, intent, &seen), "nothing changed");
+        let tx = store.begin_write().unwrap();
+        edit(&tx).unwrap();
         tx.commit().unwrap();
-        assert!(revalidate_changed(&connection, intent, &seen).unwrap());
+        assert!(rejudged(&mut connection, intent, &seen));
         let again = faults(&connection);
         assert_eq!(wrong(&again), expected);
-        validate_rows(&connection, intent, Scope::All).unwrap();
+        judged(&mut connection, intent);
         assert_eq!(faults(&connection), again);
     }
 }
@@ -415,19 +447,23 @@ fn rows_that_bear_the_judgement_of_this_store_are_not_judged_again() {
         let mut connection = connect_writer(dir.path()).unwrap();
         staging::attach(&connection, None).unwrap();
         load(&mut connection, file.as_bytes(), intent, &mut |_| {}).unwrap();
-        let seen = staging::judge::seen(&connection).unwrap();
-        validate_rows(&connection, intent, Scope::All).unwrap();
+        let seen = staging::judge::seen(&connection.begin_read().unwrap()).unwrap();
+        judged(&mut connection, intent);
 
-        let marked = |connection: &Connection| {
-            staging::add_fault(connection, 1, FaultKind::Judged, "status", "a mark").unwrap();
+        let marked = |connection: &mut DedicatedConnection| {
+            let tx = connection.begin_staging().unwrap();
+            staging::add_fault(&tx, 1, FaultKind::Judged, "status", "a mark").unwrap();
+            tx.commit().unwrap();
         };
-        marked(&connection);
+        marked(&mut connection);
         let judged = || Some(seen.clone());
         let refused =
             commit(&mut connection, Commit { validated: judged(), ..how(intent) }, |_, _| Ok(()));
         assert!(matches!(refused, Err(ImportError::Refused(_))), "{refused:?}");
 
-        staging::forget_faults(&connection, 1).unwrap();
+        let tx = connection.begin_staging().unwrap();
+        staging::forget_faults(&tx, 1).unwrap();
+        tx.commit().unwrap();
         let stopped = Commit { validated: judged(), ..how(intent) };
         let stopped = commit(&mut connection, stopped, |_, outcome| {
             assert_eq!(outcome.created + outcome.updated, 1);
@@ -435,8 +471,9 @@ fn rows_that_bear_the_judgement_of_this_store_are_not_judged_again() {
         });
         assert!(matches!(stopped, Err(ImportError::Store(StoreError::BrokenOff))), "{stopped:?}");
 
-        marked(&connection);
+        marked(&mut connection);
         store
+            .raw_connection()
             .execute("UPDATE affiliate SET time_deleted = time_deleted + 1 WHERE id = 1", [])
             .unwrap();
         commit(&mut connection, Commit { validated: judged(), ..how(intent) }, |_, _| Ok(()))
@@ -444,9 +481,9 @@ fn rows_that_bear_the_judgement_of_this_store_are_not_judged_again() {
     }
 }
 
-fn edit_code(tx: &WriteTx<'_>, sql: &str) -> rusqlite::Result<()> {
+fn edit_code(tx: &WriteTx<'_>, sql: &str) -> Result<(), StoreError> {
     let sequence = tx.next_code_sequence().unwrap();
-    tx.execute(sql, [sequence]).map(drop)
+    tx.raw_connection().execute(sql, [sequence]).map(drop).map_err(StoreError::from)
 }
 
 /// Files of every kind of nonsense leave a store in which each code belongs to one partner.
@@ -481,7 +518,7 @@ fn whatever_a_file_asks_for_no_code_belongs_to_two_partners() {
             Err(ImportError::Refused(_) | ImportError::Empty) => {}
             Err(error) => panic!("{error} after {file}"),
         }
-        let torn: u32 = connection
+        let torn: u32 = connection.raw_connection()
             .query_row(
                 "SELECT count(*) FROM (SELECT 1 FROM coupon_code WHERE time_deleted = 0 AND affiliate_id IS NOT NULL \
                  GROUP BY folded HAVING count(DISTINCT affiliate_id) > 1)",
@@ -495,13 +532,16 @@ fn whatever_a_file_asks_for_no_code_belongs_to_two_partners() {
 }
 
 /// The kept counts of codes, and of blocks of ids.
-fn kept_counts(connection: &Connection) -> (Vec<(u32, u32, String, u64)>, u64) {
+fn kept_counts(connection: &DedicatedConnection) -> (Vec<(u32, u32, String, u64)>, u64) {
     let sql = "SELECT offer_id, affiliate_id, status, codes FROM coupon_code_count WHERE codes <> 0 ORDER BY 1, 2, 3";
-    let mut statement = connection.prepare(sql).unwrap();
-    let each = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
-    let counts = statement.query_map([], each).unwrap().map(Result::unwrap).collect();
+    let mut statement = connection.raw_connection().prepare(sql).unwrap();
+    let counts = statement
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
     let sql = "SELECT sum(codes) FROM coupon_code_block";
-    (counts, connection.query_row(sql, [], |row| row.get(0)).unwrap())
+    (counts, connection.raw_connection().query_row(sql, [], |row| row.get(0)).unwrap())
 }
 
 #[test]
@@ -516,7 +556,7 @@ fn codes_of_a_file_are_counted_and_those_made_after_it_too() {
     assert_eq!(kept_counts(&connection), (expected(3), 4));
     let sql = "INSERT INTO coupon_code (code, folded, offer_id, affiliate_id, status, time_created, \
                time_saved, change_seq) VALUES ('eee', 'eee', 1, 1, 'active', 1, 1, 9)";
-    connection.execute(sql, []).unwrap();
+    connection.raw_connection().execute(sql, []).unwrap();
     assert_eq!(kept_counts(&connection), (expected(4), 5));
 }
 
@@ -538,7 +578,7 @@ fn codes_that_a_file_changes_are_counted_as_what_they_become_and_those_edited_af
     for at in 0..files.len() + edits.len() {
         match files.get(at) {
             Some(file) => drop(update(&mut connection, file).0.unwrap()),
-            None => drop(connection.execute(edits[at - files.len()], []).unwrap()),
+            None => drop(connection.raw_connection().execute(edits[at - files.len()], []).unwrap()),
         }
         let (kept, blocks) = kept_counts(&connection);
         let mut counted = std::collections::BTreeMap::new();
@@ -572,16 +612,16 @@ fn merchants(code: &str) -> CouponCodeEdit {
     }
 }
 
-fn create(connection: &mut Connection, codes: Vec<CouponCodeEdit>) {
-    let tx = connection.transaction().unwrap();
+fn create(connection: &mut DedicatedConnection, codes: Vec<CouponCodeEdit>) {
+    let tx = connection.begin_write().unwrap();
     let array = Each { read: codes, wrong: Vec::new() };
-    coupon_codes::create_bulk(&WriteTx::within(&tx), array).unwrap();
+    coupon_codes::create_bulk(&tx, array).unwrap();
     tx.commit().unwrap();
 }
 
-fn exported(connection: &Connection) -> String {
+fn exported(connection: &DedicatedConnection) -> String {
     let mut file = Vec::new();
-    export::write(connection, &[], &mut file).unwrap();
+    export::write(&connection.begin_read().unwrap(), &[], &mut file).unwrap();
     String::from_utf8(file).unwrap()
 }
 
@@ -626,14 +666,16 @@ fn an_edited_export_changes_the_code_that_it_names_and_no_other() {
         let file = format!("coupon_code,internal_notes\n{cell},found {id}\n");
         assert_eq!(update(&mut connection, &file).0.unwrap().updated, 1, "{file}");
         let sql = "SELECT id FROM coupon_code WHERE internal_notes = ?1";
-        let found: u32 =
-            connection.query_row(sql, [format!("found {id}")], |row| row.get(0)).unwrap();
+        let found: u32 = connection
+            .raw_connection()
+            .query_row(sql, [format!("found {id}")], |row| row.get(0))
+            .unwrap();
         assert_eq!(found, id);
     }
     let (outcome, _) = update(&mut connection, "coupon_code,status\n-5,paused\n");
     assert_eq!(outcome.unwrap().updated, 1);
     let sql = "SELECT id FROM coupon_code WHERE status = 'paused'";
-    let paused: u32 = connection.query_row(sql, [], |row| row.get(0)).unwrap();
+    let paused: u32 = connection.raw_connection().query_row(sql, [], |row| row.get(0)).unwrap();
     assert_eq!(paused, 1);
 }
 

@@ -1,17 +1,15 @@
 //! Validates staged rows against each other and the store, and describes each error in a sentence with
 //! the other row or the owner.
 
-use rusqlite::Connection;
-
 use crate::catalog::BulkMode;
 use crate::edit::coupon_codes::{owned_message, reissue_message};
-use crate::store::StoreError;
 use crate::store::staging::judge::{self as checks, Scope};
 use crate::store::staging::{FaultKind, Intent, add_fault};
+use crate::store::{StagingTx, StoreError};
 
 /// Validates the rows in `scope` without errors of their own.
 pub fn validate_rows(
-    connection: &Connection,
+    connection: &StagingTx<'_>,
     intent: Intent,
     scope: Scope<'_>,
 ) -> Result<(), StoreError> {
@@ -35,7 +33,7 @@ pub fn validate_rows(
 type Note<'a> = &'a dyn Fn(u32, &str, &str) -> Result<(), StoreError>;
 
 /// Offers and partners must exist, and a code occurs once on an offer.
-fn check_offers_and_partners(connection: &Connection, note: Note<'_>) -> Result<(), StoreError> {
+fn check_offers_and_partners(connection: &StagingTx<'_>, note: Note<'_>) -> Result<(), StoreError> {
     checks::each_missing_offer(connection, |(number, id)| {
         note(number, "offer_id", &format!("there is no offer {id}"))
     })?;
@@ -52,7 +50,7 @@ fn check_offers_and_partners(connection: &Connection, note: Note<'_>) -> Result<
 }
 
 /// The rows of one code belong to one partner.
-fn check_owners(connection: &Connection, note: Note<'_>) -> Result<(), StoreError> {
+fn check_owners(connection: &StagingTx<'_>, note: Note<'_>) -> Result<(), StoreError> {
     checks::each_owned_by_another(connection, |claim| {
         note(claim.id, "affiliate_id", &owned_message(&claim))
     })?;
@@ -66,7 +64,7 @@ fn check_owners(connection: &Connection, note: Note<'_>) -> Result<(), StoreErro
 }
 
 fn check_updates(
-    connection: &Connection,
+    connection: &StagingTx<'_>,
     scope: Scope<'_>,
     note: Note<'_>,
 ) -> Result<(), StoreError> {

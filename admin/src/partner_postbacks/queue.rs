@@ -141,18 +141,17 @@ impl Approved<'_> {
 
 #[cfg(test)]
 mod tests {
-    use rusqlite::TransactionBehavior;
     use serde_json::json;
 
     use super::*;
     use crate::edit;
-    use crate::store::connect_writer;
+    use crate::store::{DedicatedConnection, connect_writer};
 
-    fn network(pixels: &[serde_json::Value]) -> (tempfile::TempDir, rusqlite::Connection) {
+    fn network(pixels: &[serde_json::Value]) -> (tempfile::TempDir, DedicatedConnection) {
         let dir = tempfile::tempdir().unwrap();
         let mut connection = connect_writer(dir.path()).unwrap();
         in_transaction(&mut connection, |tx| {
-            tx.execute_batch(
+            tx.raw_connection().execute_batch(
                 "INSERT INTO advertiser (name, account_status, attribution_priority, attribution_method, time_created, time_saved)
                  VALUES ('Shop', 'active', 'click', 'last_touch', 1, 1);
                  INSERT INTO offer (name, offer_status, destination_url, advertiser_id, visibility, session_definition,
@@ -177,16 +176,16 @@ mod tests {
     }
 
     fn in_transaction<T>(
-        connection: &mut rusqlite::Connection,
+        connection: &mut DedicatedConnection,
         work: impl FnOnce(&WriteTx<'_>) -> T,
     ) -> T {
-        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
-        let done = work(&WriteTx::within(&tx));
+        let tx = connection.begin_write().unwrap();
+        let done = work(&tx);
         tx.commit().unwrap();
         done
     }
 
-    fn approve(connection: &mut rusqlite::Connection, conversion: &Approved<'_>) {
+    fn approve(connection: &mut DedicatedConnection, conversion: &Approved<'_>) {
         in_transaction(connection, |tx| on_conversion(tx, conversion)).unwrap();
     }
 
@@ -206,9 +205,9 @@ mod tests {
         }
     }
 
-    fn queued(connection: &rusqlite::Connection) -> Vec<(u32, String, String)> {
+    fn queued(connection: &DedicatedConnection) -> Vec<(u32, String, String)> {
         let sql = "SELECT pixel_id, url, host || ' ' || state FROM pixel_delivery ORDER BY id";
-        let mut statement = connection.prepare(sql).unwrap();
+        let mut statement = connection.raw_connection().prepare(sql).unwrap();
         let rows =
             statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
         rows.collect::<Result<_, _>>().unwrap()
@@ -228,8 +227,8 @@ mod tests {
     fn what_is_rolled_back_with_its_conversion_is_not_queued() {
         let (_dir, mut connection) =
             network(&[json!({"network_affiliate_id": 1, "pixel_status": "active"})]);
-        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
-        on_conversion(&WriteTx::within(&tx), &conversion(1, 1, 1, 0)).unwrap();
+        let tx = connection.begin_write().unwrap();
+        on_conversion(&tx, &conversion(1, 1, 1, 0)).unwrap();
         drop(tx);
         assert!(queued(&connection).is_empty());
     }
@@ -268,6 +267,7 @@ mod tests {
         let (_dir, mut connection) =
             network(&[json!({"network_affiliate_id": 1, "pixel_status": "active"})]);
         connection
+            .raw_connection()
             .execute("UPDATE pixel SET postback_url = 'https://p.example/{newer}'", [])
             .unwrap();
         approve(&mut connection, &conversion(1, 1, 1, 0));
@@ -280,7 +280,7 @@ mod tests {
             let (_dir, mut connection) =
                 network(&[json!({"network_affiliate_id": 1, "pixel_status": "active"})]);
             approve(&mut connection, &conversion(1, 1, 1, 0));
-            connection.execute(&format!("UPDATE pixel SET {change}"), []).unwrap();
+            connection.raw_connection().execute(&format!("UPDATE pixel SET {change}"), []).unwrap();
             approve(&mut connection, &conversion(2, 1, 1, 0));
             let states: Vec<String> =
                 queued(&connection).into_iter().map(|(_, _, state)| state).collect();

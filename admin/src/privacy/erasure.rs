@@ -12,7 +12,7 @@ use super::{PrivacyError, PrivacyWorker};
 use crate::archive::{Archive, ArchiveError};
 use crate::store::erasure::personal_rows::{self, PersonalRows};
 use crate::store::erasure::{self as jobs, Erasure, Selector, Stage};
-use crate::store::{self, StoreError, blocks, click_archive};
+use crate::store::{self, ReadTx, StoreError, blocks, click_archive};
 
 /// Goes on with an erasure as far as it can be, and answers how far that is.
 pub(super) async fn resume(
@@ -213,7 +213,7 @@ impl ErasureTargets {
             return Ok(segments);
         }
         let ids = self.ids.clone();
-        let frames = move |connection: &rusqlite::Connection| {
+        let frames = move |connection: &ReadTx<'_>| {
             let mut frames = BTreeSet::new();
             for id in &ids {
                 let places = blocks::around(connection, id)?;

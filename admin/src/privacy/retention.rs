@@ -12,13 +12,12 @@ use coupon_shared::click::block::PersonalAction;
 use coupon_shared::removal_clock::RemovalTime;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use super::{PrivacyError, PrivacyWorker};
 use crate::archive::Archive;
 use crate::store::erasure::personal_rows;
-use crate::store::{self, StoreError, WriteTx, audit, click_archive};
+use crate::store::{self, ReadTx, StoreError, WriteTx, audit, click_archive};
 
 /// How long postbacks are kept that identify nothing, where others are kept longer.
 const UNIDENTIFIED_POSTBACK_DAYS: u32 = 30;
@@ -115,7 +114,7 @@ async fn old_segments(
     before_ms: u64,
 ) -> Result<Vec<(Range<u64>, u64)>, StoreError> {
     let segments = worker.archive.closed_segments();
-    let find = move |connection: &Connection| {
+    let find = move |connection: &ReadTx<'_>| {
         let mut old = Vec::new();
         for segment in segments.into_iter().filter(|segment| segment.end > from) {
             match click_archive::latest_click(connection, segment.clone())? {

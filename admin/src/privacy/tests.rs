@@ -12,14 +12,13 @@ use coupon_shared::framed_log::FrameReader;
 use coupon_shared::removal_clock::{REQUIRED_AGREEMENT_MS, RemovalTime};
 use coupon_shared::transaction_id::{ClickIdKey, TransactionId, TransactionIdSource};
 use jiff::Timestamp;
-use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
 use crate::archive;
 use crate::click_ingest;
 use crate::store::rollups::{self, Dimension, Family, Measures, Question};
-use crate::store::{self, blocks, click_archive};
+use crate::store::{self, ReadTx, blocks, click_archive};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// 2026-06-15 12:00:00 UTC.
@@ -138,7 +137,8 @@ impl Admin {
         let named: Vec<(String, String)> =
             named.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         let insert = move |tx: &store::WriteTx<'_>| {
-            let mut columns = tx.prepare(&format!("PRAGMA table_info({table})"))?;
+            let mut columns =
+                tx.raw_connection().prepare(&format!("PRAGMA table_info({table})"))?;
             let columns = columns.query_map([], |row| {
                 Ok((row.get::<_, String>(1)?, row.get::<_, String>(2)?, row.get::<_, bool>(5)?))
             })?;
@@ -160,7 +160,8 @@ impl Admin {
                 }
             }
             let (names, values) = (names.join(","), values.join(","));
-            tx.execute_batch(&format!("INSERT INTO {table} ({names}) VALUES ({values})"))?;
+            tx.raw_connection()
+                .execute_batch(&format!("INSERT INTO {table} ({names}) VALUES ({values})"))?;
             Ok::<_, StoreError>(())
         };
         self.worker.store.write(insert).await.unwrap();
@@ -244,7 +245,7 @@ impl Admin {
             family: Family::Sub(1),
             filters: vec![],
         };
-        let ask = move |connection: &Connection| {
+        let ask = move |connection: &ReadTx<'_>| {
             let mut all = Vec::new();
             rollups::ask(connection, &question, |span, ids, value, _, measures| {
                 all.push((span, ids.to_vec(), value.to_owned(), *measures));
@@ -275,8 +276,9 @@ impl Admin {
     }
 
     async fn text(&self, sql: &'static str) -> String {
-        let read =
-            move |c: &Connection| Ok::<_, StoreError>(c.query_row(sql, [], |row| row.get(0))?);
+        let read = move |c: &ReadTx<'_>| {
+            Ok::<_, StoreError>(c.raw_connection().query_row(sql, [], |row| row.get(0))?)
+        };
         self.worker.store.read(read).await.unwrap()
     }
 
@@ -474,7 +476,10 @@ async fn a_postback_that_waits_for_its_click_is_erased_once_it_is_decided() {
     admin.sale(&"0a".repeat(16), click, ANNA).await;
     let waits = |verdict: &'static str| {
         let sql = format!("UPDATE postback SET verdict = '{verdict}'");
-        admin.worker.store.write(move |tx| Ok::<_, StoreError>(tx.execute_batch(&sql)?))
+        admin
+            .worker
+            .store
+            .write(move |tx| Ok::<_, StoreError>(tx.raw_connection().execute_batch(&sql)?))
     };
     waits("queued").await.unwrap();
     let id = admin.worker.store.write(|tx| jobs::request(tx, &email(ANNA), false)).await.unwrap();
@@ -748,7 +753,10 @@ async fn postbacks_that_identify_nothing_go_after_thirty_days() {
     let (admin, _, _) = shop().await;
     let store = &admin.worker.store;
     let nobodys = "UPDATE postback SET unidentified_bytes = 700 WHERE number = 2";
-    store.write(move |tx| Ok::<_, StoreError>(tx.execute_batch(nobodys)?)).await.unwrap();
+    store
+        .write(move |tx| Ok::<_, StoreError>(tx.raw_connection().execute_batch(nobodys)?))
+        .await
+        .unwrap();
     let bytes = "SELECT CAST(bytes AS TEXT) FROM unidentified_postbacks";
     assert_eq!(admin.text(bytes).await, "700");
     let worker = PrivacyWorker::new(store.clone(), admin.worker.archive.clone(), FOR_EVER);
@@ -766,7 +774,10 @@ async fn old_postbacks_go_and_those_that_wait_stay() {
     let (admin, _, _) = shop().await;
     let waits = "UPDATE postback SET verdict = 'queued' WHERE number = 2";
     let store = &admin.worker.store;
-    store.write(move |tx| Ok::<_, StoreError>(tx.execute_batch(waits)?)).await.unwrap();
+    store
+        .write(move |tx| Ok::<_, StoreError>(tx.raw_connection().execute_batch(waits)?))
+        .await
+        .unwrap();
     let periods = Periods { postback_days: 7, ..FOR_EVER };
     let worker = PrivacyWorker::new(store.clone(), admin.worker.archive.clone(), periods);
     retention::pass(&worker, noon(), trusted(noon())).await.unwrap();
@@ -822,8 +833,8 @@ async fn the_task_does_what_another_process_asked_for_and_shows_how_it_stands() 
     let handle = start(store, archive, Periods { click_days: 36_500, ..FOR_EVER }, stop.clone());
     let asked = {
         let mut connection = store::connect_existing(admin.dir.path()).unwrap();
-        let tx = connection.transaction().unwrap();
-        let id = jobs::request(&store::WriteTx::within(&tx), &ip(ANNA), false).unwrap();
+        let tx = connection.begin_write().unwrap();
+        let id = jobs::request(&tx, &ip(ANNA), false).unwrap();
         tx.commit().unwrap();
         id
     };

@@ -17,12 +17,11 @@ use coupon_shared::snapshot::catalog::{
 use jiff::Timestamp;
 use jiff::civil::date;
 use jiff::tz::TimeZone;
-use rusqlite::Connection;
 
 use super::error::ContentError;
 use crate::catalog::without_port;
-use crate::store::StoreError;
 use crate::store::publication::{self, DomainRow, OfferRow};
+use crate::store::{ReadTx, StoreError};
 
 /// A stored object missing from the published catalog.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
@@ -43,7 +42,7 @@ pub(super) struct CatalogRows {
 }
 
 impl CatalogRows {
-    pub(super) fn read(connection: &Connection) -> Result<CatalogRows, StoreError> {
+    pub(super) fn read(connection: &ReadTx<'_>) -> Result<CatalogRows, StoreError> {
         let (time_zone, fallback_url) = publication::network(connection)?;
         Ok(CatalogRows {
             time_zone,
@@ -67,7 +66,7 @@ pub(super) struct KnownOffers {
 
 impl KnownOffers {
     /// Reads the changed offers. After an error the offers are inconsistent: discard them.
-    pub(super) fn update(&mut self, connection: &Connection) -> Result<(), StoreError> {
+    pub(super) fn update(&mut self, connection: &ReadTx<'_>) -> Result<(), StoreError> {
         for (id, revision) in publication::offer_revisions(connection)? {
             if self.revisions.get(&id) != Some(&revision) {
                 self.put(&publication::offer(connection, id)?);

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use coupon_shared::snapshot::Lineage;
 use coupon_shared::snapshot::catalog::CatalogMeta;
 use coupon_shared::snapshot::level::LevelMeta;
-use rusqlite::Connection;
 
 use super::catalog_rows::{self, CatalogRows, KnownOffers, LeftOut};
 use super::error::ContentError;
 use super::folder::{FinishedLevel, FolderError, IndexFolder, Unsynced};
 use super::level_policy::{self, LevelInfo, Range};
+use crate::store::ReadTx;
 use crate::store::meta::{self, Meta, Sequence};
 use crate::store::publication;
 
@@ -67,7 +67,7 @@ pub(super) struct LevelContext {
 
 /// Builds the changes since `known`.
 pub(super) fn build(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     known: &PublishedVersions,
     context: &LevelContext,
 ) -> Result<Content, ContentError> {
@@ -81,7 +81,7 @@ pub(super) fn build(
 
 /// Builds the level to be pushed on `published`; `None` if no code changed since.
 pub(super) fn new_level(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     published: &[LevelInfo],
     cut: Sequence,
     meta: &Meta,
@@ -101,7 +101,7 @@ pub(super) fn new_level(
 
 /// Streams the codes changed after the range's start into a level. Stops when `is_wanted` is false.
 pub(super) fn write_level(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     Range { from, to }: Range,
     lineage: [u8; 16],
     context: &LevelContext,
@@ -125,7 +125,7 @@ pub(super) fn write_level(
 }
 
 fn new_catalog(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     known: &PublishedVersions,
     meta: &Meta,
     network_id: u32,

@@ -16,8 +16,6 @@
 
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
-
-use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::content;
@@ -26,6 +24,7 @@ use super::folder::Unsynced;
 use super::handle::PublisherHandle;
 use super::level_policy::{LARGE, LevelInfo};
 use super::pause::{BuiltLevel, MAX_PRELOAD, PauseChannels, PauseRequest, PublishedState};
+use crate::store::ReadTx;
 use crate::store::meta;
 
 /// How long the publisher may take to publish the committed changes and pause.
@@ -50,7 +49,7 @@ impl PublisherHandle {
     /// Builds the level of a change of `rows` codes at the end of its transaction. Blocks the thread
     /// for up to 7 s beside the building itself. Returns `None` if the change is small, or after a
     /// failure: the change is then published like any other.
-    pub fn prebuild_level(&self, tx: &Connection, rows: u64) -> Option<PrebuiltLevel> {
+    pub fn prebuild_level(&self, tx: &ReadTx<'_>, rows: u64) -> Option<PrebuiltLevel> {
         if rows <= LARGE {
             return None;
         }
@@ -60,7 +59,7 @@ impl PublisherHandle {
         })
     }
 
-    fn try_prebuild_level(&self, tx: &Connection) -> Result<Option<PrebuiltLevel>, PublishError> {
+    fn try_prebuild_level(&self, tx: &ReadTx<'_>) -> Result<Option<PrebuiltLevel>, PublishError> {
         let (request, PauseChannels { state, built, committed }) = PauseRequest::new();
         self.request_pause(request);
         let Ok(PublishedState { levels, cut, context }) = state.recv_timeout(MAX_WAIT_FOR_PAUSE)

@@ -23,7 +23,7 @@ use super::published::{Published, recover_published};
 use super::syncing::{MAX_UNSYNCED, Syncing};
 use crate::daemon_client::DaemonClient;
 use crate::store::meta;
-use crate::store::{Store, StoreError, publication};
+use crate::store::{ReadTx, Store, StoreError, publication};
 use crate::worker::{RetryDelays, Worker};
 
 /// How often the store is polled for changes of other processes.
@@ -151,7 +151,7 @@ impl Publisher {
 
     /// Opens the folder and recovers this store's intact levels.
     async fn open(&mut self) -> Result<IndexFolder, PublishError> {
-        let read = |connection: &_| {
+        let read = |connection: &ReadTx<'_>| {
             Ok::<_, StoreError>((meta::read(connection)?, publication::last_reserved(connection)?))
         };
         let (meta, reserved) = self.store.read(read).await?;

@@ -44,7 +44,7 @@ impl Network {
         network
             .edit(|tx| {
                 tx.next_catalog_sequence()?;
-                Ok(tx.execute_batch(
+                Ok(tx.raw_connection().execute_batch(
                     "INSERT INTO tracking_domain (base_url, host, time_created, time_saved)
                          VALUES ('http://go.example.com:8080', 'go.example.com:8080', 1, 1);
                      INSERT INTO advertiser (name, account_status, attribution_priority,
@@ -92,7 +92,7 @@ impl Network {
     async fn change(&self, code: &'static str, set: &'static str) {
         self.edit(move |tx| {
             let sql = format!("UPDATE coupon_code SET change_seq = ?1, {set} WHERE folded = ?2");
-            tx.execute(&sql, (tx.next_code_sequence()?, code))?;
+            tx.raw_connection().execute(&sql, (tx.next_code_sequence()?, code))?;
             Ok(())
         })
         .await;
@@ -110,7 +110,9 @@ impl Network {
         let read = self.store.read(|connection| {
             let sql = "SELECT generation, generation_reserved FROM meta";
             Ok::<_, StoreError>(
-                connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?,
+                connection
+                    .raw_connection()
+                    .query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?,
             )
         });
         read.await.unwrap()
@@ -157,11 +159,12 @@ fn insert(
     affiliate: Option<u32>,
     sequence: Sequence,
 ) -> Result<(), StoreError> {
-    tx.prepare_cached(
-        "INSERT INTO coupon_code (code, folded, offer_id, affiliate_id, status, time_created,
+    tx.raw_connection()
+        .prepare_cached(
+            "INSERT INTO coupon_code (code, folded, offer_id, affiliate_id, status, time_created,
              time_saved, change_seq) VALUES (?1, ?2, 1, ?3, 'active', 1, 1, ?4)",
-    )?
-    .execute((code, code.to_ascii_lowercase(), affiliate, sequence))?;
+        )?
+        .execute((code, code.to_ascii_lowercase(), affiliate, sequence))?;
     Ok(())
 }
 
@@ -224,7 +227,7 @@ async fn an_offers_edit_writes_the_catalog_and_a_codes_edit_does_not() {
     network
         .edit(|tx| {
             tx.next_catalog_sequence()?;
-            tx.execute("UPDATE offer SET offer_status = 'paused'", [])?;
+            tx.raw_connection().execute("UPDATE offer SET offer_status = 'paused'", [])?;
             Ok(())
         })
         .await;
@@ -243,7 +246,11 @@ async fn an_offers_edit_writes_the_catalog_and_a_codes_edit_does_not() {
 async fn an_offer_whose_url_does_not_parse_keeps_nothing_else_from_being_published() {
     let mut network = Network::new().await;
     network.code("winter25", Some(1)).await;
-    network.edit(|tx| Ok(tx.execute_batch("UPDATE offer SET destination_url = 'ftp://x'")?)).await;
+    network
+        .edit(|tx| {
+            Ok(tx.raw_connection().execute_batch("UPDATE offer SET destination_url = 'ftp://x'")?)
+        })
+        .await;
     network.publish().await;
     assert_eq!(network.visit("winter25"), Some(Reason::Incomplete));
     assert_eq!(network.publisher.handle.status().left_out[0].what, "offer 1");
@@ -275,7 +282,7 @@ async fn no_generation_is_given_again_whatever_a_crash_left_of_the_one_before() 
     // Published, and not noted.
     network
         .edit(move |tx| {
-            tx.execute("UPDATE meta SET generation = ?1", [base.generation])?;
+            tx.raw_connection().execute("UPDATE meta SET generation = ?1", [base.generation])?;
             Ok(())
         })
         .await;
@@ -425,8 +432,9 @@ async fn an_index_from_after_a_restored_backup_is_not_gone_on_from() {
     // The backup: made before "lost" was, and edited since in another way.
     network
         .edit(move |tx| {
-            tx.execute("DELETE FROM coupon_code WHERE folded = 'lost'", [])?;
-            tx.execute("UPDATE meta SET generation = ?1, generation_reserved = ?2", backup)?;
+            tx.raw_connection().execute("DELETE FROM coupon_code WHERE folded = 'lost'", [])?;
+            tx.raw_connection()
+                .execute("UPDATE meta SET generation = ?1, generation_reserved = ?2", backup)?;
             Ok(())
         })
         .await;
@@ -474,9 +482,9 @@ async fn an_edit_of_another_process_is_noticed() {
     let mut status = handle.subscribe();
     status.wait_for(|status| status.sequence == 1).await.unwrap();
     let mut other = crate::store::connect_writer(network.dir.path()).unwrap();
-    let tx = other.transaction().unwrap();
-    insert(&WriteTx::within(&tx), "imported", Some(1), 2).unwrap();
-    tx.execute_batch("UPDATE meta SET change_seq = 2").unwrap();
+    let tx = other.begin_write().unwrap();
+    insert(&tx, "imported", Some(1), 2).unwrap();
+    tx.raw_connection().execute_batch("UPDATE meta SET change_seq = 2").unwrap();
     tx.commit().unwrap();
     let noticed = status.wait_for(|status| status.sequence == 2);
     drop(tokio::time::timeout(Duration::from_secs(3), noticed).await.unwrap().unwrap());

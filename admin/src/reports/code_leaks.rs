@@ -3,15 +3,13 @@
 //! The setting `code_leak_guard` decides whether a conversion is suspicious, as the setting stood
 //! when the conversion came.
 
-use rusqlite::Connection;
-
 use super::amount::Amount;
 use super::column::Column;
 use super::period::PeriodQuery;
 use crate::catalog::FieldError;
 use crate::store::conversions::{Leak, leaks};
 use crate::store::rollups::Dimension;
-use crate::store::{StoreError, labels, settings};
+use crate::store::{ReadTx, StoreError, labels, settings};
 
 /// The most codes of a report.
 const MAX_CODES: u32 = 1000;
@@ -89,7 +87,7 @@ impl CodeLeak {
 ///
 /// # Errors
 /// When the period is wrong, or the store cannot be read.
-pub fn find(connection: &Connection, period: &PeriodQuery) -> Result<CodeLeaks, CodeLeakError> {
+pub fn find(connection: &ReadTx<'_>, period: &PeriodQuery) -> Result<CodeLeaks, CodeLeakError> {
     let zone = settings::read(connection)?.settings.time_zone;
     let period = period.resolve(&zone).map_err(CodeLeakError::Invalid)?;
     let mut found = leaks(connection, period.from_ms, period.to_ms, MAX_CODES + 1)?;

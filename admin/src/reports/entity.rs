@@ -9,9 +9,8 @@ mod query;
 mod table;
 mod tally;
 
-use rusqlite::Connection;
-
 use super::view::Viewer;
+use crate::store::ReadTx;
 use crate::store::settings;
 
 pub use breakdown::Breakdown;
@@ -24,7 +23,7 @@ pub use table::{BreakdownValue, EntityRow, EntityTable};
 /// # Errors
 /// When the query is wrong or would give too many rows, or the store cannot be read.
 pub fn count(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     viewer: Viewer,
     query: &EntityQuery,
     extent: EntityExtent,

@@ -4,17 +4,15 @@
 //! is left out. A facet that a report does not know is refused, because a filter that is ignored
 //! would show too many rows.
 
+use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-
-use rusqlite::Connection;
-use serde_json::Value;
 
 use super::facet::Facet;
 use super::view::Viewer;
 use crate::catalog::{FieldError, FoldedKey, RowCode};
 use crate::store::rollups::Dimension;
-use crate::store::{StoreError, labels};
+use crate::store::{ReadTx, StoreError, labels};
 
 /// Filters and exclusions of a query. Every row is compared with each filter.
 const MAX_FILTERS: usize = 1_000;
@@ -127,7 +125,7 @@ impl Filters {
     /// Replaces codes by ids, and confines a partner to its own rows.
     pub(super) fn resolve(
         &self,
-        connection: &Connection,
+        connection: &ReadTx<'_>,
         viewer: Viewer,
     ) -> Result<Conditions, StoreError> {
         let mut included = resolve(connection, &self.included)?;
@@ -140,7 +138,7 @@ impl Filters {
 }
 
 fn resolve(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     filters: &[(Facet, FilterValue)],
 ) -> Result<Vec<Condition>, StoreError> {
     let codes = filters.iter().filter_map(|(_, value)| match value {

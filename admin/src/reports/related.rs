@@ -2,13 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use rusqlite::Connection;
-
 use super::column::Column;
 use super::facet::Facet;
 use super::view::View;
 use crate::store::rollups::Dimension;
-use crate::store::{StoreError, labels};
+use crate::store::{ReadTx, StoreError, labels};
 
 /// An object and its name, also where the object was deleted since.
 #[derive(Debug, Clone)]
@@ -47,7 +45,7 @@ pub(super) struct RelatedNames {
 
 impl RelatedNames {
     pub(super) fn load(
-        connection: &Connection,
+        connection: &ReadTx<'_>,
         view: View,
         rows: &[RelatedIds],
     ) -> Result<RelatedNames, StoreError> {

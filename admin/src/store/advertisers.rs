@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
+use rusqlite::Row;
 use rusqlite::types::{Type, Value};
-use rusqlite::{Connection, Row};
 use serde::Serialize;
 
-use super::StoreError;
 use super::rows::{Compared, DELETED, FIRST, Filterable, Kept, Vocabulary, word};
+use super::{ReadTx, StoreError};
 use crate::catalog::{AccountStatus, Advertiser};
 
 impl Kept for Advertiser {
@@ -80,7 +80,7 @@ pub struct NamedAdvertiser {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn without_proof(connection: &Connection) -> Result<AdvertisersWithoutProof, StoreError> {
+pub fn without_proof(connection: &ReadTx<'_>) -> Result<AdvertisersWithoutProof, StoreError> {
     let which = "FROM advertiser WHERE time_deleted = 0 AND account_status = 'active' \
                  AND verification_token = '' AND ip_allow_list = '[]' AND signing_key = ''";
     let count = format!("SELECT count(*) {which}");
@@ -97,7 +97,7 @@ pub fn without_proof(connection: &Connection) -> Result<AdvertisersWithoutProof,
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn offers_of(connection: &Connection, id: u32) -> Result<u64, StoreError> {
+pub fn offers_of(connection: &ReadTx<'_>, id: u32) -> Result<u64, StoreError> {
     let sql = "SELECT count(*) FROM offer WHERE advertiser_id = ?1 AND time_deleted = 0";
     Ok(connection.prepare_cached(sql)?.query_row([id], |row| row.get(0))?)
 }
@@ -107,7 +107,7 @@ pub fn offers_of(connection: &Connection, id: u32) -> Result<u64, StoreError> {
 /// # Errors
 /// When SQLite fails.
 pub fn labels(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     ids: &[u32],
 ) -> Result<HashMap<u32, (String, String)>, StoreError> {
     super::rows::labels(

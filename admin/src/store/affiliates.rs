@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
+use rusqlite::Row;
 use rusqlite::types::Value;
-use rusqlite::{Connection, Row};
 
 use super::rows::{Compared, DELETED, FIRST, Filterable, Kept, Vocabulary, word};
-use super::{StoreError, WriteTx};
+use super::{ReadTx, StoreError, WriteTx};
 use crate::catalog::{AccountStatus, Affiliate, PartnerVisibility};
 
 impl Kept for Affiliate {
@@ -47,7 +47,7 @@ impl Kept for Affiliate {
 /// # Errors
 /// When SQLite fails.
 pub fn visibility_on(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     offer_id: u32,
 ) -> Result<Vec<(u32, PartnerVisibility)>, StoreError> {
     let sql = "SELECT affiliate_id, status FROM offer_visibility WHERE offer_id = ?1 ORDER BY affiliate_id";
@@ -86,7 +86,7 @@ pub fn clear_visibility(tx: &WriteTx<'_>, offer_id: u32) -> Result<(), StoreErro
 /// # Errors
 /// When SQLite fails.
 pub fn labels(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     ids: &[u32],
 ) -> Result<HashMap<u32, (String, String)>, StoreError> {
     super::rows::labels(connection, "SELECT name, account_status FROM affiliate WHERE id = ?1", ids)

@@ -1,11 +1,11 @@
 //! API keys. A secret goes in as a hash and never comes out.
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{OptionalExtension, Row};
 
 use super::rows::{
     Compared, Filterable, Listed, Query, Times, Vocabulary, list_rows, read_times, word,
 };
-use super::{StoreError, WriteTx};
+use super::{ReadTx, StoreError, WriteTx};
 use crate::keys::{Caller, Role, Secret};
 
 /// What lists of keys can be filtered by.
@@ -54,7 +54,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<KeyRow> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn find(connection: &Connection, id: u32) -> Result<Option<KeyRow>, StoreError> {
+pub fn find(connection: &ReadTx<'_>, id: u32) -> Result<Option<KeyRow>, StoreError> {
     let sql = format!("{SELECT} FROM api_key WHERE id = ?1 AND time_deleted = 0");
     Ok(connection.prepare_cached(&sql)?.query_row([id], read).optional()?)
 }
@@ -63,7 +63,7 @@ pub fn find(connection: &Connection, id: u32) -> Result<Option<KeyRow>, StoreErr
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn list(connection: &Connection, query: &Query) -> Result<Listed<KeyRow>, StoreError> {
+pub fn list(connection: &ReadTx<'_>, query: &Query) -> Result<Listed<KeyRow>, StoreError> {
     list_rows(connection, SELECT, "api_key", query, read)
 }
 
@@ -72,7 +72,7 @@ pub fn list(connection: &Connection, query: &Query) -> Result<Listed<KeyRow>, St
 /// # Errors
 /// When SQLite fails.
 pub fn with_hash(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     hash: &[u8; 32],
 ) -> Result<Option<([u8; 32], Caller)>, StoreError> {
     let sql = "SELECT hash, id, role, affiliate_id FROM api_key WHERE hash = ?1 AND time_deleted = 0 \
@@ -90,7 +90,7 @@ pub fn with_hash(
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn count_admins(connection: &Connection) -> Result<u64, StoreError> {
+pub fn count_admins(connection: &ReadTx<'_>) -> Result<u64, StoreError> {
     let sql = "SELECT count(*) FROM api_key WHERE role = 'admin' AND time_deleted = 0";
     Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
 }

@@ -2,13 +2,13 @@
 //! nothing changes or removes one.
 
 use rusqlite::types::Type;
-use rusqlite::{Connection, Row, params_from_iter};
+use rusqlite::{Row, params_from_iter};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::origin::Actor;
 use super::rows::{Compared, Filterable, Listed, Page, Query, Vocabulary, conditions};
-use super::{StoreError, WriteTx};
+use super::{ReadTx, StoreError, WriteTx};
 use crate::catalog::{UnknownWord, WordSet};
 
 /// What the audit can be filtered by.
@@ -184,7 +184,7 @@ fn unwritable(error: serde_json::Error) -> StoreError {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn list(connection: &Connection, query: &Query) -> Result<Listed<Recorded>, StoreError> {
+pub fn list(connection: &ReadTx<'_>, query: &Query) -> Result<Listed<Recorded>, StoreError> {
     let (condition, values) = conditions("true", &query.filters);
     let count = format!("SELECT count(*) FROM audit WHERE {condition}");
     let total_count = connection

@@ -7,9 +7,9 @@ use coupon_shared::click::StreamId;
 use coupon_shared::click::block::Block;
 use coupon_shared::feed::Cursor;
 use coupon_shared::transaction_id::TransactionId;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{OptionalExtension, Row};
 
-use super::{StoreError, WriteTx};
+use super::{ReadTx, StoreError, WriteTx};
 
 /// One frame of the archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,7 +115,7 @@ pub fn advance(
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn cursor(connection: &Connection) -> Result<Cursor, StoreError> {
+pub fn cursor(connection: &ReadTx<'_>) -> Result<Cursor, StoreError> {
     let sql = "SELECT node, incarnation, thread, last_sequence FROM click_stream";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([])?;
@@ -131,7 +131,7 @@ pub fn cursor(connection: &Connection) -> Result<Cursor, StoreError> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn missing(connection: &Connection) -> Result<u64, StoreError> {
+pub fn missing(connection: &ReadTx<'_>) -> Result<u64, StoreError> {
     let sql = "SELECT coalesce(sum(missing), 0) FROM click_stream";
     Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
 }
@@ -140,7 +140,7 @@ pub fn missing(connection: &Connection) -> Result<u64, StoreError> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn last(connection: &Connection) -> Result<Option<BlockRow>, StoreError> {
+pub fn last(connection: &ReadTx<'_>) -> Result<Option<BlockRow>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM click_block ORDER BY archive_sequence DESC LIMIT 1");
     Ok(connection.prepare_cached(&sql)?.query_row([], read).optional()?)
 }
@@ -150,7 +150,7 @@ pub fn last(connection: &Connection) -> Result<Option<BlockRow>, StoreError> {
 /// # Errors
 /// When SQLite fails.
 pub fn from(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     frame: u64,
     limit: usize,
 ) -> Result<Vec<BlockRow>, StoreError> {
@@ -169,7 +169,7 @@ pub fn from(
 /// # Errors
 /// When SQLite fails.
 pub fn last_with(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     before: u64,
     clicks: u64,
 ) -> Result<Vec<BlockRow>, StoreError> {
@@ -194,7 +194,7 @@ pub fn last_with(
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn around(connection: &Connection, id: &TransactionId) -> Result<Vec<BlockRow>, StoreError> {
+pub fn around(connection: &ReadTx<'_>, id: &TransactionId) -> Result<Vec<BlockRow>, StoreError> {
     let runs = "SELECT incarnation FROM click_stream WHERE node = ?1 AND thread = ?2";
     let mut runs = connection.prepare_cached(runs)?;
     let runs = runs.query_map((id.node(), id.thread()), |row| row.get::<_, u32>(0))?;
@@ -225,7 +225,7 @@ pub fn around(connection: &Connection, id: &TransactionId) -> Result<Vec<BlockRo
 /// # Errors
 /// When SQLite fails.
 pub fn latest_between(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     (from_ms, to_ms): (u64, u64),
     after: Option<&BlockRow>,
     limit: usize,
@@ -248,7 +248,7 @@ pub fn latest_between(
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn is_beyond(connection: &Connection, id: &TransactionId) -> Result<bool, StoreError> {
+pub fn is_beyond(connection: &ReadTx<'_>, id: &TransactionId) -> Result<bool, StoreError> {
     let runs = "SELECT incarnation FROM click_stream WHERE node = ?1 AND thread = ?2";
     let mut runs = connection.prepare_cached(runs)?;
     let runs = runs.query_map((id.node(), id.thread()), |row| row.get::<_, u32>(0))?;

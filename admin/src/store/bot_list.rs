@@ -11,9 +11,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::Connection;
-
-use super::{StoreError, WriteTx, click_archive, rollups};
+use super::{ReadTx, StoreError, WriteTx, click_archive, rollups};
 use crate::classification::RULES_VERSION;
 use crate::classification::bot_list::{BotList, built_in};
 
@@ -60,10 +58,10 @@ fn built_in_text() -> String {
 
 /// Makes the row of a new store, and of one from before there was a list: what it counted was
 /// counted by the one that came with the program, and by older rules.
-pub(super) fn ensure(connection: &Connection) -> Result<(), StoreError> {
+pub(super) fn ensure(tx: &WriteTx<'_>) -> Result<(), StoreError> {
     let sql = "INSERT OR IGNORE INTO bot_list (id, in_force, rules) \
                SELECT 1, ?1, iif(EXISTS (SELECT 1 FROM click_block), 0, ?2)";
-    connection.execute(sql, (built_in_text(), RULES_VERSION))?;
+    tx.execute(sql, (built_in_text(), RULES_VERSION))?;
     Ok(())
 }
 
@@ -71,7 +69,7 @@ pub(super) fn ensure(connection: &Connection) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn configured(connection: &Connection) -> Result<ConfiguredBotList, StoreError> {
+pub fn configured(connection: &ReadTx<'_>) -> Result<ConfiguredBotList, StoreError> {
     let sql = "SELECT wanted, time_saved, revision FROM bot_list";
     let (own, time_saved, revision) = connection
         .prepare_cached(sql)?
@@ -96,7 +94,7 @@ pub fn replace(tx: &WriteTx<'_>, patterns: Option<&[String]>) -> Result<(), Stor
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn in_force(connection: &Connection) -> Result<Arc<BotList>, StoreError> {
+pub fn in_force(connection: &ReadTx<'_>) -> Result<Arc<BotList>, StoreError> {
     let mut statement = connection.prepare_cached("SELECT in_force FROM bot_list")?;
     Ok(statement.query_row([], |row| Ok(BotList::compiled(row.get_ref(0)?.as_str()?)))?)
 }
@@ -105,7 +103,7 @@ pub fn in_force(connection: &Connection) -> Result<Arc<BotList>, StoreError> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn covers_slot(connection: &Connection, slot: u64) -> Result<bool, StoreError> {
+pub fn covers_slot(connection: &ReadTx<'_>, slot: u64) -> Result<bool, StoreError> {
     let sql = "SELECT ?1 >= in_force_from_slot FROM bot_list";
     Ok(connection.prepare_cached(sql)?.query_row([slot], |row| row.get(0))?)
 }
@@ -114,7 +112,7 @@ pub fn covers_slot(connection: &Connection, slot: u64) -> Result<bool, StoreErro
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn pending_work(connection: &Connection) -> Result<PendingWork, StoreError> {
+pub fn pending_work(connection: &ReadTx<'_>) -> Result<PendingWork, StoreError> {
     let sql = "SELECT ifnull(wanted, ?1), in_force, judging, next_frame, turned_through, rules \
                FROM bot_list";
     let mut statement = connection.prepare_cached(sql)?;
@@ -137,7 +135,7 @@ pub fn pending_work(connection: &Connection) -> Result<PendingWork, StoreError> 
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn progress(connection: &Connection) -> Result<Progress, StoreError> {
+pub fn progress(connection: &ReadTx<'_>) -> Result<Progress, StoreError> {
     let work = pending_work(connection)?;
     let count = |before: u64| -> Result<u64, StoreError> {
         let sql = "SELECT count(*) FROM click_block WHERE archive_sequence < ?1";

@@ -18,7 +18,7 @@ use rusqlite::hooks::Wal;
 use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, MAIN_DB};
 
-use super::{StoreError, connect_beside};
+use super::{StoreError, open_connection};
 
 /// As many pages as SQLite waits for by itself.
 const LONG: c_int = 1_000;
@@ -33,7 +33,7 @@ pub(super) struct Checkpoints {
 
 impl Checkpoints {
     pub(super) fn start(dir: &Path) -> Result<Checkpoints, StoreError> {
-        let connection = connect_beside(dir)?;
+        let connection = open_connection(dir)?;
         let (due, is_due) = sync_channel(1);
         let taken_over = Arc::<AtomicI32>::default();
         let to_tell = Arc::clone(&taken_over);
@@ -97,7 +97,7 @@ mod tests {
 
     fn setting() -> (tempfile::TempDir, Checkpoints, Connection) {
         let dir = tempfile::tempdir().unwrap();
-        let mut connection = crate::store::connect_writer(dir.path()).unwrap();
+        let mut connection = crate::store::open_writer(dir.path()).unwrap();
         connection.execute_batch("CREATE TABLE filler (bytes BLOB)").unwrap();
         let checkpoints = Checkpoints::start(dir.path()).unwrap();
         checkpoints.watch(&mut connection).unwrap();

@@ -6,10 +6,8 @@
 //! left out until the next rebuild, also when it is broken off: a click of a kept day is counted
 //! already if its frame was counted before the rebuild, and not otherwise.
 
-use rusqlite::Connection;
-
 use super::rollups::{self, SLOT_MS};
-use super::{StoreError, WriteTx, bot_list, click_terms};
+use super::{ReadTx, StoreError, WriteTx, bot_list, click_terms};
 
 const HOUR_MS: u64 = 60 * 60 * 1000;
 const DAY_MS: u64 = 24 * HOUR_MS;
@@ -51,7 +49,7 @@ impl Kept {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn state(connection: &Connection) -> Result<ArchiveState, StoreError> {
+pub fn state(connection: &ReadTx<'_>) -> Result<ArchiveState, StoreError> {
     let sql = "SELECT removed_before, removed_through_ms, truncated_before, changed_through_ms,
          kept_before_slot, kept_before_frame FROM click_archive";
     let read = |row: &rusqlite::Row<'_>| {
@@ -70,7 +68,7 @@ pub fn state(connection: &Connection) -> Result<ArchiveState, StoreError> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn may_be_removed(connection: &Connection, unix_ms: u64) -> Result<bool, StoreError> {
+pub fn may_be_removed(connection: &ReadTx<'_>, unix_ms: u64) -> Result<bool, StoreError> {
     let state = state(connection)?;
     Ok(state.removed_before > 0 && unix_ms <= state.removed_through_ms)
 }
@@ -81,7 +79,7 @@ pub fn may_be_removed(connection: &Connection, unix_ms: u64) -> Result<bool, Sto
 /// # Errors
 /// When SQLite fails.
 pub fn latest_click(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     frames: std::ops::Range<u64>,
 ) -> Result<Option<u64>, StoreError> {
     let sql = "SELECT count(*), max(max_unix_ms) FROM click_block
@@ -96,7 +94,7 @@ pub fn latest_click(
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn earliest_click(connection: &Connection, frame: u64) -> Result<Option<u64>, StoreError> {
+pub fn earliest_click(connection: &ReadTx<'_>, frame: u64) -> Result<Option<u64>, StoreError> {
     let sql = "SELECT min(min_unix_ms) FROM click_block WHERE archive_sequence = ?1";
     Ok(connection.prepare_cached(sql)?.query_row([frame], |row| row.get(0))?)
 }
@@ -105,7 +103,7 @@ pub fn earliest_click(connection: &Connection, frame: u64) -> Result<Option<u64>
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn latest_before(connection: &Connection, frame: u64) -> Result<Option<u64>, StoreError> {
+pub fn latest_before(connection: &ReadTx<'_>, frame: u64) -> Result<Option<u64>, StoreError> {
     let sql = "SELECT max(max_unix_ms) FROM click_block WHERE archive_sequence < ?1";
     Ok(connection.prepare_cached(sql)?.query_row([frame], |row| row.get(0))?)
 }
@@ -114,7 +112,7 @@ pub fn latest_before(connection: &Connection, frame: u64) -> Result<Option<u64>,
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn clicks_before(connection: &Connection, frame: u64) -> Result<u64, StoreError> {
+pub fn clicks_before(connection: &ReadTx<'_>, frame: u64) -> Result<u64, StoreError> {
     let sql = "SELECT ifnull(sum(max(first_sequence + clicks - counted_from, 0)), 0)
          FROM click_block WHERE archive_sequence < ?1";
     Ok(connection.prepare_cached(sql)?.query_row([frame], |row| row.get(0))?)
@@ -198,7 +196,7 @@ pub fn begin_rebuild(tx: &WriteTx<'_>) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn first_as_recorded(connection: &Connection) -> Result<u64, StoreError> {
+pub fn first_as_recorded(connection: &ReadTx<'_>) -> Result<u64, StoreError> {
     match state(connection)?.changed_through_ms {
         0 => Ok(0),
         through_ms => Ok(first_whole_day(through_ms + longest_session_ms(connection)?)),
@@ -206,7 +204,7 @@ pub fn first_as_recorded(connection: &Connection) -> Result<u64, StoreError> {
 }
 
 /// How far back a visit's verdict looks at its visitor's other visits.
-fn longest_session_ms(connection: &Connection) -> Result<u64, StoreError> {
+fn longest_session_ms(connection: &ReadTx<'_>) -> Result<u64, StoreError> {
     Ok(click_terms::longest_session_hours(connection)?.saturating_mul(HOUR_MS))
 }
 

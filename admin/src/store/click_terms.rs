@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use coupon_shared::click::ClickHead;
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{OptionalExtension, Row};
 
-use super::{StoreError, WriteTx, rows, settings};
+use super::{ReadTx, StoreError, WriteTx, rows, settings};
 use crate::catalog::{Offer, SessionDefinition};
 use crate::classification::click_pay::{ClickPay, amounts_per_click};
 
@@ -128,7 +128,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<TermsRevision> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn revisions_after(connection: &Connection, id: u64) -> Result<Vec<TermsRevision>, StoreError> {
+pub fn revisions_after(connection: &ReadTx<'_>, id: u64) -> Result<Vec<TermsRevision>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM offer_terms WHERE id > ?1 ORDER BY id");
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map([id], read)?;
@@ -140,7 +140,7 @@ pub fn revisions_after(connection: &Connection, id: u64) -> Result<Vec<TermsRevi
 /// # Errors
 /// When SQLite fails.
 pub fn history_of_offers(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     ids: impl IntoIterator<Item = u32>,
 ) -> Result<TermsHistory, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM offer_terms WHERE offer_id = ?1 ORDER BY id");
@@ -158,7 +158,7 @@ pub fn history_of_offers(
 /// # Errors
 /// When SQLite fails.
 pub fn has_later_revision(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     through: u64,
     unix_ms: u64,
 ) -> Result<bool, StoreError> {
@@ -170,7 +170,7 @@ pub fn has_later_revision(
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn longest_session_hours(connection: &Connection) -> Result<u64, StoreError> {
+pub fn longest_session_hours(connection: &ReadTx<'_>) -> Result<u64, StoreError> {
     let sql = "SELECT ifnull(max(session_duration), 24) FROM offer_terms";
     Ok(connection.query_row(sql, [], |row| row.get(0))?)
 }
@@ -231,7 +231,7 @@ impl TermsRow {
 
     fn insert(
         &self,
-        connection: &Connection,
+        connection: &ReadTx<'_>,
         offer_id: u32,
         since_ms: u64,
     ) -> Result<(), StoreError> {
@@ -287,7 +287,7 @@ fn now_ms() -> u64 {
 
 /// Makes the first rows of offers that have none, which are from before there were any. What they
 /// say now held since the last edit of it that the audit tells of; before that, clicks were not paid.
-pub(super) fn backfill(connection: &Connection) -> Result<(), StoreError> {
+pub(super) fn backfill(connection: &ReadTx<'_>) -> Result<(), StoreError> {
     let sql = "SELECT id FROM offer \
                WHERE NOT EXISTS (SELECT 1 FROM offer_terms WHERE offer_id = offer.id)";
     let mut missing = connection.prepare(sql)?;
@@ -305,7 +305,7 @@ pub(super) fn backfill(connection: &Connection) -> Result<(), StoreError> {
 }
 
 /// When payout or currency of an offer were changed last, in Unix milliseconds; 0 for never.
-fn last_edit_of_pay(connection: &Connection, id: u32, offer: &Offer) -> Result<u64, StoreError> {
+fn last_edit_of_pay(connection: &ReadTx<'_>, id: u32, offer: &Offer) -> Result<u64, StoreError> {
     let sql = "SELECT ifnull(max(time_created), 0) * 1000 FROM audit WHERE action = 'changed' AND (\
                (object = 'offer' AND first_id <= ?1 AND last_id >= ?1 \
                AND (changes LIKE '%\"payout_revenue\"%' OR changes LIKE '%\"currency_id\"%')) \

@@ -8,11 +8,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, Type, ValueRef};
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{OptionalExtension, Row};
 
 use super::audit::FieldChange;
 use super::origin::Actor;
-use super::{StoreError, WriteTx, bot_list};
+use super::{ReadTx, StoreError, WriteTx, bot_list};
 use crate::catalog::Money;
 use crate::catalog::words::words;
 
@@ -340,7 +340,7 @@ fn select() -> String {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn get(connection: &Connection, id: ConversionId) -> Result<Option<ConversionRow>, StoreError> {
+pub fn get(connection: &ReadTx<'_>, id: ConversionId) -> Result<Option<ConversionRow>, StoreError> {
     let sql = format!("{} WHERE id = ?1", select());
     Ok(connection.prepare_cached(&sql)?.query_row([id], read_row).optional()?)
 }
@@ -349,7 +349,7 @@ pub fn get(connection: &Connection, id: ConversionId) -> Result<Option<Conversio
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn history(connection: &Connection, number: u32) -> Result<Vec<HistoryEntry>, StoreError> {
+pub fn history(connection: &ReadTx<'_>, number: u32) -> Result<Vec<HistoryEntry>, StoreError> {
     let sql = "SELECT time_created, action, actor, ifnull(api_key_id, 0), api_key_name, \
                postback_id, changes FROM conversion_history WHERE number = ?1 ORDER BY id";
     let mut statement = connection.prepare_cached(sql)?;
@@ -447,7 +447,7 @@ pub fn tell(
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn with_key(connection: &Connection, key: &[u8; 32]) -> Result<Vec<ConversionRow>, StoreError> {
+pub fn with_key(connection: &ReadTx<'_>, key: &[u8; 32]) -> Result<Vec<ConversionRow>, StoreError> {
     let sql = format!(
         "{} INDEXED BY conversion_with_key WHERE key = ?1 AND key IS NOT NULL \
          AND error_code NOT IN (3, 11, 21, 1011, 1013, 1014, 1020) ORDER BY number LIMIT {MOST}",
@@ -467,7 +467,7 @@ const MOST: usize = 100;
 /// # Errors
 /// When SQLite fails.
 pub fn twin(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     likeness: &[u8; 32],
     from_ms: u64,
 ) -> Result<Option<ConversionRow>, StoreError> {

@@ -6,8 +6,10 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::meta::{self, Meta};
+use super::origin::{Actor, Origin};
 use super::{
-    BUSY_TIMEOUT, FILE_NAME, StoreError, WriteTx, audit, blocks, connect_writer, flags, migrations,
+    BUSY_TIMEOUT, FILE_NAME, ReadTx, StoreError, WriteTx, audit, blocks, flags, migrations,
+    open_writer,
 };
 
 /// Pages copied between two looks at the progress: 4 MiB.
@@ -39,7 +41,8 @@ pub fn copy(
     let mut from = Connection::open_with_flags(dir.join(FILE_NAME), access)?;
     from.busy_timeout(BUSY_TIMEOUT)?;
     let tx = from.transaction_with_behavior(TransactionBehavior::Deferred)?;
-    let copied = Copied { schema: migrations::known_schema(&tx)?, meta: meta::read(&tx)? };
+    let copied =
+        Copied { schema: migrations::known_schema(&tx)?, meta: meta::read(&ReadTx::within(&tx))? };
     let mut target = Connection::open(to)?;
     let backup = Backup::new(&tx, &mut target)?;
     loop {
@@ -98,7 +101,7 @@ const SEQUENCE_GAP: i64 = 1_000_000_000;
 /// # Errors
 /// When it is damaged, foreign or newer.
 pub fn adopt_restored(dir: &Path, copied_at: i64) -> Result<AdoptedStore, AdoptError> {
-    let mut connection = connect_writer(dir)?;
+    let mut connection = open_writer(dir)?;
     let verdict: String =
         connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     if verdict != "ok" {
@@ -110,10 +113,11 @@ pub fn adopt_restored(dir: &Path, copied_at: i64) -> Result<AdoptedStore, AdoptE
     tx.execute("DELETE FROM coupon_code_upload", [])?;
     // How old the copy is says nothing of this machine's clock.
     tx.execute("DELETE FROM removal_clock", [])?;
-    record(&WriteTx::within(&tx), copied_at)?;
+    let now = jiff::Timestamp::now().as_second();
+    record(&WriteTx::within(&tx, now, Origin::of(Actor::CommandLine)), copied_at)?;
     let taken_up = AdoptedStore {
-        meta: meta::read(&tx)?,
-        last_frame: blocks::last(&tx)?.map(|block| block.archive_sequence),
+        meta: meta::read(&ReadTx::within(&tx))?,
+        last_frame: blocks::last(&ReadTx::within(&tx))?.map(|block| block.archive_sequence),
     };
     tx.commit()?;
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
@@ -121,7 +125,7 @@ pub fn adopt_restored(dir: &Path, copied_at: i64) -> Result<AdoptedStore, AdoptE
     Ok(taken_up)
 }
 
-fn skip_numbers(tx: &Connection) -> Result<(), StoreError> {
+fn skip_numbers(tx: &rusqlite::Transaction<'_>) -> Result<(), StoreError> {
     let counted: Vec<String> = tx
         .prepare(
             "SELECT name FROM sqlite_schema WHERE type = 'table' AND sql LIKE '%AUTOINCREMENT%'",

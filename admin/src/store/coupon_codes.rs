@@ -8,14 +8,14 @@ use coupon_shared::civil_day::Day;
 use coupon_shared::snapshot::level::CodeRecord;
 use jiff::civil::Date;
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
+use rusqlite::{OptionalExtension, Row, params_from_iter};
 
 use super::meta::Sequence;
 use super::rows::{
     Compared, DELETED, Filter, Filterable, Listed, Page, Query, Stored, Vocabulary, conditions,
     day, day_text, read_times, word,
 };
-use super::{StoreError, WriteTx};
+use super::{ReadTx, StoreError, WriteTx};
 use crate::catalog::{
     CheckedCode, CouponCodeEdit, CouponStatus, FoldedKey, LinkFacts, LinkState, published_day,
     today,
@@ -125,7 +125,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<CodeRow> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn find(connection: &Connection, id: u32) -> Result<Option<CodeRow>, StoreError> {
+pub fn find(connection: &ReadTx<'_>, id: u32) -> Result<Option<CodeRow>, StoreError> {
     Ok(find_ever(connection, id)?.filter(|row| row.stored.times.time_deleted == 0))
 }
 
@@ -133,7 +133,7 @@ pub fn find(connection: &Connection, id: u32) -> Result<Option<CodeRow>, StoreEr
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn find_ever(connection: &Connection, id: u32) -> Result<Option<CodeRow>, StoreError> {
+pub fn find_ever(connection: &ReadTx<'_>, id: u32) -> Result<Option<CodeRow>, StoreError> {
     let sql = format!("{SELECT} {FROM} WHERE c.id = ?1");
     Ok(connection.prepare_cached(&sql)?.query_row([id], read).optional()?)
 }
@@ -142,7 +142,7 @@ pub fn find_ever(connection: &Connection, id: u32) -> Result<Option<CodeRow>, St
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn list(connection: &Connection, query: &Query) -> Result<Listed<CodeRow>, StoreError> {
+pub fn list(connection: &ReadTx<'_>, query: &Query) -> Result<Listed<CodeRow>, StoreError> {
     let Selected { ids, total_count } = list::select(connection, query)?;
     let rows = ids.into_iter().map(|id| find_ever(connection, id)).filter_map(Result::transpose);
     Ok(Listed { rows: rows.collect::<Result<_, _>>()?, total_count })
@@ -162,7 +162,7 @@ pub struct PartnerRow {
 /// # Errors
 /// When SQLite fails.
 pub fn of_partner(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     affiliate_id: u32,
     today: Date,
     page: Option<Page>,
@@ -194,7 +194,7 @@ pub fn of_partner(
 /// # Errors
 /// When SQLite fails.
 pub fn on_offer(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     code: &FoldedKey,
     offer_id: u32,
 ) -> Result<Option<u32>, StoreError> {
@@ -268,7 +268,7 @@ pub struct Written {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn written(connection: &Connection, sequence: Sequence) -> Result<Option<Written>, StoreError> {
+pub fn written(connection: &ReadTx<'_>, sequence: Sequence) -> Result<Option<Written>, StoreError> {
     let sql = "SELECT count(*), min(id), max(id) FROM coupon_code INDEXED BY coupon_code_change_seq \
                WHERE change_seq = ?1 HAVING count(*) > 0";
     let mut statement = connection.prepare_cached(sql)?;
@@ -315,7 +315,7 @@ pub enum CodesOf {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn count_live(connection: &Connection, of: CodesOf) -> Result<u64, StoreError> {
+pub fn count_live(connection: &ReadTx<'_>, of: CodesOf) -> Result<u64, StoreError> {
     let (index, column, id) = match of {
         CodesOf::Offer(id) => ("coupon_code_by_offer", "offer_id", id),
         CodesOf::Partner(id) => ("coupon_code_by_affiliate", "affiliate_id", id),
@@ -372,7 +372,7 @@ pub struct StatusChange {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn missing_ids(connection: &Connection, ids: &[u32]) -> Result<Vec<(u32, u32)>, StoreError> {
+pub fn missing_ids(connection: &ReadTx<'_>, ids: &[u32]) -> Result<Vec<(u32, u32)>, StoreError> {
     let sql = "SELECT j.key, j.value FROM json_each(?1) j LEFT JOIN coupon_code c \
                ON c.id = j.value AND c.time_deleted = 0 WHERE c.id IS NULL LIMIT 1000";
     let mut statement = connection.prepare_cached(sql)?;
@@ -384,7 +384,7 @@ pub fn missing_ids(connection: &Connection, ids: &[u32]) -> Result<Vec<(u32, u32
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn count_chosen(connection: &Connection, chosen: &Chosen) -> Result<u64, StoreError> {
+pub fn count_chosen(connection: &ReadTx<'_>, chosen: &Chosen) -> Result<u64, StoreError> {
     let (condition, values) = chosen.condition();
     let sql = format!("SELECT count(*) FROM coupon_code WHERE {condition}");
     let values = params_from_iter(values);
@@ -396,7 +396,7 @@ pub fn count_chosen(connection: &Connection, chosen: &Chosen) -> Result<u64, Sto
 /// # Errors
 /// When SQLite fails.
 pub fn has_another_status(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     chosen: &Chosen,
     status: CouponStatus,
 ) -> Result<bool, StoreError> {
@@ -451,7 +451,7 @@ pub struct Generated {
 /// # Errors
 /// When SQLite fails.
 pub fn base_url_of(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     code: &FoldedKey,
     offer_id: Option<u32>,
 ) -> Result<Option<String>, StoreError> {
@@ -469,7 +469,7 @@ pub fn base_url_of(
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn is_used(connection: &Connection, code: &FoldedKey) -> Result<bool, StoreError> {
+pub fn is_used(connection: &ReadTx<'_>, code: &FoldedKey) -> Result<bool, StoreError> {
     let sql = "SELECT 1 FROM coupon_code INDEXED BY coupon_code_published WHERE folded = ?1 AND time_deleted = 0 \
                UNION ALL SELECT 1 FROM coupon_code_former_owner WHERE folded = ?1";
     Ok(connection.prepare_cached(sql)?.exists([code.as_str()])?)
@@ -479,7 +479,7 @@ pub fn is_used(connection: &Connection, code: &FoldedKey) -> Result<bool, StoreE
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn most_ever_used(connection: &Connection) -> Result<u64, StoreError> {
+pub fn most_ever_used(connection: &ReadTx<'_>) -> Result<u64, StoreError> {
     let sql = "SELECT (SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = 'coupon_code') \
                + (SELECT count(*) FROM coupon_code_former_owner)";
     Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
@@ -489,7 +489,7 @@ pub fn most_ever_used(connection: &Connection) -> Result<u64, StoreError> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn count_used_like(connection: &Connection, glob: &str) -> Result<u64, StoreError> {
+pub fn count_used_like(connection: &ReadTx<'_>, glob: &str) -> Result<u64, StoreError> {
     let sql = "SELECT count(*) FROM (SELECT folded FROM coupon_code WHERE folded GLOB ?1 AND time_deleted = 0 \
                UNION SELECT folded FROM coupon_code_former_owner WHERE folded GLOB ?1)";
     Ok(connection.prepare_cached(sql)?.query_row([glob], |row| row.get(0))?)
@@ -529,7 +529,7 @@ pub struct Claim {
 /// # Errors
 /// When SQLite fails.
 pub fn each_owned_by_another(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     sequence: Sequence,
     each: impl FnMut(Claim) -> bool,
 ) -> Result<(), StoreError> {
@@ -550,7 +550,7 @@ pub fn each_owned_by_another(
 /// # Errors
 /// When SQLite fails.
 pub fn each_once_anothers(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     sequence: Sequence,
     each: impl FnMut(Claim) -> bool,
 ) -> Result<(), StoreError> {
@@ -568,7 +568,7 @@ pub fn each_once_anothers(
 }
 
 fn each_claim(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     sql: &str,
     sequence: Sequence,
     mut each: impl FnMut(Claim) -> bool,

@@ -1,10 +1,10 @@
 //! Tracking domains. Which one is the default stands in the settings, and nowhere else.
 
+use rusqlite::Row;
 use rusqlite::types::Value;
-use rusqlite::{Connection, Row};
 
 use super::rows::{Compared, DELETED, FIRST, Filterable, Kept};
-use super::{StoreError, WriteTx};
+use super::{ReadTx, StoreError, WriteTx};
 use crate::catalog::{OwnHosts, TrackingDomain, parse_base_url, without_port};
 
 impl Kept for TrackingDomain {
@@ -51,7 +51,7 @@ impl Kept for TrackingDomain {
 /// # Errors
 /// When SQLite fails.
 pub fn with_host(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     host: &str,
     own_id: Option<u32>,
 ) -> Result<Option<(u32, String)>, StoreError> {
@@ -78,7 +78,7 @@ pub struct DomainAddress {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn all(connection: &Connection) -> Result<Vec<DomainAddress>, StoreError> {
+pub fn all(connection: &ReadTx<'_>) -> Result<Vec<DomainAddress>, StoreError> {
     let sql = "SELECT id, base_url, host, fallback_url FROM tracking_domain WHERE time_deleted = 0 ORDER BY id";
     let mut statement = connection.prepare_cached(sql)?;
     let domains = statement.query_map([], |row| {
@@ -96,7 +96,7 @@ pub fn all(connection: &Connection) -> Result<Vec<DomainAddress>, StoreError> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn own_hosts(connection: &Connection) -> Result<OwnHosts, StoreError> {
+pub fn own_hosts(connection: &ReadTx<'_>) -> Result<OwnHosts, StoreError> {
     let sql = "SELECT base_url FROM tracking_domain WHERE time_deleted = 0";
     let mut statement = connection.prepare_cached(sql)?;
     let base_urls = statement.query_map([], |row| row.get::<_, String>(0))?;
@@ -107,7 +107,7 @@ pub fn own_hosts(connection: &Connection) -> Result<OwnHosts, StoreError> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn offers_on(connection: &Connection, id: u32) -> Result<u64, StoreError> {
+pub fn offers_on(connection: &ReadTx<'_>, id: u32) -> Result<u64, StoreError> {
     let sql = "SELECT count(*) FROM offer WHERE tracking_domain_id = ?1 AND time_deleted = 0";
     Ok(connection.prepare_cached(sql)?.query_row([id], |row| row.get(0))?)
 }

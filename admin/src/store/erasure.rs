@@ -11,10 +11,10 @@ pub mod personal_rows;
 use std::net::IpAddr;
 
 use coupon_shared::transaction_id::TransactionId;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{OptionalExtension, Row};
 use serde::Serialize;
 
-use super::{StoreError, WriteTx, audit};
+use super::{ReadTx, StoreError, WriteTx, audit};
 
 /// Whose data is looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,7 +155,7 @@ pub fn request(tx: &WriteTx<'_>, selector: &Selector, dry_run: bool) -> Result<u
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn find(connection: &Connection, id: u32) -> Result<Option<Erasure>, StoreError> {
+pub fn find(connection: &ReadTx<'_>, id: u32) -> Result<Option<Erasure>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM erasure WHERE id = ?1");
     Ok(connection.prepare_cached(&sql)?.query_row([id], read).optional()?)
 }
@@ -164,7 +164,7 @@ pub fn find(connection: &Connection, id: u32) -> Result<Option<Erasure>, StoreEr
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn unfinished(connection: &Connection) -> Result<Vec<Erasure>, StoreError> {
+pub fn unfinished(connection: &ReadTx<'_>) -> Result<Vec<Erasure>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM erasure WHERE stage <> 'done' ORDER BY id");
     let mut statement = connection.prepare_cached(&sql)?;
     Ok(statement.query_map([], read)?.collect::<Result<_, _>>()?)

@@ -2,10 +2,10 @@
 //! clicks of the past name them.
 
 use jiff::civil::Date;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::OptionalExtension;
 
 use super::rows::{self, day, word};
-use super::{StoreError, WriteTx, removal_clock};
+use super::{ReadTx, StoreError, WriteTx, removal_clock};
 use crate::attribution::evidence::CodeFacts;
 use crate::catalog::{AccountStatus, Advertiser, FoldedKey, Offer, PartnerVisibility};
 
@@ -17,7 +17,7 @@ const SLOTS_PER_HOUR: u64 = 6;
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn codes(connection: &Connection, code: &FoldedKey) -> Result<Vec<CodeFacts>, StoreError> {
+pub fn codes(connection: &ReadTx<'_>, code: &FoldedKey) -> Result<Vec<CodeFacts>, StoreError> {
     let sql = "SELECT id, code, offer_id, affiliate_id, status, start_date, end_date, \
                conversion_only FROM coupon_code WHERE folded = ?1 AND time_deleted = 0 ORDER BY id";
     let mut statement = connection.prepare_cached(sql)?;
@@ -41,7 +41,7 @@ pub fn codes(connection: &Connection, code: &FoldedKey) -> Result<Vec<CodeFacts>
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn offer(connection: &Connection, id: u32) -> Result<Option<Offer>, StoreError> {
+pub fn offer(connection: &ReadTx<'_>, id: u32) -> Result<Option<Offer>, StoreError> {
     Ok(rows::find_ever::<Offer>(connection, id)?.map(|stored| stored.object))
 }
 
@@ -49,7 +49,7 @@ pub fn offer(connection: &Connection, id: u32) -> Result<Option<Offer>, StoreErr
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn advertiser(connection: &Connection, id: u32) -> Result<Option<Advertiser>, StoreError> {
+pub fn advertiser(connection: &ReadTx<'_>, id: u32) -> Result<Option<Advertiser>, StoreError> {
     Ok(rows::find_ever::<Advertiser>(connection, id)?.map(|stored| stored.object))
 }
 
@@ -57,7 +57,7 @@ pub fn advertiser(connection: &Connection, id: u32) -> Result<Option<Advertiser>
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn guarded_advertisers(connection: &Connection) -> Result<Vec<(u32, Advertiser)>, StoreError> {
+pub fn guarded_advertisers(connection: &ReadTx<'_>) -> Result<Vec<(u32, Advertiser)>, StoreError> {
     let sql = "SELECT id FROM advertiser WHERE time_deleted = 0 AND \
                (verification_token <> '' OR signing_key <> '' OR ip_allow_list <> '[]')";
     let mut statement = connection.prepare_cached(sql)?;
@@ -73,7 +73,7 @@ pub fn guarded_advertisers(connection: &Connection) -> Result<Vec<(u32, Advertis
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn partner(connection: &Connection, id: u32) -> Result<Option<AccountStatus>, StoreError> {
+pub fn partner(connection: &ReadTx<'_>, id: u32) -> Result<Option<AccountStatus>, StoreError> {
     let sql = "SELECT account_status FROM affiliate WHERE id = ?1 AND time_deleted = 0";
     let mut statement = connection.prepare_cached(sql)?;
     Ok(statement.query_row([id], |row| word(row, 0)).optional()?)
@@ -84,7 +84,7 @@ pub fn partner(connection: &Connection, id: u32) -> Result<Option<AccountStatus>
 /// # Errors
 /// When SQLite fails.
 pub fn access(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     offer_id: u32,
     affiliate_id: u32,
 ) -> Result<Option<PartnerVisibility>, StoreError> {
@@ -113,7 +113,7 @@ pub fn remember_clicked(
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn was_clicked(connection: &Connection, code_id: u32) -> Result<bool, StoreError> {
+pub fn was_clicked(connection: &ReadTx<'_>, code_id: u32) -> Result<bool, StoreError> {
     let sql = "SELECT 1 FROM clicked_code WHERE code_id = ?1";
     Ok(connection.prepare_cached(sql)?.exists([code_id])?)
 }

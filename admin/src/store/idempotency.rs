@@ -5,10 +5,10 @@
 //! for [`KEPT_SECONDS`], longer while the clock cannot be trusted, and are bounded in number for each
 //! key: what cannot be promised is refused.
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::OptionalExtension;
 
 use super::meta::Sequence;
-use super::{StoreError, WriteTx, removal_clock};
+use super::{ReadTx, StoreError, WriteTx, removal_clock};
 
 /// How long an answer is kept at least.
 pub const KEPT_SECONDS: i64 = 24 * 60 * 60;
@@ -33,7 +33,7 @@ pub struct Kept {
 /// # Errors
 /// When SQLite fails.
 pub fn find(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     api_key_id: u32,
     key: &str,
 ) -> Result<Option<Kept>, StoreError> {
@@ -55,7 +55,7 @@ pub fn find(
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn count(connection: &Connection, api_key_id: u32) -> Result<u64, StoreError> {
+pub fn count(connection: &ReadTx<'_>, api_key_id: u32) -> Result<u64, StoreError> {
     let sql = "SELECT count(*) FROM idempotency WHERE api_key_id = ?1";
     Ok(connection.prepare_cached(sql)?.query_row([api_key_id], |row| row.get(0))?)
 }

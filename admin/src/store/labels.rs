@@ -2,10 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use rusqlite::Connection;
-
 use super::rollups::Dimension;
-use super::{StoreError, rows};
+use super::{ReadTx, StoreError, rows};
 use crate::catalog::FoldedKey;
 
 /// The names of ids of one dimension: for coupon codes the code as typed. Ids that never were have
@@ -14,7 +12,7 @@ use crate::catalog::FoldedKey;
 /// # Errors
 /// When SQLite fails.
 pub fn names(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     dimension: Dimension,
     ids: &[u32],
 ) -> Result<HashMap<u32, String>, StoreError> {
@@ -33,7 +31,7 @@ pub fn names(
 /// # Errors
 /// When SQLite fails.
 pub fn ids_of_codes<'a>(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     codes: impl IntoIterator<Item = &'a FoldedKey>,
 ) -> Result<BTreeSet<u32>, StoreError> {
     let codes: BTreeSet<&str> = codes.into_iter().map(FoldedKey::as_str).collect();

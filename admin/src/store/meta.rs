@@ -1,8 +1,6 @@
 //! The one row that says who this store is and how far its change sequence has come.
 
-use rusqlite::Connection;
-
-use super::{StoreError, WriteTx};
+use super::{ReadTx, StoreError, WriteTx};
 
 /// A value of the change sequence: the number of published changes up to and including this one.
 pub type Sequence = u64;
@@ -26,7 +24,7 @@ pub struct Meta {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn read(connection: &Connection) -> Result<Meta, StoreError> {
+pub fn read(connection: &ReadTx<'_>) -> Result<Meta, StoreError> {
     let sql = "SELECT lineage, click_id_key, change_seq, catalog_seq, generation FROM meta";
     let mut statement = connection.prepare_cached(sql)?;
     let meta = statement.query_row([], |row| {
@@ -42,16 +40,15 @@ pub fn read(connection: &Connection) -> Result<Meta, StoreError> {
 }
 
 /// Makes the row of a new store: a lineage and a signing key from the system's random source.
-pub(super) fn ensure(connection: &Connection) -> Result<(), StoreError> {
+pub(super) fn ensure(tx: &WriteTx<'_>) -> Result<(), StoreError> {
     let (mut lineage, mut key) = ([0_u8; 16], [0_u8; 16]);
     getrandom::fill(&mut lineage)?;
     getrandom::fill(&mut key)?;
-    connection.execute(
+    tx.execute(
         "INSERT OR IGNORE INTO meta (id, lineage, click_id_key) VALUES (1, ?1, ?2)",
         (lineage, key),
     )?;
-    connection
-        .execute("INSERT OR IGNORE INTO settings (id, time_saved) VALUES (1, unixepoch())", [])?;
+    tx.execute("INSERT OR IGNORE INTO settings (id, time_saved) VALUES (1, unixepoch())", [])?;
     Ok(())
 }
 

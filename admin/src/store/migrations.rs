@@ -5,7 +5,8 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::StoreError;
+use super::origin::{Actor, Origin};
+use super::{StoreError, WriteTx};
 
 /// "Cpon": marks the file as ours, so that another program's database is not migrated by mistake.
 const APPLICATION_ID: i32 = 0x4370_6f6e;
@@ -50,9 +51,11 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
         }
     }
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
-    super::meta::ensure(&tx)?;
-    super::bot_list::ensure(&tx)?;
-    super::click_terms::backfill(&tx)?;
+    let now = jiff::Timestamp::now().as_second();
+    let writer = WriteTx::within(&tx, now, Origin::of(Actor::Program));
+    super::meta::ensure(&writer)?;
+    super::bot_list::ensure(&writer)?;
+    super::click_terms::backfill(&writer)?;
     tx.commit()?;
     Ok(())
 }
@@ -90,12 +93,13 @@ pub(super) fn migrate_before(connection: &mut Connection, says: &str) {
     }
     connection.pragma_update(None, "user_version", before).unwrap();
     connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
-    super::meta::ensure(connection).unwrap();
+    super::meta::ensure(&WriteTx::within(connection, 1, Origin::of(Actor::Program))).unwrap();
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::ReadTx;
 
     #[test]
     fn a_second_run_changes_nothing() {
@@ -147,13 +151,13 @@ mod tests {
         let sql = "INSERT INTO bot_list (id, wanted, in_force) VALUES (1, 'own bot', 'own bot')";
         connection.execute(sql, []).unwrap();
         migrate(&mut connection).unwrap();
-        let work = crate::store::bot_list::pending_work(&connection).unwrap();
+        let work = crate::store::bot_list::pending_work(&ReadTx::within(&connection)).unwrap();
         assert!(matches!(work, crate::store::bot_list::PendingWork::Start), "{work:?}");
-        let list = crate::store::bot_list::in_force(&connection).unwrap();
+        let list = crate::store::bot_list::in_force(&ReadTx::within(&connection)).unwrap();
         assert!(list.has(b"an own bot/1") && !list.has(b"curl/8"));
         let mut new = Connection::open_in_memory().unwrap();
         migrate(&mut new).unwrap();
-        let work = crate::store::bot_list::pending_work(&new).unwrap();
+        let work = crate::store::bot_list::pending_work(&ReadTx::within(&new)).unwrap();
         assert!(matches!(work, crate::store::bot_list::PendingWork::UpToDate), "{work:?}");
     }
 
@@ -183,10 +187,11 @@ mod tests {
         connection.execute_batch(rows).unwrap();
         migrate(&mut connection).unwrap();
         use crate::store::postbacks::waiting::{SequenceKey, blocker, ripe};
-        let order = |id| blocker(&connection, &[SequenceKey::Order(id)], None).unwrap();
+        let order =
+            |id| blocker(&ReadTx::within(&connection), &[SequenceKey::Order(id)], None).unwrap();
         assert_eq!((order("A1"), order("A2")), (Some(7), None));
-        assert_eq!(ripe(&connection, 5, 0, 10).unwrap()[0].message, [1]);
-        assert_eq!(ripe(&connection, 4, 0, 10).unwrap(), []);
+        assert_eq!(ripe(&ReadTx::within(&connection), 5, 0, 10).unwrap()[0].message, [1]);
+        assert_eq!(ripe(&ReadTx::within(&connection), 4, 0, 10).unwrap(), []);
     }
 
     #[test]

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
+use rusqlite::Row;
 use rusqlite::types::Value;
-use rusqlite::{Connection, Row};
 
 use super::rows::{
     Compared, DELETED, FIRST, Filterable, Kept, Stored, Vocabulary, day, day_text, word,
 };
-use super::{StoreError, WriteTx, click_terms};
+use super::{ReadTx, StoreError, WriteTx, click_terms};
 use crate::catalog::{Offer, PayoutRevenue, UnknownWord, Visibility, WordSet};
 
 /// The statuses by which offers are filtered: those that an offer has while it is not deleted.
@@ -115,7 +115,7 @@ impl Kept for Offer {
         click_terms::record(tx, id, self)
     }
 
-    fn load_parts(connection: &Connection, offers: &mut [Stored<Offer>]) -> Result<(), StoreError> {
+    fn load_parts(connection: &ReadTx<'_>, offers: &mut [Stored<Offer>]) -> Result<(), StoreError> {
         for offer in offers {
             offer.object.payout_revenue = entries_of(connection, offer.id)?;
         }
@@ -152,7 +152,7 @@ fn save_entry(
 }
 
 /// The entries that are not deleted, in their order.
-fn entries_of(connection: &Connection, offer_id: u32) -> Result<Vec<PayoutRevenue>, StoreError> {
+fn entries_of(connection: &ReadTx<'_>, offer_id: u32) -> Result<Vec<PayoutRevenue>, StoreError> {
     let sql = "SELECT id, entry_name, payout_type, payout_amount, payout_percentage, revenue_type, revenue_amount, \
                revenue_percentage, is_default FROM offer_payout_revenue \
                WHERE offer_id = ?1 AND time_deleted = 0 ORDER BY position";
@@ -188,7 +188,7 @@ pub struct OfferUrls {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn urls(connection: &Connection) -> Result<Vec<OfferUrls>, StoreError> {
+pub fn urls(connection: &ReadTx<'_>) -> Result<Vec<OfferUrls>, StoreError> {
     let sql =
         "SELECT id, destination_url, fallback_url FROM offer WHERE time_deleted = 0 ORDER BY id";
     let mut statement = connection.prepare_cached(sql)?;
@@ -203,7 +203,7 @@ pub fn urls(connection: &Connection) -> Result<Vec<OfferUrls>, StoreError> {
 /// # Errors
 /// When SQLite fails.
 pub fn has_entry(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     offer_id: u32,
     entry_id: u32,
 ) -> Result<bool, StoreError> {
@@ -216,7 +216,7 @@ pub fn has_entry(
 /// # Errors
 /// When SQLite fails.
 pub fn is_visible_for(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     offer_id: u32,
     affiliate_id: u32,
 ) -> Result<bool, StoreError> {
@@ -231,7 +231,7 @@ pub fn is_visible_for(
 /// # Errors
 /// When SQLite fails.
 pub fn labels(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     ids: &[u32],
 ) -> Result<HashMap<u32, (String, String)>, StoreError> {
     super::rows::labels(

@@ -4,12 +4,12 @@ use std::collections::{HashMap, HashSet};
 
 use coupon_shared::destination::MacroSink;
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
+use rusqlite::{OptionalExtension, Row, params_from_iter};
 
 use super::rows::{
     Compared, DELETED, FIRST, Filterable, Kept, Listed, Page, Query, Vocabulary, conditions, word,
 };
-use super::{StoreError, WriteTx};
+use super::{ReadTx, StoreError, WriteTx};
 use crate::catalog::{DeliveryMethod, DeliveryState, Pixel, PixelStatus, PixelType};
 
 impl Kept for Pixel {
@@ -73,7 +73,7 @@ impl Kept for Pixel {
 
 /// Counts the partner's postbacks other than `id`.
 pub fn count_others(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     affiliate_id: u32,
     id: Option<u32>,
 ) -> Result<u64, StoreError> {
@@ -94,7 +94,7 @@ pub struct Listening {
 
 /// Finds the active postbacks for a partner's conversion; event 0 is the base conversion.
 pub fn listening(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     affiliate_id: u32,
     offer_id: u32,
     event_id: u32,
@@ -196,7 +196,7 @@ pub struct Traffic {
 
 /// Finds due deliveries within the limits. Responsive hosts come first, then hosts with the fewest
 /// requests in flight, then the longest waiting.
-pub fn due(connection: &Connection, now_ms: i64, traffic: &Traffic) -> Result<Outbox, StoreError> {
+pub fn due(connection: &ReadTx<'_>, now_ms: i64, traffic: &Traffic) -> Result<Outbox, StoreError> {
     let mut flying: HashMap<&str, Vec<u32>> = HashMap::new();
     for InFlight { id, host } in &traffic.in_flight {
         flying.entry(host).or_default().push(*id);
@@ -224,7 +224,7 @@ pub fn due(connection: &Connection, now_ms: i64, traffic: &Traffic) -> Result<Ou
 
 /// Returns every host with pending deliveries, and when the first of these is due. Costs one look-up
 /// for each host, whatever the number of deliveries.
-fn pending_hosts(connection: &Connection) -> Result<Vec<(String, i64)>, StoreError> {
+fn pending_hosts(connection: &ReadTx<'_>) -> Result<Vec<(String, i64)>, StoreError> {
     let sql = "SELECT host, due_ms FROM pixel_delivery INDEXED BY pixel_delivery_due \
                WHERE state = 'pending' AND host > ?1 ORDER BY host, due_ms LIMIT 1";
     let mut statement = connection.prepare_cached(sql)?;
@@ -241,7 +241,7 @@ fn pending_hosts(connection: &Connection) -> Result<Vec<(String, i64)>, StoreErr
 
 /// Finds up to `free` deliveries to one host that are not in flight.
 fn due_at(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     host: &str,
     now_ms: i64,
     flying: &[u32],
@@ -269,7 +269,7 @@ fn due_at(
 
 /// Whether deliveries began to wait more than a minute in the future. Smaller differences come from
 /// ordinary clock corrections.
-pub fn is_clock_set_back(connection: &Connection, now_ms: i64) -> Result<bool, StoreError> {
+pub fn is_clock_set_back(connection: &ReadTx<'_>, now_ms: i64) -> Result<bool, StoreError> {
     let sql = "SELECT 1 FROM pixel_delivery INDEXED BY pixel_delivery_since \
                WHERE state = 'pending' AND since_ms > ?1 LIMIT 1";
     Ok(connection.prepare_cached(sql)?.exists([now_ms.saturating_add(CLOCK_SLACK_MS)])?)
@@ -399,7 +399,7 @@ fn read_delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
 }
 
 /// Lists one page of deliveries, newest first by default.
-pub fn deliveries(connection: &Connection, query: &Query) -> Result<Listed<Delivery>, StoreError> {
+pub fn deliveries(connection: &ReadTx<'_>, query: &Query) -> Result<Listed<Delivery>, StoreError> {
     let (condition, values) = conditions("true", &query.filters);
     let count = format!("SELECT count(*) FROM pixel_delivery WHERE {condition}");
     let total_count = connection
@@ -415,7 +415,7 @@ pub fn deliveries(connection: &Connection, query: &Query) -> Result<Listed<Deliv
 }
 
 /// Finds a delivery.
-pub fn delivery(connection: &Connection, id: u32) -> Result<Option<Delivery>, StoreError> {
+pub fn delivery(connection: &ReadTx<'_>, id: u32) -> Result<Option<Delivery>, StoreError> {
     let sql = format!("{DELIVERY} WHERE id = ?1");
     Ok(connection.prepare_cached(&sql)?.query_row([id], read_delivery).optional()?)
 }
@@ -479,7 +479,7 @@ pub struct Backlog {
     pub oldest_pending: Option<i64>,
 }
 
-pub fn backlog(connection: &Connection) -> Result<Backlog, StoreError> {
+pub fn backlog(connection: &ReadTx<'_>) -> Result<Backlog, StoreError> {
     let sql = "SELECT (SELECT count(*) FROM pixel_delivery WHERE state = 'pending'), \
                (SELECT count(*) FROM pixel_delivery WHERE state = 'dead'), \
                (SELECT time_created FROM pixel_delivery WHERE state = 'pending' ORDER BY id LIMIT 1)";
@@ -491,11 +491,12 @@ pub fn backlog(connection: &Connection) -> Result<Backlog, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::origin::{Actor, Origin};
 
     /// An outbox with so many deliveries to each host, due one after the other from 1 on.
-    fn outbox(hosts: &[(&str, u32)]) -> (tempfile::TempDir, Connection) {
+    fn outbox(hosts: &[(&str, u32)]) -> (tempfile::TempDir, rusqlite::Connection) {
         let dir = tempfile::tempdir().unwrap();
-        let connection = crate::store::connect_writer(dir.path()).unwrap();
+        let connection = crate::store::open_writer(dir.path()).unwrap();
         connection
             .execute_batch(
                 "INSERT INTO affiliate (name, account_status, time_created, time_saved) VALUES ('A', 'active', 1, 1);
@@ -526,8 +527,13 @@ mod tests {
         }
     }
 
-    fn ids(connection: &Connection, now_ms: i64, traffic: &Traffic) -> Vec<u32> {
-        due(connection, now_ms, traffic).unwrap().due.iter().map(|due| due.id).collect()
+    fn ids(connection: &rusqlite::Connection, now_ms: i64, traffic: &Traffic) -> Vec<u32> {
+        due(&ReadTx::within(connection), now_ms, traffic)
+            .unwrap()
+            .due
+            .iter()
+            .map(|due| due.id)
+            .collect()
     }
 
     #[test]
@@ -551,14 +557,14 @@ mod tests {
     #[test]
     fn what_is_not_due_waits_and_says_until_when() {
         let (_dir, connection) = outbox(&[("a", 2), ("b", 2)]);
-        let outbox = due(&connection, 2, &traffic(&[], &[])).unwrap();
+        let outbox = due(&ReadTx::within(&connection), 2, &traffic(&[], &[])).unwrap();
         assert_eq!(outbox.due.iter().map(|due| due.id).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(outbox.next_ms, Some(3));
         assert_eq!(outbox.due[0].signing_key, "key");
     }
 
     /// A conversion of which nothing but the id is known.
-    fn insert_conversion(connection: &Connection, id: &str) {
+    fn insert_conversion(connection: &rusqlite::Connection, id: &str) {
         let sql = "SELECT group_concat(name), group_concat(CASE WHEN name = 'id' THEN 'x''' || ?1 || '''' \
                    WHEN name = 'status' THEN '''approved''' WHEN name = 'channel' THEN '''server''' \
                    WHEN type = 'TEXT' THEN '''''' WHEN type = 'BLOB' THEN 'x''00''' ELSE 0 END) \
@@ -581,11 +587,12 @@ mod tests {
         }
         let tx = connection.transaction().unwrap();
         for number in 1..=3 {
-            erase_email(&WriteTx::within(&tx), number, "anna+X@mail.example").unwrap();
+            let writer = WriteTx::within(&tx, 1, Origin::of(Actor::Program));
+            erase_email(&writer, number, "anna+X@mail.example").unwrap();
         }
         tx.commit().unwrap();
         let left = |id| {
-            let found = delivery(&connection, id).unwrap().unwrap();
+            let found = delivery(&ReadTx::within(&connection), id).unwrap().unwrap();
             (found.url, found.state)
         };
         assert_eq!(left(1), (String::new(), DeliveryState::Delivered));

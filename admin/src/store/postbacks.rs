@@ -5,10 +5,10 @@
 
 use coupon_shared::postback::SpoolId;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{OptionalExtension, Row};
 
 use super::conversions::{Channel, ConversionId, columns, word_columns};
-use super::{StoreError, WriteTx};
+use super::{ReadTx, StoreError, WriteTx};
 use crate::catalog::words::words;
 
 pub mod log;
@@ -181,7 +181,7 @@ pub struct PostbackRow {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn get(connection: &Connection, id: ConversionId) -> Result<Option<PostbackRow>, StoreError> {
+pub fn get(connection: &ReadTx<'_>, id: ConversionId) -> Result<Option<PostbackRow>, StoreError> {
     let sql = format!("SELECT number, {} FROM postback WHERE id = ?1", Postback::COLUMNS.join(","));
     Ok(connection.prepare_cached(&sql)?.query_row([id], read_row).optional()?)
 }
@@ -227,7 +227,7 @@ pub fn decide(tx: &WriteTx<'_>, row: &PostbackRow) -> Result<(), StoreError> {
 /// # Errors
 /// When SQLite fails.
 pub fn has_conflict(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     conversion: ConversionId,
     amount: &str,
     currency: &str,
@@ -241,7 +241,7 @@ pub fn has_conflict(
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn cursors(connection: &Connection) -> Result<Vec<(SpoolId, u64)>, StoreError> {
+pub fn cursors(connection: &ReadTx<'_>) -> Result<Vec<(SpoolId, u64)>, StoreError> {
     let sql = "SELECT id, last_sequence FROM postback_spool ORDER BY time_saved DESC, id";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([], |row| Ok((SpoolId(row.get(0)?), row.get(1)?)))?;
@@ -252,7 +252,7 @@ pub fn cursors(connection: &Connection) -> Result<Vec<(SpoolId, u64)>, StoreErro
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn missing(connection: &Connection) -> Result<u64, StoreError> {
+pub fn missing(connection: &ReadTx<'_>) -> Result<u64, StoreError> {
     let sql = "SELECT coalesce(sum(missing), 0) FROM postback_spool";
     Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
 }

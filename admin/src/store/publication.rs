@@ -11,10 +11,10 @@ use coupon_shared::code::FoldedCode;
 use coupon_shared::snapshot::level::CodeRecord;
 use jiff::civil::Date;
 use rusqlite::types::Type;
-use rusqlite::{Connection, Row, Statement, ToSql};
+use rusqlite::{Row, Statement, ToSql};
 
 use super::meta::Sequence;
-use super::{StoreError, WriteTx};
+use super::{ReadTx, StoreError, WriteTx};
 use crate::catalog::published_day;
 
 const RECORD: &str = "c.id, c.offer_id, c.affiliate_id, c.status, c.start_date, c.end_date";
@@ -23,7 +23,7 @@ const RECORD: &str = "c.id, c.offer_id, c.affiliate_id, c.status, c.start_date, 
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn last_code_change(connection: &Connection) -> Result<Sequence, StoreError> {
+pub fn last_code_change(connection: &ReadTx<'_>) -> Result<Sequence, StoreError> {
     let sql = "SELECT coalesce(max(change_seq), 0) FROM coupon_code";
     Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
 }
@@ -33,7 +33,7 @@ pub fn last_code_change(connection: &Connection) -> Result<Sequence, StoreError>
 /// # Errors
 /// When SQLite fails.
 pub fn count_changed(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     after: Sequence,
     limit: u64,
 ) -> Result<u64, StoreError> {
@@ -47,7 +47,7 @@ pub fn count_changed(
 /// # Errors
 /// When SQLite fails, or what `visit` answers.
 pub fn changed_codes<E: From<StoreError>>(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     after: Sequence,
     visit: impl FnMut(&FoldedCode, &[CodeRecord]) -> Result<(), E>,
 ) -> Result<(), E> {
@@ -68,7 +68,7 @@ pub fn changed_codes<E: From<StoreError>>(
 /// # Errors
 /// When SQLite fails, or what `visit` answers.
 pub fn all_codes<E: From<StoreError>>(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     visit: impl FnMut(&FoldedCode, &[CodeRecord]) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut statement = connection.prepare_cached(&every_code()).map_err(StoreError::from)?;
@@ -160,7 +160,7 @@ pub struct OfferRow {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn offer_revisions(connection: &Connection) -> Result<Vec<(u32, u64)>, StoreError> {
+pub fn offer_revisions(connection: &ReadTx<'_>) -> Result<Vec<(u32, u64)>, StoreError> {
     let sql = "SELECT id, revision FROM offer INDEXED BY offer_by_revision";
     let mut revisions = all(connection, sql, |row| Ok((row.get(0)?, row.get(1)?)))?;
     revisions.sort_unstable();
@@ -171,7 +171,7 @@ pub fn offer_revisions(connection: &Connection) -> Result<Vec<(u32, u64)>, Store
 ///
 /// # Errors
 /// When it is not there, or SQLite fails.
-pub fn offer(connection: &Connection, id: u32) -> Result<OfferRow, StoreError> {
+pub fn offer(connection: &ReadTx<'_>, id: u32) -> Result<OfferRow, StoreError> {
     let sql = "SELECT advertiser_id, offer_status = 'active' AND time_deleted = 0, visibility, \
                destination_url, append_transaction_id, date_live_until, fallback_url \
                FROM offer WHERE id = ?1";
@@ -193,7 +193,7 @@ pub fn offer(connection: &Connection, id: u32) -> Result<OfferRow, StoreError> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn partners(connection: &Connection) -> Result<Vec<(u32, bool)>, StoreError> {
+pub fn partners(connection: &ReadTx<'_>) -> Result<Vec<(u32, bool)>, StoreError> {
     let sql =
         "SELECT id, account_status = 'active' AND time_deleted = 0 FROM affiliate ORDER BY id";
     all(connection, sql, |row| Ok((row.get(0)?, row.get(1)?)))
@@ -203,7 +203,7 @@ pub fn partners(connection: &Connection) -> Result<Vec<(u32, bool)>, StoreError>
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn approvals(connection: &Connection) -> Result<Vec<(u32, u32, String)>, StoreError> {
+pub fn approvals(connection: &ReadTx<'_>) -> Result<Vec<(u32, u32, String)>, StoreError> {
     let sql = "SELECT offer_id, affiliate_id, status FROM offer_visibility \
                ORDER BY offer_id, affiliate_id";
     all(connection, sql, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
@@ -224,7 +224,7 @@ pub struct DomainRow {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn domains(connection: &Connection) -> Result<Vec<DomainRow>, StoreError> {
+pub fn domains(connection: &ReadTx<'_>) -> Result<Vec<DomainRow>, StoreError> {
     let sql =
         "SELECT id, host, fallback_url FROM tracking_domain WHERE time_deleted = 0 ORDER BY id";
     all(connection, sql, |row| {
@@ -236,13 +236,13 @@ pub fn domains(connection: &Connection) -> Result<Vec<DomainRow>, StoreError> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn network(connection: &Connection) -> Result<(String, String), StoreError> {
+pub fn network(connection: &ReadTx<'_>) -> Result<(String, String), StoreError> {
     let sql = "SELECT time_zone, fallback_url FROM settings";
     Ok(connection.prepare_cached(sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?)
 }
 
 fn all<T>(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     sql: &str,
     read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
 ) -> Result<Vec<T>, StoreError> {
@@ -258,7 +258,7 @@ const GENERATIONS_AHEAD: u64 = 16;
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn last_reserved(connection: &Connection) -> Result<u64, StoreError> {
+pub fn last_reserved(connection: &ReadTx<'_>) -> Result<u64, StoreError> {
     Ok(connection.query_row("SELECT generation_reserved FROM meta", [], |row| row.get(0))?)
 }
 
@@ -302,7 +302,7 @@ mod tests {
     #[test]
     fn all_codes_are_read_out_of_the_index_alone_in_its_order() {
         let dir = tempfile::tempdir().unwrap();
-        let connection = crate::store::connect_writer(dir.path()).unwrap();
+        let connection = crate::store::open_writer(dir.path()).unwrap();
         let sql = format!("EXPLAIN QUERY PLAN {}", every_code());
         let mut statement = connection.prepare(&sql).unwrap();
         let steps = statement.query_map([], |row| row.get::<_, String>(3)).unwrap();

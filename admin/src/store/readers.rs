@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tokio::sync::Semaphore;
 
-use super::{BUSY_TIMEOUT, StoreError, casefold, flags};
+use super::{BUSY_TIMEOUT, ReadTx, StoreError, casefold, flags};
 
 /// More than this many queries at once only fight for the same two or four cores.
 const MAX_CONNECTIONS: usize = 8;
@@ -25,7 +25,7 @@ impl Readers {
     /// Runs `work` on a blocking thread. A connection whose work panicked is not used again.
     pub(super) async fn read<T, E, F>(&self, work: F) -> Result<T, E>
     where
-        F: FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+        F: FnOnce(&ReadTx<'_>) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
@@ -41,7 +41,7 @@ impl Readers {
             let tx = connection
                 .transaction_with_behavior(TransactionBehavior::Deferred)
                 .map_err(StoreError::from)?;
-            let answer = work(&tx);
+            let answer = work(&ReadTx::within(&tx));
             tx.finish().map_err(StoreError::from)?;
             idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
             answer
@@ -52,13 +52,13 @@ impl Readers {
     /// Runs `work` here and now, on a connection that nobody waits for.
     pub(super) fn read_beside<T, E: From<StoreError>>(
         &self,
-        work: impl FnOnce(&Connection) -> Result<T, E>,
+        work: impl FnOnce(&ReadTx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut connection = connect(&self.path)?;
         let tx = connection
             .transaction_with_behavior(TransactionBehavior::Deferred)
             .map_err(StoreError::from)?;
-        work(&tx)
+        work(&ReadTx::within(&tx))
     }
 }
 

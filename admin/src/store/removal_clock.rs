@@ -2,15 +2,15 @@
 //! removes what has grown old, and asked by all who remove.
 
 use coupon_shared::removal_clock::{ClockState, RemovalTime};
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::OptionalExtension;
 
-use super::{StoreError, WriteTx};
+use super::{ReadTx, StoreError, WriteTx};
 
 /// What the last look at the clock left.
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn kept(connection: &Connection) -> Result<Option<ClockState>, StoreError> {
+pub fn kept(connection: &ReadTx<'_>) -> Result<Option<ClockState>, StoreError> {
     let sql = "SELECT unix_ms, agreed_ms, parted_ms, jump_ms FROM removal_clock";
     let mut statement = connection.prepare_cached(sql)?;
     let kept = statement.query_row([], |row| {
@@ -45,6 +45,6 @@ pub fn keep(tx: &WriteTx<'_>, kept: ClockState) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn removal_time(connection: &Connection) -> Result<Option<RemovalTime>, StoreError> {
+pub fn removal_time(connection: &ReadTx<'_>) -> Result<Option<RemovalTime>, StoreError> {
     Ok(kept(connection)?.and_then(|kept| kept.removal_time().ok()))
 }

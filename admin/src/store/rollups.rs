@@ -20,9 +20,8 @@ use std::ops::{AddAssign, Neg, Range};
 
 use coupon_shared::click::Click;
 use coupon_shared::transaction_id::TransactionId;
-use rusqlite::Connection;
 
-use super::{StoreError, WriteTx, bot_list, click_terms};
+use super::{ReadTx, StoreError, WriteTx, bot_list, click_terms};
 use crate::classification::{self, Classification, VisitClass};
 use collect::Collection;
 use pack::Numbers;
@@ -236,7 +235,7 @@ pub struct Question {
 /// # Errors
 /// When SQLite fails.
 pub fn ask(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     question: &Question,
     visit: impl FnMut(u64, &[u32], &str, &str, &Measures),
 ) -> Result<(), StoreError> {

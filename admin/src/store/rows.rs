@@ -8,9 +8,9 @@ use std::str::FromStr;
 
 use jiff::civil::Date;
 use rusqlite::types::{Type, Value};
-use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
+use rusqlite::{OptionalExtension, Row, params_from_iter};
 
-use super::{StoreError, WriteTx};
+use super::{ReadTx, StoreError, WriteTx};
 
 mod filters;
 
@@ -71,7 +71,7 @@ pub trait Kept: Sized {
     ///
     /// # Errors
     /// When SQLite fails.
-    fn load_parts(_connection: &Connection, _rows: &mut [Stored<Self>]) -> Result<(), StoreError> {
+    fn load_parts(_connection: &ReadTx<'_>, _rows: &mut [Stored<Self>]) -> Result<(), StoreError> {
         Ok(())
     }
 }
@@ -84,7 +84,7 @@ const COMMON: &str = "id, time_created, time_saved, time_deleted, revision";
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn find<T: Kept>(connection: &Connection, id: u32) -> Result<Option<Stored<T>>, StoreError> {
+pub fn find<T: Kept>(connection: &ReadTx<'_>, id: u32) -> Result<Option<Stored<T>>, StoreError> {
     let sql = format!(
         "SELECT {COMMON}, {} FROM {} WHERE id = ?1 AND time_deleted = 0",
         T::SELECT,
@@ -101,7 +101,7 @@ pub fn find<T: Kept>(connection: &Connection, id: u32) -> Result<Option<Stored<T
 /// # Errors
 /// When SQLite fails.
 pub fn find_ever<T: Kept>(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     id: u32,
 ) -> Result<Option<Stored<T>>, StoreError> {
     let sql = format!("SELECT {COMMON}, {} FROM {} WHERE id = ?1", T::SELECT, T::TABLE);
@@ -117,7 +117,7 @@ pub fn find_ever<T: Kept>(
 /// # Errors
 /// When SQLite fails.
 pub fn list<T: Kept>(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     query: &Query,
 ) -> Result<Listed<Stored<T>>, StoreError> {
     let select = format!("SELECT {COMMON}, {}", T::SELECT);
@@ -193,7 +193,7 @@ pub fn restore<T: Kept>(tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn exists<T: Kept>(connection: &Connection, id: u32) -> Result<bool, StoreError> {
+pub fn exists<T: Kept>(connection: &ReadTx<'_>, id: u32) -> Result<bool, StoreError> {
     let sql = format!("SELECT 1 FROM {} WHERE id = ?1 AND time_deleted = 0", T::TABLE);
     Ok(connection.prepare_cached(&sql)?.exists([id])?)
 }
@@ -288,7 +288,7 @@ pub struct Listed<T> {
 
 /// Runs the list of a table that has some ten thousand rows at most: they are counted and sorted.
 pub(super) fn list_rows<T>(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     select: &str,
     table: &str,
     query: &Query,
@@ -313,7 +313,7 @@ pub(super) fn list_rows<T>(
 
 /// Two texts for each id, by a query that takes one id: names and states for `relationship`.
 pub(super) fn labels(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     sql: &str,
     ids: &[u32],
 ) -> Result<HashMap<u32, (String, String)>, StoreError> {

@@ -1,9 +1,7 @@
 //! The one row of settings.
 
-use rusqlite::Connection;
-
 use super::rows::word;
-use super::{StoreError, WriteTx, click_terms};
+use super::{ReadTx, StoreError, WriteTx, click_terms};
 use crate::catalog::{CodeLeakGuard, Settings};
 
 /// They and what is said of their row.
@@ -21,7 +19,7 @@ pub struct SettingsRow {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn read(connection: &Connection) -> Result<SettingsRow, StoreError> {
+pub fn read(connection: &ReadTx<'_>) -> Result<SettingsRow, StoreError> {
     let sql = "SELECT time_zone, currency, fallback_url, default_tracking_domain_id, leak_action, \
                leak_spike_factor, leak_spike_minimum, time_saved, revision FROM settings";
     let read = connection.prepare_cached(sql)?.query_row([], |row| {

@@ -13,10 +13,10 @@
 use std::path::Path;
 
 use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
+use rusqlite::{OptionalExtension, Row, params_from_iter};
 
-use super::StoreError;
 use super::rows::{Page, day_text};
+use super::{DedicatedConnection, ReadTx, StagingTx, StoreError};
 use crate::catalog::{BulkMode, BulkRow, COLUMNS, CellChange, Cells, FieldError, escape_formula};
 
 pub mod apply;
@@ -101,7 +101,7 @@ pub struct ShownRow {
 ///
 /// # Errors
 /// When it cannot be opened.
-pub fn attach(connection: &Connection, path: Option<&Path>) -> Result<(), StoreError> {
+pub fn attach(connection: &DedicatedConnection, path: Option<&Path>) -> Result<(), StoreError> {
     let name = path.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
     connection.execute("ATTACH ?1 AS staging", [name])?;
     connection.execute_batch(&format!(
@@ -114,7 +114,7 @@ pub fn attach(connection: &Connection, path: Option<&Path>) -> Result<(), StoreE
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn make_room(connection: &Connection) -> Result<(), StoreError> {
+pub fn make_room(connection: &DedicatedConnection) -> Result<(), StoreError> {
     Ok(connection.execute_batch(&format!("PRAGMA main.cache_size = -{COMMIT_CACHE_KIB}"))?)
 }
 
@@ -122,7 +122,7 @@ pub fn make_room(connection: &Connection) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn create(connection: &Connection, intent: Intent) -> Result<(), StoreError> {
+pub fn create(connection: &DedicatedConnection, intent: Intent) -> Result<(), StoreError> {
     let _: String =
         connection.query_row("PRAGMA staging.journal_mode = OFF", [], |row| row.get(0))?;
     connection.execute_batch("PRAGMA staging.synchronous = OFF;")?;
@@ -138,7 +138,7 @@ pub fn create(connection: &Connection, intent: Intent) -> Result<(), StoreError>
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn finish(connection: &Connection) -> Result<(), StoreError> {
+pub fn finish(connection: &DedicatedConnection) -> Result<(), StoreError> {
     connection.execute_batch(
         "CREATE INDEX staging.staged_row_folded ON staged_row (folded, offer_id, number, affiliate_id, sound)",
     )?;
@@ -152,7 +152,7 @@ pub fn finish(connection: &Connection) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn intent(connection: &Connection) -> Result<Intent, StoreError> {
+pub fn intent(connection: &ReadTx<'_>) -> Result<Intent, StoreError> {
     let sql = "SELECT mode, allow_reissue FROM staged_file";
     Ok(connection.query_row(sql, [], |row| {
         Ok(Intent { mode: super::rows::word(row, 0)?, allow_reissue: row.get(1)? })
@@ -163,7 +163,7 @@ pub fn intent(connection: &Connection) -> Result<Intent, StoreError> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn next_number(connection: &Connection) -> Result<u32, StoreError> {
+pub fn next_number(connection: &StagingTx<'_>) -> Result<u32, StoreError> {
     let sql = "UPDATE staged_file SET last_number = last_number + 1 RETURNING last_number";
     Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
 }
@@ -172,7 +172,7 @@ pub fn next_number(connection: &Connection) -> Result<u32, StoreError> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn numbers_taken(connection: &Connection, last: u32) -> Result<(), StoreError> {
+pub fn numbers_taken(connection: &StagingTx<'_>, last: u32) -> Result<(), StoreError> {
     connection.execute("UPDATE staged_file SET last_number = ?1", [last])?;
     Ok(())
 }
@@ -182,7 +182,7 @@ pub fn numbers_taken(connection: &Connection, last: u32) -> Result<(), StoreErro
 /// # Errors
 /// When SQLite fails.
 pub fn put(
-    connection: &Connection,
+    connection: &StagingTx<'_>,
     number: u32,
     line: Option<u64>,
     row: &BulkRow,
@@ -238,7 +238,7 @@ impl rusqlite::ToSql for Bound<'_> {
 /// # Errors
 /// When SQLite fails.
 pub fn put_wrong<T: AsRef<str>>(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     number: u32,
     line: Option<u64>,
     folded: Option<&str>,
@@ -261,7 +261,7 @@ pub fn put_wrong<T: AsRef<str>>(
 /// # Errors
 /// When SQLite fails.
 pub fn add_fault(
-    connection: &Connection,
+    connection: &StagingTx<'_>,
     number: u32,
     kind: FaultKind,
     column: &str,
@@ -277,7 +277,7 @@ pub fn add_fault(
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn unreadable(connection: &Connection, number: u32) -> Result<Vec<FieldError>, StoreError> {
+pub fn unreadable(connection: &ReadTx<'_>, number: u32) -> Result<Vec<FieldError>, StoreError> {
     faults_where(connection, "number = ?1 AND kind = 0", number)
 }
 
@@ -285,7 +285,7 @@ pub fn unreadable(connection: &Connection, number: u32) -> Result<Vec<FieldError
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn forget_faults(connection: &Connection, number: u32) -> Result<(), StoreError> {
+pub fn forget_faults(connection: &StagingTx<'_>, number: u32) -> Result<(), StoreError> {
     connection.prepare_cached("DELETE FROM staged_fault WHERE number = ?1")?.execute([number])?;
     Ok(())
 }
@@ -294,7 +294,7 @@ pub fn forget_faults(connection: &Connection, number: u32) -> Result<(), StoreEr
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn remove(connection: &Connection, number: u32) -> Result<(), StoreError> {
+pub fn remove(connection: &StagingTx<'_>, number: u32) -> Result<(), StoreError> {
     forget_faults(connection, number)?;
     connection.prepare_cached("DELETE FROM staged_row WHERE number = ?1")?.execute([number])?;
     Ok(())
@@ -304,7 +304,7 @@ pub fn remove(connection: &Connection, number: u32) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn folded(connection: &Connection, number: u32) -> Result<Option<String>, StoreError> {
+pub fn folded(connection: &ReadTx<'_>, number: u32) -> Result<Option<String>, StoreError> {
     let sql = "SELECT folded FROM staged_row WHERE number = ?1";
     let found = connection.prepare_cached(sql)?.query_row([number], |row| row.get(0)).optional()?;
     Ok(found.flatten())
@@ -314,7 +314,7 @@ pub fn folded(connection: &Connection, number: u32) -> Result<Option<String>, St
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn counts(connection: &Connection) -> Result<Counts, StoreError> {
+pub fn counts(connection: &ReadTx<'_>) -> Result<Counts, StoreError> {
     let sql = "SELECT (SELECT count(*) FROM staged_row), (SELECT count(DISTINCT number) FROM staged_fault)";
     Ok(connection.prepare_cached(sql)?.query_row([], |row| {
         let (rows, invalid): (u64, u64) = (row.get(0)?, row.get(1)?);
@@ -322,11 +322,21 @@ pub fn counts(connection: &Connection) -> Result<Counts, StoreError> {
     })?)
 }
 
+/// Bytes of the staged file.
+///
+/// # Errors
+/// When SQLite fails.
+pub fn staged_bytes(connection: &ReadTx<'_>) -> Result<u64, StoreError> {
+    let read = |sql| connection.query_row(sql, [], |row| row.get::<_, u64>(0));
+    let pages = read("PRAGMA staging.page_count")?;
+    Ok(pages.saturating_mul(read("PRAGMA staging.page_size")?))
+}
+
 /// One row.
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn find(connection: &Connection, number: u32) -> Result<Option<ShownRow>, StoreError> {
+pub fn find(connection: &ReadTx<'_>, number: u32) -> Result<Option<ShownRow>, StoreError> {
     let mode = intent(connection)?.mode;
     let sql = format!("SELECT number, line, sound, {CELLS} FROM staged_row WHERE number = ?1");
     let found =
@@ -339,7 +349,7 @@ pub fn find(connection: &Connection, number: u32) -> Result<Option<ShownRow>, St
 /// # Errors
 /// When SQLite fails.
 pub fn page(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     valid: Option<bool>,
     page: Page,
 ) -> Result<Vec<ShownRow>, StoreError> {
@@ -364,7 +374,7 @@ pub fn page(
 /// # Errors
 /// When SQLite fails, or what `each` answers.
 pub fn each_fault<E: From<StoreError>>(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     most: u64,
     mut each: impl FnMut(u32, Option<u64>, FieldError) -> Result<(), E>,
 ) -> Result<(), E> {
@@ -381,13 +391,13 @@ pub fn each_fault<E: From<StoreError>>(
     Ok(())
 }
 
-fn with_faults(connection: &Connection, mut row: ShownRow) -> Result<ShownRow, StoreError> {
+fn with_faults(connection: &ReadTx<'_>, mut row: ShownRow) -> Result<ShownRow, StoreError> {
     row.faults = faults_where(connection, "number = ?1", row.number)?;
     Ok(row)
 }
 
 fn faults_where(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     condition: &str,
     number: u32,
 ) -> Result<Vec<FieldError>, StoreError> {

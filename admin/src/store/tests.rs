@@ -45,8 +45,9 @@ fn a_failed_write_leaves_nothing_and_does_not_disturb_its_neighbours() {
 fn readers_cannot_write() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
-    let attempt: Result<usize, StoreError> =
-        runtime().block_on(store.read(|c| Ok(c.execute("UPDATE meta SET change_seq = 9", [])?)));
+    let attempt: Result<usize, StoreError> = runtime().block_on(
+        store.read(|c| Ok(c.raw_connection().execute("UPDATE meta SET change_seq = 9", [])?)),
+    );
     assert!(attempt.is_err());
     assert_eq!(sequence(&store), 0);
 }

@@ -1,11 +1,11 @@
 //! The uploads there are, and what came of each. Their rows are staged in files of their own.
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{OptionalExtension, Row};
 
 use super::meta::Sequence;
 use super::rows::{Listed, Page, word};
 use super::staging::Intent;
-use super::{StoreError, WriteTx, removal_clock};
+use super::{ReadTx, StoreError, WriteTx, removal_clock};
 
 /// An upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +85,7 @@ pub fn insert(
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn find(connection: &Connection, id: u32) -> Result<Option<Upload>, StoreError> {
+pub fn find(connection: &ReadTx<'_>, id: u32) -> Result<Option<Upload>, StoreError> {
     let sql = format!("{SELECT} WHERE id = ?1");
     Ok(connection.prepare_cached(&sql)?.query_row([id], read).optional()?)
 }
@@ -94,7 +94,7 @@ pub fn find(connection: &Connection, id: u32) -> Result<Option<Upload>, StoreErr
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn list(connection: &Connection, page: Page) -> Result<Listed<Upload>, StoreError> {
+pub fn list(connection: &ReadTx<'_>, page: Page) -> Result<Listed<Upload>, StoreError> {
     let offset = u64::from(page.number.saturating_sub(1)) * u64::from(page.size);
     let sql = format!("{SELECT} ORDER BY id DESC LIMIT {} OFFSET {offset}", page.size);
     let mut statement = connection.prepare_cached(&sql)?;
@@ -106,7 +106,7 @@ pub fn list(connection: &Connection, page: Page) -> Result<Listed<Upload>, Store
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn count(connection: &Connection) -> Result<u64, StoreError> {
+pub fn count(connection: &ReadTx<'_>) -> Result<u64, StoreError> {
     let sql = "SELECT count(*) FROM coupon_code_upload";
     Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
 }
@@ -137,7 +137,7 @@ pub fn delete(tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn expired(connection: &Connection) -> Result<Option<Upload>, StoreError> {
+pub fn expired(connection: &ReadTx<'_>) -> Result<Option<Upload>, StoreError> {
     let Some(now) = removal_clock::removal_time(connection)? else { return Ok(None) };
     let now = i64::try_from(now.unix_ms() / 1000).unwrap_or(i64::MAX);
     let sql = format!("{SELECT} WHERE time_expires <= ?1 ORDER BY id LIMIT 1");
@@ -148,7 +148,7 @@ pub fn expired(connection: &Connection) -> Result<Option<Upload>, StoreError> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn file_names(connection: &Connection) -> Result<Vec<String>, StoreError> {
+pub fn file_names(connection: &ReadTx<'_>) -> Result<Vec<String>, StoreError> {
     let mut statement = connection.prepare_cached("SELECT file_name FROM coupon_code_upload")?;
     Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
 }

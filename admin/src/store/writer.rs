@@ -1,6 +1,5 @@
 //! The one writing connection, on its own thread, committing in groups.
 
-use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -9,8 +8,8 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
-use super::StoreError;
-use super::origin::{self, Actor, Origin};
+use super::origin::{self, Origin};
+use super::{StoreError, WriteTx};
 
 /// Writes that may wait for the thread before callers wait to hand theirs over.
 const QUEUE: usize = 256;
@@ -20,54 +19,6 @@ const GROUP: usize = 64;
 /// the store is busy and when to come again. The commit of a million new codes takes less, so no edit
 /// is refused for one; proxies commonly give up after 60 s.
 const MAX_WAIT: Duration = Duration::from_secs(45);
-
-/// An open write transaction. Whoever has one may change rows; whoever has only a
-/// [`Connection`] may not.
-pub struct WriteTx<'c> {
-    connection: &'c Connection,
-    now: i64,
-    origin: Arc<Origin>,
-}
-
-impl<'c> WriteTx<'c> {
-    /// Says that `connection` is inside a write transaction of the command line.
-    #[must_use]
-    pub fn within(transaction: &'c rusqlite::Transaction<'_>) -> WriteTx<'c> {
-        WriteTx {
-            connection: transaction,
-            now: jiff::Timestamp::now().as_second(),
-            origin: Origin::of(Actor::CommandLine),
-        }
-    }
-
-    /// The same on behalf of a request that has a transaction of its own.
-    pub(crate) fn on_behalf_of(
-        transaction: &'c rusqlite::Transaction<'_>,
-        origin: Arc<Origin>,
-    ) -> WriteTx<'c> {
-        WriteTx { origin, ..WriteTx::within(transaction) }
-    }
-
-    /// On whose behalf it writes.
-    #[must_use]
-    pub fn origin(&self) -> &Origin {
-        &self.origin
-    }
-
-    /// When it began, in Unix seconds: the one time that all its rows carry.
-    #[must_use]
-    pub fn now(&self) -> i64 {
-        self.now
-    }
-}
-
-impl Deref for WriteTx<'_> {
-    type Target = Connection;
-
-    fn deref(&self) -> &Connection {
-        self.connection
-    }
-}
 
 pub(super) struct Writer {
     jobs: Option<mpsc::Sender<Box<dyn Job>>>,
@@ -199,7 +150,7 @@ fn commit(connection: &mut Connection, group: &mut [Box<dyn Job>]) -> Result<(),
     let now = jiff::Timestamp::now().as_second();
     for job in group {
         let savepoint = tx.savepoint()?;
-        let keep = job.run(&WriteTx { connection: &savepoint, now, origin: job.origin() });
+        let keep = job.run(&WriteTx::within(&savepoint, now, job.origin()));
         // A full disk makes SQLite roll the whole transaction back by itself; going on would then
         // commit the rest of the group one by one, after saying that all of it failed.
         if savepoint.is_autocommit() {

@@ -9,8 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use coupon_admin::partner_postbacks::queue::{Approved, on_conversion};
-use coupon_admin::store::{WriteTx, connect_writer};
-use rusqlite::TransactionBehavior;
+use coupon_admin::store::connect_writer;
 use serde_json::{Value, json};
 
 use crate::programs::{Network, Program, is_installed, wait_for};
@@ -19,12 +18,12 @@ const ALLOW_THIS_MACHINE: (&str, &str) = ("COUPON_ADMIN_PIXELS_ALLOWED_NETWORKS"
 
 fn approve(network: &Network, numbers: std::ops::Range<u32>) {
     let mut connection = connect_writer(&network.path("admin")).unwrap();
-    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
+    let tx = connection.begin_write().unwrap();
     for number in numbers {
         let conversion_id = format!("{number:032x}").into();
         let conversion =
             Approved { conversion_id, affiliate_id: 1, offer_id: 1, ..Approved::default() };
-        on_conversion(&WriteTx::within(&tx), &conversion).unwrap();
+        on_conversion(&tx, &conversion).unwrap();
     }
     tx.commit().unwrap();
 }

@@ -1,7 +1,6 @@
 //! Objects of the catalog as resources.
 
 use axum::extract::FromRef;
-use rusqlite::Connection;
 use serde::Serialize;
 
 use super::resource::{CrudResource, DeleteOptions, Restorable};
@@ -11,7 +10,7 @@ use crate::api::state::{AppState, Network};
 use crate::edit::{self, Change, EditError, Editable, Saved};
 use crate::keys::Role;
 use crate::store::rows::{self, Listed, Query, Stored};
-use crate::store::{StoreError, WriteTx};
+use crate::store::{ReadTx, StoreError, WriteTx};
 
 /// An object of the catalog, which the store keeps as one row and `edit` edits in the same way for
 /// all types.
@@ -49,7 +48,7 @@ pub(crate) trait CatalogResource: Editable + Resource + Serialize + Send + 'stat
 
     /// Adds the related objects that the request names.
     fn add_relationships(
-        _connection: &Connection,
+        _connection: &ReadTx<'_>,
         _network: Network,
         _objects: &mut [Object<Self>],
         _wanted: &Relationships,
@@ -75,11 +74,11 @@ impl<T: CatalogResource> CrudResource for T {
     const NAME: &'static str = <T as Editable>::NAME;
     const LIST: ListSpec = <T as CatalogResource>::LIST;
 
-    fn list(connection: &Connection, query: &Query) -> Result<Listed<Stored<T>>, StoreError> {
+    fn list(connection: &ReadTx<'_>, query: &Query) -> Result<Listed<Stored<T>>, StoreError> {
         rows::list(connection, query)
     }
 
-    fn find(connection: &Connection, id: u32) -> Result<Option<Stored<T>>, StoreError> {
+    fn find(connection: &ReadTx<'_>, id: u32) -> Result<Option<Stored<T>>, StoreError> {
         rows::find(connection, id)
     }
 
@@ -111,7 +110,7 @@ impl<T: CatalogResource> CrudResource for T {
     }
 
     fn render_rows(
-        connection: &Connection,
+        connection: &ReadTx<'_>,
         network: Network,
         role: Role,
         rows: Vec<Stored<T>>,

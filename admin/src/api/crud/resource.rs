@@ -1,7 +1,6 @@
 //! The differences between resources, as traits.
 
 use axum::extract::{FromRef, FromRequestParts};
-use rusqlite::Connection;
 use serde::de::DeserializeOwned;
 use utoipa::{IntoParams, ToSchema};
 
@@ -13,7 +12,7 @@ use crate::api::state::{AppState, Network};
 use crate::edit::{Change, EditError, Removal, Saved};
 use crate::keys::Role;
 use crate::store::rows::{Listed, Query};
-use crate::store::{StoreError, WriteTx};
+use crate::store::{ReadTx, StoreError, WriteTx};
 
 /// A resource with the usual operations.
 pub(crate) trait CrudResource: Sized + 'static {
@@ -37,8 +36,8 @@ pub(crate) trait CrudResource: Sized + 'static {
     /// Filters and relationships of the list.
     const LIST: ListSpec;
 
-    fn list(connection: &Connection, query: &Query) -> Result<Listed<Self::Row>, StoreError>;
-    fn find(connection: &Connection, id: u32) -> Result<Option<Self::Row>, StoreError>;
+    fn list(connection: &ReadTx<'_>, query: &Query) -> Result<Listed<Self::Row>, StoreError>;
+    fn find(connection: &ReadTx<'_>, id: u32) -> Result<Option<Self::Row>, StoreError>;
     fn create(
         tx: &WriteTx<'_>,
         rules: &Self::Rules,
@@ -59,7 +58,7 @@ pub(crate) trait CrudResource: Sized + 'static {
 
     /// Renders rows for a client of this role.
     fn render_rows(
-        connection: &Connection,
+        connection: &ReadTx<'_>,
         network: Network,
         role: Role,
         rows: Vec<Self::Row>,

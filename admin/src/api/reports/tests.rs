@@ -56,9 +56,10 @@ impl Api {
         let store = Store::open(dir.path()).unwrap();
         let names = "UPDATE meta SET click_id_key = ?1";
         let key = store.write(move |tx| {
-            tx.execute(names, [KEY.0]).unwrap();
-            tx.execute_batch(
-                "INSERT INTO advertiser (name, account_status, attribution_priority,
+            tx.raw_connection().execute(names, [KEY.0]).unwrap();
+            tx.raw_connection()
+                .execute_batch(
+                    "INSERT INTO advertiser (name, account_status, attribution_priority,
                      attribution_method, time_created, time_saved)
                      VALUES ('Shop', 'active', 'click', 'last_touch', 1, 1);
                  INSERT INTO offer (name, offer_status, destination_url, advertiser_id, visibility,
@@ -72,8 +73,8 @@ impl Api {
                      time_created, time_saved, change_seq)
                      VALUES ('WINTER25', 'winter25', 1, 1, 'active', 1, 1, 1),
                      ('Summer', 'summer', 1, 2, 'active', 1, 1, 1);",
-            )
-            .unwrap();
+                )
+                .unwrap();
             let wanted =
                 ApiKeyEdit { name: "k".into(), role: Role::ReadOnly, network_affiliate_id: None };
             api_keys::create(tx, &wanted)
@@ -801,7 +802,8 @@ impl Api {
             .store
             .write(move |tx| {
                 let amounts = (billionths.0, billionths.1);
-                tx.execute(sql, (since_ms, payout, revenue, amounts.0, amounts.1, currency))?;
+                tx.raw_connection()
+                    .execute(sql, (since_ms, payout, revenue, amounts.0, amounts.1, currency))?;
                 Ok(())
             })
             .await;

@@ -38,7 +38,7 @@ async fn anybodys_refund_waits_for_somebody_and_the_orders_own_click_takes_back(
     let left = |network: &Network| {
         let (store, id) = (network.store.clone(), ConversionId(order.conversion_id.unwrap().0));
         async move {
-            let read = move |c: &rusqlite::Connection| conversions::get(c, id);
+            let read = move |c: &crate::store::ReadTx<'_>| conversions::get(c, id);
             store.read::<_, StoreError, _>(read).await.unwrap().unwrap().conversion.sale_amount
         }
     };

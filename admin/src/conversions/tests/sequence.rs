@@ -7,7 +7,11 @@ use crate::store::postbacks::waiting::MAX_BEHIND;
 /// Gives the shop's sender a token, so that its refunds are deducted at once.
 async fn with_token(network: &Network) {
     let sql = "UPDATE advertiser SET verification_token = 'known' WHERE id = 1";
-    network.store.write(move |tx| Ok::<_, StoreError>(tx.execute(sql, [])?)).await.unwrap();
+    network
+        .store
+        .write(move |tx| Ok::<_, StoreError>(tx.raw_connection().execute(sql, [])?))
+        .await
+        .unwrap();
 }
 
 const SENDER: &str = "nid=1&verification_token=known";
@@ -73,8 +77,9 @@ async fn a_repeat_by_the_code_does_not_take_over_from_the_click_that_is_awaited(
     assert_eq!((all.len(), all[0].method.as_str()), (1, "click"));
     let outcomes =
         "SELECT group_concat(outcome) FROM (SELECT outcome FROM postback ORDER BY number)";
-    let outcomes: String =
-        network.read(move |c| Ok(c.query_row(outcomes, [], |row| row.get(0))?)).await;
+    let outcomes: String = network
+        .read(move |c| Ok(c.raw_connection().query_row(outcomes, [], |row| row.get(0))?))
+        .await;
     assert_eq!(outcomes, "made,repeats,repeats");
 }
 
@@ -110,8 +115,9 @@ async fn a_chain_of_sales_with_something_in_common_is_decided_link_by_link() {
     let numbers = "SELECT group_concat(sequence) FROM (SELECT sequence FROM postback \
                    JOIN conversion_history ON postback_id = postback.id GROUP BY postback.id \
                    ORDER BY min(conversion_history.id))";
-    let order: String =
-        network.read(move |c| Ok(c.query_row(numbers, [], |row| row.get(0))?)).await;
+    let order: String = network
+        .read(move |c| Ok(c.raw_connection().query_row(numbers, [], |row| row.get(0))?))
+        .await;
     assert!(["5,1,3", "5,1,2,3"].contains(&order.as_str()), "{order}");
 }
 

@@ -58,9 +58,8 @@ impl Network {
         let context = self.publisher.level_context(self.publisher.folder.as_ref().unwrap());
         let mut connection = crate::store::connect_writer(self.dir.path()).unwrap();
         let tx = immediate(&mut connection);
-        let writer = WriteTx::within(&tx);
-        let sequence = writer.next_code_sequence().unwrap();
-        codes.into_iter().for_each(|n| insert(&writer, &name(n), Some(partner), sequence).unwrap());
+        let sequence = tx.next_code_sequence().unwrap();
+        codes.into_iter().for_each(|n| insert(&tx, &name(n), Some(partner), sequence).unwrap());
         let (meta, cut) = (meta::read(&tx).unwrap(), self.publisher.merging.cut());
         let built = content::new_level(&tx, &levels, cut, &meta, &context).unwrap().unwrap();
         self.publisher.prebuilt =
@@ -328,7 +327,7 @@ async fn change(network: &Network, code: String, set: String) {
             let sql = format!(
                 "UPDATE coupon_code SET change_seq = ?1, {set} WHERE folded = ?2 AND time_deleted = 0"
             );
-            tx.execute(&sql, (tx.next_code_sequence()?, code))?;
+            tx.raw_connection().execute(&sql, (tx.next_code_sequence()?, code))?;
             Ok(())
         })
         .await;

@@ -1,13 +1,12 @@
 //! Bulk changes during edits: prebuilt levels, and a store locked for writing.
 
-use rusqlite::{Connection, TransactionBehavior};
-
 use super::super::level_policy::LARGE;
 use super::*;
 use crate::catalog::BulkMode;
 use crate::config::Config;
 use crate::disk::Disk;
 use crate::store::staging::Intent;
+use crate::store::{DedicatedConnection, OpenTransaction};
 use crate::uploads::{Piece, Uploads, pieces};
 
 /// A network with a running publisher.
@@ -57,7 +56,7 @@ impl Running {
     /// Runs `work` on a blocking thread with its own connection.
     async fn beside<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Connection, PublisherHandle) -> T + Send + 'static,
+        work: impl FnOnce(&mut DedicatedConnection, PublisherHandle) -> T + Send + 'static,
     ) -> T {
         let (dir, publisher) = (self.network.dir.path().to_owned(), self.publisher.clone());
         let run = move || work(&mut crate::store::connect_writer(&dir).unwrap(), publisher);
@@ -72,15 +71,14 @@ impl Running {
     }
 }
 
-pub(super) fn immediate(connection: &mut Connection) -> rusqlite::Transaction<'_> {
-    connection.transaction_with_behavior(TransactionBehavior::Immediate).unwrap()
+pub(super) fn immediate(connection: &mut DedicatedConnection) -> OpenTransaction<'_, WriteTx<'_>> {
+    connection.begin_write().unwrap()
 }
 
 /// Inserts more codes in one change than an edit merges.
-fn insert_many(tx: &rusqlite::Transaction<'_>, prefix: &str) -> u64 {
-    let tx = WriteTx::within(tx);
+fn insert_many(tx: &WriteTx<'_>, prefix: &str) -> u64 {
     let sequence = tx.next_code_sequence().unwrap();
-    (0..=LARGE).for_each(|n| insert(&tx, &format!("{prefix}{n:04}"), Some(1), sequence).unwrap());
+    (0..=LARGE).for_each(|n| insert(tx, &format!("{prefix}{n:04}"), Some(1), sequence).unwrap());
     LARGE + 1
 }
 
@@ -140,9 +138,8 @@ async fn what_is_committed_is_published_while_the_store_cannot_be_written() {
         running
             .beside(move |connection, publisher| {
                 let tx = immediate(connection);
-                insert(&WriteTx::within(&tx), &format!("code{sequence}"), Some(1), sequence)
-                    .unwrap();
-                tx.execute("UPDATE meta SET change_seq = ?1", [sequence]).unwrap();
+                insert(&tx, &format!("code{sequence}"), Some(1), sequence).unwrap();
+                tx.raw_connection().execute("UPDATE meta SET change_seq = ?1", [sequence]).unwrap();
                 tx.commit().unwrap();
                 let tx = immediate(connection);
                 let live = publisher.wait_live(sequence);

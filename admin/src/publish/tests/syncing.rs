@@ -101,7 +101,7 @@ async fn restarted_unnoted(mut network: Network, noted: u64) -> Network {
     network.publisher.generations.wait_until_noted().await;
     network
         .edit(move |tx| {
-            tx.execute("UPDATE meta SET generation = ?1", [noted])?;
+            tx.raw_connection().execute("UPDATE meta SET generation = ?1", [noted])?;
             Ok(())
         })
         .await;

@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use coupon_shared::transaction_id::TransactionId;
-use rusqlite::Connection;
 
 use super::row::ArchivedClick;
 use crate::archive::{Archive, ArchiveError};
@@ -16,7 +15,7 @@ use crate::classification::bot_list::BotList;
 use crate::classification::{Classifier, DUPLICATE_WINDOW_MS, VisitClass, class_without_history};
 use crate::store::blocks::{self, BlockRow};
 use crate::store::click_terms::{self, TermsHistory};
-use crate::store::{Store, StoreError, conversions};
+use crate::store::{ReadTx, Store, StoreError, conversions};
 
 /// Blocks whose positions are read in one query.
 const BLOCKS_PER_QUERY: usize = 2_048;
@@ -57,7 +56,7 @@ where
 
 /// Classifies each click without the visits before it. Returns the terms of the offers.
 fn classify_alone(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     clicks: &mut [ArchivedClick],
 ) -> Result<TermsHistory, StoreError> {
     let offers: BTreeSet<u32> = clicks.iter().map(|click| click.head.offer_id).collect();
@@ -80,7 +79,7 @@ fn may_be_paid(click: &ArchivedClick) -> bool {
 
 /// The blocks with possible earlier visits of the clicks with pay, in the archive's order.
 fn blocks_around(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     clicks: &[ArchivedClick],
 ) -> Result<Vec<BlockRow>, StoreError> {
     let paid = clicks.iter().filter(|click| may_be_paid(click));

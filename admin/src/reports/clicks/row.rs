@@ -8,7 +8,6 @@ use std::io;
 
 use coupon_shared::click::{Click, ClickHead, Tag, VisitKind};
 use coupon_shared::decision::Reason;
-use rusqlite::Connection;
 
 use crate::attribution::postback_fields::url_without_secrets;
 use crate::classification::bot_list::BotList;
@@ -23,7 +22,7 @@ use crate::reports::table_export::ColumnExport;
 use crate::reports::view::{ColumnMask, PARTNER_CLICK, PARTNER_RELATED, View};
 use crate::store::click_terms::ClickTerms;
 use crate::store::rollups::Dimension;
-use crate::store::{StoreError, conversions};
+use crate::store::{ReadTx, StoreError, conversions};
 
 /// Our reasons begin here, above Everflow's error codes.
 const FIRST_ERROR_CODE: u32 = 1_000;
@@ -118,7 +117,7 @@ impl HasRelated for ReportedClick {
 
 /// Adds names and conversions to clicks.
 pub(super) fn complete(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     view: View,
     clicks: Vec<ArchivedClick>,
 ) -> Result<Vec<ReportedClick>, StoreError> {

@@ -25,7 +25,7 @@ use crate::reports::selection::Selection;
 use crate::reports::view::{View, Viewer};
 use crate::store::blocks::{self, BlockRow};
 use crate::store::rows::Page;
-use crate::store::{Store, StoreError, bot_list, click_archive, meta, settings};
+use crate::store::{ReadTx, Store, StoreError, bot_list, click_archive, meta, settings};
 
 const MAX_DAYS: u64 = 14;
 /// The most clicks of a partner's answer.
@@ -278,7 +278,8 @@ impl Newest {
         let mut newest = self;
         let (mut after, mut blocks): (Option<BlockRow>, _) = (None, FIRST_BLOCKS);
         loop {
-            let next = move |c: &_| blocks::latest_between(c, span, after.as_ref(), blocks);
+            let next =
+                move |c: &ReadTx<'_>| blocks::latest_between(c, span, after.as_ref(), blocks);
             let page = reader.store.read(next).await?;
             let Some(last) = page.last().copied() else { return Ok(newest) };
             newest = reader.archive.on_disk(move |archive| newest.read_page(archive, page)).await?;

@@ -1,15 +1,13 @@
 //! A conversion as a row of a report.
 
-use rusqlite::Connection;
-
 use crate::attribution::decision_step::DecisionStep;
 use crate::attribution::error_code::ErrorCode;
 use crate::attribution::postback_fields::url_without_secrets;
 use crate::reports::column::Column;
 use crate::reports::related::{self, HasRelated, Related, RelatedIds, RelatedNames};
 use crate::reports::view::{ColumnMask, PARTNER_CONVERSION, PARTNER_RELATED, View};
-use crate::store::StoreError;
 use crate::store::conversions::{Channel, Conversion, ConversionRow, Rank};
+use crate::store::{ReadTx, StoreError};
 
 /// A conversion with the names of its objects.
 #[derive(Debug, Clone)]
@@ -47,7 +45,7 @@ impl ReportedConversion {
 
 /// Adds the names of offers, partners and advertisers.
 pub fn complete(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     view: View,
     rows: Vec<ConversionRow>,
 ) -> Result<Vec<ReportedConversion>, StoreError> {

@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io;
 
 use coupon_shared::transaction_id::TransactionId;
-use rusqlite::Connection;
 
 use super::row::{self, ReportedConversion, complete};
 use crate::catalog::{FieldError, Problems};
@@ -18,7 +17,7 @@ use crate::store::conversions::{
     self, ConversionId, ConversionRow, Filters, HistoryEntry, Page as StorePage, Status,
 };
 use crate::store::rows::Page;
-use crate::store::{StoreError, settings};
+use crate::store::{ReadTx, StoreError, settings};
 
 /// Rows of a file that are read at once, so that a file of any length takes little memory.
 const BATCH_ROWS: usize = 1_000;
@@ -102,7 +101,7 @@ impl ConversionSearch {
     /// # Errors
     /// When the query is wrong, or the store cannot be read.
     pub fn new(
-        connection: &Connection,
+        connection: &ReadTx<'_>,
         viewer: Viewer,
         query: &ConversionQuery,
     ) -> Result<ConversionSearch, ConversionSearchError> {
@@ -113,7 +112,7 @@ impl ConversionSearch {
     /// One page, or the newest conversions.
     pub fn find(
         &self,
-        connection: &Connection,
+        connection: &ReadTx<'_>,
         extent: ConversionExtent,
     ) -> Result<FoundConversions, StoreError> {
         let first = (extent == ConversionExtent::Page).then_some(FIRST_PAGE);
@@ -133,7 +132,7 @@ impl ConversionSearch {
 
     fn read_page(
         &self,
-        connection: &Connection,
+        connection: &ReadTx<'_>,
         page: Page,
     ) -> Result<(Vec<ConversionRow>, PageInfo), StoreError> {
         let store_page = StorePage { number: page.number, size: page.size };
@@ -148,7 +147,7 @@ impl ConversionSearch {
     /// written.
     pub fn write_csv(
         &self,
-        connection: &Connection,
+        connection: &ReadTx<'_>,
         file: File,
     ) -> Result<File, ConversionSearchError> {
         let columns =
@@ -167,7 +166,7 @@ impl ConversionSearch {
 
     fn each_batch(
         &self,
-        connection: &Connection,
+        connection: &ReadTx<'_>,
         mut write: impl FnMut(Vec<ConversionRow>) -> Result<(), ConversionSearchError>,
     ) -> Result<(), ConversionSearchError> {
         let (mut batch, mut count) = (Vec::new(), 0_u64);
@@ -189,7 +188,7 @@ impl ConversionSearch {
 
 /// The newest, and whether there are more.
 fn newest(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     filters: &Filters,
 ) -> Result<(Vec<ConversionRow>, bool), StoreError> {
     let (mut rows, mut is_incomplete) = (Vec::new(), false);
@@ -208,7 +207,7 @@ fn newest(
 /// # Errors
 /// When there is no such conversion, or the store cannot be read.
 pub fn find(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     view: View,
     id: ConversionId,
 ) -> Result<(ReportedConversion, Vec<HistoryEntry>), ConversionLookupError> {
@@ -221,7 +220,7 @@ pub fn find(
 
 /// The conversion of a click and its events, the newest first.
 pub fn of_click(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     view: View,
     id: TransactionId,
 ) -> Result<Vec<ReportedConversion>, StoreError> {

@@ -6,7 +6,6 @@ use std::fs::File;
 use std::io;
 
 use foldhash::fast::RandomState;
-use rusqlite::Connection;
 
 use super::breakdown::{Breakdown, GroupKey};
 use super::measures::{CURRENCY, Currencies, Group, MEASURES, Sums};
@@ -17,7 +16,7 @@ use crate::reports::paging::{MAX_ROWS, PageInfo, page_range};
 use crate::reports::table_export::TableExport;
 use crate::reports::view::View;
 use crate::store::rollups::Dimension;
-use crate::store::{StoreError, labels};
+use crate::store::{ReadTx, StoreError, labels};
 
 type Groups = Vec<(Vec<GroupKey>, Group)>;
 
@@ -58,7 +57,7 @@ pub struct BreakdownValue {
 
 impl EntityTable {
     pub(super) fn build(
-        connection: &Connection,
+        connection: &ReadTx<'_>,
         query: CheckedQuery,
         tally: Tally,
         extent: EntityExtent,
@@ -212,7 +211,7 @@ fn compare_by_default(
 }
 
 fn names(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     breakdowns: &[Breakdown],
     rows: &Groups,
 ) -> Result<Vec<HashMap<u32, String>>, StoreError> {

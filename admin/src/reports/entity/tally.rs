@@ -5,7 +5,6 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use foldhash::fast::RandomState;
-use rusqlite::Connection;
 
 use super::breakdown::{Breakdown, Clock, CountedValues, GroupKey, group_key, spans};
 use super::measures::{Currencies, Group};
@@ -13,6 +12,7 @@ use super::query::{CheckedQuery, EntityError};
 use crate::reports::facet::Facet;
 use crate::reports::filters::{Conditions, FacetValue};
 use crate::reports::view::Viewer;
+use crate::store::ReadTx;
 use crate::store::rollups::{self, Dimension, Family, OTHER, OneOf, Question};
 
 /// The most groups. A query with more groups fails, because sorting all of them to answer a few
@@ -31,7 +31,7 @@ pub(super) struct Tally {
 
 /// Counts the matching rows of the viewer.
 pub(super) fn count(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     query: &CheckedQuery,
     viewer: Viewer,
     usual_currency: String,

@@ -1,9 +1,7 @@
 //! Codes whose conversions came by the code alone, without a click: the ones that look as if the
 //! code had leaked first.
 
-use rusqlite::Connection;
-
-use crate::store::StoreError;
+use crate::store::{ReadTx, StoreError};
 
 /// What came by one code alone.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,7 +35,7 @@ pub struct Leak {
 /// # Errors
 /// When SQLite fails.
 pub fn leaks(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     from_ms: u64,
     to_ms: u64,
     most: u32,

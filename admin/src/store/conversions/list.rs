@@ -5,12 +5,12 @@ use std::ops::Range;
 
 use coupon_shared::transaction_id::TransactionId;
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
+use rusqlite::{OptionalExtension, Row, params_from_iter};
 
 use super::{ConversionRow, Status, read_row, select};
 use crate::catalog::FoldedKey;
 use crate::store::rows::Listed;
-use crate::store::{StoreError, WriteTx};
+use crate::store::{ReadTx, StoreError, WriteTx};
 
 /// Which conversions are wanted. All that is said must hold; an empty list says nothing.
 #[derive(Debug, Clone, Default)]
@@ -61,7 +61,7 @@ pub struct Page {
 /// # Errors
 /// When SQLite fails.
 pub fn list(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     filters: &Filters,
     page: Page,
 ) -> Result<Listed<ConversionRow>, StoreError> {
@@ -89,7 +89,7 @@ pub fn list(
 /// # Errors
 /// When SQLite fails.
 pub fn each(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     filters: &Filters,
     mut visit: impl FnMut(ConversionRow) -> bool,
 ) -> Result<(), StoreError> {
@@ -111,7 +111,7 @@ pub fn each(
 /// # Errors
 /// When SQLite fails.
 pub fn converted_visits(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     after: u64,
     limit: usize,
 ) -> Result<Vec<(u64, TransactionId)>, StoreError> {
@@ -126,7 +126,7 @@ pub fn converted_visits(
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn was_converted(connection: &Connection, id: &TransactionId) -> Result<bool, StoreError> {
+pub fn was_converted(connection: &ReadTx<'_>, id: &TransactionId) -> Result<bool, StoreError> {
     let sql = "SELECT 1 FROM converted_visit WHERE transaction_id = ?1";
     Ok(connection.prepare_cached(sql)?.exists([id.0])?)
 }
@@ -148,7 +148,7 @@ pub(super) fn remember_converted(
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn is_converted(connection: &Connection, transaction_id: &str) -> Result<bool, StoreError> {
+pub fn is_converted(connection: &ReadTx<'_>, transaction_id: &str) -> Result<bool, StoreError> {
     let sql = "SELECT 1 FROM conversion WHERE transaction_id <> '' AND transaction_id = ?1 \
                AND status IN ('approved', 'pending') AND refund_of IS NULL";
     Ok(connection.prepare_cached(sql)?.exists([transaction_id])?)

@@ -2,12 +2,12 @@
 //! event since. However often somebody sends an order, few of its conversions stand.
 
 use coupon_shared::transaction_id::TransactionId;
-use rusqlite::{Connection, Params, Row};
+use rusqlite::{Params, Row};
 
 use crate::attribution::dedup_key::DedupKey;
 use crate::attribution::evidence::RecordedConversion;
 use crate::catalog::FoldedKey;
-use crate::store::StoreError;
+use crate::store::{ReadTx, StoreError};
 
 /// Read of one order or one click.
 const MOST: usize = 100;
@@ -22,7 +22,7 @@ const STANDS: &str = "key IS NOT NULL AND (status IN ('approved', 'pending') OR 
 /// # Errors
 /// When SQLite fails.
 pub fn find_by_order(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     order_id: &str,
     advertiser_id: u32,
 ) -> Result<Vec<RecordedConversion>, StoreError> {
@@ -36,7 +36,7 @@ pub fn find_by_order(
 /// # Errors
 /// When SQLite fails.
 pub fn find_by_order_and_code(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     order_id: &str,
     code: &FoldedKey,
 ) -> Result<Vec<RecordedConversion>, StoreError> {
@@ -50,7 +50,7 @@ pub fn find_by_order_and_code(
 /// # Errors
 /// When SQLite fails.
 pub fn find_by_click(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     id: &TransactionId,
 ) -> Result<Vec<RecordedConversion>, StoreError> {
     let by = "INDEXED BY conversion_recorded_click WHERE transaction_id = ?1 \
@@ -59,7 +59,7 @@ pub fn find_by_click(
 }
 
 fn find(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     by: &str,
     parameters: impl Params,
 ) -> Result<Vec<RecordedConversion>, StoreError> {

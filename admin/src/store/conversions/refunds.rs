@@ -1,10 +1,10 @@
 //! Refunds: which were said before, and those that wait for their order.
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::OptionalExtension;
 
 use super::{ConversionId, ConversionRow, Rank, read_row, select};
 use crate::catalog::Money;
-use crate::store::{StoreError, WriteTx};
+use crate::store::{ReadTx, StoreError, WriteTx};
 
 /// Refunds that are read at once.
 const AT_ONCE: usize = 100;
@@ -24,7 +24,7 @@ pub struct Refund {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn get(connection: &Connection, key: &[u8; 32]) -> Result<Option<Refund>, StoreError> {
+pub fn get(connection: &ReadTx<'_>, key: &[u8; 32]) -> Result<Option<Refund>, StoreError> {
     let sql = "SELECT conversion_id, amount, received_ms FROM refund WHERE key = ?1";
     let read = |row: &rusqlite::Row<'_>| {
         Ok(Refund { conversion_id: row.get(0)?, amount: row.get(1)?, received_ms: row.get(2)? })
@@ -50,7 +50,7 @@ pub fn remember(tx: &WriteTx<'_>, key: &[u8; 32], refund: &Refund) -> Result<(),
 /// # Errors
 /// When SQLite fails.
 pub fn waiting_for(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     order: &[u8; 32],
     since_ms: u64,
 ) -> Result<Vec<ConversionRow>, StoreError> {
@@ -76,7 +76,7 @@ pub fn waiting_for(
 /// # Errors
 /// When SQLite fails.
 pub fn waiting_since_before(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     before_ms: u64,
 ) -> Result<Vec<ConversionRow>, StoreError> {
     let sql = format!(

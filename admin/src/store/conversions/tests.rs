@@ -1,5 +1,5 @@
 use super::*;
-use crate::store::Store;
+use crate::store::{ReadTx, Store};
 
 /// A conversion of which little is said.
 pub(crate) fn sample(id: u8, unix_ms: u64) -> Conversion {
@@ -74,7 +74,7 @@ async fn write<T: Send + 'static>(
 
 async fn read<T: Send + 'static>(
     store: &Store,
-    work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    work: impl FnOnce(&ReadTx<'_>) -> Result<T, StoreError> + Send + 'static,
 ) -> T {
     store.read(work).await.unwrap()
 }
@@ -245,7 +245,8 @@ fn ids_are_read_as_they_are_shown() {
 #[tokio::test]
 async fn conversions_of_an_earlier_version_keep_their_amounts_and_are_found() {
     let dir = tempfile::tempdir().unwrap();
-    let mut connection = Connection::open(dir.path().join(crate::store::FILE_NAME)).unwrap();
+    let mut connection =
+        rusqlite::Connection::open(dir.path().join(crate::store::FILE_NAME)).unwrap();
     crate::store::migrations::migrate_before(&mut connection, "ADD COLUMN evidence_rank");
     connection.execute_batch(OLD_STORE).unwrap();
     drop(connection);

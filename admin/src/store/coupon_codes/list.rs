@@ -12,11 +12,11 @@
 
 use std::fmt::Write as _;
 
+use rusqlite::params_from_iter;
 use rusqlite::types::Value;
-use rusqlite::{Connection, params_from_iter};
 
-use crate::store::StoreError;
 use crate::store::rows::{self, DELETED, Filter, Operator, Page, Query, Sort};
+use crate::store::{ReadTx, StoreError};
 
 /// Rows that are sorted in less time than a caller notices.
 const FEW: u64 = 20_000;
@@ -32,7 +32,7 @@ pub(super) struct Selected {
     pub(super) total_count: u64,
 }
 
-pub(super) fn select(connection: &Connection, query: &Query) -> Result<Selected, StoreError> {
+pub(super) fn select(connection: &ReadTx<'_>, query: &Query) -> Result<Selected, StoreError> {
     let filters = query.filters.as_slice();
     if filters.iter().any(is_of_deletion) {
         return of_state(connection, query);
@@ -77,7 +77,7 @@ fn default_sort(filters: &[Filter]) -> Sort {
 
 /// With a range of ids, codes, days or times among the filters.
 fn ranged(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     filters: &[Filter],
     sort: Sort,
     window: Window,
@@ -135,7 +135,7 @@ fn is_unique(filter: &Filter) -> bool {
 type Narrowest = (&'static str, u64);
 
 /// The index of the filter that fewest rows meet.
-fn narrowest(connection: &Connection, filters: &[Filter]) -> Result<Option<Narrowest>, StoreError> {
+fn narrowest(connection: &ReadTx<'_>, filters: &[Filter]) -> Result<Option<Narrowest>, StoreError> {
     if let Some(unique) = filters.iter().find(|filter| is_unique(filter)) {
         return Ok(Some((index_of(unique.column), 1)));
     }
@@ -150,7 +150,7 @@ fn narrowest(connection: &Connection, filters: &[Filter]) -> Result<Option<Narro
 }
 
 /// Of the kept counts.
-fn counted(connection: &Connection, filters: &[Filter]) -> Result<u64, StoreError> {
+fn counted(connection: &ReadTx<'_>, filters: &[Filter]) -> Result<u64, StoreError> {
     let mut sql = String::from("SELECT ifnull(sum(codes), 0) FROM coupon_code_count WHERE 1");
     for (place, filter) in (1..).zip(filters) {
         let _ = write!(sql, " AND {} = ifnull(?{place}, 0)", filter.column);
@@ -159,7 +159,7 @@ fn counted(connection: &Connection, filters: &[Filter]) -> Result<u64, StoreErro
     Ok(connection.prepare_cached(&sql)?.query_row(params_from_iter(values), |row| row.get(0))?)
 }
 
-fn count(connection: &Connection, index: &str, filters: &[Filter]) -> Result<u64, StoreError> {
+fn count(connection: &ReadTx<'_>, index: &str, filters: &[Filter]) -> Result<u64, StoreError> {
     let (condition, values) = rows::conditions("time_deleted = 0", filters);
     let sql = format!("SELECT count(*) FROM coupon_code {index} WHERE {condition}");
     Ok(connection.prepare_cached(&sql)?.query_row(params_from_iter(values), |row| row.get(0))?)
@@ -167,7 +167,7 @@ fn count(connection: &Connection, index: &str, filters: &[Filter]) -> Result<u64
 
 /// Takes all rows that meet the filters, and cuts the page out of them.
 fn collect(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     index: &str,
     filters: &[Filter],
     sort: Sort,
@@ -190,7 +190,7 @@ fn collect(
 
 /// Walks along an index that has the order of the page, from the nearer end.
 fn walk(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     index: &str,
     filters: &[Filter],
     sort: Sort,
@@ -215,7 +215,7 @@ fn walk(
 
 /// Where a filter says whether the codes were deleted. The deleted ones have an index of their own,
 /// and are sorted: no other index has them.
-fn of_state(connection: &Connection, query: &Query) -> Result<Selected, StoreError> {
+fn of_state(connection: &ReadTx<'_>, query: &Query) -> Result<Selected, StoreError> {
     let is_of_deleted =
         |filter: &Filter| is_of_deletion(filter) && filter.operator == Operator::Greater;
     if !query.filters.iter().any(is_of_deleted) {
@@ -236,7 +236,7 @@ fn is_of_deletion(filter: &Filter) -> bool {
 }
 
 /// All codes in the order of their ids: the counts of the blocks say in which one a page begins.
-fn by_blocks(connection: &Connection, sort: Sort, window: Window) -> Result<Selected, StoreError> {
+fn by_blocks(connection: &ReadTx<'_>, sort: Sort, window: Window) -> Result<Selected, StoreError> {
     let mut statement =
         connection.prepare_cached("SELECT block, codes FROM coupon_code_block ORDER BY block")?;
     let blocks: Vec<(u32, u64)> =
@@ -267,7 +267,7 @@ fn by_blocks(connection: &Connection, sort: Sort, window: Window) -> Result<Sele
     Ok(Selected { ids, total_count })
 }
 
-fn ids(connection: &Connection, sql: &str, values: Vec<Value>) -> Result<Vec<u32>, StoreError> {
+fn ids(connection: &ReadTx<'_>, sql: &str, values: Vec<Value>) -> Result<Vec<u32>, StoreError> {
     let mut statement = connection.prepare_cached(sql)?;
     let ids = statement.query_map(params_from_iter(values), |row| row.get(0))?;
     Ok(ids.collect::<Result<_, _>>()?)

@@ -12,11 +12,11 @@
 
 use coupon_shared::click;
 use coupon_shared::transaction_id::TransactionId;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::params_from_iter;
 
 use super::Selector;
 use super::with_secure_delete;
-use crate::store::{StoreError, WriteTx, partner_postbacks};
+use crate::store::{ReadTx, StoreError, WriteTx, partner_postbacks};
 
 /// PersonalRows that are changed in one transaction.
 const AT_ONCE: usize = 500;
@@ -49,7 +49,7 @@ const IN_RAW: &str =
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn find(connection: &Connection, selector: &Selector) -> Result<PersonalRows, StoreError> {
+pub fn find(connection: &ReadTx<'_>, selector: &Selector) -> Result<PersonalRows, StoreError> {
     let values = values(selector);
     // Conversions of that person, whose postbacks and click belong to them …
     let person = match selector {
@@ -127,7 +127,7 @@ fn says(column: &str) -> String {
 }
 
 fn column<T: rusqlite::types::FromSql>(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     sql: &str,
     values: &[String],
 ) -> Result<Vec<T>, StoreError> {

@@ -5,14 +5,14 @@
 //! for its click, wherever in their list it stood.
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, Row, params_from_iter};
+use rusqlite::{Row, params_from_iter};
 
 use super::{Outcome, Postback, VerdictWord};
-use crate::store::StoreError;
 use crate::store::conversions::{Channel, ConversionId};
 use crate::store::rows::{
     Compared, Filter, Filterable, Listed, Operator, Page, Query, Vocabulary, conditions,
 };
+use crate::store::{ReadTx, StoreError};
 
 const RECEIVED: &str = "received_ms";
 const TRANSACTION_ID: &str = "transaction_id";
@@ -139,7 +139,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Entry> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn list(connection: &Connection, query: &Query) -> Result<Listed<Entry>, StoreError> {
+pub fn list(connection: &ReadTx<'_>, query: &Query) -> Result<Listed<Entry>, StoreError> {
     let (condition, values) = condition(&query.filters);
     let count = format!("SELECT count(*) FROM postback WHERE {condition}");
     let total_count = connection
@@ -317,7 +317,7 @@ mod tests {
         ] {
             let (condition, values) = condition(&[filter(column, Operator::Equal, value)]);
             let sql = format!("EXPLAIN QUERY PLAN SELECT count(*) FROM postback WHERE {condition}");
-            let plan = move |connection: &Connection| {
+            let plan = move |connection: &ReadTx<'_>| {
                 let mut statement = connection.prepare(&sql)?;
                 let rows = statement.query_map(params_from_iter(&values), |row| row.get(3))?;
                 Ok::<Vec<String>, StoreError>(rows.collect::<Result<_, _>>()?)

@@ -1,10 +1,8 @@
 //! Postbacks that identify nothing, which anybody can send: what they take, and how they go.
 
-use rusqlite::Connection;
-
 use super::Postback;
 use crate::store::erasure::with_secure_delete;
-use crate::store::{StoreError, WriteTx};
+use crate::store::{ReadTx, StoreError, WriteTx};
 
 /// Rows that are removed at once.
 const AT_ONCE: u64 = 100;
@@ -24,7 +22,7 @@ pub struct Totals {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn totals(connection: &Connection) -> Result<Totals, StoreError> {
+pub fn totals(connection: &ReadTx<'_>) -> Result<Totals, StoreError> {
     let sql = "SELECT bytes, removed, dropped FROM unidentified_postbacks";
     let totals = connection.prepare_cached(sql)?.query_row([], |row| {
         Ok(Totals { bytes: row.get(0)?, removed: row.get(1)?, dropped: row.get(2)? })

@@ -6,11 +6,11 @@
 //! restart. A postback that waits behind another is looked at again when that one is decided.
 
 use coupon_shared::transaction_id::TransactionId;
+use rusqlite::OptionalExtension;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
-use rusqlite::{Connection, OptionalExtension};
 
 use super::{Postback, PostbackRow, read_row};
-use crate::store::{StoreError, WriteTx};
+use crate::store::{ReadTx, StoreError, WriteTx};
 
 /// Most postbacks that wait behind one. Those that come later are decided at once.
 pub const MAX_BEHIND: u64 = 1_000;
@@ -117,7 +117,7 @@ pub fn remove(tx: &WriteTx<'_>, number: u64) -> Result<(), StoreError> {
 /// Where the one found waits behind another, that other one is the answer. So all that wait behind
 /// one sale's click are looked at together when it is decided.
 pub fn blocker(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     keys: &[SequenceKey<'_>],
     number: Option<u64>,
 ) -> Result<Option<u64>, StoreError> {
@@ -142,14 +142,14 @@ pub fn blocker(
 }
 
 /// Whether one more postback may wait behind this one.
-pub fn has_room_behind(connection: &Connection, number: u64) -> Result<bool, StoreError> {
+pub fn has_room_behind(connection: &ReadTx<'_>, number: u64) -> Result<bool, StoreError> {
     let sql = "SELECT count(*) FROM postback_waiting WHERE behind = ?1";
     let behind: u64 = connection.prepare_cached(sql)?.query_row([number], |row| row.get(0))?;
     Ok(behind < MAX_BEHIND)
 }
 
 /// How many wait.
-pub fn count(connection: &Connection) -> Result<WaitingCounts, StoreError> {
+pub fn count(connection: &ReadTx<'_>) -> Result<WaitingCounts, StoreError> {
     let sql = "SELECT count(*), count(behind) FROM postback_waiting";
     let read =
         |row: &rusqlite::Row<'_>| Ok(WaitingCounts { all: row.get(0)?, behind: row.get(1)? });
@@ -160,7 +160,7 @@ pub fn count(connection: &Connection) -> Result<WaitingCounts, StoreError> {
 /// clicks of the same node and thread have come that were made then or later; or it cannot come any
 /// more, because all made until `passed_ms` have; or the postback before them is decided.
 pub fn ripe(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     passed_ms: u64,
     after: u64,
     limit: usize,
@@ -184,7 +184,7 @@ pub fn ripe(
 }
 
 /// The postback with this number, while it waits.
-pub fn get(connection: &Connection, number: u64) -> Result<Option<PostbackRow>, StoreError> {
+pub fn get(connection: &ReadTx<'_>, number: u64) -> Result<Option<PostbackRow>, StoreError> {
     let sql = format!(
         "SELECT number, {} FROM postback WHERE number = ?1 AND outcome = 'waits'",
         Postback::COLUMNS.join(",")

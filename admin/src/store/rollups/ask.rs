@@ -12,9 +12,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use foldhash::fast::RandomState;
-use rusqlite::Connection;
 
-use super::super::StoreError;
+use super::super::{ReadTx, StoreError};
 use super::pack::{Kind, Numbers, Pack, PackError};
 use super::shelf::{self, Resolution, Shelf};
 use super::{Dimension, Family, Ids, Measures, Question, SLOTS_PER_DAY, SLOTS_PER_HOUR, Source};
@@ -25,7 +24,7 @@ const LOOKED_THROUGH: usize = 8;
 const CODES_PER_PAGE: usize = 1 << 12;
 
 pub(super) fn ask(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     question: &Question,
     mut visit: impl FnMut(u64, &[u32], &str, &str, &Measures),
 ) -> Result<(), StoreError> {
@@ -46,7 +45,7 @@ pub(super) fn ask(
 }
 
 /// The slots of which anything is counted.
-fn known_slots(connection: &Connection) -> Result<Range<u64>, StoreError> {
+fn known_slots(connection: &ReadTx<'_>) -> Result<Range<u64>, StoreError> {
     let mut known: Option<Range<u64>> = None;
     for source in [Source::Clicks, Source::Conversions] {
         let shelf = Shelf { resolution: Resolution::Day, source, family: Family::Base };
@@ -153,7 +152,7 @@ impl<'q> Answer<'q> {
 
     fn read(
         &mut self,
-        connection: &Connection,
+        connection: &ReadTx<'_>,
         source: Source,
         part: &Part,
         is_full: &mut dyn FnMut(&mut Answer<'q>),

@@ -8,9 +8,7 @@
 
 use std::ops::Range;
 
-use rusqlite::Connection;
-
-use super::super::{StoreError, WriteTx};
+use super::super::{ReadTx, StoreError, WriteTx};
 use super::pack::{self, Pack, PackError};
 use super::{Family, SLOTS_PER_DAY, SLOTS_PER_HOUR, Source};
 
@@ -62,7 +60,7 @@ pub(super) fn add(
     Ok(())
 }
 
-fn has(connection: &Connection, shelf: Shelf, period: u64) -> Result<bool, StoreError> {
+fn has(connection: &ReadTx<'_>, shelf: Shelf, period: u64) -> Result<bool, StoreError> {
     let sql = "SELECT EXISTS (SELECT 1 FROM rollup_pack
          WHERE resolution = ?1 AND source = ?2 AND family = ?3 AND period = ?4)";
     let (resolution, source, family) = shelf.columns();
@@ -85,7 +83,7 @@ fn insert(
 }
 
 fn count(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     shelf: Shelf,
     period: u64,
     tier: u32,
@@ -138,7 +136,7 @@ fn join(
 
 /// Hands over the packs of an hour or a day.
 pub(super) fn read(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     shelf: Shelf,
     period: u64,
     mut each: impl FnMut(&Pack<'_>) -> Result<(), PackError>,
@@ -156,7 +154,7 @@ pub(super) fn read(
 }
 
 /// The periods that there are packs of, from the first to the last.
-pub(super) fn periods(connection: &Connection, shelf: Shelf) -> Result<Range<u64>, StoreError> {
+pub(super) fn periods(connection: &ReadTx<'_>, shelf: Shelf) -> Result<Range<u64>, StoreError> {
     let end = |of: &str| -> Result<Option<u64>, StoreError> {
         let sql = format!(
             "SELECT {of}(period) FROM rollup_pack

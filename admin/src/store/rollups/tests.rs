@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::pack::{Key, Kind, Numbers, Pack, PackBuilder, merge};
 use super::*;
-use crate::store::Store;
+use crate::store::{ReadTx, Store};
 
 /// 2026-06-15 00:00:00 UTC, a Monday.
 const MONDAY: u64 = 1_781_481_600_000 / SLOT_MS;
@@ -182,7 +182,7 @@ type Answered = BTreeMap<(u64, Vec<u32>, String, String), Measures>;
 
 async fn asked(store: &Store, question: &Question) -> Answered {
     let question = question.clone();
-    let ask = move |connection: &_| {
+    let ask = move |connection: &ReadTx<'_>| {
         let mut answered = Answered::new();
         ask(connection, &question, |slot, ids, value, currency, measures| {
             let key = (slot, ids.to_vec(), value.to_owned(), currency.to_owned());

@@ -5,10 +5,10 @@
 //! each other, so judging all rows of some codes is judging them exactly. Nothing here writes to the
 //! store, or needs its lock.
 
-use rusqlite::{Connection, Row};
+use rusqlite::Row;
 
-use super::super::StoreError;
 use super::super::meta::{self, Sequence};
+use super::super::{ReadTx, StagingTx, StoreError};
 use crate::catalog::BulkMode;
 
 /// Which rows are judged.
@@ -56,7 +56,11 @@ const UPDATED: &str = "INSERT INTO temp.staged_after
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn fill(connection: &Connection, mode: BulkMode, scope: Scope<'_>) -> Result<(), StoreError> {
+pub fn fill(
+    connection: &StagingTx<'_>,
+    mode: BulkMode,
+    scope: Scope<'_>,
+) -> Result<(), StoreError> {
     connection.execute_batch(TABLES)?;
     let within = match scope {
         Scope::All => "",
@@ -83,7 +87,7 @@ pub fn fill(connection: &Connection, mode: BulkMode, scope: Scope<'_>) -> Result
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn forget(connection: &Connection, scope: Scope<'_>) -> Result<(), StoreError> {
+pub fn forget(connection: &StagingTx<'_>, scope: Scope<'_>) -> Result<(), StoreError> {
     let within = match scope {
         Scope::All => "",
         Scope::Codes(_) => {
@@ -109,7 +113,7 @@ type References = [(u64, i64); 2];
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn seen(connection: &Connection) -> Result<Seen, StoreError> {
+pub fn seen(connection: &ReadTx<'_>) -> Result<Seen, StoreError> {
     let read = |sql| connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)));
     Ok(Seen {
         sequence: meta::read(connection)?.change_seq,
@@ -129,7 +133,7 @@ const MOST_CHANGED: usize = 10_000;
 /// # Errors
 /// When SQLite fails.
 pub fn changed_since(
-    connection: &Connection,
+    connection: &ReadTx<'_>,
     mode: BulkMode,
     seen: &Seen,
 ) -> Result<Option<Vec<String>>, StoreError> {
@@ -163,7 +167,7 @@ pub struct Unplaced {
 /// # Errors
 /// When SQLite fails, or what `each` answers.
 pub fn each_unplaced(
-    connection: &Connection,
+    connection: &StagingTx<'_>,
     scope: Scope<'_>,
     mut each: impl FnMut(Unplaced) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
@@ -195,7 +199,7 @@ type Pair = (u32, u32);
 /// # Errors
 /// When SQLite fails, or what `each` answers.
 pub fn each_missing_offer(
-    connection: &Connection,
+    connection: &StagingTx<'_>,
     each: impl FnMut(Pair) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let sql = "SELECT number, offer_id FROM temp.staged_after WHERE is_new_offer \
@@ -208,7 +212,7 @@ pub fn each_missing_offer(
 /// # Errors
 /// When SQLite fails, or what `each` answers.
 pub fn each_missing_affiliate(
-    connection: &Connection,
+    connection: &StagingTx<'_>,
     each: impl FnMut(Pair) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let sql = "SELECT number, affiliate_id FROM temp.staged_after WHERE is_new_owner \
@@ -221,7 +225,7 @@ pub fn each_missing_affiliate(
 /// # Errors
 /// When SQLite fails, or what `each` answers.
 pub fn each_selected_twice(
-    connection: &Connection,
+    connection: &StagingTx<'_>,
     each: impl FnMut(Pair) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let sql = "SELECT number, first FROM (SELECT number, min(number) OVER (PARTITION BY target) AS first \
@@ -234,7 +238,7 @@ pub fn each_selected_twice(
 /// # Errors
 /// When SQLite fails, or what `each` answers.
 pub fn each_repeated(
-    connection: &Connection,
+    connection: &StagingTx<'_>,
     each: impl FnMut(Pair) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let sql = "SELECT number, other FROM (SELECT a.number, (SELECT b.number FROM temp.staged_after b \
@@ -249,7 +253,7 @@ pub fn each_repeated(
 /// # Errors
 /// When SQLite fails, or what `each` answers.
 pub fn each_taken(
-    connection: &Connection,
+    connection: &StagingTx<'_>,
     each: impl FnMut(Pair) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let sql = "SELECT a.number, c.id FROM temp.staged_after a CROSS JOIN coupon_code c INDEXED BY coupon_code_folded_offer \
@@ -263,7 +267,7 @@ pub fn each_taken(
 /// # Errors
 /// When SQLite fails, or what `each` answers.
 pub fn each_ended_before_its_start(
-    connection: &Connection,
+    connection: &StagingTx<'_>,
     mut each: impl FnMut(u32) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let after = |column: &str| {
@@ -284,7 +288,7 @@ pub fn each_ended_before_its_start(
 /// # Errors
 /// When SQLite fails, or what `each` answers.
 pub fn each_other_kind(
-    connection: &Connection,
+    connection: &StagingTx<'_>,
     mut each: impl FnMut(u32) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let sql = "SELECT s.number FROM staged_row s CROSS JOIN temp.staged_after a ON a.folded = s.folded AND a.number = s.number \
@@ -311,7 +315,7 @@ pub struct Rival {
 /// # Errors
 /// When SQLite fails, or what `each` answers.
 pub fn each_rival(
-    connection: &Connection,
+    connection: &StagingTx<'_>,
     mut each: impl FnMut(Rival) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     connection.execute_batch(
@@ -341,7 +345,7 @@ pub fn each_rival(
 /// # Errors
 /// When SQLite fails, or what `each` answers.
 pub fn each_owned_by_another(
-    connection: &Connection,
+    connection: &StagingTx<'_>,
     each: impl FnMut(super::super::coupon_codes::Claim) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let sql = "SELECT x.number, s.code, x.owner, p.name FROM (SELECT a.number, (SELECT c.affiliate_id FROM coupon_code c \
@@ -361,7 +365,7 @@ pub fn each_owned_by_another(
 /// # Errors
 /// When SQLite fails, or what `each` answers.
 pub fn each_once_anothers(
-    connection: &Connection,
+    connection: &StagingTx<'_>,
     each: impl FnMut(super::super::coupon_codes::Claim) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let sql = "SELECT x.number, s.code, x.owner, p.name FROM (SELECT a.number, a.folded, a.affiliate_id, \
@@ -383,7 +387,7 @@ pub fn each_once_anothers(
 /// # Errors
 /// When SQLite fails, or what `each` answers.
 pub fn each_shaken(
-    connection: &Connection,
+    connection: &StagingTx<'_>,
     each: impl FnMut(Pair) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     connection.execute_batch(
@@ -396,7 +400,7 @@ pub fn each_shaken(
 }
 
 fn ask(
-    connection: &Connection,
+    connection: &StagingTx<'_>,
     sql: &str,
     mut each: impl FnMut(&Row<'_>) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
@@ -409,7 +413,7 @@ fn ask(
 }
 
 fn ask_pairs(
-    connection: &Connection,
+    connection: &StagingTx<'_>,
     sql: &str,
     mut each: impl FnMut(Pair) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
@@ -417,7 +421,7 @@ fn ask_pairs(
 }
 
 fn ask_claims(
-    connection: &Connection,
+    connection: &StagingTx<'_>,
     sql: &str,
     mut each: impl FnMut(super::super::coupon_codes::Claim) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {

@@ -4,9 +4,8 @@ use std::time::{Duration, Instant};
 
 use coupon_admin::config::Config;
 use coupon_admin::partner_postbacks::queue::{Approved, on_conversion};
-use coupon_admin::store::{WriteTx, connect_writer};
+use coupon_admin::store::connect_writer;
 use hmac::{Hmac, KeyInit, Mac};
-use rusqlite::TransactionBehavior;
 use serde_json::{Value, json};
 use sha2::Sha256;
 
@@ -37,9 +36,9 @@ fn conversion(number: u8) -> Approved<'static> {
 /// Like the conversion writer.
 fn approve(network: &Running, conversions: &[Approved<'_>]) {
     let mut connection = connect_writer(network.dir()).unwrap();
-    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
+    let tx = connection.begin_write().unwrap();
     for conversion in conversions {
-        on_conversion(&WriteTx::within(&tx), conversion).unwrap();
+        on_conversion(&tx, conversion).unwrap();
     }
     tx.commit().unwrap();
 }
@@ -350,7 +349,7 @@ async fn a_clock_that_was_set_back_holds_nothing_up() {
     approve(&network, &[conversion(1)]);
     let sql =
         "UPDATE pixel_delivery SET since_ms = since_ms + 86400000, due_ms = due_ms + 86400000";
-    connect_writer(network.dir()).unwrap().execute(sql, []).unwrap();
+    rusqlite::Connection::open(network.dir().join("admin.db")).unwrap().execute(sql, []).unwrap();
     until(&network, is("delivered")).await;
 }
 

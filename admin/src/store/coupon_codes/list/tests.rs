@@ -3,7 +3,7 @@
 use rusqlite::types::Value;
 
 use super::*;
-use crate::store::connect_writer;
+use crate::store::{ReadTx, open_writer};
 
 const ROWS: u32 = 30_000;
 
@@ -31,8 +31,8 @@ fn rows() -> Vec<Row> {
 }
 
 /// The rows, after some were edited and some were deleted.
-fn store(dir: &std::path::Path) -> (Connection, Vec<Row>) {
-    let connection = connect_writer(dir).unwrap();
+fn store(dir: &std::path::Path) -> (rusqlite::Connection, Vec<Row>) {
+    let connection = open_writer(dir).unwrap();
     connection.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA synchronous = OFF; BEGIN").unwrap();
     let sql = "INSERT INTO coupon_code (id, code, folded, offer_id, affiliate_id, status, time_created, time_saved, change_seq) \
                VALUES (?1, upper(?2), ?2, ?3, ?4, ?5, ?6, ?6, 1)";
@@ -148,7 +148,7 @@ fn every_page_is_the_one_that_sorting_all_rows_gives() {
             for (number, size) in [(1, 50), (2, 7), (60, 100), (120, 200), (4_000_000, 2000)] {
                 let page = Some(Page { number, size });
                 let query = Query { filters: filters.clone(), sort: Some(sort), page };
-                let selected = select(&connection, &query).unwrap();
+                let selected = select(&ReadTx::within(&connection), &query).unwrap();
                 let from = expected.len().min((number as usize - 1) * size as usize);
                 let to = expected.len().min(from + size as usize);
                 assert_eq!(selected.ids, expected[from..to], "{query:?}");

@@ -1,0 +1,254 @@
+//! Transactions as types: [`ReadTx`] for functions that read, [`WriteTx`] for functions that change
+//! the store, [`StagingTx`] for functions that change a staged file.
+//!
+//! None of them hands the SQLite connection to code outside the store, so all SQL stays below this
+//! module.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use rusqlite::{CachedStatement, Connection, Params, Row, Statement, TransactionBehavior};
+
+use super::StoreError;
+use super::origin::{Actor, Origin};
+
+/// An open transaction that only reads: all its queries see one state of the store.
+pub struct ReadTx<'c> {
+    connection: &'c Connection,
+}
+
+impl<'c> ReadTx<'c> {
+    /// `connection` must be inside a transaction.
+    pub(in crate::store) fn within(connection: &'c Connection) -> ReadTx<'c> {
+        ReadTx { connection }
+    }
+
+    pub(in crate::store) fn prepare(&self, sql: &str) -> rusqlite::Result<Statement<'c>> {
+        self.connection.prepare(sql)
+    }
+
+    pub(in crate::store) fn prepare_cached(
+        &self,
+        sql: &str,
+    ) -> rusqlite::Result<CachedStatement<'c>> {
+        self.connection.prepare_cached(sql)
+    }
+
+    pub(in crate::store) fn query_row<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        self.connection.query_row(sql, params, read)
+    }
+
+    /// The connection itself, for tests that look at or change rows by their own SQL.
+    #[cfg(test)]
+    pub(crate) fn raw_connection(&self) -> &'c Connection {
+        self.connection
+    }
+}
+
+/// An open write transaction. A function that takes one may change rows; a function that takes a
+/// [`ReadTx`] may not.
+pub struct WriteTx<'c> {
+    read: ReadTx<'c>,
+    now: i64,
+    origin: Arc<Origin>,
+}
+
+impl<'c> WriteTx<'c> {
+    /// `connection` must be inside a write transaction that began at `now`, in Unix seconds.
+    pub(in crate::store) fn within(
+        connection: &'c Connection,
+        now: i64,
+        origin: Arc<Origin>,
+    ) -> WriteTx<'c> {
+        WriteTx { read: ReadTx::within(connection), now, origin }
+    }
+
+    /// The user or program that the write acts for.
+    #[must_use]
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Start of the transaction in Unix seconds: the one time that all its rows carry.
+    #[must_use]
+    pub fn now(&self) -> i64 {
+        self.now
+    }
+
+    /// The staged file that is attached to the same connection, to be changed with the store.
+    #[must_use]
+    pub fn staging(&self) -> StagingTx<'c> {
+        StagingTx { read: ReadTx::within(self.read.connection) }
+    }
+
+    pub(in crate::store) fn execute(
+        &self,
+        sql: &str,
+        params: impl Params,
+    ) -> rusqlite::Result<usize> {
+        self.read.connection.execute(sql, params)
+    }
+
+    pub(in crate::store) fn execute_batch(&self, sql: &str) -> rusqlite::Result<()> {
+        self.read.connection.execute_batch(sql)
+    }
+
+    pub(in crate::store) fn last_insert_rowid(&self) -> i64 {
+        self.read.connection.last_insert_rowid()
+    }
+}
+
+impl<'c> Deref for WriteTx<'c> {
+    type Target = ReadTx<'c>;
+
+    fn deref(&self) -> &ReadTx<'c> {
+        &self.read
+    }
+}
+
+/// An open transaction that changes the attached staged file and temporary tables, and only reads
+/// the store.
+pub struct StagingTx<'c> {
+    read: ReadTx<'c>,
+}
+
+impl StagingTx<'_> {
+    pub(in crate::store) fn execute(
+        &self,
+        sql: &str,
+        params: impl Params,
+    ) -> rusqlite::Result<usize> {
+        self.read.connection.execute(sql, params)
+    }
+
+    pub(in crate::store) fn execute_batch(&self, sql: &str) -> rusqlite::Result<()> {
+        self.read.connection.execute_batch(sql)
+    }
+}
+
+impl<'c> Deref for StagingTx<'c> {
+    type Target = ReadTx<'c>;
+
+    fn deref(&self) -> &ReadTx<'c> {
+        &self.read
+    }
+}
+
+/// A transaction of a [`DedicatedConnection`]. It is rolled back unless [`OpenTransaction::commit`]
+/// is called.
+pub struct OpenTransaction<'c, T> {
+    view: T,
+    transaction: rusqlite::Transaction<'c>,
+}
+
+impl<'c, T> OpenTransaction<'c, T> {
+    fn begin(
+        connection: &'c Connection,
+        behavior: TransactionBehavior,
+        view: impl FnOnce(&'c Connection) -> T,
+    ) -> Result<OpenTransaction<'c, T>, StoreError> {
+        let transaction = rusqlite::Transaction::new_unchecked(connection, behavior)?;
+        Ok(OpenTransaction { view: view(connection), transaction })
+    }
+
+    /// Commits; a write transaction is then durable.
+    ///
+    /// # Errors
+    /// When SQLite cannot commit; the transaction is then rolled back.
+    pub fn commit(self) -> Result<(), StoreError> {
+        Ok(self.transaction.commit()?)
+    }
+}
+
+impl<T> Deref for OpenTransaction<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.view
+    }
+}
+
+/// A connection of its own, for work that does not go through the writer's thread: the command line,
+/// imports and uploads. It has one transaction at a time.
+pub struct DedicatedConnection {
+    connection: Connection,
+}
+
+impl DedicatedConnection {
+    pub(in crate::store) fn new(connection: Connection) -> DedicatedConnection {
+        DedicatedConnection { connection }
+    }
+
+    /// Begins to read one state of the store.
+    ///
+    /// # Errors
+    /// When another transaction of this connection is open.
+    pub fn begin_read(&self) -> Result<OpenTransaction<'_, ReadTx<'_>>, StoreError> {
+        let behavior = TransactionBehavior::Deferred;
+        OpenTransaction::begin(&self.connection, behavior, ReadTx::within)
+    }
+
+    /// Begins to change the attached staged file; does not take the store's write lock.
+    ///
+    /// # Errors
+    /// When another transaction of this connection is open.
+    pub fn begin_staging(&mut self) -> Result<OpenTransaction<'_, StagingTx<'_>>, StoreError> {
+        OpenTransaction::begin(&self.connection, TransactionBehavior::Deferred, |connection| {
+            StagingTx { read: ReadTx::within(connection) }
+        })
+    }
+
+    /// Takes the store's write lock for the command line; waits for it for 60 s at most.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] after that time.
+    pub fn begin_write(&mut self) -> Result<OpenTransaction<'_, WriteTx<'_>>, StoreError> {
+        self.begin_write_as(Origin::of(Actor::CommandLine))
+    }
+
+    /// As [`DedicatedConnection::begin_write`], for `origin`.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn begin_write_as(
+        &mut self,
+        origin: Arc<Origin>,
+    ) -> Result<OpenTransaction<'_, WriteTx<'_>>, StoreError> {
+        OpenTransaction::begin(&self.connection, TransactionBehavior::Immediate, |connection| {
+            // Read under the lock: rows of a later transaction never carry an earlier time.
+            WriteTx::within(connection, jiff::Timestamp::now().as_second(), origin)
+        })
+    }
+
+    pub(in crate::store) fn execute(
+        &self,
+        sql: &str,
+        params: impl Params,
+    ) -> rusqlite::Result<usize> {
+        self.connection.execute(sql, params)
+    }
+
+    pub(in crate::store) fn execute_batch(&self, sql: &str) -> rusqlite::Result<()> {
+        self.connection.execute_batch(sql)
+    }
+
+    pub(in crate::store) fn query_row<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        self.connection.query_row(sql, params, read)
+    }
+
+    /// The connection itself, for tests that look at or change rows by their own SQL.
+    #[cfg(test)]
+    pub(crate) fn raw_connection(&self) -> &Connection {
+        &self.connection
+    }
+}
