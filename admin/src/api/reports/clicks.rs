@@ -8,14 +8,13 @@ use serde::Serialize;
 
 use super::body::report_body;
 use super::output::{not_written, send_csv};
-use super::paging::PagingParameters;
+use super::paging::{PagingParameters, page_answer};
 use super::request::{PartnerViewer, ReportRequest};
 use super::rows::{ClickObject, PartnerClickObject};
 use crate::api::answer::Paging;
 use crate::api::error::ApiError;
 use crate::api::state::Network;
 use crate::reports::clicks::{ClickKind, ClickReader, FoundClicks, ReportedClick, write_csv};
-use crate::reports::paging::PageInfo;
 use crate::reports::view::Viewer;
 
 report_body! {
@@ -43,7 +42,7 @@ macro_rules! click_stream {
                 $name {
                     clicks: clicks.map(|click| $object::new(network, click)).collect(),
                     incomplete_results: found.is_incomplete,
-                    paging: found.page.map(paging),
+                    paging: found.page.map(page_answer),
                 }
             }
         }
@@ -51,10 +50,6 @@ macro_rules! click_stream {
 }
 click_stream!(Stream of ClickObject as ClickStream);
 click_stream!(PartnerStream of PartnerClickObject as PartnerClickStream);
-
-pub(super) fn paging(info: PageInfo) -> Paging {
-    Paging::new(info.page, info.total_count)
-}
 
 /// The newest clicks of at most 14 days, 10,000 at most, or a page of them.
 #[utoipa::path(post, path = "/reporting/clicks/stream", params(PagingParameters), request_body = StreamRequest, responses((status = 200, content((Stream = "application/json"), (String = "text/csv")))))]

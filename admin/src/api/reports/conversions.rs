@@ -8,9 +8,8 @@ use coupon_shared::transaction_id::TransactionId;
 use serde::Serialize;
 
 use super::body::report_body;
-use super::clicks::paging;
 use super::output::send_csv;
-use super::paging::PagingParameters;
+use super::paging::{PagingParameters, page_answer};
 use super::request::{PartnerViewer, ReportRequest};
 use super::rows::{ConversionObject, PartnerConversionObject};
 use crate::api::answer::Paging;
@@ -202,14 +201,14 @@ fn json(network: Network, found: FoundConversions) -> Result<Response, ApiError>
     let FoundConversions { conversions, page, is_incomplete } = found;
     let conversions = conversions.into_iter();
     let conversions = conversions.map(|row| ConversionObject::new(network, row)).collect();
-    Ok(match page.map(paging) {
+    Ok(match page.map(page_answer) {
         Some(paging) => Json(Report { conversions, paging }).into_response(),
         None => Json(Stream { conversions, incomplete_results: is_incomplete }).into_response(),
     })
 }
 
 fn partner_json(network: Network, found: FoundConversions) -> Result<Response, ApiError> {
-    let paging = found.page.map(paging).ok_or_else(ApiError::inside)?;
+    let paging = found.page.map(page_answer).ok_or_else(ApiError::inside)?;
     let conversions = found.conversions.into_iter();
     let conversions = conversions.map(|row| PartnerConversionObject::new(network, row)).collect();
     Ok(Json(PartnerReport { conversions, paging }).into_response())

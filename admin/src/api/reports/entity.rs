@@ -6,9 +6,8 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use super::body::report_body;
-use super::clicks::paging;
 use super::output::{not_written, send_csv};
-use super::paging::PagingParameters;
+use super::paging::{PagingParameters, page_answer};
 use super::request::{PartnerViewer, ReportRequest};
 use super::rows::{NetworkReporting, PartnerReporting};
 use crate::api::answer::Paging;
@@ -159,7 +158,7 @@ impl<R: From<Sums> + utoipa::ToSchema> EntityReport<R> {
             summary: table.summary().into(),
             currencies: table.currencies_with_money.clone(),
             incomplete_results: table.is_incomplete,
-            paging: table.page.map(paging),
+            paging: table.page.map(page_answer),
         }
     }
 }

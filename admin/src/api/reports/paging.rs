@@ -1,4 +1,4 @@
-//! Order and page as parameters of the address, as Everflow's clients send them.
+//! Order and page as parameters of the address, as Everflow's clients send them; pages in answers.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -6,10 +6,11 @@ use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 
+use crate::api::answer::Paging;
 use crate::api::error::ApiError;
 use crate::api::request;
 use crate::api::schema::parameter;
-use crate::reports::paging::{MAX_PAGE_SIZE, PagingQuery};
+use crate::reports::paging::{MAX_PAGE_SIZE, PageInfo, PagingQuery};
 
 /// The parameters of the address. They take precedence over the fields of the body.
 #[derive(Debug, Default)]
@@ -78,4 +79,8 @@ impl PagingParameters {
             page_size: address.page_size.or(body.page_size),
         }
     }
+}
+
+pub(super) fn page_answer(info: PageInfo) -> Paging {
+    Paging::new(info.page, info.total_count)
 }

@@ -92,13 +92,12 @@ impl Api {
         let uploads =
             Uploads::open(store.clone(), publisher.clone(), disk.clone(), bounds).await.unwrap();
         let intake = click_ingest::start(store.clone(), archive.clone(), client(), stop.clone());
-        let (clicked, ingest_inputs) = (intake.clone(), (store.clone(), archive.clone()));
         let state = AppState {
             disk,
             postbacks: crate::conversions::postback_ingest::start(
-                ingest_inputs.0,
-                ingest_inputs.1,
-                clicked,
+                store.clone(),
+                archive.clone(),
+                intake.clone(),
                 client(),
                 1,
                 crate::conversions::postback_ingest::Bounds {
