@@ -87,6 +87,7 @@ pub fn create<T: Editable>(tx: &WriteTx<'_>, object: &T) -> Result<Saved<Stored<
     object.check(tx, None)?;
     let id = rows::insert(tx, object)?;
     let sequence = next_sequence::<T>(tx)?;
+    // Read back, because the store sets times and ids of entries, and normalises URLs.
     let now = existing::<T>(tx, id)?;
     audit::record_created(tx, T::TABLE, id, &now.object)?;
     Ok(Saved { now, sequence })
@@ -115,6 +116,7 @@ pub fn change_or_remove<T: Editable>(
     removal: Removal,
 ) -> Result<Saved<Stored<T>>, EditError> {
     let before = existing::<T>(tx, id)?;
+    // Before the body is read, so that a stale edit is 412 even if its body is invalid.
     check_if_match(tx, T::NAME, id, before.times.revision)?;
     let mut object: T = change.apply(&before.object, T::READ_ONLY_FIELDS)?;
     let is_removal = object.take_removal(&before.object);

@@ -152,7 +152,7 @@ impl EditOptions for ReissueOptions {
     }
 }
 
-/// Creates all codes of an array, or none.
+/// Creates all codes of an array, or no code.
 #[utoipa::path(post, path = "/couponcodes/bulk", params(Wait), request_body = Vec<CouponCodeEdit>, responses((status = 200, body = CodeList)))]
 async fn create_bulk(
     State(edits): State<Edits>,

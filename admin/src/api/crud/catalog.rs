@@ -12,8 +12,7 @@ use crate::keys::Role;
 use crate::store::rows::{self, Listed, Query, Stored};
 use crate::store::{ReadTx, StoreError, WriteTx};
 
-/// An object of the catalog, which the store keeps as one row and `edit` edits in the same way for
-/// all types.
+/// An object of the catalog: stored as a single row, and edited in the same way for all types.
 pub(crate) trait CatalogResource: Editable + Resource + Serialize + Send + 'static {
     /// See [`CrudResource::Rules`].
     type Rules: FromRef<AppState> + Send + 'static;
@@ -25,8 +24,7 @@ pub(crate) trait CatalogResource: Editable + Resource + Serialize + Send + 'stat
     /// See [`CrudResource::LIST`].
     const LIST: ListSpec;
 
-    /// Refuses a state that the rows alone do not rule out. `before` is absent for creations and
-    /// restorations.
+    /// Refuses states by rules outside the store. `before` is absent for creations and restorations.
     fn check_saved(
         _rules: &Self::Rules,
         _before: Option<&Self>,
@@ -35,10 +33,10 @@ pub(crate) trait CatalogResource: Editable + Resource + Serialize + Send + 'stat
         Ok(())
     }
 
-    /// Clears the fields that only admin keys may read.
+    /// Clears the fields that are secret from other than admin keys.
     fn clear_secrets(&mut self) {}
 
-    /// Fills fields that follow from others.
+    /// Fills derived fields.
     fn fill_derived(&mut self) {}
 
     /// Remarks about a saved object, such as macros that stay empty.
@@ -46,7 +44,7 @@ pub(crate) trait CatalogResource: Editable + Resource + Serialize + Send + 'stat
         Vec::new()
     }
 
-    /// Adds the related objects that the request names.
+    /// Adds the related objects from the request.
     fn add_relationships(
         _connection: &ReadTx<'_>,
         _network: Network,

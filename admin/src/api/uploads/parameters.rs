@@ -102,7 +102,7 @@ impl IntoParams for CommitParameters {
     }
 }
 
-/// The ids of an upload and of one of its rows. A path with anything but numbers is 404.
+/// The ids of an upload and of a row. A path with other segments than numbers is 404.
 pub(super) struct RowPath {
     pub(super) upload: u32,
     pub(super) row: u32,
