@@ -58,7 +58,7 @@ impl Operation {
     }
 
     pub(super) fn get<H: Handler<A, AppState>, A: 'static>(self, path: &str, handler: H) -> Routes {
-        self.route(path, HttpMethod::Get, MethodRouter::new().get(handler))
+        self.declare(path, HttpMethod::Get, MethodRouter::new().get(handler))
     }
 
     pub(super) fn post<H: Handler<A, AppState>, A: 'static>(
@@ -66,11 +66,11 @@ impl Operation {
         path: &str,
         handler: H,
     ) -> Routes {
-        self.route(path, HttpMethod::Post, MethodRouter::new().post(handler))
+        self.declare(path, HttpMethod::Post, MethodRouter::new().post(handler))
     }
 
     pub(super) fn put<H: Handler<A, AppState>, A: 'static>(self, path: &str, handler: H) -> Routes {
-        self.route(path, HttpMethod::Put, MethodRouter::new().put(handler))
+        self.declare(path, HttpMethod::Put, MethodRouter::new().put(handler))
     }
 
     pub(super) fn patch<H: Handler<A, AppState>, A: 'static>(
@@ -78,7 +78,7 @@ impl Operation {
         path: &str,
         handler: H,
     ) -> Routes {
-        self.route(path, HttpMethod::Patch, MethodRouter::new().patch(handler))
+        self.declare(path, HttpMethod::Patch, MethodRouter::new().patch(handler))
     }
 
     pub(super) fn delete<H: Handler<A, AppState>, A: 'static>(
@@ -86,10 +86,10 @@ impl Operation {
         path: &str,
         handler: H,
     ) -> Routes {
-        self.route(path, HttpMethod::Delete, MethodRouter::new().delete(handler))
+        self.declare(path, HttpMethod::Delete, MethodRouter::new().delete(handler))
     }
 
-    fn route(self, path: &str, method: HttpMethod, handlers: MethodRouter<AppState>) -> Routes {
+    fn declare(self, path: &str, method: HttpMethod, handlers: MethodRouter<AppState>) -> Routes {
         let mut paths = Paths::new();
         paths.paths.insert(path.to_owned(), PathItem::new(method, self.builder));
         (self.schemas, paths, handlers)
