@@ -98,11 +98,11 @@ pub struct ProxiedStream<T> {
     stream: T,
     client: ProxiedClient,
     counters: Arc<ProxyCounters>,
-    stage: Stage,
+    stage: HeaderStage,
 }
 
 #[derive(Debug)]
-enum Stage {
+enum HeaderStage {
     /// The header's bytes so far.
     Header(Vec<u8>),
     /// The bytes read together with the header, and the position of the next one to hand on.
@@ -115,14 +115,14 @@ enum Stage {
 
 impl<T: AsyncRead + Unpin> ProxiedStream<T> {
     fn new(stream: T, client: ProxiedClient, counters: Arc<ProxyCounters>) -> ProxiedStream<T> {
-        let stage = Stage::Header(Vec::new());
+        let stage = HeaderStage::Header(Vec::new());
         ProxiedStream { stream, client, counters, stage }
     }
 
     /// Reads until the header is complete. A client may also disconnect without sending a byte, as
     /// a port check does.
     fn poll_header(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Stage::Header(bytes) = &mut self.stage {
+        while let HeaderStage::Header(bytes) = &mut self.stage {
             let held = bytes.len();
             let came = ready!(poll_more(&mut self.stream, cx, bytes))?;
             match header::read(bytes) {
@@ -130,19 +130,21 @@ impl<T: AsyncRead + Unpin> ProxiedStream<T> {
                     if let Some(client) = client {
                         self.client.0.set(client.to_canonical());
                     }
-                    self.stage = Stage::Rest(std::mem::take(bytes), len);
+                    self.stage = HeaderStage::Rest(std::mem::take(bytes), len);
                 }
                 Ok(None) if came > 0 => {}
                 // The end of the stream before any byte: no error, as in a port check.
-                Ok(None) if held == 0 => self.stage = Stage::Through,
+                Ok(None) if held == 0 => self.stage = HeaderStage::Through,
                 Ok(None) | Err(NotAProxyHeader) => {
                     self.counters.malformed.add_one();
-                    self.stage = Stage::Refused;
+                    self.stage = HeaderStage::Refused;
                 }
             }
         }
         Poll::Ready(match self.stage {
-            Stage::Refused => Err(io::Error::new(io::ErrorKind::InvalidData, NotAProxyHeader)),
+            HeaderStage::Refused => {
+                Err(io::Error::new(io::ErrorKind::InvalidData, NotAProxyHeader))
+            }
             _ => Ok(()),
         })
     }
@@ -169,7 +171,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for ProxiedStream<T> {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         ready!(this.poll_header(cx))?;
-        if let Stage::Rest(bytes, from) = &mut this.stage {
+        if let HeaderStage::Rest(bytes, from) = &mut this.stage {
             let rest = &bytes[*from..];
             let piece = &rest[..rest.len().min(buf.remaining())];
             buf.put_slice(piece);
@@ -177,7 +179,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for ProxiedStream<T> {
             // If nothing was left behind the header, the stream answers.
             let has_given = !piece.is_empty();
             if *from == bytes.len() {
-                this.stage = Stage::Through;
+                this.stage = HeaderStage::Through;
             }
             if has_given {
                 return Poll::Ready(Ok(()));

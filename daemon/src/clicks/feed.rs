@@ -73,7 +73,7 @@ struct FeedPosition {
 }
 
 /// An answer under construction.
-struct Collected<'a> {
+struct AnswerBuilder<'a> {
     cursor: &'a Cursor,
     /// The last sequence of each stream in `blocks`.
     given: HashMap<StreamId, u64>,
@@ -99,7 +99,7 @@ impl Feed {
         max_bytes: usize,
     ) -> Result<FeedAnswer, FeedError> {
         let mut position = self.position.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut collected = Collected {
+        let mut builder = AnswerBuilder {
             cursor,
             given: HashMap::new(),
             blocks: Vec::new(),
@@ -107,11 +107,11 @@ impl Feed {
             is_full: false,
         };
         self.position_front(&mut position, cursor)?;
-        self.walk(&mut position, &mut collected)?;
-        if !collected.is_full {
-            self.add_what_only_the_store_has(&mut collected);
+        self.walk(&mut position, &mut builder)?;
+        if !builder.is_full {
+            self.add_what_only_the_store_has(&mut builder);
         }
-        Ok(FeedAnswer { blocks: collected.blocks, oldest_incarnation: self.oldest_incarnation() })
+        Ok(FeedAnswer { blocks: builder.blocks, oldest_incarnation: self.oldest_incarnation() })
     }
 
     fn position_front(
@@ -138,21 +138,21 @@ impl Feed {
     fn walk(
         &self,
         position: &mut FeedPosition,
-        collected: &mut Collected<'_>,
+        builder: &mut AnswerBuilder<'_>,
     ) -> Result<(), FeedError> {
         let Some(front) = &mut position.front else { return Ok(()) };
         let mut reader = front.clone();
         let mut covered_to = reader.next_sequence();
         let mut all_covered = true;
-        while !collected.is_full {
+        while !builder.is_full {
             let sequence = match reader.next_frame() {
                 Ok(None) => break,
                 Ok(Some(frame)) => {
                     if let Ok(block) = Block::parse(frame.payload)
-                        && !collected.covers(&block)
+                        && !builder.covers(&block)
                     {
                         all_covered = false;
-                        self.add(&block, collected);
+                        self.add(&block, builder);
                     }
                     frame.sequence
                 }
@@ -176,35 +176,35 @@ impl Feed {
         Ok(())
     }
 
-    fn add(&self, block: &Block<'_>, collected: &mut Collected<'_>) {
+    fn add(&self, block: &Block<'_>, builder: &mut AnswerBuilder<'_>) {
         let stream = block.stream();
-        let next = collected.known(stream) + 1;
+        let next = builder.known(stream) + 1;
         if block.first_sequence() > next {
             if !self.state.stored().is_known {
                 // The module header says why the answer must not contain later blocks of this
                 // stream.
-                collected.hold_back(stream);
+                builder.hold_back(stream);
                 return;
             }
             let missing = next..=block.first_sequence() - 1;
-            if !self.add_history(stream, missing, collected) {
-                return collected.hold_back(stream);
+            if !self.add_history(stream, missing, builder) {
+                return builder.hold_back(stream);
             }
         }
-        if !collected.is_full && collected.has_room_for(block) {
-            collected.push(block);
+        if !builder.is_full && builder.has_room_for(block) {
+            builder.push(block);
         }
     }
 
-    fn add_what_only_the_store_has(&self, collected: &mut Collected<'_>) {
+    fn add_what_only_the_store_has(&self, builder: &mut AnswerBuilder<'_>) {
         let stored: Vec<(StreamId, u64)> = {
             let stored = self.state.stored();
-            let unknown = stored.last.iter().filter(|(s, last)| collected.known(**s) < **last);
+            let unknown = stored.last.iter().filter(|(s, last)| builder.known(**s) < **last);
             unknown.map(|(stream, last)| (*stream, *last)).collect()
         };
         for (stream, last) in stored {
-            let missing = collected.known(stream) + 1..=last;
-            if collected.is_full || !self.add_history(stream, missing, collected) {
+            let missing = builder.known(stream) + 1..=last;
+            if builder.is_full || !self.add_history(stream, missing, builder) {
                 return;
             }
         }
@@ -215,9 +215,9 @@ impl Feed {
         &self,
         stream: StreamId,
         missing: std::ops::RangeInclusive<u64>,
-        collected: &mut Collected<'_>,
+        builder: &mut AnswerBuilder<'_>,
     ) -> bool {
-        let max_bytes = collected.max_bytes.saturating_sub(collected.blocks.len()).max(1);
+        let max_bytes = builder.max_bytes.saturating_sub(builder.blocks.len()).max(1);
         let (answer, answered) = mpsc::channel();
         let question = HistoryQuestion { stream, sequences: missing, max_bytes, answer };
         if self.history.send(question).is_err() {
@@ -227,9 +227,9 @@ impl Feed {
             return false;
         };
         for block in blocks(&found).flatten() {
-            collected.push(&block);
+            builder.push(&block);
         }
-        collected.is_full |= collected.blocks.len() >= collected.max_bytes;
+        builder.is_full |= builder.blocks.len() >= builder.max_bytes;
         true
     }
 
@@ -243,7 +243,7 @@ impl Feed {
     }
 }
 
-impl Collected<'_> {
+impl AnswerBuilder<'_> {
     fn known(&self, stream: StreamId) -> u64 {
         let given = self.given.get(&stream).copied().unwrap_or(0);
         given.max(self.cursor.last(&stream))

@@ -158,7 +158,7 @@ impl StoreThread {
         if !self.is_scanned {
             self.scan_days()?;
         }
-        let more = self.follow()?;
+        let more = self.follow_wal()?;
         let is_ending = !more && self.setup.state.phase() != Phase::Running;
         if is_ending || self.last_sync.elapsed() >= SYNC_INTERVAL {
             self.sync()?;
@@ -193,7 +193,7 @@ impl StoreThread {
     }
 
     /// Inserts the next blocks of the WAL; true if there are more.
-    fn follow(&mut self) -> Result<bool, StoreError> {
+    fn follow_wal(&mut self) -> Result<bool, StoreError> {
         for _ in 0..ROUND_BLOCKS {
             let (frame, bytes) = match self.reader.next_frame() {
                 Ok(Some(frame)) => (frame.sequence, frame.payload.to_vec()),

@@ -44,7 +44,7 @@ use super::unlogged::UnloggedLedger;
 use commit_scheduler::{CommitScheduler, Tick};
 use miss_writes::MissWrites;
 use packer::{Batch, MAX_BATCH_BLOCKS, Packer};
-use ring_source::{End, RingSource};
+use ring_source::{RingEnd, RingSource};
 
 /// Blocks are far shorter; this bounds the length of a valid frame.
 const MAX_FRAME_BYTES: u32 = 1 << 20;
@@ -336,7 +336,7 @@ impl ClickLogThread {
         let state = &self.setup.state;
         for source in &mut self.live {
             let mut lost = source.release();
-            if let Some(End::Damaged(damage)) = source.end.take() {
+            if let Some(RingEnd::Damaged(damage)) = source.end.take() {
                 let stream = source.stream();
                 tracing::error!(?stream, %damage, "click ring damaged; skipping its unread clicks");
                 lost += source.give_up_unread();
@@ -354,8 +354,8 @@ impl ClickLogThread {
             let Some(end) = source.end.take() else { return true };
             let done = ledger.set(source.stream(), source.ring().gauge().unlogged());
             let done = done.and_then(|()| match end {
-                End::Empty => std::fs::remove_file(source.ring().path()),
-                End::Damaged(damage) => {
+                RingEnd::Empty => std::fs::remove_file(source.ring().path()),
+                RingEnd::Damaged(damage) => {
                     let aside = set_aside(source.ring().path(), "damaged")?;
                     report_set_aside(state, &aside, &damage.to_string());
                     Ok(())

@@ -19,7 +19,7 @@ const MAX_PAIRS: usize = 200;
 
 /// The identifying values of a postback.
 #[derive(Debug, Default)]
-struct Named {
+struct IdentifyingValues {
     codes: Vec<String>,
     transaction_ids: Vec<TransactionId>,
     offers: Vec<u32>,
@@ -33,15 +33,15 @@ pub(super) fn names_something_usable(
     body: &[u8],
     unix_seconds: i64,
 ) -> bool {
-    let named = Named::in_message(query, body);
+    let named = IdentifyingValues::in_message(query, body);
     named.has_genuine_id(index)
         || named.has_usable_code(index, unix_seconds)
         || named.has_usable_pair(index, unix_seconds)
 }
 
-impl Named {
-    fn in_message(query: &[u8], body: &[u8]) -> Named {
-        let mut named = Named::default();
+impl IdentifyingValues {
+    fn in_message(query: &[u8], body: &[u8]) -> IdentifyingValues {
+        let mut named = IdentifyingValues::default();
         named.read_form(query);
         let body = body.trim_ascii();
         if body.starts_with(b"{") {
@@ -58,7 +58,7 @@ impl Named {
             let mut halves = pair.splitn(2, |byte| *byte == b'=');
             let (name, value) = (halves.next(), halves.next());
             if let Some((name, value)) = name.zip(value) {
-                self.read_pair(&decoded(name), &decoded(value));
+                self.read_pair(&decode_form_text(name), &decode_form_text(value));
             }
         }
     }
@@ -114,7 +114,7 @@ impl Named {
 }
 
 /// Decodes a form's text: `+` is a space.
-fn decoded(text: &[u8]) -> String {
+fn decode_form_text(text: &[u8]) -> String {
     let spaced: Vec<u8> = text.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
     percent_decode(&spaced).decode_utf8_lossy().into_owned()
 }
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     fn named(query: &str, body: &str) -> (Vec<String>, usize, Vec<u32>, Vec<u32>) {
-        let named = Named::in_message(query.as_bytes(), body.as_bytes());
+        let named = IdentifyingValues::in_message(query.as_bytes(), body.as_bytes());
         (named.codes, named.transaction_ids.len(), named.offers, named.partners)
     }
 

@@ -34,11 +34,11 @@ pub(super) enum Purpose {
 /// The budgets and their reserved bytes.
 #[derive(Debug)]
 pub(super) struct MemoryBudget {
-    areas: [Area; 3],
+    budgets: [PurposeBudget; 3],
 }
 
 #[derive(Debug)]
-struct Area {
+struct PurposeBudget {
     max_bytes: usize,
     taken: AtomicUsize,
     taken_by: PerAddress<AtomicUsize>,
@@ -59,18 +59,18 @@ pub(super) struct Reservation {
 
 impl Default for MemoryBudget {
     fn default() -> MemoryBudget {
-        let area = |max_bytes| Area {
+        let budget = |max_bytes| PurposeBudget {
             max_bytes,
             taken: AtomicUsize::new(0),
             taken_by: PerAddress::new(SHARES),
         };
-        MemoryBudget { areas: MAX_BYTES.map(area) }
+        MemoryBudget { budgets: MAX_BYTES.map(budget) }
     }
 }
 
 impl MemoryBudget {
-    fn area(&self, purpose: Purpose) -> &Area {
-        let [small, large, postbacks] = &self.areas;
+    fn budget_for(&self, purpose: Purpose) -> &PurposeBudget {
+        let [small, large, postbacks] = &self.budgets;
         match purpose {
             Purpose::SmallBody => small,
             Purpose::LargeBody => large,
@@ -90,10 +90,10 @@ impl Reservation {
 
     /// Reserves more bytes.
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), BudgetExceeded> {
-        let area = self.budget.area(self.purpose);
-        let share = area.taken_by.get(self.address);
-        take(share, bytes, area.max_bytes / SHARE)?;
-        if let Err(exceeded) = take(&area.taken, bytes, area.max_bytes) {
+        let budget = self.budget.budget_for(self.purpose);
+        let share = budget.taken_by.get(self.address);
+        take(share, bytes, budget.max_bytes / SHARE)?;
+        if let Err(exceeded) = take(&budget.taken, bytes, budget.max_bytes) {
             // The share was taken above and must be returned.
             share.fetch_sub(bytes, Ordering::AcqRel);
             return Err(exceeded);
@@ -111,9 +111,9 @@ fn take(taken: &AtomicUsize, bytes: usize, max_bytes: usize) -> Result<(), Budge
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        let area = self.budget.area(self.purpose);
-        area.taken_by.get(self.address).fetch_sub(self.bytes, Ordering::AcqRel);
-        area.taken.fetch_sub(self.bytes, Ordering::AcqRel);
+        let budget = self.budget.budget_for(self.purpose);
+        budget.taken_by.get(self.address).fetch_sub(self.bytes, Ordering::AcqRel);
+        budget.taken.fetch_sub(self.bytes, Ordering::AcqRel);
     }
 }
 
@@ -137,7 +137,7 @@ mod tests {
         drop(one);
         assert_eq!(again.grow(LARGE / SHARE), Ok(()));
         drop(again);
-        assert_eq!(budget.area(Purpose::LargeBody).taken.load(Ordering::Acquire), 0);
+        assert_eq!(budget.budget_for(Purpose::LargeBody).taken.load(Ordering::Acquire), 0);
     }
 
     #[test]

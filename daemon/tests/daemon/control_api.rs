@@ -59,12 +59,12 @@ fn the_commonest_unknown_codes_are_told() {
     for path in ["/Misprint", "/misprint/", "/MISPRINT", "/rare", "/winter25", "/-"] {
         coupond.get(path);
     }
-    let told = coupond.control("GET", "/unknown-codes").json();
+    let listed = coupond.control("GET", "/unknown-codes").json();
     let expected = serde_json::json!({ "codes": [
         { "code": "misprint", "visits_at_least": 3 },
         { "code": "rare", "visits_at_least": 1 },
     ] });
-    assert_eq!(told, expected);
+    assert_eq!(listed, expected);
 }
 
 #[test]

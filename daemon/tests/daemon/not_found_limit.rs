@@ -9,7 +9,7 @@ use coupon_shared::postback::{Verdict, VerdictStatus};
 use coupon_shared::transaction_id::{ClickIdKey, TransactionIdSource};
 use rustix::process::Signal;
 
-use crate::postbacks::admin::Deciding;
+use crate::postbacks::admin::DecidingAdmin;
 use crate::published::{HOST, Network, destination, sample};
 use crate::redirects::DEAD_ENDS;
 use crate::running::{Answer, Coupond, folder};
@@ -90,8 +90,8 @@ fn a_click_id_of_ones_own_is_no_way_around_the_limit() {
 }
 
 /// An admin that decides each postback as the query says.
-fn judged_by_query(coupond: &Coupond) -> Deciding {
-    Deciding::start(coupond, |postback| {
+fn judged_by_query(coupond: &Coupond) -> DecidingAdmin {
+    DecidingAdmin::start(coupond, |postback| {
         let is_miss = postback.parameter("miss") == "yes";
         let is_trusted = postback.parameter("trusted") == "yes";
         let status = if is_miss { VerdictStatus::Invalid } else { VerdictStatus::Approved };
@@ -201,10 +201,10 @@ fn a_recorded_network_is_not_what_is_limited() {
 #[test]
 fn guessing_is_told_once_in_the_log_and_counted() {
     let coupond = limited(&sample(), 2);
-    let told = || coupond.health()["misses"].clone();
-    assert_eq!(told(), serde_json::json!({ "limited": 0, "limit_is_reached": false }));
+    let misses_health = || coupond.health()["misses"].clone();
+    assert_eq!(misses_health(), serde_json::json!({ "limited": 0, "limit_is_reached": false }));
     misses(&coupond, "203.0.113.5", 10);
-    assert_eq!(told(), serde_json::json!({ "limited": 8, "limit_is_reached": true }));
+    assert_eq!(misses_health(), serde_json::json!({ "limited": 8, "limit_is_reached": true }));
     // Guessed codes must not raise an alert.
     assert_eq!(coupond.health()["status"], "ok");
     let metrics = coupond.control("GET", "/metrics").body;

@@ -170,9 +170,9 @@ fn connections_of_others_than_trusted_proxies_are_closed_and_told_of_once() {
         assert_eq!(sent(&coupond, &[&whole]), None);
     }
     refused(&coupond, "untrusted", 10);
-    let told = coupond.log().matches("not among trusted_proxies").count();
+    let refusals_logged = coupond.log().matches("not among trusted_proxies").count();
     // Each serving thread logs the refusal.
-    assert!((1..=2).contains(&told), "{}", coupond.log());
+    assert!((1..=2).contains(&refusals_logged), "{}", coupond.log());
 }
 
 #[test]

@@ -11,7 +11,7 @@ use url::Url;
 
 use crate::published::{HOST, Network, destination, offer, row, sample};
 use crate::running::{Coupond, folder};
-use wire::{Raw, Wire};
+use wire::{RawAnswer, Wire};
 
 /// Every value that a visitor can set, and the separators between the values in a `Location`.
 const VALUES: &str = "{sub1};{sub2};{sub3};{sub4};{sub5};{source_id};{uid};{coupon_code};\
@@ -69,19 +69,19 @@ fn network() -> Network {
 }
 
 /// A daemon under test and the number of its redirects.
-struct Asked<'a> {
+struct ProbedDaemon<'a> {
     wire: Wire<'a>,
     coupond: &'a Coupond,
-    not_found: Raw,
+    not_found: RawAnswer,
     redirects: usize,
 }
 
-impl<'a> Asked<'a> {
-    fn new(coupond: &'a Coupond) -> Asked<'a> {
+impl<'a> ProbedDaemon<'a> {
+    fn new(coupond: &'a Coupond) -> ProbedDaemon<'a> {
         let mut wire = Wire::to(coupond);
         let not_found = wire.send(&request(b"/nobody", HOST.as_bytes(), b""), true);
         assert_eq!(not_found.status, 404);
-        Asked { wire, coupond, not_found, redirects: 0 }
+        ProbedDaemon { wire, coupond, not_found, redirects: 0 }
     }
 
     /// Sends a request with one more header line and returns the values in the redirect, if there
@@ -132,7 +132,7 @@ fn request(target: &[u8], host: &[u8], header: &[u8]) -> Vec<u8> {
 }
 
 /// Parses a redirect into its values, or says what is wrong with the redirect.
-fn values_of(answer: &Raw, template: usize) -> Result<Vec<Vec<u8>>, String> {
+fn values_of(answer: &RawAnswer, template: usize) -> Result<Vec<Vec<u8>>, String> {
     let (_, begin, end, origin) = TEMPLATES[template];
     let mut names: Vec<_> = answer.headers.iter().map(|line| name_of(line)).collect();
     names.sort_unstable();
@@ -196,7 +196,7 @@ fn redirecting_plain_and_escaped(mut redirects: impl FnMut(&[u8]) -> bool) -> (V
 #[test]
 fn a_code_is_its_own_letters_in_either_case_plain_or_escaped_and_nothing_else_but_an_end() {
     let coupond = Coupond::serving(&network());
-    let mut asked = Asked::new(&coupond);
+    let mut asked = ProbedDaemon::new(&coupond);
     for (template, (code, ..)) in TEMPLATES.into_iter().enumerate() {
         let path = format!("/{code}");
         for place in [1, 4, code.len()] {
@@ -228,7 +228,7 @@ fn a_code_is_its_own_letters_in_either_case_plain_or_escaped_and_nothing_else_bu
 #[test]
 fn a_parameters_name_has_one_spelling() {
     let coupond = Coupond::serving(&network());
-    let mut asked = Asked::new(&coupond);
+    let mut asked = ProbedDaemon::new(&coupond);
     for (place, replaced, expected) in
         [(0, 1, "s"), (1, 1, "u"), (3, 1, "1"), (0, 0, "&"), (2, 0, ""), (4, 0, "=")]
     {
@@ -245,7 +245,7 @@ fn a_parameters_name_has_one_spelling() {
 #[test]
 fn a_parameters_value_reaches_the_destination_decoded_once_and_encoded_once() {
     let coupond = Coupond::serving(&network());
-    let mut asked = Asked::new(&coupond);
+    let mut asked = ProbedDaemon::new(&coupond);
     for (at, byte) in (0..=255).enumerate() {
         let template = at % TEMPLATES.len();
         for (place, name) in NAMES.into_iter().enumerate() {
@@ -278,7 +278,7 @@ fn decoded_once(value: &[u8]) -> Vec<u8> {
 #[test]
 fn no_byte_of_a_header_leaves_its_value() {
     let coupond = behind_a_proxy();
-    let mut asked = Asked::new(&coupond);
+    let mut asked = ProbedDaemon::new(&coupond);
     let names = ["Referer", "User-Agent", "Accept-Language", "X-Forwarded-For", "Cookie", "X-Moz"];
     for (at, byte) in (0..=255).enumerate() {
         let template = at % TEMPLATES.len();
@@ -320,7 +320,7 @@ fn behind_a_proxy() -> Coupond {
 #[test]
 fn a_host_is_the_tracking_domain_in_any_case_and_no_other_spelling_of_it() {
     let coupond = Coupond::serving(&network());
-    let mut asked = Asked::new(&coupond);
+    let mut asked = ProbedDaemon::new(&coupond);
     for (place, replaced, expected) in [
         (0, 1, &b"Gg"[..]),
         (2, 1, &b"."[..]),
@@ -342,7 +342,7 @@ fn a_host_is_the_tracking_domain_in_any_case_and_no_other_spelling_of_it() {
 #[test]
 fn what_others_were_broken_with_breaks_nothing_here() {
     let coupond = behind_a_proxy();
-    let mut asked = Asked::new(&coupond);
+    let mut asked = ProbedDaemon::new(&coupond);
     let long = "\u{e9}%C3%A9".repeat(300);
     for (template, (code, ..)) in TEMPLATES.into_iter().enumerate() {
         for hostile in HOSTILE.into_iter().chain([long.as_str()]) {
@@ -402,7 +402,7 @@ fn network_of_dead_ends() -> Network {
 }
 
 /// Sends all requests that lead nowhere and returns their one common answer.
-fn the_one_answer(coupond: &Coupond, method: &str) -> Raw {
+fn the_one_answer(coupond: &Coupond, method: &str) -> RawAnswer {
     let mut wire = Wire::to(coupond);
     let mut answers = LED_NOWHERE.iter().map(|target| {
         let request = format!("{method} {target} HTTP/1.1\r\nHost: {HOST}\r\n\r\n");

@@ -58,9 +58,9 @@ pub(crate) fn find_orphaned_rings(
         }
         let path = entry.path();
         match classify_name(&path, store) {
-            Name::Ring => found.push(open_orphan(path, store)?),
-            Name::Unfinished => remove_unless_in_use(&path)?,
-            Name::Other => {}
+            FileKind::Ring => found.push(open_orphan(path, store)?),
+            FileKind::Unfinished => remove_unless_in_use(&path)?,
+            FileKind::Other => {}
         }
     }
     found.sort_by_key(|orphaned| match orphaned {
@@ -70,14 +70,14 @@ pub(crate) fn find_orphaned_rings(
     Ok(found)
 }
 
-enum Name {
+enum FileKind {
     Ring,
     Unfinished,
     Other,
 }
 
 /// A ring that another store set aside is ours again if its name carries our id.
-fn classify_name(path: &Path, store: StoreId) -> Name {
+fn classify_name(path: &Path, store: StoreId) -> FileKind {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let (stem, suffix) = name.split_once('.').unwrap_or((name, ""));
     let numbers = stem.strip_prefix("ring-").and_then(|rest| rest.split_once('-'));
@@ -85,10 +85,10 @@ fn classify_name(path: &Path, store: StoreId) -> Name {
         incarnation.parse::<u32>().is_ok() && thread.parse::<u8>().is_ok()
     });
     match suffix {
-        "" if is_ring => Name::Ring,
-        "new" if is_ring => Name::Unfinished,
-        _ if is_ring && suffix == foreign_suffix(store) => Name::Ring,
-        _ => Name::Other,
+        "" if is_ring => FileKind::Ring,
+        "new" if is_ring => FileKind::Unfinished,
+        _ if is_ring && suffix == foreign_suffix(store) => FileKind::Ring,
+        _ => FileKind::Other,
     }
 }
 

@@ -37,7 +37,7 @@ fn read_all(reader: &mut RingReader) -> Vec<(u64, Vec<u8>)> {
     std::iter::from_fn(|| next_record(reader).unwrap()).collect()
 }
 
-fn ours(found: Vec<OrphanedRing>) -> RingReader {
+fn own_ring(found: Vec<OrphanedRing>) -> RingReader {
     let [OrphanedRing::Ours(ring)] = <[OrphanedRing; 1]>::try_from(found).unwrap() else {
         panic!("the ring was not taken for ours")
     };
@@ -114,7 +114,7 @@ fn a_ring_left_behind_gives_what_was_not_released_and_its_counts() {
     let logged = reader.gauge().logged();
     drop((writer, reader));
 
-    let mut left = ours(find_orphaned_rings(folder.path(), STORE).unwrap());
+    let mut left = own_ring(find_orphaned_rings(folder.path(), STORE).unwrap());
     assert_eq!(left.stream(), STREAM);
     assert_eq!((left.gauge().logged(), left.gauge().unlogged()), (logged, 1));
     let records = read_all(&mut left);
@@ -142,7 +142,7 @@ fn a_ring_of_another_store_is_set_aside_and_its_owner_finds_it_again() {
     let found = find_orphaned_rings(folder.path(), [8; 16]).unwrap();
     assert!(matches!(&found[..], [OrphanedRing::SetAside { path, .. }] if path.is_file()));
     assert!(find_orphaned_rings(folder.path(), [8; 16]).unwrap().is_empty());
-    let mut left = ours(find_orphaned_rings(folder.path(), STORE).unwrap());
+    let mut left = own_ring(find_orphaned_rings(folder.path(), STORE).unwrap());
     assert_eq!(read_all(&mut left), [(1, b"not theirs".to_vec())]);
 }
 
@@ -290,7 +290,7 @@ proptest! {
                 Action::KillAndReopen => {
                     let left = copy.path().join("ring-1-1");
                     std::fs::copy(reader.path(), &left).unwrap();
-                    let mut left = ours(find_orphaned_rings(copy.path(), STORE).unwrap());
+                    let mut left = own_ring(find_orphaned_rings(copy.path(), STORE).unwrap());
                     prop_assert!(read_all(&mut left).iter().eq(&queue));
                     prop_assert_eq!(left.gauge().unlogged(), unlogged);
                 }
@@ -322,7 +322,7 @@ proptest! {
             let word = [Word::Head, Word::Tail, Word::DurableSequence][at / 8] as u64;
             file.write_all_at(&[byte], word + at as u64 % 8).unwrap();
         }
-        let mut left = ours(find_orphaned_rings(folder.path(), STORE).unwrap());
+        let mut left = own_ring(find_orphaned_rings(folder.path(), STORE).unwrap());
         let mut records = 0;
         while let Ok(Some(_)) = next_record(&mut left) {
             records += 1;

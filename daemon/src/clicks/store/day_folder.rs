@@ -59,13 +59,13 @@ impl DayFolder {
         remove_interrupted_snapshots(path).map_err(system)?;
         let config =
             sled::Config::new().path(path).cache_capacity(cache_bytes).flush_every_ms(None);
-        let db = guarded(path, || config.open())?;
+        let db = call_sled(path, || config.open())?;
         Ok(DayFolder { path: path.to_owned(), db, is_dirty: false, is_folder_synced: false })
     }
 
     pub(super) fn insert(&mut self, block: &Block<'_>) -> Result<(), DayError> {
         let key = key(block.stream(), block.first_sequence());
-        guarded(&self.path, || self.db.insert(key, block.as_bytes()).map(drop))?;
+        call_sled(&self.path, || self.db.insert(key, block.as_bytes()).map(drop))?;
         self.is_dirty = true;
         Ok(())
     }
@@ -73,7 +73,7 @@ impl DayFolder {
     /// Writes a block unless it exists: when a long WAL is followed again, most blocks exist.
     pub(super) fn insert_missing(&mut self, block: &Block<'_>) -> Result<(), DayError> {
         let key = key(block.stream(), block.first_sequence());
-        let stored = guarded(&self.path, || self.db.get(key))?;
+        let stored = call_sled(&self.path, || self.db.get(key))?;
         if stored.is_some_and(|stored| stored == block.as_bytes()) {
             return Ok(());
         }
@@ -83,7 +83,7 @@ impl DayFolder {
     /// All inserted blocks are on the disk when this returns.
     pub(super) fn sync(&mut self) -> Result<(), DayError> {
         if self.is_dirty {
-            guarded(&self.path, || self.db.flush())?;
+            call_sled(&self.path, || self.db.flush())?;
             self.sync_files()
                 .map_err(|source| DayError::System { path: self.path.clone(), source })?;
             self.is_dirty = false;
@@ -108,7 +108,7 @@ impl DayFolder {
         while let Some((found, _)) = self.first_in(from..=[0xff; KEY_BYTES])? {
             let (stream, _) = self.parse_key(&found)?;
             let range = key(stream, 0)..=key(stream, u64::MAX);
-            let last = guarded(&self.path, || self.db.range(range).next_back().transpose())?;
+            let last = call_sled(&self.path, || self.db.range(range).next_back().transpose())?;
             if let Some((_, value)) = last {
                 streams.insert(stream, self.parse_block(&value)?.last_sequence());
             }
@@ -128,7 +128,7 @@ impl DayFolder {
         let (from, to) = sequences.into_inner();
         // The block with the first sequence may begin before that sequence.
         let before = key(stream, 0)..=key(stream, from);
-        let holding = guarded(&self.path, || self.db.range(before).next_back().transpose())?;
+        let holding = call_sled(&self.path, || self.db.range(before).next_back().transpose())?;
         let begin = match &holding {
             Some((found, _)) => self.parse_key(found)?.1,
             None => from,
@@ -136,7 +136,7 @@ impl DayFolder {
         let mut blocks = Blocks::default();
         let mut entries = self.db.range(key(stream, begin)..=key(stream, to));
         let mut bytes = 0;
-        while let Some((_, value)) = guarded(&self.path, || entries.next().transpose())? {
+        while let Some((_, value)) = call_sled(&self.path, || entries.next().transpose())? {
             let block = self.parse_block(&value)?;
             if block.last_sequence() < from {
                 continue;
@@ -155,7 +155,7 @@ impl DayFolder {
         &self,
         range: RangeInclusive<[u8; KEY_BYTES]>,
     ) -> Result<Option<(sled::IVec, sled::IVec)>, DayError> {
-        guarded(&self.path, || self.db.range(range).next().transpose())
+        call_sled(&self.path, || self.db.range(range).next().transpose())
     }
 
     fn parse_key(&self, bytes: &[u8]) -> Result<(StreamId, u64), DayError> {
@@ -206,7 +206,7 @@ fn remove_interrupted_snapshots(folder: &Path) -> io::Result<()> {
 }
 
 /// Runs a sled call and turns a panic, which a damaged file can cause, into an error.
-fn guarded<T>(path: &Path, call: impl FnOnce() -> sled::Result<T>) -> Result<T, DayError> {
+fn call_sled<T>(path: &Path, call: impl FnOnce() -> sled::Result<T>) -> Result<T, DayError> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(sled::Error::Io(source))) if is_system_error(&source) => {

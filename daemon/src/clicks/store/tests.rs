@@ -23,7 +23,7 @@ fn many_clicks(log: &ClickLog, writer: &mut RingWriter, numbers: std::ops::Range
     }
 }
 
-fn in_step(log: &ClickLog) {
+fn wait_until_synced(log: &ClickLog) {
     eventually("the store is in step", || {
         let status = log.status();
         status.store_is_open && status.store_lag_blocks == 0
@@ -55,7 +55,7 @@ fn nothing_leaves_the_wal_before_the_admin_has_it() {
     let machine = Machine::new();
     let (log, mut writer) = machine.start();
     many_clicks(&log, &mut writer, 0..1000);
-    in_step(&log);
+    wait_until_synced(&log);
     let segments = names(&machine.wal(), "0");
     std::thread::sleep(Duration::from_millis(200));
     assert_eq!(names(&machine.wal(), "0"), segments);
@@ -101,13 +101,13 @@ fn after_damage_the_feed_is_complete(damage: impl Fn(&Machine), is_set_aside: bo
     let machine = Machine::new();
     let (log, mut writer) = machine.start();
     many_clicks(&log, &mut writer, 0..1500);
-    in_step(&log);
+    wait_until_synced(&log);
     drop((log, writer));
     damage(&machine);
 
     let (log, mut writer) = machine.start();
     clicks_all(&mut writer, 1500..1600);
-    in_step(&log);
+    wait_until_synced(&log);
     let mut admin = Admin::default();
     admin.pull_until(&log, 1600);
     assert!(admin.has_exactly(0..1600));
@@ -167,7 +167,7 @@ fn every_kind_of_small_damage_leaves_a_store_that_serves_everything() {
         let machine = Machine::new();
         let (log, mut writer) = machine.start();
         many_clicks(&log, &mut writer, 0..600);
-        in_step(&log);
+        wait_until_synced(&log);
         drop((log, writer));
         damage_day(&machine, |path| {
             let mut bytes = fs::read(path).unwrap();
@@ -177,7 +177,7 @@ fn every_kind_of_small_damage_leaves_a_store_that_serves_everything() {
             fs::write(path, bytes).unwrap();
         });
         let (log, _writer) = machine.start();
-        in_step(&log);
+        wait_until_synced(&log);
         let mut admin = Admin::default();
         admin.pull_until(&log, 600);
         assert!(admin.has_exactly(0..600), "damage at {place}/12");
@@ -205,7 +205,7 @@ fn while_the_store_cannot_be_opened_the_feed_gives_what_the_wal_has() {
     assert_eq!(admin.oldest_incarnation, 0, "what the store holds is not known");
     eventually("health says so", || log.problems().iter().any(|p| p.contains("click store")));
     fs::remove_file(machine.data.path().join("clicks")).unwrap();
-    in_step(&log);
+    wait_until_synced(&log);
     eventually("health is good again", || log.problems().is_empty());
     admin.pull(&log);
     assert_eq!(admin.oldest_incarnation, log.incarnation());
@@ -256,7 +256,7 @@ fn old_days_go_when_the_admin_has_them_and_not_before() {
         }
         eventually("they are durable", || log.status().durable == u64::from(number));
     }
-    in_step(&log);
+    wait_until_synced(&log);
     assert_eq!(days(&machine).len(), 3);
     assert!(days(&machine)[0].ends_with("2000-01-01"));
     drop((log, writer));
@@ -265,7 +265,7 @@ fn old_days_go_when_the_admin_has_them_and_not_before() {
     // A WAL so small that acknowledged frames leave it at once.
     machine.config.clicks.wal_max_bytes = 20 << 10;
     let (log, mut writer) = machine.start();
-    in_step(&log);
+    wait_until_synced(&log);
     assert_eq!(days(&machine).len(), 3);
     let mut admin = Admin::default();
     admin.pull_until(&log, 400);
@@ -294,7 +294,7 @@ fn an_old_day_stays_while_its_clicks_are_in_the_wal_so_that_its_stream_stays_kno
     let first = log.incarnation();
     drop((log, writer));
     let (log, _writer) = machine.start();
-    in_step(&log);
+    wait_until_synced(&log);
     admin.pull(&log);
     std::thread::sleep(Duration::from_millis(150));
     admin.pull(&log);
@@ -324,7 +324,7 @@ fn no_day_goes_for_its_age_by_a_clock_that_jumped() {
         admin.pull(&log);
         log.state.wal_reader().unwrap().first_sequence().unwrap() >= behind
     });
-    in_step(&log);
+    wait_until_synced(&log);
     std::thread::sleep(Duration::from_millis(200));
     assert_eq!(days(&machine).len(), 2);
     assert!(log.problems()[0].contains("the clock jumped by"), "{:?}", log.problems());
@@ -350,12 +350,12 @@ fn old_days_that_left_the_wal_wait_for_an_admin_that_was_restored() {
         admin.pull(&log);
         log.state.wal_reader().unwrap().first_sequence().unwrap() >= behind
     });
-    in_step(&log);
+    wait_until_synced(&log);
     drop((log, writer));
 
     machine.config.clicks.retention_days = 1;
     let (log, _writer) = machine.start();
-    in_step(&log);
+    wait_until_synced(&log);
     std::thread::sleep(Duration::from_millis(100));
     assert_eq!(days(&machine).len(), 3);
     let mut restored = Admin::default();
@@ -368,7 +368,7 @@ fn old_days_that_left_the_wal_wait_for_an_admin_that_was_restored() {
 }
 
 /// A store thread that the test drives step by step over a machine's WAL.
-fn driven(machine: &Machine) -> (coupon_shared::framed_log::FramedLog, StoreThread) {
+fn manual_store_thread(machine: &Machine) -> (coupon_shared::framed_log::FramedLog, StoreThread) {
     let options =
         coupon_shared::framed_log::Options { segment_bytes: 1 << 20, max_frame_bytes: 1 << 20 };
     let (wal, _) = coupon_shared::framed_log::FramedLog::open(&machine.wal(), options).unwrap();
@@ -401,7 +401,7 @@ fn a_folder_that_fails_twice_in_use_is_set_aside_and_the_wal_is_needed_until_it_
     let (log, mut writer) = machine.start();
     many_clicks(&log, &mut writer, 0..500);
     drop((log, writer));
-    let (wal, mut store) = driven(&machine);
+    let (wal, mut store) = manual_store_thread(&machine);
     follow_and_sync(&mut store);
     assert_eq!(store_synced(&store.setup.state), wal.next_sequence());
     let day = *store.days.keys().next().unwrap();

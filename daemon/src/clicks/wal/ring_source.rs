@@ -10,12 +10,12 @@ pub(super) struct RingSource {
     /// Records up to this sequence are already in the WAL.
     logged_before: u64,
     /// Set when no more records can be read until the next release or rewind.
-    pub(super) end: Option<End>,
+    pub(super) end: Option<RingEnd>,
     unreadable: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum RingEnd {
     Empty,
     Damaged(RingDamage),
 }
@@ -43,8 +43,8 @@ impl RingSource {
             match self.ring.advance() {
                 Ok(Some(sequence)) if sequence <= self.logged_before => {}
                 Ok(Some(sequence)) => return Some(sequence),
-                Ok(None) => self.end = Some(End::Empty),
-                Err(damage) => self.end = Some(End::Damaged(damage)),
+                Ok(None) => self.end = Some(RingEnd::Empty),
+                Err(damage) => self.end = Some(RingEnd::Damaged(damage)),
             }
         }
         None

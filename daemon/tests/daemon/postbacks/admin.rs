@@ -77,13 +77,13 @@ impl Delivered {
 
 /// An answer of the feed.
 #[derive(Debug, Clone)]
-pub(crate) struct Told {
+pub(crate) struct PollResult {
     pub(crate) spool: SpoolId,
     pub(crate) oldest: u64,
     pub(crate) postbacks: Vec<Delivered>,
 }
 
-impl Told {
+impl PollResult {
     pub(crate) fn ids(&self) -> Vec<String> {
         self.postbacks.iter().map(|postback| postback.id.to_string()).collect()
     }
@@ -94,7 +94,7 @@ impl Told {
 }
 
 /// Sends one poll request; an error if the answer is not a delivery.
-pub(crate) fn poll(socket: &Path, question: &PollRequest, query: &str) -> io::Result<Told> {
+pub(crate) fn poll(socket: &Path, question: &PollRequest, query: &str) -> io::Result<PollResult> {
     let path = format!("/postbacks/feed?{query}");
     let answer = control_request(socket, "POST", &path, &question.encode())?;
     if !answer.starts_with(b"HTTP/1.1 200") {
@@ -103,48 +103,48 @@ pub(crate) fn poll(socket: &Path, question: &PollRequest, query: &str) -> io::Re
     let head = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
     let delivery = Delivery::decode(&answer[head + 4..]).unwrap();
     let postbacks = delivery.postbacks.iter().map(Delivered::decode).collect();
-    Ok(Told { spool: delivery.spool, oldest: delivery.oldest, postbacks })
+    Ok(PollResult { spool: delivery.spool, oldest: delivery.oldest, postbacks })
 }
 
 /// All postbacks behind the cursors; none for an admin that has just started.
-pub(crate) fn all(coupond: &Coupond, cursors: &[(SpoolId, u64)]) -> Told {
+pub(crate) fn all(coupond: &Coupond, cursors: &[(SpoolId, u64)]) -> PollResult {
     let question = |cursors| PollRequest { cursors, verdicts: vec![] };
-    let mut told = crate::running::until("the feed is open", || {
+    let mut polled = crate::running::until("the feed is open", || {
         poll(&coupond.socket(), &question(cursors.to_vec()), "").ok()
     });
     loop {
-        let Some(last) = told.postbacks.last() else { return told };
+        let Some(last) = polled.postbacks.last() else { return polled };
         // The cursor of an unknown spool is added, so that the request acknowledges only what the
         // test names.
         let mut further = cursors.to_vec();
-        further.retain(|(spool, _)| *spool != told.spool);
-        further.push((told.spool, last.sequence));
+        further.retain(|(spool, _)| *spool != polled.spool);
+        further.push((polled.spool, last.sequence));
         let more = poll(&coupond.socket(), &question(further), "").unwrap();
         if more.postbacks.is_empty() {
             let _ = poll(&coupond.socket(), &question(cursors.to_vec()), "max_bytes=1").unwrap();
-            return told;
+            return polled;
         }
-        told.postbacks.extend(more.postbacks);
+        polled.postbacks.extend(more.postbacks);
     }
 }
 
 /// An admin that decides every postback until drop.
-pub(crate) struct Deciding {
+pub(crate) struct DecidingAdmin {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<Vec<Delivered>>>,
 }
 
-impl Deciding {
+impl DecidingAdmin {
     pub(crate) fn start(
         coupond: &Coupond,
         decide: impl Fn(&Delivered) -> Option<Verdict> + Send + 'static,
-    ) -> Deciding {
+    ) -> DecidingAdmin {
         let (stop, socket) = (Arc::<AtomicBool>::default(), coupond.socket());
         let thread = std::thread::spawn({
             let stop = Arc::clone(&stop);
             move || decide_until(&stop, &socket, decide)
         });
-        Deciding { stop, thread: Some(thread) }
+        DecidingAdmin { stop, thread: Some(thread) }
     }
 
     /// Stops the admin and returns all postbacks received.
@@ -154,7 +154,7 @@ impl Deciding {
     }
 }
 
-impl Drop for Deciding {
+impl Drop for DecidingAdmin {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
     }
@@ -167,15 +167,15 @@ fn decide_until(
 ) -> Vec<Delivered> {
     let (mut got, mut question) = (Vec::new(), PollRequest::default());
     while !stop.load(Ordering::Acquire) {
-        let Ok(told) = poll(socket, &question, "wait_ms=200") else {
+        let Ok(polled) = poll(socket, &question, "wait_ms=200") else {
             std::thread::sleep(std::time::Duration::from_millis(10));
             continue;
         };
-        question.verdicts = told.postbacks.iter().filter_map(&decide).collect();
-        if let Some(last) = told.postbacks.last() {
-            question.cursors = vec![(told.spool, last.sequence)];
+        question.verdicts = polled.postbacks.iter().filter_map(&decide).collect();
+        if let Some(last) = polled.postbacks.last() {
+            question.cursors = vec![(polled.spool, last.sequence)];
         }
-        got.extend(told.postbacks);
+        got.extend(polled.postbacks);
     }
     got
 }

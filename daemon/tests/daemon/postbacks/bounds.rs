@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use coupon_shared::postback::{Verdict, VerdictStatus};
 
-use super::admin::{Deciding, all};
+use super::admin::{DecidingAdmin, all};
 use super::{answering_at_once, post, post_with, serving_with, with};
 use crate::published::{HOST, sample};
 use crate::running::{Answer, Coupond, folder, until};
@@ -102,10 +102,10 @@ fn with_a_disk_nearly_full_what_names_nothing_is_refused_and_sales_are_kept() {
     assert_eq!(coupond.get("/winter25").status, 302);
 
     // Decided postbacks are removed although their days are not over.
-    let told = all(&coupond, &[]);
-    let last = told.postbacks.last().unwrap().sequence;
-    let told = all(&coupond, &[(told.spool, last)]);
-    assert!(told.postbacks.is_empty());
+    let polled = all(&coupond, &[]);
+    let last = polled.postbacks.last().unwrap().sequence;
+    let polled = all(&coupond, &[(polled.spool, last)]);
+    assert!(polled.postbacks.is_empty());
     until("there is room", || (coupond.metric("postback_disk_low") == 0).then_some(()));
     assert_eq!(send("/?nid=1&coupon_code=nobody").status, 200);
     until("all is well", || (problems(&coupond) == "[]").then_some(()));
@@ -138,7 +138,7 @@ fn what_names_nothing_draws_from_a_budget_of_its_address() {
 #[test]
 fn what_turns_out_to_be_a_sale_or_a_trusted_senders_is_given_back() {
     let coupond = serving_with(&[("COUPOND_POSTBACKS_UNIDENTIFIED_BYTES_PER_MINUTE", "131072")]);
-    let _admin = Deciding::start(&coupond, |postback| {
+    let _admin = DecidingAdmin::start(&coupond, |postback| {
         let is_trusted = postback.parameter("trusted") == "yes";
         let verdict = postback.verdict(VerdictStatus::Approved);
         Some(Verdict { is_trusted, ..verdict })
@@ -211,17 +211,17 @@ fn undecided_postbacks_are_never_given_up_and_decided_ones_make_room() {
     assert!(kept > 30 && kept < 35, "{kept}");
     expect_refused(&send());
     assert!(problems(&coupond).contains("postbacks.max_bytes"), "{}", problems(&coupond));
-    let told = all(&coupond, &[]);
-    assert_eq!(told.postbacks.len(), kept);
+    let polled = all(&coupond, &[]);
+    assert_eq!(polled.postbacks.len(), kept);
 
     // The admin returns and decides half of the postbacks.
-    let half = told.postbacks[kept / 2].sequence;
-    assert_eq!(all(&coupond, &[(told.spool, half)]).postbacks.len() as u64, kept as u64 - half);
+    let half = polled.postbacks[kept / 2].sequence;
+    assert_eq!(all(&coupond, &[(polled.spool, half)]).postbacks.len() as u64, kept as u64 - half);
     assert_eq!(send().status, 200);
     assert_eq!(problems(&coupond), "[]");
-    let told = all(&coupond, &[(told.spool, half)]);
-    assert!(told.oldest > 1 && told.oldest <= half + 1, "{}", told.oldest);
-    assert_eq!(told.postbacks.len() as u64, kept as u64 - half + 1);
+    let polled = all(&coupond, &[(polled.spool, half)]);
+    assert!(polled.oldest > 1 && polled.oldest <= half + 1, "{}", polled.oldest);
+    assert_eq!(polled.postbacks.len() as u64, kept as u64 - half + 1);
 }
 
 /// Runs the daemon under `strace`, which makes every third sync fail.

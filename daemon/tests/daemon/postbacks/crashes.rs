@@ -39,9 +39,9 @@ fn a_kill_right_after_the_answer_loses_no_postback() {
         coupond.wait();
         coupond = coupond.restarted_with(with(&AT_ONCE));
     }
-    let told = all(&coupond, &[]);
-    let kept = told.ids();
-    assert_eq!(told.sequences(), (1..=kept.len() as u64).collect::<Vec<_>>());
+    let polled = all(&coupond, &[]);
+    let kept = polled.ids();
+    assert_eq!(polled.sequences(), (1..=kept.len() as u64).collect::<Vec<_>>());
     assert!(answered.iter().all(|id| kept.contains(id)));
     assert!(kept.len() >= answered.len() && kept.len() <= 8 * 20);
 }
@@ -69,12 +69,12 @@ fn report_until_killed(address: SocketAddr) -> Vec<String> {
 
 /// Receives and decides postbacks until the daemon is gone.
 fn take_over_until_killed(socket: &Path, cursor: &mut PollRequest, got: &mut Vec<Delivered>) {
-    while let Ok(told) = poll(socket, cursor, "wait_ms=1000") {
-        let Some(last) = told.postbacks.last() else { continue };
-        cursor.cursors = vec![(told.spool, last.sequence)];
+    while let Ok(polled) = poll(socket, cursor, "wait_ms=1000") {
+        let Some(last) = polled.postbacks.last() else { continue };
+        cursor.cursors = vec![(polled.spool, last.sequence)];
         let approved = |postback: &Delivered| postback.verdict(VerdictStatus::Approved);
-        cursor.verdicts = told.postbacks.iter().map(approved).collect();
-        got.extend(told.postbacks);
+        cursor.verdicts = polled.postbacks.iter().map(approved).collect();
+        got.extend(polled.postbacks);
     }
 }
 
@@ -126,14 +126,14 @@ fn many_kills_amid_deciding_lose_no_answered_postback_and_deliver_each_once() {
 fn the_next_run_goes_on_with_the_same_spool() {
     let mut coupond = answering_at_once();
     let first = id(&coupond);
-    let told = all(&coupond, &[]);
+    let polled = all(&coupond, &[]);
     coupond.signal(Signal::TERM);
     assert!(coupond.wait().success());
     let next = coupond.restarted_with(with(&AT_ONCE));
     let second = id(&next);
     let again = all(&next, &[]);
-    assert_eq!((again.spool, again.ids()), (told.spool, vec![first, second.clone()]));
-    assert_eq!(all(&next, &[(told.spool, 1)]).ids(), [second]);
+    assert_eq!((again.spool, again.ids()), (polled.spool, vec![first, second.clone()]));
+    assert_eq!(all(&next, &[(polled.spool, 1)]).ids(), [second]);
 }
 
 #[test]
@@ -183,9 +183,9 @@ fn a_damaged_spool_is_set_aside_and_new_postbacks_are_taken() {
     damage(&coupond.path("data/postbacks/00000000000000000001.log"));
     let next = coupond.restarted_with(with(&AT_ONCE));
     let newest = id(&next);
-    let told = all(&next, &[(spool, 2)]);
-    assert_eq!(told.ids(), [newest]);
-    assert_ne!(told.spool, spool);
+    let polled = all(&next, &[(spool, 2)]);
+    assert_eq!(polled.ids(), [newest]);
+    assert_ne!(polled.spool, spool);
     let problems = next.health()["problems"].to_string();
     assert!(problems.contains("set aside"), "{problems}");
     assert!(next.path("data/postbacks.damaged-1/00000000000000000002.log").exists());
@@ -195,13 +195,13 @@ fn a_damaged_spool_is_set_aside_and_new_postbacks_are_taken() {
 fn a_spool_that_went_back_comes_anew_under_another_name() {
     let mut coupond = answering_at_once();
     let ids = [id(&coupond), id(&coupond)];
-    let told = all(&coupond, &[]);
+    let polled = all(&coupond, &[]);
     // The admin has decided a third postback, which the restored folder lacks.
-    let anew = all(&coupond, &[(told.spool, 3)]);
-    assert_ne!(anew.spool, told.spool);
+    let anew = all(&coupond, &[(polled.spool, 3)]);
+    assert_ne!(anew.spool, polled.spool);
     assert_eq!(anew.ids(), ids);
     coupond.signal(Signal::TERM);
     coupond.wait();
     let next = coupond.restarted_with(with(&AT_ONCE));
-    assert_eq!(all(&next, &[(told.spool, 3), (anew.spool, 1)]).ids(), ids[1..]);
+    assert_eq!(all(&next, &[(polled.spool, 3), (anew.spool, 1)]).ids(), ids[1..]);
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use coupon_shared::postback::{PollRequest, VerdictStatus};
 
-use super::admin::{Deciding, all, poll};
+use super::admin::{DecidingAdmin, all, poll};
 use super::{answer_of, answering_at_once, send, serving_with};
 use crate::published::{HOST, sample};
 use crate::running::{Coupond, until};
@@ -40,11 +40,11 @@ fn what_is_not_acknowledged_is_delivered_again_and_what_is_is_not() {
 fn a_delivery_is_as_long_as_was_asked_for_and_one_postback_at_least() {
     let coupond = answering_at_once();
     let ids = ids_answered(&coupond, 5);
-    let told = poll(&coupond.socket(), &PollRequest::default(), "max_bytes=1").unwrap();
-    assert_eq!((told.ids(), told.oldest), (vec![ids[0].clone()], 1));
-    let rest = PollRequest { cursors: vec![(told.spool, 1)], verdicts: vec![] };
-    let told = poll(&coupond.socket(), &rest, "max_bytes=200").unwrap();
-    assert_eq!(told.ids(), ids[1..3]);
+    let polled = poll(&coupond.socket(), &PollRequest::default(), "max_bytes=1").unwrap();
+    assert_eq!((polled.ids(), polled.oldest), (vec![ids[0].clone()], 1));
+    let rest = PollRequest { cursors: vec![(polled.spool, 1)], verdicts: vec![] };
+    let polled = poll(&coupond.socket(), &rest, "max_bytes=200").unwrap();
+    assert_eq!(polled.ids(), ids[1..3]);
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a_postback_queued_without_an_admin_is_decided_by_one_that_comes_later() {
     let answer = coupond.request("GET", "/?nid=1", "Accept: application/json\r\n").json();
     assert_eq!(answer["status"], "queued");
     let admin =
-        Deciding::start(&coupond, |postback| Some(postback.verdict(VerdictStatus::Approved)));
+        DecidingAdmin::start(&coupond, |postback| Some(postback.verdict(VerdictStatus::Approved)));
     until("it is acknowledged", || {
         (coupond.health()["postbacks"]["acknowledged"] == 1).then_some(())
     });
@@ -88,7 +88,7 @@ fn bytes_that_are_no_question_are_refused() {
 fn each_of_thousands_at_once_gets_its_own_verdict() {
     const REQUESTS: usize = 3000;
     let coupond = serving_with(&[("COUPOND_POSTBACKS_MAX_WAITING", "3000")]);
-    let admin = Deciding::start(&coupond, |postback| {
+    let admin = DecidingAdmin::start(&coupond, |postback| {
         let mut verdict = postback.verdict(VerdictStatus::Rejected);
         verdict.error_code = 1000;
         verdict.error = format!("for {}", postback.parameter("n"));
@@ -171,7 +171,7 @@ fn a_kept_alive_connection_takes_postbacks_and_visits_in_turn() {
 fn health_and_metrics_count_postbacks() {
     let coupond = Coupond::serving(&sample());
     let admin =
-        Deciding::start(&coupond, |postback| Some(postback.verdict(VerdictStatus::Approved)));
+        DecidingAdmin::start(&coupond, |postback| Some(postback.verdict(VerdictStatus::Approved)));
     coupond.get("/?nid=1");
     coupond.request("HEAD", "/?nid=1", "");
     until("it is acknowledged", || {

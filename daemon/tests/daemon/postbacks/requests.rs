@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use coupon_shared::postback::{Channel, PostbackId, Verdict, VerdictStatus};
 use serde_json::json;
 
-use super::admin::{Deciding, all};
+use super::admin::{DecidingAdmin, all};
 use super::{answering_at_once, post, post_with, serving_with};
 use crate::published::{HOST, sample};
 use crate::running::{Answer, Coupond, until};
@@ -15,8 +15,8 @@ const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "Accept: text/html, Application/JSON;q=0.9\r\n";
 
 /// An admin whose verdict is the query's `v`.
-fn decided_by_query(coupond: &Coupond) -> Deciding {
-    Deciding::start(coupond, |postback| {
+fn decided_by_query(coupond: &Coupond) -> DecidingAdmin {
+    DecidingAdmin::start(coupond, |postback| {
         let verdict = postback.verdict(VerdictStatus::Approved);
         Some(match postback.parameter("v").as_str() {
             "repeat" => Verdict {
@@ -144,8 +144,8 @@ fn what_was_sent_is_delivered_as_it_was_sent() {
     );
     assert_eq!(coupond.raw(&[head.as_bytes(), b"a=\xFF%\0"].concat()).body, "OK");
     assert_eq!(coupond.get("/sdk/conversion").status, 200);
-    let told = all(&coupond, &[]);
-    let [server, sdk] = &told.postbacks[..] else { panic!("{told:?}") };
+    let polled = all(&coupond, &[]);
+    let [server, sdk] = &polled.postbacks[..] else { panic!("{polled:?}") };
     assert_eq!((server.channel, server.is_post, server.node), (Channel::Server, true, 7));
     assert_eq!(server.query, b"%6Eid=1&coupon_code=%41b+c&x=%zz");
     assert_eq!(server.body, b"a=\xFF%\0");

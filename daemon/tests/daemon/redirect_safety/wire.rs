@@ -8,14 +8,14 @@ use crate::running::Coupond;
 
 /// An answer, byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Raw {
+pub(crate) struct RawAnswer {
     pub(crate) status: u16,
     /// Header lines as sent, without `date`.
     pub(crate) headers: Vec<Vec<u8>>,
     pub(crate) body: Vec<u8>,
 }
 
-impl Raw {
+impl RawAnswer {
     /// The values of a header.
     pub(crate) fn values(&self, name: &str) -> Vec<&[u8]> {
         let prefix = format!("{name}: ");
@@ -43,7 +43,7 @@ impl<'a> Wire<'a> {
     }
 
     /// Sends a request unchanged and reads the answer.
-    pub(crate) fn send(&mut self, request: &[u8], has_body: bool) -> Raw {
+    pub(crate) fn send(&mut self, request: &[u8], has_body: bool) -> RawAnswer {
         let mut stream = self
             .stream
             .take()
@@ -67,7 +67,7 @@ impl<'a> Wire<'a> {
     }
 }
 
-fn read_answer(stream: &mut impl Read, has_body: bool) -> Raw {
+fn read_answer(stream: &mut impl Read, has_body: bool) -> RawAnswer {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
@@ -83,7 +83,7 @@ fn read_answer(stream: &mut impl Read, has_body: bool) -> Raw {
     let status = lines[0].strip_prefix(b"HTTP/1.1 ").and_then(|rest| rest.get(..3));
     let status = std::str::from_utf8(status.unwrap()).unwrap().parse().unwrap();
     let headers = lines[1..].iter().filter(|line| !line.starts_with(b"date: ")).cloned().collect();
-    let mut answer = Raw { status, headers, body: Vec::new() };
+    let mut answer = RawAnswer { status, headers, body: Vec::new() };
     let lengths = answer.values("content-length");
     assert_eq!(lengths.len(), 1, "{answer:?}");
     let len: usize = std::str::from_utf8(lengths[0]).unwrap().parse().unwrap();
