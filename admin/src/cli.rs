@@ -196,7 +196,7 @@ fn start_serving(config: &Config) -> anyhow::Result<()> {
 
 /// Hides warnings of workers: in a demo the daemon starts after the admin, and the demo itself reports when
 /// the daemon dies.
-const DEMO_LOG_FILTER: &str = "warn,coupon_admin::worker=error,coupon_admin::click_ingest=error";
+const DEMO_LOG_FILTER: &str = "warn,coupon_admin::worker=error";
 
 fn start_demo(options: &Options, args: &DemoArgs) -> anyhow::Result<()> {
     let limits = options.load()?.limits;

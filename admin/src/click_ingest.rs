@@ -35,6 +35,7 @@ use crate::click_lookup::LookUpError;
 use crate::daemon_client::{DaemonClient, DaemonError, FeedAnswer};
 use crate::store::bot_list::{self, PendingWork};
 use crate::store::{Store, StoreError};
+use crate::worker::{self, RetryDelays, Worker};
 use batch::Batch;
 use click_counter::ClickCounter;
 use reclassify::Reclassifier;
@@ -133,7 +134,7 @@ pub fn start(
 ) -> ClickIngestHandle {
     let intake = ClickIngest::new(store, archive, daemon);
     let handle = ClickIngestHandle { status: intake.counter.subscribe() };
-    tokio::spawn(stop.run_until_cancelled_owned(intake.run()));
+    worker::spawn(intake, stop);
     handle
 }
 
@@ -191,6 +192,25 @@ struct ClickIngest {
     steady_since_ms: Option<u64>,
 }
 
+impl Worker for ClickIngest {
+    const NAME: &'static str = "click ingest";
+    const RETRY_DELAYS: RetryDelays =
+        RetryDelays { shortest: SHORTEST_BACK_OFF, longest: LONGEST_BACK_OFF };
+    type Error = ClickIngestError;
+
+    async fn step(&mut self) -> Result<(), ClickIngestError> {
+        self.pull().await
+    }
+
+    fn reset_after(&mut self, _error: &ClickIngestError) {
+        self.steady_since_ms = None;
+    }
+
+    fn show_failure(&mut self, failure: Option<&str>) {
+        self.counter.update(|status| status.last_error = failure.map(str::to_owned));
+    }
+}
+
 impl ClickIngest {
     fn new(store: Store, archive: Archive, daemon: DaemonClient) -> ClickIngest {
         let counter = ClickCounter::new(store, archive);
@@ -203,33 +223,6 @@ impl ClickIngest {
             oldest_incarnation: 0,
             steady_since_ms: None,
         }
-    }
-
-    async fn run(mut self) {
-        let mut back_off = SHORTEST_BACK_OFF;
-        loop {
-            match self.pull().await {
-                Ok(()) => {
-                    back_off = SHORTEST_BACK_OFF;
-                    self.counter.update(|status| status.last_error = None);
-                }
-                Err(error) => {
-                    self.steady_since_ms = None;
-                    self.report_failure(&error);
-                    tokio::time::sleep(back_off).await;
-                    back_off = (back_off * 2).min(LONGEST_BACK_OFF);
-                }
-            }
-        }
-    }
-
-    /// A failure is logged when it begins, not every time it is met again.
-    fn report_failure(&self, error: &ClickIngestError) {
-        let text = error.to_string();
-        if self.counter.status().last_error.as_ref() != Some(&text) {
-            tracing::warn!(error = %text, "clicks cannot be taken in; trying again");
-        }
-        self.counter.update(|status| status.last_error = Some(text));
     }
 
     /// Takes in one answer of the daemon.

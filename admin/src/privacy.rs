@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::archive::{Archive, ArchiveError};
 use crate::store::erasure::{self as jobs, Erasure, Selector, Stage};
 use crate::store::{Store, StoreError, removal_clock};
+use crate::worker::{self, RetryDelays, Worker};
 
 /// Between two looks for erasures that another process asked for.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -145,7 +146,7 @@ pub fn start(
     let worker = PrivacyWorker::new(store, archive, periods);
     let handle = PrivacyHandle { status: worker.status.subscribe(), asked: Arc::default() };
     let asked = Arc::clone(&handle.asked);
-    tokio::spawn(stop.run_until_cancelled_owned(async move { worker.run(&asked).await }));
+    worker::spawn(PrivacySchedule::new(worker, asked), stop);
     handle
 }
 
@@ -180,6 +181,59 @@ struct PrivacyWorker {
     began: Instant,
 }
 
+/// When the parts of the work are due.
+struct PrivacySchedule {
+    worker: PrivacyWorker,
+    asked: Arc<Notify>,
+    next_pass: Instant,
+    next_waiting: Instant,
+    next_clock: Instant,
+}
+
+impl PrivacySchedule {
+    fn new(worker: PrivacyWorker, asked: Arc<Notify>) -> PrivacySchedule {
+        let now = Instant::now();
+        PrivacySchedule { worker, asked, next_pass: now, next_waiting: now, next_clock: now }
+    }
+}
+
+impl Worker for PrivacySchedule {
+    const NAME: &'static str = "erasure and retention";
+    const RETRY_DELAYS: RetryDelays = RetryDelays::constant(BACK_OFF);
+    type Error = PrivacyError;
+
+    async fn step(&mut self) -> Result<(), PrivacyError> {
+        let now = Instant::now();
+        let is_waiting_due = now >= self.next_waiting;
+        if is_waiting_due {
+            self.next_waiting = now + WAITING_INTERVAL;
+        }
+        self.worker.erase(is_waiting_due).await?;
+        if now >= self.next_clock {
+            self.next_clock = now + CLOCK_INTERVAL;
+            self.worker.check_clock(self.worker.reading()).await?;
+        }
+        if now >= self.next_pass {
+            self.next_pass = now + RETENTION_INTERVAL;
+            self.worker.pass().await?;
+        }
+        Ok(())
+    }
+
+    async fn wait_for_work(&mut self) {
+        self.wait_for_retry(POLL_INTERVAL).await;
+    }
+
+    /// Returns earlier when an erasure is requested.
+    async fn wait_for_retry(&mut self, delay: Duration) {
+        let _ = tokio::time::timeout(delay, self.asked.notified()).await;
+    }
+
+    fn show_failure(&mut self, failure: Option<&str>) {
+        self.worker.update(|status| status.last_error = failure.map(str::to_owned));
+    }
+}
+
 impl PrivacyWorker {
     fn new(store: Store, archive: Archive, periods: Periods) -> PrivacyWorker {
         let status = watch::Sender::new(PrivacyStatus {
@@ -196,42 +250,6 @@ impl PrivacyWorker {
             clock: Mutex::default(),
             began: Instant::now(),
         }
-    }
-
-    async fn run(self, asked: &Notify) {
-        let (mut next_pass, mut next_waiting) = (Instant::now(), Instant::now());
-        let mut next_clock = Instant::now();
-        loop {
-            let now = Instant::now();
-            let is_waiting_due = now >= next_waiting;
-            let mut done = self.erase(is_waiting_due).await;
-            if done.is_ok() && now >= next_clock {
-                done = self.check_clock(self.reading()).await.map(drop);
-                next_clock = now + CLOCK_INTERVAL;
-            }
-            if is_waiting_due {
-                next_waiting = now + WAITING_INTERVAL;
-            }
-            if done.is_ok() && now >= next_pass {
-                done = self.pass().await;
-                next_pass = now + RETENTION_INTERVAL;
-            }
-            match &done {
-                Ok(()) => self.update(|status| status.last_error = None),
-                Err(error) => self.report_failure(error),
-            }
-            let pause = if done.is_ok() { POLL_INTERVAL } else { BACK_OFF };
-            let _ = tokio::time::timeout(pause, asked.notified()).await;
-        }
-    }
-
-    /// A failure is logged when it begins, not every time it is met again.
-    fn report_failure(&self, error: &PrivacyError) {
-        let text = error.to_string();
-        if self.status.borrow().last_error.as_ref() != Some(&text) {
-            tracing::warn!(error = %text, "what is to be forgotten is still there; trying again");
-        }
-        self.update(|status| status.last_error = Some(text));
     }
 
     fn update(&self, change: impl FnOnce(&mut PrivacyStatus)) {

@@ -14,11 +14,12 @@ use coupon_shared::postback::SpoolId;
 use super::processor::PostbackProcessor;
 use super::received::ReceivedPostback;
 use super::writer::Decisions;
-use crate::click_ingest::ClickIngestStatus;
+use crate::click_ingest::{ClickIngestHandle, ClickIngestStatus};
 use crate::click_lookup::LookUpError;
 use crate::store::postbacks::unidentified;
 use crate::store::postbacks::waiting::{self, Waiting};
 use crate::store::{ReadTx, StoreError, WriteTx};
+use crate::worker::{RetryDelays, Worker};
 
 /// Postbacks decided in one transaction.
 const PAGE: usize = 500;
@@ -26,31 +27,44 @@ const PAGE: usize = 500;
 const PAUSE: Duration = Duration::from_millis(20);
 /// The pause after a long pass, as a multiple of its duration.
 const PAUSES_PER_PASS: u32 = 4;
-const BACK_OFF: Duration = Duration::from_secs(5);
 
-/// Decides pending postbacks until the task is cancelled.
-pub(super) async fn run(processor: PostbackProcessor) {
-    let mut clicks = processor.clicks.clone();
-    let mut seen = None;
-    loop {
-        let now = progress(&clicks.status());
-        if seen == Some(now) {
-            tokio::select! {
-                () = clicks.changed() => {}
-                // The click may have come between its lookup and the storing of the postback.
-                () = processor.waits_begun.notified() => seen = None,
-            }
-            continue;
-        }
+/// Decides pending postbacks after click ingest has made progress.
+pub(super) struct PendingPostbacks {
+    processor: PostbackProcessor,
+    clicks: ClickIngestHandle,
+    /// Progress of click ingest before the last pass; `None` forces another pass.
+    seen: Option<(u64, u64)>,
+    /// Duration of the last pass.
+    took: Duration,
+}
+
+impl PendingPostbacks {
+    pub(super) fn new(processor: PostbackProcessor) -> PendingPostbacks {
+        let clicks = processor.clicks.clone();
+        PendingPostbacks { processor, clicks, seen: None, took: Duration::ZERO }
+    }
+}
+
+impl Worker for PendingPostbacks {
+    const NAME: &'static str = "decision of pending postbacks";
+    const RETRY_DELAYS: RetryDelays = RetryDelays::constant(Duration::from_secs(5));
+    type Error = LookUpError;
+
+    async fn step(&mut self) -> Result<(), LookUpError> {
+        let now = progress(&self.clicks.status());
         let began = Instant::now();
-        match decide_all(&processor).await {
-            Ok(()) => {
-                seen = Some(now);
-                tokio::time::sleep(PAUSE.max(began.elapsed() * PAUSES_PER_PASS)).await;
-            }
-            Err(error) => {
-                tracing::warn!(%error, "deciding pending postbacks failed; retrying");
-                tokio::time::sleep(BACK_OFF).await;
+        decide_all(&self.processor).await?;
+        (self.seen, self.took) = (Some(now), began.elapsed());
+        Ok(())
+    }
+
+    async fn wait_for_work(&mut self) {
+        tokio::time::sleep(PAUSE.max(self.took * PAUSES_PER_PASS)).await;
+        while self.seen == Some(progress(&self.clicks.status())) {
+            tokio::select! {
+                () = self.clicks.changed() => {}
+                // The click may have come between its lookup and the storing of the postback.
+                () = self.processor.waits_begun.notified() => self.seen = None,
             }
         }
     }

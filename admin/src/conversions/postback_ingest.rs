@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::now_ms;
-use super::pending;
+use super::pending::PendingPostbacks;
 use super::processor::{Batch, PostbackProcessor};
 pub use super::processor::{Bounds, PostbackStatus};
 use super::received::ReceivedPostback;
@@ -32,13 +32,12 @@ use crate::click_ingest::ClickIngestHandle;
 use crate::click_lookup::LookUpError;
 use crate::daemon_client::{DaemonClient, DaemonError};
 use crate::store::{Store, StoreError};
+use crate::worker::{self, RetryDelays, Worker};
 
 /// How long the daemon waits for a postback before it gives an empty answer.
 const WAIT: Duration = Duration::from_secs(1);
 /// Maximum size of one answer, and so of one transaction.
 const MAX_BYTES: usize = 1 << 20;
-const SHORTEST_BACK_OFF: Duration = Duration::from_millis(50);
-const LONGEST_BACK_OFF: Duration = Duration::from_secs(5);
 
 /// Why a poll failed.
 #[derive(Debug, thiserror::Error)]
@@ -80,10 +79,10 @@ pub fn start(
     let (processor, decided_late) =
         PostbackProcessor::new(store, archive, clicks, network_id, bounds);
     let handle = PostbackHandle { status: processor.status.subscribe() };
-    tokio::spawn(stop.clone().run_until_cancelled_owned(pending::run(processor.clone())));
+    worker::spawn(PendingPostbacks::new(processor.clone()), stop.clone());
     let ingest =
         PostbackIngest { processor, daemon, cursors: None, verdicts: Vec::new(), decided_late };
-    tokio::spawn(stop.run_until_cancelled_owned(ingest.run()));
+    worker::spawn(ingest, stop);
     handle
 }
 
@@ -98,33 +97,22 @@ struct PostbackIngest {
     decided_late: mpsc::Receiver<Verdict>,
 }
 
+impl Worker for PostbackIngest {
+    const NAME: &'static str = "postback ingest";
+    const RETRY_DELAYS: RetryDelays =
+        RetryDelays { shortest: Duration::from_millis(50), longest: Duration::from_secs(5) };
+    type Error = IngestError;
+
+    async fn step(&mut self) -> Result<(), IngestError> {
+        self.pull().await
+    }
+
+    fn show_failure(&mut self, failure: Option<&str>) {
+        self.processor.update_status(|status| status.last_error = failure.map(str::to_owned));
+    }
+}
+
 impl PostbackIngest {
-    async fn run(mut self) {
-        let mut back_off = SHORTEST_BACK_OFF;
-        loop {
-            match self.pull().await {
-                Ok(()) => {
-                    back_off = SHORTEST_BACK_OFF;
-                    self.processor.update_status(|status| status.last_error = None);
-                }
-                Err(error) => {
-                    self.report_failure(&error);
-                    tokio::time::sleep(back_off).await;
-                    back_off = (back_off * 2).min(LONGEST_BACK_OFF);
-                }
-            }
-        }
-    }
-
-    /// Logs a failure when it begins, not at every retry.
-    fn report_failure(&self, error: &IngestError) {
-        let text = error.to_string();
-        if self.processor.status.borrow().last_error.as_ref() != Some(&text) {
-            tracing::warn!(error = %text, "postback ingest failed; retrying");
-        }
-        self.processor.update_status(|status| status.last_error = Some(text));
-    }
-
     /// Polls the daemon once and decides its delivery.
     async fn pull(&mut self) -> Result<(), IngestError> {
         let cursors = match self.cursors.take() {
