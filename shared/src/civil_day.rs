@@ -17,14 +17,14 @@ impl Day {
     /// Stands for "no end date" in a record.
     pub const LAST: Day = Day(u16::MAX);
 
-    /// From days since 1970-01-01. Days outside the range become its first or last day, which
-    /// compare to every day that can be today as the true ones would.
+    /// The day that is `days` after 1970-01-01. Days outside the range become its first or last
+    /// day, which compare with every possible today as the true days would.
     pub fn from_unix_days(days: i64) -> Self {
         let days = days.saturating_sub(UNIX_DAYS_OF_DAY_0);
         Self(days.clamp(0, i64::from(u16::MAX)) as u16)
     }
 
-    /// The day that clocks `utc_offset_seconds` ahead of UTC show at a moment.
+    /// The day at a moment, on clocks that are `utc_offset_seconds` ahead of UTC.
     pub fn at(unix_seconds: i64, utc_offset_seconds: i32) -> Self {
         let local = unix_seconds.saturating_add(i64::from(utc_offset_seconds));
         Self::from_unix_days(local.div_euclid(SECONDS_PER_DAY))

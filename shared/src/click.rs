@@ -1,7 +1,7 @@
 //! The click record and the block of records.
 //!
-//! A **record** is what one visit of a known code leaves behind. The serving thread encodes it
-//! once; it is never rewritten. All numbers are little endian.
+//! A **record** describes one visit of a known code. The serving thread encodes it once; it is never
+//! rewritten. All numbers are little endian.
 //!
 //! | offset | size | field |
 //! |---|---|---|
@@ -22,17 +22,17 @@
 //! | 60 | n | the code as typed |
 //! | | | tagged fields: tag (1), length (2), bytes |
 //!
-//! A tag unknown to a reader is skipped, so a field can be added without a new version. Tags from
-//! 128 are **personal**.
+//! A reader skips an unknown tag, so a field can be added without a new version. Tags from 128 are
+//! **personal**.
 //!
-//! Links that are followed and clicks that a page or a server reports leave the same record; the
-//! kind tells them apart. One that names offer and partner itself instead of a code has coupon code
-//! 0 and no code. The kinds from 3 on are newer than 1 and 2: a reader that does not know them refuses
-//! their block, so the admin is upgraded before the daemons.
+//! Followed links, and clicks reported by a page or a server, leave the same record; the kind tells
+//! them apart. A link with offer and partner instead of a code leaves coupon code 0 and no code. The
+//! kinds from 3 on are newer than 1 and 2: a reader without them refuses their block, so the admin is
+//! upgraded before the daemons.
 //!
-//! A **block** holds the consecutive records of one [`StreamId`]. Records are split into a main
-//! part and a personal part, each compressed (LZ4) and checksummed (CRC-32C) on its own, so that
-//! erasing personal data rewrites only that part. See [`block`] for its bytes.
+//! A **block** holds the consecutive records of one [`StreamId`]. Records are split into a main part
+//! and a personal part, each compressed (LZ4) and checksummed (CRC-32C) on its own, so that erasing
+//! personal data rewrites only the personal part. [`block`] specifies the bytes.
 
 pub mod block;
 
@@ -43,7 +43,7 @@ use crate::transaction_id::TransactionId;
 
 /// Version of the record format.
 pub const RECORD_VERSION: u8 = 1;
-/// No record is longer: fixed fields, a code, and every tag at its longest.
+/// Longest record in bytes: fixed fields, a code, and every tag at its longest.
 pub const MAX_RECORD_LEN: usize = 4096;
 /// Length of the fixed fields.
 pub const HEAD_LEN: usize = 60;
@@ -51,37 +51,34 @@ pub const HEAD_LEN: usize = 60;
 const TAG_HEAD_LEN: usize = 3;
 const FIRST_PERSONAL_TAG: u8 = 128;
 
-/// One ring's sequence space: records of one thread of one run of one node's daemon, numbered
-/// from 1 without gaps.
+/// One ring's sequence space: the records of one serving thread in one run of one node's daemon,
+/// numbered from 1 without gaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId {
-    /// The node.
     pub node: u16,
     /// The run of the node's daemon; grows with each start.
     pub incarnation: u32,
-    /// The serving thread.
     pub thread: u8,
 }
 
-/// What a visit was, as far as its request says. The numbers are part of the record format.
+/// The kind of a visit, as far as its request shows. The numbers are part of the record format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum VisitKind {
-    /// A person followed the link, as far as the request says.
+    /// A followed link.
     Click = 1,
-    /// The request says that it only fetches ahead.
+    /// A fetch ahead of a possible click, by its own headers.
     Prefetch = 2,
-    /// A page reports a click, and is answered an id instead of a redirect.
+    /// A click reported by a page. The answer is an id instead of a redirect.
     Sdk = 3,
-    /// A page reports that it was shown. Counted apart: never a click.
+    /// A view reported by a page. Counted apart: never a click.
     Impression = 4,
-    /// A server reports a click. Address and user agent are the server's, so they tell nothing of
+    /// A click reported by a server. Address and user agent are the server's and do not describe
     /// the visitor.
     Server = 5,
 }
 
 impl VisitKind {
-    /// Every kind.
     pub const ALL: [VisitKind; 5] =
         [Self::Click, Self::Prefetch, Self::Sdk, Self::Impression, Self::Server];
 
@@ -119,7 +116,7 @@ pub enum Tag {
     SourceId = 6,
     /// `uid`
     Uid = 7,
-    /// The host the visitor asked for.
+    /// The requested host.
     Host = 8,
     /// The client's address: 4 or 16 bytes, network order.
     Address = 128,
@@ -132,7 +129,7 @@ pub enum Tag {
 }
 
 impl Tag {
-    /// Every tag this version writes.
+    /// Every tag that this version writes.
     pub const ALL: [Tag; 12] = [
         Tag::Sub1,
         Tag::Sub2,
@@ -148,7 +145,7 @@ impl Tag {
         Tag::Language,
     ];
 
-    /// Longest value kept, in bytes; the rest is cut off.
+    /// Longest value in bytes; the rest is cut off.
     pub const fn max_len(self) -> usize {
         match self {
             Tag::Address => 16,
@@ -170,8 +167,8 @@ const _: () = {
     assert!(longest <= MAX_RECORD_LEN);
 };
 
-/// The network of an address, which stands for some hundred visitors or more: the first 24 bits of an
-/// IPv4 address, also of one that is mapped into IPv6, and the first 48 of an IPv6 address.
+/// The network of an address: the first 24 bits of an IPv4 address, also of a mapped one, and the
+/// first 48 bits of an IPv6 address. A network stands for some hundred visitors or more.
 pub fn truncate_address(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from(u32::from(v4) & (!0 << 8))),
@@ -185,23 +182,21 @@ pub fn truncate_address(address: IpAddr) -> IpAddr {
 /// The fixed fields of a click.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClickHead {
-    /// The click's id.
     pub transaction_id: TransactionId,
-    /// When, by the node's clock.
+    /// Time of the visit by the node's clock.
     pub unix_ms: u64,
     /// Generation of the index that decided.
     pub generation: u64,
     /// Coupon code, 0 where the catalog had no such row.
     pub code_id: u32,
-    /// Offer the decision named, 0 for none.
+    /// Offer of the decision, 0 for none.
     pub offer_id: u32,
-    /// Partner who owned the code then, 0 for none.
+    /// Owner of the code at that time, 0 for none.
     pub partner_id: u32,
-    /// Advertiser of that offer, 0 for none.
+    /// Advertiser of the offer, 0 for none.
     pub advertiser_id: u32,
     /// Why the visit was, or was not, redirected.
     pub reason: Reason,
-    /// What the visit was.
     pub kind: VisitKind,
     /// Rule that decided, 0 for none.
     pub rule: u32,
@@ -212,14 +207,7 @@ pub struct ClickHead {
 pub enum ClickError {
     /// Fewer bytes than the format needs.
     #[error("the {part} ends after {got} bytes; {expected} are needed")]
-    Truncated {
-        /// Which part.
-        part: &'static str,
-        /// Bytes needed.
-        expected: usize,
-        /// Bytes there.
-        got: usize,
-    },
+    Truncated { part: &'static str, expected: usize, got: usize },
     /// Not a block.
     #[error("this is no click block (it begins with {got:02x?})")]
     Magic {
@@ -231,39 +219,28 @@ pub enum ClickError {
     Version {
         /// Record or block.
         part: &'static str,
-        /// Version found.
         got: u8,
-        /// Version known.
         known: u8,
     },
     /// A checksum differs.
     #[error("the checksum of the {part} is {got:#010x}, not {expected:#010x}: it is damaged")]
     Checksum {
-        /// Which part.
         part: &'static str,
-        /// As written.
+        /// As stored.
         expected: u32,
         /// As computed.
         got: u32,
     },
-    /// A field holds what no writer writes.
+    /// A field has a value outside the format.
     #[error("{field} holds {got}, which no writer writes: it is damaged")]
-    Field {
-        /// The field.
-        field: &'static str,
-        /// Its value.
-        got: u64,
-    },
+    Field { field: &'static str, got: u64 },
     /// A part does not decompress.
     #[error("the {part} does not decompress: it is damaged")]
-    Compression {
-        /// Which part.
-        part: &'static str,
-    },
+    Compression { part: &'static str },
 }
 
-/// Encodes a click into the front of `out`, which has at least [`MAX_RECORD_LEN`] bytes, and
-/// returns the record's length. Values are cut at [`Tag::max_len`], the code at its longest.
+/// Encodes a click at the front of `out`, which has at least [`MAX_RECORD_LEN`] bytes, and returns
+/// the length of the record. Cuts values at [`Tag::max_len`] and the code at its longest.
 pub fn encode_click(head: &ClickHead, code: &[u8], tags: &[(Tag, &[u8])], out: &mut [u8]) -> usize {
     let code = &code[..code.len().min(crate::code::MAX_LEN)];
     out[2] = RECORD_VERSION;
@@ -296,7 +273,6 @@ pub fn encode_click(head: &ClickHead, code: &[u8], tags: &[(Tag, &[u8])], out: &
 /// A decoded click, borrowing from its record or block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Click<'a> {
-    /// The fixed fields.
     pub head: ClickHead,
     /// The code as typed.
     pub code: &'a [u8],
@@ -305,7 +281,7 @@ pub struct Click<'a> {
 }
 
 impl<'a> Click<'a> {
-    /// Decodes the record at the front of `bytes`.
+    /// Decodes the record at the front of `bytes`, and returns its length.
     pub fn decode(bytes: &'a [u8]) -> Result<(Self, usize), ClickError> {
         let truncated =
             |expected| ClickError::Truncated { part: "record", expected, got: bytes.len() };
@@ -322,7 +298,6 @@ impl<'a> Click<'a> {
         Ok((Self { head, code, main_tags, personal_tags: &[] }, len))
     }
 
-    /// The value of a tagged field.
     pub fn tag(&self, tag: Tag) -> Option<&'a [u8]> {
         tags(self.main_tags)
             .chain(tags(self.personal_tags))
@@ -330,12 +305,12 @@ impl<'a> Click<'a> {
             .map(|(_, field)| &field[TAG_HEAD_LEN..])
     }
 
-    /// The value of a tagged field as text; bytes that are not UTF-8 are replaced.
+    /// A tagged field as text, empty where absent; bytes that are not UTF-8 are replaced.
     pub fn text(&self, tag: Tag) -> std::borrow::Cow<'a, str> {
         String::from_utf8_lossy(self.tag(tag).unwrap_or_default())
     }
 
-    /// The client's address, where it was recorded and not erased.
+    /// The client's address; `None` where it was not recorded or was erased.
     pub fn address(&self) -> Option<IpAddr> {
         decode_address(self.tag(Tag::Address)?)
     }

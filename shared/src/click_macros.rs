@@ -1,4 +1,4 @@
-//! The values a click gives to a destination's macros.
+//! The values that a click gives to the macros of a destination.
 //!
 //! Both programs expand destinations: the daemon to answer, the admin to explain.
 
@@ -6,22 +6,20 @@ use crate::decision::Facts;
 use crate::destination::{Macro, MacroSink, MacroValues};
 use crate::transaction_id::TransactionId;
 
-/// One click's values, borrowed from its request.
+/// The values of one click, borrowed from its request.
 #[derive(Debug, Clone, Copy)]
 pub struct ClickMacros<'a> {
-    /// The click's id.
     pub transaction_id: TransactionId,
     /// The code as the visitor typed it.
     pub code: &'a [u8],
-    /// Network.
     pub network_id: u32,
-    /// Offer, 0 for none.
+    /// 0 for none.
     pub offer_id: u32,
-    /// Partner, 0 for none.
+    /// 0 for none.
     pub partner_id: u32,
-    /// Advertiser, 0 for none.
+    /// 0 for none.
     pub advertiser_id: u32,
-    /// When, in Unix seconds.
+    /// Time of the click.
     pub unix_seconds: u64,
     /// `sub1` to `sub5`.
     pub subs: [&'a [u8]; 5],
@@ -33,7 +31,7 @@ pub struct ClickMacros<'a> {
     pub language: &'a [u8],
     /// `Referer` as sent.
     pub referer: &'a [u8],
-    /// What is known about the visitor.
+    /// Known facts about the visitor.
     pub facts: Facts<'a>,
 }
 
@@ -70,7 +68,8 @@ impl MacroValues for ClickMacros<'_> {
     }
 }
 
-/// The keyed half of the id's end: a number nobody foresees, and another for each click.
+/// A number from the keyed part of the id: unpredictable without the key, and different for each
+/// click.
 fn random_digits(id: &TransactionId) -> u64 {
     u128::from_be_bytes(id.0) as u64 & 0xFFFF_FFFF
 }

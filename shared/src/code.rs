@@ -4,7 +4,7 @@
 //! upper case becomes lower case, nothing else changes. Folding is part of every stored format
 //! ([`FOLD_VERSION`]); a file folded by another version is refused.
 //!
-//! [`FoldedCode`] can only be made by folding, so an unfolded key cannot be looked up.
+//! Only folding makes a [`FoldedCode`], so an unfolded key cannot be looked up.
 //!
 //! Deliberately absent: Unicode folding. U+212A (K), U+017F (ſ) or U+0131 (ı) are not letters of a
 //! code, so look-alikes of a partner's code never reach the partner's offer.
@@ -103,7 +103,7 @@ impl FoldedCode {
         &self.bytes[..usize::from(self.len)]
     }
 
-    /// Its first bytes, and zeros where it is shorter.
+    /// The first `N` bytes; zeros stand behind a shorter code.
     #[inline]
     pub fn prefix<const N: usize>(&self) -> [u8; N] {
         const { assert!(N <= MAX_LEN) };

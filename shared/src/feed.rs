@@ -1,9 +1,9 @@
 //! The feed: how click blocks travel from a daemon to the admin.
 //!
-//! The admin asks with a **cursor**: for each stream, the last sequence it has made durable. That
-//! is also its acknowledgement: a daemon may forget what every cursor covers. The answer is blocks
-//! one after the other, each telling its own length, oldest first within each stream. Repeats are
-//! harmless: the admin ignores sequences it knows.
+//! The admin asks with a **cursor**: for each stream, the last sequence that is durable at the admin.
+//! The cursor is also the acknowledgement: a daemon may delete every record that it covers. The answer
+//! is a series of blocks, each with its own length, oldest first within each stream. Repeats are
+//! harmless, because the admin ignores known sequences.
 //!
 //! # Bytes of a cursor, version 1
 //!
@@ -15,11 +15,11 @@ use crate::click::block::Block;
 use crate::click::{ClickError, u16_at, u32_at, u64_at};
 use std::collections::BTreeMap;
 
-/// Most entries of a cursor. A daemon tells the oldest incarnation it still holds, so that the
-/// admin leaves older ones out.
+/// Most entries of a cursor. The daemon sends its oldest incarnation with each answer, so that the
+/// admin can drop older entries and stay below this bound.
 pub const MAX_CURSOR_ENTRIES: usize = 65_536;
 
-/// Name of the answer's header that tells the oldest incarnation the daemon still holds.
+/// Answer header with the oldest incarnation that the daemon still holds.
 pub const OLDEST_INCARNATION_HEADER: &str = "x-coupond-oldest-incarnation";
 
 const MAGIC: &[u8; 4] = b"CPNC";
@@ -34,7 +34,7 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// The last durable sequence of a stream, 0 for none.
+    /// The last durable sequence of a stream; 0 for an unknown stream.
     pub fn last(&self, stream: &StreamId) -> u64 {
         self.last.get(stream).copied().unwrap_or(0)
     }
@@ -45,17 +45,15 @@ impl Cursor {
         *last = (*last).max(sequence);
     }
 
-    /// Leaves out streams of incarnations before `oldest`.
+    /// Removes the streams of incarnations before `oldest`.
     pub fn remove_incarnations_before(&mut self, oldest: u32) {
         self.last.retain(|stream, _| stream.incarnation >= oldest);
     }
 
-    /// The streams with their last sequences.
     pub fn iter(&self) -> impl Iterator<Item = (StreamId, u64)> {
         self.last.iter().map(|(stream, last)| (*stream, *last))
     }
 
-    /// The cursor's bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEADER_LEN + self.last.len() * ENTRY_LEN);
         bytes.extend_from_slice(MAGIC);
@@ -70,7 +68,7 @@ impl Cursor {
         bytes
     }
 
-    /// Reads a cursor's bytes. Accepts exactly what [`Cursor::encode`] writes.
+    /// Decodes a cursor. Accepts exactly the output of [`Cursor::encode`].
     pub fn decode(bytes: &[u8]) -> Result<Self, CursorError> {
         let header = bytes.get(..HEADER_LEN).ok_or(CursorError::Length { got: bytes.len() })?;
         if &header[..4] != MAGIC || header[4] != VERSION {
@@ -94,21 +92,21 @@ impl Cursor {
 /// Why bytes are not a cursor.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CursorError {
-    /// Not as long as it says, or too long.
+    /// The length does not match the number of entries, or there are too many.
     #[error("a cursor of {got} bytes is cut or has more than {MAX_CURSOR_ENTRIES} entries")]
     Length {
         /// Its length.
         got: usize,
     },
-    /// Streams out of order or twice, or bytes that must be zero are not.
+    /// Streams are out of order or repeated, or reserved bytes are not zero.
     #[error("a cursor's streams must ascend, each once, with nothing between them")]
     Order,
-    /// Not a cursor of this version.
+    /// Wrong magic or version.
     #[error("this is no feed cursor of version {VERSION}")]
     Version,
 }
 
-/// Takes the blocks off an answer one by one. Ends after the first error.
+/// Splits an answer into its blocks. Ends after the first error.
 pub fn blocks(answer: &[u8]) -> impl Iterator<Item = Result<Block<'_>, ClickError>> {
     let mut rest = answer;
     std::iter::from_fn(move || {

@@ -20,8 +20,8 @@
 //! # Where a segment ends
 //!
 //! Every segment but the last ends where the next one begins: at the frame before the next
-//! segment's first sequence. What follows that frame is the rest of an append that was rolled back
-//! and is ignored; an invalid frame *before* it is damage, reported with file and offset and never
+//! segment's first sequence. Bytes behind that frame are the rest of an append that was rolled back
+//! and are ignored; an invalid frame *before* it is damage, reported with file and offset and never
 //! skipped silently. The last segment ends at its first invalid frame (the torn-tail rule; a tail
 //! of zeros is invalid too): opening cuts the bytes after it and says how many. A last segment
 //! whose header was never completed holds no frame and is removed.
@@ -30,37 +30,43 @@
 //!
 //! [`FramedLog::append_synced`] is one write and one `fdatasync`; only then do the frames exist for
 //! readers. A segment is created under another name, synced, renamed, and its folder synced, before
-//! it takes a frame. When an append fails, nothing of it is visible and it may be tried again:
+//! it takes a frame. After a failed append nothing of the append is visible, and the caller may retry:
 //! - the write failed: the segment is cut back to its committed length and goes on;
 //! - the cut or the sync failed: the kernel may now hold pages it calls clean that never reached
 //!   the disk, so nothing is written to that file again. The next append begins a new segment (of
 //!   a new inode, also when the old one held no frame), and the rule above decides where the old
 //!   one ended.
 //!
-//! After a crash the frames of a failed append may be there or not: whoever appends numbers of its
-//! own (clicks, postbacks) recognises them by those.
+//! After a crash the frames of a failed append may exist or not. Clicks and postbacks carry numbers of
+//! their own, by which their writers recognise repeats.
 //!
 //! Opening syncs the last segment, because after a killed process its frames may be in memory only.
-//! It checks every header and the frames of the last two segments; older frames are checked when
-//! they are read.
+//! Opening also checks every header and the frames of the last two segments; older frames are checked
+//! by their readers.
 //!
 //! # Rewriting
 //!
 //! Frames are final, with one exception: a [`SegmentRewriter`] replaces a *closed* segment (one that
-//! another follows) by a file with the same sequences and other payloads, so that what must be
-//! forgotten can be. It is written under another name, read back, synced, renamed over the old one,
-//! and the folder synced: a crash leaves the one or the other, whole. A reader that has the old file
-//! open goes on in it; one that is sent there again opens the new one. The segment that takes
-//! appends is never touched; [`FramedLog::close_segment`] closes it first.
+//! another follows) by a file with the same sequences and other payloads, so that personal data can be
+//! erased. The new file is written under another name, read back, synced, renamed over the old file,
+//! and the folder synced: a crash leaves either file whole. A reader with the old file open continues in
+//! the old file; a later seek into the segment opens the new file. The segment that takes appends is
+//! never rewritten; [`FramedLog::close_segment`] closes it first.
 //!
 //! Deliberately absent: compression, knowledge of what a payload means, threads, waiting.
 
-mod reader;
-mod recovery;
-mod rewrite;
-mod segment;
+mod error;
+mod format;
+mod layout;
 mod storage;
+
+mod segment;
 mod walk;
+
+mod recovery;
+
+mod reader;
+mod rewrite;
 
 #[cfg(test)]
 mod crash_tests;
@@ -68,144 +74,42 @@ mod crash_tests;
 mod tests;
 
 use std::fs::File;
-use std::io;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 
+use layout::{Committed, Layout, Segment};
+
+pub use error::FramedLogError;
+pub use format::{FORMAT_VERSION, FRAME_LIMIT};
 pub use reader::{Frame, FrameReader};
 pub use recovery::Recovery;
 pub use rewrite::SegmentRewriter;
-pub use segment::{FORMAT_VERSION, FRAME_LIMIT};
 
-/// How large a log's parts may grow.
+/// Sizes of the parts of a log.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// A segment that holds frames is not appended to beyond this length.
+    /// Length at which a segment with frames takes no further append.
     pub segment_bytes: u64,
-    /// The longest payload taken, at most [`FRAME_LIMIT`].
+    /// Longest accepted payload, at most [`FRAME_LIMIT`].
     pub max_frame_bytes: u32,
 }
 
-/// Why a framed log did not open, take frames or give them.
-#[derive(Debug, thiserror::Error)]
-pub enum FramedLogError {
-    /// The operating system refused.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On which file or folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Another process appends to this log.
-    #[error("{} is in use by another process: stop it, or give this one a folder of its own", path.display())]
-    Locked {
-        /// The lock file.
-        path: PathBuf,
-    },
-    /// Bytes that were once synced are not what was written.
-    #[error(
-        "{} is damaged at byte {offset} ({what}): restore the file from a backup, or move it out of the folder and keep it; {}",
-        path.display(),
-        match resume_at { Some(next) => format!("intact frames go on at sequence {next}"), None => "nothing intact follows".to_owned() }
-    )]
-    Damaged {
-        /// The damaged segment.
-        path: PathBuf,
-        /// Where in the file.
-        offset: u64,
-        /// What is wrong there.
-        what: &'static str,
-        /// The first sequence of the next segment: a reader may deliberately go on there.
-        resume_at: Option<u64>,
-    },
-    /// The segment was written by a newer program.
-    #[error("{} has format version {version}, this program reads up to {FORMAT_VERSION}: run the newer program", path.display())]
-    UnsupportedVersion {
-        /// The segment.
-        path: PathBuf,
-        /// Its format version.
-        version: u32,
-    },
-    /// The frames asked for are older than the oldest segment.
-    #[error("sequence {wanted} has been removed, the log begins at {first}")]
-    Removed {
-        /// The sequence asked for.
-        wanted: u64,
-        /// The first one there is.
-        first: u64,
-    },
-    /// The segment takes appends, or there is none that begins there.
-    #[error("no closed segment of {} begins at sequence {first}; close the segment before rewriting it", folder.display())]
-    NotClosed {
-        /// The log.
-        folder: PathBuf,
-        /// The sequence named.
-        first: u64,
-    },
-    /// The payload is longer than the log takes.
-    #[error("a payload of {bytes} bytes is longer than the {max} this log takes")]
-    FrameTooLarge {
-        /// Its length.
-        bytes: usize,
-        /// The longest allowed.
-        max: u32,
-    },
-}
-
-impl FramedLogError {
-    fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FramedLogError {
-        let path = path.to_owned();
-        move |source| FramedLogError::Io { action, path, source }
-    }
-}
-
-/// A log open for appending; there is one per folder in all processes.
+/// A log open for appending; at most one per folder, over all processes.
 #[derive(Debug)]
 pub struct FramedLog {
     options: Options,
     committed: Arc<Committed>,
     /// The last segment.
     file: File,
-    /// The last segment cannot be trusted with another write; see the header.
+    /// Whether the last segment must take no further write; see the module header.
     must_roll: bool,
     batch: Vec<u8>,
     _lock: File,
 }
 
-/// What readers may see, shared with them.
-#[derive(Debug)]
-struct Committed {
-    folder: PathBuf,
-    layout: Mutex<Layout>,
-    /// Held by the one who rewrites a segment.
-    rewriting: Mutex<rewrite::RewriteState>,
-}
-
-#[derive(Debug)]
-struct Layout {
-    /// Never empty; the last one takes appends.
-    segments: Vec<Segment>,
-    next_sequence: u64,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Segment {
-    first: u64,
-    bytes: u64,
-}
-
-impl Committed {
-    fn layout(&self) -> MutexGuard<'_, Layout> {
-        self.layout.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl FramedLog {
-    /// Opens the log in `folder`, creating both when they are not there, and repairs a torn tail.
+    /// Opens the log in `folder`, creating folder and log where absent, and repairs a torn tail.
     pub fn open(folder: &Path, options: Options) -> Result<(FramedLog, Recovery), FramedLogError> {
         let opened = recovery::open(folder)?;
         let log = FramedLog {
@@ -249,12 +153,12 @@ impl FramedLog {
         Ok(first..next)
     }
 
-    /// The sequence the next appended frame gets.
+    /// The sequence of the next appended frame.
     pub fn next_sequence(&self) -> u64 {
         self.committed.layout().next_sequence
     }
 
-    /// The sequence of the oldest frame kept (or of the next frame, when there is none).
+    /// The sequence of the oldest frame (of the next frame, in an empty log).
     pub fn first_sequence(&self) -> u64 {
         self.committed.layout().segments[0].first
     }
@@ -274,12 +178,12 @@ impl FramedLog {
         layout.segments.windows(2).map(|pair| pair[0].first..pair[1].first).collect()
     }
 
-    /// A way to rewrite closed segments while this log is appended to.
+    /// A rewriter of closed segments, usable while this log takes appends.
     pub fn rewriter(&self) -> SegmentRewriter {
         SegmentRewriter::for_log(self.committed.clone(), self.options.max_frame_bytes)
     }
 
-    /// Begins a new segment unless the last one is empty, so that all frames there are can be
+    /// Begins a new segment unless the last one is empty, so that every present frame can be
     /// removed or rewritten.
     pub fn close_segment(&mut self) -> Result<(), FramedLogError> {
         let next = self.next_sequence();
@@ -289,8 +193,8 @@ impl FramedLog {
         self.begin_segment(next)
     }
 
-    /// Removes the segments all of whose frames are older than `sequence`, and returns the bytes
-    /// freed. The last segment always stays, so that sequence numbers never start again.
+    /// Removes the segments with only frames before `sequence`, and returns the freed bytes. The
+    /// last segment always stays, so that sequence numbers never start again.
     pub fn remove_segments_before(&mut self, sequence: u64) -> Result<u64, FramedLogError> {
         let folder = &self.committed.folder;
         let mut freed = 0;
@@ -318,7 +222,7 @@ impl FramedLog {
     }
 
     fn is_full(&self, bytes: u64) -> bool {
-        bytes > segment::HEADER_BYTES as u64
+        bytes > format::HEADER_BYTES as u64
             && bytes + self.batch.len() as u64 > self.options.segment_bytes
     }
 
@@ -329,12 +233,13 @@ impl FramedLog {
             if payload.len() > max as usize {
                 return Err(FramedLogError::FrameTooLarge { bytes: payload.len(), max });
             }
-            segment::push_frame(&mut self.batch, sequence, payload);
+            format::push_frame(&mut self.batch, sequence, payload);
         }
         Ok(())
     }
 
-    /// The new segment replaces the last one when that holds no frame (it then has the same name).
+    /// Begins a segment. Replaces the last one if it holds no frame, because both have the same
+    /// name.
     fn begin_segment(&mut self, first: u64) -> Result<(), FramedLogError> {
         // Once the new name may exist, its first sequence bounds the old segment: no going back.
         self.must_roll = true;
@@ -344,7 +249,7 @@ impl FramedLog {
         if layout.segments.last().is_some_and(|s| s.first == first) {
             layout.segments.pop();
         }
-        layout.segments.push(Segment { first, bytes: segment::HEADER_BYTES as u64 });
+        layout.segments.push(Segment { first, bytes: format::HEADER_BYTES as u64 });
         Ok(())
     }
 
@@ -358,7 +263,7 @@ impl FramedLog {
         if let Err(source) = storage::sync_data(&self.file) {
             let error = FramedLogError::io("sync", &path())(source);
             self.must_roll = true;
-            // Only to give the space back: where this segment ends no longer depends on its length.
+            // Only frees the space: the end of this segment no longer depends on its length.
             let _ = storage::set_len(&self.file, at);
             return Err(error);
         }

@@ -1,8 +1,8 @@
 //! The index: levels and a catalog that belong together.
 //!
-//! Invariants, held by [`Index::assemble`]: all parts are those the manifest names, of one network
-//! and one lineage; the levels are newest first and leave no gap down to the base, so the first
-//! level that knows a code says everything about it.
+//! Invariants, held by [`Index::assemble`]: all parts are those named by the manifest, of one network
+//! and one lineage; the levels are newest first and leave no gap down to the base. Therefore the first
+//! level with a code holds the whole truth about that code.
 
 use crate::code::FoldedCode;
 use crate::snapshot::SnapshotError;
@@ -11,7 +11,7 @@ use crate::snapshot::level::{CodeRows, Level};
 use crate::snapshot::manifest::Manifest;
 use std::sync::Arc;
 
-/// What a daemon serves from.
+/// The levels and the catalog from which a daemon serves.
 pub struct Index<D> {
     manifest: Manifest,
     catalog: Arc<CatalogFile>,
@@ -19,7 +19,10 @@ pub struct Index<D> {
 }
 
 impl<D: AsRef<[u8]> + Clone> Index<D> {
-    /// Puts opened parts together, or says what does not fit.
+    /// Assembles opened parts.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Mismatch`] where a part does not fit the manifest.
     pub fn assemble(
         manifest: Manifest,
         catalog: Arc<CatalogFile>,
@@ -65,12 +68,13 @@ impl<D: AsRef<[u8]> + Clone> Index<D> {
         if to == 0 { Ok(()) } else { Err(format!("no level holds the changes up to {to}")) }
     }
 
-    /// All rows of a code, by ascending coupon code id; `None` for a code nobody has.
+    /// All rows of a code, by ascending coupon code id; `None` for an unknown code.
     pub fn lookup(&self, code: &FoldedCode) -> Option<CodeRows<'_>> {
         self.lookup_by(|level| level.lookup(code))
     }
 
-    /// The same, for who looks a code up in a level in a way of their own.
+    /// Like [`Index::lookup`], with a look-up of the caller's own in each level, such as a cached
+    /// one.
     #[inline]
     pub fn lookup_by<'i>(
         &'i self,
@@ -79,17 +83,16 @@ impl<D: AsRef<[u8]> + Clone> Index<D> {
         self.levels.iter().find_map(in_level).filter(|rows| !rows.is_empty())
     }
 
-    /// The catalog.
     pub fn catalog(&self) -> &CatalogFile {
         &self.catalog
     }
 
-    /// The catalog, to be used in the next index when that names it too.
+    /// The catalog, shared so that the next index can use it too where its manifest names the same
+    /// file.
     pub fn shared_catalog(&self) -> &Arc<CatalogFile> {
         &self.catalog
     }
 
-    /// The manifest it was assembled from.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
@@ -99,7 +102,7 @@ impl<D: AsRef<[u8]> + Clone> Index<D> {
         &self.levels
     }
 
-    /// The publication it comes from.
+    /// Number of the publication.
     pub fn generation(&self) -> u64 {
         self.manifest.generation
     }

@@ -1,9 +1,9 @@
-//! What `coupond` and `coupon-admin` must agree on.
+//! The formats and rules on which `coupond` and `coupon-admin` must agree.
 //!
 //! A type lives here only if both programs use it *and* disagreement would make data wrong or
 //! unreadable. The modules follow a visit: its code is folded and looked up in an index (made of
 //! the levels and the catalog of a snapshot), the decision names a destination, the click record
-//! keeps what happened, blocks of records travel through framed logs and the feed. Later a postback
+//! keeps the result, blocks of records travel through framed logs and the feed. Later a postback
 //! reports the sale.
 //!
 //! Deliberately absent: configuration, logging, HTTP, CSV, JSON, clocks, async. Nothing here reads

@@ -1,10 +1,11 @@
-//! By what requests are known that these programs make themselves: the admin's, which tell partners
-//! of conversions. The daemon refuses them before anything is kept, so that no conversion is ever
-//! made of what told of one, through whatever names and machines it came back.
+//! Marks of the requests with which the admin tells partners of conversions.
+//!
+//! The daemon refuses requests with these marks before it stores anything. Otherwise a partner postback
+//! that comes back, under any name and through any machine, would count as a conversion report.
 
-/// The header with a delivery's number.
+/// Header with the number of a delivery.
 pub const DELIVERY_HEADER: &str = "x-coupon-delivery";
-/// The header with a signature under a partner's key.
+/// Header with a signature under the partner's key.
 pub const SIGNATURE_HEADER: &str = "x-coupon-signature";
-/// What the user agent begins with; the version follows.
+/// Beginning of the user agent; the version follows.
 pub const USER_AGENT_PREFIX: &str = "coupond/";

@@ -1,18 +1,18 @@
-//! Postbacks: how a conversion's message travels from an advertiser through a daemon to the admin.
+//! Postbacks: how a conversion report travels from an advertiser through a daemon to the admin.
 //!
-//! A daemon gives each message an id, keeps it in its **spool** (a framed log whose sequences are
-//! the places in it) and hands it on: the admin asks with a [`PollRequest`] and gets a [`Delivery`].
-//! The question's cursor tells, for each spool, the last sequence that is durably decided, which is
-//! also the acknowledgement; its verdicts are what waiting advertisers are answered. What the
-//! cursor does not cover is delivered again, so the admin takes each id once.
+//! A daemon gives each report an id, stores it in its **spool** (a framed log; a report's place is its
+//! sequence) and hands it on: the admin sends a [`PollRequest`] and gets a [`Delivery`]. The cursor of
+//! the request names, for each spool, the last sequence that is durably decided, which is also the
+//! acknowledgement; its verdicts are the answers to waiting advertisers. The daemon delivers everything
+//! behind the cursor again, so the admin takes each id once.
 //!
-//! Deliberately absent: any reading of what the message says. Query and body are kept as they came,
-//! since a signature may cover them, and what is unreadable today must not be lost.
+//! Deliberately absent: any interpretation of the report. Query and body are stored as received,
+//! because a signature may cover them, and because a report that is unreadable today must not be lost.
 //!
 //! # Bytes (version 1, all numbers little endian)
 //!
 //! ```text
-//! postback                              question
+//! postback                              poll request
 //!  0   4  length of the whole            0  4  magic "CPNQ"
 //!  4   1  version, 1                     4  1  version, 1
 //!  5   1  Channel                        5  3  zero
@@ -47,40 +47,40 @@ use std::str::FromStr;
 
 /// Version of all three formats.
 pub const POSTBACK_VERSION: u8 = 1;
-/// Longest body that a daemon takes.
+/// Longest accepted body.
 pub const MAX_BODY_BYTES: usize = 64 << 10;
-/// No encoded postback is longer: body, query, headers at their longest.
+/// Longest encoded postback: body, query and headers at their longest.
 pub const MAX_POSTBACK_BYTES: usize = 128 << 10;
-/// Most spools a question names.
+/// Most spools of a poll request.
 pub const MAX_CURSORS: usize = 4096;
-/// Most verdicts of a question.
+/// Most verdicts of a poll request.
 pub const MAX_VERDICTS: usize = 16_384;
-/// No question is longer.
+/// Longest poll request.
 pub const MAX_POLL_REQUEST_BYTES: usize =
-    QUESTION_HEAD + MAX_CURSORS * CURSOR_LEN + MAX_VERDICTS * MAX_VERDICT_BYTES;
-/// Most postbacks of a delivery, so that the verdicts on it fit into one question.
+    POLL_HEAD + MAX_CURSORS * CURSOR_LEN + MAX_VERDICTS * MAX_VERDICT_BYTES;
+/// Most postbacks of a delivery, so that their verdicts fit into one poll request.
 pub const MAX_DELIVERED: usize = 4096;
 /// Longest transaction id of a verdict; the rest is cut off.
 pub const MAX_TRANSACTION_ID_BYTES: usize = 256;
-/// Longest sentence of a verdict; the rest is cut off.
+/// Longest error sentence of a verdict; the rest is cut off.
 pub const MAX_ERROR_BYTES: usize = 512;
 
 const POSTBACK_HEAD: usize = 40;
 const FIELD_HEAD: usize = 5;
-const QUESTION_HEAD: usize = 16;
+const POLL_HEAD: usize = 16;
 const CURSOR_LEN: usize = 24;
 const VERDICT_HEAD: usize = 28;
 const MAX_VERDICT_BYTES: usize = VERDICT_HEAD + 16 + MAX_TRANSACTION_ID_BYTES + MAX_ERROR_BYTES;
 const DELIVERY_HEAD: usize = 36;
-const QUESTION_MAGIC: &[u8; 4] = b"CPNQ";
+const POLL_MAGIC: &[u8; 4] = b"CPNQ";
 const DELIVERY_MAGIC: &[u8; 4] = b"CPND";
 
-/// A postback's id, and that of the conversion it makes.
+/// The id of a postback, and of the conversion made from it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PostbackId(pub [u8; 16]);
 
 impl PostbackId {
-    /// An id in the layout of a UUID version 7: the time, and 74 of the bits given.
+    /// An id in the layout of a UUID version 7: the time, and 74 of the given bits.
     pub fn new(unix_ms: u64, random: [u8; 10]) -> Self {
         let mut id = [0; 16];
         id[..6].copy_from_slice(&unix_ms.to_be_bytes()[2..]);
@@ -96,7 +96,8 @@ impl PostbackId {
     }
 }
 
-/// A spool's random name. A spool that was lost or went back comes again under another.
+/// The random name of a spool. A spool that was lost or restored to an earlier state gets another
+/// name.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SpoolId(pub [u8; 16]);
 
@@ -139,7 +140,7 @@ fn parse_hex(text: &str) -> Option<[u8; 16]> {
     number.map(u128::to_be_bytes)
 }
 
-/// By which way a postback came. The numbers are part of the format.
+/// How a postback arrived. The numbers are part of the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Channel {
@@ -163,63 +164,41 @@ impl Channel {
     }
 }
 
-/// Why bytes are no postback, question or delivery.
+/// Why bytes are no postback, poll request or delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PostbackError {
-    /// Fewer bytes than there should be, or more.
+    /// The length is not the one that the content asks for.
     #[error("a {part} of {got} bytes is cut, or has bytes too many")]
-    Length {
-        /// Of what.
-        part: &'static str,
-        /// How many there are.
-        got: usize,
-    },
-    /// Written by a newer program, or something else altogether.
+    Length { part: &'static str, got: usize },
+    /// Wrong magic or version: from a newer program, or something else altogether.
     #[error("this is no {part} of version {POSTBACK_VERSION}: run the same release on both sides")]
-    Version {
-        /// What was expected.
-        part: &'static str,
-    },
-    /// A value that does not exist.
+    Version { part: &'static str },
+    /// A field has a value outside the format.
     #[error("there is no {field} {got}")]
-    Field {
-        /// Which.
-        field: &'static str,
-        /// What stood there.
-        got: u64,
-    },
-    /// More than one message may hold.
+    Field { field: &'static str, got: u64 },
+    /// A list is longer than one message may hold.
     #[error("{got} {what} are more than the {max} of one message")]
-    TooMany {
-        /// Of what.
-        what: &'static str,
-        /// How many there are.
-        got: usize,
-        /// How many there may be.
-        max: usize,
-    },
+    TooMany { what: &'static str, got: usize, max: usize },
 }
 
-/// One message that reports a conversion, as it came.
+/// A conversion report, as received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Postback<'a> {
-    /// Its id.
     pub id: PostbackId,
-    /// When it came, by the daemon's clock.
+    /// Time of receipt by the daemon's clock.
     pub unix_ms: u64,
-    /// The node that took it.
+    /// The node that received it.
     pub node: u16,
-    /// The way it came.
     pub channel: Channel,
-    /// Whether it was a `POST`, and not a `GET`.
+    /// Whether the method was `POST`, not `GET`.
     pub is_post: bool,
-    /// Who sent it: behind trusted proxies the client's address.
+    /// The sender's address; behind trusted proxies, the client's.
     pub address: IpAddr,
-    /// The host it was sent to.
+    /// The requested host.
     pub host: &'a [u8],
-    /// The query as it came, without its `?`.
+    /// The query as received, without `?`.
     pub query: &'a [u8],
-    /// The body as it came.
+    /// The body as received.
     pub body: &'a [u8],
     /// `Content-Type`
     pub content_type: &'a [u8],
@@ -240,12 +219,12 @@ const USER_AGENT: u8 = 129;
 const REFERER: u8 = 130;
 const ORIGIN: u8 = 131;
 
-/// Longest header value kept; the rest is cut off. Query and body are never cut: whoever takes
-/// them refuses longer ones.
+/// Longest header value; the rest is cut off. Query and body are never cut: the receiver refuses
+/// longer ones.
 const MAX_HEADER_BYTES: usize = 2048;
 
 impl<'a> Postback<'a> {
-    /// The postback's bytes. Header values are cut at 2,048 bytes.
+    /// The encoded postback. Header values are cut at 2,048 bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![0; POSTBACK_HEAD];
         bytes[4..7].copy_from_slice(&[
@@ -276,13 +255,13 @@ impl<'a> Postback<'a> {
         bytes
     }
 
-    /// Reads the bytes of one postback, and no others.
+    /// Decodes exactly one postback.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, PostbackError> {
         let (postback, rest) = Self::split(bytes)?;
         if rest.is_empty() { Ok(postback) } else { Err(cut("postback", bytes)) }
     }
 
-    /// Reads the postback at the front, and returns what follows it.
+    /// Decodes the postback at the front, and returns the rest.
     fn split(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), PostbackError> {
         let head = bytes.get(..POSTBACK_HEAD).ok_or(cut("postback", bytes))?;
         let record = bytes.split_at_checked(u32_at(head, 0) as usize);
@@ -356,7 +335,7 @@ fn push_field(bytes: &mut Vec<u8>, tag: u8, value: &[u8]) {
     }
 }
 
-/// Tag and value of the field at the front, and what follows it.
+/// Tag and value of the field at the front, and the rest.
 fn split_field(bytes: &[u8]) -> Result<(u8, &[u8], &[u8]), PostbackError> {
     let head = bytes.get(..FIELD_HEAD).ok_or(cut("field", bytes))?;
     let rest = &bytes[FIELD_HEAD..];
@@ -364,19 +343,19 @@ fn split_field(bytes: &[u8]) -> Result<(u8, &[u8], &[u8]), PostbackError> {
     split.map(|(value, rest)| (head[0], value, rest)).ok_or(cut("field", bytes))
 }
 
-/// What became of a postback. The numbers are part of the format.
+/// The decision on a postback. The numbers are part of the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum VerdictStatus {
-    /// Kept, to be decided later.
+    /// Stored, not decided yet.
     Queued = 0,
     /// Counts.
     Approved = 1,
-    /// Waits for a person.
+    /// Waits for a person to decide.
     Pending = 2,
-    /// Understood, and does not count.
+    /// Understood, but does not count.
     Rejected = 3,
-    /// Names nothing that it could count for, or cannot be understood.
+    /// Unreadable, or without anything that it could count for.
     Invalid = 4,
 }
 
@@ -399,30 +378,28 @@ impl VerdictStatus {
     }
 }
 
-/// What the admin says of one postback.
+/// The admin's decision on one postback.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
-    /// Of which.
     pub postback: PostbackId,
-    /// What became of it.
     pub status: VerdictStatus,
-    /// The conversion it made, or the one that it repeats.
+    /// The conversion made from the postback, or the repeated one.
     pub conversion_id: Option<PostbackId>,
-    /// The click it was attributed by; empty for none.
+    /// The click of the attribution; empty for none.
     pub transaction_id: String,
-    /// 0 where nothing is wrong.
+    /// 0 for no error.
     pub error_code: u32,
-    /// A sentence for the advertiser; empty where nothing is wrong.
+    /// A sentence for the advertiser; empty for no error.
     pub error: String,
-    /// The answer tells a sender who passed no trust rule that a code, click, offer or partner that
-    /// it named cannot be used.
+    /// Whether the answer shows, to a sender that passed no trust rule, that a named code, click,
+    /// offer or partner cannot be used.
     pub is_miss: bool,
-    /// The sender passed the trust rules of an advertiser that has some.
+    /// Whether the sender passed the trust rules of an advertiser with trust rules.
     pub is_trusted: bool,
 }
 
-/// Bits of a verdict's byte 22. Readers before they existed took no notice of that byte, and
-/// writers left it zero.
+/// Bits of a verdict's byte 22. Readers before these bits ignored that byte, and writers left it
+/// zero.
 const MISS: u8 = 1;
 const TRUSTED: u8 = 2;
 
@@ -442,7 +419,7 @@ impl Verdict {
         bytes.extend_from_slice(error.as_bytes());
     }
 
-    /// Reads the verdict at the front, and returns what follows it.
+    /// Decodes the verdict at the front, and returns the rest.
     fn split(bytes: &[u8]) -> Result<(Self, &[u8]), PostbackError> {
         let unknown = |field, got: u8| PostbackError::Field { field, got: got.into() };
         let head = bytes.get(..VERDICT_HEAD).ok_or(cut("verdict", bytes))?;
@@ -479,23 +456,24 @@ fn split_text(bytes: &[u8], len: usize, max: usize) -> Result<(String, &[u8]), P
     }
 }
 
-/// What the admin asks a daemon: for all that it has not decided yet, telling what it has.
+/// The admin's request to a daemon: for all postbacks behind its cursors, with the verdicts on
+/// earlier ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PollRequest {
-    /// For each spool the admin knows, the last sequence up to which all is durably decided.
+    /// For each known spool, the sequence up to which everything is durably decided.
     pub cursors: Vec<(SpoolId, u64)>,
-    /// What became of postbacks delivered before. A verdict that gets lost does no harm: its
-    /// advertiser is answered `queued`.
+    /// Verdicts on postbacks of earlier deliveries. A lost verdict does no harm: its advertiser is
+    /// answered `queued`.
     pub verdicts: Vec<Verdict>,
 }
 
 impl PollRequest {
-    /// The question's bytes; of more than [`MAX_CURSORS`] or [`MAX_VERDICTS`] only so many.
+    /// The encoded request. Entries beyond [`MAX_CURSORS`] and [`MAX_VERDICTS`] are left out.
     pub fn encode(&self) -> Vec<u8> {
         let cursors = &self.cursors[..self.cursors.len().min(MAX_CURSORS)];
         let verdicts = &self.verdicts[..self.verdicts.len().min(MAX_VERDICTS)];
-        let mut bytes = Vec::with_capacity(QUESTION_HEAD + cursors.len() * CURSOR_LEN);
-        bytes.extend_from_slice(QUESTION_MAGIC);
+        let mut bytes = Vec::with_capacity(POLL_HEAD + cursors.len() * CURSOR_LEN);
+        bytes.extend_from_slice(POLL_MAGIC);
         bytes.extend_from_slice(&[POSTBACK_VERSION, 0, 0, 0]);
         bytes.extend_from_slice(&(cursors.len() as u32).to_le_bytes());
         bytes.extend_from_slice(&(verdicts.len() as u32).to_le_bytes());
@@ -507,39 +485,37 @@ impl PollRequest {
         bytes
     }
 
-    /// Reads a question's bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, PostbackError> {
-        let head = bytes.get(..QUESTION_HEAD).ok_or(cut("question", bytes))?;
-        check_version(head, QUESTION_MAGIC, "question")?;
+        let head = bytes.get(..POLL_HEAD).ok_or(cut("poll request", bytes))?;
+        check_version(head, POLL_MAGIC, "poll request")?;
         let cursors = bounded(u32_at(head, 8), "cursors", MAX_CURSORS)?;
         let verdicts = bounded(u32_at(head, 12), "verdicts", MAX_VERDICTS)?;
-        let split = bytes[QUESTION_HEAD..].split_at_checked(cursors * CURSOR_LEN);
-        let (cursors, mut rest) = split.ok_or(cut("question", bytes))?;
+        let split = bytes[POLL_HEAD..].split_at_checked(cursors * CURSOR_LEN);
+        let (cursors, mut rest) = split.ok_or(cut("poll request", bytes))?;
         let cursors = cursors.chunks_exact(CURSOR_LEN);
         let cursors = cursors.map(|cursor| (SpoolId(sixteen(cursor, 0)), u64_at(cursor, 16)));
-        let mut question = Self { cursors: cursors.collect(), verdicts: Vec::new() };
+        let mut request = Self { cursors: cursors.collect(), verdicts: Vec::new() };
         for _ in 0..verdicts {
             let (verdict, after) = Verdict::split(rest)?;
-            question.verdicts.push(verdict);
+            request.verdicts.push(verdict);
             rest = after;
         }
-        if rest.is_empty() { Ok(question) } else { Err(cut("question", bytes)) }
+        if rest.is_empty() { Ok(request) } else { Err(cut("poll request", bytes)) }
     }
 }
 
-/// What a daemon answers: postbacks behind the cursor, oldest first.
+/// A daemon's answer: the postbacks behind the cursor, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery<'a> {
-    /// Whose sequences these are.
     pub spool: SpoolId,
-    /// The oldest sequence still kept; one more than the last where none is.
+    /// The oldest sequence in the spool; one more than the last for an empty spool.
     pub oldest: u64,
-    /// Postbacks with their places in the spool.
+    /// Postbacks with their sequences.
     pub postbacks: Vec<(u64, Postback<'a>)>,
 }
 
 impl<'a> Delivery<'a> {
-    /// The delivery's bytes.
+    /// The encoded delivery.
     pub fn encode(&self) -> Vec<u8> {
         let mut builder = DeliveryBuilder::new(self.spool, self.oldest);
         for (sequence, postback) in &self.postbacks {
@@ -548,58 +524,61 @@ impl<'a> Delivery<'a> {
         builder.finish()
     }
 
-    /// Reads a delivery's bytes.
+    /// Decodes a delivery with all its postbacks.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, PostbackError> {
-        let head = bytes.get(..DELIVERY_HEAD).ok_or(cut("delivery", bytes))?;
-        check_version(head, DELIVERY_MAGIC, "delivery")?;
-        let count = bounded(u32_at(head, 32), "postbacks", MAX_DELIVERED)?;
-        let (mut postbacks, mut rest) = (Vec::new(), &bytes[DELIVERY_HEAD..]);
-        for _ in 0..count {
-            let (sequence, record) = rest.split_at_checked(8).ok_or(cut("delivery", bytes))?;
-            let (postback, after) = Postback::split(record)?;
-            postbacks.push((u64_at(sequence, 0), postback));
-            rest = after;
-        }
-        let delivery =
-            Self { spool: SpoolId(sixteen(head, 8)), oldest: u64_at(head, 24), postbacks };
-        if rest.is_empty() { Ok(delivery) } else { Err(cut("delivery", bytes)) }
+        let (spool, oldest, postbacks) = decode_delivery(bytes, Postback::split)?;
+        Ok(Self { spool, oldest, postbacks })
     }
 }
 
-/// A delivery taken apart without a look into its postbacks: one that cannot be read does not hide
-/// the others.
+/// A delivery with undecoded postbacks, so that an unreadable one does not hide the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UndecodedDelivery<'a> {
-    /// Whose sequences these are.
     pub spool: SpoolId,
-    /// The oldest sequence still kept; one more than the last where none is.
+    /// The oldest sequence in the spool; one more than the last for an empty spool.
     pub oldest: u64,
-    /// The bytes of each postback, with its place in the spool.
+    /// The bytes of each postback with its sequence.
     pub postbacks: Vec<(u64, &'a [u8])>,
 }
 
 impl<'a> UndecodedDelivery<'a> {
-    /// Takes a delivery's bytes apart.
+    /// Splits a delivery into its postbacks.
     pub fn split(bytes: &'a [u8]) -> Result<Self, PostbackError> {
-        let head = bytes.get(..DELIVERY_HEAD).ok_or(cut("delivery", bytes))?;
-        check_version(head, DELIVERY_MAGIC, "delivery")?;
-        let count = bounded(u32_at(head, 32), "postbacks", MAX_DELIVERED)?;
-        let (mut postbacks, mut rest) = (Vec::new(), &bytes[DELIVERY_HEAD..]);
-        for _ in 0..count {
-            let (sequence, record) = rest.split_at_checked(8).ok_or(cut("delivery", bytes))?;
-            let len = record.get(..4).map(|len| u32_at(len, 0) as usize);
-            let len = len.filter(|len| *len >= POSTBACK_HEAD).ok_or(cut("postback", record))?;
-            let (postback, after) = record.split_at_checked(len).ok_or(cut("postback", record))?;
-            postbacks.push((u64_at(sequence, 0), postback));
-            rest = after;
-        }
-        let delivery =
-            Self { spool: SpoolId(sixteen(head, 8)), oldest: u64_at(head, 24), postbacks };
-        if rest.is_empty() { Ok(delivery) } else { Err(cut("delivery", bytes)) }
+        let (spool, oldest, postbacks) = decode_delivery(bytes, split_record)?;
+        Ok(Self { spool, oldest, postbacks })
     }
 }
 
-/// Puts a delivery together from postbacks that are encoded already.
+type DeliveryParts<T> = (SpoolId, u64, Vec<(u64, T)>);
+
+/// Spool, oldest sequence and postbacks of a delivery. `split` takes one postback off the front of
+/// its argument and returns the rest.
+fn decode_delivery<'a, T>(
+    bytes: &'a [u8],
+    split: impl Fn(&'a [u8]) -> Result<(T, &'a [u8]), PostbackError>,
+) -> Result<DeliveryParts<T>, PostbackError> {
+    let head = bytes.get(..DELIVERY_HEAD).ok_or(cut("delivery", bytes))?;
+    check_version(head, DELIVERY_MAGIC, "delivery")?;
+    let count = bounded(u32_at(head, 32), "postbacks", MAX_DELIVERED)?;
+    let (mut postbacks, mut rest) = (Vec::new(), &bytes[DELIVERY_HEAD..]);
+    for _ in 0..count {
+        let (sequence, record) = rest.split_at_checked(8).ok_or(cut("delivery", bytes))?;
+        let (postback, after) = split(record)?;
+        postbacks.push((u64_at(sequence, 0), postback));
+        rest = after;
+    }
+    let parts = (SpoolId(sixteen(head, 8)), u64_at(head, 24), postbacks);
+    if rest.is_empty() { Ok(parts) } else { Err(cut("delivery", bytes)) }
+}
+
+/// The bytes of the postback at the front, and the rest.
+fn split_record(bytes: &[u8]) -> Result<(&[u8], &[u8]), PostbackError> {
+    let len = bytes.get(..4).map(|len| u32_at(len, 0) as usize);
+    let len = len.filter(|len| *len >= POSTBACK_HEAD).ok_or(cut("postback", bytes))?;
+    bytes.split_at_checked(len).ok_or(cut("postback", bytes))
+}
+
+/// Assembles a delivery from encoded postbacks.
 #[derive(Debug)]
 pub struct DeliveryBuilder {
     bytes: Vec<u8>,
@@ -618,29 +597,27 @@ impl DeliveryBuilder {
         Self { bytes, count: 0 }
     }
 
-    /// Adds one, as it was encoded.
+    /// Adds an encoded postback.
     pub fn push(&mut self, sequence: u64, postback: &[u8]) {
         self.bytes.extend_from_slice(&sequence.to_le_bytes());
         self.bytes.extend_from_slice(postback);
         self.count += 1;
     }
 
-    /// How many there are.
+    /// Number of postbacks.
     pub fn count(&self) -> usize {
         self.count as usize
     }
 
-    /// How long it is.
+    /// Length in bytes.
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// The delivery's bytes.
     pub fn finish(mut self) -> Vec<u8> {
         self.bytes[32..DELIVERY_HEAD].copy_from_slice(&self.count.to_le_bytes());
         self.bytes
@@ -661,7 +638,7 @@ fn read_bool(number: u8) -> Option<bool> {
     (number <= 1).then_some(number == 1)
 }
 
-/// Reads from bytes known to be long enough.
+/// Reads an id from bytes known to be long enough.
 fn sixteen(bytes: &[u8], at: usize) -> [u8; 16] {
     let mut id = [0; 16];
     id.copy_from_slice(&bytes[at..at + 16]);
@@ -710,7 +687,7 @@ mod tests {
         }
     }
 
-    fn question() -> PollRequest {
+    fn poll_request() -> PollRequest {
         let bare = Verdict {
             conversion_id: None,
             transaction_id: String::new(),
@@ -779,7 +756,7 @@ mod tests {
 
     #[test]
     fn a_question_reads_back_and_long_texts_are_cut_between_characters() {
-        assert_eq!(PollRequest::decode(&question().encode()), Ok(question()));
+        assert_eq!(PollRequest::decode(&poll_request().encode()), Ok(poll_request()));
         let long = Verdict { error: "é".repeat(1000), ..verdict() };
         let asked = PollRequest { cursors: vec![], verdicts: vec![long] };
         let read = PollRequest::decode(&asked.encode()).unwrap();
@@ -791,10 +768,10 @@ mod tests {
         for (is_miss, is_trusted, byte) in
             [(false, false, 0), (true, false, 1), (false, true, 2), (true, true, 3)]
         {
-            let told = Verdict { is_miss, is_trusted, ..verdict() };
-            let bytes = PollRequest { cursors: vec![], verdicts: vec![told.clone()] }.encode();
-            assert_eq!(bytes[QUESTION_HEAD + 22..QUESTION_HEAD + 24], [byte, 0]);
-            assert_eq!(PollRequest::decode(&bytes).unwrap().verdicts, [told]);
+            let verdict = Verdict { is_miss, is_trusted, ..verdict() };
+            let bytes = PollRequest { cursors: vec![], verdicts: vec![verdict.clone()] }.encode();
+            assert_eq!(bytes[POLL_HEAD + 22..POLL_HEAD + 24], [byte, 0]);
+            assert_eq!(PollRequest::decode(&bytes).unwrap().verdicts, [verdict]);
         }
     }
 
@@ -839,22 +816,22 @@ mod tests {
     fn every_truncation_and_every_surplus_byte_is_refused() {
         let delivery = Delivery { spool: SPOOL, oldest: 3, postbacks: vec![(7, sample())] };
         let [postback, delivery] = [sample().encode(), delivery.encode()];
-        let question = question().encode();
+        let request = poll_request().encode();
         for cut in 0..delivery.len() {
             Delivery::decode(&delivery[..cut]).unwrap_err();
             let _ = Postback::decode(&postback[..cut.min(postback.len() - 1)]).unwrap_err();
-            let _ = PollRequest::decode(&question[..cut.min(question.len() - 1)]).unwrap_err();
+            let _ = PollRequest::decode(&request[..cut.min(request.len() - 1)]).unwrap_err();
         }
         Postback::decode(&[&postback[..], b"x"].concat()).unwrap_err();
         Delivery::decode(&[&delivery[..], b"x"].concat()).unwrap_err();
-        PollRequest::decode(&[&question[..], b"x"].concat()).unwrap_err();
+        PollRequest::decode(&[&request[..], b"x"].concat()).unwrap_err();
     }
 
     proptest! {
         #[test]
         fn reading_any_bytes_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = Postback::decode(&bytes);
-            for (magic, count_at) in [(QUESTION_MAGIC, 8), (DELIVERY_MAGIC, 32)] {
+            for (magic, count_at) in [(POLL_MAGIC, 8), (DELIVERY_MAGIC, 32)] {
                 let mut bytes = bytes.clone();
                 if bytes.len() >= 40 {
                     bytes[..4].copy_from_slice(magic);
@@ -869,7 +846,7 @@ mod tests {
         #[test]
         fn a_changed_byte_never_panics(at in any::<prop::sample::Index>(), to in any::<u8>()) {
             let delivery = Delivery { spool: SPOOL, oldest: 3, postbacks: vec![(7, sample())] };
-            for mut bytes in [delivery.encode(), question().encode()] {
+            for mut bytes in [delivery.encode(), poll_request().encode()] {
                 let at = at.index(bytes.len());
                 bytes[at] = to;
                 let _ = Delivery::decode(&bytes);

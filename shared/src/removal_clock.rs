@@ -1,59 +1,59 @@
-//! Whether things may be removed for their age now.
+//! Decides whether data may be removed for its age now.
 //!
-//! A machine's clock can be wrong: by years after its battery failed, by a typing error of whoever
-//! set it, between start and the first answer of a time server. What is removed under such a clock
-//! is lost, so a removal never trusts one reading of it.
+//! A machine's clock can be wrong: by years after its battery failed, by an administrator's typing
+//! error, or between start and the first answer of a time server. A removal under such a clock loses
+//! data, so a removal never trusts a single reading.
 //!
-//! - Readings are compared with each other: the wall clock must go on as fast as the machine runs.
-//!   Where both part by more than [`MAX_JUMP_MS`], at once or bit by bit, or where the wall clock
-//!   stands so far from the last reading of the run before, it has jumped.
-//! - After a jump, and where there was no reading before, nothing is removed until the clock has
-//!   agreed with itself for [`REQUIRED_AGREEMENT_MS`] of running time. What is kept of it survives restarts.
-//! - [`RemovalTime`] is the only time by which anything may be removed, and comes from here only.
+//! - The module compares readings with each other: the wall clock must advance as fast as the machine
+//!   runs. The clock has jumped where both differ by more than [`MAX_JUMP_MS`], at once or bit by bit,
+//!   or where the wall clock is that far from the last reading of the previous run.
+//! - After a jump, and before the first reading, nothing is removed until the clock has agreed with
+//!   itself for [`REQUIRED_AGREEMENT_MS`] of running time. The state survives restarts
+//!   ([`ClockState`]).
+//! - [`RemovalTime`] is the only time for removals, and only this module makes it.
 //!
 //! No clock is read here: readings are values.
 
-/// How far the wall clock may leave the running time, in milliseconds: a day.
+/// Largest accepted difference between wall clock and running time, in milliseconds: a day.
 pub const MAX_JUMP_MS: u64 = DAY_MS;
-/// How long it must agree with itself before anything is removed, in milliseconds of running time: a
-/// day.
+/// Running time for which the clock must agree with itself before anything is removed, in
+/// milliseconds: a day.
 pub const REQUIRED_AGREEMENT_MS: u64 = DAY_MS;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// One look at both clocks.
+/// One reading of both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockReading {
     /// The wall clock, in Unix milliseconds.
     pub unix_ms: u64,
-    /// A clock that nobody sets and that starts anew with the program, in milliseconds.
+    /// A clock that starts with the program and that nobody can set, in milliseconds.
     pub running_ms: u64,
 }
 
-/// What must survive a restart.
+/// The state that must survive a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockState {
     /// The last reading of the wall clock, in Unix milliseconds.
     pub unix_ms: u64,
-    /// For how much running time it has agreed with itself, at most [`REQUIRED_AGREEMENT_MS`].
+    /// Running time for which the clock has agreed with itself, at most [`REQUIRED_AGREEMENT_MS`].
     pub agreed_ms: u64,
-    /// How far it has left the running time meanwhile, in milliseconds.
+    /// Accumulated difference between wall clock and running time, in milliseconds.
     pub parted_ms: i64,
-    /// How far it jumped last, in milliseconds; 0 where it never did.
+    /// Size of the last jump, in milliseconds; 0 without one.
     pub jump_ms: i64,
 }
 
-/// A time by which things may be removed for their age.
+/// A time by which data may be removed for its age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RemovalTime(u64);
 
 impl RemovalTime {
-    /// In Unix milliseconds.
     pub fn unix_ms(self) -> u64 {
         self.0
     }
 
-    /// So many days before, in Unix milliseconds; 0 where that is before 1970.
+    /// Unix milliseconds of the time `days` earlier; 0 where that is before 1970.
     pub fn days_before(self, days: u32) -> u64 {
         self.0.saturating_sub(u64::from(days).saturating_mul(DAY_MS))
     }
@@ -62,10 +62,10 @@ impl RemovalTime {
 /// Why nothing is removed now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RemovalRefused {
-    /// No reading before the first one tells whether it can be right.
+    /// There was no earlier reading to compare with.
     #[error("the clock is compared with itself for {hours} more hour(s) before anything is removed for its age", hours = hours(*.left_ms))]
     New {
-        /// Running time that is left, in milliseconds.
+        /// Remaining running time, in milliseconds.
         left_ms: u64,
     },
     /// The clock jumped.
@@ -75,15 +75,15 @@ pub enum RemovalRefused {
         span(*.jump_ms), hours(*.left_ms)
     )]
     Jumped {
-        /// How far, in milliseconds; below 0 for back.
+        /// Size of the jump, in milliseconds; negative for back.
         jump_ms: i64,
-        /// Running time that is left, in milliseconds.
+        /// Remaining running time, in milliseconds.
         left_ms: u64,
     },
 }
 
 impl RemovalRefused {
-    /// Whether somebody should look at the machine's clock.
+    /// Whether an administrator should check the machine's clock.
     pub fn needs_attention(self) -> bool {
         matches!(self, RemovalRefused::Jumped { .. })
     }
@@ -100,7 +100,7 @@ fn span(ms: i64) -> String {
 }
 
 impl ClockState {
-    /// The time by which things may be removed, as of the last reading.
+    /// The time by which data may be removed, as of the last reading.
     pub fn removal_time(self) -> Result<RemovalTime, RemovalRefused> {
         let left_ms = REQUIRED_AGREEMENT_MS.saturating_sub(self.agreed_ms);
         match (left_ms, self.jump_ms) {
@@ -114,11 +114,12 @@ impl ClockState {
         ClockState { unix_ms, agreed_ms: 0, parted_ms: 0, jump_ms: 0 }
     }
 
-    /// After this running time, which is 0 where a restart lies between and nobody knows.
+    /// The state after a further reading. `running_ms` is 0 across a restart, because the time
+    /// between two runs is unknown.
     fn next(self, unix_ms: u64, running_ms: u64) -> ClockState {
         let passed = signed(unix_ms).saturating_sub(signed(self.unix_ms));
         let apart = passed.saturating_sub(signed(running_ms));
-        // How long the program was away, only the wall clock tells: no drift is counted for it.
+        // Only the wall clock knows how long the program was stopped, so a restart adds no drift.
         let parted_ms =
             if running_ms == 0 { self.parted_ms } else { self.parted_ms.saturating_add(apart) };
         for jump_ms in [apart, parted_ms] {
@@ -135,7 +136,7 @@ fn signed(ms: u64) -> i64 {
     i64::try_from(ms).unwrap_or(i64::MAX)
 }
 
-/// Compares the readings of one run with each other and with what the run before has kept.
+/// Compares the readings of one run with each other and with the state of the previous run.
 #[derive(Debug)]
 pub struct RemovalClock {
     kept: Option<ClockState>,
@@ -143,12 +144,12 @@ pub struct RemovalClock {
 }
 
 impl RemovalClock {
-    /// With what the run before has kept, if there was one.
+    /// Starts from the state of the previous run, if there is one.
     pub fn new(kept: Option<ClockState>) -> RemovalClock {
         RemovalClock { kept, running_ms: None }
     }
 
-    /// Takes a reading; returns what is to be kept.
+    /// Takes a reading; returns the state to store.
     pub fn read(&mut self, reading: ClockReading) -> ClockState {
         let ClockReading { unix_ms, running_ms } = reading;
         let since = self.running_ms.replace(running_ms);
@@ -170,8 +171,7 @@ mod tests {
     const HOUR_MS: u64 = DAY_MS / 24;
     const TODAY_MS: u64 = 1_795_000_000_000;
 
-    /// One run: reads every ten minutes for some hours, with a wall clock this far from the right
-    /// one.
+    /// One run: reads every ten minutes for some hours, with a wall clock that is `off_ms` wrong.
     fn run(kept: Option<ClockState>, right_ms: &mut u64, hours: u64, off_ms: i64) -> ClockState {
         let mut clock = RemovalClock::new(kept);
         let reading = |right_ms: u64, running_ms| ClockReading {

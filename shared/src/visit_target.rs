@@ -1,14 +1,14 @@
-//! What a visit's target says: the code in its path, its host and the parameters of its query, read
-//! without allocating and without failing on what it says too much of.
+//! Reads the target of a visit: the code in its path, its host and the parameters of its query, without
+//! allocating and without failing on surplus input.
 //!
 //! Both programs read targets: the daemon to answer, the admin to explain.
 //!
-//! - A path is read as it stands first ([`code_from_path`]). Only where that is no code, it is read
-//!   leniently ([`lenient_code_from_path`]): letters and digits may be percent-escaped, once, and punctuation
-//!   that chat programs append to links is cut from its end. Whatever the spelling, a code is still
-//!   3 to 64 ASCII letters and digits, and nothing else in a path is forgiven.
-//! - The query cannot fail a visit.
-//! - A host is one valid name, without the dot that may end it.
+//! - A path is first read literally ([`code_from_path`]). A path without a valid code is read leniently
+//!   ([`lenient_code_from_path`]): letters and digits may be percent-escaped, once, and punctuation
+//!   that chat programs append to links is cut from the end. In every spelling a code is still 3 to 64
+//!   ASCII letters and digits, and a path may contain nothing else.
+//! - A malformed query never fails a visit.
+//! - A host is one valid name; the dot that may end it is cut.
 
 use crate::code::MAX_LEN;
 use crate::destination::UNRESERVED;
@@ -19,14 +19,14 @@ const MAX_HOST_BYTES: usize = 260;
 /// Longest value of a query parameter, after decoding; the rest is cut off.
 const MAX_VALUE_BYTES: usize = 256;
 
-/// The part of the path that may be a code: what follows the first slash, less one slash at its
-/// end. Whether it is a code is for folding to say.
+/// The part of the path that may be a code: the text behind the first slash, less one slash at its
+/// end. Folding decides whether it is a code.
 pub fn code_from_path(path: &str) -> &[u8] {
     let code = path.as_bytes().strip_prefix(b"/").unwrap_or_default();
     code.strip_suffix(b"/").unwrap_or(code)
 }
 
-/// A code that was read out of a lenient spelling.
+/// A code from a lenient spelling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LenientCode {
     bytes: [u8; MAX_LEN],
@@ -34,14 +34,14 @@ pub struct LenientCode {
 }
 
 impl LenientCode {
-    /// Its letters and digits, in the visitor's case.
+    /// The letters and digits, in the visitor's case.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
     }
 }
 
-/// The letters and digits with which a path begins, plain or percent-escaped once, where nothing
-/// follows but [punctuation](is_appended) and at most one slash. `None` for any other path.
+/// The letters and digits at the beginning of a path, plain or percent-escaped once, where only
+/// [punctuation](is_appended) and at most one slash follow. `None` for any other path.
 #[cold]
 pub fn lenient_code_from_path(path: &str) -> Option<LenientCode> {
     let mut rest = path.as_bytes().strip_prefix(b"/")?;
@@ -59,7 +59,7 @@ pub fn lenient_code_from_path(path: &str) -> Option<LenientCode> {
 }
 
 /// Whether chat programs and people append this character to a link, because a sentence, a bracket
-/// or a quotation ends there. It stands behind a code or an offer id, and in none.
+/// or a quotation ends there. Such characters stand behind a code or an offer id, never inside.
 fn is_appended(c: char) -> bool {
     matches!(
         c,
@@ -72,7 +72,7 @@ fn is_appended(c: char) -> bool {
     )
 }
 
-/// What is left behind the punctuation, plain or percent-escaped, with which `rest` begins.
+/// The rest behind leading punctuation, plain or percent-escaped.
 fn without_appended(mut rest: &[u8]) -> &[u8] {
     while let Some((c, after)) = character(rest)
         && is_appended(c)
@@ -82,7 +82,7 @@ fn without_appended(mut rest: &[u8]) -> &[u8] {
     rest
 }
 
-/// The next character, each of its bytes plain or percent-escaped, and what follows it.
+/// The next character, each of its bytes plain or percent-escaped, and the rest.
 fn character(rest: &[u8]) -> Option<(char, &[u8])> {
     let mut bytes = [0; 4];
     let mut after = rest;
@@ -95,7 +95,7 @@ fn character(rest: &[u8]) -> Option<(char, &[u8])> {
     None
 }
 
-/// The next byte, plain or percent-escaped, and what follows it.
+/// The next byte, plain or percent-escaped, and the rest.
 fn unescaped(rest: &[u8]) -> Option<(u8, &[u8])> {
     match rest {
         [b'%', high, low, after @ ..] => Some((hex(*high)? << 4 | hex(*low)?, after)),
@@ -104,7 +104,7 @@ fn unescaped(rest: &[u8]) -> Option<(u8, &[u8])> {
     }
 }
 
-/// A host name with its port, if it has one, in lower case.
+/// A host name with optional port, in lower case.
 #[derive(Clone, Copy)]
 pub struct Host {
     bytes: [u8; MAX_HOST_BYTES],
@@ -113,8 +113,8 @@ pub struct Host {
 }
 
 impl Host {
-    /// A name, perhaps with a port; `None` where it is neither. One dot at the name's end, which
-    /// says that it is a whole name, is cut.
+    /// Parses a name with optional port; `None` where it is invalid. Cuts one dot at the end of the
+    /// name, which marks a fully qualified name.
     pub fn parse(text: &[u8]) -> Option<Host> {
         if text.len() > MAX_HOST_BYTES {
             return None;
@@ -147,7 +147,7 @@ impl Host {
         std::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 
-    /// The same as bytes, which need no check.
+    /// Name and port as bytes, without a UTF-8 check.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
     }
@@ -157,7 +157,7 @@ impl Host {
         &self.bytes[..usize::from(self.name_len)]
     }
 
-    /// The same as text.
+    /// The name alone as text.
     pub fn name_str(&self) -> &str {
         &self.as_str()[..usize::from(self.name_len)]
     }
@@ -170,7 +170,7 @@ fn address_len(text: &[u8]) -> Option<usize> {
     address.parse::<std::net::Ipv6Addr>().ok().map(|_| end + 1)
 }
 
-/// A query parameter that a visit may carry.
+/// A query parameter of visits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Parameter {
@@ -192,11 +192,11 @@ pub enum Parameter {
     Oid,
     /// `affid`: the partner of a click without a code.
     Affid,
-    /// `__cc`: the code, where it is not the path.
+    /// `__cc`: the code, where the path has none.
     Cc,
-    /// `coupon_code`: the same, as people write it.
+    /// `coupon_code`: the same as `__cc`, in the spelling that people use.
     CouponCode,
-    /// `_ef_transaction_id`: the click that brought the visitor here.
+    /// `_ef_transaction_id`: the click that brought the visitor to the page.
     EfTransactionId,
 }
 
@@ -222,8 +222,8 @@ impl Parameter {
     }
 }
 
-/// The decoded values of a query's known parameters. One is kept per thread and filled anew for
-/// each visit, so that nothing is allocated.
+/// The decoded values of a query's known parameters. Each thread keeps one and refills it for each
+/// visit, so that a visit allocates nothing.
 #[derive(Debug)]
 pub struct Parameters {
     values: [[u8; MAX_VALUE_BYTES]; Parameter::COUNT],
@@ -237,7 +237,7 @@ impl Default for Parameters {
 }
 
 impl Parameters {
-    /// Takes the known parameters of a query. The first of several with one name counts.
+    /// Reads the known parameters of a query. The first of several with one name counts.
     pub fn read(&mut self, query: Option<&str>) {
         self.lens = [0; Parameter::COUNT];
         let pairs = query.unwrap_or_default().as_bytes().split(|byte| *byte == b'&');
@@ -260,19 +260,18 @@ impl Parameters {
         &self.values[parameter as usize][..usize::from(self.lens[parameter as usize])]
     }
 
-    /// The offer asked for. A value that is no number asks for none: it is a macro that nobody
-    /// filled, or a name. A number too large asks for an offer that does not exist.
+    /// The requested offer. `None` where the value is not a number, for example a name or an
+    /// unfilled macro. A number too large becomes the id of an offer that does not exist.
     pub fn offer_id(&self) -> Option<u32> {
         self.id(Parameter::Oid)
     }
 
-    /// The partner named, likewise.
+    /// The named partner, read like [`Parameters::offer_id`].
     pub fn partner_id(&self) -> Option<u32> {
         self.id(Parameter::Affid)
     }
 
-    /// The code, where it is not the path; empty where there is none. People's blanks around it
-    /// are not part of it.
+    /// The code, where the path has none; empty without one. Surrounding blanks are cut.
     pub fn code(&self) -> &[u8] {
         match self.get(Parameter::Cc).trim_ascii() {
             b"" => self.get(Parameter::CouponCode).trim_ascii(),
@@ -280,7 +279,8 @@ impl Parameters {
         }
     }
 
-    /// The click that brought the visitor, as its page was told; `None` where that is no id.
+    /// The click that brought the visitor, as the page's URL named it; `None` where the value is no
+    /// id.
     pub fn transaction_id(&self) -> Option<TransactionId> {
         let text = std::str::from_utf8(self.get(Parameter::EfTransactionId)).ok()?;
         text.trim().parse().ok()
@@ -292,8 +292,8 @@ impl Parameters {
     }
 }
 
-/// A number, less blanks around it and [punctuation](is_appended) at its end, which chat programs
-/// append to the whole link. `None` where it is none; the largest for any that is larger.
+/// A number, less surrounding blanks and [punctuation](is_appended) at its end, which chat programs
+/// append to the whole link. `None` where it is no number; `u32::MAX` for any larger one.
 fn number(value: &[u8]) -> Option<u32> {
     let value = value.trim_ascii();
     let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -309,7 +309,7 @@ fn is_appended_only(decoded: &[u8]) -> bool {
         || std::str::from_utf8(decoded).is_ok_and(|text| text.chars().all(is_appended))
 }
 
-/// Percent-decodes as forms do (`+` is a space); what is no escape stays as it is.
+/// Percent-decodes as forms do (`+` is a space); an incomplete escape stays as it is.
 fn decode(value: &[u8], into: &mut [u8; MAX_VALUE_BYTES]) -> usize {
     let mut rest = value;
     let mut len = 0;

@@ -1,4 +1,4 @@
-//! The block: consecutive click records of one stream, as they travel and rest.
+//! The block: consecutive click records of one stream, on the wire and on disk.
 //!
 //! # Bytes, format version 1
 //!
@@ -29,7 +29,7 @@
 //! | 88 | 4 | CRC-32C of the bytes before |
 //! | 92 | 4 | zero |
 //!
-//! The personal part can be rewritten by itself ([`Block::with_personal_fields`]): the main part stays byte
+//! The personal part can be rewritten alone ([`Block::with_personal_fields`]): the main part stays byte
 //! for byte, and of the header only the lengths and checksums that depend on it change.
 //!
 //! The main part is the records one after the other, each with its length mended to what is left
@@ -45,8 +45,8 @@ use super::{
 pub const BLOCK_VERSION: u8 = 1;
 /// Length of a block's header.
 pub const BLOCK_HEADER_LEN: usize = 96;
-/// No part is longer before compression: a reader refuses more, so a damaged or hostile length
-/// cannot make it allocate.
+/// Longest part before compression. A reader refuses more, so a damaged or hostile length cannot
+/// make it allocate.
 pub const MAX_PART_LEN: usize = 1 << 20;
 
 const MAGIC: [u8; 4] = *b"CLKB";
@@ -65,7 +65,7 @@ pub struct BlockBuilder {
 }
 
 impl BlockBuilder {
-    /// An empty block whose first record will have `first_sequence`.
+    /// An empty block. Its first record gets `first_sequence`.
     pub fn new(stream: StreamId, first_sequence: u64) -> Self {
         Self {
             stream,
@@ -78,8 +78,8 @@ impl BlockBuilder {
         }
     }
 
-    /// Adds the record at the front of `bytes` and returns its length there. A damaged record is
-    /// refused and changes nothing.
+    /// Adds the record at the front of `bytes` and returns its length. A damaged record is refused
+    /// and changes nothing.
     pub fn push(&mut self, bytes: &[u8]) -> Result<usize, ClickError> {
         let (click, len) = Click::decode(bytes)?;
         let (main_at, personal_at) = (self.main.len(), self.personal.len());
@@ -110,11 +110,13 @@ impl BlockBuilder {
         self.main.len() + self.personal.len()
     }
 
-    /// The block's bytes. A block without records is nothing: `None`.
+    /// The block's bytes; `None` for a block without records.
     pub fn finish(self) -> Option<Vec<u8>> {
         if self.count == 0 {
             return None;
         }
+        // LZ4 because blocks are packed and read on the way of every click: it decompresses at
+        // several GB/s, and records of one stream repeat enough to shrink well.
         let main = lz4_flex::block::compress(&self.main);
         let personal = lz4_flex::block::compress(&self.personal);
         let mut block = Vec::with_capacity(BLOCK_HEADER_LEN + main.len() + personal.len());
@@ -154,14 +156,13 @@ fn seal(header: &mut [u8]) {
     header[HEADER_CRC_AT..HEADER_CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
 }
 
-/// What becomes of a record's personal fields.
+/// What happens to a record's personal fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PersonalAction {
-    /// They stay.
     Keep,
-    /// All of them go, also those that this version does not know.
+    /// Removes all personal fields, also unknown ones.
     Erase,
-    /// Of the client's address only the network stays.
+    /// Replaces the client's address by its network.
     TruncateAddress,
 }
 
@@ -196,13 +197,13 @@ fn widen(range: &mut (u64, u64), ms: u64) {
     *range = (range.0.min(ms), range.1.max(ms));
 }
 
-/// Writes the length of what follows `at`, less `excluded` bytes, at `at`.
+/// Writes the number of bytes behind `at`, less `excluded`, at `at`.
 fn put_len(part: &mut [u8], at: usize, excluded: usize) {
     let len = (part.len() - at - excluded) as u16;
     part[at..at + 2].copy_from_slice(&len.to_le_bytes());
 }
 
-/// A block whose header and checksums hold.
+/// A block with a valid header and valid checksums.
 #[derive(Debug, Clone, Copy)]
 pub struct Block<'a> {
     bytes: &'a [u8],
@@ -246,7 +247,7 @@ impl<'a> Block<'a> {
             return field("number of records", self.count().into());
         }
         let lengths = [28, 32, 36, 40].map(|at| u32_at(self.bytes, at) as usize);
-        // LZ4 adds at most a small share to what it cannot compress.
+        // LZ4 adds at most a small share to incompressible bytes.
         match lengths.into_iter().find(|len| *len > MAX_PART_LEN + MAX_PART_LEN / 64) {
             Some(len) => field("part length", len as u64),
             None => Ok(()),
@@ -259,12 +260,11 @@ impl<'a> Block<'a> {
         BLOCK_HEADER_LEN + self.main_len() + u32_at(self.bytes, 40) as usize
     }
 
-    /// The block's own bytes, without what follows it.
+    /// The block's own bytes; excludes the bytes behind the block.
     pub fn as_bytes(&self) -> &'a [u8] {
         &self.bytes[..self.len()]
     }
 
-    /// The stream its records belong to.
     pub fn stream(&self) -> StreamId {
         StreamId {
             node: u16_at(self.bytes, 6).unwrap_or_default(),
@@ -310,7 +310,8 @@ impl<'a> Block<'a> {
         self.bytes.get(BLOCK_HEADER_LEN + self.main_len()..self.len()).unwrap_or_default()
     }
 
-    /// This block with personal fields as `choose` wants them, or `None` where that changes nothing.
+    /// This block with the personal fields as chosen for each click; `None` where nothing changes.
+    /// The main part stays byte for byte.
     pub fn with_personal_fields(
         &self,
         mut choose: impl FnMut(&Click<'_>) -> PersonalAction,
@@ -338,7 +339,7 @@ impl<'a> Block<'a> {
         block
     }
 
-    /// Decompresses and checks every record.
+    /// Decompresses the block and checks every record.
     pub fn decode(&self) -> Result<DecodedBlock, ClickError> {
         let main = decompress("main part", self.main(), u32_at(self.bytes, 28))?;
         let personal = decompress("personal part", self.personal(), u32_at(self.bytes, 36))?;
@@ -355,6 +356,8 @@ impl<'a> Block<'a> {
     }
 }
 
+// CRC-32C detects torn and rotten blocks, which is all that is needed: the files have one writer, and
+// the processor computes it in hardware.
 fn check_crc(part: &'static str, expected: u32, bytes: &[u8]) -> Result<(), ClickError> {
     let got = crc32c::crc32c(bytes);
     if got == expected { Ok(()) } else { Err(ClickError::Checksum { part, expected, got }) }
@@ -378,14 +381,14 @@ impl DecodedBlock {
     /// The clicks in the order of their sequences.
     pub fn clicks(&self) -> impl Iterator<Item = Click<'_>> {
         let mut cursor = RecordCursor { decoded: self, main_at: 0, personal_at: 0 };
-        // Every record was decoded once before, so the only end is the end.
+        // `Block::decode` has decoded every record before, so an error cannot occur here.
         std::iter::from_fn(move || {
             (cursor.main_at < self.main.len()).then(|| cursor.next_click().ok()).flatten()
         })
     }
 }
 
-/// Where the next record begins in both parts.
+/// Position of the next record in both parts.
 struct RecordCursor<'a> {
     decoded: &'a DecodedBlock,
     main_at: usize,

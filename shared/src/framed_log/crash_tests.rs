@@ -14,10 +14,10 @@ fn payload(n: u64) -> Vec<u8> {
 /// The bytes of one segment that holds frames 1 to `frames`, and where each frame begins and the
 /// last one ends.
 fn one_segment(frames: u64) -> (Vec<u8>, Vec<usize>) {
-    let mut bytes = segment::encode_header(1).to_vec();
+    let mut bytes = format::encode_header(1).to_vec();
     let mut borders = vec![bytes.len()];
     for n in 1..=frames {
-        segment::push_frame(&mut bytes, n, &payload(n));
+        format::push_frame(&mut bytes, n, &payload(n));
         borders.push(bytes.len());
     }
     (bytes, borders)
@@ -64,7 +64,7 @@ fn every_flipped_bit_ends_the_last_segment_there_or_refuses_its_header() {
         flipped[bit / 8] ^= 1 << (bit % 8);
         std::fs::write(segment::path(folder.path(), 1), &flipped).unwrap();
         let recovered = recover_twice(folder.path());
-        if bit / 8 < segment::HEADER_BYTES {
+        if bit / 8 < format::HEADER_BYTES {
             assert!(matches!(recovered, Err(FramedLogError::Damaged { offset: 0, .. })));
             assert_eq!(std::fs::read(segment::path(folder.path(), 1)).unwrap(), flipped);
             continue;
@@ -86,8 +86,8 @@ fn every_flipped_bit_of_an_earlier_segment_is_named_and_never_skipped() {
             flipped[bit / 8] ^= 1 << (bit % 8);
             std::fs::write(segment::path(folder.path(), 1), &flipped).unwrap();
             for first in 5..5 + earlier_by {
-                let mut following = segment::encode_header(first).to_vec();
-                segment::push_frame(&mut following, first, &payload(first));
+                let mut following = format::encode_header(first).to_vec();
+                format::push_frame(&mut following, first, &payload(first));
                 std::fs::write(segment::path(folder.path(), first), following).unwrap();
             }
             let error = FramedLog::open(folder.path(), SMALL)
@@ -127,10 +127,10 @@ fn a_reader_may_go_on_after_a_damaged_segment_when_it_decides_to() {
 #[test]
 fn an_earlier_segment_that_ends_early_is_damage_at_its_end() {
     let (bytes, borders) = one_segment(4);
-    for length in segment::HEADER_BYTES..bytes.len() {
+    for length in format::HEADER_BYTES..bytes.len() {
         let folder = folder();
         std::fs::write(segment::path(folder.path(), 1), &bytes[..length]).unwrap();
-        std::fs::write(segment::path(folder.path(), 5), segment::encode_header(5)).unwrap();
+        std::fs::write(segment::path(folder.path(), 5), format::encode_header(5)).unwrap();
         let Err(FramedLogError::Damaged { offset, .. }) = FramedLog::open(folder.path(), SMALL)
         else {
             panic!("{length} bytes were accepted")
@@ -154,7 +154,7 @@ fn frames_missing_before_a_torn_last_segment_are_damage() {
 fn a_tail_of_zeros_or_of_an_older_write_is_cut() {
     let (bytes, _) = one_segment(4);
     let mut stale = Vec::new();
-    segment::push_frame(&mut stale, 4, b"an older frame");
+    format::push_frame(&mut stale, 4, b"an older frame");
     for tail in [vec![0; 1], vec![0; 16], vec![0; 5000], vec![255; 400], stale] {
         let folder = folder();
         let torn = [bytes.clone(), tail.clone()].concat();
@@ -167,7 +167,7 @@ fn a_tail_of_zeros_or_of_an_older_write_is_cut() {
 
 #[test]
 fn a_torn_last_segment_is_removed_and_its_sequence_kept() {
-    for torn in [vec![], segment::encode_header(5)[..23].to_vec(), vec![0; 24], vec![0; 4096]] {
+    for torn in [vec![], format::encode_header(5)[..23].to_vec(), vec![0; 24], vec![0; 4096]] {
         for with_earlier in [false, true] {
             let folder = folder();
             if with_earlier {
@@ -185,11 +185,11 @@ fn a_torn_last_segment_is_removed_and_its_sequence_kept() {
 #[test]
 fn what_a_rolled_back_append_left_behind_never_comes_back() {
     let (mut bytes, _) = one_segment(4);
-    segment::push_frame(&mut bytes, 5, b"was never answered");
+    format::push_frame(&mut bytes, 5, b"was never answered");
     let folder = folder();
     std::fs::write(segment::path(folder.path(), 1), bytes).unwrap();
-    let mut next = segment::encode_header(5).to_vec();
-    segment::push_frame(&mut next, 5, &payload(5));
+    let mut next = format::encode_header(5).to_vec();
+    format::push_frame(&mut next, 5, &payload(5));
     std::fs::write(segment::path(folder.path(), 5), next).unwrap();
     let (frames, _) = recover_twice(folder.path()).unwrap();
     assert_eq!(frames, expected(5));
@@ -327,7 +327,7 @@ proptest! {
     #[test]
     fn no_segment_of_any_bytes_panics(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
         let folder = folder();
-        let file = [&segment::encode_header(1)[..], &bytes].concat();
+        let file = [&format::encode_header(1)[..], &bytes].concat();
         std::fs::write(segment::path(folder.path(), 1), &bytes).unwrap();
         let _ = FramedLog::open(folder.path(), SMALL);
         std::fs::write(segment::path(folder.path(), 1), file).unwrap();

@@ -1,27 +1,28 @@
-//! Reads frames in order, across segments, while the log is appended to and trimmed.
+//! Reads frames in order, across segments, while the log takes appends and loses old segments.
 //!
-//! A reader made by the log sees a frame when it is durable, never before. One that opened the
-//! folder itself (another process) has no such watermark: it ends at the first invalid frame of
-//! the last segment, and may see frames of an append that is about to fail.
+//! A reader from [`FramedLog::reader`](super::FramedLog::reader) sees a frame only when the frame is
+//! durable. A reader that opened the folder itself (another process) has no such watermark: it ends at
+//! the first invalid frame of the last segment, and may see frames of an append that is about to fail.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::error::FramedLogError;
+use super::format::FIRST_SEQUENCE;
+use super::layout::{Committed, Segment};
+use super::segment;
 use super::walk::{FrameWalk, WalkStep};
-use super::{Committed, FramedLogError, Segment, recovery, segment};
 
 /// One frame of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Frame<'a> {
-    /// Its place in the log.
     pub sequence: u64,
-    /// What was appended.
     pub payload: &'a [u8],
 }
 
-/// A place in a log, moving forward. A clone goes on from the same place by itself.
+/// A position in a log, moving forward. A clone starts at the same position and moves on its own.
 #[derive(Debug, Clone)]
 pub struct FrameReader {
     origin: FrameOrigin,
@@ -39,11 +40,11 @@ enum FrameOrigin {
 struct OpenSegment {
     extent: Extent,
     walk: FrameWalk,
-    /// Tells the file from one that has replaced it.
+    /// Distinguishes the file from a later one of the same name.
     inode: u64,
 }
 
-/// How far a segment may be read, as far as is known.
+/// The known readable part of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Extent {
     first: u64,
@@ -52,7 +53,7 @@ struct Extent {
 }
 
 impl FrameReader {
-    /// A reader of a log that another process appends to.
+    /// A reader of a log to which another process appends.
     pub fn open(folder: &Path, from: u64) -> Result<FrameReader, FramedLogError> {
         let reader =
             FrameReader { origin: FrameOrigin::Folder(folder.to_owned()), next: from, open: None };
@@ -64,32 +65,32 @@ impl FrameReader {
         FrameReader { origin: FrameOrigin::Log(committed), next: from, open: None }
     }
 
-    /// The sequence of the frame that comes next.
+    /// The sequence of the next frame.
     pub fn next_sequence(&self) -> u64 {
         self.next
     }
 
-    /// The oldest sequence kept now.
+    /// The oldest sequence at present.
     pub fn first_sequence(&self) -> Result<u64, FramedLogError> {
         match &self.origin {
             FrameOrigin::Log(committed) => Ok(committed.layout().segments[0].first),
             FrameOrigin::Folder(folder) => {
                 let firsts = segment::list(folder).map_err(FramedLogError::io("list", folder))?;
-                Ok(firsts.first().copied().unwrap_or(segment::FIRST_SEQUENCE))
+                Ok(firsts.first().copied().unwrap_or(FIRST_SEQUENCE))
             }
         }
     }
 
-    /// Goes on at another place; whether that is (still) there shows when the frame is asked for.
+    /// Moves to another sequence. A removed one shows at the next [`FrameReader::next_frame`].
     pub fn seek(&mut self, to: u64) {
         self.next = to;
         self.open = None;
     }
 
-    /// The next frame, or `None` when there is none yet: then it may be asked for again later.
+    /// The next frame, or `None` where it does not exist yet; the caller may ask again later.
     ///
-    /// After [`FramedLogError::Damaged`] the reader stays where it is; going on beyond the damage
-    /// is a decision, made by opening a reader at the error's `resume_at`.
+    /// After [`FramedLogError::Damaged`] the reader stays in place. To continue beyond the damage
+    /// is a decision of the caller, who opens a reader at the error's `resume_at`.
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, FramedLogError> {
         let mut stuck = "";
         let place = loop {
@@ -119,8 +120,8 @@ impl FrameReader {
         Ok(Some(Frame { sequence, payload }))
     }
 
-    /// Takes over what is now known about the segment of the next frame; false when nothing new
-    /// is, and that is no damage.
+    /// Applies the latest extent of the next frame's segment; false where nothing has changed and
+    /// the segment is undamaged.
     fn open_next(&mut self, extent: Extent, stuck: &'static str) -> Result<bool, FramedLogError> {
         let is_open = self.open.as_ref().is_some_and(|open| open.extent.first == extent.first);
         let is_current = is_open && !self.was_replaced()?;
@@ -147,7 +148,8 @@ impl FrameReader {
         }
     }
 
-    /// Whether the open segment's name now stands for another file: it was rewritten, or begun anew.
+    /// Whether the open segment's name now belongs to another file, after a rewrite or a new
+    /// beginning.
     fn was_replaced(&self) -> Result<bool, FramedLogError> {
         let Some(open) = &self.open else { return Ok(false) };
         let path = segment::path(self.origin.folder(), open.extent.first);
@@ -178,7 +180,7 @@ impl FrameOrigin {
         }
     }
 
-    /// The segment that holds `sequence`, or `None` when that is not written yet.
+    /// The segment with `sequence`, or `None` for a sequence that is not written yet.
     fn extent(&self, sequence: u64) -> Result<Option<Extent>, FramedLogError> {
         match self {
             FrameOrigin::Log(committed) => {
@@ -197,7 +199,7 @@ impl FrameOrigin {
                 let path = segment::path(folder, extent.first);
                 let limit = match std::fs::metadata(&path) {
                     Ok(metadata) => metadata.len(),
-                    // Removed since it was listed; asking again finds out.
+                    // Removed since it was listed; the next call finds its successor.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                     Err(error) => return Err(FramedLogError::io("read", &path)(error)),
                 };
@@ -206,27 +208,24 @@ impl FrameOrigin {
         }
     }
 
-    /// Opens the segment at `sequence`; `None` when it was removed meanwhile. Another process's
-    /// log may not be as far yet: then the walk is at its end.
+    /// Opens the segment at `sequence`; `None` where it was removed meanwhile. Another process's
+    /// log may end earlier: then the walk is at its end.
     fn open_at(
         &self,
         extent: Extent,
         sequence: u64,
     ) -> Result<Option<OpenSegment>, FramedLogError> {
-        let file =
-            match recovery::open_segment(self.folder(), extent.first, extent.following, false) {
-                Err(FramedLogError::Io { source, .. })
-                    if source.kind() == io::ErrorKind::NotFound =>
-                {
-                    return Ok(None);
-                }
-                opened => opened?,
-            };
+        let file = match segment::open(self.folder(), extent.first, extent.following, false) {
+            Err(FramedLogError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Ok(None);
+            }
+            opened => opened?,
+        };
         let path = || segment::path(self.folder(), extent.first);
         let metadata =
             file.metadata().map_err(|error| FramedLogError::io("read", &path())(error))?;
-        // A closed segment may have been rewritten since its extent was asked for; its frames, not
-        // its length, say where it ends.
+        // A closed segment may have been rewritten since its extent was read. Its frames, not its
+        // length, determine its end.
         let limit = if extent.following.is_some() { metadata.len() } else { extent.limit };
         let (extent, inode) = (Extent { limit, ..extent }, metadata.ino());
         let mut walk = FrameWalk::new(Arc::new(file), extent.first);

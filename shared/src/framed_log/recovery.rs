@@ -1,24 +1,26 @@
-//! Opening a folder: who may append, which segments there are, and where the log ends.
+//! Opens a folder: takes the lock, finds the segments, and finds the end of the log.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::segment::{self, FIRST_SEQUENCE, HEADER_BYTES, Header};
+use super::error::FramedLogError;
+use super::format::{FIRST_SEQUENCE, HEADER_BYTES};
+use super::layout::Segment;
 use super::walk::{FrameWalk, WalkStep};
-use super::{FramedLogError, Segment, storage};
+use super::{segment, storage};
 
-/// What opening found and repaired.
+/// Findings and repairs of an opening.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recovery {
-    /// Bytes after the last valid frame that were cut: the rest of an append nobody was told of.
+    /// Bytes behind the last valid frame that were cut: the rest of an unacknowledged append.
     pub torn_bytes_cut: u64,
     /// Whether a last segment without a complete header was removed.
     pub torn_segment_removed: bool,
-    /// The oldest sequence kept.
+    /// The oldest sequence.
     pub first_sequence: u64,
-    /// The sequence the next appended frame gets.
+    /// The sequence of the next appended frame.
     pub next_sequence: u64,
 }
 
@@ -92,8 +94,8 @@ fn remove_unfinished(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes the last segment when its header was never completed: it took no frame then, because a
-/// segment takes frames only after its header is durable.
+/// Removes the last segment if its header was never completed. Such a segment holds no frame,
+/// because a segment takes frames only after its header is durable.
 fn remove_torn_segment(
     folder: &Path,
     firsts: &mut Vec<u64>,
@@ -127,53 +129,19 @@ fn is_all_zero(path: &Path) -> io::Result<bool> {
 
 fn check_headers(folder: &Path, firsts: &[u64]) -> Result<(), FramedLogError> {
     for (at, first) in firsts.iter().enumerate() {
-        open_segment(folder, *first, firsts.get(at + 1).copied(), false)?;
+        segment::open(folder, *first, firsts.get(at + 1).copied(), false)?;
     }
     Ok(())
 }
 
-/// Opens a segment and checks that its header is the one its name promises.
-pub(super) fn open_segment(
-    folder: &Path,
-    first: u64,
-    following: Option<u64>,
-    writable: bool,
-) -> Result<File, FramedLogError> {
-    let path = segment::path(folder, first);
-    let damaged = |what| FramedLogError::Damaged {
-        path: path.clone(),
-        offset: 0,
-        what,
-        resume_at: following,
-    };
-    let mut file = File::options()
-        .read(true)
-        .write(writable)
-        .open(&path)
-        .map_err(FramedLogError::io("open", &path))?;
-    let mut header = [0; HEADER_BYTES];
-    match file.read_exact(&mut header) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            return Err(damaged("the file ends within its header"));
-        }
-        Err(error) => return Err(FramedLogError::io("read", &path)(error)),
-    }
-    match segment::decode_header(&header) {
-        Header::Valid { first: written } if written == first => Ok(file),
-        Header::Valid { .. } => Err(damaged("the name and the header's sequence differ")),
-        Header::TooNew { version } => Err(FramedLogError::UnsupportedVersion { path, version }),
-        Header::Invalid { what } => Err(damaged(what)),
-    }
-}
-
-/// The segment before the last was the last one not long ago: what it holds must lead up to it.
+/// Checks the frames of the segment before the last: it took appends until recently, so a crash
+/// could have damaged it. Its frames must lead up to the last segment.
 fn check_second_to_last(folder: &Path, firsts: &[u64]) -> Result<(), FramedLogError> {
     let [.., first, following] = *firsts else {
         return Ok(());
     };
     let path = segment::path(folder, first);
-    let file = open_segment(folder, first, Some(following), false)?;
+    let file = segment::open(folder, first, Some(following), false)?;
     let bytes = file.metadata().map_err(FramedLogError::io("read", &path))?.len();
     let mut walk = FrameWalk::new(Arc::new(file), first);
     while walk.sequence() < following {
@@ -201,7 +169,7 @@ struct Tail {
 
 fn cut_torn_tail(folder: &Path, first: u64) -> Result<Tail, FramedLogError> {
     let path = segment::path(folder, first);
-    let file = Arc::new(open_segment(folder, first, None, true)?);
+    let file = Arc::new(segment::open(folder, first, None, true)?);
     let bytes = file.metadata().map_err(FramedLogError::io("read", &path))?.len();
     let mut walk = FrameWalk::new(file.clone(), first);
     while let WalkStep::Frame(_) = walk.step(bytes).map_err(FramedLogError::io("read", &path))? {}

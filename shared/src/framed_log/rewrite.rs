@@ -1,10 +1,10 @@
-//! Replacing a closed segment by one with the same sequences and other payloads.
+//! Replaces a closed segment by one with the same sequences and other payloads.
 //!
-//! One at a time, beside appends and readers: the log's lock is held for the rename only. Up to the
-//! first payload that changes nothing is written, so looking through a segment costs a read.
+//! One rewrite runs at a time, beside appends and readers; the log's lock is held for the rename only.
+//! Nothing is written before the first changed payload, so a rewrite without changes costs a read.
 //!
-//! A rename whose folder could not be synced is synced by the next call, whatever that one finds to
-//! do: who asks again until there is no error knows that the old bytes do not come back.
+//! If the folder's sync fails after a rename, the next call syncs the folder, even if that call changes
+//! nothing. So a caller that retries until there is no error knows that the old bytes cannot return.
 
 #[cfg(test)]
 mod tests;
@@ -15,21 +15,16 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-use super::segment::{self, FRAME_LIMIT};
+use super::error::FramedLogError;
+use super::format::{self, FRAME_LIMIT};
+use super::layout::{Committed, RewriteState};
 use super::walk::{FrameWalk, WalkStep};
-use super::{Committed, FramedLogError, recovery, storage};
+use super::{segment, storage};
 
-/// What is gathered before it is written, at least.
+/// Least number of bytes per write.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// What one rewriting leaves to the next.
-#[derive(Debug, Default)]
-pub(super) struct RewriteState {
-    /// A rename is done but perhaps not durable.
-    is_folder_unsynced: bool,
-}
-
-/// Rewrites closed segments of a log that this process appends to.
+/// Rewrites closed segments of a log to which this process appends.
 #[derive(Debug, Clone)]
 pub struct SegmentRewriter {
     committed: Arc<Committed>,
@@ -41,13 +36,13 @@ impl SegmentRewriter {
         SegmentRewriter { committed, max_frame_bytes: max_frame_bytes.min(FRAME_LIMIT) }
     }
 
-    /// Goes through the frames of the closed segment that begins at `first`. `change` gets each
-    /// sequence and payload, and answers the payload to put in its place, or `None` to keep it.
-    /// When this returns, the new payloads are durable; answers how many there are.
+    /// Rewrites the closed segment that begins at `first`. `change` gets each sequence and payload,
+    /// and returns the new payload, or `None` to keep the old one. Returns the number of changed
+    /// payloads, all durable.
     ///
     /// # Errors
-    /// When the segment is not closed, is damaged, or `change` or the system fails. Then the old
-    /// segment or the new one is there, whole.
+    /// The segment is not closed or is damaged, or `change` or the system fails. Then either the old or the
+    /// new segment is there, whole.
     pub fn rewrite<E: From<FramedLogError>>(
         &self,
         first: u64,
@@ -88,7 +83,7 @@ impl SegmentRewriter {
         {
             let mut layout = self.committed.layout();
             let kept = layout.segments.iter_mut().find(|kept| kept.first == old.sequences.start);
-            // Removed meanwhile: what was to be forgotten is.
+            // Removed meanwhile, so nothing is left to replace.
             let Some(kept) = kept else { return Ok(()) };
             storage::rename(&new.path, &old.path)
                 .map_err(FramedLogError::io("rename", &new.path))?;
@@ -128,7 +123,7 @@ impl OldSegment {
             return Err(FramedLogError::NotClosed { folder: folder.clone(), first });
         };
         let path = segment::path(folder, first);
-        let file = recovery::open_segment(folder, first, Some(following), false)?;
+        let file = segment::open(folder, first, Some(following), false)?;
         let bytes = file.metadata().map_err(FramedLogError::io("read", &path))?.len();
         Ok(OldSegment { path, file: Arc::new(file), bytes, sequences: first..following })
     }
@@ -153,11 +148,11 @@ impl OldSegment {
     }
 }
 
-/// The file that is to replace a segment; it goes when it does not come to that.
+/// The file that replaces a segment; removed unless the replacement succeeds.
 struct NewSegment {
     path: PathBuf,
     max_frame_bytes: u32,
-    /// There from the first change on.
+    /// Created at the first change.
     file: Option<File>,
     written: u64,
     waiting: Vec<u8>,
@@ -180,7 +175,7 @@ impl NewSegment {
         if self.file.is_some() { self.push(sequence, payload) } else { Ok(()) }
     }
 
-    /// `offset` is where the frame begins in the old file.
+    /// `offset` is the position of the frame in the old file.
     fn replace(
         &mut self,
         old: &OldSegment,
@@ -199,7 +194,7 @@ impl NewSegment {
         self.push(sequence, payload)
     }
 
-    /// Creates the file and copies what stays of the old one.
+    /// Creates the file and copies the old file's unchanged beginning.
     fn begin(&mut self, old: &OldSegment, until: u64) -> Result<(), FramedLogError> {
         let created = storage::create(&self.path);
         self.file = Some(created.map_err(FramedLogError::io("create", &self.path))?);
@@ -216,7 +211,7 @@ impl NewSegment {
     }
 
     fn push(&mut self, sequence: u64, payload: &[u8]) -> Result<(), FramedLogError> {
-        segment::push_frame(&mut self.waiting, sequence, payload);
+        format::push_frame(&mut self.waiting, sequence, payload);
         if self.waiting.len() >= CHUNK_BYTES { self.write() } else { Ok(()) }
     }
 
@@ -229,7 +224,7 @@ impl NewSegment {
         Ok(())
     }
 
-    /// Makes the file durable and reads it back; answers its length.
+    /// Makes the file durable and reads it back; returns its length.
     fn complete(&mut self, old: &OldSegment) -> Result<u64, FramedLogError> {
         self.write()?;
         let Some(file) = &self.file else { return Ok(0) };
@@ -261,7 +256,7 @@ impl NewSegment {
 impl Drop for NewSegment {
     fn drop(&mut self) {
         if self.file.is_some() {
-            // What stays is removed when the log is opened.
+            // Opening the log removes a file that stays here.
             let _ = storage::remove(&self.path);
         }
     }

@@ -1,20 +1,12 @@
-//! The bytes of a segment: names, header, frames. The specification stands in the parent's header.
+//! The files of segments: their names, their list, their creation.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::{FramedLogError, storage};
-
-/// The format version written, and the newest one read.
-pub const FORMAT_VERSION: u32 = 1;
-/// No frame's payload is longer, whatever a log's options say; bounds what a reader allocates.
-pub const FRAME_LIMIT: u32 = 16 << 20;
-
-pub(super) const FIRST_SEQUENCE: u64 = 1;
-pub(super) const HEADER_BYTES: usize = 24;
-pub(super) const FRAME_HEADER_BYTES: usize = 16;
-const MAGIC: [u8; 8] = *b"cpnframe";
+use super::error::FramedLogError;
+use super::format::{HEADER_BYTES, Header, decode_header, encode_header};
+use super::storage;
 
 pub(super) fn path(folder: &Path, first: u64) -> PathBuf {
     folder.join(format!("{first:020}.log"))
@@ -35,7 +27,7 @@ pub(super) fn list(folder: &Path) -> io::Result<Vec<u64>> {
     Ok(firsts)
 }
 
-/// Creates the segment's file durably; whatever had its name before is replaced by a new inode.
+/// Creates the segment's file durably. An existing file of that name is replaced by a new inode.
 pub(super) fn create(folder: &Path, first: u64) -> Result<File, FramedLogError> {
     let path = path(folder, first);
     let new = path.with_extension("log.new");
@@ -48,75 +40,37 @@ pub(super) fn create(folder: &Path, first: u64) -> Result<File, FramedLogError> 
     Ok(file)
 }
 
-/// What a segment's first bytes turn out to be.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Header {
-    Valid { first: u64 },
-    TooNew { version: u32 },
-    Invalid { what: &'static str },
-}
-
-pub(super) fn encode_header(first: u64) -> [u8; HEADER_BYTES] {
+/// Opens a segment and checks its header against its name.
+pub(super) fn open(
+    folder: &Path,
+    first: u64,
+    following: Option<u64>,
+    writable: bool,
+) -> Result<File, FramedLogError> {
+    let path = path(folder, first);
+    let damaged = |what| FramedLogError::Damaged {
+        path: path.clone(),
+        offset: 0,
+        what,
+        resume_at: following,
+    };
+    let mut file = File::options()
+        .read(true)
+        .write(writable)
+        .open(&path)
+        .map_err(FramedLogError::io("open", &path))?;
     let mut header = [0; HEADER_BYTES];
-    header[..8].copy_from_slice(&MAGIC);
-    header[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
-    header[12..20].copy_from_slice(&first.to_le_bytes());
-    let checksum = crc32c::crc32c(&header[..20]);
-    header[20..].copy_from_slice(&checksum.to_le_bytes());
-    header
-}
-
-pub(super) fn decode_header(header: &[u8; HEADER_BYTES]) -> Header {
-    if header[..8] != MAGIC {
-        return Header::Invalid { what: "not the magic number of a framed log" };
-    }
-    if crc32c::crc32c(&header[..20]) != u32_at(header, 20) {
-        return Header::Invalid { what: "the header's checksum does not match" };
-    }
-    match u32_at(header, 8) {
-        FORMAT_VERSION => Header::Valid { first: u64_at(header, 12) },
-        version => Header::TooNew { version },
-    }
-}
-
-pub(super) struct FrameHeader {
-    pub(super) payload_bytes: u32,
-    pub(super) sequence: u64,
-    checksum: u32,
-}
-
-impl FrameHeader {
-    pub(super) fn decode(bytes: &[u8; FRAME_HEADER_BYTES]) -> FrameHeader {
-        FrameHeader {
-            payload_bytes: u32_at(bytes, 0),
-            checksum: u32_at(bytes, 4),
-            sequence: u64_at(bytes, 8),
+    match file.read_exact(&mut header) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            return Err(damaged("the file ends within its header"));
         }
+        Err(error) => return Err(FramedLogError::io("read", &path)(error)),
     }
-
-    pub(super) fn matches(&self, payload: &[u8]) -> bool {
-        self.checksum == checksum(self.payload_bytes, self.sequence, payload)
+    match decode_header(&header) {
+        Header::Valid { first: written } if written == first => Ok(file),
+        Header::Valid { .. } => Err(damaged("the name and the header's sequence differ")),
+        Header::TooNew { version } => Err(FramedLogError::UnsupportedVersion { path, version }),
+        Header::Invalid { what } => Err(damaged(what)),
     }
-}
-
-pub(super) fn push_frame(out: &mut Vec<u8>, sequence: u64, payload: &[u8]) {
-    let payload_bytes = payload.len() as u32;
-    out.extend_from_slice(&payload_bytes.to_le_bytes());
-    out.extend_from_slice(&checksum(payload_bytes, sequence, payload).to_le_bytes());
-    out.extend_from_slice(&sequence.to_le_bytes());
-    out.extend_from_slice(payload);
-}
-
-fn checksum(payload_bytes: u32, sequence: u64, payload: &[u8]) -> u32 {
-    let checksum = crc32c::crc32c(&payload_bytes.to_le_bytes());
-    let checksum = crc32c::crc32c_append(checksum, &sequence.to_le_bytes());
-    crc32c::crc32c_append(checksum, payload)
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(std::array::from_fn(|i| bytes[at + i]))
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]))
 }

@@ -1,14 +1,14 @@
-//! The system calls that change a log, in one place, so that tests can make the N-th one fail.
+//! The system calls that change a log, in one place, so that tests can make the N-th call fail.
 
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
-/// Clicks and postbacks are personal.
+/// Clicks and postbacks are personal data, so only the owner may read them.
 const FILE_MODE: u32 = 0o600;
 
-/// Made new, so that nothing that lies there is written into or through.
+/// Creates a file with a new inode, so that no existing file or link is written.
 pub(super) fn create(path: &Path) -> io::Result<File> {
     #[cfg(test)]
     faults::trip()?;
@@ -58,7 +58,7 @@ pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Failures on order, per thread: calls from the `from`-th on fail, as many as asked for.
+/// Simulated failures, per thread: `count` calls fail, from the `from`-th on.
 #[cfg(test)]
 pub(super) mod faults {
     use std::cell::Cell;

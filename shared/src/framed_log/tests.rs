@@ -98,7 +98,7 @@ fn the_golden_file_of_version_1_is_read_and_written_to_the_byte() {
 #[test]
 fn a_newer_format_version_is_refused_by_its_number() {
     let folder = folder();
-    let mut header = segment::encode_header(1);
+    let mut header = format::encode_header(1);
     header[8] = 2;
     let checksum = crc32c::crc32c(&header[..20]);
     header[20..].copy_from_slice(&checksum.to_le_bytes());
@@ -160,7 +160,7 @@ fn after_closing_the_segment_every_frame_can_be_removed() {
     log.close_segment().unwrap();
     log.remove_segments_before(4).unwrap();
     assert_eq!((log.first_sequence(), log.next_sequence()), (4, 4));
-    assert_eq!(log.bytes_on_disk(), segment::HEADER_BYTES as u64);
+    assert_eq!(log.bytes_on_disk(), format::HEADER_BYTES as u64);
     drop(log);
     let (mut log, recovery) = open(folder.path());
     assert_eq!((recovery.first_sequence, recovery.next_sequence), (4, 4));

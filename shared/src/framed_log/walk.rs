@@ -1,7 +1,7 @@
-//! Walks the frames of one segment's file, front to back, and says where they stop being valid.
+//! Walks the frames of one segment's file, front to back, up to the first invalid frame.
 //!
-//! Never reads beyond the limit it is given, so it holds no byte that was not committed, and never
-//! allocates more than the longest frame and a read-ahead.
+//! A walk never reads beyond its limit, so it holds no byte that was not committed. It allocates at most
+//! the longest frame and a read-ahead.
 
 use std::fs::File;
 use std::io;
@@ -9,14 +9,14 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use super::segment::{FRAME_HEADER_BYTES, FRAME_LIMIT, FrameHeader, HEADER_BYTES};
+use super::format::{FRAME_HEADER_BYTES, FRAME_LIMIT, FrameHeader, HEADER_BYTES};
 
 const READ_AHEAD_BYTES: usize = 64 << 10;
 
 #[derive(Debug)]
 pub(super) struct FrameWalk {
     file: Arc<File>,
-    /// Where the next frame begins, and the sequence it must have.
+    /// Position of the next frame, and its expected sequence.
     offset: u64,
     sequence: u64,
     /// Bytes of the file from `offset` on are at `buffer[start..]`.
@@ -25,15 +25,15 @@ pub(super) struct FrameWalk {
 }
 
 pub(super) enum WalkStep {
-    /// The payload's place, for [`FrameWalk::payload`].
+    /// The payload's range, for [`FrameWalk::payload`].
     Frame(Range<usize>),
-    /// Exactly at the limit.
+    /// The walk stands exactly at the limit.
     End,
     /// No valid frame of the expected sequence begins here.
     Invalid(&'static str),
 }
 
-/// The same place with an empty buffer: cheap, for looking ahead.
+/// A clone has the same position and an empty buffer, so cloning is cheap.
 impl Clone for FrameWalk {
     fn clone(&self) -> FrameWalk {
         FrameWalk {
@@ -69,7 +69,7 @@ impl FrameWalk {
         &self.buffer[place]
     }
 
-    /// Drops what was read ahead; needed when the file may have changed since.
+    /// Drops the read-ahead; needed where the file may have changed since.
     pub(super) fn forget_buffered(&mut self) {
         self.buffer.clear();
         self.start = 0;
@@ -104,8 +104,8 @@ impl FrameWalk {
         Ok(WalkStep::Frame(place))
     }
 
-    /// Makes `wanted` bytes from `offset` on available; false when the limit or the file's end
-    /// comes first.
+    /// Buffers `wanted` bytes from `offset` on; false where the limit or the file's end comes
+    /// first.
     fn fill(&mut self, wanted: usize, limit: u64) -> io::Result<bool> {
         if self.buffer.len() - self.start >= wanted {
             return Ok(true);

@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 
 use super::super::tests::{SMALL, append, folder, open, read_all};
-use super::super::{FrameReader, FramedLog, FramedLogError, segment, storage};
+use super::super::{FrameReader, FramedLog, FramedLogError, format, segment, storage};
 
 type Frames = Vec<(u64, Vec<u8>)>;
 
@@ -100,7 +100,7 @@ fn what_a_rolled_back_append_left_behind_a_closed_segment_is_not_carried_over() 
     let mut log = filled(folder.path(), 2);
     log.close_segment().unwrap();
     let mut stale = Vec::new();
-    segment::push_frame(&mut stale, 3, b"was never answered");
+    format::push_frame(&mut stale, 3, b"was never answered");
     let path = segment::path(folder.path(), 1);
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, [bytes, stale].concat()).unwrap();
