@@ -13,11 +13,11 @@ pub struct ClickMacros<'a> {
     /// The code as the visitor typed it.
     pub code: &'a [u8],
     pub network_id: u32,
-    /// 0 for none.
+    /// Offer; 0 stands for absent.
     pub offer_id: u32,
-    /// 0 for none.
+    /// Partner; 0 stands for absent.
     pub partner_id: u32,
-    /// 0 for none.
+    /// Advertiser; 0 stands for absent.
     pub advertiser_id: u32,
     /// Time of the click.
     pub unix_seconds: u64,
@@ -68,8 +68,7 @@ impl MacroValues for ClickMacros<'_> {
     }
 }
 
-/// A number from the keyed part of the id: unpredictable without the key, and different for each
-/// click.
+/// The keyed half of the id: unpredictable without the key, and different for each click.
 fn random_digits(id: &TransactionId) -> u64 {
     u128::from_be_bytes(id.0) as u64 & 0xFFFF_FFFF
 }

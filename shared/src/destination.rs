@@ -5,14 +5,14 @@
 //! ([`ArchivedDestination::check`]):
 //!
 //! - the scheme is `http` or `https`, and no macro stands in scheme, host or port, so that every
-//!   expansion has the template's origin whatever the visitor sent;
+//!   expansion has the template's origin, whatever the visitor sent;
 //! - literals are visible ASCII, and a macro's value is percent-encoded to unreserved characters,
 //!   so that every expansion is one line of ASCII;
 //! - expansion is one pass: a macro inside a value is text.
 //!
-//! The macros are those of `{name}` form below. Macros that Everflow knows and this service does
-//! not fill are accepted and expand to nothing; the caller of `parse` is told. Anything else in
-//! braces, or a lone brace, is refused.
+//! The macros have the form `{name}`. Everflow's macros without a value in this service are accepted
+//! and expand to nothing; the result of `parse` lists them. Other text in braces, or a lone brace, is
+//! refused.
 
 use rkyv::{Archive, Deserialize, Serialize};
 
@@ -96,10 +96,10 @@ const FILLED: [(&str, Macro); 21] = [
     ("referer", Macro::Referer),
 ];
 
-/// Filled macros whose values are not known as yet ([`crate::decision::Facts`]).
+/// Filled macros with no source of values so far ([`crate::decision::Facts`]).
 const NOT_KNOWN_YET: [Macro; 4] = [Macro::Country, Macro::Region, Macro::City, Macro::DeviceType];
 
-/// Macros Everflow's users know that have no value here at the time of a click.
+/// Macros of Everflow's users that have no value here at the time of a click.
 const LEFT_EMPTY: [&str; 36] = [
     "event_id",
     "event_name",
@@ -139,7 +139,7 @@ const LEFT_EMPTY: [&str; 36] = [
     "affiliate_name",
 ];
 
-/// Why a URL cannot be a destination. Each message says how to mend it.
+/// Why a URL cannot be a destination. Each message names the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DestinationError {
     /// Longer than [`MAX_URL_LEN`].
@@ -164,7 +164,6 @@ pub enum DestinationError {
     Origin {
         /// The text before the path.
         origin: String,
-        /// What is wrong with it.
         reason: String,
     },
     /// A control character or space.
@@ -188,7 +187,7 @@ pub enum DestinationError {
     UnknownMacro {
         /// The name as written.
         name: String,
-        /// A known name that differs in little.
+        /// A known macro with a similar name.
         suggestion: Option<&'static str>,
     },
 }
@@ -196,10 +195,10 @@ pub enum DestinationError {
 /// Why an archived destination breaks an invariant of this module.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DamagedDestination {
-    /// A piece ends before the one in front of it or past the text.
+    /// A piece ends before the previous piece or past the text.
     #[error("a piece ends at {end} of {len} bytes, out of order")]
     PieceOrder {
-        /// Where it ends.
+        /// Its end.
         end: usize,
         /// Length of all literals.
         len: usize,
@@ -217,7 +216,7 @@ pub enum DamagedDestination {
 
 #[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 struct Piece {
-    /// Where the literal in front of the macro ends, as an offset into all literals.
+    /// End of the literal in front of the macro, as an offset into all literals.
     literal_end: u32,
     filled_by: Macro,
 }
@@ -230,12 +229,11 @@ pub struct Destination {
     pieces: Vec<Piece>,
 }
 
-/// What [`Destination::parse`] found.
+/// The result of [`Destination::parse`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParsedDestination {
-    /// The destination.
     pub destination: Destination,
-    /// Known macros that stay empty, once each, in order of appearance: worth a warning.
+    /// Known macros without a value, once each, in order of appearance: worth a warning.
     pub left_empty: Vec<&'static str>,
 }
 
@@ -263,8 +261,8 @@ impl Destination {
         Ok(ParsedDestination { destination: Destination { literals, pieces }, left_empty })
     }
 
-    /// `url` with the transaction id as one more query parameter, for an offer that appends it.
-    /// A URL that names the parameter already stays as it is.
+    /// `url` with the transaction id as a further query parameter, for an offer that appends it. A
+    /// URL with that parameter stays as it is.
     pub fn append_transaction_id(url: &str) -> String {
         if url.contains(TRANSACTION_ID_PARAMETER) {
             return url.to_owned();
@@ -278,7 +276,7 @@ impl Destination {
     }
 }
 
-/// Every macro that may stand in a destination.
+/// Names of all macros of destinations.
 fn known_macro_names() -> impl Iterator<Item = &'static str> + Clone {
     FILLED.iter().map(|(known, _)| *known).chain(LEFT_EMPTY)
 }
@@ -286,14 +284,14 @@ fn known_macro_names() -> impl Iterator<Item = &'static str> + Clone {
 /// A part of a URL with macros.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UrlPart {
-    /// Text of visible ASCII. The first part is one: the origin, and the slash behind it.
+    /// Visible ASCII. The first part is always a literal: the origin and the slash behind it.
     Literal(String),
     /// One of the known macros.
     Macro(&'static str),
 }
 
-/// Takes a URL with macros apart, for any set of macros: the rules of this module hold for all of
-/// them. Which of the known ones are filled, and with what, is the caller's matter.
+/// Splits a URL with macros into its parts, for any set of known macros; the rules of this module
+/// hold for all sets. The caller decides which macros have values.
 pub fn split_url(
     url: &str,
     known: impl Iterator<Item = &'static str> + Clone,
@@ -325,7 +323,7 @@ pub fn split_url(
     Ok(parts)
 }
 
-/// Splits before the path, query or fragment.
+/// Splits before path, query or fragment.
 fn split_origin(url: &str) -> Result<(&str, &str), DestinationError> {
     let scheme_len = ["http://", "https://"]
         .into_iter()
@@ -346,7 +344,7 @@ fn normal_origin(origin: &str) -> Result<String, DestinationError> {
     if origin.contains(['{', '}']) {
         return Err(DestinationError::MacroInOrigin { origin: origin.to_owned() });
     }
-    // `\` would begin the path for a URL parser but not for us.
+    // A URL parser ends the host at `\`; `split_origin` does not.
     if origin.contains(['\\', '@']) {
         return Err(refuse("user names, passwords and backslashes are not possible"));
     }
@@ -364,7 +362,7 @@ fn known_macro(
     })
 }
 
-/// Keeps visible ASCII that may stand in a URL, percent-encodes the rest.
+/// Keeps visible ASCII that a URL may contain, percent-encodes the rest.
 fn literal(text: &str) -> UrlPart {
     use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
     const ENCODED: &AsciiSet =
@@ -396,13 +394,13 @@ fn edit_distance(a: &[u8], b: &[u8]) -> usize {
     row[b.len()]
 }
 
-/// Where the values of macros come from.
+/// A source of macro values.
 pub trait MacroValues {
-    /// Pushes the value of `which` into `sink`; pushing nothing leaves it empty.
+    /// Pushes the value of `which` into `sink`; pushes nothing for an empty value.
     fn push_value(&self, which: Macro, sink: &mut MacroSink<'_>);
 }
 
-/// What needs no percent-encoding (RFC 3986, 2.3); host names are made of nothing else.
+/// Characters without need for percent-encoding (RFC 3986, 2.3); host names consist of these alone.
 pub(crate) const UNRESERVED: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
@@ -415,7 +413,7 @@ pub(crate) const UNRESERVED: [bool; 256] = {
     table
 };
 
-/// Takes one macro's value, percent-encoding it to unreserved characters and cutting it at
+/// Receives the value of one macro. Percent-encodes to unreserved characters and cuts at
 /// [`MAX_VALUE_LEN`] bytes.
 pub struct MacroSink<'a> {
     out: &'a mut Vec<u8>,
@@ -423,7 +421,7 @@ pub struct MacroSink<'a> {
 }
 
 impl<'a> MacroSink<'a> {
-    /// Takes a value after what `out` holds.
+    /// Appends to the content of `out`.
     pub fn new(out: &'a mut Vec<u8>) -> MacroSink<'a> {
         MacroSink { out, room: MAX_VALUE_LEN }
     }
@@ -467,7 +465,7 @@ impl<'a> MacroSink<'a> {
 }
 
 impl ArchivedDestination {
-    /// Writes the URL for one click after what `out` holds.
+    /// Appends the URL for one click to `out`.
     pub fn expand(&self, values: &impl MacroValues, out: &mut Vec<u8>) {
         let literals = self.literals.as_bytes();
         let mut from = 0;
@@ -480,18 +478,17 @@ impl ArchivedDestination {
         out.extend_from_slice(&literals[from..]);
     }
 
-    /// Scheme, host and port, as every expansion begins.
+    /// Scheme, host and port of every expansion.
     pub fn origin(&self) -> &str {
         let text = self.literals.as_str();
         &text[..origin_len(text).unwrap_or(0)]
     }
 
-    /// Whether any macro stands in the URL.
     pub fn has_macros(&self) -> bool {
         !self.pieces.is_empty()
     }
 
-    /// Checks the invariants of the module once more, on bytes that came from a file.
+    /// Checks the invariants of this module again, because the bytes come from a file.
     pub fn check(&self) -> Result<(), DamagedDestination> {
         let text = self.literals.as_str();
         if let Some(byte) = text.bytes().find(|byte| !byte.is_ascii_graphic()) {
@@ -515,7 +512,7 @@ impl From<ArchivedMacro> for Macro {
     }
 }
 
-/// Length of `scheme://host:port` where a path follows it.
+/// Length of `scheme://host:port`; `None` unless a path follows.
 fn origin_len(text: &str) -> Option<usize> {
     let scheme_len = ["http://", "https://"].into_iter().find(|s| text.starts_with(s))?.len();
     let host_len = text[scheme_len..].find('/').filter(|len| *len > 0)?;

@@ -19,12 +19,11 @@
 //!
 //! # Where a segment ends
 //!
-//! Every segment but the last ends where the next one begins: at the frame before the next
-//! segment's first sequence. Bytes behind that frame are the rest of an append that was rolled back
+//! Every segment but the last ends at the frame before the next segment's first sequence. Bytes behind that frame are the rest of an append that was rolled back
 //! and are ignored; an invalid frame *before* it is damage, reported with file and offset and never
 //! skipped silently. The last segment ends at its first invalid frame (the torn-tail rule; a tail
-//! of zeros is invalid too): opening cuts the bytes after it and says how many. A last segment
-//! whose header was never completed holds no frame and is removed.
+//! of zeros is invalid too): opening cuts the bytes behind and reports their number. A last segment
+//! with an incomplete header holds no frame and is removed.
 //!
 //! # Appending
 //!

@@ -1,4 +1,4 @@
-//! The files by which the admin hands its rules to the daemon.
+//! The files through which the admin publishes its rules to the daemon.
 //!
 //! A snapshot is an ordered list of [`level`] files, one [`catalog`] file, and a [`manifest`] that
 //! names them by hash. Files are immutable: a change writes new ones and then a new manifest.
@@ -8,8 +8,8 @@ pub mod catalog;
 pub mod level;
 pub mod manifest;
 
-/// Which history of the store a snapshot belongs to: random, made once with the store. Sequences
-/// and generations compare only within one lineage.
+/// The identity of a store's history: random, made once with the store. Sequences and generations
+/// compare only within one lineage.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Lineage(pub [u8; 16]);
 
@@ -131,6 +131,8 @@ impl<'a> Header<'a> {
         content: &[u8],
         at: usize,
     ) -> Result<(), SnapshotError> {
+        // BLAKE3 names files by their content and proves that a reader has exactly the published bytes.
+        // It hashes at the speed of memory, so a daemon can check every byte of a large level.
         if blake3::hash(content).as_bytes() == &self.bytes[at..at + HASH_LEN] {
             return Ok(());
         }

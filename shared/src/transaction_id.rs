@@ -1,4 +1,4 @@
-//! Transaction ids: the name of a click, in the advertiser's hands until a sale comes back.
+//! Transaction ids: the name of a click, kept by the advertiser until a sale comes back.
 //!
 //! Sixteen bytes in the layout of a UUID version 7, written as 32 lower-case hex digits. From the
 //! most significant bit:
@@ -14,9 +14,9 @@
 //! | 14 | low bits of the daemon's incarnation |
 //! | 32 | low half of SipHash-2-4, keyed by the network's [`ClickIdKey`], over the 12 bytes before |
 //!
-//! So ids are unique without coordination, an invented one is recognised without a look-up, and one
-//! whose click has not arrived yet names the node it will come from. Within one
-//! [`TransactionIdSource`] ids only grow: when the clock goes back, the last millisecond is used on.
+//! So ids are unique without coordination, an invented id is recognised without a look-up, and an id
+//! whose click has not arrived yet names its node. Within one [`TransactionIdSource`] ids only grow:
+//! after the clock goes back, the source stays at its last millisecond.
 
 use siphasher::sip::SipHasher24;
 use std::fmt;

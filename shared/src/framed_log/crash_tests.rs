@@ -11,8 +11,8 @@ fn payload(n: u64) -> Vec<u8> {
     vec![b'a' + n as u8; 3 + n as usize % 7]
 }
 
-/// The bytes of one segment that holds frames 1 to `frames`, and where each frame begins and the
-/// last one ends.
+/// The bytes of a segment with frames 1 to `frames`, the position of each frame, and the end of the
+/// last.
 fn one_segment(frames: u64) -> (Vec<u8>, Vec<usize>) {
     let mut bytes = format::encode_header(1).to_vec();
     let mut borders = vec![bytes.len()];
@@ -27,7 +27,7 @@ fn expected(frames: u64) -> Frames {
     (1..=frames).map(|n| (n, payload(n))).collect()
 }
 
-/// Opens the log, then opens it again: the second time there must be nothing left to repair.
+/// Opens the log twice: the second opening must have nothing left to repair.
 fn recover_twice(folder: &Path) -> Result<(Frames, Recovery), FramedLogError> {
     let (log, recovery) = FramedLog::open(folder, SMALL)?;
     let frames = read_all(log.reader(log.first_sequence())?)?;
@@ -195,9 +195,9 @@ fn what_a_rolled_back_append_left_behind_never_comes_back() {
     assert_eq!(frames, expected(5));
 }
 
-/// Appends twenty batches while `count` system calls from the `from`-th on fail. A batch is tried
-/// until it is taken, each time with a frame less, so that a whole frame which an attempt left
-/// behind would show. Returns what was taken, and whether the failures were reached.
+/// Appends twenty batches while `count` system calls fail, beginning with call number `from`. Each
+/// batch is retried with a frame less until it is accepted, so that a whole frame left behind by an
+/// attempt would show. Returns the accepted frames, and whether the failures were reached.
 fn append_under_faults(folder: &Path, from: u32, count: u32) -> (Frames, bool) {
     let (mut log, _) = open(folder);
     let mut reader = log.reader(1).unwrap();

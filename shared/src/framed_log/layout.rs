@@ -31,7 +31,7 @@ impl Committed {
     }
 }
 
-/// State that one rewrite leaves to the next.
+/// The state between two rewrites.
 #[derive(Debug, Default)]
 pub(super) struct RewriteState {
     /// Whether a finished rename may not be durable yet.

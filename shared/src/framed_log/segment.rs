@@ -40,7 +40,7 @@ pub(super) fn create(folder: &Path, first: u64) -> Result<File, FramedLogError> 
     Ok(file)
 }
 
-/// Opens a segment and checks its header against its name.
+/// Opens a segment and compares header and name.
 pub(super) fn open(
     folder: &Path,
     first: u64,

@@ -58,7 +58,7 @@ pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Simulated failures, per thread: `count` calls fail, from the `from`-th on.
+/// Simulated failures, per thread: `count` calls fail, beginning with call number `from`.
 #[cfg(test)]
 pub(super) mod faults {
     use std::cell::Cell;
@@ -72,7 +72,7 @@ pub(super) mod faults {
         CALLS_UNTIL.set(Some((from, count)));
     }
 
-    /// Ends the failures; true when at least one happened and none is left.
+    /// Ends the failures; true if all requested failures have happened.
     pub(in crate::framed_log) fn clear() -> bool {
         CALLS_UNTIL.take().is_some_and(|(until, left)| until == 0 && left == 0)
     }

@@ -7,7 +7,7 @@ use super::*;
 pub(super) const SMALL: Options = Options { segment_bytes: 200, max_frame_bytes: 4096 };
 const ONE_SEGMENT: Options = Options { segment_bytes: 1 << 20, max_frame_bytes: 4096 };
 
-/// In memory where there is such a folder: thousands of logs are synced here.
+/// A folder in memory where the machine has one, because these tests sync thousands of logs.
 pub(super) fn folder() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }

@@ -44,25 +44,24 @@ pub const HEADER_LEN: usize = 128;
 const PAYLOAD_HASH_AT: usize = 64;
 const HEADER_HASH_AT: usize = HEADER_LEN - HASH_LEN;
 
-/// Which store a catalog comes from, and when.
+/// Origin of a catalog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CatalogMeta {
-    /// The network.
     pub network_id: u32,
     /// The store's history.
     pub lineage: Lineage,
-    /// The last change it holds.
+    /// The last included change.
     pub sequence: u64,
 }
 
-/// The catalog's content. Lists are sorted as their fields say, without duplicates.
+/// The content of a catalog. Lists are sorted as documented, without duplicates.
 #[derive(Archive, Serialize, Debug, Clone, PartialEq, Eq)]
 pub struct Catalog {
-    /// Signs transaction ids.
+    /// Key for signing transaction ids.
     pub click_id_key: [u8; 16],
-    /// The network zone's offsets, by ascending time; the first holds from the beginning.
+    /// Offsets of the network's zone, by ascending time; the first holds from the beginning.
     pub zone: Vec<ZoneOffset>,
-    /// Where visits go that no offer and no domain has a fallback for.
+    /// Target of visits without a fallback of an offer or a domain.
     pub fallback: Option<Destination>,
     /// By ascending id.
     pub offers: Vec<Offer>,
@@ -72,11 +71,11 @@ pub struct Catalog {
     pub approvals: Vec<Approval>,
     /// By ascending host.
     pub domains: Vec<Domain>,
-    /// By position, from 1, as offers and click records name them.
+    /// Offers and click records refer to a rule by its position, from 1.
     pub rules: Vec<Rule>,
 }
 
-/// From a moment on, local time is ahead of UTC by so much.
+/// An offset of the network's zone, valid from a moment on.
 #[derive(Archive, Serialize, Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ZoneOffset {
     /// Unix seconds.
@@ -85,37 +84,35 @@ pub struct ZoneOffset {
     pub utc_offset: i32,
 }
 
-/// An offer, as far as a visit is concerned.
+/// The facts of an offer that concern visits.
 #[derive(Archive, Serialize, Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
-    /// Offer id.
     pub id: u32,
-    /// Its advertiser.
     pub advertiser_id: u32,
     /// Whether its status is active.
     pub active: bool,
-    /// Who may run it.
+    /// Partners that may run it.
     pub visibility: Visibility,
-    /// Last day it is live, as [`crate::civil_day::Day`]; 65,535 for ever.
+    /// Last day on which it is live, as [`crate::civil_day::Day`]; 65,535 for ever.
     pub last_day: u16,
-    /// Where visits go. One destination in this version.
+    /// Targets of redirected visits. Exactly one in this version.
     pub destinations: Vec<WeightedDestination>,
-    /// Where visits go that are not redirected to it.
+    /// Target of visits that the offer does not accept.
     pub fallback: Option<Destination>,
-    /// Rules asked before redirecting.
+    /// Rules to evaluate before a redirect.
     pub rules: Vec<u32>,
 }
 
-/// Who may run an offer without being approved one by one.
+/// Which partners may run an offer without an approval of their own.
 #[derive(Archive, Serialize, Debug, Clone, Copy, PartialEq, Eq)]
 #[rkyv(derive(Debug, Clone, Copy, PartialEq, Eq))]
 #[repr(u8)]
 pub enum Visibility {
-    /// Every active partner who is not hidden or rejected.
+    /// Every active partner, unless hidden or rejected.
     Public = 1,
-    /// Partners for whom it is visible.
+    /// Partners with an approval.
     RequireApproval = 2,
-    /// Partners for whom it is visible; others do not see it.
+    /// Partners with an approval; others do not see the offer.
     Private = 3,
 }
 
@@ -124,27 +121,21 @@ pub enum Visibility {
 pub struct WeightedDestination {
     /// Share, relative to the offer's other destinations.
     pub weight: u32,
-    /// The destination.
     pub destination: Destination,
 }
 
-/// A partner.
 #[derive(Archive, Serialize, Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Partner {
-    /// Partner id.
     pub id: u32,
     /// Whether the account's status is active.
     pub active: bool,
 }
 
-/// What was decided for one partner and one offer.
+/// The decision on one partner and one offer.
 #[derive(Archive, Serialize, Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Approval {
-    /// The offer.
     pub offer_id: u32,
-    /// The partner.
     pub partner_id: u32,
-    /// The decision.
     pub access: Access,
 }
 
@@ -153,36 +144,35 @@ pub struct Approval {
 #[rkyv(derive(Debug, Clone, Copy, PartialEq, Eq))]
 #[repr(u8)]
 pub enum Access {
-    /// May run it.
+    /// The partner may run the offer.
     Visible = 1,
-    /// Does not see it and may not run it.
+    /// The partner neither sees nor runs the offer.
     Hidden = 2,
-    /// Applied and was refused.
+    /// The partner applied and was refused.
     Rejected = 3,
 }
 
-/// A tracking domain.
 #[derive(Archive, Serialize, Debug, Clone, PartialEq, Eq)]
 pub struct Domain {
-    /// Tracking domain id.
     pub id: u32,
     /// Host name in lower case, without port.
     pub host: String,
-    /// Where its visits go that are not redirected to an offer.
+    /// Target of its visits that no offer accepts.
     pub fallback: Option<Destination>,
 }
 
 /// A rule: an opcode and its operands.
 #[derive(Archive, Serialize, Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// What it does.
     pub opcode: u16,
-    /// With what.
     pub operands: Vec<u8>,
 }
 
 impl Catalog {
-    /// The file's bytes. The result opens, or the reason why not is the error.
+    /// The bytes of the file.
+    ///
+    /// # Errors
+    /// Where the bytes would not open again.
     pub fn to_file(&self, meta: &CatalogMeta) -> Result<Vec<u8>, SnapshotError> {
         let payload = rkyv::to_bytes::<rancor::Error>(self)
             .map_err(|error| SnapshotError::Content { file: FILE, reason: error.to_string() })?;
@@ -208,20 +198,20 @@ fn header(meta: &CatalogMeta, payload: &[u8]) -> [u8; HEADER_LEN] {
     bytes
 }
 
-/// An opened catalog: hashes, archive and content hold.
+/// An opened catalog with verified hashes, archive and content.
 pub struct CatalogFile {
     meta: CatalogMeta,
     name: [u8; HASH_LEN],
-    /// Validated by [`archive::Validated`]; private to it, so it cannot change afterwards.
+    /// Private to [`archive::Validated`], so its bytes cannot change after validation.
     archive: archive::Validated,
 }
 
-/// The one place that reads the archive without validating it again.
+/// The only place that reads the archive without another validation.
 #[allow(unsafe_code)]
 mod archive {
     use super::{AlignedVec, ArchivedCatalog, rancor};
 
-    /// Bytes in which `rkyv::access` has found a catalog. They are never handed out mutably.
+    /// Bytes in which `rkyv::access` has found a catalog. Never handed out mutably.
     pub(super) struct Validated(AlignedVec<16>);
 
     impl Validated {
@@ -240,21 +230,20 @@ mod archive {
     }
 }
 
-/// How long the file is that begins with this header, so that nobody reads more than that of one
-/// that grew.
+/// Length of the file with this header. A reader reads no more, even of a file that grew.
 pub fn file_len(header: &[u8]) -> Result<u64, SnapshotError> {
     let header = Header::open(FILE, header, HEADER_LEN, MAGIC, FORMAT_VERSION)?;
     Ok((HEADER_LEN as u64).saturating_add(header.u64(48)))
 }
 
-/// The hash that names the file that begins with this header.
+/// The hash by which a manifest names the file with this header.
 pub fn name(header: &[u8]) -> Result<[u8; HASH_LEN], SnapshotError> {
     let header = Header::open(FILE, header, HEADER_LEN, MAGIC, FORMAT_VERSION)?;
     Ok(header.array(HEADER_HASH_AT))
 }
 
 impl CatalogFile {
-    /// Checks every byte and every rule of the content, and opens.
+    /// Opens a catalog after checking every byte and every rule of the content.
     pub fn open(bytes: &[u8]) -> Result<Self, SnapshotError> {
         let header = Header::open(FILE, bytes, HEADER_LEN, MAGIC, FORMAT_VERSION)?;
         header.expect_version("required features", header.u64(40), 0)?;
@@ -275,39 +264,35 @@ impl CatalogFile {
         Ok(Self { meta, name: header.array(HEADER_HASH_AT), archive })
     }
 
-    /// Where it comes from.
     pub fn meta(&self) -> &CatalogMeta {
         &self.meta
     }
 
-    /// The hash that names it.
+    /// The hash by which a manifest names this catalog.
     pub fn name(&self) -> &[u8; HASH_LEN] {
         &self.name
     }
 
-    /// Signs transaction ids.
+    /// Key for signing transaction ids.
     pub fn click_id_key(&self) -> ClickIdKey {
         ClickIdKey(self.archive.get().click_id_key)
     }
 
-    /// How far local time is ahead of UTC at a moment, in seconds.
+    /// Seconds by which local time is ahead of UTC at a moment.
     pub fn utc_offset_at(&self, unix_seconds: i64) -> i32 {
         let zone = &self.archive.get().zone;
         let after = zone.partition_point(|offset| offset.from.to_native() <= unix_seconds);
         zone.get(after.saturating_sub(1)).map_or(0, |offset| offset.utc_offset.to_native())
     }
 
-    /// The network's fallback URL.
     pub fn fallback(&self) -> Option<&crate::destination::ArchivedDestination> {
         self.archive.get().fallback.as_ref()
     }
 
-    /// The offer with an id.
     pub fn offer(&self, id: u32) -> Option<&ArchivedOffer> {
         by_id(&self.archive.get().offers, id, |offer| offer.id.to_native())
     }
 
-    /// The partner with an id.
     pub fn partner(&self, id: u32) -> Option<&ArchivedPartner> {
         by_id(&self.archive.get().partners, id, |partner| partner.id.to_native())
     }
@@ -345,9 +330,10 @@ impl CatalogFile {
     }
 }
 
-/// Finds an id in a list sorted by id. Ids are given in order and rows are kept when deleted, so
-/// an id mostly stands at its distance from the first.
+/// Finds an id in a list sorted by id.
 fn by_id<T>(list: &[T], id: u32, id_of: impl Fn(&T) -> u32) -> Option<&T> {
+    // Ids are given in order and rows stay after deletion, so the distance from the first id is mostly
+    // the position.
     let guess = id.checked_sub(id_of(list.first()?))? as usize;
     match list.get(guess) {
         Some(item) if id_of(item) == id => Some(item),

@@ -1,10 +1,10 @@
 //! A level: the codes changed in one range of the store's change sequence.
 //!
 //! A level holds, for every code changed after `sequence_from` and up to `sequence_to`, either all
-//! its rows or a tombstone, so that the newest level that knows a code says everything about it.
-//! The base is the level from sequence 0. What a level says of codes that changed after
-//! `sequence_to` may be as of a later moment, and only an index that holds those changes in newer
-//! levels may name it: there they say what counts.
+//! its rows or a tombstone, so that the newest level with a code has all current rows of that code.
+//! The base is the level from sequence 0. A code that changed again after `sequence_to` may stand in the
+//! level in its later state. Only an index with those later changes in newer levels may name such a
+//! level, because there the newer levels count.
 //!
 //! # Bytes, format version 1
 //!
@@ -42,7 +42,7 @@
 //! | 12 | 2 | first day, 0 for none |
 //! | 14 | 2 | last day, 65,535 for none |
 //!
-//! Records of one code ascend by coupon code id. Ids are never used again for something else.
+//! Records of one code ascend by coupon code id. Ids are never re-used.
 
 mod walk;
 
@@ -72,16 +72,15 @@ const LAST: u8 = 1;
 const ACTIVE: u8 = 2;
 const TOMBSTONE: u8 = 4;
 
-/// Which range of which store a level holds.
+/// Store and range of changes of a level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LevelMeta {
-    /// The network.
     pub network_id: u32,
     /// The store's history.
     pub lineage: Lineage,
-    /// Changes up to this one are older than the level; 0 for the base.
+    /// The last change before the level; 0 for the base.
     pub sequence_from: u64,
-    /// The last change the level holds.
+    /// The last change in the level.
     pub sequence_to: u64,
 }
 
@@ -96,9 +95,9 @@ pub struct CodeRecord {
     pub partner_id: u32,
     /// Whether the coupon code's status is active.
     pub active: bool,
-    /// First day it is valid; [`Day::FIRST`] for always.
+    /// First valid day; [`Day::FIRST`] for always.
     pub first_day: Day,
-    /// Last day it is valid; [`Day::LAST`] for ever.
+    /// Last valid day; [`Day::LAST`] for ever.
     pub last_day: Day,
 }
 
@@ -137,30 +136,24 @@ const TOMBSTONE_RECORD: [u8; RECORD_LEN] = {
 /// Why a code cannot be added to a level.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// Codes must come in ascending order, each once.
+    /// Codes must ascend, without repeats.
     #[error("code {code} is out of order: codes must ascend")]
-    Order {
-        /// The code.
-        code: FoldedCode,
-    },
-    /// Rows of a code must ascend by id, and its offer ids fit.
+    Order { code: FoldedCode },
+    /// Rows of a code must ascend by id, with offer ids up to [`MAX_OFFER_ID`].
     #[error("the rows of code {code} must ascend by id and have offer ids up to {MAX_OFFER_ID}")]
-    Rows {
-        /// The code.
-        code: FoldedCode,
-    },
+    Rows { code: FoldedCode },
     /// The fst builder failed.
     #[error("cannot build the index: {0}")]
     Fst(#[from] fst::Error),
-    /// What is built could not be written.
+    /// The level could not be written.
     #[error("cannot write the level: {0}")]
     Write(#[from] io::Error),
 }
 
-/// Builds a level from codes in ascending order, in bounded memory however many they are.
+/// Builds a level from codes in ascending order, in bounded memory for any number of codes.
 ///
-/// The fst goes to the level's file as it grows, behind a place for the header; the records wait in
-/// a second place, because nobody knows yet where the fst will end.
+/// The growing fst goes to the level's file, behind space for the header. The records wait in a
+/// second file, because their position is unknown until the fst is complete.
 pub struct LevelBuilder<F: Write, R: Write> {
     meta: LevelMeta,
     fst: fst::MapBuilder<SectionWriter<F>>,
@@ -168,13 +161,13 @@ pub struct LevelBuilder<F: Write, R: Write> {
     codes: u64,
 }
 
-/// A level as written.
+/// A written level.
 pub struct WrittenLevel<F> {
-    /// The hash that names it.
+    /// The hash by which a manifest names it.
     pub name: [u8; HASH_LEN],
     /// Number of codes, tombstones included.
     pub codes: u64,
-    /// Where its bytes are.
+    /// The file with its bytes.
     pub file: F,
 }
 
@@ -185,22 +178,22 @@ impl LevelBuilder<Cursor<Vec<u8>>, Cursor<Vec<u8>>> {
         Self::streaming(meta, Cursor::default(), Cursor::default()).unwrap()
     }
 
-    /// The file's bytes.
+    /// The bytes of the file.
     pub fn finish(self) -> Result<Vec<u8>, BuildError> {
         Ok(self.finish_stream()?.file.into_inner())
     }
 }
 
 impl<F: Write + Seek, R: Read + Write + Seek> LevelBuilder<F, R> {
-    /// An empty level that goes to `file`, with `records` as the place for records meanwhile. Both
-    /// are empty and stand at their beginning.
+    /// An empty level in `file`, with `records` as temporary storage. Both are empty and stand at
+    /// their beginning.
     pub fn streaming(meta: LevelMeta, mut file: F, records: R) -> Result<Self, BuildError> {
         file.write_all(&[0; HEADER_LEN])?;
         let fst = fst::MapBuilder::new(SectionWriter::new(file))?;
         Ok(Self { meta, fst, records: SectionWriter::new(records), codes: 0 })
     }
 
-    /// Adds a code with all its rows, or as a tombstone when it has none.
+    /// Adds a code with all its rows; without rows, as a tombstone.
     pub fn push(&mut self, code: &FoldedCode, rows: &[CodeRecord]) -> Result<(), BuildError> {
         let ascending = rows.windows(2).all(|pair| pair[0].code_id < pair[1].code_id);
         if !ascending || rows.iter().any(|row| row.offer_id > MAX_OFFER_ID) {
@@ -221,7 +214,7 @@ impl<F: Write + Seek, R: Read + Write + Seek> LevelBuilder<F, R> {
         Ok(())
     }
 
-    /// Puts the records behind the fst, and the header in front.
+    /// Copies the records behind the fst, and writes the header.
     pub fn finish_stream(self) -> Result<WrittenLevel<F>, BuildError> {
         let (mut file, fst) = self.fst.into_inner()?.finish()?;
         let (mut spooled, records) = self.records.finish()?;
@@ -238,11 +231,11 @@ impl<F: Write + Seek, R: Read + Write + Seek> LevelBuilder<F, R> {
     }
 }
 
-/// How much of a section is written and hashed at once.
+/// Bytes that are written and hashed at once.
 const CHUNK_LEN: usize = 64 * 1024;
 
-/// Writes one section and hashes it on the way. Takes all of what it is given: the fst builder's
-/// own checksum would count the rest of a partial write twice.
+/// Writes and hashes one section. Accepts every write completely, because the fst builder's own
+/// checksum would count the rest of a partial write twice.
 struct SectionWriter<W> {
     to: W,
     chunk: Vec<u8>,
@@ -250,7 +243,7 @@ struct SectionWriter<W> {
     len: u64,
 }
 
-/// What the header says of a section.
+/// Hash and length of a section.
 struct SectionSum {
     hash: blake3::Hash,
     len: u64,
@@ -284,7 +277,7 @@ impl<W: Write> Write for SectionWriter<W> {
         Ok(bytes.len())
     }
 
-    /// Only [`SectionWriter::finish`] writes what is less than a chunk.
+    /// Does nothing: only [`SectionWriter::finish`] writes an incomplete chunk.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -319,11 +312,11 @@ fn records_at(fst_len: u64) -> u64 {
     (HEADER_LEN as u64 + fst_len).next_multiple_of(RECORD_LEN as u64)
 }
 
-/// Where a level has a code: its first record.
+/// Position of a code in one level: the number of its first record.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CodePosition(u32);
 
-/// A part of some shared bytes.
+/// A part of shared bytes.
 #[derive(Clone)]
 struct Section<D> {
     bytes: D,
@@ -337,7 +330,7 @@ impl<D: AsRef<[u8]>> AsRef<[u8]> for Section<D> {
     }
 }
 
-/// An opened level: its hashes and its fst's checksum hold.
+/// An opened level with verified hashes and verified fst.
 #[derive(Clone)]
 pub struct Level<D> {
     meta: LevelMeta,
@@ -349,7 +342,7 @@ pub struct Level<D> {
 }
 
 impl<D: AsRef<[u8]> + Clone> Level<D> {
-    /// Checks every byte and opens. `bytes` must be memory that nobody else changes.
+    /// Opens a level after checking every byte. Nobody else may change the memory of `bytes`.
     pub fn open(bytes: D) -> Result<Self, SnapshotError> {
         let all = bytes.as_ref();
         let header = Header::open(FILE, all, HEADER_LEN, MAGIC, FORMAT_VERSION)?;
@@ -390,8 +383,9 @@ impl<D: AsRef<[u8]> + Clone> Level<D> {
         Ok(())
     }
 
-    /// Walks every entry: keys are folded codes, each names the record after the one before's
-    /// last. A publisher does this before it names a level; a daemon may trust the hashes.
+    /// Walks every entry: keys are folded codes, and each names the record behind the previous
+    /// entry's last. A publisher checks this before it names a level; a daemon may rely on the
+    /// hashes.
     pub fn check_entries(&self) -> Result<(), SnapshotError> {
         use fst::Streamer;
         let damaged = |reason: String| SnapshotError::Content { file: FILE, reason };
@@ -412,20 +406,20 @@ impl<D: AsRef<[u8]> + Clone> Level<D> {
         Ok(())
     }
 
-    /// What the level says of a code: nothing, or its rows (none for a tombstone).
+    /// The rows of a code: `None` for a code that is not in the level, empty for a tombstone.
     pub fn lookup(&self, code: &FoldedCode) -> Option<CodeRows<'_>> {
         self.locate(code).map(|position| self.rows_at(position))
     }
 
-    /// Where the level has a code; for this level only.
+    /// Position of a code in this level.
     #[inline]
     pub fn locate(&self, code: &FoldedCode) -> Option<CodePosition> {
         let first = self.prefixes.find(self.fst.as_fst().as_bytes(), code)?;
-        // Of a code there is a row, or a tombstone, for each id at most, and ids have 32 bits.
+        // A level has at most one record per id, and ids have 32 bits.
         u32::try_from(first).ok().map(CodePosition)
     }
 
-    /// The rows of the code at a place.
+    /// The rows of the code at a position.
     #[inline]
     pub fn rows_at(&self, position: CodePosition) -> CodeRows<'_> {
         self.rows_from(position.0.into())
@@ -444,12 +438,11 @@ impl<D: AsRef<[u8]> + Clone> Level<D> {
         self.records.as_ref().as_chunks().0
     }
 
-    /// The range it holds.
     pub fn meta(&self) -> &LevelMeta {
         &self.meta
     }
 
-    /// The hash that names it.
+    /// The hash by which a manifest names this level.
     pub fn name(&self) -> &[u8; HASH_LEN] {
         &self.name
     }
@@ -465,7 +458,7 @@ impl<D: AsRef<[u8]> + Clone> Level<D> {
     }
 }
 
-/// The first number of an fst.
+/// The version in the first eight bytes of an fst.
 fn fst_version<D: AsRef<[u8]>>(fst: &fst::raw::Fst<D>) -> u64 {
     fst.as_bytes().first_chunk().map_or(0, |number| u64::from_le_bytes(*number))
 }
@@ -479,23 +472,22 @@ fn meta(header: &Header<'_>) -> LevelMeta {
     }
 }
 
-/// How long the file is that begins with this header, so that nobody reads more than that of one
-/// that grew.
+/// Length of the file with this header. A reader reads no more, even of a file that grew.
 pub fn file_len(header: &[u8]) -> Result<u64, SnapshotError> {
     let header = Header::open(FILE, header, HEADER_LEN, MAGIC, FORMAT_VERSION)?;
-    Ok(places(&header)?.2 as u64)
+    Ok(section_bounds(&header)?.2 as u64)
 }
 
-/// Where the fst ends, where the records begin and end.
-fn places(header: &Header<'_>) -> Result<(usize, usize, usize), SnapshotError> {
-    let places = || {
+/// End of the fst, and beginning and end of the records.
+fn section_bounds(header: &Header<'_>) -> Result<(usize, usize, usize), SnapshotError> {
+    let bounds = || {
         let fst_len = usize::try_from(header.u64(72)).ok()?;
         let fst_to = HEADER_LEN.checked_add(fst_len)?;
         let records_from = fst_to.checked_next_multiple_of(RECORD_LEN)?;
         let records_len = usize::try_from(header.u64(64)).ok()?.checked_mul(RECORD_LEN)?;
         Some((fst_to, records_from, records_from.checked_add(records_len)?))
     };
-    places().ok_or_else(|| header.content_error("its lengths are impossible"))
+    bounds().ok_or_else(|| header.content_error("its lengths are impossible"))
 }
 
 fn sections<D: AsRef<[u8]> + Clone>(
@@ -503,7 +495,7 @@ fn sections<D: AsRef<[u8]> + Clone>(
     bytes: &D,
 ) -> Result<(Section<D>, Section<D>), SnapshotError> {
     let got = bytes.as_ref().len() as u64;
-    let (fst_to, from, to) = places(header)?;
+    let (fst_to, from, to) = section_bounds(header)?;
     if to as u64 != got {
         return Err(SnapshotError::Length { file: FILE, expected: to as u64, got });
     }
@@ -511,14 +503,13 @@ fn sections<D: AsRef<[u8]> + Clone>(
     Ok((fst, Section { bytes: bytes.clone(), from, to }))
 }
 
-/// All rows of a code, by ascending coupon code id. Empty for a deleted code.
+/// All rows of a code, by ascending coupon code id; empty for a deleted code.
 #[derive(Debug, Clone, Copy)]
 pub struct CodeRows<'a> {
     records: &'a [[u8; RECORD_LEN]],
 }
 
 impl<'a> CodeRows<'a> {
-    /// Number of rows.
     pub fn len(&self) -> usize {
         self.records.len()
     }
@@ -528,7 +519,6 @@ impl<'a> CodeRows<'a> {
         self.records.is_empty()
     }
 
-    /// The rows.
     pub fn iter(&self) -> impl Iterator<Item = CodeRecord> + use<'a> {
         self.records.iter().map(|bytes| CodeRecord::decode(bytes).0)
     }

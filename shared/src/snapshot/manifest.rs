@@ -1,7 +1,7 @@
-//! The manifest: which files make the index that is to be served.
+//! The manifest: names the files of the index to serve.
 //!
-//! A short text, so that an operator can read it. It stands in the index folder as [`CURRENT`];
-//! the one before stays as [`PREVIOUS`]. Lines end with a line feed and come in this order:
+//! A short text, so that an operator can read it. The index folder holds it as [`CURRENT`],
+//! and the previous manifest as [`PREVIOUS`]. Lines end with a line feed and come in this order:
 //!
 //! ```text
 //! coupond-manifest 1
@@ -26,7 +26,7 @@ pub const CURRENT: &str = "CURRENT";
 pub const PREVIOUS: &str = "CURRENT.prev";
 /// Most levels an index has.
 pub const MAX_LEVELS: usize = 4;
-/// More than the longest manifest has.
+/// Upper bound of a manifest's length.
 pub const MAX_BYTES: usize = 1024;
 
 const FIRST_LINE: &str = "coupond-manifest 1";
@@ -48,7 +48,7 @@ impl std::fmt::Debug for ObjectName {
 }
 
 impl ObjectName {
-    /// The name that 64 hex digits are.
+    /// Parses 64 hex digits.
     pub fn from_hex(text: &str) -> Option<ObjectName> {
         blake3::Hash::from_hex(text).ok().map(|hash| ObjectName(*hash.as_bytes()))
     }
@@ -64,18 +64,16 @@ impl ObjectName {
     }
 }
 
-/// What a manifest says.
+/// The content of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
-    /// The network.
     pub network_id: u32,
     /// The store's history.
     pub lineage: Lineage,
-    /// Counts publications.
+    /// Number of the publication.
     pub generation: u64,
-    /// The last change the index holds.
+    /// The last change in the index.
     pub sequence: u64,
-    /// The catalog.
     pub catalog: ObjectName,
     /// The levels, newest first.
     pub levels: Vec<ObjectName>,
@@ -84,29 +82,20 @@ pub struct Manifest {
 /// Why a text is not a manifest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
-    /// The first line is another.
+    /// The first line differs.
     #[error(
         "the manifest begins with `{got}`, not `{FIRST_LINE}`: it is foreign or of a newer version"
     )]
-    FirstLine {
-        /// As found.
-        got: String,
-    },
+    FirstLine { got: String },
     /// A line is missing, out of order or unreadable.
     #[error("the manifest's `{field}` line is missing or unreadable: it is damaged")]
-    Field {
-        /// The field.
-        field: &'static str,
-    },
+    Field { field: &'static str },
     /// The checksum differs.
     #[error("the manifest's checksum differs: it is damaged")]
     Checksum,
     /// Too many or no levels.
     #[error("the manifest names {got} levels; 1 to {MAX_LEVELS} are possible")]
-    Levels {
-        /// Number found.
-        got: usize,
-    },
+    Levels { got: usize },
 }
 
 impl Manifest {
@@ -123,7 +112,7 @@ impl Manifest {
         text + "checksum " + &checksum + "\n"
     }
 
-    /// Reads a manifest's text. Accepts exactly what [`Manifest::to_text`] writes.
+    /// Parses a manifest. Accepts exactly the output of [`Manifest::to_text`].
     pub fn parse(text: &[u8]) -> Result<Self, ManifestError> {
         let text = std::str::from_utf8(text).map_err(|_| ManifestError::Checksum)?;
         let first = text.lines().next().unwrap_or_default();

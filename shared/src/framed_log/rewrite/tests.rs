@@ -11,7 +11,7 @@ fn old_payload(n: u64) -> Vec<u8> {
     format!("old {n} {}", "x".repeat(n as usize % 11)).into_bytes()
 }
 
-/// Of another length, so that what follows lies elsewhere.
+/// A payload of another length, so that later frames move.
 fn new_payload(n: u64) -> Vec<u8> {
     format!("new {n} {}", "y".repeat(n as usize % 17)).into_bytes()
 }
@@ -28,7 +28,7 @@ fn all(log: &FramedLog) -> Frames {
     read_all(log.reader(log.first_sequence()).unwrap()).unwrap()
 }
 
-/// Frames 1 to `frames`, those in `renewed` with their new payloads.
+/// Frames 1 to `frames`; the sequences in `renewed` have new payloads.
 fn expected(frames: u64, renewed: impl Fn(u64) -> bool) -> Frames {
     let payload = |n| if renewed(n) { new_payload(n) } else { old_payload(n) };
     (1..=frames).map(|n| (n, payload(n))).collect()
@@ -201,7 +201,8 @@ fn a_payload_longer_than_the_log_takes_changes_nothing() {
     assert_eq!(all(&log), expected(3, |_| false));
 }
 
-/// Rewrites the first segment of three frames while `count` system calls from the `from`-th on fail.
+/// Rewrites the first segment of three frames while `count` system calls fail, beginning with call
+/// number `from`.
 fn rewrite_under_faults(
     folder: &std::path::Path,
     from: u32,

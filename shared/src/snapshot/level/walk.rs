@@ -1,12 +1,12 @@
-//! The way from a folded code to its output in a level's fst, read where it lies.
+//! Finds a folded code's output in a level's fst, without copying nodes.
 //!
-//! The fst's own look-up starts at the root and takes each node apart into a struct of its own. A
-//! visit pays for both: the upper nodes are the widest, and the lower ones are cold. So the nodes
-//! that the first [`PREFIX_LEN`] characters of a code lead to are looked up once, when the level is
-//! opened, and of each node behind them only what the next character asks for is read.
+//! The fst crate's look-up starts at the root and decodes each node into a struct. Both cost a visit
+//! time: the upper nodes are the widest, and the lower nodes are cold. Therefore a [`PrefixTable`] holds
+//! the nodes behind the first [`PREFIX_LEN`] characters, found once when the level is opened, and the
+//! walk reads only the bytes of a node that the next character needs.
 //!
-//! Nodes as version 3 of the fst crate's format writes them (an older level file is refused), read
-//! downwards from a node's address; one that a transition leads to lies below it:
+//! Nodes of version 3 of the fst crate's format (an older level file is refused), read downwards from
+//! a node's address; the target of a transition lies below its node:
 //!
 //! | state byte | node | below it |
 //! |---|---|---|
@@ -18,17 +18,18 @@
 //! output (low four), in bytes. A distance counts from the node's lowest byte; 0 leads to address
 //! 0, which stands for a final node without transitions.
 //!
-//! Nothing here panics whatever the bytes are: what does not lie within them is not found.
+//! Nothing here panics on any bytes: a position outside of the bytes is not found.
 
 use crate::code::{FoldedCode, MIN_LEN};
 
-/// Every code has so many characters.
+/// Length of the shortest code, so every code has a prefix.
 const PREFIX_LEN: usize = MIN_LEN;
 /// Letters and digits of a folded code.
 const ALPHABET: usize = 36;
-/// A level with fewer codes is in the processor's caches anyway, and there are many of them.
+/// Fewest codes of a level with a prefix table. A smaller level fits the processor's caches anyway,
+/// and there are many small levels.
 const MIN_CODES: usize = 20_000;
-/// Where no code begins so.
+/// Marks a prefix without codes.
 const NOWHERE: u32 = u32::MAX;
 /// Nodes with more transitions than this have an index of them.
 const MAX_WITHOUT_INDEX: usize = 32;
@@ -42,23 +43,23 @@ const NUMBER: u8 = 0b0011_1111;
 /// The inputs that a state byte can number.
 const COMMON: [u8; 64] = *b"\0te/oasripcnw.hlm-du012g=:bf3y5&_4v9678k%?xCDASFIBEjPTzRNM+LOqHG";
 
-/// A place in the fst: a node, and what the way there adds up to.
+/// A position in the fst: a node, and the sum of outputs on the way there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct NodePosition {
     node: usize,
     output: u64,
 }
 
-/// Where each beginning of a code leads to.
+/// The node behind each prefix of a code.
 #[derive(Debug, Clone)]
 pub(super) struct PrefixTable {
     root: NodePosition,
-    /// By the first characters; none for a small level.
+    /// By prefix number; empty for a small level.
     by_prefix: Box<[(u32, u32)]>,
 }
 
 impl PrefixTable {
-    /// Looks for all beginnings; outputs are below `outputs`.
+    /// Finds the nodes of all prefixes; all outputs are below `outputs`.
     pub(super) fn build<D: AsRef<[u8]>>(fst: &fst::raw::Fst<D>, outputs: usize) -> PrefixTable {
         let root = NodePosition { node: fst.root().addr(), output: 0 };
         let mut prefixes = PrefixTable { root, by_prefix: Box::default() };
@@ -71,7 +72,7 @@ impl PrefixTable {
         prefixes
     }
 
-    /// The output of a code; `None` where the fst does not have it.
+    /// The output of a code; `None` for a code that is not in the fst.
     #[inline]
     pub(super) fn find(&self, fst: &[u8], code: &FoldedCode) -> Option<u64> {
         let code = code.as_bytes();
@@ -95,10 +96,10 @@ impl PrefixTable {
     }
 }
 
-/// Fills in where all words of so many characters lead that begin at `from`.
+/// Fills `into` with the nodes of all words with that many characters behind `from`.
 fn fill(fst: &[u8], from: NodePosition, characters: usize, into: &mut [(u32, u32)]) {
     if characters == 0 {
-        // Both were seen to fit.
+        // `PrefixTable::build` has checked that both fit.
         into[0] = (from.node as u32, from.output as u32);
         return;
     }
@@ -120,7 +121,7 @@ fn character(digit: usize) -> u8 {
     b"0123456789abcdefghijklmnopqrstuvwxyz"[digit]
 }
 
-/// Where `input` leads from a place.
+/// Follows `input` from a position.
 #[inline]
 fn step(fst: &[u8], from: NodePosition, input: u8) -> Option<NodePosition> {
     if from.node == 0 {
@@ -135,7 +136,7 @@ fn step(fst: &[u8], from: NodePosition, input: u8) -> Option<NodePosition> {
     Some(NodePosition { node, output: from.output.wrapping_add(output) })
 }
 
-/// What a code's last node makes of the way there; `None` where no code ends.
+/// The output at a code's last node; `None` where no code ends there.
 #[inline]
 fn end(fst: &[u8], last: NodePosition) -> Option<u64> {
     if last.node == 0 {
@@ -175,9 +176,9 @@ fn follow_only(fst: &[u8], node: usize, state: u8, input: u8) -> Option<(usize, 
 struct Branching {
     transitions: usize,
     sizes: Sizes,
-    /// Where the inputs end and the index, where there is one, begins.
+    /// End of the inputs, and beginning of the index where the node has one.
     inputs_to: usize,
-    /// Where the distances, and behind them the outputs, end.
+    /// End of the distances; the outputs end behind.
     distances_to: usize,
     outputs_to: usize,
     is_final: bool,
@@ -189,7 +190,7 @@ impl Branching {
         let mut at = node.checked_sub(1)?;
         let mut transitions = usize::from(state & NUMBER);
         if transitions == 0 {
-            // One transition always stands in the state byte.
+            // The state byte itself says one transition, so 1 here stands for 256.
             transitions = match *fst.get(at)? {
                 1 => 256,
                 count => usize::from(count),
@@ -215,7 +216,7 @@ impl Branching {
         Some((leads_to(self.lowest()?, distance)?, output))
     }
 
-    /// The number of the transition that takes `input`.
+    /// The number of the transition for `input`.
     #[inline]
     fn which(&self, fst: &[u8], input: u8) -> Option<usize> {
         if self.transitions > MAX_WITHOUT_INDEX {
@@ -238,7 +239,7 @@ impl Branching {
     }
 }
 
-/// How many bytes a node's numbers have.
+/// Lengths in bytes of a node's numbers.
 #[derive(Clone, Copy)]
 struct Sizes {
     distance: usize,
@@ -258,7 +259,8 @@ fn leads_to(lowest: usize, distance: u64) -> Option<usize> {
     if distance == 0 { Some(0) } else { lowest.checked_sub(usize::try_from(distance).ok()?) }
 }
 
-/// A number of so many bytes. Behind every node the file goes on for at least eight.
+/// A little-endian number of `len` bytes. At least eight bytes of the file follow every node, so
+/// one read suffices.
 #[inline]
 fn number(fst: &[u8], at: usize, len: usize) -> Option<u64> {
     let bytes = fst.get(at..)?.first_chunk::<8>()?;
