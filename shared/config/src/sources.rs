@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::ConfigError;
+use crate::error::ConfigError;
 
 /// The sources of a configuration, kept so that it can be read again.
 #[derive(Debug, Clone, Default)]

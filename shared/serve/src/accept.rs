@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -18,50 +18,17 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::connection::{Connection, builder};
+use crate::counters::ConnectionCounters;
+use crate::limits::Limits;
+use crate::listener::Listener;
 use crate::open::{LINGER_TIMEOUT, OpenConnections, Order};
-use crate::{Limits, Listener};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 const FIRST_BACK_OFF: Duration = Duration::from_millis(10);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(1);
 
-/// What happened to the connections of one accept loop. Totals, except `open`.
-#[derive(Debug, Default)]
-pub struct ConnectionCounters {
-    /// Connections accepted.
-    pub accepted: AtomicU64,
-    /// Connections open now.
-    pub open: AtomicU64,
-    /// Requests that were not HTTP, or too large; hyper answered them with a 4xx.
-    pub parse_errors: AtomicU64,
-    /// Connections closed because the client kept us waiting.
-    pub timed_out: AtomicU64,
-    /// Connections that broke off.
-    pub broken: AtomicU64,
-    /// Times the system refused to accept.
-    pub accept_errors: AtomicU64,
-}
-
-impl ConnectionCounters {
-    pub(crate) fn timed_out(&self) {
-        self.timed_out.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn closed(&self, result: hyper::Result<()>) {
-        match result {
-            Ok(()) => {}
-            Err(error) if error.is_parse() => {
-                self.parse_errors.fetch_add(1, Ordering::Relaxed);
-            }
-            Err(_) => {
-                self.broken.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-    }
-}
-
-/// How a drain ended.
+/// The result of a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DrainOutcome {
     /// Connections that were still busy at the deadline and were cut.
@@ -78,8 +45,8 @@ pub struct AcceptLoop<L> {
 }
 
 impl<L: Listener> AcceptLoop<L> {
-    /// A loop whose limits follow `limits`; of a change, the size of heads holds for connections
-    /// accepted after it, all else at once.
+    /// A loop with limits that follow `limits`. A changed size of heads holds for later
+    /// connections, every other change at once.
     pub fn new(
         listener: L,
         limits: watch::Receiver<Limits>,
@@ -88,7 +55,7 @@ impl<L: Listener> AcceptLoop<L> {
         AcceptLoop { listener, limits, counters, open: Arc::default() }
     }
 
-    /// A loop whose limits stay, and whose counters nobody reads.
+    /// A loop with fixed limits and without visible counters.
     pub fn with_fixed_limits(listener: L, limits: Limits) -> Self {
         Self::new(listener, watch::channel(limits).1, Arc::default())
     }
@@ -164,7 +131,8 @@ impl<L: Listener> AcceptLoop<L> {
         back_off.refused();
     }
 
-    /// Closing a listener resets the connections still in its queue, so they are taken out first.
+    /// Accepts the connections in the queue of the listener, because closing the listener would
+    /// reset them.
     async fn accept_queued<M, S, B, E>(
         &mut self,
         limits: &Limits,
@@ -185,7 +153,7 @@ impl<L: Listener> AcceptLoop<L> {
                 Poll::Ready(Ok((stream, peer))) => {
                     executor.execute(self.connection(http, stream, make_service(&peer)));
                 }
-                // The runtime may not have heard of the latest yet.
+                // The runtime may not know of the latest connections yet.
                 Poll::Pending if !has_asked_again => {
                     has_asked_again = true;
                     yield_now().await;
@@ -195,8 +163,8 @@ impl<L: Listener> AcceptLoop<L> {
         }
     }
 
-    /// What the listener has now. Whole queues are taken this way, so the runtime, which grants a
-    /// task only so many accepts in a row, must not say that there is nothing more.
+    /// Accepts one connection without waiting. Unconstrained, because tokio limits the accepts of a
+    /// task in a row and would otherwise report an empty queue too early.
     async fn poll_accept_now(&mut self) -> Poll<io::Result<(L::Stream, L::Peer)>> {
         unconstrained(poll_fn(|cx| Poll::Ready(self.listener.poll_accept(cx)))).await
     }
@@ -221,7 +189,8 @@ impl<L: Listener> AcceptLoop<L> {
     }
 }
 
-/// Goes on sweeping, so that a client which never closes its half does not hold up the drain.
+/// Waits for all connections to close, and keeps sweeping, so that a client which never closes its
+/// half does not delay the drain.
 async fn drain_until(deadline: Instant, open: &OpenConnections, limits: &Limits) -> bool {
     let mut sweep = interval(limits.time_between_sweeps().min(LINGER_TIMEOUT / 2));
     loop {
@@ -239,8 +208,8 @@ fn sweep_interval(limits: &Limits) -> tokio::time::Interval {
     sweeps
 }
 
-/// Pauses after a refused `accept`, longer each time. All refusals alike: when descriptors ran out
-/// an immediate retry would spin, and after an aborted connection a pause of 10 ms harms nobody.
+/// Growing pauses after a refused `accept`, for every refusal alike: without descriptors an
+/// immediate retry would spin, and after an aborted connection a pause of 10 ms harms nobody.
 #[derive(Debug, Default)]
 struct BackOff {
     pause: Duration,

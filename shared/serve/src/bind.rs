@@ -17,69 +17,49 @@ const UNIX_PATH_MAX_BYTES: usize = 107;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BindError {
-    /// Somebody listens there already.
+    /// The address is in use.
     #[error(
         "cannot listen on {address}: the address is in use; \
          stop the program that listens there (`ss -ltnp`) or choose another port"
     )]
-    AddressTaken {
-        /// The address asked for.
-        address: SocketAddr,
-    },
+    AddressTaken { address: SocketAddr },
     /// The system refused the address.
     #[error(
         "cannot listen on {address}: {source}; check that the address is one of this machine's"
     )]
-    Address {
-        /// The address asked for.
-        address: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
+    Address { address: SocketAddr, source: io::Error },
     /// A Unix socket's path does not fit the system's structure.
     #[error(
         "cannot listen on {}: the path has {length} bytes, the system takes {UNIX_PATH_MAX_BYTES}; \
          choose a shorter folder", path.display()
     )]
     PathTooLong {
-        /// The path asked for.
         path: PathBuf,
         /// Its length in bytes.
         length: usize,
     },
-    /// Something that is not a socket stands at the path.
+    /// Another kind of file stands at the path.
     #[error("cannot listen on {}: there is something that is not a socket; move it away", path.display())]
-    NotASocket {
-        /// The path asked for.
-        path: PathBuf,
-    },
+    NotASocket { path: PathBuf },
     /// A running program answers at the path.
     #[error(
         "cannot listen on {}: another program listens there; \
          stop it or choose another folder", path.display()
     )]
-    SocketTaken {
-        /// The path asked for.
-        path: PathBuf,
-    },
+    SocketTaken { path: PathBuf },
     /// The system refused the path.
     #[error(
         "cannot listen on {}: {source}; \
          check that the folder exists and this user may write into it", path.display()
     )]
-    Path {
-        /// The path asked for.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    Path { path: PathBuf, source: io::Error },
 }
 
-/// Binds `count` listeners that share one address; the kernel spreads connections over them.
-/// With port 0 all share the port that the first was given. They are non-blocking.
+/// Binds `count` non-blocking listeners to one address; the kernel spreads connections over them.
+/// With port 0 all share the port of the first.
 ///
-/// An address on which anybody listens is an error, although sharing would let a second instance
-/// of the same user in silently.
+/// An address in use is an error, although the kernel would permit sharing: a second instance of
+/// the same user would otherwise start unnoticed.
 pub fn bind_tcp(
     address: SocketAddr,
     count: usize,
@@ -89,7 +69,8 @@ pub fn bind_tcp(
         _ => BindError::Address { address, source },
     };
     if address.port() != 0 {
-        // Only bound: whoever connected to a listener that goes away at once would be reset.
+        // Bound without listening: a client could connect to a listener and would be reset when
+        // the listener closes.
         tcp_socket(address, false).map_err(refused)?;
     }
     let first = tcp_listener(address).map_err(refused)?;
@@ -109,18 +90,18 @@ fn tcp_listener(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 
 fn tcp_socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    // After a restart the port is ours again at once.
+    // Permits binding the port again right after a restart.
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
-    // Accepted sockets inherit it: an answer is one write and must not wait for another.
+    // Accepted sockets inherit the option: an answer is one write and must not wait for another.
     socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     Ok(socket)
 }
 
-/// Binds a Unix socket with this `mode`. A socket file that a dead program left behind is removed;
-/// one that answers is an error. The listener is non-blocking.
+/// Binds a non-blocking Unix socket with this `mode`. Removes a socket file without a listener; a
+/// listener at the path is an error.
 pub fn bind_unix(path: &Path, mode: u32) -> Result<std::os::unix::net::UnixListener, BindError> {
     let length = path.as_os_str().len();
     if length > UNIX_PATH_MAX_BYTES {
@@ -152,7 +133,7 @@ fn unix_listener(path: &Path, mode: u32) -> io::Result<std::os::unix::net::UnixL
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::unix(path)?)?;
-    // Before `listen`, so that nobody connects under another mode.
+    // Before `listen`, so that no client connects under another mode.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())

@@ -1,8 +1,7 @@
-//! Who the client is, when proxies stand between.
+//! The client's address behind proxies.
 //!
-//! Invariant: a header is believed only as far as the proxies that wrote it are trusted. The
-//! right-most hop that is not a trusted proxy is the client; whatever stands left of it the client
-//! may have invented.
+//! Invariant: a header counts only as far as trusted proxies wrote it. The right-most hop that is not a
+//! trusted proxy is the client; the client may have invented every hop left of its own.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -19,7 +18,7 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> I
     while trusted.iter().any(|network| network.contains(&client)) {
         match hops.next().and_then(parse_hop) {
             Some(hop) => client = hop,
-            // The header is absent, ends here or makes no sense: the last proxy is all we know.
+            // The header is absent, ends here or is malformed: only the last proxy is known.
             None => break,
         }
     }

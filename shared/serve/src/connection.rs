@@ -1,9 +1,9 @@
-//! One connection: hyper's, watched.
+//! One connection: hyper's, with a watch on the client's progress.
 //!
-//! Invariant: while no request is with its handler, the client has to make progress, which means
-//! completing a request head or taking bytes of an answer. Bytes of an incomplete head do not
-//! count, so sending them slowly does not help. Hyper's own header time-out stays off: it arms and
-//! disarms a timer on every request and does not cover a client that never reads.
+//! Invariant: while no handler works on a request, the client has to make progress: complete a request
+//! head or take bytes of an answer. Bytes of an incomplete head do not count, so a slow sender gains no
+//! time. Hyper's own header time-out stays off: it arms and disarms a timer on every request and does
+//! not cover a client that never reads.
 
 use std::future::Future;
 use std::io;
@@ -22,13 +22,13 @@ use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::Limits;
+use crate::limits::Limits;
 use crate::open::{ConnectionSlot, ConnectionState, Order};
 use crate::request_line::RequestLines;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// What a client may still send after our last byte before we stop listening to it.
+/// Bytes that a client may still send after our last byte.
 const MAX_LINGER_BYTES: usize = 256 * 1024;
 
 pub(crate) fn builder(limits: &Limits) -> http1::Builder {
@@ -95,7 +95,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         this.slot.watch.set_waker(cx.waker());
-        // The client's bytes first: a request that has arrived is answered, whatever the order.
+        // The client's bytes first, so that a request which has arrived is answered under any order.
         if let Poll::Ready(result) = this.http.as_mut().poll(cx) {
             this.slot.counters.closed(result);
             return Poll::Ready(());
@@ -103,7 +103,7 @@ where
         match this.slot.watch.order() {
             Order::Serve | Order::LastRequest => Poll::Pending,
             Order::Cut => Poll::Ready(()),
-            // A request that came in at the last moment is answered all the same.
+            // A request that arrived at the last moment is still answered.
             Order::TimedOut if !this.slot.watch.is_answering() => {
                 this.slot.counters.timed_out();
                 Poll::Ready(())
@@ -118,7 +118,7 @@ where
     }
 }
 
-/// A service that tells its connection's watch while it works on a request.
+/// A service that marks in the connection's state when it works on a request.
 #[derive(Debug)]
 pub struct WatchedService<S> {
     service: S,
@@ -145,7 +145,7 @@ where
 }
 
 pin_project! {
-    /// An answer in the making.
+    /// The future of one answer.
     pub struct ResponseFuture<F> {
         #[pin]
         answer: F,
@@ -173,14 +173,14 @@ where
     }
 }
 
-/// A stream that notes when the client sends or takes bytes, and that is closed without resetting the
-/// client: our half first, then whatever it still sends is read and thrown away. Closing with
-/// unread bytes would make the kernel send a reset that can overtake our last answer.
+/// A stream that records when the client sends or takes bytes, and that closes without a reset:
+/// first our half, then the client's remaining bytes are read and dropped. Closing with unread
+/// bytes would make the kernel send a reset that can overtake the last answer.
 #[derive(Debug)]
 pub(crate) struct WatchedStream<T> {
     stream: TokioIo<RequestLines<T>>,
     watch: Arc<ConnectionState>,
-    /// What the client may still send; `None` until our half is closed.
+    /// Bytes that the client may still send; `None` until our half is closed.
     linger_bytes: Option<usize>,
 }
 

@@ -1,8 +1,8 @@
-//! Listening sockets that whoever started the program bound for it, as a service manager does for a
-//! socket unit (`LISTEN_FDS`).
+//! Listening sockets that the service manager bound for the program, as for a socket unit
+//! (`LISTEN_FDS`).
 //!
-//! They outlive the program. While it restarts, its kept duplicate holds each socket open, so new
-//! connections wait in the kernel and are neither refused nor reset.
+//! Such sockets outlive the program. While the program restarts, the service manager's duplicate keeps
+//! each socket open, so new connections wait in the kernel and are neither refused nor reset.
 
 use std::io;
 use std::net::TcpListener;
@@ -10,40 +10,40 @@ use std::net::TcpListener;
 use listenfd::ListenFd;
 use socket2::SockRef;
 
-/// Why sockets that were passed on cannot be used.
+/// Why inherited sockets cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InheritError {
-    /// Something else was passed on, or a socket that nobody can connect to.
+    /// An inherited descriptor is not a listening TCP socket.
     #[error(
         "socket {number} of those passed on by whoever started this program cannot be used: \
          {source}; it must be a listening TCP socket (`ListenStream=` with an address and a port \
          in the socket unit, and no `Accept=yes`)"
     )]
     NotAListener {
-        /// Its place among them, from 1.
+        /// Its position among the inherited sockets, from 1.
         number: usize,
-        /// What is wrong.
         source: io::Error,
     },
-    /// Some would collect connections that nobody accepts.
+    /// More sockets than serving threads: some would collect connections without a thread to accept
+    /// them.
     #[error(
         "{passed} sockets were passed on, but only {wanted} threads serve: \
          remove `ListenStream=` lines from the socket unit, or raise `threads` to {passed}"
     )]
     TooMany {
-        /// Sockets passed on.
+        /// Inherited sockets.
         passed: usize,
-        /// Listeners asked for.
+        /// Requested listeners.
         wanted: usize,
     },
 }
 
-/// The sockets passed on to this program as `wanted` listeners; none where none were passed on.
-/// Where they are fewer, several listeners share a socket. They are non-blocking.
+/// The inherited sockets as `wanted` non-blocking listeners; empty where none were inherited.
+/// Several listeners share a socket where the sockets are fewer.
 ///
-/// To be called once, before there are threads: it takes the announcement out of the environment,
-/// so that no program started from here believes the sockets its own.
+/// Call once, before any thread starts: the function removes the announcement from the environment,
+/// so that no child process takes the sockets for its own.
 pub fn inherited_tcp(wanted: usize) -> Result<Vec<TcpListener>, InheritError> {
     let mut announced = ListenFd::from_env();
     let passed = announced.len();
@@ -71,7 +71,7 @@ fn checked(listener: Option<TcpListener>) -> io::Result<TcpListener> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it does not listen"));
     }
     socket.set_nonblocking(true)?;
-    // As of those bound here.
+    // As in `bind_tcp`.
     socket.set_tcp_nodelay(true)?;
     Ok(listener)
 }

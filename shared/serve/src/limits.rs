@@ -1,4 +1,4 @@
-//! How much a client may ask of us.
+//! Limits on clients.
 
 use std::time::Duration;
 
@@ -7,19 +7,19 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 /// Limits of one accept loop. They can change while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections open at once; beyond it, new ones wait in the kernel's queue.
+    /// Open connections; beyond the cap, new ones wait in the kernel's queue.
     pub max_connections: usize,
-    /// Bytes of a request head, and of what hyper buffers for one connection in each direction.
-    /// At least 8,192.
+    /// Bytes of a request head, and of hyper's buffer for one connection in each direction. At
+    /// least 8,192.
     pub max_head_bytes: usize,
-    /// How long a client may keep us waiting for a whole request head, or for taking any byte of
-    /// an answer. Checked in quarters of itself.
+    /// Longest time for a client to send a whole request head, or to take any byte of an answer.
+    /// Checked in quarters of itself.
     pub client_timeout: Duration,
-    /// How long an answered connection may stay open without a byte of its next request.
+    /// Longest time for an answered connection to stay open without a byte of its next request.
     pub idle_timeout: Duration,
-    /// How long an open connection may still send one more request after the drain began.
+    /// Time after the beginning of a drain in which an open connection may still send one request.
     pub drain_grace: Duration,
-    /// When the drain cuts what is still open.
+    /// Time after the beginning of a drain at which open connections are cut.
     pub drain_deadline: Duration,
 }
 
@@ -42,7 +42,7 @@ impl Limits {
         period.max(Duration::from_millis(1))
     }
 
-    /// Lowers the cap so that connections leave `reserved` file descriptors for everything else.
+    /// Lowers the cap so that `reserved` file descriptors stay for other purposes.
     #[must_use]
     pub fn below_descriptors(mut self, descriptors: u64, reserved: u64) -> Limits {
         let room = descriptors.saturating_sub(reserved).max(1);
@@ -52,8 +52,8 @@ impl Limits {
     }
 }
 
-/// Raises the process's soft limit of file descriptors to its hard limit and returns the limit
-/// now in force.
+/// Raises the process's soft limit of file descriptors to its hard limit. Returns the limit in
+/// force.
 pub fn raise_descriptor_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let mut raised = limit;

@@ -1,4 +1,4 @@
-//! Where connections come from, and where they run.
+//! Sources of connections, and the executor of one thread.
 
 use std::future::Future;
 use std::io;
@@ -10,12 +10,10 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// A source of connections.
 pub trait Listener {
-    /// One connection.
     type Stream: AsyncRead + AsyncWrite + Unpin;
-    /// Who is at its other end.
+    /// The peer's identity.
     type Peer;
 
-    /// The next connection, or what `accept` said instead.
     fn poll_accept(&mut self, cx: &mut Context<'_>)
     -> Poll<io::Result<(Self::Stream, Self::Peer)>>;
 }
@@ -39,8 +37,8 @@ impl Listener for UnixListener {
     }
 }
 
-/// Runs connections on the thread of the accept loop, so that a service need not be `Send`. For
-/// runtimes of many threads use [`hyper_util::rt::TokioExecutor`].
+/// Runs connections on the thread of the accept loop, so that a service need not be `Send`.
+/// Runtimes with many threads use [`hyper_util::rt::TokioExecutor`].
 #[derive(Clone, Copy, Debug)]
 pub struct LocalExecutor;
 

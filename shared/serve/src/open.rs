@@ -1,9 +1,8 @@
-//! The connections open now, and what the accept loop tells them.
+//! The open connections, and the orders from the accept loop to them.
 //!
-//! Instead of a timer in every connection, armed and disarmed on every request, the loop sweeps
-//! over all of them a few times per time-out. A connection only marks that the client made
-//! progress; the request path pays a few plain stores for its deadline, and one plain load to
-//! hear what the loop wants.
+//! The loop sweeps over all connections a few times per time-out, instead of a timer in each connection
+//! that every request arms and disarms. A connection only marks the client's progress: the request path
+//! costs a few plain stores for the deadline, and one plain load to read the loop's order.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -13,13 +12,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::request_line::HeadProgress;
-use crate::{ConnectionCounters, Limits};
+use crate::counters::ConnectionCounters;
+use crate::head_progress::HeadProgress;
+use crate::limits::Limits;
 
-/// How long a client may take to close its half after ours.
+/// Time for a client to close its half after ours.
 pub(crate) const LINGER_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// What the accept loop wants of a connection; each value goes further than the one before.
+/// The accept loop's order to a connection; each value goes further than the previous.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Order {
@@ -27,11 +27,11 @@ pub(crate) enum Order {
     Serve,
     /// Answer with `Connection: close` from now on.
     LastRequest,
-    /// Finish the request in hand; without one, close.
+    /// Finish the current request; without a request, close.
     Finish,
-    /// Close now: the client kept us waiting for too long.
+    /// Close now: the client was too slow.
     TimedOut,
-    /// Close now: nothing is left to say, or the drain is over.
+    /// Close now: the conversation or the drain is over.
     Cut,
 }
 
@@ -42,19 +42,19 @@ impl Order {
     }
 }
 
-/// What a connection and the loop tell each other.
+/// State shared by a connection and the accept loop.
 #[derive(Debug, Default)]
 pub(crate) struct ConnectionState {
     order: AtomicU8,
-    /// Set by whatever counts as the client doing its part; cleared by each sweep.
+    /// Set by the client's progress; cleared by each sweep.
     progressed: AtomicBool,
-    /// A request is with its handler: the client waits for us, not we for it.
+    /// A handler works on a request, so the client waits for the handler.
     answering: AtomicBool,
     /// The client took an answer and has sent nothing since.
     idle: AtomicBool,
-    /// All is said and our half is closed; we only wait for the client's end.
+    /// Our half is closed; the connection waits for the client's end.
     lingering: AtomicBool,
-    /// What the client's bytes are, as far as hyper has read them.
+    /// How far hyper has read the client's bytes.
     pub(crate) heads: HeadProgress,
     waker: OnceLock<Waker>,
 }
@@ -69,12 +69,13 @@ impl ConnectionState {
         self.progressed.store(true, Ordering::Relaxed);
     }
 
-    /// The answer is not over, so the client is not idle.
+    /// The answer is incomplete, so the client is not idle.
     pub(crate) fn client_stopped_taking(&self) {
         self.idle.store(false, Ordering::Relaxed);
     }
 
-    /// Not progress by itself: an unfinished head may come in slowly, but not for ever.
+    /// Not progress unless the client was idle: an unfinished head may arrive slowly, but not for
+    /// ever.
     pub(crate) fn client_sent_bytes(&self) {
         if self.idle.swap(false, Ordering::Relaxed) {
             self.progressed.store(true, Ordering::Relaxed);
@@ -90,13 +91,13 @@ impl ConnectionState {
         self.answering.load(Ordering::Relaxed)
     }
 
-    /// The farewell counts from now.
+    /// Starts the linger time.
     pub(crate) fn set_lingering(&self) {
         self.lingering.store(true, Ordering::Relaxed);
         self.progressed.store(true, Ordering::Relaxed);
     }
 
-    /// A spawned task keeps its waker for life, so the first poll's is enough.
+    /// Keeps the first waker: a spawned task has the same waker for life.
     pub(crate) fn set_waker(&self, waker: &Waker) {
         self.waker.get_or_init(|| waker.clone());
     }
@@ -108,7 +109,7 @@ impl ConnectionState {
         }
     }
 
-    /// How long this connection may go without progress, and what it hears then.
+    /// Longest time without progress, and the order after it.
     fn allowed_silence(&self, limits: &Limits) -> (Duration, Order) {
         if self.lingering.load(Ordering::Relaxed) {
             (LINGER_TIMEOUT, Order::Cut)
@@ -161,7 +162,7 @@ impl OpenConnections {
         }
     }
 
-    /// Closes the connections whose client kept us waiting for too long.
+    /// Closes the connections of clients that were too slow.
     pub(crate) fn sweep(&self, limits: &Limits) {
         let now = Instant::now();
         for entry in self.entries().by_number.values_mut() {
@@ -194,7 +195,7 @@ impl OpenConnections {
     }
 }
 
-/// A connection's place among the open ones, given back when it is dropped.
+/// A connection's place among the open ones; dropping the slot frees the place.
 #[derive(Debug)]
 pub(crate) struct ConnectionSlot {
     open: Arc<OpenConnections>,

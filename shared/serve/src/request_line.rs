@@ -1,29 +1,29 @@
-//! Request lines, before hyper reads them: bytes that its URI parser refuses become percent-escapes.
+//! Request lines below hyper: bytes that hyper's URI parser refuses become percent-escapes.
 //!
-//! A link that somebody shares may have a raw `"`, `<`, `>` or a byte in it that is no UTF-8, most often
-//! in a query. hyper answers such a request with 400 before a service sees it. This layer stands under
-//! hyper and hands on what comes, byte for byte, except that each of these bytes within a target
-//! becomes its escape. What hyper takes is never changed: a server may have signed it. hyper's
-//! strictness holds everywhere else; blanks and control characters are left to it, because servers
-//! disagree on whether they end a target.
+//! A shared link may contain a raw `"`, `<`, `>` or a byte that is not UTF-8, most often in its query.
+//! hyper answers such a request with 400 before a service sees it. This layer stands below hyper and
+//! passes bytes on unchanged, except that each of these bytes within a target becomes its escape. A byte
+//! that hyper accepts is never changed, because a server may have signed the target. hyper stays strict
+//! everywhere else; blanks and control characters are left to hyper, because servers disagree on whether
+//! they end a target.
 //!
-//! Invariant: where a target begins is known, never guessed, so that nothing but a target is ever
-//! changed, and no length of a body.
+//! Invariant: the layer knows where a target begins and never guesses, so it changes nothing but
+//! targets, and never the length of a body.
 //!
-//! - A connection begins with a request. One head is handed on at a time; its end is the first empty
-//!   line, as it is for hyper.
-//! - How long its body is, the service tells, as hyper found it ([`HeadProgress`]). Behind that, the next
-//!   request begins.
-//! - Where the body's length is unknown before its end (chunked), or the head's end was not looked
-//!   for exactly, the request is the connection's last.
+//! - A connection begins with a request. The layer passes on one head at a time; a head ends at the
+//!   first empty line, as for hyper.
+//! - The service reports the length of the body, as found by hyper
+//!   ([`HeadProgress`](crate::head_progress::HeadProgress)). The next request begins behind the body.
+//! - A request is the connection's last if the length of its body is unknown before the body's end
+//!   (chunked), or if the layer did not search for the end of the head exactly.
 //!
-//! A browser's request, whole in one read and with a clean first line, is looked over in a few wide
-//! steps and not copied. Everything else goes through [`ParsePosition::after`], byte by byte. Of what is
-//! read, at most one read of hyper's waits here.
+//! A browser's request, whole in one read and with a clean first line, is checked in a few wide steps
+//! and not copied. Everything else goes through [`ParsePosition::after`], byte by byte. At most one read
+//! of hyper's is buffered here.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, ready};
 
@@ -33,35 +33,10 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::open::ConnectionState;
 
-/// What hyper's reading of heads tells the layer under it.
-#[derive(Debug, Default)]
-pub(crate) struct HeadProgress {
-    /// Requests that hyper has read so far.
-    read: AtomicU32,
-    /// Length in bytes of the last one's body.
-    body_bytes: AtomicU64,
-    /// The end of the last head handed on was looked for byte by byte.
-    is_exact: AtomicBool,
-}
-
-impl HeadProgress {
-    /// hyper has read a head, and its body has so many bytes; `None` where only its end tells.
-    /// Returns whether it is known where the next request begins.
-    pub(crate) fn read(&self, body_bytes: Option<u64>) -> bool {
-        self.read.store(self.count().wrapping_add(1), Ordering::Relaxed);
-        self.body_bytes.store(body_bytes.unwrap_or(u64::MAX), Ordering::Relaxed);
-        body_bytes == Some(0) || body_bytes.is_some() && self.is_exact.load(Ordering::Relaxed)
-    }
-
-    fn count(&self) -> u32 {
-        self.read.load(Ordering::Relaxed)
-    }
-}
-
-/// Where the next byte stands.
+/// Position of the next byte in the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ParsePosition {
-    /// A request begins here, or an empty line before one.
+    /// The beginning of a request, or an empty line before a request.
     Start,
     Method,
     TargetsFirstByte,
@@ -70,20 +45,20 @@ enum ParsePosition {
     /// A path or a query.
     Escaped,
     Version,
-    /// A header line, of which this much came.
+    /// A header line, as far as read.
     Field(Line),
-    /// A head was handed on whole, when hyper had read so many requests.
+    /// Behind a whole head; `read_before` heads were read by hyper before.
     HeadsEnd {
         read_before: u32,
     },
     Body {
         left: u64,
     },
-    /// Nothing is changed any more.
+    /// Unknown: from here on nothing is changed.
     Unknown,
 }
 
-/// How much of a header line came.
+/// How much of a header line was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Line {
     Nothing,
@@ -92,8 +67,8 @@ enum Line {
 }
 
 impl ParsePosition {
-    /// What follows a byte of a head; `None` behind the head's last one. HeadProgress that hyper refuses may
-    /// be read as anything.
+    /// The position behind a byte of a head; `None` behind the head's last byte. A head that hyper
+    /// refuses may be parsed as anything.
     fn after(self, byte: u8) -> Option<ParsePosition> {
         Some(match (self, byte) {
             (ParsePosition::Start, b'\r' | b'\n') => ParsePosition::Start,
@@ -102,7 +77,7 @@ impl ParsePosition {
             (ParsePosition::Field(Line::Nothing), b'\r') => {
                 ParsePosition::Field(Line::CarriageReturn)
             }
-            // Whatever line it is, it ends here.
+            // Any line ends here.
             (_, b'\n') => ParsePosition::Field(Line::Nothing),
             (ParsePosition::Field(_), _) => ParsePosition::Field(Line::More),
             (ParsePosition::Method, b' ') => ParsePosition::TargetsFirstByte,
@@ -116,15 +91,15 @@ impl ParsePosition {
     }
 }
 
-/// What becomes of the next byte of a path or a query.
+/// How to pass on the next byte of a path or a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ByteTreatment {
-    /// It and so many after it, which are one character, go on as they are.
+    /// This byte and `more` further bytes, which form one character, stay unchanged.
     Plain {
         more: u8,
     },
     Escape,
-    /// What follows it tells.
+    /// The decision needs the next bytes.
     Wait,
 }
 
@@ -150,18 +125,18 @@ fn first_character(text: &str) -> ByteTreatment {
     ByteTreatment::Plain { more: bytes as u8 - 1 }
 }
 
-/// A stream whose targets have only bytes that a URI may hold.
+/// A stream with only URI characters in its targets.
 #[derive(Debug)]
 pub(crate) struct RequestLines<T> {
     stream: T,
     watch: Arc<ConnectionState>,
     place: ParsePosition,
-    /// Read, and not handed on yet from `handed_on`.
+    /// Bytes that were read; those before `handed_on` are passed on.
     waiting: Vec<u8>,
     handed_on: usize,
-    /// Bytes that follow as they are, because they belong to the character before.
+    /// Number of next bytes that belong to the previous character and stay unchanged.
     plain: u8,
-    /// Digits of an escape whose `%` was handed on, the last one first.
+    /// Digits of an escape after its `%` was passed on.
     digits: Digits,
 }
 
@@ -180,7 +155,7 @@ impl<T> RequestLines<T> {
         }
     }
 
-    /// What is beneath, without what waits here.
+    /// The stream below, without the bytes buffered here.
     pub(crate) fn stream_mut(&mut self) -> &mut T {
         &mut self.stream
     }
@@ -189,14 +164,14 @@ impl<T> RequestLines<T> {
         !self.waiting.is_empty() || self.digits[0].is_some()
     }
 
-    /// hyper asks for more: by now it has read the head that it was given.
+    /// Called when hyper asks for more bytes: by then hyper has read the last head.
     fn resolve_head(&mut self) {
         let ParsePosition::HeadsEnd { read_before } = self.place else { return };
         let heads = &self.watch.heads;
         let requests = heads.count().wrapping_sub(read_before);
         let is_exact = heads.is_exact.load(Ordering::Relaxed);
         self.place = match heads.body_bytes.load(Ordering::Relaxed) {
-            // Without a body behind the last one, whatever heads were handed on are all read.
+            // Without a body behind the last head, hyper has read all heads that were passed on.
             0 if requests == 1 || requests > 1 && !is_exact => ParsePosition::Start,
             u64::MAX => ParsePosition::Unknown,
             left if requests == 1 && is_exact => ParsePosition::Body { left },
@@ -210,12 +185,12 @@ impl<T> RequestLines<T> {
         self.place = ParsePosition::HeadsEnd { read_before: heads.count() };
     }
 
-    /// Whether what was read can go on to hyper as it is.
+    /// Whether the bytes can go on to hyper unchanged.
     fn pass_unchanged(&mut self, read: &[u8]) -> bool {
         match self.place {
             _ if read.is_empty() => true,
             ParsePosition::Unknown => true,
-            // hyper tells it from HTTP/1 only where it sees all of it, and then ends the connection.
+            // hyper recognises this preface only when it sees the whole, and then ends the connection.
             ParsePosition::Start if read.starts_with(b"PRI * HTTP/2.0\r\n") => {
                 self.place = ParsePosition::Unknown;
                 true
@@ -241,7 +216,7 @@ impl<T> RequestLines<T> {
         }
     }
 
-    /// Hands on what waits, up to a head's end or a body's.
+    /// Passes on buffered bytes, up to the end of a head or a body.
     fn hand_on(&mut self, buf: &mut ReadBuf<'_>) {
         while buf.remaining() > 0 {
             if let [Some(digit), next] = self.digits {
@@ -272,12 +247,13 @@ impl<T> RequestLines<T> {
             }
         }
         if self.handed_on == self.waiting.len() {
-            // An idle connection holds no memory for it.
+            // An idle connection holds no buffer.
             (self.waiting, self.handed_on) = (Vec::new(), 0);
         }
     }
 
-    /// Hands on one byte of a head, or a part of its escape; returns whether that could be done yet.
+    /// Passes on one byte of a head, or a part of its escape; false where the treatment needs
+    /// further bytes.
     fn hand_on_byte(&mut self, byte: u8, buf: &mut ReadBuf<'_>) -> bool {
         if self.plain > 0 {
             self.plain -= 1;
@@ -304,9 +280,9 @@ impl<T> RequestLines<T> {
     }
 }
 
-/// Whether this is a request without a body, in general, that ends where it does, and whose first
-/// line needs nothing. Lines that end without a carriage return are not looked at: then several
-/// requests may be taken for one, which [`RequestLines::resolve_head`] allows for.
+/// Whether this is exactly one request, most likely without a body, with a first line that needs no
+/// change. Lines without a carriage return are not examined: several requests may look like one,
+/// and [`RequestLines::resolve_head`] allows for this case.
 fn is_one_plain_head(read: &[u8]) -> bool {
     static END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
     if !matches!(read[0], b'G' | b'H') || !read.ends_with(b"\r\n\r\n") {
@@ -331,7 +307,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for RequestLines<T> {
             this.resolve_head();
             this.hand_on(buf);
         }
-        // Nothing can be handed on of what may be the first bytes of a character.
+        // Bytes that may be the beginning of a character stay buffered, so read on.
         while buf.filled().len() == before {
             ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
             this.resolve_head();

@@ -68,12 +68,12 @@ pub(super) mod faults {
         static CALLS_UNTIL: Cell<Option<(u32, u32)>> = const { Cell::new(None) };
     }
 
-    pub(in crate::framed_log) fn fail(from: u32, count: u32) {
+    pub(crate) fn fail(from: u32, count: u32) {
         CALLS_UNTIL.set(Some((from, count)));
     }
 
     /// Ends the failures; true if all requested failures have happened.
-    pub(in crate::framed_log) fn clear() -> bool {
+    pub(crate) fn clear() -> bool {
         CALLS_UNTIL.take().is_some_and(|(until, left)| until == 0 && left == 0)
     }
 

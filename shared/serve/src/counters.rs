@@ -1,0 +1,38 @@
+//! Counts of what happened to connections.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counts for the connections of one accept loop. Totals, except `open`.
+#[derive(Debug, Default)]
+pub struct ConnectionCounters {
+    /// Connections accepted.
+    pub accepted: AtomicU64,
+    /// Connections open now.
+    pub open: AtomicU64,
+    /// Requests that were not HTTP, or too large; hyper answered with a 4xx.
+    pub parse_errors: AtomicU64,
+    /// Connections closed because the client was too slow.
+    pub timed_out: AtomicU64,
+    /// Connections ended by an error.
+    pub broken: AtomicU64,
+    /// Refusals of the system to accept.
+    pub accept_errors: AtomicU64,
+}
+
+impl ConnectionCounters {
+    pub(crate) fn timed_out(&self) {
+        self.timed_out.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn closed(&self, result: hyper::Result<()>) {
+        match result {
+            Ok(()) => {}
+            Err(error) if error.is_parse() => {
+                self.parse_errors.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(_) => {
+                self.broken.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
