@@ -1,14 +1,12 @@
 //! Instructions of the stages of a redirect: `cargo bench -p coupon-benches --bench instructions`.
 //!
-//! Times of a shared machine swing by half; instructions are the same on every run, so a change of a
-//! hundredth shows. Each stage runs alone in a process under valgrind (Debian: apt install
-//! valgrind), once with some calls and once with twice as many; the difference is what the calls
-//! took, without what went before. Instructions are no times: a cache miss is not seen here, but in
-//! the bench `redirect_path`.
+//! Times on a shared machine vary by half; instruction counts are the same on every run, so a change of
+//! a hundredth shows. Each stage runs alone in a process under valgrind (Debian: apt install valgrind),
+//! first with some calls and then with twice as many; the difference is the cost of the calls without
+//! the preparation. Instruction counts do not show cache misses; the bench `redirect_path` does.
 //!
-//! `-- --save` keeps the counts, and later runs show the change to them. Other arguments are parts of
-//! the names of stages, which alone are then counted. `COUPON_BENCH_CODES` sets the size of the
-//! index (100,000 without it).
+//! `-- --save` keeps the counts, and later runs print the change. Other arguments select stages by parts
+//! of their names. `COUPON_BENCH_CODES` sets the size of the index (100,000 without it).
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -34,17 +32,17 @@ use hyper::Request;
 use hyper::header::HeaderValue;
 use hyper::http::request::Parts;
 
-/// Clicks of a block, about as many as a block of 4 KiB has.
+/// Clicks of a block: about as many as fit into 4 KiB.
 const CLICKS_PER_BLOCK: usize = 150;
-/// Codes that are asked for in turn.
+/// Number of codes that the look-ups take in turn.
 const ASKED: u32 = 512;
-/// How the process that is counted is told so.
+/// First argument of the process under valgrind.
 const COUNTED: &str = "--counted";
 
-/// One call of a stage, by its number.
+/// One call of a stage; the argument is its number.
 type Call<'a> = Box<dyn FnMut(usize) + 'a>;
 
-/// What is counted: its name, how many calls, and how a call is prepared.
+/// A stage: its name, the number of calls, and the preparation of a call.
 struct Stage {
     name: &'static str,
     calls: usize,
@@ -69,19 +67,19 @@ const STAGES: [Stage; 15] = [
     Stage { name: "catalog_open", calls: 20, prepare: |_| catalog_open() },
 ];
 
-/// What stages work on, made when one asks for it.
+/// Data of the stages, built on demand.
 struct Fixture {
     codes: u32,
     level: PathBuf,
 }
 
 impl Fixture {
-    /// Written once, so that not every process that is counted has to build it.
+    /// The level file. Written once, so that the counted processes need not build it.
     fn level(&self) -> Arc<[u8]> {
         std::fs::read(&self.level).expect("the level that was written before").into()
     }
 
-    /// Codes from all over the index, with something behind each.
+    /// Codes from all over the index, each followed by `behind`.
     fn asked(&self, behind: &str) -> Vec<FoldedCode> {
         let step = (self.codes / ASKED).max(1) as usize;
         let typed = (0..self.codes).step_by(step).map(|number| code(number) + behind);
@@ -114,7 +112,7 @@ fn found() -> Reply {
     Reply::Redirect(HeaderValue::from_static("https://shop16.example/landing?t=0af1&c=WiNtEr25"))
 }
 
-/// An answer in the header map of the request before, as hyper hands it on.
+/// An answer in the header map of the previous request, as from hyper.
 fn answering<'a>(reply: &Reply) -> Call<'a> {
     let (reply, mut parts) = (reply.clone(), browsers_request());
     let method = parts.method.clone();
@@ -135,12 +133,12 @@ fn lookup<'a>(fixture: &Fixture, behind: &str) -> Call<'a> {
     })
 }
 
-/// An index for as long as the process lives, so that calls may keep what they found in it.
+/// An index for the life of the process, so that calls may borrow from it.
 fn lasting_index(fixture: &Fixture) -> &'static Index<Arc<[u8]>> {
     Box::leak(Box::new(index_of(fixture.level())))
 }
 
-/// A code that the serving thread has found before.
+/// A look-up of a code that the serving thread has found before.
 fn hot_lookup(fixture: &Fixture) -> Call<'_> {
     let index = index_of(FileBytes::new(fixture.level().to_vec()));
     let (asked, mut hot_codes) = (fixture.asked(""), HotCodes::default());
@@ -192,7 +190,7 @@ fn click_record<'a>() -> Call<'a> {
     })
 }
 
-/// A record as it stands in the ring.
+/// A record in the form of the ring.
 fn record() -> Vec<u8> {
     let mut out = [0; MAX_RECORD_LEN];
     let len = encode_click(&HEAD, b"WiNtEr25", &TAGS, &mut out);
@@ -262,7 +260,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// In the process under valgrind.
+/// Runs a stage in the process under valgrind.
 fn be_counted(name: &str, calls: &str, codes: &str, level: &str) -> ExitCode {
     let number = |text: &str| text.parse().expect("a number of our own");
     let (calls, codes) = (number(calls), number(codes) as u32);
@@ -273,7 +271,7 @@ fn be_counted(name: &str, calls: &str, codes: &str, level: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Instructions of one call of each stage that is wanted.
+/// Instructions of one call, for each wanted stage.
 fn count_all(wanted: &[&str], codes: u32) -> BTreeMap<&'static str, f64> {
     let is_wanted =
         |stage: &&Stage| wanted.is_empty() || wanted.iter().any(|part| stage.name.contains(part));
@@ -290,7 +288,7 @@ fn count_all(wanted: &[&str], codes: u32) -> BTreeMap<&'static str, f64> {
     counts
 }
 
-/// Instructions of a whole process that makes so many calls.
+/// Instructions of a whole process with that many calls.
 fn count(stage: &Stage, calls: usize, fixture: &Fixture) -> u64 {
     let report = scratch("callgrind");
     let status = Command::new("valgrind")
@@ -327,7 +325,7 @@ fn print(counts: &BTreeMap<&'static str, f64>, saved: &BTreeMap<String, f64>) {
     }
 }
 
-/// What was kept before: a line for each stage, its name and its count.
+/// The saved counts: a line for each stage, with name and count.
 fn saved() -> BTreeMap<String, f64> {
     let text = std::fs::read_to_string(scratch("saved")).unwrap_or_default();
     let line = |line: &str| {
@@ -337,7 +335,7 @@ fn saved() -> BTreeMap<String, f64> {
     text.lines().filter_map(line).collect()
 }
 
-/// Keeps the counts; stages that were not counted now stay as they were.
+/// Saves the counts; uncounted stages keep their old counts.
 fn save(mut saved: BTreeMap<String, f64>, counts: BTreeMap<&'static str, f64>) {
     saved.extend(counts.into_iter().map(|(name, count)| (name.to_owned(), count)));
     let lines: String = saved.iter().map(|(name, count)| format!("{name} {count}\n")).collect();

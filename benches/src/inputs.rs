@@ -1,4 +1,4 @@
-//! What the stages of a redirect are given by every benchmark.
+//! Inputs of the stages of a redirect, the same for every benchmark.
 
 use coupon_shared::click::{ClickHead, Tag, VisitKind};
 use coupon_shared::click_macros::ClickMacros;
@@ -8,7 +8,7 @@ use coupon_shared::transaction_id::TransactionId;
 /// Unix seconds of every visit.
 pub const NOW: i64 = 1_781_524_800;
 
-/// What a destination's macros are replaced by.
+/// Values of a destination's macros.
 pub fn macros() -> ClickMacros<'static> {
     ClickMacros {
         transaction_id: TransactionId([0xAB; 16]),
@@ -27,7 +27,7 @@ pub fn macros() -> ClickMacros<'static> {
     }
 }
 
-/// What a phone's browser sends, besides `Host`.
+/// Headers of a phone's browser, besides `Host`.
 pub const HEADERS: [(&str, &str); 8] = [
     ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
     ("sec-fetch-site", "cross-site"),
@@ -43,7 +43,7 @@ pub const HEADERS: [(&str, &str); 8] = [
     ("accept-encoding", "gzip, deflate"),
 ];
 
-/// What every click record begins with.
+/// Fixed fields of every click record.
 pub const HEAD: ClickHead = ClickHead {
     transaction_id: TransactionId([0xAB; 16]),
     unix_ms: NOW as u64 * 1000,
@@ -57,7 +57,7 @@ pub const HEAD: ClickHead = ClickHead {
     rule: 0,
 };
 
-/// What a browser's click record has besides.
+/// Tagged fields of a browser's click record.
 pub const TAGS: [(Tag, &[u8]); 3] = [
     (Tag::Sub1, b"story 1"),
     (Tag::Address, &[192, 0, 2, 1]),

@@ -22,7 +22,7 @@ pub struct Arguments {
     /// Folder of the click log [default: /var/lib/coupond].
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
-    /// Folder of the private socket and the click rings, best in memory
+    /// Folder of the control socket and the click rings, best in memory
     /// [default: /run/coupond, or `run` in a data folder that is given].
     #[arg(long, value_name = "DIR")]
     runtime_dir: Option<String>,
@@ -45,7 +45,7 @@ pub enum Command {
 }
 
 impl Arguments {
-    /// Where the configuration comes from.
+    /// The sources of the configuration.
     pub fn sources(&self) -> ConfigSources {
         let arguments = [
             ("listen", &self.listen),

@@ -1,7 +1,7 @@
-//! Files written by format version 1, kept for ever: what one release wrote, every later one reads.
+//! Golden files of format version 1, kept for ever: every later release must read them.
 //!
-//! A missing golden file is written anew by `cargo test -p coupon-shared -- --ignored`; an existing
-//! one is never overwritten.
+//! `cargo test -p coupon-shared -- --ignored` writes a missing golden file; an existing file is never
+//! overwritten.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,6 +1,5 @@
-//! An epoll loop and nothing else: every read that ends a request's head is answered with the same
-//! bytes. No server can redirect for less. Started with the address to listen on; ends by being
-//! killed.
+//! An epoll loop and nothing else: the same bytes answer every read that ends a request's head. No
+//! server can redirect at less cost. Takes the address to listen on; runs until killed.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read as _, Write as _};

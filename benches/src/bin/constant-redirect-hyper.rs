@@ -1,5 +1,5 @@
-//! hyper alone: one thread, one constant redirect for every request. What coupond adds to this is
-//! its own doing. Started with the address to listen on; ends by being killed.
+//! hyper alone: one thread, one constant redirect for every request. The difference to coupond is
+//! coupond's own work. Takes the address to listen on; runs until killed.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};

@@ -1,4 +1,4 @@
-//! A catalog's payload under right hashes: refused, or all of it can be used.
+//! A catalog's payload under valid hashes: refused, or usable as a whole.
 #![no_main]
 
 use coupon_shared::destination::{ArchivedDestination, Macro, MacroSink, MacroValues};

@@ -1,4 +1,4 @@
-//! A click record, and a block under right checksums: refused, or what it says it is.
+//! A click record, and a block under valid checksums: refused, or decoded as written.
 #![no_main]
 
 use coupon_shared::click::block::{BLOCK_HEADER_LEN, Block, PersonalAction};

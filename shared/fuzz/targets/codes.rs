@@ -1,4 +1,4 @@
-//! A level of any codes, one a line: each is found with its own row, and nothing else is.
+//! A level of any codes, one per line: a look-up finds each with its own row, and no other code.
 #![no_main]
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! A destination as somebody types it, filled with what a visitor sends: it keeps its origin. The
+//! A destination from a user, filled with a value from a visitor: every expansion keeps the origin. The
 //! text ends at the first NUL, the value follows.
 #![no_main]
 

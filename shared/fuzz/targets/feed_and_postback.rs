@@ -1,5 +1,5 @@
-//! What the two programs tell each other: refused, or written the same way again. The first byte
-//! says which message it is.
+//! Messages between the two programs: refused, or encoded again to the same bytes. The first byte
+//! selects the message.
 #![no_main]
 
 use coupon_shared::feed::{self, Cursor};

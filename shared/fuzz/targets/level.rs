@@ -1,4 +1,4 @@
-//! A level's records under right hashes, behind an index of three codes: refused, or every code can
+//! A level's records under valid hashes, behind an index of three codes: refused, or every code can
 //! be looked up.
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! A manifest's fields under a right checksum: refused, or written the same way again.
+//! A manifest's fields under a valid checksum: refused, or written again in the same way.
 #![no_main]
 
 use coupon_shared::snapshot::manifest::Manifest;

@@ -1,4 +1,4 @@
-//! What a service hears of the bytes of a connection, through hyper, cut into reads anywhere.
+//! Requests as a service receives them through hyper, with the bytes cut into reads anywhere.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -63,7 +63,7 @@ impl AsyncWrite for Pieces {
     }
 }
 
-/// Method, target and body of each request that was answered, and the answers.
+/// Method, target and body of each answered request, and the answers.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct Heard {
     requests: Vec<(String, String, Vec<u8>)>,
@@ -197,7 +197,7 @@ fn heads_whose_lines_end_without_a_carriage_return_are_followed_too() {
     assert_eq!(found.requests.len(), 3, "{found:?}");
 }
 
-/// A request as sent, and as it must be heard.
+/// A request as sent, and as the service must receive it.
 #[derive(Debug, Clone)]
 struct Sent {
     bytes: Vec<u8>,
@@ -236,7 +236,7 @@ fn any_request() -> impl Strategy<Value = Sent> {
     )
 }
 
-/// By another decoder.
+/// Decodes with another implementation.
 fn escaped(target: &[u8]) -> String {
     let chunks = target.utf8_chunks().map(|chunk| {
         let escape = |byte: u8| format!("%{byte:02X}");
