@@ -140,14 +140,13 @@ impl Config {
     /// Reads all sources.
     ///
     /// # Errors
-    /// [`ConfigError::Problems`] with all problems of all sources, or the reason why the file
-    /// cannot be read.
+    /// [`ConfigError::Problems`] with all problems of all sources; another variant for an unreadable file.
     pub fn load(sources: &ConfigSources) -> Result<Config, ConfigError> {
         coupon_config::load(sources)
     }
 }
 
-/// A configuration file that says the same, every key included.
+/// An equivalent configuration file with every key.
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&coupon_config::to_toml(self))

@@ -1,7 +1,7 @@
-//! The daemon's configuration: its keys, defaults and bounds. `coupon-config` reads them.
+//! The daemon's configuration: keys, defaults and bounds, for the reader in `coupon-config`.
 //!
-//! The concerns: [`LiveConfig`] (follows `SIGHUP`), [`ClickLogConfig`], [`SpoolConfig`], and the
-//! rest in [`Config`] itself, which holds from the next start.
+//! A running program follows changes of [`LiveConfig`] on `SIGHUP`. All other keys hold from the next
+//! start.
 
 mod click_log;
 mod live;
@@ -40,13 +40,13 @@ pub struct Config {
     pub runtime_dir: PathBuf,
     /// The folder into which the admin publishes.
     pub index_dir: PathBuf,
-    /// This machine's number among all that answer for one network.
+    /// This machine's number among the nodes of one network.
     pub node_id: u16,
     /// Number of serving threads.
     pub threads: usize,
     /// Whether every visitor connection begins with a PROXY protocol header.
     pub proxy_protocol: bool,
-    /// The part that can change while the program runs.
+    /// The part with live changes.
     pub live: LiveConfig,
     /// The click log.
     pub clicks: ClickLogConfig,
@@ -110,13 +110,12 @@ impl Config {
     /// Reads all sources.
     ///
     /// # Errors
-    /// [`ConfigError::Problems`] with all problems of all sources, or the reason why the file
-    /// cannot be read.
+    /// [`ConfigError::Problems`] with all problems of all sources; another variant for an unreadable file.
     pub fn load(sources: &ConfigSources) -> Result<Config, ConfigError> {
         coupon_config::load(sources)
     }
 
-    /// The limits of one serving thread: its share of what the process may have.
+    /// The limits of one serving thread: its share of the process's limits.
     pub fn limits_per_thread(&self, live: &LiveConfig, descriptors: u64) -> Limits {
         let mut limits = live.limits.clone().below_descriptors(descriptors, RESERVED_DESCRIPTORS);
         limits.max_connections = limits.max_connections.div_ceil(self.threads);
@@ -141,7 +140,7 @@ impl Config {
     }
 }
 
-/// A configuration file that says the same, every key included.
+/// An equivalent configuration file with every key.
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&coupon_config::to_toml(self))

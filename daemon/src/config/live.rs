@@ -13,7 +13,7 @@ pub struct LiveConfig {
     pub accept_any_host: bool,
     /// Whether clicks record only the network of a client's address.
     pub truncate_addresses: bool,
-    /// Limits on visitors' connections, for all threads together.
+    /// Limits on connections of visitors, for all threads together.
     pub limits: Limits,
     /// Limit on requests that lead nowhere, per address, for all threads together.
     pub misses: NotFoundRate,

@@ -1,4 +1,4 @@
-//! The postback spool: how much it holds, and for how long.
+//! The postback spool: sizes and retention.
 
 use coupon_config::{Keys, bounds};
 use coupon_shared::postback::MAX_POSTBACK_BYTES;
@@ -8,17 +8,17 @@ use coupon_shared::postback::MAX_POSTBACK_BYTES;
 pub struct SpoolConfig {
     /// Days that postbacks stay after the admin has decided them.
     pub keep_days: u32,
-    /// Most bytes of the spool. Beyond it decided postbacks are removed sooner, and new ones are
-    /// refused.
+    /// Most bytes of the spool. A full spool removes decided postbacks early and refuses new
+    /// postbacks.
     pub max_bytes: u64,
-    /// Bytes that stay free on its disk. Below it decided postbacks are removed sooner, and new
-    /// ones that name no usable code, click or partner are refused.
+    /// Free bytes to keep on its disk. Below the reserve the spool removes decided postbacks early
+    /// and refuses new postbacks without a usable code, click or partner.
     pub disk_reserve_bytes: u64,
-    /// Bytes per minute that one address may add with postbacks that name no usable code, click
-    /// or partner, and with the part of others that exceeds the size of a sale; 0 is no limit.
+    /// Bytes per minute that one address may add with postbacks without a usable code, click or
+    /// partner, and with the part of other postbacks above the size of a sale; 0 is no limit.
     pub unidentified_bytes_per_minute: u64,
-    /// Requests that wait for the admin's verdict at once; further ones are answered without it.
-    /// Never more than half of the connections, so that visitors have the others.
+    /// Requests that wait for the admin's verdict at once; further requests are answered without a
+    /// verdict. Never more than half of the connections, so that visitors have the others.
     pub max_waiting: usize,
 }
 

@@ -1,13 +1,13 @@
 //! The highest values of each kind, the same in both programs.
 //!
-//! They are far above any sensible setting. Their purpose is to refuse a slipped digit and to keep
-//! sums of settings far from overflow.
+//! The bounds are far above any sensible setting. They refuse a slipped digit and keep sums of settings
+//! far from overflow.
 
 /// Longest time-out: a day, in milliseconds. Far from overflowing a clock.
 pub const MAX_TIMEOUT_MS: u64 = 24 * 60 * 60 * 1000;
-/// Most days for which something is kept: a hundred years.
+/// Longest retention in days: a hundred years.
 pub const MAX_DAYS: u32 = 36_500;
-/// Longest period for which something is kept or waited for: [`MAX_DAYS`], in milliseconds.
+/// Longest retention or wait in milliseconds: [`MAX_DAYS`].
 pub const MAX_PERIOD_MS: u64 = MAX_DAYS as u64 * 24 * 60 * 60 * 1000;
 /// Most bytes on a disk: 1 PiB.
 pub const MAX_DISK_BYTES: u64 = 1 << 50;

@@ -14,10 +14,10 @@ use crate::log_filter::check_log_filter;
 use crate::networks::parse_network;
 use crate::sources::{WrittenKeys, WrittenValue};
 
-/// Reads or prints the keys that a [`Configuration`](crate::Configuration) declares.
+/// Reads or prints the keys of a [`Configuration`](crate::Configuration).
 ///
-/// Each method names one key and the field that holds its value. While reading, it sets the field
-/// where a source gives a usable value, and returns whether it did.
+/// Each method declares one key and its field. While reading, the method sets the field to a usable
+/// written value, and returns whether it did.
 pub struct Keys(Pass);
 
 enum Pass {
@@ -65,7 +65,7 @@ impl Keys {
         self.declare_millis(key, target, 1..=MAX_TIMEOUT_MS)
     }
 
-    /// How long something is kept or waited for, in milliseconds, from 1 to [`MAX_PERIOD_MS`].
+    /// A retention or wait in milliseconds, from 1 to [`MAX_PERIOD_MS`].
     pub fn declare_period(&mut self, key: &str, target: &mut Duration) -> bool {
         self.declare_millis(key, target, 1..=MAX_PERIOD_MS)
     }
@@ -115,7 +115,7 @@ impl Keys {
         self.declare(key, target, quoted, one(parse))
     }
 
-    /// One of several words; the type's parser names them in its error.
+    /// A word of a fixed set; the error of the type's parser lists the set.
     pub fn declare_choice<T>(&mut self, key: &str, target: &mut T) -> bool
     where
         T: FromStr<Err: Display> + Display,
@@ -182,7 +182,7 @@ fn read<T>(
     }
 }
 
-/// A parser of keys that have one value.
+/// A parser of keys with a single value.
 fn one<T>(
     parse: impl FnOnce(&str) -> Result<T, String>,
 ) -> impl FnOnce(&WrittenValue) -> Result<T, String> {

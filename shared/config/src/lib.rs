@@ -1,21 +1,22 @@
 //! The configuration reader of both programs.
 //!
 //! A program declares its keys once, in [`Configuration::declare_keys`]: the key, the field, the
-//! kind of value and its bounds. The same declaration reads the configuration ([`load`]) and prints
-//! it ([`to_toml`]), so no key can be read and not printed.
+//! kind of value and the bounds. The same declaration reads the configuration ([`load`]) and prints
+//! it ([`to_toml`]), so no key can be read without being printed.
 //!
-//! Sources, each overruling the one before: the default, the TOML file, the environment, the command
-//! line. Key `limits.max_connections` is `PREFIX_LIMITS_MAX_CONNECTIONS` in the environment; lists
-//! are separated by commas there.
+//! Sources, each overruling the previous: the default, the TOML file, the environment, the command
+//! line. Key `limits.max_connections` is `PREFIX_LIMITS_MAX_CONNECTIONS` in the environment; commas
+//! separate the elements of lists there.
 //!
 //! Invariants:
-//! - An unknown key or variable is an error, because a misspelt limit that is silently ignored is
-//!   found too late.
+//! - An unknown key or variable is an error, because a misspelt limit would otherwise be ignored
+//!   silently and found too late.
 //! - All problems of all sources are reported at once, each with key, value and permitted values.
 //! - The same kind of value has the same bounds in both programs ([`bounds`]).
-//! - Reading opens the named file only; it binds and creates nothing.
+//! - Reading opens the named file only, and neither binds nor creates anything.
 //!
-//! Deliberately absent: the keys themselves, and the command line's syntax. Each program has its own.
+//! Deliberately absent: the keys themselves, and the syntax of the command line. Each program has its
+//! own.
 
 pub mod bounds;
 
@@ -33,16 +34,16 @@ pub use sources::{ConfigSources, environment};
 
 use sources::WrittenKeys;
 
-/// A program's configuration: its defaults, its keys, and what must hold between them.
+/// A program's configuration: defaults, keys, and rules between keys.
 pub trait Configuration: Default + Clone {
-    /// What the environment variables of this program begin with, such as `COUPOND_`.
+    /// Prefix of the program's environment variables, such as `COUPOND_`.
     const ENV_PREFIX: &'static str;
 
     /// Declares every key with its field. Keys without a section come first, then section by
-    /// section, because a printed TOML file needs that order.
+    /// section, because a TOML file needs this order.
     fn declare_keys(&mut self, keys: &mut Keys);
 
-    /// Problems that no single key has, each a sentence that names the keys.
+    /// Violated rules between keys, each a sentence with the keys.
     fn conflicts(&self) -> Vec<String> {
         Vec::new()
     }
@@ -51,8 +52,7 @@ pub trait Configuration: Default + Clone {
 /// Reads all sources.
 ///
 /// # Errors
-/// [`ConfigError::Problems`] with every problem of every source; the other variants where the file
-/// cannot be read at all.
+/// [`ConfigError::Problems`] with every problem of every source; another variant for an unreadable file.
 pub fn load<C: Configuration>(sources: &ConfigSources) -> Result<C, ConfigError> {
     let mut keys = Keys::reading(WrittenKeys::collect(sources, C::ENV_PREFIX)?);
     let mut config = C::default();
@@ -62,7 +62,7 @@ pub fn load<C: Configuration>(sources: &ConfigSources) -> Result<C, ConfigError>
     if problems.is_empty() { Ok(config) } else { Err(ConfigError::Problems(problems)) }
 }
 
-/// The configuration as a file that says the same, every key included.
+/// The configuration as an equivalent file with every key.
 pub fn to_toml<C: Configuration>(config: &C) -> String {
     let mut keys = Keys::printing();
     config.clone().declare_keys(&mut keys);

@@ -1,4 +1,4 @@
-//! Collects what file, environment and command line say, key by key.
+//! Collects the written keys of file, environment and command line.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 
 use crate::error::ConfigError;
 
-/// The sources of a configuration, kept so that it can be read again.
+/// The sources of a configuration, kept for reading again.
 #[derive(Debug, Clone, Default)]
 pub struct ConfigSources {
-    /// The file, if one is named.
+    /// The file, if the command line or the environment names one.
     pub file: Option<PathBuf>,
     /// The environment. Variables without the program's prefix are ignored.
     pub env: BTreeMap<String, String>,
-    /// Keys given on the command line; they overrule the others.
+    /// Keys of the command line; the strongest source.
     pub arguments: BTreeMap<String, String>,
 }
 
-/// The variables of this process's environment that are UTF-8.
+/// The UTF-8 variables of this process's environment.
 pub fn environment() -> BTreeMap<String, String> {
     // `std::env::vars` panics on a variable that is not UTF-8, whichever program it is meant for.
     let utf8 = |(name, value): (OsString, OsString)| {
@@ -26,7 +26,7 @@ pub fn environment() -> BTreeMap<String, String> {
     std::env::vars_os().filter_map(utf8).collect()
 }
 
-/// The value of one key, as a source gives it.
+/// The value of one key, as written in a source.
 pub(crate) struct WrittenValue {
     /// The key, or the variable.
     pub(crate) name: String,
@@ -46,7 +46,7 @@ impl WrittenValue {
     }
 }
 
-/// All keys that some source gives. Reading takes them out one by one; the rest is unknown.
+/// All written keys. Reading takes out the declared keys; the rest is unknown.
 pub(crate) struct WrittenKeys {
     env_prefix: &'static str,
     file: BTreeMap<String, toml::Value>,
@@ -70,7 +70,7 @@ impl WrittenKeys {
         Ok(WrittenKeys { env_prefix, file, env, arguments: sources.arguments.clone() })
     }
 
-    /// The value of `key` from its strongest source, or a problem where it is of no usable type.
+    /// The value of `key` from its strongest source, or a problem for an unusable type.
     pub(crate) fn take(&mut self, key: &str) -> Result<Option<WrittenValue>, String> {
         let variable = format!("{}{}", self.env_prefix, key.replace('.', "_").to_ascii_uppercase());
         // Taken from every source, so that an overruled value does not count as unknown.
@@ -85,7 +85,7 @@ impl WrittenKeys {
         in_file.map(|value| from_toml(key, value)).transpose()
     }
 
-    /// A problem for each key that no declaration has taken.
+    /// A problem for each key without a declaration.
     pub(crate) fn into_unknown(self) -> impl Iterator<Item = String> {
         let keys = self.file.into_keys();
         let keys = keys.map(|key| format!("{key}: there is no such key; correct or remove it"));
