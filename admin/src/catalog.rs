@@ -10,6 +10,7 @@ pub(crate) mod words;
 
 mod advertiser;
 mod affiliate;
+mod api_key;
 mod bulk_row;
 mod coupon_code;
 mod day;
@@ -34,6 +35,7 @@ mod web_host;
 
 pub use advertiser::{Advertiser, AttributionMethod, AttributionPriority};
 pub use affiliate::Affiliate;
+pub use api_key::{Caller, Role};
 pub use bulk_row::{BulkMode, BulkRow, COLUMNS, CellChange, Cells, folded_code};
 pub use coupon_code::{CheckedCode, CouponCodeEdit, CouponStatus};
 pub use day::{DayError, parse as parse_day, published_day};

@@ -3,13 +3,14 @@
 //! A plain SHA-256 is enough because there is nothing to guess; a slow hash is for passwords. The
 //! secret itself appears once, where it was made, and never in a log, an error or a list.
 
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::fmt;
 use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::catalog::{UnknownWord, WordSet};
+use crate::catalog::Caller;
+use crate::store::api_keys::SecretDigest;
 use crate::store::{ReadTx, StoreError, api_keys};
 
 mod first;
@@ -19,55 +20,6 @@ pub use first::{FILE_NAME, FirstKeyError, ensure_first};
 const PREFIX: &str = "cpk_";
 const RANDOM_BYTES: usize = 24;
 const HINT_CHARS: usize = 8;
-
-/// What a key may do.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum, utoipa::ToSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Everything below `/v1/networks`.
-    Admin,
-    /// Reading everything below `/v1/networks`.
-    #[value(alias = "read_only")]
-    ReadOnly,
-    /// One partner's own things, below `/v1/affiliates`.
-    Partner,
-}
-
-impl Role {
-    /// The word in JSON and the store.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Role::Admin => "admin",
-            Role::ReadOnly => "read_only",
-            Role::Partner => "partner",
-        }
-    }
-}
-
-impl std::str::FromStr for Role {
-    type Err = UnknownWord;
-
-    fn from_str(word: &str) -> Result<Role, UnknownWord> {
-        [Role::Admin, Role::ReadOnly, Role::Partner]
-            .into_iter()
-            .find(|role| role.as_str() == word)
-            .ok_or_else(|| UnknownWord {
-                found: word.into(),
-                allowed: "`admin` `read_only` `partner`",
-            })
-    }
-}
-
-impl WordSet for Role {
-    const WORDS: &'static [&'static str] = &["admin", "read_only", "partner"];
-
-    fn canonical(word: &str) -> Result<&'static str, UnknownWord> {
-        word.parse().map(Role::as_str)
-    }
-}
 
 /// A key in the clear.
 #[derive(Clone)]
@@ -100,16 +52,13 @@ impl Secret {
         &self.0
     }
 
-    /// What is kept of it.
+    /// The values that the store keeps of the secret.
     #[must_use]
-    pub fn hash(&self) -> [u8; 32] {
-        Sha256::digest(self.0.as_bytes()).into()
-    }
-
-    /// By what its owner recognises it.
-    #[must_use]
-    pub fn hint(&self) -> String {
-        self.0.chars().take(PREFIX.len() + HINT_CHARS).collect()
+    pub fn digest(&self) -> SecretDigest {
+        SecretDigest {
+            hash: Sha256::digest(self.0.as_bytes()).into(),
+            hint: self.0.chars().take(PREFIX.len() + HINT_CHARS).collect(),
+        }
     }
 }
 
@@ -119,23 +68,12 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Whose key it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Caller {
-    /// The key's row.
-    pub key_id: u32,
-    /// What it may do.
-    pub role: Role,
-    /// Of a partner's key: the partner.
-    pub affiliate_id: Option<u32>,
-}
-
 /// Finds the caller whose key this is.
 ///
 /// # Errors
 /// When the store cannot be read.
 pub fn caller(connection: &ReadTx<'_>, secret: &Secret) -> Result<Option<Caller>, StoreError> {
-    let hash = secret.hash();
+    let hash = secret.digest().hash;
     let found = api_keys::with_hash(connection, &hash)?;
     Ok(found.filter(|(kept, _)| kept.ct_eq(&hash).into()).map(|(_, caller)| caller))
 }
@@ -153,10 +91,10 @@ mod tests {
     #[test]
     fn a_secret_reads_back_and_shows_itself_nowhere() {
         let secret = Secret::generate().unwrap();
-        assert_eq!(Secret::parse(secret.reveal()).unwrap().hash(), secret.hash());
-        assert_ne!(secret.hash(), Secret::generate().unwrap().hash());
+        assert_eq!(Secret::parse(secret.reveal()).unwrap().digest(), secret.digest());
+        assert_ne!(secret.digest().hash, Secret::generate().unwrap().digest().hash);
         assert_eq!(format!("{secret:?}"), "Secret");
-        assert_eq!(secret.hint().len(), 12);
+        assert_eq!(secret.digest().hint.len(), 12);
     }
 
     #[test]

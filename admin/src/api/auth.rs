@@ -15,8 +15,9 @@ use super::bodies::{Bodies, BodyKind};
 use super::conditions;
 use super::error::ApiError;
 use super::limits::{Allowance, RateLimits};
+use crate::catalog::{Caller, Role};
 use crate::config::Config;
-use crate::keys::{Caller, Role, Secret, caller};
+use crate::keys::{Secret, caller};
 use crate::store::{Store, origin};
 
 const HEADER: &str = "x-eflow-api-key";

@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 
 use super::error::ApiError;
 use super::request_id::RequestId;
-use crate::keys::Caller;
+use crate::catalog::Caller;
 use crate::store::origin::{Actor, IfMatch, Origin, Repeatable};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");

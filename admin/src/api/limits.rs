@@ -20,8 +20,8 @@ use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
 
 use super::error::ApiError;
+use crate::catalog::{Caller, Role};
 use crate::config;
-use crate::keys::{Caller, Role};
 
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");

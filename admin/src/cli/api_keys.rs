@@ -6,9 +6,9 @@ use std::path::Path;
 use clap::{Args, Subcommand};
 use comfy_table::{Table, presets};
 
+use crate::catalog::Role;
 use crate::edit::api_keys::{self as edit, ApiKeyEdit};
 use crate::edit::{EditError, Saved};
-use crate::keys::Role;
 use crate::store::rows::Query;
 use crate::store::{self, DedicatedConnection, ReadTx, StoreError, WriteTx, api_keys};
 

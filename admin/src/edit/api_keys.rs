@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Change, EditError, Saved, audit, check_if_match, check_reference};
-use crate::catalog::Affiliate;
-use crate::keys::{Role, Secret};
+use crate::catalog::{Affiliate, Role};
+use crate::keys::Secret;
 use crate::store::api_keys::{self, KeyRow};
 use crate::store::{StoreError, WriteTx};
 
@@ -36,7 +36,7 @@ const READ_ONLY_FIELDS: &[&str] =
 pub fn create(tx: &WriteTx<'_>, edit: &ApiKeyEdit) -> Result<Saved<(KeyRow, Secret)>, EditError> {
     let partner = edit.check(tx)?;
     let secret = Secret::generate().map_err(StoreError::from)?;
-    let id = api_keys::insert(tx, &edit.name, edit.role, partner, &secret)?;
+    let id = api_keys::insert(tx, &edit.name, edit.role, partner, &secret.digest())?;
     audit::record_created(tx, OBJECT, id, edit)?;
     Ok(unpublished((find_existing(tx, id)?, secret)))
 }
@@ -66,7 +66,7 @@ pub fn change(tx: &WriteTx<'_>, id: u32, change: Change) -> Result<Saved<KeyRow>
 pub fn rotate(tx: &WriteTx<'_>, id: u32) -> Result<Saved<(KeyRow, Secret)>, EditError> {
     find_for_edit(tx, id)?;
     let secret = Secret::generate().map_err(StoreError::from)?;
-    api_keys::rotate(tx, id, &secret)?;
+    api_keys::rotate(tx, id, &secret.digest())?;
     audit::record_action(tx, OBJECT, "rotated", id)?;
     Ok(unpublished((find_existing(tx, id)?, secret)))
 }

@@ -7,7 +7,8 @@ use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::{Role, Secret, file_in};
+use super::{Secret, file_in};
+use crate::catalog::Role;
 use crate::private_file::NewFile;
 use crate::store::{Store, StoreError, api_keys};
 
@@ -42,7 +43,7 @@ pub async fn ensure_first(store: &Store) -> Result<Option<Secret>, FirstKeyError
     }
     let path = file_in(store.dir());
     let secret = read_or_create(&path).map_err(|source| FirstKeyError::File { path, source })?;
-    let kept = secret.clone();
+    let kept = secret.digest();
     store
         .write(move |tx| api_keys::insert(tx, "first admin key", Role::Admin, None, &kept))
         .await?;

@@ -6,7 +6,7 @@ use super::rows::{
     Compared, Filterable, Listed, Query, Times, Vocabulary, list_rows, read_times, word,
 };
 use super::{ReadTx, StoreError, WriteTx};
-use crate::keys::{Caller, Role, Secret};
+use crate::catalog::{Caller, Role};
 
 /// What lists of keys can be filtered by.
 pub const FILTERS: &[Filterable] = &[
@@ -34,6 +34,15 @@ pub struct KeyRow {
     pub hint: String,
     /// When it came, was saved and was revoked.
     pub times: Times,
+}
+
+/// The values kept of a key's secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretDigest {
+    /// SHA-256 of the secret.
+    pub hash: [u8; 32],
+    /// The first characters, by which the owner recognises the key.
+    pub hint: String,
 }
 
 const SELECT: &str =
@@ -104,11 +113,11 @@ pub fn insert(
     name: &str,
     role: Role,
     affiliate_id: Option<u32>,
-    secret: &Secret,
+    secret: &SecretDigest,
 ) -> Result<u32, StoreError> {
     let sql = "INSERT INTO api_key (name, role, affiliate_id, hash, hint, time_created, time_saved) \
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6) RETURNING id";
-    let values = (name, role.as_str(), affiliate_id, secret.hash(), secret.hint(), tx.now());
+    let values = (name, role.as_str(), affiliate_id, secret.hash, &secret.hint, tx.now());
     Ok(tx.prepare_cached(sql)?.query_row(values, |row| row.get(0))?)
 }
 
@@ -133,9 +142,9 @@ pub fn update(
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn rotate(tx: &WriteTx<'_>, id: u32, secret: &Secret) -> Result<(), StoreError> {
+pub fn rotate(tx: &WriteTx<'_>, id: u32, secret: &SecretDigest) -> Result<(), StoreError> {
     let sql = "UPDATE api_key SET hash = ?2, hint = ?3, time_saved = ?4 WHERE id = ?1";
-    tx.execute(sql, (id, secret.hash(), secret.hint(), tx.now()))?;
+    tx.execute(sql, (id, secret.hash, &secret.hint, tx.now()))?;
     Ok(())
 }
 

@@ -7,8 +7,8 @@ use super::resource::{CrudResource, DeleteOptions, Restorable};
 use crate::api::answer::{Object, Resource};
 use crate::api::request::{ListSpec, Relationships, Wait};
 use crate::api::state::{AppState, Network};
+use crate::catalog::Role;
 use crate::edit::{self, Change, EditError, Editable, Saved};
-use crate::keys::Role;
 use crate::store::rows::{self, Listed, Query, Stored};
 use crate::store::{ReadTx, StoreError, WriteTx};
 

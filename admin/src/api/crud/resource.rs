@@ -9,8 +9,8 @@ use crate::api::error::ApiError;
 use crate::api::request::{ListSpec, Relationships, RemovalOptions, Wait};
 use crate::api::schema::Row;
 use crate::api::state::{AppState, Network};
+use crate::catalog::Role;
 use crate::edit::{Change, EditError, Removal, Saved};
-use crate::keys::Role;
 use crate::store::rows::{Listed, Query};
 use crate::store::{ReadTx, StoreError, WriteTx};
 

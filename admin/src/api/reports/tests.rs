@@ -14,12 +14,12 @@ use tower::ServiceExt;
 
 use super::super::{AppState, AuthConfig, Bodies, Network, router};
 use crate::archive::Archive;
+use crate::catalog::Role;
 use crate::click_ingest;
 use crate::config::Config;
 use crate::daemon_client::fake_daemon::{FakeDaemon, KEY, STREAM, Sample, block};
 use crate::disk::Disk;
 use crate::edit::api_keys::{self, ApiKeyEdit};
-use crate::keys::Role;
 use crate::partner_postbacks;
 use crate::privacy::{self, Periods};
 use crate::publish;
