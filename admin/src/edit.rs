@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::store::meta::Sequence;
-use crate::store::rows::{self, Kept, Stored, Times};
+use crate::store::rows::{self, Entity, Stored, Times};
 use crate::store::{StoreError, WriteTx};
 
 pub(crate) mod audit;
@@ -32,7 +32,7 @@ pub use change::Change;
 pub use error::EditError;
 
 /// An object of the catalog that can be created, changed and removed.
-pub trait Editable: Kept + Serialize + DeserializeOwned {
+pub trait Editable: Entity + Serialize + DeserializeOwned {
     /// The name in error texts.
     const NAME: &'static str;
     /// Fields of the answer that edits ignore.
@@ -131,7 +131,7 @@ pub fn change_or_remove<T: Editable>(
     T::check_removal(tx, id, removal)?;
     rows::delete::<T>(tx, id)?;
     audit::record_action(tx, T::TABLE, "deleted", id)?;
-    Ok(Saved { now: rows::find_ever(tx, id)?.unwrap_or(now), sequence })
+    Ok(Saved { now: rows::find_including_deleted(tx, id)?.unwrap_or(now), sequence })
 }
 
 /// Deletes an object. The row stays, and can be restored.
@@ -156,7 +156,7 @@ pub fn remove<T: Editable>(
 /// # Errors
 /// When the object never existed, is not deleted, or violates a rule beside the present rows.
 pub fn restore<T: Editable>(tx: &WriteTx<'_>, id: u32) -> Result<Saved<Stored<T>>, EditError> {
-    let found = rows::find_ever::<T>(tx, id)?;
+    let found = rows::find_including_deleted::<T>(tx, id)?;
     let found = found.ok_or(EditError::NotFound { what: T::NAME, id })?;
     check_restorable(tx, T::NAME, id, found.times)?;
     found.object.check(tx, Some(id)).map_err(|error| not_restorable(T::NAME, id, error))?;

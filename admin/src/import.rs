@@ -20,7 +20,7 @@ use crate::catalog::{BulkMode, FieldError};
 use crate::disk::{Disk, LowDiskSpace};
 use crate::edit::audit;
 use crate::store::origin::Origin;
-use crate::store::staging::judge::{Scope, Seen};
+use crate::store::staging::cross_row_checks::{Scope, Seen};
 use crate::store::staging::{self, Counts, FaultKind, Intent, apply};
 use crate::store::uploads::Outcome;
 use crate::store::{DedicatedConnection, ReadTx, StagingTx, StoreError, WriteTx};
@@ -189,12 +189,12 @@ pub fn commit(
     // First without the write lock: a refused file then blocks nobody, and validation under the lock is
     // limited to later changes.
     let before = connection.begin_staging()?;
-    let seen = staging::judge::seen(&before)?;
+    let seen = staging::cross_row_checks::seen(&before)?;
     if validated.as_ref() != Some(&seen) {
         validate_rows(&before, intent, Scope::All)?;
     } else if intent.mode == BulkMode::Update {
         // Saving an update uses the tables that validation fills.
-        staging::judge::fill(&before, intent.mode, Scope::All)?;
+        staging::cross_row_checks::fill(&before, intent.mode, Scope::All)?;
     }
     let admitted = admit(&before, skip_invalid);
     let bytes = estimated_bytes(&before)?;
@@ -225,10 +225,10 @@ fn revalidate_changed(
     intent: Intent,
     seen: &Seen,
 ) -> Result<bool, StoreError> {
-    if staging::judge::seen(connection)? == *seen {
+    if staging::cross_row_checks::seen(connection)? == *seen {
         return Ok(false);
     }
-    match staging::judge::changed_since(connection, intent.mode, seen)? {
+    match staging::cross_row_checks::changed_since(connection, intent.mode, seen)? {
         Some(codes) => validate_rows(connection, intent, Scope::Codes(&codes))?,
         None => validate_rows(connection, intent, Scope::All)?,
     }

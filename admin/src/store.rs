@@ -122,7 +122,7 @@ pub enum StoreError {
     Full,
     /// The writer's thread is gone, or the work panicked.
     #[error("the work on the store was broken off; nothing of it was saved")]
-    BrokenOff,
+    Aborted,
     /// The system gave no random bytes.
     #[error("the system's random source failed: {0}")]
     Random(#[from] getrandom::Error),
@@ -222,11 +222,11 @@ impl Store {
     ///
     /// # Errors
     /// What `work` answers, or that the store could not be read.
-    pub(crate) fn read_beside<T, E: From<StoreError>>(
+    pub(crate) fn read_dedicated<T, E: From<StoreError>>(
         &self,
         work: impl FnOnce(&ReadTx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.readers.read_beside(work)
+        self.readers.read_dedicated(work)
     }
 }
 
@@ -267,7 +267,7 @@ fn open_writer(dir: &Path) -> Result<Connection, StoreError> {
 ///
 /// # Errors
 /// When SQLite fails, or somebody reads an older state for long: then it may be tried again.
-pub fn overwrite_free_space(dir: &Path, is_rewritten: bool) -> Result<(), StoreError> {
+pub fn vacuum_and_truncate_wal(dir: &Path, is_rewritten: bool) -> Result<(), StoreError> {
     let connection = open_connection(dir)?;
     if is_rewritten {
         connection.execute_batch("VACUUM")?;

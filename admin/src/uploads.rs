@@ -32,7 +32,7 @@ use crate::import::{self, Commit, ImportError, ImportSource};
 use crate::private_file::{create_new, random_name};
 use crate::publish::PublisherHandle;
 use crate::store::rows::{Listed, Page};
-use crate::store::staging::judge::{Scope, Seen};
+use crate::store::staging::cross_row_checks::{Scope, Seen};
 use crate::store::staging::{self, Counts, Intent, ShownRow};
 use crate::store::uploads::{self as rows, Upload};
 use crate::store::{DedicatedConnection, StagingTx, Store, StoreError, WriteTx, origin};
@@ -309,7 +309,7 @@ impl Uploads {
             let shared = Arc::clone(&uploads.shared);
             on_disk(move || shared.commit(upload, skip_invalid, origin)).await
         });
-        done.await.map_err(|_panicked| StoreError::BrokenOff)?
+        done.await.map_err(|_panicked| StoreError::Aborted)?
     }
 
     /// Removes an upload. Its committed codes stay.
@@ -414,7 +414,7 @@ impl Shared {
             import::load(&mut connection, body, intent, &mut |_| {})?;
         }
         let tx = connection.begin_staging()?;
-        let seen = staging::judge::seen(&tx)?;
+        let seen = staging::cross_row_checks::seen(&tx)?;
         import::validate_rows(&tx, intent, Scope::All)?;
         let counts = staging::counts(&tx)?;
         tx.commit()?;
@@ -636,5 +636,5 @@ fn nameless(folder: &Path) -> io::Result<File> {
 async fn on_disk<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, UploadError> + Send + 'static,
 ) -> Result<T, UploadError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_panicked| StoreError::BrokenOff)?
+    tokio::task::spawn_blocking(work).await.map_err(|_panicked| StoreError::Aborted)?
 }

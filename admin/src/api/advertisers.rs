@@ -7,7 +7,7 @@ use super::crud::{self, CatalogResource, NoRules};
 use super::request::{ListSpec, Wait};
 use super::state::AppState;
 use crate::catalog::Advertiser;
-use crate::store::rows::{self, Kept};
+use crate::store::rows::{self, Entity};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()

@@ -7,7 +7,7 @@ use super::crud::{self, CatalogResource, NoRules};
 use super::request::{ListSpec, RemovalOptions, Wait};
 use super::state::AppState;
 use crate::catalog::Affiliate;
-use crate::store::rows::{self, Kept};
+use crate::store::rows::{self, Entity};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()

@@ -6,7 +6,7 @@ use super::crud::{self, CatalogResource, NoRules};
 use super::request::{ListSpec, Relationships, RemovalOptions};
 use super::state::{AppState, Network};
 use crate::catalog::{Offer, empty_macro_warnings};
-use crate::store::rows::{self, Kept};
+use crate::store::rows::{self, Entity};
 use crate::store::{ReadTx, StoreError, advertisers};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {

@@ -28,12 +28,12 @@ const LIST: ListSpec = ListSpec {
         Filterable {
             field: "pixel_status",
             column: "pixel_status",
-            kind: Compared::Word(Vocabulary::of::<PixelStatus>()),
+            kind: Compared::Word(Vocabulary::from_word_set::<PixelStatus>()),
         },
         Filterable {
             field: "pixel_type",
             column: "pixel_type",
-            kind: Compared::Word(Vocabulary::of::<PixelType>()),
+            kind: Compared::Word(Vocabulary::from_word_set::<PixelType>()),
         },
     ],
     relationships: &[],

@@ -16,7 +16,7 @@ use super::state::AppState;
 use crate::catalog::{Pixel, PostbackUrl};
 use crate::edit::EditError;
 use crate::partner_postbacks::{PartnerPostbacks, RequestOutcome, TestResult, TooManyTests};
-use crate::store::rows::{Compared, Filterable, Kept};
+use crate::store::rows::{Compared, Entity, Filterable};
 use crate::store::{Store, domains};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {

@@ -16,7 +16,7 @@ use crate::attribution::decision_step::DecisionStep;
 use crate::attribution::postback_fields::url_without_secrets;
 use crate::store::Store;
 use crate::store::conversions::{Channel, ConversionId};
-use crate::store::postbacks::log::{self, Entry};
+use crate::store::postbacks::log::{self, PostbackEntry};
 use crate::store::postbacks::{self, Outcome, Postback, VerdictWord};
 
 const LIST: ListSpec = ListSpec {
@@ -131,8 +131,8 @@ async fn read(
     Ok(WholePostback::from(found.ok_or_else(missing)?.postback).into_answer())
 }
 
-impl From<Entry> for PostbackSummary {
-    fn from(entry: Entry) -> PostbackSummary {
+impl From<PostbackEntry> for PostbackSummary {
+    fn from(entry: PostbackEntry) -> PostbackSummary {
         PostbackSummary {
             postback_id: entry.id.to_string(),
             time_received: entry.received_ms / 1000,
@@ -170,7 +170,7 @@ impl From<Postback> for WholePostback {
             query: all.query.clone(),
             body: all.body.clone(),
             email: all.email.clone(),
-            postback: PostbackSummary::from(Entry::from(all)),
+            postback: PostbackSummary::from(PostbackEntry::from(all)),
         }
     }
 }

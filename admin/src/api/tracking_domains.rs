@@ -7,7 +7,7 @@ use super::crud::{self, CatalogResource, NoRules};
 use super::request::{ListSpec, RemovalOptions, Wait};
 use super::state::AppState;
 use crate::catalog::TrackingDomain;
-use crate::store::rows::Kept;
+use crate::store::rows::Entity;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()

@@ -42,7 +42,7 @@ const ROWS: ListSpec = ListSpec {
     filters: &[Filterable {
         field: "verdict",
         column: "verdict",
-        kind: Compared::Word(Vocabulary::of::<RowVerdict>()),
+        kind: Compared::Word(Vocabulary::from_word_set::<RowVerdict>()),
     }],
     ..LIST
 };

@@ -80,7 +80,7 @@ fn import(
     let how = Commit {
         intent: Intent { mode: args.mode, allow_reissue: args.allow_reissue },
         skip_invalid: args.skip_invalid,
-        origin: Origin::of(Actor::CommandLine),
+        origin: Origin::new(Actor::CommandLine),
         source: ImportSource::File(
             args.file.file_name().unwrap_or_default().to_string_lossy().into(),
         ),

@@ -9,7 +9,7 @@ use coupon_shared::feed::{self, Cursor};
 
 use crate::classification::Classifier;
 use crate::store::blocks::{self, BlockRow};
-use crate::store::click_archive::Kept;
+use crate::store::click_archive::RetainedRange;
 use crate::store::rollups::Rollups;
 use crate::store::{WriteTx, click_terms, facts};
 
@@ -30,14 +30,14 @@ pub(super) struct Batch {
     last_click_ms: Option<u64>,
     /// The codes that led to an offer.
     clicked: HashSet<u32>,
-    kept: Kept,
+    kept: RetainedRange,
 }
 
 impl Batch {
     pub(super) fn after(cursor: Cursor, classifier: Classifier) -> Batch {
         Batch {
             cursor,
-            kept: Kept::default(),
+            kept: RetainedRange::default(),
             classifier,
             rows: Vec::new(),
             rollups: Rollups::default(),
@@ -49,7 +49,7 @@ impl Batch {
     }
 
     /// Leaves clicks out that the last rebuild found counted.
-    pub(super) fn without(self, kept: Kept) -> Batch {
+    pub(super) fn without(self, kept: RetainedRange) -> Batch {
         Batch { kept, ..self }
     }
 
@@ -85,7 +85,7 @@ impl Batch {
         let decoded = block.decode()?;
         let stream = block.stream();
         let next = self.cursor.last(&stream) + 1;
-        let row = BlockRow::of(block, next.max(block.first_sequence()));
+        let row = BlockRow::new(block, next.max(block.first_sequence()));
         for click in decoded.clicks().skip(row.repeated()) {
             let classification = self.classifier.classify(&click);
             if self.kept.has(frame, click.head.unix_ms) {

@@ -195,7 +195,7 @@ fn holds(archive: &Archive, last: &BlockRow) -> Result<bool, ArchiveError> {
     let Ok(block) = Block::parse(frame.payload) else { return Ok(false) };
     let there = BlockRow {
         archive_sequence: last.archive_sequence,
-        ..BlockRow::of(&block, last.counted_from)
+        ..BlockRow::new(&block, last.counted_from)
     };
     Ok(there == *last)
 }

@@ -12,7 +12,7 @@ use crate::conversions::change::{self, Decision};
 use crate::daemon_client::fake_daemon::{FakeDaemon, KEY, STREAM, Sample, block};
 use crate::store::conversions::tests::sample;
 use crate::store::conversions::{self as conversions_of, Conversion, ConversionId, Status};
-use crate::store::rollups::{self, Dimension, Family, Measures, Question, SLOT_MS};
+use crate::store::rollups::{self, Dimension, Measures, Question, SLOT_MS, ValueDimension};
 
 /// 2026-06-15 12:00:00 UTC.
 const NOON_MS: u64 = 1_781_524_800_000;
@@ -57,12 +57,12 @@ impl Admin {
             slots: 0..u64::MAX >> 1,
             by: vec![],
             spans: vec![],
-            family: Family::Base,
+            value_dimension: ValueDimension::Base,
             filters: vec![],
         };
         let ask = move |connection: &crate::store::ReadTx<'_>| {
             let mut sum = Measures::default();
-            rollups::ask(connection, &question, |_, _, _, _, counts| sum += *counts)?;
+            rollups::query(connection, &question, |_, _, _, _, counts| sum += *counts)?;
             Ok::<_, StoreError>(sum)
         };
         self.store().read(ask).await.unwrap()
@@ -243,19 +243,21 @@ async fn each_click_is_of_one_class() {
     assert_eq!(counts.total(), 2);
 }
 
-/// All that is counted: by quarter hour, all ids and every family.
+/// All that is counted: by quarter hour, all ids and every value_dimension.
 async fn everything(store: &Store) -> BTreeMap<(u64, Vec<u32>, String), Measures> {
     let ask = move |connection: &crate::store::ReadTx<'_>| {
         let mut all = BTreeMap::new();
-        for (at, family) in (1..).zip(std::iter::once(Family::Base).chain(Family::VALUED)) {
+        for (at, value_dimension) in
+            (1..).zip(std::iter::once(ValueDimension::Base).chain(ValueDimension::VALUED))
+        {
             let question = Question {
                 slots: 0..u64::MAX >> 1,
                 by: vec![Dimension::Code, Dimension::Affiliate],
                 spans: (NOON_MS / SLOT_MS..NOON_MS / SLOT_MS + 400).collect(),
-                family,
+                value_dimension,
                 filters: vec![],
             };
-            rollups::ask(connection, &question, |slot, ids, value, _, measures| {
+            rollups::query(connection, &question, |slot, ids, value, _, measures| {
                 let key = (slot, ids.to_vec(), format!("{at} {value}"));
                 *all.entry(key).or_default() += *measures;
             })?;

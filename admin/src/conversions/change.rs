@@ -16,7 +16,7 @@ use crate::attribution::rank::{self, ExistingConversion};
 use crate::attribution::status::Status;
 use crate::catalog::Money;
 use crate::edit::EditError;
-use crate::store::audit::{Entry, FieldChange, record};
+use crate::store::audit::{AuditEntry, FieldChange, record};
 use crate::store::conversions::{self, Action, Conversion, ConversionId, ConversionRow};
 use crate::store::{StoreError, WriteTx};
 
@@ -88,7 +88,7 @@ fn decide(
     after.conversion.status = decision.status();
     conversions::update(tx, &after)?;
     let changes = status_changes(&before.conversion, &after.conversion);
-    conversions::tell(tx, after.number, Action::Status, None, &changes)?;
+    conversions::record_history(tx, after.number, Action::Status, None, &changes)?;
     counts.add(Some(&before.conversion), &after.conversion);
     if decision == Decision::Approved {
         // A refused conversion left them waiting when it was created.
@@ -238,7 +238,7 @@ pub fn adjust(
         return Ok(after);
     }
     conversions::update(tx, &after)?;
-    conversions::tell(tx, after.number, Action::Adjusted, None, &changes)?;
+    conversions::record_history(tx, after.number, Action::Adjusted, None, &changes)?;
     let mut counts = Counts::default();
     counts.add(Some(&before.conversion), &after.conversion);
     counts.write(tx)?;
@@ -287,6 +287,6 @@ fn audit_one(
     let (first_id, last_id) = (row.number, row.number);
     record(
         tx,
-        &Entry { object: OBJECT, action: "adjusted", objects: 1, first_id, last_id, changes },
+        &AuditEntry { object: OBJECT, action: "adjusted", objects: 1, first_id, last_id, changes },
     )
 }

@@ -2,7 +2,7 @@
 
 use crate::catalog::Money;
 use crate::store::conversions::{self, Conversion, Filters, Status};
-use crate::store::rollups::{self, ConversionCount, Family, Measures};
+use crate::store::rollups::{self, ConversionCount, Measures, ValueDimension};
 use crate::store::{Store, StoreError, WriteTx};
 
 /// The measures of a transaction, written once at its end: many rows cost little more than one.
@@ -40,7 +40,7 @@ pub async fn recount(store: &Store) -> Result<u64, StoreError> {
 }
 
 fn count_all(tx: &WriteTx<'_>) -> Result<u64, StoreError> {
-    rollups::forget_conversions(tx)?;
+    rollups::delete_conversions(tx)?;
     let (mut counted, mut outcome, mut chunk) = (0, Ok(()), Vec::with_capacity(CHUNK));
     conversions::each(tx, &Filters::default(), |row| {
         counted += 1;
@@ -81,15 +81,15 @@ fn measures_by_currency(conversion: &Conversion) -> [(String, Measures); 2] {
     [(conversion.currency.clone(), measures(conversion)), (conversion.sale_currency.clone(), sale)]
 }
 
-fn values(conversion: &Conversion) -> Vec<(Family, String)> {
+fn values(conversion: &Conversion) -> Vec<(ValueDimension, String)> {
     let values = [
-        (Family::Sub(1), &conversion.sub1),
-        (Family::Sub(2), &conversion.sub2),
-        (Family::Sub(3), &conversion.sub3),
-        (Family::Sub(4), &conversion.sub4),
-        (Family::Sub(5), &conversion.sub5),
-        (Family::DeviceType, &conversion.device_type),
-        (Family::Country, &conversion.country),
+        (ValueDimension::Sub(1), &conversion.sub1),
+        (ValueDimension::Sub(2), &conversion.sub2),
+        (ValueDimension::Sub(3), &conversion.sub3),
+        (ValueDimension::Sub(4), &conversion.sub4),
+        (ValueDimension::Sub(5), &conversion.sub5),
+        (ValueDimension::DeviceType, &conversion.device_type),
+        (ValueDimension::Country, &conversion.country),
     ];
     let present = values.into_iter().filter(|(_, value)| !value.is_empty());
     present.map(|(family, value)| (family, value.clone())).collect()

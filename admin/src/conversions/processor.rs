@@ -160,7 +160,7 @@ impl PostbackProcessor {
         let clicks = Arc::new(self.look_up(&batch.received).await?);
         let batch = Arc::new(batch);
         let decisions = match self.commit(&batch, 0..batch.received.len(), &clicks).await {
-            Err(StoreError::BrokenOff) => self.commit_one_by_one(&batch, &clicks).await?,
+            Err(StoreError::Aborted) => self.commit_one_by_one(&batch, &clicks).await?,
             done => done?,
         };
         self.count_batch(&batch);
@@ -215,7 +215,7 @@ impl PostbackProcessor {
         let mut all = Decisions::default();
         for at in 0..batch.received.len() {
             match self.commit(batch, at..at + 1, clicks).await {
-                Err(StoreError::BrokenOff) => {
+                Err(StoreError::Aborted) => {
                     let batch = Arc::clone(batch);
                     self.store.write(move |tx| batch.store_undecided(tx, at)).await?;
                 }

@@ -30,7 +30,7 @@ pub(super) fn take_back_from(
     (now.payout, now.revenue) = (refund.after.payable.payout, refund.after.payable.revenue);
     conversions::update(tx, &order)?;
     let changes = amount_changes(&before, &order.conversion);
-    conversions::tell(tx, order.number, Action::Refund, Some(postback), &changes)?;
+    conversions::record_history(tx, order.number, Action::Refund, Some(postback), &changes)?;
     counts.add(Some(&before), &order.conversion);
     Ok((order, refund.is_beyond))
 }
@@ -86,7 +86,7 @@ pub(super) fn set_status(
     refund.conversion.error_code = error.map_or(0, ErrorCode::number);
     conversions::update(tx, &refund)?;
     let changes = status_changes(&before, &refund.conversion);
-    conversions::tell(tx, refund.number, Action::Status, None, &changes)?;
+    conversions::record_history(tx, refund.number, Action::Status, None, &changes)?;
     counts.add(Some(&before), &refund.conversion);
     Ok(refund)
 }

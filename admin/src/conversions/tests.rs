@@ -25,7 +25,7 @@ use crate::store::conversions::{
     self, Action, Conversion, ConversionId, ConversionRow, Filters, HistoryEntry, Page, Status,
 };
 use crate::store::postbacks::{self, Outcome, VerdictWord, waiting};
-use crate::store::rollups::{self, Family, Measures, Question};
+use crate::store::rollups::{self, Measures, Question, ValueDimension};
 use crate::store::{ReadTx, Store, StoreError, WriteTx, meta};
 
 /// 2026-06-15 12:00:00 UTC.
@@ -273,11 +273,11 @@ impl Network {
                 slots: 0..u64::MAX >> 1,
                 by: vec![],
                 spans: vec![],
-                family: Family::Base,
+                value_dimension: ValueDimension::Base,
                 filters: vec![],
             };
             let mut sum = Measures::default();
-            rollups::ask(connection, &question, |_, _, _, _, counts| sum += *counts)?;
+            rollups::query(connection, &question, |_, _, _, _, counts| sum += *counts)?;
             Ok(sum)
         })
         .await

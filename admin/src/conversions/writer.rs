@@ -178,7 +178,7 @@ impl<'t, 'c> ConversionWriter<'t, 'c> {
         let disclose = || disclosure::disclose(verdict, fields, &evidence, guarded);
         // A bug here must not block the postbacks behind this one, and must disclose nothing.
         let disclosed = catch_unwind(AssertUnwindSafe(disclose));
-        self.decisions.verdicts.push(disclosed.map_err(|_panic| StoreError::BrokenOff)?);
+        self.decisions.verdicts.push(disclosed.map_err(|_panic| StoreError::Aborted)?);
         Ok(())
     }
 
@@ -352,7 +352,13 @@ impl<'t, 'c> ConversionWriter<'t, 'c> {
         conversions::update(self.tx, &held)?;
         let changes = status_changes(&before, &held.conversion);
         if !changes.is_empty() {
-            conversions::tell(self.tx, held.number, Action::Status, Some(row.id), &changes)?;
+            conversions::record_history(
+                self.tx,
+                held.number,
+                Action::Status,
+                Some(row.id),
+                &changes,
+            )?;
         }
         self.counts.add(Some(&before), &held.conversion);
         Ok(())
@@ -370,7 +376,8 @@ impl<'t, 'c> ConversionWriter<'t, 'c> {
         }
         let since = incoming.row.received_ms.saturating_sub(DUPLICATE_WINDOW_MS);
         let content_hash = &incoming.fields.content_hash;
-        if let Some(duplicate) = conversions::twin(self.tx, content_hash, since)? {
+        if let Some(duplicate) = conversions::find_possible_duplicate(self.tx, content_hash, since)?
+        {
             let detail = format_args!("{} said the same", duplicate.conversion.id);
             proposed.hold(ErrorCode::PossibleDuplicate, detail);
         }
@@ -406,7 +413,13 @@ impl<'t, 'c> ConversionWriter<'t, 'c> {
     ) -> Result<ConversionRow, StoreError> {
         let inserted = conversions::insert(self.tx, conversion)?;
         let changes = [field_change("status", json!(null), json!(conversion.status))];
-        conversions::tell(self.tx, inserted.number, Action::Created, Some(row.id), &changes)?;
+        conversions::record_history(
+            self.tx,
+            inserted.number,
+            Action::Created,
+            Some(row.id),
+            &changes,
+        )?;
         self.counts.add(None, conversion);
         Ok(inserted)
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::store::audit::{Entry, FieldChange, record};
+use crate::store::audit::{AuditEntry, FieldChange, record};
 use crate::store::coupon_codes::{self, Written};
 use crate::store::meta::Sequence;
 use crate::store::{StoreError, WriteTx};
@@ -65,7 +65,10 @@ pub(crate) fn record_codes(
         return Ok(());
     };
     let changes = changes(&Map::new(), after);
-    record(tx, &Entry { object: "coupon_code", action, objects: count, first_id, last_id, changes })
+    record(
+        tx,
+        &AuditEntry { object: "coupon_code", action, objects: count, first_id, last_id, changes },
+    )
 }
 
 /// Records an action on many objects.
@@ -83,7 +86,7 @@ pub(crate) fn record_many(
     }
     let Some((objects, first_id, last_id)) = range else { return Ok(()) };
     let changes = changes(&Map::new(), after);
-    record(tx, &Entry { object, action, objects, first_id, last_id, changes })
+    record(tx, &AuditEntry { object, action, objects, first_id, last_id, changes })
 }
 
 /// Records an action on many objects with a known lowest and highest id.
@@ -96,7 +99,7 @@ pub(crate) fn record_range(
     after: &Map<String, Value>,
 ) -> Result<(), StoreError> {
     let changes = changes(&Map::new(), after);
-    record(tx, &Entry { object, action, objects, first_id, last_id, changes })
+    record(tx, &AuditEntry { object, action, objects, first_id, last_id, changes })
 }
 
 fn one(
@@ -106,7 +109,7 @@ fn one(
     id: u32,
     changes: Vec<FieldChange>,
 ) -> Result<(), StoreError> {
-    record(tx, &Entry { object, action, objects: 1, first_id: id, last_id: id, changes })
+    record(tx, &AuditEntry { object, action, objects: 1, first_id: id, last_id: id, changes })
 }
 
 fn fields<T: Serialize>(object: &T) -> Map<String, Value> {

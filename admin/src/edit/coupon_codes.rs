@@ -47,7 +47,7 @@ const READ_ONLY_FIELDS: &[&str] = &[
 /// When a rule is violated.
 pub fn create(tx: &WriteTx<'_>, edit: CouponCodeEdit) -> Result<Saved<CodeRow>, EditError> {
     let Saved { mut now, sequence } = create_all(tx, vec![edit], "")?;
-    let row = now.pop().ok_or(StoreError::BrokenOff)?;
+    let row = now.pop().ok_or(StoreError::Aborted)?;
     audit::record_created(tx, OBJECT, row.stored.id, &row.stored.object)?;
     Ok(Saved { now: row, sequence })
 }
@@ -157,7 +157,7 @@ pub fn restore(
     id: u32,
     allow_reissue: bool,
 ) -> Result<Saved<CodeRow>, EditError> {
-    let found = coupon_codes::find_ever(tx, id)?;
+    let found = coupon_codes::find_including_deleted(tx, id)?;
     let stored = found.ok_or(EditError::NotFound { what: NAME, id })?.stored;
     check_restorable(tx, NAME, id, stored.times)?;
     let refused = |error| not_restorable(NAME, id, error);

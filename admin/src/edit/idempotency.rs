@@ -5,7 +5,7 @@
 
 use super::EditError;
 use crate::store::WriteTx;
-use crate::store::idempotency::{self, Kept, MAX_PER_KEY};
+use crate::store::idempotency::{self, MAX_PER_KEY, StoredResponse};
 use crate::store::meta::Sequence;
 use crate::store::origin::Actor;
 
@@ -41,7 +41,7 @@ pub fn idempotent<E: From<EditError>>(
         return repeated(kept, fingerprint).map_err(E::from);
     }
     let answered = create()?;
-    let kept = Kept {
+    let kept = StoredResponse {
         fingerprint,
         body: answered.body_to_store.clone().unwrap_or_else(|| answered.body.clone()),
         etag: answered.etag.clone(),
@@ -51,7 +51,7 @@ pub fn idempotent<E: From<EditError>>(
     Ok(answered)
 }
 
-fn find(tx: &WriteTx<'_>, caller: u32, key: &str) -> Result<Option<Kept>, EditError> {
+fn find(tx: &WriteTx<'_>, caller: u32, key: &str) -> Result<Option<StoredResponse>, EditError> {
     idempotency::expire(tx)?;
     let found = idempotency::find(tx, caller, key)?;
     if found.is_none() {
@@ -63,10 +63,10 @@ fn find(tx: &WriteTx<'_>, caller: u32, key: &str) -> Result<Option<Kept>, EditEr
     Ok(found)
 }
 
-fn repeated(kept: Kept, fingerprint: [u8; 32]) -> Result<CreationAnswer, EditError> {
+fn repeated(kept: StoredResponse, fingerprint: [u8; 32]) -> Result<CreationAnswer, EditError> {
     if kept.fingerprint != fingerprint {
         return Err(EditError::NotARepetition);
     }
-    let Kept { body, etag, sequence, .. } = kept;
+    let StoredResponse { body, etag, sequence, .. } = kept;
     Ok(CreationAnswer { body, body_to_store: None, etag, sequence, is_repetition: true })
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::wrong_row::WrongRow;
 use super::{put, validate_rows};
 use crate::catalog::{BulkRow, COLUMNS, Cells, FieldError, folded_code};
-use crate::store::staging::judge::Scope;
+use crate::store::staging::cross_row_checks::Scope;
 use crate::store::staging::{self, Intent, ShownRow};
 use crate::store::{StagingTx, StoreError};
 
@@ -90,8 +90,8 @@ fn replace(
         Ok(_) => Err(wrong(Vec::new())),
         Err(own) => Err(wrong(own)),
     };
-    staging::forget_faults(connection, row.number)?;
+    staging::delete_faults(connection, row.number)?;
     put(connection, row.number, row.line, &read)?;
     validate_rows(connection, intent, Scope::Codes(&codes))?;
-    staging::find(connection, row.number)?.ok_or(StoreError::BrokenOff)
+    staging::find(connection, row.number)?.ok_or(StoreError::Aborted)
 }

@@ -36,7 +36,7 @@ fn how(intent: Intent) -> Commit {
     Commit {
         intent,
         skip_invalid: false,
-        origin: Origin::of(Actor::CommandLine),
+        origin: Origin::new(Actor::CommandLine),
         source: ImportSource::File("codes.csv".into()),
         // Without a reserve.
         disk: Disk::new(Path::new("/"), 0),
@@ -420,7 +420,7 @@ fn what_changed_since_a_file_was_judged_is_judged_again() {
     judged(&mut connection, intent);
     assert_eq!(wrong(&faults(&connection)), [2, 3, 4]);
     for (edit, expected) in edits {
-        let seen = staging::judge::seen(&connection.begin_read().unwrap()).unwrap();
+        let seen = staging::cross_row_checks::seen(&connection.begin_read().unwrap()).unwrap();
         assert!(!rejudged(&mut connection, intent, &seen), "nothing changed");
         let tx = store.begin_write().unwrap();
         edit(&tx).unwrap();
@@ -447,7 +447,7 @@ fn rows_that_bear_the_judgement_of_this_store_are_not_judged_again() {
         let mut connection = connect_writer(dir.path()).unwrap();
         staging::attach(&connection, None).unwrap();
         load(&mut connection, file.as_bytes(), intent, &mut |_| {}).unwrap();
-        let seen = staging::judge::seen(&connection.begin_read().unwrap()).unwrap();
+        let seen = staging::cross_row_checks::seen(&connection.begin_read().unwrap()).unwrap();
         judged(&mut connection, intent);
 
         let marked = |connection: &mut DedicatedConnection| {
@@ -462,14 +462,14 @@ fn rows_that_bear_the_judgement_of_this_store_are_not_judged_again() {
         assert!(matches!(refused, Err(ImportError::Refused(_))), "{refused:?}");
 
         let tx = connection.begin_staging().unwrap();
-        staging::forget_faults(&tx, 1).unwrap();
+        staging::delete_faults(&tx, 1).unwrap();
         tx.commit().unwrap();
         let stopped = Commit { validated: judged(), ..how(intent) };
         let stopped = commit(&mut connection, stopped, |_, outcome| {
             assert_eq!(outcome.created + outcome.updated, 1);
-            Err(StoreError::BrokenOff)
+            Err(StoreError::Aborted)
         });
-        assert!(matches!(stopped, Err(ImportError::Store(StoreError::BrokenOff))), "{stopped:?}");
+        assert!(matches!(stopped, Err(ImportError::Store(StoreError::Aborted))), "{stopped:?}");
 
         marked(&mut connection);
         store

@@ -3,7 +3,7 @@
 
 use crate::catalog::BulkMode;
 use crate::edit::coupon_codes::{owned_message, reissue_message};
-use crate::store::staging::judge::{self as checks, Scope};
+use crate::store::staging::cross_row_checks::{self as checks, Scope};
 use crate::store::staging::{FaultKind, Intent, add_fault};
 use crate::store::{StagingTx, StoreError};
 
@@ -14,7 +14,7 @@ pub fn validate_rows(
     scope: Scope<'_>,
 ) -> Result<(), StoreError> {
     checks::fill(connection, intent.mode, scope)?;
-    checks::forget(connection, scope)?;
+    checks::delete_faults(connection, scope)?;
     let note = |number: u32, column: &str, reason: &str| {
         add_fault(connection, number, FaultKind::Judged, column, reason)
     };
@@ -54,7 +54,7 @@ fn check_owners(connection: &StagingTx<'_>, note: Note<'_>) -> Result<(), StoreE
     checks::each_owned_by_another(connection, |claim| {
         note(claim.id, "affiliate_id", &owned_message(&claim))
     })?;
-    checks::each_rival(connection, |rival| {
+    checks::each_owner_conflict(connection, |rival| {
         let reason = format!(
             "the code {} belongs to partner {} in row {}; all rows of a code belong to one partner",
             rival.code, rival.partner_id, rival.other
@@ -68,7 +68,7 @@ fn check_updates(
     scope: Scope<'_>,
     note: Note<'_>,
 ) -> Result<(), StoreError> {
-    checks::each_unplaced(connection, scope, |row| {
+    checks::each_unmatched(connection, scope, |row| {
         let code = row.code;
         let (column, reason) = match (row.code_id, row.ids) {
             (_, None) => ("coupon_code", format!("there is no coupon code {code}")),
@@ -93,7 +93,7 @@ fn check_updates(
     checks::each_other_kind(connection, |number| {
         note(number, "conversion_only", "cannot be changed by a file; edit the coupon code")
     })?;
-    checks::each_shaken(connection, |(number, other)| {
+    checks::each_affected(connection, |(number, other)| {
         let reason = format!("row {other} has the same code and is wrong; mend or remove it first");
         note(number, "coupon_code", &reason)
     })

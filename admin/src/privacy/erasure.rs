@@ -136,8 +136,9 @@ async fn file(worker: &PrivacyWorker, id: u32) -> Result<(), PrivacyError> {
     let blanked = job.found.postbacks.unwrap_or(0) + job.found.conversions.unwrap_or(0);
     let is_rewritten = !job.dry_run && blanked > 0;
     let dir = worker.store.dir().to_owned();
-    let work = tokio::task::spawn_blocking(move || store::overwrite_free_space(&dir, is_rewritten));
-    work.await.map_err(|_panicked| StoreError::BrokenOff)??;
+    let work =
+        tokio::task::spawn_blocking(move || store::vacuum_and_truncate_wal(&dir, is_rewritten));
+    work.await.map_err(|_panicked| StoreError::Aborted)??;
     tracing::info!(erasure = id, "erased what was asked for");
     Ok(worker.store.write(move |tx| jobs::finish(tx, &job)).await?)
 }

@@ -64,8 +64,8 @@ pub(super) async fn pass(
 /// What was overwritten in the store's file still stands among the last writes beside it.
 async fn overwrite_wal(worker: &PrivacyWorker) -> Result<(), PrivacyError> {
     let dir = worker.store.dir().to_owned();
-    let work = tokio::task::spawn_blocking(move || store::overwrite_free_space(&dir, false));
-    match work.await.map_err(|_panicked| StoreError::BrokenOff)? {
+    let work = tokio::task::spawn_blocking(move || store::vacuum_and_truncate_wal(&dir, false));
+    match work.await.map_err(|_panicked| StoreError::Aborted)? {
         // Somebody reads an older state; the writes that follow will come to it.
         Err(StoreError::Busy) => Ok(()),
         done => Ok(done?),
@@ -200,7 +200,7 @@ async fn record_removal(
     let changes =
         vec![audit::FieldChange { field: "older_than".into(), before: Value::Null, after: before }];
     let record = move |tx: &WriteTx<'_>| {
-        let entry = audit::Entry { object, action, objects, first_id: 0, last_id: 0, changes };
+        let entry = audit::AuditEntry { object, action, objects, first_id: 0, last_id: 0, changes };
         audit::record(tx, &entry)
     };
     worker.store.write(record).await

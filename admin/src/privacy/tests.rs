@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::archive;
 use crate::click_ingest;
-use crate::store::rollups::{self, Dimension, Family, Measures, Question};
+use crate::store::rollups::{self, Dimension, Measures, Question, ValueDimension};
 use crate::store::{self, ReadTx, blocks, click_archive};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -242,12 +242,12 @@ impl Admin {
             slots: 0..u64::MAX >> 1,
             by: vec![Dimension::Code, Dimension::Affiliate],
             spans: (0..400).map(|day| (NOON_MS / DAY_MS - 200 + day) * 96).collect(),
-            family: Family::Sub(1),
+            value_dimension: ValueDimension::Sub(1),
             filters: vec![],
         };
         let ask = move |connection: &ReadTx<'_>| {
             let mut all = Vec::new();
-            rollups::ask(connection, &question, |span, ids, value, _, measures| {
+            rollups::query(connection, &question, |span, ids, value, _, measures| {
                 all.push((span, ids.to_vec(), value.to_owned(), *measures));
             })?;
             Ok::<_, StoreError>(all)

@@ -88,7 +88,7 @@ impl Generations {
     /// Waits for the write in progress. A failed note is repeated with the next one.
     async fn wait(&mut self) {
         let Some(writing) = self.writing.take() else { return };
-        match writing.await.unwrap_or(Err(StoreError::BrokenOff)) {
+        match writing.await.unwrap_or(Err(StoreError::Aborted)) {
             Ok(reserved) => self.take(&reserved),
             Err(error) => {
                 tracing::debug!(%error, "generation not noted in the store");

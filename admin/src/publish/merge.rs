@@ -177,7 +177,7 @@ fn merge(
 ) -> Result<LevelInfo, PublishError> {
     let begun = Instant::now();
     let is_wanted = || is_wanted.load(Ordering::Relaxed);
-    let file = store.read_beside(|connection| {
+    let file = store.read_dedicated(|connection| {
         let lineage = meta::read(connection)?.lineage;
         content::write_level(connection, range, lineage, context, is_wanted)
     })?;

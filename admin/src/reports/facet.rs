@@ -3,7 +3,7 @@
 use coupon_shared::click::Tag;
 
 use crate::classification::Device;
-use crate::store::rollups::{Dimension, Family};
+use crate::store::rollups::{Dimension, ValueDimension};
 use crate::store::rows::Vocabulary;
 
 /// A property of clicks and conversions.
@@ -122,15 +122,15 @@ impl Facet {
 
     /// The closed set of words, where values are words that no report reads otherwise.
     pub(super) fn vocabulary(self) -> Option<Vocabulary> {
-        (self == Facet::DeviceType).then(Vocabulary::of::<Device>)
+        (self == Facet::DeviceType).then(Vocabulary::from_word_set::<Device>)
     }
 
     /// The rollup family that counts by this facet. A report can use one family at a time.
-    pub(super) fn family(self) -> Option<Family> {
+    pub(super) fn family(self) -> Option<ValueDimension> {
         match self {
-            Facet::Sub(number) => Some(Family::Sub(number)),
-            Facet::DeviceType => Some(Family::DeviceType),
-            Facet::Country => Some(Family::Country),
+            Facet::Sub(number) => Some(ValueDimension::Sub(number)),
+            Facet::DeviceType => Some(ValueDimension::DeviceType),
+            Facet::Country => Some(ValueDimension::Country),
             _ => None,
         }
     }

@@ -6,11 +6,11 @@ use rusqlite::Row;
 use rusqlite::types::{Type, Value};
 use serde::Serialize;
 
-use super::rows::{Compared, DELETED, FIRST, Filterable, Kept, Vocabulary, word};
+use super::rows::{Compared, DELETED, Entity, FIRST, Filterable, Vocabulary, word};
 use super::{ReadTx, StoreError};
 use crate::catalog::{AccountStatus, Advertiser};
 
-impl Kept for Advertiser {
+impl Entity for Advertiser {
     const TABLE: &'static str = "advertiser";
     const SELECT: &'static str = "name, account_status, attribution_priority, attribution_method, \
                                   verification_token, ip_allow_list, signing_key";
@@ -21,7 +21,7 @@ impl Kept for Advertiser {
         Filterable {
             field: "account_status",
             column: "account_status",
-            kind: Compared::Word(Vocabulary::of::<AccountStatus>()),
+            kind: Compared::Word(Vocabulary::from_word_set::<AccountStatus>()),
         },
         Filterable { field: "time_created", column: "time_created", kind: Compared::Time },
         Filterable { field: "time_saved", column: "time_saved", kind: Compared::Time },

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use rusqlite::Row;
 use rusqlite::types::Value;
 
-use super::rows::{Compared, DELETED, FIRST, Filterable, Kept, Vocabulary, word};
+use super::rows::{Compared, DELETED, Entity, FIRST, Filterable, Vocabulary, word};
 use super::{ReadTx, StoreError, WriteTx};
 use crate::catalog::{AccountStatus, Affiliate, PartnerVisibility};
 
-impl Kept for Affiliate {
+impl Entity for Affiliate {
     const TABLE: &'static str = "affiliate";
     const SELECT: &'static str = "name, account_status, internal_notes";
     const FILTERS: &'static [Filterable] = &[
@@ -19,7 +19,7 @@ impl Kept for Affiliate {
         Filterable {
             field: "account_status",
             column: "account_status",
-            kind: Compared::Word(Vocabulary::of::<AccountStatus>()),
+            kind: Compared::Word(Vocabulary::from_word_set::<AccountStatus>()),
         },
         Filterable { field: "time_created", column: "time_created", kind: Compared::Time },
         Filterable { field: "time_saved", column: "time_saved", kind: Compared::Time },

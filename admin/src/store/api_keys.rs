@@ -11,7 +11,11 @@ use crate::catalog::{Caller, Role};
 /// What lists of keys can be filtered by.
 pub const FILTERS: &[Filterable] = &[
     Filterable { field: "network_api_key_id", column: "id", kind: Compared::Number },
-    Filterable { field: "role", column: "role", kind: Compared::Word(Vocabulary::of::<Role>()) },
+    Filterable {
+        field: "role",
+        column: "role",
+        kind: Compared::Word(Vocabulary::from_word_set::<Role>()),
+    },
     Filterable {
         field: "network_affiliate_id",
         column: "affiliate_id",

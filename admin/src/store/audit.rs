@@ -18,19 +18,19 @@ pub const FILTERS: &[Filterable] = &[
     Filterable {
         field: "actor",
         column: "actor",
-        kind: Compared::Word(Vocabulary::of::<AuditActors>()),
+        kind: Compared::Word(Vocabulary::from_word_set::<AuditActors>()),
     },
     Filterable { field: "network_api_key_id", column: "api_key_id", kind: Compared::OptionalId },
     Filterable { field: "request_id", column: "request_id", kind: Compared::Text },
     Filterable {
         field: "object",
         column: "object",
-        kind: Compared::Word(Vocabulary::of::<AuditObjects>()),
+        kind: Compared::Word(Vocabulary::from_word_set::<AuditObjects>()),
     },
     Filterable {
         field: "action",
         column: "action",
-        kind: Compared::Word(Vocabulary::of::<AuditActions>()),
+        kind: Compared::Word(Vocabulary::from_word_set::<AuditActions>()),
     },
     Filterable { field: "first_id", column: "first_id", kind: Compared::Number },
     Filterable { field: "last_id", column: "last_id", kind: Compared::Number },
@@ -91,7 +91,7 @@ pub struct FieldChange {
 
 /// What is recorded, beside who and when.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Entry<'a> {
+pub struct AuditEntry<'a> {
     /// What kind of object.
     pub object: &'a str,
     /// What was done.
@@ -140,7 +140,7 @@ pub struct Recorded {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn record(tx: &WriteTx<'_>, entry: &Entry<'_>) -> Result<(), StoreError> {
+pub fn record(tx: &WriteTx<'_>, entry: &AuditEntry<'_>) -> Result<(), StoreError> {
     debug_assert!(
         AuditObjects::canonical(entry.object).is_ok(),
         "{} is not in its set",

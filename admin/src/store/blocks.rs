@@ -33,7 +33,7 @@ pub struct BlockRow {
 impl BlockRow {
     /// Of a block whose place in the archive is not known yet.
     #[must_use]
-    pub fn of(block: &Block<'_>, counted_from: u64) -> BlockRow {
+    pub fn new(block: &Block<'_>, counted_from: u64) -> BlockRow {
         BlockRow {
             archive_sequence: 0,
             stream: block.stream(),

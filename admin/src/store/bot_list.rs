@@ -156,7 +156,7 @@ pub fn progress(connection: &ReadTx<'_>) -> Result<Progress, StoreError> {
 /// # Errors
 /// When SQLite fails.
 pub fn start_classifying(tx: &WriteTx<'_>) -> Result<(), StoreError> {
-    rollups::forget_judged_again(tx)?;
+    rollups::delete_judged_again(tx)?;
     let sql = "UPDATE bot_list SET next_frame = 0, judging = iif(rules = ?2, \
                nullif(ifnull(wanted, ?1), in_force), ifnull(wanted, ?1))";
     tx.execute(sql, (built_in_text(), RULES_VERSION))?;
@@ -190,7 +190,7 @@ pub fn put_in_force(tx: &WriteTx<'_>) -> Result<(), StoreError> {
 /// # Errors
 /// When SQLite fails.
 pub(super) fn put_in_force_for_rebuild(tx: &WriteTx<'_>, from_slot: u64) -> Result<(), StoreError> {
-    rollups::forget_judged_again(tx)?;
+    rollups::delete_judged_again(tx)?;
     let sql = "UPDATE bot_list SET judging = NULL, next_frame = 0, turned_through = 0, \
                in_force_from_slot = iif(in_force = ifnull(wanted, ?1) AND rules = ?3, \
                in_force_from_slot, ?2), in_force = ifnull(wanted, ?1), rules = ?3";

@@ -25,19 +25,19 @@ pub struct ArchiveState {
     /// The latest click that is no longer as it was recorded.
     pub changed_through_ms: u64,
     /// What the last rebuild kept.
-    pub kept: Kept,
+    pub kept: RetainedRange,
 }
 
 /// Clicks that the last rebuild found counted and left so.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct RetainedRange {
     /// Those before this quarter hour, which begins a day …
     pub before_slot: u64,
     /// … in earlier frames.
     pub before_frame: u64,
 }
 
-impl Kept {
+impl RetainedRange {
     /// Whether a click of this time, in this frame, is counted already.
     #[must_use]
     pub fn has(&self, frame: u64, unix_ms: u64) -> bool {
@@ -58,7 +58,7 @@ pub fn state(connection: &ReadTx<'_>) -> Result<ArchiveState, StoreError> {
             removed_through_ms: row.get(1)?,
             truncated_before: row.get(2)?,
             changed_through_ms: row.get(3)?,
-            kept: Kept { before_slot: row.get(4)?, before_frame: row.get(5)? },
+            kept: RetainedRange { before_slot: row.get(4)?, before_frame: row.get(5)? },
         })
     };
     Ok(connection.prepare_cached(sql)?.query_row([], read)?)
@@ -177,7 +177,7 @@ pub fn begin_rebuild(tx: &WriteTx<'_>) -> Result<(), StoreError> {
         // Of the one before, which was broken off: more than it kept is not counted now.
         state.kept
     } else {
-        Kept { before_slot: first_as_recorded(tx)?, before_frame: counted }
+        RetainedRange { before_slot: first_as_recorded(tx)?, before_frame: counted }
     };
     tx.execute(
         "UPDATE click_archive SET kept_before_slot = ?1, kept_before_frame = ?2",
@@ -187,7 +187,7 @@ pub fn begin_rebuild(tx: &WriteTx<'_>) -> Result<(), StoreError> {
         "DELETE FROM click_block; DELETE FROM click_stream WHERE removed_through = 0;
          UPDATE click_stream SET last_sequence = removed_through, missing = removed_missing;",
     )?;
-    rollups::forget_clicks(tx, kept.before_slot)?;
+    rollups::delete_clicks(tx, kept.before_slot)?;
     bot_list::put_in_force_for_rebuild(tx, kept.before_slot)
 }
 

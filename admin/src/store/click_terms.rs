@@ -191,7 +191,7 @@ const KEPT: &str = "session_definition, session_duration, payout_type, revenue_t
                     click_revenue, currency";
 
 impl TermsRow {
-    fn of(offer: &Offer, network_currency: &str) -> TermsRow {
+    fn new(offer: &Offer, network_currency: &str) -> TermsRow {
         let entry = offer.payout_revenue.iter().find(|entry| entry.is_default);
         let (click_payout, click_revenue) = entry.map_or((0, 0), amounts_per_click);
         let currency = Some(offer.currency_id.as_str()).filter(|currency| !currency.is_empty());
@@ -259,7 +259,7 @@ impl TermsRow {
 /// # Errors
 /// When SQLite fails.
 pub fn record(tx: &WriteTx<'_>, id: u32, offer: &Offer) -> Result<(), StoreError> {
-    let kept = TermsRow::of(offer, &settings::read(tx)?.settings.currency);
+    let kept = TermsRow::new(offer, &settings::read(tx)?.settings.currency);
     let last =
         format!("SELECT {KEPT} FROM offer_terms WHERE offer_id = ?1 ORDER BY id DESC LIMIT 1");
     let last = tx.prepare_cached(&last)?.query_row([id], TermsRow::read).optional()?;
@@ -293,8 +293,8 @@ pub(super) fn backfill(connection: &ReadTx<'_>) -> Result<(), StoreError> {
     let mut missing = connection.prepare(sql)?;
     let missing = missing.query_map([], |row| row.get(0))?.collect::<Result<Vec<u32>, _>>()?;
     for id in missing {
-        let Some(offer) = rows::find_ever::<Offer>(connection, id)? else { continue };
-        let kept = TermsRow::of(&offer.object, &settings::read(connection)?.settings.currency);
+        let Some(offer) = rows::find_including_deleted::<Offer>(connection, id)? else { continue };
+        let kept = TermsRow::new(&offer.object, &settings::read(connection)?.settings.currency);
         let since_ms = last_edit_of_pay(connection, id, &offer.object)?;
         if since_ms > 0 {
             kept.unpaid().insert(connection, id, 0)?;

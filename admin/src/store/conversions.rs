@@ -422,7 +422,7 @@ pub fn update(tx: &WriteTx<'_>, row: &ConversionRow) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn tell(
+pub fn record_history(
     tx: &WriteTx<'_>,
     number: u32,
     action: Action,
@@ -466,9 +466,9 @@ const MOST: usize = 100;
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn twin(
+pub fn find_possible_duplicate(
     connection: &ReadTx<'_>,
-    likeness: &[u8; 32],
+    content_hash: &[u8; 32],
     from_ms: u64,
 ) -> Result<Option<ConversionRow>, StoreError> {
     let sql = format!(
@@ -476,7 +476,7 @@ pub fn twin(
          ORDER BY unix_ms DESC LIMIT 1",
         select()
     );
-    Ok(connection.prepare_cached(&sql)?.query_row((likeness, from_ms), read_row).optional()?)
+    Ok(connection.prepare_cached(&sql)?.query_row((content_hash, from_ms), read_row).optional()?)
 }
 
 #[cfg(test)]

@@ -114,7 +114,7 @@ pub fn adopt_restored(dir: &Path, copied_at: i64) -> Result<AdoptedStore, AdoptE
     // How old the copy is says nothing of this machine's clock.
     tx.execute("DELETE FROM removal_clock", [])?;
     let now = jiff::Timestamp::now().as_second();
-    record(&WriteTx::within(&tx, now, Origin::of(Actor::CommandLine)), copied_at)?;
+    record(&WriteTx::within(&tx, now, Origin::new(Actor::CommandLine)), copied_at)?;
     let taken_up = AdoptedStore {
         meta: meta::read(&ReadTx::within(&tx))?,
         last_frame: blocks::last(&ReadTx::within(&tx))?.map(|block| block.archive_sequence),
@@ -168,6 +168,6 @@ fn record(tx: &WriteTx<'_>, copied_at: i64) -> Result<(), StoreError> {
     let (object, action) = ("store", "restored");
     audit::record(
         tx,
-        &audit::Entry { object, action, objects: 1, first_id: 0, last_id: 0, changes },
+        &audit::AuditEntry { object, action, objects: 1, first_id: 0, last_id: 0, changes },
     )
 }

@@ -42,7 +42,7 @@ pub const LIST_FILTERS: &[Filterable] = &[
     Filterable {
         field: "coupon_status",
         column: "status",
-        kind: Compared::Word(Vocabulary::of::<CouponStatus>()),
+        kind: Compared::Word(Vocabulary::from_word_set::<CouponStatus>()),
     },
     Filterable { field: "start_date", column: "start_date", kind: Compared::Day },
     Filterable { field: "end_date", column: "end_date", kind: Compared::Day },
@@ -126,14 +126,17 @@ fn read(row: &Row<'_>) -> rusqlite::Result<CodeRow> {
 /// # Errors
 /// When SQLite fails.
 pub fn find(connection: &ReadTx<'_>, id: u32) -> Result<Option<CodeRow>, StoreError> {
-    Ok(find_ever(connection, id)?.filter(|row| row.stored.times.time_deleted == 0))
+    Ok(find_including_deleted(connection, id)?.filter(|row| row.stored.times.time_deleted == 0))
 }
 
 /// The code with this id, deleted or not.
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn find_ever(connection: &ReadTx<'_>, id: u32) -> Result<Option<CodeRow>, StoreError> {
+pub fn find_including_deleted(
+    connection: &ReadTx<'_>,
+    id: u32,
+) -> Result<Option<CodeRow>, StoreError> {
     let sql = format!("{SELECT} {FROM} WHERE c.id = ?1");
     Ok(connection.prepare_cached(&sql)?.query_row([id], read).optional()?)
 }
@@ -144,7 +147,10 @@ pub fn find_ever(connection: &ReadTx<'_>, id: u32) -> Result<Option<CodeRow>, St
 /// When SQLite fails.
 pub fn list(connection: &ReadTx<'_>, query: &Query) -> Result<Listed<CodeRow>, StoreError> {
     let Selected { ids, total_count } = list::select(connection, query)?;
-    let rows = ids.into_iter().map(|id| find_ever(connection, id)).filter_map(Result::transpose);
+    let rows = ids
+        .into_iter()
+        .map(|id| find_including_deleted(connection, id))
+        .filter_map(Result::transpose);
     Ok(Listed { rows: rows.collect::<Result<_, _>>()?, total_count })
 }
 
@@ -512,7 +518,7 @@ pub fn remember_owner(
 
 /// A row that a change wrote, and the partner that its code belongs to, or once belonged to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claim {
+pub struct OwnedCode {
     /// The row.
     pub id: u32,
     /// As typed there.
@@ -531,7 +537,7 @@ pub struct Claim {
 pub fn each_owned_by_another(
     connection: &ReadTx<'_>,
     sequence: Sequence,
-    each: impl FnMut(Claim) -> bool,
+    each: impl FnMut(OwnedCode) -> bool,
 ) -> Result<(), StoreError> {
     let sql = "SELECT n.id, n.code, w.affiliate_id, a.name FROM coupon_code n \
                JOIN coupon_code w ON w.id = (SELECT t.id FROM coupon_code t INDEXED BY coupon_code_published WHERE t.folded = n.folded \
@@ -539,7 +545,7 @@ pub fn each_owned_by_another(
                     ORDER BY t.change_seq = ?1, t.id LIMIT 1) \
                JOIN affiliate a ON a.id = w.affiliate_id \
                WHERE n.change_seq = ?1 AND n.time_deleted = 0";
-    each_claim(connection, sql, sequence, each)
+    each_owned(connection, sql, sequence, each)
 }
 
 /// Goes over the rows of this change whose code once belonged to another partner than it belongs to
@@ -552,7 +558,7 @@ pub fn each_owned_by_another(
 pub fn each_once_anothers(
     connection: &ReadTx<'_>,
     sequence: Sequence,
-    each: impl FnMut(Claim) -> bool,
+    each: impl FnMut(OwnedCode) -> bool,
 ) -> Result<(), StoreError> {
     let sql = "SELECT n.id, n.code, f.affiliate_id, a.name FROM coupon_code n \
                JOIN coupon_code_former_owner f ON f.folded = n.folded AND f.affiliate_id = \
@@ -564,19 +570,19 @@ pub fn each_once_anothers(
                WHERE n.change_seq = ?1 AND n.time_deleted = 0 \
                AND NOT EXISTS (SELECT 1 FROM coupon_code t INDEXED BY coupon_code_published WHERE t.folded = n.folded AND t.time_deleted = 0 \
                     AND (t.affiliate_id IS n.affiliate_id OR n.affiliate_id IS NULL) AND t.change_seq <> ?1)";
-    each_claim(connection, sql, sequence, each)
+    each_owned(connection, sql, sequence, each)
 }
 
-fn each_claim(
+fn each_owned(
     connection: &ReadTx<'_>,
     sql: &str,
     sequence: Sequence,
-    mut each: impl FnMut(Claim) -> bool,
+    mut each: impl FnMut(OwnedCode) -> bool,
 ) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([sequence])?;
     while let Some(row) = rows.next()? {
-        let claim = Claim {
+        let claim = OwnedCode {
             id: row.get(0)?,
             code: row.get(1)?,
             owner_id: row.get(2)?,

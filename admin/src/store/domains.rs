@@ -3,11 +3,11 @@
 use rusqlite::Row;
 use rusqlite::types::Value;
 
-use super::rows::{Compared, DELETED, FIRST, Filterable, Kept};
+use super::rows::{Compared, DELETED, Entity, FIRST, Filterable};
 use super::{ReadTx, StoreError, WriteTx};
 use crate::catalog::{OwnHosts, TrackingDomain, parse_base_url, without_port};
 
-impl Kept for TrackingDomain {
+impl Entity for TrackingDomain {
     const TABLE: &'static str = "tracking_domain";
     const SELECT: &'static str = "base_url, fallback_url, \
                                   id IS (SELECT default_tracking_domain_id FROM settings)";

@@ -281,6 +281,6 @@ fn record_audit(
     let object = "personal_data";
     audit::record(
         tx,
-        &audit::Entry { object, action, objects: 1, first_id: id, last_id: id, changes },
+        &audit::AuditEntry { object, action, objects: 1, first_id: id, last_id: id, changes },
     )
 }

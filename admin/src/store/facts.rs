@@ -42,7 +42,7 @@ pub fn codes(connection: &ReadTx<'_>, code: &FoldedKey) -> Result<Vec<CodeFacts>
 /// # Errors
 /// When SQLite fails.
 pub fn offer(connection: &ReadTx<'_>, id: u32) -> Result<Option<Offer>, StoreError> {
-    Ok(rows::find_ever::<Offer>(connection, id)?.map(|stored| stored.object))
+    Ok(rows::find_including_deleted::<Offer>(connection, id)?.map(|stored| stored.object))
 }
 
 /// An advertiser, deleted or not.
@@ -50,7 +50,7 @@ pub fn offer(connection: &ReadTx<'_>, id: u32) -> Result<Option<Offer>, StoreErr
 /// # Errors
 /// When SQLite fails.
 pub fn advertiser(connection: &ReadTx<'_>, id: u32) -> Result<Option<Advertiser>, StoreError> {
-    Ok(rows::find_ever::<Advertiser>(connection, id)?.map(|stored| stored.object))
+    Ok(rows::find_including_deleted::<Advertiser>(connection, id)?.map(|stored| stored.object))
 }
 
 /// All advertisers that are not deleted and have a trust rule.

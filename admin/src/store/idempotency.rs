@@ -17,7 +17,7 @@ pub const MAX_PER_KEY: u64 = 100_000;
 
 /// An answer as kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct StoredResponse {
     /// Of the request that it answered.
     pub fingerprint: [u8; 32],
     /// The answer's body.
@@ -36,12 +36,12 @@ pub fn find(
     connection: &ReadTx<'_>,
     api_key_id: u32,
     key: &str,
-) -> Result<Option<Kept>, StoreError> {
+) -> Result<Option<StoredResponse>, StoreError> {
     let sql = "SELECT fingerprint, body, etag, change_seq FROM idempotency \
                WHERE api_key_id = ?1 AND key = ?2";
     let mut statement = connection.prepare_cached(sql)?;
     let found = statement.query_row((api_key_id, key), |row| {
-        Ok(Kept {
+        Ok(StoredResponse {
             fingerprint: row.get(0)?,
             body: row.get(1)?,
             etag: row.get(2)?,
@@ -64,10 +64,15 @@ pub fn count(connection: &ReadTx<'_>, api_key_id: u32) -> Result<u64, StoreError
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn keep(tx: &WriteTx<'_>, api_key_id: u32, key: &str, kept: &Kept) -> Result<(), StoreError> {
+pub fn keep(
+    tx: &WriteTx<'_>,
+    api_key_id: u32,
+    key: &str,
+    response: &StoredResponse,
+) -> Result<(), StoreError> {
     let sql = "INSERT INTO idempotency (api_key_id, key, fingerprint, body, etag, change_seq, time_created) \
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-    let Kept { fingerprint, body, etag, sequence } = kept;
+    let StoredResponse { fingerprint, body, etag, sequence } = response;
     let values = (api_key_id, key, fingerprint, body, etag, sequence, tx.now());
     tx.prepare_cached(sql)?.execute(values)?;
     Ok(())

@@ -52,7 +52,7 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     }
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
     let now = jiff::Timestamp::now().as_second();
-    let writer = WriteTx::within(&tx, now, Origin::of(Actor::Program));
+    let writer = WriteTx::within(&tx, now, Origin::new(Actor::Program));
     super::meta::ensure(&writer)?;
     super::bot_list::ensure(&writer)?;
     super::click_terms::backfill(&writer)?;
@@ -93,7 +93,7 @@ pub(super) fn migrate_before(connection: &mut Connection, says: &str) {
     }
     connection.pragma_update(None, "user_version", before).unwrap();
     connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
-    super::meta::ensure(&WriteTx::within(connection, 1, Origin::of(Actor::Program))).unwrap();
+    super::meta::ensure(&WriteTx::within(connection, 1, Origin::new(Actor::Program))).unwrap();
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use rusqlite::Row;
 use rusqlite::types::Value;
 
 use super::rows::{
-    Compared, DELETED, FIRST, Filterable, Kept, Stored, Vocabulary, day, day_text, word,
+    Compared, DELETED, Entity, FIRST, Filterable, Stored, Vocabulary, day, day_text, word,
 };
 use super::{ReadTx, StoreError, WriteTx, click_terms};
 use crate::catalog::{Offer, PayoutRevenue, UnknownWord, Visibility, WordSet};
@@ -26,7 +26,7 @@ impl WordSet for ListedStatus {
     }
 }
 
-impl Kept for Offer {
+impl Entity for Offer {
     const TABLE: &'static str = "offer";
     // The column keeps the status from before a deletion, for a restoration.
     const SELECT: &'static str = "name, iif(time_deleted = 0, offer_status, 'deleted'), destination_url, advertiser_id, tracking_domain_id, visibility, \
@@ -43,7 +43,7 @@ impl Kept for Offer {
         Filterable {
             field: "offer_status",
             column: "offer_status",
-            kind: Compared::Word(Vocabulary::of::<ListedStatus>()),
+            kind: Compared::Word(Vocabulary::from_word_set::<ListedStatus>()),
         },
         Filterable {
             field: "network_advertiser_id",
@@ -58,7 +58,7 @@ impl Kept for Offer {
         Filterable {
             field: "visibility",
             column: "visibility",
-            kind: Compared::Word(Vocabulary::of::<Visibility>()),
+            kind: Compared::Word(Vocabulary::from_word_set::<Visibility>()),
         },
         Filterable { field: "time_created", column: "time_created", kind: Compared::Time },
         Filterable { field: "time_saved", column: "time_saved", kind: Compared::Time },

@@ -69,7 +69,7 @@ pub struct Origin {
 impl Origin {
     /// Outside a request.
     #[must_use]
-    pub fn of(actor: Actor) -> Arc<Origin> {
+    pub fn new(actor: Actor) -> Arc<Origin> {
         Arc::new(Origin { actor, request_id: String::new(), if_match: None, repeatable: None })
     }
 
@@ -94,5 +94,5 @@ pub async fn scope<F: Future>(origin: Arc<Origin>, handler: F) -> F::Output {
 
 /// Of what is running.
 pub(crate) fn current() -> Arc<Origin> {
-    CURRENT.try_with(Arc::clone).unwrap_or_else(|_outside| Origin::of(Actor::Program))
+    CURRENT.try_with(Arc::clone).unwrap_or_else(|_outside| Origin::new(Actor::Program))
 }

@@ -7,12 +7,12 @@ use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, params_from_iter};
 
 use super::rows::{
-    Compared, DELETED, FIRST, Filterable, Kept, Listed, Page, Query, Vocabulary, conditions, word,
+    Compared, DELETED, Entity, FIRST, Filterable, Listed, Page, Query, Vocabulary, conditions, word,
 };
 use super::{ReadTx, StoreError, WriteTx};
 use crate::catalog::{DeliveryMethod, DeliveryState, Pixel, PixelStatus, PixelType};
 
-impl Kept for Pixel {
+impl Entity for Pixel {
     const TABLE: &'static str = "pixel";
     const SELECT: &'static str = "affiliate_id, ifnull(offer_id, 0), ifnull(entry_id, 0), pixel_status, pixel_type, \
                                   postback_url, delay_ms, description, signing_key";
@@ -28,12 +28,12 @@ impl Kept for Pixel {
         Filterable {
             field: "pixel_status",
             column: "pixel_status",
-            kind: Compared::Word(Vocabulary::of::<PixelStatus>()),
+            kind: Compared::Word(Vocabulary::from_word_set::<PixelStatus>()),
         },
         Filterable {
             field: "pixel_type",
             column: "pixel_type",
-            kind: Compared::Word(Vocabulary::of::<PixelType>()),
+            kind: Compared::Word(Vocabulary::from_word_set::<PixelType>()),
         },
         Filterable { field: "time_created", column: "time_created", kind: Compared::Time },
         Filterable { field: "time_saved", column: "time_saved", kind: Compared::Time },
@@ -369,7 +369,7 @@ pub const DELIVERY_FILTERS: &[Filterable] = &[
     Filterable {
         field: "state",
         column: "state",
-        kind: Compared::Word(Vocabulary::of::<DeliveryState>()),
+        kind: Compared::Word(Vocabulary::from_word_set::<DeliveryState>()),
     },
     Filterable { field: "attempts", column: "attempts", kind: Compared::Number },
     Filterable { field: "last_status", column: "last_status", kind: Compared::Number },
@@ -587,7 +587,7 @@ mod tests {
         }
         let tx = connection.transaction().unwrap();
         for number in 1..=3 {
-            let writer = WriteTx::within(&tx, 1, Origin::of(Actor::Program));
+            let writer = WriteTx::within(&tx, 1, Origin::new(Actor::Program));
             erase_email(&writer, number, "anna+X@mail.example").unwrap();
         }
         tx.commit().unwrap();

@@ -32,7 +32,7 @@ impl Readers {
         let place = Arc::clone(&self.places)
             .acquire_owned()
             .await
-            .map_err(|_closed| StoreError::BrokenOff)?;
+            .map_err(|_closed| StoreError::Aborted)?;
         let (idle, path) = (Arc::clone(&self.idle), self.path.clone());
         let task = tokio::task::spawn_blocking(move || {
             let _place = place;
@@ -46,11 +46,11 @@ impl Readers {
             idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
             answer
         });
-        task.await.map_err(|_panicked| StoreError::BrokenOff)?
+        task.await.map_err(|_panicked| StoreError::Aborted)?
     }
 
     /// Runs `work` here and now, on a connection that nobody waits for.
-    pub(super) fn read_beside<T, E: From<StoreError>>(
+    pub(super) fn read_dedicated<T, E: From<StoreError>>(
         &self,
         work: impl FnOnce(&ReadTx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {

@@ -9,12 +9,12 @@
 //! Everything here is derived: of the click archive, and of the conversions. What was counted of
 //! clicks is kept apart from what was counted of conversions, so that each can be rebuilt alone.
 
-mod ask;
 mod collect;
 mod pack;
-mod shelf;
+mod query;
 #[cfg(test)]
 mod tests;
+mod tiers;
 
 use std::ops::{AddAssign, Neg, Range};
 
@@ -36,7 +36,7 @@ const SLOTS_PER_DAY: u64 = 24 * SLOTS_PER_HOUR;
 
 /// The value that counts are kept apart by, beside ids and time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Family {
+pub enum ValueDimension {
     /// None.
     Base,
     /// `sub1` to `sub5`, by its number.
@@ -47,25 +47,25 @@ pub enum Family {
     Country,
 }
 
-impl Family {
+impl ValueDimension {
     /// Those that have values.
-    pub const VALUED: [Family; 7] = [
-        Family::Sub(1),
-        Family::Sub(2),
-        Family::Sub(3),
-        Family::Sub(4),
-        Family::Sub(5),
-        Family::DeviceType,
-        Family::Country,
+    pub const VALUED: [ValueDimension; 7] = [
+        ValueDimension::Sub(1),
+        ValueDimension::Sub(2),
+        ValueDimension::Sub(3),
+        ValueDimension::Sub(4),
+        ValueDimension::Sub(5),
+        ValueDimension::DeviceType,
+        ValueDimension::Country,
     ];
 
     /// As stored, for ever.
     fn number(self) -> u8 {
         match self {
-            Family::Base => 0,
-            Family::Sub(number) => number,
-            Family::DeviceType => 16,
-            Family::Country => 17,
+            ValueDimension::Base => 0,
+            ValueDimension::Sub(number) => number,
+            ValueDimension::DeviceType => 16,
+            ValueDimension::Country => 17,
         }
     }
 }
@@ -192,7 +192,7 @@ struct Ids {
 }
 
 impl Ids {
-    fn of(self, dimension: Dimension) -> u32 {
+    fn id_of(self, dimension: Dimension) -> u32 {
         match dimension {
             Dimension::Code => self.code,
             Dimension::Offer => self.offer,
@@ -222,7 +222,7 @@ pub struct Question {
     /// before the first is of the first.
     pub spans: Vec<u64>,
     /// The value that they are kept apart by, too.
-    pub family: Family,
+    pub value_dimension: ValueDimension,
     /// All must hold.
     pub filters: Vec<OneOf>,
 }
@@ -234,17 +234,17 @@ pub struct Question {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn ask(
+pub fn query(
     connection: &ReadTx<'_>,
     question: &Question,
     visit: impl FnMut(u64, &[u32], &str, &str, &Measures),
 ) -> Result<(), StoreError> {
-    ask::ask(connection, question, visit)
+    query::query(connection, question, visit)
 }
 
 /// Who counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Source {
+enum MeasureSource {
     Clicks = 1,
     Conversions = 2,
     /// Clicks once more, by another list of bots; not in any report until it takes their place.
@@ -268,7 +268,7 @@ pub struct ConversionCount {
     pub currency: String,
     /// What is known of its click beside the ids, such as `sub1`; families without a value are left
     /// out.
-    pub values: Vec<(Family, String)>,
+    pub values: Vec<(ValueDimension, String)>,
     /// The differences.
     pub measures: Measures,
 }
@@ -278,7 +278,7 @@ pub struct ConversionCount {
 /// # Errors
 /// When SQLite fails.
 pub fn count_conversions(tx: &WriteTx<'_>, counts: &[ConversionCount]) -> Result<(), StoreError> {
-    let mut collection = Collection::new(Source::Conversions);
+    let mut collection = Collection::new(MeasureSource::Conversions);
     for count in counts {
         collection.conversion(count);
     }
@@ -289,8 +289,8 @@ pub fn count_conversions(tx: &WriteTx<'_>, counts: &[ConversionCount]) -> Result
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn forget_conversions(tx: &WriteTx<'_>) -> Result<(), StoreError> {
-    shelf::forget(tx, Source::Conversions, 0)
+pub fn delete_conversions(tx: &WriteTx<'_>) -> Result<(), StoreError> {
+    tiers::delete(tx, MeasureSource::Conversions, 0)
 }
 
 /// Forgets what was counted of clicks from a quarter hour on, before they are counted again. It is
@@ -298,17 +298,17 @@ pub fn forget_conversions(tx: &WriteTx<'_>) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn forget_clicks(tx: &WriteTx<'_>, from_slot: u64) -> Result<(), StoreError> {
-    forget_turned(tx, from_slot)?;
-    shelf::forget(tx, Source::Clicks, from_slot)
+pub fn delete_clicks(tx: &WriteTx<'_>, from_slot: u64) -> Result<(), StoreError> {
+    delete_turned(tx, from_slot)?;
+    tiers::delete(tx, MeasureSource::Clicks, from_slot)
 }
 
 /// Forgets what was counted of clicks that were judged again.
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn forget_judged_again(tx: &WriteTx<'_>) -> Result<(), StoreError> {
-    shelf::forget(tx, Source::JudgedAgain, 0)
+pub fn delete_judged_again(tx: &WriteTx<'_>) -> Result<(), StoreError> {
+    tiers::delete(tx, MeasureSource::JudgedAgain, 0)
 }
 
 /// Puts what was counted of clicks that were judged again in the place of what was counted of them
@@ -318,12 +318,12 @@ pub fn forget_judged_again(tx: &WriteTx<'_>) -> Result<(), StoreError> {
 /// # Errors
 /// When SQLite fails.
 pub fn take_judged_again(tx: &WriteTx<'_>, from_slot: u64) -> Result<(), StoreError> {
-    shelf::replace(tx, Source::Clicks, Source::JudgedAgain, from_slot)?;
-    forget_turned(tx, from_slot)
+    tiers::replace(tx, MeasureSource::Clicks, MeasureSource::JudgedAgain, from_slot)?;
+    delete_turned(tx, from_slot)
 }
 
 /// Forgets which visits were turned into clicks, from a quarter hour on: they are counted as bots'.
-fn forget_turned(tx: &WriteTx<'_>, from_slot: u64) -> Result<(), StoreError> {
+fn delete_turned(tx: &WriteTx<'_>, from_slot: u64) -> Result<(), StoreError> {
     let mut first = TransactionId([0; 16]);
     first.0[..6].copy_from_slice(&(from_slot * SLOT_MS).to_be_bytes()[2..]);
     tx.execute("DELETE FROM turned_visit WHERE transaction_id >= ?1", [first.0])?;
@@ -351,7 +351,7 @@ pub fn turn_into_click(tx: &WriteTx<'_>, click: &Click<'_>) -> Result<bool, Stor
     let is_new = tx.prepare_cached(sql)?.execute([click.head.transaction_id.0])? > 0;
     if is_new {
         let after = classification::classify_without_history(click, &bots, &terms, true);
-        let mut turned = Collection::new(Source::Clicks);
+        let mut turned = Collection::new(MeasureSource::Clicks);
         turned.click(click, &before, -measures(&before));
         turned.click(click, &after, measures(&after));
         turned.write(tx)?;
@@ -364,7 +364,7 @@ pub struct Rollups(Collection);
 
 impl Default for Rollups {
     fn default() -> Rollups {
-        Rollups(Collection::new(Source::Clicks))
+        Rollups(Collection::new(MeasureSource::Clicks))
     }
 }
 
@@ -372,7 +372,7 @@ impl Rollups {
     /// Of clicks that are judged again, beside what is counted of them.
     #[must_use]
     pub fn judged_again() -> Rollups {
-        Rollups(Collection::new(Source::JudgedAgain))
+        Rollups(Collection::new(MeasureSource::JudgedAgain))
     }
 
     /// Counts a click as what it was judged to be.

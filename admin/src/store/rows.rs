@@ -43,7 +43,7 @@ pub struct Times {
 }
 
 /// An object that is kept as one row, and perhaps parts in other tables.
-pub trait Kept: Sized {
+pub trait Entity: Sized {
     /// The table.
     const TABLE: &'static str;
     /// What `read` reads, from column [`FIRST`] on.
@@ -84,7 +84,7 @@ const COMMON: &str = "id, time_created, time_saved, time_deleted, revision";
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn find<T: Kept>(connection: &ReadTx<'_>, id: u32) -> Result<Option<Stored<T>>, StoreError> {
+pub fn find<T: Entity>(connection: &ReadTx<'_>, id: u32) -> Result<Option<Stored<T>>, StoreError> {
     let sql = format!(
         "SELECT {COMMON}, {} FROM {} WHERE id = ?1 AND time_deleted = 0",
         T::SELECT,
@@ -100,7 +100,7 @@ pub fn find<T: Kept>(connection: &ReadTx<'_>, id: u32) -> Result<Option<Stored<T
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn find_ever<T: Kept>(
+pub fn find_including_deleted<T: Entity>(
     connection: &ReadTx<'_>,
     id: u32,
 ) -> Result<Option<Stored<T>>, StoreError> {
@@ -116,7 +116,7 @@ pub fn find_ever<T: Kept>(
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn list<T: Kept>(
+pub fn list<T: Entity>(
     connection: &ReadTx<'_>,
     query: &Query,
 ) -> Result<Listed<Stored<T>>, StoreError> {
@@ -130,7 +130,7 @@ pub fn list<T: Kept>(
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn insert<T: Kept>(tx: &WriteTx<'_>, object: &T) -> Result<u32, StoreError> {
+pub fn insert<T: Entity>(tx: &WriteTx<'_>, object: &T) -> Result<u32, StoreError> {
     let columns = object.columns();
     let (mut names, mut places) = (String::new(), String::new());
     for (index, (name, _)) in columns.iter().enumerate() {
@@ -152,7 +152,7 @@ pub fn insert<T: Kept>(tx: &WriteTx<'_>, object: &T) -> Result<u32, StoreError> 
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn update<T: Kept>(tx: &WriteTx<'_>, id: u32, object: &T) -> Result<(), StoreError> {
+pub fn update<T: Entity>(tx: &WriteTx<'_>, id: u32, object: &T) -> Result<(), StoreError> {
     let columns = object.columns();
     let mut set = String::new();
     for (index, (name, _)) in columns.iter().enumerate() {
@@ -169,7 +169,7 @@ pub fn update<T: Kept>(tx: &WriteTx<'_>, id: u32, object: &T) -> Result<(), Stor
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn delete<T: Kept>(tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
+pub fn delete<T: Entity>(tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
     let sql = format!("UPDATE {} SET time_saved = ?2, time_deleted = ?2 WHERE id = ?1", T::TABLE);
     tx.prepare_cached(&sql)?.execute((id, tx.now()))?;
     Ok(())
@@ -179,7 +179,7 @@ pub fn delete<T: Kept>(tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn restore<T: Kept>(tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
+pub fn restore<T: Entity>(tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
     let sql = format!(
         "UPDATE {} SET time_saved = ?2, time_deleted = 0{} WHERE id = ?1",
         T::TABLE,
@@ -193,12 +193,12 @@ pub fn restore<T: Kept>(tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn exists<T: Kept>(connection: &ReadTx<'_>, id: u32) -> Result<bool, StoreError> {
+pub fn exists<T: Entity>(connection: &ReadTx<'_>, id: u32) -> Result<bool, StoreError> {
     let sql = format!("SELECT 1 FROM {} WHERE id = ?1 AND time_deleted = 0", T::TABLE);
     Ok(connection.prepare_cached(&sql)?.exists([id])?)
 }
 
-fn read_stored<T: Kept>(row: &Row<'_>) -> rusqlite::Result<Stored<T>> {
+fn read_stored<T: Entity>(row: &Row<'_>) -> rusqlite::Result<Stored<T>> {
     Ok(Stored { id: row.get(0)?, object: T::read(row)?, times: read_times(row, 1)? })
 }
 

@@ -20,7 +20,7 @@ use super::{DedicatedConnection, ReadTx, StagingTx, StoreError};
 use crate::catalog::{BulkMode, BulkRow, COLUMNS, CellChange, Cells, FieldError, escape_formula};
 
 pub mod apply;
-pub mod judge;
+pub mod cross_row_checks;
 
 /// Room for the pages that a big file touches again and again.
 const CACHE_KIB: i64 = 131_072;
@@ -285,7 +285,7 @@ pub fn unreadable(connection: &ReadTx<'_>, number: u32) -> Result<Vec<FieldError
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn forget_faults(connection: &StagingTx<'_>, number: u32) -> Result<(), StoreError> {
+pub fn delete_faults(connection: &StagingTx<'_>, number: u32) -> Result<(), StoreError> {
     connection.prepare_cached("DELETE FROM staged_fault WHERE number = ?1")?.execute([number])?;
     Ok(())
 }
@@ -295,7 +295,7 @@ pub fn forget_faults(connection: &StagingTx<'_>, number: u32) -> Result<(), Stor
 /// # Errors
 /// When SQLite fails.
 pub fn remove(connection: &StagingTx<'_>, number: u32) -> Result<(), StoreError> {
-    forget_faults(connection, number)?;
+    delete_faults(connection, number)?;
     connection.prepare_cached("DELETE FROM staged_row WHERE number = ?1")?.execute([number])?;
     Ok(())
 }
@@ -339,8 +339,10 @@ pub fn staged_bytes(connection: &ReadTx<'_>) -> Result<u64, StoreError> {
 pub fn find(connection: &ReadTx<'_>, number: u32) -> Result<Option<ShownRow>, StoreError> {
     let mode = intent(connection)?.mode;
     let sql = format!("SELECT number, line, sound, {CELLS} FROM staged_row WHERE number = ?1");
-    let found =
-        connection.prepare_cached(&sql)?.query_row([number], |row| shown(row, mode)).optional()?;
+    let found = connection
+        .prepare_cached(&sql)?
+        .query_row([number], |row| read_shown_row(row, mode))
+        .optional()?;
     found.map(|row| with_faults(connection, row)).transpose()
 }
 
@@ -365,7 +367,8 @@ pub fn page(
         page.size
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map([], |row| shown(row, mode))?.collect::<Result<Vec<_>, _>>()?;
+    let rows =
+        statement.query_map([], |row| read_shown_row(row, mode))?.collect::<Result<Vec<_>, _>>()?;
     rows.into_iter().map(|row| with_faults(connection, row)).collect()
 }
 
@@ -411,7 +414,7 @@ fn fault(row: &Row<'_>, at: usize) -> rusqlite::Result<FieldError> {
     Ok(FieldError { field: row.get(at)?, error: row.get(at + 1)? })
 }
 
-fn shown(row: &Row<'_>, mode: BulkMode) -> rusqlite::Result<ShownRow> {
+fn read_shown_row(row: &Row<'_>, mode: BulkMode) -> rusqlite::Result<ShownRow> {
     let sound: bool = row.get(2)?;
     let mut cells = Cells::<String>::default();
     for (at, cell) in cells.0.iter_mut().enumerate() {

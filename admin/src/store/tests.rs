@@ -36,7 +36,7 @@ fn a_failed_write_leaves_nothing_and_does_not_disturb_its_neighbours() {
         let (good, bad, panicking) = tokio::join!(good, bad, panicking);
         assert_eq!(good.unwrap(), 1);
         assert!(matches!(bad, Err(StoreError::Full)));
-        assert!(matches!(panicking, Err(StoreError::BrokenOff)));
+        assert!(matches!(panicking, Err(StoreError::Aborted)));
     });
     assert_eq!(sequence(&store), 1);
 }

@@ -208,7 +208,7 @@ impl DedicatedConnection {
     /// # Errors
     /// [`StoreError::Busy`] after that time.
     pub fn begin_write(&mut self) -> Result<OpenTransaction<'_, WriteTx<'_>>, StoreError> {
-        self.begin_write_as(Origin::of(Actor::CommandLine))
+        self.begin_write_as(Origin::new(Actor::CommandLine))
     }
 
     /// As [`DedicatedConnection::begin_write`], for `origin`.

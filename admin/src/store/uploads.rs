@@ -78,7 +78,7 @@ pub fn insert(
     let (created, expires) = (tx.now(), tx.now().saturating_add(keep_seconds));
     let values = (intent.mode.as_str(), intent.allow_reissue, file_name, created, expires);
     let id = tx.prepare_cached(sql)?.query_row(values, |row| row.get(0))?;
-    find(tx, id)?.ok_or(StoreError::BrokenOff)
+    find(tx, id)?.ok_or(StoreError::Aborted)
 }
 
 /// The upload with this id.

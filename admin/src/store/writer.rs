@@ -49,9 +49,9 @@ impl Writer {
             result: None,
             reply,
         });
-        let Some(jobs) = &self.jobs else { return Err(StoreError::BrokenOff.into()) };
-        jobs.send(job).await.map_err(|_closed| StoreError::BrokenOff)?;
-        answer.await.map_err(|_dropped| StoreError::BrokenOff)?
+        let Some(jobs) = &self.jobs else { return Err(StoreError::Aborted.into()) };
+        jobs.send(job).await.map_err(|_closed| StoreError::Aborted)?;
+        answer.await.map_err(|_dropped| StoreError::Aborted)?
     }
 }
 
@@ -70,7 +70,7 @@ trait Job: Send {
     /// On whose behalf it is.
     fn origin(&self) -> Arc<Origin>;
     /// How much longer it waits for its turn; nothing once it had it.
-    fn patience(&self) -> Duration;
+    fn remaining_wait(&self) -> Duration;
     /// Does the work; `true` when it is to be kept.
     fn run(&mut self, tx: &WriteTx<'_>) -> bool;
     /// Tells the caller, once its fate is known.
@@ -95,7 +95,7 @@ where
         Arc::clone(&self.origin)
     }
 
-    fn patience(&self) -> Duration {
+    fn remaining_wait(&self) -> Duration {
         let is_done = self.work.is_none();
         if is_done { Duration::ZERO } else { MAX_WAIT.saturating_sub(self.since.elapsed()) }
     }
@@ -108,7 +108,7 @@ where
 
     fn answer(self: Box<Self>, commit: Result<(), StoreError>) {
         let result = match (self.result, commit) {
-            (None, Ok(())) => Err(StoreError::BrokenOff.into()),
+            (None, Ok(())) => Err(StoreError::Aborted.into()),
             (None | Some(Ok(_)), Err(error)) => Err(error.into()),
             (Some(result), _) => result,
         };
@@ -129,15 +129,15 @@ fn run(mut connection: Connection, mut queue: mpsc::Receiver<Box<dyn Job>>) {
         {
             group.push(job);
         }
-        let patience = group.iter().map(|job| job.patience()).min().unwrap_or_default();
-        let outcome = match connection.busy_timeout(patience) {
+        let remaining_wait = group.iter().map(|job| job.remaining_wait()).min().unwrap_or_default();
+        let outcome = match connection.busy_timeout(remaining_wait) {
             Ok(()) => commit(&mut connection, &mut group),
             Err(error) => Err(error.into()),
         };
         // Whoever came later has not waited long enough to be turned away.
         let is_busy = matches!(outcome, Err(StoreError::Busy));
         let (waiting, done): (Vec<_>, Vec<_>) =
-            group.into_iter().partition(|job| is_busy && !job.patience().is_zero());
+            group.into_iter().partition(|job| is_busy && !job.remaining_wait().is_zero());
         for job in done {
             job.answer(outcome.clone());
         }
@@ -154,7 +154,7 @@ fn commit(connection: &mut Connection, group: &mut [Box<dyn Job>]) -> Result<(),
         // A full disk makes SQLite roll the whole transaction back by itself; going on would then
         // commit the rest of the group one by one, after saying that all of it failed.
         if savepoint.is_autocommit() {
-            return Err(StoreError::BrokenOff);
+            return Err(StoreError::Aborted);
         }
         if keep {
             savepoint.commit()?;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use coupon_admin::catalog::Money;
 use coupon_admin::store::conversions::{self, Channel, Conversion, ConversionId, Rank, Status};
-use coupon_admin::store::rollups::{self, ConversionCount, Family, Measures};
+use coupon_admin::store::rollups::{self, ConversionCount, Measures, ValueDimension};
 use coupon_admin::store::{Store, StoreError};
 use coupon_shared::click::block::{Block, BlockBuilder};
 use coupon_shared::click::{ClickHead, MAX_RECORD_LEN, StreamId, Tag, VisitKind, encode_click};
@@ -218,7 +218,7 @@ fn count(row: &Conversion) -> ConversionCount {
         affiliate_id: row.affiliate_id,
         advertiser_id: row.advertiser_id,
         currency: row.currency.clone(),
-        values: vec![(Family::Sub(1), row.sub1.clone())],
+        values: vec![(ValueDimension::Sub(1), row.sub1.clone())],
         measures: Measures {
             cv: paid,
             pending_cv: is(Status::Pending),

@@ -25,7 +25,7 @@ use crate::privacy::{self, Periods};
 use crate::publish;
 use crate::store::conversions::tests::sample;
 use crate::store::conversions::{self, Conversion, Status};
-use crate::store::rollups::{self, ConversionCount, Family, Measures};
+use crate::store::rollups::{self, ConversionCount, Measures, ValueDimension};
 use crate::store::{Store, StoreError};
 use crate::uploads::Uploads;
 
@@ -429,7 +429,7 @@ fn sales(sales: &[(&str, &str, i64, i64)]) -> Vec<ConversionCount> {
         affiliate_id: 1,
         advertiser_id: 1,
         currency: (*currency).into(),
-        values: vec![(Family::Sub(1), (*sub1).into())],
+        values: vec![(ValueDimension::Sub(1), (*sub1).into())],
         measures: Measures {
             cv: 1,
             payout: i128::from(*payout) * 1_000_000,
@@ -932,7 +932,7 @@ async fn a_report_in_which_values_are_missing_says_so() {
     assert!(!incomplete(json!({}), "sub1").await);
     let one = Measures { cv: 1, ..Measures::default() };
     let others = ConversionCount {
-        values: vec![(Family::Sub(1), rollups::OTHER.into())],
+        values: vec![(ValueDimension::Sub(1), rollups::OTHER.into())],
         ..counted("USD", one)
     };
     api.count(vec![others]).await;

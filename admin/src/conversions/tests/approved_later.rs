@@ -90,11 +90,11 @@ async fn money_by_currency(network: &Network) -> Vec<String> {
                 slots: 0..u64::MAX >> 1,
                 by: vec![],
                 spans: vec![],
-                family: Family::Base,
+                value_dimension: ValueDimension::Base,
                 filters: vec![],
             };
             let mut sums = std::collections::BTreeMap::<String, Measures>::new();
-            rollups::ask(connection, &question, |_, _, _, currency, counts| {
+            rollups::query(connection, &question, |_, _, _, currency, counts| {
                 *sums.entry(currency.to_owned()).or_default() += *counts;
             })?;
             Ok(sums)

@@ -69,7 +69,13 @@ impl ConversionWriter<'_, '_> {
             if currency::is_other(fields.currency.as_deref(), own) {
                 changes.push(field_change("sale_currency", json!(own), json!(fields.currency)));
             }
-            conversions::tell(self.tx, first.number, Action::Conflict, Some(row.id), &changes)?;
+            conversions::record_history(
+                self.tx,
+                first.number,
+                Action::Conflict,
+                Some(row.id),
+                &changes,
+            )?;
             first.conversion.has_conflict = true;
             conversions::update(self.tx, &first)?;
         }
@@ -91,7 +97,13 @@ impl ConversionWriter<'_, '_> {
         }
         conversions::update(self.tx, &first)?;
         let changes = amount_changes(&before, &first.conversion);
-        conversions::tell(self.tx, first.number, Action::Adjusted, Some(row.id), &changes)?;
+        conversions::record_history(
+            self.tx,
+            first.number,
+            Action::Adjusted,
+            Some(row.id),
+            &changes,
+        )?;
         self.counts.add(Some(&before), &first.conversion);
         if refund::is_large(amount) && first.conversion.status == Status::Approved {
             self.hold_existing(row, first.clone(), ErrorCode::LargeAmount)?;

@@ -2,7 +2,7 @@
 
 use super::super::EditError;
 use crate::catalog::{Affiliate, CheckedCode, CouponCodeEdit, FieldError, Offer};
-use crate::store::coupon_codes::{self, Claim, CodeRow};
+use crate::store::coupon_codes::{self, CodeRow, OwnedCode};
 use crate::store::meta::Sequence;
 use crate::store::{WriteTx, rows};
 
@@ -127,7 +127,7 @@ pub(super) fn check_reissues(
 
 /// The error text for a code of another partner.
 #[must_use]
-pub fn owned_message(claim: &Claim) -> String {
+pub fn owned_message(claim: &OwnedCode) -> String {
     format!(
         "the code {} belongs to partner {} ({}); all rows of a code belong to one partner",
         claim.code, claim.owner_id, claim.owner_name
@@ -136,7 +136,7 @@ pub fn owned_message(claim: &Claim) -> String {
 
 /// The error text for a code of a former partner; `how` names the remedy.
 #[must_use]
-pub fn reissue_message(claim: &Claim, how: &str) -> String {
+pub fn reissue_message(claim: &OwnedCode, how: &str) -> String {
     format!(
         "the code {} once belonged to partner {} ({}), whose links may still be about; {how} to issue it anew",
         claim.code, claim.owner_id, claim.owner_name

@@ -10,7 +10,7 @@ use crate::reports::period::Period;
 use crate::reports::selection::Selection;
 use crate::reports::view::View;
 use crate::store::StoreError;
-use crate::store::rollups::Family;
+use crate::store::rollups::ValueDimension;
 use crate::store::rows::Page;
 
 /// The counts to make.
@@ -65,7 +65,7 @@ pub(super) type Order = paging::Order<SortKey>;
 pub(super) struct CheckedQuery {
     pub(super) view: View,
     pub(super) breakdowns: Vec<Breakdown>,
-    pub(super) family: Family,
+    pub(super) family: ValueDimension,
     pub(super) filters: Filters,
     pub(super) period: Period,
     pub(super) currency: Option<String>,
@@ -105,7 +105,7 @@ impl EntityQuery {
         breakdowns: &[Breakdown],
         filters: Option<&Filters>,
         view: View,
-    ) -> Result<(Family, Option<Order>, Option<Page>), Vec<FieldError>> {
+    ) -> Result<(ValueDimension, Option<Order>, Option<Page>), Vec<FieldError>> {
         let mut problems = Problems::default();
         let paging = &self.selection.paging;
         let order = paging.order(|name| sort_key(name, breakdowns, view));
@@ -125,7 +125,7 @@ impl EntityQuery {
         }
         let facets = breakdowns.iter().filter_map(|breakdown| breakdown.facet());
         let facets = facets.chain(filters.into_iter().flat_map(Filters::facets));
-        let family = problems.take("columns", family(facets)).unwrap_or(Family::Base);
+        let family = problems.take("columns", family(facets)).unwrap_or(ValueDimension::Base);
         problems.finish()?;
         Ok((family, order, page.ok().flatten()))
     }
@@ -143,7 +143,7 @@ fn sort_key(name: &str, breakdowns: &[Breakdown], view: View) -> Result<SortKey,
 }
 
 /// The one family of rollups that holds the values of all facets.
-fn family(facets: impl Iterator<Item = Facet>) -> Result<Family, String> {
+fn family(facets: impl Iterator<Item = Facet>) -> Result<ValueDimension, String> {
     let valued: Vec<Facet> = facets.filter(|facet| facet.family().is_some()).collect();
     match valued.iter().find(|facet| **facet != valued[0]) {
         Some(other) => Err(format!(
@@ -151,7 +151,7 @@ fn family(facets: impl Iterator<Item = Facet>) -> Result<Family, String> {
             valued[0].name(),
             other.name()
         )),
-        None => Ok(valued.first().and_then(|facet| facet.family()).unwrap_or(Family::Base)),
+        None => Ok(valued.first().and_then(|facet| facet.family()).unwrap_or(ValueDimension::Base)),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::reports::facet::Facet;
 use crate::reports::filters::{Conditions, FacetValue};
 use crate::reports::view::Viewer;
 use crate::store::ReadTx;
-use crate::store::rollups::{self, Dimension, Family, OTHER, OneOf, Question};
+use crate::store::rollups::{self, Dimension, OTHER, OneOf, Question, ValueDimension};
 
 /// The most groups. A query with more groups fails, because sorting all of them to answer a few
 /// would take too much memory.
@@ -48,7 +48,7 @@ pub(super) fn count(
         spans: spans(&query.breakdowns, slots.clone(), &mut clock),
         slots,
         by,
-        family: query.family,
+        value_dimension: query.family,
         filters: included_ids(&conditions),
     };
     let by = question.by.clone();
@@ -62,8 +62,8 @@ pub(super) fn count(
         currencies,
         is_incomplete: false,
     };
-    let is_sub = matches!(query.family, Family::Sub(_));
-    rollups::ask(connection, &question, |slot, ids, value, currency, measures| {
+    let is_sub = matches!(query.family, ValueDimension::Sub(_));
+    rollups::query(connection, &question, |slot, ids, value, currency, measures| {
         // The rollups have applied the included ids, but no texts and no exclusions.
         let facet_value = |facet: Facet| match facet.dimension() {
             Some(dimension) => {

@@ -156,7 +156,7 @@ async fn history_can_only_grow() {
     let store = Store::open(dir.path()).unwrap();
     let number = write(&store, |tx| {
         let made = insert(tx, &sample(1, 1))?;
-        tell(tx, made.number, Action::Created, Some(made.conversion.id), &[])?;
+        record_history(tx, made.number, Action::Created, Some(made.conversion.id), &[])?;
         Ok(made.number)
     })
     .await;

@@ -38,7 +38,7 @@ pub(super) fn select(connection: &ReadTx<'_>, query: &Query) -> Result<Selected,
         return of_state(connection, query);
     }
     let sort = query.sort.unwrap_or_else(|| default_sort(filters));
-    let window = Window::of(query.page);
+    let window = Window::new(query.page);
     if filters.is_empty() && sort.column == "id" {
         return by_blocks(connection, sort, window);
     }
@@ -228,7 +228,7 @@ fn of_state(connection: &ReadTx<'_>, query: &Query) -> Result<Selected, StoreErr
         "SELECT id FROM coupon_code INDEXED BY coupon_code_deleted WHERE {condition} ORDER BY {}",
         sort.by(sort.is_descending)
     );
-    Ok(Window::of(query.page).cut(ids(connection, &sql, values)?))
+    Ok(Window::new(query.page).cut(ids(connection, &sql, values)?))
 }
 
 fn is_of_deletion(filter: &Filter) -> bool {
@@ -281,7 +281,7 @@ struct Window {
 }
 
 impl Window {
-    fn of(page: Option<Page>) -> Window {
+    fn new(page: Option<Page>) -> Window {
         let Some(Page { number, size }) = page else { return Window { from: 0, to: u64::MAX } };
         let from = u64::from(number.saturating_sub(1)) * u64::from(size);
         Window { from, to: from + u64::from(size) }

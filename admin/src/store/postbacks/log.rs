@@ -31,24 +31,24 @@ pub const FILTERS: &[Filterable] = &[
     Filterable {
         field: "status",
         column: "verdict",
-        kind: Compared::Word(Vocabulary::of::<VerdictWord>()),
+        kind: Compared::Word(Vocabulary::from_word_set::<VerdictWord>()),
     },
     Filterable {
         field: "outcome",
         column: "outcome",
-        kind: Compared::Word(Vocabulary::of::<Outcome>()),
+        kind: Compared::Word(Vocabulary::from_word_set::<Outcome>()),
     },
     Filterable { field: "error_code", column: "error_code", kind: Compared::Number },
     Filterable {
         field: "channel",
         column: "channel",
-        kind: Compared::Word(Vocabulary::of::<Channel>()),
+        kind: Compared::Word(Vocabulary::from_word_set::<Channel>()),
     },
 ];
 
 /// A postback in short.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
+pub struct PostbackEntry {
     /// Given by the daemon.
     pub id: ConversionId,
     /// When it came.
@@ -85,9 +85,9 @@ pub struct Entry {
     pub decided_ms: u64,
 }
 
-impl From<Postback> for Entry {
-    fn from(all: Postback) -> Entry {
-        Entry {
+impl From<Postback> for PostbackEntry {
+    fn from(all: Postback) -> PostbackEntry {
+        PostbackEntry {
             id: all.id,
             received_ms: all.received_ms,
             channel: all.channel,
@@ -113,8 +113,8 @@ const COLUMNS: &str = "id, received_ms, channel, transaction_id, coupon_code, of
                        event, order_id, amount, currency, verdict, outcome, error_code, error, \
                        conversion_id, decided_ms";
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Entry> {
-    Ok(Entry {
+fn read(row: &Row<'_>) -> rusqlite::Result<PostbackEntry> {
+    Ok(PostbackEntry {
         id: row.get(0)?,
         received_ms: row.get(1)?,
         channel: row.get(2)?,
@@ -139,7 +139,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Entry> {
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn list(connection: &ReadTx<'_>, query: &Query) -> Result<Listed<Entry>, StoreError> {
+pub fn list(connection: &ReadTx<'_>, query: &Query) -> Result<Listed<PostbackEntry>, StoreError> {
     let (condition, values) = condition(&query.filters);
     let count = format!("SELECT count(*) FROM postback WHERE {condition}");
     let total_count = connection

@@ -1,6 +1,6 @@
 //! What a batch adds, collected in memory and written as one pack for each hour and day it touches.
 //!
-//! A sub value that is new is taken up while its day has fewer than [`MAX_VALUES`] of that family and
+//! A sub value that is new is taken up while its day has fewer than [`MAX_VALUES`] of that value dimension and
 //! partner; from then on new ones of that partner and day count as [`OTHER`]. So values made up at
 //! random fill neither the disk nor a report, and those of one partner's visits take no other's room.
 //! Which values are taken up follows from the order of the archive alone, not from how it was cut into
@@ -13,13 +13,14 @@ use foldhash::fast::RandomState;
 
 use super::super::{StoreError, WriteTx};
 use super::pack::{Key, Kind, Numbers, PackBuilder};
-use super::shelf::{self, Resolution, Shelf};
+use super::tiers::{self, Resolution, RollupSeries};
 use super::{
-    ConversionCount, Family, Ids, Measures, SLOT_MS, SLOTS_PER_DAY, SLOTS_PER_HOUR, Source,
+    ConversionCount, Ids, MeasureSource, Measures, SLOT_MS, SLOTS_PER_DAY, SLOTS_PER_HOUR,
+    ValueDimension,
 };
 use crate::classification::Classification;
 
-/// Distinct values of a sub family that a day of a partner has at most.
+/// Distinct values of a sub value dimension that a day of a partner has at most.
 pub(super) const MAX_VALUES: u64 = 10_000;
 /// Stands for all further ones.
 pub const OTHER: &str = "(other)";
@@ -44,8 +45,8 @@ impl Count {
 
 /// What was counted, not yet written.
 pub(super) struct Collection {
-    source: Source,
-    hours: HashMap<(Family, u64), Vec<Count>, RandomState>,
+    source: MeasureSource,
+    hours: HashMap<(ValueDimension, u64), Vec<Count>, RandomState>,
     /// What there is to count: clicks are of few sorts, so that a count is small.
     whats: Vec<Measures>,
     what_numbers: HashMap<Measures, u32, RandomState>,
@@ -54,8 +55,8 @@ pub(super) struct Collection {
     /// From number 1.
     texts: Vec<Box<str>>,
     text_numbers: HashMap<Box<str>, u32, RandomState>,
-    /// The values of each family and day, in the order in which they came.
-    values: HashMap<(Family, u64), Values, RandomState>,
+    /// The values of each value dimension and day, in the order in which they came.
+    values: HashMap<(ValueDimension, u64), Values, RandomState>,
 }
 
 /// The number of a value, and the partner whose visits it came with.
@@ -68,7 +69,7 @@ struct Values {
 }
 
 impl Collection {
-    pub(super) fn new(source: Source) -> Collection {
+    pub(super) fn new(source: MeasureSource) -> Collection {
         Collection {
             source,
             hours: HashMap::default(),
@@ -98,14 +99,14 @@ impl Collection {
         let slot = head.unix_ms / SLOT_MS;
         let what = self.what(measures);
         let currency = classification.pay.as_ref().map_or(0, |pay| self.text(&pay.currency));
-        self.count(Family::Base, slot, ids, (0, currency), what);
+        self.count(ValueDimension::Base, slot, ids, (0, currency), what);
         let device = self.text(classification.device.as_str());
-        self.count(Family::DeviceType, slot, ids, (device, currency), what);
+        self.count(ValueDimension::DeviceType, slot, ids, (device, currency), what);
         for (number, tag) in (1..).zip(SUBS) {
             if click.tag(tag).is_some_and(|value| !value.is_empty()) {
                 let value = self.text(&click.text(tag));
-                self.came(Family::Sub(number), slot, (value, ids.affiliate));
-                self.count(Family::Sub(number), slot, ids, (value, currency), what);
+                self.came(ValueDimension::Sub(number), slot, (value, ids.affiliate));
+                self.count(ValueDimension::Sub(number), slot, ids, (value, currency), what);
             }
         }
     }
@@ -120,17 +121,24 @@ impl Collection {
         let slot = count.unix_ms / SLOT_MS;
         let what = self.what(count.measures);
         let currency = self.text(&count.currency);
-        self.count(Family::Base, slot, ids, (0, currency), what);
-        for (family, value) in &count.values {
-            if *family != Family::Base && !value.is_empty() {
+        self.count(ValueDimension::Base, slot, ids, (0, currency), what);
+        for (value_dimension, value) in &count.values {
+            if *value_dimension != ValueDimension::Base && !value.is_empty() {
                 let value = self.text(value);
-                self.count(*family, slot, ids, (value, currency), what);
+                self.count(*value_dimension, slot, ids, (value, currency), what);
             }
         }
     }
 
-    fn count(&mut self, family: Family, slot: u64, ids: Ids, texts: (u32, u32), what: u32) {
-        let kind = Kind::of(ids, texts.0, texts.1);
+    fn count(
+        &mut self,
+        value_dimension: ValueDimension,
+        slot: u64,
+        ids: Ids,
+        texts: (u32, u32),
+        what: u32,
+    ) {
+        let kind = Kind::new(ids, texts.0, texts.1);
         let kinds = &mut self.kinds;
         let kind = *self.kind_numbers.entry(kind).or_insert_with(|| {
             kinds.push(kind);
@@ -138,7 +146,7 @@ impl Collection {
         });
         let quarter = (slot % SLOTS_PER_HOUR) as u8;
         let key = Key { code: ids.code, kind, quarter };
-        let hour = (family, slot / SLOTS_PER_HOUR);
+        let hour = (value_dimension, slot / SLOTS_PER_HOUR);
         self.hours.entry(hour).or_default().push(Count { key, what });
     }
 
@@ -163,9 +171,9 @@ impl Collection {
         number
     }
 
-    fn came(&mut self, family: Family, slot: u64, value: PartnersValue) {
+    fn came(&mut self, value_dimension: ValueDimension, slot: u64, value: PartnersValue) {
         let day = slot / SLOTS_PER_HOUR / HOURS_PER_DAY;
-        let values = self.values.entry((family, day)).or_default();
+        let values = self.values.entry((value_dimension, day)).or_default();
         if values.seen.insert(value) {
             values.in_order.push(value);
         }
@@ -173,20 +181,20 @@ impl Collection {
 
     /// Writes it. What is collected stays, so that a write that failed can be done again.
     pub(super) fn write(&self, tx: &WriteTx<'_>) -> Result<(), StoreError> {
-        let mut days: BTreeMap<(Family, u64), Vec<u64>> = BTreeMap::new();
-        for (family, hour) in self.hours.keys() {
-            days.entry((*family, hour / HOURS_PER_DAY)).or_default().push(*hour);
+        let mut days: BTreeMap<(ValueDimension, u64), Vec<u64>> = BTreeMap::new();
+        for (value_dimension, hour) in self.hours.keys() {
+            days.entry((*value_dimension, hour / HOURS_PER_DAY)).or_default().push(*hour);
         }
-        for ((family, day), mut hours) in days {
+        for ((value_dimension, day), mut hours) in days {
             hours.sort_unstable();
-            let others = self.not_taken_up(tx, family, day)?;
+            let others = self.not_taken_up(tx, value_dimension, day)?;
             let mut of_day = Vec::new();
             for hour in hours {
-                let Some(counts) = self.hours.get(&(family, hour)) else { continue };
+                let Some(counts) = self.hours.get(&(value_dimension, hour)) else { continue };
                 of_day.extend(counts.iter().map(Count::of_day));
-                self.add(tx, Resolution::Hour, (family, hour), counts.clone(), &others)?;
+                self.add(tx, Resolution::Hour, (value_dimension, hour), counts.clone(), &others)?;
             }
-            self.add(tx, Resolution::Day, (family, day), of_day, &others)?;
+            self.add(tx, Resolution::Day, (value_dimension, day), of_day, &others)?;
         }
         Ok(())
     }
@@ -195,7 +203,7 @@ impl Collection {
         &self,
         tx: &WriteTx<'_>,
         resolution: Resolution,
-        (family, period): (Family, u64),
+        (value_dimension, period): (ValueDimension, u64),
         mut counts: Vec<Count>,
         others: &HashSet<PartnersValue>,
     ) -> Result<(), StoreError> {
@@ -210,8 +218,8 @@ impl Collection {
         for counts in counts.chunk_by(|one, other| one.key == other.key) {
             builder.row(counts[0].key, &self.sum(counts));
         }
-        let shelf = Shelf { resolution, source: self.source, family };
-        builder.finish().map_or(Ok(()), |bytes| shelf::add(tx, shelf, period, &bytes))
+        let series = RollupSeries { resolution, source: self.source, value_dimension };
+        builder.finish().map_or(Ok(()), |bytes| tiers::add(tx, series, period, &bytes))
     }
 
     fn renumber(
@@ -241,15 +249,15 @@ impl Collection {
         at.and_then(|at| self.texts.get(at)).map_or("", |text| text)
     }
 
-    /// Takes up the values of a family and day while there is room, and answers those that are left.
+    /// Takes up the values of a value dimension and day while there is room, and answers those that are left.
     fn not_taken_up(
         &self,
         tx: &WriteTx<'_>,
-        family: Family,
+        value_dimension: ValueDimension,
         day: u64,
     ) -> Result<HashSet<PartnersValue>, StoreError> {
         let mut left = HashSet::new();
-        let Some(values) = self.values.get(&(family, day)) else { return Ok(left) };
+        let Some(values) = self.values.get(&(value_dimension, day)) else { return Ok(left) };
         let mut known = tx.prepare_cached(
             "SELECT EXISTS (SELECT 1 FROM rollup_value WHERE source = ?1 AND day = ?2
              AND family = ?3 AND affiliate_id = ?4 AND value = ?5)",
@@ -258,7 +266,7 @@ impl Collection {
             tx.prepare_cached("INSERT INTO rollup_value VALUES (?1, ?2, ?3, ?4, ?5)")?;
         let mut held: HashMap<u32, u64, RandomState> = HashMap::default();
         for (number, affiliate) in &values.in_order {
-            let place = (self.source as u8, day, family.number(), *affiliate);
+            let place = (self.source as u8, day, value_dimension.number(), *affiliate);
             let row = (place.0, place.1, place.2, place.3, self.text_of(*number));
             if known.query_row(row, |row| row.get(0))? {
                 continue;
@@ -279,7 +287,7 @@ impl Collection {
     }
 }
 
-/// How many values are taken up of a source, day, family and partner.
+/// How many values are taken up of a source, day, value dimension and partner.
 fn count_values(tx: &WriteTx<'_>, place: (u8, u64, u8, u32)) -> Result<u64, StoreError> {
     let sql = "SELECT count(*) FROM rollup_value
          WHERE source = ?1 AND day = ?2 AND family = ?3 AND affiliate_id = ?4";

@@ -100,7 +100,7 @@ pub(super) struct Kind {
 }
 
 impl Kind {
-    pub(super) fn of(ids: Ids, value: u32, currency: u32) -> Kind {
+    pub(super) fn new(ids: Ids, value: u32, currency: u32) -> Kind {
         let Ids { offer, affiliate, advertiser, .. } = ids;
         Kind { offer, affiliate, advertiser, value, currency }
     }

@@ -121,7 +121,7 @@ async fn sums_of_more_than_64_bits_are_exact_and_take_back_all_of_it() {
         slots: MONDAY..MONDAY + 96,
         by: vec![],
         spans: vec![],
-        family: Family::Base,
+        value_dimension: ValueDimension::Base,
         filters: vec![],
     };
     for batches in 1..=3 {
@@ -165,7 +165,7 @@ fn a_pack_with_any_bit_flipped_or_any_end_cut_off_is_refused() {
 }
 
 fn count(slot: u64, code_id: u32, offer_id: u32, sub1: &str, cv: i64) -> ConversionCount {
-    let values = vec![(Family::Sub(1), sub1.to_owned())];
+    let values = vec![(ValueDimension::Sub(1), sub1.to_owned())];
     ConversionCount {
         unix_ms: slot * SLOT_MS + 17,
         code_id,
@@ -184,7 +184,7 @@ async fn asked(store: &Store, question: &Question) -> Answered {
     let question = question.clone();
     let ask = move |connection: &ReadTx<'_>| {
         let mut answered = Answered::new();
-        ask(connection, &question, |slot, ids, value, currency, measures| {
+        query(connection, &question, |slot, ids, value, currency, measures| {
             let key = (slot, ids.to_vec(), value.to_owned(), currency.to_owned());
             *answered.entry(key).or_default() += *measures;
         })?;
@@ -206,13 +206,13 @@ fn by_hand(counts: &[ConversionCount], question: &Question) -> Answered {
         };
         let mut filters = question.filters.iter();
         if question.slots.contains(&slot)
-            && filters.all(|one_of| one_of.ids.contains(&ids.of(one_of.dimension)))
+            && filters.all(|one_of| one_of.ids.contains(&ids.id_of(one_of.dimension)))
         {
             let span = question.spans.iter().rev().find(|start| **start <= slot);
             let span = span.or(question.spans.first()).copied().unwrap_or(0);
-            let value = count.values.iter().find(|(family, _)| *family == question.family);
+            let value = count.values.iter().find(|(family, _)| *family == question.value_dimension);
             let value = value.map_or_else(String::new, |(_, value)| value.clone());
-            let by = question.by.iter().map(|dimension| ids.of(*dimension)).collect();
+            let by = question.by.iter().map(|dimension| ids.id_of(*dimension)).collect();
             let key = (span, by, value, count.currency.clone());
             *answered.entry(key).or_default() += count.measures;
         }
@@ -256,7 +256,8 @@ async fn every_question_is_answered_as_counting_by_hand_does() {
             slots: from..to,
             by: dimensions.into_iter().filter(|_| draw(&mut random, 2) == 0).collect(),
             spans,
-            family: [Family::Base, Family::Sub(1)][draw(&mut random, 2) as usize],
+            value_dimension: [ValueDimension::Base, ValueDimension::Sub(1)]
+                [draw(&mut random, 2) as usize],
             filters: if draw(&mut random, 2) == 0 { vec![one_of] } else { vec![] },
         };
         assert_eq!(asked(&store, &question).await, by_hand(&all, &question), "{question:?}");
@@ -315,7 +316,7 @@ async fn one_partners_values_take_no_room_of_anothers() {
         slots: MONDAY..MONDAY + 96,
         by: vec![Dimension::Affiliate],
         spans: vec![],
-        family: Family::Sub(1),
+        value_dimension: ValueDimension::Sub(1),
         filters: vec![],
     };
     let found = asked(&store, &question).await;

@@ -65,7 +65,7 @@ pub struct Vocabulary {
 impl Vocabulary {
     /// The words of a closed set.
     #[must_use]
-    pub const fn of<T: WordSet>() -> Vocabulary {
+    pub const fn from_word_set<T: WordSet>() -> Vocabulary {
         Vocabulary { words: T::WORDS, canonical: T::canonical }
     }
 
@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn a_value_is_read_as_the_type_of_its_field() {
         use Operator::{Equal, Greater, Less};
-        let status = Compared::Word(Vocabulary::of::<CouponStatus>());
+        let status = Compared::Word(Vocabulary::from_word_set::<CouponStatus>());
         let text = |text: &str| Value::Text(text.into());
         let hex = "0192F0C1D2E3F405A6B7C8D9EAF00112";
         for (kind, operator, typed, expected) in [
@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn what_is_none_of_the_type_is_refused() {
         use Operator::{Equal, Greater, Less};
-        let status = Compared::Word(Vocabulary::of::<CouponStatus>());
+        let status = Compared::Word(Vocabulary::from_word_set::<CouponStatus>());
         for (kind, operator, typed) in [
             (Compared::Number, Equal, ""),
             (Compared::Number, Equal, "1.5"),

@@ -64,7 +64,7 @@ async fn network(codes: u32) -> Running {
     let how = Commit {
         intent: Intent { mode: BulkMode::Add, allow_reissue: false },
         skip_invalid: false,
-        origin: Origin::of(Actor::CommandLine),
+        origin: Origin::new(Actor::CommandLine),
         source: ImportSource::File("codes.csv".into()),
         disk: Disk::new(network.dir(), 0),
         validated: None,

@@ -15,15 +15,18 @@ use foldhash::fast::RandomState;
 
 use super::super::{ReadTx, StoreError};
 use super::pack::{Kind, Numbers, Pack, PackError};
-use super::shelf::{self, Resolution, Shelf};
-use super::{Dimension, Family, Ids, Measures, Question, SLOTS_PER_DAY, SLOTS_PER_HOUR, Source};
+use super::tiers::{self, Resolution, RollupSeries};
+use super::{
+    Dimension, Ids, MeasureSource, Measures, Question, SLOTS_PER_DAY, SLOTS_PER_HOUR,
+    ValueDimension,
+};
 
 const MAX_SUMS: usize = 250_000;
 /// Sums of one code that are looked through; those of its further groups are found by a hash.
 const LOOKED_THROUGH: usize = 8;
 const CODES_PER_PAGE: usize = 1 << 12;
 
-pub(super) fn ask(
+pub(super) fn query(
     connection: &ReadTx<'_>,
     question: &Question,
     mut visit: impl FnMut(u64, &[u32], &str, &str, &Measures),
@@ -33,7 +36,7 @@ pub(super) fn ask(
     let mut answer = Answer::new(question);
     for (span, slots) in spans(&question.spans, slots) {
         for part in parts(slots) {
-            for source in [Source::Clicks, Source::Conversions] {
+            for source in [MeasureSource::Clicks, MeasureSource::Conversions] {
                 answer.read(connection, source, &part, &mut |answer| {
                     answer.hand_over(span, &mut visit);
                 })?;
@@ -47,9 +50,13 @@ pub(super) fn ask(
 /// The slots of which anything is counted.
 fn known_slots(connection: &ReadTx<'_>) -> Result<Range<u64>, StoreError> {
     let mut known: Option<Range<u64>> = None;
-    for source in [Source::Clicks, Source::Conversions] {
-        let shelf = Shelf { resolution: Resolution::Day, source, family: Family::Base };
-        let days = shelf::periods(connection, shelf)?;
+    for source in [MeasureSource::Clicks, MeasureSource::Conversions] {
+        let series = RollupSeries {
+            resolution: Resolution::Day,
+            source,
+            value_dimension: ValueDimension::Base,
+        };
+        let days = tiers::periods(connection, series)?;
         if !days.is_empty() {
             let known = known.get_or_insert_with(|| days.clone());
             *known = known.start.min(days.start)..known.end.max(days.end);
@@ -153,24 +160,25 @@ impl<'q> Answer<'q> {
     fn read(
         &mut self,
         connection: &ReadTx<'_>,
-        source: Source,
+        source: MeasureSource,
         part: &Part,
         is_full: &mut dyn FnMut(&mut Answer<'q>),
     ) -> Result<(), StoreError> {
-        let family = self.question.family;
-        let mut read = |answer: &mut Answer<'q>, family, has_rest| {
-            let shelf = Shelf { resolution: part.resolution, source, family };
-            shelf::read(connection, shelf, part.period, |pack| {
+        let value_dimension = self.question.value_dimension;
+        let mut read = |answer: &mut Answer<'q>, value_dimension, has_rest| {
+            let series = RollupSeries { resolution: part.resolution, source, value_dimension };
+            tiers::read(connection, series, part.period, |pack| {
                 answer.add(pack, part, has_rest, is_full)
             })
         };
         // Every click has a device.
-        let is_complete = family == Family::DeviceType && source == Source::Clicks;
+        let is_complete =
+            value_dimension == ValueDimension::DeviceType && source == MeasureSource::Clicks;
         if !is_complete {
-            read(self, Family::Base, false)?;
+            read(self, ValueDimension::Base, false)?;
         }
-        if family != Family::Base {
-            read(self, family, !is_complete)?;
+        if value_dimension != ValueDimension::Base {
+            read(self, value_dimension, !is_complete)?;
         }
         Ok(())
     }
@@ -241,7 +249,7 @@ impl<'q> Answer<'q> {
         let Kind { offer, affiliate, advertiser, .. } = kind;
         let ids = Ids { code: 0, offer, affiliate, advertiser };
         let is_in = |one_of: &super::OneOf| {
-            one_of.dimension == Dimension::Code || one_of.ids.contains(&ids.of(one_of.dimension))
+            one_of.dimension == Dimension::Code || one_of.ids.contains(&ids.id_of(one_of.dimension))
         };
         if !self.question.filters.iter().all(is_in) {
             return None;
@@ -292,7 +300,7 @@ impl<'q> Answer<'q> {
                 self.groups[group as usize];
             let all = Ids { code, offer, affiliate, advertiser };
             for (id, dimension) in ids.iter_mut().zip(&self.question.by) {
-                *id = all.of(*dimension);
+                *id = all.id_of(*dimension);
             }
             let (value, currency) = (&self.texts[value as usize], &self.texts[currency as usize]);
             visit(span, &ids, value, currency, &Measures::from_numbers(numbers));

@@ -1,4 +1,4 @@
-//! Where packs are kept: for each hour and each day of a source and family a few, in tiers.
+//! Where packs are kept: for each hour and each day of a source and value dimension a few, in tiers.
 //!
 //! Every batch adds a pack of tier 0 to each place that it touches. [`FAN_IN`] packs of a tier are
 //! joined into one of the next, so that a place never has more than a few for each tier, and what
@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use super::super::{ReadTx, StoreError, WriteTx};
 use super::pack::{self, Pack, PackError};
-use super::{Family, SLOTS_PER_DAY, SLOTS_PER_HOUR, Source};
+use super::{MeasureSource, SLOTS_PER_DAY, SLOTS_PER_HOUR, ValueDimension};
 
 /// Packs of one tier that are joined.
 const FAN_IN: usize = 8;
@@ -28,100 +28,102 @@ pub(super) enum Resolution {
 
 /// What the packs of a place have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Shelf {
+pub(super) struct RollupSeries {
     pub(super) resolution: Resolution,
-    pub(super) source: Source,
-    pub(super) family: Family,
+    pub(super) source: MeasureSource,
+    pub(super) value_dimension: ValueDimension,
 }
 
-impl Shelf {
+impl RollupSeries {
     fn columns(self) -> (u8, u8, u8) {
-        (self.resolution as u8, self.source as u8, self.family.number())
+        (self.resolution as u8, self.source as u8, self.value_dimension.number())
     }
 }
 
 /// Adds a pack of an hour or a day.
 pub(super) fn add(
     tx: &WriteTx<'_>,
-    shelf: Shelf,
+    series: RollupSeries,
     period: u64,
     bytes: &[u8],
 ) -> Result<(), StoreError> {
-    let is_new = !has(tx, shelf, period)?;
-    insert(tx, shelf, period, 0, bytes)?;
+    let is_new = !has(tx, series, period)?;
+    insert(tx, series, period, 0, bytes)?;
     if is_new {
-        return join_before(tx, shelf, period);
+        return join_before(tx, series, period);
     }
     let mut tier = 0;
-    while count(tx, shelf, period, tier)? >= FAN_IN {
-        join(tx, shelf, period, tier..tier + 1, tier + 1)?;
+    while count(tx, series, period, tier)? >= FAN_IN {
+        join(tx, series, period, tier..tier + 1, tier + 1)?;
         tier += 1;
     }
     Ok(())
 }
 
-fn has(connection: &ReadTx<'_>, shelf: Shelf, period: u64) -> Result<bool, StoreError> {
+fn has(connection: &ReadTx<'_>, series: RollupSeries, period: u64) -> Result<bool, StoreError> {
     let sql = "SELECT EXISTS (SELECT 1 FROM rollup_pack
          WHERE resolution = ?1 AND source = ?2 AND family = ?3 AND period = ?4)";
-    let (resolution, source, family) = shelf.columns();
+    let (resolution, source, value_dimension) = series.columns();
     let mut statement = connection.prepare_cached(sql)?;
-    Ok(statement.query_row((resolution, source, family, period), |row| row.get(0))?)
+    Ok(statement.query_row((resolution, source, value_dimension, period), |row| row.get(0))?)
 }
 
 fn insert(
     tx: &WriteTx<'_>,
-    shelf: Shelf,
+    series: RollupSeries,
     period: u64,
     tier: u32,
     bytes: &[u8],
 ) -> Result<(), StoreError> {
     let sql = "INSERT INTO rollup_pack (resolution, source, family, period, tier, bytes)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    let (resolution, source, family) = shelf.columns();
-    tx.prepare_cached(sql)?.execute((resolution, source, family, period, tier, bytes))?;
+    let (resolution, source, value_dimension) = series.columns();
+    tx.prepare_cached(sql)?.execute((resolution, source, value_dimension, period, tier, bytes))?;
     Ok(())
 }
 
 fn count(
     connection: &ReadTx<'_>,
-    shelf: Shelf,
+    series: RollupSeries,
     period: u64,
     tier: u32,
 ) -> Result<usize, StoreError> {
     let sql = "SELECT count(*) FROM rollup_pack
          WHERE resolution = ?1 AND source = ?2 AND family = ?3 AND period = ?4 AND tier = ?5";
-    let (resolution, source, family) = shelf.columns();
+    let (resolution, source, value_dimension) = series.columns();
     let mut statement = connection.prepare_cached(sql)?;
-    Ok(statement.query_row((resolution, source, family, period, tier), |row| row.get(0))?)
+    Ok(statement
+        .query_row((resolution, source, value_dimension, period, tier), |row| row.get(0))?)
 }
 
 /// Joins what is still apart in the hours or days just before a new one.
-fn join_before(tx: &WriteTx<'_>, shelf: Shelf, period: u64) -> Result<(), StoreError> {
+fn join_before(tx: &WriteTx<'_>, series: RollupSeries, period: u64) -> Result<(), StoreError> {
     let sql = "SELECT period FROM rollup_pack
          WHERE resolution = ?1 AND source = ?2 AND family = ?3 AND period >= ?4 AND period < ?5
          GROUP BY period HAVING count(*) > 1";
-    let (resolution, source, family) = shelf.columns();
+    let (resolution, source, value_dimension) = series.columns();
     let mut statement = tx.prepare_cached(sql)?;
     let from = period.saturating_sub(LOOKED_BACK);
-    let periods = statement.query_map((resolution, source, family, from, period), |r| r.get(0))?;
+    let periods =
+        statement.query_map((resolution, source, value_dimension, from, period), |r| r.get(0))?;
     for before in periods.collect::<Result<Vec<u64>, _>>()? {
-        join(tx, shelf, before, 0..WHOLE + 1, WHOLE)?;
+        join(tx, series, before, 0..WHOLE + 1, WHOLE)?;
     }
     Ok(())
 }
 
 fn join(
     tx: &WriteTx<'_>,
-    shelf: Shelf,
+    series: RollupSeries,
     period: u64,
     tiers: Range<u32>,
     into: u32,
 ) -> Result<(), StoreError> {
     let sql = "SELECT id, bytes FROM rollup_pack WHERE resolution = ?1 AND source = ?2
          AND family = ?3 AND period = ?4 AND tier >= ?5 AND tier < ?6 ORDER BY id";
-    let (resolution, source, family) = shelf.columns();
+    let (resolution, source, value_dimension) = series.columns();
     let mut statement = tx.prepare_cached(sql)?;
-    let place = (resolution, source, family, period, tiers.start, tiers.end);
+    let place = (resolution, source, value_dimension, period, tiers.start, tiers.end);
     let packs = statement.query_map(place, |row| Ok((row.get(0)?, row.get(1)?)))?;
     let packs: Vec<(i64, Vec<u8>)> = packs.collect::<Result<_, _>>()?;
     let parsed: Result<Vec<_>, _> = packs.iter().map(|(_, bytes)| Pack::parse(bytes)).collect();
@@ -131,21 +133,21 @@ fn join(
         delete.execute([id])?;
     }
     // Of what cancelled itself out nothing is left.
-    joined.map_or(Ok(()), |bytes| insert(tx, shelf, period, into, &bytes))
+    joined.map_or(Ok(()), |bytes| insert(tx, series, period, into, &bytes))
 }
 
 /// Hands over the packs of an hour or a day.
 pub(super) fn read(
     connection: &ReadTx<'_>,
-    shelf: Shelf,
+    series: RollupSeries,
     period: u64,
     mut each: impl FnMut(&Pack<'_>) -> Result<(), PackError>,
 ) -> Result<(), StoreError> {
     let sql = "SELECT bytes FROM rollup_pack
          WHERE resolution = ?1 AND source = ?2 AND family = ?3 AND period = ?4";
-    let (resolution, source, family) = shelf.columns();
+    let (resolution, source, value_dimension) = series.columns();
     let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query((resolution, source, family, period))?;
+    let mut rows = statement.query((resolution, source, value_dimension, period))?;
     while let Some(row) = rows.next()? {
         let bytes = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
         each(&Pack::parse(bytes)?)?;
@@ -154,13 +156,16 @@ pub(super) fn read(
 }
 
 /// The periods that there are packs of, from the first to the last.
-pub(super) fn periods(connection: &ReadTx<'_>, shelf: Shelf) -> Result<Range<u64>, StoreError> {
+pub(super) fn periods(
+    connection: &ReadTx<'_>,
+    series: RollupSeries,
+) -> Result<Range<u64>, StoreError> {
     let end = |of: &str| -> Result<Option<u64>, StoreError> {
         let sql = format!(
             "SELECT {of}(period) FROM rollup_pack
              WHERE resolution = ?1 AND source = ?2 AND family = ?3"
         );
-        Ok(connection.prepare_cached(&sql)?.query_row(shelf.columns(), |row| row.get(0))?)
+        Ok(connection.prepare_cached(&sql)?.query_row(series.columns(), |row| row.get(0))?)
     };
     Ok(match (end("min")?, end("max")?) {
         (Some(first), Some(last)) => first..last + 1,
@@ -175,29 +180,33 @@ const RESOLUTIONS: [(Resolution, u64); 2] =
 /// Those from before it go.
 pub(super) fn replace(
     tx: &WriteTx<'_>,
-    source: Source,
-    by: Source,
+    source: MeasureSource,
+    by: MeasureSource,
     from_slot: u64,
 ) -> Result<(), StoreError> {
-    let forget = "DELETE FROM rollup_pack WHERE resolution = ?1
+    let delete = "DELETE FROM rollup_pack WHERE resolution = ?1
          AND ((source = ?2 AND period >= ?4) OR (source = ?3 AND period < ?4))";
     let take = "UPDATE rollup_pack SET source = ?2 WHERE resolution = ?1 AND source = ?3";
     for (resolution, slots) in RESOLUTIONS {
         let (resolution, source, by) = (resolution as u8, source as u8, by as u8);
-        tx.execute(forget, (resolution, source, by, from_slot / slots))?;
+        tx.execute(delete, (resolution, source, by, from_slot / slots))?;
         tx.execute(take, (resolution, source, by))?;
     }
     let first_day = from_slot / SLOTS_PER_DAY;
-    let forget = "DELETE FROM rollup_value
+    let delete = "DELETE FROM rollup_value
          WHERE (source = ?1 AND day >= ?3) OR (source = ?2 AND day < ?3)";
-    tx.execute(forget, (source as u8, by as u8, first_day))?;
+    tx.execute(delete, (source as u8, by as u8, first_day))?;
     let take = "UPDATE rollup_value SET source = ?1 WHERE source = ?2";
     tx.execute(take, (source as u8, by as u8))?;
     Ok(())
 }
 
 /// Forgets all from a quarter hour on, which begins a day.
-pub(super) fn forget(tx: &WriteTx<'_>, source: Source, from_slot: u64) -> Result<(), StoreError> {
+pub(super) fn delete(
+    tx: &WriteTx<'_>,
+    source: MeasureSource,
+    from_slot: u64,
+) -> Result<(), StoreError> {
     let mut packs = tx.prepare(
         "DELETE FROM rollup_pack WHERE resolution = ?1 AND source = ?2 AND period >= ?3",
     )?;

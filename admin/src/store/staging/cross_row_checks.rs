@@ -26,12 +26,12 @@ const TABLES: &str = "
         folded TEXT NOT NULL, offer_id INTEGER NOT NULL, number INTEGER NOT NULL, target INTEGER, affiliate_id INTEGER,
         is_new_offer INTEGER NOT NULL, is_new_owner INTEGER NOT NULL, PRIMARY KEY (folded, offer_id, number)
     ) STRICT, WITHOUT ROWID;
-    CREATE TEMP TABLE IF NOT EXISTS staged_torn (
+    CREATE TEMP TABLE IF NOT EXISTS owner_conflicts (
         folded TEXT PRIMARY KEY, low INTEGER NOT NULL, low_number INTEGER, high INTEGER NOT NULL, high_number INTEGER
     ) STRICT, WITHOUT ROWID;
-    CREATE TEMP TABLE IF NOT EXISTS staged_shaken (number INTEGER PRIMARY KEY, other INTEGER NOT NULL) STRICT;
+    CREATE TEMP TABLE IF NOT EXISTS affected_rows (number INTEGER PRIMARY KEY, other INTEGER NOT NULL) STRICT;
     DELETE FROM temp.staged_scope; DELETE FROM temp.staged_after;
-    DELETE FROM temp.staged_torn; DELETE FROM temp.staged_shaken;";
+    DELETE FROM temp.owner_conflicts; DELETE FROM temp.affected_rows;";
 
 const ADDED: &str = "INSERT INTO temp.staged_after
     SELECT folded, offer_id, number, NULL, nullif(affiliate_id, 0), 1, 1
@@ -87,7 +87,7 @@ pub fn fill(
 ///
 /// # Errors
 /// When SQLite fails.
-pub fn forget(connection: &StagingTx<'_>, scope: Scope<'_>) -> Result<(), StoreError> {
+pub fn delete_faults(connection: &StagingTx<'_>, scope: Scope<'_>) -> Result<(), StoreError> {
     let within = match scope {
         Scope::All => "",
         Scope::Codes(_) => {
@@ -151,7 +151,7 @@ pub fn changed_since(
 
 /// A row that an update cannot place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unplaced {
+pub struct UnmatchedRow {
     /// The row.
     pub number: u32,
     /// As typed.
@@ -166,10 +166,10 @@ pub struct Unplaced {
 ///
 /// # Errors
 /// When SQLite fails, or what `each` answers.
-pub fn each_unplaced(
+pub fn each_unmatched(
     connection: &StagingTx<'_>,
     scope: Scope<'_>,
-    mut each: impl FnMut(Unplaced) -> Result<(), StoreError>,
+    mut each: impl FnMut(UnmatchedRow) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let within = match scope {
         Scope::All => "",
@@ -181,8 +181,8 @@ pub fn each_unplaced(
          INDEXED BY coupon_code_published WHERE t.folded = s.folded AND t.time_deleted = 0 LIMIT 20)) \
          FROM staged_row s WHERE s.sound = 1 {within} AND s.number NOT IN (SELECT number FROM temp.staged_after)"
     );
-    ask(connection, &sql, |row| {
-        each(Unplaced {
+    each_row(connection, &sql, |row| {
+        each(UnmatchedRow {
             number: row.get(0)?,
             code: row.get(1)?,
             code_id: row.get(2)?,
@@ -204,7 +204,7 @@ pub fn each_missing_offer(
 ) -> Result<(), StoreError> {
     let sql = "SELECT number, offer_id FROM temp.staged_after WHERE is_new_offer \
                AND offer_id NOT IN (SELECT id FROM offer WHERE time_deleted = 0)";
-    ask_pairs(connection, sql, each)
+    each_pair(connection, sql, each)
 }
 
 /// Rows that name a partner who is not there.
@@ -217,7 +217,7 @@ pub fn each_missing_affiliate(
 ) -> Result<(), StoreError> {
     let sql = "SELECT number, affiliate_id FROM temp.staged_after WHERE is_new_owner \
                AND affiliate_id NOT IN (SELECT id FROM affiliate WHERE time_deleted = 0)";
-    ask_pairs(connection, sql, each)
+    each_pair(connection, sql, each)
 }
 
 /// Rows that select what an earlier row selects, and that row.
@@ -230,7 +230,7 @@ pub fn each_selected_twice(
 ) -> Result<(), StoreError> {
     let sql = "SELECT number, first FROM (SELECT number, min(number) OVER (PARTITION BY target) AS first \
                FROM temp.staged_after) WHERE number <> first";
-    ask_pairs(connection, sql, each)
+    each_pair(connection, sql, each)
 }
 
 /// Rows that come to stand on an offer where another row of the file puts the same code, and that row.
@@ -245,7 +245,7 @@ pub fn each_repeated(
                WHERE b.folded = a.folded AND b.offer_id = a.offer_id AND b.number <> a.number \
                AND (b.number < a.number OR NOT b.is_new_offer) ORDER BY b.number LIMIT 1) AS other \
                FROM temp.staged_after a WHERE a.is_new_offer) WHERE other IS NOT NULL";
-    ask_pairs(connection, sql, each)
+    each_pair(connection, sql, each)
 }
 
 /// Rows that come to stand where the store has a code that the file does not move, and its id.
@@ -259,7 +259,7 @@ pub fn each_taken(
     let sql = "SELECT a.number, c.id FROM temp.staged_after a CROSS JOIN coupon_code c INDEXED BY coupon_code_folded_offer \
                ON c.folded = a.folded AND c.offer_id = a.offer_id AND c.time_deleted = 0 WHERE a.is_new_offer \
                AND NOT EXISTS (SELECT 1 FROM temp.staged_after b WHERE b.folded = a.folded AND b.target = c.id)";
-    ask_pairs(connection, sql, each)
+    each_pair(connection, sql, each)
 }
 
 /// Rows whose dates, with those that they keep, end before they start.
@@ -280,7 +280,7 @@ pub fn each_ended_before_its_start(
         after("start_date"),
         after("end_date")
     );
-    ask(connection, &sql, |row| each(row.get(0)?))
+    each_row(connection, &sql, |row| each(row.get(0)?))
 }
 
 /// Rows that would change whether a code has a link.
@@ -294,12 +294,12 @@ pub fn each_other_kind(
     let sql = "SELECT s.number FROM staged_row s CROSS JOIN temp.staged_after a ON a.folded = s.folded AND a.number = s.number \
                CROSS JOIN coupon_code c ON c.id = a.target \
                WHERE s.sound = 1 AND s.conversion_only IS NOT NULL AND s.conversion_only <> c.conversion_only";
-    ask(connection, sql, |row| each(row.get(0)?))
+    each_row(connection, sql, |row| each(row.get(0)?))
 }
 
 /// A claim on a code that another row of the file claims for another partner.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rival {
+pub struct OwnerConflict {
     /// The row.
     pub number: u32,
     /// As typed.
@@ -314,23 +314,23 @@ pub struct Rival {
 ///
 /// # Errors
 /// When SQLite fails, or what `each` answers.
-pub fn each_rival(
+pub fn each_owner_conflict(
     connection: &StagingTx<'_>,
-    mut each: impl FnMut(Rival) -> Result<(), StoreError>,
+    mut each: impl FnMut(OwnerConflict) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     connection.execute_batch(
-        "INSERT INTO temp.staged_torn (folded, low, high) SELECT folded, min(affiliate_id), max(affiliate_id) \
+        "INSERT INTO temp.owner_conflicts (folded, low, high) SELECT folded, min(affiliate_id), max(affiliate_id) \
          FROM temp.staged_after WHERE affiliate_id IS NOT NULL GROUP BY folded HAVING min(affiliate_id) <> max(affiliate_id);
-         UPDATE temp.staged_torn AS t SET \
+         UPDATE temp.owner_conflicts AS t SET \
          low_number = (SELECT min(number) FROM temp.staged_after b WHERE b.folded = t.folded AND b.affiliate_id = t.low), \
          high_number = (SELECT min(number) FROM temp.staged_after b WHERE b.folded = t.folded AND b.affiliate_id = t.high)",
     )?;
     let sql = "SELECT a.number, s.code, iif(a.affiliate_id = t.low, t.high_number, t.low_number), \
-               iif(a.affiliate_id = t.low, t.high, t.low) FROM temp.staged_torn t \
+               iif(a.affiliate_id = t.low, t.high, t.low) FROM temp.owner_conflicts t \
                CROSS JOIN temp.staged_after a ON a.folded = t.folded CROSS JOIN staged_row s ON s.number = a.number \
                WHERE a.is_new_owner AND a.affiliate_id IS NOT NULL";
-    ask(connection, sql, |row| {
-        each(Rival {
+    each_row(connection, sql, |row| {
+        each(OwnerConflict {
             number: row.get(0)?,
             code: row.get(1)?,
             other: row.get(2)?,
@@ -346,7 +346,7 @@ pub fn each_rival(
 /// When SQLite fails, or what `each` answers.
 pub fn each_owned_by_another(
     connection: &StagingTx<'_>,
-    each: impl FnMut(super::super::coupon_codes::Claim) -> Result<(), StoreError>,
+    each: impl FnMut(super::super::coupon_codes::OwnedCode) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let sql = "SELECT x.number, s.code, x.owner, p.name FROM (SELECT a.number, (SELECT c.affiliate_id FROM coupon_code c \
                INDEXED BY coupon_code_published WHERE c.folded = a.folded AND c.time_deleted = 0 \
@@ -355,7 +355,7 @@ pub fn each_owned_by_another(
                FROM temp.staged_after a WHERE a.is_new_owner AND a.affiliate_id IS NOT NULL) x \
                CROSS JOIN staged_row s ON s.number = x.number CROSS JOIN affiliate p ON p.id = x.owner \
                WHERE x.owner IS NOT NULL";
-    ask_claims(connection, sql, each)
+    each_owned(connection, sql, each)
 }
 
 /// New rows whose code once belonged to another partner than it belongs to with this file, and is not
@@ -366,7 +366,7 @@ pub fn each_owned_by_another(
 /// When SQLite fails, or what `each` answers.
 pub fn each_once_anothers(
     connection: &StagingTx<'_>,
-    each: impl FnMut(super::super::coupon_codes::Claim) -> Result<(), StoreError>,
+    each: impl FnMut(super::super::coupon_codes::OwnedCode) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let sql = "SELECT x.number, s.code, x.owner, p.name FROM (SELECT a.number, a.folded, a.affiliate_id, \
                (SELECT min(g.affiliate_id) FROM coupon_code_former_owner g \
@@ -378,7 +378,7 @@ pub fn each_once_anothers(
                WHERE x.owner IS NOT NULL AND NOT EXISTS (SELECT 1 FROM coupon_code t INDEXED BY coupon_code_published \
                WHERE t.folded = x.folded AND t.time_deleted = 0 \
                AND (t.affiliate_id IS x.affiliate_id OR x.affiliate_id IS NULL))";
-    ask_claims(connection, sql, each)
+    each_owned(connection, sql, each)
 }
 
 /// Rows of an update that stand or fall with a wrong row of the same code, and that row: who owns a
@@ -386,20 +386,20 @@ pub fn each_once_anothers(
 ///
 /// # Errors
 /// When SQLite fails, or what `each` answers.
-pub fn each_shaken(
+pub fn each_affected(
     connection: &StagingTx<'_>,
     each: impl FnMut(Pair) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     connection.execute_batch(
-        "INSERT INTO temp.staged_shaken SELECT a.number, w.wrong FROM (SELECT r.folded, min(r.number) AS wrong \
+        "INSERT INTO temp.affected_rows SELECT a.number, w.wrong FROM (SELECT r.folded, min(r.number) AS wrong \
          FROM staged_row r WHERE r.folded IS NOT NULL AND r.number IN (SELECT number FROM staged_fault) GROUP BY r.folded) w \
          CROSS JOIN temp.staged_after a ON a.folded = w.folded \
          WHERE (a.is_new_offer OR a.is_new_owner) AND a.number NOT IN (SELECT number FROM staged_fault)",
     )?;
-    ask_pairs(connection, "SELECT number, other FROM temp.staged_shaken", each)
+    each_pair(connection, "SELECT number, other FROM temp.affected_rows", each)
 }
 
-fn ask(
+fn each_row(
     connection: &StagingTx<'_>,
     sql: &str,
     mut each: impl FnMut(&Row<'_>) -> Result<(), StoreError>,
@@ -412,21 +412,21 @@ fn ask(
     Ok(())
 }
 
-fn ask_pairs(
+fn each_pair(
     connection: &StagingTx<'_>,
     sql: &str,
     mut each: impl FnMut(Pair) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    ask(connection, sql, |row| each((row.get(0)?, row.get(1)?)))
+    each_row(connection, sql, |row| each((row.get(0)?, row.get(1)?)))
 }
 
-fn ask_claims(
+fn each_owned(
     connection: &StagingTx<'_>,
     sql: &str,
-    mut each: impl FnMut(super::super::coupon_codes::Claim) -> Result<(), StoreError>,
+    mut each: impl FnMut(super::super::coupon_codes::OwnedCode) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    ask(connection, sql, |row| {
-        each(super::super::coupon_codes::Claim {
+    each_row(connection, sql, |row| {
+        each(super::super::coupon_codes::OwnedCode {
             id: row.get(0)?,
             code: row.get(1)?,
             owner_id: row.get(2)?,
