@@ -338,7 +338,9 @@ impl Model {
         self.conversions.push(made);
         let at = self.conversions.len() - 1;
         let is_believed = !matches!(verdict.error, NOT_BELIEVED | UNREADABLE_AMOUNT);
-        if key.is_some() && is_believed {
+        // A refused conversion takes them when it is approved by hand.
+        let stands = matches!(verdict.status, Status::Approved | Status::Pending);
+        if key.is_some() && is_believed && stands {
             self.settle_waiting(at);
         }
         verdict
@@ -549,6 +551,9 @@ impl Model {
         self.conversions[at].status = Status::Approved;
         self.conversions[at].error = 0;
         self.clear_bot_flag(made.click);
+        if made.key.is_some() {
+            self.settle_waiting(at);
+        }
         Some(true)
     }
 
