@@ -1,9 +1,9 @@
 //! The click archive: the daemon's blocks, verbatim, in a framed log in `DIR/archive`.
 //!
-//! It is the truth about clicks at the admin. A block counts as taken in once it is durable here;
-//! positions and rollups in the store are derived from it and can be rebuilt. Only intake appends;
-//! reports read beside it, and only frames that the store knows to be here. What must be forgotten is
-//! the one thing that is taken out of it: personal fields, and whole segments for their age.
+//! The archive is the truth about clicks at the admin. A block is ingested once it is durable here; positions
+//! and rollups in the store are derived from the archive and can be rebuilt. Only click ingest appends.
+//! Reports read concurrently, and only frames recorded in the store. Removals take out personal fields, and
+//! whole segments by age; nothing else changes.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -16,31 +16,31 @@ use coupon_shared::transaction_id::TransactionId;
 
 use crate::store::blocks::BlockRow;
 
-/// The archive's name in the data folder.
+/// Name of the archive in the data folder.
 pub const FOLDER_NAME: &str = "archive";
 
-/// Small enough that finding one frame, which walks its segment, takes milliseconds.
+/// Finding a frame walks its segment; with this size it takes milliseconds.
 const SEGMENT_BYTES: u64 = 16 << 20;
 /// Above the longest block.
 const MAX_BLOCK_BYTES: u32 = 4 << 20;
-/// A frame this far ahead is looked up anew instead of being walked to.
+/// A frame further ahead is found by a new look-up instead of walking.
 const WALKED_FRAMES: u64 = 2_000;
 
-/// Why the archive did not take or give blocks.
+/// Reasons why the archive did not take or give blocks.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     /// The log failed.
     #[error("the click archive failed: {0}")]
     Log(#[from] FramedLogError),
-    /// What it holds is not a block that this program reads.
+    /// A frame is not a block that this program reads.
     #[error("frame {sequence} of the click archive cannot be read: {source}")]
     Block {
         /// The frame.
         sequence: u64,
-        /// What is wrong with it.
+        /// The error in the block.
         source: ClickError,
     },
-    /// It ends before a frame that should be there.
+    /// The archive ends before an expected frame.
     #[error(
         "the click archive has no frame {sequence}, which the store knows of: restore the archive from its backup, or run rebuild-reports"
     )]
@@ -48,12 +48,12 @@ pub enum ArchiveError {
         /// The frame.
         sequence: u64,
     },
-    /// It is not the archive that the store's counts were made from.
+    /// Another archive than the one behind the store's counts.
     #[error(
         "the click archive and the reports do not belong together (they differ at frame {sequence}): restore both from one backup, or count what the archive holds with `coupon-admin rebuild-reports`"
     )]
     Differs {
-        /// The last frame that the store knows of.
+        /// The last frame that the store knows.
         sequence: u64,
     },
     /// The work panicked.
@@ -69,7 +69,7 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Opens the archive in a data folder, creating it where it is missing.
+    /// Opens the archive in a data folder; creates it if missing.
     ///
     /// # Errors
     /// When it is damaged, or another process appends to it.
@@ -86,63 +86,63 @@ impl Archive {
         Ok(Archive { folder: folder.into(), log: Arc::new(Mutex::new(log)) })
     }
 
-    /// Appends blocks and makes them durable, all or none; answers their sequences.
+    /// Appends blocks durably, all or none; returns their sequences.
     pub(crate) fn append(&self, blocks: &[&[u8]]) -> Result<Range<u64>, ArchiveError> {
         Ok(self.log().append_synced(blocks)?)
     }
 
-    /// The sequences it holds.
+    /// Range of sequences.
     pub(crate) fn sequences(&self) -> Range<u64> {
         let log = self.log();
         log.first_sequence()..log.next_sequence()
     }
 
-    /// How many blocks it holds.
+    /// Number of blocks.
     pub(crate) fn block_count(&self) -> u64 {
         let held = self.sequences();
         held.end - held.start
     }
 
-    /// Its size.
+    /// Size on disk.
     pub(crate) fn bytes_on_disk(&self) -> u64 {
         self.log().bytes_on_disk()
     }
 
-    /// Reads it from a sequence on.
+    /// Reader from a sequence on.
     pub(crate) fn reader(&self, from: u64) -> Result<FrameReader, ArchiveError> {
         Ok(self.log().reader(from)?)
     }
 
-    /// A way to read single blocks without waiting for appends.
+    /// Reader of single blocks, independent of appends.
     pub(crate) fn block_reader(&self) -> BlockReader {
         BlockReader { folder: self.folder.to_path_buf(), reader: None }
     }
 
-    /// The sequences of each segment that is not appended to any more, oldest first.
+    /// Sequences of each closed segment, oldest first.
     pub(crate) fn closed_segments(&self) -> Vec<Range<u64>> {
         self.log().closed_segments()
     }
 
-    /// The sequences of the segment that is appended to.
+    /// Sequences of the segment that takes appends.
     pub(crate) fn open_segment(&self) -> Range<u64> {
         let log = self.log();
         let closed = log.closed_segments();
         closed.last().map_or(log.first_sequence(), |last| last.end)..log.next_sequence()
     }
 
-    /// Ends the segment that is appended to; an empty one stays.
+    /// Closes the segment that takes appends; an empty one stays open.
     pub(crate) fn close_segment(&self) -> Result<(), ArchiveError> {
         Ok(self.log().close_segment()?)
     }
 
-    /// Removes closed segments all of whose frames are before a sequence.
+    /// Removes closed segments whose frames are all before a sequence.
     pub(crate) fn remove_before(&self, sequence: u64) -> Result<(), ArchiveError> {
         self.log().remove_segments_before(sequence)?;
         Ok(())
     }
 
-    /// Rewrites personal fields in the closed segment that begins at `first`; frames, and all else in
-    /// them, stay as they are. Appends go on meanwhile.
+    /// Rewrites personal fields in the closed segment that begins at `first`; frames and their other content
+    /// stay. Appends continue meanwhile.
     pub(crate) fn rewrite(
         &self,
         first: u64,
@@ -157,7 +157,7 @@ impl Archive {
         Ok(())
     }
 
-    /// Runs work on its files on a thread that may block.
+    /// Runs file work on a thread that may block.
     pub(crate) async fn on_disk<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Archive) -> Result<T, ArchiveError> + Send + 'static,
@@ -172,7 +172,7 @@ impl Archive {
     }
 }
 
-/// Reads single blocks. Ascending sequences that lie close are read in one pass.
+/// Reads single blocks. Close, ascending sequences are read in one pass.
 pub(crate) struct BlockReader {
     folder: PathBuf,
     reader: Option<FrameReader>,
@@ -199,7 +199,7 @@ impl BlockReader {
 }
 
 impl BlockReader {
-    /// What `of` makes of the click with this id, in whichever of these blocks it is.
+    /// Applies `of` to the click with this id, in whichever of these blocks it is.
     pub(crate) fn find<T>(
         &mut self,
         places: &[BlockRow],

@@ -1,38 +1,36 @@
-//! What a recorded visit was: an impression, a bot's, invalid, a duplicate, or a click, and whether
-//! the click was its visitor's first in a session.
+//! Classification of recorded visits: impression, bot, invalid, duplicate or valid click, and whether the click
+//! was its visitor's first in a session.
 //!
-//! | class | when |
+//! | class | condition, first match |
 //! |---|---|
-//! | impression | the record says so |
-//! | bot | the browser only fetched ahead, or the user agent is on the list in force or was not sent; unless a conversion that was approved came from it |
-//! | invalid | else, it was not redirected to the offer |
-//! | turned | else, it would be a bot's, but for its conversion |
-//! | duplicate | else, the same visitor came to the same offer by the same partner, code and subs within [`DUPLICATE_WINDOW_MS`] |
-//! | again | else, the same visitor came to the same offer within the offer's session |
-//! | unique | else |
+//! | impression | the record is one |
+//! | bot | the browser only prefetched, or the user agent is on the bot list or missing; unless an approved conversion came from the visit |
+//! | invalid | not redirected to the offer |
+//! | converted bot | would be a bot without its conversion |
+//! | duplicate | the same visitor came to the same offer by the same partner, code and subs within [`DUPLICATE_WINDOW_MS`] |
+//! | non-unique | the same visitor came to the same offer within the offer's session |
+//! | unique | all others |
 //!
-//! **Visitor**: what the offer's session definition names. Cookies and advertising ids are not
-//! recorded, so those definitions fall back to address and user agent. A visit without both is one
-//! whose personal data were erased: it is nobody's, always unique, and no bot for having no user agent. So is one that a server reports:
-//! address and user agent are the server's, and no bot's for that.
+//! **Visitor**: as the offer's session definition says. Cookies and advertising ids are not recorded, so these
+//! definitions fall back to address and user agent. A visit without both had its personal data erased: it has
+//! no visitor, is always unique, and is no bot for the missing user agent. The same holds for a visit that a
+//! server reports: address and user agent are the server's.
 //!
-//! **Time** slides: each redirected visit that is no bot's, a duplicate too, begins its visitor's
-//! session anew.
+//! **Time** slides: each redirected visit except a bot's, duplicates included, restarts its visitor's session.
 //!
-//! **Pay**: a click that is neither a bot's nor invalid nor a duplicate is paid by the offer's terms.
+//! **Pay**: a valid click is paid by the offer's terms.
 //!
-//! **Order** is that of the archive. A verdict depends on the visit itself, on what held for its offer
-//! when it was made, and on at most the last [`SESSION_HISTORY`] visits before it (for duplicates
-//! [`DUPLICATE_HISTORY`]); nothing older is remembered, whatever the settings say, so memory is bounded:
-//! where more visits than that come within a session, a visitor who returns late in it counts as
-//! unique again. Because of this a restart that replays the last visits of the archive, and a
-//! rebuild that judges all of them, come to the same verdicts as a program that never stopped.
+//! **Order** is the archive's. The class depends on the visit itself, on its offer's terms at its time, and on
+//! at most [`SESSION_HISTORY`] earlier visits (for duplicates [`DUPLICATE_HISTORY`]). Older visits are never
+//! remembered, whatever the settings, so memory is bounded: if more visits come within a session, a visitor who
+//! returns late counts as unique again. Therefore a restart that replays the last visits of the archive, and a
+//! rebuild that classifies all visits, give the same classes as an uninterrupted run.
 //!
-//! A conversion can come, and be approved, long after its visit. So the judge of the archive knows
-//! nothing of conversions; visits are turned into clicks afterwards, one by one (`click_ingest::converted_visits`),
-//! also after a rebuild and after another list of bots.
+//! A conversion can be made and approved long after its visit. So the classifier ignores conversions; visits
+//! are reclassified one by one afterwards (`click_ingest::converted_visits`), also after a rebuild and after a
+//! new bot list.
 //!
-//! Deliberately absent: any look at the clock, and anything that a visit after it could change.
+//! Deliberately absent: any use of the clock, and any influence of later visits.
 
 pub(crate) mod agent;
 pub mod bot_list;
@@ -55,57 +53,57 @@ use recent_visits::RecentVisits;
 
 pub use agent::{Agent, Device};
 
-/// Visits of all visitors after which one is forgotten.
+/// Number of visits, of all visitors, after which a visit is forgotten.
 pub const SESSION_HISTORY: u32 = 4_000_000;
 /// The same for duplicates.
 pub const DUPLICATE_HISTORY: u32 = 400_000;
-/// Within which time the same is a duplicate.
+/// Window in which an equal visit is a duplicate.
 pub const DUPLICATE_WINDOW_MS: u64 = 10_000;
 
 const HOUR_MS: u64 = 3_600_000;
-/// Grows with every change of the rules by which visits are classification. Archives that were judged by older
-/// ones are judged again.
+/// Increases with each change of the classification rules. Archives classified by older rules are classified
+/// again.
 pub const RULES_VERSION: u32 = 1;
 
-/// What a visit was.
+/// Class of a visit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VisitClass {
     /// Shown, not followed.
     Impression,
-    /// A program's.
+    /// By a program.
     Bot,
     /// Not redirected to the offer.
     Invalid,
-    /// The same visitor's, again within seconds.
+    /// Repeated by the same visitor within seconds.
     Duplicate,
-    /// A click of a visitor who was there in this session.
+    /// A click of a visitor with an earlier click in this session.
     NonUnique,
     /// A click that begins a session.
     Unique,
-    /// A bot's that became a click, because a conversion came from it. It is nobody's.
+    /// A bot's visit that counts as a click, because a conversion came from it. It has no visitor.
     ConvertedBot,
 }
 
 impl VisitClass {
-    /// Whether it is among the total of clicks.
+    /// Whether the class counts as a valid click.
     #[must_use]
     pub fn is_valid_click(self) -> bool {
         matches!(self, VisitClass::NonUnique | VisitClass::Unique | VisitClass::ConvertedBot)
     }
 }
 
-/// A verdict.
+/// Result of a classification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Classification {
-    /// What it was.
+    /// Class of the visit.
     pub class: VisitClass,
-    /// What it came from.
+    /// Device of the visitor.
     pub device: Device,
-    /// What it is worth; none where it is no valid click, or clicks of its offer are not paid.
+    /// Payout and revenue; `None` for a visit that is no valid click, or an offer without paid clicks.
     pub pay: Option<ClickPay>,
 }
 
-/// What can be said of a visit without knowing those before it: as if all were first.
+/// Classification without earlier visits, as if each were the first.
 #[must_use]
 pub fn classify_without_history(
     click: &Click<'_>,
@@ -122,7 +120,7 @@ pub fn classify_without_history(
     )
 }
 
-/// What the visitor's program is.
+/// Identifies the visitor's program.
 #[must_use]
 pub fn identify_agent(click: &Click<'_>, bots: &BotList) -> Agent {
     or_bot_without_user_agent(
@@ -131,20 +129,20 @@ pub fn identify_agent(click: &Click<'_>, bots: &BotList) -> Agent {
     )
 }
 
-/// Browsers send a user agent; an address without one is a program's. An erasure takes both.
+/// Browsers send a user agent; an address without one is a program's. An erasure removes both.
 fn or_bot_without_user_agent(click: &Click<'_>, agent: Agent) -> Agent {
     let is_empty = |tag| click.tag(tag).unwrap_or_default().trim_ascii().is_empty();
     let is_unnamed = is_empty(Tag::UserAgent) && !is_empty(Tag::Address);
     Agent { is_bot: agent.is_bot || is_unnamed, ..agent }
 }
 
-/// What it came from.
+/// Device of the visitor.
 #[must_use]
 pub fn device(click: &Click<'_>) -> Device {
     agent::device(click.tag(Tag::UserAgent).unwrap_or_default())
 }
 
-/// What a visit is by itself: unique, where it is a click that can be compared with others.
+/// Class of a visit alone: unique, if it is a click that can be compared with others.
 #[must_use]
 pub fn class_without_history(visit: &ClickHead, agent: Agent, is_converted: bool) -> VisitClass {
     let is_bot = match visit.kind {
@@ -173,7 +171,7 @@ impl Classification {
     }
 }
 
-/// Judges the visits of the archive in their order.
+/// Classifies the visits of the archive in order.
 pub struct Classifier {
     terms: TermsHistory,
     agents: AgentCache,
@@ -182,7 +180,7 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// One that remembers nothing.
+    /// A classifier without memory.
     #[must_use]
     pub fn new(bots: Arc<BotList>) -> Classifier {
         Classifier::with_history(bots, SESSION_HISTORY, DUPLICATE_HISTORY)
@@ -197,24 +195,24 @@ impl Classifier {
         }
     }
 
-    /// One that knows what holds for some offers, and judges visits of no others.
+    /// A classifier for the visits of some offers, with their terms.
     #[must_use]
     pub fn with_terms(bots: Arc<BotList>, terms: TermsHistory) -> Classifier {
         Classifier { terms, ..Classifier::new(bots) }
     }
 
-    /// The last row of the offers' terms that it knows.
+    /// Row of the last known offer terms.
     #[must_use]
     pub fn last_terms_id(&self) -> u64 {
         self.terms.through()
     }
 
-    /// Takes the rows of the offers' terms that follow.
+    /// Adds the following rows of offer terms.
     pub fn add_revisions(&mut self, revisions: Vec<TermsRevision>) {
         self.terms.add_revisions(revisions);
     }
 
-    /// The verdict on the next visit of the archive.
+    /// Classifies the next visit of the archive.
     pub fn classify(&mut self, click: &Click<'_>) -> Classification {
         self.visitors.next();
         self.repeats.next();
@@ -227,7 +225,7 @@ impl Classifier {
         Classification::new(&click.head, class, agent.device, &self.terms)
     }
 
-    /// Compares a click with those before it.
+    /// Compares a click with earlier ones.
     fn compare(&mut self, click: &Click<'_>, user_agent: &[u8]) -> VisitClass {
         let head = &click.head;
         let session = self.terms.at_click(head).session;
@@ -246,7 +244,7 @@ impl Classifier {
     }
 }
 
-/// A number for whom the session definition takes the visitor to be.
+/// Number of the visitor under the session definition.
 fn visitor(definition: SessionDefinition, click: &Click<'_>, user_agent: &[u8]) -> Option<u64> {
     let address = click.tag(Tag::Address).unwrap_or_default();
     let user_agent = match definition {
@@ -265,8 +263,8 @@ fn visitor(definition: SessionDefinition, click: &Click<'_>, user_agent: &[u8]) 
     Some(hasher.finish())
 }
 
-/// Not keyed: what is hashed must come out the same after a restart, and whoever makes two visitors
-/// look like one only hides his own.
+/// Not keyed: hashes must be equal after a restart, and a client who makes two visitors look alike only hides
+/// its own visits.
 fn hash(visitor: u64, of: u32) -> u64 {
     let mut hasher = SipHasher13::new();
     hasher.write_u64(visitor);
@@ -274,8 +272,8 @@ fn hash(visitor: u64, of: u32) -> u64 {
     hasher.finish()
 }
 
-/// A number for the visitor and all that makes the visit the same: offer, partner, code and subs. A
-/// visit without a code, which names offer and partner itself, has the code 0.
+/// Number of the visitor with offer, partner, code and subs. A visit without a code, which names offer and
+/// partner, has code 0.
 fn visit(visitor: u64, click: &Click<'_>) -> u64 {
     let mut hasher = SipHasher13::new();
     hasher.write_u64(visitor);

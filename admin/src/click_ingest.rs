@@ -1,17 +1,16 @@
-//! ClickIngest: click blocks come from the daemon into the archive, and are counted, each click once.
+//! Click ingest: fetches click blocks from the daemon into the archive, and counts each click once.
 //!
-//! One task pulls with a cursor, for each stream the last sequence that is durable here. What comes
-//! is checked, what is known already is left out, and the rest is appended to the archive; then one
-//! transaction of the store records the frames, their rollups and the cursor. So the cursor that
-//! acknowledges clicks is never ahead of the archive, and the counts never of the cursor.
+//! One task pulls with a cursor: for each stream the last durable sequence. The task checks the blocks, skips
+//! known ones, and appends the rest to the archive; then one transaction of the store records the frames, their
+//! rollups and the cursor. So the cursor, which acknowledges clicks, is never ahead of the archive, and the
+//! counts are never ahead of the cursor.
 //!
-//! Whatever fails in between is mended in one way: the task begins again by counting the frames of
-//! the archive that the store does not know of. That is also what follows a crash, a restored
-//! store, and (after forgetting all counts) a rebuild.
+//! Every failure is repaired in one way: the task starts again by counting the frames of the archive that the
+//! store does not know. The same happens after a crash, after a restored store and, after deleting all counts,
+//! in a rebuild.
 //!
-//! A block that is damaged, or of a version not known here, is refused: it is neither archived nor
-//! acknowledged, the daemon keeps it, and later blocks of its stream wait behind it. Other streams
-//! go on.
+//! A damaged block, or one of an unknown version, is refused: it is neither archived nor acknowledged, the
+//! daemon keeps it, and later blocks of its stream wait behind it. Other streams go on.
 
 mod batch;
 mod click_counter;
@@ -40,18 +39,18 @@ use batch::Batch;
 use click_counter::ClickCounter;
 use reclassify::Reclassifier;
 
-/// How long the daemon waits for a click before it answers that there is none.
+/// Longest time that the daemon waits for a click before an empty answer.
 const WAIT: Duration = Duration::from_secs(1);
-/// A click is at the daemon's feed this long after it was made, at the latest.
+/// Longest time from a click to its presence in the daemon's feed.
 const SETTLED_AFTER_MS: u64 = 2_000;
-/// What one answer may hold; also what is counted in one transaction.
+/// Most bytes per answer, and per transaction.
 const MAX_BYTES: usize = 4 << 20;
-/// For so long at a time the archive is judged again; then clicks are taken in.
+/// Time slice for classifying the archive again, between two pulls.
 const RECLASSIFY_SLICE: Duration = Duration::from_millis(300);
 const SHORTEST_BACK_OFF: Duration = Duration::from_millis(100);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(5);
 
-/// Why a pull failed.
+/// Reasons for a failed pull.
 #[derive(Debug, thiserror::Error)]
 pub enum ClickIngestError {
     /// The daemon gave no blocks.
@@ -63,10 +62,10 @@ pub enum ClickIngestError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// An offer was edited, in the moment when they were counted, before some of the clicks were made.
+    /// An offer was edited during the count, with effect before some of the clicks.
     #[error("an offer was edited while clicks were counted that it holds for")]
     Edited,
-    /// A block was refused; what came beside it was taken in.
+    /// A block was refused; the others were ingested.
     #[error("a click block from coupond was refused and stays there: {0}")]
     Refused(#[from] ClickError),
 }
@@ -80,43 +79,43 @@ impl From<LookUpError> for ClickIngestError {
     }
 }
 
-/// How intake stands.
+/// State of click ingest.
 #[derive(Debug, Clone, Default, Serialize, utoipa::ToSchema)]
 pub struct ClickIngestStatus {
-    /// When the daemon last answered, in Unix seconds.
+    /// Time of the daemon's last answer, in Unix seconds.
     pub last_pull: Option<i64>,
-    /// When the last click taken in was made, in Unix milliseconds.
+    /// Time of the last ingested click, in Unix milliseconds.
     pub last_click_unix_ms: Option<u64>,
-    /// From that click to its being counted.
+    /// Delay from this click to its count.
     pub lag_ms: Option<u64>,
-    /// Clicks taken in since the program started.
+    /// Clicks ingested since the start of the program.
     pub clicks: u64,
-    /// Sequences that the daemon passed over: clicks it no longer had.
+    /// Sequences skipped by the daemon: clicks it no longer had.
     pub missing: u64,
-    /// All clicks that were made until then, in Unix milliseconds, have come or never will.
+    /// All clicks before this time, in Unix milliseconds, have arrived or never will.
     pub passed_unix_ms: u64,
     /// Blocks in the archive.
     pub archived_blocks: u64,
-    /// The archive's size.
+    /// Size of the archive.
     pub archive_bytes: u64,
-    /// Why the last pull failed; intake goes on trying.
+    /// Error of the last pull; ingest goes on trying.
     pub last_error: Option<String>,
 }
 
-/// Shows how intake stands; clones share it.
+/// Handle for the state of click ingest; clones share it.
 #[derive(Clone)]
 pub struct ClickIngestHandle {
     status: watch::Receiver<ClickIngestStatus>,
 }
 
 impl ClickIngestHandle {
-    /// How intake stands now.
+    /// The present state.
     #[must_use]
     pub fn status(&self) -> ClickIngestStatus {
         self.status.borrow().clone()
     }
 
-    /// Waits until something has changed; for ever when intake has ended.
+    /// Waits for a change; for ever after ingest has ended.
     pub async fn changed(&mut self) {
         if self.status.changed().await.is_err() {
             std::future::pending::<()>().await;
@@ -124,7 +123,7 @@ impl ClickIngestHandle {
     }
 }
 
-/// Starts intake; it ends with `stop`.
+/// Starts click ingest; it ends with `stop`.
 #[must_use]
 pub fn start(
     store: Store,
@@ -138,7 +137,7 @@ pub fn start(
     handle
 }
 
-/// Forgets all counts and counts the archive again; answers how many clicks it holds.
+/// Deletes all counts and counts the archive again; returns the number of clicks.
 ///
 /// # Errors
 /// When the store or the archive fails. The next start, or another rebuild, goes on from there.
@@ -146,7 +145,7 @@ pub async fn rebuild(store: Store, archive: Archive) -> Result<u64, ClickIngestE
     rebuild_with_progress(store, archive, |_| ()).await
 }
 
-/// The same, telling again and again how many more of the archive's blocks are counted.
+/// The same, with progress in counted blocks.
 ///
 /// # Errors
 /// As [`rebuild`].
@@ -171,7 +170,7 @@ pub async fn rebuild_with_progress(
     Ok(counter.status().clicks)
 }
 
-/// Counts what is in the archive and not counted yet, as intake does when it begins.
+/// Counts archived, uncounted frames, as at the start of ingest.
 #[cfg(test)]
 pub(crate) async fn count_archived(store: Store, archive: Archive) -> Result<(), ClickIngestError> {
     let counter = ClickCounter::new(store, archive);
@@ -183,9 +182,9 @@ struct ClickIngest {
     counter: ClickCounter,
     reclassifier: Reclassifier,
     daemon: DaemonClient,
-    /// What is archived and counted; `None` after a failure, until the archive was looked at.
+    /// Archived and counted sequences; `None` after a failure, until the archive is checked.
     cursor: Option<Cursor>,
-    /// Whether the archive is known to be the one the counts were made from.
+    /// Whether the archive was found to match the counts.
     is_compared: bool,
     oldest_incarnation: u32,
     /// Since when the daemon has answered every pull, in Unix milliseconds.
@@ -225,9 +224,9 @@ impl ClickIngest {
         }
     }
 
-    /// Takes in one answer of the daemon.
+    /// Ingests one answer of the daemon.
     async fn pull(&mut self) -> Result<(), ClickIngestError> {
-        // Only success puts it back: after a failure it is not known what the archive holds.
+        // Only success restores the cursor: after a failure the archive's content is unknown.
         let cursor = match self.cursor.take() {
             Some(cursor) => cursor,
             None => self.begin().await?,
@@ -247,8 +246,8 @@ impl ClickIngest {
         Ok(())
     }
 
-    /// The daemon gave all that it had: what was made long enough before has come. A daemon that has
-    /// just begun may still be busy with what an earlier run left.
+    /// The daemon gave all it had: clicks made long enough before have arrived. A daemon that has just started may
+    /// still process the rings of an earlier run.
     fn advance_passed_time(&mut self, began_ms: u64) {
         let steady_since_ms = *self.steady_since_ms.get_or_insert(began_ms);
         let passed = began_ms.saturating_sub(SETTLED_AFTER_MS);
@@ -257,7 +256,7 @@ impl ClickIngest {
         }
     }
 
-    /// Goes on judging the archive by the list of bots that is wanted; answers whether there is more.
+    /// Continues classifying the archive by the new bot list; returns whether more is left.
     async fn reclassify(&mut self) -> Result<bool, ClickIngestError> {
         let began = Instant::now();
         while self.reclassifier.step(&self.counter).await? {
@@ -276,7 +275,7 @@ impl ClickIngest {
         self.counter.catch_up().await
     }
 
-    /// Archives and counts what is new.
+    /// Archives and counts new blocks.
     async fn take_in(
         &mut self,
         cursor: Cursor,
@@ -295,7 +294,7 @@ impl ClickIngest {
         };
         let (batch, refused) = self.counter.archive().on_disk(append).await?;
         if batch.is_empty() && refused.is_none() {
-            // A daemon that repeats itself must not be asked in a tight loop.
+            // A daemon that repeats itself must not be polled in a tight loop.
             tokio::time::sleep(SHORTEST_BACK_OFF).await;
         }
         self.cursor = Some(self.counter.commit(batch).await?);

@@ -1,11 +1,12 @@
-//! DiskSpace on the disk of the data folder.
+//! Free space on the disk of the data folder.
 //!
-//! A part of it is a reserve: bulk work, whose rows come by the million, is refused before it takes
-//! of it, and of what strangers send nothing is kept that identifies nobody. So on a disk that fills up, publication, the intake of clicks and conversions and single
-//! edits go on, and the status says that space is low while there is time to act.
+//! A part of the disk is a reserve. Bulk work, with millions of rows, is refused before it takes of the
+//! reserve, and postbacks that identify nothing are not kept. So on a disk that fills up, publication, ingest
+//! of clicks and conversions, and single edits go on, and the status reports low space while there is time to
+//! act.
 //!
-//! Deliberately absent: a promise. Others write to the same disk; whoever finds it full is told so
-//! by the store, and nothing of his is saved.
+//! Deliberately absent: a guarantee. Other programs write to the same disk; a write to a full disk gets an
+//! error from the store and saves nothing.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -13,31 +14,31 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-/// How much of a file is read between two looks at the disk.
+/// Bytes of a file between two checks of the disk.
 const LOOK_EVERY: u64 = 256 << 10;
-/// What is staged for each of its bytes, and how much of that SQLite holds back before it writes.
+/// Staged bytes per byte of a file, including pages that SQLite holds back before writing.
 const STAGED_PER_BYTE: u64 = 6;
 const HELD_BACK: u64 = 128 << 20;
 
-/// The disk that the data folder is on; clones share it.
+/// The disk of the data folder; clones share it.
 #[derive(Debug, Clone)]
 pub struct Disk {
     dir: Arc<Path>,
     reserve_bytes: u64,
 }
 
-/// How full it is.
+/// Free space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct DiskSpace {
-    /// What this program may still write; nothing when the system does not say.
+    /// Bytes that this program may still write; null if the system does not say.
     pub free_bytes: Option<u64>,
-    /// What bulk work leaves free.
+    /// Bytes that bulk work leaves free.
     pub reserve_bytes: u64,
     /// Whether bulk work is refused.
     pub is_low: bool,
 }
 
-/// Why bulk work is refused.
+/// Reason for refusing bulk work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{} MiB are free on the disk of the data folder, too few for this beside the {} MiB that are \
@@ -51,13 +52,13 @@ pub struct LowDiskSpace {
 }
 
 impl Disk {
-    /// The disk of a data folder, and what of it is a reserve.
+    /// The disk of a data folder, with its reserve.
     #[must_use]
     pub fn new(dir: &Path, reserve_bytes: u64) -> Disk {
         Disk { dir: dir.into(), reserve_bytes }
     }
 
-    /// How full it is now.
+    /// The present free space.
     #[must_use]
     pub fn space(&self) -> DiskSpace {
         let (free_bytes, reserve_bytes) = (self.free_bytes(), self.reserve_bytes);
@@ -65,12 +66,12 @@ impl Disk {
         DiskSpace { free_bytes, reserve_bytes, is_low }
     }
 
-    /// That so many bytes can be written without the reserve.
+    /// Checks that so many bytes fit without the reserve.
     ///
     /// # Errors
     /// When they cannot.
     pub fn ensure_free(&self, bytes: u64) -> Result<(), LowDiskSpace> {
-        // Where the system does not say, the write itself will.
+        // If the system does not say, the write itself will fail.
         let Some(free_bytes) = self.free_bytes() else { return Ok(()) };
         let reserve_bytes = self.reserve_bytes;
         if free_bytes >= reserve_bytes.saturating_add(bytes) {
@@ -80,7 +81,7 @@ impl Disk {
         }
     }
 
-    /// Reads as `file` does, and breaks off before the rows that are staged of it take of the reserve.
+    /// Reads like `file`, and fails before its staged rows take of the reserve.
     pub fn guarded<R: Read>(&self, file: R) -> impl Read + use<R> {
         GuardedReader { file, disk: self.clone(), read: 0, look_at: 0 }
     }

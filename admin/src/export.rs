@@ -1,7 +1,7 @@
-//! Coupon codes as CSV, and empty files to fill in.
+//! Coupon codes as CSV, and empty templates.
 //!
-//! What is written can be uploaded again: into an empty network to add the codes, and over the same
-//! codes to update them: each row becomes the object it was made of, whatever its texts.
+//! An exported file can be uploaded again: into an empty network to add the codes, or over the same codes to
+//! update them. Each row becomes the exported object, whatever its texts.
 
 use std::io::{self, Write};
 
@@ -11,7 +11,7 @@ use crate::store::export::{self, ExportCell};
 use crate::store::rows::Filter;
 use crate::store::{ReadTx, StoreError};
 
-/// Why the file could not be written.
+/// Reasons why the file could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// The store could not be read.
@@ -22,7 +22,7 @@ pub enum ExportError {
     Write(#[from] io::Error),
 }
 
-/// Writes the codes that meet all filters; answers how many.
+/// Writes the codes that match all filters; returns their number.
 ///
 /// # Errors
 /// When the store cannot be read, or the file not be written.
@@ -48,7 +48,7 @@ pub fn write(
     Ok(count)
 }
 
-/// The header of a file to fill in.
+/// Header of a template.
 #[must_use]
 pub fn template(mode: BulkMode) -> String {
     let columns: &[&str] = match mode {

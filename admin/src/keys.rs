@@ -1,7 +1,7 @@
-//! API keys: 192 random bits, of which only a hash is kept.
+//! API keys: 192 random bits, of which only a hash is stored.
 //!
-//! A plain SHA-256 is enough because there is nothing to guess; a slow hash is for passwords. The
-//! secret itself appears once, where it was made, and never in a log, an error or a list.
+//! A plain SHA-256 is enough, because random keys cannot be guessed; slow hashes are for passwords. The
+//! secret appears once, when it is made, and never in a log, an error or a list.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ const HINT_CHARS: usize = 8;
 pub struct Secret(String);
 
 impl Secret {
-    /// A new one from the system's random source.
+    /// Generates a key from the system's random source.
     ///
     /// # Errors
     /// When that fails.
@@ -37,7 +37,7 @@ impl Secret {
         Ok(Secret(format!("{PREFIX}{digits}")))
     }
 
-    /// The key of a request or a file; `None` when it has not the form of one.
+    /// Parses the key of a request or file; `None` for another form.
     #[must_use]
     pub fn parse(text: &str) -> Option<Secret> {
         let digits = text.strip_prefix(PREFIX)?;
@@ -46,7 +46,7 @@ impl Secret {
         fits.then(|| Secret(text.into()))
     }
 
-    /// The text, for the one place where it is shown.
+    /// The text, for the one place that shows it.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
@@ -68,7 +68,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Finds the caller whose key this is.
+/// Finds the holder of a key.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -78,7 +78,7 @@ pub fn caller(connection: &ReadTx<'_>, secret: &Secret) -> Result<Option<Caller>
     Ok(found.filter(|(kept, _)| kept.ct_eq(&hash).into()).map(|(_, caller)| caller))
 }
 
-/// The file that holds the first admin key.
+/// Path of the file with the first admin key.
 #[must_use]
 pub fn file_in(dir: &Path) -> PathBuf {
     dir.join(FILE_NAME)

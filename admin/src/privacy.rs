@@ -1,17 +1,15 @@
-//! What is forgotten: clicks and postbacks for their age, addresses down to their network, and all
-//! that is personal of one click, address or email address when that is asked for.
+//! Removal of personal data: clicks and postbacks by age, addresses truncated to their network, and everything
+//! personal of one click, address or email address on request.
 //!
-//! One task does it, one thing after the other, and it alone rewrites the archive. It works in small
-//! steps and rests after each for as long as the step took, so that intake and the API go on beside
-//! it. Each step may be the last before a crash: what is about to change is written down first, and
-//! doing a step again changes nothing.
+//! One task does all of it sequentially, and only this task rewrites the archive. It works in small steps and
+//! rests after each for as long as the step took, so ingest and the API go on. Each step may be the last before
+//! a crash: a pending change is recorded first, and repeating a step changes nothing.
 //!
-//! Aggregates stay: nothing here touches what was counted, nor amounts, ids and codes. What they were
-//! counted from is no longer as it was, so a rebuild keeps the days before (see `click_archive`).
+//! Aggregates stay: counts, amounts, ids and codes are never touched. Because the counted data change, a rebuild
+//! keeps the earlier days (see `click_archive`).
 //!
-//! Not reached from here: what coupond still holds of clicks and postbacks that it has handed over,
-//! for as long as it is configured to keep them; backups made before; and what left by a redirect, a
-//! partner postback or an export.
+//! Outside of its reach: clicks and postbacks that coupond has handed over and still keeps, for its configured
+//! time; earlier backups; and data that left by a redirect, a partner postback or an export.
 
 mod erasure;
 mod retention;
@@ -31,35 +29,35 @@ use crate::store::erasure::{self as jobs, Erasure, Selector, Stage};
 use crate::store::{Store, StoreError, removal_clock};
 use crate::worker::{self, RetryDelays, Worker};
 
-/// Between two looks for erasures that another process asked for.
+/// Interval between checks for erasures requested by another process.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// Between two looks for what has grown old, and for postbacks whose click has come.
+/// Interval between checks for expired data, and for postbacks whose click has arrived.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(600);
 const WAITING_INTERVAL: Duration = Duration::from_secs(30);
-/// Between two looks at the clock.
+/// Interval between checks of the clock.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(60);
 /// After a failure.
 const BACK_OFF: Duration = Duration::from_secs(10);
 
-/// How long personal data is kept, in days; 0 is for ever.
+/// Retention of personal data, in days; 0 is for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Periods {
-    /// Clicks, one by one.
+    /// Single clicks.
     pub click_days: u32,
     /// The log of postbacks.
     pub postback_days: u32,
-    /// Whole addresses.
+    /// Complete addresses.
     pub address_days: u32,
 }
 
-/// What an erasure does not reach.
+/// Copies outside of the reach of an erasure.
 pub const UNREACHED_COPIES: [&str; 3] = [
     "coupond keeps what it has handed over, in case this store is restored from a backup: clicks for clicks.retention_days (30 unless configured otherwise), postbacks as its configuration says (7 days)",
     "backups made before keep it; after restoring one, ask for the erasure again",
     "destination URLs, partner postbacks and exports have carried away what they were made of",
 ];
 
-/// An email address as it is looked for.
+/// Normalises an email address for searching.
 ///
 /// # Errors
 /// Why it is none.
@@ -76,7 +74,7 @@ pub fn parse_email(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// Why something was not forgotten yet.
+/// Reasons for a failed removal.
 #[derive(Debug, thiserror::Error)]
 pub enum PrivacyError {
     /// The archive failed.
@@ -87,35 +85,34 @@ pub enum PrivacyError {
     Store(#[from] StoreError),
 }
 
-/// How forgetting stands.
+/// State of the removals.
 #[derive(Debug, Clone, Default, Serialize, utoipa::ToSchema)]
 pub struct PrivacyStatus {
-    /// How many days clicks are kept; 0 is for ever.
+    /// Retention of clicks, in days; 0 is for ever.
     pub click_retention_days: u32,
-    /// How many days the log of postbacks is kept; 0 is for ever.
+    /// Retention of the postback log, in days; 0 is for ever.
     pub postback_retention_days: u32,
-    /// After how many days addresses are truncated; 0 is never.
+    /// Days until addresses are truncated; 0 is never.
     pub address_truncation_days: u32,
     /// Clicks up to this time, in Unix milliseconds, were removed.
     pub clicks_removed_through_ms: Option<u64>,
-    /// Clicks before the day after this time stay counted as they are when reports are rebuilt.
+    /// Clicks before the day after this time keep their counts in a rebuild.
     pub clicks_changed_through_ms: Option<u64>,
-    /// Segments of the click archive that were removed, truncated or erased from since the program
-    /// started.
+    /// Segments of the click archive that were removed, truncated or erased from since the start of the program.
     pub segments_done: u64,
-    /// Erasures that were asked for and are not done.
+    /// Pending erasures.
     pub erasures_unfinished: u64,
-    /// When the last look for what has grown old ended, in Unix seconds.
+    /// End of the last check for expired data, in Unix seconds.
     pub last_pass: Option<i64>,
-    /// Why nothing is removed for its age now: the clock jumped, or has not been looked at for a day.
+    /// Reason why nothing is removed by age now: the clock jumped, or has not been checked for a day.
     pub removal_waits: Option<String>,
-    /// Whether that is a problem: the clock jumped.
+    /// Whether the reason is a problem: the clock jumped.
     pub clock_has_jumped: bool,
-    /// Why the last step failed; it is tried again.
+    /// Error of the last step; the step is repeated.
     pub last_error: Option<String>,
 }
 
-/// Asks for erasures and shows how forgetting stands; clones share it.
+/// Handle for requesting erasures and reading the state; clones share it.
 #[derive(Clone)]
 pub struct PrivacyHandle {
     status: watch::Receiver<PrivacyStatus>,
@@ -123,19 +120,19 @@ pub struct PrivacyHandle {
 }
 
 impl PrivacyHandle {
-    /// How forgetting stands now.
+    /// The present state.
     #[must_use]
     pub fn status(&self) -> PrivacyStatus {
         self.status.borrow().clone()
     }
 
-    /// An erasure was asked for: begin at once.
+    /// Starts a requested erasure at once.
     pub fn wake(&self) {
         self.asked.notify_one();
     }
 }
 
-/// Starts forgetting; it ends with `stop`.
+/// Starts the removal task; it ends with `stop`.
 #[must_use]
 pub fn start(
     store: Store,
@@ -150,7 +147,7 @@ pub fn start(
     handle
 }
 
-/// Erases where no coupon-admin runs.
+/// Erases while no coupon-admin runs.
 ///
 /// # Errors
 /// When the store or the archive fails; the next start goes on.
@@ -170,13 +167,13 @@ pub async fn erase_offline(
     Ok(worker.store.read(move |connection| jobs::find(connection, id)).await?)
 }
 
-/// What the work is done with.
+/// Resources of the removal task.
 struct PrivacyWorker {
     store: Store,
     archive: Archive,
     periods: Periods,
     status: watch::Sender<PrivacyStatus>,
-    /// None before the first look.
+    /// `None` before the first check.
     clock: Mutex<Option<RemovalClock>>,
     began: Instant,
 }
@@ -256,12 +253,12 @@ impl PrivacyWorker {
         self.status.send_modify(change);
     }
 
-    /// Does all that was asked for and can be done.
+    /// Continues all pending erasures as far as possible.
     async fn erase_all(&self) -> Result<(), PrivacyError> {
         self.erase(true).await
     }
 
-    /// Goes on with erasures, oldest first; with those that wait for clicks only where they are due.
+    /// Continues erasures, oldest first; those that wait for clicks only if they are due.
     async fn erase(&self, is_waiting_due: bool) -> Result<(), PrivacyError> {
         let unfinished = self.store.read(jobs::unfinished).await?;
         self.update(|status| status.erasures_unfinished = unfinished.len() as u64);
@@ -282,7 +279,7 @@ impl PrivacyWorker {
         ClockReading { unix_ms, running_ms }
     }
 
-    /// Compares the clock with its last reading, and keeps what came of it.
+    /// Compares the clock with its last reading, and stores the result.
     async fn check_clock(&self, reading: ClockReading) -> Result<ClockState, PrivacyError> {
         let before = self.store.read(removal_clock::kept).await?;
         let kept = {
@@ -325,7 +322,7 @@ impl PrivacyWorker {
         Ok(())
     }
 
-    /// Works on the archive's files, then rests for as long as that took.
+    /// Works on the archive's files, then rests for the same time.
     async fn on_disk_with_rest<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Archive) -> Result<T, ArchiveError> + Send + 'static,

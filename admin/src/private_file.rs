@@ -1,6 +1,6 @@
-//! Files and folders that only their owner can open, and that nobody else can have prepared: they are
-//! made new, under a random name where the name is free to choose, and never through a link. A file
-//! gets its real name when it is complete and on the disk.
+//! Files and folders that only their owner can open, and that no other user can have prepared: they are made
+//! new, with a random name if the name is free to choose, and never through a link. A file gets its final name
+//! when it is complete and durable.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
@@ -14,7 +14,7 @@ const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
 const NO_LINK: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 
-/// Makes a file that is not there yet; what has its name already, a link too, is an error.
+/// Creates a new file; an existing name, also a link, is an error.
 ///
 /// # Errors
 /// When there is something, or the file cannot be made.
@@ -22,8 +22,7 @@ pub fn create_new(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(FILE_MODE).open(path)
 }
 
-/// Opens a file of a data folder that stays, such as a lock, and makes it where it is missing. A link
-/// is an error.
+/// Opens a permanent file of a data folder, such as a lock; creates it if missing. A link is an error.
 ///
 /// # Errors
 /// When it is a link, or cannot be opened.
@@ -35,7 +34,7 @@ pub fn open_or_create(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// A name that nobody guesses: 32 hex digits.
+/// An unguessable name: 32 hex digits.
 ///
 /// # Errors
 /// When the system has no random bytes.
@@ -45,7 +44,7 @@ pub fn random_name() -> io::Result<String> {
     Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// The folder that a file is in, or is to be in.
+/// Parent folder of a file.
 #[must_use]
 pub fn folder_of(path: &Path) -> &Path {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -60,7 +59,7 @@ pub fn sync_folder_of(path: &Path) -> io::Result<()> {
     File::open(folder_of(path))?.sync_all()
 }
 
-/// What root makes in the folder of another user belongs to that user, who could not use it otherwise.
+/// Gives a file that root made in another user's folder to that user, who otherwise could not use it.
 ///
 /// # Errors
 /// When the owner cannot be set.
@@ -72,8 +71,7 @@ pub fn give_to_owner_of(folder: &Path, path: &Path) -> io::Result<()> {
     std::os::unix::fs::lchown(path, Some(owner.uid()), Some(owner.gid()))
 }
 
-/// A file that has no name of its own yet, beside the place where it is to go. It is removed unless
-/// it is placed there.
+/// A file without its final name, in the target folder. It is removed unless it is placed.
 #[derive(Debug)]
 pub struct NewFile {
     path: PathBuf,
@@ -82,7 +80,7 @@ pub struct NewFile {
 }
 
 impl NewFile {
-    /// For the name `to`.
+    /// Creates a file for the name `to`.
     ///
     /// # Errors
     /// When it cannot be made.
@@ -91,13 +89,13 @@ impl NewFile {
         Ok(NewFile { file: create_new(&path)?, path, to: to.into() })
     }
 
-    /// To write into.
+    /// The file, for writing.
     #[must_use]
     pub fn file(&self) -> &File {
         &self.file
     }
 
-    /// Gives it its name, which must be free.
+    /// Gives the file its name, which must be free.
     ///
     /// # Errors
     /// When something has that name by now, or it cannot be synced or placed.
@@ -107,7 +105,7 @@ impl NewFile {
         sync_folder_of(&self.to)
     }
 
-    /// Gives it its name, and takes it from whatever has it.
+    /// Gives the file its name, replacing an existing file.
     ///
     /// # Errors
     /// When it cannot be synced or placed.
@@ -120,15 +118,15 @@ impl NewFile {
 
 impl Drop for NewFile {
     fn drop(&mut self) {
-        // After a rename there is nothing of this name.
+        // After a successful rename this name no longer exists.
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-/// A rename that never takes a name from another file.
+/// Renames without replacing another file.
 fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // Not every file system knows how; a second name does the same there.
+        // Some file systems lack this operation; a second link has the same effect.
         Err(Errno::INVAL | Errno::NOSYS) => {
             std::fs::hard_link(from, to)?;
             std::fs::remove_file(from)
@@ -137,14 +135,14 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// A folder for what is needed only for a while; it goes with all that is in it.
+/// A temporary folder, removed with its content.
 #[derive(Debug)]
 pub struct TemporaryFolder {
     path: PathBuf,
 }
 
 impl TemporaryFolder {
-    /// A new one in `folder`.
+    /// Creates a folder in `folder`.
     ///
     /// # Errors
     /// When it cannot be made.
@@ -154,7 +152,7 @@ impl TemporaryFolder {
         Ok(TemporaryFolder { path })
     }
 
-    /// Where it is.
+    /// Path of the folder.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path

@@ -1,21 +1,19 @@
-//! The admin's store: SQLite in `DIR/admin.db`, the truth of everything that is edited.
+//! The admin's store: SQLite in `DIR/admin.db`, the truth about all edited data.
 //!
-//! What holds here and nowhere else:
-//! - There is **one writer**: a connection on a thread of its own. [`Store::write`] hands it a
-//!   closure; closures that wait together are committed together, each in a savepoint of its own,
-//!   and none is answered before the commit is on the disk (`synchronous = FULL`).
-//! - A closure that fails leaves nothing behind and does not disturb the others of its commit.
-//! - Readers never wait for the writer: [`Store::read`] runs on a read-only connection, in one
-//!   transaction, so that all its queries see one state.
-//! - What is committed is taken over from the write-ahead log into the database beside the way of
-//!   commits ([`checkpoints`]).
-//! - All SQL of this package lives below this module. The rules do not: they are pure and stand in
-//!   `catalog`.
+//! - There is **one writer**: a connection on a thread of its own. [`Store::write`] sends it a closure.
+//!   Closures that wait together are committed together, each in a savepoint of its own, and get their
+//!   answers after the commit is durable (`synchronous = FULL`).
+//! - A failed closure leaves nothing behind and does not affect the others of its commit.
+//! - Readers never wait for the writer: [`Store::read`] runs on a read-only connection, in one transaction,
+//!   so all its queries see one state.
+//! - A background thread moves the content of the write-ahead log into the database ([`checkpoints`]).
+//! - All SQL of this package is below this module. The rules are pure and live in `catalog`.
 //!
 //! A bulk commit writes in a transaction of its own, in this process or another (the command line);
-//! SQLite's lock orders the two. A write waits for such a one for 45 s at most, whatever stands
-//! before it, and is then refused as [`StoreError::Busy`], which the API answers as 503 with
-//! `Retry-After`. Reads never wait.
+//! SQLite's lock orders the two. A write waits at most 45 s for a bulk commit and is then refused as
+//! [`StoreError::Busy`], which the API answers as 503 with `Retry-After`. Reads never wait.
+//!
+//! Functions that fail return [`StoreError`]; unless their comments say more, they fail when SQLite fails.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -73,63 +71,63 @@ pub mod rollups;
 pub use casefold::casefolded;
 pub use transactions::{DedicatedConnection, OpenTransaction, ReadTx, StagingTx, WriteTx};
 
-/// The database's name in the data folder.
+/// Name of the database in the data folder.
 pub const FILE_NAME: &str = "admin.db";
 
-/// How long a connection waits for another process's transaction, such as an import.
+/// Longest wait of a connection for another process's transaction, such as an import.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Why the store could not be opened, read or written.
+/// Reasons why the store could not be opened, read or written.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// The schema number is above the ones this program knows.
+    /// The schema number is above the known ones.
     #[error(
         "the store has schema {found}, and this program knows up to {known}: start the newer program again, or restore a backup made by this one"
     )]
     Newer {
-        /// The file's schema.
+        /// Schema of the file.
         found: i64,
-        /// The newest one known here.
+        /// Newest known schema.
         known: i64,
     },
-    /// The file is a database of something else.
+    /// The file is another program's database.
     #[error(
         "the database belongs to another program (application id {application_id:#x}): choose another data folder"
     )]
     Foreign {
-        /// The id in the file's header.
+        /// Application id in the file's header.
         application_id: i32,
     },
-    /// The data folder or the file in it cannot be used.
+    /// The data folder, or a file in it, is unusable.
     #[error("cannot open {}: {source}", path.display())]
     Open {
         /// The folder or file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the system.
         source: Arc<std::io::Error>,
     },
-    /// There is no store where one is needed.
+    /// The folder has no store.
     #[error("there is no store in {}: name the data folder with --data, or start coupon-admin there once", dir.display())]
     Missing {
         /// The folder.
         dir: PathBuf,
     },
-    /// Another process held the write lock for too long.
+    /// Another process held the write lock too long.
     #[error("the store is busy with another writer, such as an import: try again in some seconds")]
     Busy,
-    /// No space is left on the disk.
+    /// The disk is full.
     #[error("the disk of the data folder is full: free some space and try again")]
     Full,
     /// The writer's thread is gone, or the work panicked.
     #[error("the work on the store was broken off; nothing of it was saved")]
     Aborted,
-    /// The system gave no random bytes.
+    /// The system's random source failed.
     #[error("the system's random source failed: {0}")]
     Random(#[from] getrandom::Error),
-    /// What was counted cannot be read.
+    /// A rollup pack is unreadable.
     #[error(transparent)]
     Rollups(#[from] rollups::PackError),
-    /// Anything else that SQLite reports.
+    /// Any other error of SQLite.
     #[error("the store failed: {0}")]
     Sqlite(Arc<rusqlite::Error>),
 }
@@ -144,20 +142,20 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
-/// A handle to the open store; clones share it. The last one dropped ends the writer.
+/// Handle to the open store; clones share it. Dropping the last one ends the writer.
 #[derive(Clone)]
 pub struct Store {
     dir: Arc<Path>,
-    // Before `readers`: the last connection to close is then a writing one, which folds the WAL in.
+    // Dropped before `readers`: the last connection to close is then a writing one, which checkpoints the log.
     readers: Arc<readers::Readers>,
     writer: Arc<writer::Writer>,
     checkpoints: Arc<checkpoints::Checkpoints>,
 }
 
 impl Store {
-    /// Opens the store in `dir`, making folder, file and schema where they are missing.
+    /// Opens the store in `dir`; creates folder, file and schema if missing.
     ///
-    /// Blocks; call it before the runtime serves anything.
+    /// Blocks: call it before the runtime serves requests.
     ///
     /// # Errors
     /// When the folder cannot be used, or the file is another program's or a newer one's.
@@ -179,9 +177,9 @@ impl Store {
         &self.dir
     }
 
-    /// Runs `work` in a write transaction and answers once it is durable.
+    /// Runs `work` in a write transaction; returns after the commit is durable.
     ///
-    /// When `work` fails, nothing of it is kept.
+    /// If `work` fails, none of its changes stay.
     ///
     /// # Errors
     /// What `work` answers, or that the store could not commit.
@@ -207,7 +205,7 @@ impl Store {
         self.readers.read(work).await
     }
 
-    /// A further connection, for a transaction that writes much and long.
+    /// Opens a further connection, for a large and long transaction.
     ///
     /// # Errors
     /// When it cannot be opened.
@@ -217,8 +215,8 @@ impl Store {
         Ok(DedicatedConnection::new(connection))
     }
 
-    /// As [`Store::read`], on the calling thread and a connection of its own: for work that takes
-    /// long and must not take the place of what somebody waits for.
+    /// Like [`Store::read`], on the calling thread and a connection of its own: for long work that must not
+    /// occupy a shared connection.
     ///
     /// # Errors
     /// What `work` answers, or that the store could not be read.
@@ -230,7 +228,7 @@ impl Store {
     }
 }
 
-/// As [`connect_writer`], where there is a store already.
+/// Like [`connect_writer`], for an existing store.
 ///
 /// # Errors
 /// When there is none, and as [`Store::open`].
@@ -242,9 +240,9 @@ pub fn connect_existing(dir: &Path) -> Result<DedicatedConnection, StoreError> {
     }
 }
 
-/// A connection that may write, with the schema brought up to date.
+/// A connection that may write, after migrations.
 ///
-/// For programs that write without the writer's thread: the command line.
+/// For programs without the writer's thread: the command line.
 ///
 /// # Errors
 /// As [`Store::open`].
@@ -261,9 +259,8 @@ fn open_writer(dir: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Writes the store's file anew, so that nothing of what was removed or blanked is left in its free
-/// space, nor in the file beside it that holds the last writes. Without `is_rewritten` only the
-/// latter. Who writes meanwhile waits, or is told that the store is busy.
+/// Rewrites the database file, so no removed or blanked data stays in its free space or in the write-ahead
+/// log. Without `is_rewritten` only the log is emptied. Concurrent writers wait, or get a busy error.
 ///
 /// # Errors
 /// When SQLite fails, or somebody reads an older state for long: then it may be tried again.
@@ -294,7 +291,7 @@ fn flags(access: OpenFlags) -> OpenFlags {
     access | OpenFlags::SQLITE_OPEN_NO_MUTEX
 }
 
-/// The file holds the key that signs clicks: nobody but its owner reads it. SQLite gives its side files the same mode.
+/// The file holds the click-id key, so only its owner may read it. SQLite gives its side files the same mode.
 fn create_private(dir: &Path, path: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o750).create(dir)?;
     OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;

@@ -1,4 +1,4 @@
-//! What a user agent is: a bot or not, and on what device.
+//! Identifies user agents: bot or not, and device.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use foldhash::fast::RandomState;
 use super::bot_list::BotList;
 use crate::catalog::{UnknownWord, WordSet};
 
-/// User agents that are remembered; then all are forgotten, and looked at again.
+/// Cached user agents; a full cache is cleared.
 const REMEMBERED: usize = 50_000;
 
-/// What a visit came from.
+/// Device of a visit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Device {
     /// A computer.
@@ -20,12 +20,12 @@ pub enum Device {
     Mobile,
     /// A tablet.
     Tablet,
-    /// Anything else, or nothing that says so.
+    /// Another or an unknown device.
     Other,
 }
 
 impl Device {
-    /// As reports name it.
+    /// Name in reports.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -49,22 +49,21 @@ impl WordSet for Device {
     }
 }
 
-/// What a user agent says.
+/// Facts about a user agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Agent {
-    /// It is on the list of bots.
+    /// Whether it is on the bot list.
     pub is_bot: bool,
-    /// What it runs on.
+    /// Its device.
     pub device: Device,
 }
 
-/// What a user agent is, by this list.
+/// Identifies a user agent by this list.
 pub(super) fn identify(user_agent: &[u8], bots: &BotList) -> Agent {
     Agent { is_bot: bots.has(user_agent), device: device(user_agent) }
 }
 
-/// What names each device; the first line that fits counts. A tablet with Android is one that does
-/// not say that it is mobile.
+/// Markers of devices; the first match counts. An Android tablet lacks the word "mobile".
 const DEVICES: [(&str, Device); 17] = [
     ("iPad", Device::Tablet),
     ("Tablet", Device::Tablet),
@@ -85,14 +84,14 @@ const DEVICES: [(&str, Device); 17] = [
     ("Linux x86_64", Device::Desktop),
 ];
 
-/// What it runs on.
+/// Device of a user agent.
 pub(super) fn device(user_agent: &[u8]) -> Device {
     let has = |name: &str| user_agent.windows(name.len()).any(|part| part == name.as_bytes());
     let found = DEVICES.iter().find(|(name, _)| has(name));
     found.map_or(Device::Other, |(_, device)| *device)
 }
 
-/// The user agents that were looked at last.
+/// Cache of recent user agents.
 pub(super) struct AgentCache {
     bots: Arc<BotList>,
     known: HashMap<Box<[u8]>, Agent, RandomState>,

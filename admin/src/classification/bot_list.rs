@@ -1,9 +1,9 @@
-//! Which user agents are programs': patterns, each text anywhere in the user agent, in any case. One
-//! that begins with `!` names what is never a bot, though another pattern fits.
+//! The bot list: patterns that match anywhere in the user agent, without case. A pattern that begins with `!`
+//! names an exception, which is never a bot.
 //!
-//! No list is complete; one that misses a bot counts a click too many, one that is too wide hides
-//! people. So patterns name programs, not words that names of telephones have in them. The list that
-//! comes with the program is `bots.txt`; a network may have one of its own.
+//! No list is complete. A list that misses a bot counts one click too many; a list that is too wide hides
+//! people. So patterns name programs, not words that names of telephones contain. The built-in list is
+//! `bots.txt`; a network may have a list of its own.
 
 use std::collections::HashSet;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -12,22 +12,22 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
 use crate::catalog::FieldError;
 
-/// Patterns that a list has at most.
+/// Most patterns of a list.
 pub const MAX_PATTERNS: usize = 2_000;
-/// Shortest pattern, in bytes: a shorter one is in everybody's user agent.
+/// Shortest pattern, in bytes: shorter ones occur in every user agent.
 pub const MIN_PATTERN_BYTES: usize = 3;
 /// Longest pattern, in bytes.
 pub const MAX_PATTERN_BYTES: usize = 100;
-/// All patterns together, in bytes: what looks for them takes some hundred times as much memory.
+/// Most bytes of all patterns together: the automaton takes some hundred times as much memory.
 pub const MAX_BYTES: usize = 32 * 1024;
 const NEVER: char = '!';
-/// Lists that are kept ready to be asked.
+/// Number of cached lists.
 const READY: usize = 4;
 
-/// A list, ready to be asked.
+/// A compiled list.
 #[derive(Debug)]
 pub struct BotList {
-    /// Its patterns, one a line.
+    /// The patterns, one per line.
     text: String,
     bots: Option<AhoCorasick>,
     people: Option<AhoCorasick>,
@@ -38,13 +38,13 @@ static BUILT_IN: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
     lines.filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
 });
 
-/// The patterns that come with the program.
+/// The built-in patterns.
 #[must_use]
 pub fn built_in() -> &'static [&'static str] {
     &BUILT_IN
 }
 
-/// What is wrong with a list; nothing for one that can be used.
+/// Validates a list; returns the problems.
 ///
 /// # Errors
 /// Every wrong pattern.
@@ -96,7 +96,7 @@ fn pattern_problem(pattern: &str) -> Option<String> {
 }
 
 impl BotList {
-    /// The list of these patterns, one a line. What was asked for lately is at hand.
+    /// Compiles the list of these patterns, one per line. Recent lists are cached.
     #[must_use]
     pub fn compiled(text: &str) -> Arc<BotList> {
         static LATELY: Mutex<Vec<Arc<BotList>>> = Mutex::new(Vec::new());
@@ -119,7 +119,7 @@ impl BotList {
         BotList { text: text.to_owned(), bots: automaton(&bots), people: automaton(&people) }
     }
 
-    /// Whether a user agent is a program's.
+    /// Whether a user agent belongs to a program.
     #[must_use]
     pub fn has(&self, user_agent: &[u8]) -> bool {
         let is_in = |list: &Option<AhoCorasick>| {
@@ -129,7 +129,7 @@ impl BotList {
     }
 }
 
-/// None only where the patterns are too many, which [`validate`] excludes.
+/// `None` only for too many patterns, which [`validate`] excludes.
 fn automaton(patterns: &[&str]) -> Option<AhoCorasick> {
     let mut builder = AhoCorasick::builder();
     builder.ascii_case_insensitive(true).kind(Some(AhoCorasickKind::DFA));

@@ -1,14 +1,14 @@
-//! What a valid click is worth, to the partner and to the network, by the offer's default entry.
+//! Payout and revenue of a valid click, by the offer's default entry.
 //!
-//! | payout | revenue | worth |
+//! | payout | revenue | value |
 //! |---|---|---|
 //! | `cpc` | `rpc` | the amount |
 //! | `cpm` | `rpm` | a thousandth of the amount |
 //! | `prv` | | the percentage of the click's revenue |
 //! | other | other | nothing: conversions are paid, not clicks |
 //!
-//! In billionths of the currency, so that a thousandth of the smallest amount is exact. A share is
-//! rounded once, to a billionth, half away from zero.
+//! In billionths of the currency, so a thousandth of the smallest amount is exact. A percentage is rounded once,
+//! to a billionth, half away from zero.
 
 use std::sync::Arc;
 
@@ -19,14 +19,14 @@ use crate::catalog::{LARGEST_AMOUNT, PayoutRevenue, PayoutType, RevenueType};
 
 const BILLION: Decimal = Decimal::from_parts(1_000_000_000, 0, 0, false, 0);
 
-/// What a valid click is worth.
+/// Payout and revenue of a valid click.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClickPay {
-    /// To the partner, in billionths.
+    /// Payout, in billionths.
     pub payout: i64,
-    /// To the network, in billionths.
+    /// Revenue, in billionths.
     pub revenue: i64,
-    /// Of both.
+    /// Currency of both.
     pub currency: Arc<str>,
 }
 

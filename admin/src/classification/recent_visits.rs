@@ -1,21 +1,20 @@
-//! When somebody came last, among the last so many visits.
+//! Last visit of each visitor among a number of recent visits.
 //!
-//! What is answered depends on those visits alone: also where older ones are still held, they are
-//! not looked at.
+//! Answers depend on this number of visits only: older ones that are still held are ignored.
 
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-/// Who came when.
+/// Visitors with the times of their last visits.
 pub(super) struct RecentVisits {
     reach: u32,
-    /// The number of the visit that is looked at; it may wrap around.
+    /// Number of the present visit; it may wrap around.
     visit: u32,
     last: HashMap<u64, Last, RandomState>,
 }
 
-/// The last time that somebody came.
+/// Last visit of a visitor.
 struct Last {
     unix_ms: u64,
     visit: u32,
@@ -26,13 +25,13 @@ impl RecentVisits {
         RecentVisits { reach, visit: 0, last: HashMap::default() }
     }
 
-    /// Goes on to the next visit, whoever's it is.
+    /// Advances to the next visit of any visitor.
     pub(super) fn next(&mut self) {
         self.visit = self.visit.wrapping_add(1);
     }
 
-    /// Notes who came, and answers whether he came within the window before, or, where the archive
-    /// is not in the order of time, after.
+    /// Records a visit; returns whether the same visitor came within the window before or, since the archive is
+    /// not sorted by time, after.
     pub(super) fn came(&mut self, who: u64, unix_ms: u64, window_ms: u64) -> bool {
         if self.last.len() >= self.room() {
             self.forget();
@@ -49,7 +48,7 @@ impl RecentVisits {
         self.last.len()
     }
 
-    /// Half as much again: forgetting walks through all, and must not be for a few.
+    /// Half as much again: forgetting scans all entries, so it must be rare.
     fn room(&self) -> usize {
         self.reach as usize + self.reach as usize / 2 + 1
     }

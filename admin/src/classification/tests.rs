@@ -1,4 +1,4 @@
-//! Verdicts on visits in the archive's order.
+//! Classes of visits in the archive's order.
 
 use coupon_shared::click::{ClickHead, MAX_RECORD_LEN, encode_click};
 use coupon_shared::transaction_id::TransactionId;

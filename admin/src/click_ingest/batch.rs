@@ -15,20 +15,20 @@ use crate::store::{WriteTx, click_terms, facts};
 
 use super::ClickIngestError;
 
-/// Of a block that is not in the archive yet: after all that are.
+/// Frame of a block outside of the archive: after all archived ones.
 const NEW_FRAME: u64 = u64::MAX;
 
-/// What a number of consecutive frames of the archive add.
+/// Counts of consecutive frames of the archive.
 pub(super) struct Batch {
     cursor: Cursor,
     classifier: Classifier,
     rows: Vec<BlockRow>,
     rollups: Rollups,
-    /// The streams that moved, and what each passed over.
+    /// Advanced streams, with their skipped sequences.
     moved: BTreeMap<StreamId, u64>,
     clicks: u64,
     last_click_ms: Option<u64>,
-    /// The codes that led to an offer.
+    /// Codes that led to an offer.
     clicked: HashSet<u32>,
     kept: RetainedRange,
 }
@@ -48,13 +48,13 @@ impl Batch {
         }
     }
 
-    /// Leaves clicks out that the last rebuild found counted.
+    /// Excludes clicks that the last rebuild kept as counted.
     pub(super) fn without(self, kept: RetainedRange) -> Batch {
         Batch { kept, ..self }
     }
 
-    /// Adds the blocks of an answer that hold anything new, and answers them, with the first that
-    /// was refused. Blocks of its stream that follow it are left out: they would make a gap.
+    /// Adds the blocks of an answer with new clicks; returns these blocks and the first refused one. Later blocks of
+    /// the refused block's stream are skipped, because they would leave a gap.
     pub(super) fn add_new<'a>(&mut self, answer: &'a [u8]) -> (Vec<&'a [u8]>, Option<ClickError>) {
         let (mut new, mut first_refused) = (Vec::new(), None);
         let mut waiting = HashSet::new();
@@ -79,8 +79,7 @@ impl Batch {
         block.last_sequence() <= self.cursor.last(&block.stream())
     }
 
-    /// Counts of a block, which is in this frame of the archive, what is not known. A block that
-    /// cannot be read changes nothing.
+    /// Counts the unknown clicks of a block in this frame of the archive. An unreadable block changes nothing.
     pub(super) fn add(&mut self, block: &Block<'_>, frame: u64) -> Result<(), ClickError> {
         let decoded = block.decode()?;
         let stream = block.stream();
@@ -102,7 +101,7 @@ impl Batch {
         Ok(())
     }
 
-    /// Says where in the archive its blocks are.
+    /// Sets the archive frames of the blocks.
     pub(super) fn assign_frames(&mut self, first: u64) {
         for (row, sequence) in self.rows.iter_mut().zip(first..) {
             row.archive_sequence = sequence;
@@ -116,7 +115,7 @@ impl Batch {
         }
     }
 
-    /// The classifier, who has seen all of it, and what is to be written.
+    /// Returns the classifier, which has seen the whole batch, and the counts to write.
     pub(super) fn split(self) -> (Classifier, CountedBatch) {
         let Batch {
             cursor,
@@ -147,13 +146,13 @@ impl Batch {
         self.rows.is_empty()
     }
 
-    /// How many frames it holds.
+    /// Number of frames.
     pub(super) fn frames(&self) -> u64 {
         self.rows.len() as u64
     }
 }
 
-/// What a batch adds to the store.
+/// Counts of a batch for the store.
 pub(super) struct CountedBatch {
     cursor: Cursor,
     rows: Vec<BlockRow>,
@@ -162,7 +161,7 @@ pub(super) struct CountedBatch {
     clicks: u64,
     last_click_ms: Option<u64>,
     clicked: HashSet<u32>,
-    /// The last row of the offers' terms by which they were classification.
+    /// Last row of the offer terms used for classification.
     terms_through: u64,
 }
 
@@ -194,13 +193,13 @@ impl CountedBatch {
         self.last_click_ms
     }
 
-    /// The streams that passed over sequences, and how many.
+    /// Streams with skipped sequences, and their number.
     pub(super) fn missing(&self) -> impl Iterator<Item = (StreamId, u64)> {
         self.moved.iter().map(|(stream, missing)| (*stream, *missing)).filter(|(_, n)| *n > 0)
     }
 }
 
-/// That no edit of an offer came in between which holds for clicks that were judged without it.
+/// Fails if an offer was edited meanwhile with effect for clicks classified without the edit.
 pub(super) fn check_terms(
     tx: &WriteTx<'_>,
     through: u64,

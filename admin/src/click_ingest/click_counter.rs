@@ -1,4 +1,4 @@
-//! What is counted of what is archived.
+//! Counts archived clicks.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,8 +17,8 @@ pub(super) struct ClickCounter {
     store: Store,
     archive: Archive,
     status: watch::Sender<ClickIngestStatus>,
-    /// Who has judged exactly the frames that the store knows of; none before the first batch, and
-    /// after one that failed.
+    /// Classifier that has seen exactly the frames in the store; `None` before the first batch and after a failed
+    /// one.
     classifier: Mutex<Option<Classifier>>,
 }
 
@@ -52,7 +52,7 @@ impl ClickCounter {
         self.status.send_modify(change);
     }
 
-    /// Records and counts a batch that is in the archive, and answers the cursor after it.
+    /// Records and counts an archived batch; returns the cursor after it.
     pub(super) async fn commit(&self, batch: Batch) -> Result<Cursor, ClickIngestError> {
         let (classifier, counted) = batch.split();
         let counted = Arc::new(counted);
@@ -65,8 +65,7 @@ impl ClickCounter {
         Ok(counted.cursor().clone())
     }
 
-    /// Who judges the next batch, and knows all that holds for the offers. Whoever takes him brings
-    /// him back with the batch that is committed, and with no other.
+    /// Classifier for the next batch, with all offer terms. It is moved out, and returned with the committed batch.
     pub(super) async fn classifier(&self) -> Result<Classifier, ClickIngestError> {
         let held = self.classifier_slot().take();
         let mut classifier = match held {
@@ -101,13 +100,13 @@ impl ClickCounter {
         });
     }
 
-    /// Counts the frames that the store does not know of, and answers the cursor after them.
+    /// Counts the frames that the store does not know; returns the cursor after them.
     pub(super) async fn catch_up(&self) -> Result<Cursor, ClickIngestError> {
         let tell = |blocks| tracing::info!(blocks, "counted clicks that were only archived");
         self.catch_up_with_progress(tell).await
     }
 
-    /// The same, telling after each transaction how many frames it counted.
+    /// The same, with the number of frames after each transaction.
     pub(super) async fn catch_up_with_progress(
         &self,
         tell: impl Fn(u64),
@@ -126,13 +125,13 @@ impl ClickCounter {
         }
     }
 
-    /// The next frames that the store does not know of, as many as one transaction takes.
+    /// The next uncounted frames, as many as one transaction takes.
     async fn uncounted(&self) -> Result<Batch, ClickIngestError> {
         let known = |c: &ReadTx<'_>| {
             Ok::<_, StoreError>((blocks::cursor(c)?, blocks::last(c)?, click_archive::state(c)?))
         };
         let (cursor, last, state) = self.store.read(known).await?;
-        // Frames that are about to be removed are counted, though their rows are gone.
+        // Frames about to be removed are counted, though their rows are deleted.
         let next = last.map_or(0, |block| block.archive_sequence + 1).max(state.removed_before);
         let classifier = self.classifier().await?;
         let count = move |archive: &Archive| {
@@ -154,8 +153,8 @@ impl ClickCounter {
         Ok(self.archive.on_disk(count).await?)
     }
 
-    /// Refuses an archive that lacks what the store has counted, or holds something else there:
-    /// one of the two was restored from a backup. Forgetting counts is for a person to decide.
+    /// Refuses an archive that lacks counted frames, or holds others there: one of archive and store was restored
+    /// from a backup. Deleting counts needs a person's decision.
     pub(super) async fn check_archive_matches(&self) -> Result<(), ClickIngestError> {
         let known =
             |c: &ReadTx<'_>| Ok::<_, StoreError>((blocks::last(c)?, click_archive::state(c)?));
@@ -166,7 +165,7 @@ impl ClickCounter {
         if is_same { Ok(()) } else { Err(ArchiveError::Differs { sequence }.into()) }
     }
 
-    /// Where all that was counted was removed for its age: that the archive came as far.
+    /// If all counted frames were removed by age: checks that the archive came as far.
     fn check_removed_matches(&self, removed_before: u64) -> Result<(), ClickIngestError> {
         if self.archive.sequences().end >= removed_before {
             return Ok(());
@@ -174,7 +173,7 @@ impl ClickCounter {
         Err(ArchiveError::Differs { sequence: removed_before - 1 }.into())
     }
 
-    /// Lets the next batch be judged by the list of bots that is in force then.
+    /// Makes the next batch use the bot list in force then.
     pub(super) fn reset_classifier(&self) {
         self.classifier_slot().take();
     }

@@ -1,10 +1,9 @@
-//! Judging the archive again, by another list of bots or by newer rules of the program, while clicks
-//! come in and reports are read.
+//! Classifies the archive again, by another bot list or newer rules of the program, while clicks arrive and
+//! reports are read.
 //!
-//! It goes through the frames that are counted, in their order and a bounded number at a time, and
-//! counts them beside what is counted; `store::bot_list` says what happens at the end. Each step is
-//! one transaction with its place, so a crash costs at most a step. It is done by the task that
-//! takes clicks in, between two batches: nothing is counted while a step is made.
+//! It processes the counted frames in order, a bounded number at a time, and counts them beside the present
+//! counts; `store::bot_list` describes the end. Each step is one transaction with its position, so a crash costs
+//! at most a step. The ingest task does the steps between two batches, so nothing is counted during a step.
 
 use std::sync::Arc;
 
@@ -19,17 +18,17 @@ use crate::store::blocks::{self, BlockRow};
 use crate::store::bot_list::{self, PendingWork};
 use crate::store::rollups::Rollups;
 
-/// Blocks that are judged in one step.
+/// Blocks per step.
 const STEP_BLOCKS: usize = if cfg!(test) { 3 } else { 1_000 };
 
 #[derive(Default)]
 pub(super) struct Reclassifier {
-    /// Who has judged exactly the frames before the next one.
+    /// Classifier that has seen exactly the frames before the next one.
     classifier: Option<Classifier>,
 }
 
 impl Reclassifier {
-    /// Does a part of what is to be done; answers whether there is more.
+    /// Does a part of the work; returns whether more is left.
     pub(super) async fn step(&mut self, counter: &ClickCounter) -> Result<bool, ClickIngestError> {
         let (store, archive) = (counter.store(), counter.archive());
         match store.read(bot_list::pending_work).await? {

@@ -1,4 +1,4 @@
-//! What a judge remembers, made again out of the archive after a start or a failure.
+//! Restores the memory of a classifier from the archive, after a start or a failure.
 
 use crate::archive::{Archive, ArchiveError};
 use crate::classification::{Classifier, SESSION_HISTORY};
@@ -7,8 +7,7 @@ use crate::store::{Store, click_terms};
 
 use super::ClickIngestError;
 
-/// Shows a new judge the last visits before a frame that the store knows of: as many as a verdict
-/// depends on.
+/// Feeds a new classifier the last visits before a frame in the store: as many as a class depends on.
 pub(super) async fn restore(
     mut classifier: Classifier,
     store: &Store,
@@ -24,7 +23,7 @@ pub(super) async fn restore(
     Ok(archive.on_disk(replay).await?)
 }
 
-/// Tells a classifier what holds for the offers now.
+/// Adds the present offer terms to a classifier.
 pub(super) async fn add_new_terms(
     classifier: &mut Classifier,
     store: &Store,

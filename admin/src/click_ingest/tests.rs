@@ -1,4 +1,4 @@
-//! ClickIngest against a stand-in for the daemon, with a real archive and a real store.
+//! Click ingest against a fake daemon, with a real archive and a real store.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ impl Admin {
         Admin { dir, intake }
     }
 
-    /// As after a crash: nothing of memory is left.
+    /// As after a crash: without memory.
     fn restarted(self, daemon: &FakeDaemon) -> Admin {
         let Admin { dir, intake } = self;
         drop(intake);
@@ -119,7 +119,7 @@ async fn a_crash_between_archive_and_store_counts_the_archived_clicks_once() {
     let mut admin = Admin::new(&daemon);
     admin.intake.pull().await.unwrap();
     daemon.put(block(STREAM, 4, &clicks(2)));
-    // What the crash leaves: the second block is in the archive only.
+    // State after the crash: the second block is in the archive only.
     admin.intake.counter.archive().append(&[&block(STREAM, 4, &clicks(2))]).unwrap();
     let mut admin = admin.restarted(&daemon);
     admin.intake.pull().await.unwrap();
@@ -268,7 +268,7 @@ async fn everything(store: &Store) -> BTreeMap<(u64, Vec<u32>, String), Measures
     store.read(ask).await.unwrap()
 }
 
-/// The next of some numbers that look random.
+/// The next pseudo-random number.
 fn draw(state: &mut u64, below: u64) -> u64 {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     (*state >> 33) % below
@@ -313,7 +313,7 @@ async fn whatever_is_cut_repeated_or_killed_is_counted_as_a_rebuild_counts_it() 
             }
             daemon.hands.lock().unwrap().blocks = blocks.clone();
             match draw(&mut random, 5) {
-                // Killed after the archive had them and before they were counted.
+                // Killed after archiving and before counting.
                 0 => {
                     let blocks: Vec<_> = blocks.iter().map(Vec::as_slice).collect();
                     admin.intake.counter.archive().append(&blocks).unwrap();
@@ -361,7 +361,7 @@ async fn a_bots_visit_that_brought_a_sale_is_turned_into_a_click_once() {
     assert_eq!((counts.gross, counts.bot, counts.total()), (3, 1, 2));
 }
 
-/// Keeps a conversion from a visit.
+/// Stores a conversion of a visit.
 async fn convert(store: &Store, id: u8, visit: &str, status: Status) {
     let conversion = Conversion { transaction_id: visit.into(), status, ..sample(id, NOON_MS) };
     let kept: Result<(), StoreError> =
@@ -520,9 +520,9 @@ async fn another_list_of_bots_judges_all_visits_again_and_reports_change_at_once
         admin.intake.reclassifier.step(&admin.intake.counter).await.unwrap();
         steps += 1;
         match steps {
-            // Killed; what was judged is not judged once more.
+            // Killed; classified frames are not classified again.
             4 => admin = admin.restarted(&daemon),
-            // Clicks go on coming in.
+            // Clicks keep arriving.
             7 => {
                 admin.intake.counter.archive().append(&[&some_visits()]).unwrap();
                 admin.intake.counter.catch_up().await.unwrap();
@@ -559,7 +559,7 @@ async fn a_list_that_is_replaced_while_it_judges_gives_way_and_days_without_thei
     }
     admin.intake.pull().await.unwrap();
     assert_eq!(admin.counts().await.bot, 0);
-    // As after an erasure of a click of the first day: a session reaches into the second.
+    // As after an erasure of a click of the first day: its session reaches into the second.
     admin.sql("UPDATE click_archive SET changed_through_ms = 1781524800000").await;
     let store = admin.store();
     want(&store, Some(&["Firefox", "x/1"])).await;

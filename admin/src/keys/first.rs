@@ -1,7 +1,7 @@
-//! The first admin key: made when there is none, kept in a file that only its owner reads.
+//! The first admin key: made if there is none, kept in a file that only its owner reads.
 //!
-//! The file is complete before the store knows the key. A crash in between leaves a file whose key
-//! the next start takes up, so nobody is locked out.
+//! The file is complete before the store knows the key. After a crash in between, the next start adopts the
+//! key of the file, so nobody is locked out.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
@@ -12,12 +12,12 @@ use crate::catalog::Role;
 use crate::private_file::NewFile;
 use crate::store::{Store, StoreError, api_keys};
 
-/// The file's name in the data folder.
+/// Name of the file in the data folder.
 pub const FILE_NAME: &str = "admin.key";
 /// Much longer than a key.
 const MAX_FILE_BYTES: u64 = 4096;
 
-/// Why there is no first key.
+/// Reasons for a missing first key.
 #[derive(Debug, thiserror::Error)]
 pub enum FirstKeyError {
     /// The file cannot be written or read.
@@ -25,7 +25,7 @@ pub enum FirstKeyError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the system.
         source: std::io::Error,
     },
     /// The store failed.
@@ -33,7 +33,7 @@ pub enum FirstKeyError {
     Store(#[from] StoreError),
 }
 
-/// Makes the first admin key when the store has none; answers the secret then.
+/// Makes the first admin key if the store has none; returns its secret in that case.
 ///
 /// # Errors
 /// When file or store cannot be written.
@@ -61,8 +61,7 @@ fn read_or_create(path: &Path) -> std::io::Result<Secret> {
     Ok(secret)
 }
 
-/// The key that an interrupted start left. What others could have written there, or could read, is
-/// not taken for it.
+/// Key of an interrupted start. A file that others could have written or read is ignored.
 fn read_own(path: &Path) -> Option<Secret> {
     use rustix::fs::{Mode, OFlags, open};
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;

@@ -1,4 +1,4 @@
-//! One erasure, stage by stage. Its row in the store says where to go on.
+//! One erasure, stage by stage. Its row in the store holds the next stage.
 
 use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use crate::store::erasure::personal_rows::{self, PersonalRows};
 use crate::store::erasure::{self as jobs, Erasure, Selector, Stage};
 use crate::store::{self, ReadTx, StoreError, blocks, click_archive};
 
-/// Goes on with an erasure as far as it can be, and answers how far that is.
+/// Continues an erasure as far as possible; returns the reached stage.
 pub(super) async fn resume(
     worker: &PrivacyWorker,
     mut job: Erasure,
@@ -52,7 +52,7 @@ async fn clicks(
     Ok(worker.store.write(move |tx| jobs::finish_clicks(tx, id)).await?)
 }
 
-/// Blanks rows; whether all could be.
+/// Blanks rows; returns whether all could be blanked.
 async fn postbacks_and_conversions(
     worker: &PrivacyWorker,
     job: &Erasure,
@@ -82,7 +82,7 @@ async fn postbacks_and_conversions(
     Ok(waiting == 0)
 }
 
-/// Conversions that came after the archive was looked through may tell of further clicks.
+/// Conversions made after the archive was searched may name further clicks.
 async fn clicks_of(
     worker: &PrivacyWorker,
     id: u32,
@@ -128,7 +128,7 @@ async fn blank(
     }
 }
 
-/// What was looked for is blank by now, but may still stand in the free space of the store's file.
+/// The data are blank in the rows by now, but may remain in the free space of the store's file.
 async fn file(worker: &PrivacyWorker, id: u32) -> Result<(), PrivacyError> {
     let Some(job) = worker.store.read(move |connection| jobs::find(connection, id)).await? else {
         return Ok(());
@@ -143,16 +143,16 @@ async fn file(worker: &PrivacyWorker, id: u32) -> Result<(), PrivacyError> {
     Ok(worker.store.write(move |tx| jobs::finish(tx, &job)).await?)
 }
 
-/// Which clicks are erased.
+/// Clicks to erase.
 #[derive(Debug, Clone, Default)]
 struct ErasureTargets {
     ids: HashSet<TransactionId>,
     address: Option<IpAddr>,
-    /// In small letters, plain and with `%40`.
+    /// In lower case, plain and with `%40`.
     email: Option<[String; 2]>,
 }
 
-/// A segment of the archive with clicks that are targets.
+/// A segment of the archive with clicks to erase.
 #[derive(Debug, Clone)]
 struct FoundSegment {
     sequences: Range<u64>,
@@ -175,7 +175,7 @@ impl ErasureTargets {
         ErasureTargets { ids: ids.into_iter().collect(), ..targets }
     }
 
-    /// Only those with known ids.
+    /// Keeps the targets with known ids only.
     fn of_ids(self) -> ErasureTargets {
         ErasureTargets { ids: self.ids, ..ErasureTargets::default() }
     }
@@ -193,7 +193,7 @@ impl ErasureTargets {
         if self.has(click) { PersonalAction::Erase } else { PersonalAction::Keep }
     }
 
-    /// Looks through the segments that may hold some. Nothing is changed.
+    /// Searches the segments that may hold targets; changes nothing.
     async fn find(&self, worker: &PrivacyWorker) -> Result<Vec<FoundSegment>, PrivacyError> {
         let mut found = Vec::new();
         for sequences in self.segments(worker).await? {
@@ -227,7 +227,7 @@ impl ErasureTargets {
         Ok(segments)
     }
 
-    /// How many there are, and when the latest was made.
+    /// Number of targets, and time of the latest.
     fn count(&self, archive: &Archive, sequences: Range<u64>) -> Result<(u64, u64), ArchiveError> {
         let (mut clicks, mut latest_ms) = (0, 0);
         let mut frames = archive.reader(sequences.start)?;
@@ -244,7 +244,7 @@ impl ErasureTargets {
         Ok((clicks, latest_ms))
     }
 
-    /// Rewrites the segments, after it was written down that their clicks are no longer as recorded.
+    /// Rewrites the segments, after recording that their clicks change.
     async fn erase(
         &self,
         worker: &PrivacyWorker,

@@ -1,10 +1,10 @@
-//! What goes for its age: a look at it, from time to time.
+//! Removal by age, in periodic checks.
 //!
-//! The archive's segments are closed each day, so that each holds the clicks of one day or two, and
-//! goes as a whole: it stays until the last click in it is old enough. The oldest segment goes first;
-//! one with a click from a clock that stood ahead holds up those after it.
+//! A segment of the archive is closed each day, so each holds the clicks of one or two days and is removed as a
+//! whole, when its last click is old enough. The oldest segment is removed first; a segment with a click from a
+//! fast clock delays the segments after it.
 //!
-//! What is old is judged by a [`RemovalTime`], which there is only while the clock can be trusted.
+//! Ages are computed from a [`RemovalTime`], which exists only while the clock is trusted.
 
 use std::ops::Range;
 
@@ -19,7 +19,7 @@ use crate::archive::Archive;
 use crate::store::erasure::personal_rows;
 use crate::store::{self, ReadTx, StoreError, WriteTx, audit, click_archive};
 
-/// How long postbacks are kept that identify nothing, where others are kept longer.
+/// Retention of postbacks that identify nothing, if others are kept longer.
 const UNIDENTIFIED_POSTBACK_DAYS: u32 = 30;
 
 pub(super) async fn pass(
@@ -28,7 +28,7 @@ pub(super) async fn pass(
     removal: Option<RemovalTime>,
 ) -> Result<(), PrivacyError> {
     close_yesterdays_segment(worker, now).await?;
-    // What was decided by a time that was trusted then.
+    // Decided by a time that was trusted then.
     finish_interrupted_removal(worker).await?;
     let Some(now) = removal else { return Ok(()) };
     let (periods, mut changed_rows) = (worker.periods, 0);
@@ -61,12 +61,12 @@ pub(super) async fn pass(
     if changed_rows > 0 { overwrite_wal(worker).await } else { Ok(()) }
 }
 
-/// What was overwritten in the store's file still stands among the last writes beside it.
+/// Data overwritten in the store's file remain in its write-ahead log.
 async fn overwrite_wal(worker: &PrivacyWorker) -> Result<(), PrivacyError> {
     let dir = worker.store.dir().to_owned();
     let work = tokio::task::spawn_blocking(move || store::vacuum_and_truncate_wal(&dir, false));
     match work.await.map_err(|_panicked| StoreError::Aborted)? {
-        // Somebody reads an older state; the writes that follow will come to it.
+        // A reader holds an older state; later writes will overwrite the log.
         Err(StoreError::Busy) => Ok(()),
         done => Ok(done?),
     }
@@ -91,8 +91,7 @@ async fn close_yesterdays_segment(
     Ok(())
 }
 
-/// Finishes a removal that was broken off; and where the store was restored from a backup that was
-/// made during one, takes note of it.
+/// Finishes an interrupted removal. After a restore from a backup made during one, records the loss.
 async fn finish_interrupted_removal(worker: &PrivacyWorker) -> Result<(), PrivacyError> {
     let held_from = worker.archive.sequences().start;
     let take_up = move |tx: &WriteTx<'_>| {
@@ -106,8 +105,8 @@ async fn finish_interrupted_removal(worker: &PrivacyWorker) -> Result<(), Privac
     Ok(worker.archive.on_disk(move |archive| archive.remove_before(before)).await?)
 }
 
-/// Closed segments whose clicks are all counted and older than a time, each with its latest click:
-/// those from a frame on, up to the first that is not as old.
+/// Closed segments from a frame on whose clicks are all counted and older than a time, up to the first newer
+/// one, each with its latest click.
 async fn old_segments(
     worker: &PrivacyWorker,
     from: u64,
@@ -161,7 +160,7 @@ async fn truncate_clicks(worker: &PrivacyWorker, before_ms: u64) -> Result<(), P
     Ok(())
 }
 
-/// Repeats a step, resting in between, until it has nothing left to do. Answers how much it did.
+/// Repeats a step, with rests, until nothing is left; returns the amount of work.
 async fn repeat_until_done(
     worker: &PrivacyWorker,
     step: impl Fn(&WriteTx<'_>) -> Result<u64, StoreError> + Copy + Send + 'static,

@@ -1,5 +1,5 @@
-//! Forgetting, with a real archive and a real store; what is gone is looked for in every byte of the
-//! data folder, blocks decompressed.
+//! Removals with a real archive and a real store; the removed data are searched in every byte of the data
+//! folder, with blocks decompressed.
 
 use std::path::Path;
 
@@ -27,7 +27,7 @@ const STREAM: StreamId = StreamId { node: 0, incarnation: 1, thread: 0 };
 const OTHER: StreamId = StreamId { thread: 1, ..STREAM };
 const FOR_EVER: Periods = Periods { click_days: 0, postback_days: 0, address_days: 0 };
 
-/// Whom a click or postback is of.
+/// Visitor of a click or postback.
 #[derive(Debug, Clone, Copy)]
 struct Visitor {
     address: [u8; 4],
@@ -63,7 +63,7 @@ impl Admin {
     }
 
     fn with(periods: Periods) -> Admin {
-        // In memory where there is such a folder: much is synced here.
+        // In memory if possible: these tests sync often.
         let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let worker = worker(dir.path(), periods);
         let ids = TransactionIdSource::new(STREAM.node, STREAM.thread, STREAM.incarnation);
@@ -79,7 +79,7 @@ impl Admin {
         Admin { dir, worker, ids, next }
     }
 
-    /// Archives and counts a block with a click of each visitor; answers their ids.
+    /// Archives and counts a block with a click of each visitor; returns the ids.
     async fn clicks(&mut self, unix_ms: u64, visitors: &[Visitor]) -> Vec<TransactionId> {
         self.clicks_of(STREAM, unix_ms, visitors).await
     }
@@ -125,14 +125,14 @@ impl Admin {
         made
     }
 
-    /// Counts what is archived, as a start of intake does.
+    /// Counts the archived frames, as the start of ingest does.
     async fn count(&self) {
         click_ingest::count_archived(self.worker.store.clone(), self.worker.archive.clone())
             .await
             .unwrap();
     }
 
-    /// Adds a row; columns that are not named are blank.
+    /// Inserts a row; unnamed columns are blank.
     async fn row(&self, table: &'static str, named: &[(&str, &str)]) {
         let named: Vec<(String, String)> =
             named.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
@@ -167,7 +167,7 @@ impl Admin {
         self.worker.store.write(insert).await.unwrap();
     }
 
-    /// A shop's server tells of what a visitor bought after a click.
+    /// A shop's server reports the sale of a visitor after a click.
     async fn sale(&self, id: &str, click: TransactionId, visitor: Visitor) {
         let (blob, click) = (format!("X'{id}'"), format!("'{click}'"));
         let address = format!("'{}'", std::net::Ipv4Addr::from(visitor.address));
@@ -236,7 +236,7 @@ impl Admin {
         store.read(move |c| jobs::find(c, id)).await.unwrap().unwrap()
     }
 
-    /// What reports say, by day.
+    /// Counts by day.
     async fn reports(&self) -> Vec<(u64, Vec<u32>, String, Measures)> {
         let question = Question {
             slots: 0..u64::MAX >> 1,
@@ -267,7 +267,7 @@ impl Admin {
     }
 
     async fn gross(&self) -> i64 {
-        // Of a value and of none, what is counted stands in one of the two.
+        // Counts with a value and counts without one add up.
         self.reports().await.iter().map(|(_, _, _, measures)| measures.gross).sum()
     }
 
@@ -307,7 +307,7 @@ fn worker(dir: &Path, periods: Periods) -> PrivacyWorker {
     PrivacyWorker::new(store, archive, periods)
 }
 
-/// As they stand in a record.
+/// Personal fields as in a record.
 fn fields(click: &Click<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
     for tag in Tag::ALL {
@@ -319,8 +319,7 @@ fn fields(click: &Click<'_>) -> Vec<u8> {
     bytes
 }
 
-/// Where in the data folder some bytes stand: in a file, or in a block of the archive when that is
-/// decompressed.
+/// Place of some bytes in the data folder: a file, or a decompressed block of the archive.
 fn holds(dir: &Path, needle: &[u8]) -> Option<String> {
     let has = |bytes: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
     let mut folders = vec![dir.to_owned()];
@@ -355,7 +354,7 @@ fn email(visitor: Visitor) -> Selector {
     Selector::Email(visitor.email.into())
 }
 
-/// Two days of clicks and a sale of each visitor: Anna's first click and Bob's.
+/// Two days of clicks and a sale of each visitor: the first click of Anna, and Bob's.
 async fn shop() -> (Admin, TransactionId, TransactionId) {
     let mut admin = Admin::new();
     let first = admin.clicks(NOON_MS - DAY_MS, &[ANNA, BOB, ANNA]).await;
@@ -386,7 +385,7 @@ async fn what_is_erased_by_address_stands_in_no_byte_and_all_else_stays() {
     );
     assert_eq!(admin.text("SELECT amount FROM postback WHERE address = ''").await, "12.5");
 
-    // The archive is as the store knows it, and counting it again keeps the changed days.
+    // The archive matches the store, and a recount keeps the changed days.
     let admin = admin.restarted();
     admin.count().await;
     admin.rebuild().await;
@@ -495,7 +494,7 @@ async fn a_postback_that_waits_for_its_click_is_erased_once_it_is_decided() {
     assert_eq!(admin.knows(ANNA), [] as [String; 0]);
 }
 
-/// Ids of clicks that hold personal data.
+/// Ids of clicks with personal data.
 fn personal_clicks(admin: &Admin) -> Vec<TransactionId> {
     let mut found = Vec::new();
     let first = admin.worker.archive.sequences().start;
@@ -508,7 +507,7 @@ fn personal_clicks(admin: &Admin) -> Vec<TransactionId> {
     found
 }
 
-/// Runs work until it has been polled so often, then drops it; whether it came to its end.
+/// Polls work so many times, then drops it; returns whether it finished.
 async fn cut_after<T>(polls: u32, work: impl Future<Output = T>) -> Option<T> {
     let mut work = std::pin::pin!(work);
     let mut left = polls;
@@ -532,9 +531,9 @@ async fn an_erasure_that_was_cut_anywhere_is_finished_by_the_next_start() {
         let whole = cut_after(polls, admin.worker.erase_all()).await;
         let Admin { dir, worker: cut, ids, next } = admin;
         drop(cut);
-        // What was on its way to the disk when the program died.
+        // A file on its way to the disk at a crash.
         let half = dir.path().join(archive::FOLDER_NAME).join("00000000000000000001.log.new");
-        // Work that was begun on a thread goes on a moment longer, with the folder locked.
+        // Work on a thread continues for a moment, with the folder locked.
         let worker = loop {
             let opened = Archive::open(dir.path());
             if let Ok(archive) = opened {
@@ -559,7 +558,7 @@ async fn an_erasure_that_was_cut_anywhere_is_finished_by_the_next_start() {
     assert!(polls > 15, "only {polls} places to be cut at");
 }
 
-/// Clicks of a stream on each of 120 days up to now, and a sale of the oldest.
+/// Clicks of a stream on each of the last 120 days, and a sale of the oldest.
 async fn old_clicks(periods: Periods) -> (Admin, TransactionId) {
     let mut admin = Admin::with(periods);
     let mut oldest = None;
@@ -645,7 +644,7 @@ async fn clicks_go_for_their_age_and_reports_and_conversions_stay() {
     assert_eq!(admin.text("SELECT click_user_agent FROM conversion").await, ANNA.agent);
     assert_eq!(admin.reports().await, reports);
 
-    // Nothing is found to differ or to be missing, and nothing is lost by counting again.
+    // No difference or gap is found, and a recount loses nothing.
     drop(worker);
     let admin = admin.restarted();
     admin.count().await;
@@ -807,7 +806,7 @@ async fn a_late_click_of_a_kept_day_is_counted_once_whatever_is_rebuilt() {
     assert_eq!(admin.gross().await, 19);
     admin.rebuild().await;
     assert_eq!(admin.gross().await, 19);
-    // A rebuild that was broken off: counts are forgotten, and the next start goes on.
+    // An interrupted rebuild: counts are deleted, and the next start continues.
     for _ in 0..2 {
         admin.worker.store.write(click_archive::begin_rebuild).await.unwrap();
     }

@@ -57,29 +57,26 @@ impl Entity for Advertiser {
     }
 }
 
-/// Advertisers that ask for neither token nor address nor signature, so that anybody can report sales
-/// of theirs: by a code alone, or by a click of his own.
+/// Advertisers without token, addresses and signature: anyone can report sales for them, by a code alone
+/// or by a click.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct AdvertisersWithoutProof {
-    /// All of them.
+    /// Number of these advertisers.
     pub count: u64,
-    /// The first ones by their ids, at most 100.
+    /// The first by id, at most 100.
     pub advertisers: Vec<NamedAdvertiser>,
 }
 
 /// An advertiser by id and name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct NamedAdvertiser {
-    /// Its id.
+    /// Id of the advertiser.
     pub network_advertiser_id: u32,
-    /// Its name.
+    /// Name of the advertiser.
     pub name: String,
 }
 
-/// The advertisers that believe anybody; deleted ones and those that take no part are none.
-///
-/// # Errors
-/// When SQLite fails.
+/// Active advertisers that believe every sender; deleted and inactive ones are excluded.
 pub fn without_proof(connection: &ReadTx<'_>) -> Result<AdvertisersWithoutProof, StoreError> {
     let which = "FROM advertiser WHERE time_deleted = 0 AND account_status = 'active' \
                  AND verification_token = '' AND ip_allow_list = '[]' AND signing_key = ''";
@@ -93,19 +90,13 @@ pub fn without_proof(connection: &ReadTx<'_>) -> Result<AdvertisersWithoutProof,
     Ok(AdvertisersWithoutProof { count, advertisers: rows.collect::<Result<_, _>>()? })
 }
 
-/// How many offers of this advertiser are not deleted.
-///
-/// # Errors
-/// When SQLite fails.
+/// Number of offers of this advertiser that are not deleted.
 pub fn offers_of(connection: &ReadTx<'_>, id: u32) -> Result<u64, StoreError> {
     let sql = "SELECT count(*) FROM offer WHERE advertiser_id = ?1 AND time_deleted = 0";
     Ok(connection.prepare_cached(sql)?.query_row([id], |row| row.get(0))?)
 }
 
-/// Name and status of some advertisers, deleted ones too: what other objects' answers show of them.
-///
-/// # Errors
-/// When SQLite fails.
+/// Name and status of advertisers, deleted ones included, for answers about other objects.
 pub fn labels(
     connection: &ReadTx<'_>,
     ids: &[u32],

@@ -1,4 +1,4 @@
-//! Partners, and what was said of them on offers.
+//! Partners, and their approvals on offers.
 
 use std::collections::HashMap;
 
@@ -42,10 +42,7 @@ impl Entity for Affiliate {
     }
 }
 
-/// What was said of the partners on one offer, by partner.
-///
-/// # Errors
-/// When SQLite fails.
+/// Approvals of all partners on one offer, by partner.
 pub fn visibility_on(
     connection: &ReadTx<'_>,
     offer_id: u32,
@@ -56,10 +53,7 @@ pub fn visibility_on(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Says something of one partner on one offer.
-///
-/// # Errors
-/// When SQLite fails.
+/// Sets the approval of one partner on one offer.
 pub fn set_visibility(
     tx: &WriteTx<'_>,
     offer_id: u32,
@@ -72,19 +66,13 @@ pub fn set_visibility(
     Ok(())
 }
 
-/// Unsays what was said of all partners on one offer.
-///
-/// # Errors
-/// When SQLite fails.
+/// Removes the approvals of all partners on one offer.
 pub fn clear_visibility(tx: &WriteTx<'_>, offer_id: u32) -> Result<(), StoreError> {
     tx.execute("DELETE FROM offer_visibility WHERE offer_id = ?1", [offer_id])?;
     Ok(())
 }
 
-/// Name and status of some affiliates, deleted ones too: what other objects' answers show of them.
-///
-/// # Errors
-/// When SQLite fails.
+/// Name and status of partners, deleted ones included, for answers about other objects.
 pub fn labels(
     connection: &ReadTx<'_>,
     ids: &[u32],

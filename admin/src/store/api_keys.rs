@@ -1,4 +1,4 @@
-//! API keys. A secret goes in as a hash and never comes out.
+//! API keys. A secret is stored as a hash and never returned.
 
 use rusqlite::{OptionalExtension, Row};
 
@@ -8,7 +8,7 @@ use super::rows::{
 use super::{ReadTx, StoreError, WriteTx};
 use crate::catalog::{Caller, Role};
 
-/// What lists of keys can be filtered by.
+/// Filters of key lists.
 pub const FILTERS: &[Filterable] = &[
     Filterable { field: "network_api_key_id", column: "id", kind: Compared::Number },
     Filterable {
@@ -23,20 +23,20 @@ pub const FILTERS: &[Filterable] = &[
     },
 ];
 
-/// A key's row, without its secret.
+/// Row of a key, without the secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyRow {
-    /// Never used again.
+    /// Never reused.
     pub id: u32,
-    /// What its owner calls it.
+    /// Name given by the owner.
     pub name: String,
-    /// What it may do.
+    /// Rights of the key.
     pub role: Role,
-    /// Of a partner's key: the partner.
+    /// Partner of a partner's key.
     pub affiliate_id: Option<u32>,
-    /// Its first characters.
+    /// First characters of the secret.
     pub hint: String,
-    /// When it came, was saved and was revoked.
+    /// Times of creation, last change and revocation.
     pub times: Times,
 }
 
@@ -63,27 +63,18 @@ fn read(row: &Row<'_>) -> rusqlite::Result<KeyRow> {
     })
 }
 
-/// The key with this id, unless it was revoked.
-///
-/// # Errors
-/// When SQLite fails.
+/// Finds a key by id, unless revoked.
 pub fn find(connection: &ReadTx<'_>, id: u32) -> Result<Option<KeyRow>, StoreError> {
     let sql = format!("{SELECT} FROM api_key WHERE id = ?1 AND time_deleted = 0");
     Ok(connection.prepare_cached(&sql)?.query_row([id], read).optional()?)
 }
 
 /// One page of the keys that are not revoked.
-///
-/// # Errors
-/// When SQLite fails.
 pub fn list(connection: &ReadTx<'_>, query: &Query) -> Result<Listed<KeyRow>, StoreError> {
     list_rows(connection, SELECT, "api_key", query, read)
 }
 
-/// The key with this hash, and the hash as kept. A key of a deleted partner is none.
-///
-/// # Errors
-/// When SQLite fails.
+/// The key with this hash, and the stored hash; `None` for a key of a deleted partner.
 pub fn with_hash(
     connection: &ReadTx<'_>,
     hash: &[u8; 32],
@@ -99,19 +90,13 @@ pub fn with_hash(
     Ok(found.optional()?)
 }
 
-/// How many admin keys work.
-///
-/// # Errors
-/// When SQLite fails.
+/// Number of valid admin keys.
 pub fn count_admins(connection: &ReadTx<'_>) -> Result<u64, StoreError> {
     let sql = "SELECT count(*) FROM api_key WHERE role = 'admin' AND time_deleted = 0";
     Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
 }
 
-/// Adds a key and answers its id.
-///
-/// # Errors
-/// When SQLite fails.
+/// Inserts a key and returns its id.
 pub fn insert(
     tx: &WriteTx<'_>,
     name: &str,
@@ -125,10 +110,7 @@ pub fn insert(
     Ok(tx.prepare_cached(sql)?.query_row(values, |row| row.get(0))?)
 }
 
-/// Replaces what is said of a key; its secret stays.
-///
-/// # Errors
-/// When SQLite fails.
+/// Replaces name and rights of a key; the secret stays.
 pub fn update(
     tx: &WriteTx<'_>,
     id: u32,
@@ -142,10 +124,7 @@ pub fn update(
     Ok(())
 }
 
-/// Replaces a key's secret; the old one stops working.
-///
-/// # Errors
-/// When SQLite fails.
+/// Replaces the secret of a key; the old secret stops working.
 pub fn rotate(tx: &WriteTx<'_>, id: u32, secret: &SecretDigest) -> Result<(), StoreError> {
     let sql = "UPDATE api_key SET hash = ?2, hint = ?3, time_saved = ?4 WHERE id = ?1";
     tx.execute(sql, (id, secret.hash, &secret.hint, tx.now()))?;
@@ -153,9 +132,6 @@ pub fn rotate(tx: &WriteTx<'_>, id: u32, secret: &SecretDigest) -> Result<(), St
 }
 
 /// Revokes a key.
-///
-/// # Errors
-/// When SQLite fails.
 pub fn delete(tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
     tx.execute(
         "UPDATE api_key SET time_saved = ?2, time_deleted = ?2 WHERE id = ?1",

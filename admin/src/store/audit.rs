@@ -1,5 +1,5 @@
-//! The audit: who changed what and when. Entries are added in the transaction of what they tell of;
-//! nothing changes or removes one.
+//! The audit: who changed what and when. Entries are added in the transaction of the change; no entry is
+//! changed or removed.
 
 use rusqlite::types::Type;
 use rusqlite::{Row, params_from_iter};
@@ -11,7 +11,7 @@ use super::rows::{Compared, Filterable, Listed, Page, Query, Vocabulary, conditi
 use super::{ReadTx, StoreError, WriteTx};
 use crate::catalog::{UnknownWord, WordSet};
 
-/// What the audit can be filtered by.
+/// Filters of the audit.
 pub const FILTERS: &[Filterable] = &[
     Filterable { field: "network_audit_id", column: "id", kind: Compared::Number },
     Filterable { field: "time_created", column: "time_created", kind: Compared::Time },
@@ -36,7 +36,7 @@ pub const FILTERS: &[Filterable] = &[
     Filterable { field: "last_id", column: "last_id", kind: Compared::Number },
 ];
 
-/// Defines what a column of the audit can say.
+/// Defines the words of a column of the audit.
 macro_rules! audit_words {
     ($(#[$doc:meta])* $name:ident: $($word:literal)+) => {
         $(#[$doc])*
@@ -58,12 +58,12 @@ macro_rules! audit_words {
 }
 
 audit_words! {
-    /// Who can have done something.
+    /// Actors.
     AuditActors: "api_key" "command_line" "program"
 }
 
 audit_words! {
-    /// What something can have been done to.
+    /// Kinds of objects.
     AuditObjects:
         "address" "advertiser" "affiliate" "api_key" "bot_list" "click" "click_archive" "conversion"
         "coupon_code" "offer" "offer_visibility" "personal_data" "pixel" "pixel_delivery"
@@ -71,75 +71,72 @@ audit_words! {
 }
 
 audit_words! {
-    /// What can have been done.
+    /// Actions.
     AuditActions:
         "adjusted" "approved" "changed" "counted" "created" "deleted" "erased" "generated" "invalid"
         "pending" "rejected" "removed" "replayed" "requested" "restored" "rotated" "searched"
         "truncated"
 }
 
-/// One field of an object, before and after.
+/// A field of an object, before and after a change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FieldChange {
-    /// Its name.
+    /// Name of the field.
     pub field: String,
-    /// As it was; null where there was nothing.
+    /// Value before; null for none.
     pub before: Json,
-    /// As it is; null where there is nothing.
+    /// Value after; null for none.
     pub after: Json,
 }
 
-/// What is recorded, beside who and when.
+/// A new entry, without actor and time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditEntry<'a> {
-    /// What kind of object.
+    /// Kind of object.
     pub object: &'a str,
-    /// What was done.
+    /// The action.
     pub action: &'a str,
-    /// To how many.
+    /// Number of objects.
     pub objects: u64,
-    /// The lowest id.
+    /// Lowest id.
     pub first_id: u32,
-    /// The highest id.
+    /// Highest id.
     pub last_id: u32,
-    /// Field by field, where the objects are few.
+    /// Changes by field, if the objects are few.
     pub changes: Vec<FieldChange>,
 }
 
-/// An entry as read.
+/// A stored entry.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 #[schema(as = AuditEntry)]
 pub struct Recorded {
-    /// In the order of what happened.
+    /// Ascending in the order of the changes.
     pub network_audit_id: u64,
-    /// When, in Unix seconds.
+    /// Time, in Unix seconds.
     pub time_created: i64,
     /// `api_key`, `command_line` or `program`.
     pub actor: String,
-    /// Of an API key: which; 0 otherwise.
+    /// Id of the API key; 0 for other actors.
     pub network_api_key_id: u32,
-    /// As it was called then.
+    /// Name of the API key at that time.
     pub api_key_name: String,
-    /// Of a request: its id.
+    /// Id of the request.
     pub request_id: String,
-    /// What kind of object.
+    /// Kind of object.
     pub object: String,
-    /// What was done.
+    /// The action.
     pub action: String,
-    /// To how many.
+    /// Number of objects.
     pub objects: u64,
-    /// The lowest id.
+    /// Lowest id.
     pub first_id: u32,
-    /// The highest id.
+    /// Highest id.
     pub last_id: u32,
-    /// Field by field.
+    /// Changes by field.
     pub changes: Vec<FieldChange>,
 }
 
-/// Adds an entry; who did it stands in the transaction.
-///
-/// # Errors
-/// When SQLite fails.
+/// Adds an entry; the actor is the transaction's.
 pub fn record(tx: &WriteTx<'_>, entry: &AuditEntry<'_>) -> Result<(), StoreError> {
     debug_assert!(
         AuditObjects::canonical(entry.object).is_ok(),
@@ -180,10 +177,7 @@ fn unwritable(error: serde_json::Error) -> StoreError {
     rusqlite::Error::ToSqlConversionFailure(Box::new(error)).into()
 }
 
-/// One page of the entries, the newest first.
-///
-/// # Errors
-/// When SQLite fails.
+/// One page of the entries, newest first.
 pub fn list(connection: &ReadTx<'_>, query: &Query) -> Result<Listed<Recorded>, StoreError> {
     let (condition, values) = conditions("true", &query.filters);
     let count = format!("SELECT count(*) FROM audit WHERE {condition}");

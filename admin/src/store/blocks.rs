@@ -1,7 +1,6 @@
-//! Where the archived blocks are and what they span, and how far each stream of clicks has come.
+//! Positions and time spans of archived blocks, and the progress of each click stream.
 //!
-//! Derived from the click archive: one row for each of its frames, written together with the
-//! rollups of what counts in it.
+//! Derived from the click archive: one row per frame, written together with the rollups of its clicks.
 
 use coupon_shared::click::StreamId;
 use coupon_shared::click::block::Block;
@@ -11,18 +10,18 @@ use rusqlite::{OptionalExtension, Row};
 
 use super::{ReadTx, StoreError, WriteTx};
 
-/// One frame of the archive.
+/// A frame of the archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlockRow {
-    /// Its sequence in the archive.
+    /// Sequence in the archive.
     pub archive_sequence: u64,
-    /// The stream of its clicks.
+    /// Stream of its clicks.
     pub stream: StreamId,
-    /// The sequence of its first click in that stream.
+    /// Sequence of its first click in the stream.
     pub first_sequence: u64,
-    /// The first sequence that counts here; above the last one when all came before.
+    /// First counted sequence; above the last one if all clicks came before.
     pub counted_from: u64,
-    /// How many clicks it has.
+    /// Number of clicks.
     pub clicks: u32,
     /// Earliest and latest millisecond of its transaction ids.
     pub id_ms: (u64, u64),
@@ -31,7 +30,7 @@ pub struct BlockRow {
 }
 
 impl BlockRow {
-    /// Of a block whose place in the archive is not known yet.
+    /// Row of a block whose position in the archive is not known yet.
     #[must_use]
     pub fn new(block: &Block<'_>, counted_from: u64) -> BlockRow {
         BlockRow {
@@ -45,7 +44,7 @@ impl BlockRow {
         }
     }
 
-    /// How many clicks at its beginning came in an earlier block already.
+    /// Number of leading clicks that an earlier block contained.
     #[must_use]
     pub fn repeated(&self) -> usize {
         usize::try_from(self.counted_from.saturating_sub(self.first_sequence)).unwrap_or(usize::MAX)
@@ -68,9 +67,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<BlockRow> {
 }
 
 /// Adds the rows of new frames.
-///
-/// # Errors
-/// When SQLite fails.
 pub fn record(tx: &WriteTx<'_>, blocks: &[BlockRow]) -> Result<(), StoreError> {
     let sql = format!("INSERT INTO click_block ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?)");
     let mut statement = tx.prepare_cached(&sql)?;
@@ -93,10 +89,7 @@ pub fn record(tx: &WriteTx<'_>, blocks: &[BlockRow]) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Moves a stream forward, and adds to what it misses.
-///
-/// # Errors
-/// When SQLite fails.
+/// Advances a stream, and adds missing sequences.
 pub fn advance(
     tx: &WriteTx<'_>,
     stream: StreamId,
@@ -111,10 +104,7 @@ pub fn advance(
     Ok(())
 }
 
-/// How far each stream has come.
-///
-/// # Errors
-/// When SQLite fails.
+/// Progress of all streams.
 pub fn cursor(connection: &ReadTx<'_>) -> Result<Cursor, StoreError> {
     let sql = "SELECT node, incarnation, thread, last_sequence FROM click_stream";
     let mut statement = connection.prepare_cached(sql)?;
@@ -127,28 +117,19 @@ pub fn cursor(connection: &ReadTx<'_>) -> Result<Cursor, StoreError> {
     Ok(cursor)
 }
 
-/// How many sequences of all streams were passed over.
-///
-/// # Errors
-/// When SQLite fails.
+/// Number of missing sequences of all streams.
 pub fn missing(connection: &ReadTx<'_>) -> Result<u64, StoreError> {
     let sql = "SELECT coalesce(sum(missing), 0) FROM click_stream";
     Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
 }
 
-/// The last frame that is recorded.
-///
-/// # Errors
-/// When SQLite fails.
+/// The last recorded frame.
 pub fn last(connection: &ReadTx<'_>) -> Result<Option<BlockRow>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM click_block ORDER BY archive_sequence DESC LIMIT 1");
     Ok(connection.prepare_cached(&sql)?.query_row([], read).optional()?)
 }
 
-/// The next frames from one on, in the order of the archive.
-///
-/// # Errors
-/// When SQLite fails.
+/// The next frames from `from` on, in the order of the archive.
 pub fn from(
     connection: &ReadTx<'_>,
     frame: u64,
@@ -163,11 +144,7 @@ pub fn from(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// The last frames before one that hold at least so many clicks that count, in the order of the
-/// archive.
-///
-/// # Errors
-/// When SQLite fails.
+/// The last frames before one that hold at least so many counted clicks, in the order of the archive.
 pub fn last_with(
     connection: &ReadTx<'_>,
     before: u64,
@@ -190,15 +167,12 @@ pub fn last_with(
     Ok(found)
 }
 
-/// The blocks that may hold a click, by its id: of its node and thread, with ids around its own.
-///
-/// # Errors
-/// When SQLite fails.
+/// Blocks that may hold a click: of its node and thread, with an id range around its id.
 pub fn around(connection: &ReadTx<'_>, id: &TransactionId) -> Result<Vec<BlockRow>, StoreError> {
     let runs = "SELECT incarnation FROM click_stream WHERE node = ?1 AND thread = ?2";
     let mut runs = connection.prepare_cached(runs)?;
     let runs = runs.query_map((id.node(), id.thread()), |row| row.get::<_, u32>(0))?;
-    // The ids of one stream only grow, so its blocks are in the order of their ids.
+    // Ids of a stream ascend, so its blocks are ordered by id.
     let sql = format!(
         "SELECT {COLUMNS} FROM click_block
          WHERE node = ?1 AND incarnation = ?2 AND thread = ?3 AND max_id_ms >= ?4
@@ -219,11 +193,7 @@ pub fn around(connection: &ReadTx<'_>, id: &TransactionId) -> Result<Vec<BlockRo
     Ok(found)
 }
 
-/// Blocks with clicks that count in `from_ms..to_ms`, those with the latest clicks first, going on
-/// after `after`.
-///
-/// # Errors
-/// When SQLite fails.
+/// Blocks with counted clicks in `from_ms..to_ms`, latest clicks first, continued after `after`.
 pub fn latest_between(
     connection: &ReadTx<'_>,
     (from_ms, to_ms): (u64, u64),
@@ -243,11 +213,7 @@ pub fn latest_between(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Whether blocks of the click's own stream have come that are later than its id: then it is in
-/// those that came, or nowhere.
-///
-/// # Errors
-/// When SQLite fails.
+/// Whether later blocks of the click's stream have arrived: then the click has arrived, or does not exist.
 pub fn is_beyond(connection: &ReadTx<'_>, id: &TransactionId) -> Result<bool, StoreError> {
     let runs = "SELECT incarnation FROM click_stream WHERE node = ?1 AND thread = ?2";
     let mut runs = connection.prepare_cached(runs)?;

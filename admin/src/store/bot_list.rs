@@ -1,13 +1,12 @@
-//! The list of bots: the one that is wanted, the one by which visits are judged and counted, and how
-//! far the archive was judged again by another, or by newer rules of the program.
+//! The bot list: the configured one, the one in force, and the progress of classifying the archive again by
+//! another list or by newer rules of the program.
 //!
-//! One list is in force at a time, for all that is counted and for all that comes. When another is
-//! wanted, the archive is judged by it beside what is counted, and when that has caught up, both
-//! change places in one transaction. So reports never mix two lists, and never lack anything
-//! meanwhile. Days whose clicks were removed or changed keep what they were counted as.
+//! One list is in force at a time, for all counts and all new visits. After a change, the archive is classified by
+//! the new list beside the present counts. When this has caught up, both change places in one transaction. So
+//! reports never mix two lists, and are complete throughout. Days with removed or changed clicks keep their counts.
 //!
-//! Afterwards the visits that conversions came from are turned into clicks again, one by one: which
-//! of them were bots follows from the list.
+//! Afterwards visits with approved conversions are reclassified as clicks, one by one: the list decides which of
+//! them were bots.
 
 use std::sync::Arc;
 
@@ -15,40 +14,40 @@ use super::{ReadTx, StoreError, WriteTx, click_archive, rollups};
 use crate::classification::RULES_VERSION;
 use crate::classification::bot_list::{BotList, built_in};
 
-/// The list that is wanted.
+/// The configured list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfiguredBotList {
-    /// Its patterns; those that come with the program where the network has none of its own.
+    /// Its patterns; the built-in ones if the network has no list.
     pub patterns: Vec<String>,
-    /// Whether they come with the program.
+    /// Whether they are built in.
     pub is_built_in: bool,
     /// Last edit, in Unix seconds; 0 for none.
     pub time_saved: i64,
-    /// Grows with every edit.
+    /// Increases with each edit.
     pub revision: u64,
 }
 
-/// How far the archive was judged by the list that is wanted.
+/// Progress of classifying the archive by the configured list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// Visits are judged and counted by it, all of them.
+    /// Whether the configured list is in force.
     pub is_in_force: bool,
-    /// Blocks of the archive that were judged by it.
+    /// Blocks classified by it.
     pub blocks_classified: u64,
-    /// Blocks there are.
+    /// All blocks.
     pub blocks: u64,
 }
 
-/// What is to be done next.
+/// The next work.
 #[derive(Debug, Clone)]
 pub enum PendingWork {
-    /// Nothing: the list in force is the one that is wanted.
+    /// None: the list in force is the configured one.
     UpToDate,
-    /// To begin judging the archive again.
+    /// Start classifying the archive again.
     Start,
-    /// To judge it by this list, from this frame on.
+    /// Classify by this list, from this frame on.
     Classify(Arc<BotList>, u64),
-    /// To turn the visits that conversions came from into clicks, those after this place.
+    /// Reclassify visits with approved conversions as clicks, after this position.
     MarkConverted(u64),
 }
 
@@ -56,8 +55,8 @@ fn built_in_text() -> String {
     built_in().join("\n")
 }
 
-/// Makes the row of a new store, and of one from before there was a list: what it counted was
-/// counted by the one that came with the program, and by older rules.
+/// Makes the row of a new store, and of a store from before bot lists: its counts were made by the built-in
+/// list and older rules.
 pub(super) fn ensure(tx: &WriteTx<'_>) -> Result<(), StoreError> {
     let sql = "INSERT OR IGNORE INTO bot_list (id, in_force, rules) \
                SELECT 1, ?1, iif(EXISTS (SELECT 1 FROM click_block), 0, ?2)";
@@ -65,10 +64,7 @@ pub(super) fn ensure(tx: &WriteTx<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The list that is wanted.
-///
-/// # Errors
-/// When SQLite fails.
+/// The configured list.
 pub fn configured(connection: &ReadTx<'_>) -> Result<ConfiguredBotList, StoreError> {
     let sql = "SELECT wanted, time_saved, revision FROM bot_list";
     let (own, time_saved, revision) = connection
@@ -80,38 +76,26 @@ pub fn configured(connection: &ReadTx<'_>) -> Result<ConfiguredBotList, StoreErr
     Ok(ConfiguredBotList { patterns, is_built_in, time_saved, revision })
 }
 
-/// Wants other patterns; none: those that come with the program.
-///
-/// # Errors
-/// When SQLite fails.
+/// Configures other patterns; `None` for the built-in ones.
 pub fn replace(tx: &WriteTx<'_>, patterns: Option<&[String]>) -> Result<(), StoreError> {
     let sql = "UPDATE bot_list SET wanted = ?1, time_saved = ?2";
     tx.execute(sql, (patterns.map(|patterns| patterns.join("\n")), tx.now()))?;
     Ok(())
 }
 
-/// The list by which visits are judged and counted.
-///
-/// # Errors
-/// When SQLite fails.
+/// The list in force.
 pub fn in_force(connection: &ReadTx<'_>) -> Result<Arc<BotList>, StoreError> {
     let mut statement = connection.prepare_cached("SELECT in_force FROM bot_list")?;
     Ok(statement.query_row([], |row| Ok(BotList::compiled(row.get_ref(0)?.as_str()?)))?)
 }
 
-/// Whether all that is counted of this quarter hour was judged by the list in force.
-///
-/// # Errors
-/// When SQLite fails.
+/// Whether all counts of this quarter hour were made by the list in force.
 pub fn covers_slot(connection: &ReadTx<'_>, slot: u64) -> Result<bool, StoreError> {
     let sql = "SELECT ?1 >= in_force_from_slot FROM bot_list";
     Ok(connection.prepare_cached(sql)?.query_row([slot], |row| row.get(0))?)
 }
 
-/// What is to be done next.
-///
-/// # Errors
-/// When SQLite fails.
+/// The next work.
 pub fn pending_work(connection: &ReadTx<'_>) -> Result<PendingWork, StoreError> {
     let sql = "SELECT ifnull(wanted, ?1), in_force, judging, next_frame, turned_through, rules \
                FROM bot_list";
@@ -131,10 +115,7 @@ pub fn pending_work(connection: &ReadTx<'_>) -> Result<PendingWork, StoreError> 
     })?)
 }
 
-/// How far that is.
-///
-/// # Errors
-/// When SQLite fails.
+/// Present progress.
 pub fn progress(connection: &ReadTx<'_>) -> Result<Progress, StoreError> {
     let work = pending_work(connection)?;
     let count = |before: u64| -> Result<u64, StoreError> {
@@ -150,11 +131,8 @@ pub fn progress(connection: &ReadTx<'_>) -> Result<Progress, StoreError> {
     Ok(Progress { is_in_force: matches!(work, PendingWork::UpToDate), blocks_classified, blocks })
 }
 
-/// Begins to judge the archive by the list that is wanted, from its first frame; or leaves off, where
-/// that one is in force, by the program's rules.
-///
-/// # Errors
-/// When SQLite fails.
+/// Starts classifying the archive by the configured list from its first frame, or stops if this list is in
+/// force under the program's rules.
 pub fn start_classifying(tx: &WriteTx<'_>) -> Result<(), StoreError> {
     rollups::delete_judged_again(tx)?;
     let sql = "UPDATE bot_list SET next_frame = 0, judging = iif(rules = ?2, \
@@ -163,19 +141,13 @@ pub fn start_classifying(tx: &WriteTx<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Frames before this one were judged.
-///
-/// # Errors
-/// When SQLite fails.
+/// Records that earlier frames are classified.
 pub fn set_next_frame(tx: &WriteTx<'_>, next_frame: u64) -> Result<(), StoreError> {
     tx.execute("UPDATE bot_list SET next_frame = ?1", [next_frame])?;
     Ok(())
 }
 
-/// Puts the list in force by which all was judged that is counted.
-///
-/// # Errors
-/// When SQLite fails.
+/// Puts the list of the completed classification in force.
 pub fn put_in_force(tx: &WriteTx<'_>) -> Result<(), StoreError> {
     let from_slot = click_archive::first_as_recorded(tx)?;
     rollups::take_judged_again(tx, from_slot)?;
@@ -185,10 +157,7 @@ pub fn put_in_force(tx: &WriteTx<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Puts the wanted list in force, before everything from a quarter hour on is counted anew.
-///
-/// # Errors
-/// When SQLite fails.
+/// Puts the configured list in force, before a recount from a quarter hour on.
 pub(super) fn put_in_force_for_rebuild(tx: &WriteTx<'_>, from_slot: u64) -> Result<(), StoreError> {
     rollups::delete_judged_again(tx)?;
     let sql = "UPDATE bot_list SET judging = NULL, next_frame = 0, turned_through = 0, \
@@ -198,20 +167,14 @@ pub(super) fn put_in_force_for_rebuild(tx: &WriteTx<'_>, from_slot: u64) -> Resu
     Ok(())
 }
 
-/// The visit at this place has to be turned, and those after it.
-///
-/// # Errors
-/// When SQLite fails.
+/// The visit at this position, and later ones, must be reclassified.
 pub(super) fn mark_converted_from(tx: &WriteTx<'_>, place: u64) -> Result<(), StoreError> {
     let sql = "UPDATE bot_list SET turned_through = min(ifnull(turned_through, ?1), ?1)";
     tx.prepare_cached(sql)?.execute([place - 1])?;
     Ok(())
 }
 
-/// The visits up to this place are turned; none: all are.
-///
-/// # Errors
-/// When SQLite fails.
+/// Visits up to this position are reclassified; `None`: all are.
 pub fn set_converted_through(tx: &WriteTx<'_>, through: Option<u64>) -> Result<(), StoreError> {
     tx.execute("UPDATE bot_list SET turned_through = ?1", [through])?;
     Ok(())

@@ -1,18 +1,18 @@
-//! Text with its case folded, the same in Rust and in SQL. SQLite's own `lower` knows ASCII only.
+//! Case folding of text, equal in Rust and in SQL. SQLite's own `lower` handles ASCII only.
 
 use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
 
 use super::StoreError;
 
-/// The text with differences of case taken away, for comparing and never for showing.
+/// The text without differences of case, for comparison only.
 #[must_use]
 pub fn casefolded(text: &str) -> String {
-    // Upper case first: it makes one of letters with several lower-case forms, such as σ and ς.
+    // Upper case first: it unifies letters with several lower-case forms, such as σ and ς.
     text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 
-/// Lets SQL say `casefold(text)` on this connection.
+/// Registers the SQL function `casefold(text)` on this connection.
 pub(super) fn register(connection: &Connection) -> Result<(), StoreError> {
     let flags = FunctionFlags::SQLITE_UTF8
         | FunctionFlags::SQLITE_DETERMINISTIC

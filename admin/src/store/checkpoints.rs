@@ -1,11 +1,10 @@
-//! Checkpoints: what the write-ahead log holds is taken over into the database, beside the way of
-//! edits.
+//! Checkpoints in the background: they move the content of the write-ahead log into the database.
 //!
-//! By itself SQLite does that within the commit that finds the log long. After an import of a
-//! million rows that is one of the edits that waited for it, and takes seconds. Here a commit only
-//! tells a thread. What is committed while the thread works is left over; a later commit takes that
-//! over, because only then does the log come to an end and begin anew. So no commit takes over more
-//! than [`LONG`] pages, and however busy the store is, its log does not grow for ever.
+//! SQLite itself checkpoints within the commit that finds a long log. After an import of a million rows this
+//! is one of the edits that waited for the import, and takes seconds. Here a commit only wakes a thread.
+//! Content committed while the thread works is left for a later commit, because only a complete checkpoint
+//! lets the log restart. So no commit moves more than [`LONG`] pages, and the log stays bounded on a busy
+//! store.
 
 use std::ffi::c_int;
 use std::path::Path;
@@ -20,13 +19,13 @@ use rusqlite::{Connection, MAIN_DB};
 
 use super::{StoreError, open_connection};
 
-/// As many pages as SQLite waits for by itself.
+/// The number of pages at which SQLite itself checkpoints.
 const LONG: c_int = 1_000;
 
-/// The thread; it ends with the last connection that it is watching for.
+/// The checkpoint thread; it ends with the last watched connection.
 pub(super) struct Checkpoints {
     due: Option<SyncSender<()>>,
-    /// How many pages of the log the thread has taken over; 0 since the log began anew.
+    /// Pages moved by the thread; 0 after a restart of the log.
     taken_over: Arc<AtomicI32>,
     thread: Option<JoinHandle<()>>,
 }
@@ -39,11 +38,11 @@ impl Checkpoints {
         let to_tell = Arc::clone(&taken_over);
         let run = move || take_over(&connection, &is_due, &to_tell);
         let thread = std::thread::Builder::new().name("store-checkpoint".into()).spawn(run);
-        // Without the thread commits do its work, which is told to nobody else.
+        // Without the thread, commits checkpoint by themselves.
         Ok(Checkpoints { due: Some(due), taken_over, thread: thread.ok() })
     }
 
-    /// Keeps long checkpoints out of what `connection` commits.
+    /// Keeps long checkpoints out of the commits of `connection`.
     pub(super) fn watch(&self, connection: &mut Connection) -> Result<(), StoreError> {
         let (Some(due), Some(_)) = (self.due.clone(), &self.thread) else { return Ok(()) };
         let taken_over = Arc::clone(&self.taken_over);
@@ -51,10 +50,10 @@ impl Checkpoints {
             if pages < LONG {
                 taken_over.store(0, Ordering::Relaxed);
             } else if pages - taken_over.load(Ordering::Relaxed) >= LONG {
-                // Told already where there is no room.
+                // A full channel means that the thread is already awake.
                 let _ = due.try_send(());
             } else {
-                // Where somebody else is at it, or the disk is full, the next commit tries again.
+                // If another connection holds the lock, or the disk is full, the next commit tries again.
                 let _ = wal.checkpoint();
             }
             Ok(())
@@ -67,7 +66,7 @@ impl Drop for Checkpoints {
     fn drop(&mut self) {
         self.due = None;
         if let Some(thread) = self.thread.take() {
-            // A panic there leaves the log as it is, which the next start takes over.
+            // A panic in the thread leaves the log unchanged; the next start moves it.
             let _ = thread.join();
         }
     }
@@ -119,7 +118,7 @@ mod tests {
         commit(&connection, 3_000);
         let longest = std::fs::metadata(&log).unwrap().len();
         wait_for(|| checkpoints.taken_over.load(Ordering::Relaxed) >= 3_000);
-        // The first of these finds little left and takes it over; the second begins at the front.
+        // The first commit finds little left and moves it; the second starts the log anew.
         for _ in 0..20 {
             commit(&connection, 100);
         }
@@ -133,7 +132,7 @@ mod tests {
         for _ in 0..400 {
             commit(&connection, 100);
         }
-        // Without an end it would be 160 MB; an end may be missed a few times.
+        // Unbounded, the log would have 160 MB; a restart may be missed a few times.
         let longest = std::fs::metadata(dir.path().join("admin.db-wal")).unwrap().len();
         assert!(longest < 80 << 20, "{longest}");
     }

@@ -1,10 +1,10 @@
-//! What the click archive no longer holds: removed frames, truncated addresses, erased fields.
+//! Losses of the click archive: removed frames, truncated addresses, erased fields.
 //!
-//! Aggregates outlive clicks. So a rebuild forgets and counts again only the days (of UTC) after the
-//! last click that is no longer as it was recorded, and after the longest session such a click may
-//! have begun; the days before stay as they were counted, whatever the archive still has of them. It writes down which clicks that leaves out, and they are
-//! left out until the next rebuild, also when it is broken off: a click of a kept day is counted
-//! already if its frame was counted before the rebuild, and not otherwise.
+//! Aggregates outlive clicks. A rebuild therefore recounts only the days (UTC) after the last changed click
+//! and after the longest session that such a click may have begun. Earlier days keep their counts, whatever
+//! the archive still has of them. The rebuild records which clicks it leaves out, and they stay left out
+//! until the next rebuild, also if it is interrupted: a click of a kept day is counted already if and only if
+//! its frame was counted before the rebuild.
 
 use super::rollups::{self, SLOT_MS};
 use super::{ReadTx, StoreError, WriteTx, bot_list, click_terms};
@@ -16,22 +16,22 @@ const SLOTS_PER_DAY: u64 = DAY_MS / SLOT_MS;
 /// The row as read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ArchiveState {
-    /// Frames before this one were removed.
+    /// Earlier frames were removed.
     pub removed_before: u64,
-    /// The latest click in them, in Unix milliseconds.
+    /// Time of the latest removed click, in Unix milliseconds.
     pub removed_through_ms: u64,
-    /// Frames before this one have truncated addresses only.
+    /// Earlier frames have truncated addresses.
     pub truncated_before: u64,
-    /// The latest click that is no longer as it was recorded.
+    /// Time of the latest changed click.
     pub changed_through_ms: u64,
-    /// What the last rebuild kept.
+    /// Range that the last rebuild kept.
     pub kept: RetainedRange,
 }
 
-/// Clicks that the last rebuild found counted and left so.
+/// Clicks whose counts the last rebuild kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RetainedRange {
-    /// Those before this quarter hour, which begins a day …
+    /// Clicks before this quarter hour, the start of a day …
     pub before_slot: u64,
     /// … in earlier frames.
     pub before_frame: u64,
@@ -46,9 +46,6 @@ impl RetainedRange {
 }
 
 /// Reads the row.
-///
-/// # Errors
-/// When SQLite fails.
 pub fn state(connection: &ReadTx<'_>) -> Result<ArchiveState, StoreError> {
     let sql = "SELECT removed_before, removed_through_ms, truncated_before, changed_through_ms,
          kept_before_slot, kept_before_frame FROM click_archive";
@@ -64,20 +61,14 @@ pub fn state(connection: &ReadTx<'_>) -> Result<ArchiveState, StoreError> {
     Ok(connection.prepare_cached(sql)?.query_row([], read)?)
 }
 
-/// Whether a click of this time may be one of those that were removed for their age.
-///
-/// # Errors
-/// When SQLite fails.
+/// Whether a click of this time may have been removed by age.
 pub fn may_be_removed(connection: &ReadTx<'_>, unix_ms: u64) -> Result<bool, StoreError> {
     let state = state(connection)?;
     Ok(state.removed_before > 0 && unix_ms <= state.removed_through_ms)
 }
 
-/// The latest click, in Unix milliseconds, of some consecutive frames, all of which are counted;
-/// `None` where they are not.
-///
-/// # Errors
-/// When SQLite fails.
+/// Time of the latest click, in Unix milliseconds, of consecutive frames; `None` if one of them is not
+/// counted.
 pub fn latest_click(
     connection: &ReadTx<'_>,
     frames: std::ops::Range<u64>,
@@ -90,42 +81,30 @@ pub fn latest_click(
     Ok(latest.filter(|_| counted == frames.end - frames.start))
 }
 
-/// The earliest click, in Unix milliseconds, of a frame that is counted.
-///
-/// # Errors
-/// When SQLite fails.
+/// Time of the earliest click of a counted frame, in Unix milliseconds.
 pub fn earliest_click(connection: &ReadTx<'_>, frame: u64) -> Result<Option<u64>, StoreError> {
     let sql = "SELECT min(min_unix_ms) FROM click_block WHERE archive_sequence = ?1";
     Ok(connection.prepare_cached(sql)?.query_row([frame], |row| row.get(0))?)
 }
 
-/// The latest click, in Unix milliseconds, of all frames before one; `None` where none is known.
-///
-/// # Errors
-/// When SQLite fails.
+/// Time of the latest click of all earlier frames, in Unix milliseconds; `None` if unknown.
 pub fn latest_before(connection: &ReadTx<'_>, frame: u64) -> Result<Option<u64>, StoreError> {
     let sql = "SELECT max(max_unix_ms) FROM click_block WHERE archive_sequence < ?1";
     Ok(connection.prepare_cached(sql)?.query_row([frame], |row| row.get(0))?)
 }
 
-/// How many clicks there are in all frames before one.
-///
-/// # Errors
-/// When SQLite fails.
+/// Number of clicks in all earlier frames.
 pub fn clicks_before(connection: &ReadTx<'_>, frame: u64) -> Result<u64, StoreError> {
     let sql = "SELECT ifnull(sum(max(first_sequence + clicks - counted_from, 0)), 0)
          FROM click_block WHERE archive_sequence < ?1";
     Ok(connection.prepare_cached(sql)?.query_row([frame], |row| row.get(0))?)
 }
 
-/// Forgets where clicks are that are about to be removed: those in frames before `before`, the
-/// latest of which is of `through_ms`. What was counted of them stays.
-///
-/// # Errors
-/// When SQLite fails.
+/// Deletes the positions of clicks about to be removed: those in frames before `before`, the latest at
+/// `through_ms`. Their counts stay.
 pub fn remove(tx: &WriteTx<'_>, before: u64, through_ms: u64) -> Result<(), StoreError> {
     changed(tx, through_ms)?;
-    // Of a stream: what was missing is what its removed sequences span less what was in them.
+    // Missing clicks of a stream: the span of its removed sequences minus its removed clicks.
     let streams = "UPDATE click_stream AS stream
          SET removed_through = gone.through,
              removed_missing = removed_missing + gone.through - removed_through - gone.clicks
@@ -144,37 +123,28 @@ pub fn remove(tx: &WriteTx<'_>, before: u64, through_ms: u64) -> Result<(), Stor
     Ok(())
 }
 
-/// Clicks up to this time are about to be changed.
-///
-/// # Errors
-/// When SQLite fails.
+/// Records that clicks up to this time are about to change.
 pub fn changed(tx: &WriteTx<'_>, through_ms: u64) -> Result<(), StoreError> {
     let sql = "UPDATE click_archive SET changed_through_ms = max(changed_through_ms, ?1)";
     tx.execute(sql, [through_ms])?;
     Ok(())
 }
 
-/// Frames before this one have truncated addresses only.
-///
-/// # Errors
-/// When SQLite fails.
+/// Records that earlier frames have truncated addresses.
 pub fn truncated(tx: &WriteTx<'_>, before: u64) -> Result<(), StoreError> {
     let sql = "UPDATE click_archive SET truncated_before = max(truncated_before, ?1)";
     tx.execute(sql, [before])?;
     Ok(())
 }
 
-/// Begins a rebuild: forgets what is derived from the archive and can be derived again.
-///
-/// # Errors
-/// When SQLite fails.
+/// Begins a rebuild: deletes data that the archive can give again.
 pub fn begin_rebuild(tx: &WriteTx<'_>) -> Result<(), StoreError> {
     let state = state(tx)?;
     let counted = "SELECT ifnull(max(archive_sequence) + 1, 0) FROM click_block";
     let counted: u64 = tx.query_row(counted, [], |row| row.get(0))?;
     let counted = counted.max(state.removed_before);
     let kept = if counted < state.kept.before_frame {
-        // Of the one before, which was broken off: more than it kept is not counted now.
+        // An interrupted rebuild: only its kept range is counted now.
         state.kept
     } else {
         RetainedRange { before_slot: first_as_recorded(tx)?, before_frame: counted }
@@ -191,11 +161,7 @@ pub fn begin_rebuild(tx: &WriteTx<'_>) -> Result<(), StoreError> {
     bot_list::put_in_force_for_rebuild(tx, kept.before_slot)
 }
 
-/// The quarter hour, which begins a day, from which on the archive holds all that was counted, as it
-/// was recorded.
-///
-/// # Errors
-/// When SQLite fails.
+/// First quarter hour, the start of a day, from which on the archive holds all counted clicks unchanged.
 pub fn first_as_recorded(connection: &ReadTx<'_>) -> Result<u64, StoreError> {
     match state(connection)?.changed_through_ms {
         0 => Ok(0),
@@ -203,12 +169,12 @@ pub fn first_as_recorded(connection: &ReadTx<'_>) -> Result<u64, StoreError> {
     }
 }
 
-/// How far back a visit's verdict looks at its visitor's other visits.
+/// Longest time between two visits whose classification depends on each other.
 fn longest_session_ms(connection: &ReadTx<'_>) -> Result<u64, StoreError> {
     Ok(click_terms::longest_session_hours(connection)?.saturating_mul(HOUR_MS))
 }
 
-/// The quarter hour that begins the day after a time.
+/// The quarter hour at the start of the day after a time.
 fn first_whole_day(unix_ms: u64) -> u64 {
     (unix_ms / DAY_MS + 1) * SLOTS_PER_DAY
 }

@@ -1,8 +1,7 @@
-//! What visits of an offer are judged and paid by: as it stands now, and as it stood.
+//! Terms for classifying and paying the visits of an offer, present and past.
 //!
-//! Each edit of an offer's session, of its payout for clicks or of its currency adds a row; a visit is
-//! judged by what held when it was made. So an edit changes no counts of the past, and a rebuild
-//! comes to the same counts as the program that never stopped.
+//! Each edit of an offer's session, click payout or currency adds a row; a visit uses the terms of its own time.
+//! So an edit changes no past counts, and a rebuild gives the counts of an uninterrupted run.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,50 +14,50 @@ use super::{ReadTx, StoreError, WriteTx, rows, settings};
 use crate::catalog::{Offer, SessionDefinition};
 use crate::classification::click_pay::{ClickPay, amounts_per_click};
 
-/// What makes a visitor of an offer, and how long a visit lasts.
+/// Session of an offer: identity of visitors, and duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Session {
-    /// What makes two clicks the same visitor's.
+    /// Identity of visitors.
     pub definition: SessionDefinition,
-    /// How long a visitor is known after a click.
+    /// Duration after a click.
     pub hours: u32,
 }
 
-/// What held for the clicks of an offer.
+/// Terms for the clicks of an offer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClickTerms {
-    /// Who is the same visitor.
+    /// The session.
     pub session: Session,
-    /// What a valid click is worth; none where clicks are not paid.
+    /// Payout and revenue of a valid click; `None` if clicks are not paid.
     pub pay: Option<ClickPay>,
-    /// What the partner is paid for; empty where there is no entry.
+    /// Payout type; empty without an entry.
     pub payout_type: String,
-    /// What the advertiser pays for; empty where there is no entry.
+    /// Revenue type; empty without an entry.
     pub revenue_type: String,
-    /// Of payout and revenue.
+    /// Currency of payout and revenue.
     pub currency: Arc<str>,
 }
 
-/// Of an offer that is not known.
+/// Session of an unknown offer.
 const NO_SESSION: Session = Session { definition: SessionDefinition::IpUserAgent, hours: 24 };
 
-/// One row of the terms.
+/// A row of the terms.
 #[derive(Debug, Clone)]
 pub struct TermsRevision {
-    /// Its place; rows are only added.
+    /// Row number; rows are only added.
     pub id: u64,
-    /// Whose terms they are.
+    /// The offer.
     pub offer_id: u32,
-    /// Since when they hold, in Unix milliseconds.
+    /// Start of validity, in Unix milliseconds.
     pub since_ms: u64,
-    /// What holds.
+    /// The terms.
     pub terms: ClickTerms,
 }
 
-/// The terms of offers, from the first ones on.
+/// Terms of offers over time.
 #[derive(Debug, Clone)]
 pub struct TermsHistory {
-    /// The last row that is known.
+    /// The last known row.
     through: u64,
     of_offers: HashMap<u32, Vec<TermsRevision>>,
     unknown_offer: ClickTerms,
@@ -78,13 +77,13 @@ impl Default for TermsHistory {
 }
 
 impl TermsHistory {
-    /// The last row that is known.
+    /// The last known row.
     #[must_use]
     pub fn through(&self) -> u64 {
         self.through
     }
 
-    /// Takes rows that follow those that are known, in their order.
+    /// Adds the rows after the known ones, in order.
     pub fn add_revisions(&mut self, revisions: Vec<TermsRevision>) {
         for revision in revisions {
             self.through = self.through.max(revision.id);
@@ -92,8 +91,8 @@ impl TermsHistory {
         }
     }
 
-    /// What held for a click when it was made: of the rows that hold for its time the last one, so
-    /// that an edit counts also after clocks were set back.
+    /// Terms of a click at its time: the last row valid at that time, so an edit counts also after clocks were set
+    /// back.
     #[must_use]
     pub fn at_click(&self, click: &ClickHead) -> &ClickTerms {
         let Some(revisions) = self.of_offers.get(&click.offer_id) else {
@@ -108,7 +107,7 @@ const COLUMNS: &str = "id, offer_id, since_ms, session_definition, session_durat
                        revenue_type, click_payout, click_revenue, currency";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<TermsRevision> {
-    // Whatever stands in one offer's row, clicks of all are counted.
+    // An unreadable row of one offer must not stop the counting of all clicks.
     let definition = row.get_ref(3)?.as_str()?.parse();
     let definition = definition.unwrap_or(SessionDefinition::IpUserAgent);
     let currency: Arc<str> = row.get_ref(9)?.as_str()?.into();
@@ -124,10 +123,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<TermsRevision> {
     Ok(TermsRevision { id: row.get(0)?, offer_id: row.get(1)?, since_ms: row.get(2)?, terms })
 }
 
-/// The rows after one, of all offers, deleted ones included.
-///
-/// # Errors
-/// When SQLite fails.
+/// Rows after one, of all offers, deleted ones included.
 pub fn revisions_after(connection: &ReadTx<'_>, id: u64) -> Result<Vec<TermsRevision>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM offer_terms WHERE id > ?1 ORDER BY id");
     let mut statement = connection.prepare_cached(&sql)?;
@@ -135,10 +131,7 @@ pub fn revisions_after(connection: &ReadTx<'_>, id: u64) -> Result<Vec<TermsRevi
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// The terms of some offers.
-///
-/// # Errors
-/// When SQLite fails.
+/// Terms of some offers.
 pub fn history_of_offers(
     connection: &ReadTx<'_>,
     ids: impl IntoIterator<Item = u32>,
@@ -153,10 +146,7 @@ pub fn history_of_offers(
     Ok(terms)
 }
 
-/// Whether a row after one holds for clicks up to a time.
-///
-/// # Errors
-/// When SQLite fails.
+/// Whether a later row applies to clicks up to a time.
 pub fn has_later_revision(
     connection: &ReadTx<'_>,
     through: u64,
@@ -166,16 +156,13 @@ pub fn has_later_revision(
     Ok(connection.prepare_cached(sql)?.exists((through, unix_ms))?)
 }
 
-/// The longest session that any offer has or had, in hours.
-///
-/// # Errors
-/// When SQLite fails.
+/// Longest present or past session of any offer, in hours.
 pub fn longest_session_hours(connection: &ReadTx<'_>) -> Result<u64, StoreError> {
     let sql = "SELECT ifnull(max(session_duration), 24) FROM offer_terms";
     Ok(connection.query_row(sql, [], |row| row.get(0))?)
 }
 
-/// What a row says beside the offer and the time.
+/// Content of a row beside offer and time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct TermsRow {
     session_definition: String,
@@ -206,7 +193,7 @@ impl TermsRow {
         }
     }
 
-    /// The session and the currency, with clicks that are not paid.
+    /// Session and currency, without paid clicks.
     fn unpaid(&self) -> TermsRow {
         TermsRow {
             payout_type: String::new(),
@@ -254,10 +241,7 @@ impl TermsRow {
     }
 }
 
-/// Keeps what holds for an offer's clicks from now on, where it differs from what held.
-///
-/// # Errors
-/// When SQLite fails.
+/// Records the terms of an offer from now on, if they differ from the last ones.
 pub fn record(tx: &WriteTx<'_>, id: u32, offer: &Offer) -> Result<(), StoreError> {
     let kept = TermsRow::new(offer, &settings::read(tx)?.settings.currency);
     let last =
@@ -266,10 +250,7 @@ pub fn record(tx: &WriteTx<'_>, id: u32, offer: &Offer) -> Result<(), StoreError
     if last.as_ref() == Some(&kept) { Ok(()) } else { kept.insert(tx, id, now_ms()) }
 }
 
-/// Keeps that offers without a currency of their own have another one from now on: the network's.
-///
-/// # Errors
-/// When SQLite fails.
+/// Records the network's new currency for offers without a currency of their own.
 pub fn record_currency(tx: &WriteTx<'_>, currency: &str) -> Result<(), StoreError> {
     let sql = "INSERT INTO offer_terms (offer_id, since_ms, session_definition, session_duration, \
                payout_type, revenue_type, click_payout, click_revenue, currency) \
@@ -285,8 +266,8 @@ fn now_ms() -> u64 {
     u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0)
 }
 
-/// Makes the first rows of offers that have none, which are from before there were any. What they
-/// say now held since the last edit of it that the audit tells of; before that, clicks were not paid.
+/// Makes the first rows of offers without rows, which are older than this table. The present terms apply since
+/// the offer's last edit in the audit; before it, clicks were not paid.
 pub(super) fn backfill(connection: &ReadTx<'_>) -> Result<(), StoreError> {
     let sql = "SELECT id FROM offer \
                WHERE NOT EXISTS (SELECT 1 FROM offer_terms WHERE offer_id = offer.id)";
@@ -304,7 +285,7 @@ pub(super) fn backfill(connection: &ReadTx<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// When payout or currency of an offer were changed last, in Unix milliseconds; 0 for never.
+/// Time of the last change to payout or currency of an offer, in Unix milliseconds; 0 for never.
 fn last_edit_of_pay(connection: &ReadTx<'_>, id: u32, offer: &Offer) -> Result<u64, StoreError> {
     let sql = "SELECT ifnull(max(time_created), 0) * 1000 FROM audit WHERE action = 'changed' AND (\
                (object = 'offer' AND first_id <= ?1 AND last_id >= ?1 \

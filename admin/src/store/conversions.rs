@@ -1,8 +1,7 @@
-//! Conversions: one row each, with the key by which repeats of it are known, and what happened to them.
+//! Conversions: one row each, with the key of their repeats, and their history.
 //!
-//! A row is never removed. Every change of one is written together with an entry of its history;
-//! nothing changes or removes an entry. What a conversion says of its click was copied when it was
-//! made, so it stays when the click itself is forgotten.
+//! A row is never removed. Each change is written together with a history entry; entries are never changed
+//! or removed. Facts about the click are copied when the conversion is made, so they outlive the click.
 
 use std::fmt;
 use std::str::FromStr;
@@ -27,36 +26,36 @@ pub use leaks::{Leak, leaks};
 pub use list::{Filters, Page, converted_visits, each, is_converted, list, was_converted};
 
 words! {
-    /// By which way a postback came.
+    /// Channel of a postback.
     Channel {
         /// From the advertiser's server.
         Server = "server",
-        /// From a page, by the script.
+        /// From a page, through the script.
         Sdk = "sdk",
     }
 }
 
 words! {
-    /// What happened to a conversion.
+    /// Event in the history of a conversion.
     Action {
-        /// It was made.
+        /// Made.
         Created = "created",
-        /// Its status was changed.
+        /// Status changed.
         Status = "status",
-        /// Its amounts or notes were changed by hand, or a later postback told its amount.
+        /// Amounts or notes changed by hand, or a later postback completed the amount.
         Adjusted = "adjusted",
-        /// A negative amount took back from it.
+        /// Reduced by a refund.
         Refund = "refund",
-        /// It was reported again with another amount or currency.
+        /// Reported again with another amount or currency.
         Conflict = "conflict",
     }
 }
 
-/// The id of a conversion, and of the postback that made it.
+/// Id of a conversion, equal to the id of the postback that made it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConversionId(pub [u8; 16]);
 
-/// Why a text is no conversion's id.
+/// Reason why a text is no conversion id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a conversion id has 32 lower-case hex digits")]
 pub struct NotAConversionId;
@@ -137,7 +136,7 @@ pub(super) use word_columns;
 
 word_columns!(Status, Channel, Action, Rank);
 
-/// A struct whose fields are columns of the same names, read and written in one order.
+/// A struct with fields named like columns, read and written in one order.
 macro_rules! columns {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)+ }) => {
         $(#[$doc])*
@@ -147,7 +146,7 @@ macro_rules! columns {
         }
 
         impl $name {
-            /// The columns, in the order in which they are read and written.
+            /// Columns in the order of reading and writing.
             const COLUMNS: &'static [&'static str] = &[$(stringify!($field)),+];
 
             fn values(&self) -> [&dyn rusqlite::ToSql; Self::COLUMNS.len()] {
@@ -173,158 +172,158 @@ macro_rules! columns {
 pub(super) use columns;
 
 columns! {
-    /// A conversion as it stands.
+    /// Present state of a conversion.
     Conversion {
-        /// Of the postback that made it.
+        /// Id of the postback that made it.
         id: ConversionId,
-        /// When it came.
+        /// Time of the postback.
         unix_ms: u64,
-        /// When it was last changed, in Unix seconds.
+        /// Time of the last change, in Unix seconds.
         time_saved: i64,
-        /// What became of it.
+        /// Present status.
         status: Status,
-        /// Why it does not count, or not as yet; 0 for nothing.
+        /// Reason against counting; 0 for none.
         error_code: u32,
-        /// The offer; 0 where there is none.
+        /// The offer; 0 for none.
         offer_id: u32,
-        /// The partner; 0 where there is none.
+        /// The partner; 0 for none.
         affiliate_id: u32,
-        /// The advertiser; 0 where there is none.
+        /// The advertiser; 0 for none.
         advertiser_id: u32,
-        /// The row of the code; 0 where there is none.
+        /// Row of the code; 0 for none.
         code_id: u32,
-        /// The code, as its author typed it, or as it was sent where nobody has it.
+        /// The code in its stored spelling; for an unknown code, as sent.
         coupon_code: String,
-        /// The code, as it is looked up.
+        /// The code, folded.
         folded_code: String,
-        /// What identified it; empty where nothing did.
+        /// Identifier that attributed it; empty for none.
         method: String,
-        /// By which way it came.
+        /// Channel of the postback.
         channel: Channel,
         /// The event's entry; 0 for the base conversion.
         event_id: u32,
         /// The event's name.
         event_name: String,
-        /// The click that counts; empty for none.
+        /// The attributed click; empty for none.
         transaction_id: String,
-        /// When the click was; 0 for none.
+        /// Time of the click; 0 for none.
         click_ms: u64,
         /// Personal: the visitor's address.
         click_address: String,
         /// Personal: the visitor's browser.
         click_user_agent: String,
-        /// Personal: where the visitor came from.
+        /// Personal: the visitor's referer.
         click_referer: String,
         /// Personal: the visitor's languages.
         click_language: String,
-        /// Of the click, else of the postback.
+        /// Of the click, otherwise of the postback.
         sub1: String,
-        /// Of the click, else of the postback.
+        /// Of the click, otherwise of the postback.
         sub2: String,
-        /// Of the click, else of the postback.
+        /// Of the click, otherwise of the postback.
         sub3: String,
-        /// Of the click, else of the postback.
+        /// Of the click, otherwise of the postback.
         sub4: String,
-        /// Of the click, else of the postback.
+        /// Of the click, otherwise of the postback.
         sub5: String,
         /// Of the click.
         source_id: String,
         /// Of the click.
         uid: String,
-        /// Of the click: two upper-case letters, where it is known.
+        /// Of the click: two upper-case letters; empty if unknown.
         country: String,
         /// Of the click: `desktop`, `mobile`, `tablet` or `other`.
         device_type: String,
-        /// Personal: where the postback came from.
+        /// Personal: address of the postback's sender.
         address: String,
-        /// Personal: its sender's program.
+        /// Personal: user agent of the sender.
         user_agent: String,
-        /// Personal: its page.
+        /// Personal: page of the sender.
         referer: String,
         /// The advertiser's number of the sale.
         order_id: String,
-        /// Personal: the buyer's.
+        /// Personal: email of the buyer.
         email: String,
-        /// The advertiser's own words.
+        /// The advertiser's own field.
         adv1: String,
-        /// The advertiser's own words.
+        /// The advertiser's own field.
         adv2: String,
-        /// The advertiser's own words.
+        /// The advertiser's own field.
         adv3: String,
-        /// The advertiser's own words.
+        /// The advertiser's own field.
         adv4: String,
-        /// The advertiser's own words.
+        /// The advertiser's own field.
         adv5: String,
-        /// As first reported; none where no amount was said. Below zero for a refund.
+        /// As first reported; `None` without an amount. Negative for a refund.
         amount: Option<Money>,
-        /// After refunds and adjustments; nothing for a refund.
+        /// After refunds and adjustments; zero for a refund.
         sale_amount: Money,
-        /// In which it was reported: of the amount and of what was sold.
+        /// Currency of the reported amount and of `sale_amount`.
         sale_currency: String,
-        /// Of payout and revenue.
+        /// Currency of payout and revenue.
         currency: String,
-        /// To the partner.
+        /// Payout to the partner.
         payout: Money,
-        /// What the partner is paid for; empty where there were no terms.
+        /// Payout type; empty without terms.
         payout_type: String,
-        /// To the network.
+        /// Revenue of the network.
         revenue: Money,
-        /// What the advertiser pays for; empty where there were no terms.
+        /// Revenue type; empty without terms.
         revenue_type: String,
-        /// The terms in JSON; empty where there were none.
+        /// The terms in JSON; empty for none.
         terms: String,
-        /// It was reported again with another amount or currency.
+        /// Whether a repeat had another amount or currency.
         has_conflict: bool,
-        /// Why its code may have leaked; empty for no suspicion.
+        /// Reason for a suspected code leak; empty for none.
         suspicion: String,
-        /// The network's own.
+        /// Notes of the network.
         notes: String,
-        /// How well it is proved whose it is.
+        /// Strength of the evidence for the attribution.
         evidence_rank: Rank,
-        /// By which repeats of it are known, whether it holds that key or not; none for a refund.
+        /// Key of its repeats, whether or not it holds the key; `None` for a refund.
         key: Option<[u8; 32]>,
-        /// Of a refund that waits or that somebody decides: the key of its order.
+        /// For a refund that waits or is decided by hand: key of its order.
         refund_of: Option<[u8; 32]>,
-        /// Alike for messages that say the same.
+        /// Equal for messages with equal content.
         likeness: [u8; 32],
-        /// How it was decided: a JSON array of `{step, detail}`.
+        /// Steps of the decision: a JSON array of `{step, detail}`.
         steps: String,
     }
 }
 
 impl Conversion {
-    /// It takes back from an order, and counts as nothing itself.
+    /// Whether it is a refund: it reduces an order and counts nothing itself.
     #[must_use]
     pub fn is_refund(&self) -> bool {
         self.refund_of.is_some()
     }
 }
 
-/// A conversion and its place.
+/// A conversion with its row number.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConversionRow {
-    /// Grows with every conversion; never shown outside.
+    /// Ascending in the order of insertion; never public.
     pub number: u32,
-    /// As it stands.
+    /// Present state.
     pub conversion: Conversion,
 }
 
-/// What happened.
+/// An entry of the history.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HistoryEntry {
-    /// When, in Unix seconds.
+    /// Time, in Unix seconds.
     pub time_created: i64,
-    /// What.
+    /// The event.
     pub action: Action,
     /// `api_key`, `command_line` or `program`.
     pub actor: String,
-    /// Of an API key: which; 0 otherwise.
+    /// Id of the API key; 0 for other actors.
     pub api_key_id: u32,
-    /// As it was called then.
+    /// Name of the API key at that time.
     pub api_key_name: String,
-    /// The postback that did it.
+    /// The postback that caused it.
     pub postback_id: Option<ConversionId>,
-    /// Field by field.
+    /// Changes by field.
     pub changes: Vec<FieldChange>,
 }
 
@@ -336,19 +335,13 @@ fn select() -> String {
     format!("SELECT number, {} FROM conversion", Conversion::COLUMNS.join(","))
 }
 
-/// The conversion with this id.
-///
-/// # Errors
-/// When SQLite fails.
+/// Finds a conversion by id.
 pub fn get(connection: &ReadTx<'_>, id: ConversionId) -> Result<Option<ConversionRow>, StoreError> {
     let sql = format!("{} WHERE id = ?1", select());
     Ok(connection.prepare_cached(&sql)?.query_row([id], read_row).optional()?)
 }
 
-/// What happened to it, the first first.
-///
-/// # Errors
-/// When SQLite fails.
+/// History of a conversion, oldest first.
 pub fn history(connection: &ReadTx<'_>, number: u32) -> Result<Vec<HistoryEntry>, StoreError> {
     let sql = "SELECT time_created, action, actor, ifnull(api_key_id, 0), api_key_name, \
                postback_id, changes FROM conversion_history WHERE number = ?1 ORDER BY id";
@@ -370,11 +363,7 @@ pub fn history(connection: &ReadTx<'_>, number: u32) -> Result<Vec<HistoryEntry>
     Ok(entries.collect::<Result<_, _>>()?)
 }
 
-/// Adds a conversion. The visit of one that counts at once is turned into a click by who decided it,
-/// and has it at hand.
-///
-/// # Errors
-/// When SQLite fails.
+/// Adds a conversion. If it counts at once, the caller also turns its visit into a click.
 pub fn insert(tx: &WriteTx<'_>, conversion: &Conversion) -> Result<ConversionRow, StoreError> {
     let sql = Conversion::insert_sql("conversion");
     let number = tx.prepare_cached(&sql)?.insert(conversion.values().as_slice())?;
@@ -385,11 +374,8 @@ pub fn insert(tx: &WriteTx<'_>, conversion: &Conversion) -> Result<ConversionRow
     Ok(ConversionRow { number, conversion: conversion.clone() })
 }
 
-/// Writes all that can change of a conversion: status, amounts, notes, flags and key. The visit of one
-/// that counts from now on is turned into a click as soon as clicks are taken in, at the latest.
-///
-/// # Errors
-/// When SQLite fails.
+/// Writes all changeable fields: status, amounts, notes, flags and key. The visit of a conversion that
+/// counts from now on becomes a click at the latest with the next click ingest.
 pub fn update(tx: &WriteTx<'_>, row: &ConversionRow) -> Result<(), StoreError> {
     let sql = "UPDATE conversion SET time_saved = ?2, status = ?3, error_code = ?4, \
                sale_amount = ?5, payout = ?6, revenue = ?7, terms = ?8, has_conflict = ?9, \
@@ -418,10 +404,7 @@ pub fn update(tx: &WriteTx<'_>, row: &ConversionRow) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Adds an entry to the history; who did it stands in the transaction.
-///
-/// # Errors
-/// When SQLite fails.
+/// Adds a history entry; the actor is the transaction's.
 pub fn record_history(
     tx: &WriteTx<'_>,
     number: u32,
@@ -443,10 +426,7 @@ pub fn record_history(
     Ok(())
 }
 
-/// The conversions with a key that can be spoken of, in the order in which they were made.
-///
-/// # Errors
-/// When SQLite fails.
+/// Conversions with a key, in order of insertion.
 pub fn with_key(connection: &ReadTx<'_>, key: &[u8; 32]) -> Result<Vec<ConversionRow>, StoreError> {
     let sql = format!(
         "{} INDEXED BY conversion_with_key WHERE key = ?1 AND key IS NOT NULL \
@@ -458,14 +438,10 @@ pub fn with_key(connection: &ReadTx<'_>, key: &[u8; 32]) -> Result<Vec<Conversio
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Read of one key: those that stand are at most as many as there are ranks, and what was refused is
-/// kept once for each reason and rank.
+/// Most rows of one key: at most one per rank stands, and refused ones are kept once per reason and rank.
 const MOST: usize = 100;
 
-/// The latest conversion since `from_ms` that may count and was made by a message that says the same.
-///
-/// # Errors
-/// When SQLite fails.
+/// The latest possibly counting conversion since `from_ms` with equal content.
 pub fn find_possible_duplicate(
     connection: &ReadTx<'_>,
     content_hash: &[u8; 32],

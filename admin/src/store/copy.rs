@@ -1,4 +1,4 @@
-//! The store as one file: copied while others write, and taken up again from such a copy.
+//! The store as one file: copied during writes, and adopted from a copy.
 
 use std::path::Path;
 
@@ -12,20 +12,20 @@ use super::{
     open_writer,
 };
 
-/// Pages copied between two looks at the progress: 4 MiB.
+/// Pages between two progress reports: 4 MiB.
 const PAGES_PER_STEP: i32 = 1024;
 
-/// What a copy is of.
+/// Identity of a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copied {
-    /// The schema's number.
+    /// Schema number.
     pub schema: i64,
-    /// The store.
+    /// Identity of the store.
     pub meta: Meta,
 }
 
-/// Copies one consistent state of the store in `dir` to the new file `to`. Who writes meanwhile is
-/// not held up, and does not make it begin again, because the copy is of one read transaction.
+/// Copies one consistent state of the store in `dir` to the new file `to`. Writers are not delayed and do not
+/// restart the copy, because it is one read transaction.
 ///
 /// # Errors
 /// When there is no store, this program does not know its schema, or SQLite fails.
@@ -53,25 +53,25 @@ pub fn copy(
                 let total = u64::try_from(pages.pagecount).unwrap_or_default();
                 progress(total - u64::try_from(pages.remaining).unwrap_or_default(), total);
             }
-            // Of the target: it is nobody else's.
+            // Busy refers to the target, which no other process uses.
             _ => return Err(StoreError::Busy),
         }
     }
 }
 
-/// What was found in a copy.
+/// Findings in a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdoptedStore {
-    /// The store.
+    /// Identity of the store.
     pub meta: Meta,
-    /// The last frame of the archive that it has counted.
+    /// Last counted frame of the archive.
     pub last_frame: Option<u64>,
 }
 
-/// Why a copy is not taken up.
+/// Reasons to reject a copy.
 #[derive(Debug, thiserror::Error)]
 pub enum AdoptError {
-    /// SQLite finds damage.
+    /// SQLite found damage.
     #[error("the copied store is damaged: {0}")]
     Damaged(String),
     /// The store cannot be opened or written.
@@ -85,18 +85,17 @@ impl From<rusqlite::Error> for AdoptError {
     }
 }
 
-/// How far a table's ids go on after a restore, at least.
+/// Least gap in a table's ids after a restore.
 const GAP: i64 = 1_000_000;
-/// Codes come by the million.
+/// Codes are created by the million.
 const CODES_GAP: i64 = 10_000_000;
-/// Offers have 24 bits.
+/// Offer ids have 24 bits.
 const OFFERS_GAP: i64 = 10_000;
 const SEQUENCE_GAP: i64 = 1_000_000_000;
 
-/// Checks the store in `dir`, which is the copy of another and not in use, brings it to this
-/// program's schema, and sees to it that nothing it will give out was given out by the other one
-/// since the copy was made: ids, which stand in clicks; the change sequence, by which the daemon is
-/// asked whether it serves a change; and revisions, which editors hold.
+/// Checks the store in `dir`, an unused copy of another store; migrates it; and advances everything that the
+/// original may have issued since the copy: ids, which are in clicks; the change sequence, which identifies
+/// changes to the daemon; and revisions, which editors hold.
 ///
 /// # Errors
 /// When it is damaged, foreign or newer.
@@ -109,9 +108,9 @@ pub fn adopt_restored(dir: &Path, copied_at: i64) -> Result<AdoptedStore, AdoptE
     }
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     skip_numbers(&tx)?;
-    // Their rows stand in files beside the store, which are not copied: they are uploaded again.
+    // The staged rows are in files outside of the copy, so uploads must be repeated.
     tx.execute("DELETE FROM coupon_code_upload", [])?;
-    // How old the copy is says nothing of this machine's clock.
+    // The age of the copy says nothing about this machine's clock.
     tx.execute("DELETE FROM removal_clock", [])?;
     let now = jiff::Timestamp::now().as_second();
     record(&WriteTx::within(&tx, now, Origin::new(Actor::CommandLine)), copied_at)?;

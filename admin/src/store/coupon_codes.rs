@@ -1,8 +1,8 @@
-//! Coupon codes as rows, and the questions about codes that only all rows together can answer.
+//! Coupon codes as rows, and queries about codes over all rows.
 //!
-//! All rows that one request or file changes carry that change's sequence. So "the state the whole
-//! request leaves" is asked for by that one number, whether it changed one row or a million. The
-//! index by code is named in those questions: another one would answer them, a million times slower.
+//! All rows changed by one request or file carry the sequence of the change. So "the state after the whole
+//! request" is one query by sequence, for one row or a million. These queries name the index by code:
+//! another index would also answer them, a million times slower.
 
 use coupon_shared::civil_day::Day;
 use coupon_shared::snapshot::level::CodeRecord;
@@ -25,10 +25,10 @@ mod list;
 
 use list::Selected;
 
-/// What codes can be filtered by: those of a bulk change or an export, which are never deleted ones.
+/// Filters of bulk changes and exports, which never include deleted codes.
 pub const FILTERS: &[Filterable] = LIST_FILTERS.split_at(1).1;
 
-/// What lists of codes can be filtered by.
+/// Filters of code lists.
 pub const LIST_FILTERS: &[Filterable] = &[
     DELETED,
     Filterable { field: "network_coupon_code_id", column: "id", kind: Compared::Number },
@@ -50,14 +50,14 @@ pub const LIST_FILTERS: &[Filterable] = &[
     Filterable { field: "time_saved", column: "time_saved", kind: Compared::Time },
 ];
 
-/// A code's row with what its link depends on.
+/// A code's row with the inputs of its link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CodeRow {
-    /// As edited.
+    /// The editable fields.
     pub stored: Stored<CouponCodeEdit>,
-    /// Of the offer's tracking domain, else of the default one.
+    /// Base URL of the offer's tracking domain, otherwise of the default domain.
     pub base_url: Option<String>,
-    /// The code stands on other offers too.
+    /// Whether the code is also on other offers.
     pub is_on_several_offers: bool,
     /// Whether its link leads to its offer today.
     pub link_state: LinkState,
@@ -73,7 +73,7 @@ const SELECT: &str = "SELECT c.id, c.time_created, c.time_saved, c.time_deleted,
     coalesce(v.status, iif(o.visibility = 'public', 'visible', 'hidden')) = 'visible', \
     (SELECT time_zone FROM settings), c.change_seq AS revision";
 
-/// What `SELECT` reads of.
+/// Tables of the `SELECT`.
 const FROM: &str = "FROM coupon_code c JOIN offer o ON o.id = c.offer_id \
     LEFT JOIN affiliate a ON a.id = c.affiliate_id \
     LEFT JOIN offer_visibility v ON v.offer_id = c.offer_id AND v.affiliate_id = c.affiliate_id";
@@ -121,18 +121,12 @@ fn read(row: &Row<'_>) -> rusqlite::Result<CodeRow> {
     })
 }
 
-/// The code with this id, unless it was deleted.
-///
-/// # Errors
-/// When SQLite fails.
+/// Finds a code by id, unless deleted.
 pub fn find(connection: &ReadTx<'_>, id: u32) -> Result<Option<CodeRow>, StoreError> {
     Ok(find_including_deleted(connection, id)?.filter(|row| row.stored.times.time_deleted == 0))
 }
 
-/// The code with this id, deleted or not.
-///
-/// # Errors
-/// When SQLite fails.
+/// Finds a code by id, deleted or not.
 pub fn find_including_deleted(
     connection: &ReadTx<'_>,
     id: u32,
@@ -141,10 +135,7 @@ pub fn find_including_deleted(
     Ok(connection.prepare_cached(&sql)?.query_row([id], read).optional()?)
 }
 
-/// One page of the codes that are not deleted, or, where a filter asks for them, of the deleted ones.
-///
-/// # Errors
-/// When SQLite fails.
+/// One page of the codes; of deleted codes if a filter selects them.
 pub fn list(connection: &ReadTx<'_>, query: &Query) -> Result<Listed<CodeRow>, StoreError> {
     let Selected { ids, total_count } = list::select(connection, query)?;
     let rows = ids
@@ -154,7 +145,7 @@ pub fn list(connection: &ReadTx<'_>, query: &Query) -> Result<Listed<CodeRow>, S
     Ok(Listed { rows: rows.collect::<Result<_, _>>()?, total_count })
 }
 
-/// A partner's code, and its offer's name and status.
+/// A partner's code, with name and status of its offer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartnerRow {
     /// The code.
@@ -163,10 +154,7 @@ pub struct PartnerRow {
     pub offer: (String, String),
 }
 
-/// The active codes of one partner on offers he can run, that have not ended before `today`.
-///
-/// # Errors
-/// When SQLite fails.
+/// Active codes of a partner on offers the partner may run, that have not ended before `today`.
 pub fn of_partner(
     connection: &ReadTx<'_>,
     affiliate_id: u32,
@@ -195,10 +183,7 @@ pub fn of_partner(
     Ok(Listed { rows: rows.collect::<Result<_, _>>()?, total_count })
 }
 
-/// The row on this offer that has this code and is not deleted.
-///
-/// # Errors
-/// When SQLite fails.
+/// The row of this code on this offer, unless deleted.
 pub fn on_offer(
     connection: &ReadTx<'_>,
     code: &FoldedKey,
@@ -211,10 +196,7 @@ pub fn on_offer(
         .optional()?)
 }
 
-/// Adds a row and answers its id.
-///
-/// # Errors
-/// When SQLite fails.
+/// Inserts a row and returns its id.
 pub fn insert(tx: &WriteTx<'_>, code: &CheckedCode, sequence: Sequence) -> Result<u32, StoreError> {
     let sql = "INSERT INTO coupon_code (code, folded, offer_id, affiliate_id, status, start_date, end_date, description, \
                is_description_plain_text, internal_notes, conversion_only, change_seq, time_saved, time_created) \
@@ -223,10 +205,7 @@ pub fn insert(tx: &WriteTx<'_>, code: &CheckedCode, sequence: Sequence) -> Resul
     Ok(tx.prepare_cached(sql)?.query_row(params_from_iter(values), |row| row.get(0))?)
 }
 
-/// Replaces what a row holds.
-///
-/// # Errors
-/// When SQLite fails.
+/// Replaces the fields of a row.
 pub fn update(
     tx: &WriteTx<'_>,
     id: u32,
@@ -259,21 +238,18 @@ fn columns(tx: &WriteTx<'_>, code: &CheckedCode, sequence: Sequence) -> [Value; 
     ]
 }
 
-/// The rows that one change wrote.
+/// Rows written by one change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written {
-    /// How many.
+    /// Number of rows.
     pub count: u64,
-    /// The lowest id.
+    /// Lowest id.
     pub first_id: u32,
-    /// The highest id.
+    /// Highest id.
     pub last_id: u32,
 }
 
-/// The rows that this change wrote, if it wrote any.
-///
-/// # Errors
-/// When SQLite fails.
+/// Rows written by this change, if any.
 pub fn written(connection: &ReadTx<'_>, sequence: Sequence) -> Result<Option<Written>, StoreError> {
     let sql = "SELECT count(*), min(id), max(id) FROM coupon_code INDEXED BY coupon_code_change_seq \
                WHERE change_seq = ?1 HAVING count(*) > 0";
@@ -285,9 +261,6 @@ pub fn written(connection: &ReadTx<'_>, sequence: Sequence) -> Result<Option<Wri
 }
 
 /// Marks a row as deleted.
-///
-/// # Errors
-/// When SQLite fails.
 pub fn delete(tx: &WriteTx<'_>, id: u32, sequence: Sequence) -> Result<(), StoreError> {
     let sql =
         "UPDATE coupon_code SET time_saved = ?2, time_deleted = ?2, change_seq = ?3 WHERE id = ?1";
@@ -295,10 +268,7 @@ pub fn delete(tx: &WriteTx<'_>, id: u32, sequence: Sequence) -> Result<(), Store
     Ok(())
 }
 
-/// Takes back that a row was marked as deleted.
-///
-/// # Errors
-/// When SQLite fails.
+/// Removes the deletion mark of a row.
 pub fn restore(tx: &WriteTx<'_>, id: u32, sequence: Sequence) -> Result<(), StoreError> {
     let sql =
         "UPDATE coupon_code SET time_saved = ?2, time_deleted = 0, change_seq = ?3 WHERE id = ?1";
@@ -306,21 +276,18 @@ pub fn restore(tx: &WriteTx<'_>, id: u32, sequence: Sequence) -> Result<(), Stor
     Ok(())
 }
 
-/// Whose codes are counted.
+/// Owner of the counted codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CodesOf {
-    /// An offer's.
+    /// Codes of an offer.
     Offer(u32),
-    /// A partner's.
+    /// Codes of a partner.
     Partner(u32),
-    /// All. Those that have ended are counted too, because all rows would have to be looked at.
+    /// All codes, ended ones included: excluding them would scan all rows.
     Network,
 }
 
-/// How many codes are active and have not ended: they would stop working.
-///
-/// # Errors
-/// When SQLite fails.
+/// Number of active codes that have not ended, which would stop working.
 pub fn count_live(connection: &ReadTx<'_>, of: CodesOf) -> Result<u64, StoreError> {
     let (index, column, id) = match of {
         CodesOf::Offer(id) => ("coupon_code_by_offer", "offer_id", id),
@@ -338,17 +305,17 @@ pub fn count_live(connection: &ReadTx<'_>, of: CodesOf) -> Result<u64, StoreErro
     Ok(connection.prepare_cached(&sql)?.query_row((id, today), |row| row.get(0))?)
 }
 
-/// Codes that one request is about.
+/// Codes selected by a request.
 #[derive(Debug, Clone)]
 pub enum Chosen {
-    /// These.
+    /// By id.
     Ids(Vec<u32>),
-    /// Those that a list with these filters shows.
+    /// By the filters of a list.
     Filtered(Vec<Filter>),
 }
 
 impl Chosen {
-    /// What a row must hold, and the values of its places from `?1` on.
+    /// Condition on a row, with its parameters from `?1` on.
     fn condition(&self) -> (String, Vec<Value>) {
         match self {
             Chosen::Filtered(filters) => conditions("time_deleted = 0", filters),
@@ -365,19 +332,16 @@ fn json_array(ids: &[u32]) -> String {
     format!("[{}]", ids.join(","))
 }
 
-/// What became of a status.
+/// Result of a status change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StatusChange {
-    /// Codes that were chosen.
+    /// Selected codes.
     pub matched: u64,
-    /// Those that had another status.
+    /// Selected codes that had another status.
     pub changed: u64,
 }
 
-/// The ids without a code, each with its place; the first thousand.
-///
-/// # Errors
-/// When SQLite fails.
+/// Ids without a code, with their positions; at most a thousand.
 pub fn missing_ids(connection: &ReadTx<'_>, ids: &[u32]) -> Result<Vec<(u32, u32)>, StoreError> {
     let sql = "SELECT j.key, j.value FROM json_each(?1) j LEFT JOIN coupon_code c \
                ON c.id = j.value AND c.time_deleted = 0 WHERE c.id IS NULL LIMIT 1000";
@@ -386,10 +350,7 @@ pub fn missing_ids(connection: &ReadTx<'_>, ids: &[u32]) -> Result<Vec<(u32, u32
     Ok(found.collect::<Result<_, _>>()?)
 }
 
-/// How many codes were chosen.
-///
-/// # Errors
-/// When SQLite fails.
+/// Number of selected codes.
 pub fn count_chosen(connection: &ReadTx<'_>, chosen: &Chosen) -> Result<u64, StoreError> {
     let (condition, values) = chosen.condition();
     let sql = format!("SELECT count(*) FROM coupon_code WHERE {condition}");
@@ -397,10 +358,7 @@ pub fn count_chosen(connection: &ReadTx<'_>, chosen: &Chosen) -> Result<u64, Sto
     Ok(connection.prepare_cached(&sql)?.query_row(values, |row| row.get(0))?)
 }
 
-/// Whether a chosen code has another status.
-///
-/// # Errors
-/// When SQLite fails.
+/// Whether a selected code has another status.
 pub fn has_another_status(
     connection: &ReadTx<'_>,
     chosen: &Chosen,
@@ -413,10 +371,7 @@ pub fn has_another_status(
     Ok(connection.prepare_cached(&sql)?.exists(params_from_iter(values))?)
 }
 
-/// Sets the status of the chosen codes that have another, and answers how many those were.
-///
-/// # Errors
-/// When SQLite fails.
+/// Sets the status of the selected codes and returns the number of changes.
 pub fn set_status(
     tx: &WriteTx<'_>,
     chosen: &Chosen,
@@ -438,24 +393,21 @@ pub fn set_status(
     Ok(tx.prepare_cached(&sql)?.execute(params_from_iter(values))? as u64)
 }
 
-/// Codes that were made, and what their links are made of.
+/// Generated codes, with the inputs of their links.
 #[derive(Debug, Clone)]
 pub struct Generated {
     /// The offer.
     pub offer_id: u32,
-    /// Of the offer's tracking domain, else of the default one.
+    /// Base URL of the offer's tracking domain, otherwise of the default domain.
     pub base_url: Option<String>,
-    /// Of each code's link: they differ in nothing else.
+    /// State of each code's link: the links differ only in the code.
     pub link_state: LinkState,
-    /// Id and code of each, in the order of their ids.
+    /// Id and code of each, by id.
     pub rows: Vec<(u32, String)>,
 }
 
-/// What the link of a code begins with: of its row with the lowest id, or of the one on this offer.
-/// Without such a row, what links of the default tracking domain begin with.
-///
-/// # Errors
-/// When SQLite fails.
+/// Base URL of a code's link: of the row with the lowest id, or of the row on this offer. Without such a
+/// row, the base URL of the default tracking domain.
 pub fn base_url_of(
     connection: &ReadTx<'_>,
     code: &FoldedKey,
@@ -472,39 +424,27 @@ pub fn base_url_of(
 }
 
 /// Whether a row has this code, or a partner once had it.
-///
-/// # Errors
-/// When SQLite fails.
 pub fn is_used(connection: &ReadTx<'_>, code: &FoldedKey) -> Result<bool, StoreError> {
     let sql = "SELECT 1 FROM coupon_code INDEXED BY coupon_code_published WHERE folded = ?1 AND time_deleted = 0 \
                UNION ALL SELECT 1 FROM coupon_code_former_owner WHERE folded = ?1";
     Ok(connection.prepare_cached(sql)?.exists([code.as_str()])?)
 }
 
-/// Not fewer than there are codes for which [`is_used`] holds; known without counting rows.
-///
-/// # Errors
-/// When SQLite fails.
+/// Upper bound of the codes for which [`is_used`] holds, without counting rows.
 pub fn most_ever_used(connection: &ReadTx<'_>) -> Result<u64, StoreError> {
     let sql = "SELECT (SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = 'coupon_code') \
                + (SELECT count(*) FROM coupon_code_former_owner)";
     Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
 }
 
-/// How many codes for which [`is_used`] holds match a pattern of `GLOB`.
-///
-/// # Errors
-/// When SQLite fails.
+/// Number of codes for which [`is_used`] holds and that match a `GLOB` pattern.
 pub fn count_used_like(connection: &ReadTx<'_>, glob: &str) -> Result<u64, StoreError> {
     let sql = "SELECT count(*) FROM (SELECT folded FROM coupon_code WHERE folded GLOB ?1 AND time_deleted = 0 \
                UNION SELECT folded FROM coupon_code_former_owner WHERE folded GLOB ?1)";
     Ok(connection.prepare_cached(sql)?.query_row([glob], |row| row.get(0))?)
 }
 
-/// Remembers that a code belonged to a partner, when it is deleted, renamed or given to another.
-///
-/// # Errors
-/// When SQLite fails.
+/// Records the owner of a code that is deleted, renamed or given to another partner.
 pub fn remember_owner(
     tx: &WriteTx<'_>,
     code: &FoldedKey,
@@ -516,24 +456,21 @@ pub fn remember_owner(
     Ok(())
 }
 
-/// A row that a change wrote, and the partner that its code belongs to, or once belonged to.
+/// A changed row, and the present or former partner of its code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnedCode {
     /// The row.
     pub id: u32,
-    /// As typed there.
+    /// As typed.
     pub code: String,
     /// The other partner.
     pub owner_id: u32,
-    /// Its name.
+    /// Name of the other partner.
     pub owner_name: String,
 }
 
-/// Goes over the rows of this change whose code has a row of another partner, until `each` answers
-/// `false`. A row from before the change is named as the owner's, where there is one.
-///
-/// # Errors
-/// When SQLite fails.
+/// Visits the rows of this change whose code has a row of another partner, until `each` returns `false`. The
+/// owner's row is preferably one from before the change.
 pub fn each_owned_by_another(
     connection: &ReadTx<'_>,
     sequence: Sequence,
@@ -548,13 +485,9 @@ pub fn each_owned_by_another(
     each_owned(connection, sql, sequence, each)
 }
 
-/// Goes over the rows of this change whose code once belonged to another partner than it belongs to
-/// now, by whichever of its rows, until `each` answers `false`. A code is not issued anew but only put
-/// on a further offer where a row from before the change belongs to the same partner, or where the new
-/// row belongs to nobody and stands beside any.
-///
-/// # Errors
-/// When SQLite fails.
+/// Visits the rows of this change whose code once belonged to another partner than any present owner, until
+/// `each` returns `false`. Excluded are codes that only get a further offer: beside an earlier row of the
+/// same partner or, for a row without partner, beside any row.
 pub fn each_once_anothers(
     connection: &ReadTx<'_>,
     sequence: Sequence,

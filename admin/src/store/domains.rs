@@ -1,4 +1,4 @@
-//! Tracking domains. Which one is the default stands in the settings, and nowhere else.
+//! Tracking domains. The default domain is recorded in the settings only.
 
 use rusqlite::Row;
 use rusqlite::types::Value;
@@ -36,7 +36,7 @@ impl Entity for TrackingDomain {
         ]
     }
 
-    /// The network's only domain is the default one, unless another was named.
+    /// The network's only domain becomes the default, unless another is set.
     fn save_parts(&self, tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
         let sql = "UPDATE settings SET default_tracking_domain_id = ?1, time_saved = ?2 \
                    WHERE default_tracking_domain_id IS NOT ?1 AND (?3 OR default_tracking_domain_id IS NULL \
@@ -46,10 +46,7 @@ impl Entity for TrackingDomain {
     }
 }
 
-/// Another domain with this host, on whatever port, and its base URL.
-///
-/// # Errors
-/// When SQLite fails.
+/// Another domain with this host, on any port, and its base URL.
 pub fn with_host(
     connection: &ReadTx<'_>,
     host: &str,
@@ -61,23 +58,20 @@ pub fn with_host(
     Ok(named.next().map(|other| (other.id, other.base_url)))
 }
 
-/// A domain's place on the web.
+/// Addresses of a domain.
 #[derive(Debug)]
 pub struct DomainAddress {
     /// The domain.
     pub id: u32,
     /// As stored.
     pub base_url: String,
-    /// As stored, perhaps with a port.
+    /// As stored, possibly with a port.
     pub host: String,
     /// May be empty.
     pub fallback_url: String,
 }
 
-/// The domains that are not deleted, by id. They are few.
-///
-/// # Errors
-/// When SQLite fails.
+/// Domains that are not deleted, by id; a short list.
 pub fn all(connection: &ReadTx<'_>) -> Result<Vec<DomainAddress>, StoreError> {
     let sql = "SELECT id, base_url, host, fallback_url FROM tracking_domain WHERE time_deleted = 0 ORDER BY id";
     let mut statement = connection.prepare_cached(sql)?;
@@ -92,10 +86,7 @@ pub fn all(connection: &ReadTx<'_>) -> Result<Vec<DomainAddress>, StoreError> {
     Ok(domains.collect::<Result<_, _>>()?)
 }
 
-/// The hosts of all domains that are not deleted.
-///
-/// # Errors
-/// When SQLite fails.
+/// Hosts of all domains that are not deleted.
 pub fn own_hosts(connection: &ReadTx<'_>) -> Result<OwnHosts, StoreError> {
     let sql = "SELECT base_url FROM tracking_domain WHERE time_deleted = 0";
     let mut statement = connection.prepare_cached(sql)?;
@@ -103,10 +94,7 @@ pub fn own_hosts(connection: &ReadTx<'_>) -> Result<OwnHosts, StoreError> {
     Ok(OwnHosts::from_base_urls(base_urls.collect::<Result<Vec<_>, _>>()?))
 }
 
-/// How many offers that are not deleted name this domain.
-///
-/// # Errors
-/// When SQLite fails.
+/// Number of offers that are not deleted and name this domain.
 pub fn offers_on(connection: &ReadTx<'_>, id: u32) -> Result<u64, StoreError> {
     let sql = "SELECT count(*) FROM offer WHERE tracking_domain_id = ?1 AND time_deleted = 0";
     Ok(connection.prepare_cached(sql)?.query_row([id], |row| row.get(0))?)

@@ -1,10 +1,9 @@
-//! What was asked to be erased, and how far that has come.
+//! Requested erasures, and their progress.
 //!
-//! A row is written before anything is erased, so that whoever comes after a crash goes on with it.
-//! Its stages only go forward: the clicks of the archive, then the rows of postbacks and conversions
-//! (which tell which clicks belong to them, so they come second), then the free space of the file.
-//! What is looked for stands in the row as long as it is needed and is blanked with the last row that
-//! it leads to; the audit never has it.
+//! A row is written before anything is erased, so a later start can continue after a crash. Stages only advance:
+//! first the clicks of the archive; then the rows of postbacks and conversions (which name the clicks that belong
+//! to them, so they come second); then the free space of the file. The search value stays in the row as long as
+//! it is needed and is blanked with the last row that it finds; the audit never holds it.
 
 pub mod personal_rows;
 
@@ -16,19 +15,19 @@ use serde::Serialize;
 
 use super::{ReadTx, StoreError, WriteTx, audit};
 
-/// Whose data is looked for.
+/// Subject of an erasure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selector {
-    /// Of one click and what came of it.
+    /// One click with its conversions.
     TransactionId(TransactionId),
-    /// Of an address.
+    /// An address.
     Ip(IpAddr),
-    /// Of who bought under an address, without regard to case.
+    /// Buyers with an email address, compared without case.
     Email(String),
 }
 
 impl Selector {
-    /// As stored, and as requests name it.
+    /// Word in the store and in requests.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -55,17 +54,17 @@ impl Selector {
     }
 }
 
-/// How far an erasure has come.
+/// Progress of an erasure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// The click archive is looked through and rewritten.
+    /// The click archive is searched and rewritten.
     Clicks,
-    /// Postbacks and conversions are looked through and blanked.
+    /// Postbacks and conversions are searched and blanked.
     Rows,
-    /// What is left in the free space of the store's file is overwritten.
+    /// The free space of the store's file is overwritten.
     File,
-    /// Nothing is left to do.
+    /// Finished.
     Done,
 }
 
@@ -82,37 +81,37 @@ impl Stage {
     }
 }
 
-/// How many were found to hold personal data.
+/// Numbers of found items with personal data.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ErasureCounts {
-    /// Clicks of the archive; `None` until it was looked through.
+    /// Clicks of the archive; `None` before the search.
     pub clicks: Option<u64>,
-    /// Postbacks; `None` until they were looked through.
+    /// Postbacks; `None` before the search.
     pub postbacks: Option<u64>,
-    /// Conversions; `None` until they were looked through.
+    /// Conversions; `None` before the search.
     pub conversions: Option<u64>,
-    /// Postbacks that still wait for their click, and are blanked when they are decided.
+    /// Postbacks that still wait for their click; they are blanked when they are decided.
     pub waiting: u64,
 }
 
 /// An erasure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Erasure {
-    /// Its number.
+    /// Number of the erasure.
     pub id: u32,
     /// `transaction_id`, `ip` or `email`.
     pub kind: String,
-    /// `None` once it is not needed any more.
+    /// `None` when it is no longer needed.
     pub selector: Option<Selector>,
-    /// Only counts.
+    /// Whether it only counts.
     pub dry_run: bool,
-    /// How far it has come.
+    /// Progress.
     pub stage: Stage,
-    /// What was found.
+    /// Found items.
     pub found: ErasureCounts,
-    /// When it was asked for, in Unix seconds.
+    /// Time of the request, in Unix seconds.
     pub time_created: i64,
-    /// When it was done; 0 until then.
+    /// Time of completion; 0 before.
     pub time_done: i64,
 }
 
@@ -138,10 +137,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Erasure> {
     })
 }
 
-/// Writes down what is to be erased, for the one who erases.
-///
-/// # Errors
-/// When SQLite fails.
+/// Records a request for the removal task.
 pub fn request(tx: &WriteTx<'_>, selector: &Selector, dry_run: bool) -> Result<u32, StoreError> {
     let sql = "INSERT INTO erasure (kind, value, dry_run, time_created) VALUES (?1, ?2, ?3, ?4)";
     tx.execute(sql, (selector.kind(), selector.value(), dry_run, tx.now()))?;
@@ -151,68 +147,47 @@ pub fn request(tx: &WriteTx<'_>, selector: &Selector, dry_run: bool) -> Result<u
     Ok(id)
 }
 
-/// One erasure.
-///
-/// # Errors
-/// When SQLite fails.
+/// Finds an erasure.
 pub fn find(connection: &ReadTx<'_>, id: u32) -> Result<Option<Erasure>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM erasure WHERE id = ?1");
     Ok(connection.prepare_cached(&sql)?.query_row([id], read).optional()?)
 }
 
-/// Those that are not done, in the order in which they were asked for.
-///
-/// # Errors
-/// When SQLite fails.
+/// Unfinished erasures, in the order of their requests.
 pub fn unfinished(connection: &ReadTx<'_>) -> Result<Vec<Erasure>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM erasure WHERE stage <> 'done' ORDER BY id");
     let mut statement = connection.prepare_cached(&sql)?;
     Ok(statement.query_map([], read)?.collect::<Result<_, _>>()?)
 }
 
-/// The archive was looked through. What was found the first time holds: a second look, after a crash,
-/// does not find what is erased already.
-///
-/// # Errors
-/// When SQLite fails.
+/// Records the clicks found in the archive. The first number stays: a second search, after a crash, misses the
+/// clicks that are erased already.
 pub fn set_found_clicks(tx: &WriteTx<'_>, id: u32, clicks: u64) -> Result<(), StoreError> {
     let sql = "UPDATE erasure SET clicks = ifnull(clicks, ?2) WHERE id = ?1";
     tx.execute(sql, (id, clicks))?;
     Ok(())
 }
 
-/// The clicks are erased; the rows come next.
-///
-/// # Errors
-/// When SQLite fails.
+/// The clicks are erased; rows come next.
 pub fn finish_clicks(tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
     tx.execute("UPDATE erasure SET stage = 'rows' WHERE id = ?1 AND stage = 'clicks'", [id])?;
     Ok(())
 }
 
-/// Counts clicks that were found through rows that came after the archive was looked through.
-///
-/// # Errors
-/// When SQLite fails.
+/// Adds clicks found through rows made after the archive was searched.
 pub fn add_found_clicks(tx: &WriteTx<'_>, id: u32, clicks: u64) -> Result<(), StoreError> {
     let sql = "UPDATE erasure SET clicks = ifnull(clicks, 0) + ?2 WHERE id = ?1";
     tx.execute(sql, (id, clicks))?;
     Ok(())
 }
 
-/// So many postbacks wait for their click.
-///
-/// # Errors
-/// When SQLite fails.
+/// Records the number of postbacks that wait for their click.
 pub fn set_waiting(tx: &WriteTx<'_>, id: u32, waiting: u64) -> Result<(), StoreError> {
     tx.execute("UPDATE erasure SET waiting = ?2 WHERE id = ?1", (id, waiting))?;
     Ok(())
 }
 
-/// Counts rows that were found; those of several calls add up.
-///
-/// # Errors
-/// When SQLite fails.
+/// Adds found rows; several calls add up.
 pub fn add_found_rows(
     tx: &WriteTx<'_>,
     id: u32,
@@ -225,17 +200,14 @@ pub fn add_found_rows(
     Ok(())
 }
 
-/// The rows are erased, and what was looked for is not needed any more.
-///
-/// # Errors
-/// When SQLite fails.
+/// The rows are erased, and the search value is blanked.
 pub fn finish_rows(tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
     let sql = "UPDATE erasure SET stage = 'file', value = '' WHERE id = ?1 AND stage = 'rows'";
     with_secure_delete(tx, |tx| Ok(tx.execute(sql, [id])?))?;
     Ok(())
 }
 
-/// What the work frees in the file is overwritten with zeros.
+/// Overwrites the space that `work` frees in the file with zeros.
 pub(super) fn with_secure_delete<T>(
     tx: &WriteTx<'_>,
     work: impl FnOnce(&WriteTx<'_>) -> Result<T, StoreError>,
@@ -246,10 +218,7 @@ pub(super) fn with_secure_delete<T>(
     done
 }
 
-/// Nothing is left to do.
-///
-/// # Errors
-/// When SQLite fails.
+/// Marks an erasure as finished.
 pub fn finish(tx: &WriteTx<'_>, erasure: &Erasure) -> Result<(), StoreError> {
     let sql = "UPDATE erasure SET stage = 'done', value = '', time_done = ?2 WHERE id = ?1";
     tx.execute(sql, (erasure.id, tx.now()))?;
@@ -257,7 +226,7 @@ pub fn finish(tx: &WriteTx<'_>, erasure: &Erasure) -> Result<(), StoreError> {
     record_audit(tx, erasure.id, action, &erasure.kind, &erasure.found)
 }
 
-/// What was erased for whom is not told: the audit is kept for ever.
+/// The subject is left out: the audit is kept for ever.
 fn record_audit(
     tx: &WriteTx<'_>,
     id: u32,

@@ -1,4 +1,4 @@
-//! Coupon codes for a file, in the order of their ids.
+//! Coupon codes for export, by id.
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Row, params_from_iter};
@@ -7,7 +7,7 @@ use super::rows::{Filter, conditions};
 use super::{ReadTx, StoreError};
 use crate::catalog::COLUMNS;
 
-/// The columns of a file, in its order; nothing is empty text.
+/// Columns of a file, in order; missing values are empty text.
 const SELECT: &str = "id, code, offer_id, ifnull(affiliate_id, ''), status, ifnull(start_date, ''), ifnull(end_date, ''), \
     description, iif(is_description_plain_text, 'true', 'false'), internal_notes, iif(conversion_only, 'true', 'false')";
 

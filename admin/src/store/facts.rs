@@ -1,5 +1,5 @@
-//! What a conversion's judgement asks of the catalog. Offers and advertisers are found deleted too:
-//! clicks of the past name them.
+//! Facts from the catalog for deciding a conversion. Offers and advertisers are found deleted, too, because
+//! past clicks name them.
 
 use jiff::civil::Date;
 use rusqlite::OptionalExtension;
@@ -13,10 +13,7 @@ use crate::catalog::{AccountStatus, Advertiser, FoldedKey, Offer, PartnerVisibil
 const SLOT_MS: u64 = 600_000;
 const SLOTS_PER_HOUR: u64 = 6;
 
-/// All rows of a code that are not deleted.
-///
-/// # Errors
-/// When SQLite fails.
+/// All rows of a code, without deleted ones.
 pub fn codes(connection: &ReadTx<'_>, code: &FoldedKey) -> Result<Vec<CodeFacts>, StoreError> {
     let sql = "SELECT id, code, offer_id, affiliate_id, status, start_date, end_date, \
                conversion_only FROM coupon_code WHERE folded = ?1 AND time_deleted = 0 ORDER BY id";
@@ -37,26 +34,17 @@ pub fn codes(connection: &ReadTx<'_>, code: &FoldedKey) -> Result<Vec<CodeFacts>
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// An offer, deleted or not.
-///
-/// # Errors
-/// When SQLite fails.
+/// Finds an offer, deleted or not.
 pub fn offer(connection: &ReadTx<'_>, id: u32) -> Result<Option<Offer>, StoreError> {
     Ok(rows::find_including_deleted::<Offer>(connection, id)?.map(|stored| stored.object))
 }
 
-/// An advertiser, deleted or not.
-///
-/// # Errors
-/// When SQLite fails.
+/// Finds an advertiser, deleted or not.
 pub fn advertiser(connection: &ReadTx<'_>, id: u32) -> Result<Option<Advertiser>, StoreError> {
     Ok(rows::find_including_deleted::<Advertiser>(connection, id)?.map(|stored| stored.object))
 }
 
-/// All advertisers that are not deleted and have a trust rule.
-///
-/// # Errors
-/// When SQLite fails.
+/// All advertisers with a trust rule, without deleted ones.
 pub fn guarded_advertisers(connection: &ReadTx<'_>) -> Result<Vec<(u32, Advertiser)>, StoreError> {
     let sql = "SELECT id FROM advertiser WHERE time_deleted = 0 AND \
                (verification_token <> '' OR signing_key <> '' OR ip_allow_list <> '[]')";
@@ -69,20 +57,14 @@ pub fn guarded_advertisers(connection: &ReadTx<'_>) -> Result<Vec<(u32, Advertis
     Ok(guarded)
 }
 
-/// A partner's account; none of one that was deleted.
-///
-/// # Errors
-/// When SQLite fails.
+/// Account status of a partner; `None` for a deleted partner.
 pub fn partner(connection: &ReadTx<'_>, id: u32) -> Result<Option<AccountStatus>, StoreError> {
     let sql = "SELECT account_status FROM affiliate WHERE id = ?1 AND time_deleted = 0";
     let mut statement = connection.prepare_cached(sql)?;
     Ok(statement.query_row([id], |row| word(row, 0)).optional()?)
 }
 
-/// What was said of a partner on an offer.
-///
-/// # Errors
-/// When SQLite fails.
+/// Approval of a partner on an offer.
 pub fn access(
     connection: &ReadTx<'_>,
     offer_id: u32,
@@ -93,10 +75,7 @@ pub fn access(
     Ok(statement.query_row((offer_id, affiliate_id), |row| word(row, 0)).optional()?)
 }
 
-/// Remembers that codes were clicked and led to an offer.
-///
-/// # Errors
-/// When SQLite fails.
+/// Records that codes were clicked and led to an offer.
 pub fn remember_clicked(
     tx: &WriteTx<'_>,
     code_ids: impl IntoIterator<Item = u32>,
@@ -110,19 +89,13 @@ pub fn remember_clicked(
 }
 
 /// Whether a row of a code was ever clicked and led to an offer.
-///
-/// # Errors
-/// When SQLite fails.
 pub fn was_clicked(connection: &ReadTx<'_>, code_id: u32) -> Result<bool, StoreError> {
     let sql = "SELECT 1 FROM clicked_code WHERE code_id = ?1";
     Ok(connection.prepare_cached(sql)?.exists([code_id])?)
 }
 
-/// Counts one more conversion by a code alone, and answers how many there were in the last hour,
-/// this one too, and in the `hours_before` it. What is older is forgotten.
-///
-/// # Errors
-/// When SQLite fails.
+/// Counts one more conversion by a code alone; returns the counts of the last hour, this one included, and
+/// of the `hours_before` before it. Older counts are deleted.
 pub fn count_alone(
     tx: &WriteTx<'_>,
     folded_code: &str,
@@ -136,7 +109,7 @@ pub fn count_alone(
                ON CONFLICT DO UPDATE SET conversions = conversions + 1 RETURNING conversions";
     let mut add = tx.prepare_cached(add)?;
     let in_slot: u64 = add.query_row((folded_code, slot), |row| row.get(0))?;
-    // By a trusted time, because the postback's own may be a wrong clock's.
+    // Uses trusted time, because the clock of the postback may be wrong.
     if in_slot == 1
         && let Some(now) = removal_clock::removal_time(tx)?
     {

@@ -1,37 +1,34 @@
-//! Creations that were answered, so that a repetition is answered alike and creates nothing.
+//! Stored answers of creations, so a repeated request gets the same answer and creates nothing.
 //!
-//! The answer is kept in the transaction of the creation: a crash leaves both or neither. The one
-//! writer does twins one after the other, so the second finds what the first left. Rows are kept
-//! for [`KEPT_SECONDS`], longer while the clock cannot be trusted, and are bounded in number for each
-//! key: what cannot be promised is refused.
+//! The answer is stored in the transaction of the creation: a crash leaves both or neither. The single writer
+//! processes concurrent repeats one after the other, so the second finds the first. Answers are kept for
+//! [`KEPT_SECONDS`], longer while the clock is not trusted; their number per key is bounded, and creations
+//! above the bound are refused.
 
 use rusqlite::OptionalExtension;
 
 use super::meta::Sequence;
 use super::{ReadTx, StoreError, WriteTx, removal_clock};
 
-/// How long an answer is kept at least.
+/// Least retention of an answer.
 pub const KEPT_SECONDS: i64 = 24 * 60 * 60;
-/// Answers kept at once for one API key.
+/// Most stored answers of an API key.
 pub const MAX_PER_KEY: u64 = 100_000;
 
-/// An answer as kept.
+/// A stored answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredResponse {
-    /// Of the request that it answered.
+    /// Fingerprint of the request.
     pub fingerprint: [u8; 32],
-    /// The answer's body.
+    /// Body of the answer.
     pub body: Vec<u8>,
-    /// The answer's entity tag, or nothing.
+    /// Entity tag of the answer; empty for none.
     pub etag: String,
-    /// The change's place in the sequence.
+    /// Change sequence of the creation.
     pub sequence: Option<Sequence>,
 }
 
-/// What was answered to this key of this caller, if it is still kept.
-///
-/// # Errors
-/// When SQLite fails.
+/// Finds the stored answer for this key of this caller.
 pub fn find(
     connection: &ReadTx<'_>,
     api_key_id: u32,
@@ -51,19 +48,13 @@ pub fn find(
     Ok(found.optional()?)
 }
 
-/// How many answers are kept for a caller.
-///
-/// # Errors
-/// When SQLite fails.
+/// Number of stored answers of a caller.
 pub fn count(connection: &ReadTx<'_>, api_key_id: u32) -> Result<u64, StoreError> {
     let sql = "SELECT count(*) FROM idempotency WHERE api_key_id = ?1";
     Ok(connection.prepare_cached(sql)?.query_row([api_key_id], |row| row.get(0))?)
 }
 
-/// Keeps an answer.
-///
-/// # Errors
-/// When SQLite fails.
+/// Stores an answer.
 pub fn keep(
     tx: &WriteTx<'_>,
     api_key_id: u32,
@@ -78,10 +69,7 @@ pub fn keep(
     Ok(())
 }
 
-/// Removes what is older than the promise, where the clock can be trusted.
-///
-/// # Errors
-/// When SQLite fails.
+/// Removes expired answers, if the clock is trusted.
 pub fn expire(tx: &WriteTx<'_>) -> Result<(), StoreError> {
     let Some(now) = removal_clock::removal_time(tx)? else { return Ok(()) };
     let now = i64::try_from(now.unix_ms() / 1000).unwrap_or(i64::MAX);

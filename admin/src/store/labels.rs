@@ -1,4 +1,4 @@
-//! What things are called in reports, also after they were deleted.
+//! Names for reports, also of deleted objects.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -6,11 +6,7 @@ use super::rollups::Dimension;
 use super::{ReadTx, StoreError, rows};
 use crate::catalog::FoldedKey;
 
-/// The names of ids of one dimension: for coupon codes the code as typed. Ids that never were have
-/// none.
-///
-/// # Errors
-/// When SQLite fails.
+/// Names of ids in a dimension; for coupon codes the code as typed. Unknown ids have no entry.
 pub fn names(
     connection: &ReadTx<'_>,
     dimension: Dimension,
@@ -26,10 +22,7 @@ pub fn names(
     Ok(labels.into_iter().map(|(id, (name, _status))| (id, name)).collect())
 }
 
-/// The ids of all rows that have or had one of these codes, deleted ones included.
-///
-/// # Errors
-/// When SQLite fails.
+/// Ids of all rows, deleted ones included, that have or had one of these codes.
 pub fn ids_of_codes<'a>(
     connection: &ReadTx<'_>,
     codes: impl IntoIterator<Item = &'a FoldedKey>,
@@ -38,7 +31,7 @@ pub fn ids_of_codes<'a>(
     if codes.is_empty() {
         return Ok(BTreeSet::new());
     }
-    // No index holds deleted rows; a report may walk the table once.
+    // No index holds deleted rows; a report may scan the table once.
     let sql = "SELECT id FROM coupon_code WHERE folded IN (SELECT value FROM json_each(?1))";
     let codes = serde_json::Value::from_iter(codes).to_string();
     let mut statement = connection.prepare_cached(sql)?;

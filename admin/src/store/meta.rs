@@ -1,4 +1,4 @@
-//! The one row that says who this store is and how far its change sequence has come.
+//! The one row with the identity of the store and its change sequence.
 
 use super::{ReadTx, StoreError, WriteTx};
 
@@ -8,22 +8,19 @@ pub type Sequence = u64;
 /// The row as read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Meta {
-    /// Made once; files of another store are refused by it.
+    /// Made once; files of another lineage are refused.
     pub lineage: [u8; 16],
-    /// Signs transaction ids.
+    /// Key of the MAC in transaction ids.
     pub click_id_key: [u8; 16],
     /// The last change.
     pub change_seq: Sequence,
-    /// The last change to anything the catalog holds.
+    /// The last change to the catalog's content.
     pub catalog_seq: Sequence,
-    /// The last generation that is known to be published.
+    /// The last generation known to be published.
     pub generation: u64,
 }
 
 /// Reads the row.
-///
-/// # Errors
-/// When SQLite fails.
 pub fn read(connection: &ReadTx<'_>) -> Result<Meta, StoreError> {
     let sql = "SELECT lineage, click_id_key, change_seq, catalog_seq, generation FROM meta";
     let mut statement = connection.prepare_cached(sql)?;
@@ -39,7 +36,7 @@ pub fn read(connection: &ReadTx<'_>) -> Result<Meta, StoreError> {
     Ok(meta)
 }
 
-/// Makes the row of a new store: a lineage and a signing key from the system's random source.
+/// Makes the row of a new store: lineage and click-id key from the system's random source.
 pub(super) fn ensure(tx: &WriteTx<'_>) -> Result<(), StoreError> {
     let (mut lineage, mut key) = ([0_u8; 16], [0_u8; 16]);
     getrandom::fill(&mut lineage)?;
@@ -53,19 +50,13 @@ pub(super) fn ensure(tx: &WriteTx<'_>) -> Result<(), StoreError> {
 }
 
 impl WriteTx<'_> {
-    /// Takes the next value of the change sequence for a change to coupon codes.
-    ///
-    /// # Errors
-    /// When SQLite fails.
+    /// Takes the next value of the change sequence, for a change to coupon codes.
     pub fn next_code_sequence(&self) -> Result<Sequence, StoreError> {
         let sql = "UPDATE meta SET change_seq = change_seq + 1 RETURNING change_seq";
         Ok(self.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
     }
 
-    /// Takes the next value of the change sequence for a change to what the catalog holds.
-    ///
-    /// # Errors
-    /// When SQLite fails.
+    /// Takes the next value of the change sequence, for a change to the catalog's content.
     pub fn next_catalog_sequence(&self) -> Result<Sequence, StoreError> {
         let sql = "UPDATE meta SET change_seq = change_seq + 1, catalog_seq = change_seq + 1 RETURNING change_seq";
         Ok(self.prepare_cached(sql)?.query_row([], |row| row.get(0))?)

@@ -1,17 +1,17 @@
-//! Numbered migrations, run in order and each in one transaction.
+//! Numbered migrations, run in order, each in one transaction.
 //!
-//! A migration that was released never changes; a new shape is a new number. A store that a newer
-//! program wrote, or a database that is not ours, is refused before anything in it is touched.
+//! A released migration never changes; a schema change is a new number. A store of a newer program, or a
+//! database of another program, is refused before any change.
 
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::origin::{Actor, Origin};
 use super::{StoreError, WriteTx};
 
-/// "Cpon": marks the file as ours, so that another program's database is not migrated by mistake.
+/// "Cpon": marks the file as a coupon store, so no other database is migrated by mistake.
 const APPLICATION_ID: i32 = 0x4370_6f6e;
 
-/// The SQL that takes the schema from number N to N + 1, first to last.
+/// SQL from schema N to N + 1, in order.
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_catalog.sql"),
     include_str!("migrations/0002_publication_and_clicks.sql"),
@@ -37,7 +37,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0022_conversion_evidence.sql"),
 ];
 
-/// Brings the database to this program's schema.
+/// Migrates the database to this program's schema.
 ///
 /// # Errors
 /// When the file belongs to another program, was written by a newer one, or SQLite fails.
@@ -60,7 +60,7 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The schema's number, of a store that this program can read.
+/// Schema number of a store that this program can read.
 ///
 /// # Errors
 /// When it is another program's, a newer one's, or SQLite fails.
@@ -70,7 +70,7 @@ pub(super) fn known_schema(connection: &Connection) -> Result<i64, StoreError> {
     if found > known { Err(StoreError::Newer { found, known }) } else { Ok(found) }
 }
 
-/// The schema's number, 0 for a new file.
+/// Schema number; 0 for a new file.
 fn schema_version(connection: &Connection) -> Result<i64, StoreError> {
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let owner: i32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
@@ -83,7 +83,7 @@ fn schema_version(connection: &Connection) -> Result<i64, StoreError> {
     Ok(version)
 }
 
-/// Brings an empty database to the schema before the migration that says something, as a released
+/// Migrates an empty database to the schema before the first migration that contains a text, as a released
 /// program left it.
 #[cfg(test)]
 pub(super) fn migrate_before(connection: &mut Connection, says: &str) {
@@ -113,7 +113,7 @@ mod tests {
         assert_eq!(before, lineage(&connection));
     }
 
-    /// A store as the program that knew this many migrations left it.
+    /// A store as left by the program with this many migrations.
     fn earlier(migrations: usize) -> Connection {
         let connection = Connection::open_in_memory().unwrap();
         for sql in &MIGRATIONS[..migrations] {

@@ -11,7 +11,7 @@ use super::rows::{
 use super::{ReadTx, StoreError, WriteTx, click_terms};
 use crate::catalog::{Offer, PayoutRevenue, UnknownWord, Visibility, WordSet};
 
-/// The statuses by which offers are filtered: those that an offer has while it is not deleted.
+/// Statuses for filters: the statuses of offers that are not deleted.
 struct ListedStatus;
 
 impl WordSet for ListedStatus {
@@ -28,12 +28,12 @@ impl WordSet for ListedStatus {
 
 impl Entity for Offer {
     const TABLE: &'static str = "offer";
-    // The column keeps the status from before a deletion, for a restoration.
+    // The column keeps the status from before a deletion, for a restore.
     const SELECT: &'static str = "name, iif(time_deleted = 0, offer_status, 'deleted'), destination_url, advertiser_id, tracking_domain_id, visibility, \
                                   date_live_until, currency_id, session_definition, session_duration, \
                                   session_tracking_lifespan_hour, is_must_approve_conversion, \
                                   is_allow_duplicate_conversion, append_transaction_id, fallback_url";
-    // Rows that were deleted by older versions have lost it.
+    // Rows deleted by older versions have lost the status.
     const ON_RESTORE: &'static str =
         ", offer_status = iif(offer_status = 'deleted', 'paused', offer_status)";
     const FILTERS: &'static [Filterable] = &[
@@ -105,7 +105,7 @@ impl Entity for Offer {
         ]
     }
 
-    /// Entries that are named keep their ids; entries that are left out are marked as deleted.
+    /// Named entries keep their ids; omitted entries are marked as deleted.
     fn save_parts(&self, tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
         tx.prepare_cached("UPDATE offer_payout_revenue SET time_deleted = ?2 WHERE offer_id = ?1 AND time_deleted = 0")?
             .execute((id, tx.now()))?;
@@ -151,7 +151,7 @@ fn save_entry(
     Ok(())
 }
 
-/// The entries that are not deleted, in their order.
+/// Entries that are not deleted, in order.
 fn entries_of(connection: &ReadTx<'_>, offer_id: u32) -> Result<Vec<PayoutRevenue>, StoreError> {
     let sql = "SELECT id, entry_name, payout_type, payout_amount, payout_percentage, revenue_type, revenue_amount, \
                revenue_percentage, is_default FROM offer_payout_revenue \
@@ -173,7 +173,7 @@ fn entries_of(connection: &ReadTx<'_>, offer_id: u32) -> Result<Vec<PayoutRevenu
     Ok(entries.collect::<Result<_, _>>()?)
 }
 
-/// Where an offer sends visitors.
+/// URLs of an offer.
 #[derive(Debug)]
 pub struct OfferUrls {
     /// The offer.
@@ -184,10 +184,7 @@ pub struct OfferUrls {
     pub fallback_url: String,
 }
 
-/// Where the offers that are not deleted send visitors.
-///
-/// # Errors
-/// When SQLite fails.
+/// URLs of all offers that are not deleted.
 pub fn urls(connection: &ReadTx<'_>) -> Result<Vec<OfferUrls>, StoreError> {
     let sql =
         "SELECT id, destination_url, fallback_url FROM offer WHERE time_deleted = 0 ORDER BY id";
@@ -198,10 +195,7 @@ pub fn urls(connection: &ReadTx<'_>) -> Result<Vec<OfferUrls>, StoreError> {
     Ok(urls.collect::<Result<_, _>>()?)
 }
 
-/// Whether the entry belongs to the offer, deleted or not.
-///
-/// # Errors
-/// When SQLite fails.
+/// Whether an entry, deleted or not, belongs to the offer.
 pub fn has_entry(
     connection: &ReadTx<'_>,
     offer_id: u32,
@@ -211,10 +205,7 @@ pub fn has_entry(
     Ok(connection.prepare_cached(sql)?.exists((entry_id, offer_id))?)
 }
 
-/// Whether a partner may know of an offer: it is there, and visible for the partner.
-///
-/// # Errors
-/// When SQLite fails.
+/// Whether an offer exists and is visible for a partner.
 pub fn is_visible_for(
     connection: &ReadTx<'_>,
     offer_id: u32,
@@ -226,10 +217,7 @@ pub fn is_visible_for(
     Ok(connection.prepare_cached(sql)?.exists((offer_id, affiliate_id))?)
 }
 
-/// Name and status of some offers, deleted ones too: what other objects' answers show of them.
-///
-/// # Errors
-/// When SQLite fails.
+/// Name and status of offers, deleted ones included, for answers about other objects.
 pub fn labels(
     connection: &ReadTx<'_>,
     ids: &[u32],

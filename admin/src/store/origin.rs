@@ -1,8 +1,8 @@
-//! On whose behalf a write is done, and under which conditions.
+//! Origin and preconditions of a write.
 //!
-//! Every write transaction carries its origin, so that whatever writes can say who did it, and can
-//! refuse what was meant for an older state. A request's origin is that of all writes of its task:
-//! a handler neither passes it on nor can forget it. Writes outside a request are the program's own.
+//! Every write transaction carries its origin, so audit entries can name the actor, and edits of an outdated
+//! state can be refused. The origin of a request covers all writes of its task: a handler neither passes it on
+//! nor can omit it. Writes outside of requests are the program's own.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,69 +11,69 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub enum Actor {
     /// The holder of an API key.
     ApiKey(u32),
-    /// Whoever works on this machine.
+    /// The command line on this machine.
     CommandLine,
-    /// This program by itself.
+    /// The program itself.
     Program,
 }
 
-/// Which states of an object an edit was meant for.
+/// Precondition of an edit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IfMatch {
-    /// Any, as long as the object is there.
+    /// The object exists.
     Any,
-    /// Those with one of these revisions.
+    /// The object has one of these revisions.
     Revisions(Vec<u64>),
 }
 
-/// A creation that its caller may send again.
+/// A creation that may be repeated by its caller.
 #[derive(Debug)]
 pub struct Repeatable {
-    /// As sent.
+    /// The key as sent.
     pub key: String,
     request: Mutex<blake3::Hasher>,
 }
 
 impl Repeatable {
-    /// Of a request of which `begun` is known; the body is still to come.
+    /// For a request whose head `begun` is known; its body follows.
     #[must_use]
     pub fn new(key: String, begun: blake3::Hasher) -> Repeatable {
         Repeatable { key, request: Mutex::new(begun) }
     }
 
-    /// Takes in more of the body.
+    /// Adds bytes of the body.
     pub fn take_in(&self, bytes: &[u8]) {
         self.request.lock().unwrap_or_else(PoisonError::into_inner).update(bytes);
     }
 
-    /// Of all that was taken in.
+    /// Fingerprint of everything added.
     #[must_use]
     pub fn fingerprint(&self) -> [u8; 32] {
         *self.request.lock().unwrap_or_else(PoisonError::into_inner).finalize().as_bytes()
     }
 }
 
-/// On whose behalf, and under which conditions.
+/// Actor and preconditions of a write.
 #[derive(Debug)]
 pub struct Origin {
-    /// Who.
+    /// The actor.
     pub actor: Actor,
-    /// Of a request: its id.
+    /// Id of the request.
     pub request_id: String,
-    /// Of an edit: which states it was meant for.
+    /// Precondition of an edit.
     pub if_match: Option<IfMatch>,
-    /// Of a creation: how a repetition is known.
+    /// Idempotency of a creation.
     pub repeatable: Option<Repeatable>,
 }
 
 impl Origin {
-    /// Outside a request.
+    /// Origin outside of a request.
     #[must_use]
     pub fn new(actor: Actor) -> Arc<Origin> {
         Arc::new(Origin { actor, request_id: String::new(), if_match: None, repeatable: None })
     }
 
-    /// Whether an edit was meant for an object in this state.
+    /// Whether an edit was meant for an object with this revision.
     #[must_use]
     pub fn is_meant_for(&self, revision: u64) -> bool {
         match &self.if_match {
@@ -87,12 +87,12 @@ tokio::task_local! {
     static CURRENT: Arc<Origin>;
 }
 
-/// Runs a request's handler; all it writes has this origin.
+/// Runs a request's handler; all its writes have this origin.
 pub async fn scope<F: Future>(origin: Arc<Origin>, handler: F) -> F::Output {
     CURRENT.scope(origin, handler).await
 }
 
-/// Of what is running.
+/// Origin of the running task.
 pub(crate) fn current() -> Arc<Origin> {
     CURRENT.try_with(Arc::clone).unwrap_or_else(|_outside| Origin::new(Actor::Program))
 }

@@ -1,7 +1,7 @@
-//! Postbacks as they came, what became of each, and those that are still [`waiting`].
+//! Postbacks as received, their results, and postbacks that are still [`waiting`].
 //!
-//! A postback is known by its id: the unique index on it is what makes a second delivery harmless.
-//! The message itself, with its secrets, is kept only while it waits.
+//! The unique index on the postback id makes a repeated delivery harmless. The message itself, with its
+//! secrets, is kept only while the postback waits.
 
 use coupon_shared::postback::SpoolId;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
@@ -16,36 +16,36 @@ pub mod unidentified;
 pub mod waiting;
 
 words! {
-    /// What a postback is answered.
+    /// Verdict in the answer to a postback.
     VerdictWord {
-        /// It is not decided yet.
+        /// Not decided yet.
         Queued = "queued",
-        /// It counts.
+        /// The conversion counts.
         Approved = "approved",
-        /// Somebody has to decide.
+        /// The conversion waits for approval.
         Pending = "pending",
-        /// It does not count.
+        /// The conversion does not count.
         Rejected = "rejected",
-        /// It cannot be read, or nobody can be named.
+        /// Unreadable, or without a known partner.
         Invalid = "invalid",
     }
 }
 
 words! {
-    /// What a postback did.
+    /// Effect of a postback.
     Outcome {
-        /// Nothing yet: its click has not come, or an earlier postback that may be about the same
-        /// sale waits for its own.
+        /// None yet: its click has not arrived, or an earlier postback about possibly the same sale
+        /// waits for its click.
         Waits = "waits",
-        /// It made a conversion.
+        /// Made a conversion.
         Made = "made",
-        /// It said again what had been said.
+        /// Repeated an earlier report.
         Repeats = "repeats",
-        /// It said another amount of what had been said.
+        /// Repeated an earlier report with another amount.
         Conflicts = "conflicts",
-        /// It took back from a conversion.
+        /// Reduced a conversion.
         Refunds = "refunds",
-        /// Nothing: it names nothing that is known, or is not of a form that this program reads.
+        /// None: it names nothing known, or its form is unknown to this program.
         Unreadable = "unreadable",
     }
 }
@@ -53,31 +53,31 @@ words! {
 word_columns!(VerdictWord, Outcome);
 
 columns! {
-    /// A postback and what became of it.
+    /// A postback with its result.
     Postback {
-        /// Given by the daemon.
+        /// Assigned by the daemon.
         id: ConversionId,
-        /// The daemon's spool that delivered it.
+        /// The daemon's spool of the delivery.
         spool: [u8; 16],
-        /// Its place there.
+        /// Sequence in the spool.
         sequence: u64,
-        /// When it came.
+        /// Time of reception.
         received_ms: u64,
-        /// Which node took it.
+        /// Node that received it.
         node: u16,
-        /// By which way it came.
+        /// Channel of reception.
         channel: Channel,
-        /// It was a POST.
+        /// Whether it was a POST.
         is_post: bool,
-        /// Personal: where from.
+        /// Personal: sender's address.
         address: String,
-        /// The host it was sent to.
+        /// Requested host.
         host: String,
-        /// Personal: its sender's program.
+        /// Personal: sender's user agent.
         user_agent: String,
-        /// Personal: its page.
+        /// Personal: sender's page.
         referer: String,
-        /// Of the body.
+        /// Content type of the body.
         content_type: String,
         /// Personal: as sent, without secrets.
         query: String,
@@ -89,7 +89,7 @@ columns! {
         transaction_id: String,
         /// As sent.
         coupon_code: String,
-        /// As it is looked up.
+        /// Folded for look-ups.
         folded_code: String,
         /// `oid`; 0 for none.
         offer_id: u32,
@@ -99,29 +99,29 @@ columns! {
         event: String,
         /// As sent.
         order_id: String,
-        /// As read.
+        /// As parsed.
         amount: String,
         /// As sent.
         currency: String,
         /// Personal: as sent.
         email: String,
-        /// What it is answered.
+        /// Verdict in the answer.
         verdict: VerdictWord,
-        /// What it did.
+        /// Effect.
         outcome: Outcome,
-        /// Why not; 0 for nothing.
+        /// Reason against counting; 0 for none.
         error_code: u32,
-        /// The same as a sentence.
+        /// The reason as a sentence.
         error: String,
-        /// The conversion that it made, repeats or takes back from.
+        /// The conversion made, repeated or reduced.
         conversion_id: Option<ConversionId>,
-        /// When that was decided; 0 while it waits.
+        /// Time of the decision; 0 while it waits.
         decided_ms: u64,
-        /// How: a JSON array of `{step, detail}`.
+        /// Steps of the decision: a JSON array of `{step, detail}`.
         steps: String,
-        /// Of a message that this program cannot read: its bytes.
+        /// Bytes of a message that this program cannot read.
         raw: Option<Vec<u8>>,
-        /// What the row takes where it identifies nothing, else 0.
+        /// Size of the row if the postback identifies nothing, otherwise 0.
         unidentified_bytes: u64,
     }
 }
@@ -178,9 +178,6 @@ pub struct PostbackRow {
 }
 
 /// The postback with this id.
-///
-/// # Errors
-/// When SQLite fails.
 pub fn get(connection: &ReadTx<'_>, id: ConversionId) -> Result<Option<PostbackRow>, StoreError> {
     let sql = format!("SELECT number, {} FROM postback WHERE id = ?1", Postback::COLUMNS.join(","));
     Ok(connection.prepare_cached(&sql)?.query_row([id], read_row).optional()?)
@@ -201,9 +198,6 @@ pub fn insert(tx: &WriteTx<'_>, postback: &Postback) -> Result<u64, StoreError> 
 }
 
 /// Writes what became of a postback that waited.
-///
-/// # Errors
-/// When SQLite fails.
 pub fn decide(tx: &WriteTx<'_>, row: &PostbackRow) -> Result<(), StoreError> {
     let sql = "UPDATE postback SET verdict = ?2, outcome = ?3, error_code = ?4, error = ?5, \
                conversion_id = ?6, decided_ms = ?7, steps = ?8 WHERE number = ?1";
@@ -223,9 +217,6 @@ pub fn decide(tx: &WriteTx<'_>, row: &PostbackRow) -> Result<(), StoreError> {
 
 /// Whether a postback said this amount in this currency of a conversion before, and was kept as a
 /// conflict.
-///
-/// # Errors
-/// When SQLite fails.
 pub fn has_conflict(
     connection: &ReadTx<'_>,
     conversion: ConversionId,
@@ -238,9 +229,6 @@ pub fn has_conflict(
 }
 
 /// How far each spool has come.
-///
-/// # Errors
-/// When SQLite fails.
 pub fn cursors(connection: &ReadTx<'_>) -> Result<Vec<(SpoolId, u64)>, StoreError> {
     let sql = "SELECT id, last_sequence FROM postback_spool ORDER BY time_saved DESC, id";
     let mut statement = connection.prepare_cached(sql)?;
@@ -249,18 +237,12 @@ pub fn cursors(connection: &ReadTx<'_>) -> Result<Vec<(SpoolId, u64)>, StoreErro
 }
 
 /// How many sequences of all spools were passed over.
-///
-/// # Errors
-/// When SQLite fails.
 pub fn missing(connection: &ReadTx<'_>) -> Result<u64, StoreError> {
     let sql = "SELECT coalesce(sum(missing), 0) FROM postback_spool";
     Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
 }
 
 /// Moves a spool forward, never back, and adds to what it misses.
-///
-/// # Errors
-/// When SQLite fails.
 pub fn advance(
     tx: &WriteTx<'_>,
     spool: SpoolId,

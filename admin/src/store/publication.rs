@@ -1,8 +1,8 @@
-//! What publication reads: the codes of a range of the change sequence, and the catalog's rows.
+//! Reads for publication: the codes of a range of the change sequence, and the rows of the catalog.
 //!
-//! Codes for conversions only are never published. The others come in folded order out of an index that covers them, so no publication sorts the table
-//! or looks at rows it does not publish. Rows that were deleted stay in the catalog, inactive, so
-//! that ids stay dense there.
+//! Codes for conversions only are not published. The other codes come in folded order from a covering index,
+//! so no publication sorts the table or reads further rows. Deleted rows stay in the catalog as inactive,
+//! which keeps its ids dense.
 
 use std::ops::RangeInclusive;
 
@@ -19,19 +19,13 @@ use crate::catalog::published_day;
 
 const RECORD: &str = "c.id, c.offer_id, c.affiliate_id, c.status, c.start_date, c.end_date";
 
-/// The sequence of the last change to any coupon code.
-///
-/// # Errors
-/// When SQLite fails.
+/// Sequence of the last change to a coupon code.
 pub fn last_code_change(connection: &ReadTx<'_>) -> Result<Sequence, StoreError> {
     let sql = "SELECT coalesce(max(change_seq), 0) FROM coupon_code";
     Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
 }
 
-/// How many rows of codes changed after a sequence, counted up to `limit`.
-///
-/// # Errors
-/// When SQLite fails.
+/// Number of code rows changed after a sequence, counted up to `limit`.
 pub fn count_changed(
     connection: &ReadTx<'_>,
     after: Sequence,
@@ -41,8 +35,8 @@ pub fn count_changed(
     Ok(connection.prepare_cached(sql)?.query_row((after, limit), |row| row.get(0))?)
 }
 
-/// Hands over each code that changed after a sequence, in folded order, with all its rows; with
-/// none when the code is gone.
+/// Visits each code changed after a sequence, in folded order, with all its rows; without rows if the code
+/// is deleted.
 ///
 /// # Errors
 /// When SQLite fails, or what `visit` answers.
@@ -63,7 +57,7 @@ pub fn changed_codes<E: From<StoreError>>(
     by_code(&mut statement, &[&after], visit)
 }
 
-/// Hands over each code there is, in folded order, with all its rows.
+/// Visits each existing code, in folded order, with all its rows.
 ///
 /// # Errors
 /// When SQLite fails, or what `visit` answers.
@@ -103,7 +97,7 @@ fn by_code<E: From<StoreError>>(
     open.map_or(Ok(()), |last| visit(&last, &records))
 }
 
-/// `None` for what was never published: a code for conversions only whose form no link carries.
+/// `None` for a code that cannot be in a link and was never published.
 fn folded(row: &Row<'_>, is_published: bool) -> rusqlite::Result<Option<FoldedCode>> {
     match FoldedCode::fold(row.get_ref(0)?.as_bytes()?) {
         Ok(code) => Ok(Some(code)),
@@ -112,7 +106,7 @@ fn folded(row: &Row<'_>, is_published: bool) -> rusqlite::Result<Option<FoldedCo
     }
 }
 
-/// The row's record; `None` where the code has no row.
+/// The row's record; `None` for a code without rows.
 fn record(row: &Row<'_>) -> rusqlite::Result<Option<CodeRecord>> {
     let Some(code_id) = row.get(1)? else { return Ok(None) };
     Ok(Some(CodeRecord {
@@ -135,31 +129,28 @@ fn unreadable(at: usize, error: impl std::error::Error + Send + Sync + 'static) 
     rusqlite::Error::FromSqlConversionFailure(at, Type::Text, Box::new(error))
 }
 
-/// An offer, as far as a visit is concerned, as stored.
+/// The fields of an offer that visits need.
 #[derive(Debug, Clone)]
 pub struct OfferRow {
     /// Offer id.
     pub id: u32,
-    /// Its advertiser.
+    /// Advertiser of the offer.
     pub advertiser_id: u32,
-    /// Status active and not deleted.
+    /// Whether the status is active and the offer is not deleted.
     pub active: bool,
-    /// The word for who may run it.
+    /// Visibility, as stored.
     pub visibility: String,
-    /// The last day it is live.
+    /// Last live day.
     pub last_day: Day,
-    /// Where it leads, as typed.
+    /// Destination URL, as typed.
     pub destination_url: String,
-    /// Whether the transaction id is appended there.
+    /// Whether the transaction id is appended to the destination.
     pub append_transaction_id: bool,
-    /// Where visits go that are not redirected to it; may be empty.
+    /// Fallback URL of its visits; may be empty.
     pub fallback_url: String,
 }
 
-/// All offers ever made, by id, and how often each was changed.
-///
-/// # Errors
-/// When SQLite fails.
+/// All offers, deleted ones included, by id, with their revisions.
 pub fn offer_revisions(connection: &ReadTx<'_>) -> Result<Vec<(u32, u64)>, StoreError> {
     let sql = "SELECT id, revision FROM offer INDEXED BY offer_by_revision";
     let mut revisions = all(connection, sql, |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -167,7 +158,7 @@ pub fn offer_revisions(connection: &ReadTx<'_>) -> Result<Vec<(u32, u64)>, Store
     Ok(revisions)
 }
 
-/// The offer with an id.
+/// Finds an offer by id.
 ///
 /// # Errors
 /// When it is not there, or SQLite fails.
@@ -189,41 +180,32 @@ pub fn offer(connection: &ReadTx<'_>, id: u32) -> Result<OfferRow, StoreError> {
     })?)
 }
 
-/// All partners ever made, by id, and whether each is active.
-///
-/// # Errors
-/// When SQLite fails.
+/// All partners, deleted ones included, by id, with their activity.
 pub fn partners(connection: &ReadTx<'_>) -> Result<Vec<(u32, bool)>, StoreError> {
     let sql =
         "SELECT id, account_status = 'active' AND time_deleted = 0 FROM affiliate ORDER BY id";
     all(connection, sql, |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
-/// What was said of one partner on one offer, by (offer, partner).
-///
-/// # Errors
-/// When SQLite fails.
+/// Approvals by (offer, partner).
 pub fn approvals(connection: &ReadTx<'_>) -> Result<Vec<(u32, u32, String)>, StoreError> {
     let sql = "SELECT offer_id, affiliate_id, status FROM offer_visibility \
                ORDER BY offer_id, affiliate_id";
     all(connection, sql, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
 }
 
-/// A tracking domain as stored.
+/// A tracking domain, as stored.
 #[derive(Debug, Clone)]
 pub struct DomainRow {
     /// Tracking domain id.
     pub id: u32,
-    /// As a request's Host header would say it, perhaps with a port.
+    /// Host as in a Host header, possibly with a port.
     pub host: String,
-    /// Where its visits go that are not redirected; may be empty.
+    /// Fallback URL of its visits; may be empty.
     pub fallback_url: String,
 }
 
-/// The tracking domains, by id.
-///
-/// # Errors
-/// When SQLite fails.
+/// Tracking domains by id.
 pub fn domains(connection: &ReadTx<'_>) -> Result<Vec<DomainRow>, StoreError> {
     let sql =
         "SELECT id, host, fallback_url FROM tracking_domain WHERE time_deleted = 0 ORDER BY id";
@@ -232,10 +214,7 @@ pub fn domains(connection: &ReadTx<'_>) -> Result<Vec<DomainRow>, StoreError> {
     })
 }
 
-/// The network's time zone and fallback URL.
-///
-/// # Errors
-/// When SQLite fails.
+/// Time zone and fallback URL of the network.
 pub fn network(connection: &ReadTx<'_>) -> Result<(String, String), StoreError> {
     let sql = "SELECT time_zone, fallback_url FROM settings";
     Ok(connection.prepare_cached(sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?)
@@ -250,24 +229,17 @@ fn all<T>(
     Ok(statement.query_map([], read)?.collect::<Result<_, _>>()?)
 }
 
-/// How many generations are reserved at a time: more than are published while one transaction of
-/// another connection keeps the store from being written.
+/// Generations reserved at a time: more than are published while another connection holds the write lock.
 const GENERATIONS_AHEAD: u64 = 16;
 
-/// The last generation that may be published, though it is not noted yet.
-///
-/// # Errors
-/// When SQLite fails.
+/// Last reserved generation.
 pub fn last_reserved(connection: &ReadTx<'_>) -> Result<u64, StoreError> {
     Ok(connection.query_row("SELECT generation_reserved FROM meta", [], |row| row.get(0))?)
 }
 
 /// Reserves generations above `floor` that no publication of this store ever had.
 ///
-/// They are durable before anything can carry one, so that a crash cannot make it serve twice.
-///
-/// # Errors
-/// When SQLite fails.
+/// The reservation is durable before a manifest carries a generation, so a crash cannot reuse one.
 pub fn reserve_generations(
     tx: &WriteTx<'_>,
     floor: u64,
@@ -279,11 +251,7 @@ pub fn reserve_generations(
     Ok(last - GENERATIONS_AHEAD + 1..=last)
 }
 
-/// Notes that a generation is published, and reserves those that follow it, as far as they are not
-/// yet. Answers them.
-///
-/// # Errors
-/// When SQLite fails.
+/// Records a published generation, reserves missing ones after it, and returns the reserved range.
 pub fn note_generation(
     tx: &WriteTx<'_>,
     published: u64,

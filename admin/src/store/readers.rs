@@ -1,4 +1,4 @@
-//! A few read-only connections, opened when first needed and kept.
+//! A pool of read-only connections, opened on first use.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::{BUSY_TIMEOUT, ReadTx, StoreError, casefold, flags};
 
-/// More than this many queries at once only fight for the same two or four cores.
+/// More concurrent queries would only compete for the same two or four cores.
 const MAX_CONNECTIONS: usize = 8;
 
 pub(super) struct Readers {
@@ -22,7 +22,7 @@ impl Readers {
         Readers { path, idle: Arc::default(), places: Arc::new(Semaphore::new(MAX_CONNECTIONS)) }
     }
 
-    /// Runs `work` on a blocking thread. A connection whose work panicked is not used again.
+    /// Runs `work` on a blocking thread. A connection whose work panicked is dropped.
     pub(super) async fn read<T, E, F>(&self, work: F) -> Result<T, E>
     where
         F: FnOnce(&ReadTx<'_>) -> Result<T, E> + Send + 'static,
@@ -49,7 +49,7 @@ impl Readers {
         task.await.map_err(|_panicked| StoreError::Aborted)?
     }
 
-    /// Runs `work` here and now, on a connection that nobody waits for.
+    /// Runs `work` on the calling thread, on a connection outside of the pool.
     pub(super) fn read_dedicated<T, E: From<StoreError>>(
         &self,
         work: impl FnOnce(&ReadTx<'_>) -> Result<T, E>,

@@ -1,15 +1,11 @@
-//! How far the clock can be trusted to remove anything for its age; the one row is written by whoever
-//! removes what has grown old, and asked by all who remove.
+//! Trust in the clock for removals by age. The removal task writes the one row; all removals read it.
 
 use coupon_shared::removal_clock::{ClockState, RemovalTime};
 use rusqlite::OptionalExtension;
 
 use super::{ReadTx, StoreError, WriteTx};
 
-/// What the last look at the clock left.
-///
-/// # Errors
-/// When SQLite fails.
+/// State after the last check of the clock.
 pub fn kept(connection: &ReadTx<'_>) -> Result<Option<ClockState>, StoreError> {
     let sql = "SELECT unix_ms, agreed_ms, parted_ms, jump_ms FROM removal_clock";
     let mut statement = connection.prepare_cached(sql)?;
@@ -24,27 +20,21 @@ pub fn kept(connection: &ReadTx<'_>) -> Result<Option<ClockState>, StoreError> {
     Ok(kept.optional()?)
 }
 
-/// Keeps what a look at the clock leaves.
-///
-/// # Errors
-/// When SQLite fails.
+/// Stores the state after a check of the clock.
 pub fn keep(tx: &WriteTx<'_>, kept: ClockState) -> Result<(), StoreError> {
     let sql = "INSERT INTO removal_clock (id, unix_ms, agreed_ms, parted_ms, jump_ms) \
                VALUES (1, ?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET unix_ms = excluded.unix_ms, \
                agreed_ms = excluded.agreed_ms, parted_ms = excluded.parted_ms, \
                jump_ms = excluded.jump_ms";
     let ClockState { unix_ms, agreed_ms, parted_ms, jump_ms } = kept;
-    // The clock's years end before SQLite's numbers do.
+    // The clock's range ends before SQLite's.
     let unix_ms = i64::try_from(unix_ms).unwrap_or(i64::MAX);
     tx.prepare_cached(sql)?.execute((unix_ms, agreed_ms, parted_ms, jump_ms))?;
     Ok(())
 }
 
-/// The time by which things may be removed for their age: that of the last look, a minute ago at
-/// most while the program runs. None where nothing may be.
-///
-/// # Errors
-/// When SQLite fails.
+/// Time for removals by age: that of the last check, at most a minute old while the program runs. `None` if
+/// nothing may be removed.
 pub fn removal_time(connection: &ReadTx<'_>) -> Result<Option<RemovalTime>, StoreError> {
     Ok(kept(connection)?.and_then(|kept| kept.removal_time().ok()))
 }

@@ -1,13 +1,12 @@
-//! What reports count: clicks and conversions by time, coupon code, offer, partner and advertiser,
-//! and by one value beside them, such as `sub1`.
+//! Rollups: clicks and conversions counted by time, coupon code, offer, partner and advertiser, and by one
+//! further value such as `sub1`.
 //!
-//! A quarter hour is the largest unit that falls on the hours and days of every time zone, so one
-//! set of rollups serves them all. Each visit is in exactly one class: an impression, or else gross
-//! and of gross at most one of bot, invalid and duplicate; the others are the total. So
-//! total = gross − bot − invalid − duplicate, and unique ⊂ total.
+//! A quarter hour is the largest unit that divides the hours and days of every time zone, so one set of
+//! rollups serves all zones. Each visit has exactly one class: impression, bot, invalid, duplicate or valid.
+//! Gross counts all classes except impressions; total = gross − bot − invalid − duplicate; unique ⊂ total.
 //!
-//! Everything here is derived: of the click archive, and of the conversions. What was counted of
-//! clicks is kept apart from what was counted of conversions, so that each can be rebuilt alone.
+//! All rollups are derived from the click archive and from the conversions. Counts of clicks and counts of
+//! conversions are separate, so each can be rebuilt alone.
 
 mod collect;
 mod pack;
@@ -34,10 +33,10 @@ pub const SLOT_MS: u64 = 900_000;
 const SLOTS_PER_HOUR: u64 = 4;
 const SLOTS_PER_DAY: u64 = 24 * SLOTS_PER_HOUR;
 
-/// The value that counts are kept apart by, beside ids and time.
+/// The further value of a rollup series, beside ids and time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ValueDimension {
-    /// None.
+    /// No further value.
     Base,
     /// `sub1` to `sub5`, by its number.
     Sub(u8),
@@ -48,7 +47,7 @@ pub enum ValueDimension {
 }
 
 impl ValueDimension {
-    /// Those that have values.
+    /// The breakdowns with a value.
     pub const VALUED: [ValueDimension; 7] = [
         ValueDimension::Sub(1),
         ValueDimension::Sub(2),
@@ -59,7 +58,7 @@ impl ValueDimension {
         ValueDimension::Country,
     ];
 
-    /// As stored, for ever.
+    /// Stored number; never changes.
     fn number(self) -> u8 {
         match self {
             ValueDimension::Base => 0,
@@ -73,10 +72,10 @@ impl ValueDimension {
 macro_rules! measures {
     (counts { $($(#[$count_doc:meta])* $count:ident,)* }
      amounts { $($(#[$amount_doc:meta])* $amount:ident,)* }) => {
-        /// What is counted. Of a difference, any may be negative.
+        /// The counters. In a difference, any may be negative.
         ///
-        /// An amount is of 128 bits: that of one conversion is below 10^15, there are at most 2^32
-        /// conversions, and a click's is below 10^19; so no sum of them leaves its range.
+        /// Amounts have 128 bits: the amount of a conversion is below 10^15, there are at most 2^32 conversions, and
+        /// the amount of a click is below 10^19, so no sum overflows.
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
         pub struct Measures {
             $($(#[$count_doc])* pub $count: i64,)*
@@ -87,7 +86,7 @@ macro_rules! measures {
             const COUNTS: usize = [$(stringify!($count)),*].len();
             const AMOUNTS: usize = [$(stringify!($amount)),*].len();
 
-            /// In the order in which they are stored, for ever: counts, then amounts.
+            /// In stored order, which never changes: counts, then amounts.
             fn to_numbers(self) -> Numbers {
                 Numbers { counts: [$(self.$count),*], amounts: [$(self.$amount),*] }
             }
@@ -104,47 +103,47 @@ measures! {
     counts {
     /// Shown, not followed.
     impressions,
-    /// All visits that were recorded and are no impressions.
+    /// All recorded visits except impressions.
     gross,
-    /// Not redirected to the offer.
+    /// Visits without redirect to the offer.
     invalid,
-    /// The same visitor again within seconds.
+    /// Visits repeated by the same visitor within seconds.
     duplicate,
-    /// Of programs, not of people.
+    /// Visits by programs.
     bot,
-    /// Of the total, the first within a session.
+    /// Valid clicks that are the first of a session.
     unique,
-    /// Approved conversions of the base.
+    /// Approved base conversions.
     cv,
-    /// Approved conversions of events.
+    /// Approved event conversions.
     event_cv,
     /// Conversions that wait for approval.
     pending_cv,
     /// Rejected conversions.
     rejected_cv,
-    /// Postbacks that are no conversions.
+    /// Postbacks without a valid conversion.
     invalid_cv,
     }
     amounts {
-    /// What partners get for conversions of the base, in millionths.
+    /// Payout of base conversions, in millionths.
     payout,
-    /// What advertisers pay for conversions of the base, in millionths.
+    /// Revenue of base conversions, in millionths.
     revenue,
-    /// What partners get for events, in millionths.
+    /// Payout of events, in millionths.
     event_payout,
-    /// What advertisers pay for events, in millionths.
+    /// Revenue of events, in millionths.
     event_revenue,
-    /// What was sold, in millionths.
+    /// Sale amounts, in millionths.
     sale,
-    /// What partners get for clicks, in billionths.
+    /// Payout of clicks, in billionths.
     click_payout,
-    /// What advertisers pay for clicks, in billionths.
+    /// Revenue of clicks, in billionths.
     click_revenue,
     }
 }
 
 impl Measures {
-    /// Clicks that are neither invalid nor duplicate nor a bot's.
+    /// Valid clicks: neither invalid nor duplicate nor by a bot.
     #[must_use]
     pub fn total(&self) -> i64 {
         self.gross - self.invalid - self.duplicate - self.bot
@@ -169,7 +168,7 @@ impl Neg for Measures {
     }
 }
 
-/// What a report can be broken down and filtered by.
+/// Dimensions of breakdowns and filters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Dimension {
     /// Coupon code.
@@ -182,7 +181,7 @@ pub enum Dimension {
     Advertiser,
 }
 
-/// The ids that a visit or conversion counts for; 0 for none.
+/// Ids of a visit or conversion; 0 for none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Ids {
     code: u32,
@@ -202,38 +201,34 @@ impl Ids {
     }
 }
 
-/// What has one of these ids in a dimension.
+/// Filter: a dimension has one of these ids.
 #[derive(Debug, Clone)]
 pub struct OneOf {
-    /// Which dimension.
+    /// The dimension.
     pub dimension: Dimension,
     /// The ids.
     pub ids: Vec<u32>,
 }
 
-/// A question to the rollups.
+/// A query of rollups.
 #[derive(Debug, Clone)]
 pub struct Question {
-    /// Quarter hours, the last one exclusive.
+    /// Quarter hours, end exclusive.
     pub slots: Range<u64>,
-    /// What counts are kept apart by.
+    /// Breakdown by dimensions.
     pub by: Vec<Dimension>,
-    /// To keep counts apart by time: where the spans begin, as quarter hours, ascending. What is
-    /// before the first is of the first.
+    /// Breakdown by time: starts of the spans, as ascending quarter hours. Earlier counts belong to the first
+    /// span.
     pub spans: Vec<u64>,
-    /// The value that they are kept apart by, too.
+    /// Breakdown by a further value.
     pub value_dimension: ValueDimension,
     /// All must hold.
     pub filters: Vec<OneOf>,
 }
 
-/// Hands over what was counted: the beginning of the span (0 when none were given), the ids in the
-/// order of `question.by`, the family's value (empty for what has none), the currency of the money
-/// in it (empty where there is no money), and the measures. A group may come more than once, with
-/// parts of its sum; a part may be negative.
-///
-/// # Errors
-/// When SQLite fails.
+/// Visits the counted groups: start of the span (0 without spans), ids in the order of `by`, the further
+/// value (empty for none), the currency of the money (empty without money), and the measures. A group may
+/// occur several times, with parts of its sum; a part may be negative.
 pub fn query(
     connection: &ReadTx<'_>,
     question: &Question,
@@ -242,41 +237,37 @@ pub fn query(
     query::query(connection, question, visit)
 }
 
-/// Who counted.
+/// Origin of counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum MeasureSource {
     Clicks = 1,
     Conversions = 2,
-    /// Clicks once more, by another list of bots; not in any report until it takes their place.
+    /// Clicks classified again by another bot list; not in reports until they replace the former counts.
     JudgedAgain = 3,
 }
 
-/// What a conversion, or a change of one, adds. Of a change, the difference.
+/// Counts of a conversion, or the difference made by a change.
 #[derive(Debug, Clone)]
 pub struct ConversionCount {
-    /// When the conversion happened; of a change, the same again.
+    /// Time of the conversion, also for a change.
     pub unix_ms: u64,
-    /// Coupon code, 0 for none.
+    /// Coupon code; 0 for none.
     pub code_id: u32,
-    /// Offer, 0 for none.
+    /// Offer; 0 for none.
     pub offer_id: u32,
-    /// Partner, 0 for none.
+    /// Partner; 0 for none.
     pub affiliate_id: u32,
-    /// Advertiser, 0 for none.
+    /// Advertiser; 0 for none.
     pub advertiser_id: u32,
-    /// Of the money in it.
+    /// Currency of the money.
     pub currency: String,
-    /// What is known of its click beside the ids, such as `sub1`; families without a value are left
-    /// out.
+    /// Further values of its click, such as `sub1`; without empty ones.
     pub values: Vec<(ValueDimension, String)>,
     /// The differences.
     pub measures: Measures,
 }
 
-/// Adds what was counted of conversions.
-///
-/// # Errors
-/// When SQLite fails.
+/// Adds counts of conversions.
 pub fn count_conversions(tx: &WriteTx<'_>, counts: &[ConversionCount]) -> Result<(), StoreError> {
     let mut collection = Collection::new(MeasureSource::Conversions);
     for count in counts {
@@ -285,44 +276,31 @@ pub fn count_conversions(tx: &WriteTx<'_>, counts: &[ConversionCount]) -> Result
     collection.write(tx)
 }
 
-/// Forgets what was counted of conversions, before all of them are counted again.
-///
-/// # Errors
-/// When SQLite fails.
+/// Deletes the counts of conversions, before a recount.
 pub fn delete_conversions(tx: &WriteTx<'_>) -> Result<(), StoreError> {
     tiers::delete(tx, MeasureSource::Conversions, 0)
 }
 
-/// Forgets what was counted of clicks from a quarter hour on, before they are counted again. It is
-/// the first of a day of UTC: what was counted before may be more than the archive still has.
-///
-/// # Errors
-/// When SQLite fails.
+/// Deletes the counts of clicks from a quarter hour on, before a recount. It is the first of a UTC day:
+/// earlier counts may exceed the archive's content.
 pub fn delete_clicks(tx: &WriteTx<'_>, from_slot: u64) -> Result<(), StoreError> {
     delete_turned(tx, from_slot)?;
     tiers::delete(tx, MeasureSource::Clicks, from_slot)
 }
 
-/// Forgets what was counted of clicks that were judged again.
-///
-/// # Errors
-/// When SQLite fails.
+/// Deletes the counts of clicks classified again.
 pub fn delete_judged_again(tx: &WriteTx<'_>) -> Result<(), StoreError> {
     tiers::delete(tx, MeasureSource::JudgedAgain, 0)
 }
 
-/// Puts what was counted of clicks that were judged again in the place of what was counted of them
-/// before, from a quarter hour on, which begins a day; none of these visits is turned into a click
-/// yet.
-///
-/// # Errors
-/// When SQLite fails.
+/// Replaces the counts of clicks by the counts of clicks classified again, from a quarter hour on that starts
+/// a day. No visit is reclassified as a click yet.
 pub fn take_judged_again(tx: &WriteTx<'_>, from_slot: u64) -> Result<(), StoreError> {
     tiers::replace(tx, MeasureSource::Clicks, MeasureSource::JudgedAgain, from_slot)?;
     delete_turned(tx, from_slot)
 }
 
-/// Forgets which visits were turned into clicks, from a quarter hour on: they are counted as bots'.
+/// Deletes the reclassifications of bot visits as clicks, from a quarter hour on: they count as bots again.
 fn delete_turned(tx: &WriteTx<'_>, from_slot: u64) -> Result<(), StoreError> {
     let mut first = TransactionId([0; 16]);
     first.0[..6].copy_from_slice(&(from_slot * SLOT_MS).to_be_bytes()[2..]);
@@ -330,15 +308,11 @@ fn delete_turned(tx: &WriteTx<'_>, from_slot: u64) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Counts a visit that was counted as a bot's as what it is where a conversion that was approved came
-/// from it; answers whether it changed anything. A repeat changes nothing. It has to be done again
-/// whenever the visit was counted anew.
+/// Counts a bot's visit with an approved conversion as a click; returns whether counts changed. A repeat
+/// changes nothing. Must be called again after each recount of the visit.
 ///
-/// The visit must be counted already: it must have been found through the store's positions. One of a
-/// day that the list in force does not reach stays what it was counted as.
-///
-/// # Errors
-/// When SQLite fails.
+/// The visit must be counted already, found through the store's positions. A visit of a day outside the
+/// present bot list's range keeps its class.
 pub fn turn_into_click(tx: &WriteTx<'_>, click: &Click<'_>) -> Result<bool, StoreError> {
     let bots = bot_list::in_force(tx)?;
     let terms = click_terms::history_of_offers(tx, [click.head.offer_id])?;
@@ -359,7 +333,7 @@ pub fn turn_into_click(tx: &WriteTx<'_>, click: &Click<'_>) -> Result<bool, Stor
     Ok(is_new)
 }
 
-/// Counts of clicks collected in memory, so that a batch is written at once.
+/// Collects counts of clicks in memory, written once per batch.
 pub struct Rollups(Collection);
 
 impl Default for Rollups {
@@ -369,21 +343,18 @@ impl Default for Rollups {
 }
 
 impl Rollups {
-    /// Of clicks that are judged again, beside what is counted of them.
+    /// Collects counts of clicks classified again, beside the present counts.
     #[must_use]
     pub fn judged_again() -> Rollups {
         Rollups(Collection::new(MeasureSource::JudgedAgain))
     }
 
-    /// Counts a click as what it was judged to be.
+    /// Counts a click by its classification.
     pub fn count(&mut self, click: &Click<'_>, classification: &Classification) {
         self.0.click(click, classification, measures(classification));
     }
 
-    /// Adds what was collected.
-    ///
-    /// # Errors
-    /// When SQLite fails.
+    /// Writes the collected counts.
     pub fn apply(&self, tx: &WriteTx<'_>) -> Result<(), StoreError> {
         self.0.write(tx)
     }

@@ -1,5 +1,5 @@
-//! What all edited objects have in common as rows: an id, three times, soft deletion, and lists
-//! with pages and filters.
+//! Common parts of all edited objects as rows: id, three times, soft deletion, and lists with pages and
+//! filters.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -17,21 +17,21 @@ mod filters;
 pub use filters::{Compared, DELETED, Filter, FilterError, Filterable, NAME, Operator, Vocabulary};
 pub(super) use filters::{conditions, only_deletion};
 
-/// An object and the row around it.
+/// An object with its row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored<T> {
-    /// Never used again.
+    /// Never reused.
     pub id: u32,
-    /// As edited.
+    /// The editable fields.
     pub object: T,
-    /// When it came, was last saved, and was deleted (0: it was not), in Unix seconds.
+    /// Times of creation, last edit and deletion (0 for none), in Unix seconds.
     pub times: Times,
 }
 
 /// The three times of a row, in Unix seconds, and its revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct Times {
-    /// Grows with every change; never the same for two states of a row.
+    /// Increases with each change; two states of a row never share a revision.
     #[serde(skip)]
     pub revision: u64,
     /// Creation.
@@ -42,15 +42,15 @@ pub struct Times {
     pub time_deleted: i64,
 }
 
-/// An object that is kept as one row, and perhaps parts in other tables.
+/// An object stored as one row, possibly with parts in other tables.
 pub trait Entity: Sized {
     /// The table.
     const TABLE: &'static str;
-    /// What `read` reads, from column [`FIRST`] on.
+    /// Columns of `read`, from column [`FIRST`] on.
     const SELECT: &'static str;
-    /// Further columns that a restoration sets, such as `, offer_status = 'paused'`.
+    /// Further columns that a restore sets, such as `, offer_status = 'paused'`.
     const ON_RESTORE: &'static str = "";
-    /// What lists can be filtered by.
+    /// Filters of lists.
     const FILTERS: &'static [Filterable];
 
     /// Reads the object.
@@ -58,32 +58,23 @@ pub trait Entity: Sized {
     /// # Errors
     /// When a column does not hold what this program wrote.
     fn read(row: &Row<'_>) -> rusqlite::Result<Self>;
-    /// The columns and what they are to hold.
+    /// Columns with their values.
     fn columns(&self) -> Vec<(&'static str, Value)>;
-    /// Writes what stands in other tables.
-    ///
-    /// # Errors
-    /// When SQLite fails.
+    /// Writes the parts in other tables.
     fn save_parts(&self, _tx: &WriteTx<'_>, _id: u32) -> Result<(), StoreError> {
         Ok(())
     }
-    /// Reads what stands in other tables.
-    ///
-    /// # Errors
-    /// When SQLite fails.
+    /// Reads the parts in other tables.
     fn load_parts(_connection: &ReadTx<'_>, _rows: &mut [Stored<Self>]) -> Result<(), StoreError> {
         Ok(())
     }
 }
 
-/// The first column after id and times.
+/// First column after id and times.
 pub const FIRST: usize = 5;
 const COMMON: &str = "id, time_created, time_saved, time_deleted, revision";
 
-/// The object with this id, unless it was deleted.
-///
-/// # Errors
-/// When SQLite fails.
+/// Finds an object by id, unless deleted.
 pub fn find<T: Entity>(connection: &ReadTx<'_>, id: u32) -> Result<Option<Stored<T>>, StoreError> {
     let sql = format!(
         "SELECT {COMMON}, {} FROM {} WHERE id = ?1 AND time_deleted = 0",
@@ -96,10 +87,7 @@ pub fn find<T: Entity>(connection: &ReadTx<'_>, id: u32) -> Result<Option<Stored
     Ok(rows.pop())
 }
 
-/// The object with this id, deleted or not.
-///
-/// # Errors
-/// When SQLite fails.
+/// Finds an object by id, deleted or not.
 pub fn find_including_deleted<T: Entity>(
     connection: &ReadTx<'_>,
     id: u32,
@@ -111,11 +99,8 @@ pub fn find_including_deleted<T: Entity>(
     Ok(rows.pop())
 }
 
-/// One page of the objects, and how many there are on all pages: of those that are not deleted,
-/// unless a filter asks for the deleted ones.
-///
-/// # Errors
-/// When SQLite fails.
+/// One page of the objects, and the number on all pages. Deleted objects are listed only if a filter selects
+/// them.
 pub fn list<T: Entity>(
     connection: &ReadTx<'_>,
     query: &Query,
@@ -126,10 +111,7 @@ pub fn list<T: Entity>(
     Ok(listed)
 }
 
-/// Adds a row and answers its id.
-///
-/// # Errors
-/// When SQLite fails.
+/// Inserts a row and returns its id.
 pub fn insert<T: Entity>(tx: &WriteTx<'_>, object: &T) -> Result<u32, StoreError> {
     let columns = object.columns();
     let (mut names, mut places) = (String::new(), String::new());
@@ -148,10 +130,7 @@ pub fn insert<T: Entity>(tx: &WriteTx<'_>, object: &T) -> Result<u32, StoreError
     Ok(id)
 }
 
-/// Replaces what a row holds.
-///
-/// # Errors
-/// When SQLite fails.
+/// Replaces the fields of a row.
 pub fn update<T: Entity>(tx: &WriteTx<'_>, id: u32, object: &T) -> Result<(), StoreError> {
     let columns = object.columns();
     let mut set = String::new();
@@ -166,19 +145,13 @@ pub fn update<T: Entity>(tx: &WriteTx<'_>, id: u32, object: &T) -> Result<(), St
 }
 
 /// Marks a row as deleted.
-///
-/// # Errors
-/// When SQLite fails.
 pub fn delete<T: Entity>(tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
     let sql = format!("UPDATE {} SET time_saved = ?2, time_deleted = ?2 WHERE id = ?1", T::TABLE);
     tx.prepare_cached(&sql)?.execute((id, tx.now()))?;
     Ok(())
 }
 
-/// Takes back that a row was marked as deleted.
-///
-/// # Errors
-/// When SQLite fails.
+/// Removes the deletion mark of a row.
 pub fn restore<T: Entity>(tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
     let sql = format!(
         "UPDATE {} SET time_saved = ?2, time_deleted = 0{} WHERE id = ?1",
@@ -189,10 +162,7 @@ pub fn restore<T: Entity>(tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Whether there is such a row and it is not deleted.
-///
-/// # Errors
-/// When SQLite fails.
+/// Whether the row exists and is not deleted.
 pub fn exists<T: Entity>(connection: &ReadTx<'_>, id: u32) -> Result<bool, StoreError> {
     let sql = format!("SELECT 1 FROM {} WHERE id = ?1 AND time_deleted = 0", T::TABLE);
     Ok(connection.prepare_cached(&sql)?.exists([id])?)
@@ -202,7 +172,7 @@ fn read_stored<T: Entity>(row: &Row<'_>) -> rusqlite::Result<Stored<T>> {
     Ok(Stored { id: row.get(0)?, object: T::read(row)?, times: read_times(row, 1)? })
 }
 
-/// Three columns, from `at` on, and the one that is called `revision`.
+/// Reads three columns from `at` on, and the column named `revision`.
 pub(super) fn read_times(row: &Row<'_>, at: usize) -> rusqlite::Result<Times> {
     Ok(Times {
         revision: row.get("revision")?,
@@ -212,7 +182,7 @@ pub(super) fn read_times(row: &Row<'_>, at: usize) -> rusqlite::Result<Times> {
     })
 }
 
-/// A word of a closed set, or any other text with a form.
+/// Reads a word of a closed set, or another text with a fixed form.
 pub(super) fn word<T>(row: &Row<'_>, at: usize) -> rusqlite::Result<T>
 where
     T: FromStr<Err: std::error::Error + Send + Sync + 'static>,
@@ -222,7 +192,7 @@ where
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(at, Type::Text, Box::new(error)))
 }
 
-/// A civil day, or none.
+/// Reads a civil day or `None`.
 pub(super) fn day(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Date>> {
     if row.get_ref(at)? == rusqlite::types::ValueRef::Null {
         Ok(None)
@@ -231,33 +201,33 @@ pub(super) fn day(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Date>> {
     }
 }
 
-/// As the column holds it.
+/// A day as stored.
 pub(super) fn day_text(day: Option<Date>) -> Option<String> {
     day.map(|day| day.to_string())
 }
 
-/// Which rows of a list are wanted.
+/// Filters, order and page of a list.
 #[derive(Debug, Clone, Default)]
 pub struct Query {
     /// All must hold.
     pub filters: Vec<Filter>,
-    /// None: by id, or as the resource sees fit.
+    /// `None`: by id, or the default of the resource.
     pub sort: Option<Sort>,
-    /// None: all rows.
+    /// `None`: all rows.
     pub page: Option<Page>,
 }
 
-/// The order of a list; rows that are equal in it stand in the order of their ids.
+/// Order of a list; equal rows are ordered by id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sort {
     /// From a [`Filterable`], never from a request.
     pub column: &'static str,
-    /// The greatest first.
+    /// Greatest first.
     pub is_descending: bool,
 }
 
 impl Sort {
-    /// What stands after `ORDER BY`, in one direction or the other.
+    /// The `ORDER BY` expression, in either direction.
     pub(super) fn by(self, is_descending: bool) -> String {
         let (column, direction) = (self.column, if is_descending { " DESC" } else { "" });
         if column == "id" {
@@ -273,20 +243,20 @@ impl Sort {
 pub struct Page {
     /// From 1.
     pub number: u32,
-    /// Rows.
+    /// Rows per page.
     pub size: u32,
 }
 
-/// A page and how many rows there are on all pages.
+/// A page, and the number of rows on all pages.
 #[derive(Debug)]
 pub struct Listed<T> {
-    /// In the order that was asked for.
+    /// In the requested order.
     pub rows: Vec<T>,
     /// On all pages.
     pub total_count: u64,
 }
 
-/// Runs the list of a table that has some ten thousand rows at most: they are counted and sorted.
+/// Lists a table of at most some ten thousand rows, by counting and sorting.
 pub(super) fn list_rows<T>(
     connection: &ReadTx<'_>,
     select: &str,
@@ -311,7 +281,7 @@ pub(super) fn list_rows<T>(
     Ok(Listed { rows, total_count })
 }
 
-/// Two texts for each id, by a query that takes one id: names and states for `relationship`.
+/// Two texts per id, by a query for one id: names and states for `relationship`.
 pub(super) fn labels(
     connection: &ReadTx<'_>,
     sql: &str,

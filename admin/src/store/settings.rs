@@ -4,21 +4,18 @@ use super::rows::word;
 use super::{ReadTx, StoreError, WriteTx, click_terms};
 use crate::catalog::{CodeLeakGuard, Settings};
 
-/// They and what is said of their row.
+/// Settings with the metadata of their row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingsRow {
-    /// As edited.
+    /// The editable fields.
     pub settings: Settings,
     /// Last edit, in Unix seconds.
     pub time_saved: i64,
-    /// Grows with every change.
+    /// Increases with each change.
     pub revision: u64,
 }
 
-/// Reads them.
-///
-/// # Errors
-/// When SQLite fails.
+/// Reads the settings.
 pub fn read(connection: &ReadTx<'_>) -> Result<SettingsRow, StoreError> {
     let sql = "SELECT time_zone, currency, fallback_url, default_tracking_domain_id, leak_action, \
                leak_spike_factor, leak_spike_minimum, time_saved, revision FROM settings";
@@ -39,10 +36,7 @@ pub fn read(connection: &ReadTx<'_>) -> Result<SettingsRow, StoreError> {
     Ok(read)
 }
 
-/// Replaces them.
-///
-/// # Errors
-/// When SQLite fails.
+/// Replaces the settings.
 pub fn replace(tx: &WriteTx<'_>, settings: &Settings) -> Result<(), StoreError> {
     let sql = "UPDATE settings SET time_zone = ?1, currency = ?2, fallback_url = ?3, \
                default_tracking_domain_id = ?4, leak_action = ?5, leak_spike_factor = ?6, \

@@ -1,14 +1,13 @@
 //! Staged rows of a bulk file: a database of their own, attached beside the store.
 //!
-//! What holds:
-//! - Reading a file and judging it write to the staged file only, so they hold up no edit, however
-//!   large the file is. Only [`apply`] writes to the store, in one transaction.
-//! - A staged file is one file in a folder, or has no name at all (the command line's): removing it
-//!   is removing a file.
-//! - The truth about a committed upload stands in the store, in the transaction of its rows, and
-//!   never here: a crash between the two files cannot tell of a commit that did not happen.
+//! - Reading and checking a file write to the staged file only, so they delay no edit, however large the
+//!   file is. Only [`apply`] writes to the store, in one transaction.
+//! - A staged file is one file in a folder, or nameless (for the command line): removing the rows means
+//!   removing the file.
+//! - The truth about a committed upload is in the store, in the transaction of its rows, and never here:
+//!   a crash between the two files cannot report a commit that did not happen.
 //!
-//! The tables have names of their own, so a query over both databases need not name the database.
+//! All table names differ from the store's, so queries over both databases need no database names.
 
 use std::path::Path;
 
@@ -22,10 +21,9 @@ use crate::catalog::{BulkMode, BulkRow, COLUMNS, CellChange, Cells, FieldError, 
 pub mod apply;
 pub mod cross_row_checks;
 
-/// Room for the pages that a big file touches again and again.
+/// Room for the pages that a large file touches repeatedly.
 const CACHE_KIB: i64 = 131_072;
-/// The same of the store, while one commit writes: what a million rows change at the ends of a large
-/// store's indexes.
+/// Cache of the store during a commit: the index pages that a million rows change in a large store.
 const COMMIT_CACHE_KIB: i64 = 393_216;
 
 const SCHEMA: &str = "
@@ -51,53 +49,53 @@ const INSERT: &str = "INSERT OR REPLACE INTO staged_row (number, line, sound, fo
 const CELLS: &str = "code_id, code, offer_id, affiliate_id, status, start_date, end_date, description, \
     is_description_plain_text, internal_notes, conversion_only";
 
-/// What a file does, and how.
+/// Mode and options of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Intent {
     /// Add or update.
     pub mode: BulkMode,
-    /// Codes that once belonged to another partner are issued anew.
+    /// Whether codes that once belonged to another partner may be issued again.
     pub allow_reissue: bool,
 }
 
-/// Where a fault comes from, and so when it goes.
+/// Origin of a fault, and therefore when it is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultKind {
-    /// The bytes could not be read; gone when the cell is typed anew.
+    /// The bytes could not be read; removed when the cell is typed again.
     Unreadable = 0,
-    /// The row by itself is wrong; gone when it is edited.
+    /// The row itself is wrong; removed when the row is edited.
     Own = 1,
-    /// It collides with other rows or with the store; judged again and again.
+    /// The row collides with other rows or with the store; checked again each time.
     Judged = 2,
 }
 
-/// How many rows there are.
+/// Numbers of rows.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
 )]
 pub struct Counts {
-    /// All.
+    /// All rows.
     pub rows: u64,
-    /// Nothing is wrong with them.
+    /// Rows without a fault.
     pub valid: u64,
-    /// Something is.
+    /// Rows with a fault.
     pub invalid: u64,
 }
 
-/// A row as shown.
+/// A row for display.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShownRow {
-    /// From 1, in the order of the file; never used again in this file.
+    /// From 1, in the order of the file; never reused in this file.
     pub number: u32,
-    /// Where it begins in the file; rows that were added later have no line.
+    /// Line of the file; `None` for rows added later.
     pub line: Option<u64>,
-    /// As a file would hold them.
+    /// The cells as in a file.
     pub cells: Cells<String>,
-    /// What is wrong with it.
+    /// Faults of the row.
     pub faults: Vec<FieldError>,
 }
 
-/// Attaches the staged file at `path`; without one, a nameless one that goes with the connection.
+/// Attaches the staged file at `path`; without a path, a nameless file that ends with the connection.
 ///
 /// # Errors
 /// When it cannot be opened.
@@ -110,18 +108,12 @@ pub fn attach(connection: &DedicatedConnection, path: Option<&Path>) -> Result<(
     Ok(())
 }
 
-/// Gives a connection the room that a large commit needs.
-///
-/// # Errors
-/// When SQLite fails.
+/// Enlarges the cache of a connection for a large commit.
 pub fn make_room(connection: &DedicatedConnection) -> Result<(), StoreError> {
     Ok(connection.execute_batch(&format!("PRAGMA main.cache_size = -{COMMIT_CACHE_KIB}"))?)
 }
 
-/// Makes the tables of a new file. Until [`finish`], a crash leaves rubbish.
-///
-/// # Errors
-/// When SQLite fails.
+/// Creates the tables of a new file. A crash before [`finish`] leaves an unusable file.
 pub fn create(connection: &DedicatedConnection, intent: Intent) -> Result<(), StoreError> {
     let _: String =
         connection.query_row("PRAGMA staging.journal_mode = OFF", [], |row| row.get(0))?;
@@ -134,10 +126,7 @@ pub fn create(connection: &DedicatedConnection, intent: Intent) -> Result<(), St
     Ok(())
 }
 
-/// Orders the rows by code, once all are there, and makes the file safe to change from now on.
-///
-/// # Errors
-/// When SQLite fails.
+/// Sorts the complete rows by code, and makes later changes crash-safe.
 pub fn finish(connection: &DedicatedConnection) -> Result<(), StoreError> {
     connection.execute_batch(
         "CREATE INDEX staging.staged_row_folded ON staged_row (folded, offer_id, number, affiliate_id, sound)",
@@ -148,10 +137,7 @@ pub fn finish(connection: &DedicatedConnection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// What the file does.
-///
-/// # Errors
-/// When SQLite fails.
+/// Mode and options of the file.
 pub fn intent(connection: &ReadTx<'_>) -> Result<Intent, StoreError> {
     let sql = "SELECT mode, allow_reissue FROM staged_file";
     Ok(connection.query_row(sql, [], |row| {
@@ -159,28 +145,19 @@ pub fn intent(connection: &ReadTx<'_>) -> Result<Intent, StoreError> {
     })?)
 }
 
-/// Takes the next number for a row.
-///
-/// # Errors
-/// When SQLite fails.
+/// Reserves the next row number.
 pub fn next_number(connection: &StagingTx<'_>) -> Result<u32, StoreError> {
     let sql = "UPDATE staged_file SET last_number = last_number + 1 RETURNING last_number";
     Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
 }
 
-/// Says up to where numbers are taken.
-///
-/// # Errors
-/// When SQLite fails.
+/// Records the last reserved row number.
 pub fn numbers_taken(connection: &StagingTx<'_>, last: u32) -> Result<(), StoreError> {
     connection.execute("UPDATE staged_file SET last_number = ?1", [last])?;
     Ok(())
 }
 
-/// Puts a row that is right by itself, in the place of the one with its number.
-///
-/// # Errors
-/// When SQLite fails.
+/// Stores a row without own faults, replacing the row with its number.
 pub fn put(
     connection: &StagingTx<'_>,
     number: u32,
@@ -224,7 +201,7 @@ pub fn put(
     Ok(())
 }
 
-/// Binds without a copy.
+/// Binds a value without a copy.
 struct Bound<'a>(ValueRef<'a>);
 
 impl rusqlite::ToSql for Bound<'_> {
@@ -233,10 +210,7 @@ impl rusqlite::ToSql for Bound<'_> {
     }
 }
 
-/// Puts a row that is wrong by itself, as typed.
-///
-/// # Errors
-/// When SQLite fails.
+/// Stores a row with own faults, as typed.
 pub fn put_wrong<T: AsRef<str>>(
     connection: &ReadTx<'_>,
     number: u32,
@@ -256,10 +230,7 @@ pub fn put_wrong<T: AsRef<str>>(
     Ok(())
 }
 
-/// Notes what is wrong with a row.
-///
-/// # Errors
-/// When SQLite fails.
+/// Records a fault of a row.
 pub fn add_fault(
     connection: &StagingTx<'_>,
     number: u32,
@@ -273,47 +244,32 @@ pub fn add_fault(
     Ok(())
 }
 
-/// The columns of a row whose bytes could not be read.
-///
-/// # Errors
-/// When SQLite fails.
+/// Columns of a row whose bytes could not be read.
 pub fn unreadable(connection: &ReadTx<'_>, number: u32) -> Result<Vec<FieldError>, StoreError> {
     faults_where(connection, "number = ?1 AND kind = 0", number)
 }
 
-/// Forgets all that was wrong with a row.
-///
-/// # Errors
-/// When SQLite fails.
+/// Removes all faults of a row.
 pub fn delete_faults(connection: &StagingTx<'_>, number: u32) -> Result<(), StoreError> {
     connection.prepare_cached("DELETE FROM staged_fault WHERE number = ?1")?.execute([number])?;
     Ok(())
 }
 
-/// Takes a row out.
-///
-/// # Errors
-/// When SQLite fails.
+/// Removes a row.
 pub fn remove(connection: &StagingTx<'_>, number: u32) -> Result<(), StoreError> {
     delete_faults(connection, number)?;
     connection.prepare_cached("DELETE FROM staged_row WHERE number = ?1")?.execute([number])?;
     Ok(())
 }
 
-/// The folded code of a row, which says what else is to be judged again when it changes.
-///
-/// # Errors
-/// When SQLite fails.
+/// Folded code of a row: the key of the rows to check again after a change.
 pub fn folded(connection: &ReadTx<'_>, number: u32) -> Result<Option<String>, StoreError> {
     let sql = "SELECT folded FROM staged_row WHERE number = ?1";
     let found = connection.prepare_cached(sql)?.query_row([number], |row| row.get(0)).optional()?;
     Ok(found.flatten())
 }
 
-/// How many rows there are.
-///
-/// # Errors
-/// When SQLite fails.
+/// Numbers of rows.
 pub fn counts(connection: &ReadTx<'_>) -> Result<Counts, StoreError> {
     let sql = "SELECT (SELECT count(*) FROM staged_row), (SELECT count(DISTINCT number) FROM staged_fault)";
     Ok(connection.prepare_cached(sql)?.query_row([], |row| {
@@ -323,19 +279,13 @@ pub fn counts(connection: &ReadTx<'_>) -> Result<Counts, StoreError> {
 }
 
 /// Bytes of the staged file.
-///
-/// # Errors
-/// When SQLite fails.
 pub fn staged_bytes(connection: &ReadTx<'_>) -> Result<u64, StoreError> {
     let read = |sql| connection.query_row(sql, [], |row| row.get::<_, u64>(0));
     let pages = read("PRAGMA staging.page_count")?;
     Ok(pages.saturating_mul(read("PRAGMA staging.page_size")?))
 }
 
-/// One row.
-///
-/// # Errors
-/// When SQLite fails.
+/// Finds one row.
 pub fn find(connection: &ReadTx<'_>, number: u32) -> Result<Option<ShownRow>, StoreError> {
     let mode = intent(connection)?.mode;
     let sql = format!("SELECT number, line, sound, {CELLS} FROM staged_row WHERE number = ?1");
@@ -346,10 +296,7 @@ pub fn find(connection: &ReadTx<'_>, number: u32) -> Result<Option<ShownRow>, St
     found.map(|row| with_faults(connection, row)).transpose()
 }
 
-/// One page of the rows; `valid` says which of them.
-///
-/// # Errors
-/// When SQLite fails.
+/// One page of rows; `valid` selects rows without or with faults.
 pub fn page(
     connection: &ReadTx<'_>,
     valid: Option<bool>,
@@ -372,7 +319,7 @@ pub fn page(
     rows.into_iter().map(|row| with_faults(connection, row)).collect()
 }
 
-/// Goes over everything that is wrong, by row: its number, its line, the column and the reason.
+/// Visits all faults by row: number, line, column and message.
 ///
 /// # Errors
 /// When SQLite fails, or what `each` answers.
@@ -428,7 +375,7 @@ fn read_shown_row(row: &Row<'_>, mode: BulkMode) -> rusqlite::Result<ShownRow> {
     Ok(ShownRow { number: row.get(0)?, line: row.get(1)?, cells, faults: Vec::new() })
 }
 
-/// A sound cell as a file would hold it.
+/// A valid cell as in a file.
 fn as_cell(value: ValueRef<'_>, at: usize, mode: BulkMode) -> rusqlite::Result<String> {
     let is_truth = matches!(COLUMNS[at], "is_description_plain_text" | "conversion_only");
     Ok(match value {

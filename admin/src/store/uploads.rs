@@ -1,4 +1,4 @@
-//! The uploads there are, and what came of each. Their rows are staged in files of their own.
+//! Uploads with their results. Their rows are staged in files of their own.
 
 use rusqlite::{OptionalExtension, Row};
 
@@ -10,34 +10,34 @@ use super::{ReadTx, StoreError, WriteTx, removal_clock};
 /// An upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upload {
-    /// Never used again.
+    /// Never reused.
     pub id: u32,
-    /// What it does.
+    /// Mode and options.
     pub intent: Intent,
-    /// Of its staged rows, in the folder of uploads.
+    /// File of its staged rows, in the upload folder.
     pub file_name: String,
-    /// In Unix seconds.
+    /// Creation time, in Unix seconds.
     pub time_created: i64,
-    /// When it goes, in Unix seconds.
+    /// Expiry, in Unix seconds.
     pub time_expires: i64,
-    /// What came of its commit.
+    /// Result of its commit.
     pub outcome: Option<Outcome>,
 }
 
-/// What a commit did.
+/// Result of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outcome {
-    /// In Unix seconds.
+    /// Commit time, in Unix seconds.
     pub time_committed: i64,
     /// New codes.
     pub created: u64,
-    /// Codes that changed.
+    /// Changed codes.
     pub updated: u64,
-    /// Rows that ask for what is there already.
+    /// Rows without a change.
     pub unchanged: u64,
-    /// Wrong rows that were left out.
+    /// Skipped faulty rows.
     pub skipped: u64,
-    /// The change's place in the sequence; none when no code changed.
+    /// Change sequence; `None` if no code changed.
     pub sequence: Option<Sequence>,
 }
 
@@ -63,10 +63,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Upload> {
     })
 }
 
-/// Makes an upload known once its rows are staged and safe on the disk.
-///
-/// # Errors
-/// When SQLite fails.
+/// Records an upload whose rows are staged and durable.
 pub fn insert(
     tx: &WriteTx<'_>,
     intent: Intent,
@@ -81,19 +78,13 @@ pub fn insert(
     find(tx, id)?.ok_or(StoreError::Aborted)
 }
 
-/// The upload with this id.
-///
-/// # Errors
-/// When SQLite fails.
+/// Finds an upload by id.
 pub fn find(connection: &ReadTx<'_>, id: u32) -> Result<Option<Upload>, StoreError> {
     let sql = format!("{SELECT} WHERE id = ?1");
     Ok(connection.prepare_cached(&sql)?.query_row([id], read).optional()?)
 }
 
-/// One page of the uploads, the newest first.
-///
-/// # Errors
-/// When SQLite fails.
+/// One page of the uploads, newest first.
 pub fn list(connection: &ReadTx<'_>, page: Page) -> Result<Listed<Upload>, StoreError> {
     let offset = u64::from(page.number.saturating_sub(1)) * u64::from(page.size);
     let sql = format!("{SELECT} ORDER BY id DESC LIMIT {} OFFSET {offset}", page.size);
@@ -102,19 +93,13 @@ pub fn list(connection: &ReadTx<'_>, page: Page) -> Result<Listed<Upload>, Store
     Ok(Listed { rows, total_count: count(connection)? })
 }
 
-/// How many there are.
-///
-/// # Errors
-/// When SQLite fails.
+/// Number of uploads.
 pub fn count(connection: &ReadTx<'_>) -> Result<u64, StoreError> {
     let sql = "SELECT count(*) FROM coupon_code_upload";
     Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
 }
 
-/// Keeps what came of a commit, in the transaction of its codes.
-///
-/// # Errors
-/// When SQLite fails.
+/// Stores the result of a commit in the transaction of its codes.
 pub fn committed(tx: &WriteTx<'_>, id: u32, outcome: &Outcome) -> Result<(), StoreError> {
     let sql = "UPDATE coupon_code_upload SET time_committed = ?2, created = ?3, updated = ?4, unchanged = ?5, \
                skipped = ?6, change_seq = ?7 WHERE id = ?1";
@@ -124,19 +109,13 @@ pub fn committed(tx: &WriteTx<'_>, id: u32, outcome: &Outcome) -> Result<(), Sto
     Ok(())
 }
 
-/// Forgets an upload.
-///
-/// # Errors
-/// When SQLite fails.
+/// Deletes an upload.
 pub fn delete(tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
     tx.prepare_cached("DELETE FROM coupon_code_upload WHERE id = ?1")?.execute([id])?;
     Ok(())
 }
 
-/// An upload whose time is over, as far as the clock can be trusted.
-///
-/// # Errors
-/// When SQLite fails.
+/// An expired upload, as far as the clock is trusted.
 pub fn expired(connection: &ReadTx<'_>) -> Result<Option<Upload>, StoreError> {
     let Some(now) = removal_clock::removal_time(connection)? else { return Ok(None) };
     let now = i64::try_from(now.unix_ms() / 1000).unwrap_or(i64::MAX);
@@ -144,10 +123,7 @@ pub fn expired(connection: &ReadTx<'_>) -> Result<Option<Upload>, StoreError> {
     Ok(connection.prepare_cached(&sql)?.query_row([now], read).optional()?)
 }
 
-/// The names of all staged files.
-///
-/// # Errors
-/// When SQLite fails.
+/// Names of all staged files.
 pub fn file_names(connection: &ReadTx<'_>) -> Result<Vec<String>, StoreError> {
     let mut statement = connection.prepare_cached("SELECT file_name FROM coupon_code_upload")?;
     Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)

@@ -1,4 +1,4 @@
-//! The one writing connection, on its own thread, committing in groups.
+//! The one writing connection, on its own thread, with group commits.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use tokio::sync::{mpsc, oneshot};
 use super::origin::{self, Origin};
 use super::{StoreError, WriteTx};
 
-/// Writes that may wait for the thread before callers wait to hand theirs over.
+/// Queued writes before callers wait for room in the queue.
 const QUEUE: usize = 256;
-/// Writes that share one commit at most.
+/// Most writes per commit.
 const GROUP: usize = 64;
-/// How long a write waits behind a transaction of another connection. Then its caller is told that
-/// the store is busy and when to come again. The commit of a million new codes takes less, so no edit
-/// is refused for one; proxies commonly give up after 60 s.
+/// Longest wait of a write behind a transaction of another connection. The caller then gets a busy error with
+/// a retry time. The commit of a million new codes takes less, so it refuses no edit; proxies commonly give
+/// up after 60 s.
 const MAX_WAIT: Duration = Duration::from_secs(45);
 
 pub(super) struct Writer {
@@ -31,7 +31,7 @@ impl Writer {
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || run(connection, queue));
-        // Without its thread the queue is closed, and every write answers so.
+        // Without the thread the queue is closed, and every write returns an error.
         Writer { jobs: Some(jobs), thread: thread.ok() }
     }
 
@@ -59,21 +59,21 @@ impl Drop for Writer {
     fn drop(&mut self) {
         self.jobs = None;
         if let Some(thread) = self.thread.take() {
-            // A panic there was already answered to whoever waited for it.
+            // A panic of the thread was already returned to the waiting callers.
             let _ = thread.join();
         }
     }
 }
 
-/// One write on its way: done in a savepoint, answered after the commit.
+/// A queued write: executed in a savepoint, answered after the commit.
 trait Job: Send {
-    /// On whose behalf it is.
+    /// Origin of the write.
     fn origin(&self) -> Arc<Origin>;
-    /// How much longer it waits for its turn; nothing once it had it.
+    /// Remaining wait for its turn; zero after its turn.
     fn remaining_wait(&self) -> Duration;
-    /// Does the work; `true` when it is to be kept.
+    /// Executes the work; `true` to keep its changes.
     fn run(&mut self, tx: &WriteTx<'_>) -> bool;
-    /// Tells the caller, once its fate is known.
+    /// Returns the result to the caller after the commit.
     fn answer(self: Box<Self>, commit: Result<(), StoreError>);
 }
 
@@ -112,7 +112,7 @@ where
             (None | Some(Ok(_)), Err(error)) => Err(error.into()),
             (Some(result), _) => result,
         };
-        // The caller may have gone away; what is committed stays committed.
+        // The caller may be gone; the commit stays.
         let _ = self.reply.send(result);
     }
 }
@@ -134,7 +134,7 @@ fn run(mut connection: Connection, mut queue: mpsc::Receiver<Box<dyn Job>>) {
             Ok(()) => commit(&mut connection, &mut group),
             Err(error) => Err(error.into()),
         };
-        // Whoever came later has not waited long enough to be turned away.
+        // Later writes have not waited long enough to be refused.
         let is_busy = matches!(outcome, Err(StoreError::Busy));
         let (waiting, done): (Vec<_>, Vec<_>) =
             group.into_iter().partition(|job| is_busy && !job.remaining_wait().is_zero());
@@ -151,8 +151,8 @@ fn commit(connection: &mut Connection, group: &mut [Box<dyn Job>]) -> Result<(),
     for job in group {
         let savepoint = tx.savepoint()?;
         let keep = job.run(&WriteTx::within(&savepoint, now, job.origin()));
-        // A full disk makes SQLite roll the whole transaction back by itself; going on would then
-        // commit the rest of the group one by one, after saying that all of it failed.
+        // A full disk makes SQLite roll back the whole transaction; continuing would then commit the rest of the
+        // group one by one, after reporting failure.
         if savepoint.is_autocommit() {
             return Err(StoreError::Aborted);
         }

@@ -1,39 +1,34 @@
-//! Codes whose conversions came by the code alone, without a click: the ones that look as if the
-//! code had leaked first.
+//! Codes with conversions by the code alone, most suspicious first.
 
 use crate::store::{ReadTx, StoreError};
 
-/// What came by one code alone.
+/// Conversions of one code without a click.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Leak {
-    /// As its author typed it.
+    /// The code in its stored spelling.
     pub coupon_code: String,
-    /// Whose it is.
+    /// Partner of the code.
     pub affiliate_id: u32,
-    /// Conversions by the code alone, without those that were rejected automatically.
+    /// Conversions by the code alone, without automatically rejected ones.
     pub conversions: u64,
-    /// Of them, those made while nobody had ever followed the code's link.
+    /// Part of them made before any click on the code's link.
     pub never_clicked: u64,
-    /// Of them, those in hours with many more than usual.
+    /// Part of them in hours with many more than usual.
     pub spike: u64,
-    /// Of them, those that wait for somebody's decision because of that.
+    /// Part of them waiting for approval because of that.
     pub held: u64,
-    /// What partners are or would be paid for the suspicious ones, in millionths; of no meaning where
-    /// it is of several currencies.
+    /// Present or possible payout of the suspicious ones, in millionths; meaningless with several currencies.
     pub suspicious_payout: i128,
-    /// In how many currencies that is.
+    /// Number of currencies of the payout.
     pub currencies: u64,
-    /// One of them; empty for none.
+    /// One of the currencies; empty for none.
     pub currency: String,
-    /// When the last one came, in Unix milliseconds.
+    /// Time of the latest conversion, in Unix milliseconds.
     pub last_ms: u64,
 }
 
-/// The codes with conversions by the code alone in a period of Unix milliseconds, those with the most
+/// Codes with conversions by the code alone in a period of Unix milliseconds, those with the most
 /// suspicious ones first.
-///
-/// # Errors
-/// When SQLite fails.
 pub fn leaks(
     connection: &ReadTx<'_>,
     from_ms: u64,
@@ -63,7 +58,7 @@ pub fn leaks(
             never_clicked: row.get(3)?,
             spike: row.get(4)?,
             held: row.get(5)?,
-            // Whole units and their millionths are summed apart: together they could be too many.
+            // Units and millionths are summed separately, so the sum cannot overflow.
             suspicious_payout: i128::from(row.get::<_, i64>(6)?) * 1_000_000
                 + i128::from(row.get::<_, i64>(7)?),
             last_ms: row.get(8)?,

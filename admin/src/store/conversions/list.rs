@@ -1,4 +1,4 @@
-//! Lists of conversions, the newest first, by an index of whatever they are filtered by.
+//! Lists of conversions, newest first, using an index for each filter.
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -12,10 +12,10 @@ use crate::catalog::FoldedKey;
 use crate::store::rows::Listed;
 use crate::store::{ReadTx, StoreError, WriteTx};
 
-/// Which conversions are wanted. All that is said must hold; an empty list says nothing.
+/// Filter of conversions. All conditions must hold; an empty list is no condition.
 #[derive(Debug, Clone, Default)]
 pub struct Filters {
-    /// When they came, in Unix milliseconds.
+    /// Time of the postback, in Unix milliseconds.
     pub unix_ms: Option<Range<u64>>,
     /// Offers.
     pub offers: Vec<u32>,
@@ -25,25 +25,25 @@ pub struct Filters {
     pub advertisers: Vec<u32>,
     /// Rows of codes.
     pub codes: Vec<u32>,
-    /// The code, whatever became of its row.
+    /// The code, also after its row is deleted.
     pub coupon_code: Option<FoldedKey>,
     /// Statuses.
     pub statuses: Vec<Status>,
-    /// Reasons.
+    /// Error codes.
     pub error_codes: Vec<u32>,
     /// Events only, or base conversions only.
     pub is_event: Option<bool>,
-    /// Events, by their entries.
+    /// Events, by entry.
     pub events: Vec<u32>,
-    /// With a conflict, or without.
+    /// With or without a conflict.
     pub has_conflict: Option<bool>,
-    /// Refunds that wait or that somebody decides, or none of them.
+    /// Refunds that wait or are decided by hand, or none.
     pub is_refund: Option<bool>,
-    /// Whose code may have leaked, or not.
+    /// With or without a suspected code leak.
     pub is_suspicious: Option<bool>,
     /// The click.
     pub transaction_id: Option<String>,
-    /// The advertiser's number of the sale.
+    /// Order id of the advertiser.
     pub order_id: Option<String>,
 }
 
@@ -56,10 +56,7 @@ pub struct Page {
     pub size: u32,
 }
 
-/// One page, the newest first, and how many there are on all pages.
-///
-/// # Errors
-/// When SQLite fails.
+/// One page, newest first, and the number of rows on all pages.
 pub fn list(
     connection: &ReadTx<'_>,
     filters: &Filters,
@@ -71,7 +68,7 @@ pub fn list(
         .prepare_cached(&count)?
         .query_row(params_from_iter(&values), |row| row.get(0))?;
     let offset = u64::from(page.number.saturating_sub(1)) * u64::from(page.size);
-    // The places of a page are found in an index, and only its rows are read.
+    // Row numbers of a page come from an index; only rows of the page are read.
     let sql = format!(
         "{} WHERE number IN (SELECT number FROM conversion WHERE {condition} \
          ORDER BY unix_ms DESC, number DESC LIMIT {} OFFSET {offset}) \
@@ -84,10 +81,7 @@ pub fn list(
     Ok(Listed { rows: rows.collect::<Result<_, _>>()?, total_count })
 }
 
-/// Visits all of them, the newest first, until `visit` answers `false`.
-///
-/// # Errors
-/// When SQLite fails.
+/// Visits all rows, newest first, until `visit` returns `false`.
 pub fn each(
     connection: &ReadTx<'_>,
     filters: &Filters,
@@ -105,11 +99,7 @@ pub fn each(
     Ok(())
 }
 
-/// The next visits after a place from which a conversion came that was approved, whatever became of it
-/// since, each with its place.
-///
-/// # Errors
-/// When SQLite fails.
+/// The next visits after a position with a conversion that was ever approved, with their positions.
 pub fn converted_visits(
     connection: &ReadTx<'_>,
     after: u64,
@@ -122,19 +112,13 @@ pub fn converted_visits(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Whether a conversion came from this visit that was approved, whatever became of it since.
-///
-/// # Errors
-/// When SQLite fails.
+/// Whether a conversion of this visit was ever approved.
 pub fn was_converted(connection: &ReadTx<'_>, id: &TransactionId) -> Result<bool, StoreError> {
     let sql = "SELECT 1 FROM converted_visit WHERE transaction_id = ?1";
     Ok(connection.prepare_cached(sql)?.exists([id.0])?)
 }
 
-/// Remembers that a conversion from this visit was approved; answers its place, where that is new.
-///
-/// # Errors
-/// When SQLite fails.
+/// Records that a conversion of this visit was approved; returns the position if it is new.
 pub(super) fn remember_converted(
     tx: &WriteTx<'_>,
     transaction_id: &str,
@@ -144,10 +128,7 @@ pub(super) fn remember_converted(
     Ok(tx.prepare_cached(sql)?.query_row([id.0], |row| row.get(0)).optional()?)
 }
 
-/// Whether a conversion came from this click that counts or waits for approval.
-///
-/// # Errors
-/// When SQLite fails.
+/// Whether this click has a counting or pending conversion.
 pub fn is_converted(connection: &ReadTx<'_>, transaction_id: &str) -> Result<bool, StoreError> {
     let sql = "SELECT 1 FROM conversion WHERE transaction_id <> '' AND transaction_id = ?1 \
                AND status IN ('approved', 'pending') AND refund_of IS NULL";

@@ -1,5 +1,5 @@
-//! Standing conversions by what they were recorded under, whatever became of their code, offer or
-//! event since. However often somebody sends an order, few of its conversions stand.
+//! Standing conversions by the identifiers under which they were recorded, independent of later changes of
+//! their code, offer or event. Few conversions of one order stand, however often it is sent.
 
 use coupon_shared::transaction_id::TransactionId;
 use rusqlite::{Params, Row};
@@ -9,18 +9,15 @@ use crate::attribution::evidence::RecordedConversion;
 use crate::catalog::FoldedKey;
 use crate::store::{ReadTx, StoreError};
 
-/// Read of one order or one click.
+/// Most rows of one order or click.
 const MOST: usize = 100;
 
 const COLUMNS: &str = "number, key, offer_id, advertiser_id, event_id, event_name, folded_code, \
                        order_id, transaction_id";
-/// As the indexes have it.
+/// As in the indexes.
 const STANDS: &str = "key IS NOT NULL AND (status IN ('approved', 'pending') OR error_code = 9)";
 
-/// With this order id, of an advertiser.
-///
-/// # Errors
-/// When SQLite fails.
+/// Conversions of an advertiser with this order id.
 pub fn find_by_order(
     connection: &ReadTx<'_>,
     order_id: &str,
@@ -31,10 +28,7 @@ pub fn find_by_order(
     find(connection, by, (order_id, advertiser_id))
 }
 
-/// With this order id, under a code that may be gone.
-///
-/// # Errors
-/// When SQLite fails.
+/// Conversions with this order id, under a code that may be deleted.
 pub fn find_by_order_and_code(
     connection: &ReadTx<'_>,
     order_id: &str,
@@ -45,10 +39,7 @@ pub fn find_by_order_and_code(
     find(connection, by, (order_id, code.as_str()))
 }
 
-/// From this click; those of the base first.
-///
-/// # Errors
-/// When SQLite fails.
+/// Conversions of this click, base conversions first.
 pub fn find_by_click(
     connection: &ReadTx<'_>,
     id: &TransactionId,

@@ -1,4 +1,4 @@
-//! Refunds: which were said before, and those that wait for their order.
+//! Refunds: known ones, and refunds that wait for their order.
 
 use rusqlite::OptionalExtension;
 
@@ -6,24 +6,21 @@ use super::{ConversionId, ConversionRow, Rank, read_row, select};
 use crate::catalog::Money;
 use crate::store::{ReadTx, StoreError, WriteTx};
 
-/// Refunds that are read at once.
+/// Refunds per query.
 const AT_ONCE: usize = 100;
 
 /// The last refund with a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refund {
-    /// What it was taken from; of one that waits or is pending, the refund itself.
+    /// The reduced conversion; for a waiting or pending refund, the refund itself.
     pub conversion_id: ConversionId,
-    /// Below zero.
+    /// Negative.
     pub amount: Money,
-    /// When it came, in Unix milliseconds.
+    /// Time of reception, in Unix milliseconds.
     pub received_ms: u64,
 }
 
 /// The last refund with this key.
-///
-/// # Errors
-/// When SQLite fails.
 pub fn get(connection: &ReadTx<'_>, key: &[u8; 32]) -> Result<Option<Refund>, StoreError> {
     let sql = "SELECT conversion_id, amount, received_ms FROM refund WHERE key = ?1";
     let read = |row: &rusqlite::Row<'_>| {
@@ -32,10 +29,7 @@ pub fn get(connection: &ReadTx<'_>, key: &[u8; 32]) -> Result<Option<Refund>, St
     Ok(connection.prepare_cached(sql)?.query_row([key], read).optional()?)
 }
 
-/// Remembers a refund in the place of an earlier one with its key.
-///
-/// # Errors
-/// When SQLite fails.
+/// Stores a refund, replacing an earlier one with its key.
 pub fn remember(tx: &WriteTx<'_>, key: &[u8; 32], refund: &Refund) -> Result<(), StoreError> {
     let sql = "INSERT OR REPLACE INTO refund (key, conversion_id, amount, received_ms) \
                VALUES (?1, ?2, ?3, ?4)";
@@ -44,11 +38,8 @@ pub fn remember(tx: &WriteTx<'_>, key: &[u8; 32], refund: &Refund) -> Result<(),
     Ok(())
 }
 
-/// Refunds that wait for the order with this key and came from `since_ms` on, those that prove most
-/// first, then the first; of each rank at most 100, so that a flood of unproved ones hides no other.
-///
-/// # Errors
-/// When SQLite fails.
+/// Waiting refunds for the order with this key, received from `since_ms` on: strongest evidence first, then
+/// oldest; at most 100 per rank, so a flood without evidence hides no other.
 pub fn waiting_for(
     connection: &ReadTx<'_>,
     order: &[u8; 32],
@@ -71,10 +62,7 @@ pub fn waiting_for(
     Ok(found)
 }
 
-/// Some refunds that wait for an order and came before a time, in Unix milliseconds.
-///
-/// # Errors
-/// When SQLite fails.
+/// Some refunds that wait for an order and were received before a time, in Unix milliseconds.
 pub fn waiting_since_before(
     connection: &ReadTx<'_>,
     before_ms: u64,

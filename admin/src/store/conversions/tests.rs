@@ -1,7 +1,7 @@
 use super::*;
 use crate::store::{ReadTx, Store};
 
-/// A conversion of which little is said.
+/// A conversion with few fields set.
 pub(crate) fn sample(id: u8, unix_ms: u64) -> Conversion {
     let amount: Money = "100".parse().unwrap();
     Conversion {
@@ -268,7 +268,7 @@ async fn conversions_of_an_earlier_version_keep_their_amounts_and_are_found() {
     assert_eq!(read(&store, |c| recorded::find_by_order(c, "A1", 1)).await.len(), 1);
 }
 
-/// 1 with a key and a refund, 2 in another currency, 3 of an advertiser that asks for a token.
+/// 1 with a key and a refund, 2 in another currency, 3 of an advertiser with a token.
 const OLD_STORE: &str = "
     INSERT INTO advertiser (id, name, account_status, attribution_priority, attribution_method,
         verification_token, time_created, time_saved)

@@ -1,14 +1,14 @@
-//! Which codes a page of a list shows, and how many there are on all pages, without going over a
-//! million rows for fifty.
+//! Selects the codes of a list page, and counts the codes on all pages, without scanning a million rows for a
+//! page of fifty.
 //!
-//! Counts by offer, partner and status are kept by triggers and never counted here. Every field that
-//! lists are sorted by has an index in that order, which holds those three too, except where it is
-//! bare ([`is_bare`]). So a page is either a short walk along one index, or, where a condition leaves
-//! only [`FEW`] rows, those are taken from the condition's index and sorted. A walk along a bare index
-//! looks at the row of each code it comes by, so more rows are sorted rather than walked past. Only a
-//! search for a part of a code goes over all codes, in the narrowest index that has them.
+//! Triggers keep counts by offer, partner and status, so these are never counted here. Each sort field has
+//! an index in its order, which also holds these three columns, except a bare index ([`is_bare`]). So a page
+//! is either a short walk along one index or, if a condition leaves only [`FEW`] rows, a sort of the rows
+//! from the condition's index. A walk along a bare index reads the row of each code it passes, so the limit
+//! for sorting is higher there. Only a search for a part of a code scans all codes, in the narrowest index
+//! with codes.
 //!
-//! The indexes are named: SQLite does not know how many rows have a value, and would guess.
+//! The queries name their indexes: SQLite does not know how many rows have a value and would guess.
 
 use std::fmt::Write as _;
 
@@ -18,14 +18,14 @@ use rusqlite::types::Value;
 use crate::store::rows::{self, DELETED, Filter, Operator, Page, Query, Sort};
 use crate::store::{ReadTx, StoreError};
 
-/// Rows that are sorted in less time than a caller notices.
+/// Number of rows that can be sorted in unnoticeable time.
 const FEW: u64 = 20_000;
-/// Rows that are sorted rather than walked past along a bare index.
+/// Number of rows to sort rather than walk past along a bare index.
 const MANY: u64 = 500_000;
-/// Ids that share a row of `coupon_code_block`, as a power of two.
+/// Ids per row of `coupon_code_block`, as a power of two.
 const BLOCK_BITS: u32 = 12;
 
-/// The ids of a page, in its order.
+/// Ids of a page, in order.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Selected {
     pub(super) ids: Vec<u32>,
@@ -69,7 +69,7 @@ pub(super) fn select(connection: &ReadTx<'_>, query: &Query) -> Result<Selected,
     ranged(connection, filters, sort, window, narrowest)
 }
 
-/// A prefix is looked up in the order of codes; everything else comes in the order of its creation.
+/// A prefix search uses the order of codes; other lists use the order of creation.
 fn default_sort(filters: &[Filter]) -> Sort {
     let is_prefix = filters.iter().any(|filter| filter.operator == Operator::Prefix);
     Sort { column: if is_prefix { "folded" } else { "id" }, is_descending: false }
@@ -93,7 +93,7 @@ fn ranged(
         index = narrower;
     }
     let total = count(connection, index, filters)?;
-    // Where most codes are meant, the first ones met by going along the other order are.
+    // If the range covers most codes, a walk along the other order soon meets some.
     let is_rare = total <= counted(connection, &[])? / 2;
     if total <= FEW || sort.column == "id" && is_rare && index != index_of("id") {
         return collect(connection, index, filters, sort, window);
@@ -101,7 +101,7 @@ fn ranged(
     walk(connection, index_of(sort.column), filters, sort, window, total)
 }
 
-/// The index in the order of a column, and then of ids.
+/// Index in the order of a column, then of ids.
 fn index_of(column: &str) -> &'static str {
     match column {
         "folded" => "INDEXED BY coupon_code_published",
@@ -116,12 +116,12 @@ fn index_of(column: &str) -> &'static str {
     }
 }
 
-/// Whether the index in the order of a column holds nothing else.
+/// Whether the index in the order of a column holds no other column.
 fn is_bare(column: &str) -> bool {
     matches!(column, "start_date" | "end_date" | "time_created")
 }
 
-/// Whether the kept counts know how many rows meet a filter.
+/// Whether the kept counts cover a filter.
 fn is_counted(filter: &Filter) -> bool {
     filter.operator == Operator::Equal
         && matches!(filter.column, "offer_id" | "affiliate_id" | "status")
@@ -131,10 +131,10 @@ fn is_unique(filter: &Filter) -> bool {
     filter.operator == Operator::Equal && matches!(filter.column, "id" | "folded")
 }
 
-/// An index, and how many rows meet the filter on its column.
+/// An index, and the number of rows that match the filter on its column.
 type Narrowest = (&'static str, u64);
 
-/// The index of the filter that fewest rows meet.
+/// Index of the filter with the fewest matching rows.
 fn narrowest(connection: &ReadTx<'_>, filters: &[Filter]) -> Result<Option<Narrowest>, StoreError> {
     if let Some(unique) = filters.iter().find(|filter| is_unique(filter)) {
         return Ok(Some((index_of(unique.column), 1)));
@@ -149,7 +149,7 @@ fn narrowest(connection: &ReadTx<'_>, filters: &[Filter]) -> Result<Option<Narro
     Ok(narrowest)
 }
 
-/// Of the kept counts.
+/// Number of rows, from the kept counts.
 fn counted(connection: &ReadTx<'_>, filters: &[Filter]) -> Result<u64, StoreError> {
     let mut sql = String::from("SELECT ifnull(sum(codes), 0) FROM coupon_code_count WHERE 1");
     for (place, filter) in (1..).zip(filters) {
@@ -165,7 +165,7 @@ fn count(connection: &ReadTx<'_>, index: &str, filters: &[Filter]) -> Result<u64
     Ok(connection.prepare_cached(&sql)?.query_row(params_from_iter(values), |row| row.get(0))?)
 }
 
-/// Takes all rows that meet the filters, and cuts the page out of them.
+/// Reads all matching rows, sorts, and cuts the page.
 fn collect(
     connection: &ReadTx<'_>,
     index: &str,
@@ -188,7 +188,7 @@ fn collect(
     Ok(window.cut(ids))
 }
 
-/// Walks along an index that has the order of the page, from the nearer end.
+/// Walks along an index in the page's order, from the nearer end.
 fn walk(
     connection: &ReadTx<'_>,
     index: &str,
@@ -213,8 +213,8 @@ fn walk(
     Ok(Selected { ids, total_count })
 }
 
-/// Where a filter says whether the codes were deleted. The deleted ones have an index of their own,
-/// and are sorted: no other index has them.
+/// Lists with a filter on deletion. Deleted codes have an index of their own and are sorted; no other index
+/// contains them.
 fn of_state(connection: &ReadTx<'_>, query: &Query) -> Result<Selected, StoreError> {
     let is_of_deleted =
         |filter: &Filter| is_of_deletion(filter) && filter.operator == Operator::Greater;
@@ -235,7 +235,7 @@ fn is_of_deletion(filter: &Filter) -> bool {
     filter.column == DELETED.column
 }
 
-/// All codes in the order of their ids: the counts of the blocks say in which one a page begins.
+/// All codes by id: the counts of blocks give the start of a page.
 fn by_blocks(connection: &ReadTx<'_>, sort: Sort, window: Window) -> Result<Selected, StoreError> {
     let mut statement =
         connection.prepare_cached("SELECT block, codes FROM coupon_code_block ORDER BY block")?;
@@ -273,7 +273,7 @@ fn ids(connection: &ReadTx<'_>, sql: &str, values: Vec<Value>) -> Result<Vec<u32
     Ok(ids.collect::<Result<_, _>>()?)
 }
 
-/// The rows of a page by their place in the whole list.
+/// Range of a page within the whole list.
 #[derive(Debug, Clone, Copy)]
 struct Window {
     from: u64,
@@ -287,20 +287,20 @@ impl Window {
         Window { from, to: from + u64::from(size) }
     }
 
-    /// What of it is there.
+    /// The part of the range that exists.
     fn within(self, total_count: u64) -> Window {
         let from = self.from.min(total_count);
         Window { from, to: self.to.clamp(from, total_count) }
     }
 
-    /// Its ids out of all.
+    /// The ids of the range.
     fn cut(self, ids: Vec<u32>) -> Selected {
         let total_count = ids.len() as u64;
         let Window { from, to } = self.within(total_count);
         Selected { ids: ids[from as usize..to as usize].to_vec(), total_count }
     }
 
-    /// How many of all codes a walk to it goes past, if those that meet the filters are spread evenly.
+    /// Number of codes that a walk to the page passes if matching codes are spread evenly.
     fn passed(self, total_count: u64, codes: u64) -> u64 {
         let Window { from, to } = self.within(total_count);
         to.min(total_count - from) * (codes / total_count.max(1)).max(1)

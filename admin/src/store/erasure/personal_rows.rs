@@ -1,14 +1,13 @@
-//! The personal columns of postbacks and conversions: found, blanked, truncated, and removed with the
-//! rows of old postbacks.
+//! Personal columns of postbacks and conversions: searched, blanked, truncated, and removed with the rows of old
+//! postbacks.
 //!
-//! Blanked are addresses, programs, pages, languages, email addresses, and what a postback said word
-//! for word; where an address or an email address stands in the steps of a decision, it goes there
-//! too. Ids, codes, amounts, statuses, order ids and sub values stay: they are what was sold, and the
-//! partner's own.
+//! Blanked are addresses, user agents, pages, languages, email addresses, and the raw text of postbacks; also
+//! addresses and email addresses in the steps of a decision. Ids, codes, amounts, statuses, order ids and sub
+//! values stay: they describe the sale, and belong to the partner.
 //!
-//! A postback that still waits for its click needs what it said. It is blanked once it is decided.
+//! A postback that still waits for its click needs its text. It is blanked once it is decided.
 //!
-//! Every call is bounded: it takes some rows and tells whether there are more.
+//! Every call is bounded: it processes some rows and returns whether more are left.
 
 use coupon_shared::click;
 use coupon_shared::transaction_id::TransactionId;
@@ -18,13 +17,13 @@ use super::Selector;
 use super::with_secure_delete;
 use crate::store::{ReadTx, StoreError, WriteTx, partner_postbacks};
 
-/// PersonalRows that are changed in one transaction.
+/// Rows per transaction.
 const AT_ONCE: usize = 500;
 
-/// Which rows are about somebody.
+/// Rows about a subject.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PersonalRows {
-    /// Clicks that conversions came from.
+    /// Clicks of conversions.
     pub clicks: Vec<TransactionId>,
     /// Postbacks, by number.
     pub postbacks: Vec<i64>,
@@ -41,17 +40,14 @@ const CONVERSION_IS_PERSONAL: &str =
 /// `?2` is the value with `@` percent-encoded.
 const SAYS: &str = "(instr(lower({}), ?1) OR instr(lower({}), ?2))";
 
-/// A message that could not be read may name them all the same.
+/// Unreadable messages may contain the value, too.
 const IN_RAW: &str =
     "(raw IS NOT NULL AND (instr(raw, CAST(?1 AS BLOB)) OR instr(raw, CAST(?2 AS BLOB))))";
 
-/// Finds the rows that are about somebody and still say so.
-///
-/// # Errors
-/// When SQLite fails.
+/// Finds the rows about a subject that are not blanked.
 pub fn find(connection: &ReadTx<'_>, selector: &Selector) -> Result<PersonalRows, StoreError> {
     let values = values(selector);
-    // Conversions of that person, whose postbacks and click belong to them …
+    // Conversions of the person, with their postbacks and click …
     let person = match selector {
         Selector::TransactionId(_) => "transaction_id = ?1 AND ?2 <> ''".to_owned(),
         Selector::Ip(_) => {
@@ -62,7 +58,7 @@ pub fn find(connection: &ReadTx<'_>, selector: &Selector) -> Result<PersonalRows
             says.join(" OR ")
         }
     };
-    // … and rows that only name them: a shop's server sends for many people.
+    // … and rows that only contain the value: a shop's server sends for many people.
     let (conversion, postback) = match selector {
         Selector::Ip(_) => (
             format!("({person} OR address IN (?1, ?2)) AND {CONVERSION_IS_PERSONAL}"),
@@ -102,7 +98,7 @@ pub fn find(connection: &ReadTx<'_>, selector: &Selector) -> Result<PersonalRows
     })
 }
 
-/// As the columns have it, in two spellings.
+/// The value in its two spellings in columns.
 fn values(selector: &Selector) -> [String; 2] {
     match selector {
         Selector::TransactionId(id) => [id.to_string(), id.to_string()],
@@ -136,11 +132,8 @@ fn column<T: rusqlite::types::FromSql>(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Takes the next of `rows` and blanks them; postbacks first, because conversions tell which
-/// postbacks belong to them. Answers how many of each; none when nothing is left.
-///
-/// # Errors
-/// When SQLite fails.
+/// Blanks the next of `rows`; postbacks first, because conversions name the postbacks that belong to them.
+/// Returns the numbers; zero when nothing is left.
 pub fn blank(
     tx: &WriteTx<'_>,
     selector: &Selector,
@@ -199,7 +192,7 @@ fn blank_conversions(
     Ok(blanked)
 }
 
-/// A column's text without what stands in others.
+/// SQL for a column's text without the texts of other columns.
 fn without(column: &str, said: &[&str]) -> String {
     said.iter().fold(column.to_owned(), |text, said| {
         format!("iif({said} = '', {text}, replace({text}, {said}, '(erased)'))")
@@ -217,7 +210,7 @@ fn each(tx: &WriteTx<'_>, sql: &str, numbers: &[i64]) -> Result<u64, StoreError>
 /// A table with addresses.
 struct Addressed {
     table: &'static str,
-    /// When its rows came, in Unix milliseconds.
+    /// Column with the time of its rows, in Unix milliseconds.
     time: &'static str,
     columns: &'static [&'static str],
     /// Texts that may repeat an address.
@@ -239,11 +232,8 @@ const ADDRESSED: [Addressed; 2] = [
     },
 ];
 
-/// Truncates addresses of the next rows that are older than a time, in Unix milliseconds. Answers
-/// how many rows were looked at; none when nothing is left.
-///
-/// # Errors
-/// When SQLite fails.
+/// Truncates addresses of the next rows older than a time, in Unix milliseconds. Returns the number of
+/// processed rows; zero when nothing is left.
 pub fn truncate_addresses(tx: &WriteTx<'_>, before_ms: u64) -> Result<u64, StoreError> {
     with_secure_delete(tx, |tx| {
         for addressed in &ADDRESSED {
@@ -256,7 +246,7 @@ pub fn truncate_addresses(tx: &WriteTx<'_>, before_ms: u64) -> Result<u64, Store
     })
 }
 
-/// PersonalRows come in the order of their numbers. The first that is not as old ends what is done now.
+/// Rows are processed by number. The first newer row ends the call.
 fn truncate_in(tx: &WriteTx<'_>, of: &Addressed, before_ms: u64) -> Result<u64, StoreError> {
     let Addressed { table, time, columns, .. } = of;
     let sql = "SELECT through FROM truncated_rows WHERE name = ?1";
@@ -274,7 +264,7 @@ fn truncate_in(tx: &WriteTx<'_>, of: &Addressed, before_ms: u64) -> Result<u64, 
         }
         last = row.get(0)?;
         if *table == "postback" {
-            // A message that could not be read holds its address whole.
+            // An unreadable message contains its complete address.
             tx.prepare_cached(
                 "UPDATE postback SET raw = NULL WHERE number = ?1 AND raw IS NOT NULL",
             )?
@@ -289,7 +279,7 @@ fn truncate_in(tx: &WriteTx<'_>, of: &Addressed, before_ms: u64) -> Result<u64, 
     Ok(done)
 }
 
-/// What is no address stays.
+/// Other texts than addresses stay.
 fn truncate_one(
     tx: &WriteTx<'_>,
     of: &Addressed,
@@ -308,11 +298,8 @@ fn truncate_one(
     Ok(())
 }
 
-/// Removes the next postbacks that identify nothing and are older than a time, in Unix milliseconds.
-/// Answers how many; none when nothing is left.
-///
-/// # Errors
-/// When SQLite fails.
+/// Removes the next postbacks that identify nothing and are older than a time, in Unix milliseconds. Returns
+/// their number; zero when nothing is left.
 pub fn remove_unidentified_postbacks(tx: &WriteTx<'_>, before_ms: u64) -> Result<u64, StoreError> {
     let sql = format!(
         "DELETE FROM postback WHERE number IN (SELECT number FROM postback
@@ -321,11 +308,8 @@ pub fn remove_unidentified_postbacks(tx: &WriteTx<'_>, before_ms: u64) -> Result
     with_secure_delete(tx, |tx| Ok(tx.prepare_cached(&sql)?.execute([before_ms])? as u64))
 }
 
-/// Removes the next postbacks that are older than a time, in Unix milliseconds, and decided. Answers
-/// how many; none when nothing is left.
-///
-/// # Errors
-/// When SQLite fails.
+/// Removes the next decided postbacks older than a time, in Unix milliseconds. Returns their number; zero when
+/// nothing is left.
 pub fn remove_postbacks(tx: &WriteTx<'_>, before_ms: u64) -> Result<u64, StoreError> {
     let sql = format!(
         "DELETE FROM postback WHERE number IN (SELECT number FROM postback

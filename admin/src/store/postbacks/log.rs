@@ -1,8 +1,7 @@
-//! The log of postbacks as it is searched: short rows, the newest first, by an index of whatever
-//! they are filtered by.
+//! The searchable log of postbacks: short rows, newest first, using an index for each filter.
 //!
-//! A transaction id finds the postbacks that named it alone or first, and those that were counted
-//! for its click, wherever in their list it stood.
+//! A transaction id finds the postbacks that named it alone or first, and the postbacks counted for its
+//! click, wherever it was in their list.
 
 use rusqlite::types::Value;
 use rusqlite::{Row, params_from_iter};
@@ -16,11 +15,11 @@ use crate::store::{ReadTx, StoreError};
 
 const RECEIVED: &str = "received_ms";
 const TRANSACTION_ID: &str = "transaction_id";
-/// Columns whose index leaves out what is empty, and what that is.
+/// Columns whose index omits empty values, with the empty value.
 const MAY_BE_EMPTY: [(&str, &str); 3] =
     [("folded_code", "''"), ("order_id", "''"), ("offer_id", "0")];
 
-/// By what the log can be filtered.
+/// Filters of the log.
 pub const FILTERS: &[Filterable] = &[
     Filterable { field: "time_received", column: RECEIVED, kind: Compared::Time },
     Filterable { field: "transaction_id", column: TRANSACTION_ID, kind: Compared::Text },
@@ -46,14 +45,14 @@ pub const FILTERS: &[Filterable] = &[
     },
 ];
 
-/// A postback in short.
+/// Short form of a postback.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PostbackEntry {
-    /// Given by the daemon.
+    /// Assigned by the daemon.
     pub id: ConversionId,
-    /// When it came.
+    /// Time of reception.
     pub received_ms: u64,
-    /// By which way.
+    /// Channel of reception.
     pub channel: Channel,
     /// As sent.
     pub transaction_id: String,
@@ -67,21 +66,21 @@ pub struct PostbackEntry {
     pub event: String,
     /// As sent.
     pub order_id: String,
-    /// As read.
+    /// As parsed.
     pub amount: String,
     /// As sent.
     pub currency: String,
-    /// What it is answered.
+    /// Verdict in the answer.
     pub verdict: VerdictWord,
-    /// What it did.
+    /// Effect.
     pub outcome: Outcome,
-    /// Why not; 0 for nothing.
+    /// Reason against counting; 0 for none.
     pub error_code: u32,
-    /// The same as a sentence.
+    /// The reason as a sentence.
     pub error: String,
-    /// The conversion that it made, repeats or takes back from.
+    /// The conversion made, repeated or reduced.
     pub conversion_id: Option<ConversionId>,
-    /// When that was decided; 0 while it waits.
+    /// Time of the decision; 0 while it waits.
     pub decided_ms: u64,
 }
 
@@ -135,10 +134,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<PostbackEntry> {
     })
 }
 
-/// One page, and how many there are on all pages.
-///
-/// # Errors
-/// When SQLite fails.
+/// One page, and the number of rows on all pages.
 pub fn list(connection: &ReadTx<'_>, query: &Query) -> Result<Listed<PostbackEntry>, StoreError> {
     let (condition, values) = condition(&query.filters);
     let count = format!("SELECT count(*) FROM postback WHERE {condition}");
@@ -154,7 +150,7 @@ pub fn list(connection: &ReadTx<'_>, query: &Query) -> Result<Listed<PostbackEnt
             format!("{} {direction}, number {direction}", sort.column)
         },
     );
-    // The places of a page are found in an index, and only its rows are read.
+    // Row numbers of a page come from an index; only rows of the page are read.
     let sql = format!(
         "SELECT {COLUMNS} FROM postback WHERE number IN (SELECT number FROM postback \
          WHERE {condition} ORDER BY {order} LIMIT {size} OFFSET {offset}) ORDER BY {order}"
@@ -181,14 +177,14 @@ fn condition(filters: &[Filter]) -> (String, Vec<Value>) {
     (condition, values)
 }
 
-/// What lets the index of the column be used.
+/// The condition that lets SQLite use the index of the column.
 fn not_empty(filter: &Filter) -> Option<String> {
     let (column, empty) = MAY_BE_EMPTY.into_iter().find(|(column, _)| *column == filter.column)?;
     let says = ![Value::Text(String::new()), Value::Integer(0)].contains(&filter.value);
     (says && filter.operator == Operator::Equal).then(|| format!(" AND {column} <> {empty}"))
 }
 
-/// Seconds outside are milliseconds inside.
+/// Converts seconds of filters to milliseconds of columns.
 fn in_columns(filter: &Filter) -> Vec<Filter> {
     let with = |operator, ms: i64| Filter { operator, value: Value::Integer(ms), ..filter.clone() };
     let Filter { column: RECEIVED, value: Value::Integer(seconds), operator } = filter else {
@@ -203,7 +199,7 @@ fn in_columns(filter: &Filter) -> Vec<Filter> {
     }
 }
 
-/// No id has a byte as high as `}`, which is the next one after the `|` between ids.
+/// `}` follows the separator `|` in ASCII, and no id has a byte that high.
 fn named(place: usize) -> String {
     let one = "SELECT number FROM postback WHERE transaction_id <> '' AND transaction_id";
     format!(

@@ -1,27 +1,24 @@
-//! Postbacks that identify nothing, which anybody can send: what they take, and how they go.
+//! Postbacks that identify nothing, which anyone can send: their size and removal.
 
 use super::Postback;
 use crate::store::erasure::with_secure_delete;
 use crate::store::{ReadTx, StoreError, WriteTx};
 
-/// Rows that are removed at once.
+/// Rows per removal.
 const AT_ONCE: u64 = 100;
 
-/// What they take, and what became of others.
+/// Size of the stored ones, and numbers of others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Totals {
-    /// What those in the log take.
+    /// Bytes of the stored ones.
     pub bytes: u64,
-    /// How many were removed before their time, to stay within the bound.
+    /// Number removed early to stay within the bound.
     pub removed: u64,
-    /// How many were never kept, because the disk was low.
+    /// Number dropped because the disk was low.
     pub dropped: u64,
 }
 
-/// How they stand.
-///
-/// # Errors
-/// When SQLite fails.
+/// The present totals.
 pub fn totals(connection: &ReadTx<'_>) -> Result<Totals, StoreError> {
     let sql = "SELECT bytes, removed, dropped FROM unidentified_postbacks";
     let totals = connection.prepare_cached(sql)?.query_row([], |row| {
@@ -30,15 +27,12 @@ pub fn totals(connection: &ReadTx<'_>) -> Result<Totals, StoreError> {
     Ok(totals)
 }
 
-/// Removes the oldest until the others take at most so many bytes.
-///
-/// # Errors
-/// When SQLite fails.
+/// Removes the oldest until at most `max_bytes` remain.
 pub fn keep_within(tx: &WriteTx<'_>, max_bytes: u64) -> Result<(), StoreError> {
     let sql = "DELETE FROM postback WHERE number IN (SELECT number FROM postback
          WHERE unidentified_bytes > 0 ORDER BY received_ms, number LIMIT ?1)";
     while totals(tx)?.bytes > max_bytes {
-        // They hold addresses, of which nothing may be left in the file's free space.
+        // The rows hold addresses, so their bytes must not stay in the free space of the file.
         let removed =
             with_secure_delete(tx, |tx| Ok(tx.prepare_cached(sql)?.execute([AT_ONCE])?))?;
         let count = "UPDATE unidentified_postbacks SET removed = removed + ?1";
@@ -50,20 +44,14 @@ pub fn keep_within(tx: &WriteTx<'_>, max_bytes: u64) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Counts some that were not kept.
-///
-/// # Errors
-/// When SQLite fails.
+/// Counts dropped postbacks.
 pub fn count_dropped(tx: &WriteTx<'_>, dropped: u64) -> Result<(), StoreError> {
     let sql = "UPDATE unidentified_postbacks SET dropped = dropped + ?1";
     tx.prepare_cached(sql)?.execute([dropped])?;
     Ok(())
 }
 
-/// Writes of a postback that waited the texts that were cut.
-///
-/// # Errors
-/// When SQLite fails.
+/// Replaces the texts of a formerly waiting postback by its cut texts.
 pub fn cut(tx: &WriteTx<'_>, number: u64, cut: &Postback) -> Result<(), StoreError> {
     let sql = "UPDATE postback SET transaction_id = ?2, coupon_code = ?3, folded_code = ?4, \
                event = ?5, order_id = ?6, email = ?7, host = ?8, content_type = ?9, query = ?10, \

@@ -1,9 +1,9 @@
-//! Postbacks that are not decided yet: each waits for its click, or behind an earlier one that waits
-//! for its own and may be about the same sale.
+//! Undecided postbacks: each waits for its click, or behind an earlier one that waits for its click and may be
+//! about the same sale.
 //!
-//! Two postbacks may be about the same sale where they have a [`SequenceKey`] in common. The keys of
-//! every waiting postback are kept, so a later one finds those it has to wait behind, also after a
-//! restart. A postback that waits behind another is looked at again when that one is decided.
+//! Two postbacks may be about the same sale if they share a [`SequenceKey`]. The keys of all waiting
+//! postbacks are stored, so a later postback finds the one it must wait behind, also after a restart. When a
+//! postback is decided, the postbacks behind it are processed again.
 
 use coupon_shared::transaction_id::TransactionId;
 use rusqlite::OptionalExtension;
@@ -12,10 +12,10 @@ use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use super::{Postback, PostbackRow, read_row};
 use crate::store::{ReadTx, StoreError, WriteTx};
 
-/// Most postbacks that wait behind one. Those that come later are decided at once.
+/// Most postbacks behind one. Later ones are decided at once.
 pub const MAX_BEHIND: u64 = 1_000;
 
-/// By what two postbacks may be about the same sale.
+/// Key by which two postbacks may be about the same sale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SequenceKey<'a> {
     /// The order id as sent.
@@ -42,34 +42,34 @@ impl ToSql for Bytes<'_> {
     }
 }
 
-/// What a postback waits for.
+/// The awaited event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaitsFor {
-    /// Its click.
+    /// Arrival of its click.
     Click(TransactionId),
-    /// The decision of the earlier postback with this number.
+    /// Decision of the earlier postback with this number.
     Postback(u64),
 }
 
-/// A postback that waits.
+/// A waiting postback.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
-    /// Of the postback.
+    /// Number of the postback.
     pub number: u64,
-    /// The postback as it came.
+    /// The postback as received.
     pub message: Vec<u8>,
 }
 
-/// How many wait.
+/// Numbers of waiting postbacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct WaitingCounts {
-    /// For a click or behind another postback.
+    /// Waiting for a click or behind another postback.
     pub all: u64,
-    /// Behind another postback.
+    /// Waiting behind another postback.
     pub behind: u64,
 }
 
-/// Lets a postback wait, or wait for something else than before.
+/// Makes a postback wait, or changes the event it waits for.
 pub fn insert(
     tx: &WriteTx<'_>,
     number: u64,
@@ -102,7 +102,7 @@ pub fn insert(
     Ok(())
 }
 
-/// Ends a postback's waiting.
+/// Ends the waiting of a postback.
 pub fn remove(tx: &WriteTx<'_>, number: u64) -> Result<(), StoreError> {
     for table in ["postback_waiting", "postback_waiting_key"] {
         let sql = format!("DELETE FROM {table} WHERE number = ?1");
@@ -111,17 +111,17 @@ pub fn remove(tx: &WriteTx<'_>, number: u64) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The postback that one with these keys has to wait behind: of those that wait, have a key in common
-/// with it and came before it. `number` is its own; `None` for one that comes just now.
+/// The postback that one with these keys must wait behind: a waiting, earlier postback with a common key.
+/// `number` is the postback's own number; `None` for a new postback.
 ///
-/// Where the one found waits behind another, that other one is the answer. So all that wait behind
-/// one sale's click are looked at together when it is decided.
+/// If the found postback waits behind another, the result is that other one. So all postbacks behind the
+/// click of one sale are processed together.
 pub fn blocker(
     connection: &ReadTx<'_>,
     keys: &[SequenceKey<'_>],
     number: Option<u64>,
 ) -> Result<Option<u64>, StoreError> {
-    // Mostly nothing waits, and a list may have many ids.
+    // Usually nothing waits, while a list may have many ids.
     if !connection.prepare_cached("SELECT 1 FROM postback_waiting LIMIT 1")?.exists([])? {
         return Ok(None);
     }
@@ -148,7 +148,7 @@ pub fn has_room_behind(connection: &ReadTx<'_>, number: u64) -> Result<bool, Sto
     Ok(behind < MAX_BEHIND)
 }
 
-/// How many wait.
+/// Counts the waiting postbacks.
 pub fn count(connection: &ReadTx<'_>) -> Result<WaitingCounts, StoreError> {
     let sql = "SELECT count(*), count(behind) FROM postback_waiting";
     let read =
@@ -156,9 +156,9 @@ pub fn count(connection: &ReadTx<'_>) -> Result<WaitingCounts, StoreError> {
     Ok(connection.prepare_cached(sql)?.query_row([], read)?)
 }
 
-/// Some of those that can be decided by now, by ascending number: their click may be here, because
-/// clicks of the same node and thread have come that were made then or later; or it cannot come any
-/// more, because all made until `passed_ms` have; or the postback before them is decided.
+/// Some postbacks that can be decided now, by ascending number. Either their click may have arrived, because
+/// later clicks of the same node and thread have; or it cannot arrive any more, because all clicks until
+/// `passed_ms` have; or the postback before them is decided.
 pub fn ripe(
     connection: &ReadTx<'_>,
     passed_ms: u64,
@@ -183,7 +183,7 @@ pub fn ripe(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// The postback with this number, while it waits.
+/// The waiting postback with this number.
 pub fn get(connection: &ReadTx<'_>, number: u64) -> Result<Option<PostbackRow>, StoreError> {
     let sql = format!(
         "SELECT number, {} FROM postback WHERE number = ?1 AND outcome = 'waits'",

@@ -22,18 +22,18 @@ use crate::classification::Classification;
 
 /// Distinct values of a sub value dimension that a day of a partner has at most.
 pub(super) const MAX_VALUES: u64 = 10_000;
-/// Stands for all further ones.
+/// Replaces all further values.
 pub const OTHER: &str = "(other)";
 
 const HOURS_PER_DAY: u64 = SLOTS_PER_DAY / SLOTS_PER_HOUR;
 
 const SUBS: [Tag; 5] = [Tag::Sub1, Tag::Sub2, Tag::Sub3, Tag::Sub4, Tag::Sub5];
 
-/// One count, before equal ones are added up. Kinds have the collection's numbers.
+/// One count, before equal ones are added up. Kinds are numbered by the collection.
 #[derive(Clone, Copy)]
 struct Count {
     key: Key,
-    /// The number of what is counted.
+    /// Number of the counted measures.
     what: u32,
 }
 
@@ -43,23 +43,23 @@ impl Count {
     }
 }
 
-/// What was counted, not yet written.
+/// Counts that are not written yet.
 pub(super) struct Collection {
     source: MeasureSource,
     hours: HashMap<(ValueDimension, u64), Vec<Count>, RandomState>,
-    /// What there is to count: clicks are of few sorts, so that a count is small.
+    /// Distinct measures: clicks have few kinds of them, so a count stays small.
     whats: Vec<Measures>,
     what_numbers: HashMap<Measures, u32, RandomState>,
     kinds: Vec<Kind>,
     kind_numbers: HashMap<Kind, u32, RandomState>,
-    /// From number 1.
+    /// Numbered from 1.
     texts: Vec<Box<str>>,
     text_numbers: HashMap<Box<str>, u32, RandomState>,
     /// The values of each value dimension and day, in the order in which they came.
     values: HashMap<(ValueDimension, u64), Values, RandomState>,
 }
 
-/// The number of a value, and the partner whose visits it came with.
+/// Number of a value, and the partner of its visits.
 type PartnersValue = (u32, u32);
 
 #[derive(Default)]
@@ -179,7 +179,7 @@ impl Collection {
         }
     }
 
-    /// Writes it. What is collected stays, so that a write that failed can be done again.
+    /// Writes the counts. The collection stays, so a failed write can be repeated.
     pub(super) fn write(&self, tx: &WriteTx<'_>) -> Result<(), StoreError> {
         let mut days: BTreeMap<(ValueDimension, u64), Vec<u64>> = BTreeMap::new();
         for (value_dimension, hour) in self.hours.keys() {

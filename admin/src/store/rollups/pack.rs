@@ -1,4 +1,4 @@
-//! The pack: what was counted in one hour or one day, sorted by coupon code.
+//! The pack: counts of one hour or one day, sorted by coupon code.
 //!
 //! # Bytes, format version 2
 //!
@@ -6,32 +6,30 @@
 //! |---|---|---|
 //! | 0 | 4 | magic `CPAK` |
 //! | 4 | 1 | version |
-//! | 5 | 1 | 1 where rows have a quarter of the hour, else 0 |
+//! | 5 | 1 | 1 if rows have a quarter of the hour, else 0 |
 //! | 6 | 2 | zero |
 //! | 8 | 4 | number of texts |
 //! | 12 | 4 | number of kinds |
 //! | 16 | 4 | number of rows |
 //! | 20 | … | texts, kinds, rows |
-//! | end − 4 | 4 | CRC-32C of all before |
+//! | end − 4 | 4 | CRC-32C of all bytes before |
 //!
-//! Fixed numbers are little endian; all others are varints of base 128, least significant group
-//! first. A **text** is its length and its UTF-8. A **kind** is what rows share: offer, partner,
-//! advertiser, the family's value, the currency; the last two are 0 for none, else the number of a
-//! text, from 1. A **row** is
+//! Fixed numbers are little endian; all others are varints of base 128, least significant group first. A
+//! **text** is its length and its UTF-8. A **kind** is shared by rows: offer, partner, advertiser, further
+//! value, currency; the last two are 0 for none, otherwise the number of a text, from 1. A **row** is
 //!
-//! - its coupon code id, less the one of the row before;
-//! - the number of its kind from 0, in packs with quarters times 4 plus the quarter;
+//! - its coupon code id, minus the id of the previous row;
+//! - the number of its kind from 0; in packs with quarters times 4 plus the quarter;
 //! - a set of measures as bits, the first measure lowest;
-//! - for each measure in the set its number, zigzag (0, −1, 1, −2 … as 0, 1, 2, 3 …): a count of 64
-//!   bits, an amount of 128.
+//! - for each measure in the set its number, zigzag (0, −1, 1, −2 … as 0, 1, 2, 3 …): a count of 64 bits, an
+//!   amount of 128.
 //!
-//! Version 1, which is read too, has the same bytes; its amounts had 64 bits, and it had no money of
-//! clicks.
+//! Version 1, which is still read, has the same bytes; its amounts had 64 bits, without money of clicks.
 //!
-//! Codes ascend; the rows of one code are in no order, and no two of them have the same kind and
-//! quarter. Measures that are zero are left out, and so are rows without any.
+//! Codes ascend; rows of one code have no order, and no two of them have the same kind and quarter. Zero
+//! measures are omitted, and so are rows without measures.
 //!
-//! Nothing here knows where packs are kept.
+//! This module does not know where packs are stored.
 
 use std::collections::HashMap;
 
@@ -45,7 +43,7 @@ const OLDEST_VERSION: u8 = 1;
 const HEADER_LEN: usize = 20;
 const CRC_LEN: usize = 4;
 
-/// Numbers of all measures, in their order.
+/// Numbers of all measures, in order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Numbers {
     pub(super) counts: [i64; Measures::COUNTS],
@@ -53,8 +51,8 @@ pub(super) struct Numbers {
 }
 
 impl Numbers {
-    /// Adds others, times `sign`, which is 1 or −1. Sums stay within their range; modulo it, parts
-    /// that cancel out would do so in any order.
+    /// Adds other numbers times `sign`, which is 1 or −1. Sums stay in range; parts that cancel out would do so
+    /// modulo the range, in any order.
     pub(super) fn add(&mut self, others: &Numbers, sign: i64) {
         for (sum, number) in self.counts.iter_mut().zip(&others.counts) {
             *sum = sum.wrapping_add(number.wrapping_mul(sign));
@@ -65,21 +63,21 @@ impl Numbers {
     }
 }
 
-/// Why bytes are not a pack.
+/// Reasons why bytes are not a pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PackError {
-    /// A newer program wrote it.
+    /// Written by a newer program.
     #[error("the rollups have version {got}; {VERSION} is known here: start the newer program")]
     Version {
-        /// The version found.
+        /// Version of the bytes.
         got: u8,
     },
-    /// Anything else.
+    /// Any other damage.
     #[error(
         "the rollups are damaged ({what}): stop coupon-admin and run `coupon-admin rebuild-reports`"
     )]
     Damaged {
-        /// What is wrong.
+        /// Description of the damage.
         what: &'static str,
     },
 }
@@ -88,13 +86,13 @@ fn damaged(what: &'static str) -> PackError {
     PackError::Damaged { what }
 }
 
-/// What rows share.
+/// Fields shared by rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Kind {
     pub(super) offer: u32,
     pub(super) affiliate: u32,
     pub(super) advertiser: u32,
-    /// The family's value: 0 for none, else the number of a text.
+    /// The further value: 0 for none, otherwise the number of a text.
     pub(super) value: u32,
     pub(super) currency: u32,
 }
@@ -106,7 +104,7 @@ impl Kind {
     }
 }
 
-/// Which row.
+/// Identity of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
     pub(super) code: u32,
@@ -114,9 +112,9 @@ pub(super) struct Key {
     pub(super) quarter: u8,
 }
 
-/// A pack as read.
+/// A parsed pack.
 pub(super) struct Pack<'a> {
-    /// From number 1.
+    /// Numbered from 1.
     pub(super) texts: Vec<&'a str>,
     pub(super) kinds: Vec<Kind>,
     pub(super) has_quarters: bool,
@@ -150,7 +148,7 @@ impl<'a> Pack<'a> {
         Ok(Pack { texts, kinds, has_quarters, count, rows: reader.0 })
     }
 
-    /// The text with a number; none for 0.
+    /// The text with a number; empty for 0.
     pub(super) fn text(&self, number: u32) -> &'a str {
         let at = (number as usize).checked_sub(1);
         at.and_then(|at| self.texts.get(at)).copied().unwrap_or_default()
@@ -167,7 +165,7 @@ impl<'a> Pack<'a> {
     }
 }
 
-/// Goes through the rows of a pack. After each key its measures must be read or skipped.
+/// Reads the rows of a pack. After each key its measures must be read or skipped.
 pub(super) struct Rows<'a> {
     reader: Reader<'a>,
     left: u32,
@@ -177,7 +175,7 @@ pub(super) struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// The next row's key; its kind is one of the pack's.
+    /// Key of the next row; its kind is one of the pack's.
     #[inline]
     pub(super) fn next_key(&mut self) -> Result<Option<Key>, PackError> {
         let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
@@ -193,7 +191,7 @@ impl Rows<'_> {
         Ok(Some(Key { code: self.code, kind, quarter }))
     }
 
-    /// Adds its measures, times `sign`.
+    /// Adds the measures of the row, times `sign`.
     #[inline]
     pub(super) fn add_to(&mut self, sums: &mut Numbers, sign: i64) -> Result<(), PackError> {
         let mut set = self.set()?;
@@ -290,7 +288,7 @@ fn put(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(number as u8);
 }
 
-/// An amount, or a count: they have the same bytes.
+/// Amounts and counts have the same encoding.
 fn put_zigzag(bytes: &mut Vec<u8>, number: i128) {
     let mut number = ((number << 1) ^ (number >> 127)) as u128;
     while number >= 0x80 {
@@ -310,7 +308,7 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(number)
 }
 
-/// Writes a pack. Kinds and texts are numbered as they come.
+/// Writes a pack. Kinds and texts are numbered in order of arrival.
 pub(super) struct PackBuilder {
     has_quarters: bool,
     texts: HashMap<Box<str>, u32, RandomState>,
@@ -336,7 +334,7 @@ impl PackBuilder {
         }
     }
 
-    /// The number of a text.
+    /// Number of a text.
     pub(super) fn text(&mut self, text: &str) -> u32 {
         if text.is_empty() {
             return 0;
@@ -351,7 +349,7 @@ impl PackBuilder {
         number
     }
 
-    /// The number of a kind, whose texts have numbers here.
+    /// Number of a kind, whose texts have numbers in this pack.
     pub(super) fn kind(&mut self, kind: Kind) -> u32 {
         let next = self.kinds.len() as u32;
         *self.kinds.entry(kind).or_insert_with(|| {
@@ -363,7 +361,7 @@ impl PackBuilder {
         })
     }
 
-    /// Adds a row. Codes must come in ascending order.
+    /// Adds a row. Codes must ascend.
     pub(super) fn row(&mut self, key: Key, numbers: &Numbers) {
         let amounts = numbers.amounts.iter().copied();
         let numbers = numbers.counts.iter().map(|count| i128::from(*count)).chain(amounts);
@@ -385,7 +383,7 @@ impl PackBuilder {
         (self.last_code, self.count) = (key.code, self.count + 1);
     }
 
-    /// The pack's bytes; none where nothing was counted.
+    /// Bytes of the pack; `None` without counts.
     pub(super) fn finish(self) -> Option<Vec<u8>> {
         if self.count == 0 {
             return None;
@@ -406,7 +404,7 @@ impl PackBuilder {
     }
 }
 
-/// Joins packs of one hour, or of one day.
+/// Merges packs of one hour, or of one day.
 pub(super) fn merge(packs: &[Pack<'_>]) -> Result<Option<Vec<u8>>, PackError> {
     let mut builder = PackBuilder::new(packs.iter().any(|pack| pack.has_quarters));
     let mut inputs = Vec::new();
@@ -444,7 +442,7 @@ fn renumber(builder: &mut PackBuilder, pack: &Pack<'_>, kind: Kind) -> u32 {
 }
 
 struct Input<'a> {
-    /// From the pack's numbers to those of what it is joined into.
+    /// Maps the kind numbers of a pack to the merged pack's.
     kinds: Vec<u32>,
     rows: Rows<'a>,
     next: Option<Key>,

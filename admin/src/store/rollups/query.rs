@@ -1,12 +1,12 @@
-//! Answers questions from packs.
+//! Answers queries from packs.
 //!
-//! A span is read a UTC day at a time: a whole one from the day's packs, a part of one from the
-//! packs of its hours, or, where that is less to read, from the day's packs less those of the other
-//! hours. The quarters of the hour make any beginning of a zone's day exact.
+//! A span is read one UTC day at a time: a whole day from the day's packs; a part of a day from the packs of
+//! its hours or, if fewer, from the day's packs minus the packs of the other hours. Quarters of the hour make
+//! the start of each time zone's day exact.
 //!
-//! Sums are kept by coupon code in pages, because rows come in the order of codes: neighbours are
-//! near each other in memory, and no hash is needed for the common case of a few groups a code.
-//! There are at most [`MAX_SUMS`] sums at a time; then they are handed over and begun anew.
+//! Sums are stored by coupon code in pages, because rows come in the order of codes: neighbours are close in
+//! memory, and the common case of a few groups per code needs no hash. At most [`MAX_SUMS`] sums are held;
+//! then they are passed to the caller, and summing starts again.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -22,7 +22,7 @@ use super::{
 };
 
 const MAX_SUMS: usize = 250_000;
-/// Sums of one code that are looked through; those of its further groups are found by a hash.
+/// Sums of one code that are searched linearly; further groups are found by a hash.
 const LOOKED_THROUGH: usize = 8;
 const CODES_PER_PAGE: usize = 1 << 12;
 
@@ -47,7 +47,7 @@ pub(super) fn query(
     Ok(())
 }
 
-/// The slots of which anything is counted.
+/// Range of slots with counts.
 fn known_slots(connection: &ReadTx<'_>) -> Result<Range<u64>, StoreError> {
     let mut known: Option<Range<u64>> = None;
     for source in [MeasureSource::Clicks, MeasureSource::Conversions] {
@@ -66,7 +66,7 @@ fn known_slots(connection: &ReadTx<'_>) -> Result<Range<u64>, StoreError> {
     Ok(days.start * SLOTS_PER_DAY..days.end * SLOTS_PER_DAY)
 }
 
-/// The spans with anything in them: what they are called, and their slots.
+/// Spans with counts: name and slots.
 fn spans(starts: &[u64], slots: Range<u64>) -> impl Iterator<Item = (u64, Range<u64>)> {
     let whole = starts.is_empty().then(|| (0, slots.clone()));
     let last = starts.len();
@@ -78,14 +78,14 @@ fn spans(starts: &[u64], slots: Range<u64>) -> impl Iterator<Item = (u64, Range<
     whole.into_iter().chain(cut).filter(|(_, slots)| !slots.is_empty())
 }
 
-/// What is read for a span.
+/// A read of a span.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Part {
     resolution: Resolution,
     period: u64,
     /// Quarters of the hour.
     quarters: Range<u8>,
-    /// 1 where it adds, −1 where it takes away.
+    /// 1 to add, −1 to subtract.
     sign: i64,
 }
 
@@ -107,7 +107,7 @@ fn parts(slots: Range<u64>) -> Vec<Part> {
     parts
 }
 
-/// How many hours are touched.
+/// Number of touched hours.
 fn hours(slots: &Range<u64>) -> u64 {
     if slots.is_empty() {
         return 0;
@@ -125,10 +125,10 @@ fn of_hours(slots: Range<u64>, sign: i64) -> impl Iterator<Item = Part> {
     })
 }
 
-/// What counts are kept apart by, beside the code. What is not asked for is 0.
+/// Breakdown beside the code. Fields outside the query are 0.
 type Group = Kind;
 
-/// The sums of a span so far.
+/// Sums of a span so far.
 struct Answer<'q> {
     question: &'q Question,
     is_by_code: bool,
@@ -183,8 +183,8 @@ impl<'q> Answer<'q> {
         Ok(())
     }
 
-    /// Adds a pack. Where the rest without a value was added before, what has a value is taken out
-    /// of it.
+    /// Adds a pack. If the counts without a value were added before, counts with a value are subtracted from
+    /// them.
     fn add(
         &mut self,
         pack: &Pack<'_>,
@@ -223,13 +223,13 @@ impl<'q> Answer<'q> {
         Ok(())
     }
 
-    /// The numbers of each kind's group; none where a filter leaves it out.
+    /// Group number of each kind; `None` if a filter excludes it.
     fn groups(&mut self, pack: &Pack<'_>) -> Vec<Option<u32>> {
         let texts = self.texts_of(pack);
         pack.kinds.iter().map(|kind| self.group(&texts, *kind)).collect()
     }
 
-    /// The numbers of the groups that have the rest of each kind.
+    /// Group numbers for the counts of each kind without a value.
     fn rests(&mut self, pack: &Pack<'_>, has_rest: bool) -> Vec<u32> {
         if !has_rest {
             return Vec::new();
@@ -239,12 +239,12 @@ impl<'q> Answer<'q> {
         pack.kinds.iter().map(rest).collect()
     }
 
-    /// From the pack's numbers of texts to those of the answer. Kinds are many, texts are few.
+    /// Maps the pack's text numbers to the answer's. Kinds are many, texts are few.
     fn texts_of(&mut self, pack: &Pack<'_>) -> Vec<u32> {
         std::iter::once("").chain(pack.texts.iter().copied()).map(|text| self.text(text)).collect()
     }
 
-    /// The number of a kind's group; none where a filter leaves it out.
+    /// Group number of a kind; `None` if a filter excludes it.
     fn group(&mut self, texts: &[u32], kind: Kind) -> Option<u32> {
         let Kind { offer, affiliate, advertiser, .. } = kind;
         let ids = Ids { code: 0, offer, affiliate, advertiser };
@@ -266,7 +266,7 @@ impl<'q> Answer<'q> {
     }
 
     fn number(&mut self, group: Group) -> u32 {
-        // Where only codes are kept apart, all kinds are of one group.
+        // With a breakdown by code only, all kinds share one group.
         match self.last_group {
             Some((last, number)) if last == group => return number,
             _ => {}
@@ -316,7 +316,7 @@ impl<'q> Answer<'q> {
 struct Sum {
     code: u32,
     group: u32,
-    /// The next sum of the same code, plus one.
+    /// Next sum of the same code, plus one.
     next: u32,
     numbers: Numbers,
 }
@@ -324,11 +324,11 @@ struct Sum {
 #[derive(Default)]
 struct Sums {
     sums: Vec<Sum>,
-    /// The first sum of each code, plus one.
+    /// First sum of each code, plus one.
     firsts: Vec<Option<Box<[u32; CODES_PER_PAGE]>>>,
-    /// Those of codes with many.
+    /// Further sums of codes with many groups.
     further: HashMap<(u32, u32), u32, RandomState>,
-    /// Those of each group, plus one, where codes are not kept apart.
+    /// Sum of each group, plus one, without a breakdown by code.
     of_groups: Vec<u32>,
 }
 

@@ -1,4 +1,4 @@
-//! Packs against counting by hand.
+//! Compares packs with plain counting.
 
 use std::collections::BTreeMap;
 
@@ -66,7 +66,7 @@ fn a_pack_reads_back_as_written() {
     assert_eq!(read, BTreeMap::from(expected));
 }
 
-/// A pack's bytes, of their hex digits, with its checksum.
+/// Bytes of a pack from hex digits, with the checksum.
 fn bytes_of(hex: &str) -> Vec<u8> {
     let digits: Vec<char> = hex.chars().filter(|digit| *digit != ' ').collect();
     let byte = |pair: &[char]| u8::from_str_radix(&String::from_iter(pair), 16).unwrap();
@@ -227,7 +227,7 @@ async fn every_question_is_answered_as_counting_by_hand_does() {
     let store = Store::open(dir.path()).unwrap();
     let mut random = 7;
     let mut all = Vec::new();
-    // Many batches, so that packs are joined in several tiers, and some days come late.
+    // Many batches, so packs are merged in several tiers, and some days come late.
     for batch in 0..150 {
         let day = batch / 40;
         let some = |_| {
@@ -291,7 +291,7 @@ async fn one_partners_values_take_no_room_of_anothers() {
 
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
-    // Partner 1 has all values that a day has room for; partner 2 comes then.
+    // Partner 1 has as many values as a day holds; then partner 2 comes.
     let full =
         "WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 10000)
          INSERT INTO rollup_value SELECT 1, ?1, 1, 1, 'v' || n FROM number";

@@ -12,21 +12,21 @@ use super::super::{ReadTx, StoreError, WriteTx};
 use super::pack::{self, Pack, PackError};
 use super::{MeasureSource, SLOTS_PER_DAY, SLOTS_PER_HOUR, ValueDimension};
 
-/// Packs of one tier that are joined.
+/// Number of packs of a tier that are merged.
 const FAN_IN: usize = 8;
-/// The tier of a place that was joined as a whole; what comes late is joined beside it.
+/// Tier of a completely merged period; late packs are merged beside it.
 const WHOLE: u32 = 100;
-/// Hours or days before a new one that are looked at to be joined.
+/// Number of earlier hours or days that are checked for merging.
 const LOOKED_BACK: u64 = 48;
 
-/// How long the time of a pack is.
+/// Length of a pack's period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Resolution {
     Hour = 1,
     Day = 2,
 }
 
-/// What the packs of a place have in common.
+/// Common properties of the packs of a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct RollupSeries {
     pub(super) resolution: Resolution,
@@ -96,7 +96,7 @@ fn count(
         .query_row((resolution, source, value_dimension, period, tier), |row| row.get(0))?)
 }
 
-/// Joins what is still apart in the hours or days just before a new one.
+/// Merges the packs of the hours or days just before a new one.
 fn join_before(tx: &WriteTx<'_>, series: RollupSeries, period: u64) -> Result<(), StoreError> {
     let sql = "SELECT period FROM rollup_pack
          WHERE resolution = ?1 AND source = ?2 AND family = ?3 AND period >= ?4 AND period < ?5
@@ -132,11 +132,11 @@ fn join(
     for (id, _) in &packs {
         delete.execute([id])?;
     }
-    // Of what cancelled itself out nothing is left.
+    // Counts that cancel out leave no pack.
     joined.map_or(Ok(()), |bytes| insert(tx, series, period, into, &bytes))
 }
 
-/// Hands over the packs of an hour or a day.
+/// Visits the packs of an hour or a day.
 pub(super) fn read(
     connection: &ReadTx<'_>,
     series: RollupSeries,
@@ -155,7 +155,7 @@ pub(super) fn read(
     Ok(())
 }
 
-/// The periods that there are packs of, from the first to the last.
+/// Range of periods with packs.
 pub(super) fn periods(
     connection: &ReadTx<'_>,
     series: RollupSeries,
@@ -176,8 +176,8 @@ pub(super) fn periods(
 const RESOLUTIONS: [(Resolution, u64); 2] =
     [(Resolution::Hour, SLOTS_PER_HOUR), (Resolution::Day, SLOTS_PER_DAY)];
 
-/// Puts the packs of one source in the place of another's, from a quarter hour on, which begins a day.
-/// Those from before it go.
+/// Replaces the packs of one source by another's, from a quarter hour on that starts a day. Earlier packs of
+/// the other source are deleted.
 pub(super) fn replace(
     tx: &WriteTx<'_>,
     source: MeasureSource,
@@ -201,7 +201,7 @@ pub(super) fn replace(
     Ok(())
 }
 
-/// Forgets all from a quarter hour on, which begins a day.
+/// Deletes all packs from a quarter hour on that starts a day.
 pub(super) fn delete(
     tx: &WriteTx<'_>,
     source: MeasureSource,

@@ -1,7 +1,7 @@
-//! What lists are filtered by: for each field its column and the type that its values have.
+//! Filters of lists: each field has a column and a value type.
 //!
-//! A value is read as the type of its field, or refused. A value that is compared as it was typed
-//! would select other rows than were meant, and filters also choose the codes of a bulk change.
+//! A value is parsed as the type of its field, or refused. A comparison with the raw text could select other
+//! rows than intended, and filters also select the codes of a bulk change.
 
 use std::fmt::Write as _;
 
@@ -13,15 +13,15 @@ use crate::catalog::{DayError, UnknownWord, WordSet, parse_day};
 /// A field by which a list can be filtered.
 #[derive(Debug, Clone, Copy)]
 pub struct Filterable {
-    /// The field's name outside.
+    /// Public name of the field.
     pub field: &'static str,
     /// The column, or an expression over columns.
     pub column: &'static str,
-    /// What it is compared with.
+    /// Type of the values.
     pub kind: Compared,
 }
 
-/// What `search` looks into where objects have names.
+/// The field for `search`, for objects with names.
 pub const NAME: Filterable =
     Filterable { field: "name", column: "casefold(name)", kind: Compared::Text };
 
@@ -31,30 +31,30 @@ pub const DELETED: Filterable =
 
 const TIME_DELETED: &str = "time_deleted";
 
-/// What a filter's value is.
+/// Type of a filter's value.
 #[derive(Debug, Clone, Copy)]
 pub enum Compared {
     /// A whole number.
     Number,
-    /// An id; 0 is for rows without one.
+    /// An id; 0 selects rows without one.
     OptionalId,
     /// An id of 32 hex digits.
     HexId,
     /// Unix seconds.
     Time,
-    /// A civil day; empty for rows without one.
+    /// A civil day; empty selects rows without one.
     Day,
     /// A word of a closed set.
     Word(Vocabulary),
-    /// Any text, compared byte by byte.
+    /// Text, compared byte by byte.
     Text,
-    /// Text of a code, whose case does not matter.
+    /// Text of a code, compared without case.
     Code,
-    /// Whether the object was deleted: `true` or `false`.
+    /// Whether the object is deleted: `true` or `false`.
     Deletion,
 }
 
-/// The words that a column can hold, and other words for them.
+/// Words of a column, with synonyms.
 #[derive(Debug, Clone, Copy)]
 pub struct Vocabulary {
     /// All words.
@@ -63,13 +63,13 @@ pub struct Vocabulary {
 }
 
 impl Vocabulary {
-    /// The words of a closed set.
+    /// Words of a closed set.
     #[must_use]
     pub const fn from_word_set<T: WordSet>() -> Vocabulary {
         Vocabulary { words: T::WORDS, canonical: T::canonical }
     }
 
-    /// The word that is kept for one that was typed.
+    /// The stored word for a typed word.
     ///
     /// # Errors
     /// When it is none of the set.
@@ -78,7 +78,7 @@ impl Vocabulary {
     }
 }
 
-/// How a filter compares.
+/// Operator of a filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operator {
     /// `=`
@@ -87,24 +87,24 @@ pub enum Operator {
     Greater,
     /// `<`
     Less,
-    /// A part of the text.
+    /// Substring.
     Contains,
-    /// The beginning of the text.
+    /// Beginning of the text.
     Prefix,
 }
 
-/// One condition of a list.
+/// A condition of a list.
 #[derive(Debug, Clone)]
 pub struct Filter {
     /// From a [`Filterable`], never from a request.
     pub column: &'static str,
-    /// How to compare.
+    /// The operator.
     pub operator: Operator,
-    /// With what.
+    /// The value.
     pub value: Value,
 }
 
-/// Why a value cannot be compared with a field.
+/// Reasons why a value cannot be compared with a field.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {
     /// The field holds whole numbers.
@@ -122,19 +122,19 @@ pub enum FilterError {
     /// The field holds words of a closed set.
     #[error(transparent)]
     Word(#[from] UnknownWord),
-    /// Only `true` and `false` can stand here.
+    /// The field takes `true` and `false` only.
     #[error("`{0}` is not `true` or `false`")]
     Deletion(String),
-    /// The field has no order in which this could be asked.
+    /// The field does not support this operator.
     #[error("can only be compared with {allowed}")]
     Operator {
-        /// The operators that are possible.
+        /// The supported operators.
         allowed: &'static str,
     },
 }
 
 impl Filterable {
-    /// The condition that this field stands in this relation to a value as typed.
+    /// Builds the condition from an operator and a typed value.
     ///
     /// # Errors
     /// When the value is none of the field's type, or its type has no such order.
@@ -157,7 +157,7 @@ impl Compared {
             Compared::Word(_) | Compared::HexId | Compared::Deletion if !is_equal => {
                 return Err(FilterError::Operator { allowed: "=" });
             }
-            // Rows without an id stand at 0 outside and at NULL, which has no order, inside.
+            // Rows without an id are 0 in requests, and NULL, which has no order, in the store.
             Compared::OptionalId if operator == Operator::Less => {
                 return Err(FilterError::Operator { allowed: "= or >" });
             }
@@ -199,8 +199,7 @@ fn shortened(typed: &str) -> String {
     typed.chars().take(40).collect()
 }
 
-/// What must hold of the rows of a list before its filters: that they are not deleted, unless one of
-/// the filters says which they are.
+/// The condition on deletion: rows are not deleted, unless a filter selects deleted ones.
 pub(in crate::store) fn only_deletion(filters: &[Filter]) -> &'static str {
     if filters.iter().any(|filter| filter.column == TIME_DELETED) {
         "true"
@@ -209,7 +208,7 @@ pub(in crate::store) fn only_deletion(filters: &[Filter]) -> &'static str {
     }
 }
 
-/// A WHERE clause of a first condition and the filters, and the values it takes.
+/// WHERE clause of a first condition and the filters, with its values.
 pub(in crate::store) fn conditions(first: &str, filters: &[Filter]) -> (String, Vec<Value>) {
     let mut condition = String::from(first);
     let mut values = Vec::new();
@@ -221,7 +220,7 @@ pub(in crate::store) fn conditions(first: &str, filters: &[Filter]) -> (String, 
             Operator::Greater => write!(condition, " AND {column} > ?{place}"),
             Operator::Less => write!(condition, " AND {column} < ?{place}"),
             Operator::Contains => write!(condition, " AND instr({column}, ?{place}) > 0"),
-            // No code has a byte above it, so this is the end of what begins so.
+            // Codes have no byte above this one, so it ends the range of a prefix.
             Operator::Prefix => {
                 write!(condition, " AND {column} >= ?{place} AND {column} < ?{place} || char(127)")
             }

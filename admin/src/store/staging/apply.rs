@@ -1,16 +1,16 @@
-//! Writes the staged rows with which nothing is wrong, under one change, after they were judged.
+//! Writes the staged rows without faults, under one change sequence, after the cross-row checks.
 //!
-//! Rows are written in the order of their codes: each page of the indexes by code, which are much
-//! larger than any cache, is then changed once. Ids follow the order of the file, because the lowest
-//! id of a code decides where it leads. In a file of more than [`IN_FILE_ORDER`] rows they follow it
-//! only among the rows of one code, and else the order of the codes: the other indexes then grow at
-//! ends that stay in the processor's cache, and a million rows take half the time.
+//! Rows are written in the order of their codes, so each page of the indexes by code, which are much larger
+//! than any cache, changes once. Ids follow the order of the file, because the lowest id of a code decides
+//! its destination. In a file of more than [`IN_FILE_ORDER`] rows, ids follow the file's order only among
+//! rows of one code, and otherwise the order of the codes: the other indexes then grow at ends that stay in
+//! the processor's cache, which halves the time for a million rows.
 //!
-//! An update writes only the columns that some row sets: SQLite writes each index of a column that is
-//! set, changed or not. It goes in the order of the codes, too, where ids follow it in not too many
-//! strands, as they do after imports: the indexes by code are then swept once, the others in so many
-//! places at a time. Where ids are strewn it goes in their order: of the indexes, most are by id. What
-//! triggers keep row by row, the counts of codes, is kept here at once.
+//! An update writes only columns that some row sets, because SQLite writes each index of a set column,
+//! changed or not. The update also goes in the order of the codes if the ids follow it in few strands, as
+//! after imports: the indexes by code are then swept once, the others in a few places at a time. With
+//! scattered ids the update goes in the order of ids, because most indexes are by id. The counts of codes,
+//! otherwise kept by triggers per row, are updated here at once.
 
 use std::collections::HashSet;
 
@@ -18,33 +18,30 @@ use super::super::meta::Sequence;
 use super::super::{StoreError, WriteTx};
 use super::Bound;
 
-/// What was written.
+/// Result of writing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Applied {
     /// New codes.
     pub created: u64,
-    /// Codes that changed.
+    /// Changed codes.
     pub updated: u64,
-    /// The lowest and highest id among them.
+    /// Lowest and highest id of these codes.
     pub ids: Option<(u32, u32)>,
 }
 
 const VALID: &str = "NOT IN (SELECT number FROM staged_fault)";
 
-/// In a file of more rows ids follow the order of the codes.
+/// In larger files ids follow the order of the codes.
 const IN_FILE_ORDER: u64 = 50_000;
 
-/// Adds the rows, of which there are about so many.
-///
-/// # Errors
-/// When SQLite fails.
+/// Adds the rows, about `rows` of them.
 pub fn add(tx: &WriteTx<'_>, sequence: Sequence, rows: u64) -> Result<Applied, StoreError> {
     let sql = "SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = 'coupon_code'";
     let before_first_id: u32 = tx.query_row(sql, [], |row| row.get(0))?;
     let (id, order) = if rows <= IN_FILE_ORDER {
         ("?1 + number", "folded, offer_id")
     } else {
-        // The next one, whatever was given before.
+        // The next id, independent of earlier values.
         ("nullif(?1, ?1)", "folded, number")
     };
     let count_each = take_trigger(tx, "coupon_code_counted")?;
@@ -69,8 +66,7 @@ pub fn add(tx: &WriteTx<'_>, sequence: Sequence, rows: u64) -> Result<Applied, S
     Ok(Applied { created: created as u64, updated: 0, ids })
 }
 
-/// Takes away, within this transaction, a trigger that counts row by row; answers how it is made
-/// again.
+/// Drops a trigger that counts per row, within this transaction; returns the SQL that creates it again.
 fn take_trigger(tx: &WriteTx<'_>, name: &str) -> Result<String, StoreError> {
     let sql = "SELECT sql FROM main.sqlite_schema WHERE type = 'trigger' AND name = ?1";
     let made_by = tx.query_row(sql, [name], |row| row.get(0))?;
@@ -78,7 +74,7 @@ fn take_trigger(tx: &WriteTx<'_>, name: &str) -> Result<String, StoreError> {
     Ok(made_by)
 }
 
-/// Counts the codes with higher ids, all at once.
+/// Counts the codes with higher ids in one statement.
 fn count(tx: &WriteTx<'_>, before_first_id: u32) -> Result<(), StoreError> {
     tx.execute(
         "INSERT INTO coupon_code_count SELECT offer_id, ifnull(affiliate_id, 0), status, count(*) \
@@ -95,10 +91,10 @@ fn count(tx: &WriteTx<'_>, before_first_id: u32) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The columns by which codes are counted.
+/// Columns of the code counts.
 const COUNTED_BY: [&str; 3] = ["offer_id", "affiliate_id", "status"];
 
-/// The columns that an update can set, and their values from the staged row `s` over the code `c`.
+/// Columns that an update can set, with their values from the staged row `s` over the code `c`.
 const SET: [(&str, &str); 8] = [
     ("offer_id", "coalesce(s.offer_id, c.offer_id)"),
     ("affiliate_id", "iif(s.affiliate_id IS NULL, c.affiliate_id, nullif(s.affiliate_id, 0))"),
@@ -119,10 +115,7 @@ const SET: [(&str, &str); 8] = [
     ),
 ];
 
-/// Works out which rows change anything, and into what; answers how many.
-///
-/// # Errors
-/// When SQLite fails.
+/// Computes the changed rows and their new values; returns their number.
 pub fn plan_update(tx: &WriteTx<'_>) -> Result<u64, StoreError> {
     let columns = SET.map(|(column, value)| format!("{value} AS {column}")).join(", ");
     let differs = SET.map(|(column, value)| format!("{value} IS NOT c.{column}")).join(" OR ");
@@ -137,7 +130,7 @@ pub fn plan_update(tx: &WriteTx<'_>) -> Result<u64, StoreError> {
     Ok(tx.query_row("SELECT count(*) FROM temp.staged_change", [], |row| row.get(0))?)
 }
 
-/// Whether the ids that the rows select follow the order of their codes, in not too many strands.
+/// Whether the ids of the selected rows follow the order of their codes in few strands.
 fn ids_follow_codes(tx: &WriteTx<'_>) -> Result<bool, StoreError> {
     let sql = "SELECT target FROM temp.staged_after ORDER BY folded, offer_id, number";
     let mut statement = tx.prepare(sql)?;
@@ -145,14 +138,13 @@ fn ids_follow_codes(tx: &WriteTx<'_>) -> Result<bool, StoreError> {
     Ok(are_strands(&ids))
 }
 
-/// Of so many ids in a row …
+/// In a window of this many ids …
 const WINDOW: usize = 4096;
-/// … this many blocks of 4,096 are met, where the ids are strands: SQLite's cache holds what is
-/// changed in so many places of each index.
+/// … at most this many blocks of 4,096 ids occur if the ids are strands: SQLite's cache holds the changed
+/// pages of that many places of each index.
 const STRANDS: usize = 64;
 
-/// Whether ids are not strewn, but a few ascending strands that interlace. Less than a window of them
-/// is written soon in any order.
+/// Whether ids form a few ascending, interleaved strands. Fewer ids than a window are fast in any order.
 fn are_strands(ids: &[u32]) -> bool {
     let windows = ids.chunks_exact(WINDOW);
     let blocks = |ids: &[u32]| ids.iter().map(|id| id >> 12).collect::<HashSet<_>>().len();
@@ -160,10 +152,7 @@ fn are_strands(ids: &[u32]) -> bool {
     windows.len() > 0 && met <= windows.len() * STRANDS
 }
 
-/// Changes the codes that [`plan_update`] found.
-///
-/// # Errors
-/// When SQLite fails.
+/// Applies the changes of [`plan_update`].
 pub fn update(tx: &WriteTx<'_>, sequence: Sequence) -> Result<Applied, StoreError> {
     tx.execute(
         "INSERT OR IGNORE INTO coupon_code_former_owner (folded, affiliate_id) \
@@ -180,7 +169,7 @@ pub fn update(tx: &WriteTx<'_>, sequence: Sequence) -> Result<Applied, StoreErro
         .map(|(at, column)| format!("{column} = ?{}, ", 4 + at))
         .collect();
     if columns.contains(&"offer_id") {
-        // Codes that change places would meet on their way, so all of them leave before any arrives.
+        // Codes that swap places would collide on the way, so all leave before any arrives.
         tx.execute(
             "UPDATE coupon_code SET time_deleted = -1 WHERE id IN (SELECT target FROM temp.staged_change WHERE is_new_offer)",
             [],
@@ -198,8 +187,7 @@ pub fn update(tx: &WriteTx<'_>, sequence: Sequence) -> Result<Applied, StoreErro
     Ok(Applied { created: 0, updated, ids })
 }
 
-/// Writes the changes one after the other; answers how many. An `UPDATE … FROM` would do them in the
-/// order of ids, whatever the order they stand in.
+/// Writes the changes one by one; returns their number. `UPDATE … FROM` would use the order of ids.
 fn update_each(
     tx: &WriteTx<'_>,
     sequence: Sequence,
@@ -225,7 +213,7 @@ fn update_each(
     Ok(updated)
 }
 
-/// The columns that some row sets.
+/// Columns that some row sets.
 fn set_columns(tx: &WriteTx<'_>) -> Result<Vec<&'static str>, StoreError> {
     let columns = SET.map(|(column, _)| column);
     let is_set = columns.map(|column| format!("max({column} IS NOT NULL)")).join(", ");
@@ -235,8 +223,8 @@ fn set_columns(tx: &WriteTx<'_>) -> Result<Vec<&'static str>, StoreError> {
     })?)
 }
 
-/// Counts the codes that change as what they become, all at once in place of the trigger that counts
-/// each by itself; answers how that is made again.
+/// Counts the changed codes under their new values in one statement instead of by the trigger; returns the
+/// SQL that creates the trigger again.
 fn recount(tx: &WriteTx<'_>) -> Result<String, StoreError> {
     let count_each = take_trigger(tx, "coupon_code_recounted")?;
     tx.execute(

@@ -1,9 +1,8 @@
-//! What only all rows of a file together, and the store beside them, can show.
+//! Checks that need all rows of a file together and the store.
 //!
-//! [`fill`] works out what the file leaves of every code it names, in a temporary table in the order
-//! of (code, offer); the questions below are asked of that table. Rows of one code can only disturb
-//! each other, so judging all rows of some codes is judging them exactly. Nothing here writes to the
-//! store, or needs its lock.
+//! [`fill`] computes the state after the file for each code in it, in a temporary table ordered by (code,
+//! offer); the checks query this table. Only rows of the same code can collide, so checking all rows of
+//! some codes is exact for these codes. Nothing here writes to the store or needs its lock.
 
 use rusqlite::Row;
 
@@ -11,12 +10,12 @@ use super::super::meta::{self, Sequence};
 use super::super::{ReadTx, StagingTx, StoreError};
 use crate::catalog::BulkMode;
 
-/// Which rows are judged.
+/// Rows to check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope<'a> {
-    /// Every row.
+    /// All rows.
     All,
-    /// Every row of these folded codes.
+    /// All rows of these folded codes.
     Codes(&'a [String]),
 }
 
@@ -37,7 +36,7 @@ const ADDED: &str = "INSERT INTO temp.staged_after
     SELECT folded, offer_id, number, NULL, nullif(affiliate_id, 0), 1, 1
     FROM staged_row INDEXED BY staged_row_folded WHERE sound = 1 {scope} ORDER BY folded, offer_id, number";
 
-/// The row that an update selects: by id, else the only one of its code.
+/// The row that an update selects: by id, otherwise the only row of its code.
 const SELECTED: &str = "iif(s.code_id IS NOT NULL, s.code_id,
     (SELECT max(t.id) FROM coupon_code t INDEXED BY coupon_code_published
      WHERE t.folded = s.folded AND t.time_deleted = 0 HAVING count(*) = 1))";
@@ -52,10 +51,7 @@ const UPDATED: &str = "INSERT INTO temp.staged_after
         ON c.folded = s.folded AND c.time_deleted = 0 AND c.id = {selected}
     WHERE s.sound = 1 {scope}";
 
-/// Works out what these rows leave.
-///
-/// # Errors
-/// When SQLite fails.
+/// Computes the state after these rows.
 pub fn fill(
     connection: &StagingTx<'_>,
     mode: BulkMode,
@@ -83,10 +79,7 @@ pub fn fill(
     Ok(())
 }
 
-/// Forgets the last judgement of the rows that [`fill`] went over.
-///
-/// # Errors
-/// When SQLite fails.
+/// Removes the faults of earlier checks from the rows of `scope`.
 pub fn delete_faults(connection: &StagingTx<'_>, scope: Scope<'_>) -> Result<(), StoreError> {
     let within = match scope {
         Scope::All => "",
@@ -98,21 +91,17 @@ pub fn delete_faults(connection: &StagingTx<'_>, scope: Scope<'_>) -> Result<(),
     Ok(())
 }
 
-/// What a judgement saw of the store: how far its changes had come, and which offers and partners
-/// there were.
+/// State of the store at a check: its change sequence, and its offers and partners.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     sequence: Sequence,
     references: References,
 }
 
-/// How many there ever were of each kind, and when they were deleted, summed up.
+/// Number of objects ever made of each kind, and the sum of their deletion times.
 type References = [(u64, i64); 2];
 
-/// What a judgement now sees.
-///
-/// # Errors
-/// When SQLite fails.
+/// The present state of the store.
 pub fn seen(connection: &ReadTx<'_>) -> Result<Seen, StoreError> {
     let read = |sql| connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)));
     Ok(Seen {
@@ -124,20 +113,17 @@ pub fn seen(connection: &ReadTx<'_>) -> Result<Seen, StoreError> {
     })
 }
 
-/// More changed codes than this are not told one by one.
+/// Above this number of changed codes, all rows are checked again.
 const MOST_CHANGED: usize = 10_000;
 
-/// The codes of which alone rows have to be judged again, because nothing else changed since `seen`
-/// that a verdict depends on; `None` where that cannot be said.
-///
-/// # Errors
-/// When SQLite fails.
+/// Codes whose rows must be checked again, because nothing else relevant changed since `seen`; `None` if
+/// the changes are unknown.
 pub fn changed_since(
     connection: &ReadTx<'_>,
     mode: BulkMode,
     seen: &Seen,
 ) -> Result<Option<Vec<String>>, StoreError> {
-    // An update is saved by what the judgement of all its rows left behind.
+    // An update is written from the table of a complete check.
     if mode == BulkMode::Update || self::seen(connection)?.references != seen.references {
         return Ok(None);
     }
@@ -149,20 +135,20 @@ pub fn changed_since(
     Ok(Some(codes).filter(|codes| codes.len() <= MOST_CHANGED))
 }
 
-/// A row that an update cannot place.
+/// A row of an update that selects no single code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnmatchedRow {
     /// The row.
     pub number: u32,
     /// As typed.
     pub code: String,
-    /// What it asked for by id.
+    /// The requested id.
     pub code_id: Option<u32>,
-    /// The ids of the code's rows, with commas; `None` when there is none.
+    /// Ids of the code's rows, separated by commas; `None` without rows.
     pub ids: Option<String>,
 }
 
-/// Rows that select no code, or more than one.
+/// Rows that select no code, or several.
 ///
 /// # Errors
 /// When SQLite fails, or what `each` answers.
@@ -175,7 +161,7 @@ pub fn each_unmatched(
         Scope::All => "",
         Scope::Codes(_) => "AND s.folded IN (SELECT folded FROM temp.staged_scope)",
     };
-    // As many ids as a sentence holds.
+    // As many ids as fit into a message.
     let sql = format!(
         "SELECT s.number, s.code, s.code_id, (SELECT group_concat(id, ', ') FROM (SELECT t.id FROM coupon_code t \
          INDEXED BY coupon_code_published WHERE t.folded = s.folded AND t.time_deleted = 0 LIMIT 20)) \
@@ -191,10 +177,10 @@ pub fn each_unmatched(
     })
 }
 
-/// A row, and what it collides with: a row of the file, or an id.
+/// A row, and the row number or id that it collides with.
 type Pair = (u32, u32);
 
-/// Rows that name an offer which is not there.
+/// Rows that name a missing offer.
 ///
 /// # Errors
 /// When SQLite fails, or what `each` answers.
@@ -207,7 +193,7 @@ pub fn each_missing_offer(
     each_pair(connection, sql, each)
 }
 
-/// Rows that name a partner who is not there.
+/// Rows that name a missing partner.
 ///
 /// # Errors
 /// When SQLite fails, or what `each` answers.
@@ -220,7 +206,7 @@ pub fn each_missing_affiliate(
     each_pair(connection, sql, each)
 }
 
-/// Rows that select what an earlier row selects, and that row.
+/// Rows that select the same code as an earlier row, and the earlier row.
 ///
 /// # Errors
 /// When SQLite fails, or what `each` answers.
@@ -233,7 +219,7 @@ pub fn each_selected_twice(
     each_pair(connection, sql, each)
 }
 
-/// Rows that come to stand on an offer where another row of the file puts the same code, and that row.
+/// Rows that put a code on an offer where another row of the file puts it, too, and the other row.
 ///
 /// # Errors
 /// When SQLite fails, or what `each` answers.
@@ -248,7 +234,7 @@ pub fn each_repeated(
     each_pair(connection, sql, each)
 }
 
-/// Rows that come to stand where the store has a code that the file does not move, and its id.
+/// Rows that put a code on an offer where the store has it and the file does not move it, and its id.
 ///
 /// # Errors
 /// When SQLite fails, or what `each` answers.
@@ -262,7 +248,7 @@ pub fn each_taken(
     each_pair(connection, sql, each)
 }
 
-/// Rows whose dates, with those that they keep, end before they start.
+/// Rows whose new or kept dates end before they start.
 ///
 /// # Errors
 /// When SQLite fails, or what `each` answers.
@@ -297,7 +283,7 @@ pub fn each_other_kind(
     each_row(connection, sql, |row| each(row.get(0)?))
 }
 
-/// A claim on a code that another row of the file claims for another partner.
+/// A code that another row of the file gives to another partner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnerConflict {
     /// The row.
@@ -306,11 +292,11 @@ pub struct OwnerConflict {
     pub code: String,
     /// The other row.
     pub other: u32,
-    /// Its partner.
+    /// Partner of the other row.
     pub partner_id: u32,
 }
 
-/// Rows that give a code to a partner while another row gives or leaves it to another.
+/// Rows that give a code to a partner while another row of the file gives or leaves the code to another.
 ///
 /// # Errors
 /// When SQLite fails, or what `each` answers.
@@ -339,8 +325,7 @@ pub fn each_owner_conflict(
     })
 }
 
-/// Rows that give a code to a partner while the store has a row of it, which the file leaves alone,
-/// that belongs to another.
+/// Rows that give a code to a partner while a row of the store outside the file belongs to another partner.
 ///
 /// # Errors
 /// When SQLite fails, or what `each` answers.
@@ -358,9 +343,8 @@ pub fn each_owned_by_another(
     each_owned(connection, sql, each)
 }
 
-/// New rows whose code once belonged to another partner than it belongs to with this file, and is not
-/// merely put on a further offer: beside a row of the same partner, or, where the new row belongs to
-/// nobody, beside any.
+/// New rows whose code once belonged to another partner than after this file. Excluded are codes that only
+/// get a further offer: beside a row of the same partner or, for a row without partner, beside any row.
 ///
 /// # Errors
 /// When SQLite fails, or what `each` answers.
@@ -381,8 +365,8 @@ pub fn each_once_anothers(
     each_owned(connection, sql, each)
 }
 
-/// Rows of an update that stand or fall with a wrong row of the same code, and that row: who owns a
-/// code, and on which offers it stands, was judged as if all its rows were saved.
+/// Rows of an update that depend on a faulty row of the same code, and the faulty row: owner and offers of
+/// a code were checked as if all its rows were saved.
 ///
 /// # Errors
 /// When SQLite fails, or what `each` answers.
