@@ -18,24 +18,11 @@ use super::state::{AppState, Network};
 use crate::catalog::{DeliveryMethod, Pixel, PixelLevel, PixelStatus, PixelType, PostbackUrl};
 use crate::edit::{self, EditError};
 use crate::partner_postbacks::PartnerPostbacks;
-use crate::store::rows::{self, Compared, Filter, Filterable, Operator, Stored, Vocabulary};
-use crate::store::{Store, WriteTx};
+use crate::store::rows::{self, Stored};
+use crate::store::{Store, WriteTx, partner_postbacks};
 
 const LIST: ListSpec = ListSpec {
-    filters: &[
-        Filterable { field: "network_pixel_id", column: "id", kind: Compared::Number },
-        Filterable { field: "network_offer_id", column: "offer_id", kind: Compared::OptionalId },
-        Filterable {
-            field: "pixel_status",
-            column: "pixel_status",
-            kind: Compared::Word(Vocabulary::from_word_set::<PixelStatus>()),
-        },
-        Filterable {
-            field: "pixel_type",
-            column: "pixel_type",
-            kind: Compared::Word(Vocabulary::from_word_set::<PixelType>()),
-        },
-    ],
+    filters: partner_postbacks::PARTNER_FILTERS,
     relationships: &[],
     search: None,
     is_whole_by_default: true,
@@ -145,9 +132,7 @@ async fn list(
     let mut query = parameters.parse(&LIST)?.query;
     let page = query.page;
     let partner_id = i64::from(caller.affiliate_id.unwrap_or_default());
-    let own =
-        Filter { column: "affiliate_id", operator: Operator::Equal, value: partner_id.into() };
-    query.filters.push(own);
+    query.filters.push(partner_postbacks::PARTNER.equals(partner_id));
     let listed = store.read(move |connection| rows::list::<Pixel>(connection, &query)).await?;
     let rows = listed.rows.into_iter().map(|row| PartnerPixel::new(network, row)).collect();
     Ok(List::new("pixels", rows, page, listed.total_count).into_response())

@@ -16,7 +16,8 @@ use super::state::AppState;
 use crate::catalog::{Pixel, PostbackUrl};
 use crate::edit::EditError;
 use crate::partner_postbacks::{PartnerPostbacks, RequestOutcome, TestResult, TooManyTests};
-use crate::store::rows::{Compared, Entity, Filterable};
+use crate::store::partner_postbacks;
+use crate::store::rows::Entity;
 use crate::store::{Store, domains};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -74,11 +75,7 @@ impl CatalogResource for Pixel {
     const LIST: ListSpec = ListSpec {
         filters: Pixel::FILTERS,
         relationships: &[],
-        search: Some(Filterable {
-            field: "postback_url",
-            column: "casefold(postback_url)",
-            kind: Compared::Text,
-        }),
+        search: Some(partner_postbacks::SEARCH),
         is_whole_by_default: false,
     };
 

@@ -19,7 +19,6 @@ use super::error::ApiError;
 use super::schema::parameter;
 use crate::edit::Removal;
 use crate::json::{self, JsonError};
-use crate::store::casefolded;
 use crate::store::rows::{Compared, Filter, Filterable, Operator, Page, Query, Sort};
 
 const DEFAULT_PAGE_SIZE: u32 = 50;
@@ -452,15 +451,6 @@ pub(super) fn filter(text: &str, known: &[Filterable]) -> Result<Filter, ApiErro
         .map_err(|error| ApiError::field("filter", format!("{field}: {error}")))
 }
 
-/// `search`: a part of the field's text, in any case.
-pub(super) fn containing(field: Filterable, text: &str) -> Filter {
-    let value = match field.kind {
-        Compared::Code => text.to_ascii_lowercase(),
-        _ => casefolded(text),
-    };
-    Filter { column: field.column, operator: Operator::Contains, value: value.into() }
-}
-
 /// `<field>`, or `-<field>` for descending order.
 fn sort(text: &str, known: &[Filterable]) -> Result<Sort, ApiError> {
     let (field, is_descending) =
@@ -473,7 +463,7 @@ fn sort(text: &str, known: &[Filterable]) -> Result<Sort, ApiError> {
         );
         return Err(ApiError::field("sort", message));
     };
-    Ok(Sort { column: sortable.column, is_descending })
+    Ok(sortable.sort(is_descending))
 }
 
 /// `search`: a part of the text; `prefix`: the beginning of the text; both in any case.
@@ -481,7 +471,7 @@ fn search_filter(spec: &ListSpec, name: &str, text: &str) -> Result<Option<Filte
     let field =
         spec.search.filter(|field| name == "search" || matches!(field.kind, Compared::Code));
     let field = field.ok_or_else(|| unknown(name, spec.known()))?;
-    let mut filter = containing(field, text);
+    let mut filter = field.contains(text);
     if name == "prefix" {
         filter.operator = Operator::Prefix;
     }

@@ -39,11 +39,10 @@ const LIST: ListSpec =
     ListSpec { filters: &[], relationships: &[], search: None, is_whole_by_default: false };
 /// The list of an upload's rows.
 const ROWS: ListSpec = ListSpec {
-    filters: &[Filterable {
-        field: "verdict",
-        column: "verdict",
-        kind: Compared::Word(Vocabulary::from_word_set::<RowVerdict>()),
-    }],
+    filters: &[Filterable::without_column(
+        "verdict",
+        Compared::Word(Vocabulary::from_word_set::<RowVerdict>()),
+    )],
     ..LIST
 };
 /// The parameters of an export: the list's filters, without pages.

@@ -28,6 +28,10 @@ use list::Selected;
 /// Filters of bulk changes and exports, which never include deleted codes.
 pub const FILTERS: &[Filterable] = LIST_FILTERS.split_at(1).1;
 
+/// The code, which `search` and `prefix` look into.
+pub const SEARCH: Filterable =
+    Filterable { field: "coupon_code", column: "folded", kind: Compared::Code };
+
 /// Filters of code lists.
 pub const LIST_FILTERS: &[Filterable] = &[
     DELETED,
@@ -38,7 +42,7 @@ pub const LIST_FILTERS: &[Filterable] = &[
         column: "affiliate_id",
         kind: Compared::OptionalId,
     },
-    Filterable { field: "coupon_code", column: "folded", kind: Compared::Code },
+    SEARCH,
     Filterable {
         field: "coupon_status",
         column: "status",

@@ -12,29 +12,43 @@ use super::rows::{
 use super::{ReadTx, StoreError, WriteTx};
 use crate::catalog::{DeliveryMethod, DeliveryState, Pixel, PixelStatus, PixelType};
 
+const PIXEL_ID: Filterable =
+    Filterable { field: "network_pixel_id", column: "id", kind: Compared::Number };
+const PIXEL_OFFER: Filterable =
+    Filterable { field: "network_offer_id", column: "offer_id", kind: Compared::OptionalId };
+const PIXEL_STATUS: Filterable = Filterable {
+    field: "pixel_status",
+    column: "pixel_status",
+    kind: Compared::Word(Vocabulary::from_word_set::<PixelStatus>()),
+};
+const PIXEL_TYPE: Filterable = Filterable {
+    field: "pixel_type",
+    column: "pixel_type",
+    kind: Compared::Word(Vocabulary::from_word_set::<PixelType>()),
+};
+
+/// The partner of a postback.
+pub const PARTNER: Filterable =
+    Filterable { field: "network_affiliate_id", column: "affiliate_id", kind: Compared::Number };
+
+/// Filters of a partner's own list.
+pub const PARTNER_FILTERS: &[Filterable] = &[PIXEL_ID, PIXEL_OFFER, PIXEL_STATUS, PIXEL_TYPE];
+
+/// The text that `search` looks into.
+pub const SEARCH: Filterable =
+    Filterable { field: "postback_url", column: "casefold(postback_url)", kind: Compared::Text };
+
 impl Entity for Pixel {
     const TABLE: &'static str = "pixel";
     const SELECT: &'static str = "affiliate_id, ifnull(offer_id, 0), ifnull(entry_id, 0), pixel_status, pixel_type, \
                                   postback_url, delay_ms, description, signing_key";
     const FILTERS: &'static [Filterable] = &[
         DELETED,
-        Filterable { field: "network_pixel_id", column: "id", kind: Compared::Number },
-        Filterable {
-            field: "network_affiliate_id",
-            column: "affiliate_id",
-            kind: Compared::Number,
-        },
-        Filterable { field: "network_offer_id", column: "offer_id", kind: Compared::OptionalId },
-        Filterable {
-            field: "pixel_status",
-            column: "pixel_status",
-            kind: Compared::Word(Vocabulary::from_word_set::<PixelStatus>()),
-        },
-        Filterable {
-            field: "pixel_type",
-            column: "pixel_type",
-            kind: Compared::Word(Vocabulary::from_word_set::<PixelType>()),
-        },
+        PIXEL_ID,
+        PARTNER,
+        PIXEL_OFFER,
+        PIXEL_STATUS,
+        PIXEL_TYPE,
         Filterable { field: "time_created", column: "time_created", kind: Compared::Time },
         Filterable { field: "time_saved", column: "time_saved", kind: Compared::Time },
     ];
@@ -359,10 +373,18 @@ pub struct Delivery {
     pub time_due: i64,
 }
 
+/// The partner postback of a delivery.
+pub const DELIVERY_PIXEL: Filterable =
+    Filterable { field: "network_pixel_id", column: "pixel_id", kind: Compared::Number };
+
+/// The text of a delivery that `search` looks into.
+pub const DELIVERY_SEARCH: Filterable =
+    Filterable { field: "url", column: "casefold(url)", kind: Compared::Text };
+
 /// Filters of the list of deliveries.
 pub const DELIVERY_FILTERS: &[Filterable] = &[
     Filterable { field: "network_pixel_delivery_id", column: "id", kind: Compared::Number },
-    Filterable { field: "network_pixel_id", column: "pixel_id", kind: Compared::Number },
+    DELIVERY_PIXEL,
     Filterable { field: "network_affiliate_id", column: "affiliate_id", kind: Compared::Number },
     Filterable { field: "network_offer_id", column: "offer_id", kind: Compared::Number },
     Filterable { field: "conversion_id", column: "conversion_id", kind: Compared::HexId },

@@ -221,7 +221,7 @@ pub struct Query {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sort {
     /// From a [`Filterable`], never from a request.
-    pub column: &'static str,
+    pub(super) column: &'static str,
     /// Greatest first.
     pub is_descending: bool,
 }

@@ -8,7 +8,7 @@ use super::list_spec::LIST;
 use crate::api::answer::Answer;
 use crate::api::error::ApiError;
 use crate::api::live::Edits;
-use crate::api::request::{Json, MAX_FILTERS, Wait, containing, filter, too_many_filters};
+use crate::api::request::{Json, MAX_FILTERS, Wait, filter, too_many_filters};
 use crate::catalog::CouponStatus;
 use crate::edit::coupon_codes as edit;
 use crate::store::WriteTx;
@@ -60,7 +60,7 @@ impl StatusRequest {
                 let named = self.filter.iter().map(|text| filter(text, FILTERS));
                 let mut filters = named.collect::<Result<Vec<_>, _>>()?;
                 let search = LIST.search.filter(|_| !self.search.is_empty());
-                filters.extend(search.map(|field| containing(field, &self.search)));
+                filters.extend(search.map(|field| field.contains(&self.search)));
                 Ok(Chosen::Filtered(filters))
             }
             _ => Err(ApiError::field(

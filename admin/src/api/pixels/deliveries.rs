@@ -15,14 +15,16 @@ use crate::catalog::Pixel;
 use crate::edit::EditError;
 use crate::edit::pixels::{self as edit, Replay};
 use crate::partner_postbacks::PartnerPostbacks;
-use crate::store::partner_postbacks::{self, DELIVERY_FILTERS, Delivery};
-use crate::store::rows::{Compared, Filter, Filterable, Listed, Operator, Query};
+use crate::store::partner_postbacks::{
+    self, DELIVERY_FILTERS, DELIVERY_PIXEL, DELIVERY_SEARCH, Delivery,
+};
+use crate::store::rows::{Listed, Query};
 use crate::store::{Store, WriteTx};
 
 const LIST: ListSpec = ListSpec {
     filters: DELIVERY_FILTERS,
     relationships: &[],
-    search: Some(Filterable { field: "url", column: "casefold(url)", kind: Compared::Text }),
+    search: Some(DELIVERY_SEARCH),
     is_whole_by_default: false,
 };
 
@@ -51,9 +53,7 @@ pub(super) async fn list_for_pixel(
 ) -> Result<Response, ApiError> {
     let mut query = parameters.parse(&LIST)?.query;
     crud::find::<Pixel>(&store, id).await?;
-    let of_pixel =
-        Filter { column: "pixel_id", operator: Operator::Equal, value: i64::from(id).into() };
-    query.filters.push(of_pixel);
+    query.filters.push(DELIVERY_PIXEL.equals(i64::from(id)));
     answer_list(&store, query).await
 }
 

@@ -7,16 +7,17 @@ use std::fmt::Write as _;
 
 use rusqlite::types::Value;
 
-use super::day_text;
+use super::{Sort, day_text};
 use crate::catalog::{DayError, UnknownWord, WordSet, parse_day};
+use crate::store::casefolded;
 
 /// A field by which a list can be filtered.
 #[derive(Debug, Clone, Copy)]
 pub struct Filterable {
     /// Public name of the field.
     pub field: &'static str,
-    /// The column, or an expression over columns.
-    pub column: &'static str,
+    /// The column, or an expression over columns. Private to the store: callers pass no SQL.
+    pub(in crate::store) column: &'static str,
     /// Type of the values.
     pub kind: Compared,
 }
@@ -97,7 +98,7 @@ pub enum Operator {
 #[derive(Debug, Clone)]
 pub struct Filter {
     /// From a [`Filterable`], never from a request.
-    pub column: &'static str,
+    pub(in crate::store) column: &'static str,
     /// The operator.
     pub operator: Operator,
     /// The value.
@@ -134,6 +135,34 @@ pub enum FilterError {
 }
 
 impl Filterable {
+    /// Builds a field without a column: the caller reads its filter and leaves it out of the query.
+    #[must_use]
+    pub const fn without_column(field: &'static str, kind: Compared) -> Filterable {
+        Filterable { field, column: "NULL", kind }
+    }
+
+    /// Builds the condition that the field equals `value`.
+    #[must_use]
+    pub fn equals(&self, value: impl Into<Value>) -> Filter {
+        Filter { column: self.column, operator: Operator::Equal, value: value.into() }
+    }
+
+    /// Builds the condition that the field's text contains `text`, in any case.
+    #[must_use]
+    pub fn contains(&self, text: &str) -> Filter {
+        let value = match self.kind {
+            Compared::Code => text.to_ascii_lowercase(),
+            _ => casefolded(text),
+        };
+        Filter { column: self.column, operator: Operator::Contains, value: value.into() }
+    }
+
+    /// Orders a list by the field.
+    #[must_use]
+    pub fn sort(&self, is_descending: bool) -> Sort {
+        Sort { column: self.column, is_descending }
+    }
+
     /// Builds the condition from an operator and a typed value.
     ///
     /// # Errors
