@@ -29,7 +29,7 @@ mod problems;
 mod row_code;
 mod settings;
 pub(crate) mod text;
-mod tracking_link;
+pub(crate) mod tracking_link;
 mod web_address;
 mod web_host;
 

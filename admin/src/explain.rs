@@ -8,8 +8,8 @@ use bytes::Bytes;
 use coupon_shared::click_macros::ClickMacros;
 use coupon_shared::code::{CodeError, FoldedCode};
 use coupon_shared::decision::{
-    Answer, Candidate, DecidedClick, Facts, Visit, candidates, decide, fallback_chain, not_a_code,
-    today,
+    Answer, Candidate, DecidedClick, Visit, VisitorFacts, candidates, decide, fallback_chain,
+    not_a_code, today,
 };
 use coupon_shared::destination::ArchivedDestination;
 use coupon_shared::index::Index;
@@ -249,7 +249,7 @@ impl Explanation {
     }
 
     fn add_decision(&mut self, sample: &Sample<'_>, visit: &Visit<'_>) {
-        let decision = decide(sample.index.catalog(), visit, &Facts::default(), sample.time);
+        let decision = decide(sample.index.catalog(), visit, &VisitorFacts::default(), sample.time);
         let Some(rows) = candidates(sample.index.catalog(), visit, sample.time) else {
             self.add_step("look-up", "nobody has this code; it is counted, and leaves no click");
             self.add_answer(sample, decision.answer, None, visit.domain);
@@ -326,7 +326,7 @@ impl Sample<'_> {
             uid: parameter(Parameter::Uid),
             language: b"",
             referer: b"",
-            facts: Facts::default(),
+            facts: VisitorFacts::default(),
         };
         let mut expanded = Vec::new();
         destination.expand(&macros, &mut expanded);

@@ -19,7 +19,7 @@ use coupon_benches::{catalog_file, code, index_of, level_file};
 use coupon_shared::click::block::BlockBuilder;
 use coupon_shared::click::{MAX_RECORD_LEN, StreamId, encode_click};
 use coupon_shared::code::FoldedCode;
-use coupon_shared::decision::{Answer, Facts, Visit, decide};
+use coupon_shared::decision::{Answer, Visit, VisitorFacts, decide};
 use coupon_shared::index::Index;
 use coupon_shared::snapshot::catalog::CatalogFile;
 use coupon_shared::snapshot::level::Level;
@@ -156,7 +156,7 @@ fn decision(fixture: &Fixture) -> Call<'_> {
     let found: Vec<_> = fixture.asked("").iter().map(|code| index.lookup(code)).collect();
     Box::new(move |call| {
         let visit = Visit { rows: found[call % found.len()], offer_id: None, domain: None };
-        let decision = decide(index.catalog(), black_box(&visit), &Facts::default(), NOW);
+        let decision = decide(index.catalog(), black_box(&visit), &VisitorFacts::default(), NOW);
         assert!(decision.click.is_some());
     })
 }
@@ -164,7 +164,7 @@ fn decision(fixture: &Fixture) -> Call<'_> {
 fn expansion(fixture: &Fixture) -> Call<'_> {
     let index = lasting_index(fixture);
     let visit = Visit { rows: index.lookup(&fixture.asked("")[0]), offer_id: None, domain: None };
-    let decision = decide(index.catalog(), &visit, &Facts::default(), NOW);
+    let decision = decide(index.catalog(), &visit, &VisitorFacts::default(), NOW);
     let Answer::Redirect(destination) = decision.answer else {
         unreachable!("the fixture's codes redirect")
     };

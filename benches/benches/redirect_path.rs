@@ -6,7 +6,7 @@ use coupon_benches as fixture;
 use coupon_benches::inputs::{HEAD, NOW, TAGS, macros};
 use coupon_shared::click::{MAX_RECORD_LEN, encode_click};
 use coupon_shared::code::FoldedCode;
-use coupon_shared::decision::{Answer, Facts, Visit, decide};
+use coupon_shared::decision::{Answer, Visit, VisitorFacts, decide};
 use coupon_shared::index::Index;
 use coupon_shared::snapshot::catalog::CatalogFile;
 use coupon_shared::snapshot::level::Level;
@@ -63,11 +63,11 @@ fn decision(c: &mut Criterion, index: &Index<Arc<[u8]>>, hits: &[FoldedCode]) {
         b.iter(|| {
             let rows = index.lookup(next.next().expect("a cycle"));
             let visit = Visit { rows, offer_id: None, domain: None };
-            decide(index.catalog(), &visit, &Facts::default(), black_box(NOW)).click
+            decide(index.catalog(), &visit, &VisitorFacts::default(), black_box(NOW)).click
         });
     });
     let visit = Visit { rows: index.lookup(&hits[0]), offer_id: None, domain: None };
-    let decision = decide(index.catalog(), &visit, &Facts::default(), NOW);
+    let decision = decide(index.catalog(), &visit, &VisitorFacts::default(), NOW);
     let Answer::Redirect(destination) = decision.answer else {
         unreachable!("the fixture's codes redirect")
     };

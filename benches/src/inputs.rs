@@ -2,7 +2,7 @@
 
 use coupon_shared::click::{ClickHead, Tag, VisitKind};
 use coupon_shared::click_macros::ClickMacros;
-use coupon_shared::decision::{Facts, Reason};
+use coupon_shared::decision::{Reason, VisitorFacts};
 use coupon_shared::transaction_id::TransactionId;
 
 /// Unix seconds of every visit.
@@ -23,7 +23,7 @@ pub fn macros() -> ClickMacros<'static> {
         uid: b"",
         language: b"en-US,en;q=0.9",
         referer: b"",
-        facts: Facts::default(),
+        facts: VisitorFacts::default(),
     }
 }
 

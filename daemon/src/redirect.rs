@@ -14,7 +14,7 @@ use coupon_serve::client_address;
 use coupon_shared::click::{self, ClickHead, Tag, VisitKind};
 use coupon_shared::click_macros::ClickMacros;
 use coupon_shared::code::FoldedCode;
-use coupon_shared::decision::{Answer, DecidedClick, Facts, Visit, decide, not_a_code};
+use coupon_shared::decision::{Answer, DecidedClick, Visit, VisitorFacts, decide, not_a_code};
 use coupon_shared::destination::ArchivedDestination;
 use coupon_shared::snapshot::catalog::ArchivedDomain;
 use coupon_shared::transaction_id::{TransactionId, TransactionIdSource};
@@ -263,7 +263,7 @@ impl RedirectContext {
         let rows = self.hot_codes.lookup(index, code);
         let visit = Visit { rows, offer_id, domain: request.domain };
         let now = request.unix_seconds();
-        let decision = decide(index.catalog(), &visit, &Facts::default(), now);
+        let decision = decide(index.catalog(), &visit, &VisitorFacts::default(), now);
         let Some(click) = decision.click else {
             self.count_unknown_code(code);
             return self.respond_without_click(decision.answer, index, request, typed);
@@ -332,7 +332,7 @@ impl RedirectContext {
             uid: parameter(Parameter::Uid),
             language: request.headers.language,
             referer: request.headers.referer,
-            facts: Facts::default(),
+            facts: VisitorFacts::default(),
         };
         match self.locations.expand(destination, &macros) {
             Some(location) if is_offer => Reply::Redirect(location),

@@ -2,7 +2,7 @@
 //!
 //! Both programs expand destinations: the daemon to answer, the admin to explain.
 
-use crate::decision::Facts;
+use crate::decision::VisitorFacts;
 use crate::destination::{Macro, MacroSink, MacroValues};
 use crate::transaction_id::TransactionId;
 
@@ -32,7 +32,7 @@ pub struct ClickMacros<'a> {
     /// `Referer` as sent.
     pub referer: &'a [u8],
     /// Known facts about the visitor.
-    pub facts: Facts<'a>,
+    pub facts: VisitorFacts<'a>,
 }
 
 impl MacroValues for ClickMacros<'_> {
@@ -97,7 +97,7 @@ mod tests {
         uid: b"u",
         language: b" de-DE;q=0.9, en",
         referer: b"https://r.example/",
-        facts: Facts { country: "DE", region: "BE", city: "Berlin", device_type: "phone" },
+        facts: VisitorFacts { country: "DE", region: "BE", city: "Berlin", device_type: "phone" },
     };
 
     fn expand(url: &str, macros: &ClickMacros<'_>) -> String {

@@ -1,23 +1,25 @@
-//! The decision: what a visit's request, the rows of its code and the catalog say must happen.
+//! Decides a visit from its request, the rows of its code and the catalog.
 //!
-//! [`decide`] is pure: no I/O, no clock, no failure. The daemon acts on its answer and the admin
-//! shows it, so an explanation cannot differ from what happens.
+//! [`decide`] is pure: no I/O, no clock, no failure. The daemon acts on the decision and the admin's
+//! `explain` shows it, so both always agree. [`crate::eligibility`] has the conditions for a
+//! redirect.
 //!
-//! A code may stand on several offers. With an offer id in the request only that row counts.
-//! Without, the row with the lowest coupon code id counts; where it cannot redirect, the next row
-//! of the same advertiser that can. Visits that are not redirected go to the fallback URL of the
-//! offer, else of the tracking domain, else of the network, else nowhere.
+//! A code may stand on several offers. With an offer id in the request only the row of that offer
+//! counts. Without, the row with the lowest coupon code id counts; if that row cannot redirect, the
+//! next row of the same advertiser which can. Other visits go to the fallback URL of the offer,
+//! else of the tracking domain, else of the network; without any of these the answer is 404.
 //!
-//! A click without a code names offer and partner itself; [`decide_direct`] judges it as a row of
-//! these two that has nothing of its own in the way.
+//! A click without a code names offer and partner itself. [`decide_direct`] checks these two and
+//! skips the code's terms.
 
 use crate::civil_day::Day;
 use crate::destination::ArchivedDestination;
+use crate::eligibility::{AccessCheck, CodeTerms, Ineligibility, RunTerms};
 use crate::snapshot::catalog::{ArchivedDomain, ArchivedOffer, CatalogFile};
 use crate::snapshot::level::{CodeRecord, CodeRows};
 
-/// Why a visit of a known code was, or was not, redirected. The numbers are part of the click
-/// record's format.
+/// Why a visit of a known code was or was not redirected. The numbers are part of the click record's
+/// format and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Reason {
@@ -27,9 +29,9 @@ pub enum Reason {
     Paused = 2,
     /// The coupon code has no partner.
     Unassigned = 3,
-    /// Its start date has not come.
+    /// The coupon code's first day has not come.
     NotStarted = 4,
-    /// Its end date has passed.
+    /// The coupon code's last day has passed.
     Expired = 5,
     /// The offer's status is not active.
     OfferNotActive = 6,
@@ -39,9 +41,9 @@ pub enum Reason {
     PartnerNotActive = 8,
     /// The partner may not run the offer.
     NotRunnable = 9,
-    /// The code does not stand on the offer asked for.
+    /// The code does not stand on the requested offer.
     NotOnOffer = 10,
-    /// The catalog lacks the offer or the partner.
+    /// The catalog lacks the offer or the partner: deleted, or impossible to publish.
     Incomplete = 11,
 }
 
@@ -61,12 +63,12 @@ impl Reason {
         Reason::Incomplete,
     ];
 
-    /// The reason with a number, as a record keeps it.
+    /// Parses the number in a click record.
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| *reason as u8 == number)
     }
 
-    /// Stable name for reports.
+    /// Stable name in reports.
     pub fn as_str(self) -> &'static str {
         match self {
             Reason::Redirected => "redirected",
@@ -84,60 +86,76 @@ impl Reason {
     }
 }
 
-/// What the request says.
+impl From<Ineligibility> for Reason {
+    #[inline]
+    fn from(ineligibility: Ineligibility) -> Reason {
+        match ineligibility {
+            Ineligibility::Paused => Reason::Paused,
+            Ineligibility::Unassigned => Reason::Unassigned,
+            Ineligibility::NotStarted => Reason::NotStarted,
+            Ineligibility::Expired => Reason::Expired,
+            Ineligibility::OfferNotActive => Reason::OfferNotActive,
+            Ineligibility::OfferEnded => Reason::OfferEnded,
+            Ineligibility::PartnerNotActive => Reason::PartnerNotActive,
+            Ineligibility::NotRunnable => Reason::NotRunnable,
+        }
+    }
+}
+
+/// The request, resolved against the index and the catalog.
 #[derive(Clone, Copy)]
 pub struct Visit<'a> {
-    /// What the index says of its code; `None` for a code nobody has.
+    /// The rows of the code; `None` for an unknown code.
     pub rows: Option<CodeRows<'a>>,
-    /// The offer asked for (`oid`).
+    /// The requested offer (`oid`).
     pub offer_id: Option<u32>,
-    /// The tracking domain it came to, where that is a known one.
+    /// The tracking domain of the request's host, if known.
     pub domain: Option<&'a ArchivedDomain>,
 }
 
-/// What is known about the visitor from memory. No rule of this version asks for any of it.
+/// Facts about the visitor that are in memory. No rule of this version reads them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Facts<'a> {
-    /// ISO 3166 country code, empty where unknown.
+pub struct VisitorFacts<'a> {
+    /// ISO 3166 country code, empty if unknown.
     pub country: &'a str,
-    /// Region, empty where unknown.
+    /// Region, empty if unknown.
     pub region: &'a str,
-    /// City, empty where unknown.
+    /// City, empty if unknown.
     pub city: &'a str,
-    /// Kind of device, empty where unknown.
+    /// Kind of device, empty if unknown.
     pub device_type: &'a str,
 }
 
-/// Where the visit is sent.
+/// Response to the visit.
 #[derive(Clone, Copy)]
 pub enum Answer<'a> {
-    /// To the offer.
+    /// 302 to the offer's destination.
     Redirect(&'a ArchivedDestination),
-    /// To a fallback URL.
+    /// 302 to a fallback URL.
     Fallback(&'a ArchivedDestination),
-    /// Nowhere: the one page for everything that is not found.
+    /// 404 with the page for all unknown paths.
     NotFound,
 }
 
-/// What was decided.
+/// Response and click record of a visit.
 #[derive(Clone, Copy)]
 pub struct Decision<'a> {
-    /// The row that decided; `None` for a code nobody has, which leaves no click.
+    /// The click to record; `None` for an unknown code.
     pub click: Option<DecidedClick>,
-    /// Where the visit goes.
+    /// The response.
     pub answer: Answer<'a>,
 }
 
-/// What the click record says of a decision.
+/// The decision's part of a click record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecidedClick {
-    /// The row; with the offer 0 where the code is not on the one asked for.
+    /// The deciding row. Its offer id is 0 if the code is not on the requested offer.
     pub row: CodeRecord,
-    /// The offer's advertiser, 0 where the catalog lacks the offer or the visit belongs to none.
+    /// The offer's advertiser; 0 if the catalog lacks the offer or the visit belongs to no offer.
     pub advertiser_id: u32,
-    /// Why.
+    /// Redirected, or the obstacle.
     pub reason: Reason,
-    /// The rule that decided, 0 for none.
+    /// The deciding rule, 0 for none.
     pub rule: u32,
 }
 
@@ -145,7 +163,7 @@ pub struct DecidedClick {
 pub fn decide<'a>(
     catalog: &'a CatalogFile,
     visit: &Visit<'a>,
-    _facts: &Facts<'_>,
+    _facts: &VisitorFacts<'_>,
     now: i64,
 ) -> Decision<'a> {
     let chosen = candidates(catalog, visit, now).and_then(Candidate::choose);
@@ -156,8 +174,8 @@ pub fn decide<'a>(
 }
 
 /// Decides a click that names its offer and partner instead of a code, at a moment in Unix seconds.
-/// `None` where the catalog lacks one of them: it is as if nobody had the code, and leaves no click,
-/// so that invented ids are not counted for anybody.
+/// `None` if the catalog lacks one of them: such a click is not recorded, so invented ids cannot
+/// reach any partner's counts.
 pub fn decide_direct(
     catalog: &CatalogFile,
     offer_id: u32,
@@ -174,18 +192,18 @@ pub fn decide_direct(
         first_day: Day::FIRST,
         last_day: Day::LAST,
     };
-    let reason = of_offer(catalog, &row, Some(offer), today(catalog, now));
-    let reason = reason.unwrap_or(Reason::Redirected);
+    let reason = check_run(catalog, &row, Some(offer), today(catalog, now));
+    let reason = reason.err().unwrap_or(Reason::Redirected);
     Some(DecidedClick { row, advertiser_id: offer.advertiser_id.to_native(), reason, rule: 0 })
 }
 
-/// Where a visit goes whose path is no code: the same way as one of a code nobody has.
+/// The response to a visit whose path is no code: the same as for an unknown code.
 pub fn not_a_code<'a>(catalog: &'a CatalogFile, domain: Option<&'a ArchivedDomain>) -> Answer<'a> {
     fallback(catalog, domain, None)
 }
 
-/// The rows of the visit's code, by ascending coupon code id, each judged when it is taken; `None`
-/// for a code nobody has. [`decide`] chooses among these; who explains a decision shows them.
+/// The rows of the visit's code by ascending coupon code id, each checked when the iterator reaches
+/// it; `None` for an unknown code. [`decide`] chooses among them, `explain` shows them.
 pub fn candidates<'a>(
     catalog: &'a CatalogFile,
     visit: &Visit<'a>,
@@ -194,7 +212,7 @@ pub fn candidates<'a>(
     let today = today(catalog, now);
     let wanted = visit.offer_id;
     let rows = visit.rows?;
-    Some(rows.iter().map(move |row| Candidate::judge(catalog, row, wanted, today)))
+    Some(rows.iter().map(move |row| Candidate::check(catalog, row, wanted, today)))
 }
 
 /// The network's civil day at a moment in Unix seconds.
@@ -202,33 +220,36 @@ pub fn today(catalog: &CatalogFile, now: i64) -> Day {
     Day::at(now, catalog.utc_offset_at(now))
 }
 
-/// A row with what stands in its way today.
+/// A checked row.
 #[derive(Clone, Copy)]
 pub struct Candidate<'a> {
     /// The row.
     pub row: CodeRecord,
-    /// Its offer, if the catalog has it.
+    /// The row's offer, if the catalog has it.
     pub offer: Option<&'a ArchivedOffer>,
-    /// What stands in its way, or that nothing does.
+    /// The first obstacle today, or `Redirected`.
     pub reason: Reason,
 }
 
 impl<'a> Candidate<'a> {
     #[inline]
-    fn judge(catalog: &'a CatalogFile, row: CodeRecord, wanted: Option<u32>, today: Day) -> Self {
+    fn check(catalog: &'a CatalogFile, row: CodeRecord, wanted: Option<u32>, today: Day) -> Self {
         let offer = catalog.offer(row.offer_id);
         let reason = match wanted {
             Some(wanted) if wanted != row.offer_id => Reason::NotOnOffer,
-            _ => code_obstacle(&row, today)
-                .or_else(|| of_offer(catalog, &row, offer, today))
+            _ => CodeTerms::from(&row)
+                .check(today)
+                .map_err(Reason::from)
+                .and_then(|()| check_run(catalog, &row, offer, today))
+                .err()
                 .unwrap_or(Reason::Redirected),
         };
         Self { row, offer, reason }
     }
 
-    /// The first row that is on the offer asked for, if that can redirect; else the next one of its
-    /// advertiser that can; else it is the first all the same. Where none is on that offer, the
-    /// first of all.
+    /// Chooses the first row on the requested offer if eligible, else the next eligible row of the
+    /// same advertiser, else that first row all the same. If no row is on the requested offer, the
+    /// row with the lowest id.
     #[inline]
     fn choose(mut rows: impl Iterator<Item = Self>) -> Option<Self> {
         let lowest = rows.next()?;
@@ -246,12 +267,12 @@ impl<'a> Candidate<'a> {
         Some(asked_for.find(stands_in).unwrap_or(first))
     }
 
-    /// The offer's advertiser, 0 where the catalog lacks the offer.
+    /// The offer's advertiser, 0 if the catalog lacks the offer.
     pub fn advertiser_id(&self) -> u32 {
         self.offer.map_or(0, |offer| offer.advertiser_id.to_native())
     }
 
-    /// The offer whose fallback counts: none, where another was asked for.
+    /// The offer whose fallback URL applies; none if the request named another offer.
     pub fn fallback_offer(&self) -> Option<&'a ArchivedOffer> {
         self.offer.filter(|_| self.reason != Reason::NotOnOffer)
     }
@@ -265,10 +286,10 @@ impl<'a> Candidate<'a> {
         Decision { click: Some(self.click()), answer }
     }
 
-    /// What is recorded: of a visit that asked for an offer on which the code is not, the code and its
-    /// partner. It belongs to no offer, least of all to one that it did not ask for.
     fn click(&self) -> DecidedClick {
         let (row, reason) = (self.row, self.reason);
+        // The row's offer is not the requested one, so the click belongs to the code's partner and to
+        // no offer.
         if reason == Reason::NotOnOffer {
             let row = CodeRecord { offer_id: 0, ..row };
             return DecidedClick { row, advertiser_id: 0, reason, rule: 0 };
@@ -277,58 +298,23 @@ impl<'a> Candidate<'a> {
     }
 }
 
-/// What of the coupon code itself stands in the way.
-pub fn code_obstacle(row: &CodeRecord, today: Day) -> Option<Reason> {
-    match row {
-        _ if !row.active => Some(Reason::Paused),
-        _ if row.partner_id == 0 => Some(Reason::Unassigned),
-        _ if today < row.first_day => Some(Reason::NotStarted),
-        _ if today > row.last_day => Some(Reason::Expired),
-        _ => None,
-    }
-}
-
-/// What of the offer, the partner or the access between them stands in the way.
-fn of_offer(
+fn check_run(
     catalog: &CatalogFile,
     row: &CodeRecord,
     offer: Option<&ArchivedOffer>,
     today: Day,
-) -> Option<Reason> {
+) -> Result<(), Reason> {
     let (Some(offer), Some(partner)) = (offer, catalog.partner(row.partner_id)) else {
-        return Some(Reason::Incomplete);
+        // Deleted, or left out of the catalog because its destination URL does not parse.
+        return Err(Reason::Incomplete);
     };
     let terms = RunTerms {
         offer_active: offer.active,
         offer_last_day: Day(offer.last_day.to_native()),
         partner_active: partner.active,
-        can_run: || catalog.can_run(partner, offer),
+        access: AccessCheck::Now(|| catalog.can_run(partner, offer)),
     };
-    run_obstacle(terms, today)
-}
-
-/// What decides whether a partner runs an offer, whichever code leads there.
-pub struct RunTerms<F> {
-    /// The offer's status is active.
-    pub offer_active: bool,
-    /// The last day on which the offer redirects.
-    pub offer_last_day: Day,
-    /// The partner's account is active.
-    pub partner_active: bool,
-    /// Whether the offer is open to the partner; asked only where nothing else stands in the way.
-    pub can_run: F,
-}
-
-/// What of the offer, the partner or the access between them stands in the way.
-#[inline]
-pub fn run_obstacle(terms: RunTerms<impl FnOnce() -> bool>, today: Day) -> Option<Reason> {
-    match () {
-        _ if !terms.offer_active => Some(Reason::OfferNotActive),
-        _ if today > terms.offer_last_day => Some(Reason::OfferEnded),
-        _ if !terms.partner_active => Some(Reason::PartnerNotActive),
-        _ if !(terms.can_run)() => Some(Reason::NotRunnable),
-        _ => None,
-    }
+    Ok(terms.check(today)?)
 }
 
 fn fallback<'a>(
@@ -340,7 +326,8 @@ fn fallback<'a>(
     chain.into_iter().flatten().next().map_or(Answer::NotFound, Answer::Fallback)
 }
 
-/// The fallback URLs of the offer, the tracking domain and the network; the first there is counts.
+/// The fallback URLs of the offer, the tracking domain and the network. The first existing one
+/// applies.
 pub fn fallback_chain<'a>(
     catalog: &'a CatalogFile,
     domain: Option<&'a ArchivedDomain>,
@@ -365,7 +352,7 @@ mod tests {
     const NOW: i64 = 1_781_524_800;
     const TODAY: u16 = 9662;
 
-    /// Decides a visit of `code1`, which has `rows`: (reason, coupon code id, answer).
+    /// Decides a visit of `code1` with `rows`: (reason, coupon code id, answer).
     fn decided(
         catalog: &Catalog,
         rows: &[CodeRecord],
@@ -376,7 +363,7 @@ mod tests {
         let code = FoldedCode::fold(b"CODE1").unwrap();
         let domain = index.catalog().domain("go.example.com");
         let visit = Visit { rows: index.lookup(&code), offer_id, domain };
-        let decision = decide(index.catalog(), &visit, &Facts::default(), now);
+        let decision = decide(index.catalog(), &visit, &VisitorFacts::default(), now);
         let answer = match decision.answer {
             Answer::Redirect(to) => format!("to {}", to.origin()),
             Answer::Fallback(to) => format!("fallback {}", to.origin()),
@@ -475,7 +462,8 @@ mod tests {
         let recorded = |offer_id| {
             let code = FoldedCode::fold(b"CODE1").unwrap();
             let visit = Visit { rows: index.lookup(&code), offer_id, domain: None };
-            let click = decide(index.catalog(), &visit, &Facts::default(), NOW).click.unwrap();
+            let click =
+                decide(index.catalog(), &visit, &VisitorFacts::default(), NOW).click.unwrap();
             let CodeRecord { code_id, offer_id, partner_id, .. } = click.row;
             (click.reason, code_id, offer_id, partner_id, click.advertiser_id)
         };

@@ -96,7 +96,7 @@ const FILLED: [(&str, Macro); 21] = [
     ("referer", Macro::Referer),
 ];
 
-/// Filled macros with no source of values so far ([`crate::decision::Facts`]).
+/// Filled macros with no source of values so far ([`crate::decision::VisitorFacts`]).
 const NOT_KNOWN_YET: [Macro; 4] = [Macro::Country, Macro::Region, Macro::City, Macro::DeviceType];
 
 /// Macros of Everflow's users that have no value here at the time of a click.

@@ -11,7 +11,7 @@ use coupon_shared::click::{
     Click, ClickHead, MAX_RECORD_LEN, StreamId, Tag, VisitKind, encode_click,
 };
 use coupon_shared::code::FoldedCode;
-use coupon_shared::decision::{Answer, Facts, Reason, Visit, decide};
+use coupon_shared::decision::{Answer, Reason, Visit, VisitorFacts, decide};
 use coupon_shared::destination::Destination;
 use coupon_shared::feed::Cursor;
 use coupon_shared::index::Index;
@@ -228,7 +228,7 @@ fn version_1_snapshot_files_still_decide_a_visit() {
         let code = FoldedCode::fold(code.as_bytes()).unwrap();
         let domain = index.catalog().domain("go.example.com");
         let visit = Visit { rows: index.lookup(&code), offer_id, domain };
-        let decision = decide(index.catalog(), &visit, &Facts::default(), 1_781_524_800);
+        let decision = decide(index.catalog(), &visit, &VisitorFacts::default(), 1_781_524_800);
         let origin = match decision.answer {
             Answer::Redirect(to) | Answer::Fallback(to) => to.origin().to_owned(),
             Answer::NotFound => String::new(),

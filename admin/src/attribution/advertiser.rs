@@ -4,8 +4,8 @@
 //! The rules of this advertiser apply, and only this advertiser's offers can get the conversion.
 
 use super::decision_step::DecisionSteps;
+use super::eligibility;
 use super::evidence::{Evidence, RecordedConversion};
-use super::obstacle;
 use super::postback_fields::PostbackFields;
 
 /// `None` where no field leads to an advertiser.
@@ -35,7 +35,7 @@ fn of_named_offer(fields: &PostbackFields, evidence: &Evidence) -> Option<u32> {
 fn of_first_click(fields: &PostbackFields, evidence: &Evidence) -> Option<u32> {
     let ids = fields.transaction_ids.iter().filter_map(|sent| sent.id);
     ids.filter_map(|id| evidence.found(&id))
-        .filter(|click| obstacle::of_click(fields, evidence, None, click).is_none())
+        .filter(|click| eligibility::check_click(fields, evidence, None, click).is_ok())
         .find_map(|click| evidence.advertiser_of_click(click))
 }
 

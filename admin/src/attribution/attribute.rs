@@ -20,9 +20,9 @@ use coupon_shared::transaction_id::TransactionId;
 use super::advertiser::resolve_advertiser;
 use super::attributed::{Attributed, Method, PartialAttribution};
 use super::decision_step::DecisionSteps;
+use super::eligibility;
 use super::error_code::ErrorCode;
 use super::evidence::{ClickEvidence, ClickFacts, CodeFacts, Evidence};
-use super::obstacle;
 use super::postback_fields::PostbackFields;
 use crate::catalog::{AttributionMethod, AttributionPriority, Offer};
 
@@ -150,7 +150,7 @@ impl<'a> AttributionSearch<'a> {
     fn by_found_click(&mut self, id: &TransactionId, click: &ClickFacts) -> Option<Outcome> {
         let (offer_id, affiliate_id) = (click.offer_id, click.affiliate_id);
         let shown = format!("the click {id} of partner {affiliate_id} on offer {offer_id}");
-        if let Some(error) = self.click_obstacle(click) {
+        if let Err(error) = self.check_click(click) {
             let exists = error != ErrorCode::InvalidClick;
             let partial =
                 exists.then(|| PartialAttribution::from(&self.attribution_of_click(id, click)));
@@ -162,8 +162,8 @@ impl<'a> AttributionSearch<'a> {
         Some(Outcome::Attributed(self.attribution_of_click(id, click)))
     }
 
-    fn click_obstacle(&self, click: &ClickFacts) -> Option<ErrorCode> {
-        obstacle::of_click(self.fields, self.evidence, self.advertiser_id, click)
+    fn check_click(&self, click: &ClickFacts) -> Result<(), ErrorCode> {
+        eligibility::check_click(self.fields, self.evidence, self.advertiser_id, click)
     }
 
     fn attribution_of_click(&self, id: &TransactionId, click: &ClickFacts) -> Attributed {
@@ -227,9 +227,9 @@ impl<'a> AttributionSearch<'a> {
     fn by_row(&mut self, row: &CodeFacts) -> Option<Outcome> {
         let CodeFacts { coupon_code, offer_id, code_id, .. } = row;
         let shown = format!("the coupon code {coupon_code} on offer {offer_id} (row {code_id})");
-        let obstacle = obstacle::of_row(row, self.evidence, self.advertiser_id);
-        let (None, Some(affiliate_id)) = (obstacle, row.affiliate_id) else {
-            let error = obstacle.unwrap_or(ErrorCode::UnassignedCode);
+        let checked = eligibility::check_code_row(row, self.evidence, self.advertiser_id);
+        let (Ok(()), Some(affiliate_id)) = (checked, row.affiliate_id) else {
+            let error = checked.err().unwrap_or(ErrorCode::UnassignedCode);
             let why = error.sentence();
             let partial = Some(self.partial_of_row(row));
             self.note_failure(error, format_args!("{shown} cannot be used: {why}"), partial);
@@ -263,7 +263,7 @@ impl<'a> AttributionSearch<'a> {
     fn click_beside(&mut self, offer_id: u32, affiliate_id: u32) -> Option<TransactionId> {
         let is_same_pair = |click: &ClickFacts| {
             (click.offer_id, click.affiliate_id) == (offer_id, affiliate_id)
-                && self.click_obstacle(click).is_none()
+                && self.check_click(click).is_ok()
         };
         let found = |id: &&TransactionId| self.evidence.found(id).is_some_and(is_same_pair);
         let id = *self.ids.iter().find(found)?;
@@ -276,8 +276,12 @@ impl<'a> AttributionSearch<'a> {
         let (offer_id, affiliate_id) = self.fields.offer_id.zip(self.fields.affiliate_id)?;
         let evidence = self.evidence;
         let shown = format!("partner {affiliate_id} on offer {offer_id}");
-        if let Some(error) = obstacle::of_pair(offer_id, affiliate_id, evidence, self.advertiser_id)
-        {
+        if let Err(error) = eligibility::check_offer_and_partner(
+            offer_id,
+            affiliate_id,
+            evidence,
+            self.advertiser_id,
+        ) {
             let exists = evidence.partners.contains_key(&affiliate_id);
             let partial =
                 evidence.advertiser_of_offer(offer_id).map(|advertiser_id| PartialAttribution {

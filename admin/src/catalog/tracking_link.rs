@@ -1,11 +1,10 @@
-//! The link of a code, and whether it leads to the code's offer now.
+//! The tracking link of a code, and whether it leads to the code's offer now.
 //!
-//! What stands in a link's way is decided by the same functions as a visit
-//! ([`coupon_shared::decision`]), on the same facts. Only what the decision need not tell apart is
-//! named here: an object that was deleted, and a code that has no link.
+//! [`coupon_shared::eligibility`] decides, as for a visit of the link. Added here are the states that
+//! the redirect does not distinguish: a deleted offer or partner, and a code without a link.
 
 use coupon_shared::civil_day::Day;
-use coupon_shared::decision::{Reason, RunTerms, code_obstacle, run_obstacle};
+use coupon_shared::eligibility::{AccessCheck, CodeTerms, Ineligibility, RunTerms};
 use coupon_shared::snapshot::level::CodeRecord;
 
 use super::words::words;
@@ -13,7 +12,7 @@ use super::words::words;
 words! {
     /// Why a code's link does not lead to its offer now.
     LinkState {
-        /// It does.
+        /// The link leads to the offer.
         Leads = "",
         /// The code is paused.
         Paused = "paused",
@@ -31,18 +30,18 @@ words! {
         PartnerDeleted = "partner_deleted",
         /// The partner may not run the offer.
         NotRunnable = "not_runnable",
-        /// The code has no partner as yet.
+        /// The code has no partner yet.
         Unassigned = "unassigned",
         /// The code is for conversions only.
         NotUrlSafe = "not_url_safe",
-        /// The network has no tracking domain for it.
+        /// Neither the offer nor the network has a tracking domain.
         NoTrackingDomain = "no_tracking_domain",
     }
 }
 
 impl LinkState {
-    /// Whether the code has a link: one that leads to its offer, or will when an edit or a day comes
-    /// that ends its state. What was deleted must be restored first.
+    /// Whether the code has a link. A link that leads nowhere today is still shown if an edit or a
+    /// later day can change that. A deleted offer or partner must be restored first.
     fn has_link(self) -> bool {
         use LinkState::{
             Expired, Leads, NoTrackingDomain, NotRunnable, NotStarted, NotUrlSafe, OfferDeleted,
@@ -56,14 +55,14 @@ impl LinkState {
     }
 }
 
-/// What the state of a code's link depends on.
+/// Everything that the state of a code's link depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct LinkFacts {
     /// The code is for conversions only.
     pub is_conversion_only: bool,
     /// The offer has a tracking domain, or the network a default one.
     pub has_tracking_domain: bool,
-    /// The code's row as it is published.
+    /// The code's row as published.
     pub record: CodeRecord,
     /// The offer was deleted.
     pub is_offer_deleted: bool,
@@ -80,7 +79,7 @@ pub struct LinkFacts {
 }
 
 impl LinkFacts {
-    /// The state on a day. What stays in the way longest comes first.
+    /// The state on a day. Obstacles that an edit of the code cannot remove come first.
     #[must_use]
     pub fn state(&self, today: Day) -> LinkState {
         match () {
@@ -89,64 +88,70 @@ impl LinkFacts {
             () if !self.has_tracking_domain => LinkState::NoTrackingDomain,
             () if self.is_offer_deleted => LinkState::OfferDeleted,
             () if self.is_partner_deleted => LinkState::PartnerDeleted,
-            () => self.obstacle(today).map_or(LinkState::Leads, named),
+            () => match self.check_eligibility(today) {
+                Ok(()) => LinkState::Leads,
+                Err(ineligibility) => ineligibility.into(),
+            },
         }
     }
 
-    fn obstacle(&self, today: Day) -> Option<Reason> {
+    fn check_eligibility(&self, today: Day) -> Result<(), Ineligibility> {
         let terms = RunTerms {
             offer_active: self.is_offer_active,
             offer_last_day: self.offer_last_day,
             partner_active: self.is_partner_active,
-            can_run: || self.can_run,
+            access: AccessCheck::Now(|| self.can_run),
         };
-        code_obstacle(&self.record, today).or_else(|| run_obstacle(terms, today))
+        CodeTerms::from(&self.record).check(today)?;
+        terms.check(today)
     }
 }
 
-fn named(reason: Reason) -> LinkState {
-    match reason {
-        Reason::Redirected => LinkState::Leads,
-        Reason::Paused => LinkState::Paused,
-        Reason::Unassigned => LinkState::Unassigned,
-        Reason::NotStarted => LinkState::NotStarted,
-        Reason::Expired => LinkState::Expired,
-        Reason::OfferNotActive | Reason::OfferEnded => LinkState::OfferNotActive,
-        Reason::PartnerNotActive => LinkState::PartnerNotActive,
-        // The last two are of a visit and of an index; rows of the store have neither.
-        Reason::NotRunnable | Reason::NotOnOffer | Reason::Incomplete => LinkState::NotRunnable,
+impl From<Ineligibility> for LinkState {
+    fn from(ineligibility: Ineligibility) -> LinkState {
+        match ineligibility {
+            Ineligibility::Paused => LinkState::Paused,
+            Ineligibility::Unassigned => LinkState::Unassigned,
+            Ineligibility::NotStarted => LinkState::NotStarted,
+            Ineligibility::Expired => LinkState::Expired,
+            Ineligibility::OfferNotActive | Ineligibility::OfferEnded => LinkState::OfferNotActive,
+            Ineligibility::PartnerNotActive => LinkState::PartnerNotActive,
+            Ineligibility::NotRunnable => LinkState::NotRunnable,
+        }
     }
 }
 
-/// What a code's link is made of.
+/// The parts of a code's link.
 #[derive(Debug, Clone, Copy)]
 pub struct TrackingLink<'a> {
     /// The base URL of the offer's tracking domain, else of the default one.
     pub base_url: Option<&'a str>,
-    /// As typed.
+    /// The code as its author typed it.
     pub code: &'a str,
     /// The offer.
     pub offer_id: u32,
     /// The code stands on other offers too.
     pub is_on_several_offers: bool,
-    /// Whether there is one.
+    /// State of the link; some states have no link.
     pub state: LinkState,
 }
 
-/// The link; empty where the code has none.
+/// Builds the link; empty if the code has none.
 #[must_use]
-pub fn tracking_link(of: TrackingLink<'_>) -> String {
-    let Some(base) = of.base_url.filter(|_| of.state.has_link()) else { return String::new() };
-    let link = format!("{base}/{}/", of.code);
-    if of.is_on_several_offers { format!("{link}?oid={}", of.offer_id) } else { link }
+pub fn tracking_link(parts: TrackingLink<'_>) -> String {
+    let base_url = parts.base_url.filter(|_| parts.state.has_link());
+    let Some(base_url) = base_url else { return String::new() };
+    let link = format!("{base_url}/{}/", parts.code);
+    // Without `oid` the redirect would choose the row with the lowest id.
+    if parts.is_on_several_offers { format!("{link}?oid={}", parts.offer_id) } else { link }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::Arc;
 
     use coupon_shared::code::FoldedCode;
-    use coupon_shared::decision::{Answer, Facts, Visit, decide};
+    use coupon_shared::decision::{Answer, DecidedClick, Visit, VisitorFacts, decide};
     use coupon_shared::destination::Destination;
     use coupon_shared::index::Index;
     use coupon_shared::snapshot::Lineage;
@@ -182,7 +187,7 @@ mod tests {
         }
     }
 
-    /// A thing that can stand in the way, and the word for it alone.
+    /// Makes one condition unmet; the state of the link with only this obstacle.
     type Obstacle = (fn(&mut LinkFacts), LinkState);
 
     const OBSTACLES: [Obstacle; 12] = [
@@ -200,8 +205,9 @@ mod tests {
         (|f| f.can_run = false, LinkState::NotRunnable),
     ];
 
-    /// Whether a visit of the link is redirected to the offer by an index of these facts.
-    fn is_redirected(facts: &LinkFacts) -> bool {
+    /// The click that an index with these facts records for a visit of the link, and whether the visit
+    /// is redirected to the offer.
+    pub(crate) fn decide_visit(facts: &LinkFacts) -> (Option<DecidedClick>, bool) {
         let destination = Destination::parse("https://shop.example.com/").unwrap().destination;
         let catalog = Catalog {
             click_id_key: [0; 16],
@@ -235,16 +241,14 @@ mod tests {
         };
         let row = Some(facts.record).filter(|_| !facts.is_conversion_only);
         let index = index_of(&catalog, row);
-        // The daemon answers no host that is none of its domains'.
-        let Some(domain) = index.catalog().domain(b"go.example.com") else { return false };
+        // The daemon answers only the hosts of its tracking domains.
+        let Some(domain) = index.catalog().domain(b"go.example.com") else { return (None, false) };
         let rows = index.lookup(&FoldedCode::fold(b"winter25").unwrap());
         let visit = Visit { rows, offer_id: None, domain: Some(domain) };
         let noon =
             (i64::from(TODAY.0) + coupon_shared::civil_day::UNIX_DAYS_OF_DAY_0) * 86_400 + 43_200;
-        matches!(
-            decide(index.catalog(), &visit, &Facts::default(), noon).answer,
-            Answer::Redirect(_)
-        )
+        let decision = decide(index.catalog(), &visit, &VisitorFacts::default(), noon);
+        (decision.click, matches!(decision.answer, Answer::Redirect(_)))
     }
 
     fn index_of(catalog: &Catalog, row: Option<CodeRecord>) -> Index<Arc<[u8]>> {
@@ -271,7 +275,7 @@ mod tests {
     #[test]
     fn a_link_that_is_said_to_lead_is_redirected_and_no_other() {
         assert_eq!(fine().state(TODAY), LinkState::Leads);
-        assert!(is_redirected(&fine()));
+        assert!(decide_visit(&fine()).1);
         for (obstacle, expected) in OBSTACLES {
             let mut facts = fine();
             obstacle(&mut facts);
@@ -282,7 +286,7 @@ mod tests {
             let present = OBSTACLES.iter().enumerate().filter(|(at, _)| together >> at & 1 == 1);
             present.for_each(|(_, (obstacle, _))| obstacle(&mut facts));
             let state = facts.state(TODAY);
-            assert_eq!(state == LinkState::Leads, is_redirected(&facts), "{facts:?}");
+            assert_eq!(state == LinkState::Leads, decide_visit(&facts).1, "{facts:?}");
             assert_eq!(state == LinkState::Leads, together == 0, "{facts:?}");
         }
     }

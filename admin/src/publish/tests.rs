@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use coupon_shared::code::FoldedCode;
-use coupon_shared::decision::{Answer, Facts, Reason, Visit, decide};
+use coupon_shared::decision::{Answer, Reason, Visit, VisitorFacts, decide};
 use coupon_shared::index::Index;
 use tempfile::TempDir;
 
@@ -137,7 +137,7 @@ impl Network {
         let domain = index.catalog().domain("go.example.com");
         assert!(domain.is_some());
         let visit = Visit { rows: index.lookup(&code), offer_id: None, domain };
-        let decision = decide(index.catalog(), &visit, &Facts::default(), NOW);
+        let decision = decide(index.catalog(), &visit, &VisitorFacts::default(), NOW);
         let reason = decision.click.map(|click| click.reason);
         assert_eq!(
             matches!(decision.answer, Answer::Redirect(_)),

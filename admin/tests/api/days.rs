@@ -90,7 +90,7 @@ async fn a_code_that_expires_hands_over_to_the_next_of_its_advertiser_without_an
         let folded = coupon_shared::code::FoldedCode::fold(b"both").unwrap();
         let rows = index.lookup(&folded);
         let visit = coupon_shared::decision::Visit { rows, offer_id: None, domain: None };
-        let facts = coupon_shared::decision::Facts::default();
+        let facts = coupon_shared::decision::VisitorFacts::default();
         let click =
             coupon_shared::decision::decide(index.catalog(), &visit, &facts, now).click.unwrap();
         (click.row.offer_id, click.reason)

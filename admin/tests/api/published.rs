@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use coupon_admin::explain::PublishedIndex;
 use coupon_admin::publish;
 use coupon_shared::code::FoldedCode;
-use coupon_shared::decision::{Answer, Facts, Reason, Visit, decide};
+use coupon_shared::decision::{Answer, Reason, Visit, VisitorFacts, decide};
 
 use crate::client::Running;
 
@@ -35,7 +35,7 @@ pub(crate) async fn published(network: &Running) -> PublishedIndex {
 pub(crate) fn reason_at(index: &PublishedIndex, code: &str, now: i64) -> Option<Reason> {
     let code = FoldedCode::fold(code.as_bytes()).unwrap();
     let visit = Visit { rows: index.lookup(&code), offer_id: None, domain: None };
-    let decision = decide(index.catalog(), &visit, &Facts::default(), now);
+    let decision = decide(index.catalog(), &visit, &VisitorFacts::default(), now);
     let reason = decision.click.map(|click| click.reason);
     let redirects = matches!(decision.answer, Answer::Redirect(_));
     assert_eq!(redirects, reason == Some(Reason::Redirected));

@@ -7,7 +7,7 @@
 //! difference.
 
 use coupon_shared::code::FoldedCode;
-use coupon_shared::decision::{Facts, Reason, Visit, decide, decide_direct};
+use coupon_shared::decision::{Reason, Visit, VisitorFacts, decide, decide_direct};
 use coupon_shared::transaction_id::TransactionId;
 use percent_encoding::percent_decode;
 use serde_json::{Map, Value};
@@ -99,7 +99,8 @@ impl IdentifyingValues {
         let mut rows = codes.map(|code| index.lookup(&code));
         rows.any(|rows| {
             let visit = Visit { rows, offer_id: None, domain: None };
-            let click = decide(index.catalog(), &visit, &Facts::default(), unix_seconds).click;
+            let click =
+                decide(index.catalog(), &visit, &VisitorFacts::default(), unix_seconds).click;
             click.is_some_and(|click| click.reason == Reason::Redirected)
         })
     }

@@ -8,7 +8,7 @@
 
 use coupon_shared::click::VisitKind;
 use coupon_shared::code::FoldedCode;
-use coupon_shared::decision::{DecidedClick, Facts, Reason, Visit, decide, decide_direct};
+use coupon_shared::decision::{DecidedClick, Reason, Visit, VisitorFacts, decide, decide_direct};
 use coupon_shared::transaction_id::TransactionId;
 use coupon_shared::visit_target::Parameter;
 use hyper::Method;
@@ -68,7 +68,7 @@ impl RedirectContext {
         let by_code = FoldedCode::fold(self.parameters.code()).ok().and_then(|code| {
             let rows = self.hot_codes.lookup(index, &code);
             let visit = Visit { rows, offer_id, domain: request.domain };
-            decide(index.catalog(), &visit, &Facts::default(), now).click
+            decide(index.catalog(), &visit, &VisitorFacts::default(), now).click
         });
         let direct = offer_id.zip(partner_id);
         let direct =
