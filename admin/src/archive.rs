@@ -19,7 +19,7 @@ use crate::store::blocks::BlockRow;
 /// Name of the archive in the data folder.
 pub const FOLDER_NAME: &str = "archive";
 
-/// Finding a frame walks its segment; with this size it takes milliseconds.
+/// Finding a frame walks its segment, which takes milliseconds at this size.
 const SEGMENT_BYTES: u64 = 16 << 20;
 /// Above the longest block.
 const MAX_BLOCK_BYTES: u32 = 4 << 20;
@@ -32,7 +32,7 @@ pub enum ArchiveError {
     /// The log failed.
     #[error("the click archive failed: {0}")]
     Log(#[from] FramedLogError),
-    /// A frame is not a block that this program reads.
+    /// A frame is no readable block.
     #[error("frame {sequence} of the click archive cannot be read: {source}")]
     Block {
         /// The frame.
@@ -48,12 +48,12 @@ pub enum ArchiveError {
         /// The frame.
         sequence: u64,
     },
-    /// Another archive than the one behind the store's counts.
+    /// The archive differs from the source of the store's counts.
     #[error(
         "the click archive and the reports do not belong together (they differ at frame {sequence}): restore both from one backup, or count what the archive holds with `coupon-admin rebuild-reports`"
     )]
     Differs {
-        /// The last frame that the store knows.
+        /// The last frame known to the store.
         sequence: u64,
     },
     /// The work panicked.
@@ -69,7 +69,7 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Opens the archive in a data folder; creates it if missing.
+    /// Opens the archive in a data folder; creates a missing one.
     ///
     /// # Errors
     /// When it is damaged, or another process appends to it.
@@ -123,14 +123,14 @@ impl Archive {
         self.log().closed_segments()
     }
 
-    /// Sequences of the segment that takes appends.
+    /// Sequences of the open segment.
     pub(crate) fn open_segment(&self) -> Range<u64> {
         let log = self.log();
         let closed = log.closed_segments();
         closed.last().map_or(log.first_sequence(), |last| last.end)..log.next_sequence()
     }
 
-    /// Closes the segment that takes appends; an empty one stays open.
+    /// Closes the open segment unless empty.
     pub(crate) fn close_segment(&self) -> Result<(), ArchiveError> {
         Ok(self.log().close_segment()?)
     }

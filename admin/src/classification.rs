@@ -35,6 +35,7 @@
 pub(crate) mod agent;
 pub mod bot_list;
 pub mod click_pay;
+pub mod click_terms;
 mod recent_visits;
 
 use std::hash::Hasher;
@@ -45,10 +46,10 @@ use coupon_shared::decision::Reason;
 use siphasher::sip::SipHasher13;
 
 use crate::catalog::SessionDefinition;
-use crate::store::click_terms::{TermsHistory, TermsRevision};
 use agent::AgentCache;
 use bot_list::BotList;
 use click_pay::ClickPay;
+use click_terms::{TermsHistory, TermsRevision};
 use recent_visits::RecentVisits;
 
 pub use agent::{Agent, Device};

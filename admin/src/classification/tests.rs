@@ -3,8 +3,8 @@
 use coupon_shared::click::{ClickHead, MAX_RECORD_LEN, encode_click};
 use coupon_shared::transaction_id::TransactionId;
 
+use super::click_terms::{ClickTerms, Session};
 use super::*;
-use crate::store::click_terms::{ClickTerms, Session};
 
 const NOW_MS: u64 = 1_781_524_800_000;
 const HOUR: u64 = HOUR_MS;

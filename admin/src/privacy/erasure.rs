@@ -41,7 +41,7 @@ async fn clicks(
     let looked_for = selector.clone();
     let found =
         worker.store.read(move |connection| personal_rows::find(connection, &looked_for)).await?;
-    let targets = ErasureTargets::of(&selector, found.clicks);
+    let targets = ErasureTargets::from_selector(&selector, found.clicks);
     let id = job.id;
     let segments = targets.find(worker).await?;
     let clicks = segments.iter().map(|segment| segment.clicks).sum();
@@ -94,7 +94,7 @@ async fn clicks_of(
     }
     let targets = ErasureTargets {
         ids: ids.into_iter().collect(),
-        ..ErasureTargets::of(selector, Vec::new()).of_ids()
+        ..ErasureTargets::from_selector(selector, Vec::new()).of_ids()
     };
     let segments = targets.find(worker).await?;
     let clicks: u64 = segments.iter().map(|segment| segment.clicks).sum();
@@ -161,7 +161,7 @@ struct FoundSegment {
 }
 
 impl ErasureTargets {
-    fn of(selector: &Selector, mut ids: Vec<TransactionId>) -> ErasureTargets {
+    fn from_selector(selector: &Selector, mut ids: Vec<TransactionId>) -> ErasureTargets {
         let mut targets = ErasureTargets::default();
         match selector {
             Selector::TransactionId(id) => ids.push(*id),

@@ -226,10 +226,10 @@ impl Admin {
     }
 
     async fn erase(&self, selector: Selector) -> Erasure {
-        self.ask(selector, false).await
+        self.request_erasure(selector, false).await
     }
 
-    async fn ask(&self, selector: Selector, dry_run: bool) -> Erasure {
+    async fn request_erasure(&self, selector: Selector, dry_run: bool) -> Erasure {
         let store = &self.worker.store;
         let id = store.write(move |tx| jobs::request(tx, &selector, dry_run)).await.unwrap();
         self.worker.erase_all().await.unwrap();
@@ -459,7 +459,7 @@ async fn a_dry_run_counts_and_changes_nothing() {
         paths.iter().map(|path| std::fs::read(path).unwrap()).collect()
     };
     let before = (segments(), admin.knows(ANNA).len());
-    let done = admin.ask(ip(ANNA), true).await;
+    let done = admin.request_erasure(ip(ANNA), true).await;
     let found = done.found;
     assert_eq!((found.clicks, found.postbacks, found.conversions), (Some(3), Some(1), Some(1)));
     assert_eq!((done.stage, done.selector), (Stage::Done, None));

@@ -99,8 +99,8 @@ macro_rules! report_body {
             timezone_id: Option<u32>,
             #[serde(default)]
             query: $crate::api::reports::body::Query,
-            /// What rows are sorted by; with - in front the greatest first. Counts: a column or a
-            /// measure. Clicks and conversions: only their time, the newest first.
+            /// Order of the rows; a leading - means greatest first. Counts: a column or a measure.
+            /// Clicks and conversions: only their time, newest first.
             #[serde(default)]
             #[schema(example = "-payout")]
             order: Option<String>,

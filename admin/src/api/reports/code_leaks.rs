@@ -63,8 +63,8 @@ pub(super) struct Report {
     incomplete_results: bool,
 }
 
-/// Codes that brought conversions without a click, those with the most suspicious ones first. What is
-/// suspicious is told by the setting `code_leak_guard`, as it was when they came.
+/// Codes that brought conversions without a click, those with the most suspicious ones first. The
+/// setting `code_leak_guard` at the time of a conversion decides whether it is suspicious.
 #[utoipa::path(get, path = "/reporting/codeleaks", params(PeriodParameters), responses((status = 200, body = Report)))]
 pub(super) async fn report(
     State(store): State<Store>,

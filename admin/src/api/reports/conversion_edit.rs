@@ -38,7 +38,7 @@ enum DecidedStatus {
     Rejected,
 }
 
-/// What a decision answers.
+/// Result of a decision.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = DecidedConversions)]
 pub(super) struct DecisionAnswer {
@@ -47,7 +47,7 @@ pub(super) struct DecisionAnswer {
     changed: usize,
 }
 
-/// What is edited; what is left out stays.
+/// Fields to change; omitted fields stay.
 #[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ConversionPatch)]

@@ -89,7 +89,7 @@ pub(super) struct ConversionWithHistory {
     history: Vec<HistoryObject>,
 }
 
-/// What happened to a conversion.
+/// An event in the history of a conversion.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = ConversionHistoryEntry)]
 struct HistoryObject {

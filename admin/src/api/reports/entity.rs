@@ -17,9 +17,9 @@ use crate::reports::entity::{self, EntityExtent, EntityQuery, EntityRow, EntityT
 use crate::reports::view::Viewer;
 
 report_body! {
-    /// What is counted, and how.
+    /// Period, columns and filters of the report.
     EntityRequest as EntityRequest {
-    /// What counts are kept apart by, in this order: `offer`, `affiliate`, `advertiser`,
+    /// Breakdowns, in this order: `offer`, `affiliate`, `advertiser`,
     /// `coupon_code`, `date`, `hour`, `currency`, and one of `country`, `device_type` and `sub1` to
     /// `sub5`. Partners have no `affiliate` and no `advertiser`.
     columns: Vec<ColumnRequest>,
@@ -45,9 +45,9 @@ struct ColumnRequest {
 #[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct EntityReport<R: utoipa::ToSchema> {
     table: Vec<ReportRow<R>>,
-    /// Of everything, also where the table is incomplete or one page of several.
+    /// Sums over all rows, also if the table is incomplete or one page of several.
     summary: R,
-    /// Those of which there is money.
+    /// Currencies with money.
     currencies: Vec<String>,
     /// There are more rows than the 10,000 that are answered without pages, or a day of a partner had
     /// more values of a sub than the 10,000 that are counted apart; further ones are `(other)`.

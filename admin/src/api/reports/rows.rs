@@ -199,7 +199,7 @@ impl From<CodeLeak> for CodeLeakObject {
     }
 }
 
-/// What it belongs to; null where it belongs to none.
+/// Related objects; null for none.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct RelatedToClick {
     offer: Option<RelatedOffer>,
@@ -213,7 +213,7 @@ struct RelatedToPartnerClick {
     offer: Option<RelatedOffer>,
 }
 
-/// What it belongs to; null where it belongs to none.
+/// Related objects; null for none.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct RelatedToConversion {
     offer: Option<RelatedOffer>,
@@ -251,7 +251,7 @@ related!(RelatedAdvertiser, network_advertiser_id as ReportedAdvertiser);
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = ConversionAttribution)]
 struct Attribution {
-    /// What identified it; empty where nothing did.
+    /// Identifier that attributed it; empty for none.
     method: String,
     /// How well that is proved: by a `trusted` sender, by the id of a `click`, or by a `code` alone.
     evidence: Rank,

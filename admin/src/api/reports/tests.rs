@@ -783,7 +783,7 @@ async fn a_file_by_hour_tells_the_hours_apart_that_clocks_show_twice() {
 }
 
 impl Api {
-    /// What offer 1 pays for clicks from a time on.
+    /// Sets the click payout of offer 1 from a time on.
     async fn pay(
         &self,
         since_ms: u64,

@@ -1,7 +1,7 @@
 //! Reads the only file of a form (`multipart/form-data`) piece by piece as the bytes arrive.
 //!
 //! The bytes before the file (the first boundary and the headers of the part) are bounded by
-//! [`MAX_HEAD_BYTES`] and searched only once. Of the file, only bytes that may begin a boundary are
+//! [`MAX_HEAD_BYTES`] and searched only once. Only bytes of the file that may begin a boundary are
 //! buffered.
 
 use axum::body::Bytes;

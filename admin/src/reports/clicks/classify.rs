@@ -12,9 +12,10 @@ use coupon_shared::transaction_id::TransactionId;
 use super::row::ArchivedClick;
 use crate::archive::{Archive, ArchiveError};
 use crate::classification::bot_list::BotList;
+use crate::classification::click_terms::TermsHistory;
 use crate::classification::{Classifier, DUPLICATE_WINDOW_MS, VisitClass, class_without_history};
 use crate::store::blocks::{self, BlockRow};
-use crate::store::click_terms::{self, TermsHistory};
+use crate::store::click_terms;
 use crate::store::{ReadTx, Store, StoreError, conversions};
 
 /// Blocks whose positions are read in one query.

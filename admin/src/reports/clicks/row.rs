@@ -12,6 +12,7 @@ use coupon_shared::decision::Reason;
 use crate::attribution::postback_fields::url_without_secrets;
 use crate::classification::bot_list::BotList;
 use crate::classification::click_pay::ClickPay;
+use crate::classification::click_terms::ClickTerms;
 use crate::classification::{self, Agent, VisitClass};
 use crate::reports::amount::Amount;
 use crate::reports::column::Column;
@@ -20,7 +21,6 @@ use crate::reports::filters::{Conditions, FacetValue};
 use crate::reports::related::{self, HasRelated, Related, RelatedIds, RelatedNames};
 use crate::reports::table_export::ColumnExport;
 use crate::reports::view::{ColumnMask, PARTNER_CLICK, PARTNER_RELATED, View};
-use crate::store::click_terms::ClickTerms;
 use crate::store::rollups::Dimension;
 use crate::store::{ReadTx, StoreError, conversions};
 
