@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{UnknownWord, WordSet};
 
-/// What a key may do.
+/// Permissions of a key.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum, utoipa::ToSchema,
 )]
@@ -53,13 +53,13 @@ impl WordSet for Role {
     }
 }
 
-/// Whose key it is.
+/// The holder of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller {
-    /// The key's row.
+    /// Id of the key's row.
     pub key_id: u32,
-    /// What it may do.
+    /// Permissions.
     pub role: Role,
-    /// Of a partner's key: the partner.
+    /// The partner of a partner's key.
     pub affiliate_id: Option<u32>,
 }

@@ -1,8 +1,7 @@
 //! Transactions as types: [`ReadTx`] for functions that read, [`WriteTx`] for functions that change
 //! the store, [`StagingTx`] for functions that change a staged file.
 //!
-//! None of them hands the SQLite connection to code outside the store, so all SQL stays below this
-//! module.
+//! Only the store can reach the SQLite connection of a transaction, so all SQL stays below `store`.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -12,7 +11,7 @@ use rusqlite::{CachedStatement, Connection, Params, Row, Statement, TransactionB
 use super::StoreError;
 use super::origin::{Actor, Origin};
 
-/// An open transaction that only reads: all its queries see one state of the store.
+/// An open read transaction: all its queries see one state of the store.
 pub struct ReadTx<'c> {
     connection: &'c Connection,
 }
@@ -43,14 +42,14 @@ impl<'c> ReadTx<'c> {
         self.connection.query_row(sql, params, read)
     }
 
-    /// The connection itself, for tests that look at or change rows by their own SQL.
+    /// The connection, for SQL of tests.
     #[cfg(test)]
     pub(crate) fn raw_connection(&self) -> &'c Connection {
         self.connection
     }
 }
 
-/// An open write transaction. A function that takes one may change rows; a function that takes a
+/// An open write transaction. A function with a `WriteTx` may change rows; a function with a
 /// [`ReadTx`] may not.
 pub struct WriteTx<'c> {
     read: ReadTx<'c>,
@@ -59,7 +58,7 @@ pub struct WriteTx<'c> {
 }
 
 impl<'c> WriteTx<'c> {
-    /// `connection` must be inside a write transaction that began at `now`, in Unix seconds.
+    /// `connection` must be inside a write transaction; `now` is its start in Unix seconds.
     pub(in crate::store) fn within(
         connection: &'c Connection,
         now: i64,
@@ -68,19 +67,19 @@ impl<'c> WriteTx<'c> {
         WriteTx { read: ReadTx::within(connection), now, origin }
     }
 
-    /// The user or program that the write acts for.
+    /// The user or program behind the write.
     #[must_use]
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
 
-    /// Start of the transaction in Unix seconds: the one time that all its rows carry.
+    /// Start of the transaction in Unix seconds; all rows of the transaction carry this time.
     #[must_use]
     pub fn now(&self) -> i64 {
         self.now
     }
 
-    /// The staged file that is attached to the same connection, to be changed with the store.
+    /// The staged file on the same connection, changed in the same transaction.
     #[must_use]
     pub fn staging(&self) -> StagingTx<'c> {
         StagingTx { read: ReadTx::within(self.read.connection) }
@@ -111,8 +110,7 @@ impl<'c> Deref for WriteTx<'c> {
     }
 }
 
-/// An open transaction that changes the attached staged file and temporary tables, and only reads
-/// the store.
+/// An open transaction on the attached staged file and temporary tables; the store is only read.
 pub struct StagingTx<'c> {
     read: ReadTx<'c>,
 }
@@ -139,8 +137,8 @@ impl<'c> Deref for StagingTx<'c> {
     }
 }
 
-/// A transaction of a [`DedicatedConnection`]. It is rolled back unless [`OpenTransaction::commit`]
-/// is called.
+/// A transaction of a [`DedicatedConnection`]. Dropped without [`OpenTransaction::commit`], the
+/// transaction is rolled back.
 pub struct OpenTransaction<'c, T> {
     view: T,
     transaction: rusqlite::Transaction<'c>,
@@ -173,8 +171,8 @@ impl<T> Deref for OpenTransaction<'_, T> {
     }
 }
 
-/// A connection of its own, for work that does not go through the writer's thread: the command line,
-/// imports and uploads. It has one transaction at a time.
+/// A connection beside the writer's thread and the pool of readers, for the command line, imports and
+/// uploads. At most one transaction is open at a time.
 pub struct DedicatedConnection {
     connection: Connection,
 }
@@ -184,7 +182,7 @@ impl DedicatedConnection {
         DedicatedConnection { connection }
     }
 
-    /// Begins to read one state of the store.
+    /// Begins a read transaction.
     ///
     /// # Errors
     /// When another transaction of this connection is open.
@@ -193,7 +191,7 @@ impl DedicatedConnection {
         OpenTransaction::begin(&self.connection, behavior, ReadTx::within)
     }
 
-    /// Begins to change the attached staged file; does not take the store's write lock.
+    /// Begins a transaction on the attached staged file, without the store's write lock.
     ///
     /// # Errors
     /// When another transaction of this connection is open.
@@ -203,10 +201,10 @@ impl DedicatedConnection {
         })
     }
 
-    /// Takes the store's write lock for the command line; waits for it for 60 s at most.
+    /// Takes the store's write lock for the command line, within 60 s.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] after that time.
+    /// [`StoreError::Busy`] if another writer holds the lock longer.
     pub fn begin_write(&mut self) -> Result<OpenTransaction<'_, WriteTx<'_>>, StoreError> {
         self.begin_write_as(Origin::new(Actor::CommandLine))
     }
@@ -246,7 +244,7 @@ impl DedicatedConnection {
         self.connection.query_row(sql, params, read)
     }
 
-    /// The connection itself, for tests that look at or change rows by their own SQL.
+    /// The connection, for SQL of tests.
     #[cfg(test)]
     pub(crate) fn raw_connection(&self) -> &Connection {
         &self.connection
