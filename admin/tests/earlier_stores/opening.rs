@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -20,6 +21,8 @@ const KEEP: [(&str, &str); 3] = [
     ("COUPON_ADMIN_PRIVACY_POSTBACK_RETENTION_DAYS", "0"),
     ("COUPON_ADMIN_UPLOADS_KEEP_MS", "3153600000000"),
 ];
+
+const LONGEST_RECLASSIFICATION: Duration = Duration::from_secs(20);
 
 /// A decided difference.
 struct Decided {
@@ -130,6 +133,23 @@ impl Earlier {
         network
     }
 
+    /// The differences that remain once past visits are classified again, which a start does in the
+    /// background: reports follow when that is done.
+    fn lasting_differences(
+        &self,
+        ask: impl Fn() -> Vec<(String, Value)>,
+        decided: &mut Seen,
+    ) -> Vec<Difference> {
+        let began = Instant::now();
+        loop {
+            let differences = self.differences(ask(), decided);
+            if differences.is_empty() || began.elapsed() > LONGEST_RECLASSIFICATION {
+                return differences;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
     fn differences(&self, now: Vec<(String, Value)>, decided: &mut Seen) -> Vec<Difference> {
         let mut differences = Vec::new();
         for (name, mut now) in now {
@@ -222,8 +242,8 @@ fn a_store_of_an_earlier_version_answers_what_it_answered_before_and_after_its_r
         let mut seen = Seen::default();
         let network = earlier.restore();
         let mut admin = start(&network);
-        let now = answers::all(&network, &earlier.asked);
-        let differences = earlier.differences(now, &mut seen);
+        let all = || answers::all(&network, &earlier.asked);
+        let differences = earlier.lasting_differences(all, &mut seen);
         assert!(differences.is_empty(), "{}: {differences:#?}", earlier.folder.display());
         admin.stop();
         rebuild_reports(&network);

@@ -295,8 +295,10 @@ fn tests_and_benches_named_in_pages_exist() {
                 }
             }
             for name in test_names(&command) {
-                let is_test =
-                    |line: &str| line.trim_start().starts_with("fn ") && line.contains(name);
+                let is_test = |line: &str| {
+                    let item = line.trim_start();
+                    (item.starts_with("fn ") || item.starts_with("mod ")) && item.contains(name)
+                };
                 assert!(
                     sources.lines().any(is_test),
                     "{}: no test has {name} in its name",

@@ -45,6 +45,17 @@ impl Running {
         }
     }
 
+    /// Waits until the last publication is noted in the store; returns the last reserved generation.
+    async fn reserved_when_noted(&self) -> u64 {
+        loop {
+            let (noted, reserved) = self.network.meta().await;
+            if noted == self.network.manifest().generation {
+                return reserved;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     async fn with_network(network: Network) -> Running {
         let daemon = FakeDaemon::start();
         daemon.hands.lock().unwrap().index_dir = network.index_dir();
@@ -147,6 +158,8 @@ async fn what_is_committed_is_published_while_the_store_cannot_be_written() {
                 drop(tx);
             })
             .await;
+        // A late note of this publisher must not pass for a reservation by the next one.
+        reserved = running.reserved_when_noted().await;
         running = running.restarted().await;
     }
 }
