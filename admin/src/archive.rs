@@ -1,9 +1,9 @@
 //! The click archive: the daemon's blocks, verbatim, in a framed log in `DIR/archive`.
 //!
-//! The archive is the truth about clicks at the admin. A block is ingested once it is durable here; positions
-//! and rollups in the store are derived from the archive and can be rebuilt. Only click ingest appends.
-//! Reports read concurrently, and only frames recorded in the store. Removals take out personal fields, and
-//! whole segments by age; nothing else changes.
+//! The archive is the truth about clicks at the admin. A block is ingested once it is durable here;
+//! positions and rollups in the store are derived from the archive and can be rebuilt. Only click
+//! ingest appends. Reports read concurrently, and only frames recorded in the store. Removals take
+//! out personal fields, and whole segments by age; nothing else changes.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -141,8 +141,8 @@ impl Archive {
         Ok(())
     }
 
-    /// Rewrites personal fields in the closed segment that begins at `first`; frames and their other content
-    /// stay. Appends continue meanwhile.
+    /// Rewrites personal fields in the closed segment that begins at `first`; frames and their
+    /// other content stay. Appends continue meanwhile.
     pub(crate) fn rewrite(
         &self,
         first: u64,

@@ -2,10 +2,10 @@
 //!
 //! A postback passes `postback_fields` (the parameters as sent), `evidence` (the stored facts about
 //! the clicks, codes, offers and partners that the fields name) and `evaluation`, which asks
-//! `attribute` (partner and offer), `trust` (sender rules of the advertiser) and `payout` (payout and
-//! revenue). `dedup_key` and `matching` detect postbacks of the same sale, `rank` compares a new
-//! postback with stored conversions, `refund` computes deductions, `disclosure` reduces a verdict to
-//! the part for its sender, `fraud_rules` detect codes in the wrong hands.
+//! `attribute` (partner and offer), `trust` (sender rules of the advertiser) and `payout` (payout
+//! and revenue). `dedup_key` and `matching` detect postbacks of the same sale, `rank` compares a
+//! new postback with stored conversions, `refund` computes deductions, `disclosure` reduces a
+//! verdict to the part for its sender, `fraud_rules` detect codes in the wrong hands.
 //!
 //! Everything here is pure: no store, no clock, no I/O. Equal fields and equal evidence always give
 //! an equal result, so a decision can be repeated and explained at any time.

@@ -1,8 +1,8 @@
 //! The rules for edited objects: pure, without SQL or HTTP.
 //!
-//! Each object is one type with the fields of the API, under the names of the API. `check` reports all
-//! errors of an object by itself. Rules that depend on other rows (references, uniqueness, the owner of
-//! a code) are in `edit`, which checks the state after the whole request.
+//! Each object is one type with the fields of the API, under the names of the API. `check` reports
+//! all errors of an object by itself. Rules that depend on other rows (references, uniqueness, the
+//! owner of a code) are in `edit`, which checks the state after the whole request.
 //!
 //! The API and the command line's CSV use the same functions, so both accept the same rows.
 

@@ -1,5 +1,5 @@
-//! Classification of recorded visits: impression, bot, invalid, duplicate or valid click, and whether the click
-//! was its visitor's first in a session.
+//! Classification of recorded visits: impression, bot, invalid, duplicate or valid click, and
+//! whether the click was its visitor's first in a session.
 //!
 //! | class | condition, first match |
 //! |---|---|
@@ -11,24 +11,27 @@
 //! | non-unique | the same visitor came to the same offer within the offer's session |
 //! | unique | all others |
 //!
-//! **Visitor**: as the offer's session definition says. Cookies and advertising ids are not recorded, so these
-//! definitions fall back to address and user agent. A visit without both had its personal data erased: it has
-//! no visitor, is always unique, and is no bot for the missing user agent. The same holds for a visit that a
-//! server reports: address and user agent are the server's.
+//! **Visitor**: as the offer's session definition says. Cookies and advertising ids are not
+//! recorded, so these definitions fall back to address and user agent. A visit without both had its
+//! personal data erased: it has no visitor, is always unique, and is no bot for the missing user
+//! agent. The same holds for a visit that a server reports: address and user agent are the
+//! server's.
 //!
-//! **Time** slides: each redirected visit except a bot's, duplicates included, restarts its visitor's session.
+//! **Time** slides: each redirected visit except a bot's, duplicates included, restarts its
+//! visitor's session.
 //!
 //! **Pay**: a valid click is paid by the offer's terms.
 //!
-//! **Order** is the archive's. The class depends on the visit itself, on its offer's terms at its time, and on
-//! at most [`SESSION_HISTORY`] earlier visits (for duplicates [`DUPLICATE_HISTORY`]). Older visits are never
-//! remembered, whatever the settings, so memory is bounded: if more visits come within a session, a visitor who
-//! returns late counts as unique again. Therefore a restart that replays the last visits of the archive, and a
-//! rebuild that classifies all visits, give the same classes as an uninterrupted run.
+//! **Order** is the archive's. The class depends on the visit itself, on its offer's terms at its
+//! time, and on at most [`SESSION_HISTORY`] earlier visits (for duplicates [`DUPLICATE_HISTORY`]).
+//! Older visits are never remembered, whatever the settings, so memory is bounded: if more visits
+//! come within a session, a visitor who returns late counts as unique again. Therefore a restart
+//! that replays the last visits of the archive, and a rebuild that classifies all visits, give the
+//! same classes as an uninterrupted run.
 //!
-//! A conversion can be made and approved long after its visit. So the classifier ignores conversions; visits
-//! are reclassified one by one afterwards (`click_ingest::converted_visits`), also after a rebuild and after a
-//! new bot list.
+//! A conversion can be made and approved long after its visit. So the classifier ignores
+//! conversions; visits are reclassified one by one afterwards (`click_ingest::converted_visits`),
+//! also after a rebuild and after a new bot list.
 //!
 //! Deliberately absent: any use of the clock, and any influence of later visits.
 
@@ -62,8 +65,8 @@ pub const DUPLICATE_HISTORY: u32 = 400_000;
 pub const DUPLICATE_WINDOW_MS: u64 = 10_000;
 
 const HOUR_MS: u64 = 3_600_000;
-/// Increases with each change of the classification rules. Archives classified by older rules are classified
-/// again.
+/// Increases with each change of the classification rules. Archives classified by older rules are
+/// classified again.
 pub const RULES_VERSION: u32 = 1;
 
 /// Class of a visit.
@@ -100,7 +103,8 @@ pub struct Classification {
     pub class: VisitClass,
     /// Device of the visitor.
     pub device: Device,
-    /// Payout and revenue; `None` for a visit that is no valid click, or an offer without paid clicks.
+    /// Payout and revenue; `None` for a visit that is no valid click, or an offer without paid
+    /// clicks.
     pub pay: Option<ClickPay>,
 }
 
@@ -264,8 +268,8 @@ fn visitor(definition: SessionDefinition, click: &Click<'_>, user_agent: &[u8]) 
     Some(hasher.finish())
 }
 
-/// Not keyed: hashes must be equal after a restart, and a client who makes two visitors look alike only hides
-/// its own visits.
+/// Not keyed: hashes must be equal after a restart, and a client who makes two visitors look alike
+/// only hides its own visits.
 fn hash(visitor: u64, of: u32) -> u64 {
     let mut hasher = SipHasher13::new();
     hasher.write_u64(visitor);
@@ -273,8 +277,8 @@ fn hash(visitor: u64, of: u32) -> u64 {
     hasher.finish()
 }
 
-/// Number of the visitor with offer, partner, code and subs. A visit without a code, which names offer and
-/// partner, has code 0.
+/// Number of the visitor with offer, partner, code and subs. A visit without a code, which names
+/// offer and partner, has code 0.
 fn visit(visitor: u64, click: &Click<'_>) -> u64 {
     let mut hasher = SipHasher13::new();
     hasher.write_u64(visitor);

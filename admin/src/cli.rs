@@ -66,19 +66,19 @@ enum Command {
     Serve,
     /// Run coupond and coupon-admin together on a sample network
     ///
-    /// Both programs must be in one folder. An empty data folder gets the sample network; an existing
-    /// one is used again. Ctrl-C stops both programs.
+    /// Both programs must be in one folder. An empty data folder gets the sample network; an
+    /// existing one is used again. Ctrl-C stops both programs.
     #[command(
         after_help = "Example:\n  coupon-admin demo --data ./coupon-demo --http 127.0.0.1:8080"
     )]
     Demo(DemoArgs),
     /// Create or change the coupon codes in a CSV file: all rows or none
     ///
-    /// Required columns: offer_id, affiliate_id (may be blank), coupon_code, status. Optional columns:
-    /// start_date, end_date, description, is_description_plain_text, internal_notes, conversion_only.
-    /// With --mode update, coupon_code selects the code, together with coupon_code_id if the code is on
-    /// several offers. Every other column sets a value: a blank cell keeps it, `-` clears it. A running
-    /// coupon-admin publishes the codes.
+    /// Required columns: offer_id, affiliate_id (may be blank), coupon_code, status. Optional
+    /// columns: start_date, end_date, description, is_description_plain_text, internal_notes,
+    /// conversion_only. With --mode update, coupon_code selects the code, together with
+    /// coupon_code_id if the code is on several offers. Every other column sets a value: a blank
+    /// cell keeps it, `-` clears it. A running coupon-admin publishes the codes.
     #[command(
         after_help = "Examples:\n  coupon-admin import codes.csv --data ./data\n  coupon-admin import changes.csv --mode update --skip-invalid --errors wrong.csv"
     )]
@@ -101,34 +101,35 @@ enum Command {
     ApiKey(api_keys::ApiKeyCommand),
     /// Count all clicks of the archive again
     ///
-    /// Stop coupon-admin first. The next start, or another rebuild, continues an interrupted rebuild.
-    /// Days with removed or erased clicks or truncated addresses keep their reports; later days are
-    /// counted. Bot clicks are classified by the network's present bot list.
+    /// Stop coupon-admin first. The next start, or another rebuild, continues an interrupted
+    /// rebuild. Days with removed or erased clicks or truncated addresses keep their reports; later
+    /// days are counted. Bot clicks are classified by the network's present bot list.
     #[command(after_help = "Example:\n  coupon-admin rebuild-reports --data ./data")]
     RebuildReports,
     /// Erase the personal data of a click, an IP address or an email address
     ///
     /// Blanks addresses, user agents, referers, languages, email addresses and the raw text of
-    /// postbacks in the click archive and the store. Amounts, ids, codes, sub values and reports stay.
-    /// A running coupon-admin does the work, and this command waits for it.
+    /// postbacks in the click archive and the store. Amounts, ids, codes, sub values and reports
+    /// stay. A running coupon-admin does the work, and this command waits for it.
     #[command(
         after_help = "Example:\n  coupon-admin erase --email ann@example.com --dry-run --data ./data"
     )]
     Erase(erase::EraseArgs),
     /// Save store and click archive to one new file, also while coupon-admin runs
     ///
-    /// Needs disk space for a temporary copy of the store: beside the file, or for the standard output
-    /// in the folder named by TMPDIR. The file is as secret as the data folder. It does not contain
-    /// `admin.key`, and API keys only as hashes, so keep your keys.
+    /// Needs disk space for a temporary copy of the store: beside the file, or for the standard
+    /// output in the folder named by TMPDIR. The file is as secret as the data folder. It does not
+    /// contain `admin.key`, and API keys only as hashes, so keep your keys.
     #[command(
         after_help = "Examples:\n  coupon-admin backup coupon-backup.tar.zst --data ./data\n  coupon-admin backup - | ssh backup.example.com 'cat > coupon-backup.tar.zst'"
     )]
     Backup(backup::BackupArgs),
     /// Restore a data folder from a backup
     ///
-    /// The folder named by --data must be empty or new. All files are checked before they are put into
-    /// place, and the disk's reserve stays free. Files restored by root get the folder's owner. At its
-    /// next start coupon-admin publishes the restored network and requests later clicks from coupond.
+    /// The folder named by --data must be empty or new. All files are checked before they are put
+    /// into place, and the disk's reserve stays free. Files restored by root get the folder's
+    /// owner. At its next start coupon-admin publishes the restored network and requests later
+    /// clicks from coupond.
     #[command(
         after_help = "Example:\n  coupon-admin restore coupon-backup.tar.zst --data ./restored"
     )]
@@ -194,8 +195,8 @@ fn start_serving(config: &Config) -> anyhow::Result<()> {
     start(&config.log.filter, serve::serve(config))
 }
 
-/// Hides warnings of workers: in a demo the daemon starts after the admin, and the demo itself reports when
-/// the daemon dies.
+/// Hides warnings of workers: in a demo the daemon starts after the admin, and the demo itself
+/// reports when the daemon dies.
 const DEMO_LOG_FILTER: &str = "warn,coupon_admin::worker=error";
 
 fn start_demo(options: &Options, args: &DemoArgs) -> anyhow::Result<()> {

@@ -1,16 +1,17 @@
 //! Click ingest: fetches click blocks from the daemon into the archive, and counts each click once.
 //!
-//! One task pulls with a cursor: for each stream the last durable sequence. The task checks the blocks, skips
-//! known ones, and appends the rest to the archive; then one transaction of the store records the frames, their
-//! rollups and the cursor. So the cursor, which acknowledges clicks, is never ahead of the archive, and the
-//! counts are never ahead of the cursor.
+//! One task pulls with a cursor: for each stream the last durable sequence. The task checks the
+//! blocks, skips known ones, and appends the rest to the archive; then one transaction of the store
+//! records the frames, their rollups and the cursor. So the cursor, which acknowledges clicks, is
+//! never ahead of the archive, and the counts are never ahead of the cursor.
 //!
-//! Every failure is repaired in one way: the task starts again by counting the frames of the archive that the
-//! store does not know. The same happens after a crash, after a restored store and, after deleting all counts,
-//! in a rebuild.
+//! Every failure is repaired in one way: the task starts again by counting the frames of the
+//! archive that the store does not know. The same happens after a crash, after a restored store
+//! and, after deleting all counts, in a rebuild.
 //!
-//! A damaged block, or one of an unknown version, is refused: it is neither archived nor acknowledged, the
-//! daemon keeps it, and later blocks of its stream wait behind it. Other streams go on.
+//! A damaged block, or one of an unknown version, is refused: it is neither archived nor
+//! acknowledged, the daemon keeps it, and later blocks of its stream wait behind it. Other streams
+//! go on.
 
 mod batch;
 mod click_counter;
@@ -246,8 +247,8 @@ impl ClickIngest {
         Ok(())
     }
 
-    /// The daemon gave all it had: clicks made long enough before have arrived. A daemon that has just started may
-    /// still process the rings of an earlier run.
+    /// The daemon gave all it had: clicks made long enough before have arrived. A daemon that has
+    /// just started may still process the rings of an earlier run.
     fn advance_passed_time(&mut self, began_ms: u64) {
         let steady_since_ms = *self.steady_since_ms.get_or_insert(began_ms);
         let passed = began_ms.saturating_sub(SETTLED_AFTER_MS);

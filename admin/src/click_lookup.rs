@@ -1,9 +1,9 @@
-//! Looks up clicks in the archive by their transaction ids, before the write transaction: the store's
-//! writer must not wait for files.
+//! Looks up clicks in the archive by their transaction ids, before the write transaction: the
+//! store's writer must not wait for files.
 //!
-//! A missing click counts as *gone* only if the click cannot arrive any more, and the caller reads the
-//! time for this test before the lookup. A click that arrives in between is found, so no click is ever
-//! missed; at worst a postback waits once too often.
+//! A missing click counts as *gone* only if the click cannot arrive any more, and the caller reads
+//! the time for this test before the lookup. A click that arrives in between is found, so no click
+//! is ever missed; at worst a postback waits once too often.
 
 use std::collections::HashMap;
 

@@ -140,7 +140,8 @@ impl Config {
     /// Reads all sources.
     ///
     /// # Errors
-    /// [`ConfigError::Problems`] with all problems of all sources; another variant for an unreadable file.
+    /// [`ConfigError::Problems`] with all problems of all sources; another variant for an
+    /// unreadable file.
     pub fn load(sources: &ConfigSources) -> Result<Config, ConfigError> {
         coupon_config::load(sources)
     }

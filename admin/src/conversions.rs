@@ -1,9 +1,9 @@
 //! Conversions: the use cases between a postback and its stored conversion.
 //!
-//! `postback_ingest` polls the daemon for postbacks and returns verdicts. `evidence_loader` reads the
-//! facts for attribution. `writer` decides each postback once and writes all effects. `pending` decides
-//! postbacks with a late click, and the postbacks behind them. `change` holds the edits by hand,
-//! `stored_refund` the deduction of refunds, `count` the report measures.
+//! `postback_ingest` polls the daemon for postbacks and returns verdicts. `evidence_loader` reads
+//! the facts for attribution. `writer` decides each postback once and writes all effects. `pending`
+//! decides postbacks with a late click, and the postbacks behind them. `change` holds the edits by
+//! hand, `stored_refund` the deduction of refunds, `count` the report measures.
 //!
 //! The rules themselves are in [`attribution`](crate::attribution).
 

@@ -1,8 +1,8 @@
-//! Writes CSV files. No cell acts as a formula in a spreadsheet, and no cell is split by a program with
-//! another separator.
+//! Writes CSV files. No cell acts as a formula in a spreadsheet, and no cell is split by a program
+//! with another separator.
 //!
-//! Text is always quoted, and escaped (see `catalog::escape_formula`). Numbers and truth values of this
-//! program are written plainly. Lines end with LF.
+//! Text is always quoted, and escaped (see `catalog::escape_formula`). Numbers and truth values of
+//! this program are written plainly. Lines end with LF.
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, Write};

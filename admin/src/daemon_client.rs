@@ -1,8 +1,8 @@
 //! Client of the daemon's control API on its Unix socket.
 //!
 //! One connection per request: connecting to a Unix socket costs microseconds, and a request never
-//! meets the dead connection of a restarted daemon. Every request has a deadline, and every response a
-//! maximum size.
+//! meets the dead connection of a restarted daemon. Every request has a deadline, and every
+//! response a maximum size.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -134,8 +134,8 @@ impl DaemonClient {
         if answer.status() == StatusCode::OK { Ok(()) } else { Err(refused(&answer)) }
     }
 
-    /// Requests the click blocks after `cursor`, and acknowledges the blocks before. Waits up to `wait`
-    /// for new blocks.
+    /// Requests the click blocks after `cursor`, and acknowledges the blocks before. Waits up to
+    /// `wait` for new blocks.
     ///
     /// # Errors
     /// When the daemon is not running, too slow, or its click log is not open.
@@ -156,8 +156,8 @@ impl DaemonClient {
         Ok(FeedAnswer { blocks: answer.into_body(), oldest_incarnation })
     }
 
-    /// Requests the postbacks after the cursors, and reports the verdicts on earlier ones. Waits up to
-    /// `wait` for new postbacks.
+    /// Requests the postbacks after the cursors, and reports the verdicts on earlier ones. Waits up
+    /// to `wait` for new postbacks.
     ///
     /// # Errors
     /// When the daemon is not running, too slow, or its spool is not open.

@@ -22,7 +22,8 @@ pub(crate) fn lock_path(dir: &Path) -> PathBuf {
     dir.join(LOCK_FILE_NAME)
 }
 
-/// Takes the lock, which is held until the file is closed. Returns `None` if another process has it.
+/// Takes the lock, which is held until the file is closed. Returns `None` if another process has
+/// it.
 ///
 /// # Errors
 /// When the lock file cannot be opened.

@@ -1,11 +1,11 @@
 //! The demo: runs both programs with default settings.
 //!
-//! The admin runs in this process. `coupond` runs as a child process from the same folder, is restarted
-//! when it dies, and ends with this process. An empty data folder gets a sample network. The sample is
-//! created by the same rules as any edit, and both programs run as in production.
+//! The admin runs in this process. `coupond` runs as a child process from the same folder, is
+//! restarted when it dies, and ends with this process. An empty data folder gets a sample network.
+//! The sample is created by the same rules as any edit, and both programs run as in production.
 //!
-//! Rings and socket are in memory, in a folder named by a hash of the data folder's path. So several demos
-//! run side by side, and a long path does not exceed the limit of socket names.
+//! Rings and socket are in memory, in a folder named by a hash of the data folder's path. So
+//! several demos run side by side, and a long path does not exceed the limit of socket names.
 
 mod daemon;
 mod sample_network;
@@ -103,8 +103,8 @@ fn runtime_folder(data: &Path) -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
-/// Creates the folder, or checks that an existing one is ours. The parent may be writable for everybody,
-/// so another user could have created it.
+/// Creates the folder, or checks that an existing one is ours. The parent may be writable for
+/// everybody, so another user could have created it.
 fn is_private(folder: &Path) -> bool {
     match std::fs::DirBuilder::new().mode(0o700).create(folder) {
         Ok(()) => true,
@@ -116,8 +116,8 @@ fn is_private(folder: &Path) -> bool {
     }
 }
 
-/// Creates the sample network in an empty store, and points links at this daemon. Returns the last change,
-/// which must be live before the demo is ready.
+/// Creates the sample network in an empty store, and points links at this daemon. Returns the last
+/// change, which must be live before the demo is ready.
 async fn prepare(store: &Store, visitors: SocketAddr) -> anyhow::Result<meta::Sequence> {
     let sequence = store.write(move |tx| {
         if meta::read(tx)?.change_seq == 0 {

@@ -1,12 +1,12 @@
 //! Free space on the disk of the data folder.
 //!
-//! A part of the disk is a reserve. Bulk work, with millions of rows, is refused before it takes of the
-//! reserve, and postbacks that identify nothing are not kept. So on a disk that fills up, publication, ingest
-//! of clicks and conversions, and single edits go on, and the status reports low space while there is time to
-//! act.
+//! A part of the disk is a reserve. Bulk work, with millions of rows, is refused before it takes of
+//! the reserve, and postbacks that identify nothing are not kept. So on a disk that fills up,
+//! publication, ingest of clicks and conversions, and single edits go on, and the status reports
+//! low space while there is time to act.
 //!
-//! Deliberately absent: a guarantee. Other programs write to the same disk; a write to a full disk gets an
-//! error from the store and saves nothing.
+//! Deliberately absent: a guarantee. Other programs write to the same disk; a write to a full disk
+//! gets an error from the store and saves nothing.
 
 use std::io::{self, Read};
 use std::path::Path;

@@ -1,8 +1,8 @@
-//! One edit inside its transaction: read the row, change the object, check the rules, write, take the
-//! next value of the change sequence.
+//! One edit inside its transaction: read the row, change the object, check the rules, write, take
+//! the next value of the change sequence.
 //!
-//! The rules check the state that the whole request leaves. A refused edit leaves nothing, because the
-//! transaction's savepoint is rolled back.
+//! The rules check the state that the whole request leaves. A refused edit leaves nothing, because
+//! the transaction's savepoint is rolled back.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -54,8 +54,8 @@ pub trait Editable: Entity + Serialize + DeserializeOwned {
         Ok(())
     }
 
-    /// Whether saving the object in this state means deleting it. If so, the former value replaces the mark of
-    /// deletion, so that a restored object has its former state.
+    /// Whether saving the object in this state means deleting it. If so, the former value replaces
+    /// the mark of deletion, so that a restored object has its former state.
     fn take_removal(&mut self, _before: &Self) -> bool {
         false
     }

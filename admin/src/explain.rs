@@ -1,7 +1,7 @@
 //! Explains the redirect decision for a simulated visit, step by step, and records nothing.
 //!
-//! `coupon_shared::decision::decide` makes the decision on the published files, as in the daemon, and
-//! the reasons of the rows are its candidates. This module only describes the decision, so an
+//! `coupon_shared::decision::decide` makes the decision on the published files, as in the daemon,
+//! and the reasons of the rows are its candidates. This module only describes the decision, so an
 //! explanation cannot differ from a real visit.
 
 use bytes::Bytes;
@@ -114,8 +114,8 @@ impl std::str::FromStr for Moment {
     }
 }
 
-/// Explains a visit. `base_url` belongs to the code's link and applies when the visit names no host;
-/// `now`, in Unix seconds, applies when the visit names no time.
+/// Explains a visit. `base_url` belongs to the code's link and applies when the visit names no
+/// host; `now`, in Unix seconds, applies when the visit names no time.
 #[must_use]
 pub fn explain(
     index: &PublishedIndex,
@@ -162,8 +162,8 @@ pub fn explain(
     explanation
 }
 
-/// Reads the code as the daemon reads a link's path: strictly, else leniently. Returns the text and the
-/// folded code; an empty text and the error if it is not a code.
+/// Reads the code as the daemon reads a link's path: strictly, else leniently. Returns the text and
+/// the folded code; an empty text and the error if it is not a code.
 fn read_code(typed: &str) -> (String, Result<FoldedCode, CodeError>) {
     let error = match FoldedCode::fold(typed.as_bytes()) {
         Ok(code) => return (typed.to_owned(), Ok(code)),

@@ -1,7 +1,7 @@
 //! Coupon codes as CSV, and empty templates.
 //!
-//! An exported file can be uploaded again: into an empty network to add the codes, or over the same codes to
-//! update them. Each row becomes the exported object, whatever its texts.
+//! An exported file can be uploaded again: into an empty network to add the codes, or over the same
+//! codes to update them. Each row becomes the exported object, whatever its texts.
 
 use std::io::{self, Write};
 

@@ -1,15 +1,16 @@
 //! Bulk files: all rows of a CSV file create or change coupon codes, or none does.
 //!
-//! Uploads and the command line process a file in the same steps. [`load`] reads the file, checks each
-//! row by itself, and stages the rows in a database beside the store. [`validate_rows`] checks the rows
-//! against each other and the store. [`commit`] validates again if the store has changed, and writes all
-//! rows in one transaction under one change sequence. A process killed at any moment leaves all rows
-//! saved or none.
+//! Uploads and the command line process a file in the same steps. [`load`] reads the file, checks
+//! each row by itself, and stages the rows in a database beside the store. [`validate_rows`] checks
+//! the rows against each other and the store. [`commit`] validates again if the store has changed,
+//! and writes all rows in one transaction under one change sequence. A process killed at any moment
+//! leaves all rows saved or none.
 //!
-//! Locks: reading and validating block nobody, because they write beside the store. A commit holds the
-//! store's write lock while it writes, some 24 s for a million rows into ten million. Edits wait for the
-//! lock as long as `store` says, and then fail with a time to retry. Under the lock, rows are validated
-//! again as far as the store has changed, so concurrent imports are validated as if run in sequence.
+//! Locks: reading and validating block nobody, because they write beside the store. A commit holds
+//! the store's write lock while it writes, some 24 s for a million rows into ten million. Edits
+//! wait for the lock as long as `store` says, and then fail with a time to retry. Under the lock,
+//! rows are validated again as far as the store has changed, so concurrent imports are validated as
+//! if run in sequence.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -42,8 +43,8 @@ pub use read_error::ReadError;
 use rows::Rows;
 use wrong_row::{Row, WrongRow};
 
-/// Disk space of a saved row, without its texts: the row and its index entries, once in the write-ahead
-/// log and once in the database. 630 bytes were measured.
+/// Disk space of a saved row, without its texts: the row and its index entries, once in the
+/// write-ahead log and once in the database. 630 bytes were measured.
 const WRITTEN_PER_ROW: u64 = 700;
 
 /// Why an import failed.
@@ -66,7 +67,8 @@ pub enum ImportError {
     LowDiskSpace(#[from] LowDiskSpace),
 }
 
-/// Reads a file into new staged tables; returns the number of rows. `progress` receives the bytes read.
+/// Reads a file into new staged tables; returns the number of rows. `progress` receives the bytes
+/// read.
 ///
 /// # Errors
 /// When the file cannot be read or the rows cannot be staged.
@@ -148,8 +150,8 @@ pub struct Commit {
     pub validated: Option<Seen>,
 }
 
-/// Reads a file into a temporary staged database and saves the rows. After a refusal, the connection's
-/// staged tables hold the errors.
+/// Reads a file into a temporary staged database and saves the rows. After a refusal, the
+/// connection's staged tables hold the errors.
 ///
 /// # Errors
 /// When the file cannot be read, rows are invalid, or the store fails. Nothing is saved then.
@@ -174,8 +176,8 @@ pub enum Progress {
     Saving,
 }
 
-/// Validates the staged rows, unless the last validation still holds, and saves all of them, or with
-/// `skip_invalid` the valid ones. `record` adds further writes to the same transaction.
+/// Validates the staged rows, unless the last validation still holds, and saves all of them, or
+/// with `skip_invalid` the valid ones. `record` adds further writes to the same transaction.
 ///
 /// # Errors
 /// When rows are invalid or missing, or the store fails. Nothing is saved then.
@@ -186,8 +188,8 @@ pub fn commit(
 ) -> Result<Outcome, ImportError> {
     let Commit { intent, skip_invalid, origin, source, disk, validated } = how;
     staging::make_room(connection)?;
-    // First without the write lock: a refused file then blocks nobody, and validation under the lock is
-    // limited to later changes.
+    // First without the write lock: a refused file then blocks nobody, and validation under the
+    // lock is limited to later changes.
     let before = connection.begin_staging()?;
     let seen = staging::cross_row_checks::seen(&before)?;
     if validated.as_ref() != Some(&seen) {

@@ -1,5 +1,5 @@
-//! JSON from clients, read directly into its type: no tree of values is built, so the memory for a body
-//! depends on the type and not on the client.
+//! JSON from clients, read directly into its type: no tree of values is built, so the memory for a
+//! body depends on the type and not on the client.
 //!
 //! Stricter than serde:
 //! - An object names each field once, and a document has at most [`MAX_CONTAINERS`] objects and
@@ -173,8 +173,8 @@ impl<'de> Visitor<'de> for DocumentCheck<'_> {
     }
 }
 
-/// A JSON object with fields that are checked later, against the stored object. The values are kept as
-/// text.
+/// A JSON object with fields that are checked later, against the stored object. The values are kept
+/// as text.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Fields(BTreeMap<String, Box<RawValue>>);
@@ -216,8 +216,8 @@ impl Fields {
     }
 }
 
-/// The elements of an array. Each element is read by itself, so up to [`MAX_WRONG`] errors are reported
-/// and not only the first.
+/// The elements of an array. Each element is read by itself, so up to [`MAX_WRONG`] errors are
+/// reported and not only the first.
 #[derive(Debug)]
 pub struct Each<T> {
     /// The valid elements.
@@ -260,7 +260,8 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for Elements<T> {
     }
 }
 
-/// Wraps a deserializer and its nested deserializers, so that an object is never read from an array.
+/// Wraps a deserializer and its nested deserializers, so that an object is never read from an
+/// array.
 pub struct Strict<D>(pub D);
 
 macro_rules! forwarded {

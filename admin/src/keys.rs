@@ -1,7 +1,7 @@
 //! API keys: 192 random bits, of which only a hash is stored.
 //!
-//! A plain SHA-256 is enough, because random keys cannot be guessed; slow hashes are for passwords. The
-//! secret appears once, when it is made, and never in a log, an error or a list.
+//! A plain SHA-256 is enough, because random keys cannot be guessed; slow hashes are for passwords.
+//! The secret appears once, when it is made, and never in a log, an error or a list.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,8 @@
 //! The admin sidecar of coupond: edits, publication, ingest of clicks and postbacks, reports.
 //!
-//! An edit passes `api` (or `import`, for CSV files of the command line), `catalog` (the rules, pure code)
-//! and `store` (SQLite, the source of truth). `coupond` answers redirects without the admin.
+//! An edit passes `api` (or `import`, for CSV files of the command line), `catalog` (the rules,
+//! pure code) and `store` (SQLite, the source of truth). `coupond` answers redirects without the
+//! admin.
 
 pub mod cli;
 pub mod config;

@@ -19,8 +19,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Keeps keys and visitors' addresses from other users of the machine. A stricter mask, for example of the
-/// service manager, stays.
+/// Keeps keys and visitors' addresses from other users of the machine. A stricter mask, for example
+/// of the service manager, stays.
 fn keep_files_private() {
     let inherited = umask(Mode::RWXG | Mode::RWXO);
     umask(inherited | Mode::WGRP | Mode::RWXO);

@@ -4,10 +4,10 @@
 //!   neither loses nor duplicates a delivery.
 //! - A delivery is sent until the partner's server accepts it, for about a day ([`sender`],
 //!   [`delivery_outcome`]). After that it is dead, and can be replayed.
-//! - Only the public internet is contacted ([`address`]), however an address is written and wherever
-//!   a name resolves to. This machine and tracking domains are never contacted, because a postback
-//!   there would come back as a conversion. The check runs when a postback is saved and again before
-//!   each request, because domains and addresses change.
+//! - Only the public internet is contacted ([`address`]), however an address is written and
+//!   wherever a name resolves to. This machine and tracking domains are never contacted, because a
+//!   postback there would come back as a conversion. The check runs when a postback is saved and
+//!   again before each request, because domains and addresses change.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,15 +1,17 @@
-//! Removal of personal data: clicks and postbacks by age, addresses truncated to their network, and everything
-//! personal of one click, address or email address on request.
+//! Removal of personal data: clicks and postbacks by age, addresses truncated to their network, and
+//! everything personal of one click, address or email address on request.
 //!
-//! One task does all of it sequentially, and only this task rewrites the archive. It works in small steps and
-//! rests after each for as long as the step took, so ingest and the API go on. Each step may be the last before
-//! a crash: a pending change is recorded first, and repeating a step changes nothing.
+//! One task does all of it sequentially, and only this task rewrites the archive. It works in small
+//! steps and rests after each for as long as the step took, so ingest and the API go on. Each step
+//! may be the last before a crash: a pending change is recorded first, and repeating a step changes
+//! nothing.
 //!
-//! Aggregates stay: counts, amounts, ids and codes are never touched. Because the counted data change, a rebuild
-//! keeps the earlier days (see `click_archive`).
+//! Aggregates stay: counts, amounts, ids and codes are never touched. Because the counted data
+//! change, a rebuild keeps the earlier days (see `click_archive`).
 //!
-//! Outside of its reach: clicks and postbacks that coupond has handed over and still keeps, for its configured
-//! time; earlier backups; and data that left by a redirect, a partner postback or an export.
+//! Outside of its reach: clicks and postbacks that coupond has handed over and still keeps, for its
+//! configured time; earlier backups; and data that left by a redirect, a partner postback or an
+//! export.
 
 mod erasure;
 mod retention;
@@ -98,13 +100,15 @@ pub struct PrivacyStatus {
     pub clicks_removed_through_ms: Option<u64>,
     /// Clicks before the day after this time keep their counts in a rebuild.
     pub clicks_changed_through_ms: Option<u64>,
-    /// Segments of the click archive that were removed, truncated or erased from since the start of the program.
+    /// Segments of the click archive that were removed, truncated or erased from since the start of
+    /// the program.
     pub segments_done: u64,
     /// Pending erasures.
     pub erasures_unfinished: u64,
     /// End of the last check for expired data, in Unix seconds.
     pub last_pass: Option<i64>,
-    /// Reason why nothing is removed by age now: the clock jumped, or has not been checked for a day.
+    /// Reason why nothing is removed by age now: the clock jumped, or has not been checked for a
+    /// day.
     pub removal_waits: Option<String>,
     /// Whether the reason is a problem: the clock jumped.
     pub clock_has_jumped: bool,

@@ -1,6 +1,6 @@
-//! Files and folders that only their owner can open, and that no other user can have prepared: they are made
-//! new, with a random name if the name is free to choose, and never through a link. A file gets its final name
-//! when it is complete and durable.
+//! Files and folders that only their owner can open, and that no other user can have prepared: they
+//! are made new, with a random name if the name is free to choose, and never through a link. A file
+//! gets its final name when it is complete and durable.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
@@ -22,7 +22,8 @@ pub fn create_new(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(FILE_MODE).open(path)
 }
 
-/// Opens a permanent file of a data folder, such as a lock; creates it if missing. A link is an error.
+/// Opens a permanent file of a data folder, such as a lock; creates it if missing. A link is an
+/// error.
 ///
 /// # Errors
 /// When it is a link, or cannot be opened.
@@ -59,7 +60,8 @@ pub fn sync_folder_of(path: &Path) -> io::Result<()> {
     File::open(folder_of(path))?.sync_all()
 }
 
-/// Gives a file that root made in another user's folder to that user, who otherwise could not use it.
+/// Gives a file that root made in another user's folder to that user, who otherwise could not use
+/// it.
 ///
 /// # Errors
 /// When the owner cannot be set.

@@ -1,21 +1,22 @@
 //! Publication: turns the store's changes into the index that the daemon serves.
 //!
 //! One worker, the [`publisher`], watches the store's change sequence. Edits of this process wake
-//! the worker; edits of other processes are found by polling. Each round reads one consistent state of the store,
-//! writes the changed files, and announces all files in one manifest.
+//! the worker; edits of other processes are found by polling. Each round reads one consistent state
+//! of the store, writes the changed files, and announces all files in one manifest.
 //!
 //! Invariants:
 //! - A generation is reserved durably in the store before a manifest carries it. A generation never
 //!   stands for two contents, even after a crash or a restored backup ([`generations`]).
 //! - After any failure (full disk, busy store) the published index stays unchanged. The failure is
 //!   logged and shown in the status, and the round is retried with growing delays.
-//! - An edit rebuilds one small level, an import writes a level of its own; [`level_policy`] selects
-//!   the level. A round reads only the published part of the store.
-//! - A [`merge`] joins larger levels, up to the base of all codes, in the background while edits are
-//!   published on top. A later round replaces the inputs by the merged level. That round publishes
-//!   the store's present state, so changes made during the merge are in the levels above. A failed or
-//!   cancelled merge costs only its own work.
-//! - Published files need not be durable yet, because the store is; [`syncing`] syncs them afterwards.
+//! - An edit rebuilds one small level, an import writes a level of its own; [`level_policy`]
+//!   selects the level. A round reads only the published part of the store.
+//! - A [`merge`] joins larger levels, up to the base of all codes, in the background while edits
+//!   are published on top. A later round replaces the inputs by the merged level. That round
+//!   publishes the store's present state, so changes made during the merge are in the levels above.
+//!   A failed or cancelled merge costs only its own work.
+//! - Published files need not be durable yet, because the store is; [`syncing`] syncs them
+//!   afterwards.
 //! - Publication does not wait for the store's write lock. An edit does not wait
 //!   for the level of an earlier bulk change, because that level is [`prebuilt`] before its commit.
 //!

@@ -1,7 +1,7 @@
 //! The running program: opens everything that can fail, serves until stopped, then drains.
 //!
-//! One process at a time serves a data folder; a lock file ensures this. Edits of the command line do not
-//! need the lock, because the store orders its writers by itself.
+//! One process at a time serves a data folder; a lock file ensures this. Edits of the command line
+//! do not need the lock, because the store orders its writers by itself.
 
 mod refusals;
 
@@ -49,7 +49,8 @@ pub struct Admin {
     listener: TcpListener,
     router: Router,
     limits: ClientLimits,
-    /// The sender of partner postbacks. After `background` ends, it finishes the requests in flight.
+    /// The sender of partner postbacks. After `background` ends, it finishes the requests in
+    /// flight.
     sending: JoinHandle<()>,
     /// Stops all background workers with the server.
     background: DropGuard,
@@ -57,8 +58,8 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Locks the data folder, opens the store, creates the first key, binds the listener, and starts the
-    /// background workers.
+    /// Locks the data folder, opens the store, creates the first key, binds the listener, and
+    /// starts the background workers.
     ///
     /// # Errors
     /// When any of these fails.

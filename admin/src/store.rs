@@ -1,19 +1,21 @@
 //! The admin's store: SQLite in `DIR/admin.db`, the truth about all edited data.
 //!
-//! - There is **one writer**: a connection on a thread of its own. [`Store::write`] sends it a closure.
-//!   Closures that wait together are committed together, each in a savepoint of its own, and get their
-//!   answers after the commit is durable (`synchronous = FULL`).
+//! - There is **one writer**: a connection on a thread of its own. [`Store::write`] sends it a
+//!   closure. Closures that wait together are committed together, each in a savepoint of its own,
+//!   and get their answers after the commit is durable (`synchronous = FULL`).
 //! - A failed closure leaves nothing behind and does not affect the others of its commit.
-//! - Readers never wait for the writer: [`Store::read`] runs on a read-only connection, in one transaction,
-//!   so all its queries see one state.
-//! - A background thread moves the content of the write-ahead log into the database ([`checkpoints`]).
+//! - Readers never wait for the writer: [`Store::read`] runs on a read-only connection, in one
+//!   transaction, so all its queries see one state.
+//! - A background thread moves the content of the write-ahead log into the database
+//!   ([`checkpoints`]).
 //! - All SQL of this package is below this module. The rules are pure and live in `catalog`.
 //!
 //! A bulk commit writes in a transaction of its own, in this process or another (the command line);
-//! SQLite's lock orders the two. A write waits at most 45 s for a bulk commit and is then refused as
-//! [`StoreError::Busy`], which the API answers as 503 with `Retry-After`. Reads never wait.
+//! SQLite's lock orders the two. A write waits at most 45 s for a bulk commit and is then refused
+//! as [`StoreError::Busy`], which the API answers as 503 with `Retry-After`. Reads never wait.
 //!
-//! Functions that fail return [`StoreError`]; unless their comments say more, they fail when SQLite fails.
+//! Functions that fail return [`StoreError`]; unless their comments say more, they fail when SQLite
+//! fails.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -146,7 +148,8 @@ impl From<rusqlite::Error> for StoreError {
 #[derive(Clone)]
 pub struct Store {
     dir: Arc<Path>,
-    // Dropped before `readers`: the last connection to close is then a writing one, which checkpoints the log.
+    // Dropped before `readers`: the last connection to close is then a writing one, which
+    // checkpoints the log.
     readers: Arc<readers::Readers>,
     writer: Arc<writer::Writer>,
     checkpoints: Arc<checkpoints::Checkpoints>,
@@ -215,8 +218,8 @@ impl Store {
         Ok(DedicatedConnection::new(connection))
     }
 
-    /// Like [`Store::read`], on the calling thread and a connection of its own: for long work that must not
-    /// occupy a shared connection.
+    /// Like [`Store::read`], on the calling thread and a connection of its own: for long work that
+    /// must not occupy a shared connection.
     ///
     /// # Errors
     /// What `work` answers, or that the store could not be read.
@@ -259,8 +262,9 @@ fn open_writer(dir: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Rewrites the database file, so no removed or blanked data stays in its free space or in the write-ahead
-/// log. Without `is_rewritten` only the log is emptied. Concurrent writers wait, or get a busy error.
+/// Rewrites the database file, so no removed or blanked data stays in its free space or in the
+/// write-ahead log. Without `is_rewritten` only the log is emptied. Concurrent writers wait, or get
+/// a busy error.
 ///
 /// # Errors
 /// When SQLite fails, or somebody reads an older state for long: then it may be tried again.
@@ -291,7 +295,8 @@ fn flags(access: OpenFlags) -> OpenFlags {
     access | OpenFlags::SQLITE_OPEN_NO_MUTEX
 }
 
-/// The file holds the click-id key, so only its owner may read it. SQLite gives its side files the same mode.
+/// The file holds the click-id key, so only its owner may read it. SQLite gives its side files the
+/// same mode.
 fn create_private(dir: &Path, path: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o750).create(dir)?;
     OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;

@@ -1,13 +1,13 @@
 //! Uploads: bulk files that are staged, reviewed, corrected, and committed or removed.
 //!
 //! Invariants:
-//! - The rows of an upload are in a file of their own below [`FOLDER_NAME`], written while the bytes
-//!   arrive. The store learns of an upload when its file is complete and durable. A file unknown to the
-//!   store is a leftover of a crash, and is removed at the next start.
+//! - The rows of an upload are in a file of their own below [`FOLDER_NAME`], written while the
+//!   bytes arrive. The store learns of an upload when its file is complete and durable. A file
+//!   unknown to the store is a leftover of a crash, and is removed at the next start.
 //! - Memory does not grow with the file: bytes pass through a short channel, rows go to SQLite.
 //! - Each upload is changed by one request at a time, and one commit runs at a time.
-//! - The outcome of a commit is written with its codes. A repeated commit returns the outcome and writes
-//!   nothing.
+//! - The outcome of a commit is written with its codes. A repeated commit returns the outcome and
+//!   writes nothing.
 //! - A commit completes even if the client disconnects.
 //! - Receiving and committing a file leave the disk's reserve free.
 //!
@@ -140,13 +140,14 @@ struct Shared {
     incoming: tokio::sync::Semaphore,
     committing: tokio::sync::Mutex<()>,
     busy: Mutex<HashMap<u32, Arc<tokio::sync::Mutex<()>>>>,
-    /// The last received file and the store's state at its validation; `None` if its rows changed since.
-    /// Usually this file is committed next, and need not be validated again.
+    /// The last received file and the store's state at its validation; `None` if its rows changed
+    /// since. Usually this file is committed next, and need not be validated again.
     last_validated: Mutex<Option<(String, Seen)>>,
 }
 
 impl Uploads {
-    /// Opens the folder and removes leftovers of a crash. The caller must hold the data folder's lock.
+    /// Opens the folder and removes leftovers of a crash. The caller must hold the data folder's
+    /// lock.
     ///
     /// # Errors
     /// When the folder cannot be used or the store cannot be read.
@@ -367,7 +368,8 @@ impl Uploads {
         let shared = Arc::clone(&self.shared);
         on_disk(move || {
             let mut connection = shared.connect(&upload)?;
-            // Forgotten even if the change fails: the commit then validates all rows, which is only slower.
+            // Forgotten even if the change fails: the commit then validates all rows, which is only
+            // slower.
             shared.take_validated(&upload.file_name);
             let tx = connection.begin_staging()?;
             let answer = work(&tx, upload.intent)?;

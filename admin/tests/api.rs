@@ -1,4 +1,5 @@
-//! The API from the client's side: a real listener, a real data folder. Files are named like the URLs.
+//! The API from the client's side: a real listener, a real data folder. Files are named like the
+//! URLs.
 
 #![allow(clippy::unwrap_used)]
 

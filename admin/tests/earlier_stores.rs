@@ -1,7 +1,8 @@
-//! Stores of earlier versions: this version opens them, and counts, promises and payments stay the same.
+//! Stores of earlier versions: this version opens them, and counts, promises and payments stay the
+//! same.
 //!
-//! Each folder below `earlier_stores/` holds a backup made by one version, the answers of that version,
-//! and the keys.
+//! Each folder below `earlier_stores/` holds a backup made by one version, the answers of that
+//! version, and the keys.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,5 +1,5 @@
-//! The published descriptions of coupon codes as tests, sentence by sentence. Sentences about visits run
-//! on both real programs, the others on the API. The test names are the list.
+//! The published descriptions of coupon codes as tests, sentence by sentence. Sentences about
+//! visits run on both real programs, the others on the API. The test names are the list.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

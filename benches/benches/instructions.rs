@@ -1,12 +1,13 @@
 //! Instructions of the stages of a redirect: `cargo bench -p coupon-benches --bench instructions`.
 //!
-//! Times on a shared machine vary by half; instruction counts are the same on every run, so a change of
-//! a hundredth shows. Each stage runs alone in a process under valgrind (Debian: apt install valgrind),
-//! first with some calls and then with twice as many; the difference is the cost of the calls without
-//! the preparation. Instruction counts do not show cache misses; the bench `redirect_path` does.
+//! Times on a shared machine vary by half; instruction counts are the same on every run, so a
+//! change of a hundredth shows. Each stage runs alone in a process under valgrind (Debian: apt
+//! install valgrind), first with some calls and then with twice as many; the difference is the cost
+//! of the calls without the preparation. Instruction counts do not show cache misses; the bench
+//! `redirect_path` does.
 //!
-//! `-- --save` keeps the counts, and later runs print the change. Other arguments select stages by parts
-//! of their names. `COUPON_BENCH_CODES` sets the size of the index (100,000 without it).
+//! `-- --save` keeps the counts, and later runs print the change. Other arguments select stages by
+//! parts of their names. `COUPON_BENCH_CODES` sets the size of the index (100,000 without it).
 
 use std::collections::BTreeMap;
 use std::hint::black_box;

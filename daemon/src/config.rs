@@ -1,7 +1,7 @@
 //! The daemon's configuration: keys, defaults and bounds, for the reader in `coupon-config`.
 //!
-//! A running program follows changes of [`LiveConfig`] on `SIGHUP`. All other keys hold from the next
-//! start.
+//! A running program follows changes of [`LiveConfig`] on `SIGHUP`. All other keys hold from the
+//! next start.
 
 mod click_log;
 mod live;
@@ -110,7 +110,8 @@ impl Config {
     /// Reads all sources.
     ///
     /// # Errors
-    /// [`ConfigError::Problems`] with all problems of all sources; another variant for an unreadable file.
+    /// [`ConfigError::Problems`] with all problems of all sources; another variant for an
+    /// unreadable file.
     pub fn load(sources: &ConfigSources) -> Result<Config, ConfigError> {
         coupon_config::load(sources)
     }

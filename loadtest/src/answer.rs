@@ -1,11 +1,11 @@
 //! Reads one HTTP/1.1 answer at a time from a connection's bytes.
 //!
-//! The buffer holds the head until the next answer begins. A body is counted and discarded, so memory
-//! is the same for an answer of any length. A byte beyond the answer is an error: no further request
-//! was sent, so answers could no longer be matched with requests.
+//! The buffer holds the head until the next answer begins. A body is counted and discarded, so
+//! memory is the same for an answer of any length. A byte beyond the answer is an error: no further
+//! request was sent, so answers could no longer be matched with requests.
 //!
-//! Deliberately absent: chunked bodies, and bodies that end with the connection. The measured servers
-//! send neither, and a server that does should be noticed.
+//! Deliberately absent: chunked bodies, and bodies that end with the connection. The measured
+//! servers send neither, and a server that does should be noticed.
 
 use std::ops::Range;
 

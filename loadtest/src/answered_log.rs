@@ -1,8 +1,8 @@
 //! The file of answers, for comparison with the server's click log.
 //!
-//! A line is `unix microseconds, status, code as sent, transaction id`, separated by tabs; the id is
-//! empty if the Location has none. All threads append to one file. Each write holds whole lines, so
-//! lines of different threads never mix.
+//! A line is `unix microseconds, status, code as sent, transaction id`, separated by tabs; the id
+//! is empty if the Location has none. All threads append to one file. Each write holds whole lines,
+//! so lines of different threads never mix.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;

@@ -1,5 +1,5 @@
-//! The command line. Each value is checked here by itself; [`crate::plan`] checks the values together
-//! and reads the files.
+//! The command line. Each value is checked here by itself; [`crate::plan`] checks the values
+//! together and reads the files.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -34,8 +34,8 @@ pub(crate) enum Command {
     Codes(CodesArguments),
     /// Write a click archive as coupon-admin keeps it, to measure counting and reports with
     ///
-    /// DIR gets `archive`, and `codes.csv` with the clicked codes. Import `codes.csv` into a new store in
-    /// DIR with the offers and partners (ids from 1), so reports can name them; then
+    /// DIR gets `archive`, and `codes.csv` with the clicked codes. Import `codes.csv` into a new
+    /// store in DIR with the offers and partners (ids from 1), so reports can name them; then
     /// `coupon-admin rebuild-reports --data DIR` counts the clicks.
     Clicks(ClicksArguments),
     /// Compare the CPU cost of a redirect on coupond, nginx, HAProxy and two constant servers
@@ -392,8 +392,8 @@ pub(crate) struct EditsArguments {
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = positive_time)]
     pub(crate) duration: Duration,
 
-    /// Kinds of edits with their shares: a code moves to another offer, a code is created, an offer's
-    /// destination changes
+    /// Kinds of edits with their shares: a code moves to another offer, a code is created, an
+    /// offer's destination changes
     #[arg(
         long,
         value_name = "KIND=N,…",
@@ -557,9 +557,9 @@ pub(crate) struct RunArguments {
     #[arg(long)]
     pub(crate) mixed_case: bool,
 
-    /// Share of requests for well-formed codes that are not in the file (longer than all codes in the
-    /// file). coupond then needs `limits.misses_per_minute = 0`, because all requests come from one
-    /// address
+    /// Share of requests for well-formed codes that are not in the file (longer than all codes in
+    /// the file). coupond then needs `limits.misses_per_minute = 0`, because all requests come from
+    /// one address
     #[arg(long, value_name = "0..1", default_value = "0", value_parser = ratio)]
     pub(crate) miss_ratio: f64,
 

@@ -1,13 +1,13 @@
 //! Writes a click archive in coupon-admin's format, for measuring ingest and reports.
 //!
-//! The blocks are real ones of two serving threads; equal arguments give equal bytes. Clicks are spread
-//! evenly over the days. The id of a code is its row in `codes.csv`, which is written beside the archive;
-//! partner, offer and advertiser follow from the id. Codes follow the Zipf distribution. A few visits
-//! come from bots, hit paused codes, are prefetched or repeated; some have subs, with a `sub2` that
-//! rarely repeats.
+//! The blocks are real ones of two serving threads; equal arguments give equal bytes. Clicks are
+//! spread evenly over the days. The id of a code is its row in `codes.csv`, which is written beside
+//! the archive; partner, offer and advertiser follow from the id. Codes follow the Zipf
+//! distribution. A few visits come from bots, hit paused codes, are prefetched or repeated; some
+//! have subs, with a `sub2` that rarely repeats.
 //!
-//! Deliberately absent: a store. Import `codes.csv` with `coupon-admin import` into a network with the
-//! offers and partners.
+//! Deliberately absent: a store. Import `codes.csv` with `coupon-admin import` into a network with
+//! the offers and partners.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};

@@ -1,7 +1,7 @@
 //! Choice and spelling of the next requested code.
 //!
-//! Ranks of the Zipf distribution are scattered over the file, so the hot codes are not the first ones:
-//! in a sorted file they would be neighbours in the index.
+//! Ranks of the Zipf distribution are scattered over the file, so the hot codes are not the first
+//! ones: in a sorted file they would be neighbours in the index.
 
 use std::sync::Arc;
 
@@ -71,7 +71,8 @@ fn scatter(codes: usize, seed: u64) -> Scatter {
     Scatter::new(codes as u64, &mut Xoshiro256PlusPlus::seed_from_u64(seed))
 }
 
-/// Appends an unknown code: it begins like a real code, as a mistyped code does, and is longer than all of them.
+/// Appends an unknown code: it begins like a real code, as a mistyped code does, and is longer than
+/// all of them.
 fn append_miss(like: &[u8], length: usize, rng: &mut Xoshiro256PlusPlus, out: &mut Vec<u8>) {
     let end = out.len() + length;
     out.extend_from_slice(&like[..rng.random_range(1..=like.len())]);

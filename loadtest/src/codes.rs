@@ -113,7 +113,8 @@ impl CodeList {
     }
 }
 
-/// A comma cannot be part of a code: a first line with a comma, or with the column name, is a header.
+/// A comma cannot be part of a code: a first line with a comma, or with the column name, is a
+/// header.
 fn begins_with_a_csv_header(start: &[u8]) -> bool {
     let first_line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
     first_line.contains(&b',') || is_code_column(first_line)

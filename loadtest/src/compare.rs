@@ -1,13 +1,14 @@
 //! `compare`: CPU cost of a redirect on several servers, with the same codes and requests.
 //!
-//! Shared machines are noisy, and throughput depends on the neighbours as much as on the server. So the
-//! servers are loaded in turn, one slice each, round after round. The figure of a slice is the CPU time
-//! of the server's own threads, divided by the answered requests. Servers are compared by the **ratio
-//! of slices of one round**; the report gives the median and the range of the ratios.
+//! Shared machines are noisy, and throughput depends on the neighbours as much as on the server. So
+//! the servers are loaded in turn, one slice each, round after round. The figure of a slice is the
+//! CPU time of the server's own threads, divided by the answered requests. Servers are compared by
+//! the **ratio of slices of one round**; the report gives the median and the range of the ratios.
 //!
 //! Each contender runs at its best settings ([`start`]) on one core, the generator on another.
 //! Either all connections are kept busy, or all servers are loaded at one rate. A slice in which a
-//! server falls behind the rate, or answers with another status than expected, fails the comparison.
+//! server falls behind the rate, or answers with another status than expected, fails the
+//! comparison.
 //!
 //! Deliberately absent: throughput, and latency (`run` measures latency).
 

@@ -1,8 +1,8 @@
 //! A non-blocking connection: sends one request and reads its answer before the next.
 //!
 //! A connection that the server closed while idle is reopened without an error, as browsers do. A
-//! connection that breaks after a request was sent is an error of this request. The request is never
-//! repeated: the server may have counted it.
+//! connection that breaks after a request was sent is an error of this request. The request is
+//! never repeated: the server may have counted it.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

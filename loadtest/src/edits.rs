@@ -1,9 +1,10 @@
 //! `edits`: the time from the acceptance of an edit to the first visitor who sees it.
 //!
-//! Edits are due at a fixed rate. Several [`editor`]s make them, each with codes and offers of its own,
-//! so no two edits touch the same object. An editor waits for the admin's answer (accepted: saved
-//! durably), then visits the redirect server repeatedly until the visit shows the change (live). The
-//! measurement relies on visits only, never on the admin's statements about publication.
+//! Edits are due at a fixed rate. Several [`editor`]s make them, each with codes and offers of its
+//! own, so no two edits touch the same object. An editor waits for the admin's answer (accepted:
+//! saved durably), then visits the redirect server repeatedly until the visit shows the change
+//! (live). The measurement relies on visits only, never on the admin's statements about
+//! publication.
 //!
 //! Deliberately absent: a verdict about the figures, and clean-up: the edited codes stay.
 

@@ -1,7 +1,7 @@
 //! `fill`: makes a network to measure on, through the admin API.
 //!
-//! Existing objects are counted first, so a second run adds only the missing ones. The codes come from
-//! [`BulkRows`]; an earlier run has made the first of them. One file is in memory at a time.
+//! Existing objects are counted first, so a second run adds only the missing ones. The codes come
+//! from [`BulkRows`]; an earlier run has made the first of them. One file is in memory at a time.
 
 use std::time::{Duration, Instant};
 

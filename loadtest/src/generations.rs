@@ -1,8 +1,8 @@
 //! Checks that an answer comes from an index that was current when the request was sent.
 //!
 //! In each generation some codes lead to a page whose host names the generation. An answer may come
-//! from each generation announced before the answer was read, except generations whose successor was
-//! confirmed before the request was sent.
+//! from each generation announced before the answer was read, except generations whose successor
+//! was confirmed before the request was sent.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -37,8 +37,8 @@ impl Generations {
         self.confirmed.load(Ordering::SeqCst)
     }
 
-    /// Whether this page is a valid answer, read now, to a request sent when `oldest` was the oldest
-    /// generation. Pages that name no generation are valid.
+    /// Whether this page is a valid answer, read now, to a request sent when `oldest` was the
+    /// oldest generation. Pages that name no generation are valid.
     pub(crate) fn allow(&self, oldest: u64, location: &[u8]) -> bool {
         let named = generation_of(location);
         named.is_none_or(|named| (oldest..=self.announced.load(Ordering::SeqCst)).contains(&named))

@@ -1,4 +1,5 @@
-//! Runs a plan with one worker per thread, all starting at the same instant, and adds up their totals.
+//! Runs a plan with one worker per thread, all starting at the same instant, and adds up their
+//! totals.
 
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,7 +56,8 @@ pub(crate) fn generate(plan: &Arc<Plan>, bar: &ProgressBar) -> anyhow::Result<Ou
         start: OnceLock::new(),
         stop: AtomicBool::new(false),
     });
-    // All workers are created before the first thread starts: a failure later would leave the others waiting at the barrier.
+    // All workers are created before the first thread starts: a failure later would leave the
+    // others waiting at the barrier.
     let workers =
         (0..plan.threads).map(|thread| Ok(Worker::new(plan, &run.live, thread, open_log(plan)?)?));
     let workers = workers.collect::<anyhow::Result<Vec<_>>>()?;

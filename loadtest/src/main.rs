@@ -1,16 +1,17 @@
-//! `coupon-loadtest`: open-loop load against a running redirect server, and generated codes, networks
-//! and click archives.
+//! `coupon-loadtest`: open-loop load against a running redirect server, and generated codes,
+//! networks and click archives.
 //!
-//! The modules follow a request: [`codes`] holds the codes, [`code_sampler`] chooses one, [`request`]
-//! renders it, [`schedule`] says when it is due, [`worker`] hands it to a [`connection`], [`answer`]
-//! reads the answer, [`answered_log`] and [`tally`] record it, and [`report`] evaluates the run.
-//! [`generator`] runs the threads. [`mod@compare`] loads several servers in turn, [`mod@sweep`] one
-//! server at rising rates, [`mod@swaps`] one during the replacement of its index, [`mod@saturate`] one at
-//! full load. [`mod@fill`] makes a network, and [`mod@edits`] changes it and measures when visitors see
-//! the change; both use a [`client`] of the admin API.
+//! The modules follow a request: [`codes`] holds the codes, [`code_sampler`] chooses one,
+//! [`request`] renders it, [`schedule`] says when it is due, [`worker`] hands it to a
+//! [`connection`], [`answer`] reads the answer, [`answered_log`] and [`tally`] record it, and
+//! [`report`] evaluates the run. [`generator`] runs the threads. [`mod@compare`] loads several
+//! servers in turn, [`mod@sweep`] one server at rising rates, [`mod@swaps`] one during the
+//! replacement of its index, [`mod@saturate`] one at full load. [`mod@fill`] makes a network, and
+//! [`mod@edits`] changes it and measures when visitors see the change; both use a [`client`] of the
+//! admin API.
 //!
-//! Deliberately absent: closed-loop load (a stalled server would slow the generator down and hide its
-//! stall), pipelining, TLS, and a verdict about the figures.
+//! Deliberately absent: closed-loop load (a stalled server would slow the generator down and hide
+//! its stall), pipelining, TLS, and a verdict about the figures.
 
 mod answer;
 mod answered_log;

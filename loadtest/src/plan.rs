@@ -99,8 +99,8 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Plan with browser headers over 64 lasting connections and without a warm-up: the base of commands
-    /// that run many plans.
+    /// Plan with browser headers over 64 lasting connections and without a warm-up: the base of
+    /// commands that run many plans.
     pub(crate) fn plain(target: SocketAddr, codes: &Arc<CodeList>) -> Self {
         let timeout = Duration::from_secs(5);
         Self {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Counters that the sending threads increment for the progress bar. The report has counters of its own.
+/// Counters that the sending threads increment for the progress bar. The report has counters of its
+/// own.
 #[derive(Default)]
 pub(crate) struct LiveCounts {
     pub(crate) answered: AtomicU64,

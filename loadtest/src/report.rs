@@ -1,7 +1,7 @@
 //! The report of a run: its figures, and whether they are usable.
 //!
-//! A run whose generator lagged is void: its latencies include the generator's delays. Other facts that
-//! matter for quoting a figure are warnings.
+//! A run whose generator lagged is void: its latencies include the generator's delays. Other facts
+//! that matter for quoting a figure are warnings.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! Requests, rendered before the run; only the code is inserted per request.
 //!
-//! A request is `GET /CODE/?query` with one of a few pre-rendered header blocks. The last request of a
-//! connection asks the server to close the connection.
+//! A request is `GET /CODE/?query` with one of a few pre-rendered header blocks. The last request
+//! of a connection asks the server to close the connection.
 
 use crate::cli::HeaderSet;
 use crate::code_sampler::CodeSampler;

@@ -1,9 +1,9 @@
 //! `saturate`: behaviour of the click log at full load.
 //!
-//! coupond runs on one core, click log included, with every connection busy: a slice of visits to known
-//! codes, then a slice of visits to unknown codes, round after round. At the end coupond is stopped and
-//! its click log is counted. Each answered redirect must be logged exactly once or be counted as
-//! unlogged.
+//! coupond runs on one core, click log included, with every connection busy: a slice of visits to
+//! known codes, then a slice of visits to unknown codes, round after round. At the end coupond is
+//! stopped and its click log is counted. Each answered redirect must be logged exactly once or be
+//! counted as unlogged.
 //!
 //! Hits and misses are compared within a round, so noise of the machine has little effect.
 //!
@@ -110,7 +110,8 @@ pub(crate) fn saturate(arguments: &SaturateArguments) -> anyhow::Result<Saturati
     Saturation::from_rounds(arguments, codes.len(), &rounds, ledger)
 }
 
-/// Alternating slices of hits and misses. Only the clicks of the first round count; its figures are warm-up.
+/// Alternating slices of hits and misses. Only the clicks of the first round count; its figures are
+/// warm-up.
 fn rounds(
     arguments: &SaturateArguments,
     server: &Server,

@@ -1,9 +1,10 @@
 //! Due times of requests, and an alarm with microsecond precision.
 //!
-//! Request `n` of a run is due `n / rate` seconds after the start, on thread `n mod threads`, whatever
-//! happened to earlier requests. Time-outs of event loops have millisecond precision: at 20,000 requests
-//! per second they would cause bursts of twenty. A timer descriptor is precise, but setting it and
-//! waking up costs about as much as a request, so the thread spins until a near due time instead.
+//! Request `n` of a run is due `n / rate` seconds after the start, on thread `n mod threads`,
+//! whatever happened to earlier requests. Time-outs of event loops have millisecond precision: at
+//! 20,000 requests per second they would cause bursts of twenty. A timer descriptor is precise, but
+//! setting it and waking up costs about as much as a request, so the thread spins until a near due
+//! time instead.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -94,9 +95,9 @@ impl Alarm {
         Ok(Self { timer: timerfd_create(TimerfdClockId::Monotonic, flags)?, set_for: None })
     }
 
-    /// Sets the alarm to `when`, replacing its former time. Returns false and changes nothing if `when` is
-    /// too near for sleeping. Setting the alarm discards an earlier expiry, so the descriptor is never
-    /// read.
+    /// Sets the alarm to `when`, replacing its former time. Returns false and changes nothing if
+    /// `when` is too near for sleeping. Setting the alarm discards an earlier expiry, so the
+    /// descriptor is never read.
     pub(crate) fn set_unless_near(&mut self, when: Instant) -> std::io::Result<bool> {
         let left = when.saturating_duration_since(Instant::now());
         if left < NEAR {

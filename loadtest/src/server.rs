@@ -1,5 +1,5 @@
-//! Servers started for a measurement: on one core, with the codes of the run, observed, and ended with
-//! the measurement even if it is interrupted.
+//! Servers started for a measurement: on one core, with the codes of the run, observed, and ended
+//! with the measurement even if it is interrupted.
 
 pub(crate) mod control_socket;
 pub(crate) mod coupond;

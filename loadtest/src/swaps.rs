@@ -1,10 +1,10 @@
 //! `swaps`: whether visitors notice the replacement of indexes.
 //!
-//! coupond runs on one core under open-loop load at a share of its capacity. Meanwhile small levels and
-//! new bases, all written beforehand, are published at even intervals. Latencies are collected in
-//! buckets of 100 ms by the due time of the requests. A bucket is *during* a swap from the publication
-//! until the index is live and, with a new base, while the old base is freed; *steady* are the buckets
-//! before the first swap and after the last.
+//! coupond runs on one core under open-loop load at a share of its capacity. Meanwhile small levels
+//! and new bases, all written beforehand, are published at even intervals. Latencies are collected
+//! in buckets of 100 ms by the due time of the requests. A bucket is *during* a swap from the
+//! publication until the index is live and, with a new base, while the old base is freed; *steady*
+//! are the buckets before the first swap and after the last.
 //!
 //! Every answer must be a redirect from a current index ([`crate::generations`]).
 //!

@@ -1,9 +1,9 @@
 //! `sweep`: latency against rate, up to the knee, for each way of connecting and share of misses.
 //!
-//! Each step is an open-loop run. A line of steps ends with the first step beyond the knee; that step
-//! stays in the report and shows the position of the knee. A step in which the generator lagged also
-//! ends its line, but says nothing about the server, and is marked. Before a step ends a line it is
-//! repeated once, because another tenant of the machine may have caused the result.
+//! Each step is an open-loop run. A line of steps ends with the first step beyond the knee; that
+//! step stays in the report and shows the position of the knee. A step in which the generator
+//! lagged also ends its line, but says nothing about the server, and is marked. Before a step ends
+//! a line it is repeated once, because another tenant of the machine may have caused the result.
 
 mod chart;
 

@@ -1,8 +1,8 @@
 //! Counters of a run. Each thread has one tally for the warm-up and one for the measured part; the
 //! tallies of all threads are added at the end.
 //!
-//! Invariant after a run: `scheduled = queue_full + connect + sent + never sent`, and
-//! `sent = answered + reset + timeout + parse + abandoned`. `never sent` and `abandoned` are not counted;
+//! Invariant after a run: `scheduled = queue_full + connect + sent + never sent`, and `sent =
+//! answered + reset + timeout + parse + abandoned`. `never sent` and `abandoned` are not counted;
 //! they are the remainders of these sums.
 
 use std::collections::BTreeMap;
@@ -67,8 +67,8 @@ impl Tally {
     }
 
     /// Records that a connection free since `free_since` starts with a request. The wait for a free
-    /// connection is the server's share of the delay since the due time; the rest is the generator's lag
-    /// and is returned.
+    /// connection is the server's share of the delay since the due time; the rest is the
+    /// generator's lag and is returned.
     pub(crate) fn begun(
         &mut self,
         request: Dispatched,

@@ -1,8 +1,8 @@
 //! Results of requests in buckets of equal width, by due time.
 //!
-//! A bucket counts from the due time of a request, like every latency of this program: a stall shows in
-//! the buckets of the delayed requests. All buckets are allocated before the run, so the run does not
-//! include their cost.
+//! A bucket counts from the due time of a request, like every latency of this program: a stall
+//! shows in the buckets of the delayed requests. All buckets are allocated before the run, so the
+//! run does not include their cost.
 
 use std::time::{Duration, Instant};
 

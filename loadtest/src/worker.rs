@@ -1,14 +1,14 @@
 //! A sending thread: an event loop over its share of the schedule and of the connections.
 //!
-//! Invariants: no connection is idle while a request waits; at most `capacity` requests wait; the due
-//! time of a request never depends on earlier requests. Idle connections are used in turn, so none
-//! stays idle until the server closes it.
+//! Invariants: no connection is idle while a request waits; at most `capacity` requests wait; the
+//! due time of a request never depends on earlier requests. Idle connections are used in turn, so
+//! none stays idle until the server closes it.
 //!
-//! A delay counts as the server's only if this thread was idle meanwhile. So the thread notes the last
-//! time at which no event was waiting ([`Watch`]); delays since then are its own lag.
+//! A delay counts as the server's only if this thread was idle meanwhile. So the thread notes the
+//! last time at which no event was waiting ([`Watch`]); delays since then are its own lag.
 //!
-//! Every run ends: after the last due time, or on Ctrl-C, the thread waits for open requests no longer
-//! than the plan's drain time, and for a single request no longer than its timeout.
+//! Every run ends: after the last due time, or on Ctrl-C, the thread waits for open requests no
+//! longer than the plan's drain time, and for a single request no longer than its timeout.
 
 use std::collections::VecDeque;
 use std::iter::Peekable;
@@ -153,8 +153,8 @@ impl Worker {
         })
     }
 
-    /// Opens as many connections before the run as the server accepts. The other connections are opened
-    /// by their first requests, which count the errors.
+    /// Opens as many connections before the run as the server accepts. The other connections are
+    /// opened by their first requests, which count the errors.
     pub(crate) fn open_connections(&mut self) {
         for slot in &mut self.slots {
             if slot.connection.open_early(&self.epoll, self.plan.timeout).is_err() {
@@ -301,7 +301,8 @@ impl Worker {
         let readable = closed || flags.contains(EventFlags::IN);
         if self.slots[slot].carried.is_none() {
             if readable {
-                // The server closed the connection, or sent a last answer such as 408; no request is open.
+                // The server closed the connection, or sent a last answer such as 408; no request
+                // is open.
                 self.slots[slot].connection.close();
                 self.totals.closed_while_idle += 1;
             }

@@ -1,7 +1,7 @@
 //! The click record and the block of records.
 //!
-//! A **record** describes one visit of a known code. The serving thread encodes it once; it is never
-//! rewritten. All numbers are little endian.
+//! A **record** describes one visit of a known code. The serving thread encodes it once; it is
+//! never rewritten. All numbers are little endian.
 //!
 //! | offset | size | field |
 //! |---|---|---|
@@ -26,13 +26,13 @@
 //! **personal**.
 //!
 //! Followed links, and clicks reported by a page or a server, leave the same record; the kind tells
-//! them apart. A link with offer and partner instead of a code leaves coupon code 0 and no code. The
-//! kinds from 3 on are newer than 1 and 2: a reader without them refuses their block, so the admin is
-//! upgraded before the daemons.
+//! them apart. A link with offer and partner instead of a code leaves coupon code 0 and no code.
+//! The kinds from 3 on are newer than 1 and 2: a reader without them refuses their block, so the
+//! admin is upgraded before the daemons.
 //!
-//! A **block** holds the consecutive records of one [`StreamId`]. Records are split into a main part
-//! and a personal part, each compressed (LZ4) and checksummed (CRC-32C) on its own, so that erasing
-//! personal data rewrites only the personal part. [`block`] specifies the bytes.
+//! A **block** holds the consecutive records of one [`StreamId`]. Records are split into a main
+//! part and a personal part, each compressed (LZ4) and checksummed (CRC-32C) on its own, so that
+//! erasing personal data rewrites only the personal part. [`block`] specifies the bytes.
 
 pub mod block;
 

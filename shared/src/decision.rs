@@ -1,8 +1,8 @@
 //! Decides a visit from its request, the rows of its code and the catalog.
 //!
-//! [`decide`] is pure: no I/O, no clock, no failure. The daemon acts on the decision and the admin's
-//! `explain` shows it, so both always agree. [`crate::eligibility`] has the conditions for a
-//! redirect.
+//! [`decide`] is pure: no I/O, no clock, no failure. The daemon acts on the decision and the
+//! admin's `explain` shows it, so both always agree. [`crate::eligibility`] has the conditions for
+//! a redirect.
 //!
 //! A code may stand on several offers. With an offer id in the request only the row of that offer
 //! counts. Without, the row with the lowest coupon code id counts; if that row cannot redirect, the
@@ -18,8 +18,8 @@ use crate::eligibility::{AccessCheck, CodeTerms, Ineligibility, RunTerms};
 use crate::snapshot::catalog::{ArchivedDomain, ArchivedOffer, CatalogFile};
 use crate::snapshot::level::{CodeRecord, CodeRows};
 
-/// Why a visit of a known code was or was not redirected. The numbers are part of the click record's
-/// format and never change.
+/// Why a visit of a known code was or was not redirected. The numbers are part of the click
+/// record's format and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Reason {
@@ -288,8 +288,8 @@ impl<'a> Candidate<'a> {
 
     fn click(&self) -> DecidedClick {
         let (row, reason) = (self.row, self.reason);
-        // The row's offer is not the requested one, so the click belongs to the code's partner and to
-        // no offer.
+        // The row's offer is not the requested one, so the click belongs to the code's partner and
+        // to no offer.
         if reason == Reason::NotOnOffer {
             let row = CodeRecord { offer_id: 0, ..row };
             return DecidedClick { row, advertiser_id: 0, reason, rule: 0 };

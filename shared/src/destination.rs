@@ -10,9 +10,9 @@
 //!   so that every expansion is one line of ASCII;
 //! - expansion is one pass: a macro inside a value is text.
 //!
-//! The macros have the form `{name}`. Everflow's macros without a value in this service are accepted
-//! and expand to nothing; the result of `parse` lists them. Other text in braces, or a lone brace, is
-//! refused.
+//! The macros have the form `{name}`. Everflow's macros without a value in this service are
+//! accepted and expand to nothing; the result of `parse` lists them. Other text in braces, or a
+//! lone brace, is refused.
 
 use rkyv::{Archive, Deserialize, Serialize};
 

@@ -1,9 +1,9 @@
 //! The feed: how click blocks travel from a daemon to the admin.
 //!
-//! The admin asks with a **cursor**: for each stream, the last sequence that is durable at the admin.
-//! The cursor is also the acknowledgement: a daemon may delete every record that it covers. The answer
-//! is a series of blocks, each with its own length, oldest first within each stream. Repeats are
-//! harmless, because the admin ignores known sequences.
+//! The admin asks with a **cursor**: for each stream, the last sequence that is durable at the
+//! admin. The cursor is also the acknowledgement: a daemon may delete every record that it covers.
+//! The answer is a series of blocks, each with its own length, oldest first within each stream.
+//! Repeats are harmless, because the admin ignores known sequences.
 //!
 //! # Bytes of a cursor, version 1
 //!

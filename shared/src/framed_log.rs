@@ -19,38 +19,40 @@
 //!
 //! # Where a segment ends
 //!
-//! Every segment but the last ends at the frame before the next segment's first sequence. Bytes behind that frame are the rest of an append that was rolled back
-//! and are ignored; an invalid frame *before* it is damage, reported with file and offset and never
-//! skipped silently. The last segment ends at its first invalid frame (the torn-tail rule; a tail
-//! of zeros is invalid too): opening cuts the bytes behind and reports their number. A last segment
-//! with an incomplete header holds no frame and is removed.
+//! Every segment but the last ends at the frame before the next segment's first sequence. Bytes
+//! behind that frame are the rest of an append that was rolled back and are ignored; an invalid
+//! frame *before* it is damage, reported with file and offset and never skipped silently. The last
+//! segment ends at its first invalid frame (the torn-tail rule; a tail of zeros is invalid too):
+//! opening cuts the bytes behind and reports their number. A last segment with an incomplete header
+//! holds no frame and is removed.
 //!
 //! # Appending
 //!
 //! [`FramedLog::append_synced`] is one write and one `fdatasync`; only then do the frames exist for
 //! readers. A segment is created under another name, synced, renamed, and its folder synced, before
-//! it takes a frame. After a failed append nothing of the append is visible, and the caller may retry:
+//! it takes a frame. After a failed append nothing of the append is visible, and the caller may
+//! retry:
 //! - the write failed: the segment is cut back to its committed length and goes on;
 //! - the cut or the sync failed: the kernel may now hold pages it calls clean that never reached
 //!   the disk, so nothing is written to that file again. The next append begins a new segment (of
 //!   a new inode, also when the old one held no frame), and the rule above decides where the old
 //!   one ended.
 //!
-//! After a crash the frames of a failed append may exist or not. Clicks and postbacks carry numbers of
-//! their own, by which their writers recognise repeats.
+//! After a crash the frames of a failed append may exist or not. Clicks and postbacks carry numbers
+//! of their own, by which their writers recognise repeats.
 //!
 //! Opening syncs the last segment, because after a killed process its frames may be in memory only.
-//! Opening also checks every header and the frames of the last two segments; older frames are checked
-//! by their readers.
+//! Opening also checks every header and the frames of the last two segments; older frames are
+//! checked by their readers.
 //!
 //! # Rewriting
 //!
-//! Frames are final, with one exception: a [`SegmentRewriter`] replaces a *closed* segment (one that
-//! another follows) by a file with the same sequences and other payloads, so that personal data can be
-//! erased. The new file is written under another name, read back, synced, renamed over the old file,
-//! and the folder synced: a crash leaves either file whole. A reader with the old file open continues in
-//! the old file; a later seek into the segment opens the new file. The segment that takes appends is
-//! never rewritten; [`FramedLog::close_segment`] closes it first.
+//! Frames are final, with one exception: a [`SegmentRewriter`] replaces a *closed* segment (one
+//! that another follows) by a file with the same sequences and other payloads, so that personal
+//! data can be erased. The new file is written under another name, read back, synced, renamed over
+//! the old file, and the folder synced: a crash leaves either file whole. A reader with the old
+//! file open continues in the old file; a later seek into the segment opens the new file. The
+//! segment that takes appends is never rewritten; [`FramedLog::close_segment`] closes it first.
 //!
 //! Deliberately absent: compression, knowledge of what a payload means, threads, waiting.
 

@@ -1,8 +1,8 @@
 //! The index: levels and a catalog that belong together.
 //!
-//! Invariants, held by [`Index::assemble`]: all parts are those named by the manifest, of one network
-//! and one lineage; the levels are newest first and leave no gap down to the base. Therefore the first
-//! level with a code has all current rows of that code.
+//! Invariants, held by [`Index::assemble`]: all parts are those named by the manifest, of one
+//! network and one lineage; the levels are newest first and leave no gap down to the base.
+//! Therefore the first level with a code has all current rows of that code.
 
 use crate::code::FoldedCode;
 use crate::snapshot::SnapshotError;

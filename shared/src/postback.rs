@@ -1,13 +1,14 @@
 //! Postbacks: how a conversion report travels from an advertiser through a daemon to the admin.
 //!
-//! A daemon gives each report an id, stores it in its **spool** (a framed log; a report's place is its
-//! sequence) and hands it on: the admin sends a [`PollRequest`] and gets a [`Delivery`]. The cursor of
-//! the request names, for each spool, the last sequence that is durably decided, which is also the
-//! acknowledgement; its verdicts are the answers to waiting advertisers. The daemon delivers everything
-//! behind the cursor again, so the admin takes each id once.
+//! A daemon gives each report an id, stores it in its **spool** (a framed log; a report's place is
+//! its sequence) and hands it on: the admin sends a [`PollRequest`] and gets a [`Delivery`]. The
+//! cursor of the request names, for each spool, the last sequence that is durably decided, which is
+//! also the acknowledgement; its verdicts are the answers to waiting advertisers. The daemon
+//! delivers everything behind the cursor again, so the admin takes each id once.
 //!
 //! Deliberately absent: any interpretation of the report. Query and body are stored as received,
-//! because a signature may cover them, and because a report that is unreadable today must not be lost.
+//! because a signature may cover them, and because a report that is unreadable today must not be
+//! lost.
 //!
 //! # Bytes (version 1, all numbers little endian)
 //!

@@ -1,12 +1,12 @@
 //! Decides whether data may be removed for its age now.
 //!
 //! A machine's clock can be wrong: by years after its battery failed, by an administrator's typing
-//! error, or between start and the first answer of a time server. A removal under such a clock loses
-//! data, so a removal never trusts a single reading.
+//! error, or between start and the first answer of a time server. A removal under such a clock
+//! loses data, so a removal never trusts a single reading.
 //!
-//! - The module compares readings with each other: the wall clock must advance as fast as the machine
-//!   runs. The clock has jumped where both differ by more than [`MAX_JUMP_MS`], at once or bit by bit,
-//!   or where the wall clock is that far from the last reading of the previous run.
+//! - The module compares readings with each other: the wall clock must advance as fast as the
+//!   machine runs. The clock has jumped where both differ by more than [`MAX_JUMP_MS`], at once or
+//!   bit by bit, or where the wall clock is that far from the last reading of the previous run.
 //! - After a jump, and before the first reading, nothing is removed until the clock has agreed with
 //!   itself for [`REQUIRED_AGREEMENT_MS`] of running time. The state survives restarts
 //!   ([`ClockState`]).

@@ -131,8 +131,9 @@ impl<'a> Header<'a> {
         content: &[u8],
         at: usize,
     ) -> Result<(), SnapshotError> {
-        // BLAKE3 names files by their content and proves that a reader has exactly the published bytes.
-        // It hashes at the speed of memory, so a daemon can check every byte of a large level.
+        // BLAKE3 names files by their content and proves that a reader has exactly the published
+        // bytes. It hashes at the speed of memory, so a daemon can check every byte of a large
+        // level.
         if blake3::hash(content).as_bytes() == &self.bytes[at..at + HASH_LEN] {
             return Ok(());
         }

@@ -14,9 +14,9 @@
 //! | 14 | low bits of the daemon's incarnation |
 //! | 32 | low half of SipHash-2-4, keyed by the network's [`ClickIdKey`], over the 12 bytes before |
 //!
-//! So ids are unique without coordination, an invented id is recognised without a look-up, and an id
-//! whose click has not arrived yet names its node. Within one [`TransactionIdSource`] ids only grow:
-//! after the clock goes back, the source stays at its last millisecond.
+//! So ids are unique without coordination, an invented id is recognised without a look-up, and an
+//! id whose click has not arrived yet names its node. Within one [`TransactionIdSource`] ids only
+//! grow: after the clock goes back, the source stays at its last millisecond.
 
 use siphasher::sip::SipHasher24;
 use std::fmt;
@@ -91,8 +91,8 @@ impl TransactionId {
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
-// SipHash-2-4 because it is a keyed hash made for short inputs: 12 bytes cost some 20 ns on the path of
-// every redirect. 32 bits of it fit the id and suffice, because each guess costs a request.
+// SipHash-2-4 because it is a keyed hash made for short inputs: 12 bytes cost some 20 ns on the
+// path of every redirect. 32 bits of it fit the id and suffice, because each guess costs a request.
 fn mac(key: &ClickIdKey, id: &[u8; 16]) -> u32 {
     SipHasher24::new_with_key(&key.0).hash(&id[..SIGNED_LEN]) as u32
 }

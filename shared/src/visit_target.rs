@@ -1,12 +1,12 @@
-//! Reads the target of a visit: the code in its path, its host and the parameters of its query, without
-//! allocating and without failing on surplus input.
+//! Reads the target of a visit: the code in its path, its host and the parameters of its query,
+//! without allocating and without failing on surplus input.
 //!
 //! Both programs read targets: the daemon to answer, the admin to explain.
 //!
-//! - A path is first read literally ([`code_from_path`]). A path without a valid code is read leniently
-//!   ([`lenient_code_from_path`]): letters and digits may be percent-escaped, once, and punctuation
-//!   that chat programs append to links is cut from the end. In every spelling a code is still 3 to 64
-//!   ASCII letters and digits, and a path may contain nothing else.
+//! - A path is first read literally ([`code_from_path`]). A path without a valid code is read
+//!   leniently ([`lenient_code_from_path`]): letters and digits may be percent-escaped, once, and
+//!   punctuation that chat programs append to links is cut from the end. In every spelling a code
+//!   is still 3 to 64 ASCII letters and digits, and a path may contain nothing else.
 //! - A malformed query never fails a visit.
 //! - A host is one valid name; the dot that may end it is cut.
 

@@ -1,7 +1,7 @@
 //! Golden files of format version 1, kept for ever: every later release must read them.
 //!
-//! `cargo test -p coupon-shared -- --ignored` writes a missing golden file; an existing file is never
-//! overwritten.
+//! `cargo test -p coupon-shared -- --ignored` writes a missing golden file; an existing file is
+//! never overwritten.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

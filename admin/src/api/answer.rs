@@ -227,8 +227,8 @@ pub(super) fn done(_nothing: ()) -> Done {
     Done { result: true }
 }
 
-/// Forbids storage in caches, content sniffing, and display in frames, because answers contain data of
-/// users.
+/// Forbids storage in caches, content sniffing, and display in frames, because answers contain data
+/// of users.
 pub(super) async fn harden(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -61,8 +61,8 @@ impl Answer for ApiKey {
         Some(self.times.revision)
     }
 
-    /// The store holds no secrets, so the answer to a repetition is without a secret; a rotation creates
-    /// a new secret.
+    /// The store holds no secrets, so the answer to a repetition is without a secret; a rotation
+    /// creates a new secret.
     fn without_secrets(&self) -> Option<ApiKey> {
         Some(ApiKey { api_key: None, ..self.clone() })
     }

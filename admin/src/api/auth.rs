@@ -96,8 +96,8 @@ impl AuthLayer {
         AuthLayer { store, auth, bodies }
     }
 
-    /// Admits a request if its key has the role and is within its budget. Failures from the same address do
-    /// not affect a request with a good key.
+    /// Admits a request if its key has the role and is within its budget. Failures from the same
+    /// address do not affect a request with a good key.
     async fn admit(
         &self,
         body: BodyKind,

@@ -1,9 +1,9 @@
 //! Bounds the memory of request bodies: of each body, and of all bodies in flight.
 //!
-//! A body reserves memory in the budget of its kind as its bytes arrive, and releases the memory when the
-//! request is answered; so a slow body holds little, and the bytes are accounted for as long as a handler
-//! works on them. Edits and queries share a budget. Partners have a budget of their own, so that their
-//! bodies cannot block admins. Files have separate bounds, see `uploads`.
+//! A body reserves memory in the budget of its kind as its bytes arrive, and releases the memory
+//! when the request is answered; so a slow body holds little, and the bytes are accounted for as
+//! long as a handler works on them. Edits and queries share a budget. Partners have a budget of
+//! their own, so that their bodies cannot block admins. Files have separate bounds, see `uploads`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -23,13 +23,13 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 #[derive(Serialize, utoipa::ToSchema)]
 struct BotList {
     network_id: u32,
-    /// Texts that match anywhere in a user agent, in any case; a text that begins with ! names user agents
-    /// that are never bots.
+    /// Texts that match anywhere in a user agent, in any case; a text that begins with ! names user
+    /// agents that are never bots.
     patterns: Vec<String>,
     /// The patterns are the built-in ones.
     is_built_in: bool,
-    /// All visits, past ones included, are classified by these patterns. Until then, the former list
-    /// applies to all visits.
+    /// All visits, past ones included, are classified by these patterns. Until then, the former
+    /// list applies to all visits.
     is_in_force: bool,
     /// Blocks of the click archive that are reclassified, of `blocks`.
     blocks_judged: u64,
@@ -57,8 +57,9 @@ async fn read(
     Ok(BotList::new(network, store.read(read).await?).into_answer())
 }
 
-/// Replaces the bot list. All visits are reclassified by the new list, while click ingest and reports
-/// continue; then the list applies to all visits at once. A visit with a conversion stays a click.
+/// Replaces the bot list. All visits are reclassified by the new list, while click ingest and
+/// reports continue; then the list applies to all visits at once. A visit with a conversion stays a
+/// click.
 #[utoipa::path(put, path = "/botlist", request_body = Patterns, responses((status = 200, body = BotList)))]
 async fn replace(
     State(store): State<Store>,

@@ -1,6 +1,6 @@
-//! Request headers about the conditions of an edit: the expected revision (`If-Match`), and the key of a
-//! repeatable creation (`Idempotency-Key`). Both are part of the origin of the request's writes, and are
-//! checked in the transaction.
+//! Request headers about the conditions of an edit: the expected revision (`If-Match`), and the key
+//! of a repeatable creation (`Idempotency-Key`). Both are part of the origin of the request's
+//! writes, and are checked in the transaction.
 
 use std::sync::Arc;
 

@@ -2,8 +2,8 @@
 //! written once for all resources.
 //!
 //! The file of a resource implements [`CrudResource`] (or [`CatalogResource`], for objects of the
-//! catalog) and holds the route table. Each line of the table names one function of this file, which
-//! adds the handler and the OpenAPI description.
+//! catalog) and holds the route table. Each line of the table names one function of this file,
+//! which adds the handler and the OpenAPI description.
 
 mod catalog;
 mod operation;

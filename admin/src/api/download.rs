@@ -1,5 +1,5 @@
-//! Files as answers. A file is complete before the first byte is sent, so the file shows a single state of
-//! the store, and a slow client blocks no writer.
+//! Files as answers. A file is complete before the first byte is sent, so the file shows a single
+//! state of the store, and a slow client blocks no writer.
 
 use std::fs::File;
 use std::io::{self, Seek};

@@ -1,10 +1,10 @@
 //! Rate limits: requests of each key, and failed authentications from each address.
 //!
-//! Each key has a budget that refills evenly over [`WINDOW`]; the budget of a whole window may be used at
-//! once. Each address has such a budget of failures; beyond the budget, failures get 429. A good key
-//! always passes, regardless of failures from the same address: a key has 192 random bits, so guessing is
-//! hopeless, and a guesser must not be able to lock out other users. Memory is bounded: the number of
-//! keys is limited, and addresses beyond [`MAX_ADDRESSES`] share one budget.
+//! Each key has a budget that refills evenly over [`WINDOW`]; the budget of a whole window may be
+//! used at once. Each address has such a budget of failures; beyond the budget, failures get 429. A
+//! good key always passes, regardless of failures from the same address: a key has 192 random bits,
+//! so guessing is hopeless, and a guesser must not be able to lock out other users. Memory is
+//! bounded: the number of keys is limited, and addresses beyond [`MAX_ADDRESSES`] share one budget.
 
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

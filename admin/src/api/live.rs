@@ -1,5 +1,6 @@
 //! Writes of handlers and their answers. A change is durable before its answer is built; with
-//! `?wait=live` the answer also waits until the daemon serves the change, and a header tells the result.
+//! `?wait=live` the answer also waits until the daemon serves the change, and a header tells the
+//! result.
 
 use axum::extract::FromRef;
 use axum::http::header::{CONTENT_TYPE, ETAG};
@@ -73,7 +74,8 @@ impl Edits {
         work: impl FnOnce(&WriteTx<'_>) -> Result<Saved<T>, EditError> + Send + 'static,
         render: impl FnOnce(T) -> R + Send + 'static,
     ) -> Result<Response, ApiError> {
-        // The answer is rendered inside the transaction, so object and stored answer commit together.
+        // The answer is rendered inside the transaction, so object and stored answer commit
+        // together.
         let create = move |tx: &WriteTx<'_>| {
             let Saved { now, sequence } = work(tx)?;
             render(now).snapshot(sequence)

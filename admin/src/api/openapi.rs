@@ -1,6 +1,6 @@
-//! The OpenAPI description, generated from the routes: `routes!` takes path, parameters and schemas from
-//! the handler's attribute, `crud` from the types. Common parts are added here by rule: operation ids and
-//! tags from the path, the key, and the errors.
+//! The OpenAPI description, generated from the routes: `routes!` takes path, parameters and schemas
+//! from the handler's attribute, `crud` from the types. Common parts are added here by rule:
+//! operation ids and tags from the path, the key, and the errors.
 //!
 //! Served without a key at `/openapi.json`, and browsable at `/docs` with assets that
 //! are part of this program.

@@ -140,7 +140,8 @@ async fn list(
 
 /// Creates a postback of the key's partner.
 ///
-/// As described at `POST /v1/networks/pixels`; the body cannot name offers that the partner does not see.
+/// As described at `POST /v1/networks/pixels`; the body cannot name offers that the partner does
+/// not see.
 #[utoipa::path(post, path = "/pixels", params(Wait), request_body = PartnerPixelEdit, responses((status = 200, body = PartnerPixel)))]
 async fn create(
     State(edits): State<Edits>,

@@ -1,5 +1,5 @@
-//! `/v1/networks/postbacks`: all received postbacks with their outcome. Read-only; secrets are removed
-//! before storage.
+//! `/v1/networks/postbacks`: all received postbacks with their outcome. Read-only; secrets are
+//! removed before storage.
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
@@ -55,7 +55,8 @@ struct PostbackSummary {
     error_code: u32,
     /// The error text.
     error: String,
-    /// The conversion created, repeated, contradicted or refunded by the postback; empty without a conversion.
+    /// The conversion created, repeated, contradicted or refunded by the postback; empty without a
+    /// conversion.
     conversion_id: String,
     /// As sent; several ids are separated by `|`.
     transaction_id: String,
@@ -102,11 +103,11 @@ flattened!(WholePostback as "WholePostback" = PostbackSummary;
 
 impl Answer for WholePostback {}
 
-/// Lists postbacks with their outcome, newest first. The answer to a sender that passed no trust rule may
-/// have told less. A postback without a known code, click or partner is stored truncated, for 30 days. `status` is
-/// `queued`, `approved`, `pending`, `rejected` or `invalid`;
-/// `outcome` is `waits`, `made`, `repeats`, `conflicts`, `refunds` or `unreadable`. A
-/// `transaction_id` also matches postbacks with several ids that were counted for that click.
+/// Lists postbacks with their outcome, newest first. The answer to a sender that passed no trust
+/// rule may have told less. A postback without a known code, click or partner is stored truncated,
+/// for 30 days. `status` is `queued`, `approved`, `pending`, `rejected` or `invalid`; `outcome` is
+/// `waits`, `made`, `repeats`, `conflicts`, `refunds` or `unreadable`. A `transaction_id` also
+/// matches postbacks with several ids that were counted for that click.
 #[utoipa::path(get, path = "/postbacks", params(Listing), responses((status = 200, body = Listed)))]
 async fn list(
     State(store): State<Store>,

@@ -107,8 +107,8 @@ impl From<Erasure> for ErasureAnswer {
     }
 }
 
-/// Erases the personal data of a click, an address or an email address; amounts, ids, codes and reports
-/// stay. Answers at the end, or after ten seconds with the stage.
+/// Erases the personal data of a click, an address or an email address; amounts, ids, codes and
+/// reports stay. Answers at the end, or after ten seconds with the stage.
 #[utoipa::path(post, path = "/privacy/erase", request_body = EraseRequest, responses((status = 200, body = ErasureAnswer)))]
 async fn erase(
     State(store): State<Store>,

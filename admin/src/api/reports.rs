@@ -1,9 +1,9 @@
-//! `/v1/networks/reporting`, the reports of the network, `/v1/affiliates/reporting`, the reports of a
-//! partner, and `/v1/networks/status`, the state of the system.
+//! `/v1/networks/reporting`, the reports of the network, `/v1/affiliates/reporting`, the reports of
+//! a partner, and `/v1/networks/status`, the state of the system.
 //!
 //! Handlers parse the request, ask [`crate::reports`], and render the rows. The routes of partners
-//! stand beside the network's: [`crate::reports::view`] decides about visible rows and columns. Only
-//! [`conversion_edit`] writes.
+//! stand beside the network's: [`crate::reports::view`] decides about visible rows and columns.
+//! Only [`conversion_edit`] writes.
 
 mod body;
 mod clicks;
@@ -82,8 +82,8 @@ struct SystemStatus {
     advertisers_without_proof: AdvertisersWithoutProof,
 }
 
-/// How the disk, publication, the intake of clicks and postbacks, partner postbacks and forgetting stand,
-/// and which advertisers believe anybody who sends a postback.
+/// How the disk, publication, the intake of clicks and postbacks, partner postbacks and forgetting
+/// stand, and which advertisers believe anybody who sends a postback.
 #[utoipa::path(get, path = "/status", responses((status = 200, body = SystemStatus)))]
 async fn status(
     State(disk): State<Disk>,

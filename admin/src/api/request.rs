@@ -1,5 +1,5 @@
-//! Extractors for ids, bodies, `wait`, pages and filters. Each extractor answers invalid input itself, so
-//! handlers see valid input only.
+//! Extractors for ids, bodies, `wait`, pages and filters. Each extractor answers invalid input
+//! itself, so handlers see valid input only.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -23,7 +23,8 @@ use crate::store::rows::{Compared, Filter, Filterable, Operator, Page, Query, So
 
 const DEFAULT_PAGE_SIZE: u32 = 50;
 const MAX_PAGE_SIZE: u32 = 2000;
-/// Most filters of one request. Each filter is a condition of the query, and SQLite nests at most 1,000.
+/// Most filters of one request. Each filter is a condition of the query, and SQLite nests at most
+/// 1,000.
 pub(super) const MAX_FILTERS: usize = 100;
 
 /// The id in a path. Text that is not an id is 404.
@@ -161,8 +162,8 @@ impl WaitAndFlag {
     }
 }
 
-/// Parameters of an edit that may delete an object: `wait`, and `force`, which accepts the end of live
-/// coupon codes.
+/// Parameters of an edit that may delete an object: `wait`, and `force`, which accepts the end of
+/// live coupon codes.
 pub(crate) struct RemovalOptions {
     pub(super) wait: Wait,
     pub(super) removal: Removal,

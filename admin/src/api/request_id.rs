@@ -1,5 +1,5 @@
-//! An id for each request: answered in `X-Request-Id`, and written to the audit and the log, to link
-//! answers, changes and log lines.
+//! An id for each request: answered in `X-Request-Id`, and written to the audit and the log, to
+//! link answers, changes and log lines.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
-//! `/v1/networks/offers/{id}/visibility` and `/v1/networks/affiliates/{id}/offers/visibility`: offers
-//! for partners.
+//! `/v1/networks/offers/{id}/visibility` and `/v1/networks/affiliates/{id}/offers/visibility`:
+//! offers for partners.
 
 use axum::extract::State;
 use axum::response::Response;

@@ -1,5 +1,6 @@
-//! Resolves the advertiser of a postback: the named advertiser, else the advertiser of the named offer,
-//! else of the first usable click, else of the code, else of the order recorded under a deleted code.
+//! Resolves the advertiser of a postback: the named advertiser, else the advertiser of the named
+//! offer, else of the first usable click, else of the code, else of the order recorded under a
+//! deleted code.
 //!
 //! The rules of this advertiser apply, and only this advertiser's offers can get the conversion.
 
@@ -45,8 +46,8 @@ fn of_code(evidence: &Evidence) -> Option<u32> {
     single(rows.filter_map(|row| evidence.advertiser_of_offer(row.offer_id)))
 }
 
-/// Only where the code has no rows any more, and all orders with this order id under the code belong
-/// to one advertiser.
+/// Only where the code has no rows any more, and all orders with this order id under the code
+/// belong to one advertiser.
 fn of_recorded_order(fields: &PostbackFields, evidence: &Evidence) -> Option<u32> {
     let is_under_code = |recorded: &&RecordedConversion| recorded.has_code_of(fields);
     let orders = evidence.recorded.iter().filter(is_under_code);

@@ -1,15 +1,16 @@
 //! Attribution of a postback to partner and offer.
 //!
 //! Three identifiers are tried, the first two in the order of the advertiser's priority: a click
-//! (`transaction_id`), the coupon code, and last `oid` with `affid`. The first **usable** identifier
-//! decides. An unusable one is skipped, and the reason is noted among the steps. Without any usable
-//! identifier, the answer is the error of the first identifier that exists (a click outside its
-//! window, an expired code), because it explains more than the error of an unknown one.
+//! (`transaction_id`), the coupon code, and last `oid` with `affid`. The first **usable**
+//! identifier decides. An unusable one is skipped, and the reason is noted among the steps. Without
+//! any usable identifier, the answer is the error of the first identifier that exists (a click
+//! outside its window, an expired code), because it explains more than the error of an unknown one.
 //!
 //! - Of several clicks the first or last by time counts, as the advertiser's settings say. If the
 //!   search meets a click that can still arrive, the conversion waits for it.
 //! - Partner and offer are always those of the click or of the code's row.
-//! - A code must be on the offer that `oid` names, or on one offer only; no other offer is substituted.
+//! - A code must be on the offer that `oid` names, or on one offer only; no other offer is
+//!   substituted.
 //!
 //! Not decided here: payout, trust in the sender, duplicates.
 

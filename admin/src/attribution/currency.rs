@@ -1,7 +1,7 @@
 //! The currencies of a conversion: the currency of its sale, and that of payout and revenue.
 //!
-//! The sale has the reported currency, or the offer's without a report. Fixed amounts have the offer's
-//! currency. A share of the sale has the currency of the sale; amounts are never converted:
+//! The sale has the reported currency, or the offer's without a report. Fixed amounts have the
+//! offer's currency. A share of the sale has the currency of the sale; amounts are never converted:
 //!
 //! | reported in | fixed part | shares | paid |
 //! |---|---|---|---|

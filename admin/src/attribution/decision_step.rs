@@ -1,7 +1,7 @@
 //! The steps of a decision, stored with the conversion: a code for programs, a sentence for people.
 //!
-//! Only the network's own users see the steps. Steps never contain a secret, an address or an e-mail,
-//! so the erasure of personal data does not touch them.
+//! Only the network's own users see the steps. Steps never contain a secret, an address or an
+//! e-mail, so the erasure of personal data does not touch them.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,9 +1,9 @@
 //! Dedup keys: two postbacks about the same sale have the same key.
 //!
 //! The key is a hash of (offer, event, order id), or of (offer, event, transaction id) without an
-//! order id. A hash covers a label for its kind and its parts with their lengths, so keys of different
-//! kinds, or of texts that are split differently, never collide. The bytes are stored and must never
-//! change.
+//! order id. A hash covers a label for its kind and its parts with their lengths, so keys of
+//! different kinds, or of texts that are split differently, never collide. The bytes are stored and
+//! must never change.
 
 use std::fmt;
 

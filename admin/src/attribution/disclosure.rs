@@ -1,13 +1,13 @@
 //! Reduces a verdict to the part that its sender may see.
 //!
-//! The stored verdict is complete. The answer reveals nothing about codes, offers and partners of an
-//! advertiser with trust rules to a sender that fails the rules.
+//! The stored verdict is complete. The answer reveals nothing about codes, offers and partners of
+//! an advertiser with trust rules to a sender that fails the rules.
 //!
 //! - For an advertiser whose rules the sender fails, the answer is error 21.
-//! - Without a known advertiser, for instance with an unknown code, the answer is also 21 as soon as
-//!   the sender fails the rules of any advertiser: the code could belong to that advertiser.
-//! - For another advertiser, the answer is computed without the codes of advertisers whose rules the
-//!   sender fails.
+//! - Without a known advertiser, for instance with an unknown code, the answer is also 21 as soon
+//!   as the sender fails the rules of any advertiser: the code could belong to that advertiser.
+//! - For another advertiser, the answer is computed without the codes of advertisers whose rules
+//!   the sender fails.
 //!
 //! The answer to a sale that counts names the attributed click, else the click that would count
 //! without the code. A difference between the two would reveal whether the code is usable.

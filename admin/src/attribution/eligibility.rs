@@ -35,8 +35,8 @@ impl From<Ineligibility> for ErrorCode {
     }
 }
 
-/// Checks a click. Offer and partner must be active when the postback comes; the code's terms and the
-/// partner's access were checked by the redirect, at the time of the click.
+/// Checks a click. Offer and partner must be active when the postback comes; the code's terms and
+/// the partner's access were checked by the redirect, at the time of the click.
 pub(super) fn check_click(
     fields: &PostbackFields,
     evidence: &Evidence,
@@ -142,8 +142,8 @@ mod tests {
     /// The day 9662 of [`Day`].
     const TODAY: Date = date(2026, 6, 15);
 
-    /// A condition that is not met, and the answers of the redirect, of the conversion by code, of the
-    /// conversion by click and of the link if it is the first such condition.
+    /// A condition that is not met, and the answers of the redirect, of the conversion by code, of
+    /// the conversion by click and of the link if it is the first such condition.
     type Answers = (Ineligibility, Reason, ErrorCode, Option<ErrorCode>, LinkState);
 
     #[rustfmt::skip]

@@ -1,5 +1,5 @@
-//! The error codes of conversions: Everflow's numbers and meanings, and our own from 1001. The meaning
-//! of a number never changes.
+//! The error codes of conversions: Everflow's numbers and meanings, and our own from 1001. The
+//! meaning of a number never changes.
 
 use super::status::Status;
 
@@ -27,7 +27,8 @@ macro_rules! error_codes {
                 match self { $(ErrorCode::$variant => $word),+ }
             }
 
-            /// The text for the advertiser: how to fix the problem, and nothing about partners or secrets.
+            /// The text for the advertiser: how to fix the problem, and nothing about partners or
+            /// secrets.
             #[must_use]
             pub fn sentence(self) -> &'static str {
                 match self { $(ErrorCode::$variant => $sentence),+ }
@@ -161,9 +162,9 @@ impl ErrorCode {
         self as u32
     }
 
-    /// Whether the error reveals that a named click, code, offer or partner is unusable, or that the
-    /// sender is not trusted: an attacker guesses codes by such answers. The other errors are about
-    /// the message or about an order.
+    /// Whether the error reveals that a named click, code, offer or partner is unusable, or that
+    /// the sender is not trusted: an attacker guesses codes by such answers. The other errors are
+    /// about the message or about an order.
     #[must_use]
     pub fn reveals_unusable(self) -> bool {
         matches!(

@@ -1,5 +1,5 @@
-//! The complete evaluation of a postback by the evidence. Only the search for an earlier conversion is
-//! missing, because it needs the store.
+//! The complete evaluation of a postback by the evidence. Only the search for an earlier conversion
+//! is missing, because it needs the store.
 
 use std::fmt;
 
@@ -25,7 +25,8 @@ use crate::catalog::Money;
 /// The result of an evaluation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Evaluation {
-    /// The result depends on this click; evaluate again once it has arrived or cannot arrive any more.
+    /// The result depends on this click; evaluate again once it has arrived or cannot arrive any
+    /// more.
     Waits(TransactionId, DecisionSteps),
     Decided(Box<ProposedConversion>),
 }
@@ -33,8 +34,8 @@ pub enum Evaluation {
 /// The conversion that a postback creates without an earlier conversion.
 ///
 /// The caller looks for an earlier conversion with the [`key`](Self::key), then among the
-/// [`others`](Self::others). With an earlier conversion the postback is a repeat, a conflict, a refund
-/// or a dispute, and the status here does not matter.
+/// [`others`](Self::others). With an earlier conversion the postback is a repeat, a conflict, a
+/// refund or a dispute, and the status here does not matter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProposedConversion {
     pub status: Status,

@@ -1,8 +1,8 @@
 //! The stored facts about the objects named by a postback. All are read in one transaction, so a
 //! decision rests on a single state of the catalog.
 //!
-//! Deleted objects are left out, with two exceptions: deleted offers (with the status `deleted`) and
-//! deleted advertisers, because past clicks name them and their trust rules must still apply.
+//! Deleted objects are left out, with two exceptions: deleted offers (with the status `deleted`)
+//! and deleted advertisers, because past clicks name them and their trust rules must still apply.
 
 use std::collections::HashMap;
 
@@ -25,7 +25,8 @@ pub struct Evidence {
     pub network_id: u32,
     /// The currency of offers without a currency.
     pub network_currency: String,
-    /// The state of each id in [`PostbackFields::transaction_ids`]; a missing id counts as invented.
+    /// The state of each id in [`PostbackFields::transaction_ids`]; a missing id counts as
+    /// invented.
     pub clicks: HashMap<TransactionId, ClickEvidence>,
     /// All undeleted rows of the sent code, in any order.
     pub codes: Vec<CodeFacts>,

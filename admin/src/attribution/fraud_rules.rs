@@ -2,8 +2,8 @@
 //!
 //! Only conversions by a code without a click are checked. There are two signs: the code has a link
 //! that was never clicked, or the last hour had many more such conversions than an average hour of
-//! the two weeks before. The network's settings choose the effect: none, a flag, or a flag and a hold
-//! until a person decides.
+//! the two weeks before. The network's settings choose the effect: none, a flag, or a flag and a
+//! hold until a person decides.
 
 use crate::catalog::words::words;
 use crate::catalog::{CodeLeakGuard, LeakAction};

@@ -1,4 +1,5 @@
-//! The offer of a postback and its payout entry: status, payout and currencies of a conversion there.
+//! The offer of a postback and its payout entry: status, payout and currencies of a conversion
+//! there.
 
 use super::attributed::PartialAttribution;
 use super::currency::{self, Currencies};
@@ -35,8 +36,8 @@ impl<'a> MatchedOffer<'a> {
         }
     }
 
-    /// The currency of the sale. Ignored without an amount, and on a refund, whose currency says nothing
-    /// about the sale.
+    /// The currency of the sale. Ignored without an amount, and on a refund, whose currency says
+    /// nothing about the sale.
     fn reported<'b>(&'b self, fields: &'b PostbackFields) -> &'b str {
         let is_of_sale = fields.amount.is_some() && !fields.is_refund();
         fields.currency.as_deref().filter(|_| is_of_sale).unwrap_or(self.currency)

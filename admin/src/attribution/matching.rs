@@ -1,4 +1,5 @@
-//! Matches a postback to recorded conversions: computes the dedup key and lists the other candidates.
+//! Matches a postback to recorded conversions: computes the dedup key and lists the other
+//! candidates.
 //!
 //! Offer and event of the key are those of the attribution. A postback without a key whose content
 //! equals another one within

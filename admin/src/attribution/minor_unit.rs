@@ -1,8 +1,8 @@
 //! The minor unit of each currency. Payout and revenue are rounded here and nowhere else.
 //!
-//! The list is that of ISO 4217 as of 2026. Half a unit is rounded away from zero. Metals, funds and
-//! test codes have no minor unit, so their amounts keep six decimal places. An unlisted code gets two
-//! places, like most currencies.
+//! The list is that of ISO 4217 as of 2026. Half a unit is rounded away from zero. Metals, funds
+//! and test codes have no minor unit, so their amounts keep six decimal places. An unlisted code
+//! gets two places, like most currencies.
 
 use rust_decimal::{Decimal, RoundingStrategy};
 

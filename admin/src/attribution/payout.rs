@@ -19,7 +19,8 @@ use serde::{Deserialize, Serialize};
 use super::minor_unit::MinorUnit;
 use crate::catalog::{Money, PayoutRevenue, PayoutType, RevenueType};
 
-/// The payout terms of a conversion, stored with the conversion because those of the offer may change.
+/// The payout terms of a conversion, stored with the conversion because those of the offer may
+/// change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PayoutTerms {
     pub payout_type: PayoutType,

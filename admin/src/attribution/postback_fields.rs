@@ -1,10 +1,10 @@
 //! The fields of a postback as sent, before anything in them is believed.
 //!
-//! A value that is empty, `null`, `undefined` or an unfilled placeholder (`{…}`, `[…]`, `${…}`) counts
-//! as absent, and so do order ids like `0`, `N/A` and `ORDER_ID`. Of a repeated parameter the first
-//! present value counts. Ignored values are noted in [`PostbackFields::steps`]; values that cannot be
-//! read although they affect the decision are in [`PostbackFields::problems`]. No input is refused
-//! outright.
+//! A value that is empty, `null`, `undefined` or an unfilled placeholder (`{…}`, `[…]`, `${…}`)
+//! counts as absent, and so do order ids like `0`, `N/A` and `ORDER_ID`. Of a repeated parameter
+//! the first present value counts. Ignored values are noted in [`PostbackFields::steps`]; values
+//! that cannot be read although they affect the decision are in [`PostbackFields::problems`]. No
+//! input is refused outright.
 //!
 //! Secrets (token, signature and the signed text) are [`Secret`]s, so the fields can be logged;
 //! [`without_secrets`] returns the storable part of the message itself.

@@ -1,10 +1,11 @@
-//! The strength of a postback's proof (its rank), and its relation to conversions with the same key.
+//! The strength of a postback's proof (its rank), and its relation to conversions with the same
+//! key.
 //!
 //! The weakest proof is a code, because anyone can read a code somewhere. A click id with a valid
 //! signature is stronger, and passing a trust rule of the advertiser is strongest. A postback with
-//! better proof than the standing conversion is no repeat: both become pending. With equal or weaker
-//! proof it is a repeat, so a key has at most one standing conversion per rank. A conversion that a
-//! person rejected stands too, so the same postback cannot bring it back.
+//! better proof than the standing conversion is no repeat: both become pending. With equal or
+//! weaker proof it is a repeat, so a key has at most one standing conversion per rank. A conversion
+//! that a person rejected stands too, so the same postback cannot bring it back.
 
 use std::cmp::{Ordering, Reverse};
 

@@ -1,15 +1,15 @@
 //! Deducts a refund (a negative amount) from an order.
 //!
-//! The sale amount decreases, never below zero; an excess is noted and ignored. Shares of the sale are
-//! recomputed under the terms of the conversion. Fixed amounts stay until the sale amount is zero;
-//! then payout and revenue are zero. So any refund cancels an order without an amount.
+//! The sale amount decreases, never below zero; an excess is noted and ignored. Shares of the sale
+//! are recomputed under the terms of the conversion. Fixed amounts stay until the sale amount is
+//! zero; then payout and revenue are zero. So any refund cancels an order without an amount.
 //!
-//! The refunds of an order may arrive in any sequence: the final amounts are the same, and the changes
-//! in the history add up to them.
+//! The refunds of an order may arrive in any sequence: the final amounts are the same, and the
+//! changes in the history add up to them.
 //!
-//! Anyone can send a refund, so only a sender with proof gets an immediate deduction: one that passed
-//! a trust rule of the advertiser or names the order's own click. All other refunds wait for a
-//! person's decision.
+//! Anyone can send a refund, so only a sender with proof gets an immediate deduction: one that
+//! passed a trust rule of the advertiser or names the order's own click. All other refunds wait for
+//! a person's decision.
 
 use rust_decimal::Decimal;
 
@@ -76,8 +76,8 @@ pub struct RefundEffect {
     pub is_beyond: bool,
 }
 
-/// Deducts `amount`, which is negative. Without terms (a person edited payout or revenue) payout and
-/// revenue stay until the sale amount is zero.
+/// Deducts `amount`, which is negative. Without terms (a person edited payout or revenue) payout
+/// and revenue stay until the sale amount is zero.
 #[must_use]
 pub fn take_back(
     before: &OrderAmounts,

@@ -1,5 +1,5 @@
-//! A small network for unit tests. Queries name its clicks by words, which are replaced by transaction
-//! ids.
+//! A small network for unit tests. Queries name its clicks by words, which are replaced by
+//! transaction ids.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

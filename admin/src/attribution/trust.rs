@@ -1,14 +1,15 @@
 //! The trust rules of an advertiser: address list, signature, token. Each is optional.
 //!
-//! The rules apply to every channel, also to the script in a page: an attacker would use the channel
-//! without the rule. So an advertiser with an address list or a signing key accepts conversions from
-//! its own servers only.
+//! The rules apply to every channel, also to the script in a page: an attacker would use the
+//! channel without the rule. So an advertiser with an address list or a signing key accepts
+//! conversions from its own servers only.
 //!
 //! **Signature.** The query contains `timestamp` (Unix seconds, at most 300 from the receipt) and
-//! `signature`. The signature is the HMAC-SHA256 in hex, with the advertiser's `signing_key`, of the
-//! query as sent without the `signature=…` parameter (the others in their order, joined by `&`). For a
-//! POST it covers three parts separated by newlines: the media type of `Content-Type` in lower case
-//! without its parameters (empty without the header), this query, and the body as sent.
+//! `signature`. The signature is the HMAC-SHA256 in hex, with the advertiser's `signing_key`, of
+//! the query as sent without the `signature=…` parameter (the others in their order, joined by
+//! `&`). For a POST it covers three parts separated by newlines: the media type of `Content-Type`
+//! in lower case without its parameters (empty without the header), this query, and the body as
+//! sent.
 
 use std::net::IpAddr;
 
@@ -215,14 +216,16 @@ mod tests {
         }
     }
 
-    // To reproduce: printf '%s' 'nid=1&amount=10&timestamp=1781524800' | openssl dgst -sha256 -hmac top-secret
+    // To reproduce: printf '%s' 'nid=1&amount=10&timestamp=1781524800' | openssl dgst -sha256 -hmac
+    // top-secret
     #[test]
     fn a_signature_that_others_made_is_understood() {
         let rules = serde_json::json!({"signing_key": KEY});
         let signature = "70e4308a15a5fd640aa7c7d4c8328525ba8dac3710f3393a84a75ef4da783416";
         let query = format!("nid=1&amount=10&timestamp=1781524800&signature={signature}");
         assert_eq!(checked(&get(&query), rules.clone()), Ok(()));
-        // printf '%s\n%s\n%s' application/json 'nid=1&timestamp=1781524800' '{"order_id": "A1"}' | …
+        // printf '%s\n%s\n%s' application/json 'nid=1&timestamp=1781524800' '{"order_id": "A1"}' |
+        // …
         let body = "{\"order_id\": \"A1\"}";
         let query = "nid=1&timestamp=1781524800&signature=a4bf22de32132ec7703b8d076ca4693f19b83d0f99ff37d95d8c55a5d6d5e4f4";
         let content_type = &b"Application/JSON; charset=utf-8"[..];

@@ -34,8 +34,8 @@ pub fn backup(
     Ok(bytes)
 }
 
-/// Backs the data folder `dir` up to `out`; returns the length in bytes. A temporary copy of the store is
-/// written to the system's temporary folder (`TMPDIR`).
+/// Backs the data folder `dir` up to `out`; returns the length in bytes. A temporary copy of the
+/// store is written to the system's temporary folder (`TMPDIR`).
 ///
 /// # Errors
 /// When the folder cannot be read or the backup cannot be written. The output is incomplete then.
@@ -99,7 +99,8 @@ struct PackedFile {
     bytes: u64,
 }
 
-/// Opens the store's copy and the archive's segments. Segments are packed up to their present length.
+/// Opens the store's copy and the archive's segments. Segments are packed up to their present
+/// length.
 fn files_to_pack(dir: &Path, store_copy: &Path) -> Result<Vec<PackedFile>, BackupError> {
     let mut files = vec![open_to_pack(store::FILE_NAME.into(), store_copy.into())?];
     let folder = dir.join(archive::FOLDER_NAME);

@@ -1,10 +1,11 @@
-//! Restores a data folder from a backup. All files are unpacked into a staging folder inside the data
-//! folder and checked there. Then they are moved to their places, the store last. No admin starts in the
-//! folder before the store is in place, and an interrupted restore is repeated from the start.
+//! Restores a data folder from a backup. All files are unpacked into a staging folder inside the
+//! data folder and checked there. Then they are moved to their places, the store last. No admin
+//! starts in the folder before the store is in place, and an interrupted restore is repeated from
+//! the start.
 //!
-//! The file may come from an attacker. So only the expected files are unpacked, each once and up to its
-//! largest possible length, and the disk's reserve stays free. The manifest's size is limited by the
-//! number of files.
+//! The file may come from an attacker. So only the expected files are unpacked, each once and up to
+//! its largest possible length, and the disk's reserve stays free. The manifest's size is limited
+//! by the number of files.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -49,8 +50,8 @@ pub struct Restored {
     pub generation: u64,
 }
 
-/// Restores the backup `from` into the empty or new folder `dir`, and leaves `reserve_bytes` of its disk
-/// free.
+/// Restores the backup `from` into the empty or new folder `dir`, and leaves `reserve_bytes` of its
+/// disk free.
 ///
 /// # Errors
 /// When the folder is not empty or is in use, or the backup is incomplete or too large. Nothing is
@@ -309,7 +310,8 @@ fn check(
     }
 }
 
-/// Reads every frame; returns their number. The last frame may be torn, because it was being written.
+/// Reads every frame; returns their number. The last frame may be torn, because it was being
+/// written.
 fn check_archive(staging: &Path, last_counted: Option<u64>) -> Result<u64, BackupError> {
     let folder = staging.join(archive::FOLDER_NAME);
     let (mut blocks, mut last) = (0, None);

@@ -56,11 +56,11 @@ pub struct Advertiser {
     /// If not empty, the allowed senders of postbacks: addresses and CIDRs.
     #[serde(default)]
     pub ip_allow_list: Vec<String>,
-    /// If set, postbacks must be signed with this key: `timestamp` (Unix seconds, at most 300 off) and
-    /// `signature` in the query. The signature is the HMAC-SHA256 in hex of the query without the
-    /// `signature=…` pair. For a POST, three parts with a newline between are signed: the media type
-    /// of `Content-Type` in lower case without its parameters (empty where there is none), that query,
-    /// and the body. A secret.
+    /// If set, postbacks must be signed with this key: `timestamp` (Unix seconds, at most 300 off)
+    /// and `signature` in the query. The signature is the HMAC-SHA256 in hex of the query without
+    /// the `signature=…` pair. For a POST, three parts with a newline between are signed: the media
+    /// type of `Content-Type` in lower case without its parameters (empty where there is none),
+    /// that query, and the body. A secret.
     #[serde(default)]
     pub signing_key: String,
 }

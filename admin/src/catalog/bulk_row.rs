@@ -1,9 +1,9 @@
 //! One row of a bulk file, valid by itself. This module alone defines the meaning of the cells.
 //!
 //! Adding: each cell is the value of a field of the new code; a blank cell is the field's default.
-//! Updating: `coupon_code` selects the code (with `coupon_code_id`, if several offers have the code);
-//! of the other cells a blank keeps, `-` clears, and anything else sets the field. The state after an
-//! update is checked where the stored code is known.
+//! Updating: `coupon_code` selects the code (with `coupon_code_id`, if several offers have the
+//! code); of the other cells a blank keeps, `-` clears, and anything else sets the field. The state
+//! after an update is checked where the stored code is known.
 //!
 //! Text in a file, the code included, is escaped by `formula`: `'-5` is the code `-5`, and
 //! `'-` the text `-`.

@@ -1,7 +1,7 @@
 //! Coupon codes: the rules for one row by itself.
 //!
-//! The rules that involve other rows (unique on an offer, one partner for all rows of a code, re-issue)
-//! are in `edit`.
+//! The rules that involve other rows (unique on an offer, one partner for all rows of a code,
+//! re-issue) are in `edit`.
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -25,8 +25,9 @@ words! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CouponCodeEdit {
-    /// 3 to 64 ASCII letters and digits, shown as typed; with `conversion_only` 1 to 64 printable ASCII characters.
-    /// A new code cannot be a placeholder: `null`, `undefined`, `[…]`, `{…}`, `${…}`.
+    /// 3 to 64 ASCII letters and digits, shown as typed; with `conversion_only` 1 to 64 printable
+    /// ASCII characters. A new code cannot be a placeholder: `null`, `undefined`, `[…]`, `{…}`,
+    /// `${…}`.
     #[schema(min_length = 1, max_length = 64, pattern = "^[ -~]{1,64}$", example = "WINTER25")]
     pub coupon_code: String,
     /// The offer of the code.
@@ -91,8 +92,8 @@ pub struct CheckedCode {
 }
 
 impl CouponCodeEdit {
-    /// Checks a new row, or a row that gets another code. Placeholder codes from before this rule stay, and
-    /// can be edited and deleted.
+    /// Checks a new row, or a row that gets another code. Placeholder codes from before this rule
+    /// stay, and can be edited and deleted.
     ///
     /// # Errors
     /// All wrong fields.

@@ -10,7 +10,8 @@ use serde::{Deserialize, Deserializer, Serializer};
 #[error("`{0}` is not a day; write it like 2026-12-31")]
 pub struct DayError(String);
 
-/// Reads a day, or `None` from empty text. Only one form is accepted, so 01/02/2026 is never guessed at.
+/// Reads a day, or `None` from empty text. Only one form is accepted, so 01/02/2026 is never
+/// guessed at.
 ///
 /// # Errors
 /// When the text has another form, or the calendar has no such day.

@@ -34,8 +34,8 @@ impl TrackingDomain {
     }
 }
 
-/// The base URL as stored (no slash at the end, no dot at the end of the host), and the `Host` header of
-/// its requests.
+/// The base URL as stored (no slash at the end, no dot at the end of the host), and the `Host`
+/// header of its requests.
 #[must_use]
 pub fn parse_base_url(base_url: &str) -> Option<(String, String)> {
     let url = text::origin(base_url).ok()?;

@@ -1,21 +1,21 @@
 //! Text that a spreadsheet could execute as a formula.
 //!
-//! An export puts an apostrophe before such a cell, and an import removes the apostrophe. A cell that
-//! already begins with apostrophes before such a character gets another, so import and export are exact
-//! inverses for any text.
+//! An export puts an apostrophe before such a cell, and an import removes the apostrophe. A cell
+//! that already begins with apostrophes before such a character gets another, so import and export
+//! are exact inverses for any text.
 
 use std::borrow::Cow;
 
-/// Signs that begin a formula: the four signs, and the full-width, small, raised and lowered forms that
-/// some programs normalise to the usual form.
+/// Signs that begin a formula: the four signs, and the full-width, small, raised and lowered forms
+/// that some programs normalise to the usual form.
 const SIGNS: [char; 20] = [
     '=', '+', '-', '@', '\u{207a}', '\u{207b}', '\u{207c}', '\u{208a}', '\u{208b}', '\u{208c}',
     '\u{2212}', '\u{fb29}', '\u{fe62}', '\u{fe63}', '\u{fe66}', '\u{fe6b}', '\u{ff0b}', '\u{ff0d}',
     '\u{ff1d}', '\u{ff20}',
 ];
 
-/// Whether a spreadsheet could compute the cell. Invisible characters count, because some programs skip
-/// them and compute the rest.
+/// Whether a spreadsheet could compute the cell. Invisible characters count, because some programs
+/// skip them and compute the rest.
 fn is_computed(text: &str) -> bool {
     let first = text.trim_start_matches('\'').chars().next();
     first.is_some_and(|first| {

@@ -1,4 +1,5 @@
-//! Generated codes: a pattern with `#` for characters of an alphabet, and the common fields of all codes.
+//! Generated codes: a pattern with `#` for characters of an alphabet, and the common fields of all
+//! codes.
 //!
 //! `edit` chooses the codes, because only the store knows which codes are taken.
 
@@ -171,8 +172,8 @@ impl Pattern {
         (self.alphabet.len() as u64).checked_pow(u32::try_from(places).ok()?)
     }
 
-    /// Builds a code: `digit` is called once for each `#` with the size of the alphabet, and returns a number
-    /// below that size.
+    /// Builds a code: `digit` is called once for each `#` with the size of the alphabet, and
+    /// returns a number below that size.
     ///
     /// `None` for a reserved word or a placeholder.
     ///

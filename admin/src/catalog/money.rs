@@ -143,7 +143,8 @@ impl Visitor<'_> for AmountVisitor {
         self.visit_str(&number.to_string())
     }
 
-    // Up to 15 digits, the shortest text that parses to this number is the text that the client sent.
+    // Up to 15 digits, the shortest text that parses to this number is the text that the client
+    // sent.
     fn visit_f64<E: de::Error>(self, number: f64) -> Result<Money, E> {
         self.visit_str(&number.to_string())
     }

@@ -92,7 +92,8 @@ words! {
     }
 }
 
-/// Payout and revenue of one kind of conversion. The default entry is the base; the others are events.
+/// Payout and revenue of one kind of conversion. The default entry is the base; the others are
+/// events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PayoutRevenue {
@@ -175,7 +176,8 @@ pub struct Offer {
     /// Adds the transaction id to the destination.
     #[serde(default)]
     pub append_transaction_id: bool,
-    /// Target of visits that cannot be redirected; empty: the domain's fallback URL, then the network's.
+    /// Target of visits that cannot be redirected; empty: the domain's fallback URL, then the
+    /// network's.
     #[serde(default)]
     pub fallback_url: String,
 }

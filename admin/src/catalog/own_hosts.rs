@@ -1,5 +1,5 @@
-//! The hosts of the network's own tracking domains, on any port. A partner postback to such a host would
-//! return as a conversion, which would cause another partner postback, without end.
+//! The hosts of the network's own tracking domains, on any port. A partner postback to such a host
+//! would return as a conversion, which would cause another partner postback, without end.
 
 use std::collections::HashSet;
 

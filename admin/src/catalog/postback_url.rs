@@ -5,8 +5,9 @@
 //! fragment, because servers never see it, and no value is a dot segment of the path.
 //!
 //! The macros cover the data that a partner may know. Deliberately absent are revenue, sale amount,
-//! and data about the visitor: address, e-mail, user agent. URLs with such macros are accepted, because
-//! users bring URLs from other services; the macros stay empty, and the client gets a warning.
+//! and data about the visitor: address, e-mail, user agent. URLs with such macros are accepted,
+//! because users bring URLs from other services; the macros stay empty, and the client gets a
+//! warning.
 
 use coupon_shared::destination::{DestinationError, MacroSink, UrlPart, split_url};
 
@@ -193,8 +194,8 @@ impl PostbackUrl {
             }
         }
         let url = String::from_utf8_lossy(&url);
-        // HTTP clients normalise some characters. Normalising first makes the stored and signed URL equal to
-        // the sent URL.
+        // HTTP clients normalise some characters. Normalising first makes the stored and signed URL
+        // equal to the sent URL.
         url::Url::parse(&url).map_or_else(|_| url.into_owned(), String::from)
     }
 

@@ -1,7 +1,8 @@
 //! The code of a row as typed: a code with a link, or a code for conversions only.
 //!
-//! Look-ups use the folded code (ASCII upper case becomes lower case). [`FoldedKey`] can only be made by
-//! folding, so a look-up with an unfolded code does not compile. Only codes with links are published.
+//! Look-ups use the folded code (ASCII upper case becomes lower case). [`FoldedKey`] can only be
+//! made by folding, so a look-up with an unfolded code does not compile. Only codes with links are
+//! published.
 
 use coupon_shared::code::{CodeError, CouponCode};
 
@@ -78,7 +79,8 @@ impl RowCode {
         })
     }
 
-    /// Refuses placeholders, because a postback with such a code counts as a postback without a code.
+    /// Refuses placeholders, because a postback with such a code counts as a postback without a
+    /// code.
     pub(super) fn check_new(&self) -> Result<(), RowCodeError> {
         let code = self.as_str();
         let is_placeholder = placeholder::is_placeholder(code);
@@ -91,7 +93,8 @@ impl RowCode {
         RowCode::parse(typed, true).err().map(|error| error.to_string())
     }
 
-    /// A code of either kind from a text that does not tell the kind; `None` if the text is not a code.
+    /// A code of either kind from a text that does not tell the kind; `None` if the text is not a
+    /// code.
     #[must_use]
     pub fn parse_any(typed: &str) -> Option<RowCode> {
         RowCode::parse(typed, true).ok()

@@ -41,8 +41,8 @@ pub(super) fn note(text: &str) -> Result<(), TextError> {
     if text.contains('\0') { Err(TextError::Nul) } else { Ok(()) }
 }
 
-/// A character without width on a screen: marks of byte order and of direction, joiners, spaces of no
-/// width, variants, tags. Users do not type such characters on purpose.
+/// A character without width on a screen: marks of byte order and of direction, joiners, spaces of
+/// no width, variants, tags. Users do not type such characters on purpose.
 pub(crate) fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'

@@ -1,7 +1,7 @@
 //! The tracking link of a code, and whether it leads to the code's offer now.
 //!
-//! [`coupon_shared::eligibility`] decides, as for a visit of the link. Added here are the states that
-//! the redirect does not distinguish: a deleted offer or partner, and a code without a link.
+//! [`coupon_shared::eligibility`] decides, as for a visit of the link. Added here are the states
+//! that the redirect does not distinguish: a deleted offer or partner, and a code without a link.
 
 use coupon_shared::civil_day::Day;
 use coupon_shared::eligibility::{AccessCheck, CodeTerms, Ineligibility, RunTerms};
@@ -205,8 +205,8 @@ pub(crate) mod tests {
         (|f| f.can_run = false, LinkState::NotRunnable),
     ];
 
-    /// The click that an index with these facts records for a visit of the link, and whether the visit
-    /// is redirected to the offer.
+    /// The click that an index with these facts records for a visit of the link, and whether the
+    /// visit is redirected to the offer.
     pub(crate) fn decide_visit(facts: &LinkFacts) -> (Option<DecidedClick>, bool) {
         let destination = Destination::parse("https://shop.example.com/").unwrap().destination;
         let catalog = Catalog {

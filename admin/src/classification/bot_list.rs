@@ -1,9 +1,9 @@
-//! The bot list: patterns that match anywhere in the user agent, without case. A pattern that begins with `!`
-//! names an exception, which is never a bot.
+//! The bot list: patterns that match anywhere in the user agent, without case. A pattern that
+//! begins with `!` names an exception, which is never a bot.
 //!
-//! No list is complete. A list that misses a bot counts one click too many; a list that is too wide hides
-//! people. So patterns name programs, not words that names of telephones contain. The built-in list is
-//! `bots.txt`; a network may have a list of its own.
+//! No list is complete. A list that misses a bot counts one click too many; a list that is too wide
+//! hides people. So patterns name programs, not words that names of telephones contain. The
+//! built-in list is `bots.txt`; a network may have a list of its own.
 
 use std::collections::HashSet;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};

@@ -7,8 +7,8 @@
 //! | `prv` | | the percentage of the click's revenue |
 //! | other | other | nothing: conversions are paid, not clicks |
 //!
-//! In billionths of the currency, so a thousandth of the smallest amount is exact. A percentage is rounded once,
-//! to a billionth, half away from zero.
+//! In billionths of the currency, so a thousandth of the smallest amount is exact. A percentage is
+//! rounded once, to a billionth, half away from zero.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! Terms for classifying and paying the visits of an offer over time: a visit uses the terms of its own time.
+//! Terms for classifying and paying the visits of an offer over time: a visit uses the terms of its
+//! own time.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -85,8 +86,8 @@ impl TermsHistory {
         }
     }
 
-    /// Terms of a click at its time: the last row valid at that time, so an edit counts also after clocks were set
-    /// back.
+    /// Terms of a click at its time: the last row valid at that time, so an edit counts also after
+    /// clocks were set back.
     #[must_use]
     pub fn at_click(&self, click: &ClickHead) -> &ClickTerms {
         let Some(revisions) = self.of_offers.get(&click.offer_id) else {

@@ -30,8 +30,8 @@ impl RecentVisits {
         self.visit = self.visit.wrapping_add(1);
     }
 
-    /// Records a visit; returns whether the same visitor came within the window before or, since the archive is
-    /// not sorted by time, after.
+    /// Records a visit; returns whether the same visitor came within the window before or, since
+    /// the archive is not sorted by time, after.
     pub(super) fn came(&mut self, who: u64, unix_ms: u64, window_ms: u64) -> bool {
         if self.last.len() >= self.room() {
             self.forget();

@@ -1,5 +1,5 @@
-//! `coupon-admin api-key`: manages API keys on this machine, without a key. A running coupon-admin applies
-//! changes from the next request on.
+//! `coupon-admin api-key`: manages API keys on this machine, without a key. A running coupon-admin
+//! applies changes from the next request on.
 
 use std::path::Path;
 

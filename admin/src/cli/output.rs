@@ -1,8 +1,8 @@
-//! Output of a command: a file, or the standard output for `-`. An existing file is replaced only on
-//! demand.
+//! Output of a command: a file, or the standard output for `-`. An existing file is replaced only
+//! on demand.
 //!
-//! A file gets its name when it is complete, so an interrupted command leaves none. Only the owner may read
-//! the file, because codes, notes and partners are confidential.
+//! A file gets its name when it is complete, so an interrupted command leaves none. Only the owner
+//! may read the file, because codes, notes and partners are confidential.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};

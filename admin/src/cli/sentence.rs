@@ -1,7 +1,7 @@
 //! Formats an error with its causes as one sentence.
 
-/// Joins an error and its causes. Most errors already include the text of their cause; such a cause is
-/// not repeated.
+/// Joins an error and its causes. Most errors already include the text of their cause; such a cause
+/// is not repeated.
 #[must_use]
 pub fn sentence(error: &anyhow::Error) -> String {
     let mut text = String::new();

@@ -53,8 +53,8 @@ impl Batch {
         Batch { kept, ..self }
     }
 
-    /// Adds the blocks of an answer with new clicks; returns these blocks and the first refused one. Later blocks of
-    /// the refused block's stream are skipped, because they would leave a gap.
+    /// Adds the blocks of an answer with new clicks; returns these blocks and the first refused
+    /// one. Later blocks of the refused block's stream are skipped, because they would leave a gap.
     pub(super) fn add_new<'a>(&mut self, answer: &'a [u8]) -> (Vec<&'a [u8]>, Option<ClickError>) {
         let (mut new, mut first_refused) = (Vec::new(), None);
         let mut waiting = HashSet::new();
@@ -79,7 +79,8 @@ impl Batch {
         block.last_sequence() <= self.cursor.last(&block.stream())
     }
 
-    /// Counts the unknown clicks of a block in this frame of the archive. An unreadable block changes nothing.
+    /// Counts the unknown clicks of a block in this frame of the archive. An unreadable block
+    /// changes nothing.
     pub(super) fn add(&mut self, block: &Block<'_>, frame: u64) -> Result<(), ClickError> {
         let decoded = block.decode()?;
         let stream = block.stream();

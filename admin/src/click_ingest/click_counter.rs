@@ -17,8 +17,8 @@ pub(super) struct ClickCounter {
     store: Store,
     archive: Archive,
     status: watch::Sender<ClickIngestStatus>,
-    /// Classifier that has seen exactly the frames in the store; `None` before the first batch and after a failed
-    /// one.
+    /// Classifier that has seen exactly the frames in the store; `None` before the first batch and
+    /// after a failed one.
     classifier: Mutex<Option<Classifier>>,
 }
 
@@ -65,7 +65,8 @@ impl ClickCounter {
         Ok(counted.cursor().clone())
     }
 
-    /// Classifier for the next batch, with all offer terms. It is moved out, and returned with the committed batch.
+    /// Classifier for the next batch, with all offer terms. It is moved out, and returned with the
+    /// committed batch.
     pub(super) async fn classifier(&self) -> Result<Classifier, ClickIngestError> {
         let held = self.classifier_slot().take();
         let mut classifier = match held {
@@ -153,8 +154,8 @@ impl ClickCounter {
         Ok(self.archive.on_disk(count).await?)
     }
 
-    /// Refuses an archive that lacks counted frames, or holds others there: one of archive and store was restored
-    /// from a backup. Deleting counts needs a person's decision.
+    /// Refuses an archive that lacks counted frames, or holds others there: one of archive and
+    /// store was restored from a backup. Deleting counts needs a person's decision.
     pub(super) async fn check_archive_matches(&self) -> Result<(), ClickIngestError> {
         let known =
             |c: &ReadTx<'_>| Ok::<_, StoreError>((blocks::last(c)?, click_archive::state(c)?));

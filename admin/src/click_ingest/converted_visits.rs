@@ -1,5 +1,5 @@
-//! Reclassifies the visits that led to conversions as clicks: after a person approved conversions, and
-//! for all conversions after the visits were classified anew.
+//! Reclassifies the visits that led to conversions as clicks: after a person approved conversions,
+//! and for all conversions after the visits were classified anew.
 
 use coupon_shared::transaction_id::TransactionId;
 

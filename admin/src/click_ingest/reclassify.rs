@@ -1,9 +1,10 @@
-//! Classifies the archive again, by another bot list or newer rules of the program, while clicks arrive and
-//! reports are read.
+//! Classifies the archive again, by another bot list or newer rules of the program, while clicks
+//! arrive and reports are read.
 //!
-//! It processes the counted frames in order, a bounded number at a time, and counts them beside the present
-//! counts; `store::bot_list` describes the end. Each step is one transaction with its position, so a crash costs
-//! at most a step. The ingest task does the steps between two batches, so nothing is counted during a step.
+//! It processes the counted frames in order, a bounded number at a time, and counts them beside the
+//! present counts; `store::bot_list` describes the end. Each step is one transaction with its
+//! position, so a crash costs at most a step. The ingest task does the steps between two batches,
+//! so nothing is counted during a step.
 
 use std::sync::Arc;
 

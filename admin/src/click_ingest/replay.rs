@@ -7,7 +7,8 @@ use crate::store::{Store, click_terms};
 
 use super::ClickIngestError;
 
-/// Feeds a new classifier the last visits before a frame in the store: as many as a class depends on.
+/// Feeds a new classifier the last visits before a frame in the store: as many as a class depends
+/// on.
 pub(super) async fn restore(
     mut classifier: Classifier,
     store: &Store,

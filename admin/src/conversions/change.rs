@@ -1,8 +1,8 @@
 //! Changes of conversions by hand: approval, rejection, edits of amounts and notes. Each change is
 //! recorded in the conversion's history and in the audit, in the transaction that counts it.
 //!
-//! If one conversion cannot be changed, the whole request fails. A conversion that has the requested
-//! state already is skipped, so a request can be repeated.
+//! If one conversion cannot be changed, the whole request fails. A conversion that has the
+//! requested state already is skipped, so a request can be repeated.
 
 use serde_json::{Map, Value, json};
 
@@ -181,7 +181,8 @@ fn why_not_approvable(conversion: &Conversion) -> Option<&'static str> {
     }
 }
 
-/// The key of a conversion that was refused by a release that stored no keys of refused conversions.
+/// The key of a conversion that was refused by a release that stored no keys of refused
+/// conversions.
 fn key_by_columns(conversion: &Conversion) -> Option<[u8; 32]> {
     let Conversion { offer_id, event_id, order_id, transaction_id, .. } = conversion;
     if !order_id.is_empty() {

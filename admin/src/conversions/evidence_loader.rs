@@ -162,7 +162,8 @@ impl<'t, 'c> EvidenceLoader<'t, 'c> {
         Ok(())
     }
 
-    /// Adds standing conversions with the same order id or click, with their offers and advertisers.
+    /// Adds standing conversions with the same order id or click, with their offers and
+    /// advertisers.
     fn add_recorded(
         &mut self,
         fields: &PostbackFields,

@@ -1,14 +1,15 @@
 //! Postback ingest: takes postbacks from the daemon's spool into the store, each exactly once, and
 //! returns verdicts.
 //!
-//! A task polls the daemon. The request carries a cursor (for each spool the last sequence number that
-//! is durably decided or pending here), which is the acknowledgement, and the verdicts on the previous
-//! delivery and on pending postbacks decided since. A delivery is decided and stored in the same
-//! transaction as the cursor, so only stored postbacks are acknowledged. A repeated delivery, after a
-//! crash of either program or from a restored store, is recognised by the postback's id.
+//! A task polls the daemon. The request carries a cursor (for each spool the last sequence number
+//! that is durably decided or pending here), which is the acknowledgement, and the verdicts on the
+//! previous delivery and on pending postbacks decided since. A delivery is decided and stored in
+//! the same transaction as the cursor, so only stored postbacks are acknowledged. A repeated
+//! delivery, after a crash of either program or from a restored store, is recognised by the
+//! postback's id.
 //!
-//! A pending postback has no verdict yet. Its sender waits at the daemon, within the daemon's limit,
-//! and gets a verdict within this time or `queued`.
+//! A pending postback has no verdict yet. Its sender waits at the daemon, within the daemon's
+//! limit, and gets a verdict within this time or `queued`.
 //!
 //! An unreadable postback, or a postback with a failed decision, is stored as received and does not
 //! block the postbacks behind it.

@@ -123,8 +123,8 @@ pub(super) fn cut_unidentified(row: &mut Postback) {
     row.unidentified_bytes = (texts + row.steps.len() + row.error.len() + ROW_BYTES) as u64;
 }
 
-/// Shortens the texts of a postback to [`MAX_UNIDENTIFIED_BYTES`] in total. The parsed fields are kept
-/// first, the raw text last. Returns the remaining size.
+/// Shortens the texts of a postback to [`MAX_UNIDENTIFIED_BYTES`] in total. The parsed fields are
+/// kept first, the raw text last. Returns the remaining size.
 pub(super) fn cut_text(row: &mut Postback) -> usize {
     let texts = [
         &mut row.coupon_code,

@@ -1,8 +1,8 @@
-//! The deduction of a refund from its order, and stored refunds: a refund becomes a conversion of its
-//! own while its order has not come or a person has to decide.
+//! The deduction of a refund from its order, and stored refunds: a refund becomes a conversion of
+//! its own while its order has not come or a person has to decide.
 //!
-//! A stored refund adds nothing to the reports: the deduction is a change of the order and stands in
-//! the order's history. A deducted refund stays deducted.
+//! A stored refund adds nothing to the reports: the deduction is a change of the order and stands
+//! in the order's history. A deducted refund stays deducted.
 
 use super::count::Counts;
 use super::field_changes::{amount_changes, status_changes};

@@ -2,19 +2,20 @@
 //! the conversion, its dedup key, its history, the report counts, the partner postbacks.
 //!
 //! - A postback with a stored id gets its first answer again and changes nothing else.
-//! - A postback about an existing conversion creates no conversion. It repeats the conversion, adds a
-//!   missing amount, reports another amount or currency (stored as a conflict), or refunds.
-//! - A postback with better proof than the existing conversion creates a second conversion, and both
-//!   are pending until a person decides. Refunds without proof, or without an order, are pending too.
-//! - A refused conversion blocks no other: a later postback about the same sale is decided on its own.
-//!   Once a person approves the refused conversion, no other can be approved beside it.
+//! - A postback about an existing conversion creates no conversion. It repeats the conversion, adds
+//!   a missing amount, reports another amount or currency (stored as a conflict), or refunds.
+//! - A postback with better proof than the existing conversion creates a second conversion, and
+//!   both are pending until a person decides. Refunds without proof, or without an order, are
+//!   pending too.
+//! - A refused conversion blocks no other: a later postback about the same sale is decided on its
+//!   own. Once a person approves the refused conversion, no other can be approved beside it.
 //! - An answer names a click only if the sender named the click.
 //! - A postback waits behind an earlier pending postback of possibly the same sale.
 //! - An unidentified postback (without any known code, click or partner) creates no conversion. Its
 //!   text is stored shortened, within a total size, and not at all while the disk is low.
 //!
-//! There is one writer, and a postback is looked up, evaluated and stored within one transaction. So
-//! two decisions, in the same batch or not, never create two conversions of one sale.
+//! There is one writer, and a postback is looked up, evaluated and stored within one transaction.
+//! So two decisions, in the same batch or not, never create two conversions of one sale.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -76,7 +77,8 @@ pub(super) struct Decisions {
 }
 
 impl<'t, 'c> ConversionWriter<'t, 'c> {
-    /// With `is_disk_low`, unidentified postbacks are dropped, and the text of all others is shortened.
+    /// With `is_disk_low`, unidentified postbacks are dropped, and the text of all others is
+    /// shortened.
     pub(super) fn new(
         tx: &'t WriteTx<'c>,
         network_id: u32,
@@ -364,8 +366,8 @@ impl<'t, 'c> ConversionWriter<'t, 'c> {
         Ok(())
     }
 
-    /// Holds a postback without a key if an equal postback came within the duplicate window: the sender
-    /// may have sent the same postback twice.
+    /// Holds a postback without a key if an equal postback came within the duplicate window: the
+    /// sender may have sent the same postback twice.
     fn find_possible_duplicate(
         &self,
         incoming: Incoming<'_>,

@@ -1,4 +1,5 @@
-//! The sample network of an empty demo: the examples of the product's documentation, with current dates.
+//! The sample network of an empty demo: the examples of the product's documentation, with current
+//! dates.
 //!
 //! It is created by the same rules as any edit.
 

@@ -1,5 +1,5 @@
-//! Partners. The codes of a deleted partner stay but do not redirect, and the partner's API keys are
-//! refused.
+//! Partners. The codes of a deleted partner stay but do not redirect, and the partner's API keys
+//! are refused.
 
 use super::{EditError, Editable, Removal, check_live_codes};
 use crate::catalog::Affiliate;

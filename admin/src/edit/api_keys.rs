@@ -1,5 +1,5 @@
-//! API keys. They are not published. The last admin key cannot be removed, because nobody could create
-//! another key then.
+//! API keys. They are not published. The last admin key cannot be removed, because nobody could
+//! create another key then.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,5 @@
-//! Audit entries for edits: each changed field with its values before and after. For secrets only their
-//! presence is recorded.
+//! Audit entries for edits: each changed field with its values before and after. For secrets only
+//! their presence is recorded.
 
 use std::collections::BTreeSet;
 
@@ -53,8 +53,8 @@ pub(crate) fn record_action(
     one(tx, object, action, id, Vec::new())
 }
 
-/// Records an action on all coupon codes with this change sequence, so an entry costs the same for a
-/// row and for a million rows. `after` holds the new values of all rows, such as a status.
+/// Records an action on all coupon codes with this change sequence, so an entry costs the same for
+/// a row and for a million rows. `after` holds the new values of all rows, such as a status.
 pub(crate) fn record_codes(
     tx: &WriteTx<'_>,
     action: &str,

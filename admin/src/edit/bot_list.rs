@@ -16,8 +16,8 @@ const READ_ONLY_FIELDS: [&str; 6] =
 #[schema(as = BotListEdit)]
 #[serde(deny_unknown_fields)]
 pub struct Patterns {
-    /// Texts that match anywhere in a user agent, in any case; a text that begins with ! names user agents
-    /// that are never bots. All texts together have at most 32,768 bytes.
+    /// Texts that match anywhere in a user agent, in any case; a text that begins with ! names user
+    /// agents that are never bots. All texts together have at most 32,768 bytes.
     #[schema(max_items = 2000, example = json!(["bot/", "linkchecker", "!cubot"]))]
     pub patterns: Vec<String>,
 }

@@ -16,8 +16,8 @@ pub enum Change {
 }
 
 impl Change {
-    /// The object after the change. Fields in `read_only_fields` are ignored, so that a client can edit an
-    /// answer and send it back.
+    /// The object after the change. Fields in `read_only_fields` are ignored, so that a client can
+    /// edit an answer and send it back.
     pub(super) fn apply<T>(self, before: &T, read_only_fields: &[&str]) -> Result<T, EditError>
     where
         T: Serialize + DeserializeOwned,

@@ -1,9 +1,9 @@
 //! Coupon codes: edits, and the rules that involve other rows.
 //!
-//! (code, offer) is unique among the codes that are not deleted. The rows of one code belong to at most
-//! one partner at the end of each request. All rows that a request writes have one change sequence, which
-//! selects the rows for the checks. A code of a former partner is issued again only if the request allows
-//! the re-issue. A change of partner does not move earlier clicks.
+//! (code, offer) is unique among the codes that are not deleted. The rows of one code belong to at
+//! most one partner at the end of each request. All rows that a request writes have one change
+//! sequence, which selects the rows for the checks. A code of a former partner is issued again only
+//! if the request allows the re-issue. A change of partner does not move earlier clicks.
 
 use std::collections::{HashMap, HashSet};
 

@@ -42,8 +42,8 @@ impl Editable for TrackingDomain {
     }
 }
 
-/// Checks that no other domain has the host. The daemon distinguishes requests by host alone, so it would
-/// never use a second domain on another port of the same host.
+/// Checks that no other domain has the host. The daemon distinguishes requests by host alone, so it
+/// would never use a second domain on another port of the same host.
 fn check_host(domain: &TrackingDomain, tx: &WriteTx<'_>, id: Option<u32>) -> Result<(), EditError> {
     let Some((_, host)) = parse_base_url(&domain.base_url) else {
         return Err(EditError::field("base_url", "has no host"));

@@ -1,5 +1,5 @@
-//! Creations with an `Idempotency-Key`: the first request creates the object, and repetitions get the
-//! first answer.
+//! Creations with an `Idempotency-Key`: the first request creates the object, and repetitions get
+//! the first answer.
 //!
 //! A refused creation is not stored, so a repetition is checked again.
 

@@ -50,8 +50,8 @@ impl Editable for Offer {
     }
 }
 
-/// Refuses URLs that lead back to a tracking domain. An unchanged URL may lead to a newer domain, so the
-/// offer can still be paused.
+/// Refuses URLs that lead back to a tracking domain. An unchanged URL may lead to a newer domain,
+/// so the offer can still be paused.
 fn check_urls(offer: &Offer, tx: &WriteTx<'_>, id: Option<u32>) -> Result<(), EditError> {
     let before = id.map(|id| rows::find::<Offer>(tx, id)).transpose()?.flatten();
     let before = before.map(|stored| stored.object);

@@ -1,7 +1,8 @@
 //! Refuses URLs that lead visitors back to a tracking domain, and so in circles.
 //!
-//! A destination may lead to a page on the same host if the path cannot be a coupon code, because a proxy
-//! may serve a shop there. A fallback URL may not, because all visits without a known code go to it.
+//! A destination may lead to a page on the same host if the path cannot be a coupon code, because a
+//! proxy may serve a shop there. A fallback URL may not, because all visits without a known code go
+//! to it.
 
 use super::EditError;
 use crate::catalog::{TrackingDomain, WebAddress, may_be_code_path};

@@ -38,8 +38,8 @@ impl Editable for Pixel {
     }
 }
 
-/// Checks that the URL does not lead back to a tracking domain. A domain may be newer than a postback that
-/// leads to the domain; then the postback is not sent, and can still be switched off.
+/// Checks that the URL does not lead back to a tracking domain. A domain may be newer than a
+/// postback that leads to the domain; then the postback is not sent, and can still be switched off.
 fn check_target(pixel: &Pixel, tx: &WriteTx<'_>, id: Option<u32>) -> Result<(), EditError> {
     let before = id.map(|id| rows::find::<Pixel>(tx, id)).transpose()?.flatten();
     if before.is_some_and(|before| pixel.only_switches_off(&before.object)) {
@@ -69,8 +69,8 @@ fn check_room(pixel: &Pixel, tx: &WriteTx<'_>, id: Option<u32>) -> Result<(), Ed
     Err(EditError::conflict("pixel.too_many", "network_affiliate_id", message))
 }
 
-/// Checks that the partner sees the offer. The error is the same for a hidden and for a missing offer, so
-/// a partner learns nothing about hidden offers.
+/// Checks that the partner sees the offer. The error is the same for a hidden and for a missing
+/// offer, so a partner learns nothing about hidden offers.
 ///
 /// # Errors
 /// When the partner does not see the offer.

@@ -7,8 +7,9 @@ use crate::json::Fields;
 use crate::store::WriteTx;
 use crate::store::settings::{self, SettingsRow};
 
-/// Changes the settings, and returns the settings with the times of the row. A replacement must name every
-/// field: a field left out by mistake, such as the default tracking domain, would break all links.
+/// Changes the settings, and returns the settings with the times of the row. A replacement must
+/// name every field: a field left out by mistake, such as the default tracking domain, would break
+/// all links.
 ///
 /// # Errors
 /// When fields are invalid or missing.

@@ -1,4 +1,5 @@
-//! Adds, edits and removes single rows of a staged file, and validates all rows of the same code again.
+//! Adds, edits and removes single rows of a staged file, and validates all rows of the same code
+//! again.
 
 use std::collections::BTreeMap;
 
@@ -44,8 +45,8 @@ pub fn change(
     named: &NamedCells,
 ) -> Result<Option<ShownRow>, StoreError> {
     let Some(row) = staging::find(connection, number)? else { return Ok(None) };
-    // An unreadable cell stays invalid until the request sets it. An error without a column concerns the
-    // whole row, and stays until the request sets all required cells.
+    // An unreadable cell stays invalid until the request sets it. An error without a column
+    // concerns the whole row, and stays until the request sets all required cells.
     let mut unreadable = staging::unreadable(connection, number)?;
     let is_whole = super::header::needed(intent.mode).iter().all(|name| named.contains_key(*name));
     unreadable.retain(|cell| match cell.field.as_str() {

@@ -1,6 +1,7 @@
-//! Normalises a file's text for the CSV parser: every row, including the last, ends with LF alone, so the
-//! parser counts lines as an editor does. An end mark follows the last row, so an unclosed quote is told
-//! from the end of the file. Text inside quotes is unchanged, including its line ends.
+//! Normalises a file's text for the CSV parser: every row, including the last, ends with LF alone,
+//! so the parser counts lines as an editor does. An end mark follows the last row, so an unclosed
+//! quote is told from the end of the file. Text inside quotes is unchanged, including its line
+//! ends.
 //!
 //! A malformed file needs at most [`MAX_RECORD_BYTES`] of memory.
 
@@ -9,7 +10,8 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::rc::Rc;
 
 const BUFFER_BYTES: usize = 64 * 1024;
-/// Larger than the widest row. Without a limit, an unclosed quote would read the whole file into memory.
+/// Larger than the widest row. Without a limit, an unclosed quote would read the whole file into
+/// memory.
 pub(super) const MAX_RECORD_BYTES: u64 = 256 * 1024;
 
 /// An extra row after the end of the file. Its position marks the end, not its content.
@@ -25,7 +27,8 @@ pub(super) struct Lines<R> {
     counts: Rc<Counts>,
 }
 
-/// The parser's state before the next byte. A quote opens a quoted cell only at the cell's beginning.
+/// The parser's state before the next byte. A quote opens a quoted cell only at the cell's
+/// beginning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     /// At the beginning of a cell.

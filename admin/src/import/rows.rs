@@ -2,8 +2,8 @@
 //!
 //! Headers stand in any order and case. The text is UTF-8, with or without a byte order mark; lines
 //! end with LF or CRLF; a quoted cell may hold line ends. A wrong cell is told with its line and
-//! column, and the rows after it are read. A file whose rows cannot be told apart any more is refused
-//! whole: what stands behind that place would be lost without a word.
+//! column, and the rows after it are read. A file whose rows cannot be told apart any more is
+//! refused whole: what stands behind that place would be lost without a word.
 
 use std::io::{Chain, Cursor, Read};
 use std::rc::Rc;
@@ -82,8 +82,8 @@ impl<R: Read> Rows<R> {
         Ok(Some((line, self.check())))
     }
 
-    /// First line of the row just read. The parser is at the line after its end; blank lines before the
-    /// row do not count.
+    /// First line of the row just read. The parser is at the line after its end; blank lines before
+    /// the row do not count.
     fn first_line(&self) -> u64 {
         let inside = self.record.iter().flatten().filter(|byte| **byte == b'\n').count() as u64;
         self.reader.position().line().saturating_sub(inside + 1)

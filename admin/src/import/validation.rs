@@ -1,5 +1,5 @@
-//! Validates staged rows against each other and the store, and describes each error in a sentence with
-//! the other row or the owner.
+//! Validates staged rows against each other and the store, and describes each error in a sentence
+//! with the other row or the owner.
 
 use crate::catalog::BulkMode;
 use crate::edit::coupon_codes::{owned_message, reissue_message};

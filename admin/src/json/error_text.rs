@@ -1,5 +1,5 @@
-//! Translates serde's error messages into terms of JSON, because clients do not know Rust types such
-//! as `u32`.
+//! Translates serde's error messages into terms of JSON, because clients do not know Rust types
+//! such as `u32`.
 
 pub(super) fn translate(message: &str) -> String {
     let translated = translate_type_error(message)

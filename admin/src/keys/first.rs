@@ -1,7 +1,7 @@
 //! The first admin key: made if there is none, kept in a file that only its owner reads.
 //!
-//! The file is complete before the store knows the key. After a crash in between, the next start adopts the
-//! key of the file, so nobody is locked out.
+//! The file is complete before the store knows the key. After a crash in between, the next start
+//! adopts the key of the file, so nobody is locked out.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;

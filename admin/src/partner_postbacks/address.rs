@@ -1,10 +1,10 @@
 //! Permitted addresses of partners' servers: the public internet, and networks that the operator
 //! allows.
 //!
-//! An IPv6 address with an embedded IPv4 address (mapped, NAT64, 6to4) is checked by the embedded one.
-//! Every address is checked directly before the connection to this same address, so a name gains
-//! nothing by resolving to another address later. A public address of this machine is forbidden as
-//! well, because our own listeners are behind it.
+//! An IPv6 address with an embedded IPv4 address (mapped, NAT64, 6to4) is checked by the embedded
+//! one. Every address is checked directly before the connection to this same address, so a name
+//! gains nothing by resolving to another address later. A public address of this machine is
+//! forbidden as well, because our own listeners are behind it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::sync::Arc;
@@ -114,8 +114,8 @@ fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// Tests by binding: only an address of this machine can be bound. If the system lets any address be
-/// bound, the answer is unknown, and this returns false.
+/// Tests by binding: only an address of this machine can be bound. If the system lets any address
+/// be bound, the answer is unknown, and this returns false.
 fn is_this_machines(address: IpAddr) -> bool {
     let can_bind = |address: IpAddr| UdpSocket::bind((address, 0)).is_ok();
     let never_ours: IpAddr = match address {

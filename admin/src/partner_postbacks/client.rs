@@ -1,8 +1,8 @@
 //! Sends requests to partners' servers.
 //!
-//! Bounds: connection and exchange have deadlines, redirects are not followed, no proxy is used, and
-//! at most 64 KiB of a response body are read, which usually lets the connection be re-used. Errors
-//! never contain the URL, because partners put secrets into URLs.
+//! Bounds: connection and exchange have deadlines, redirects are not followed, no proxy is used,
+//! and at most 64 KiB of a response body are read, which usually lets the connection be re-used.
+//! Errors never contain the URL, because partners put secrets into URLs.
 
 use std::error::Error as _;
 use std::fmt::Write as _;

@@ -1,8 +1,8 @@
 //! Queues the deliveries of an approved conversion.
 //!
-//! There is at most one delivery for each postback and conversion: approving a conversion again queues
-//! nothing. Macros are expanded here and the URL is stored, so a later request reports the values of
-//! the approval. No content of a stored postback can fail the conversion.
+//! There is at most one delivery for each postback and conversion: approving a conversion again
+//! queues nothing. Macros are expanded here and the URL is stored, so a later request reports the
+//! values of the approval. No content of a stored postback can fail the conversion.
 
 use std::borrow::Cow;
 
@@ -56,8 +56,8 @@ pub fn on_conversion(tx: &WriteTx<'_>, conversion: &Approved<'_>) -> Result<(), 
 }
 
 fn delivery<'a>(pixel: &Listening, conversion: &'a Approved<'_>, now_ms: i64) -> NewDelivery<'a> {
-    // Another release may have saved a URL that this one cannot parse. Its delivery is dead, and visible
-    // in the list of deliveries.
+    // Another release may have saved a URL that this one cannot parse. Its delivery is dead, and
+    // visible in the list of deliveries.
     let filled = PostbackUrl::parse(&pixel.postback_url)
         .map(|url| url.filled(|name| conversion.value(name).into_owned()));
     let (url, error) = match filled {

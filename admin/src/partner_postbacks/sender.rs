@@ -5,10 +5,10 @@
 //!   must recognise conversions by their id.
 //! - The number of requests in flight is limited, in total and per host; hosts without a request in
 //!   flight come first. A slow server delays only its own deliveries. All unresponsive hosts, which
-//!   did not answer the last request, share a quarter of the total, so that many of them do not delay
-//!   other hosts either.
-//! - Only this worker knows the requests in flight, and it never sends a delivery twice at a time. A
-//!   delivery whose outcome cannot be written stays in flight until the outcome is written.
+//!   did not answer the last request, share a quarter of the total, so that many of them do not
+//!   delay other hosts either.
+//! - Only this worker knows the requests in flight, and it never sends a delivery twice at a time.
+//!   A delivery whose outcome cannot be written stays in flight until the outcome is written.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

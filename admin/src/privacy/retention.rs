@@ -1,8 +1,8 @@
 //! Removal by age, in periodic checks.
 //!
-//! A segment of the archive is closed each day, so each holds the clicks of one or two days and is removed as a
-//! whole, when its last click is old enough. The oldest segment is removed first; a segment with a click from a
-//! fast clock delays the segments after it.
+//! A segment of the archive is closed each day, so each holds the clicks of one or two days and is
+//! removed as a whole, when its last click is old enough. The oldest segment is removed first; a
+//! segment with a click from a fast clock delays the segments after it.
 //!
 //! Ages are computed from a [`RemovalTime`], which exists only while the clock is trusted.
 
@@ -91,7 +91,8 @@ async fn close_yesterdays_segment(
     Ok(())
 }
 
-/// Finishes an interrupted removal. After a restore from a backup made during one, records the loss.
+/// Finishes an interrupted removal. After a restore from a backup made during one, records the
+/// loss.
 async fn finish_interrupted_removal(worker: &PrivacyWorker) -> Result<(), PrivacyError> {
     let held_from = worker.archive.sequences().start;
     let take_up = move |tx: &WriteTx<'_>| {
@@ -105,8 +106,8 @@ async fn finish_interrupted_removal(worker: &PrivacyWorker) -> Result<(), Privac
     Ok(worker.archive.on_disk(move |archive| archive.remove_before(before)).await?)
 }
 
-/// Closed segments from a frame on whose clicks are all counted and older than a time, up to the first newer
-/// one, each with its latest click.
+/// Closed segments from a frame on whose clicks are all counted and older than a time, up to the
+/// first newer one, each with its latest click.
 async fn old_segments(
     worker: &PrivacyWorker,
     from: u64,

@@ -1,5 +1,5 @@
-//! Removals with a real archive and a real store; the removed data are searched in every byte of the data
-//! folder, with blocks decompressed.
+//! Removals with a real archive and a real store; the removed data are searched in every byte of
+//! the data folder, with blocks decompressed.
 
 use std::path::Path;
 

@@ -4,8 +4,8 @@
 //! publication of other objects: its offer is skipped and does not redirect, a fallback URL counts
 //! as missing, and the status shows both.
 //!
-//! There are many offers, and an edit changes one of them. So the offers of the last publication are
-//! kept, and only offers with a new revision are read and parsed again ([`KnownOffers`]).
+//! There are many offers, and an edit changes one of them. So the offers of the last publication
+//! are kept, and only offers with a new revision are read and parsed again ([`KnownOffers`]).
 
 use std::collections::BTreeMap;
 
@@ -152,8 +152,8 @@ fn approval((offer_id, partner_id, status): &(u32, u32, String)) -> Option<Appro
     Some(Approval { offer_id: *offer_id, partner_id: *partner_id, access })
 }
 
-/// Sorted by host name. The daemon ignores ports, so of domains that differ only in the port the oldest
-/// is published.
+/// Sorted by host name. The daemon ignores ports, so of domains that differ only in the port the
+/// oldest is published.
 fn domains(rows: &[DomainRow], urls: &mut Urls) -> Vec<Domain> {
     let mut by_host = BTreeMap::new();
     for row in rows {

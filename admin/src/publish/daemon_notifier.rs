@@ -81,8 +81,8 @@ fn show_answer(
         Some(_) => None,
     });
     handle.update(|status| {
-        // A later generation was published before the store was replaced by a backup. Its content is
-        // unknown here, so the next publication must overtake it.
+        // A later generation was published before the store was replaced by a backup. Its content
+        // is unknown here, so the next publication must overtake it.
         let ours = served.as_ref().filter(|served| served.generation <= status.generation);
         status.served_generation = ours.map(|served| served.generation);
         status.served_sequence = ours.map(|served| served.sequence);

@@ -3,8 +3,8 @@
 //! - A file is written under a temporary name and renamed. Before a manifest may name the
 //!   file, it is read back and checked entry by entry.
 //! - `CURRENT` is replaced by one rename, so a killed process leaves the old index or the new.
-//!   Announcing does not wait for durability ([`Unsynced`]); `CURRENT.prev` names durable files only.
-//!   A file torn by a power cut does not match its name, and then `CURRENT.prev` serves.
+//!   Announcing does not wait for durability ([`Unsynced`]); `CURRENT.prev` names durable files
+//!   only. A file torn by a power cut does not match its name, and then `CURRENT.prev` serves.
 //! - A file is removed if its sync fails, so no publication builds on the file.
 //! - Only this process writes here, so names ending in `.new` are leftovers at the start.
 //! - Levels are streamed to disk, several at once, each under its own temporary name. An abandoned
@@ -118,8 +118,8 @@ impl IndexFolder {
         Ok(LevelFile { builder: LevelBuilder::streaming(meta, level, records)?, file })
     }
 
-    /// Gives a level its final name and reads it back entry by entry. Returns its name and number of
-    /// codes.
+    /// Gives a level its final name and reads it back entry by entry. Returns its name and number
+    /// of codes.
     pub(super) fn put_level(
         &self,
         level: FinishedLevel,
@@ -142,8 +142,8 @@ impl IndexFolder {
     ) -> Result<(), FolderError> {
         let path = self.path.join(name);
         if path.exists() {
-            // `CURRENT.prev` may name the existing file, which is then durable. Only a durable file may
-            // replace it.
+            // `CURRENT.prev` may name the existing file, which is then durable. Only a durable file
+            // may replace it.
             file.sync_all().map_err(FolderError::io("sync", unfinished))?;
             return fs::rename(unfinished, path).map_err(FolderError::io("rename", unfinished));
         }
@@ -191,8 +191,8 @@ impl IndexFolder {
         Ok(())
     }
 
-    /// Syncs a manifest, its files, and the folder. The writing process may have been killed before its
-    /// own sync. A missing manifest is no error.
+    /// Syncs a manifest, its files, and the folder. The writing process may have been killed before
+    /// its own sync. A missing manifest is no error.
     pub(super) fn sync_named(&self, name: &str) -> Result<(), FolderError> {
         let Ok(manifest) = self.manifest(name) else { return Ok(()) };
         let levels = manifest.levels.iter().map(ObjectName::level_file);

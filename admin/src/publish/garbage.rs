@@ -25,7 +25,8 @@ impl GarbageFiles {
         GarbageFiles { candidates: HashSet::new(), scanned: Instant::now(), due: Vec::new() }
     }
 
-    /// Removes a few files, unreferenced at two scans [`KEEP_UNREFERENCED`] apart and not in `kept`.
+    /// Removes a few files, unreferenced at two scans [`KEEP_UNREFERENCED`] apart and not in
+    /// `kept`.
     pub(super) async fn remove_old(
         &mut self,
         folder: IndexFolder,

@@ -59,7 +59,8 @@ impl Generations {
         self.prepare().await;
     }
 
-    /// Starts to note the published generation or to reserve more, if due and no write is in progress.
+    /// Starts to note the published generation or to reserve more, if due and no write is in
+    /// progress.
     pub(super) async fn prepare(&mut self) {
         self.take_finished().await;
         let (floor, published) = (self.given, self.published);

@@ -1,8 +1,9 @@
 //! The published index in memory, for explanations: at most one copy, dropped when unused.
 //!
-//! The publisher itself keeps no level in memory. Opening an index of 10,000,000 codes reads and checks
-//! 160 MB of records and an fst. So requests share the opened index, a new generation re-uses the unchanged
-//! levels of the previous generation, and an unused index is dropped after [`KEEP_UNUSED`].
+//! The publisher itself keeps no level in memory. Opening an index of 10,000,000 codes reads and
+//! checks 160 MB of records and an fst. So requests share the opened index, a new generation
+//! re-uses the unchanged levels of the previous generation, and an unused index is dropped after
+//! [`KEEP_UNUSED`].
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,7 +35,8 @@ impl IndexCache {
         IndexCache { folder, opened: Arc::default() }
     }
 
-    /// Opens the published index. Concurrent callers wait for each other rather than read the files twice.
+    /// Opens the published index. Concurrent callers wait for each other rather than read the files
+    /// twice.
     pub(super) fn open(&self) -> Result<Arc<Index<Bytes>>, FolderError> {
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         let known = opened.take().map(|opened| opened.index);

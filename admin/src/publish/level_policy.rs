@@ -1,17 +1,17 @@
 //! Which level a publication builds, and which levels are merged in the background.
 //!
-//! The stack of levels has the base at the bottom and a small level on top, which every edit rebuilds.
-//! An edit waits for at most [`SMALL`] rows, occasionally for [`LARGE`]:
+//! The stack of levels has the base at the bottom and a small level on top, which every edit
+//! rebuilds. An edit waits for at most [`SMALL`] rows, occasionally for [`LARGE`]:
 //!
 //! - A full small level stays in place; the next edit begins a new level on top.
-//! - A change of many rows, such as an import, becomes a level of its own, joined with the small level
-//!   below. A free place remains for a new small level.
-//! - Levels are merged in the background ([`due_merge`]). The base is included when the levels above
-//!   reach an eighth of its size. So each row is merged few times, however long the history.
+//! - A change of many rows, such as an import, becomes a level of its own, joined with the small
+//!   level below. A free place remains for a new small level.
+//! - Levels are merged in the background ([`due_merge`]). The base is included when the levels
+//!   above reach an eighth of its size. So each row is merged few times, however long the history.
 //!
-//! A merge joins neighbouring levels below a **cut**; the result replaces these levels. Levels published
-//! meanwhile lie above the cut and stay. Only a change too large for a free place above the cut
-//! crosses the cut; the merge is then cancelled and started again later.
+//! A merge joins neighbouring levels below a **cut**; the result replaces these levels. Levels
+//! published meanwhile lie above the cut and stay. Only a change too large for a free place above
+//! the cut crosses the cut; the merge is then cancelled and started again later.
 
 use coupon_shared::snapshot::manifest::{MAX_LEVELS, ObjectName};
 
@@ -34,8 +34,9 @@ pub(super) struct LevelInfo {
     pub(super) codes: u64,
 }
 
-/// Returns the sequence after which the new level begins; 0 for a new base. `changed` counts the rows
-/// changed after a sequence, up to a limit. `cut` is the end of the running merge's range, else 0.
+/// Returns the sequence after which the new level begins; 0 for a new base. `changed` counts the
+/// rows changed after a sequence, up to a limit. `cut` is the end of the running merge's range,
+/// else 0.
 pub(super) fn plan_level_start<E>(
     newest_first: &[LevelInfo],
     cut: Sequence,

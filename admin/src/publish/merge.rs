@@ -1,12 +1,12 @@
 //! Merges: levels joined in the background, up to the base of all codes.
 //!
 //! Invariants:
-//! - A merge reads one state of the store, in one read transaction, on a thread and connection of its
-//!   own at the lowest priority. The merge streams, so memory does not grow with the codes until the finished
-//!   file is read back. Edits and publications do not wait for a merge.
+//! - A merge reads one state of the store, in one read transaction, on a thread and connection of
+//!   its own at the lowest priority. The merge streams, so memory does not grow with the codes
+//!   until the finished file is read back. Edits and publications do not wait for a merge.
 //! - The result is a complete, durable and checked file, not named by a manifest yet. The daemon
-//!   preloads the file, so the following edits do not wait for loading either. Only the publisher puts
-//!   the merged level into the stack, in a round that publishes all changes read by the merge.
+//!   preloads the file, so the following edits do not wait for loading either. Only the publisher
+//!   puts the merged level into the stack, in a round that publishes all changes read by the merge.
 //! - A cancelled merge stops at the next code and leaves no file.
 
 use std::io;
@@ -44,7 +44,8 @@ impl Merging {
         Merging { running: None, merged: None, paused_until: None }
     }
 
-    /// End of the running merge's range, else 0. Levels published meanwhile must not cross this cut.
+    /// End of the running merge's range, else 0. Levels published meanwhile must not cross this
+    /// cut.
     pub(super) fn cut(&self) -> Sequence {
         self.running.as_ref().map_or(0, Merge::cut)
     }
@@ -97,8 +98,8 @@ pub(super) struct Merge {
 }
 
 impl Merge {
-    /// Starts to merge the levels of `range`. Wakes `publisher` when the merged level is complete and
-    /// the daemon has preloaded the level or failed to.
+    /// Starts to merge the levels of `range`. Wakes `publisher` when the merged level is complete
+    /// and the daemon has preloaded the level or failed to.
     pub(super) fn start(
         store: Store,
         context: LevelContext,

@@ -1,8 +1,8 @@
 //! The pause of the publisher while a bulk change is committed: requests and their answers.
 //!
-//! The requester is a blocking thread inside a write transaction, which waits on plain channels with
-//! deadlines. The publisher is a task, which waits on asynchronous channels. Any side may vanish at any
-//! time; its channels then close and the other side continues.
+//! The requester is a blocking thread inside a write transaction, which waits on plain channels
+//! with deadlines. The publisher is a task, which waits on asynchronous channels. Any side may
+//! vanish at any time; its channels then close and the other side continues.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};

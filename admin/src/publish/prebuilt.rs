@@ -1,15 +1,15 @@
 //! Prebuilt levels: a bulk change becomes a level before it is committed.
 //!
 //! Building the level after the commit would delay the publication of every following edit. Inside
-//! the transaction the work takes time while nothing can be edited anyway, and the level is published
-//! in the first round that sees the committed change.
+//! the transaction the work takes time while nothing can be edited anyway, and the level is
+//! published in the first round that sees the committed change.
 //!
 //! Invariants:
 //! - A bulk change asks the publisher to pause and to send the published levels
-//!   ([`PublishedState`]). The publisher first publishes all committed changes. During the pause the
-//!   write transaction keeps out other commits, so the levels below stay as they are.
-//! - The level is built as the publisher would build it, from the store as the transaction leaves it.
-//!   Before the commit it is complete, durable, checked, and loaded by the daemon.
+//!   ([`PublishedState`]). The publisher first publishes all committed changes. During the pause
+//!   the write transaction keeps out other commits, so the levels below stay as they are.
+//! - The level is built as the publisher would build it, from the store as the transaction leaves
+//!   it. Before the commit it is complete, durable, checked, and loaded by the daemon.
 //! - The publisher receives only levels of committed transactions. The level of a rolled-back
 //!   transaction is a file without a manifest, and is removed like any other.
 //! - After any failure here, the publisher continues and builds the level when it sees the change.
@@ -46,9 +46,9 @@ impl PrebuiltLevel {
 }
 
 impl PublisherHandle {
-    /// Builds the level of a change of `rows` codes at the end of its transaction. Blocks the thread
-    /// for up to 7 s beside the building itself. Returns `None` if the change is small, or after a
-    /// failure: the change is then published like any other.
+    /// Builds the level of a change of `rows` codes at the end of its transaction. Blocks the
+    /// thread for up to 7 s beside the building itself. Returns `None` if the change is small, or
+    /// after a failure: the change is then published like any other.
     pub fn prebuild_level(&self, tx: &ReadTx<'_>, rows: u64) -> Option<PrebuiltLevel> {
         if rows <= LARGE {
             return None;

@@ -77,8 +77,8 @@ impl Published {
     }
 }
 
-/// Recovers the levels of `CURRENT`, else of `CURRENT.prev`, if the manifest belongs to this store's
-/// past and every byte is intact. Publication continues on top of these levels.
+/// Recovers the levels of `CURRENT`, else of `CURRENT.prev`, if the manifest belongs to this
+/// store's past and every byte is intact. Publication continues on top of these levels.
 pub(super) fn recover_published(
     folder: &IndexFolder,
     meta: &Meta,
@@ -128,7 +128,8 @@ enum Origin {
     ThisStore,
     /// Published with a generation reserved by this store and not noted. Either the process was
     /// killed in between, or the store was since replaced by a backup in which the same generations
-    /// were reserved. So publication does not build on this index, but it is a better fallback than an older one.
+    /// were reserved. So publication does not build on this index, but it is a better fallback than
+    /// an older one.
     Unnoted,
     /// Published for another network or lineage, or from a later state of a store since
     /// replaced by its backup: the sequences may stand for other changes.

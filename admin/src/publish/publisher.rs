@@ -160,8 +160,8 @@ impl Publisher {
         std::mem::take(&mut self.syncing).end().await;
         let (folder, recovered) = on_disk(move || {
             let folder = IndexFolder::open(path)?;
-            // The previous process may have been killed between announcing and syncing. Only durable
-            // files may become `CURRENT.prev`.
+            // The previous process may have been killed between announcing and syncing. Only
+            // durable files may become `CURRENT.prev`.
             folder.sync_named(CURRENT)?;
             folder.sync_named(PREVIOUS)?;
             let recovered = recover_published(&folder, &meta, reserved, network_id);

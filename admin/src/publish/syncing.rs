@@ -1,8 +1,8 @@
 //! Makes published files durable, in the background.
 //!
-//! A visitor need not wait for the disk. The store already holds every edit durably, and an index torn
-//! by a power cut is recognised: `CURRENT.prev` serves until the store's state is published again. So
-//! files are announced first and synced afterwards, while the next round is built.
+//! A visitor need not wait for the disk. The store already holds every edit durably, and an index
+//! torn by a power cut is recognised: `CURRENT.prev` serves until the store's state is published
+//! again. So files are announced first and synced afterwards, while the next round is built.
 //!
 //! Invariants:
 //! - A manifest becomes `CURRENT.prev` only when all its files are durable. On a disk slower

@@ -82,7 +82,8 @@ pub(super) trait HasRelated: 'static {
     fn related(&self) -> &Related;
 }
 
-/// The ids and names of the objects, as columns of files. Without an object the id is 0 and the name empty.
+/// The ids and names of the objects, as columns of files. Without an object the id is 0 and the
+/// name empty.
 pub(super) const fn columns<R: HasRelated>() -> [Column<R>; 6] {
     [
         Column::id("network_offer_id", "", |row| id(&row.related().offer)),

@@ -2,9 +2,9 @@
 //!
 //! Partners must not learn revenue, profit, sale amounts, advertisers, other partners, visitors'
 //! addresses and browsers, buyers, notes, errors and bots. So a partner sees only the columns on a
-//! list here: a new column stays hidden until a developer adds its name. The same holds for filters,
-//! breakdowns and the order of rows, because an order by a hidden column would tell its values. The
-//! API key decides which rows a partner sees, never the query.
+//! list here: a new column stays hidden until a developer adds its name. The same holds for
+//! filters, breakdowns and the order of rows, because an order by a hidden column would tell its
+//! values. The API key decides which rows a partner sees, never the query.
 
 use std::sync::OnceLock;
 

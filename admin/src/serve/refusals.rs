@@ -1,8 +1,8 @@
 //! Adds the API's JSON error body to hyper's own refusals.
 //!
-//! hyper answers malformed requests without calling a handler, with a status and an empty body. It writes
-//! such a response in one piece, as the last one of the connection. All other errors have a body, so no
-//! other response is mistaken for a refusal.
+//! hyper answers malformed requests without calling a handler, with a status and an empty body. It
+//! writes such a response in one piece, as the last one of the connection. All other errors have a
+//! body, so no other response is mistaken for a refusal.
 
 use std::io;
 use std::net::SocketAddr;

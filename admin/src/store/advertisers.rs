@@ -57,8 +57,8 @@ impl Entity for Advertiser {
     }
 }
 
-/// Advertisers without token, addresses and signature: anyone can report sales for them, by a code alone
-/// or by a click.
+/// Advertisers without token, addresses and signature: anyone can report sales for them, by a code
+/// alone or by a click.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct AdvertisersWithoutProof {
     /// Number of these advertisers.

@@ -1,5 +1,5 @@
-//! The audit: who changed what and when. Entries are added in the transaction of the change; no entry is
-//! changed or removed.
+//! The audit: who changed what and when. Entries are added in the transaction of the change; no
+//! entry is changed or removed.
 
 use rusqlite::types::Type;
 use rusqlite::{Row, params_from_iter};

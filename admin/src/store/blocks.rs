@@ -1,6 +1,7 @@
 //! Positions and time spans of archived blocks, and the progress of each click stream.
 //!
-//! Derived from the click archive: one row per frame, written together with the rollups of its clicks.
+//! Derived from the click archive: one row per frame, written together with the rollups of its
+//! clicks.
 
 use coupon_shared::click::StreamId;
 use coupon_shared::click::block::Block;
@@ -144,7 +145,8 @@ pub fn from(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// The last frames before one that hold at least so many counted clicks, in the order of the archive.
+/// The last frames before one that hold at least so many counted clicks, in the order of the
+/// archive.
 pub fn last_with(
     connection: &ReadTx<'_>,
     before: u64,
@@ -213,7 +215,8 @@ pub fn latest_between(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Whether later blocks of the click's stream have arrived: then the click has arrived, or does not exist.
+/// Whether later blocks of the click's stream have arrived: then the click has arrived, or does not
+/// exist.
 pub fn is_beyond(connection: &ReadTx<'_>, id: &TransactionId) -> Result<bool, StoreError> {
     let runs = "SELECT incarnation FROM click_stream WHERE node = ?1 AND thread = ?2";
     let mut runs = connection.prepare_cached(runs)?;

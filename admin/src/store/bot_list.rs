@@ -1,12 +1,13 @@
-//! The bot list: the configured one, the one in force, and the progress of classifying the archive again by
-//! another list or by newer rules of the program.
+//! The bot list: the configured one, the one in force, and the progress of classifying the archive
+//! again by another list or by newer rules of the program.
 //!
-//! One list is in force at a time, for all counts and all new visits. After a change, the archive is classified by
-//! the new list beside the present counts. When this has caught up, both change places in one transaction. So
-//! reports never mix two lists, and are complete throughout. Days with removed or changed clicks keep their counts.
+//! One list is in force at a time, for all counts and all new visits. After a change, the archive
+//! is classified by the new list beside the present counts. When this has caught up, both change
+//! places in one transaction. So reports never mix two lists, and are complete throughout. Days
+//! with removed or changed clicks keep their counts.
 //!
-//! Afterwards visits with approved conversions are reclassified as clicks, one by one: the list decides which of
-//! them were bots.
+//! Afterwards visits with approved conversions are reclassified as clicks, one by one: the list
+//! decides which of them were bots.
 
 use std::sync::Arc;
 
@@ -55,8 +56,8 @@ fn built_in_text() -> String {
     built_in().join("\n")
 }
 
-/// Makes the row of a new store, and of a store from before bot lists: its counts were made by the built-in
-/// list and older rules.
+/// Makes the row of a new store, and of a store from before bot lists: its counts were made by the
+/// built-in list and older rules.
 pub(super) fn ensure(tx: &WriteTx<'_>) -> Result<(), StoreError> {
     let sql = "INSERT OR IGNORE INTO bot_list (id, in_force, rules) \
                SELECT 1, ?1, iif(EXISTS (SELECT 1 FROM click_block), 0, ?2)";
@@ -131,8 +132,8 @@ pub fn progress(connection: &ReadTx<'_>) -> Result<Progress, StoreError> {
     Ok(Progress { is_in_force: matches!(work, PendingWork::UpToDate), blocks_classified, blocks })
 }
 
-/// Starts classifying the archive by the configured list from its first frame, or stops if this list is in
-/// force under the program's rules.
+/// Starts classifying the archive by the configured list from its first frame, or stops if this
+/// list is in force under the program's rules.
 pub fn start_classifying(tx: &WriteTx<'_>) -> Result<(), StoreError> {
     rollups::delete_judged_again(tx)?;
     let sql = "UPDATE bot_list SET next_frame = 0, judging = iif(rules = ?2, \

@@ -1,10 +1,10 @@
 //! Checkpoints in the background: they move the content of the write-ahead log into the database.
 //!
-//! SQLite itself checkpoints within the commit that finds a long log. After an import of a million rows this
-//! is one of the edits that waited for the import, and takes seconds. Here a commit only wakes a thread.
-//! Content committed while the thread works is left for a later commit, because only a complete checkpoint
-//! lets the log restart. So no commit moves more than [`LONG`] pages, and the log stays bounded on a busy
-//! store.
+//! SQLite itself checkpoints within the commit that finds a long log. After an import of a million
+//! rows this is one of the edits that waited for the import, and takes seconds. Here a commit only
+//! wakes a thread. Content committed while the thread works is left for a later commit, because
+//! only a complete checkpoint lets the log restart. So no commit moves more than [`LONG`] pages,
+//! and the log stays bounded on a busy store.
 
 use std::ffi::c_int;
 use std::path::Path;
@@ -53,7 +53,8 @@ impl Checkpoints {
                 // A full channel means that the thread is already awake.
                 let _ = due.try_send(());
             } else {
-                // If another connection holds the lock, or the disk is full, the next commit tries again.
+                // If another connection holds the lock, or the disk is full, the next commit tries
+                // again.
                 let _ = wal.checkpoint();
             }
             Ok(())

@@ -1,10 +1,10 @@
 //! Losses of the click archive: removed frames, truncated addresses, erased fields.
 //!
-//! Aggregates outlive clicks. A rebuild therefore recounts only the days (UTC) after the last changed click
-//! and after the longest session that such a click may have begun. Earlier days keep their counts, whatever
-//! the archive still has of them. The rebuild records which clicks it leaves out, and they stay left out
-//! until the next rebuild, also if it is interrupted: a click of a kept day is counted already if and only if
-//! its frame was counted before the rebuild.
+//! Aggregates outlive clicks. A rebuild therefore recounts only the days (UTC) after the last
+//! changed click and after the longest session that such a click may have begun. Earlier days keep
+//! their counts, whatever the archive still has of them. The rebuild records which clicks it leaves
+//! out, and they stay left out until the next rebuild, also if it is interrupted: a click of a kept
+//! day is counted already if and only if its frame was counted before the rebuild.
 
 use super::rollups::{self, SLOT_MS};
 use super::{ReadTx, StoreError, WriteTx, bot_list, click_terms};
@@ -67,8 +67,8 @@ pub fn may_be_removed(connection: &ReadTx<'_>, unix_ms: u64) -> Result<bool, Sto
     Ok(state.removed_before > 0 && unix_ms <= state.removed_through_ms)
 }
 
-/// Time of the latest click, in Unix milliseconds, of consecutive frames; `None` if one of them is not
-/// counted.
+/// Time of the latest click, in Unix milliseconds, of consecutive frames; `None` if one of them is
+/// not counted.
 pub fn latest_click(
     connection: &ReadTx<'_>,
     frames: std::ops::Range<u64>,
@@ -100,8 +100,8 @@ pub fn clicks_before(connection: &ReadTx<'_>, frame: u64) -> Result<u64, StoreEr
     Ok(connection.prepare_cached(sql)?.query_row([frame], |row| row.get(0))?)
 }
 
-/// Deletes the positions of clicks about to be removed: those in frames before `before`, the latest at
-/// `through_ms`. Their counts stay.
+/// Deletes the positions of clicks about to be removed: those in frames before `before`, the latest
+/// at `through_ms`. Their counts stay.
 pub fn remove(tx: &WriteTx<'_>, before: u64, through_ms: u64) -> Result<(), StoreError> {
     changed(tx, through_ms)?;
     // Missing clicks of a stream: the span of its removed sequences minus its removed clicks.
@@ -161,7 +161,8 @@ pub fn begin_rebuild(tx: &WriteTx<'_>) -> Result<(), StoreError> {
     bot_list::put_in_force_for_rebuild(tx, kept.before_slot)
 }
 
-/// First quarter hour, the start of a day, from which on the archive holds all counted clicks unchanged.
+/// First quarter hour, the start of a day, from which on the archive holds all counted clicks
+/// unchanged.
 pub fn first_as_recorded(connection: &ReadTx<'_>) -> Result<u64, StoreError> {
     match state(connection)?.changed_through_ms {
         0 => Ok(0),

@@ -1,7 +1,8 @@
 //! Stored terms for classifying and paying the visits of an offer, present and past.
 //!
-//! Each edit of an offer's session, click payout or currency adds a row; a visit uses the terms of its own time.
-//! So an edit changes no past counts, and a rebuild gives the counts of an uninterrupted run.
+//! Each edit of an offer's session, click payout or currency adds a row; a visit uses the terms of
+//! its own time. So an edit changes no past counts, and a rebuild gives the counts of an
+//! uninterrupted run.
 
 use std::sync::Arc;
 
@@ -176,8 +177,8 @@ fn now_ms() -> u64 {
     u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0)
 }
 
-/// Makes the first rows of offers without rows, which are older than this table. The present terms apply since
-/// the offer's last edit in the audit; before it, clicks were not paid.
+/// Makes the first rows of offers without rows, which are older than this table. The present terms
+/// apply since the offer's last edit in the audit; before it, clicks were not paid.
 pub(super) fn backfill(connection: &ReadTx<'_>) -> Result<(), StoreError> {
     let sql = "SELECT id FROM offer \
                WHERE NOT EXISTS (SELECT 1 FROM offer_terms WHERE offer_id = offer.id)";

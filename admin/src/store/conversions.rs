@@ -1,7 +1,8 @@
 //! Conversions: one row each, with the key of their repeats, and their history.
 //!
-//! A row is never removed. Each change is written together with a history entry; entries are never changed
-//! or removed. Facts about the click are copied when the conversion is made, so they outlive the click.
+//! A row is never removed. Each change is written together with a history entry; entries are never
+//! changed or removed. Facts about the click are copied when the conversion is made, so they
+//! outlive the click.
 
 use std::fmt;
 use std::str::FromStr;
@@ -374,8 +375,8 @@ pub fn insert(tx: &WriteTx<'_>, conversion: &Conversion) -> Result<ConversionRow
     Ok(ConversionRow { number, conversion: conversion.clone() })
 }
 
-/// Writes all changeable fields: status, amounts, notes, flags and key. The visit of a conversion that
-/// counts from now on becomes a click at the latest with the next click ingest.
+/// Writes all changeable fields: status, amounts, notes, flags and key. The visit of a conversion
+/// that counts from now on becomes a click at the latest with the next click ingest.
 pub fn update(tx: &WriteTx<'_>, row: &ConversionRow) -> Result<(), StoreError> {
     let sql = "UPDATE conversion SET time_saved = ?2, status = ?3, error_code = ?4, \
                sale_amount = ?5, payout = ?6, revenue = ?7, terms = ?8, has_conflict = ?9, \
@@ -438,7 +439,8 @@ pub fn with_key(connection: &ReadTx<'_>, key: &[u8; 32]) -> Result<Vec<Conversio
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Most rows of one key: at most one per rank stands, and refused ones are kept once per reason and rank.
+/// Most rows of one key: at most one per rank stands, and refused ones are kept once per reason and
+/// rank.
 const MOST: usize = 100;
 
 /// The latest possibly counting conversion since `from_ms` with equal content.

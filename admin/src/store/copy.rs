@@ -24,8 +24,8 @@ pub struct Copied {
     pub meta: Meta,
 }
 
-/// Copies one consistent state of the store in `dir` to the new file `to`. Writers are not delayed and do not
-/// restart the copy, because it is one read transaction.
+/// Copies one consistent state of the store in `dir` to the new file `to`. Writers are not delayed
+/// and do not restart the copy, because it is one read transaction.
 ///
 /// # Errors
 /// When there is no store, this program does not know its schema, or SQLite fails.
@@ -93,9 +93,9 @@ const CODES_GAP: i64 = 10_000_000;
 const OFFERS_GAP: i64 = 10_000;
 const SEQUENCE_GAP: i64 = 1_000_000_000;
 
-/// Checks the store in `dir`, an unused copy of another store; migrates it; and advances everything that the
-/// original may have issued since the copy: ids, which are in clicks; the change sequence, which identifies
-/// changes to the daemon; and revisions, which editors hold.
+/// Checks the store in `dir`, an unused copy of another store; migrates it; and advances everything
+/// that the original may have issued since the copy: ids, which are in clicks; the change sequence,
+/// which identifies changes to the daemon; and revisions, which editors hold.
 ///
 /// # Errors
 /// When it is damaged, foreign or newer.

@@ -1,8 +1,8 @@
 //! Coupon codes as rows, and queries about codes over all rows.
 //!
-//! All rows changed by one request or file carry the sequence of the change. So "the state after the whole
-//! request" is one query by sequence, for one row or a million. These queries name the index by code:
-//! another index would also answer them, a million times slower.
+//! All rows changed by one request or file carry the sequence of the change. So "the state after
+//! the whole request" is one query by sequence, for one row or a million. These queries name the
+//! index by code: another index would also answer them, a million times slower.
 
 use coupon_shared::civil_day::Day;
 use coupon_shared::snapshot::level::CodeRecord;
@@ -410,8 +410,8 @@ pub struct Generated {
     pub rows: Vec<(u32, String)>,
 }
 
-/// Base URL of a code's link: of the row with the lowest id, or of the row on this offer. Without such a
-/// row, the base URL of the default tracking domain.
+/// Base URL of a code's link: of the row with the lowest id, or of the row on this offer. Without
+/// such a row, the base URL of the default tracking domain.
 pub fn base_url_of(
     connection: &ReadTx<'_>,
     code: &FoldedKey,
@@ -473,8 +473,8 @@ pub struct OwnedCode {
     pub owner_name: String,
 }
 
-/// Visits the rows of this change whose code has a row of another partner, until `each` returns `false`. The
-/// owner's row is preferably one from before the change.
+/// Visits the rows of this change whose code has a row of another partner, until `each` returns
+/// `false`. The owner's row is preferably one from before the change.
 pub fn each_owned_by_another(
     connection: &ReadTx<'_>,
     sequence: Sequence,
@@ -489,9 +489,9 @@ pub fn each_owned_by_another(
     each_owned(connection, sql, sequence, each)
 }
 
-/// Visits the rows of this change whose code once belonged to another partner than any present owner, until
-/// `each` returns `false`. Excluded are codes that only get a further offer: beside an earlier row of the
-/// same partner or, for a row without partner, beside any row.
+/// Visits the rows of this change whose code once belonged to another partner than any present
+/// owner, until `each` returns `false`. Excluded are codes that only get a further offer: beside an
+/// earlier row of the same partner or, for a row without partner, beside any row.
 pub fn each_once_anothers(
     connection: &ReadTx<'_>,
     sequence: Sequence,

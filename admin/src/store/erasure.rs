@@ -1,9 +1,10 @@
 //! Requested erasures, and their progress.
 //!
-//! A row is written before anything is erased, so a later start can continue after a crash. Stages only advance:
-//! first the clicks of the archive; then the rows of postbacks and conversions (which name the clicks that belong
-//! to them, so they come second); then the free space of the file. The search value stays in the row as long as
-//! it is needed and is blanked with the last row that it finds; the audit never holds it.
+//! A row is written before anything is erased, so a later start can continue after a crash. Stages
+//! only advance: first the clicks of the archive; then the rows of postbacks and conversions (which
+//! name the clicks that belong to them, so they come second); then the free space of the file. The
+//! search value stays in the row as long as it is needed and is blanked with the last row that it
+//! finds; the audit never holds it.
 
 pub mod personal_rows;
 
@@ -160,8 +161,8 @@ pub fn unfinished(connection: &ReadTx<'_>) -> Result<Vec<Erasure>, StoreError> {
     Ok(statement.query_map([], read)?.collect::<Result<_, _>>()?)
 }
 
-/// Records the clicks found in the archive. The first number stays: a second search, after a crash, misses the
-/// clicks that are erased already.
+/// Records the clicks found in the archive. The first number stays: a second search, after a crash,
+/// misses the clicks that are erased already.
 pub fn set_found_clicks(tx: &WriteTx<'_>, id: u32, clicks: u64) -> Result<(), StoreError> {
     let sql = "UPDATE erasure SET clicks = ifnull(clicks, ?2) WHERE id = ?1";
     tx.execute(sql, (id, clicks))?;

@@ -1,5 +1,5 @@
-//! Facts from the catalog for deciding a conversion. Offers and advertisers are found deleted, too, because
-//! past clicks name them.
+//! Facts from the catalog for deciding a conversion. Offers and advertisers are found deleted, too,
+//! because past clicks name them.
 
 use jiff::civil::Date;
 use rusqlite::OptionalExtension;
@@ -94,8 +94,8 @@ pub fn was_clicked(connection: &ReadTx<'_>, code_id: u32) -> Result<bool, StoreE
     Ok(connection.prepare_cached(sql)?.exists([code_id])?)
 }
 
-/// Counts one more conversion by a code alone; returns the counts of the last hour, this one included, and
-/// of the `hours_before` before it. Older counts are deleted.
+/// Counts one more conversion by a code alone; returns the counts of the last hour, this one
+/// included, and of the `hours_before` before it. Older counts are deleted.
 pub fn count_alone(
     tx: &WriteTx<'_>,
     folded_code: &str,

@@ -1,9 +1,9 @@
 //! Stored answers of creations, so a repeated request gets the same answer and creates nothing.
 //!
-//! The answer is stored in the transaction of the creation: a crash leaves both or neither. The single writer
-//! processes concurrent repeats one after the other, so the second finds the first. Answers are kept for
-//! [`KEPT_SECONDS`], longer while the clock is not trusted; their number per key is bounded, and creations
-//! above the bound are refused.
+//! The answer is stored in the transaction of the creation: a crash leaves both or neither. The
+//! single writer processes concurrent repeats one after the other, so the second finds the first.
+//! Answers are kept for [`KEPT_SECONDS`], longer while the clock is not trusted; their number per
+//! key is bounded, and creations above the bound are refused.
 
 use rusqlite::OptionalExtension;
 

@@ -1,7 +1,7 @@
 //! Numbered migrations, run in order, each in one transaction.
 //!
-//! A released migration never changes; a schema change is a new number. A store of a newer program, or a
-//! database of another program, is refused before any change.
+//! A released migration never changes; a schema change is a new number. A store of a newer program,
+//! or a database of another program, is refused before any change.
 
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -83,8 +83,8 @@ fn schema_version(connection: &Connection) -> Result<i64, StoreError> {
     Ok(version)
 }
 
-/// Migrates an empty database to the schema before the first migration that contains a text, as a released
-/// program left it.
+/// Migrates an empty database to the schema before the first migration that contains a text, as a
+/// released program left it.
 #[cfg(test)]
 pub(super) fn migrate_before(connection: &mut Connection, says: &str) {
     let before = MIGRATIONS.iter().position(|sql| sql.contains(says)).unwrap();

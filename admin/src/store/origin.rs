@@ -1,8 +1,8 @@
 //! Origin and preconditions of a write.
 //!
-//! Every write transaction carries its origin, so audit entries can name the actor, and edits of an outdated
-//! state can be refused. The origin of a request covers all writes of its task: a handler neither passes it on
-//! nor can omit it. Writes outside of requests are the program's own.
+//! Every write transaction carries its origin, so audit entries can name the actor, and edits of an
+//! outdated state can be refused. The origin of a request covers all writes of its task: a handler
+//! neither passes it on nor can omit it. Writes outside of requests are the program's own.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

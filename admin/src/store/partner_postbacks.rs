@@ -236,8 +236,8 @@ pub fn due(connection: &ReadTx<'_>, now_ms: i64, traffic: &Traffic) -> Result<Ou
     Ok(Outbox { due, next_ms: waiting.into_iter().map(|(_, due_ms)| due_ms).min() })
 }
 
-/// Returns every host with pending deliveries, and when the first of these is due. Costs one look-up
-/// for each host, whatever the number of deliveries.
+/// Returns every host with pending deliveries, and when the first of these is due. Costs one
+/// look-up for each host, whatever the number of deliveries.
 fn pending_hosts(connection: &ReadTx<'_>) -> Result<Vec<(String, i64)>, StoreError> {
     let sql = "SELECT host, due_ms FROM pixel_delivery INDEXED BY pixel_delivery_due \
                WHERE state = 'pending' AND host > ?1 ORDER BY host, due_ms LIMIT 1";

@@ -1,7 +1,7 @@
 //! Postbacks as received, their results, and postbacks that are still [`waiting`].
 //!
-//! The unique index on the postback id makes a repeated delivery harmless. The message itself, with its
-//! secrets, is kept only while the postback waits.
+//! The unique index on the postback id makes a repeated delivery harmless. The message itself, with
+//! its secrets, is kept only while the postback waits.
 
 use coupon_shared::postback::SpoolId;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};

@@ -1,8 +1,8 @@
 //! Reads for publication: the codes of a range of the change sequence, and the rows of the catalog.
 //!
-//! Codes for conversions only are not published. The other codes come in folded order from a covering index,
-//! so no publication sorts the table or reads further rows. Deleted rows stay in the catalog as inactive,
-//! which keeps its ids dense.
+//! Codes for conversions only are not published. The other codes come in folded order from a
+//! covering index, so no publication sorts the table or reads further rows. Deleted rows stay in
+//! the catalog as inactive, which keeps its ids dense.
 
 use std::ops::RangeInclusive;
 
@@ -35,8 +35,8 @@ pub fn count_changed(
     Ok(connection.prepare_cached(sql)?.query_row((after, limit), |row| row.get(0))?)
 }
 
-/// Visits each code changed after a sequence, in folded order, with all its rows; without rows if the code
-/// is deleted.
+/// Visits each code changed after a sequence, in folded order, with all its rows; without rows if
+/// the code is deleted.
 ///
 /// # Errors
 /// When SQLite fails, or what `visit` answers.
@@ -229,7 +229,8 @@ fn all<T>(
     Ok(statement.query_map([], read)?.collect::<Result<_, _>>()?)
 }
 
-/// Generations reserved at a time: more than are published while another connection holds the write lock.
+/// Generations reserved at a time: more than are published while another connection holds the write
+/// lock.
 const GENERATIONS_AHEAD: u64 = 16;
 
 /// Last reserved generation.

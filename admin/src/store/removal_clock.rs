@@ -1,4 +1,5 @@
-//! Trust in the clock for removals by age. The removal task writes the one row; all removals read it.
+//! Trust in the clock for removals by age. The removal task writes the one row; all removals read
+//! it.
 
 use coupon_shared::removal_clock::{ClockState, RemovalTime};
 use rusqlite::OptionalExtension;
@@ -33,8 +34,8 @@ pub fn keep(tx: &WriteTx<'_>, kept: ClockState) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Time for removals by age: that of the last check, at most a minute old while the program runs. `None` if
-/// nothing may be removed.
+/// Time for removals by age: that of the last check, at most a minute old while the program runs.
+/// `None` if nothing may be removed.
 pub fn removal_time(connection: &ReadTx<'_>) -> Result<Option<RemovalTime>, StoreError> {
     Ok(kept(connection)?.and_then(|kept| kept.removal_time().ok()))
 }

@@ -1,12 +1,13 @@
-//! Rollups: clicks and conversions counted by time, coupon code, offer, partner and advertiser, and by one
-//! further value such as `sub1`.
+//! Rollups: clicks and conversions counted by time, coupon code, offer, partner and advertiser, and
+//! by one further value such as `sub1`.
 //!
-//! A quarter hour is the largest unit that divides the hours and days of every time zone, so one set of
-//! rollups serves all zones. Each visit has exactly one class: impression, bot, invalid, duplicate or valid.
-//! Gross counts all classes except impressions; total = gross − bot − invalid − duplicate; unique ⊂ total.
+//! A quarter hour is the largest unit that divides the hours and days of every time zone, so one
+//! set of rollups serves all zones. Each visit has exactly one class: impression, bot, invalid,
+//! duplicate or valid. Gross counts all classes except impressions; total = gross − bot − invalid −
+//! duplicate; unique ⊂ total.
 //!
-//! All rollups are derived from the click archive and from the conversions. Counts of clicks and counts of
-//! conversions are separate, so each can be rebuilt alone.
+//! All rollups are derived from the click archive and from the conversions. Counts of clicks and
+//! counts of conversions are separate, so each can be rebuilt alone.
 
 mod collect;
 mod pack;
@@ -74,8 +75,8 @@ macro_rules! measures {
      amounts { $($(#[$amount_doc:meta])* $amount:ident,)* }) => {
         /// The counters. In a difference, any may be negative.
         ///
-        /// Amounts have 128 bits: the amount of a conversion is below 10^15, there are at most 2^32 conversions, and
-        /// the amount of a click is below 10^19, so no sum overflows.
+        /// Amounts have 128 bits: the amount of a conversion is below 10^15, there are at most 2^32
+        /// conversions, and the amount of a click is below 10^19, so no sum overflows.
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
         pub struct Measures {
             $($(#[$count_doc])* pub $count: i64,)*
@@ -217,8 +218,8 @@ pub struct Question {
     pub slots: Range<u64>,
     /// Breakdown by dimensions.
     pub by: Vec<Dimension>,
-    /// Breakdown by time: starts of the spans, as ascending quarter hours. Earlier counts belong to the first
-    /// span.
+    /// Breakdown by time: starts of the spans, as ascending quarter hours. Earlier counts belong to
+    /// the first span.
     pub spans: Vec<u64>,
     /// Breakdown by a further value.
     pub value_dimension: ValueDimension,
@@ -226,9 +227,9 @@ pub struct Question {
     pub filters: Vec<OneOf>,
 }
 
-/// Visits the counted groups: start of the span (0 without spans), ids in the order of `by`, the further
-/// value (empty for none), the currency of the money (empty without money), and the measures. A group may
-/// occur several times, with parts of its sum; a part may be negative.
+/// Visits the counted groups: start of the span (0 without spans), ids in the order of `by`, the
+/// further value (empty for none), the currency of the money (empty without money), and the
+/// measures. A group may occur several times, with parts of its sum; a part may be negative.
 pub fn query(
     connection: &ReadTx<'_>,
     question: &Question,
@@ -242,7 +243,8 @@ pub fn query(
 enum MeasureSource {
     Clicks = 1,
     Conversions = 2,
-    /// Clicks classified again by another bot list; not in reports until they replace the former counts.
+    /// Clicks classified again by another bot list; not in reports until they replace the former
+    /// counts.
     JudgedAgain = 3,
 }
 
@@ -281,8 +283,8 @@ pub fn delete_conversions(tx: &WriteTx<'_>) -> Result<(), StoreError> {
     tiers::delete(tx, MeasureSource::Conversions, 0)
 }
 
-/// Deletes the counts of clicks from a quarter hour on, before a recount. It is the first of a UTC day:
-/// earlier counts may exceed the archive's content.
+/// Deletes the counts of clicks from a quarter hour on, before a recount. It is the first of a UTC
+/// day: earlier counts may exceed the archive's content.
 pub fn delete_clicks(tx: &WriteTx<'_>, from_slot: u64) -> Result<(), StoreError> {
     delete_turned(tx, from_slot)?;
     tiers::delete(tx, MeasureSource::Clicks, from_slot)
@@ -293,14 +295,15 @@ pub fn delete_judged_again(tx: &WriteTx<'_>) -> Result<(), StoreError> {
     tiers::delete(tx, MeasureSource::JudgedAgain, 0)
 }
 
-/// Replaces the counts of clicks by the counts of clicks classified again, from a quarter hour on that starts
-/// a day. No visit is reclassified as a click yet.
+/// Replaces the counts of clicks by the counts of clicks classified again, from a quarter hour on
+/// that starts a day. No visit is reclassified as a click yet.
 pub fn take_judged_again(tx: &WriteTx<'_>, from_slot: u64) -> Result<(), StoreError> {
     tiers::replace(tx, MeasureSource::Clicks, MeasureSource::JudgedAgain, from_slot)?;
     delete_turned(tx, from_slot)
 }
 
-/// Deletes the reclassifications of bot visits as clicks, from a quarter hour on: they count as bots again.
+/// Deletes the reclassifications of bot visits as clicks, from a quarter hour on: they count as
+/// bots again.
 fn delete_turned(tx: &WriteTx<'_>, from_slot: u64) -> Result<(), StoreError> {
     let mut first = TransactionId([0; 16]);
     first.0[..6].copy_from_slice(&(from_slot * SLOT_MS).to_be_bytes()[2..]);
@@ -308,11 +311,11 @@ fn delete_turned(tx: &WriteTx<'_>, from_slot: u64) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Counts a bot's visit with an approved conversion as a click; returns whether counts changed. A repeat
-/// changes nothing. Must be called again after each recount of the visit.
+/// Counts a bot's visit with an approved conversion as a click; returns whether counts changed. A
+/// repeat changes nothing. Must be called again after each recount of the visit.
 ///
-/// The visit must be counted already, found through the store's positions. A visit of a day outside the
-/// present bot list's range keeps its class.
+/// The visit must be counted already, found through the store's positions. A visit of a day outside
+/// the present bot list's range keeps its class.
 pub fn turn_into_click(tx: &WriteTx<'_>, click: &Click<'_>) -> Result<bool, StoreError> {
     let bots = bot_list::in_force(tx)?;
     let terms = click_terms::history_of_offers(tx, [click.head.offer_id])?;

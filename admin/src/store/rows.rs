@@ -1,5 +1,5 @@
-//! Common parts of all edited objects as rows: id, three times, soft deletion, and lists with pages and
-//! filters.
+//! Common parts of all edited objects as rows: id, three times, soft deletion, and lists with pages
+//! and filters.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -99,8 +99,8 @@ pub fn find_including_deleted<T: Entity>(
     Ok(rows.pop())
 }
 
-/// One page of the objects, and the number on all pages. Deleted objects are listed only if a filter selects
-/// them.
+/// One page of the objects, and the number on all pages. Deleted objects are listed only if a
+/// filter selects them.
 pub fn list<T: Entity>(
     connection: &ReadTx<'_>,
     query: &Query,

@@ -1,11 +1,11 @@
 //! Staged rows of a bulk file: a database of their own, attached beside the store.
 //!
-//! - Reading and checking a file write to the staged file only, so they delay no edit, however large the
-//!   file is. Only [`apply`] writes to the store, in one transaction.
-//! - A staged file is one file in a folder, or nameless (for the command line): removing the rows means
-//!   removing the file.
-//! - The truth about a committed upload is in the store, in the transaction of its rows, and never here:
-//!   a crash between the two files cannot report a commit that did not happen.
+//! - Reading and checking a file write to the staged file only, so they delay no edit, however
+//!   large the file is. Only [`apply`] writes to the store, in one transaction.
+//! - A staged file is one file in a folder, or nameless (for the command line): removing the rows
+//!   means removing the file.
+//! - The truth about a committed upload is in the store, in the transaction of its rows, and never
+//!   here: a crash between the two files cannot report a commit that did not happen.
 //!
 //! All table names differ from the store's, so queries over both databases need no database names.
 
@@ -95,7 +95,8 @@ pub struct ShownRow {
     pub faults: Vec<FieldError>,
 }
 
-/// Attaches the staged file at `path`; without a path, a nameless file that ends with the connection.
+/// Attaches the staged file at `path`; without a path, a nameless file that ends with the
+/// connection.
 ///
 /// # Errors
 /// When it cannot be opened.

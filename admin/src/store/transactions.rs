@@ -171,8 +171,8 @@ impl<T> Deref for OpenTransaction<'_, T> {
     }
 }
 
-/// A connection beside the writer's thread and the pool of readers, for the command line, imports and
-/// uploads. At most one transaction is open at a time.
+/// A connection beside the writer's thread and the pool of readers, for the command line, imports
+/// and uploads. At most one transaction is open at a time.
 pub struct DedicatedConnection {
     connection: Connection,
 }

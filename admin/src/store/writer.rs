@@ -15,9 +15,9 @@ use super::{StoreError, WriteTx};
 const QUEUE: usize = 256;
 /// Most writes per commit.
 const GROUP: usize = 64;
-/// Longest wait of a write behind a transaction of another connection. The caller then gets a busy error with
-/// a retry time. The commit of a million new codes takes less, so it refuses no edit; proxies commonly give
-/// up after 60 s.
+/// Longest wait of a write behind a transaction of another connection. The caller then gets a busy
+/// error with a retry time. The commit of a million new codes takes less, so it refuses no edit;
+/// proxies commonly give up after 60 s.
 const MAX_WAIT: Duration = Duration::from_secs(45);
 
 pub(super) struct Writer {
@@ -151,8 +151,8 @@ fn commit(connection: &mut Connection, group: &mut [Box<dyn Job>]) -> Result<(),
     for job in group {
         let savepoint = tx.savepoint()?;
         let keep = job.run(&WriteTx::within(&savepoint, now, job.origin()));
-        // A full disk makes SQLite roll back the whole transaction; continuing would then commit the rest of the
-        // group one by one, after reporting failure.
+        // A full disk makes SQLite roll back the whole transaction; continuing would then commit
+        // the rest of the group one by one, after reporting failure.
         if savepoint.is_autocommit() {
             return Err(StoreError::Aborted);
         }

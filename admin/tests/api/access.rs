@@ -16,7 +16,8 @@ const LIVE_UNTIL: [&str; 2] = ["", "2020-01-01"];
 const ACCOUNT_STATUSES: [&str; 3] = ["active", "inactive", "suspended"];
 const CODE_STATUSES: [&str; 2] = ["active", "paused"];
 
-/// The whole rule: a partner's access to an offer by the offer's visibility and the partner's entry.
+/// The whole rule: a partner's access to an offer by the offer's visibility and the partner's
+/// entry.
 fn may_run(visibility: &str, said: &str) -> bool {
     match (visibility, said) {
         ("public", "" | "visible") => true,

@@ -1,5 +1,5 @@
-//! HTML descriptions: stored as typed, harmless in every answer. An HTML parser reads the answers, so
-//! the spelling of an attack does not matter.
+//! HTML descriptions: stored as typed, harmless in every answer. An HTML parser reads the answers,
+//! so the spelling of an attack does not matter.
 
 use std::cell::RefCell;
 

@@ -26,7 +26,8 @@ fn operations() -> Vec<(&'static str, &'static str, &'static Value)> {
     paths.iter().flat_map(of_path).collect()
 }
 
-/// Checks an answer against the description of its route. Every answer of every test is checked here.
+/// Checks an answer against the description of its route. Every answer of every test is checked
+/// here.
 pub(crate) fn check(method: &str, path: &str, answer: &Answer) {
     let Some(template) = template_of(path) else { return };
     let Some(operation) = description()["paths"][template].get(method.to_ascii_lowercase()) else {

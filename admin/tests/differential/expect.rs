@@ -7,7 +7,8 @@ use crate::model::{Class, Click, Conversion, Model, Status};
 use crate::money::Micros;
 use crate::steps::{Number, SUBS};
 
-/// Ids in the real rows of invalid conversions, for which the contract leaves open which ids are known.
+/// Ids in the real rows of invalid conversions, for which the contract leaves open which ids are
+/// known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Ids {
     pub(crate) offer: u64,
@@ -90,8 +91,8 @@ impl Sums {
         self.money.entry(currency).or_default()
     }
 
-    /// Currency of a row: the only currency with payout or revenue, otherwise the only one with sales;
-    /// empty if there are several or none.
+    /// Currency of a row: the only currency with payout or revenue, otherwise the only one with
+    /// sales; empty if there are several or none.
     pub(crate) fn currency(&self, is_partner: bool) -> &'static str {
         let with = |has: fn(&Money) -> bool| -> Vec<&'static str> {
             let with = self.money.iter().filter(|(_, money)| has(money));
@@ -108,8 +109,8 @@ impl Sums {
         }
     }
 
-    /// Amount in the row's currency, in thousandths of millionths; `None` if there is an amount in another
-    /// currency.
+    /// Amount in the row's currency, in thousandths of millionths; `None` if there is an amount in
+    /// another currency.
     pub(crate) fn amount(&self, currency: &str, of: fn(&Money) -> i128) -> Option<i128> {
         let is_elsewhere =
             self.money.iter().any(|(other, money)| *other != currency && of(money) != 0);

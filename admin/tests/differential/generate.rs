@@ -23,7 +23,8 @@ const MOVES: usize = 12;
 /// Codes of the advertiser without rules, with one row each: code, offer.
 const OPEN_CODES: [(usize, usize); 4] = [(ALPHA, 0), (GAMMA, 2), (DELTA, 3), (MOVES, 1)];
 
-/// Generates a stream. `with_pause` makes it long enough for repeated visits that are no duplicates.
+/// Generates a stream. `with_pause` makes it long enough for repeated visits that are no
+/// duplicates.
 pub(crate) fn stream(seed: u64, with_pause: bool) -> Vec<Numbered> {
     let mut draw = StreamGenerator { random: Random(seed), number: 0, order: 0, story: Vec::new() };
     for _ in 0..5 {

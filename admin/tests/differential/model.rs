@@ -1,5 +1,5 @@
-//! A plain model of visits and postbacks, written from the outside contract alone: all data are lists, and
-//! each query scans the lists.
+//! A plain model of visits and postbacks, written from the outside contract alone: all data are
+//! lists, and each query scans the lists.
 
 #[path = "model/attribution.rs"]
 mod attribution;
@@ -133,8 +133,8 @@ pub(crate) struct Conversion {
     pub(crate) sub1: usize,
 }
 
-/// Verdict of a postback. The number names the postback that made the conversion; `None` if the postback
-/// names no known code, click or partner.
+/// Verdict of a postback. The number names the postback that made the conversion; `None` if the
+/// postback names no known code, click or partner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Verdict {
     pub(crate) status: Status,
@@ -287,8 +287,8 @@ impl Model {
         }
     }
 
-    /// Id and terms of the named event on this offer: 0 for the base conversion, `None` if the offer has no
-    /// such event.
+    /// Id and terms of the named event on this offer: 0 for the base conversion, `None` if the
+    /// offer has no such event.
     fn event_of(&self, named: EventNamed, offer: usize) -> Option<(u64, Terms)> {
         let offer = &self.offers[offer];
         match named {

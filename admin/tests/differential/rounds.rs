@@ -1,5 +1,5 @@
-//! Rounds of streams, each on a new network: compared live, after a restart, and after a rebuild of the
-//! reports. A stream with a difference is shortened as far as that is cheap.
+//! Rounds of streams, each on a new network: compared live, after a restart, and after a rebuild of
+//! the reports. A stream with a difference is shortened as far as that is cheap.
 
 use crate::generate::stream;
 use crate::kinds::Kinds;

@@ -1,5 +1,5 @@
-//! Steps of a stream. Steps refer to visits and postbacks by step number, so a stream keeps its meaning
-//! when steps are removed.
+//! Steps of a stream. Steps refer to visits and postbacks by step number, so a stream keeps its
+//! meaning when steps are removed.
 
 /// Number of a step, unchanged when other steps are removed.
 pub(crate) type Number = u32;

@@ -15,8 +15,8 @@ use crate::steps::{
     TOKEN, Token, Visit,
 };
 
-/// Gap between the postbacks of a burst: they arrive in this order, all before the first answer of a
-/// postback that waits for its click.
+/// Gap between the postbacks of a burst: they arrive in this order, all before the first answer of
+/// a postback that waits for its click.
 const APART: Duration = Duration::from_millis(30);
 const PAUSE: Duration = Duration::from_millis(10_500);
 /// A well-formed id without a click.

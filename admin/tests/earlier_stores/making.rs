@@ -1,6 +1,6 @@
 //! Makes such a folder with the programs of this version, for tests of later versions:
-//! `EARLIER_STORE=admin/tests/earlier_stores/NAME cargo test -p coupon-admin --test earlier_stores \
-//! -- --ignored --nocapture a_store_is_made`.
+//! `EARLIER_STORE=admin/tests/earlier_stores/NAME cargo test -p coupon-admin --test earlier_stores
+//! \ -- --ignored --nocapture a_store_is_made`.
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -1,7 +1,7 @@
 //! Compares a folder with the answers of the version that made it.
 //!
-//! A new field is no difference. Differences by a later decision are listed in [`DECIDED`], each with its
-//! reason, and must occur.
+//! A new field is no difference. Differences by a later decision are listed in [`DECIDED`], each
+//! with its reason, and must occur.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
-//! Clicks while both programs are killed repeatedly, the daemon restarts with another number of threads
-//! and a damaged click store, and the admin is restored from a backup: in the end the reports count
-//! each click once.
+//! Clicks while both programs are killed repeatedly, the daemon restarts with another number of
+//! threads and a damaged click store, and the admin is restored from a backup: in the end the
+//! reports count each click once.
 //!
 //! The long form takes the number of rounds from `CLICKS_UNDER_FIRE` and prints its figures:
 //! `CLICKS_UNDER_FIRE=200 cargo test -p coupon-admin --release --test end_to_end -- --ignored \

@@ -1,5 +1,5 @@
-//! Repeated conversions while both programs are killed repeatedly: in the end each order exists once,
-//! with its amount, and the reports agree.
+//! Repeated conversions while both programs are killed repeatedly: in the end each order exists
+//! once, with its amount, and the reports agree.
 //!
 //! The long form takes the number of orders from `CONVERSIONS_UNDER_FIRE` and prints its figures:
 //! `CONVERSIONS_UNDER_FIRE=100000 cargo test -p coupon-admin --release --test end_to_end -- \

@@ -1,6 +1,6 @@
-//! A disk that fills up under the admin: bulk work is refused while edits go on; later edits are refused,
-//! too, and each accepted edit is complete. coupond serves throughout. With free space again,
-//! everything works without a restart.
+//! A disk that fills up under the admin: bulk work is refused while edits go on; later edits are
+//! refused, too, and each accepted edit is complete. coupond serves throughout. With free space
+//! again, everything works without a restart.
 
 use std::fmt::Write as _;
 
@@ -48,8 +48,8 @@ fn bulk_work_is_refused_in_time_and_edits_go_on_with_what_it_left() {
     let room = disk_now(&network);
     assert_eq!((&room["is_low"], &room["reserve_bytes"]), (&json!(false), &json!(RESERVE_BYTES)));
 
-    // Enough space to start, too little to finish: an upload is aborted, and a commit that would not fit
-    // is refused before it starts.
+    // Enough space to start, too little to finish: an upload is aborted, and a commit that would
+    // not fit is refused before it starts.
     disk.fill_up_to(RESERVE_BYTES + (1 << 20));
     let upload = "couponcodes/uploads?mode=add";
     let large = network.send_csv(upload, &file(&codes, "LARGE", 300_000)).unwrap();

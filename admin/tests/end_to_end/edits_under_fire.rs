@@ -1,6 +1,6 @@
-//! Kills of the admin amid edits, imports, bulk edits and publications, while coupond serves. In the end
-//! exactly the accepted edits exist; no code has two partners; each import is complete or absent; each
-//! published and served index was a state of the store, in order.
+//! Kills of the admin amid edits, imports, bulk edits and publications, while coupond serves. In
+//! the end exactly the accepted edits exist; no code has two partners; each import is complete or
+//! absent; each published and served index was a state of the store, in order.
 //!
 //! The long form takes the number of kills from `EDITS_UNDER_FIRE` and prints its figures:
 //! `EDITS_UNDER_FIRE=500 cargo test -p coupon-admin --test end_to_end -- --ignored --nocapture \
@@ -388,7 +388,8 @@ impl<'n> Campaign<'n> {
         }
     }
 
-    /// The served destination was requested, is at least as new as the last confirmed one, and never goes back.
+    /// The served destination was requested, is at least as new as the last confirmed one, and
+    /// never goes back.
     fn visit(&self) {
         let mut last = 0;
         while self.goes_on() {

@@ -1,7 +1,8 @@
-//! Faults in system calls on chosen files, injected by `strace`: the call fails, or the program dies.
+//! Faults in system calls on chosen files, injected by `strace`: the call fails, or the program
+//! dies.
 //!
-//! strace counts calls per thread and kind. A fault therefore targets the nth call of one kind on one
-//! file: these calls come from one thread, independent of other threads.
+//! strace counts calls per thread and kind. A fault therefore targets the nth call of one kind on
+//! one file: these calls come from one thread, independent of other threads.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -130,8 +131,8 @@ pub(crate) fn end(program: u32) {
 pub(crate) struct Figures {
     pub(crate) calls: usize,
     pub(crate) runs: usize,
-    /// Runs in which the fault occurred: threads count calls of one kind on one file separately, and the
-    /// calling thread varies.
+    /// Runs in which the fault occurred: threads count calls of one kind on one file separately,
+    /// and the calling thread varies.
     pub(crate) struck: usize,
 }
 

@@ -1,5 +1,5 @@
-//! The pages of the repository name paths, programs, flags, API routes and identifiers. A page with a name
-//! that does not exist fails here.
+//! The pages of the repository name paths, programs, flags, API routes and identifiers. A page with
+//! a name that does not exist fails here.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

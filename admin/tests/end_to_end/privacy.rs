@@ -1,5 +1,5 @@
-//! Erasure of personal data in a running network, on the command line, and by a program that is killed
-//! meanwhile.
+//! Erasure of personal data in a running network, on the command line, and by a program that is
+//! killed meanwhile.
 
 use crate::http;
 use crate::programs::{Network, admin_program, is_installed, wait_for};
@@ -70,8 +70,8 @@ fn within(bytes: &[u8], needle: &[u8]) -> bool {
     bytes.windows(needle.len()).any(|window| window == needle)
 }
 
-/// Decoded clicks of the archive: a text that occurs twice in a block may be absent from its compressed
-/// bytes.
+/// Decoded clicks of the archive: a text that occurs twice in a block may be absent from its
+/// compressed bytes.
 fn archived(folder: &Path) -> Vec<Vec<u8>> {
     let mut values = Vec::new();
     let mut frames = FrameReader::open(folder, 1).unwrap();

@@ -52,8 +52,8 @@ fn build(package: &str) -> PathBuf {
     admin_program().with_file_name(package)
 }
 
-/// Whether another program is installed. With `COUPON_TESTS_REQUIRE_PROGRAMS`, as on a build machine
-/// that installs them, a missing program fails the test.
+/// Whether another program is installed. With `COUPON_TESTS_REQUIRE_PROGRAMS`, as on a build
+/// machine that installs them, a missing program fails the test.
 pub(crate) fn is_installed(program: &str) -> bool {
     let is_there = Command::new(program).arg("--version").output().is_ok();
     if !is_there {
@@ -344,16 +344,16 @@ pub(crate) fn own_loopback_address() -> Ipv4Addr {
     Ipv4Addr::new(127, high | 1, low, COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Two distinct free addresses. The sockets do not listen: a child process of another test inherits copies
-/// for a moment, and a listening copy would pass for the program's.
+/// Two distinct free addresses. The sockets do not listen: a child process of another test inherits
+/// copies for a moment, and a listening copy would pass for the program's.
 fn free_addresses(ip: Ipv4Addr) -> [SocketAddr; 2] {
     let taken = [(); 2].map(|()| std::net::UdpSocket::bind((ip, 0)).unwrap());
     taken.map(|socket| socket.local_addr().unwrap())
 }
 
 impl Network {
-    /// Runs `coupon-admin backup` or `restore` with a file beside the data folder; returns success and
-    /// output.
+    /// Runs `coupon-admin backup` or `restore` with a file beside the data folder; returns success
+    /// and output.
     pub(crate) fn on_data(&self, command: &str, file: &str) -> (bool, String) {
         let output = Command::new(admin_program())
             .args([command, "--data"])

@@ -1,6 +1,6 @@
-//! Faults at each system call of a publication and of an edit's commit: the program is killed, or the call
-//! fails. Afterwards the index folder holds the old or the new index, a saved edit exists completely or
-//! not at all, and the next run repairs the rest.
+//! Faults at each system call of a publication and of an edit's commit: the program is killed, or
+//! the call fails. Afterwards the index folder holds the old or the new index, a saved edit exists
+//! completely or not at all, and the next run repairs the rest.
 //!
 //! The long form takes all calls and prints its figures:
 //! `cargo test -p coupon-admin --test end_to_end -- --ignored --nocapture every_system_call`.
@@ -235,7 +235,8 @@ impl Edit {
         each(&calls, sample, |call, fault| self.suffer(call, fault))
     }
 
-    /// Starts coupon-admin with a fault at a call and saves a code; returns whether the fault occurred.
+    /// Starts coupon-admin with a fault at a call and saves a code; returns whether the fault
+    /// occurred.
     fn suffer(&self, call: &Call, fault: Fault) -> bool {
         let context = format!("{fault:?} at {call:?}");
         let (network, log) = (&self.prepared.network, self.prepared.log());

@@ -1,6 +1,6 @@
-//! Faults at each system call of a restore: the program is killed, or the call fails. Afterwards the
-//! folder holds the whole network or none, no admin starts in an incomplete folder, and another restore
-//! succeeds.
+//! Faults at each system call of a restore: the program is killed, or the call fails. Afterwards
+//! the folder holds the whole network or none, no admin starts in an incomplete folder, and another
+//! restore succeeds.
 //!
 //! The long form takes all calls: `cargo test -p coupon-admin --test end_to_end -- --ignored \
 //! --nocapture a_restore_survives`.

@@ -1,5 +1,5 @@
-//! Both programs run through errors with known secrets at full log level: no secret appears in a log, an
-//! export, the audit, or an answer that is not meant to hold it.
+//! Both programs run through errors with known secrets at full log level: no secret appears in a
+//! log, an export, the audit, or an answer that is not meant to hold it.
 
 use std::fs::File;
 use std::process::Command;

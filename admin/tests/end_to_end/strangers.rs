@@ -3,7 +3,8 @@
 //!
 //! The long forms print their figures: `CODE_GUESSES=100000`, `ANONYMOUS_POSTBACKS=100000`, or
 //! `SLOW_BODIES=1040`, and then `cargo test -p coupon-admin --release --test end_to_end -- \
-//! --ignored --nocapture a_hundred_thousand_guesses` (or `…_anonymous_postbacks`, `a_thousand_slow`).
+//! --ignored --nocapture a_hundred_thousand_guesses` (or `…_anonymous_postbacks`,
+//! `a_thousand_slow`).
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -1,8 +1,8 @@
 //! Writes a bulk-add CSV of distinct codes in the style of marketing codes.
 //!
 //! Invariant: no two codes are equal when folded, so no code has two partners. This holds by
-//! construction, without a memory of written codes: the shape of a code ([`Shape`]) is recognisable from
-//! the code, and within a shape each code encodes another number.
+//! construction, without a memory of written codes: the shape of a code ([`Shape`]) is recognisable
+//! from the code, and within a shape each code encodes another number.
 //!
 //! Deliberately absent: unguessable codes. These codes are for load tests only.
 

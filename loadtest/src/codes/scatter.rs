@@ -12,8 +12,8 @@ pub(crate) struct Scatter {
 impl Scatter {
     /// `size` must not be zero.
     pub(crate) fn new(size: u64, rng: &mut impl Rng) -> Self {
-        // Multiples of a stride coprime to `size` visit every place once; a stride near the golden section
-        // spreads them most evenly.
+        // Multiples of a stride coprime to `size` visit every place once; a stride near the golden
+        // section spreads them most evenly.
         let golden = (size as f64 * 0.618_033_988_75) as u64;
         let start = golden.saturating_add(rng.random_range(0..=size / 8)).max(1);
         let step = (start..).find(|step| greatest_common_divisor(*step, size) == 1).unwrap_or(1);

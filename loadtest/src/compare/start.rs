@@ -17,9 +17,9 @@ impl Contender {
         !matches!(self, Contender::Hyper | Contender::Epoll)
     }
 
-    /// Starts the server and follows one code; `None` if its program is not installed. A server that
-    /// starts quickly is started several times: the first start includes the cost of memory that the
-    /// system has not handed out before.
+    /// Starts the server and follows one code; `None` if its program is not installed. A server
+    /// that starts quickly is started several times: the first start includes the cost of memory
+    /// that the system has not handed out before.
     pub(super) fn start(self, test_bed: &TestBed<'_>) -> anyhow::Result<Option<Started>> {
         let folder = test_bed.folder.join(self.to_string());
         std::fs::create_dir(&folder)?;

@@ -24,7 +24,8 @@ pub(super) struct Seen {
 
 #[derive(Debug)]
 pub(super) enum EditOutcome {
-    /// Durations from sending to the answer, and from the answer to the first visit with the change.
+    /// Durations from sending to the answer, and from the answer to the first visit with the
+    /// change.
     Live { accepted: Duration, live: Duration },
     /// Accepted, but not seen in time.
     NeverSeen { accepted: Duration },

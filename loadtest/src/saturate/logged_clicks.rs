@@ -1,5 +1,5 @@
-//! The clicks on disk after coupond has stopped, counted block by block in the click log, so lost and
-//! repeated clicks show.
+//! The clicks on disk after coupond has stopped, counted block by block in the click log, so lost
+//! and repeated clicks show.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,7 +1,7 @@
 //! Codes as an index for coupond: levels, one catalog, and `CURRENT`.
 //!
-//! The sequence of an index equals its generation. Files are durable before a manifest names them, so no
-//! write is pending while a server is measured.
+//! The sequence of an index equals its generation. Files are durable before a manifest names them,
+//! so no write is pending while a server is measured.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -78,7 +78,8 @@ impl IndexFolder {
         Ok(folder)
     }
 
-    /// Writes a level of the changes after `sequences.start` up to `sequences.end`; the codes ascend.
+    /// Writes a level of the changes after `sequences.start` up to `sequences.end`; the codes
+    /// ascend.
     pub(crate) fn level(
         &self,
         sequences: Range<u64>,

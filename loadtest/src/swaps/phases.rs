@@ -92,8 +92,8 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// From the publication until the index is live, and while the old index is freed. The second between
-    /// them, in which the loader waits, is left out: it would make a swap look better.
+    /// From the publication until the index is live, and while the old index is freed. The second
+    /// between them, in which the loader waits, is left out: it would make a swap look better.
     pub(super) fn around_swap(swap: &Swap, start: Instant) -> [Window; 2] {
         let after = |when: Instant| when.saturating_duration_since(start);
         let Swap { kind, published, live, freeing, freed, .. } = *swap;

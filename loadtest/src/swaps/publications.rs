@@ -1,9 +1,9 @@
 //! The indexes of a run, all written before it: a base and, above it, a small level that each edit
 //! rebuilds, as coupon-admin publishes them.
 //!
-//! Each generation is a level swap (replaces the small level) or a base swap (also replaces the base).
-//! In each small level the hottest codes lead to a page that names the generation, so answers identify
-//! their index.
+//! Each generation is a level swap (replaces the small level) or a base swap (also replaces the
+//! base). In each small level the hottest codes lead to a page that names the generation, so
+//! answers identify their index.
 
 use std::collections::HashMap;
 use std::path::Path;

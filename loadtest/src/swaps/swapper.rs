@@ -33,8 +33,8 @@ pub(super) struct Swap {
     pub(super) kind: Kind,
     pub(super) published: Instant,
     pub(super) live: Instant,
-    /// Start and end of freeing the old index; for a level swap the time when it became live, because its
-    /// level is small.
+    /// Start and end of freeing the old index; for a level swap the time when it became live,
+    /// because its level is small.
     pub(super) freeing: Instant,
     pub(super) freed: Instant,
     /// CPU time of the loader's thread.

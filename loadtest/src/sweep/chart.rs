@@ -1,7 +1,7 @@
 //! Chart of a sweep: p99 and p50 against the rate, both axes logarithmic.
 //!
-//! Lines of one way of connecting have one colour, from dark to light with the share of misses. Names
-//! stand to the right of the lines.
+//! Lines of one way of connecting have one colour, from dark to light with the share of misses.
+//! Names stand to the right of the lines.
 
 use anyhow::anyhow;
 use plotters::prelude::*;

@@ -22,7 +22,8 @@ struct Demo {
 impl Demo {
     fn start() -> Demo {
         let mut build = Command::new(env!("CARGO"));
-        // Of the workspace, so that dependencies have the features that they were built with already.
+        // Of the workspace, so that dependencies have the features that they were built with
+        // already.
         build.args([
             "build",
             "--quiet",

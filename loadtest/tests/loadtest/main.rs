@@ -1,5 +1,5 @@
-//! The real binary against a real server. Counts are exact; times are compared only with stalls much
-//! longer than the hiccups of a busy machine.
+//! The real binary against a real server. Counts are exact; times are compared only with stalls
+//! much longer than the hiccups of a busy machine.
 
 #![allow(clippy::unwrap_used, reason = "all of this crate is tests")]
 
@@ -26,8 +26,8 @@ struct Run {
 }
 
 impl Run {
-    /// Measures without a warm-up and with a lag limit that every machine meets, unless the arguments say
-    /// otherwise.
+    /// Measures without a warm-up and with a lag limit that every machine meets, unless the
+    /// arguments say otherwise.
     fn against(server: &TestServer, arguments: &str) -> Self {
         Self::with_codes(server, "ANNA20\nBEN15\nSummer2026\n", arguments)
     }

@@ -1,7 +1,7 @@
 //! The highest values of each kind, the same in both programs.
 //!
-//! The bounds are far above any sensible setting. They refuse a slipped digit and keep sums of settings
-//! far from overflow.
+//! The bounds are far above any sensible setting. They refuse a slipped digit and keep sums of
+//! settings far from overflow.
 
 /// Longest time-out: a day, in milliseconds. Far from overflowing a clock.
 pub const MAX_TIMEOUT_MS: u64 = 24 * 60 * 60 * 1000;

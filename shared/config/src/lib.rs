@@ -15,8 +15,8 @@
 //! - The same kind of value has the same bounds in both programs ([`bounds`]).
 //! - Reading opens the named file only, and neither binds nor creates anything.
 //!
-//! Deliberately absent: the keys themselves, and the syntax of the command line. Each program has its
-//! own.
+//! Deliberately absent: the keys themselves, and the syntax of the command line. Each program has
+//! its own.
 
 pub mod bounds;
 
@@ -52,7 +52,8 @@ pub trait Configuration: Default + Clone {
 /// Reads all sources.
 ///
 /// # Errors
-/// [`ConfigError::Problems`] with every problem of every source; another variant for an unreadable file.
+/// [`ConfigError::Problems`] with every problem of every source; another variant for an unreadable
+/// file.
 pub fn load<C: Configuration>(sources: &ConfigSources) -> Result<C, ConfigError> {
     let mut keys = Keys::reading(WrittenKeys::collect(sources, C::ENV_PREFIX)?);
     let mut config = C::default();

@@ -1,5 +1,5 @@
-//! A destination from a user, filled with a value from a visitor: every expansion keeps the origin. The
-//! text ends at the first NUL, the value follows.
+//! A destination from a user, filled with a value from a visitor: every expansion keeps the origin.
+//! The text ends at the first NUL, the value follows.
 #![no_main]
 
 use coupon_shared::destination::{ArchivedDestination, Destination, Macro, MacroSink, MacroValues};

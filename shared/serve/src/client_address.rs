@@ -1,7 +1,7 @@
 //! The client's address behind proxies.
 //!
-//! Invariant: a header counts only as far as trusted proxies wrote it. The right-most hop that is not a
-//! trusted proxy is the client; the client may have invented every hop left of its own.
+//! Invariant: a header counts only as far as trusted proxies wrote it. The right-most hop that is
+//! not a trusted proxy is the client; the client may have invented every hop left of its own.
 
 use std::net::{IpAddr, SocketAddr};
 

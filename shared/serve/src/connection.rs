@@ -1,9 +1,9 @@
 //! One connection: hyper's, with a watch on the client's progress.
 //!
-//! Invariant: while no handler works on a request, the client has to make progress: complete a request
-//! head or take bytes of an answer. Bytes of an incomplete head do not count, so a slow sender gains no
-//! time. Hyper's own header time-out stays off: it arms and disarms a timer on every request and does
-//! not cover a client that never reads.
+//! Invariant: while no handler works on a request, the client has to make progress: complete a
+//! request head or take bytes of an answer. Bytes of an incomplete head do not count, so a slow
+//! sender gains no time. Hyper's own header time-out stays off: it arms and disarms a timer on
+//! every request and does not cover a client that never reads.
 
 use std::future::Future;
 use std::io;
@@ -95,7 +95,8 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         this.slot.watch.set_waker(cx.waker());
-        // The client's bytes first, so that a request which has arrived is answered under any order.
+        // The client's bytes first, so that a request which has arrived is answered under any
+        // order.
         if let Poll::Ready(result) = this.http.as_mut().poll(cx) {
             this.slot.counters.closed(result);
             return Poll::Ready(());

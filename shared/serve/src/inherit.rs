@@ -1,8 +1,8 @@
 //! Listening sockets that the service manager bound for the program, as for a socket unit
 //! (`LISTEN_FDS`).
 //!
-//! Such sockets outlive the program. While the program restarts, the service manager's duplicate keeps
-//! each socket open, so new connections wait in the kernel and are neither refused nor reset.
+//! Such sockets outlive the program. While the program restarts, the service manager's duplicate
+//! keeps each socket open, so new connections wait in the kernel and are neither refused nor reset.
 
 use std::io;
 use std::net::TcpListener;

@@ -1,7 +1,8 @@
 //! How both programs accept HTTP connections.
 //!
-//! One accept loop, [`AcceptLoop`], generic over the listener (TCP, Unix socket, later others) and over
-//! the executor of connections (one thread, or many). It holds the protections that every server needs:
+//! One accept loop, [`AcceptLoop`], generic over the listener (TCP, Unix socket, later others) and
+//! over the executor of connections (one thread, or many). It holds the protections that every
+//! server needs:
 //!
 //! - a cap on open connections, below the limit of file descriptors;
 //! - a limit on the bytes of a request head;
@@ -11,8 +12,9 @@
 //! - request lines that hyper accepts, whatever bytes a link has in its query;
 //! - a drain: stop accepting, let open connections finish, cut the rest at a deadline.
 //!
-//! Deliberately absent: routes, TLS, and a deadline for the work between request and answer. A handler
-//! that reads a body or waits must limit its own time, because only the handler knows a sensible limit.
+//! Deliberately absent: routes, TLS, and a deadline for the work between request and answer. A
+//! handler that reads a body or waits must limit its own time, because only the handler knows a
+//! sensible limit.
 
 mod forward_writes;
 

@@ -1,8 +1,9 @@
 //! The open connections, and the orders from the accept loop to them.
 //!
-//! The loop sweeps over all connections a few times per time-out, instead of a timer in each connection
-//! that every request arms and disarms. A connection only marks the client's progress: the request path
-//! costs a few plain stores for the deadline, and one plain load to read the loop's order.
+//! The loop sweeps over all connections a few times per time-out, instead of a timer in each
+//! connection that every request arms and disarms. A connection only marks the client's progress:
+//! the request path costs a few plain stores for the deadline, and one plain load to read the
+//! loop's order.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};

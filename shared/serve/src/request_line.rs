@@ -1,11 +1,11 @@
 //! Request lines below hyper: bytes that hyper's URI parser refuses become percent-escapes.
 //!
-//! A shared link may contain a raw `"`, `<`, `>` or a byte that is not UTF-8, most often in its query.
-//! hyper answers such a request with 400 before a service sees it. This layer stands below hyper and
-//! passes bytes on unchanged, except that each of these bytes within a target becomes its escape. A byte
-//! that hyper accepts is never changed, because a server may have signed the target. hyper stays strict
-//! everywhere else; blanks and control characters are left to hyper, because servers disagree on whether
-//! they end a target.
+//! A shared link may contain a raw `"`, `<`, `>` or a byte that is not UTF-8, most often in its
+//! query. hyper answers such a request with 400 before a service sees it. This layer stands below
+//! hyper and passes bytes on unchanged, except that each of these bytes within a target becomes its
+//! escape. A byte that hyper accepts is never changed, because a server may have signed the target.
+//! hyper stays strict everywhere else; blanks and control characters are left to hyper, because
+//! servers disagree on whether they end a target.
 //!
 //! Invariant: the layer knows where a target begins and never guesses, so it changes nothing but
 //! targets, and never the length of a body.
@@ -13,13 +13,14 @@
 //! - A connection begins with a request. The layer passes on one head at a time; a head ends at the
 //!   first empty line, as for hyper.
 //! - The service reports the length of the body, as found by hyper
-//!   ([`HeadProgress`](crate::head_progress::HeadProgress)). The next request begins behind the body.
+//!   ([`HeadProgress`](crate::head_progress::HeadProgress)). The next request begins behind the
+//!   body.
 //! - A request is the connection's last if the length of its body is unknown before the body's end
 //!   (chunked), or if the layer did not search for the end of the head exactly.
 //!
-//! A browser's request, whole in one read and with a clean first line, is checked in a few wide steps
-//! and not copied. Everything else goes through [`ParsePosition::after`], byte by byte. At most one read
-//! of hyper's is buffered here.
+//! A browser's request, whole in one read and with a clean first line, is checked in a few wide
+//! steps and not copied. Everything else goes through [`ParsePosition::after`], byte by byte. At
+//! most one read of hyper's is buffered here.
 
 use std::io;
 use std::pin::Pin;
@@ -190,7 +191,8 @@ impl<T> RequestLines<T> {
         match self.place {
             _ if read.is_empty() => true,
             ParsePosition::Unknown => true,
-            // hyper recognises this preface only when it sees the whole, and then ends the connection.
+            // hyper recognises this preface only when it sees the whole, and then ends the
+            // connection.
             ParsePosition::Start if read.starts_with(b"PRI * HTTP/2.0\r\n") => {
                 self.place = ParsePosition::Unknown;
                 true

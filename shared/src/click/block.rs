@@ -29,8 +29,8 @@
 //! | 88 | 4 | CRC-32C of the bytes before |
 //! | 92 | 4 | zero |
 //!
-//! The personal part can be rewritten alone ([`Block::with_personal_fields`]): the main part stays byte
-//! for byte, and of the header only the lengths and checksums that depend on it change.
+//! The personal part can be rewritten alone ([`Block::with_personal_fields`]): the main part stays
+//! byte for byte, and of the header only the lengths and checksums that depend on it change.
 //!
 //! The main part is the records one after the other, each with its length mended to what is left
 //! after its personal fields were taken out. The personal part has, for each record in turn, the
@@ -356,8 +356,8 @@ impl<'a> Block<'a> {
     }
 }
 
-// CRC-32C detects torn and rotten blocks, which is all that is needed: the files have one writer, and
-// the processor computes it in hardware.
+// CRC-32C detects torn and rotten blocks, which is all that is needed: the files have one writer,
+// and the processor computes it in hardware.
 fn check_crc(part: &'static str, expected: u32, bytes: &[u8]) -> Result<(), ClickError> {
     let got = crc32c::crc32c(bytes);
     if got == expected { Ok(()) } else { Err(ClickError::Checksum { part, expected, got }) }

@@ -70,8 +70,8 @@ pub(super) fn push_frame(out: &mut Vec<u8>, sequence: u64, payload: &[u8]) {
     out.extend_from_slice(payload);
 }
 
-// CRC-32C detects torn writes and rotten sectors, and the processor computes it in hardware. It need
-// not resist forgery: only this program writes these files.
+// CRC-32C detects torn writes and rotten sectors, and the processor computes it in hardware. It
+// need not resist forgery: only this program writes these files.
 fn checksum(payload_bytes: u32, sequence: u64, payload: &[u8]) -> u32 {
     let checksum = crc32c::crc32c(&payload_bytes.to_le_bytes());
     let checksum = crc32c::crc32c_append(checksum, &sequence.to_le_bytes());

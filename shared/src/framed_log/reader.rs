@@ -1,8 +1,9 @@
 //! Reads frames in order, across segments, while the log takes appends and loses old segments.
 //!
-//! A reader from [`FramedLog::reader`](super::FramedLog::reader) sees a frame only when the frame is
-//! durable. A reader that opened the folder itself (another process) has no such watermark: it ends at
-//! the first invalid frame of the last segment, and may see frames of an append that is about to fail.
+//! A reader from [`FramedLog::reader`](super::FramedLog::reader) sees a frame only when the frame
+//! is durable. A reader that opened the folder itself (another process) has no such watermark: it
+//! ends at the first invalid frame of the last segment, and may see frames of an append that is
+//! about to fail.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;

@@ -1,10 +1,12 @@
 //! Replaces a closed segment by one with the same sequences and other payloads.
 //!
-//! One rewrite runs at a time, beside appends and readers; the log's lock is held for the rename only.
-//! Nothing is written before the first changed payload, so a rewrite without changes costs a read.
+//! One rewrite runs at a time, beside appends and readers; the log's lock is held for the rename
+//! only. Nothing is written before the first changed payload, so a rewrite without changes costs a
+//! read.
 //!
-//! If the folder's sync fails after a rename, the next call syncs the folder, even if that call changes
-//! nothing. So a caller that retries until there is no error knows that the old bytes cannot return.
+//! If the folder's sync fails after a rename, the next call syncs the folder, even if that call
+//! changes nothing. So a caller that retries until there is no error knows that the old bytes
+//! cannot return.
 
 #[cfg(test)]
 mod tests;
@@ -41,8 +43,8 @@ impl SegmentRewriter {
     /// payloads, all durable.
     ///
     /// # Errors
-    /// The segment is not closed or is damaged, or `change` or the system fails. Then either the old or the
-    /// new segment is there, whole.
+    /// The segment is not closed or is damaged, or `change` or the system fails. Then either the
+    /// old or the new segment is there, whole.
     pub fn rewrite<E: From<FramedLogError>>(
         &self,
         first: u64,

@@ -1,7 +1,7 @@
 //! Walks the frames of one segment's file, front to back, up to the first invalid frame.
 //!
-//! A walk never reads beyond its limit, so it holds no byte that was not committed. It allocates at most
-//! the longest frame and a read-ahead.
+//! A walk never reads beyond its limit, so it holds no byte that was not committed. It allocates at
+//! most the longest frame and a read-ahead.
 
 use std::fs::File;
 use std::io;

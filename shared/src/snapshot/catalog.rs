@@ -332,8 +332,8 @@ impl CatalogFile {
 
 /// Finds an id in a list sorted by id.
 fn by_id<T>(list: &[T], id: u32, id_of: impl Fn(&T) -> u32) -> Option<&T> {
-    // Ids are given in order and rows stay after deletion, so the distance from the first id is mostly
-    // the position.
+    // Ids are given in order and rows stay after deletion, so the distance from the first id is
+    // mostly the position.
     let guess = id.checked_sub(id_of(list.first()?))? as usize;
     match list.get(guess) {
         Some(item) if id_of(item) == id => Some(item),

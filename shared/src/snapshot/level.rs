@@ -2,9 +2,9 @@
 //!
 //! A level holds, for every code changed after `sequence_from` and up to `sequence_to`, either all
 //! its rows or a tombstone, so that the newest level with a code has all current rows of that code.
-//! The base is the level from sequence 0. A code that changed again after `sequence_to` may stand in the
-//! level in its later state. Only an index with those later changes in newer levels may name such a
-//! level, because there the newer levels count.
+//! The base is the level from sequence 0. A code that changed again after `sequence_to` may stand
+//! in the level in its later state. Only an index with those later changes in newer levels may name
+//! such a level, because there the newer levels count.
 //!
 //! # Bytes, format version 1
 //!

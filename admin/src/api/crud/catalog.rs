@@ -24,7 +24,8 @@ pub(crate) trait CatalogResource: Editable + Resource + Serialize + Send + 'stat
     /// See [`CrudResource::LIST`].
     const LIST: ListSpec;
 
-    /// Refuses states by rules outside the store. `before` is absent for creations and restorations.
+    /// Refuses states by rules outside the store. `before` is absent for creations and
+    /// restorations.
     fn check_saved(
         _rules: &Self::Rules,
         _before: Option<&Self>,

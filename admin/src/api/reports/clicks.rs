@@ -1,5 +1,5 @@
-//! Single clicks: `POST …/reporting/clicks/stream` and `GET …/reporting/clicks/{transaction_id}`, and
-//! for the network `POST …/reporting/invalidclicks`.
+//! Single clicks: `POST …/reporting/clicks/stream` and `GET …/reporting/clicks/{transaction_id}`,
+//! and for the network `POST …/reporting/invalidclicks`.
 
 use axum::Json;
 use axum::extract::{Path, State};

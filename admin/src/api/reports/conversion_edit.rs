@@ -1,6 +1,6 @@
 //! Decisions about conversions: `PATCH /v1/networks/reporting/conversions` approves and rejects,
-//! `PATCH …/conversions/{conversion_id}` edits amounts and notes. Both are recorded in the history of
-//! the conversion and in the audit. A request with any unchangeable conversion changes nothing.
+//! `PATCH …/conversions/{conversion_id}` edits amounts and notes. Both are recorded in the history
+//! of the conversion and in the audit. A request with any unchangeable conversion changes nothing.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -63,8 +63,8 @@ pub(super) struct AdjustmentRequest {
 }
 
 /// Approves or rejects conversions, all or none. One whose partner or offer is not known cannot be
-/// approved, and none beside another one of the same sale that is approved or pending: reject that one
-/// first. A refund that is approved takes back from its order.
+/// approved, and none beside another one of the same sale that is approved or pending: reject that
+/// one first. A refund that is approved takes back from its order.
 #[utoipa::path(patch, path = "/reporting/conversions", request_body = DecisionRequest, responses((status = 200, body = DecisionAnswer)))]
 pub(super) async fn decide(
     State(store): State<Store>,

@@ -94,8 +94,8 @@ pub(super) struct ConversionWithHistory {
 #[schema(as = ConversionHistoryEntry)]
 struct HistoryObject {
     time_created: i64,
-    /// `created`, `status`, `adjusted`, `refund` or `conflict`. `adjusted` by a postback: it told the
-    /// amount that was missing.
+    /// `created`, `status`, `adjusted`, `refund` or `conflict`. `adjusted` by a postback: it told
+    /// the amount that was missing.
     action: &'static str,
     /// `api_key`, `command_line` or `program`.
     actor: String,

@@ -49,8 +49,8 @@ pub(super) struct EntityReport<R: utoipa::ToSchema> {
     summary: R,
     /// Currencies with money.
     currencies: Vec<String>,
-    /// There are more rows than the 10,000 that are answered without pages, or a day of a partner had
-    /// more values of a sub than the 10,000 that are counted apart; further ones are `(other)`.
+    /// There are more rows than the 10,000 that are answered without pages, or a day of a partner
+    /// had more values of a sub than the 10,000 that are counted apart; further ones are `(other)`.
     incomplete_results: bool,
     /// Where a page was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]

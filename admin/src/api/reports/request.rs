@@ -68,8 +68,8 @@ impl FromRef<AppState> for ClickReader {
     }
 }
 
-/// The partner of the request's API key. A key of the network is refused, so a mistake in the routes
-/// cannot show all rows to a partner.
+/// The partner of the request's API key. A key of the network is refused, so a mistake in the
+/// routes cannot show all rows to a partner.
 pub(super) struct PartnerViewer(pub(super) Viewer);
 
 impl<S: Sync> FromRequestParts<S> for PartnerViewer {

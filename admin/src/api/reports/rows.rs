@@ -253,7 +253,8 @@ related!(RelatedAdvertiser, network_advertiser_id as ReportedAdvertiser);
 struct Attribution {
     /// Identifier that attributed it; empty for none.
     method: String,
-    /// How well that is proved: by a `trusted` sender, by the id of a `click`, or by a `code` alone.
+    /// How well that is proved: by a `trusted` sender, by the id of a `click`, or by a `code`
+    /// alone.
     evidence: Rank,
     steps: Vec<DecisionStep>,
 }

@@ -419,8 +419,8 @@ async fn reports_need_a_key() {
     }
 }
 
-/// Approved conversions of partner 1 with code 1 in June, each with its `sub1`, currency, payout and
-/// revenue.
+/// Approved conversions of partner 1 with code 1 in June, each with its `sub1`, currency, payout
+/// and revenue.
 fn sales(sales: &[(&str, &str, i64, i64)]) -> Vec<ConversionCount> {
     let counts = sales.iter().map(|(sub1, currency, payout, revenue)| ConversionCount {
         unix_ms: NOON_MS,

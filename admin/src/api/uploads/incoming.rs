@@ -1,8 +1,8 @@
-//! Passes an uploaded file from the request's body (plain, or the only file of a form) to the thread that
-//! stages the file. Only the current piece is in memory.
+//! Passes an uploaded file from the request's body (plain, or the only file of a form) to the
+//! thread that stages the file. Only the current piece is in memory.
 //!
-//! A client may take any time while bytes arrive. If no byte arrives for the configured time, or the file
-//! is too large, the upload fails and nothing is stored.
+//! A client may take any time while bytes arrive. If no byte arrives for the configured time, or
+//! the file is too large, the upload fails and nothing is stored.
 
 use std::future::Future;
 use std::io;

@@ -1,8 +1,8 @@
-//! Parses the parameters of a postback: those of the query, then those of the body, which is a form or
-//! a JSON object.
+//! Parses the parameters of a postback: those of the query, then those of the body, which is a form
+//! or a JSON object.
 //!
-//! Decoding follows the rules of forms (`+` is a space). Invalid UTF-8 is replaced and flagged in the
-//! parameter. Nested JSON objects and lists stay JSON text.
+//! Decoding follows the rules of forms (`+` is a space). Invalid UTF-8 is replaced and flagged in
+//! the parameter. Nested JSON objects and lists stay JSON text.
 
 use std::fmt;
 
@@ -80,7 +80,8 @@ pub(super) enum BodyError {
 
 type ReadResult = Result<Vec<Parameter>, (Vec<Parameter>, BodyError)>;
 
-/// All parameters, at most [`MAX_PARAMETERS`] and one. An error contains the parameters of the query.
+/// All parameters, at most [`MAX_PARAMETERS`] and one. An error contains the parameters of the
+/// query.
 pub(super) fn read(postback: &Postback<'_>) -> ReadResult {
     let mut found: Vec<Parameter> = form(postback.query, ParameterSource::Query).collect();
     match read_body(postback) {
@@ -187,9 +188,9 @@ fn text_of(json: &str) -> String {
     serde_json::from_str::<String>(json).unwrap_or_else(|_| json.to_owned())
 }
 
-/// The texts that may be signed. For a GET this is the query without the signature itself. For a POST
-/// these are media type, query and body, separated by newlines; the signature covers the media type,
-/// so a body is never read as another type than its sender meant.
+/// The texts that may be signed. For a GET this is the query without the signature itself. For a
+/// POST these are media type, query and body, separated by newlines; the signature covers the media
+/// type, so a body is never read as another type than its sender meant.
 ///
 /// A POST without a media type may also sign query and body alone, as in release 0.1; the release
 /// after this one refuses that. Such a text has the `timestamp` on its first line, where the other

@@ -18,8 +18,8 @@ use crate::catalog::{LARGEST_AMOUNT, Money, RowCode};
 pub(super) const MAX_IDS: usize = 64;
 /// Longest stored text of a field without influence on the decision.
 const MAX_TEXT_BYTES: usize = 256;
-/// Longest order id and refund id. A longer one is refused, never cut: two ids that differ only in the
-/// cut part would become equal.
+/// Longest order id and refund id. A longer one is refused, never cut: two ids that differ only in
+/// the cut part would become equal.
 const MAX_ORDER_ID_BYTES: usize = 256;
 
 impl PostbackFields {
@@ -241,7 +241,8 @@ impl Reader {
         names.map(|name| self.text(name))
     }
 
-    /// Reads the query only: a signature covers the body, so a signature in the body proves nothing.
+    /// Reads the query only: a signature covers the body, so a signature in the body proves
+    /// nothing.
     fn in_query(&self, name: &str) -> Option<&Parameter> {
         let mut found = self.parameters.iter().filter(|p| p.name == name);
         found.find(|p| p.source == ParameterSource::Query && !p.says_nothing())
@@ -293,8 +294,8 @@ fn looks_like_several(typed: &str) -> bool {
     typed.split(is_between).filter(|part| !part.is_empty()).count() > 1
 }
 
-/// Accepts digits with an optional minus and decimal point. Other notations are refused, not guessed.
-/// A JSON number may have an exponent, since programs write `1e2` for 100.
+/// Accepts digits with an optional minus and decimal point. Other notations are refused, not
+/// guessed. A JSON number may have an exponent, since programs write `1e2` for 100.
 fn parse_amount(text: &str, is_json_number: bool) -> Option<Decimal> {
     if is_json_number && text.contains(['e', 'E']) {
         let exact = Decimal::from_scientific(text).ok()?;

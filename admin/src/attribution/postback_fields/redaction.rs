@@ -1,7 +1,7 @@
 //! Removes the values of secrets from the text of a postback before the text is stored.
 //!
-//! A body that cannot be parsed is stored as received, unless it contains the name of a secret; then
-//! the whole body is removed.
+//! A body that cannot be parsed is stored as received, unless it contains the name of a secret;
+//! then the whole body is removed.
 
 use std::fmt;
 
@@ -28,8 +28,8 @@ pub fn without_secrets(postback: &Postback<'_>) -> (String, String) {
     (redact_form(postback.query), body)
 }
 
-/// A page's URL without the values of secrets: the URL of a shop's page may contain the parameters of
-/// its postback.
+/// A page's URL without the values of secrets: the URL of a shop's page may contain the parameters
+/// of its postback.
 #[must_use]
 pub fn url_without_secrets(url: &[u8]) -> String {
     let (page, query) = match url.iter().position(|byte| matches!(byte, b'?' | b'#')) {

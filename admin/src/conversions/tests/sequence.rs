@@ -1,5 +1,5 @@
-//! Postbacks about possibly the same sale are decided in the order of their receipt, and the verdict
-//! on a pending postback reaches its sender.
+//! Postbacks about possibly the same sale are decided in the order of their receipt, and the
+//! verdict on a pending postback reaches its sender.
 
 use super::*;
 use crate::store::postbacks::waiting::MAX_BEHIND;

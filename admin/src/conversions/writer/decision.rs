@@ -29,7 +29,8 @@ impl PostbackDecision {
         PostbackDecision::about(Outcome::Made, conversion, None, steps)
     }
 
-    /// The answer has the status of the conversion, and `error` or else the error of the conversion.
+    /// The answer has the status of the conversion, and `error` or else the error of the
+    /// conversion.
     pub(super) fn about(
         outcome: Outcome,
         conversion: Conversion,
@@ -63,8 +64,8 @@ impl PostbackDecision {
         PostbackDecision::waiting(WaitsFor::Postback(earlier), steps)
     }
 
-    /// For a postback without any known code, click or partner. No partner could ever be paid, so no
-    /// conversion is created.
+    /// For a postback without any known code, click or partner. No partner could ever be paid, so
+    /// no conversion is created.
     pub(super) fn unidentified(proposed: ProposedConversion) -> PostbackDecision {
         PostbackDecision {
             outcome: Outcome::Unreadable,

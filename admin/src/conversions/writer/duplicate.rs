@@ -1,4 +1,5 @@
-//! A postback about a sale that has a conversion: a plain repeat, the missing amount, or a conflict.
+//! A postback about a sale that has a conversion: a plain repeat, the missing amount, or a
+//! conflict.
 
 use serde_json::json;
 

@@ -1,8 +1,9 @@
 //! Processes a refund: detects a repeat, deducts the refund from its order, or stores it until its
 //! order comes or a person decides.
 //!
-//! A refund with a refund id is deducted once, however often it is sent. Without a refund id, an equal
-//! refund within ten minutes is a repeat and is answered as such; later it is a refund of its own.
+//! A refund with a refund id is deducted once, however often it is sent. Without a refund id, an
+//! equal refund within ten minutes is a repeat and is answered as such; later it is a refund of its
+//! own.
 
 use coupon_shared::transaction_id::TransactionId;
 
@@ -76,8 +77,8 @@ impl RefundProcessor<'_, '_, '_> {
         Ok(PostbackDecision::about(Outcome::Refunds, order.conversion, None, self.proposed.steps))
     }
 
-    /// Stores the refund until its order comes. Without a key the order cannot be recognised, and the
-    /// refund is invalid.
+    /// Stores the refund until its order comes. Without a key the order cannot be recognised, and
+    /// the refund is invalid.
     fn process_without_order(self) -> Result<PostbackDecision, StoreError> {
         let Some(order_key) = self.proposed.key else {
             let RefundProcessor { writer, incoming, proposed } = self;

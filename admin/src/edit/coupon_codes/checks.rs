@@ -43,8 +43,8 @@ pub(super) fn check_each(
     if wrong.is_empty() { Ok(codes) } else { Err(EditError::Invalid(wrong)) }
 }
 
-/// Checks the existence of offer and partner. Unchanged fields may name deleted objects, so that such a
-/// code can still be paused.
+/// Checks the existence of offer and partner. Unchanged fields may name deleted objects, so that
+/// such a code can still be paused.
 pub(super) fn check_references(
     tx: &WriteTx<'_>,
     code: &CheckedCode,

@@ -1,8 +1,8 @@
 //! Generates codes from a pattern: the requested number, or none.
 //!
-//! A generated code is new: no row on any offer has the code, no former partner had it, and it is not
-//! reserved. No owner check is needed. Each free code of the pattern is equally likely, and the system's
-//! random source draws the codes, so the next code cannot be guessed.
+//! A generated code is new: no row on any offer has the code, no former partner had it, and it is
+//! not reserved. No owner check is needed. Each free code of the pattern is equally likely, and the
+//! system's random source draws the codes, so the next code cannot be guessed.
 
 use std::collections::{HashMap, HashSet};
 
@@ -182,7 +182,8 @@ mod tests {
             };
             *counts.entry(code.as_str().into()).or_default() += 1;
         }
-        // 2000 expected with a standard deviation of 37; a deviation of ten times that is no chance.
+        // 2000 expected with a standard deviation of 37; a deviation of ten times that is no
+        // chance.
         assert_eq!(counts.len(), 3);
         assert!(counts.values().all(|count| count.abs_diff(2000) < 370), "{counts:?}");
     }

@@ -1,7 +1,7 @@
 //! Sets one status for many codes, chosen by ids or by the filters of the list.
 //!
-//! Codes with the status already stay untouched, so a repetition changes nothing. Ownership does not
-//! depend on the status, so no owner check is needed.
+//! Codes with the status already stay untouched, so a repetition changes nothing. Ownership does
+//! not depend on the status, so no owner check is needed.
 
 use serde_json::{Map, json};
 

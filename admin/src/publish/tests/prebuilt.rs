@@ -45,7 +45,8 @@ impl Running {
         }
     }
 
-    /// Waits until the last publication is noted in the store; returns the last reserved generation.
+    /// Waits until the last publication is noted in the store; returns the last reserved
+    /// generation.
     async fn reserved_when_noted(&self) -> u64 {
         loop {
             let (noted, reserved) = self.network.meta().await;

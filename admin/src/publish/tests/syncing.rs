@@ -121,7 +121,8 @@ async fn an_unnoted_current_is_the_fallback_of_the_first_publication_after_a_res
     let level = network.publish().await.levels[0];
     assert_eq!(generation_before(&network), unnoted.generation);
 
-    // The new files cannot be synced, as on a full disk: they are removed, and no older index serves.
+    // The new files cannot be synced, as on a full disk: they are removed, and no older index
+    // serves.
     let folder = network.publisher.folder.clone().unwrap();
     let mut unsynced = Unsynced::default();
     for name in [level.level_file(), CURRENT.to_owned()] {

@@ -1,8 +1,8 @@
 //! Classifies single clicks, and reads the terms of their offers.
 //!
-//! The archive does not store whether a click is a duplicate: the visits shortly before decide. Only
-//! for clicks with pay, this module reads the blocks of those visits and classifies all visits again,
-//! in the order of the archive.
+//! The archive does not store whether a click is a duplicate: the visits shortly before decide.
+//! Only for clicks with pay, this module reads the blocks of those visits and classifies all visits
+//! again, in the order of the archive.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;

@@ -66,7 +66,8 @@ impl ArchivedClick {
         }
     }
 
-    /// The payout or revenue of the click itself; 0 where clicks are not paid or the click is invalid.
+    /// The payout or revenue of the click itself; 0 where clicks are not paid or the click is
+    /// invalid.
     fn amount(&self, of: fn(&ClickPay) -> i64) -> Amount {
         let terms = self.terms.as_ref().filter(|_| self.class.is_valid_click());
         let pay = terms.and_then(|terms| terms.pay.as_ref());

@@ -80,8 +80,8 @@ pub(super) fn check(names: &[String], facets: &[Facet]) -> Result<Vec<Breakdown>
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum GroupKey {
     Date(Date),
-    /// The beginning of the hour and the offset from UTC. When clocks go back, two hours look alike,
-    /// and only the offset differs.
+    /// The beginning of the hour and the offset from UTC. When clocks go back, two hours look
+    /// alike, and only the offset differs.
     Hour(Timestamp, Offset),
     Id(u32),
     Text(Rc<str>),
@@ -123,8 +123,8 @@ impl GroupKey {
         }
     }
 
-    /// The value in files. Hours have their offset from UTC, because a file has no id beside an hour
-    /// and two hours look alike when clocks go back.
+    /// The value in files. Hours have their offset from UTC, because a file has no id beside an
+    /// hour and two hours look alike when clocks go back.
     pub(super) fn file_label(&self, names: &HashMap<u32, String>) -> String {
         match self {
             GroupKey::Hour(..) => self.id(),

@@ -165,8 +165,8 @@ fn merge_rows_without_money(rows: Groups, at: usize, view: View) -> Groups {
     merged.into_iter().collect()
 }
 
-/// Puts the first `wanted` rows in order. Without an `order`, and between equal rows, rows are sorted
-/// by time, then the most clicks first.
+/// Puts the first `wanted` rows in order. Without an `order`, and between equal rows, rows are
+/// sorted by time, then the most clicks first.
 fn sort(
     rows: &mut Groups,
     order: Option<Order>,

@@ -17,7 +17,8 @@ pub struct Leak {
     pub spike: u64,
     /// Part of them waiting for approval because of that.
     pub held: u64,
-    /// Present or possible payout of the suspicious ones, in millionths; meaningless with several currencies.
+    /// Present or possible payout of the suspicious ones, in millionths; meaningless with several
+    /// currencies.
     pub suspicious_payout: i128,
     /// Number of currencies of the payout.
     pub currencies: u64,

@@ -1,5 +1,6 @@
-//! Standing conversions by the identifiers under which they were recorded, independent of later changes of
-//! their code, offer or event. Few conversions of one order stand, however often it is sent.
+//! Standing conversions by the identifiers under which they were recorded, independent of later
+//! changes of their code, offer or event. Few conversions of one order stand, however often it is
+//! sent.
 
 use coupon_shared::transaction_id::TransactionId;
 use rusqlite::{Params, Row};

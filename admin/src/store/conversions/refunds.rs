@@ -38,8 +38,8 @@ pub fn remember(tx: &WriteTx<'_>, key: &[u8; 32], refund: &Refund) -> Result<(),
     Ok(())
 }
 
-/// Waiting refunds for the order with this key, received from `since_ms` on: strongest evidence first, then
-/// oldest; at most 100 per rank, so a flood without evidence hides no other.
+/// Waiting refunds for the order with this key, received from `since_ms` on: strongest evidence
+/// first, then oldest; at most 100 per rank, so a flood without evidence hides no other.
 pub fn waiting_for(
     connection: &ReadTx<'_>,
     order: &[u8; 32],

@@ -1,12 +1,12 @@
-//! Selects the codes of a list page, and counts the codes on all pages, without scanning a million rows for a
-//! page of fifty.
+//! Selects the codes of a list page, and counts the codes on all pages, without scanning a million
+//! rows for a page of fifty.
 //!
-//! Triggers keep counts by offer, partner and status, so these are never counted here. Each sort field has
-//! an index in its order, which also holds these three columns, except a bare index ([`is_bare`]). So a page
-//! is either a short walk along one index or, if a condition leaves only [`FEW`] rows, a sort of the rows
-//! from the condition's index. A walk along a bare index reads the row of each code it passes, so the limit
-//! for sorting is higher there. Only a search for a part of a code scans all codes, in the narrowest index
-//! with codes.
+//! Triggers keep counts by offer, partner and status, so these are never counted here. Each sort
+//! field has an index in its order, which also holds these three columns, except a bare index
+//! ([`is_bare`]). So a page is either a short walk along one index or, if a condition leaves only
+//! [`FEW`] rows, a sort of the rows from the condition's index. A walk along a bare index reads the
+//! row of each code it passes, so the limit for sorting is higher there. Only a search for a part
+//! of a code scans all codes, in the narrowest index with codes.
 //!
 //! The queries name their indexes: SQLite does not know how many rows have a value and would guess.
 
@@ -213,8 +213,8 @@ fn walk(
     Ok(Selected { ids, total_count })
 }
 
-/// Lists with a filter on deletion. Deleted codes have an index of their own and are sorted; no other index
-/// contains them.
+/// Lists with a filter on deletion. Deleted codes have an index of their own and are sorted; no
+/// other index contains them.
 fn of_state(connection: &ReadTx<'_>, query: &Query) -> Result<Selected, StoreError> {
     let is_of_deleted =
         |filter: &Filter| is_of_deletion(filter) && filter.operator == Operator::Greater;

@@ -1,9 +1,9 @@
-//! Personal columns of postbacks and conversions: searched, blanked, truncated, and removed with the rows of old
-//! postbacks.
+//! Personal columns of postbacks and conversions: searched, blanked, truncated, and removed with
+//! the rows of old postbacks.
 //!
-//! Blanked are addresses, user agents, pages, languages, email addresses, and the raw text of postbacks; also
-//! addresses and email addresses in the steps of a decision. Ids, codes, amounts, statuses, order ids and sub
-//! values stay: they describe the sale, and belong to the partner.
+//! Blanked are addresses, user agents, pages, languages, email addresses, and the raw text of
+//! postbacks; also addresses and email addresses in the steps of a decision. Ids, codes, amounts,
+//! statuses, order ids and sub values stay: they describe the sale, and belong to the partner.
 //!
 //! A postback that still waits for its click needs its text. It is blanked once it is decided.
 //!
@@ -132,8 +132,8 @@ fn column<T: rusqlite::types::FromSql>(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Blanks the next of `rows`; postbacks first, because conversions name the postbacks that belong to them.
-/// Returns the numbers; zero when nothing is left.
+/// Blanks the next of `rows`; postbacks first, because conversions name the postbacks that belong
+/// to them. Returns the numbers; zero when nothing is left.
 pub fn blank(
     tx: &WriteTx<'_>,
     selector: &Selector,
@@ -232,8 +232,8 @@ const ADDRESSED: [Addressed; 2] = [
     },
 ];
 
-/// Truncates addresses of the next rows older than a time, in Unix milliseconds. Returns the number of
-/// processed rows; zero when nothing is left.
+/// Truncates addresses of the next rows older than a time, in Unix milliseconds. Returns the number
+/// of processed rows; zero when nothing is left.
 pub fn truncate_addresses(tx: &WriteTx<'_>, before_ms: u64) -> Result<u64, StoreError> {
     with_secure_delete(tx, |tx| {
         for addressed in &ADDRESSED {
@@ -298,8 +298,8 @@ fn truncate_one(
     Ok(())
 }
 
-/// Removes the next postbacks that identify nothing and are older than a time, in Unix milliseconds. Returns
-/// their number; zero when nothing is left.
+/// Removes the next postbacks that identify nothing and are older than a time, in Unix
+/// milliseconds. Returns their number; zero when nothing is left.
 pub fn remove_unidentified_postbacks(tx: &WriteTx<'_>, before_ms: u64) -> Result<u64, StoreError> {
     let sql = format!(
         "DELETE FROM postback WHERE number IN (SELECT number FROM postback
@@ -308,8 +308,8 @@ pub fn remove_unidentified_postbacks(tx: &WriteTx<'_>, before_ms: u64) -> Result
     with_secure_delete(tx, |tx| Ok(tx.prepare_cached(&sql)?.execute([before_ms])? as u64))
 }
 
-/// Removes the next decided postbacks older than a time, in Unix milliseconds. Returns their number; zero when
-/// nothing is left.
+/// Removes the next decided postbacks older than a time, in Unix milliseconds. Returns their
+/// number; zero when nothing is left.
 pub fn remove_postbacks(tx: &WriteTx<'_>, before_ms: u64) -> Result<u64, StoreError> {
     let sql = format!(
         "DELETE FROM postback WHERE number IN (SELECT number FROM postback

@@ -1,7 +1,7 @@
 //! The searchable log of postbacks: short rows, newest first, using an index for each filter.
 //!
-//! A transaction id finds the postbacks that named it alone or first, and the postbacks counted for its
-//! click, wherever it was in their list.
+//! A transaction id finds the postbacks that named it alone or first, and the postbacks counted for
+//! its click, wherever it was in their list.
 
 use rusqlite::types::Value;
 use rusqlite::{Row, params_from_iter};

@@ -1,9 +1,9 @@
-//! Undecided postbacks: each waits for its click, or behind an earlier one that waits for its click and may be
-//! about the same sale.
+//! Undecided postbacks: each waits for its click, or behind an earlier one that waits for its click
+//! and may be about the same sale.
 //!
-//! Two postbacks may be about the same sale if they share a [`SequenceKey`]. The keys of all waiting
-//! postbacks are stored, so a later postback finds the one it must wait behind, also after a restart. When a
-//! postback is decided, the postbacks behind it are processed again.
+//! Two postbacks may be about the same sale if they share a [`SequenceKey`]. The keys of all
+//! waiting postbacks are stored, so a later postback finds the one it must wait behind, also after
+//! a restart. When a postback is decided, the postbacks behind it are processed again.
 
 use coupon_shared::transaction_id::TransactionId;
 use rusqlite::OptionalExtension;
@@ -111,11 +111,11 @@ pub fn remove(tx: &WriteTx<'_>, number: u64) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The postback that one with these keys must wait behind: a waiting, earlier postback with a common key.
-/// `number` is the postback's own number; `None` for a new postback.
+/// The postback that one with these keys must wait behind: a waiting, earlier postback with a
+/// common key. `number` is the postback's own number; `None` for a new postback.
 ///
-/// If the found postback waits behind another, the result is that other one. So all postbacks behind the
-/// click of one sale are processed together.
+/// If the found postback waits behind another, the result is that other one. So all postbacks
+/// behind the click of one sale are processed together.
 pub fn blocker(
     connection: &ReadTx<'_>,
     keys: &[SequenceKey<'_>],
@@ -156,9 +156,9 @@ pub fn count(connection: &ReadTx<'_>) -> Result<WaitingCounts, StoreError> {
     Ok(connection.prepare_cached(sql)?.query_row([], read)?)
 }
 
-/// Some postbacks that can be decided now, by ascending number. Either their click may have arrived, because
-/// later clicks of the same node and thread have; or it cannot arrive any more, because all clicks until
-/// `passed_ms` have; or the postback before them is decided.
+/// Some postbacks that can be decided now, by ascending number. Either their click may have
+/// arrived, because later clicks of the same node and thread have; or it cannot arrive any more,
+/// because all clicks until `passed_ms` have; or the postback before them is decided.
 pub fn ripe(
     connection: &ReadTx<'_>,
     passed_ms: u64,

@@ -1,10 +1,10 @@
 //! What a batch adds, collected in memory and written as one pack for each hour and day it touches.
 //!
-//! A sub value that is new is taken up while its day has fewer than [`MAX_VALUES`] of that value dimension and
-//! partner; from then on new ones of that partner and day count as [`OTHER`]. So values made up at
-//! random fill neither the disk nor a report, and those of one partner's visits take no other's room.
-//! Which values are taken up follows from the order of the archive alone, not from how it was cut into
-//! batches.
+//! A sub value that is new is taken up while its day has fewer than [`MAX_VALUES`] of that value
+//! dimension and partner; from then on new ones of that partner and day count as [`OTHER`]. So
+//! values made up at random fill neither the disk nor a report, and those of one partner's visits
+//! take no other's room. Which values are taken up follows from the order of the archive alone, not
+//! from how it was cut into batches.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -249,7 +249,8 @@ impl Collection {
         at.and_then(|at| self.texts.get(at)).map_or("", |text| text)
     }
 
-    /// Takes up the values of a value dimension and day while there is room, and answers those that are left.
+    /// Takes up the values of a value dimension and day while there is room, and answers those that
+    /// are left.
     fn not_taken_up(
         &self,
         tx: &WriteTx<'_>,

@@ -14,20 +14,22 @@
 //! | 20 | … | texts, kinds, rows |
 //! | end − 4 | 4 | CRC-32C of all bytes before |
 //!
-//! Fixed numbers are little endian; all others are varints of base 128, least significant group first. A
-//! **text** is its length and its UTF-8. A **kind** is shared by rows: offer, partner, advertiser, further
-//! value, currency; the last two are 0 for none, otherwise the number of a text, from 1. A **row** is
+//! Fixed numbers are little endian; all others are varints of base 128, least significant group
+//! first. A **text** is its length and its UTF-8. A **kind** is shared by rows: offer, partner,
+//! advertiser, further value, currency; the last two are 0 for none, otherwise the number of a
+//! text, from 1. A **row** is
 //!
 //! - its coupon code id, minus the id of the previous row;
 //! - the number of its kind from 0; in packs with quarters times 4 plus the quarter;
 //! - a set of measures as bits, the first measure lowest;
-//! - for each measure in the set its number, zigzag (0, −1, 1, −2 … as 0, 1, 2, 3 …): a count of 64 bits, an
-//!   amount of 128.
+//! - for each measure in the set its number, zigzag (0, −1, 1, −2 … as 0, 1, 2, 3 …): a count of 64
+//!   bits, an amount of 128.
 //!
-//! Version 1, which is still read, has the same bytes; its amounts had 64 bits, without money of clicks.
+//! Version 1, which is still read, has the same bytes; its amounts had 64 bits, without money of
+//! clicks.
 //!
-//! Codes ascend; rows of one code have no order, and no two of them have the same kind and quarter. Zero
-//! measures are omitted, and so are rows without measures.
+//! Codes ascend; rows of one code have no order, and no two of them have the same kind and quarter.
+//! Zero measures are omitted, and so are rows without measures.
 //!
 //! This module does not know where packs are stored.
 
@@ -51,8 +53,8 @@ pub(super) struct Numbers {
 }
 
 impl Numbers {
-    /// Adds other numbers times `sign`, which is 1 or −1. Sums stay in range; parts that cancel out would do so
-    /// modulo the range, in any order.
+    /// Adds other numbers times `sign`, which is 1 or −1. Sums stay in range; parts that cancel out
+    /// would do so modulo the range, in any order.
     pub(super) fn add(&mut self, others: &Numbers, sign: i64) {
         for (sum, number) in self.counts.iter_mut().zip(&others.counts) {
             *sum = sum.wrapping_add(number.wrapping_mul(sign));

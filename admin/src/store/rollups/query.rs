@@ -1,12 +1,12 @@
 //! Answers queries from packs.
 //!
-//! A span is read one UTC day at a time: a whole day from the day's packs; a part of a day from the packs of
-//! its hours or, if fewer, from the day's packs minus the packs of the other hours. Quarters of the hour make
-//! the start of each time zone's day exact.
+//! A span is read one UTC day at a time: a whole day from the day's packs; a part of a day from the
+//! packs of its hours or, if fewer, from the day's packs minus the packs of the other hours.
+//! Quarters of the hour make the start of each time zone's day exact.
 //!
-//! Sums are stored by coupon code in pages, because rows come in the order of codes: neighbours are close in
-//! memory, and the common case of a few groups per code needs no hash. At most [`MAX_SUMS`] sums are held;
-//! then they are passed to the caller, and summing starts again.
+//! Sums are stored by coupon code in pages, because rows come in the order of codes: neighbours are
+//! close in memory, and the common case of a few groups per code needs no hash. At most
+//! [`MAX_SUMS`] sums are held; then they are passed to the caller, and summing starts again.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -183,8 +183,8 @@ impl<'q> Answer<'q> {
         Ok(())
     }
 
-    /// Adds a pack. If the counts without a value were added before, counts with a value are subtracted from
-    /// them.
+    /// Adds a pack. If the counts without a value were added before, counts with a value are
+    /// subtracted from them.
     fn add(
         &mut self,
         pack: &Pack<'_>,

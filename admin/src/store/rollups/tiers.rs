@@ -1,4 +1,5 @@
-//! Where packs are kept: for each hour and each day of a source and value dimension a few, in tiers.
+//! Where packs are kept: for each hour and each day of a source and value dimension a few, in
+//! tiers.
 //!
 //! Every batch adds a pack of tier 0 to each place that it touches. [`FAN_IN`] packs of a tier are
 //! joined into one of the next, so that a place never has more than a few for each tier, and what
@@ -176,8 +177,8 @@ pub(super) fn periods(
 const RESOLUTIONS: [(Resolution, u64); 2] =
     [(Resolution::Hour, SLOTS_PER_HOUR), (Resolution::Day, SLOTS_PER_DAY)];
 
-/// Replaces the packs of one source by another's, from a quarter hour on that starts a day. Earlier packs of
-/// the other source are deleted.
+/// Replaces the packs of one source by another's, from a quarter hour on that starts a day. Earlier
+/// packs of the other source are deleted.
 pub(super) fn replace(
     tx: &WriteTx<'_>,
     source: MeasureSource,

@@ -1,7 +1,7 @@
 //! Filters of lists: each field has a column and a value type.
 //!
-//! A value is parsed as the type of its field, or refused. A comparison with the raw text could select other
-//! rows than intended, and filters also select the codes of a bulk change.
+//! A value is parsed as the type of its field, or refused. A comparison with the raw text could
+//! select other rows than intended, and filters also select the codes of a bulk change.
 
 use std::fmt::Write as _;
 

@@ -1,16 +1,17 @@
 //! Writes the staged rows without faults, under one change sequence, after the cross-row checks.
 //!
-//! Rows are written in the order of their codes, so each page of the indexes by code, which are much larger
-//! than any cache, changes once. Ids follow the order of the file, because the lowest id of a code decides
-//! its destination. In a file of more than [`IN_FILE_ORDER`] rows, ids follow the file's order only among
-//! rows of one code, and otherwise the order of the codes: the other indexes then grow at ends that stay in
-//! the processor's cache, which halves the time for a million rows.
+//! Rows are written in the order of their codes, so each page of the indexes by code, which are
+//! much larger than any cache, changes once. Ids follow the order of the file, because the lowest
+//! id of a code decides its destination. In a file of more than [`IN_FILE_ORDER`] rows, ids follow
+//! the file's order only among rows of one code, and otherwise the order of the codes: the other
+//! indexes then grow at ends that stay in the processor's cache, which halves the time for a
+//! million rows.
 //!
-//! An update writes only columns that some row sets, because SQLite writes each index of a set column,
-//! changed or not. The update also goes in the order of the codes if the ids follow it in few strands, as
-//! after imports: the indexes by code are then swept once, the others in a few places at a time. With
-//! scattered ids the update goes in the order of ids, because most indexes are by id. The counts of codes,
-//! otherwise kept by triggers per row, are updated here at once.
+//! An update writes only columns that some row sets, because SQLite writes each index of a set
+//! column, changed or not. The update also goes in the order of the codes if the ids follow it in
+//! few strands, as after imports: the indexes by code are then swept once, the others in a few
+//! places at a time. With scattered ids the update goes in the order of ids, because most indexes
+//! are by id. The counts of codes, otherwise kept by triggers per row, are updated here at once.
 
 use std::collections::HashSet;
 
@@ -66,7 +67,8 @@ pub fn add(tx: &WriteTx<'_>, sequence: Sequence, rows: u64) -> Result<Applied, S
     Ok(Applied { created: created as u64, updated: 0, ids })
 }
 
-/// Drops a trigger that counts per row, within this transaction; returns the SQL that creates it again.
+/// Drops a trigger that counts per row, within this transaction; returns the SQL that creates it
+/// again.
 fn take_trigger(tx: &WriteTx<'_>, name: &str) -> Result<String, StoreError> {
     let sql = "SELECT sql FROM main.sqlite_schema WHERE type = 'trigger' AND name = ?1";
     let made_by = tx.query_row(sql, [name], |row| row.get(0))?;
@@ -140,11 +142,12 @@ fn ids_follow_codes(tx: &WriteTx<'_>) -> Result<bool, StoreError> {
 
 /// In a window of this many ids …
 const WINDOW: usize = 4096;
-/// … at most this many blocks of 4,096 ids occur if the ids are strands: SQLite's cache holds the changed
-/// pages of that many places of each index.
+/// … at most this many blocks of 4,096 ids occur if the ids are strands: SQLite's cache holds the
+/// changed pages of that many places of each index.
 const STRANDS: usize = 64;
 
-/// Whether ids form a few ascending, interleaved strands. Fewer ids than a window are fast in any order.
+/// Whether ids form a few ascending, interleaved strands. Fewer ids than a window are fast in any
+/// order.
 fn are_strands(ids: &[u32]) -> bool {
     let windows = ids.chunks_exact(WINDOW);
     let blocks = |ids: &[u32]| ids.iter().map(|id| id >> 12).collect::<HashSet<_>>().len();
@@ -223,8 +226,8 @@ fn set_columns(tx: &WriteTx<'_>) -> Result<Vec<&'static str>, StoreError> {
     })?)
 }
 
-/// Counts the changed codes under their new values in one statement instead of by the trigger; returns the
-/// SQL that creates the trigger again.
+/// Counts the changed codes under their new values in one statement instead of by the trigger;
+/// returns the SQL that creates the trigger again.
 fn recount(tx: &WriteTx<'_>) -> Result<String, StoreError> {
     let count_each = take_trigger(tx, "coupon_code_recounted")?;
     tx.execute(

@@ -1,8 +1,9 @@
 //! Checks that need all rows of a file together and the store.
 //!
-//! [`fill`] computes the state after the file for each code in it, in a temporary table ordered by (code,
-//! offer); the checks query this table. Only rows of the same code can collide, so checking all rows of
-//! some codes is exact for these codes. Nothing here writes to the store or needs its lock.
+//! [`fill`] computes the state after the file for each code in it, in a temporary table ordered by
+//! (code, offer); the checks query this table. Only rows of the same code can collide, so checking
+//! all rows of some codes is exact for these codes. Nothing here writes to the store or needs its
+//! lock.
 
 use rusqlite::Row;
 
@@ -116,8 +117,8 @@ pub fn seen(connection: &ReadTx<'_>) -> Result<Seen, StoreError> {
 /// Above this number of changed codes, all rows are checked again.
 const MOST_CHANGED: usize = 10_000;
 
-/// Codes whose rows must be checked again, because nothing else relevant changed since `seen`; `None` if
-/// the changes are unknown.
+/// Codes whose rows must be checked again, because nothing else relevant changed since `seen`;
+/// `None` if the changes are unknown.
 pub fn changed_since(
     connection: &ReadTx<'_>,
     mode: BulkMode,
@@ -234,7 +235,8 @@ pub fn each_repeated(
     each_pair(connection, sql, each)
 }
 
-/// Rows that put a code on an offer where the store has it and the file does not move it, and its id.
+/// Rows that put a code on an offer where the store has it and the file does not move it, and its
+/// id.
 ///
 /// # Errors
 /// When SQLite fails, or what `each` answers.
@@ -296,7 +298,8 @@ pub struct OwnerConflict {
     pub partner_id: u32,
 }
 
-/// Rows that give a code to a partner while another row of the file gives or leaves the code to another.
+/// Rows that give a code to a partner while another row of the file gives or leaves the code to
+/// another.
 ///
 /// # Errors
 /// When SQLite fails, or what `each` answers.
@@ -325,7 +328,8 @@ pub fn each_owner_conflict(
     })
 }
 
-/// Rows that give a code to a partner while a row of the store outside the file belongs to another partner.
+/// Rows that give a code to a partner while a row of the store outside the file belongs to another
+/// partner.
 ///
 /// # Errors
 /// When SQLite fails, or what `each` answers.
@@ -343,8 +347,9 @@ pub fn each_owned_by_another(
     each_owned(connection, sql, each)
 }
 
-/// New rows whose code once belonged to another partner than after this file. Excluded are codes that only
-/// get a further offer: beside a row of the same partner or, for a row without partner, beside any row.
+/// New rows whose code once belonged to another partner than after this file. Excluded are codes
+/// that only get a further offer: beside a row of the same partner or, for a row without partner,
+/// beside any row.
 ///
 /// # Errors
 /// When SQLite fails, or what `each` answers.
@@ -365,8 +370,8 @@ pub fn each_once_anothers(
     each_owned(connection, sql, each)
 }
 
-/// Rows of an update that depend on a faulty row of the same code, and the faulty row: owner and offers of
-/// a code were checked as if all its rows were saved.
+/// Rows of an update that depend on a faulty row of the same code, and the faulty row: owner and
+/// offers of a code were checked as if all its rows were saved.
 ///
 /// # Errors
 /// When SQLite fails, or what `each` answers.

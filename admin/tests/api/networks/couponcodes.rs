@@ -152,7 +152,8 @@ async fn a_row_of_a_code_that_its_former_partner_has_is_no_reissue() {
     network.patch(&path, json!({"coupon_code": "HERS"})).await.done();
     network.delete(&path).await.done();
     network.delete("couponcodes/1").await.done();
-    // No row has the code now, so any partner may get it; a row of Anna's beside it decides the owner.
+    // No row has the code now, so any partner may get it; a row of Anna's beside it decides the
+    // owner.
     assert_eq!(kind(&network.post("couponcodes", on(2, 0)).await), REISSUE);
     network.post("couponcodes/bulk", json!([on(2, 0), on(1, 1)])).await.done();
     let all = network.get("couponcodes?filter=coupon_code=hers").await.done();
@@ -231,7 +232,8 @@ async fn of_two_simultaneous_claims_on_a_code_one_wins() {
     assert_eq!(total(&network).await, 20);
 }
 
-/// Both offers have a row of the code without a partner; two editors assign the rows simultaneously.
+/// Both offers have a row of the code without a partner; two editors assign the rows
+/// simultaneously.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_two_simultaneous_assignments_to_two_partners_one_wins() {
     let network = start_with_offers().await;

@@ -1,5 +1,5 @@
-//! `/v1/networks/settings`, `trackingdomains`, `advertisers`, `affiliates`: common behaviour, and the
-//! specifics of each.
+//! `/v1/networks/settings`, `trackingdomains`, `advertisers`, `affiliates`: common behaviour, and
+//! the specifics of each.
 
 use serde_json::json;
 

@@ -1,5 +1,5 @@
-//! `/v1/networks/postbacks`, and `reporting/codeleaks`: received postbacks, their outcome, and codes with
-//! sales without clicks.
+//! `/v1/networks/postbacks`, and `reporting/codeleaks`: received postbacks, their outcome, and
+//! codes with sales without clicks.
 
 use coupon_admin::store::conversions::{Channel, ConversionId, Status};
 use coupon_admin::store::postbacks::{self, Outcome, Postback, VerdictWord};

@@ -1,5 +1,5 @@
-//! `/v1/networks/privacy`: erasure of personal data. The tests of search and erasure are beside that code;
-//! here are tests of requests, rights and answers.
+//! `/v1/networks/privacy`: erasure of personal data. The tests of search and erasure are beside
+//! that code; here are tests of requests, rights and answers.
 
 use serde_json::json;
 

@@ -49,8 +49,8 @@ fn ids(answer: &Value) -> Vec<String> {
     rows.map(|row| row["conversion_id"].as_str().unwrap()[..2].to_owned()).collect()
 }
 
-/// Six conversions: 1 approved base, 2 pending, 3 rejected, 4 invalid without offer and partner, 5 an
-/// event, 6 of another partner and offer, with a conflict and a fraud flag.
+/// Six conversions: 1 approved base, 2 pending, 3 rejected, 4 invalid without offer and partner, 5
+/// an event, 6 of another partner and offer, with a conflict and a fraud flag.
 async fn sold() -> Running {
     let network = start_with_offers().await;
     network.post("couponcodes", code("ANNA10")).await.done();

@@ -39,8 +39,8 @@ impl Model {
         self.told.insert(number, told.unwrap_or(verdict));
     }
 
-    /// Verdict for a sender who fails the rules of the advertiser, or of any advertiser whose code the
-    /// unknown code could be; `None` if the sender sees the stored verdict.
+    /// Verdict for a sender who fails the rules of the advertiser, or of any advertiser whose code
+    /// the unknown code could be; `None` if the sender sees the stored verdict.
     fn stranger_verdict(&self, said: &Postback) -> Option<Verdict> {
         let found = self.find(said);
         let may_be_careful = found.advertiser.is_none() && said.code.is_some();
@@ -194,8 +194,8 @@ impl Model {
 
     // --- what came before
 
-    /// Relation to conversions with the same key, otherwise to others that may be the same sale; an error
-    /// code if several may be.
+    /// Relation to conversions with the same key, otherwise to others that may be the same sale; an
+    /// error code if several may be.
     fn relate(
         &self,
         said: &Postback,
@@ -557,8 +557,8 @@ impl Model {
         Some(true)
     }
 
-    /// An approved refund reduces its order if the order is known and has the same currency; a reduction
-    /// stays.
+    /// An approved refund reduces its order if the order is known and has the same currency; a
+    /// reduction stays.
     fn decide_refund(&mut self, at: usize, approve: bool) -> bool {
         let refund = self.conversions[at].clone();
         match (refund.status, approve) {
@@ -677,8 +677,8 @@ fn is_of_the_same(said: &Postback, made: &Conversion, other: &Conversion, is_ref
     }
 }
 
-/// Payout and revenue of a sale under a conversion's terms; a percentage in another currency than the
-/// sale's gives nothing.
+/// Payout and revenue of a sale under a conversion's terms; a percentage in another currency than
+/// the sale's gives nothing.
 fn worth(made: &Conversion, sale: Micros) -> (Micros, Micros) {
     let known = if made.currency == made.worth_currency { sale } else { 0 };
     made.terms.worth(known, made.worth_currency)

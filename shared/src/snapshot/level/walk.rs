@@ -1,12 +1,12 @@
 //! Finds a folded code's output in a level's fst, without copying nodes.
 //!
-//! The fst crate's look-up starts at the root and decodes each node into a struct. Both cost a visit
-//! time: the upper nodes are the widest, and the lower nodes are cold. Therefore a [`PrefixTable`] holds
-//! the nodes behind the first [`PREFIX_LEN`] characters, found once when the level is opened, and the
-//! walk reads only the bytes of a node that the next character needs.
+//! The fst crate's look-up starts at the root and decodes each node into a struct. Both cost a
+//! visit time: the upper nodes are the widest, and the lower nodes are cold. Therefore a
+//! [`PrefixTable`] holds the nodes behind the first [`PREFIX_LEN`] characters, found once when the
+//! level is opened, and the walk reads only the bytes of a node that the next character needs.
 //!
-//! Nodes of version 3 of the fst crate's format (an older level file is refused), read downwards from
-//! a node's address; the target of a transition lies below its node:
+//! Nodes of version 3 of the fst crate's format (an older level file is refused), read downwards
+//! from a node's address; the target of a transition lies below its node:
 //!
 //! | state byte | node | below it |
 //! |---|---|---|
