@@ -11,7 +11,7 @@ use crate::programs::{admin_program, daemon_program, loadtest_program};
 const FOLDERS: [&str; 7] =
     [".ci/", "admin/", "benches/", "daemon/", "loadtest/", "shared/", "systemd/"];
 /// Words in capitals that readers replace.
-const PLACEHOLDERS: [&str; 5] = ["VARIABLE", "NAME", "WINTER25", "CURRENT", "STATE"];
+const PLACEHOLDERS: [&str; 6] = ["VARIABLE", "SIZE", "NAME", "WINTER25", "CURRENT", "STATE"];
 
 struct Page {
     path: PathBuf,
