@@ -146,7 +146,7 @@ async fn what_is_committed_is_published_while_the_store_cannot_be_written() {
     let mut reserved = 16;
     // Also by a publisher that has published nothing yet.
     for sequence in 3..5 {
-        reserved = running.reserved_more_than(reserved).await;
+        running.reserved_more_than(reserved).await;
         running
             .beside(move |connection, publisher| {
                 let tx = immediate(connection);
