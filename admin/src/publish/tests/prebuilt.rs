@@ -35,12 +35,11 @@ impl Running {
     }
 
     /// Waits until the publisher has more generations in hand.
-    async fn reserved_more_than(&self, reserved: u64) -> u64 {
+    async fn wait_until_reserved_more_than(&self, reserved: u64) {
         loop {
             tokio::time::sleep(Duration::from_millis(50)).await;
-            let (_, now) = self.network.meta().await;
-            if now > reserved {
-                return now;
+            if self.network.meta().await.1 > reserved {
+                return;
             }
         }
     }
@@ -146,7 +145,7 @@ async fn what_is_committed_is_published_while_the_store_cannot_be_written() {
     let mut reserved = 16;
     // Also by a publisher that has published nothing yet.
     for sequence in 3..5 {
-        running.reserved_more_than(reserved).await;
+        running.wait_until_reserved_more_than(reserved).await;
         running
             .beside(move |connection, publisher| {
                 let tx = immediate(connection);
