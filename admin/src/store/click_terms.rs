@@ -127,17 +127,12 @@ impl TermsRow {
         })
     }
 
-    fn insert(
-        &self,
-        connection: &ReadTx<'_>,
-        offer_id: u32,
-        since_ms: u64,
-    ) -> Result<(), StoreError> {
+    fn insert(&self, tx: &WriteTx<'_>, offer_id: u32, since_ms: u64) -> Result<(), StoreError> {
         let sql = format!(
             "INSERT INTO offer_terms (offer_id, since_ms, {KEPT}) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
         );
-        connection.prepare_cached(&sql)?.execute((
+        tx.prepare_cached(&sql)?.execute((
             offer_id,
             since_ms,
             &self.session_definition,
@@ -179,19 +174,19 @@ fn now_ms() -> u64 {
 
 /// Makes the first rows of offers without rows, which are older than this table. The present terms
 /// apply since the offer's last edit in the audit; before it, clicks were not paid.
-pub(super) fn backfill(connection: &ReadTx<'_>) -> Result<(), StoreError> {
+pub(super) fn backfill(tx: &WriteTx<'_>) -> Result<(), StoreError> {
     let sql = "SELECT id FROM offer \
                WHERE NOT EXISTS (SELECT 1 FROM offer_terms WHERE offer_id = offer.id)";
-    let mut missing = connection.prepare(sql)?;
+    let mut missing = tx.prepare(sql)?;
     let missing = missing.query_map([], |row| row.get(0))?.collect::<Result<Vec<u32>, _>>()?;
     for id in missing {
-        let Some(offer) = rows::find_including_deleted::<Offer>(connection, id)? else { continue };
-        let kept = TermsRow::new(&offer.object, &settings::read(connection)?.settings.currency);
-        let since_ms = last_edit_of_pay(connection, id, &offer.object)?;
+        let Some(offer) = rows::find_including_deleted::<Offer>(tx, id)? else { continue };
+        let kept = TermsRow::new(&offer.object, &settings::read(tx)?.settings.currency);
+        let since_ms = last_edit_of_pay(tx, id, &offer.object)?;
         if since_ms > 0 {
-            kept.unpaid().insert(connection, id, 0)?;
+            kept.unpaid().insert(tx, id, 0)?;
         }
-        kept.insert(connection, id, since_ms)?;
+        kept.insert(tx, id, since_ms)?;
     }
     Ok(())
 }
@@ -208,12 +203,10 @@ fn last_edit_of_pay(connection: &ReadTx<'_>, id: u32, offer: &Offer) -> Result<u
 
 #[cfg(test)]
 mod tests {
-    use coupon_shared::click::VisitKind;
+    use coupon_shared::click::{ClickHead, VisitKind};
     use coupon_shared::decision::Reason;
     use coupon_shared::transaction_id::TransactionId;
     use serde_json::{Value, json};
-
-    use coupon_shared::click::ClickHead;
 
     use super::*;
     use crate::catalog::Settings;
