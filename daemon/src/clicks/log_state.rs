@@ -31,8 +31,8 @@ pub(super) enum Phase {
 pub(super) struct LogState {
     phase: AtomicU8,
     wal_reader: OnceLock<FrameReader>,
-    /// The next sequence of the WAL; 0 while the WAL is not open.
-    pub(super) committed: watch::Sender<u64>,
+    /// Wakes polls after the WAL has opened and after each commit.
+    pub(super) wal_changed: watch::Sender<()>,
     /// Notifies the serving threads of commits.
     pub(super) commits: Arc<Commits>,
     /// Frames below this sequence are durable in the click store.
@@ -67,7 +67,7 @@ impl Default for LogState {
         LogState {
             phase: AtomicU8::new(Phase::Running as u8),
             wal_reader: OnceLock::new(),
-            committed: watch::Sender::new(0),
+            wal_changed: watch::Sender::new(()),
             commits: Arc::default(),
             synced: AtomicU64::new(0),
             acknowledged: AtomicU64::new(0),
@@ -104,10 +104,10 @@ impl LogState {
         self.phase.fetch_max(phase as u8, Ordering::AcqRel);
     }
 
-    pub(super) fn wal_is_open(&self, reader: FrameReader, next_sequence: u64) {
+    pub(super) fn wal_is_open(&self, reader: FrameReader) {
         // Only the click-log thread calls this, once.
         let _ = self.wal_reader.set(reader);
-        self.committed.send_replace(next_sequence);
+        self.wal_changed.send_replace(());
     }
 
     /// A reader at the WAL's beginning; `None` while the WAL is not open.
@@ -117,7 +117,7 @@ impl LogState {
 
     /// The next sequence of the WAL; 0 while the WAL is not open.
     pub(super) fn committed(&self) -> u64 {
-        *self.committed.borrow()
+        self.wal_reader.get().and_then(FrameReader::durable_end).unwrap_or(0)
     }
 
     /// Frames below this sequence are removable.

@@ -157,7 +157,7 @@ fn open_log(setup: &WalSetup) -> Option<FramedLog> {
     }
     state.wal_bytes.store(log.bytes_on_disk(), Ordering::Release);
     let reader = log.reader(log.first_sequence()).ok()?;
-    state.wal_is_open(reader, log.next_sequence());
+    state.wal_is_open(reader);
     Some(log)
 }
 
@@ -325,10 +325,10 @@ impl ClickLogThread {
             return Err(CommitError::Full { max_bytes });
         }
         let blocks: Vec<&[u8]> = batch.blocks.iter().map(Vec::as_slice).collect();
-        let sequences = self.log.append_synced(&blocks)?;
+        self.log.append_synced(&blocks)?;
         let state = &self.setup.state;
         state.wal_bytes.store(self.log.bytes_on_disk(), Ordering::Release);
-        state.committed.send_replace(sequences.end);
+        state.wal_changed.send_replace(());
         Ok(())
     }
 

@@ -6,6 +6,9 @@
 //! because its folder was restored: then the spool gets a new name, and all its postbacks are
 //! delivered again.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -73,10 +76,10 @@ async fn wait_for_postbacks(
     PollParameters { wait, max_bytes }: PollParameters,
 ) -> Result<DeliveryBuilder, FeedError> {
     let deadline = Instant::now() + wait;
-    let mut committed = feed.shared.committed.subscribe();
+    let mut spool_changed = feed.shared.spool_changed.subscribe();
     let cursors = Arc::new(cursors);
     loop {
-        committed.borrow_and_update();
+        spool_changed.borrow_and_update();
         let (feed, cursors) = (Arc::clone(&feed), Arc::clone(&cursors));
         let collecting = tokio::task::spawn_blocking(move || feed.collect(&cursors, max_bytes));
         // The task neither panics nor is cancelled; if it did, the admin would poll again.
@@ -87,7 +90,7 @@ async fn wait_for_postbacks(
             Err(FeedError::NotOpen) => {}
             _ => return collected,
         }
-        match timeout_at(deadline, committed.changed()).await {
+        match timeout_at(deadline, spool_changed.changed()).await {
             Ok(Ok(())) => {}
             _ => return collected,
         }

@@ -139,8 +139,8 @@ impl SpoolThread {
         // Also after a failed append.
         report_disk(shared, &spool.disk);
         shared.spool_bytes.store(spool.log.bytes_on_disk(), Ordering::Release);
-        let next = appended?;
-        shared.committed.send_replace(next);
+        appended?;
+        shared.spool_changed.send_replace(());
         Ok(())
     }
 
@@ -158,7 +158,7 @@ impl SpoolThread {
         // Only this thread sets it, once.
         let _ = shared.spool.set(OpenSpool { id: id.into(), reader });
         shared.spool_bytes.store(spool.log.bytes_on_disk(), Ordering::Release);
-        shared.committed.send_replace(spool.log.next_sequence());
+        shared.spool_changed.send_replace(());
         self.spool = Some(spool);
         Ok(())
     }

@@ -27,8 +27,8 @@ pub(super) enum AlertKind {
 #[derive(Debug)]
 pub(super) struct PostbackState {
     pub(super) spool: OnceLock<OpenSpool>,
-    /// The next sequence of the spool; 0 while the spool is not open.
-    pub(super) committed: watch::Sender<u64>,
+    /// Wakes polls after the spool has opened and after each commit.
+    pub(super) spool_changed: watch::Sender<()>,
     /// The last sequence that the admin has decided.
     pub(super) acknowledged: AtomicU64,
     pub(super) spool_bytes: AtomicU64,
@@ -53,7 +53,7 @@ impl PostbackState {
     pub(super) fn new(max_waiting: usize, unidentified_bytes_per_minute: u64) -> PostbackState {
         PostbackState {
             spool: OnceLock::new(),
-            committed: watch::Sender::new(0),
+            spool_changed: watch::Sender::new(()),
             acknowledged: AtomicU64::new(0),
             spool_bytes: AtomicU64::new(0),
             torn_bytes_cut: AtomicU64::new(0),
@@ -66,8 +66,12 @@ impl PostbackState {
         }
     }
 
+    /// The next sequence of the spool; 0 while the spool is not open.
+    ///
+    /// The log itself is asked: a copy kept beside it would be behind the frames that a poll can
+    /// already read, and their acknowledgement would look like one of another spool.
     pub(super) fn committed(&self) -> u64 {
-        *self.committed.borrow()
+        self.spool.get().and_then(|spool| spool.reader.durable_end()).unwrap_or(0)
     }
 
     pub(super) fn acknowledged(&self) -> u64 {

@@ -82,6 +82,15 @@ impl FrameReader {
         }
     }
 
+    /// The sequence behind the log's last durable frame; `None` for a log of another process, which
+    /// has no such watermark.
+    pub fn durable_end(&self) -> Option<u64> {
+        match &self.origin {
+            FrameOrigin::Log(committed) => Some(committed.layout().next_sequence),
+            FrameOrigin::Folder(_) => None,
+        }
+    }
+
     /// Moves to another sequence. A removed one shows at the next [`FrameReader::next_frame`].
     pub fn seek(&mut self, to: u64) {
         self.next = to;

@@ -41,10 +41,10 @@ async fn wait_for_blocks(
     PollParameters { wait, max_bytes }: PollParameters,
 ) -> Result<FeedAnswer, FeedError> {
     let deadline = Instant::now() + wait;
-    let mut committed = feed.state.committed.subscribe();
+    let mut wal_changed = feed.state.wal_changed.subscribe();
     let cursor = Arc::new(cursor);
     loop {
-        committed.borrow_and_update();
+        wal_changed.borrow_and_update();
         let (feed, cursor) = (Arc::clone(&feed), Arc::clone(&cursor));
         let collecting = tokio::task::spawn_blocking(move || feed.collect(&cursor, max_bytes));
         // The task neither panics nor is cancelled; if it did, the admin would poll again.
@@ -52,7 +52,7 @@ async fn wait_for_blocks(
         if !answer.blocks.is_empty() {
             return Ok(answer);
         }
-        match timeout_at(deadline, committed.changed()).await {
+        match timeout_at(deadline, wal_changed.changed()).await {
             Ok(Ok(())) => {}
             _ => return Ok(answer),
         }

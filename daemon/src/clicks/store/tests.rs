@@ -375,7 +375,7 @@ fn manual_store_thread(machine: &Machine) -> (coupon_shared::framed_log::FramedL
     let state = Arc::new(LogState::default());
     state.orphaned_drained.store(true, Ordering::Release);
     let reader = wal.reader(wal.first_sequence()).unwrap();
-    state.wal_is_open(reader.clone(), wal.next_sequence());
+    state.wal_is_open(reader.clone());
     let (_, questions) = std::sync::mpsc::channel();
     let folder = machine.data.path().join("clicks");
     let removal_clock = Arc::new(RemovalClock::open(machine.data.path()).unwrap());
