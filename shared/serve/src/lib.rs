@@ -32,6 +32,8 @@ mod request_line;
 
 mod client_address;
 
+pub mod tls;
+
 pub use accept::{AcceptLoop, DrainOutcome};
 pub use client_address::client_address;
 
