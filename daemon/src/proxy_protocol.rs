@@ -15,7 +15,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use coupon_serve::Listener;
+use coupon_serve::{ClientStream, Listener, PeerAddress};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -29,9 +29,8 @@ use header::{MAX_HEADER_BYTES, NotAProxyHeader, ProxyHeader};
 #[derive(Debug, Clone)]
 pub struct ProxiedClient(Rc<Cell<IpAddr>>);
 
-impl ProxiedClient {
-    /// The client's address, valid once bytes were read from the connection.
-    pub fn address(&self) -> IpAddr {
+impl PeerAddress for ProxiedClient {
+    fn ip(&self) -> IpAddr {
         self.0.get()
     }
 }
@@ -189,6 +188,17 @@ impl<T: AsyncRead + Unpin> AsyncRead for ProxiedStream<T> {
     }
 }
 
+impl<T: ClientStream> ClientStream for ProxiedStream<T> {
+    /// Reads the header, so that only bytes behind it count.
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_header(cx))?;
+        match &self.stage {
+            HeaderStage::Rest(bytes, from) if *from < bytes.len() => Poll::Ready(Ok(())),
+            _ => self.stream.poll_readable(cx),
+        }
+    }
+}
+
 coupon_serve::forward_writes!(ProxiedStream, stream);
 
 #[cfg(test)]
@@ -196,7 +206,11 @@ mod tests {
     use super::header::tests::{binary_header, text_header};
     use super::*;
     use proptest::prelude::*;
+    use std::future::poll_fn;
+    use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::net::UnixStream;
+    use tokio::time::timeout;
 
     /// The bytes behind the header, and the client's address.
     fn passed_on(pieces: Vec<Vec<u8>>, piece_bytes: usize) -> (io::Result<Vec<u8>>, IpAddr, u64) {
@@ -218,7 +232,7 @@ mod tests {
                 stream.read_to_end(&mut bytes).await.map(|_| bytes)
             };
             let ((), received) = tokio::join!(send, receive);
-            (received, client.address(), counters.malformed.get())
+            (received, client.ip(), counters.malformed.get())
         })
     }
 
@@ -228,6 +242,32 @@ mod tests {
         assert_eq!((nothing.unwrap(), client, malformed), (vec![], [10, 0, 0, 1].into(), 0));
         let (half, _, malformed) = passed_on(vec![b"PROXY TCP4 1.2".to_vec()], 64);
         assert_eq!((half.unwrap_err().kind(), malformed), (io::ErrorKind::InvalidData, 1));
+    }
+
+    #[test]
+    fn only_bytes_behind_the_header_make_the_connection_readable() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (mut proxy, stream) = UnixStream::pair().unwrap();
+            let client = ProxiedClient(Rc::new(Cell::new([10, 0, 0, 1].into())));
+            let mut stream = ProxiedStream::new(stream, client.clone(), Arc::default());
+            let pair = ("203.0.113.7:1".parse().unwrap(), "192.0.2.1:80".parse().unwrap());
+            proxy.write_all(&text_header(pair.0, pair.1)).await.unwrap();
+            let readable =
+                timeout(Duration::from_millis(50), poll_fn(|cx| stream.poll_readable(cx)));
+            assert!(readable.await.is_err(), "the header alone made the connection readable");
+            assert_eq!(client.ip(), pair.0.ip());
+            proxy.write_all(b"GET").await.unwrap();
+            poll_fn(|cx| stream.poll_readable(cx)).await.unwrap();
+            let mut bytes = [0; 3];
+            stream.read_exact(&mut bytes).await.unwrap();
+            assert_eq!(&bytes, b"GET");
+
+            let (mut proxy, stream) = UnixStream::pair().unwrap();
+            let mut stream = ProxiedStream::new(stream, client, Arc::default());
+            proxy.write_all(&[&text_header(pair.0, pair.1)[..], b"GET"].concat()).await.unwrap();
+            poll_fn(|cx| stream.poll_readable(cx)).await.unwrap();
+        });
     }
 
     proptest! {

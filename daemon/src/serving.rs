@@ -30,7 +30,7 @@ use crate::redirect::Redirector;
 use crate::settings::LiveSettings;
 use crate::thread_metrics::ThreadMetrics;
 
-use connection_service::{ConnectionService, PeerAddress, ThreadState};
+use connection_service::{ConnectionService, ThreadState};
 use durability_gate::DurabilityGate;
 
 /// Interval at which a thread drops its handles to a replaced index and replaced settings, also
@@ -131,7 +131,7 @@ async fn serve_listener<L>(
     shared: SharedState,
 ) -> DrainOutcome
 where
-    L: Listener<Stream: 'static, Peer: PeerAddress>,
+    L: Listener<Stream: 'static, Peer: 'static>,
 {
     let make_service = |peer: &L::Peer| ConnectionService::new(state.clone(), peer.clone());
     let accept_loop = AcceptLoop::new(listener, shared.limits, counters);

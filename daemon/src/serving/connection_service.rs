@@ -2,9 +2,9 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
+use coupon_serve::PeerAddress;
 use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper::{Method, Request};
@@ -14,7 +14,6 @@ use super::response_future::ResponseFuture;
 use crate::cors;
 use crate::http_answer::HttpAnswer;
 use crate::postbacks::PostbackReceiver;
-use crate::proxy_protocol::ProxiedClient;
 use crate::redirect::Redirector;
 use crate::request::{Route, is_sdk, route};
 use crate::response::respond;
@@ -26,25 +25,6 @@ pub(super) struct ThreadState {
     pub(super) postbacks: Rc<PostbackReceiver>,
     /// Holds answers back until their clicks are durable; only with `clicks.durable`.
     pub(super) gate: Option<Rc<DurabilityGate>>,
-}
-
-/// The other end of a connection.
-pub(super) trait PeerAddress: Clone + 'static {
-    /// The address, valid once a request was read: a proxy names its client in the connection's
-    /// first bytes.
-    fn ip(&self) -> IpAddr;
-}
-
-impl PeerAddress for SocketAddr {
-    fn ip(&self) -> IpAddr {
-        SocketAddr::ip(self)
-    }
-}
-
-impl PeerAddress for ProxiedClient {
-    fn ip(&self) -> IpAddr {
-        self.address()
-    }
 }
 
 /// Answers the requests of one connection.

@@ -42,4 +42,4 @@ pub use connection::Connection;
 pub use counters::ConnectionCounters;
 pub use inherit::{InheritError, inherited_tcp};
 pub use limits::{Limits, raise_descriptor_limit};
-pub use listener::{Listener, LocalExecutor};
+pub use listener::{ClientStream, Listener, LocalExecutor, PeerAddress};

@@ -1,8 +1,8 @@
-//! Sources of connections, and the executor of one thread.
+//! Sources of connections, the connections' streams and peers, and the executor of one thread.
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -10,12 +10,51 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// A source of connections.
 pub trait Listener {
-    type Stream: AsyncRead + AsyncWrite + Unpin;
-    /// The peer's identity.
-    type Peer;
+    type Stream: ClientStream;
+    type Peer: PeerAddress + Clone;
 
     fn poll_accept(&mut self, cx: &mut Context<'_>)
     -> Poll<io::Result<(Self::Stream, Self::Peer)>>;
+}
+
+/// The bytes of one connection in both directions.
+pub trait ClientStream: AsyncRead + AsyncWrite + Unpin {
+    /// Ready once a read would return bytes, the end, or an error, without taking any byte of the
+    /// conversation; bytes buffered above the socket count. May also be ready early: the next read
+    /// is then pending.
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+impl ClientStream for TcpStream {
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_read_ready(cx)
+    }
+}
+
+impl ClientStream for UnixStream {
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_read_ready(cx)
+    }
+}
+
+/// The other end of a connection.
+pub trait PeerAddress {
+    /// The peer's address. Where a proxy names the client in the connection's first bytes, the
+    /// proxy's own address until those bytes were read.
+    fn ip(&self) -> IpAddr;
+}
+
+impl PeerAddress for SocketAddr {
+    fn ip(&self) -> IpAddr {
+        SocketAddr::ip(self)
+    }
+}
+
+/// The peers of a Unix socket have one address together.
+impl PeerAddress for () {
+    fn ip(&self) -> IpAddr {
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+    }
 }
 
 impl Listener for TcpListener {

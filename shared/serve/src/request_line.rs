@@ -32,6 +32,7 @@ use memchr::memmem::Finder;
 use memchr::{memchr, memchr3};
 use tokio::io::{AsyncRead, ReadBuf};
 
+use crate::listener::ClientStream;
 use crate::open::ConnectionState;
 
 /// Position of the next byte in the request.
@@ -322,6 +323,15 @@ impl<T: AsyncRead + Unpin> AsyncRead for RequestLines<T> {
             this.hand_on(buf);
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: ClientStream> ClientStream for RequestLines<T> {
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.has_waiting() {
+            return Poll::Ready(Ok(()));
+        }
+        self.stream.poll_readable(cx)
     }
 }
 
