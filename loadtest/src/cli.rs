@@ -4,11 +4,18 @@
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use rustls::RootCertStore;
+use rustls::pki_types::ServerName;
+
+use crate::connect::{ConnectMode, KeyExchange, TlsVersion};
 use crate::contender::Contender;
+use crate::source_addresses;
+use crate::tls::TlsSettings;
 
 /// Measure a running coupond from the side of its visitors, and generate the codes for it.
 #[derive(Debug, Parser)]
@@ -23,7 +30,10 @@ Examples:
   Make a million codes of offer 1 for a hundred partners, ready for a bulk upload:
     coupon-loadtest codes --count 1000000 --out codes.csv --offer-id 1 --affiliate-ids 1-100
   Load a daemon with them for half a minute, codes drawn as visitors do:
-    coupon-loadtest run --codes codes.csv --rate 20000 --duration 30s --mixed-case";
+    coupon-loadtest run --codes codes.csv --rate 20000 --duration 30s --mixed-case
+  The same as visitors come: a new TLS connection for each visit:
+    coupon-loadtest run --codes codes.csv --rate 500 --target 127.0.0.1:8443 \\
+      --connect tls-new --server-name go.example.com --tls-ca ca.pem";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -95,9 +105,13 @@ const HOW_IT_MEASURES: &str = "\
 How it measures:
   Each request has a due time, independent of the server. Latency counts from the due time to the
   last byte of the answer, so a stall also delays the requests that wait behind it. 'connection wait'
-  is the part spent waiting for a free connection. 'generator lag' is this program's own delay, in
+  is the part spent waiting for a free connection, 'connecting' the part until a new connection could
+  send, TLS handshake included. 'generator lag' is this program's own delay, in
   sending and in reading; if its p99 exceeds --max-lag the run is void: give the generator a core of
   its own (taskset), or lower the rate. Server and generator on one core disturb each other.
+  --connect says how visits come. With new, tls-new and tls-resumed each request has a connection of
+  its own, closed by this program after the answer, as by a visitor who leaves. For tls-resumed it
+  learns session tickets before measuring; a run in which a handshake was full nevertheless is void.
 
 Exit codes:
   0 measured   1 could not run   2 bad arguments   3 void   4 an answer not in --expect-status";
@@ -116,16 +130,82 @@ Example:
   coupon-loadtest codes --count 1000000 --out codes.csv
   coupon-loadtest compare --codes codes.csv --out figures";
 
+/// Details of how visitors connect.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct VisitorArguments {
+    /// Say `Connection: close` where each request has its own connection, so that the server closes
+    /// first; browsers do not say so
+    #[arg(long)]
+    pub(crate) connection_close: bool,
+
+    /// Loopback addresses from which visits come in turn, for a target in 127.0.0.0/8 [default: 64
+    /// if each request has its own connection, otherwise 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=32_768))]
+    source_addresses: Option<u16>,
+
+    /// TLS version of visitors
+    #[arg(long, value_enum, default_value_t = TlsVersion::Tls13)]
+    tls_version: TlsVersion,
+
+    /// Key exchange that visitors offer
+    #[arg(long, value_enum, default_value_t = KeyExchange::X25519)]
+    key_exchange: KeyExchange,
+}
+
+impl VisitorArguments {
+    /// Number of addresses from which connections to `target` come.
+    pub(crate) fn source_addresses(&self, target: SocketAddr, way: ConnectMode) -> u16 {
+        let many = !way.keeps_connections() && source_addresses::reaches(target);
+        let default = if many { source_addresses::DEFAULT_FOR_NEW_CONNECTIONS } else { 1 };
+        self.source_addresses.unwrap_or(default)
+    }
+
+    pub(crate) fn tls_settings(
+        &self,
+        server_name: ServerName<'static>,
+        roots: Arc<RootCertStore>,
+    ) -> TlsSettings {
+        let Self { tls_version: version, key_exchange, .. } = *self;
+        TlsSettings { server_name, version, key_exchange, roots }
+    }
+}
+
+/// The names of a running server.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServerArguments {
+    /// Host header, normally a tracking domain [default: --server-name, otherwise the target]
+    #[arg(long, value_name = "NAME", value_parser = header_value)]
+    host: Option<String>,
+
+    /// Name of the server in TLS, which its certificate must hold
+    #[arg(long, value_name = "NAME", value_parser = server_name)]
+    pub(crate) server_name: Option<ServerName<'static>>,
+
+    /// Trusted certificates, as PEM: an authority's, or the server's own [default: the public
+    /// authorities]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_ca: Option<PathBuf>,
+}
+
+impl ServerArguments {
+    pub(crate) fn host(&self, target: SocketAddr) -> String {
+        let tls_name = || self.server_name.as_ref().map(|name| name.to_str().into_owned());
+        self.host.clone().or_else(tls_name).unwrap_or_else(|| target.to_string())
+    }
+
+    /// An option that only concerns TLS, if given.
+    pub(crate) fn tls_option(&self) -> Option<&'static str> {
+        let name = self.server_name.as_ref().map(|_| "--server-name");
+        name.or(self.tls_ca.as_ref().map(|_| "--tls-ca"))
+    }
+}
+
 /// Arguments of measurements that start their servers.
 #[derive(Debug, Args)]
 pub(crate) struct TestBedArguments {
     /// Codes to serve and to request, as `codes` writes them
     #[arg(long, value_name = "FILE")]
     pub(crate) codes: PathBuf,
-
-    /// Connections
-    #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u32).range(1..=4_000))]
-    pub(crate) connections: u32,
 
     /// Core of the measured server
     #[arg(long, value_name = "N", default_value = "0")]
@@ -153,12 +233,23 @@ pub(crate) struct CompareArguments {
     #[command(flatten)]
     pub(crate) test_bed: TestBedArguments,
 
+    /// Ways of connecting, each with its tables
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "keep-alive")]
+    pub(crate) connect: Vec<ConnectMode>,
+
+    /// Numbers of connections at a time, each with its tables
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "64", value_parser = clap::value_parser!(u32).range(1..=4_000))]
+    pub(crate) connections: Vec<u32>,
+
+    #[command(flatten)]
+    pub(crate) visitors: VisitorArguments,
+
     /// Servers to compare, in this order
     #[arg(
         long,
         value_name = "LIST",
         value_delimiter = ',',
-        default_value = "coupond,nginx,nginx-no-log,haproxy,hyper,epoll"
+        default_value = "coupond,nginx,nginx-no-log,haproxy,nginx-coupond,hyper,epoll"
     )]
     pub(crate) contenders: Vec<Contender>,
 
@@ -194,15 +285,22 @@ pub(crate) struct SweepArguments {
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080")]
     pub(crate) target: SocketAddr,
 
-    /// Host header, normally a tracking domain [default: the target]
-    #[arg(long, value_name = "NAME", value_parser = header_value)]
-    pub(crate) host: Option<String>,
+    #[command(flatten)]
+    pub(crate) server: ServerArguments,
 
     /// Codes to request: one per line, or a CSV with a `coupon_code` column
     #[arg(long, value_name = "FILE")]
     pub(crate) codes: PathBuf,
 
-    /// Requests on a connection before it is closed; 0 is unlimited
+    /// Ways of connecting: with TLS, or without it, as the target has one kind of port
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "keep-alive")]
+    pub(crate) connect: Vec<ConnectMode>,
+
+    #[command(flatten)]
+    pub(crate) visitors: VisitorArguments,
+
+    /// Requests on a connection that stays open (keep-alive, tls-keep-alive) before it is closed; 0
+    /// is unlimited
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "0,10,1")]
     pub(crate) requests_per_connection: Vec<u64>,
 
@@ -270,6 +368,10 @@ pub(crate) struct SwapsArguments {
     #[command(flatten)]
     pub(crate) test_bed: TestBedArguments,
 
+    /// Connections
+    #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u32).range(1..=4_000))]
+    pub(crate) connections: u32,
+
     /// Requests per second [default: --load of the capacity]
     #[arg(long, value_name = "N", value_parser = rate)]
     pub(crate) rate: Option<f64>,
@@ -331,6 +433,10 @@ Example:
 pub(crate) struct SaturateArguments {
     #[command(flatten)]
     pub(crate) test_bed: TestBedArguments,
+
+    /// Connections
+    #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u32).range(1..=4_000))]
+    pub(crate) connections: u32,
 
     /// Number of rounds, each with hits and misses
     #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=1_000))]
@@ -517,9 +623,15 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080")]
     pub(crate) target: SocketAddr,
 
-    /// Host header, normally a tracking domain [default: the target]
-    #[arg(long, value_name = "NAME", value_parser = header_value)]
-    pub(crate) host: Option<String>,
+    #[command(flatten)]
+    pub(crate) server: ServerArguments,
+
+    /// How visits connect
+    #[arg(long, value_enum, default_value_t = ConnectMode::KeepAlive)]
+    pub(crate) connect: ConnectMode,
+
+    #[command(flatten)]
+    pub(crate) visitors: VisitorArguments,
 
     /// Requests per second, over all threads
     #[arg(long, value_name = "N", default_value = "1000", value_parser = rate)]
@@ -779,6 +891,12 @@ fn header_value(typed: &str) -> Result<String, String> {
     } else {
         Err("only visible ASCII characters, no spaces, and at least one".to_owned())
     }
+}
+
+fn server_name(typed: &str) -> Result<ServerName<'static>, String> {
+    let wrong =
+        |_| format!("`{typed}` is neither a host name such as go.example.com nor an address");
+    ServerName::try_from(typed.to_owned()).map_err(wrong)
 }
 
 fn query(typed: &str) -> Result<String, String> {

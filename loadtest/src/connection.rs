@@ -5,16 +5,19 @@
 //! never repeated: the server may have counted it.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::event::epoll::{self, EventData, EventFlags};
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustls::HandshakeKind;
 
 use crate::answer::{AnswerError, AnswerReader, Head};
+use crate::socket;
 use crate::tally::FailureKind;
+use crate::tls::TlsClient;
+use crate::tls::session::{Received, TlsSession};
 
 /// Reasons why a request has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +26,10 @@ pub(crate) enum Failure {
     Connect(std::io::Error),
     #[error("no connection within the timeout")]
     ConnectTimeout,
+    #[error("{0}")]
+    Handshake(std::io::Error),
+    #[error("no complete TLS handshake within the timeout")]
+    HandshakeTimeout,
     #[error("{0}")]
     Broken(#[from] std::io::Error),
     #[error("the server closed the connection instead of answering")]
@@ -37,6 +44,7 @@ impl Failure {
     pub(crate) fn kind(&self) -> FailureKind {
         match self {
             Self::Connect(_) | Self::ConnectTimeout => FailureKind::Connect,
+            Self::Handshake(_) | Self::HandshakeTimeout => FailureKind::Handshake,
             Self::Broken(_) | Self::Closed => FailureKind::Reset,
             Self::Timeout => FailureKind::Timeout,
             Self::Answer(_) => FailureKind::Parse,
@@ -49,6 +57,8 @@ impl Failure {
 pub(crate) enum Phase {
     Idle,
     Connecting,
+    /// TLS handshake.
+    Handshaking,
     Writing,
     Reading,
 }
@@ -59,6 +69,8 @@ pub(crate) struct Connection {
     /// Distinguishes pending events of an earlier socket from events of the present one.
     incarnation: u32,
     socket: Option<TcpStream>,
+    /// TLS above the socket, if any.
+    tls: Option<Box<TlsSession>>,
     sent_on_socket: u64,
     phase: Phase,
     request: Vec<u8>,
@@ -74,6 +86,7 @@ impl Connection {
             slot,
             incarnation: 0,
             socket: None,
+            tls: None,
             sent_on_socket: 0,
             phase: Phase::Idle,
             request: Vec::with_capacity(2048),
@@ -84,10 +97,24 @@ impl Connection {
     }
 
     /// Connects before the run, so the first requests do not include the cost of connecting.
-    pub(crate) fn open_early(&mut self, epoll: &OwnedFd, timeout: Duration) -> std::io::Result<()> {
-        let socket = TcpStream::connect_timeout(&self.target, timeout)?;
-        socket.set_nonblocking(true)?;
-        self.adopt(epoll, socket)
+    pub(crate) fn open_early(
+        &mut self,
+        epoll: &OwnedFd,
+        tls: Option<&TlsClient>,
+        source: Option<Ipv4Addr>,
+        timeout: Duration,
+    ) -> anyhow::Result<()> {
+        let socket = socket::connect_within(self.target, source, timeout)?;
+        let mut session = match tls {
+            Some(tls) => Some(Box::new(tls.handshake(&socket, timeout)?)),
+            None => None,
+        };
+        if let Some(session) = &mut session {
+            session.flush(&socket)?;
+        }
+        self.adopt(epoll, socket)?;
+        self.tls = session;
+        Ok(())
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -133,61 +160,85 @@ impl Connection {
     }
 
     /// Starts connecting; an event reports the result.
-    pub(crate) fn start_connecting(&mut self, epoll: &OwnedFd) -> Result<(), Failure> {
-        let socket = new_socket(self.target).map_err(Failure::Connect)?;
-        match rustix::net::connect(&socket, &self.target) {
-            Ok(()) | Err(rustix::io::Errno::INPROGRESS) => {}
-            Err(error) => return Err(Failure::Connect(error.into())),
-        }
-        self.adopt(epoll, TcpStream::from(socket)).map_err(Failure::Connect)?;
+    pub(crate) fn start_connecting(
+        &mut self,
+        epoll: &OwnedFd,
+        tls: Option<&TlsClient>,
+        source: Option<Ipv4Addr>,
+    ) -> Result<(), Failure> {
+        let socket = socket::start_connecting(self.target, source).map_err(Failure::Connect)?;
+        self.adopt(epoll, socket).map_err(Failure::Connect)?;
         self.phase = Phase::Connecting;
+        let session = tls.map(TlsClient::session).transpose();
+        let session = session.map_err(|error| Failure::Handshake(std::io::Error::other(error)))?;
+        self.tls = session.map(Box::new);
         Ok(())
     }
 
-    /// Result of connecting, after an event.
-    pub(crate) fn finish_connecting(&mut self) -> Result<(), Failure> {
+    /// Result of connecting, after an event; true when the connection can carry a request, false
+    /// when a TLS handshake has begun.
+    pub(crate) fn finish_connecting(&mut self) -> Result<bool, Failure> {
         let socket = self.socket.as_ref().ok_or(Failure::Closed)?;
         match socket.take_error() {
-            Ok(None) => Ok(()),
-            Ok(Some(error)) | Err(error) => Err(Failure::Connect(error)),
+            Ok(None) => {}
+            Ok(Some(error)) | Err(error) => return Err(Failure::Connect(error)),
+        }
+        if self.tls.is_none() {
+            return Ok(true);
+        }
+        self.phase = Phase::Handshaking;
+        self.handshake(false)
+    }
+
+    /// Advances the TLS handshake; true when the connection can carry a request.
+    pub(crate) fn handshake(&mut self, readable: bool) -> Result<bool, Failure> {
+        let (Some(socket), Some(tls)) = (&self.socket, &mut self.tls) else {
+            return Err(Failure::Closed);
+        };
+        tls.handshake(socket, readable).map_err(Failure::Handshake)
+    }
+
+    pub(crate) fn handshake_kind(&self) -> Option<HandshakeKind> {
+        self.tls.as_ref()?.handshake_kind()
+    }
+
+    /// Reads session tickets that arrive between requests; false if the connection is over.
+    pub(crate) fn survives_idle_bytes(&mut self) -> bool {
+        match (&self.socket, &mut self.tls) {
+            (Some(socket), Some(tls)) => tls.read_while_idle(socket),
+            _ => false,
         }
     }
 
     /// Sends the prepared request; continues at the next event if the socket is full.
     pub(crate) fn write(&mut self) -> Result<(), Failure> {
-        if self.phase != Phase::Writing {
+        let begins = self.phase != Phase::Writing;
+        if begins {
             self.sent_on_socket += 1;
             self.phase = Phase::Writing;
         }
         let socket = self.socket.as_mut().ok_or(Failure::Closed)?;
-        while self.written < self.request.len() {
-            match socket.write(&self.request[self.written..]) {
-                Ok(bytes) => self.written += bytes,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
+        let all_written = match &mut self.tls {
+            Some(tls) => {
+                if begins {
+                    tls.queue(&self.request)?;
+                }
+                tls.flush(socket)?
             }
+            None => write_some(socket, &self.request, &mut self.written)?,
+        };
+        if all_written {
+            self.phase = Phase::Reading;
         }
-        self.phase = Phase::Reading;
         Ok(())
     }
 
     /// Reads available bytes; true when the answer is complete.
     pub(crate) fn read(&mut self, server_closed: bool) -> Result<bool, Failure> {
         let socket = self.socket.as_mut().ok_or(Failure::Closed)?;
-        loop {
-            let space = self.reader.space();
-            let room = space.len();
-            match socket.read(space) {
-                Ok(0) => return Err(Failure::Closed),
-                Ok(bytes) if self.reader.accept(bytes)? => return Ok(true),
-                // A short read means the socket is empty; later bytes make a new event.
-                Ok(bytes) if bytes < room && !server_closed => return Ok(false),
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
-            }
+        match &mut self.tls {
+            Some(tls) => read_tls(socket, tls, &mut self.reader, server_closed),
+            None => read_plain(socket, &mut self.reader, server_closed),
         }
     }
 
@@ -197,7 +248,11 @@ impl Connection {
     }
 
     pub(crate) fn close(&mut self) {
+        if let (Some(socket), Some(tls)) = (&self.socket, &mut self.tls) {
+            tls.announce_end(socket);
+        }
         self.socket = None;
+        self.tls = None;
         self.phase = Phase::Idle;
     }
 
@@ -213,8 +268,65 @@ impl Connection {
     }
 }
 
-fn new_socket(target: SocketAddr) -> std::io::Result<OwnedFd> {
-    let family = if target.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    Ok(rustix::net::socket_with(family, SocketType::STREAM, flags, None)?)
+/// Writes from position `written` on; false if the socket is full.
+fn write_some(
+    socket: &mut TcpStream,
+    request: &[u8],
+    written: &mut usize,
+) -> std::io::Result<bool> {
+    while *written < request.len() {
+        match socket.write(&request[*written..]) {
+            Ok(bytes) => *written += bytes,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
+}
+
+fn read_plain(
+    socket: &mut TcpStream,
+    reader: &mut AnswerReader,
+    server_closed: bool,
+) -> Result<bool, Failure> {
+    loop {
+        let space = reader.space();
+        let room = space.len();
+        match socket.read(space) {
+            Ok(0) => return Err(Failure::Closed),
+            Ok(bytes) if reader.accept(bytes)? => return Ok(true),
+            // A short read means the socket is empty; later bytes make a new event.
+            Ok(bytes) if bytes < room && !server_closed => return Ok(false),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn read_tls(
+    socket: &TcpStream,
+    tls: &mut TlsSession,
+    reader: &mut AnswerReader,
+    server_closed: bool,
+) -> Result<bool, Failure> {
+    loop {
+        let received = tls.receive(socket)?;
+        while let Some(bytes) = tls.plaintext(reader.space())? {
+            if bytes == 0 {
+                return Err(Failure::Closed);
+            }
+            if reader.accept(bytes)? {
+                return Ok(true);
+            }
+        }
+        match received {
+            Received::End => return Err(Failure::Closed),
+            Received::Nothing => return Ok(false),
+            Received::Bytes { drained } if drained && !server_closed => return Ok(false),
+            Received::Bytes { .. } => {}
+        }
+    }
 }

@@ -16,7 +16,9 @@ pub(crate) enum Contender {
     NginxNoLog,
     /// HAProxy with a map file, without a log
     Haproxy,
-    /// hyper alone, answering one constant redirect
+    /// nginx without a log in front of coupond: TLS ends at nginx, connections to coupond stay open
+    NginxCoupond,
+    /// hyper alone, with rustls for TLS, answering one constant redirect
     Hyper,
     /// an epoll loop that answers one constant redirect without looking at the request
     Epoll,

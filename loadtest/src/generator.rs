@@ -1,5 +1,8 @@
 //! Runs a plan with one worker per thread, all starting at the same instant, and adds up their
 //! totals.
+//!
+//! A run has two steps. Preparing opens lasting connections and learns session tickets, so that
+//! this work of the server is outside of the measurement.
 
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,7 +37,10 @@ pub(crate) struct Outcome {
 struct Run {
     plan: Arc<Plan>,
     live: Arc<LiveCounts>,
+    /// Waits until all threads have opened their connections.
     ready: Barrier,
+    /// Waits for [`Prepared::run`], which sets the start.
+    go: Barrier,
     start: OnceLock<Instant>,
     stop: AtomicBool,
 }
@@ -46,27 +52,51 @@ const HEAD_START: Duration = Duration::from_millis(5);
 
 /// Executes the plan; `bar` shows the progress.
 pub(crate) fn generate(plan: &Arc<Plan>, bar: &ProgressBar) -> anyhow::Result<Outcome> {
-    TcpStream::connect_timeout(&plan.target, plan.timeout).with_context(|| {
-        format!("cannot connect to {}; is the server running there (--target)?", plan.target)
-    })?;
-    let run = Arc::new(Run {
-        plan: Arc::clone(plan),
-        live: Arc::default(),
-        ready: Barrier::new(plan.threads),
-        start: OnceLock::new(),
-        stop: AtomicBool::new(false),
-    });
-    // All workers are created before the first thread starts: a failure later would leave the
-    // others waiting at the barrier.
-    let workers =
-        (0..plan.threads).map(|thread| Ok(Worker::new(plan, &run.live, thread, open_log(plan)?)?));
-    let workers = workers.collect::<anyhow::Result<Vec<_>>>()?;
-    let workers = workers.into_iter().enumerate();
-    let senders: std::io::Result<Vec<_>> =
-        workers.map(|(thread, worker)| spawn(Arc::clone(&run), thread, worker)).collect();
-    let senders = senders.context("a sending thread could not be started")?;
-    watch(&run, &senders, bar)?;
-    gather(&run, senders)
+    Prepared::new(plan)?.run(bar)
+}
+
+/// A run whose threads have their connections and wait for the start.
+pub(crate) struct Prepared {
+    run: Arc<Run>,
+    senders: Vec<Sender>,
+}
+
+impl Prepared {
+    pub(crate) fn new(plan: &Arc<Plan>) -> anyhow::Result<Self> {
+        TcpStream::connect_timeout(&plan.target, plan.timeout).with_context(|| {
+            format!("cannot connect to {}; is the server running there (--target)?", plan.target)
+        })?;
+        if let Some(tls) = &plan.tls {
+            tls.check(plan.target)?;
+            tls.learn_tickets(plan.target, plan.connections)?;
+        }
+        let run = Arc::new(Run {
+            plan: Arc::clone(plan),
+            live: Arc::default(),
+            ready: Barrier::new(plan.threads + 1),
+            go: Barrier::new(plan.threads + 1),
+            start: OnceLock::new(),
+            stop: AtomicBool::new(false),
+        });
+        // All workers are created before the first thread starts: a failure later would leave the
+        // others waiting at the barrier.
+        let worker = |thread| Ok(Worker::new(plan, &run.live, thread, open_log(plan)?)?);
+        let workers = (0..plan.threads).map(worker).collect::<anyhow::Result<Vec<_>>>()?;
+        let workers = workers.into_iter().enumerate();
+        let senders: std::io::Result<Vec<_>> =
+            workers.map(|(thread, worker)| spawn(Arc::clone(&run), thread, worker)).collect();
+        let senders = senders.context("a sending thread could not be started")?;
+        run.ready.wait();
+        Ok(Self { run, senders })
+    }
+
+    pub(crate) fn run(self, bar: &ProgressBar) -> anyhow::Result<Outcome> {
+        let Self { run, senders } = self;
+        run.start.get_or_init(|| Instant::now() + HEAD_START);
+        run.go.wait();
+        watch(&run, &senders, bar)?;
+        gather(&run, senders)
+    }
 }
 
 fn open_log(plan: &Plan) -> anyhow::Result<Option<AnsweredLog>> {
@@ -79,7 +109,8 @@ fn spawn(run: Arc<Run>, thread: usize, mut worker: Worker) -> std::io::Result<Se
     std::thread::Builder::new().name(format!("send-{thread}")).spawn(move || {
         worker.open_connections();
         run.ready.wait();
-        let start = *run.start.get_or_init(|| Instant::now() + HEAD_START);
+        run.go.wait();
+        let start = *run.start.get_or_init(Instant::now);
         worker.run(Schedule::new(&run.plan, thread, start), &run.stop)
     })
 }

@@ -3,15 +3,16 @@
 //!
 //! The modules follow a request: [`codes`] holds the codes, [`code_sampler`] chooses one,
 //! [`request`] renders it, [`schedule`] says when it is due, [`worker`] hands it to a
-//! [`connection`], [`answer`] reads the answer, [`answered_log`] and [`tally`] record it, and
-//! [`report`] evaluates the run. [`generator`] runs the threads. [`mod@compare`] loads several
+//! [`connection`] ([`mod@connect`] names the ways, [`mod@tls`] encrypts), [`answer`] reads the
+//! answer, [`answered_log`] and [`tally`] record it, and [`report`] evaluates the run.
+//! [`generator`] runs the threads. [`mod@compare`] loads several
 //! servers in turn, [`mod@sweep`] one server at rising rates, [`mod@swaps`] one during the
 //! replacement of its index, [`mod@saturate`] one at full load. [`mod@fill`] makes a network, and
 //! [`mod@edits`] changes it and measures when visitors see the change; both use a [`client`] of the
 //! admin API.
 //!
 //! Deliberately absent: closed-loop load (a stalled server would slow the generator down and hide
-//! its stall), pipelining, TLS, and a verdict about the figures.
+//! its stall), pipelining, HTTP/2, and a verdict about the figures.
 
 mod answer;
 mod answered_log;
@@ -21,6 +22,7 @@ mod client;
 mod code_sampler;
 mod codes;
 mod compare;
+mod connect;
 mod connection;
 mod contender;
 mod edits;
@@ -34,11 +36,14 @@ mod request;
 mod saturate;
 mod schedule;
 mod server;
+mod socket;
+mod source_addresses;
 mod spread;
 mod swaps;
 mod sweep;
 mod tally;
 mod timeline;
+mod tls;
 mod worker;
 
 use std::process::ExitCode;

@@ -7,9 +7,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cli::{HeaderSet, KeyDistribution, RunArguments, StatusPattern};
+use crate::cli::{
+    HeaderSet, KeyDistribution, RunArguments, ServerArguments, StatusPattern, VisitorArguments,
+};
 use crate::codes::CodeList;
+use crate::connect::ConnectMode;
 use crate::generations::Generations;
+use crate::source_addresses;
+use crate::tls::{self, TlsClient, TlsSettings};
 
 /// A rate above the capacity of every contender, so that all connections stay busy.
 pub(crate) const NO_REST: f64 = 400_000.0;
@@ -30,7 +35,14 @@ pub(crate) struct Plan {
     pub(crate) duration: Duration,
     pub(crate) threads: usize,
     pub(crate) connections: usize,
+    pub(crate) connect: ConnectMode,
+    /// TLS of the connections, if the way of connecting uses TLS.
+    pub(crate) tls: Option<Arc<TlsClient>>,
     pub(crate) requests_per_connection: u64,
+    /// Whether the last request of a connection says `Connection: close`.
+    pub(crate) announces_close: bool,
+    /// Number of loopback addresses from which connections come; with 1 the system chooses.
+    pub(crate) source_addresses: u16,
     pub(crate) timeout: Duration,
     pub(crate) drain: Duration,
     pub(crate) queue: usize,
@@ -63,13 +75,36 @@ pub(crate) enum PlanError {
          lower --connections or raise the limit (ulimit -n {needed})"
     )]
     TooFewDescriptors { needed: u64, allowed: u64 },
+    #[error(
+        "with --connect {0} each connection carries one request; leave out \
+         --requests-per-connection"
+    )]
+    OneRequestPerConnection(ConnectMode),
+    #[error(
+        "--connect {0} needs the name of the server: give --server-name, such as go.example.com"
+    )]
+    NoServerName(ConnectMode),
+    #[error(
+        "{option} says something about TLS, but no way of connecting uses TLS; add --connect tls-new"
+    )]
+    TlsOptionWithoutTls { option: &'static str },
+    #[error(
+        "--source-addresses needs a target in 127.0.0.0/8, and {target} is none: other addresses \
+         belong to other machines"
+    )]
+    ForeignSourceAddresses { target: SocketAddr },
 }
 
 impl Plan {
     pub(crate) fn from_arguments(arguments: &RunArguments) -> anyhow::Result<Self> {
+        let RunArguments { target, connect, visitors, .. } = arguments;
+        if !connect.keeps_connections() && arguments.requests_per_connection.is_some() {
+            return Err(PlanError::OneRequestPerConnection(*connect).into());
+        }
+        let tls = server_tls(&arguments.server, visitors, &[*connect])?;
         let plan = Self {
-            target: arguments.target,
-            host: arguments.host.clone().unwrap_or_else(|| arguments.target.to_string()),
+            target: *target,
+            host: arguments.server.host(*target),
             header_set: arguments.header_set,
             query: arguments.query.clone(),
             codes: CodeList::of_file(&arguments.codes)?,
@@ -83,7 +118,14 @@ impl Plan {
             duration: arguments.duration,
             threads: usize::from(arguments.threads),
             connections: arguments.connections as usize,
-            requests_per_connection: arguments.requests_per_connection.unwrap_or(u64::MAX),
+            connect: *connect,
+            tls: tls.map(|tls| TlsClient::new(&tls, *connect)).transpose()?.map(Arc::new),
+            requests_per_connection: match arguments.requests_per_connection {
+                Some(requests) => requests,
+                None => connect.requests_per_connection(),
+            },
+            announces_close: connect.keeps_connections() || visitors.connection_close,
+            source_addresses: visitors.source_addresses(*target, *connect),
             timeout: arguments.timeout,
             drain: arguments.drain.unwrap_or(arguments.timeout + Duration::from_secs(1)),
             queue: arguments.queue as usize,
@@ -119,7 +161,11 @@ impl Plan {
             duration: Duration::from_secs(1),
             threads: 1,
             connections: 64,
+            connect: ConnectMode::KeepAlive,
+            tls: None,
             requests_per_connection: u64::MAX,
+            announces_close: true,
+            source_addresses: 1,
             timeout,
             drain: timeout + Duration::from_secs(1),
             queue: 100_000,
@@ -138,6 +184,9 @@ impl Plan {
             let Self { connections, threads, .. } = *self;
             return Err(PlanError::ThreadWithoutConnection { connections, threads });
         }
+        if self.source_addresses > 1 && !source_addresses::reaches(self.target) {
+            return Err(PlanError::ForeignSourceAddresses { target: self.target });
+        }
         let longest = self.codes.longest();
         if self.miss_ratio > 0.0 && longest >= coupon_shared::code::MAX_LEN {
             return Err(PlanError::NoRoomForMisses { longest });
@@ -148,6 +197,23 @@ impl Plan {
     pub(crate) fn expects(&self, status: u16) -> bool {
         self.expect_status.is_empty() || self.expect_status.iter().any(|p| p.matches(status))
     }
+}
+
+/// TLS towards a server of `run` and `sweep`, if a way of connecting uses TLS.
+pub(crate) fn server_tls(
+    server: &ServerArguments,
+    visitors: &VisitorArguments,
+    ways: &[ConnectMode],
+) -> anyhow::Result<Option<TlsSettings>> {
+    let Some(way) = ways.iter().find(|way| way.uses_tls()) else {
+        return match server.tls_option() {
+            Some(option) => Err(PlanError::TlsOptionWithoutTls { option }.into()),
+            None => Ok(None),
+        };
+    };
+    let name = server.server_name.as_ref().ok_or(PlanError::NoServerName(*way))?;
+    let roots = tls::roots(server.tls_ca.as_deref())?;
+    Ok(Some(visitors.tls_settings(name.clone(), roots)))
 }
 
 /// Raises the soft limit of descriptors as needed; the hard limit is the administrator's.

@@ -14,9 +14,10 @@ use hdrhistogram::{Counter, Histogram};
 use serde::Serialize;
 
 use crate::cli::{HeaderSet, KeyDistribution};
+use crate::connect::ConnectMode;
 use crate::generator::Outcome;
 use crate::plan::Plan;
-use crate::tally::{FailureKind, Tally};
+use crate::tally::{FailureKind, Handshakes, Tally};
 
 pub(crate) const EXIT_VOID: u8 = 3;
 pub(crate) const EXIT_WRONG_ANSWERS: u8 = 4;
@@ -36,6 +37,9 @@ pub(crate) struct Report {
     generator_lag_us: Times,
     connection_wait_us: Times,
     read_lag_us: Times,
+    /// New connections of the measured part, TLS handshake included.
+    connecting_us: Times,
+    handshakes: Handshakes,
     connections_opened: u64,
     connections_closed_while_idle: u64,
     interrupted: bool,
@@ -49,6 +53,8 @@ struct Setup {
     duration_s: f64,
     warmup_s: f64,
     connections: usize,
+    connect: ConnectMode,
+    source_addresses: u16,
     requests_per_connection: Option<u64>,
     threads: usize,
     codes: usize,
@@ -64,7 +70,7 @@ struct Setup {
     max_lag_us: f64,
 }
 
-/// `scheduled` = `never_sent` (both) + `errors.connect` + `sent`;
+/// `scheduled` = `never_sent` (both) + `errors.connect` + `errors.handshake` + `sent`;
 /// `sent` = `answered` + the other `errors` + `abandoned`.
 #[derive(Debug, Serialize)]
 struct Counts {
@@ -89,6 +95,7 @@ struct NeverSent {
 #[derive(Debug, Serialize)]
 struct Errors {
     connect: u64,
+    handshake: u64,
     reset: u64,
     timeout: u64,
     parse: u64,
@@ -123,6 +130,8 @@ impl Report {
             generator_lag_us: Times::from_histogram(&outcome.measured.generator_lag),
             connection_wait_us: Times::from_histogram(&outcome.measured.connection_wait),
             read_lag_us: Times::from_histogram(&outcome.measured.read_lag),
+            connecting_us: Times::from_histogram(&outcome.measured.connecting),
+            handshakes: outcome.measured.handshakes,
             connections_opened: outcome.connections_opened,
             connections_closed_while_idle: outcome.closed_while_idle,
             interrupted: outcome.interrupted,
@@ -174,9 +183,13 @@ impl Report {
         for (name, times) in [
             ("latency from intended time", &self.latency_us),
             ("connection wait", &self.connection_wait_us),
+            ("connecting", &self.connecting_us),
             ("generator lag: sent late by", &self.generator_lag_us),
             ("generator lag: read late by at most", &self.read_lag_us),
         ] {
+            if times.count == 0 {
+                continue;
+            }
             let Times { p50, p90, p99, p99_9, max, mean, .. } = times;
             let figures = [p50, p90, p99, p99_9, max, mean].map(|time| format!("{time:.1}"));
             table.add_row(std::iter::once(name.to_owned()).chain(figures));
@@ -200,9 +213,14 @@ impl Report {
         for (status, count) in &self.measured.status {
             row(&format!("  status {status}"), count.to_string());
         }
+        let Handshakes { full, retried, resumed } = self.handshakes;
         for (name, count) in [
+            ("TLS handshakes: full", full),
+            ("TLS handshakes: full, with another round trip", retried),
+            ("TLS handshakes: resumed", resumed),
             ("unexpected status", self.measured.unexpected_status),
             ("error: connect", errors.connect),
+            ("error: handshake", errors.handshake),
             ("error: reset", errors.reset),
             ("error: timeout", errors.timeout),
             ("error: parse", errors.parse),
@@ -231,7 +249,15 @@ pub(crate) fn align_figures(table: &mut Table) {
     });
 }
 
-pub(crate) fn void_reasons(plan: &Plan, measured: &Tally) -> Vec<String> {
+/// Reasons why the figures of a run are not usable.
+fn void_reasons(plan: &Plan, measured: &Tally) -> Vec<String> {
+    let mut reasons = lag_reasons(plan, measured);
+    reasons.extend(not_resumed(plan, measured));
+    reasons
+}
+
+/// Says how the generator lagged, if it lagged.
+pub(crate) fn lag_reasons(plan: &Plan, measured: &Tally) -> Vec<String> {
     let mut reasons = Vec::new();
     for (what, histogram) in
         [("sent requests", &measured.generator_lag), ("read answers", &measured.read_lag)]
@@ -247,6 +273,18 @@ pub(crate) fn void_reasons(plan: &Plan, measured: &Tally) -> Vec<String> {
         }
     }
     reasons
+}
+
+/// Says that connections were not resumed although the plan wants so.
+pub(crate) fn not_resumed(plan: &Plan, measured: &Tally) -> Option<String> {
+    let full = measured.handshakes.not_resumed();
+    (plan.connect == ConnectMode::TlsResumed && full > 0).then(|| {
+        format!(
+            "{full} of {} handshakes were full although each should be resumed: the server refused \
+             session tickets, or gave fewer than it took",
+            measured.handshakes.total()
+        )
+    })
 }
 
 fn warnings(plan: &Plan, outcome: &Outcome, measured: &Counts) -> Vec<String> {
@@ -281,6 +319,8 @@ impl Setup {
             duration_s: plan.duration.as_secs_f64(),
             warmup_s: plan.warmup.as_secs_f64(),
             connections: plan.connections,
+            connect: plan.connect,
+            source_addresses: plan.source_addresses,
             requests_per_connection: limited.then_some(plan.requests_per_connection),
             threads: plan.threads,
             codes: plan.codes.len(),
@@ -314,6 +354,7 @@ impl Counts {
             never_sent: NeverSent { queue_full: tally.queue_full, end_of_run: tally.never_sent() },
             errors: Errors {
                 connect: tally.failures_of(FailureKind::Connect),
+                handshake: tally.failures_of(FailureKind::Handshake),
                 reset: tally.failures_of(FailureKind::Reset),
                 timeout: tally.failures_of(FailureKind::Timeout),
                 parse: tally.failures_of(FailureKind::Parse),
@@ -329,6 +370,7 @@ impl Counts {
 fn name_of(kind: FailureKind) -> &'static str {
     match kind {
         FailureKind::Connect => "connect",
+        FailureKind::Handshake => "handshake",
         FailureKind::Reset => "reset",
         FailureKind::Timeout => "timeout",
         FailureKind::Parse => "parse",
@@ -356,6 +398,7 @@ mod tests {
     use super::*;
     use crate::plan::tests::plan_with;
     use crate::schedule::{Dispatched, Due};
+    use rustls::HandshakeKind;
     use std::time::Instant;
 
     fn outcome(lag: Duration, status: u16) -> Outcome {
@@ -388,6 +431,21 @@ mod tests {
         let timely = Report::judge(&plan, &outcome(Duration::from_millis(1), 302));
         assert!(!timely.void && !timely.text().contains("VOID"));
         assert_eq!(timely.exit_code(), ExitCode::SUCCESS);
+    }
+
+    #[test]
+    fn a_full_handshake_among_resumed_ones_makes_the_run_void() {
+        let mut plan = plan_with(&["ANNA1"]);
+        plan.connect = ConnectMode::TlsResumed;
+        let mut outcome = outcome(Duration::ZERO, 302);
+        outcome.measured.connected(Duration::ZERO, Some(HandshakeKind::Resumed));
+        assert_eq!(Report::judge(&plan, &outcome).exit_code(), ExitCode::SUCCESS);
+        outcome.measured.connected(Duration::ZERO, Some(HandshakeKind::Full));
+        let report = Report::judge(&plan, &outcome);
+        assert_eq!(report.exit_code(), ExitCode::from(3));
+        assert!(report.text().contains("VOID: 1 of 2 handshakes were full"), "{}", report.text());
+        plan.connect = ConnectMode::TlsNew;
+        assert_eq!(Report::judge(&plan, &outcome).exit_code(), ExitCode::SUCCESS);
     }
 
     #[test]

@@ -151,7 +151,7 @@ fn plan(
         rate: NO_REST,
         queue: 0,
         duration: arguments.slice,
-        connections: arguments.test_bed.connections as usize,
+        connections: arguments.connections as usize,
         expect_status: status.parse().into_iter().collect(),
         ..Plan::plain(server.address, codes)
     })
@@ -242,7 +242,7 @@ impl Saturation {
         let none = "no slice was measured";
         Ok(Saturation {
             codes,
-            connections: arguments.test_bed.connections,
+            connections: arguments.connections,
             rounds: arguments.rounds,
             slice_s: arguments.slice.as_secs_f64(),
             server_core: arguments.test_bed.server_core,

@@ -1,6 +1,7 @@
 //! Servers started for a measurement: on one core, with the codes of the run, observed, and ended
 //! with the measurement even if it is interrupted.
 
+pub(crate) mod certificate;
 pub(crate) mod control_socket;
 pub(crate) mod coupond;
 pub(crate) mod interruption;
@@ -15,7 +16,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 
 use crate::codes::CodeList;
-use process::Family;
+use certificate::ServerCertificate;
+use process::{CpuTime, Family};
 
 /// Common inputs of all servers of a measurement.
 pub(crate) struct TestBed<'a> {
@@ -25,18 +27,32 @@ pub(crate) struct TestBed<'a> {
     /// Folder of coupond and the fixtures.
     pub(crate) programs: PathBuf,
     pub(crate) core: usize,
+    /// Servers that can, also listen with TLS.
+    pub(crate) certificate: Option<&'a ServerCertificate>,
+}
+
+impl TestBed<'_> {
+    /// An address for TLS, if servers have a certificate.
+    pub(crate) fn free_tls_address(&self) -> std::io::Result<Option<SocketAddr>> {
+        self.certificate.map(|_| free_address()).transpose()
+    }
 }
 
 /// How to start a server whose files are written.
 pub(crate) struct LaunchSpec {
     pub(crate) command: Vec<String>,
     pub(crate) address: SocketAddr,
+    pub(crate) tls_address: Option<SocketAddr>,
+    /// Server behind this one, started before it.
+    pub(crate) backend: Option<Box<LaunchSpec>>,
 }
 
 /// A server that answers.
 pub(crate) struct Server {
     pub(crate) family: Family,
     pub(crate) address: SocketAddr,
+    pub(crate) tls_address: Option<SocketAddr>,
+    backend: Option<Box<Server>>,
     /// Time from the start to the first redirect.
     pub(crate) started_in: Duration,
 }
@@ -44,14 +60,35 @@ pub(crate) struct Server {
 impl LaunchSpec {
     /// Starts the server and follows one code; output of the server goes to a file in `folder`.
     pub(crate) fn start(&self, test_bed: &TestBed<'_>, folder: &Path) -> anyhow::Result<Server> {
-        let address = self.address;
+        let LaunchSpec { address, tls_address, .. } = *self;
         let command: Vec<&str> = self.command.iter().map(String::as_str).collect();
         let log = folder.join("said");
         let began = Instant::now();
+        let backend = match &self.backend {
+            Some(backend) => Some(Box::new(backend.start(test_bed, &folder.join("backend"))?)),
+            None => None,
+        };
         let mut family = Family::start(&command, test_bed.core, &log)?;
         family.wait_for(address, &log)?;
         follow(address, test_bed.codes.get(0))?;
-        Ok(Server { family, address, started_in: began.elapsed() })
+        Ok(Server { family, address, tls_address, backend, started_in: began.elapsed() })
+    }
+}
+
+impl Server {
+    /// CPU time of all threads, those of a server behind this one included.
+    pub(crate) fn cpu_time(&self) -> std::io::Result<CpuTime> {
+        let mut time = self.family.cpu_time()?;
+        if let Some(backend) = &self.backend {
+            time.add(backend.cpu_time()?);
+        }
+        Ok(time)
+    }
+
+    /// Resident memory, with a server behind this one.
+    pub(crate) fn resident_bytes(&self) -> std::io::Result<u64> {
+        let behind = self.backend.as_ref().map_or(Ok(0), |backend| backend.resident_bytes())?;
+        Ok(self.family.resident_bytes()? + behind)
     }
 }
 

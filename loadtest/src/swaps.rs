@@ -153,7 +153,7 @@ fn base_plan(arguments: &SwapsArguments, server: &Server, codes: &Arc<CodeList>)
     Plan {
         draw: arguments.draw,
         seed: arguments.test_bed.seed,
-        connections: arguments.test_bed.connections as usize,
+        connections: arguments.connections as usize,
         ..Plan::plain(server.address, codes)
     }
 }
@@ -213,7 +213,7 @@ impl Swaps {
             level_codes: (arguments.level_codes as usize).min(plan.codes.len()),
             rate: plan.rate,
             carried,
-            connections: arguments.test_bed.connections,
+            connections: arguments.connections,
             server_core: arguments.test_bed.server_core,
             generator_core: arguments.test_bed.generator_core,
             void_reasons: void_reasons(arguments.max_lag, &phases),

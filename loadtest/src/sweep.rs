@@ -12,16 +12,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail, ensure};
 use serde::Serialize;
 
 use crate::cli::SweepArguments;
 use crate::codes::CodeList;
+use crate::connect::ConnectMode;
 use crate::generator::{self, Outcome};
-use crate::plan::Plan;
+use crate::plan::{Plan, server_tls};
 use crate::progress;
-use crate::report::{Times, align_figures, plain_table, void_reasons};
+use crate::report::{Times, align_figures, lag_reasons, not_resumed, plain_table};
 use crate::schedule::total_requests;
+use crate::tally::Handshakes;
+use crate::tls::TlsClient;
 
 /// Least share of requests that must be answered for a rate to count as sustained.
 const KEPT_UP: f64 = 0.98;
@@ -38,6 +41,7 @@ pub(crate) struct Sweep {
 /// The steps of one way of connecting and one share of misses.
 #[derive(Debug, Serialize)]
 struct Line {
+    connect: ConnectMode,
     /// 0 for unlimited.
     requests_per_connection: u64,
     miss_ratio: f64,
@@ -52,6 +56,9 @@ struct SweepStep {
     scheduled: u64,
     latency_us: Times,
     generator_lag_us: Times,
+    /// New connections, TLS handshake included.
+    connecting_us: Times,
+    handshakes: Handshakes,
     /// Answers by status: refusals are fast, too.
     status: BTreeMap<u16, u64>,
 }
@@ -68,12 +75,29 @@ enum End {
     LastRate,
 }
 
+/// A way of connecting with its limit of requests on a connection; 0 is unlimited.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    connect: ConnectMode,
+    requests_per_connection: u64,
+}
+
 pub(crate) fn sweep(arguments: &SweepArguments) -> anyhow::Result<Sweep> {
+    let SweepArguments { connect, server, visitors, .. } = arguments;
+    ensure!(
+        connect.iter().all(|way| way.uses_tls() == connect[0].uses_tls()),
+        "--connect names ways with and without TLS, but --target is one port; run `sweep` for each"
+    );
     let codes = CodeList::of_file(&arguments.codes)?;
+    let tls = server_tls(server, visitors, connect)?;
     let mut lines = Vec::new();
-    for requests_per_connection in &arguments.requests_per_connection {
+    for way in ways(arguments) {
+        let client = match tls.as_ref().filter(|_| way.connect.uses_tls()) {
+            Some(tls) => Some(Arc::new(TlsClient::new(tls, way.connect)?)),
+            None => None,
+        };
         for miss_ratio in &arguments.miss_ratio {
-            lines.push(line(arguments, &codes, *requests_per_connection, *miss_ratio)?);
+            lines.push(line(arguments, &codes, way, client.as_ref(), *miss_ratio)?);
         }
     }
     Ok(Sweep {
@@ -84,17 +108,31 @@ pub(crate) fn sweep(arguments: &SweepArguments) -> anyhow::Result<Sweep> {
     })
 }
 
+fn ways(arguments: &SweepArguments) -> Vec<Way> {
+    let limits = |connect: ConnectMode| match connect.keeps_connections() {
+        true => arguments.requests_per_connection.clone(),
+        false => vec![1],
+    };
+    let ways = arguments.connect.iter().flat_map(|connect| {
+        let limits = limits(*connect).into_iter();
+        limits.map(|requests_per_connection| Way { connect: *connect, requests_per_connection })
+    });
+    ways.collect()
+}
+
 fn line(
     arguments: &SweepArguments,
     codes: &Arc<CodeList>,
-    requests_per_connection: u64,
+    way: Way,
+    tls: Option<&Arc<TlsClient>>,
     miss_ratio: f64,
 ) -> anyhow::Result<Line> {
-    let mut line =
-        Line { requests_per_connection, miss_ratio, steps: Vec::new(), end: End::LastRate };
+    let Way { connect, requests_per_connection } = way;
+    let (steps, end) = (Vec::new(), End::LastRate);
+    let mut line = Line { connect, requests_per_connection, miss_ratio, steps, end };
     let mut rate = arguments.from;
     while rate <= arguments.to {
-        let plan = Arc::new(plan(arguments, codes, &line, rate));
+        let plan = Arc::new(plan(arguments, codes, &line, tls, rate));
         plan.check()?;
         let (mut done, mut end) = step(&plan, &line.name(), arguments.knee)?;
         if end.is_some() {
@@ -115,16 +153,29 @@ fn step(plan: &Arc<Plan>, line: &str, knee: Duration) -> anyhow::Result<(SweepSt
     let bar = progress::requests(total_requests(plan));
     bar.set_message(line.to_owned());
     let outcome = generator::generate(plan, &bar)?;
-    anyhow::ensure!(!outcome.interrupted, "interrupted");
+    ensure!(!outcome.interrupted, "interrupted");
+    if let Some(reason) = not_resumed(plan, &outcome.measured) {
+        bail!("{line}, {} requests/s: {reason}", plan.rate);
+    }
     let step = SweepStep::from_outcome(plan.rate, &outcome);
     let end = end_of(plan, &outcome, &step, knee);
     Ok((step, end))
 }
 
-fn plan(arguments: &SweepArguments, codes: &Arc<CodeList>, line: &Line, rate: f64) -> Plan {
-    let plain = Plan::plain(arguments.target, codes);
+fn plan(
+    arguments: &SweepArguments,
+    codes: &Arc<CodeList>,
+    line: &Line,
+    tls: Option<&Arc<TlsClient>>,
+    rate: f64,
+) -> Plan {
+    let SweepArguments { target, visitors, .. } = arguments;
     Plan {
-        host: arguments.host.clone().unwrap_or_else(|| plain.host.clone()),
+        host: arguments.server.host(*target),
+        connect: line.connect,
+        tls: tls.cloned(),
+        announces_close: line.connect.keeps_connections() || visitors.connection_close,
+        source_addresses: visitors.source_addresses(*target, line.connect),
         rate,
         warmup: Duration::from_millis(500),
         duration: arguments.duration,
@@ -135,7 +186,7 @@ fn plan(arguments: &SweepArguments, codes: &Arc<CodeList>, line: &Line, rate: f6
         },
         miss_ratio: line.miss_ratio,
         max_lag: arguments.max_lag,
-        ..plain
+        ..Plan::plain(*target, codes)
     }
 }
 
@@ -143,10 +194,10 @@ fn plan(arguments: &SweepArguments, codes: &Arc<CodeList>, line: &Line, rate: f6
 fn end_of(plan: &Plan, outcome: &Outcome, step: &SweepStep, knee: Duration) -> Option<End> {
     let kept_up = step.answered as f64 >= step.scheduled as f64 * KEPT_UP;
     if !kept_up || step.latency_us.p99 > knee.as_secs_f64() * 1e6 {
-        let lagged = !void_reasons(plan, &outcome.measured).is_empty();
+        let lagged = !lag_reasons(plan, &outcome.measured).is_empty();
         return Some(if lagged { End::GeneratorLagged } else { End::Knee });
     }
-    (!void_reasons(plan, &outcome.measured).is_empty()).then_some(End::GeneratorLagged)
+    (!lag_reasons(plan, &outcome.measured).is_empty()).then_some(End::GeneratorLagged)
 }
 
 impl SweepStep {
@@ -158,6 +209,8 @@ impl SweepStep {
             scheduled: tally.scheduled,
             latency_us: Times::from_histogram(&tally.latency),
             generator_lag_us: Times::from_histogram(&tally.generator_lag),
+            connecting_us: Times::from_histogram(&tally.connecting),
+            handshakes: tally.handshakes,
             status: tally.statuses.clone(),
         }
     }
@@ -170,12 +223,18 @@ impl SweepStep {
 
 impl Line {
     fn name(&self) -> String {
-        let reuse = match self.requests_per_connection {
-            0 => "keep-alive".to_owned(),
-            1 => "1 request a connection".to_owned(),
-            requests => format!("{requests} requests a connection"),
+        let way = match (self.connect, self.requests_per_connection) {
+            (ConnectMode::KeepAlive, 1) => "1 request a connection".to_owned(),
+            (ConnectMode::KeepAlive, 2..) => {
+                format!("{} requests a connection", self.requests_per_connection)
+            }
+            (ConnectMode::TlsKeepAlive, 1) => "1 request a TLS connection".to_owned(),
+            (ConnectMode::TlsKeepAlive, 2..) => {
+                format!("{} requests a TLS connection", self.requests_per_connection)
+            }
+            (connect, _) => connect.to_string(),
         };
-        format!("{reuse}, {:.0} % misses", self.miss_ratio * 100.0)
+        format!("{way}, {:.0} % misses", self.miss_ratio * 100.0)
     }
 }
 
@@ -203,14 +262,16 @@ impl Sweep {
                 "p99",
                 "p99.9",
                 "max",
+                "connecting p50",
                 "lag p99",
                 "status",
             ]);
             for step in &line.steps {
                 let Times { p50, p90, p99, p99_9, max, .. } = &step.latency_us;
                 let answered = format!("{} of {}", step.answered, step.scheduled);
-                let lag = &step.generator_lag_us.p99;
-                let times = [p50, p90, p99, p99_9, max, lag].map(|time| format!("{time:.0}"));
+                let (connecting, lag) = (&step.connecting_us.p50, &step.generator_lag_us.p99);
+                let times =
+                    [p50, p90, p99, p99_9, max, connecting, lag].map(|time| format!("{time:.0}"));
                 let begin = [format!("{:.0}", step.rate), answered];
                 table.add_row(begin.into_iter().chain(times).chain([step.statuses()]));
             }
@@ -258,6 +319,8 @@ mod tests {
             scheduled: 100,
             latency_us: Times::from_histogram(&latency),
             generator_lag_us: Times::from_histogram(&outcome.measured.generator_lag),
+            connecting_us: Times::from_histogram(&outcome.measured.connecting),
+            handshakes: outcome.measured.handshakes,
             status: BTreeMap::new(),
         };
         end_of(&plan_with(&["ANNA1"]), &outcome, &step, Duration::from_millis(50))

@@ -1,14 +1,15 @@
 //! Counters of a run. Each thread has one tally for the warm-up and one for the measured part; the
 //! tallies of all threads are added at the end.
 //!
-//! Invariant after a run: `scheduled = queue_full + connect + sent + never sent`, and `sent =
-//! answered + reset + timeout + parse + abandoned`. `never sent` and `abandoned` are not counted;
+//! Invariant after a run: `scheduled = queue_full + connect + handshake + sent + never sent`, and
+//! `sent = answered + reset + timeout + parse + abandoned`. `never sent` and `abandoned` are not counted;
 //! they are the remainders of these sums.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use rustls::HandshakeKind;
 
 use crate::schedule::Dispatched;
 
@@ -19,6 +20,7 @@ const LONGEST_NS: u64 = 3_600_000_000_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum FailureKind {
     Connect,
+    Handshake,
     Reset,
     Timeout,
     Parse,
@@ -37,9 +39,46 @@ pub(crate) struct Tally {
     pub(crate) latency: Histogram<u64>,
     pub(crate) generator_lag: Histogram<u64>,
     pub(crate) connection_wait: Histogram<u64>,
-    /// Longest time that answers may have been unread.
+    /// Longest time that answers, and messages of handshakes, may have been unread.
     pub(crate) read_lag: Histogram<u64>,
+    /// Time from the start of connecting to the start of sending, with the TLS handshake.
+    pub(crate) connecting: Histogram<u64>,
+    pub(crate) handshakes: Handshakes,
     pub(crate) last_answer: Option<Instant>,
+}
+
+/// Completed TLS handshakes by kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct Handshakes {
+    pub(crate) full: u64,
+    /// Full handshakes with one more round trip: the server wanted another key exchange.
+    pub(crate) retried: u64,
+    pub(crate) resumed: u64,
+}
+
+impl Handshakes {
+    fn count(&mut self, kind: HandshakeKind) {
+        match kind {
+            HandshakeKind::Full => self.full += 1,
+            HandshakeKind::FullWithHelloRetryRequest => self.retried += 1,
+            _ => self.resumed += 1,
+        }
+    }
+
+    /// Handshakes that used no ticket.
+    pub(crate) fn not_resumed(self) -> u64 {
+        self.full + self.retried
+    }
+
+    pub(crate) fn total(self) -> u64 {
+        self.full + self.retried + self.resumed
+    }
+
+    pub(crate) fn add(&mut self, other: Self) {
+        self.full += other.full;
+        self.retried += other.retried;
+        self.resumed += other.resumed;
+    }
 }
 
 impl Tally {
@@ -56,6 +95,8 @@ impl Tally {
             generator_lag: histogram(),
             connection_wait: histogram(),
             read_lag: histogram(),
+            connecting: histogram(),
+            handshakes: Handshakes::default(),
             last_answer: None,
         }
     }
@@ -81,6 +122,14 @@ impl Tally {
         record(&mut self.connection_wait, waited);
         record(&mut self.generator_lag, lag);
         lag
+    }
+
+    /// Records a new connection that took `time`, with its handshake if it has TLS.
+    pub(crate) fn connected(&mut self, time: Duration, handshake: Option<HandshakeKind>) {
+        record(&mut self.connecting, time);
+        if let Some(kind) = handshake {
+            self.handshakes.count(kind);
+        }
     }
 
     pub(crate) fn answered(
@@ -115,8 +164,9 @@ impl Tally {
 
     /// Requests still waiting for a connection after the drain time.
     pub(crate) fn never_sent(&self) -> u64 {
-        let begun = self.sent + self.failures_of(FailureKind::Connect);
-        self.scheduled.saturating_sub(self.queue_full + begun)
+        let kinds = [FailureKind::Connect, FailureKind::Handshake];
+        let failed: u64 = kinds.into_iter().map(|kind| self.failures_of(kind)).sum();
+        self.scheduled.saturating_sub(self.queue_full + self.sent + failed)
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
@@ -138,6 +188,8 @@ impl Tally {
         let _ = self.generator_lag.add(&other.generator_lag);
         let _ = self.connection_wait.add(&other.connection_wait);
         let _ = self.read_lag.add(&other.read_lag);
+        let _ = self.connecting.add(&other.connecting);
+        self.handshakes.add(other.handshakes);
         self.last_answer = self.last_answer.max(other.last_answer);
     }
 }
@@ -203,13 +255,14 @@ mod tests {
         (tally.scheduled, tally.sent, tally.queue_full) = (10, 6, 1);
         tally.answered(dispatched(now, now), 302, now, Duration::ZERO);
         tally.failed(FailureKind::Connect, || "refused".into());
+        tally.failed(FailureKind::Handshake, || "unknown issuer".into());
         tally.failed(FailureKind::Reset, || "reset".into());
         tally.failed(FailureKind::Timeout, String::new);
-        assert_eq!((tally.abandoned(), tally.never_sent()), (3, 2));
+        assert_eq!((tally.abandoned(), tally.never_sent()), (3, 1));
         let mut sum = Tally::new();
         sum.add(&tally);
         sum.add(&tally);
-        assert_eq!((sum.abandoned(), sum.never_sent()), (6, 4));
+        assert_eq!((sum.abandoned(), sum.never_sent()), (6, 2));
         assert_eq!(sum.first_failures[&FailureKind::Reset], "reset");
     }
 }

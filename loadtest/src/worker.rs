@@ -28,6 +28,7 @@ use crate::plan::Plan;
 use crate::progress::LiveCounts;
 use crate::request::RequestTemplate;
 use crate::schedule::{Alarm, Dispatched, Due, Schedule};
+use crate::source_addresses::SourceAddresses;
 use crate::tally::Tally;
 use crate::timeline::{Bucket, Timeline};
 
@@ -45,6 +46,7 @@ pub(crate) struct Worker {
     idle: VecDeque<usize>,
     waiting: VecDeque<Dispatched>,
     capacity: usize,
+    sources: SourceAddresses,
     template: RequestTemplate,
     draw: CodeSampler,
     log: Option<AnsweredLog>,
@@ -90,7 +92,11 @@ struct Slot {
 #[derive(Debug, Clone, Copy)]
 struct InFlight {
     request: Dispatched,
+    /// Start of connecting, or of sending on an open connection.
+    begun: Instant,
     until: Instant,
+    /// Longest time that messages of connecting may have been unread.
+    unread: Duration,
     /// Oldest generation that may answer.
     oldest_generation: u64,
 }
@@ -138,6 +144,7 @@ impl Worker {
             idle: (0..connections).collect(),
             waiting: VecDeque::new(),
             capacity: plan.queue.div_ceil(plan.threads),
+            sources: SourceAddresses::new(plan.source_addresses, thread),
             template: RequestTemplate::new(plan),
             draw: CodeSampler::new(plan, thread),
             log,
@@ -153,11 +160,17 @@ impl Worker {
         })
     }
 
-    /// Opens as many connections before the run as the server accepts. The other connections are
-    /// opened by their first requests, which count the errors.
+    /// Opens as many connections before the run as the server accepts, if connections stay open.
+    /// The other connections are opened by their first requests, which count the errors.
     pub(crate) fn open_connections(&mut self) {
+        let Plan { connect, tls, timeout, .. } = &*self.plan;
+        if !connect.keeps_connections() {
+            return;
+        }
         for slot in &mut self.slots {
-            if slot.connection.open_early(&self.epoll, self.plan.timeout).is_err() {
+            let source = self.sources.next();
+            let opened = slot.connection.open_early(&self.epoll, tls.as_deref(), source, *timeout);
+            if opened.is_err() {
                 return;
             }
             self.totals.connections_opened += 1;
@@ -246,11 +259,13 @@ impl Worker {
             bucket.lagged(lag);
         }
         let until = now + self.plan.timeout;
-        this.carried = Some(InFlight { request, until, oldest_generation: 0 });
+        let unread = Duration::ZERO;
+        this.carried = Some(InFlight { request, begun: now, until, unread, oldest_generation: 0 });
         let begun = if this.connection.is_open() {
             self.send(slot)
         } else {
-            self.slots[slot].connection.start_connecting(&self.epoll)
+            let tls = self.plan.tls.as_deref();
+            this.connection.start_connecting(&self.epoll, tls, self.sources.next())
         };
         if let Err(failure) = begun {
             self.fail(slot, failure);
@@ -266,7 +281,8 @@ impl Worker {
             carried.oldest_generation = generations.oldest();
         }
         let last = connection.sent_on_socket() + 1 >= self.plan.requests_per_connection;
-        connection.prepare(|out| self.template.render(due.number, last, &mut self.draw, out));
+        let says_close = last && self.plan.announces_close;
+        connection.prepare(|out| self.template.render(due.number, says_close, &mut self.draw, out));
         self.totals.tally(due).sent += 1;
         connection.write()
     }
@@ -300,7 +316,7 @@ impl Worker {
         let closed = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
         let readable = closed || flags.contains(EventFlags::IN);
         if self.slots[slot].carried.is_none() {
-            if readable {
+            if readable && (closed || !self.slots[slot].connection.survives_idle_bytes()) {
                 // The server closed the connection, or sent a last answer such as 408; no request
                 // is open.
                 self.slots[slot].connection.close();
@@ -318,12 +334,24 @@ impl Worker {
 
     /// Advances a request as far as the socket allows; true when its answer is complete.
     fn advance(&mut self, slot: usize, readable: bool, closed: bool) -> Result<bool, Failure> {
-        let connection = &mut self.slots[slot].connection;
+        let Slot { connection, carried, .. } = &mut self.slots[slot];
+        if let (Phase::Connecting | Phase::Handshaking, Some(carried)) =
+            (connection.phase(), carried)
+        {
+            carried.unread += self.watch.none_waited_at.elapsed();
+        }
         match connection.phase() {
             Phase::Connecting => {
-                connection.finish_connecting()?;
-                self.totals.connections_opened += 1;
-                self.send(slot)?;
+                if connection.finish_connecting()? {
+                    self.send_first(slot)?;
+                }
+            }
+            Phase::Handshaking => {
+                if connection.handshake(readable)? {
+                    self.send_first(slot)?;
+                }
+                // The answer makes an event of its own.
+                return Ok(false);
             }
             Phase::Writing => connection.write()?,
             Phase::Reading | Phase::Idle => {}
@@ -336,14 +364,25 @@ impl Worker {
         }
     }
 
+    /// Sends the first request of a new connection.
+    fn send_first(&mut self, slot: usize) -> Result<(), Failure> {
+        let Slot { connection, carried: Some(carried), .. } = &self.slots[slot] else {
+            return Ok(());
+        };
+        let tally = self.totals.tally(carried.request.due);
+        tally.connected(carried.begun.elapsed(), connection.handshake_kind());
+        self.totals.connections_opened += 1;
+        self.send(slot)
+    }
+
     fn answer(&mut self, slot: usize, server_closed: bool) {
         let now = Instant::now();
         let Slot { connection, carried, free_since } = &mut self.slots[slot];
         *free_since = now;
         let (Some(carried), Some(head)) = (carried.take(), connection.head()) else { return };
         LiveCounts::one_more(&self.live.answered);
-        let read_lag = now.saturating_duration_since(self.watch.none_waited_at);
-        let InFlight { request, oldest_generation, .. } = carried;
+        let InFlight { request, oldest_generation, unread, .. } = carried;
+        let read_lag = unread + now.saturating_duration_since(self.watch.none_waited_at);
         self.totals.tally(request.due).answered(request, head.status, now, read_lag);
         if let Some(bucket) = self.totals.bucket(request.due) {
             bucket.answered(now.saturating_duration_since(request.due.intended));
@@ -390,11 +429,12 @@ impl Worker {
         for slot in 0..self.slots.len() {
             let this = &self.slots[slot];
             if this.carried.is_some_and(|carried| carried.until <= now) {
-                let connecting = this.connection.phase() == Phase::Connecting;
-                self.fail(
-                    slot,
-                    if connecting { Failure::ConnectTimeout } else { Failure::Timeout },
-                );
+                let failure = match this.connection.phase() {
+                    Phase::Connecting => Failure::ConnectTimeout,
+                    Phase::Handshaking => Failure::HandshakeTimeout,
+                    Phase::Idle | Phase::Writing | Phase::Reading => Failure::Timeout,
+                };
+                self.fail(slot, failure);
                 self.go_on(slot);
             }
         }

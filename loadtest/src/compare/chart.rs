@@ -1,31 +1,31 @@
-//! Bar chart of the comparison: one bar per server and mix, with the ratio as height and its range.
+//! Bar chart of the comparison: one bar per server and load, with the ratio as height and its range.
 
 use anyhow::anyhow;
 use plotters::prelude::*;
 
-use super::table::MixCosts;
+use super::table::LoadCosts;
 use crate::contender::Contender;
 
 const SIZE: (u32, u32) = (960, 420);
 const BAR: f64 = 0.8;
 
 /// Returns an SVG.
-pub(super) fn bars(mixes: &[MixCosts], reference: Contender) -> anyhow::Result<String> {
+pub(super) fn bars(loads: &[LoadCosts], reference: Contender) -> anyhow::Result<String> {
     let mut svg = String::new();
-    draw(mixes, reference, SVGBackend::with_string(&mut svg, SIZE))
+    draw(loads, reference, SVGBackend::with_string(&mut svg, SIZE))
         .map_err(|error| anyhow!("cannot draw the chart: {error}"))?;
     Ok(svg)
 }
 
 fn draw<'a>(
-    mixes: &[MixCosts],
+    loads: &[LoadCosts],
     reference: Contender,
     backend: SVGBackend<'a>,
 ) -> Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>> {
-    let bars: Vec<_> = mixes
+    let bars: Vec<_> = loads
         .iter()
         .enumerate()
-        .flat_map(|(group, mix)| mix.costs.iter().map(move |cost| (group, mix.mix, cost)))
+        .flat_map(|(group, load)| load.costs.iter().map(move |cost| (group, load.load, cost)))
         .collect();
     let highest = bars.iter().map(|(_, _, cost)| cost.ratio.highest).fold(1.0, f64::max);
     let area = backend.into_drawing_area();
@@ -38,13 +38,13 @@ fn draw<'a>(
         .y_label_area_size(48)
         .build_cartesian_2d(0.0..bars.len() as f64, 0.0..highest * 1.1)?;
     chart.configure_mesh().disable_x_mesh().disable_x_axis().draw()?;
-    for (at, (group, mix, cost)) in bars.iter().enumerate() {
+    for (at, (group, load, cost)) in bars.iter().enumerate() {
         let (left, ratio) = (at as f64 + (1.0 - BAR) / 2.0, cost.ratio);
         let color = Palette99::pick(*group);
         let bar = Rectangle::new([(left, 0.0), (left + BAR, ratio.median)], color.filled());
         let middle = at as f64 + 0.5;
         let range = [(middle, ratio.lowest), (middle, ratio.highest)];
-        let label = format!("{} ({mix}) {:.2}", cost.contender, ratio.median);
+        let label = format!("{} ({load}) {:.2}", cost.contender, ratio.median);
         chart.draw_series([bar])?;
         chart.draw_series([PathElement::new(range, BLACK)])?;
         let style = ("sans-serif", 11).into_font().transform(FontTransform::Rotate270);

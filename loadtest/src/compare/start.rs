@@ -17,6 +17,10 @@ impl Contender {
         !matches!(self, Contender::Hyper | Contender::Epoll)
     }
 
+    pub(super) fn knows_tls(self) -> bool {
+        self != Contender::Epoll
+    }
+
     /// Starts the server and follows one code; `None` if its program is not installed. A server
     /// that starts quickly is started several times: the first start includes the cost of memory
     /// that the system has not handed out before.
@@ -28,8 +32,9 @@ impl Contender {
             Contender::Nginx => nginx::prepare(test_bed, &folder, nginx::Log::Buffered)?,
             Contender::NginxNoLog => nginx::prepare(test_bed, &folder, nginx::Log::Off)?,
             Contender::Haproxy => haproxy::prepare(test_bed, &folder)?,
-            Contender::Hyper => Some(constant::prepare(test_bed, "constant-redirect-hyper")?),
-            Contender::Epoll => Some(constant::prepare(test_bed, "constant-redirect-epoll")?),
+            Contender::NginxCoupond => nginx::prepare_in_front_of_coupond(test_bed, &folder)?,
+            Contender::Hyper => Some(constant::prepare_hyper(test_bed)?),
+            Contender::Epoll => Some(constant::prepare_epoll(test_bed)?),
         };
         let Some(launch) = launch else { return Ok(None) };
         let mut server = launch.start(test_bed, &folder)?;

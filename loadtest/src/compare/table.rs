@@ -7,11 +7,11 @@ use anyhow::Context as _;
 use comfy_table::Table;
 use serde::Serialize;
 
-use super::chart;
 use super::ratios::{Cost, Slice, costs};
-use crate::cli::{CompareArguments, Mix};
+use super::{Load, chart};
+use crate::cli::CompareArguments;
 use crate::contender::Contender;
-use crate::report::{align_figures, plain_table};
+use crate::report::{Times, align_figures, plain_table};
 use crate::spread::Spread;
 
 /// All measurements.
@@ -20,13 +20,12 @@ pub(crate) struct Comparison {
     codes: usize,
     /// Requests per second; none if all connections were kept busy.
     rate: Option<f64>,
-    connections: u32,
     rounds: u32,
     slice_s: f64,
     /// Contender with ratio 1.
     reference: Contender,
     servers: Vec<Footprint>,
-    mixes: Vec<MixCosts>,
+    loads: Vec<LoadCosts>,
 }
 
 /// Costs of a server before and beside the requests.
@@ -41,8 +40,9 @@ struct Footprint {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct MixCosts {
-    pub(super) mix: Mix,
+pub(super) struct LoadCosts {
+    #[serde(flatten)]
+    pub(super) load: Load,
     pub(super) costs: Vec<Cost>,
 }
 
@@ -51,12 +51,11 @@ impl Comparison {
         Comparison {
             codes,
             rate: arguments.rate,
-            connections: arguments.test_bed.connections,
             rounds: arguments.rounds,
             slice_s: arguments.slice.as_secs_f64(),
             reference: Contender::Nginx,
             servers: Vec::new(),
-            mixes: Vec::new(),
+            loads: Vec::new(),
         }
     }
 
@@ -78,8 +77,8 @@ impl Comparison {
         }
     }
 
-    pub(super) fn measured(&mut self, mix: Mix, rounds: &[Vec<(Contender, Slice)>]) {
-        self.mixes.push(MixCosts { mix, costs: costs(rounds, self.reference) });
+    pub(super) fn measured(&mut self, load: Load, rounds: &[Vec<(Contender, Slice)>]) {
+        self.loads.push(LoadCosts { load, costs: costs(rounds, self.reference) });
     }
 
     /// Prints the table, and writes `compare.json` and `compare.svg` into `out`.
@@ -89,23 +88,26 @@ impl Comparison {
         std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
         let json = serde_json::to_string_pretty(self)? + "\n";
         std::fs::write(out.join("compare.json"), json)?;
-        std::fs::write(out.join("compare.svg"), chart::bars(&self.mixes, self.reference)?)?;
+        std::fs::write(out.join("compare.svg"), chart::bars(&self.loads, self.reference)?)?;
         Ok(())
     }
 
     fn text(&self) -> String {
-        let Comparison { codes, connections, rounds, slice_s, reference, .. } = self;
+        let Comparison { codes, rounds, slice_s, reference, .. } = self;
         let load = match self.rate {
-            Some(rate) => format!("{rate} requests/s over {connections} connections"),
-            None => format!("{connections} connections kept busy"),
+            Some(rate) => format!("{rate} requests/s"),
+            None => "all connections kept busy".to_owned(),
         };
         let mut text = format!(
             "{codes} codes, {load}, {rounds} rounds of {slice_s} s slices in turn;\n\
              CPU microseconds a request, and their ratio to {reference} within the rounds: median \
              (range)\n"
         );
-        for MixCosts { mix, costs } in &self.mixes {
-            text += &format!("\n{mix}\n{}\n", costs_table(costs));
+        for LoadCosts { load, costs } in &self.loads {
+            text += &format!("\n{load}\n{}\n", costs_table(costs));
+            if self.rate.is_some() {
+                text += &format!("{}\n{}", latencies_table(costs), lag_lines(costs));
+            }
         }
         text + &format!("\nmemory and start\n{}", self.footprints())
     }
@@ -129,15 +131,38 @@ impl Comparison {
 
 fn costs_table(costs: &[Cost]) -> Table {
     let shown = |spread: Spread| spread.display(2);
-    let mut table = plain_table(["", "CPU µs", "of it serving", "ratio"]);
+    let mut table = plain_table(["", "CPU µs", "of it serving", "ratio", "core busy"]);
     for cost in costs {
         table.add_row([
             cost.contender.to_string(),
             shown(cost.micros),
             cost.serving_micros.map(shown).unwrap_or_default(),
             shown(cost.ratio),
+            shown(cost.core_busy),
         ]);
     }
     align_figures(&mut table);
     table
+}
+
+/// Latencies at a rate, over all rounds.
+fn latencies_table(costs: &[Cost]) -> Table {
+    let mut table =
+        plain_table(["latency µs", "p50", "p90", "p99", "p99.9", "max", "connecting p50"]);
+    for cost in costs {
+        let Times { p50, p90, p99, p99_9, max, .. } = cost.latency_us;
+        let times = [p50, p90, p99, p99_9, max, cost.connecting_us.p50];
+        let name = std::iter::once(cost.contender.to_string());
+        table.add_row(name.chain(times.map(|time| format!("{time:.0}"))));
+    }
+    align_figures(&mut table);
+    table
+}
+
+fn lag_lines(costs: &[Cost]) -> String {
+    let lagging = costs.iter().filter_map(|cost| Some((cost, cost.lagged.first()?)));
+    let line = |(cost, first): (&Cost, &String)| {
+        format!("VOID latencies of {}, in {} slices: {first}\n", cost.contender, cost.lagged.len())
+    };
+    lagging.map(line).collect()
 }

@@ -1,10 +1,12 @@
 //! coupond as shipped: click log on, one serving thread for the one core, all limits on except
 //! `misses_per_minute`, because all misses come from one address here.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 
+use super::certificate::ServerCertificate;
 use super::control_socket::ControlSocket;
 use super::{LaunchSpec, Scratch, Server, TestBed, free_address, published};
 use crate::codes::CodeList;
@@ -31,7 +33,8 @@ impl Site {
         core: usize,
     ) -> anyhow::Result<Server> {
         let folder = &self.folders.home;
-        let test_bed = TestBed { codes, folder, programs: super::programs(programs)?, core };
+        let programs = super::programs(programs)?;
+        let test_bed = TestBed { codes, folder, programs, core, certificate: None };
         launch(&test_bed, &self.folders)?.start(&test_bed, folder)
     }
 }
@@ -73,15 +76,34 @@ fn launch(test_bed: &TestBed<'_>, folders: &Folders) -> anyhow::Result<LaunchSpe
         "there is no {}: build it (cargo build --release), or name its folder with --programs",
         program.display()
     );
-    let address = free_address()?;
+    let (address, tls_address) = (free_address()?, test_bed.free_tls_address()?);
     let config = folders.home.join("coupond.toml");
     let (index, data, run) = (folders.index(), folders.data(), &folders.run);
+    let listeners = listeners(address, tls_address, test_bed.certificate);
     let text = format!(
-        "listen = \"{address}\"\nindex_dir = {index:?}\ndata_dir = {data:?}\nruntime_dir = {run:?}\n\
-         threads = 1\naccept_any_host = true\n[limits]\nmisses_per_minute = 0\n[log]\nlevel = \"warn\"\n"
+        "index_dir = {index:?}\ndata_dir = {data:?}\nruntime_dir = {run:?}\nthreads = 1\n\
+         accept_any_host = true\ntrusted_proxies = [\"127.0.0.1/32\"]\n{listeners}\
+         [limits]\nmisses_per_minute = 0\n[log]\nlevel = \"warn\"\n"
     );
     std::fs::write(&config, text)?;
     let command = [program, "--config".into(), config];
     let command = command.map(|part| part.to_string_lossy().into_owned()).to_vec();
-    Ok(LaunchSpec { command, address })
+    Ok(LaunchSpec { command, address, tls_address, backend: None })
+}
+
+/// Lines of the configuration; the tables follow all other keys.
+fn listeners(
+    address: SocketAddr,
+    tls_address: Option<SocketAddr>,
+    certificate: Option<&ServerCertificate>,
+) -> String {
+    let (Some(tls_address), Some(certificate)) = (tls_address, certificate) else {
+        return format!("listen = \"{address}\"\n");
+    };
+    let certificates = certificate.folder();
+    format!(
+        "[[listeners]]\naddress = \"{address}\"\n\
+         [[listeners]]\naddress = \"{tls_address}\"\ntls = true\n\
+         [tls]\ncertificates_dir = {certificates:?}\n"
+    )
 }

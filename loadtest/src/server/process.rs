@@ -42,6 +42,13 @@ impl CpuTime {
         self.0.iter().filter(|(name, _)| name.starts_with(prefix)).map(|(_, time)| *time).sum()
     }
 
+    /// Adds the threads of another process.
+    pub(crate) fn add(&mut self, other: CpuTime) {
+        for (name, time) in other.0 {
+            *self.0.entry(name).or_default() += time;
+        }
+    }
+
     #[cfg(test)]
     pub(crate) fn of_thread(name: &str, time: Duration) -> CpuTime {
         CpuTime(BTreeMap::from([(name.to_owned(), time)]))

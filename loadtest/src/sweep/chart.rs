@@ -68,9 +68,10 @@ fn draw<'a>(
 
 fn color(lines: &[Line], of: &Line) -> RGBColor {
     const DARK: [(u8, u8, u8); 4] = [(13, 71, 161), (183, 28, 28), (27, 94, 32), (74, 20, 140)];
-    let mut ways: Vec<u64> = lines.iter().map(|line| line.requests_per_connection).collect();
+    let way = |line: &Line| (line.connect, line.requests_per_connection);
+    let mut ways: Vec<_> = lines.iter().map(way).collect();
     ways.dedup();
-    let way = ways.iter().position(|way| *way == of.requests_per_connection).unwrap_or(0);
+    let way = ways.iter().position(|other| *other == way(of)).unwrap_or(0);
     let (red, green, blue) = DARK[way % DARK.len()];
     // Two thirds of the way to white for misses alone.
     let lighter = |part: u8| part + (f64::from(255 - part) * of.miss_ratio * 0.66) as u8;

@@ -1,0 +1,177 @@
+//! TLS of the visitors: one configuration for all connections of a run.
+//!
+//! Resumed connections need tickets before measuring, and each ticket is used once.
+//! [`TlsClient::learn_tickets`] makes full handshakes until enough tickets are there; the measured
+//! connections bring their own successors.
+//!
+//! Deliberately absent: early data (a redirect is a click, and must not be replayed), client
+//! certificates, and HTTP/2.
+
+pub(crate) mod session;
+mod tickets;
+
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustls::client::Resumption;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+
+use crate::connect::{ConnectMode, KeyExchange, TlsVersion};
+use crate::socket;
+use session::TlsSession;
+use tickets::TicketPool;
+
+/// Longest wait for a handshake and its tickets outside of a measurement.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Properties of the visitors' TLS.
+#[derive(Debug, Clone)]
+pub(crate) struct TlsSettings {
+    pub(crate) server_name: ServerName<'static>,
+    pub(crate) version: TlsVersion,
+    pub(crate) key_exchange: KeyExchange,
+    pub(crate) roots: Arc<RootCertStore>,
+}
+
+pub(crate) struct TlsClient {
+    server_name: ServerName<'static>,
+    config: Arc<ClientConfig>,
+    /// If connections are resumed.
+    tickets: Option<Arc<TicketPool>>,
+}
+
+impl TlsClient {
+    pub(crate) fn new(settings: &TlsSettings, mode: ConnectMode) -> anyhow::Result<Self> {
+        let tickets = (mode == ConnectMode::TlsResumed).then(Arc::default);
+        let version = match settings.version {
+            TlsVersion::Tls12 => &rustls::version::TLS12,
+            TlsVersion::Tls13 => &rustls::version::TLS13,
+        };
+        let mut config = ClientConfig::builder_with_provider(provider(settings.key_exchange))
+            .with_protocol_versions(&[version])?
+            .with_root_certificates(Arc::clone(&settings.roots))
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.resumption = match &tickets {
+            Some(pool) => Resumption::store(Arc::clone(pool) as _),
+            None => Resumption::disabled(),
+        };
+        let server_name = settings.server_name.clone();
+        Ok(Self { server_name, config: Arc::new(config), tickets })
+    }
+
+    pub(crate) fn session(&self) -> Result<TlsSession, rustls::Error> {
+        let config = Arc::clone(&self.config);
+        ClientConnection::new(config, self.server_name.clone()).map(TlsSession::new)
+    }
+
+    /// Makes one handshake, so that a wrong name or certificate is known before the run.
+    pub(crate) fn check(&self, target: SocketAddr) -> anyhow::Result<()> {
+        self.connect(target).map(drop).with_context(|| {
+            let name = self.server_name.to_str();
+            format!(
+                "TLS with {target} as {name} fails (--server-name names the server, --tls-ca the \
+                 trusted certificates)"
+            )
+        })
+    }
+
+    /// Makes full handshakes until `connections` connections can be resumed.
+    pub(crate) fn learn_tickets(
+        &self,
+        target: SocketAddr,
+        connections: usize,
+    ) -> anyhow::Result<()> {
+        let Some(tickets) = &self.tickets else { return Ok(()) };
+        // A connection that used its ticket brings the next one only with its answer.
+        let wanted = connections * 2;
+        tickets.hand_out(false);
+        while tickets.resumable() < wanted {
+            self.learn_ticket(target, tickets)?;
+        }
+        tickets.hand_out(true);
+        Ok(())
+    }
+
+    /// Makes one full handshake and waits for its first ticket.
+    fn learn_ticket(&self, target: SocketAddr, tickets: &TicketPool) -> anyhow::Result<()> {
+        let before = tickets.resumable();
+        let (socket, mut session) = self.connect(target)?;
+        session.flush(&socket)?;
+        let deadline = Instant::now() + PATIENCE;
+        while tickets.resumable() <= before {
+            ensure!(
+                wait_for_bytes(&socket, deadline)? && session.read_while_idle(&socket),
+                "{target} gives no session ticket, so no connection can be resumed; switch \
+                 resumption on (nginx: ssl_session_tickets)"
+            );
+        }
+        session.announce_end(&socket);
+        Ok(())
+    }
+
+    /// Connects and completes the handshake; its last message is still queued.
+    fn connect(&self, target: SocketAddr) -> anyhow::Result<(TcpStream, TlsSession)> {
+        let socket = socket::connect_within(target, None, PATIENCE)?;
+        let session = self.handshake(&socket, PATIENCE)?;
+        Ok((socket, session))
+    }
+
+    /// Waits for the complete handshake on a connected socket; its last message is still queued.
+    pub(crate) fn handshake(
+        &self,
+        socket: &TcpStream,
+        timeout: Duration,
+    ) -> anyhow::Result<TlsSession> {
+        let deadline = Instant::now() + timeout;
+        let mut session = self.session()?;
+        let mut readable = false;
+        while !session.handshake(socket, readable)? {
+            readable = wait_for_bytes(socket, deadline)?;
+            ensure!(readable, "no handshake within {timeout:?}");
+        }
+        Ok(session)
+    }
+}
+
+/// False if no bytes arrive before `deadline`.
+fn wait_for_bytes(socket: &TcpStream, deadline: Instant) -> anyhow::Result<bool> {
+    let left = Timespec::try_from(deadline.saturating_duration_since(Instant::now()))?;
+    let mut watched = [PollFd::new(socket, PollFlags::IN)];
+    Ok(poll(&mut watched, Some(&left))? > 0)
+}
+
+/// Cryptography of the visitors.
+fn provider(key_exchange: KeyExchange) -> Arc<CryptoProvider> {
+    let mut provider = aws_lc_rs::default_provider();
+    provider.kx_groups = match key_exchange {
+        KeyExchange::X25519 => vec![aws_lc_rs::kx_group::X25519],
+        KeyExchange::Hybrid => {
+            vec![aws_lc_rs::kx_group::X25519MLKEM768, aws_lc_rs::kx_group::X25519]
+        }
+    };
+    Arc::new(provider)
+}
+
+/// Trusted certificates: those of a PEM file, otherwise the public authorities.
+pub(crate) fn roots(file: Option<&Path>) -> anyhow::Result<Arc<RootCertStore>> {
+    let mut roots = RootCertStore::empty();
+    let Some(file) = file else {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        return Ok(Arc::new(roots));
+    };
+    let unusable = || format!("--tls-ca {}", file.display());
+    for certificate in CertificateDer::pem_file_iter(file).with_context(unusable)? {
+        let certificate = certificate.with_context(unusable)?;
+        roots.add(certificate).with_context(unusable)?;
+    }
+    ensure!(!roots.is_empty(), "--tls-ca {}: there is no certificate in PEM in it", file.display());
+    Ok(Arc::new(roots))
+}
