@@ -121,14 +121,26 @@ How it compares:
   Each server runs on --server-core with its best settings and the same codes. The servers are loaded
   in turn for a slice, round after round. The figure of a slice is the CPU time of all threads of the
   server divided by the answered requests. Servers are compared by the ratio of slices of one round;
-  the report gives median and range of the ratios. nginx and HAProxy come from the system (Debian:
+  the report gives median and range of the ratios. 'core busy' is the server's share of its core:
+  with many connections and far below 1, the generator was the bottleneck. With --rate latencies are
+  compared, too; at a rate at which the generator lags they are marked VOID.
+  Each of --connect and --connections has its table. The servers get a certificate (ECDSA P-256) of
+  the run, and session tickets are learned before each slice. A slice with a full handshake among
+  resumed ones fails. The default key exchange is the same work for every server; with
+  --key-exchange hybrid each takes the best that it knows. nginx and HAProxy come from the system (Debian:
   apt install nginx haproxy) and are left out if not installed. A server that answers within three
   seconds is started five times, because the first start may include the cost of memory that the
   system has not handed out before.
 
 Example:
   coupon-loadtest codes --count 1000000 --out codes.csv
-  coupon-loadtest compare --codes codes.csv --out figures";
+  coupon-loadtest compare --codes codes.csv --out figures
+Visits as browsers make them: on new connections, one or 64 at a time, plain and with TLS:
+  coupon-loadtest compare --codes codes.csv --connect new,tls-new,tls-resumed --connections 1,64 \\
+    --mix zipf
+Latencies of new TLS visits at 1,000 a second:
+  coupon-loadtest compare --codes codes.csv --connect tls-new --mix zipf --rate 1000 \\
+    --contenders coupond,nginx";
 
 /// Details of how visitors connect.
 #[derive(Debug, Clone, Args)]
@@ -144,11 +156,11 @@ pub(crate) struct VisitorArguments {
     source_addresses: Option<u16>,
 
     /// TLS version of visitors
-    #[arg(long, value_enum, default_value_t = TlsVersion::Tls13)]
+    #[arg(long, value_name = "VERSION", value_enum, default_value_t = TlsVersion::Tls13)]
     tls_version: TlsVersion,
 
     /// Key exchange that visitors offer
-    #[arg(long, value_enum, default_value_t = KeyExchange::X25519)]
+    #[arg(long, value_name = "KIND", value_enum, default_value_t = KeyExchange::X25519)]
     key_exchange: KeyExchange,
 }
 
@@ -277,7 +289,13 @@ How it sweeps:
   p99 exceeds --knee, or fewer than 98 % of the requests were answered in time, or the generator
   lagged (marked so: this is not the server's knee). Such a step is repeated once before it ends the
   line, because another tenant of the machine may have been the cause. Give server and generator a
-  core each (taskset).";
+  core each (taskset).
+  --connect names the ways of connecting, each with its lines; connections that stay open have a
+  line for each of --requests-per-connection.
+
+Example:
+  coupon-loadtest sweep --codes codes.csv --target 127.0.0.1:8443 --connect tls-new,tls-resumed \\
+    --server-name go.example.com --tls-ca ca.pem --from 100";
 
 #[derive(Debug, Args)]
 pub(crate) struct SweepArguments {
@@ -627,7 +645,7 @@ pub(crate) struct RunArguments {
     pub(crate) server: ServerArguments,
 
     /// How visits connect
-    #[arg(long, value_enum, default_value_t = ConnectMode::KeepAlive)]
+    #[arg(long, value_name = "WAY", value_enum, default_value_t = ConnectMode::KeepAlive)]
     pub(crate) connect: ConnectMode,
 
     #[command(flatten)]

@@ -58,8 +58,8 @@ pub(crate) enum TlsVersion {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum KeyExchange {
-    /// X25519 alone: the same work for every server
+    /// X25519 first, so every server does the same work
     X25519,
-    /// X25519MLKEM768 and X25519, as browsers do: servers that know the first choose it
+    /// X25519MLKEM768 first, as browsers do; servers that do not know it take X25519
     Hybrid,
 }

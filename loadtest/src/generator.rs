@@ -67,7 +67,7 @@ impl Prepared {
             format!("cannot connect to {}; is the server running there (--target)?", plan.target)
         })?;
         if let Some(tls) = &plan.tls {
-            tls.check(plan.target)?;
+            tls.check(plan.target, plan.timeout)?;
             tls.learn_tickets(plan.target, plan.connections)?;
         }
         let run = Arc::new(Run {

@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustls::client::Resumption;
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{self, kx_group};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
@@ -28,7 +29,7 @@ use crate::socket;
 use session::TlsSession;
 use tickets::TicketPool;
 
-/// Longest wait for a handshake and its tickets outside of a measurement.
+/// Longest wait for a handshake whose tickets are wanted, and for its tickets.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Properties of the visitors' TLS.
@@ -73,8 +74,8 @@ impl TlsClient {
     }
 
     /// Makes one handshake, so that a wrong name or certificate is known before the run.
-    pub(crate) fn check(&self, target: SocketAddr) -> anyhow::Result<()> {
-        self.connect(target).map(drop).with_context(|| {
+    pub(crate) fn check(&self, target: SocketAddr, timeout: Duration) -> anyhow::Result<()> {
+        self.connect(target, timeout).map(drop).with_context(|| {
             let name = self.server_name.to_str();
             format!(
                 "TLS with {target} as {name} fails (--server-name names the server, --tls-ca the \
@@ -103,7 +104,7 @@ impl TlsClient {
     /// Makes one full handshake and waits for its first ticket.
     fn learn_ticket(&self, target: SocketAddr, tickets: &TicketPool) -> anyhow::Result<()> {
         let before = tickets.resumable();
-        let (socket, mut session) = self.connect(target)?;
+        let (socket, mut session) = self.connect(target, PATIENCE)?;
         session.flush(&socket)?;
         let deadline = Instant::now() + PATIENCE;
         while tickets.resumable() <= before {
@@ -118,9 +119,13 @@ impl TlsClient {
     }
 
     /// Connects and completes the handshake; its last message is still queued.
-    fn connect(&self, target: SocketAddr) -> anyhow::Result<(TcpStream, TlsSession)> {
-        let socket = socket::connect_within(target, None, PATIENCE)?;
-        let session = self.handshake(&socket, PATIENCE)?;
+    fn connect(
+        &self,
+        target: SocketAddr,
+        timeout: Duration,
+    ) -> anyhow::Result<(TcpStream, TlsSession)> {
+        let socket = socket::connect_within(target, None, timeout)?;
+        let session = self.handshake(&socket, timeout)?;
         Ok((socket, session))
     }
 
@@ -151,12 +156,11 @@ fn wait_for_bytes(socket: &TcpStream, deadline: Instant) -> anyhow::Result<bool>
 /// Cryptography of the visitors.
 fn provider(key_exchange: KeyExchange) -> Arc<CryptoProvider> {
     let mut provider = aws_lc_rs::default_provider();
-    provider.kx_groups = match key_exchange {
-        KeyExchange::X25519 => vec![aws_lc_rs::kx_group::X25519],
-        KeyExchange::Hybrid => {
-            vec![aws_lc_rs::kx_group::X25519MLKEM768, aws_lc_rs::kx_group::X25519]
-        }
-    };
+    // In TLS 1.2 a server also looks here for the curve of its certificate.
+    provider.kx_groups = vec![kx_group::X25519, kx_group::SECP256R1];
+    if key_exchange == KeyExchange::Hybrid {
+        provider.kx_groups.insert(0, kx_group::X25519MLKEM768);
+    }
     Arc::new(provider)
 }
 

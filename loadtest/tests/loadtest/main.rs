@@ -4,13 +4,16 @@
 #![allow(clippy::unwrap_used, reason = "all of this crate is tests")]
 
 mod compare;
+mod connect;
 mod edits;
 mod saturate;
 mod server;
 mod swaps;
 mod sweep;
+mod tls_server;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -33,11 +36,18 @@ impl Run {
     }
 
     fn with_codes(server: &TestServer, codes: &str, arguments: &str) -> Self {
+        Self::at(server.address, codes, arguments)
+    }
+
+    fn at(target: SocketAddr, codes: &str, arguments: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("codes");
         std::fs::write(&path, codes).unwrap();
         let mut command = coupon_loadtest("run --json -");
-        command.arg("--codes").arg(&path).arg("--target").arg(server.address.to_string());
+        command.arg("--codes").arg(&path);
+        if !arguments.contains("--target") {
+            command.arg("--target").arg(target.to_string());
+        }
         for (option, value) in [("--warmup", "0s"), ("--max-lag", "1h")] {
             if !arguments.contains(option) {
                 command.args([option, value]);

@@ -1,7 +1,7 @@
 //! A small real HTTP server: a test decides each answer, and the server remembers the requests.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ pub(crate) struct TestServer {
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
     pub(crate) connection: usize,
+    pub(crate) visitor: IpAddr,
     pub(crate) head: String,
 }
 
@@ -83,8 +84,9 @@ fn talk(
     reply: &dyn Fn(usize, &Seen) -> Reply,
     seen: &Mutex<Vec<Seen>>,
 ) -> bool {
+    let visitor = stream.peer_addr().unwrap().ip();
     while let Some(head) = read_head(stream) {
-        let this = Seen { connection, head };
+        let this = Seen { connection, visitor, head };
         let number = {
             let mut seen = seen.lock().unwrap();
             seen.push(this.clone());
