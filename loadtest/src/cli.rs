@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use rustls::RootCertStore;
 use rustls::pki_types::ServerName;
 
 use crate::connect::{ConnectMode, KeyExchange, TlsVersion};
 use crate::contender::Contender;
 use crate::source_addresses;
 use crate::tls::TlsSettings;
+use crate::tls::trust::Trust;
 
 /// Measure a running coupond from the side of its visitors, and generate the codes for it.
 #[derive(Debug, Parser)]
@@ -175,10 +175,10 @@ impl VisitorArguments {
     pub(crate) fn tls_settings(
         &self,
         server_name: ServerName<'static>,
-        roots: Arc<RootCertStore>,
+        trust: Arc<Trust>,
     ) -> TlsSettings {
         let Self { tls_version: version, key_exchange, .. } = *self;
-        TlsSettings { server_name, version, key_exchange, roots }
+        TlsSettings { server_name, version, key_exchange, trust }
     }
 }
 

@@ -137,7 +137,7 @@ fn targets<'a>(
         let mut target = Target { contender, server, address: server.address, tls: None };
         if let (true, Some(certificate)) = (load.connect.uses_tls(), test_bed.certificate) {
             let name = ServerCertificate::server_name()?;
-            let settings = arguments.visitors.tls_settings(name, certificate.roots());
+            let settings = arguments.visitors.tls_settings(name, certificate.trust());
             target.tls = Some(Arc::new(TlsClient::new(&settings, load.connect)?));
             target.address =
                 server.tls_address.with_context(|| format!("{contender} listens without TLS"))?;

@@ -14,7 +14,8 @@ use crate::codes::CodeList;
 use crate::connect::ConnectMode;
 use crate::generations::Generations;
 use crate::source_addresses;
-use crate::tls::{self, TlsClient, TlsSettings};
+use crate::tls::trust::Trust;
+use crate::tls::{TlsClient, TlsSettings};
 
 /// A rate above the capacity of every contender, so that all connections stay busy.
 pub(crate) const NO_REST: f64 = 400_000.0;
@@ -212,8 +213,8 @@ pub(crate) fn server_tls(
         };
     };
     let name = server.server_name.as_ref().ok_or(PlanError::NoServerName(*way))?;
-    let roots = tls::roots(server.tls_ca.as_deref())?;
-    Ok(Some(visitors.tls_settings(name.clone(), roots)))
+    let trust = Trust::from_option(server.tls_ca.as_deref())?;
+    Ok(Some(visitors.tls_settings(name.clone(), trust)))
 }
 
 /// Raises the soft limit of descriptors as needed; the hard limit is the administrator's.

@@ -9,9 +9,9 @@
 
 pub(crate) mod session;
 mod tickets;
+pub(crate) mod trust;
 
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,14 +20,14 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, kx_group};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection};
 
 use crate::connect::{ConnectMode, KeyExchange, TlsVersion};
 use crate::socket;
 use session::TlsSession;
 use tickets::TicketPool;
+use trust::Trust;
 
 /// Longest wait for a handshake whose tickets are wanted, and for its tickets.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -38,7 +38,7 @@ pub(crate) struct TlsSettings {
     pub(crate) server_name: ServerName<'static>,
     pub(crate) version: TlsVersion,
     pub(crate) key_exchange: KeyExchange,
-    pub(crate) roots: Arc<RootCertStore>,
+    pub(crate) trust: Arc<Trust>,
 }
 
 pub(crate) struct TlsClient {
@@ -57,7 +57,8 @@ impl TlsClient {
         };
         let mut config = ClientConfig::builder_with_provider(provider(settings.key_exchange))
             .with_protocol_versions(&[version])?
-            .with_root_certificates(Arc::clone(&settings.roots))
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::clone(&settings.trust) as _)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.resumption = match &tickets {
@@ -162,20 +163,4 @@ fn provider(key_exchange: KeyExchange) -> Arc<CryptoProvider> {
         provider.kx_groups.insert(0, kx_group::X25519MLKEM768);
     }
     Arc::new(provider)
-}
-
-/// Trusted certificates: those of a PEM file, otherwise the public authorities.
-pub(crate) fn roots(file: Option<&Path>) -> anyhow::Result<Arc<RootCertStore>> {
-    let mut roots = RootCertStore::empty();
-    let Some(file) = file else {
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        return Ok(Arc::new(roots));
-    };
-    let unusable = || format!("--tls-ca {}", file.display());
-    for certificate in CertificateDer::pem_file_iter(file).with_context(unusable)? {
-        let certificate = certificate.with_context(unusable)?;
-        roots.add(certificate).with_context(unusable)?;
-    }
-    ensure!(!roots.is_empty(), "--tls-ca {}: there is no certificate in PEM in it", file.display());
-    Ok(Arc::new(roots))
 }

@@ -25,7 +25,7 @@ pub(super) fn prepare(test_bed: &TestBed<'_>, folder: &Path) -> anyhow::Result<O
          \x20 tune.ssl.cachesize 100000\n  tune.ssl.lifetime 3600\n\
          defaults\n  mode http\n  timeout client 60s\n  timeout http-request 10s\n\
          \x20 timeout http-keep-alive 300s\n  timeout connect 1s\n  timeout server 1s\n\
-         frontend codes\n  bind {address} backlog 4096\n{tls}\
+         frontend codes\n  bind {address} backlog 4096 defer-accept\n{tls}\
          \x20 http-request set-var(txn.page) path,lower,map_str({map})\n\
          \x20 http-request redirect location %[var(txn.page)] code 302 if {{ var(txn.page) -m found }}\n\
          \x20 http-request return status 404\n"
@@ -46,7 +46,10 @@ fn bind_tls(
     let [chain, key] = [certificate.chain(), certificate.key()].map(std::fs::read_to_string);
     let file = folder.join("certificate.pem");
     write_secret(&file, &(chain? + &key?))?;
-    Ok(format!("  bind {address} backlog 4096 ssl crt {} alpn http/1.1\n", file.display()))
+    Ok(format!(
+        "  bind {address} backlog 4096 defer-accept ssl crt {} alpn http/1.1\n",
+        file.display()
+    ))
 }
 
 fn write_map(test_bed: &TestBed<'_>, path: &Path) -> std::io::Result<()> {

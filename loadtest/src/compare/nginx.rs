@@ -87,7 +87,7 @@ fn launch(
          client_body_temp_path {run}/body;\n  proxy_temp_path {run}/proxy;\n\
          fastcgi_temp_path {run}/fastcgi;\n  uwsgi_temp_path {run}/uwsgi;\n\
          scgi_temp_path {run}/scgi;\n{http}  server {{\n\
-         listen {address} reuseport backlog=4096;\n{tls}\
+         listen {address} reuseport deferred backlog=4096;\n{tls}\
          location / {{ {location} }}\n  }}\n}}\n"
     );
     let path = folder.join("nginx.conf");
@@ -100,7 +100,7 @@ fn launch(
 fn listen_tls(address: SocketAddr, certificate: &ServerCertificate) -> String {
     let (chain, key) = (certificate.chain(), certificate.key());
     format!(
-        "listen {address} ssl reuseport backlog=4096;\n\
+        "listen {address} ssl reuseport deferred backlog=4096;\n\
          ssl_certificate {};\n  ssl_certificate_key {};\n  ssl_protocols TLSv1.2 TLSv1.3;\n\
          ssl_session_tickets on;\n  ssl_session_cache shared:SSL:50m;\n  ssl_session_timeout 1h;\n\
          ssl_buffer_size 4k;\n",

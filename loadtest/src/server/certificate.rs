@@ -7,24 +7,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use rustls::RootCertStore;
 use rustls::pki_types::ServerName;
+
+use crate::tls::trust::Trust;
 
 /// Name in the certificate.
 pub(crate) const HOST: &str = "go.example.com";
 
 pub(crate) struct ServerCertificate {
     folder: PathBuf,
-    roots: Arc<RootCertStore>,
+    trust: Arc<Trust>,
 }
 
 impl ServerCertificate {
     /// Writes `HOST/fullchain.pem` and `HOST/privkey.pem` into a new folder.
     pub(crate) fn create(folder: PathBuf) -> anyhow::Result<Self> {
         let made = rcgen::generate_simple_self_signed([HOST.to_owned()])?;
-        let mut roots = RootCertStore::empty();
-        roots.add(made.cert.der().clone())?;
-        let certificate = Self { folder, roots: Arc::new(roots) };
+        let trust = Trust::from_certificates(vec![made.cert.der().clone()])?;
+        let certificate = Self { folder, trust };
         std::fs::create_dir_all(certificate.folder.join(HOST))?;
         write_secret(&certificate.chain(), &made.cert.pem())?;
         write_secret(&certificate.key(), &made.signing_key.serialize_pem())?;
@@ -45,8 +45,8 @@ impl ServerCertificate {
     }
 
     /// Trust in this certificate alone.
-    pub(crate) fn roots(&self) -> Arc<RootCertStore> {
-        Arc::clone(&self.roots)
+    pub(crate) fn trust(&self) -> Arc<Trust> {
+        Arc::clone(&self.trust)
     }
 
     pub(crate) fn server_name() -> anyhow::Result<ServerName<'static>> {

@@ -96,8 +96,7 @@ impl TlsSession {
         Ok(Received::Bytes { drained: bytes < READ_BYTES })
     }
 
-    /// Fills `space` with decrypted bytes. `None`: there are none yet; 0: the server announced the
-    /// end.
+    /// Fills `space` with decrypted bytes. `None`: no bytes yet; 0: the server announced the end.
     pub(crate) fn plaintext(&mut self, space: &mut [u8]) -> io::Result<Option<usize>> {
         match self.0.reader().read(space) {
             Ok(bytes) => Ok(Some(bytes)),
@@ -107,7 +106,7 @@ impl TlsSession {
     }
 
     /// Reads session tickets on an idle connection; false if the server closed the connection or
-    /// sent anything else.
+    /// sent other bytes.
     pub(crate) fn read_while_idle(&mut self, socket: &TcpStream) -> bool {
         loop {
             match self.receive(socket) {

@@ -143,7 +143,7 @@ fn a_server_that_cannot_be_trusted_or_is_silent_is_named_before_the_run() {
         failure(format!("--server-name other.example --tls-ca {}", server.certificate().display()));
     assert!(said.contains("other.example") && said.contains("--server-name"), "{said}");
     let said = failure("--server-name go.example.com".to_owned());
-    assert!(said.contains("UnknownIssuer"), "{said}");
+    assert!(said.contains("invalid peer certificate"), "{said}");
     let said = failure("--server-name go.example.com --tls-ca /dev/null".to_owned());
     assert!(said.contains("no certificate in PEM"), "{said}");
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+
 use super::compare::build_contenders;
 
 /// Name in the certificate of the servers.
@@ -106,9 +108,13 @@ fn pass_on(visitor: TcpStream, server: SocketAddr, delay: Duration) -> io::Resul
 
 fn certificate() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let made = rcgen::generate_simple_self_signed([NAME.to_owned()]).unwrap();
-    std::fs::write(folder.path().join("chain.pem"), made.cert.pem()).unwrap();
-    std::fs::write(folder.path().join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let mut made = CertificateParams::new([NAME.to_owned()]).unwrap();
+    // As `openssl req -x509` makes certificates.
+    made.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let made = made.self_signed(&key).unwrap();
+    std::fs::write(folder.path().join("chain.pem"), made.pem()).unwrap();
+    std::fs::write(folder.path().join("key.pem"), key.serialize_pem()).unwrap();
     folder
 }
 
