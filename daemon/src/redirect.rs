@@ -16,7 +16,7 @@ use coupon_shared::click_macros::ClickMacros;
 use coupon_shared::code::FoldedCode;
 use coupon_shared::decision::{Answer, DecidedClick, Visit, VisitorFacts, decide, not_a_code};
 use coupon_shared::destination::ArchivedDestination;
-use coupon_shared::snapshot::catalog::ArchivedDomain;
+use coupon_shared::snapshot::catalog::{ArchivedDomain, CatalogFile};
 use coupon_shared::transaction_id::{TransactionId, TransactionIdSource};
 use coupon_shared::visit_target::{
     Host, Parameter, Parameters, code_from_path, lenient_code_from_path,
@@ -238,6 +238,9 @@ impl RedirectContext {
         let path = request.parts.uri.path();
         match site_file(path) {
             Some(SiteFile::Robots) => return Reply::RobotsTxt,
+            Some(SiteFile::Challenge(token)) => {
+                return challenge_answer(index.catalog(), request.domain, token);
+            }
             Some(SiteFile::Absent) => return Reply::NoSuchFile,
             None => {}
         }
@@ -433,6 +436,17 @@ impl<'a> VisitRequest<'a> {
                 octets
             }
         }
+    }
+}
+
+/// Answers a challenge of an ACME server from the catalog alone, so that every coupond of a network
+/// can answer every challenge. Tokens are not compared with orders: the answer proves the account's
+/// control of the host, for any token.
+fn challenge_answer(catalog: &CatalogFile, domain: Option<&ArchivedDomain>, token: &str) -> Reply {
+    let thumbprint = domain.and_then(|domain| catalog.acme_thumbprint(domain));
+    match thumbprint {
+        Some(thumbprint) => Reply::Challenge(format!("{token}.{thumbprint}").into()),
+        None => Reply::NoSuchFile,
     }
 }
 

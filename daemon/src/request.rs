@@ -6,6 +6,7 @@
 mod headers;
 
 use coupon_shared::postback::Channel;
+use coupon_shared::snapshot::catalog::acme::is_challenge_token;
 use coupon_shared::visit_target::Host;
 use hyper::http::request::Parts;
 use hyper::{Method, Uri};
@@ -55,20 +56,27 @@ pub fn route(uri: &Uri) -> Route {
 
 /// Files that browsers and crawlers request from every host. None is a valid code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SiteFile {
+pub enum SiteFile<'p> {
     /// The rules for crawlers.
     Robots,
+    /// The answer to an HTTP-01 challenge (RFC 8555) with this token.
+    Challenge(&'p str),
     /// The icon and well-known files, which do not exist.
     Absent,
 }
 
 /// Tells site files from codes and misspelt codes. Called only if the path is not a valid code.
-pub fn site_file(path: &str) -> Option<SiteFile> {
+pub fn site_file(path: &str) -> Option<SiteFile<'_>> {
     match path {
-        "/robots.txt" => Some(SiteFile::Robots),
-        "/favicon.ico" | "/.well-known" => Some(SiteFile::Absent),
-        _ if path.starts_with("/.well-known/") => Some(SiteFile::Absent),
-        _ => None,
+        "/robots.txt" => return Some(SiteFile::Robots),
+        "/favicon.ico" | "/.well-known" => return Some(SiteFile::Absent),
+        _ => {}
+    }
+    let well_known = path.strip_prefix("/.well-known/")?;
+    let token = well_known.strip_prefix("acme-challenge/");
+    match token.filter(|token| is_challenge_token(token)) {
+        Some(token) => Some(SiteFile::Challenge(token)),
+        None => Some(SiteFile::Absent),
     }
 }
 

@@ -34,6 +34,8 @@ pub enum Reply {
     NoSuchFile,
     /// No page is for crawlers.
     RobotsTxt,
+    /// The answer to a challenge of an ACME server.
+    Challenge(Bytes),
     /// The host is invalid.
     BadRequest,
     /// The method is neither `GET` nor `HEAD`.
@@ -99,6 +101,8 @@ const OWN_REQUEST: &str = "A partner postback of coupond cannot be sent to a tra
 
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// RFC 8555 wants this type for the answer to an HTTP-01 challenge.
+const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 /// Every visit counts, so no cache may give an answer to another visitor.
 pub(crate) const NO_STORE: HeaderValue = HeaderValue::from_static("private, no-store");
@@ -126,6 +130,11 @@ pub fn respond(reply: Reply, request: Parts) -> HttpAnswer {
             )
         }
         Reply::RobotsTxt => text(StatusCode::OK, headers, None, "User-agent: *\nDisallow: /\n"),
+        Reply::Challenge(answer) => {
+            clear_with_no_store(&mut headers);
+            headers.insert(CONTENT_TYPE, OCTETS);
+            with_headers(StatusCode::OK, headers, answer)
+        }
         Reply::BadRequest => text(StatusCode::BAD_REQUEST, headers, None, "Bad request\n"),
         Reply::MethodNotAllowed => {
             let allow = (ALLOW, HeaderValue::from_static("GET, HEAD"));

@@ -6,6 +6,8 @@ mod published;
 #[path = "daemon/running.rs"]
 mod running;
 
+#[path = "daemon/acme_challenges.rs"]
+mod acme_challenges;
 #[path = "daemon/clicks.rs"]
 mod clicks;
 #[path = "daemon/control_api.rs"]

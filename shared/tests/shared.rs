@@ -19,6 +19,7 @@ use coupon_shared::postback::{
     Channel, Delivery, PollRequest, Postback, PostbackId, SpoolId, Verdict, VerdictStatus,
 };
 use coupon_shared::snapshot::Lineage;
+use coupon_shared::snapshot::catalog::acme::AcmeDomains;
 use coupon_shared::snapshot::catalog::{
     Access, Approval, Catalog, CatalogFile, CatalogMeta, Domain, Offer, Partner, Visibility,
     WeightedDestination, ZoneOffset,
@@ -60,6 +61,15 @@ fn level() -> Vec<u8> {
 }
 
 fn catalog() -> Vec<u8> {
+    catalog_with_acme(&AcmeDomains::default())
+}
+
+fn acme() -> AcmeDomains {
+    let thumbprint = "LPJNul-wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ".into();
+    AcmeDomains { thumbprint, domain_ids: vec![4] }
+}
+
+fn catalog_with_acme(acme: &AcmeDomains) -> Vec<u8> {
     let destination = |url: &str| Destination::parse(url).unwrap().destination;
     let offer = |id: u32, visibility| Offer {
         id,
@@ -96,7 +106,7 @@ fn catalog() -> Vec<u8> {
         rules: vec![],
     };
     let meta = CatalogMeta { network_id: 1, lineage: LINEAGE, sequence: 1200 };
-    catalog.to_file(&meta).unwrap()
+    catalog.to_file_with_acme(&meta, acme).unwrap()
 }
 
 fn manifest() -> Manifest {
@@ -201,6 +211,7 @@ fn write_missing_golden_files() {
     };
     write("level_v1.lvl", level());
     write("catalog_v1.cat", catalog());
+    write("catalog_v1_acme.cat", catalog_with_acme(&acme()));
     write("manifest_v1", manifest().to_text().into_bytes());
     write("click_record_v1.bin", record());
     write("click_block_v1.blk", block());
@@ -215,6 +226,15 @@ fn version_1_level_catalog_and_manifest_are_still_written_the_same() {
     assert_eq!(level(), golden("level_v1.lvl"));
     assert_eq!(catalog(), golden("catalog_v1.cat"));
     assert_eq!(manifest().to_text().into_bytes(), golden("manifest_v1"));
+}
+
+#[test]
+fn a_version_1_catalog_with_an_acme_section_is_still_written_and_read_the_same() {
+    let file = golden("catalog_v1_acme.cat");
+    assert_eq!(catalog_with_acme(&acme()), file);
+    let catalog = CatalogFile::open(&file).unwrap();
+    let domain = catalog.domain("go.example.com").unwrap();
+    assert_eq!(catalog.acme_thumbprint(domain), Some(acme().thumbprint.as_str()));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use coupon_shared::civil_day::Day;
 use coupon_shared::code::FoldedCode;
 use coupon_shared::destination::Destination;
 use coupon_shared::snapshot::Lineage;
+use coupon_shared::snapshot::catalog::acme::AcmeDomains;
 use coupon_shared::snapshot::catalog::{
     Catalog, CatalogFile, CatalogMeta, Domain, Offer, Partner, Visibility, WeightedDestination,
     ZoneOffset,
@@ -24,6 +25,7 @@ pub(crate) struct Network {
     pub(crate) lineage: Lineage,
     pub(crate) codes: Vec<(String, Vec<CodeRecord>)>,
     pub(crate) catalog: Catalog,
+    pub(crate) acme: AcmeDomains,
 }
 
 /// The paths of a publication's files.
@@ -86,7 +88,7 @@ pub(crate) fn sample() -> Network {
         ("winter25", vec![row(1, 16)]),
     ];
     let codes = codes.into_iter().map(|(code, rows)| (code.to_owned(), rows)).collect();
-    Network { generation: 1, lineage: LINEAGE, codes, catalog }
+    Network { generation: 1, lineage: LINEAGE, codes, catalog, acme: AcmeDomains::default() }
 }
 
 impl Network {
@@ -116,7 +118,7 @@ impl Network {
         std::fs::create_dir_all(folder).unwrap();
         let level = self.level();
         let meta = CatalogMeta { network_id: 1, lineage: self.lineage, sequence: self.generation };
-        let catalog = self.catalog.to_file(&meta).unwrap();
+        let catalog = self.catalog.to_file_with_acme(&meta, &self.acme).unwrap();
         let names = (
             ObjectName(*Level::open(level.as_slice()).unwrap().name()),
             ObjectName(*CatalogFile::open(&catalog).unwrap().name()),

@@ -17,19 +17,22 @@
 //! | 32 | 8 | sequence: the last change of the store it holds |
 //! | 40 | 8 | required features, a bit each; an unknown one refuses the file |
 //! | 48 | 8 | length of the payload |
-//! | 56 | 8 | zero |
+//! | 56 | 8 | length of the ACME section at the start of the payload; mostly zero |
 //! | 64 | 32 | BLAKE3 of the payload |
 //! | 96 | 32 | BLAKE3 of the bytes before; also the file's name |
 //!
-//! The payload is an rkyv 0.8 archive of [`Catalog`] (little endian, aligned, 32-bit offsets),
-//! which fixes the layout; it is validated once when opened.
+//! The payload is the ACME section ([`acme`]) and an rkyv 0.8 archive of [`Catalog`] (little endian,
+//! aligned, 32-bit offsets), which fixes the layout; it is validated once when opened.
 //!
 //! A rule is an opcode with operands. No opcode exists in this version, so a catalog with any rule
 //! is refused instead of being served without it.
 
+pub mod acme;
+
 use super::{HASH_LEN, Header, Lineage, SnapshotError};
 use crate::destination::Destination;
 use crate::transaction_id::ClickIdKey;
+use acme::AcmeDomains;
 use rkyv::rancor;
 use rkyv::util::AlignedVec;
 use rkyv::{Archive, Serialize};
@@ -41,6 +44,7 @@ const FILE: &str = "catalog file";
 const MAGIC: &[u8; 8] = b"CPNCATLG";
 /// Length of the header in bytes.
 pub const HEADER_LEN: usize = 128;
+const ACME_LEN_AT: usize = 56;
 const PAYLOAD_HASH_AT: usize = 64;
 const HEADER_HASH_AT: usize = HEADER_LEN - HASH_LEN;
 
@@ -169,21 +173,36 @@ pub struct Rule {
 }
 
 impl Catalog {
-    /// The bytes of the file.
+    /// The bytes of the file, without an ACME section.
     ///
     /// # Errors
     /// Where the bytes would not open again.
     pub fn to_file(&self, meta: &CatalogMeta) -> Result<Vec<u8>, SnapshotError> {
-        let payload = rkyv::to_bytes::<rancor::Error>(self)
+        self.to_file_with_acme(meta, &AcmeDomains::default())
+    }
+
+    /// The bytes of the file.
+    ///
+    /// # Errors
+    /// Where the bytes would not open again.
+    pub fn to_file_with_acme(
+        &self,
+        meta: &CatalogMeta,
+        acme: &AcmeDomains,
+    ) -> Result<Vec<u8>, SnapshotError> {
+        let archive = rkyv::to_bytes::<rancor::Error>(self)
             .map_err(|error| SnapshotError::Content { file: FILE, reason: error.to_string() })?;
-        let mut file = header(meta, &payload).to_vec();
+        let mut payload = acme.encode();
+        let acme_len = payload.len();
+        payload.extend_from_slice(&archive);
+        let mut file = header(meta, acme_len, &payload).to_vec();
         file.extend_from_slice(&payload);
         CatalogFile::open(&file)?;
         Ok(file)
     }
 }
 
-fn header(meta: &CatalogMeta, payload: &[u8]) -> [u8; HEADER_LEN] {
+fn header(meta: &CatalogMeta, acme_len: usize, payload: &[u8]) -> [u8; HEADER_LEN] {
     let mut bytes = [0; HEADER_LEN];
     let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
     put(0, MAGIC);
@@ -192,6 +211,7 @@ fn header(meta: &CatalogMeta, payload: &[u8]) -> [u8; HEADER_LEN] {
     put(16, &meta.lineage.0);
     put(32, &meta.sequence.to_le_bytes());
     put(48, &(payload.len() as u64).to_le_bytes());
+    put(ACME_LEN_AT, &(acme_len as u64).to_le_bytes());
     put(PAYLOAD_HASH_AT, blake3::hash(payload).as_bytes());
     let hash = blake3::hash(&bytes[..HEADER_HASH_AT]);
     bytes[HEADER_HASH_AT..].copy_from_slice(hash.as_bytes());
@@ -202,6 +222,7 @@ fn header(meta: &CatalogMeta, payload: &[u8]) -> [u8; HEADER_LEN] {
 pub struct CatalogFile {
     meta: CatalogMeta,
     name: [u8; HASH_LEN],
+    acme: AcmeDomains,
     /// Private to [`archive::Validated`], so its bytes cannot change after validation.
     archive: archive::Validated,
 }
@@ -253,7 +274,12 @@ impl CatalogFile {
             return Err(SnapshotError::Length { file: FILE, expected, got });
         }
         header.check_hash("payload", payload, PAYLOAD_HASH_AT)?;
-        let archive = archive::Validated::new(payload)
+        let acme_len = usize::try_from(header.u64(ACME_LEN_AT)).unwrap_or(usize::MAX);
+        let (acme, archive) = payload
+            .split_at_checked(acme_len)
+            .ok_or_else(|| header.content_error("its ACME section is longer than the payload"))?;
+        let acme = AcmeDomains::decode(acme).map_err(|reason| header.content_error(reason))?;
+        let archive = archive::Validated::new(archive)
             .map_err(|error| header.content_error(error.to_string()))?;
         check_content(archive.get()).map_err(|reason| header.content_error(reason))?;
         let meta = CatalogMeta {
@@ -261,7 +287,7 @@ impl CatalogFile {
             lineage: Lineage(header.array(16)),
             sequence: header.u64(32),
         };
-        Ok(Self { meta, name: header.array(HEADER_HASH_AT), archive })
+        Ok(Self { meta, name: header.array(HEADER_HASH_AT), acme, archive })
     }
 
     pub fn meta(&self) -> &CatalogMeta {
@@ -304,6 +330,12 @@ impl CatalogFile {
             .binary_search_by(|domain| domain.host.as_bytes().cmp(host.as_ref()))
             .ok()
             .map(|at| &domains[at])
+    }
+
+    /// The thumbprint for the answers to HTTP-01 challenges under a tracking domain; `None` where
+    /// the domain asks for no certificate from an ACME server.
+    pub fn acme_thumbprint(&self, domain: &ArchivedDomain) -> Option<&str> {
+        self.acme.answers_for(domain.id.to_native()).then_some(self.acme.thumbprint.as_str())
     }
 
     /// Whether a partner can run an offer: both active, and the offer public and not hidden or
@@ -482,9 +514,37 @@ pub(crate) mod tests {
         );
     }
 
+    fn acme() -> AcmeDomains {
+        let thumbprint = "LPJNul-wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ".into();
+        AcmeDomains { thumbprint, domain_ids: vec![1, 9] }
+    }
+
+    #[test]
+    fn a_domain_that_asks_for_a_certificate_has_the_accounts_thumbprint() {
+        let mut catalog = sample();
+        catalog.domains.push(Domain { id: 2, host: "plain.example".into(), fallback: None });
+        let file = catalog.to_file_with_acme(&meta(), &acme()).unwrap();
+        let opened = CatalogFile::open(&file).unwrap();
+        let thumbprint = |host| opened.acme_thumbprint(opened.domain(host).unwrap());
+        assert_eq!(thumbprint("go.example.com"), Some(acme().thumbprint.as_str()));
+        assert_eq!(thumbprint("plain.example"), None);
+        let without = CatalogFile::open(&catalog.to_file(&meta()).unwrap()).unwrap();
+        assert_eq!(without.acme_thumbprint(without.domain("go.example.com").unwrap()), None);
+    }
+
+    #[test]
+    fn a_reader_that_does_not_know_the_acme_section_reads_the_same_catalog() {
+        let file = full().to_file_with_acme(&meta(), &acme()).unwrap();
+        // Such a reader takes the whole payload for the archive.
+        let archive = archive::Validated::new(&file[HEADER_LEN..]).unwrap();
+        check_content(archive.get()).unwrap();
+        assert_eq!(archive.get().offers.len(), full().offers.len());
+        assert_eq!(archive.get().domains[0].host, "go.example.com");
+    }
+
     #[test]
     fn no_flipped_bit_and_no_truncation_is_opened() {
-        let good = sample().to_file(&meta()).unwrap();
+        let good = sample().to_file_with_acme(&meta(), &acme()).unwrap();
         for bit in 0..good.len() * 8 {
             let mut bad = good.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
@@ -543,6 +603,7 @@ pub(crate) mod tests {
         for domain in archived.domains.iter() {
             domain.fallback.iter().for_each(check_destination);
             assert!(catalog.domain(domain.host.as_bytes()).is_some());
+            catalog.acme_thumbprint(domain);
         }
         catalog.fallback().into_iter().for_each(check_destination);
         catalog.utc_offset_at(0);
@@ -563,13 +624,14 @@ pub(crate) mod tests {
         fn no_change_under_right_hashes_panics_or_leaves_an_origin(
             changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
         ) {
-            let file = full().to_file(&meta()).unwrap();
+            let file = full().to_file_with_acme(&meta(), &acme()).unwrap();
             use_all(&CatalogFile::open(&file).unwrap());
             let mut payload = file[HEADER_LEN..].to_vec();
             for (at, to) in &changes {
                 *at.get_mut(&mut payload) = *to;
             }
-            let resealed = [&header(&meta(), &payload)[..], &payload].concat();
+            let acme_len = acme().encode().len();
+            let resealed = [&header(&meta(), acme_len, &payload)[..], &payload].concat();
             if let Ok(catalog) = CatalogFile::open(&resealed) {
                 use_all(&catalog);
             }
@@ -578,8 +640,9 @@ pub(crate) mod tests {
         #[test]
         fn opening_any_bytes_never_panics(
             payload in proptest::collection::vec(any::<u8>(), 0..400), cut in any::<prop::sample::Index>(),
+            acme_len in prop_oneof![Just(0), 0_usize..500],
         ) {
-            let file = [&header(&meta(), &payload)[..], &payload].concat();
+            let file = [&header(&meta(), acme_len, &payload)[..], &payload].concat();
             let _ = CatalogFile::open(&file);
             let cut = &file[..cut.index(file.len())];
             prop_assert!(CatalogFile::open(cut).is_err());
