@@ -1,8 +1,10 @@
-//! The control API: health, metrics, reload, preload and the feeds, over HTTP on a Unix socket.
+//! The control API: health, metrics, reload, preload, certificates and the feeds, over HTTP on a Unix
+//! socket.
 //!
 //! The socket's file mode is the only access control. The API has a thread of its own, so neither a
 //! long answer nor a stalled client delays visitors.
 
+mod certificates;
 mod health;
 mod metrics;
 
@@ -23,8 +25,11 @@ use tokio::net::UnixListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio_util::sync::CancellationToken;
 
+use certificates::CERTIFICATES;
+
 use crate::clicks::ClickLog;
 use crate::http_answer::{self, HttpAnswer, json_error, method_not_allowed};
+use crate::installed_certificates::InstalledCertificates;
 use crate::loader::{LoaderHandle, ServedIndexInfo};
 use crate::postbacks::Postbacks;
 use crate::settings::LiveSettings;
@@ -43,6 +48,7 @@ pub struct ControlApi {
     pub settings: LiveSettings,
     pub clicks: Arc<ClickLog>,
     pub postbacks: Arc<Postbacks>,
+    pub(crate) certificates: InstalledCertificates,
 }
 
 /// Starts the API's thread, which ends after `shutdown` once all requests are answered.
@@ -101,7 +107,11 @@ impl ControlApi {
             (&Method::POST, path) if path.starts_with(PRELOAD) => self.preload(path).await,
             (&Method::POST, "/clicks/feed") => self.clicks.feed(request).await,
             (&Method::POST, "/postbacks/feed") => self.postbacks.feed(request).await,
-            (_, "/health" | "/ready" | "/metrics" | "/unknown-codes") => method_not_allowed("GET"),
+            (&Method::GET, "/certificates") => self.certificates().await,
+            (_, path) if path.starts_with(CERTIFICATES) => self.certificate(request).await,
+            (_, "/health" | "/ready" | "/metrics" | "/unknown-codes" | "/certificates") => {
+                method_not_allowed("GET")
+            }
             (_, "/reload" | "/clicks/feed" | "/postbacks/feed") => method_not_allowed("POST"),
             (_, path) if path.starts_with(PRELOAD) => method_not_allowed("POST"),
             _ => json_error(StatusCode::NOT_FOUND, "there is no such path"),

@@ -55,6 +55,7 @@ pub mod removal_clock;
 
 mod durable_file;
 pub mod file_bytes;
+mod installed_certificates;
 mod log_throttle;
 mod per_address;
 

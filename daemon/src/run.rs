@@ -28,6 +28,7 @@ use crate::clicks::{ClickLog, ClickLogError, NotDrained, RingWriter};
 use crate::config::{Config, ConfigSources};
 use crate::control::{self, ControlApi};
 use crate::durable_file;
+use crate::installed_certificates::InstalledCertificates;
 use crate::live_index::LiveIndex;
 use crate::loader::{Loader, LoaderHandle};
 use crate::logging::LogLevel;
@@ -247,6 +248,8 @@ impl Daemon {
             settings: live.settings.clone(),
             clicks: Arc::clone(&clicks),
             postbacks: Arc::clone(&postbacks),
+            certificates: InstalledCertificates::open(&live.config.data_dir)
+                .map_err(cannot_write("data_dir", &live.config.data_dir))?,
         };
         let control = control::start(bound.control, api, control_off.clone())?;
         tracing::info!(address = %bound.address, threads = threads.len(), "serving");

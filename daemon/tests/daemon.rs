@@ -8,6 +8,8 @@ mod running;
 
 #[path = "daemon/acme_challenges.rs"]
 mod acme_challenges;
+#[path = "daemon/certificates.rs"]
+mod certificates;
 #[path = "daemon/clicks.rs"]
 mod clicks;
 #[path = "daemon/control_api.rs"]
