@@ -40,7 +40,10 @@ pub use bulk_row::{BulkMode, BulkRow, COLUMNS, CellChange, Cells, folded_code};
 pub use coupon_code::{CheckedCode, CouponCodeEdit, CouponStatus};
 pub use day::{DayError, parse as parse_day, published_day};
 pub use description::sanitized_description;
-pub use domain::{TrackingDomain, parse_base_url, without_port};
+pub use domain::{
+    CertificateSource, CertificateState, CertificateStatus, TrackingDomain, parse_base_url,
+    without_port,
+};
 pub use formula::{escape_formula, unescape_formula};
 pub use generation::{CheckedGeneration, Generation, Pattern};
 pub use money::{LARGEST as LARGEST_AMOUNT, Money};

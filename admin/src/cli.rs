@@ -17,6 +17,7 @@ use crate::{demo, serve, store};
 
 mod api_keys;
 mod backup;
+mod certificates;
 mod erase;
 mod explain;
 mod export;
@@ -99,6 +100,9 @@ enum Command {
         after_help = "Example:\n  coupon-admin api-key create --role read-only --name reports --data ./data"
     )]
     ApiKey(api_keys::ApiKeyCommand),
+    /// List the certificates of tracking domains that ask for one
+    #[command(after_help = "Example:\n  coupon-admin certificates --data ./data")]
+    Certificates,
     /// Count all clicks of the archive again
     ///
     /// Stop coupon-admin first. The next start, or another rebuild, continues an interrupted
@@ -119,7 +123,8 @@ enum Command {
     ///
     /// Needs disk space for a temporary copy of the store: beside the file, or for the standard
     /// output in the folder named by TMPDIR. The file is as secret as the data folder. It does not
-    /// contain `admin.key`, and API keys only as hashes, so keep your keys.
+    /// contain `admin.key`, and API keys only as hashes, so keep your keys. Keys and certificates from
+    /// an ACME server are not in it: after a restore, new ones are ordered where coupond lacks them.
     #[command(
         after_help = "Examples:\n  coupon-admin backup coupon-backup.tar.zst --data ./data\n  coupon-admin backup - | ssh backup.example.com 'cat > coupon-backup.tar.zst'"
     )]
@@ -162,6 +167,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Export(args) => export::run(&config()?.data_dir, &args)?,
         Command::ApiKey(command) => api_keys::run(&config()?.data_dir, command)?,
         Command::Explain(args) => return explain::run(&config()?.data_dir, args),
+        Command::Certificates => certificates::run(&config()?.data_dir)?,
         Command::RebuildReports => {
             let config = config()?;
             start(&config.log.filter, rebuild_reports(&config.data_dir))?;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use coupon_config::{Configuration, Keys, bounds};
 use ipnet::IpNet;
 
+use crate::acme;
 use crate::partner_postbacks;
 use crate::privacy::Periods;
 use crate::uploads::Bounds;
@@ -45,6 +46,8 @@ pub struct Config {
     pub postbacks: PostbackLogConfig,
     /// How long personal data is kept.
     pub privacy: Periods,
+    /// Certificates for tracking domains that ask for one.
+    pub acme: acme::Settings,
     /// The program's own log.
     pub log: LogConfig,
 }
@@ -81,6 +84,7 @@ impl Default for Config {
             pixels: partner_postbacks::Settings::default(),
             postbacks: PostbackLogConfig { unidentified_max_bytes: 256 << 20 },
             privacy: Periods { click_days: 90, postback_days: 365, address_days: 0 },
+            acme: acme::Settings::default(),
             log: LogConfig { filter: "info".into() },
         }
     }
@@ -103,6 +107,7 @@ impl Configuration for Config {
         let unidentified = &mut self.postbacks.unidentified_max_bytes;
         keys.declare_number("postbacks.unidentified_max_bytes", unidentified, disk);
         declare_privacy(&mut self.privacy, keys);
+        declare_acme(&mut self.acme, keys);
         keys.declare_log_filter("log.filter", &mut self.log.filter);
     }
 }
@@ -134,6 +139,16 @@ fn declare_privacy(privacy: &mut Periods, keys: &mut Keys) {
     let postback_days = &mut privacy.postback_days;
     keys.declare_number("privacy.postback_retention_days", postback_days, days.clone());
     keys.declare_number("privacy.address_truncation_days", &mut privacy.address_days, days);
+}
+
+fn declare_acme(settings: &mut acme::Settings, keys: &mut Keys) {
+    keys.declare_choice("acme.directory_url", &mut settings.directory_url);
+    keys.declare_flag("acme.terms_of_service_agreed", &mut settings.terms_of_service_agreed);
+    keys.declare_choice("acme.contact", &mut settings.contact);
+    keys.declare_choice("acme.ca_file", &mut settings.ca_file);
+    keys.declare_timeout("acme.timeout_ms", &mut settings.timeout);
+    keys.declare_period("acme.first_retry_ms", &mut settings.first_retry);
+    keys.declare_period("acme.longest_retry_ms", &mut settings.longest_retry);
 }
 
 impl Config {

@@ -84,6 +84,16 @@ pub struct Reloaded {
     pub refusal: Option<String>,
 }
 
+/// A certificate that coupond has from coupon-admin.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+pub struct InstalledCertificate {
+    pub host: String,
+    /// SHA-256 of the host's certificate, in hex.
+    pub fingerprint: String,
+    /// End of the validity, in Unix seconds.
+    pub not_after: i64,
+}
+
 /// Response of the click feed.
 #[derive(Debug, Clone)]
 pub struct FeedAnswer {
@@ -176,6 +186,52 @@ impl DaemonClient {
         Ok(answer.into_body())
     }
 
+    /// Lists the certificates that the daemon got from coupon-admin.
+    ///
+    /// # Errors
+    /// When the daemon is not running, too slow, or knows no certificates.
+    pub async fn certificates(&self) -> Result<Vec<InstalledCertificate>, DaemonError> {
+        #[derive(serde::Deserialize)]
+        struct List {
+            certificates: Vec<InstalledCertificate>,
+        }
+        let answer = self.send(Method::GET, "/certificates", Bytes::new()).await?;
+        if answer.status() != StatusCode::OK {
+            return Err(refused(&answer));
+        }
+        Ok(serde_json::from_slice::<List>(answer.body())?.certificates)
+    }
+
+    /// Gives the daemon a certificate chain with its key, both as PEM, in the place of an earlier
+    /// one for the host.
+    ///
+    /// # Errors
+    /// When the daemon is not running, too slow, or refuses the certificate.
+    pub async fn install_certificate(
+        &self,
+        host: &str,
+        chain_pem: &str,
+        key_pem: &str,
+    ) -> Result<(), DaemonError> {
+        let body = serde_json::json!({ "chain": chain_pem, "key": key_pem });
+        let path = format!("/certificates/{host}");
+        let answer = self.send(Method::PUT, &path, Bytes::from(body.to_string())).await?;
+        if answer.status() == StatusCode::OK { Ok(()) } else { Err(refused(&answer)) }
+    }
+
+    /// Removes the certificate of a host, if there is one.
+    ///
+    /// # Errors
+    /// When the daemon is not running or too slow, or cannot remove it.
+    pub async fn remove_certificate(&self, host: &str) -> Result<(), DaemonError> {
+        let path = format!("/certificates/{host}");
+        let answer = self.send(Method::DELETE, &path, Bytes::new()).await?;
+        match answer.status() {
+            StatusCode::OK | StatusCode::NOT_FOUND => Ok(()),
+            _ => Err(refused(&answer)),
+        }
+    }
+
     async fn post(
         &self,
         path: &str,
@@ -183,12 +239,21 @@ impl DaemonClient {
         deadline: Duration,
         max_bytes: usize,
     ) -> Result<Response<Bytes>, DaemonError> {
-        let answer = tokio::time::timeout(deadline, self.exchange(path, body, max_bytes));
-        answer.await.map_err(|_elapsed| DaemonError::Timeout { after: deadline })?
+        within(deadline, self.exchange(Method::POST, path, body, max_bytes)).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Response<Bytes>, DaemonError> {
+        within(TIMEOUT, self.exchange(method, path, body, MAX_JSON_BYTES)).await
     }
 
     async fn exchange(
         &self,
+        method: Method,
         path: &str,
         body: Bytes,
         max_bytes: usize,
@@ -200,7 +265,7 @@ impl DaemonClient {
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let driver = AbortOnDrop(tokio::spawn(connection));
         let request = Request::builder()
-            .method(Method::POST)
+            .method(method)
             .uri(path)
             .header(HOST, "coupond")
             .body(Full::new(body))?;
@@ -209,6 +274,14 @@ impl DaemonClient {
         drop(driver);
         Ok(Response::from_parts(parts, body.to_bytes()))
     }
+}
+
+async fn within<T>(
+    deadline: Duration,
+    exchange: impl Future<Output = Result<T, DaemonError>>,
+) -> Result<T, DaemonError> {
+    let answer = tokio::time::timeout(deadline, exchange).await;
+    answer.map_err(|_elapsed| DaemonError::Timeout { after: deadline })?
 }
 
 /// Closes the connection with the request, even if the request is dropped at its deadline.

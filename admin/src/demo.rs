@@ -19,7 +19,7 @@ use std::time::Duration;
 use anyhow::Context;
 use serde_json::json;
 
-use crate::catalog::{TrackingDomain, today};
+use crate::catalog::{CertificateSource, CertificateState, TrackingDomain, today};
 use crate::config::{ClientLimits, Config, LogConfig};
 use crate::edit::{self, Change, EditError};
 use crate::serve::{Admin, stop_on_signal};
@@ -134,6 +134,8 @@ fn point_links_at(tx: &WriteTx<'_>, base_url: &str) -> Result<(), EditError> {
     let domains = rows::list::<TrackingDomain>(tx, &Query::default())?;
     let Some(first) = domains.rows.first() else {
         let domain = TrackingDomain {
+            certificate: CertificateSource::None,
+            certificate_state: CertificateState::default(),
             base_url: base_url.into(),
             is_default: true,
             fallback_url: String::new(),

@@ -21,7 +21,7 @@ mod affiliates;
 pub mod api_keys;
 pub mod bot_list;
 pub mod coupon_codes;
-mod domains;
+pub mod domains;
 mod offers;
 mod own_address;
 pub mod pixels;

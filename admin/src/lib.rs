@@ -42,7 +42,10 @@ pub mod click_ingest;
 mod click_lookup;
 
 pub mod conversions;
+mod outgoing;
 pub mod partner_postbacks;
+
+pub mod acme;
 
 pub mod backup;
 pub mod privacy;

@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt as _;
 
+use crate::acme;
 use crate::api::{self, AppState, AuthConfig, Bodies, Network, Peer};
 use crate::archive::Archive;
 use crate::backup;
@@ -82,7 +83,7 @@ impl Admin {
             store.clone(),
             archive.clone(),
             intake.clone(),
-            daemon,
+            daemon.clone(),
             network_id,
             bounds,
             stop(),
@@ -92,6 +93,8 @@ impl Admin {
         let uploads = Uploads::open(store.clone(), publisher.clone(), disk.clone(), bounds).await?;
         uploads.expire(stop());
         let (pixels, sending) = partner_postbacks::start(store.clone(), &config.pixels, stop())?;
+        let certificates =
+            acme::start(store.clone(), publisher.clone(), daemon, &config.acme, stop())?;
         let state = AppState {
             store: store.clone(),
             disk,
@@ -102,6 +105,7 @@ impl Admin {
             pixels,
             privacy,
             postbacks,
+            certificates,
             network: Network { id: network_id },
             auth: AuthConfig::new(config),
             bodies: Bodies::new(config.limits.max_body_bytes, config.limits.body_timeout),

@@ -40,6 +40,7 @@ pub mod rows;
 pub mod advertisers;
 pub mod affiliates;
 pub mod api_keys;
+pub mod certificates;
 pub mod coupon_codes;
 pub mod domains;
 pub mod offers;

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "end_to_end/acme_server.rs"]
+mod acme_server;
 #[path = "end_to_end/browser.rs"]
 mod browser;
 #[path = "end_to_end/chance.rs"]
@@ -10,6 +12,8 @@ mod chance;
 mod faults;
 #[path = "end_to_end/http.rs"]
 mod http;
+#[path = "end_to_end/pebble.rs"]
+mod pebble;
 #[path = "end_to_end/programs.rs"]
 mod programs;
 #[path = "end_to_end/small_disk.rs"]
@@ -21,6 +25,8 @@ mod backup;
 mod bots;
 #[path = "end_to_end/bulk.rs"]
 mod bulk;
+#[path = "end_to_end/certificates.rs"]
+mod certificates;
 #[path = "end_to_end/clicks_under_fire.rs"]
 mod clicks_under_fire;
 #[path = "end_to_end/conversions.rs"]

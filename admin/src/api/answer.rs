@@ -64,6 +64,8 @@ pub(crate) struct Object<T> {
     #[serde(flatten)]
     object: T,
     #[serde(flatten)]
+    read_only: Map<String, Value>,
+    #[serde(flatten)]
     times: Times,
     #[serde(skip_serializing_if = "Map::is_empty")]
     relationship: Map<String, Value>,
@@ -79,13 +81,28 @@ pub(super) trait Resource: ToSchema {
     const PLURAL: &'static str;
     /// The field of the id.
     const ID_FIELD: &'static str;
+
+    /// Fields of answers that no edit sets.
+    fn read_only_fields(&self) -> Map<String, Value> {
+        Map::new()
+    }
+
+    /// The schema of [`Resource::read_only_fields`].
+    fn read_only_schema() -> utoipa::openapi::Object {
+        utoipa::openapi::Object::new()
+    }
 }
 
 impl<T: Resource> PartialSchema for Object<T> {
     fn schema() -> RefOr<Schema> {
         let object = merged([field::<u32>(Default::default(), T::ID_FIELD).into()]);
         let object = field::<u32>(object, "network_id");
-        let mut object = answered(merged([object.into(), T::schema(), Times::schema()]));
+        let mut object = answered(merged([
+            object.into(),
+            T::schema(),
+            T::read_only_schema().into(),
+            Times::schema(),
+        ]));
         let related = ObjectBuilder::new().description(Some("What `relationship` asked for"));
         object.properties.insert("relationship".into(), related.into());
         object.properties.insert("warnings".into(), Vec::<String>::schema());
@@ -118,6 +135,7 @@ impl<T: Resource> Object<T> {
         Object {
             id: BTreeMap::from([(T::ID_FIELD, stored.id)]),
             network_id: network.id,
+            read_only: stored.object.read_only_fields(),
             object: stored.object,
             times: stored.times,
             relationship: Map::new(),

@@ -27,6 +27,7 @@ use utoipa_axum::routes;
 
 use super::error::ApiError;
 use super::state::AppState;
+use crate::acme::{AcmeHandle, CertificatesStatus};
 use crate::click_ingest::{ClickIngestHandle, ClickIngestStatus};
 use crate::conversions::postback_ingest::{PostbackHandle, PostbackStatus};
 use crate::disk::{Disk, DiskSpace};
@@ -79,11 +80,12 @@ struct SystemStatus {
     postbacks: PostbackStatus,
     pixels: Backlog,
     privacy: PrivacyStatus,
+    certificates: CertificatesStatus,
     advertisers_without_proof: AdvertisersWithoutProof,
 }
 
-/// How the disk, publication, the intake of clicks and postbacks, partner postbacks and forgetting
-/// stand, and which advertisers believe anybody who sends a postback.
+/// How the disk, publication, the intake of clicks and postbacks, partner postbacks, forgetting and
+/// certificates stand, and which advertisers believe anybody who sends a postback.
 #[utoipa::path(get, path = "/status", responses((status = 200, body = SystemStatus)))]
 async fn status(
     State(disk): State<Disk>,
@@ -91,6 +93,7 @@ async fn status(
     State(intake): State<ClickIngestHandle>,
     State(postbacks): State<PostbackHandle>,
     State(privacy): State<PrivacyHandle>,
+    State(certificates): State<AcmeHandle>,
     State(store): State<Store>,
 ) -> Result<Json<SystemStatus>, ApiError> {
     let read = |connection: &ReadTx<'_>| {
@@ -107,6 +110,7 @@ async fn status(
         postbacks: postbacks.status(),
         pixels,
         privacy: privacy.status(),
+        certificates: certificates.status(),
         advertisers_without_proof,
     }))
 }

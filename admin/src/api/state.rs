@@ -4,6 +4,7 @@ use axum::extract::FromRef;
 
 use super::auth::{AuthConfig, AuthLayer};
 use super::bodies::Bodies;
+use crate::acme::AcmeHandle;
 use crate::archive::Archive;
 use crate::click_ingest::ClickIngestHandle;
 use crate::conversions::postback_ingest::PostbackHandle;
@@ -41,6 +42,8 @@ pub struct AppState {
     pub uploads: Uploads,
     /// Sender of partner postbacks.
     pub pixels: PartnerPostbacks,
+    /// State of certificates.
+    pub certificates: AcmeHandle,
 }
 
 /// The network's number in answers.
@@ -70,6 +73,7 @@ parts! {
     postbacks: PostbackHandle,
     uploads: Uploads,
     pixels: PartnerPostbacks,
+    certificates: AcmeHandle,
 }
 
 impl FromRef<AppState> for Network {

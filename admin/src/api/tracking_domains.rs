@@ -1,12 +1,21 @@
 //! `/v1/networks/trackingdomains`.
 
+use axum::extract::State;
+use axum::response::Response;
+use serde_json::{Map, Value};
 use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::answer::Resource;
+use super::answer::{Answer, Object, Resource};
 use super::crud::{self, CatalogResource, NoRules};
-use super::request::{ListSpec, RemovalOptions, Wait};
-use super::state::AppState;
-use crate::catalog::TrackingDomain;
+use super::error::ApiError;
+use super::request::{Id, ListSpec, RemovalOptions, Wait};
+use super::schema::field;
+use super::state::{AppState, Network};
+use crate::acme::AcmeHandle;
+use crate::catalog::{CertificateState, TrackingDomain};
+use crate::edit::domains::request_certificate;
+use crate::store::Store;
 use crate::store::rows::Entity;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -31,12 +40,39 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
             "/trackingdomains/{id}/restore",
             "Restores a deleted tracking domain as it was.",
         ))
+        .routes(routes!(renew))
+}
+
+type DomainAnswer = Object<TrackingDomain>;
+
+/// Orders a certificate for a tracking domain now, instead of at the next attempt or renewal.
+/// Answers at once; `certificate_state` tells the result later.
+#[utoipa::path(post, path = "/trackingdomains/{id}/certificate/renew", params(Id), responses((status = 200, body = DomainAnswer)))]
+async fn renew(
+    State(store): State<Store>,
+    State(network): State<Network>,
+    State(certificates): State<AcmeHandle>,
+    Id(id): Id,
+) -> Result<Response, ApiError> {
+    let domain = store.write(move |tx| request_certificate(tx, id)).await?;
+    certificates.wake();
+    Ok(DomainAnswer::new(network, domain).into_answer())
 }
 
 impl Resource for TrackingDomain {
     const SCHEMA: &'static str = "TrackingDomain";
     const PLURAL: &'static str = "tracking_domains";
     const ID_FIELD: &'static str = "network_tracking_domain_id";
+
+    fn read_only_fields(&self) -> Map<String, Value> {
+        // A state of plain texts and numbers always becomes JSON.
+        let state = serde_json::to_value(&self.certificate_state).unwrap_or_default();
+        Map::from_iter([("certificate_state".to_owned(), state)])
+    }
+
+    fn read_only_schema() -> utoipa::openapi::Object {
+        field::<CertificateState>(Default::default(), "certificate_state")
+    }
 }
 
 impl CatalogResource for TrackingDomain {

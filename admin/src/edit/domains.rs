@@ -1,15 +1,22 @@
 //! Tracking domains: at most one for each host, on any port; a domain with live links stays.
 
 use super::own_address::{OwnAddresses, check_nothing_leads_to};
-use super::{EditError, Editable, Removal, check_live_codes};
-use crate::catalog::{TrackingDomain, parse_base_url};
+use super::{EditError, Editable, Removal, audit, check_live_codes};
+use crate::catalog::{CertificateSource, TrackingDomain, parse_base_url, without_port};
 use crate::store::coupon_codes::{self, CodesOf};
-use crate::store::{WriteTx, domains, rows, settings};
+use crate::store::rows::Stored;
+use crate::store::{WriteTx, certificates, domains, rows, settings};
 
 impl Editable for TrackingDomain {
     const NAME: &'static str = "tracking domain";
-    const READ_ONLY_FIELDS: &'static [&'static str] =
-        &["network_tracking_domain_id", "network_id", "time_created", "time_saved", "time_deleted"];
+    const READ_ONLY_FIELDS: &'static [&'static str] = &[
+        "network_tracking_domain_id",
+        "network_id",
+        "certificate_state",
+        "time_created",
+        "time_saved",
+        "time_deleted",
+    ];
 
     fn check(&self, tx: &WriteTx<'_>, id: Option<u32>) -> Result<(), EditError> {
         TrackingDomain::check(self).map_err(EditError::Invalid)?;
@@ -40,6 +47,25 @@ impl Editable for TrackingDomain {
         let message = format!("tracking domain {id} cannot be deleted: {reason}");
         Err(EditError::conflict("tracking_domain.in_use", "network_tracking_domain_id", message))
     }
+}
+
+/// Makes the next attempt at the domain's certificate due now.
+///
+/// # Errors
+/// When the domain does not exist, or asks for no certificate.
+pub fn request_certificate(tx: &WriteTx<'_>, id: u32) -> Result<Stored<TrackingDomain>, EditError> {
+    let found = rows::find::<TrackingDomain>(tx, id)?;
+    let found = found.ok_or(EditError::NotFound { what: TrackingDomain::NAME, id })?;
+    if found.object.certificate != CertificateSource::Acme {
+        let message = format!(
+            "tracking domain {id} asks for no certificate; set its certificate to acme first"
+        );
+        return Err(EditError::conflict("tracking_domain.no_certificate", "certificate", message));
+    }
+    let (_, host) = parse_base_url(&found.object.base_url).unwrap_or_default();
+    certificates::request_renewal(tx, without_port(&host))?;
+    audit::record_action(tx, "certificate", "requested", id)?;
+    Ok(rows::find(tx, id)?.unwrap_or(found))
 }
 
 /// Checks that no other domain has the host. The daemon distinguishes requests by host alone, so it

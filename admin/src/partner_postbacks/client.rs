@@ -5,7 +5,6 @@
 //! Errors never contain the URL, because partners put secrets into URLs.
 
 use std::error::Error as _;
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,17 +13,17 @@ use coupon_shared::partner_postback_headers::{
 };
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, Response, redirect};
-use rustls::{ClientConfig, RootCertStore};
 use url::Url;
 
 use super::address::{Addresses, NotPublic};
 use super::resolve::{Lookup, Resolver};
 use super::signature::signature;
 use crate::catalog::{OwnHosts, OwnTrackingDomain};
+use crate::outgoing::{error_text, parse_retry_after, tls_config};
 
 /// The most bytes read of a response body.
 const MAX_BODY: usize = 64 << 10;
-/// The most bytes shown of a response body or error.
+/// The most bytes shown of a response body.
 const MAX_SHOWN: usize = 1024;
 /// Idle connections kept for each server.
 const MAX_IDLE: usize = 2;
@@ -97,7 +96,7 @@ impl PostbackClient {
         timeout: Duration,
     ) -> Result<PostbackClient, ClientError> {
         let client = Client::builder()
-            .tls_backend_preconfigured(tls_config()?)
+            .tls_backend_preconfigured(tls_config([])?)
             .dns_resolver(Arc::new(Resolver::new(addresses.clone(), lookup)))
             .no_proxy()
             .redirect(redirect::Policy::none())
@@ -157,7 +156,7 @@ impl PostbackClient {
                 self.timeout.as_millis()
             ));
         }
-        RequestOutcome::Failed(error_chain(error.without_url()))
+        RequestOutcome::Failed(error_text(error))
     }
 }
 
@@ -178,15 +177,6 @@ async fn read_response(mut response: Response) -> RequestOutcome {
     RequestOutcome::Answered { status: response.status().as_u16(), retry_after, body }
 }
 
-/// Parses seconds or an HTTP date.
-fn parse_retry_after(text: &str) -> Option<Duration> {
-    if let Ok(seconds) = text.trim().parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let at = jiff::fmt::rfc2822::parse(text.trim()).ok()?.timestamp();
-    at.duration_since(jiff::Timestamp::now()).try_into().ok()
-}
-
 fn address_refusal(error: &reqwest::Error) -> Option<&NotPublic> {
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -196,27 +186,6 @@ fn address_refusal(error: &reqwest::Error) -> Option<&NotPublic> {
         cause = error.source();
     }
     None
-}
-
-fn error_chain(error: reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let _ = write!(text, ": {error}");
-        cause = error.source();
-    }
-    text.chars().take(MAX_SHOWN).collect()
-}
-
-/// Trusts the built-in root certificates, for machines without any, and the system's, which may be
-/// newer or the operator's own.
-fn tls_config() -> Result<ClientConfig, rustls::Error> {
-    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config =
-        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 #[cfg(test)]
@@ -308,18 +277,5 @@ mod tests {
             };
             assert!(!error.contains("hush") && error.contains("refused"), "{error}");
         }
-    }
-
-    #[test]
-    fn a_server_says_when_to_come_again_in_seconds_or_as_a_date() {
-        assert_eq!(parse_retry_after("120"), Some(Duration::from_secs(120)));
-        let in_a_minute = jiff::Timestamp::now() + Duration::from_secs(60);
-        let date =
-            jiff::fmt::rfc2822::to_string(&in_a_minute.to_zoned_datetime(jiff::tz::TimeZone::UTC))
-                .unwrap();
-        let wait = parse_retry_after(&date).unwrap();
-        assert!((58..=60).contains(&wait.as_secs()), "{wait:?}");
-        assert_eq!(parse_retry_after("Fri, 01 Jan 2021 00:00:00 GMT"), None);
-        assert_eq!(parse_retry_after("soon"), None);
     }
 }

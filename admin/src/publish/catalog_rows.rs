@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 
 use coupon_shared::destination::Destination;
+use coupon_shared::snapshot::catalog::acme::AcmeDomains;
 use coupon_shared::snapshot::catalog::{
     Access, Approval, Catalog, CatalogMeta, Domain, Offer, Partner, Visibility,
     WeightedDestination, ZoneOffset,
@@ -21,7 +22,7 @@ use jiff::tz::TimeZone;
 use super::error::ContentError;
 use crate::catalog::without_port;
 use crate::store::publication::{self, DomainRow, OfferRow};
-use crate::store::{ReadTx, StoreError};
+use crate::store::{ReadTx, StoreError, certificates};
 
 /// A stored object missing from the published catalog.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
@@ -39,6 +40,7 @@ pub(super) struct CatalogRows {
     partners: Vec<(u32, bool)>,
     approvals: Vec<(u32, u32, String)>,
     domains: Vec<DomainRow>,
+    acme_thumbprint: String,
 }
 
 impl CatalogRows {
@@ -50,6 +52,7 @@ impl CatalogRows {
             partners: publication::partners(connection)?,
             approvals: publication::approvals(connection)?,
             domains: publication::domains(connection)?,
+            acme_thumbprint: certificates::thumbprint(connection)?,
         })
     }
 }
@@ -115,7 +118,7 @@ pub(super) fn to_file(
         domains: domains(&rows.domains, &mut urls),
         rules: Vec::new(),
     };
-    let file = catalog.to_file(meta);
+    let file = catalog.to_file_with_acme(meta, &acme_domains(rows, &catalog.domains));
     offers.offers = catalog.offers;
     Ok((file?, urls.left_out))
 }
@@ -168,6 +171,16 @@ fn domains(rows: &[DomainRow], urls: &mut Urls) -> Vec<Domain> {
         by_host.insert(host.clone(), Domain { id: row.id, host, fallback });
     }
     by_host.into_values().collect()
+}
+
+/// The published domains that ask for a certificate.
+fn acme_domains(rows: &CatalogRows, published: &[Domain]) -> AcmeDomains {
+    let asks = rows.domains.iter().filter(|row| row.asks_for_certificate).map(|row| row.id);
+    let is_published = |id: &u32| published.iter().any(|domain| domain.id == *id);
+    AcmeDomains {
+        thumbprint: rows.acme_thumbprint.clone(),
+        domain_ids: asks.filter(is_published).collect(),
+    }
 }
 
 impl Urls {
@@ -229,7 +242,12 @@ mod tests {
 
     #[test]
     fn a_host_is_published_once_and_without_its_port() {
-        let row = |id, host: &str| DomainRow { id, host: host.into(), fallback_url: "".into() };
+        let row = |id, host: &str| DomainRow {
+            id,
+            host: host.into(),
+            fallback_url: "".into(),
+            asks_for_certificate: false,
+        };
         let rows = [
             row(1, "go.example.com:8080"),
             row(2, "GO.example.com"),

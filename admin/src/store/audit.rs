@@ -65,8 +65,8 @@ audit_words! {
 audit_words! {
     /// Kinds of objects.
     AuditObjects:
-        "address" "advertiser" "affiliate" "api_key" "bot_list" "click" "click_archive" "conversion"
-        "coupon_code" "offer" "offer_visibility" "personal_data" "pixel" "pixel_delivery"
+        "address" "advertiser" "affiliate" "api_key" "bot_list" "certificate" "click" "click_archive"
+        "conversion" "coupon_code" "offer" "offer_visibility" "personal_data" "pixel" "pixel_delivery"
         "postback" "settings" "store" "tracking_domain" "unidentified_postback"
 }
 

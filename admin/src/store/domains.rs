@@ -3,18 +3,26 @@
 use rusqlite::Row;
 use rusqlite::types::Value;
 
-use super::rows::{Compared, DELETED, Entity, FIRST, Filterable};
-use super::{ReadTx, StoreError, WriteTx};
-use crate::catalog::{OwnHosts, TrackingDomain, parse_base_url, without_port};
+use super::rows::{Compared, DELETED, Entity, FIRST, Filterable, Stored, Vocabulary, word};
+use super::{ReadTx, StoreError, WriteTx, certificates};
+use crate::catalog::{
+    CertificateSource, CertificateState, CertificateStatus, OwnHosts, TrackingDomain,
+    parse_base_url, without_port,
+};
 
 impl Entity for TrackingDomain {
     const TABLE: &'static str = "tracking_domain";
-    const SELECT: &'static str = "base_url, fallback_url, \
+    const SELECT: &'static str = "base_url, fallback_url, certificate, \
                                   id IS (SELECT default_tracking_domain_id FROM settings)";
     const FILTERS: &'static [Filterable] = &[
         DELETED,
         Filterable { field: "network_tracking_domain_id", column: "id", kind: Compared::Number },
         Filterable { field: "base_url", column: "base_url", kind: Compared::Text },
+        Filterable {
+            field: "certificate",
+            column: "certificate",
+            kind: Compared::Word(Vocabulary::from_word_set::<CertificateSource>()),
+        },
         Filterable { field: "time_created", column: "time_created", kind: Compared::Time },
         Filterable { field: "time_saved", column: "time_saved", kind: Compared::Time },
     ];
@@ -23,7 +31,9 @@ impl Entity for TrackingDomain {
         Ok(TrackingDomain {
             base_url: row.get(FIRST)?,
             fallback_url: row.get(FIRST + 1)?,
-            is_default: row.get(FIRST + 2)?,
+            certificate: word(row, FIRST + 2)?,
+            is_default: row.get(FIRST + 3)?,
+            certificate_state: CertificateState::default(),
         })
     }
 
@@ -33,7 +43,17 @@ impl Entity for TrackingDomain {
             ("base_url", base_url.into()),
             ("host", host.into()),
             ("fallback_url", self.fallback_url.clone().into()),
+            ("certificate", self.certificate.as_str().to_owned().into()),
         ]
+    }
+
+    fn load_parts(connection: &ReadTx<'_>, rows: &mut [Stored<Self>]) -> Result<(), StoreError> {
+        for domain in rows.iter_mut().map(|row| &mut row.object) {
+            if domain.certificate == CertificateSource::Acme {
+                domain.certificate_state = certificate_state(connection, &domain.base_url)?;
+            }
+        }
+        Ok(())
     }
 
     /// The network's only domain becomes the default, unless another is set.
@@ -44,6 +64,17 @@ impl Entity for TrackingDomain {
         tx.execute(sql, (id, tx.now(), self.is_default))?;
         Ok(())
     }
+}
+
+fn certificate_state(
+    connection: &ReadTx<'_>,
+    base_url: &str,
+) -> Result<CertificateState, StoreError> {
+    let (_, host) = parse_base_url(base_url).unwrap_or_default();
+    let found = certificates::find(connection, without_port(&host))?;
+    let pending =
+        CertificateState { status: CertificateStatus::Pending, ..CertificateState::default() };
+    Ok(found.map_or(pending, |found| found.state()))
 }
 
 /// Another domain with this host, on any port, and its base URL.

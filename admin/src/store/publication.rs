@@ -203,14 +203,21 @@ pub struct DomainRow {
     pub host: String,
     /// Fallback URL of its visits; may be empty.
     pub fallback_url: String,
+    /// Whether the domain asks for a certificate from an ACME server.
+    pub asks_for_certificate: bool,
 }
 
 /// Tracking domains by id.
 pub fn domains(connection: &ReadTx<'_>) -> Result<Vec<DomainRow>, StoreError> {
-    let sql =
-        "SELECT id, host, fallback_url FROM tracking_domain WHERE time_deleted = 0 ORDER BY id";
+    let sql = "SELECT id, host, fallback_url, certificate = 'acme' FROM tracking_domain \
+               WHERE time_deleted = 0 ORDER BY id";
     all(connection, sql, |row| {
-        Ok(DomainRow { id: row.get(0)?, host: row.get(1)?, fallback_url: row.get(2)? })
+        Ok(DomainRow {
+            id: row.get(0)?,
+            host: row.get(1)?,
+            fallback_url: row.get(2)?,
+            asks_for_certificate: row.get(3)?,
+        })
     })
 }
 

@@ -92,7 +92,15 @@ impl Api {
         let uploads =
             Uploads::open(store.clone(), publisher.clone(), disk.clone(), bounds).await.unwrap();
         let intake = click_ingest::start(store.clone(), archive.clone(), client(), stop.clone());
+        let certificates = crate::acme::start(
+            store.clone(),
+            publisher.clone(),
+            client(),
+            &Config::default().acme,
+            stop.clone(),
+        );
         let state = AppState {
+            certificates: certificates.unwrap(),
             disk,
             postbacks: crate::conversions::postback_ingest::start(
                 store.clone(),

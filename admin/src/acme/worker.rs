@@ -1,0 +1,442 @@
+//! The worker that keeps certificates current: compares the wish with the key files and with
+//! coupond, installs and removes, and makes one order at a time.
+//!
+//! Each attempt is recorded with its next time before the ACME server is asked, so neither a crash
+//! nor a restart loop repeats orders. The number of orders in an hour is bounded over all hosts.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use coupon_serve::tls::{CertifiedPair, check_pair};
+use coupon_shared::removal_clock::RemovalRefused;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+
+use super::CertificatesStatus;
+use super::key_files::{KeyFiles, KeyPair};
+use super::order::{AcmeClient, ORDER_TIMEOUT, OrderError, order_certificate};
+use super::schedule::{RetryDelays, can_wait, due_at, problem};
+use crate::daemon_client::{DaemonClient, DaemonError, InstalledCertificate};
+use crate::publish::PublisherHandle;
+use crate::store::certificates::{self, HostCertificate};
+use crate::store::meta::{self, Sequence};
+use crate::store::{ReadTx, Store, StoreError, WriteTx, removal_clock};
+use crate::worker::{self, Worker};
+
+/// Interval between comparisons with coupond.
+const COMPARISON_INTERVAL: Duration = Duration::from_secs(300);
+/// Interval between looks for edits, also of other processes.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// How long coupond may take to serve the account's thumbprint.
+const LIVE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Let's Encrypt takes 300 new orders in three hours.
+const ORDERS_PER_HOUR: usize = 60;
+const HOUR: Duration = Duration::from_secs(3600);
+/// While the clock is not trusted, renewals that can wait are looked at again after this time.
+const CLOCK_WAIT: Duration = Duration::from_secs(600);
+
+/// Why a round failed; the round is repeated.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RoundError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
+    #[error("the key files cannot be used: {0}")]
+    KeyFile(#[from] std::io::Error),
+}
+
+pub(super) struct CertificateWorker {
+    store: Store,
+    publisher: PublisherHandle,
+    daemon: DaemonClient,
+    client: AcmeClient,
+    files: KeyFiles,
+    wake: Arc<Notify>,
+    status: watch::Sender<CertificatesStatus>,
+    delays: RetryDelays,
+    orders: OrderBudget,
+    /// The catalog's change when the last round began.
+    seen: Sequence,
+    /// How long to wait for the next round, without edits.
+    wait: Duration,
+}
+
+impl CertificateWorker {
+    pub(super) fn new(
+        store: Store,
+        publisher: PublisherHandle,
+        daemon: DaemonClient,
+        client: AcmeClient,
+        wake: Arc<Notify>,
+        status: watch::Sender<CertificatesStatus>,
+    ) -> CertificateWorker {
+        let files = KeyFiles::within(store.dir());
+        let settings = &client.settings;
+        let delays = RetryDelays { first: settings.first_retry, longest: settings.longest_retry };
+        CertificateWorker {
+            store,
+            publisher,
+            daemon,
+            client,
+            files,
+            wake,
+            status,
+            delays,
+            orders: OrderBudget::default(),
+            seen: 0,
+            wait: COMPARISON_INTERVAL,
+        }
+    }
+
+    async fn compare_and_order(&mut self) -> Result<(), RoundError> {
+        let read = |connection: &ReadTx<'_>| {
+            let seen = meta::read(connection)?.catalog_seq;
+            let hosts = certificates::wanted_hosts(connection)?;
+            Ok::<_, StoreError>((seen, hosts, certificates::all(connection)?))
+        };
+        let (seen, hosts, known) = self.store.read(read).await?;
+        self.seen = seen;
+        self.wait = COMPARISON_INTERVAL;
+        let known: HashMap<String, HostCertificate> =
+            known.into_iter().map(|state| (state.host.clone(), state)).collect();
+        if hosts.is_empty() && known.is_empty() {
+            self.show(&[]);
+            return Ok(());
+        }
+        let mut wanted = self.states(&hosts, &known).await?;
+        self.show(&wanted);
+        let installed = self.daemon.certificates().await?;
+        for state in known.values().filter(|state| !hosts.contains(&state.host)) {
+            self.retire(state, &installed).await?;
+        }
+        for state in &mut wanted {
+            self.compare(state, &installed).await?;
+        }
+        self.show(&wanted);
+        self.order_most_due(&mut wanted).await?;
+        self.show(&wanted);
+        Ok(())
+    }
+
+    /// The state of each host, after a look at its key file: the file is durable before the state,
+    /// and is in no backup.
+    async fn states(
+        &self,
+        hosts: &[String],
+        known: &HashMap<String, HostCertificate>,
+    ) -> Result<Vec<HostCertificate>, RoundError> {
+        let mut states = Vec::with_capacity(hosts.len());
+        for host in hosts {
+            let mut state = known.get(host).cloned().unwrap_or_else(|| HostCertificate::new(host));
+            if let Some((_, certified)) = self.stored_pair(host).await?
+                && certified.fingerprint() != state.fingerprint
+            {
+                take_certificate(&mut state, &certified);
+                self.save(&state).await?;
+            }
+            states.push(state);
+        }
+        Ok(states)
+    }
+
+    /// The pair in the key file, if it can serve the host or could once.
+    async fn stored_pair(
+        &self,
+        host: &str,
+    ) -> Result<Option<(KeyPair, CertifiedPair)>, RoundError> {
+        let Some(pair) = self.files.pair(host).await? else { return Ok(None) };
+        let certified = check_pair(pair.chain_pem.as_bytes(), pair.key_pem.as_bytes());
+        match certified {
+            Ok(certified) if certified.covers(host) => Ok(Some((pair, certified))),
+            Ok(_) => Ok(None),
+            Err(error) => {
+                tracing::warn!(host, %error, "stored certificate ignored");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Installs the certificate at coupond where it is missing or older there.
+    async fn compare(
+        &self,
+        state: &mut HostCertificate,
+        installed: &[InstalledCertificate],
+    ) -> Result<(), RoundError> {
+        if !state.has_certificate() {
+            return Ok(());
+        }
+        let before = state.clone();
+        let there = installed.iter().find(|there| there.host == state.host);
+        let is_current = there.is_some_and(|there| {
+            there.fingerprint == state.fingerprint || there.not_after > state.not_after
+        });
+        if is_current {
+            if !state.is_installed && state.failures == 0 {
+                state.error.clear();
+            }
+            state.is_installed = true;
+        } else {
+            self.install(state).await?;
+        }
+        if *state != before {
+            self.save(state).await?;
+        }
+        Ok(())
+    }
+
+    async fn install(&self, state: &mut HostCertificate) -> Result<(), RoundError> {
+        state.is_installed = false;
+        let Some((pair, _)) = self.stored_pair(&state.host).await? else {
+            // Neither here nor at coupond, as after a restore on a new machine: order anew.
+            *state = HostCertificate::new(&state.host);
+            return Ok(());
+        };
+        let KeyPair { chain_pem, key_pem } = &pair;
+        match self.daemon.install_certificate(&state.host, chain_pem, key_pem).await {
+            Ok(()) => {
+                tracing::info!(
+                    host = state.host,
+                    not_after = state.not_after,
+                    "certificate installed"
+                );
+                state.is_installed = true;
+                state.error.clear();
+                Ok(())
+            }
+            Err(DaemonError::Refused { status, reason }) => {
+                state.error = format!("coupond refused the certificate ({status}): {reason}");
+                tracing::warn!(host = state.host, error = state.error, "certificate not installed");
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Removes a certificate that no domain asks for any more. The state goes last, so that a
+    /// removal that was cut short is repeated. A certificate that somebody else put there stays.
+    async fn retire(
+        &self,
+        state: &HostCertificate,
+        installed: &[InstalledCertificate],
+    ) -> Result<(), RoundError> {
+        let host = state.host.clone();
+        let is_own = |there: &&InstalledCertificate| {
+            there.host == host && there.fingerprint == state.fingerprint
+        };
+        if installed.iter().any(|there| is_own(&there)) {
+            self.daemon.remove_certificate(&host).await?;
+            tracing::info!(host, "certificate removed");
+        }
+        self.files.remove_pair(&host).await?;
+        self.store.write(move |tx| certificates::remove(tx, &host)).await?;
+        Ok(())
+    }
+
+    /// Orders for the host that is due longest, and sets the wait for the next.
+    async fn order_most_due(&mut self, wanted: &mut [HostCertificate]) -> Result<(), RoundError> {
+        let now = now();
+        let clock_has_jumped = self.clock_has_jumped().await?;
+        let mut due: Option<(i64, &mut HostCertificate)> = None;
+        for state in wanted {
+            let mut at = due_at(state, now);
+            if at <= now && clock_has_jumped && can_wait(state) {
+                at = now.saturating_add(seconds(CLOCK_WAIT));
+            }
+            if due.as_ref().is_none_or(|(earliest, _)| at < *earliest) {
+                due = Some((at, state));
+            }
+        }
+        let Some((at, state)) = due else { return Ok(()) };
+        if at > now {
+            let until = Duration::from_secs(u64::try_from(at - now).unwrap_or(0));
+            self.wait = self.wait.min(until);
+            return Ok(());
+        }
+        if let Err(until) = self.orders.take(Instant::now()) {
+            self.wait = self.wait.min(until);
+            return Ok(());
+        }
+        self.attempt(state).await?;
+        // The result is installed, and the next host is looked at, without a wait.
+        self.wait = Duration::ZERO;
+        Ok(())
+    }
+
+    async fn attempt(&mut self, state: &mut HostCertificate) -> Result<(), RoundError> {
+        state.failures = state.failures.saturating_add(1);
+        state.is_renewal_requested = false;
+        self.wait_after_failure(state, None).await?;
+        let ordered = match timeout(ORDER_TIMEOUT, self.order(&state.host)).await {
+            Ok(ordered) => ordered,
+            Err(_elapsed) => Err(OrderError::Timeout { retry_after: None }),
+        };
+        match ordered {
+            Ok((pair, certified)) => {
+                self.files.save_pair(&state.host, &pair).await?;
+                take_certificate(state, &certified);
+                tracing::info!(
+                    host = state.host,
+                    not_after = state.not_after,
+                    "certificate issued"
+                );
+                self.save(state).await
+            }
+            Err(error) => {
+                state.error = error.to_string();
+                tracing::warn!(
+                    host = state.host,
+                    failures = state.failures,
+                    error = state.error,
+                    "certificate not issued"
+                );
+                self.wait_after_failure(state, error.retry_after()).await
+            }
+        }
+    }
+
+    async fn wait_after_failure(
+        &self,
+        state: &mut HostCertificate,
+        retry_after: Option<Duration>,
+    ) -> Result<(), RoundError> {
+        let delay = self.delays.after(state.failures, retry_after);
+        state.next_attempt = now().saturating_add(seconds(delay));
+        self.save(state).await
+    }
+
+    async fn order(&self, host: &str) -> Result<(KeyPair, CertifiedPair), OrderError> {
+        let settings = &self.client.settings;
+        if !settings.terms_of_service_agreed {
+            return Err(OrderError::Terms);
+        }
+        let key = self.files.account_key(settings.directory_url.as_str()).await?;
+        let account = self.client.account(key).await?;
+        let thumbprint = account.key_thumbprint().to_owned();
+        let publish = move |tx: &WriteTx<'_>| certificates::publish_thumbprint(tx, &thumbprint);
+        let sequence = self.store.write(publish).await?;
+        // The server asks coupond as soon as the challenge begins.
+        self.publisher.wait_live_for(sequence, LIVE_TIMEOUT).await?;
+        order_certificate(&account, host).await
+    }
+
+    async fn save(&self, state: &HostCertificate) -> Result<(), RoundError> {
+        let state = state.clone();
+        Ok(self.store.write(move |tx| certificates::save(tx, &state)).await?)
+    }
+
+    /// A clock that went ahead makes every certificate look old.
+    async fn clock_has_jumped(&self) -> Result<bool, StoreError> {
+        let clock = self.store.read(removal_clock::kept).await?;
+        Ok(clock.is_some_and(|clock| {
+            matches!(clock.removal_time(), Err(RemovalRefused::Jumped { .. }))
+        }))
+    }
+
+    fn show(&self, wanted: &[HostCertificate]) {
+        let now = now();
+        let problems = wanted.iter().filter_map(|state| {
+            problem(state, now).map(|problem| format!("{}: {problem}", state.host))
+        });
+        let problems: Vec<String> = problems.collect();
+        let is_issued = |state: &&HostCertificate| state.is_installed;
+        self.status.send_modify(|status| {
+            status.wanted = wanted.len();
+            status.issued = wanted.iter().filter(is_issued).count();
+            status.problems = problems;
+        });
+    }
+}
+
+/// Records a new certificate.
+fn take_certificate(state: &mut HostCertificate, certified: &CertifiedPair) {
+    *state = HostCertificate {
+        fingerprint: certified.fingerprint(),
+        not_before: certified.not_before(),
+        not_after: certified.not_after(),
+        ..HostCertificate::new(&state.host)
+    };
+}
+
+fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}
+
+impl Worker for CertificateWorker {
+    const NAME: &'static str = "certificates";
+    const RETRY_DELAYS: worker::RetryDelays =
+        worker::RetryDelays { shortest: Duration::from_secs(1), longest: Duration::from_secs(60) };
+    type Error = RoundError;
+
+    async fn step(&mut self) -> Result<(), RoundError> {
+        self.compare_and_order().await
+    }
+
+    /// Until the next host is due, a domain changes, or a client asks for a certificate.
+    async fn wait_for_work(&mut self) {
+        let began = Instant::now();
+        while began.elapsed() < self.wait {
+            let poll = POLL_INTERVAL.min(self.wait.saturating_sub(began.elapsed()));
+            if timeout(poll, self.wake.notified()).await.is_ok() {
+                return;
+            }
+            let read = |connection: &ReadTx<'_>| meta::read(connection);
+            // A store that cannot be read fails the next round, which reports it.
+            let seen = self.store.read(read).await.map(|meta| meta.catalog_seq);
+            if seen.ok() != Some(self.seen) {
+                return;
+            }
+        }
+    }
+
+    fn show_failure(&mut self, failure: Option<&str>) {
+        let failure = failure.map(str::to_owned);
+        self.status.send_modify(|status| status.last_error = failure);
+    }
+}
+
+/// Bounds the orders in an hour of running time.
+#[derive(Debug, Default)]
+struct OrderBudget(VecDeque<Instant>);
+
+impl OrderBudget {
+    /// # Errors
+    /// How long the next order has to wait.
+    fn take(&mut self, now: Instant) -> Result<(), Duration> {
+        while self.0.front().is_some_and(|began| now.duration_since(*began) >= HOUR) {
+            self.0.pop_front();
+        }
+        match self.0.front() {
+            Some(oldest) if self.0.len() >= ORDERS_PER_HOUR => {
+                Err(HOUR.saturating_sub(now.duration_since(*oldest)))
+            }
+            _ => {
+                self.0.push_back(now);
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_are_bounded_in_each_hour() {
+        let mut budget = OrderBudget::default();
+        let began = Instant::now();
+        for order in 0..ORDERS_PER_HOUR {
+            assert_eq!(budget.take(began + Duration::from_secs(order as u64)), Ok(()));
+        }
+        let minute = Duration::from_secs(60);
+        assert_eq!(budget.take(began + minute), Err(HOUR - minute));
+        assert_eq!(budget.take(began + HOUR), Ok(()));
+        assert!(budget.take(began + HOUR).is_err());
+    }
+}
