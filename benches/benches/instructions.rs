@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 
-use coupon_benches::inputs::{HEAD, HEADERS, NOW, TAGS, macros};
+use coupon_benches::inputs::{HEAD, HEADERS, NOW, TAGS, click_records, macros};
 use coupon_benches::{catalog_file, code, index_of, level_file};
-use coupon_shared::click::block::BlockBuilder;
+use coupon_shared::click::block::{Block, BlockBuilder};
 use coupon_shared::click::{MAX_RECORD_LEN, StreamId, encode_click};
 use coupon_shared::code::FoldedCode;
 use coupon_shared::decision::{Answer, Visit, VisitorFacts, decide};
@@ -34,7 +34,7 @@ use hyper::header::HeaderValue;
 use hyper::http::request::Parts;
 
 /// Clicks of a block: about as many as fit into 4 KiB.
-const CLICKS_PER_BLOCK: usize = 150;
+const CLICKS_PER_BLOCK: usize = 45;
 /// Number of codes that the look-ups take in turn.
 const ASKED: u32 = 512;
 /// First argument of the process under valgrind.
@@ -50,7 +50,7 @@ struct Stage {
     prepare: for<'a> fn(&'a Fixture) -> Call<'a>,
 }
 
-const STAGES: [Stage; 15] = [
+const STAGES: [Stage; 16] = [
     Stage { name: "fold", calls: 5_000, prepare: |_| fold() },
     Stage { name: "headers", calls: 2_000, prepare: |_| headers() },
     Stage { name: "lookup_hot", calls: 2_000, prepare: hot_lookup },
@@ -62,8 +62,9 @@ const STAGES: [Stage; 15] = [
     Stage { name: "answer_not_found", calls: 2_000, prepare: |_| answering(&Reply::NotFound) },
     Stage { name: "transaction_id", calls: 5_000, prepare: |_| transaction_id() },
     Stage { name: "click_record", calls: 5_000, prepare: |_| click_record() },
-    Stage { name: "block_push", calls: 6_000, prepare: |_| block_push() },
-    Stage { name: "block_of_150", calls: 20, prepare: |_| block_of_clicks() },
+    Stage { name: "block_push", calls: 4_500, prepare: |_| block_push() },
+    Stage { name: "block_of_45", calls: 100, prepare: |_| block_of_clicks() },
+    Stage { name: "block_decode", calls: 100, prepare: |_| block_decode() },
     Stage { name: "level_open", calls: 2, prepare: level_open },
     Stage { name: "catalog_open", calls: 20, prepare: |_| catalog_open() },
 ];
@@ -191,35 +192,43 @@ fn click_record<'a>() -> Call<'a> {
     })
 }
 
-/// A record in the form of the ring.
-fn record() -> Vec<u8> {
-    let mut out = [0; MAX_RECORD_LEN];
-    let len = encode_click(&HEAD, b"WiNtEr25", &TAGS, &mut out);
-    out[..len].to_vec()
-}
-
 fn new_block() -> BlockBuilder {
     BlockBuilder::new(StreamId { node: 0, incarnation: 1, thread: 0 }, 1)
 }
 
+fn block(records: &[Vec<u8>]) -> Vec<u8> {
+    let mut block = new_block();
+    for record in records {
+        block.push(black_box(record)).expect("a whole record");
+    }
+    block.finish().expect("a block with records")
+}
+
 fn block_push<'a>() -> Call<'a> {
-    let (record, mut block) = (record(), new_block());
+    let (records, mut block) = (click_records(100 * CLICKS_PER_BLOCK as u32), new_block());
     Box::new(move |call| {
         if call % CLICKS_PER_BLOCK == 0 {
             block = new_block();
         }
-        block.push(black_box(&record)).expect("a whole record");
+        block.push(black_box(&records[call % records.len()])).expect("a whole record");
     })
 }
 
 fn block_of_clicks<'a>() -> Call<'a> {
-    let record = record();
-    Box::new(move |_| {
-        let mut block = new_block();
-        for _ in 0..CLICKS_PER_BLOCK {
-            block.push(black_box(&record)).expect("a whole record");
-        }
-        black_box(block.finish());
+    let records = click_records(100 * CLICKS_PER_BLOCK as u32);
+    Box::new(move |call| {
+        let blocks = records.as_chunks::<CLICKS_PER_BLOCK>().0;
+        black_box(block(&blocks[call % blocks.len()]));
+    })
+}
+
+fn block_decode<'a>() -> Call<'a> {
+    let records = click_records(100 * CLICKS_PER_BLOCK as u32);
+    let blocks: Vec<_> =
+        records.as_chunks::<CLICKS_PER_BLOCK>().0.iter().map(|of| block(of)).collect();
+    Box::new(move |call| {
+        let block = Block::parse(black_box(&blocks[call % blocks.len()])).expect("a whole block");
+        black_box(block.decode().expect("a whole block"));
     })
 }
 

@@ -1,9 +1,9 @@
 //! Inputs of the stages of a redirect, the same for every benchmark.
 
-use coupon_shared::click::{ClickHead, Tag, VisitKind};
+use coupon_shared::click::{ClickHead, MAX_RECORD_LEN, Tag, VisitKind, encode_click};
 use coupon_shared::click_macros::ClickMacros;
 use coupon_shared::decision::{Reason, VisitorFacts};
-use coupon_shared::transaction_id::TransactionId;
+use coupon_shared::transaction_id::{ClickIdKey, TransactionId, TransactionIdSource};
 
 /// Unix seconds of every visit.
 pub const NOW: i64 = 1_781_524_800;
@@ -56,6 +56,61 @@ pub const HEAD: ClickHead = ClickHead {
     kind: VisitKind::Click,
     rule: 0,
 };
+
+/// Records of clicks by many visitors: some codes, hosts and user agents come again, addresses and
+/// times do not.
+pub fn click_records(count: u32) -> Vec<Vec<u8>> {
+    let mut ids = TransactionIdSource::new(0, 0, 1);
+    let records = (0..count).map(|number| {
+        // An odd multiplier spreads the numbers.
+        let mixed = number.wrapping_mul(2_654_435_769);
+        let unix_ms = HEAD.unix_ms + u64::from(number / 60);
+        let head = ClickHead {
+            transaction_id: ids.next(&ClickIdKey([7; 16]), unix_ms),
+            unix_ms,
+            code_id: mixed >> 20,
+            offer_id: mixed % 1000 + 1,
+            partner_id: mixed % 5000 + 1,
+            ..HEAD
+        };
+        let (code, agent) = (format!("Save{:x}", mixed >> 20), user_agent(mixed));
+        let address = mixed.to_be_bytes();
+        let tags: [(Tag, &[u8]); 4] = [
+            (Tag::Host, b"go.example.com"),
+            (Tag::Address, &address),
+            (Tag::UserAgent, agent.as_bytes()),
+            (Tag::Language, b"de-DE,de;q=0.9"),
+        ];
+        let mut record = vec![0; MAX_RECORD_LEN];
+        let len = encode_click(&head, code.as_bytes(), &tags, &mut record);
+        record.truncate(len);
+        record
+    });
+    records.collect()
+}
+
+/// Two of five are of few versions; those of browsers inside of apps differ nearly each time.
+fn user_agent(mixed: u32) -> String {
+    let (kind, version, build) = (mixed >> 29, mixed >> 24 & 15, mixed >> 8 & 0xFFFF);
+    match kind {
+        0..3 => format!(
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 18_{version} like Mac OS X) AppleWebKit/605.1.15 \
+             (KHTML, like Gecko) Version/18.{version} Mobile/15E148 Safari/604.1"
+        ),
+        3..6 => format!(
+            "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) \
+             Chrome/{}.0.0.0 Mobile Safari/537.36",
+            142 - version
+        ),
+        _ => format!(
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 18_{version} like Mac OS X) AppleWebKit/605.1.15 \
+             (KHTML, like Gecko) Mobile/15E148 Instagram 400.0.0.{}.{} (iPhone14,{version}; \
+             iOS 18_{version}; de_DE; de; scale=3.00; 1170x2532; 7{build:08})",
+            build % 60,
+            build % 99
+        ),
+    }
+}
 
 /// Tagged fields of a browser's click record.
 pub const TAGS: [(Tag, &[u8]); 3] = [

@@ -31,8 +31,9 @@
 //! admin is upgraded before the daemons.
 //!
 //! A **block** holds the consecutive records of one [`StreamId`]. Records are split into a main
-//! part and a personal part, each compressed (LZ4) and checksummed (CRC-32C) on its own, so that
-//! erasing personal data rewrites only the personal part. [`block`] specifies the bytes.
+//! part and a personal part, each coded and checksummed (CRC-32C) on its own, so that erasing
+//! personal data rewrites only the personal part. [`block`] specifies the bytes. Its version 2 is
+//! another reason to upgrade the admin first: an older admin leaves the blocks with the daemon.
 
 pub mod block;
 
@@ -234,9 +235,9 @@ pub enum ClickError {
     /// A field has a value outside the format.
     #[error("{field} holds {got}, which no writer writes: it is damaged")]
     Field { field: &'static str, got: u64 },
-    /// A part does not decompress.
-    #[error("the {part} does not decompress: it is damaged")]
-    Compression { part: &'static str },
+    /// A part does not decode.
+    #[error("the {part} does not decode: it is damaged")]
+    Coding { part: &'static str },
 }
 
 /// Encodes a click at the front of `out`, which has at least [`MAX_RECORD_LEN`] bytes, and returns
@@ -283,6 +284,13 @@ pub struct Click<'a> {
 impl<'a> Click<'a> {
     /// Decodes the record at the front of `bytes`, and returns its length.
     pub fn decode(bytes: &'a [u8]) -> Result<(Self, usize), ClickError> {
+        let (click, len) = Self::decode_but_tags(bytes)?;
+        check_tags(click.main_tags)?;
+        Ok((click, len))
+    }
+
+    /// The same, for a caller who checks the tags.
+    fn decode_but_tags(bytes: &'a [u8]) -> Result<(Self, usize), ClickError> {
         let truncated =
             |expected| ClickError::Truncated { part: "record", expected, got: bytes.len() };
         let len = usize::from(u16_at(bytes, 0).ok_or(truncated(HEAD_LEN))?);
@@ -294,7 +302,6 @@ impl<'a> Click<'a> {
         let tags_at = HEAD_LEN + usize::from(record[5]);
         let code = record.get(HEAD_LEN..tags_at).ok_or(truncated(tags_at))?;
         let main_tags = &record[tags_at..];
-        check_tags(main_tags)?;
         Ok((Self { head, code, main_tags, personal_tags: &[] }, len))
     }
 

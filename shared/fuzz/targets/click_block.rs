@@ -19,7 +19,9 @@ fuzz_target!(|data: &[u8]| {
         return;
     }
     let mut bytes = data.to_vec();
-    bytes[..6].copy_from_slice(b"CLKB\x01\x01");
+    let version = 1 + data[4] % 2;
+    bytes[..4].copy_from_slice(b"CLKB");
+    bytes[4..6].fill(version);
     let length = |at: usize| u32::from_le_bytes(data[at..at + 4].try_into().expect("four bytes"));
     let main_to = (BLOCK_HEADER_LEN + length(32) as usize).min(bytes.len());
     let personal_to = (main_to + length(40) as usize).min(bytes.len());

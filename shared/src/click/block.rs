@@ -1,6 +1,6 @@
 //! The block: consecutive click records of one stream, on the wire and on disk.
 //!
-//! # Bytes, format version 1
+//! # Bytes, format version 2
 //!
 //! Numbers are little endian. A block is the header, the main part, the personal part.
 //!
@@ -8,16 +8,16 @@
 //! |---|---|---|
 //! | 0 | 4 | magic `CLKB` |
 //! | 4 | 1 | block version |
-//! | 5 | 1 | compression of both parts: 1 = LZ4 block |
+//! | 5 | 1 | coding of both parts: 2 = indexed values ([`coding`]), 1 = LZ4 |
 //! | 6 | 2 | node |
 //! | 8 | 4 | incarnation |
 //! | 12 | 1 | thread |
 //! | 13 | 3 | zero |
 //! | 16 | 8 | sequence of the first record |
 //! | 24 | 4 | number of records, at least 1 |
-//! | 28 | 4 | length of the main part before compression |
+//! | 28 | 4 | length of the main part decoded |
 //! | 32 | 4 | length of the main part as stored |
-//! | 36 | 4 | length of the personal part before compression |
+//! | 36 | 4 | length of the personal part decoded |
 //! | 40 | 4 | length of the personal part as stored |
 //! | 44 | 4 | CRC-32C of the main part as stored |
 //! | 48 | 4 | CRC-32C of the personal part as stored |
@@ -32,25 +32,36 @@
 //! The personal part can be rewritten alone ([`Block::with_personal_fields`]): the main part stays
 //! byte for byte, and of the header only the lengths and checksums that depend on it change.
 //!
-//! The main part is the records one after the other, each with its length mended to what is left
-//! after its personal fields were taken out. The personal part has, for each record in turn, the
-//! length (2) of its personal fields and the fields.
+//! The main part decoded is the records one after the other, each with its length mended to what is
+//! left after its personal fields were taken out. The personal part decoded has, for each record in
+//! turn, the length (2) of its personal fields and the fields.
+//!
+//! Version 1 was the same with coding 1. It is read and rewritten for ever, because archives hold
+//! it, but not written anew. A reader of version 1 alone refuses version 2 by its number.
+
+mod coding;
 
 use super::{
     Click, ClickError, FIRST_PERSONAL_TAG, StreamId, TAG_HEAD_LEN, Tag, check_tags, decode_address,
     split_tag, tags, truncate_address, u16_at, u32_at, u64_at,
 };
+use coding::{MainEncoder, ValueEncoder};
 
 /// Version of the block format.
-pub const BLOCK_VERSION: u8 = 1;
+pub const BLOCK_VERSION: u8 = 2;
 /// Length of a block's header.
 pub const BLOCK_HEADER_LEN: usize = 96;
-/// Longest part before compression. A reader refuses more, so a damaged or hostile length cannot
+/// Longest part, decoded. A reader refuses more, so a damaged or hostile length cannot
 /// make it allocate.
 pub const MAX_PART_LEN: usize = 1 << 20;
 
+/// Longest part as stored: both codings add at most a small share to bytes that do not repeat.
+const MAX_STORED_LEN: usize = MAX_PART_LEN + MAX_PART_LEN / 64;
+
 const MAGIC: [u8; 4] = *b"CLKB";
-const LZ4: u8 = 1;
+/// Version and coding.
+const INDEXED_VALUES: [u8; 2] = [BLOCK_VERSION, 2];
+const LZ4: [u8; 2] = [1, 1];
 const HEADER_CRC_AT: usize = 88;
 
 /// Collects records of one stream into a block.
@@ -58,8 +69,13 @@ pub struct BlockBuilder {
     stream: StreamId,
     first_sequence: u64,
     count: u32,
-    main: Vec<u8>,
-    personal: Vec<u8>,
+    main: MainEncoder,
+    personal: ValueEncoder,
+    decoded_main_len: usize,
+    decoded_personal_len: usize,
+    /// Tags of one record.
+    main_tags: Vec<u8>,
+    personal_tags: Vec<u8>,
     id_ms: (u64, u64),
     unix_ms: (u64, u64),
 }
@@ -71,8 +87,12 @@ impl BlockBuilder {
             stream,
             first_sequence,
             count: 0,
-            main: Vec::new(),
-            personal: Vec::new(),
+            main: MainEncoder::new(),
+            personal: ValueEncoder::new(),
+            decoded_main_len: 0,
+            decoded_personal_len: 0,
+            main_tags: Vec::new(),
+            personal_tags: Vec::new(),
             id_ms: (u64::MAX, 0),
             unix_ms: (u64::MAX, 0),
         }
@@ -81,19 +101,28 @@ impl BlockBuilder {
     /// Adds the record at the front of `bytes` and returns its length. A damaged record is refused
     /// and changes nothing.
     pub fn push(&mut self, bytes: &[u8]) -> Result<usize, ClickError> {
-        let (click, len) = Click::decode(bytes)?;
-        let (main_at, personal_at) = (self.main.len(), self.personal.len());
-        self.main.extend_from_slice(&bytes[..len - click.main_tags.len()]);
-        self.personal.extend_from_slice(&[0; 2]);
-        let mut rest = click.main_tags;
+        let (click, len) = Click::decode_but_tags(bytes)?;
+        self.main_tags.clear();
+        self.personal_tags.clear();
+        let (mut personal_len, mut rest) = (0, click.main_tags);
         while let Some((field, after)) = split_tag(rest)? {
-            let part =
-                if field[0] >= FIRST_PERSONAL_TAG { &mut self.personal } else { &mut self.main };
-            part.extend_from_slice(field);
+            if field[0] >= FIRST_PERSONAL_TAG {
+                self.personal_tags.push(field[0]);
+                personal_len += field.len();
+            } else {
+                self.main_tags.push(field[0]);
+            }
             rest = after;
         }
-        put_len(&mut self.main, main_at, 0);
-        put_len(&mut self.personal, personal_at, 2);
+        self.main.begin_record(&click.head, click.code, &self.main_tags);
+        self.personal.put_list(&self.personal_tags);
+        for (tag, field) in tags(click.main_tags) {
+            let part =
+                if tag >= FIRST_PERSONAL_TAG { &mut self.personal } else { &mut self.main.values };
+            part.put(&field[TAG_HEAD_LEN..]);
+        }
+        self.decoded_main_len += len - personal_len;
+        self.decoded_personal_len += 2 + personal_len;
         self.count += 1;
         widen(&mut self.id_ms, click.head.transaction_id.unix_ms());
         widen(&mut self.unix_ms, click.head.unix_ms);
@@ -105,9 +134,19 @@ impl BlockBuilder {
         self.count
     }
 
-    /// Bytes so far, before compression.
-    pub fn raw_len(&self) -> usize {
-        self.main.len() + self.personal.len()
+    /// Length of the block so far without its personal part.
+    pub fn main_len(&self) -> usize {
+        BLOCK_HEADER_LEN + self.main.values.len()
+    }
+
+    /// Length of the personal part so far, before compression.
+    pub fn personal_len(&self) -> usize {
+        self.personal.len()
+    }
+
+    /// Length of both parts so far, decoded.
+    pub fn decoded_len(&self) -> usize {
+        self.decoded_main_len + self.decoded_personal_len
     }
 
     /// The block's bytes; `None` for a block without records.
@@ -115,30 +154,23 @@ impl BlockBuilder {
         if self.count == 0 {
             return None;
         }
-        // LZ4 because blocks are packed and read on the way of every click: it decompresses at
-        // several GB/s, and records of one stream repeat enough to shrink well.
-        let main = lz4_flex::block::compress(&self.main);
-        let personal = lz4_flex::block::compress(&self.personal);
-        let mut block = Vec::with_capacity(BLOCK_HEADER_LEN + main.len() + personal.len());
-        block.extend_from_slice(&self.header(&main, &personal));
-        block.extend_from_slice(&main);
-        block.extend_from_slice(&personal);
-        Some(block)
+        let (main, personal) = (self.main.values.bytes(), self.personal.compress());
+        Some([&self.header(main, &personal), main, &personal].concat())
     }
 
     fn header(&self, main: &[u8], personal: &[u8]) -> [u8; BLOCK_HEADER_LEN] {
         let mut bytes = [0; BLOCK_HEADER_LEN];
         let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
         put(0, &MAGIC);
-        put(4, &[BLOCK_VERSION, LZ4]);
+        put(4, &INDEXED_VALUES);
         put(6, &self.stream.node.to_le_bytes());
         put(8, &self.stream.incarnation.to_le_bytes());
         put(12, &[self.stream.thread]);
         put(16, &self.first_sequence.to_le_bytes());
         put(24, &self.count.to_le_bytes());
-        put(28, &(self.main.len() as u32).to_le_bytes());
+        put(28, &(self.decoded_main_len as u32).to_le_bytes());
         put(32, &(main.len() as u32).to_le_bytes());
-        put(36, &(self.personal.len() as u32).to_le_bytes());
+        put(36, &(self.decoded_personal_len as u32).to_le_bytes());
         put(40, &(personal.len() as u32).to_le_bytes());
         put(44, &crc32c::crc32c(main).to_le_bytes());
         put(48, &crc32c::crc32c(personal).to_le_bytes());
@@ -220,7 +252,7 @@ impl<'a> Block<'a> {
         if header[..4] != MAGIC {
             return Err(ClickError::Magic { got: [header[0], header[1], header[2], header[3]] });
         }
-        if header[4] != BLOCK_VERSION {
+        if !(1..=BLOCK_VERSION).contains(&header[4]) {
             let (got, known) = (header[4], BLOCK_VERSION);
             return Err(ClickError::Version { part: "block", got, known });
         }
@@ -240,15 +272,14 @@ impl<'a> Block<'a> {
 
     fn check_fields(&self) -> Result<(), ClickError> {
         let field = |field, got: u64| Err(ClickError::Field { field, got });
-        if self.bytes[5] != LZ4 {
-            return field("compression", self.bytes[5].into());
+        if ![INDEXED_VALUES, LZ4].contains(&self.coding()) {
+            return field("coding", self.bytes[5].into());
         }
         if self.count() == 0 || self.first_sequence().checked_add(self.count().into()).is_none() {
             return field("number of records", self.count().into());
         }
         let lengths = [28, 32, 36, 40].map(|at| u32_at(self.bytes, at) as usize);
-        // LZ4 adds at most a small share to incompressible bytes.
-        match lengths.into_iter().find(|len| *len > MAX_PART_LEN + MAX_PART_LEN / 64) {
+        match lengths.into_iter().find(|len| *len > MAX_STORED_LEN) {
             Some(len) => field("part length", len as u64),
             None => Ok(()),
         }
@@ -298,6 +329,10 @@ impl<'a> Block<'a> {
         (u64_at(self.bytes, 72), u64_at(self.bytes, 80))
     }
 
+    fn coding(&self) -> [u8; 2] {
+        [self.bytes[4], self.bytes[5]]
+    }
+
     fn main_len(&self) -> usize {
         u32_at(self.bytes, 32) as usize
     }
@@ -326,7 +361,10 @@ impl<'a> Block<'a> {
     }
 
     fn with_personal_part(&self, personal: &[u8]) -> Vec<u8> {
-        let stored = lz4_flex::block::compress(personal);
+        let stored = match self.coding() {
+            LZ4 => lz4_flex::block::compress(personal),
+            _ => coding::encode_personal(personal),
+        };
         let mut block = self.bytes[..BLOCK_HEADER_LEN + self.main_len()].to_vec();
         let mut put = |at: usize, field: u32| {
             block[at..at + 4].copy_from_slice(&field.to_le_bytes());
@@ -339,11 +377,9 @@ impl<'a> Block<'a> {
         block
     }
 
-    /// Decompresses the block and checks every record.
+    /// Decodes the block and checks every record.
     pub fn decode(&self) -> Result<DecodedBlock, ClickError> {
-        let main = decompress("main part", self.main(), u32_at(self.bytes, 28))?;
-        let personal = decompress("personal part", self.personal(), u32_at(self.bytes, 36))?;
-        let decoded = DecodedBlock { main, personal };
+        let decoded = self.decode_parts()?;
         let mut cursor = RecordCursor { decoded: &decoded, main_at: 0, personal_at: 0 };
         for _ in 0..self.count() {
             cursor.next_click()?;
@@ -354,6 +390,23 @@ impl<'a> Block<'a> {
         }
         Ok(decoded)
     }
+
+    fn decode_parts(&self) -> Result<DecodedBlock, ClickError> {
+        let [main_len, personal_len] = [28, 36].map(|at| u32_at(self.bytes, at) as usize);
+        let (main, personal) = match self.coding() {
+            LZ4 => (
+                coding::decompress(self.main(), main_len),
+                coding::decompress(self.personal(), personal_len),
+            ),
+            _ => (
+                coding::decode_main(self.main(), self.count(), main_len),
+                coding::decode_personal(self.personal(), self.count(), personal_len),
+            ),
+        };
+        let main = main.ok_or(ClickError::Coding { part: "main part" })?;
+        let personal = personal.ok_or(ClickError::Coding { part: "personal part" })?;
+        Ok(DecodedBlock { main, personal })
+    }
 }
 
 // CRC-32C detects torn and rotten blocks, which is all that is needed: the files have one writer,
@@ -363,14 +416,7 @@ fn check_crc(part: &'static str, expected: u32, bytes: &[u8]) -> Result<(), Clic
     if got == expected { Ok(()) } else { Err(ClickError::Checksum { part, expected, got }) }
 }
 
-fn decompress(part: &'static str, stored: &[u8], raw_len: u32) -> Result<Vec<u8>, ClickError> {
-    lz4_flex::block::decompress(stored, raw_len as usize)
-        .ok()
-        .filter(|raw| raw.len() == raw_len as usize)
-        .ok_or(ClickError::Compression { part })
-}
-
-/// A decompressed block.
+/// A decoded block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecodedBlock {
     main: Vec<u8>,
@@ -413,8 +459,10 @@ impl<'a> RecordCursor<'a> {
 #[cfg(test)]
 mod tests {
     use super::super::tests::sample_head;
-    use super::super::{ClickHead, MAX_RECORD_LEN, Tag, encode_click};
+    use super::super::{ClickHead, MAX_RECORD_LEN, Tag, VisitKind, encode_click};
     use super::*;
+    use crate::decision::Reason;
+    use crate::transaction_id::TransactionId;
     use proptest::prelude::*;
 
     const STREAM: StreamId = StreamId { node: 3, incarnation: 99, thread: 2 };
@@ -435,10 +483,32 @@ mod tests {
         builder.finish().unwrap()
     }
 
+    /// The block as version 1 coded it.
+    fn as_version_1(block: &[u8]) -> Vec<u8> {
+        let decoded = Block::parse(block).unwrap().decode().unwrap();
+        let mut header = block[..BLOCK_HEADER_LEN].to_vec();
+        header[4..6].copy_from_slice(&LZ4);
+        let parts = [decoded.main, decoded.personal].map(|part| lz4_flex::block::compress(&part));
+        for (part, (len_at, crc_at)) in parts.iter().zip([(32, 44), (40, 48)]) {
+            header[len_at..len_at + 4].copy_from_slice(&(part.len() as u32).to_le_bytes());
+            header[crc_at..crc_at + 4].copy_from_slice(&crc32c::crc32c(part).to_le_bytes());
+        }
+        seal(&mut header);
+        [header, parts.concat()].concat()
+    }
+
+    fn samples() -> [Vec<u8>; 2] {
+        [as_version_1(&sample()), sample()]
+    }
+
     #[test]
-    fn a_block_reads_back_as_its_records() {
-        let bytes = sample();
-        let block = Block::parse(&bytes).unwrap();
+    fn a_block_reads_back_as_its_records_in_both_versions() {
+        samples().iter().zip(1..).for_each(|(bytes, version)| reads_back(bytes, version));
+    }
+
+    fn reads_back(bytes: &[u8], version: u8) {
+        assert_eq!(bytes[4], version);
+        let block = Block::parse(bytes).unwrap();
         assert_eq!(block.stream(), STREAM);
         assert_eq!((block.first_sequence(), block.last_sequence(), block.count()), (41, 43, 3));
         assert_eq!(block.unix_ms(), (1001, 1003));
@@ -482,9 +552,12 @@ mod tests {
 
     #[test]
     fn no_flipped_bit_and_no_truncation_is_read() {
-        let good = sample();
+        samples().iter().for_each(|good| refuses_damage(good));
+    }
+
+    fn refuses_damage(good: &[u8]) {
         for bit in 0..good.len() * 8 {
-            let mut bad = good.clone();
+            let mut bad = good.to_vec();
             bad[bit / 8] ^= 1 << (bit % 8);
             let read = Block::parse(&bad).and_then(|block| block.decode());
             // The four spare bytes behind the header's checksum mean nothing.
@@ -497,6 +570,39 @@ mod tests {
     }
 
     #[test]
+    fn a_version_of_the_future_is_refused_by_its_number() {
+        let mut bytes = sample();
+        bytes[4] = BLOCK_VERSION + 1;
+        seal(&mut bytes[..BLOCK_HEADER_LEN]);
+        let refused = Block::parse(&bytes).unwrap_err();
+        assert_eq!(refused, ClickError::Version { part: "block", got: 3, known: 2 });
+        for (version, coding) in [(1, 2), (2, 1), (2, 0), (2, 3)] {
+            bytes[4..6].copy_from_slice(&[version, coding]);
+            seal(&mut bytes[..BLOCK_HEADER_LEN]);
+            let got = u64::from(coding);
+            let refused = ClickError::Field { field: "coding", got };
+            assert_eq!(Block::parse(&bytes).unwrap_err(), refused);
+        }
+    }
+
+    #[test]
+    fn a_builder_knows_the_lengths_of_its_block() {
+        let mut builder = BlockBuilder::new(STREAM, 41);
+        for id in 0..50 {
+            let agent = format!("Browser/{}", id % 7);
+            builder.push(&record(id, &[(Tag::UserAgent, agent.as_bytes())])).unwrap();
+        }
+        let (main_len, personal_len) = (builder.main_len(), builder.personal_len());
+        let decoded_len = builder.decoded_len();
+        let bytes = builder.finish().unwrap();
+        let block = Block::parse(&bytes).unwrap();
+        let decoded = block.decode().unwrap();
+        assert_eq!(BLOCK_HEADER_LEN + block.main().len(), main_len);
+        assert_eq!(block.personal()[..4], (personal_len as u32).to_le_bytes());
+        assert_eq!(decoded.main.len() + decoded.personal.len(), decoded_len);
+    }
+
+    #[test]
     fn an_erased_record_keeps_all_but_its_personal_fields() {
         let mut tagged = record(2, &[(Tag::Sub1, b"a"), (Tag::Language, b"de"), (Tag::Uid, b"u")]);
         let unknown_personal = tagged.windows(5).position(|w| w[3..] == *b"de").unwrap();
@@ -505,7 +611,11 @@ mod tests {
         builder.push(&record(1, &[(Tag::UserAgent, b"curl/8")])).unwrap();
         builder.push(&tagged).unwrap();
         let bytes = builder.finish().unwrap();
-        let block = Block::parse(&bytes).unwrap();
+        [as_version_1(&bytes), bytes].iter().for_each(|bytes| erases_only_record_2(bytes));
+    }
+
+    fn erases_only_record_2(bytes: &[u8]) {
+        let block = Block::parse(bytes).unwrap();
         let erase = |click: &Click<'_>| match click.head.code_id {
             2 => PersonalAction::Erase,
             _ => PersonalAction::Keep,
@@ -520,6 +630,7 @@ mod tests {
         assert_eq!((clicks[1].text(Tag::Sub1), clicks[1].text(Tag::Uid)), ("a".into(), "u".into()));
         assert!(!clicks[1].is_personal());
         assert!(!decoded.personal.windows(2).any(|w| w == b"de"));
+        assert_eq!(erased[4], bytes[4], "the version stays");
     }
 
     fn any_tags() -> impl Strategy<Value = Vec<(Tag, Vec<u8>)>> {
@@ -535,6 +646,54 @@ mod tests {
         })
     }
 
+    /// Times and ids that repeat and jump.
+    fn any_head() -> impl Strategy<Value = ClickHead> {
+        let time = || prop_oneof![4 => 1000..1003u64, 1 => any::<u64>()];
+        let number = || prop_oneof![4 => 0..3u32, 1 => any::<u32>()];
+        let byte = prop_oneof![9 => Just(0), 1 => any::<u8>()];
+        let id = proptest::array::uniform16(byte).prop_map(TransactionId);
+        let kind = proptest::sample::select(VisitKind::ALL.to_vec());
+        let numbers = proptest::array::uniform5(number());
+        (id, time(), time(), kind, numbers).prop_map(|(id, unix_ms, generation, kind, numbers)| {
+            let [code_id, offer_id, partner_id, advertiser_id, rule] = numbers;
+            let (transaction_id, reason) = (id, Reason::ALL[rule as usize % Reason::ALL.len()]);
+            ClickHead {
+                transaction_id,
+                unix_ms,
+                generation,
+                code_id,
+                offer_id,
+                partner_id,
+                advertiser_id,
+                reason,
+                kind,
+                rule,
+            }
+        })
+    }
+
+    /// Records with tags of the past and of the future, in any order, and values that repeat.
+    fn any_record() -> impl Strategy<Value = Vec<u8>> {
+        let known = vec![vec![], b"a".to_vec(), b"abcd".to_vec(), b"abcde".to_vec()];
+        let known = proptest::sample::select(known);
+        let value = prop_oneof![3 => known, 1 => proptest::collection::vec(any::<u8>(), 0..300)];
+        let tag = proptest::sample::select(vec![1, 8, 128, 129]);
+        let tag = prop_oneof![3 => tag, 1 => any::<u8>()];
+        let fields = proptest::collection::vec((tag, value.clone()), 0..6);
+        (any_head(), value, fields).prop_map(|(head, code, fields)| {
+            let mut record = vec![0; MAX_RECORD_LEN];
+            let len = encode_click(&head, &code, &[], &mut record);
+            record.truncate(len);
+            for (tag, value) in fields {
+                record.push(tag);
+                record.extend_from_slice(&(value.len() as u16).to_le_bytes());
+                record.extend_from_slice(&value);
+            }
+            put_len(&mut record, 0, 0);
+            record
+        })
+    }
+
     proptest! {
         #[test]
         fn rewriting_the_personal_part_changes_what_was_chosen_and_nothing_else(
@@ -542,6 +701,7 @@ mod tests {
                 (any_tags(), prop_oneof![
                     Just(PersonalAction::Keep), Just(PersonalAction::Erase), Just(PersonalAction::TruncateAddress)
                 ]), 1..20),
+            is_version_1 in any::<bool>(),
         ) {
             let mut builder = BlockBuilder::new(STREAM, 41);
             for (id, (tags, _)) in (0..).zip(&records) {
@@ -549,6 +709,7 @@ mod tests {
                 builder.push(&record(id, &tags)).unwrap();
             }
             let bytes = builder.finish().unwrap();
+            let bytes = if is_version_1 { as_version_1(&bytes) } else { bytes };
             let old = Block::parse(&bytes).unwrap();
             let choose = |click: &Click<'_>| records[click.head.code_id as usize].1;
             let new = old.with_personal_fields(choose).unwrap();
@@ -579,6 +740,30 @@ mod tests {
         }
 
         #[test]
+        fn any_records_read_back_in_both_versions(
+            records in proptest::collection::vec(any_record(), 1..40),
+        ) {
+            let mut builder = BlockBuilder::new(STREAM, 41);
+            for record in &records {
+                prop_assert_eq!(builder.push(record), Ok(record.len()));
+            }
+            let bytes = builder.finish().unwrap();
+            let block = Block::parse(&bytes).unwrap();
+            let decoded = block.decode().unwrap();
+            let old = as_version_1(&bytes);
+            prop_assert_eq!(&Block::parse(&old).unwrap().decode().unwrap(), &decoded);
+            prop_assert_eq!(decoded.clicks().count(), records.len());
+            for (record, read) in records.iter().zip(decoded.clicks()) {
+                let (written, _) = Click::decode(record).unwrap();
+                prop_assert_eq!((read.head, read.code), (written.head, written.code));
+                let is_personal = |(tag, _): &(u8, &[u8])| *tag >= FIRST_PERSONAL_TAG;
+                let (personal, main): (Vec<_>, Vec<_>) = tags(written.main_tags).partition(is_personal);
+                prop_assert_eq!(tags(read.main_tags).collect::<Vec<_>>(), main);
+                prop_assert_eq!(tags(read.personal_tags).collect::<Vec<_>>(), personal);
+            }
+        }
+
+        #[test]
         fn reading_any_bytes_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let mut bytes = bytes;
             if bytes.len() > 8 {
@@ -592,8 +777,8 @@ mod tests {
         #[test]
         fn no_change_under_right_checksums_panics_or_yields_more_than_it_says(
             changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+            mut bytes in proptest::sample::select(samples().to_vec()),
         ) {
-            let mut bytes = sample();
             for (at, to) in &changes {
                 *at.get_mut(&mut bytes) = *to;
             }

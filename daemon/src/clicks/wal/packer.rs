@@ -1,7 +1,7 @@
 //! Packs the records of rings into blocks.
 //!
-//! A block aims at a little less than 4 KiB compressed, because the click store handles values of
-//! at most 4 KiB well; the compression ratio is learnt from earlier blocks. A batch is bounded in
+//! A block aims at a little less than 4 KiB, because the click store handles values of at most 4 KiB
+//! well; the compression of personal parts is learnt from earlier blocks. A batch is bounded in
 //! bytes and in blocks. A restart relies on the second bound when it looks for records that a
 //! killed process had logged (see the parent module).
 
@@ -11,29 +11,32 @@ use super::ring_source::RingSource;
 
 /// Each source can add one more block.
 pub(super) const MAX_BATCH_BLOCKS: usize = 512;
-const MAX_BATCH_RAW_BYTES: usize = 2 << 20;
+const MAX_BATCH_DECODED_BYTES: usize = 2 << 20;
 const TARGET_BYTES: f64 = 3600.0;
-const RAW_BOUNDS: (f64, f64) = (3000.0, 60_000.0);
+/// Bounds the memory of a reader.
+const MAX_DECODED_BYTES: usize = 128 << 10;
+/// Shorter personal parts say little about compression.
+const MIN_LEARNT_BYTES: usize = 1000;
 
 #[derive(Debug)]
 pub(super) struct Packer {
-    /// Bytes before compression per byte after.
+    /// Bytes of a personal part after compression per byte before.
     ratio: f64,
-    max_batch_raw_bytes: usize,
+    max_batch_decoded_bytes: usize,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) blocks: Vec<Vec<u8>>,
     pub(super) bytes: u64,
-    raw_bytes: usize,
+    decoded_bytes: usize,
 }
 
 impl Packer {
     /// `wal_max_bytes` bounds a batch, so that it always fits into an empty WAL.
     pub(super) fn new(wal_max_bytes: u64) -> Packer {
-        let share = usize::try_from(wal_max_bytes / 4).unwrap_or(MAX_BATCH_RAW_BYTES);
-        Packer { ratio: 2.0, max_batch_raw_bytes: share.min(MAX_BATCH_RAW_BYTES) }
+        let share = usize::try_from(wal_max_bytes / 4).unwrap_or(MAX_BATCH_DECODED_BYTES);
+        Packer { ratio: 0.5, max_batch_decoded_bytes: share.min(MAX_BATCH_DECODED_BYTES) }
     }
 
     pub(super) fn pack<'a>(&mut self, sources: impl Iterator<Item = &'a mut RingSource>) -> Batch {
@@ -56,7 +59,7 @@ impl Packer {
                 source.count_unreadable(sequence, &error);
                 // A block's records are consecutive: the next record begins a new block.
                 self.finish(open.take(), batch);
-            } else if builder.raw_len() >= self.raw_target() {
+            } else if self.is_block_full(builder) {
                 self.finish(open.take(), batch);
             }
         }
@@ -64,22 +67,27 @@ impl Packer {
     }
 
     fn is_full(&self, batch: &Batch) -> bool {
-        batch.blocks.len() >= MAX_BATCH_BLOCKS || batch.raw_bytes >= self.max_batch_raw_bytes
+        batch.blocks.len() >= MAX_BATCH_BLOCKS
+            || batch.decoded_bytes >= self.max_batch_decoded_bytes
     }
 
-    fn raw_target(&self) -> usize {
-        (TARGET_BYTES * self.ratio).clamp(RAW_BOUNDS.0, RAW_BOUNDS.1) as usize
+    fn is_block_full(&self, builder: &BlockBuilder) -> bool {
+        let personal_bytes = builder.personal_len() as f64 * self.ratio;
+        builder.main_len() as f64 + personal_bytes >= TARGET_BYTES
+            || builder.decoded_len() >= MAX_DECODED_BYTES
     }
 
     fn finish(&mut self, builder: Option<BlockBuilder>, batch: &mut Batch) {
         let Some(builder) = builder else { return };
-        let raw_bytes = builder.raw_len();
+        let (main_bytes, personal_bytes) = (builder.main_len(), builder.personal_len());
+        let decoded_bytes = builder.decoded_len();
         let Some(block) = builder.finish() else { return };
-        if raw_bytes as f64 >= RAW_BOUNDS.0 {
-            self.ratio += (raw_bytes as f64 / block.len() as f64 - self.ratio) / 4.0;
+        if personal_bytes >= MIN_LEARNT_BYTES {
+            let compressed_bytes = block.len() - main_bytes;
+            self.ratio += (compressed_bytes as f64 / personal_bytes as f64 - self.ratio) / 4.0;
         }
         batch.bytes += block.len() as u64;
-        batch.raw_bytes += raw_bytes;
+        batch.decoded_bytes += decoded_bytes;
         batch.blocks.push(block);
     }
 }
