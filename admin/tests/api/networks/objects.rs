@@ -170,3 +170,49 @@ async fn an_advertiser_keeps_what_decides_its_conversions() {
     let wrong = network.patch("advertisers/1", json!({"ip_allow_list": ["192.0.2.0/33"]})).await;
     assert_eq!(wrong.refusal().2, ["ip_allow_list[0]"]);
 }
+
+#[tokio::test]
+async fn a_domain_asks_for_a_certificate_for_a_dns_name_alone() {
+    let network = start_with_offers().await;
+    for (base_url, certificate) in [
+        ("http://127.0.0.1:8080", "acme"),
+        ("https://[::1]", "acme"),
+        ("https://localhost", "acme"),
+        ("https://go.example.org", "letsencrypt"),
+    ] {
+        let domain = json!({"base_url": base_url, "certificate": certificate});
+        let refused = network.post("trackingdomains", domain).await;
+        let expected = (400, "request.invalid", vec!["certificate"]);
+        assert_eq!(refused.refusal(), expected, "{base_url}");
+    }
+    let domain = json!({"base_url": "https://go.example.org:8443", "certificate": "acme"});
+    let made = network.post("trackingdomains", domain).await.done();
+    let pending = json!({
+        "status": "pending", "expires_at": 0, "fingerprint": "", "error": "", "next_attempt": 0,
+    });
+    assert_eq!((&made["certificate"], &made["certificate_state"]), (&json!("acme"), &pending));
+    let path = format!("trackingdomains/{}", made["network_tracking_domain_id"]);
+    let mut again = network.put(&path, made.clone()).await.done();
+    again["time_saved"] = made["time_saved"].clone();
+    assert_eq!(again, made, "an answer cannot be sent back");
+    let asking = network.get("trackingdomains?filter=certificate=acme").await.done();
+    assert_eq!(asking["paging"]["total_count"], 1);
+    let moved = network.patch(&path, json!({"base_url": "http://127.0.0.1:1"})).await;
+    assert_eq!(moved.refusal(), (400, "request.invalid", vec!["certificate"]));
+}
+
+#[tokio::test]
+async fn a_certificate_can_be_requested_before_its_time_where_the_domain_asks_for_one() {
+    let network = start_with_offers().await;
+    let renew = "trackingdomains/1/certificate/renew";
+    let refused = network.post(renew, json!({})).await;
+    assert_eq!(refused.refusal(), (409, "tracking_domain.no_certificate", vec!["certificate"]));
+    assert_eq!(network.post("trackingdomains/99/certificate/renew", json!({})).await.status, 404);
+    let asks = json!({"base_url": "https://go.example.com", "certificate": "acme"});
+    network.patch("trackingdomains/1", asks).await.done();
+    let answer = network.post(renew, json!({})).await.done();
+    assert_eq!(answer["certificate_state"]["status"], "pending");
+    let audit = network.get("audit?filter=object=certificate").await.done();
+    let entry = &audit["audit"][0];
+    assert_eq!((&entry["action"], &entry["first_id"]), (&json!("requested"), &json!(1)));
+}
