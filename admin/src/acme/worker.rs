@@ -57,8 +57,11 @@ pub(super) struct CertificateWorker {
     status: watch::Sender<CertificatesStatus>,
     delays: RetryDelays,
     orders: OrderBudget,
-    /// The catalog's change when the last round began.
-    seen: Sequence,
+    /// The catalog's change, and the hosts, when the last round began.
+    seen: (Sequence, Vec<String>),
+    /// Whether a round of this run has read all key files. Later rounds read a file only where it
+    /// is needed, because each pair is checked.
+    has_read_files: bool,
     /// How long to wait for the next round, without edits.
     wait: Duration,
 }
@@ -85,7 +88,8 @@ impl CertificateWorker {
             status,
             delays,
             orders: OrderBudget::default(),
-            seen: 0,
+            seen: Default::default(),
+            has_read_files: false,
             wait: COMPARISON_INTERVAL,
         }
     }
@@ -97,7 +101,7 @@ impl CertificateWorker {
             Ok::<_, StoreError>((seen, hosts, certificates::all(connection)?))
         };
         let (seen, hosts, known) = self.store.read(read).await?;
-        self.seen = seen;
+        self.seen = (seen, hosts.clone());
         self.wait = COMPARISON_INTERVAL;
         let known: HashMap<String, HostCertificate> =
             known.into_iter().map(|state| (state.host.clone(), state)).collect();
@@ -106,6 +110,7 @@ impl CertificateWorker {
             return Ok(());
         }
         let mut wanted = self.states(&hosts, &known).await?;
+        self.has_read_files = true;
         self.show(&wanted);
         let installed = self.daemon.certificates().await?;
         for state in known.values().filter(|state| !hosts.contains(&state.host)) {
@@ -120,8 +125,8 @@ impl CertificateWorker {
         Ok(())
     }
 
-    /// The state of each host, after a look at its key file: the file is durable before the state,
-    /// and is in no backup.
+    /// The state of each host. The key file is durable before the state and in no backup, so the
+    /// file decides after a crash or a restore.
     async fn states(
         &self,
         hosts: &[String],
@@ -130,7 +135,9 @@ impl CertificateWorker {
         let mut states = Vec::with_capacity(hosts.len());
         for host in hosts {
             let mut state = known.get(host).cloned().unwrap_or_else(|| HostCertificate::new(host));
-            if let Some((_, certified)) = self.stored_pair(host).await?
+            let reads_file = !self.has_read_files || !state.has_certificate();
+            if reads_file
+                && let Some((_, certified)) = self.stored_pair(host).await?
                 && certified.fingerprint() != state.fingerprint
             {
                 take_certificate(&mut state, &certified);
@@ -334,6 +341,24 @@ impl CertificateWorker {
         }))
     }
 
+    /// Whether other hosts ask for a certificate than in the last round. A store that cannot be read
+    /// counts as a change: the next round reports it.
+    async fn has_other_hosts(&mut self) -> bool {
+        let (seen, known) = self.seen.clone();
+        let read = move |connection: &ReadTx<'_>| {
+            let catalog_seq = meta::read(connection)?.catalog_seq;
+            let is_same = catalog_seq == seen || certificates::wanted_hosts(connection)? == known;
+            Ok::<_, StoreError>(is_same.then_some(catalog_seq))
+        };
+        match self.store.read(read).await {
+            Ok(Some(catalog_seq)) => {
+                self.seen.0 = catalog_seq;
+                false
+            }
+            Ok(None) | Err(_) => true,
+        }
+    }
+
     fn show(&self, wanted: &[HostCertificate]) {
         let now = now();
         let problems = wanted.iter().filter_map(|state| {
@@ -385,10 +410,7 @@ impl Worker for CertificateWorker {
             if timeout(poll, self.wake.notified()).await.is_ok() {
                 return;
             }
-            let read = |connection: &ReadTx<'_>| meta::read(connection);
-            // A store that cannot be read fails the next round, which reports it.
-            let seen = self.store.read(read).await.map(|meta| meta.catalog_seq);
-            if seen.ok() != Some(self.seen) {
+            if self.has_other_hosts().await {
                 return;
             }
         }

@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -54,6 +55,7 @@ pub(crate) struct AcmeServer {
     address: SocketAddr,
     ca_file: PathBuf,
     behaviour: Arc<Mutex<Behaviour>>,
+    requests: Arc<AtomicUsize>,
 }
 
 impl AcmeServer {
@@ -76,7 +78,9 @@ impl AcmeServer {
             base: format!("https://{address}"),
             behaviour: Arc::clone(&behaviour),
             chain: Mutex::default(),
+            requests: Arc::default(),
         });
+        let requests = Arc::clone(&site.requests);
         let config = Arc::new(config);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -84,11 +88,16 @@ impl AcmeServer {
                 std::thread::spawn(move || site.serve(stream.unwrap(), config));
             }
         });
-        AcmeServer { address, ca_file, behaviour }
+        AcmeServer { address, ca_file, behaviour, requests }
     }
 
     pub(crate) fn behave(&self, behaviour: Behaviour) {
         *self.behaviour.lock().unwrap() = behaviour;
+    }
+
+    /// Number of requests so far.
+    pub(crate) fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
     }
 
     /// Environment of a coupon-admin that orders certificates here.
@@ -108,6 +117,7 @@ struct Site {
     behaviour: Arc<Mutex<Behaviour>>,
     /// The last issued chain.
     chain: Mutex<String>,
+    requests: Arc<AtomicUsize>,
 }
 
 type Stream = StreamOwned<ServerConnection, TcpStream>;
@@ -117,6 +127,7 @@ impl Site {
     fn serve(&self, stream: TcpStream, config: Arc<ServerConfig>) {
         let mut stream = StreamOwned::new(ServerConnection::new(config).unwrap(), stream);
         let Some((path, body)) = read_request(&mut stream) else { return };
+        self.requests.fetch_add(1, Ordering::SeqCst);
         let behaviour = *self.behaviour.lock().unwrap();
         let answer = match behaviour {
             Behaviour::Broken => response("500 Oops", "Content-Type: text/html", "<h1>Oops</h1>"),

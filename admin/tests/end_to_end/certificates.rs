@@ -165,6 +165,66 @@ fn a_certificate_survives_both_programs_and_is_installed_again_where_it_is_lost(
 }
 
 #[test]
+fn a_restored_admin_keeps_the_certificate_at_coupond_and_has_no_key_from_the_backup() {
+    let network = Network::new();
+    let Some(pebble) = Pebble::start(&network, 90 * DAY_SECONDS) else { return };
+    let mut admin = start_admin(&network, &pebble);
+    let _daemon = network.start_daemon();
+    let domain = request_certificate(&network, HOST);
+    let before = wait_for_status(&network, &domain, "issued");
+    assert!(network.on_data("backup", "backup.tar.zst").0);
+    admin.stop();
+    let key = network.lose_data();
+    let (is_restored, said) = network.on_data("restore", "backup.tar.zst");
+    assert!(is_restored, "{said}");
+    assert!(!network.path("admin/acme").exists(), "keys were in the backup");
+    network.put_key(&key);
+    let _admin = start_admin(&network, &pebble);
+    wait_for("a comparison with coupond", || {
+        let status = network.call("GET", "status", None).json()["certificates"].clone();
+        (status["issued"] == 1).then_some(())
+    });
+    assert_eq!(state(&network, &domain), before);
+    network.done("POST", &format!("{domain}/certificate/renew"), json!({}));
+    wait_for("a certificate of a new account", || {
+        let now = wait_for_status(&network, &domain, "issued");
+        (now["fingerprint"] != before["fingerprint"]).then_some(())
+    });
+}
+
+#[test]
+fn an_order_cut_short_by_a_kill_is_not_repeated_at_each_start() {
+    let network = Network::new();
+    let server = AcmeServer::start(&network);
+    let variables = server.variables();
+    let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let _daemon = network.start_daemon();
+    let mut admin = network.start_admin_with(&variables);
+    network.create_winter25();
+    assert_eq!(server.requests(), 0, "a request without a wish");
+    server.behave(Behaviour::Hangs);
+    let domain = request_certificate(&network, HOST);
+    wait_for("a request", || (server.requests() > 0).then_some(()));
+    admin.kill();
+    let requests = server.requests();
+    for _ in 0..2 {
+        let mut admin = network.start_admin_with(&variables);
+        wait_for("a comparison with coupond", || {
+            let status = network.call("GET", "status", None).json()["certificates"].clone();
+            (status["wanted"] == 1 && status["last_error"].is_null()).then_some(())
+        });
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        assert_ne!(state(&network, &domain)["next_attempt"], 0);
+        admin.kill();
+    }
+    assert_eq!(server.requests(), requests, "a start repeated the order");
+    server.behave(Behaviour::Good);
+    let _admin = network.start_admin_with(&variables);
+    network.done("POST", &format!("{domain}/certificate/renew"), json!({}));
+    wait_for_status(&network, &domain, "issued");
+}
+
+#[test]
 fn without_agreement_to_the_terms_no_server_is_asked() {
     let network = Network::new();
     let _admin = network.start_admin();
