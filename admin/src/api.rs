@@ -20,6 +20,7 @@ mod download;
 mod error;
 mod limits;
 mod live;
+mod misdirected;
 mod openapi;
 mod request;
 mod request_id;
@@ -47,6 +48,7 @@ mod visibility;
 
 pub use auth::{AuthConfig, Peer};
 pub use bodies::Bodies;
+pub use misdirected::ServerName;
 pub use state::{AppState, Network};
 
 /// Routes on which admin keys edit and read-only keys read.
@@ -102,6 +104,7 @@ pub fn router(state: AppState) -> Router {
         .merge(openapi::routes(&description()))
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::no_such_method)
+        .layer(from_fn(misdirected::refuse))
         .layer(map_response(answer::harden))
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(from_fn(request_id::name))

@@ -10,7 +10,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use coupon_config::{Configuration, Keys, bounds};
+use coupon_config::{
+    Configuration, Keys, ListenerConfig, TlsConfig, bounds, listener_conflicts, listeners_or,
+};
 use ipnet::IpNet;
 
 use crate::acme;
@@ -24,8 +26,12 @@ pub use coupon_config::{ConfigError, ConfigSources};
 /// The configuration as it is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Address of the API listener.
+    /// Address of the API listener where there is no list of listeners.
     pub listen: SocketAddr,
+    /// The listeners, with TLS or without; where empty, one plain listener at `listen`.
+    pub listeners: Vec<ListenerConfig>,
+    /// Where certificates come from.
+    pub tls: TlsConfig,
     /// The folder of store, click archive, index and first key.
     pub data_dir: PathBuf,
     /// Bytes that bulk work leaves free on the disk of the data folder.
@@ -70,6 +76,8 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8090)),
+            listeners: Vec::new(),
+            tls: TlsConfig::default(),
             data_dir: PathBuf::from("/var/lib/coupon-admin"),
             disk_reserve_bytes: 256 << 20,
             network_id: 1,
@@ -109,6 +117,12 @@ impl Configuration for Config {
         declare_privacy(&mut self.privacy, keys);
         declare_acme(&mut self.acme, keys);
         keys.declare_log_filter("log.filter", &mut self.log.filter);
+        self.tls.declare_keys(keys);
+        keys.declare_entries("listeners", &mut self.listeners);
+    }
+
+    fn conflicts(&self) -> Vec<String> {
+        listener_conflicts(&self.effective_listeners(), !self.trusted_proxies.is_empty())
     }
 }
 
@@ -159,6 +173,11 @@ impl Config {
     /// unreadable file.
     pub fn load(sources: &ConfigSources) -> Result<Config, ConfigError> {
         coupon_config::load(sources)
+    }
+
+    /// The listeners in force.
+    pub fn effective_listeners(&self) -> Vec<ListenerConfig> {
+        listeners_or(&self.listeners, ListenerConfig::plain(self.listen, false))
     }
 }
 

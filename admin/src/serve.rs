@@ -8,11 +8,15 @@ mod refusals;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context;
 use axum::Router;
 use axum::http::Request;
-use coupon_serve::{AcceptLoop, bind_tcp};
+use coupon_serve::tls::{CertificateWatcher, HandshakeLimit, TlsSetup};
+use coupon_serve::{
+    AcceptLoop, ClientListener, ClientPeer, FirstBytes, PeerAddress as _, TrustedProxies, bind_tcp,
+};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioExecutor;
 use hyper_util::service::TowerToHyperService;
@@ -22,7 +26,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt as _;
 
 use crate::acme;
-use crate::api::{self, AppState, AuthConfig, Bodies, Network, Peer};
+use crate::api::{self, AppState, AuthConfig, Bodies, Network, Peer, ServerName};
 use crate::archive::Archive;
 use crate::backup;
 use crate::click_ingest;
@@ -47,7 +51,9 @@ pub struct Admin {
     pub first_key: Option<Secret>,
     store: Store,
     publisher: PublisherHandle,
-    listener: TcpListener,
+    listener: ClientListener<TcpListener>,
+    /// Ends with the server.
+    certificates: Option<CertificateWatcher>,
     router: Router,
     limits: ClientLimits,
     /// The sender of partner postbacks. After `background` ends, it finishes the requests in
@@ -68,7 +74,7 @@ impl Admin {
         let dir = config.data_dir.clone();
         let (store, archive, lock) = tokio::task::spawn_blocking(move || open_data(&dir)).await??;
         let first_key = ensure_first(&store).await?;
-        let listener = listen(config.listen)?;
+        let Listening { listener, address, certificates } = listen(config)?;
         let background = CancellationToken::new();
         let daemon = DaemonClient::new(&config.daemon_socket);
         let (network_id, stop) = (config.network_id, || background.clone());
@@ -111,11 +117,12 @@ impl Admin {
             bodies: Bodies::new(config.limits.max_body_bytes, config.limits.body_timeout),
         };
         Ok(Admin {
-            address: listener.local_addr()?,
+            address,
             first_key,
             store,
             publisher,
             listener,
+            certificates,
             router: api::router(state),
             limits: config.limits.clone(),
             sending,
@@ -147,10 +154,14 @@ impl Admin {
             limits.below_descriptors(coupon_serve::raise_descriptor_limit(), RESERVED_DESCRIPTORS);
         let router = self.router;
         let accept = AcceptLoop::with_fixed_limits(RefusingInJson(self.listener), limits);
-        let service = |peer: &SocketAddr| {
-            let peer = Peer(peer.ip());
+        let service = |peer: &ClientPeer| {
+            let peer = peer.clone();
             let known = router.clone().map_request(move |mut request: Request<Incoming>| {
-                request.extensions_mut().insert(peer);
+                // A proxy may name the client in the connection's first bytes.
+                request.extensions_mut().insert(Peer(peer.ip()));
+                if let Some(name) = peer.server_name() {
+                    request.extensions_mut().insert(ServerName(name.to_owned()));
+                }
                 request
             });
             TowerToHyperService::new(known)
@@ -162,7 +173,7 @@ impl Admin {
                 "busy connections closed at the drain deadline"
             );
         }
-        drop(self.background);
+        drop((self.background, self.certificates));
         if tokio::time::timeout(self.limits.drain_timeout, self.sending).await.is_err() {
             tracing::warn!(
                 "partner postbacks in flight at the drain deadline; the next start sends them again"
@@ -190,10 +201,37 @@ pub(crate) fn open_data(dir: &Path) -> anyhow::Result<(Store, Archive, File)> {
     Ok((store, Archive::open(dir)?, lock))
 }
 
-fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let mut bound = bind_tcp(address, 1)?;
-    let listener = bound.pop().context("no listener was bound")?;
-    Ok(TcpListener::from_std(listener)?)
+/// The bound listeners.
+struct Listening {
+    listener: ClientListener<TcpListener>,
+    /// The address of the first.
+    address: SocketAddr,
+    /// `None` without a listener that speaks TLS.
+    certificates: Option<CertificateWatcher>,
+}
+
+fn listen(config: &Config) -> anyhow::Result<Listening> {
+    let configs = config.effective_listeners();
+    let speaks_tls = configs.iter().any(|listener| listener.tls);
+    let certificates =
+        speaks_tls.then(|| CertificateWatcher::start(config.tls.places(None))).transpose()?;
+    let in_service = certificates.as_ref().map(|watcher| Arc::clone(watcher.certificates()));
+    let limit = Arc::new(HandshakeLimit::new(config.limits.handshakes));
+    let tls = Arc::new(TlsSetup::new(in_service.unwrap_or_default(), limit)?);
+    let networks = config.trusted_proxies.clone();
+    let is_trusted = move |peer| networks.iter().any(|network| network.contains(&peer));
+    let proxies = Arc::new(TrustedProxies::new(Box::new(is_trusted)));
+    let mut listeners = Vec::new();
+    for listener in configs {
+        let first_bytes = FirstBytes {
+            proxies: listener.proxy_protocol.then(|| Arc::clone(&proxies)),
+            tls: listener.tls.then(|| Arc::clone(&tls)),
+        };
+        let socket = bind_tcp(listener.address, 1)?.pop().context("no listener was bound")?;
+        listeners.push((TcpListener::from_std(socket)?, first_bytes));
+    }
+    let address = listeners.first().context("there is no listener")?.0.local_addr()?;
+    Ok(Listening { listener: ClientListener::new(listeners), address, certificates })
 }
 
 /// Serves until SIGTERM or Ctrl-C.

@@ -12,12 +12,13 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use coupon_config::{Configuration, Keys};
+use coupon_config::{Configuration, Keys, listener_conflicts, listeners_or};
 use coupon_serve::Limits;
+use coupon_serve::tls::CertificatePlaces;
 
 pub use click_log::ClickLogConfig;
-pub use coupon_config::{ConfigError, ConfigSources};
-pub use live::{LiveConfig, NotFoundRate};
+pub use coupon_config::{ConfigError, ConfigSources, ListenerConfig, TlsConfig};
+pub use live::LiveConfig;
 pub use log_format::LogFormat;
 pub use spool::SpoolConfig;
 
@@ -26,14 +27,21 @@ pub const MAX_THREADS: usize = 64;
 /// Most nodes: the node's number has ten bits in a transaction id.
 pub const MAX_NODES: u16 = 1024;
 
+/// The folder in the data folder with the certificates that `coupon-admin` passed on.
+pub const CERTIFICATES_FOLDER: &str = "certificates";
+
 /// File descriptors for everything but visitors: indexes, logs, the control socket.
 const RESERVED_DESCRIPTORS: u64 = 128;
 
 /// The configuration as it is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Address of the redirect listener.
+    /// Address of the redirect listener where there is no list of listeners.
     pub listen: SocketAddr,
+    /// The listeners, with TLS or without; where empty, one plain listener at `listen`.
+    pub listeners: Vec<ListenerConfig>,
+    /// Where certificates come from.
+    pub tls: TlsConfig,
     /// The folder of the click log.
     pub data_dir: PathBuf,
     /// The folder of the control socket and the click rings; best in memory (tmpfs).
@@ -44,7 +52,7 @@ pub struct Config {
     pub node_id: u16,
     /// Number of serving threads.
     pub threads: usize,
-    /// Whether every visitor connection begins with a PROXY protocol header.
+    /// Whether every connection at `listen` begins with a PROXY protocol header.
     pub proxy_protocol: bool,
     /// The part with live changes.
     pub live: LiveConfig,
@@ -61,6 +69,8 @@ impl Default for Config {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            listeners: Vec::new(),
+            tls: TlsConfig::default(),
             data_dir: PathBuf::from("/var/lib/coupond"),
             runtime_dir: PathBuf::from("/run/coupond"),
             index_dir: PathBuf::from("/var/lib/coupon-admin/index"),
@@ -96,13 +106,12 @@ impl Configuration for Config {
         self.postbacks.declare_keys(keys);
         self.live.declare_log_keys(keys);
         keys.declare_choice("log.format", &mut self.log_format);
+        self.tls.declare_keys(keys);
+        keys.declare_entries("listeners", &mut self.listeners);
     }
 
     fn conflicts(&self) -> Vec<String> {
-        let excludes_everybody = self.proxy_protocol && self.live.trusted_proxies.is_empty();
-        let problem = "proxy_protocol = true: every connection would be closed, because \
-                       trusted_proxies is empty; name the proxies there";
-        excludes_everybody.then(|| problem.to_owned()).into_iter().collect()
+        listener_conflicts(&self.effective_listeners(), !self.live.trusted_proxies.is_empty())
     }
 }
 
@@ -114,6 +123,17 @@ impl Config {
     /// unreadable file.
     pub fn load(sources: &ConfigSources) -> Result<Config, ConfigError> {
         coupon_config::load(sources)
+    }
+
+    /// The listeners in force.
+    pub fn effective_listeners(&self) -> Vec<ListenerConfig> {
+        listeners_or(&self.listeners, ListenerConfig::plain(self.listen, self.proxy_protocol))
+    }
+
+    /// Where certificates come from: the configured places, and the folder of those that
+    /// `coupon-admin` passed on.
+    pub fn certificate_places(&self) -> CertificatePlaces {
+        self.tls.places(Some(self.data_dir.join(CERTIFICATES_FOLDER)))
     }
 
     /// The limits of one serving thread: its share of the process's limits.
@@ -133,6 +153,8 @@ impl Config {
             ("node_id", self.node_id != new.node_id),
             ("threads", self.threads != new.threads),
             ("proxy_protocol", self.proxy_protocol != new.proxy_protocol),
+            ("listeners", self.listeners != new.listeners),
+            ("tls", self.tls != new.tls),
             ("clicks", self.clicks != new.clicks),
             ("postbacks", self.postbacks != new.postbacks),
             ("log.format", self.log_format != new.log_format),

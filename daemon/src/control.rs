@@ -14,7 +14,8 @@ use std::rc::Rc;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use coupon_serve::{AcceptLoop, Limits, LocalExecutor};
+use coupon_serve::tls::{CertificateWatcher, TlsCounters};
+use coupon_serve::{AcceptLoop, Limits, LocalExecutor, TrustedProxies};
 use coupon_shared::code::FoldedCode;
 use coupon_shared::snapshot::manifest::ObjectName;
 use hyper::body::Incoming;
@@ -48,7 +49,14 @@ pub struct ControlApi {
     pub settings: LiveSettings,
     pub clicks: Arc<ClickLog>,
     pub postbacks: Arc<Postbacks>,
+    /// The certificates that the admin installed.
     pub(crate) certificates: InstalledCertificates,
+    /// The proxies that may connect, and counts of refused connections.
+    pub proxies: Arc<TrustedProxies>,
+    /// Counts of TLS handshakes.
+    pub handshakes: Arc<TlsCounters>,
+    /// The certificates; `None` without a listener that speaks TLS.
+    pub watcher: Option<CertificateWatcher>,
 }
 
 /// Starts the API's thread, which ends after `shutdown` once all requests are answered.

@@ -50,8 +50,8 @@ pub struct VisitCounters {
     pub unknown_hosts: Count,
 }
 
-const REPLIES: usize = 10;
-const STATUSES: [u16; REPLIES] = [302, 400, 404, 405, 414, 503, 200, 304, 429, 403];
+const REPLIES: usize = 11;
+const STATUSES: [u16; REPLIES] = [302, 400, 404, 405, 414, 503, 200, 304, 429, 403, 421];
 const LIMITED: usize = 8;
 
 impl VisitCounters {
@@ -69,6 +69,7 @@ impl VisitCounters {
             Reply::Script(_) => 6,
             Reply::TooManyMisses { .. } => LIMITED,
             Reply::OwnRequest => 9,
+            Reply::Misdirected => 10,
         };
         self.answers[at].add_one();
     }
@@ -94,13 +95,4 @@ impl VisitCounters {
     pub fn reasons(&self) -> impl Iterator<Item = (Reason, u64)> {
         Reason::ALL.into_iter().zip(self.reasons.iter().map(Count::get))
     }
-}
-
-/// Connections of one thread that were closed before their client was known.
-#[derive(Debug, Default)]
-pub struct ProxyCounters {
-    /// Connections from an address that is not a trusted proxy.
-    pub untrusted: Count,
-    /// Connections that did not begin with a valid PROXY protocol header.
-    pub malformed: Count,
 }

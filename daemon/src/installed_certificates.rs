@@ -13,10 +13,10 @@ use coupon_serve::tls::{CertifiedPair, Dates, MAX_PEM_BYTES, PairError, check_pa
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
+use crate::config::CERTIFICATES_FOLDER;
+
 const CHAIN_FILE: &str = "fullchain.pem";
 const KEY_FILE: &str = "privkey.pem";
-/// The folder of the folders of hosts.
-pub(crate) const FOLDER_NAME: &str = "certificates";
 /// Pairs that are being written or removed, outside of the folder that is searched for pairs.
 const STAGING_NAME: &str = "certificates.new";
 
@@ -58,7 +58,7 @@ impl InstalledCertificates {
     /// Makes the folder, and removes the leftovers of an interrupted run.
     pub(crate) fn open(data_dir: &Path) -> io::Result<InstalledCertificates> {
         let certificates = InstalledCertificates {
-            folder: data_dir.join(FOLDER_NAME),
+            folder: data_dir.join(CERTIFICATES_FOLDER),
             staging: data_dir.join(STAGING_NAME),
         };
         remove_folder(&certificates.staging)?;

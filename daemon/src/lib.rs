@@ -24,7 +24,6 @@ pub mod loader;
 pub mod live_index;
 
 // Requests, answers and counters.
-pub mod proxy_protocol;
 mod thread_metrics;
 
 pub mod counters;
@@ -56,7 +55,5 @@ pub mod removal_clock;
 mod durable_file;
 pub mod file_bytes;
 mod installed_certificates;
-mod log_throttle;
-mod per_address;
 
 mod clock;

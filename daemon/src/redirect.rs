@@ -154,6 +154,12 @@ impl Redirector {
         self.answer(parts, peer, |context, index, request| context.report(index, request, event))
     }
 
+    /// Answers a request over TLS for another host than its connection's.
+    pub fn misdirected(&mut self) -> Reply {
+        self.context.counters.count_answer(&Reply::Misdirected);
+        Reply::Misdirected
+    }
+
     /// Answers with the script for reporting events.
     pub fn script(&mut self, parts: &Parts, peer: IpAddr) -> Reply {
         self.answer(parts, peer, |_, _, request| {

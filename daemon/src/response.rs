@@ -41,6 +41,8 @@ pub enum Reply {
     /// The method is neither `GET` nor `HEAD`.
     MethodNotAllowed,
     TargetTooLong,
+    /// Over TLS, the request is for another host than its connection.
+    Misdirected,
     /// The request is one of our own partner postbacks.
     OwnRequest,
     /// No index is in service yet.
@@ -99,6 +101,8 @@ const UNTRACKED: &[u8] = b"{\"transaction_id\":\"\",\"oid\":0,\"aid\":0,\"error_
 const OWN_REQUEST: &str = "A partner postback of coupond cannot be sent to a tracking domain of coupond: \
     name the partner's own server\n";
 
+const MISDIRECTED: &str = "This connection was opened for another host: open one for this host\n";
+
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// RFC 8555 wants this type for the answer to an HTTP-01 challenge.
@@ -141,6 +145,7 @@ pub fn respond(reply: Reply, request: Parts) -> HttpAnswer {
             text(StatusCode::METHOD_NOT_ALLOWED, headers, Some(allow), "Method not allowed\n")
         }
         Reply::TargetTooLong => text(StatusCode::URI_TOO_LONG, headers, None, "URI too long\n"),
+        Reply::Misdirected => text(StatusCode::MISDIRECTED_REQUEST, headers, None, MISDIRECTED),
         Reply::OwnRequest => text(StatusCode::FORBIDDEN, headers, None, OWN_REQUEST),
         Reply::NoIndex => {
             let retry = (RETRY_AFTER, HeaderValue::from_static("5"));

@@ -7,15 +7,16 @@
 
 use std::fs::{File, TryLockError};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use coupon_serve::tls::{CertificateWatcher, HandshakeLimit, TlsSetup};
 use coupon_serve::{
-    BindError, DrainOutcome, InheritError, Limits, bind_tcp, bind_unix, inherited_tcp,
-    raise_descriptor_limit,
+    BindError, DrainOutcome, FirstBytes, InheritError, InheritedSockets, Limits, TrustedProxies,
+    bind_tcp, bind_unix, raise_descriptor_limit,
 };
 use rustix::fs::{Access, OFlags};
 use sd_notify::NotifyState;
@@ -25,7 +26,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clicks::{ClickLog, ClickLogError, NotDrained, RingWriter};
-use crate::config::{Config, ConfigSources};
+use crate::config::{Config, ConfigSources, ListenerConfig};
 use crate::control::{self, ControlApi};
 use crate::durable_file;
 use crate::installed_certificates::InstalledCertificates;
@@ -67,6 +68,9 @@ pub enum RunError {
     /// The inherited sockets cannot be used.
     #[error(transparent)]
     Inherit(#[from] InheritError),
+    /// No random numbers for the keys of session tickets.
+    #[error("cannot set TLS up: {0}")]
+    Tls(#[from] rustls::Error),
     #[error("the click log: {0}")]
     Clicks(#[from] ClickLogError),
     /// Clicks could not be made durable at shutdown.
@@ -175,27 +179,106 @@ impl Signals {
 
 /// The bound sockets, and the files that announce them.
 struct BoundSockets {
-    address: SocketAddr,
-    visitors: Vec<std::net::TcpListener>,
+    listeners: Vec<BoundListener>,
     control: std::os::unix::net::UnixListener,
     files: [PathBuf; 2],
 }
 
+/// One listener, with a socket for each serving thread.
+struct BoundListener {
+    config: ListenerConfig,
+    address: SocketAddr,
+    sockets: Vec<std::net::TcpListener>,
+}
+
 impl BoundSockets {
     fn bind(config: &Config) -> Result<BoundSockets, RunError> {
-        let mut visitors = inherited_tcp(config.threads)?;
-        let inherited = !visitors.is_empty();
-        if !inherited {
-            visitors = bind_tcp(config.listen, config.threads)?;
-        }
-        let address = visitors[0].local_addr()?;
+        let listeners = bind_listeners(config)?;
         let socket = config.runtime_dir.join(SOCKET);
         let control = bind_unix(&socket, SOCKET_MODE)?;
         let address_file = config.runtime_dir.join(ADDRESS_FILE);
-        durable_file::replace(&address_file, format!("{address}\n").as_bytes())
+        let addresses: String =
+            listeners.iter().map(|listener| format!("{}\n", listener.address)).collect();
+        durable_file::replace(&address_file, addresses.as_bytes())
             .map_err(cannot_write("runtime_dir", &config.runtime_dir))?;
-        tracing::info!(%address, inherited, socket = %socket.display(), "bound");
-        Ok(BoundSockets { address, visitors, control, files: [socket, address_file] })
+        tracing::info!(socket = %socket.display(), "bound");
+        Ok(BoundSockets { listeners, control, files: [socket, address_file] })
+    }
+}
+
+/// Takes the inherited sockets of each listener, or binds its address.
+fn bind_listeners(config: &Config) -> Result<Vec<BoundListener>, RunError> {
+    let mut inherited = InheritedSockets::take()?;
+    let configs = config.effective_listeners();
+    // A single listener without a name takes the sockets of any name.
+    let takes_all = configs.len() == 1 && configs[0].name.is_empty();
+    let mut listeners = Vec::new();
+    for listener in configs {
+        let name = (!takes_all).then_some(listener.name.as_str());
+        let mut sockets = match name {
+            Some("") => Vec::new(),
+            name => inherited.listeners(name, config.threads)?,
+        };
+        let is_inherited = !sockets.is_empty();
+        if !is_inherited {
+            sockets = bind_tcp(listener.address, config.threads)?;
+        }
+        let address = sockets[0].local_addr()?;
+        tracing::info!(%address, tls = listener.tls, inherited = is_inherited, "listening");
+        listeners.push(BoundListener { config: listener, address, sockets });
+    }
+    inherited.all_taken()?;
+    Ok(listeners)
+}
+
+/// The parts of connections before HTTP, shared by all listeners and threads.
+struct Frontage {
+    proxies: Arc<TrustedProxies>,
+    tls: Arc<TlsSetup>,
+    certificates: Option<CertificateWatcher>,
+}
+
+impl Frontage {
+    fn start(config: &Config, live: &Reconfigurable) -> Result<Frontage, RunError> {
+        let settings = live.settings.clone();
+        let is_trusted = move |peer: IpAddr| {
+            let settings = settings.current();
+            settings.trusted_proxies.iter().any(|network| network.contains(&peer))
+        };
+        let speaks_tls = config.effective_listeners().iter().any(|listener| listener.tls);
+        let certificates = speaks_tls
+            .then(|| CertificateWatcher::start(config.certificate_places()))
+            .transpose()?;
+        let in_service = certificates.as_ref().map(|watcher| Arc::clone(watcher.certificates()));
+        let limit = Arc::clone(&live.handshakes);
+        Ok(Frontage {
+            proxies: Arc::new(TrustedProxies::new(Box::new(is_trusted))),
+            tls: Arc::new(TlsSetup::new(in_service.unwrap_or_default(), limit)?),
+            certificates,
+        })
+    }
+
+    fn first_bytes(&self, listener: &ListenerConfig) -> FirstBytes {
+        FirstBytes {
+            proxies: listener.proxy_protocol.then(|| Arc::clone(&self.proxies)),
+            tls: listener.tls.then(|| Arc::clone(&self.tls)),
+        }
+    }
+
+    /// For each of the threads, its socket of each listener.
+    fn spread(
+        &self,
+        listeners: Vec<BoundListener>,
+        threads: usize,
+    ) -> Vec<Vec<(std::net::TcpListener, FirstBytes)>> {
+        let mut spread: Vec<_> = (0..threads).map(|_| Vec::new()).collect();
+        for listener in listeners {
+            let first_bytes = self.first_bytes(&listener.config);
+            for (thread, socket) in spread.iter_mut().zip(listener.sockets) {
+                thread.push((socket, first_bytes.clone()));
+            }
+        }
+        spread
     }
 }
 
@@ -235,12 +318,15 @@ impl Daemon {
         let shared = SharedState {
             index,
             settings: live.settings.clone(),
-            proxy_protocol: live.config.proxy_protocol,
             limits: live.limits.subscribe(),
             postbacks: receiver,
             shutdown: visitors_off.clone(),
         };
-        let threads = start_serving(bound.visitors, rings, &clicks, &metrics, &shared)?;
+        let frontage = Frontage::start(&live.config, &live)?;
+        let addresses: Vec<SocketAddr> =
+            bound.listeners.iter().map(|listener| listener.address).collect();
+        let listeners = frontage.spread(bound.listeners, live.config.threads);
+        let threads = start_serving(listeners, rings, &clicks, &metrics, &shared)?;
         let control_off = CancellationToken::new();
         let api = ControlApi {
             loader,
@@ -250,9 +336,12 @@ impl Daemon {
             postbacks: Arc::clone(&postbacks),
             certificates: InstalledCertificates::open(&live.config.data_dir)
                 .map_err(cannot_write("data_dir", &live.config.data_dir))?,
+            handshakes: Arc::clone(&frontage.tls.counters),
+            proxies: frontage.proxies,
+            watcher: frontage.certificates,
         };
         let control = control::start(bound.control, api, control_off.clone())?;
-        tracing::info!(address = %bound.address, threads = threads.len(), "serving");
+        tracing::info!(?addresses, threads = threads.len(), "serving");
         notify_service_manager(NotifyState::Ready);
         let files = bound.files;
         Ok(Daemon { live, threads, visitors_off, clicks, postbacks, control, control_off, files })
@@ -298,16 +387,16 @@ impl Daemon {
 }
 
 fn start_serving(
-    listeners: Vec<std::net::TcpListener>,
+    listeners: Vec<Vec<(std::net::TcpListener, FirstBytes)>>,
     rings: Vec<RingWriter>,
     clicks: &ClickLog,
     metrics: &[ThreadMetrics],
     shared: &SharedState,
 ) -> io::Result<JoinSet<Result<io::Result<DrainOutcome>, oneshot::error::RecvError>>> {
     let mut threads = JoinSet::new();
-    for ((listener, ring), metrics) in listeners.into_iter().zip(rings).zip(metrics) {
+    for ((listeners, ring), metrics) in listeners.into_iter().zip(rings).zip(metrics) {
         let durability = clicks.durability(usize::from(ring.stream().thread));
-        let resources = ThreadResources { listener, ring, durability, metrics: metrics.clone() };
+        let resources = ThreadResources { listeners, ring, durability, metrics: metrics.clone() };
         threads.spawn(serving::start(resources, shared.clone())?);
     }
     Ok(threads)
@@ -327,6 +416,7 @@ struct Reconfigurable {
     log_level: LogLevel,
     settings: LiveSettings,
     limits: watch::Sender<Limits>,
+    handshakes: Arc<HandshakeLimit>,
 }
 
 impl Reconfigurable {
@@ -334,7 +424,8 @@ impl Reconfigurable {
         let descriptors = raise_descriptor_limit();
         let settings = LiveSettings::new(Settings::from_config(&config.live));
         let limits = watch::Sender::new(config.limits_per_thread(&config.live, descriptors));
-        Reconfigurable { config, sources, descriptors, log_level, settings, limits }
+        let handshakes = Arc::new(HandshakeLimit::new(config.live.handshakes));
+        Reconfigurable { config, sources, descriptors, log_level, settings, limits, handshakes }
     }
 
     /// Loads the configuration again. An invalid one changes nothing.
@@ -354,6 +445,7 @@ impl Reconfigurable {
         }
         self.settings.replace(self.settings.current().changed_to(&new.live));
         self.limits.send_replace(self.config.limits_per_thread(&new.live, self.descriptors));
+        self.handshakes.set_rate(new.live.handshakes);
         self.config.live = new.live;
         tracing::info!("configuration reloaded");
     }

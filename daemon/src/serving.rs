@@ -14,7 +14,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coupon_serve::{AcceptLoop, ConnectionCounters, DrainOutcome, Limits, Listener, LocalExecutor};
+use coupon_serve::{
+    AcceptLoop, ClientListener, ClientPeer, DrainOutcome, FirstBytes, Limits, LocalExecutor,
+};
 use coupon_shared::transaction_id::TransactionIdSource;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
@@ -25,7 +27,6 @@ use tokio_util::sync::CancellationToken;
 use crate::clicks::{Durability, RingWriter};
 use crate::live_index::LiveIndex;
 use crate::postbacks::PostbackReceiver;
-use crate::proxy_protocol::ProxiedListener;
 use crate::redirect::Redirector;
 use crate::settings::LiveSettings;
 use crate::thread_metrics::ThreadMetrics;
@@ -44,8 +45,6 @@ pub struct SharedState {
     pub index: LiveIndex,
     /// The settings.
     pub settings: LiveSettings,
-    /// Whether each connection begins with a PROXY protocol header.
-    pub proxy_protocol: bool,
     /// Limits of each thread.
     pub limits: watch::Receiver<Limits>,
     /// Receives postbacks.
@@ -56,8 +55,8 @@ pub struct SharedState {
 
 /// The resources of one serving thread.
 pub struct ThreadResources {
-    /// The thread's listener.
-    pub listener: std::net::TcpListener,
+    /// The thread's listeners.
+    pub listeners: Vec<(std::net::TcpListener, FirstBytes)>,
     /// The thread's click ring.
     pub ring: RingWriter,
     /// Tells which clicks are durable; only with `clicks.durable`.
@@ -83,17 +82,16 @@ pub fn start(resources: ThreadResources, shared: SharedState) -> io::Result<Thre
 fn run_thread(resources: ThreadResources, shared: SharedState) -> io::Result<DrainOutcome> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async {
-        let ThreadResources { listener, ring, durability, metrics } = resources;
-        let listener = TcpListener::from_std(listener)?;
+        let ThreadResources { listeners, ring, durability, metrics } = resources;
+        let listeners = listeners.into_iter().map(|(listener, first_bytes)| {
+            TcpListener::from_std(listener).map(|listener| (listener, first_bytes))
+        });
+        let listener = ClientListener::new(listeners.collect::<io::Result<_>>()?);
         let state = start_state(ring, durability, &metrics, &shared);
         let counters = Arc::clone(&metrics.connections);
-        if shared.proxy_protocol {
-            let settings = shared.settings.reader();
-            let listener = ProxiedListener::new(listener, settings, metrics.proxies);
-            Ok(serve_listener(listener, state, counters, shared).await)
-        } else {
-            Ok(serve_listener(listener, state, counters, shared).await)
-        }
+        let make_service = |peer: &ClientPeer| ConnectionService::new(state.clone(), peer.clone());
+        let accept_loop = AcceptLoop::new(listener, shared.limits, counters);
+        Ok(accept_loop.run(make_service, LocalExecutor, shared.shutdown).await)
     })
 }
 
@@ -120,22 +118,6 @@ fn start_state(
     )));
     spawn_local(refresh_handles(Rc::clone(&redirector)));
     ThreadState { redirector, postbacks: Rc::new(shared.postbacks.clone()), gate }
-}
-
-/// Serves the connections of one listener until shutdown, then drains. Generic, so that each kind
-/// of listener gets code of its own: no request goes through a `dyn` call.
-async fn serve_listener<L>(
-    listener: L,
-    state: ThreadState,
-    counters: Arc<ConnectionCounters>,
-    shared: SharedState,
-) -> DrainOutcome
-where
-    L: Listener<Stream: 'static, Peer: 'static>,
-{
-    let make_service = |peer: &L::Peer| ConnectionService::new(state.clone(), peer.clone());
-    let accept_loop = AcceptLoop::new(listener, shared.limits, counters);
-    accept_loop.run(make_service, LocalExecutor, shared.shutdown).await
 }
 
 async fn refresh_handles(redirector: Rc<RefCell<Redirector>>) {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use coupon_serve::ConnectionCounters;
 
-use crate::counters::{ProxyCounters, VisitCounters};
+use crate::counters::VisitCounters;
 use crate::unknown_codes::UnknownCodes;
 
 #[derive(Debug, Clone, Default)]
@@ -13,8 +13,6 @@ pub struct ThreadMetrics {
     pub visits: Arc<VisitCounters>,
     /// Connections.
     pub connections: Arc<ConnectionCounters>,
-    /// Connections closed for their PROXY protocol header.
-    pub proxies: Arc<ProxyCounters>,
     /// The most frequent unknown codes.
     pub unknown_codes: Arc<Mutex<UnknownCodes>>,
 }

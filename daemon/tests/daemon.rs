@@ -36,3 +36,5 @@ mod redirects;
 mod restart;
 #[path = "daemon/sdk.rs"]
 mod sdk;
+#[path = "daemon/tls.rs"]
+mod tls;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use coupon_config::{Keys, bounds};
+use coupon_config::{Keys, bounds, declare_handshake_limit};
+use coupon_serve::AddressRate;
 
 /// Limits on API clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub struct ClientLimits {
     pub partner_requests_per_30s: u32,
     /// Requests without a valid key from one address in 30 s; 0 is no limit.
     pub auth_failures_per_30s: u32,
+    /// TLS handshakes of one address.
+    pub handshakes: AddressRate,
     /// How long requests in flight may take after the program is told to stop.
     pub drain_timeout: Duration,
 }
@@ -38,6 +41,7 @@ impl Default for ClientLimits {
             network_requests_per_30s: 600,
             partner_requests_per_30s: 150,
             auth_failures_per_30s: 30,
+            handshakes: AddressRate::HANDSHAKES,
             drain_timeout: Duration::from_secs(10),
         }
     }
@@ -59,6 +63,7 @@ impl ClientLimits {
         ] {
             keys.declare_limit(key, target, 1..=bounds::MAX_REQUESTS);
         }
+        declare_handshake_limit(keys, &mut self.handshakes);
         keys.declare_timeout("limits.drain_timeout_ms", &mut self.drain_timeout);
     }
 }

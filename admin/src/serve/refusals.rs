@@ -5,14 +5,12 @@
 //! body, so no other response is mistaken for a refusal.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use coupon_serve::{ClientStream, Listener};
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
 
 /// hyper's status line, the error code, and the error text.
 const REFUSALS: [(&str, &str, &str); 3] = [
@@ -31,16 +29,16 @@ const REFUSALS: [(&str, &str, &str); 3] = [
 ];
 
 /// A listener for connections with JSON refusals.
-pub(super) struct RefusingInJson(pub(super) TcpListener);
+pub(super) struct RefusingInJson<L>(pub(super) L);
 
-impl Listener for RefusingInJson {
-    type Stream = JsonRefusals<TcpStream>;
-    type Peer = SocketAddr;
+impl<L: Listener> Listener for RefusingInJson<L> {
+    type Stream = JsonRefusals<L::Stream>;
+    type Peer = L::Peer;
 
     fn poll_accept(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<(JsonRefusals<TcpStream>, SocketAddr)>> {
+    ) -> Poll<io::Result<(Self::Stream, Self::Peer)>> {
         let (stream, peer) = ready!(self.0.poll_accept(cx))?;
         Poll::Ready(Ok((JsonRefusals { stream, refusal: None }, peer)))
     }

@@ -14,7 +14,7 @@ fn the_service_manager_finds_nothing_wrong_with_the_units() {
     // The programs are in the build folder, not in /usr/bin.
     let built = daemon_program().parent().unwrap().to_str().unwrap();
     assert!(admin_program().starts_with(built));
-    let all = ["coupond.service", "coupond.socket", "coupon-admin.service"];
+    let all = ["coupond.service", "coupond.socket", "coupond-https.socket", "coupon-admin.service"];
     for unit in all {
         let text = std::fs::read_to_string(units.join(unit)).unwrap();
         let runs_installed = text.contains("=/usr/bin/") == unit.ends_with(".service");

@@ -1,7 +1,7 @@
 //! The part of the configuration that `SIGHUP` changes in a running program.
 
-use coupon_config::{Keys, bounds};
-use coupon_serve::Limits;
+use coupon_config::{Keys, bounds, declare_handshake_limit};
+use coupon_serve::{AddressRate, Limits};
 use ipnet::IpNet;
 
 /// The part of the configuration that `SIGHUP` changes in a running program.
@@ -16,18 +16,11 @@ pub struct LiveConfig {
     /// Limits on connections of visitors, for all threads together.
     pub limits: Limits,
     /// Limit on requests that lead nowhere, per address, for all threads together.
-    pub misses: NotFoundRate,
+    pub misses: AddressRate,
+    /// Limit on TLS handshakes, per address, for all threads together.
+    pub handshakes: AddressRate,
     /// A level, or directives such as `info,coupond=debug`.
     pub log_level: String,
-}
-
-/// How often one address may ask for codes, offers or paths that lead nowhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotFoundRate {
-    /// Requests per minute in the long run; 0 is no limit.
-    pub per_minute: u32,
-    /// Requests that may come at once.
-    pub burst: u32,
 }
 
 impl Default for LiveConfig {
@@ -37,7 +30,8 @@ impl Default for LiveConfig {
             accept_any_host: false,
             truncate_addresses: false,
             limits: Limits::default(),
-            misses: NotFoundRate { per_minute: 300, burst: 300 },
+            misses: AddressRate { per_minute: 300, burst: 300 },
+            handshakes: AddressRate::HANDSHAKES,
             log_level: "info".into(),
         }
     }
@@ -64,6 +58,7 @@ impl LiveConfig {
         let requests = 1..=bounds::MAX_REQUESTS;
         keys.declare_limit("limits.misses_per_minute", &mut misses.per_minute, requests.clone());
         keys.declare_number("limits.misses_burst", &mut misses.burst, requests);
+        declare_handshake_limit(keys, &mut self.handshakes);
     }
 
     pub(super) fn declare_log_keys(&mut self, keys: &mut Keys) {

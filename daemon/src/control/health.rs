@@ -1,5 +1,6 @@
 //! Health: whether all parts work, and if not, the active alerts.
 
+use coupon_serve::tls::CertificateWatcher;
 use serde_json::{Value, json};
 
 use super::{ControlApi, served_json};
@@ -12,6 +13,7 @@ impl ControlApi {
         let mut problems = self.clicks.problems();
         problems.extend(self.postbacks.problems());
         problems.extend(self.loader.status().problem);
+        problems.extend(self.watcher.iter().flat_map(CertificateWatcher::problems));
         let status = if problems.is_empty() { "ok" } else { "degraded" };
         let mut health = served_json(self.loader.served());
         health["status"] = status.into();

@@ -6,6 +6,8 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use coupon_serve::ProxyCounters;
+use coupon_serve::tls::{CertificateWatcher, TlsCounters};
 use coupon_shared::decision::Reason;
 use hyper::StatusCode;
 use prometheus_client::collector::Collector;
@@ -16,7 +18,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use super::ControlApi;
-use crate::counters::{Count, ProxyCounters, VisitCounters};
+use crate::counters::{Count, VisitCounters};
 use crate::http_answer::{HttpAnswer, with_type};
 use crate::postbacks::PostbackStatus;
 use crate::thread_metrics::ThreadMetrics;
@@ -41,6 +43,8 @@ impl ControlApi {
         let mut snapshot = Snapshot::default();
         snapshot.visits(&self.threads);
         snapshot.connections(&self.threads);
+        snapshot.first_bytes(self.proxies.counters(), &self.handshakes);
+        snapshot.certificates(self.watcher.as_ref());
         snapshot.gauge(
             "index_generation",
             "Generation of the index served, 0 for none",
@@ -149,23 +153,67 @@ impl Snapshot {
             sum(|c| &c.timed_out),
         );
         self.counter("connections_broken", "Connections that broke off", sum(|c| &c.broken));
-        let refused = |count: fn(&ProxyCounters) -> &Count| {
-            threads.iter().map(|thread| count(&thread.proxies).get()).sum::<u64>()
-        };
-        let refused = vec![
-            ("untrusted".to_owned(), refused(|proxies| &proxies.untrusted)),
-            ("malformed".to_owned(), refused(|proxies| &proxies.malformed)),
-        ];
-        self.labelled(
-            "proxy_connections_refused",
-            "Connections closed because no trusted proxy said whose they are",
-            "reason",
-            refused,
-        );
         self.counter(
             "accept_errors",
             "Times the system refused to accept",
             sum(|c| &c.accept_errors),
+        );
+    }
+
+    /// The connections' parts before HTTP.
+    fn first_bytes(&mut self, proxies: &ProxyCounters, tls: &TlsCounters) {
+        let labelled = |counts: &[(&str, &AtomicU64)]| {
+            let counts = counts.iter();
+            counts
+                .map(|(name, count)| ((*name).to_owned(), count.load(Ordering::Relaxed)))
+                .collect()
+        };
+        self.labelled(
+            "proxy_connections_refused",
+            "Connections closed because no trusted proxy said whose they are",
+            "reason",
+            labelled(&[("untrusted", &proxies.untrusted), ("malformed", &proxies.malformed)]),
+        );
+        self.counter(
+            "tls_connections",
+            "Connections at listeners with TLS",
+            tls.accepted.load(Ordering::Relaxed),
+        );
+        self.labelled(
+            "tls_handshakes",
+            "Complete TLS handshakes",
+            "kind",
+            labelled(&[("full", &tls.full), ("resumed", &tls.resumed)]),
+        );
+        self.labelled(
+            "tls_connections_refused",
+            "Connections closed before their TLS handshake was complete",
+            "reason",
+            labelled(&[
+                ("failed", &tls.failed),
+                ("limited", &tls.limited),
+                ("unknown_name", &tls.unknown_name),
+                ("plain_http", &tls.plain_http),
+            ]),
+        );
+    }
+
+    /// One figure for all certificates: host names are chosen by the network, and an alert needs
+    /// the first end alone; `/health` names the host.
+    fn certificates(&mut self, watcher: Option<&CertificateWatcher>) {
+        let Some(watcher) = watcher else { return };
+        let names = watcher.table().by_name();
+        let first_end = names.values().map(|pair| pair.not_after()).min();
+        self.gauge("tls_certificate_names", "Host names with a certificate", names.len() as u64);
+        self.gauge(
+            "tls_certificate_first_end_seconds",
+            "Unix time at which the first certificate in service ends, 0 for none",
+            first_end.and_then(|end| u64::try_from(end).ok()).unwrap_or(0),
+        );
+        self.gauge(
+            "tls_certificate_problems",
+            "Problems with certificates; /health names them",
+            watcher.problems().len() as u64,
         );
     }
 

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::per_address::PerAddress;
+use coupon_serve::PerAddress;
 
 /// Number of budgets, eight bytes each.
 const BUDGETS: usize = 1 << 16;

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::per_address::PerAddress;
+use coupon_serve::PerAddress;
 
 /// Longest body that counts as small.
 pub(super) const SMALL_BODY_BYTES: u64 = 4 << 10;

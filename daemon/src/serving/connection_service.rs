@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::rc::Rc;
 
-use coupon_serve::PeerAddress;
+use coupon_serve::{ClientPeer, PeerAddress as _, names_other_host};
 use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper::{Method, Request};
@@ -28,18 +28,18 @@ pub(super) struct ThreadState {
 }
 
 /// Answers the requests of one connection.
-pub(super) struct ConnectionService<P> {
+pub(super) struct ConnectionService {
     state: ThreadState,
-    peer: P,
+    peer: ClientPeer,
 }
 
-impl<P: PeerAddress> ConnectionService<P> {
-    pub(super) fn new(state: ThreadState, peer: P) -> ConnectionService<P> {
+impl ConnectionService {
+    pub(super) fn new(state: ThreadState, peer: ClientPeer) -> ConnectionService {
         ConnectionService { state, peer }
     }
 }
 
-impl<P: PeerAddress> Service<Request<Incoming>> for ConnectionService<P> {
+impl Service<Request<Incoming>> for ConnectionService {
     type Response = HttpAnswer;
     type Error = Infallible;
     type Future = ResponseFuture;
@@ -48,7 +48,12 @@ impl<P: PeerAddress> Service<Request<Incoming>> for ConnectionService<P> {
         let (parts, body) = request.into_parts();
         let peer = self.peer.ip();
         let mut redirector = self.state.redirector.borrow_mut();
+        let is_for_other_host = self
+            .peer
+            .server_name()
+            .is_some_and(|name| names_other_host(&parts.uri, &parts.headers, name));
         let reply = match route(&parts.uri) {
+            _ if is_for_other_host => redirector.misdirected(),
             Route::Visit => redirector.reply(&parts, peer),
             _ if parts.method == Method::OPTIONS && is_sdk(&parts.uri) => {
                 match redirector.admit(&parts, peer) {

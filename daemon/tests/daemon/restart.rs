@@ -242,6 +242,37 @@ fn one_inherited_socket_serves_from_all_threads() {
 }
 
 #[test]
+fn inherited_sockets_go_to_the_listeners_with_their_names() {
+    let sockets = ["127.0.0.1:0", "127.0.0.1:0"].map(|bind| TcpListener::bind(bind).unwrap());
+    let folder = folder();
+    sample().publish(&folder.path().join("index"));
+    let file = folder.path().join("coupond.toml");
+    let listeners = "[[listeners]]\nname = 'second'\naddress = '127.0.0.1:0'\n\
+                     [[listeners]]\naddress = '127.0.0.1:0'\n\
+                     [[listeners]]\nname = 'first'\naddress = '127.0.0.1:0'\n";
+    std::fs::write(&file, listeners).unwrap();
+    let named = |command: &mut Command, names: &str| {
+        command.env("COUPOND_CONFIG", &file).env("LISTEN_FDNAMES", names);
+        pass(command, &sockets);
+    };
+    let coupond = Coupond::start(folder, |command| named(command, "first:second"));
+    let passed = sockets.each_ref().map(|socket| socket.local_addr().unwrap());
+    let [second, bound, first] = coupond.addresses[..] else { panic!("{:?}", coupond.addresses) };
+    assert_eq!([first, second], passed);
+    assert!(!passed.contains(&bound));
+    for address in coupond.addresses.clone() {
+        assert!(redirected(&mut TcpStream::connect(address).unwrap()).is_ok(), "{address}");
+    }
+    let mut refused = command(coupond.folder.path());
+    refused.env("COUPOND_DATA_DIR", coupond.path("other"));
+    refused.env("COUPOND_RUNTIME_DIR", coupond.path("other/run"));
+    named(&mut refused, "first:third");
+    let error = refused.output().unwrap().stderr;
+    let error = String::from_utf8_lossy(&error);
+    assert!(error.contains("named \"third\"") && error.contains("FileDescriptorName="), "{error}");
+}
+
+#[test]
 fn what_cannot_be_inherited_is_named_in_the_error() {
     let folder = folder();
     let socket = |bind: &str| TcpListener::bind(bind).unwrap();

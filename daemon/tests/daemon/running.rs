@@ -20,7 +20,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A running daemon and its folders; killed on drop.
 pub(crate) struct Coupond {
     child: Child,
+    /// The address of the first listener.
     pub(crate) address: SocketAddr,
+    /// The addresses of all listeners.
+    pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) folder: Rc<TempDir>,
 }
 
@@ -116,11 +119,14 @@ impl Coupond {
         configure(&mut command);
         let child = command.stderr(log).spawn().unwrap();
         let address = "127.0.0.1:1".parse().unwrap();
-        let mut coupond = Coupond { child, address, folder };
+        let mut coupond = Coupond { child, address, addresses: Vec::new(), folder };
         let file = coupond.path("run/coupond.addr");
-        coupond.address = until("the address is known", || {
-            std::fs::read_to_string(&file).ok()?.trim().parse().ok()
+        coupond.addresses = until("the addresses are known", || {
+            let text = std::fs::read_to_string(&file).ok()?;
+            let addresses: Option<Vec<_>> = text.lines().map(|line| line.parse().ok()).collect();
+            addresses.filter(|addresses| !addresses.is_empty())
         });
+        coupond.address = coupond.addresses[0];
         // Health is answered only after the threads have started, and so after the first attempt to
         // load the index.
         coupond.health();

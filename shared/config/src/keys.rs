@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use crate::bounds::{MAX_PERIOD_MS, MAX_TIMEOUT_MS};
 use crate::log_filter::check_log_filter;
 use crate::networks::parse_network;
-use crate::sources::{WrittenKeys, WrittenValue};
+use crate::sources::{WrittenEntry, WrittenKeys, WrittenValue};
 
 /// Reads or prints the keys of a [`Configuration`](crate::Configuration).
 ///
@@ -90,6 +90,27 @@ impl Keys {
         self.declare(key, target, quoted, one(parse))
     }
 
+    /// An address with its port that has no default.
+    pub fn declare_required_address(&mut self, key: &str, target: &mut SocketAddr) {
+        let is_written = self.declare_address(key, target);
+        self.require(key, is_written);
+    }
+
+    /// The path of a file that has no default.
+    pub fn declare_required_path(&mut self, key: &str, target: &mut PathBuf) {
+        let is_written = self.declare_path(key, target);
+        self.require(key, is_written);
+    }
+
+    fn require(&mut self, key: &str, is_written: bool) {
+        if let Pass::Reading { problems, .. } = &mut self.0
+            && !is_written
+            && !problems.iter().any(|problem| problem.starts_with(key))
+        {
+            problems.push(format!("{key}: is missing"));
+        }
+    }
+
     /// The path of a folder or a file. It need not exist.
     pub fn declare_path(&mut self, key: &str, target: &mut PathBuf) -> bool {
         let parse = |text: &str| match text {
@@ -122,6 +143,62 @@ impl Keys {
     {
         let parse = |text: &str| text.parse().map_err(|error: T::Err| error.to_string());
         self.declare(key, target, |choice| quoted(choice), one(parse))
+    }
+
+    /// The path of a folder or a file, or nothing.
+    pub fn declare_optional_path(&mut self, key: &str, target: &mut Option<PathBuf>) -> bool {
+        let parse = |text: &str| Ok((!text.is_empty()).then(|| PathBuf::from(text)));
+        let print = |path: &Option<PathBuf>| {
+            quoted(&path.as_deref().map(|path| path.display().to_string()).unwrap_or_default())
+        };
+        self.declare(key, target, print, one(parse))
+    }
+
+    /// A text that `check` accepts, or nothing.
+    pub fn declare_text(
+        &mut self,
+        key: &str,
+        target: &mut String,
+        check: impl FnOnce(&str) -> Result<(), String>,
+    ) -> bool {
+        let parse = |text: &str| match text {
+            "" => Ok(String::new()),
+            text => check(text).map(|()| text.to_owned()),
+        };
+        self.declare(key, target, quoted, one(parse))
+    }
+
+    /// A list of tables (`[[key]]`), each with keys of its own. In the environment and on the
+    /// command line each entry is a text. Declared behind all keys without a section.
+    pub fn declare_entries<T: ConfigEntry>(&mut self, key: &str, target: &mut Vec<T>) -> bool {
+        match &mut self.0 {
+            Pass::Printing { text, section } => {
+                for entry in target {
+                    print_entry(text, key, entry);
+                    // The next key needs the header of its section again.
+                    *section = format!("[{key}]");
+                }
+                false
+            }
+            Pass::Reading { written, problems } => match written.take_entries(key) {
+                Ok(Some(entries)) => {
+                    let numbered = entries.into_iter().enumerate();
+                    let read = numbered.map(|(at, entry)| {
+                        read_entry(entry).map_err(|of_entry| {
+                            let named = |problem| format!("{key}, entry {}: {problem}", at + 1);
+                            problems.extend(of_entry.into_iter().map(named));
+                        })
+                    });
+                    *target = read.filter_map(Result::ok).collect();
+                    true
+                }
+                Ok(None) => false,
+                Err(problem) => {
+                    problems.push(problem);
+                    false
+                }
+            },
+        }
     }
 
     fn declare<T>(
@@ -168,6 +245,35 @@ impl Keys {
             Pass::Reading { .. } => String::new(),
         }
     }
+}
+
+/// One entry of a list of tables.
+pub trait ConfigEntry: Default + Clone {
+    /// Declares every key of the entry with its field.
+    fn declare_keys(&mut self, keys: &mut Keys);
+
+    /// Reads an entry that is written as a text.
+    ///
+    /// # Errors
+    /// A sentence that says what a text must be.
+    fn from_text(text: &str) -> Result<Self, String>;
+}
+
+fn read_entry<T: ConfigEntry>(entry: WrittenEntry) -> Result<T, Vec<String>> {
+    let written = match entry {
+        WrittenEntry::Text(text) => return T::from_text(&text).map_err(|problem| vec![problem]),
+        WrittenEntry::Table(written) => written,
+    };
+    let (mut read, mut keys) = (T::default(), Keys::reading(written));
+    read.declare_keys(&mut keys);
+    let problems = keys.into_problems();
+    if problems.is_empty() { Ok(read) } else { Err(problems) }
+}
+
+fn print_entry<T: ConfigEntry>(text: &mut String, key: &str, entry: &T) {
+    let mut keys = Keys::printing();
+    entry.clone().declare_keys(&mut keys);
+    text.push_str(&format!("\n[[{key}]]\n{}", keys.into_text()));
 }
 
 fn read<T>(

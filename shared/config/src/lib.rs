@@ -23,13 +23,18 @@ pub mod bounds;
 mod error;
 mod sources;
 
+mod listeners;
+
 mod log_filter;
 mod networks;
 
 mod keys;
 
 pub use error::ConfigError;
-pub use keys::Keys;
+pub use keys::{ConfigEntry, Keys};
+pub use listeners::{
+    ListenerConfig, TlsConfig, declare_handshake_limit, listener_conflicts, listeners_or,
+};
 pub use sources::{ConfigSources, environment};
 
 use sources::WrittenKeys;

@@ -46,6 +46,12 @@ impl WrittenValue {
     }
 }
 
+/// One entry of a list of tables, as written.
+pub(crate) enum WrittenEntry {
+    Table(WrittenKeys),
+    Text(String),
+}
+
 /// All written keys. Reading takes out the declared keys; the rest is unknown.
 pub(crate) struct WrittenKeys {
     env_prefix: &'static str,
@@ -83,6 +89,34 @@ impl WrittenKeys {
             return Ok(Some(WrittenValue::one(&variable, text)));
         }
         in_file.map(|value| from_toml(key, value)).transpose()
+    }
+
+    /// The written entries of the list of tables `key`, or a problem for another type. Each entry is
+    /// either a table with keys of its own or a text.
+    pub(crate) fn take_entries(&mut self, key: &str) -> Result<Option<Vec<WrittenEntry>>, String> {
+        let in_file = match self.file.get(key) {
+            Some(toml::Value::Array(values)) if values.iter().any(toml::Value::is_table) => {
+                self.file.remove(key)
+            }
+            _ => None,
+        };
+        if let Some(value) = self.take(key)? {
+            let texts = value.elements().map(|text| WrittenEntry::Text(text.to_owned()));
+            return Ok(Some(texts.collect()));
+        }
+        let Some(toml::Value::Array(values)) = in_file else { return Ok(None) };
+        let entries = values.into_iter().enumerate().map(|(at, value)| match value {
+            toml::Value::Table(table) => Ok(WrittenEntry::Table(WrittenKeys::of_table(table))),
+            _ => Err(format!("{key}: entry {} must be a table ([[{key}]])", at + 1)),
+        });
+        entries.collect::<Result<Vec<_>, _>>().map(Some)
+    }
+
+    /// The keys of one entry of a list of tables.
+    fn of_table(table: toml::Table) -> WrittenKeys {
+        let mut file = BTreeMap::new();
+        flatten("", table, &mut file);
+        WrittenKeys { env_prefix: "", file, env: BTreeMap::new(), arguments: BTreeMap::new() }
     }
 
     /// A problem for each key without a declaration.

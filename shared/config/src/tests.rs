@@ -5,7 +5,12 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::{ConfigError, ConfigSources, Configuration, Keys, bounds, load, to_toml};
+use coupon_serve::tls::CertificateFiles;
+
+use crate::{
+    ConfigError, ConfigSources, Configuration, Keys, ListenerConfig, TlsConfig, bounds,
+    listener_conflicts, load, to_toml,
+};
 
 /// A key of each kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,4 +179,83 @@ fn a_missing_file_and_broken_toml_are_different_errors() {
     let missing = ConfigSources { file: Some("/nonexistent/x.toml".into()), ..Default::default() };
     assert!(matches!(load::<Sample>(&missing), Err(ConfigError::Read { .. })));
     assert!(matches!(load_from("number = ", &[], &[]), Err(ConfigError::Syntax { .. })));
+}
+
+/// The keys of listeners and certificates alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Listening {
+    tls: TlsConfig,
+    listeners: Vec<ListenerConfig>,
+}
+
+impl Configuration for Listening {
+    const ENV_PREFIX: &'static str = "SAMPLE_";
+
+    fn declare_keys(&mut self, keys: &mut Keys) {
+        self.tls.declare_keys(keys);
+        keys.declare_entries("listeners", &mut self.listeners);
+    }
+
+    fn conflicts(&self) -> Vec<String> {
+        listener_conflicts(&self.listeners, false)
+    }
+}
+
+fn listening(file: &str, env: &[(&str, &str)]) -> Result<Listening, ConfigError> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sample.toml");
+    std::fs::write(&path, file).unwrap();
+    let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    load(&ConfigSources { file: Some(path), env: env.collect(), arguments: BTreeMap::new() })
+}
+
+#[test]
+fn listeners_and_certificates_are_read_from_tables_or_texts_and_printed_alike() {
+    let in_file = listening(
+        "[tls]\ncertificates_dir = \"/c\"\ndefault_host = \"go.example.com\"\n\
+         [[tls.certificates]]\nchain = \"/a.pem\"\nkey = \"/a.key\"\n\
+         [[listeners]]\naddress = \"[::]:80\"\n\
+         [[listeners]]\nname = \"https\"\naddress = \"0.0.0.0:443\"\ntls = true\n",
+        &[],
+    );
+    let in_file = in_file.unwrap();
+    let https = ListenerConfig {
+        name: "https".to_owned(),
+        tls: true,
+        ..ListenerConfig::plain("0.0.0.0:443".parse().unwrap(), false)
+    };
+    let http = ListenerConfig::plain("[::]:80".parse().unwrap(), false);
+    assert_eq!(in_file.listeners, [http.clone(), https]);
+    let files = CertificateFiles { chain: "/a.pem".into(), key: "/a.key".into() };
+    assert_eq!(in_file.tls.certificates, [files]);
+    let printed = to_toml(&in_file);
+    assert_eq!(listening(&printed, &[]).unwrap(), in_file, "{printed}");
+
+    let in_env = listening("", &[("SAMPLE_LISTENERS", "[::]:80, 0.0.0.0:443 tls proxy_protocol")]);
+    let error = in_env.unwrap_err().to_string();
+    assert!(error.contains("trusted_proxies is empty"), "{error}");
+    let in_env = listening("", &[("SAMPLE_LISTENERS", "[::]:80, 0.0.0.0:443 tls")]).unwrap();
+    assert_eq!(in_env.listeners[0], http);
+    assert!(in_env.listeners[1].tls && !in_env.listeners[1].proxy_protocol);
+}
+
+#[test]
+fn a_wrong_entry_is_named_with_its_number_and_the_mend() {
+    for (file, problem) in [
+        ("[[listeners]]\ntls = true", "listeners, entry 1: address: is missing"),
+        ("[[listeners]]\naddress = \"go:443\"", "listeners, entry 1: address = \"go:443\""),
+        ("[[listeners]]\naddress = \"[::]:80\"\nssl = true", "ssl: there is no such key"),
+        ("listeners = [\"[::]:443 ssl\"]", "such as \"0.0.0.0:443 tls\""),
+        ("listeners = 7", "listeners, entry 1"),
+        (
+            "listeners = [\"[::]:80\", \"[::]:80 tls\"]",
+            "listeners, entry 2: [::]:80 is another entry's",
+        ),
+        ("[[tls.certificates]]\nchain = \"/a\"", "tls.certificates, entry 1: key: is missing"),
+        ("tls.certificates = [\"/a\"]", "must be CHAIN_FILE:KEY_FILE"),
+        ("tls.default_host = \"two words\"", "must be a host name"),
+    ] {
+        let error = listening(file, &[]).unwrap_err().to_string();
+        assert!(error.contains(problem), "{file}: {error}");
+    }
 }

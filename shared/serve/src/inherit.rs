@@ -37,31 +37,87 @@ pub enum InheritError {
         /// Requested listeners.
         wanted: usize,
     },
+    /// No listener has the socket's name.
+    #[error(
+        "socket {number} of those passed on is named {name:?}, and no listener has that name: \
+         set `FileDescriptorName=` in the socket unit to the `name` of one of the [[listeners]]"
+    )]
+    NoListener { number: usize, name: String },
 }
 
-/// The inherited sockets as `wanted` non-blocking listeners; empty where none were inherited.
-/// Several listeners share a socket where the sockets are fewer.
-///
-/// Call once, before any thread starts: the function removes the announcement from the environment,
-/// so that no child process takes the sockets for its own.
-pub fn inherited_tcp(wanted: usize) -> Result<Vec<TcpListener>, InheritError> {
-    let mut announced = ListenFd::from_env();
-    let passed = announced.len();
-    if passed > wanted {
-        return Err(InheritError::TooMany { passed, wanted });
+/// The inherited sockets that no listener has taken yet.
+#[derive(Debug, Default)]
+pub struct InheritedSockets(Vec<InheritedSocket>);
+
+#[derive(Debug)]
+struct InheritedSocket {
+    /// From 1.
+    number: usize,
+    /// The name that the service manager gave (`FileDescriptorName=`).
+    name: String,
+    listener: TcpListener,
+}
+
+impl InheritedSockets {
+    /// The sockets that whoever started the program passed on.
+    ///
+    /// Call once, before any thread starts: the function removes the announcement from the
+    /// environment, so that no child process takes the sockets for its own.
+    ///
+    /// # Errors
+    /// If one of them does not listen.
+    pub fn take() -> Result<InheritedSockets, InheritError> {
+        let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+        let mut names = names.split(':');
+        let mut announced = ListenFd::from_env();
+        let mut sockets = Vec::new();
+        for at in 0..announced.len() {
+            let number = at + 1;
+            let listener = announced.take_tcp_listener(at).and_then(checked);
+            let listener =
+                listener.map_err(|source| InheritError::NotAListener { number, source })?;
+            let name = names.next().unwrap_or_default().to_owned();
+            sockets.push(InheritedSocket { number, name, listener });
+        }
+        Ok(InheritedSockets(sockets))
     }
-    let take = |at| {
-        let listener = announced.take_tcp_listener(at).and_then(checked);
-        listener.map_err(|source| InheritError::NotAListener { number: at + 1, source })
-    };
-    let listeners = (0..passed).map(take).collect::<Result<Vec<_>, _>>()?;
-    (0..if passed == 0 { 0 } else { wanted })
-        .map(|at| {
-            let number = at % passed + 1;
-            let listener = listeners[number - 1].try_clone();
-            listener.map_err(|source| InheritError::NotAListener { number, source })
-        })
-        .collect()
+
+    /// Takes the sockets with this name, or all for `None`, as `wanted` non-blocking listeners;
+    /// empty where there are none. Several listeners share a socket where the sockets are fewer.
+    ///
+    /// # Errors
+    /// If there are more sockets than wanted listeners.
+    pub fn listeners(
+        &mut self,
+        name: Option<&str>,
+        wanted: usize,
+    ) -> Result<Vec<TcpListener>, InheritError> {
+        let is_named = |socket: &mut InheritedSocket| name.is_none_or(|name| socket.name == name);
+        let taken: Vec<InheritedSocket> = self.0.extract_if(.., is_named).collect();
+        if taken.len() > wanted {
+            return Err(InheritError::TooMany { passed: taken.len(), wanted });
+        }
+        let shared = taken.iter().cycle().take(if taken.is_empty() { 0 } else { wanted });
+        shared
+            .map(|InheritedSocket { number, listener, .. }| {
+                let shared = listener.try_clone();
+                shared.map_err(|source| InheritError::NotAListener { number: *number, source })
+            })
+            .collect()
+    }
+
+    /// Checks that each socket was taken.
+    ///
+    /// # Errors
+    /// With the name of a socket that no listener has taken.
+    pub fn all_taken(self) -> Result<(), InheritError> {
+        match self.0.into_iter().next() {
+            None => Ok(()),
+            Some(InheritedSocket { number, name, .. }) => {
+                Err(InheritError::NoListener { number, name })
+            }
+        }
+    }
 }
 
 fn checked(listener: Option<TcpListener>) -> io::Result<TcpListener> {

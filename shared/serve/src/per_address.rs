@@ -7,14 +7,15 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 
-pub(crate) struct PerAddress<T> {
+/// A value for each client address.
+pub struct PerAddress<T> {
     values: Box<[T]>,
     hasher: RandomState,
 }
 
 impl<T: Default> PerAddress<T> {
     /// A table with at least one place.
-    pub(crate) fn new(places: usize) -> PerAddress<T> {
+    pub fn new(places: usize) -> PerAddress<T> {
         let values = std::iter::repeat_with(T::default).take(places.max(1)).collect();
         PerAddress { values, hasher: RandomState::new() }
     }
@@ -22,7 +23,7 @@ impl<T: Default> PerAddress<T> {
 
 impl<T> PerAddress<T> {
     /// The value of an address's network.
-    pub(crate) fn get(&self, address: IpAddr) -> &T {
+    pub fn get(&self, address: IpAddr) -> &T {
         let place = self.hasher.hash_one(network_of(address)) as usize % self.values.len();
         &self.values[place]
     }

@@ -7,103 +7,81 @@
 
 mod header;
 
-use std::cell::Cell;
+use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
-use coupon_serve::{ClientStream, Listener, PeerAddress};
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
 
-use crate::counters::ProxyCounters;
+use crate::client_peer::ClientPeer;
+use crate::forward_writes;
+use crate::listener::ClientStream;
 use crate::log_throttle::LogThrottle;
-use crate::settings::SettingsReader;
 
 use header::{MAX_HEADER_BYTES, NotAProxyHeader, ProxyHeader};
 
-/// The client of a connection; before the header, the proxy's own address.
-#[derive(Debug, Clone)]
-pub struct ProxiedClient(Rc<Cell<IpAddr>>);
-
-impl PeerAddress for ProxiedClient {
-    fn ip(&self) -> IpAddr {
-        self.0.get()
-    }
-}
-
-/// Accepts connections of trusted proxies.
-pub struct ProxiedListener {
-    listener: TcpListener,
-    settings: SettingsReader,
-    counters: Arc<ProxyCounters>,
+/// The proxies that may connect to the listeners of a program, and counts of refused connections.
+pub struct TrustedProxies {
+    is_trusted: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
+    counters: ProxyCounters,
     log_throttle: LogThrottle,
 }
 
-impl ProxiedListener {
-    /// The current settings name the trusted proxies.
-    pub fn new(
-        listener: TcpListener,
-        settings: SettingsReader,
-        counters: Arc<ProxyCounters>,
-    ) -> ProxiedListener {
-        ProxiedListener { listener, settings, counters, log_throttle: LogThrottle::default() }
+/// Counts of connections that were closed before their client was known. Totals.
+#[derive(Debug, Default)]
+pub struct ProxyCounters {
+    /// Connections from an address that is not a trusted proxy.
+    pub untrusted: AtomicU64,
+    /// Connections that did not begin with a valid PROXY protocol header.
+    pub malformed: AtomicU64,
+}
+
+impl TrustedProxies {
+    /// Asks `is_trusted` for each connection, because the settings can change while the program
+    /// runs.
+    pub fn new(is_trusted: Box<dyn Fn(IpAddr) -> bool + Send + Sync>) -> TrustedProxies {
+        let (counters, log_throttle) = Default::default();
+        TrustedProxies { is_trusted, counters, log_throttle }
     }
 
-    fn is_trusted(&mut self, peer: IpAddr) -> bool {
+    pub fn counters(&self) -> &ProxyCounters {
+        &self.counters
+    }
+
+    /// Whether a connection from this address may go on; counts it if not.
+    pub(crate) fn admits(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
-        self.settings.load().trusted_proxies.iter().any(|network| network.contains(&peer))
-    }
-
-    fn refuse(&self, peer: SocketAddr) {
-        self.counters.untrusted.add_one();
+        if (self.is_trusted)(peer) {
+            return true;
+        }
+        self.counters.untrusted.fetch_add(1, Ordering::Relaxed);
         if self.log_throttle.is_due() {
-            let peer = peer.ip();
             tracing::warn!(%peer, "connection closed: proxy_protocol is on, and the peer is not among trusted_proxies");
         }
+        false
     }
 }
 
-impl Listener for ProxiedListener {
-    type Stream = ProxiedStream<TcpStream>;
-    type Peer = ProxiedClient;
-
-    fn poll_accept(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<(Self::Stream, Self::Peer)>> {
-        loop {
-            let (stream, peer) = ready!(self.listener.poll_accept(cx))?;
-            // Asked for each connection, because the settings can change while the program runs.
-            if self.is_trusted(peer.ip()) {
-                let client = ProxiedClient(Rc::new(Cell::new(peer.ip())));
-                let counters = Arc::clone(&self.counters);
-                return Poll::Ready(Ok((
-                    ProxiedStream::new(stream, client.clone(), counters),
-                    client,
-                )));
-            }
-            self.refuse(peer);
-        }
+impl fmt::Debug for TrustedProxies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TrustedProxies").field("counters", &self.counters).finish_non_exhaustive()
     }
 }
 
-/// A connection without its PROXY protocol header.
+/// A connection without its PROXY protocol header, if it has one.
 #[derive(Debug)]
 pub struct ProxiedStream<T> {
     stream: T,
-    client: ProxiedClient,
-    counters: Arc<ProxyCounters>,
     stage: HeaderStage,
 }
 
 #[derive(Debug)]
 enum HeaderStage {
-    /// The header's bytes so far.
-    Header(Vec<u8>),
+    Header(Box<PartialHeader>),
     /// The bytes read together with the header, and the position of the next one to hand on.
     Rest(Vec<u8>, usize),
     /// All further bytes come straight from the stream.
@@ -112,30 +90,50 @@ enum HeaderStage {
     Refused,
 }
 
+/// A header that is not complete.
+#[derive(Debug)]
+struct PartialHeader {
+    /// The bytes so far.
+    bytes: Vec<u8>,
+    /// Learns the client's address.
+    client: ClientPeer,
+    proxies: Arc<TrustedProxies>,
+}
+
 impl<T: AsyncRead + Unpin> ProxiedStream<T> {
-    fn new(stream: T, client: ProxiedClient, counters: Arc<ProxyCounters>) -> ProxiedStream<T> {
-        let stage = HeaderStage::Header(Vec::new());
-        ProxiedStream { stream, client, counters, stage }
+    /// A stream that begins with a header; `client` learns the address in it.
+    pub(crate) fn new(
+        stream: T,
+        client: ClientPeer,
+        proxies: Arc<TrustedProxies>,
+    ) -> ProxiedStream<T> {
+        let header = PartialHeader { bytes: Vec::new(), client, proxies };
+        ProxiedStream { stream, stage: HeaderStage::Header(Box::new(header)) }
+    }
+
+    /// A stream without a header.
+    pub(crate) fn without_header(stream: T) -> ProxiedStream<T> {
+        ProxiedStream { stream, stage: HeaderStage::Through }
     }
 
     /// Reads until the header is complete. A client may also disconnect without sending a byte, as
     /// a port check does.
     fn poll_header(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let HeaderStage::Header(bytes) = &mut self.stage {
-            let held = bytes.len();
-            let came = ready!(poll_more(&mut self.stream, cx, bytes))?;
-            match header::read(bytes) {
+        while let HeaderStage::Header(header) = &mut self.stage {
+            let held = header.bytes.len();
+            let came = ready!(poll_more(&mut self.stream, cx, &mut header.bytes))?;
+            match header::read(&header.bytes) {
                 Ok(Some(ProxyHeader { len, client })) => {
                     if let Some(client) = client {
-                        self.client.0.set(client.to_canonical());
+                        header.client.set_address(client.to_canonical());
                     }
-                    self.stage = HeaderStage::Rest(std::mem::take(bytes), len);
+                    self.stage = HeaderStage::Rest(std::mem::take(&mut header.bytes), len);
                 }
                 Ok(None) if came > 0 => {}
                 // The end of the stream before any byte: no error, as in a port check.
                 Ok(None) if held == 0 => self.stage = HeaderStage::Through,
                 Ok(None) | Err(NotAProxyHeader) => {
-                    self.counters.malformed.add_one();
+                    header.proxies.counters.malformed.fetch_add(1, Ordering::Relaxed);
                     self.stage = HeaderStage::Refused;
                 }
             }
@@ -199,12 +197,13 @@ impl<T: ClientStream> ClientStream for ProxiedStream<T> {
     }
 }
 
-coupon_serve::forward_writes!(ProxiedStream, stream);
+forward_writes!(ProxiedStream, stream);
 
 #[cfg(test)]
 mod tests {
     use super::header::tests::{binary_header, text_header};
     use super::*;
+    use crate::listener::PeerAddress;
     use proptest::prelude::*;
     use std::future::poll_fn;
     use std::time::Duration;
@@ -217,9 +216,9 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let (mut proxy, stream) = duplex(piece_bytes);
-            let client = ProxiedClient(Rc::new(Cell::new([10, 0, 0, 1].into())));
-            let counters = Arc::new(ProxyCounters::default());
-            let mut stream = ProxiedStream::new(stream, client.clone(), Arc::clone(&counters));
+            let client = ClientPeer::learning([10, 0, 0, 1].into());
+            let proxies = Arc::new(TrustedProxies::new(Box::new(|_| true)));
+            let mut stream = ProxiedStream::new(stream, client.clone(), Arc::clone(&proxies));
             let send = async move {
                 for piece in pieces {
                     if proxy.write_all(&piece).await.is_err() {
@@ -232,7 +231,7 @@ mod tests {
                 stream.read_to_end(&mut bytes).await.map(|_| bytes)
             };
             let ((), received) = tokio::join!(send, receive);
-            (received, client.ip(), counters.malformed.get())
+            (received, client.ip(), proxies.counters().malformed.load(Ordering::Relaxed))
         })
     }
 
@@ -249,8 +248,9 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let (mut proxy, stream) = UnixStream::pair().unwrap();
-            let client = ProxiedClient(Rc::new(Cell::new([10, 0, 0, 1].into())));
-            let mut stream = ProxiedStream::new(stream, client.clone(), Arc::default());
+            let client = ClientPeer::learning([10, 0, 0, 1].into());
+            let proxies = Arc::new(TrustedProxies::new(Box::new(|_| true)));
+            let mut stream = ProxiedStream::new(stream, client.clone(), Arc::clone(&proxies));
             let pair = ("203.0.113.7:1".parse().unwrap(), "192.0.2.1:80".parse().unwrap());
             proxy.write_all(&text_header(pair.0, pair.1)).await.unwrap();
             let readable =
@@ -264,7 +264,7 @@ mod tests {
             assert_eq!(&bytes, b"GET");
 
             let (mut proxy, stream) = UnixStream::pair().unwrap();
-            let mut stream = ProxiedStream::new(stream, client, Arc::default());
+            let mut stream = ProxiedStream::new(stream, client, proxies);
             proxy.write_all(&[&text_header(pair.0, pair.1)[..], b"GET"].concat()).await.unwrap();
             poll_fn(|cx| stream.poll_readable(cx)).await.unwrap();
         });

@@ -1,21 +1,20 @@
 //! Limits log lines that visitors can cause at any rate.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-
-use crate::clock::unix_ms;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Shortest time between two lines.
 const TIME_BETWEEN_LOGS_MS: u64 = 60_000;
 
 /// The time of the last line.
 #[derive(Debug, Default)]
-pub(crate) struct LogThrottle {
+pub struct LogThrottle {
     logged_unix_ms: AtomicU64,
 }
 
 impl LogThrottle {
     /// Whether to log now; if so, the time counts as that of the last line.
-    pub(crate) fn is_due(&self) -> bool {
+    pub fn is_due(&self) -> bool {
         let (logged, now) = (self.logged_unix_ms.load(Ordering::Relaxed), unix_ms());
         let is_due = is_long_ago(logged, now);
         let swap = || {
@@ -25,9 +24,13 @@ impl LogThrottle {
     }
 
     /// Whether the last line is less than a minute old.
-    pub(crate) fn is_recent(&self) -> bool {
+    pub fn is_recent(&self) -> bool {
         !is_long_ago(self.logged_unix_ms.load(Ordering::Relaxed), unix_ms())
     }
+}
+
+fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64)
 }
 
 /// The difference in either direction, because the clock may have been set back.
