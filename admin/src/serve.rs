@@ -53,7 +53,7 @@ pub struct Admin {
     publisher: PublisherHandle,
     listener: ClientListener<TcpListener>,
     /// Ends with the server.
-    certificates: Option<CertificateWatcher>,
+    watcher: Option<CertificateWatcher>,
     router: Router,
     limits: ClientLimits,
     /// The sender of partner postbacks. After `background` ends, it finishes the requests in
@@ -74,7 +74,7 @@ impl Admin {
         let dir = config.data_dir.clone();
         let (store, archive, lock) = tokio::task::spawn_blocking(move || open_data(&dir)).await??;
         let first_key = ensure_first(&store).await?;
-        let Listening { listener, address, certificates } = listen(config)?;
+        let Listening { listener, address, watcher } = listen(config)?;
         let background = CancellationToken::new();
         let daemon = DaemonClient::new(&config.daemon_socket);
         let (network_id, stop) = (config.network_id, || background.clone());
@@ -122,7 +122,7 @@ impl Admin {
             store,
             publisher,
             listener,
-            certificates,
+            watcher,
             router: api::router(state),
             limits: config.limits.clone(),
             sending,
@@ -173,7 +173,7 @@ impl Admin {
                 "busy connections closed at the drain deadline"
             );
         }
-        drop((self.background, self.certificates));
+        drop((self.background, self.watcher));
         if tokio::time::timeout(self.limits.drain_timeout, self.sending).await.is_err() {
             tracing::warn!(
                 "partner postbacks in flight at the drain deadline; the next start sends them again"
@@ -207,15 +207,15 @@ struct Listening {
     /// The address of the first.
     address: SocketAddr,
     /// `None` without a listener that speaks TLS.
-    certificates: Option<CertificateWatcher>,
+    watcher: Option<CertificateWatcher>,
 }
 
 fn listen(config: &Config) -> anyhow::Result<Listening> {
     let configs = config.effective_listeners();
     let speaks_tls = configs.iter().any(|listener| listener.tls);
-    let certificates =
+    let watcher =
         speaks_tls.then(|| CertificateWatcher::start(config.tls.places(None))).transpose()?;
-    let in_service = certificates.as_ref().map(|watcher| Arc::clone(watcher.certificates()));
+    let in_service = watcher.as_ref().map(|watcher| Arc::clone(watcher.certificates()));
     let limit = Arc::new(HandshakeLimit::new(config.limits.handshakes));
     let tls = Arc::new(TlsSetup::new(in_service.unwrap_or_default(), limit)?);
     let networks = config.trusted_proxies.clone();
@@ -231,7 +231,7 @@ fn listen(config: &Config) -> anyhow::Result<Listening> {
         listeners.push((TcpListener::from_std(socket)?, first_bytes));
     }
     let address = listeners.first().context("there is no listener")?.0.local_addr()?;
-    Ok(Listening { listener: ClientListener::new(listeners), address, certificates })
+    Ok(Listening { listener: ClientListener::new(listeners), address, watcher })
 }
 
 /// Serves until SIGTERM or Ctrl-C.

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use coupon_serve::tls::CertificateWatcher;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
@@ -66,7 +67,9 @@ impl ControlApi {
             tracing::info!(host, "certificate installed");
             Ok(json!(installed))
         };
-        answer(on_files(&self.certificates, install).await)
+        let installed = on_files(&self.certificates, install).await;
+        self.watcher.iter().for_each(CertificateWatcher::look_now);
+        answer(installed)
     }
 }
 
