@@ -12,6 +12,8 @@ mod chance;
 mod faults;
 #[path = "end_to_end/http.rs"]
 mod http;
+#[path = "end_to_end/https.rs"]
+mod https;
 #[path = "end_to_end/pebble.rs"]
 mod pebble;
 #[path = "end_to_end/programs.rs"]

@@ -1,15 +1,16 @@
 //! Certificates for tracking domains, ordered from a real ACME server and installed at coupond.
 
 use std::io::{Read, Write};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 
 use serde_json::{Value, json};
 
 use crate::acme_server::{AcmeServer, Behaviour};
-use crate::pebble::Pebble;
-use crate::programs::{Network, Program, wait_for};
+use crate::https;
+use crate::pebble::{Pebble, free_addresses};
+use crate::programs::{Network, Program, admin_program, own_loopback_address, wait_for};
 
 const HOST: &str = "go.example.com";
 const DAY_SECONDS: u32 = 24 * 60 * 60;
@@ -52,9 +53,14 @@ fn a_domain_that_asks_gets_a_certificate_by_itself_and_loses_it_with_the_wish() 
     let network = Network::new();
     let Some(pebble) = Pebble::start(&network, 90 * DAY_SECONDS) else { return };
     let _admin = start_admin(&network, &pebble);
-    let _daemon = network.start_daemon();
+    let [tls]: [SocketAddr; 1] = free_addresses(own_loopback_address());
+    let listeners = format!("{},{tls} tls", network.visitors);
+    let _daemon = network.start_daemon_with(&[("COUPOND_LISTENERS", &listeners)]);
     network.create_winter25();
     assert!(!network.path("admin/acme").exists(), "a key without a wish");
+    let root = pebble.root_pem();
+    let visit = || https::get(tls, HOST, &root, "/WINTER25/");
+    assert!(visit().is_err(), "TLS without a certificate");
     let domain = request_certificate(&network, HOST);
     let state = wait_for_status(&network, &domain, "issued");
     let now = jiff::Timestamp::now().as_second();
@@ -64,6 +70,9 @@ fn a_domain_that_asks_gets_a_certificate_by_itself_and_loses_it_with_the_wish() 
         "host": HOST, "fingerprint": state["fingerprint"], "not_after": state["expires_at"],
     }]);
     assert_eq!(installed(&network), expected);
+    let answer = wait_for("a visit over TLS", || visit().ok());
+    assert_eq!(answer.status, 302);
+    assert!(answer.location().starts_with("https://shop.example/w?t="), "{answer:?}");
 
     let mode =
         |path: &str| std::fs::metadata(network.path(path)).unwrap().permissions().mode() & 0o777;
@@ -78,6 +87,12 @@ fn a_domain_that_asks_gets_a_certificate_by_itself_and_loses_it_with_the_wish() 
     let certificates = &status.json()["certificates"];
     let expected = json!({ "wanted": 1, "issued": 1, "problems": [], "last_error": null });
     assert_eq!(certificates, &expected);
+    let listed = std::process::Command::new(admin_program())
+        .args(["certificates", "--data", network.path("admin").to_str().unwrap()])
+        .output()
+        .unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(listed.contains(HOST) && listed.contains("issued"), "{listed}");
     let key = std::fs::read_to_string(network.path(key_file)).unwrap();
     let secret = key.lines().nth(1).unwrap();
     for path in ["status", "trackingdomains", "audit"] {
@@ -87,6 +102,7 @@ fn a_domain_that_asks_gets_a_certificate_by_itself_and_loses_it_with_the_wish() 
     network.done("PATCH", &domain, json!({ "certificate": "none" }));
     wait_for("the certificate to go", || (installed(&network) == json!([])).then_some(()));
     assert!(!network.path("daemon/certificates/go.example.com").exists());
+    wait_for("the end of TLS", || visit().is_err().then_some(()));
     wait_for("the key to go", || {
         (!network.path("admin/acme/certificates/go.example.com.pem").exists()).then_some(())
     });

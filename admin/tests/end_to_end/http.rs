@@ -48,7 +48,7 @@ pub(crate) fn send(to: SocketAddr, request: &str) -> std::io::Result<Answer> {
     parse(&bytes).ok_or_else(|| std::io::ErrorKind::UnexpectedEof.into())
 }
 
-fn parse(bytes: &[u8]) -> Option<Answer> {
+pub(crate) fn parse(bytes: &[u8]) -> Option<Answer> {
     let text = String::from_utf8_lossy(bytes);
     let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;

@@ -6,13 +6,14 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
-use crate::http;
 use crate::programs::{Network, Program, is_installed, own_loopback_address, wait_for};
+use crate::{http, https};
 
 /// A running ACME server. All names resolve to the visitors' address of a network, unless
 /// [`Pebble::point_at`] says otherwise.
 pub(crate) struct Pebble {
     listen: SocketAddr,
+    management: SocketAddr,
     ca_file: PathBuf,
     name_server_control: SocketAddr,
     _programs: [Program; 2],
@@ -55,11 +56,11 @@ impl Pebble {
                 .stdout(std::fs::File::create(network.path("pebble.log")).unwrap())
                 .stderr(Stdio::null()),
         );
-        for address in [listen, name_server_control] {
+        for address in [listen, management, name_server_control] {
             wait_for("pebble to listen", || TcpStream::connect(address).ok());
         }
         let programs = [name_server, pebble];
-        Some(Pebble { listen, ca_file, name_server_control, _programs: programs })
+        Some(Pebble { listen, management, ca_file, name_server_control, _programs: programs })
     }
 
     /// Environment of a coupon-admin that orders certificates here.
@@ -71,6 +72,13 @@ impl Pebble {
             ("COUPON_ADMIN_ACME_CONTACT", "ops@example.com".into()),
             ("COUPON_ADMIN_ACME_FIRST_RETRY_MS", "60000".into()),
         ]
+    }
+
+    /// The certificate of the authority that issues, as PEM.
+    pub(crate) fn root_pem(&self) -> String {
+        let trusted = std::fs::read_to_string(&self.ca_file).unwrap();
+        let host = self.management.ip().to_string();
+        https::get(self.management, &host, &trusted, "/roots/0").unwrap().body
     }
 
     /// Lets a name resolve to another address.
@@ -89,7 +97,7 @@ impl Pebble {
 }
 
 /// Distinct free addresses. The sockets do not listen, so no child process inherits a listener.
-fn free_addresses<const N: usize>(ip: Ipv4Addr) -> [SocketAddr; N] {
+pub(crate) fn free_addresses<const N: usize>(ip: Ipv4Addr) -> [SocketAddr; N] {
     let taken = [(); N].map(|()| UdpSocket::bind((ip, 0)).unwrap());
     taken.map(|socket| socket.local_addr().unwrap())
 }
