@@ -11,6 +11,9 @@ mod handshakes;
 #[path = "tls/hostile.rs"]
 mod hostile;
 
+#[path = "tls/visitors.rs"]
+mod visitors;
+
 use std::net::SocketAddr;
 use std::process::Command;
 

@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PublicKeyData as _,
+};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
+use sha2::{Digest, Sha256};
 
 pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
@@ -42,6 +45,16 @@ impl Authority {
         Issued { chain: leaf.pem() + &self.0.pem(), key: key.serialize_pem() }
     }
 
+    /// The authority's own certificate in PEM.
+    pub(super) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// SHA-256 of the authority's public key in Base64.
+    pub(super) fn key_hash(&self) -> String {
+        base64(&Sha256::digest(self.0.key().subject_public_key_info()))
+    }
+
     pub(super) fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from(self.0.der().to_vec())).unwrap();
@@ -59,4 +72,18 @@ impl Issued {
             std::fs::rename(new, folder.join(name)).unwrap();
         }
     }
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for piece in bytes.chunks(3) {
+        let bits = piece.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte));
+        let bits = bits << (8 * (3 - piece.len()));
+        for at in 0..4 {
+            let digit = char::from(DIGITS[(bits >> (18 - 6 * at)) as usize & 63]);
+            text.push(if at <= piece.len() { digit } else { '=' });
+        }
+    }
+    text
 }
