@@ -111,6 +111,10 @@ impl<T: ClientStream> ClientStream for JsonRefusals<T> {
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream.poll_readable(cx)
     }
+
+    fn has_unread(&self) -> bool {
+        self.stream.has_unread()
+    }
 }
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for JsonRefusals<T> {

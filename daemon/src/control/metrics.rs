@@ -152,6 +152,11 @@ impl Snapshot {
             "Connections whose visitor was too slow",
             sum(|c| &c.timed_out),
         );
+        self.counter(
+            "connections_evicted",
+            "Waiting connections closed in favour of new ones, at limits.max_connections",
+            sum(|c| &c.evicted),
+        );
         self.counter("connections_broken", "Connections that broke off", sum(|c| &c.broken));
         self.counter(
             "accept_errors",

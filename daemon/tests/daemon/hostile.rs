@@ -8,6 +8,8 @@ use std::time::Duration;
 use crate::published::{HOST, sample};
 use crate::running::{Answer, Coupond, folder, until};
 
+#[path = "hostile/idle.rs"]
+mod idle;
 #[path = "hostile/slow.rs"]
 mod slow;
 

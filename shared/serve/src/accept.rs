@@ -20,11 +20,15 @@ use tokio_util::sync::CancellationToken;
 use crate::connection::{Connection, builder};
 use crate::counters::ConnectionCounters;
 use crate::limits::Limits;
-use crate::listener::Listener;
-use crate::open::{LINGER_TIMEOUT, OpenConnections, Order};
+use crate::listener::{Listener, PeerAddress};
+use crate::open::{AddressKey, LINGER_TIMEOUT, OpenConnections, Order};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
+/// Pause between two sweeps for waiting connections while all connections are busy.
+const SWEEP_PAUSE: Duration = Duration::from_millis(10);
+/// A newcomer's wait for a sweep stays below 50 ms.
+const LONGEST_SWEEP_PAUSE: Duration = Duration::from_millis(20);
 const FIRST_BACK_OFF: Duration = Duration::from_millis(10);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(1);
 
@@ -73,29 +77,33 @@ impl<L: Listener> AcceptLoop<L> {
         S::Error: Into<Error>,
         B: Body + 'static,
         B::Error: Into<Error>,
-        E: Executor<Connection<L::Stream, S>>,
+        E: Executor<Connection<L::Stream, L::Peer, S>>,
     {
         let mut limits = self.limits.borrow_and_update().clone();
-        let mut http = builder(&limits);
+        let mut http = Arc::new(builder(&limits));
         let mut sweep = sweep_interval(&limits);
+        let mut sweep_in_need = SweepInNeed::default();
         let mut back_off = BackOff::default();
         loop {
-            let has_room = self.open.count() < limits.max_connections;
+            let has_room = self.has_room(&limits, &mut sweep_in_need);
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 _ = sweep.tick() => self.open.sweep(&limits),
                 Ok(()) = self.limits.changed() => {
                     limits = self.limits.borrow_and_update().clone();
-                    http = builder(&limits);
+                    http = Arc::new(builder(&limits));
                     sweep = sweep_interval(&limits);
                 }
                 () = self.open.wait_for_close(), if !has_room => {}
+                () = sweep_in_need.due(), if !has_room => {}
                 () = back_off.over(), if back_off.is_on() => {}
                 accepted = poll_fn(|cx| self.listener.poll_accept(cx)), if has_room && !back_off.is_on() => {
                     match accepted {
-                        Ok((stream, peer)) => {
+                        Ok(accepted) => {
                             back_off.accepted();
-                            executor.execute(self.connection(&http, stream, make_service(&peer)));
+                            let newcomer = AddressKey::from(accepted.1.ip());
+                            executor.execute(self.connection(&http, accepted, &mut make_service));
+                            self.make_room(&limits, Some(newcomer), &mut sweep_in_need);
                         }
                         Err(error) => self.refused(&error, &mut back_off),
                     }
@@ -106,21 +114,47 @@ impl<L: Listener> AcceptLoop<L> {
         self.drain(&limits).await
     }
 
-    fn connection<S, B>(
+    /// Whether a connection can be accepted now, if necessary by closing a waiting one.
+    fn has_room(&self, limits: &Limits, sweep_in_need: &mut SweepInNeed) -> bool {
+        self.make_room(limits, None, sweep_in_need);
+        if self.open.has_room(limits.max_connections) {
+            return true;
+        }
+        sweep_in_need.run_if_due(|| self.open.sweep_in_need(limits));
+        self.open.has_room(limits.max_connections)
+    }
+
+    /// Closes waiting connections while more are open than may be.
+    fn make_room(
         &self,
-        http: &http1::Builder,
-        stream: L::Stream,
-        service: S,
-    ) -> Connection<L::Stream, S>
+        limits: &Limits,
+        newcomer: Option<AddressKey>,
+        sweep_in_need: &mut SweepInNeed,
+    ) {
+        if self.open.is_too_full(limits.max_connections) {
+            // Only a sweep tells that no idle connection is left.
+            let has_swept = sweep_in_need.run_if_due(|| self.open.sweep_in_need(limits));
+            self.open.make_room(limits.max_connections, newcomer, has_swept);
+        }
+    }
+
+    fn connection<M, S, B>(
+        &self,
+        http: &Arc<http1::Builder>,
+        (stream, peer): (L::Stream, L::Peer),
+        make_service: &mut M,
+    ) -> Connection<L::Stream, L::Peer, S>
     where
+        M: FnMut(&L::Peer) -> S,
         S: Service<Request<Incoming>, Response = Response<B>>,
         S::Error: Into<Error>,
         B: Body + 'static,
         B::Error: Into<Error>,
     {
         self.counters.accepted.fetch_add(1, Ordering::Relaxed);
-        let slot = self.open.add(Arc::clone(&self.counters));
-        Connection::new(http, stream, service, slot)
+        let slot = self.open.add(peer.ip().into(), Arc::clone(&self.counters));
+        let service = make_service(&peer);
+        Connection::new(Arc::clone(http), stream, peer, service, slot)
     }
 
     fn refused(&self, error: &io::Error, back_off: &mut BackOff) {
@@ -136,7 +170,7 @@ impl<L: Listener> AcceptLoop<L> {
     async fn accept_queued<M, S, B, E>(
         &mut self,
         limits: &Limits,
-        http: &http1::Builder,
+        http: &Arc<http1::Builder>,
         make_service: &mut M,
         executor: &E,
     ) where
@@ -145,13 +179,13 @@ impl<L: Listener> AcceptLoop<L> {
         S::Error: Into<Error>,
         B: Body + 'static,
         B::Error: Into<Error>,
-        E: Executor<Connection<L::Stream, S>>,
+        E: Executor<Connection<L::Stream, L::Peer, S>>,
     {
         let mut has_asked_again = false;
         while self.open.count() < limits.max_connections {
             match self.poll_accept_now().await {
-                Poll::Ready(Ok((stream, peer))) => {
-                    executor.execute(self.connection(http, stream, make_service(&peer)));
+                Poll::Ready(Ok(accepted)) => {
+                    executor.execute(self.connection(http, accepted, make_service));
                 }
                 // The runtime may not know of the latest connections yet.
                 Poll::Pending if !has_asked_again => {
@@ -182,7 +216,7 @@ impl<L: Listener> AcceptLoop<L> {
         if drain_until(began + limits.drain_deadline, &open, limits).await {
             return DrainOutcome { cut: 0 };
         }
-        let cut = open.count();
+        let cut = open.count_unanswered();
         open.order_all(Order::Cut);
         open.wait_for_all_closed().await;
         DrainOutcome { cut }
@@ -206,6 +240,36 @@ fn sweep_interval(limits: &Limits) -> tokio::time::Interval {
     let mut sweeps = interval(limits.time_between_sweeps());
     sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
     sweeps
+}
+
+/// Times of the sweeps that find every waiting connection when there is no room. Up to about 10,000
+/// swept connections, they take a twentieth of the time.
+#[derive(Debug)]
+struct SweepInNeed {
+    next: Instant,
+}
+
+impl Default for SweepInNeed {
+    fn default() -> SweepInNeed {
+        SweepInNeed { next: Instant::now() }
+    }
+}
+
+impl SweepInNeed {
+    fn run_if_due(&mut self, sweep: impl FnOnce()) -> bool {
+        let began = Instant::now();
+        let is_due = began >= self.next;
+        if is_due {
+            sweep();
+            self.next = Instant::now() + (began.elapsed() * 20).min(LONGEST_SWEEP_PAUSE);
+        }
+        is_due
+    }
+
+    /// Waits for the next sweep where nothing else happens.
+    async fn due(&self) {
+        sleep_until(self.next.max(Instant::now() + SWEEP_PAUSE)).await;
+    }
 }
 
 /// Growing pauses after a refused `accept`, for every refusal alike: without descriptors an

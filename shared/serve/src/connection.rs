@@ -1,9 +1,12 @@
-//! One connection: hyper's, with a watch on the client's progress.
+//! One connection: parked without buffers, or served by hyper with a watch on the client's progress.
 //!
 //! Invariant: while no handler works on a request, the client has to make progress: complete a
 //! request head or take bytes of an answer. Bytes of an incomplete head do not count, so a slow
 //! sender gains no time. Hyper's own header time-out stays off: it arms and disarms a timer on
 //! every request and does not cover a client that never reads.
+//!
+//! A connection begins parked, and is parked again after about a second without a request. hyper's
+//! connection and its buffers exist from the first byte of a request until then.
 
 use std::future::Future;
 use std::io;
@@ -13,23 +16,22 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use hyper::body::{Body, Incoming};
-use hyper::header::{CONNECTION, HeaderValue};
-use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::server::conn::http1;
 use hyper::service::{HttpService, Service};
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
-use pin_project_lite::pin_project;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::limits::Limits;
-use crate::open::{ConnectionSlot, ConnectionState, Order};
+use crate::listener::{ClientStream, PeerAddress};
+use crate::open::{ConnectionSlot, Order, RoomRequest};
 use crate::request_line::RequestLines;
+use crate::watched_service::WatchedService;
+use crate::watched_stream::WatchedStream;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// Bytes that a client may still send after our last byte.
-const MAX_LINGER_BYTES: usize = 256 * 1024;
+/// Size of a first read, as of hyper's.
+const FIRST_READ_BYTES: usize = 8 * 1024;
 
 pub(crate) fn builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
@@ -43,48 +45,158 @@ pub(crate) fn builder(limits: &Limits) -> http1::Builder {
     builder
 }
 
-pin_project! {
-    /// The task of one connection.
-    #[must_use = "a connection does nothing unless it is spawned"]
-    pub struct Connection<T, S>
-    where
-        WatchedService<S>: HttpService<Incoming>,
-    {
-        #[pin]
-        http: http1::Connection<WatchedStream<T>, WatchedService<S>>,
-        slot: ConnectionSlot,
-        finishing: bool,
-    }
+/// The task of one connection.
+#[must_use = "a connection does nothing unless it is spawned"]
+pub struct Connection<T, P, S>
+where
+    WatchedService<S>: HttpService<Incoming>,
+{
+    stage: Stage<T, S>,
+    peer: P,
+    builder: Arc<http1::Builder>,
+    slot: ConnectionSlot,
+    finishing: bool,
 }
 
-impl<T, S, B> Connection<T, S>
+enum Stage<T, S>
 where
-    T: AsyncRead + AsyncWrite + Unpin,
+    WatchedService<S>: HttpService<Incoming>,
+{
+    /// No byte of the next request was read.
+    Parked(RequestLines<T>, WatchedService<S>),
+    /// Boxed, so that a parked connection takes no room for hyper's.
+    Serving(Box<http1::Connection<WatchedStream<T>, WatchedService<S>>>),
+    Closed,
+}
+
+// The parts are boxed or moved only while they are not polled.
+impl<T, P, S> Unpin for Connection<T, P, S> where WatchedService<S>: HttpService<Incoming> {}
+
+impl<T, P, S, B> Connection<T, P, S>
+where
+    T: ClientStream,
+    P: PeerAddress,
     S: Service<Request<Incoming>, Response = Response<B>>,
     S::Error: Into<Error>,
     B: Body + 'static,
     B::Error: Into<Error>,
 {
     pub(crate) fn new(
-        builder: &http1::Builder,
+        builder: Arc<http1::Builder>,
         stream: T,
+        peer: P,
         service: S,
         slot: ConnectionSlot,
-    ) -> Connection<T, S> {
-        let stream = WatchedStream {
-            stream: TokioIo::new(RequestLines::new(stream, Arc::clone(&slot.watch))),
-            watch: Arc::clone(&slot.watch),
-            linger_bytes: None,
+    ) -> Connection<T, P, S> {
+        let stream = RequestLines::new(stream, Arc::clone(&slot.watch));
+        let service = WatchedService::new(service, Arc::clone(&slot.watch));
+        let stage = Stage::Parked(stream, service);
+        Connection { stage, peer, builder, slot, finishing: false }
+    }
+
+    /// Reads and answers requests; ready once the connection is over.
+    fn poll_requests(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Stage::Parked(stream, _) = &mut self.stage {
+            match poll_first_bytes(stream, cx) {
+                Poll::Pending => {
+                    self.slot.park(self.peer.ip());
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(bytes)) if !bytes.is_empty() => self.start_serving(bytes),
+                // The client left between two requests.
+                Poll::Ready(_) => return Poll::Ready(()),
+            }
+        }
+        let Stage::Serving(http) = &mut self.stage else { return Poll::Ready(()) };
+        let result = ready!(Pin::new(&mut **http).poll(cx));
+        self.slot.counters.closed(result);
+        Poll::Ready(())
+    }
+
+    fn start_serving(&mut self, first_bytes: Vec<u8>) {
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Closed) {
+            Stage::Parked(stream, service) => {
+                let watch = Arc::clone(&self.slot.watch);
+                let stream = WatchedStream::new(stream, first_bytes, watch);
+                Stage::Serving(Box::new(self.builder.serve_connection(stream, service)))
+            }
+            other => other,
         };
-        let service = WatchedService { service, watch: Arc::clone(&slot.watch) };
-        let http = builder.serve_connection(stream, service);
-        Connection { http, slot, finishing: false }
+        self.slot.unpark();
+    }
+
+    /// Takes the stream out of hyper and frees the buffers, unless a request has begun.
+    fn park(&mut self) {
+        if !self.slot.watch.can_park() {
+            return;
+        }
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Closed) {
+            Stage::Serving(http) => {
+                // At most empty lines are left unread: `can_park` excludes the rest.
+                let parts = http.into_parts();
+                Stage::Parked(parts.io.into_inner(), parts.service)
+            }
+            other => other,
+        };
+    }
+
+    fn obey_room_request(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.slot.watch.take_room_request() {
+            RoomRequest::None => Poll::Pending,
+            RoomRequest::Park => {
+                self.park();
+                self.poll_requests(cx)
+            }
+            RoomRequest::Close => self.close_if_waiting(cx),
+        }
+    }
+
+    /// Closes in favour of a new connection, unless the client has gone on.
+    fn close_if_waiting(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.park();
+        if self.poll_requests(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if self.slot.watch.is_still_waiting() && !self.has_unread() {
+            self.slot.counters.evicted();
+            return Poll::Ready(());
+        }
+        self.slot.decline_eviction();
+        Poll::Pending
+    }
+
+    fn obey_order(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.slot.watch.order() {
+            Order::Serve | Order::LastRequest => Poll::Pending,
+            Order::Cut => Poll::Ready(()),
+            // A request that arrived at the last moment is still answered.
+            Order::TimedOut if self.has_unread() => Poll::Pending,
+            Order::TimedOut if !self.slot.watch.is_answering() => {
+                self.slot.counters.timed_out();
+                Poll::Ready(())
+            }
+            Order::Finish | Order::TimedOut if self.finishing => Poll::Pending,
+            Order::Finish | Order::TimedOut => {
+                self.finishing = true;
+                self.start_serving(Vec::new());
+                if let Stage::Serving(http) = &mut self.stage {
+                    Pin::new(&mut **http).graceful_shutdown();
+                }
+                self.poll_requests(cx)
+            }
+        }
+    }
+
+    /// Whether bytes have arrived on a parked connection that the runtime has not reported yet.
+    fn has_unread(&self) -> bool {
+        matches!(&self.stage, Stage::Parked(stream, _) if stream.has_unread())
     }
 }
 
-impl<T, S, B> Future for Connection<T, S>
+impl<T, P, S, B> Future for Connection<T, P, S>
 where
-    T: AsyncRead + AsyncWrite + Unpin,
+    T: ClientStream,
+    P: PeerAddress,
     S: Service<Request<Incoming>, Response = Response<B>>,
     S::Error: Into<Error>,
     B: Body + 'static,
@@ -93,150 +205,24 @@ where
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut this = self.project();
+        let this = self.get_mut();
         this.slot.watch.set_waker(cx.waker());
         // The client's bytes first, so that a request which has arrived is answered under any
         // order.
-        if let Poll::Ready(result) = this.http.as_mut().poll(cx) {
-            this.slot.counters.closed(result);
+        if this.poll_requests(cx).is_ready() || this.obey_room_request(cx).is_ready() {
             return Poll::Ready(());
         }
-        match this.slot.watch.order() {
-            Order::Serve | Order::LastRequest => Poll::Pending,
-            Order::Cut => Poll::Ready(()),
-            // A request that arrived at the last moment is still answered.
-            Order::TimedOut if !this.slot.watch.is_answering() => {
-                this.slot.counters.timed_out();
-                Poll::Ready(())
-            }
-            Order::Finish | Order::TimedOut if *this.finishing => Poll::Pending,
-            Order::Finish | Order::TimedOut => {
-                *this.finishing = true;
-                this.http.as_mut().graceful_shutdown();
-                this.http.poll(cx).map(|result| this.slot.counters.closed(result))
-            }
-        }
+        this.obey_order(cx)
     }
 }
 
-/// A service that marks in the connection's state when it works on a request.
-#[derive(Debug)]
-pub struct WatchedService<S> {
-    service: S,
-    watch: Arc<ConnectionState>,
-}
-
-impl<S, B> Service<Request<Incoming>> for WatchedService<S>
-where
-    S: Service<Request<Incoming>, Response = Response<B>>,
-{
-    type Response = Response<B>;
-    type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        self.watch.set_answering(true);
-        let is_last = !self.watch.heads.read(request.body().size_hint().exact());
-        ResponseFuture {
-            answer: self.service.call(request),
-            watch: Arc::clone(&self.watch),
-            is_last,
-        }
-    }
-}
-
-pin_project! {
-    /// The future of one answer.
-    pub struct ResponseFuture<F> {
-        #[pin]
-        answer: F,
-        watch: Arc<ConnectionState>,
-        is_last: bool,
-    }
-}
-
-impl<F, B, E> Future for ResponseFuture<F>
-where
-    F: Future<Output = Result<Response<B>, E>>,
-{
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let this = self.project();
-        let mut answer = ready!(this.answer.poll(cx));
-        this.watch.set_answering(false);
-        if (*this.is_last || this.watch.order() != Order::Serve)
-            && let Ok(answer) = &mut answer
-        {
-            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        Poll::Ready(answer)
-    }
-}
-
-/// A stream that records when the client sends or takes bytes, and that closes without a reset:
-/// first our half, then the client's remaining bytes are read and dropped. Closing with unread
-/// bytes would make the kernel send a reset that can overtake the last answer.
-#[derive(Debug)]
-pub(crate) struct WatchedStream<T> {
-    stream: TokioIo<RequestLines<T>>,
-    watch: Arc<ConnectionState>,
-    /// Bytes that the client may still send; `None` until our half is closed.
-    linger_bytes: Option<usize>,
-}
-
-impl<T: AsyncRead + Unpin> Read for WatchedStream<T> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        self.watch.client_sent_bytes();
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<T: AsyncRead + AsyncWrite + Unpin> Write for WatchedStream<T> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        match &written {
-            Poll::Ready(Ok(_)) => self.watch.client_took_bytes(),
-            Poll::Pending => self.watch.client_stopped_taking(),
-            Poll::Ready(Err(_)) => {}
-        }
-        written
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        let mut left = match this.linger_bytes {
-            Some(left) => left,
-            None => {
-                ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
-                this.watch.set_lingering();
-                MAX_LINGER_BYTES
-            }
-        };
-        loop {
-            this.linger_bytes = Some(left);
-            let mut bytes = [MaybeUninit::uninit(); 4096];
-            let mut unread = ReadBuf::uninit(&mut bytes);
-            let read = Pin::new(this.stream.inner_mut().stream_mut()).poll_read(cx, &mut unread);
-            ready!(read)?;
-            let count = unread.filled().len();
-            if count == 0 || count >= left {
-                return Poll::Ready(Ok(()));
-            }
-            left -= count;
-        }
-    }
+/// Reads the first bytes of a request without a buffer that lasts; none at the stream's end.
+fn poll_first_bytes<T: AsyncRead + Unpin>(
+    stream: &mut RequestLines<T>,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<Vec<u8>>> {
+    let mut bytes = [MaybeUninit::uninit(); FIRST_READ_BYTES];
+    let mut read = ReadBuf::uninit(&mut bytes);
+    ready!(Pin::new(stream).poll_read(cx, &mut read))?;
+    Poll::Ready(Ok(read.filled().to_vec()))
 }

@@ -13,6 +13,8 @@ pub struct ConnectionCounters {
     pub parse_errors: AtomicU64,
     /// Connections closed because the client was too slow.
     pub timed_out: AtomicU64,
+    /// Waiting connections closed in favour of new ones, because `max_connections` were open.
+    pub evicted: AtomicU64,
     /// Connections ended by an error.
     pub broken: AtomicU64,
     /// Refusals of the system to accept.
@@ -22,6 +24,10 @@ pub struct ConnectionCounters {
 impl ConnectionCounters {
     pub(crate) fn timed_out(&self) {
         self.timed_out.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn evicted(&self) {
+        self.evicted.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn closed(&self, result: hyper::Result<()>) {

@@ -4,7 +4,9 @@
 //! over the executor of connections (one thread, or many). It holds the protections that every
 //! server needs:
 //!
-//! - a cap on open connections, below the limit of file descriptors;
+//! - a cap on open connections, below the limit of file descriptors; at the cap, waiting connections
+//!   make room for new ones;
+//! - no buffers for a connection that waits for a request;
 //! - a limit on the bytes of a request head;
 //! - a deadline for everything a client can delay: the first byte, the rest of the head, the next
 //!   request on a kept-alive connection, reading the answer;
@@ -32,6 +34,8 @@ mod counters;
 mod head_progress;
 mod open;
 mod request_line;
+mod watched_service;
+mod watched_stream;
 
 mod client_address;
 mod misdirected;

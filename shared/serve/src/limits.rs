@@ -4,10 +4,15 @@ use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
+/// Often enough to free the buffers of a connection about a second after its last request.
+const LONGEST_TIME_BETWEEN_SWEEPS: Duration = Duration::from_millis(500);
+
 /// Limits of one accept loop. They can change while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Open connections; beyond the cap, new ones wait in the kernel's queue.
+    /// Open connections. Beyond the cap, the longest waiting connection is closed for a new one,
+    /// first of the address with most connections. While all are busy, new ones wait in the
+    /// kernel's queue.
     pub max_connections: usize,
     /// Bytes of a request head, and of hyper's buffer for one connection in each direction. At
     /// least 8,192.
@@ -39,7 +44,7 @@ impl Default for Limits {
 impl Limits {
     pub(crate) fn time_between_sweeps(&self) -> Duration {
         let period = self.client_timeout.min(self.idle_timeout) / 4;
-        period.max(Duration::from_millis(1))
+        period.clamp(Duration::from_millis(1), LONGEST_TIME_BETWEEN_SWEEPS)
     }
 
     /// Lowers the cap so that `reserved` file descriptors stay for other purposes.

@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::task::{Context, Poll, ready};
 
+use rustix::io::ioctl_fionread;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
@@ -23,17 +24,29 @@ pub trait ClientStream: AsyncRead + AsyncWrite + Unpin {
     /// conversation; bytes buffered above the socket count. May also be ready early: the next read
     /// is then pending.
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Whether bytes of the client have arrived that were not read, here or below, without asking
+    /// the runtime. The end of the stream does not count.
+    fn has_unread(&self) -> bool;
 }
 
 impl ClientStream for TcpStream {
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_read_ready(cx)
     }
+
+    fn has_unread(&self) -> bool {
+        ioctl_fionread(self).is_ok_and(|unread| unread > 0)
+    }
 }
 
 impl ClientStream for UnixStream {
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_read_ready(cx)
+    }
+
+    fn has_unread(&self) -> bool {
+        ioctl_fionread(self).is_ok_and(|unread| unread > 0)
     }
 }
 

@@ -1,12 +1,18 @@
 //! The open connections, and the orders from the accept loop to them.
 //!
-//! The loop sweeps over all connections a few times per time-out, instead of a timer in each
+//! The loop sweeps over the connections a few times per time-out, instead of a timer in each
 //! connection that every request arms and disarms. A connection only marks the client's progress:
-//! the request path costs a few plain stores for the deadline, and one plain load to read the
-//! loop's order.
+//! the request path costs a few plain stores for the deadline, and two plain loads to read the
+//! loop's orders.
+//!
+//! A parked connection waits without buffers and is not swept: the queues of the eviction order
+//! hold parked connections from the longest waiting on, so an expired one is found at the front.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+mod eviction_order;
+mod list;
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -17,8 +23,18 @@ use crate::counters::ConnectionCounters;
 use crate::head_progress::HeadProgress;
 use crate::limits::Limits;
 
+pub(crate) use eviction_order::AddressKey;
+use eviction_order::{EvictionOrder, Waiting};
+
 /// Time for a client to close its half after ours.
 pub(crate) const LINGER_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Idle time after which a connection gives its buffers back, and after which it may be closed in
+/// favour of a new one without a hurried sweep.
+const PARK_AFTER: Duration = Duration::from_secs(1);
+
+/// Connections that were told to close and still hold a descriptor.
+const MAX_EVICTING: usize = 16;
 
 /// The accept loop's order to a connection; each value goes further than the previous.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,18 +59,40 @@ impl Order {
     }
 }
 
+/// The accept loop's request to a waiting connection. A connection whose client has gone on
+/// meanwhile does not comply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum RoomRequest {
+    None,
+    /// Wait without buffers.
+    Park,
+    /// Close in favour of a new connection.
+    Close,
+}
+
 /// State shared by a connection and the accept loop.
 #[derive(Debug, Default)]
 pub(crate) struct ConnectionState {
     order: AtomicU8,
+    room_request: AtomicU8,
     /// Set by the client's progress; cleared by each sweep.
     progressed: AtomicBool,
     /// A handler works on a request, so the client waits for the handler.
     answering: AtomicBool,
+    /// The answer's body is not whole yet.
+    streaming: AtomicBool,
     /// The client took an answer and has sent nothing since.
     idle: AtomicBool,
+    /// The client has not taken all bytes that were offered.
+    blocked: AtomicBool,
     /// Our half is closed; the connection waits for the client's end.
     lingering: AtomicBool,
+    /// hyper has read whole requests only, and perhaps empty lines.
+    between_requests: AtomicBool,
+    /// Number of writes of all connections before this connection's last one.
+    last_write: AtomicU64,
+    writes: Arc<AtomicU64>,
     /// How far hyper has read the client's bytes.
     pub(crate) heads: HeadProgress,
     waker: OnceLock<Waker>,
@@ -65,19 +103,40 @@ impl ConnectionState {
         Order::from_u8(self.order.load(Ordering::Relaxed))
     }
 
+    /// The last request of the accept loop, once.
+    pub(crate) fn take_room_request(&self) -> RoomRequest {
+        const NONE: u8 = RoomRequest::None as u8;
+        const PARK: u8 = RoomRequest::Park as u8;
+        if self.room_request.load(Ordering::Relaxed) == NONE {
+            return RoomRequest::None;
+        }
+        match self.room_request.swap(NONE, Ordering::Relaxed) {
+            NONE => RoomRequest::None,
+            PARK => RoomRequest::Park,
+            _ => RoomRequest::Close,
+        }
+    }
+
     pub(crate) fn client_took_bytes(&self) {
+        // Not one atomic step: two writes at the same time may count as equally late.
+        let write = self.writes.load(Ordering::Relaxed) + 1;
+        self.writes.store(write, Ordering::Relaxed);
+        self.last_write.store(write, Ordering::Relaxed);
+        self.blocked.store(false, Ordering::Relaxed);
         self.idle.store(true, Ordering::Relaxed);
         self.progressed.store(true, Ordering::Relaxed);
     }
 
     /// The answer is incomplete, so the client is not idle.
     pub(crate) fn client_stopped_taking(&self) {
+        self.blocked.store(true, Ordering::Relaxed);
         self.idle.store(false, Ordering::Relaxed);
     }
 
     /// Not progress unless the client was idle: an unfinished head may arrive slowly, but not for
     /// ever.
     pub(crate) fn client_sent_bytes(&self) {
+        self.between_requests.store(false, Ordering::Relaxed);
         if self.idle.swap(false, Ordering::Relaxed) {
             self.progressed.store(true, Ordering::Relaxed);
         }
@@ -92,6 +151,15 @@ impl ConnectionState {
         self.answering.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn set_streaming(&self, yes: bool) {
+        self.streaming.store(yes, Ordering::Relaxed);
+    }
+
+    /// Called when hyper asks for bytes and there are none. Holds until the next bytes.
+    pub(crate) fn set_between_requests(&self, yes: bool) {
+        self.between_requests.store(yes, Ordering::Relaxed);
+    }
+
     /// Starts the linger time.
     pub(crate) fn set_lingering(&self) {
         self.lingering.store(true, Ordering::Relaxed);
@@ -103,8 +171,38 @@ impl ConnectionState {
         self.waker.get_or_init(|| waker.clone());
     }
 
+    /// Whether hyper holds nothing that a new hyper connection would lack.
+    pub(crate) fn can_park(&self) -> bool {
+        self.waiting() == Some(Waiting::Idle) && self.between_requests.load(Ordering::Relaxed)
+    }
+
+    /// Whether the connection waits for its client, as at the last sweep.
+    pub(crate) fn is_still_waiting(&self) -> bool {
+        self.waiting().is_some() && !self.progressed.load(Ordering::Relaxed)
+    }
+
+    fn waiting(&self) -> Option<Waiting> {
+        let busy = [&self.answering, &self.streaming, &self.blocked, &self.lingering];
+        if busy.iter().any(|busy| busy.load(Ordering::Relaxed)) {
+            return None;
+        }
+        Some(match self.idle.load(Ordering::Relaxed) {
+            true => Waiting::Idle,
+            false => Waiting::Unfinished,
+        })
+    }
+
     fn give_order(&self, order: Order) {
         self.order.fetch_max(order as u8, Ordering::Relaxed);
+        self.wake();
+    }
+
+    fn request_room(&self, request: RoomRequest) {
+        self.room_request.fetch_max(request as u8, Ordering::Relaxed);
+        self.wake();
+    }
+
+    fn wake(&self) {
         if let Some(waker) = self.waker.get() {
             waker.wake_by_ref();
         }
@@ -126,63 +224,231 @@ impl ConnectionState {
 struct OpenConnection {
     watch: Arc<ConnectionState>,
     last_progress: Instant,
+    /// Position among the swept connections; `None` while parked, and before the first poll.
+    swept_at: Option<u32>,
+    is_evicting: bool,
+}
+
+/// A waiting connection that a sweep found, in the order of the queue.
+#[derive(Debug)]
+struct FoundWaiting {
+    last_write: u64,
+    number: u32,
+    waiting: Waiting,
+    since: Instant,
 }
 
 #[derive(Debug, Default)]
 struct ConnectionTable {
-    next: u64,
-    by_number: HashMap<u64, OpenConnection>,
+    /// By number; the numbers of closed connections are used again.
+    connections: Vec<Option<OpenConnection>>,
+    free: Vec<u32>,
+    swept: Vec<u32>,
+    evicting: usize,
+    order: EvictionOrder,
+}
+
+impl ConnectionTable {
+    fn add(&mut self, watch: Arc<ConnectionState>, address: AddressKey) -> u32 {
+        let number = self.free.pop().unwrap_or(self.connections.len() as u32);
+        let last_progress = Instant::now();
+        let (swept_at, is_evicting) = (None, false);
+        let connection = Some(OpenConnection { watch, last_progress, swept_at, is_evicting });
+        match self.connections.get_mut(number as usize) {
+            Some(free) => *free = connection,
+            None => self.connections.push(connection),
+        }
+        self.order.open(number, address);
+        number
+    }
+
+    fn remove(&mut self, number: u32) {
+        self.stop_sweeping(number);
+        self.order.close(number);
+        let closed = self.connections[number as usize].take();
+        self.evicting -= usize::from(closed.is_some_and(|closed| closed.is_evicting));
+        self.free.push(number);
+    }
+
+    fn start_sweeping(&mut self, number: u32) {
+        if let Some(connection) = &mut self.connections[number as usize]
+            && connection.swept_at.is_none()
+        {
+            connection.swept_at = Some(self.swept.len() as u32);
+            self.swept.push(number);
+        }
+    }
+
+    fn stop_sweeping(&mut self, number: u32) {
+        let connection = &mut self.connections[number as usize];
+        let Some(at) = connection.as_mut().and_then(|open| open.swept_at.take()) else { return };
+        self.swept.swap_remove(at as usize);
+        if let Some(moved) = self.swept.get(at as usize)
+            && let Some(moved) = &mut self.connections[*moved as usize]
+        {
+            moved.swept_at = Some(at);
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.connections.len() - self.free.len()
+    }
+
+    /// Open connections without those that were told to close.
+    fn occupied(&self) -> usize {
+        self.count() - self.evicting
+    }
+
+    /// Examines the connections with buffers: closes those of slow clients, asks idle ones to park,
+    /// and queues those that have waited for `wait`.
+    fn sweep(&mut self, limits: &Limits, now: Instant, wait: Duration) {
+        let mut found = Vec::new();
+        for number in &self.swept {
+            let Some(connection) = &mut self.connections[*number as usize] else { continue };
+            let watch = &connection.watch;
+            let progressed = watch.progressed.swap(false, Ordering::Relaxed);
+            if progressed || watch.is_answering() {
+                connection.last_progress = now;
+                self.order.dequeue(*number);
+            }
+            let silence = now - connection.last_progress;
+            let (allowed, order) = watch.allowed_silence(limits);
+            if silence >= allowed && !watch.is_answering() {
+                watch.give_order(order);
+            } else if silence >= PARK_AFTER && watch.can_park() {
+                watch.request_room(RoomRequest::Park);
+            }
+            if silence >= wait
+                && let Some(waiting) = watch.waiting()
+                && !self.order.is_queued(*number)
+            {
+                let (number, since) = (*number, connection.last_progress);
+                let last_write = watch.last_write.load(Ordering::Relaxed);
+                found.push(FoundWaiting { last_write, number, waiting, since });
+            }
+        }
+        found.sort_unstable_by_key(|found| (found.last_write, found.since));
+        for found in found {
+            self.order.enqueue(found.number, found.waiting, found.since);
+        }
+    }
+
+    /// Closes parked connections that have waited too long.
+    fn expire(&mut self, limits: &Limits, now: Instant) {
+        let allowed =
+            [(Waiting::Unfinished, limits.client_timeout), (Waiting::Idle, limits.idle_timeout)];
+        for (waiting, allowed) in allowed {
+            while let Some((number, since)) = self.order.longest_queued(waiting)
+                && now - since >= allowed
+            {
+                self.order.dequeue(number);
+                self.start_sweeping(number);
+                if let Some(connection) = &self.connections[number as usize] {
+                    connection.watch.give_order(Order::TimedOut);
+                }
+            }
+        }
+    }
+
+    /// Tells one waiting connection to close; false where all are busy.
+    fn evict(&mut self, newcomer: Option<AddressKey>, last_resort: bool) -> bool {
+        let now = Instant::now();
+        while let Some(number) = self.order.next_to_close(newcomer, now, last_resort) {
+            self.order.dequeue(number);
+            self.start_sweeping(number);
+            let Some(connection) = &mut self.connections[number as usize] else { continue };
+            // The client may have gone on since the connection was queued.
+            if connection.watch.is_still_waiting() {
+                connection.watch.request_room(RoomRequest::Close);
+                connection.is_evicting = true;
+                self.evicting += 1;
+                return true;
+            }
+        }
+        false
+    }
 }
 
 /// All open connections of one accept loop.
 #[derive(Debug, Default)]
 pub(crate) struct OpenConnections {
-    entries: Mutex<ConnectionTable>,
-    closed: Notify,
+    table: Mutex<ConnectionTable>,
+    changed: Notify,
+    writes: Arc<AtomicU64>,
 }
 
 impl OpenConnections {
-    pub(crate) fn add(self: &Arc<Self>, counters: Arc<ConnectionCounters>) -> ConnectionSlot {
+    pub(crate) fn add(
+        self: &Arc<Self>,
+        address: AddressKey,
+        counters: Arc<ConnectionCounters>,
+    ) -> ConnectionSlot {
         counters.open.fetch_add(1, Ordering::Relaxed);
-        let watch = Arc::new(ConnectionState::default());
-        let mut entries = self.entries();
-        let number = entries.next;
-        entries.next += 1;
-        let entry = OpenConnection { watch: Arc::clone(&watch), last_progress: Instant::now() };
-        entries.by_number.insert(number, entry);
-        ConnectionSlot { open: Arc::clone(self), number, watch, counters }
+        let writes = Arc::clone(&self.writes);
+        let watch = Arc::new(ConnectionState { writes, ..ConnectionState::default() });
+        let number = self.table().add(Arc::clone(&watch), address);
+        let open = Arc::clone(self);
+        ConnectionSlot { open, number, watch, counters, is_parked: false }
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.entries().by_number.len()
+        self.table().count()
+    }
+
+    /// Connections that do not only wait for their client's end.
+    pub(crate) fn count_unanswered(&self) -> usize {
+        let table = self.table();
+        let open = table.connections.iter().flatten();
+        open.filter(|connection| !connection.watch.lingering.load(Ordering::Relaxed)).count()
+    }
+
+    /// Whether a new connection can be accepted: there is room, or a waiting connection to close.
+    pub(crate) fn has_room(&self, max_connections: usize) -> bool {
+        let table = self.table();
+        let occupied = table.occupied();
+        occupied < max_connections
+            || occupied == max_connections
+                && table.order.has_queued()
+                && table.evicting < MAX_EVICTING
+    }
+
+    pub(crate) fn is_too_full(&self, max_connections: usize) -> bool {
+        self.table().occupied() > max_connections
+    }
+
+    /// Closes waiting connections until no more than `max_connections` are left, or only busy ones.
+    /// Connections with a young unfinished request are closed only as a `last_resort`.
+    pub(crate) fn make_room(
+        &self,
+        max_connections: usize,
+        newcomer: Option<AddressKey>,
+        last_resort: bool,
+    ) {
+        let mut table = self.table();
+        while table.occupied() > max_connections && table.evict(newcomer, last_resort) {}
     }
 
     pub(crate) fn order_all(&self, order: Order) {
-        for entry in self.entries().by_number.values() {
-            entry.watch.give_order(order);
+        for connection in self.table().connections.iter().flatten() {
+            connection.watch.give_order(order);
         }
     }
 
-    /// Closes the connections of clients that were too slow.
+    /// Closes the connections of clients that were too slow, and parks idle ones.
     pub(crate) fn sweep(&self, limits: &Limits) {
-        let now = Instant::now();
-        for entry in self.entries().by_number.values_mut() {
-            let watch = &entry.watch;
-            let progressed = watch.progressed.swap(false, Ordering::Relaxed);
-            if progressed || watch.is_answering() {
-                entry.last_progress = now;
-                continue;
-            }
-            let (patience, order) = watch.allowed_silence(limits);
-            if now - entry.last_progress >= patience {
-                watch.give_order(order);
-            }
-        }
+        let (now, mut table) = (Instant::now(), self.table());
+        table.sweep(limits, now, PARK_AFTER);
+        table.expire(limits, now);
+    }
+
+    /// Finds every waiting connection, however short its wait.
+    pub(crate) fn sweep_in_need(&self, limits: &Limits) {
+        self.table().sweep(limits, Instant::now(), Duration::ZERO);
     }
 
     /// Returns when any connection has closed since the last call.
     pub(crate) async fn wait_for_close(&self) {
-        self.closed.notified().await;
+        self.changed.notified().await;
     }
 
     pub(crate) async fn wait_for_all_closed(&self) {
@@ -191,8 +457,8 @@ impl OpenConnections {
         }
     }
 
-    fn entries(&self) -> MutexGuard<'_, ConnectionTable> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    fn table(&self) -> MutexGuard<'_, ConnectionTable> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -200,15 +466,53 @@ impl OpenConnections {
 #[derive(Debug)]
 pub(crate) struct ConnectionSlot {
     open: Arc<OpenConnections>,
-    number: u64,
+    number: u32,
+    is_parked: bool,
     pub(crate) watch: Arc<ConnectionState>,
     pub(crate) counters: Arc<ConnectionCounters>,
 }
 
+impl ConnectionSlot {
+    /// Records that the connection waits for its client without buffers.
+    pub(crate) fn park(&mut self, address: IpAddr) {
+        if std::mem::replace(&mut self.is_parked, true) {
+            return;
+        }
+        let mut table = self.open.table();
+        table.order.set_address(self.number, address.into());
+        let since = table.connections[self.number as usize].as_ref();
+        let since = since.map_or_else(Instant::now, |connection| connection.last_progress);
+        if let Some(waiting) = self.watch.waiting() {
+            table.order.enqueue(self.number, waiting, since);
+            table.stop_sweeping(self.number);
+        }
+    }
+
+    /// Records that bytes have arrived and the connection has buffers.
+    pub(crate) fn unpark(&mut self) {
+        self.is_parked = false;
+        let mut table = self.open.table();
+        table.order.dequeue(self.number);
+        table.start_sweeping(self.number);
+    }
+
+    /// Stays open although the loop asked the connection to close, because the client has gone on.
+    pub(crate) fn decline_eviction(&mut self) {
+        let mut table = self.open.table();
+        if let Some(connection) = &mut table.connections[self.number as usize]
+            && std::mem::replace(&mut connection.is_evicting, false)
+        {
+            table.evicting -= 1;
+        }
+        drop(table);
+        self.open.changed.notify_one();
+    }
+}
+
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        self.open.entries().by_number.remove(&self.number);
+        self.open.table().remove(self.number);
         self.counters.open.fetch_sub(1, Ordering::Relaxed);
-        self.open.closed.notify_one();
+        self.open.changed.notify_one();
     }
 }

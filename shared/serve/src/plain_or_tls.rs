@@ -25,6 +25,13 @@ impl<T: ClientStream> ClientStream for PlainOrTls<T> {
             PlainOrTls::Tls(stream) => stream.poll_readable(cx),
         }
     }
+
+    fn has_unread(&self) -> bool {
+        match self {
+            PlainOrTls::Plain(stream) => stream.has_unread(),
+            PlainOrTls::Tls(stream) => stream.has_unread(),
+        }
+    }
 }
 
 impl<T: ClientStream> AsyncRead for PlainOrTls<T> {

@@ -195,6 +195,11 @@ impl<T: ClientStream> ClientStream for ProxiedStream<T> {
             _ => self.stream.poll_readable(cx),
         }
     }
+
+    fn has_unread(&self) -> bool {
+        let is_rest = matches!(&self.stage, HeaderStage::Rest(bytes, from) if *from < bytes.len());
+        is_rest || self.stream.has_unread()
+    }
 }
 
 forward_writes!(ProxiedStream, stream);

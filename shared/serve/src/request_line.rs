@@ -162,6 +162,14 @@ impl<T> RequestLines<T> {
         &mut self.stream
     }
 
+    /// Whether the client's bytes wait here or below.
+    pub(crate) fn has_unread(&self) -> bool
+    where
+        T: ClientStream,
+    {
+        self.has_waiting() || self.stream.has_unread()
+    }
+
     fn has_waiting(&self) -> bool {
         !self.waiting.is_empty() || self.digits[0].is_some()
     }
@@ -312,8 +320,14 @@ impl<T: AsyncRead + Unpin> AsyncRead for RequestLines<T> {
         }
         // Bytes that may be the beginning of a character stay buffered, so read on.
         while buf.filled().len() == before {
-            ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+            let polled = Pin::new(&mut this.stream).poll_read(cx, buf);
             this.resolve_head();
+            if polled.is_pending() {
+                // hyper has used up all bytes that were passed on, or it would not ask for more.
+                let is_start = this.place == ParsePosition::Start && !this.has_waiting();
+                this.watch.set_between_requests(is_start);
+            }
+            ready!(polled)?;
             let read = &buf.filled()[before..];
             if read.is_empty() || !this.has_waiting() && this.pass_unchanged(read) {
                 break;
@@ -323,15 +337,6 @@ impl<T: AsyncRead + Unpin> AsyncRead for RequestLines<T> {
             this.hand_on(buf);
         }
         Poll::Ready(Ok(()))
-    }
-}
-
-impl<T: ClientStream> ClientStream for RequestLines<T> {
-    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.has_waiting() {
-            return Poll::Ready(Ok(()));
-        }
-        self.stream.poll_readable(cx)
     }
 }
 

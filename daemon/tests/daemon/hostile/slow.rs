@@ -15,7 +15,7 @@ use crate::published::{HOST, sample};
 use crate::running::{Coupond, folder, is_installed, read_head, until};
 
 /// A daemon with these limits in addition to the usual configuration.
-fn limited(limits: &[(&str, &str)]) -> Coupond {
+pub(super) fn limited(limits: &[(&str, &str)]) -> Coupond {
     let folder = folder();
     sample().publish(&folder.path().join("index"));
     Coupond::start(folder, |command| {
@@ -208,7 +208,7 @@ fn stays_open(stream: &mut TcpStream, bytes: &[u8]) -> Option<()> {
     }
 }
 
-fn resident_bytes(coupond: &Coupond) -> u64 {
+pub(super) fn resident_bytes(coupond: &Coupond) -> u64 {
     let statm = std::fs::read_to_string(format!("/proc/{}/statm", coupond.id())).unwrap();
     statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
 }

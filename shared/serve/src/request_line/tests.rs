@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Mutex;
 use std::task::Waker;
 
@@ -63,6 +64,16 @@ impl AsyncWrite for Pieces {
     }
 }
 
+impl ClientStream for Pieces {
+    fn poll_readable(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.left.is_empty() { Poll::Pending } else { Poll::Ready(Ok(())) }
+    }
+
+    fn has_unread(&self) -> bool {
+        !self.left.is_empty()
+    }
+}
+
 /// Method, target and body of each answered request, and the answers.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct Heard {
@@ -87,8 +98,10 @@ fn heard(pieces: &[Vec<u8>], is_layered: bool) -> Heard {
     });
     let limits = Limits::default();
     if is_layered {
-        let slot = Arc::<OpenConnections>::default().add(Arc::<ConnectionCounters>::default());
-        poll_often(Connection::new(&builder(&limits), stream, service, slot));
+        let address = IpAddr::from([127, 0, 0, 1]).into();
+        let counters = Arc::<ConnectionCounters>::default();
+        let slot = Arc::<OpenConnections>::default().add(address, counters);
+        poll_often(Connection::new(Arc::new(builder(&limits)), stream, (), service, slot));
     } else {
         let http: http1::Builder = builder(&limits);
         poll_often(http.serve_connection(TokioIo::new(stream), service));

@@ -42,6 +42,10 @@ impl<T> FirstByte<T> {
         FirstByte { stream, is_checked: false }
     }
 
+    pub(super) fn get_ref(&self) -> &T {
+        &self.stream
+    }
+
     pub(super) fn into_inner(self) -> T {
         self.stream
     }

@@ -203,4 +203,15 @@ impl<T: ClientStream> ClientStream for TlsStream<T> {
             _ => Poll::Ready(Ok(())),
         }
     }
+    /// Bytes of a handshake count as well, and bytes that the socket holds unread.
+    fn has_unread(&self) -> bool {
+        match &self.stage {
+            Stage::Silent(stream) => stream.has_unread(),
+            Stage::Hello(_) | Stage::Refused(_) | Stage::Over => false,
+            Stage::Handshake(accept) => {
+                accept.get_ref().is_some_and(|stream| stream.get_ref().has_unread())
+            }
+            Stage::Open(stream) => stream.get_ref().0.get_ref().has_unread(),
+        }
+    }
 }
