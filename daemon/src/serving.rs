@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use coupon_serve::{
     AcceptLoop, ClientListener, ClientPeer, DrainOutcome, FirstBytes, Limits, LocalExecutor,
+    TcpAcceptor,
 };
 use coupon_shared::transaction_id::TransactionIdSource;
-use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{oneshot, watch};
 use tokio::task::spawn_local;
@@ -84,7 +84,7 @@ fn run_thread(resources: ThreadResources, shared: SharedState) -> io::Result<Dra
     runtime.block_on(async {
         let ThreadResources { listeners, ring, durability, metrics } = resources;
         let listeners = listeners.into_iter().map(|(listener, first_bytes)| {
-            TcpListener::from_std(listener).map(|listener| (listener, first_bytes))
+            TcpAcceptor::from_std(listener).map(|listener| (listener, first_bytes))
         });
         let listener = ClientListener::new(listeners.collect::<io::Result<_>>()?);
         let state = start_state(ring, durability, &metrics, &shared);

@@ -115,6 +115,10 @@ impl<T: ClientStream> ClientStream for JsonRefusals<T> {
     fn has_unread(&self) -> bool {
         self.stream.has_unread()
     }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_close(cx)
+    }
 }
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for JsonRefusals<T> {

@@ -27,6 +27,7 @@ mod bind;
 mod inherit;
 mod limits;
 mod listener;
+mod tcp;
 
 mod accept;
 mod connection;
@@ -70,3 +71,4 @@ pub use misdirected::names_other_host;
 pub use per_address::PerAddress;
 pub use plain_or_tls::PlainOrTls;
 pub use proxy_protocol::{ProxyCounters, TrustedProxies};
+pub use tcp::{TcpAcceptor, TcpConnection};

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use rustix::io::ioctl_fionread;
@@ -28,6 +29,12 @@ pub trait ClientStream: AsyncRead + AsyncWrite + Unpin {
     /// Whether bytes of the client have arrived that were not read, here or below, without asking
     /// the runtime. The end of the stream does not count.
     fn has_unread(&self) -> bool;
+
+    /// Ends a conversation whose client sends nothing any more, so that the stream can be dropped
+    /// without waiting for the client's end. A stream that has to say goodbye shuts down.
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(self).poll_shutdown(cx)
+    }
 }
 
 impl ClientStream for TcpStream {
@@ -38,6 +45,10 @@ impl ClientStream for TcpStream {
     fn has_unread(&self) -> bool {
         ioctl_fionread(self).is_ok_and(|unread| unread > 0)
     }
+
+    fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
 }
 
 impl ClientStream for UnixStream {
@@ -47,6 +58,10 @@ impl ClientStream for UnixStream {
 
     fn has_unread(&self) -> bool {
         ioctl_fionread(self).is_ok_and(|unread| unread > 0)
+    }
+
+    fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 }
 

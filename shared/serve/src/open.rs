@@ -86,6 +86,8 @@ pub(crate) struct ConnectionState {
     idle: AtomicBool,
     /// The client has not taken all bytes that were offered.
     blocked: AtomicBool,
+    /// The client has announced that it sends no further request.
+    is_last: AtomicBool,
     /// Our half is closed; the connection waits for the client's end.
     lingering: AtomicBool,
     /// hyper has read whole requests only, and perhaps empty lines.
@@ -149,6 +151,15 @@ impl ConnectionState {
 
     pub(crate) fn is_answering(&self) -> bool {
         self.answering.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_last_request(&self, yes: bool) {
+        self.is_last.store(yes, Ordering::Relaxed);
+    }
+
+    /// Whether the client has announced that it sends no further request.
+    pub(crate) fn is_last_request(&self) -> bool {
+        self.is_last.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_streaming(&self, yes: bool) {

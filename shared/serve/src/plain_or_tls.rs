@@ -32,6 +32,13 @@ impl<T: ClientStream> ClientStream for PlainOrTls<T> {
             PlainOrTls::Tls(stream) => stream.has_unread(),
         }
     }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            PlainOrTls::Plain(stream) => stream.poll_close(cx),
+            PlainOrTls::Tls(stream) => stream.poll_close(cx),
+        }
+    }
 }
 
 impl<T: ClientStream> AsyncRead for PlainOrTls<T> {

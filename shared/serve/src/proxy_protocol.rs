@@ -200,6 +200,10 @@ impl<T: ClientStream> ClientStream for ProxiedStream<T> {
         let is_rest = matches!(&self.stage, HeaderStage::Rest(bytes, from) if *from < bytes.len());
         is_rest || self.stream.has_unread()
     }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_close(cx)
+    }
 }
 
 forward_writes!(ProxiedStream, stream);

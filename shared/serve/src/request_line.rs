@@ -140,6 +140,10 @@ pub(crate) struct RequestLines<T> {
     plain: u8,
     /// Digits of an escape after its `%` was passed on.
     digits: Digits,
+    /// The last read below took all bytes that had arrived.
+    is_drained: bool,
+    /// The client has ended its half.
+    has_ended: bool,
 }
 
 type Digits = [Option<u8>; 2];
@@ -154,12 +158,22 @@ impl<T> RequestLines<T> {
             handed_on: 0,
             plain: 0,
             digits: [None; 2],
+            is_drained: false,
+            has_ended: false,
         }
     }
 
     /// The stream below, without the bytes buffered here.
     pub(crate) fn stream_mut(&mut self) -> &mut T {
         &mut self.stream
+    }
+
+    /// Whether the client sends nothing any more and nothing is unread. Called once hyper closes the
+    /// connection.
+    pub(crate) fn is_clients_end(&mut self) -> bool {
+        self.resolve_head();
+        let is_between_requests = self.place == ParsePosition::Start && !self.has_waiting();
+        self.has_ended || self.watch.is_last_request() && self.is_drained && is_between_requests
     }
 
     /// Whether the client's bytes wait here or below.
@@ -328,6 +342,8 @@ impl<T: AsyncRead + Unpin> AsyncRead for RequestLines<T> {
                 this.watch.set_between_requests(is_start);
             }
             ready!(polled)?;
+            this.is_drained = buf.remaining() > 0;
+            this.has_ended = buf.filled().len() == before;
             let read = &buf.filled()[before..];
             if read.is_empty() || !this.has_waiting() && this.pass_unchanged(read) {
                 break;

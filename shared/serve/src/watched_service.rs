@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::service::Service;
-use hyper::{Request, Response};
+use hyper::{Request, Response, Version};
 use pin_project_lite::pin_project;
 
 use crate::open::{ConnectionState, Order};
@@ -37,12 +37,21 @@ where
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.watch.set_answering(true);
+        self.watch.set_last_request(is_clients_last(&request));
         let is_last = !self.watch.heads.read(request.body().size_hint().exact());
         ResponseFuture {
             answer: self.service.call(request),
             watch: Arc::clone(&self.watch),
             is_last,
         }
+    }
+}
+
+/// Whether the client's protocol rules out a further request. A list of options counts as no.
+fn is_clients_last<B>(request: &Request<B>) -> bool {
+    match request.headers().get(CONNECTION) {
+        Some(option) => option.as_bytes().eq_ignore_ascii_case(b"close"),
+        None => request.version() == Version::HTTP_10,
     }
 }
 

@@ -8,8 +8,9 @@ use std::task::{Context, Poll, ready};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
+use crate::listener::ClientStream;
 use crate::open::ConnectionState;
 use crate::request_line::RequestLines;
 
@@ -18,7 +19,9 @@ const MAX_LINGER_BYTES: usize = 256 * 1024;
 
 /// A stream that records when the client sends or takes bytes, and that closes without a reset:
 /// first our half, then the client's remaining bytes are read and dropped. Closing with unread
-/// bytes would make the kernel send a reset that can overtake the last answer.
+/// bytes would make the kernel send a reset that can overtake the last answer. Where the client has
+/// ended its half, or has announced its last request and all its bytes were read, no byte can be
+/// unread, so the stream closes at once.
 #[derive(Debug)]
 pub(crate) struct WatchedStream<T> {
     stream: TokioIo<RequestLines<T>>,
@@ -62,7 +65,7 @@ impl<T: AsyncRead + Unpin> Read for WatchedStream<T> {
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> Write for WatchedStream<T> {
+impl<T: ClientStream> Write for WatchedStream<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -85,6 +88,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Write for WatchedStream<T> {
         let this = &mut *self;
         let mut left = match this.linger_bytes {
             Some(left) => left,
+            None if this.stream.inner_mut().is_clients_end() => {
+                return this.stream.inner_mut().stream_mut().poll_close(cx);
+            }
             None => {
                 ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
                 this.watch.set_lingering();

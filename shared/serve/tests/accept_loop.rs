@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use coupon_serve::{
     AcceptLoop, BindError, ConnectionCounters, DrainOutcome, Limits, Listener, LocalExecutor,
-    bind_tcp, bind_unix,
+    TcpAcceptor, bind_tcp, bind_unix,
 };
 use http_body_util::{BodyExt, Either, Full};
 use hyper::body::{Body, Bytes, Frame, Incoming};
@@ -107,7 +107,7 @@ fn start(limits: Limits) -> Running {
     let (sender, receiver) = watch::channel(limits);
     let shutdown = CancellationToken::new();
     let accept =
-        AcceptLoop::new(TcpListener::from_std(listener).unwrap(), receiver, counters.clone());
+        AcceptLoop::new(TcpAcceptor::from_std(listener).unwrap(), receiver, counters.clone());
     let drained =
         tokio::spawn(accept.run(|_| service_fn(answer), TokioExecutor::new(), shutdown.clone()));
     Running { address, counters, limits: sender, shutdown, drained }
@@ -249,6 +249,35 @@ async fn refuses_a_large_head_with_an_answer_the_client_can_read() {
     drop(stream);
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(server.counters.parse_errors.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn closes_at_once_behind_a_request_that_the_client_announced_as_its_last() {
+    let server = start(Limits::default());
+    let last = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    for request in [&last[..], b"GET / HTTP/1.0\r\n\r\n"] {
+        let mut stream = server.connect().await;
+        stream.write_all(request).await.unwrap();
+        assert!(closed_after(&mut stream).await < Duration::from_millis(300));
+        // The client's half is still open, and the server waits for nothing.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(server.open(), 0);
+        drop(stream);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_not_reset_by_bytes_behind_a_last_request() {
+    let server = start(Limits::default());
+    let last = b"GET /target HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    for behind in [&b"\r\n"[..], GET, &[b'x'; 100_000]] {
+        let mut stream = server.connect().await;
+        stream.write_all(&[&last[..], behind].concat()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        assert!(answer.ends_with(b"/target"), "{}", String::from_utf8_lossy(&answer));
+    }
 }
 
 #[tokio::test]
