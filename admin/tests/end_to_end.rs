@@ -21,6 +21,8 @@ mod programs;
 #[path = "end_to_end/small_disk.rs"]
 mod small_disk;
 
+#[path = "end_to_end/api_over_tls.rs"]
+mod api_over_tls;
 #[path = "end_to_end/backup.rs"]
 mod backup;
 #[path = "end_to_end/bots.rs"]

@@ -18,6 +18,17 @@ pub(crate) fn get(
     trusted_pem: &str,
     target: &str,
 ) -> std::io::Result<Answer> {
+    get_as(to, host, host, trusted_pem, target)
+}
+
+/// The same on a connection that was opened for the host `name`.
+pub(crate) fn get_as(
+    to: SocketAddr,
+    name: &str,
+    host: &str,
+    trusted_pem: &str,
+    target: &str,
+) -> std::io::Result<Answer> {
     let mut roots = RootCertStore::empty();
     for root in CertificateDer::pem_slice_iter(trusted_pem.as_bytes()) {
         roots.add(root.unwrap()).unwrap();
@@ -28,7 +39,7 @@ pub(crate) fn get(
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let name = host.to_owned().try_into().unwrap();
+    let name = name.to_owned().try_into().unwrap();
     let connection = ClientConnection::new(Arc::new(config), name).unwrap();
     let socket = TcpStream::connect(to)?;
     socket.set_read_timeout(Some(Duration::from_secs(30)))?;

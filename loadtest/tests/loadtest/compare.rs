@@ -83,7 +83,7 @@ fn real_servers_are_compared_by_the_cpu_time_of_the_same_requests() {
 
 #[test]
 fn real_servers_are_compared_on_tls_connections_kept_new_and_resumed() {
-    let mut contenders = vec!["hyper"];
+    let mut contenders = vec!["coupond", "hyper"];
     contenders.extend(["nginx", "haproxy"].into_iter().filter(|program| is_installed(program)));
     contenders.extend(is_installed("nginx").then_some("nginx-coupond"));
     let ways = ["tls-keep-alive", "tls-new", "tls-resumed"];
