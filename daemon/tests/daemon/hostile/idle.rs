@@ -1,17 +1,19 @@
 //! Idle clients: what a connection costs, and how newcomers fare when all places are taken.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _};
 use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use coupon_serve::raise_descriptor_limit;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 
 use super::slow::{limited, resident_bytes};
-use crate::published::HOST;
-use crate::running::Coupond;
+use crate::published::{HOST, sample};
+use crate::running::{Coupond, folder, is_installed};
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
@@ -98,6 +100,44 @@ fn fifty_thousand_idle_connections() {
     let each = bytes_of_an_idle_connection(count);
     println!("{each} bytes for each of {count} idle connections");
     assert!(each < 4096, "{each} bytes");
+}
+
+/// The server's calls on sockets during `visits`, one line each.
+fn traced(coupond: &Coupond, visits: impl FnOnce()) -> String {
+    let trace = coupond.path("trace");
+    let calls = "trace=accept4,read,recvfrom,sendto,shutdown,epoll_ctl,close";
+    let thread = coupond.thread("serve-0").unwrap().to_string();
+    let mut strace = Command::new("strace");
+    strace.args(["-e", calls, "-p", &thread, "-o"]).arg(&trace).stderr(Stdio::piped());
+    let mut strace = strace.spawn().unwrap();
+    // strace says so once it is attached.
+    strace.stderr.as_mut().unwrap().read_exact(&mut [0; 24]).unwrap();
+    visits();
+    std::thread::sleep(Duration::from_millis(100));
+    kill_process(Pid::from_child(&strace), Signal::INT).unwrap();
+    strace.wait().unwrap();
+    std::fs::read_to_string(trace).unwrap()
+}
+
+#[test]
+fn a_visit_on_a_new_connection_takes_no_shutdown_and_seldom_the_event_queue() {
+    if !is_installed("strace", "-V") {
+        return;
+    }
+    let folder = folder();
+    sample().publish(&folder.path().join("index"));
+    let coupond = Coupond::start(folder, |command| {
+        command.env("COUPOND_THREADS", "1");
+    });
+    let calls = traced(&coupond, || {
+        for _ in 0..50 {
+            assert_eq!(coupond.get("/winter25").status, 302);
+        }
+    });
+    let count = |call: &str| calls.lines().filter(|line| line.starts_with(call)).count();
+    assert_eq!((count("sendto("), count("close("), count("shutdown(")), (50, 50, 0), "{calls}");
+    // A loaded machine may send a request later than its connection.
+    assert!(count("epoll_ctl(") < 50, "{calls}");
 }
 
 /// Sorted times to the first byte of `newcomers` while all of `limit` places are taken.
