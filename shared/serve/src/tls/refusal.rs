@@ -30,20 +30,39 @@ pub(super) struct NotTls {
     pub(super) looks_like_http: bool,
 }
 
-/// Refuses to read from a stream whose first byte is none of TLS.
+/// The client's hello is longer than any client's.
+#[derive(Debug, thiserror::Error)]
+#[error("the hello has more than {MAX_HELLO_BYTES} bytes")]
+struct HelloTooLong;
+
+/// Longest hello, with the headers of its records. Hellos of browsers have about 2 KiB; an unfinished
+/// one is kept in memory, and anybody can send it.
+const MAX_HELLO_BYTES: usize = 16 * 1024;
+
+/// Refuses to read from a stream whose first byte is none of TLS, or whose hello does not end.
 #[derive(Debug)]
-pub(super) struct FirstByte<T> {
+pub(super) struct HelloBytes<T> {
     stream: T,
-    is_checked: bool,
+    /// Bytes of the hello so far; `None` behind it.
+    read: Option<usize>,
 }
 
-impl<T> FirstByte<T> {
-    pub(super) fn new(stream: T) -> FirstByte<T> {
-        FirstByte { stream, is_checked: false }
+impl<T> HelloBytes<T> {
+    pub(super) fn new(stream: T) -> HelloBytes<T> {
+        HelloBytes { stream, read: Some(0) }
+    }
+
+    /// Lets all further bytes pass.
+    pub(super) fn hello_is_over(&mut self) {
+        self.read = None;
     }
 
     pub(super) fn get_ref(&self) -> &T {
         &self.stream
+    }
+
+    pub(super) fn get_mut(&mut self) -> &mut T {
+        &mut self.stream
     }
 
     pub(super) fn into_inner(self) -> T {
@@ -51,7 +70,7 @@ impl<T> FirstByte<T> {
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for FirstByte<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for HelloBytes<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -59,20 +78,23 @@ impl<T: AsyncRead + Unpin> AsyncRead for FirstByte<T> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        if !self.is_checked
-            && let Some(first) = buf.filled().get(before)
-        {
-            self.is_checked = true;
-            if *first != HANDSHAKE_RECORD {
+        let Some(read) = &mut self.read else { return Poll::Ready(Ok(())) };
+        let bytes = &buf.filled()[before..];
+        match bytes.first() {
+            Some(first) if *read == 0 && *first != HANDSHAKE_RECORD => {
                 let looks_like_http = first.is_ascii_uppercase();
                 return Poll::Ready(Err(io::Error::other(NotTls { looks_like_http })));
             }
+            _ => *read += bytes.len(),
         }
-        Poll::Ready(Ok(()))
+        match *read > MAX_HELLO_BYTES {
+            true => Poll::Ready(Err(io::Error::other(HelloTooLong))),
+            false => Poll::Ready(Ok(())),
+        }
     }
 }
 
-forward_writes!(FirstByte, stream);
+forward_writes!(HelloBytes, stream);
 
 /// Writes the last bytes to a refused client, then reads and drops what the client still sends:
 /// closing with unread bytes would make the kernel reset the connection and lose the answer.

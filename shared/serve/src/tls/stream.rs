@@ -20,7 +20,7 @@ use tokio::io::{AsyncBufRead as _, AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream as Established;
 use tokio_rustls::{Accept, LazyConfigAcceptor, StartHandshake};
 
-use super::refusal::{FirstByte, NotTls, PLAIN_HTTP_ANSWER, Refusal, UNKNOWN_NAME_ALERT};
+use super::refusal::{HelloBytes, NotTls, PLAIN_HTTP_ANSWER, Refusal, UNKNOWN_NAME_ALERT};
 use super::setup::TlsSetup;
 use crate::client_peer::ClientPeer;
 use crate::listener::{ClientStream, PeerAddress as _};
@@ -36,9 +36,9 @@ pub struct TlsStream<T> {
 enum Stage<T> {
     /// Nothing was read yet; a client that sends nothing costs no more than its socket.
     Silent(T),
-    Hello(Box<LazyConfigAcceptor<FirstByte<T>>>),
-    Handshake(Box<Accept<FirstByte<T>>>),
-    Open(Box<Established<FirstByte<T>>>),
+    Hello(Box<LazyConfigAcceptor<HelloBytes<T>>>),
+    Handshake(Box<Accept<HelloBytes<T>>>),
+    Open(Box<Established<HelloBytes<T>>>),
     /// The client gets these last bytes in plain.
     Refused(Refusal<T>),
     Over,
@@ -96,13 +96,13 @@ impl<T: ClientStream> TlsStream<T> {
     /// The client has sent its first bytes.
     fn begin(&mut self) {
         if let Stage::Silent(stream) = mem::replace(&mut self.stage, Stage::Over) {
-            let acceptor = LazyConfigAcceptor::new(Acceptor::default(), FirstByte::new(stream));
+            let acceptor = LazyConfigAcceptor::new(Acceptor::default(), HelloBytes::new(stream));
             self.stage = Stage::Hello(Box::new(acceptor));
         }
     }
 
     /// Decides after the client's hello, before any costly arithmetic.
-    fn answer_hello(&self, start: StartHandshake<FirstByte<T>>) -> Stage<T> {
+    fn answer_hello(&self, mut start: StartHandshake<HelloBytes<T>>) -> Stage<T> {
         if !self.setup.limit.admits(self.peer.ip()) {
             self.setup.counters.limited();
             return Stage::Over;
@@ -115,6 +115,7 @@ impl<T: ClientStream> TlsStream<T> {
         if let Some(name) = name {
             self.peer.set_server_name(name);
         }
+        start.io.hello_is_over();
         let config = Arc::clone(&self.setup.config);
         Stage::Handshake(Box::new(start.into_stream(config)))
     }
@@ -122,7 +123,7 @@ impl<T: ClientStream> TlsStream<T> {
     /// The first bytes were no hello, or a hello that cannot be served.
     fn refuse_beginning(
         &mut self,
-        stream: Option<FirstByte<T>>,
+        stream: Option<HelloBytes<T>>,
         error: io::Error,
     ) -> io::Result<()> {
         self.stage = Stage::Over;
@@ -203,6 +204,16 @@ impl<T: ClientStream> ClientStream for TlsStream<T> {
             _ => Poll::Ready(Ok(())),
         }
     }
+
+    /// Says TLS's goodbye, so that the client knows the answer is whole. The client answers a
+    /// goodbye only behind the whole answer, so its own may find the socket closed.
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Stage::Open(stream) = &mut self.stage else { return Poll::Ready(Ok(())) };
+        stream.get_mut().1.send_close_notify();
+        ready!(Pin::new(&mut **stream).poll_flush(cx))?;
+        stream.get_mut().0.get_mut().poll_close(cx)
+    }
+
     /// Bytes of a handshake count as well, and bytes that the socket holds unread.
     fn has_unread(&self) -> bool {
         match &self.stage {
