@@ -43,7 +43,7 @@ impl MacroValues for ClickMacros<'_> {
             }
         };
         match which {
-            Macro::TransactionId => sink.push(&self.transaction_id.to_hex()),
+            Macro::TransactionId => sink.push_transaction_id(&self.transaction_id),
             Macro::CouponCode => sink.push(self.code),
             Macro::OfferId => push_id(self.offer_id, sink),
             Macro::AffiliateId => push_id(self.partner_id, sink),

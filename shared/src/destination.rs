@@ -16,6 +16,8 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
+use crate::transaction_id::TransactionId;
+
 /// Longest macro value, in bytes before percent-encoding; the rest is cut off.
 pub const MAX_VALUE_LEN: usize = 256;
 /// Longest destination URL as written, in bytes.
@@ -428,22 +430,45 @@ impl<'a> MacroSink<'a> {
 
     /// Appends a part of the value.
     pub fn push(&mut self, value: &[u8]) {
-        let mut end = value.len().min(self.room);
-        // Do not cut a UTF-8 character in two.
-        while end < value.len() && end > 0 && value[end] & 0xC0 == 0x80 {
+        let value = self.cut(value);
+        // Most values need no escape at all, so they are copied in one piece.
+        if value.iter().fold(true, |plain, byte| plain & UNRESERVED[usize::from(*byte)]) {
+            self.out.extend_from_slice(value);
+        } else {
+            self.push_escaped(value);
+        }
+    }
+
+    /// Appends the digits of a transaction id.
+    pub fn push_transaction_id(&mut self, id: &TransactionId) {
+        let digits = id.to_hex();
+        let digits = self.cut(&digits);
+        self.out.extend_from_slice(digits);
+    }
+
+    /// Takes room for as much of the value as fits, without cutting a UTF-8 character in two.
+    fn cut<'v>(&mut self, value: &'v [u8]) -> &'v [u8] {
+        if value.len() <= self.room {
+            self.room -= value.len();
+            return value;
+        }
+        let mut end = self.room;
+        while end > 0 && value[end] & 0xC0 == 0x80 {
             end -= 1;
         }
-        self.room = if end < value.len() { 0 } else { self.room - end };
-        let mut rest = &value[..end];
-        loop {
-            // Most values need no escape at all, so they are copied in one piece.
-            let plain = rest.iter().take_while(|byte| UNRESERVED[usize::from(**byte)]).count();
-            self.out.extend_from_slice(&rest[..plain]);
-            let [escaped, after @ ..] = &rest[plain..] else { return };
-            const HEX: &[u8; 16] = b"0123456789ABCDEF";
-            let hex = |nibble: u8| HEX[usize::from(nibble)];
-            self.out.extend_from_slice(&[b'%', hex(escaped >> 4), hex(escaped & 15)]);
-            rest = after;
+        self.room = 0;
+        &value[..end]
+    }
+
+    fn push_escaped(&mut self, value: &[u8]) {
+        const HEX: &[u8; 16] = b"0123456789ABCDEF";
+        let hex = |nibble: u8| HEX[usize::from(nibble)];
+        for &byte in value {
+            if UNRESERVED[usize::from(byte)] {
+                self.out.push(byte);
+            } else {
+                self.out.extend_from_slice(&[b'%', hex(byte >> 4), hex(byte & 15)]);
+            }
         }
     }
 
@@ -460,7 +485,8 @@ impl<'a> MacroSink<'a> {
                 break;
             }
         }
-        self.push(&digits[at..]);
+        let digits = self.cut(&digits[at..]);
+        self.out.extend_from_slice(digits);
     }
 }
 
@@ -533,12 +559,16 @@ mod tests {
     }
 
     fn expand(url: &str, value: &[u8]) -> String {
+        expand_with(url, &Hostile(value))
+    }
+
+    fn expand_with(url: &str, values: &impl MacroValues) -> String {
         let destination = Destination::parse(url).unwrap().destination;
         let bytes = rkyv::to_bytes::<rkyv::rancor::Error>(&destination).unwrap();
         let archived = rkyv::access::<ArchivedDestination, rkyv::rancor::Error>(&bytes).unwrap();
         archived.check().unwrap();
         let mut out = Vec::new();
-        archived.expand(&Hostile(value), &mut out);
+        archived.expand(values, &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -567,6 +597,23 @@ mod tests {
         assert_eq!(expand("http://s.example/{sub1}", &[b'a'; 300]).len(), 17 + 256);
         let long = "a".repeat(255) + "é";
         assert_eq!(expand("http://s.example/{sub1}", long.as_bytes()).len(), 17 + 255);
+    }
+
+    #[test]
+    fn the_parts_of_a_value_share_its_bound() {
+        struct ManyParts;
+        impl MacroValues for ManyParts {
+            fn push_value(&self, _: Macro, sink: &mut MacroSink<'_>) {
+                sink.push_number(1234567890);
+                sink.push_transaction_id(&TransactionId([0xF0; 16]));
+                sink.push(&[b'a'; 202]);
+                sink.push_transaction_id(&TransactionId([0xF0; 16]));
+                sink.push_number(7);
+            }
+        }
+        let expanded = expand_with("http://s.example/{sub1}", &ManyParts);
+        let value = format!("1234567890{}{}{}", "f0".repeat(16), "a".repeat(202), "f0".repeat(6));
+        assert_eq!(expanded, format!("http://s.example/{value}"));
     }
 
     #[test]
