@@ -1,0 +1,22 @@
+//! The web console, as a browser shows it, and the tools of its tests.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "end_to_end/http.rs"]
+#[allow(dead_code, reason = "the end-to-end tests use the rest")]
+mod http;
+#[path = "end_to_end/programs.rs"]
+#[allow(dead_code, reason = "the end-to-end tests use the rest")]
+mod programs;
+
+#[path = "console/cdp.rs"]
+mod cdp;
+#[path = "console/site.rs"]
+mod site;
+#[path = "console/structure.rs"]
+mod structure;
+
+#[path = "console/cdp_on_pages.rs"]
+mod cdp_on_pages;
+#[path = "console/structure_of_pages.rs"]
+mod structure_of_pages;
