@@ -15,12 +15,12 @@ use axum::Router;
 use axum::http::Request;
 use coupon_serve::tls::{CertificateWatcher, HandshakeLimit, TlsSetup};
 use coupon_serve::{
-    AcceptLoop, ClientListener, ClientPeer, FirstBytes, PeerAddress as _, TrustedProxies, bind_tcp,
+    AcceptLoop, ClientListener, ClientPeer, FirstBytes, PeerAddress as _, TcpAcceptor,
+    TrustedProxies, bind_tcp,
 };
 use hyper::body::Incoming;
 use hyper_util::rt::TokioExecutor;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt as _;
@@ -51,7 +51,7 @@ pub struct Admin {
     pub first_key: Option<Secret>,
     store: Store,
     publisher: PublisherHandle,
-    listener: ClientListener<TcpListener>,
+    listener: ClientListener<TcpAcceptor>,
     /// Ends with the server.
     watcher: Option<CertificateWatcher>,
     router: Router,
@@ -145,6 +145,7 @@ impl Admin {
     pub async fn run(self, stop: CancellationToken) {
         let limits = coupon_serve::Limits {
             max_connections: self.limits.max_connections,
+            max_connection_bytes: self.limits.max_connection_bytes,
             client_timeout: self.limits.client_timeout,
             idle_timeout: self.limits.idle_timeout,
             drain_deadline: self.limits.drain_timeout,
@@ -203,7 +204,7 @@ pub(crate) fn open_data(dir: &Path) -> anyhow::Result<(Store, Archive, File)> {
 
 /// The bound listeners.
 struct Listening {
-    listener: ClientListener<TcpListener>,
+    listener: ClientListener<TcpAcceptor>,
     /// The address of the first.
     address: SocketAddr,
     /// `None` without a listener that speaks TLS.
@@ -221,16 +222,17 @@ fn listen(config: &Config) -> anyhow::Result<Listening> {
     let networks = config.trusted_proxies.clone();
     let is_trusted = move |peer| networks.iter().any(|network| network.contains(&peer));
     let proxies = Arc::new(TrustedProxies::new(Box::new(is_trusted)));
-    let mut listeners = Vec::new();
+    let (mut addresses, mut listeners) = (Vec::new(), Vec::new());
     for listener in configs {
         let first_bytes = FirstBytes {
             proxies: listener.proxy_protocol.then(|| Arc::clone(&proxies)),
             tls: listener.tls.then(|| Arc::clone(&tls)),
         };
         let socket = bind_tcp(listener.address, 1)?.pop().context("no listener was bound")?;
-        listeners.push((TcpListener::from_std(socket)?, first_bytes));
+        addresses.push(socket.local_addr()?);
+        listeners.push((TcpAcceptor::from_std(socket)?, first_bytes));
     }
-    let address = listeners.first().context("there is no listener")?.0.local_addr()?;
+    let address = *addresses.first().context("there is no listener")?;
     Ok(Listening { listener: ClientListener::new(listeners), address, watcher })
 }
 

@@ -140,6 +140,7 @@ impl Config {
     pub fn limits_per_thread(&self, live: &LiveConfig, descriptors: u64) -> Limits {
         let mut limits = live.limits.clone().below_descriptors(descriptors, RESERVED_DESCRIPTORS);
         limits.max_connections = limits.max_connections.div_ceil(self.threads);
+        limits.max_connection_bytes = limits.max_connection_bytes.div_ceil(self.threads as u64);
         limits
     }
 

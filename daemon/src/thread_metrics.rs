@@ -1,5 +1,6 @@
 //! The counters of one serving thread, read by the control API.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use coupon_serve::ConnectionCounters;
@@ -15,4 +16,12 @@ pub struct ThreadMetrics {
     pub connections: Arc<ConnectionCounters>,
     /// The most frequent unknown codes.
     pub unknown_codes: Arc<Mutex<UnknownCodes>>,
+}
+
+/// The sum of one count over all threads.
+pub(crate) fn connection_total(
+    threads: &[ThreadMetrics],
+    count: fn(&ConnectionCounters) -> &AtomicU64,
+) -> u64 {
+    threads.iter().map(|thread| count(&thread.connections).load(Ordering::Relaxed)).sum()
 }

@@ -10,6 +10,8 @@ use coupon_serve::AddressRate;
 pub struct ClientLimits {
     /// Open connections.
     pub max_connections: usize,
+    /// Estimated bytes of memory that the open connections hold together.
+    pub max_connection_bytes: u64,
     /// How long a client may take to send a request's headers, or to read the answer.
     pub client_timeout: Duration,
     /// How long a connection may stay open without a request.
@@ -34,6 +36,7 @@ impl Default for ClientLimits {
     fn default() -> ClientLimits {
         ClientLimits {
             max_connections: 512,
+            max_connection_bytes: 64 << 20,
             client_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(60),
@@ -51,6 +54,9 @@ impl ClientLimits {
     pub(super) fn declare_keys(&mut self, keys: &mut Keys) {
         let connections = 1..=bounds::MAX_CONNECTIONS;
         keys.declare_number("limits.max_connections", &mut self.max_connections, connections);
+        let bytes = bounds::CONNECTION_BYTES;
+        let key = "limits.max_connection_bytes";
+        keys.declare_number(key, &mut self.max_connection_bytes, bytes);
         keys.declare_timeout("limits.client_timeout_ms", &mut self.client_timeout);
         keys.declare_timeout("limits.idle_timeout_ms", &mut self.idle_timeout);
         keys.declare_timeout("limits.body_timeout_ms", &mut self.body_timeout);

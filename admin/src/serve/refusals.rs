@@ -116,6 +116,10 @@ impl<T: ClientStream> ClientStream for JsonRefusals<T> {
         self.stream.has_unread()
     }
 
+    fn held_bytes(&self) -> u32 {
+        self.stream.held_bytes()
+    }
+
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream.poll_close(cx)
     }

@@ -48,6 +48,9 @@ impl LiveConfig {
         let limits = &mut self.limits;
         let connections = 1..=bounds::MAX_CONNECTIONS;
         keys.declare_number("limits.max_connections", &mut limits.max_connections, connections);
+        let bytes = bounds::CONNECTION_BYTES;
+        let key = "limits.max_connection_bytes";
+        keys.declare_number(key, &mut limits.max_connection_bytes, bytes);
         // hyper buffers at least 8 KiB, and the longest link that is taken has to fit.
         keys.declare_number("limits.max_head_bytes", &mut limits.max_head_bytes, 12_288..=1 << 20);
         keys.declare_timeout("limits.client_timeout_ms", &mut limits.client_timeout);

@@ -38,6 +38,7 @@ fn every_key_can_be_set_in_the_file_and_in_the_environment() {
         ("accept_any_host", "true"),
         ("truncate_addresses", "true"),
         ("limits.max_connections", "11"),
+        ("limits.max_connection_bytes", "4194311"),
         ("limits.max_head_bytes", "20000"),
         ("limits.client_timeout_ms", "12"),
         ("limits.idle_timeout_ms", "13"),
@@ -126,8 +127,9 @@ fn the_runtime_folder_follows_a_data_folder_that_is_given() {
 }
 
 #[test]
-fn a_thread_gets_its_share_of_the_connections_below_the_descriptor_limit() {
+fn a_thread_gets_its_share_of_the_memory_and_of_the_connections_below_the_descriptor_limit() {
     let config = Config { threads: 2, ..Config::default() };
+    assert_eq!(config.limits_per_thread(&config.live, 1128).max_connection_bytes, 128 << 20);
     assert_eq!(config.limits_per_thread(&config.live, 1128).max_connections, 500);
-    assert_eq!(config.limits_per_thread(&config.live, u64::MAX).max_connections, 5_000);
+    assert_eq!(config.limits_per_thread(&config.live, u64::MAX).max_connections, 25_000);
 }

@@ -4,6 +4,7 @@ use coupon_serve::tls::CertificateWatcher;
 use serde_json::{Value, json};
 
 use super::{ControlApi, served_json};
+use crate::thread_metrics::connection_total;
 
 impl ControlApi {
     /// Answers as long as the process lives. `degraded` means that redirects continue with reduced
@@ -28,6 +29,7 @@ impl ControlApi {
             "durable": clicks.durable,
             "damaged": clicks.damaged,
         });
+        health["connections"] = self.connections();
         let limited = self.threads.iter().map(|thread| thread.visits.limited()).sum::<u64>();
         let is_reached = self.settings.current().not_found_limit.log_throttle().is_recent();
         health["misses"] = json!({ "limited": limited, "limit_is_reached": is_reached });
@@ -54,5 +56,15 @@ impl ControlApi {
             "not_at_the_admin": postbacks.unacknowledged,
         });
         health
+    }
+
+    fn connections(&self) -> Value {
+        json!({
+            "open": connection_total(&self.threads, |counts| &counts.open),
+            "bytes": connection_total(&self.threads, |counts| &counts.bytes),
+            "evicted": connection_total(&self.threads, |counts| &counts.evicted),
+            "evicted_for_memory":
+                connection_total(&self.threads, |counts| &counts.evicted_for_memory),
+        })
     }
 }

@@ -21,7 +21,7 @@ use super::ControlApi;
 use crate::counters::{Count, VisitCounters};
 use crate::http_answer::{HttpAnswer, with_type};
 use crate::postbacks::PostbackStatus;
-use crate::thread_metrics::ThreadMetrics;
+use crate::thread_metrics::{ThreadMetrics, connection_total};
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -136,11 +136,13 @@ impl Snapshot {
     }
 
     fn connections(&mut self, threads: &[ThreadMetrics]) {
-        let sum = |count: fn(&coupon_serve::ConnectionCounters) -> &AtomicU64| {
-            let counts = threads.iter().map(|thread| count(&thread.connections));
-            counts.map(|count| count.load(Ordering::Relaxed)).sum::<u64>()
-        };
+        let sum = |count| connection_total(threads, count);
         self.gauge("connections_open", "Connections of visitors open now", sum(|c| &c.open));
+        self.gauge(
+            "connection_bytes",
+            "Estimated memory that the open connections of visitors hold",
+            sum(|c| &c.bytes),
+        );
         self.counter("connections", "Connections accepted", sum(|c| &c.accepted));
         self.counter(
             "parse_errors",
@@ -156,6 +158,11 @@ impl Snapshot {
             "connections_evicted",
             "Waiting connections closed in favour of new ones, at limits.max_connections",
             sum(|c| &c.evicted),
+        );
+        self.counter(
+            "connections_evicted_for_memory",
+            "Waiting connections closed in favour of others, at limits.max_connection_bytes",
+            sum(|c| &c.evicted_for_memory),
         );
         self.counter("connections_broken", "Connections that broke off", sum(|c| &c.broken));
         self.counter(

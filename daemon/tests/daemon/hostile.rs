@@ -9,9 +9,9 @@ use crate::published::{HOST, sample};
 use crate::running::{Answer, Coupond, folder, until};
 
 #[path = "hostile/idle.rs"]
-mod idle;
+pub(crate) mod idle;
 #[path = "hostile/slow.rs"]
-mod slow;
+pub(crate) mod slow;
 
 /// The request that an attacker hides behind another.
 const HIDDEN: &str = "GET /winter25 HTTP/1.1\r\nHost: go.example.com\r\n\r\n";

@@ -297,6 +297,18 @@ pub(crate) fn after_shell(command: &mut Command, script: &str) {
     }
 }
 
+/// A connection from another address of this machine.
+pub(crate) fn connect_from(address: [u8; 4], to: SocketAddr) -> TcpStream {
+    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&socket, &SocketAddr::from((address, 0))).unwrap();
+    connect(&socket, &to).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_nodelay(true).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
 /// One head, up to the empty line.
 pub(crate) fn read_head(stream: &mut impl Read) -> std::io::Result<String> {
     let mut head = Vec::new();

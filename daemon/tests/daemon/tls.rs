@@ -11,6 +11,11 @@ mod handshakes;
 #[path = "tls/hostile.rs"]
 mod hostile;
 
+#[path = "tls/floods.rs"]
+mod floods;
+#[path = "tls/idle.rs"]
+mod idle;
+
 #[path = "tls/visitors.rs"]
 mod visitors;
 

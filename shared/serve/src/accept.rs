@@ -80,6 +80,7 @@ impl<L: Listener> AcceptLoop<L> {
         E: Executor<Connection<L::Stream, L::Peer, S>>,
     {
         let mut limits = self.limits.borrow_and_update().clone();
+        self.open.set_limits(&limits);
         let mut http = Arc::new(builder(&limits));
         let mut sweep = sweep_interval(&limits);
         let mut sweep_in_need = SweepInNeed::default();
@@ -91,10 +92,12 @@ impl<L: Listener> AcceptLoop<L> {
                 _ = sweep.tick() => self.open.sweep(&limits),
                 Ok(()) = self.limits.changed() => {
                     limits = self.limits.borrow_and_update().clone();
+                    self.open.set_limits(&limits);
                     http = Arc::new(builder(&limits));
                     sweep = sweep_interval(&limits);
                 }
                 () = self.open.wait_for_close(), if !has_room => {}
+                () = self.open.wait_for_crowding() => {}
                 () = sweep_in_need.due(), if !has_room => {}
                 () = back_off.over(), if back_off.is_on() => {}
                 accepted = poll_fn(|cx| self.listener.poll_accept(cx)), if has_room && !back_off.is_on() => {
@@ -117,24 +120,24 @@ impl<L: Listener> AcceptLoop<L> {
     /// Whether a connection can be accepted now, if necessary by closing a waiting one.
     fn has_room(&self, limits: &Limits, sweep_in_need: &mut SweepInNeed) -> bool {
         self.make_room(limits, None, sweep_in_need);
-        if self.open.has_room(limits.max_connections) {
+        if self.open.has_room() {
             return true;
         }
         sweep_in_need.run_if_due(|| self.open.sweep_in_need(limits));
-        self.open.has_room(limits.max_connections)
+        self.open.has_room()
     }
 
-    /// Closes waiting connections while more are open than may be.
+    /// Closes waiting connections while a limit is exceeded.
     fn make_room(
         &self,
         limits: &Limits,
         newcomer: Option<AddressKey>,
         sweep_in_need: &mut SweepInNeed,
     ) {
-        if self.open.is_too_full(limits.max_connections) {
-            // Only a sweep tells that no idle connection is left.
+        if self.open.is_too_full() {
+            // Only a sweep tells that no idle connection is left, and that none has buffers.
             let has_swept = sweep_in_need.run_if_due(|| self.open.sweep_in_need(limits));
-            self.open.make_room(limits.max_connections, newcomer, has_swept);
+            self.open.make_room(newcomer, has_swept);
         }
     }
 

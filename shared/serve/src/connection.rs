@@ -99,7 +99,7 @@ where
         if let Stage::Parked(stream, _) = &mut self.stage {
             match poll_first_bytes(stream, cx) {
                 Poll::Pending => {
-                    self.slot.park(self.peer.ip());
+                    self.slot.park(self.peer.ip(), stream.held_bytes());
                     return Poll::Pending;
                 }
                 Poll::Ready(Ok(bytes)) if !bytes.is_empty() => self.start_serving(bytes),
@@ -116,18 +116,19 @@ where
     fn start_serving(&mut self, first_bytes: Vec<u8>) {
         self.stage = match std::mem::replace(&mut self.stage, Stage::Closed) {
             Stage::Parked(stream, service) => {
+                self.slot.unpark(stream.held_bytes());
                 let watch = Arc::clone(&self.slot.watch);
                 let stream = WatchedStream::new(stream, first_bytes, watch);
                 Stage::Serving(Box::new(self.builder.serve_connection(stream, service)))
             }
             other => other,
         };
-        self.slot.unpark();
     }
 
     /// Takes the stream out of hyper and frees the buffers, unless a request has begun.
     fn park(&mut self) {
         if !self.slot.watch.can_park() {
+            self.slot.decline_parking();
             return;
         }
         self.stage = match std::mem::replace(&mut self.stage, Stage::Closed) {
@@ -147,18 +148,22 @@ where
                 self.park();
                 self.poll_requests(cx)
             }
-            RoomRequest::Close => self.close_if_waiting(cx),
+            request => self.close_if_waiting(request, cx),
         }
     }
 
-    /// Closes in favour of a new connection, unless the client has gone on.
-    fn close_if_waiting(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Closes in favour of other connections, unless the client has gone on.
+    fn close_if_waiting(&mut self, request: RoomRequest, cx: &mut Context<'_>) -> Poll<()> {
         self.park();
         if self.poll_requests(cx).is_ready() {
             return Poll::Ready(());
         }
         if self.slot.watch.is_still_waiting() && !self.has_unread() {
-            self.slot.counters.evicted();
+            match request {
+                RoomRequest::CloseForMemory => self.slot.counters.evicted_for_memory(),
+                _ => self.slot.counters.evicted(),
+            }
+            self.say_goodbye(cx);
             return Poll::Ready(());
         }
         self.slot.decline_eviction();
@@ -173,6 +178,7 @@ where
             Order::TimedOut if self.has_unread() => Poll::Pending,
             Order::TimedOut if !self.slot.watch.is_answering() => {
                 self.slot.counters.timed_out();
+                self.say_goodbye(cx);
                 Poll::Ready(())
             }
             Order::Finish | Order::TimedOut if self.finishing => Poll::Pending,
@@ -185,6 +191,20 @@ where
                 self.poll_requests(cx)
             }
         }
+    }
+
+    /// Tells the client that the connection ends, as far as that needs no wait. A client that still
+    /// takes an answer is told nothing: the answer is not whole.
+    fn say_goodbye(&mut self, cx: &mut Context<'_>) {
+        let mut stream = match std::mem::replace(&mut self.stage, Stage::Closed) {
+            Stage::Parked(stream, _) => stream,
+            Stage::Serving(http) if self.slot.watch.is_waiting() => {
+                http.into_parts().io.into_inner()
+            }
+            _ => return,
+        };
+        // The stream is dropped in any case, so nobody has to learn of an error.
+        let _ = stream.stream_mut().poll_close(cx);
     }
 
     /// Whether bytes have arrived on a parked connection that the runtime has not reported yet.

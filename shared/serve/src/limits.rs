@@ -14,6 +14,9 @@ pub struct Limits {
     /// first of the address with most connections. While all are busy, new ones wait in the
     /// kernel's queue.
     pub max_connections: usize,
+    /// Estimated bytes of memory that the open connections hold together, without the kernel's.
+    /// Beyond the cap as beyond `max_connections`.
+    pub max_connection_bytes: u64,
     /// Bytes of a request head, and of hyper's buffer for one connection in each direction. At
     /// least 8,192.
     pub max_head_bytes: usize,
@@ -31,7 +34,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            max_connections: 10_000,
+            max_connections: 50_000,
+            max_connection_bytes: 256 << 20,
             max_head_bytes: 16 * 1024,
             client_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),

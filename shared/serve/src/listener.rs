@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use rustix::io::ioctl_fionread;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{UnixListener, UnixStream};
 
 /// A source of connections.
 pub trait Listener {
@@ -30,24 +30,14 @@ pub trait ClientStream: AsyncRead + AsyncWrite + Unpin {
     /// the runtime. The end of the stream does not count.
     fn has_unread(&self) -> bool;
 
+    /// Estimated bytes of memory behind this value, without the kernel's. They grow as the client
+    /// sends bytes.
+    fn held_bytes(&self) -> u32;
+
     /// Ends a conversation whose client sends nothing any more, so that the stream can be dropped
     /// without waiting for the client's end. A stream that has to say goodbye shuts down.
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(self).poll_shutdown(cx)
-    }
-}
-
-impl ClientStream for TcpStream {
-    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_read_ready(cx)
-    }
-
-    fn has_unread(&self) -> bool {
-        ioctl_fionread(self).is_ok_and(|unread| unread > 0)
-    }
-
-    fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
     }
 }
 
@@ -58,6 +48,10 @@ impl ClientStream for UnixStream {
 
     fn has_unread(&self) -> bool {
         ioctl_fionread(self).is_ok_and(|unread| unread > 0)
+    }
+
+    fn held_bytes(&self) -> u32 {
+        0
     }
 
     fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -82,15 +76,6 @@ impl PeerAddress for SocketAddr {
 impl PeerAddress for () {
     fn ip(&self) -> IpAddr {
         IpAddr::V6(Ipv6Addr::UNSPECIFIED)
-    }
-}
-
-impl Listener for TcpListener {
-    type Stream = TcpStream;
-    type Peer = SocketAddr;
-
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        TcpListener::poll_accept(self, cx)
     }
 }
 

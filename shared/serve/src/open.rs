@@ -7,6 +7,11 @@
 //!
 //! A parked connection waits without buffers and is not swept: the queues of the eviction order
 //! hold parked connections from the longest waiting on, so an expired one is found at the front.
+//!
+//! Connections take places, and memory by estimate: one value for a parked connection, one for a
+//! served one, and what the stream holds below. Beyond either limit waiting connections are closed;
+//! beyond that of memory idle ones first give their buffers back. Busy connections are not closed, so
+//! memory exceeds its limit by as much as connections get busy at once.
 
 mod eviction_order;
 mod list;
@@ -35,6 +40,13 @@ const PARK_AFTER: Duration = Duration::from_secs(1);
 
 /// Connections that were told to close and still hold a descriptor.
 const MAX_EVICTING: usize = 16;
+
+// Estimated bytes of memory, with what the allocator adds. The daemon's test
+// `the_estimate_of_a_plain_connections_memory_covers_each_kind` measures them.
+/// A connection without buffers: its task, its places in the tables, the runtime's registration.
+const PARKED_BYTES: u32 = 4 * 1024;
+/// hyper's connection and its buffers, with the longest head of the default limits.
+const SERVING_BYTES: u32 = 32 * 1024;
 
 /// The accept loop's order to a connection; each value goes further than the previous.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,6 +81,8 @@ pub(crate) enum RoomRequest {
     Park,
     /// Close in favour of a new connection.
     Close,
+    /// Close because all connections together hold too much memory.
+    CloseForMemory,
 }
 
 /// State shared by a connection and the accept loop.
@@ -109,13 +123,15 @@ impl ConnectionState {
     pub(crate) fn take_room_request(&self) -> RoomRequest {
         const NONE: u8 = RoomRequest::None as u8;
         const PARK: u8 = RoomRequest::Park as u8;
+        const CLOSE: u8 = RoomRequest::Close as u8;
         if self.room_request.load(Ordering::Relaxed) == NONE {
             return RoomRequest::None;
         }
         match self.room_request.swap(NONE, Ordering::Relaxed) {
             NONE => RoomRequest::None,
             PARK => RoomRequest::Park,
-            _ => RoomRequest::Close,
+            CLOSE => RoomRequest::Close,
+            _ => RoomRequest::CloseForMemory,
         }
     }
 
@@ -192,6 +208,11 @@ impl ConnectionState {
         self.waiting().is_some() && !self.progressed.load(Ordering::Relaxed)
     }
 
+    /// Whether the connection waits for its client, and no answer is under way.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.waiting().is_some()
+    }
+
     fn waiting(&self) -> Option<Waiting> {
         let busy = [&self.answering, &self.streaming, &self.blocked, &self.lingering];
         if busy.iter().any(|busy| busy.load(Ordering::Relaxed)) {
@@ -235,9 +256,26 @@ impl ConnectionState {
 struct OpenConnection {
     watch: Arc<ConnectionState>,
     last_progress: Instant,
+    memory: ConnectionMemory,
     /// Position among the swept connections; `None` while parked, and before the first poll.
     swept_at: Option<u32>,
     is_evicting: bool,
+}
+
+/// The memory of a connection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct ConnectionMemory {
+    /// Estimated bytes that the stream holds.
+    stream_bytes: u32,
+    /// Whether the connection has buffers and was not asked to park.
+    has_buffers: bool,
+}
+
+impl ConnectionMemory {
+    fn bytes(self) -> u64 {
+        let buffers = if self.has_buffers { SERVING_BYTES } else { 0 };
+        u64::from(PARKED_BYTES) + u64::from(self.stream_bytes) + u64::from(buffers)
+    }
 }
 
 /// A waiting connection that a sweep found, in the order of the queue.
@@ -256,29 +294,67 @@ struct ConnectionTable {
     free: Vec<u32>,
     swept: Vec<u32>,
     evicting: usize,
+    /// Estimated bytes of memory of all connections, and of those that were told to close.
+    bytes: u64,
+    evicting_bytes: u64,
     order: EvictionOrder,
+    max_connections: usize,
+    max_bytes: u64,
 }
 
 impl ConnectionTable {
     fn add(&mut self, watch: Arc<ConnectionState>, address: AddressKey) -> u32 {
         let number = self.free.pop().unwrap_or(self.connections.len() as u32);
         let last_progress = Instant::now();
+        let memory = ConnectionMemory::default();
         let (swept_at, is_evicting) = (None, false);
-        let connection = Some(OpenConnection { watch, last_progress, swept_at, is_evicting });
+        let open = OpenConnection { watch, last_progress, memory, swept_at, is_evicting };
+        let connection = Some(open);
         match self.connections.get_mut(number as usize) {
             Some(free) => *free = connection,
             None => self.connections.push(connection),
         }
         self.order.open(number, address);
+        self.bytes += memory.bytes();
         number
     }
 
     fn remove(&mut self, number: u32) {
         self.stop_sweeping(number);
         self.order.close(number);
-        let closed = self.connections[number as usize].take();
-        self.evicting -= usize::from(closed.is_some_and(|closed| closed.is_evicting));
+        self.set_evicting(number, false);
+        if let Some(closed) = self.connections[number as usize].take() {
+            self.bytes -= closed.memory.bytes();
+        }
         self.free.push(number);
+    }
+
+    /// Marks whether a connection was told to close.
+    fn set_evicting(&mut self, number: u32, yes: bool) {
+        let Some(connection) = &mut self.connections[number as usize] else { return };
+        let bytes = connection.memory.bytes();
+        match (std::mem::replace(&mut connection.is_evicting, yes), yes) {
+            (false, true) => {
+                self.evicting += 1;
+                self.evicting_bytes += bytes;
+            }
+            (true, false) => {
+                self.evicting -= 1;
+                self.evicting_bytes -= bytes;
+            }
+            _ => {}
+        }
+    }
+
+    /// Records how much memory a connection holds from now on.
+    fn set_memory(&mut self, number: u32, memory: ConnectionMemory) {
+        let Some(connection) = &mut self.connections[number as usize] else { return };
+        let before = std::mem::replace(&mut connection.memory, memory).bytes();
+        let after = memory.bytes();
+        self.bytes = self.bytes - before + after;
+        if connection.is_evicting {
+            self.evicting_bytes = self.evicting_bytes - before + after;
+        }
     }
 
     fn start_sweeping(&mut self, number: u32) {
@@ -310,10 +386,30 @@ impl ConnectionTable {
         self.count() - self.evicting
     }
 
+    fn occupied_bytes(&self) -> u64 {
+        self.bytes - self.evicting_bytes
+    }
+
+    /// Whether there is room for another connection without closing one.
+    fn fits_another(&self) -> bool {
+        self.occupied() < self.max_connections
+            && self.occupied_bytes() + u64::from(PARKED_BYTES) <= self.max_bytes
+    }
+
+    /// The request that waiting connections get because a limit is exceeded.
+    fn exceeded(&self) -> Option<RoomRequest> {
+        if self.occupied() > self.max_connections {
+            return Some(RoomRequest::Close);
+        }
+        (self.occupied_bytes() > self.max_bytes).then_some(RoomRequest::CloseForMemory)
+    }
+
     /// Examines the connections with buffers: closes those of slow clients, asks idle ones to park,
     /// and queues those that have waited for `wait`.
     fn sweep(&mut self, limits: &Limits, now: Instant, wait: Duration) {
-        let mut found = Vec::new();
+        let lacks_memory = self.occupied_bytes() > self.max_bytes;
+        let park_after = if lacks_memory { Duration::ZERO } else { PARK_AFTER };
+        let (mut found, mut parking) = (Vec::new(), Vec::new());
         for number in &self.swept {
             let Some(connection) = &mut self.connections[*number as usize] else { continue };
             let watch = &connection.watch;
@@ -326,8 +422,9 @@ impl ConnectionTable {
             let (allowed, order) = watch.allowed_silence(limits);
             if silence >= allowed && !watch.is_answering() {
                 watch.give_order(order);
-            } else if silence >= PARK_AFTER && watch.can_park() {
+            } else if silence >= park_after && watch.can_park() {
                 watch.request_room(RoomRequest::Park);
+                parking.push((*number, connection.memory.stream_bytes));
             }
             if silence >= wait
                 && let Some(waiting) = watch.waiting()
@@ -337,6 +434,9 @@ impl ConnectionTable {
                 let last_write = watch.last_write.load(Ordering::Relaxed);
                 found.push(FoundWaiting { last_write, number, waiting, since });
             }
+        }
+        for (number, stream_bytes) in parking {
+            self.set_memory(number, ConnectionMemory { stream_bytes, has_buffers: false });
         }
         found.sort_unstable_by_key(|found| (found.last_write, found.since));
         for found in found {
@@ -362,7 +462,12 @@ impl ConnectionTable {
     }
 
     /// Tells one waiting connection to close; false where all are busy.
-    fn evict(&mut self, newcomer: Option<AddressKey>, last_resort: bool) -> bool {
+    fn evict(
+        &mut self,
+        request: RoomRequest,
+        newcomer: Option<AddressKey>,
+        last_resort: bool,
+    ) -> bool {
         let now = Instant::now();
         while let Some(number) = self.order.next_to_close(newcomer, now, last_resort) {
             self.order.dequeue(number);
@@ -370,9 +475,8 @@ impl ConnectionTable {
             let Some(connection) = &mut self.connections[number as usize] else { continue };
             // The client may have gone on since the connection was queued.
             if connection.watch.is_still_waiting() {
-                connection.watch.request_room(RoomRequest::Close);
-                connection.is_evicting = true;
-                self.evicting += 1;
+                connection.watch.request_room(request);
+                self.set_evicting(number, true);
                 return true;
             }
         }
@@ -385,6 +489,7 @@ impl ConnectionTable {
 pub(crate) struct OpenConnections {
     table: Mutex<ConnectionTable>,
     changed: Notify,
+    crowded: Notify,
     writes: Arc<AtomicU64>,
 }
 
@@ -397,9 +502,18 @@ impl OpenConnections {
         counters.open.fetch_add(1, Ordering::Relaxed);
         let writes = Arc::clone(&self.writes);
         let watch = Arc::new(ConnectionState { writes, ..ConnectionState::default() });
-        let number = self.table().add(Arc::clone(&watch), address);
-        let open = Arc::clone(self);
-        ConnectionSlot { open, number, watch, counters, is_parked: false }
+        let mut table = self.table();
+        let number = table.add(Arc::clone(&watch), address);
+        counters.bytes.store(table.bytes, Ordering::Relaxed);
+        drop(table);
+        let (open, memory) = (Arc::clone(self), ConnectionMemory::default());
+        ConnectionSlot { open, number, watch, counters, memory, is_parked: false }
+    }
+
+    pub(crate) fn set_limits(&self, limits: &Limits) {
+        let mut table = self.table();
+        table.max_connections = limits.max_connections;
+        table.max_bytes = limits.max_connection_bytes;
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -414,29 +528,27 @@ impl OpenConnections {
     }
 
     /// Whether a new connection can be accepted: there is room, or a waiting connection to close.
-    pub(crate) fn has_room(&self, max_connections: usize) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         let table = self.table();
-        let occupied = table.occupied();
-        occupied < max_connections
-            || occupied == max_connections
+        table.fits_another()
+            || table.exceeded().is_none()
                 && table.order.has_queued()
                 && table.evicting < MAX_EVICTING
     }
 
-    pub(crate) fn is_too_full(&self, max_connections: usize) -> bool {
-        self.table().occupied() > max_connections
+    pub(crate) fn is_too_full(&self) -> bool {
+        self.table().exceeded().is_some()
     }
 
-    /// Closes waiting connections until no more than `max_connections` are left, or only busy ones.
-    /// Connections with a young unfinished request are closed only as a `last_resort`.
-    pub(crate) fn make_room(
-        &self,
-        max_connections: usize,
-        newcomer: Option<AddressKey>,
-        last_resort: bool,
-    ) {
+    /// Closes waiting connections until the others are within the limits, or only busy ones are
+    /// left. Only right after a sweep in need for lack of memory, because the sweep may find enough of
+    /// it, and only then connections with a young unfinished request.
+    pub(crate) fn make_room(&self, newcomer: Option<AddressKey>, has_swept: bool) {
         let mut table = self.table();
-        while table.occupied() > max_connections && table.evict(newcomer, last_resort) {}
+        while let Some(request) = table.exceeded()
+            && (has_swept || request == RoomRequest::Close)
+            && table.evict(request, newcomer, has_swept)
+        {}
     }
 
     pub(crate) fn order_all(&self, order: Order) {
@@ -452,7 +564,8 @@ impl OpenConnections {
         table.expire(limits, now);
     }
 
-    /// Finds every waiting connection, however short its wait.
+    /// Finds every waiting connection, however short its wait, and asks idle ones to park where
+    /// memory is short.
     pub(crate) fn sweep_in_need(&self, limits: &Limits) {
         self.table().sweep(limits, Instant::now(), Duration::ZERO);
     }
@@ -460,6 +573,11 @@ impl OpenConnections {
     /// Returns when any connection has closed since the last call.
     pub(crate) async fn wait_for_close(&self) {
         self.changed.notified().await;
+    }
+
+    /// Returns when a connection's growth has exceeded the limit on memory since the last call.
+    pub(crate) async fn wait_for_crowding(&self) {
+        self.crowded.notified().await;
     }
 
     pub(crate) async fn wait_for_all_closed(&self) {
@@ -478,18 +596,27 @@ impl OpenConnections {
 pub(crate) struct ConnectionSlot {
     open: Arc<OpenConnections>,
     number: u32,
+    memory: ConnectionMemory,
     is_parked: bool,
     pub(crate) watch: Arc<ConnectionState>,
     pub(crate) counters: Arc<ConnectionCounters>,
 }
 
 impl ConnectionSlot {
-    /// Records that the connection waits for its client without buffers.
-    pub(crate) fn park(&mut self, address: IpAddr) {
-        if std::mem::replace(&mut self.is_parked, true) {
+    /// Records that the connection waits for its client without buffers, except for the
+    /// `stream_bytes` that its stream holds.
+    pub(crate) fn park(&mut self, address: IpAddr, stream_bytes: u32) {
+        let memory = ConnectionMemory { stream_bytes, has_buffers: false };
+        let was_parked = std::mem::replace(&mut self.is_parked, true);
+        if was_parked && self.memory == memory {
             return;
         }
+        self.memory = memory;
         let mut table = self.open.table();
+        self.record_memory(&mut table);
+        if was_parked {
+            return;
+        }
         table.order.set_address(self.number, address.into());
         let since = table.connections[self.number as usize].as_ref();
         let since = since.map_or_else(Instant::now, |connection| connection.last_progress);
@@ -499,30 +626,44 @@ impl ConnectionSlot {
         }
     }
 
-    /// Records that bytes have arrived and the connection has buffers.
-    pub(crate) fn unpark(&mut self) {
+    fn record_memory(&self, table: &mut ConnectionTable) {
+        table.set_memory(self.number, self.memory);
+        self.counters.bytes.store(table.bytes, Ordering::Relaxed);
+        if table.occupied_bytes() > table.max_bytes {
+            self.open.crowded.notify_one();
+        }
+    }
+
+    /// Records that bytes have arrived and the connection has buffers, beside the `stream_bytes`
+    /// that its stream holds.
+    pub(crate) fn unpark(&mut self, stream_bytes: u32) {
         self.is_parked = false;
+        self.memory = ConnectionMemory { stream_bytes, has_buffers: true };
         let mut table = self.open.table();
+        self.record_memory(&mut table);
         table.order.dequeue(self.number);
         table.start_sweeping(self.number);
     }
 
+    /// Stays as it is although the loop asked the connection to park, because the client has gone
+    /// on.
+    pub(crate) fn decline_parking(&self) {
+        self.record_memory(&mut self.open.table());
+    }
+
     /// Stays open although the loop asked the connection to close, because the client has gone on.
     pub(crate) fn decline_eviction(&mut self) {
-        let mut table = self.open.table();
-        if let Some(connection) = &mut table.connections[self.number as usize]
-            && std::mem::replace(&mut connection.is_evicting, false)
-        {
-            table.evicting -= 1;
-        }
-        drop(table);
+        self.open.table().set_evicting(self.number, false);
         self.open.changed.notify_one();
     }
 }
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        self.open.table().remove(self.number);
+        let mut table = self.open.table();
+        table.remove(self.number);
+        self.counters.bytes.store(table.bytes, Ordering::Relaxed);
+        drop(table);
         self.counters.open.fetch_sub(1, Ordering::Relaxed);
         self.open.changed.notify_one();
     }

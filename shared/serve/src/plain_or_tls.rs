@@ -33,6 +33,13 @@ impl<T: ClientStream> ClientStream for PlainOrTls<T> {
         }
     }
 
+    fn held_bytes(&self) -> u32 {
+        match self {
+            PlainOrTls::Plain(stream) => stream.held_bytes(),
+            PlainOrTls::Tls(stream) => stream.held_bytes(),
+        }
+    }
+
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             PlainOrTls::Plain(stream) => stream.poll_close(cx),

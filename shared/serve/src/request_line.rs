@@ -184,6 +184,15 @@ impl<T> RequestLines<T> {
         self.has_waiting() || self.stream.has_unread()
     }
 
+    /// Estimated bytes of memory that the stream below holds. None is buffered here while the
+    /// connection is parked, except within an escape.
+    pub(crate) fn held_bytes(&self) -> u32
+    where
+        T: ClientStream,
+    {
+        self.stream.held_bytes()
+    }
+
     fn has_waiting(&self) -> bool {
         !self.waiting.is_empty() || self.digits[0].is_some()
     }

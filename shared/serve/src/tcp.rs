@@ -207,6 +207,10 @@ impl ClientStream for TcpConnection {
         unread.is_ok_and(|unread| unread > 0)
     }
 
+    fn held_bytes(&self) -> u32 {
+        0
+    }
+
     fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }

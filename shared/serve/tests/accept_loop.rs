@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use coupon_serve::{
     AcceptLoop, BindError, ConnectionCounters, DrainOutcome, Limits, Listener, LocalExecutor,
-    TcpAcceptor, bind_tcp, bind_unix,
+    TcpAcceptor, TcpConnection, bind_tcp, bind_unix,
 };
 use http_body_util::{BodyExt, Either, Full};
 use hyper::body::{Body, Bytes, Frame, Incoming};
@@ -23,7 +23,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioExecutor;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, LocalSet};
 use tokio_util::sync::CancellationToken;
@@ -131,6 +131,15 @@ impl Running {
 
     fn evicted(&self) -> u64 {
         self.counters.evicted.load(Ordering::Relaxed)
+    }
+
+    fn evicted_for_memory(&self) -> u64 {
+        self.counters.evicted_for_memory.load(Ordering::Relaxed)
+    }
+
+    /// Estimated memory of the open connections.
+    fn bytes(&self) -> u64 {
+        self.counters.bytes.load(Ordering::Relaxed)
     }
 }
 
@@ -382,16 +391,19 @@ async fn cuts_what_is_busy_at_the_drain_deadline() {
 
 /// A listener that first fails like a process without descriptors.
 struct OutOfDescriptors {
-    inner: TcpListener,
+    inner: TcpAcceptor,
     refusals_left: u32,
     calls: Arc<std::sync::atomic::AtomicU32>,
 }
 
 impl Listener for OutOfDescriptors {
-    type Stream = TcpStream;
+    type Stream = TcpConnection;
     type Peer = SocketAddr;
 
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+    fn poll_accept(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(TcpConnection, SocketAddr)>> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         if self.refusals_left > 0 {
             self.refusals_left -= 1;
@@ -408,7 +420,7 @@ async fn backs_off_without_spinning_when_descriptors_run_out() {
     let address = inner.local_addr().unwrap();
     let calls = Arc::default();
     let listener = OutOfDescriptors {
-        inner: TcpListener::from_std(inner).unwrap(),
+        inner: TcpAcceptor::from_std(inner).unwrap(),
         refusals_left: 4,
         calls: Arc::clone(&calls),
     };

@@ -1,95 +1,128 @@
 //! Idle clients: what a connection costs, and how newcomers fare when all places are taken.
 
-use std::io::{ErrorKind, Read as _};
-use std::net::SocketAddr;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use coupon_serve::raise_descriptor_limit;
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
-use tokio::runtime::{Builder, Runtime};
 
 use super::slow::{limited, resident_bytes};
 use crate::published::{HOST, sample};
-use crate::running::{Coupond, folder, is_installed};
-
-fn runtime() -> Runtime {
-    Builder::new_current_thread().enable_all().build().unwrap()
-}
+use crate::running::{Coupond, connect_from, folder, is_installed, read_head, until};
 
 /// Connects from one of 250 addresses.
-async fn connect(server: SocketAddr, number: usize) -> TcpStream {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind(SocketAddr::from(([127, 0, 1, (number % 250 + 1) as u8], 0))).unwrap();
-    socket.connect(server).await.unwrap()
+pub(crate) fn connect(server: SocketAddr, number: usize) -> TcpStream {
+    connect_from([127, 0, 1, (number % 250 + 1) as u8], server)
 }
 
-/// Makes a visit and returns the time to its first byte; the connection stays open.
-async fn visit(server: SocketAddr, number: usize) -> (TcpStream, Duration) {
+/// Asks on a connection that stays open.
+pub(crate) fn request_redirect(stream: &mut (impl Read + Write)) {
+    write!(stream, "GET /winter25 HTTP/1.1\r\nHost: {HOST}\r\n\r\n").unwrap();
+    let head = read_head(stream).unwrap();
+    assert!(head.starts_with("HTTP/1.1 302"), "{head}");
+}
+
+/// Makes a visit and returns the time to its answer; the connection stays open.
+fn visit(server: SocketAddr, number: usize) -> (TcpStream, Duration) {
     let began = Instant::now();
-    let mut stream = connect(server, number).await;
-    let request = format!("GET /winter25 HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = [0; 1024];
-    let read = stream.read(&mut answer).await.unwrap();
-    assert!(answer[..read].starts_with(b"HTTP/1.1 302"), "visit {number}: {read} bytes");
+    let mut stream = connect(server, number);
+    request_redirect(&mut stream);
     (stream, began.elapsed())
 }
 
-fn for_connections(count: usize, idle_timeout_ms: &str) -> Coupond {
+/// Limits of a daemon that keeps `count` connections open, however idle they are.
+pub(crate) fn limits_for(count: usize) -> [(&'static str, String); 5] {
     assert!(raise_descriptor_limit() > count as u64 + 500, "too few descriptors (ulimit -Hn)");
-    let count = count.to_string();
-    limited(&[
-        ("MAX_CONNECTIONS", &count),
-        ("IDLE_TIMEOUT_MS", idle_timeout_ms),
-        ("CLIENT_TIMEOUT_MS", idle_timeout_ms),
-    ])
+    [
+        ("MAX_CONNECTIONS", count.to_string()),
+        ("MAX_CONNECTION_BYTES", (1_u64 << 32).to_string()),
+        ("IDLE_TIMEOUT_MS", "600000".to_owned()),
+        ("CLIENT_TIMEOUT_MS", "600000".to_owned()),
+        ("HANDSHAKES_PER_MINUTE", "0".to_owned()),
+    ]
+}
+
+fn for_connections(count: usize) -> Coupond {
+    let limits = limits_for(count);
+    let limits = limits.each_ref().map(|(key, value)| (*key, value.as_str()));
+    limited(&limits)
 }
 
 /// Makes visits, so that the allocator gives freed memory back, which it does not while idle.
-async fn release_freed_memory(server: SocketAddr) {
+fn release_freed_memory(server: SocketAddr) {
     for _ in 0..4 {
         for number in 0..250 {
-            drop(visit(server, number).await);
+            drop(visit(server, number));
         }
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        std::thread::sleep(Duration::from_millis(200));
     }
 }
 
-/// Resident bytes for each of `count` connections, a half of them without any request. Measured
-/// until they are below `bound`, or for half a minute: the allocator gives memory back bit by bit.
+/// Memory of the daemon for each connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EachHolds {
+    pub(crate) resident: u64,
+    /// By the daemon's own estimate.
+    pub(crate) estimated: u64,
+}
+
+/// What each of `count` connections holds that `open` opens by number. Measured until it is below
+/// `bound`, or for half a minute: the allocator gives memory back bit by bit.
+pub(crate) fn each_of<C>(
+    count: usize,
+    coupond: &Coupond,
+    bound: u64,
+    open: impl Fn(usize) -> C,
+) -> (EachHolds, Vec<C>) {
+    // The click log and the allocator take memory of their own at first.
+    release_freed_memory(coupond.address);
+    let before = resident_bytes(coupond);
+    let connections: Vec<C> = (0..count).map(open).collect();
+    let measure_until = Instant::now() + Duration::from_secs(30);
+    loop {
+        std::thread::sleep(Duration::from_secs(3));
+        release_freed_memory(coupond.address);
+        let each = |bytes: u64| bytes / count as u64;
+        let resident = each(resident_bytes(coupond).saturating_sub(before));
+        if resident < bound || Instant::now() > measure_until {
+            let estimated = each(coupond.metric("connection_bytes"));
+            return (EachHolds { resident, estimated }, connections);
+        }
+    }
+}
+
+/// Asserts that the daemon's estimate is no less than the memory that each connection holds, and not
+/// so much more that room is wasted.
+pub(crate) fn assert_estimate<C>(what: &str, coupond: &Coupond, open: impl Fn(usize) -> C) {
+    const CONNECTIONS: usize = 3000;
+    let estimate = {
+        let _one = open(0);
+        std::thread::sleep(Duration::from_millis(100));
+        coupond.metric("connection_bytes")
+    };
+    let (each, _open) = each_of(CONNECTIONS, coupond, estimate, open);
+    println!("{what}: {each:?}");
+    assert!(each.resident <= each.estimated, "{what}: {each:?}");
+    assert!(each.estimated < 3 * each.resident, "{what}: {each:?}");
+}
+
+/// Resident bytes for each of `count` connections, a half of them without any request.
 fn bytes_of_an_idle_connection(count: usize, bound: u64) -> u64 {
     // Each of the two threads has half of the places, and the kernel deals unequally.
-    let coupond = for_connections(count * 2, "600000");
-    runtime().block_on(async {
-        // The click log and the allocator take memory of their own at first.
-        release_freed_memory(coupond.address).await;
-        let before = resident_bytes(&coupond);
-        let mut idle = Vec::new();
-        for number in 0..count {
-            idle.push(match number % 2 {
-                0 => visit(coupond.address, number).await.0,
-                _ => connect(coupond.address, number).await,
-            });
-        }
-        let measure_until = Instant::now() + Duration::from_secs(30);
-        let each = loop {
-            tokio::time::sleep(Duration::from_secs(3)).await;
-            release_freed_memory(coupond.address).await;
-            let each = resident_bytes(&coupond).saturating_sub(before) / count as u64;
-            if each < bound || Instant::now() > measure_until {
-                break each;
-            }
-        };
-        let mut byte = [0];
-        for stream in &idle {
-            let read = stream.try_read(&mut byte).map_err(|error| error.kind());
-            assert_eq!(read, Err(ErrorKind::WouldBlock), "an idle connection was closed");
-        }
-        each
-    })
+    let coupond = for_connections(count * 2);
+    let open = |number: usize| match number % 2 {
+        0 => visit(coupond.address, number).0,
+        _ => connect(coupond.address, number),
+    };
+    let (each, idle) = each_of(count, &coupond, bound, open);
+    for mut stream in idle {
+        stream.set_nonblocking(true).unwrap();
+        let read = stream.read(&mut [0]).map_err(|error| error.kind());
+        assert_eq!(read, Err(ErrorKind::WouldBlock), "an idle connection was closed");
+    }
+    each.resident
 }
 
 #[test]
@@ -98,6 +131,47 @@ fn an_idle_connection_holds_no_buffers() {
     println!("{each} bytes for each of 3000 idle connections");
     // hyper's buffers alone take 16 KiB.
     assert!(each < 8192, "{each} bytes");
+}
+
+#[test]
+fn the_estimate_of_a_plain_connections_memory_covers_each_kind() {
+    let coupond = for_connections(6500);
+    assert_estimate("silent", &coupond, |number| connect(coupond.address, number));
+    let coupond = for_connections(6500);
+    let long = format!("GET /?x={} HTTP/1.1\r\nHost: {HOST}\r\n", "x".repeat(15_500));
+    assert_estimate("an unfinished request", &coupond, |number| {
+        let mut stream = connect(coupond.address, number);
+        stream.write_all(long.as_bytes()).unwrap();
+        stream
+    });
+}
+
+#[test]
+fn the_limit_of_memory_closes_idle_connections_and_changes_while_the_daemon_runs() {
+    let folder = folder();
+    sample().publish(&folder.path().join("index"));
+    let file = folder.path().join("coupond.toml");
+    let limit = |bytes: u64| format!("[limits]\nmax_connection_bytes = {bytes}\n");
+    std::fs::write(&file, limit(4 << 20)).unwrap();
+    let coupond = Coupond::start(folder, |command| {
+        command.env("COUPOND_CONFIG", &file);
+    });
+    let connections = |key: &str| coupond.health()["connections"][key].as_u64().unwrap();
+    let mut idle: Vec<_> = (0..1500).map(|number| visit(coupond.address, number).0).collect();
+    let most = until("the connections are within the limit", || {
+        (connections("bytes") <= 4 << 20).then(|| connections("open"))
+    });
+    assert!((600..=1024).contains(&most), "{most} open");
+    assert_eq!(connections("evicted_for_memory"), 1500 - most);
+    assert_eq!(coupond.metric("connections_evicted_for_memory_total"), 1500 - most);
+    request_redirect(&mut idle[1499]);
+
+    std::fs::write(&file, limit(64 << 20)).unwrap();
+    coupond.signal(Signal::HUP);
+    until("the limit is raised", || {
+        idle.push(visit(coupond.address, idle.len()).0);
+        (connections("open") > 1100).then_some(())
+    });
 }
 
 #[test]
@@ -149,21 +223,18 @@ fn a_visit_on_a_new_connection_takes_no_shutdown_and_seldom_the_event_queue() {
 
 /// Sorted times to the first byte of `newcomers` while all of `limit` places are taken.
 fn newcomers_at_the_limit(limit: usize, newcomers: usize) -> Vec<Duration> {
-    let coupond = for_connections(limit, "600000");
-    let mut took = runtime().block_on(async {
-        let mut idle = Vec::new();
-        // More than the limit, because each thread has its share of the places.
-        for number in 0..limit * 3 / 2 {
-            idle.push(visit(coupond.address, number).await.0);
-        }
-        let mut took = Vec::new();
-        for number in 0..newcomers {
-            let (stream, latency) = visit(coupond.address, number).await;
-            idle.push(stream);
-            took.push(latency);
-        }
-        took
-    });
+    let coupond = for_connections(limit);
+    let mut idle = Vec::new();
+    // More than the limit, because each thread has its share of the places.
+    for number in 0..limit * 3 / 2 {
+        idle.push(visit(coupond.address, number).0);
+    }
+    let mut took = Vec::new();
+    for number in 0..newcomers {
+        let (stream, latency) = visit(coupond.address, number);
+        idle.push(stream);
+        took.push(latency);
+    }
     took.sort();
     assert!(coupond.metric("connections_evicted_total") >= newcomers as u64);
     assert_eq!(coupond.metric("accept_errors_total"), 0);

@@ -25,29 +25,40 @@ pub(super) fn limited(limits: &[(&str, &str)]) -> Coupond {
     })
 }
 
-/// The duration of each visit of a good client; each visit opens a connection.
-fn good_client(address: SocketAddr, until: &AtomicBool) -> Vec<Duration> {
+/// A visit of a good client on a connection of its own.
+fn good_visit(address: SocketAddr) {
     let request = format!("GET /winter25 HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n");
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let head = read_head(&mut stream).unwrap();
+    assert!(head.starts_with("HTTP/1.1 302"), "{head}");
+}
+
+fn good_clients_beside(address: SocketAddr, meanwhile: impl FnOnce()) -> Vec<Duration> {
+    good_visits_beside(|| good_visit(address), meanwhile)
+}
+
+/// The duration of each visit of a good client.
+fn good_client(visit: &impl Fn(), until: &AtomicBool) -> Vec<Duration> {
     let mut took = Vec::new();
     while !until.load(Ordering::Relaxed) {
         let began = Instant::now();
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        stream.write_all(request.as_bytes()).unwrap();
-        let head = read_head(&mut stream).unwrap();
-        assert!(head.starts_with("HTTP/1.1 302"), "{head}");
+        visit();
         took.push(began.elapsed());
         std::thread::sleep(Duration::from_millis(2));
     }
     took
 }
 
-/// Lets good clients visit while `meanwhile` runs and asserts that each is answered. Returns the
-/// sorted durations of the visits.
-fn good_clients_beside(address: SocketAddr, meanwhile: impl FnOnce()) -> Vec<Duration> {
+/// Lets good clients visit while `meanwhile` runs. Returns the sorted durations of the visits.
+pub(crate) fn good_visits_beside(
+    visit: impl Fn() + Sync,
+    meanwhile: impl FnOnce(),
+) -> Vec<Duration> {
     let over = AtomicBool::new(false);
     let mut took: Vec<_> = std::thread::scope(|scope| {
-        let clients: Vec<_> = (0..3).map(|_| scope.spawn(|| good_client(address, &over))).collect();
+        let clients: Vec<_> = (0..3).map(|_| scope.spawn(|| good_client(&visit, &over))).collect();
         meanwhile();
         over.store(true, Ordering::Relaxed);
         clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
@@ -209,7 +220,11 @@ fn stays_open(stream: &mut TcpStream, bytes: &[u8]) -> Option<()> {
 }
 
 pub(super) fn resident_bytes(coupond: &Coupond) -> u64 {
-    let statm = std::fs::read_to_string(format!("/proc/{}/statm", coupond.id())).unwrap();
+    resident_bytes_of(coupond.id())
+}
+
+pub(crate) fn resident_bytes_of(process: u32) -> u64 {
+    let statm = std::fs::read_to_string(format!("/proc/{process}/statm")).unwrap();
     statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
 }
 

@@ -11,8 +11,9 @@ use rustls::{HandshakeKind, NamedGroup, ProtocolVersion};
 
 use super::client::{Client, visit};
 use super::{OTHER_HOST, TlsCoupond};
+use crate::hostile::idle::request_redirect;
 use crate::published::HOST;
-use crate::running::until;
+use crate::running::{connect_from, until};
 
 #[test]
 fn a_link_of_each_domain_leads_to_its_offer_in_both_versions_beside_plain_http() {
@@ -133,22 +134,9 @@ fn an_address_above_its_handshakes_is_closed_and_others_are_served() {
     let count = "tls_connections_refused_total{reason=\"limited\"}";
     assert_eq!(served.labelled_metric(count), 3);
     served.coupond.wait_for_log("limits.handshakes_per_minute");
-    let socket = socket_from([127, 0, 0, 9], served.address());
+    let socket = connect_from([127, 0, 0, 9], served.address());
     let mut stream = client.over(socket, HOST).unwrap();
     assert_eq!(visit(&mut stream, HOST, "/winter25").unwrap().status, 302);
-}
-
-/// A connection from another address of this machine.
-fn socket_from(address: [u8; 4], to: std::net::SocketAddr) -> TcpStream {
-    let socket = rustix::net::socket(
-        rustix::net::AddressFamily::INET,
-        rustix::net::SocketType::STREAM,
-        None,
-    );
-    let socket = socket.unwrap();
-    rustix::net::bind(&socket, &std::net::SocketAddr::from((address, 0))).unwrap();
-    rustix::net::connect(&socket, &to).unwrap();
-    socket.into()
 }
 
 #[test]
@@ -224,4 +212,32 @@ fn a_handshake_that_never_ends_is_closed_at_the_deadline_and_delays_nobody() {
     }
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     until("all are closed", || (served.coupond.metric("connections_open") == 0).then_some(()));
+}
+
+#[test]
+fn a_connection_that_is_closed_for_idleness_or_for_others_is_told_so() {
+    // Closed with buffers, and after a second without.
+    for idle_timeout_ms in ["300", "2500"] {
+        let served = TlsCoupond::start_with(|command| {
+            command
+                .env("COUPOND_THREADS", "1")
+                .env("COUPOND_LIMITS_MAX_CONNECTIONS", "2")
+                .env("COUPOND_LIMITS_IDLE_TIMEOUT_MS", idle_timeout_ms);
+        });
+        let client = Client::new(&served.authority);
+        let open = || {
+            let mut stream = client.connect(served.address(), HOST).unwrap();
+            request_redirect(&mut stream);
+            stream
+        };
+        let mut idle = open();
+        // An end without TLS's goodbye is an error.
+        assert_eq!(idle.read(&mut [0]).unwrap(), 0);
+        assert_eq!(served.coupond.metric("connections_timed_out_total"), 1);
+
+        let mut first = open();
+        let _others = [open(), open()];
+        assert_eq!(first.read(&mut [0]).unwrap(), 0);
+        assert_eq!(served.coupond.metric("connections_evicted_total"), 1);
+    }
 }

@@ -81,7 +81,7 @@ fn old_versions_and_garbage_are_refused_without_a_word_of_http() {
 }
 
 /// The first record that the client sends.
-fn hello(served: &TlsCoupond) -> Vec<u8> {
+pub(super) fn hello(served: &TlsCoupond) -> Vec<u8> {
     let client = Client::new(&served.authority);
     let name = HOST.to_owned().try_into().unwrap();
     let mut connection = ClientConnection::new(client.0, name).unwrap();

@@ -69,6 +69,10 @@ impl ClientStream for Pieces {
         if self.left.is_empty() { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 
+    fn held_bytes(&self) -> u32 {
+        0
+    }
+
     fn has_unread(&self) -> bool {
         !self.left.is_empty()
     }

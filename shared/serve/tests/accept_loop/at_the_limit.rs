@@ -127,6 +127,8 @@ async fn an_address_with_most_connections_replaces_its_own() {
     let (mut other, _) = visit_from(&server, 4).await;
     let mut own = vec![visit_from(&server, 2).await.0, visit_from(&server, 2).await.0];
     for _ in 0..5 {
+        // Sweeps find idle connections that still have buffers, and pause between two of them.
+        tokio::time::sleep(Duration::from_millis(20)).await;
         own.push(visit_from(&server, 2).await.0);
     }
     for stream in own[5..].iter_mut().chain([&mut longest_idle, &mut other]) {
@@ -201,4 +203,120 @@ async fn a_lowered_limit_closes_idle_connections() {
     }
     send_request(&mut idle[3]).await;
     send_request(&mut idle[4]).await;
+}
+
+/// Memory for three connections with buffers, or for 32 without.
+const LITTLE_MEMORY: u64 = 128 << 10;
+
+async fn start_with_little_memory() -> Running {
+    start(Limits { max_connection_bytes: LITTLE_MEMORY, ..Limits::default() })
+}
+
+#[tokio::test]
+async fn idle_connections_give_their_buffers_back_before_any_is_closed_for_memory() {
+    let server = start_with_little_memory().await;
+    let mut idle = Vec::new();
+    for host in 2..=26 {
+        let (stream, took) = visit_from(&server, host).await;
+        assert!(took < Duration::from_millis(300), "{took:?}");
+        idle.push(stream);
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(server.bytes() <= LITTLE_MEMORY, "{} bytes", server.bytes());
+    for stream in &mut idle {
+        send_request(stream).await;
+    }
+    assert_eq!((server.open(), server.evicted_for_memory()), (25, 0));
+}
+
+#[tokio::test]
+async fn at_the_limit_of_memory_the_longest_idle_connection_makes_room_at_once() {
+    let server = start_with_little_memory().await;
+    let mut idle = Vec::new();
+    let mut took = Vec::new();
+    for host in 2..=101 {
+        let (stream, latency) = visit_from(&server, host).await;
+        idle.push(stream);
+        took.push(latency);
+    }
+    took.sort();
+    assert!(took[98] < Duration::from_millis(300), "{took:?}");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let (open, evicted) = (server.open(), server.evicted_for_memory());
+    assert!((25..=32).contains(&open) && open + evicted == 100, "{open} open, {evicted} closed");
+    assert!(server.bytes() <= LITTLE_MEMORY && server.evicted() == 0, "{} bytes", server.bytes());
+    for stream in &mut idle[80..] {
+        send_request(stream).await;
+    }
+}
+
+#[tokio::test]
+async fn the_buffers_of_an_unfinished_request_take_the_memory_of_those_who_wait() {
+    let server = start_with_little_memory().await;
+    let mut silent = Vec::new();
+    for host in 2..=31 {
+        silent.push(server.connect_from(host).await);
+    }
+    let mut unfinished = server.connect_from(40).await;
+    unfinished.write_all(b"GET / HT").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(is_closed(&mut silent[0]).await);
+    assert!(server.bytes() <= LITTLE_MEMORY, "{} bytes", server.bytes());
+    let evicted = server.evicted_for_memory();
+    assert!((1..=8).contains(&evicted) && server.open() == 31 - evicted, "{evicted} closed");
+    unfinished.write_all(b"TP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    assert!(head(&mut unfinished).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn memory_is_given_back_by_the_idle_and_by_those_who_leave() {
+    let server = start_with_little_memory().await;
+    let (stream, _) = visit_from(&server, 2).await;
+    let serving = server.bytes();
+    tokio::time::sleep(Duration::from_millis(1800)).await;
+    let parked = server.bytes();
+    assert!(parked > 0 && parked * 4 < serving, "{parked} of {serving} bytes while idle");
+    drop(stream);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(server.bytes(), 0);
+}
+
+#[tokio::test]
+async fn busy_connections_are_not_closed_for_their_memory_and_newcomers_wait_for_them() {
+    let server = start_with_little_memory().await;
+    let mut busy = Vec::new();
+    for host in 2..=7 {
+        let mut stream = server.connect_from(host).await;
+        stream.write_all(b"GET /never HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        busy.push(stream);
+    }
+    let mut newcomer = server.connect_from(8).await;
+    newcomer.write_all(GET).await.unwrap();
+    let early = tokio::time::timeout(Duration::from_millis(300), newcomer.read_u8()).await;
+    assert!(early.is_err(), "a connection was served beyond the limit");
+    assert_eq!(server.evicted_for_memory(), 0);
+    busy.truncate(2);
+    assert!(head(&mut newcomer).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_lowered_limit_of_memory_closes_waiting_connections() {
+    let server = start(Limits::default());
+    let mut unfinished = Vec::new();
+    for host in 2..=6 {
+        let mut stream = server.connect_from(host).await;
+        stream.write_all(b"GET / HT").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        unfinished.push(stream);
+    }
+    let lowered = Limits { max_connection_bytes: 72 << 10, ..Limits::default() };
+    server.limits.send(lowered).unwrap();
+    for stream in &mut unfinished[..3] {
+        assert!(is_closed(stream).await);
+    }
+    for stream in &mut unfinished[3..] {
+        stream.write_all(b"TP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        assert!(head(stream).await.starts_with("HTTP/1.1 200"));
+    }
 }
