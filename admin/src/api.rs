@@ -1,12 +1,12 @@
 //! The HTTP API. This page is the table of contents; each resource has a file with the name of its
 //! URL, which holds its route table.
 //!
-//! One of the layers of [`auth`] guards every route below `/v1`: [`auth::edit`] lets read-only keys
-//! read, [`auth::read`] is for requests that only read regardless of their method, and
-//! [`auth::partner`] is for partners. Below `/v1` there is no route without a key.
+//! The layer of [`auth`] guards every route below `/v1`: each group of routes names the rights that
+//! reading and editing take. Below `/v1` there is no route without a key or a signed-in user.
 
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state, map_response};
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -46,15 +46,17 @@ mod tracking_domains;
 mod uploads;
 mod visibility;
 
-pub use auth::{AuthConfig, Peer};
+pub use auth::{AuthConfig, Peer, SignedIn};
 pub use bodies::Bodies;
 pub use misdirected::ServerName;
 pub use state::{AppState, Network};
 
-/// Routes on which admin keys edit and read-only keys read.
-fn edited() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .merge(settings::routes())
+use crate::access::Right;
+use auth::{Access, AuthLayer};
+
+/// Routes of the network, by the rights that they take.
+fn network() -> [(Access, OpenApiRouter<AppState>); 8] {
+    let catalog = OpenApiRouter::new()
         .merge(tracking_domains::routes())
         .merge(advertisers::routes())
         .merge(offers::routes())
@@ -62,21 +64,23 @@ fn edited() -> OpenApiRouter<AppState> {
         .merge(visibility::routes())
         .merge(coupon_codes::routes())
         .merge(uploads::routes())
-        .merge(pixels::routes())
-        .merge(postbacks::routes())
-        .merge(api_keys::routes())
-        .merge(audit::routes())
-        .merge(reports::edit_routes())
-        .merge(privacy::routes())
-        .merge(bot_list::routes())
+        .merge(pixels::routes());
+    // Nothing on these is edited.
+    let records = OpenApiRouter::new().merge(postbacks::routes()).merge(audit::routes());
+    let queries = OpenApiRouter::new().merge(reports::routes()).merge(explain::routes());
+    [
+        (Access::edited_by(Right::EditCatalog), catalog),
+        (Access::edited_by(Right::DecideConversions), reports::edit_routes()),
+        (Access::edited_by(Right::EditSettings), settings::routes()),
+        (Access::edited_by(Right::EditBotList), bot_list::routes()),
+        (Access::edited_by(Right::ErasePersonalData), privacy::routes()),
+        (Access::edited_by(Right::ManageKeys), api_keys::routes()),
+        (Access::edited_by(Right::View), records),
+        (Access::QUERIES, queries),
+    ]
 }
 
-/// Queries, for admin and read-only keys.
-fn read() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().merge(reports::routes()).merge(explain::routes())
-}
-
-/// Routes for partners' keys.
+/// Routes of partners.
 fn partners() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(partner_coupon_codes::routes())
@@ -84,22 +88,37 @@ fn partners() -> OpenApiRouter<AppState> {
         .merge(reports::partner_routes())
 }
 
+fn merged(groups: impl IntoIterator<Item = OpenApiRouter<AppState>>) -> OpenApiRouter<AppState> {
+    groups.into_iter().fold(OpenApiRouter::new(), OpenApiRouter::merge)
+}
+
+/// Puts the layer before a group of routes.
+fn guarded(
+    state: &AppState,
+    access: Access,
+    routes: OpenApiRouter<AppState>,
+) -> OpenApiRouter<AppState> {
+    let guard = move |State(layer): State<AuthLayer>, request: Request, next: Next| {
+        auth::guard(access, layer, request, next)
+    };
+    routes.route_layer(from_fn_with_state(state.clone(), guard))
+}
+
 /// The OpenAPI description of all routes, as served at `/openapi.json`.
 #[must_use]
 pub fn description() -> OpenApi {
     let routes = OpenApiRouter::new()
-        .nest("/v1/networks", edited().merge(read()))
+        .nest("/v1/networks", merged(network().map(|(_, routes)| routes)))
         .nest("/v1/affiliates", partners());
     openapi::complete(routes.into_openapi())
 }
 
 /// Builds the router of the API.
 pub fn router(state: AppState) -> Router {
-    let edited = edited().route_layer(from_fn_with_state(state.clone(), auth::edit));
-    let read = read().route_layer(from_fn_with_state(state.clone(), auth::read));
-    let partners = partners().route_layer(from_fn_with_state(state.clone(), auth::partner));
+    let network = network().map(|(access, routes)| guarded(&state, access, routes));
+    let partners = guarded(&state, Access::OWN, partners());
     Router::new()
-        .nest("/v1/networks", edited.merge(read).into())
+        .nest("/v1/networks", merged(network).into())
         .nest("/v1/affiliates", partners.into())
         .merge(openapi::routes(&description()))
         .fallback(error::no_such_path)

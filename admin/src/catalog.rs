@@ -10,8 +10,8 @@ pub(crate) mod words;
 
 mod advertiser;
 mod affiliate;
-mod api_key;
 mod bulk_row;
+mod caller;
 mod coupon_code;
 mod day;
 mod description;
@@ -35,8 +35,8 @@ mod web_host;
 
 pub use advertiser::{Advertiser, AttributionMethod, AttributionPriority};
 pub use affiliate::Affiliate;
-pub use api_key::{Caller, Role};
 pub use bulk_row::{BulkMode, BulkRow, COLUMNS, CellChange, Cells, folded_code};
+pub use caller::{Caller, Role, UserStatus};
 pub use coupon_code::{CheckedCode, CouponCodeEdit, CouponStatus};
 pub use day::{DayError, parse as parse_day, published_day};
 pub use description::sanitized_description;
@@ -60,3 +60,6 @@ pub use settings::{CodeLeakGuard, LeakAction, Settings, today};
 pub use tracking_link::{LinkFacts, LinkState, TrackingLink, tracking_link};
 pub use web_address::{WebAddress, may_be_code_path};
 pub use words::{AccountStatus, PartnerVisibility, UnknownWord, WordSet};
+
+/// Fields of objects with secrets. API keys have none, because the secret is not among their fields.
+pub const SECRET_FIELDS: &[&str] = &["verification_token", "signing_key"];

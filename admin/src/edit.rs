@@ -215,7 +215,7 @@ fn existing<T: Editable>(tx: &WriteTx<'_>, id: u32) -> Result<Stored<T>, EditErr
 }
 
 /// Checks `If-Match` against the row's revision.
-fn check_if_match(
+pub(crate) fn check_if_match(
     tx: &WriteTx<'_>,
     what: &'static str,
     id: u32,
@@ -225,7 +225,11 @@ fn check_if_match(
 }
 
 /// Checks that a field names an existing object.
-fn check_reference<T: Editable>(tx: &WriteTx<'_>, field: &str, id: u32) -> Result<(), EditError> {
+pub(crate) fn check_reference<T: Editable>(
+    tx: &WriteTx<'_>,
+    field: &str,
+    id: u32,
+) -> Result<(), EditError> {
     if rows::exists::<T>(tx, id)? {
         return Ok(());
     }

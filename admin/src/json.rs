@@ -195,6 +195,21 @@ impl Fields {
         self
     }
 
+    /// Removes all other fields.
+    #[must_use]
+    pub fn only(mut self, names: &[&str]) -> Fields {
+        self.0.retain(|name, _| names.contains(&name.as_str()));
+        self
+    }
+
+    /// Removes those of the fields whose value is null or an empty text.
+    #[must_use]
+    pub fn without_empty(mut self, names: &[&str]) -> Fields {
+        let is_empty = |value: &RawValue| matches!(value.get(), "null" | "\"\"");
+        self.0.retain(|name, value| !names.contains(&name.as_str()) || !is_empty(value));
+        self
+    }
+
     #[must_use]
     pub fn contains_key(&self, name: &str) -> bool {
         self.0.contains_key(name)

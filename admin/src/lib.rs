@@ -13,6 +13,7 @@ pub mod serve;
 
 pub mod demo;
 
+pub mod access;
 pub mod catalog;
 pub mod edit;
 
@@ -29,6 +30,7 @@ pub mod attribution;
 
 pub mod store;
 
+mod client_network;
 mod worker;
 
 pub mod explain;

@@ -37,6 +37,7 @@ pub mod origin;
 pub mod meta;
 pub mod rows;
 
+pub mod accounts;
 pub mod advertisers;
 pub mod affiliates;
 pub mod api_keys;

@@ -125,6 +125,7 @@ impl CrudResource for ApiKeys {
     fn change(
         tx: &WriteTx<'_>,
         _rules: &NoRules,
+        _role: Role,
         id: u32,
         change: Change,
         _options: Wait,
@@ -146,11 +147,11 @@ impl CrudResource for ApiKeys {
         Ok(rows.into_iter().map(|row| ApiKey::new(network, row)).collect())
     }
 
-    fn render_changed(network: Network, row: KeyRow) -> ApiKey {
+    fn render_changed(network: Network, _role: Role, row: KeyRow) -> ApiKey {
         ApiKey::new(network, row)
     }
 
-    fn render_created(network: Network, created: (KeyRow, Secret)) -> ApiKey {
+    fn render_created(network: Network, _role: Role, created: (KeyRow, Secret)) -> ApiKey {
         ApiKey::with_secret(network, created)
     }
 }

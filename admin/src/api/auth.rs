@@ -1,9 +1,10 @@
-//! Authenticates requests by the key in `X-Eflow-API-Key`, and checks role and rate limits.
+//! Authenticates requests by the key in `X-Eflow-API-Key`, and checks rights and rate limits. The
+//! console calls the API's router in this process, with the signed-in user as caller.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
@@ -15,10 +16,12 @@ use super::bodies::{Bodies, BodyKind};
 use super::conditions;
 use super::error::ApiError;
 use super::limits::{Allowance, RateLimits};
+use crate::access::Right;
 use crate::catalog::{Caller, Role};
 use crate::config::Config;
 use crate::keys::{Secret, caller};
-use crate::store::{Store, origin};
+use crate::store::Store;
+use crate::store::origin::{self, Actor};
 
 const HEADER: &str = "x-eflow-api-key";
 
@@ -57,38 +60,63 @@ pub(super) struct AuthLayer {
     bodies: Bodies,
 }
 
-/// Below `/v1/networks`: admin keys may do all, read-only keys may read.
-pub(super) async fn edit(State(layer): State<AuthLayer>, request: Request, next: Next) -> Response {
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    let may = move |role| match role {
-        Role::Admin => Ok(()),
-        Role::ReadOnly if reads => Ok(()),
-        Role::ReadOnly => Err(forbidden("this key may only read; use an admin key")),
-        Role::Partner => Err(forbidden("a partner's key opens /v1/affiliates only")),
-    };
-    layer.admit(BodyKind::Edit, request, next, may).await
+/// A caller whom this process authenticated itself, by a session of the console: a request with this
+/// extension needs no key. A client cannot set it, because extensions are not part of HTTP.
+#[derive(Debug, Clone, Copy)]
+pub struct SignedIn(pub Caller);
+
+/// The rights that a group of routes takes, and the bounds on its bodies.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Access {
+    to_read: Right,
+    to_edit: Right,
+    body: BodyKind,
 }
 
-/// Below `/v1/networks`, for requests that only read, regardless of the method.
-pub(super) async fn read(State(layer): State<AuthLayer>, request: Request, next: Next) -> Response {
-    let may = |role| match role {
-        Role::Admin | Role::ReadOnly => Ok(()),
-        Role::Partner => Err(forbidden("a partner's key opens /v1/affiliates only")),
+impl Access {
+    /// Queries of the network, which only read regardless of the method.
+    pub(super) const QUERIES: Access =
+        Access { to_read: Right::View, to_edit: Right::View, body: BodyKind::Query };
+    /// The own things of a partner.
+    pub(super) const OWN: Access = Access {
+        to_read: Right::UseAsPartner,
+        to_edit: Right::UseAsPartner,
+        body: BodyKind::Partner,
     };
-    layer.admit(BodyKind::Query, request, next, may).await
+
+    /// All who see the network may read; an edit takes a right.
+    pub(super) const fn edited_by(right: Right) -> Access {
+        Access { to_read: Right::View, to_edit: right, body: BodyKind::Edit }
+    }
+
+    fn right_of(self, method: &Method) -> Right {
+        if matches!(*method, Method::GET | Method::HEAD) { self.to_read } else { self.to_edit }
+    }
 }
 
-/// Below `/v1/affiliates`: partners' keys only.
-pub(super) async fn partner(
-    State(layer): State<AuthLayer>,
+/// The layer of a group of routes.
+pub(super) async fn guard(
+    access: Access,
+    layer: AuthLayer,
     request: Request,
     next: Next,
 ) -> Response {
-    let may = |role| match role {
-        Role::Partner => Ok(()),
-        Role::Admin | Role::ReadOnly => Err(forbidden("only a partner's key opens /v1/affiliates")),
-    };
-    layer.admit(BodyKind::Partner, request, next, may).await
+    let right = access.right_of(request.method());
+    layer.admit(access.body, right, request, next).await
+}
+
+fn check_right(caller: Caller, right: Right) -> Result<(), ApiError> {
+    if caller.role.may(right) {
+        return Ok(());
+    }
+    Err(match (caller.role, right) {
+        (Role::Partner, _) => forbidden("a partner's key opens /v1/affiliates only"),
+        (_, Right::UseAsPartner) => forbidden("only a partner's key opens /v1/affiliates"),
+        (Role::ReadOnly, _) => forbidden("this key may only read; use an admin key"),
+        (Role::Manager | Role::Admin, _) => {
+            forbidden(&format!("a manager may not {}; use an admin key", right.phrase()))
+        }
+    })
 }
 
 impl AuthLayer {
@@ -96,21 +124,24 @@ impl AuthLayer {
         AuthLayer { store, auth, bodies }
     }
 
-    /// Admits a request if its key has the role and is within its budget. Failures from the same
-    /// address do not affect a request with a good key.
+    /// Admits a request if its caller has the right and is within the budget. Failures from the
+    /// same address do not affect a request with a good key.
     async fn admit(
         &self,
         body: BodyKind,
+        right: Right,
         mut request: Request,
         next: Next,
-        may: impl FnOnce(Role) -> Result<(), ApiError>,
     ) -> Response {
         // Kept until the answer, even if the handler drops the request.
         let bounds = self.bodies.admit(body);
         request.extensions_mut().insert(Arc::clone(&bounds));
+        if let Some(SignedIn(caller)) = request.extensions_mut().remove() {
+            return self.serve(caller, right, request, next).await;
+        }
         let (limits, address) = (&self.auth.limits, self.auth.client_of(&request));
         match self.authenticate(request.headers()).await {
-            Ok(caller) => self.serve(caller, request, next, may).await,
+            Ok(caller) => self.serve(caller, right, request, next).await,
             Err(Unauthenticated::Store(error)) => error.into_response(),
             Err(Unauthenticated::Refused(error)) => match limits.charge_failure(address) {
                 Some(allowance) => refuse(allowance, FAILED, error),
@@ -119,16 +150,14 @@ impl AuthLayer {
         }
     }
 
-    async fn serve(
-        &self,
-        caller: Caller,
-        request: Request,
-        next: Next,
-        may: impl FnOnce(Role) -> Result<(), ApiError>,
-    ) -> Response {
-        let allowance = self.auth.limits.charge_key(caller);
-        let refusal = allowance.and_then(|allowance| allowance.refusal("with this key"));
-        let mut response = match (refusal, may(caller.role)) {
+    async fn serve(&self, caller: Caller, right: Right, request: Request, next: Next) -> Response {
+        let allowance = self.auth.limits.charge_caller(caller);
+        let subject = match caller.actor {
+            Actor::User(_) => "of this user",
+            Actor::ApiKey(_) | Actor::CommandLine | Actor::Program => "with this key",
+        };
+        let refusal = allowance.and_then(|allowance| allowance.refusal(subject));
+        let mut response = match (refusal, check_right(caller, right)) {
             (Some(refusal), _) => refusal,
             (None, Err(error)) => error.into_response(),
             (None, Ok(())) => pass(caller, request, next).await,

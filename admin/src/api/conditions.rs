@@ -13,7 +13,7 @@ use http_body_util::BodyExt;
 use super::error::ApiError;
 use super::request_id::RequestId;
 use crate::catalog::Caller;
-use crate::store::origin::{Actor, IfMatch, Origin, Repeatable};
+use crate::store::origin::{IfMatch, Origin, Repeatable};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Longest `Idempotency-Key`.
@@ -38,8 +38,7 @@ pub(super) fn take(caller: Caller, request: Request) -> Result<(Arc<Origin>, Req
     };
     let request_id = request.extensions().get::<RequestId>();
     let request_id = request_id.map(RequestId::to_string).unwrap_or_default();
-    let actor = Actor::ApiKey(caller.key_id);
-    let origin = Arc::new(Origin { actor, request_id, if_match, repeatable });
+    let origin = Arc::new(Origin { actor: caller.actor, request_id, if_match, repeatable });
     let request = if wrap { fingerprinted(request, &origin) } else { request };
     Ok((origin, request))
 }

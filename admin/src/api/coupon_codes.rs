@@ -100,6 +100,7 @@ impl CrudResource for CouponCodes {
     fn change(
         tx: &WriteTx<'_>,
         _rules: &NoRules,
+        _role: Role,
         id: u32,
         change: Change,
         _options: Wait,
@@ -123,11 +124,11 @@ impl CrudResource for CouponCodes {
         Ok(objects)
     }
 
-    fn render_changed(network: Network, row: CodeRow) -> Object<LinkedCode> {
+    fn render_changed(network: Network, _role: Role, row: CodeRow) -> Object<LinkedCode> {
         render(network, row)
     }
 
-    fn render_created(network: Network, row: CodeRow) -> Object<LinkedCode> {
+    fn render_created(network: Network, _role: Role, row: CodeRow) -> Object<LinkedCode> {
         render(network, row)
     }
 }

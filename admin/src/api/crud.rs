@@ -120,46 +120,52 @@ async fn handle_create<R: CrudResource>(
     State(edits): State<Edits>,
     State(network): State<Network>,
     State(rules): State<R::Rules>,
+    Authenticated(caller): Authenticated,
     wait: Wait,
     Json(edit): Json<R::Edit>,
 ) -> Result<Response, ApiError> {
     let create = move |tx: &WriteTx<'_>| R::create(tx, &rules, edit);
-    edits.create(wait, create, move |created| R::render_created(network, created)).await
+    let render = move |created| R::render_created(network, caller.role, created);
+    edits.create(wait, create, render).await
 }
 
 async fn handle_replace<R: CrudResource>(
     edits: State<Edits>,
     network: State<Network>,
     rules: State<R::Rules>,
+    caller: Authenticated,
     options: R::ChangeOptions,
     id: Id,
     Json(fields): Fields,
 ) -> Result<Response, ApiError> {
-    change::<R>(edits, network, rules, options, id, Change::Replace(fields)).await
+    change::<R>(edits, network, rules, caller, options, id, Change::Replace(fields)).await
 }
 
 async fn handle_patch<R: CrudResource>(
     edits: State<Edits>,
     network: State<Network>,
     rules: State<R::Rules>,
+    caller: Authenticated,
     options: R::ChangeOptions,
     id: Id,
     Json(fields): Fields,
 ) -> Result<Response, ApiError> {
-    change::<R>(edits, network, rules, options, id, Change::Patch(fields)).await
+    change::<R>(edits, network, rules, caller, options, id, Change::Patch(fields)).await
 }
 
 async fn change<R: CrudResource>(
     State(edits): State<Edits>,
     State(network): State<Network>,
     State(rules): State<R::Rules>,
+    Authenticated(caller): Authenticated,
     options: R::ChangeOptions,
     Id(id): Id,
     change: Change,
 ) -> Result<Response, ApiError> {
     let wait = options.wait();
-    let work = move |tx: &WriteTx<'_>| R::change(tx, &rules, id, change, options);
-    edits.change(wait, work, |row| R::render_changed(network, row)).await
+    let role = caller.role;
+    let work = move |tx: &WriteTx<'_>| R::change(tx, &rules, role, id, change, options);
+    edits.change(wait, work, |row| R::render_changed(network, role, row)).await
 }
 
 async fn handle_delete<R: CrudResource>(
@@ -175,10 +181,12 @@ async fn handle_restore<R: Restorable>(
     State(edits): State<Edits>,
     State(network): State<Network>,
     State(rules): State<R::Rules>,
+    Authenticated(caller): Authenticated,
     options: R::RestoreOptions,
     Id(id): Id,
 ) -> Result<Response, ApiError> {
     let wait = options.wait();
     let restore = move |tx: &WriteTx<'_>| R::restore(tx, &rules, id, options);
-    edits.create(wait, restore, move |row| R::render_created(network, row)).await
+    let render = move |row| R::render_created(network, caller.role, row);
+    edits.create(wait, restore, render).await
 }

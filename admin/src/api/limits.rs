@@ -1,13 +1,13 @@
-//! Rate limits: requests of each key, and failed authentications from each address.
+//! Rate limits: requests of each key and each user, and failed authentications from each address.
 //!
-//! Each key has a budget that refills evenly over [`WINDOW`]; the budget of a whole window may be
+//! Each key and each user has a budget that refills evenly over [`WINDOW`]; the budget of a whole window may be
 //! used at once. Each address has such a budget of failures; beyond the budget, failures get 429. A
 //! good key always passes, regardless of failures from the same address: a key has 192 random bits,
 //! so guessing is hopeless, and a guesser must not be able to lock out other users. Memory is
-//! bounded: the number of keys is limited, and addresses beyond [`MAX_ADDRESSES`] share one budget.
+//! bounded: the numbers of keys and users are limited, and addresses beyond [`MAX_ADDRESSES`] share one budget.
 
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -21,7 +21,9 @@ use governor::{Quota, RateLimiter};
 
 use super::error::ApiError;
 use crate::catalog::{Caller, Role};
+use crate::client_network::network_of;
 use crate::config;
+use crate::store::origin::Actor;
 
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
@@ -30,13 +32,13 @@ const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 pub(super) const WINDOW: Duration = Duration::from_secs(30);
 /// Most addresses with a budget of their own.
 const MAX_ADDRESSES: usize = 16_384;
-/// Number of budgets of keys above which full budgets are dropped.
-const MANY_KEYS: usize = 1_024;
+/// Number of budgets of callers above which full budgets are dropped.
+const MANY_CALLERS: usize = 1_024;
 
-/// The budgets of keys and addresses.
+/// The budgets of callers and addresses.
 pub(super) struct RateLimits {
-    network: Option<Budgets<u32>>,
-    partner: Option<Budgets<u32>>,
+    network: Option<Budgets<Actor>>,
+    partner: Option<Budgets<Actor>>,
     failures: Option<Budgets<IpAddr>>,
 }
 
@@ -58,16 +60,16 @@ impl RateLimits {
         }
     }
 
-    /// Charges a request to a key's budget. `None`: no limit.
-    pub(super) fn charge_key(&self, caller: Caller) -> Option<Allowance> {
+    /// Charges a request to the budget of its key or user. `None`: no limit.
+    pub(super) fn charge_caller(&self, caller: Caller) -> Option<Allowance> {
         let budgets = match caller.role {
-            Role::Admin | Role::ReadOnly => self.network.as_ref()?,
+            Role::Admin | Role::Manager | Role::ReadOnly => self.network.as_ref()?,
             Role::Partner => self.partner.as_ref()?,
         };
-        if budgets.limiter.len() > MANY_KEYS {
+        if budgets.limiter.len() > MANY_CALLERS {
             budgets.limiter.retain_recent();
         }
-        Some(budgets.take(&caller.key_id))
+        Some(budgets.take(&caller.actor))
     }
 
     /// Charges a failure to an address's budget. `None`: no limit.
@@ -141,16 +143,6 @@ impl<K: Hash + Eq + Clone> Budgets<K> {
 /// The shared budget of addresses beyond [`MAX_ADDRESSES`].
 const SHARED_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
-/// Reduces an IPv6 address to its /64, because a client usually has a whole /64.
-fn network_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,27 +155,31 @@ mod tests {
         })
     }
 
-    fn caller(key_id: u32) -> Caller {
-        Caller { key_id, role: Role::Admin, affiliate_id: None }
+    fn caller(actor: Actor) -> Caller {
+        Caller { actor, role: Role::Admin, affiliate_id: None }
     }
 
     #[test]
     fn a_key_has_its_window_at_once_and_then_waits() {
         let limits = limits(3, 1);
-        let left: Vec<u32> =
-            (0..3).map(|_| limits.charge_key(caller(1)).unwrap().remaining).collect();
+        let left: Vec<u32> = (0..3)
+            .map(|_| limits.charge_caller(caller(Actor::ApiKey(1))).unwrap().remaining)
+            .collect();
         assert_eq!(left, [2, 1, 0]);
-        let refused = limits.charge_key(caller(1)).unwrap();
+        let refused = limits.charge_caller(caller(Actor::ApiKey(1))).unwrap();
         let wait = refused.retry_after.unwrap();
         assert!(wait > Duration::from_secs(9) && wait <= Duration::from_secs(10), "{wait:?}");
         assert!(refused.refusal("").is_some());
-        assert!(limits.charge_key(caller(2)).unwrap().refusal("").is_none());
+        // A user with the id of a key has a budget of their own.
+        for other in [Actor::ApiKey(2), Actor::User(1)] {
+            assert!(limits.charge_caller(caller(other)).unwrap().refusal("").is_none());
+        }
     }
 
     #[test]
     fn zero_is_no_limit() {
         let limits = limits(0, 0);
-        assert_eq!(limits.charge_key(caller(1)), None);
+        assert_eq!(limits.charge_caller(caller(Actor::ApiKey(1))), None);
         assert_eq!(limits.charge_failure(SHARED_ADDRESS), None);
     }
 

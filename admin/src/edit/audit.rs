@@ -6,13 +6,11 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::catalog::SECRET_FIELDS;
 use crate::store::audit::{AuditEntry, FieldChange, record};
 use crate::store::coupon_codes::{self, Written};
 use crate::store::meta::Sequence;
 use crate::store::{StoreError, WriteTx};
-
-/// Secret fields. API keys have none, because the secret is not among their fields.
-const SECRET: &[&str] = &["verification_token", "signing_key"];
 
 pub(crate) fn record_created<T: Serialize>(
     tx: &WriteTx<'_>,
@@ -135,7 +133,9 @@ fn changes(before: &Map<String, Value>, after: &Map<String, Value>) -> Vec<Field
 fn redact(field: &str, value: Option<&Value>) -> Value {
     match value {
         None => Value::Null,
-        Some(secret) if SECRET.contains(&field) && *secret != json!("") => json!("(secret)"),
+        Some(secret) if SECRET_FIELDS.contains(&field) && *secret != json!("") => {
+            json!("(secret)")
+        }
         Some(value) => value.clone(),
     }
 }

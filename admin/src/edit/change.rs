@@ -16,9 +16,23 @@ pub enum Change {
 }
 
 impl Change {
+    /// The change without the clearing of text fields: a named field whose text is empty or absent
+    /// keeps the value before the change.
+    pub(crate) fn keeping<T: Serialize>(
+        self,
+        before: &T,
+        names: &[&str],
+    ) -> Result<Change, EditError> {
+        let stored = Fields::from_object(before).map_err(not_an_object)?.only(names);
+        Ok(match self {
+            Change::Replace(named) => Change::Replace(stored.overlaid(named.without_empty(names))),
+            Change::Patch(named) => Change::Patch(named.without_empty(names)),
+        })
+    }
+
     /// The object after the change. Fields in `read_only_fields` are ignored, so that a client can
     /// edit an answer and send it back.
-    pub(super) fn apply<T>(self, before: &T, read_only_fields: &[&str]) -> Result<T, EditError>
+    pub(crate) fn apply<T>(self, before: &T, read_only_fields: &[&str]) -> Result<T, EditError>
     where
         T: Serialize + DeserializeOwned,
     {
@@ -61,6 +75,22 @@ mod tests {
         let replaced: Affiliate =
             Change::Replace(fields()).apply(&anna(), &["time_saved"]).unwrap();
         assert_eq!(replaced.internal_notes, "");
+    }
+
+    #[test]
+    fn a_kept_field_is_replaced_and_never_cleared() {
+        let fields = |notes: Value| {
+            let object = json!({"name": "A", "account_status": "active", "internal_notes": notes});
+            Fields::from_object(&object).unwrap()
+        };
+        for (notes, expected) in [(json!(""), "kind"), (Value::Null, "kind"), (json!("new"), "new")]
+        {
+            for change in [Change::Replace(fields(notes.clone())), Change::Patch(fields(notes))] {
+                let change = change.keeping(&anna(), &["internal_notes"]).unwrap();
+                let after: Affiliate = change.apply(&anna(), &[]).unwrap();
+                assert_eq!((after.name.as_str(), after.internal_notes.as_str()), ("A", expected));
+            }
+        }
     }
 
     #[test]

@@ -5,9 +5,8 @@
 
 use super::EditError;
 use crate::store::WriteTx;
-use crate::store::idempotency::{self, MAX_PER_KEY, StoredResponse};
+use crate::store::idempotency::{self, MAX_PER_CALLER, RepeatingCaller, StoredResponse};
 use crate::store::meta::Sequence;
-use crate::store::origin::Actor;
 
 /// The answer to a creation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +32,8 @@ pub fn idempotent<E: From<EditError>>(
     create: impl FnOnce() -> Result<CreationAnswer, E>,
 ) -> Result<CreationAnswer, E> {
     let origin = tx.origin();
-    let (Actor::ApiKey(caller), Some(repeatable)) = (origin.actor, &origin.repeatable) else {
+    let caller = RepeatingCaller::from_actor(origin.actor);
+    let (Some(caller), Some(repeatable)) = (caller, &origin.repeatable) else {
         return create();
     };
     let (key, fingerprint) = (&repeatable.key, repeatable.fingerprint());
@@ -51,12 +51,16 @@ pub fn idempotent<E: From<EditError>>(
     Ok(answered)
 }
 
-fn find(tx: &WriteTx<'_>, caller: u32, key: &str) -> Result<Option<StoredResponse>, EditError> {
+fn find(
+    tx: &WriteTx<'_>,
+    caller: RepeatingCaller,
+    key: &str,
+) -> Result<Option<StoredResponse>, EditError> {
     idempotency::expire(tx)?;
     let found = idempotency::find(tx, caller, key)?;
     if found.is_none() {
         let kept = idempotency::count(tx, caller)?;
-        if kept >= MAX_PER_KEY {
+        if kept >= MAX_PER_CALLER {
             return Err(EditError::TooManyRepeatable { kept });
         }
     }

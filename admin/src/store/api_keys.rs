@@ -2,6 +2,7 @@
 
 use rusqlite::{OptionalExtension, Row};
 
+use super::origin::Actor;
 use super::rows::{
     Compared, Filterable, Listed, Query, Times, Vocabulary, list_rows, read_times, word,
 };
@@ -84,7 +85,11 @@ pub fn with_hash(
     let found = connection.prepare_cached(sql)?.query_row([hash], |row| {
         Ok((
             row.get(0)?,
-            Caller { key_id: row.get(1)?, role: word(row, 2)?, affiliate_id: row.get(3)? },
+            Caller {
+                actor: Actor::ApiKey(row.get(1)?),
+                role: word(row, 2)?,
+                affiliate_id: row.get(3)?,
+            },
         ))
     });
     Ok(found.optional()?)

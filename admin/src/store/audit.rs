@@ -6,7 +6,6 @@ use rusqlite::{Row, params_from_iter};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::origin::Actor;
 use super::rows::{Compared, Filterable, Listed, Page, Query, Vocabulary, conditions};
 use super::{ReadTx, StoreError, WriteTx};
 use crate::catalog::{UnknownWord, WordSet};
@@ -21,6 +20,8 @@ pub const FILTERS: &[Filterable] = &[
         kind: Compared::Word(Vocabulary::from_word_set::<AuditActors>()),
     },
     Filterable { field: "network_api_key_id", column: "api_key_id", kind: Compared::OptionalId },
+    Filterable { field: "network_user_id", column: "user_id", kind: Compared::OptionalId },
+    Filterable { field: "user_name", column: "user_name", kind: Compared::Text },
     Filterable { field: "request_id", column: "request_id", kind: Compared::Text },
     Filterable {
         field: "object",
@@ -59,7 +60,7 @@ macro_rules! audit_words {
 
 audit_words! {
     /// Actors.
-    AuditActors: "api_key" "command_line" "program"
+    AuditActors: "api_key" "user" "command_line" "program"
 }
 
 audit_words! {
@@ -67,15 +68,16 @@ audit_words! {
     AuditObjects:
         "address" "advertiser" "affiliate" "api_key" "bot_list" "certificate" "click" "click_archive"
         "conversion" "coupon_code" "offer" "offer_visibility" "personal_data" "pixel" "pixel_delivery"
-        "postback" "settings" "store" "tracking_domain" "unidentified_postback"
+        "postback" "settings" "store" "tracking_domain" "unidentified_postback" "user"
 }
 
 audit_words! {
     /// Actions.
     AuditActions:
         "adjusted" "approved" "changed" "counted" "created" "deleted" "erased" "generated" "invalid"
-        "pending" "rejected" "removed" "replayed" "requested" "restored" "rotated" "searched"
-        "truncated"
+        "invited" "password_reset" "password_set" "pending" "rejected" "removed" "replayed"
+        "requested" "restored" "rotated" "searched" "session_ended" "sign_in_failed" "signed_in"
+        "totp_off" "totp_on" "totp_reset" "truncated"
 }
 
 /// A field of an object, before and after a change.
@@ -114,12 +116,16 @@ pub struct Recorded {
     pub network_audit_id: u64,
     /// Time, in Unix seconds.
     pub time_created: i64,
-    /// `api_key`, `command_line` or `program`.
+    /// `api_key`, `user`, `command_line` or `program`.
     pub actor: String,
     /// Id of the API key; 0 for other actors.
     pub network_api_key_id: u32,
     /// Name of the API key at that time.
     pub api_key_name: String,
+    /// Id of the user; 0 for other actors.
+    pub network_user_id: u32,
+    /// Name of the user at that time.
+    pub user_name: String,
     /// Id of the request.
     pub request_id: String,
     /// Kind of object.
@@ -149,19 +155,16 @@ pub fn record(tx: &WriteTx<'_>, entry: &AuditEntry<'_>) -> Result<(), StoreError
         entry.action
     );
     let origin = tx.origin();
-    let (actor, key) = match origin.actor {
-        Actor::ApiKey(id) => ("api_key", Some(id)),
-        Actor::CommandLine => ("command_line", None),
-        Actor::Program => ("program", None),
-    };
     let changes = serde_json::to_string(&entry.changes).map_err(unwritable)?;
-    let sql = "INSERT INTO audit (time_created, actor, api_key_id, api_key_name, request_id, object, action, \
-               objects, first_id, last_id, changes) \
-               VALUES (?1, ?2, ?3, ifnull((SELECT name FROM api_key WHERE id = ?3), ''), ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    let sql = "INSERT INTO audit (time_created, actor, api_key_id, api_key_name, user_id, user_name, \
+               request_id, object, action, objects, first_id, last_id, changes) \
+               VALUES (?1, ?2, ?3, ifnull((SELECT name FROM api_key WHERE id = ?3), ''), \
+               ?4, ifnull((SELECT name FROM user WHERE id = ?4), ''), ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
     tx.prepare_cached(sql)?.execute((
         tx.now(),
-        actor,
-        key,
+        origin.actor.as_str(),
+        origin.actor.api_key_id(),
+        origin.actor.user_id(),
         &origin.request_id,
         entry.object,
         entry.action,
@@ -187,8 +190,8 @@ pub fn list(connection: &ReadTx<'_>, query: &Query) -> Result<Listed<Recorded>, 
     let Page { number, size } = query.page.unwrap_or(Page { number: 1, size: u32::MAX });
     let offset = u64::from(number.saturating_sub(1)) * u64::from(size);
     let sql = format!(
-        "SELECT id, time_created, actor, ifnull(api_key_id, 0), api_key_name, request_id, object, action, \
-         objects, first_id, last_id, changes FROM audit WHERE {condition} \
+        "SELECT id, time_created, actor, ifnull(api_key_id, 0), api_key_name, \
+         ifnull(user_id, 0), user_name, request_id, object, action, objects, first_id, last_id, changes FROM audit WHERE {condition} \
          ORDER BY id DESC LIMIT {size} OFFSET {offset}"
     );
     let mut statement = connection.prepare_cached(&sql)?;
@@ -197,8 +200,8 @@ pub fn list(connection: &ReadTx<'_>, query: &Query) -> Result<Listed<Recorded>, 
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Recorded> {
-    let changes = serde_json::from_str(row.get_ref(11)?.as_str()?).map_err(|error| {
-        rusqlite::Error::FromSqlConversionFailure(11, Type::Text, Box::new(error))
+    let changes = serde_json::from_str(row.get_ref(13)?.as_str()?).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(13, Type::Text, Box::new(error))
     })?;
     Ok(Recorded {
         network_audit_id: row.get(0)?,
@@ -206,12 +209,14 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Recorded> {
         actor: row.get(2)?,
         network_api_key_id: row.get(3)?,
         api_key_name: row.get(4)?,
-        request_id: row.get(5)?,
-        object: row.get(6)?,
-        action: row.get(7)?,
-        objects: row.get(8)?,
-        first_id: row.get(9)?,
-        last_id: row.get(10)?,
+        network_user_id: row.get(5)?,
+        user_name: row.get(6)?,
+        request_id: row.get(7)?,
+        object: row.get(8)?,
+        action: row.get(9)?,
+        objects: row.get(10)?,
+        first_id: row.get(11)?,
+        last_id: row.get(12)?,
         changes,
     })
 }

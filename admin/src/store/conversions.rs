@@ -11,7 +11,6 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 use rusqlite::{OptionalExtension, Row};
 
 use super::audit::FieldChange;
-use super::origin::Actor;
 use super::{ReadTx, StoreError, WriteTx, bot_list};
 use crate::catalog::Money;
 use crate::catalog::words::words;
@@ -316,12 +315,16 @@ pub struct HistoryEntry {
     pub time_created: i64,
     /// The event.
     pub action: Action,
-    /// `api_key`, `command_line` or `program`.
+    /// `api_key`, `user`, `command_line` or `program`.
     pub actor: String,
     /// Id of the API key; 0 for other actors.
     pub api_key_id: u32,
     /// Name of the API key at that time.
     pub api_key_name: String,
+    /// Id of the user; 0 for other actors.
+    pub user_id: u32,
+    /// Name of the user at that time.
+    pub user_name: String,
     /// The postback that caused it.
     pub postback_id: Option<ConversionId>,
     /// Changes by field.
@@ -345,11 +348,11 @@ pub fn get(connection: &ReadTx<'_>, id: ConversionId) -> Result<Option<Conversio
 /// History of a conversion, oldest first.
 pub fn history(connection: &ReadTx<'_>, number: u32) -> Result<Vec<HistoryEntry>, StoreError> {
     let sql = "SELECT time_created, action, actor, ifnull(api_key_id, 0), api_key_name, \
-               postback_id, changes FROM conversion_history WHERE number = ?1 ORDER BY id";
+               ifnull(user_id, 0), user_name, postback_id, changes FROM conversion_history WHERE number = ?1 ORDER BY id";
     let mut statement = connection.prepare_cached(sql)?;
     let entries = statement.query_map([number], |row| {
-        let changes = serde_json::from_str(row.get_ref(6)?.as_str()?).map_err(|error| {
-            rusqlite::Error::FromSqlConversionFailure(6, Type::Text, Box::new(error))
+        let changes = serde_json::from_str(row.get_ref(8)?.as_str()?).map_err(|error| {
+            rusqlite::Error::FromSqlConversionFailure(8, Type::Text, Box::new(error))
         })?;
         Ok(HistoryEntry {
             time_created: row.get(0)?,
@@ -357,7 +360,9 @@ pub fn history(connection: &ReadTx<'_>, number: u32) -> Result<Vec<HistoryEntry>
             actor: row.get(2)?,
             api_key_id: row.get(3)?,
             api_key_name: row.get(4)?,
-            postback_id: row.get(5)?,
+            user_id: row.get(5)?,
+            user_name: row.get(6)?,
+            postback_id: row.get(7)?,
             changes,
         })
     })?;
@@ -413,17 +418,23 @@ pub fn record_history(
     postback: Option<ConversionId>,
     changes: &[FieldChange],
 ) -> Result<(), StoreError> {
-    let (actor, key) = match tx.origin().actor {
-        Actor::ApiKey(id) => ("api_key", Some(id)),
-        Actor::CommandLine => ("command_line", None),
-        Actor::Program => ("program", None),
-    };
+    let actor = tx.origin().actor;
     let changes = serde_json::to_string(changes)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
     let sql = "INSERT INTO conversion_history (number, time_created, action, actor, api_key_id, \
-               api_key_name, postback_id, changes) VALUES (?1, ?2, ?3, ?4, ?5, \
-               ifnull((SELECT name FROM api_key WHERE id = ?5), ''), ?6, ?7)";
-    tx.prepare_cached(sql)?.execute((number, tx.now(), action, actor, key, postback, changes))?;
+               api_key_name, user_id, user_name, postback_id, changes) VALUES (?1, ?2, ?3, ?4, ?5, \
+               ifnull((SELECT name FROM api_key WHERE id = ?5), ''), ?6, \
+               ifnull((SELECT name FROM user WHERE id = ?6), ''), ?7, ?8)";
+    tx.prepare_cached(sql)?.execute((
+        number,
+        tx.now(),
+        action,
+        actor.as_str(),
+        actor.api_key_id(),
+        actor.user_id(),
+        postback,
+        changes,
+    ))?;
     Ok(())
 }
 

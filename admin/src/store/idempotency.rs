@@ -3,17 +3,18 @@
 //! The answer is stored in the transaction of the creation: a crash leaves both or neither. The
 //! single writer processes concurrent repeats one after the other, so the second finds the first.
 //! Answers are kept for [`KEPT_SECONDS`], longer while the clock is not trusted; their number per
-//! key is bounded, and creations above the bound are refused.
+//! caller is bounded, and creations above the bound are refused.
 
 use rusqlite::OptionalExtension;
 
 use super::meta::Sequence;
+use super::origin::Actor;
 use super::{ReadTx, StoreError, WriteTx, removal_clock};
 
 /// Least retention of an answer.
 pub const KEPT_SECONDS: i64 = 24 * 60 * 60;
-/// Most stored answers of an API key.
-pub const MAX_PER_KEY: u64 = 100_000;
+/// Most stored answers of an API key or a user.
+pub const MAX_PER_CALLER: u64 = 100_000;
 
 /// A stored answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,16 +29,32 @@ pub struct StoredResponse {
     pub sequence: Option<Sequence>,
 }
 
+/// The API key or the user that creates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RepeatingCaller {
+    actor: &'static str,
+    id: u32,
+}
+
+impl RepeatingCaller {
+    /// `None` for other actors, who never repeat a request.
+    #[must_use]
+    pub fn from_actor(actor: Actor) -> Option<RepeatingCaller> {
+        let id = actor.api_key_id().or(actor.user_id())?;
+        Some(RepeatingCaller { actor: actor.as_str(), id })
+    }
+}
+
 /// Finds the stored answer for this key of this caller.
 pub fn find(
     connection: &ReadTx<'_>,
-    api_key_id: u32,
+    caller: RepeatingCaller,
     key: &str,
 ) -> Result<Option<StoredResponse>, StoreError> {
     let sql = "SELECT fingerprint, body, etag, change_seq FROM idempotency \
-               WHERE api_key_id = ?1 AND key = ?2";
+               WHERE actor = ?1 AND actor_id = ?2 AND key = ?3";
     let mut statement = connection.prepare_cached(sql)?;
-    let found = statement.query_row((api_key_id, key), |row| {
+    let found = statement.query_row((caller.actor, caller.id, key), |row| {
         Ok(StoredResponse {
             fingerprint: row.get(0)?,
             body: row.get(1)?,
@@ -49,22 +66,23 @@ pub fn find(
 }
 
 /// Number of stored answers of a caller.
-pub fn count(connection: &ReadTx<'_>, api_key_id: u32) -> Result<u64, StoreError> {
-    let sql = "SELECT count(*) FROM idempotency WHERE api_key_id = ?1";
-    Ok(connection.prepare_cached(sql)?.query_row([api_key_id], |row| row.get(0))?)
+pub fn count(connection: &ReadTx<'_>, caller: RepeatingCaller) -> Result<u64, StoreError> {
+    let sql = "SELECT count(*) FROM idempotency WHERE actor = ?1 AND actor_id = ?2";
+    Ok(connection.prepare_cached(sql)?.query_row((caller.actor, caller.id), |row| row.get(0))?)
 }
 
 /// Stores an answer.
 pub fn keep(
     tx: &WriteTx<'_>,
-    api_key_id: u32,
+    caller: RepeatingCaller,
     key: &str,
     response: &StoredResponse,
 ) -> Result<(), StoreError> {
-    let sql = "INSERT INTO idempotency (api_key_id, key, fingerprint, body, etag, change_seq, time_created) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let sql = "INSERT INTO idempotency \
+               (actor, actor_id, key, fingerprint, body, etag, change_seq, time_created) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     let StoredResponse { fingerprint, body, etag, sequence } = response;
-    let values = (api_key_id, key, fingerprint, body, etag, sequence, tx.now());
+    let values = (caller.actor, caller.id, key, fingerprint, body, etag, sequence, tx.now());
     tx.prepare_cached(sql)?.execute(values)?;
     Ok(())
 }

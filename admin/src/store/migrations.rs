@@ -36,6 +36,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0021_deleted_codes.sql"),
     include_str!("migrations/0022_conversion_evidence.sql"),
     include_str!("migrations/0023_acme.sql"),
+    include_str!("migrations/0024_accounts.sql"),
 ];
 
 /// Migrates the database to this program's schema.

@@ -7,14 +7,44 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Who writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Actor {
     /// The holder of an API key.
     ApiKey(u32),
+    /// A user who signed in.
+    User(u32),
     /// The command line on this machine.
     CommandLine,
     /// The program itself.
     Program,
+}
+
+impl Actor {
+    /// The word in the store.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Actor::ApiKey(_) => "api_key",
+            Actor::User(_) => "user",
+            Actor::CommandLine => "command_line",
+            Actor::Program => "program",
+        }
+    }
+
+    /// The id of an API key.
+    pub(super) fn api_key_id(self) -> Option<u32> {
+        match self {
+            Actor::ApiKey(id) => Some(id),
+            Actor::User(_) | Actor::CommandLine | Actor::Program => None,
+        }
+    }
+
+    /// The id of a user.
+    pub(super) fn user_id(self) -> Option<u32> {
+        match self {
+            Actor::User(id) => Some(id),
+            Actor::ApiKey(_) | Actor::CommandLine | Actor::Program => None,
+        }
+    }
 }
 
 /// Precondition of an edit.

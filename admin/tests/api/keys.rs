@@ -73,7 +73,7 @@ async fn a_partners_key_and_an_admins_key_do_not_open_each_others_door() {
 }
 
 /// Every path below `/v1/networks`, with the kind of each method.
-const NETWORK_ROUTES: [(&str, &[&str]); 46] = [
+const NETWORK_ROUTES: [(&str, &[&str]); 50] = [
     ("settings", &["GET", "PUT", "PATCH"]),
     ("trackingdomains", &["GET", "POST"]),
     ("trackingdomains/9", &["GET", "PUT", "PATCH", "DELETE"]),
@@ -100,6 +100,10 @@ const NETWORK_ROUTES: [(&str, &[&str]); 46] = [
     ("apikeys/9", &["GET", "PUT", "PATCH", "DELETE"]),
     ("apikeys/9/rotate", &["POST"]),
     ("audit", &["GET"]),
+    ("botlist", &["GET", "PUT", "DELETE"]),
+    ("pixels", &["GET", "POST"]),
+    ("postbacks", &["GET"]),
+    ("privacy/erase", &["POST"]),
     ("reporting/entity", &["POST"]),
     ("reporting/entity/table", &["POST"]),
     ("reporting/entity/table/export", &["POST"]),
@@ -137,15 +141,19 @@ async fn each_role_calls_its_routes_and_no_other() {
     let network = start_with_offers_and(|config| config.limits.auth_failures_per_30s = 0).await;
     let (reader, partner) =
         (key(&network, "read_only", None).await, key(&network, "partner", Some(1)).await);
+    let manager = key(&network, "manager", None).await;
     let revoked = key(&network, "admin", None).await;
-    network.delete("apikeys/4").await.done();
+    network.delete("apikeys/5").await.done();
     for (route, methods) in NETWORK_ROUTES {
         let path = format!("/v1/networks/{route}");
         for method in methods {
             let asks = *method == "POST" && route.starts_with("reporting/");
             let reads = *method == "GET" || asks;
+            let is_managed = !["settings", "apikeys", "botlist", "privacy"]
+                .contains(&route.split('/').next().unwrap());
             let expected = [
                 (&network.key, None),
+                (&manager, (!reads && !is_managed).then_some(403)),
                 (&reader, (!reads).then_some(403)),
                 (&partner, Some(403)),
                 (&revoked, Some(401)),
@@ -157,9 +165,51 @@ async fn each_role_calls_its_routes_and_no_other() {
         }
     }
     let path = "/v1/affiliates/couponcodes";
-    for (key, expected) in
-        [(&network.key, Some(403)), (&reader, Some(403)), (&partner, None), (&revoked, Some(401))]
-    {
+    for (key, expected) in [
+        (&network.key, Some(403)),
+        (&manager, Some(403)),
+        (&reader, Some(403)),
+        (&partner, None),
+        (&revoked, Some(401)),
+    ] {
         assert_eq!(barred(&network, key, "GET", path).await, expected);
     }
+}
+
+#[tokio::test]
+async fn a_manager_sets_secrets_and_neither_sees_nor_clears_them() {
+    let network = start_with_offers().await;
+    let manager = key(&network, "manager", None).await;
+    network.patch("advertisers/1", json!({"verification_token": "sesame"})).await.done();
+    let call = async |method: &str, path: &str, body: Option<Value>| {
+        let path = format!("/v1/networks/{path}");
+        network.call_as(&manager, method, &path, body).await.done()
+    };
+    let token = async || {
+        network.get("advertisers/1").await.done()["verification_token"].as_str().unwrap().to_owned()
+    };
+    let mut seen = call("GET", "advertisers/1", None).await;
+    assert_eq!(seen["verification_token"], "");
+    seen["name"] = json!("Shop of Ann");
+    let saved = call("PUT", "advertisers/1", Some(seen)).await;
+    assert_eq!((&saved["name"], &saved["verification_token"]), (&json!("Shop of Ann"), &json!("")));
+    call("PATCH", "advertisers/1", Some(json!({"verification_token": ""}))).await;
+    assert_eq!(token().await, "sesame");
+    let new = json!({"verification_token": "open"});
+    assert_eq!(call("PATCH", "advertisers/1", Some(new)).await["verification_token"], "");
+    assert_eq!(token().await, "open");
+    let made = json!({"name": "B", "account_status": "active", "signing_key": "0123456789abcdef"});
+    assert_eq!(call("POST", "advertisers", Some(made)).await["signing_key"], "");
+    network.patch("advertisers/1", json!({"verification_token": ""})).await.done();
+    assert_eq!(token().await, "");
+}
+
+#[tokio::test]
+async fn a_manager_is_told_what_an_admin_has_to_do() {
+    let network = start_with_offers().await;
+    let manager = key(&network, "manager", None).await;
+    let answer = network.call_as(&manager, "DELETE", "/v1/networks/apikeys/1", None).await;
+    assert_eq!(answer.refusal(), (403, "auth.wrong_kind", vec![]));
+    let sentence = answer.body["error"].as_str().unwrap();
+    assert_eq!(sentence, "a manager may not manage API keys; use an admin key");
 }

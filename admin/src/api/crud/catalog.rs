@@ -4,10 +4,11 @@ use axum::extract::FromRef;
 use serde::Serialize;
 
 use super::resource::{CrudResource, DeleteOptions, Restorable};
+use crate::access::Right;
 use crate::api::answer::{Object, Resource};
 use crate::api::request::{ListSpec, Relationships, Wait};
 use crate::api::state::{AppState, Network};
-use crate::catalog::Role;
+use crate::catalog::{self, Role};
 use crate::edit::{self, Change, EditError, Editable, Saved};
 use crate::store::rows::{self, Listed, Query, Stored};
 use crate::store::{ReadTx, StoreError, WriteTx};
@@ -34,7 +35,7 @@ pub(crate) trait CatalogResource: Editable + Resource + Serialize + Send + 'stat
         Ok(())
     }
 
-    /// Clears the fields that are secret from other than admin keys.
+    /// Clears [`catalog::SECRET_FIELDS`], for callers without [`Right::ViewSecrets`].
     fn clear_secrets(&mut self) {}
 
     /// Fills derived fields.
@@ -56,7 +57,10 @@ pub(crate) trait CatalogResource: Editable + Resource + Serialize + Send + 'stat
     }
 }
 
-fn render<T: CatalogResource>(network: Network, mut row: Stored<T>) -> Object<T> {
+fn render<T: CatalogResource>(network: Network, role: Role, mut row: Stored<T>) -> Object<T> {
+    if !role.may(Right::ViewSecrets) {
+        row.object.clear_secrets();
+    }
     row.object.fill_derived();
     Object::new(network, row)
 }
@@ -90,13 +94,21 @@ impl<T: CatalogResource> CrudResource for T {
     fn change(
         tx: &WriteTx<'_>,
         rules: &T::Rules,
+        role: Role,
         id: u32,
         change: Change,
         options: T::ChangeOptions,
     ) -> Result<Saved<Stored<T>>, EditError> {
-        let before = rows::find::<T>(tx, id)?;
+        let before = rows::find::<T>(tx, id)?.map(|row| row.object);
+        let change = match &before {
+            // Such a caller saw the secrets empty, and sends them back empty.
+            Some(before) if !role.may(Right::ViewSecrets) => {
+                change.keeping(before, catalog::SECRET_FIELDS)?
+            }
+            _ => change,
+        };
         let saved = edit::change_or_remove::<T>(tx, id, change, options.removal())?;
-        T::check_saved(rules, before.as_ref().map(|row| &row.object), &saved.now.object)?;
+        T::check_saved(rules, before.as_ref(), &saved.now.object)?;
         Ok(saved)
     }
 
@@ -115,24 +127,19 @@ impl<T: CatalogResource> CrudResource for T {
         rows: Vec<Stored<T>>,
         relationships: &Relationships,
     ) -> Result<Vec<Object<T>>, StoreError> {
-        let render_one = |mut row: Stored<T>| {
-            if role != Role::Admin {
-                row.object.clear_secrets();
-            }
-            render(network, row)
-        };
-        let mut objects: Vec<Object<T>> = rows.into_iter().map(render_one).collect();
+        let mut objects: Vec<Object<T>> =
+            rows.into_iter().map(|row| render(network, role, row)).collect();
         T::add_relationships(connection, network, &mut objects, relationships)?;
         Ok(objects)
     }
 
-    fn render_changed(network: Network, row: Stored<T>) -> Object<T> {
+    fn render_changed(network: Network, role: Role, row: Stored<T>) -> Object<T> {
         let warnings = row.object.warnings();
-        render(network, row).with_warnings(warnings)
+        render(network, role, row).with_warnings(warnings)
     }
 
-    fn render_created(network: Network, created: Stored<T>) -> Object<T> {
-        Self::render_changed(network, created)
+    fn render_created(network: Network, role: Role, created: Stored<T>) -> Object<T> {
+        Self::render_changed(network, role, created)
     }
 }
 

@@ -46,6 +46,7 @@ pub(crate) trait CrudResource: Sized + 'static {
     fn change(
         tx: &WriteTx<'_>,
         rules: &Self::Rules,
+        role: Role,
         id: u32,
         change: Change,
         options: Self::ChangeOptions,
@@ -64,9 +65,9 @@ pub(crate) trait CrudResource: Sized + 'static {
         rows: Vec<Self::Row>,
         relationships: &Relationships,
     ) -> Result<Vec<Self::Answer>, StoreError>;
-    /// Renders the row after a change. Only admin keys change anything.
-    fn render_changed(network: Network, row: Self::Row) -> Self::Answer;
-    fn render_created(network: Network, created: Self::Created) -> Self::Answer;
+    /// Renders the row after a change, for a client of this role.
+    fn render_changed(network: Network, role: Role, row: Self::Row) -> Self::Answer;
+    fn render_created(network: Network, role: Role, created: Self::Created) -> Self::Answer;
 }
 
 /// A resource with a restore operation.

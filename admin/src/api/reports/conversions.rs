@@ -97,10 +97,12 @@ struct HistoryObject {
     /// `created`, `status`, `adjusted`, `refund` or `conflict`. `adjusted` by a postback: it told
     /// the amount that was missing.
     action: &'static str,
-    /// `api_key`, `command_line` or `program`.
+    /// `api_key`, `user`, `command_line` or `program`.
     actor: String,
     network_api_key_id: u32,
     api_key_name: String,
+    network_user_id: u32,
+    user_name: String,
     /// The postback that did it; empty where none did.
     postback_id: String,
     changes: Vec<FieldChange>,
@@ -127,6 +129,8 @@ impl From<HistoryEntry> for HistoryObject {
             actor: entry.actor,
             network_api_key_id: entry.api_key_id,
             api_key_name: entry.api_key_name,
+            network_user_id: entry.user_id,
+            user_name: entry.user_name,
             postback_id: entry.postback_id.map(|id| id.to_string()).unwrap_or_default(),
             changes: entry.changes,
         }

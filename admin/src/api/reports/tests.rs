@@ -12,9 +12,9 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::super::{AppState, AuthConfig, Bodies, Network, router};
+use super::super::{AppState, AuthConfig, Bodies, Network, SignedIn, router};
 use crate::archive::Archive;
-use crate::catalog::Role;
+use crate::catalog::{Caller, Role, UserStatus};
 use crate::click_ingest;
 use crate::config::Config;
 use crate::daemon_client::fake_daemon::{FakeDaemon, KEY, STREAM, Sample, block};
@@ -23,8 +23,10 @@ use crate::edit::api_keys::{self, ApiKeyEdit};
 use crate::partner_postbacks;
 use crate::privacy::{self, Periods};
 use crate::publish;
+use crate::store::accounts::users::{self, UserColumns};
 use crate::store::conversions::tests::sample;
 use crate::store::conversions::{self, Conversion, Status};
+use crate::store::origin::Actor;
 use crate::store::rollups::{self, ConversionCount, Measures, ValueDimension};
 use crate::store::{Store, StoreError};
 use crate::uploads::Uploads;
@@ -949,4 +951,54 @@ async fn a_report_in_which_values_are_missing_says_so() {
     assert!(incomplete(json!({ "filters": [filter("sub1", "newsletter")] }), "offer").await);
     assert!(!incomplete(json!({ "filters": [filter("affiliate", 2)] }), "sub1").await);
     assert!(!incomplete(json!({}), "offer").await);
+}
+
+#[tokio::test]
+async fn a_signed_in_user_needs_no_key_and_is_named_in_audit_and_history() {
+    let api = Api::with(&[]).await;
+    let waiting = Conversion { status: Status::Pending, ..sample(7, NOON_MS) };
+    let mia = UserColumns {
+        name: "Mia",
+        login: "mia",
+        role: Role::Manager,
+        affiliate_id: None,
+        status: UserStatus::Active,
+    };
+    let id = api.store.write(move |tx| {
+        conversions::insert(tx, &waiting)?;
+        users::insert(tx, mia)
+    });
+    let id: Result<u32, StoreError> = id.await;
+    let caller =
+        Caller { actor: Actor::User(id.unwrap()), role: Role::Manager, affiliate_id: None };
+    let send = async |caller: Caller, request: axum::http::request::Builder, body: Value| {
+        let request = request
+            .header("Content-Type", "application/json")
+            .header("Idempotency-Key", "one")
+            .extension(SignedIn(caller));
+        api.send(request.body(Body::from(body.to_string())).unwrap()).await
+    };
+    let decision = json!({"conversion_ids": ["07".repeat(16)], "conversion_status": "approved"});
+    let patch = || Request::patch("/v1/networks/reporting/conversions");
+    assert_eq!(send(caller, patch(), decision.clone()).await.0, StatusCode::OK);
+    let (_, conversion) = api.get(&format!("reporting/conversions/{}", "07".repeat(16))).await;
+    let entry = &conversion["history"][0];
+    assert_eq!(
+        (&entry["actor"], &entry["network_user_id"], &entry["user_name"]),
+        (&json!("user"), &json!(1), &json!("Mia"))
+    );
+    // A repeated creation of the same user is answered the same, and is another one of a key.
+    let partner = json!({"name": "Eve", "account_status": "active"});
+    let post = || Request::post("/v1/networks/affiliates");
+    let first = send(caller, post(), partner.clone()).await;
+    assert_eq!(send(caller, post(), partner.clone()).await, first);
+    let key = Caller { actor: Actor::ApiKey(1), ..caller };
+    assert_ne!(send(key, post(), partner).await.1, first.1);
+    let (_, audit) = api.get("audit?filter=user_name=Mia&filter=object=affiliate").await;
+    assert_eq!(audit["paging"]["total_count"], 1);
+    let entry = &audit["audit"][0];
+    assert_eq!((&entry["actor"], &entry["network_api_key_id"]), (&json!("user"), &json!(0)));
+    assert_eq!((&entry["network_user_id"], &entry["user_name"]), (&json!(1), &json!("Mia")));
+    let reader = Caller { role: Role::ReadOnly, ..caller };
+    assert_eq!(send(reader, patch(), decision).await.0, StatusCode::FORBIDDEN);
 }

@@ -1,0 +1,99 @@
+//! The rights of each role, in one table. API, console and templates ask [`Role::may`] and never
+//! compare roles.
+
+use crate::catalog::Role;
+
+/// A permission to see or do something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Right {
+    /// See and export everything of the network, without the secrets.
+    View,
+    /// Edit coupon codes, uploads, offers, partners and their access, advertisers, tracking domains
+    /// and partner postbacks.
+    EditCatalog,
+    /// Approve, reject and adjust conversions.
+    DecideConversions,
+    /// See verification tokens and signing keys in clear, and remove them.
+    ViewSecrets,
+    /// Edit the network's settings.
+    EditSettings,
+    /// Edit the bot list.
+    EditBotList,
+    /// Erase the personal data of a visitor.
+    ErasePersonalData,
+    /// Create, change and revoke API keys.
+    ManageKeys,
+    /// See and edit users and their sessions.
+    ManageUsers,
+    /// See and edit the own things of one partner.
+    UseAsPartner,
+}
+
+impl Right {
+    /// All rights.
+    pub const ALL: [Right; 10] = [
+        Right::View,
+        Right::EditCatalog,
+        Right::DecideConversions,
+        Right::ViewSecrets,
+        Right::EditSettings,
+        Right::EditBotList,
+        Right::ErasePersonalData,
+        Right::ManageKeys,
+        Right::ManageUsers,
+        Right::UseAsPartner,
+    ];
+
+    /// The right as a verb phrase, for "… may not …".
+    #[must_use]
+    pub fn phrase(self) -> &'static str {
+        match self {
+            Right::View => "see the network",
+            Right::EditCatalog => "edit codes, offers, partners, advertisers and domains",
+            Right::DecideConversions => "decide conversions",
+            Right::ViewSecrets => "see tokens and signing keys",
+            Right::EditSettings => "change the settings",
+            Right::EditBotList => "change the bot list",
+            Right::ErasePersonalData => "erase personal data",
+            Right::ManageKeys => "manage API keys",
+            Right::ManageUsers => "manage users",
+            Right::UseAsPartner => "act as a partner",
+        }
+    }
+}
+
+impl Role {
+    /// Whether the role has the right.
+    #[must_use]
+    pub fn may(self, right: Right) -> bool {
+        match right {
+            Right::View => matches!(self, Role::Admin | Role::Manager | Role::ReadOnly),
+            Right::EditCatalog | Right::DecideConversions => {
+                matches!(self, Role::Admin | Role::Manager)
+            }
+            Right::ViewSecrets
+            | Right::EditSettings
+            | Right::EditBotList
+            | Right::ErasePersonalData
+            | Right::ManageKeys
+            | Right::ManageUsers => self == Role::Admin,
+            Right::UseAsPartner => self == Role::Partner,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_role_has_its_rights_and_no_other() {
+        use Right::{DecideConversions, EditCatalog, UseAsPartner, View};
+        let rights = |role: Role| Right::ALL.into_iter().filter(move |right| role.may(*right));
+        let admin: Vec<Right> = rights(Role::Admin).collect();
+        assert_eq!(admin, Right::ALL[..9]);
+        assert!(rights(Role::Manager).eq([View, EditCatalog, DecideConversions]));
+        assert!(rights(Role::ReadOnly).eq([View]));
+        assert!(rights(Role::Partner).eq([UseAsPartner]));
+    }
+}
