@@ -15,6 +15,7 @@ use coupon_config::{
 };
 use ipnet::IpNet;
 
+use crate::accounts::session::Lifetimes;
 use crate::acme;
 use crate::partner_postbacks;
 use crate::privacy::Periods;
@@ -52,10 +53,19 @@ pub struct Config {
     pub postbacks: PostbackLogConfig,
     /// How long personal data is kept.
     pub privacy: Periods,
+    /// The console and its sessions.
+    pub console: ConsoleConfig,
     /// Certificates for tracking domains that ask for one.
     pub acme: acme::Settings,
     /// The program's own log.
     pub log: LogConfig,
+}
+
+/// The console and its sessions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConsoleConfig {
+    /// How long users stay signed in.
+    pub lifetimes: Lifetimes,
 }
 
 /// Bounds of the postback log.
@@ -92,6 +102,7 @@ impl Default for Config {
             pixels: partner_postbacks::Settings::default(),
             postbacks: PostbackLogConfig { unidentified_max_bytes: 256 << 20 },
             privacy: Periods { click_days: 90, postback_days: 365, address_days: 0 },
+            console: ConsoleConfig::default(),
             acme: acme::Settings::default(),
             log: LogConfig { filter: "info".into() },
         }
@@ -115,6 +126,7 @@ impl Configuration for Config {
         let unidentified = &mut self.postbacks.unidentified_max_bytes;
         keys.declare_number("postbacks.unidentified_max_bytes", unidentified, disk);
         declare_privacy(&mut self.privacy, keys);
+        declare_console(&mut self.console, keys);
         declare_acme(&mut self.acme, keys);
         keys.declare_log_filter("log.filter", &mut self.log.filter);
         self.tls.declare_keys(keys);
@@ -153,6 +165,14 @@ fn declare_privacy(privacy: &mut Periods, keys: &mut Keys) {
     let postback_days = &mut privacy.postback_days;
     keys.declare_number("privacy.postback_retention_days", postback_days, days.clone());
     keys.declare_number("privacy.address_truncation_days", &mut privacy.address_days, days);
+}
+
+fn declare_console(console: &mut ConsoleConfig, keys: &mut Keys) {
+    let lifetimes = &mut console.lifetimes;
+    keys.declare_period("console.staff_idle_ms", &mut lifetimes.staff_idle);
+    keys.declare_period("console.staff_session_ms", &mut lifetimes.staff);
+    keys.declare_period("console.partner_idle_ms", &mut lifetimes.partner_idle);
+    keys.declare_period("console.partner_session_ms", &mut lifetimes.partner);
 }
 
 fn declare_acme(settings: &mut acme::Settings, keys: &mut Keys) {

@@ -17,6 +17,8 @@ pub mod access;
 pub mod catalog;
 pub mod edit;
 
+pub mod accounts;
+
 pub mod json;
 
 pub mod api;
