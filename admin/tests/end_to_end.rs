@@ -4,8 +4,9 @@
 
 #[path = "end_to_end/acme_server.rs"]
 mod acme_server;
-#[path = "end_to_end/browser.rs"]
-mod browser;
+#[path = "console/cdp.rs"]
+#[allow(dead_code, reason = "the console's tests use the rest")]
+mod cdp;
 #[path = "end_to_end/chance.rs"]
 mod chance;
 #[path = "end_to_end/faults.rs"]
@@ -18,6 +19,9 @@ mod https;
 mod pebble;
 #[path = "end_to_end/programs.rs"]
 mod programs;
+#[path = "console/site.rs"]
+#[allow(dead_code, reason = "the console's tests use the rest")]
+mod site;
 #[path = "end_to_end/small_disk.rs"]
 mod small_disk;
 

@@ -1,10 +1,13 @@
 //! The script on a page of another site, in a real browser.
 
-use crate::browser::{Browser, Shop, chromium};
+use crate::cdp::{Chromium, Page};
 use crate::programs::{Network, Program, wait_for};
+use crate::site::Site;
 use serde_json::{Value, json};
 
 const PAGE: &str = include_str!("sdk/page.html");
+/// Host of the pages: another site than the tracking domain.
+const SHOP: &str = "shop.test";
 /// Offer of the published example: `thebestcodeever` is on several offers; the example means 24.
 const EXAMPLE_OFFER: u64 = 24;
 
@@ -12,8 +15,8 @@ const EXAMPLE_OFFER: u64 = 24;
 struct Stage {
     network: Network,
     daemon: Program,
-    browser: Browser,
-    shop: Shop,
+    page: Page,
+    shop: Site,
     partner: u64,
     _admin: Program,
 }
@@ -21,23 +24,31 @@ struct Stage {
 impl Stage {
     /// `None` if there is no browser.
     fn set() -> Option<Stage> {
-        let browser = chromium()?;
+        let page = Chromium::start()?.new_page(1000, 640);
         let network = Network::new();
         let (admin, daemon) = (network.start_admin(), network.start_daemon());
         let codes = network.create_winter25();
         network.create_thebestcodeever(&codes, [codes.offer, EXAMPLE_OFFER]);
-        let shop = Shop::open();
-        Some(Stage { network, daemon, browser, shop, partner: codes.partner, _admin: admin })
+        let shop = Site::open("");
+        Some(Stage { network, daemon, page, shop, partner: codes.partner, _admin: admin })
     }
 
     /// Runs steps on a page of the shop; returns the page's report.
     fn run(&self, picture: &str, steps: &str) -> Value {
-        let seen = self.browser.open(&self.shop, &self.page(steps), picture);
+        self.shop.put("/", &self.html(steps));
+        self.run_at(&self.shop.url_on(SHOP, "/"), picture)
+    }
+
+    /// Runs the steps of the page at this URL.
+    fn run_at(&self, url: &str, picture: &str) -> Value {
+        self.page.goto(url);
+        let seen = self.page.evaluate("report");
+        self.page.screenshot(picture);
         assert_eq!(seen["failures"], json!([]), "{seen}");
         seen
     }
 
-    fn page(&self, steps: &str) -> String {
+    fn html(&self, steps: &str) -> String {
         let script = format!("http://{}/scripts/main.js", self.network.visitors);
         PAGE.replace("{{script}}", &script).replace("{{steps}}", steps)
     }
@@ -71,7 +82,9 @@ impl Stage {
             related("offer", "network_offer_id"),
             related("affiliate", "network_affiliate_id"),
         );
-        self.browser.show(&self.shop, &html, picture);
+        self.shop.put("/", &html);
+        self.page.goto(&self.shop.url_on(SHOP, "/"));
+        self.page.screenshot(picture);
     }
 
     fn clicks(&self, count: usize) -> Vec<Value> {
@@ -301,9 +314,11 @@ fn a_page_that_is_rendered_ahead_reports_when_it_is_shown() {
 #[test]
 fn a_page_that_is_a_file_has_no_cookies_and_reports_all_the_same() {
     let Some(stage) = Stage::set() else { return };
-    let page = stage.page("return said(EF.click({coupon_code: 'winter25'}));");
-    let seen = stage.browser.open_file(&stage.shop, &page, "file.png");
-    assert_eq!((&seen["failures"], &seen["cookies"]), (&json!([]), &json!("")));
+    let file = stage.network.path("page.html");
+    let steps = "return said(EF.click({coupon_code: 'winter25'}));";
+    std::fs::write(&file, stage.html(steps)).unwrap();
+    let seen = stage.run_at(&format!("file://{}", file.display()), "file.png");
+    assert_eq!(seen["cookies"], "");
     let id = text(&seen["result"]["resolved"]);
     assert_eq!(stage.clicks(1)[0]["transaction_id"], id);
 }
