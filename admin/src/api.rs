@@ -35,6 +35,7 @@ mod bot_list;
 mod coupon_codes;
 mod explain;
 mod offers;
+mod partner_api_key;
 mod partner_coupon_codes;
 mod partner_pixels;
 mod pixels;
@@ -84,6 +85,7 @@ fn network() -> [(Access, OpenApiRouter<AppState>); 8] {
 fn partners() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(partner_coupon_codes::routes())
+        .merge(partner_api_key::routes())
         .merge(partner_pixels::routes())
         .merge(reports::partner_routes())
 }

@@ -64,6 +64,11 @@ pub struct Config {
 /// The console and its sessions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConsoleConfig {
+    /// The address under which browsers reach the console, such as `https://console.example.com`;
+    /// empty where browsers use the listener's own address.
+    pub public_url: String,
+    /// Serves the console over plain HTTP beyond this machine.
+    pub allow_plain_http: bool,
     /// How long users stay signed in.
     pub lifetimes: Lifetimes,
 }
@@ -168,6 +173,8 @@ fn declare_privacy(privacy: &mut Periods, keys: &mut Keys) {
 }
 
 fn declare_console(console: &mut ConsoleConfig, keys: &mut Keys) {
+    keys.declare_choice("console.public_url", &mut console.public_url);
+    keys.declare_flag("console.allow_plain_http", &mut console.allow_plain_http);
     let lifetimes = &mut console.lifetimes;
     keys.declare_period("console.staff_idle_ms", &mut lifetimes.staff_idle);
     keys.declare_period("console.staff_session_ms", &mut lifetimes.staff);

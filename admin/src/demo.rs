@@ -21,8 +21,9 @@ use serde_json::json;
 
 use crate::catalog::{CertificateSource, CertificateState, TrackingDomain, today};
 use crate::config::{ClientLimits, Config, LogConfig};
+use crate::console;
 use crate::edit::{self, Change, EditError};
-use crate::serve::{Admin, stop_on_signal};
+use crate::serve::{Admin, setup_link, stop_on_signal};
 use crate::store::rows::{self, Query};
 use crate::store::{Store, WriteTx, meta};
 use crate::{json, keys, publish};
@@ -73,7 +74,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let sequence = prepare(admin.store(), daemon.listen).await?;
     let live = admin.publisher().wait_live_for(sequence, FIRST_PUBLICATION).await;
     live.context("the sample network is not served")?;
-    introduce(&daemon, &admin, &config);
+    let portal_link = invite_partner(&admin, &config).await?;
+    introduce(&daemon, &admin, &config, portal_link);
     // Both in one task on one thread: the child asked the system to be killed when the thread that
     // started it ends.
     tokio::join!(admin.run(stop.clone()), daemon.supervise(child, stop));
@@ -150,7 +152,7 @@ fn point_links_at(tx: &WriteTx<'_>, base_url: &str) -> Result<(), EditError> {
     edit::change::<TrackingDomain>(tx, first.id, Change::Patch(named)).map(drop)
 }
 
-fn introduce(daemon: &Daemon, admin: &Admin, config: &Config) {
+fn introduce(daemon: &Daemon, admin: &Admin, config: &Config, portal_link: Option<String>) {
     let key_file = keys::file_in(&config.data_dir);
     let key_file = key_file.display();
     let (visitors, api) = (daemon.listen, admin.address);
@@ -162,11 +164,30 @@ fn introduce(daemon: &Daemon, admin: &Admin, config: &Config) {
         }
         _ => println!("API key     in {key_file}"),
     }
+    println!("\nIn a browser, each once:");
+    match &admin.setup_link {
+        Some(link) if std::io::stdout().is_terminal() => println!("  console     {link}"),
+        Some(link) => match setup_link::write(&config.data_dir, link) {
+            Ok(path) => println!("  console     the address in {}", path.display()),
+            Err(error) => println!("  console     its link cannot be written: {error}"),
+        },
+        None => println!("  console     http://{api}/"),
+    }
+    if let Some(link) = portal_link {
+        println!("  portal      {link}   partner Insta Style");
+    }
     println!("\nTracking links of the sample network:");
     for (code, shows) in sample_network::SAMPLE_CODES {
         println!("  http://{visitors}/{code:<16} {shows}");
     }
     println!("\nTry:\n{}\nCtrl-C stops both.", next_commands(daemon, admin, config));
+}
+
+/// Invites a user of the sample's first partner, until somebody used the invitation.
+async fn invite_partner(admin: &Admin, config: &Config) -> anyhow::Result<Option<String>> {
+    let token = admin.store().write(sample_network::invite_partner).await?;
+    let address = |token| console::link_address(&config.console, admin.address, "link", &token);
+    Ok(token.map(address))
 }
 
 /// Complete commands to paste into another terminal.

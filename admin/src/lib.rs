@@ -22,6 +22,7 @@ pub mod accounts;
 pub mod json;
 
 pub mod api;
+mod console;
 pub mod csv_file;
 pub mod export;
 pub mod import;

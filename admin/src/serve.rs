@@ -4,6 +4,7 @@
 //! do not need the lock, because the store orders its writers by itself.
 
 mod refusals;
+pub(crate) mod setup_link;
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -25,12 +26,14 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt as _;
 
+use crate::accounts;
 use crate::acme;
 use crate::api::{self, AppState, AuthConfig, Bodies, Network, Peer, ServerName};
 use crate::archive::Archive;
 use crate::backup;
 use crate::click_ingest;
 use crate::config::{ClientLimits, Config};
+use crate::console;
 use crate::conversions;
 use crate::daemon_client::DaemonClient;
 use crate::data_folder::{self, FolderTaken, lock_path};
@@ -49,6 +52,8 @@ pub struct Admin {
     pub address: SocketAddr,
     /// The first admin key, if just created.
     pub first_key: Option<Secret>,
+    /// The address at which the first user of the console is made, as long as there is none.
+    pub setup_link: Option<String>,
     store: Store,
     publisher: PublisherHandle,
     listener: ClientListener<TcpAcceptor>,
@@ -75,6 +80,9 @@ impl Admin {
         let (store, archive, lock) = tokio::task::spawn_blocking(move || open_data(&dir)).await??;
         let first_key = ensure_first(&store).await?;
         let Listening { listener, address, watcher } = listen(config)?;
+        let setup_link = accounts::first_run(&store)
+            .await?
+            .map(|token| console::link_address(&config.console, address, "setup", &token));
         let background = CancellationToken::new();
         let daemon = DaemonClient::new(&config.daemon_socket);
         let (network_id, stop) = (config.network_id, || background.clone());
@@ -119,11 +127,17 @@ impl Admin {
         Ok(Admin {
             address,
             first_key,
+            setup_link,
             store,
             publisher,
             listener,
             watcher,
-            router: api::router(state),
+            router: console::router(
+                config.console.clone(),
+                &config.trusted_proxies,
+                state.store.clone(),
+                api::router(state),
+            ),
             limits: config.limits.clone(),
             sending,
             background: background.drop_guard(),
@@ -256,12 +270,25 @@ pub async fn serve(config: &Config) -> anyhow::Result<()> {
 fn announce(admin: &Admin, config: &Config) {
     use std::io::IsTerminal;
     tracing::info!(address = %admin.address, data_dir = %config.data_dir.display(), "serving the API");
-    let Some(key) = &admin.first_key else { return };
-    let path = crate::keys::file_in(&config.data_dir);
-    if std::io::stdout().is_terminal() {
-        println!("First admin key, kept in {}:\n  {}", path.display(), key.reveal());
-    } else {
-        tracing::info!(file = %path.display(), "first admin key created");
+    let is_seen = std::io::stdout().is_terminal();
+    if let Some(key) = &admin.first_key {
+        let path = crate::keys::file_in(&config.data_dir);
+        if is_seen {
+            println!("First admin key, kept in {}:\n  {}", path.display(), key.reveal());
+        } else {
+            tracing::info!(file = %path.display(), "first admin key created");
+        }
+    }
+    let Some(link) = &admin.setup_link else { return };
+    if is_seen {
+        println!("Open the console and set up its first user (works once, for a day):\n  {link}");
+        return;
+    }
+    match setup_link::write(&config.data_dir, link) {
+        Ok(path) => {
+            tracing::info!(file = %path.display(), "link to set up the console's first user")
+        }
+        Err(error) => tracing::warn!(%error, "the link to set up the console is not written"),
     }
 }
 

@@ -16,7 +16,12 @@ mod site;
 #[path = "console/structure.rs"]
 mod structure;
 
+#[path = "console/signed_in.rs"]
+mod signed_in;
+
 #[path = "console/cdp_on_pages.rs"]
 mod cdp_on_pages;
+#[path = "console/coupon_codes.rs"]
+mod coupon_codes;
 #[path = "console/structure_of_pages.rs"]
 mod structure_of_pages;

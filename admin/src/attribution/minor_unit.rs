@@ -34,6 +34,12 @@ impl MinorUnit {
         MinorUnit(listed.map_or(USUAL, |(_, places)| places))
     }
 
+    /// Decimal places, for printing.
+    #[must_use]
+    pub fn places(self) -> u32 {
+        self.0
+    }
+
     /// Rounds to the nearest payable amount, half a unit away from zero.
     #[must_use]
     pub fn round(self, exact: Decimal) -> Money {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// An error in one field; the message says how to mend the value.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 pub struct FieldError {
     /// The field's path, such as `payout_revenue[1].payout_amount`.
     pub field: String,

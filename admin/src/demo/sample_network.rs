@@ -7,10 +7,12 @@ use jiff::civil::Date;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::accounts::{self, LinkToken, UserEdit};
 use crate::catalog::{Advertiser, Affiliate, Offer};
 use crate::edit::{self, EditError, coupon_codes};
 use crate::json;
 use crate::store::WriteTx;
+use crate::store::rows::{self, Query};
 
 /// Codes of the sample, and the case that each one demonstrates.
 pub(super) const SAMPLE_CODES: [(&str, &str); 7] = [
@@ -44,6 +46,28 @@ pub(super) fn create(tx: &WriteTx<'_>, today: Date) -> Result<(), EditError> {
     }
     code(tx, jackets, 0, "LATER10", json!({}))?;
     code(tx, jackets, snap, "SUMMER24", json!({"end_date": "2024-09-01"}))
+}
+
+/// The sign-in name of the sample partner's user.
+const PARTNER_LOGIN: &str = "insta";
+
+/// The link by which a user of the first partner sets a password; `None` once that happened, or if
+/// the sample is gone.
+pub(super) fn invite_partner(tx: &WriteTx<'_>) -> Result<Option<LinkToken>, EditError> {
+    let users = accounts::list(tx, &Query::default())?;
+    let user = users.rows.into_iter().find(|user| user.login == PARTNER_LOGIN);
+    match user {
+        Some(user) if user.has_password => Ok(None),
+        Some(user) => Ok(Some(accounts::reset(tx, user.id)?.now.1)),
+        None if rows::find::<Affiliate>(tx, 1)?.is_none() => Ok(None),
+        None => {
+            let user: UserEdit = read(json!({
+                "name": "Insta Style", "login": PARTNER_LOGIN, "role": "partner",
+                "network_affiliate_id": 1,
+            }))?;
+            Ok(Some(accounts::create(tx, &user)?.now.1))
+        }
+    }
 }
 
 fn winter(today: Date) -> Value {

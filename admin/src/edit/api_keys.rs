@@ -1,6 +1,8 @@
 //! API keys. They are not published. The last admin key cannot be removed, because nobody could
 //! create another key then.
 
+pub mod own;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Change, EditError, Saved, audit, check_if_match, check_reference};

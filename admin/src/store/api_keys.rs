@@ -70,6 +70,19 @@ pub fn find(connection: &ReadTx<'_>, id: u32) -> Result<Option<KeyRow>, StoreErr
     Ok(connection.prepare_cached(&sql)?.query_row([id], read).optional()?)
 }
 
+/// Finds a partner's key by its name, unless revoked.
+pub fn find_of_partner(
+    connection: &ReadTx<'_>,
+    partner_id: u32,
+    name: &str,
+) -> Result<Option<KeyRow>, StoreError> {
+    let sql = format!(
+        "{SELECT} FROM api_key WHERE affiliate_id = ?1 AND name = ?2 AND role = 'partner' \
+         AND time_deleted = 0 ORDER BY id LIMIT 1"
+    );
+    Ok(connection.prepare_cached(&sql)?.query_row((partner_id, name), read).optional()?)
+}
+
 /// One page of the keys that are not revoked.
 pub fn list(connection: &ReadTx<'_>, query: &Query) -> Result<Listed<KeyRow>, StoreError> {
     list_rows(connection, SELECT, "api_key", query, read)

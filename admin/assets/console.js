@@ -1,0 +1,133 @@
+// Comfort for pages that work without scripts: copying, closing the menu on small screens, keys,
+// selecting rows, options that are searched while typing, and a question before typed text is lost.
+
+const byId = (id) => document.getElementById(id);
+
+// Copying works over plain HTTP too, where a browser has no clipboard for scripts: by the older
+// command, and else by selecting the text for the user.
+async function copy(field, status) {
+  field.focus();
+  field.select();
+  let copied = false;
+  try {
+    await navigator.clipboard.writeText(field.value);
+    copied = true;
+  } catch {
+    copied = document.execCommand("copy");
+  }
+  status.textContent = copied ? "Copied" : "Press Ctrl+C to copy";
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (button) copy(byId(button.dataset.copy), button.parentElement.querySelector(".copied"));
+});
+
+// A small screen begins with a closed menu and closed filters.
+if (matchMedia("(max-width: 900px)").matches) {
+  for (const box of document.querySelectorAll("details.menu, details.filter-box")) box.open = false;
+}
+
+// A refused form begins at its list of problems.
+byId("problems")?.focus();
+
+// One box ticks all rows of the page; with Shift, a click ticks all rows since the last one.
+const all = document.querySelector("[data-select-all]");
+if (all) {
+  const boxes = [...document.querySelectorAll("[data-select]")];
+  const count = document.querySelector("[data-selected]");
+  let last = -1;
+  const tell = () => {
+    const ticked = boxes.filter((box) => box.checked).length;
+    all.checked = ticked === boxes.length && ticked > 0;
+    all.indeterminate = ticked > 0 && ticked < boxes.length;
+    if (count) count.textContent = ticked === 0 ? "" : `${ticked} selected`;
+  };
+  all.addEventListener("change", () => {
+    for (const box of boxes) box.checked = all.checked;
+    tell();
+  });
+  boxes.forEach((box, place) =>
+    box.addEventListener("click", (event) => {
+      if (event.shiftKey && last >= 0) {
+        const [from, to] = [Math.min(last, place), Math.max(last, place)];
+        for (const other of boxes.slice(from, to + 1)) other.checked = box.checked;
+      }
+      last = place;
+      tell();
+    }),
+  );
+  tell();
+}
+
+// Long lists of offers or partners are searched on the server while the user types.
+for (const input of document.querySelectorAll("input[data-options]")) {
+  const list = byId(input.getAttribute("list"));
+  let waiting = 0;
+  input.addEventListener("input", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(async () => {
+      const address = `${input.dataset.options}?search=${encodeURIComponent(input.value)}`;
+      const answer = await fetch(address, { headers: { accept: "application/json" } });
+      if (!answer.ok) return;
+      const labels = await answer.json();
+      list.replaceChildren(
+        ...labels.map((label) => Object.assign(document.createElement("option"), { value: label })),
+      );
+    }, 200);
+  });
+}
+
+// A sentence about the code while it is typed: whether it is free, or whose it is.
+const checked = document.querySelector("[data-check]");
+if (checked) {
+  const input = byId(checked.dataset.check);
+  let waiting = 0;
+  input.addEventListener("input", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(async () => {
+      if (!input.value) return checked.replaceChildren();
+      const answer = await fetch(`${checked.dataset.source}?code=${encodeURIComponent(input.value)}`);
+      if (answer.ok) checked.textContent = await answer.text();
+    }, 300);
+  });
+}
+
+// Typed text is not lost by a stray click.
+for (const form of document.querySelectorAll("form[data-keep]")) {
+  let changed = false;
+  form.addEventListener("input", () => (changed = true));
+  form.addEventListener("submit", () => (changed = false));
+  window.addEventListener("beforeunload", (event) => changed && event.preventDefault());
+}
+
+// A second click on a button that saves does nothing.
+document.addEventListener("submit", (event) => {
+  const { submitter } = event;
+  if (submitter) setTimeout(() => (submitter.disabled = true));
+  setTimeout(() => submitter && (submitter.disabled = false), 8000);
+});
+
+// Pages that change by themselves, such as an upload in progress.
+const refreshed = document.querySelector("[data-refresh]");
+if (refreshed) setTimeout(() => location.reload(), Number(refreshed.dataset.refresh) * 1000);
+
+// Keys, never while the user types.
+const goTo = { c: "coupon-codes", o: "offers", p: "partners", a: "advertisers", v: "conversions", k: "clicks", f: "flex", s: "status" };
+let isGoing = false;
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey && event.key === "Enter") return event.target.form?.requestSubmit();
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.closest("input, select, textarea, dialog, [popover]")) return;
+  if (isGoing) {
+    isGoing = false;
+    if (goTo[event.key] && byId("find")) location.href = `/console/${goTo[event.key]}`;
+    return;
+  }
+  const open = { c: "[data-key=c]", e: "[data-key=e]", "[": "a[rel=prev]", "]": "a[rel=next]" }[event.key];
+  if (event.key === "g") isGoing = true;
+  else if (event.key === "/" && byId("find")) {
+    event.preventDefault();
+    byId("find").focus();
+  } else if (open) document.querySelector(open)?.click();
+});

@@ -1,0 +1,149 @@
+//! Figures, money and times as pages show them.
+
+use std::borrow::Borrow;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use rust_decimal::Decimal;
+
+use crate::attribution::minor_unit::MinorUnit;
+
+/// A whole number; templates pass the fields of rows by reference.
+pub(crate) trait Whole {
+    fn value(&self) -> i128;
+}
+
+macro_rules! whole {
+    ($($number:ty),+) => {
+        $(impl Whole for $number {
+            fn value(&self) -> i128 {
+                *self as i128
+            }
+        })+
+    };
+}
+
+whole!(i64, u32, u64, usize);
+
+impl<T: Whole> Whole for &T {
+    fn value(&self) -> i128 {
+        (*self).value()
+    }
+}
+
+/// A count with separators: `1,234,567`.
+pub(crate) fn count(number: impl Whole) -> String {
+    let number = number.value();
+    let digits = number.unsigned_abs().to_string();
+    let sign = if number < 0 { "-" } else { "" };
+    format!("{sign}{}", grouped(&digits))
+}
+
+fn grouped(digits: &str) -> String {
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// An amount with separators and its currency: `1,234.50 EUR`. A text that is no amount is shown
+/// as it is.
+pub(crate) fn money(amount: &str, currency: &str) -> String {
+    let Ok(decimal) = amount.parse::<Decimal>() else { return amount.to_owned() };
+    // At least the places of the currency; an amount with more is shown whole.
+    let places = MinorUnit::for_currency(currency).places().max(decimal.normalize().scale());
+    let text = format!("{:.*}", places as usize, decimal.abs());
+    let (whole, fraction) = text.split_once('.').map_or((text.as_str(), ""), |parts| parts);
+    let sign = if decimal.is_sign_negative() && !decimal.is_zero() { "-" } else { "" };
+    let fraction = if fraction.is_empty() { String::new() } else { format!(".{fraction}") };
+    format!("{sign}{}{fraction} {currency}", grouped(whole)).trim_end().to_owned()
+}
+
+/// A share in percent with one digit: `12.5 %`.
+pub(crate) fn percent(part: f64, whole: f64) -> String {
+    if whole == 0.0 {
+        return "–".into();
+    }
+    format!("{:.1} %", part / whole * 100.0)
+}
+
+/// A time in a zone, without seconds: `2026-11-28 14:05`. 0 is no time.
+pub(crate) fn time(unix_seconds: impl Borrow<i64>, time_zone: &str) -> String {
+    written(*unix_seconds.borrow(), time_zone, "%Y-%m-%d %H:%M")
+}
+
+/// A time in a zone, with seconds.
+pub(crate) fn time_with_seconds(unix_seconds: impl Borrow<i64>, time_zone: &str) -> String {
+    written(*unix_seconds.borrow(), time_zone, "%Y-%m-%d %H:%M:%S")
+}
+
+/// A time in UTC, for the title of a time in the network's zone.
+pub(crate) fn utc(unix_seconds: impl Borrow<i64>) -> String {
+    written(*unix_seconds.borrow(), "UTC", "%Y-%m-%d %H:%M:%S UTC")
+}
+
+fn written(unix_seconds: i64, time_zone: &str, form: &str) -> String {
+    if unix_seconds == 0 {
+        return "–".into();
+    }
+    let zone = TimeZone::get(time_zone).unwrap_or(TimeZone::UTC);
+    let Ok(time) = Timestamp::from_second(unix_seconds) else { return "–".into() };
+    zone.to_datetime(time).strftime(form).to_string()
+}
+
+/// A text with invisible characters and changes of direction made visible, so a name cannot look
+/// like another.
+pub(crate) fn visible(text: &str) -> String {
+    let is_hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+                | '\u{feff}' | '\u{ad}' | '\u{61c}')
+    };
+    if !text.chars().any(is_hidden) {
+        return text.to_owned();
+    }
+    let show = |c: char| match c {
+        c if is_hidden(c) => format!("\\u{{{:x}}}", u32::from(c)),
+        c => c.to_string(),
+    };
+    text.chars().map(show).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_have_separators() {
+        assert_eq!(count(0_u64), "0");
+        assert_eq!(count(999_u64), "999");
+        assert_eq!(count(1_834_201_u64), "1,834,201");
+        assert_eq!(count(-1_000_i64), "-1,000");
+        assert_eq!(money("1234.5", "EUR"), "1,234.50 EUR");
+        assert_eq!(money("-1234567.50", "USD"), "-1,234,567.50 USD");
+        assert_eq!(money("99.9", "USD"), "99.90 USD");
+        assert_eq!(money("500", "JPY"), "500 JPY");
+        assert_eq!(money("12.345", "KWD"), "12.345 KWD");
+        assert_eq!(percent(1.0, 8.0), "12.5 %");
+        assert_eq!(percent(1.0, 0.0), "–");
+    }
+
+    #[test]
+    fn times_are_in_the_networks_zone_also_when_clocks_change() {
+        let spring = "2026-03-08T07:30:00Z".parse::<Timestamp>().unwrap().as_second();
+        assert_eq!(time(spring, "America/New_York"), "2026-03-08 03:30");
+        assert_eq!(time(spring - 3600, "America/New_York"), "2026-03-08 01:30");
+        assert_eq!(utc(spring), "2026-03-08 07:30:00 UTC");
+        assert_eq!(time(0, "UTC"), "–");
+    }
+
+    #[test]
+    fn hidden_characters_are_seen() {
+        assert_eq!(visible("Insta\u{202e}elytS"), "Insta\\u{202e}elytS");
+        assert_eq!(visible("Grüße 日本"), "Grüße 日本");
+    }
+}

@@ -1,0 +1,43 @@
+//! The pages of the network's staff. Each menu entry has a file with its routes.
+
+use axum::extract::{Path, Query, State};
+use axum::response::IntoResponse as _;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Deserialize;
+
+use super::ConsoleState;
+use super::error_page::{PageError, no_such_page};
+use super::options::{self, Choice, Referred};
+use super::page::PageResult;
+use super::viewer::Viewer;
+
+mod coupon_codes;
+mod home;
+
+pub(super) fn routes() -> Router<ConsoleState> {
+    Router::new()
+        .merge(home::routes())
+        .merge(coupon_codes::routes())
+        .route("/options/{kind}", get(suggest))
+        .fallback(no_such_page)
+}
+
+#[derive(Deserialize)]
+struct Search {
+    #[serde(default)]
+    search: String,
+}
+
+/// The labels of objects that match a text, for an input's suggestions.
+async fn suggest(
+    State(state): State<ConsoleState>,
+    viewer: Viewer,
+    Path(kind): Path<String>,
+    Query(Search { search }): Query<Search>,
+) -> PageResult {
+    let referred = Referred::from_word(&kind).ok_or_else(PageError::not_found)?;
+    let found = options::find(&state.api, &viewer, referred, search.trim()).await?;
+    let labels: Vec<String> = found.iter().take(20).map(Choice::label).collect();
+    Ok(Json(labels).into_response())
+}

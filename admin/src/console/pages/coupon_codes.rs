@@ -1,0 +1,25 @@
+//! Partners – Coupon Codes: the list, the page and the form of a code, and its link.
+
+mod code;
+mod edit;
+mod listing;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+use crate::console::ConsoleState;
+
+pub(super) fn routes() -> Router<ConsoleState> {
+    Router::new()
+        .route("/coupon-codes", get(listing::show))
+        .route("/coupon-codes.csv", get(listing::export))
+        .route("/coupon-codes/status", post(listing::set_status))
+        .route("/coupon-codes/new", get(edit::show_new).post(edit::create))
+        .route("/coupon-codes/check", get(edit::check))
+        .route("/coupon-codes/{id}", get(code::show))
+        .route("/coupon-codes/{id}/edit", get(edit::show).post(edit::save))
+        .route("/coupon-codes/{id}/link", get(code::link))
+        .route("/coupon-codes/{id}/qr.svg", get(code::qr))
+        .route("/coupon-codes/{id}/delete", post(code::delete))
+        .route("/coupon-codes/{id}/restore", post(code::restore))
+}

@@ -1,0 +1,74 @@
+//! The signed-in user of a request.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+
+use super::error_page::PageError;
+use crate::access::Right;
+use crate::accounts::User;
+use crate::accounts::session::Session;
+use crate::catalog::{Caller, Role};
+use crate::store::origin::Actor;
+
+/// The user, with the settings that each page shows.
+#[derive(Debug, Clone)]
+pub(crate) struct Viewer(Arc<ViewerData>);
+
+#[derive(Debug)]
+pub(crate) struct ViewerData {
+    pub(crate) session: Session,
+    /// The network's IANA time zone.
+    pub(crate) time_zone: String,
+    /// The network's currency.
+    pub(crate) currency: String,
+}
+
+impl Viewer {
+    pub(super) fn new(data: ViewerData) -> Viewer {
+        Viewer(Arc::new(data))
+    }
+
+    /// The caller that the API gets.
+    pub(super) fn caller(&self) -> Caller {
+        let user = self.user();
+        Caller { actor: Actor::User(user.id), role: user.role, affiliate_id: user.affiliate_id }
+    }
+
+    pub(crate) fn may(&self, right: Right) -> bool {
+        self.user().role.may(right)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.user().name
+    }
+
+    pub(crate) fn role(&self) -> Role {
+        self.user().role
+    }
+
+    pub(crate) fn user(&self) -> &User {
+        &self.0.session.user
+    }
+
+    pub(crate) fn session(&self) -> &Session {
+        &self.0.session
+    }
+
+    pub(crate) fn time_zone(&self) -> &str {
+        &self.0.time_zone
+    }
+
+    pub(crate) fn currency(&self) -> &str {
+        &self.0.currency
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Viewer {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Viewer, PageError> {
+        parts.extensions.get::<Viewer>().cloned().ok_or_else(PageError::signed_out)
+    }
+}

@@ -1,0 +1,193 @@
+//! Words of pages for words of the API: labels of fields, sentences for refusals and states.
+//!
+//! The API speaks to programs and names its fields; a page names its inputs. Every sentence of the
+//! API is shown with the names of fields replaced by the labels of inputs.
+
+use super::api_client::Refusal;
+use crate::catalog::FieldError;
+
+/// Fields of the API and the labels of their inputs; longer names first where one begins another.
+const LABELS: &[(&str, &str)] = &[
+    ("network_coupon_code_id", "Coupon code"),
+    ("coupon_code_id", "Coupon code id"),
+    ("coupon_status", "Status"),
+    ("coupon_code", "Coupon code"),
+    ("network_offer_id", "Offer"),
+    ("offer_id", "Offer"),
+    ("network_affiliate_id", "Partner"),
+    ("affiliate_id", "Partner"),
+    ("network_advertiser_id", "Advertiser"),
+    ("network_tracking_domain_id", "Tracking domain"),
+    ("default_tracking_domain_id", "Default tracking domain"),
+    ("is_description_plain_text", "Plain text"),
+    ("description", "Description"),
+    ("internal_notes", "Notes"),
+    ("start_date", "Start"),
+    ("end_date", "End"),
+    ("date_live_until", "Live until"),
+    ("allow_reissue", "Issue it anew"),
+    ("conversion_only", "For conversions only"),
+    ("account_status", "Status"),
+    ("offer_status", "Status"),
+    ("destination_url", "Destination"),
+    ("fallback_url", "Fallback"),
+    ("base_url", "Address"),
+    ("is_default", "Default"),
+    ("certificate", "Certificate"),
+    ("payout_revenue", "Payout and revenue"),
+    ("payout_amount", "Payout"),
+    ("payout_percentage", "Payout in percent"),
+    ("payout_type", "Payout type"),
+    ("revenue_amount", "Revenue"),
+    ("revenue_percentage", "Revenue in percent"),
+    ("revenue_type", "Revenue type"),
+    ("verification_token", "Token"),
+    ("signing_key", "Signing key"),
+    ("allowed_networks", "Allowed addresses"),
+    ("time_zone", "Time zone"),
+    ("timezone", "Time zone"),
+    ("currency", "Currency"),
+    ("visibility", "Visibility"),
+    ("postback_url", "Postback URL"),
+    ("pattern", "Pattern"),
+    ("alphabet", "Characters"),
+    ("count", "Number of codes"),
+    ("password", "Password"),
+    ("login", "Sign-in name"),
+    ("role", "Role"),
+    ("name", "Name"),
+    ("status", "Status"),
+    ("from", "From"),
+    ("to", "To"),
+];
+
+/// Parts of the API's sentences that only programs understand.
+const PHRASES: &[(&str, &str)] = &[
+    (
+        "(with conversion_only: true it can be a code without a link)",
+        "(or tick “For conversions only”)",
+    ),
+    ("send allow_reissue: true", "tick “Issue it anew”"),
+    ("allow_reissue: true", "“Issue it anew”"),
+    ("conversion_only: true", "“For conversions only”"),
+    ("If-Match", "the state that you saw"),
+    ("`active`", "Active"),
+    ("`paused`", "Paused"),
+    ("?force=true", "the confirmation"),
+    ("force=true", "the confirmation"),
+];
+
+/// The label of a field; for a part of a row, the label of the part.
+pub(crate) fn label(field: &str) -> String {
+    let last = field.rsplit('.').next().unwrap_or(field);
+    let name = last.split('[').next().unwrap_or(last);
+    let known = LABELS.iter().find(|(known, _)| *known == name);
+    known.map_or_else(|| capitalised(&name.replace('_', " ")), |(_, label)| (*label).to_owned())
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| first.to_uppercase().collect::<String>());
+    first.unwrap_or_default() + letters.as_str()
+}
+
+/// An error as it stands at its input: `Coupon code: has 2 characters; at least 3 are needed`.
+pub(crate) fn at_input(error: &FieldError) -> FieldError {
+    let sentence = format!("{}: {}", label(&error.field), plain(&error.error));
+    FieldError { field: error.field.clone(), error: sentence }
+}
+
+/// The sentence for a whole refusal.
+pub(crate) fn sentence(refusal: &Refusal) -> String {
+    if refusal.fields.is_empty() {
+        return closed(&capitalised(&plain(&refusal.error)));
+    }
+    let sentences: Vec<String> =
+        refusal.fields.iter().map(|error| closed(&at_input(error).error)).collect();
+    sentences.join(" ")
+}
+
+fn closed(sentence: &str) -> String {
+    if sentence.ends_with(['.', '!', '?']) { sentence.into() } else { format!("{sentence}.") }
+}
+
+/// A sentence of the API in the words of pages.
+pub(crate) fn plain(text: &str) -> String {
+    let mut text = text.to_owned();
+    for (from, to) in PHRASES {
+        text = text.replace(from, to);
+    }
+    for (name, label) in LABELS.iter().filter(|(name, _)| name.contains('_')) {
+        text = text.replace(name, &format!("“{label}”"));
+    }
+    text.replace('`', "")
+}
+
+/// The state of a code: what a visitor meets now. `reason` is the API's
+/// `tracking_link_unavailable_reason`.
+pub(crate) fn code_state(reason: &str) -> (&'static str, &'static str) {
+    match reason {
+        "" => ("good", "Live"),
+        "paused" => ("off", "Paused"),
+        "expired" => ("off", "Ended"),
+        "not_started" => ("wait", "Not started"),
+        "offer_not_active" => ("bad", "Offer not active"),
+        "offer_deleted" => ("bad", "Offer deleted"),
+        "partner_not_active" => ("bad", "Partner not active"),
+        "partner_deleted" => ("bad", "Partner deleted"),
+        "not_runnable" => ("bad", "Partner not approved"),
+        "unassigned" => ("wait", "No partner"),
+        "not_url_safe" => ("off", "Conversions only"),
+        "no_tracking_domain" => ("bad", "No tracking domain"),
+        _ => ("bad", "Not live"),
+    }
+}
+
+/// Why a code has no link, and how to get one; empty if it has a link.
+pub(crate) fn no_link(reason: &str) -> &'static str {
+    match reason {
+        "unassigned" => "No link: the code has no partner yet. Assign one.",
+        "not_url_safe" => "No link: the code is for conversions only.",
+        "no_tracking_domain" => "No link: there is no tracking domain. Add one under Domains.",
+        "offer_deleted" => "No link: its offer was deleted. Restore the offer, or move the code.",
+        "partner_deleted" => "No link: its partner was deleted. Restore or change the partner.",
+        _ => "",
+    }
+}
+
+/// How to make the code's link lead to its offer; empty if it does.
+pub(crate) fn remedy(reason: &str) -> &'static str {
+    match reason {
+        "paused" => "The code is paused. Set its status to Active.",
+        "expired" => "The last day of the code has passed. Set a later end.",
+        "not_started" => "The first day of the code has not come. Set an earlier start, or wait.",
+        "offer_not_active" => {
+            "The offer is not active, or its last day has passed. Edit the offer."
+        }
+        "partner_not_active" => "The partner is not active. Edit the partner.",
+        "not_runnable" => "The partner may not run the offer. Change the access of the partner.",
+        other => no_link(other),
+    }
+}
+
+/// Any word of the API as a word of a page: `not_started` becomes `Not started`.
+pub(crate) fn word(word: &str) -> String {
+    capitalised(&word.replace('_', " "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentences_of_the_api_lose_what_only_programs_understand() {
+        let error = FieldError {
+            field: "coupon_code".into(),
+            error: "has a `-` (with conversion_only: true it can be a code without a link)".into(),
+        };
+        assert_eq!(at_input(&error).error, "Coupon code: has a - (or tick “For conversions only”)");
+        assert_eq!(plain("is before start_date"), "is before “Start”");
+        assert_eq!(label("payout_revenue[1].payout_amount"), "Payout");
+        assert_eq!(label("some_new_field"), "Some new field");
+    }
+}
