@@ -67,7 +67,9 @@ fn a_new_domain_is_served_without_restart_and_a_removed_one_is_refused() {
     assert!(client.connect(served.address(), "new.example").is_err());
     let folder = served.coupond.path("certificates");
     served.authority.issue(&["new.example", "*.new.example"]).write(&folder.join("new.example"));
+    let began = Instant::now();
     until("the domain is served", || client.connect(served.address(), "new.example").ok());
+    println!("in service after {:?}", began.elapsed());
     let answer = client.get(served.address(), "any.new.example", "/winter25").unwrap();
     assert_eq!(answer.status, 302);
     std::fs::remove_dir_all(folder.join("new.example")).unwrap();

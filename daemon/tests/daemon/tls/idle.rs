@@ -49,7 +49,7 @@ fn an_idle_connection_with_tls_holds_no_buffers() {
 
 #[test]
 #[ignore = "minutes; IDLE_CONNECTIONS says how many"]
-fn fifty_thousand_idle_connections_with_tls() {
+fn fifty_thousand_idle_tls_connections() {
     let count = std::env::var("IDLE_CONNECTIONS").map_or(50_000, |text| text.parse().unwrap());
     let each = bytes_of_an_idle_connection(count, 12_288);
     println!("{each} bytes for each of {count} idle connections with TLS");
