@@ -333,6 +333,13 @@ fn decode_address(bytes: &[u8]) -> Option<IpAddr> {
     v4.or_else(|| <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from))
 }
 
+impl ClickError {
+    /// Whether the bytes are of a version that only a newer program reads.
+    pub fn is_of_newer_program(&self) -> bool {
+        matches!(self, ClickError::Version { got, known, .. } if got > known)
+    }
+}
+
 fn decode_head(record: &[u8]) -> Result<ClickHead, ClickError> {
     if record[2] != RECORD_VERSION {
         return Err(ClickError::Version { part: "record", got: record[2], known: RECORD_VERSION });

@@ -6,6 +6,7 @@ pub(super) enum AlertKind {
     WalSetAside,
     WalDamage,
     WalRemoval,
+    NewerBlocks,
     Rings,
     RingSetAside,
     SmallRings,

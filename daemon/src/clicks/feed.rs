@@ -9,7 +9,7 @@
 //! blocks come from the click store. The feed never sends a block while the store might still hold
 //! sequences between the cursor and that block: the admin would count those sequences as known from
 //! then on. So while the store is not open, a stream with such a gap waits, and other streams
-//! continue. If neither WAL nor store can fill a gap, the feed sends the blocks behind it, and the
+//! continue. The same holds while the WAL has blocks that only a newer coupond can read. If neither WAL nor store can fill a gap, the feed sends the blocks behind it, and the
 //! admin counts the gap.
 //!
 //! The size of an answer bounds the memory.
@@ -180,7 +180,7 @@ impl Feed {
         let stream = block.stream();
         let next = builder.known(stream) + 1;
         if block.first_sequence() > next {
-            if !self.state.stored().is_known {
+            if !self.state.history_is_known() {
                 // The module header says why the answer must not contain later blocks of this
                 // stream.
                 builder.hold_back(stream);
@@ -234,10 +234,10 @@ impl Feed {
     }
 
     fn oldest_incarnation(&self) -> u32 {
-        let stored = self.state.stored();
-        if !stored.is_known {
+        if !self.state.history_is_known() {
             return 0;
         }
+        let stored = self.state.stored();
         let oldest = stored.last.keys().map(|stream| stream.incarnation).min();
         oldest.unwrap_or(self.incarnation).min(self.incarnation)
     }

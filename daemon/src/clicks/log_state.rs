@@ -2,7 +2,8 @@
 //! of WAL frames.
 //!
 //! A WAL segment is removable when all its frames are below both `synced` and `acknowledged`. Both
-//! may go back: a store is rebuilt, or an admin is restored.
+//! may go back: a store is rebuilt, or an admin is restored. Nothing is removed from the first frame on
+//! that only a newer program can read: that program hands its clicks over once it runs again.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -39,6 +40,8 @@ pub(super) struct LogState {
     pub(super) synced: AtomicU64,
     /// Frames below this sequence are durable at the admin.
     pub(super) acknowledged: AtomicU64,
+    /// The first frame with a block of a newer version; `u64::MAX` if none was found.
+    first_newer_frame: AtomicU64,
     pub(super) wal_bytes: AtomicU64,
     pub(super) torn_bytes_cut: AtomicU64,
     /// Records lost to damage in memory or on disk.
@@ -71,6 +74,7 @@ impl Default for LogState {
             commits: Arc::default(),
             synced: AtomicU64::new(0),
             acknowledged: AtomicU64::new(0),
+            first_newer_frame: AtomicU64::new(u64::MAX),
             wal_bytes: AtomicU64::new(0),
             torn_bytes_cut: AtomicU64::new(0),
             damaged_records: AtomicU64::new(0),
@@ -122,8 +126,20 @@ impl LogState {
 
     /// Frames below this sequence are removable.
     pub(super) fn removable_before(&self) -> u64 {
+        // `synced` first: the store thread reports a newer frame before it syncs beyond it.
         let synced = self.synced.load(Ordering::Acquire);
-        synced.min(self.acknowledged.load(Ordering::Acquire))
+        let acknowledged = self.acknowledged.load(Ordering::Acquire);
+        synced.min(acknowledged).min(self.first_newer_frame.load(Ordering::Acquire))
+    }
+
+    /// Keeps the WAL from this frame on; true if none before it was found.
+    pub(super) fn found_newer_frame(&self, frame: u64) -> bool {
+        self.first_newer_frame.fetch_min(frame, Ordering::AcqRel) > frame
+    }
+
+    /// Whether no sequence can be anywhere but in the store and in the frames that the feed reads.
+    pub(super) fn history_is_known(&self) -> bool {
+        self.stored().is_known && self.first_newer_frame.load(Ordering::Acquire) == u64::MAX
     }
 
     pub(super) fn stored(&self) -> MutexGuard<'_, StoredStreams> {

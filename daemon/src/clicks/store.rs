@@ -9,7 +9,8 @@
 //! - After any error the handle is closed and the folder opened again, because a sled handle
 //!   returns errors forever after the first. If the folder then does not open, or fails twice
 //!   without a sync in between, it counts as damaged. Errors of the machine (a full disk) damage
-//!   nothing and are retried.
+//!   nothing and are retried. A folder in which a newer coupond wrote is left alone: until the newer
+//!   one runs again, clicks stay in the WAL, and so do blocks in the WAL that only it can read.
 //! - A day is removed when it is older than the retention, by a trusted clock, and the admin has
 //!   acknowledged all its blocks.
 
@@ -27,8 +28,8 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
-use coupon_shared::click::StreamId;
 use coupon_shared::click::block::Block;
+use coupon_shared::click::{ClickError, StreamId};
 use coupon_shared::framed_log::{FrameReader, FramedLogError};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -136,6 +137,7 @@ impl StoreThread {
                     return;
                 }
                 Ok(false) => POLL,
+                Err(error) if self.is_ending_before_newer_folder(&error) => return,
                 Err(error) => self.recover(error),
             };
             match self.setup.questions.recv_timeout(wait) {
@@ -144,6 +146,13 @@ impl StoreThread {
                 Err(RecvTimeoutError::Disconnected) => std::thread::sleep(wait),
             }
         }
+    }
+
+    /// Whether the click log ends and could only wait in vain for a newer program's folder to become
+    /// readable. The clicks stay in the WAL.
+    fn is_ending_before_newer_folder(&self, error: &StoreError) -> bool {
+        let is_newer = matches!(error, StoreError::Day { source: DayError::Newer { .. }, .. });
+        is_newer && self.setup.state.phase() != Phase::Running
     }
 
     /// Whether the WAL has ended and all of it is synced.
@@ -212,12 +221,26 @@ impl StoreThread {
             };
             match Block::parse(&bytes) {
                 Ok(block) => self.insert(frame, &block)?,
+                Err(error) if error.is_of_newer_program() => self.keep_newer_frame(frame, &error),
                 Err(error) => {
                     tracing::error!(frame, %error, "frame of the click WAL is not a block")
                 }
             }
         }
         Ok(true)
+    }
+
+    /// Leaves a block to the newer program that wrote it.
+    fn keep_newer_frame(&self, frame: u64, error: &ClickError) {
+        let state = &self.setup.state;
+        if !state.found_newer_frame(frame) {
+            return;
+        }
+        let text = format!(
+            "the click log has clicks of a newer coupond from frame {frame} on ({error}): they are kept, \
+             and so are all later clicks; run the newer coupond until coupon-admin has them"
+        );
+        state.alerts.raise(AlertKind::NewerBlocks, text);
     }
 
     fn insert(&mut self, frame: u64, block: &Block<'_>) -> Result<(), StoreError> {

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use coupon_shared::click::block::Block;
+use coupon_shared::click::block::{BLOCK_VERSION, Block};
 use coupon_shared::click::{self, ClickHead, Tag, VisitKind};
 use coupon_shared::decision::Reason;
 use coupon_shared::feed::{Cursor, blocks};
-use coupon_shared::framed_log::FrameReader;
+use coupon_shared::framed_log::{FrameReader, FramedLog, FramedLogError, Options};
 use coupon_shared::transaction_id::TransactionId;
 use tempfile::TempDir;
 
@@ -588,4 +588,66 @@ fn several_threads_have_streams_of_their_own() {
     serving.into_iter().for_each(|thread| thread.join().unwrap());
     assert!(admin.numbers.values().all(|times| *times == 1));
     assert_eq!((admin.missing, admin.cursor.iter().count()), (0, 3));
+}
+
+/// Gives the blocks of all frames before `end` this version, as a daemon of that version would.
+fn set_block_version(machine: &Machine, end: u64, version: u8) {
+    let options = Options { segment_bytes: 1 << 20, max_frame_bytes: 1 << 20 };
+    let (mut wal, _) = FramedLog::open(&machine.wal(), options).unwrap();
+    wal.close_segment().unwrap();
+    for segment in wal.closed_segments() {
+        let rewritten = wal.rewriter().rewrite(segment.start, |frame, payload| {
+            let mut block = payload.to_vec();
+            block[4] = version;
+            Ok::<_, FramedLogError>((frame < end).then_some(block))
+        });
+        rewritten.unwrap();
+    }
+}
+
+#[test]
+fn clicks_of_a_newer_daemon_are_kept_by_an_older_one_until_the_newer_one_runs_again() {
+    let machine = Machine::new();
+    let mut admin = Admin::default();
+    let (log, mut writer) = machine.start();
+    clicks_all(&mut writer, 0..300);
+    eventually("the store has them", || {
+        let status = log.status();
+        status.durable == 300 && status.store_is_open && status.store_lag_blocks == 0
+    });
+    log.shutdown(PATIENCE).unwrap();
+    drop((log, writer));
+    set_block_version(&machine, u64::MAX, BLOCK_VERSION + 1);
+    // The store, too, would have these blocks from the newer daemon.
+    fs::remove_dir_all(machine.data.path().join("clicks")).unwrap();
+
+    let (log, mut writer) = machine.start();
+    let own = log.incarnation();
+    eventually("the log is open", || log.status().wal_is_open);
+    let first_own_frame = log.state.committed();
+    clicks_all(&mut writer, 300..2000);
+    admin.pull_until(&log, 1700);
+    assert!(admin.has_exactly(300..2000));
+    eventually("the admin has acknowledged all", || {
+        admin.pull(&log);
+        let status = log.status();
+        (status.feed_lag_blocks, status.store_lag_blocks) == (0, 0)
+    });
+    // An admin that forgot the older incarnation would count its clicks again.
+    assert_eq!(admin.oldest_incarnation, 0);
+    let problems = log.problems().join("\n");
+    assert!(problems.contains("run the newer coupond"), "{problems}");
+    log.shutdown(PATIENCE).unwrap();
+    drop((log, writer));
+
+    set_block_version(&machine, first_own_frame, BLOCK_VERSION);
+    let (log, _writer) = machine.start();
+    admin.pull_until(&log, 2000);
+    assert!(admin.has_exactly(0..2000));
+    assert_eq!(admin.missing, 0);
+    assert_eq!(log.problems(), [""; 0]);
+    eventually("the store is known", || {
+        admin.pull(&log);
+        (1..own).contains(&admin.oldest_incarnation)
+    });
 }

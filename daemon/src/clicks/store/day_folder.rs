@@ -15,8 +15,8 @@ use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use coupon_shared::click::StreamId;
 use coupon_shared::click::block::Block;
+use coupon_shared::click::{ClickError, StreamId};
 
 const KEY_BYTES: usize = 15;
 
@@ -29,6 +29,12 @@ pub(super) enum DayError {
     /// The folder's contents are invalid.
     #[error("{} is damaged: {what}", path.display())]
     Damaged { path: PathBuf, what: String },
+    /// A newer program wrote in the folder.
+    #[error(
+        "{} has clicks of a newer coupond ({source}): run the newer coupond, or move the folder away to go on without them",
+        path.display()
+    )]
+    Newer { path: PathBuf, source: ClickError },
 }
 
 /// Blocks of one stream with their first sequences.
@@ -174,7 +180,10 @@ impl DayFolder {
     }
 
     fn parse_block<'a>(&self, value: &'a [u8]) -> Result<Block<'a>, DayError> {
-        Block::parse(value).map_err(|error| self.damaged(error.to_string()))
+        Block::parse(value).map_err(|source| match source.is_of_newer_program() {
+            true => DayError::Newer { path: self.path.clone(), source },
+            false => self.damaged(source.to_string()),
+        })
     }
 
     fn damaged(&self, what: String) -> DayError {

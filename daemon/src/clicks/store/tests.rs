@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use coupon_shared::click::block::BLOCK_VERSION;
+
 use super::*;
 use crate::clicks::ClickLog;
 use crate::clicks::ring::{Recorded, RingWriter};
@@ -452,4 +454,53 @@ fn history_comes_in_the_order_of_sequences_whatever_the_clock_did() {
     restored.pull_until(&log, number as usize);
     assert!(restored.has_exactly(0..number));
     assert_eq!(restored.missing, 0);
+}
+
+/// Gives all blocks of the store this version, as a daemon of that version would.
+fn set_block_version(machine: &Machine, version: u8) {
+    for day in days(machine) {
+        let db = sled::Config::new().path(day).open().unwrap();
+        for entry in db.iter() {
+            let (key, value) = entry.unwrap();
+            let mut block = value.to_vec();
+            block[4] = version;
+            db.insert(key, block).unwrap();
+        }
+        db.flush().unwrap();
+    }
+}
+
+#[test]
+fn a_store_of_a_newer_daemon_is_left_alone_and_clicks_stay_in_the_wal() {
+    let machine = Machine::new();
+    let (log, mut writer) = machine.start();
+    many_clicks(&log, &mut writer, 0..500);
+    wait_until_synced(&log);
+    log.shutdown(Duration::from_secs(20)).unwrap();
+    drop((log, writer));
+    let before = days(&machine);
+    set_block_version(&machine, BLOCK_VERSION + 1);
+
+    let (log, mut writer) = machine.start();
+    eventually("health names the newer daemon", || {
+        log.problems().iter().any(|problem| problem.contains("of a newer coupond"))
+    });
+    many_clicks(&log, &mut writer, 500..1000);
+    let mut admin = Admin::default();
+    admin.pull_until(&log, 1000);
+    assert!(admin.has_exactly(0..1000));
+    let began = Instant::now();
+    log.shutdown(Duration::from_secs(20)).unwrap();
+    assert!(began.elapsed() < Duration::from_secs(10), "the store thread waited in vain");
+    drop((log, writer));
+    assert_eq!(days(&machine), before);
+
+    set_block_version(&machine, BLOCK_VERSION);
+    let (log, _writer) = machine.start();
+    wait_until_synced(&log);
+    assert_eq!((log.problems(), days(&machine)), (Vec::new(), before));
+    // An admin restored from a backup gets all from the store and the WAL.
+    let mut restored = Admin::default();
+    restored.pull_until(&log, 1000);
+    assert!(restored.has_exactly(0..1000));
 }
