@@ -19,9 +19,9 @@ use anyhow::{Context as _, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
-use rustls::crypto::aws_lc_rs::{self, kx_group};
+use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection};
+use rustls::{ClientConfig, ClientConnection, SupportedCipherSuite};
 
 use crate::connect::{ConnectMode, KeyExchange, TlsVersion};
 use crate::socket;
@@ -31,6 +31,20 @@ use trust::Trust;
 
 /// Longest wait for a handshake whose tickets are wanted, and for its tickets.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// In Chromium's order. AES-256, which rustls offers first, would make servers without an order of
+/// their own hash with SHA-384.
+const BROWSERS_SUITES: [SupportedCipherSuite; 9] = [
+    cipher_suite::TLS13_AES_128_GCM_SHA256,
+    cipher_suite::TLS13_AES_256_GCM_SHA384,
+    cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+    cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+    cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+    cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+    cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+    cipher_suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+    cipher_suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+];
 
 /// Properties of the visitors' TLS.
 #[derive(Debug, Clone)]
@@ -157,6 +171,7 @@ fn wait_for_bytes(socket: &TcpStream, deadline: Instant) -> anyhow::Result<bool>
 /// Cryptography of the visitors.
 fn provider(key_exchange: KeyExchange) -> Arc<CryptoProvider> {
     let mut provider = aws_lc_rs::default_provider();
+    provider.cipher_suites = BROWSERS_SUITES.to_vec();
     // In TLS 1.2 a server also looks here for the curve of its certificate.
     provider.kx_groups = vec![kx_group::X25519, kx_group::SECP256R1];
     if key_exchange == KeyExchange::Hybrid {

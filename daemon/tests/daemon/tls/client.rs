@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, StreamOwned, SupportedProtocolVersion};
 
@@ -33,7 +33,15 @@ impl Client {
         authority: &Authority,
         versions: &[&'static SupportedProtocolVersion],
     ) -> ClientConfig {
-        let mut config = ClientConfig::builder_with_provider(aws_lc_rs::default_provider().into())
+        Client::config_with(aws_lc_rs::default_provider(), authority, versions)
+    }
+
+    pub(super) fn config_with(
+        provider: CryptoProvider,
+        authority: &Authority,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> ClientConfig {
+        let mut config = ClientConfig::builder_with_provider(provider.into())
             .with_protocol_versions(versions)
             .unwrap()
             .with_root_certificates(authority.roots())

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use coupon_shared::click::block::DecodedBlock;
+use rustls::crypto::aws_lc_rs;
 use rustls::version::{TLS12, TLS13};
-use rustls::{HandshakeKind, NamedGroup, ProtocolVersion};
+use rustls::{CipherSuite, HandshakeKind, NamedGroup, ProtocolVersion};
 
 use super::client::{Client, visit};
 use super::{OTHER_HOST, TlsCoupond};
@@ -44,6 +45,27 @@ fn the_key_exchange_also_resists_later_quantum_computers() {
     let stream = Client::new(&served.authority).connect(served.address(), HOST).unwrap();
     let group = stream.conn.negotiated_key_exchange_group().unwrap();
     assert_eq!(group.name(), NamedGroup::X25519MLKEM768);
+}
+
+#[test]
+fn the_cheapest_suite_is_taken_and_a_client_without_it_gets_another() {
+    let served = TlsCoupond::start();
+    let taken = |version, offered: &[CipherSuite]| {
+        let mut provider = aws_lc_rs::default_provider();
+        // By default the client offers AES-256 first.
+        assert_eq!(provider.cipher_suites[0].suite(), CipherSuite::TLS13_AES_256_GCM_SHA384);
+        let is_offered = |suite: CipherSuite| offered.is_empty() || offered.contains(&suite);
+        provider.cipher_suites.retain(|suite| is_offered(suite.suite()));
+        let config = Client::config_with(provider, &served.authority, &[version]);
+        let stream = Client(Arc::new(config)).connect(served.address(), HOST).unwrap();
+        stream.conn.negotiated_cipher_suite().unwrap().suite()
+    };
+    assert_eq!(taken(&TLS13, &[]), CipherSuite::TLS13_AES_128_GCM_SHA256);
+    assert_eq!(taken(&TLS12, &[]), CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256);
+    for only in [CipherSuite::TLS13_AES_256_GCM_SHA384, CipherSuite::TLS13_CHACHA20_POLY1305_SHA256]
+    {
+        assert_eq!(taken(&TLS13, &[only]), only);
+    }
 }
 
 #[test]
