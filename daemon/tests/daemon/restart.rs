@@ -15,6 +15,9 @@ use std::time::Duration;
 use coupon_serve::bind_tcp;
 use coupon_shared::feed::{self, Cursor};
 use coupon_shared::transaction_id::TransactionId;
+use nix::libc;
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::SetStruct;
 use rustix::process::Signal;
 
 use crate::published::{HOST, sample};
@@ -171,10 +174,31 @@ fn pass(command: &mut Command, sockets: &[TcpListener]) {
     command.stdout(duplicates.next().map_or_else(Stdio::null, Stdio::from));
 }
 
+#[derive(Debug, Clone, Copy)]
+struct DeferAccept;
+
+nix::setsockopt_impl!(
+    DeferAccept,
+    libc::IPPROTO_TCP,
+    libc::TCP_DEFER_ACCEPT,
+    libc::c_int,
+    SetStruct<libc::c_int>
+);
+
+/// Sockets for `pass` that keep silent connections back for about `seconds`, as with
+/// `DeferAcceptSec=` in a socket unit.
+fn deferring_sockets(count: usize, seconds: libc::c_int) -> Vec<TcpListener> {
+    let sockets = bind_tcp("127.0.0.1:0".parse().unwrap(), count).unwrap();
+    for socket in &sockets {
+        setsockopt(socket, DeferAccept, &seconds).unwrap();
+    }
+    sockets
+}
+
 /// Restarts a daemon with inherited sockets under load. Returns the numbers of answers and
 /// connections.
 fn restarts_under_load(sockets: usize, restarts: u32) -> (usize, u64) {
-    let sockets = bind_tcp("127.0.0.1:0".parse().unwrap(), sockets).unwrap();
+    let sockets = deferring_sockets(sockets, 1);
     let folder = folder();
     sample().publish(&folder.path().join("index"));
     let mut coupond = Coupond::start(folder, |command| pass(command, &sockets));
@@ -205,6 +229,23 @@ fn a_restart_with_an_inherited_socket_for_each_thread_turns_nobody_away() {
 #[test]
 fn a_restart_with_one_inherited_socket_for_all_threads_turns_nobody_away() {
     restarts_under_load(1, 3);
+}
+
+#[test]
+fn a_silent_connection_at_a_deferring_socket_is_answered_after_a_restart() {
+    let sockets = deferring_sockets(1, 60);
+    let folder = folder();
+    sample().publish(&folder.path().join("index"));
+    let coupond = Coupond::start(folder, |command| pass(command, &sockets));
+    let mut silent = coupond.connect();
+    // A port check connects and goes: it is not kept waiting either.
+    drop(coupond.connect());
+    assert_eq!(coupond.get("/winter25").status, 302);
+    coupond.signal(Signal::TERM);
+    let mut coupond = coupond;
+    assert!(coupond.wait().success());
+    let _restarted = coupond.restarted_with(|command| pass(command, &sockets));
+    redirected(&mut silent).unwrap();
 }
 
 #[test]
