@@ -2,7 +2,7 @@
 
 use crate::cdp::{Chromium, Page};
 use crate::http::{self, Answer};
-use crate::programs::{Network, Program};
+use crate::programs::{Network, Program, wait_for};
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
@@ -18,7 +18,8 @@ impl Console {
     pub(crate) fn start() -> Console {
         let network = Network::new();
         let programs = [network.start_admin(), network.start_daemon()];
-        let link = std::fs::read_to_string(network.path("admin/setup.link")).unwrap();
+        let file = network.path("admin/setup.link");
+        let link = wait_for("the set-up link", || std::fs::read_to_string(&file).ok());
         let path = link.trim().split_once("//").unwrap().1.split_once('/').unwrap().1;
         let form = [
             ("name", "Anna"),

@@ -170,11 +170,7 @@ fn has_aria_name(element: Element) -> bool {
 }
 
 fn foreign_form(element: Element) -> Option<String> {
-    let method = element.attribute("method").unwrap_or_default();
-    let is_post = element.name() == "form" && method.eq_ignore_ascii_case("post");
-    if is_post && element.attribute("action").is_none() {
-        return Some("the form with method post has no action".to_owned());
-    }
+    // A form without an action sends to the page's own path.
     let mut targets = ["action", "formaction"].iter().filter_map(|name| element.attribute(name));
     let foreign = targets.find(|target| !is_own_path(target))?;
     Some(format!("the form sends to {foreign:?}, which is not a path of our own"))
