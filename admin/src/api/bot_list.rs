@@ -1,8 +1,9 @@
 //! `/v1/networks/botlist`: user agents of bots.
 
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::response::Response;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -10,13 +11,14 @@ use super::answer::Answer;
 use super::error::ApiError;
 use super::request::{Fields, Json};
 use super::state::{AppState, Network};
+use crate::classification::bot_list::{NEVER, matching_pattern};
 use crate::edit::bot_list::{self, Patterns};
 use crate::edit::{Change, EditError};
 use crate::store::bot_list::{self as stored, ConfiguredBotList, Progress};
 use crate::store::{ReadTx, Store, WriteTx};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(read, replace, reset))
+    OpenApiRouter::new().routes(routes!(read, replace, reset)).routes(routes!(check))
 }
 
 /// The bot list, and the progress of reclassification.
@@ -76,6 +78,42 @@ async fn reset(
     State(network): State<Network>,
 ) -> Result<Response, ApiError> {
     change(store, network, bot_list::reset).await
+}
+
+/// A user agent to look up.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct CheckQuery {
+    /// The user agent.
+    #[param(example = "Mozilla/5.0 (compatible; Googlebot/2.1)")]
+    user_agent: String,
+}
+
+/// The verdict of the bot list about a user agent.
+#[derive(Serialize, utoipa::ToSchema)]
+struct BotListCheck {
+    is_bot: bool,
+    /// The pattern that decided; empty if no pattern matches.
+    pattern: String,
+    /// The number of this pattern in the list, from 1; 0 if no pattern matches.
+    line: usize,
+}
+
+/// Looks a user agent up in the configured bot list. An exception wins over all other patterns.
+#[utoipa::path(get, path = "/botlist/check", params(CheckQuery), responses((status = 200, body = BotListCheck)))]
+async fn check(
+    State(store): State<Store>,
+    query: Result<Query<CheckQuery>, QueryRejection>,
+) -> Result<axum::Json<BotListCheck>, ApiError> {
+    let Query(CheckQuery { user_agent }) = query.map_err(|_| {
+        ApiError::field("user_agent", "must be named once, without other parameters")
+    })?;
+    let list = store.read(|c: &ReadTx<'_>| stored::configured(c)).await?;
+    let found = matching_pattern(&list.patterns, &user_agent);
+    let pattern = found.map(|at| list.patterns[at].clone()).unwrap_or_default();
+    let is_bot = found.is_some() && !pattern.starts_with(NEVER);
+    Ok(axum::Json(BotListCheck { is_bot, pattern, line: found.map_or(0, |at| at + 1) }))
 }
 
 async fn change(

@@ -20,7 +20,8 @@ pub const MIN_PATTERN_BYTES: usize = 3;
 pub const MAX_PATTERN_BYTES: usize = 100;
 /// Most bytes of all patterns together: the automaton takes some hundred times as much memory.
 pub const MAX_BYTES: usize = 32 * 1024;
-const NEVER: char = '!';
+/// Begins a pattern of user agents that are never bots.
+pub const NEVER: char = '!';
 /// Number of cached lists.
 const READY: usize = 4;
 
@@ -73,6 +74,18 @@ pub fn validate<S: AsRef<str>>(patterns: &[S]) -> Result<(), Vec<FieldError>> {
         tell("patterns".into(), error);
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+}
+
+/// The place of the pattern that decides about a user agent: the first exception that matches, else
+/// the first other pattern. Serves explanations; [`BotList::has`] is quick.
+#[must_use]
+pub fn matching_pattern<S: AsRef<str>>(patterns: &[S], user_agent: &str) -> Option<usize> {
+    let user_agent = user_agent.to_ascii_lowercase();
+    let is_in = |pattern: &str| user_agent.contains(&pattern.to_ascii_lowercase());
+    let patterns = || patterns.iter().map(AsRef::as_ref);
+    let exception = patterns().position(|pattern| pattern.strip_prefix(NEVER).is_some_and(is_in));
+    exception
+        .or_else(|| patterns().position(|pattern| !pattern.starts_with(NEVER) && is_in(pattern)))
 }
 
 fn pattern_problem(pattern: &str) -> Option<String> {
@@ -144,6 +157,18 @@ mod tests {
 
     fn built_in_has(user_agent: &str) -> bool {
         BotList::compiled(&built_in().join("\n")).has(user_agent.as_bytes())
+    }
+
+    proptest! {
+        #[test]
+        fn the_pattern_that_is_named_decides(
+            patterns in proptest::collection::vec("!?[aAbB]{3,4}", 0..6),
+            user_agent in "[aAbB]{0,12}",
+        ) {
+            let is_bot = BotList::build(&patterns.join("\n")).has(user_agent.as_bytes());
+            let named = matching_pattern(&patterns, &user_agent).map(|at| &patterns[at]);
+            prop_assert_eq!(is_bot, named.is_some_and(|pattern| !pattern.starts_with(NEVER)));
+        }
     }
 
     #[test]

@@ -73,7 +73,7 @@ async fn a_partners_key_and_an_admins_key_do_not_open_each_others_door() {
 }
 
 /// Every path below `/v1/networks`, with the kind of each method.
-const NETWORK_ROUTES: [(&str, &[&str]); 50] = [
+const NETWORK_ROUTES: [(&str, &[&str]); 51] = [
     ("settings", &["GET", "PUT", "PATCH"]),
     ("trackingdomains", &["GET", "POST"]),
     ("trackingdomains/9", &["GET", "PUT", "PATCH", "DELETE"]),
@@ -101,6 +101,7 @@ const NETWORK_ROUTES: [(&str, &[&str]); 50] = [
     ("apikeys/9/rotate", &["POST"]),
     ("audit", &["GET"]),
     ("botlist", &["GET", "PUT", "DELETE"]),
+    ("botlist/check", &["GET"]),
     ("pixels", &["GET", "POST"]),
     ("postbacks", &["GET"]),
     ("privacy/erase", &["POST"]),

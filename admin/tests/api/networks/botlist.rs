@@ -75,3 +75,22 @@ async fn an_edit_meant_for_an_older_list_is_refused() {
         assert_eq!(stale.status, 412, "{method}");
     }
 }
+
+#[tokio::test]
+async fn a_user_agent_is_looked_up_in_the_configured_list() {
+    let network = start().await;
+    network.put("botlist", json!({"patterns": ["checker", "!goodchecker"]})).await.done();
+    for (user_agent, is_bot, pattern, line) in [
+        ("LinkChecker/10", true, "checker", 1),
+        ("GoodChecker", false, "!goodchecker", 2),
+        ("Firefox", false, "", 0),
+    ] {
+        let path = format!("botlist/check?user_agent={user_agent}");
+        let found = network.get(&path).await.done();
+        assert_eq!(found, json!({"is_bot": is_bot, "pattern": pattern, "line": line}));
+    }
+    for query in ["", "?user_agent=x&more=1"] {
+        let refused = network.get(&format!("botlist/check{query}")).await;
+        assert_eq!(refused.refusal().2, ["user_agent"], "{query}");
+    }
+}
