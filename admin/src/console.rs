@@ -11,7 +11,9 @@
 
 mod api_client;
 mod assets;
+mod browser;
 mod compress;
+mod confirm;
 mod cookies;
 mod error_page;
 mod form;
@@ -23,12 +25,14 @@ mod options;
 mod page;
 mod period;
 mod qr;
+mod secret;
 mod sign_in;
 mod viewer;
 mod words;
 
 mod pages;
 mod portal;
+mod profile;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

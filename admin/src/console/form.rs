@@ -71,9 +71,15 @@ impl Submitted {
     pub(crate) fn to_json(&self, fields: &[FormField]) -> Value {
         let mut object = Map::new();
         for field in fields {
-            match field.name.split_once("[].") {
-                None => field.put(self, field.name, field.name, &mut object),
-                Some((list, part)) => self.put_in_rows(list, part, field, &mut object),
+            match (field.name.split_once("[]."), field.name.split_once('.')) {
+                (Some((list, part)), _) => self.put_in_rows(list, part, field, &mut object),
+                (None, Some((name, part))) => {
+                    let nested = object.entry(name).or_insert_with(|| Value::Object(Map::new()));
+                    if let Value::Object(nested) = nested {
+                        field.put(self, field.name, part, nested);
+                    }
+                }
+                (None, None) => field.put(self, field.name, field.name, &mut object),
             }
         }
         Value::Object(object)
@@ -151,7 +157,8 @@ pub(crate) enum Kind {
 /// An input of a form.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FormField {
-    /// The API's name; `list[].part` for a part of each row of a list.
+    /// The API's name; `list[].part` for a part of each row of a list, `object.part` for a part of
+    /// a nested object.
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
 }
@@ -250,7 +257,8 @@ impl Form {
         Form { errors: errors.iter().map(words::at_input).collect(), ..Form::typed(submitted) }
     }
 
-    fn typed(submitted: &Submitted) -> Form {
+    /// The form as it was sent.
+    pub(crate) fn typed(submitted: &Submitted) -> Form {
         Form { values: submitted.0.iter().cloned().collect(), ..Form::default() }
     }
 
@@ -374,6 +382,8 @@ mod tests {
         FormField::new("hosts", Kind::Lines),
         FormField::new("payout_revenue[].payout_amount", Kind::Text),
         FormField::new("payout_revenue[].is_default", Kind::Truth),
+        FormField::new("guard.action", Kind::Choice),
+        FormField::new("guard.minimum", Kind::Number),
     ];
 
     fn submitted(text: &str) -> Submitted {
@@ -385,7 +395,8 @@ mod tests {
         let form = submitted(
             "name=A&network_offer_id=3+%E2%80%93+Jackets&network_affiliate_id=&days=7&status=\
              &hosts=a%0A%0Ab&payout_revenue[0].payout_amount=1&payout_revenue[2].payout_amount=2\
-             &payout_revenue[2].is_default=on&payout_revenue[3].payout_amount=",
+             &payout_revenue[2].is_default=on&payout_revenue[3].payout_amount=\
+             &guard.action=hold&guard.minimum=20",
         );
         assert_eq!(
             form.to_json(FIELDS),
@@ -396,6 +407,7 @@ mod tests {
                     {"payout_amount": "1", "is_default": false},
                     {"payout_amount": "2", "is_default": true},
                 ],
+                "guard": {"action": "hold", "minimum": 20},
             })
         );
         let wrong = submitted("network_offer_id=Jackets&days=many");

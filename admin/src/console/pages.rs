@@ -7,18 +7,38 @@ use axum::{Json, Router};
 use serde::Deserialize;
 
 use super::ConsoleState;
+use super::confirm;
 use super::error_page::{PageError, no_such_page};
 use super::options::{self, Choice, Referred};
 use super::page::PageResult;
+use super::profile;
 use super::viewer::Viewer;
 
+mod audit;
+mod bots;
 mod coupon_codes;
 mod home;
+mod keys;
+mod partner_postbacks;
+mod privacy;
+mod settings;
+mod status;
+mod users;
 
 pub(super) fn routes() -> Router<ConsoleState> {
     Router::new()
         .merge(home::routes())
         .merge(coupon_codes::routes())
+        .merge(settings::routes())
+        .merge(bots::routes())
+        .merge(privacy::routes())
+        .merge(partner_postbacks::routes())
+        .merge(users::routes())
+        .merge(audit::routes())
+        .merge(status::routes())
+        .merge(keys::routes())
+        .merge(confirm::routes())
+        .merge(profile::routes())
         .route("/options/{kind}", get(suggest))
         .fallback(no_such_page)
 }

@@ -4,7 +4,9 @@
 use axum::Router;
 
 use super::ConsoleState;
+use super::confirm;
 use super::error_page::no_such_page;
+use super::profile;
 
 mod clicks;
 mod codes;
@@ -23,5 +25,7 @@ pub(super) fn routes() -> Router<ConsoleState> {
         .merge(clicks::routes())
         .merge(postbacks::routes())
         .merge(key::routes())
+        .merge(confirm::routes())
+        .merge(profile::routes())
         .fallback(no_such_page)
 }

@@ -18,3 +18,9 @@ pub(crate) fn svg(text: &str) -> Option<String> {
         .build();
     Some(picture)
 }
+
+/// The QR code as an element of a page: the document without its declaration.
+pub(crate) fn element(text: &str) -> Option<String> {
+    let document = svg(text)?;
+    document.find("<svg").map(|at| document[at..].to_owned())
+}

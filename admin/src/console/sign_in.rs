@@ -78,7 +78,7 @@ pub(super) async fn start(
     Ok(Redirect::to("/sign-in").into_response())
 }
 
-fn broken(error: StoreError) -> PageError {
+pub(super) fn broken(error: StoreError) -> PageError {
     tracing::error!(%error, "account not read");
     let sentence = "The accounts could not be read; the log says more. Try again.";
     PageError::new(StatusCode::INTERNAL_SERVER_ERROR, sentence)
@@ -94,13 +94,22 @@ async fn show(RawQuery(query): RawQuery) -> Response {
 /// The sign-in page over a form that was sent without a session. Its fields wait in the page, apart
 /// from passwords.
 pub(super) fn keep_form(uri: &Uri, submitted: &Submitted) -> Response {
-    let fields = submitted.pairs().iter().filter(|(name, _)| !name.contains("password"));
-    let kept: Vec<(String, String)> =
-        fields.map(|(name, value)| (format!("{KEPT}{name}"), value.clone())).collect();
+    let kept = fields_to_keep(submitted);
     let mut form = Form::default();
     form.set_problem("Your session has ended. Sign in again; what you typed is kept.");
     let page = SignInPage { form: &form, next: uri.path(), kept: &kept };
     (StatusCode::UNAUTHORIZED, html(&page)).into_response()
+}
+
+/// The hidden inputs that keep a form. Passwords are not kept.
+pub(super) fn fields_to_keep(submitted: &Submitted) -> Vec<(String, String)> {
+    let fields = submitted.pairs().iter().filter(|(name, _)| !name.contains("password"));
+    fields.map(|(name, value)| (format!("{KEPT}{name}"), value.clone())).collect()
+}
+
+/// The hidden inputs of a form that waits already.
+pub(super) fn kept_fields(submitted: &Submitted) -> Vec<(String, String)> {
+    submitted.pairs().iter().filter(|(name, _)| name.starts_with(KEPT)).cloned().collect()
 }
 
 async fn sign_in(
@@ -119,7 +128,7 @@ async fn sign_in(
     match accounts::sign_in(&state.store, attempt).await {
         Ok(signed_in) => {
             let side = side_of(signed_in.user.role);
-            let mut response = after_sign_in(side, &submitted);
+            let mut response = go_on(side, &submitted);
             let session = cookies::set_session(side, connection.transport, &signed_in.session);
             let device = cookies::set_device(connection.transport, &signed_in.device);
             response.headers_mut().append(SET_COOKIE, session);
@@ -131,17 +140,17 @@ async fn sign_in(
     }
 }
 
-fn side_of(role: Role) -> Side {
+pub(super) fn side_of(role: Role) -> Side {
     if role == Role::Partner { Side::Partner } else { Side::Staff }
 }
 
-fn client_of(connection: &Connection, headers: &HeaderMap) -> Client {
+pub(super) fn client_of(connection: &Connection, headers: &HeaderMap) -> Client {
     let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
     Client { address: connection.address, user_agent: agent.chars().take(256).collect() }
 }
 
 /// The page that the user wanted, or the form that waited.
-fn after_sign_in(side: Side, submitted: &Submitted) -> Response {
+pub(super) fn go_on(side: Side, submitted: &Submitted) -> Response {
     let next = submitted.value("next");
     let is_own_page = is_page_of(side, next);
     let kept: Vec<(String, String)> = submitted
@@ -165,38 +174,63 @@ fn is_page_of(side: Side, path: &str) -> bool {
 fn refuse(submitted: &Submitted, error: &SignInError) -> Response {
     let mut form = Form::default();
     form.set("login", submitted.value("login"));
-    let (status, retry_after) = match error {
-        SignInError::CodeNeeded => {
-            form.set_problem(
-                "This account has a second factor. Type the password again, and the code that your \
-                 authenticator shows.",
-            );
-            (StatusCode::UNPROCESSABLE_ENTITY, None)
-        }
-        SignInError::Throttled { retry_after_s } => {
-            form.set_problem(&format!(
-                "There were too many failed attempts. Try again in {retry_after_s} seconds."
-            ));
-            (StatusCode::TOO_MANY_REQUESTS, Some(*retry_after_s))
-        }
-        SignInError::Busy => {
-            form.set_problem(
-                "Too many people are signing in at this moment. Try again in 5 seconds.",
-            );
-            (StatusCode::SERVICE_UNAVAILABLE, Some(5))
-        }
-        SignInError::Wrong | SignInError::Invalid(_) | SignInError::Store(_) => {
-            form.set_problem("The sign-in name, the password or the code is not right.");
-            (StatusCode::UNPROCESSABLE_ENTITY, None)
-        }
-    };
-    let kept: Vec<(String, String)> =
-        submitted.pairs().iter().filter(|(name, _)| name.starts_with(KEPT)).cloned().collect();
+    let refusal = Refusal::of_sign_in(error);
+    form.set_problem(&refusal.sentence);
+    let kept = kept_fields(submitted);
     let page = SignInPage { form: &form, next: submitted.value("next"), kept: &kept };
-    let mut response = (status, html(&page)).into_response();
-    let seconds = retry_after.and_then(|seconds| HeaderValue::try_from(seconds.to_string()).ok());
-    response.headers_mut().extend(seconds.map(|seconds| (RETRY_AFTER, seconds)));
-    response
+    refusal.answer(html(&page))
+}
+
+/// The answer to a sign-in, or to a password of a signed-in user, that was refused.
+pub(super) struct Refusal {
+    status: StatusCode,
+    pub(super) sentence: String,
+    retry_after_s: Option<u32>,
+}
+
+impl Refusal {
+    fn of_sign_in(error: &SignInError) -> Refusal {
+        let sentence = match error {
+            SignInError::CodeNeeded => {
+                "This account has a second factor. Type the password again, and the code that your \
+                 authenticator shows."
+            }
+            _ => "The sign-in name, the password or the code is not right.",
+        };
+        Refusal::new(error, sentence)
+    }
+
+    pub(super) fn of_password(error: &SignInError) -> Refusal {
+        Refusal::new(error, "This is not your present password.")
+    }
+
+    /// `wrong` is the sentence for a mistake of the user.
+    fn new(error: &SignInError, wrong: &str) -> Refusal {
+        let (status, sentence, retry_after_s) = match error {
+            SignInError::Throttled { retry_after_s } => (
+                StatusCode::TOO_MANY_REQUESTS,
+                format!(
+                    "There were too many failed attempts. Try again in {retry_after_s} seconds."
+                ),
+                Some(*retry_after_s),
+            ),
+            SignInError::Busy => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Too many people are signing in at this moment. Try again in 5 seconds.".into(),
+                Some(5),
+            ),
+            _ => (StatusCode::UNPROCESSABLE_ENTITY, wrong.to_owned(), None),
+        };
+        Refusal { status, sentence, retry_after_s }
+    }
+
+    /// The page with the status of the refusal.
+    pub(super) fn answer(&self, page: Response) -> Response {
+        let mut response = (self.status, page).into_response();
+        let seconds = self.retry_after_s.map(HeaderValue::from);
+        response.headers_mut().extend(seconds.map(|seconds| (RETRY_AFTER, seconds)));
+        response
+    }
 }
 
 async fn sign_out(

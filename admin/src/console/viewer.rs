@@ -40,6 +40,11 @@ impl Viewer {
         self.user().role.may(right)
     }
 
+    /// For pages that the API alone would not refuse, such as an empty form.
+    pub(crate) fn require(&self, right: Right) -> Result<(), PageError> {
+        if self.may(right) { Ok(()) } else { Err(PageError::forbidden()) }
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.user().name
     }

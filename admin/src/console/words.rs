@@ -48,7 +48,12 @@ const LABELS: &[(&str, &str)] = &[
     ("timezone", "Time zone"),
     ("currency", "Currency"),
     ("visibility", "Visibility"),
-    ("postback_url", "Postback URL"),
+    ("postback_url", "Address"),
+    ("network_offer_payout_revenue_id", "Event id"),
+    ("pixel_status", "Status"),
+    ("pixel_type", "Reports"),
+    ("pixel_level", "Offer"),
+    ("delay_ms", "Delay in milliseconds"),
     ("pattern", "Pattern"),
     ("alphabet", "Characters"),
     ("count", "Number of codes"),
@@ -105,6 +110,11 @@ pub(crate) fn sentence(refusal: &Refusal) -> String {
     let sentences: Vec<String> =
         refusal.fields.iter().map(|error| closed(&at_input(error).error)).collect();
     sentences.join(" ")
+}
+
+/// The sentence for a refusal of an action that has no inputs.
+pub(crate) fn reason(refusal: &Refusal) -> String {
+    closed(&capitalised(&plain(&refusal.error)))
 }
 
 fn closed(sentence: &str) -> String {
@@ -169,6 +179,25 @@ pub(crate) fn remedy(reason: &str) -> &'static str {
         other => no_link(other),
     }
 }
+
+/// The name of a role.
+pub(crate) fn role(role: &str) -> &'static str {
+    match role {
+        "admin" => "Administrator",
+        "manager" => "Manager",
+        "read_only" => "Read only",
+        "partner" => "Partner",
+        _ => "Unknown role",
+    }
+}
+
+/// The roles as options of an input.
+pub(crate) const ROLES: [(&str, &str); 4] = [
+    ("manager", "Manager: the daily work, without secrets, settings, keys and users"),
+    ("read_only", "Read only: sees and exports everything of the network"),
+    ("admin", "Administrator: everything"),
+    ("partner", "Partner: only the own codes and reports of one partner"),
+];
 
 /// Any word of the API as a word of a page: `not_started` becomes `Not started`.
 pub(crate) fn word(word: &str) -> String {

@@ -1,0 +1,295 @@
+//! Control Center – Audit: who changed what and when.
+
+use askama::Template;
+use axum::Router;
+use axum::extract::State;
+use axum::routing::get;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::console::ConsoleState;
+use crate::console::format;
+use crate::console::frame::Menu;
+use crate::console::list::{ListQuery, Paging, encode};
+use crate::console::page::{Page, PageResult, html};
+use crate::console::viewer::Viewer;
+use crate::console::words;
+
+const API: &str = "/v1/networks/audit";
+
+pub(super) fn routes() -> Router<ConsoleState> {
+    Router::new().route("/audit", get(show))
+}
+
+const ACTORS: [(&str, &str); 4] = [
+    ("user", "A user"),
+    ("api_key", "An API key"),
+    ("command_line", "The command line"),
+    ("program", "The program"),
+];
+
+/// Kinds of objects, and the pages of those that have one.
+const OBJECTS: [(&str, &str, &str); 21] = [
+    ("coupon_code", "Coupon code", "/console/coupon-codes/"),
+    ("offer", "Offer", "/console/offers/"),
+    ("affiliate", "Partner", "/console/partners/"),
+    ("offer_visibility", "Access of a partner", ""),
+    ("advertiser", "Advertiser", "/console/advertisers/"),
+    ("tracking_domain", "Tracking domain", "/console/domains/"),
+    ("pixel", "Partner postback", "/console/partner-postbacks/"),
+    ("pixel_delivery", "Delivery of a partner postback", ""),
+    ("conversion", "Conversion", ""),
+    ("postback", "Postback", ""),
+    ("unidentified_postback", "Unidentified postback", ""),
+    ("settings", "Settings", "/console/settings"),
+    ("bot_list", "Bot list", "/console/bots"),
+    ("user", "User", "/console/users/"),
+    ("api_key", "API key", ""),
+    ("certificate", "Certificate", ""),
+    ("personal_data", "Personal data", ""),
+    ("click", "Click", ""),
+    ("click_archive", "Click archive", ""),
+    ("address", "Address", ""),
+    ("store", "Store", ""),
+];
+
+const ACTIONS: [(&str, &str); 27] = [
+    ("created", "Created"),
+    ("changed", "Changed"),
+    ("deleted", "Deleted"),
+    ("restored", "Restored"),
+    ("generated", "Generated"),
+    ("approved", "Approved"),
+    ("rejected", "Rejected"),
+    ("pending", "Set to pending"),
+    ("invalid", "Set to invalid"),
+    ("adjusted", "Adjusted"),
+    ("rotated", "Rotated"),
+    ("replayed", "Sent again"),
+    ("invited", "Invited"),
+    ("signed_in", "Signed in"),
+    ("sign_in_failed", "Sign-in failed"),
+    ("session_ended", "Session ended"),
+    ("password_set", "Password set"),
+    ("password_reset", "Link for a new password"),
+    ("totp_on", "Second factor on"),
+    ("totp_off", "Second factor off"),
+    ("totp_reset", "Second factor reset"),
+    ("requested", "Erasure requested"),
+    ("searched", "Searched"),
+    ("erased", "Erased"),
+    ("removed", "Removed"),
+    ("truncated", "Truncated"),
+    ("counted", "Counted"),
+];
+
+/// An entry of the audit.
+#[derive(Debug, Deserialize)]
+struct AuditRow {
+    time_created: i64,
+    actor: String,
+    api_key_name: String,
+    network_user_id: u32,
+    user_name: String,
+    object: String,
+    action: String,
+    objects: u64,
+    first_id: u32,
+    last_id: u32,
+    changes: Vec<FieldChange>,
+}
+
+#[derive(Debug, Deserialize)]
+struct FieldChange {
+    field: String,
+    before: Value,
+    after: Value,
+}
+
+impl AuditRow {
+    fn who(&self) -> String {
+        match self.actor.as_str() {
+            "user" => format::visible(&self.user_name),
+            "api_key" => format!("API key {}", format::visible(&self.api_key_name)),
+            "command_line" => "The command line".into(),
+            _ => "The program".into(),
+        }
+    }
+
+    /// The address of all entries of the same user.
+    fn of_same_user(&self) -> String {
+        format!("/console/audit?filter=network_user_id%3D{}", self.network_user_id)
+    }
+
+    fn action(&self) -> String {
+        let found = ACTIONS.iter().find(|(word, _)| *word == self.action);
+        found.map_or_else(|| words::word(&self.action), |(_, label)| (*label).to_owned())
+    }
+
+    fn object(&self) -> String {
+        let found = OBJECTS.iter().find(|(word, ..)| *word == self.object);
+        let kind = found.map_or_else(|| words::word(&self.object), |(_, kind, _)| (*kind).into());
+        match (self.objects, self.first_id) {
+            (0 | 1, 0) => kind,
+            (0 | 1, id) => format!("{kind} {id}"),
+            (count, _) => {
+                let (first, last) = (self.first_id, self.last_id);
+                format!("{kind}: {} of ids {first} to {last}", format::count(count))
+            }
+        }
+    }
+
+    /// The object's page; empty for kinds without one and for several objects.
+    fn path(&self) -> String {
+        let found = OBJECTS.iter().find(|(word, ..)| *word == self.object);
+        match found.map_or("", |(.., path)| path) {
+            "" => String::new(),
+            path if !path.ends_with('/') => path.to_owned(),
+            path if self.objects == 1 => format!("{path}{}", self.first_id),
+            _ => String::new(),
+        }
+    }
+}
+
+impl AuditRow {
+    /// The changes that can be seen; a creation also names each field that it left blank.
+    fn seen_changes(&self) -> impl Iterator<Item = &FieldChange> {
+        self.changes.iter().filter(|change| change.before() != change.after())
+    }
+}
+
+impl FieldChange {
+    fn label(&self) -> String {
+        words::label(&self.field)
+    }
+
+    fn before(&self) -> String {
+        value_text(&self.before)
+    }
+
+    fn after(&self) -> String {
+        value_text(&self.after)
+    }
+}
+
+fn value_text(value: &Value) -> String {
+    match value {
+        Value::Null => "–".into(),
+        Value::String(text) if text.is_empty() => "–".into(),
+        Value::String(text) => format::visible(text),
+        Value::Bool(true) => "Yes".into(),
+        Value::Bool(false) => "No".into(),
+        Value::Array(entries) if entries.iter().all(|entry| !entry.is_object()) => {
+            entries.iter().map(value_text).collect::<Vec<_>>().join(", ")
+        }
+        Value::Array(entries) => entries.iter().map(value_text).collect::<Vec<_>>().join("; "),
+        Value::Object(parts) => parts
+            .iter()
+            .map(|(name, part)| format!("{} {}", words::label(name), value_text(part)))
+            .collect::<Vec<_>>()
+            .join(", "),
+        number => number.to_string(),
+    }
+}
+
+#[derive(Deserialize)]
+struct AuditList {
+    audit: Vec<AuditRow>,
+    #[serde(default)]
+    paging: Paging,
+}
+
+#[derive(Template)]
+#[template(path = "audit/audit.html")]
+struct AuditPage {
+    page: Page,
+    query: ListQuery,
+    rows: Vec<AuditRow>,
+    paging: Paging,
+    /// The command line that asks the API for the same rows.
+    command: String,
+}
+
+impl AuditPage {
+    fn is_chosen(&self, field: &str, word: &str) -> bool {
+        self.query.filter(field) == word
+    }
+
+    fn is_narrowed(&self) -> bool {
+        self.query.is_narrowed()
+            || ["from", "to"].iter().any(|day| !self.query.value(day).is_empty())
+    }
+}
+
+async fn show(State(state): State<ConsoleState>, viewer: Viewer, query: ListQuery) -> PageResult {
+    let asked = query_of_times(&query, viewer.time_zone());
+    let path = format!("{API}{}", asked.api_query());
+    let AuditList { audit: rows, paging } = state.api.get(&viewer, &path).await?;
+    let page = Page::new(&viewer, Menu::Audit, "Audit");
+    let command = asked.as_curl(API);
+    Ok(html(&AuditPage { page, query, rows, paging, command }))
+}
+
+/// The query with the days of the form as the times that the API compares.
+fn query_of_times(query: &ListQuery, time_zone: &str) -> ListQuery {
+    let zone = TimeZone::get(time_zone).unwrap_or(TimeZone::UTC);
+    let begin = |day: Date| {
+        let begin = day.to_zoned_datetime(zone.clone()).ok()?;
+        Some(begin.timestamp().as_second())
+    };
+    let day = |name: &str| query.value(name).parse::<Date>().ok();
+    let after = day("from").and_then(begin).map(|begin| format!("time_created>{}", begin - 1));
+    let next_day = day("to").and_then(|day| day.tomorrow().ok());
+    let before = next_day.and_then(begin).map(|end| format!("time_created<{end}"));
+    let kept = query.pairs().iter().filter(|(name, _)| !matches!(name.as_str(), "from" | "to"));
+    let times = after.into_iter().chain(before).map(|filter| ("filter".to_owned(), filter));
+    let pairs: Vec<String> = kept
+        .cloned()
+        .chain(times)
+        .map(|(name, value)| format!("{}={}", encode(&name), encode(&value)))
+        .collect();
+    ListQuery::parse("/console/audit", &pairs.join("&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::WordSet as _;
+    use crate::store::audit::{AuditActions, AuditActors, AuditObjects};
+
+    #[test]
+    fn each_word_of_the_audit_has_a_label() {
+        for word in AuditActors::WORDS {
+            assert!(ACTORS.iter().any(|(known, _)| known == word), "{word}");
+        }
+        for word in AuditObjects::WORDS {
+            assert!(OBJECTS.iter().any(|(known, ..)| known == word), "{word}");
+        }
+        for word in AuditActions::WORDS {
+            assert!(ACTIONS.iter().any(|(known, _)| known == word), "{word}");
+        }
+    }
+
+    #[test]
+    fn days_are_those_of_the_networks_zone_also_when_clocks_change() {
+        let query = ListQuery::parse("/console/audit", "from=2026-03-08&to=2026-03-08&page=2");
+        let asked = query_of_times(&query, "America/New_York");
+        let begin: jiff::Timestamp = "2026-03-08T05:00:00Z".parse().unwrap();
+        // The day has 23 hours.
+        let end = begin.as_second() + 23 * 3600;
+        assert_eq!(
+            asked.filters(),
+            [format!("time_created>{}", begin.as_second() - 1), format!("time_created<{end}")]
+        );
+        assert_eq!(asked.value("page"), "2");
+    }
+
+    #[test]
+    fn values_are_shown_as_words() {
+        let value = serde_json::json!([{"is_default": true, "payout_amount": "1"}]);
+        assert_eq!(value_text(&value), "Default Yes, Payout 1");
+        assert_eq!(value_text(&serde_json::json!(["a", ""])), "a, –");
+    }
+}

@@ -1,0 +1,210 @@
+//! Control Center – API keys. A secret is shown once, right after it was made.
+
+use askama::Template;
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::middleware::from_fn;
+use axum::routing::get;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::access::Right;
+use crate::console::ConsoleState;
+use crate::console::api_client::{ApiAnswer, ApiRequest};
+use crate::console::confirm::require_recent_password;
+use crate::console::error_page::PageError;
+use crate::console::form::{Form, FormField, Kind, Submitted};
+use crate::console::format;
+use crate::console::frame::Menu;
+use crate::console::list::{ListQuery, Paging};
+use crate::console::options::{Options, Referred};
+use crate::console::page::{Page, PageResult, html, notice_of, refused, saved};
+use crate::console::secret::{self, OneTimeSecret};
+use crate::console::viewer::Viewer;
+use crate::console::words;
+
+const API: &str = "/v1/networks/apikeys";
+const LIST: &str = "/console/keys";
+
+pub(super) fn routes() -> Router<ConsoleState> {
+    Router::new()
+        .route("/keys", get(list))
+        .route("/keys/new", get(show_new).post(create))
+        .route("/keys/{id}/rotate", get(show_rotate).post(rotate))
+        .route("/keys/{id}/revoke", get(show_revoke).post(revoke))
+        .route_layer(from_fn(require_recent_password))
+}
+
+/// Inputs of the form.
+const FIELDS: &[FormField] = &[
+    FormField::new("name", Kind::Text),
+    FormField::new("role", Kind::Choice),
+    FormField::new("network_affiliate_id", Kind::Reference),
+];
+
+#[derive(Debug, Deserialize)]
+struct KeyRow {
+    network_api_key_id: u32,
+    name: String,
+    role: String,
+    network_affiliate_id: u32,
+    hint: String,
+    time_created: i64,
+    time_saved: i64,
+}
+
+impl KeyRow {
+    fn shown_name(&self) -> String {
+        format::visible(&self.name)
+    }
+
+    /// The partner's label, or a dash.
+    fn partner(&self, partners: &Options) -> String {
+        match self.network_affiliate_id {
+            0 => "-".into(),
+            id => format::visible(&partners.label_of(&id.to_string())),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct KeyList {
+    api_keys: Vec<KeyRow>,
+    #[serde(default)]
+    paging: Paging,
+}
+
+#[derive(Template)]
+#[template(path = "keys/list.html")]
+struct ListPage {
+    page: Page,
+    query: ListQuery,
+    keys: Vec<KeyRow>,
+    paging: Paging,
+    partners: Options,
+}
+
+async fn list(State(state): State<ConsoleState>, viewer: Viewer, query: ListQuery) -> PageResult {
+    viewer.require(Right::ManageKeys)?;
+    let path = format!("{API}{}", query.api_query());
+    let KeyList { api_keys: keys, paging } = state.api.get(&viewer, &path).await?;
+    let partners = Options::load(&state.api, &viewer, Referred::Partner).await?;
+    let page = Page::new(&viewer, Menu::Keys, "API keys").with_notice(notice_of(query.pairs()));
+    Ok(html(&ListPage { page, query, keys, paging, partners }))
+}
+
+#[derive(Template)]
+#[template(path = "keys/new.html")]
+struct NewPage {
+    page: Page,
+    form: Form,
+    partners: Options,
+}
+
+async fn new_page(state: &ConsoleState, viewer: &Viewer, form: Form) -> Result<NewPage, PageError> {
+    viewer.require(Right::ManageKeys)?;
+    let partners = Options::load(&state.api, viewer, Referred::Partner).await?;
+    Ok(NewPage { page: Page::new(viewer, Menu::Keys, "New API key"), form, partners })
+}
+
+async fn show_new(State(state): State<ConsoleState>, viewer: Viewer) -> PageResult {
+    Ok(html(&new_page(&state, &viewer, Form::new(&[("role", "manager")])).await?))
+}
+
+async fn create(
+    State(state): State<ConsoleState>,
+    viewer: Viewer,
+    submitted: Submitted,
+) -> PageResult {
+    let request = ApiRequest::post(API, submitted.to_json(FIELDS))
+        .idempotency_key(submitted.value("form_id"));
+    match state.api.send(&viewer, request).await {
+        Ok(answer) => Ok(show_secret(&viewer, "The API key is made", &answer)),
+        Err(refusal) if refusal.is_of_form() => {
+            let form = Form::refused(&submitted, &refusal);
+            Ok(refused(&new_page(&state, &viewer, form).await?))
+        }
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+fn show_secret(viewer: &Viewer, title: &str, answer: &ApiAnswer) -> axum::response::Response {
+    let shown = OneTimeSecret {
+        title,
+        label: "API key",
+        secret: answer.body["api_key"].as_str().unwrap_or_default(),
+        advice: "Programs send the key in the header X-Eflow-API-Key. If it gets lost or into wrong \
+                 hands, rotate it: the key then gets a new secret.",
+        back: LIST,
+        back_label: "API keys",
+    };
+    secret::show(viewer, Menu::Keys, shown)
+}
+
+/// The question before a key is changed for good.
+#[derive(Template)]
+#[template(path = "keys/confirm.html")]
+struct ConfirmPage {
+    page: Page,
+    key: KeyRow,
+    partners: Options,
+    is_rotation: bool,
+    /// Why the API refused, or empty.
+    problem: String,
+}
+
+async fn confirm_page(
+    state: &ConsoleState,
+    viewer: &Viewer,
+    id: u32,
+    is_rotation: bool,
+) -> Result<ConfirmPage, PageError> {
+    viewer.require(Right::ManageKeys)?;
+    let key: KeyRow = state.api.get(viewer, &format!("{API}/{id}")).await?;
+    let partners = Options::load(&state.api, viewer, Referred::Partner).await?;
+    let verb = if is_rotation { "Rotate" } else { "Revoke" };
+    let page = Page::new(viewer, Menu::Keys, format!("{verb} {} – API keys", key.shown_name()));
+    Ok(ConfirmPage { page, key, partners, is_rotation, problem: String::new() })
+}
+
+async fn show_rotate(
+    State(state): State<ConsoleState>,
+    viewer: Viewer,
+    Path(id): Path<u32>,
+) -> PageResult {
+    Ok(html(&confirm_page(&state, &viewer, id, true).await?))
+}
+
+async fn rotate(
+    State(state): State<ConsoleState>,
+    viewer: Viewer,
+    Path(id): Path<u32>,
+) -> PageResult {
+    let request = ApiRequest::post(format!("{API}/{id}/rotate"), json!({}));
+    let answer = state.api.send(&viewer, request).await?;
+    Ok(show_secret(&viewer, "The API key has a new secret", &answer))
+}
+
+async fn show_revoke(
+    State(state): State<ConsoleState>,
+    viewer: Viewer,
+    Path(id): Path<u32>,
+) -> PageResult {
+    Ok(html(&confirm_page(&state, &viewer, id, false).await?))
+}
+
+async fn revoke(
+    State(state): State<ConsoleState>,
+    viewer: Viewer,
+    Path(id): Path<u32>,
+) -> PageResult {
+    match state.api.send(&viewer, ApiRequest::delete(format!("{API}/{id}"))).await {
+        Ok(_) => Ok(saved(LIST, "revoked", None)),
+        Err(refusal) if refusal.is_of_form() => {
+            let problem = words::reason(&refusal);
+            let page = confirm_page(&state, &viewer, id, false).await?;
+            Ok(refused(&ConfirmPage { problem, ..page }))
+        }
+        Err(refusal) => Err(refusal.into()),
+    }
+}
