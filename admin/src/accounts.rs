@@ -21,12 +21,14 @@ mod sign_in;
 mod throttle;
 mod users;
 
-pub use crate::store::accounts::users::User;
+pub use crate::store::accounts::users::{User, id_of_login};
 pub use link::first_run;
 pub use sign_in::{Attempt, SignInError, SignedInSession, change_password, sign_in, step_up};
 pub use token::{DeviceToken, LinkToken, SessionToken};
 pub use users::{UserEdit, change, create, disable, find, list, remove, reset, reset_totp};
 
+/// The name of a user in error texts.
+pub(crate) const WHAT: &str = "user";
 /// The audit's name for a user.
 const OBJECT: &str = "user";
 

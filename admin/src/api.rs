@@ -45,6 +45,7 @@ mod reports;
 mod settings;
 mod tracking_domains;
 mod uploads;
+mod users;
 mod visibility;
 
 pub use auth::{AuthConfig, Peer, SignedIn};
@@ -56,7 +57,7 @@ use crate::access::Right;
 use auth::{Access, AuthLayer};
 
 /// Routes of the network, by the rights that they take.
-fn network() -> [(Access, OpenApiRouter<AppState>); 8] {
+fn network() -> [(Access, OpenApiRouter<AppState>); 9] {
     let catalog = OpenApiRouter::new()
         .merge(tracking_domains::routes())
         .merge(advertisers::routes())
@@ -76,6 +77,7 @@ fn network() -> [(Access, OpenApiRouter<AppState>); 8] {
         (Access::edited_by(Right::EditBotList), bot_list::routes()),
         (Access::edited_by(Right::ErasePersonalData), privacy::routes()),
         (Access::edited_by(Right::ManageKeys), api_keys::routes()),
+        (Access::only_with(Right::ManageUsers), users::routes()),
         (Access::edited_by(Right::View), records),
         (Access::QUERIES, queries),
     ]

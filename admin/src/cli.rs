@@ -13,6 +13,8 @@ use tracing_subscriber::EnvFilter;
 use crate::click_ingest;
 use crate::config::{Config, ConfigError, ConfigSources};
 use crate::conversions;
+use crate::edit::{EditError, Saved};
+use crate::store::{DedicatedConnection, WriteTx};
 use crate::{demo, serve, store};
 
 mod api_keys;
@@ -24,6 +26,7 @@ mod export;
 mod import;
 mod output;
 mod sentence;
+mod users;
 
 pub use sentence::sentence;
 
@@ -47,6 +50,7 @@ Examples:
   coupon-admin import codes.csv --data ./data     create the coupon codes of a file
   coupon-admin explain WINTER25 --data ./data     show where a code redirects, and why
   coupon-admin api-key create --role admin --data ./data
+  coupon-admin user invite mia@example.com --role manager --data ./data
   coupon-admin check-config --config admin.toml   check a configuration file";
 
 /// Options of all subcommands.
@@ -100,6 +104,12 @@ enum Command {
         after_help = "Example:\n  coupon-admin api-key create --role read-only --name reports --data ./data"
     )]
     ApiKey(api_keys::ApiKeyCommand),
+    /// List, invite, reset and disable users of the console on this machine; needs no password
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  coupon-admin user invite mia@example.com --role manager --data ./data\n  coupon-admin user reset mia@example.com --data ./data"
+    )]
+    User(users::UserCommand),
     /// List the certificates of tracking domains that ask for one
     #[command(after_help = "Example:\n  coupon-admin certificates --data ./data")]
     Certificates,
@@ -166,6 +176,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Import(args) => return import::run(&config()?, args),
         Command::Export(args) => export::run(&config()?.data_dir, &args)?,
         Command::ApiKey(command) => api_keys::run(&config()?.data_dir, command)?,
+        Command::User(command) => users::run(&config()?, command)?,
         Command::Explain(args) => return explain::run(&config()?.data_dir, args),
         Command::Certificates => certificates::run(&config()?.data_dir)?,
         Command::RebuildReports => {
@@ -210,6 +221,17 @@ fn start_demo(options: &Options, args: &DemoArgs) -> anyhow::Result<()> {
     let data = options.data.clone().unwrap_or_else(|| PathBuf::from("coupon-demo"));
     let options = demo::Options { data, http: args.http, admin: args.admin, limits };
     start(DEMO_LOG_FILTER, demo::run(options))
+}
+
+/// Saves an edit of the command line.
+fn save<T>(
+    connection: &mut DedicatedConnection,
+    edit: impl FnOnce(&WriteTx<'_>) -> Result<Saved<T>, EditError>,
+) -> Result<T, EditError> {
+    let tx = connection.begin_write()?;
+    let done = edit(&tx)?.now;
+    tx.commit()?;
+    Ok(done)
 }
 
 /// Starts logging to standard error, and runs the program on all cores.

@@ -122,6 +122,7 @@ impl Admin {
             certificates,
             network: Network { id: network_id },
             auth: AuthConfig::new(config),
+            lifetimes: config.console.lifetimes,
             bodies: Bodies::new(config.limits.max_body_bytes, config.limits.body_timeout),
         };
         Ok(Admin {

@@ -78,6 +78,8 @@ mod networks_privacy;
 mod networks_reporting;
 #[path = "api/networks/uploads.rs"]
 mod networks_uploads;
+#[path = "api/networks/users.rs"]
+mod networks_users;
 #[path = "api/networks/visibility.rs"]
 mod networks_visibility;
 #[path = "api/openapi.rs"]

@@ -7,6 +7,7 @@
 //! A password is compared byte by byte. Unicode normalisation is left out, because it takes tables
 //! of its own: a password with an accented letter may have to be typed on the same kind of keyboard.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use argon2::password_hash::phc::PasswordHash;
@@ -108,7 +109,12 @@ pub enum HashError {
 /// The permission to hash one password after another.
 #[derive(Debug)]
 pub struct Hasher {
-    _slot: SemaphorePermit<'static>,
+    slot: Arc<Slot>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    _working: SemaphorePermit<'static>,
     _admission: Admission,
 }
 
@@ -132,8 +138,8 @@ impl Slots {
         if before >= MAX_AT_ONCE + MAX_WAITING {
             return Err(HashError::Busy);
         }
-        let slot = self.working.acquire().await.map_err(|_closed| HashError::Busy)?;
-        Ok(Hasher { _slot: slot, _admission: admission })
+        let working = self.working.acquire().await.map_err(|_closed| HashError::Busy)?;
+        Ok(Hasher { slot: Arc::new(Slot { _working: working, _admission: admission }) })
     }
 }
 
@@ -164,7 +170,7 @@ impl Hasher {
         let mut salt = [0_u8; SALT_BYTES];
         getrandom::fill(&mut salt).map_err(StoreError::from)?;
         let password = password.clone();
-        run_blocking(move || {
+        self.run_blocking(move || {
             let hash = argon2()?.hash_password_with_salt(password.0.as_bytes(), &salt);
             Ok(hash.map_err(failed)?.to_string())
         })
@@ -177,7 +183,7 @@ impl Hasher {
     /// When memory is missing, or the hash is none.
     pub async fn is_equal(&self, password: &Password, hash: &str) -> Result<bool, HashError> {
         let (password, hash) = (password.clone(), hash.to_owned());
-        run_blocking(move || {
+        self.run_blocking(move || {
             let is_missing = hash.is_empty();
             let hash = if is_missing { NO_PASSWORD } else { &hash };
             let hash = PasswordHash::new(hash).map_err(failed)?;
@@ -187,18 +193,26 @@ impl Hasher {
         })
         .await
     }
+
+    async fn run_blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, HashError> + Send + 'static,
+    ) -> Result<T, HashError> {
+        // The work goes on when its client disconnects, and so does its slot.
+        let slot = Arc::clone(&self.slot);
+        let run = move || {
+            let done = work();
+            drop(slot);
+            done
+        };
+        tokio::task::spawn_blocking(run).await.map_err(failed)?
+    }
 }
 
 /// The hash of a random password with the present parameters, compared where there is none, so that
 /// an unknown login takes as long as a known one.
 const NO_PASSWORD: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm8gcGFzc3dvcmQgaXM$\
                            0000000000000000000000000000000000000000000";
-
-async fn run_blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, HashError> + Send + 'static,
-) -> Result<T, HashError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| HashError::Failed(error.to_string()))?
-}
 
 fn failed(error: impl std::fmt::Display) -> HashError {
     HashError::Failed(error.to_string())
@@ -277,6 +291,20 @@ mod tests {
             assert_eq!(waiting.await.is_ok_and(|slot| slot.is_ok()), number == 0);
         }
         assert_eq!(OWN.admitted.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn a_hash_keeps_its_slot_when_its_client_is_gone() {
+        static OWN: Slots = Slots::new();
+        let hasher = OWN.acquire().await.unwrap();
+        let hash = tokio::spawn(async move { hasher.hash(&password("x")).await });
+        tokio::task::yield_now().await;
+        hash.abort();
+        assert!(hash.await.is_err());
+        assert_eq!(OWN.admitted.load(Ordering::Relaxed), 1);
+        while OWN.admitted.load(Ordering::Relaxed) > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
     }
 
     #[test]

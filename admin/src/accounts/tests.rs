@@ -450,7 +450,7 @@ async fn a_second_factor_is_asked_for_and_each_code_is_good_once() {
     let replayed = accounts.sign_in(with(&next)).await;
     assert!(matches!(replayed, Err(SignInError::Wrong)), "{replayed:?}");
     assert_eq!(recovery.len(), 10);
-    let typed = recovery[3].to_uppercase().replace('-', " ");
+    let typed = recovery[3].to_ascii_uppercase().replace('-', " ");
     accounts.sign_in(with(&typed)).await.unwrap();
     let replayed = accounts.sign_in(with(&recovery[3])).await;
     assert!(matches!(replayed, Err(SignInError::Wrong)), "{replayed:?}");

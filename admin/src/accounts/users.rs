@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::link::{self, LinkPurpose};
 use super::token::LinkToken;
-use super::{OBJECT, User, totp};
+use super::{OBJECT, User, WHAT, totp};
 use crate::catalog::{Affiliate, Role, UserStatus};
 use crate::edit::{Change, EditError, Saved, audit, check_if_match, check_reference};
 use crate::store::accounts::sessions;
@@ -36,7 +36,6 @@ fn active() -> UserStatus {
     UserStatus::Active
 }
 
-const WHAT: &str = "user";
 const MAX_CHARS: usize = 255;
 
 const READ_ONLY_FIELDS: &[&str] = &[

@@ -89,6 +89,11 @@ impl Access {
         Access { to_read: Right::View, to_edit: right, body: BodyKind::Edit }
     }
 
+    /// Reading and editing take the same right.
+    pub(super) const fn only_with(right: Right) -> Access {
+        Access { to_read: right, to_edit: right, body: BodyKind::Edit }
+    }
+
     fn right_of(self, method: &Method) -> Right {
         if matches!(*method, Method::GET | Method::HEAD) { self.to_read } else { self.to_edit }
     }

@@ -61,7 +61,7 @@ pub(super) fn complete(mut description: OpenApi) -> OpenApi {
     components.schemas.extend(nested);
     let key = ApiKeyValue::with_description(
         "X-Eflow-API-Key",
-        "An admin key, a read-only key, or below /v1/affiliates a partner's key.",
+        "A key of an admin, a manager or a reader, or below /v1/affiliates a partner's key.",
     );
     components.add_security_scheme(SECURITY, SecurityScheme::ApiKey(ApiKey::Header(key)));
     for (path, item) in &mut description.paths.paths {

@@ -4,6 +4,7 @@ use axum::extract::FromRef;
 
 use super::auth::{AuthConfig, AuthLayer};
 use super::bodies::Bodies;
+use crate::accounts::session::Lifetimes;
 use crate::acme::AcmeHandle;
 use crate::archive::Archive;
 use crate::click_ingest::ClickIngestHandle;
@@ -26,6 +27,8 @@ pub struct AppState {
     pub network: Network,
     /// Request limits and trusted proxies.
     pub auth: AuthConfig,
+    /// How long users stay signed in.
+    pub lifetimes: Lifetimes,
     /// Bounds on request bodies.
     pub bodies: Bodies,
     /// Publishes edits.
@@ -65,6 +68,7 @@ macro_rules! parts {
 
 parts! {
     store: Store,
+    lifetimes: Lifetimes,
     disk: Disk,
     publisher: PublisherHandle,
     archive: Archive,

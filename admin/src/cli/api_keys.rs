@@ -6,11 +6,11 @@ use std::path::Path;
 use clap::{Args, Subcommand};
 use comfy_table::{Table, presets};
 
+use super::save;
 use crate::catalog::Role;
 use crate::edit::api_keys::{self as edit, ApiKeyEdit};
-use crate::edit::{EditError, Saved};
 use crate::store::rows::Query;
-use crate::store::{self, DedicatedConnection, ReadTx, StoreError, WriteTx, api_keys};
+use crate::store::{self, ReadTx, StoreError, api_keys};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ApiKeyCommand {
@@ -52,30 +52,20 @@ pub(super) fn run(dir: &Path, command: ApiKeyCommand) -> anyhow::Result<()> {
                 role: args.role,
                 network_affiliate_id: args.affiliate,
             };
-            let (_, secret) = write(&mut connection, |tx| edit::create(tx, &wanted))?;
+            let (_, secret) = save(&mut connection, |tx| edit::create(tx, &wanted))?;
             println!("{}", secret.reveal());
         }
         ApiKeyCommand::List => println!("{}", table(&*connection.begin_read()?)?),
         ApiKeyCommand::Rotate(KeyArgs { id }) => {
-            let (_, secret) = write(&mut connection, |tx| edit::rotate(tx, id))?;
+            let (_, secret) = save(&mut connection, |tx| edit::rotate(tx, id))?;
             println!("{}", secret.reveal());
         }
         ApiKeyCommand::Revoke(KeyArgs { id }) => {
-            write(&mut connection, |tx| edit::remove(tx, id))?;
+            save(&mut connection, |tx| edit::remove(tx, id))?;
             println!("revoked key {id}");
         }
     }
     Ok(())
-}
-
-fn write<T>(
-    connection: &mut DedicatedConnection,
-    work: impl FnOnce(&WriteTx<'_>) -> Result<Saved<T>, EditError>,
-) -> Result<T, EditError> {
-    let tx = connection.begin_write()?;
-    let done = work(&tx)?.now;
-    tx.commit()?;
-    Ok(done)
 }
 
 fn table(connection: &ReadTx<'_>) -> Result<Table, StoreError> {

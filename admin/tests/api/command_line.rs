@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::client::{Running, start_with_offers};
 
 fn program(dir: &Path) -> Command {
@@ -293,4 +295,44 @@ async fn a_dash_is_the_standard_output() {
     let output = run(import).await;
     assert!(output.stdout.starts_with(b"row,line,column,error\n1,2,\"coupon_code\","));
     assert!(!folder.path().join("-").exists());
+}
+
+#[tokio::test]
+async fn users_are_invited_reset_and_disabled_beside_a_running_admin() {
+    let network = start_with_offers().await;
+    let user = async |arguments: &[&str]| {
+        let mut command = program(network.dir());
+        command.arg("user").args(arguments);
+        let output = run(command).await;
+        (output.status.success(), said(&output))
+    };
+    let link = |said: &str| {
+        let token = said.trim().strip_prefix("http://127.0.0.1:8090/link/").unwrap().to_owned();
+        assert_eq!(token.len(), 64, "{said}");
+        token
+    };
+    let invite = ["invite", "mia@example.com", "--name", "Mia", "--role", "read-only"];
+    let (done, said) = user(&invite).await;
+    assert!(done, "{said}");
+    let first = link(&said);
+    let made = network.get("users/1").await.done();
+    assert_eq!((&made["name"], &made["role"]), (&json!("Mia"), &json!("read_only")));
+    let (_, said) = user(&["reset", "MIA@example.com"]).await;
+    assert_ne!(link(&said), first);
+    let (_, said) = user(&["list"]).await;
+    assert!(said.contains("mia@example.com") && said.contains("invited"), "{said}");
+    assert!(user(&["reset-totp", "1"]).await.0);
+    assert!(user(&["disable", "mia@example.com"]).await.0);
+    assert_eq!(network.get("users/1").await.done()["user_status"], "disabled");
+    for (arguments, why) in [
+        (&invite[..], "has the login mia@example.com"),
+        (&["reset", "nobody"][..], "there is no user nobody"),
+        (&["disable", "77"][..], "there is no user 77"),
+        (&["invite", "p", "--role", "partner"][..], "needs the partner"),
+    ] {
+        let (done, said) = user(arguments).await;
+        assert!(!done && said.contains(why), "{arguments:?}: {said}");
+    }
+    let audit = network.get("audit?filter=object=user&filter=actor=command_line").await.done();
+    assert_eq!(audit["paging"]["total_count"], 5, "{audit}");
 }

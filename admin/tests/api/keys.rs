@@ -73,7 +73,7 @@ async fn a_partners_key_and_an_admins_key_do_not_open_each_others_door() {
 }
 
 /// Every path below `/v1/networks`, with the kind of each method.
-const NETWORK_ROUTES: [(&str, &[&str]); 51] = [
+const NETWORK_ROUTES: [(&str, &[&str]); 57] = [
     ("settings", &["GET", "PUT", "PATCH"]),
     ("trackingdomains", &["GET", "POST"]),
     ("trackingdomains/9", &["GET", "PUT", "PATCH", "DELETE"]),
@@ -100,6 +100,12 @@ const NETWORK_ROUTES: [(&str, &[&str]); 51] = [
     ("apikeys/9", &["GET", "PUT", "PATCH", "DELETE"]),
     ("apikeys/9/rotate", &["POST"]),
     ("audit", &["GET"]),
+    ("users", &["GET", "POST"]),
+    ("users/9", &["GET", "PATCH", "DELETE"]),
+    ("users/9/reset", &["POST"]),
+    ("users/9/reset-totp", &["POST"]),
+    ("users/9/sessions", &["GET"]),
+    ("users/9/sessions/9", &["DELETE"]),
     ("botlist", &["GET", "PUT", "DELETE"]),
     ("botlist/check", &["GET"]),
     ("pixels", &["GET", "POST"]),
@@ -149,8 +155,9 @@ async fn each_role_calls_its_routes_and_no_other() {
         let path = format!("/v1/networks/{route}");
         for method in methods {
             let asks = *method == "POST" && route.starts_with("reporting/");
-            let reads = *method == "GET" || asks;
-            let is_managed = !["settings", "apikeys", "botlist", "privacy"]
+            let is_secret = route.starts_with("users");
+            let reads = (*method == "GET" && !is_secret) || asks;
+            let is_managed = !["settings", "apikeys", "botlist", "privacy", "users"]
                 .contains(&route.split('/').next().unwrap());
             let expected = [
                 (&network.key, None),

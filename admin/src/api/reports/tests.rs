@@ -130,6 +130,7 @@ impl Api {
             .0,
             archive: archive.clone(),
             auth: AuthConfig::new(&Config::default()),
+            lifetimes: Config::default().console.lifetimes,
             network: Network { id: 1 },
             bodies: Bodies::new(1 << 20, std::time::Duration::from_secs(5)),
         };
