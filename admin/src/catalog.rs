@@ -33,7 +33,7 @@ pub(crate) mod tracking_link;
 mod web_address;
 mod web_host;
 
-pub use advertiser::{Advertiser, AttributionMethod, AttributionPriority};
+pub use advertiser::{Advertiser, AttributionMethod, AttributionPriority, TrustRule};
 pub use affiliate::Affiliate;
 pub use bulk_row::{BulkMode, BulkRow, COLUMNS, CellChange, Cells, folded_code};
 pub use caller::{Caller, Role, UserStatus};
@@ -59,7 +59,7 @@ pub use row_code::{FoldedKey, RowCode};
 pub use settings::{CodeLeakGuard, LeakAction, Settings, today};
 pub use tracking_link::{LinkFacts, LinkState, TrackingLink, tracking_link};
 pub use web_address::{WebAddress, may_be_code_path};
-pub use words::{AccountStatus, PartnerVisibility, UnknownWord, WordSet};
+pub use words::{AccountStatus, PartnerVisibility, PartnerVisibilityEdit, UnknownWord, WordSet};
 
 /// Fields of objects with secrets. API keys have none, because the secret is not among their fields.
 pub const SECRET_FIELDS: &[&str] = &["verification_token", "signing_key"];

@@ -1,12 +1,16 @@
 //! `/v1/networks/advertisers`. Only admin keys see an advertiser's secrets.
 
+use serde_json::{Map, Value, json};
+use utoipa::PartialSchema as _;
+use utoipa::openapi::ObjectBuilder;
+use utoipa::openapi::schema::ArrayBuilder;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::answer::Resource;
 use super::crud::{self, CatalogResource, NoRules};
 use super::request::{ListSpec, Wait};
 use super::state::AppState;
-use crate::catalog::Advertiser;
+use crate::catalog::{Advertiser, TrustRule};
 use crate::store::rows::{self, Entity};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -30,6 +34,17 @@ impl Resource for Advertiser {
     const SCHEMA: &'static str = "Advertiser";
     const PLURAL: &'static str = "advertisers";
     const ID_FIELD: &'static str = "network_advertiser_id";
+
+    fn read_only_fields(&self) -> Map<String, Value> {
+        Map::from_iter([("trust_rules".to_owned(), json!(self.trust_rules()))])
+    }
+
+    fn read_only_schema() -> utoipa::openapi::Object {
+        let rules = ArrayBuilder::new().items(TrustRule::schema());
+        let about = "The proofs that postbacks need; without one, anybody can report conversions";
+        let rules = rules.description(Some(about));
+        ObjectBuilder::new().property("trust_rules", rules).required("trust_rules").build()
+    }
 }
 
 impl CatalogResource for Advertiser {

@@ -147,6 +147,10 @@ impl<T: Resource> Object<T> {
         &self.object
     }
 
+    pub(super) fn content_mut(&mut self) -> &mut T {
+        &mut self.object
+    }
+
     pub(super) fn relate(&mut self, name: &str, object: Value) {
         self.relationship.insert(name.into(), object);
     }

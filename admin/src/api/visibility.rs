@@ -13,11 +13,11 @@ use super::live::Edits;
 use super::request::{Id, Json, Wait};
 use super::schema::flattened;
 use super::state::AppState;
-use crate::edit::visibility::{self, OfferVisibility, PartnerVisibilityPatch};
+use crate::edit::visibility::{self, OfferEntry, OfferVisibility, PartnerVisibilityPatch};
 use crate::store::{Store, WriteTx};
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(read, replace)).routes(routes!(patch_partner))
+    OpenApiRouter::new().routes(routes!(read, replace)).routes(routes!(read_partner, patch_partner))
 }
 
 #[derive(Serialize)]
@@ -60,6 +60,31 @@ async fn replace(
 ) -> Result<Response, ApiError> {
     let work = move |tx: &WriteTx<'_>| visibility::replace(tx, id, &wanted);
     edits.change(wait, work, |visibility| OfferVisibilityAnswer::new(id, visibility)).await
+}
+
+/// The entries of one partner.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = PartnerVisibilityEntries)]
+struct PartnerVisibilityAnswer {
+    network_affiliate_id: u32,
+    /// Offers with an entry for the partner; all others are visible as they say for all partners.
+    offers: Vec<OfferEntry>,
+    #[serde(skip)]
+    revision: u64,
+}
+
+impl Answer for PartnerVisibilityAnswer {
+    fn revision(&self) -> Option<u64> {
+        Some(self.revision)
+    }
+}
+
+/// Reads the visibility of offers for one partner.
+#[utoipa::path(get, path = "/affiliates/{id}/offers/visibility", params(Id), responses((status = 200, body = PartnerVisibilityAnswer)))]
+async fn read_partner(State(store): State<Store>, Id(id): Id) -> Result<Response, ApiError> {
+    let (offers, revision) =
+        store.read(move |connection| visibility::of_partner(connection, id)).await?;
+    Ok(PartnerVisibilityAnswer { network_affiliate_id: id, offers, revision }.into_answer())
 }
 
 /// Sets the visibility of offers for one partner.

@@ -43,8 +43,7 @@ impl Trust {
 
 /// Whether the advertiser has a rule that a sender can fail.
 pub(super) fn has_rules(advertiser: &Advertiser) -> bool {
-    let Advertiser { verification_token, ip_allow_list, signing_key, .. } = advertiser;
-    !(verification_token.is_empty() && ip_allow_list.is_empty() && signing_key.is_empty())
+    !advertiser.trust_rules().is_empty()
 }
 
 /// Checks the sender against the trust rules of the advertiser.

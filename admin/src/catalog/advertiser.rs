@@ -34,6 +34,18 @@ words! {
     }
 }
 
+words! {
+    /// A proof that a postback comes from the advertiser.
+    TrustRule {
+        /// The postback carries the verification token.
+        VerificationToken = "verification_token",
+        /// The sender's address is allowed.
+        IpAllowList = "ip_allow_list",
+        /// The postback is signed.
+        SigningKey = "signing_key",
+    }
+}
+
 /// An advertiser as edited.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = AdvertiserEdit)]
@@ -74,6 +86,17 @@ fn last_touch() -> AttributionMethod {
 }
 
 impl Advertiser {
+    /// The proofs that postbacks need. Without a rule, anybody can report conversions.
+    #[must_use]
+    pub fn trust_rules(&self) -> Vec<TrustRule> {
+        let rules = [
+            (TrustRule::VerificationToken, !self.verification_token.is_empty()),
+            (TrustRule::IpAllowList, !self.ip_allow_list.is_empty()),
+            (TrustRule::SigningKey, !self.signing_key.is_empty()),
+        ];
+        rules.into_iter().filter(|(_, is_set)| *is_set).map(|(rule, _)| rule).collect()
+    }
+
     /// Checks the advertiser without other rows.
     ///
     /// # Errors

@@ -98,6 +98,32 @@ words! {
     }
 }
 
+words! {
+    /// The visibility to set for one partner.
+    PartnerVisibilityEdit {
+        /// The partner may run the offer.
+        Visible = "visible",
+        /// The partner does not see the offer.
+        Hidden = "hidden",
+        /// The partner asked and was refused.
+        Rejected = "rejected",
+        /// The partner has no entry of its own: the offer's visibility decides.
+        Default = "default",
+    }
+}
+
+impl PartnerVisibilityEdit {
+    /// The entry to store; `None` for no entry.
+    pub(crate) fn entry(self) -> Option<PartnerVisibility> {
+        match self {
+            PartnerVisibilityEdit::Visible => Some(PartnerVisibility::Visible),
+            PartnerVisibilityEdit::Hidden => Some(PartnerVisibility::Hidden),
+            PartnerVisibilityEdit::Rejected => Some(PartnerVisibility::Rejected),
+            PartnerVisibilityEdit::Default => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

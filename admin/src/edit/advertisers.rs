@@ -9,6 +9,7 @@ impl Editable for Advertiser {
     const READ_ONLY_FIELDS: &'static [&'static str] = &[
         "network_advertiser_id",
         "network_id",
+        "trust_rules",
         "time_created",
         "time_saved",
         "time_deleted",

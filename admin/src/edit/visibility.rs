@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
 
 use super::{EditError, Editable, Saved, audit, check_if_match, check_reference, existing};
-use crate::catalog::{Affiliate, Offer, PartnerVisibility, Visibility};
+use crate::catalog::{Affiliate, Offer, PartnerVisibility, PartnerVisibilityEdit, Visibility};
 use crate::store::{ReadTx, StoreError, WriteTx, affiliates};
 
 /// The audit's name for the object.
@@ -40,8 +40,36 @@ pub struct OfferVisibility {
 pub struct PartnerVisibilityPatch {
     /// The offers.
     pub network_offer_ids: Vec<u32>,
+    /// The visibility; `default` removes the partner's entries.
+    pub status: PartnerVisibilityEdit,
+}
+
+/// The visibility of one offer for a partner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct OfferEntry {
+    /// The offer.
+    pub network_offer_id: u32,
     /// The visibility.
     pub status: PartnerVisibility,
+}
+
+/// Reads the entries of a partner, by offer, and the partner's revision. Offers without an entry
+/// are visible as they say for all partners.
+///
+/// # Errors
+/// When the partner does not exist.
+pub fn of_partner(
+    connection: &ReadTx<'_>,
+    affiliate_id: u32,
+) -> Result<(Vec<OfferEntry>, u64), EditError> {
+    let found = crate::store::rows::find::<Affiliate>(connection, affiliate_id)?;
+    let partner = found.ok_or(EditError::NotFound { what: "affiliate", id: affiliate_id })?;
+    let entries = affiliates::visibility_of(connection, affiliate_id)?;
+    let entries = entries
+        .into_iter()
+        .map(|(network_offer_id, status)| OfferEntry { network_offer_id, status })
+        .collect();
+    Ok((entries, partner.times.revision))
 }
 
 /// Reads the visibility of an offer, and the offer's revision.
@@ -110,7 +138,10 @@ pub fn patch_partner(
     check_if_match(tx, Affiliate::NAME, affiliate_id, stored.times.revision)?;
     for (index, offer_id) in wanted.network_offer_ids.iter().enumerate() {
         check_reference::<Offer>(tx, &format!("network_offer_ids[{index}]"), *offer_id)?;
-        affiliates::set_visibility(tx, *offer_id, affiliate_id, wanted.status)?;
+        match wanted.status.entry() {
+            Some(status) => affiliates::set_visibility(tx, *offer_id, affiliate_id, status)?,
+            None => affiliates::remove_visibility(tx, *offer_id, affiliate_id)?,
+        }
     }
     let said = Map::from_iter([
         ("network_affiliate_id".to_owned(), json!(affiliate_id)),

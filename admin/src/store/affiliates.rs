@@ -53,6 +53,29 @@ pub fn visibility_on(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// Approvals of one partner on all offers, by offer.
+pub fn visibility_of(
+    connection: &ReadTx<'_>,
+    affiliate_id: u32,
+) -> Result<Vec<(u32, PartnerVisibility)>, StoreError> {
+    let sql =
+        "SELECT offer_id, status FROM offer_visibility WHERE affiliate_id = ?1 ORDER BY offer_id";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([affiliate_id], |row| Ok((row.get(0)?, word(row, 1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Removes the approval of one partner on one offer.
+pub fn remove_visibility(
+    tx: &WriteTx<'_>,
+    offer_id: u32,
+    affiliate_id: u32,
+) -> Result<(), StoreError> {
+    let sql = "DELETE FROM offer_visibility WHERE offer_id = ?1 AND affiliate_id = ?2";
+    tx.prepare_cached(sql)?.execute((offer_id, affiliate_id))?;
+    Ok(())
+}
+
 /// Sets the approval of one partner on one offer.
 pub fn set_visibility(
     tx: &WriteTx<'_>,

@@ -41,7 +41,7 @@ pub(crate) trait CatalogResource: Editable + Resource + Serialize + Send + 'stat
     /// Fills derived fields.
     fn fill_derived(&mut self) {}
 
-    /// Remarks about a saved object, such as macros that stay empty.
+    /// Remarks about an object, such as macros that stay empty.
     fn warnings(&self) -> Vec<String> {
         Vec::new()
     }
@@ -58,11 +58,14 @@ pub(crate) trait CatalogResource: Editable + Resource + Serialize + Send + 'stat
 }
 
 fn render<T: CatalogResource>(network: Network, role: Role, mut row: Stored<T>) -> Object<T> {
-    if !role.may(Right::ViewSecrets) {
-        row.object.clear_secrets();
-    }
     row.object.fill_derived();
-    Object::new(network, row)
+    let warnings = row.object.warnings();
+    // The read-only fields tell, without the secrets, that there are secrets.
+    let mut object = Object::new(network, row).with_warnings(warnings);
+    if !role.may(Right::ViewSecrets) {
+        object.content_mut().clear_secrets();
+    }
+    object
 }
 
 impl<T: CatalogResource> CrudResource for T {
@@ -134,8 +137,7 @@ impl<T: CatalogResource> CrudResource for T {
     }
 
     fn render_changed(network: Network, role: Role, row: Stored<T>) -> Object<T> {
-        let warnings = row.object.warnings();
-        render(network, role, row).with_warnings(warnings)
+        render(network, role, row)
     }
 
     fn render_created(network: Network, role: Role, created: Stored<T>) -> Object<T> {
