@@ -93,6 +93,21 @@ if (checked) {
   });
 }
 
+// A macro becomes a button that puts it at the caret of its input.
+for (const text of document.querySelectorAll("[data-insert]")) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "quiet code";
+  button.textContent = text.textContent;
+  button.addEventListener("click", () => {
+    const input = byId(text.dataset.insert);
+    input.setRangeText(button.textContent, input.selectionStart, input.selectionEnd, "end");
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+    input.focus();
+  });
+  text.replaceWith(button);
+}
+
 // Typed text is not lost by a stray click.
 for (const form of document.querySelectorAll("form[data-keep]")) {
   let changed = false;

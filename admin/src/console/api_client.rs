@@ -96,7 +96,7 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    fn inside(error: &dyn std::fmt::Display) -> Refusal {
+    pub(super) fn inside(error: &dyn std::fmt::Display) -> Refusal {
         tracing::error!(%error, "the console does not understand an answer of the API");
         Refusal {
             status: StatusCode::INTERNAL_SERVER_ERROR,

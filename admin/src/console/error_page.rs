@@ -39,6 +39,11 @@ impl PageError {
         PageError::new(StatusCode::FORBIDDEN, sentence)
     }
 
+    /// An answer of the API that a page does not understand.
+    pub(crate) fn inside(error: serde_json::Error) -> PageError {
+        Refusal::inside(&error).into()
+    }
+
     /// A page without a session; the guard redirects before a handler can meet this.
     pub(crate) fn signed_out() -> PageError {
         PageError::new(StatusCode::UNAUTHORIZED, "Sign in first.")

@@ -63,6 +63,22 @@ impl Submitted {
         self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect()
     }
 
+    /// The form without the rows of a list whose box `remove` is ticked.
+    pub(crate) fn without_removed(&self, list: &str) -> Submitted {
+        let removed = |name: &str| {
+            let row = name.strip_prefix(list)?.strip_prefix('[')?.split_once(']')?.0;
+            Some(self.has(&format!("{list}[{row}].remove")))
+        };
+        let kept = self.0.iter().filter(|(name, _)| removed(name) != Some(true));
+        Submitted(renumbered(kept.cloned().collect()))
+    }
+
+    /// The names of a field's inputs: one for each row, where the field is a part of a list.
+    pub(crate) fn inputs(&self, field: &FormField) -> Vec<String> {
+        let names = self.0.iter().map(|(name, _)| name.as_str());
+        inputs(field, names)
+    }
+
     pub(crate) fn pairs(&self) -> &[(String, String)] {
         &self.0
     }
@@ -271,6 +287,11 @@ impl Form {
         self.values.get(name).map(String::as_str).unwrap_or_default()
     }
 
+    /// The names of a field's inputs: one for each row, where the field is a part of a list.
+    pub(crate) fn inputs(&self, field: &FormField) -> Vec<String> {
+        inputs(field, self.values.keys().map(String::as_str))
+    }
+
     /// The value of a part of a row.
     pub(crate) fn part(&self, list: &str, row: &usize, part: &str) -> &str {
         self.value(&format!("{list}[{row}].{part}"))
@@ -316,6 +337,12 @@ impl Form {
         rows.extend(next..next + more);
         rows
     }
+}
+
+fn inputs<'a>(field: &FormField, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let Some((list, part)) = field.name.split_once("[].") else { return vec![field.name.into()] };
+    let rows = row_numbers(list, names).into_iter();
+    rows.map(|row| format!("{list}[{row}].{part}")).collect()
 }
 
 fn row_numbers<'a>(list: &str, names: impl Iterator<Item = &'a str>) -> BTreeSet<usize> {
@@ -416,6 +443,21 @@ mod tests {
             (&object["network_offer_id"], &object["days"]),
             (&json!("Jackets"), &json!("many"))
         );
+    }
+
+    #[test]
+    fn a_row_is_removed_by_its_box() {
+        let form = submitted(
+            "name=A&payout_revenue[0].payout_amount=1&payout_revenue[0].remove=true\
+             &payout_revenue[1].payout_amount=2&payout_revenue[2].payout_amount=",
+        );
+        let form = form.without_removed("payout_revenue");
+        assert_eq!(
+            form.to_json(FIELDS)["payout_revenue"],
+            json!([{"payout_amount": "2", "is_default": false}])
+        );
+        assert_eq!(form.inputs(&FIELDS[7]), ["payout_revenue[0].payout_amount"]);
+        assert_eq!(form.inputs(&FIELDS[0]), ["name"]);
     }
 
     #[test]

@@ -101,14 +101,14 @@ pub(crate) fn refused(template: &impl Template) -> Response {
 struct ConflictPage<'a> {
     page: Page,
     /// Inputs with the same value on both sides.
-    same: Vec<(&'a str, String)>,
-    differing: Vec<Differing<'a>>,
+    same: Vec<(String, String)>,
+    differing: Vec<Differing>,
     etag: &'a str,
 }
 
 /// An input with different values on both sides.
-struct Differing<'a> {
-    name: &'a str,
+struct Differing {
+    name: String,
     label: String,
     mine: String,
     theirs: String,
@@ -125,12 +125,19 @@ pub(crate) fn conflict(
 ) -> Response {
     let theirs = Form::of_object(&now.body, &now.etag);
     let (mut same, mut differing) = (Vec::new(), Vec::new());
-    for FormField { name, .. } in fields {
-        let (mine, theirs) = (submitted.value(name).to_owned(), theirs.value(name).to_owned());
+    let names = fields.iter().flat_map(|field| {
+        let mut names = submitted.inputs(field);
+        let theirs = theirs.inputs(field);
+        names.extend(theirs.into_iter().skip(names.len()));
+        names
+    });
+    for name in names {
+        let (mine, theirs) = (submitted.value(&name).to_owned(), theirs.value(&name).to_owned());
         if is_same(&mine, &theirs) {
-            same.push((*name, theirs));
+            same.push((name, theirs));
         } else {
-            differing.push(Differing { name, label: words::label(name), mine, theirs });
+            let label = words::label_in_row(&name);
+            differing.push(Differing { name, label, mine, theirs });
         }
     }
     let page = Page::new(viewer, active, "Changed in the meantime");

@@ -14,12 +14,17 @@ use super::page::PageResult;
 use super::profile;
 use super::viewer::Viewer;
 
+mod advertisers;
 mod audit;
 mod bots;
+mod catalog_object;
 mod coupon_codes;
+mod domains;
 mod home;
 mod keys;
+mod offers;
 mod partner_postbacks;
+mod partners;
 mod privacy;
 mod settings;
 mod status;
@@ -39,6 +44,10 @@ pub(super) fn routes() -> Router<ConsoleState> {
         .merge(keys::routes())
         .merge(confirm::routes())
         .merge(profile::routes())
+        .merge(offers::routes())
+        .merge(partners::routes())
+        .merge(advertisers::routes())
+        .merge(domains::routes())
         .route("/options/{kind}", get(suggest))
         .fallback(no_such_page)
 }

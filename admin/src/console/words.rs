@@ -8,6 +8,18 @@ use crate::catalog::FieldError;
 
 /// Fields of the API and the labels of their inputs; longer names first where one begins another.
 const LABELS: &[(&str, &str)] = &[
+    ("network_offer_payout_revenue_id", "Entry"),
+    ("entry_name", "Event"),
+    ("currency_id", "Currency"),
+    ("session_definition", "A click is unique by"),
+    ("session_duration", "Hours of uniqueness"),
+    ("session_tracking_lifespan_hour", "Hours from click to sale"),
+    ("is_must_approve_conversion", "Sales wait for approval"),
+    ("is_allow_duplicate_conversion", "A click may bring several sales"),
+    ("append_transaction_id", "Add the transaction id"),
+    ("attribution_priority", "Sales are attributed first by"),
+    ("attribution_method", "Of several clicks counts"),
+    ("ip_allow_list", "Allowed senders"),
     ("network_coupon_code_id", "Coupon code"),
     ("coupon_code_id", "Coupon code id"),
     ("coupon_status", "Status"),
@@ -69,6 +81,18 @@ const LABELS: &[(&str, &str)] = &[
 /// Parts of the API's sentences that only programs understand.
 const PHRASES: &[(&str, &str)] = &[
     (
+        "set offer_status to paused, or delete it nevertheless with ?force=true",
+        "pause it, or tick the box to delete it nevertheless",
+    ),
+    (
+        "set account_status to inactive, or delete it nevertheless with ?force=true",
+        "set it to inactive, or tick the box to delete it nevertheless",
+    ),
+    ("Delete it nevertheless with ?force=true", "Tick the box to delete it nevertheless"),
+    ("with is_default: true", "that is the base"),
+    ("affiliate ", "partner "),
+    ("(s)", "s"),
+    (
         "(with conversion_only: true it can be a code without a link)",
         "(or tick “For conversions only”)",
     ),
@@ -90,6 +114,16 @@ pub(crate) fn label(field: &str) -> String {
     known.map_or_else(|| capitalised(&name.replace('_', " ")), |(_, label)| (*label).to_owned())
 }
 
+/// The label of an input, with the number of its row.
+pub(crate) fn label_in_row(input: &str) -> String {
+    let row = input.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
+    let number = row.and_then(|(row, _)| row.parse::<usize>().ok());
+    match number {
+        Some(row) => format!("{}, row {}", label(input), row + 1),
+        None => label(input),
+    }
+}
+
 fn capitalised(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|first| first.to_uppercase().collect::<String>());
@@ -98,8 +132,11 @@ fn capitalised(text: &str) -> String {
 
 /// An error as it stands at its input: `Coupon code: has 2 characters; at least 3 are needed`.
 pub(crate) fn at_input(error: &FieldError) -> FieldError {
-    let sentence = format!("{}: {}", label(&error.field), plain(&error.error));
-    FieldError { field: error.field.clone(), error: sentence }
+    let sentence = format!("{}: {}", label_in_row(&error.field), plain(&error.error));
+    // An entry of a list of texts is a line of one input.
+    let is_line = error.field.ends_with(']');
+    let input = if is_line { error.field.split('[').next() } else { None };
+    FieldError { field: input.unwrap_or(&error.field).to_owned(), error: sentence }
 }
 
 /// The sentence for a whole refusal.
@@ -198,6 +235,36 @@ pub(crate) const ROLES: [(&str, &str); 4] = [
     ("admin", "Administrator: everything"),
     ("partner", "Partner: only the own codes and reports of one partner"),
 ];
+
+/// Class and word of an account's status.
+pub(crate) fn account_state(status: &str) -> (&'static str, String) {
+    let kind = match status {
+        "active" => "good",
+        "suspended" => "bad",
+        _ => "off",
+    };
+    (kind, word(status))
+}
+
+/// The visibility of an offer, as a sentence without its stop.
+pub(crate) fn visibility(word: &str) -> &'static str {
+    match word {
+        "public" => "All partners may run it",
+        "require_approval" => "Partners need an approval",
+        _ => "No partner may run it",
+    }
+}
+
+/// The data that makes a click unique.
+pub(crate) fn session(word: &str) -> &'static str {
+    match word {
+        "ip_user_agent" => "Address and browser",
+        "ip" => "Address",
+        "cookie" => "Cookie",
+        "google_ad_id" => "Advertising id of Android",
+        _ => "Advertising id of iOS",
+    }
+}
 
 /// Any word of the API as a word of a page: `not_started` becomes `Not started`.
 pub(crate) fn word(word: &str) -> String {

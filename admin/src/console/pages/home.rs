@@ -162,7 +162,12 @@ async fn best_codes(
     Ok(best.collect())
 }
 
-async fn count(state: &ConsoleState, viewer: &Viewer, list: &str) -> Result<u64, Refusal> {
+/// Number of rows of a list of the API, which may have a query.
+pub(super) async fn count(
+    state: &ConsoleState,
+    viewer: &Viewer,
+    list: &str,
+) -> Result<u64, Refusal> {
     let mark = if list.contains('?') { '&' } else { '?' };
     let path = format!("/v1/networks/{list}{mark}page_size=1");
     let answer: Value = state.api.get(viewer, &path).await?;
