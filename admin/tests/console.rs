@@ -16,11 +16,17 @@ mod site;
 #[path = "console/structure.rs"]
 mod structure;
 
+#[path = "console/http_browser.rs"]
+mod http_browser;
 #[path = "console/signed_in.rs"]
 mod signed_in;
 
+#[path = "console/accounts.rs"]
+mod accounts;
 #[path = "console/cdp_on_pages.rs"]
 mod cdp_on_pages;
+#[path = "console/control_center.rs"]
+mod control_center;
 #[path = "console/coupon_codes.rs"]
 mod coupon_codes;
 #[path = "console/structure_of_pages.rs"]

@@ -83,18 +83,12 @@ async fn keep_form(viewer: &Viewer, uri: &Uri, request: Request) -> Response {
         Submitted::default()
     };
     let kept = sign_in::fields_to_keep(&submitted);
-    let page = confirm_page(viewer, &Form::default(), uri.path(), &kept).into_html();
+    let page = html(&confirm_page(viewer, &Form::default(), uri.path(), &kept));
     (StatusCode::UNAUTHORIZED, page).into_response()
 }
 
-impl ConfirmPage<'_> {
-    fn into_html(self) -> Response {
-        html(&self)
-    }
-}
-
 async fn show(viewer: Viewer, query: ListQuery) -> Response {
-    confirm_page(&viewer, &Form::default(), query.value("next"), &[]).into_html()
+    html(&confirm_page(&viewer, &Form::default(), query.value("next"), &[]))
 }
 
 async fn confirm(
@@ -121,7 +115,7 @@ async fn confirm(
             form.set_problem(&refusal.sentence);
             let kept = sign_in::kept_fields(&submitted);
             let page = confirm_page(&viewer, &form, submitted.value("next"), &kept);
-            Ok(refusal.answer(page.into_html()))
+            Ok(refusal.answer(html(&page)))
         }
     }
 }

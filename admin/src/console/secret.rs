@@ -1,7 +1,7 @@
 //! The page that shows a new secret, such as an API key or a one-time link, the only time.
 
 use askama::Template;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 
 use super::compress::ShowsSecret;
 use super::frame::Menu;
@@ -31,7 +31,11 @@ struct SecretPage<'a> {
 /// Shows a secret. The page follows the form at once, because an address must not hold a secret.
 pub(super) fn show(viewer: &Viewer, active: Menu, shown: OneTimeSecret<'_>) -> Response {
     let page = Page::new(viewer, active, shown.title);
-    let mut response = html(&SecretPage { page, shown }).into_response();
-    response.extensions_mut().insert(ShowsSecret);
-    response
+    uncompressed(html(&SecretPage { page, shown }))
+}
+
+/// Keeps a page with a secret from being compressed.
+pub(super) fn uncompressed(mut page: Response) -> Response {
+    page.extensions_mut().insert(ShowsSecret);
+    page
 }

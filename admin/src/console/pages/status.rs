@@ -5,12 +5,14 @@ use std::borrow::Borrow;
 use askama::Template;
 use axum::Router;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::routing::get;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::console::ConsoleState;
+use crate::console::error_page::PageError;
 use crate::console::format;
 use crate::console::frame::Menu;
 use crate::console::page::{Page, PageResult, html};
@@ -286,7 +288,6 @@ fn bytes(count: impl Borrow<u64>) -> String {
     if unit == 0 {
         return format!("{count} bytes");
     }
-    #[allow(clippy::cast_precision_loss, reason = "one digit is shown")]
     let number = count as f64 / (1_u64 << (10 * unit)) as f64;
     format!("{number:.1} {}", UNITS[unit])
 }
@@ -338,10 +339,8 @@ async fn show(State(state): State<ConsoleState>, viewer: Viewer) -> PageResult {
     let report = report(&answer);
     let status: Status = serde_json::from_value(answer).map_err(|error| {
         tracing::error!(%error, "the console does not understand the status");
-        crate::console::error_page::PageError::new(
-            axum::http::StatusCode::INTERNAL_SERVER_ERROR,
-            "The status could not be read; the log says more.",
-        )
+        let sentence = "The status could not be read; the log says more.";
+        PageError::new(StatusCode::INTERNAL_SERVER_ERROR, sentence)
     })?;
     let problems = status.problems(Timestamp::now().as_second());
     let page = Page::new(&viewer, Menu::Status, "Status");

@@ -3,24 +3,28 @@
 use askama::Template;
 use axum::Router;
 use axum::extract::State;
-use axum::response::Response;
+use axum::middleware::from_fn;
 use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::console::ConsoleState;
 use crate::console::api_client::ApiRequest;
-use crate::console::compress::ShowsSecret;
+use crate::console::confirm::require_recent_password;
 use crate::console::format;
 use crate::console::frame::Menu;
 use crate::console::list::ListQuery;
 use crate::console::page::{Page, PageResult, html, notice_of, saved};
+use crate::console::secret;
 use crate::console::viewer::Viewer;
 
 const API: &str = "/v1/affiliates/apikey";
 
 pub(super) fn routes() -> Router<ConsoleState> {
-    Router::new().route("/key", get(show).post(create)).route("/key/revoke", post(revoke))
+    Router::new()
+        .route("/key", get(show).post(create))
+        .route("/key/revoke", post(revoke))
+        .route_layer(from_fn(require_recent_password))
 }
 
 /// The key without its secret.
@@ -59,10 +63,8 @@ async fn show(State(state): State<ConsoleState>, viewer: Viewer, query: ListQuer
 /// Makes the key, or gives it another secret, and shows the secret this once.
 async fn create(State(state): State<ConsoleState>, viewer: Viewer) -> PageResult {
     let answer = state.api.send(&viewer, ApiRequest::post(API, json!({}))).await?;
-    let secret = answer.body["api_key_secret"].as_str().unwrap_or_default().to_owned();
-    let mut response: Response = key_page(&state, &viewer, Some(secret)).await?;
-    response.extensions_mut().insert(ShowsSecret);
-    Ok(response)
+    let made = answer.body["api_key_secret"].as_str().unwrap_or_default().to_owned();
+    Ok(secret::uncompressed(key_page(&state, &viewer, Some(made)).await?))
 }
 
 async fn revoke(State(state): State<ConsoleState>, viewer: Viewer) -> PageResult {

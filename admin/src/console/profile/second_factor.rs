@@ -4,7 +4,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::middleware::from_fn;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 
@@ -13,13 +13,13 @@ use crate::accounts::password::Password;
 use crate::accounts::totp::{self, Enrolment};
 use crate::accounts::{self, SignInError};
 use crate::console::ConsoleState;
-use crate::console::compress::ShowsSecret;
 use crate::console::confirm::require_recent_password;
 use crate::console::form::{Form, Submitted};
 use crate::console::frame::Menu;
 use crate::console::guard::Connection;
 use crate::console::page::{Page, PageResult, html, refused};
 use crate::console::qr;
+use crate::console::secret;
 use crate::console::sign_in::{self, Refusal, client_of};
 use crate::console::viewer::Viewer;
 use crate::edit::EditError;
@@ -60,13 +60,6 @@ impl SecondFactorPage {
     }
 }
 
-/// Marks a page that shows a secret.
-fn with_secret(page: Response) -> Response {
-    let mut response = page.into_response();
-    response.extensions_mut().insert(ShowsSecret);
-    response
-}
-
 async fn show(viewer: Viewer) -> Response {
     html(&SecondFactorPage::new(&viewer, Form::default(), None))
 }
@@ -76,7 +69,7 @@ async fn begin(State(state): State<ConsoleState>, viewer: Viewer) -> PageResult 
     let begin = move |tx: &WriteTx<'_>| totp::begin(tx, id, ISSUER);
     let enrolment = write_as(&state, &viewer, begin).await.map_err(|error| broken_edit(&error))?;
     let page = SecondFactorPage::new(&viewer, Form::default(), Some(enrolment));
-    Ok(with_secret(html(&page)))
+    Ok(secret::uncompressed(html(&page)))
 }
 
 #[derive(Template)]
@@ -97,7 +90,7 @@ async fn confirm(
     match write_as(&state, &viewer, confirm).await {
         Ok(codes) => {
             let page = Page::new(&viewer, Menu::Profile, "Recovery codes – Profile");
-            Ok(with_secret(html(&RecoveryCodesPage { page, codes })))
+            Ok(secret::uncompressed(html(&RecoveryCodesPage { page, codes })))
         }
         Err(EditError::Invalid(errors)) => {
             let form = Form::with_errors(&submitted, &errors);
