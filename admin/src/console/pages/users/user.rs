@@ -57,6 +57,10 @@ struct UserPage {
 }
 
 impl UserPage {
+    fn is_this(&self, session: &SessionRow) -> bool {
+        session.session_id == self.page.viewer.session().id
+    }
+
     fn is_own(&self) -> bool {
         self.user.network_user_id == self.page.viewer.user().id
     }
