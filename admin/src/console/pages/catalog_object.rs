@@ -256,16 +256,15 @@ impl ObjectKind {
         id: u32,
     ) -> Result<Dependents, Refusal> {
         let mut found = Dependents::default();
-        let codes = match self.codes {
-            CodesOf::Field(field) => Some(format!("filter={field}%3D{id}")),
-            CodesOf::Network => Some("filter=network_coupon_code_id%3E0".into()),
-            CodesOf::None => None,
-        };
-        if let Some(codes) = codes {
-            let list = format!("couponcodes?{codes}");
-            found.codes = count(state, viewer, &list).await?;
-            let active = format!("{list}&filter=coupon_status%3Dactive");
-            found.active_codes = count(state, viewer, &active).await?;
+        let active = "couponcodes?filter=coupon_status%3Dactive";
+        match self.codes {
+            CodesOf::Field(field) => {
+                let own = format!("filter={field}%3D{id}");
+                found.codes = count(state, viewer, &format!("couponcodes?{own}")).await?;
+                found.active_codes = count(state, viewer, &format!("{active}&{own}")).await?;
+            }
+            CodesOf::Network => found.active_codes = count(state, viewer, active).await?,
+            CodesOf::None => {}
         }
         if !self.offers_filter.is_empty() {
             let list = format!("offers?filter={}%3D{id}", self.offers_filter);
@@ -283,29 +282,44 @@ impl ObjectKind {
         let mut sentences = Vec::new();
         match self.codes {
             CodesOf::Field(_) => sentences.push(format!(
-                "{} coupon codes belong to this {noun}; {} of them are active. Their links will \
-                 lead to the fallback page, and sales with them will be invalid.",
+                "Coupon codes of this {noun}: {}; active: {}. Their links will lead to the \
+                 fallback page, and sales with them will be invalid.",
                 format::count(found.codes),
                 format::count(found.active_codes),
             )),
             CodesOf::Network => sentences.push(format!(
-                "The network has {} active coupon codes. Links with this {noun} that are known \
-                 already will end.",
+                "Active coupon codes of the network: {}. Known links with this {noun} will end.",
                 format::count(found.active_codes),
             )),
             CodesOf::None => {}
         }
         if !self.offers_filter.is_empty() {
-            let offers = format::count(found.offers);
-            sentences.push(format!("{offers} offers name this {noun}."));
+            sentences.push(format!("Offers of this {noun}: {}.", format::count(found.offers)));
         }
         if !self.facet.is_empty() {
             let clicks = format::count(found.clicks);
-            sentences.push(format!("{clicks} clicks came to this {noun} in the last seven days."));
+            sentences.push(format!("Clicks in the last seven days: {clicks}."));
         }
         sentences.push("Reports keep its figures. You can restore it later.".into());
         sentences
     }
+}
+
+/// An active code of an offer, if possible of a partner, for examples; empty without a code.
+pub(super) async fn some_code(
+    state: &ConsoleState,
+    viewer: &Viewer,
+    offer_id: u64,
+) -> Result<String, Refusal> {
+    let path = format!(
+        "/v1/networks/couponcodes?filter=network_offer_id%3D{offer_id}\
+         &filter=coupon_status%3Dactive&page_size=20"
+    );
+    let list: Value = state.api.get(viewer, &path).await?;
+    let codes = list["coupon_codes"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let assigned = codes.iter().find(|code| code["network_affiliate_id"] != 0);
+    let code = assigned.or(codes.first()).and_then(|code| code["coupon_code"].as_str());
+    Ok(code.unwrap_or_default().to_owned())
 }
 
 async fn clicks_of_week(

@@ -14,7 +14,7 @@ use crate::console::error_page::PageError;
 use crate::console::format;
 use crate::console::list::ListQuery;
 use crate::console::page::{Page, PageResult, html, notice_of};
-use crate::console::pages::catalog_object::{Dependents, Found};
+use crate::console::pages::catalog_object::{Dependents, Found, some_code};
 use crate::console::viewer::Viewer;
 use crate::console::words;
 
@@ -146,7 +146,7 @@ async fn instructions(
     }
     let path = format!("/v1/networks/trackingdomains/{domain}");
     let domain: Value = state.api.get(viewer, &path).await?;
-    let (code, offer_id) = some_code(state, viewer, advertiser.network_advertiser_id).await?;
+    let (code, offer_id) = code_and_offer(state, viewer, advertiser.network_advertiser_id).await?;
     let reporter = Reporter {
         base_url: domain["base_url"].as_str().unwrap_or_default(),
         network_id: advertiser.network_id,
@@ -160,7 +160,7 @@ async fn instructions(
 }
 
 /// An active code of an active offer of the advertiser, and the offer; empty without a code.
-async fn some_code(
+async fn code_and_offer(
     state: &ConsoleState,
     viewer: &Viewer,
     advertiser_id: u32,
@@ -171,11 +171,5 @@ async fn some_code(
     );
     let offers: Value = state.api.get(viewer, &offers).await?;
     let offer = offers["offers"][0]["network_offer_id"].as_u64().unwrap_or_default();
-    let codes = format!(
-        "/v1/networks/couponcodes?filter=network_offer_id%3D{offer}\
-         &filter=coupon_status%3Dactive&filter=network_affiliate_id%3E0&page_size=1"
-    );
-    let codes: Value = state.api.get(viewer, &codes).await?;
-    let code = codes["coupon_codes"][0]["coupon_code"].as_str().unwrap_or_default();
-    Ok((code.to_owned(), offer))
+    Ok((some_code(state, viewer, offer).await?, offer))
 }

@@ -14,7 +14,7 @@ use crate::console::error_page::PageError;
 use crate::console::format;
 use crate::console::list::ListQuery;
 use crate::console::page::{Page, PageResult, html, notice_of};
-use crate::console::pages::catalog_object::{Dependents, Found};
+use crate::console::pages::catalog_object::{Dependents, Found, some_code};
 use crate::console::viewer::Viewer;
 use crate::console::words;
 
@@ -214,7 +214,7 @@ pub(super) async fn show(
     let mut code = query.value("code").to_owned();
     let (mut test, mut test_problem) = (None, None);
     if code.is_empty() {
-        code = some_code(&state, &viewer, id).await?;
+        code = some_code(&state, &viewer, id.into()).await?;
     } else {
         match explain(&state, &viewer, id, &code).await {
             Ok(explanation) => test = Some(explanation),
@@ -225,16 +225,6 @@ pub(super) async fn show(
     let page = Page::new(&viewer, OFFERS.menu, title).with_notice(notice_of(query.pairs()));
     let may_edit = viewer.may(Right::EditCatalog);
     Ok(html(&OfferPage { page, offer, dependents, entries, code, test, test_problem, may_edit }))
-}
-
-/// An active code of the offer with a partner; empty without one.
-async fn some_code(state: &ConsoleState, viewer: &Viewer, id: u32) -> Result<String, Refusal> {
-    let path = format!(
-        "/v1/networks/couponcodes?filter=network_offer_id%3D{id}&filter=coupon_status%3Dactive\
-         &filter=network_affiliate_id%3E0&page_size=1"
-    );
-    let list: Value = state.api.get(viewer, &path).await?;
-    Ok(list["coupon_codes"][0]["coupon_code"].as_str().unwrap_or_default().to_owned())
 }
 
 async fn explain(
