@@ -26,6 +26,7 @@ use crate::store::staging::{self, Counts, FaultKind, Intent, apply};
 use crate::store::uploads::Outcome;
 use crate::store::{DedicatedConnection, ReadTx, StagingTx, StoreError, WriteTx};
 
+mod encoding;
 mod header;
 mod lines;
 mod read_error;

@@ -1,5 +1,4 @@
-//! Adds, edits and removes single rows of a staged file, and validates all rows of the same code
-//! again.
+//! Adds, edits and removes rows of a staged file, and validates all rows of the same code again.
 
 use std::collections::BTreeMap;
 
@@ -45,6 +44,42 @@ pub fn change(
     named: &NamedCells,
 ) -> Result<Option<ShownRow>, StoreError> {
     let Some(row) = staging::find(connection, number)? else { return Ok(None) };
+    let unreadable = remaining_unreadable(connection, intent, number, named)?;
+    replace(connection, intent, row, named, unreadable).map(Some)
+}
+
+/// Rows of a group above which all rows are validated again, which then costs less.
+const MANY_ROWS: usize = 1_000;
+
+/// Changes cells of all rows with the same error; returns the number of rows.
+pub fn change_group(
+    connection: &StagingTx<'_>,
+    intent: Intent,
+    error: &FieldError,
+    named: &NamedCells,
+) -> Result<usize, StoreError> {
+    let numbers = staging::numbers_with_fault(connection, error)?;
+    let mut codes = Vec::new();
+    for number in &numbers {
+        let Some(row) = staging::find(connection, *number)? else { continue };
+        let unreadable = remaining_unreadable(connection, intent, *number, named)?;
+        let concerned = put_changed(connection, intent, row, named, unreadable)?;
+        if numbers.len() <= MANY_ROWS {
+            codes.extend(concerned);
+        }
+    }
+    let scope = if numbers.len() <= MANY_ROWS { Scope::Codes(&codes) } else { Scope::All };
+    validate_rows(connection, intent, scope)?;
+    Ok(numbers.len())
+}
+
+/// The unreadable cells that a request does not mend.
+fn remaining_unreadable(
+    connection: &StagingTx<'_>,
+    intent: Intent,
+    number: u32,
+    named: &NamedCells,
+) -> Result<Vec<FieldError>, StoreError> {
     // An unreadable cell stays invalid until the request sets it. An error without a column
     // concerns the whole row, and stays until the request sets all required cells.
     let mut unreadable = staging::unreadable(connection, number)?;
@@ -53,7 +88,7 @@ pub fn change(
         "" => !is_whole,
         column => !named.contains_key(column),
     });
-    replace(connection, intent, row, named, unreadable).map(Some)
+    Ok(unreadable)
 }
 
 /// Removes a row; `false` if the row does not exist.
@@ -70,10 +105,24 @@ pub fn remove(connection: &StagingTx<'_>, intent: Intent, number: u32) -> Result
 fn replace(
     connection: &StagingTx<'_>,
     intent: Intent,
-    mut row: ShownRow,
+    row: ShownRow,
     named: &NamedCells,
     unreadable: Vec<FieldError>,
 ) -> Result<ShownRow, StoreError> {
+    let number = row.number;
+    let codes = put_changed(connection, intent, row, named, unreadable)?;
+    validate_rows(connection, intent, Scope::Codes(&codes))?;
+    staging::find(connection, number)?.ok_or(StoreError::Aborted)
+}
+
+/// Stores a row with changed cells. Returns the codes whose rows have to be validated again.
+fn put_changed(
+    connection: &StagingTx<'_>,
+    intent: Intent,
+    mut row: ShownRow,
+    named: &NamedCells,
+    unreadable: Vec<FieldError>,
+) -> Result<Vec<String>, StoreError> {
     for (column, cell) in COLUMNS.iter().zip(&mut row.cells.0) {
         if let Some(named) = named.get(*column) {
             cell.clone_from(named);
@@ -93,6 +142,5 @@ fn replace(
     };
     staging::delete_faults(connection, row.number)?;
     put(connection, row.number, row.line, &read)?;
-    validate_rows(connection, intent, Scope::Codes(&codes))?;
-    staging::find(connection, row.number)?.ok_or(StoreError::Aborted)
+    Ok(codes)
 }

@@ -17,7 +17,7 @@ impl Header {
     pub(super) fn read(mode: BulkMode, header: &ByteRecord) -> Result<Header, ReadError> {
         let mut places = [None; COLUMNS.len()];
         for (place, cell) in header.iter().enumerate() {
-            let column = known(cell, header.len())?;
+            let column = known(cell)?;
             if places[column].replace(place).is_some() {
                 return Err(ReadError::Twice(COLUMNS[column]));
             }
@@ -47,17 +47,11 @@ pub(super) fn needed(mode: BulkMode) -> &'static [&'static str] {
     }
 }
 
-fn known(cell: &[u8], cells: usize) -> Result<usize, ReadError> {
+fn known(cell: &[u8]) -> Result<usize, ReadError> {
     let name = std::str::from_utf8(cell).ok().filter(|name| !name.contains('\0'));
     let name = name.ok_or(ReadError::NotUtf8)?;
     let folded = trim_invisible(name).to_ascii_lowercase();
     let folded = if folded == "notes" { "internal_notes" } else { folded.as_str() };
-    COLUMNS.iter().position(|known| *known == folded).ok_or_else(|| {
-        let mut separators = [';', '\t', '|'].into_iter();
-        let other = separators.find(|separator| cells == 1 && name.contains(*separator));
-        other.map_or_else(
-            || ReadError::Unknown(name.chars().take(60).collect()),
-            ReadError::Separator,
-        )
-    })
+    let place = COLUMNS.iter().position(|known| *known == folded);
+    place.ok_or_else(|| ReadError::Unknown(name.chars().take(60).collect()))
 }

@@ -20,6 +20,8 @@ pub(super) const END_MARK: &[u8] = b"end";
 pub(super) struct Lines<R> {
     file: BufReader<R>,
     holds_cr: bool,
+    /// Stands between the cells of a row.
+    separator: u8,
     place: Place,
     last: u8,
     /// The unsent part of the mark.
@@ -42,12 +44,13 @@ enum Place {
 }
 
 impl Place {
-    fn after(self, byte: u8) -> Place {
+    fn after(self, byte: u8, separator: u8) -> Place {
         match (self, byte) {
             (Place::Begin, b'"') | (Place::Closing, b'"') => Place::Quoted,
             (Place::Quoted, b'"') => Place::Closing,
             (Place::Quoted, _) => Place::Quoted,
-            (_, b',' | b'\n') => Place::Begin,
+            (_, b'\n') => Place::Begin,
+            (_, byte) if byte == separator => Place::Begin,
             _ => Place::Plain,
         }
     }
@@ -67,9 +70,17 @@ pub(super) struct Counts {
 }
 
 impl<R: Read> Lines<R> {
-    pub(super) fn new(file: R, counts: Rc<Counts>) -> Lines<R> {
+    pub(super) fn new(file: R, separator: u8, counts: Rc<Counts>) -> Lines<R> {
         let file = BufReader::with_capacity(BUFFER_BYTES, file);
-        Lines { file, holds_cr: false, place: Place::Begin, last: b'\n', mark: b"end\n", counts }
+        Lines {
+            file,
+            holds_cr: false,
+            separator,
+            place: Place::Begin,
+            last: b'\n',
+            mark: b"end\n",
+            counts,
+        }
     }
 
     fn end(&mut self, out: &mut [u8]) -> usize {
@@ -106,14 +117,14 @@ impl<R: Read> Read for Lines<R> {
                 if self.holds_cr && byte != b'\n' {
                     out[written] = b'\r';
                     written += 1;
-                    self.place = self.place.after(b'\r');
+                    self.place = self.place.after(b'\r', self.separator);
                 }
                 self.holds_cr = byte == b'\r' && self.place != Place::Quoted;
                 if !self.holds_cr {
                     out[written] = byte;
                     written += 1;
                     self.last = byte;
-                    self.place = self.place.after(byte);
+                    self.place = self.place.after(byte, self.separator);
                 }
             }
             self.file.consume(taken);

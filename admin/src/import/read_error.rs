@@ -25,9 +25,6 @@ pub enum ReadError {
         "line 1: the lines end with CR alone; save the file with lines that end with LF or CRLF"
     )]
     OnlyCr,
-    /// The header uses another separator than commas.
-    #[error("line 1: the columns are separated by `{0}`; save the file with commas")]
-    Separator(char),
     /// Required columns are missing.
     #[error("line 1: there is no column {}; these must be there: {needed}", missing.join(", "))]
     Missing {

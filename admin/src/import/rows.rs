@@ -1,7 +1,8 @@
 //! From the bytes of a file to rows that are right by themselves, each with its line.
 //!
-//! Headers stand in any order and case. The text is UTF-8, with or without a byte order mark; lines
-//! end with LF or CRLF; a quoted cell may hold line ends. A wrong cell is told with its line and
+//! Headers stand in any order and case. The text is UTF-8, with or without a byte order mark, or
+//! UTF-16 with one; cells are separated by commas, semicolons, tabs or `|`, as the header shows;
+//! lines end with LF or CRLF; a quoted cell may hold line ends. A wrong cell is told with its line and
 //! column, and the rows after it are read. A file whose rows cannot be told apart any more is
 //! refused whole: what stands behind that place would be lost without a word.
 
@@ -10,6 +11,7 @@ use std::rc::Rc;
 
 use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 
+use super::encoding::Text;
 use super::header::Header;
 use super::lines::{Counts, END_MARK, Lines};
 use super::read_error::ReadError;
@@ -28,10 +30,16 @@ const OTHER_FILES: [(&[u8], &str); 2] = [
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook (XLS)"),
 ];
 
+/// Separators that the header can have in the place of commas.
+const OTHER_SEPARATORS: [u8; 3] = [b';', b'\t', b'|'];
+
+/// A file whose first bytes were looked at.
+type Again<R> = Chain<Cursor<Vec<u8>>, R>;
+
 /// The rows of one file.
 pub(super) struct Rows<R> {
     mode: BulkMode,
-    reader: Reader<Lines<Chain<Cursor<Vec<u8>>, R>>>,
+    reader: Reader<Lines<Again<Text<Again<R>>>>>,
     header: Header,
     record: ByteRecord,
     counts: Rc<Counts>,
@@ -39,18 +47,21 @@ pub(super) struct Rows<R> {
 
 impl<R: Read> Rows<R> {
     pub(super) fn open(mode: BulkMode, mut file: R) -> Result<Rows<R>, ReadError> {
-        let mut start = Vec::new();
-        let looked = file.by_ref().take(LOOKED_AT).read_to_end(&mut start);
-        looked.map_err(|source| ReadError::Broken { line: 1, source })?;
+        let start = look_at(&mut file)?;
+        let mark = start.get(..2).unwrap_or_default().to_vec();
+        let mut text = Text::new(&mark, Cursor::new(start).chain(file));
+        let start = look_at(&mut text)?;
         check_kind(&start)?;
-        let file = Cursor::new(start).chain(file);
+        let separator = separator_of(&start);
+        let text = Cursor::new(start).chain(text);
         let counts = Rc::<Counts>::default();
         let mut reader = ReaderBuilder::new()
             .flexible(true)
             .has_headers(false)
             .terminator(Terminator::Any(b'\n'))
+            .delimiter(separator)
             .buffer_capacity(BUFFER_BYTES)
-            .from_reader(Lines::new(file, Rc::clone(&counts)));
+            .from_reader(Lines::new(text, separator, Rc::clone(&counts)));
         let mut record = ByteRecord::new();
         reader.read_byte_record(&mut record).map_err(|error| broken(1, error))?;
         let is_empty = counts.text_bytes.get().is_some_and(|end| reader.position().byte() > end);
@@ -113,6 +124,23 @@ impl<R: Read> Rows<R> {
     }
 }
 
+fn look_at(file: &mut impl Read) -> Result<Vec<u8>, ReadError> {
+    let mut start = Vec::new();
+    let looked = file.take(LOOKED_AT).read_to_end(&mut start);
+    looked.map_err(|source| ReadError::Broken { line: 1, source })?;
+    Ok(start)
+}
+
+/// The separator of the header. Names of columns hold none, so a header without a comma shows its
+/// separator.
+fn separator_of(start: &[u8]) -> u8 {
+    let header = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    if header.contains(&b',') {
+        return b',';
+    }
+    OTHER_SEPARATORS.into_iter().find(|other| header.contains(other)).unwrap_or(b',')
+}
+
 /// Recognises a file of another type by its first bytes. An error about its header would not help.
 fn check_kind(start: &[u8]) -> Result<(), ReadError> {
     if let Some((_, kind)) = OTHER_FILES.iter().find(|(magic, _)| start.starts_with(magic)) {
@@ -120,9 +148,7 @@ fn check_kind(start: &[u8]) -> Result<(), ReadError> {
     }
     let mut end = start.iter().skip_while(|byte| !matches!(byte, b'\r' | b'\n'));
     let is_cr_alone = end.next() == Some(&b'\r') && end.next().is_some_and(|next| *next != b'\n');
-    // In UTF-16 a NUL byte separates CR and LF.
-    let is_only_cr = is_cr_alone && !start.contains(&0);
-    if is_only_cr { Err(ReadError::OnlyCr) } else { Ok(()) }
+    if is_cr_alone { Err(ReadError::OnlyCr) } else { Ok(()) }
 }
 
 fn folded(mode: BulkMode, cells: &Cells<&str>) -> Option<String> {
@@ -214,12 +240,39 @@ mod tests {
             (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0", "XLS"),
             (b"offer_id,affiliate_id,coupon_code,status\r1,,AAA,active\r", "CR alone"),
             (long.as_bytes(), "CR alone"),
-            (b"\xff\xfeo\0f\0\r\0\n\0", "UTF-8"),
+            (b"\xff\xfeo\0f", "ends within a character"),
         ];
         for (file, expected) in cases {
             let error = read(file).unwrap_err().to_string();
             assert!(error.contains(expected), "{expected}: {error}");
         }
+    }
+
+    #[test]
+    fn separators_and_utf16_of_spreadsheet_programs_are_understood() {
+        let table = "offer_id,affiliate_id,coupon_code,status,notes\r\n\
+                     1,,AAA,active,\"two\r\nlines\"\r\n1,,BBB,active,Grüße 😀\r\n";
+        for separator in [",", ";", "\t", "|"] {
+            let text = table.replace(',', separator);
+            let units = || "\u{feff}".encode_utf16().chain(text.encode_utf16());
+            let files = [
+                text.clone().into_bytes(),
+                units().flat_map(u16::to_le_bytes).collect(),
+                units().flat_map(u16::to_be_bytes).collect(),
+            ];
+            for file in files {
+                let rows = read(&file).unwrap();
+                let rows: Vec<_> =
+                    rows.into_iter().map(|(line, row)| (line, row.unwrap())).collect();
+                let lines: Vec<_> = rows.iter().map(|(line, row)| (*line, &*row.code)).collect();
+                assert_eq!(lines, [(2, "AAA"), (4, "BBB")], "{separator:?}");
+                let notes = CellChange::Set("Grüße 😀".to_owned());
+                assert_eq!(rows[1].1.internal_notes, notes, "{separator:?}");
+            }
+        }
+        let with_commas = "offer_id;affiliate_id;coupon_code;status;notes\n1;;AAA;active;a, b\n";
+        let (_, row) = read(with_commas.as_bytes()).unwrap().remove(0);
+        assert_eq!(row.unwrap().internal_notes, CellChange::Set("a, b".into()));
     }
 
     #[test]
@@ -328,8 +381,8 @@ mod tests {
             (b"offer_id,coupon_code,status\n", "Missing { missing: [\"affiliate_id\"]"),
             (b"offer_id,affiliate_id,coupon_code,status,colour\n", "Unknown(\"colour\")"),
             (b"offer_id,affiliate_id,coupon_code,status,Status\n", "Twice(\"status\")"),
-            (b"offer_id;affiliate_id;coupon_code;status\n", "Separator(';')"),
-            (b"\xff\xfeo\0f\0f\0e\0r\0", "NotUtf8"),
+            (b"offer_id;affiliate_id;coupon_code;colour\n", "Unknown(\"colour\")"),
+            (b"\xffffer_id,affiliate_id", "NotUtf8"),
             (b"offer_id,affiliate_id,coupon_code,status,internal_notes,notes\n", "Twice"),
         ];
         for (file, expected) in cases {
