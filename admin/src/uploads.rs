@@ -13,7 +13,7 @@
 //!
 //! `import` documents the locks that a commit holds.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ use crate::private_file::{create_new, random_name};
 use crate::publish::PublisherHandle;
 use crate::store::rows::{Listed, Page};
 use crate::store::staging::cross_row_checks::{Scope, Seen};
-use crate::store::staging::{self, Counts, Intent, ShownRow};
+use crate::store::staging::{self, Counts, FaultGroup, Intent, ShownRow};
 use crate::store::uploads::{self as rows, Upload};
 use crate::store::{DedicatedConnection, StagingTx, Store, StoreError, WriteTx, origin};
 use crate::worker::{self, RetryDelays, Worker};
@@ -47,6 +47,8 @@ const MAX_INCOMING: usize = 4;
 const MAX_KEPT: u64 = 100;
 /// Pieces of a request body that wait to be read.
 const PIECES: usize = 16;
+/// The most groups of errors that are listed.
+const MAX_FAULT_GROUPS: u32 = 100;
 /// The most invalid cells named in a refusal.
 const SHOWN_FAULTS: u64 = 20;
 
@@ -87,6 +89,12 @@ pub enum UploadError {
         id: u32,
         /// The requested row.
         row: u32,
+    },
+    /// No row has the error.
+    #[error("no row of upload {id} has this error; list the errors again")]
+    NoError {
+        /// The upload.
+        id: u32,
     },
     /// The upload was committed.
     #[error("upload {id} was committed; its rows cannot be changed any more")]
@@ -139,6 +147,8 @@ struct Shared {
     bounds: Bounds,
     incoming: tokio::sync::Semaphore,
     committing: tokio::sync::Mutex<()>,
+    /// Ids of uploads whose commit waits or runs.
+    saving: Mutex<HashSet<u32>>,
     busy: Mutex<HashMap<u32, Arc<tokio::sync::Mutex<()>>>>,
     /// The last received file and the store's state at its validation; `None` if its rows changed
     /// since. Usually this file is committed next, and need not be validated again.
@@ -169,6 +179,7 @@ impl Uploads {
             bounds,
             incoming: tokio::sync::Semaphore::new(MAX_INCOMING),
             committing: tokio::sync::Mutex::default(),
+            saving: Mutex::default(),
             busy: Mutex::default(),
             last_validated: Mutex::default(),
         };
@@ -284,6 +295,43 @@ impl Uploads {
         .await
     }
 
+    /// Changes cells of all rows with the same error. Returns the number of these rows, and the
+    /// numbers of all rows afterwards.
+    ///
+    /// # Errors
+    /// As [`Uploads::add_row`], or when no row has the error.
+    pub async fn change_group(
+        &self,
+        id: u32,
+        error: FieldError,
+        named: import::edit::NamedCells,
+    ) -> Result<(usize, Counts), UploadError> {
+        import::edit::check_names(&named).map_err(UploadError::Columns)?;
+        self.change(id, move |tx, intent| {
+            let changed = import::edit::change_group(tx, intent, &error, &named)?;
+            if changed == 0 {
+                return Err(UploadError::NoError { id });
+            }
+            Ok((changed, staging::counts(tx)?))
+        })
+        .await
+    }
+
+    /// The errors of the rows, each with the number of its rows, the most frequent first.
+    ///
+    /// # Errors
+    /// When the upload does not exist.
+    pub async fn fault_groups(&self, id: u32) -> Result<Vec<FaultGroup>, UploadError> {
+        let upload = self.find(id).await?;
+        let shared = Arc::clone(&self.shared);
+        on_disk(move || {
+            let connection = shared.connect(&upload)?;
+            let tx = connection.begin_read()?;
+            Ok(staging::fault_groups(&tx, MAX_FAULT_GROUPS)?)
+        })
+        .await
+    }
+
     /// Removes a row.
     ///
     /// # Errors
@@ -304,6 +352,7 @@ impl Uploads {
         let (uploads, origin) = (self.clone(), origin::current());
         // Runs in its own task, so it completes even if the client disconnects.
         let done = tokio::spawn(async move {
+            let _saving = SavingMark::set(&uploads.shared, id);
             let _turn = uploads.shared.committing.lock().await;
             let _mine = uploads.shared.lock(id).await;
             let upload = uploads.find(id).await?;
@@ -311,6 +360,12 @@ impl Uploads {
             on_disk(move || shared.commit(upload, skip_invalid, origin)).await
         });
         done.await.map_err(|_panicked| StoreError::Aborted)?
+    }
+
+    /// Whether a commit of the upload waits or runs.
+    #[must_use]
+    pub fn is_saving(&self, id: u32) -> bool {
+        self.shared.saving().contains(&id)
     }
 
     /// Removes an upload. Its committed codes stay.
@@ -397,7 +452,30 @@ impl Worker for UploadExpiry {
     }
 }
 
+/// Marks an upload as being saved until the commit ends, however it ends.
+struct SavingMark {
+    shared: Arc<Shared>,
+    id: u32,
+}
+
+impl SavingMark {
+    fn set(shared: &Arc<Shared>, id: u32) -> SavingMark {
+        shared.saving().insert(id);
+        SavingMark { shared: Arc::clone(shared), id }
+    }
+}
+
+impl Drop for SavingMark {
+    fn drop(&mut self) {
+        self.shared.saving().remove(&self.id);
+    }
+}
+
 impl Shared {
+    fn saving(&self) -> MutexGuard<'_, HashSet<u32>> {
+        self.saving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn connect(&self, upload: &Upload) -> Result<DedicatedConnection, StoreError> {
         let connection = self.store.connect_dedicated()?;
         staging::attach(&connection, Some(&self.folder.join(&upload.file_name)))?;

@@ -32,7 +32,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(crud::create::<CouponCodes>("/couponcodes", "Creates a coupon code."))
         .routes(routes!(create_bulk))
         .routes(routes!(status::set_status))
-        .routes(routes!(generate::generate))
+        .routes(routes!(generate::preview, generate::generate))
         .routes(crud::read::<CouponCodes>("/couponcodes/{id}", "One coupon code."))
         .routes(crud::replace::<CouponCodes>(
             "/couponcodes/{id}",

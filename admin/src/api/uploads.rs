@@ -31,8 +31,8 @@ use crate::store::coupon_codes::FILTERS;
 use crate::store::rows::{Compared, Filterable, Page, Vocabulary};
 use crate::store::{Store, StoreError, WriteTx};
 use crate::uploads::{RowVerdict, UploadError, Uploads};
-use parameters::{CommitParameters, RowPath, TemplateMode, UploadParameters};
-use shapes::{RowCells, Upload, UploadPage, UploadRow};
+use parameters::{CommitParameters, GroupParameters, RowPath, TemplateMode, UploadParameters};
+use shapes::{ChangedRows, ErrorGroups, RowCells, Upload, UploadPage, UploadRow};
 
 /// The list of uploads.
 const LIST: ListSpec =
@@ -69,9 +69,10 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(read, remove))
-        .routes(routes!(add_row))
+        .routes(routes!(add_row, change_group))
         .routes(routes!(change_row, remove_row))
         .routes(routes!(commit))
+        .routes(routes!(error_groups))
         .routes(routes!(errors))
         .routes(routes!(template))
         .routes(routes!(export_codes))
@@ -98,7 +99,8 @@ async fn list(
 ) -> Result<Response, ApiError> {
     let page = parameters.parse(&LIST)?.query.page.unwrap_or(FIRST_PAGE);
     let listed = uploads.list(page).await?;
-    let rows: Vec<Upload> = listed.rows.into_iter().map(Upload::from).collect();
+    let upload = |counted| Upload::from(counted).with_saving(&uploads);
+    let rows: Vec<Upload> = listed.rows.into_iter().map(upload).collect();
     Ok(List::new("uploads", rows, Some(page), listed.total_count).into_response())
 }
 
@@ -117,7 +119,8 @@ async fn read(
         _ => return Err(ApiError::field("filter", "can be named once here")),
     };
     let (counted, rows) = uploads.page(id, valid, page).await?;
-    Ok(UploadPage::new(counted, rows, valid, page).into_answer())
+    let upload = Upload::from(counted).with_saving(&uploads);
+    Ok(UploadPage::new(upload, rows, valid, page).into_answer())
 }
 
 /// Adds a row.
@@ -140,6 +143,18 @@ async fn change_row(
 ) -> Result<Response, ApiError> {
     let row = uploads.change_row(upload, row, cells.named()?).await?;
     Ok(UploadRow::from(row).into_answer())
+}
+
+/// Changes cells of all rows with the same error.
+#[utoipa::path(patch, path = "/couponcodes/uploads/{id}/rows", params(Id, GroupParameters), request_body = RowCells, responses((status = 200, body = ChangedRows)))]
+async fn change_group(
+    State(uploads): State<Uploads>,
+    Id(id): Id,
+    GroupParameters(error): GroupParameters,
+    Json(cells): Json<RowCells>,
+) -> Result<Response, ApiError> {
+    let changed = uploads.change_group(id, error, cells.named()?).await?;
+    Ok(ChangedRows::from(changed).into_answer())
 }
 
 /// Deletes a row.
@@ -169,6 +184,12 @@ async fn commit(
 #[utoipa::path(delete, path = "/couponcodes/uploads/{id}", params(Id), responses((status = 200, body = Done)))]
 async fn remove(State(uploads): State<Uploads>, Id(id): Id) -> Result<Response, ApiError> {
     Ok(done(uploads.remove(id).await?).into_answer())
+}
+
+/// The errors of the rows, at most 100, each with the number of its rows.
+#[utoipa::path(get, path = "/couponcodes/uploads/{id}/errors", params(Id), responses((status = 200, body = ErrorGroups)))]
+async fn error_groups(State(uploads): State<Uploads>, Id(id): Id) -> Result<Response, ApiError> {
+    Ok(ErrorGroups::from(uploads.fault_groups(id).await?).into_answer())
 }
 
 /// The errors of the rows, as a file.
@@ -217,9 +238,9 @@ impl From<UploadError> for ApiError {
         let message = error.to_string();
         let conflict = |code| ApiError::new(StatusCode::CONFLICT, code, &message);
         match error {
-            UploadError::NotFound { .. } | UploadError::NoRow { .. } => {
-                ApiError::not_found(message)
-            }
+            UploadError::NotFound { .. }
+            | UploadError::NoRow { .. }
+            | UploadError::NoError { .. } => ApiError::not_found(message),
             UploadError::Committed { .. } => conflict("upload.committed"),
             UploadError::Incoming => {
                 ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "upload.too_many_at_once", message)

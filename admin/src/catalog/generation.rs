@@ -81,8 +81,7 @@ impl Generation {
     /// All wrong fields.
     pub fn check(self) -> Result<CheckedGeneration, Vec<FieldError>> {
         let mut problems = Problems::default();
-        let pattern = problems.take("pattern", check_pattern(&self.pattern));
-        let alphabet = problems.take("alphabet", check_alphabet(&self.alphabet));
+        let pattern = Pattern::read(&mut problems, &self.pattern, &self.alphabet);
         if !(1..=MAX_COUNT).contains(&self.count) {
             problems.add("count", format!("must be a whole number from 1 to {MAX_COUNT}"));
         }
@@ -102,10 +101,9 @@ impl Generation {
         let template = template.check().map_err(|wrong| {
             wrong.into_iter().for_each(|e| problems.add(e.field, e.error));
         });
-        let (Some(pattern), Some(alphabet), Ok(template)) = (pattern, alphabet, template) else {
+        let (Some(pattern), Ok(template)) = (pattern, template) else {
             return Err(problems.finish().err().unwrap_or_default());
         };
-        let pattern = Pattern { pattern, alphabet };
         problems.finish().map(|()| CheckedGeneration { pattern, count: self.count, template })
     }
 }
@@ -165,6 +163,23 @@ pub struct Pattern {
 }
 
 impl Pattern {
+    /// Reads a pattern and an alphabet; an empty alphabet is the default one.
+    ///
+    /// # Errors
+    /// All wrong fields.
+    pub fn parse(pattern: &str, alphabet: &str) -> Result<Pattern, Vec<FieldError>> {
+        let mut problems = Problems::default();
+        let pattern = Pattern::read(&mut problems, pattern, alphabet);
+        let wrong = problems.finish().err();
+        pattern.ok_or_else(|| wrong.unwrap_or_default())
+    }
+
+    fn read(problems: &mut Problems, pattern: &str, alphabet: &str) -> Option<Pattern> {
+        let pattern = problems.take("pattern", check_pattern(pattern));
+        let alphabet = problems.take("alphabet", check_alphabet(alphabet));
+        Some(Pattern { pattern: pattern?, alphabet: alphabet? })
+    }
+
     /// The number of possible codes; `None` if that exceeds `u64`.
     #[must_use]
     pub fn size(&self) -> Option<u64> {

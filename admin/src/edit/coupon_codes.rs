@@ -14,7 +14,7 @@ mod generate;
 mod status;
 
 pub use checks::{owned_message, reissue_message};
-pub use generate::generate;
+pub use generate::{PatternPreview, generate, preview};
 pub use status::set_status;
 
 use super::{Change, EditError, Saved, audit, check_if_match, check_restorable, not_restorable};

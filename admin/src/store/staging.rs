@@ -250,6 +250,36 @@ pub fn unreadable(connection: &ReadTx<'_>, number: u32) -> Result<Vec<FieldError
     faults_where(connection, "number = ?1 AND kind = 0", number)
 }
 
+/// Rows with the same fault in the same column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FaultGroup {
+    /// Column and message.
+    pub fault: FieldError,
+    /// Number of rows.
+    pub rows: u64,
+}
+
+/// The most frequent faults first.
+pub fn fault_groups(connection: &ReadTx<'_>, most: u32) -> Result<Vec<FaultGroup>, StoreError> {
+    let sql = "SELECT column_name, reason, count(DISTINCT number) AS rows FROM staged_fault \
+               GROUP BY column_name, reason ORDER BY rows DESC, column_name, reason LIMIT ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let group = |row: &Row<'_>| Ok(FaultGroup { fault: fault(row, 0)?, rows: row.get(2)? });
+    Ok(statement.query_map([most], group)?.collect::<Result<_, _>>()?)
+}
+
+/// Numbers of the rows with a fault.
+pub fn numbers_with_fault(
+    connection: &ReadTx<'_>,
+    fault: &FieldError,
+) -> Result<Vec<u32>, StoreError> {
+    let sql = "SELECT DISTINCT number FROM staged_fault WHERE column_name = ?1 AND reason = ?2 \
+               ORDER BY number";
+    let mut statement = connection.prepare_cached(sql)?;
+    let numbers = statement.query_map([&fault.field, &fault.error], |row| row.get(0))?;
+    Ok(numbers.collect::<Result<_, _>>()?)
+}
+
 /// Removes all faults of a row.
 pub fn delete_faults(connection: &StagingTx<'_>, number: u32) -> Result<(), StoreError> {
     connection.prepare_cached("DELETE FROM staged_fault WHERE number = ?1")?.execute([number])?;

@@ -94,7 +94,7 @@ const NETWORK_ROUTES: [(&str, &[&str]); 57] = [
     ("couponcodes/9/restore", &["POST"]),
     ("couponcodes/bulk", &["POST"]),
     ("couponcodes/status", &["PATCH"]),
-    ("couponcodes/generate", &["POST"]),
+    ("couponcodes/generate", &["GET", "POST"]),
     ("pixels/9/restore", &["POST"]),
     ("apikeys", &["GET", "POST"]),
     ("apikeys/9", &["GET", "PUT", "PATCH", "DELETE"]),

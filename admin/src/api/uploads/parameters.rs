@@ -9,7 +9,7 @@ use utoipa::{IntoParams, PartialSchema};
 use crate::api::error::ApiError;
 use crate::api::request::{Id, Wait, parameters, parse_bool, unknown};
 use crate::api::schema::parameter;
-use crate::catalog::{BulkMode, UnknownWord};
+use crate::catalog::{BulkMode, FieldError, UnknownWord};
 use crate::store::staging::Intent;
 
 /// `mode` and `allow_reissue`.
@@ -123,6 +123,37 @@ impl IntoParams for RowPath {
     fn into_params(place: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let row = parameter("row", ParameterIn::Path, "The row's number", u32::schema());
         [Id::into_params(place), vec![row]].concat()
+    }
+}
+
+/// `column` and `error`: the error that the rows have.
+pub(super) struct GroupParameters(pub(super) FieldError);
+
+impl<S: Sync> FromRequestParts<S> for GroupParameters {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        let mut found = FieldError { field: String::new(), error: String::new() };
+        for (name, value) in parameters(parts) {
+            match name.as_str() {
+                "column" => found.field = value,
+                "error" => found.error = value,
+                _ => return Err(unknown(&name, "column, error")),
+            }
+        }
+        if found.error.is_empty() {
+            return Err(ApiError::field("error", "must be one of the errors of the upload"));
+        }
+        Ok(GroupParameters(found))
+    }
+}
+
+impl IntoParams for GroupParameters {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let query = |name, about| parameter(name, ParameterIn::Query, about, String::schema());
+        let mut error = query("error", "The error, as listed");
+        error.required = Required::True;
+        vec![query("column", "Its column; empty for an error of whole rows"), error]
     }
 }
 

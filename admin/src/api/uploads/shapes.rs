@@ -18,9 +18,9 @@ use crate::api::schema::{Row, field, merged};
 use crate::catalog::{BulkMode, COLUMNS, Cells};
 use crate::import::edit::NamedCells;
 use crate::store::rows::Page;
-use crate::store::staging::{self, Counts};
+use crate::store::staging::{self, Counts, FaultGroup};
 use crate::store::uploads::Outcome;
-use crate::uploads::Counted;
+use crate::uploads::{Counted, Uploads};
 
 /// An upload.
 #[derive(Serialize)]
@@ -28,7 +28,7 @@ pub(super) struct Upload {
     upload_id: u32,
     mode: BulkMode,
     allow_reissue: bool,
-    /// `staged` or `committed`.
+    /// `staged`, `saving` while a commit runs, or `committed`.
     status: &'static str,
     #[serde(flatten)]
     counts: Counts,
@@ -90,6 +90,15 @@ impl From<Counted> for Upload {
     }
 }
 
+impl Upload {
+    pub(super) fn with_saving(mut self, uploads: &Uploads) -> Upload {
+        if self.committed.is_none() && uploads.is_saving(self.upload_id) {
+            self.status = "saving";
+        }
+        self
+    }
+}
+
 impl From<Outcome> for UploadOutcome {
     fn from(outcome: Outcome) -> UploadOutcome {
         let Outcome { time_committed, created, updated, unchanged, skipped, .. } = outcome;
@@ -132,19 +141,19 @@ impl Answer for UploadPage {}
 
 impl UploadPage {
     pub(super) fn new(
-        counted: Counted,
+        upload: Upload,
         rows: Vec<staging::ShownRow>,
         valid: Option<bool>,
         page: Page,
     ) -> UploadPage {
-        let Counts { rows: all, valid: right, invalid } = counted.1;
+        let Counts { rows: all, valid: right, invalid } = upload.counts;
         let total_count = match valid {
             None => all,
             Some(true) => right,
             Some(false) => invalid,
         };
         UploadPage {
-            upload: counted.into(),
+            upload,
             rows_on_page: rows.into_iter().map(UploadRow::from).collect(),
             paging: Paging::new(page, total_count),
         }
@@ -185,6 +194,53 @@ impl From<staging::ShownRow> for UploadRow {
             values: COLUMNS.into_iter().zip(cells).collect(),
             errors: errors.map(|e| CellError { column: e.field, error: e.error }).collect(),
         }
+    }
+}
+
+/// The errors of an upload's rows.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = UploadErrors)]
+pub(super) struct ErrorGroups {
+    /// The most frequent first.
+    errors: Vec<ErrorGroup>,
+}
+
+/// An error, with the number of its rows.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = UploadErrorGroup)]
+struct ErrorGroup {
+    column: String,
+    error: String,
+    rows: u64,
+}
+
+impl Answer for ErrorGroups {}
+
+impl From<Vec<FaultGroup>> for ErrorGroups {
+    fn from(groups: Vec<FaultGroup>) -> ErrorGroups {
+        let groups = groups.into_iter().map(|FaultGroup { fault, rows }| ErrorGroup {
+            column: fault.field,
+            error: fault.error,
+            rows,
+        });
+        ErrorGroups { errors: groups.collect() }
+    }
+}
+
+/// The number of changed rows, and the numbers of all rows.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = UploadRowsChanged)]
+pub(super) struct ChangedRows {
+    changed_rows: u64,
+    #[serde(flatten)]
+    counts: Counts,
+}
+
+impl Answer for ChangedRows {}
+
+impl From<(usize, Counts)> for ChangedRows {
+    fn from((changed, counts): (usize, Counts)) -> ChangedRows {
+        ChangedRows { changed_rows: changed as u64, counts }
     }
 }
 

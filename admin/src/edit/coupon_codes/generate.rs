@@ -12,7 +12,7 @@ use super::super::{EditError, Saved, audit};
 use super::checks::{check_references, existing};
 use crate::catalog::{CheckedCode, Generation, Pattern, RowCode};
 use crate::store::coupon_codes::{self, Generated};
-use crate::store::{StoreError, WriteTx};
+use crate::store::{ReadTx, StoreError, WriteTx};
 
 ///
 /// # Errors
@@ -39,6 +39,36 @@ pub fn generate(tx: &WriteTx<'_>, wanted: Generation) -> Result<Saved<Generated>
     let (base_url, link_state) = (first.base_url, first.link_state);
     let now = Generated { offer_id: wanted.template.offer_id, base_url, link_state, rows };
     Ok(Saved { now, sequence: Some(sequence) })
+}
+
+/// How many codes a pattern has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PatternPreview {
+    /// Codes that can be new, taken ones included; `None` if that exceeds `u64`.
+    pub possible: Option<u64>,
+    /// Codes that are or were in use.
+    pub taken: u64,
+    /// Some new codes, drawn as a generation draws them; none of them is reserved.
+    pub examples: Vec<String>,
+}
+
+/// Examples of a preview.
+const EXAMPLES: usize = 10;
+/// Draws for the examples: where most codes are taken, a preview has fewer examples.
+const MAX_DRAWS: usize = 1_000;
+
+/// Counts the codes of a pattern, which scans the codes with its beginning.
+pub fn preview(connection: &ReadTx<'_>, pattern: &Pattern) -> Result<PatternPreview, StoreError> {
+    let mut sampler = CodeSampler::new(pattern);
+    let mut examples = Vec::new();
+    for _ in 0..MAX_DRAWS {
+        let Some(drawn) = sampler.next()?.filter(|_| examples.len() < EXAMPLES) else { break };
+        let free = drawn.filter_free(connection)?;
+        examples.extend(free.map(|code| code.as_str().to_owned()));
+    }
+    let possible = pattern.size().map(|size| size.saturating_sub(pattern.reserved() as u64));
+    let taken = coupon_codes::count_used_like(connection, &pattern.glob())?;
+    Ok(PatternPreview { possible, taken, examples })
 }
 
 /// Counts the taken codes only if they could be too many, because counting is slow.
@@ -108,9 +138,9 @@ impl<'p> CodeSampler<'p> {
 }
 
 impl SampledCode {
-    fn filter_free(self, tx: &WriteTx<'_>) -> Result<Option<RowCode>, StoreError> {
+    fn filter_free(self, connection: &ReadTx<'_>) -> Result<Option<RowCode>, StoreError> {
         let SampledCode(Some(code)) = self else { return Ok(None) };
-        let is_used = coupon_codes::is_used(tx, &code.folded())?;
+        let is_used = coupon_codes::is_used(connection, &code.folded())?;
         Ok(Some(code).filter(|_| !is_used))
     }
 }

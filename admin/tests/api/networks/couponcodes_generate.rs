@@ -144,3 +144,25 @@ async fn two_requests_at_once_never_make_the_same_code() {
     let all: HashSet<String> = codes(&one.done()).into_iter().chain(codes(&two.done())).collect();
     assert_eq!(all.len(), 80);
 }
+
+#[tokio::test]
+async fn a_pattern_is_counted_without_a_code_being_made() {
+    let network = start_with_offers().await;
+    network.post("couponcodes", code("C0K")).await.done();
+    let count = |query: &'static str| network.get(query);
+    let few = count("couponcodes/generate?pattern=C%23K&alphabet=0LXY").await.done();
+    // "clk" is reserved.
+    assert_eq!((&few["possible"], &few["taken"]), (&json!(3), &json!(1)));
+    let mut examples: Vec<&str> =
+        few["examples"].as_array().unwrap().iter().map(|code| code.as_str().unwrap()).collect();
+    examples.sort_unstable();
+    assert_eq!(examples, ["CXK", "CYK"]);
+    let many = count("couponcodes/generate?pattern=SUMMER%23%23%23%23").await.done();
+    assert_eq!((&many["possible"], &many["taken"]), (&json!(31_u64.pow(4)), &json!(0)));
+    assert_eq!(many["examples"].as_array().unwrap().len(), 10);
+    let vast = format!("couponcodes/generate?pattern={}", "%23".repeat(64));
+    assert_eq!(network.get(&vast).await.done()["possible"], Value::Null);
+    let wrong = count("couponcodes/generate?pattern=SUMMER&alphabet=AA").await;
+    assert_eq!(wrong.refusal(), (400, "request.invalid", vec!["pattern", "alphabet"]));
+    assert_eq!(network.get("couponcodes").await.done()["paging"]["total_count"], 1);
+}

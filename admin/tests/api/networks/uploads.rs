@@ -81,6 +81,38 @@ fn right(row: u64) -> (u64, String, Vec<String>) {
 }
 
 #[tokio::test]
+async fn rows_with_the_same_error_are_counted_and_mended_together() {
+    let network = start_with_offers().await;
+    let wrong_partner = (0..1_100).map(|row| format!("1,77,FEW{row},active\n"));
+    let rows: String = wrong_partner.chain(["1,1,A B,active\n".into()]).collect();
+    let upload = network.staged(&rows).await;
+    let id = &upload["upload_id"];
+    let groups = network.get(&format!("couponcodes/uploads/{id}/errors")).await.done();
+    let (most, least) = (&groups["errors"][0], &groups["errors"][1]);
+    assert_eq!(
+        (&most["column"], &most["error"], &most["rows"]),
+        (&json!("affiliate_id"), &json!("there is no affiliate 77"), &json!(1_100))
+    );
+    assert_eq!((&least["column"], &least["rows"]), (&json!("coupon_code"), &json!(1)));
+
+    let group =
+        format!("couponcodes/uploads/{id}/rows?column=affiliate_id&error=there+is+no+affiliate+77");
+    let unknown = network.patch(&group, json!({"colour": "red"})).await;
+    assert_eq!(unknown.refusal(), (400, "request.invalid", vec!["colour"]));
+    let changed = network.patch(&group, json!({"affiliate_id": 1})).await.done();
+    assert_eq!(
+        changed,
+        json!({"changed_rows": 1_100, "rows": 1_101, "valid": 1_100, "invalid": 1})
+    );
+    assert_eq!(network.patch(&group, json!({"affiliate_id": 1})).await.refusal().0, 404);
+
+    let error = least["error"].as_str().unwrap().replace(' ', "+").replace('`', "%60");
+    let last = format!("couponcodes/uploads/{id}/rows?column=coupon_code&error={error}");
+    let changed = network.patch(&last, json!({"coupon_code": "FEW0"})).await.done();
+    assert_eq!(changed["invalid"], 2, "both rows of the same code on one offer are wrong");
+}
+
+#[tokio::test]
 async fn a_file_is_staged_mended_and_committed() {
     let network = start_with_offers().await;
     network.post("couponcodes", code("TAKEN")).await.done();
