@@ -1,5 +1,6 @@
 // Comfort for pages that work without scripts: copying, closing the menu on small screens, keys,
-// selecting rows, options that are searched while typing, and a question before typed text is lost.
+// selecting rows, options that are searched while typing, the progress of uploads, and a question
+// before typed text is lost.
 
 const byId = (id) => document.getElementById(id);
 
@@ -122,6 +123,40 @@ document.addEventListener("submit", (event) => {
   if (submitter) setTimeout(() => (submitter.disabled = true));
   setTimeout(() => submitter && (submitter.disabled = false), 8000);
 });
+
+document.querySelector("[data-print]")?.addEventListener("click", () => print());
+
+// The progress of a large file; without scripts the browser shows its own.
+function sendFile(form, address) {
+  const text = form.querySelector("[data-progress-text]");
+  const say = (sentence, kind) => {
+    text.className = `notice ${kind}`;
+    text.textContent = sentence;
+  };
+  const request = new XMLHttpRequest();
+  request.open("POST", address);
+  request.setRequestHeader("accept", "application/json");
+  request.responseType = "json";
+  request.upload.addEventListener("progress", ({ loaded, total }) => {
+    if (loaded === total) return say("The whole file is sent. Its rows are being checked.", "info");
+    say(`${Math.floor((loaded / total) * 100)} % of the file is sent. Keep this page open.`, "info");
+  });
+  request.addEventListener("load", () => {
+    if (request.response?.path) return (location.href = request.response.path);
+    document.title = `Error: ${document.title.replace(/^Error: /, "")}`;
+    say(request.response?.error ?? "The file was not taken. Load this page anew and try again.", "bad");
+  });
+  request.addEventListener("error", () => say("The connection broke off. Nothing was saved; try again.", "bad"));
+  request.send(new FormData(form));
+}
+
+for (const form of document.querySelectorAll("form[data-progress]")) {
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const { submitter } = event;
+    sendFile(form, submitter?.hasAttribute("formaction") ? submitter.formAction : form.action);
+  });
+}
 
 // Pages that change by themselves, such as an upload in progress.
 const refreshed = document.querySelector("[data-refresh]");

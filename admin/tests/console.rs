@@ -23,6 +23,8 @@ mod signed_in;
 
 #[path = "console/accounts.rs"]
 mod accounts;
+#[path = "console/bulk.rs"]
+mod bulk;
 #[path = "console/cdp_on_pages.rs"]
 mod cdp_on_pages;
 #[path = "console/control_center.rs"]

@@ -163,6 +163,15 @@ impl ApiClient {
             None => Body::empty(),
         };
         let request = built.body(body).map_err(|error| Refusal::inside(&error))?;
+        self.answer(viewer, request).await
+    }
+
+    /// Sends a request with any body, such as an upload.
+    pub(crate) async fn answer(
+        &self,
+        viewer: &Viewer,
+        request: Request<Body>,
+    ) -> Result<ApiAnswer, Refusal> {
         let response = self.forward(viewer, request).await;
         let (status, headers) = (response.status(), response.headers());
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
@@ -176,8 +185,7 @@ impl ApiClient {
         Ok(ApiAnswer { body, etag, is_live })
     }
 
-    /// Sends a request as it is, such as an upload, and returns the answer as it comes, such as a
-    /// download.
+    /// Sends a request as it is, and returns the answer as it comes, such as a download.
     pub(crate) async fn forward(&self, viewer: &Viewer, mut request: Request<Body>) -> Response {
         request.extensions_mut().insert(SignedIn(viewer.caller()));
         match self.0.clone().oneshot(request).await {

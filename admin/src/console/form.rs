@@ -249,17 +249,9 @@ impl Form {
 
     /// A refused form: all values as typed, each error at its input.
     pub(crate) fn refused(submitted: &Submitted, refusal: &Refusal) -> Form {
-        let values = submitted.0.iter().cloned().collect();
         let errors: Vec<FieldError> = refusal.fields.iter().map(words::at_input).collect();
         let problem = errors.is_empty().then(|| words::sentence(refusal));
-        Form {
-            values,
-            errors,
-            problem,
-            etag: submitted.value("etag").to_owned(),
-            // A refused creation is not kept, so the same key serves the next attempt.
-            form_id: submitted.value("form_id").to_owned(),
-        }
+        Form { errors, problem, ..Form::typed(submitted) }
     }
 
     /// A form with one error of the console itself.
@@ -273,9 +265,15 @@ impl Form {
         Form { errors: errors.iter().map(words::at_input).collect(), ..Form::typed(submitted) }
     }
 
-    /// The form as it was sent.
+    /// A form as it was sent.
     pub(crate) fn typed(submitted: &Submitted) -> Form {
-        Form { values: submitted.0.iter().cloned().collect(), ..Form::default() }
+        Form {
+            values: submitted.0.iter().cloned().collect(),
+            etag: submitted.value("etag").to_owned(),
+            // A refused creation is not kept, so the same key serves the next attempt.
+            form_id: submitted.value("form_id").to_owned(),
+            ..Form::default()
+        }
     }
 
     pub(crate) fn set_problem(&mut self, sentence: &str) {

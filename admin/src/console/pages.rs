@@ -26,8 +26,10 @@ mod offers;
 mod partner_postbacks;
 mod partners;
 mod privacy;
+mod search;
 mod settings;
 mod status;
+mod uploads;
 mod users;
 
 pub(super) fn routes() -> Router<ConsoleState> {
@@ -48,6 +50,8 @@ pub(super) fn routes() -> Router<ConsoleState> {
         .merge(partners::routes())
         .merge(advertisers::routes())
         .merge(domains::routes())
+        .merge(search::routes())
+        .merge(uploads::routes())
         .route("/options/{kind}", get(suggest))
         .fallback(no_such_page)
 }

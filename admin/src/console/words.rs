@@ -99,6 +99,8 @@ const PHRASES: &[(&str, &str)] = &[
     ("send allow_reissue: true", "tick “Issue it anew”"),
     ("allow_reissue: true", "“Issue it anew”"),
     ("conversion_only: true", "“For conversions only”"),
+    ("there is no affiliate", "there is no partner"),
+    ("upload the file with allow_reissue", "upload the file with the second button"),
     ("If-Match", "the state that you saw"),
     ("`active`", "Active"),
     ("`paused`", "Paused"),
@@ -124,7 +126,8 @@ pub(crate) fn label_in_row(input: &str) -> String {
     }
 }
 
-fn capitalised(text: &str) -> String {
+/// The text with a capital first letter.
+pub(crate) fn capitalised(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|first| first.to_uppercase().collect::<String>());
     first.unwrap_or_default() + letters.as_str()

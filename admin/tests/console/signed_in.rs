@@ -66,6 +66,11 @@ impl Console {
         http::send(address, &request).unwrap()
     }
 
+    /// The session's cookie, as a browser sends it.
+    pub(crate) fn cookie(&self) -> String {
+        format!("__Host-coupon={}", self.token)
+    }
+
     /// Sends a form as the admin.
     pub(crate) fn post(&self, path: &str, form: &[(&str, &str)]) -> Answer {
         post(&self.network, path, &format!("__Host-coupon={}", self.token), form)

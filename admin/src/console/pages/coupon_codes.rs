@@ -2,6 +2,8 @@
 
 mod code;
 mod edit;
+mod generate;
+mod hand_out;
 mod listing;
 
 use axum::Router;
@@ -16,6 +18,10 @@ pub(super) fn routes() -> Router<ConsoleState> {
         .route("/coupon-codes/status", post(listing::set_status))
         .route("/coupon-codes/new", get(edit::show_new).post(edit::create))
         .route("/coupon-codes/check", get(edit::check))
+        .route("/coupon-codes/generate", get(generate::show).post(generate::create))
+        .route("/coupon-codes/generated", get(generate::generated))
+        .route("/coupon-codes/sheet", get(hand_out::sheet))
+        .route("/coupon-codes/links.csv", get(hand_out::links))
         .route("/coupon-codes/{id}", get(code::show))
         .route("/coupon-codes/{id}/edit", get(edit::show).post(edit::save))
         .route("/coupon-codes/{id}/link", get(code::link))

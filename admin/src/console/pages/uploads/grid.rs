@@ -1,0 +1,158 @@
+//! The page of an upload: its rows in a grid, and what becomes of them.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{Method, Request};
+use axum::response::{IntoResponse as _, Redirect};
+
+use super::upload::{self, ErrorGroup, ErrorGroups, GridRow, Upload, UploadRows};
+use super::{API, page_of};
+use crate::access::Right;
+use crate::console::ConsoleState;
+use crate::console::api_client::ApiRequest;
+use crate::console::error_page::PageError;
+use crate::console::form::Submitted;
+use crate::console::format;
+use crate::console::frame::Menu;
+use crate::console::list::{ListQuery, Paging};
+use crate::console::page::{Notice, Page, PageResult, html, notice_of, saved};
+use crate::console::viewer::Viewer;
+use crate::console::words;
+
+/// How long an answer waits for a commit. After that the page tells that saving goes on.
+const COMMIT_WAIT: Duration = Duration::from_secs(2);
+
+/// Errors on the page; the file of the errors has all.
+const MAX_ERRORS: usize = 12;
+
+/// The filter for wrong rows.
+const WRONG: &str = "verdict=invalid";
+
+#[derive(Template)]
+#[template(path = "uploads/grid.html")]
+struct GridPage {
+    page: Page,
+    query: ListQuery,
+    upload: Upload,
+    rows: Vec<GridRow>,
+    paging: Paging,
+    /// The most frequent errors of the rows.
+    errors: Vec<ErrorGroup>,
+    /// Whether the viewer may change the rows now.
+    is_editable: bool,
+}
+
+/// A choice of the rows to show.
+struct RowView {
+    word: &'static str,
+    rows: u64,
+    path: String,
+    is_shown: bool,
+}
+
+impl GridPage {
+    fn views(&self) -> Vec<RowView> {
+        let Upload { rows, valid, invalid, .. } = self.upload;
+        let view = |(word, rows, filter): (&'static str, u64, &str)| RowView {
+            word,
+            rows,
+            path: self.query.with("filter", filter),
+            is_shown: self.query.value("filter") == filter,
+        };
+        [("All", rows, ""), ("Wrong", invalid, WRONG), ("Right", valid, "verdict=valid")]
+            .map(view)
+            .into()
+    }
+
+    fn as_curl(&self) -> String {
+        self.query.as_curl(&format!("{API}/{}", self.upload.upload_id))
+    }
+}
+
+pub(super) async fn show(
+    State(state): State<ConsoleState>,
+    viewer: Viewer,
+    Path(id): Path<u32>,
+    query: ListQuery,
+) -> PageResult {
+    let path = format!("{API}/{id}{}", query.api_query());
+    let answer: UploadRows = state.api.get(&viewer, &path).await?;
+    let rows = answer.grid();
+    let UploadRows { upload, paging, .. } = answer;
+    if rows.is_empty() && paging.page > 1 {
+        // The last row of the last page was mended or deleted.
+        return Ok(Redirect::to(&query.at_page(paging.last())).into_response());
+    }
+    let title = format!("Upload {id} – Coupon Codes");
+    let notice = row_notice(&query).or_else(|| notice_of(query.pairs()));
+    let page = Page::new(&viewer, Menu::CouponCodes, title).with_notice(notice);
+    let is_editable = upload.is_staged() && viewer.may(Right::EditCatalog);
+    let errors = if upload.is_staged() && upload.invalid > 0 {
+        let path = format!("{API}/{id}/errors");
+        state.api.get::<ErrorGroups>(&viewer, &path).await?.most_frequent(MAX_ERRORS)
+    } else {
+        Vec::new()
+    };
+    Ok(html(&GridPage { page, query, upload, rows, paging, errors, is_editable }))
+}
+
+/// The sentence about the rows that were just changed.
+fn row_notice(query: &ListQuery) -> Option<Notice> {
+    let (kind, sentence) = match query.value("notice") {
+        "rows-set" => ("good", "The cells of these rows are set, and all rows are checked again."),
+        "row-right" => ("good", "The row is right now."),
+        "row-wrong" => ("bad", "The row is saved here, but still wrong. Its cells say why."),
+        "row-deleted" => ("good", "The row is deleted from this upload."),
+        "rows-wrong" => (
+            "bad",
+            "Nothing was saved: codes changed in the meantime, so rows became wrong. They are \
+             below.",
+        ),
+        _ => return None,
+    };
+    Some(Notice { kind, sentence: sentence.into(), action: None })
+}
+
+/// All errors of the rows, as CSV.
+pub(super) async fn errors(
+    State(state): State<ConsoleState>,
+    viewer: Viewer,
+    Path(id): Path<u32>,
+) -> PageResult {
+    let request = Request::get(format!("{API}/{id}/errors.csv")).body(Body::empty());
+    Ok(state.api.forward(&viewer, request.map_err(|_| PageError::not_found())?).await)
+}
+
+/// Saves the rows: all, or the right ones alone.
+pub(super) async fn commit(
+    State(state): State<ConsoleState>,
+    viewer: Viewer,
+    Path(id): Path<u32>,
+    submitted: Submitted,
+) -> PageResult {
+    let skip = submitted.value("skip_invalid") == "true";
+    let path = format!("{API}/{id}/commit?wait=live&skip_invalid={skip}");
+    let commit = state.api.send(&viewer, ApiRequest::new(Method::POST, path));
+    let answer = match tokio::time::timeout(COMMIT_WAIT, commit).await {
+        // The commit goes on without its request.
+        Err(_elapsed) => return Ok(Redirect::to(&page_of(id)).into_response()),
+        Ok(Err(refusal)) if refusal.code == "upload.invalid_rows" => {
+            let path = format!("{}?filter=verdict%3Dinvalid", page_of(id));
+            return Ok(saved(&path, "rows-wrong", None));
+        }
+        Ok(answer) => answer?,
+    };
+    Ok(saved(&page_of(id), "committed", answer.is_live))
+}
+
+pub(super) async fn discard(
+    State(state): State<ConsoleState>,
+    viewer: Viewer,
+    Path(id): Path<u32>,
+) -> PageResult {
+    state.api.send(&viewer, ApiRequest::delete(format!("{API}/{id}"))).await?;
+    Ok(saved("/console/coupon-codes/uploads", "discarded", None))
+}
