@@ -168,7 +168,8 @@ fn check_approvable(tx: &WriteTx<'_>, row: &ConversionRow) -> Result<Option<[u8;
 }
 
 /// Why a conversion can never be approved.
-fn why_not_approvable(conversion: &Conversion) -> Option<&'static str> {
+#[must_use]
+pub fn why_not_approvable(conversion: &Conversion) -> Option<&'static str> {
     let Conversion { offer_id, affiliate_id, error_code, amount, .. } = conversion;
     if *offer_id == 0 || *affiliate_id == 0 {
         Some("nobody can be named whose it is; send the postback again, corrected")

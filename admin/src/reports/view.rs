@@ -218,6 +218,7 @@ mod tests {
                 "error_message",
                 "is_prefetch",
                 "is_bot",
+                "is_duplicate",
                 "is_sdk_click",
                 "is_impression",
                 "revenue_type",

@@ -85,6 +85,9 @@ pub(super) struct Events {
 pub(super) struct ConversionWithHistory {
     #[serde(flatten)]
     conversion: ConversionObject,
+    /// Why it cannot be approved; empty where it can, unless another one of the same sale stands in
+    /// the way.
+    approval_obstacle: &'static str,
     /// The first first.
     history: Vec<HistoryObject>,
 }
@@ -115,6 +118,7 @@ impl ConversionWithHistory {
         history: Vec<HistoryEntry>,
     ) -> ConversionWithHistory {
         ConversionWithHistory {
+            approval_obstacle: conversion.approval_obstacle(),
             conversion: ConversionObject::new(network, conversion),
             history: history.into_iter().map(HistoryObject::from).collect(),
         }

@@ -1,8 +1,8 @@
 //! Classifies single clicks, and reads the terms of their offers.
 //!
-//! The archive does not store whether a click is a duplicate: the visits shortly before decide.
-//! Only for clicks with pay, this module reads the blocks of those visits and classifies all visits
-//! again, in the order of the archive.
+//! The archive does not store whether a click is a duplicate: the visits shortly before decide. For
+//! clicks that may be duplicates, this module reads the blocks of those visits and classifies all
+//! visits again, in the order of the archive.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -41,11 +41,14 @@ where
     if around.is_empty() {
         return Ok(clicks);
     }
-    let paid: HashSet<TransactionId> =
-        clicks.iter().filter(|click| may_be_paid(click)).map(|c| c.head.transaction_id).collect();
+    let wanted: HashSet<TransactionId> = clicks
+        .iter()
+        .filter(|click| may_be_duplicate(click))
+        .map(|click| click.head.transaction_id)
+        .collect();
     let classifier = Classifier::with_terms(bots, terms);
     let classes = archive
-        .on_disk(move |archive| classify_blocks(archive, classifier, &around, &paid))
+        .on_disk(move |archive| classify_blocks(archive, classifier, &around, &wanted))
         .await?;
     for click in &mut clicks {
         if let Some(class) = classes.get(&click.head.transaction_id) {
@@ -72,20 +75,19 @@ fn classify_alone(
     Ok(terms)
 }
 
-/// Whether the click is paid unless it is a duplicate.
-fn may_be_paid(click: &ArchivedClick) -> bool {
-    let has_pay = click.terms.as_ref().is_some_and(|terms| terms.pay.is_some());
-    click.class == VisitClass::Unique && has_pay
+/// Whether earlier visits decide about the click.
+fn may_be_duplicate(click: &ArchivedClick) -> bool {
+    click.class == VisitClass::Unique
 }
 
-/// The blocks with possible earlier visits of the clicks with pay, in the archive's order.
+/// The blocks with possible earlier visits of the clicks, in the archive's order.
 fn blocks_around(
     connection: &ReadTx<'_>,
     clicks: &[ArchivedClick],
 ) -> Result<Vec<BlockRow>, StoreError> {
-    let paid = clicks.iter().filter(|click| may_be_paid(click));
+    let undecided = clicks.iter().filter(|click| may_be_duplicate(click));
     let mut found = BTreeMap::new();
-    for span in spans(paid.map(|click| click.head.unix_ms)) {
+    for span in spans(undecided.map(|click| click.head.unix_ms)) {
         let mut after: Option<BlockRow> = None;
         loop {
             let page = blocks::latest_between(connection, span, after.as_ref(), BLOCKS_PER_QUERY)?;

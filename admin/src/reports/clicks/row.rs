@@ -146,7 +146,7 @@ pub static RELATED_COLUMNS: ColumnMask<ReportedClick> =
 
 static FILE_COLUMNS: [Column<ReportedClick>; 6] = related::columns();
 
-static ALL: [Column<ReportedClick>; 28] = [
+static ALL: [Column<ReportedClick>; 29] = [
     Column::text("transaction_id", "", |row| row.click.head.transaction_id.to_string().into()),
     Column::unsigned("unix_timestamp", "", |row| row.click.head.unix_ms / 1000),
     Column::text(
@@ -182,6 +182,11 @@ static ALL: [Column<ReportedClick>; 28] = [
         "A program's, by its user agent, or one that only fetches ahead; unless a conversion that was\n\
          approved came from it.",
         |row| row.click.class == VisitClass::Bot,
+    ),
+    Column::flag(
+        "is_duplicate",
+        "The same visitor on the same offer, by the same partner, code and subs, again within seconds.",
+        |row| row.click.class == VisitClass::Duplicate,
     ),
     Column::flag(
         "is_sdk_click",

@@ -3,6 +3,7 @@
 use crate::attribution::decision_step::DecisionStep;
 use crate::attribution::error_code::ErrorCode;
 use crate::attribution::postback_fields::url_without_secrets;
+use crate::conversions::change::why_not_approvable;
 use crate::reports::column::Column;
 use crate::reports::related::{self, HasRelated, Related, RelatedIds, RelatedNames};
 use crate::reports::view::{ColumnMask, PARTNER_CONVERSION, PARTNER_RELATED, View};
@@ -34,6 +35,12 @@ impl ReportedConversion {
     #[must_use]
     pub fn evidence(&self) -> Rank {
         self.conversion.evidence_rank
+    }
+
+    /// Why the conversion cannot be approved; empty where it can.
+    #[must_use]
+    pub fn approval_obstacle(&self) -> &'static str {
+        why_not_approvable(&self.conversion).unwrap_or_default()
     }
 
     /// The steps of the attribution.
