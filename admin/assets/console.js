@@ -181,3 +181,70 @@ document.addEventListener("keydown", (event) => {
     byId("find").focus();
   } else if (open) document.querySelector(open)?.click();
 });
+
+// The newest clicks and sales, asked for every two seconds. The browser parses the answer as a
+// document of its own, so no text of it becomes code. A list that holds the focus stays.
+const live = document.querySelector("[data-live]");
+if (live) {
+  const button = document.querySelector("[data-pause]");
+  const state = document.querySelector("[data-live-state]");
+  let isPaused = false;
+  const tell = () => {
+    state.textContent = isPaused ? "Paused." : "New clicks and sales appear by themselves.";
+    button.setAttribute("aria-pressed", String(isPaused));
+  };
+  const ask = () => {
+    if (isPaused || document.hidden || live.contains(document.activeElement)) return;
+    const request = new XMLHttpRequest();
+    request.open("GET", location.href);
+    request.responseType = "document";
+    request.addEventListener("load", () => {
+      const fresh = request.response?.querySelector("[data-live]");
+      if (!fresh) return location.reload();
+      if (!isPaused) live.replaceChildren(...document.importNode(fresh, true).childNodes);
+    });
+    request.send();
+  };
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    isPaused = !isPaused;
+    tell();
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== " " || event.target.closest("input, select, textarea, button, a, summary")) return;
+    event.preventDefault();
+    button.click();
+  });
+  tell();
+  setInterval(ask, 2000);
+}
+
+// The arrow keys and the pointer walk through the figures of a chart.
+for (const plot of document.querySelectorAll("[data-chart]")) {
+  const figure = plot.closest("figure");
+  const positions = plot.dataset.chart.split(" ").map(Number);
+  const cursor = figure.querySelector(".cursor");
+  const told = figure.querySelector("[data-chart-figures]");
+  const heads = [...figure.querySelectorAll("thead th")].slice(1);
+  const rows = [...figure.querySelectorAll("tbody tr")];
+  let at = -1;
+  const show = (place) => {
+    at = Math.max(0, Math.min(positions.length - 1, place));
+    cursor.classList.add("on");
+    for (const end of ["x1", "x2"]) cursor.setAttribute(end, positions[at]);
+    const [name, ...figures] = [...rows[at].children].map((cell) => cell.textContent);
+    told.textContent = `${name}: ${figures.map((text, of) => `${heads[of].textContent} ${text}`).join(", ")}`;
+  };
+  plot.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    show(at + step);
+  });
+  plot.querySelector("svg").addEventListener("pointermove", (event) => {
+    const box = event.currentTarget.getBoundingClientRect();
+    const x = ((event.clientX - box.left) / box.width) * event.currentTarget.viewBox.baseVal.width;
+    const distances = positions.map((position) => Math.abs(position - x));
+    show(distances.indexOf(Math.min(...distances)));
+  });
+}

@@ -12,6 +12,7 @@
 mod api_client;
 mod assets;
 mod browser;
+mod chart;
 mod compress;
 mod confirm;
 mod cookies;
@@ -20,13 +21,16 @@ mod form;
 mod format;
 mod frame;
 mod guard;
+mod history;
 mod list;
 mod options;
 mod page;
 mod period;
 mod qr;
+mod report;
 mod secret;
 mod sign_in;
+mod typed_period;
 mod viewer;
 mod words;
 

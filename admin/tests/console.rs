@@ -31,5 +31,7 @@ mod cdp_on_pages;
 mod control_center;
 #[path = "console/coupon_codes.rs"]
 mod coupon_codes;
+#[path = "console/reports.rs"]
+mod reports;
 #[path = "console/structure_of_pages.rs"]
 mod structure_of_pages;

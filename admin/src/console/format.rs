@@ -5,6 +5,7 @@ use std::borrow::Borrow;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
+use serde_json::Value;
 
 use crate::attribution::minor_unit::MinorUnit;
 
@@ -61,6 +62,28 @@ pub(crate) fn money(amount: &str, currency: &str) -> String {
     let sign = if decimal.is_sign_negative() && !decimal.is_zero() { "-" } else { "" };
     let fraction = if fraction.is_empty() { String::new() } else { format!(".{fraction}") };
     format!("{sign}{}{fraction} {currency}", grouped(whole)).trim_end().to_owned()
+}
+
+/// An amount of the API, which is null where there is none or where currencies are mixed.
+pub(crate) fn amount(amount: &Value, currency: &str) -> String {
+    match amount {
+        Value::Null => "–".into(),
+        Value::String(text) => money(text, currency),
+        number => money(&number.to_string(), currency),
+    }
+}
+
+/// A length of time in its two largest units: `2 days 3 h`.
+pub(crate) fn duration(seconds: i64) -> String {
+    let seconds = seconds.max(0);
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, minutes) => format!("{minutes} min {} s", seconds % 60),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (1, hours, _) => format!("1 day {hours} h"),
+        (days, hours, _) => format!("{days} days {hours} h"),
+    }
 }
 
 /// A share in percent with one digit: `12.5 %`.
@@ -130,6 +153,12 @@ mod tests {
         assert_eq!(money("12.345", "KWD"), "12.345 KWD");
         assert_eq!(percent(1.0, 8.0), "12.5 %");
         assert_eq!(percent(1.0, 0.0), "–");
+    }
+
+    #[test]
+    fn lengths_of_time_have_two_units() {
+        let texts = [5, 65, 3_600 + 120, 86_400 * 2 + 7_200, -3].map(duration);
+        assert_eq!(texts, ["5 s", "1 min 5 s", "1 h 2 min", "2 days 2 h", "0 s"]);
     }
 
     #[test]

@@ -12,10 +12,10 @@ use serde::Deserialize;
 use super::words;
 
 /// Parameters that only the console reads.
-const OF_CONSOLE: &[&str] = &["notice", "live", "changed", "to", "columns"];
+const OF_CONSOLE: &[&str] = &["notice", "live", "changed", "became", "columns"];
 
 /// Parameters about the change that led to the page; no link carries them on.
-const OF_NOTICE: &[&str] = &["notice", "live", "changed", "to"];
+const OF_NOTICE: &[&str] = &["notice", "live", "changed", "became"];
 
 /// The parameters of a list page.
 #[derive(Debug, Clone, Default)]
@@ -91,6 +91,11 @@ impl ListQuery {
         found.map_or("", |(_, value)| value.as_str())
     }
 
+    /// All values of a parameter.
+    pub(crate) fn values(&self, name: &str) -> Vec<&str> {
+        self.pairs.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect()
+    }
+
     /// The value that a field is filtered by, or an empty text.
     pub(crate) fn filter(&self, field: &str) -> &str {
         let filters = self.pairs.iter().filter(|(name, _)| name == "filter");
@@ -154,15 +159,25 @@ impl ListQuery {
     /// The address of this list with another value of a parameter; an empty value removes it.
     /// Except for a step to another page, the list starts at its first page again.
     pub(crate) fn with(&self, name: &str, value: &str) -> String {
+        self.with_all(&[(name, value)])
+    }
+
+    /// The address of this list with other values of some parameters, as [`ListQuery::with`].
+    pub(crate) fn with_all(&self, values: &[(&str, &str)]) -> String {
+        let is_set = |key: &str| values.iter().any(|(name, _)| *name == key);
         let kept = |key: &str| {
-            key != name && !OF_NOTICE.contains(&key) && (name == "page" || key != "page")
+            !is_set(key) && !OF_NOTICE.contains(&key) && (is_set("page") || key != "page")
         };
         let mut pairs: Vec<(String, String)> =
             self.pairs.iter().filter(|(key, _)| kept(key)).cloned().collect();
-        if !value.is_empty() {
-            pairs.push((name.into(), value.into()));
-        }
+        let set = values.iter().filter(|(_, value)| !value.is_empty());
+        pairs.extend(set.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         join(&self.path, pairs.iter())
+    }
+
+    /// The address of the same page with other parameters.
+    pub(crate) fn address<'a>(&self, pairs: impl Iterator<Item = &'a (String, String)>) -> String {
+        join(&self.path, pairs)
     }
 
     /// The address of another page of this list.

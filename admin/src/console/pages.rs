@@ -18,13 +18,20 @@ mod advertisers;
 mod audit;
 mod bots;
 mod catalog_object;
+mod clicks;
+mod conversions;
 mod coupon_codes;
 mod domains;
+mod explain;
+mod flex;
 mod home;
 mod keys;
+mod leaks;
+mod live;
 mod offers;
 mod partner_postbacks;
 mod partners;
+mod postbacks;
 mod privacy;
 mod search;
 mod settings;
@@ -52,6 +59,13 @@ pub(super) fn routes() -> Router<ConsoleState> {
         .merge(domains::routes())
         .merge(search::routes())
         .merge(uploads::routes())
+        .merge(conversions::routes())
+        .merge(clicks::routes())
+        .merge(postbacks::routes())
+        .merge(flex::routes())
+        .merge(leaks::routes())
+        .merge(explain::routes())
+        .merge(live::routes())
         .route("/options/{kind}", get(suggest))
         .fallback(no_such_page)
 }

@@ -44,6 +44,19 @@ const LABELS: &[(&str, &str)] = &[
     ("destination_url", "Destination"),
     ("fallback_url", "Fallback"),
     ("base_url", "Address"),
+    ("affiliate", "Partner"),
+    ("transaction_id", "Transaction id"),
+    ("conversion_ids", "Conversions"),
+    ("order_id", "Order"),
+    ("refund_id", "Refund"),
+    ("adv_event_id", "Event"),
+    ("event_id", "Event"),
+    ("sale_amount", "Sale"),
+    ("filter_id_value", "Filter"),
+    ("source_id", "Source"),
+    ("device_type", "Device"),
+    ("error_code", "Reason"),
+    ("sale_currency", "Currency of the sale"),
     ("is_default", "Default"),
     ("certificate", "Certificate"),
     ("payout_revenue", "Payout and revenue"),
@@ -249,6 +262,16 @@ pub(crate) fn account_state(status: &str) -> (&'static str, String) {
     (kind, word(status))
 }
 
+/// Class and word of a conversion's status.
+pub(crate) fn conversion_state(status: &str) -> (&'static str, String) {
+    let kind = match status {
+        "approved" => "good",
+        "pending" | "queued" => "wait",
+        _ => "bad",
+    };
+    (kind, word(status))
+}
+
 /// The visibility of an offer, as a sentence without its stop.
 pub(crate) fn visibility(word: &str) -> &'static str {
     match word {
@@ -266,6 +289,32 @@ pub(crate) fn session(word: &str) -> &'static str {
         "cookie" => "Cookie",
         "google_ad_id" => "Advertising id of Android",
         _ => "Advertising id of iOS",
+    }
+}
+
+/// Why a conversion is suspicious.
+pub(crate) fn suspicion(sign: &str) -> &'static str {
+    match sign {
+        "never_clicked" => "Nobody had ever followed the link of its code",
+        "spike" => "Its code sold much more than usual in this hour",
+        _ => "Its code may have leaked",
+    }
+}
+
+/// Why a visit was not sent on to the offer; `reason` is the API's word.
+pub(crate) fn click_reason(reason: &str) -> &'static str {
+    match reason {
+        "paused" => "The code was paused",
+        "unassigned" => "The code had no partner",
+        "not_started" => "The first day of the code had not come",
+        "expired" => "The last day of the code had passed",
+        "offer_not_active" => "The offer was not active",
+        "offer_ended" => "The last day of the offer had passed",
+        "partner_not_active" => "The partner was not active",
+        "not_runnable" => "The partner was not allowed to run the offer",
+        "not_on_offer" => "The code was not on the offer that the link asked for",
+        "incomplete" => "The offer or the partner was deleted",
+        _ => "",
     }
 }
 

@@ -11,10 +11,12 @@ use serde_json::{Value, json};
 use crate::catalog;
 use crate::console::ConsoleState;
 use crate::console::api_client::Refusal;
+use crate::console::chart::{Chart, Figure, Series};
 use crate::console::format;
 use crate::console::frame::Menu;
 use crate::console::list::ListQuery;
 use crate::console::page::{Page, PageResult, html, notice_of};
+use crate::console::typed_period::Period;
 use crate::console::viewer::Viewer;
 
 pub(super) fn routes() -> Router<ConsoleState> {
@@ -28,6 +30,7 @@ struct HomePage {
     steps: Vec<FirstStep>,
     tiles: Vec<Tile>,
     best: Vec<BestCode>,
+    chart: Chart,
     day: Date,
     waiting: Vec<Waiting>,
 }
@@ -75,9 +78,10 @@ async fn show(State(state): State<ConsoleState>, viewer: Viewer, query: ListQuer
     let steps = first_steps(&state, &viewer, &now, &before).await?;
     let best = best_codes(&state, &viewer, today).await?;
     let waiting = waiting(&state, &viewer).await?;
+    let chart = chart(&state, &viewer).await?;
     let tiles = tiles(&viewer, today, &now.summary, &before.summary);
     let page = Page::new(&viewer, Menu::Home, "Home").with_notice(notice_of(query.pairs()));
-    Ok(html(&HomePage { page, steps, tiles, best, day: today, waiting }))
+    Ok(html(&HomePage { page, steps, tiles, best, chart, day: today, waiting }))
 }
 
 /// A report of one day.
@@ -138,6 +142,28 @@ fn tiles(viewer: &Viewer, day: Date, now: &Figures, before: &Figures) -> Vec<Til
         tile("Revenue", money(&now.revenue), money(&before.revenue), list("flex")),
         tile("Profit", money(&now.profit), money(&before.profit), list("flex")),
     ]
+}
+
+/// Days of the chart.
+const CHART_DAYS: i32 = 30;
+
+/// Clicks and conversions by day.
+async fn chart(state: &ConsoleState, viewer: &Viewer) -> Result<Chart, Refusal> {
+    let period = Period::in_query(&ListQuery::default(), viewer.time_zone(), CHART_DAYS);
+    let asked = json!({"from": period.from, "to": period.to, "columns": [{"column": "date"}]});
+    let report: DayReport = state.api.query(viewer, "/v1/networks/reporting/entity", asked).await?;
+    let places: Vec<String> = period.days().iter().map(ToString::to_string).collect();
+    let series = |name: &str, count: fn(&Figures) -> u64| {
+        let on_day = |day: &String| {
+            let row = report.table.iter().find(|row| row.columns.iter().any(|c| c.label == *day));
+            let count = row.map_or(0, |row| count(&row.reporting));
+            Figure { value: count as f64, text: format::count(count) }
+        };
+        Series { name: name.to_owned(), figures: places.iter().map(on_day).collect() }
+    };
+    let series = vec![series("Clicks", |day| day.total_click), series("Conversions", |day| day.cv)];
+    let title = format!("Clicks and conversions of the last {CHART_DAYS} days");
+    Ok(Chart { title, places_name: "Day", places, series, is_line: true })
 }
 
 /// Codes on the page at most.

@@ -14,6 +14,7 @@ use crate::console::api_client::ApiRequest;
 use crate::console::error_page::PageError;
 use crate::console::format;
 use crate::console::frame::Menu;
+use crate::console::history::HistoryRow;
 use crate::console::list::ListQuery;
 use crate::console::page::{Notice, Page, PageResult, html, notice_of, saved};
 use crate::console::qr;
@@ -100,60 +101,6 @@ struct CodePage {
     history: Vec<HistoryRow>,
     siblings: Vec<CodeRow>,
     may_edit: bool,
-}
-
-/// An entry of the audit about a code.
-#[derive(Debug, Deserialize)]
-struct HistoryRow {
-    time_created: i64,
-    action: String,
-    actor: String,
-    #[serde(default)]
-    api_key_name: String,
-    #[serde(default)]
-    user_name: String,
-    #[serde(default)]
-    changes: Vec<HistoryChange>,
-}
-
-#[derive(Debug, Deserialize)]
-struct HistoryChange {
-    field: String,
-    before: serde_json::Value,
-    after: serde_json::Value,
-}
-
-impl HistoryRow {
-    fn who(&self) -> String {
-        match self.actor.as_str() {
-            "user" => format::visible(&self.user_name),
-            "api_key" => format!("API key {}", format::visible(&self.api_key_name)),
-            "command_line" => "Command line".into(),
-            _ => "The program".into(),
-        }
-    }
-}
-
-impl HistoryChange {
-    /// Whether the field got a value that says something; a creation names all fields.
-    fn is_worth_showing(&self) -> bool {
-        let is_blank = |value: &serde_json::Value| {
-            value.is_null() || *value == serde_json::json!("") || *value == serde_json::json!(false)
-        };
-        !(is_blank(&self.before) && is_blank(&self.after))
-    }
-
-    fn text(&self) -> String {
-        let text = |value: &serde_json::Value| match value {
-            serde_json::Value::Null => "–".to_owned(),
-            serde_json::Value::String(text) if text.is_empty() => "–".into(),
-            serde_json::Value::String(text) => format::visible(text),
-            serde_json::Value::Bool(true) => "yes".into(),
-            serde_json::Value::Bool(false) => "no".into(),
-            other => other.to_string(),
-        };
-        format!("{}: {} → {}", words::label(&self.field), text(&self.before), text(&self.after))
-    }
 }
 
 #[derive(Deserialize)]

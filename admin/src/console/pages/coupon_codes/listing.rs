@@ -63,7 +63,7 @@ pub(super) async fn show(
 /// The notice after a change of many statuses, with a button that changes them back.
 fn status_notice(query: &ListQuery) -> Option<Notice> {
     let changed: u64 = query.value("changed").parse().ok()?;
-    let status = match query.value("to") {
+    let status = match query.value("became") {
         "active" => "Active",
         "paused" => "Paused",
         _ => return None,
@@ -111,5 +111,5 @@ pub(super) async fn set_status(
     let answer = state.api.send(&viewer, request).await?;
     let changed = answer.number("changed_count");
     let back = selection.with("changed", &changed.to_string());
-    Ok(Redirect::to(&format!("{back}&to={}", encode(status))).into_response())
+    Ok(Redirect::to(&format!("{back}&became={}", encode(status))).into_response())
 }

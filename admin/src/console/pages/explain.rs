@@ -1,0 +1,195 @@
+//! Analytics – Explain a visit: where a link leads now, step by step, and what stands in the way.
+
+use askama::Template;
+use axum::Router;
+use axum::extract::State;
+use axum::routing::get;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::console::ConsoleState;
+use crate::console::format;
+use crate::console::frame::Menu;
+use crate::console::list::ListQuery;
+use crate::console::page::{Page, PageResult};
+use crate::console::report::{self, Link};
+use crate::console::viewer::Viewer;
+use crate::console::words;
+
+const API: &str = "/v1/networks/explain";
+
+pub(super) fn routes() -> Router<ConsoleState> {
+    Router::new().route("/explain", get(show))
+}
+
+/// The answer of the API.
+#[derive(Debug, Default, Deserialize)]
+struct Explanation {
+    time: i64,
+    steps: Vec<ExplainedStep>,
+    rows: Vec<ExplainedRow>,
+    status: u16,
+    answer: String,
+    location: String,
+    is_click_recorded: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct ExplainedStep {
+    step: String,
+    result: String,
+}
+
+impl ExplainedStep {
+    fn name(&self) -> String {
+        words::word(&self.step)
+    }
+
+    fn text(&self) -> String {
+        format::visible(&words::plain(&self.result))
+    }
+}
+
+/// The code on one offer.
+#[derive(Debug, Deserialize)]
+struct ExplainedRow {
+    network_coupon_code_id: u32,
+    network_offer_id: u32,
+    network_affiliate_id: u32,
+    reason: String,
+    explanation: String,
+    is_chosen: bool,
+}
+
+impl ExplainedRow {
+    fn is_open(&self) -> bool {
+        self.reason == "redirected"
+    }
+
+    fn text(&self) -> String {
+        words::plain(&self.explanation)
+    }
+
+    /// What mends the obstacle; `None` where nothing does.
+    fn mend(&self) -> Option<Link> {
+        let ExplainedRow { network_coupon_code_id: code, network_offer_id: offer, .. } = self;
+        let partner = self.network_affiliate_id;
+        let (name, path) = match self.reason.as_str() {
+            "paused" => ("Set the code to active", format!("coupon-codes/{code}/edit")),
+            "unassigned" => ("Assign a partner", format!("coupon-codes/{code}/edit")),
+            "not_started" | "expired" => ("Change its days", format!("coupon-codes/{code}/edit")),
+            "offer_not_active" | "offer_ended" => {
+                ("Edit the offer", format!("offers/{offer}/edit"))
+            }
+            "partner_not_active" => ("Edit the partner", format!("partners/{partner}/edit")),
+            "not_runnable" => ("Change the partner's access", format!("partners/{partner}")),
+            "not_on_offer" => ("Open the code", format!("coupon-codes/{code}")),
+            "incomplete" => ("Open the code", format!("coupon-codes/{code}")),
+            _ => return None,
+        };
+        Some(Link { name: name.into(), path: format!("/console/{path}") })
+    }
+}
+
+#[derive(Template)]
+#[template(path = "explain.html")]
+struct ExplainPage {
+    page: Page,
+    query: ListQuery,
+    /// Whether a visit was named.
+    is_asked: bool,
+    explanation: Explanation,
+    problem: Option<String>,
+    curl: String,
+}
+
+impl ExplainPage {
+    /// Whether the address of the answer may be a link: foreign schemes could run scripts.
+    fn is_web(&self) -> bool {
+        let location = &self.explanation.location;
+        location.starts_with("https://") || location.starts_with("http://")
+    }
+}
+
+async fn show(State(state): State<ConsoleState>, viewer: Viewer, query: ListQuery) -> PageResult {
+    let visit = visit(&query, viewer.time_zone());
+    let is_asked = !query.value("code").is_empty();
+    let (explanation, problem) = if is_asked {
+        report::or_problem(state.api.query(&viewer, API, visit.clone()).await)?
+    } else {
+        (Explanation::default(), None)
+    };
+    let title = match query.value("code") {
+        "" => "Explain a visit".to_owned(),
+        code => format!("{} – Explain a visit", format::visible(code)),
+    };
+    let page = Page::new(&viewer, Menu::Explain, title);
+    let curl = report::as_curl(API, &visit);
+    let page = ExplainPage { page, query, is_asked, explanation, problem, curl };
+    Ok(report::rendered(&page, page.problem.as_ref()))
+}
+
+/// The visit for the API. A whole link names host, code and query at once.
+fn visit(query: &ListQuery, time_zone: &str) -> Value {
+    let (typed, mut host) = (query.value("code"), query.value("host").to_owned());
+    let (mut code, mut asked) = (typed.to_owned(), query.value("query").to_owned());
+    if let Some(link) = Url::parse(typed).ok().filter(Url::has_host) {
+        code = link.path().trim_matches('/').to_owned();
+        if host.is_empty() {
+            host = link.host_str().unwrap_or_default().to_owned();
+        }
+        if let (Some(of_link), true) = (link.query(), asked.is_empty()) {
+            of_link.clone_into(&mut asked);
+        }
+    }
+    let mut visit = json!({
+        "code": code, "host": host, "query": asked,
+        "ip": query.value("ip"), "user_agent": query.value("user_agent"),
+    });
+    if !query.value("time").is_empty() {
+        visit["time"] = moment(query.value("time"), time_zone);
+    }
+    match query.value("oid") {
+        "" => {}
+        oid => visit["oid"] = oid.parse::<u32>().map_or_else(|_| oid.into(), Value::from),
+    }
+    visit
+}
+
+/// A time of the input, in the network's zone; any other text as it is, for the API to judge.
+fn moment(text: &str, time_zone: &str) -> Value {
+    let zone = TimeZone::get(time_zone).unwrap_or(TimeZone::UTC);
+    let civil: Option<DateTime> = text.parse().ok();
+    let time = civil.and_then(|civil| zone.to_timestamp(civil).ok());
+    time.map_or_else(|| text.into(), |time| time.as_second().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::console::list::encode;
+
+    fn visit_of(pairs: &str) -> Value {
+        visit(&ListQuery::parse("/console/explain", pairs), "America/New_York")
+    }
+
+    #[test]
+    fn a_whole_link_names_host_code_and_query() {
+        let link = encode("https://go.example.com/WINTER25?sub1=story");
+        assert_eq!(
+            visit_of(&format!("code={link}&oid=7")),
+            json!({"code": "WINTER25", "host": "go.example.com", "query": "sub1=story", "ip": "",
+                   "user_agent": "", "oid": 7})
+        );
+        assert_eq!(visit_of("code=SAVE-20")["code"], "SAVE-20");
+    }
+
+    #[test]
+    fn a_time_is_in_the_networks_zone() {
+        assert_eq!(visit_of("code=A&time=2026-03-08T03:30")["time"], 1_772_955_000);
+        assert_eq!(visit_of("code=A&time=tomorrow")["time"], "tomorrow");
+    }
+}
