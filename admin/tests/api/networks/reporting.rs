@@ -302,6 +302,25 @@ async fn a_file_of_counts_holds_what_the_table_holds() {
 }
 
 #[tokio::test]
+async fn a_click_that_came_again_within_seconds_is_a_duplicate() {
+    let network = start_with_offers().await;
+    network.post("couponcodes", code("ANNA10")).await.done();
+    let at = |second: u64| Visit {
+        unix_ms: NOON_MS + second * 1_000,
+        tags: vec![
+            (Tag::UserAgent, b"Mozilla/5.0 (X11; Linux)".as_slice()),
+            (Tag::Address, [10, 0, 0, 7].as_slice()),
+        ],
+        ..Visit::new("Anna10", 1, 1)
+    };
+    network.visit(&[at(0), at(3), at(60)]).await;
+    let stream = network.query("clicks/stream", june(json!({}))).await.done();
+    let clicks = stream["clicks"].as_array().unwrap();
+    let newest_first: Vec<&Value> = clicks.iter().map(|click| &click["is_duplicate"]).collect();
+    assert_eq!(newest_first, [false, true, false]);
+}
+
+#[tokio::test]
 async fn clicks_are_shown_with_what_became_of_them() {
     let network = start_with_offers().await;
     network.post("couponcodes", code("ANNA10")).await.done();
@@ -391,12 +410,16 @@ async fn conversions_are_approved_and_rejected_all_or_none_and_counts_follow() {
     assert_eq!(decide(&[2], "approved").await.done()["changed"], 0);
     let before = figure(&network, "payout").await;
     assert_eq!(decide(&[1, 4], "approved").await.refusal().0, 409, "4 is invalid");
+    let invalid = network.get(&format!("reporting/conversions/{}", ids_of(&[4])[0])).await.done();
+    let obstacle = invalid["approval_obstacle"].as_str().unwrap();
+    assert!(obstacle.starts_with("nobody can be named whose it is"), "{obstacle}");
     assert_eq!(decide(&[1, 9], "rejected").await.refusal().0, 400, "9 is nowhere");
     assert_eq!(figure(&network, "payout").await, before);
     decide(&[1], "rejected").await.done();
     let path = format!("reporting/conversions/{}", ids_of(&[1])[0]);
     let one = network.get(&path).await.done();
     assert_eq!((&one["status"], &one["error_code"]), (&json!("rejected"), &json!(9)));
+    assert_eq!(one["approval_obstacle"], "");
     let entry = &one["history"][0];
     assert_eq!((&entry["action"], &entry["actor"]), (&json!("status"), &json!("api_key")));
     assert_eq!(
