@@ -102,7 +102,9 @@ for (const text of document.querySelectorAll("[data-insert]")) {
   button.textContent = text.textContent;
   button.addEventListener("click", () => {
     const input = byId(text.dataset.insert);
-    input.setRangeText(button.textContent, input.selectionStart, input.selectionEnd, "end");
+    // Tab selects the whole address, which a macro must not replace; no macro stands in front of it.
+    const caret = input.selectionEnd || input.value.length;
+    input.setRangeText(button.textContent, caret, caret, "end");
     input.dispatchEvent(new Event("input", { bubbles: true }));
     input.focus();
   });
