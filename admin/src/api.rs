@@ -50,7 +50,7 @@ mod visibility;
 
 pub use auth::{AuthConfig, Peer, SignedIn};
 pub use bodies::Bodies;
-pub use misdirected::ServerName;
+pub use misdirected::{OverTls, ServerName};
 pub use state::{AppState, Network};
 
 use crate::access::Right;

@@ -90,8 +90,13 @@ pub(crate) fn router(
         .nest("/portal", partners)
         .merge(open)
         .layer(from_fn(compress::pages))
+        .layer(from_fn(error_page::render_bare))
         .layer(from_fn_with_state(state.clone(), guard::protect));
-    pages.merge(assets::routes()).with_state(state).fallback_service(api)
+    pages
+        .merge(assets::routes())
+        .layer(from_fn(guard::harden))
+        .with_state(state)
+        .fallback_service(api)
 }
 
 /// The address of a one-time link. `kind` is the first part of its path.

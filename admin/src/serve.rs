@@ -28,7 +28,7 @@ use tower::ServiceExt as _;
 
 use crate::accounts;
 use crate::acme;
-use crate::api::{self, AppState, AuthConfig, Bodies, Network, Peer, ServerName};
+use crate::api::{self, AppState, AuthConfig, Bodies, Network, OverTls, Peer, ServerName};
 use crate::archive::Archive;
 use crate::backup;
 use crate::click_ingest;
@@ -175,6 +175,9 @@ impl Admin {
             let known = router.clone().map_request(move |mut request: Request<Incoming>| {
                 // A proxy may name the client in the connection's first bytes.
                 request.extensions_mut().insert(Peer(peer.ip()));
+                if peer.is_over_tls() {
+                    request.extensions_mut().insert(OverTls);
+                }
                 if let Some(name) = peer.server_name() {
                     request.extensions_mut().insert(ServerName(name.to_owned()));
                 }

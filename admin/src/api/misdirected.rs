@@ -8,6 +8,10 @@ use coupon_serve::names_other_host;
 
 use super::error::ApiError;
 
+/// Marks a request over TLS.
+#[derive(Debug, Clone, Copy)]
+pub struct OverTls;
+
 /// The host name that a client asked for in TLS, in lower case.
 #[derive(Debug, Clone)]
 pub struct ServerName(pub String);

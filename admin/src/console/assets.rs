@@ -5,10 +5,8 @@ use std::sync::LazyLock;
 
 use axum::Router;
 use axum::extract::OriginalUri;
-use axum::http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY, X_CONTENT_TYPE_OPTIONS,
-};
-use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
@@ -92,13 +90,11 @@ pub(super) fn routes() -> Router<ConsoleState> {
 /// one of two machines, the other may still give out the former address.
 async fn serve(OriginalUri(uri): OriginalUri, headers: HeaderMap) -> Response {
     let Some(found) = LOADED.iter().find(|loaded| loaded.address == uri.path()) else {
-        return (StatusCode::NOT_FOUND, [(CACHE_CONTROL, "no-store")]).into_response();
+        return StatusCode::NOT_FOUND.into_response();
     };
     let always = [
         (CONTENT_TYPE, found.asset.content_type()),
         (CACHE_CONTROL, "public, max-age=31536000, immutable"),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
         (VARY, "accept-encoding"),
     ];
     if accepts_gzip(&headers) {

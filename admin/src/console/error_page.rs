@@ -1,7 +1,10 @@
 //! Pages for requests that cannot be answered otherwise.
 
 use askama::Template;
+use axum::extract::Request;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::api_client::Refusal;
@@ -84,6 +87,22 @@ impl IntoResponse for PageError {
             status: self.status.as_u16(),
         };
         (self.status, html(&page)).into_response()
+    }
+}
+
+/// Turns a refusal of the router, such as of an id that is no number, into a page.
+pub(super) async fn render_bare(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let kind = response.headers().get(CONTENT_TYPE);
+    let is_bare = kind.is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    match response.status() {
+        // An address with a part that is no id is an address that no page has.
+        StatusCode::BAD_REQUEST if is_bare => PageError::not_found().into_response(),
+        StatusCode::METHOD_NOT_ALLOWED if is_bare => {
+            let sentence = "This address takes another kind of request. Go back and try again.";
+            PageError::new(StatusCode::METHOD_NOT_ALLOWED, sentence).into_response()
+        }
+        _ => response,
     }
 }
 

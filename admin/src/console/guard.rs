@@ -22,7 +22,7 @@ use super::list::encode;
 use super::sign_in;
 use super::viewer::{Viewer, ViewerData};
 use crate::accounts::session::{self, Session};
-use crate::api::{Peer, ServerName};
+use crate::api::{OverTls, Peer};
 use crate::catalog::Role;
 use crate::config::ConsoleConfig;
 use crate::store::{StoreError, settings};
@@ -39,7 +39,7 @@ impl Connection {
     fn of_request(state: &ConsoleState, request: &Request) -> Connection {
         let (config, proxies) = (&state.config, &state.trusted_proxies);
         let peer = request.extensions().get::<Peer>().map_or(IpAddr::from([0; 4]), |peer| peer.0);
-        let has_tls = request.extensions().get::<ServerName>().is_some();
+        let has_tls = request.extensions().get::<OverTls>().is_some();
         let is_behind_tls = config.public_url.starts_with("https://")
             && proxies.iter().any(|network| network.contains(&peer));
         let is_private = has_tls || is_behind_tls || peer.is_loopback();
@@ -56,14 +56,13 @@ pub(super) async fn protect(
     next: Next,
 ) -> Response {
     let connection = Connection::of_request(&state, &request);
-    let response = match check(&state.config, &connection, &request) {
+    match check(&state.config, &connection, &request) {
         Ok(()) => {
             request.extensions_mut().insert(connection);
             next.run(request).await
         }
         Err(error) => error.into_response(),
-    };
-    harden(response)
+    }
 }
 
 fn check(
@@ -128,11 +127,13 @@ fn is_from_our_pages(config: &ConsoleConfig, headers: &HeaderMap) -> bool {
         .is_some_and(|from| from == host_of(headers) || ours.is_some_and(|ours| ours == from))
 }
 
-/// Pages need no inline code, no other host and no frame; a page is for its user alone.
-fn harden(mut response: Response) -> Response {
+/// Sets the headers of all answers: pages need no inline code, no other host and no frame, and a
+/// page is for its user alone.
+pub(super) async fn harden(request: Request, next: Next) -> Response {
     const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
         img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; \
         frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
+    let mut response = next.run(request).await;
     let headers = response.headers_mut();
     for (name, value) in [
         (CONTENT_SECURITY_POLICY, POLICY),

@@ -19,7 +19,8 @@ pub struct ClientPeer {
 #[derive(Debug, Default)]
 struct Learned {
     address: OnceLock<IpAddr>,
-    server_name: OnceLock<String>,
+    /// Set over TLS, with the server name of the hello.
+    tls: OnceLock<Option<String>>,
 }
 
 impl ClientPeer {
@@ -36,7 +37,12 @@ impl ClientPeer {
     /// The host name that the client asked for in TLS, in lower case; `None` without TLS, or where
     /// the client named none.
     pub fn server_name(&self) -> Option<&str> {
-        self.learned.as_ref()?.server_name.get().map(String::as_str)
+        self.learned.as_ref()?.tls.get()?.as_deref()
+    }
+
+    /// Whether the connection is encrypted. Clients that use an IP address name no server.
+    pub fn is_over_tls(&self) -> bool {
+        self.learned.as_ref().is_some_and(|learned| learned.tls.get().is_some())
     }
 
     pub(crate) fn set_address(&self, address: IpAddr) {
@@ -46,10 +52,10 @@ impl ClientPeer {
         }
     }
 
-    pub(crate) fn set_server_name(&self, name: String) {
+    pub(crate) fn set_tls(&self, server_name: Option<String>) {
         if let Some(learned) = &self.learned {
             // Only the hello of the connection sets it, once.
-            let _ = learned.server_name.set(name);
+            let _ = learned.tls.set(server_name);
         }
     }
 }

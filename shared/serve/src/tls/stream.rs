@@ -121,9 +121,7 @@ impl<T: ClientStream> TlsStream<T> {
             self.setup.counters.unknown_name();
             return Stage::Refused(Refusal::new(start.io.into_inner(), UNKNOWN_NAME_ALERT));
         }
-        if let Some(name) = name {
-            self.peer.set_server_name(name);
-        }
+        self.peer.set_tls(name);
         start.io.hello_is_over();
         let config = Arc::clone(&self.setup.config);
         Stage::Handshake(Box::new(start.into_stream(config)))
