@@ -102,9 +102,7 @@ for (const text of document.querySelectorAll("[data-insert]")) {
   button.textContent = text.textContent;
   button.addEventListener("click", () => {
     const input = byId(text.dataset.insert);
-    // Tab selects the whole address, which a macro must not replace; no macro stands in front of it.
-    const caret = input.selectionEnd || input.value.length;
-    input.setRangeText(button.textContent, caret, caret, "end");
+    input.setRangeText(button.textContent, input.selectionStart, input.selectionEnd, "end");
     input.dispatchEvent(new Event("input", { bubbles: true }));
     input.focus();
   });

@@ -14,6 +14,8 @@ mod recorded;
 
 #[path = "api/access.rs"]
 mod access;
+#[path = "api/affiliates/apikey.rs"]
+mod affiliates_apikey;
 #[path = "api/affiliates/couponcodes.rs"]
 mod affiliates_couponcodes;
 #[path = "api/affiliates/pixels.rs"]

@@ -5,6 +5,9 @@
 #[path = "end_to_end/http.rs"]
 #[allow(dead_code, reason = "the end-to-end tests use the rest")]
 mod http;
+#[path = "end_to_end/https.rs"]
+#[allow(dead_code, reason = "the end-to-end tests use the rest")]
+mod https;
 #[path = "end_to_end/programs.rs"]
 #[allow(dead_code, reason = "the end-to-end tests use the rest")]
 mod programs;
@@ -31,7 +34,11 @@ mod cdp_on_pages;
 mod control_center;
 #[path = "console/coupon_codes.rs"]
 mod coupon_codes;
+#[path = "console/portal.rs"]
+mod portal;
 #[path = "console/reports.rs"]
 mod reports;
+#[path = "console/security.rs"]
+mod security;
 #[path = "console/structure_of_pages.rs"]
 mod structure_of_pages;

@@ -101,14 +101,12 @@ fn all_of_an_upload_works_without_scripts() {
     console.network.create_winter25();
     let page = console.page(&chromium, 390);
     page.set_scripts(false);
-    upload(&page, &console, "bulk-update", "coupon_code;internal_notes\nWINTER25;\"x\n");
+    upload(&page, &console, "bulk-update", "coupon_code;internal_notes\nWINTER25;x\n");
     page.wait_for_text("There is a problem");
-    page.wait_for_text("Line 2: a quote is opened in this row and never closed");
     assert!(page.title().starts_with("Error: Bulk Update"), "{}", page.title());
     page.screenshot("upload-refused.png");
 
-    let file = "coupon_code;internal_notes\nWINTER25;fair\nNOBODY;x\n";
-    upload(&page, &console, "bulk-update", file);
+    upload(&page, &console, "bulk-update", "coupon_code,internal_notes\nWINTER25,fair\nNOBODY,x\n");
     page.wait_for_text("1 of 2 rows are wrong.");
     page.screenshot("upload-phone.png");
     page.by_role("textbox", "Coupon code, row 2").fill("NOBODY2");

@@ -3,6 +3,8 @@
 use crate::cdp::{Chromium, Page};
 use crate::http::{self, Answer};
 use crate::programs::{Network, Program, wait_for};
+use serde_json::json;
+use std::net::SocketAddr;
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
@@ -57,13 +59,40 @@ impl Console {
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {
-        let address = self.network.admin_address;
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: {address}\r\nCookie: __Host-coupon={}\r\n\
-             Connection: close\r\n\r\n",
-            self.token
-        );
-        http::send(address, &request).unwrap()
+        self.get_as(&self.cookie(), path)
+    }
+
+    pub(crate) fn get_as(&self, cookie: &str, path: &str) -> Answer {
+        self.request("GET", path, &[("Cookie", cookie)], "")
+    }
+
+    /// Sends a request with these headers, which may name another host.
+    pub(crate) fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        request_to(self.network.admin_address, method, path, headers, body)
+    }
+
+    /// Creates a user; returns the path of the invitation.
+    pub(crate) fn invite(&self, login: &str, role: &str, partner: Option<u64>) -> String {
+        let user = json!({
+            "name": login, "login": login, "role": role, "network_affiliate_id": partner,
+        });
+        let made = self.network.done("POST", "users", user);
+        format!("/link/{}", made["link_token"].as_str().unwrap())
+    }
+
+    /// Creates a user with [`PASSWORD`]; returns a session as a `Cookie` header.
+    pub(crate) fn add_user(&self, login: &str, role: &str, partner: Option<u64>) -> String {
+        let path = self.invite(login, role, partner);
+        let form = [("password", PASSWORD), ("password_again", PASSWORD)];
+        let answer = post(&self.network, &path, "", &form);
+        assert_eq!(answer.status, 303, "{answer:?}");
+        answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned()
     }
 
     /// The session's cookie, as a browser sends it.
@@ -73,14 +102,14 @@ impl Console {
 
     /// Sends a form as the admin.
     pub(crate) fn post(&self, path: &str, form: &[(&str, &str)]) -> Answer {
-        post(&self.network, path, &format!("__Host-coupon={}", self.token), form)
+        post(&self.network, path, &self.cookie(), form)
     }
 }
 
 /// Sends a form from a page of the console.
 pub(crate) fn post(network: &Network, path: &str, cookie: &str, form: &[(&str, &str)]) -> Answer {
     let address = network.admin_address;
-    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+    let body = encode(form);
     let request = format!(
         "POST {path} HTTP/1.1\r\nHost: {address}\r\nOrigin: http://{address}\r\nCookie: {cookie}\r\n\
          Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\
@@ -88,6 +117,33 @@ pub(crate) fn post(network: &Network, path: &str, cookie: &str, form: &[(&str, &
         body.len()
     );
     http::send(address, &request).unwrap()
+}
+
+/// Sends a request with these headers.
+pub(crate) fn request_to(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
+    let own_host = address.to_string();
+    let has_host = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"));
+    let host = [("Host", own_host.as_str())];
+    let host = if has_host { &[] } else { host.as_slice() };
+    let lines = host.iter().chain(headers).map(|(name, value)| format!("{name}: {value}\r\n"));
+    let lines: String = lines.collect();
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\n{lines}Content-Length: {length}\r\nConnection: close\r\n\r\n\
+         {body}"
+    );
+    http::send(address, &request).unwrap()
+}
+
+/// A form as a browser encodes it.
+pub(crate) fn encode(form: &[(&str, &str)]) -> String {
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish()
 }
 
 /// The session that an answer sets.
