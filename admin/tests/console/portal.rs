@@ -122,7 +122,7 @@ fn a_partner_sees_its_own_codes_and_figures_and_nothing_else() {
     ] {
         let answer = get(&path);
         assert_eq!(answer.status, 200, "{path}: {answer:?}");
-        let body = answer.body.to_lowercase().replace(',', "");
+        let body = answer.body.to_ascii_lowercase().replace(',', "");
         for marker in MARKERS {
             assert!(!body.contains(marker), "{path} shows {marker}: {}", answer.body);
         }

@@ -117,8 +117,7 @@ fn push(path: &str, side: Side, methods: &[&'static str], routes: &mut Vec<Route
     let own = if path == "/" && side != Side::Everybody { "" } else { path };
     let path = format!("{}{own}", side.prefix());
     let takes_form = methods.contains(&"POST");
-    let with =
-        |method: &&'static str| Route { method: *method, path: path.clone(), side, takes_form };
+    let with = |method: &&'static str| Route { method, path: path.clone(), side, takes_form };
     routes.extend(methods.iter().map(with));
 }
 
