@@ -86,7 +86,11 @@ fn a_file_that_cannot_be_read_is_refused_with_its_line() {
     ] {
         upload(&page, &console, "bulk-add", text);
         page.wait_for_text(sentence.split_once(": ").map_or(sentence, |(_, rest)| rest));
-        assert!(page.text().to_lowercase().contains(&sentence.to_lowercase()), "{}", page.text());
+        assert!(
+            page.text().to_ascii_lowercase().contains(&sentence.to_ascii_lowercase()),
+            "{}",
+            page.text()
+        );
         assert!(page.title().starts_with("Error: Bulk Add"), "{}", page.title());
     }
     // Chromium reports each refused request of a script.
