@@ -28,6 +28,8 @@ mod signed_in;
 mod accounts;
 #[path = "console/bulk.rs"]
 mod bulk;
+#[path = "console/catalog_objects.rs"]
+mod catalog_objects;
 #[path = "console/cdp_on_pages.rs"]
 mod cdp_on_pages;
 #[path = "console/control_center.rs"]

@@ -167,6 +167,8 @@ async fn an_advertiser_keeps_what_decides_its_conversions() {
     for (field, value) in wanted.as_object().unwrap() {
         assert_eq!(&created[field], value);
     }
+    let rules = json!(["verification_token", "ip_allow_list", "signing_key"]);
+    assert_eq!(created["trust_rules"], rules);
     let wrong = network.patch("advertisers/1", json!({"ip_allow_list": ["192.0.2.0/33"]})).await;
     assert_eq!(wrong.refusal().2, ["ip_allow_list[0]"]);
 }

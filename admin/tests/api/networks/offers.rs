@@ -89,6 +89,9 @@ async fn a_destination_that_leads_nowhere_is_refused_and_one_with_empty_macros_w
         .await
         .done();
     assert_eq!(warned["warnings"].as_array().unwrap().len(), 1);
+    assert_eq!(network.get("offers/1").await.done()["warnings"], warned["warnings"]);
+    let sent_back = network.put("offers/1", warned.clone()).await.done();
+    assert_eq!(sent_back["warnings"], warned["warnings"]);
     let fine = network
         .patch("offers/1", json!({"destination_url": "https://shop.example.com/"}))
         .await

@@ -47,3 +47,23 @@ async fn who_is_not_there_cannot_be_spoken_of() {
     assert_eq!(network.get("offers/1/visibility").await.done()["affiliates"], json!([]));
     assert_eq!(network.get("offers/9/visibility").await.status, 404);
 }
+
+#[tokio::test]
+async fn the_entries_of_a_partner_are_read_and_taken_back() {
+    let network = start_with_offers().await;
+    let path = "affiliates/1/offers/visibility";
+    assert_eq!(network.get(path).await.done()["offers"], json!([]));
+    for (offer, status) in [(2, "hidden"), (1, "visible")] {
+        let said = json!({"network_offer_ids": [offer], "status": status});
+        network.patch(path, said).await.done();
+    }
+    let expected = json!({"network_affiliate_id": 1, "offers": [
+        {"network_offer_id": 1, "status": "visible"},
+        {"network_offer_id": 2, "status": "hidden"},
+    ]});
+    assert_eq!(network.get(path).await.done(), expected);
+    let said = json!({"network_offer_ids": [1, 2], "status": "default"});
+    network.patch(path, said).await.done();
+    assert_eq!(network.get(path).await.done()["offers"], json!([]));
+    assert_eq!(network.get("affiliates/9/offers/visibility").await.status, 404);
+}
