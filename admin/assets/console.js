@@ -102,7 +102,8 @@ for (const text of document.querySelectorAll("[data-insert]")) {
   button.textContent = text.textContent;
   button.addEventListener("click", () => {
     const input = byId(text.dataset.insert);
-    input.setRangeText(button.textContent, input.selectionStart, input.selectionEnd, "end");
+    // Behind the selection, which Tab puts around the whole text.
+    input.setRangeText(button.textContent, input.selectionEnd, input.selectionEnd, "end");
     input.dispatchEvent(new Event("input", { bubbles: true }));
     input.focus();
   });

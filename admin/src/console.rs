@@ -7,8 +7,6 @@
 //!
 //! Pages are rendered on the server and work without scripts. Scripts only add comfort.
 
-#![allow(dead_code, reason = "the frame is ahead of its pages")]
-
 mod api_client;
 mod assets;
 mod browser;
@@ -69,7 +67,6 @@ impl FromRef<ConsoleState> for Store {
 }
 
 /// Puts the console in front of the API: paths that the console does not know go to `api`.
-#[must_use]
 pub(crate) fn router(
     config: ConsoleConfig,
     trusted_proxies: &[IpNet],

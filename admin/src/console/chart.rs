@@ -136,8 +136,9 @@ impl Chart {
     pub(crate) fn place_ticks(&self) -> Vec<Tick> {
         let last = self.places.len().saturating_sub(1);
         let every = last.div_ceil(MAX_LABELS - 1).max(1);
-        let is_labelled =
-            |place: &usize| *place == last || (place % every == 0 && last - place >= every);
+        let is_labelled = |place: &usize| {
+            *place == last || (place.is_multiple_of(every) && last - place >= every)
+        };
         let tick = |place: usize| Tick {
             at: format!("{:.1}", self.x(place)),
             label: self.places[place].clone(),

@@ -290,11 +290,6 @@ impl Form {
         inputs(field, self.values.keys().map(String::as_str))
     }
 
-    /// The value of a part of a row.
-    pub(crate) fn part(&self, list: &str, row: &usize, part: &str) -> &str {
-        self.value(&format!("{list}[{row}].{part}"))
-    }
-
     pub(crate) fn set(&mut self, name: &str, value: impl Into<String>) {
         self.values.insert(name.into(), value.into());
     }
@@ -465,7 +460,7 @@ mod tests {
         let form = Form::of_object(&object, "\"7\"");
         assert_eq!(form.value("hosts"), "a\nb");
         assert!(form.is_ticked("payout_revenue[0].is_default"));
-        assert_eq!(form.part("payout_revenue", &0, "payout_amount"), "1");
+        assert_eq!(form.value("payout_revenue[0].payout_amount"), "1");
         assert_eq!(form.rows("payout_revenue", 2), [0, 1, 2]);
         assert_eq!(form.form_id.len(), 32);
     }

@@ -43,7 +43,7 @@ pub(crate) fn count(number: impl Whole) -> String {
 fn grouped(digits: &str) -> String {
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             grouped.push(',');
         }
         grouped.push(digit);
@@ -84,14 +84,6 @@ pub(crate) fn duration(seconds: i64) -> String {
         (1, hours, _) => format!("1 day {hours} h"),
         (days, hours, _) => format!("{days} days {hours} h"),
     }
-}
-
-/// A share in percent with one digit: `12.5 %`.
-pub(crate) fn percent(part: f64, whole: f64) -> String {
-    if whole == 0.0 {
-        return "–".into();
-    }
-    format!("{:.1} %", part / whole * 100.0)
 }
 
 /// A time in a zone, without seconds: `2026-11-28 14:05`. 0 is no time.
@@ -151,8 +143,6 @@ mod tests {
         assert_eq!(money("99.9", "USD"), "99.90 USD");
         assert_eq!(money("500", "JPY"), "500 JPY");
         assert_eq!(money("12.345", "KWD"), "12.345 KWD");
-        assert_eq!(percent(1.0, 8.0), "12.5 %");
-        assert_eq!(percent(1.0, 0.0), "–");
     }
 
     #[test]

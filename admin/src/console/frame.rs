@@ -8,7 +8,6 @@ use crate::access::Right;
 pub(crate) enum Menu {
     Home,
     CouponCodes,
-    Uploads,
     Partners,
     PartnerPostbacks,
     Offers,

@@ -174,6 +174,26 @@ fn closed(sentence: &str) -> String {
     if sentence.ends_with(['.', '!', '?']) { sentence.into() } else { format!("{sentence}.") }
 }
 
+/// Puts a label for each whole word that is the name of a field. A macro such as `{order_id}` keeps
+/// its name, because users type macros.
+fn with_label(text: &str, name: &str, label: &str) -> String {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '{';
+    let mut replaced = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(name) {
+        let (before, found) = rest.split_at(at);
+        let behind = &found[name.len()..];
+        replaced.push_str(before);
+        let is_word = !replaced.ends_with(is_part) && !behind.starts_with(is_part);
+        match is_word {
+            true => replaced.push_str(&format!("“{label}”")),
+            false => replaced.push_str(name),
+        }
+        rest = behind;
+    }
+    replaced + rest
+}
+
 /// A sentence of the API in the words of pages.
 pub(crate) fn plain(text: &str) -> String {
     let mut text = text.to_owned();
@@ -181,7 +201,7 @@ pub(crate) fn plain(text: &str) -> String {
         text = text.replace(from, to);
     }
     for (name, label) in LABELS.iter().filter(|(name, _)| name.contains('_')) {
-        text = text.replace(name, &format!("“{label}”"));
+        text = with_label(&text, name, label);
     }
     text.replace('`', "")
 }
@@ -335,6 +355,7 @@ mod tests {
         };
         assert_eq!(at_input(&error).error, "Coupon code: has a - (or tick “For conversions only”)");
         assert_eq!(plain("is before start_date"), "is before “Start”");
+        assert_eq!(plain("unknown macro {offer_id}"), "unknown macro {offer_id}");
         assert_eq!(label("payout_revenue[1].payout_amount"), "Payout");
         assert_eq!(label("some_new_field"), "Some new field");
     }

@@ -251,7 +251,7 @@ fn a_flex_report_drills_to_the_partner_and_back_with_the_sums_of_the_api() {
     let name = format!("Look into WINTER25, {}", date.as_str().unwrap());
     page.evaluate(&format!("document.querySelector('summary[aria-label=\"{name}\"]').click()"));
     page.by_role("link", "By partner").click();
-    page.wait_for_text("Code: WINTER25");
+    page.wait_for_text("Coupon code: WINTER25");
     page.wait_for_text("Anna");
     let filters = json!([{"resource_type": "coupon_code", "filter_id_value": day.codes.winter25}]);
     assert_eq!(texts(&page), expected(&api_sums(&day.console.network, &["affiliate"], filters)));

@@ -19,6 +19,7 @@ use crate::console::frame::Menu;
 use crate::console::list::{ListQuery, encode};
 use crate::console::page::{Page, PageResult, html};
 use crate::console::viewer::Viewer;
+use crate::store::casefolded;
 
 pub(super) fn routes() -> Router<ConsoleState> {
     Router::new().route("/search", get(show))
@@ -159,7 +160,7 @@ impl Search<'_> {
         let path = format!("/v1/networks/{api}?{query}&page_size={MAX_HITS}");
         let list: Value = self.find_matches(&path).await?.unwrap_or_default();
         for row in rows(&list, api) {
-            let is_exact = text(row, "name").to_lowercase() == self.asked.to_lowercase();
+            let is_exact = casefolded(text(row, "name")) == casefolded(self.asked);
             hits.push(hit(row, is_exact));
         }
         let all = more(&list).then(|| format!("/console/{pages}?{query}"));
@@ -190,7 +191,7 @@ impl Search<'_> {
     }
 
     async fn click(&self) -> Result<Group, Refusal> {
-        let asked = self.asked.to_lowercase();
+        let asked = self.asked.to_ascii_lowercase();
         let row: Option<Value> =
             self.find_matches(&format!("/v1/networks/reporting/clicks/{asked}")).await?;
         let hit = row.map(|_| Hit {
@@ -202,7 +203,7 @@ impl Search<'_> {
     }
 
     async fn postback(&self) -> Result<Group, Refusal> {
-        let asked = self.asked.to_lowercase();
+        let asked = self.asked.to_ascii_lowercase();
         let row: Option<Value> =
             self.find_matches(&format!("/v1/networks/postbacks/{asked}")).await?;
         let hit = row.map(|_| Hit {

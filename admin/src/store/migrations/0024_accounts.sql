@@ -122,28 +122,6 @@ CREATE TABLE sign_in_failure (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX sign_in_failure_time ON sign_in_failure (time_counted);
 
-CREATE TABLE preference (
-    user_id    INTEGER NOT NULL REFERENCES user (id),
-    name       TEXT    NOT NULL,
-    value      TEXT    NOT NULL,
-    time_saved INTEGER NOT NULL,
-    PRIMARY KEY (user_id, name)
-) STRICT, WITHOUT ROWID;
-
--- The query of a list under a name.
-CREATE TABLE saved_view (
-    id           INTEGER PRIMARY KEY AUTOINCREMENT CHECK (id <= 4294967295),
-    user_id      INTEGER NOT NULL REFERENCES user (id),
-    page         TEXT    NOT NULL,
-    name         TEXT    NOT NULL,
-    query        TEXT    NOT NULL,
-    -- Seen by all users of the network.
-    is_shared    INTEGER NOT NULL DEFAULT 0,
-    time_created INTEGER NOT NULL,
-    time_saved   INTEGER NOT NULL,
-    UNIQUE (user_id, page, name)
-) STRICT;
-
 CREATE TABLE audit (
     id           INTEGER PRIMARY KEY AUTOINCREMENT,
     time_created INTEGER NOT NULL,

@@ -226,6 +226,7 @@ fn questions(method: &str, template: &str, ids: &[String]) -> Option<Vec<Asked>>
                 [json!({}), json!({"network_affiliate_id": 2}), json!({"signing_key": "MARKKEY"})];
             asked(template, over.map(|over| with(wanted.clone(), over)))
         }
+        ("get" | "post" | "delete", "/apikey") => got([template.to_owned(), template.to_owned()]),
         ("post", "/reporting/clicks/stream" | "/reporting/conversions") => {
             asked(template, tempting().into_iter().map(june))
         }
@@ -269,7 +270,9 @@ async fn no_route_of_partners_tells_what_is_not_theirs() {
                     let answer =
                         network.call_with(&key, &method, path, &headers, body.clone()).await;
                     assert_eq!(leaks(&answer, question), Vec::<String>::new());
-                    let is_own = answer.text.to_ascii_lowercase().contains("anna10");
+                    // A key names no code.
+                    let is_own = answer.text.to_ascii_lowercase().contains("anna10")
+                        || template.ends_with("/apikey");
                     own += u32::from(answer.status == 200 && is_own);
                 }
             }

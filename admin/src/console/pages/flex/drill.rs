@@ -94,7 +94,7 @@ impl Narrowed {
             "hour" => is_one_day && self.from.len() == 10,
             "currency" => false,
             "sub2" | "sub3" | "sub4" | "sub5" => false,
-            name => !is_fixed(name) && !(is_valued(name) && has_value),
+            name => !(is_fixed(name) || is_valued(name) && has_value),
         };
         BREAKDOWNS.iter().map(|(name, _)| *name).filter(is_offered).collect()
     }
@@ -118,7 +118,7 @@ pub(super) fn links(question: &Question, row: &AnswerRow) -> Vec<DrillLink> {
     let base = below(question, &narrowed);
     let by = |name: &'static str| {
         let by = [("by".to_owned(), name.to_owned())];
-        let text = format!("By {}", label(name).to_lowercase());
+        let text = format!("By {}", label(name).to_ascii_lowercase());
         DrillLink { text, path: question.query.address(by.iter().chain(&base)) }
     };
     let mut links: Vec<DrillLink> = narrowed.breakdowns(question).into_iter().map(by).collect();
@@ -225,7 +225,8 @@ async fn name(
     if above.is_some_and(|above| above.period != question.period) {
         added.push(span(&question.period.from, &question.period.to));
     }
-    let by: Vec<String> = question.breakdowns.iter().map(|by| label(by).to_lowercase()).collect();
+    let by: Vec<String> =
+        question.breakdowns.iter().map(|by| label(by).to_ascii_lowercase()).collect();
     let by = by.join(" and ");
     Ok(if added.is_empty() { format!("By {by}") } else { format!("{}: by {by}", added.join(", ")) })
 }

@@ -22,7 +22,6 @@ const DELIVERIES_API: &str = "/v1/networks/pixeldeliveries";
 pub(super) struct DeliveryRow {
     pub(super) network_pixel_delivery_id: u32,
     pub(super) network_pixel_id: u32,
-    network_affiliate_id: u32,
     pub(super) conversion_id: String,
     state: String,
     url: String,

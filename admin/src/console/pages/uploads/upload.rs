@@ -269,7 +269,7 @@ mod tests {
         let row = &grid[0];
         let partner = row.cells.iter().find(|cell| cell.column == "affiliate_id").unwrap();
         assert_eq!((partner.label.as_str(), partner.value.as_str()), ("Partner", "77"));
-        assert_eq!(partner.errors, ["there is no affiliate 77"]);
+        assert_eq!(partner.errors, ["there is no partner 77"]);
         assert_eq!(row.errors, ["has 3 cells; the header has 4"]);
         assert!(!row.is_right);
         assert!(row.cells.iter().all(|cell| cell.column != "coupon_code_id"));
