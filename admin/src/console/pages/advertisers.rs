@@ -6,10 +6,12 @@ mod instructions;
 mod listing;
 
 use axum::Router;
+use axum::middleware::from_fn;
 use axum::routing::get;
 
 use super::catalog_object::{CodesOf, ObjectKind};
 use crate::console::ConsoleState;
+use crate::console::confirm::require_recent_password;
 use crate::console::frame::Menu;
 
 pub(super) static ADVERTISERS: ObjectKind = ObjectKind {
@@ -29,9 +31,11 @@ pub(super) static ADVERTISERS: ObjectKind = ObjectKind {
 
 pub(super) fn routes() -> Router<ConsoleState> {
     Router::new()
-        .route("/advertisers", get(listing::show))
         .route("/advertisers/new", get(edit::show_new).post(edit::create))
-        .route("/advertisers/{id}", get(advertiser::show))
         .route("/advertisers/{id}/edit", get(edit::show).post(edit::save))
+        // Trust rules decide whose sales are paid.
+        .route_layer(from_fn(require_recent_password))
+        .route("/advertisers", get(listing::show))
+        .route("/advertisers/{id}", get(advertiser::show))
         .merge(ADVERTISERS.routes())
 }
