@@ -110,7 +110,7 @@ fn the_readmes_first_commands_work_and_their_clicks_count() {
     let folder = tempfile::tempdir().unwrap();
     let demo = Demo::start(folder.path());
     let readme = include_str!("../../../README.md");
-    let commands = readme.split("In another terminal:\n\n```sh\n").nth(1).unwrap();
+    let commands = readme.split("### In a terminal\n\n```sh\n").nth(1).unwrap();
     let commands = commands.split("```").next().unwrap();
     let commands = commands
         .replace("127.0.0.1:8080", &demo.visitors.to_string())
