@@ -5,7 +5,7 @@
 //!   stays.
 //! - [`link`] makes one-time links, by which a user sets a password; [`first_run`] makes the link of
 //!   the first admin.
-//! - [`sign_in`] checks password and second factor, and slows guessing down ([`throttle`]).
+//! - [`sign_in()`] checks password and second factor, and slows guessing down ([`throttle`]).
 //! - [`session`] says who a browser's session belongs to.
 //!
 //! Secrets of browsers and links are [`token::Token`]s: 256 random bits, stored as a hash. Every
