@@ -59,9 +59,7 @@ impl Days {
 
     /// The address of the same page with this period.
     pub(crate) fn on(&self, query: &ListQuery) -> String {
-        let dated = query.with("from", &self.from.to_string());
-        let (path, rest) = dated.split_once('?').unwrap_or((&dated, ""));
-        ListQuery::parse(path, rest).with("to", &self.to.to_string())
+        query.with_all(&[("from", &self.from.to_string()), ("to", &self.to.to_string())])
     }
 }
 
