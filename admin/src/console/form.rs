@@ -248,10 +248,16 @@ impl Form {
     }
 
     /// A refused form: all values as typed, each error at its input.
-    pub(crate) fn refused(submitted: &Submitted, refusal: &Refusal) -> Form {
+    ///
+    /// # Errors
+    /// The error page of a refusal that no edit of the form can mend.
+    pub(crate) fn refused(submitted: &Submitted, refusal: Refusal) -> Result<Form, PageError> {
+        if !refusal.is_of_form() {
+            return Err(refusal.into());
+        }
         let errors: Vec<FieldError> = refusal.fields.iter().map(words::at_input).collect();
-        let problem = errors.is_empty().then(|| words::sentence(refusal));
-        Form { errors, problem, ..Form::typed(submitted) }
+        let problem = errors.is_empty().then(|| words::sentence(&refusal));
+        Ok(Form { errors, problem, ..Form::typed(submitted) })
     }
 
     /// A form with one error of the console itself.

@@ -124,11 +124,10 @@ async fn save(
             let now = read(&state, &viewer).await?;
             Ok(conflict(&viewer, Menu::Bots, FIELDS, &submitted, &now))
         }
-        Err(refusal) if refusal.is_of_form() => {
-            let form = Form::refused(&submitted, &at_the_list(refusal));
+        Err(refusal) => {
+            let form = Form::refused(&submitted, at_the_list(refusal))?;
             Ok(refused(&bots_page(&state, &viewer, Some(form), "").await?))
         }
-        Err(refusal) => Err(refusal.into()),
     }
 }
 

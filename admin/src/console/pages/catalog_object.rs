@@ -242,10 +242,7 @@ impl ObjectKind {
             let page = conflict(viewer, self.menu, fields, submitted, &now);
             return Ok(Submission::Saved(page));
         }
-        if refusal.is_of_form() {
-            return Ok(Submission::Refused(Form::refused(submitted, &refusal)));
-        }
-        Err(refusal.into())
+        Form::refused(submitted, refusal).map(Submission::Refused)
     }
 
     /// Counts the codes, offers and clicks of an object.
@@ -397,13 +394,12 @@ async fn delete(
     let request = ApiRequest::delete(format!("{}/{id}?wait=live{force}", kind.api));
     match state.api.send(&viewer, request).await {
         Ok(answer) => Ok(saved(&kind.at(id), "deleted", answer.is_live)),
-        Err(refusal) if refusal.is_of_form() => {
+        Err(refusal) => {
             // The fields of the refusal are no inputs of this form.
             let refusal = Refusal { fields: Vec::new(), ..refusal };
-            let form = Form::refused(&submitted, &refusal);
+            let form = Form::refused(&submitted, refusal)?;
             Ok(refused(&delete_page(kind, &state, &viewer, id, form).await?))
         }
-        Err(refusal) => Err(refusal.into()),
     }
 }
 

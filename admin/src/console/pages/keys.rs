@@ -120,11 +120,10 @@ async fn create(
         .idempotency_key(submitted.value("form_id"));
     match state.api.send(&viewer, request).await {
         Ok(answer) => Ok(show_secret(&viewer, "The API key is made", &answer)),
-        Err(refusal) if refusal.is_of_form() => {
-            let form = Form::refused(&submitted, &refusal);
+        Err(refusal) => {
+            let form = Form::refused(&submitted, refusal)?;
             Ok(refused(&new_page(&state, &viewer, form).await?))
         }
-        Err(refusal) => Err(refusal.into()),
     }
 }
 

@@ -102,10 +102,9 @@ async fn save(
             let now = read(&state, &viewer).await?;
             Ok(conflict(&viewer, Menu::Settings, FIELDS, &submitted, &now))
         }
-        Err(refusal) if refusal.is_of_form() => {
-            let form = Form::refused(&submitted, &refusal);
+        Err(refusal) => {
+            let form = Form::refused(&submitted, refusal)?;
             Ok(refused(&settings_page(&state, &viewer, form).await?))
         }
-        Err(refusal) => Err(refusal.into()),
     }
 }

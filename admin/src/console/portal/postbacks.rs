@@ -95,10 +95,9 @@ async fn create(
         .idempotency_key(submitted.value("form_id"));
     match state.api.send(&viewer, request).await {
         Ok(_) => Ok(saved("/portal/postbacks", "created", None)),
-        Err(refusal) if refusal.is_of_form() => {
-            let form = Form::refused(&submitted, &refusal);
+        Err(refusal) => {
+            let form = Form::refused(&submitted, refusal)?;
             Ok(refused(&postbacks_page(&state, &viewer, form).await?))
         }
-        Err(refusal) => Err(refusal.into()),
     }
 }

@@ -81,10 +81,9 @@ pub(super) async fn save(
     let request = ApiRequest::patch(format!("{API}/{}", encode(&id)), Value::Object(body));
     match state.api.send(&viewer, request).await {
         Ok(_answer) => Ok(saved(&path, "saved", None)),
-        Err(refusal) if refusal.is_of_form() => {
-            let form = Form::refused(&submitted, &refusal);
+        Err(refusal) => {
+            let form = Form::refused(&submitted, refusal)?;
             Ok(refused(&edit_page(&state, &viewer, &id, form).await?))
         }
-        Err(refusal) => Err(refusal.into()),
     }
 }

@@ -115,10 +115,7 @@ async fn refuse(
     submitted: &Submitted,
     refusal: Refusal,
 ) -> PageResult {
-    if !refusal.is_of_form() {
-        return Err(refusal.into());
-    }
-    let form = Form::refused(submitted, &refusal);
+    let form = Form::refused(submitted, refusal)?;
     Ok(refused(&edit_page(state, viewer, id, form).await?))
 }
 

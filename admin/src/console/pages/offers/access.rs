@@ -147,10 +147,9 @@ pub(super) async fn save(
             let now = state.api.send(&viewer, ApiRequest::new(Method::GET, path)).await?;
             Ok(conflict(&viewer, OFFERS.menu, FIELDS, &submitted, &now))
         }
-        Err(refusal) if refusal.is_of_form() => {
-            let form = Form::refused(&submitted, &refusal);
+        Err(refusal) => {
+            let form = Form::refused(&submitted, refusal)?;
             Ok(refused(&access_page(&state, &viewer, id, form).await?))
         }
-        Err(refusal) => Err(refusal.into()),
     }
 }

@@ -69,11 +69,10 @@ pub(super) async fn create(
         .idempotency_key(submitted.value("form_id"));
     match state.api.send(&viewer, request).await {
         Ok(answer) => Ok(show_link(&state, &viewer, &headers, "The user is invited", &answer)),
-        Err(refusal) if refusal.is_of_form() => {
-            let form = Form::refused(&submitted, &refusal);
+        Err(refusal) => {
+            let form = Form::refused(&submitted, refusal)?;
             Ok(refused(&edit_page(&state, &viewer, None, form).await?))
         }
-        Err(refusal) => Err(refusal.into()),
     }
 }
 
@@ -104,10 +103,9 @@ pub(super) async fn save(
             let now = state.api.send(&viewer, ApiRequest::new(Method::GET, path)).await?;
             Ok(conflict(&viewer, Menu::Users, FIELDS, &submitted, &now))
         }
-        Err(refusal) if refusal.is_of_form() => {
-            let form = Form::refused(&submitted, &refusal);
+        Err(refusal) => {
+            let form = Form::refused(&submitted, refusal)?;
             Ok(refused(&edit_page(&state, &viewer, Some(id), form).await?))
         }
-        Err(refusal) => Err(refusal.into()),
     }
 }
