@@ -166,9 +166,10 @@ if (refreshed) setTimeout(() => location.reload(), Number(refreshed.dataset.refr
 // Keys, never while the user types.
 const goTo = { c: "coupon-codes", o: "offers", p: "partners", a: "advertisers", v: "conversions", k: "clicks", f: "flex", s: "status" };
 let isGoing = false;
+const hasSingleKeys = document.documentElement.dataset.singleKeys !== "off";
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey && event.key === "Enter") return event.target.form?.requestSubmit();
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || !hasSingleKeys) return;
   if (event.target.closest("input, select, textarea, dialog, [popover]")) return;
   if (isGoing) {
     isGoing = false;

@@ -21,6 +21,7 @@ mod sign_in;
 mod throttle;
 mod users;
 
+pub use crate::store::accounts::preferences::{find as find_preferences, save as save_preferences};
 pub use crate::store::accounts::users::{User, id_of_login};
 pub use link::first_run;
 pub use sign_in::{Attempt, SignInError, SignedInSession, change_password, sign_in, step_up};

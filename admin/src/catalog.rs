@@ -25,6 +25,7 @@ mod own_hosts;
 mod pixel;
 pub(crate) mod placeholder;
 mod postback_url;
+mod preferences;
 mod problems;
 mod row_code;
 mod settings;
@@ -54,6 +55,7 @@ pub use offer::{
 pub use own_hosts::{OwnHosts, OwnTrackingDomain};
 pub use pixel::{DeliveryMethod, DeliveryState, Pixel, PixelLevel, PixelStatus, PixelType};
 pub use postback_url::{PostbackMacro, PostbackUrl, PostbackUrlError};
+pub use preferences::{DecimalMark, Density, Preferences, Theme};
 pub use problems::{FieldError, Problems};
 pub use row_code::{FoldedKey, RowCode};
 pub use settings::{CodeLeakGuard, LeakAction, Settings, today};

@@ -38,6 +38,8 @@ mod control_center;
 mod coupon_codes;
 #[path = "console/portal.rs"]
 mod portal;
+#[path = "console/preferences.rs"]
+mod preferences;
 #[path = "console/reports.rs"]
 mod reports;
 #[path = "console/security.rs"]

@@ -3,6 +3,8 @@
 //! A chart says what it shows in a sentence and has its figures in a table. Its looks come from
 //! classes and attributes alone, because the pages' policy refuses inline styles.
 
+use super::format;
+
 /// Size of the picture, in its own units.
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 220.0;
@@ -233,7 +235,7 @@ fn short(value: f64) -> String {
         _ => (1.0, ""),
     };
     let text = format!("{:.2}", value / divisor);
-    format!("{}{unit}", text.trim_end_matches('0').trim_end_matches('.'))
+    format!("{}{unit}", format::decimal(text.trim_end_matches('0').trim_end_matches('.')))
 }
 
 fn shortened(label: &str) -> String {

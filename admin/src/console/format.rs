@@ -1,4 +1,5 @@
 //! Figures, money and times as pages show them.
+//! Figures have the decimal mark that the viewer prefers.
 
 use std::borrow::Borrow;
 
@@ -7,7 +8,23 @@ use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
 use serde_json::Value;
 
+use super::appearance;
 use crate::attribution::minor_unit::MinorUnit;
+use crate::catalog::DecimalMark;
+
+/// The marks between whole and fraction, and between thousands.
+fn marks() -> (char, char) {
+    match appearance::preferences().decimal_mark {
+        DecimalMark::Point => ('.', ','),
+        DecimalMark::Comma => (',', '.'),
+    }
+}
+
+/// A number with the viewer's decimal mark, from a text with a point.
+pub(crate) fn decimal(text: &str) -> String {
+    let (mark, _) = marks();
+    text.replace('.', mark.encode_utf8(&mut [0; 4]))
+}
 
 /// A whole number; templates pass the fields of rows by reference.
 pub(crate) trait Whole {
@@ -41,10 +58,11 @@ pub(crate) fn count(number: impl Whole) -> String {
 }
 
 fn grouped(digits: &str) -> String {
+    let (_, thousands) = marks();
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
         if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            grouped.push(',');
+            grouped.push(thousands);
         }
         grouped.push(digit);
     }
@@ -60,7 +78,8 @@ pub(crate) fn money(amount: &str, currency: &str) -> String {
     let text = format!("{:.*}", places as usize, decimal.abs());
     let (whole, fraction) = text.split_once('.').map_or((text.as_str(), ""), |parts| parts);
     let sign = if decimal.is_sign_negative() && !decimal.is_zero() { "-" } else { "" };
-    let fraction = if fraction.is_empty() { String::new() } else { format!(".{fraction}") };
+    let (mark, _) = marks();
+    let fraction = if fraction.is_empty() { String::new() } else { format!("{mark}{fraction}") };
     format!("{sign}{}{fraction} {currency}", grouped(whole)).trim_end().to_owned()
 }
 
@@ -131,6 +150,7 @@ pub(crate) fn visible(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::Preferences;
 
     #[test]
     fn figures_have_separators() {
@@ -143,6 +163,18 @@ mod tests {
         assert_eq!(money("99.9", "USD"), "99.90 USD");
         assert_eq!(money("500", "JPY"), "500 JPY");
         assert_eq!(money("12.345", "KWD"), "12.345 KWD");
+    }
+
+    #[tokio::test]
+    async fn figures_have_the_viewers_decimal_mark() {
+        let written =
+            async { (count(1_834_201_u64), money("-1234.5", "EUR"), money("500", "JPY")) };
+        let preferences =
+            Preferences { decimal_mark: DecimalMark::Comma, ..Preferences::default() };
+        let written = appearance::scope(preferences, written).await;
+        assert_eq!(written.0, "1.834.201");
+        assert_eq!(written.1, "-1.234,50 EUR");
+        assert_eq!(written.2, "500 JPY");
     }
 
     #[test]

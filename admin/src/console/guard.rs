@@ -15,12 +15,14 @@ use coupon_serve::client_address;
 use jiff::Timestamp;
 
 use super::ConsoleState;
+use super::appearance;
 use super::cookies::{self, Side, Transport};
 use super::error_page::PageError;
 use super::form::Submitted;
 use super::list::encode;
 use super::sign_in;
 use super::viewer::{Viewer, ViewerData};
+use crate::accounts;
 use crate::accounts::session::{self, Session};
 use crate::api::{OverTls, Peer};
 use crate::catalog::Role;
@@ -178,8 +180,9 @@ async fn admit(side: Side, state: ConsoleState, mut request: Request, next: Next
     };
     match viewer(&state, side, &connection, request.headers()).await {
         Ok(Some(viewer)) => {
+            let preferences = *viewer.preferences();
             request.extensions_mut().insert(viewer);
-            next.run(request).await
+            appearance::scope(preferences, next.run(request)).await
         }
         Ok(None) => signed_out(side, request).await,
         Err(error) => {
@@ -203,10 +206,11 @@ pub(super) async fn viewer(
     let (lifetimes, now) = (state.config.lifetimes, Timestamp::now().as_second());
     let found = state.store.read(move |tx| {
         let Some(session) = session::find(tx, &token, &lifetimes, now)? else { return Ok(None) };
+        let preferences = accounts::find_preferences(tx, session.user.id)?;
         let settings = settings::read(tx)?.settings;
-        Ok::<_, StoreError>(Some((session, settings)))
+        Ok::<_, StoreError>(Some((session, preferences, settings)))
     });
-    let Some((session, settings)) = found.await? else { return Ok(None) };
+    let Some((session, preferences, settings)) = found.await? else { return Ok(None) };
     let is_of_partner = session.user.role == Role::Partner;
     if is_of_partner != (side == Side::Partner) {
         return Ok(None);
@@ -214,6 +218,7 @@ pub(super) async fn viewer(
     touch(state, &session, now).await?;
     Ok(Some(Viewer::new(ViewerData {
         session,
+        preferences,
         time_zone: settings.time_zone,
         currency: settings.currency,
     })))

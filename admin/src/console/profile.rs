@@ -1,12 +1,12 @@
-//! The own account of a user, for staff and partners alike: name, password, second factor and
-//! sessions.
+//! The own account of a user, for staff and partners alike: name, preferences, password, second
+//! factor and sessions.
 
 mod second_factor;
 
 use askama::Template;
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
 use axum::http::header::SET_COOKIE;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
@@ -28,7 +28,7 @@ use super::viewer::Viewer;
 use crate::accounts::password::Password;
 use crate::accounts::session::{self, SessionRow};
 use crate::accounts::{self, SessionToken, SignInError, totp};
-use crate::catalog::FieldError;
+use crate::catalog::{FieldError, Preferences, UnknownWord};
 use crate::edit::{Change, EditError};
 use crate::json::Fields;
 use crate::store::origin::{self, Actor, Origin};
@@ -38,6 +38,7 @@ pub(super) fn routes() -> Router<ConsoleState> {
     Router::new()
         .route("/profile", get(show))
         .route("/profile/name", post(rename))
+        .route("/profile/preferences", post(set_preferences))
         .route("/profile/password", post(change_password))
         .route("/profile/sessions/{id}/end", post(end_session))
         .route("/profile/sessions/end-others", post(end_other_sessions))
@@ -76,7 +77,8 @@ async fn profile_page(
         Ok::<_, StoreError>((sessions, totp::count_recovery_codes(tx, user.id)?))
     });
     let (sessions, recovery_codes) = read.await.map_err(sign_in::broken)?;
-    let form = form.unwrap_or_else(|| Form::new(&[("name", viewer.name())]));
+    let mut form = form.unwrap_or_else(|| Form::new(&[("name", viewer.name())]));
+    fill_preferences(&mut form, viewer.preferences());
     let page = Page::new(viewer, Menu::Profile, "Profile");
     Ok(ProfilePage { page, form, sessions, recovery_codes })
 }
@@ -127,10 +129,46 @@ async fn rename(
     }
 }
 
+fn fill_preferences(form: &mut Form, preferences: &Preferences) {
+    let Preferences { theme, density, decimal_mark, has_single_key_actions } = preferences;
+    form.set("theme", theme.as_str());
+    form.set("density", density.as_str());
+    form.set("decimal_mark", decimal_mark.as_str());
+    form.set("has_single_key_actions", has_single_key_actions.to_string());
+}
+
+async fn set_preferences(
+    State(state): State<ConsoleState>,
+    viewer: Viewer,
+    submitted: Submitted,
+) -> PageResult {
+    let preferences = read_preferences(&submitted)?;
+    let user_id = viewer.user().id;
+    let save = move |tx: &WriteTx<'_>| accounts::save_preferences(tx, user_id, preferences);
+    write_as(&state, &viewer, save).await.map_err(sign_in::broken)?;
+    Ok(back_to(&viewer, "saved"))
+}
+
+fn read_preferences(submitted: &Submitted) -> Result<Preferences, PageError> {
+    let read = || {
+        Ok(Preferences {
+            theme: submitted.value("theme").parse()?,
+            density: submitted.value("density").parse()?,
+            decimal_mark: submitted.value("decimal_mark").parse()?,
+            has_single_key_actions: submitted.has("has_single_key_actions"),
+        })
+    };
+    // The page offers only known words, so another program sent the form.
+    read().map_err(|error: UnknownWord| {
+        let sentence = format!("The preferences were not saved: {error}.");
+        PageError::new(StatusCode::UNPROCESSABLE_ENTITY, sentence)
+    })
+}
+
 fn broken_edit(error: &EditError) -> PageError {
     tracing::error!(%error, "the own account was not changed");
     let sentence = "The change could not be saved; the log says more. Try again.";
-    PageError::new(axum::http::StatusCode::INTERNAL_SERVER_ERROR, sentence)
+    PageError::new(StatusCode::INTERNAL_SERVER_ERROR, sentence)
 }
 
 async fn change_password(

@@ -9,7 +9,7 @@ use super::error_page::PageError;
 use crate::access::Right;
 use crate::accounts::User;
 use crate::accounts::session::Session;
-use crate::catalog::{Caller, Role};
+use crate::catalog::{Caller, Preferences, Role};
 use crate::store::origin::Actor;
 
 /// The user, with the settings that each page shows.
@@ -19,6 +19,7 @@ pub(crate) struct Viewer(Arc<ViewerData>);
 #[derive(Debug)]
 pub(crate) struct ViewerData {
     pub(crate) session: Session,
+    pub(crate) preferences: Preferences,
     /// The network's IANA time zone.
     pub(crate) time_zone: String,
     /// The network's currency.
@@ -59,6 +60,10 @@ impl Viewer {
 
     pub(crate) fn session(&self) -> &Session {
         &self.0.session
+    }
+
+    pub(crate) fn preferences(&self) -> &Preferences {
+        &self.0.preferences
     }
 
     pub(crate) fn time_zone(&self) -> &str {

@@ -4,6 +4,7 @@
 pub mod devices;
 pub mod failures;
 pub mod links;
+pub mod preferences;
 pub mod second_factor;
 pub mod sessions;
 pub mod users;

@@ -37,6 +37,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0022_conversion_evidence.sql"),
     include_str!("migrations/0023_acme.sql"),
     include_str!("migrations/0024_accounts.sql"),
+    include_str!("migrations/0025_preferences.sql"),
 ];
 
 /// Migrates the database to this program's schema.

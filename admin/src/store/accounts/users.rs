@@ -206,7 +206,7 @@ pub fn record_sign_in(tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
 
 /// Deletes a user with all secrets. The row stays for the audit.
 pub fn delete(tx: &WriteTx<'_>, id: u32) -> Result<(), StoreError> {
-    for table in ["user_session", "user_link", "user_device", "recovery_code"] {
+    for table in ["user_session", "user_link", "user_device", "recovery_code", "preference"] {
         tx.execute(&format!("DELETE FROM {table} WHERE user_id = ?1"), [id])?;
     }
     let sql = "UPDATE user SET password_hash = '', totp_secret = NULL, totp_pending = NULL, \

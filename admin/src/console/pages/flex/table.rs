@@ -64,7 +64,9 @@ pub(crate) fn figure(measure: &Measure, of: &Map<String, Value>) -> Figure {
     let text = match measure.kind {
         Kind::Count => format::count(value.as_i64().unwrap_or_default()),
         Kind::Money => format::amount(value, currency),
-        Kind::Percent => value.as_f64().map_or_else(|| "–".into(), |share| format!("{share:.1} %")),
+        Kind::Percent => value
+            .as_f64()
+            .map_or_else(|| "–".into(), |share| format::decimal(&format!("{share:.1} %"))),
     };
     Figure { value: value.as_f64().unwrap_or_default(), text }
 }

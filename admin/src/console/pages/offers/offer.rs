@@ -90,7 +90,7 @@ impl Payment {
 /// A payment in words, such as `5.00 EUR for a sale + 10 % of it`.
 fn paid(kind: &str, amount: &Value, percentage: &Value, currency: &str) -> String {
     let amount = format::money(amount.to_string().trim_matches('"'), currency);
-    let share = format!("{} %", percentage.to_string().trim_matches('"'));
+    let share = format!("{} %", format::decimal(percentage.to_string().trim_matches('"')));
     match kind {
         "cpa" | "rpa" => format!("{amount} for a sale"),
         "cpc" | "rpc" => format!("{amount} for a click"),
