@@ -11,7 +11,7 @@ use super::token::SessionToken;
 use super::{OBJECT, User};
 use crate::catalog::Role;
 use crate::edit::{EditError, audit};
-use crate::store::accounts::sessions;
+use crate::store::accounts::{sessions, users};
 use crate::store::{ReadTx, StoreError, WriteTx};
 
 pub use crate::store::accounts::sessions::SessionRow;
@@ -93,6 +93,7 @@ pub fn start(tx: &WriteTx<'_>, user_id: u32, client: &Client) -> Result<SessionT
     let token = SessionToken::generate()?;
     let agent: String = client.user_agent.chars().take(MAX_AGENT_CHARS).collect();
     sessions::insert(tx, user_id, &token.digest(), &client.address.to_string(), &agent)?;
+    users::record_sign_in(tx, user_id)?;
     Ok(token)
 }
 

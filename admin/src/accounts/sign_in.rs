@@ -235,7 +235,6 @@ impl Accepted {
         if let Some(hash) = &self.rehashed {
             users::set_password(tx, user.id, hash)?;
         }
-        users::record_sign_in(tx, user.id)?;
         let device = match &attempt.device {
             Some(device) if devices::is_known(tx, user.id, &device.digest())? => device.clone(),
             _ => DeviceToken::generate()?,

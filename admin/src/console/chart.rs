@@ -58,6 +58,8 @@ pub(crate) struct Chart {
 pub(crate) struct Tick {
     pub(crate) at: String,
     pub(crate) label: String,
+    /// Whether a narrow picture leaves the label out.
+    pub(crate) is_spare: bool,
 }
 
 /// A bar with its label.
@@ -75,6 +77,24 @@ pub(crate) struct Bar {
 }
 
 impl Chart {
+    /// Clicks and conversions by day; a day without `counts` has none.
+    pub(crate) fn of_days(
+        title: &str,
+        days: Vec<String>,
+        counts: impl Fn(&str) -> Option<(u64, u64)>,
+    ) -> Chart {
+        let counts: Vec<(u64, u64)> =
+            days.iter().map(|day| counts(day).unwrap_or_default()).collect();
+        let series = |name: &str, count: fn(&(u64, u64)) -> u64| {
+            let figure = |count: u64| Figure { value: count as f64, text: format::count(count) };
+            let figures = counts.iter().map(|day| figure(count(day))).collect();
+            Series { name: name.to_owned(), figures }
+        };
+        let series =
+            vec![series("Clicks", |(clicks, _)| *clicks), series("Conversions", |(_, cv)| *cv)];
+        Chart { title: title.to_owned(), places_name: "Day", places: days, series, is_line: true }
+    }
+
     /// Whether there is anything to see.
     pub(crate) fn has_figures(&self) -> bool {
         let figures = self.series.iter().flat_map(|series| &series.figures);
@@ -129,7 +149,7 @@ impl Chart {
         let scale = self.scale();
         let tick = |step: i32| {
             let value = scale.low + f64::from(step) * scale.step;
-            Tick { at: format!("{:.1}", scale.y(value)), label: short(value) }
+            Tick { at: format!("{:.1}", scale.y(value)), label: short(value), is_spare: false }
         };
         (0..=scale.steps).map(tick).collect()
     }
@@ -141,11 +161,15 @@ impl Chart {
         let is_labelled = |place: &usize| {
             *place == last || (place.is_multiple_of(every) && last - place >= every)
         };
+        let labelled: Vec<usize> = (0..self.places.len()).filter(is_labelled).collect();
+        // A narrow picture has room for both ends, and for the middle where it is far from both.
+        let kept = [Some(0), (labelled.len() > 4).then(|| labelled[labelled.len() / 2])];
         let tick = |place: usize| Tick {
             at: format!("{:.1}", self.x(place)),
             label: self.places[place].clone(),
+            is_spare: place != last && !kept.contains(&Some(place)),
         };
-        (0..self.places.len()).filter(is_labelled).map(tick).collect()
+        labelled.into_iter().map(tick).collect()
     }
 
     /// The bars of the first series.
@@ -290,6 +314,11 @@ mod tests {
             assert!(ticks.len() <= MAX_LABELS, "{days}: {ticks:?}");
             assert_eq!(ticks[0].label, "2026-11-01");
             assert_eq!(ticks.last().unwrap().label, format!("2026-11-{days:02}"));
+            let kept: Vec<&Tick> = ticks.iter().filter(|tick| !tick.is_spare).collect();
+            assert!(kept.len() <= 3, "{days}: {kept:?}");
+            let at: Vec<f64> = kept.iter().map(|tick| tick.at.parse().unwrap()).collect();
+            assert!(at.windows(2).all(|pair| pair[1] - pair[0] > 180.0 || days == 2), "{at:?}");
+            assert_eq!((kept[0], kept.last()), (&ticks[0], ticks.last().as_ref()));
         }
     }
 

@@ -27,6 +27,8 @@ pub(crate) enum Menu {
     Privacy,
     Audit,
     Status,
+    /// The search and the profile have links of their own in the frame.
+    Search,
     Profile,
     PortalHome,
     PortalCodes,

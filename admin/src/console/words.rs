@@ -200,10 +200,19 @@ pub(crate) fn plain(text: &str) -> String {
     for (from, to) in PHRASES {
         text = text.replace(from, to);
     }
-    for (name, label) in LABELS.iter().filter(|(name, _)| name.contains('_')) {
-        text = with_label(&text, name, label);
+    text.split_inclusive(' ').map(with_labels).collect::<String>().replace('`', "")
+}
+
+/// A word with labels for names of fields. An address keeps its text, because users copy it.
+fn with_labels(word: &str) -> String {
+    let mut labelled = word.to_owned();
+    if word.contains("://") {
+        return labelled;
     }
-    text.replace('`', "")
+    for (name, label) in LABELS.iter().filter(|(name, _)| name.contains('_')) {
+        labelled = with_label(&labelled, name, label);
+    }
+    labelled
 }
 
 /// The state of a code: what a visitor meets now. `reason` is the API's
@@ -356,6 +365,8 @@ mod tests {
         assert_eq!(at_input(&error).error, "Coupon code: has a - (or tick “For conversions only”)");
         assert_eq!(plain("is before start_date"), "is before “Start”");
         assert_eq!(plain("unknown macro {offer_id}"), "unknown macro {offer_id}");
+        let address = "302 to the offer: https://shop.example/?offer_id=3&coupon_code=WINTER25";
+        assert_eq!(plain(address), address);
         assert_eq!(label("payout_revenue[1].payout_amount"), "Payout");
         assert_eq!(label("some_new_field"), "Some new field");
     }

@@ -55,6 +55,8 @@ fn an_invited_manager_uses_the_link_once() {
     other.wait_for_text("This link was used already or has expired");
     page.goto(&console.url("/console/users"));
     page.wait_for_text("Mia May");
+    let users = console.network.done("GET", "users?filter=login%3Dmia", json!({}));
+    assert!(users["users"][0]["time_last_sign_in"].as_i64() > Some(0), "{users}");
     [page].iter().for_each(crate::cdp::Page::assert_clean);
 }
 

@@ -56,6 +56,8 @@ fn a_network_is_set_up_with_the_keyboard_alone() {
     tab_to(&page, "combobox", "Advertiser");
     page.press("ArrowDown");
     fill(&page, "Destination", "https://shop.example/?x=1&t=");
+    tab_to(&page, "DisclosureTriangle", "Macros: parts that each click fills");
+    page.press("Enter");
     tab_to(&page, "button", "{transaction_id}");
     page.press("Enter");
     let destination = page.by_role("textbox", "Destination").value();

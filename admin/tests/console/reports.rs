@@ -248,7 +248,7 @@ fn a_flex_report_drills_to_the_partner_and_back_with_the_sums_of_the_api() {
     let above = page.url();
 
     let date = page.evaluate("document.querySelector('tbody td bdi').textContent");
-    let name = format!("Look into WINTER25, {}", date.as_str().unwrap());
+    let name = format!("Open WINTER25, {}", date.as_str().unwrap());
     page.evaluate(&format!("document.querySelector('summary[aria-label=\"{name}\"]').click()"));
     page.by_role("link", "By partner").click();
     page.wait_for_text("Coupon code: WINTER25");

@@ -11,6 +11,7 @@ use axum::routing::{get, post};
 use crate::console::ConsoleState;
 
 pub(super) use conversion::{ConversionRow, DecisionStep};
+pub(super) use listing::count_pending;
 
 const API: &str = "/v1/networks/reporting/conversions";
 

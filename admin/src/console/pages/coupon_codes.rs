@@ -11,6 +11,8 @@ use axum::routing::{get, post};
 
 use crate::console::ConsoleState;
 
+pub(super) use code::{CodeRow, rows_of};
+
 pub(super) fn routes() -> Router<ConsoleState> {
     Router::new()
         .route("/coupon-codes", get(listing::show))

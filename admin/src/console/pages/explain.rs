@@ -10,7 +10,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
+use super::coupon_codes::{self, CodeRow};
 use crate::console::ConsoleState;
+use crate::console::error_page::PageError;
 use crate::console::format;
 use crate::console::frame::Menu;
 use crate::console::list::ListQuery;
@@ -62,9 +64,22 @@ struct ExplainedRow {
     reason: String,
     explanation: String,
     is_chosen: bool,
+    /// The code's row with the names of its offer and partner; `None` for a deleted code.
+    #[serde(skip)]
+    code: Option<CodeRow>,
 }
 
 impl ExplainedRow {
+    fn offer_name(&self) -> String {
+        let code = self.code.as_ref();
+        code.map_or_else(|| format!("Offer {}", self.network_offer_id), CodeRow::offer_name)
+    }
+
+    fn partner_name(&self) -> String {
+        let code = self.code.as_ref();
+        code.map_or_else(|| format!("Partner {}", self.network_affiliate_id), CodeRow::partner_name)
+    }
+
     fn is_open(&self) -> bool {
         self.reason == "redirected"
     }
@@ -117,11 +132,12 @@ impl ExplainPage {
 async fn show(State(state): State<ConsoleState>, viewer: Viewer, query: ListQuery) -> PageResult {
     let visit = visit(&query, viewer.time_zone());
     let is_asked = !query.value("code").is_empty();
-    let (explanation, problem) = if is_asked {
+    let (mut explanation, problem) = if is_asked {
         report::or_problem(state.api.query(&viewer, API, visit.clone()).await)?
     } else {
         (Explanation::default(), None)
     };
+    name_rows(&state, &viewer, &visit["code"], &mut explanation.rows).await?;
     let title = match query.value("code") {
         "" => "Explain a visit".to_owned(),
         code => format!("{} – Explain a visit", format::visible(code)),
@@ -130,6 +146,26 @@ async fn show(State(state): State<ConsoleState>, viewer: Viewer, query: ListQuer
     let curl = report::as_curl(API, &visit);
     let page = ExplainPage { page, query, is_asked, explanation, problem, curl };
     Ok(report::rendered(&page, page.problem.as_ref()))
+}
+
+/// Gives the rows the names of their offers and partners.
+async fn name_rows(
+    state: &ConsoleState,
+    viewer: &Viewer,
+    code: &Value,
+    rows: &mut [ExplainedRow],
+) -> Result<(), PageError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let code = code.as_str().unwrap_or_default();
+    // A code that was read leniently is not found as it was typed; its rows keep their numbers.
+    let (found, _problem) = report::or_problem(coupon_codes::rows_of(state, viewer, code).await)?;
+    for row in rows {
+        let is_its = |code: &&CodeRow| code.network_coupon_code_id == row.network_coupon_code_id;
+        row.code = found.iter().find(is_its).cloned();
+    }
+    Ok(())
 }
 
 /// The visit for the API. A whole link names host, code and query at once.

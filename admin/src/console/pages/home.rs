@@ -1,20 +1,24 @@
 //! Home: today beside yesterday, what waits for a person, and the first steps of a new network.
 
+use std::cmp::Reverse;
+
 use askama::Template;
 use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
+use jiff::ToSpan as _;
 use jiff::civil::Date;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::{conversions, leaks};
 use crate::catalog;
 use crate::console::ConsoleState;
 use crate::console::api_client::Refusal;
-use crate::console::chart::{Chart, Figure, Series};
+use crate::console::chart::Chart;
 use crate::console::format;
 use crate::console::frame::Menu;
-use crate::console::list::ListQuery;
+use crate::console::list::{ListQuery, encode};
 use crate::console::page::{Page, PageResult, html, notice_of};
 use crate::console::typed_period::Period;
 use crate::console::viewer::Viewer;
@@ -29,7 +33,7 @@ struct HomePage {
     page: Page,
     steps: Vec<FirstStep>,
     tiles: Vec<Tile>,
-    best: Vec<BestCode>,
+    best: Vec<BestList>,
     chart: Chart,
     day: Date,
     waiting: Vec<Waiting>,
@@ -51,8 +55,16 @@ struct Tile {
     path: String,
 }
 
-struct BestCode {
-    code: String,
+/// The best codes, partners or offers of the day.
+struct BestList {
+    title: &'static str,
+    heading: &'static str,
+    rows: Vec<BestRow>,
+}
+
+struct BestRow {
+    name: String,
+    path: String,
     clicks: String,
     conversions: String,
     payout: String,
@@ -76,10 +88,14 @@ async fn show(State(state): State<ConsoleState>, viewer: Viewer, query: ListQuer
     let now = figures(&state, &viewer, today, "offer").await?;
     let before = figures(&state, &viewer, yesterday, "offer").await?;
     let steps = first_steps(&state, &viewer, &now, &before).await?;
-    let best = best_codes(&state, &viewer, today).await?;
-    let waiting = waiting(&state, &viewer).await?;
-    let chart = chart(&state, &viewer).await?;
     let tiles = tiles(&viewer, today, &now.summary, &before.summary);
+    let best = vec![
+        best(&viewer, "codes", figures(&state, &viewer, today, "coupon_code").await?),
+        best(&viewer, "partners", figures(&state, &viewer, today, "affiliate").await?),
+        best(&viewer, "offers", now),
+    ];
+    let waiting = waiting(&state, &viewer, today).await?;
+    let chart = chart(&state, &viewer).await?;
     let page = Page::new(&viewer, Menu::Home, "Home").with_notice(notice_of(query.pairs()));
     Ok(html(&HomePage { page, steps, tiles, best, chart, day: today, waiting }))
 }
@@ -101,6 +117,7 @@ struct ReportRow {
 
 #[derive(Debug, Deserialize)]
 struct ReportColumn {
+    id: String,
     label: String,
 }
 
@@ -152,40 +169,40 @@ async fn chart(state: &ConsoleState, viewer: &Viewer) -> Result<Chart, Refusal> 
     let period = Period::in_query(&ListQuery::default(), viewer.time_zone(), CHART_DAYS);
     let asked = json!({"from": period.from, "to": period.to, "columns": [{"column": "date"}]});
     let report: DayReport = state.api.query(viewer, "/v1/networks/reporting/entity", asked).await?;
-    let places: Vec<String> = period.days().iter().map(ToString::to_string).collect();
-    let series = |name: &str, count: fn(&Figures) -> u64| {
-        let on_day = |day: &String| {
-            let row = report.table.iter().find(|row| row.columns.iter().any(|c| c.label == *day));
-            let count = row.map_or(0, |row| count(&row.reporting));
-            Figure { value: count as f64, text: format::count(count) }
-        };
-        Series { name: name.to_owned(), figures: places.iter().map(on_day).collect() }
-    };
-    let series = vec![series("Clicks", |day| day.total_click), series("Conversions", |day| day.cv)];
-    let title = format!("Clicks and conversions of the last {CHART_DAYS} days");
-    Ok(Chart { title, places_name: "Day", places, series, is_line: true })
+    let days = period.days().iter().map(ToString::to_string).collect();
+    Ok(Chart::of_days("Clicks and conversions of the last 30 days", days, |day| {
+        let row = report.table.iter().find(|row| row.columns.iter().any(|c| c.label == day))?;
+        Some((row.reporting.total_click, row.reporting.cv))
+    }))
 }
 
-/// Codes on the page at most.
+/// Rows of a list of the best at most.
 const BEST: usize = 10;
 
-async fn best_codes(
-    state: &ConsoleState,
-    viewer: &Viewer,
-    day: Date,
-) -> Result<Vec<BestCode>, Refusal> {
-    let mut report = figures(state, viewer, day, "coupon_code").await?;
-    report
-        .table
-        .sort_by_key(|row| std::cmp::Reverse((row.reporting.cv, row.reporting.total_click)));
-    let currency = viewer.currency();
-    let best = report.table.iter().take(BEST).map(|row| BestCode {
-        code: row.columns.first().map(|column| format::visible(&column.label)).unwrap_or_default(),
-        clicks: format::count(row.reporting.total_click),
-        conversions: format::count(row.reporting.cv),
-        payout: format::money(row.reporting.payout.to_string().trim_matches('"'), currency),
-    });
-    Ok(best.collect())
+/// The rows with the most sales and clicks of a report by `objects`.
+fn best(viewer: &Viewer, objects: &'static str, mut report: DayReport) -> BestList {
+    let (title, heading, filter) = match objects {
+        "codes" => ("Best codes today", "Code", "coupon_code"),
+        "partners" => ("Best partners today", "Partner", "affiliate"),
+        _ => ("Best offers today", "Offer", "offer"),
+    };
+    let counts = |row: &ReportRow| (row.reporting.cv, row.reporting.total_click);
+    report.table.retain(|row| counts(row) != (0, 0));
+    report.table.sort_by_key(|row| Reverse(counts(row)));
+    let row = |row: &ReportRow| {
+        let column = row.columns.first()?;
+        Some(BestRow {
+            name: format::visible(&column.label),
+            path: format!("/console/flex?filter={filter}%3D{}", encode(&column.id)),
+            clicks: format::count(row.reporting.total_click),
+            conversions: format::count(row.reporting.cv),
+            payout: format::money(
+                row.reporting.payout.to_string().trim_matches('"'),
+                viewer.currency(),
+            ),
+        })
+    };
+    BestList { title, heading, rows: report.table.iter().take(BEST).filter_map(row).collect() }
 }
 
 /// Number of rows of a list of the API, which may have a query.
@@ -232,14 +249,65 @@ async fn first_steps(
     Ok(steps)
 }
 
-async fn waiting(state: &ConsoleState, viewer: &Viewer) -> Result<Vec<Waiting>, Refusal> {
-    let unassigned = count(state, viewer, "couponcodes?filter=network_affiliate_id%3D0").await?;
-    let mut waiting = Vec::new();
-    if unassigned > 0 {
-        waiting.push(Waiting {
-            text: format!("{} codes have no partner", format::count(unassigned)),
-            path: "/console/coupon-codes?filter=network_affiliate_id%3D0".into(),
-        });
-    }
-    Ok(waiting)
+/// Days before its end at which a code is mentioned.
+const ENDS_SOON_DAYS: i32 = 7;
+
+async fn waiting(
+    state: &ConsoleState,
+    viewer: &Viewer,
+    today: Date,
+) -> Result<Vec<Waiting>, Refusal> {
+    let soon = today.checked_add(ENDS_SOON_DAYS.days()).unwrap_or(today);
+    let yesterday = today.yesterday().unwrap_or(today);
+    let ending = format!(
+        "?filter=coupon_status%3Dactive&filter=end_date%3E{yesterday}&filter=end_date%3C{soon}"
+    );
+    let unassigned = "?filter=network_affiliate_id%3D0";
+    let dead = "?filter=state%3Ddead";
+    let found = [
+        (
+            count(state, viewer, &format!("couponcodes{unassigned}")).await?,
+            ["code has no partner", "codes have no partner"],
+            format!("coupon-codes{unassigned}"),
+        ),
+        (
+            count(state, viewer, &format!("couponcodes{ending}")).await?,
+            ["code ends within a week", "codes end within a week"],
+            format!("coupon-codes{ending}"),
+        ),
+        (
+            staged_uploads(state, viewer).await?,
+            ["upload waits for its commit", "uploads wait for their commit"],
+            "coupon-codes/uploads".into(),
+        ),
+        (
+            conversions::count_pending(state, viewer).await?,
+            ["conversion waits for a decision", "conversions wait for a decision"],
+            "conversions?filter=status%3Dpending".into(),
+        ),
+        (
+            leaks::count_suspicious(state, viewer).await?,
+            ["code may have leaked", "codes may have leaked"],
+            "leaks".into(),
+        ),
+        (
+            count(state, viewer, &format!("pixeldeliveries{dead}")).await?,
+            ["partner postback was not delivered", "partner postbacks were not delivered"],
+            format!("partner-postbacks/deliveries{dead}"),
+        ),
+    ];
+    let found = found.into_iter().filter(|(count, ..)| *count > 0);
+    Ok(found
+        .map(|(count, [one, several], page)| Waiting {
+            text: format!("{} {}", format::count(count), if count == 1 { one } else { several }),
+            path: format!("/console/{page}"),
+        })
+        .collect())
+}
+
+async fn staged_uploads(state: &ConsoleState, viewer: &Viewer) -> Result<u64, Refusal> {
+    let path = "/v1/networks/couponcodes/uploads?page_size=200";
+    let answer: Value = state.api.get(viewer, path).await?;
+    let uploads = answer["uploads"].as_array().map(Vec::as_slice).unwrap_or_default();
+    Ok(uploads.iter().filter(|upload| upload["status"] == "staged").count() as u64)
 }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::console::ConsoleState;
+use crate::console::api_client::Refusal;
 use crate::console::format;
 use crate::console::frame::Menu;
 use crate::console::list::{ListQuery, encode};
@@ -69,9 +70,24 @@ struct LeaksPage {
     curl: String,
 }
 
+/// Number of suspicious codes of the default period.
+pub(super) async fn count_suspicious(
+    state: &ConsoleState,
+    viewer: &Viewer,
+) -> Result<u64, Refusal> {
+    let period = Period::in_query(&ListQuery::default(), viewer.time_zone(), DEFAULT_DAYS);
+    let leaks: Leaks = state.api.get(viewer, &address(&period)).await?;
+    Ok(leaks.codes.iter().filter(|code| code.is_suspicious()).count() as u64)
+}
+
+/// The API's address of a period's codes.
+fn address(period: &Period) -> String {
+    format!("{API}?from={}&to={}", encode(&period.from), encode(&period.to))
+}
+
 async fn show(State(state): State<ConsoleState>, viewer: Viewer, query: ListQuery) -> PageResult {
     let period = Period::in_query(&query, viewer.time_zone(), DEFAULT_DAYS);
-    let path = format!("{API}?from={}&to={}", encode(&period.from), encode(&period.to));
+    let path = address(&period);
     let (leaks, problem) = report::or_problem(state.api.get(&viewer, &path).await)?;
     let Leaks { codes, incomplete_results: is_incomplete } = leaks;
     let page = LeaksPage {

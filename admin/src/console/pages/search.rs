@@ -79,7 +79,7 @@ async fn show(State(state): State<ConsoleState>, viewer: Viewer, query: ListQuer
     if let Some(path) = only_exact(&groups) {
         return Ok(Redirect::to(path).into_response());
     }
-    let page = Page::new(&viewer, Menu::Home, "Search");
+    let page = Page::new(&viewer, Menu::Search, "Search");
     Ok(html(&SearchPage { page, asked, groups }))
 }
 

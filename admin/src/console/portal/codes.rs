@@ -34,6 +34,7 @@ pub(super) struct OwnCode {
     tracking_link: String,
     start_date: String,
     pub(super) end_date: String,
+    pub(super) time_created: i64,
     description: String,
     is_description_plain_text: bool,
     relationship: Related,

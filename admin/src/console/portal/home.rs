@@ -11,6 +11,8 @@ use super::codes::{OwnCode, own_codes};
 use super::reports::{Figures, ReportRow, report};
 use crate::catalog;
 use crate::console::ConsoleState;
+use crate::console::api_client::Refusal;
+use crate::console::chart::Chart;
 use crate::console::format;
 use crate::console::frame::Menu;
 use crate::console::page::{Page, PageResult, html};
@@ -28,10 +30,10 @@ struct PeriodFigures {
     figures: Figures,
 }
 
-/// A code whose last day is near.
-struct EndingCode {
+/// A code that came, or whose last day is near.
+struct CodeNews {
     code: String,
-    last_day: String,
+    sentence: String,
 }
 
 #[derive(Template)]
@@ -40,14 +42,19 @@ struct HomePage {
     page: Page,
     periods: Vec<PeriodFigures>,
     best: Vec<ReportRow>,
-    ending: Vec<EndingCode>,
+    news: Vec<CodeNews>,
+    chart: Chart,
     has_codes: bool,
 }
 
 /// Best codes on the page at most.
 const BEST: usize = 5;
-/// Days before its end at which a code is mentioned.
-const ENDS_SOON_DAYS: i32 = 7;
+/// Days after its creation and before its end at which a code is mentioned.
+const NEWS_DAYS: i32 = 7;
+/// News on the page at most.
+const MAX_NEWS: usize = 10;
+/// Days of the chart.
+const CHART_DAYS: i32 = 30;
 
 async fn show(State(state): State<ConsoleState>, viewer: Viewer) -> PageResult {
     let today = catalog::today(viewer.time_zone());
@@ -62,20 +69,39 @@ async fn show(State(state): State<ConsoleState>, viewer: Viewer) -> PageResult {
     }
     best.truncate(BEST);
     let codes = own_codes(&state, &viewer).await?;
+    let chart = chart(&state, &viewer, today).await?;
     let page = Page::new(&viewer, Menu::PortalHome, "Home");
-    let (has_codes, ending) = (!codes.is_empty(), ending_codes(&codes, today));
-    Ok(html(&HomePage { page, periods, best, ending, has_codes }))
+    let has_codes = !codes.is_empty();
+    let news = news(&codes, today, viewer.time_zone());
+    Ok(html(&HomePage { page, periods, best, news, chart, has_codes }))
 }
 
-fn ending_codes(codes: &[OwnCode], today: Date) -> Vec<EndingCode> {
-    let soon = today.checked_add(ENDS_SOON_DAYS.days()).unwrap_or(today);
-    let ends_soon = |code: &&OwnCode| {
-        let end = code.end_date.parse::<Date>();
-        end.is_ok_and(|end| end >= today && end <= soon)
+/// Clicks and conversions by day.
+async fn chart(state: &ConsoleState, viewer: &Viewer, today: Date) -> Result<Chart, Refusal> {
+    let days = Days::last(today, CHART_DAYS);
+    let found = report(state, viewer, days, "date").await?;
+    let names = days.from.series(1.day()).take_while(|day| *day <= days.to);
+    let names = names.map(|day| day.to_string()).collect();
+    Ok(Chart::of_days("Clicks and conversions of the last 30 days", names, |day| {
+        let row = found.table.iter().find(|row| row.label() == day)?;
+        Some((row.reporting.total_click, row.reporting.cv))
+    }))
+}
+
+/// New codes and codes that end soon.
+fn news(codes: &[OwnCode], today: Date, time_zone: &str) -> Vec<CodeNews> {
+    let soon = today.checked_add(NEWS_DAYS.days()).unwrap_or(today);
+    let recently = today.checked_sub(NEWS_DAYS.days()).unwrap_or(today).to_string();
+    let news = |code: &OwnCode| {
+        let ends = code.end_date.parse::<Date>();
+        // A time begins with its day.
+        let created = format::time(code.time_created, time_zone);
+        let sentence = match ends {
+            Ok(end) if end >= today && end <= soon => format!("works until {end}"),
+            _ if created >= recently => format!("is new: it came on {created}"),
+            _ => return None,
+        };
+        Some(CodeNews { code: code.coupon_code.clone(), sentence })
     };
-    let ending = codes
-        .iter()
-        .filter(ends_soon)
-        .map(|code| EndingCode { code: code.coupon_code.clone(), last_day: code.end_date.clone() });
-    ending.collect()
+    codes.iter().filter_map(news).take(MAX_NEWS).collect()
 }

@@ -27,8 +27,8 @@ const DIMENSIONS: &[(&str, &str)] = &[
     ("coupon_code", "Coupon code"),
     ("offer", "Offer"),
     ("date", "Day"),
-    ("sub1", "Sub1"),
-    ("sub2", "Sub2"),
+    ("sub1", "Sub 1"),
+    ("sub2", "Sub 2"),
     ("device_type", "Device"),
 ];
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{API, ConversionRow};
 use crate::access::Right;
 use crate::console::ConsoleState;
+use crate::console::api_client::Refusal;
 use crate::console::error_page::PageError;
 use crate::console::format;
 use crate::console::frame::Menu;
@@ -42,6 +43,19 @@ struct ListPage {
     may_decide: bool,
     problem: Option<String>,
     curl: String,
+}
+
+/// Number of conversions of the default period that wait for a decision.
+pub(in crate::console::pages) async fn count_pending(
+    state: &ConsoleState,
+    viewer: &Viewer,
+) -> Result<u64, Refusal> {
+    let pending = ListQuery::parse("", "filter=status%3Dpending");
+    let period = Period::in_query(&pending, viewer.time_zone(), DEFAULT_DAYS);
+    let asked = body(&pending, &period);
+    let list: ConversionList =
+        state.api.query(viewer, &format!("{API}?page_size=1"), asked).await?;
+    Ok(list.paging.total_count)
 }
 
 pub(super) async fn show(

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::listing::API;
 use crate::access::Right;
 use crate::console::ConsoleState;
-use crate::console::api_client::ApiRequest;
+use crate::console::api_client::{ApiRequest, Refusal};
 use crate::console::error_page::PageError;
 use crate::console::format;
 use crate::console::frame::Menu;
@@ -131,12 +131,8 @@ pub(super) async fn show(
          &filter=last_id%3D{id}&page_size={HISTORY_ROWS}"
     );
     let history: AuditList = state.api.get(&viewer, &audit).await?;
-    let same = format!(
-        "{API}?filter=coupon_code%3D{}&relationship=offer&relationship=affiliate",
-        crate::console::list::encode(&code.coupon_code)
-    );
-    let same: CodeList = state.api.get(&viewer, &same).await?;
-    let others = same.coupon_codes.into_iter();
+    let same = rows_of(&state, &viewer, &code.coupon_code).await?;
+    let others = same.into_iter();
     let siblings = others.filter(|other| other.network_coupon_code_id != id).collect();
     let title = format!("{} – Coupon Codes", code.coupon_code);
     let page = Page::new(&viewer, Menu::CouponCodes, title).with_notice(notice_of(query.pairs()));
@@ -172,6 +168,20 @@ async fn deleted(
     let page = Page::new(viewer, Menu::CouponCodes, title).with_notice(notice);
     let may_edit = viewer.may(Right::EditCatalog);
     Ok(Some(html(&DeletedPage { page, code, may_edit })))
+}
+
+/// The rows of a code on all its offers.
+pub(in crate::console::pages) async fn rows_of(
+    state: &ConsoleState,
+    viewer: &Viewer,
+    code: &str,
+) -> Result<Vec<CodeRow>, Refusal> {
+    let path = format!(
+        "{API}?filter=coupon_code%3D{}&relationship=offer&relationship=affiliate",
+        crate::console::list::encode(code)
+    );
+    let list: CodeList = state.api.get(viewer, &path).await?;
+    Ok(list.coupon_codes)
 }
 
 pub(super) async fn find(
